@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lint rules. The `walls` below keep imports pointing one way:
+// crds <- kube <- operator, node-agent; native/addon is used by node-agent only; e2e sees crds only.
+import tseslint from 'typescript-eslint';
+
+const rooms = ['crds', 'kube', 'operator', 'node-agent', 'native', 'e2e', 'simulation'] as const;
+const mayImport: Record<string, readonly string[]> = {
+  crds: [],
+  kube: [],
+  operator: ['crds', 'kube'],
+  'node-agent': ['crds', 'kube', 'native'],
+  native: [],
+  e2e: ['crds'],
+  simulation: ['crds', 'kube', 'operator', 'node-agent'],
+};
+
+const walls = rooms.map((room) => ({
+  files: [`${room}/**/*.ts`],
+  rules: {
+    'no-restricted-imports': [
+      'error',
+      {
+        patterns: rooms
+          .filter((other) => other !== room && !mayImport[room]?.includes(other))
+          .map((other) => ({
+            group: [`**/../${other}/**`, `**/${other}/src/**`],
+            message: `${room} must not import ${other}: see docs/architecture.md`,
+          })),
+      },
+    ],
+  },
+}));
+
+export default tseslint.config(
+  { ignores: ['build/**', 'node_modules/**', '**/*.js', '**/*.cjs', '**/*.mjs'] },
+  ...tseslint.configs.recommendedTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true } },
+    rules: {
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      complexity: ['error', 20],
+      'max-lines': ['error', { max: 450, skipBlankLines: true, skipComments: true }],
+    },
+  },
+  ...walls,
+);

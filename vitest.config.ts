@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['{crds,kube,operator,node-agent,e2e,native,simulation}/**/*.test.ts'],
+    exclude: ['**/node_modules/**', 'build/**'],
+    testTimeout: 20_000,
+  },
+});
