@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Node.js cannot do by itself: RDMA netlink, uverbs ioctls, nftables and raw sockets inside
+// another network namespace, kernel modules. Every function runs on a thread of its own that enters
+// the namespace, does its work and ends, so that no thread of libuv's pool ever changes namespace.
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** Path of a network namespace, for example `/proc/123/ns/net` or `/var/run/netns/x`. */
+export type Netns = string;
+
+/**
+ * A failed native call.
+ * `code` is an errno's name (`ENOENT`, `EPERM`, `EBUSY`, ...) when the kernel refused, or one of:
+ * `AddonMissing` (the addon's file is absent or does not load), `BadArgument`, `NoSuchDevice` (no RDMA
+ * device of that name in that namespace), `NoSuchInterface`, `NftFailed` (the message is libnftables'
+ * own), `AbiMismatch` (the loaded driver has no Sealift methods or another version of them).
+ */
+export class NativeError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'NativeError';
+    this.code = code;
+  }
+}
+
+export type RdmaNetnsMode = 'shared' | 'exclusive';
+
+export interface RdmaDevice {
+  /** nldev's device index: unique on the host until it boots again. */
+  index: number;
+  name: string;
+  /** Sixteen hex digits in groups of four, `5054:00ff:fe12:3456`. */
+  nodeGuid: string;
+  /** Interface beneath port 1, where the driver tells it. */
+  netdev?: string;
+  /** The character device; absent while ib_uverbs is not loaded. */
+  uverbs?: { name: string; major: number; minor: number };
+}
+
+/** `type` and `state` are verbs' names (`RC`, `RTS`); `pid` is absent for objects of the kernel. */
+export interface RdmaQp {
+  lqpn: number;
+  rqpn?: number;
+  type: string;
+  state: string;
+  sqPsn?: number;
+  rqPsn?: number;
+  pid?: number;
+}
+export interface RdmaCq {
+  cqn: number;
+  /** Capacity in completions. */
+  cqe: number;
+  users: number;
+  pid?: number;
+}
+export interface RdmaMr {
+  mrn: number;
+  /** Keys are told to CAP_NET_ADMIN only. */
+  rkey?: number;
+  lkey?: number;
+  /** Length in bytes. */
+  mrlen: number;
+  pid?: number;
+}
+export interface RdmaPd {
+  pdn: number;
+  users: number;
+  pid?: number;
+}
+export interface RdmaResources {
+  qp: RdmaQp[];
+  cq: RdmaCq[];
+  mr: RdmaMr[];
+  pd: RdmaPd[];
+}
+
+export interface Gid {
+  index: number;
+  /** IPv6 notation, IPv4 addresses as `::ffff:192.0.2.1`. */
+  gid: string;
+  netdev?: string;
+  type: 'IB/RoCE v1' | 'RoCE v2' | 'IB';
+}
+
+/** What the driver says of one rxe device: native/rxe/uapi/sealift_rxe.h. */
+export interface RxeInfo {
+  /** ABI version of the driver's Sealift methods. */
+  abi: number;
+  held: boolean;
+}
+
+export interface InterfaceAddress {
+  family: 'ipv4' | 'ipv6';
+  address: string;
+  prefix: number;
+}
+export interface InterfaceInfo {
+  index: number;
+  /** Lower-case, colons. */
+  mac: string;
+  mtu: number;
+  /** IFF_UP. */
+  up: boolean;
+  /** IFF_LOWER_UP: there is a carrier. */
+  carrier: boolean;
+  addresses: InterfaceAddress[];
+}
+
+interface Native {
+  rdmaNetnsMode(): Promise<RdmaNetnsMode>;
+  setRdmaNetnsMode(mode: RdmaNetnsMode): Promise<void>;
+  rdmaLinkAdd(netns: Netns, name: string, netdev: string): Promise<void>;
+  rdmaLinkDelete(netns: Netns, name: string): Promise<void>;
+  rdmaDevices(netns: Netns): Promise<RdmaDevice[]>;
+  rdmaResources(netns: Netns, device: string): Promise<RdmaResources>;
+  gids(netns: Netns, device: string): Promise<Gid[]>;
+  rxeQuery(netns: Netns, device: string): Promise<RxeInfo>;
+  rxeHold(netns: Netns, device: string, rnrTimer: number, timeoutMs: number): Promise<void>;
+  rxeResume(netns: Netns, device: string): Promise<void>;
+  nft(netns: Netns, commands: string): Promise<string>;
+  interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
+  announce(netns: Netns, ifname: string, count: number, intervalMs: number): Promise<number>;
+  finitModule(path: string, params: string): Promise<void>;
+  deleteModule(name: string): Promise<void>;
+  fsyncDir(path: string): Promise<void>;
+  kernelRelease(): string;
+}
+
+let loaded: Native | undefined;
+
+/** Where the addon may be: SEALIFT_ADDON, else the checkout's build, else beside a bundled file. */
+function candidates(): string[] {
+  const named = process.env['SEALIFT_ADDON'];
+  if (named) return [named];
+  return ['../../build/native/sealift.node', './sealift.node'].map((at) =>
+    fileURLToPath(new URL(at, import.meta.url)),
+  );
+}
+
+function native(): Native {
+  if (loaded) return loaded;
+  const path = candidates().find((file) => existsSync(file));
+  if (!path) {
+    throw new NativeError('AddonMissing', `no native addon at ${candidates().join(' or ')}`);
+  }
+  try {
+    loaded = createRequire(import.meta.url)(path) as Native;
+  } catch (error) {
+    throw new NativeError('AddonMissing', `${path} does not load: ${String(error)}`, {
+      cause: error,
+    });
+  }
+  return loaded;
+}
+
+async function call<T>(work: (addon: Native) => Promise<T>): Promise<T> {
+  try {
+    return await work(native());
+  } catch (error) {
+    if (error instanceof NativeError || !(error instanceof Error)) throw error;
+    const code = (error as NodeJS.ErrnoException).code ?? 'BadArgument';
+    throw new NativeError(code, error.message, { cause: error });
+  }
+}
+
+/** Whether RDMA devices belong to one network namespace each. Source: RDMA_NLDEV_CMD_SYS_GET. */
+export function rdmaNetnsMode(): Promise<RdmaNetnsMode> {
+  return call((addon) => addon.rdmaNetnsMode());
+}
+
+/** Rejects with `EBUSY` once other network namespaces exist. */
+export function setRdmaNetnsMode(mode: RdmaNetnsMode): Promise<void> {
+  return call((addon) => addon.setRdmaNetnsMode(mode));
+}
+
+/**
+ * Makes an rxe device on `netdev` (an interface of `netns`) and moves it into `netns`.
+ * Nothing is left behind on failure. Rejects with `EEXIST` if the name is taken on this host
+ * (names are host-wide even in exclusive mode), `ENODEV` if there is no such interface or no driver.
+ */
+export function rdmaLinkAdd(of: { netns: Netns; name: string; netdev: string }): Promise<void> {
+  return call((addon) => addon.rdmaLinkAdd(of.netns, of.name, of.netdev));
+}
+
+/** Rejects with `NoSuchDevice` if it is gone already. Open contexts get a fatal event. */
+export function rdmaLinkDelete(of: { netns: Netns; name: string }): Promise<void> {
+  return call((addon) => addon.rdmaLinkDelete(of.netns, of.name));
+}
+
+/** The devices that `netns` sees. */
+export function rdmaDevices(netns: Netns): Promise<RdmaDevice[]> {
+  return call((addon) => addon.rdmaDevices(netns));
+}
+
+/** Objects of one device, as `rdma resource show` tells them. */
+export function rdmaResources(netns: Netns, device: string): Promise<RdmaResources> {
+  return call((addon) => addon.rdmaResources(netns, device));
+}
+
+/** The filled entries of port 1's GID table. Source: UVERBS_METHOD_QUERY_GID_TABLE. */
+export function gids(netns: Netns, device: string): Promise<Gid[]> {
+  return call((addon) => addon.gids(netns, device));
+}
+
+/** Rejects with `AbiMismatch` if the driver is not Sealift's. */
+export function rxeQuery(of: { netns: Netns; device: string }): Promise<RxeInfo> {
+  return call((addon) => addon.rxeQuery(of.netns, of.device));
+}
+
+/**
+ * Holds every queue pair of the device, and those still to come.
+ * `rnrTimer` is the RNR timer code (0..31) sent to peers; `timeoutMs` bounds the wait for the driver's
+ * work queues to be idle (rejects with `ETIMEDOUT`, and the device is as it was).
+ */
+export function rxeHold(of: {
+  netns: Netns;
+  device: string;
+  rnrTimer: number;
+  timeoutMs: number;
+}): Promise<void> {
+  return call((addon) => addon.rxeHold(of.netns, of.device, of.rnrTimer, of.timeoutMs));
+}
+
+/** Does nothing to a device that is not held. */
+export function rxeResume(of: { netns: Netns; device: string }): Promise<void> {
+  return call((addon) => addon.rxeResume(of.netns, of.device));
+}
+
+/**
+ * Runs nft's commands (what `nft -f -` accepts) as one transaction and resolves with what they print,
+ * JSON if the text is JSON. Rejects with `NftFailed`.
+ */
+export function nft(netns: Netns, commands: string): Promise<string> {
+  return call((addon) => addon.nft(netns, commands));
+}
+
+/** Rejects with `NoSuchInterface`. Source: rtnetlink. */
+export function interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo> {
+  return call((addon) => addon.interfaceInfo(netns, ifname));
+}
+
+/**
+ * Tells the network where the interface's addresses are: for each IPv4 address a gratuitous ARP request
+ * and reply, for each IPv6 address an unsolicited neighbour advertisement; `count` times,
+ * `intervalMs` (default 20) apart. Resolves with the number of frames sent.
+ */
+export function announce(of: {
+  netns: Netns;
+  ifname: string;
+  count: number;
+  intervalMs?: number;
+}): Promise<number> {
+  return call((addon) => addon.announce(of.netns, of.ifname, of.count, of.intervalMs ?? 20));
+}
+
+/** Loads a kernel module from a file; `params` as on modprobe's command line. */
+export function finitModule(path: string, params = ''): Promise<void> {
+  return call((addon) => addon.finitModule(path, params));
+}
+
+/** Rejects with `EWOULDBLOCK` (`EAGAIN`) while the module is in use, `ENOENT` if it is not loaded. */
+export function deleteModule(name: string): Promise<void> {
+  return call((addon) => addon.deleteModule(name));
+}
+
+/** Whether the module is loaded or built in. */
+export function moduleLoaded(name: string): boolean {
+  return existsSync(`/sys/module/${name.replaceAll('-', '_')}`);
+}
+
+/** Makes a directory's entries (renames, new files) durable. */
+export function fsyncDir(path: string): Promise<void> {
+  return call((addon) => addon.fsyncDir(path));
+}
+
+/** `uname -r`. */
+export function kernelRelease(): string {
+  return native().kernelRelease();
+}
