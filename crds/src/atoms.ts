@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small schemas that the API's objects are made of.
+import { z } from 'zod';
+
+/** RFC 3339, any precision; agents write microseconds. */
+export const Timestamp = z.string().max(40).meta({ format: 'date-time' });
+
+export const DnsName = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/);
+
+export const Uid = z.string().max(64);
+export const Reason = z.string().max(128);
+export const Message = z.string().max(4096);
+export const Milliseconds = z.number().min(0);
+export const Count = z.int().min(0).meta({ format: 'int64' });
+
+/** The part of metav1.ObjectMeta that Sealift reads. Not part of the generated schemas. */
+export const ObjectMeta = z.object({
+  name: z.string(),
+  namespace: z.string().default(''),
+  uid: z.string().default(''),
+  resourceVersion: z.string().default(''),
+  generation: z.number().default(0),
+  creationTimestamp: z.string().default(''),
+  deletionTimestamp: z.string().optional(),
+  finalizers: z.array(z.string()).default([]),
+  labels: z.record(z.string(), z.string()).default({}),
+  annotations: z.record(z.string(), z.string()).default({}),
+});
+export type ObjectMeta = z.infer<typeof ObjectMeta>;

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Conditions, written by the operator only. `Succeeded` is the summary: Unknown while active.
+import { z } from 'zod';
+import { Count, Message, Reason, Timestamp } from './atoms.ts';
+
+export const ConditionStatus = z.enum(['True', 'False', 'Unknown']);
+export type ConditionStatus = z.infer<typeof ConditionStatus>;
+
+export const Condition = z
+  .object({
+    type: z.string().max(64),
+    status: ConditionStatus,
+    observedGeneration: Count.optional(),
+    lastTransitionTime: Timestamp.meta({
+      format: 'date-time',
+      description: 'When the status last flipped.',
+    }),
+    reason: Reason.regex(/^[A-Z][A-Za-z0-9]*$/),
+    message: Message,
+  })
+  .meta({ description: 'One aspect of progress, as in metav1.Condition.' });
+export type Condition = z.infer<typeof Condition>;
+
+export const Conditions = z
+  .array(Condition)
+  .max(16)
+  .meta({
+    description: 'Progress. Succeeded is the summary: Unknown while the request is active.',
+    'x-kubernetes-list-type': 'map',
+    'x-kubernetes-list-map-keys': ['type'],
+  });
+
+/** Condition types per kind, in the order in which they turn True. */
+export const conditionTypes = {
+  MigrationRequest: [
+    'Validated',
+    'TargetReady',
+    'Quiesced',
+    'Checkpointed',
+    'Restored',
+    'Committed',
+    'Succeeded',
+  ],
+  CheckpointRequest: ['Validated', 'Quiesced', 'Checkpointed', 'Succeeded'],
+  RestoreRequest: ['Validated', 'TargetReady', 'Restored', 'Committed', 'Succeeded'],
+} as const;
+export type MigrationConditionType = (typeof conditionTypes.MigrationRequest)[number];
+export type CheckpointConditionType = (typeof conditionTypes.CheckpointRequest)[number];
+export type RestoreConditionType = (typeof conditionTypes.RestoreRequest)[number];
+
+/** True once the summary condition says how the request ended. */
+export function isFinished(object: {
+  readonly status?:
+    { readonly conditions?: readonly Readonly<Condition>[] | undefined } | undefined;
+}): boolean {
+  return (object.status?.conditions ?? []).some(
+    (condition) => condition.type === 'Succeeded' && condition.status !== 'Unknown',
+  );
+}

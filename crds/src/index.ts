@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+export * from './agents.ts';
+export * from './atoms.ts';
+export * from './checkpoint-request.ts';
+export * from './conditions.ts';
+export * from './decision.ts';
+export * from './migration-request.ts';
+export * from './names.ts';
+export * from './places.ts';
+export { reasons } from './reasons.ts';
+export type { Reason as ReasonName } from './reasons.ts';
+export * from './restore-request.ts';
+export * from './steps.ts';

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names that more than one part of Sealift has to agree on.
+
+export const GROUP = 'sealift.dev';
+export const VERSION = 'v1alpha1';
+export const API_VERSION = `${GROUP}/${VERSION}`;
+
+/** The RuntimeClass whose pods Sealift can move. */
+export const RUNTIME_CLASS = 'sealift';
+
+/** Annotations on pods and nodes; the table in docs/architecture.md says who writes which. */
+export const annotations = {
+  /** Target pod: `<namespace>/<MigrationRequest name>`. */
+  migration: 'sealift.dev/migration',
+  /** Target pod: `<namespace>/<RestoreRequest name>`. */
+  restore: 'sealift.dev/restore',
+  /** Target pod: UID of the request that it was created for. */
+  requestUid: 'sealift.dev/request-uid',
+  /** Target pod: name of the rxe device to create (the source's). */
+  rdmaDevice: 'sealift.dev/rdma-device',
+  /** Any pod: RNR timer code 0..31 that a held device sends. */
+  rnrTimer: 'sealift.dev/rnr-timer',
+  /** Node: `host:port` of the agent's image receiver. */
+  agentAddress: 'sealift.dev/agent-address',
+  /** Multus: the networks asked for, and what they became. */
+  networks: 'k8s.v1.cni.cncf.io/networks',
+  networkStatus: 'k8s.v1.cni.cncf.io/network-status',
+} as const;
+
+export const labels = {
+  /** Node: ABI of the node's driver, e.g. `rxe-1`; absent means no Sealift there. */
+  driverAbi: 'sealift.dev/driver-abi',
+  /** Target pod: `target` until the decision is Committed. */
+  role: 'sealift.dev/role',
+} as const;
+
+export const finalizers = {
+  /** On an active request: deletion cancels it, cleanup comes first. */
+  active: 'sealift.dev/active',
+  /** On a CheckpointRequest with images: the agent deletes them first. */
+  images: 'sealift.dev/images',
+} as const;
+
+/** Server-side-apply field managers: each owns its own part of a status. */
+export const fieldManagers = {
+  operator: 'sealift-operator',
+  sourceAgent: 'sealift-agent-source',
+  targetAgent: 'sealift-agent-target',
+  checkpointAgent: 'sealift-agent-checkpoint',
+  decision: 'sealift-decision',
+} as const;

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a pod is, as the operator settled it.
+import { z } from 'zod';
+import { Timestamp, Uid } from './atoms.ts';
+
+export const Place = z.object({
+  nodeName: z.string().max(253),
+  podName: z.string().max(253).optional(),
+  podUID: Uid.optional(),
+  agentAddress: z
+    .string()
+    .max(300)
+    .optional()
+    .meta({ description: 'host:port of the image receiver of the node’s agent.' }),
+});
+export type Place = z.infer<typeof Place>;
+
+export const Deadlines = z
+  .object({
+    prepare: Timestamp.optional(),
+    blackout: Timestamp.optional().meta({
+      format: 'date-time',
+      description: 'Set when the target is at its create gate; the source may hold from then on.',
+    }),
+    settle: Timestamp.optional().meta({
+      format: 'date-time',
+      description: 'After the decision: when to stop waiting for a node that says nothing.',
+    }),
+  })
+  .meta({ description: 'Absolute, so that they outlive a restart of the operator.' });
+export type Deadlines = z.infer<typeof Deadlines>;
+
+export const Timeouts = z
+  .object({
+    prepareSeconds: z
+      .int()
+      .min(1)
+      .max(3600)
+      .default(300)
+      .meta({ format: 'int32', description: 'From the start to a target at its create gate.' }),
+    blackoutSeconds: z
+      .int()
+      .min(1)
+      .max(110)
+      .default(100)
+      .meta({
+        format: 'int32',
+        description:
+          'From the create gate to the decision. The kubelet gives up on a container’s start ' +
+          'after two minutes, so this has to stay well below.',
+      }),
+  })
+  .meta({ description: 'How long may it take?' });
+export type Timeouts = z.infer<typeof Timeouts>;

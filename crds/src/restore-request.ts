@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from 'zod';
+import { SourceAgent, TargetAgent } from './agents.ts';
+import { Count, DnsName, ObjectMeta, Timestamp, Uid } from './atoms.ts';
+import { Conditions } from './conditions.ts';
+import { Decision } from './decision.ts';
+import { API_VERSION } from './names.ts';
+import { Deadlines, Place, Timeouts } from './places.ts';
+import { Report } from './steps.ts';
+
+export const RestoreRequestSpec = z
+  .object({
+    checkpointName: DnsName.meta({
+      description: 'A CheckpointRequest that succeeded, in the request’s namespace.',
+    }),
+    podName: DnsName.optional().meta({
+      description: 'Name of the new pod. Absent: the old one’s with a suffix.',
+    }),
+    targetNodeName: DnsName.optional().meta({
+      description: 'Where to. Absent: the operator picks a compatible node.',
+    }),
+    timeouts: Timeouts.prefault({}),
+  })
+  .meta({
+    description: 'What to restore and where to. Immutable.',
+    'x-kubernetes-validations': [{ rule: 'self == oldSelf', message: 'spec is immutable' }],
+  });
+export type RestoreRequestSpec = z.infer<typeof RestoreRequestSpec>;
+
+export const RestorePhase = z.enum([
+  'Pending',
+  'Preparing',
+  'Transferring',
+  'Restoring',
+  'Resuming',
+  'TearingDown',
+  'Succeeded',
+  'Failed',
+  'Cancelled',
+]);
+
+export const RestoreRequestStatus = z.object({
+  observedGeneration: Count.optional(),
+  phase: RestorePhase.optional().meta({
+    description: 'For people, derived from the rest. Programs read conditions.',
+  }),
+  startTime: Timestamp.optional(),
+  completionTime: Timestamp.optional(),
+  conditions: Conditions.optional(),
+  checkpointId: Uid.optional().meta({ description: 'Folder name of the images on both nodes.' }),
+  digest: z.string().max(128).optional(),
+  source: Place.optional().meta({
+    description: 'The node that holds the checkpoint. Written by the operator.',
+  }),
+  target: Place.optional().meta({ description: 'The pod that will run. Written by the operator.' }),
+  deadlines: Deadlines.optional(),
+  report: Report.optional(),
+  decision: Decision.optional(),
+  sourceAgent: SourceAgent.optional(),
+  targetAgent: TargetAgent.optional(),
+});
+export type RestoreRequestStatus = z.infer<typeof RestoreRequestStatus>;
+
+export const RestoreRequest = z.object({
+  apiVersion: z.literal(API_VERSION).default(API_VERSION),
+  kind: z.literal('RestoreRequest').default('RestoreRequest'),
+  metadata: ObjectMeta,
+  spec: RestoreRequestSpec,
+  status: RestoreRequestStatus.optional(),
+});
+export type RestoreRequest = z.infer<typeof RestoreRequest>;
