@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CustomResourceDefinitions, assembled from the schemas.
+import type { z } from 'zod';
+import { CheckpointRequestSpec, CheckpointRequestStatus } from './checkpoint-request.ts';
+import { decisionRule } from './decision.ts';
+import { MigrationRequestSpec, MigrationRequestStatus } from './migration-request.ts';
+import { GROUP, VERSION } from './names.ts';
+import { RestoreRequestSpec, RestoreRequestStatus } from './restore-request.ts';
+import { toStructural } from './structural.ts';
+
+interface Column {
+  readonly name: string;
+  readonly jsonPath: string;
+  readonly type: 'string' | 'number' | 'integer' | 'date';
+  readonly description?: string;
+  /** 1 shows it with `-o wide` only. */
+  readonly priority?: number;
+}
+
+interface Kind {
+  readonly kind: string;
+  readonly plural: string;
+  readonly shortName: string;
+  readonly description: string;
+  readonly spec: z.ZodType;
+  readonly status: z.ZodType;
+  readonly rules: readonly object[];
+  readonly columns: readonly Column[];
+  readonly selectable: readonly string[];
+}
+
+const succeeded = (field: string): string => `.status.conditions[?(@.type=="Succeeded")].${field}`;
+const age: Column = { name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' };
+const phase: Column = { name: 'Phase', jsonPath: '.status.phase', type: 'string' };
+const reason: Column = { name: 'Reason', jsonPath: succeeded('reason'), type: 'string' };
+const message: Column = {
+  name: 'Message',
+  jsonPath: succeeded('message'),
+  type: 'string',
+  priority: 1,
+};
+const pausedMs: Column = {
+  name: 'Blackout ms',
+  jsonPath: '.status.report.blackoutMs',
+  type: 'number',
+  description: 'How long the pod did not run.',
+};
+
+export const kinds: readonly Kind[] = [
+  {
+    kind: 'MigrationRequest',
+    plural: 'migrationrequests',
+    shortName: 'mreq',
+    description:
+      'Moves a running pod, with its open RDMA and TCP connections, to another node. ' +
+      'Deleting the request, or spec.cancel, stops the move up to the decision.',
+    spec: MigrationRequestSpec,
+    status: MigrationRequestStatus,
+    rules: [decisionRule],
+    columns: [
+      { name: 'Pod', jsonPath: '.spec.podName', type: 'string' },
+      { name: 'From', jsonPath: '.status.source.nodeName', type: 'string' },
+      { name: 'To', jsonPath: '.status.target.nodeName', type: 'string' },
+      phase,
+      reason,
+      pausedMs,
+      { name: 'New pod', jsonPath: '.status.target.podName', type: 'string', priority: 1 },
+      message,
+      age,
+    ],
+    selectable: [
+      '.spec.podName',
+      '.spec.targetNodeName',
+      '.status.source.nodeName',
+      '.status.target.nodeName',
+    ],
+  },
+  {
+    kind: 'CheckpointRequest',
+    plural: 'checkpointrequests',
+    shortName: 'creq',
+    description:
+      'Writes the state of a running pod, with its RDMA objects, to its node’s disk and lets ' +
+      'the pod run on. The images live as long as the request.',
+    spec: CheckpointRequestSpec,
+    status: CheckpointRequestStatus,
+    rules: [],
+    columns: [
+      { name: 'Pod', jsonPath: '.spec.podName', type: 'string' },
+      { name: 'Node', jsonPath: '.status.nodeName', type: 'string' },
+      phase,
+      reason,
+      { name: 'Location', jsonPath: '.status.location', type: 'string', priority: 1 },
+      message,
+      age,
+    ],
+    selectable: ['.spec.podName', '.status.nodeName'],
+  },
+  {
+    kind: 'RestoreRequest',
+    plural: 'restorerequests',
+    shortName: 'rreq',
+    description: 'Makes a new running pod from a checkpoint, on the same node or another.',
+    spec: RestoreRequestSpec,
+    status: RestoreRequestStatus,
+    rules: [decisionRule],
+    columns: [
+      { name: 'Checkpoint', jsonPath: '.spec.checkpointName', type: 'string' },
+      { name: 'Pod', jsonPath: '.status.target.podName', type: 'string' },
+      { name: 'Node', jsonPath: '.status.target.nodeName', type: 'string' },
+      phase,
+      reason,
+      message,
+      age,
+    ],
+    selectable: ['.spec.checkpointName', '.status.source.nodeName', '.status.target.nodeName'],
+  },
+];
+
+/** @returns the CustomResourceDefinition manifest of a kind. */
+export function definition(kind: Kind): object {
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: {
+      name: `${kind.plural}.${GROUP}`,
+      labels: { 'app.kubernetes.io/name': 'sealift' },
+    },
+    spec: {
+      group: GROUP,
+      scope: 'Namespaced',
+      names: {
+        kind: kind.kind,
+        listKind: `${kind.kind}List`,
+        plural: kind.plural,
+        singular: kind.kind.toLowerCase(),
+        shortNames: [kind.shortName],
+        categories: ['sealift'],
+      },
+      versions: [
+        {
+          name: VERSION,
+          served: true,
+          storage: true,
+          subresources: { status: {} },
+          additionalPrinterColumns: kind.columns,
+          selectableFields: kind.selectable.map((jsonPath) => ({ jsonPath })),
+          schema: {
+            openAPIV3Schema: {
+              type: 'object',
+              description: kind.description,
+              required: ['spec'],
+              properties: {
+                apiVersion: { type: 'string' },
+                kind: { type: 'string' },
+                metadata: {
+                  type: 'object',
+                  properties: { name: { type: 'string', maxLength: 63 } },
+                },
+                spec: toStructural(kind.spec),
+                status: toStructural(kind.status),
+              },
+              ...(kind.rules.length > 0 ? { 'x-kubernetes-validations': kind.rules } : {}),
+            },
+          },
+        },
+      ],
+    },
+  };
+}
