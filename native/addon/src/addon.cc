@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <napi.h>
+
+#include "announce.h"
+#include "gids.h"
+#include "host.h"
+#include "interface.h"
+#include "nft.h"
+#include "rdma_link.h"
+#include "rdma_resources.h"
+
+namespace {
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  sealift::ExportRdmaLink(env, exports);
+  sealift::ExportRdmaResources(env, exports);
+  sealift::ExportGids(env, exports);
+  sealift::ExportNft(env, exports);
+  sealift::ExportInterface(env, exports);
+  sealift::ExportAnnounce(env, exports);
+  sealift::ExportHost(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(sealift, Init)

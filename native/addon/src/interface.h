@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// A network interface and its addresses, from rtnetlink.
+#pragma once
+
+#include <napi.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sealift {
+
+struct Address {
+  int family = 0;  ///< AF_INET or AF_INET6
+  std::array<uint8_t, 16> bytes{};
+  uint8_t prefix = 0;
+  std::string Text() const;
+};
+
+struct Interface {
+  uint32_t index = 0;
+  uint32_t mtu = 0;
+  uint32_t flags = 0;
+  std::vector<uint8_t> mac;
+  std::vector<Address> addresses;
+};
+
+/// Of the calling thread's namespace. Throws Failure `NoSuchInterface`.
+Interface ReadInterface(const std::string& name);
+
+void ExportInterface(Napi::Env env, Napi::Object exports);
+
+}  // namespace sealift
