@@ -90,6 +90,12 @@ export interface RxeInfo {
   /** ABI version of the driver's Sealift methods. */
   abi: number;
   held: boolean;
+  /** RNR timer code (0..31) in use while held. */
+  rnrTimer: number;
+  /** Objects on the device: queue pairs, completion queues, memory regions. */
+  qps: number;
+  cqs: number;
+  mrs: number;
 }
 
 export interface InterfaceAddress {
@@ -120,7 +126,7 @@ interface Native {
   rxeQuery(netns: Netns, device: string): Promise<RxeInfo>;
   rxeHold(netns: Netns, device: string, rnrTimer: number, timeoutMs: number): Promise<void>;
   rxeResume(netns: Netns, device: string): Promise<void>;
-  nft(netns: Netns, commands: string): Promise<string>;
+  nft(netns: Netns, commands: string, json: boolean): Promise<string>;
   interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
   announce(netns: Netns, ifname: string, count: number, intervalMs: number): Promise<number>;
   finitModule(path: string, params: string): Promise<void>;
@@ -212,8 +218,8 @@ export function rxeQuery(of: { netns: Netns; device: string }): Promise<RxeInfo>
 
 /**
  * Holds every queue pair of the device, and those still to come.
- * `rnrTimer` is the RNR timer code (0..31) sent to peers; `timeoutMs` bounds the wait for the driver's
- * work queues to be idle (rejects with `ETIMEDOUT`, and the device is as it was).
+ * `rnrTimer` is the RNR timer code (0..31) sent to peers; `timeoutMs` (1 to 60000) bounds the wait for
+ * the driver's work queues to be idle (rejects with `ETIMEDOUT`, and the device is as it was).
  */
 export function rxeHold(of: {
   netns: Netns;
@@ -224,17 +230,24 @@ export function rxeHold(of: {
   return call((addon) => addon.rxeHold(of.netns, of.device, of.rnrTimer, of.timeoutMs));
 }
 
-/** Does nothing to a device that is not held. */
+/**
+ * Does nothing to a device that is not held. Rejects with `EAGAIN` while a restored responder lacks the
+ * memory region that it is writing to.
+ */
 export function rxeResume(of: { netns: Netns; device: string }): Promise<void> {
   return call((addon) => addon.rxeResume(of.netns, of.device));
 }
 
 /**
- * Runs nft's commands (what `nft -f -` accepts) as one transaction and resolves with what they print,
- * JSON if the text is JSON. Rejects with `NftFailed`.
+ * Runs nft's commands (what `nft -f -` accepts) as one transaction and resolves with what they print.
+ * With `json` it prints JSON, and accepts it. Rejects with `NftFailed`.
  */
-export function nft(netns: Netns, commands: string): Promise<string> {
-  return call((addon) => addon.nft(netns, commands));
+export function nft(
+  netns: Netns,
+  commands: string,
+  options: { json?: boolean } = {},
+): Promise<string> {
+  return call((addon) => addon.nft(netns, commands, options.json ?? false));
 }
 
 /** Rejects with `NoSuchInterface`. Source: rtnetlink. */

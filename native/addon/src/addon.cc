@@ -8,6 +8,7 @@
 #include "nft.h"
 #include "rdma_link.h"
 #include "rdma_resources.h"
+#include "rxe.h"
 
 namespace {
 
@@ -15,6 +16,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportRdmaLink(env, exports);
   sealift::ExportRdmaResources(env, exports);
   sealift::ExportGids(env, exports);
+  sealift::ExportRxe(env, exports);
   sealift::ExportNft(env, exports);
   sealift::ExportInterface(env, exports);
   sealift::ExportAnnounce(env, exports);

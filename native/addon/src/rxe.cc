@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver methods that act on a whole rxe device: query, hold, resume
+// (native/rxe/uapi/sealift_rxe.h; the ones that act on a process's objects belong to the CRIU plugin).
+#include "rxe.h"
+
+#include <rdma/ib_user_ioctl_verbs.h>
+#include <sealift_rxe.h>
+
+#include "arguments.h"
+#include "job.h"
+#include "uverbs.h"
+
+namespace sealift {
+
+namespace {
+
+constexpr size_t kLongestRdmaName = 63;
+
+[[noreturn]] void Refused(int error, const std::string& attempted) {
+  // What uverbs says of a method that the driver does not have.
+  if (error == EPROTONOSUPPORT)
+    throw Failure("AbiMismatch", attempted + ": the driver of this device has no Sealift methods");
+  throw Failure::FromErrno(error, attempted);
+}
+
+sealift_rxe_query Query(const UverbsContext& context, const std::string& device) {
+  sealift_rxe_query answer{};
+  int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_QUERY, RDMA_DRIVER_RXE)
+                  .Out(SEALIFT_RXE_ATTR_QUERY_OUT, &answer, sizeof(answer))
+                  .Run(context.fd());
+  if (error) Refused(error, "query " + device);
+  if (answer.abi_version != SEALIFT_RXE_ABI_VERSION)
+    throw Failure("AbiMismatch", device + ": the driver speaks ABI " +
+                                     std::to_string(answer.abi_version) + ", this build " +
+                                     std::to_string(SEALIFT_RXE_ABI_VERSION));
+  return answer;
+}
+
+void Hold(const std::string& device, uint32_t rnr_timer, uint32_t timeout_ms) {
+  UverbsContext context(device);
+  Query(context, device);
+  sealift_rxe_hold hold{rnr_timer, timeout_ms};
+  int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_HOLD, RDMA_DRIVER_RXE)
+                  .In(SEALIFT_RXE_ATTR_HOLD_IN, &hold, sizeof(hold))
+                  .Run(context.fd());
+  if (error) Refused(error, "hold " + device);
+}
+
+void Resume(const std::string& device) {
+  UverbsContext context(device);
+  Query(context, device);
+  sealift_rxe_resume resume{};
+  int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_RESUME, RDMA_DRIVER_RXE)
+                  .In(SEALIFT_RXE_ATTR_RESUME_IN, &resume, sizeof(resume))
+                  .Run(context.fd());
+  if (error) Refused(error, "resume " + device);
+}
+
+Napi::Value RxeQuery(const Napi::CallbackInfo& info) {
+  std::string device = NameArgument(info, 1, "device", kLongestRdmaName);
+  return Promise<sealift_rxe_query>(
+      info.Env(), PathArgument(info, 0, "netns"),
+      [device] {
+        UverbsContext context(device);
+        return Query(context, device);
+      },
+      [](Napi::Env env, const sealift_rxe_query& answer) {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("abi", answer.abi_version);
+        object.Set("held", answer.held != 0);
+        object.Set("rnrTimer", answer.rnr_timer);
+        object.Set("qps", answer.num_qp);
+        object.Set("cqs", answer.num_cq);
+        object.Set("mrs", answer.num_mr);
+        return object;
+      });
+}
+
+Napi::Value RxeHold(const Napi::CallbackInfo& info) {
+  std::string device = NameArgument(info, 1, "device", kLongestRdmaName);
+  uint32_t rnr_timer = NumberArgument(info, 2, "rnrTimer", 31);
+  uint32_t timeout_ms = NumberArgument(info, 3, "timeoutMs", SEALIFT_RXE_MAX_TIMEOUT_MS);
+  return PromiseDone(info.Env(), PathArgument(info, 0, "netns"),
+                     [=] { Hold(device, rnr_timer, timeout_ms); });
+}
+
+Napi::Value RxeResume(const Napi::CallbackInfo& info) {
+  std::string device = NameArgument(info, 1, "device", kLongestRdmaName);
+  return PromiseDone(info.Env(), PathArgument(info, 0, "netns"), [=] { Resume(device); });
+}
+
+}  // namespace
+
+void ExportRxe(Napi::Env env, Napi::Object exports) {
+  exports.Set("rxeQuery", Napi::Function::New<RxeQuery>(env));
+  exports.Set("rxeHold", Napi::Function::New<RxeHold>(env));
+  exports.Set("rxeResume", Napi::Function::New<RxeResume>(env));
+}
+
+}  // namespace sealift
