@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What reconcilers may ask of an API server. Client is the real one; the interface exists so that
+// a simulation can stand in for the server as a whole.
+import type { ApiObject, Resource } from './resource.ts';
+
+export interface Call {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Selection extends Call {
+  /** Absent: all namespaces. */
+  readonly namespace?: string | undefined;
+  readonly fieldSelector?: string | undefined;
+  readonly labelSelector?: string | undefined;
+}
+
+export interface ListResult {
+  /** Unparsed, so that one bad object does not spoil the rest. */
+  readonly items: readonly unknown[];
+  readonly resourceVersion: string;
+}
+
+export type WatchEvent =
+  | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: unknown }
+  | { readonly type: 'BOOKMARK'; readonly resourceVersion: string };
+
+export interface DeleteOptions extends Call {
+  readonly uid?: string | undefined;
+  readonly gracePeriodSeconds?: number | undefined;
+}
+
+export interface ApplyOptions extends Call {
+  readonly manager: string;
+  readonly subresource?: 'status' | undefined;
+}
+
+export interface Api {
+  /** @throws ApiError `NotFound`. */
+  get<T>(resource: Resource<T>, namespace: string, name: string, call?: Call): Promise<T>;
+  /** The object as it is, for copying. @throws ApiError `NotFound`. */
+  getRaw(
+    resource: Resource<unknown>,
+    namespace: string,
+    name: string,
+    call?: Call,
+  ): Promise<unknown>;
+  list(resource: Resource<unknown>, selection?: Selection): Promise<ListResult>;
+  /** Ends quietly when the server closes the watch. @throws ApiError `Gone`/`Expired` when the version is too old. */
+  watch(
+    resource: Resource<unknown>,
+    resourceVersion: string,
+    selection: Selection & { readonly signal: AbortSignal },
+  ): AsyncIterable<WatchEvent>;
+  /** @throws ApiError `AlreadyExists`. */
+  create(
+    resource: Resource<unknown>,
+    namespace: string,
+    body: object,
+    call?: Call,
+  ): Promise<unknown>;
+  /** JSON merge patch. */
+  merge<T>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+    patch: object,
+    options?: Partial<ApplyOptions>,
+  ): Promise<T>;
+  /** Server-side apply, forced: the manager owns exactly what it sends. */
+  apply<T>(
+    resource: Resource<T>,
+    object: ApiObject,
+    fields: object,
+    options: ApplyOptions,
+  ): Promise<T>;
+  /** Succeeds too when the object is gone, or is another one than `uid`. */
+  delete(
+    resource: Resource<unknown>,
+    namespace: string,
+    name: string,
+    options?: DeleteOptions,
+  ): Promise<void>;
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Api over HTTP.
+import type {
+  Api,
+  ApplyOptions,
+  Call,
+  DeleteOptions,
+  ListResult,
+  Selection,
+  WatchEvent,
+} from './api.ts';
+import { ApiError, isConflict, isNotFound } from './errors.ts';
+import { collectionPath, type ApiObject, type Resource } from './resource.ts';
+import { Rest } from './rest.ts';
+
+/** The server closes watches after this; reconnecting is cheap. */
+const watchSeconds = 290;
+/** The server sends bookmarks once a minute: longer silence means a dead connection. */
+const watchIdleMs = 90_000;
+const pageSize = 500;
+
+interface ListBody {
+  readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
+  readonly items?: readonly Record<string, unknown>[];
+}
+
+export class Client implements Api {
+  readonly rest: Rest;
+
+  constructor(rest: Rest) {
+    this.rest = rest;
+  }
+
+  async get<T>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+    call: Call = {},
+  ): Promise<T> {
+    return resource.parse(await this.getRaw(resource, namespace, name, call));
+  }
+
+  async getRaw(
+    resource: Resource<unknown>,
+    namespace: string,
+    name: string,
+    call: Call = {},
+  ): Promise<unknown> {
+    return this.rest.request({
+      method: 'GET',
+      path: path(resource, namespace, name),
+      signal: call.signal,
+    });
+  }
+
+  async list(resource: Resource<unknown>, selection: Selection = {}): Promise<ListResult> {
+    const items: unknown[] = [];
+    let next: string | undefined;
+    let resourceVersion = '';
+    do {
+      const body = (await this.rest.request({
+        method: 'GET',
+        path: collectionPath(resource, selection.namespace),
+        query: { ...selectors(selection), limit: pageSize, continue: next },
+        signal: selection.signal,
+        timeoutMs: 30_000,
+      })) as ListBody;
+      // Items of a list do not say what they are.
+      for (const item of body.items ?? []) {
+        items.push({ apiVersion: resource.apiVersion, kind: resource.kind, ...item });
+      }
+      next = body.metadata?.continue || undefined;
+      resourceVersion = body.metadata?.resourceVersion ?? '';
+    } while (next !== undefined);
+    return { items, resourceVersion };
+  }
+
+  async *watch(
+    resource: Resource<unknown>,
+    resourceVersion: string,
+    selection: Selection & { readonly signal: AbortSignal },
+  ): AsyncGenerator<WatchEvent> {
+    const query = {
+      ...selectors(selection),
+      watch: true,
+      allowWatchBookmarks: true,
+      timeoutSeconds: watchSeconds,
+      resourceVersion,
+    };
+    const url = collectionPath(resource, selection.namespace);
+    for await (const line of this.rest.watch(url, query, selection.signal, watchIdleMs)) {
+      if (line.type === 'ERROR') {
+        const status = line.object as { code?: number };
+        throw ApiError.from(status.code ?? 500, JSON.stringify(line.object));
+      } else if (line.type === 'BOOKMARK') {
+        const { metadata } = line.object as ApiObject;
+        yield { type: 'BOOKMARK', resourceVersion: metadata.resourceVersion };
+      } else {
+        yield { type: line.type, object: line.object };
+      }
+    }
+  }
+
+  async create(
+    resource: Resource<unknown>,
+    namespace: string,
+    body: object,
+    call: Call = {},
+  ): Promise<unknown> {
+    return this.rest.request({
+      method: 'POST',
+      path: collectionPath(resource, namespace),
+      body: { apiVersion: resource.apiVersion, kind: resource.kind, ...body },
+      signal: call.signal,
+    });
+  }
+
+  async merge<T>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+    patch: object,
+    options: Partial<ApplyOptions> = {},
+  ): Promise<T> {
+    const body = await this.rest.request({
+      method: 'PATCH',
+      path: path(resource, namespace, name, options.subresource),
+      query: { fieldManager: options.manager },
+      contentType: 'application/merge-patch+json',
+      body: patch,
+      signal: options.signal,
+    });
+    return resource.parse(body);
+  }
+
+  async apply<T>(
+    resource: Resource<T>,
+    object: ApiObject,
+    fields: object,
+    options: ApplyOptions,
+  ): Promise<T> {
+    const { name, namespace, uid } = object.metadata;
+    const body = await this.rest.request({
+      method: 'PATCH',
+      path: path(resource, namespace, name, options.subresource),
+      query: { fieldManager: options.manager, force: true },
+      contentType: 'application/apply-patch+yaml',
+      body: {
+        apiVersion: resource.apiVersion,
+        kind: resource.kind,
+        // The uid makes the server refuse when a namesake has taken the object's place.
+        metadata: { name, ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}) },
+        ...fields,
+      },
+      signal: options.signal,
+    });
+    return resource.parse(body);
+  }
+
+  async delete(
+    resource: Resource<unknown>,
+    namespace: string,
+    name: string,
+    options: DeleteOptions = {},
+  ): Promise<void> {
+    try {
+      await this.rest.request({
+        method: 'DELETE',
+        path: path(resource, namespace, name),
+        body: {
+          apiVersion: 'v1',
+          kind: 'DeleteOptions',
+          gracePeriodSeconds: options.gracePeriodSeconds,
+          preconditions: options.uid ? { uid: options.uid } : undefined,
+        },
+        signal: options.signal,
+      });
+    } catch (error) {
+      if (!isNotFound(error) && !isConflict(error)) throw error;
+    }
+  }
+}
+
+function path(
+  resource: Resource<unknown>,
+  namespace: string,
+  name: string,
+  subresource?: string,
+): string {
+  const tail = subresource ? `/${subresource}` : '';
+  return `${collectionPath(resource, namespace)}/${encodeURIComponent(name)}${tail}`;
+}
+
+function selectors(selection: Selection): Record<string, string | undefined> {
+  return { fieldSelector: selection.fieldSelector, labelSelector: selection.labelSelector };
+}

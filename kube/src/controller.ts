@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop that runs a reconciler: one run per key at a time, retries with backoff, a deadline for
+// every run, metrics.
+import { realClock, type Clock } from './clock.ts';
+import { codeOf, isConflict, messageOf, TerminalError } from './errors.ts';
+import type { Logger } from './logger.ts';
+import { reconcileErrors, reconcileSeconds, queueLength } from './metrics.ts';
+import { WorkQueue, type Backoff } from './work-queue.ts';
+
+export interface Context {
+  /** Aborts at the run's deadline and when the process ends. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+export interface Result {
+  /** Come again after this, whatever happens until then. */
+  readonly requeueAfterMs?: number | undefined;
+}
+
+/** Level-triggered: gets a key, reads everything, brings the world closer to what it should be. */
+export type Reconcile = (key: string, context: Context) => Promise<Result | void>;
+
+export interface ControllerOptions {
+  readonly name: string;
+  readonly reconcile: Reconcile;
+  readonly log: Logger;
+  readonly clock?: Clock;
+  /** Keys at a time. Default 4. */
+  readonly concurrency?: number;
+  /** Longest run. Default 60 s. */
+  readonly timeoutMs?: number;
+  readonly backoff?: Backoff;
+}
+
+export class Controller {
+  readonly queue: WorkQueue;
+  readonly #options: ControllerOptions;
+  readonly #clock: Clock;
+  #runs = 0;
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? realClock;
+    this.queue = new WorkQueue(this.#clock, options.backoff);
+  }
+
+  enqueue(key: string): void {
+    this.queue.add(key);
+  }
+
+  /** Works until the signal aborts; resolves when the last run has ended. */
+  async run(signal: AbortSignal): Promise<void> {
+    const close = (): void => this.queue.close();
+    signal.addEventListener('abort', close, { once: true });
+    if (signal.aborted) close();
+    const workers = Array.from({ length: this.#options.concurrency ?? 4 }, () =>
+      this.#work(signal),
+    );
+    await Promise.all(workers);
+  }
+
+  async #work(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const key = await this.queue.take();
+      if (key === undefined) return;
+      try {
+        await this.#one(key, signal);
+      } finally {
+        this.queue.done(key);
+      }
+    }
+  }
+
+  async #one(key: string, parent: AbortSignal): Promise<void> {
+    const { name, reconcile, timeoutMs = 60_000 } = this.#options;
+    const log = this.#options.log.child({ controller: name, key, run: ++this.#runs });
+    const deadline = new AbortController();
+    const timer = this.#clock.after(timeoutMs, () => deadline.abort());
+    const stop = reconcileSeconds.startTimer({ controller: name });
+    queueLength.set({ controller: name }, this.queue.length);
+    try {
+      const signal = AbortSignal.any([parent, deadline.signal]);
+      const result = await reconcile(key, { signal, log });
+      this.queue.forget(key);
+      if (result?.requeueAfterMs !== undefined) this.queue.addAfter(key, result.requeueAfterMs);
+    } catch (error) {
+      if (parent.aborted) return;
+      if (isConflict(error)) {
+        // Somebody else was faster: read again. Not an error.
+        this.queue.addAfterFailure(key);
+        return;
+      }
+      reconcileErrors.inc({ controller: name, code: codeOf(error) });
+      if (error instanceof TerminalError) {
+        log.error(
+          { code: error.code, detail: error.message },
+          'giving up until the object changes',
+        );
+        this.queue.forget(key);
+        return;
+      }
+      const ms = this.queue.addAfterFailure(key);
+      log.warn(
+        { code: codeOf(error), detail: messageOf(error), retryMs: ms, error },
+        'reconcile failed',
+      );
+    } finally {
+      timer.cancel();
+      stop();
+    }
+  }
+}
+
+/** The four parts of every reconciler. O: what was observed; E: an effect; S: the status. */
+export interface Parts<O, E extends { readonly type: string }, S> {
+  /** Reads everything. undefined: there is nothing to do for this key. */
+  observe(key: string, context: Context): Promise<O | undefined>;
+  /** Pure: same input, same plan. */
+  decide(observed: O, now: number): Plan<E, S>;
+  /** Idempotent: may run again after a crash at any point. */
+  act(effect: E, observed: O, context: Context): Promise<void>;
+  /** Writes this writer's part of the status, if it changed. */
+  publish(status: S, observed: O, context: Context): Promise<void>;
+}
+
+export interface Plan<E, S> {
+  /** undefined: leave the status alone. */
+  readonly status: S | undefined;
+  readonly effects: readonly E[];
+  /** The next moment at which time alone changes the plan. */
+  readonly requeueAfterMs?: number | undefined;
+}
+
+/**
+ * observe → decide → act → publish. What was observed is published even when an effect failed; the
+ * failure is thrown afterwards, so that the key comes again.
+ */
+export function reconciler<O, E extends { readonly type: string }, S>(
+  parts: Parts<O, E, S>,
+  clock: Clock = realClock,
+): Reconcile {
+  return async (key, context) => {
+    const observed = await parts.observe(key, context);
+    if (observed === undefined) return undefined;
+    const plan = parts.decide(observed, clock.now());
+    let failure: { error: unknown } | undefined;
+    for (const effect of plan.effects) {
+      try {
+        context.log.debug({ effect: effect.type }, 'acting');
+        await parts.act(effect, observed, context);
+      } catch (error) {
+        failure = { error };
+        break;
+      }
+    }
+    if (plan.status !== undefined) await parts.publish(plan.status, observed, context);
+    if (failure) throw failure.error;
+    return { requeueAfterMs: plan.requeueAfterMs };
+  };
+}

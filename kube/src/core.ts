@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// The little that Sealift reads of pods and nodes. Caches hold these, not whole objects.
+import { z } from 'zod';
+import { ObjectMeta } from '../../crds/src/index.ts';
+
+const OwnerReference = z.object({
+  kind: z.string(),
+  name: z.string(),
+  uid: z.string().default(''),
+  controller: z.boolean().optional(),
+});
+
+const ContainerState = z.object({
+  waiting: z.object({ reason: z.string().default(''), message: z.string().default('') }).optional(),
+  running: z.object({ startedAt: z.string().nullish() }).optional(),
+  terminated: z
+    .object({
+      exitCode: z.number().default(0),
+      reason: z.string().default(''),
+      message: z.string().default(''),
+    })
+    .optional(),
+});
+
+const ContainerStatus = z.object({
+  name: z.string(),
+  containerID: z.string().default(''),
+  ready: z.boolean().default(false),
+  started: z.boolean().nullish(),
+  restartCount: z.number().default(0),
+  state: ContainerState.default({}),
+});
+export type ContainerStatus = z.infer<typeof ContainerStatus>;
+
+const PodCondition = z.object({
+  type: z.string(),
+  status: z.string(),
+  reason: z.string().default(''),
+  message: z.string().default(''),
+  lastTransitionTime: z.string().nullish(),
+});
+
+const named = z.object({ name: z.string() });
+
+export const Pod = z.object({
+  metadata: ObjectMeta.extend({ ownerReferences: z.array(OwnerReference).default([]) }),
+  spec: z.object({
+    nodeName: z.string().default(''),
+    runtimeClassName: z.string().nullish(),
+    hostNetwork: z.boolean().default(false),
+    containers: z.array(named).default([]),
+    initContainers: z
+      .array(z.object({ name: z.string(), restartPolicy: z.string().nullish() }))
+      .default([]),
+    ephemeralContainers: z.array(named).default([]),
+    /** Each volume keeps its source's field, e.g. `emptyDir`. */
+    volumes: z.array(z.looseObject({ name: z.string() })).default([]),
+  }),
+  status: z
+    .object({
+      phase: z.string().default(''),
+      reason: z.string().default(''),
+      message: z.string().default(''),
+      podIP: z.string().default(''),
+      conditions: z.array(PodCondition).default([]),
+      containerStatuses: z.array(ContainerStatus).default([]),
+      initContainerStatuses: z.array(ContainerStatus).default([]),
+    })
+    .prefault({}),
+});
+export type Pod = z.infer<typeof Pod>;
+
+const NodeSystemInfo = z.object({
+  kernelVersion: z.string().default(''),
+  containerRuntimeVersion: z.string().default(''),
+  kubeletVersion: z.string().default(''),
+});
+
+export const Node = z.object({
+  metadata: ObjectMeta,
+  spec: z.object({ unschedulable: z.boolean().default(false) }).prefault({}),
+  status: z
+    .object({
+      conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),
+      nodeInfo: NodeSystemInfo.prefault({}),
+    })
+    .prefault({}),
+});
+export type Node = z.infer<typeof Node>;
+
+export function isNodeReady(node: Node): boolean {
+  return node.status.conditions.some((one) => one.type === 'Ready' && one.status === 'True');
+}

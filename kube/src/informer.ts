@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// A cache of one kind of object that follows the API server for as long as it is told to: it lists,
+// watches, lists again when its version is too old, and starts over with backoff after any error.
+import type { Api, Selection } from './api.ts';
+import { realClock, type Clock } from './clock.ts';
+import { codeOf, isGone, messageOf } from './errors.ts';
+import type { Logger } from './logger.ts';
+import { keyOf, type ApiObject, type Resource } from './resource.ts';
+
+export interface InformerOptions<T extends ApiObject> {
+  readonly api: Api;
+  readonly resource: Resource<T>;
+  readonly log: Logger;
+  readonly clock?: Clock;
+  readonly selection?: Omit<Selection, 'signal'>;
+}
+
+/** Told of every change; `before` and `after` are undefined for new and for deleted objects. */
+export type Listener<T> = (key: string, after: T | undefined, before: T | undefined) => void;
+
+const minBackoffMs = 500;
+const maxBackoffMs = 15_000;
+
+export class Informer<T extends ApiObject> {
+  readonly #options: InformerOptions<T>;
+  readonly #clock: Clock;
+  readonly #objects = new Map<string, T>();
+  readonly #listeners: Listener<T>[] = [];
+  readonly #synced = Promise.withResolvers<void>();
+  #hasSynced = false;
+  #version = '';
+
+  constructor(options: InformerOptions<T>) {
+    this.#options = options;
+    this.#clock = options.clock ?? realClock;
+  }
+
+  /** True after the first complete list. */
+  get hasSynced(): boolean {
+    return this.#hasSynced;
+  }
+
+  /** Resolves after the first complete list. */
+  get synced(): Promise<void> {
+    return this.#synced.promise;
+  }
+
+  get(key: string): T | undefined {
+    return this.#objects.get(key);
+  }
+
+  list(): T[] {
+    return [...this.#objects.values()];
+  }
+
+  /** Also told of what is known already, so that nothing is missed. */
+  listen(listener: Listener<T>): void {
+    this.#listeners.push(listener);
+    for (const [key, object] of this.#objects) listener(key, object, undefined);
+  }
+
+  /** Runs until the signal aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { log, resource } = this.#options;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        if (this.#version === '') await this.#list(signal);
+        const started = this.#clock.now();
+        await this.#watch(signal);
+        // A server that closes at once must not be asked in a tight loop.
+        failures = this.#clock.now() - started > minBackoffMs ? 0 : failures + 1;
+      } catch (error) {
+        if (signal.aborted) break;
+        if (isGone(error)) {
+          this.#version = '';
+          log.debug({ kind: resource.kind }, 'watch version too old, listing again');
+        } else {
+          log.warn(
+            { kind: resource.kind, code: codeOf(error), detail: messageOf(error) },
+            'watch failed',
+          );
+        }
+        failures++;
+      }
+      if (failures > 0) {
+        const ms = Math.min(minBackoffMs * 2 ** Math.min(failures - 1, 10), maxBackoffMs);
+        await this.#clock.sleep(ms, signal);
+      }
+    }
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const { api, resource, selection } = this.#options;
+    const { items, resourceVersion } = await api.list(resource, { ...selection, signal });
+    const gone = new Set(this.#objects.keys());
+    for (const item of items) {
+      const object = this.#parse(item);
+      if (!object) continue;
+      gone.delete(keyOf(object));
+      this.#put(object);
+    }
+    for (const key of gone) this.#drop(key);
+    this.#version = resourceVersion;
+    if (!this.#hasSynced) {
+      this.#hasSynced = true;
+      this.#synced.resolve();
+    }
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { api, resource, selection } = this.#options;
+    for await (const event of api.watch(resource, this.#version, { ...selection, signal })) {
+      if (event.type === 'BOOKMARK') {
+        this.#version = event.resourceVersion;
+        continue;
+      }
+      const version = versionOf(event.object);
+      const object = this.#parse(event.object);
+      if (object) {
+        if (event.type === 'DELETED') this.#drop(keyOf(object), object);
+        else this.#put(object);
+      }
+      if (version !== '') this.#version = version;
+    }
+  }
+
+  /** One object that does not fit its schema must not stop the others. */
+  #parse(json: unknown): T | undefined {
+    try {
+      return deepFreeze(this.#options.resource.parse(json));
+    } catch (error) {
+      this.#options.log.error(
+        { kind: this.#options.resource.kind, detail: messageOf(error) },
+        'object does not fit its schema, ignoring it',
+      );
+      return undefined;
+    }
+  }
+
+  #put(object: T): void {
+    const key = keyOf(object);
+    const before = this.#objects.get(key);
+    if (before?.metadata.resourceVersion === object.metadata.resourceVersion) return;
+    this.#objects.set(key, object);
+    this.#tell(key, object, before);
+  }
+
+  #drop(key: string, last?: T): void {
+    const before = this.#objects.get(key) ?? last;
+    this.#objects.delete(key);
+    this.#tell(key, undefined, before);
+  }
+
+  #tell(key: string, after: T | undefined, before: T | undefined): void {
+    for (const listener of this.#listeners) listener(key, after, before);
+  }
+}
+
+function versionOf(json: unknown): string {
+  return (json as { metadata?: { resourceVersion?: string } }).metadata?.resourceVersion ?? '';
+}
+
+/** Cached objects are shared: whoever wants to change one has to copy it. */
+export function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const child of Object.values(value)) deepFreeze(child);
+  }
+  return value;
+}

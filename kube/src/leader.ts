@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Leader election by a Lease. Who loses it must stop at once: the caller ends the process.
+import { z } from 'zod';
+import { ObjectMeta } from '../../crds/src/index.ts';
+import type { Api } from './api.ts';
+import { realClock, type Clock } from './clock.ts';
+import { codeOf, isAlreadyExists, isConflict, isNotFound, messageOf } from './errors.ts';
+import type { Logger } from './logger.ts';
+import { isLeader } from './metrics.ts';
+import type { Resource } from './resource.ts';
+
+const Lease = z.object({
+  metadata: ObjectMeta,
+  spec: z
+    .object({
+      holderIdentity: z.string().nullish(),
+      leaseDurationSeconds: z.number().nullish(),
+      renewTime: z.string().nullish(),
+      leaseTransitions: z.number().nullish(),
+    })
+    .prefault({}),
+});
+type Lease = z.infer<typeof Lease>;
+
+export const leases: Resource<Lease> = {
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  plural: 'leases',
+  namespaced: true,
+  parse: (json) => Lease.parse(json),
+};
+
+export interface LeaderOptions {
+  readonly api: Api;
+  readonly log: Logger;
+  readonly namespace: string;
+  readonly name: string;
+  readonly identity: string;
+  readonly clock?: Clock;
+  /** Others wait this long after the last renewal. Default 15 s. */
+  readonly leaseMs?: number;
+  /** The holder gives up after failing to renew for this long. Default 10 s. */
+  readonly renewMs?: number;
+  /** Between tries. Default 2 s. */
+  readonly retryMs?: number;
+}
+
+export class LeaderElector {
+  readonly #options: LeaderOptions;
+  readonly #clock: Clock;
+  readonly #leaseMs: number;
+  readonly #renewMs: number;
+  readonly #retryMs: number;
+  /** What was seen last and when, by our clock: others' clocks are not to be trusted. */
+  #seen: { version: string; at: number } | undefined;
+
+  constructor(options: LeaderOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? realClock;
+    this.#leaseMs = options.leaseMs ?? 15_000;
+    this.#renewMs = options.renewMs ?? 10_000;
+    this.#retryMs = options.retryMs ?? 2_000;
+  }
+
+  /**
+   * Waits for the lease, runs `lead`, renews meanwhile.
+   * @param lead gets a signal that aborts when the lease is lost or the parent aborts.
+   * @returns `stopped` when the parent aborted (the lease is given back), else `lost`.
+   */
+  async run(
+    lead: (signal: AbortSignal) => Promise<void>,
+    parent: AbortSignal,
+  ): Promise<'stopped' | 'lost'> {
+    const { log, identity } = this.#options;
+    while (!parent.aborted && !(await this.#try(parent))) {
+      await this.#clock.sleep(this.#retryMs, parent);
+    }
+    if (parent.aborted) return 'stopped';
+    log.info({ identity }, 'leading');
+    isLeader.set(1);
+    const lost = new AbortController();
+    const leading = lead(AbortSignal.any([parent, lost.signal]));
+    await this.#renew(parent);
+    isLeader.set(0);
+    if (parent.aborted) {
+      await leading;
+      await this.#release();
+      return 'stopped';
+    }
+    log.error({ identity }, 'lost the lease');
+    lost.abort();
+    await leading;
+    return 'lost';
+  }
+
+  /** Resolves when the parent aborts or the lease could not be renewed in time. */
+  async #renew(parent: AbortSignal): Promise<void> {
+    let renewedAt = this.#clock.now();
+    while (!parent.aborted) {
+      await this.#clock.sleep(this.#retryMs, parent);
+      if (parent.aborted) return;
+      const startedAt = this.#clock.now();
+      if (await this.#try(parent)) renewedAt = startedAt;
+      else if (this.#clock.now() - renewedAt > this.#renewMs) return;
+    }
+  }
+
+  /** @returns true if we hold the lease now. */
+  async #try(signal: AbortSignal): Promise<boolean> {
+    const { api, namespace, name, identity, log } = this.#options;
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#renewMs / 2)]);
+    try {
+      const lease = await this.#read(limit);
+      if (!lease) {
+        await api.create(
+          leases,
+          namespace,
+          { metadata: { name }, spec: this.#spec(0, true) },
+          { signal: limit },
+        );
+        return true;
+      }
+      const { holderIdentity, leaseTransitions } = lease.spec;
+      const ours = holderIdentity === identity;
+      if (!ours && holderIdentity && !this.#expired(lease)) return false;
+      await api.merge(
+        leases,
+        namespace,
+        name,
+        {
+          metadata: { resourceVersion: lease.metadata.resourceVersion },
+          spec: this.#spec((leaseTransitions ?? 0) + (ours ? 0 : 1), !ours),
+        },
+        { signal: limit },
+      );
+      return true;
+    } catch (error) {
+      if (!signal.aborted && !isConflict(error) && !isAlreadyExists(error)) {
+        log.warn({ code: codeOf(error), detail: messageOf(error) }, 'lease not renewed');
+      }
+      return false;
+    }
+  }
+
+  async #read(signal: AbortSignal): Promise<Lease | undefined> {
+    const { api, namespace, name } = this.#options;
+    try {
+      return await api.get(leases, namespace, name, { signal });
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  #expired(lease: Lease): boolean {
+    const version = lease.metadata.resourceVersion;
+    const now = this.#clock.now();
+    if (this.#seen?.version !== version) this.#seen = { version, at: now };
+    return now - this.#seen.at > (lease.spec.leaseDurationSeconds ?? this.#leaseMs / 1000) * 1000;
+  }
+
+  #spec(transitions: number, acquired: boolean): object {
+    const time = new Date(this.#clock.now()).toISOString().replace('Z', '000Z');
+    return {
+      holderIdentity: this.#options.identity,
+      leaseDurationSeconds: Math.ceil(this.#leaseMs / 1000),
+      renewTime: time,
+      leaseTransitions: transitions,
+      ...(acquired ? { acquireTime: time } : {}),
+    };
+  }
+
+  /** Lets the next one in at once. */
+  async #release(): Promise<void> {
+    const { api, namespace, name, identity, log } = this.#options;
+    try {
+      const lease = await api.get(leases, namespace, name);
+      if (lease.spec.holderIdentity !== identity) return;
+      await api.merge(leases, namespace, name, {
+        metadata: { resourceVersion: lease.metadata.resourceVersion },
+        spec: { holderIdentity: '' },
+      });
+    } catch (error) {
+      log.warn({ code: codeOf(error), detail: messageOf(error) }, 'lease not given back');
+    }
+  }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes one writer's part of a status by server-side apply: only if it differs from what is there.
+import { isDeepStrictEqual } from 'node:util';
+import type { Api } from './api.ts';
+import type { ApiObject, Resource } from './resource.ts';
+
+export interface StatusWrite<T extends ApiObject> {
+  readonly resource: Resource<T>;
+  /** As read; the write is refused if another object of that name has taken its place. */
+  readonly object: T;
+  /** The field manager: nobody else may write these fields. */
+  readonly manager: string;
+  /** Every field of the status that this manager owns. */
+  readonly owned: readonly string[];
+  /** The fields' values; an owned field that is absent here is removed. */
+  readonly status: object;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** @returns the object after the write; undefined when there was nothing to write. */
+export async function writeStatus<T extends ApiObject>(
+  api: Api,
+  write: StatusWrite<T>,
+): Promise<T | undefined> {
+  const wanted = withoutUndefined(write.status) as Record<string, unknown>;
+  const current = (write.object as { status?: Record<string, unknown> }).status ?? {};
+  for (const key of Object.keys(wanted)) {
+    if (!write.owned.includes(key)) throw new Error(`${write.manager} does not own status.${key}`);
+  }
+  const same = write.owned.every((key) =>
+    isDeepStrictEqual(wanted[key], withoutUndefined(current[key])),
+  );
+  if (same) return undefined;
+  return api.apply(
+    write.resource,
+    write.object,
+    { status: wanted },
+    { manager: write.manager, subresource: 'status', signal: write.signal },
+  );
+}
+
+/** JSON has no undefined; comparing must not see it either. */
+function withoutUndefined(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutUndefined);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, child]) => child !== undefined)
+      .map(([key, child]) => [key, withoutUndefined(child)]),
+  );
+}

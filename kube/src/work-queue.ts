@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys waiting for work. A key is in it at most once, is never handed out twice at a time, and one
+// added while it is being worked on comes again afterwards.
+import type { Clock, Timer } from './clock.ts';
+
+export interface Backoff {
+  readonly baseMs: number;
+  readonly maxMs: number;
+}
+
+const defaultBackoff: Backoff = { baseMs: 50, maxMs: 30_000 };
+
+export class WorkQueue {
+  readonly #clock: Clock;
+  readonly #backoff: Backoff;
+  /** In order of arrival; what is here and not in #processing is handed out. */
+  readonly #dirty = new Set<string>();
+  readonly #processing = new Set<string>();
+  readonly #delayed = new Map<string, { at: number; timer: Timer }>();
+  readonly #failures = new Map<string, number>();
+  readonly #waiting: ((key: string | undefined) => void)[] = [];
+  #closed = false;
+
+  constructor(clock: Clock, backoff: Backoff = defaultBackoff) {
+    this.#clock = clock;
+    this.#backoff = backoff;
+  }
+
+  /** Keys that could be handed out now. */
+  get length(): number {
+    let count = 0;
+    for (const key of this.#dirty) if (!this.#processing.has(key)) count++;
+    return count;
+  }
+
+  add(key: string): void {
+    if (this.#closed) return;
+    this.#dirty.add(key);
+    this.#dispatch();
+  }
+
+  /** Adds after `ms`. Of two waits for one key the earlier counts. */
+  addAfter(key: string, ms: number): void {
+    if (this.#closed) return;
+    if (ms <= 0) return this.add(key);
+    const at = this.#clock.now() + ms;
+    const known = this.#delayed.get(key);
+    if (known && known.at <= at) return;
+    known?.timer.cancel();
+    const timer = this.#clock.after(ms, () => {
+      this.#delayed.delete(key);
+      this.add(key);
+    });
+    this.#delayed.set(key, { at, timer });
+  }
+
+  /** Adds after a wait that doubles with each failure in a row. @returns the wait in ms. */
+  addAfterFailure(key: string): number {
+    const failures = this.#failures.get(key) ?? 0;
+    this.#failures.set(key, failures + 1);
+    const ms = Math.min(this.#backoff.baseMs * 2 ** Math.min(failures, 40), this.#backoff.maxMs);
+    this.addAfter(key, ms);
+    return ms;
+  }
+
+  /** Forgets earlier failures of a key. */
+  forget(key: string): void {
+    this.#failures.delete(key);
+  }
+
+  /** @returns a key, to be given back with `done`; undefined once the queue is closed. */
+  take(): Promise<string | undefined> {
+    if (this.#closed) return Promise.resolve(undefined);
+    const { promise, resolve } = Promise.withResolvers<string | undefined>();
+    this.#waiting.push(resolve);
+    this.#dispatch();
+    return promise;
+  }
+
+  done(key: string): void {
+    this.#processing.delete(key);
+    this.#dispatch();
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { timer } of this.#delayed.values()) timer.cancel();
+    this.#delayed.clear();
+    for (const resolve of this.#waiting.splice(0)) resolve(undefined);
+  }
+
+  #dispatch(): void {
+    if (this.#waiting.length === 0) return;
+    for (const key of this.#dirty) {
+      if (this.#processing.has(key)) continue;
+      const resolve = this.#waiting.shift();
+      if (!resolve) return;
+      this.#dirty.delete(key);
+      this.#processing.add(key);
+      resolve(key);
+    }
+  }
+}
