@@ -7,7 +7,7 @@ const rooms = ['crds', 'kube', 'operator', 'node-agent', 'native', 'e2e', 'simul
 /** @type {Record<string, string[]>} */
 const mayImport = {
   crds: [],
-  kube: [],
+  kube: ['crds'],
   operator: ['crds', 'kube'],
   'node-agent': ['crds', 'kube', 'native'],
   native: [],

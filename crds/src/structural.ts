@@ -18,7 +18,7 @@ export function toStructural(schema: z.ZodType): Json {
     io: 'input',
     unrepresentable: 'any',
   });
-  return clean(json as Json, '');
+  return clean(json, '');
 }
 
 function clean(node: Json, path: string): Json {
