@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One RDMA device opened for the ledger: context, PD, two CQs, their event channel, one MR. */
+#ifndef LEDGER_ENDPOINT_H
+#define LEDGER_ENDPOINT_H
+
+#include <infiniband/verbs.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control.h"
+
+struct endpoint {
+	struct ibv_context *context;
+	struct ibv_pd *pd;
+	struct ibv_comp_channel *channel; /* NULL when polling */
+	struct ibv_cq *send_cq;
+	struct ibv_cq *receive_cq;
+	struct ibv_mr *mr;
+	uint8_t *arena;
+	size_t arena_size;
+	union ibv_gid gid;
+	int gid_index;
+	enum ibv_mtu mtu;
+};
+
+/* How the other side's queue pair is reached. */
+struct address {
+	uint32_t qpn;
+	uint32_t psn;
+	uint32_t rkey;
+	uint64_t base;
+	union ibv_gid gid;
+	enum ibv_mtu mtu;
+};
+
+struct retries {
+	int timeout; /* IB code: 4.096 us * 2^timeout */
+	int retry_count;
+	int rnr_retry;
+	int min_rnr_timer;
+};
+
+/*
+ * Opens @device (NULL: the first one) and the GID at @gid_index (-1: the first IPv4 one).
+ * @cqe: entries of each CQ. Prints what failed and returns -errno.
+ */
+int endpoint_open(struct endpoint *e, const char *device, int gid_index, bool events, int cqe,
+		  size_t arena_size);
+void endpoint_close(struct endpoint *e);
+
+struct ibv_qp *endpoint_qp(struct endpoint *e, unsigned int send_depth,
+			   unsigned int receive_depth);
+int endpoint_connect(struct endpoint *e, struct ibv_qp *qp, uint32_t own_psn,
+		     const struct address *peer, const struct retries *r);
+
+/* Tell and hear one lane's address on the control connection. Return 0 or -errno. */
+int address_send(struct control *c, unsigned int lane, const struct address *a);
+int address_receive(struct control *c, unsigned int lane, struct address *a);
+
+#endif

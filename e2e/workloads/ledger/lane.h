@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One queue pair and what both of its ends know.
+ *
+ * A lane works in rounds. Round r of one side is, in this order: WRITE of record r into the peer's
+ * ring, WRITE_WITH_IMM (immediate r) of record r into a second ring, READ of the newest page that the
+ * peer is known to have written, FETCH_ADD, CMP_SWAP, and a SEND that says "round r". RC keeps the
+ * order, so when that SEND arrives, all the rest must be there: the receiver checks it then, marks
+ * the records as consumed and writes page r + 1. Both sides do this at once, so requester and
+ * responder of both ends carry state at any moment.
+ */
+#ifndef LEDGER_LANE_H
+#define LEDGER_LANE_H
+
+#include "endpoint.h"
+#include "verify.h"
+
+#define LANE_WINDOW 8 /* rounds without the peer's acknowledgement */
+#define LANE_RING 32 /* records in each ring; more than the window */
+#define LANE_PAGES 64 /* pages; a READ may lag behind by several windows */
+#define LANE_SEND_DEPTH 64
+#define LANE_RECEIVE_DEPTH 64
+#define LANE_OPERATIONS 6 /* per round */
+#define MESSAGE_SIZE 64
+
+enum inject {
+	INJECT_NONE,
+	INJECT_LOSE,
+	INJECT_DUPLICATE,
+	INJECT_CORRUPT,
+	INJECT_REORDER,
+};
+
+struct operation {
+	uint8_t kind; /* enum lane_kind */
+	uint64_t number;
+	uint64_t expects; /* READ: page version */
+};
+
+/* What a side has issued, told at the end. */
+struct totals {
+	uint64_t rounds;
+	uint64_t messages;
+	uint64_t adds; /* sum of all FETCH_ADD steps */
+};
+
+struct lane {
+	uint16_t index;
+	uint16_t peer_index;
+	struct endpoint *endpoint;
+	struct ibv_qp *qp;
+	struct address own, peer;
+	size_t record_size;
+	uint8_t *base; /* this lane's part of the arena */
+	enum inject inject;
+
+	/* As requester. */
+	uint64_t round;
+	uint64_t peer_seen; /* rounds that the peer says it has checked */
+	uint64_t message;
+	uint64_t posted, completed;
+	struct operation operations[LANE_SEND_DEPTH];
+	struct book completions;
+	struct adder adder;
+	uint64_t adds;
+
+	/* As responder. */
+	struct book messages, rounds, immediates, receives;
+	uint64_t seen;
+	uint64_t acknowledged;
+	uint64_t received;
+	struct totals peer_totals;
+};
+
+/* Bytes of arena that a lane needs, a multiple of 4096. */
+size_t lane_size(size_t record_size);
+/* Creates the QP and posts all receives. @base: lane_size() bytes of the endpoint's arena. */
+int lane_open(struct lane *l, struct endpoint *e, uint16_t index, size_t record_size,
+	      uint8_t *base);
+int lane_connect(struct lane *l, const struct retries *r);
+void lane_close(struct lane *l);
+
+/* True when a whole round may be posted now. */
+bool lane_may_issue(const struct lane *l);
+int lane_issue(struct lane *l);
+/* Tells the peer how many rounds were checked, if it doesn't know yet and there is room. */
+int lane_acknowledge(struct lane *l);
+
+/* Both take a successful completion. Return 0 or -errno. */
+int lane_sent(struct lane *l, const struct ibv_wc *wc, struct tally *t);
+int lane_received(struct lane *l, const struct ibv_wc *wc, struct tally *t);
+
+/* All own work is complete and the peer has checked all rounds. */
+bool lane_drained(const struct lane *l);
+/* Closes the books with the peer's totals. */
+void lane_finish(struct lane *l, struct tally *t);
+
+#endif
