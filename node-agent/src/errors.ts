@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent's one error class. Its code is at once the condition's reason, the `code` of a failed socket
+// reply and the metric's label.
+
+/** Why the agent could not do something. Each is documented where it is raised. */
+export type AgentCode =
+  | 'Aborted'
+  | 'AgentRestarted'
+  | 'BadBundle'
+  | 'BadRequest'
+  | 'Cancelled'
+  | 'CheckpointFailed'
+  | 'CheckpointNotFound'
+  | 'DiskFull'
+  | 'DriverMissing'
+  | 'FaultInjected'
+  | 'HoldFailed'
+  | 'ImageCorrupt'
+  | 'ImageTruncated'
+  | 'ImageVersion'
+  | 'Internal'
+  | 'LockFailed'
+  | 'MovedAway'
+  | 'MultipleContainers'
+  | 'NetnsModeShared'
+  | 'PodNotFound'
+  | 'ProtocolError'
+  | 'RestoreFailed'
+  | 'RuntimeFailed'
+  | 'TransferFailed'
+  | 'UnexpectedImages'
+  | 'UnsupportedObject'
+  | 'UnsupportedRootfs';
+
+/** `message` is for people: what happened and what to do about it. */
+export class AgentError extends Error {
+  readonly code: AgentCode;
+  constructor(code: AgentCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'AgentError';
+    this.code = code;
+  }
+}
+
+/** The code and message of anything thrown. */
+export function reasonOf(error: unknown): { code: string; message: string } {
+  if (error instanceof AgentError) return { code: error.code, message: error.message };
+  if (isErrno(error, 'ENOSPC') || isErrno(error, 'EDQUOT')) {
+    return { code: 'DiskFull', message: `no space left on the node: ${error.message}` };
+  }
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
+    const code = /^[A-Z][a-z][A-Za-z]+$/.test(error.code) ? error.code : 'Internal';
+    return { code, message: error.message };
+  }
+  return { code: 'Internal', message: error instanceof Error ? error.message : String(error) };
+}
+
+export function isErrno(error: unknown, code: string): error is NodeJS.ErrnoException {
+  return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Applies the fabric lock in a pod's network namespace. Every call is idempotent.
+import { isErrno, AgentError } from '../errors.ts';
+import { lockCommands, TABLE, unlockCommands, type LockKind } from './rules.ts';
+
+/** Runs nft commands in a network namespace as one transaction: native/addon's `nft`. */
+export type Nft = (netns: string, commands: string) => Promise<string>;
+
+export class FabricLock {
+  readonly #nft: Nft;
+
+  constructor(nft: Nft) {
+    this.#nft = nft;
+  }
+
+  /** @throws AgentError LockFailed */
+  async lock(netns: string, kind: LockKind): Promise<void> {
+    await this.#apply(netns, lockCommands(kind));
+  }
+
+  /** A namespace that is gone needs no unlocking. @throws AgentError LockFailed */
+  async unlock(netns: string): Promise<void> {
+    await this.#apply(netns, unlockCommands());
+  }
+
+  async isLocked(netns: string): Promise<boolean> {
+    const tables = await this.#apply(netns, 'list tables\n');
+    return tables.split('\n').some((line) => line.trim() === `table inet ${TABLE}`);
+  }
+
+  async #apply(netns: string, commands: string): Promise<string> {
+    try {
+      return await this.#nft(netns, commands);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      throw new AgentError('LockFailed', `nftables in the pod's network namespace: ${message}`, {
+        cause: error,
+      });
+    }
+  }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { lockCommands, unlockCommands } from './rules.ts';
+
+describe('the fabric lock', () => {
+  it('lets only RoCE and neighbour discovery through at the source, ARP being left alone', () => {
+    expect(lockCommands('source')).toMatchInlineSnapshot(`
+      "add table inet sealift
+      delete table inet sealift
+      add table inet sealift
+      add chain inet sealift input { type filter hook input priority -450; policy drop; }
+      add rule inet sealift input udp dport 4791 accept
+      add rule inet sealift input icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept
+      add chain inet sealift output { type filter hook output priority -450; policy drop; }
+      add rule inet sealift output udp dport 4791 accept
+      add rule inet sealift output icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert } accept
+      add chain inet sealift forward { type filter hook forward priority -450; policy drop; }
+      add table arp sealift
+      delete table arp sealift
+      "
+    `);
+  });
+
+  it('lets nothing through when total', () => {
+    expect(lockCommands('total')).toMatchInlineSnapshot(`
+      "add table inet sealift
+      delete table inet sealift
+      add table inet sealift
+      add chain inet sealift input { type filter hook input priority -450; policy drop; }
+      add chain inet sealift output { type filter hook output priority -450; policy drop; }
+      add chain inet sealift forward { type filter hook forward priority -450; policy drop; }
+      add table arp sealift
+      delete table arp sealift
+      add table arp sealift
+      add chain arp sealift input { type filter hook input priority -450; policy drop; }
+      add chain arp sealift output { type filter hook output priority -450; policy drop; }
+      "
+    `);
+  });
+
+  it('is removed without an error where there is none', () => {
+    expect(unlockCommands()).toMatchInlineSnapshot(`
+      "add table inet sealift
+      delete table inet sealift
+      add table arp sealift
+      delete table arp sealift
+      "
+    `);
+  });
+});

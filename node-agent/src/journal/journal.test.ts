@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Journal, type Entry } from './journal.ts';
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sealift-journal-'));
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true, force: true });
+});
+
+const entry = (id: string, more: Partial<Entry> = {}): Entry => ({
+  version: 1,
+  id,
+  role: 'source',
+  kind: 'MigrationRequest',
+  namespace: 'default',
+  name: 'move',
+  pod: 'p',
+  podUid: 'u',
+  stage: 'holding',
+  containers: [{ id: 'c1', name: 'main' }],
+  steps: [],
+  ...more,
+});
+
+it('is read again by the next agent', async () => {
+  const { journal } = await Journal.open(dir);
+  await journal.put(entry('a'));
+  await journal.put(entry('a', { stage: 'sent' }));
+  await journal.put(entry('a', { role: 'target', stage: 'waiting' }));
+  await journal.put(entry('b'));
+  await journal.remove('b', 'source');
+  await journal.remove('b', 'source');
+  const again = await Journal.open(dir);
+  expect(again.journal.get('a', 'source')?.stage).toBe('sent');
+  expect(again.journal.get('a', 'target')?.stage).toBe('waiting');
+  expect(again.journal.get('b', 'source')).toBeUndefined();
+  expect(again.unreadable).toEqual([]);
+});
+
+it('survives a crash in the middle of a write and shows what it cannot read', async () => {
+  const { journal } = await Journal.open(dir);
+  await journal.put(entry('a'));
+  await writeFile(join(dir, 'a.source.json.new'), '{"version":1,"id":"a","ro');
+  await writeFile(join(dir, 'torn.source.json'), '{"version":1,');
+  const again = await Journal.open(dir);
+  expect(again.journal.get('a', 'source')).toEqual(entry('a'));
+  expect(again.unreadable).toEqual(['torn.source.json']);
+  expect(await readdir(dir)).not.toContain('a.source.json.new');
+});
+
+it('refuses to write what it could not read', async () => {
+  const { journal } = await Journal.open(dir);
+  await expect(journal.put(entry('a', { stage: 'nowhere' as 'sent' }))).rejects.toThrow();
+  expect(journal.get('a', 'source')).toBeUndefined();
+});
