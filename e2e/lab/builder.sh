@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# builder.sh up | run COMMAND... | kernel | path: the Debian 13 tree in which native parts are built.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+for part in config cache debian builder; do
+	# shellcheck source=/dev/null
+	. "$here/lib/$part.sh"
+done
+
+mkdir -p "$LAB_CACHE"
+(
+	flock 9
+	builder_up
+) 9>"$LAB/builder.lock"
+
+case ${1:-} in
+up) ;;
+run) shift && builder_run "$@" ;;
+kernel) builder_kernel ;;
+path) builder_dir ;;
+*) die "usage: $0 up | run COMMAND... | kernel | path" ;;
+esac

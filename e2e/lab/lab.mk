@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# The lab: a control plane on this machine and Debian 13 workers in VMs. See e2e/lab/README.md.
+
+LAB_SH := e2e/lab/lab.sh
+BUILDER := e2e/lab/builder.sh
+
+.PHONY: lab-deps lab-up lab-down lab-env lab-load lab-ssh lab-status lab-logs lab-peer lab-clean builder
+
+lab-deps: ## Install what the lab needs on this host (apt, root)
+	@$(LAB_SH) deps
+
+lab-up: lab-deps ## Start the lab: about 6 minutes the first time, then under a minute
+	@$(LAB_SH) up
+
+lab-down: ## End the lab
+	@$(LAB_SH) down
+
+lab-env: ## Print shell lines for kubectl and helm: eval "$$(make -s lab-env)"
+	@$(LAB_SH) env
+
+lab-load: ## Import an image archive on every node: IMAGE=archive.tar
+	@$(LAB_SH) load '$(IMAGE)'
+
+lab-ssh: ## A shell on node N: N=1
+	@$(LAB_SH) ssh '$(or $(N),1)'
+
+lab-status: ## What runs
+	@$(LAB_SH) status
+
+lab-logs: ## Collect logs of nodes and control plane under build/lab/logs
+	@$(LAB_SH) logs
+
+lab-peer: ## Add a VM outside the cluster, on both networks
+	@$(LAB_SH) peer
+
+lab-clean: ## End the lab and forget its certificates and state (caches stay)
+	@$(LAB_SH) clean
+
+builder: ## Make the Debian 13 tree in which native parts are built
+	@$(BUILDER) up

@@ -1,0 +1,120 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The lab's commands; see README.md. Most are reached through make (lab.mk).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+for part in config cache proc net pki binaries debian builder rootfs accel control-plane node snapshot deps report; do
+	# shellcheck source=/dev/null
+	. "$here/lib/$part.sh"
+done
+
+usage() {
+	cat >&2 <<-E
+		usage: lab.sh COMMAND
+		  deps                          install what the host lacks (apt)
+		  up | down                     start (from a snapshot, if there is one) or end everything
+		  env                           shell lines that make kubectl and helm work
+		  status                        what runs
+		  load ARCHIVE [N...]           import an image archive on every node, or on those named
+		  ssh N [COMMAND...]            on node N
+		  logs [DIR]                    collect logs (default: \$LAB/logs)
+		  link N cluster|fabric up|down pull or plug a cable
+		  reset N                       hard reset of VM N
+		  peer                          add VM $LAB_MAX_NODE as a machine outside the cluster, on both networks
+		  part start|stop NAME          one of: $CONTROL_PLANE_PARTS
+		  clean                         down, and remove all that was made but the caches of other versions
+	E
+	exit 2
+}
+
+# One command at a time changes the lab.
+lock() {
+	mkdir -p "$LAB_CACHE" "$LAB_RUN"
+	exec 9>"$LAB/lock"
+	flock 9
+}
+
+lab_up() {
+	lock
+	pki_up
+	builder_up
+	binaries_up
+	rootfs_up
+	net_up
+	local n alive=1 part
+	for n in $LAB_NODES; do proc_alive "w$n" || alive=; done
+	for part in $CONTROL_PLANE_PARTS; do proc_alive "$part" || alive=; done
+	if [ -n "$alive" ]; then
+		log "up already"
+		return 0
+	fi
+	# Half a lab can't be completed: its VMs and its etcd must stem from one moment.
+	lab_stop_all
+	accel_name >/dev/null
+	SNAPSHOT_KEY=$(snapshot_key)
+	cache_build snapshot "$(snapshot_key)" snapshot_build
+	log "starting from the snapshot"
+	snapshot_start "$(snapshot_dir)"
+	log "ready: $(lab_kubectl get nodes --no-headers | awk '{printf "%s %s, ", $1, $2}' | sed 's/, $//')"
+}
+
+lab_stop_all() {
+	local n
+	for n in $(seq "$LAB_MAX_NODE"); do node_stop "$n"; done
+	control_plane_down
+}
+
+lab_down() {
+	lock
+	lab_stop_all
+	net_down
+	rm -rf "$LAB_RUN/etcd"
+}
+
+lab_env() {
+	echo "export LAB='$LAB' KUBECONFIG='$LAB/kubeconfig'"
+	echo "case :\$PATH: in *:'$LAB/bin':*) ;; *) export PATH='$LAB/bin':\$PATH ;; esac"
+}
+
+lab_load() {
+	local archive n
+	archive=$(realpath "$1")
+	shift
+	[ -r "$archive" ] || die "load: cannot read $archive"
+	# shellcheck disable=SC2086
+	for n in ${*:-$LAB_NODES}; do
+		node_load "$n" "$archive" || die "loading $archive on w$n failed"
+	done
+}
+
+lab_peer() {
+	lock
+	echo peer >"$LAB_RUN/w$LAB_MAX_NODE.role"
+	node_start "$LAB_MAX_NODE" "$(rootfs_dir)/disk.img"
+	node_wait_ssh "$LAB_MAX_NODE"
+}
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+case $command in
+deps) deps_install ;;
+up) lab_up ;;
+down) lab_down ;;
+env) lab_env ;;
+status) report_status ;;
+load) [ $# -ge 1 ] || usage; lab_load "$@" ;;
+ssh) [ $# -ge 1 ] || usage; node_ssh "$@" ;;
+logs) report_logs "$@" ;;
+link) [ $# -eq 3 ] || usage; net_link "$@" ;;
+reset) [ $# -eq 1 ] || usage; node_monitor "$1" system_reset ;;
+peer) lab_peer ;;
+part)
+	case ${1:-} in
+	start) control_plane_start "$2" ;;
+	stop) proc_stop "$2" ;;
+	*) usage ;;
+	esac
+	;;
+clean) lab_down; rm -rf "$LAB_PKI" "$LAB/bin" "$LAB_RUN" "$LAB/kubeconfig" ;;
+*) usage ;;
+esac

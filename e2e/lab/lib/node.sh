@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Worker VMs. VM N is w<N>: eth0 on br0 (10.77.0.1N), eth1 on br1. Its disk is an overlay that dies with it.
+
+# node_start N DISK [QEMU-OPTION...]: DISK is the (read-only) image below the overlay.
+node_start() {
+	local n=$1 below=$2
+	shift 2
+	proc_alive "w$n" && return 0
+	local disk=$LAB_RUN/w$n.qcow2 boot role
+	boot=$(rootfs_dir)
+	role=$(cat "$LAB_RUN/w$n.role" 2>/dev/null || echo worker)
+	rm -f "$disk"
+	qemu-img create -q -f qcow2 -F "$(node_disk_format "$below")" -b "$below" "$disk"
+	net_tap "w$n-0" br0
+	net_tap "w$n-1" br1
+	local -a accel
+	mapfile -t accel < <(accel_args)
+	proc_start "w$n" nsenter "--net=/run/netns/$LAB_NETNS" qemu-system-x86_64 -name "w$n" -no-user-config -nodefaults -display none \
+		-machine pc "${accel[@]}" -smp 1 -m "$LAB_MEMORY_MIB" \
+		-kernel "$boot/vmlinuz" -initrd "$boot/initrd" \
+		-append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off fsck.mode=skip nowatchdog audit=0 apparmor=0 quiet lab.n=$n lab.role=$role" \
+		-drive "file=$disk,if=virtio,format=qcow2,cache=unsafe,discard=unmap" \
+		-netdev "tap,id=cluster,ifname=w$n-0,script=no,downscript=no" \
+		-device "virtio-net-pci,netdev=cluster,mac=52:54:00:77:00:1$n,romfile=" \
+		-netdev "tap,id=fabric,ifname=w$n-1,script=no,downscript=no" \
+		-device "virtio-net-pci,netdev=fabric,mac=52:54:00:77:01:1$n,romfile=" \
+		-device virtio-rng-pci -serial "file:$LAB_RUN/w$n.console" \
+		-monitor "unix:$LAB_RUN/w$n.monitor,server=on,wait=off" "$@"
+}
+
+node_disk_format() { case $1 in *.qcow2) echo qcow2 ;; *) echo raw ;; esac; }
+
+# node_monitor N COMMAND: one line to QEMU's monitor; prints its answer without prompts and echo.
+node_monitor() {
+	printf '%s\n' "$2" | socat -t 3600 - "UNIX-CONNECT:$LAB_RUN/w$1.monitor" 2>/dev/null | tr -d '\r' | sed -e '/^QEMU /d' -e '/^(qemu)/d'
+}
+
+node_stop() {
+	ssh -F none -O exit -o "ControlPath=$LAB_RUN/w$1.ssh" "root@$(node_ip "$1")" 2>/dev/null || true
+	proc_stop "w$1" 3
+	rm -f "$LAB_RUN/w$1".{monitor,ssh,qcow2,role}
+}
+
+# node_ssh N [COMMAND...]: the connection is kept and shared for two minutes, as a handshake takes an emulated guest seconds.
+node_ssh() {
+	local n=$1
+	shift
+	ssh -F none -q -i "$LAB_PKI/ssh" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=30 \
+		-o ControlMaster=auto -o ControlPersist=120 -o "ControlPath=$LAB_RUN/w$n.ssh" "root@$(node_ip "$n")" "$@"
+}
+
+node_wait_ssh() {
+	local tries=120
+	until node_ssh "$1" true </dev/null 2>/dev/null; do
+		proc_alive "w$1" || die "w$1 ended: see $LAB_RUN/w$1.log and $LAB_RUN/w$1.console"
+		[ $((tries--)) -gt 0 ] || die "w$1 does not answer: see $LAB_RUN/w$1.console"
+		sleep 1
+	done
+}
+
+node_set_clock() { node_ssh "$1" "date -u -s @$(date +%s.%N)" </dev/null >/dev/null; }
+
+# node_load N ARCHIVE: import an image archive. Plain TCP inside the lab: encrypting is slow for an emulated guest.
+node_load() {
+	local n=$1 archive=$2 port=$((7000 + $1)) server status=0
+	net_exec socat -u "OPEN:$archive,rdonly" "TCP-LISTEN:$port,bind=$LAB_API,accept-timeout=60" 9>&- &
+	server=$!
+	node_ssh "$n" "socat -u TCP:$LAB_API:$port,retry=50,interval=0.2 - | ctr --namespace k8s.io images import --local --snapshotter overlayfs -" </dev/null || status=$?
+	wait "$server" || status=$?
+	return "$status"
+}

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The workers' disk: a Debian 13 tree (slow to make, rarely changes), over it our binaries, configuration and the
+# image store, together a read-only raw disk that every VM lays its own overlay on.
+
+rootfs_tree_key() {
+	cache_key "@$LAB_SRC/node.packages" "$(declare -f rootfs_build_tree debian_tree)" "@$LAB_SRC/node/etc/initramfs-tools" "$(builder_kernel)"
+}
+rootfs_tree() { cache_dir node-tree "$(rootfs_tree_key)"; }
+
+# Asked for many times in a run, during which it must not change: see rootfs_up.
+rootfs_key() {
+	[ -z "${ROOTFS_KEY:-}" ] || { echo "$ROOTFS_KEY" && return; }
+	cache_key "$(rootfs_tree_key)" "@$LAB_SRC/node" "@$LAB_SRC/pause" "@$LAB_SRC/image.ts" "$(declare -f rootfs_build_disk rootfs_seed_images)" \
+		"$(binaries_key kubernetes)" "$(binaries_key runc)" "$(binaries_key multus)" "@$LAB_PKI/ca.crt" "$LAB_DISK_SIZE"
+}
+rootfs_dir() { cache_dir node-disk "$(rootfs_key)"; }
+
+rootfs_up() {
+	cache_build node-tree "$(rootfs_tree_key)" rootfs_build_tree
+	ROOTFS_KEY=$(rootfs_key)
+	cache_build node-disk "$(rootfs_key)" rootfs_build_disk
+}
+
+# The kernel is put in last, so that its initrd is made with our initramfs configuration.
+rootfs_build_tree() {
+	local kernel
+	kernel=$(builder_kernel)
+	debian_tree "$1" "$LAB_SRC/node.packages" --include="linux-image-$kernel" \
+		--dpkgopt='path-exclude=/usr/lib/modules/*/kernel/drivers/gpu/*' \
+		--dpkgopt='path-exclude=/usr/lib/modules/*/kernel/drivers/media/*' \
+		--dpkgopt='path-exclude=/usr/lib/modules/*/kernel/drivers/net/wireless/*' \
+		--dpkgopt='path-exclude=/usr/lib/modules/*/kernel/drivers/net/ethernet/*' \
+		--dpkgopt='path-exclude=/usr/lib/modules/*/kernel/drivers/infiniband/hw/*' \
+		--dpkgopt='path-exclude=/usr/lib/modules/*/kernel/sound/*' \
+		--essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
+		--essential-hook="cp '$LAB_SRC/node/etc/initramfs-tools/conf.d/lab' \"\$1/etc/initramfs-tools/conf.d/\""  \
+		--customize-hook="cp '$LAB_SRC/node/etc/initramfs-tools/modules' \"\$1/etc/initramfs-tools/modules\"" \
+		--customize-hook='chroot "$1" update-initramfs -u -k all' \
+		--customize-hook='rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/*'
+	cp "$1/boot/vmlinuz-$kernel" "$1/boot/vmlinuz"
+	cp "$1/boot/initrd.img-$kernel" "$1/boot/initrd"
+}
+
+rootfs_build_disk() {
+	local out=$1 root=$1/root file unit
+	mkdir "$root"
+	cp -a "$(rootfs_tree)/." "$root/"
+	cp "$root/boot/vmlinuz" "$root/boot/initrd" "$out/"
+	cp -r "$LAB_SRC/node/." "$root/"
+	install "$(binaries_dir kubernetes)/kubelet" "$(binaries_dir runc)/runc" "$root/usr/local/bin/"
+
+	# CNI plugins under the usual path, where DaemonSets expect to add their own.
+	mkdir -p "$root/opt/cni/bin" "$root/etc/cni/net.d"
+	for file in "$root"/usr/lib/cni/*; do ln -s "/usr/lib/cni/$(basename "$file")" "$root/opt/cni/bin/"; done
+	install "$(binaries_dir multus)/multus" "$root/opt/cni/bin/"
+
+	cp "$LAB_PKI"/ca.crt "$LAB_PKI"/w*.kubeconfig "$LAB_PKI"/multus.kubeconfig "$LAB_PKI"/w*.crt "$LAB_PKI"/w*.key "$root/etc/kubernetes/"
+	rm -f "$root"/etc/ssh/ssh_host_*
+	install -m 0600 "$LAB_PKI/ssh-host" "$root/etc/ssh/ssh_host_ed25519_key"
+	install -D -m 0600 "$LAB_PKI/ssh.pub" "$root/root/.ssh/authorized_keys"
+
+	echo '/dev/vda / ext4 noatime,commit=60 0 0' >"$root/etc/fstab"
+	: >"$root/etc/machine-id"
+	for unit in lab-init kubelet containerd; do
+		file=/etc/systemd/system/$unit.service
+		[ -e "$root$file" ] || file=/usr/lib/systemd/system/$unit.service
+		ln -sf "$file" "$root/etc/systemd/system/multi-user.target.wants/"
+	done
+	# What a VM without users, updates or hardware can do without.
+	for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
+		e2scrub_reap.service systemd-networkd.service systemd-timesyncd.service systemd-resolved.service \
+		nftables.service getty@tty1.service systemd-binfmt.service systemd-pstore.service systemd-logind.service \
+		iwpmd.service rdma-ndd.service ibacm.service modprobe@drm.service modprobe@efi_pstore.service \
+		systemd-random-seed.service systemd-udev-settle.service console-getty.service serial-getty@ttyS0.service; do
+		ln -sf /dev/null "$root/etc/systemd/system/$unit"
+	done
+	rootfs_seed_images "$root"
+
+	mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -O ^metadata_csum -d "$root" "$out/disk.img" "$LAB_DISK_SIZE"
+	rm -rf "$root"
+}
+
+# Import the pause image with the nodes' own containerd, run here at native speed on the tree's own store.
+rootfs_seed_images() {
+	local root=$1 work
+	work=$root/tmp/seed
+	mkdir -p "$work/pause" "$root/var/lib/containerd"
+	gcc -static -O2 -s -Wall -Wextra -Werror -o "$work/pause/pause" "$LAB_SRC/pause/pause.c"
+	node_js "$LAB_SRC/image.ts" "$work/pause.tar" sealift.local/pause:1 "$work/pause" /pause
+	# shellcheck disable=SC2016
+	unshare --mount --net --pid --fork --propagation private bash -euc '
+		mount -t proc proc "$1/proc"
+		mount -t sysfs sysfs "$1/sys" 2>/dev/null || true
+		mount --bind /dev "$1/dev"
+		mount -t tmpfs tmpfs "$1/run"
+		chroot "$1" /bin/bash -euc "
+			printf \"version = 2\ndisabled_plugins = [\\\"io.containerd.grpc.v1.cri\\\"]\n\" > /run/seed.toml
+			containerd --config /run/seed.toml >/run/containerd.log 2>&1 &
+			daemon=\$!
+			for i in \$(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.1; done
+			ctr --namespace k8s.io images import --local --snapshotter overlayfs /tmp/seed/pause.tar || { cat /run/containerd.log >&2; exit 1; }
+			kill \$daemon
+			wait \$daemon || true
+		"
+	' seed "$root" >&2
+	rm -rf "$work"
+}
