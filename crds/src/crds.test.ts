@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { drift } from '../generate.ts';
+import { conditionTypes, isFinished, MigrationRequest, reasons } from './index.ts';
+import { definition, kinds } from './definition.ts';
+import { toStructural } from './structural.ts';
+
+describe('the generated definitions', () => {
+  it('are what the schemas say', () => {
+    expect(drift()).toEqual([]);
+  });
+
+  it('fail on drift', () => {
+    const kind = kinds[0];
+    if (!kind) throw new Error('no kinds');
+    const other = { ...kind, spec: z.object({ other: z.string() }) };
+    expect(JSON.stringify(definition(other))).not.toEqual(JSON.stringify(definition(kind)));
+  });
+
+  it('name every selectable field in the schema', () => {
+    for (const kind of kinds) {
+      const root = { spec: toStructural(kind.spec), status: toStructural(kind.status) };
+      for (const path of kind.selectable) {
+        const [, top, ...rest] = path.split('.');
+        let node: unknown = root[top as 'spec' | 'status'];
+        for (const name of rest)
+          node = (node as { properties: Record<string, unknown> }).properties[name];
+        expect(node, `${kind.kind} ${path}`).toMatchObject({ type: 'string' });
+      }
+    }
+  });
+});
+
+describe('toStructural', () => {
+  it('drops bounds that only restate a 53-bit integer, keeps others', () => {
+    expect(toStructural(z.object({ a: z.int(), b: z.int().min(1).max(5) }))).toEqual({
+      type: 'object',
+      required: ['a', 'b'],
+      properties: { a: { type: 'integer' }, b: { type: 'integer', minimum: 1, maximum: 5 } },
+    });
+  });
+
+  it('refuses unions', () => {
+    expect(() => toStructural(z.object({ a: z.union([z.string(), z.number()]) }))).toThrow(
+      '/a: anyOf is not structural',
+    );
+  });
+});
+
+describe('a MigrationRequest', () => {
+  it('gets its defaults', () => {
+    const request = MigrationRequest.parse({ metadata: { name: 'a' }, spec: { podName: 'p' } });
+    expect(request.spec).toEqual({
+      podName: 'p',
+      cancel: false,
+      timeouts: { prepareSeconds: 300, blackoutSeconds: 100 },
+    });
+  });
+
+  it('refuses a pod name that is no DNS name', () => {
+    const parsed = MigrationRequest.safeParse({
+      metadata: { name: 'a' },
+      spec: { podName: 'A_b' },
+    });
+    expect(parsed.success).toBe(false);
+  });
+
+  it('drops fields that this version does not know', () => {
+    const request = MigrationRequest.parse({
+      metadata: { name: 'a' },
+      spec: { podName: 'p', later: 1 },
+    });
+    expect(request.spec).not.toHaveProperty('later');
+  });
+});
+
+describe('conditions', () => {
+  it('end with the summary', () => {
+    for (const types of Object.values(conditionTypes)) expect(types.at(-1)).toBe('Succeeded');
+  });
+
+  it('say when a request has finished', () => {
+    const condition = { type: 'Succeeded', reason: 'X', message: '', lastTransitionTime: '' };
+    expect(isFinished({})).toBe(false);
+    expect(isFinished({ status: { conditions: [{ ...condition, status: 'Unknown' }] } })).toBe(
+      false,
+    );
+    expect(isFinished({ status: { conditions: [{ ...condition, status: 'False' }] } })).toBe(true);
+  });
+
+  it('have reasons that the API accepts', () => {
+    for (const reason of Object.keys(reasons)) expect(reason).toMatch(/^[A-Z][A-Za-z0-9]*$/);
+  });
+});

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// A real kube-apiserver with a real etcd on loopback, for tests. Binaries come from
+// $SEALIFT_KUBE_BIN, else build/lab/bin; without them `binaries()` says why tests are skipped.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import {
+  accessSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from '../src/client.ts';
+import { loadConfig } from '../src/config.ts';
+import { isAlreadyExists, messageOf } from '../src/errors.ts';
+import type { Resource } from '../src/resource.ts';
+import { Rest } from '../src/rest.ts';
+
+const startLimitMs = 120_000;
+const repository = join(import.meta.dirname, '..', '..');
+
+/** @returns the folder of the binaries, or why there is none. */
+export function binaries(): { folder: string; missing?: undefined } | { missing: string } {
+  const folder = process.env['SEALIFT_KUBE_BIN'] ?? join(repository, 'build', 'lab', 'bin');
+  for (const name of ['etcd', 'kube-apiserver']) {
+    try {
+      accessSync(join(folder, name), constants.X_OK);
+    } catch {
+      return { missing: `${join(folder, name)} is not there; set SEALIFT_KUBE_BIN` };
+    }
+  }
+  return { folder };
+}
+
+export interface TestServer {
+  readonly kubeconfig: string;
+  readonly client: Client;
+  /** A further client with connections of its own. */
+  connect(): Promise<Client>;
+  /** Creates an object given as a manifest. */
+  create(manifest: Manifest): Promise<void>;
+  /** Stops and starts kube-apiserver on the same port; etcd goes on. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string } & Record<
+    string,
+    unknown
+  >;
+  readonly [field: string]: unknown;
+}
+
+/** Starts both, with the project's CustomResourceDefinitions and the RuntimeClass installed. */
+export async function startApiServer(): Promise<TestServer> {
+  const found = binaries();
+  if (found.missing !== undefined) throw new Error(found.missing);
+  const folder = mkdtempSync(join(tmpdir(), 'sealift-api-'));
+  const [etcdPort, peerPort, apiPort] = await Promise.all([freePort(), freePort(), freePort()]);
+  const etcdUrl = `http://127.0.0.1:${etcdPort}`;
+  const etcd = run(folder, join(found.folder, 'etcd'), [
+    `--data-dir=${join(folder, 'etcd')}`,
+    `--listen-client-urls=${etcdUrl}`,
+    `--advertise-client-urls=${etcdUrl}`,
+    `--listen-peer-urls=http://127.0.0.1:${peerPort}`,
+    '--unsafe-no-fsync',
+    '--log-level=warn',
+  ]);
+  const kubeconfig = credentials(folder, apiPort);
+  const start = (): ChildProcess =>
+    run(folder, join(found.folder, 'kube-apiserver'), [
+      `--etcd-servers=${etcdUrl}`,
+      `--cert-dir=${join(folder, 'pki')}`,
+      '--bind-address=127.0.0.1',
+      `--secure-port=${apiPort}`,
+      `--token-auth-file=${join(folder, 'tokens.csv')}`,
+      `--service-account-key-file=${join(folder, 'sa.key')}`,
+      `--service-account-signing-key-file=${join(folder, 'sa.key')}`,
+      '--service-account-issuer=https://kubernetes.default.svc',
+      '--service-cluster-ip-range=10.96.0.0/24',
+      '--authorization-mode=AlwaysAllow',
+      '--disable-admission-plugins=ServiceAccount',
+      '--watch-cache=true',
+    ]);
+  let server = start();
+  const connect = async (): Promise<Client> => new Client(new Rest(await loadConfig(kubeconfig)));
+  const client = await connect();
+  const stop = async (): Promise<void> => {
+    client.rest.close();
+    await end(server);
+    await end(etcd);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await ready(client, server, folder);
+    await install(client);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    kubeconfig,
+    client,
+    connect,
+    create: (manifest) => create(client, manifest),
+    restart: async () => {
+      await end(server);
+      server = start();
+      await ready(client, server, folder);
+    },
+    stop,
+  };
+}
+
+async function install(client: Client): Promise<void> {
+  const { files } = await import('./definitions.ts');
+  for (const manifest of files()) await create(client, manifest);
+  for (const { metadata } of files()) await established(client, metadata.name);
+  await create(client, {
+    apiVersion: 'node.k8s.io/v1',
+    kind: 'RuntimeClass',
+    metadata: { name: 'sealift' },
+    handler: 'sealift',
+  });
+}
+
+async function create(client: Client, manifest: Manifest): Promise<void> {
+  const resource: Resource<unknown> = {
+    apiVersion: manifest.apiVersion,
+    kind: manifest.kind,
+    plural: plural(manifest.kind),
+    namespaced: manifest.metadata.namespace !== undefined,
+    parse: (json) => json,
+  };
+  await client.create(resource, manifest.metadata.namespace ?? '', manifest);
+}
+
+function plural(kind: string): string {
+  const lower = kind.toLowerCase();
+  return lower.endsWith('s') ? `${lower}es` : `${lower}s`;
+}
+
+async function established(client: Client, name: string): Promise<void> {
+  const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`;
+  for (;;) {
+    const body = (await client.rest.request({ method: 'GET', path })) as {
+      status?: { conditions?: { type: string; status: string; message: string }[] };
+    };
+    const conditions = body.status?.conditions ?? [];
+    const bad = conditions.find(
+      (one) => one.type === 'NonStructuralSchema' && one.status === 'True',
+    );
+    if (bad) throw new Error(`${name}: ${bad.message}`);
+    if (conditions.some((one) => one.type === 'Established' && one.status === 'True')) return;
+    await sleep(100);
+  }
+}
+
+async function ready(client: Client, server: ChildProcess, folder: string): Promise<void> {
+  const limit = Date.now() + startLimitMs;
+  for (;;) {
+    if (server.exitCode !== null) throw new Error(`kube-apiserver ended:\n${log(folder)}`);
+    try {
+      // The default namespace is made after the server says that it is ready.
+      await client.rest.request({
+        method: 'GET',
+        path: '/api/v1/namespaces/default',
+        timeoutMs: 2000,
+      });
+      return;
+    } catch (error) {
+      if (Date.now() > limit)
+        throw new Error(`${messageOf(error)}\n${log(folder)}`, { cause: error });
+      await sleep(200);
+    }
+  }
+}
+
+function run(folder: string, command: string, args: string[]): ChildProcess {
+  const out = openSync(join(folder, 'log'), 'a');
+  return spawn(command, args, { stdio: ['ignore', out, out], cwd: folder });
+}
+
+function log(folder: string): string {
+  return readFileSync(join(folder, 'log'), 'utf8').slice(-3000);
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
+}
+
+function credentials(folder: string, port: number): string {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  writeFileSync(join(folder, 'sa.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  writeFileSync(join(folder, 'tokens.csv'), 'test-token,admin,admin,system:masters\n');
+  const path = join(folder, 'kubeconfig');
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'test',
+    contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
+    clusters: [
+      {
+        name: 'test',
+        cluster: { server: `https://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true },
+      },
+    ],
+    users: [{ name: 'test', user: { token: 'test-token' } }],
+  };
+  writeFileSync(path, JSON.stringify(config));
+  return path;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Creates unless it is there already. */
+export async function ensure(server: TestServer, manifest: Manifest): Promise<void> {
+  try {
+    await server.create(manifest);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+  }
+}
