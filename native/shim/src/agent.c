@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "signals.h"
+
+#define SOCKET_PATH	"/run/sealift/agent.sock"
+#define RECONNECT_MS	500
+#define REPLY_LIMIT	(1024 * 1024)
+
+enum outcome {
+	GOT_REPLY,
+	LOST,		/* no connection, or it closed without a reply: worth another try */
+	REFUSED,	/* final, the reason is filled */
+};
+
+static const char *socket_path(void)
+{
+	const char *named = getenv("SEALIFT_SOCKET");
+
+	return named && *named ? named : SOCKET_PATH;
+}
+
+static int connect_agent(struct reason *why)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *path = socket_path();
+	int fd;
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		reason_set(why, "AgentUnreachable", "socket path %s is too long", path);
+		return -1;
+	}
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		reason_set(why, "AgentUnreachable", "no agent at %s: %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static enum outcome told_to_end(struct reason *why)
+{
+	reason_set(why, "Cancelled", "told to end while waiting for the agent");
+	return REFUSED;
+}
+
+static enum outcome send_all(const struct signals *signals, int fd, const char *text,
+			     struct reason *why)
+{
+	size_t left = strlen(text);
+
+	while (left) {
+		ssize_t sent = send(fd, text, left, MSG_NOSIGNAL);
+
+		if (sent >= 0) {
+			text += sent;
+			left -= sent;
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN) {
+			reason_set(why, "AgentUnreachable", "the agent closed: %s", strerror(errno));
+			return LOST;
+		}
+		if (signals_wait(signals, fd, POLLOUT, -1) < 0)
+			return told_to_end(why);
+	}
+	return GOT_REPLY;
+}
+
+/* Reads up to the newline; @line is NUL-terminated and the caller's to free. */
+static enum outcome read_line(const struct signals *signals, int fd, char **line,
+			      struct reason *why)
+{
+	size_t size = 4096, used = 0;
+	char *text = malloc(size);
+
+	*line = NULL;
+	while (text) {
+		ssize_t got;
+		char *end;
+
+		if (signals_wait(signals, fd, POLLIN, -1) < 0) {
+			free(text);
+			return told_to_end(why);
+		}
+		got = read(fd, text + used, size - used - 1);
+		if (got < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (got <= 0) {
+			reason_set(why, "AgentUnreachable", "the agent closed without a reply");
+			free(text);
+			return LOST;
+		}
+		end = memchr(text + used, '\n', got);
+		used += got;
+		if (end) {
+			*end = '\0';
+			*line = text;
+			return GOT_REPLY;
+		}
+		if (used + 1 < size)
+			continue;
+		if (size >= REPLY_LIMIT) {
+			reason_set(why, "BadReply", "the agent's reply has no end within %d bytes",
+				   REPLY_LIMIT);
+			free(text);
+			return REFUSED;
+		}
+		size *= 2;
+		end = realloc(text, size);
+		if (!end)
+			free(text);
+		text = end;
+	}
+	reason_set(why, "OutOfMemory", "no memory for the agent's reply");
+	return REFUSED;
+}
+
+static enum outcome judge(const char *line, json_t **reply, struct reason *why)
+{
+	const char *code, *message;
+	json_error_t error;
+	json_t *json = json_loads(line, 0, &error);
+
+	if (!json_is_object(json) || !json_is_boolean(json_object_get(json, "ok"))) {
+		reason_set(why, "BadReply", "the agent's reply is not understood: %.200s", line);
+		json_decref(json);
+		return REFUSED;
+	}
+	if (json_is_true(json_object_get(json, "ok"))) {
+		*reply = json;
+		return GOT_REPLY;
+	}
+	code = json_string_value(json_object_get(json, "code"));
+	message = json_string_value(json_object_get(json, "message"));
+	reason_set(why, code ? code : "Refused", "%s", message ? message : "the agent refused");
+	json_decref(json);
+	return REFUSED;
+}
+
+static enum outcome ask_once(const struct signals *signals, const char *text, json_t **reply,
+			     struct reason *why)
+{
+	enum outcome outcome;
+	char *line = NULL;
+	int fd = connect_agent(why);
+
+	if (fd < 0)
+		return LOST;
+	outcome = send_all(signals, fd, text, why);
+	if (outcome == GOT_REPLY)
+		outcome = read_line(signals, fd, &line, why);
+	if (outcome == GOT_REPLY)
+		outcome = judge(line, reply, why);
+	free(line);
+	close(fd);
+	return outcome;
+}
+
+/* Tests cannot wait for two minutes. */
+static int patience(int wanted_ms)
+{
+	const char *named = getenv("SEALIFT_PATIENCE_MS");
+	int limit = named ? atoi(named) : 0;
+
+	return limit > 0 && limit < wanted_ms ? limit : wanted_ms;
+}
+
+json_t *agent_ask(const json_t *request, int patience_ms, struct reason *why)
+{
+	char *body = json_dumps(request, JSON_COMPACT);
+	size_t length = body ? strlen(body) : 0;
+	char *text = body ? realloc(body, length + 2) : NULL;
+	struct signals signals;
+	json_t *reply = NULL;
+	int without_ms = 0;
+
+	if (!text) {
+		reason_set(why, "OutOfMemory", "no memory for a request");
+		free(body);
+		return NULL;
+	}
+	memcpy(text + length, "\n", 2);
+
+	signals_take(&signals);
+	patience_ms = patience(patience_ms);
+	while (ask_once(&signals, text, &reply, why) == LOST) {
+		/*
+		 * Only time without a connection counts: a gate may take long, and an agent that
+		 * closes at once, again and again, must not keep us for ever.
+		 */
+		if (without_ms >= patience_ms)
+			break;
+		without_ms += RECONNECT_MS;
+		if (signals_wait(&signals, -1, 0, RECONNECT_MS) < 0) {
+			told_to_end(why);
+			break;
+		}
+	}
+	signals_give_back(&signals);
+	free(text);
+	return reply;
+}
+
+int agent_present(void)
+{
+	struct reason why;
+	int fd = connect_agent(&why);
+
+	if (fd < 0)
+		return 0;
+	close(fd);
+	return 1;
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Wraps the plugin that makes the fabric interface. The agent is asked before (it locks the new
+ * namespace and may wish for an address) and after (it makes the RDMA device); the result is the
+ * wrapped plugin's own.
+ */
+#include "cni.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "cni_conf.h"
+#include "delegate.h"
+
+/* Error codes of the CNI specification, and one of our own. */
+#define CNI_BAD_ENVIRONMENT	4
+#define CNI_BAD_CONFIGURATION	7
+#define CNI_TRY_LATER		11
+#define CNI_NOT_AVAILABLE	50
+#define CNI_FAILED		100
+
+struct cni {
+	json_t *conf;
+	const char *container;
+	const char *netns;
+	const char *ifname;
+};
+
+static int print_error(const json_t *conf, int code, const struct reason *why)
+{
+	char message[sizeof(why->code) + 16];
+	json_t *error;
+
+	snprintf(message, sizeof(message), "sealift: %s", why->code);
+	error = json_pack("{s:s, s:i, s:s, s:s}", "cniVersion", cni_conf_version(conf), "code", code,
+			  "msg", message, "details", why->text);
+	if (error)
+		json_dumpf(error, stdout, JSON_COMPACT);
+	printf("\n");
+	json_decref(error);
+	return 1;
+}
+
+static int code_of(const struct reason *why)
+{
+	if (!strcmp(why->code, "AgentUnreachable"))
+		return CNI_TRY_LATER;
+	if (!strcmp(why->code, "BadConfiguration"))
+		return CNI_BAD_CONFIGURATION;
+	return CNI_FAILED;
+}
+
+/* A value of CNI_ARGS (`KEY=value;KEY=value`), a new string, empty if it is not there. */
+static json_t *cni_arg(const char *key)
+{
+	const char *at = getenv("CNI_ARGS");
+	size_t key_length = strlen(key);
+
+	while (at && *at) {
+		size_t length = strcspn(at, ";");
+
+		if (length > key_length && at[key_length] == '=' && !strncmp(at, key, key_length))
+			return json_stringn(at + key_length + 1, length - key_length - 1);
+		at += length + (at[length] == ';');
+	}
+	return json_string("");
+}
+
+static json_t *ask(const struct cni *cni, const char *phase, int patience_ms, struct reason *why)
+{
+	json_t *reply = NULL;
+	json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "op", "cni",
+				    "phase", phase, "containerId", cni->container, "netns",
+				    cni->netns, "ifname", cni->ifname, "namespace",
+				    cni_arg("K8S_POD_NAMESPACE"), "pod", cni_arg("K8S_POD_NAME"),
+				    "podUid", cni_arg("K8S_POD_UID"));
+
+	if (request)
+		reply = agent_ask(request, patience_ms, why);
+	else
+		reason_set(why, "BadConfiguration", "CNI_ARGS or the names are not UTF-8");
+	json_decref(request);
+	return reply;
+}
+
+/* Best effort: whoever is not told now learns it from the DEL that follows a failed ADD. */
+static void tell_deleted(const struct cni *cni)
+{
+	struct reason why;
+
+	json_decref(ask(cni, "del", AGENT_BRIEF_MS, &why));
+}
+
+static void run_quietly(const json_t *delegate, const char *command)
+{
+	struct reason why;
+	char *output;
+
+	if (delegate_run(delegate, command, &output, &why) == 0)
+		free(output);
+}
+
+/* Runs the delegate and prints its answer, or the reason why it has none. */
+static int run_and_print(const struct cni *cni, const json_t *delegate, const char *command)
+{
+	struct reason why;
+	char *output;
+	int status = delegate_run(delegate, command, &output, &why);
+
+	if (status < 0)
+		return print_error(cni->conf, code_of(&why), &why);
+	fputs(output ? output : "", stdout);
+	free(output);
+	return status;
+}
+
+static int add_delegate(const struct cni *cni, const json_t *delegate, struct reason *why)
+{
+	char *output;
+	int status = delegate_run(delegate, "ADD", &output, why);
+	json_t *reply;
+
+	if (status) {
+		run_quietly(delegate, "DEL");
+		tell_deleted(cni);
+		if (status < 0)
+			return print_error(cni->conf, code_of(why), why);
+		fputs(output ? output : "", stdout);	/* its own error */
+		free(output);
+		return 1;
+	}
+	reply = ask(cni, "after", AGENT_PATIENCE_MS, why);
+	if (reply) {
+		fputs(output ? output : "", stdout);
+	} else {
+		run_quietly(delegate, "DEL");
+		tell_deleted(cni);
+		print_error(cni->conf, code_of(why), why);
+	}
+	free(output);
+	status = reply ? 0 : 1;
+	json_decref(reply);
+	return status;
+}
+
+static int add(const struct cni *cni)
+{
+	struct reason why;
+	json_t *wish, *delegate;
+	int status;
+
+	/* What is wrong with the configuration is better known before anything is done. */
+	delegate = cni_conf_delegate(cni->conf, NULL, 0, &why);
+	if (!delegate)
+		return print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
+	json_decref(delegate);
+
+	wish = ask(cni, "before", AGENT_PATIENCE_MS, &why);
+	if (!wish)
+		return print_error(cni->conf, code_of(&why), &why);
+	delegate = cni_conf_delegate(cni->conf, wish, 0, &why);
+	json_decref(wish);
+	status = add_delegate(cni, delegate, &why);
+	json_decref(delegate);
+	return status;
+}
+
+static int pass_on(const struct cni *cni, const char *command)
+{
+	struct reason why;
+	json_t *delegate = cni_conf_delegate(cni->conf, NULL, 1, &why);
+	int status;
+
+	if (!delegate)
+		return print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
+	if (!strcmp(command, "DEL"))
+		tell_deleted(cni);
+	status = run_and_print(cni, delegate, command);
+	json_decref(delegate);
+	return status;
+}
+
+static int version(void)
+{
+	printf("{\"cniVersion\":\"1.1.0\",\"supportedVersions\":"
+	       "[\"0.3.0\",\"0.3.1\",\"0.4.0\",\"1.0.0\",\"1.1.0\"]}\n");
+	return 0;
+}
+
+static int status_of_agent(const struct cni *cni)
+{
+	struct reason why;
+
+	if (agent_present())
+		return 0;
+	reason_set(&why, "AgentUnreachable", "no Sealift agent answers on this node");
+	return print_error(cni->conf, CNI_NOT_AVAILABLE, &why);
+}
+
+static int need(const char **value, const char *name, const struct cni *cni)
+{
+	struct reason why;
+
+	*value = getenv(name);
+	if (*value && **value)
+		return 0;
+	reason_set(&why, "BadEnvironment", "%s is not set", name);
+	print_error(cni->conf, CNI_BAD_ENVIRONMENT, &why);
+	return -1;
+}
+
+static int run_command(const char *command, struct cni *cni)
+{
+	struct reason why;
+
+	if (!strcmp(command, "STATUS"))
+		return status_of_agent(cni);
+	if (!strcmp(command, "GC"))
+		return pass_on(cni, command);
+	if (need(&cni->container, "CNI_CONTAINERID", cni) < 0 ||
+	    need(&cni->ifname, "CNI_IFNAME", cni) < 0)
+		return 1;
+	cni->netns = getenv("CNI_NETNS");
+	if (!strcmp(command, "DEL")) {
+		/* The namespace may be gone already. */
+		cni->netns = cni->netns ? cni->netns : "";
+		return pass_on(cni, command);
+	}
+	if (need(&cni->netns, "CNI_NETNS", cni) < 0)
+		return 1;
+	if (!strcmp(command, "ADD"))
+		return add(cni);
+	if (!strcmp(command, "CHECK"))
+		return pass_on(cni, command);
+	reason_set(&why, "BadEnvironment", "unknown CNI_COMMAND %s", command);
+	return print_error(cni->conf, CNI_BAD_ENVIRONMENT, &why);
+}
+
+int cni_main(void)
+{
+	const char *command = getenv("CNI_COMMAND");
+	struct cni cni = { 0 };
+	struct reason why;
+	int status;
+
+	if (!command) {
+		reason_set(&why, "BadEnvironment", "CNI_COMMAND is not set");
+		return print_error(NULL, CNI_BAD_ENVIRONMENT, &why);
+	}
+	if (!strcmp(command, "VERSION"))
+		return version();
+	cni.conf = cni_conf_read(&why);
+	if (!cni.conf)
+		return print_error(NULL, CNI_BAD_CONFIGURATION, &why);
+	status = run_command(command, &cni);
+	json_decref(cni.conf);
+	return status;
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHIM_CNI_H
+#define SHIM_CNI_H
+
+/* The CNI plugin. Returns an exit status. */
+int cni_main(void);
+
+#endif

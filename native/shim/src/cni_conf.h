@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The network configuration that a CNI plugin gets on standard input. */
+#ifndef SHIM_CNI_CONF_H
+#define SHIM_CNI_CONF_H
+
+#include <jansson.h>
+
+#include "reason.h"
+
+/* Reads standard input. Returns a new object, or NULL with @why filled. */
+json_t *cni_conf_read(struct reason *why);
+
+/* Its cniVersion, "0.3.1" if it has none or @conf is NULL. */
+const char *cni_conf_version(const json_t *conf);
+
+/*
+ * The configuration for the plugin in @conf's `delegate`, a new object: the delegate's own members,
+ * with @conf's name, cniVersion, runtimeConfig and, unless @keep_result is 0, prevResult.
+ * runtimeConfig is cut down to the delegate's `capabilities` if it lists any. @wish may be NULL, or an
+ * agent's reply whose `ips` and `mac` come before those of runtimeConfig.
+ * Where addresses are given and the delegate's IPAM would choose its own, IPAM becomes `static`.
+ */
+json_t *cni_conf_delegate(const json_t *conf, const json_t *wish, int keep_result,
+			  struct reason *why);
+
+#endif
