@@ -32,6 +32,15 @@ export interface DeleteOptions extends Call {
 export interface ApplyOptions extends Call {
   readonly manager: string;
   readonly subresource?: 'status' | undefined;
+  /** Refuse with `Conflict` if the object is no longer the version that was read. */
+  readonly exact?: boolean | undefined;
+}
+
+/** An operation of RFC 6902. */
+export interface JsonPatch {
+  readonly op: 'add' | 'remove' | 'replace' | 'test';
+  readonly path: string;
+  readonly value?: unknown;
 }
 
 export interface Api {
@@ -64,6 +73,14 @@ export interface Api {
     namespace: string,
     name: string,
     patch: object,
+    options?: Partial<ApplyOptions>,
+  ): Promise<T>;
+  /** RFC 6902; the server evaluates `test` and the rest in one step. @throws ApiError `Invalid` when a test fails. */
+  jsonPatch<T>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+    patch: readonly JsonPatch[],
     options?: Partial<ApplyOptions>,
   ): Promise<T>;
   /** Server-side apply, forced: the manager owns exactly what it sends. */

@@ -5,6 +5,7 @@ import type {
   ApplyOptions,
   Call,
   DeleteOptions,
+  JsonPatch,
   ListResult,
   Selection,
   WatchEvent,
@@ -122,15 +123,19 @@ export class Client implements Api {
     patch: object,
     options: Partial<ApplyOptions> = {},
   ): Promise<T> {
-    const body = await this.rest.request({
-      method: 'PATCH',
-      path: path(resource, namespace, name, options.subresource),
-      query: { fieldManager: options.manager },
-      contentType: 'application/merge-patch+json',
-      body: patch,
-      signal: options.signal,
-    });
-    return resource.parse(body);
+    const type = 'application/merge-patch+json';
+    return this.#patch(resource, namespace, name, type, patch, options);
+  }
+
+  async jsonPatch<T>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+    patch: readonly JsonPatch[],
+    options: Partial<ApplyOptions> = {},
+  ): Promise<T> {
+    const type = 'application/json-patch+json';
+    return this.#patch(resource, namespace, name, type, patch, options);
   }
 
   async apply<T>(
@@ -139,22 +144,15 @@ export class Client implements Api {
     fields: object,
     options: ApplyOptions,
   ): Promise<T> {
-    const { name, namespace, uid } = object.metadata;
-    const body = await this.rest.request({
-      method: 'PATCH',
-      path: path(resource, namespace, name, options.subresource),
-      query: { fieldManager: options.manager, force: true },
-      contentType: 'application/apply-patch+yaml',
-      body: {
-        apiVersion: resource.apiVersion,
-        kind: resource.kind,
-        // The uid makes the server refuse when a namesake has taken the object's place.
-        metadata: { name, ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}) },
-        ...fields,
-      },
-      signal: options.signal,
-    });
-    return resource.parse(body);
+    const { name, namespace, resourceVersion } = object.metadata;
+    const body = {
+      apiVersion: resource.apiVersion,
+      kind: resource.kind,
+      metadata: { name, namespace, ...(options.exact === true ? { resourceVersion } : {}) },
+      ...fields,
+    };
+    const type = 'application/apply-patch+yaml';
+    return this.#patch(resource, namespace, name, type, body, options, true);
   }
 
   async delete(
@@ -178,6 +176,26 @@ export class Client implements Api {
     } catch (error) {
       if (!isNotFound(error) && !isConflict(error)) throw error;
     }
+  }
+
+  async #patch<T>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+    contentType: string,
+    body: unknown,
+    options: Partial<ApplyOptions>,
+    force?: true,
+  ): Promise<T> {
+    const answer = await this.rest.request({
+      method: 'PATCH',
+      path: path(resource, namespace, name, options.subresource),
+      query: { fieldManager: options.manager, force },
+      contentType,
+      body,
+      signal: options.signal,
+    });
+    return resource.parse(answer);
   }
 }
 

@@ -2,6 +2,7 @@
 // Writes one writer's part of a status by server-side apply: only if it differs from what is there.
 import { isDeepStrictEqual } from 'node:util';
 import type { Api } from './api.ts';
+import { isConflict } from './errors.ts';
 import type { ApiObject, Resource } from './resource.ts';
 
 export interface StatusWrite<T extends ApiObject> {
@@ -17,6 +18,8 @@ export interface StatusWrite<T extends ApiObject> {
   readonly signal?: AbortSignal | undefined;
 }
 
+const maxAttempts = 6;
+
 /** @returns the object after the write; undefined when there was nothing to write. */
 export async function writeStatus<T extends ApiObject>(
   api: Api,
@@ -31,12 +34,23 @@ export async function writeStatus<T extends ApiObject>(
     isDeepStrictEqual(wanted[key], withoutUndefined(current[key])),
   );
   if (same) return undefined;
-  return api.apply(
-    write.resource,
-    write.object,
-    { status: wanted },
-    { manager: write.manager, subresource: 'status', signal: write.signal },
-  );
+  // The server ignores a uid on /status, so the version is what keeps the write out of a namesake.
+  let object = write.object;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await api.apply(
+        write.resource,
+        object,
+        { status: wanted },
+        { manager: write.manager, subresource: 'status', exact: true, signal: write.signal },
+      );
+    } catch (error) {
+      if (!isConflict(error) || attempt >= maxAttempts) throw error;
+      const { namespace, name, uid } = object.metadata;
+      object = await api.get(write.resource, namespace, name, { signal: write.signal });
+      if (object.metadata.uid !== uid) throw error;
+    }
+  }
 }
 
 /** JSON has no undefined; comparing must not see it either. */

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: Apache-2.0
+// Against a real kube-apiserver: what the definitions refuse, who owns which status field, leader
+// election, an informer through a restart of the server.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fieldManagers, type MigrationRequest } from '../../crds/src/index.ts';
+import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
+import type { Client } from './client.ts';
+import { decide } from './decision.ts';
+import { ApiError, isGone, isNotFound } from './errors.ts';
+import { EventRecorder } from './events.ts';
+import { Informer } from './informer.ts';
+import { LeaderElector, leases } from './leader.ts';
+import { silent } from './logger.ts';
+import { checkpointRequests, migrationRequests, restoreRequests } from './resource.ts';
+import { writeStatus } from './status-writer.ts';
+
+const found = binaries();
+if (found.missing !== undefined) console.warn(`SKIPPED, no API server: ${found.missing}`);
+
+describe.skipIf(found.missing !== undefined)(
+  'against a real API server',
+  { timeout: 120_000 },
+  () => {
+    let server: TestServer;
+    let client: Client;
+    let serial = 0;
+
+    beforeAll(async () => {
+      server = await startApiServer();
+      client = server.client;
+    }, 180_000);
+    afterAll(async () => {
+      await server?.stop();
+    });
+
+    async function make(spec: object = {}): Promise<MigrationRequest> {
+      const name = `request-${++serial}`;
+      const body = { metadata: { name }, spec: { podName: 'victim', ...spec } };
+      return migrationRequests.parse(await client.create(migrationRequests, 'default', body));
+    }
+    const merge = (
+      name: string,
+      patch: object,
+      subresource?: 'status',
+    ): Promise<MigrationRequest> =>
+      client.merge(migrationRequests, 'default', name, patch, { subresource });
+    const get = (name: string): Promise<MigrationRequest> =>
+      client.get(migrationRequests, 'default', name);
+
+    describe('the definitions', () => {
+      it('fill in defaults', async () => {
+        expect((await make()).spec).toEqual({
+          podName: 'victim',
+          cancel: false,
+          timeouts: { prepareSeconds: 300, blackoutSeconds: 100 },
+        });
+      });
+
+      it.each([
+        ['no podName', { podName: undefined }, 'spec.podName: Required value'],
+        ['a podName that is no name', { podName: 'A b' }, 'spec.podName: Invalid value'],
+        ['a blackout beyond the kubelet’s patience', { timeouts: { blackoutSeconds: 111 } }, '110'],
+      ])('refuse %s', async (_name, spec, message) => {
+        await expect(make(spec)).rejects.toThrow(message);
+      });
+
+      it.each([
+        ['another pod', { podName: 'other' }, 'podName is immutable'],
+        ['a target node added', { targetNodeName: 'node-2' }, 'targetNodeName is immutable'],
+        ['other timeouts', { timeouts: { prepareSeconds: 7 } }, 'timeouts are immutable'],
+      ])('refuse an edit: %s', async (_name, spec, message) => {
+        const { metadata } = await make();
+        await expect(merge(metadata.name, { spec })).rejects.toThrow(message);
+      });
+
+      it('let cancel go forward only', async () => {
+        const { metadata } = await make({ targetNodeName: 'node-2' });
+        expect((await merge(metadata.name, { spec: { cancel: true } })).spec.cancel).toBe(true);
+        await expect(merge(metadata.name, { spec: { cancel: false } })).rejects.toThrow(
+          'cancel cannot be taken back',
+        );
+        await expect(merge(metadata.name, { spec: { cancel: null } })).rejects.toThrow(
+          'cancel cannot be taken back',
+        );
+      });
+
+      it('keep the other kinds’ specs as they are', async () => {
+        await client.create(checkpointRequests, 'default', {
+          metadata: { name: 'c' },
+          spec: { podName: 'p' },
+        });
+        await client.create(restoreRequests, 'default', {
+          metadata: { name: 'r' },
+          spec: { checkpointName: 'c' },
+        });
+        await expect(
+          client.merge(checkpointRequests, 'default', 'c', { spec: { podName: 'q' } }),
+        ).rejects.toThrow('spec is immutable');
+        await expect(
+          client.merge(restoreRequests, 'default', 'r', { spec: { checkpointName: 'd' } }),
+        ).rejects.toThrow('spec is immutable');
+      });
+
+      it('keep a pod template as it is', async () => {
+        const podTemplate = {
+          metadata: { labels: { a: 'b' } },
+          spec: { containers: [{ name: 'x', any: [1] }] },
+        };
+        await client.merge(
+          checkpointRequests,
+          'default',
+          'c',
+          { status: { podTemplate } },
+          { subresource: 'status' },
+        );
+        const read = await client.get(checkpointRequests, 'default', 'c');
+        expect(read.status?.podTemplate).toEqual(podTemplate);
+      });
+
+      it('select requests by node', async () => {
+        const { metadata } = await make();
+        await merge(metadata.name, { status: { source: { nodeName: 'node-7' } } }, 'status');
+        const { items } = await client.list(migrationRequests, {
+          fieldSelector: 'status.source.nodeName=node-7',
+        });
+        expect(items.map((item) => migrationRequests.parse(item).metadata.name)).toEqual([
+          metadata.name,
+        ]);
+      });
+    });
+
+    describe('the decision', () => {
+      const committed = { outcome: 'Committed', by: 'agent/b', reason: 'Committed' } as const;
+      const aborted = { outcome: 'Aborted', by: 'operator', reason: 'Cancelled' } as const;
+
+      it('is the first one’s, whoever asks', async () => {
+        const request = await make();
+        const first = await decide(client, migrationRequests, request, committed);
+        expect(first).toMatchObject(committed);
+        expect(await decide(client, migrationRequests, request, aborted)).toEqual(first);
+        expect((await get(request.metadata.name)).status?.decision).toEqual(first);
+      });
+
+      it('is one, however many race for it', async () => {
+        for (let round = 0; round < 10; round++) {
+          const request = await make();
+          const all = await Promise.all(
+            Array.from({ length: 6 }, (_, i) =>
+              decide(
+                client,
+                migrationRequests,
+                request,
+                i % 2 ? committed : { ...aborted, by: `o${i}` },
+              ),
+            ),
+          );
+          const { status } = await get(request.metadata.name);
+          for (const one of all) expect(one).toEqual(status?.decision);
+        }
+      });
+
+      it.each([
+        ['changed', { status: { decision: { outcome: 'Aborted' } } }],
+        ['changed in its reason', { status: { decision: { reason: 'Other' } } }],
+        ['removed', { status: { decision: null } }],
+        ['removed with the whole status', { status: null }],
+      ])('cannot be %s', async (_name, patch) => {
+        const request = await make();
+        const first = await decide(client, migrationRequests, request, committed);
+        await expect(merge(request.metadata.name, patch, 'status')).rejects.toThrow(
+          'status.decision is written once and never changed',
+        );
+        expect((await get(request.metadata.name)).status?.decision).toEqual(first);
+      });
+
+      it('outlives an edit of the spec', async () => {
+        const request = await make();
+        await decide(client, migrationRequests, request, committed);
+        const after = await merge(request.metadata.name, { spec: { cancel: true }, status: null });
+        expect(after.status?.decision).toMatchObject(committed);
+      });
+
+      it('is not written into a namesake', async () => {
+        const request = await make();
+        await client.delete(migrationRequests, 'default', request.metadata.name);
+        await client.create(migrationRequests, 'default', {
+          metadata: { name: request.metadata.name },
+          spec: { podName: 'victim' },
+        });
+        await expect(decide(client, migrationRequests, request, committed)).rejects.toMatchObject({
+          code: 'RequestReplaced',
+        });
+        expect((await get(request.metadata.name)).status?.decision).toBeUndefined();
+      });
+    });
+
+    describe('writeStatus', () => {
+      it('leaves the parts of others alone, and removes what it no longer says', async () => {
+        const request = await make();
+        const name = request.metadata.name;
+        const write = (
+          object: MigrationRequest,
+          manager: string,
+          owned: string[],
+          status: object,
+        ): Promise<MigrationRequest | undefined> =>
+          writeStatus(client, { resource: migrationRequests, object, manager, owned, status });
+        const operator = ['phase', 'source'];
+
+        await write(request, fieldManagers.operator, operator, {
+          phase: 'Preparing',
+          source: { nodeName: 'a' },
+        });
+        await write(request, fieldManagers.sourceAgent, ['sourceAgent'], {
+          sourceAgent: { state: 'Holding' },
+        });
+        await write(request, fieldManagers.targetAgent, ['targetAgent'], {
+          targetAgent: { state: 'Restoring' },
+        });
+        await decide(client, migrationRequests, request, {
+          outcome: 'Aborted',
+          by: 'x',
+          reason: 'Y',
+        });
+        const all = await get(name);
+        expect(all.status).toMatchObject({
+          phase: 'Preparing',
+          source: { nodeName: 'a' },
+          sourceAgent: { state: 'Holding' },
+          targetAgent: { state: 'Restoring' },
+          decision: { outcome: 'Aborted' },
+        });
+
+        await write(all, fieldManagers.operator, operator, { phase: 'Failed' });
+        const later = await get(name);
+        expect(later.status?.source).toBeUndefined();
+        expect(later.status).toMatchObject({ phase: 'Failed', sourceAgent: { state: 'Holding' } });
+        expect(
+          await write(later, fieldManagers.operator, operator, {
+            phase: 'Failed',
+            source: undefined,
+          }),
+        ).toBeUndefined();
+        expect((await get(name)).metadata.resourceVersion).toBe(later.metadata.resourceVersion);
+      });
+
+      it('refuses fields of others', async () => {
+        const object = await make();
+        await expect(
+          writeStatus(client, {
+            resource: migrationRequests,
+            object,
+            manager: 'm',
+            owned: ['phase'],
+            status: { source: {} },
+          }),
+        ).rejects.toThrow('does not own');
+      });
+
+      it('does not write into a namesake', async () => {
+        const object = await make();
+        const { name } = object.metadata;
+        await client.delete(migrationRequests, 'default', name);
+        await client.create(migrationRequests, 'default', {
+          metadata: { name },
+          spec: { podName: 'victim' },
+        });
+        await expect(
+          writeStatus(client, {
+            resource: migrationRequests,
+            object,
+            manager: 'm',
+            owned: ['phase'],
+            status: { phase: 'Failed' },
+          }),
+        ).rejects.toMatchObject({ code: 'Conflict' });
+      });
+    });
+
+    describe('errors', () => {
+      it('carry the server’s reason', async () => {
+        const error = await get('nothing-there').catch((e: unknown) => e);
+        expect(error).toBeInstanceOf(ApiError);
+        expect(error).toMatchObject({ code: 'NotFound', status: 404 });
+        expect(isNotFound(error)).toBe(true);
+      });
+
+      it('say that a watch is too old', async () => {
+        const error = await (async () => {
+          for await (const _ of client.watch(migrationRequests, '1', {
+            signal: AbortSignal.timeout(5000),
+          }))
+            break;
+          return undefined;
+        })().catch((e: unknown) => e);
+        expect(isGone(error) || error === undefined).toBe(true);
+      });
+
+      it('delete is content when the object is gone or another', async () => {
+        const request = await make();
+        await client.delete(migrationRequests, 'default', request.metadata.name, {
+          uid: 'another',
+        });
+        await get(request.metadata.name);
+        await client.delete(migrationRequests, 'default', request.metadata.name, {
+          uid: request.metadata.uid,
+        });
+        await client.delete(migrationRequests, 'default', request.metadata.name);
+      });
+    });
+
+    describe('the recorder', () => {
+      it('counts repeats instead of adding events', async () => {
+        const object = await make();
+        const recorder = new EventRecorder({ api: client, log: silent, component: 'test' });
+        for (let i = 0; i < 3; i++) {
+          recorder.record({
+            resource: migrationRequests,
+            object,
+            type: 'Warning',
+            reason: 'R',
+            message: 'm',
+          });
+        }
+        await recorder.flush();
+        const body = (await client.rest.request({
+          method: 'GET',
+          path: '/api/v1/namespaces/default/events',
+          query: { fieldSelector: `involvedObject.uid=${object.metadata.uid}` },
+        })) as { items: { count: number; reason: string }[] };
+        expect(body.items.map(({ count, reason }) => ({ count, reason }))).toEqual([
+          { count: 3, reason: 'R' },
+        ]);
+      });
+    });
+
+    describe('the elector', () => {
+      const quick = {
+        leaseMs: 2000,
+        renewMs: 1500,
+        retryMs: 200,
+        log: silent,
+        namespace: 'default',
+      };
+      const elector = (name: string, identity: string): LeaderElector =>
+        new LeaderElector({ ...quick, api: client, name, identity });
+      const until = (signal: AbortSignal): Promise<void> =>
+        new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+
+      it('lets one lead, and the next as soon as the first gives up', async () => {
+        const [first, second] = [new AbortController(), new AbortController()];
+        const order: string[] = [];
+        const a = elector('lease-1', 'a').run(async (signal) => {
+          order.push('a+');
+          await until(signal);
+          order.push('a-');
+        }, first.signal);
+        await expect.poll(() => order, { timeout: 5000 }).toEqual(['a+']);
+        const b = elector('lease-1', 'b').run(async (signal) => {
+          order.push('b+');
+          await until(signal);
+        }, second.signal);
+        await new Promise((resolve) => setTimeout(resolve, 3000));
+        expect(order).toEqual(['a+']);
+        first.abort();
+        expect(await a).toBe('stopped');
+        await expect.poll(() => order, { timeout: 5000 }).toEqual(['a+', 'a-', 'b+']);
+        second.abort();
+        expect(await b).toBe('stopped');
+      });
+
+      it('takes over a lease that nobody renews', async () => {
+        await client.create(leases, 'default', {
+          metadata: { name: 'lease-2' },
+          spec: {
+            holderIdentity: 'dead',
+            leaseDurationSeconds: 1,
+            renewTime: '2020-01-01T00:00:00.000000Z',
+          },
+        });
+        const stop = new AbortController();
+        let leads = false;
+        const run = elector('lease-2', 'b').run(async (signal) => {
+          leads = true;
+          await until(signal);
+        }, stop.signal);
+        await expect.poll(() => leads, { timeout: 8000 }).toBe(true);
+        stop.abort();
+        await run;
+      });
+
+      it('stops leading when somebody else has the lease', async () => {
+        let stopped = false;
+        const run = elector('lease-3', 'a').run(async (signal) => {
+          await client.merge(leases, 'default', 'lease-3', {
+            spec: { holderIdentity: 'thief', leaseDurationSeconds: 60 },
+          });
+          await until(signal);
+          stopped = true;
+        }, new AbortController().signal);
+        expect(await run).toBe('lost');
+        expect(stopped).toBe(true);
+      });
+    });
+
+    // Last: it restarts the server.
+    it('an informer follows through a restart of the server', async () => {
+      const api = await server.connect();
+      const informer = new Informer({ api, resource: migrationRequests, log: silent });
+      const seen: string[] = [];
+      informer.listen((key, after) => seen.push(`${after ? '+' : '-'}${key}`));
+      const stop = new AbortController();
+      const run = informer.run(stop.signal);
+      await informer.synced;
+      const one = await make();
+      const key = `default/${one.metadata.name}`;
+      await expect
+        .poll(() => informer.get(key)?.metadata.uid, { timeout: 5000 })
+        .toBe(one.metadata.uid);
+      expect(() => Object.assign(informer.get(key) ?? {}, { kind: 'x' })).toThrow(TypeError);
+
+      client.rest.close();
+      await server.restart();
+      client = await server.connect();
+      const two = await make();
+      await client.delete(migrationRequests, 'default', one.metadata.name);
+      await expect
+        .poll(
+          () => [informer.get(key), informer.get(`default/${two.metadata.name}`)?.metadata.uid],
+          { timeout: 60_000 },
+        )
+        .toEqual([undefined, two.metadata.uid]);
+      expect(seen).toContain(`-${key}`);
+      stop.abort();
+      await run;
+      api.rest.close();
+    });
+  },
+);
