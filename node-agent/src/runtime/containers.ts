@@ -25,11 +25,16 @@ export interface Container {
   spec: OciSpec;
   /** PID of the container's first task; absent while runc keeps no state of it. */
   pid?: number;
+  /** Its cgroup's directory on the host, `/sys/fs/cgroup/...`. */
+  cgroup?: string;
   /** Network namespace as the agent can open it. */
   netns: string;
 }
 
-const state = z.looseObject({ init_process_pid: z.number().int().positive() });
+const state = z.looseObject({
+  init_process_pid: z.number().int().positive(),
+  cgroup_paths: z.record(z.string(), z.string()).default({}),
+});
 
 /** The containers of a pod that runc knows, sandboxes left out, in the order of their names. */
 export async function podContainers(host: Host, podUid: string): Promise<Container[]> {
@@ -52,7 +57,8 @@ export async function inspect(host: Host, id: string): Promise<Container | undef
     throw error;
   }
   if (content.annotations[`${CRI}container-type`] !== 'container') return undefined;
-  const pid = await firstPid(host, id);
+  const running = await runningState(host, id);
+  const pid = running?.pid;
   return {
     id,
     bundle,
@@ -62,7 +68,7 @@ export async function inspect(host: Host, id: string): Promise<Container | undef
     podUid: content.annotations[`${CRI}sandbox-uid`] ?? '',
     name: content.annotations[`${CRI}container-name`] ?? '',
     spec: content,
-    ...(pid === undefined ? {} : { pid }),
+    ...running,
     netns: netnsOf(host, content, pid),
   };
 }
@@ -84,10 +90,15 @@ function netnsOf(host: Host, content: OciSpec, pid: number | undefined): string 
   throw new AgentError('BadBundle', 'the container joins no network namespace');
 }
 
-async function firstPid(host: Host, id: string): Promise<number | undefined> {
+async function runningState(
+  host: Host,
+  id: string,
+): Promise<{ pid: number; cgroup?: string } | undefined> {
   try {
     const text = await readFile(host.path(join(RUNC_ROOT, id, 'state.json')), 'utf8');
-    return state.parse(JSON.parse(text)).init_process_pid;
+    const { init_process_pid: pid, cgroup_paths: cgroups } = state.parse(JSON.parse(text));
+    const unified = cgroups[''];
+    return { pid, ...(unified === undefined ? {} : { cgroup: unified }) };
   } catch (error) {
     if (isErrno(error, 'ENOENT') || error instanceof SyntaxError || error instanceof z.ZodError) {
       return undefined;

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// The effects on a pod that runs on this node: lock, hold, freeze, dump, and their undoing. Shared by migration
+// and checkpoint. Each is idempotent and passes two fault points; steps are named as in spec/handover.pml.
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Identity, ObjectCounts } from '../../../crds/src/index.ts';
+import { withFaults } from '../../../kube/src/index.ts';
+import { AgentError } from '../errors.ts';
+import type { FabricLock } from '../fabric-lock/lock.ts';
+import { packPodFiles } from '../files/pod-files.ts';
+import type { Host } from '../host/host.ts';
+import { readVerbs } from '../images/verbs.ts';
+import type { RdmaDriver } from '../rdma-device/driver.ts';
+import { Cgroup } from '../runtime/cgroup.ts';
+import { podContainers, type Container } from '../runtime/containers.ts';
+import type { Runc } from '../runtime/runc.ts';
+import type { ManifestHeader } from '../transfer/manifest.ts';
+import type { ImageStore } from '../transfer/store.ts';
+
+export interface CheckpointerParts {
+  host: Host;
+  runc: Runc;
+  lock: FabricLock;
+  driver: RdmaDriver;
+  store: ImageStore;
+  /** Folder for CRIU's logs, on the host and here. */
+  workRoot: string;
+  socketPath: string;
+  version: string;
+}
+
+/** A pod as it runs here. */
+export interface LocalPod {
+  podUid: string;
+  netns: string;
+  containers: Container[];
+}
+
+export interface Dumped {
+  header: ManifestHeader;
+  identity: Identity;
+  objects: ObjectCounts;
+  bytes: { pages: number; verbs: number; rootfs: number };
+}
+
+export class Checkpointer {
+  readonly #parts: CheckpointerParts;
+
+  constructor(parts: CheckpointerParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws AgentError PodNotFound, MultipleContainers */
+  async find(podUid: string): Promise<LocalPod> {
+    const containers = await podContainers(this.#parts.host, podUid);
+    const [first, second] = containers;
+    if (!first) {
+      throw new AgentError(
+        'PodNotFound',
+        `no running container of pod ${podUid} on this node: is the pod Running?`,
+      );
+    }
+    if (second) {
+      // The kubelet starts containers one after another, so that the second one's create would wait for the
+      // first one's start, which waits at the resume gate: docs/adr/0003.
+      throw new AgentError(
+        'MultipleContainers',
+        `the pod runs ${containers.length} containers; only pods with one can be moved`,
+      );
+    }
+    return { podUid, netns: first.netns, containers };
+  }
+
+  /** Nothing but RoCE, ARP and neighbour discovery gets in or out. */
+  async lock(pod: LocalPod): Promise<void> {
+    await withFaults('source.lock', () => this.#parts.lock.lock(pod.netns, 'source'));
+  }
+
+  async hold(pod: LocalPod, rnrTimer: number): Promise<void> {
+    await withFaults('source.hold', () => this.#parts.driver.hold(pod.netns, rnrTimer));
+  }
+
+  async freeze(pod: LocalPod): Promise<void> {
+    await withFaults('source.freeze', () => this.#each(pod, (cgroup) => cgroup.freeze()));
+  }
+
+  /** Dumps a frozen pod into the store under `id`; it stays frozen. */
+  async dump(pod: LocalPod, id: string): Promise<Dumped> {
+    return withFaults('source.dump', () => this.#dump(pod, id));
+  }
+
+  /** Undoes freeze, lock and hold. The network first: data that arrives early waits in the kernel. */
+  async release(pod: LocalPod): Promise<void> {
+    await withFaults('source.unlock', () => this.#parts.lock.unlock(pod.netns));
+    await withFaults('source.thaw', () => this.#each(pod, (cgroup) => cgroup.thaw()));
+    await withFaults('source.resume', () => this.#parts.driver.resume(pod.netns));
+  }
+
+  /** After Committed: the pod says nothing any more, not even ARP, and its tasks die frozen. */
+  async end(pod: LocalPod): Promise<void> {
+    await withFaults('source.silence', () => this.#parts.lock.lock(pod.netns, 'total'));
+    await withFaults('source.kill', () => this.#each(pod, (cgroup) => cgroup.kill()));
+  }
+
+  /** What peers know the pod by. */
+  async identity(pod: LocalPod): Promise<Identity> {
+    return this.#parts.driver.identity(pod.netns);
+  }
+
+  async #each(pod: LocalPod, work: (cgroup: Cgroup) => Promise<void>): Promise<void> {
+    for (const container of pod.containers) {
+      if (container.cgroup === undefined) {
+        throw new AgentError('RuntimeFailed', `container ${container.name} has no cgroup v2`);
+      }
+      await work(new Cgroup(this.#parts.host.path(container.cgroup)));
+    }
+  }
+
+  async #dump(pod: LocalPod, id: string): Promise<Dumped> {
+    const { host, runc, store, driver } = this.#parts;
+    const bytes = { pages: 0, verbs: 0, rootfs: 0 };
+    const objects = { qp: 0, cq: 0, mr: 0 };
+    const containers: ManifestHeader['containers'] = [];
+    // Nothing in the held device changes any more: what is read now is what the target must show.
+    const identity = await driver.identity(pod.netns);
+    for (const container of pod.containers) {
+      const imagePath = await store.create(id, container.name);
+      const workPath = join(this.#parts.workRoot, id, container.name);
+      await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
+      const env = { SEALIFT_SOCKET: this.#parts.socketPath };
+      await runc.checkpoint(container.id, { imagePath, workPath, env });
+      const verbs = await readVerbs(host.path(imagePath));
+      bytes.pages += await pagesBytes(host.path(imagePath));
+      bytes.verbs += verbs.bytes;
+      objects.qp += verbs.objects.qp;
+      objects.cq += verbs.objects.cq;
+      objects.mr += verbs.objects.mr;
+      containers.push({
+        name: container.name,
+        ...(verbs.uverbs === undefined ? {} : { uverbs: verbs.uverbs }),
+      });
+    }
+    const files = await packPodFiles(host, {
+      podUid: pod.podUid,
+      containers: pod.containers,
+      dir: store.dir(id),
+    });
+    bytes.rootfs = files.bytes;
+    const header: ManifestHeader = {
+      version: 1,
+      id,
+      createdAt: new Date().toISOString(),
+      ...(await this.#versionsOf(pod)),
+      containers,
+      volumes: files.volumes,
+      identity: {
+        qpns: identity.qpns ?? [],
+        lkeys: identity.lkeys ?? [],
+        rkeys: identity.rkeys ?? [],
+        gids: identity.gids ?? [],
+        ips: identity.ips ?? [],
+        macs: identity.macs ?? [],
+      },
+      bytes,
+      objects,
+    };
+    return { header, identity, objects, bytes };
+  }
+
+  async #versionsOf(pod: LocalPod): Promise<Pick<ManifestHeader, 'versions' | 'rdmaDevice'>> {
+    const { driver, version } = this.#parts;
+    const [device] = await driver.devices(pod.netns);
+    const versions = { sealift: version, kernel: driver.kernelRelease() };
+    if (!device) return { versions };
+    const driverAbi = await driver.abi(pod.netns, device.name);
+    return { versions: { ...versions, driverAbi }, rdmaDevice: device.name };
+  }
+}
+
+async function pagesBytes(dir: string): Promise<number> {
+  let bytes = 0;
+  for (const name of await readdir(dir)) {
+    if (/^pages-\d+\.img$/.test(name)) bytes += (await stat(join(dir, name))).size;
+  }
+  return bytes;
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The seam to the RDMA driver: make, remove, hold, resume and describe the devices of a pod's network
+// namespace. Everything that knows rxe in the agent is here.
+import type { Identity } from '../../../crds/src/index.ts';
+import * as addon from '../../../native/addon/index.ts';
+import { AgentError, isErrno } from '../errors.ts';
+
+/** A held device waits at most that long for the driver's queues to be idle. */
+const HOLD_TIMEOUT_MS = 5000;
+/** 10.24 ms between a peer's attempts: see docs/architecture.md, `sealift.dev/rnr-timer`. */
+export const DEFAULT_RNR_TIMER = 20;
+/** Frames of one announcement may be lost; peers' caches must not wait for the next one. */
+const ANNOUNCEMENTS = 3;
+
+export interface UverbsDevice {
+  name: string;
+  hostPath: string;
+  major: number;
+  minor: number;
+}
+
+export class RdmaDriver {
+  /** @throws AgentError NetnsModeShared */
+  async checkMode(): Promise<void> {
+    if ((await addon.rdmaNetnsMode()) === 'exclusive') return;
+    throw new AgentError(
+      'NetnsModeShared',
+      'RDMA devices are shared between network namespaces on this node: run ' +
+        '`rdma system set netns exclusive` at boot, before any container starts ' +
+        '(or load ib_core with netns_mode=0)',
+    );
+  }
+
+  /** The pod's devices with their uverbs nodes. */
+  async devices(netns: string): Promise<addon.RdmaDevice[]> {
+    return addon.rdmaDevices(netns);
+  }
+
+  async uverbs(netns: string): Promise<UverbsDevice | undefined> {
+    for (const device of await this.devices(netns)) {
+      if (!device.uverbs) continue;
+      const { name, major, minor } = device.uverbs;
+      return { name, hostPath: `/dev/infiniband/${name}`, major, minor };
+    }
+    return undefined;
+  }
+
+  /** Makes the device on the interface, or finds it there. */
+  async create(netns: string, name: string, netdev: string): Promise<void> {
+    const existing = (await this.devices(netns)).find((device) => device.name === name);
+    if (existing) return;
+    try {
+      await addon.rdmaLinkAdd({ netns, name, netdev });
+    } catch (error) {
+      if (isErrno(error, 'EOPNOTSUPP') || isErrno(error, 'ENODEV') || isErrno(error, 'ENOENT')) {
+        throw new AgentError(
+          'DriverMissing',
+          `cannot make an rxe device on ${netdev}: ${error.message}; is Sealift's rdma_rxe loaded?`,
+          { cause: error },
+        );
+      }
+      throw error;
+    }
+  }
+
+  /** Removes every device of the namespace, and does nothing to one that is gone. */
+  async removeAll(netns: string): Promise<void> {
+    for (const device of await this.devices(netns)) {
+      try {
+        await addon.rdmaLinkDelete({ netns, name: device.name });
+      } catch (error) {
+        if (!isErrno(error, 'NoSuchDevice')) throw error;
+      }
+    }
+  }
+
+  /** Holds every device of the pod. A pod without one has nothing to hold. @throws AgentError HoldFailed */
+  async hold(netns: string, rnrTimer = DEFAULT_RNR_TIMER): Promise<void> {
+    for (const { name } of await this.devices(netns)) {
+      try {
+        await addon.rxeHold({ netns, device: name, rnrTimer, timeoutMs: HOLD_TIMEOUT_MS });
+      } catch (error) {
+        throw new AgentError('HoldFailed', `cannot hold ${name}: ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+    }
+  }
+
+  async resume(netns: string): Promise<void> {
+    for (const { name } of await this.devices(netns)) {
+      await addon.rxeResume({ netns, device: name });
+    }
+  }
+
+  async isHeld(netns: string): Promise<boolean> {
+    for (const { name } of await this.devices(netns)) {
+      if ((await addon.rxeQuery({ netns, device: name })).held) return true;
+    }
+    return false;
+  }
+
+  kernelRelease(): string {
+    return addon.kernelRelease();
+  }
+
+  /** `rxe-<abi>` of the driver that made this device. */
+  async abi(netns: string, device: string): Promise<string> {
+    return `rxe-${(await addon.rxeQuery({ netns, device })).abi}`;
+  }
+
+  /** Names of the interfaces beneath the pod's devices. */
+  async interfaces(netns: string): Promise<string[]> {
+    const names = (await this.devices(netns)).flatMap((one) => (one.netdev ? [one.netdev] : []));
+    return [...new Set(names)];
+  }
+
+  /** Tells the network where the addresses of these interfaces are now. */
+  async announce(netns: string, interfaces: readonly string[]): Promise<void> {
+    for (const ifname of interfaces) {
+      await addon.announce({ netns, ifname, count: ANNOUNCEMENTS });
+    }
+  }
+
+  /** What peers know the pod by, read from kernel objects; sorted, so that both ends compare equal. */
+  async identity(netns: string): Promise<Identity> {
+    const found = { qpns: new Set<number>(), lkeys: new Set<number>(), rkeys: new Set<number>() };
+    const gids = new Set<string>();
+    const [ips, macs] = [new Set<string>(), new Set<string>()];
+    for (const device of await this.devices(netns)) {
+      const objects = await addon.rdmaResources(netns, device.name);
+      // Objects without a pid are the kernel's own.
+      for (const qp of objects.qp) if (qp.pid !== undefined) found.qpns.add(qp.lqpn);
+      for (const mr of objects.mr) {
+        if (mr.pid === undefined) continue;
+        if (mr.lkey !== undefined) found.lkeys.add(mr.lkey);
+        if (mr.rkey !== undefined) found.rkeys.add(mr.rkey);
+      }
+      for (const { gid } of await addon.gids(netns, device.name)) gids.add(gid);
+      if (!device.netdev) continue;
+      const info = await addon.interfaceInfo(netns, device.netdev);
+      macs.add(info.mac);
+      for (const one of info.addresses) ips.add(one.address);
+    }
+    const ordered = (values: Set<number>) => [...values].sort((a, b) => a - b);
+    return {
+      qpns: ordered(found.qpns),
+      lkeys: ordered(found.lkeys),
+      rkeys: ordered(found.rkeys),
+      gids: [...gids].sort(),
+      ips: [...ips].sort(),
+      macs: [...macs].sort(),
+    };
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Name of a pod's device where no annotation asks for another. */
+export function deviceName(podUid: string, wanted?: string): string {
+  if (wanted !== undefined) {
+    if (/^[A-Za-z0-9_.-]{1,63}$/.test(wanted)) return wanted;
+    throw new AgentError('BadRequest', `sealift.dev/rdma-device is no device name: ${wanted}`);
+  }
+  const hex = podUid.replaceAll('-', '').slice(0, 10).toLowerCase();
+  return `rxe${hex}`;
+}
+
+/** The RNR timer that a pod's annotation asks for. @throws AgentError BadRequest */
+export function rnrTimer(annotation: string | undefined): number {
+  if (annotation === undefined) return DEFAULT_RNR_TIMER;
+  const code = /^\d{1,2}$/.test(annotation) ? Number(annotation) : 32;
+  if (code <= 31) return code;
+  throw new AgentError('BadRequest', `sealift.dev/rnr-timer must be 0..31, not ${annotation}`);
+}
