@@ -16,6 +16,8 @@ export const annotations = {
   restore: 'sealift.dev/restore',
   /** Target pod: UID of the request that it was created for. */
   requestUid: 'sealift.dev/request-uid',
+  /** Target pod: JSON of the labels that it gets once the decision is Committed. */
+  labels: 'sealift.dev/labels',
   /** Target pod: name of the rxe device to create (the source's). */
   rdmaDevice: 'sealift.dev/rdma-device',
   /** Any pod: RNR timer code 0..31 that a held device sends. */

@@ -204,7 +204,14 @@ describe.skipIf(found.missing !== undefined)(
           owned: string[],
           status: object,
         ): Promise<MigrationRequest | undefined> =>
-          writeStatus(client, { resource: migrationRequests, object, manager, owned, status });
+          writeStatus(client, {
+            resource: migrationRequests,
+            object,
+            manager,
+            owned,
+            status,
+            onConflict: 'retry',
+          });
         const operator = ['phase', 'source'];
 
         await write(request, fieldManagers.operator, operator, {
@@ -253,6 +260,7 @@ describe.skipIf(found.missing !== undefined)(
             manager: 'm',
             owned: ['phase'],
             status: { source: {} },
+            onConflict: 'retry',
           }),
         ).rejects.toThrow('does not own');
       });
@@ -272,6 +280,7 @@ describe.skipIf(found.missing !== undefined)(
             manager: 'm',
             owned: ['phase'],
             status: { phase: 'Failed' },
+            onConflict: 'retry',
           }),
         ).rejects.toMatchObject({ code: 'Conflict' });
       });

@@ -118,10 +118,13 @@ export interface Parts<O, E extends { readonly type: string }, S> {
   observe(key: string, context: Context): Promise<O | undefined>;
   /** Pure: same input, same plan. */
   decide(observed: O, now: number): Plan<E, S>;
+  /**
+   * Writes this writer's part of the status, if it changed. Rejects with `Conflict` when the object
+   * is no longer the one that was observed: then the plan is void.
+   */
+  publish(status: S, observed: O, context: Context): Promise<void>;
   /** Idempotent: may run again after a crash at any point. */
   act(effect: E, observed: O, context: Context): Promise<void>;
-  /** Writes this writer's part of the status, if it changed. */
-  publish(status: S, observed: O, context: Context): Promise<void>;
 }
 
 export interface Plan<E, S> {
@@ -133,8 +136,8 @@ export interface Plan<E, S> {
 }
 
 /**
- * observe → decide → act → publish. What was observed is published even when an effect failed; the
- * failure is thrown afterwards, so that the key comes again.
+ * observe → decide → publish → act. Publishing first makes the status say what is about to be done
+ * before it is done, and stops a reconciler whose view is stale before it does anything.
  */
 export function reconciler<O, E extends { readonly type: string }, S>(
   parts: Parts<O, E, S>,
@@ -144,18 +147,11 @@ export function reconciler<O, E extends { readonly type: string }, S>(
     const observed = await parts.observe(key, context);
     if (observed === undefined) return undefined;
     const plan = parts.decide(observed, clock.now());
-    let failure: { error: unknown } | undefined;
-    for (const effect of plan.effects) {
-      try {
-        context.log.debug({ effect: effect.type }, 'acting');
-        await parts.act(effect, observed, context);
-      } catch (error) {
-        failure = { error };
-        break;
-      }
-    }
     if (plan.status !== undefined) await parts.publish(plan.status, observed, context);
-    if (failure) throw failure.error;
+    for (const effect of plan.effects) {
+      context.log.debug({ effect: effect.type }, 'acting');
+      await parts.act(effect, observed, context);
+    }
     return { requeueAfterMs: plan.requeueAfterMs };
   };
 }

@@ -47,7 +47,12 @@ export const Pod = z.object({
   spec: z.object({
     nodeName: z.string().default(''),
     runtimeClassName: z.string().nullish(),
+    hostname: z.string().nullish(),
     hostNetwork: z.boolean().default(false),
+    hostPID: z.boolean().default(false),
+    hostIPC: z.boolean().default(false),
+    shareProcessNamespace: z.boolean().nullish(),
+    resourceClaims: z.array(named).default([]),
     containers: z.array(named).default([]),
     initContainers: z
       .array(z.object({ name: z.string(), restartPolicy: z.string().nullish() }))

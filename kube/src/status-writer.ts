@@ -15,6 +15,11 @@ export interface StatusWrite<T extends ApiObject> {
   readonly owned: readonly string[];
   /** The fields' values; an owned field that is absent here is removed. */
   readonly status: object;
+  /**
+   * `retry`: what is said holds whatever else has changed meanwhile (an agent reporting facts).
+   * `throw`: what is said follows from the object as read (the operator); read again and rethink.
+   */
+  readonly onConflict: 'retry' | 'throw';
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -45,7 +50,7 @@ export async function writeStatus<T extends ApiObject>(
         { manager: write.manager, subresource: 'status', exact: true, signal: write.signal },
       );
     } catch (error) {
-      if (!isConflict(error) || attempt >= maxAttempts) throw error;
+      if (!isConflict(error) || write.onConflict === 'throw' || attempt >= maxAttempts) throw error;
       const { namespace, name, uid } = object.metadata;
       object = await api.get(write.resource, namespace, name, { signal: write.signal });
       if (object.metadata.uid !== uid) throw error;
