@@ -1,0 +1,32 @@
+{{- define "sealift.labels" -}}
+app.kubernetes.io/name: sealift
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "sealift.selector" -}}
+app.kubernetes.io/name: sealift
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "sealift.image" -}}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag }}{{ end }}
+{{- end }}
+
+{{- define "sealift.tlsSecret" -}}
+{{ .Values.tls.existingSecret | default (printf "%s-agent-tls" .Release.Name) }}
+{{- end }}
+
+{{- /* What both programs read from the environment. */ -}}
+{{- define "sealift.env" -}}
+- { name: POD_NAME, valueFrom: { fieldRef: { fieldPath: metadata.name } } }
+- { name: POD_NAMESPACE, valueFrom: { fieldRef: { fieldPath: metadata.namespace } } }
+- { name: NODE_NAME, valueFrom: { fieldRef: { fieldPath: spec.nodeName } } }
+- { name: LOG_LEVEL, value: {{ .root.Values.logLevel | quote }} }
+{{- range $name, $value := .extra }}
+- { name: {{ $name }}, value: {{ $value | quote }} }
+{{- end }}
+{{- end }}
