@@ -36,8 +36,11 @@ enum sealift_rxe_objects {
 	SEALIFT_RXE_OBJECT = SEALIFT_RXE_NS,
 };
 
+/* The object is the driver's, so all its methods are: numbered from 0, since
+ * only 8 numbers above SEALIFT_RXE_NS exist.
+ */
 enum sealift_rxe_methods {
-	SEALIFT_RXE_METHOD_QUERY = SEALIFT_RXE_NS,
+	SEALIFT_RXE_METHOD_QUERY,
 	SEALIFT_RXE_METHOD_HOLD,
 	SEALIFT_RXE_METHOD_RESUME,
 	SEALIFT_RXE_METHOD_DUMP_CONTEXT,
@@ -90,9 +93,8 @@ struct sealift_rxe_hold {
 
 /*
  * RESUME: end the hold; requests without an answer are repeated from the first
- * one. Resuming a device that is not held does nothing.
- * -EAGAIN: a restored responder is in the middle of a write to a region that
- * is not registered (any more); the device stays held.
+ * one. Resuming a device that is not held does nothing. All memory regions
+ * must be registered by then.
  */
 enum sealift_rxe_resume_attrs {
 	SEALIFT_RXE_ATTR_RESUME_IN = SEALIFT_RXE_NS, /* IN sealift_rxe_resume */
@@ -214,7 +216,8 @@ struct sealift_rxe_mr {
  * DUMP_QP and RESTORE_QP. The device must be held (-EBUSY). RESTORE_QP wants a
  * queue pair in RESET with the same number, type and ring geometry; restores
  * RC only (-EOPNOTSUPP). Restore completion queues first, register memory
- * later, then resume.
+ * later, then resume. -EADDRNOTAVAIL: the device lacks the source address.
+ * After an error the queue pair is only good to be destroyed.
  */
 enum sealift_rxe_dump_qp_attrs {
 	SEALIFT_RXE_ATTR_DUMP_QP_HANDLE = SEALIFT_RXE_NS, /* IDR UVERBS_OBJECT_QP */

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Dump completion queues, memory regions and queue pairs of a held device.
+ */
+#include "rxe_sealift.h"
+#include "rxe_queue.h"
+
+static int rxe_dump_bytes(const struct sealift_rxe_buffer *buf,
+			  const void *from, size_t size)
+{
+	if (!buf->address)
+		return 0;
+
+	if (buf->size < size)
+		return -ENOSPC;
+
+	if (copy_to_user(u64_to_user_ptr(buf->address), from, size))
+		return -EFAULT;
+
+	return 0;
+}
+
+static void rxe_dump_ring(const struct rxe_queue *q,
+			  struct sealift_rxe_ring *out)
+{
+	if (q->ip) {
+		out->mmap_offset = q->ip->info.offset;
+		out->mmap_size = q->ip->info.size;
+	}
+	out->size = q->buf_size;
+	out->log2_elem_size = q->log2_elem_size;
+	out->index_mask = q->index_mask;
+	out->index = q->index;
+}
+
+int rxe_dump_cq(struct rxe_cq *cq, const struct sealift_rxe_buffer *ring,
+		struct sealift_rxe_cq *out)
+{
+	rxe_dump_ring(cq->queue, &out->ring);
+	out->cqe = cq->ibcq.cqe;
+	out->notify = cq->notify;
+	rxe_uobject_dump_cq(&cq->ibcq, out);
+
+	return rxe_dump_bytes(ring, cq->queue->buf, cq->queue->buf_size);
+}
+
+int rxe_dump_mr(struct rxe_mr *mr, struct sealift_rxe_mr *out)
+{
+	if (mr->ibmr.type != IB_MR_TYPE_USER || !mr->umem)
+		return -EOPNOTSUPP;
+
+	out->start = mr->umem->address;
+	out->length = mr->ibmr.length;
+	out->iova = mr->ibmr.iova;
+	out->access = mr->access;
+	out->lkey = mr->lkey;
+	out->rkey = mr->rkey;
+	out->pd_handle = mr->ibmr.pd->uobject->id;
+	out->num_mw = atomic_read(&mr->num_mw);
+
+	return 0;
+}
+
+static u32 rxe_res_type(int mask)
+{
+	switch (mask) {
+	case RXE_READ_MASK:
+		return SEALIFT_RXE_RES_READ;
+	case RXE_ATOMIC_MASK:
+		return SEALIFT_RXE_RES_ATOMIC;
+	case RXE_ATOMIC_WRITE_MASK:
+		return SEALIFT_RXE_RES_ATOMIC_WRITE;
+	case RXE_FLUSH_MASK:
+		return SEALIFT_RXE_RES_FLUSH;
+	default:
+		return SEALIFT_RXE_RES_EMPTY;
+	}
+}
+
+static void rxe_dump_res(const struct resp_res *res,
+			 struct sealift_rxe_res *out)
+{
+	out->type = rxe_res_type(res->type);
+	if (out->type == SEALIFT_RXE_RES_EMPTY)
+		return;
+
+	out->first_psn = res->first_psn;
+	out->last_psn = res->last_psn;
+
+	switch (out->type) {
+	case SEALIFT_RXE_RES_READ:
+		out->va = res->read.va_org;
+		out->length = res->read.length;
+		out->rkey = res->read.rkey;
+		break;
+	case SEALIFT_RXE_RES_ATOMIC:
+		out->orig_val = res->atomic.orig_val;
+		break;
+	case SEALIFT_RXE_RES_FLUSH:
+		out->va = res->flush.va;
+		out->length = res->flush.length;
+		out->flush_type = res->flush.type;
+		out->flush_level = res->flush.level;
+		break;
+	}
+}
+
+static int rxe_dump_resources(struct rxe_qp *qp,
+			      const struct sealift_rxe_buffer *buf, u32 num)
+{
+	struct sealift_rxe_res *res;
+	int err;
+	u32 i;
+
+	if (!num)
+		return 0;
+
+	res = kcalloc(num, sizeof(*res), GFP_KERNEL);
+	if (!res)
+		return -ENOMEM;
+
+	for (i = 0; i < num; i++)
+		rxe_dump_res(&qp->resp.resources[i], &res[i]);
+
+	err = rxe_dump_bytes(buf, res, num * sizeof(*res));
+	kfree(res);
+	return err;
+}
+
+static void rxe_dump_av(const struct rxe_qp *qp, struct sealift_rxe_av *out)
+{
+	const struct ib_gid_attr *sgid_attr = qp->ibqp.av_sgid_attr;
+	const struct rxe_av *av = &qp->pri_av;
+
+	if (!sgid_attr)
+		return;
+
+	out->present = 1;
+	memcpy(out->dgid, av->grh.dgid.raw, sizeof(out->dgid));
+	memcpy(out->sgid, sgid_attr->gid.raw, sizeof(out->sgid));
+	memcpy(out->dmac, av->dmac, sizeof(out->dmac));
+	out->flow_label = av->grh.flow_label;
+	out->sgid_index = av->grh.sgid_index;
+	out->hop_limit = av->grh.hop_limit;
+	out->traffic_class = av->grh.traffic_class;
+	out->network_type = av->network_type;
+}
+
+static void rxe_dump_attr(const struct rxe_qp *qp,
+			  struct sealift_rxe_qp_attr *out)
+{
+	const struct ib_qp_attr *attr = &qp->attr;
+
+	out->path_mtu = attr->path_mtu;
+	out->dest_qpn = attr->dest_qp_num;
+	out->rq_psn = attr->rq_psn;
+	out->sq_psn = attr->sq_psn;
+	out->access_flags = attr->qp_access_flags;
+	out->pkey_index = attr->pkey_index;
+	out->port_num = attr->port_num;
+	out->timeout = attr->timeout;
+	out->retry_cnt = attr->retry_cnt;
+	out->rnr_retry = attr->rnr_retry;
+	out->min_rnr_timer = attr->min_rnr_timer;
+	out->max_rd_atomic = attr->max_rd_atomic;
+	out->max_dest_rd_atomic = attr->max_dest_rd_atomic;
+	out->sq_draining = attr->sq_draining;
+	out->qkey = attr->qkey;
+	rxe_dump_av(qp, &out->av);
+}
+
+static void rxe_dump_recv_wqe(const struct rxe_qp *qp,
+			      struct sealift_rxe_recv_wqe *out)
+{
+	/* a copy: in the ring, it is as it was posted */
+	const struct rxe_recv_wqe *wqe = qp->resp.wqe;
+	u32 i;
+
+	if (!wqe)
+		return;
+
+	out->present = 1;
+	out->wr_id = wqe->wr_id;
+	out->length = wqe->dma.length;
+	out->resid = wqe->dma.resid;
+	out->cur_sge = wqe->dma.cur_sge;
+	out->num_sge = min_t(u32, wqe->dma.num_sge, SEALIFT_RXE_MAX_SGE);
+	out->sge_offset = wqe->dma.sge_offset;
+
+	for (i = 0; i < out->num_sge; i++) {
+		out->sge[i].addr = wqe->dma.sge[i].addr;
+		out->sge[i].length = wqe->dma.sge[i].length;
+		out->sge[i].lkey = wqe->dma.sge[i].lkey;
+	}
+}
+
+static void rxe_dump_resp(const struct rxe_qp *qp, struct sealift_rxe_resp *out)
+{
+	const struct rxe_resp_info *resp = &qp->resp;
+
+	out->msn = resp->msn;
+	out->psn = resp->psn;
+	out->ack_psn = resp->ack_psn;
+	out->opcode = resp->opcode;
+	out->drop_msg = resp->drop_msg;
+	out->sent_psn_nak = resp->sent_psn_nak;
+	out->status = resp->status;
+	out->aeth_syndrome = resp->aeth_syndrome;
+	out->va = resp->va;
+	out->offset = resp->offset;
+	out->resid = resp->resid;
+	out->rkey = resp->rkey;
+	out->length = resp->length;
+	out->res_head = resp->res_head;
+	rxe_dump_recv_wqe(qp, &out->wqe);
+}
+
+int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
+		struct sealift_rxe_qp *out)
+{
+	unsigned long flags;
+	int err;
+
+	BUILD_BUG_ON(SEALIFT_RXE_MAX_SGE != RXE_MAX_SGE);
+
+	rxe_uobject_dump_qp(&qp->ibqp, out);
+	out->qpn = qp_num(qp);
+	out->qp_type = qp_type(qp);
+	out->sq_sig_all = qp->sq_sig_type == IB_SIGNAL_ALL_WR;
+	out->num_mcast = atomic_read(&qp->mcg_num);
+	out->max_send_wr = qp->sq.max_wr;
+	out->max_send_sge = qp->sq.max_sge;
+	out->max_inline = qp->sq.max_inline;
+	out->src_port = qp->src_port;
+	out->num_res = qp->resp.resources ? qp->attr.max_dest_rd_atomic : 0;
+
+	spin_lock_irqsave(&qp->state_lock, flags);
+	out->state = qp_state(qp);
+	spin_unlock_irqrestore(&qp->state_lock, flags);
+
+	rxe_dump_attr(qp, &out->attr);
+
+	out->req.wqe_index = qp->req.wqe_index;
+	out->req.psn = qp->req.psn;
+	out->req.opcode = qp->req.opcode;
+	out->req.rd_atomic = atomic_read(&qp->req.rd_atomic);
+	out->req.noack_pkts = qp->req.noack_pkts;
+	out->req.ssn = atomic_read(&qp->ssn);
+
+	out->comp.psn = qp->comp.psn;
+	out->comp.opcode = qp->comp.opcode;
+	out->comp.retry_cnt = qp->comp.retry_cnt;
+	out->comp.rnr_retry = qp->comp.rnr_retry;
+	out->comp.started_retry = qp->comp.started_retry;
+
+	rxe_dump_resp(qp, &out->resp);
+
+	rxe_dump_ring(qp->sq.queue, &out->sq);
+	err = rxe_dump_bytes(&bufs->sq, qp->sq.queue->buf,
+			     qp->sq.queue->buf_size);
+
+	if (qp->rq.queue) {
+		out->max_recv_wr = qp->rq.max_wr;
+		out->max_recv_sge = qp->rq.max_sge;
+		rxe_dump_ring(qp->rq.queue, &out->rq);
+		if (!err)
+			err = rxe_dump_bytes(&bufs->rq, qp->rq.queue->buf,
+					     qp->rq.queue->buf_size);
+	}
+
+	if (!err)
+		err = rxe_dump_resources(qp, &bufs->res, out->num_res);
+
+	return err;
+}

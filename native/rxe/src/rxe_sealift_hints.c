@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which number the next queue pair or memory region of a context gets.
+ */
+#include <rdma/uverbs_ioctl.h>
+
+#include "rxe.h"
+#include "sealift_rxe.h"
+
+static int rxe_hint_check(struct rxe_pool *pool, u32 index)
+{
+	struct rxe_pool_elem *elem;
+
+	if (index < pool->limit.min || index > pool->limit.max)
+		return -EINVAL;
+
+	/* only a courtesy: the create looks again */
+	rcu_read_lock();
+	elem = xa_load(&pool->xa, index);
+	rcu_read_unlock();
+
+	return elem ? -EEXIST : 0;
+}
+
+int rxe_hint_set(struct rxe_ucontext *uc, u32 type, u32 value)
+{
+	struct rxe_dev *rxe = to_rdev(uc->ibuc.device);
+	int err;
+
+	switch (type) {
+	case SEALIFT_RXE_HINT_NONE:
+		err = value ? -EINVAL : 0;
+		break;
+	case SEALIFT_RXE_HINT_QPN:
+		err = rxe_hint_check(&rxe->qp_pool, value);
+		break;
+	case SEALIFT_RXE_HINT_MR:
+		err = rxe_hint_check(&rxe->mr_pool, value >> 8);
+		break;
+	default:
+		err = -EINVAL;
+	}
+	if (err)
+		return err;
+
+	atomic64_set(&uc->hint.next, (u64)type << 32 | value);
+	return 0;
+}
+
+static u32 rxe_hint_take(struct ib_udata *udata, u32 type)
+{
+	struct rxe_ucontext *uc =
+		rdma_udata_to_drv_context(udata, struct rxe_ucontext, ibuc);
+	u64 next;
+
+	if (!uc)
+		return 0;
+
+	next = atomic64_read(&uc->hint.next);
+	if (upper_32_bits(next) != type)
+		return 0;
+
+	if (atomic64_cmpxchg(&uc->hint.next, next, 0) != next)
+		return 0;
+
+	return lower_32_bits(next);
+}
+
+u32 rxe_hint_take_qpn(struct ib_udata *udata)
+{
+	return rxe_hint_take(udata, SEALIFT_RXE_HINT_QPN);
+}
+
+u32 rxe_hint_take_key(struct ib_udata *udata)
+{
+	return rxe_hint_take(udata, SEALIFT_RXE_HINT_MR);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef RXE_SEALIFT_HINTS_H
+#define RXE_SEALIFT_HINTS_H
+
+#include <linux/atomic.h>
+#include <linux/types.h>
+
+struct ib_udata;
+struct rxe_ucontext;
+
+/* Part of struct rxe_ucontext: type in the upper, value in the lower half. */
+struct rxe_hint {
+	atomic64_t	next;
+};
+
+/*
+ * rxe_hint_set - say which number the next create of a context gets
+ * @type: enum sealift_rxe_hint_type
+ *
+ * Return: 0; -EINVAL out of range; -EEXIST taken
+ */
+int rxe_hint_set(struct rxe_ucontext *uc, u32 type, u32 value);
+
+/* Take the hint of the creating context: the number, or 0 for any. */
+u32 rxe_hint_take_qpn(struct ib_udata *udata);
+u32 rxe_hint_take_key(struct ib_udata *udata);
+
+#endif /* RXE_SEALIFT_HINTS_H */

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef RXE_SEALIFT_HOLD_H
+#define RXE_SEALIFT_HOLD_H
+
+#include <linux/mutex.h>
+#include <linux/types.h>
+
+struct rxe_dev;
+
+/* Part of struct rxe_dev. */
+struct rxe_hold {
+	struct mutex	lock;	/* serialises hold, resume, dump and restore */
+	bool		held;
+	u8		timer;	/* RNR timer code that a held responder sends */
+};
+
+void rxe_hold_init(struct rxe_hold *hold);
+
+/* Read by the tasks without a lock: rxe_hold() waits for those under way. */
+static inline bool rxe_is_held(const struct rxe_hold *hold)
+{
+	return READ_ONCE(hold->held);
+}
+
+/*
+ * rxe_hold - hold all queue pairs of a device, present and future
+ * @timer: RNR timer code, 0..31
+ * @timeout: how long to wait for them to settle, in jiffies
+ *
+ * Context: process context, caller holds hold.lock.
+ * Return: 0; -ETIMEDOUT or -ERESTARTSYS, then the device is as it was before.
+ */
+int rxe_hold(struct rxe_dev *rxe, u8 timer, unsigned long timeout);
+
+/*
+ * rxe_resume - end a hold
+ *
+ * Context: process context, caller holds hold.lock.
+ */
+void rxe_resume(struct rxe_dev *rxe);
+
+#endif /* RXE_SEALIFT_HOLD_H */
