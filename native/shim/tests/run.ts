@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs every case against every binary named on the command line; ends with the count.
+import { resolve } from 'node:path';
+import { cniCases } from './cni.ts';
+import { Bench, type Case } from './harness.ts';
+import { hostCases } from './host.ts';
+import { ociCases } from './oci.ts';
+
+const root = process.getuid?.() === 0;
+const cases: Case[] = [...ociCases, ...cniCases, ...(root ? hostCases : [])];
+let passed = 0;
+let failed = 0;
+
+for (const binary of process.argv.slice(2)) {
+  for (const [name, run] of cases) {
+    const bench = new Bench(resolve(binary));
+    try {
+      await run(bench);
+      passed++;
+    } catch (error) {
+      failed++;
+      console.error(`FAILED ${binary}: ${name}\n${String(error)}`);
+    } finally {
+      await bench.remove();
+    }
+  }
+}
+if (!root) console.log('not root: sealift-host was not tested');
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed || !passed ? 1 : 0;
