@@ -41,6 +41,7 @@ lab_up() {
 	binaries_up
 	rootfs_up
 	net_up
+	ln -sfn "$LAB_PKI/admin.kubeconfig" "$LAB/kubeconfig"
 	local n alive=1 part
 	for n in $LAB_NODES; do proc_alive "w$n" || alive=; done
 	for part in $CONTROL_PLANE_PARTS; do proc_alive "$part" || alive=; done
@@ -51,10 +52,7 @@ lab_up() {
 	# Half a lab can't be completed: its VMs and its etcd must stem from one moment.
 	lab_stop_all
 	accel_name >/dev/null
-	SNAPSHOT_KEY=$(snapshot_key)
-	cache_build snapshot "$(snapshot_key)" snapshot_build
-	log "starting from the snapshot"
-	snapshot_start "$(snapshot_dir)"
+	snapshot_up
 	log "ready: $(lab_kubectl get nodes --no-headers | awk '{printf "%s %s, ", $1, $2}' | sed 's/, $//')"
 }
 
@@ -77,14 +75,19 @@ lab_env() {
 }
 
 lab_load() {
-	local archive n
+	local archive n failed=
+	local -a loads=()
 	archive=$(realpath "$1")
 	shift
 	[ -r "$archive" ] || die "load: cannot read $archive"
 	# shellcheck disable=SC2086
-	for n in ${*:-$LAB_NODES}; do
-		node_load "$n" "$archive" || die "loading $archive on w$n failed"
+	[ $# -gt 0 ] || set -- $LAB_NODES
+	for n; do
+		node_load "$n" "$archive" &
+		loads+=("$!:$n")
 	done
+	for n in "${loads[@]}"; do wait "${n%:*}" || failed="$failed w${n#*:}"; done
+	[ -z "$failed" ] || die "loading $archive failed on$failed"
 }
 
 lab_peer() {
@@ -115,6 +118,6 @@ part)
 	*) usage ;;
 	esac
 	;;
-clean) lab_down; rm -rf "$LAB_PKI" "$LAB/bin" "$LAB_RUN" "$LAB/kubeconfig" ;;
+clean) lab_down; rm -rf "$LAB_PKI" "${LAB:?}/bin" "$LAB_RUN" "$LAB/kubeconfig" ;;
 *) usage ;;
 esac

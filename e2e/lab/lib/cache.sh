@@ -23,7 +23,7 @@ cache_dir() { echo "$LAB_CACHE/$1-$2"; }
 # cache_build NAME KEY FUNCTION: make the entry unless it is there; FUNCTION gets the directory to fill.
 # Older entries of the same name go, but for the one used last before (switching branches is common).
 cache_build() {
-	local name=$1 key=$2 build=$3 dir tmp
+	local name=$1 key=$2 build=$3 dir tmp status=0
 	dir=$(cache_dir "$name" "$key")
 	if [ -d "$dir" ]; then
 		touch "$dir"
@@ -33,10 +33,15 @@ cache_build() {
 	rm -rf "$tmp"
 	mkdir -p "$tmp"
 	log "making $name ($key)"
+	# Not "|| die": that would switch -e off in all of the function.
+	set +e
 	(
 		set -euo pipefail
 		"$build" "$tmp"
-	) || die "making $name failed"
+	)
+	status=$?
+	set -e
+	[ "$status" = 0 ] || die "making $name failed"
 	mv "$tmp" "$dir"
 	cache_prune "$name" 2
 }

@@ -4,6 +4,7 @@
 
 debian_mirror() {
 	local uri
+	# shellcheck disable=SC2016
 	uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
 	[ -n "$uri" ] || die "no Debian archive among the machine's apt sources (run apt-get update?)"
 	echo "$uri"

@@ -29,6 +29,17 @@ node_start() {
 		-monitor "unix:$LAB_RUN/w$n.monitor,server=on,wait=off" "$@"
 }
 
+# node_continue N: let a VM run whose memory is being read from a snapshot.
+node_continue() {
+	local tries=600
+	while node_monitor "$1" 'info status' | grep -q 'inmigrate'; do
+		proc_alive "w$1" || die "w$1 ended: see $LAB_RUN/w$1.log"
+		[ $((tries--)) -gt 0 ] || die "w$1 does not come out of its snapshot: see $LAB_RUN/w$1.log"
+		sleep 0.2
+	done
+	node_monitor "$1" cont
+}
+
 node_disk_format() { case $1 in *.qcow2) echo qcow2 ;; *) echo raw ;; esac; }
 
 # node_monitor N COMMAND: one line to QEMU's monitor; prints its answer without prompts and echo.

@@ -8,9 +8,9 @@ pki_up() {
 	if [ -f "$LAB_PKI/complete" ] && openssl x509 -checkend 604800 -noout -in "$LAB_PKI/ca.crt" >/dev/null; then return 0; fi
 	log "making certificates"
 	rm -rf "$LAB_PKI"
-	mkdir -p -m 0700 "$LAB_PKI"
+	mkdir -m 0700 "$LAB_PKI"
 	(
-		cd "$LAB_PKI"
+		cd "$LAB_PKI" || exit
 		pki_key ca
 		openssl req -x509 -new -key ca.key -out ca.crt -days 365 -subj /CN=sealift-lab-ca
 		pki_cert apiserver /CN=kube-apiserver "DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:localhost,IP:127.0.0.1,IP:$LAB_API,IP:$LAB_SERVICE_IP"

@@ -26,6 +26,7 @@ rootfs_up() {
 rootfs_build_tree() {
 	local kernel
 	kernel=$(builder_kernel)
+	# shellcheck disable=SC2016
 	debian_tree "$1" "$LAB_SRC/node.packages" --include="linux-image-$kernel" \
 		--dpkgopt='path-exclude=/usr/lib/modules/*/kernel/drivers/gpu/*' \
 		--dpkgopt='path-exclude=/usr/lib/modules/*/kernel/drivers/media/*' \

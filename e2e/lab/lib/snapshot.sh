@@ -10,6 +10,14 @@ snapshot_key() {
 		"nodes $LAB_NODES" "memory $LAB_MEMORY_MIB" "$(accel_args)" "$(qemu-system-x86_64 --version | head -1)"
 }
 
+# snapshot_up: start the lab from its snapshot, which is made first if there is none.
+snapshot_up() {
+	SNAPSHOT_KEY=$(snapshot_key)
+	cache_build snapshot "$SNAPSHOT_KEY" snapshot_build
+	log "starting from the snapshot"
+	snapshot_start "$(snapshot_dir)"
+}
+
 snapshot_dir() { cache_dir snapshot "$(snapshot_key)"; }
 
 # The first start: boot, wait until every node is Ready and has run a pod (so that the page cache holds what the next
@@ -78,16 +86,32 @@ snapshot_take() {
 
 # snapshot_start DIR: the lab as it was, with the clock put right.
 snapshot_start() {
-	local dir=$1 n
+	local dir=$1 n part started
+	started=$(date -u +%FT%T)
 	rm -rf "$LAB_RUN/etcd"
 	cp -r "$dir/etcd" "$LAB_RUN/etcd"
 	for n in $LAB_NODES; do
 		node_start "$n" "$dir/w$n.qcow2" -incoming "exec:cat '$dir/w$n.memory'"
 	done
-	control_plane_up
+	for part in $CONTROL_PLANE_PARTS; do control_plane_start "$part"; done
+	# The VMs were stopped when they were saved, and stay so until told otherwise.
+	for n in $LAB_NODES; do node_continue "$n"; done
+	control_plane_wait
 	for n in $LAB_NODES; do
 		node_wait_ssh "$n"
 		node_set_clock "$n"
 	done
+	snapshot_wait_lease "$started"
 	snapshot_wait_ready 300
+}
+
+# The API's memory says Ready before the kubelet is back: wait until every kubelet has spoken since TIME (UTC, ISO 8601).
+snapshot_wait_lease() {
+	local n tries=600 renewed
+	for n in $LAB_NODES; do
+		until renewed=$(lab_kubectl -n kube-node-lease get lease "w$n" -o 'jsonpath={.spec.renewTime}') && [[ $renewed > $1 ]]; do
+			[ $((tries--)) -gt 0 ] || die "the kubelet of w$n does not come back: see lab-logs"
+			sleep 0.5
+		done
+	done
 }

@@ -4,7 +4,8 @@
 # lab.n=1 lab.role=worker|peer. A worker's eth1 (the fabric) has no address of its own: pods bring theirs. A peer, a
 # machine outside the cluster, has one.
 set -eu
-n= role=worker
+n='' role=worker
+# shellcheck disable=SC2013
 for word in $(cat /proc/cmdline); do
 	case $word in
 	lab.n=*) n=${word#lab.n=} ;;
