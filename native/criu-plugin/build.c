@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "build.h"
+#include "fault.h"
+#include "log.h"
+#include "uverbs.h"
+
+#define GID_TRIES	50
+#define GID_WAIT_US	100000
+
+static long higher(long highest, uint32_t handle)
+{
+	return (long)handle > highest ? (long)handle : highest;
+}
+
+long build_max_handle(const PB(Context) *context)
+{
+	long highest = -1;
+
+	for (size_t i = 0; i < context->n_pds; i++)
+		highest = higher(highest, context->pds[i]->handle);
+	for (size_t i = 0; i < context->n_cqs; i++)
+		highest = higher(highest, context->cqs[i]->handle);
+	for (size_t i = 0; i < context->n_qps; i++)
+		highest = higher(highest, context->qps[i]->handle);
+	for (size_t i = 0; i < context->n_mrs; i++)
+		highest = higher(highest, context->mrs[i]->handle);
+	return highest;
+}
+
+/*
+ * Keep a descriptor out of the way of those that CRIU still restores: it
+ * places them up to max_fd and its own ones just above, below the next power
+ * of two.
+ */
+static int stash(const PB(Context) *context, int fd, int *place)
+{
+	int moved = fcntl(fd, F_DUPFD_CLOEXEC, 2 * (int)context->max_fd + 1024);
+	int error = errno;
+
+	close(fd);
+	if (moved < 0) {
+		log_fail("kernel", "no room for a descriptor: %s", strerror(error));
+		return -error;
+	}
+	*place = moved;
+	return 0;
+}
+
+static int check_device(const struct restored *restored, int fd, const char *path)
+{
+	struct driver_info info;
+	int ret;
+
+	if (restored->driver->query(fd, &info)) {
+		log_fail("device", "%s has no %s driver with the methods to restore it", path,
+			 restored->driver->name);
+		return -EPROTONOSUPPORT;
+	}
+	if (info.abi != restored->driver->abi) {
+		log_fail("driver-abi", "%s speaks ABI %u, the image needs %u", path, info.abi,
+			 restored->driver->abi);
+		return -EPROTONOSUPPORT;
+	}
+	if (info.held)
+		return 0;
+	if (restore_has_agent()) {
+		log_fail("not-held", "%s is not held; hold it before the restore", path);
+		return -EBUSY;
+	}
+	if (fault("restore.hold.before"))
+		return -EIO;
+	ret = restored->driver->hold(fd);
+	return ret ? ret : fault("restore.hold.after") ? -EIO : 0;
+}
+
+/* The device's address table is filled some time after the link comes up. */
+static int wait_gid(int fd, const PB(QueuePair) *qp)
+{
+	uint8_t gid[16] = {};
+
+	if (!qp->path)
+		return 0;
+	for (int i = 0; i < GID_TRIES; i++) {
+		if (!uverbs_query_gid(fd, qp->path->port, qp->path->sgid_index, gid) &&
+		    !memcmp(gid, qp->path->sgid.data, sizeof(gid)))
+			return 0;
+		usleep(GID_WAIT_US);
+	}
+	log_fail("gid",
+		 "GID index %u is %02x%02x:...:%02x%02x%02x%02x, queue pair %#x needs ...%02x%02x%02x%02x; give the target the source's address",
+		 qp->path->sgid_index, gid[0], gid[1], gid[12], gid[13], gid[14], gid[15],
+		 qp->qpn, qp->path->sgid.data[12], qp->path->sgid.data[13],
+		 qp->path->sgid.data[14], qp->path->sgid.data[15]);
+	return -EADDRNOTAVAIL;
+}
+
+static int open_events(struct restored *restored, int fd)
+{
+	const PB(Context) *context = restored->context;
+	int *files = restored->built->files, event_fd, ret = 0;
+
+	if (context->async) {
+		ret = uverbs_alloc_async(fd, &event_fd);
+		if (!ret)
+			ret = stash(context, event_fd, &files[1]);
+	}
+	for (size_t i = 0; i < context->n_channels && !ret; i++) {
+		ret = uverbs_create_channel(fd, &event_fd);
+		if (!ret)
+			ret = stash(context, event_fd, &files[2 + i]);
+	}
+	if (ret)
+		log_fail("kernel", "event files cannot be created: %s", strerror(-ret));
+	return ret;
+}
+
+static int fill_handles(int fd, long highest)
+{
+	for (long i = 0; i <= highest; i++) {
+		uint32_t handle;
+		int ret = uverbs_alloc_pd(fd, &handle);
+
+		if (!ret && handle != i)
+			ret = -EEXIST;
+		if (ret) {
+			log_fail("kernel", "handle %ld cannot be taken: %s", i, strerror(-ret));
+			return ret;
+		}
+	}
+	return 0;
+}
+
+static int channel_of(const struct restored *restored, const PB(CompletionQueue) *cq)
+{
+	for (size_t i = 0; cq->has_channel && i < restored->context->n_channels; i++)
+		if (restored->context->channels[i]->index == cq->channel)
+			return restored->built->files[2 + i];
+	return -1;
+}
+
+static int same_handle(uint32_t got, uint32_t wanted)
+{
+	if (got == wanted)
+		return 0;
+	log_fail("kernel", "an object got handle %u instead of %u", got, wanted);
+	return -EEXIST;
+}
+
+static int build_cqs(struct restored *restored, int fd)
+{
+	for (size_t i = 0; i < restored->context->n_cqs; i++) {
+		const PB(CompletionQueue) *cq = restored->context->cqs[i];
+		uint32_t handle;
+		int ret;
+
+		ret = uverbs_destroy_pd(fd, cq->handle);
+		if (!ret)
+			ret = restored->driver->restore_cq(fd, cq, channel_of(restored, cq),
+							   &handle,
+							   &restored->built->cq_offset[i]);
+		if (!ret)
+			ret = same_handle(handle, cq->handle);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int build_qps(struct restored *restored, int fd)
+{
+	const char *state = getenv("SEALIFT_QP_STATE");
+	bool error = state && !strcmp(state, "error");
+
+	for (size_t i = 0; i < restored->context->n_qps; i++) {
+		const PB(QueuePair) *qp = restored->context->qps[i];
+		uint32_t handle;
+		int ret;
+
+		ret = wait_gid(fd, qp);
+		if (!ret)
+			ret = uverbs_destroy_pd(fd, qp->handle);
+		if (!ret)
+			ret = restored->driver->restore_qp(fd, qp, error, &handle,
+							   restored->built->qp_offset[i]);
+		if (!ret)
+			ret = same_handle(handle, qp->handle);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int open_context(struct restored *restored, int *fd)
+{
+	const char *path = getenv("SEALIFT_UVERBS");
+	uint32_t comp_vectors;
+	int ret;
+
+	if (!path || !*path)
+		path = restored->context->node_path;
+	*fd = open(path, O_RDWR | O_CLOEXEC);
+	if (*fd < 0) {
+		ret = -errno;
+		log_fail("device", "%s cannot be opened: %s", path, strerror(-ret));
+		return ret;
+	}
+	ret = check_device(restored, *fd, path);
+	if (!ret) {
+		ret = uverbs_get_context(*fd, &comp_vectors);
+		if (ret)
+			log_fail("kernel", "no context on %s: %s", path, strerror(-ret));
+	}
+	if (ret)
+		close(*fd);
+	return ret;
+}
+
+int build_context(struct restored *restored)
+{
+	int fd, ret;
+
+	if (fault("restore.context.before"))
+		return -EIO;
+	ret = open_context(restored, &fd);
+	if (ret)
+		return ret;
+	ret = stash(restored->context, fd, &restored->built->files[0]);
+	if (ret)
+		return ret;
+	fd = restored->built->files[0];
+
+	ret = open_events(restored, fd);
+	if (!ret)
+		ret = fill_handles(fd, build_max_handle(restored->context));
+	if (!ret)
+		ret = build_cqs(restored, fd);
+	if (!ret)
+		ret = build_qps(restored, fd);
+	if (!ret)
+		log_info("built %zu CQ and %zu QP", restored->context->n_cqs,
+			 restored->context->n_qps);
+	return ret ? ret : fault("restore.context.after") ? -EIO : 0;
+}

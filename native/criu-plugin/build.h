@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SEALIFT_BUILD_H
+#define SEALIFT_BUILD_H
+
+#include "restore.h"
+
+/*
+ * build_context - open the device and create everything but memory regions
+ *
+ * Runs in a restored task. Handles come out as they were: every handle up to
+ * the highest one is first taken by a protection domain, and each object takes
+ * the place of the one that it must have (the kernel hands out the lowest free
+ * handle). What is still in the place of a region, or in nobody's, is removed
+ * when the regions are there.
+ * 0 or -errno with the reason in the log.
+ */
+int build_context(struct restored *restored);
+
+/* The highest handle in use, or -1. */
+long build_max_handle(const PB(Context) *context);
+
+#endif

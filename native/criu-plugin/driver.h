@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The seam behind which a device driver's own methods lie. Everything else in
+ * the plugin speaks verbs only.
+ */
+#ifndef SEALIFT_DRIVER_H
+#define SEALIFT_DRIVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "image.h"
+
+struct driver_info {
+	uint32_t abi;
+	bool held;
+};
+
+/* Where a ring of the dumped context was mapped from. */
+struct ring {
+	PB(Ring) kind;
+	uint32_t handle;
+	uint64_t offset;
+	uint64_t size;
+};
+
+struct rings {
+	struct ring *items;
+	size_t count;
+};
+
+/*
+ * All take a descriptor of an open uverbs context (query: of the node) and
+ * return 0 or -errno; what failed is in the log then.
+ */
+struct driver {
+	const char *name;
+	uint32_t abi;
+
+	/* -EOPNOTSUPP, without a line in the log: not this driver's device. */
+	int (*query)(int fd, struct driver_info *info);
+	int (*hold)(int fd);
+	int (*resume)(int fd);
+
+	/*
+	 * Append the context's objects to @context and its rings to @rings.
+	 * -EOPNOTSUPP: an object that cannot be moved.
+	 */
+	int (*dump)(int fd, PB(Context) *context, struct rings *rings);
+
+	/* Which event file of the context @event_fd is; -EBADF: none of it. */
+	int (*find_file)(int fd, int event_fd, PB(FileKind) *kind, uint32_t *index);
+
+	/* Create and fill; @offset, for mmap(), of the CQ's ring; of SQ and RQ. */
+	int (*restore_cq)(int fd, const PB(CompletionQueue) *cq, int channel_fd,
+			  uint32_t *handle, uint64_t *offset);
+	int (*restore_qp)(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
+			  uint64_t offset[2]);
+
+	/* The next region registered in this context gets this key. */
+	int (*hint_mr)(int fd, uint32_t key);
+};
+
+/* The driver that answers on @fd, or NULL. */
+const struct driver *driver_of(int fd, struct driver_info *info);
+const struct driver *driver_by_name(const char *name);
+
+extern const struct driver driver_rxe;
+
+#endif

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The rxe driver behind the plugin's seam. */
+#include <errno.h>
+#include <string.h>
+#include <rdma/rdma_user_rxe.h>
+
+#include "driver.h"
+#include "driver_rxe.h"
+#include "driver_rxe_dump.h"
+#include "log.h"
+
+/* Only for a plugin on its own; an agent holds the device itself. */
+#define HOLD_RNR_TIMER		20
+#define HOLD_TIMEOUT_MS		10000
+
+static int query(int fd, struct driver_info *info)
+{
+	struct sealift_rxe_query query;
+
+	/* Another driver, or rxe without the methods: the kernel knows no such object. */
+	if (rxe_query(fd, &query))
+		return -EOPNOTSUPP;
+	info->abi = query.abi_version;
+	info->held = query.held;
+	return 0;
+}
+
+static int hold(int fd)
+{
+	int ret = rxe_hold(fd, HOLD_RNR_TIMER, HOLD_TIMEOUT_MS);
+
+	if (ret)
+		log_fail("hold", "the device cannot be held: %s", strerror(-ret));
+	return ret;
+}
+
+static int resume(int fd)
+{
+	int ret = rxe_resume(fd);
+
+	if (ret)
+		log_fail("resume", "the device cannot be resumed: %s", strerror(-ret));
+	return ret;
+}
+
+static int find_file(int fd, int event_fd, PB(FileKind) *kind, uint32_t *index)
+{
+	struct sealift_rxe_fd found;
+	int ret;
+
+	*kind = SEALIFT__IBVERBS__FILE_KIND__CHANNEL;
+	ret = rxe_find_fd(fd, SEALIFT_RXE_ATTR_FIND_FD_COMP, event_fd, &found);
+	if (ret == -EBADF) {
+		*kind = SEALIFT__IBVERBS__FILE_KIND__ASYNC;
+		ret = rxe_find_fd(fd, SEALIFT_RXE_ATTR_FIND_FD_ASYNC, event_fd, &found);
+	}
+	if (!ret)
+		*index = found.index;
+	return ret;
+}
+
+static struct sealift_rxe_buffer buffer_of(const PB(DriverState) *driver, unsigned int nth)
+{
+	return (struct sealift_rxe_buffer){
+		.address = driver->buffers[nth].len ? (uintptr_t)driver->buffers[nth].data : 0,
+		.size = driver->buffers[nth].len,
+	};
+}
+
+static int restore_cq(int fd, const PB(CompletionQueue) *cq, int channel_fd, uint32_t *handle,
+		      uint64_t *offset)
+{
+	struct rxe_create_cq_resp created = {};
+	struct uverbs_cq_request request = {
+		.cqe = cq->cqe,
+		.user_handle = cq->user_handle,
+		.channel_fd = channel_fd,
+		.driver_out = &created,
+		.driver_out_size = sizeof(created),
+	};
+	struct sealift_rxe_buffer ring;
+	struct sealift_rxe_cq state;
+	int ret;
+
+	if (cq->driver->state.len != sizeof(state) || cq->driver->n_buffers != 1) {
+		log_fail("image-damaged", "completion queue %u has driver state of a wrong size",
+			 cq->handle);
+		return -EINVAL;
+	}
+	memcpy(&state, cq->driver->state.data, sizeof(state));
+	ring = buffer_of(cq->driver, 0);
+
+	ret = uverbs_create_cq(fd, &request, handle);
+	if (!ret)
+		ret = rxe_restore_cq(fd, *handle, &state, &ring);
+	if (ret)
+		log_fail("kernel", "completion queue %u cannot be restored: %s", cq->handle,
+			 strerror(-ret));
+	*offset = created.mi.offset;
+	return ret;
+}
+
+static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
+		      uint64_t offset[2])
+{
+	struct rxe_create_qp_resp created = {};
+	struct uverbs_qp_request request = {
+		.user_handle = qp->user_handle,
+		.type = qp->type,
+		.pd = qp->pd,
+		.send_cq = qp->send_cq,
+		.recv_cq = qp->recv_cq,
+		.max_send_wr = qp->max_send_wr,
+		.max_send_sge = qp->max_send_sge,
+		.max_inline = qp->max_inline,
+		.max_recv_wr = qp->max_recv_wr,
+		.max_recv_sge = qp->max_recv_sge,
+		.sq_sig_all = qp->sq_sig_all,
+		.driver_out = &created,
+		.driver_out_size = sizeof(created),
+	};
+	struct sealift_rxe_qp_buffers buffers;
+	struct sealift_rxe_qp state;
+	uint32_t qpn = 0;
+	int ret;
+
+	if (qp->driver->state.len != sizeof(state) || qp->driver->n_buffers != 3) {
+		log_fail("image-damaged", "queue pair %#x has driver state of a wrong size",
+			 qp->qpn);
+		return -EINVAL;
+	}
+	memcpy(&state, qp->driver->state.data, sizeof(state));
+	if (error)
+		state.flags |= SEALIFT_RXE_QP_ERROR;
+	buffers.sq = buffer_of(qp->driver, 0);
+	buffers.rq = buffer_of(qp->driver, 1);
+	buffers.res = buffer_of(qp->driver, 2);
+
+	ret = rxe_hint(fd, SEALIFT_RXE_HINT_QPN, qp->qpn);
+	if (!ret)
+		ret = uverbs_create_qp(fd, &request, handle, &qpn);
+	if (!ret && qpn != qp->qpn)
+		ret = -EEXIST;
+	if (ret) {
+		log_fail("kernel", "queue pair %#x cannot be created: %s", qp->qpn,
+			 strerror(-ret));
+		return ret;
+	}
+	ret = rxe_restore_qp(fd, *handle, &state, &buffers);
+	if (ret)
+		log_fail("kernel", "queue pair %#x cannot be restored: %s", qp->qpn,
+			 strerror(-ret));
+	offset[0] = created.sq_mi.offset;
+	offset[1] = created.rq_mi.offset;
+	return ret;
+}
+
+static int hint_mr(int fd, uint32_t key)
+{
+	return rxe_hint(fd, SEALIFT_RXE_HINT_MR, key);
+}
+
+const struct driver driver_rxe = {
+	.name = "rxe",
+	.abi = SEALIFT_RXE_ABI_VERSION,
+	.query = query,
+	.hold = hold,
+	.resume = resume,
+	.dump = rxe_dump,
+	.find_file = find_file,
+	.restore_cq = restore_cq,
+	.restore_qp = restore_qp,
+	.hint_mr = hint_mr,
+};

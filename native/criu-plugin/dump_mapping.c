@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which mapped queue belongs to which object: the driver hands out an offset
+ * per ring that is unique on the device, and the mapping still tells it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "dump_mapping.h"
+#include "log.h"
+#include "tasks.h"
+
+struct mapping {
+	struct task_map map;
+	uint32_t inner;
+	dev_t device;
+	bool placed;
+};
+
+static struct mapping *mappings;
+static size_t mapping_count;
+
+static int collect(pid_t pid, const struct task_map *map, void *arg)
+{
+	struct mapping *grown;
+	char path[96];
+	struct stat st;
+
+	if (strncmp(map->path, "/dev/infiniband/uverbs", 22))
+		return 0;
+	/* The path may lead elsewhere in our mount namespace; this leads to the file itself. */
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid,
+		 (unsigned long long)map->start, (unsigned long long)map->end);
+	if (stat(path, &st)) {
+		log_fail("kernel", "%s: %s", path, strerror(errno));
+		return -errno;
+	}
+	grown = realloc(mappings, (mapping_count + 1) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	mappings = grown;
+	mappings[mapping_count++] = (struct mapping){
+		.map = *map,
+		.inner = *(uint32_t *)arg,
+		.device = st.st_rdev,
+	};
+	return 0;
+}
+
+int dump_collect_mappings(pid_t pid, uint32_t inner)
+{
+	return task_each_map(pid, collect, &inner);
+}
+
+static const struct ring *ring_of(const struct dumped *dumped, const struct mapping *mapping)
+{
+	for (size_t i = 0; i < dumped->rings.count; i++)
+		if (mapping->device == dumped->device &&
+		    mapping->map.offset == dumped->rings.items[i].offset)
+			return &dumped->rings.items[i];
+	return NULL;
+}
+
+static int place(struct dumped *dumped, struct mapping *mapping, const struct ring *ring)
+{
+	PB(Context) *context = dumped->context;
+	PB(Mapping) *record;
+	int ret;
+
+	if (mapping->map.end - mapping->map.start != ring->size) {
+		log_fail("unsupported",
+			 "process %u has mapped a part of a queue only; unmap it or map the whole",
+			 mapping->inner);
+		return -EOPNOTSUPP;
+	}
+	for (size_t i = 0; i < context->n_mappings; i++) {
+		if (context->mappings[i]->ring == ring->kind &&
+		    context->mappings[i]->handle == ring->handle) {
+			log_fail("unsupported",
+				 "processes %u and %u share the queues of one verbs context; fork before opening the device",
+				 context->mappings[i]->pid, mapping->inner);
+			return -EOPNOTSUPP;
+		}
+	}
+	record = calloc(1, sizeof(*record));
+	if (!record)
+		return -ENOMEM;
+	sealift__ibverbs__mapping__init(record);
+	record->pid = mapping->inner;
+	record->address = mapping->map.start;
+	record->length = ring->size;
+	record->protection = mapping->map.protection;
+	record->ring = ring->kind;
+	record->handle = ring->handle;
+	ret = image_append(&context->mappings, &context->n_mappings, record);
+	if (ret)
+		free(record);
+	mapping->placed = !ret;
+	return ret;
+}
+
+int dump_place_mappings(struct dumped *dumped)
+{
+	PB(Context) *context = dumped->context;
+	int ret = 0;
+
+	for (size_t i = 0; i < mapping_count && !ret; i++) {
+		const struct ring *ring = ring_of(dumped, &mappings[i]);
+
+		if (ring)
+			ret = place(dumped, &mappings[i], ring);
+	}
+	/* Whoever mapped the queues registered the memory; else take the oldest. */
+	if (context->n_mappings) {
+		context->owner = context->mappings[0]->pid;
+		return ret;
+	}
+	for (size_t i = 0; i < context->n_holders; i++)
+		if (!i || context->holders[i]->pid < context->owner)
+			context->owner = context->holders[i]->pid;
+	return ret;
+}
+
+int dump_all_mappings_placed(void)
+{
+	for (size_t i = 0; i < mapping_count; i++) {
+		if (mappings[i].placed)
+			continue;
+		log_fail("unsupported",
+			 "process %u has mapped %s at %#llx without holding its context open; unmap it",
+			 mappings[i].inner, mappings[i].map.path,
+			 (unsigned long long)mappings[i].map.start);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+void dump_forget_mappings(void)
+{
+	free(mappings);
+	mappings = NULL;
+	mapping_count = 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The plugin's image files, see native/proto/ibverbs.proto. What is read is
+ * not trusted: image_read_context() returns only what is consistent in itself.
+ */
+#ifndef SEALIFT_IMAGE_H
+#define SEALIFT_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ibverbs.pb-c.h"
+
+#define PB(name) Sealift__Ibverbs__##name
+
+#define IMAGE_MAGIC		0x54464c53U
+#define IMAGE_VERSION		1U
+#define IMAGE_FILES_NAME	"ibverbs-files.img"
+
+/* Limits of a sane image; handles are small because they are the lowest free. */
+#define IMAGE_MAX_CONTEXTS	256U
+#define IMAGE_MAX_OBJECTS	65536U
+#define IMAGE_MAX_HANDLE	32000U
+#define IMAGE_MAX_BYTES		(512U << 20)
+
+/* Allocators that pair with protobuf-c's free; NULL or -ENOMEM when out of memory. */
+int image_append(void *array, size_t *count, void *item);
+int image_bytes(ProtobufCBinaryData *field, const void *data, size_t size);
+
+/* All 0 or -errno, with a line in the log. */
+int image_write_context(int dir, unsigned int n, const PB(Context) *context);
+int image_write_files(int dir, const PB(FileTable) *table);
+int image_remove_all(int dir);
+
+/* -ENOENT, without a line in the log: there is no such file. */
+int image_read_context(int dir, unsigned int n, PB(Context) **context);
+int image_read_files(int dir, PB(FileTable) **table);
+
+/* On a buffer: the part that tests drive. */
+int image_decode_context(const uint8_t *data, size_t size, const char *name,
+			 PB(Context) **context);
+int image_decode_files(const uint8_t *data, size_t size, const char *name,
+		       PB(FileTable) **table);
+uint8_t *image_encode(const ProtobufCMessage *message, size_t *size);
+uint32_t image_crc32(const uint8_t *data, size_t size);
+
+/* Is the context consistent in itself? 0 or -EINVAL. */
+int image_check_context(const PB(Context) *context, const char *name);
+
+#endif

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Whether a decoded context is consistent in itself: every reference leads
+ * somewhere, every number is in range, no handle is taken twice. The kernel
+ * checks what it is given again; this is so that a bad image is refused before
+ * anything was done, and with a name.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "image.h"
+#include "log.h"
+
+#define PAGE 4096ULL
+#define ADDRESS_LIMIT (1ULL << 47)
+
+#define bad(name, format, ...) \
+	(log_fail("image-damaged", "%s: " format, name, ##__VA_ARGS__), -EINVAL)
+
+enum { FREE, PD, CQ, QP, MR };
+
+struct handles {
+	uint8_t kind[IMAGE_MAX_HANDLE];
+	const char *name;
+};
+
+static int take(struct handles *handles, uint32_t handle, int kind)
+{
+	if (handle >= IMAGE_MAX_HANDLE || handles->kind[handle] != FREE)
+		return bad(handles->name, "handle %u is out of range or taken twice", handle);
+	handles->kind[handle] = kind;
+	return 0;
+}
+
+static int refers(const struct handles *handles, uint32_t handle, int kind)
+{
+	if (handle >= IMAGE_MAX_HANDLE || handles->kind[handle] != kind)
+		return bad(handles->name, "handle %u does not lead where it should", handle);
+	return 0;
+}
+
+static int check_driver_state(const PB(DriverState) *driver, size_t buffers, const char *name)
+{
+	if (!driver->state.len || driver->n_buffers != buffers)
+		return bad(name, "driver state is incomplete");
+	return 0;
+}
+
+static int check_cq(const PB(Context) *context, const PB(CompletionQueue) *cq,
+		    struct handles *handles)
+{
+	int ret = take(handles, cq->handle, CQ);
+
+	if (ret || !cq->has_channel)
+		return ret ? ret : check_driver_state(cq->driver, 1, handles->name);
+	for (size_t i = 0; i < context->n_channels; i++)
+		if (context->channels[i]->index == cq->channel)
+			return check_driver_state(cq->driver, 1, handles->name);
+	return bad(handles->name, "completion queue %u has an unknown channel", cq->handle);
+}
+
+static int check_qp(const PB(QueuePair) *qp, struct handles *handles)
+{
+	int ret = take(handles, qp->handle, QP);
+
+	if (!ret)
+		ret = refers(handles, qp->pd, PD);
+	if (!ret)
+		ret = refers(handles, qp->send_cq, CQ);
+	if (!ret)
+		ret = refers(handles, qp->recv_cq, CQ);
+	if (!ret)
+		ret = check_driver_state(qp->driver, 3, handles->name);
+	if (ret)
+		return ret;
+	if (qp->qpn >> 24 || qp->state > 6)
+		return bad(handles->name, "queue pair %#x is out of range", qp->qpn);
+	if (qp->path && (qp->path->sgid.len != 16 || qp->path->dgid.len != 16 ||
+			 qp->path->sgid_index > 255 || qp->path->port != 1))
+		return bad(handles->name, "queue pair %#x has a malformed path", qp->qpn);
+	return 0;
+}
+
+static int check_mr(const PB(MemoryRegion) *mr, struct handles *handles)
+{
+	int ret = take(handles, mr->handle, MR);
+
+	if (!ret)
+		ret = refers(handles, mr->pd, PD);
+	if (ret)
+		return ret;
+	if (mr->length > ADDRESS_LIMIT || mr->start > ADDRESS_LIMIT - mr->length ||
+	    mr->start % PAGE != mr->iova % PAGE)
+		return bad(handles->name, "memory region %#x is out of range", mr->lkey);
+	return 0;
+}
+
+static int check_mapping(const PB(Mapping) *mapping, const struct handles *handles)
+{
+	if (mapping->address % PAGE || mapping->length % PAGE || !mapping->length ||
+	    mapping->length > IMAGE_MAX_BYTES || mapping->address > ADDRESS_LIMIT ||
+	    mapping->protection & ~(uint32_t)(PROT_READ | PROT_WRITE) ||
+	    (uint32_t)mapping->ring > SEALIFT__IBVERBS__RING__RQ)
+		return bad(handles->name, "mapping at %#llx is out of range",
+			   (unsigned long long)mapping->address);
+	return refers(handles, mapping->handle,
+		      mapping->ring == SEALIFT__IBVERBS__RING__CQ ? CQ : QP);
+}
+
+static int check_all(const PB(Context) *context, struct handles *handles)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < context->n_pds && !ret; i++)
+		ret = take(handles, context->pds[i]->handle, PD);
+	for (size_t i = 0; i < context->n_cqs && !ret; i++)
+		ret = check_cq(context, context->cqs[i], handles);
+	for (size_t i = 0; i < context->n_qps && !ret; i++)
+		ret = check_qp(context->qps[i], handles);
+	for (size_t i = 0; i < context->n_mrs && !ret; i++)
+		ret = check_mr(context->mrs[i], handles);
+	for (size_t i = 0; i < context->n_mappings && !ret; i++)
+		ret = check_mapping(context->mappings[i], handles);
+	return ret;
+}
+
+int image_check_context(const PB(Context) *context, const char *name)
+{
+	struct handles *handles;
+	int ret;
+
+	if (strncmp(context->node_path, "/dev/", 5) || strstr(context->node_path, "/../"))
+		return bad(name, "%.64s is no device node", context->node_path);
+	if (!context->n_holders || context->max_fd > 1U << 20)
+		return bad(name, "no process holds the context");
+	for (size_t i = 0; i < context->n_holders; i++)
+		if (context->holders[i]->fd > context->max_fd)
+			return bad(name, "descriptor %u is out of range", context->holders[i]->fd);
+	if (context->n_channels > 4096)
+		return bad(name, "too many completion channels");
+
+	handles = calloc(1, sizeof(*handles));
+	if (!handles)
+		return -ENOMEM;
+	handles->name = name;
+	ret = check_all(context, handles);
+	free(handles);
+	return ret;
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "gate.h"
+#include "late.h"
+#include "late_task.h"
+#include "log.h"
+#include "tasks.h"
+
+static pid_t *tree;
+static int tree_count;
+static bool done, failed;
+
+bool late_failed(void)
+{
+	return failed;
+}
+
+static int close_placeholder(pid_t pid, int fd, const char *link, void *arg)
+{
+	(void)pid;
+	if (strncmp(link, PLACEHOLDER_LINK, strlen(PLACEHOLDER_LINK)))
+		return 0;
+	return inject_syscall(arg, SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+/* Descriptors that only the restore needed. */
+static int close_strays(struct late_task *task)
+{
+	int64_t ret = task_each_fd(task->pid, close_placeholder, &task->inject);
+
+	for (size_t n = 0; n < restore_count() && !ret; n++) {
+		const struct restored *restored = restore_at(n);
+		size_t files = 2 + restored->context->n_channels;
+
+		if (restored->built->builder != (int)task->inner)
+			continue;
+		for (size_t i = 0; i < files && !ret; i++)
+			if (restored->built->files[i] >= 0)
+				ret = inject_syscall(&task->inject, SYS_close,
+						     restored->built->files[i], 0, 0, 0, 0, 0);
+	}
+	if (ret)
+		log_fail("kernel", "strays of process %d cannot be closed: %s", task->pid,
+			 strerror(-ret));
+	return ret;
+}
+
+static bool concerns(const struct restored *restored, uint32_t inner)
+{
+	if (restored->built->builder == (int)inner || restored->context->owner == inner)
+		return true;
+	for (size_t i = 0; i < restored->context->n_holders; i++)
+		if (restored->context->holders[i]->pid == inner)
+			return true;
+	return false;
+}
+
+static int restore_contexts(struct late_task *task, int *fds)
+{
+	int ret = 0;
+
+	for (size_t n = 0; n < restore_count() && !ret; n++) {
+		const struct restored *restored = restore_at(n);
+
+		if (restored->built->state != 1) {
+			log_fail("image-damaged", "no restored file belongs to context %zu", n);
+			return -EINVAL;
+		}
+		if (!concerns(restored, task->inner))
+			continue;
+		/* The builder's stashed descriptor is the context's for certain. */
+		if (fds[n] < 0 && restored->built->builder == (int)task->inner) {
+			fds[n] = task_get_fd(task->pid, restored->built->files[0]);
+			if (fds[n] < 0)
+				return fds[n];
+		}
+		ret = mapping_restore(task, restored);
+	}
+	return ret;
+}
+
+static int register_memory(struct late_task *task, int *fds)
+{
+	int ret = 0;
+
+	for (size_t n = 0; n < restore_count() && !ret; n++)
+		if (restore_at(n)->context->owner == task->inner)
+			ret = memory_regions_restore(task, restore_at(n), fds[n]);
+	return ret;
+}
+
+/* Two rounds over the tasks: contexts may be built in one and owned by another. */
+static int finish_tasks(int *fds)
+{
+	size_t owners = 0;
+	int ret = 0;
+
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < tree_count && !ret; i++) {
+			struct late_task task = { .pid = tree[i] };
+			bool concerned = false;
+			int end;
+
+			ret = task_inner_pid(task.pid, &task.inner);
+			for (size_t n = 0; n < restore_count(); n++)
+				concerned |= concerns(restore_at(n), task.inner);
+			if (ret || !concerned)
+				continue;
+			ret = inject_begin(&task.inject, task.pid);
+			if (ret)
+				break;
+			if (round == 0)
+				ret = restore_contexts(&task, fds);
+			else
+				ret = register_memory(&task, fds);
+			if (!ret && round == 1)
+				ret = close_strays(&task);
+			end = inject_end(&task.inject);
+			ret = ret ? ret : end;
+			for (size_t n = 0; n < restore_count() && round == 1; n++)
+				owners += restore_at(n)->context->owner == task.inner;
+		}
+	}
+	if (!ret && owners != restore_count()) {
+		log_fail("image-damaged", "an owner of memory regions was not restored");
+		ret = -ESRCH;
+	}
+	if (ret)
+		log_fail("restore", "the last part of the restore failed: %s", strerror(-ret));
+	return ret;
+}
+
+/* With an agent its word counts; without one the device goes on by itself. */
+static int open_gate(pid_t root, const int *fds)
+{
+	int ret = 0;
+
+	if (fault("restore.gate.before"))
+		return -EIO;
+	if (restore_has_agent())
+		ret = gate_wait(root);
+	else
+		for (size_t n = 0; n < restore_count() && !ret; n++)
+			ret = restore_at(n)->driver->resume(fds[n]);
+	return ret ? ret : fault("restore.gate.after") ? -EIO : 0;
+}
+
+/*
+ * CRIU goes on when this hook fails. Dead tasks make its own last step fail, so
+ * that it cleans up and reports as it does for any failed restore.
+ */
+static void kill_all(void)
+{
+	for (int i = 0; i < tree_count; i++)
+		kill(tree[i], SIGKILL);
+}
+
+static int resume_all(pid_t root)
+{
+	int *fds, ret;
+
+	tree_count = task_tree(root, &tree);
+	if (tree_count < 0) {
+		ret = tree_count;
+		tree_count = 0;
+		kill(root, SIGKILL);
+		return ret;
+	}
+	fds = calloc(restore_count() + 1, sizeof(*fds));
+	if (!fds) {
+		kill_all();
+		return -ENOMEM;
+	}
+	for (size_t n = 0; n < restore_count(); n++)
+		fds[n] = -1;
+
+	ret = finish_tasks(fds);
+	if (!ret)
+		ret = open_gate(root, fds);
+	if (ret)
+		kill_all();
+	for (size_t n = 0; n < restore_count(); n++) {
+		/* Nobody else would resume a device whose new tasks are gone. */
+		if (ret && fds[n] >= 0 && !restore_has_agent())
+			restore_at(n)->driver->resume(fds[n]);
+		if (fds[n] >= 0)
+			close(fds[n]);
+	}
+	free(fds);
+	return ret;
+}
+
+int late_resume(pid_t pid)
+{
+	int ret;
+
+	if (!done) {
+		done = true;
+		ret = resume_all(pid);
+		failed = ret != 0;
+		return ret;
+	}
+	if (failed)
+		return -ECANCELED;
+	for (int i = 0; i < tree_count; i++)
+		if (tree[i] == pid)
+			return 0;
+	/* It would run without having been finished. */
+	log_fail("restore", "process %d was not seen when the others were finished", pid);
+	failed = true;
+	kill_all();
+	kill(pid, SIGKILL);
+	return -ESRCH;
+}

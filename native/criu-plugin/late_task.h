@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SEALIFT_LATE_TASK_H
+#define SEALIFT_LATE_TASK_H
+
+#include "inject.h"
+#include "restore.h"
+
+/* A restored task in which system calls can be run. */
+struct late_task {
+	pid_t pid;		/* CRIU's */
+	uint32_t inner;		/* its own */
+	struct inject inject;
+};
+
+/* Put the queues of @restored that @task had mapped in their places. */
+int mapping_restore(struct late_task *task, const struct restored *restored);
+
+/*
+ * Register the memory regions of @restored in @task, its owner, and give the
+ * handles that only kept places back. @fd: our descriptor of the context.
+ */
+int memory_regions_restore(struct late_task *task, const struct restored *restored, int fd);
+
+#endif

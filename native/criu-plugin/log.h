@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Lines for CRIU's log. criu-log.h is not usable outside CRIU's own tree.
+ */
+#ifndef SEALIFT_LOG_H
+#define SEALIFT_LOG_H
+
+/* Exported by the criu binary (and by the unit tests). */
+void print_on_level(unsigned int level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#define LOG_LEVEL_ERROR	1
+#define LOG_LEVEL_WARN	2
+#define LOG_LEVEL_INFO	3
+#define LOG_LEVEL_DEBUG	4
+
+/*
+ * A failure, as "sealift: <code>: <text>". The node agent looks for this line
+ * and makes a condition of it, so a code never changes; README.md lists them.
+ */
+#define log_fail(code, format, ...) \
+	print_on_level(LOG_LEVEL_ERROR, "Error (ibverbs): sealift: " code ": " format "\n", \
+		       ##__VA_ARGS__)
+
+#define log_warn(format, ...) \
+	print_on_level(LOG_LEVEL_WARN, "Warn  (ibverbs): " format "\n", ##__VA_ARGS__)
+#define log_info(format, ...) \
+	print_on_level(LOG_LEVEL_INFO, "ibverbs: " format "\n", ##__VA_ARGS__)
+#define log_debug(format, ...) \
+	print_on_level(LOG_LEVEL_DEBUG, "ibverbs: " format "\n", ##__VA_ARGS__)
+
+#endif

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mapping the queues. CRIU has put a stand-in where each was: it can use one
+ * descriptor only for all mappings of a path, but each context has its own.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "fault.h"
+#include "late_task.h"
+#include "log.h"
+#include "tasks.h"
+
+static int offset_of(const struct restored *restored, const PB(Mapping) *mapping,
+		     uint64_t *offset)
+{
+	const PB(Context) *context = restored->context;
+
+	if (mapping->ring == SEALIFT__IBVERBS__RING__CQ) {
+		for (size_t i = 0; i < context->n_cqs; i++) {
+			if (context->cqs[i]->handle != mapping->handle)
+				continue;
+			*offset = restored->built->cq_offset[i];
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < context->n_qps; i++) {
+		if (context->qps[i]->handle != mapping->handle)
+			continue;
+		*offset = restored->built->qp_offset[i]
+			  [mapping->ring == SEALIFT__IBVERBS__RING__RQ];
+		return 0;
+	}
+	return -ENOENT;
+}
+
+struct place {
+	const PB(Mapping) *mapping;
+	bool found;
+};
+
+static int look_at_map(pid_t pid, const struct task_map *map, void *arg)
+{
+	struct place *place = arg;
+
+	(void)pid;
+	if (map->start != place->mapping->address)
+		return 0;
+	place->found = map->end - map->start == place->mapping->length &&
+		       !strncmp(map->path, PLACEHOLDER_LINK, strlen(PLACEHOLDER_LINK));
+	return 0;
+}
+
+/* Nothing but the stand-in may be overwritten, whatever an image says. */
+static int check_place(pid_t pid, const PB(Mapping) *mapping)
+{
+	struct place place = { .mapping = mapping };
+	int ret = task_each_map(pid, look_at_map, &place);
+
+	if (ret || place.found)
+		return ret;
+	log_fail("image-damaged", "process %d has no place for a queue at %#llx", pid,
+		 (unsigned long long)mapping->address);
+	return -EINVAL;
+}
+
+static int holder_fd(const PB(Context) *context, uint32_t inner)
+{
+	for (size_t i = 0; i < context->n_holders; i++)
+		if (context->holders[i]->pid == inner)
+			return context->holders[i]->fd;
+	return -1;
+}
+
+int mapping_restore(struct late_task *task, const struct restored *restored)
+{
+	const PB(Context) *context = restored->context;
+	int fd = holder_fd(context, task->inner);
+
+	for (size_t i = 0; i < context->n_mappings; i++) {
+		const PB(Mapping) *mapping = context->mappings[i];
+		uint64_t offset;
+		int64_t ret;
+
+		if (mapping->pid != task->inner)
+			continue;
+		ret = fd < 0 ? -EBADF : offset_of(restored, mapping, &offset);
+		if (!ret)
+			ret = check_place(task->pid, mapping);
+		if (ret)
+			return ret;
+		ret = inject_syscall(&task->inject, SYS_mmap, mapping->address, mapping->length,
+				     mapping->protection, MAP_SHARED | MAP_FIXED, fd, offset);
+		if (ret != (int64_t)mapping->address) {
+			log_fail("kernel", "a queue of handle %u cannot be mapped: %s",
+				 mapping->handle, strerror(-ret));
+			return ret < 0 ? ret : -EFAULT;
+		}
+	}
+	return 0;
+}

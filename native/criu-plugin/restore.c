@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <criu/criu-plugin.h>
+
+#include "build.h"
+#include "log.h"
+#include "restore.h"
+#include "tasks.h"
+
+static struct restored *contexts;
+static size_t context_count;
+static PB(FileTable) *files;
+static bool agent;
+
+size_t restore_count(void)
+{
+	return context_count;
+}
+
+struct restored *restore_at(size_t n)
+{
+	return &contexts[n];
+}
+
+bool restore_has_agent(void)
+{
+	return agent;
+}
+
+/* One shared block: the struct, then its arrays. */
+static struct built *share(const PB(Context) *context)
+{
+	size_t n_files = 2 + context->n_channels;
+	size_t size = sizeof(struct built) + context->n_cqs * sizeof(uint64_t) +
+		      context->n_qps * sizeof(uint64_t[2]) + n_files * sizeof(int);
+	struct built *built;
+
+	built = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (built == MAP_FAILED)
+		return NULL;
+	built->cq_offset = (uint64_t *)(built + 1);
+	built->qp_offset = (uint64_t (*)[2])(built->cq_offset + context->n_cqs);
+	built->files = (int *)(built->qp_offset + context->n_qps);
+	for (size_t i = 0; i < n_files; i++)
+		built->files[i] = -1;
+	return built;
+}
+
+static int read_context(int dir, size_t n)
+{
+	struct restored *restored = &contexts[n];
+	int ret;
+
+	ret = image_read_context(dir, n, &restored->context);
+	if (ret == -ENOENT)
+		log_fail("image-missing", "ibverbs-%zu.img", n);
+	if (ret)
+		return ret;
+	restored->driver = driver_by_name(restored->context->driver->name);
+	if (!restored->driver || restored->driver->abi != restored->context->driver->abi) {
+		log_fail("driver-abi", "the image is of driver %.32s with ABI %u",
+			 restored->context->driver->name, restored->context->driver->abi);
+		return -EPROTONOSUPPORT;
+	}
+	restored->built = share(restored->context);
+	return restored->built ? 0 : -ENOMEM;
+}
+
+int restore_begin(bool listed, bool held_by_agent)
+{
+	int dir = criu_get_image_dir(), ret;
+
+	agent = held_by_agent;
+	if (!listed)
+		return 0;
+	ret = image_read_files(dir, &files);
+	if (ret == -ENOENT)
+		log_fail("image-missing", "%s", IMAGE_FILES_NAME);
+	if (ret)
+		return ret;
+	contexts = calloc(files->contexts + 1, sizeof(*contexts));
+	if (!contexts)
+		return -ENOMEM;
+	for (; context_count < files->contexts; context_count++) {
+		ret = read_context(dir, context_count);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+void restore_end(void)
+{
+	for (size_t i = 0; i < context_count; i++)
+		sealift__ibverbs__context__free_unpacked(contexts[i].context, NULL);
+	free(contexts);
+	contexts = NULL;
+	context_count = 0;
+	if (files)
+		sealift__ibverbs__file_table__free_unpacked(files, NULL);
+	files = NULL;
+}
+
+/* Built by whichever file of the context CRIU opens first, in whichever task. */
+static int built_once(struct restored *restored)
+{
+	struct built *built = restored->built;
+
+	while (__atomic_exchange_n(&built->lock, 1, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	if (!built->state) {
+		built->builder = getpid();
+		built->state = build_context(restored) ?: 1;
+	}
+	__atomic_store_n(&built->lock, 0, __ATOMIC_RELEASE);
+	return built->state < 0 ? built->state : 0;
+}
+
+static int stash_index(const struct restored *restored, const PB(File) *file)
+{
+	if (file->kind == SEALIFT__IBVERBS__FILE_KIND__CONTEXT)
+		return 0;
+	if (file->kind == SEALIFT__IBVERBS__FILE_KIND__ASYNC)
+		return 1;
+	for (size_t i = 0; i < restored->context->n_channels; i++)
+		if (restored->context->channels[i]->index == file->index)
+			return 2 + i;
+	return -1;
+}
+
+static int take_file(struct restored *restored, const PB(File) *file)
+{
+	int index = stash_index(restored, file), stashed = -1, fd;
+
+	if (index >= 0)
+		stashed = restored->built->files[index];
+	if (stashed < 0) {
+		log_fail("image-damaged", "file %#x is not of its context", file->id);
+		return -EINVAL;
+	}
+	if (restored->built->builder == getpid()) {
+		fd = fcntl(stashed, F_DUPFD_CLOEXEC, 0);
+		if (fd < 0)
+			fd = -errno;
+	} else {
+		fd = task_get_fd(restored->built->builder, stashed);
+	}
+	if (fd < 0) {
+		log_fail("kernel", "file %#x cannot be handed over: %s", file->id, strerror(-fd));
+		return fd;
+	}
+	/* Only O_NONBLOCK and the like can be set; what open() fixed stays. */
+	if (fcntl(fd, F_SETFL, (int)file->flags)) {
+		log_fail("kernel", "flags %#x of file %#x: %s", file->flags, file->id,
+			 strerror(errno));
+		close(fd);
+		return -EINVAL;
+	}
+	return fd;
+}
+
+int restore_file(int id)
+{
+	int ret;
+
+	for (size_t i = 0; files && i < files->n_files; i++) {
+		const PB(File) *file = files->files[i];
+
+		if (file->id != (uint32_t)id)
+			continue;
+		ret = built_once(&contexts[file->context]);
+		return ret ? ret : take_file(&contexts[file->context], file);
+	}
+	return -ENOTSUP;
+}
+
+int restore_placeholder(const char *path, uint64_t *offset, int *fd)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < context_count; i++) {
+		const PB(Context) *context = contexts[i].context;
+
+		/* CRIU may use one descriptor for all mappings of a path. */
+		for (size_t k = 0; k < context->n_mappings; k++)
+			if (context->mappings[k]->length > size)
+				size = context->mappings[k]->length;
+	}
+	if (strncmp(path, "/dev/infiniband/uverbs", 22) || !size)
+		return -ENOTSUP;
+	*fd = memfd_create(PLACEHOLDER_NAME, MFD_CLOEXEC);
+	if (*fd < 0 || ftruncate(*fd, size)) {
+		log_fail("kernel", "memory for a queue's place: %s", strerror(errno));
+		return -errno;
+	}
+	*offset = 0;
+	return 0;
+}

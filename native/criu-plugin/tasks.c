@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <dirent.h>
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tasks.h"
+
+/* The number after "Name:" in /proc/PID/status, the last one of the line. */
+static int status_number(pid_t pid, const char *name, uint32_t *value)
+{
+	char path[64], line[512];
+	int ret = -ENOENT;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (ret && fgets(line, sizeof(line), file)) {
+		char *word, *save;
+
+		if (strncmp(line, name, strlen(name)))
+			continue;
+		for (word = strtok_r(line + strlen(name), " \t\n", &save); word;
+		     word = strtok_r(NULL, " \t\n", &save)) {
+			*value = strtoul(word, NULL, 10);
+			ret = 0;
+		}
+	}
+	fclose(file);
+	return ret;
+}
+
+int task_inner_pid(pid_t pid, uint32_t *inner)
+{
+	return status_number(pid, "NSpid:", inner);
+}
+
+int task_get_fd(pid_t pid, int fd)
+{
+	int pidfd, ret;
+
+	pidfd = syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return -errno;
+	ret = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	if (ret < 0)
+		ret = -errno;
+	close(pidfd);
+	return ret;
+}
+
+bool task_same_file(int a, int b)
+{
+	pid_t self = getpid();
+
+	return !syscall(SYS_kcmp, self, self, KCMP_FILE, a, b);
+}
+
+int task_each_fd(pid_t pid, int (*fn)(pid_t pid, int fd, const char *link, void *arg), void *arg)
+{
+	char path[64], link[512];
+	struct dirent *entry;
+	int ret = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (!ret && (entry = readdir(dir))) {
+		ssize_t n;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		n = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
+		if (n < 0)
+			continue;
+		link[n] = 0;
+		ret = fn(pid, atoi(entry->d_name), link, arg);
+	}
+	closedir(dir);
+	return ret;
+}
+
+int task_each_map(pid_t pid, int (*fn)(pid_t pid, const struct task_map *map, void *arg),
+		  void *arg)
+{
+	char path[64], *line = NULL;
+	size_t size = 0;
+	FILE *file;
+	int ret = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (!ret && getline(&line, &size, file) > 0) {
+		unsigned long long start, end, offset;
+		struct task_map map = {};
+		char access[5];
+
+		if (sscanf(line, "%llx-%llx %4s %llx %*s %*s %255[^\n]", &start, &end, access,
+			   &offset, map.path) < 4)
+			continue;
+		map.start = start;
+		map.end = end;
+		map.offset = offset;
+		map.protection = (access[0] == 'r' ? PROT_READ : 0) |
+				 (access[1] == 'w' ? PROT_WRITE : 0) |
+				 (access[2] == 'x' ? PROT_EXEC : 0);
+		ret = fn(pid, &map, arg);
+	}
+	free(line);
+	fclose(file);
+	return ret;
+}
+
+static bool traced_by_us(pid_t pid)
+{
+	uint32_t tracer;
+
+	return !status_number(pid, "TracerPid:", &tracer) && tracer == (uint32_t)getpid();
+}
+
+struct list {
+	pid_t *pids;
+	size_t count;
+};
+
+static int push(struct list *list, pid_t pid)
+{
+	pid_t *grown = realloc(list->pids, (list->count + 1) * sizeof(pid));
+
+	if (!grown)
+		return -ENOMEM;
+	grown[list->count++] = pid;
+	list->pids = grown;
+	return 0;
+}
+
+/* Any thread of a process may have forked. */
+static int push_children(struct list *list, pid_t pid)
+{
+	char path[64];
+	struct dirent *entry;
+	int ret = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (!ret && (entry = readdir(dir))) {
+		char name[400];
+		FILE *file;
+		int child;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(name, sizeof(name), "%s/%s/children", path, entry->d_name);
+		file = fopen(name, "re");
+		if (!file)
+			continue;
+		while (!ret && fscanf(file, "%d", &child) == 1)
+			if (traced_by_us(child))
+				ret = push(list, child);
+		fclose(file);
+	}
+	closedir(dir);
+	return ret;
+}
+
+int task_tree(pid_t root, pid_t **pids)
+{
+	struct list list = {};
+	int ret = push(&list, root);
+
+	for (size_t i = 0; !ret && i < list.count; i++)
+		ret = push_children(&list, list.pids[i]);
+	if (ret) {
+		free(list.pids);
+		return ret;
+	}
+	*pids = list.pids;
+	return list.count;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Looking at other processes through /proc and pidfds. Pids are CRIU's, unless said otherwise. */
+#ifndef SEALIFT_TASKS_H
+#define SEALIFT_TASKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The pid as the process itself sees it, which a restore keeps. 0 or -errno. */
+int task_inner_pid(pid_t pid, uint32_t *inner);
+
+/* A descriptor of ours for the open file behind the other's @fd, or -errno. */
+int task_get_fd(pid_t pid, int fd);
+
+/* Do two of our descriptors stand for one open file? */
+bool task_same_file(int a, int b);
+
+/*
+ * Call @fn for every descriptor with what it links to, until it returns
+ * other than 0; returns that.
+ */
+int task_each_fd(pid_t pid, int (*fn)(pid_t pid, int fd, const char *link, void *arg), void *arg);
+
+struct task_map {
+	uint64_t start, end, offset;
+	uint32_t protection;	/* PROT_* */
+	char path[256];		/* cut off if longer */
+};
+
+int task_each_map(pid_t pid, int (*fn)(pid_t pid, const struct task_map *map, void *arg),
+		  void *arg);
+
+/*
+ * task_tree - the processes that we trace, from @root down, parents first
+ * Returns their number, the list in *@list for free(), or -errno.
+ */
+int task_tree(pid_t root, pid_t **list);
+
+#endif

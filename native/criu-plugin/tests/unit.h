@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SEALIFT_UNIT_H
+#define SEALIFT_UNIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* One check; counted, and printed if it fails. */
+void unit_check(bool passed, const char *what, const char *file, int line);
+
+#define CHECK(condition) unit_check((condition), #condition, __FILE__, __LINE__)
+
+/* What the code under test logged since the last unit_clear_log(). */
+const char *unit_log(void);
+void unit_clear_log(void);
+
+void unit_image(void);
+void unit_gate(void);
+void unit_uverbs(void);
+
+#endif

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The gate against an agent that answers, refuses, and goes away in the middle. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gate.h"
+#include "unit.h"
+
+static int parse(const char *text)
+{
+	return gate_parse_reply(text, strlen(text));
+}
+
+static void replies(void)
+{
+	CHECK(parse("{\"ok\":true}\n") == 1);
+	CHECK(parse(" { \"a\" : [1,{\"ok\":true}] , \"ok\" : true }") == 1);
+	CHECK(parse("{\"ok\":false,\"code\":\"Aborted\",\"message\":\"\\\"ok\\\":true\"}") == 0);
+	CHECK(parse("{\"nested\":{\"ok\":true}}") == 0);
+	CHECK(parse("{\"message\":\"x\",\"ok\":tru}") == 0);
+	CHECK(parse("{}") == 0);
+	CHECK(parse("") == -EINVAL);
+	CHECK(parse("true") == -EINVAL);
+	CHECK(parse("{\"ok\":true") == -EINVAL);
+	CHECK(parse("{\"ok") == -EINVAL);
+	CHECK(parse("{\"a\":\"\\") == -EINVAL);
+}
+
+/* Serve one connection after the other with these answers; "" closes without one. */
+static pid_t serve(const char *path, const char *const *answers)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	pid_t pid;
+
+	strcpy(address.sun_path, path);
+	unlink(path);
+	CHECK(!bind(listener, (struct sockaddr *)&address, sizeof(address)));
+	CHECK(!listen(listener, 4));
+	pid = fork();
+	if (pid) {
+		close(listener);
+		return pid;
+	}
+	for (; *answers; answers++) {
+		int fd = accept(listener, NULL, NULL);
+		char request[256] = "";
+
+		if (read(fd, request, sizeof(request) - 1) < 0 ||
+		    strcmp(request, "{\"op\":\"gate\",\"token\":\"abc\",\"pid\":42}\n"))
+			_exit(1);
+		if (**answers && write(fd, *answers, strlen(*answers)) < 0)
+			_exit(1);
+		close(fd);
+	}
+	_exit(0);
+}
+
+static void one(const char *path, const char *const *answers, int expected)
+{
+	pid_t pid = serve(path, answers);
+	int status;
+
+	CHECK(gate_wait(42) == expected);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+void unit_gate(void)
+{
+	static const char *const yes[] = { "{\"ok\":true}\n", NULL };
+	static const char *const no[] = { "{\"ok\":false,\"code\":\"Aborted\"}\n", NULL };
+	static const char *const lost[] = { "", "{\"ok\":tr", "{\"ok\":true}\n", NULL };
+	char path[64];
+
+	replies();
+	snprintf(path, sizeof(path), "/tmp/sealift-gate-%d", getpid());
+	setenv("SEALIFT_SOCKET", path, 1);
+	setenv("SEALIFT_GATE", "a\"c", 1);
+	CHECK(gate_wait(42) == -EINVAL);
+	setenv("SEALIFT_GATE", "abc", 1);
+	one(path, yes, 0);
+	unit_clear_log();
+	one(path, no, -ECANCELED);
+	CHECK(strstr(unit_log(), "sealift: gate: the agent refused: {\"ok\":false"));
+	one(path, lost, 0);
+	unlink(path);
+}
