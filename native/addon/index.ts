@@ -183,9 +183,10 @@ export function setRdmaNetnsMode(mode: RdmaNetnsMode): Promise<void> {
 }
 
 /**
- * Makes an rxe device on `netdev` (an interface of `netns`) and moves it into `netns`.
- * Nothing is left behind on failure. Rejects with `EEXIST` if the name is taken on this host
- * (names are host-wide even in exclusive mode), `ENODEV` if there is no such interface or no driver.
+ * Makes an rxe device on `netdev`, an interface of `netns`, where the device lives too.
+ * Nothing is left behind on failure. Rejects with `EEXIST` if the interface has a device or the name is
+ * taken (names are host-wide even in exclusive mode), `ENODEV` if there is no such interface or no
+ * driver, `AbiMismatch` if the driver does not know namespaces.
  */
 export function rdmaLinkAdd(of: { netns: Netns; name: string; netdev: string }): Promise<void> {
   return call((addon) => addon.rdmaLinkAdd(of.netns, of.name, of.netdev));

@@ -2,15 +2,12 @@
 // Making, moving, listing and deleting RDMA links (RDMA_NLDEV_CMD_*).
 #include "rdma_link.h"
 
-#include <fcntl.h>
 #include <rdma/rdma_netlink.h>
 #include <sys/sysmacros.h>
 
-#include <cinttypes>
 #include <cstdio>
 
 #include "arguments.h"
-#include "descriptor.h"
 #include "job.h"
 #include "netns.h"
 #include "rdma.h"
@@ -62,33 +59,22 @@ void NewLink(Netlink& nldev, const std::string& name, const std::string& netdev)
   }
 }
 
-// A device of older kernels is born in the first namespace whatever its interface's own is. It can be
-// moved only by a thread that is in the device's present namespace (the kernel compares with the
-// caller's, not with the socket's).
-void MoveFromInit(const std::string& netns, const std::string& name) {
-  Descriptor target(open(netns.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!target.open()) throw Failure::FromErrno(errno, "open network namespace " + netns);
+// The distribution's own driver puts every device into the first namespace and cannot move it.
+void DeleteInInit(const std::string& name) {
   EnterNetns(kInitNetns);
   Netlink nldev(NETLINK_RDMA);
-  RdmaDevice device = RequireRdmaDevice(nldev, name);
-  Request request = NldevRequest(RDMA_NLDEV_CMD_SET, 0);
-  request.Put(RDMA_NLDEV_ATTR_DEV_INDEX, device.index);
-  request.Put(RDMA_NLDEV_NET_NS_FD, static_cast<uint32_t>(target.get()));
-  try {
-    nldev.Ask(request, "move RDMA link " + name + " to " + netns);
-  } catch (const Failure&) {
-    DeleteDevice(nldev, device);
-    throw;
-  }
+  if (auto device = FindRdmaDevice(nldev, name)) DeleteDevice(nldev, *device);
 }
 
-void AddLink(const std::string& netns, const std::string& name, const std::string& netdev) {
+void AddLink(const std::string& name, const std::string& netdev) {
   {
     Netlink nldev(NETLINK_RDMA);
     NewLink(nldev, name, netdev);
     if (FindRdmaDevice(nldev, name)) return;
   }
-  MoveFromInit(netns, name);
+  DeleteInInit(name);
+  throw Failure("AbiMismatch", "add RDMA link " + name +
+                                   ": this rdma_rxe does not know network namespaces");
 }
 
 Napi::Object DeviceObject(Napi::Env env, const RdmaDevice& device,
@@ -128,10 +114,9 @@ Napi::Value SetRdmaNetnsMode(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value RdmaLinkAdd(const Napi::CallbackInfo& info) {
-  std::string netns = PathArgument(info, 0, "netns");
   std::string name = NameArgument(info, 1, "name", kLongestRdmaName);
   std::string netdev = NameArgument(info, 2, "netdev", kLongestInterfaceName);
-  return PromiseDone(info.Env(), netns, [=] { AddLink(netns, name, netdev); });
+  return PromiseDone(info.Env(), PathArgument(info, 0, "netns"), [=] { AddLink(name, netdev); });
 }
 
 Napi::Value RdmaLinkDelete(const Napi::CallbackInfo& info) {

@@ -207,7 +207,7 @@ export const cniCases: Case[] = [
     'cni: bad input is refused before anyone is asked',
     async (bench) => {
       await bench.listen(OK);
-      const { delegate: _, ...bare } = CONF;
+      const bare = { ...CONF, delegate: undefined };
       const confs: (object | string)[] = [
         '',
         '[]',

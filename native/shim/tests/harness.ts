@@ -88,7 +88,7 @@ export class Bench {
         const answer = answers.length > 1 ? answers.shift() : answers[0];
         if (answer === 'silence') return;
         if (answer === 'close' || answer === undefined) socket.destroy();
-        else if ('raw' in answer) socket.end(answer.raw);
+        else if ('raw' in answer) socket.end(String(answer.raw));
         else socket.end(`${JSON.stringify(answer)}\n`);
       });
     });
