@@ -4,14 +4,9 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { Step } from '../../../crds/src/index.ts';
 import { isErrno } from '../errors.ts';
 import { syncDir } from '../transfer/pack.ts';
-
-const step = z.object({
-  name: z.string(),
-  startTime: z.string(),
-  endTime: z.string().optional(),
-});
 
 /** Stages are written before the effect that they name, except `sent`, `restored` and the ends. */
 export const stage = z.enum([
@@ -33,7 +28,12 @@ export const stage = z.enum([
 ]);
 export type Stage = z.infer<typeof stage>;
 
-const journalContainer = z.object({ id: z.string(), name: z.string() });
+const journalContainer = z.object({
+  id: z.string(),
+  name: z.string(),
+  /** Directory on the host. */
+  bundle: z.string().optional(),
+});
 
 export const entry = z.object({
   version: z.literal(1),
@@ -50,7 +50,7 @@ export const entry = z.object({
   ifname: z.string().optional(),
   device: z.string().optional(),
   containers: z.array(journalContainer).default([]),
-  steps: z.array(step).default([]),
+  steps: z.array(Step).default([]),
   /** A failure that has been found but may not have been recorded as a decision yet. */
   reason: z.string().optional(),
   message: z.string().optional(),

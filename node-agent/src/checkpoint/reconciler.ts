@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// CheckpointRequests for pods of this node: lock, hold, freeze, dump, and let the pod go on; the images stay.
+import { rm } from 'node:fs/promises';
+import {
+  annotations,
+  type CheckpointAgent,
+  type CheckpointRequest,
+  type CheckpointState,
+  type StepName,
+} from '../../../crds/src/index.ts';
+import { withFaults, type Context, type Plan } from '../../../kube/src/index.ts';
+import { AgentError, reasonOf } from '../errors.ts';
+import type { Entry, Journal, Stage } from '../journal/journal.ts';
+import type { HandoverParts } from '../loop.ts';
+import type { PodRequests } from '../pods/pod-requests.ts';
+import type { Publisher } from '../publisher.ts';
+import { rnrTimer } from '../rdma-device/driver.ts';
+import { beginStep, endStep } from '../time.ts';
+import { digestOf, formatManifest } from '../transfer/manifest.ts';
+import type { ImageStore } from '../transfer/store.ts';
+import type { Checkpointer, LocalPod } from './checkpointer.ts';
+import {
+  decideCheckpoint,
+  type CheckpointEffect,
+  type CheckpointObserved,
+  type CheckpointStatus,
+} from './decide.ts';
+
+export interface CheckpointParts {
+  nodeName: string;
+  journal: Journal;
+  checkpointer: Checkpointer;
+  pods: PodRequests;
+  publisher: Publisher<CheckpointRequest>;
+  store: ImageStore;
+  request(key: string): CheckpointRequest | undefined;
+  removeWork(id: string): Promise<void>;
+}
+
+export interface Observed extends CheckpointObserved {
+  request: CheckpointRequest;
+}
+
+export class CheckpointReconciler implements HandoverParts<
+  Observed,
+  CheckpointEffect,
+  CheckpointStatus
+> {
+  readonly #parts: CheckpointParts;
+  readonly #facts = new Map<string, Partial<CheckpointAgent>>();
+  readonly #refused = new Map<string, { code: string; message: string }>();
+
+  constructor(parts: CheckpointParts) {
+    this.#parts = parts;
+  }
+
+  async observe(key: string): Promise<Observed | undefined> {
+    const request = this.#parts.request(key);
+    if (request?.status?.nodeName !== this.#parts.nodeName) return undefined;
+    const { uid, deletionTimestamp } = request.metadata;
+    const entry = this.#parts.journal.get(uid, 'checkpoint');
+    const { deadline } = request.status;
+    return {
+      request,
+      stage: entry?.stage,
+      failure:
+        entry?.reason === undefined
+          ? this.#refused.get(uid)
+          : { code: entry.reason, message: entry.message ?? '' },
+      deleting: deletionTimestamp !== undefined,
+      deadline: deadline === undefined ? undefined : Date.parse(deadline),
+    };
+  }
+
+  decide(observed: Observed, now: number): Plan<CheckpointEffect, CheckpointStatus> {
+    return decideCheckpoint(observed, now);
+  }
+
+  async act(effect: CheckpointEffect, observed: Observed, context: Context): Promise<void> {
+    const { request } = observed;
+    switch (effect.type) {
+      case 'Take':
+        return this.#take(request, context);
+      case 'GiveUp':
+        return this.#giveUp(request);
+      case 'Remove':
+        await withFaults('checkpoint.remove', () => this.#parts.store.remove(imageId(request)));
+        await this.#parts.removeWork(imageId(request));
+        return this.#parts.journal.remove(request.metadata.uid, 'checkpoint');
+    }
+  }
+
+  async failed(error: unknown, effect: CheckpointEffect, observed: Observed): Promise<void> {
+    if (effect.type !== 'Take') return;
+    const { code, message } = reasonOf(error);
+    const { uid } = observed.request.metadata;
+    const entry = this.#parts.journal.get(uid, 'checkpoint');
+    if (entry) await this.#parts.journal.put({ ...entry, reason: code, message });
+    else if (error instanceof AgentError) this.#refused.set(uid, { code, message });
+  }
+
+  async publish(status: CheckpointStatus, observed: Observed, context: Context): Promise<void> {
+    const part = this.#part(observed.request, status);
+    await this.#parts.publisher.write(observed.request, part, context.signal);
+  }
+
+  #part(request: CheckpointRequest, status: CheckpointStatus): CheckpointAgent {
+    const { uid } = request.metadata;
+    const told = request.status?.agent;
+    const steps = this.#parts.journal.get(uid, 'checkpoint')?.steps;
+    return {
+      ...told,
+      ...this.#facts.get(uid),
+      steps: steps?.length ? steps : told?.steps,
+      reason: undefined,
+      message: undefined,
+      ...status,
+    };
+  }
+
+  async #take(request: CheckpointRequest, context: Context): Promise<void> {
+    const { checkpointer, store } = this.#parts;
+    const id = imageId(request);
+    const pod = await checkpointer.find(podUid(request));
+    const { metadata } = await this.#parts.pods.pod({
+      namespace: request.metadata.namespace,
+      pod: request.spec.podName,
+      podUid: podUid(request),
+    });
+    const timer = rnrTimer(metadata.annotations[annotations.rnrTimer]);
+    await this.#step(request, pod, 'locking', 'hold', 'Holding', context, async () => {
+      await checkpointer.lock(pod);
+      await checkpointer.hold(pod, timer);
+    });
+    await this.#step(request, pod, 'freezing', 'freeze', 'Holding', context, () =>
+      checkpointer.freeze(pod),
+    );
+    const dumped = await this.#step(request, pod, 'dumping', 'dump', 'Dumping', context, () =>
+      checkpointer.dump(pod, id),
+    );
+    // Digests are computed after the pod has gone on: nobody waits for them.
+    await this.#step(request, pod, 'dumping', 'resume', 'Dumping', context, () =>
+      checkpointer.release(pod),
+    );
+    const manifest = await store.seal(id, dumped.header);
+    this.#facts.set(request.metadata.uid, {
+      bytes: dumped.bytes,
+      objects: dumped.objects,
+      identity: dumped.identity,
+      path: store.dir(id),
+      digest: digestOf(formatManifest(manifest)),
+    });
+    await this.#parts.journal.put({ ...this.#entry(request, pod), stage: 'stored' });
+    await this.#parts.removeWork(id);
+  }
+
+  async #step<R>(
+    request: CheckpointRequest,
+    pod: LocalPod,
+    stage: Stage,
+    step: StepName,
+    state: CheckpointState,
+    context: Context,
+    work: () => Promise<R>,
+  ): Promise<R> {
+    const before = this.#entry(request, pod);
+    const steps = beginStep(before.steps, step);
+    await this.#parts.journal.put({ ...before, stage, steps });
+    this.#parts.publisher.progress(request, this.#part(request, { state }), context);
+    const result = await work();
+    await this.#parts.journal.put({ ...before, stage, steps: endStep(steps, step) });
+    return result;
+  }
+
+  /** The pod goes on, whatever became of the images. */
+  async #giveUp(request: CheckpointRequest): Promise<void> {
+    try {
+      const pod = await this.#parts.checkpointer.find(podUid(request));
+      await this.#parts.checkpointer.release(pod);
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.code !== 'PodNotFound') throw error;
+    }
+    await rm(this.#parts.store.dir(imageId(request)), { recursive: true, force: true });
+    const entry = this.#parts.journal.get(request.metadata.uid, 'checkpoint');
+    if (entry) await this.#parts.journal.put({ ...entry, stage: 'resumed' });
+  }
+
+  #entry(request: CheckpointRequest, pod: LocalPod): Entry {
+    const { uid, namespace, name } = request.metadata;
+    return {
+      version: 1,
+      id: uid,
+      role: 'checkpoint',
+      kind: 'CheckpointRequest',
+      namespace,
+      name,
+      pod: request.spec.podName,
+      podUid: podUid(request),
+      stage: 'locking',
+      netns: pod.netns,
+      containers: pod.containers.map((one) => ({ id: one.id, name: one.name })),
+      steps: [],
+      ...this.#parts.journal.get(uid, 'checkpoint'),
+    };
+  }
+}
+
+function imageId(request: CheckpointRequest): string {
+  return request.status?.checkpointId ?? request.metadata.uid;
+}
+
+function podUid(request: CheckpointRequest): string {
+  const uid = request.status?.podUID;
+  if (uid !== undefined) return uid;
+  throw new AgentError('PodNotFound', 'the request does not say yet which pod it is about');
+}

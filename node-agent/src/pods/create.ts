@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers the runtime wrapper's `create`: run as it is, wait for a restore, or never again.
+import { isFinished } from '../../../crds/src/index.ts';
+import { withFaults } from '../../../kube/src/index.ts';
+import { AgentError } from '../errors.ts';
+import type { Host } from '../host/host.ts';
+import type { Journal, Entry } from '../journal/journal.ts';
+import type { BundleEditor } from '../runtime/bundle-editor.ts';
+import { networkNamespace, readSpec } from '../runtime/bundle.ts';
+import { openableNetns } from '../runtime/containers.ts';
+import type { CreateReply, CreateRequest } from '../socket/protocol.ts';
+import type { Gates } from '../target/gates.ts';
+import type { PodRequests, TargetOf } from './pod-requests.ts';
+
+export interface CreateParts {
+  host: Host;
+  journal: Journal;
+  gates: Gates;
+  editor: BundleEditor;
+  pods: PodRequests;
+  /** Remembers that a target's container waits. */
+  waiting(target: TargetOf, request: CreateRequest): Promise<void>;
+}
+
+export class CreateHandler {
+  readonly #parts: CreateParts;
+
+  constructor(parts: CreateParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws AgentError MovedAway, MultipleContainers, Aborted, PodNotFound, ... */
+  async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
+    this.#refuseSources(request.podUid);
+    const pod = await this.#parts.pods.pod(request);
+    const target = await this.#parts.pods.targetOf(pod);
+    if (!target) return this.#run(request);
+    const decision = target.request.status?.decision?.outcome;
+    const uid = target.request.metadata.uid;
+    if (decision === 'Committed') {
+      // A crash after the move: the kubelet starts it anew. While the gate has not been passed, it may not.
+      const stage = this.#parts.journal.get(uid, 'target')?.stage;
+      if (stage === 'running' || isFinished(target.request)) return this.#run(request);
+      throw new AgentError('RestoreFailed', 'the restored container ended before it was released');
+    }
+    if (decision === 'Aborted') {
+      throw new AgentError('Aborted', 'the move was aborted: this pod must not run');
+    }
+    if (pod.spec.containers.length > 1) {
+      throw new AgentError(
+        'MultipleContainers',
+        `the pod has ${pod.spec.containers.length} containers; only pods with one can be moved`,
+      );
+    }
+    await this.#parts.waiting(target, request);
+    return withFaults('target.createGate', () => this.#parts.gates.waitCreate(uid, request, gone));
+  }
+
+  /** A pod that is being moved away, or has been, must not be started by its old node's kubelet. */
+  #refuseSources(podUid: string): void {
+    const of = (entry: Entry) => entry.role === 'source' && entry.podUid === podUid;
+    const entry = this.#parts.journal.all().find((one) => of(one) && one.stage !== 'resumed');
+    if (!entry) return;
+    throw new AgentError(
+      'MovedAway',
+      `MigrationRequest ${entry.namespace}/${entry.name} moves this pod to another node; ` +
+        'it cannot be started here',
+    );
+  }
+
+  async #run(request: CreateRequest): Promise<CreateReply> {
+    const { host, editor } = this.#parts;
+    const path = networkNamespace(await readSpec(host.path(request.bundle)));
+    // Pods on the host's own network have no RDMA device of theirs.
+    if (path) await editor.edit(request.bundle, openableNetns(host, path));
+    return { ok: true, action: 'run' };
+  }
+}

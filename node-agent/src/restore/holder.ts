@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// RestoreRequests whose images lie on this node: sends them to the node of the new pod.
+import type {
+  RestoreRequest,
+  SourceAgent,
+  SourceState,
+  TargetState,
+} from '../../../crds/src/index.ts';
+import { withFaults, type Context, type Plan } from '../../../kube/src/index.ts';
+import { AgentError, reasonOf } from '../errors.ts';
+import type { HandoverParts } from '../loop.ts';
+import type { Publisher } from '../publisher.ts';
+import type { Failure } from '../target/decide.ts';
+import { beginStep, endStep } from '../time.ts';
+import { sendImages } from '../transfer/sender.ts';
+import type { ImageStore } from '../transfer/store.ts';
+
+export interface HolderObserved {
+  decided: boolean;
+  /** The new pod is on this node too: nothing to send. */
+  here: boolean;
+  sent: boolean;
+  targetState: TargetState | undefined;
+  failure: Failure | undefined;
+}
+
+export type HolderEffect = { type: 'Send' };
+export interface HolderStatus {
+  state: SourceState;
+  reason?: string;
+  message?: string;
+}
+
+/** Pure. */
+export function decideHolder(observed: HolderObserved): Plan<HolderEffect, HolderStatus> {
+  const { failure } = observed;
+  if (failure) {
+    const status = { state: 'Failed', reason: failure.code, message: failure.message } as const;
+    return { status, effects: [] };
+  }
+  if (observed.here || observed.sent) return { status: { state: 'Sent' }, effects: [] };
+  if (observed.decided) return { status: undefined, effects: [] };
+  if (observed.targetState !== 'AtCreateGate' && observed.targetState !== 'Receiving') {
+    return { status: { state: 'Waiting' }, effects: [] };
+  }
+  return { status: { state: 'Sent' }, effects: [{ type: 'Send' }] };
+}
+
+export interface HolderParts {
+  nodeName: string;
+  store: ImageStore;
+  certificateDir: string;
+  publisher: Publisher<RestoreRequest>;
+  request(key: string): RestoreRequest | undefined;
+}
+
+export interface Observed extends HolderObserved {
+  request: RestoreRequest;
+  imageId: string;
+}
+
+export class HolderReconciler implements HandoverParts<Observed, HolderEffect, HolderStatus> {
+  readonly #parts: HolderParts;
+  readonly #failures = new Map<string, Failure>();
+  readonly #facts = new Map<
+    string,
+    Pick<SourceAgent, 'steps' | 'bytes' | 'objects' | 'identity'>
+  >();
+
+  constructor(parts: HolderParts) {
+    this.#parts = parts;
+  }
+
+  async observe(key: string): Promise<Observed | undefined> {
+    const request = this.#parts.request(key);
+    const status = request?.status;
+    if (!request || status?.source?.nodeName !== this.#parts.nodeName) return undefined;
+    if (status.checkpointId === undefined) return undefined;
+    return {
+      request,
+      imageId: status.checkpointId,
+      decided: status.decision !== undefined,
+      here: status.target?.nodeName === this.#parts.nodeName,
+      sent: status.sourceAgent?.state === 'Sent',
+      targetState: status.targetAgent?.state,
+      failure: this.#failures.get(request.metadata.uid),
+    };
+  }
+
+  decide(observed: Observed): Plan<HolderEffect, HolderStatus> {
+    return decideHolder(observed);
+  }
+
+  async act(_effect: HolderEffect, observed: Observed, context: Context): Promise<void> {
+    const { request, imageId } = observed;
+    const address = request.status?.target?.agentAddress;
+    if (address === undefined) {
+      throw new AgentError('TransferFailed', "the target node's agent has no address yet");
+    }
+    const kept = await this.#parts.store.manifest(imageId);
+    if (!kept) {
+      throw new AgentError('CheckpointNotFound', `no images of ${imageId} on this node any more`);
+    }
+    const steps = beginStep([], 'transfer');
+    this.#parts.publisher.progress(request, { state: 'Transferring', steps }, context);
+    await withFaults('holder.send', () =>
+      sendImages({
+        address,
+        id: imageId,
+        dir: this.#parts.store.dir(imageId),
+        manifest: kept.manifest,
+        certificateDir: this.#parts.certificateDir,
+        signal: context.signal,
+      }),
+    );
+    const { bytes, objects, identity } = kept.manifest;
+    const uid = request.metadata.uid;
+    this.#facts.set(uid, { steps: endStep(steps, 'transfer'), bytes, objects, identity });
+  }
+
+  async failed(error: unknown, _effect: HolderEffect, observed: Observed): Promise<void> {
+    const { code, message } = reasonOf(error);
+    if (code === 'TransferFailed' || code === 'UnexpectedImages') return;
+    this.#failures.set(observed.request.metadata.uid, { code, message });
+  }
+
+  async publish(status: HolderStatus, observed: Observed, context: Context): Promise<void> {
+    const { request } = observed;
+    const told = request.status?.sourceAgent;
+    const facts = this.#facts.get(request.metadata.uid) ?? {
+      steps: told?.steps,
+      bytes: told?.bytes,
+      objects: told?.objects,
+      identity: told?.identity,
+    };
+    await this.#parts.publisher.write(request, { ...facts, ...status }, context.signal);
+  }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// The effects on a pod that is about to run on this node: lock from birth, files, restore, release. Shared by
+// migration and restore. Each is idempotent; steps are named as in spec/handover.pml.
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Identity } from '../../../crds/src/index.ts';
+import { withFaults } from '../../../kube/src/index.ts';
+import { AgentError, isErrno } from '../errors.ts';
+import type { FabricLock } from '../fabric-lock/lock.ts';
+import { unpackPodFiles } from '../files/pod-files.ts';
+import type { Host } from '../host/host.ts';
+import type { RdmaDriver } from '../rdma-device/driver.ts';
+import type { BundleEditor } from '../runtime/bundle-editor.ts';
+import { networkNamespace, readSpec } from '../runtime/bundle.ts';
+import { openableNetns } from '../runtime/containers.ts';
+import { readLogReason, readTail } from '../runtime/criu-log.ts';
+import type { CreateRequest, RestoreReply } from '../socket/protocol.ts';
+import { digestFiles } from '../transfer/pack.ts';
+import { verifyFiles, type Manifest } from '../transfer/manifest.ts';
+import type { ImageStore } from '../transfer/store.ts';
+
+export interface RestorerParts {
+  host: Host;
+  lock: FabricLock;
+  driver: RdmaDriver;
+  store: ImageStore;
+  editor: BundleEditor;
+  workRoot: string;
+  socketPath: string;
+}
+
+export interface RestoreOrder {
+  /** UID of the request; the token at the resume gate. */
+  requestUid: string;
+  /** Folder of the images. */
+  imageId: string;
+  create: CreateRequest;
+  /** Peers that have gone on without this copy must see an error rather than silence. */
+  qpState: 'keep' | 'error';
+}
+
+export class Restorer {
+  readonly #parts: RestorerParts;
+
+  constructor(parts: RestorerParts) {
+    this.#parts = parts;
+  }
+
+  /** The namespace that a container in the making will join. */
+  async netns(create: CreateRequest): Promise<string> {
+    const path = networkNamespace(await readSpec(this.#parts.host.path(create.bundle)));
+    if (path) return openableNetns(this.#parts.host, path);
+    throw new AgentError('BadBundle', 'the container joins no network namespace');
+  }
+
+  /** Images that lay on this node: whether they still are what they were. @throws AgentError ImageCorrupt, ... */
+  async verify(imageId: string): Promise<void> {
+    const manifest = await this.#manifest(imageId);
+    verifyFiles(manifest.files, await digestFiles(this.#parts.store.dir(imageId)));
+  }
+
+  /** Puts the pod's files in place and says how to restore the container. */
+  async prepare(order: RestoreOrder): Promise<RestoreReply> {
+    return withFaults('target.prepare', () => this.#prepare(order));
+  }
+
+  /** After Committed: the pod may speak. The address first, then the queue pairs; tasks follow at the gate. */
+  async release(netns: string): Promise<void> {
+    const { lock, driver } = this.#parts;
+    const interfaces = await driver.interfaces(netns);
+    await withFaults('target.unlock', () => lock.unlock(netns));
+    await withFaults('target.announce', () => driver.announce(netns, interfaces));
+    await withFaults('target.resume', () => driver.resume(netns));
+  }
+
+  async identity(netns: string): Promise<Identity> {
+    return this.#parts.driver.identity(netns);
+  }
+
+  /**
+   * Why a restore that was begun will never reach its gate; undefined while it still may.
+   * runc's own failure leaves no message for the agent, but CRIU's log and the vanished bundle do.
+   */
+  async failureOf(order: {
+    requestUid: string;
+    container: string;
+    bundle: string;
+  }): Promise<{ code: string; message: string } | undefined> {
+    const log = join(this.workPath(order.requestUid, order.container), 'restore.log');
+    const file = this.#parts.host.path(log);
+    if (/Restoring FAILED/.test(await readTail(file))) return readLogReason(file, 'RestoreFailed');
+    try {
+      await stat(this.#parts.host.path(join(order.bundle, 'config.json')));
+      return undefined;
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error;
+      return readLogReason(file, 'RestoreFailed');
+    }
+  }
+
+  workPath(requestUid: string, container: string): string {
+    return join(this.#parts.workRoot, requestUid, container);
+  }
+
+  async #manifest(imageId: string): Promise<Manifest> {
+    const kept = await this.#parts.store.manifest(imageId);
+    if (kept) return kept.manifest;
+    throw new AgentError('CheckpointNotFound', `no images of ${imageId} on this node`);
+  }
+
+  async #prepare(order: RestoreOrder): Promise<RestoreReply> {
+    const { host, store, editor, driver } = this.#parts;
+    const { create } = order;
+    const manifest = await this.#manifest(order.imageId);
+    const container = manifest.containers.find((one) => one.name === create.container);
+    if (!container) {
+      throw new AgentError(
+        'RestoreFailed',
+        `the images hold no container ${create.container}: the new pod's spec must be the old pod's`,
+      );
+    }
+    const netns = await this.netns(create);
+    await this.#checkAbi(netns, manifest);
+    // From birth, and once more: whatever happened to the namespace, it is locked and held now.
+    await this.#parts.lock.lock(netns, 'total');
+    await driver.hold(netns);
+    const node = await editor.edit(create.bundle, netns, container.uverbs);
+    if (container.uverbs !== undefined && !node) {
+      throw new AgentError(
+        'RestoreFailed',
+        'the pod held RDMA objects, but the new pod has no RDMA device: check its networks annotation',
+      );
+    }
+    const dir = store.dir(order.imageId);
+    await unpackPodFiles(host, dir, {
+      podUid: create.podUid,
+      sandboxId: create.sandboxId,
+      bundle: create.bundle,
+      container: create.container,
+    });
+    const workPath = this.workPath(order.requestUid, create.container);
+    await rm(host.path(workPath), { recursive: true, force: true });
+    await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
+    return {
+      ok: true,
+      action: 'restore',
+      imagePath: join(dir, create.container),
+      workPath,
+      options: ['--tcp-established', '--file-locks'],
+      env: {
+        SEALIFT_SOCKET: this.#parts.socketPath,
+        SEALIFT_GATE: order.requestUid,
+        SEALIFT_QP_STATE: order.qpState,
+        ...(container.uverbs === undefined ? {} : { SEALIFT_UVERBS: container.uverbs }),
+      },
+    };
+  }
+
+  async #checkAbi(netns: string, manifest: Manifest): Promise<void> {
+    const wanted = manifest.versions.driverAbi;
+    if (wanted === undefined || manifest.objects.qp + manifest.objects.mr === 0) return;
+    const [device] = await this.#parts.driver.devices(netns);
+    if (!device) return;
+    const here = await this.#parts.driver.abi(netns, device.name);
+    if (here === wanted) return;
+    throw new AgentError(
+      'ImageVersion',
+      `the images were made with driver ABI ${wanted}, this node has ${here}: ` +
+        'choose a node whose label sealift.dev/driver-abi is the same',
+    );
+  }
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+// The source's side of MigrationRequests whose pod runs on this node.
+import {
+  annotations,
+  type Decision,
+  type MigrationRequest,
+  type SourceAgent,
+  type SourceState,
+  type StepName,
+} from '../../../crds/src/index.ts';
+import {
+  decide as proposeDecision,
+  migrationRequests,
+  withFaults,
+  type Api,
+  type Context,
+  type Plan,
+} from '../../../kube/src/index.ts';
+import type { Checkpointer, LocalPod } from '../checkpoint/checkpointer.ts';
+import { AgentError, reasonOf } from '../errors.ts';
+import type { Entry, Journal, Stage } from '../journal/journal.ts';
+import type { HandoverParts } from '../loop.ts';
+import { stepSeconds } from '../metrics.ts';
+import type { PodRequests } from '../pods/pod-requests.ts';
+import type { Publisher } from '../publisher.ts';
+import { rnrTimer } from '../rdma-device/driver.ts';
+import { beginStep, endStep, secondsOf } from '../time.ts';
+import type { ManifestHeader } from '../transfer/manifest.ts';
+import { sendImages } from '../transfer/sender.ts';
+import type { ImageStore } from '../transfer/store.ts';
+import {
+  decideSource,
+  type SourceEffect,
+  type SourceObserved,
+  type SourceStatus,
+} from './decide.ts';
+
+export interface SourceParts {
+  api: Api;
+  nodeName: string;
+  journal: Journal;
+  checkpointer: Checkpointer;
+  pods: PodRequests;
+  publisher: Publisher<MigrationRequest>;
+  store: ImageStore;
+  certificateDir: string;
+  request(key: string): MigrationRequest | undefined;
+  /** Removes what CRIU logged for a request. */
+  removeWork(id: string): Promise<void>;
+}
+
+export interface Observed extends SourceObserved {
+  request: MigrationRequest;
+}
+
+/** What a dump found out; the transfer needs it. Lost by a restart, and then the dump is repeated. */
+interface Facts extends Pick<SourceAgent, 'bytes' | 'objects' | 'identity' | 'checkpointDigest'> {
+  header?: ManifestHeader;
+}
+
+/** Worth another attempt until the deadline: the other agent or the link may come back. */
+const passing: ReadonlySet<string> = new Set(['TransferFailed', 'UnexpectedImages']);
+
+export class SourceReconciler implements HandoverParts<Observed, SourceEffect, SourceStatus> {
+  readonly #parts: SourceParts;
+  readonly #facts = new Map<string, Facts>();
+  readonly #transfers = new Map<string, AbortController>();
+  /** Findings before anything was begun; the journal has those after. */
+  readonly #refused = new Map<string, { code: string; message: string }>();
+
+  constructor(parts: SourceParts) {
+    this.#parts = parts;
+  }
+
+  async observe(key: string): Promise<Observed | undefined> {
+    const request = this.#parts.request(key);
+    if (request?.status?.source?.nodeName !== this.#parts.nodeName) return undefined;
+    const { status, metadata } = request;
+    const entry = this.#parts.journal.get(metadata.uid, 'source');
+    const deadline = status.deadlines?.blackout;
+    // The images' description was in memory: dump again, the pod is frozen and has not changed.
+    const lost = entry?.stage === 'transferring' && !this.#facts.get(metadata.uid)?.header;
+    return {
+      request,
+      decision: status.decision?.outcome,
+      stage: lost ? 'dumping' : entry?.stage,
+      targetState: status.targetAgent?.state,
+      deadline: deadline === undefined ? undefined : Date.parse(deadline),
+      failure:
+        entry?.reason === undefined
+          ? this.#refused.get(metadata.uid)
+          : { code: entry.reason, message: entry.message ?? '' },
+    };
+  }
+
+  decide(observed: Observed, now: number): Plan<SourceEffect, SourceStatus> {
+    return decideSource(observed, now);
+  }
+
+  /** A decision makes a transfer that is still running pointless. */
+  interrupt(request: MigrationRequest): void {
+    if (request.status?.decision) this.#transfers.get(request.metadata.uid)?.abort();
+  }
+
+  async act(effect: SourceEffect, observed: Observed, context: Context): Promise<void> {
+    const { request } = observed;
+    switch (effect.type) {
+      case 'Inspect':
+        await this.#inspect(request);
+        return;
+      case 'Lock':
+        return this.#lock(request, context);
+      case 'Hold':
+        return this.#step(request, 'holding', 'hold', 'Holding', context, async (pod) => {
+          const { metadata } = await this.#parts.pods.pod(podName(request));
+          await this.#parts.checkpointer.hold(
+            pod,
+            rnrTimer(metadata.annotations[annotations.rnrTimer]),
+          );
+        });
+      case 'Freeze':
+        return this.#step(request, 'freezing', 'freeze', 'Holding', context, (pod) =>
+          this.#parts.checkpointer.freeze(pod),
+        );
+      case 'Dump':
+        return this.#step(request, 'dumping', 'dump', 'Dumping', context, async (pod) => {
+          const dumped = await this.#parts.checkpointer.dump(pod, request.metadata.uid);
+          this.#facts.set(request.metadata.uid, dumped);
+        });
+      case 'Transfer':
+        return this.#transfer(request, context);
+      case 'Abort':
+        await this.#abort(observed, effect, context);
+        return;
+      case 'Release':
+        return this.#release(request, context);
+      case 'End':
+        return this.#end(request);
+    }
+  }
+
+  async failed(error: unknown, effect: SourceEffect, observed: Observed): Promise<void> {
+    const { code, message } = reasonOf(error);
+    if (effect.type === 'Inspect') {
+      if (error instanceof AgentError) {
+        this.#refused.set(observed.request.metadata.uid, { code, message });
+      }
+      return;
+    }
+    // After the decision there is no way but on: these are tried until they succeed.
+    if (effect.type === 'Abort' || effect.type === 'Release' || effect.type === 'End') return;
+    if (effect.type === 'Transfer' && passing.has(code)) return;
+    const entry = this.#entry(observed.request);
+    await this.#parts.journal.put({ ...entry, reason: code, message });
+  }
+
+  async publish(status: SourceStatus, observed: Observed, context: Context): Promise<void> {
+    const part = this.#part(observed.request, status);
+    await this.#parts.publisher.write(observed.request, part, context.signal);
+  }
+
+  /** The part of the status as the journal and this process know it. */
+  #part(request: MigrationRequest, status: SourceStatus): SourceAgent {
+    const uid = request.metadata.uid;
+    const { bytes, objects, identity, checkpointDigest } = this.#facts.get(uid) ?? {};
+    const told = request.status?.sourceAgent;
+    const steps = this.#parts.journal.get(uid, 'source')?.steps;
+    const known: Partial<SourceAgent> = {
+      steps: steps?.length ? steps : told?.steps,
+      bytes: bytes ?? told?.bytes,
+      objects: objects ?? told?.objects,
+      identity: identity ?? told?.identity,
+      checkpointDigest: checkpointDigest ?? told?.checkpointDigest,
+    };
+    return { ...known, ...status };
+  }
+
+  #entry(request: MigrationRequest): Entry {
+    const { uid, namespace, name } = request.metadata;
+    const existing = this.#parts.journal.get(uid, 'source');
+    if (existing) return existing;
+    return {
+      version: 1,
+      id: uid,
+      role: 'source',
+      kind: 'MigrationRequest',
+      namespace,
+      name,
+      pod: request.status?.source?.podName ?? request.spec.podName,
+      podUid: podUid(request),
+      stage: 'locking',
+      containers: [],
+      steps: [],
+    };
+  }
+
+  /** Finds out early, while nothing has been touched, what would make the move fail. */
+  async #inspect(request: MigrationRequest): Promise<void> {
+    await this.#parts.checkpointer.find(podUid(request));
+    this.#refused.delete(request.metadata.uid);
+  }
+
+  async #lock(request: MigrationRequest, context: Context): Promise<void> {
+    const pod = await this.#parts.checkpointer.find(podUid(request));
+    const entry: Entry = {
+      ...this.#entry(request),
+      stage: 'locking',
+      netns: pod.netns,
+      containers: pod.containers.map(({ id, name }) => ({ id, name })),
+    };
+    // The lock begins the blackout, so it counts as part of the hold.
+    const steps = beginStep(entry.steps, 'hold');
+    await this.#parts.journal.put({ ...entry, steps });
+    this.#parts.publisher.progress(request, this.#part(request, { state: 'Holding' }), context);
+    await this.#parts.checkpointer.lock(pod);
+  }
+
+  async #step(
+    request: MigrationRequest,
+    stage: Stage,
+    step: StepName,
+    state: SourceState,
+    context: Context,
+    work: (pod: LocalPod) => Promise<void>,
+  ): Promise<void> {
+    const before = this.#entry(request);
+    const known = before.steps;
+    const begun = known.some((one) => one.name === step) ? known : beginStep(known, step);
+    await this.#parts.journal.put({ ...before, stage, steps: begun });
+    this.#parts.publisher.progress(request, this.#part(request, { state }), context);
+    await work(await this.#parts.checkpointer.find(podUid(request)));
+    const steps = endStep(begun, step);
+    const done = steps.find((one) => one.name === step);
+    const seconds = done && secondsOf(done);
+    if (seconds !== undefined) stepSeconds.observe({ role: 'source', step }, seconds);
+    await this.#parts.journal.put({ ...this.#entry(request), steps });
+  }
+
+  async #transfer(request: MigrationRequest, context: Context): Promise<void> {
+    const uid = request.metadata.uid;
+    const address = request.status?.target?.agentAddress;
+    if (address === undefined) {
+      throw new AgentError('TransferFailed', "the target node's agent has no address yet");
+    }
+    const facts = this.#facts.get(uid);
+    const header = facts?.header;
+    if (!header) throw new AgentError('CheckpointFailed', 'there is nothing to send');
+    const stop = new AbortController();
+    this.#transfers.set(uid, stop);
+    try {
+      await this.#step(request, 'transferring', 'transfer', 'Transferring', context, async () => {
+        const { digest } = await withFaults('source.transfer', () =>
+          sendImages({
+            address,
+            id: uid,
+            dir: this.#parts.store.dir(uid),
+            manifest: header,
+            certificateDir: this.#parts.certificateDir,
+            signal: stop.signal,
+          }),
+        );
+        this.#facts.set(uid, { ...facts, checkpointDigest: digest });
+      });
+    } finally {
+      this.#transfers.delete(uid);
+    }
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'sent' });
+  }
+
+  async #abort(
+    observed: Observed,
+    effect: { reason: string; message: string },
+    context: Context,
+  ): Promise<Decision> {
+    return withFaults('source.abort', () =>
+      proposeDecision(
+        this.#parts.api,
+        migrationRequests,
+        observed.request,
+        {
+          outcome: 'Aborted',
+          by: `agent/${this.#parts.nodeName}`,
+          reason: effect.reason,
+          message: effect.message,
+        },
+        { signal: context.signal },
+      ),
+    );
+  }
+
+  async #release(request: MigrationRequest, context: Context): Promise<void> {
+    await this.#parts.journal.put(this.#begin(request, 'resume'));
+    const pod = await this.#stillThere(request);
+    if (pod) await this.#parts.checkpointer.release(pod);
+    else context.log.warn('the pod to release is gone');
+    const entry = this.#entry(request);
+    const steps = endStep(entry.steps, 'resume');
+    await this.#clean(request);
+    await this.#parts.journal.put({ ...entry, stage: 'resumed', steps });
+  }
+
+  /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
+  async #end(request: MigrationRequest): Promise<void> {
+    const pod = await this.#stillThere(request);
+    if (pod) await this.#parts.checkpointer.end(pod);
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'gone' });
+    await this.#clean(request);
+  }
+
+  #begin(request: MigrationRequest, step: StepName): Entry {
+    const entry = this.#entry(request);
+    return { ...entry, steps: beginStep(entry.steps, step) };
+  }
+
+  async #clean(request: MigrationRequest): Promise<void> {
+    await this.#parts.store.remove(request.metadata.uid);
+    await this.#parts.removeWork(request.metadata.uid);
+  }
+
+  async #stillThere(request: MigrationRequest): Promise<LocalPod | undefined> {
+    try {
+      return await this.#parts.checkpointer.find(podUid(request));
+    } catch (error) {
+      if (error instanceof AgentError && error.code === 'PodNotFound') return undefined;
+      throw error;
+    }
+  }
+}
+
+function podUid(request: MigrationRequest): string {
+  const uid = request.status?.source?.podUID;
+  if (uid !== undefined) return uid;
+  throw new AgentError('PodNotFound', 'the request does not say yet which pod it is about');
+}
+
+function podName(request: MigrationRequest): { namespace: string; pod: string; podUid: string } {
+  const pod = request.status?.source?.podName ?? request.spec.podName;
+  return { namespace: request.metadata.namespace, pod, podUid: podUid(request) };
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a target's agent does next. Pure: the table in decide.test.ts is its specification, spec/handover.pml
+// its proof.
+import type { Decision, TargetState } from '../../../crds/src/index.ts';
+import type { Plan } from '../../../kube/src/index.ts';
+import type { Stage } from '../journal/journal.ts';
+
+export interface Failure {
+  code: string;
+  message: string;
+}
+
+export interface TargetObserved {
+  decision: Decision['outcome'] | undefined;
+  /** What has been begun here for this request. */
+  stage: Stage | undefined;
+  /** A container waits at the create gate; `again`: another one than the one that was answered. */
+  create: 'none' | 'waiting' | 'again';
+  images: 'absent' | 'receiving' | 'whole';
+  /** CRIU waits at the resume gate. */
+  atResumeGate: boolean;
+  failure: Failure | undefined;
+  /** Milliseconds since the epoch; until then the pod must have been moved. */
+  deadline: number | undefined;
+  /** The request's summary condition is set: nobody needs the images any more. */
+  finished: boolean;
+}
+
+export type TargetEffect =
+  | { type: 'Restore' }
+  | { type: 'Decide' }
+  | { type: 'Abort'; reason: string; message: string }
+  | { type: 'Open' }
+  | { type: 'TearDown' }
+  | { type: 'Clean' };
+
+export interface TargetStatus {
+  state: TargetState;
+  reason?: string;
+  message?: string;
+}
+
+type TargetPlan = Plan<TargetEffect, TargetStatus>;
+
+/** How often a restore without a sign of life is looked at. */
+const WATCH_MS = 500;
+
+const plan = (status: TargetStatus, ...effects: TargetEffect[]): TargetPlan => ({
+  status,
+  effects,
+});
+
+export function decideTarget(observed: TargetObserved, now: number): TargetPlan {
+  switch (observed.decision) {
+    case 'Committed':
+      return committed(observed);
+    case 'Aborted':
+      return aborted(observed);
+    case undefined:
+      return undecided(observed, now);
+  }
+}
+
+function committed(observed: TargetObserved): TargetPlan {
+  if (observed.stage === 'running') {
+    return plan({ state: 'Running' }, ...(observed.finished ? [{ type: 'Clean' } as const] : []));
+  }
+  if (observed.atResumeGate) return plan({ state: 'Running' }, { type: 'Open' });
+  // The agent was restarted in between: CRIU asks again within half a second, or it has died.
+  if (observed.failure) return plan({ state: 'Failed', ...reason(observed.failure) });
+  return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: WATCH_MS };
+}
+
+function aborted(observed: TargetObserved): TargetPlan {
+  const status: TargetStatus = { state: 'TornDown', ...reason(observed.failure) };
+  if (observed.stage === 'tornDown' && observed.create === 'none' && !observed.atResumeGate) {
+    return plan(status);
+  }
+  return plan(status, { type: 'TearDown' });
+}
+
+function undecided(observed: TargetObserved, now: number): TargetPlan {
+  if (observed.failure) return abort(observed.failure);
+  if (observed.create === 'again') {
+    return abort({
+      code: 'RestoreFailed',
+      message: 'the kubelet started the container anew before its restore was decided',
+    });
+  }
+  if (observed.deadline !== undefined && now > observed.deadline) {
+    return abort({ code: 'BlackoutDeadlineExceeded', message: 'the pod was not moved in time' });
+  }
+  const restoring = observed.stage === 'restoring' || observed.stage === 'atGate';
+  if (restoring && observed.atResumeGate)
+    return plan({ state: 'AtResumeGate' }, { type: 'Decide' });
+  if (restoring && observed.create === 'none') {
+    return { ...plan({ state: 'Restoring' }), requeueAfterMs: WATCH_MS };
+  }
+  if (observed.create === 'none') return plan({ state: 'Preparing' });
+  switch (observed.images) {
+    case 'absent':
+      return plan({ state: 'AtCreateGate' });
+    case 'receiving':
+      return plan({ state: 'Receiving' });
+    case 'whole':
+      return { ...plan({ state: 'Restoring' }, { type: 'Restore' }), requeueAfterMs: WATCH_MS };
+  }
+}
+
+function abort(failure: Failure): TargetPlan {
+  return plan(
+    { state: 'Failed', ...reason(failure) },
+    { type: 'Abort', reason: failure.code, message: failure.message },
+  );
+}
+
+function reason(failure: Failure | undefined): { reason?: string; message?: string } {
+  return failure ? { reason: failure.code, message: failure.message } : {};
+}

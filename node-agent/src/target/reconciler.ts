@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// The target's side of MigrationRequests and RestoreRequests whose new pod is on this node.
+import {
+  isFinished,
+  type StepName,
+  type TargetAgent,
+  type TargetState,
+} from '../../../crds/src/index.ts';
+import {
+  decide as proposeDecision,
+  withFaults,
+  type Api,
+  type Context,
+  type Plan,
+  type Resource,
+} from '../../../kube/src/index.ts';
+import { AgentError, reasonOf } from '../errors.ts';
+import type { Entry, Journal } from '../journal/journal.ts';
+import type { HandoverParts } from '../loop.ts';
+import { stepSeconds } from '../metrics.ts';
+import type { Handover, HandoverKind } from '../pods/pod-requests.ts';
+import type { Publisher } from '../publisher.ts';
+import type { Restorer } from '../restore/restorer.ts';
+import { beginStep, endStep, microTimestamp, secondsOf } from '../time.ts';
+import type { ImageStore } from '../transfer/store.ts';
+import {
+  decideTarget,
+  type TargetEffect,
+  type TargetObserved,
+  type TargetStatus,
+} from './decide.ts';
+import type { Gates } from './gates.ts';
+
+export interface TargetParts<T extends Handover> {
+  api: Api;
+  kind: HandoverKind;
+  resource: Resource<T>;
+  nodeName: string;
+  journal: Journal;
+  gates: Gates;
+  restorer: Restorer;
+  store: ImageStore;
+  publisher: Publisher<T>;
+  request(key: string): T | undefined;
+  /** Folder of the request's images. */
+  imageId(request: T): string;
+  receiving(imageId: string): boolean;
+  removeWork(id: string): Promise<void>;
+}
+
+export interface Observed<T> extends TargetObserved {
+  request: T;
+  imageId: string;
+}
+
+export class TargetReconciler<T extends Handover> implements HandoverParts<
+  Observed<T>,
+  TargetEffect,
+  TargetStatus
+> {
+  readonly #parts: TargetParts<T>;
+  readonly #identity = new Map<string, TargetAgent['identity']>();
+
+  constructor(parts: TargetParts<T>) {
+    this.#parts = parts;
+  }
+
+  async observe(key: string): Promise<Observed<T> | undefined> {
+    const request = this.#parts.request(key);
+    const place = request?.status?.target;
+    if (!request || place?.nodeName !== this.#parts.nodeName) return undefined;
+    const uid = request.metadata.uid;
+    const entry = this.#parts.journal.get(uid, 'target');
+    const create = this.#parts.gates.atCreate(uid);
+    const imageId = this.#parts.imageId(request);
+    const deadline = request.status?.deadlines?.blackout;
+    return {
+      request,
+      imageId,
+      decision: request.status?.decision?.outcome,
+      stage: entry?.stage,
+      create: !create ? 'none' : isAnother(entry, create.id) ? 'again' : 'waiting',
+      images: await this.#images(imageId),
+      atResumeGate: this.#parts.gates.atResume(uid) !== undefined,
+      failure: await this.#failure(entry),
+      deadline: deadline === undefined ? undefined : Date.parse(deadline),
+      finished: isFinished(request),
+    };
+  }
+
+  decide(observed: Observed<T>, now: number): Plan<TargetEffect, TargetStatus> {
+    return decideTarget(observed, now);
+  }
+
+  async act(effect: TargetEffect, observed: Observed<T>, context: Context): Promise<void> {
+    const { request } = observed;
+    switch (effect.type) {
+      case 'Restore':
+        return this.#restore(observed, context);
+      case 'Decide':
+        return this.#decide(observed, context);
+      case 'Abort': {
+        await this.#propose(request, 'Aborted', effect.reason, effect.message, context);
+        return;
+      }
+      case 'Open':
+        return this.#open(observed);
+      case 'TearDown':
+        return this.#tearDown(observed);
+      case 'Clean':
+        return this.#clean(observed);
+    }
+  }
+
+  async failed(error: unknown, effect: TargetEffect, observed: Observed<T>): Promise<void> {
+    // Only a restore that could not be begun is an answer; all else is tried again until it succeeds.
+    if (effect.type !== 'Restore') return;
+    const { code, message } = reasonOf(error);
+    await this.#parts.journal.put({ ...this.#entry(observed.request), reason: code, message });
+  }
+
+  async publish(status: TargetStatus, observed: Observed<T>, context: Context): Promise<void> {
+    // Deciding goes on to its consequence within the same run.
+    const stage = this.#parts.journal.get(observed.request.metadata.uid, 'target')?.stage;
+    const state =
+      stage === 'running' ? 'Running' : stage === 'tornDown' ? 'TornDown' : status.state;
+    const part = this.#part(observed.request, { ...status, state });
+    await this.#parts.publisher.write(observed.request, part, context.signal);
+  }
+
+  /** Times the transfer, which the receiver drives. */
+  async received(request: T, begun: string, ended: string): Promise<void> {
+    const entry = this.#entry(request);
+    const steps = endStep(beginStep(entry.steps, 'transfer', begun), 'transfer', ended);
+    await this.#parts.journal.put({ ...entry, steps });
+  }
+
+  async #images(imageId: string): Promise<TargetObserved['images']> {
+    if (this.#parts.receiving(imageId)) return 'receiving';
+    return (await this.#parts.store.manifest(imageId)) ? 'whole' : 'absent';
+  }
+
+  async #failure(entry: Entry | undefined): Promise<TargetObserved['failure']> {
+    if (entry?.reason !== undefined) return { code: entry.reason, message: entry.message ?? '' };
+    const container = entry?.containers[0];
+    if (!entry || !container?.bundle) return undefined;
+    if (!['restoring', 'atGate', 'opening'].includes(entry.stage)) return undefined;
+    if (this.#parts.gates.atResume(entry.id)) return undefined;
+    return this.#parts.restorer.failureOf({
+      requestUid: entry.id,
+      container: container.name,
+      bundle: container.bundle,
+    });
+  }
+
+  #entry(request: T): Entry {
+    const { uid, namespace, name } = request.metadata;
+    const existing = this.#parts.journal.get(uid, 'target');
+    if (existing) return existing;
+    return {
+      version: 1,
+      id: uid,
+      role: 'target',
+      kind: this.#parts.kind,
+      namespace,
+      name,
+      pod: request.status?.target?.podName ?? '',
+      podUid: request.status?.target?.podUID ?? '',
+      stage: 'waiting',
+      containers: [],
+      steps: [],
+    };
+  }
+
+  #part(request: T, status: TargetStatus): TargetAgent {
+    const uid = request.metadata.uid;
+    const told = request.status?.targetAgent;
+    const entry = this.#parts.journal.get(uid, 'target');
+    const steps = entry && entry.steps;
+    const name = this.#parts.gates.atCreate(uid)?.container ?? entry?.containers[0]?.name;
+    const known: Partial<TargetAgent> = {
+      steps: steps?.length ? steps : told?.steps,
+      identity: this.#identity.get(uid) ?? told?.identity,
+      containers: name === undefined ? told?.containers : [{ name, state: status.state }],
+    };
+    return { ...known, ...status };
+  }
+
+  async #restore(observed: Observed<T>, context: Context): Promise<void> {
+    const { request, imageId } = observed;
+    const uid = request.metadata.uid;
+    const create = this.#parts.gates.atCreate(uid);
+    if (!create) return;
+    const before = this.#entry(request);
+    const steps = before.stage === 'restoring' ? before.steps : beginStep(before.steps, 'restore');
+    const netns = await this.#parts.restorer.netns(create);
+    await this.#parts.journal.put({
+      ...before,
+      stage: 'restoring',
+      netns,
+      containers: [{ id: create.id, name: create.container, bundle: create.bundle }],
+      steps,
+    });
+    this.#tell(request, 'Restoring', context);
+    if (this.#parts.kind === 'RestoreRequest') await this.#parts.restorer.verify(imageId);
+    const reply = await this.#parts.restorer.prepare({
+      requestUid: uid,
+      imageId,
+      create,
+      qpState: this.#parts.kind === 'RestoreRequest' ? 'error' : 'keep',
+    });
+    this.#parts.gates.answerCreate(uid, reply);
+  }
+
+  /** Everything is rebuilt and nothing has run: the point of no return. */
+  async #decide(observed: Observed<T>, context: Context): Promise<void> {
+    const { request } = observed;
+    const uid = request.metadata.uid;
+    const gate = this.#parts.gates.atResume(uid);
+    if (!gate) return;
+    const before = this.#entry(request);
+    let steps = endStep(before.steps, 'restore', gate.at);
+    if (gate.registerUs !== undefined) {
+      const begun = new Date(Date.parse(gate.at) - gate.registerUs / 1000).toISOString();
+      steps = endStep(beginStep(steps, 'register', begun), 'register', gate.at);
+    }
+    steps = beginStep(steps, 'decide');
+    await this.#parts.journal.put({ ...before, stage: 'atGate', steps });
+    // Read while nothing has run: what the source read when it was held.
+    if (before.netns !== undefined) {
+      this.#identity.set(uid, await this.#parts.restorer.identity(before.netns));
+    }
+    this.#tell(request, 'AtResumeGate', context);
+    const standing = await withFaults('target.decide', () =>
+      this.#propose(request, 'Committed', 'Committed', 'every container is at its gate', context),
+    );
+    await this.#parts.journal.put({ ...this.#entry(request), steps: endStep(steps, 'decide') });
+    if (standing === 'Committed') return this.#open(observed);
+    return this.#tearDown(observed);
+  }
+
+  async #propose(
+    request: T,
+    outcome: 'Committed' | 'Aborted',
+    reason: string,
+    message: string,
+    context: Context,
+  ): Promise<'Committed' | 'Aborted'> {
+    const { api, resource, nodeName } = this.#parts;
+    const proposal = { outcome, by: `agent/${nodeName}`, reason, message };
+    const standing = await proposeDecision(api, resource, request, proposal, {
+      signal: context.signal,
+    });
+    context.log.info({ outcome: standing.outcome, by: standing.by }, 'decided');
+    return standing.outcome;
+  }
+
+  /** Only after Committed. Written down first: a restarted agent must not lock it again. */
+  async #open(observed: Observed<T>): Promise<void> {
+    const uid = observed.request.metadata.uid;
+    const entry = this.#entry(observed.request);
+    const begun = beginStep(entry.steps, 'resume');
+    await this.#parts.journal.put({ ...entry, stage: 'opening', steps: begun });
+    if (entry.netns !== undefined) await this.#parts.restorer.release(entry.netns);
+    const opened = await withFaults('target.open', async () => this.#parts.gates.open(uid));
+    if (!opened) throw new AgentError('Internal', 'nobody waits at the resume gate: trying again');
+    const steps = endStep(begun, 'resume');
+    for (const step of steps) {
+      const seconds = secondsOf(step);
+      if (seconds !== undefined) stepSeconds.observe({ role: 'target', step: step.name }, seconds);
+    }
+    await this.#parts.journal.put({ ...entry, stage: 'running', steps });
+  }
+
+  /** Nothing that was rebuilt may run; the namespace stays locked until the pod is deleted. */
+  async #tearDown(observed: Observed<T>): Promise<void> {
+    const { request } = observed;
+    const entry = this.#entry(request);
+    const error = new AgentError('Aborted', 'the move was aborted: the pod runs where it was');
+    await withFaults('target.tearDown', async () =>
+      this.#parts.gates.refuse(request.metadata.uid, error),
+    );
+    await this.#clean(observed);
+    await this.#parts.journal.put({ ...entry, stage: 'tornDown' });
+  }
+
+  async #clean(observed: Observed<T>): Promise<void> {
+    const { request, imageId } = observed;
+    // Images of a checkpoint that this node keeps belong to the CheckpointRequest.
+    if (request.status?.source?.nodeName !== this.#parts.nodeName) {
+      await this.#parts.store.remove(imageId);
+    }
+    await this.#parts.removeWork(request.metadata.uid);
+  }
+
+  #tell(request: T, state: TargetState, context: Context): void {
+    this.#parts.publisher.progress(request, this.#part(request, { state }), context);
+  }
+}
+
+function isAnother(entry: Entry | undefined, id: string): boolean {
+  const known = entry?.containers[0]?.id;
+  return known !== undefined && known !== id;
+}
+
+/** When the pod was first seen here: the beginning of its preparation. */
+export function prepared(entry: Entry, begun: string): Entry {
+  const name: StepName = 'prepare';
+  return { ...entry, steps: endStep(beginStep(entry.steps, name, begun), name, microTimestamp()) };
+}
