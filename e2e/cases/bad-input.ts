@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What cannot be moved is refused with a reason that says what to do; the source is untouched.
+import { expect, type Case, type Context } from '../src/case.ts';
+import { kubectl } from '../src/lab.ts';
+import { moveEnd, requestMove, summary } from '../src/move.ts';
+import { podStatus, startPod } from '../src/pods.ts';
+
+const SLEEP = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
+
+/** Requests a move that has to be refused. */
+async function refused(c: Context, pod: string, reason: string, to?: string): Promise<void> {
+  const name = await requestMove({ namespace: c.namespace, pod, ...(to ? { to } : {}) });
+  const end = summary(await moveEnd(c.namespace, name, c.tell, 90));
+  expect(end?.status === 'False', `the request did not fail: ${JSON.stringify(end)}`);
+  expect(end.reason === reason, `reason ${end.reason} (${end.message}), not ${reason}`);
+  expect(end.message.length > 20, `the message says little: ${end.message}`);
+}
+
+async function untouched(c: Context, pod: string, node: string): Promise<void> {
+  const status = await podStatus(c.namespace, pod);
+  expect(
+    status.ready && status.node === node && status.restarts === 0,
+    `the source was touched: ${JSON.stringify(status)}`,
+  );
+}
+
+async function unknownPod(c: Context): Promise<void> {
+  await refused(c, 'nobody', 'PodNotFound');
+}
+
+async function otherRuntime(c: Context): Promise<void> {
+  const { namespace, nodes } = c;
+  await startPod({ namespace, name: 'plain', node: nodes[0], command: SLEEP, runtimeClass: null });
+  await refused(c, 'plain', 'NotSealiftRuntime');
+  await untouched(c, 'plain', nodes[0]);
+}
+
+async function sameNode(c: Context): Promise<void> {
+  const { namespace, nodes } = c;
+  await startPod({ namespace, name: 'stay', node: nodes[0], command: SLEEP });
+  await refused(c, 'stay', 'TargetIsSource', nodes[0]);
+  await untouched(c, 'stay', nodes[0]);
+}
+
+async function noCompatibleNode(c: Context): Promise<void> {
+  const { namespace, nodes } = c;
+  await startPod({ namespace, name: 'alone', node: nodes[0], command: SLEEP });
+  // Cordoned, the other node is no choice; the agent keeps its label up to date by itself.
+  await kubectl('cordon', nodes[1]);
+  try {
+    await refused(c, 'alone', 'NoCompatibleNode');
+  } finally {
+    await kubectl('uncordon', nodes[1]);
+  }
+  await untouched(c, 'alone', nodes[0]);
+}
+
+export const cases: readonly Case[] = [
+  {
+    name: 'bad-unknown-pod',
+    promise: 'a pod that does not exist: PodNotFound',
+    inTest: true,
+    run: unknownPod,
+  },
+  {
+    name: 'bad-runtime-class',
+    promise: 'a pod of another runtime class: NotSealiftRuntime',
+    run: otherRuntime,
+  },
+  { name: 'bad-same-node', promise: 'the target is the source: TargetIsSource', run: sameNode },
+  {
+    name: 'bad-no-node',
+    promise: 'no other node with the same driver ABI: NoCompatibleNode',
+    run: noCompatibleNode,
+  },
+];

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pods without RDMA: memory and files go along; TCP on the fabric goes on.
+import { expect, type Case, type Context } from '../src/case.ts';
+import { move } from '../src/move.ts';
+import { execIn, newAddress, podLog, startPod } from '../src/pods.ts';
+import { seconds, until } from '../src/wait.ts';
+
+const numbers = (log: string): number[] =>
+  log
+    .split('\n')
+    .filter((l) => /^\d+$/.test(l))
+    .map(Number);
+
+async function counter(c: Context): Promise<void> {
+  const name = 'counter';
+  const { namespace } = c;
+  const line = 'echo here > /tmp/mark; i=0; while :; do echo $i; i=$((i+1)); sleep 0.5; done';
+  await startPod({ namespace, name, node: c.nodes[0], command: ['/bin/sh', '-c', line] });
+  await until('the counter counts', { within: 60 }, async () =>
+    numbers(await podLog(namespace, name)).length > 5 ? true : undefined,
+  );
+  const { pod, entry } = await move(
+    { namespace, pod: name, to: c.nodes[1], workload: 'counter' },
+    c.tell,
+  );
+  c.facts.moves.push(entry);
+  const before = (entry.objects.qp + entry.objects.mr).toString();
+  expect(before === '0', `a pod without RDMA has ${before} RDMA objects`);
+  const after = await until('the counter goes on', { within: 60 }, async () => {
+    const seen = numbers(await podLog(namespace, pod));
+    return seen.length > 3 ? seen : undefined;
+  });
+  expect((after[0] ?? 0) > 5, `it began again at ${after[0]}`);
+  expect(
+    after.every((n, i) => i === 0 || n === (after[i - 1] ?? 0) + 1),
+    `the numbers have gaps: ${after.join(' ')}`,
+  );
+  expect(
+    (await execIn(namespace, pod, 'cat /tmp/mark')).trim() === 'here',
+    'a file of the writable layer is not there',
+  );
+}
+
+async function tcp(c: Context): Promise<void> {
+  const { namespace } = c;
+  const [address, peer] = [newAddress(), newAddress()];
+  const check =
+    'awk \'{ if ($1 != n) { print "gap at", $1, "after", n-1; exit 1 } n++ } n % 20 == 0 { print n }\'';
+  await startPod({
+    namespace,
+    name: 'sink',
+    node: c.nodes[0],
+    address,
+    command: ['/bin/sh', '-c', `nc -l -p 7000 | ${check}`],
+  });
+  const count = 'i=0; while :; do echo $i; i=$((i+1)); usleep 20000; done';
+  await startPod({
+    namespace,
+    name: 'source',
+    node: c.nodes[1],
+    address: peer,
+    command: ['/bin/sh', '-c', `${count} | nc ${address} 7000`],
+  });
+  const last = async (pod: string): Promise<number> =>
+    numbers(await podLog(namespace, pod)).at(-1) ?? 0;
+  await until('lines arrive', { within: 90 }, async () =>
+    (await last('sink')) >= 100 ? true : undefined,
+  );
+  const { pod, entry } = await move(
+    { namespace, pod: 'sink', to: c.nodes[1], workload: 'tcp sink' },
+    c.tell,
+  );
+  c.facts.moves.push(entry);
+  const at = await until('lines arrive after the move', { within: 90 }, async () => {
+    const n = await last(pod);
+    return n > 0 ? n : undefined;
+  });
+  await seconds(3);
+  const log = await podLog(namespace, pod);
+  expect(!log.includes('gap'), log.slice(-500));
+  expect((await last(pod)) > at, 'lines stopped');
+}
+
+export const cases: readonly Case[] = [
+  {
+    name: 'plain-pod',
+    promise: 'a pod without RDMA moves the same way, memory and files with it',
+    inTest: true,
+    run: counter,
+  },
+  {
+    name: 'plain-tcp',
+    promise: 'a TCP connection on the fabric network survives, no byte lost or repeated',
+    run: tcp,
+  },
+];

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`.
+import { readyNodes, versions } from './lab.ts';
+import { Facts, writeReport } from './report.ts';
+import { allCases, pick, runCases } from './runner.ts';
+import { installSealift } from './sealift.ts';
+
+const tell = (line: string): void => console.log(line);
+
+async function main(): Promise<number> {
+  const all = await allCases();
+  if (process.argv.includes('--list')) {
+    for (const c of all) tell(`${c.name.padEnd(36)} ${c.inTest ? 'test' : '    '} ${c.promise}`);
+    return 0;
+  }
+  const part = process.argv.includes('--test') ? all.filter((c) => c.inTest) : all;
+  const cases = pick(part, process.env['CASE'] ?? '');
+  if (cases.length === 0) {
+    console.error(`no case is called ${process.env['CASE'] ?? ''}: see --list`);
+    return 2;
+  }
+  const [first, second] = await readyNodes();
+  if (first === undefined || second === undefined) {
+    console.error('two nodes have to be Ready: make lab-up');
+    return 2;
+  }
+  await installSealift(tell);
+  const facts = new Facts();
+  const outcomes = await runCases(cases, { nodes: [first, second], facts, tell });
+  await writeReport('build/e2e/report.json', facts.report(await versions()));
+  const failed = outcomes.filter((o) => o.error !== undefined);
+  tell('');
+  for (const o of failed)
+    tell(`FAILED ${o.name}: ${o.error instanceof Error ? o.error.message.split('\n')[0] : ''}`);
+  tell('report: build/e2e/report.json');
+  tell(`${outcomes.length - failed.length} passed, ${failed.length} failed`);
+  return failed.length === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pairs of pods with traffic between them: perftest and the ledger.
+import { move } from './move.ts';
+import { execIn, newAddress, podEnd, podLog, signal, startPod, type PodOptions } from './pods.ts';
+import { LedgerResult, type Facts, type PerftestResult } from './report.ts';
+import { NotReachedError, until } from './wait.ts';
+
+export type Side = 'client' | 'server';
+export const other = (side: Side): Side => (side === 'client' ? 'server' : 'client');
+
+export interface Stage {
+  readonly namespace: string;
+  readonly nodes: readonly [string, string];
+  readonly facts: Facts;
+  readonly tell: (line: string) => void;
+}
+
+/** Two pods, each followed by name and node wherever it goes. */
+abstract class Pair {
+  protected readonly stage: Stage;
+  protected readonly kind: string;
+  readonly pods: Record<Side, string>;
+  readonly nodes: Record<Side, string>;
+  readonly addresses: Record<Side, string>;
+
+  constructor(stage: Stage, kind: string) {
+    this.stage = stage;
+    this.kind = kind;
+    this.pods = { client: `${kind}-client`, server: `${kind}-server` };
+    this.nodes = { server: stage.nodes[0], client: stage.nodes[1] };
+    this.addresses = { client: newAddress(), server: newAddress() };
+  }
+
+  protected async start(side: Side, options: Partial<PodOptions> & Pick<PodOptions, 'command'>) {
+    const { namespace } = this.stage;
+    await startPod({
+      namespace,
+      name: this.pods[side],
+      node: this.nodes[side],
+      address: this.addresses[side],
+      ...options,
+    });
+  }
+
+  /** Moves one side to the node where it is not. */
+  async move(side: Side): Promise<void> {
+    const { namespace, nodes, facts, tell } = this.stage;
+    const to = this.nodes[side] === nodes[0] ? nodes[1] : nodes[0];
+    const pod = this.pods[side];
+    const result = await move({ namespace, pod, to, workload: `${this.kind} ${side}` }, tell);
+    facts.moves.push(result.entry);
+    const wrong = Object.entries(result.entry.same).filter(([, same]) => !same);
+    if (wrong.length > 0)
+      throw new NotReachedError(`changed by the move: ${wrong.map(([k]) => k).join(', ')}`);
+    this.pods[side] = result.pod;
+    this.nodes[side] = to;
+  }
+
+  /** Waits until a port of the server listens, without connecting to it. */
+  protected async listening(port: number): Promise<void> {
+    const hex = port.toString(16).toUpperCase().padStart(4, '0');
+    await until(`port ${port} listens`, { within: 120, every: 2 }, async () => {
+      const table = await execIn(
+        this.stage.namespace,
+        this.pods.server,
+        'cat /proc/net/tcp /proc/net/tcp6',
+      );
+      return new RegExp(`:${hex} [0-9A-F]+:0000 0A`).test(table) ? true : undefined;
+    });
+  }
+
+  log(side: Side): Promise<string> {
+    return podLog(this.stage.namespace, this.pods[side]);
+  }
+}
+
+const PERFTEST_PORT = 18515;
+
+/** Debian's perftest, one test, `qps` queue pairs, for `duration` seconds of its own time. */
+export class PerftestPair extends Pair {
+  readonly test: string;
+  readonly qps: number;
+  readonly #arguments: string[];
+
+  constructor(stage: Stage, test: string, qps: number, duration: number) {
+    super(stage, test.replaceAll('_', '-'));
+    this.test = test;
+    this.qps = qps;
+    // -e: sleep for completions instead of polling, on nodes with one CPU. -F: say nothing of CPU frequency.
+    this.#arguments = [test, '-F', '-e', '-q', String(qps), '-D', String(duration)];
+    if (test !== 'ib_atomic_bw') this.#arguments.push('-s', '4096');
+  }
+
+  async begin(): Promise<void> {
+    await this.start('server', { command: this.#arguments });
+    await this.listening(PERFTEST_PORT);
+    await this.start('client', { command: [...this.#arguments, this.addresses.server] });
+  }
+
+  /** Waits for both ends. @throws NotReachedError if one does not end or does not end with 0 */
+  async finish(moved: Side, within = 300): Promise<PerftestResult> {
+    const { namespace, facts } = this.stage;
+    const client = await podEnd(namespace, this.pods.client, within);
+    const server = await podEnd(namespace, this.pods.server, 60);
+    const result: PerftestResult = {
+      test: this.test,
+      qps: this.qps,
+      moved,
+      clientExit: client.exitCode ?? -1,
+      serverExit: server.exitCode ?? -1,
+    };
+    facts.perftest.push(result);
+    if (result.clientExit !== 0 || result.serverExit !== 0) {
+      const logs = `client:\n${await this.log('client')}\nserver:\n${await this.log('server')}`;
+      throw new NotReachedError(
+        `${this.test}: client ended with ${result.clientExit}, server with ${result.serverExit}\n${logs}`,
+      );
+    }
+    return result;
+  }
+}
+
+const LEDGER_PORT = 18600;
+
+export interface LedgerOptions {
+  readonly qps?: number;
+  readonly size?: number;
+  /** Operations per second and side. */
+  readonly rate?: number;
+  readonly inject?: { readonly side: Side; readonly fault: string };
+  readonly client?: readonly string[];
+}
+
+/** The ledger pair: runs until it is told to end. */
+export class LedgerPair extends Pair {
+  readonly #options: LedgerOptions;
+
+  constructor(stage: Stage, options: LedgerOptions = {}) {
+    super(stage, 'ledger');
+    this.#options = options;
+  }
+
+  #command(side: Side): string[] {
+    const { qps = 2, size = 4096, rate = 120, inject } = this.#options;
+    const common = ['--qps', qps, '--size', size, '--rate', rate].map(String);
+    const fault = inject?.side === side ? ['--inject', inject.fault] : [];
+    return side === 'server'
+      ? ['ledger', 'server', ...common, ...fault]
+      : [
+          ...['ledger', 'client', '--peer', this.addresses.server, ...common, ...fault],
+          ...(this.#options.client ?? []),
+        ];
+  }
+
+  async begin(): Promise<void> {
+    await this.start('server', { command: this.#command('server') });
+    await this.listening(LEDGER_PORT);
+    await this.start('client', { command: this.#command('client') });
+  }
+
+  /** Operations that one side has completed, by its last line of progress. */
+  async operations(side: Side): Promise<number> {
+    const lines = (await this.log(side)).split('\n');
+    const last = lines.findLast((line) => line.startsWith('progress '));
+    return Number(/^progress (\d+)/.exec(last ?? '')?.[1] ?? 0);
+  }
+
+  /** Waits until a side has completed that many operations more than now. */
+  async progress(side: Side, more: number, within = 180): Promise<void> {
+    const from = await this.operations(side);
+    await until(`${more} operations of the ledger's ${side}`, { within, every: 2 }, async () =>
+      (await this.operations(side)) >= from + more ? true : undefined,
+    );
+  }
+
+  async stop(side: Side): Promise<void> {
+    await signal(this.stage.namespace, this.pods[side], 'TERM');
+  }
+
+  /** Waits for both verdicts, which must agree. The exit status is told, not judged. */
+  async verdict(within = 240): Promise<{ result: LedgerResult; exits: Record<Side, number> }> {
+    const { namespace, facts } = this.stage;
+    const exits = { client: -1, server: -1 };
+    const verdicts: string[] = [];
+    for (const side of ['client', 'server'] as const) {
+      exits[side] = (await podEnd(namespace, this.pods[side], within)).exitCode ?? -1;
+      const log = await this.log(side);
+      const line = log.split('\n').findLast((l) => l.startsWith('{'));
+      if (line === undefined)
+        throw new NotReachedError(
+          `the ledger's ${side} ended with ${exits[side]} and no verdict:\n${log.slice(-2000)}`,
+        );
+      verdicts.push(line);
+    }
+    if (verdicts[0] !== verdicts[1])
+      throw new NotReachedError(`the verdicts differ: ${verdicts.join(' ')}`);
+    const result = LedgerResult.parse(JSON.parse(verdicts[0] ?? ''));
+    if (this.#options.inject === undefined) facts.addLedger(result);
+    return { result, exits };
+  }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pods as the cases need them, and what became of them.
+import { annotations, RUNTIME_CLASS } from '../../crds/src/index.ts';
+import { apply, kubectl, kubectlJson } from './lab.ts';
+import { NotReachedError, until } from './wait.ts';
+
+export const IMAGE = 'sealift.local/workloads:dev';
+export const FABRIC = { namespace: 'default', name: 'fabric' };
+
+export interface PodOptions {
+  readonly namespace: string;
+  readonly name: string;
+  readonly node?: string;
+  readonly command: readonly string[];
+  /** Address on the fabric without prefix length; absent: no fabric, no RDMA. */
+  readonly address?: string;
+  readonly annotations?: Record<string, string>;
+  /** Absent: sealift's. Null: the cluster's default runtime. */
+  readonly runtimeClass?: null;
+  readonly cpu?: string;
+  readonly extra?: object;
+}
+
+export interface PodStatus {
+  readonly name: string;
+  readonly node: string;
+  readonly phase: string;
+  readonly ready: boolean;
+  /** Of the first container, once it has ended. */
+  readonly exitCode: number | undefined;
+  readonly restarts: number;
+  readonly reason: string;
+}
+
+/** Addresses are handed out once per run: two pods of two cases never share one. */
+let lastAddress = 10;
+export function newAddress(): string {
+  lastAddress = lastAddress >= 250 ? 11 : lastAddress + 1;
+  return `10.99.0.${lastAddress}`;
+}
+
+export function podManifest(o: PodOptions): object {
+  const networks =
+    o.address === undefined
+      ? {}
+      : {
+          [annotations.networks]: JSON.stringify([{ ...FABRIC, ips: [`${o.address}/24`] }]),
+        };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: o.name,
+      namespace: o.namespace,
+      labels: { 'sealift-e2e': o.name },
+      annotations: { ...networks, ...o.annotations },
+    },
+    spec: {
+      ...(o.runtimeClass === null ? {} : { runtimeClassName: RUNTIME_CLASS }),
+      ...(o.node === undefined ? {} : { nodeName: o.node }),
+      restartPolicy: 'Never',
+      terminationGracePeriodSeconds: 5,
+      enableServiceLinks: false,
+      automountServiceAccountToken: false,
+      containers: [
+        {
+          name: 'main',
+          image: IMAGE,
+          imagePullPolicy: 'IfNotPresent',
+          command: [...o.command],
+          // A node of the lab has one CPU: what the workload may not use, the agent can.
+          resources: {
+            limits: { cpu: o.cpu ?? '400m', memory: '256Mi' },
+            requests: { cpu: '10m' },
+          },
+          securityContext: { capabilities: { add: ['IPC_LOCK'] } },
+        },
+      ],
+      ...o.extra,
+    },
+  };
+}
+
+interface RawPod {
+  metadata: { name: string };
+  spec: { nodeName?: string };
+  status: {
+    phase?: string;
+    reason?: string;
+    message?: string;
+    conditions?: { type: string; status: string }[];
+    containerStatuses?: {
+      restartCount: number;
+      state?: {
+        waiting?: { reason?: string; message?: string };
+        terminated?: { exitCode: number; reason?: string };
+      };
+    }[];
+  };
+}
+
+export async function podStatus(namespace: string, name: string): Promise<PodStatus> {
+  const raw = (await kubectlJson('-n', namespace, 'get', 'pod', name)) as RawPod;
+  const container = raw.status.containerStatuses?.[0];
+  const waiting = container?.state?.waiting;
+  return {
+    name: raw.metadata.name,
+    node: raw.spec.nodeName ?? '',
+    phase: raw.status.phase ?? 'Unknown',
+    ready: raw.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false,
+    exitCode: container?.state?.terminated?.exitCode,
+    restarts: container?.restartCount ?? 0,
+    reason: [raw.status.reason, raw.status.message, waiting?.reason, waiting?.message]
+      .filter(Boolean)
+      .join(' '),
+  };
+}
+
+/** Creates the pod and waits until it runs. @throws NotReachedError when it ends or does not start */
+export async function startPod(o: PodOptions, within = 240): Promise<PodStatus> {
+  await apply(podManifest(o));
+  return until(`pod ${o.name} runs`, { within, every: 2 }, async () => {
+    const status = await podStatus(o.namespace, o.name);
+    if (status.phase === 'Failed') {
+      const log = await podLog(o.namespace, o.name);
+      throw new NotReachedError(`pod ${o.name} ended: ${status.reason}\n${log.slice(-2000)}`);
+    }
+    if (status.ready || status.phase === 'Succeeded') return status;
+    throw new Error(`${status.phase} ${status.reason}`);
+  });
+}
+
+/** Waits until the pod's container has ended, whatever its status. */
+export function podEnd(namespace: string, name: string, within: number): Promise<PodStatus> {
+  return until(`pod ${name} ends`, { within, every: 2 }, async () => {
+    const status = await podStatus(namespace, name);
+    return status.exitCode === undefined ? undefined : status;
+  });
+}
+
+export const podLog = (namespace: string, name: string): Promise<string> =>
+  kubectl('-n', namespace, 'logs', name).catch(() => '');
+
+export const execIn = (namespace: string, name: string, line: string): Promise<string> =>
+  kubectl('-n', namespace, 'exec', name, '--', '/bin/sh', '-c', line);
+
+/** Sends the container's first process a signal, from inside. */
+export const signal = (namespace: string, name: string, sig: string): Promise<string> =>
+  execIn(namespace, name, `kill -${sig} 1`);

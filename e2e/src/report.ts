@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// The report that demo and cases leave, its schema and its table.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+
+const ms = z.number().min(0);
+const count = z.int().min(0);
+
+export const Steps = z.strictObject({
+  prepareMs: ms,
+  holdMs: ms,
+  freezeMs: ms,
+  dumpMs: ms,
+  transferMs: ms,
+  restoreMs: ms,
+  registerMs: ms,
+  decideMs: ms,
+  resumeMs: ms,
+});
+
+export const Move = z.strictObject({
+  pod: z.string(),
+  workload: z.string(),
+  from: z.string(),
+  to: z.string(),
+  blackoutMs: ms,
+  steps: Steps,
+  bytes: z.strictObject({ pages: count, verbs: count, rootfs: count }),
+  objects: z.strictObject({ qp: count, cq: count, mr: count }),
+  same: z.strictObject({
+    qpn: z.boolean(),
+    lkey: z.boolean(),
+    rkey: z.boolean(),
+    gid: z.boolean(),
+    ip: z.boolean(),
+    mac: z.boolean(),
+  }),
+});
+export type Move = z.infer<typeof Move>;
+
+export const PerftestResult = z.strictObject({
+  test: z.string(),
+  qps: count,
+  moved: z.enum(['client', 'server']),
+  clientExit: z.int(),
+  serverExit: z.int(),
+});
+export type PerftestResult = z.infer<typeof PerftestResult>;
+
+export const LedgerResult = z.strictObject({
+  operations: count,
+  lost: count,
+  duplicated: count,
+  corrupted: count,
+  reordered: count,
+  longestPauseMs: count,
+});
+export type LedgerResult = z.infer<typeof LedgerResult>;
+
+export const Report = z.strictObject({
+  moves: z.array(Move),
+  perftest: z.array(PerftestResult),
+  ledger: LedgerResult,
+  versions: z.strictObject({
+    kernel: z.string(),
+    criu: z.string(),
+    runc: z.string(),
+    containerd: z.string(),
+    kubernetes: z.string(),
+    sealift: z.string(),
+  }),
+});
+export type Report = z.infer<typeof Report>;
+
+/** Facts as they are collected over one or more runs. */
+export class Facts {
+  readonly moves: Move[] = [];
+  readonly perftest: PerftestResult[] = [];
+  readonly ledger: LedgerResult = {
+    operations: 0,
+    lost: 0,
+    duplicated: 0,
+    corrupted: 0,
+    reordered: 0,
+    longestPauseMs: 0,
+  };
+
+  addLedger(result: LedgerResult): void {
+    this.ledger.operations += result.operations;
+    this.ledger.lost += result.lost;
+    this.ledger.duplicated += result.duplicated;
+    this.ledger.corrupted += result.corrupted;
+    this.ledger.reordered += result.reordered;
+    this.ledger.longestPauseMs = Math.max(this.ledger.longestPauseMs, result.longestPauseMs);
+  }
+
+  report(versions: Record<string, string>): Report {
+    const { moves, perftest, ledger } = this;
+    return Report.parse({ moves, perftest, ledger, versions });
+  }
+}
+
+/** Nothing lost, duplicated, corrupted or out of order. */
+export const isClean = (l: LedgerResult): boolean =>
+  l.lost + l.duplicated + l.corrupted + l.reordered === 0;
+
+export async function writeReport(path: string, report: Report): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, `${JSON.stringify(Report.parse(report), null, 2)}\n`);
+}
+
+/** Steps and durations of each move, one column per move. */
+export function moveTable(moves: readonly Move[]): string {
+  const steps = Object.keys(Steps.shape) as (keyof Move['steps'])[];
+  const rows: string[][] = [
+    ['', ...moves.map((m) => m.workload)],
+    ['pod', ...moves.map((m) => m.pod)],
+    ['from → to', ...moves.map((m) => `${m.from} → ${m.to}`)],
+    ...steps.map((s) => [s.replace(/Ms$/, ''), ...moves.map((m) => `${m.steps[s].toFixed(0)} ms`)]),
+    ['blackout', ...moves.map((m) => `${m.blackoutMs.toFixed(0)} ms`)],
+    ['QP, CQ, MR', ...moves.map((m) => `${m.objects.qp}, ${m.objects.cq}, ${m.objects.mr}`)],
+    ['bytes', ...moves.map((m) => String(m.bytes.pages + m.bytes.verbs + m.bytes.rootfs))],
+    [
+      'the same',
+      ...moves.map((m) =>
+        Object.entries(m.same)
+          .map(([k, v]) => (v ? k : `NOT ${k}`))
+          .join(' '),
+      ),
+    ],
+  ];
+  const widths = rows[0]?.map((_, i) => Math.max(...rows.map((r) => r[i]?.length ?? 0))) ?? [];
+  return rows
+    .map((r) =>
+      r
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

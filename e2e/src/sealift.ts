@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sealift on the lab: images onto the nodes, the chart, the fabric network.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { helm, kubectl, kubectlJson, onNode, readyNodes, run, top } from './lab.ts';
+import { FABRIC } from './pods.ts';
+import { NotReachedError, until } from './wait.ts';
+
+const IMAGES = ['operator', 'agent', 'workloads'] as const;
+
+async function digest(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** Imports each archive that the nodes don't have yet; a mark on the node says what it has. */
+async function loadImages(tell: (line: string) => void): Promise<boolean> {
+  let changed = false;
+  for (const image of IMAGES) {
+    const archive = `${top}/build/images/${image}.tar`;
+    const sum = await digest(archive);
+    const mark = `/var/lib/sealift-lab-image-${image}`;
+    const lacking: string[] = [];
+    for (const node of await readyNodes())
+      if ((await onNode(node, `cat ${mark} 2>/dev/null || true`)).trim() !== sum)
+        lacking.push(node);
+    if (lacking.length === 0) continue;
+    tell(`loading image ${image} onto ${lacking.join(', ')}`);
+    await run(`${top}/e2e/lab/lab.sh`, ['load', archive, ...lacking.map((n) => n.slice(1))], {
+      timeoutMs: 600_000,
+    });
+    for (const node of lacking) await onNode(node, `echo ${sum} > ${mark}`);
+    changed ||= image !== 'workloads';
+  }
+  return changed;
+}
+
+/** Ready pods of Sealift and how many there should be. */
+async function ready(): Promise<{ ready: number; wanted: number; why: string }> {
+  const list = (await kubectlJson('-n', 'sealift', 'get', 'deployments,daemonsets')) as {
+    items: {
+      metadata: { name: string; generation: number };
+      spec: { replicas?: number };
+      status: Record<string, number | undefined>;
+    }[];
+  };
+  let have = 0;
+  let wanted = 0;
+  for (const { metadata, spec, status } of list.items) {
+    const current = status['observedGeneration'] === metadata.generation;
+    wanted += spec.replicas ?? status['desiredNumberScheduled'] ?? 1;
+    const updated = Math.min(
+      status['updatedReplicas'] ?? status['updatedNumberScheduled'] ?? 0,
+      status['readyReplicas'] ?? status['numberReady'] ?? 0,
+    );
+    if (current) have += updated;
+  }
+  return { ready: have, wanted, why: `${have} of ${wanted} pods ready` };
+}
+
+/**
+ * Installs or upgrades Sealift on the running lab and waits until it is ready on every node.
+ * @throws NotReachedError with what is missing
+ */
+export async function installSealift(tell: (line: string) => void): Promise<void> {
+  const changed = await loadImages(tell);
+  const values = `${top}/build/e2e-values.json`;
+  await writeFile(
+    values,
+    JSON.stringify({
+      networks: [
+        {
+          ...FABRIC,
+          delegate: { type: 'macvlan', master: 'eth1', mode: 'bridge', ipam: { type: 'static' } },
+        },
+      ],
+    }),
+  );
+  tell('helm upgrade --install sealift charts/sealift');
+  await helm(
+    ...['upgrade', '--install', 'sealift', `${top}/charts/sealift`, '--namespace', 'sealift'],
+    ...['--create-namespace', '-f', values],
+  );
+  // Helm installs definitions once and never changes them.
+  await kubectl('apply', '--server-side', '--force-conflicts', '-f', `${top}/charts/sealift/crds`);
+  if (changed) await kubectl('-n', 'sealift', 'delete', 'pods', '--all', '--wait=false');
+  await until('Sealift is ready', { within: 420, every: 3 }, async () => {
+    const state = await ready();
+    if (state.wanted > 0 && state.ready === state.wanted) return true;
+    throw new Error(state.why);
+  });
+  const nodes = await readyNodes();
+  const list = (await kubectlJson('get', 'nodes', '-l', 'sealift.dev/driver-abi')) as {
+    items: unknown[];
+  };
+  if (list.items.length < nodes.length)
+    throw new NotReachedError(
+      `only ${list.items.length} of ${nodes.length} nodes have Sealift's driver: see the agents' logs`,
+    );
+}
+
+/** The version that `helm` installs, for the banner. */
+export async function chartVersion(): Promise<string> {
+  const chart = await readFile(`${top}/charts/sealift/Chart.yaml`, 'utf8');
+  return /^version: (\S+)/m.exec(chart)?.[1] ?? 'unknown';
+}
