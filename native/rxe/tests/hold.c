@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Hold or resume a device, or ask what it does.
+ * usage: hold DEVICE query|resume|hold [TIMER [TIMEOUT_MS]]
+ */
+#include <err.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <infiniband/verbs.h>
+
+#include "method.h"
+
+static int open_fd(const char *name)
+{
+	struct ibv_device **d = ibv_get_device_list(NULL);
+	struct ibv_context *ctx;
+
+	for (; d && *d; d++) {
+		if (strcmp(ibv_get_device_name(*d), name))
+			continue;
+		ctx = ibv_open_device(*d);
+		if (ctx)
+			return ctx->cmd_fd;
+	}
+	errx(1, "%s: no such device", name);
+}
+
+int main(int argc, char **argv)
+{
+	struct sealift_rxe_query q;
+	int fd, ret;
+
+	if (argc < 3)
+		errx(2, "usage: %s DEVICE query|resume|hold [TIMER [TIMEOUT_MS]]",
+		     argv[0]);
+	fd = open_fd(argv[1]);
+
+	if (!strcmp(argv[2], "hold")) {
+		ret = sl_hold(fd, argc > 3 ? atoi(argv[3]) : 20,
+			      argc > 4 ? atoi(argv[4]) : 5000);
+	} else if (!strcmp(argv[2], "resume")) {
+		ret = sl_resume(fd);
+	} else {
+		ret = sl_query(fd, &q);
+		if (!ret)
+			printf("abi=rxe-%u held=%u timer=%u qp=%u cq=%u mr=%u\n",
+			       q.abi_version, q.held, q.rnr_timer, q.num_qp,
+			       q.num_cq, q.num_mr);
+	}
+	if (ret) {
+		errno = -ret;
+		err(1, "%s", argv[2]);
+	}
+	return 0;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The driver's methods and the few verbs that a restore calls itself. */
+#ifndef METHOD_H
+#define METHOD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sealift_rxe.h"
+
+/* All return 0 or -errno. @fd: ibv_context.cmd_fd. */
+int sl_query(int fd, struct sealift_rxe_query *out);
+int sl_hold(int fd, uint32_t rnr_timer, uint32_t timeout_ms);
+int sl_resume(int fd);
+int sl_context(int fd, struct sealift_rxe_object *objs, uint32_t max,
+	       struct sealift_rxe_context *out);
+int sl_find_fd(int fd, int comp, int async, struct sealift_rxe_fd *out);
+int sl_dump_cq(int fd, uint32_t handle, void *ring, uint32_t size,
+	       struct sealift_rxe_cq *out);
+int sl_dump_mr(int fd, uint32_t handle, struct sealift_rxe_mr *out);
+int sl_dump_qp(int fd, uint32_t handle,
+	       const struct sealift_rxe_qp_buffers *bufs,
+	       struct sealift_rxe_qp *out);
+int sl_hint(int fd, uint32_t type, uint32_t value);
+int sl_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *in,
+		  const void *ring, uint32_t size);
+int sl_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *in,
+		  const struct sealift_rxe_qp_buffers *bufs);
+struct sealift_rxe_buffer sl_buffer(const void *p, uint32_t size);
+
+/* Any method, any attribute: for malformed calls. */
+struct sl_attr {
+	uint16_t id;
+	uint16_t len;
+	uint64_t data;
+};
+
+int sl_call(int fd, uint16_t object, uint16_t method,
+	    const struct sl_attr *attrs, unsigned int num);
+
+/* Verbs without libibverbs, whose own structs must stay as they are. */
+struct raw_map {
+	uint64_t offset;
+	uint32_t size;
+};
+
+int raw_alloc_pd(int fd, uint32_t *handle);
+int raw_destroy(int fd, uint16_t object, uint32_t handle);
+int raw_create_cq(int fd, uint32_t cqe, uint64_t user_handle, int channel,
+		  uint32_t *handle, struct raw_map *map);
+int raw_create_qp(int fd, const struct sealift_rxe_qp *like, uint32_t *handle,
+		  uint32_t *qpn, struct raw_map *sq, struct raw_map *rq);
+int raw_reg_mr(int fd, const struct sealift_rxe_mr *like, uint32_t *handle,
+	       uint32_t *lkey, uint32_t *rkey);
+
+#endif /* METHOD_H */
