@@ -11,7 +11,7 @@ NATIVE := native/rxe native/criu-plugin native/shim native/addon e2e/workloads
 
 include e2e/lab/lab.mk
 
-.PHONY: help native native-clean
+.PHONY: help native native-check native-clean js images build demo e2e e2e-test test format model
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {gsub(/[$$][$$]/, "$$", $$2); printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,3 +25,35 @@ native: builder node_modules/.package-lock.json ## Build everything that is C or
 
 native-clean: ## Remove what `make native` built
 	@for dir in $(NATIVE); do [ ! -f $$dir/Makefile ] || $(BUILDER) run $(MAKE) -C $$dir clean; done
+
+native-check: builder node_modules/.package-lock.json ## Test native parts, each by its own `make check`
+	@for dir in $(NATIVE); do \
+		if grep -qs '^check:' $$dir/Makefile; then $(BUILDER) run $(MAKE) --no-print-directory -C $$dir check; fi; \
+	done
+
+js: node_modules/.package-lock.json ## Bundle operator and agent
+	@node images/bundle.ts
+
+images: native js lab-binaries ## Build the image archives under build/images
+	@images/build.sh
+
+build: images ## Build everything
+
+format: node_modules/.package-lock.json ## Put every file into its form
+	@npx --no-install prettier --write --log-level warn .
+
+model: builder ## Check the handover's model, and that seeded mistakes are found
+	@$(BUILDER) run spec/check.sh
+
+demo: lab-up build ## Move running RDMA pods between two nodes; KEEP=1 leaves the lab up
+	@status=0; node e2e/src/demo.ts || status=$$?; \
+	[ -n "$${KEEP:-}" ] || $(MAKE) --no-print-directory lab-down; exit $$status
+
+e2e: lab-up build ## Run every case on the lab; CASE=name picks
+	@node e2e/src/main.ts
+
+e2e-test: lab-up build
+	@node e2e/src/main.ts --test
+
+test: lab-deps node_modules/.package-lock.json lab-binaries ## Everything that fits: ends with `N passed, N failed`; LANES=unit,native picks
+	@node e2e/lanes.ts

@@ -4,10 +4,13 @@
 LAB_SH := e2e/lab/lab.sh
 BUILDER := e2e/lab/builder.sh
 
-.PHONY: lab-deps lab-up lab-down lab-env lab-load lab-ssh lab-status lab-logs lab-peer lab-clean builder
+.PHONY: lab-deps lab-binaries lab-up lab-down lab-env lab-load lab-ssh lab-status lab-logs lab-peer lab-clean builder
 
 lab-deps: ## Install what the lab needs on this host (apt, root)
 	@$(LAB_SH) deps
+
+lab-binaries: lab-deps
+	@$(LAB_SH) binaries
 
 lab-up: lab-deps ## Start the lab: about 6 minutes the first time, then under a minute
 	@$(LAB_SH) up

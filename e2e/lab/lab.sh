@@ -101,6 +101,7 @@ command=${1:-}
 [ $# -eq 0 ] || shift
 case $command in
 deps) deps_install ;;
+binaries) lock; binaries_up ;;
 up) lab_up ;;
 down) lab_down ;;
 env) lab_env ;;

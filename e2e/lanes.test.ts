@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { countLines, countVitest, judge } from './lanes.ts';
+
+describe('a lane', () => {
+  it('sums the lines of its parts and keeps why something was skipped', () => {
+    const output =
+      'shim: 12 passed, 1 failed\nnoise 3 passed\nskipped: no /dev/kvm\n4 passed, 0 failed\n';
+    expect(countLines(output)).toEqual({ passed: 16, failed: 1, skipped: ['no /dev/kvm'] });
+  });
+
+  it('fails when it runs nothing', () => {
+    const nothing = countLines('skipped: no compiler\n');
+    expect(judge({ counts: 'lines' }, 0, nothing)).toMatchObject({ passed: 0, failed: 1 });
+  });
+
+  it('fails when its command does, whatever it counted', () => {
+    const counted = countLines('5 passed, 0 failed');
+    expect(judge({ counts: 'lines' }, 2, counted)).toMatchObject({ passed: 5, failed: 1 });
+    expect(judge({ counts: 'status' }, 1, counted)).toMatchObject({ passed: 0, failed: 1 });
+    expect(judge({ counts: 'status' }, 0, counted)).toMatchObject({ passed: 1, failed: 0 });
+  });
+
+  it('counts a test file that does not load', () => {
+    const report = {
+      numPassedTests: 3,
+      numFailedTests: 0,
+      numPendingTests: 0,
+      testResults: [
+        { status: 'passed', assertionResults: [1, 2, 3] },
+        { status: 'failed', assertionResults: [] },
+      ],
+    };
+    expect(countVitest(JSON.stringify(report))).toEqual({ passed: 3, failed: 1, skipped: [] });
+  });
+});

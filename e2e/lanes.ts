@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// `make test`: every lane one after the other, each with its own line, then the sum `N passed, N failed`.
+// LANES picks by name. A lane that skips says why; a lane that runs nothing has failed.
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { lanes, type Lane } from './lanes/list.ts';
+
+const top = fileURLToPath(new URL('..', import.meta.url));
+
+interface Result {
+  passed: number;
+  failed: number;
+  skipped: string[];
+}
+
+/** Runs a lane's command, showing and keeping what it says. */
+function execute(lane: Lane): Promise<{ status: number; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn('bash', ['-euo', 'pipefail', '-c', lane.command], {
+      cwd: top,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    const keep = (chunk: Buffer): void => {
+      output += chunk.toString('utf8');
+      process.stdout.write(chunk);
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    child.on('error', () => resolve({ status: 127, output }));
+    child.on('close', (status) => resolve({ status: status ?? 128, output }));
+  });
+}
+
+/** Sum of the counts in what a lane said: one line `... N passed, N failed` per part. */
+export function countLines(output: string): Result {
+  const result: Result = { passed: 0, failed: 0, skipped: [] };
+  for (const line of output.split('\n')) {
+    const counts = /(?:^|[\s:])(\d+) passed, (\d+) failed\b/.exec(line);
+    if (counts) {
+      result.passed += Number(counts[1]);
+      result.failed += Number(counts[2]);
+    }
+    const skip = /\bskipped: (.+)$/.exec(line);
+    if (skip?.[1]) result.skipped.push(skip[1]);
+  }
+  return result;
+}
+
+/** Vitest's own report: tests, and files that did not even load. */
+export function countVitest(json: string): Result {
+  const report = JSON.parse(json) as {
+    numPassedTests: number;
+    numFailedTests: number;
+    numPendingTests: number;
+    testResults: { status: string; assertionResults: unknown[] }[];
+  };
+  const broken = report.testResults.filter(
+    (file) => file.status === 'failed' && file.assertionResults.length === 0,
+  );
+  return {
+    passed: report.numPassedTests,
+    failed: report.numFailedTests + broken.length,
+    skipped: report.numPendingTests > 0 ? [`${report.numPendingTests} tests say why`] : [],
+  };
+}
+
+/** A lane's result from its exit status and its counts; a failure that no count tells is one more. */
+export function judge(lane: Pick<Lane, 'counts'>, status: number, counted: Result): Result {
+  const result = { ...counted };
+  if (lane.counts === 'status') {
+    result.passed = status === 0 ? 1 : 0;
+    result.failed = status === 0 ? 0 : 1;
+  }
+  if (status !== 0 && result.failed === 0) result.failed = 1;
+  if (result.passed + result.failed === 0) result.failed = 1;
+  return result;
+}
+
+async function runLane(lane: Lane): Promise<Result> {
+  const file = `${top}build/test/${lane.name}.json`;
+  rmSync(file, { force: true });
+  const { status, output } = await execute(lane);
+  let counted = countLines(output);
+  if (lane.counts === 'vitest') {
+    try {
+      counted = countVitest(readFileSync(file, 'utf8'));
+    } catch {
+      counted = { passed: 0, failed: 1, skipped: [] };
+    }
+  }
+  return judge(lane, status, counted);
+}
+
+async function main(): Promise<number> {
+  const wanted = (process.env['LANES'] ?? '').split(/[\s,]+/).filter(Boolean);
+  const chosen = lanes.filter((l) => wanted.length === 0 || wanted.includes(l.name));
+  if (chosen.length === 0) {
+    console.error(`lanes: ${lanes.map((l) => l.name).join(', ')}`);
+    return 2;
+  }
+  mkdirSync(`${top}build/test`, { recursive: true });
+  const rows: string[] = [];
+  let passed = 0;
+  let failed = 0;
+  for (const lane of chosen) {
+    console.log(`\n=== ${lane.name}: ${lane.what}`);
+    const started = Date.now();
+    const result = await runLane(lane);
+    passed += result.passed;
+    failed += result.failed;
+    const took = ((Date.now() - started) / 1000).toFixed(0);
+    rows.push(
+      `${lane.name.padEnd(8)} ${result.passed} ok, ${result.failed} not ok, ${took} s` +
+        result.skipped.map((why) => `; skipped: ${why}`).join(''),
+    );
+  }
+  console.log(`\n${rows.join('\n')}`);
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+if (import.meta.main) process.exitCode = await main();

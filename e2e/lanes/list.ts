@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+export interface Lane {
+  readonly name: string;
+  readonly what: string;
+  /** A bash script, run at the top of the checkout. */
+  readonly command: string;
+  /** Where the numbers come from: lines `N passed, N failed`, vitest's report, or the exit status alone. */
+  readonly counts: 'lines' | 'vitest' | 'status';
+}
+
+/** In the order in which they run: cheap ones first. */
+export const lanes: readonly Lane[] = [
+  {
+    name: 'format',
+    what: 'prettier',
+    command: 'npx --no-install prettier --check --log-level warn .',
+    counts: 'status',
+  },
+  { name: 'lint', what: 'eslint', command: 'npx --no-install eslint .', counts: 'status' },
+  { name: 'types', what: 'tsc', command: 'npx --no-install tsc --noEmit', counts: 'status' },
+  {
+    name: 'unit',
+    what: 'vitest',
+    command:
+      'npx --no-install vitest run --reporter=default --reporter=json --outputFile.json=build/test/unit.json',
+    counts: 'vitest',
+  },
+  {
+    name: 'native',
+    what: 'C and C++: build, then the checks of each part',
+    command: 'make --no-print-directory native native-check',
+    counts: 'lines',
+  },
+  {
+    name: 'chart',
+    what: 'helm lint',
+    command: 'build/lab/bin/helm lint --strict charts/sealift',
+    counts: 'status',
+  },
+  {
+    name: 'model',
+    what: 'the handover: every interleaving with one fault, and that seeded mistakes are found',
+    command: 'make --no-print-directory model',
+    counts: 'lines',
+  },
+  {
+    name: 'e2e',
+    what: 'the cases that matter most, on the lab',
+    command: 'make --no-print-directory e2e-test',
+    counts: 'lines',
+  },
+];
