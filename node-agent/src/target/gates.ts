@@ -57,11 +57,15 @@ class Gate<Request, Reply> {
 export class Gates {
   readonly #create = new Gate<CreateRequest, CreateReply>();
   readonly #resume = new Gate<GateRequest & { at: string }, PlainReply>();
-  #changed: (requestUid: string) => void = () => undefined;
+  readonly #listeners: ((requestUid: string) => void)[] = [];
 
   /** Told whenever somebody starts or stops waiting. */
   onChange(listener: (requestUid: string) => void): void {
-    this.#changed = listener;
+    this.#listeners.push(listener);
+  }
+
+  #changed(uid: string): void {
+    for (const listener of this.#listeners) listener(uid);
   }
 
   waitCreate(uid: string, request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {

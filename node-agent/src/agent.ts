@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent's parts, put together: informers of this node's requests feed one controller per role; the socket,
+// the receiver and the gates wake them.
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  fieldManagers,
+  type CheckpointRequest,
+  type MigrationRequest,
+  type RestoreRequest,
+} from '../../crds/src/index.ts';
+import {
+  checkpointRequests,
+  Controller,
+  Informer,
+  keyOf,
+  migrationRequests,
+  restoreRequests,
+  type Api,
+  type ApiObject,
+  type Logger,
+  type Reconcile,
+  type Resource,
+} from '../../kube/src/index.ts';
+import * as addon from '../../native/addon/index.ts';
+import { Checkpointer } from './checkpoint/checkpointer.ts';
+import { CheckpointReconciler } from './checkpoint/reconciler.ts';
+import type { Config } from './config.ts';
+import { FabricLock } from './fabric-lock/lock.ts';
+import { Host } from './host/host.ts';
+import type { Journal } from './journal/journal.ts';
+import { Leftovers } from './leftovers.ts';
+import { handoverLoop } from './loop.ts';
+import { CreateHandler } from './pods/create.ts';
+import { PodRequests, type Handover, type TargetOf } from './pods/pod-requests.ts';
+import { Publisher } from './publisher.ts';
+import { CniHandler } from './rdma-device/cni.ts';
+import { RdmaDriver } from './rdma-device/driver.ts';
+import { HolderReconciler } from './restore/holder.ts';
+import { Restorer } from './restore/restorer.ts';
+import { BundleEditor } from './runtime/bundle-editor.ts';
+import { Runc } from './runtime/runc.ts';
+import { SocketServer } from './socket/server.ts';
+import { SourceReconciler } from './source/reconciler.ts';
+import { Gates } from './target/gates.ts';
+import { TargetReconciler } from './target/reconciler.ts';
+import { microTimestamp } from './time.ts';
+import { Receiver } from './transfer/receiver.ts';
+import { ImageStore } from './transfer/store.ts';
+
+/** A dump or a transfer may take that long; its request's own deadline comes first. */
+const RUN_TIMEOUT_MS = 110_000;
+/** Retries within the blackout must not grow long. */
+const BACKOFF = { baseMs: 50, maxMs: 2000 };
+const SWEEP_MS = 60_000;
+
+export class Agent {
+  readonly #api: Api;
+  readonly #config: Config;
+  readonly #journal: Journal;
+  readonly #log: Logger;
+  readonly #host: Host;
+  readonly #driver = new RdmaDriver();
+  readonly #lock = new FabricLock(addon.nft);
+  readonly #store: ImageStore;
+  readonly #gates = new Gates();
+  readonly #pods: PodRequests;
+  readonly #checkpointer: Checkpointer;
+  readonly #restorer: Restorer;
+  readonly #editor: BundleEditor;
+  readonly #informers: Informer<never>[] = [];
+  readonly #controllers: Controller[] = [];
+  /** Images that are coming in, by id, with when they began. */
+  readonly #incoming = new Map<string, string>();
+  readonly #migrations: Informer<MigrationRequest>;
+  readonly #outgoing: Informer<MigrationRequest>;
+  readonly #restores: Informer<RestoreRequest>;
+
+  constructor(parts: { api: Api; config: Config; journal: Journal; log: Logger; version: string }) {
+    const { api, config } = parts;
+    this.#api = api;
+    this.#config = config;
+    this.#journal = parts.journal;
+    this.#log = parts.log;
+    this.#host = new Host(config.host);
+    this.#store = new ImageStore(config.checkpointDir);
+    this.#pods = new PodRequests(api);
+    this.#editor = new BundleEditor(this.#host, this.#driver);
+    const shared = {
+      host: this.#host,
+      lock: this.#lock,
+      driver: this.#driver,
+      store: this.#store,
+      workRoot: config.workDir,
+      socketPath: config.socketPath,
+    };
+    const runc = new Runc(this.#host);
+    this.#checkpointer = new Checkpointer({ ...shared, runc, version: parts.version });
+    this.#restorer = new Restorer({ ...shared, editor: this.#editor });
+    this.#migrations = this.#informer(migrationRequests, 'status.target.nodeName');
+    this.#outgoing = this.#informer(migrationRequests, 'status.source.nodeName');
+    this.#restores = this.#informer(restoreRequests, 'status.target.nodeName');
+  }
+
+  get synced(): boolean {
+    return this.#informers.every((informer) => informer.hasSynced);
+  }
+
+  /** Serves until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await mkdir(this.#config.checkpointDir, { recursive: true, mode: 0o700 });
+    this.#addSource();
+    this.#addTarget(migrationRequests, 'MigrationRequest', this.#migrations, (r) => r.metadata.uid);
+    this.#addTarget(restoreRequests, 'RestoreRequest', this.#restores, (r) => {
+      return r.status?.checkpointId ?? r.metadata.uid;
+    });
+    this.#addCheckpoints();
+    this.#addHolder();
+    const receiver = this.#receiver();
+    await receiver.listen(this.#config.port);
+    const running = [
+      ...this.#informers.map((informer) => informer.run(signal)),
+      ...this.#controllers.map((controller) => controller.run(signal)),
+    ];
+    // Those who wait on the socket are answered once the requests are known.
+    await Promise.race([
+      Promise.all(this.#informers.map((informer) => informer.synced)),
+      new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
+    ]);
+    const socket = this.#socket();
+    if (!signal.aborted) await socket.listen(this.#config.socketPath);
+    const sweep = this.#sweeping(signal);
+    this.#log.info({ node: this.#config.nodeName }, 'agent ready');
+    await Promise.all([...running, sweep]);
+    await Promise.all([receiver.close(), socket.close()]);
+  }
+
+  #informer<T extends ApiObject>(resource: Resource<T>, field: string): Informer<T> {
+    const selection = { fieldSelector: `${field}=${this.#config.nodeName}` };
+    const informer = new Informer({ api: this.#api, resource, log: this.#log, selection });
+    this.#informers.push(informer as unknown as Informer<never>);
+    return informer;
+  }
+
+  #controller<T extends ApiObject>(
+    name: string,
+    reconcile: Reconcile,
+    informer: Informer<T>,
+  ): Controller {
+    const controller = new Controller({
+      name,
+      reconcile,
+      log: this.#log,
+      timeoutMs: RUN_TIMEOUT_MS,
+      backoff: BACKOFF,
+    });
+    informer.listen((key) => controller.enqueue(key));
+    this.#controllers.push(controller);
+    return controller;
+  }
+
+  #addSource(): void {
+    const source = new SourceReconciler({
+      api: this.#api,
+      nodeName: this.#config.nodeName,
+      journal: this.#journal,
+      checkpointer: this.#checkpointer,
+      pods: this.#pods,
+      publisher: new Publisher({
+        api: this.#api,
+        resource: migrationRequests,
+        manager: fieldManagers.sourceAgent,
+        field: 'sourceAgent',
+      }),
+      store: this.#store,
+      certificateDir: this.#config.tlsDir,
+      request: (key) => this.#outgoing.get(key),
+      removeWork: (id) => this.#removeWork(id),
+    });
+    this.#outgoing.listen((_key, after) => after && source.interrupt(after));
+    this.#controller('source', handoverLoop(source), this.#outgoing);
+  }
+
+  #addTarget<T extends Handover>(
+    resource: Resource<T>,
+    kind: 'MigrationRequest' | 'RestoreRequest',
+    informer: Informer<T>,
+    imageId: (request: T) => string,
+  ): void {
+    const target = new TargetReconciler<T>({
+      api: this.#api,
+      kind,
+      resource,
+      nodeName: this.#config.nodeName,
+      journal: this.#journal,
+      gates: this.#gates,
+      restorer: this.#restorer,
+      store: this.#store,
+      publisher: new Publisher({
+        api: this.#api,
+        resource,
+        manager: fieldManagers.targetAgent,
+        field: 'targetAgent',
+      }),
+      request: (key) => informer.get(key),
+      imageId,
+      receiving: (id) => this.#incoming.has(id),
+      removeWork: (id) => this.#removeWork(id),
+    });
+    const controller = this.#controller(`target-${kind}`, handoverLoop(target), informer);
+    this.#gates.onChange((uid) => {
+      const request = informer.list().find((one) => one.metadata.uid === uid);
+      if (request) controller.enqueue(keyOf(request));
+    });
+    this.#onImages.push(async (id, begun) => {
+      const request = informer.list().find((one) => imageId(one) === id);
+      if (!request) return;
+      if (begun) await target.received(request, begun, microTimestamp());
+      controller.enqueue(keyOf(request));
+    });
+    this.#awaited.push((id) =>
+      informer.list().some((one) => {
+        return imageId(one) === id && this.#gates.atCreate(one.metadata.uid) !== undefined;
+      }),
+    );
+  }
+
+  readonly #onImages: ((id: string, begun: string | undefined) => Promise<void>)[] = [];
+  readonly #awaited: ((id: string) => boolean)[] = [];
+
+  #addCheckpoints(): void {
+    const informer = this.#informer<CheckpointRequest>(checkpointRequests, 'status.nodeName');
+    const checkpoints = new CheckpointReconciler({
+      nodeName: this.#config.nodeName,
+      journal: this.#journal,
+      checkpointer: this.#checkpointer,
+      pods: this.#pods,
+      publisher: new Publisher({
+        api: this.#api,
+        resource: checkpointRequests,
+        manager: fieldManagers.checkpointAgent,
+        field: 'agent',
+      }),
+      store: this.#store,
+      request: (key) => informer.get(key),
+      removeWork: (id) => this.#removeWork(id),
+    });
+    this.#controller('checkpoint', handoverLoop(checkpoints), informer);
+  }
+
+  #addHolder(): void {
+    const informer = this.#informer<RestoreRequest>(restoreRequests, 'status.source.nodeName');
+    const holder = new HolderReconciler({
+      nodeName: this.#config.nodeName,
+      store: this.#store,
+      certificateDir: this.#config.tlsDir,
+      publisher: new Publisher({
+        api: this.#api,
+        resource: restoreRequests,
+        manager: fieldManagers.sourceAgent,
+        field: 'sourceAgent',
+      }),
+      request: (key) => informer.get(key),
+    });
+    this.#controller('holder', handoverLoop(holder), informer);
+  }
+
+  #receiver(): Receiver {
+    const tell = (id: string, begun?: string) => {
+      for (const listener of this.#onImages) {
+        listener(id, begun).catch((error: unknown) => {
+          this.#log.error({ err: error, images: id }, 'cannot write down what arrived');
+        });
+      }
+    };
+    return new Receiver({
+      store: this.#store,
+      certificateDir: this.#config.tlsDir,
+      log: this.#log,
+      expected: (id) => this.#awaited.some((awaits) => awaits(id)),
+      started: (id) => {
+        this.#incoming.set(id, microTimestamp());
+        tell(id);
+      },
+      received: (id) => {
+        const begun = this.#incoming.get(id);
+        this.#incoming.delete(id);
+        tell(id, begun);
+      },
+      failed: (id, error) => {
+        this.#incoming.delete(id);
+        this.#log.warn({ err: error, images: id }, 'images refused');
+        tell(id);
+      },
+    });
+  }
+
+  #socket(): SocketServer {
+    const create = new CreateHandler({
+      host: this.#host,
+      journal: this.#journal,
+      gates: this.#gates,
+      editor: this.#editor,
+      pods: this.#pods,
+      waiting: (target) => this.#prepared(target, true),
+    });
+    const cni = new CniHandler({
+      host: this.#host,
+      lock: this.#lock,
+      driver: this.#driver,
+      pods: this.#pods,
+      preparing: (target) => this.#prepared(target, false),
+    });
+    const handlers = {
+      create: (request: Parameters<CreateHandler['handle']>[0], gone: AbortSignal) =>
+        create.handle(request, gone),
+      gate: (request: Parameters<Gates['waitResume']>[0], gone: AbortSignal) =>
+        this.#gates.waitResume(request, microTimestamp(), gone),
+      cni: (request: Parameters<CniHandler['handle']>[0]) => cni.handle(request),
+    };
+    return new SocketServer(handlers, this.#log);
+  }
+
+  /** Times the preparation: from the first CNI call to the create gate. */
+  async #prepared(target: TargetOf, atGate: boolean): Promise<void> {
+    const { uid, namespace, name } = target.request.metadata;
+    const known = this.#journal.get(uid, 'target');
+    const begun = known?.steps.find((step) => step.name === 'prepare');
+    if (begun && (!atGate || begun.endTime !== undefined)) return;
+    const now = microTimestamp();
+    const step = { name: 'prepare' as const, startTime: begun?.startTime ?? now };
+    await this.#journal.put({
+      version: 1,
+      id: uid,
+      role: 'target',
+      kind: target.kind,
+      namespace,
+      name,
+      pod: target.request.status?.target?.podName ?? '',
+      podUid: target.request.status?.target?.podUID ?? '',
+      stage: 'waiting',
+      containers: [],
+      ...known,
+      steps: [atGate ? { ...step, endTime: now } : step],
+    });
+  }
+
+  async #removeWork(id: string): Promise<void> {
+    await rm(join(this.#config.workDir, id), { recursive: true, force: true });
+  }
+
+  async #sweeping(signal: AbortSignal): Promise<void> {
+    const leftovers = new Leftovers({
+      api: this.#api,
+      journal: this.#journal,
+      checkpointer: this.#checkpointer,
+      store: this.#store,
+      workDir: this.#config.workDir,
+      log: this.#log,
+    });
+    while (!signal.aborted) {
+      await leftovers.sweep();
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, SWEEP_MS);
+        signal.addEventListener(
+          'abort',
+          () => {
+            clearTimeout(timer);
+            resolve();
+          },
+          { once: true },
+        );
+      });
+    }
+  }
+}

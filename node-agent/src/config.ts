@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent's settings, from the environment (charts/sealift sets them).
+import { z } from 'zod';
+import { AgentError } from './errors.ts';
+
+const port = z.coerce.number().int().min(0).max(65535);
+const folder = z.string().startsWith('/');
+
+const environment = z.object({
+  NODE_NAME: z.string().min(1),
+  /** The node's own address, on which other agents reach the image receiver. */
+  NODE_IP: z.string().min(1),
+  SEALIFT_PORT: port.default(7460),
+  SEALIFT_METRICS_PORT: port.default(7461),
+  SEALIFT_TLS_DIR: folder.default('/etc/sealift/tls'),
+  SEALIFT_STATE_DIR: folder.default('/var/lib/sealift'),
+  SEALIFT_SOCKET: folder.default('/run/sealift/agent.sock'),
+  SEALIFT_CNI_BIN_DIR: folder.default('/opt/cni/bin'),
+  /** What the image brings for the node. */
+  SEALIFT_BUNDLE: folder.default('/opt/bundle'),
+  /** Where the bundle goes; the programs in it work there and nowhere else. */
+  SEALIFT_INSTALL_DIR: folder.default('/opt/sealift'),
+  /** Where the host's files are seen; `/` if the agent runs on the host itself. */
+  SEALIFT_HOST_ROOT: folder.default('/proc/1/root'),
+  /** Program that enters the host's mount namespace; empty if the agent runs on the host itself. */
+  SEALIFT_HOST_ENTER: z.string().default('/opt/sealift/bin/sealift-host'),
+});
+
+export interface Config {
+  nodeName: string;
+  address: string;
+  port: number;
+  metricsPort: number;
+  tlsDir: string;
+  checkpointDir: string;
+  journalDir: string;
+  workDir: string;
+  socketPath: string;
+  cniBinDir: string;
+  bundleDir: string;
+  installDir: string;
+  host: { root: string; enter?: string };
+}
+
+/** @throws AgentError BadRequest naming the variable. */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const parsed = environment.safeParse(env);
+  if (!parsed.success) {
+    throw new AgentError('BadRequest', `environment: ${z.prettifyError(parsed.error)}`);
+  }
+  const of = parsed.data;
+  const host = of.NODE_IP.includes(':') ? `[${of.NODE_IP}]` : of.NODE_IP;
+  return {
+    nodeName: of.NODE_NAME,
+    address: `${host}:${of.SEALIFT_PORT}`,
+    port: of.SEALIFT_PORT,
+    metricsPort: of.SEALIFT_METRICS_PORT,
+    tlsDir: of.SEALIFT_TLS_DIR,
+    checkpointDir: `${of.SEALIFT_STATE_DIR}/checkpoints`,
+    journalDir: `${of.SEALIFT_STATE_DIR}/journal`,
+    workDir: `${of.SEALIFT_STATE_DIR}/work`,
+    socketPath: of.SEALIFT_SOCKET,
+    cniBinDir: of.SEALIFT_CNI_BIN_DIR,
+    bundleDir: of.SEALIFT_BUNDLE,
+    installDir: of.SEALIFT_INSTALL_DIR,
+    host: {
+      root: of.SEALIFT_HOST_ROOT,
+      ...(of.SEALIFT_HOST_ENTER ? { enter: of.SEALIFT_HOST_ENTER } : {}),
+    },
+  };
+}

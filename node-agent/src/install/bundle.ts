@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Puts the node's bundle (runc, CRIU with its plugin and libraries, wrapper) in place atomically: a folder per
+// content under releases/, and links that are swapped by rename. What runs keeps the release that it started
+// from; the one before the last is removed.
+import { createHash } from 'node:crypto';
+import {
+  copyFile,
+  cp,
+  mkdir,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno } from '../errors.ts';
+import { digestFiles, syncDir } from '../transfer/pack.ts';
+
+const CURRENT = 'current';
+
+/** CRIU's settings for containers of Sealift pods; runc passes the file on by an annotation. */
+const criuConfig = (installDir: string): string =>
+  [
+    `libdir ${installDir}/lib/criu`,
+    // The agent's own lock covers more and lasts longer: docs/architecture.md.
+    'network-lock skip',
+    '',
+  ].join('\n');
+
+/** @returns the release's name, a digest of its content. */
+export async function installBundle(bundleDir: string, installDir: string): Promise<string> {
+  const files = await digestFiles(bundleDir);
+  const hash = createHash('sha256').update(criuConfig(installDir));
+  for (const file of files) hash.update(`${file.path}\0${file.sha256}\n`);
+  const release = hash.digest('hex').slice(0, 16);
+  const dir = join(installDir, 'releases', release);
+  const former = await linkOf(join(installDir, CURRENT));
+  const temporary = `${dir}.new`;
+  if (former !== `releases/${release}`) {
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(join(installDir, 'releases'), { recursive: true });
+    await cp(bundleDir, temporary, { recursive: true, preserveTimestamps: true });
+    await mkdir(join(temporary, 'etc'), { recursive: true });
+    await writeFile(join(temporary, 'etc', 'criu.conf'), criuConfig(installDir), { flush: true });
+    await rm(dir, { recursive: true, force: true });
+    await rename(temporary, dir);
+    await swapLink(join(installDir, CURRENT), `releases/${release}`);
+  }
+  for (const name of await readdir(dir)) {
+    await swapLink(join(installDir, name), `${CURRENT}/${name}`);
+  }
+  await syncDir(installDir);
+  const keep = [release, former?.replace('releases/', '')];
+  for (const name of await readdir(join(installDir, 'releases'))) {
+    if (!keep.includes(name)) {
+      await rm(join(installDir, 'releases', name), { recursive: true, force: true });
+    }
+  }
+  return release;
+}
+
+/** The CNI delegate; the kubelet may be running the old one at this moment. */
+export async function installCni(installDir: string, cniBinDir: string): Promise<void> {
+  const target = join(cniBinDir, 'sealift');
+  await mkdir(cniBinDir, { recursive: true });
+  await copyFile(join(installDir, 'bin', 'sealift'), `${target}.new`);
+  await rename(`${target}.new`, target);
+}
+
+async function linkOf(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'EINVAL')) return undefined;
+    throw error;
+  }
+}
+
+async function swapLink(path: string, to: string): Promise<void> {
+  if ((await linkOf(path)) === to) return;
+  await rm(`${path}.new`, { force: true });
+  await symlink(to, `${path}.new`);
+  await rename(`${path}.new`, path);
+}

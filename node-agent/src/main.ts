@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node agent. `install` puts programs and driver onto the node and ends; `run` serves.
+import { Client, loadConfig, makeLogger, Rest, serveHealth } from '../../kube/src/index.ts';
+import { Agent } from './agent.ts';
+import { readConfig, type Config } from './config.ts';
+import { reasonOf } from './errors.ts';
+import { Host } from './host/host.ts';
+import { installBundle, installCni } from './install/bundle.ts';
+import { loadDriver, loadedAbi } from './install/driver.ts';
+import { Journal } from './journal/journal.ts';
+import { removeIncoming } from './leftovers.ts';
+import { publishNode } from './node-identity.ts';
+import { RdmaDriver } from './rdma-device/driver.ts';
+
+const VERSION = '0.1.0';
+const log = makeLogger('sealift-agent');
+
+async function install(config: Config): Promise<void> {
+  const release = await installBundle(config.bundleDir, config.installDir);
+  await installCni(config.installDir, config.cniBinDir);
+  log.info({ release }, 'bundle installed');
+  try {
+    await new RdmaDriver().checkMode();
+    const abi = await loadDriver(new Host(config.host), `${config.installDir}/modules`);
+    log.info({ abi }, 'driver loaded');
+  } catch (error) {
+    // The node then has no label and no pod is moved to or from it; pods that do not ask for Sealift are not hurt.
+    log.error({ ...reasonOf(error) }, 'driver not available');
+  }
+}
+
+/** Undefined, and a message that says what to do, if this node cannot take part. */
+async function driverAbi(): Promise<string | undefined> {
+  try {
+    await new RdmaDriver().checkMode();
+    return await loadedAbi();
+  } catch (error) {
+    log.error({ ...reasonOf(error) }, 'driver not available');
+    return undefined;
+  }
+}
+
+async function run(config: Config): Promise<void> {
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+  const api = new Client(new Rest(loadConfig()));
+  const { journal, unreadable } = await Journal.open(config.journalDir);
+  if (unreadable.length > 0) log.error({ unreadable }, 'journal files cannot be read');
+  await removeIncoming(config.checkpointDir);
+  const agent = new Agent({ api, config, journal, log, version: VERSION });
+  const health = await serveHealth(config.metricsPort, () => agent.synced);
+  const serving = agent.run(stop.signal);
+  const node = { name: config.nodeName, address: config.address, driverAbi: await driverAbi() };
+  await Promise.race([publishUntilDone(api, node, stop.signal), serving]);
+  await serving;
+  await health.close();
+}
+
+async function publishUntilDone(
+  api: Client,
+  node: Parameters<typeof publishNode>[1],
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await publishNode(api, node);
+      return;
+    } catch (error) {
+      log.warn({ ...reasonOf(error) }, 'cannot describe this node yet');
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+    }
+  }
+}
+
+const command = process.argv[2] ?? 'run';
+const commands: Record<string, (config: Config) => Promise<void>> = { install, run };
+try {
+  const chosen = commands[command];
+  if (!chosen) throw new Error(`usage: ${Object.keys(commands).join(' | ')}`);
+  await chosen(readConfig(process.env));
+} catch (error) {
+  log.fatal({ err: error, ...reasonOf(error) }, 'agent ended');
+  process.exitCode = 1;
+}
