@@ -414,7 +414,7 @@ describe.skipIf(found.missing !== undefined)(
 
     // Last: it restarts the server.
     it('an informer follows through a restart of the server', async () => {
-      const api = await server.connect();
+      const api = server.connect();
       const informer = new Informer({ api, resource: migrationRequests, log: silent });
       const seen: string[] = [];
       informer.listen((key, after) => seen.push(`${after ? '+' : '-'}${key}`));
@@ -430,7 +430,7 @@ describe.skipIf(found.missing !== undefined)(
 
       client.rest.close();
       await server.restart();
-      client = await server.connect();
+      client = server.connect();
       const two = await make();
       await client.delete(migrationRequests, 'default', one.metadata.name);
       await expect

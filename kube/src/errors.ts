@@ -95,5 +95,7 @@ export function codeOf(error: unknown): string {
 }
 
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // fetch says only "fetch failed"; its cause says why.
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP to the API server: JSON in, JSON out, and line-wise watches. Written on node:https because
-// loading the generated client costs a node under emulation ten seconds and 100 MB (see README).
-import http from 'node:http';
-import https from 'node:https';
-import type { ClusterConfig } from './config.ts';
+// Raw requests to the API server: JSON in, JSON out, and line-wise watches. Address, TLS, proxy and
+// credentials are client-node's; its typed calls and its Watch are not used, because listed and
+// watched objects differ in shape there and a watch ends after 30 quiet seconds.
+import { Agent, fetch, type Dispatcher, type Response } from 'undici';
+import { HttpMethod, RequestContext, type KubeConfig } from '@kubernetes/client-node';
 import { ApiError, ConnectionError, messageOf } from './errors.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -28,27 +28,15 @@ const defaultTimeoutMs = 10_000;
 const maxBody = 64 * 1024 * 1024;
 
 export class Rest {
-  readonly #config: ClusterConfig;
-  readonly #base: URL;
-  readonly #agent: http.Agent;
+  readonly #config: KubeConfig;
+  readonly #base: string;
   readonly #userAgent: string;
+  #dispatcher: Dispatcher | undefined;
 
-  constructor(config: ClusterConfig, userAgent = 'sealift') {
+  constructor(config: KubeConfig, userAgent = 'sealift') {
     this.#config = config;
-    this.#base = new URL(config.server);
+    this.#base = (config.getCurrentCluster()?.server ?? '').replace(/\/+$/, '');
     this.#userAgent = userAgent;
-    const options = { keepAlive: true, keepAliveMsecs: 10_000, maxSockets: 32 };
-    this.#agent =
-      this.#base.protocol === 'http:'
-        ? new http.Agent(options)
-        : new https.Agent({
-            ...options,
-            ca: config.ca,
-            cert: config.cert,
-            key: config.key,
-            servername: config.serverName,
-            rejectUnauthorized: config.insecure !== true,
-          });
   }
 
   /**
@@ -61,7 +49,7 @@ export class Rest {
     const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout;
     try {
       const response = await this.#send(request, signal);
-      const text = await readAll(response);
+      const text = await response.text();
       return text === '' ? undefined : (JSON.parse(text) as unknown);
     } catch (error) {
       if (error instanceof ApiError) throw error;
@@ -100,9 +88,10 @@ export class Rest {
     const timer = setTimeout(() => idle.abort(), idleMs);
     try {
       const response = await this.#send({ method: 'GET', path, query }, both);
-      response.setEncoding('utf8');
+      if (response.body === null) return;
+      const decoder = new TextDecoderStream();
       let rest = '';
-      for await (const chunk of response as AsyncIterable<string>) {
+      for await (const chunk of response.body.pipeThrough(decoder)) {
         timer.refresh();
         rest += chunk;
         if (rest.length > maxBody) throw new Error('a watch line is longer than 64 MiB');
@@ -123,56 +112,38 @@ export class Rest {
     }
   }
 
-  /** Closes idle connections, so that a process can end. */
+  /** Closes the connections, so that a process can end; a later request opens new ones. */
   close(): void {
-    this.#agent.destroy();
+    void this.#dispatcher?.destroy();
+    this.#dispatcher = undefined;
   }
 
-  #send(request: RestRequest, signal: AbortSignal): Promise<http.IncomingMessage> {
-    const url = new URL(this.#base.href.replace(/\/+$/, '') + request.path);
+  async #send(request: RestRequest, signal: AbortSignal): Promise<Response> {
+    const url = new URL(this.#base + request.path);
     for (const [key, value] of Object.entries(request.query ?? {})) {
       if (value !== undefined) url.searchParams.set(key, String(value));
     }
+    const context = new RequestContext(url.href, HttpMethod.GET);
+    context.setHeaderParam('Accept', 'application/json');
+    context.setHeaderParam('User-Agent', this.#userAgent);
     const body = request.body === undefined ? undefined : JSON.stringify(request.body);
-    const headers: Record<string, string | number> = {
-      accept: 'application/json',
-      'user-agent': this.#userAgent,
-    };
-    const token = this.#config.token?.();
-    if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
     if (body !== undefined) {
-      headers['content-type'] = request.contentType ?? 'application/json';
-      headers['content-length'] = Buffer.byteLength(body);
+      context.setHeaderParam('Content-Type', request.contentType ?? 'application/json');
     }
-    const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
-    const transport = url.protocol === 'http:' ? http : https;
-    const sent = transport.request(url, {
+    // Asked for every request: service-account tokens are renewed on disk.
+    await this.#config.applySecurityAuthentication(context);
+    // client-node makes a dispatcher for each request; keeping the first keeps its connections,
+    // and spares the decision a TLS handshake inside the blackout.
+    this.#dispatcher ??= context.getDispatcher() ?? new Agent();
+    const response = await fetch(url, {
       method: request.method,
-      headers,
-      agent: this.#agent,
+      headers: context.getHeaders(),
+      dispatcher: this.#dispatcher,
       signal,
+      ...(body === undefined ? {} : { body }),
     });
-    sent.on('error', reject);
-    sent.on('response', (response) => {
-      const status = response.statusCode ?? 0;
-      if (status >= 200 && status < 300) return resolve(response);
-      readAll(response).then(
-        (text) => reject(ApiError.from(status, text, response.headers['retry-after'])),
-        reject,
-      );
-    });
-    sent.end(body);
-    return promise;
+    if (response.ok) return response;
+    const text = await response.text();
+    throw ApiError.from(response.status, text, response.headers.get('retry-after') ?? undefined);
   }
-}
-
-async function readAll(response: http.IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > maxBody) throw new Error('the answer is longer than 64 MiB');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }

@@ -42,7 +42,7 @@ export interface TestServer {
   readonly kubeconfig: string;
   readonly client: Client;
   /** A further client with connections of its own. */
-  connect(): Promise<Client>;
+  connect(): Client;
   /** Creates an object given as a manifest. */
   create(manifest: Manifest): Promise<void>;
   /** Stops and starts kube-apiserver on the same port; etcd goes on. */
@@ -92,8 +92,8 @@ export async function startApiServer(): Promise<TestServer> {
       '--watch-cache=true',
     ]);
   let server = start();
-  const connect = async (): Promise<Client> => new Client(new Rest(await loadConfig(kubeconfig)));
-  const client = await connect();
+  const connect = (): Client => new Client(new Rest(loadConfig(kubeconfig)));
+  const client = connect();
   const stop = async (): Promise<void> => {
     client.rest.close();
     await end(server);
