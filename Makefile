@@ -20,11 +20,18 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch $@
 
-native: builder node_modules/.package-lock.json ## Build everything that is C or C++, in the builder
-	@for dir in $(NATIVE); do [ ! -f $$dir/Makefile ] || $(BUILDER) run $(MAKE) -C $$dir; done
+native: builder node_modules/.package-lock.json build/native/driver.stamp ## Build everything that is C or C++, in the builder
+	@for dir in $(NATIVE); do [ ! -f $$dir/Makefile ] || $(BUILDER) run $(MAKE) --no-print-directory -C $$dir; done
+
+# The kernel module, for the release of kernel that the builder has headers of (the nodes').
+build/native/driver.stamp: $(wildcard native/rxe/patches/* native/rxe/src/* native/rxe/uapi/* native/rxe/build.sh) | builder
+	@rm -rf build/native/modules
+	@$(BUILDER) run sh -c 'native/rxe/build.sh /usr/src/linux-headers-$$KERNEL_RELEASE \
+		/usr/src/linux-source-6.12.tar.xz build/native/modules/$$KERNEL_RELEASE'
+	@touch $@
 
 native-clean: ## Remove what `make native` built
-	@for dir in $(NATIVE); do [ ! -f $$dir/Makefile ] || $(BUILDER) run $(MAKE) -C $$dir clean; done
+	@for dir in $(NATIVE); do [ ! -f $$dir/Makefile ] || $(BUILDER) run $(MAKE) --no-print-directory -C $$dir clean; done
 
 native-check: builder node_modules/.package-lock.json ## Test native parts, each by its own `make check`
 	@for dir in $(NATIVE); do \

@@ -68,7 +68,7 @@ bundle() {
 	ln "$out.tmp/bin/sealift-runc" "$out.tmp/bin/sealift"
 	ln "$out.tmp/bin/sealift-runc" "$out.tmp/bin/sealift-host"
 	install "$(readlink -f "$LAB/bin/runc")" "$root/usr/sbin/criu" "$out.tmp/bin/"
-	install "$NATIVE/ibverbs_plugin.so" "$out.tmp/lib/criu/"
+	install "$CHECKOUT/native/criu-plugin/build/ibverbs_plugin.so" "$out.tmp/lib/criu/"
 	for program in bin/runc bin/criu lib/criu/ibverbs_plugin.so; do
 		builder_run ldd "$out.tmp/$program"
 	done | sed -nE 's/.*(=>)? (\/[^ ]+) \(0x.*/\2/p' | sort -u | while read -r lib; do
@@ -84,7 +84,10 @@ bundle() {
 		builder_run patchelf --force-rpath --set-rpath /opt/sealift/lib "$lib"
 	done
 	for lib in "$NATIVE"/modules/*/rdma_rxe.ko; do
-		install -D -m 0644 "$lib" "$out.tmp/modules/$(basename "$(dirname "$lib")")/rdma_rxe.ko"
+		lib=$(basename "$(dirname "$lib")")
+		mkdir -p "$out.tmp/modules/$lib"
+		# BTF stays: it is a section of its own.
+		strip --strip-debug -o "$out.tmp/modules/$lib/rdma_rxe.ko" "$NATIVE/modules/$lib/rdma_rxe.ko"
 	done
 	rm -rf "$out"
 	mv "$out.tmp" "$out"
@@ -126,7 +129,7 @@ image_operator() {
 	install -D -m 0644 "$BUILD/js/operator.js" "$own/opt/app/operator.js"
 	echo '{"type":"module"}' >"$own/opt/app/package.json"
 	write operator "$(cache_key "$base" "$node" "@$own")" --layer "$base" --layer "$node" --env NODE_ENV=production \
-		"$IMAGES/operator.tar" sealift.local/operator:dev "$own" /usr/bin/node --enable-source-maps /opt/app/operator.js
+		"$IMAGES/operator.tar" sealift.local/operator:dev "$own" /usr/bin/node /opt/app/operator.js
 }
 
 image_agent() {
@@ -140,7 +143,7 @@ image_agent() {
 	echo '{"type":"module"}' >"$own/opt/app/package.json"
 	cp -a "$BUILD/bundle" "$own/opt/bundle"
 	write agent "$(cache_key "$base" "$node" "@$own")" --layer "$base" --layer "$node" --env NODE_ENV=production \
-		"$IMAGES/agent.tar" sealift.local/agent:dev "$own" /usr/bin/node --enable-source-maps /opt/app/agent.js
+		"$IMAGES/agent.tar" sealift.local/agent:dev "$own" /usr/bin/node /opt/app/agent.js
 }
 
 cd "$CHECKOUT"

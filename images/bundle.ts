@@ -27,8 +27,6 @@ for (const [name, entry] of Object.entries(entries)) {
     target: 'node22',
     format: 'esm',
     banner: { js: banner },
-    sourcemap: 'inline',
-    sourcesContent: false,
     legalComments: 'none',
     logLevel: 'warning',
   });
