@@ -71,7 +71,7 @@ bundle() {
 	install "$CHECKOUT/native/criu-plugin/build/ibverbs_plugin.so" "$out.tmp/lib/criu/"
 	for program in bin/runc bin/criu lib/criu/ibverbs_plugin.so; do
 		builder_run ldd "$out.tmp/$program"
-	done | sed -nE 's/.*(=>)? (\/[^ ]+) \(0x.*/\2/p' | sort -u | while read -r lib; do
+	done | sed -nE 's/.*[[:space:]](\/[^ ]+) \(0x.*/\1/p' | sort -u | while read -r lib; do
 		install "$root$lib" "$out.tmp/lib/"
 	done
 	# The interpreter is an absolute path: the bundle works where it is installed, /opt/sealift, and nowhere else.
