@@ -21,18 +21,16 @@ import { digestFiles, syncDir } from '../transfer/pack.ts';
 const CURRENT = 'current';
 
 /** CRIU's settings for containers of Sealift pods; runc passes the file on by an annotation. */
-const criuConfig = (installDir: string): string =>
-  [
-    `libdir ${installDir}/lib/criu`,
-    // The agent's own lock covers more and lasts longer: docs/architecture.md.
-    'network-lock skip',
-    '',
-  ].join('\n');
+const criuConfig = [
+  '# Of containers of Sealift pods. The agent has a lock of its own, which covers more and lasts longer.',
+  'network-lock skip',
+  '',
+].join('\n');
 
 /** @returns the release's name, a digest of its content. */
 export async function installBundle(bundleDir: string, installDir: string): Promise<string> {
   const files = await digestFiles(bundleDir);
-  const hash = createHash('sha256').update(criuConfig(installDir));
+  const hash = createHash('sha256').update(criuConfig);
   for (const file of files) hash.update(`${file.path}\0${file.sha256}\n`);
   const release = hash.digest('hex').slice(0, 16);
   const dir = join(installDir, 'releases', release);
@@ -43,7 +41,7 @@ export async function installBundle(bundleDir: string, installDir: string): Prom
     await mkdir(join(installDir, 'releases'), { recursive: true });
     await cp(bundleDir, temporary, { recursive: true, preserveTimestamps: true });
     await mkdir(join(temporary, 'etc'), { recursive: true });
-    await writeFile(join(temporary, 'etc', 'criu.conf'), criuConfig(installDir), { flush: true });
+    await writeFile(join(temporary, 'etc', 'criu.conf'), criuConfig, { flush: true });
     await rm(dir, { recursive: true, force: true });
     await rename(temporary, dir);
     await swapLink(join(installDir, CURRENT), `releases/${release}`);

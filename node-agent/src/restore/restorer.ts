@@ -14,6 +14,7 @@ import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import { networkNamespace, readSpec } from '../runtime/bundle.ts';
 import { openableNetns } from '../runtime/containers.ts';
 import { readLogReason, readTail } from '../runtime/criu-log.ts';
+import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../socket/protocol.ts';
 import { digestFiles } from '../transfer/pack.ts';
 import { verifyFiles, type Manifest } from '../transfer/manifest.ts';
@@ -148,6 +149,7 @@ export class Restorer {
       workPath,
       options: ['--tcp-established', '--file-locks'],
       env: {
+        ...CRIU_ENVIRONMENT,
         SEALIFT_SOCKET: this.#parts.socketPath,
         SEALIFT_GATE: order.requestUid,
         SEALIFT_QP_STATE: order.qpState,

@@ -8,6 +8,9 @@ import { readLogReason } from './criu-log.ts';
 
 export const RUNC = '/opt/sealift/bin/runc';
 
+/** Where CRIU finds its plugin: environment of every runc that starts it. */
+export const CRIU_ENVIRONMENT = { CRIU_LIBS_DIR: '/opt/sealift/lib/criu' } as const;
+
 /** Well under the two minutes after which a kubelet gives up on the container that waits at the target. */
 const CHECKPOINT_TIMEOUT_MS = 100_000;
 
@@ -35,7 +38,7 @@ export class Runc {
     args.push('--manage-cgroups-mode', 'ignore');
     args.push('--image-path', options.imagePath, '--work-path', options.workPath, id);
     const result = await this.#host.run(RUNC, ['--root', RUNC_ROOT, ...args], {
-      env: options.env,
+      env: { ...CRIU_ENVIRONMENT, ...options.env },
       timeoutMs: CHECKPOINT_TIMEOUT_MS,
     });
     if (result.status === 0) return;

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decideSource, type SourceObserved } from './decide.ts';
+
+const NOW = 1_000_000;
+const base: SourceObserved = {
+  decision: undefined,
+  stage: undefined,
+  targetState: undefined,
+  deadline: undefined,
+  failure: undefined,
+};
+const failure = { code: 'UnsupportedObject', message: 'SRQ' };
+const begun = { deadline: NOW + 1000, targetState: 'AtCreateGate' } as const;
+
+const cases: [string, Partial<SourceObserved>, string, string[]][] = [
+  ['looks before anything else', {}, 'Waiting', ['Inspect']],
+  ['waits for the operator’s deadline', { targetState: 'AtCreateGate' }, 'Waiting', ['Inspect']],
+  ['waits for the target', { deadline: NOW + 1, targetState: 'Preparing' }, 'Waiting', ['Inspect']],
+  [
+    'goes when the target is at its gate',
+    begun,
+    'Sent',
+    ['Lock', 'Hold', 'Freeze', 'Dump', 'Transfer'],
+  ],
+  [
+    'repeats the step that an earlier agent had begun',
+    { ...begun, stage: 'freezing' },
+    'Sent',
+    ['Freeze', 'Dump', 'Transfer'],
+  ],
+  ['sends again', { ...begun, stage: 'transferring' }, 'Sent', ['Transfer']],
+  ['waits for the decision', { ...begun, stage: 'sent' }, 'Sent', []],
+  ['aborts on its own failure', { ...begun, stage: 'dumping', failure }, 'Failed', ['Abort']],
+  ['refuses before it has begun', { failure }, 'Failed', ['Abort']],
+  ['aborts after the deadline', { deadline: NOW - 1, stage: 'sent' }, 'Transferring', ['Abort']],
+  ['thaws on Aborted', { decision: 'Aborted', stage: 'sent' }, 'Resumed', ['Release']],
+  ['thaws on Aborted at once', { decision: 'Aborted', stage: 'locking' }, 'Resumed', ['Release']],
+  ['has nothing to thaw', { decision: 'Aborted' }, 'Resumed', []],
+  ['thaws once', { decision: 'Aborted', stage: 'resumed' }, 'Resumed', []],
+  ['ends on Committed', { decision: 'Committed', stage: 'sent' }, 'Gone', ['End']],
+  ['ends without a journal, too', { decision: 'Committed' }, 'Gone', ['End']],
+  ['ends once', { decision: 'Committed', stage: 'gone' }, 'Gone', []],
+  ['ends although it failed', { decision: 'Committed', stage: 'sent', failure }, 'Gone', ['End']],
+];
+
+describe('the source', () => {
+  it.each(cases)('%s', (_what, observed, state, effects) => {
+    const plan = decideSource({ ...base, ...observed }, NOW);
+    expect(plan.status?.state).toBe(state);
+    expect(plan.effects.map((effect) => effect.type)).toEqual(effects);
+  });
+
+  it('thaws on nothing but Aborted and ends on nothing but Committed, whatever else is so', () => {
+    const stages = [
+      undefined,
+      'locking',
+      'holding',
+      'freezing',
+      'dumping',
+      'transferring',
+      'sent',
+      'resumed',
+      'gone',
+    ] as const;
+    const anything = fc.record({
+      decision: fc.constantFrom(undefined, 'Committed' as const, 'Aborted' as const),
+      stage: fc.constantFrom(...stages),
+      targetState: fc.constantFrom(undefined, 'AtCreateGate' as const, 'Running' as const),
+      deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
+      failure: fc.constantFrom(undefined, failure),
+    });
+    fc.assert(
+      fc.property(anything, (observed) => {
+        const types = decideSource(observed, NOW).effects.map((effect) => effect.type);
+        if (observed.decision !== 'Aborted') expect(types).not.toContain('Release');
+        if (observed.decision !== 'Committed') expect(types).not.toContain('End');
+        if (observed.decision !== undefined) {
+          for (const type of ['Lock', 'Hold', 'Freeze', 'Dump', 'Transfer', 'Abort'] as const) {
+            expect(types).not.toContain(type);
+          }
+        }
+      }),
+    );
+  });
+});

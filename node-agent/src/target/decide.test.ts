@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decideTarget, type TargetObserved } from './decide.ts';
+
+const NOW = 1_000_000;
+const base: TargetObserved = {
+  decision: undefined,
+  stage: undefined,
+  create: 'none',
+  images: 'absent',
+  atResumeGate: false,
+  failure: undefined,
+  deadline: undefined,
+  finished: false,
+};
+const failure = { code: 'RestoreFailed', message: 'no' };
+
+const cases: [string, Partial<TargetObserved>, string, string[]][] = [
+  ['prepares', {}, 'Preparing', []],
+  ['is at the create gate', { create: 'waiting' }, 'AtCreateGate', []],
+  ['receives', { create: 'waiting', images: 'receiving' }, 'Receiving', []],
+  ['restores what is whole', { create: 'waiting', images: 'whole' }, 'Restoring', ['Restore']],
+  ['does not restore without a container', { images: 'whole' }, 'Preparing', []],
+  [
+    'answers again',
+    { stage: 'restoring', create: 'waiting', images: 'whole' },
+    'Restoring',
+    ['Restore'],
+  ],
+  ['waits for CRIU', { stage: 'restoring', images: 'whole' }, 'Restoring', []],
+  [
+    'decides at the resume gate',
+    { stage: 'restoring', atResumeGate: true },
+    'AtResumeGate',
+    ['Decide'],
+  ],
+  ['decides after a restart', { stage: 'atGate', atResumeGate: true }, 'AtResumeGate', ['Decide']],
+  ['waits for the gate after a restart', { stage: 'atGate' }, 'Restoring', []],
+  ['aborts on failure', { stage: 'restoring', failure }, 'Failed', ['Abort']],
+  [
+    'aborts when the kubelet starts over',
+    { stage: 'restoring', create: 'again' },
+    'Failed',
+    ['Abort'],
+  ],
+  ['aborts after the deadline', { create: 'waiting', deadline: NOW - 1 }, 'Failed', ['Abort']],
+  [
+    'opens on Committed',
+    { decision: 'Committed', stage: 'atGate', atResumeGate: true },
+    'Running',
+    ['Open'],
+  ],
+  [
+    'waits for the gate on Committed',
+    { decision: 'Committed', stage: 'atGate' },
+    'AtResumeGate',
+    [],
+  ],
+  ['opens once', { decision: 'Committed', stage: 'running', atResumeGate: true }, 'Running', []],
+  [
+    'cleans when finished',
+    { decision: 'Committed', stage: 'running', finished: true },
+    'Running',
+    ['Clean'],
+  ],
+  [
+    'tells of a loss after Committed',
+    { decision: 'Committed', stage: 'atGate', failure },
+    'Failed',
+    [],
+  ],
+  [
+    'tears down',
+    { decision: 'Aborted', stage: 'restoring', atResumeGate: true },
+    'TornDown',
+    ['TearDown'],
+  ],
+  [
+    'tears down what comes late',
+    { decision: 'Aborted', stage: 'tornDown', create: 'waiting' },
+    'TornDown',
+    ['TearDown'],
+  ],
+  ['is torn down', { decision: 'Aborted', stage: 'tornDown' }, 'TornDown', []],
+];
+
+describe('the target', () => {
+  it.each(cases)('%s', (_what, observed, state, effects) => {
+    const plan = decideTarget({ ...base, ...observed }, NOW);
+    expect(plan.status?.state).toBe(state);
+    expect(plan.effects.map((effect) => effect.type)).toEqual(effects);
+  });
+
+  it('opens on nothing but Committed and decides only at the gate, whatever else is so', () => {
+    const stages = [
+      undefined,
+      'waiting',
+      'restoring',
+      'atGate',
+      'opening',
+      'running',
+      'tornDown',
+    ] as const;
+    const anything = fc.record({
+      decision: fc.constantFrom(undefined, 'Committed' as const, 'Aborted' as const),
+      stage: fc.constantFrom(...stages),
+      create: fc.constantFrom('none' as const, 'waiting' as const, 'again' as const),
+      images: fc.constantFrom('absent' as const, 'receiving' as const, 'whole' as const),
+      atResumeGate: fc.boolean(),
+      failure: fc.constantFrom(undefined, failure),
+      deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
+      finished: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(anything, (observed) => {
+        const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
+        if (observed.decision !== 'Committed' || !observed.atResumeGate) {
+          expect(types).not.toContain('Open');
+        }
+        if (observed.decision !== undefined || !observed.atResumeGate || observed.failure) {
+          expect(types).not.toContain('Decide');
+        }
+        if (observed.decision !== 'Aborted') expect(types).not.toContain('TearDown');
+        if (observed.decision !== undefined || observed.images !== 'whole') {
+          expect(types).not.toContain('Restore');
+        }
+      }),
+    );
+  });
+});
