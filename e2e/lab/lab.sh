@@ -3,7 +3,7 @@
 # The lab's commands; see README.md. Most are reached through make (lab.mk).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in config cache proc net pki binaries debian builder rootfs accel control-plane node snapshot deps report; do
+for part in config cache proc net pki binaries debian builder rootfs accel control-plane node load snapshot deps report; do
 	# shellcheck source=/dev/null
 	. "$here/lib/$part.sh"
 done
@@ -75,19 +75,12 @@ lab_env() {
 }
 
 lab_load() {
-	local archive n failed=
-	local -a loads=()
+	local archive
 	archive=$(realpath "$1")
 	shift
-	[ -r "$archive" ] || die "load: cannot read $archive"
 	# shellcheck disable=SC2086
 	[ $# -gt 0 ] || set -- $LAB_NODES
-	for n; do
-		node_load "$n" "$archive" &
-		loads+=("$!:$n")
-	done
-	for n in "${loads[@]}"; do wait "${n%:*}" || failed="$failed w${n#*:}"; done
-	[ -z "$failed" ] || die "loading $archive failed on$failed"
+	load_archive "$archive" "$@"
 }
 
 lab_peer() {

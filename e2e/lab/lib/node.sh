@@ -71,13 +71,3 @@ node_wait_ssh() {
 }
 
 node_set_clock() { node_ssh "$1" "date -u -s @$(date +%s.%N)" </dev/null >/dev/null; }
-
-# node_load N ARCHIVE: import an image archive. Plain TCP inside the lab: encrypting is slow for an emulated guest.
-node_load() {
-	local n=$1 archive=$2 port=$((7000 + $1)) server status=0
-	net_exec socat -u "OPEN:$archive,rdonly" "TCP-LISTEN:$port,bind=$LAB_API,accept-timeout=60" 9>&- &
-	server=$!
-	node_ssh "$n" "socat -u TCP:$LAB_API:$port,retry=50,interval=0.2 - | ctr --namespace k8s.io images import --local --snapshotter overlayfs -" </dev/null || status=$?
-	wait "$server" || status=$?
-	return "$status"
-}

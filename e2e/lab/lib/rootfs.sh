@@ -10,9 +10,11 @@ rootfs_tree() { cache_dir node-tree "$(rootfs_tree_key)"; }
 
 # Asked for many times in a run, during which it must not change: see rootfs_up.
 rootfs_key() {
+	local archive
 	[ -z "${ROOTFS_KEY:-}" ] || { echo "$ROOTFS_KEY" && return; }
 	cache_key "$(rootfs_tree_key)" "@$LAB_SRC/node" "@$LAB_SRC/pause" "@$LAB_SRC/image.ts" "$(declare -f rootfs_build_disk rootfs_seed_images)" \
-		"$(binaries_key kubernetes)" "$(binaries_key runc)" "$(binaries_key multus)" "@$LAB_PKI/ca.crt" "$LAB_DISK_SIZE"
+		"$(binaries_key kubernetes)" "$(binaries_key runc)" "$(binaries_key multus)" "@$LAB_PKI/ca.crt" "$LAB_DISK_SIZE" \
+		"$(for archive in $LAB_SEED; do sha256sum <"$archive"; done)"
 }
 rootfs_dir() { cache_dir node-disk "$(rootfs_key)"; }
 
@@ -84,11 +86,13 @@ rootfs_build_disk() {
 
 # Import the pause image with the nodes' own containerd, run here at native speed on the tree's own store.
 rootfs_seed_images() {
-	local root=$1 work
+	local root=$1 work archive
 	work=$root/tmp/seed
 	mkdir -p "$work/pause" "$root/var/lib/containerd"
 	gcc -static -O2 -s -Wall -Wextra -Werror -o "$work/pause/pause" "$LAB_SRC/pause/pause.c"
 	node_js "$LAB_SRC/image.ts" "$work/pause.tar" sealift.local/pause:1 "$work/pause" /pause
+	rm -r "$work/pause"
+	for archive in $LAB_SEED; do cp "$archive" "$work/$(cache_key "$archive").tar"; done
 	# shellcheck disable=SC2016
 	unshare --mount --net --pid --fork --propagation private bash -euc '
 		mount -t proc proc "$1/proc"
@@ -100,7 +104,9 @@ rootfs_seed_images() {
 			containerd --config /run/seed.toml >/run/containerd.log 2>&1 &
 			daemon=\$!
 			for i in \$(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.1; done
-			ctr --namespace k8s.io images import --local --snapshotter overlayfs /tmp/seed/pause.tar || { cat /run/containerd.log >&2; exit 1; }
+			for archive in /tmp/seed/*.tar; do
+				ctr --namespace k8s.io images import --local --snapshotter overlayfs \$archive || { cat /run/containerd.log >&2; exit 1; }
+			done
 			kill \$daemon
 			wait \$daemon || true
 		"
