@@ -140,6 +140,7 @@ image_agent() {
 	bundle
 	install -D -m 0644 "$BUILD/js/agent.js" "$own/opt/app/agent.js"
 	install -m 0755 "$NATIVE/sealift.node" "$own/opt/app/sealift.node"
+	install -m 0644 "$CHECKOUT/native/proto/ibverbs.proto" "$own/opt/app/ibverbs.proto"
 	echo '{"type":"module"}' >"$own/opt/app/package.json"
 	cp -a "$BUILD/bundle" "$own/opt/bundle"
 	write agent "$(cache_key "$base" "$node" "@$own")" --layer "$base" --layer "$node" --env NODE_ENV=production \
