@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operator's process: flags, wiring, signals.
+import { hostname } from 'node:os';
+import { parseArgs } from 'node:util';
+import {
+  Client,
+  LeaderElector,
+  loadConfig,
+  makeLogger,
+  namespaceOf,
+  Rest,
+  serveHealth,
+} from '../../kube/src/index.ts';
+import { Operator } from './operator.ts';
+
+const { values: flags } = parseArgs({ options: { kubeconfig: { type: 'string' } } });
+const log = makeLogger('sealift-operator');
+const identity = process.env['POD_NAME'] ?? hostname();
+const stop = new AbortController();
+for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+
+try {
+  const config = loadConfig(flags.kubeconfig);
+  const api = new Client(new Rest(config, 'sealift-operator'));
+  const operator = new Operator({ api, log });
+  const health = await serveHealth(Number(process.env['SEALIFT_METRICS_PORT'] ?? 7462), () => true);
+  const elector = new LeaderElector({
+    api,
+    log,
+    identity,
+    namespace: process.env['POD_NAMESPACE'] ?? namespaceOf(config),
+    name: 'sealift-operator',
+  });
+  const how = await elector.run((signal) => operator.run(signal), stop.signal);
+  await health.close();
+  // Whoever lost the lease must be gone before the next leader acts: the kubelet starts us anew.
+  process.exit(how === 'lost' ? 1 : 0);
+} catch (error) {
+  log.fatal({ error }, 'operator ended');
+  process.exit(1);
+}

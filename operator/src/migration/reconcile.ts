@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// A MigrationRequest's reading and writing; what to do is decided in decide.ts.
+import { fieldManagers, finalizers, type MigrationRequest } from '../../../crds/src/index.ts';
+import {
+  checkpointRequests,
+  decide,
+  migrationRequests,
+  pods,
+  splitKey,
+  timestamp,
+  withFaults,
+  writeStatus,
+  type Clock,
+  type Context,
+  type Parts,
+} from '../../../kube/src/index.ts';
+import { setFinalizer } from '../finalizer.ts';
+import { blackoutSeconds } from '../metrics.ts';
+import { keepAddresses, networkNames, NetworksError } from '../networks.ts';
+import { rivalsOf } from '../rivals.ts';
+import { createTargetPod, deletePod, labelTarget, TargetRejectedError } from '../target-actions.ts';
+import { targetPod, templateOf } from '../target-pod.ts';
+import { announce, transitions } from '../transitions.ts';
+import type { World } from '../world.ts';
+import { decideMigration } from './decide.ts';
+import { ownedStatus, type Effect, type Observed, type OwnStatus } from './types.ts';
+
+export function migrationParts(world: World, clock: Clock): Parts<Observed, Effect, OwnStatus> {
+  return {
+    observe: (key, context) => observe(world, key, context),
+    decide: decideMigration,
+    publish: (status, observed, context) => publish(world, status, observed, context),
+    act: (effect, observed, context) => act(world, clock, effect, observed, context),
+  };
+}
+
+async function observe(
+  world: World,
+  key: string,
+  { signal }: Context,
+): Promise<Observed | undefined> {
+  const { namespace, name } = splitKey(key);
+  const request = await world.find(migrationRequests, namespace, name, signal);
+  if (!request) return undefined;
+  const isNew = request.status?.source === undefined;
+  const [sourcePod, target, others] = await Promise.all([
+    world.findPod(namespace, request.spec.podName, signal),
+    world.findPod(namespace, request.status?.target?.podName, signal),
+    isNew ? rivalsOf(world, request, [migrationRequests, checkpointRequests] as const, signal) : [],
+  ]);
+  const nodes = world.nodeList();
+  return { request, sourcePod, targetPod: target, others, nodes, load: world.load() };
+}
+
+async function publish(
+  world: World,
+  status: OwnStatus,
+  { request, sourcePod, targetPod: target }: Observed,
+  { signal }: Context,
+): Promise<void> {
+  const changed = await writeStatus(world.api, {
+    resource: migrationRequests,
+    object: request,
+    manager: fieldManagers.operator,
+    owned: ownedStatus,
+    status,
+    onConflict: 'throw',
+    signal,
+  });
+  if (!changed) return;
+  const list = transitions(request.status?.conditions, status.conditions);
+  const pod = { resource: pods, object: target ?? sourcePod };
+  announce(world, migrationRequests, request, list, pod);
+  if (list.some((one) => one.reason === 'Moved') && status.report?.blackoutMs !== undefined) {
+    blackoutSeconds.observe(status.report.blackoutMs / 1000);
+  }
+}
+
+async function act(
+  world: World,
+  clock: Clock,
+  effect: Effect,
+  observed: Observed,
+  context: Context,
+): Promise<void> {
+  const { request } = observed;
+  const { namespace } = request.metadata;
+  switch (effect.type) {
+    case 'addFinalizer':
+    case 'removeFinalizer': {
+      // Publishing may have made a newer version.
+      const current = await world.find(
+        migrationRequests,
+        namespace,
+        request.metadata.name,
+        context.signal,
+      );
+      if (current?.metadata.uid !== request.metadata.uid) return;
+      const present = effect.type === 'addFinalizer';
+      return setFinalizer(world, migrationRequests, current, finalizers.active, present, context);
+    }
+    case 'createTarget':
+      return createTarget(world, clock, effect, request, context);
+    case 'labelTarget':
+      if (observed.targetPod) await labelTarget(world, observed.targetPod, context);
+      return;
+    case 'deleteSource': {
+      const pod = { namespace, name: request.spec.podName, uid: effect.uid };
+      return deletePod(world, pod, 'operator.delete-source', 0, context);
+    }
+    case 'deleteTarget': {
+      const pod = { namespace, name: request.status?.target?.podName ?? '', uid: effect.uid };
+      return deletePod(world, pod, 'operator.delete-target', effect.force ? 0 : 1, context);
+    }
+    case 'abort':
+      return abort(world, clock, request, effect, context);
+  }
+}
+
+async function abort(
+  world: World,
+  clock: Clock,
+  request: MigrationRequest,
+  cause: { readonly reason: string; readonly message: string },
+  { signal, log }: Context,
+): Promise<void> {
+  const decision = await withFaults('operator.abort', () =>
+    decide(
+      world.api,
+      migrationRequests,
+      request,
+      { outcome: 'Aborted', by: 'operator', reason: cause.reason, message: cause.message },
+      { signal, clock },
+    ),
+  );
+  log.info({ proposed: cause.reason, stands: decision.outcome, by: decision.by }, 'decided');
+}
+
+async function createTarget(
+  world: World,
+  clock: Clock,
+  effect: Extract<Effect, { type: 'createTarget' }>,
+  request: MigrationRequest,
+  context: Context,
+): Promise<void> {
+  const { namespace, name, uid } = request.metadata;
+  const { signal } = context;
+  try {
+    const source = await world.rawPod(namespace, request.spec.podName, signal);
+    const notes = source.metadata.annotations ?? {};
+    const configs = await world.networkConfigs(networkNames(notes, namespace), signal);
+    const manifest = targetPod(templateOf(source), {
+      name: effect.podName,
+      namespace,
+      nodeName: effect.nodeName,
+      requestUid: uid,
+      marker: { key: 'migration', value: `${namespace}/${name}` },
+      networks: keepAddresses(notes, namespace, configs),
+    });
+    await createTargetPod(world, request, effect.podName, manifest, context);
+  } catch (error) {
+    if (!(error instanceof TargetRejectedError || error instanceof NetworksError)) throw error;
+    const cause = { reason: 'TargetRejected', message: error.message };
+    await abort(world, clock, await fresh(world, request, signal), cause, context);
+    return;
+  }
+  // Had it been decided meanwhile (by an agent, or by another operator that was thought dead), the
+  // pod that was just created would be left behind.
+  const now = await world.find(migrationRequests, namespace, name, signal);
+  if (now?.metadata.uid === uid && now.status?.decision?.outcome !== 'Aborted') return;
+  const pod = await world.findPod(namespace, effect.podName, signal);
+  if (!pod) return;
+  const { uid: podUid } = pod.metadata;
+  await deletePod(
+    world,
+    { namespace, name: effect.podName, uid: podUid },
+    'operator.delete-target',
+    1,
+    context,
+  );
+  context.log.info(
+    { at: timestamp(clock.now()) },
+    'target created after the decision, deleted again',
+  );
+}
+
+async function fresh(
+  world: World,
+  request: MigrationRequest,
+  signal: AbortSignal,
+): Promise<MigrationRequest> {
+  const { namespace, name } = request.metadata;
+  return (await world.find(migrationRequests, namespace, name, signal)) ?? request;
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operator's controllers and what wakes them. Runs only while this process leads.
+import {
+  Controller,
+  EventRecorder,
+  Informer,
+  keyOf,
+  migrationRequests,
+  nodes,
+  pods,
+  realClock,
+  reconciler,
+  type Api,
+  type ApiObject,
+  type Logger,
+} from '../../kube/src/index.ts';
+import { annotations } from '../../crds/src/index.ts';
+import { migrationParts } from './migration/reconcile.ts';
+import { World } from './world.ts';
+
+export interface OperatorOptions {
+  readonly api: Api;
+  readonly log: Logger;
+}
+
+export class Operator {
+  readonly #options: OperatorOptions;
+  #synced = false;
+
+  constructor(options: OperatorOptions) {
+    this.#options = options;
+  }
+
+  get synced(): boolean {
+    return this.#synced;
+  }
+
+  /** Works until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { api, log } = this.#options;
+    const migrations = new Informer({ api, resource: migrationRequests, log });
+    const podCache = new Informer({ api, resource: pods, log });
+    const nodeCache = new Informer({ api, resource: nodes, log });
+    const events = new EventRecorder({ api, log, component: 'sealift-operator' });
+    const world = new World({ api, events, nodes: nodeCache, pods: podCache });
+    const migration = new Controller({
+      name: 'migration',
+      reconcile: reconciler(migrationParts(world, realClock)),
+      log,
+    });
+    migrations.listen((key) => migration.enqueue(key));
+    podCache.listen((_key, after, before) => {
+      const pod = after ?? before;
+      if (!pod) return;
+      const marker = pod.metadata.annotations[annotations.migration];
+      if (marker !== undefined) migration.enqueue(marker);
+      for (const request of migrations.list()) {
+        if (isFor(request, pod)) migration.enqueue(keyOf(request));
+      }
+    });
+    const informers = [migrations, podCache, nodeCache];
+    const running = informers.map((informer) => informer.run(signal));
+    await Promise.race([Promise.all(informers.map((one) => one.synced)), Promise.all(running)]);
+    this.#synced = !signal.aborted;
+    await Promise.all([...running, migration.run(signal)]);
+  }
+}
+
+function isFor(
+  request: ApiObject & { readonly spec: { readonly podName: string } },
+  pod: ApiObject,
+): boolean {
+  const { namespace, name } = pod.metadata;
+  return request.metadata.namespace === namespace && request.spec.podName === name;
+}
