@@ -70,4 +70,11 @@ int rxe_restore_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
 int rxe_restore_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 		   const struct sealift_rxe_qp_buffers *bufs);
 
+/*
+ * rxe_sealift_cred.c: let file and threads share credentials again.
+ * Return: 0; -EBADF not this context's file; -ESRCH no such thread; -EACCES
+ */
+int rxe_adopt(struct ib_uverbs_file *ufile,
+	      const struct sealift_rxe_adopt *in);
+
 #endif /* RXE_SEALIFT_H */

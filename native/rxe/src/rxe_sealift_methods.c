@@ -398,6 +398,27 @@ out:
 	return err;
 }
 
+static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_ADOPT)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct sealift_rxe_adopt in;
+	struct rxe_dev *rxe;
+	int err;
+
+	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_ADOPT_IN);
+	if (err)
+		return err;
+
+	/* for another thread: only who may restore it */
+	if (in.tid) {
+		rxe = rxe_sealift_dev(attrs);
+		if (IS_ERR(rxe))
+			return PTR_ERR(rxe);
+	}
+
+	return rxe_adopt(attrs->ufile, &in);
+}
+
 #define RXE_SEALIFT_IN(_attr, _type) \
 	UVERBS_ATTR_PTR_IN(_attr, UVERBS_ATTR_TYPE(_type), UA_MANDATORY)
 #define RXE_SEALIFT_OUT(_attr, _type) \
@@ -475,6 +496,10 @@ DECLARE_UVERBS_NAMED_METHOD(
 	RXE_SEALIFT_IN(SEALIFT_RXE_ATTR_RESTORE_QP_BUFFERS,
 		       struct sealift_rxe_qp_buffers));
 
+DECLARE_UVERBS_NAMED_METHOD(
+	SEALIFT_RXE_METHOD_ADOPT,
+	RXE_SEALIFT_IN(SEALIFT_RXE_ATTR_ADOPT_IN, struct sealift_rxe_adopt));
+
 DECLARE_UVERBS_GLOBAL_METHODS(
 	SEALIFT_RXE_OBJECT,
 	&UVERBS_METHOD(SEALIFT_RXE_METHOD_QUERY),
@@ -487,7 +512,8 @@ DECLARE_UVERBS_GLOBAL_METHODS(
 	&UVERBS_METHOD(SEALIFT_RXE_METHOD_DUMP_QP),
 	&UVERBS_METHOD(SEALIFT_RXE_METHOD_HINT),
 	&UVERBS_METHOD(SEALIFT_RXE_METHOD_RESTORE_CQ),
-	&UVERBS_METHOD(SEALIFT_RXE_METHOD_RESTORE_QP));
+	&UVERBS_METHOD(SEALIFT_RXE_METHOD_RESTORE_QP),
+	&UVERBS_METHOD(SEALIFT_RXE_METHOD_ADOPT));
 
 const struct uapi_definition rxe_sealift_defs[] = {
 	UAPI_DEF_CHAIN_OBJ_TREE_NAMED(SEALIFT_RXE_OBJECT),

@@ -3,8 +3,8 @@
  * Driver methods of Sealift's rdma_rxe, called through the ioctl interface of
  * /dev/infiniband/uverbsN (RDMA_VERBS_IOCTL, driver_id RDMA_DRIVER_RXE).
  *
- * Every method belongs to the object SEALIFT_RXE_OBJECT and, except QUERY,
- * needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the user namespace that
+ * Every method belongs to the object SEALIFT_RXE_OBJECT and, except QUERY
+ * (and ADOPT for oneself), needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the user namespace that
  * owns the device's network namespace (else -EPERM).
  *
  * Attributes of kind IN carry the struct named beside them, OUT are filled.
@@ -51,6 +51,7 @@ enum sealift_rxe_methods {
 	SEALIFT_RXE_METHOD_HINT,
 	SEALIFT_RXE_METHOD_RESTORE_CQ,
 	SEALIFT_RXE_METHOD_RESTORE_QP,
+	SEALIFT_RXE_METHOD_ADOPT,
 };
 
 /*
@@ -401,6 +402,23 @@ enum sealift_rxe_hint_type {
 struct sealift_rxe_hint {
 	__u32 type;		/* enum sealift_rxe_hint_type */
 	__u32 value;		/* 0 with NONE */
+};
+
+/*
+ * ADOPT: make a context's file and the threads that use it share credentials
+ * again, so that write() on it works after a restore. `fd` must be the file
+ * that the method is called on (-EBADF).
+ * tid: the file gets the credentials of that thread, as if it had opened it.
+ * tid 0: the calling thread takes the file's credentials object if it allows
+ * just what its own does (-EACCES); needs no privilege.
+ */
+enum sealift_rxe_adopt_attrs {
+	SEALIFT_RXE_ATTR_ADOPT_IN = SEALIFT_RXE_NS, /* IN sealift_rxe_adopt */
+};
+
+struct sealift_rxe_adopt {
+	__u32 fd;
+	__u32 tid;		/* in the caller's pid namespace */
 };
 
 #endif /* SEALIFT_RXE_H */

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * write() on a uverbs file demands that writer and opener have the very same
+ * credentials object (ib_safe_file_access() compares pointers), and libibverbs'
+ * rxe provider rings its doorbell by write(). CRIU opens files before it sets a
+ * task's credentials, and sets them thread by thread, so nothing that user
+ * space does brings the two together again.
+ */
+#include <linux/cred.h>
+#include <linux/file.h>
+#include <linux/pid.h>
+#include <linux/sched/task.h>
+
+#include "rxe_sealift.h"
+
+/* Do both allow the same? Differing only in being two objects is no matter. */
+static bool rxe_cred_equal(const struct cred *a, const struct cred *b)
+{
+	const struct group_info *ga = a->group_info, *gb = b->group_info;
+	int i;
+
+	if (!uid_eq(a->uid, b->uid) || !uid_eq(a->euid, b->euid) ||
+	    !uid_eq(a->suid, b->suid) || !uid_eq(a->fsuid, b->fsuid) ||
+	    !gid_eq(a->gid, b->gid) || !gid_eq(a->egid, b->egid) ||
+	    !gid_eq(a->sgid, b->sgid) || !gid_eq(a->fsgid, b->fsgid))
+		return false;
+
+	if (a->user_ns != b->user_ns || a->securebits != b->securebits)
+		return false;
+
+	if (memcmp(&a->cap_inheritable, &b->cap_inheritable,
+		   sizeof(kernel_cap_t)) ||
+	    memcmp(&a->cap_permitted, &b->cap_permitted,
+		   sizeof(kernel_cap_t)) ||
+	    memcmp(&a->cap_effective, &b->cap_effective,
+		   sizeof(kernel_cap_t)) ||
+	    memcmp(&a->cap_bset, &b->cap_bset, sizeof(kernel_cap_t)) ||
+	    memcmp(&a->cap_ambient, &b->cap_ambient, sizeof(kernel_cap_t)))
+		return false;
+
+	if (ga->ngroups != gb->ngroups)
+		return false;
+	for (i = 0; i < ga->ngroups; i++)
+		if (!gid_eq(ga->gid[i], gb->gid[i]))
+			return false;
+
+	return true;
+}
+
+static int rxe_adopt_file(struct file *file, u32 tid)
+{
+	struct task_struct *task;
+	struct pid *pid;
+
+	pid = find_get_pid(tid);
+	task = get_pid_task(pid, PIDTYPE_PID);
+	put_pid(pid);
+	if (!task)
+		return -ESRCH;
+
+	put_cred(xchg(&file->f_cred, get_task_cred(task)));
+	put_task_struct(task);
+
+	return 0;
+}
+
+static int rxe_adopt_thread(struct file *file)
+{
+	const struct cred *cred = file->f_cred;
+
+	if (cred == current_cred())
+		return 0;
+
+	if (!rxe_cred_equal(cred, current_cred()))
+		return -EACCES;
+
+	return commit_creds((struct cred *)get_cred(cred));
+}
+
+int rxe_adopt(struct ib_uverbs_file *ufile, const struct sealift_rxe_adopt *in)
+{
+	struct file *file;
+	int err;
+
+	file = fget(in->fd);
+	if (!file)
+		return -EBADF;
+
+	/* the file that the method was called on, and no other */
+	if (file->private_data != ufile)
+		err = -EBADF;
+	else if (in->tid)
+		err = rxe_adopt_file(file, in->tid);
+	else
+		err = rxe_adopt_thread(file);
+	fput(file);
+
+	return err;
+}
