@@ -83,13 +83,19 @@ static int check_device(const struct restored *restored, int fd, const char *pat
 static int wait_gid(int fd, const PB(QueuePair) *qp)
 {
 	uint8_t gid[16] = {};
+	int ret;
 
 	if (!qp->path)
 		return 0;
 	for (int i = 0; i < GID_TRIES; i++) {
-		if (!uverbs_query_gid(fd, qp->path->port, qp->path->sgid_index, gid) &&
-		    !memcmp(gid, qp->path->sgid.data, sizeof(gid)))
+		ret = uverbs_query_gid(fd, qp->path->port, qp->path->sgid_index, gid);
+		if (!ret && !memcmp(gid, qp->path->sgid.data, sizeof(gid)))
 			return 0;
+		if (ret && ret != -ENODATA) {
+			log_fail("kernel", "GID index %u cannot be read: %s", qp->path->sgid_index,
+				 strerror(-ret));
+			return ret;
+		}
 		usleep(GID_WAIT_US);
 	}
 	log_fail("gid",
@@ -210,12 +216,11 @@ static int open_context(struct restored *restored, int *fd)
 		log_fail("device", "%s cannot be opened: %s", path, strerror(-ret));
 		return ret;
 	}
-	ret = check_device(restored, *fd, path);
-	if (!ret) {
-		ret = uverbs_get_context(*fd, &comp_vectors);
-		if (ret)
-			log_fail("kernel", "no context on %s: %s", path, strerror(-ret));
-	}
+	ret = uverbs_get_context(*fd, &comp_vectors);
+	if (ret)
+		log_fail("device", "no context on %s: %s", path, strerror(-ret));
+	else
+		ret = check_device(restored, *fd, path);
 	if (ret)
 		close(*fd);
 	return ret;

@@ -8,8 +8,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "image.h"
+#include "uverbs.h"
 
 struct driver_info {
 	uint32_t abi;
@@ -59,6 +61,14 @@ struct driver {
 
 	/* The next region registered in this context gets this key. */
 	int (*hint_mr)(int fd, uint32_t key);
+
+	/*
+	 * The context's file gets the credentials of thread @tid, as if that
+	 * had opened it. The second is called in each other thread of the
+	 * process, on its own descriptor @fd, so it is only built here.
+	 */
+	int (*adopt_file)(int fd, pid_t tid);
+	void (*build_adopt_thread)(struct uverbs_cmd *cmd, uint64_t base, int fd);
 };
 
 /* The driver that answers on @fd, or NULL. */

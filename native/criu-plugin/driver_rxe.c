@@ -171,4 +171,6 @@ const struct driver driver_rxe = {
 	.restore_cq = restore_cq,
 	.restore_qp = restore_qp,
 	.hint_mr = hint_mr,
+	.adopt_file = rxe_adopt_file,
+	.build_adopt_thread = rxe_build_adopt_thread,
 };

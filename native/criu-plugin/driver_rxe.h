@@ -3,6 +3,7 @@
 #ifndef SEALIFT_DRIVER_RXE_H
 #define SEALIFT_DRIVER_RXE_H
 
+#include <sys/types.h>
 #include <sealift_rxe.h>
 
 #include "uverbs.h"
@@ -24,5 +25,7 @@ int rxe_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *cq,
 		   const struct sealift_rxe_buffer *ring);
 int rxe_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *qp,
 		   const struct sealift_rxe_qp_buffers *buffers);
+int rxe_adopt_file(int fd, pid_t tid);
+void rxe_build_adopt_thread(struct uverbs_cmd *cmd, uint64_t base, int fd);
 
 #endif

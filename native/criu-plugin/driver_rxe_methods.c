@@ -129,3 +129,24 @@ int rxe_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *qp,
 	uverbs_in(&cmd, SEALIFT_RXE_ATTR_RESTORE_QP_BUFFERS, buffers, sizeof(*buffers));
 	return uverbs_call(fd, &cmd);
 }
+
+static void build_adopt(struct uverbs_cmd *cmd, uint64_t base, int fd, pid_t tid)
+{
+	struct sealift_rxe_adopt in = { .fd = fd, .tid = tid };
+
+	uverbs_init(cmd, base, SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_ADOPT);
+	uverbs_in(cmd, SEALIFT_RXE_ATTR_ADOPT_IN, &in, sizeof(in));
+}
+
+int rxe_adopt_file(int fd, pid_t tid)
+{
+	struct uverbs_cmd cmd;
+
+	build_adopt(&cmd, 0, fd, tid);
+	return uverbs_call(fd, &cmd);
+}
+
+void rxe_build_adopt_thread(struct uverbs_cmd *cmd, uint64_t base, int fd)
+{
+	build_adopt(cmd, base, fd, 0);
+}

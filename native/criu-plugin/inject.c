@@ -137,9 +137,19 @@ static void save_rseq(struct inject *inject)
 		inject->rseq_cs_at = 0;
 }
 
-int inject_begin(struct inject *inject, pid_t pid)
+static int stop_signals(struct inject *inject)
 {
 	uint64_t all = ~0ULL;
+
+	save_rseq(inject);
+	if (ptrace(PTRACE_GETSIGMASK, inject->pid, KERNEL_SIGSET_SIZE, &inject->saved_mask) ||
+	    ptrace(PTRACE_SETSIGMASK, inject->pid, KERNEL_SIGSET_SIZE, &all))
+		return -errno;
+	return 0;
+}
+
+int inject_begin(struct inject *inject, pid_t pid)
+{
 	int64_t scratch;
 	int ret;
 
@@ -157,10 +167,9 @@ int inject_begin(struct inject *inject, pid_t pid)
 		log_fail("kernel", "process %d has no system call instruction", pid);
 		return -ENOEXEC;
 	}
-	save_rseq(inject);
-	if (ptrace(PTRACE_GETSIGMASK, pid, KERNEL_SIGSET_SIZE, &inject->saved_mask) ||
-	    ptrace(PTRACE_SETSIGMASK, pid, KERNEL_SIGSET_SIZE, &all))
-		return -errno;
+	ret = stop_signals(inject);
+	if (ret)
+		return ret;
 	scratch = inject_syscall(inject, SYS_mmap, 0, INJECT_SCRATCH_SIZE,
 				 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (scratch < 0 && scratch > -4096) {
@@ -172,11 +181,26 @@ int inject_begin(struct inject *inject, pid_t pid)
 	return 0;
 }
 
+int inject_begin_thread(struct inject *inject, pid_t tid, const struct inject *leader)
+{
+	*inject = (struct inject){
+		.pid = tid,
+		.syscall_at = leader->syscall_at,
+		.scratch = leader->scratch,
+		.borrowed = true,
+	};
+	if (ptrace(PTRACE_GETREGS, tid, NULL, &inject->saved))
+		return -errno;
+	return stop_signals(inject);
+}
+
 int inject_end(struct inject *inject)
 {
-	int64_t ret;
+	int64_t ret = 0;
 
-	ret = inject_syscall(inject, SYS_munmap, inject->scratch, INJECT_SCRATCH_SIZE, 0, 0, 0, 0);
+	if (!inject->borrowed)
+		ret = inject_syscall(inject, SYS_munmap, inject->scratch, INJECT_SCRATCH_SIZE, 0,
+				     0, 0, 0);
 	if (ret)
 		return ret;
 	if (inject->rseq_cs_at && inject->rseq_cs) {

@@ -21,11 +21,15 @@ struct inject {
 	uint64_t rseq_cs_at, rseq_cs;
 	uint64_t syscall_at;	/* an instruction to borrow */
 	uint64_t scratch;	/* memory of ours in the task */
+	bool borrowed;		/* the scratch memory is another one's */
 	bool stopped;		/* a SIGSTOP was met on the way */
 };
 
 /* 0 or -errno; after success inject_end() must follow. */
 int inject_begin(struct inject *inject, pid_t pid);
+
+/* The same for another thread of @leader's process, which lends its scratch memory. */
+int inject_begin_thread(struct inject *inject, pid_t tid, const struct inject *leader);
 int inject_end(struct inject *inject);
 
 /* What the system call returned (a negative errno included); -ESRCH if the task died. */

@@ -91,9 +91,13 @@ static int register_memory(struct late_task *task, int *fds)
 {
 	int ret = 0;
 
-	for (size_t n = 0; n < restore_count() && !ret; n++)
-		if (restore_at(n)->context->owner == task->inner)
-			ret = memory_regions_restore(task, restore_at(n), fds[n]);
+	for (size_t n = 0; n < restore_count() && !ret; n++) {
+		if (restore_at(n)->context->owner != task->inner)
+			continue;
+		ret = memory_regions_restore(task, restore_at(n), fds[n]);
+		if (!ret)
+			ret = credentials_restore(task, restore_at(n), fds[n]);
+	}
 	return ret;
 }
 

@@ -21,4 +21,15 @@ int mapping_restore(struct late_task *task, const struct restored *restored);
  */
 int memory_regions_restore(struct late_task *task, const struct restored *restored, int fd);
 
+/*
+ * Make write() on the context's file work again for @task, its owner. librxe
+ * rings its doorbell that way, and the kernel allows it only to the opener's
+ * own credentials object: CRIU opens files first and then gives each thread
+ * credentials of its own.
+ */
+int credentials_restore(struct late_task *task, const struct restored *restored, int fd);
+
+/* The descriptor that process @inner has of the context, or -EBADF. */
+int late_holder_fd(const PB(Context) *context, uint32_t inner);
+
 #endif

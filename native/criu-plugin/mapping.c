@@ -66,18 +66,10 @@ static int check_place(pid_t pid, const PB(Mapping) *mapping)
 	return -EINVAL;
 }
 
-static int holder_fd(const PB(Context) *context, uint32_t inner)
-{
-	for (size_t i = 0; i < context->n_holders; i++)
-		if (context->holders[i]->pid == inner)
-			return context->holders[i]->fd;
-	return -1;
-}
-
 int mapping_restore(struct late_task *task, const struct restored *restored)
 {
 	const PB(Context) *context = restored->context;
-	int fd = holder_fd(context, task->inner);
+	int fd = late_holder_fd(context, task->inner);
 
 	for (size_t i = 0; i < context->n_mappings; i++) {
 		const PB(Mapping) *mapping = context->mappings[i];

@@ -19,14 +19,6 @@
 #include "log.h"
 #include "uverbs.h"
 
-static int holder_fd(const PB(Context) *context, uint32_t inner)
-{
-	for (size_t i = 0; i < context->n_holders; i++)
-		if (context->holders[i]->pid == inner)
-			return context->holders[i]->fd;
-	return -EBADF;
-}
-
 static int call_reg_mr(struct late_task *task, int task_fd, const PB(MemoryRegion) *mr,
 		       struct uverbs_mr_answer *answer)
 {
@@ -63,7 +55,7 @@ static int restore_one(struct late_task *task, const struct restored *restored, 
 	if (!ret)
 		ret = restored->driver->hint_mr(fd, mr->lkey);
 	if (!ret)
-		ret = call_reg_mr(task, holder_fd(restored->context, task->inner), mr, &answer);
+		ret = call_reg_mr(task, late_holder_fd(restored->context, task->inner), mr, &answer);
 	if (!ret && (answer.handle != mr->handle || answer.lkey != mr->lkey ||
 		     answer.rkey != mr->rkey))
 		ret = -EEXIST;

@@ -122,6 +122,24 @@ int task_each_map(pid_t pid, int (*fn)(pid_t pid, const struct task_map *map, vo
 	return ret;
 }
 
+int task_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg)
+{
+	struct dirent *entry;
+	char path[64];
+	int ret = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (!ret && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && atoi(entry->d_name) != pid)
+			ret = fn(atoi(entry->d_name), arg);
+	closedir(dir);
+	return ret;
+}
+
 static bool traced_by_us(pid_t pid)
 {
 	uint32_t tracer;

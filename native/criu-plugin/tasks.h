@@ -32,6 +32,9 @@ struct task_map {
 int task_each_map(pid_t pid, int (*fn)(pid_t pid, const struct task_map *map, void *arg),
 		  void *arg);
 
+/* Call @fn for every thread of the process but the first, as above. */
+int task_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg);
+
 /*
  * task_tree - the processes that we trace, from @root down, parents first
  * Returns their number, the list in *@list for free(), or -errno.

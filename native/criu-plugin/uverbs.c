@@ -202,8 +202,8 @@ int uverbs_query_gid(int fd, uint32_t port, uint32_t index, uint8_t gid[16])
 	int ret;
 
 	uverbs_init(&cmd, 0, UVERBS_OBJECT_DEVICE, UVERBS_METHOD_QUERY_GID_ENTRY);
-	uverbs_in_u32(&cmd, UVERBS_ATTR_QUERY_GID_ENTRY_PORT, port);
-	uverbs_in_u32(&cmd, UVERBS_ATTR_QUERY_GID_ENTRY_GID_INDEX, index);
+	uverbs_in_u64(&cmd, UVERBS_ATTR_QUERY_GID_ENTRY_PORT, port);
+	uverbs_in_u64(&cmd, UVERBS_ATTR_QUERY_GID_ENTRY_GID_INDEX, index);
 	uverbs_in_u32(&cmd, UVERBS_ATTR_QUERY_GID_ENTRY_FLAGS, 0);
 	at = uverbs_out(&cmd, UVERBS_ATTR_QUERY_GID_ENTRY_RESP_ENTRY,
 			sizeof(struct ib_uverbs_gid_entry));
