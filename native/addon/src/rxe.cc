@@ -3,7 +3,6 @@
 // (native/rxe/uapi/sealift_rxe.h; the ones that act on a process's objects belong to the CRIU plugin).
 #include "rxe.h"
 
-#include <rdma/ib_user_ioctl_verbs.h>
 #include <sealift_rxe.h>
 
 #include "arguments.h"
@@ -25,7 +24,7 @@ constexpr size_t kLongestRdmaName = 63;
 
 sealift_rxe_query Query(const UverbsContext& context, const std::string& device) {
   sealift_rxe_query answer{};
-  int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_QUERY, RDMA_DRIVER_RXE)
+  int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_QUERY)
                   .Out(SEALIFT_RXE_ATTR_QUERY_OUT, &answer, sizeof(answer))
                   .Run(context.fd());
   if (error) Refused(error, "query " + device);
@@ -40,7 +39,7 @@ void Hold(const std::string& device, uint32_t rnr_timer, uint32_t timeout_ms) {
   UverbsContext context(device);
   Query(context, device);
   sealift_rxe_hold hold{rnr_timer, timeout_ms};
-  int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_HOLD, RDMA_DRIVER_RXE)
+  int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_HOLD)
                   .In(SEALIFT_RXE_ATTR_HOLD_IN, &hold, sizeof(hold))
                   .Run(context.fd());
   if (error) Refused(error, "hold " + device);
@@ -50,7 +49,7 @@ void Resume(const std::string& device) {
   UverbsContext context(device);
   Query(context, device);
   sealift_rxe_resume resume{};
-  int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_RESUME, RDMA_DRIVER_RXE)
+  int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_RESUME)
                   .In(SEALIFT_RXE_ATTR_RESUME_IN, &resume, sizeof(resume))
                   .Run(context.fd());
   if (error) Refused(error, "resume " + device);

@@ -2,6 +2,7 @@
 #include "uverbs.h"
 
 #include <fcntl.h>
+#include <rdma/ib_user_ioctl_verbs.h>
 #include <rdma/rdma_user_ioctl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -15,8 +16,7 @@
 
 namespace sealift {
 
-UverbsCall::UverbsCall(uint16_t object, uint16_t method, uint32_t driver)
-    : object_(object), method_(method), driver_(driver) {}
+UverbsCall::UverbsCall(uint16_t object, uint16_t method) : object_(object), method_(method) {}
 
 ib_uverbs_attr& UverbsCall::Add(uint16_t attribute, uint16_t length) {
   ib_uverbs_attr added{};
@@ -55,7 +55,7 @@ int UverbsCall::Run(int fd) {
   header->object_id = object_;
   header->method_id = method_;
   header->num_attrs = static_cast<uint16_t>(attributes_.size());
-  header->driver_id = driver_;
+  header->driver_id = RDMA_DRIVER_RXE;
   memcpy(header + 1, attributes_.data(), attributes_.size() * sizeof(ib_uverbs_attr));
   for (;;) {
     if (ioctl(fd, RDMA_VERBS_IOCTL, header) == 0) return 0;

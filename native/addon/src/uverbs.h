@@ -18,7 +18,8 @@ namespace sealift {
 /// One call being built. Buffers that are pointed to must outlive Run().
 class UverbsCall {
  public:
-  UverbsCall(uint16_t object, uint16_t method, uint32_t driver = 0);
+  /// Goes to the rxe driver: the kernel wants its id for common methods too.
+  UverbsCall(uint16_t object, uint16_t method);
   UverbsCall& In(uint16_t attribute, const void* data, uint16_t length);
   UverbsCall& Out(uint16_t attribute, void* data, uint16_t length);
   /// A value of at most eight bytes travels in the attribute itself.
@@ -31,7 +32,6 @@ class UverbsCall {
 
   uint16_t object_;
   uint16_t method_;
-  uint32_t driver_;
   std::vector<ib_uverbs_attr> attributes_;
 };
 
