@@ -69,16 +69,14 @@ bundle() {
 	ln "$out.tmp/bin/sealift-runc" "$out.tmp/bin/sealift-host"
 	install "$(readlink -f "$LAB/bin/runc")" "$root/usr/sbin/criu" "$out.tmp/bin/"
 	install "$CHECKOUT/native/criu-plugin/build/ibverbs_plugin.so" "$out.tmp/lib/criu/"
-	for program in bin/runc bin/criu lib/criu/ibverbs_plugin.so; do
+	for program in bin/criu lib/criu/ibverbs_plugin.so; do
 		builder_run ldd "$out.tmp/$program"
 	done | sed -nE 's/.*[[:space:]](\/[^ ]+) \(0x.*/\1/p' | sort -u | while read -r lib; do
 		install "$root$lib" "$out.tmp/lib/"
 	done
 	# The interpreter is an absolute path: the bundle works where it is installed, /opt/sealift, and nowhere else.
-	for program in runc criu; do
-		builder_run patchelf --set-interpreter /opt/sealift/lib/ld-linux-x86-64.so.2 \
-			--force-rpath --set-rpath /opt/sealift/lib "$out.tmp/bin/$program"
-	done
+	builder_run patchelf --set-interpreter /opt/sealift/lib/ld-linux-x86-64.so.2 \
+		--force-rpath --set-rpath /opt/sealift/lib "$out.tmp/bin/criu"
 	for lib in "$out.tmp"/lib/*.so* "$out.tmp"/lib/criu/*.so; do
 		case $lib in */ld-linux-*) continue ;; esac
 		builder_run patchelf --force-rpath --set-rpath /opt/sealift/lib "$lib"

@@ -57,7 +57,8 @@ binaries_build() {
 		version=$("$go" list -m -f '{{.Version}}' k8s.io/kubernetes)
 		flags="$flags -X $at.gitVersion=$version -X $at.gitMajor=1 -X $at.gitMinor=$(echo "$version" | cut -d. -f2)"
 		;;
-	runc) tags=seccomp cgo=1 ;;
+	# Static: it also travels in the bundle that the agent installs, where no library of the host is used.
+	runc) tags=seccomp,netgo,osusergo cgo=1 flags="$flags -linkmode external -extldflags -static" ;;
 	esac
 	mapfile -t targets < <("$go" mod edit -json | sed -n '/"Tool": \[/,/\]/s/.*"Path": "\(.*\)".*/\1/p')
 	[ ${#targets[@]} -gt 0 ] || die "go.mod of $BINARIES_MODULE names no tool"
