@@ -86,8 +86,9 @@ export class PerftestPair extends Pair {
     super(stage, test.replaceAll('_', '-'));
     this.test = test;
     this.qps = qps;
-    // -e: sleep for completions instead of polling, on nodes with one CPU. -F: say nothing of CPU frequency.
-    this.#arguments = [test, '-F', '-e', '-q', String(qps), '-D', String(duration)];
+    // -F: say nothing of CPU frequency. -e: sleep for completions instead of polling, where perftest can.
+    this.#arguments = [test, '-F', '-q', String(qps), '-D', String(duration)];
+    if (test === 'ib_send_bw') this.#arguments.push('-e');
     if (test !== 'ib_atomic_bw') this.#arguments.push('-s', '4096');
   }
 

@@ -132,6 +132,7 @@ interface Native {
   finitModule(path: string, params: string): Promise<void>;
   deleteModule(name: string): Promise<void>;
   fsyncDir(path: string): Promise<void>;
+  makeCharDevice(path: string, major: number, minor: number): Promise<void>;
   kernelRelease(): string;
 }
 
@@ -288,6 +289,11 @@ export function moduleLoaded(name: string): boolean {
 /** Makes a directory's entries (renames, new files) durable. */
 export function fsyncDir(path: string): Promise<void> {
   return call((addon) => addon.fsyncDir(path));
+}
+
+/** A character device's node, mode 0666; one of another number in its place is replaced. */
+export function makeCharDevice(path: string, major: number, minor: number): Promise<void> {
+  return call((addon) => addon.makeCharDevice(path, major, minor));
 }
 
 /** `uname -r`. */

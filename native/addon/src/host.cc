@@ -3,7 +3,9 @@
 #include "host.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 
 #include "arguments.h"
@@ -42,6 +44,24 @@ Napi::Value FsyncDir(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value MakeCharDevice(const Napi::CallbackInfo& info) {
+  std::string path = PathArgument(info, 0, "path");
+  uint32_t major = NumberArgument(info, 1, "major", 4095);
+  uint32_t minor = NumberArgument(info, 2, "minor", 1048575);
+  return PromiseDone(info.Env(), "", [=] {
+    dev_t number = makedev(major, minor);
+    struct stat status;
+    if (stat(path.c_str(), &status) == 0) {
+      if (S_ISCHR(status.st_mode) && status.st_rdev == number) return;
+      if (unlink(path.c_str()) < 0) throw Failure::FromErrno(errno, "remove " + path);
+    }
+    if (mknod(path.c_str(), S_IFCHR | 0600, number) < 0)
+      throw Failure::FromErrno(errno, "make device node " + path);
+    // As udev makes uverbs nodes; mknod() alone would obey the umask.
+    if (chmod(path.c_str(), 0666) < 0) throw Failure::FromErrno(errno, "open up " + path);
+  });
+}
+
 Napi::Value KernelRelease(const Napi::CallbackInfo& info) {
   utsname names{};
   uname(&names);
@@ -54,6 +74,7 @@ void ExportHost(Napi::Env env, Napi::Object exports) {
   exports.Set("finitModule", Napi::Function::New<FinitModule>(env));
   exports.Set("deleteModule", Napi::Function::New<DeleteModule>(env));
   exports.Set("fsyncDir", Napi::Function::New<FsyncDir>(env));
+  exports.Set("makeCharDevice", Napi::Function::New<MakeCharDevice>(env));
   exports.Set("kernelRelease", Napi::Function::New<KernelRelease>(env));
 }
 

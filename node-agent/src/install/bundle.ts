@@ -20,7 +20,7 @@ import { digestFiles, syncDir } from '../transfer/pack.ts';
 
 const CURRENT = 'current';
 
-/** CRIU's settings for containers of Sealift pods; runc passes the file on by an annotation. */
+/** CRIU's settings for containers of Sealift pods; found by environment. */
 const criuConfig = [
   '# Of containers of Sealift pods. The agent has a lock of its own, which covers more and lasts longer.',
   'network-lock skip',

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The seam to the RDMA driver: make, remove, hold, resume and describe the devices of a pod's network
 // namespace. Everything that knows rxe in the agent is here.
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Identity } from '../../../crds/src/index.ts';
 import * as addon from '../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../errors.ts';
@@ -43,6 +45,20 @@ export class RdmaDriver {
       return { name, hostPath: `/dev/infiniband/${name}`, major, minor };
     }
     return undefined;
+  }
+
+  /**
+   * A node of the device on a disk. CRIU opens what a process has mapped from a file system without a
+   * block device (devtmpfs, tmpfs), and uverbs refuses to be opened from another network namespace;
+   * from a disk it takes the mapping's path only (criu/proc_parse.c, vma_get_mapfile()).
+   * @param folder of the host and of the agent, not mounted `nodev`
+   * @returns the node's path
+   */
+  async node(device: UverbsDevice, folder: string): Promise<string> {
+    await mkdir(folder, { recursive: true, mode: 0o755 });
+    const path = join(folder, device.name);
+    await addon.makeCharDevice(path, device.major, device.minor);
+    return path;
   }
 
   /** Makes the device on the interface, or finds it there. */

@@ -2,10 +2,10 @@
 // Edits the bundle of every container of a Sealift pod before runc reads it.
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver, UverbsDevice } from '../rdma-device/driver.ts';
-import { readSpec, withCriuConfig, withUverbs, writeSpec } from './bundle.ts';
+import { readSpec, withUverbs, writeSpec } from './bundle.ts';
 
-/** Written at install; read by CRIU whenever runc starts it for such a container. */
-export const CRIU_CONFIG = '/opt/sealift/etc/criu.conf';
+/** The same folder on the host and in the agent's container. */
+const DEVICE_DIR = '/var/lib/sealift/dev';
 
 export class BundleEditor {
   readonly #host: Host;
@@ -28,9 +28,11 @@ export class BundleEditor {
     inContainer?: string,
   ): Promise<UverbsDevice | undefined> {
     const device = await this.#driver.uverbs(netns);
-    const before = withCriuConfig(await readSpec(this.#host.path(bundle)), CRIU_CONFIG);
-    const after = device ? withUverbs(before, device, inContainer ?? device.hostPath) : before;
-    await writeSpec(this.#host.path(bundle), after);
+    if (!device) return undefined;
+    const spec = await readSpec(this.#host.path(bundle));
+    const path = inContainer ?? device.hostPath;
+    const node = { ...device, hostPath: await this.#driver.node(device, DEVICE_DIR) };
+    await writeSpec(this.#host.path(bundle), withUverbs(spec, node, path));
     return device;
   }
 }

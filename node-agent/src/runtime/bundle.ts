@@ -95,11 +95,6 @@ export function withUverbs(content: OciSpec, node: UverbsNode, inContainer: stri
   };
 }
 
-/** Where runc finds CRIU's configuration: an annotation that it knows. Pure. */
-export function withCriuConfig(content: OciSpec, file: string): OciSpec {
-  return { ...content, annotations: { ...content.annotations, 'org.criu.config': file } };
-}
-
 /** The network namespace that the container joins, if it joins one. */
 export function networkNamespace(content: OciSpec): string | undefined {
   return content.linux.namespaces.find((one) => one.type === 'network')?.path;

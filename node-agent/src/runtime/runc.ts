@@ -8,8 +8,14 @@ import { readLogReason } from './criu-log.ts';
 
 export const RUNC = '/opt/sealift/bin/runc';
 
-/** Where CRIU finds its plugin: environment of every runc that starts it. */
-export const CRIU_ENVIRONMENT = { CRIU_LIBS_DIR: '/opt/sealift/lib/criu' } as const;
+/**
+ * Where CRIU finds its plugin and its settings: environment of every runc that starts it. Not by runc's
+ * annotation for a configuration file: CRIU 4.1.1 crashes on `network-lock` in a file that comes by RPC.
+ */
+export const CRIU_ENVIRONMENT = {
+  CRIU_LIBS_DIR: '/opt/sealift/lib/criu',
+  CRIU_CONFIG_FILE: '/opt/sealift/etc/criu.conf',
+} as const;
 
 /** Well under the two minutes after which a kubelet gives up on the container that waits at the target. */
 const CHECKPOINT_TIMEOUT_MS = 100_000;

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// The RDMA calls against a loaded driver: run as root on a node with Sealift's rdma_rxe, ib_uverbs,
+// `rdma system set netns exclusive` and perftest. Ends with the count.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import * as addon from '../index.ts';
+
+const A = 'sealift-test-a';
+const B = 'sealift-test-b';
+const netns = (name: string) => `/var/run/netns/${name}`;
+const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' });
+
+function build(): void {
+  for (const ns of [A, B]) ip('netns', 'add', ns);
+  ip('link', 'add', 'va', 'netns', A, 'type', 'veth', 'peer', 'name', 'vb', 'netns', B);
+  for (const [ns, name, address] of [
+    [A, 'va', '10.123.0.1/24'],
+    [B, 'vb', '10.123.0.2/24'],
+  ] as const) {
+    ip('-n', ns, 'addr', 'add', address, 'dev', name);
+    ip('-n', ns, 'link', 'set', name, 'up');
+    ip('-n', ns, 'link', 'set', 'lo', 'up');
+  }
+}
+
+function tearDown(): void {
+  for (const ns of [A, B]) {
+    try {
+      ip('netns', 'del', ns);
+    } catch {
+      // it was never made
+    }
+  }
+}
+
+async function code(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+    return 'no error';
+  } catch (error) {
+    return error instanceof addon.NativeError ? error.code : String(error);
+  }
+}
+
+async function until(holds: () => Promise<boolean>, ms = 60_000): Promise<void> {
+  const end = Date.now() + ms;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${holds.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+function perftest(ns: string, ...more: string[]) {
+  const args = ['netns', 'exec', ns, 'ib_write_bw', '-n', '20000', '-s', '4096', '-F', ...more];
+  const child = spawn('ip', args, { stdio: 'pipe' });
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+  return { child, ended, output: () => text };
+}
+
+const cases: [name: string, run: () => Promise<void>][] = [
+  ['the mode is told', async () => assert.equal(await addon.rdmaNetnsMode(), 'exclusive')],
+  [
+    'a link is made in its namespace and nowhere else',
+    async () => {
+      await addon.rdmaLinkAdd({ netns: netns(A), name: 'rxea', netdev: 'va' });
+      await addon.rdmaLinkAdd({ netns: netns(B), name: 'rxeb', netdev: 'vb' });
+      const [device, ...others] = await addon.rdmaDevices(netns(A));
+      assert.deepEqual(others, []);
+      assert.equal(device?.name, 'rxea');
+      assert.equal(device?.netdev, 'va');
+      assert.match(device?.nodeGuid ?? '', /^([0-9a-f]{4}:){3}[0-9a-f]{4}$/);
+      assert.match(device?.uverbs?.name ?? '', /^uverbs\d+$/);
+      assert.equal(device?.uverbs?.major, 231);
+      const hosts = await addon.rdmaDevices('/proc/1/ns/net');
+      assert.ok(!hosts.some((other) => other.name.startsWith('rxe')));
+    },
+  ],
+  [
+    'a taken name, a taken interface, a missing one',
+    async () => {
+      const add = (name: string, netdev: string) =>
+        code(addon.rdmaLinkAdd({ netns: netns(A), name, netdev }));
+      assert.equal(await add('rxeb', 'lo'), 'EEXIST');
+      assert.equal(await add('rxec', 'va'), 'EEXIST');
+      assert.equal(await add('rxec', 'nope'), 'ENODEV');
+      assert.equal(await add('', 'va'), 'BadArgument');
+      assert.equal(await add('x'.repeat(64), 'va'), 'BadArgument');
+    },
+  ],
+  [
+    'GIDs',
+    async () => {
+      const v4 = (await addon.gids(netns(A), 'rxea')).filter((gid) => gid.gid.includes('10.123'));
+      assert.ok(v4.length > 0);
+      assert.equal(v4[0]?.gid, '::ffff:10.123.0.1');
+      assert.equal(v4[0]?.netdev, 'va');
+      assert.equal(v4[0]?.type, 'RoCE v2');
+    },
+  ],
+  [
+    'a device of another namespace does not exist',
+    async () => {
+      assert.equal(await code(addon.rxeQuery({ netns: netns(B), device: 'rxea' })), 'NoSuchDevice');
+      assert.equal(await code(addon.gids(netns(B), 'rxea')), 'NoSuchDevice');
+      assert.equal(await code(addon.rdmaResources(netns(B), 'rxea')), 'NoSuchDevice');
+    },
+  ],
+  [
+    'query, hold, resume',
+    async () => {
+      const of = { netns: netns(A), device: 'rxea' };
+      assert.equal((await addon.rxeQuery(of)).held, false);
+      await addon.rxeHold({ ...of, rnrTimer: 22, timeoutMs: 5000 });
+      const held = await addon.rxeQuery(of);
+      assert.deepEqual([held.held, held.rnrTimer], [true, 22]);
+      assert.equal((await addon.rxeQuery({ netns: netns(B), device: 'rxeb' })).held, false);
+      await addon.rxeResume(of);
+      await addon.rxeResume(of);
+      assert.equal((await addon.rxeQuery(of)).held, false);
+      assert.equal(await code(addon.rxeHold({ ...of, rnrTimer: 32, timeoutMs: 5 })), 'BadArgument');
+      assert.equal(await code(addon.rxeHold({ ...of, rnrTimer: 1, timeoutMs: 0 })), 'EINVAL');
+    },
+  ],
+  [
+    'a stream is held and goes on; its objects are told',
+    async () => {
+      const server = perftest(A, '-d', 'rxea');
+      const listening = () => execFileSync('ip', ['netns', 'exec', A, 'ss', '-ltnH']).toString();
+      await until(async () => listening().includes(':18515'));
+      const client = perftest(B, '-d', 'rxeb', '10.123.0.1');
+      const of = { netns: netns(A), device: 'rxea' };
+      const qp = async () =>
+        (await addon.rdmaResources(of.netns, of.device)).qp.find((one) => one.type === 'RC');
+      await until(async () => (await qp())?.state === 'RTS' || (await qp())?.state === 'RTR');
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await addon.rxeHold({ ...of, rnrTimer: 20, timeoutMs: 10_000 });
+
+      const resources = await addon.rdmaResources(of.netns, of.device);
+      const before = await qp();
+      assert.ok(before?.pid && before.lqpn > 1 && before.rqpn);
+      const mr = resources.mr.find((one) => one.pid === before.pid);
+      assert.ok(mr?.rkey && mr.lkey && mr.mrlen >= 4096);
+      assert.ok(resources.cq.some((one) => one.pid === before.pid && one.cqe > 0));
+      assert.ok(resources.pd.some((one) => one.pid === before.pid));
+      const counts = await addon.rxeQuery(of);
+      assert.ok(counts.qps >= 1 && counts.mrs >= 1 && counts.cqs >= 1);
+
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      assert.equal((await qp())?.rqPsn, before.rqPsn, 'nothing moves while held');
+      assert.equal(client.child.exitCode, null);
+      await addon.rxeResume(of);
+      assert.deepEqual(await Promise.all([server.ended, client.ended]), [0, 0], client.output());
+    },
+  ],
+  [
+    'deleting',
+    async () => {
+      await addon.rdmaLinkDelete({ netns: netns(A), name: 'rxea' });
+      assert.deepEqual(await addon.rdmaDevices(netns(A)), []);
+      const again = addon.rdmaLinkDelete({ netns: netns(A), name: 'rxea' });
+      assert.equal(await code(again), 'NoSuchDevice');
+      await addon.rdmaLinkDelete({ netns: netns(B), name: 'rxeb' });
+    },
+  ],
+  [
+    'modules',
+    async () => {
+      assert.ok(addon.moduleLoaded('rdma-rxe'));
+      assert.equal(await code(addon.deleteModule('no_such_module')), 'ENOENT');
+      assert.equal(await code(addon.deleteModule('ib_core')), 'EAGAIN');
+      assert.equal(await code(addon.finitModule('/dev/null')), 'EINVAL');
+    },
+  ],
+];
+
+let passed = 0;
+let failed = 0;
+tearDown();
+build();
+for (const [name, run] of cases) {
+  try {
+    await run();
+    passed++;
+  } catch (error) {
+    failed++;
+    console.error(`FAILED ${name}\n${error instanceof Error ? error.stack : String(error)}`);
+  }
+}
+tearDown();
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed ? 1 : 0;
