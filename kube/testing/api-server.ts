@@ -19,7 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '../src/client.ts';
 import { loadConfig } from '../src/config.ts';
 import { isAlreadyExists, messageOf } from '../src/errors.ts';
-import type { Resource } from '../src/resource.ts';
+import { migrationRequests, type Resource } from '../src/resource.ts';
 import { Rest } from '../src/rest.ts';
 
 const startLimitMs = 120_000;
@@ -116,6 +116,7 @@ export async function startApiServer(): Promise<TestServer> {
       await end(server);
       server = start();
       await ready(client, server, folder);
+      await served(client);
     },
     stop,
   };
@@ -180,6 +181,20 @@ async function ready(client: Client, server: ChildProcess, folder: string): Prom
     } catch (error) {
       if (Date.now() > limit)
         throw new Error(`${messageOf(error)}\n${log(folder)}`, { cause: error });
+      await sleep(200);
+    }
+  }
+}
+
+/** A server that starts again serves its own kinds before those of definitions. */
+async function served(client: Client): Promise<void> {
+  const limit = Date.now() + startLimitMs;
+  for (;;) {
+    try {
+      await client.list(migrationRequests, { namespace: 'default' });
+      return;
+    } catch (error) {
+      if (Date.now() > limit) throw error;
       await sleep(200);
     }
   }

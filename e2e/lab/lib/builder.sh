@@ -26,6 +26,8 @@ builder_run() {
 	# shellcheck disable=SC2016
 	unshare --mount --propagation private bash -euc '
 		root=$1 checkout=$2 lab=$3 cwd=$4; shift 4
+		# The root itself has to be a mount: commands that make namespaces of their own change its propagation.
+		mount --bind "$root" "$root"
 		for dir in "$checkout" "$lab"; do
 			mkdir -p "$root$dir"
 			mount --bind "$dir" "$root$dir"

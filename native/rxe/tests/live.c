@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Two ends exchange traffic; one is dumped, destroyed and restored again and
- * again in the middle of it, by this process itself; the other knows nothing.
+ * again in the middle of it, by this process itself; the other knows nothing,
+ * unless it is told to do the same.
  *
- * usage: live NETNS DEVICE PEER_NETNS PEER_DEVICE [REQUESTS [MOVES [SEED]]]
+ * usage: live NETNS DEVICE PEER_NETNS PEER_DEVICE
+ *             [REQUESTS [MOVES [SEED [PEER_MOVES]]]]
  */
 #include <err.h>
 #include <fcntl.h>
@@ -99,23 +101,13 @@ static void move(struct traffic *t, unsigned int n)
 	image_free(&img);
 }
 
-static void run_peer(int sock, char **argv, uint64_t total)
-{
-	struct traffic t;
-
-	open_end(&t, sock, argv[3], argv[4], 2, 1, total);
-	while (!traffic_step(&t))
-		traffic_wait(&t, 1000);
-	close_end(&t, sock);
-	exit(0);
-}
-
-static void run_mover(int sock, char **argv, uint64_t total, unsigned int moves)
+static void run_end(int sock, char **argv, int seed, uint64_t total,
+		    unsigned int moves)
 {
 	struct traffic t;
 	unsigned int n = 0;
 
-	open_end(&t, sock, argv[1], argv[2], 1, 2, total);
+	open_end(&t, sock, argv[0], argv[1], seed, 3 - seed, total);
 	while (!traffic_step(&t)) {
 		traffic_wait(&t, 1000);
 		if (n < moves && t.completed >= (n + 1) * total / (moves + 2)) {
@@ -126,7 +118,7 @@ static void run_mover(int sock, char **argv, uint64_t total, unsigned int moves)
 	}
 	if (n != moves)
 		errx(1, "%u moves of %u", n, moves);
-	printf("%llu requests each way, %u moves, %llu events\n",
+	printf("%s: %llu requests each way, %u moves, %llu events\n", argv[1],
 	       (unsigned long long)total, moves, (unsigned long long)t.events);
 	close_end(&t, sock);
 }
@@ -139,7 +131,7 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	if (argc < 5)
-		errx(2, "usage: %s NETNS DEVICE PEER_NETNS PEER_DEVICE [REQUESTS [MOVES [SEED]]]",
+		errx(2, "usage: %s NETNS DEVICE PEER_NETNS PEER_DEVICE [REQUESTS [MOVES [SEED [PEER_MOVES]]]]",
 		     argv[0]);
 	srand(argc > 7 ? atoi(argv[7]) : 1);
 
@@ -150,10 +142,13 @@ int main(int argc, char **argv)
 		err(1, "fork");
 	if (!pid) {
 		close(sock[0]);
-		run_peer(sock[1], argv, total);
+		srand(rand());
+		run_end(sock[1], argv + 3, 2, total,
+			argc > 8 ? atoi(argv[8]) : 0);
+		return 0;
 	}
 	close(sock[1]);
-	run_mover(sock[0], argv, total, moves);
+	run_end(sock[0], argv + 1, 1, total, moves);
 
 	if (waitpid(pid, &status, 0) != pid || status)
 		errx(1, "the peer failed: %#x", status);

@@ -98,6 +98,24 @@ static void post_recv(struct traffic *t)
 	t->recvs++;
 }
 
+/* the device's IPv4 address, or the IPv6 one that is not link-local */
+static void choose_gid(struct traffic *t)
+{
+	bool want_ipv6 = getenv("LIVE_IPV6"), is_ipv4;
+	struct ibv_gid_entry gid;
+	int i;
+
+	for (i = 0; i < 16; i++) {
+		if (ibv_query_gid_ex(t->ctx, 1, i, &gid, 0) ||
+		    gid.gid_type != IBV_GID_TYPE_ROCE_V2 ||
+		    gid.gid.raw[0] == 0xfe)
+			continue;
+		is_ipv4 = gid.gid.raw[10] == 0xff && gid.gid.raw[11] == 0xff;
+		if (is_ipv4 != want_ipv6)
+			t->local.gid = gid.gid;
+	}
+}
+
 void traffic_open(struct traffic *t, const char *device, uint64_t seed,
 		  uint64_t total)
 {
@@ -112,7 +130,6 @@ void traffic_open(struct traffic *t, const char *device, uint64_t seed,
 		},
 		.qp_type = IBV_QPT_RC,
 	};
-	int i;
 
 	memset(t, 0, sizeof(*t));
 	t->seed = seed;
@@ -150,15 +167,7 @@ void traffic_open(struct traffic *t, const char *device, uint64_t seed,
 	if (!t->qp)
 		err(1, "ibv_create_qp");
 
-	/* the IPv4 address of the device, as RoCE v2 */
-	for (i = 0; i < 16; i++) {
-		struct ibv_gid_entry gid;
-
-		if (!ibv_query_gid_ex(t->ctx, 1, i, &gid, 0) &&
-		    gid.gid_type == IBV_GID_TYPE_ROCE_V2 &&
-		    gid.gid.raw[10] == 0xff && gid.gid.raw[11] == 0xff)
-			t->local.gid = gid.gid;
-	}
+	choose_gid(t);
 	t->local.qpn = t->qp->qp_num;
 	/* PSNs have 24 bits: wrap around early */
 	t->local.psn = (0xffff00 + seed % 200) & 0xffffff;

@@ -1,0 +1,172 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Run the driver's tests on this machine: two namespaces joined by a veth pair,
+# a device in each. Needs root, perftest, rdma-core and the module loaded (or
+# its path as second argument).
+# usage: run.sh BIN [MODULE]
+set -u
+
+bin=$(cd "$1" && pwd)
+module=${2:-}
+passed=0
+failed=0
+log=$(mktemp)
+trap 'cleanup; rm -f "$log"' EXIT
+
+ok() { echo "ok - $1"; passed=$((passed + 1)); }
+not_ok() { echo "not ok - $1"; sed 's/^/    /' "$log" | tail -n 12; failed=$((failed + 1)); }
+# check NAME COMMAND...: it succeeds
+check() { local name=$1; shift; if "$@" > "$log" 2>&1; then ok "$name"; else not_ok "$name"; fi; }
+
+in_a() { ip netns exec sl_a "$@"; }
+in_b() { ip netns exec sl_b "$@"; }
+
+cleanup() {
+	ip netns del sl_a 2> /dev/null
+	ip netns del sl_b 2> /dev/null
+	return 0
+}
+
+setup() {
+	cleanup
+	if [ -n "$module" ]; then
+		modprobe -a ib_uverbs udp_tunnel ip6_udp_tunnel rdma_ucm || return 1
+		rmmod rdma_rxe 2> /dev/null
+		insmod "$module" || return 1
+	fi
+	rdma system show | grep -q 'netns exclusive' || {
+		echo "run.sh: needs 'rdma system set netns exclusive'" >&2
+		return 1
+	}
+	ip netns add sl_a && ip netns add sl_b || return 1
+	ip link add sl_a netns sl_a type veth peer name sl_b netns sl_b || return 1
+	local n
+	for n in a b; do
+		ip -n sl_$n link set lo up
+		ip netns exec sl_$n sysctl -qw net.ipv6.conf.sl_$n.accept_dad=0
+		ip -n sl_$n link set sl_$n mtu 4500 up
+	done
+	ip -n sl_a addr add 10.99.0.1/24 dev sl_a
+	ip -n sl_b addr add 10.99.0.2/24 dev sl_b
+	ip -n sl_a addr add fd99::1/64 dev sl_a nodad
+	ip -n sl_b addr add fd99::2/64 dev sl_b nodad
+	in_a rdma link add sl_rxe_a type rxe netdev sl_a
+	in_b rdma link add sl_rxe_b type rxe netdev sl_b
+}
+
+# namespaces
+born_in_namespace() {
+	in_a rdma link show sl_rxe_a/1 && ! rdma link show sl_rxe_a/1 2> /dev/null &&
+		! in_b rdma link show sl_rxe_a/1 2> /dev/null
+}
+sockets_in_namespace() {
+	in_a ss -lnu | grep -q ':4791' && ! ss -lnu | grep ':4791'
+}
+moved_by_nldev() {
+	ip link add sl_c type veth peer name sl_d && ip link set sl_c up &&
+		rdma link add sl_rxe_c type rxe netdev sl_c &&
+		rdma dev set sl_rxe_c netns sl_a && in_a rdma dev show sl_rxe_c &&
+		ip link del sl_c
+}
+# everything goes away with the namespace, though a process has a context
+namespace_goes_away() {
+	local before pid
+	before=$(rdma link | wc -l)
+	ip netns add sl_e && ip link add sl_e netns sl_e type dummy &&
+		ip -n sl_e addr add 10.98.0.1/24 dev sl_e && ip -n sl_e link set sl_e up &&
+		ip netns exec sl_e rdma link add sl_rxe_e type rxe netdev sl_e || return 1
+	ip netns exec sl_e "$bin/live" sl_e sl_rxe_e sl_e sl_rxe_e 100 0 &
+	pid=$!
+	sleep 1
+	ip -n sl_e link del sl_e
+	wait $pid
+	ip netns del sl_e
+	sleep 1
+	[ "$(rdma link | wc -l)" = "$before" ] && ! in_a ss -lnu | grep -q 10.98
+}
+
+# perftest, with the server held in mid-run: its peer is as the distribution made it
+# perf TOOL HOLD_TIMER CLIENT_ARGS...
+perf() {
+	local tool=$1 timer=$2 server client srv cli
+	shift 2
+	server=$(mktemp) client=$(mktemp)
+	in_a "$tool" -d sl_rxe_a -F "$@" > "$server" 2>&1 &
+	srv=$!
+	sleep 2
+	in_b "$tool" -d sl_rxe_b -F "$@" 10.99.0.1 > "$client" 2>&1 &
+	cli=$!
+	sleep 2
+	in_a "$bin/hold" sl_rxe_a hold "$timer" && sleep 3 && in_a "$bin/hold" sl_rxe_a resume ||
+		{ kill $srv $cli; return 1; }
+	wait $cli; cli=$?
+	wait $srv; srv=$?
+	cat "$client" "$server"
+	rm -f "$client" "$server"
+	[ $cli = 0 ] && [ $srv = 0 ]
+}
+
+# a filter that drops what a queue pair sends is no reason for an error
+survives_filter() {
+	"$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 1500 0 &
+	local pid=$!
+	sleep 2
+	in_a nft add table inet sl '{ chain out { type filter hook output priority 0; udp dport 4791 drop; }; }' ||
+		return 1
+	sleep 1
+	in_a nft delete table inet sl
+	wait $pid
+}
+
+rmmod_refused() {
+	"$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 800 0 > /dev/null &
+	local pid=$!
+	sleep 2
+	! rmmod rdma_rxe 2> /dev/null && wait $pid
+}
+
+malformed() {
+	local out
+	out=$(mktemp)
+	in_a "$bin/malformed" sl_rxe_a "$@" > "$out" 2> "$log"
+	local rc=$?
+	passed=$((passed + $(grep -c '^ok ' "$out")))
+	failed=$((failed + $(grep -c '^not ok ' "$out")))
+	grep '^not ok ' "$out"
+	tail -n 1 "$out"
+	rm -f "$out"
+	[ $rc -le 1 ] && ! [ -s "$log" ]
+}
+
+dmesg -C
+setup || { echo "0 passed, 1 failed"; exit 1; }
+
+check 'a device is born in the namespace of its netdev' born_in_namespace
+check 'packets are received in the namespace only' sockets_in_namespace
+check 'a device can be moved to another namespace' moved_by_nldev
+check 'a namespace takes its device along' namespace_goes_away
+
+check 'traffic, nothing held' "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 500 0
+check 'traffic, one end restored 20 times' "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 2000 20 1
+check 'traffic, both ends restored 10 times' "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 2000 10 2 10
+check 'traffic over IPv6, one end restored 6 times' env LIVE_IPV6=1 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 800 6 3
+check 'a filter that drops packets harms no queue pair' survives_filter
+check 'the module stays while a queue is mapped' rmmod_refused
+
+for tool in ib_write_bw ib_read_bw ib_send_bw; do
+	check "$tool, server held 3 s" perf $tool 20 -s 4096 -n 20000
+done
+check "ib_atomic_bw, server held 3 s" perf ib_atomic_bw 20 -n 20000
+check "ib_write_bw, 8 QPs of 64 KiB, server held 3 s" perf ib_write_bw 14 -q 8 -s 65536 -n 300
+
+malformed 2000 || { echo 'not ok - malformed'; failed=$((failed + 1)); }
+
+dmesg > "$log"
+if grep -E 'BUG|WARNING|Oops|general protection|unable to handle|refcount|list_(add|del) corruption|RIP:' "$log"; then
+	not_ok 'the kernel log is clean'
+else
+	ok 'the kernel log is clean'
+fi
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
