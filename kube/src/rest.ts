@@ -24,6 +24,8 @@ export interface WatchLine {
   readonly object: unknown;
 }
 
+const jsonType = 'application/json';
+const credentialsMs = 30_000;
 const defaultTimeoutMs = 10_000;
 const maxBody = 64 * 1024 * 1024;
 
@@ -32,6 +34,8 @@ export class Rest {
   readonly #base: string;
   readonly #userAgent: string;
   #dispatcher: Dispatcher | undefined;
+  #credentials: Record<string, string> = {};
+  #credentialsAt = 0;
 
   constructor(config: KubeConfig, userAgent = 'sealift') {
     this.#config = config;
@@ -123,27 +127,35 @@ export class Rest {
     for (const [key, value] of Object.entries(request.query ?? {})) {
       if (value !== undefined) url.searchParams.set(key, String(value));
     }
-    const context = new RequestContext(url.href, HttpMethod.GET);
-    context.setHeaderParam('Accept', 'application/json');
-    context.setHeaderParam('User-Agent', this.#userAgent);
     const body = request.body === undefined ? undefined : JSON.stringify(request.body);
-    if (body !== undefined) {
-      context.setHeaderParam('Content-Type', request.contentType ?? 'application/json');
-    }
-    // Asked for every request: service-account tokens are renewed on disk.
-    await this.#config.applySecurityAuthentication(context);
-    // client-node makes a dispatcher for each request; keeping the first keeps its connections,
-    // and spares the decision a TLS handshake inside the blackout.
-    this.#dispatcher ??= context.getDispatcher() ?? new Agent();
+    const type = body === undefined ? {} : { 'Content-Type': request.contentType ?? jsonType };
+    const credentials = await this.#authenticate(url.href);
     const response = await fetch(url, {
       method: request.method,
-      headers: context.getHeaders(),
-      dispatcher: this.#dispatcher,
+      headers: { Accept: jsonType, 'User-Agent': this.#userAgent, ...type, ...credentials },
+      dispatcher: (this.#dispatcher ??= new Agent()),
       signal,
       ...(body === undefined ? {} : { body }),
     });
     if (response.ok) return response;
     const text = await response.text();
     throw ApiError.from(response.status, text, response.headers.get('retry-after') ?? undefined);
+  }
+
+  /**
+   * Headers that say who we are; asked for again now and then, since tokens are renewed on disk.
+   * client-node makes a dispatcher each time: keeping the first keeps its connections, and spares the
+   * decision a TLS handshake inside the blackout.
+   */
+  async #authenticate(url: string): Promise<Record<string, string>> {
+    if (this.#dispatcher && performance.now() - this.#credentialsAt < credentialsMs) {
+      return this.#credentials;
+    }
+    const context = new RequestContext(url, HttpMethod.GET);
+    await this.#config.applySecurityAuthentication(context);
+    this.#dispatcher ??= context.getDispatcher();
+    this.#credentials = context.getHeaders();
+    this.#credentialsAt = performance.now();
+    return this.#credentials;
   }
 }
