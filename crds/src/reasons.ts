@@ -25,6 +25,7 @@ export const reasons = {
   NotSealiftRuntime: 'The pod does not use the RuntimeClass sealift.',
   PodHasController: 'The pod belongs to a controller, which would replace it.',
   UnsupportedVolume: 'The pod has a volume that cannot be moved.',
+  MultipleContainers: 'The pod has more than one container.',
   UnsupportedPod: 'The pod uses something that Sealift does not move.',
   SourceNodeUnavailable: 'The pod’s node has no working Sealift agent.',
   TargetIsSource: 'The target node is the node that the pod runs on.',

@@ -5,17 +5,21 @@ import {
   EventRecorder,
   Informer,
   keyOf,
+  checkpointRequests,
   migrationRequests,
   nodes,
   pods,
   realClock,
   reconciler,
+  restoreRequests,
   type Api,
   type ApiObject,
   type Logger,
 } from '../../kube/src/index.ts';
 import { annotations } from '../../crds/src/index.ts';
+import { checkpointParts } from './checkpoint/reconcile.ts';
 import { migrationParts } from './migration/reconcile.ts';
+import { restoreParts } from './restore/reconcile.ts';
 import { World } from './world.ts';
 
 export interface OperatorOptions {
@@ -39,6 +43,8 @@ export class Operator {
   async run(signal: AbortSignal): Promise<void> {
     const { api, log } = this.#options;
     const migrations = new Informer({ api, resource: migrationRequests, log });
+    const checkpoints = new Informer({ api, resource: checkpointRequests, log });
+    const restores = new Informer({ api, resource: restoreRequests, log });
     const podCache = new Informer({ api, resource: pods, log });
     const nodeCache = new Informer({ api, resource: nodes, log });
     const events = new EventRecorder({ api, log, component: 'sealift-operator' });
@@ -48,21 +54,36 @@ export class Operator {
       reconcile: reconciler(migrationParts(world, realClock)),
       log,
     });
+    const checkpoint = new Controller({
+      name: 'checkpoint',
+      reconcile: reconciler(checkpointParts(world)),
+      log,
+    });
+    const restore = new Controller({
+      name: 'restore',
+      reconcile: reconciler(restoreParts(world, realClock)),
+      log,
+    });
     migrations.listen((key) => migration.enqueue(key));
+    checkpoints.listen((key) => checkpoint.enqueue(key));
+    restores.listen((key) => restore.enqueue(key));
     podCache.listen((_key, after, before) => {
       const pod = after ?? before;
       if (!pod) return;
-      const marker = pod.metadata.annotations[annotations.migration];
-      if (marker !== undefined) migration.enqueue(marker);
+      const { [annotations.migration]: move, [annotations.restore]: copy } =
+        pod.metadata.annotations;
+      if (move !== undefined) migration.enqueue(move);
+      if (copy !== undefined) restore.enqueue(copy);
       for (const request of migrations.list()) {
         if (isFor(request, pod)) migration.enqueue(keyOf(request));
       }
     });
-    const informers = [migrations, podCache, nodeCache];
+    const informers = [migrations, checkpoints, restores, podCache, nodeCache];
     const running = informers.map((informer) => informer.run(signal));
     await Promise.race([Promise.all(informers.map((one) => one.synced)), Promise.all(running)]);
     this.#synced = !signal.aborted;
-    await Promise.all([...running, migration.run(signal)]);
+    const controllers = [migration, checkpoint, restore];
+    await Promise.all([...running, ...controllers.map((one) => one.run(signal))]);
   }
 }
 

@@ -72,6 +72,12 @@ function refuseShape(pod: Pod): Refusal | undefined {
     reason: 'UnsupportedPod',
     message: `Sealift does not move pods with ${what}.`,
   });
+  if (spec.containers.length > 1) {
+    return {
+      reason: 'MultipleContainers',
+      message: 'The pod has several containers; only pods with one can be moved so far.',
+    };
+  }
   if (spec.hostNetwork) return unsupported('hostNetwork');
   if (spec.hostPID) return unsupported('hostPID');
   if (spec.hostIPC) return unsupported('hostIPC');

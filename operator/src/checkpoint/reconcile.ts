@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// A CheckpointRequest's reading and writing; what to do is decided in decide.ts.
+import { fieldManagers, finalizers } from '../../../crds/src/index.ts';
+import {
+  checkpointRequests,
+  isNotFound,
+  migrationRequests,
+  pods,
+  splitKey,
+  withFaults,
+  writeStatus,
+  type Context,
+  type Parts,
+} from '../../../kube/src/index.ts';
+import { setFinalizer } from '../finalizer.ts';
+import { rivalsOf } from '../rivals.ts';
+import { templateOf } from '../target-pod.ts';
+import { announce, transitions } from '../transitions.ts';
+import type { World } from '../world.ts';
+import {
+  decideCheckpoint,
+  ownedStatus,
+  type Effect,
+  type Observed,
+  type OwnStatus,
+} from './decide.ts';
+
+export function checkpointParts(world: World): Parts<Observed, Effect, OwnStatus> {
+  return {
+    observe: (key, context) => observe(world, key, context),
+    decide: decideCheckpoint,
+    publish: (status, observed, context) => publish(world, status, observed, context),
+    act: (effect, observed, context) => act(world, effect, observed, context),
+  };
+}
+
+async function observe(
+  world: World,
+  key: string,
+  { signal }: Context,
+): Promise<Observed | undefined> {
+  const { namespace, name } = splitKey(key);
+  const request = await world.find(checkpointRequests, namespace, name, signal);
+  if (!request) return undefined;
+  const pod = await world.findPod(namespace, request.spec.podName, signal);
+  const isNew = request.status?.podUID === undefined;
+  const kinds = [migrationRequests, checkpointRequests] as const;
+  const others = isNew ? await rivalsOf(world, request, kinds, signal) : [];
+  const template =
+    isNew && pod
+      ? templateOf(await world.rawPod(namespace, request.spec.podName, signal))
+      : undefined;
+  return { request, pod, template, others, nodes: world.nodeList() };
+}
+
+async function publish(
+  world: World,
+  status: OwnStatus,
+  { request, pod }: Observed,
+  { signal }: Context,
+): Promise<void> {
+  const changed = await writeStatus(world.api, {
+    resource: checkpointRequests,
+    object: request,
+    manager: fieldManagers.operator,
+    owned: ownedStatus,
+    status,
+    onConflict: 'throw',
+    signal,
+  });
+  if (!changed) return;
+  const list = transitions(request.status?.conditions, status.conditions);
+  announce(world, checkpointRequests, request, list, { resource: pods, object: pod });
+}
+
+async function act(
+  world: World,
+  effect: Effect,
+  { request }: Observed,
+  context: Context,
+): Promise<void> {
+  const { namespace, name, uid } = request.metadata;
+  const { signal } = context;
+  if (effect.type === 'deleteRequest') {
+    await withFaults('operator.delete-checkpoint', () =>
+      world.api.delete(checkpointRequests, namespace, name, { uid, signal }),
+    );
+    return;
+  }
+  // Publishing may have made a newer version.
+  const current = await world.find(checkpointRequests, namespace, name, signal);
+  if (current?.metadata.uid !== uid) return;
+  const present = effect.type === 'addFinalizer';
+  try {
+    await setFinalizer(world, checkpointRequests, current, finalizers.images, present, context);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}

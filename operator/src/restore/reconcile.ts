@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// A RestoreRequest's reading and writing; what to do is decided in decide.ts.
+import {
+  annotations,
+  fieldManagers,
+  finalizers,
+  type CheckpointRequest,
+  type RestoreRequest,
+} from '../../../crds/src/index.ts';
+import {
+  checkpointRequests,
+  decide,
+  pods,
+  restoreRequests,
+  splitKey,
+  withFaults,
+  writeStatus,
+  type Clock,
+  type Context,
+  type Parts,
+} from '../../../kube/src/index.ts';
+import { setFinalizer } from '../finalizer.ts';
+import { freshAddresses } from '../networks.ts';
+import { createTargetPod, deletePod, labelTarget, TargetRejectedError } from '../target-actions.ts';
+import { targetName, targetPod, type Template } from '../target-pod.ts';
+import { announce, transitions } from '../transitions.ts';
+import type { World } from '../world.ts';
+import {
+  decideRestore,
+  ownedStatus,
+  type Effect,
+  type Observed,
+  type OwnStatus,
+} from './decide.ts';
+
+export function restoreParts(world: World, clock: Clock): Parts<Observed, Effect, OwnStatus> {
+  return {
+    observe: (key, context) => observe(world, key, context),
+    decide: decideRestore,
+    publish: (status, observed, context) => publish(world, status, observed, context),
+    act: (effect, observed, context) => act(world, clock, effect, observed, context),
+  };
+}
+
+async function observe(
+  world: World,
+  key: string,
+  { signal }: Context,
+): Promise<Observed | undefined> {
+  const { namespace, name } = splitKey(key);
+  const request = await world.find(restoreRequests, namespace, name, signal);
+  if (!request) return undefined;
+  const checkpoint = await world.find(
+    checkpointRequests,
+    namespace,
+    request.spec.checkpointName,
+    signal,
+  );
+  const podName = newName(request, checkpoint);
+  const pod = await world.findPod(namespace, podName, signal);
+  return { request, checkpoint, pod, podName, nodes: world.nodeList(), load: world.load() };
+}
+
+function newName(request: RestoreRequest, checkpoint: CheckpointRequest | undefined): string {
+  const { spec, status, metadata } = request;
+  const old = { metadata: { name: checkpoint?.spec.podName ?? metadata.name } };
+  return status?.target?.podName ?? spec.podName ?? targetName(old, metadata.uid);
+}
+
+async function publish(
+  world: World,
+  status: OwnStatus,
+  { request, pod }: Observed,
+  { signal }: Context,
+): Promise<void> {
+  const changed = await writeStatus(world.api, {
+    resource: restoreRequests,
+    object: request,
+    manager: fieldManagers.operator,
+    owned: ownedStatus,
+    status,
+    onConflict: 'throw',
+    signal,
+  });
+  if (!changed) return;
+  const list = transitions(request.status?.conditions, status.conditions);
+  announce(world, restoreRequests, request, list, { resource: pods, object: pod });
+}
+
+async function act(
+  world: World,
+  clock: Clock,
+  effect: Effect,
+  observed: Observed,
+  context: Context,
+): Promise<void> {
+  const { request, pod, podName } = observed;
+  const { namespace, name, uid } = request.metadata;
+  switch (effect.type) {
+    case 'addFinalizer':
+    case 'removeFinalizer': {
+      // Publishing may have made a newer version.
+      const current = await world.find(restoreRequests, namespace, name, context.signal);
+      if (current?.metadata.uid !== uid) return;
+      const present = effect.type === 'addFinalizer';
+      return setFinalizer(world, restoreRequests, current, finalizers.active, present, context);
+    }
+    case 'createPod':
+      return createPod(world, clock, observed, context);
+    case 'labelPod':
+      if (pod) await labelTarget(world, pod, context);
+      return;
+    case 'deletePod': {
+      const old = { namespace, name: podName, uid: effect.uid };
+      return deletePod(world, old, 'operator.delete-target', 1, context);
+    }
+    case 'abort':
+      return abort(world, clock, request, effect, context);
+  }
+}
+
+async function createPod(
+  world: World,
+  clock: Clock,
+  { request, checkpoint, podName }: Observed,
+  context: Context,
+): Promise<void> {
+  const { namespace, name, uid } = request.metadata;
+  const current = await world.find(restoreRequests, namespace, name, context.signal);
+  const nodeName = current?.status?.target?.nodeName;
+  const saved = checkpoint?.status?.podTemplate;
+  if (current?.metadata.uid !== uid || nodeName === undefined || !saved) return;
+  const template: Template = {
+    metadata: {
+      labels: saved.metadata?.labels ?? {},
+      annotations: saved.metadata?.annotations ?? {},
+    },
+    spec: saved.spec,
+  };
+  const notes = template.metadata.annotations;
+  // The addresses that were asked for are free again only once the pod of the checkpoint is gone.
+  const old = await world.findPod(namespace, checkpoint.spec.podName, context.signal);
+  const taken = old?.metadata.uid === checkpoint.status?.podUID;
+  const manifest = targetPod(template, {
+    name: podName,
+    namespace,
+    nodeName,
+    requestUid: uid,
+    marker: { key: 'restore', value: `${namespace}/${name}` },
+    networks: taken ? freshAddresses(notes) : notes[annotations.networks],
+  });
+  try {
+    await createTargetPod(world, request, podName, manifest, context);
+  } catch (error) {
+    if (!(error instanceof TargetRejectedError)) throw error;
+    await abort(world, clock, current, { reason: error.code, message: error.message }, context);
+  }
+}
+
+async function abort(
+  world: World,
+  clock: Clock,
+  request: RestoreRequest,
+  cause: { readonly reason: string; readonly message: string },
+  { signal, log }: Context,
+): Promise<void> {
+  const decision = await withFaults('operator.abort', () =>
+    decide(
+      world.api,
+      restoreRequests,
+      request,
+      { outcome: 'Aborted', by: 'operator', reason: cause.reason, message: cause.message },
+      { signal, clock },
+    ),
+  );
+  log.info({ proposed: cause.reason, stands: decision.outcome, by: decision.by }, 'decided');
+}
