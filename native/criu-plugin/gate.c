@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,7 @@ static bool plain(const char *token)
 	return true;
 }
 
-int gate_wait(pid_t pid)
+int gate_wait(pid_t pid, uint64_t register_us)
 {
 	const char *path = getenv("SEALIFT_SOCKET"), *token = getenv("SEALIFT_GATE");
 	time_t lost = 0;
@@ -108,8 +109,9 @@ int gate_wait(pid_t pid)
 	int ret;
 
 	if (!token || !plain(token) ||
-	    snprintf(request, sizeof(request), "{\"op\":\"gate\",\"token\":\"%s\",\"pid\":%d}\n",
-		     token, pid) >= (int)sizeof(request)) {
+	    snprintf(request, sizeof(request),
+		     "{\"op\":\"gate\",\"token\":\"%s\",\"pid\":%d,\"registerUs\":%" PRIu64 "}\n",
+		     token, pid, register_us) >= (int)sizeof(request)) {
 		log_fail("gate", "SEALIFT_GATE is not set or malformed");
 		return -EINVAL;
 	}

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fault.h"
@@ -143,14 +144,14 @@ static int finish_tasks(int *fds)
 }
 
 /* With an agent its word counts; without one the device goes on by itself. */
-static int open_gate(pid_t root, const int *fds)
+static int open_gate(pid_t root, const int *fds, uint64_t register_us)
 {
 	int ret = 0;
 
 	if (fault("restore.gate.before"))
 		return -EIO;
 	if (restore_has_agent())
-		ret = gate_wait(root);
+		ret = gate_wait(root, register_us);
 	else
 		for (size_t n = 0; n < restore_count() && !ret; n++)
 			ret = restore_at(n)->driver->resume(fds[n]);
@@ -167,8 +168,17 @@ static void kill_all(void)
 		kill(tree[i], SIGKILL);
 }
 
+static uint64_t monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+}
+
 static int resume_all(pid_t root)
 {
+	uint64_t begun;
 	int *fds, ret;
 
 	tree_count = task_tree(root, &tree);
@@ -186,9 +196,10 @@ static int resume_all(pid_t root)
 	for (size_t n = 0; n < restore_count(); n++)
 		fds[n] = -1;
 
+	begun = monotonic_us();
 	ret = finish_tasks(fds);
 	if (!ret)
-		ret = open_gate(root, fds);
+		ret = open_gate(root, fds, monotonic_us() - begun);
 	if (ret)
 		kill_all();
 	for (size_t n = 0; n < restore_count(); n++) {

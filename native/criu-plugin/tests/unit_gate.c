@@ -53,7 +53,7 @@ static pid_t serve(const char *path, const char *const *answers)
 		char request[256] = "";
 
 		if (read(fd, request, sizeof(request) - 1) < 0 ||
-		    strcmp(request, "{\"op\":\"gate\",\"token\":\"abc\",\"pid\":42}\n"))
+		    strcmp(request, "{\"op\":\"gate\",\"token\":\"abc\",\"pid\":42,\"registerUs\":1500}\n"))
 			_exit(1);
 		if (**answers && write(fd, *answers, strlen(*answers)) < 0)
 			_exit(1);
@@ -67,7 +67,7 @@ static void one(const char *path, const char *const *answers, int expected)
 	pid_t pid = serve(path, answers);
 	int status;
 
-	CHECK(gate_wait(42) == expected);
+	CHECK(gate_wait(42, 1500) == expected);
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
@@ -82,7 +82,7 @@ void unit_gate(void)
 	snprintf(path, sizeof(path), "/tmp/sealift-gate-%d", getpid());
 	setenv("SEALIFT_SOCKET", path, 1);
 	setenv("SEALIFT_GATE", "a\"c", 1);
-	CHECK(gate_wait(42) == -EINVAL);
+	CHECK(gate_wait(42, 1500) == -EINVAL);
 	setenv("SEALIFT_GATE", "abc", 1);
 	one(path, yes, 0);
 	unit_clear_log();
