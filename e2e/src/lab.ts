@@ -52,6 +52,8 @@ export function run(
         }
       },
     );
+    // A program that ends without reading its input tells so by its status.
+    child.stdin?.on('error', () => undefined);
     child.stdin?.end(options.input ?? '');
   });
 }
