@@ -70,7 +70,7 @@ export function podManifest(o: PodOptions): object {
           command: [...o.command],
           // A node of the lab has one CPU: what the workload may not use, the agent can.
           resources: {
-            limits: { cpu: o.cpu ?? '400m', memory: '256Mi' },
+            limits: { cpu: o.cpu ?? '300m', memory: '256Mi' },
             requests: { cpu: '10m' },
           },
           securityContext: { capabilities: { add: ['IPC_LOCK'] } },

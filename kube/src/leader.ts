@@ -37,11 +37,11 @@ export interface LeaderOptions {
   readonly name: string;
   readonly identity: string;
   readonly clock?: Clock;
-  /** Others wait this long after the last renewal. Default 15 s. */
+  /** Others wait this long after the last renewal. Default 30 s: a needless change of leader costs more than a late one. */
   readonly leaseMs?: number;
-  /** The holder gives up after failing to renew for this long. Default 10 s. */
+  /** The holder gives up after failing to renew for this long. Default 20 s. */
   readonly renewMs?: number;
-  /** Between tries. Default 2 s. */
+  /** Between tries. Default 3 s. */
   readonly retryMs?: number;
 }
 
@@ -57,9 +57,9 @@ export class LeaderElector {
   constructor(options: LeaderOptions) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
-    this.#leaseMs = options.leaseMs ?? 15_000;
-    this.#renewMs = options.renewMs ?? 10_000;
-    this.#retryMs = options.retryMs ?? 2_000;
+    this.#leaseMs = options.leaseMs ?? 30_000;
+    this.#renewMs = options.renewMs ?? 20_000;
+    this.#retryMs = options.retryMs ?? 3_000;
   }
 
   /**
