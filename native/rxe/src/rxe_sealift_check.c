@@ -106,18 +106,19 @@ static int rxe_check_caps(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 
 static int rxe_check_av(const struct sealift_rxe_av *av)
 {
+	bool ipv4;
+
 	if (!av->present)
 		return is_zero(av, sizeof(*av)) ? 0 : -EINVAL;
 
-	if (av->present != 1 || av->sl || av->flow_label > 0xfffff ||
-	    (av->network_type != RXE_NETWORK_TYPE_IPV4 &&
-	     av->network_type != RXE_NETWORK_TYPE_IPV6))
+	if (av->present != 1 || av->sl || av->flow_label > 0xfffff)
 		return -EINVAL;
 
-	/* an IPv4 path has IPv4 addresses at both ends */
-	if (av->network_type == RXE_NETWORK_TYPE_IPV4 &&
-	    (!ipv6_addr_v4mapped((const struct in6_addr *)av->sgid) ||
-	     !ipv6_addr_v4mapped((const struct in6_addr *)av->dgid)))
+	/* both ends' addresses are of the path's family */
+	ipv4 = av->network_type == RXE_NETWORK_TYPE_IPV4;
+	if ((!ipv4 && av->network_type != RXE_NETWORK_TYPE_IPV6) ||
+	    ipv6_addr_v4mapped((const struct in6_addr *)av->sgid) != ipv4 ||
+	    ipv6_addr_v4mapped((const struct in6_addr *)av->dgid) != ipv4)
 		return -EINVAL;
 
 	return 0;

@@ -64,17 +64,34 @@ static int rxe_adopt_file(struct file *file, u32 tid)
 	return 0;
 }
 
+/*
+ * Only what the process's first thread has already: threads of one process
+ * share their memory, so this gives none of them anything new. What two equal
+ * looking objects may still differ in (a security module's label, a sandbox)
+ * never comes from another process's file.
+ */
 static int rxe_adopt_thread(struct file *file)
 {
-	const struct cred *cred = file->f_cred;
+	const struct cred *cred;
+	int err = -EACCES;
 
-	if (cred == current_cred())
-		return 0;
-
-	if (!rxe_cred_equal(cred, current_cred()))
+	rcu_read_lock();
+	cred = READ_ONCE(file->f_cred);
+	if (cred != __task_cred(current->group_leader))
+		cred = NULL;
+	else
+		cred = get_cred_rcu(cred);
+	rcu_read_unlock();
+	if (!cred)
 		return -EACCES;
 
-	return commit_creds((struct cred *)get_cred(cred));
+	if (cred == current_cred())
+		err = 0;
+	else if (rxe_cred_equal(cred, current_cred()))
+		return commit_creds((struct cred *)cred);
+
+	put_cred(cred);
+	return err;
 }
 
 int rxe_adopt(struct ib_uverbs_file *ufile, const struct sealift_rxe_adopt *in)

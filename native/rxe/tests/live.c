@@ -8,66 +8,16 @@
  *             [REQUESTS [MOVES [SEED [PEER_MOVES]]]]
  */
 #include <err.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "image.h"
-#include "traffic.h"
+#include "pair.h"
 
 #define HOLD_TIMER	14	/* 1.92 ms */
-
-/* with the namespace's own view of /sys/class/infiniband */
-static void enter(const char *netns)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "/run/netns/%s", netns);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWNET))
-		err(1, "%s", path);
-	close(fd);
-	if (unshare(CLONE_NEWNS) ||
-	    mount("", "/", NULL, MS_SLAVE | MS_REC, NULL) ||
-	    mount("sysfs", "/sys", "sysfs", 0, NULL))
-		err(1, "sysfs");
-}
-
-static void exchange(int sock, const void *out, void *in, size_t size)
-{
-	if (write(sock, out, size) != (ssize_t)size ||
-	    read(sock, in, size) != (ssize_t)size)
-		errx(1, "the other end is gone");
-}
-
-static void open_end(struct traffic *t, int sock, const char *netns,
-		     const char *device, uint64_t seed, uint64_t other,
-		     uint64_t total)
-{
-	struct traffic_address remote;
-
-	enter(netns);
-	traffic_open(t, device, seed, total);
-	exchange(sock, &t->local, &remote, sizeof(remote));
-	traffic_connect(t, &remote, other);
-	exchange(sock, "r", &remote, 1);
-}
-
-static void close_end(struct traffic *t, int sock)
-{
-	char c;
-
-	exchange(sock, "d", &c, 1);
-	traffic_verify(t);
-	exchange(sock, "c", &c, 1);
-	traffic_close(t);
-}
 
 static void must(int ret, const char *what)
 {
@@ -104,10 +54,17 @@ static void move(struct traffic *t, unsigned int n)
 static void run_end(int sock, char **argv, int seed, uint64_t total,
 		    unsigned int moves)
 {
+	const struct pair_end end = {
+		.netns = argv[0],
+		.device = argv[1],
+		.seed = seed,
+		.peer_seed = 3 - seed,
+		.sock = sock,
+	};
 	struct traffic t;
 	unsigned int n = 0;
 
-	open_end(&t, sock, argv[0], argv[1], seed, 3 - seed, total);
+	pair_open(&end, &t, total);
 	while (!traffic_step(&t)) {
 		traffic_wait(&t, 1000);
 		if (n < moves && t.completed >= (n + 1) * total / (moves + 2)) {
@@ -120,7 +77,7 @@ static void run_end(int sock, char **argv, int seed, uint64_t total,
 		errx(1, "%u moves of %u", n, moves);
 	printf("%s: %llu requests each way, %u moves, %llu events\n", argv[1],
 	       (unsigned long long)total, moves, (unsigned long long)t.events);
-	close_end(&t, sock);
+	pair_close(&end, &t);
 }
 
 int main(int argc, char **argv)

@@ -93,7 +93,9 @@ static void test_device(struct traffic *t)
 	expect(-EINVAL, sl_call(fd, SEALIFT_RXE_OBJECT,
 				SEALIFT_RXE_METHOD_HOLD, NULL, 0),
 	       "hold without its struct");
-	expect(-EPROTONOSUPPORT, sl_call(fd, SEALIFT_RXE_OBJECT, 11, NULL, 0),
+	expect(-EPROTONOSUPPORT, sl_call(fd, SEALIFT_RXE_OBJECT,
+					  SEALIFT_RXE_METHOD_ADOPT + 1, NULL,
+					  0),
 	       "unknown method");
 	expect(0, sl_resume(fd), "resume of a device that is not held");
 
@@ -320,7 +322,8 @@ static const struct {
 	FIELD(attr.max_dest_rd_atomic, 8), FIELD(attr.max_dest_rd_atomic, 0),
 	FIELD(attr.sq_draining, 2), FIELD(attr.reserved, 1),
 	FIELD(attr.av.present, 0), FIELD(attr.av.present, 2),
-	FIELD(attr.av.network_type, 0), FIELD(attr.av.network_type, 3),
+	FIELD(attr.av.network_type, 0), FIELD(attr.av.network_type, 2),
+	FIELD(attr.av.network_type, 3),
 	FIELD(attr.av.sl, 1), FIELD(attr.av.flow_label, 1 << 20),
 	FIELD(attr.av.sgid[10], 0), FIELD(attr.av.dgid[0], 0xff),
 	FIELD(req.wqe_index, -1U), FIELD(req.psn, 1 << 24),

@@ -409,8 +409,9 @@ struct sealift_rxe_hint {
  * again, so that write() on it works after a restore. `fd` must be the file
  * that the method is called on (-EBADF).
  * tid: the file gets the credentials of that thread, as if it had opened it.
- * tid 0: the calling thread takes the file's credentials object if it allows
- * just what its own does (-EACCES); needs no privilege.
+ * tid 0: the calling thread takes the file's credentials object if that is the
+ * one of its process's first thread and allows just what its own does
+ * (-EACCES); needs no privilege.
  */
 enum sealift_rxe_adopt_attrs {
 	SEALIFT_RXE_ATTR_ADOPT_IN = SEALIFT_RXE_NS, /* IN sealift_rxe_adopt */
