@@ -107,9 +107,10 @@ static u32 rxe_object_events(struct ib_uevent_object *uevent)
 void rxe_uobject_dump_context(struct ib_uverbs_file *ufile,
 			      struct sealift_rxe_context *out)
 {
-	struct ib_uverbs_async_event_file *file =
-		smp_load_acquire(&ufile->default_async_file);
+	struct ib_uverbs_async_event_file *file;
 
+	/* pairs with the release that ib_uverbs publishes it by */
+	file = smp_load_acquire(&ufile->default_async_file);
 	out->async = SEALIFT_RXE_NONE;
 	if (!file)
 		return;

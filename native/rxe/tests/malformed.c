@@ -24,6 +24,7 @@
 #define TIMER	14
 #define RTS	3
 #define BAD_POINTER ((void *)8)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 static int failed;
 
@@ -347,7 +348,7 @@ static void test_fields(struct victim *v)
 	struct sealift_rxe_qp qp;
 	unsigned int i;
 
-	for (i = 0; i < sizeof(qp_fields) / sizeof(qp_fields[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(qp_fields); i++) {
 		qp = v->qp;
 		memcpy((char *)&qp + qp_fields[i].offset, &qp_fields[i].value,
 		       qp_fields[i].size);
@@ -471,7 +472,7 @@ static void fuzz(struct victim *v, unsigned int rounds)
 		accepted += !attempt(v, &qp, NULL, 1);
 		put_back(v);
 	}
-	expect(1, 1, "fuzz: %u of %u images accepted", accepted, rounds);
+	expect(1, 1, "random images: %u of %u accepted", accepted, rounds);
 }
 
 static void test_cq(struct traffic *t)

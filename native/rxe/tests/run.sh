@@ -1,13 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Run the driver's tests on this machine: two namespaces joined by a veth pair,
-# a device in each. Needs root, perftest, rdma-core and the module loaded (or
-# its path as second argument).
+# a device in each. Needs root, perftest, rdma-core, nft and the module loaded
+# (or its path as second argument: it is loaded in place of the one that is).
 # ONLY, a regular expression, picks checks by name.
-# usage: run.sh BIN [MODULE]
+# The last line is `N passed, N failed`, or says why nothing ran: `skipped: ...`.
+# usage: run.sh [BIN [MODULE]]
+#   BIN  folder with live, restart, malformed, hold; default: where this file is
 set -u
 
-bin=$(cd "$1" && pwd)
+bin=$(cd "${1:-$(dirname "$0")}" && pwd)
 module=${2:-}
 only=${ONLY:-}
 passed=0
@@ -150,6 +152,14 @@ malformed() {
 	rm -f "$out"
 	[ $rc -le 1 ] && ! [ -s "$log" ]
 }
+
+# Not every kernel has what is to be tested.
+skipped() { echo "skipped: driver tests: $1"; exit 0; }
+[ "$(id -u)" = 0 ] || skipped 'not root'
+[ -n "$module" ] || [ -d /sys/module/rdma_rxe ] || skipped 'rdma_rxe is not loaded on this kernel'
+for tool in rdma ip nft ib_write_bw; do
+	command -v $tool > /dev/null || skipped "$tool is not installed"
+done
 
 dmesg -C
 setup || { echo "0 passed, 1 failed"; exit 1; }

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A process with one thing that can't be moved. A dump must say so, and let it
+ * go on: it counts.
+ *
+ * usage: objects DEVICE DIR NAME KIND
+ */
+#include <err.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <infiniband/verbs.h>
+
+#define PAGE 4096
+
+struct verbs {
+	struct ibv_context *ctx;
+	struct ibv_pd *pd;
+	struct ibv_cq *cq;
+	uint8_t *memory;
+};
+
+static struct ibv_qp *create_qp(struct verbs *v, enum ibv_qp_type type, struct ibv_srq *srq)
+{
+	struct ibv_qp_init_attr init = {
+		.send_cq = v->cq,
+		.recv_cq = v->cq,
+		.srq = srq,
+		.cap = { .max_send_wr = 64, .max_recv_wr = srq ? 0 : 64, .max_send_sge = 1,
+			 .max_recv_sge = srq ? 0 : 1 },
+		.qp_type = type,
+	};
+
+	return ibv_create_qp(v->pd, &init);
+}
+
+static struct ibv_srq *create_srq(struct verbs *v)
+{
+	struct ibv_srq_init_attr init = { .attr = { .max_wr = 16, .max_sge = 1 } };
+
+	return ibv_create_srq(v->pd, &init);
+}
+
+static struct ibv_ah *create_ah(struct verbs *v)
+{
+	struct ibv_ah_attr attr = { .is_global = 1, .port_num = 1, .grh.hop_limit = 1 };
+
+	for (int i = 0; i < 16; i++) {
+		attr.grh.sgid_index = i;
+		if (!ibv_query_gid(v->ctx, 1, i, &attr.grh.dgid) && attr.grh.dgid.raw[10] == 0xff)
+			return ibv_create_ah(v->pd, &attr);
+	}
+	return NULL;
+}
+
+static struct ibv_mr *reg_mr(struct verbs *v)
+{
+	return ibv_reg_mr(v->pd, v->memory, 8 * PAGE, IBV_ACCESS_LOCAL_WRITE);
+}
+
+/* The first mapping of a queue in /proc/self/maps. */
+static int find_queue(unsigned long *start, unsigned long *end)
+{
+	FILE *file = fopen("/proc/self/maps", "re");
+	char line[512];
+	int found = 0;
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strstr(line, "/dev/infiniband/uverbs") &&
+			sscanf(line, "%lx-%lx", start, end) == 2;
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static bool half_a_queue(struct verbs *v)
+{
+	unsigned long start, end;
+
+	return create_qp(v, IBV_QPT_RC, NULL) && find_queue(&start, &end) && end - start > PAGE &&
+	       !munmap((void *)(end - PAGE), PAGE);
+}
+
+static bool closed_context(struct verbs *v)
+{
+	return !close(v->ctx->cmd_fd);
+}
+
+static bool region_without_memory(struct verbs *v)
+{
+	return reg_mr(v) && !munmap(v->memory + 4 * PAGE, PAGE);
+}
+
+/* Both processes have the queues; the first one's pid is the one that is told. */
+static bool forked(struct verbs *v)
+{
+	pid_t pid;
+
+	if (!create_qp(v, IBV_QPT_RC, NULL))
+		return false;
+	pid = fork();
+	if (!pid)
+		for (;;)
+			pause();
+	return pid > 0;
+}
+
+static bool make(struct verbs *v, const char *kind)
+{
+	if (!strcmp(kind, "srq"))
+		return create_srq(v);
+	if (!strcmp(kind, "srq-qp"))
+		return create_qp(v, IBV_QPT_RC, create_srq(v));
+	if (!strcmp(kind, "ah"))
+		return create_ah(v);
+	if (!strcmp(kind, "mw"))
+		return ibv_alloc_mw(v->pd, IBV_MW_TYPE_1);
+	if (!strcmp(kind, "ud"))
+		return create_qp(v, IBV_QPT_UD, NULL);
+	if (!strcmp(kind, "uc"))
+		return create_qp(v, IBV_QPT_UC, NULL);
+	if (!strcmp(kind, "rdma-cm"))
+		return open("/dev/infiniband/rdma_cm", O_RDWR | O_CLOEXEC) >= 0;
+	if (!strcmp(kind, "half-a-queue"))
+		return half_a_queue(v);
+	if (!strcmp(kind, "closed-context"))
+		return closed_context(v);
+	if (!strcmp(kind, "region-without-memory"))
+		return region_without_memory(v);
+	if (!strcmp(kind, "fork"))
+		return forked(v);
+	/* What can be moved: that the others fail is not this program's fault. */
+	if (!strcmp(kind, "rc"))
+		return create_qp(v, IBV_QPT_RC, NULL) && reg_mr(v);
+	errx(2, "kind %s?", kind);
+}
+
+static struct ibv_context *open_device(const char *name)
+{
+	struct ibv_device **list = ibv_get_device_list(NULL);
+
+	for (struct ibv_device **d = list; d && *d; d++)
+		if (!strcmp(ibv_get_device_name(*d), name))
+			return ibv_open_device(*d);
+	return NULL;
+}
+
+static void put(const char *dir, const char *name, const char *what, unsigned long number)
+{
+	char path[512], part[520];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s.%s", dir, name, what);
+	snprintf(part, sizeof(part), "%s.part", path);
+	file = fopen(part, "we");
+	if (!file || fprintf(file, "%lu\n", number) < 0 || fclose(file) || rename(part, path))
+		err(1, "%s", path);
+}
+
+int main(int argc, char **argv)
+{
+	struct verbs v = { 0 };
+
+	if (argc != 5)
+		errx(2, "usage: %s DEVICE DIR NAME KIND", argv[0]);
+	v.ctx = open_device(argv[1]);
+	if (!v.ctx)
+		errx(1, "%s: no such device", argv[1]);
+	v.memory = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	v.pd = ibv_alloc_pd(v.ctx);
+	v.cq = v.memory == MAP_FAILED || !v.pd ? NULL : ibv_create_cq(v.ctx, 64, NULL, NULL, 0);
+	if (!v.cq || !make(&v, argv[4]))
+		err(1, "%s", argv[4]);
+	for (unsigned long n = 0;; n++) {
+		put(argv[2], argv[3], "progress", n);
+		if (!n)
+			put(argv[2], argv[3], "pid", getpid());
+		usleep(50000);
+	}
+}

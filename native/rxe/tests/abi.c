@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The structs of ABI version 1, as images and other programs know them. A
+ * change here means another SEALIFT_RXE_ABI_VERSION.
+ */
+#include <stddef.h>
+#include <stdio.h>
+
+#include "sealift_rxe.h"
+
+static int failed;
+
+static void expect(const char *what, size_t got, size_t want)
+{
+	if (got == want)
+		return;
+	printf("abi: %s is %zu, not %zu\n", what, got, want);
+	failed = 1;
+}
+
+#define SIZE(s, n) expect("size of " #s, sizeof(struct sealift_rxe_##s), n)
+#define PLACE(s, f, n) \
+	expect("place of " #s "." #f, offsetof(struct sealift_rxe_##s, f), n)
+
+int main(void)
+{
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 1);
+	expect("the last method", SEALIFT_RXE_METHOD_ADOPT, 11);
+	SIZE(query, 64);
+	SIZE(hold, 8);
+	SIZE(resume, 8);
+	SIZE(buffer, 16);
+	SIZE(object, 8);
+	SIZE(context, 32);
+	SIZE(fd, 8);
+	SIZE(ring, 32);
+	SIZE(cq, 72);
+	SIZE(mr, 56);
+	SIZE(qp_buffers, 48);
+	SIZE(res, 40);
+	SIZE(sge, 16);
+	SIZE(recv_wqe, 544);
+	SIZE(av, 48);
+	SIZE(qp_attr, 112);
+	SIZE(req, 24);
+	SIZE(comp, 24);
+	SIZE(resp, 608);
+	SIZE(qp, 920);
+	SIZE(hint, 8);
+	SIZE(adopt, 8);
+	PLACE(cq, user_handle, 32);
+	PLACE(cq, notify, 48);
+	PLACE(mr, lkey, 28);
+	PLACE(qp, sq, 88);
+	PLACE(qp, attr, 152);
+	PLACE(qp, req, 264);
+	PLACE(qp, comp, 288);
+	PLACE(qp, resp, 312);
+	PLACE(qp_attr, av, 64);
+	PLACE(av, network_type, 40);
+	PLACE(av, dmac, 42);
+	PLACE(resp, va, 32);
+	PLACE(resp, wqe, 64);
+	PLACE(res, orig_val, 24);
+	PLACE(res, flush_type, 36);
+	PLACE(recv_wqe, sge, 32);
+
+	if (!failed)
+		printf("abi: version %d is as it was\n",
+		       SEALIFT_RXE_ABI_VERSION);
+	return failed;
+}

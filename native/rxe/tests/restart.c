@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How soon does a connection go on after a hold? One end is held in the middle
+ * of its traffic (and rebuilt, if asked), stays silent, and is resumed. Its own
+ * requests must be answered at once, the peer's after no more than one RNR
+ * timer: the one that it had been put off with.
+ *
+ * usage: restart NETNS DEVICE PEER_NETNS PEER_DEVICE [TIMER [HELD_MS [REBUILD]]]
+ */
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "image.h"
+#include "pair.h"
+
+#define REQUESTS	1000000
+#define RUN_MS		3000	/* after the hold */
+#define SLACK_MS	250	/* for a slow, busy machine */
+
+/* Of each end: when its first request completed after the hold was over. */
+struct times {
+	_Atomic double resumed;
+	_Atomic double first[2];
+	_Atomic int stop;
+};
+
+static double now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
+}
+
+/* RNR timers by code, in ms: 655.36 for 0, then 0.01 ... 491.52. */
+static double rnr_ms(unsigned int code)
+{
+	static const double ms[] = {
+		655.36, .01, .02, .03, .04, .06, .08, .12, .16, .24, .32, .48,
+		.64, .96, 1.28, 1.92, 2.56, 3.84, 5.12, 7.68, 10.24, 15.36,
+		20.48, 30.72, 40.96, 61.44, 81.92, 122.88, 163.84, 245.76,
+		327.68, 491.52,
+	};
+
+	return ms[code & 31];
+}
+
+static void hold_for(struct traffic *t, struct times *times, unsigned int timer,
+		     unsigned int held_ms, int rebuild)
+{
+	int fd = t->ctx->cmd_fd;
+	struct image img;
+
+	if (sl_hold(fd, timer, 10000))
+		errx(1, "HOLD");
+	/* what was done before is no sign of life after it */
+	traffic_step(t);
+	if (rebuild) {
+		image_dump(&img, fd, t->channel->fd);
+		image_destroy(&img, fd);
+		usleep(held_ms * 500);
+		image_restore(&img, fd, 0);
+		image_free(&img);
+		held_ms /= 2;
+	}
+	usleep(held_ms * 1000);
+	/* before the call: the peer may be through before it returns */
+	times->resumed = now_ms();
+	if (sl_resume(fd))
+		errx(1, "RESUME");
+}
+
+static void run_end(const struct pair_end *end, struct times *times, int nth,
+		    unsigned int timer, unsigned int held_ms, int rebuild)
+{
+	double start, resumed = 0;
+	struct traffic t;
+	uint64_t seen = 0;
+
+	pair_open(end, &t, REQUESTS);
+	start = now_ms();
+	while (!times->stop) {
+		if (!nth && !resumed && now_ms() > start + 1000)
+			hold_for(&t, times, timer, held_ms, rebuild);
+		if (!resumed && times->resumed) {
+			resumed = times->resumed;
+			seen = t.completed;
+		}
+		traffic_step(&t);
+		if (resumed && !times->first[nth] && t.completed > seen)
+			times->first[nth] = now_ms() - resumed;
+		if (!nth && resumed && now_ms() > resumed + RUN_MS)
+			times->stop = 1;
+		traffic_wait(&t, 20);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int timer = argc > 5 ? atoi(argv[5]) : 20;
+	unsigned int held_ms = argc > 6 ? atoi(argv[6]) : 2000;
+	int rebuild = argc > 7 && atoi(argv[7]);
+	double most = rnr_ms(timer) + SLACK_MS;
+	struct pair_end ends[2] = { 0 };
+	struct times *times;
+	int sock[2], status;
+	pid_t pid;
+
+	if (argc < 5)
+		errx(2, "usage: %s NETNS DEVICE PEER_NETNS PEER_DEVICE [TIMER [HELD_MS [REBUILD]]]",
+		     argv[0]);
+	times = mmap(NULL, sizeof(*times), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (times == MAP_FAILED ||
+	    socketpair(AF_UNIX, SOCK_STREAM, 0, sock))
+		err(1, "mmap, socketpair");
+
+	ends[0] = (struct pair_end){ argv[1], argv[2], 1, 2, sock[0] };
+	ends[1] = (struct pair_end){ argv[3], argv[4], 2, 1, sock[1] };
+	pid = fork();
+	if (pid < 0)
+		err(1, "fork");
+	run_end(&ends[!pid], times, !pid, timer, held_ms, rebuild);
+	if (!pid)
+		return 0;
+	if (waitpid(pid, &status, 0) != pid || status)
+		errx(1, "the peer failed: %#x", status);
+
+	printf("RNR timer %.2f ms, held %u ms: own request after %.1f ms, the peer's after %.1f ms\n",
+	       rnr_ms(timer), held_ms, times->first[0], times->first[1]);
+	return !times->first[0] || !times->first[1] ||
+	       times->first[0] > SLACK_MS || times->first[1] > most;
+}
