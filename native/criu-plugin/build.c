@@ -202,14 +202,11 @@ static int build_qps(struct restored *restored, int fd)
 	return 0;
 }
 
-static int open_context(struct restored *restored, int *fd)
+static int open_device(const char *path, int *fd)
 {
-	const char *path = getenv("SEALIFT_UVERBS");
 	uint32_t comp_vectors;
 	int ret;
 
-	if (!path || !*path)
-		path = restored->context->node_path;
 	*fd = open(path, O_RDWR | O_CLOEXEC);
 	if (*fd < 0) {
 		ret = -errno;
@@ -217,30 +214,17 @@ static int open_context(struct restored *restored, int *fd)
 		return ret;
 	}
 	ret = uverbs_get_context(*fd, &comp_vectors);
-	if (ret)
+	if (ret) {
 		log_fail("device", "no context on %s: %s", path, strerror(-ret));
-	else
-		ret = check_device(restored, *fd, path);
-	if (ret)
 		close(*fd);
+	}
 	return ret;
 }
 
-int build_context(struct restored *restored)
+static int build_objects(struct restored *restored, int fd)
 {
-	int fd, ret;
+	int ret = open_events(restored, fd);
 
-	if (fault("restore.context.before"))
-		return -EIO;
-	ret = open_context(restored, &fd);
-	if (ret)
-		return ret;
-	ret = stash(restored->context, fd, &restored->built->files[0]);
-	if (ret)
-		return ret;
-	fd = restored->built->files[0];
-
-	ret = open_events(restored, fd);
 	if (!ret)
 		ret = fill_handles(fd, build_max_handle(restored->context));
 	if (!ret)
@@ -251,4 +235,30 @@ int build_context(struct restored *restored)
 		log_info("built %zu CQ and %zu QP", restored->context->n_cqs,
 			 restored->context->n_qps);
 	return ret ? ret : fault("restore.context.after") ? -EIO : 0;
+}
+
+int build_context(struct restored *restored)
+{
+	const char *path = getenv("SEALIFT_UVERBS");
+	int fd, ret;
+
+	if (!path || !*path)
+		path = restored->context->node_path;
+	if (fault("restore.context.before"))
+		return -EIO;
+	ret = open_device(path, &fd);
+	if (ret)
+		return ret;
+	ret = stash(restored->context, fd, &restored->built->files[0]);
+	if (ret)
+		return ret;
+	fd = restored->built->files[0];
+
+	ret = check_device(restored, fd, path);
+	if (!ret)
+		ret = build_objects(restored, fd);
+	/* Nobody else would, be it held since now or since the dump. */
+	if (ret && !restore_has_agent())
+		restored->driver->resume(fd);
+	return ret;
 }

@@ -13,24 +13,6 @@
 #define BATCH 256
 #define ACCESS_LOCAL_WRITE 1
 
-static struct {
-	uint32_t inner;
-	pid_t pid;
-} *tasks;
-static size_t task_count;
-
-int dirty_note_task(uint32_t inner, pid_t pid)
-{
-	void *grown = realloc(tasks, (task_count + 1) * sizeof(*tasks));
-
-	if (!grown)
-		return -ENOMEM;
-	tasks = grown;
-	tasks[task_count].inner = inner;
-	tasks[task_count++].pid = pid;
-	return 0;
-}
-
 static int rewrite(pid_t pid, uint64_t start, uint64_t end)
 {
 	uint8_t bytes[BATCH];
@@ -52,16 +34,12 @@ static int rewrite(pid_t pid, uint64_t start, uint64_t end)
 	return 0;
 }
 
-int dirty_regions(int dir, const PB(Context) *context)
+int dirty_regions(int dir, const PB(Context) *context, pid_t pid)
 {
 	struct stat st;
-	pid_t pid = 0;
 
 	if (fstatat(dir, "parent", &st, AT_SYMLINK_NOFOLLOW))
 		return 0;
-	for (size_t i = 0; i < task_count; i++)
-		if (tasks[i].inner == context->owner)
-			pid = tasks[i].pid;
 	for (size_t i = 0; i < context->n_mrs; i++) {
 		const PB(MemoryRegion) *mr = context->mrs[i];
 		int ret;

@@ -6,11 +6,9 @@
 
 #include "image.h"
 
-/* Remember which process has the inner pid @inner. */
-int dirty_note_task(uint32_t inner, pid_t pid);
-
 /*
  * dirty_regions - make CRIU see what the device wrote
+ * @pid: the process that owns the regions
  *
  * The device writes to registered memory behind the page tables, so those
  * pages do not become soft-dirty and a dump on top of a pre-dump would leave
@@ -18,6 +16,6 @@ int dirty_note_task(uint32_t inner, pid_t pid);
  * tasks are frozen and the device is held, so nobody else writes.
  * Does nothing if the image directory has no parent.
  */
-int dirty_regions(int dir, const PB(Context) *context);
+int dirty_regions(int dir, const PB(Context) *context, pid_t pid);
 
 #endif

@@ -17,6 +17,7 @@
 #include "driver.h"
 #include "dump.h"
 #include "dump_mapping.h"
+#include "dump_memory.h"
 #include "fault.h"
 #include "log.h"
 #include "tasks.h"
@@ -206,8 +207,6 @@ int dump_task(pid_t pid)
 		ret = task_each_fd(pid, look_at_fd, &task);
 	if (!ret)
 		ret = dump_collect_mappings(pid, task.inner);
-	if (!ret)
-		ret = dirty_note_task(task.inner, pid);
 	if (ret < 0)
 		return ret;
 	for (size_t i = 0; i < context_count; i++)
@@ -219,13 +218,17 @@ int dump_task(pid_t pid)
 static int write_contexts(void)
 {
 	int dir = criu_get_image_dir(), ret = 0;
+	pid_t pid;
 
 	if (fault("dump.image.before"))
 		return -EIO;
 	for (size_t i = 0; i < context_count && !ret; i++) {
 		ret = dump_place_mappings(&contexts[i]);
+		pid = dump_pid_of(contexts[i].context->owner);
 		if (!ret)
-			ret = dirty_regions(dir, contexts[i].context);
+			ret = dump_memory_check(contexts[i].context, pid);
+		if (!ret)
+			ret = dirty_regions(dir, contexts[i].context, pid);
 		if (!ret)
 			ret = image_check_context(contexts[i].context, "the dump");
 		if (!ret)

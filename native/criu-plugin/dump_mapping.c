@@ -23,6 +23,12 @@ struct mapping {
 static struct mapping *mappings;
 static size_t mapping_count;
 
+static struct {
+	uint32_t inner;
+	pid_t pid;
+} *processes;
+static size_t process_count;
+
 static int collect(pid_t pid, const struct task_map *map, void *arg)
 {
 	struct mapping *grown;
@@ -52,7 +58,22 @@ static int collect(pid_t pid, const struct task_map *map, void *arg)
 
 int dump_collect_mappings(pid_t pid, uint32_t inner)
 {
+	void *grown = realloc(processes, (process_count + 1) * sizeof(*processes));
+
+	if (!grown)
+		return -ENOMEM;
+	processes = grown;
+	processes[process_count].inner = inner;
+	processes[process_count++].pid = pid;
 	return task_each_map(pid, collect, &inner);
+}
+
+pid_t dump_pid_of(uint32_t inner)
+{
+	for (size_t i = 0; i < process_count; i++)
+		if (processes[i].inner == inner)
+			return processes[i].pid;
+	return 0;
 }
 
 static const struct ring *ring_of(const struct dumped *dumped, const struct mapping *mapping)
@@ -143,4 +164,7 @@ void dump_forget_mappings(void)
 	free(mappings);
 	mappings = NULL;
 	mapping_count = 0;
+	free(processes);
+	processes = NULL;
+	process_count = 0;
 }

@@ -18,8 +18,11 @@ struct dumped {
 	bool held_by_us;
 };
 
-/* Note the process's mappings of uverbs nodes. @inner: its pid inside. */
+/* Note the process, and its mappings of uverbs nodes. @inner: its pid inside. */
 int dump_collect_mappings(pid_t pid, uint32_t inner);
+
+/* The noted process whose pid inside is @inner, or 0. */
+pid_t dump_pid_of(uint32_t inner);
 
 /* Turn those that are rings of @dumped into records, and choose its owner. */
 int dump_place_mappings(struct dumped *dumped);

@@ -32,6 +32,28 @@ static void replies(void)
 	CHECK(parse("{\"a\":\"\\") == -EINVAL);
 }
 
+/* Replies of which anything may be missing or wrong: never a byte beyond the end is read. */
+static void random_replies(void)
+{
+	static const char reply[] = "{\"a\":[1,{\"b\":\"\\\"}\"}],\"ok\" : true, \"message\":\"x\"}";
+	int yes = 0;
+
+	srand(1);
+	for (int round = 0; round < 20000; round++) {
+		size_t size = rand() % sizeof(reply);
+		char *copy = malloc(size + 1);
+
+		memcpy(copy, reply, size);
+		for (int change = rand() % 4; change && size; change--)
+			copy[rand() % size] = "{}[]\"\\:, tok"[rand() % 12];
+		copy = realloc(copy, size ? size : 1);
+		yes += gate_parse_reply(copy, size) == 1;
+		free(copy);
+	}
+	CHECK(yes > 0);
+	CHECK(yes < 10000);
+}
+
 /* Serve one connection after the other with these answers; "" closes without one. */
 static pid_t serve(const char *path, const char *const *answers)
 {
@@ -79,6 +101,7 @@ void unit_gate(void)
 	char path[64];
 
 	replies();
+	random_replies();
 	snprintf(path, sizeof(path), "/tmp/sealift-gate-%d", getpid());
 	setenv("SEALIFT_SOCKET", path, 1);
 	setenv("SEALIFT_GATE", "a\"c", 1);
