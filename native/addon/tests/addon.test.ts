@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the addon does without an RDMA device, on the real kernel: namespaces, nftables, frames on the wire,
+// device nodes, and the code of each failure. tests/driver.ts is for the rest.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as addon from '../index.ts';
+
+const built = existsSync(new URL('../../../build/native/sealift.node', import.meta.url));
+const root = process.getuid?.() === 0;
+const [a, b] = [`sla-a${process.pid}`, `sla-b${process.pid}`];
+const path = (name: string) => `/var/run/netns/${name}`;
+const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'pipe' }).toString();
+
+function namespaces(): boolean {
+  try {
+    ip('netns', 'add', `${a}p`);
+    ip('netns', 'del', `${a}p`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function code(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+    return 'no error';
+  } catch (error) {
+    return error instanceof addon.NativeError ? error.code : String(error);
+  }
+}
+
+describe.runIf(built && root && namespaces())('in network namespaces', () => {
+  beforeAll(() => {
+    for (const ns of [a, b]) ip('netns', 'add', ns);
+    ip('link', 'add', 'v0', 'netns', a, 'type', 'veth', 'peer', 'name', 'v0', 'netns', b);
+    ip('-n', a, 'link', 'set', 'v0', 'address', '02:00:00:00:00:0a', 'up');
+    ip('-n', b, 'link', 'set', 'v0', 'up');
+    ip('-n', a, 'addr', 'add', '10.9.7.1/24', 'dev', 'v0');
+    ip('-n', a, 'addr', 'add', 'fd97::1/64', 'dev', 'v0', 'nodad');
+    ip('-n', b, 'addr', 'add', '10.9.7.2/24', 'dev', 'v0');
+    ip('-n', b, 'addr', 'add', 'fd97::2/64', 'dev', 'v0', 'nodad');
+  });
+  afterAll(() => {
+    for (const ns of [a, b]) ip('netns', 'del', ns);
+  });
+
+  it('reads an interface of that namespace', async () => {
+    const info = await addon.interfaceInfo(path(a), 'v0');
+    expect([info.mac, info.up, info.carrier, info.mtu]).toEqual([
+      '02:00:00:00:00:0a',
+      true,
+      true,
+      1500,
+    ]);
+    const addresses = info.addresses.map((one) => `${one.address}/${one.prefix}`);
+    expect(addresses).toEqual(expect.arrayContaining(['10.9.7.1/24', 'fd97::1/64']));
+  });
+
+  it('names what is missing', async () => {
+    expect(await code(addon.interfaceInfo(path(a), 'nope'))).toBe('NoSuchInterface');
+    expect(await code(addon.interfaceInfo('/var/run/netns/nope', 'v0'))).toBe('ENOENT');
+    expect(await code(addon.interfaceInfo('/dev/null', 'v0'))).toBe('EINVAL');
+    expect(await code(addon.interfaceInfo('relative', 'v0'))).toBe('BadArgument');
+    expect(await code(addon.interfaceInfo(path(a), 'x'.repeat(16)))).toBe('BadArgument');
+    expect(await code(addon.interfaceInfo(path(a), ''))).toBe('BadArgument');
+  });
+
+  it('runs nft there, all of a transaction or nothing', async () => {
+    const list = () => addon.nft(path(a), 'list tables');
+    expect(await list()).toBe('');
+    await addon.nft(path(a), 'add table inet one\nadd table arp two');
+    expect(await list()).toContain('table inet one');
+    const torn = addon.nft(path(a), 'add table inet three\nadd rule inet nowhere x accept');
+    expect(await code(torn)).toBe('NftFailed');
+    expect(await list()).not.toContain('three');
+    const json = JSON.parse(await addon.nft(path(a), 'list tables', { json: true })) as {
+      nftables: unknown[];
+    };
+    expect(json.nftables.length).toBeGreaterThan(1);
+    expect(await addon.nft(path(b), 'list tables')).toBe('');
+    await addon.nft(path(a), 'flush ruleset');
+  });
+
+  it('announces IPv4 and IPv6 addresses, so that a neighbour learns a new MAC', async () => {
+    const neighbour = (address: string) => ip('-n', b, 'neigh', 'show', address, 'dev', 'v0');
+    for (const address of ['10.9.7.1', 'fd97::1']) {
+      ip(
+        '-n',
+        b,
+        'neigh',
+        'replace',
+        address,
+        'lladdr',
+        '02:00:00:00:00:ff',
+        'nud',
+        'stale',
+        'dev',
+        'v0',
+      );
+    }
+    const sent = await addon.announce({ netns: path(a), ifname: 'v0', count: 2, intervalMs: 5 });
+    // Two ARP frames for the IPv4 address, one advertisement for each IPv6 one, link-local included; twice.
+    expect(sent).toBeGreaterThanOrEqual(2 * 3);
+    await expect.poll(() => neighbour('10.9.7.1')).toContain('02:00:00:00:00:0a');
+    await expect.poll(() => neighbour('fd97::1')).toContain('02:00:00:00:00:0a');
+    expect(await code(addon.announce({ netns: path(a), ifname: 'nope', count: 1 }))).toBe(
+      'NoSuchInterface',
+    );
+    expect(await code(addon.announce({ netns: path(a), ifname: 'v0', count: 101 }))).toBe(
+      'BadArgument',
+    );
+  });
+
+  it('never leaves the namespace of the process', async () => {
+    const own = () => execFileSync('readlink', ['/proc/self/ns/net']).toString();
+    const before = own();
+    await Promise.all(
+      Array.from({ length: 20 }, (_, at) => addon.interfaceInfo(path(at % 2 ? a : b), 'v0')),
+    );
+    expect(own()).toBe(before);
+  });
+});
+
+describe.runIf(built)('on the host', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sealift-addon-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it("tells the kernel's release", () => {
+    expect(addon.kernelRelease()).toBe(execFileSync('uname', ['-r']).toString().trim());
+  });
+
+  it('syncs a directory, and only that', async () => {
+    writeFileSync(join(folder, 'file'), '');
+    await addon.fsyncDir(folder);
+    expect(await code(addon.fsyncDir(join(folder, 'file')))).toBe('ENOTDIR');
+    expect(await code(addon.fsyncDir(join(folder, 'nope')))).toBe('ENOENT');
+  });
+
+  it('refuses what is no module', async () => {
+    expect(await code(addon.finitModule(join(folder, 'nope.ko')))).toBe('ENOENT');
+    expect(await code(addon.deleteModule(''))).toBe('BadArgument');
+    expect(addon.moduleLoaded('no-such-module')).toBe(false);
+  });
+
+  it.runIf(root)('makes a device node that anybody may open, and replaces another', async () => {
+    const node = join(folder, 'null');
+    await addon.makeCharDevice(node, 1, 5);
+    await addon.makeCharDevice(node, 1, 3);
+    await addon.makeCharDevice(node, 1, 3);
+    const stat = statSync(node);
+    expect([stat.isCharacterDevice(), stat.rdev, stat.mode & 0o777]).toEqual([true, 0x103, 0o666]);
+    expect(await code(addon.makeCharDevice(node, 4096, 0))).toBe('BadArgument');
+  });
+});
