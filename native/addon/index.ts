@@ -128,6 +128,8 @@ interface Native {
   rxeResume(netns: Netns, device: string): Promise<void>;
   nft(netns: Netns, commands: string, json: boolean): Promise<string>;
   interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
+  hideInterface(netns: Netns, ifname: string): Promise<boolean>;
+  showInterface(netns: Netns, ifname: string): Promise<boolean>;
   announce(netns: Netns, ifname: string, count: number, intervalMs: number): Promise<number>;
   finitModule(path: string, params: string): Promise<void>;
   deleteModule(name: string): Promise<void>;
@@ -255,6 +257,21 @@ export function nft(
 /** Rejects with `NoSuchInterface`. Source: rtnetlink. */
 export function interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo> {
   return call((addon) => addon.interfaceInfo(netns, ifname));
+}
+
+/**
+ * Keeps a macvlan in bridge mode from taking frames that its siblings on this host send to its MAC while
+ * another host's interface still has that MAC, or has it already: they leave by the wire instead (VEPA).
+ * Interfaces of other kinds and modes are left alone. Remembered on the interface (its alias): idempotent,
+ * also over a restart. Resolves with whether it is hidden now. Rejects with `NoSuchInterface`.
+ */
+export function hideInterface(netns: Netns, ifname: string): Promise<boolean> {
+  return call((addon) => addon.hideInterface(netns, ifname));
+}
+
+/** Ends what `hideInterface` began; resolves with whether there was anything to end. */
+export function showInterface(netns: Netns, ifname: string): Promise<boolean> {
+  return call((addon) => addon.showInterface(netns, ifname));
 }
 
 /**

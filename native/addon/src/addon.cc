@@ -5,6 +5,7 @@
 #include "gids.h"
 #include "host.h"
 #include "interface.h"
+#include "macvlan.h"
 #include "nft.h"
 #include "rdma_link.h"
 #include "rdma_resources.h"
@@ -19,6 +20,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportRxe(env, exports);
   sealift::ExportNft(env, exports);
   sealift::ExportInterface(env, exports);
+  sealift::ExportMacvlan(env, exports);
   sealift::ExportAnnounce(env, exports);
   sealift::ExportHost(env, exports);
   return exports;

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import * as addon from '../index.ts';
+import { macvlanCase } from './macvlan.ts';
 
 const A = 'sealift-test-a';
 const B = 'sealift-test-b';
@@ -165,6 +166,7 @@ const cases: [name: string, run: () => Promise<void>][] = [
       await addon.rdmaLinkDelete({ netns: netns(B), name: 'rxeb' });
     },
   ],
+  ['a macvlan is hidden from its siblings and shown again', macvlanCase],
   [
     'modules',
     async () => {

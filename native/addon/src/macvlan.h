@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <napi.h>
+
+namespace sealift {
+void ExportMacvlan(Napi::Env env, Napi::Object exports);
+}
