@@ -128,7 +128,7 @@ interface Native {
   rxeResume(netns: Netns, device: string): Promise<void>;
   nft(netns: Netns, commands: string, json: boolean): Promise<string>;
   interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
-  hideInterface(netns: Netns, ifname: string): Promise<boolean>;
+  hideInterface(netns: Netns, ifname: string, born: boolean): Promise<boolean>;
   showInterface(netns: Netns, ifname: string): Promise<boolean>;
   announce(netns: Netns, ifname: string, count: number, intervalMs: number): Promise<number>;
   finitModule(path: string, params: string): Promise<void>;
@@ -263,10 +263,15 @@ export function interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceIn
  * Keeps a macvlan in bridge mode from taking frames that its siblings on this host send to its MAC while
  * another host's interface still has that MAC, or has it already: they leave by the wire instead (VEPA).
  * Interfaces of other kinds and modes are left alone. Remembered on the interface (its alias): idempotent,
- * also over a restart. Resolves with whether it is hidden now. Rejects with `NoSuchInterface`.
+ * also over a restart. `born` if it was made in VEPA mode only in order to be hidden (the CNI delegate says
+ * so). Resolves with whether it is hidden now. Rejects with `NoSuchInterface`.
  */
-export function hideInterface(netns: Netns, ifname: string): Promise<boolean> {
-  return call((addon) => addon.hideInterface(netns, ifname));
+export function hideInterface(
+  netns: Netns,
+  ifname: string,
+  options: { born?: boolean } = {},
+): Promise<boolean> {
+  return call((addon) => addon.hideInterface(netns, ifname, options.born ?? false));
 }
 
 /** Ends what `hideInterface` began; resolves with whether there was anything to end. */

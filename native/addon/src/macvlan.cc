@@ -70,10 +70,12 @@ void WriteLink(Netlink& route, const std::string& name, const Link& link) {
 
 bool IsHidden(const Link& link) { return link.alias.compare(0, kHidden.size(), kHidden) == 0; }
 
-bool Hide(const std::string& name) {
+// `born`: it was made in VEPA mode in order to be hidden, which nothing says yet.
+bool Hide(const std::string& name, bool born) {
   Netlink route(NETLINK_ROUTE);
   Link link = ReadLink(route, name);
-  if (link.mode != MACVLAN_MODE_BRIDGE) return link.mode && IsHidden(link);
+  bool as_born = born && link.mode == MACVLAN_MODE_VEPA && !IsHidden(link);
+  if (link.mode != MACVLAN_MODE_BRIDGE && !as_born) return link.mode && IsHidden(link);
   if (!IsHidden(link)) link.alias = (kHidden + link.alias).substr(0, IFALIASZ - 1);
   link.mode = MACVLAN_MODE_VEPA;
   WriteLink(route, name, link);
@@ -90,19 +92,26 @@ bool Show(const std::string& name) {
   return true;
 }
 
-template <bool (*kChange)(const std::string&)>
-Napi::Value Change(const Napi::CallbackInfo& info) {
+Napi::Value Boolean(Napi::Env env, const bool& did) { return Napi::Boolean::New(env, did); }
+
+Napi::Value HideInterface(const Napi::CallbackInfo& info) {
+  std::string name = NameArgument(info, 1, "ifname", kLongestInterfaceName);
+  bool born = info[2].ToBoolean();
+  return Promise<bool>(
+      info.Env(), PathArgument(info, 0, "netns"), [=] { return Hide(name, born); }, Boolean);
+}
+
+Napi::Value ShowInterface(const Napi::CallbackInfo& info) {
   std::string name = NameArgument(info, 1, "ifname", kLongestInterfaceName);
   return Promise<bool>(
-      info.Env(), PathArgument(info, 0, "netns"), [name] { return kChange(name); },
-      [](Napi::Env env, const bool& did) { return Napi::Boolean::New(env, did); });
+      info.Env(), PathArgument(info, 0, "netns"), [name] { return Show(name); }, Boolean);
 }
 
 }  // namespace
 
 void ExportMacvlan(Napi::Env env, Napi::Object exports) {
-  exports.Set("hideInterface", Napi::Function::New<Change<Hide>>(env));
-  exports.Set("showInterface", Napi::Function::New<Change<Show>>(env));
+  exports.Set("hideInterface", Napi::Function::New<HideInterface>(env));
+  exports.Set("showInterface", Napi::Function::New<ShowInterface>(env));
 }
 
 }  // namespace sealift

@@ -82,12 +82,28 @@ async function leavesAlone(): Promise<void> {
   assert.equal(mode('source'), 'private');
 }
 
+/** Made in VEPA mode: by itself that means nothing. */
+async function bornHidden(): Promise<void> {
+  const source = path('source');
+  ip('-n', ns('source'), 'link', 'set', 'v0', 'type', 'macvlan', 'mode', 'vepa');
+  assert.equal(await addon.hideInterface(source, 'v0'), false);
+  assert.equal(await addon.showInterface(source, 'v0'), false);
+  ip('-n', ns('source'), 'link', 'set', 'v0', 'alias', 'mine');
+  assert.equal(await addon.hideInterface(source, 'v0', { born: true }), true);
+  assert.equal(await addon.hideInterface(source, 'v0', { born: true }), true);
+  assert.equal(mode('source'), 'vepa');
+  assert.equal(await addon.showInterface(source, 'v0'), true);
+  assert.equal(mode('source'), 'bridge');
+  assert.match(ip('-n', ns('source'), 'link', 'show', 'v0'), /alias mine$/m);
+}
+
 export async function macvlanCase(): Promise<void> {
   tearDown();
   try {
     build();
     await takesFramesUnlessHidden();
     await leavesAlone();
+    await bornHidden();
   } finally {
     tearDown();
   }

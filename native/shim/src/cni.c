@@ -27,6 +27,7 @@ struct cni {
 	const char *container;
 	const char *netns;
 	const char *ifname;
+	int hidden;	/* the interface was made so, as the agent asked */
 };
 
 static int print_error(const json_t *conf, int code, const struct reason *why)
@@ -78,6 +79,8 @@ static json_t *ask(const struct cni *cni, const char *phase, int patience_ms, st
 				    cni_arg("K8S_POD_NAMESPACE"), "pod", cni_arg("K8S_POD_NAME"),
 				    "podUid", cni_arg("K8S_POD_UID"));
 
+	if (request && cni->hidden)
+		json_object_set_new(request, "hidden", json_true());
 	if (request)
 		reply = agent_ask(request, patience_ms, why);
 	else
@@ -146,7 +149,7 @@ static int add_delegate(const struct cni *cni, const json_t *delegate, struct re
 	return status;
 }
 
-static int add(const struct cni *cni)
+static int add(struct cni *cni)
 {
 	struct reason why;
 	json_t *wish, *delegate;
@@ -162,6 +165,7 @@ static int add(const struct cni *cni)
 	if (!wish)
 		return print_error(cni->conf, code_of(&why), &why);
 	delegate = cni_conf_delegate(cni->conf, wish, 0, &why);
+	cni->hidden = json_is_true(json_object_get(wish, "hide")) && cni_conf_hide(delegate);
 	json_decref(wish);
 	status = add_delegate(cni, delegate, &why);
 	json_decref(delegate);

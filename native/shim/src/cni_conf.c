@@ -88,3 +88,15 @@ json_t *cni_conf_delegate(const json_t *conf, const json_t *wish, int keep_resul
 	json_object_set_new(delegate, "runtimeConfig", runtime);
 	return delegate;
 }
+
+int cni_conf_hide(json_t *delegate)
+{
+	const char *type = json_string_value(json_object_get(delegate, "type"));
+	json_t *mode = json_object_get(delegate, "mode");
+	const char *name = json_string_value(mode);
+
+	/* The plugin's own default is bridge. */
+	if (!type || strcmp(type, "macvlan") || (mode && (!name || (*name && strcmp(name, "bridge")))))
+		return 0;
+	return !json_object_set_new(delegate, "mode", json_string("vepa"));
+}

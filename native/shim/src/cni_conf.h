@@ -23,4 +23,12 @@ const char *cni_conf_version(const json_t *conf);
 json_t *cni_conf_delegate(const json_t *conf, const json_t *wish, int keep_result,
 			  struct reason *why);
 
+/*
+ * A macvlan in bridge mode takes every frame for its MAC that a sibling on this host sends, though the
+ * pod that it is to replace still runs elsewhere. Has the plugin of @delegate, a configuration that
+ * cni_conf_delegate() made, create one that does not; the agent ends that when the pod may be heard.
+ * Returns whether anything was changed.
+ */
+int cni_conf_hide(json_t *delegate);
+
 #endif

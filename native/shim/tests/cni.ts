@@ -105,6 +105,28 @@ export const cniCases: Case[] = [
     },
   ],
   [
+    'cni: an interface that is to be hidden is made so, and the agent is told',
+    async (bench) => {
+      const modes: [before: object, after: object, hidden: boolean][] = [
+        [{}, { mode: 'vepa' }, true],
+        [{ mode: 'bridge' }, { mode: 'vepa' }, true],
+        [{ mode: '' }, { mode: 'vepa' }, true],
+        [{ mode: 'private' }, { mode: 'private' }, false],
+        [{ mode: 7 }, { mode: 7 }, false],
+      ];
+      await bench.listen({ ok: true, hide: true });
+      for (const [before, after, hidden] of modes) {
+        bench.requests.length = 0;
+        const conf = { ...CONF, delegate: { ...CONF.delegate, ...before } };
+        assert.equal((await cni(bench, 'ADD', conf)).status, 0);
+        const { type, mode } = bench.pluginConf('ADD') ?? {};
+        assert.deepEqual({ type, mode }, { type: 'macvlan', ...after });
+        assert.equal(bench.requests[0]?.['hidden'], undefined);
+        assert.equal(bench.requests[1]?.['hidden'], hidden ? true : undefined);
+      }
+    },
+  ],
+  [
     'cni: runtimeConfig is cut to the delegate’s capabilities',
     async (bench) => {
       await bench.listen(OK);
