@@ -147,7 +147,11 @@ static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *han
 		return ret;
 	}
 	ret = rxe_restore_qp(fd, *handle, &state, &buffers);
-	if (ret)
+	if (ret == -EMSGSIZE)
+		log_fail("mtu",
+			 "queue pair %#x sends packets of %u bytes, for which the target's interface is too small; give it the source's MTU",
+			 qp->qpn, 128U << (state.attr.path_mtu & 7));
+	else if (ret)
 		log_fail("kernel", "queue pair %#x cannot be restored: %s", qp->qpn,
 			 strerror(-ret));
 	offset[0] = created.sq_mi.offset;

@@ -62,7 +62,7 @@ int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 
 /*
  * rxe_sealift_restore.c. The device is held.
- * Return: 0; -EINVAL; -EFAULT; -EOPNOTSUPP; -EADDRNOTAVAIL; -ENOMEM.
+ * Return: 0; -EINVAL; -EFAULT; -EOPNOTSUPP; -EADDRNOTAVAIL; -EMSGSIZE; -ENOMEM.
  * After an error the object is only good to be destroyed.
  */
 int rxe_restore_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,

@@ -133,9 +133,14 @@ static int rxe_restore_to_rtr(struct rxe_qp *qp,
 		.max_dest_rd_atomic = in->attr.max_dest_rd_atomic,
 		.min_rnr_timer = in->attr.min_rnr_timer,
 	};
+	struct rxe_dev *rxe = to_rdev(qp->ibqp.device);
 	int index;
 
-	index = rxe_find_sgid(to_rdev(qp->ibqp.device), &in->attr.av);
+	/* the interface would drop them, one retransmission after the other */
+	if (in->attr.path_mtu > rxe->port.attr.active_mtu)
+		return -EMSGSIZE;
+
+	index = rxe_find_sgid(rxe, &in->attr.av);
 	if (index < 0)
 		return index;
 
@@ -189,7 +194,7 @@ static int rxe_restore_states(struct rxe_qp *qp,
 		return err;
 
 	err = rxe_restore_to_rtr(qp, in);
-	if (err == -EADDRNOTAVAIL && error)
+	if ((err == -EADDRNOTAVAIL || err == -EMSGSIZE) && error)
 		return 0;
 	if (err || in->state == IB_QPS_RTR)
 		return err;

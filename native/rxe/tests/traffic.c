@@ -169,8 +169,8 @@ void traffic_open(struct traffic *t, const char *device, uint64_t seed,
 
 	choose_gid(t);
 	t->local.qpn = t->qp->qp_num;
-	/* PSNs have 24 bits: wrap around early */
-	t->local.psn = (0xffff00 + seed % 200) & 0xffffff;
+	/* PSNs have 24 bits: wrap around soon, but after the first moves */
+	t->local.psn = 0x1000000 - 2000 - seed % 2000;
 	t->local.rkey = t->mr->rkey;
 	t->local.va = (uintptr_t)t->mem;
 }

@@ -218,6 +218,7 @@ struct sealift_rxe_mr {
  * queue pair in RESET with the same number, type and ring geometry; restores
  * RC only (-EOPNOTSUPP). Restore completion queues first, register memory
  * later, then resume. -EADDRNOTAVAIL: the device lacks the source address.
+ * -EMSGSIZE: packets of its path MTU are too long for the device's interface.
  * After an error the queue pair is only good to be destroyed.
  */
 enum sealift_rxe_dump_qp_attrs {
