@@ -30,3 +30,26 @@ export const decisionRule = {
   message: 'status.decision is written once and never changed',
   reason: 'FieldValueForbidden',
 } as const;
+
+const isNewCommit =
+  '(has(oldSelf.status) && has(oldSelf.status.decision)) || ' +
+  '!has(self.status) || !has(self.status.decision) || ' +
+  "self.status.decision.outcome != 'Committed' || ";
+const byTarget =
+  'has(self.status.target) && ' +
+  "self.status.decision.by == 'agent/' + self.status.target.nodeName";
+
+/** Aborting harms nobody; committing is the target's agent's alone. */
+export const committedRule = {
+  rule: `${isNewCommit}(${byTarget})`,
+  message: 'only the agent of status.target.nodeName commits',
+  reason: 'FieldValueForbidden',
+} as const;
+
+/** Nor before the operator has seen the target at its create gate: until then nothing can have been moved. */
+export const migrationCommittedRule = {
+  rule: `${isNewCommit}(${byTarget} && has(self.status.deadlines) && has(self.status.deadlines.blackout))`,
+  message:
+    'only the agent of status.target.nodeName commits, and only once status.deadlines.blackout is set',
+  reason: 'FieldValueForbidden',
+} as const;

@@ -2,7 +2,7 @@
 // The CustomResourceDefinitions, assembled from the schemas.
 import type { z } from 'zod';
 import { CheckpointRequestSpec, CheckpointRequestStatus } from './checkpoint-request.ts';
-import { decisionRule } from './decision.ts';
+import { committedRule, decisionRule, migrationCommittedRule } from './decision.ts';
 import { MigrationRequestSpec, MigrationRequestStatus } from './migration-request.ts';
 import { GROUP, VERSION } from './names.ts';
 import { RestoreRequestSpec, RestoreRequestStatus } from './restore-request.ts';
@@ -56,7 +56,7 @@ export const kinds: readonly Kind[] = [
       'Deleting the request, or spec.cancel, stops the move up to the decision.',
     spec: MigrationRequestSpec,
     status: MigrationRequestStatus,
-    rules: [decisionRule],
+    rules: [decisionRule, migrationCommittedRule],
     columns: [
       { name: 'Pod', jsonPath: '.spec.podName', type: 'string' },
       { name: 'From', jsonPath: '.status.source.nodeName', type: 'string' },
@@ -103,7 +103,7 @@ export const kinds: readonly Kind[] = [
     description: 'Makes a new running pod from a checkpoint, on the same node or another.',
     spec: RestoreRequestSpec,
     status: RestoreRequestStatus,
-    rules: [decisionRule],
+    rules: [decisionRule, committedRule],
     columns: [
       { name: 'Checkpoint', jsonPath: '.spec.checkpointName', type: 'string' },
       { name: 'Pod', jsonPath: '.status.target.podName', type: 'string' },

@@ -37,6 +37,8 @@ export const reasons = {
   CheckpointNotReady: 'The checkpoint has not succeeded.',
   CheckpointNodeUnavailable: 'The node that holds the checkpoint has no working Sealift agent.',
   PodNameTaken: 'A pod of that name exists already.',
+  AddressInUse: 'An address that the new pod needs belongs to another pod.',
+  BadAddress: 'An address in spec.addresses cannot be used.',
 
   // Aborted: the source goes on
   Cancelled: 'Asked to stop, by spec.cancel or by deleting the request.',

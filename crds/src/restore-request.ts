@@ -8,6 +8,27 @@ import { API_VERSION } from './names.ts';
 import { Deadlines, Place, Timeouts } from './places.ts';
 import { Report } from './steps.ts';
 
+const Addresses = z.object({
+  network: z
+    .string()
+    .max(253)
+    .regex(/^([a-z0-9]([-a-z0-9]*[a-z0-9])?\/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
+    .meta({
+      description: 'A network that the checkpointed pod was attached to: [namespace/]name.',
+    }),
+  ips: z.array(z.string().max(64)).min(1).max(8).meta({
+    description: 'With or without a prefix length.',
+    'x-kubernetes-list-type': 'atomic',
+  }),
+  mac: z
+    .string()
+    .max(17)
+    .regex(/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/)
+    .optional()
+    .meta({ description: 'Absent: any.' }),
+});
+export type Addresses = z.infer<typeof Addresses>;
+
 export const RestoreRequestSpec = z
   .object({
     checkpointName: DnsName.meta({
@@ -19,6 +40,16 @@ export const RestoreRequestSpec = z
     targetNodeName: DnsName.optional().meta({
       description: 'Where to. Absent: the operator picks a compatible node.',
     }),
+    addresses: z
+      .array(Addresses)
+      .max(16)
+      .optional()
+      .meta({
+        description:
+          'Other addresses than the checkpointed pod had, for networks that hand out none by ' +
+          'themselves. Absent: the old ones if nobody has them, else what the network gives.',
+        'x-kubernetes-list-type': 'atomic',
+      }),
     timeouts: Timeouts.prefault({}),
   })
   .meta({

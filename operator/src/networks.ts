@@ -96,11 +96,27 @@ export function keepAddresses(
   return JSON.stringify(wanted);
 }
 
-/** For a new pod from a checkpoint: the same networks, with addresses of its own. */
-export function freshAddresses(source: Readonly<Record<string, string>>): string | undefined {
-  const selections = parseNetworks(source[annotations.networks]);
-  if (selections.length === 0) return undefined;
-  return JSON.stringify(selections.map(({ ips: _ips, mac: _mac, ...rest }) => rest));
+/** What a pod has asked for and what it has got, on each of its further networks; unreadable notes say nothing. */
+export function attachedTo(
+  notes: Readonly<Record<string, string>>,
+  namespace: string,
+): { network: string; addresses: string[] }[] {
+  const addresses = ({ ips, mac }: NetworkSelection | NetworkStatus): string[] =>
+    [ips, mac].flat().filter((one) => typeof one === 'string');
+  const out: { network: string; addresses: string[] }[] = [];
+  try {
+    for (const one of parseNetworks(notes[annotations.networks])) {
+      out.push({ network: `${one.namespace ?? namespace}/${one.name}`, addresses: addresses(one) });
+    }
+    const text = notes[annotations.networkStatus];
+    for (const state of text === undefined ? [] : (parseJson(text) as NetworkStatus[])) {
+      if (state.default === true || state.name === undefined) continue;
+      out.push({ network: state.name, addresses: addresses(state) });
+    }
+  } catch {
+    // Somebody else's pod: Multus would not have it either.
+  }
+  return out;
 }
 
 /** The networks that a pod is attached to, as `namespace/name`. */
@@ -117,12 +133,13 @@ export function networkNames(
  * The static IPAM wants an address with its prefix length, which network-status does not tell; it
  * is in the pod's own request or in the network's IPAM. host-local takes both forms.
  */
-function withPrefix(ip: string, networks: readonly string[]): string {
+export function withPrefix(ip: string, networks: readonly string[]): string {
   if (ip.includes('/')) return ip;
   for (const network of networks) {
     const [base = '', bits] = network.split('/');
     const family = isIP(base);
-    if (bits === undefined || family === 0 || family !== isIP(ip)) continue;
+    if (family === 0 || family !== isIP(ip)) continue;
+    if (!/^\d{1,3}$/.test(bits ?? '') || Number(bits) > (family === 4 ? 32 : 128)) continue;
     const list = new BlockList();
     const kind = family === 4 ? 'ipv4' : 'ipv6';
     list.addSubnet(base, Number(bits), kind);
@@ -132,7 +149,7 @@ function withPrefix(ip: string, networks: readonly string[]): string {
 }
 
 /** Every `subnet` and `address` under an `ipam`, wherever a delegate has nested it. */
-function subnets(config: string | undefined): string[] {
+export function subnets(config: string | undefined): string[] {
   if (config === undefined) return [];
   const out: string[] = [];
   const walk = (node: unknown, inside: boolean): void => {

@@ -20,6 +20,12 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   const { nodes, from, wanted } = question;
   const source = nodes.find((node) => node.metadata.name === from);
   const abi = source?.metadata.labels[labels.driverAbi];
+  if (source && !isNodeReady(source)) {
+    return {
+      reason: 'SourceNodeUnavailable',
+      message: `Node ${from} is not Ready; wait until it is.`,
+    };
+  }
   if (!source || abi === undefined || agentAddress(source) === undefined) {
     return {
       reason: 'SourceNodeUnavailable',
@@ -46,14 +52,24 @@ function checkWanted(question: NodeQuestion, wanted: string, abi: string): Node 
     };
   }
   const node = question.nodes.find((one) => one.metadata.name === wanted);
-  if (!node) return { reason: 'TargetNodeNotFound', message: `There is no node ${wanted}.` };
+  if (!node)
+    return {
+      reason: 'TargetNodeNotFound',
+      message: `There is no node ${wanted}; name another one or leave spec.targetNodeName out.`,
+    };
   if (!isNodeReady(node) || node.spec.unschedulable) {
     return {
       reason: 'TargetNodeNotReady',
-      message: `Node ${wanted} is not Ready, or is cordoned.`,
+      message: `Node ${wanted} is not Ready, or is cordoned; name another one or leave spec.targetNodeName out.`,
     };
   }
   if (isUsable(node, abi)) return node;
+  if (node.metadata.labels[labels.driverAbi] === abi) {
+    return {
+      reason: 'TargetNodeNotReady',
+      message: `The Sealift agent of node ${wanted} has not announced itself: it lacks the annotation ${annotations.agentAddress}.`,
+    };
+  }
   const has = node.metadata.labels[labels.driverAbi] ?? 'none';
   return {
     reason: 'NoCompatibleNode',

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which pods can be dumped at all. Pure.
-import { RUNTIME_CLASS } from '../../crds/src/index.ts';
+import { annotations, labels, RUNTIME_CLASS } from '../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../kube/src/index.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -32,6 +32,13 @@ function refuseKind(pod: Pod): Refusal | undefined {
 }
 
 function refuseState(pod: Pod): Refusal | undefined {
+  if (pod.metadata.labels[labels.role] !== undefined) {
+    const { [annotations.migration]: move, [annotations.restore]: copy } = pod.metadata.annotations;
+    return {
+      reason: 'AnotherMigration',
+      message: `The pod is still being made by request ${move ?? copy ?? 'of another kind'}; wait until that has finished.`,
+    };
+  }
   if (pod.metadata.deletionTimestamp !== undefined) {
     return { reason: 'PodNotRunning', message: 'The pod is being deleted.' };
   }

@@ -52,11 +52,14 @@ export class Progress<T extends string> {
     this.#set(type, status, reason, message);
   }
 
-  /** Ends it: what was not reached is False, for the same reason; the summary says the outcome. */
+  /**
+   * Ends it; the summary says the outcome. What was left open is False after a failure, for the same
+   * reason, and True after a success: it has happened, even if nobody was seen saying so.
+   */
   finish(summary: T, succeeded: boolean, reason: string, message = ''): void {
     for (const type of this.#types) {
       const open = getCondition(this.#conditions, type)?.status === 'Unknown';
-      if (type !== summary && open) this.#set(type, 'False', reason);
+      if (type !== summary && open) this.#set(type, succeeded ? 'True' : 'False', reason);
     }
     this.#set(summary, succeeded ? 'True' : 'False', reason, message);
   }

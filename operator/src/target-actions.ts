@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Creating, labelling and deleting target pods. Idempotent.
+// Creating, labelling, releasing and deleting target pods. Idempotent.
+import { annotations } from '../../crds/src/index.ts';
 import {
   ApiError,
   isAlreadyExists,
@@ -8,7 +9,9 @@ import {
   pods,
   withFaults,
   type Context,
+  type Decidable,
   type Pod,
+  type Resource,
 } from '../../kube/src/index.ts';
 import { isTargetOf } from './ownership.ts';
 import { finalLabels } from './target-pod.ts';
@@ -71,6 +74,25 @@ export async function labelTarget(world: World, pod: Pod, { signal }: Context): 
   });
 }
 
+/** Makes it a pod like any other: it no longer names the request that has made it. */
+export async function releaseTarget(world: World, pod: Pod, { signal }: Context): Promise<void> {
+  const { name, namespace, uid } = pod.metadata;
+  const marks = { [annotations.migration]: null, [annotations.restore]: null };
+  await withFaults('operator.release-target', async () => {
+    try {
+      await world.api.merge(
+        pods,
+        namespace,
+        name,
+        { metadata: { uid, annotations: marks } },
+        { signal },
+      );
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  });
+}
+
 /**
  * @param point fault point, e.g. `operator.delete-source`
  * @param gracePeriodSeconds 0 removes the object at once, whatever its node does.
@@ -85,4 +107,25 @@ export async function deletePod(
   await withFaults(point, () =>
     world.api.delete(pods, pod.namespace, pod.name, { uid: pod.uid, gracePeriodSeconds, signal }),
   );
+}
+
+/**
+ * Had it been decided while the pod was being created (by an agent, or by another operator that was
+ * thought dead), or had the request been removed by force, the pod would be left behind.
+ */
+export async function undoIfAborted<T extends Decidable>(
+  world: World,
+  resource: Resource<T>,
+  request: T,
+  podName: string,
+  context: Context,
+): Promise<void> {
+  const { namespace, name, uid } = request.metadata;
+  const now = await world.find(resource, namespace, name, context.signal);
+  if (now?.metadata.uid === uid && now.status?.decision?.outcome !== 'Aborted') return;
+  const pod = await world.findPod(namespace, podName, context.signal);
+  if (!pod || !isTargetOf(pod, request)) return;
+  const own = { namespace, name: podName, uid: pod.metadata.uid };
+  await deletePod(world, own, 'operator.delete-target', 1, context);
+  context.log.info({ pod: podName }, 'target created after the decision, deleted again');
 }

@@ -206,9 +206,20 @@ const byName = (node: string): Json => ({ key: 'metadata.name', operator: 'In', 
 export function finalLabels(pod: {
   readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
 }): Record<string, string | null> {
-  const text = pod.metadata.annotations[annotations.labels];
-  const own = text === undefined ? {} : (JSON.parse(text) as Record<string, string>);
-  return { ...own, [labels.role]: null };
+  return { ...parseLabels(pod.metadata.annotations[annotations.labels]), [labels.role]: null };
+}
+
+/** What is no map of strings (somebody has edited the pod) must not keep the move from ending. */
+function parseLabels(text: string | undefined): Record<string, string> {
+  try {
+    const value: unknown = JSON.parse(text ?? '{}');
+    const entries = Object.entries(value ?? {}) as [string, unknown][];
+    return Object.fromEntries(
+      entries.filter((one): one is [string, string] => typeof one[1] === 'string'),
+    );
+  } catch {
+    return {};
+  }
 }
 
 function list(value: unknown): Json[] {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every controller of the operator reads and writes through.
-import { labels, RUNTIME_CLASS } from '../../crds/src/index.ts';
+import { RUNTIME_CLASS } from '../../crds/src/index.ts';
 import {
   isNotFound,
   pods,
@@ -11,6 +11,7 @@ import {
   type Pod,
   type Resource,
 } from '../../kube/src/index.ts';
+import { KeyedLock } from './keyed-lock.ts';
 import type { RawPod } from './target-pod.ts';
 
 const attachments: Resource<unknown> = {
@@ -26,6 +27,8 @@ export class World {
   readonly events: EventRecorder;
   readonly nodes: Informer<Node>;
   readonly pods: Informer<Pod>;
+  /** Requests are accepted one at a time per pod. */
+  readonly accepting = new KeyedLock();
 
   constructor(parts: {
     api: Api;
@@ -67,6 +70,12 @@ export class World {
     return (await this.api.getRaw(pods, namespace, name, { signal })) as RawPod;
   }
 
+  /** Every pod of the cluster, as it is now. */
+  async allPods(signal: AbortSignal): Promise<Pod[]> {
+    const { items } = await this.api.list(pods, { signal });
+    return items.map((item) => pods.parse(item));
+  }
+
   /** Pods of Sealift's runtime class on each node, from the cache. */
   load(): Map<string, number> {
     const out = new Map<string, number>();
@@ -80,10 +89,6 @@ export class World {
   /** Nodes on which Sealift runs, and the others too: a refusal names them. */
   nodeList(): Node[] {
     return this.nodes.list();
-  }
-
-  hasNode(name: string): boolean {
-    return this.nodes.get(name) !== undefined;
   }
 
   /** `spec.config` of networks, by `namespace/name`; those that cannot be read are left out. */
@@ -103,10 +108,5 @@ export class World {
       }
     }
     return out;
-  }
-
-  /** Whether a node can take part at all. */
-  static hasAgent(node: Node): boolean {
-    return node.metadata.labels[labels.driverAbi] !== undefined;
   }
 }

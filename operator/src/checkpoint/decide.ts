@@ -25,7 +25,7 @@ export interface Observed {
   readonly request: CheckpointRequest;
   readonly pod: Pod | undefined;
   /** Read only before the request is validated. */
-  readonly template: Template | undefined;
+  readonly template: Template | Refusal | undefined;
   readonly others: readonly (MigrationRequest | CheckpointRequest)[];
   readonly nodes: readonly Node[];
 }
@@ -106,7 +106,7 @@ function begin(observed: Observed, draft: Draft, now: number): CheckpointPlan {
     draft.progress.set('Validated', 'False', refusal.reason, refusal.message);
     return draft.finish(now, false, refusal.reason, refusal.message);
   }
-  if (!pod || !template) throw new Error('a missing pod was not refused');
+  if (!pod || !template || 'reason' in template) throw new Error('a missing pod was not refused');
   draft.progress.reached('Validated', 'Accepted', `On node ${pod.spec.nodeName}.`);
   draft.progress.waiting('Succeeded', 'Accepted');
   draft.status = {
@@ -120,9 +120,10 @@ function begin(observed: Observed, draft: Draft, now: number): CheckpointPlan {
   return draft.plan('Checkpointing', [], pollMs);
 }
 
-function refuse({ request, pod, others, nodes }: Observed): Refusal | undefined {
+function refuse({ request, pod, template, others, nodes }: Observed): Refusal | undefined {
   const refusal = refusePod(pod, request.spec.podName) ?? refuseRival(request, others);
   if (refusal || !pod) return refusal;
+  if (template && 'reason' in template) return template;
   const question = {
     nodes,
     from: pod.spec.nodeName,

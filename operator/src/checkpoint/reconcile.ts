@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // A CheckpointRequest's reading and writing; what to do is decided in decide.ts.
-import { fieldManagers, finalizers } from '../../../crds/src/index.ts';
+import { annotations, fieldManagers, finalizers } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
   isNotFound,
-  migrationRequests,
   pods,
   splitKey,
   withFaults,
   writeStatus,
   type Context,
   type Parts,
+  type Pod,
 } from '../../../kube/src/index.ts';
 import { setFinalizer } from '../finalizer.ts';
-import { rivalsOf } from '../rivals.ts';
-import { templateOf } from '../target-pod.ts';
+import { keepAddresses, networkNames, NetworksError } from '../networks.ts';
+import { acceptAlone, claimants, rivalsOf } from '../rivals.ts';
+import { templateOf, type Template } from '../target-pod.ts';
+import type { Refusal } from '../refusal.ts';
 import { announce, transitions } from '../transitions.ts';
 import type { World } from '../world.ts';
 import {
@@ -44,13 +46,29 @@ async function observe(
   if (!request) return undefined;
   const pod = await world.findPod(namespace, request.spec.podName, signal);
   const isNew = request.status?.podUID === undefined;
-  const kinds = [migrationRequests, checkpointRequests] as const;
-  const others = isNew ? await rivalsOf(world, request, kinds, signal) : [];
-  const template =
-    isNew && pod
-      ? templateOf(await world.rawPod(namespace, request.spec.podName, signal))
-      : undefined;
+  const others = isNew ? await rivalsOf(world, request, claimants, signal) : [];
+  const template = isNew && pod ? await readTemplate(world, pod, signal) : undefined;
   return { request, pod, template, others, nodes: world.nodeList() };
+}
+
+/** The pod's description, its networks annotation asking for the addresses that it has now. */
+async function readTemplate(
+  world: World,
+  { metadata }: Pod,
+  signal: AbortSignal,
+): Promise<Template | Refusal> {
+  const { namespace, name } = metadata;
+  const template = templateOf(await world.rawPod(namespace, name, signal));
+  try {
+    const notes = metadata.annotations;
+    const configs = await world.networkConfigs(networkNames(notes, namespace), signal);
+    const networks = keepAddresses(notes, namespace, configs);
+    if (networks !== undefined) template.metadata.annotations[annotations.networks] = networks;
+    return template;
+  } catch (error) {
+    if (!(error instanceof NetworksError)) throw error;
+    return { reason: 'UnsupportedPod', message: error.message };
+  }
 }
 
 async function publish(
@@ -59,15 +77,18 @@ async function publish(
   { request, pod }: Observed,
   { signal }: Context,
 ): Promise<void> {
-  const changed = await writeStatus(world.api, {
-    resource: checkpointRequests,
-    object: request,
-    manager: fieldManagers.operator,
-    owned: ownedStatus,
-    status,
-    onConflict: 'throw',
-    signal,
-  });
+  const write = (): Promise<unknown> =>
+    writeStatus(world.api, {
+      resource: checkpointRequests,
+      object: request,
+      manager: fieldManagers.operator,
+      owned: ownedStatus,
+      status,
+      onConflict: 'throw',
+      signal,
+    });
+  const accepts = request.status?.podUID === undefined && status.podUID !== undefined;
+  const changed = await (accepts ? acceptAlone(world, request, signal, write) : write());
   if (!changed) return;
   const list = transitions(request.status?.conditions, status.conditions);
   announce(world, checkpointRequests, request, list, { resource: pods, object: pod });

@@ -86,7 +86,7 @@ function deadlineTrouble({ request }: Observed, now: number): Cause | undefined 
   if (now <= Date.parse(deadlines.prepare)) return undefined;
   return {
     reason: 'PrepareDeadlineExceeded',
-    message: `The target on ${target?.nodeName ?? ''} was not prepared within ${prepareSeconds} s (spec.timeouts.prepareSeconds).`,
+    message: `The target on ${target?.nodeName ?? ''} was not prepared within ${prepareSeconds} s (spec.timeouts.prepareSeconds); see the events of pod ${target?.podName ?? ''}.`,
   };
 }
 

@@ -10,9 +10,10 @@ import {
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
 import { timestamp } from '../../../kube/src/index.ts';
-import { isTargetOf } from '../ownership.ts';
+import { isMarked, isTargetOf } from '../ownership.ts';
 import { Progress } from '../progress.ts';
 import { makeReport } from '../report.ts';
+import { settleAt } from '../settle.ts';
 import { targetProgress } from '../target-health.ts';
 import { abortCause, nextDeadline } from './abort.ts';
 import type { Effect, MigrationPlan, MigrationProgress, Observed, OwnStatus } from './types.ts';
@@ -71,11 +72,17 @@ class Draft {
     return { status: { ...this.status, phase, conditions, report }, effects, requeueAfterMs };
   }
 
-  finish(now: number, succeeded: boolean, reason: string, message: string): MigrationPlan {
+  finish(
+    now: number,
+    succeeded: boolean,
+    reason: string,
+    message: string,
+    before: readonly Effect[] = [],
+  ): MigrationPlan {
     this.progress.finish('Succeeded', succeeded, reason, message);
     this.status.completionTime = timestamp(now);
     const phase = succeeded ? 'Succeeded' : reason === 'Cancelled' ? 'Cancelled' : 'Failed';
-    return this.plan(phase, [{ type: 'removeFinalizer' }]);
+    return this.plan(phase, [...before, { type: 'removeFinalizer' }]);
   }
 }
 
@@ -118,17 +125,18 @@ function underWay(observed: Observed, draft: Draft, now: number): MigrationPlan 
   } else if (!targetPod && target && target.podUID === undefined) {
     effects.push(create(target));
   }
+  const cause = abortCause(observed, now);
+  if (cause) {
+    draft.progress.waiting('Succeeded', cause.reason, cause.message);
+    return draft.plan('RollingBack', [{ type: 'abort', ...cause }], pollMs);
+  }
+  // The source holds from here on, so never together with a reason to stop.
   const isPrepared = targetAgent !== undefined && targetAgent.state !== 'Preparing';
   if (isPrepared && draft.status.deadlines?.blackout === undefined) {
     draft.status.deadlines = {
       ...draft.status.deadlines,
       blackout: timestamp(now + request.spec.timeouts.blackoutSeconds * 1000),
     };
-  }
-  const cause = abortCause(observed, now);
-  if (cause) {
-    draft.progress.waiting('Succeeded', cause.reason, cause.message);
-    return draft.plan('RollingBack', [{ type: 'abort', ...cause }], pollMs);
   }
   const deadline = nextDeadline(observed, draft.status.deadlines, now);
   return draft.plan(phaseOf(request), effects, Math.min(pollMs, Math.max(0, deadline - now)));
@@ -181,7 +189,7 @@ function committed(
   const { source, target, targetAgent } = request.status ?? {};
   follow(observed, draft);
   draft.progress.reached('Committed', 'Committed', `By ${decision.by} at ${decision.time}.`);
-  const settle = settleAt(draft, decision, commitSettleMs);
+  const settle = settleAt(draft.status, now + commitSettleMs);
   const effects: Effect[] = [];
   const owned = targetPod !== undefined && isTargetOf(targetPod, request);
   if (owned && target) draft.status.target = { ...target, podUID: targetPod.metadata.uid };
@@ -192,11 +200,12 @@ function committed(
   if (sourceLeft) effects.push({ type: 'deleteSource', uid: sourcePod.metadata.uid });
   if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);
 
+  const release: Effect[] = owned ? [{ type: 'releaseTarget' }] : [];
   const lost = lostReason(observed, owned, now > settle);
-  if (lost !== undefined) return draft.finish(now, false, 'TargetLost', lost);
+  if (lost !== undefined) return draft.finish(now, false, 'TargetLost', lost, release);
   if (targetAgent?.state === 'Running') {
     const text = `Pod ${target?.podName ?? ''} runs on ${target?.nodeName ?? ''}.`;
-    return draft.finish(now, true, 'Moved', text);
+    return draft.finish(now, true, 'Moved', text, release);
   }
   draft.progress.waiting('Succeeded', 'Committed', 'The target is being resumed.');
   return draft.plan('Resuming', [], Math.min(pollMs, Math.max(0, settle - now) + 1));
@@ -224,7 +233,7 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
   if (sourceAgent?.state === 'Resumed') {
     draft.progress.set('Quiesced', 'False', 'Resumed', 'The source runs again.');
   }
-  const settle = settleAt(draft, decision, abortSettleMs);
+  const settle = settleAt(draft.status, now + abortSettleMs);
   const late = now > settle;
   if (targetPod && isTargetOf(targetPod, request)) {
     const dying = targetPod.metadata.deletionTimestamp !== undefined;
@@ -242,30 +251,23 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
   return draft.finish(now, false, decision.reason, decision.message + left);
 }
 
-/** Kept in the status, counted from the decision. */
-function settleAt(draft: Draft, decision: Decision, ms: number): number {
-  const known = draft.status.deadlines?.settle;
-  const at = known !== undefined ? Date.parse(known) : Date.parse(decision.time) + ms;
-  draft.status.deadlines = { ...draft.status.deadlines, settle: timestamp(at) };
-  return at;
-}
-
 /** Finished: agents may still complete the report, and nothing may be left behind. */
 function afterwards(observed: Observed): MigrationPlan {
   const { request, targetPod } = observed;
   const status = request.status ?? {};
   const effects: Effect[] = [];
-  const isLeftover =
-    status.decision?.outcome === 'Aborted' && targetPod && isTargetOf(targetPod, request);
-  if (isLeftover && targetPod.metadata.deletionTimestamp === undefined) {
-    effects.push({ type: 'deleteTarget', uid: targetPod.metadata.uid, force: false });
+  const own = targetPod && isTargetOf(targetPod, request) ? targetPod : undefined;
+  const outcome = status.decision?.outcome;
+  if (outcome === 'Aborted' && own && own.metadata.deletionTimestamp === undefined) {
+    effects.push({ type: 'deleteTarget', uid: own.metadata.uid, force: false });
   }
+  if (outcome === 'Committed' && own && isMarked(own)) effects.push({ type: 'releaseTarget' });
   if (request.metadata.finalizers.includes(finalizers.active)) {
     effects.push({ type: 'removeFinalizer' });
   }
   const { observedGeneration, phase, startTime, completionTime, conditions } = status;
   const { source, target, deadlines } = status;
-  const own = {
+  const kept = {
     observedGeneration,
     phase,
     startTime,
@@ -275,5 +277,5 @@ function afterwards(observed: Observed): MigrationPlan {
     target,
     deadlines,
   };
-  return { status: { ...own, report: makeReport(status) }, effects };
+  return { status: { ...kept, report: makeReport(status) }, effects };
 }

@@ -2,12 +2,10 @@
 // A MigrationRequest's reading and writing; what to do is decided in decide.ts.
 import { fieldManagers, finalizers, type MigrationRequest } from '../../../crds/src/index.ts';
 import {
-  checkpointRequests,
   decide,
   migrationRequests,
   pods,
   splitKey,
-  timestamp,
   withFaults,
   writeStatus,
   type Clock,
@@ -17,8 +15,15 @@ import {
 import { setFinalizer } from '../finalizer.ts';
 import { blackoutSeconds } from '../metrics.ts';
 import { keepAddresses, networkNames, NetworksError } from '../networks.ts';
-import { rivalsOf } from '../rivals.ts';
-import { createTargetPod, deletePod, labelTarget, TargetRejectedError } from '../target-actions.ts';
+import { acceptAlone, claimants, rivalsOf } from '../rivals.ts';
+import {
+  createTargetPod,
+  deletePod,
+  labelTarget,
+  releaseTarget,
+  TargetRejectedError,
+  undoIfAborted,
+} from '../target-actions.ts';
 import { targetPod, templateOf } from '../target-pod.ts';
 import { announce, transitions } from '../transitions.ts';
 import type { World } from '../world.ts';
@@ -46,7 +51,7 @@ async function observe(
   const [sourcePod, target, others] = await Promise.all([
     world.findPod(namespace, request.spec.podName, signal),
     world.findPod(namespace, request.status?.target?.podName, signal),
-    isNew ? rivalsOf(world, request, [migrationRequests, checkpointRequests] as const, signal) : [],
+    isNew ? rivalsOf(world, request, claimants, signal) : [],
   ]);
   const nodes = world.nodeList();
   return { request, sourcePod, targetPod: target, others, nodes, load: world.load() };
@@ -58,15 +63,18 @@ async function publish(
   { request, sourcePod, targetPod: target }: Observed,
   { signal }: Context,
 ): Promise<void> {
-  const changed = await writeStatus(world.api, {
-    resource: migrationRequests,
-    object: request,
-    manager: fieldManagers.operator,
-    owned: ownedStatus,
-    status,
-    onConflict: 'throw',
-    signal,
-  });
+  const write = (): Promise<MigrationRequest | undefined> =>
+    writeStatus(world.api, {
+      resource: migrationRequests,
+      object: request,
+      manager: fieldManagers.operator,
+      owned: ownedStatus,
+      status,
+      onConflict: 'throw',
+      signal,
+    });
+  const accepts = request.status?.source === undefined && status.source !== undefined;
+  const changed = await (accepts ? acceptAlone(world, request, signal, write) : write());
   if (!changed) return;
   const list = transitions(request.status?.conditions, status.conditions);
   const pod = { resource: pods, object: target ?? sourcePod };
@@ -100,9 +108,12 @@ async function act(
       return setFinalizer(world, migrationRequests, current, finalizers.active, present, context);
     }
     case 'createTarget':
-      return createTarget(world, clock, effect, request, context);
+      return createTarget(world, clock, effect, observed, context);
     case 'labelTarget':
       if (observed.targetPod) await labelTarget(world, observed.targetPod, context);
+      return;
+    case 'releaseTarget':
+      if (observed.targetPod) await releaseTarget(world, observed.targetPod, context);
       return;
     case 'deleteSource': {
       const pod = { namespace, name: request.spec.podName, uid: effect.uid };
@@ -140,13 +151,15 @@ async function createTarget(
   world: World,
   clock: Clock,
   effect: Extract<Effect, { type: 'createTarget' }>,
-  request: MigrationRequest,
+  { request, sourcePod }: Observed,
   context: Context,
 ): Promise<void> {
   const { namespace, name, uid } = request.metadata;
   const { signal } = context;
   try {
     const source = await world.rawPod(namespace, request.spec.podName, signal);
+    // A namesake has taken its place since: the next look at it will say so.
+    if (source.metadata.uid !== sourcePod?.metadata.uid) return;
     const notes = source.metadata.annotations ?? {};
     const configs = await world.networkConfigs(networkNames(notes, namespace), signal);
     const manifest = targetPod(templateOf(source), {
@@ -164,24 +177,7 @@ async function createTarget(
     await abort(world, clock, await fresh(world, request, signal), cause, context);
     return;
   }
-  // Had it been decided meanwhile (by an agent, or by another operator that was thought dead), the
-  // pod that was just created would be left behind.
-  const now = await world.find(migrationRequests, namespace, name, signal);
-  if (now?.metadata.uid === uid && now.status?.decision?.outcome !== 'Aborted') return;
-  const pod = await world.findPod(namespace, effect.podName, signal);
-  if (!pod) return;
-  const { uid: podUid } = pod.metadata;
-  await deletePod(
-    world,
-    { namespace, name: effect.podName, uid: podUid },
-    'operator.delete-target',
-    1,
-    context,
-  );
-  context.log.info(
-    { at: timestamp(clock.now()) },
-    'target created after the decision, deleted again',
-  );
+  await undoIfAborted(world, migrationRequests, request, effect.podName, context);
 }
 
 async function fresh(

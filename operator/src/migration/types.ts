@@ -25,7 +25,7 @@ export interface Observed {
 export type Effect =
   | { readonly type: 'addFinalizer' | 'removeFinalizer' }
   | { readonly type: 'createTarget'; readonly nodeName: string; readonly podName: string }
-  | { readonly type: 'labelTarget' }
+  | { readonly type: 'labelTarget' | 'releaseTarget' }
   | { readonly type: 'deleteSource'; readonly uid: string }
   | { readonly type: 'deleteTarget'; readonly uid: string; readonly force: boolean }
   | { readonly type: 'abort'; readonly reason: string; readonly message: string };

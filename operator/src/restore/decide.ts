@@ -11,18 +11,22 @@ import {
   type RestoreConditionType,
   type RestoreRequest,
   type RestoreRequestStatus,
+  type TargetState,
 } from '../../../crds/src/index.ts';
 import { timestamp, type Node, type Plan, type Pod } from '../../../kube/src/index.ts';
 import type { Cause } from '../migration/abort.ts';
 import { agentAddress, chooseNode } from '../node-choice.ts';
-import { isTargetOf } from '../ownership.ts';
+import { isMarked, isTargetOf } from '../ownership.ts';
 import { Progress } from '../progress.ts';
 import type { Refusal } from '../refusal.ts';
 import { makeReport } from '../report.ts';
+import { settleAt } from '../settle.ts';
 import { targetProgress, targetTrouble } from '../target-health.ts';
 
 const pollMs = 15_000;
-export const settleMs = 300_000;
+/** How long a node may say nothing after the decision. */
+export const abortSettleMs = 60_000;
+export const commitSettleMs = 300_000;
 
 export interface Observed {
   readonly request: RestoreRequest;
@@ -32,11 +36,18 @@ export interface Observed {
   readonly podName: string;
   readonly nodes: readonly Node[];
   readonly load: ReadonlyMap<string, number>;
+  /** What the new pod asks of its networks; read while the pod does not exist. */
+  readonly addresses: { readonly networks?: string } | Refusal;
 }
 
 export type Effect =
-  | { readonly type: 'addFinalizer' | 'removeFinalizer' | 'createPod' | 'labelPod' }
-  | { readonly type: 'deletePod'; readonly uid: string }
+  | { readonly type: 'addFinalizer' | 'removeFinalizer' | 'labelPod' | 'releasePod' }
+  | {
+      readonly type: 'createPod';
+      readonly nodeName: string;
+      readonly networks: string | undefined;
+    }
+  | { readonly type: 'deletePod'; readonly uid: string; readonly force: boolean }
   | { readonly type: 'abort'; readonly reason: string; readonly message: string };
 
 export const ownedStatus = [
@@ -58,7 +69,7 @@ export type RestorePlan = Plan<Effect, OwnStatus>;
 export function decideRestore(observed: Observed, now: number): RestorePlan {
   const { request } = observed;
   const { metadata, status } = request;
-  if (isFinished(request)) return afterwards(request);
+  if (isFinished(request)) return afterwards(observed);
   const draft = new Draft(request, now);
   if (!metadata.finalizers.includes(finalizers.active)) {
     if (metadata.deletionTimestamp !== undefined) return { status: undefined, effects: [] };
@@ -106,11 +117,17 @@ class Draft {
     return { status: { ...this.status, phase, conditions, report }, effects, requeueAfterMs };
   }
 
-  finish(now: number, succeeded: boolean, reason: string, message: string): RestorePlan {
+  finish(
+    now: number,
+    succeeded: boolean,
+    reason: string,
+    message: string,
+    before: readonly Effect[] = [],
+  ): RestorePlan {
     this.progress.finish('Succeeded', succeeded, reason, message);
     this.status.completionTime = timestamp(now);
     const phase = succeeded ? 'Succeeded' : reason === 'Cancelled' ? 'Cancelled' : 'Failed';
-    return this.plan(phase, [{ type: 'removeFinalizer' }]);
+    return this.plan(phase, [...before, { type: 'removeFinalizer' }]);
   }
 }
 
@@ -120,10 +137,9 @@ function begin(observed: Observed, draft: Draft, now: number): RestorePlan {
     return draft.finish(now, false, 'Cancelled', 'Cancelled before anything was done.');
   }
   const chosen = validate(observed);
-  if ('reason' in chosen) {
-    draft.progress.set('Validated', 'False', chosen.reason, chosen.message);
-    return draft.finish(now, false, chosen.reason, chosen.message);
-  }
+  const { addresses } = observed;
+  if ('reason' in chosen) return refuse(draft, chosen, now);
+  if ('reason' in addresses) return refuse(draft, addresses, now);
   const { nodeName = '', podUID, checkpointId, digest } = checkpoint?.status ?? {};
   const holder = observed.nodes.find((node) => node.metadata.name === nodeName);
   draft.progress.reached('Validated', 'Accepted', `To ${chosen.metadata.name}.`);
@@ -141,14 +157,28 @@ function begin(observed: Observed, draft: Draft, now: number): RestorePlan {
     target: { nodeName: chosen.metadata.name, podName, agentAddress: agentAddress(chosen) },
     deadlines: { prepare: timestamp(now + request.spec.timeouts.prepareSeconds * 1000) },
   };
-  return draft.plan('Preparing', [{ type: 'createPod' }], pollMs);
+  return draft.plan('Preparing', [create(chosen.metadata.name, addresses)], pollMs);
 }
+
+function refuse(draft: Draft, { reason, message }: Refusal, now: number): RestorePlan {
+  draft.progress.set('Validated', 'False', reason, message);
+  return draft.finish(now, false, reason, message);
+}
+
+const create = (nodeName: string, { networks }: { readonly networks?: string }): Effect => ({
+  type: 'createPod',
+  nodeName,
+  networks,
+});
 
 function validate(observed: Observed): Node | Refusal {
   const { request, checkpoint, pod, podName, nodes, load } = observed;
   const name = request.spec.checkpointName;
   if (!checkpoint) {
-    return { reason: 'CheckpointNotFound', message: `There is no CheckpointRequest ${name} here.` };
+    return {
+      reason: 'CheckpointNotFound',
+      message: `There is no CheckpointRequest ${name} in this namespace.`,
+    };
   }
   const { status } = checkpoint;
   const stored = status?.conditions?.some(
@@ -157,7 +187,7 @@ function validate(observed: Observed): Node | Refusal {
   if (!stored || !status?.podTemplate || checkpoint.metadata.deletionTimestamp !== undefined) {
     return {
       reason: 'CheckpointNotReady',
-      message: `CheckpointRequest ${name} has no images: its phase is ${status?.phase ?? 'Pending'}.`,
+      message: `CheckpointRequest ${name} has no images: its phase is ${status?.phase ?? 'Pending'}; restore from one that has succeeded.`,
     };
   }
   if (pod && !isTargetOf(pod, request)) {
@@ -190,27 +220,51 @@ function follow(observed: Observed, draft: Draft): void {
 }
 
 function underWay(observed: Observed, draft: Draft, now: number): RestorePlan {
-  const { request, pod } = observed;
+  const { request, pod, addresses } = observed;
   const { target, targetAgent } = request.status ?? {};
   follow(observed, draft);
   const effects: Effect[] = [];
   if (pod && target && isTargetOf(pod, request)) {
     draft.status.target = { ...target, podUID: pod.metadata.uid };
     draft.progress.waiting('TargetReady', 'TargetPodCreated', targetProgress(pod));
-  } else if (!pod && target?.podUID === undefined) {
-    effects.push({ type: 'createPod' });
+  } else if (!pod && target && target.podUID === undefined && !('reason' in addresses)) {
+    effects.push(create(target.nodeName, addresses));
   }
-  const prepared = targetAgent !== undefined && targetAgent.state !== 'Preparing';
+  const cause = abortCause(observed, now);
+  if (cause) {
+    draft.progress.waiting('Succeeded', cause.reason, cause.message);
+    return draft.plan('TearingDown', [{ type: 'abort', ...cause }], pollMs);
+  }
+  const prepared = isPrepared(request);
   if (prepared && draft.status.deadlines?.blackout === undefined) {
     const blackout = timestamp(now + request.spec.timeouts.blackoutSeconds * 1000);
     draft.status.deadlines = { ...draft.status.deadlines, blackout };
   }
-  const cause = abortCause(observed, now);
-  if (cause) return draft.plan('TearingDown', [{ type: 'abort', ...cause }], pollMs);
-  const { prepare, blackout } = draft.status.deadlines ?? {};
-  const deadline = Date.parse(blackout ?? prepare ?? timestamp(now + pollMs));
-  const phase = prepared ? 'Restoring' : 'Preparing';
-  return draft.plan(phase, effects, Math.min(pollMs, Math.max(0, deadline - now) + 1));
+  return draft.plan(phaseOf(targetAgent?.state), effects, untilNext(observed, draft.status, now));
+}
+
+function untilNext({ pod }: Observed, status: OwnStatus, now: number): number {
+  const { prepare, blackout } = status.deadlines ?? {};
+  const deadline = blackout ?? prepare;
+  const at = deadline === undefined ? Infinity : Date.parse(deadline) + 1;
+  const recheck = (pod && targetTrouble(pod, now).recheckAt) ?? Infinity;
+  return Math.min(pollMs, Math.max(0, Math.min(at, recheck) - now));
+}
+
+const isPrepared = ({ status }: RestoreRequest): boolean =>
+  status?.targetAgent !== undefined && status.targetAgent.state !== 'Preparing';
+
+function phaseOf(state: TargetState | undefined): OwnStatus['phase'] {
+  switch (state) {
+    case undefined:
+    case 'Preparing':
+      return 'Preparing';
+    case 'AtCreateGate':
+    case 'Receiving':
+      return 'Transferring';
+    default:
+      return 'Restoring';
+  }
 }
 
 function abortCause(observed: Observed, now: number): Cause | undefined {
@@ -224,23 +278,39 @@ function abortCause(observed: Observed, now: number): Cause | undefined {
     const reason = agent.reason ?? 'TargetFailed';
     return { reason, message: agent.message ?? 'An agent gave up.' };
   }
+  if (pod && !isTargetOf(pod, request)) {
+    return { reason: 'PodNameTaken', message: `Another pod has the name ${podName}.` };
+  }
   if (target?.podUID !== undefined && pod?.metadata.uid !== target.podUID) {
     return { reason: 'TargetGone', message: `The new pod ${podName} was deleted.` };
   }
-  const trouble = pod && targetTrouble(pod, now).refusal;
-  if (trouble) return trouble;
-  return deadlineCause(request, now);
+  const trouble = pod ? targetTrouble(pod, now).refusal : creationTrouble(observed);
+  return trouble ?? deadlineCause(request, now);
 }
 
-function deadlineCause({ spec, status }: RestoreRequest, now: number): Cause | undefined {
-  const { prepare, blackout } = status?.deadlines ?? {};
+/** Why the pod, which does not exist yet, can no longer be created. */
+function creationTrouble({ request, checkpoint, addresses }: Observed): Cause | undefined {
+  if (
+    !checkpoint?.status?.podTemplate ||
+    checkpoint.status.checkpointId !== request.status?.checkpointId
+  ) {
+    const message = `CheckpointRequest ${request.spec.checkpointName} was deleted.`;
+    return { reason: 'CheckpointNotFound', message };
+  }
+  return 'reason' in addresses ? addresses : undefined;
+}
+
+function deadlineCause(request: RestoreRequest, now: number): Cause | undefined {
+  const { timeouts } = request.spec;
+  const { deadlines, target } = request.status ?? {};
+  const { prepare, blackout } = deadlines ?? {};
   if (blackout !== undefined) {
     if (now <= Date.parse(blackout)) return undefined;
-    const message = `Not restored within ${spec.timeouts.blackoutSeconds} s of being prepared.`;
+    const message = `Not restored within ${timeouts.blackoutSeconds} s of being prepared (spec.timeouts.blackoutSeconds).`;
     return { reason: 'BlackoutDeadlineExceeded', message };
   }
-  if (prepare === undefined || now <= Date.parse(prepare)) return undefined;
-  const message = `Not prepared within ${spec.timeouts.prepareSeconds} s.`;
+  if (isPrepared(request) || prepare === undefined || now <= Date.parse(prepare)) return undefined;
+  const message = `Not prepared within ${timeouts.prepareSeconds} s (spec.timeouts.prepareSeconds); see the events of pod ${target?.podName ?? ''}.`;
   return { reason: 'PrepareDeadlineExceeded', message };
 }
 
@@ -254,33 +324,50 @@ function committed(observed: Observed, draft: Draft, decision: Decision, now: nu
   if (owned && pod.metadata.labels[labels.role] !== undefined) {
     return draft.plan('Resuming', [{ type: 'labelPod' }], pollMs);
   }
-  const settle = Date.parse(decision.time) + settleMs;
+  const settle = settleAt(draft.status, now + commitSettleMs);
   if (!owned) return draft.finish(now, false, 'TargetLost', `The new pod ${podName} is gone.`);
+  const release: Effect[] = [{ type: 'releasePod' }];
   if (targetAgent?.state === 'Running') {
     const text = `Pod ${podName} runs on ${target?.nodeName ?? ''}.`;
-    return draft.finish(now, true, 'PodRestored', text);
+    return draft.finish(now, true, 'PodRestored', text, release);
   }
   if (targetAgent?.state === 'Failed' || targetAgent?.state === 'TornDown' || now > settle) {
     const text = targetAgent?.message ?? `The new pod ${podName} could not be resumed.`;
-    return draft.finish(now, false, 'TargetLost', text);
+    return draft.finish(now, false, 'TargetLost', text, release);
   }
-  return draft.plan('Resuming', [], Math.min(pollMs, settle - now + 1));
+  draft.progress.waiting('Succeeded', 'Committed', 'The new pod is being resumed.');
+  return draft.plan('Resuming', [], Math.min(pollMs, Math.max(0, settle - now) + 1));
 }
 
 function aborted(observed: Observed, draft: Draft, decision: Decision, now: number): RestorePlan {
   const { request, pod } = observed;
+  follow(observed, draft);
   draft.progress.set('Committed', 'False', decision.reason, decision.message);
-  if (pod && isTargetOf(pod, request)) {
-    const effects: Effect[] =
-      pod.metadata.deletionTimestamp === undefined
-        ? [{ type: 'deletePod', uid: pod.metadata.uid }]
-        : [];
-    return draft.plan('TearingDown', effects, pollMs);
+  draft.progress.waiting('Succeeded', decision.reason, decision.message);
+  if (!pod || !isTargetOf(pod, request)) {
+    return draft.finish(now, false, decision.reason, decision.message);
   }
-  return draft.finish(now, false, decision.reason, decision.message);
+  // A node that is gone does not finish what it is asked to delete.
+  const settle = settleAt(draft.status, now + abortSettleMs);
+  const late = now > settle;
+  if (!late && pod.metadata.deletionTimestamp !== undefined) {
+    return draft.plan('TearingDown', [], Math.min(pollMs, settle - now + 1));
+  }
+  const effect: Effect = { type: 'deletePod', uid: pod.metadata.uid, force: late };
+  return draft.plan('TearingDown', [effect], late ? 1000 : pollMs);
 }
 
-function afterwards({ metadata }: RestoreRequest): RestorePlan {
-  const left = metadata.finalizers.includes(finalizers.active);
-  return { status: undefined, effects: left ? [{ type: 'removeFinalizer' }] : [] };
+/** Finished: nothing may be left behind. */
+function afterwards({ request, pod }: Observed): RestorePlan {
+  const effects: Effect[] = [];
+  const own = pod && isTargetOf(pod, request) ? pod : undefined;
+  const outcome = request.status?.decision?.outcome;
+  if (outcome === 'Aborted' && own && own.metadata.deletionTimestamp === undefined) {
+    effects.push({ type: 'deletePod', uid: own.metadata.uid, force: false });
+  }
+  if (outcome === 'Committed' && own && isMarked(own)) effects.push({ type: 'releasePod' });
+  if (request.metadata.finalizers.includes(finalizers.active)) {
+    effects.push({ type: 'removeFinalizer' });
+  }
+  return { status: undefined, effects };
 }

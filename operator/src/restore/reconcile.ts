@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A RestoreRequest's reading and writing; what to do is decided in decide.ts.
 import {
-  annotations,
   fieldManagers,
   finalizers,
+  isFinished,
   type CheckpointRequest,
   type RestoreRequest,
 } from '../../../crds/src/index.ts';
@@ -19,9 +19,17 @@ import {
   type Context,
   type Parts,
 } from '../../../kube/src/index.ts';
+import { holdersOf, planAddresses } from '../addresses.ts';
 import { setFinalizer } from '../finalizer.ts';
-import { freshAddresses } from '../networks.ts';
-import { createTargetPod, deletePod, labelTarget, TargetRejectedError } from '../target-actions.ts';
+import { networkNames, NetworksError } from '../networks.ts';
+import {
+  createTargetPod,
+  deletePod,
+  labelTarget,
+  releaseTarget,
+  TargetRejectedError,
+  undoIfAborted,
+} from '../target-actions.ts';
 import { targetName, targetPod, type Template } from '../target-pod.ts';
 import { announce, transitions } from '../transitions.ts';
 import type { World } from '../world.ts';
@@ -58,7 +66,31 @@ async function observe(
   );
   const podName = newName(request, checkpoint);
   const pod = await world.findPod(namespace, podName, signal);
-  return { request, checkpoint, pod, podName, nodes: world.nodeList(), load: world.load() };
+  const isMade = pod !== undefined || request.status?.decision !== undefined || isFinished(request);
+  const addresses = isMade ? {} : await readAddresses(world, request, checkpoint, signal);
+  const nodes = world.nodeList();
+  return { request, checkpoint, pod, podName, nodes, load: world.load(), addresses };
+}
+
+async function readAddresses(
+  world: World,
+  { metadata, spec }: RestoreRequest,
+  checkpoint: CheckpointRequest | undefined,
+  signal: AbortSignal,
+): Promise<Observed['addresses']> {
+  const { namespace, uid } = metadata;
+  const source = checkpoint?.status?.podTemplate?.metadata?.annotations ?? {};
+  try {
+    const names = networkNames(source, namespace);
+    const wanted = spec.addresses ?? [];
+    if (names.length === 0 && wanted.length === 0) return {};
+    const configs = await world.networkConfigs(names, signal);
+    const holders = holdersOf(await world.allPods(signal), uid);
+    return planAddresses({ source, namespace, wanted, holders, configs });
+  } catch (error) {
+    if (!(error instanceof NetworksError)) throw error;
+    return { reason: 'UnsupportedPod', message: error.message };
+  }
 }
 
 function newName(request: RestoreRequest, checkpoint: CheckpointRequest | undefined): string {
@@ -106,13 +138,16 @@ async function act(
       return setFinalizer(world, restoreRequests, current, finalizers.active, present, context);
     }
     case 'createPod':
-      return createPod(world, clock, observed, context);
+      return createPod(world, clock, effect, observed, context);
     case 'labelPod':
       if (pod) await labelTarget(world, pod, context);
       return;
+    case 'releasePod':
+      if (pod) await releaseTarget(world, pod, context);
+      return;
     case 'deletePod': {
       const old = { namespace, name: podName, uid: effect.uid };
-      return deletePod(world, old, 'operator.delete-target', 1, context);
+      return deletePod(world, old, 'operator.delete-target', effect.force ? 0 : 1, context);
     }
     case 'abort':
       return abort(world, clock, request, effect, context);
@@ -122,14 +157,14 @@ async function act(
 async function createPod(
   world: World,
   clock: Clock,
+  effect: Extract<Effect, { type: 'createPod' }>,
   { request, checkpoint, podName }: Observed,
   context: Context,
 ): Promise<void> {
   const { namespace, name, uid } = request.metadata;
-  const current = await world.find(restoreRequests, namespace, name, context.signal);
-  const nodeName = current?.status?.target?.nodeName;
   const saved = checkpoint?.status?.podTemplate;
-  if (current?.metadata.uid !== uid || nodeName === undefined || !saved) return;
+  // Gone since: the next look at it will say so.
+  if (!saved) return;
   const template: Template = {
     metadata: {
       labels: saved.metadata?.labels ?? {},
@@ -137,24 +172,24 @@ async function createPod(
     },
     spec: saved.spec,
   };
-  const notes = template.metadata.annotations;
-  // The addresses that were asked for are free again only once the pod of the checkpoint is gone.
-  const old = await world.findPod(namespace, checkpoint.spec.podName, context.signal);
-  const taken = old?.metadata.uid === checkpoint.status?.podUID;
   const manifest = targetPod(template, {
     name: podName,
     namespace,
-    nodeName,
+    nodeName: effect.nodeName,
     requestUid: uid,
     marker: { key: 'restore', value: `${namespace}/${name}` },
-    networks: taken ? freshAddresses(notes) : notes[annotations.networks],
+    networks: effect.networks,
   });
   try {
     await createTargetPod(world, request, podName, manifest, context);
   } catch (error) {
     if (!(error instanceof TargetRejectedError)) throw error;
+    const current = await world.find(restoreRequests, namespace, name, context.signal);
+    if (current?.metadata.uid !== uid) return;
     await abort(world, clock, current, { reason: error.code, message: error.message }, context);
+    return;
   }
+  await undoIfAborted(world, restoreRequests, request, podName, context);
 }
 
 async function abort(

@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: Apache-2.0
+// The specification of the MigrationRequest controller, as tables.
+import { describe, expect, it } from 'vitest';
+import { finalizers, labels } from '../../../crds/src/index.ts';
+import {
+  accepted,
+  at,
+  checkpoint,
+  conditionsOf,
+  container,
+  decision,
+  migration,
+  node,
+  NOW,
+  pod,
+  succeeded,
+  target,
+  type RequestParts,
+} from '../../testing/objects.ts';
+import { abortSettleMs, commitSettleMs, decideMigration } from './decide.ts';
+import type { MigrationPlan, Observed } from './types.ts';
+
+function see(parts: Partial<Observed> = {}): Observed {
+  return {
+    request: migration(),
+    sourcePod: pod(),
+    targetPod: undefined,
+    others: [],
+    nodes: [node('a'), node('b')],
+    load: new Map(),
+    ...parts,
+  };
+}
+
+const effects = (plan: MigrationPlan): string[] => plan.effects.map((one) => one.type);
+const summary = (plan: MigrationPlan): string | undefined =>
+  conditionsOf(plan.status?.conditions)['Succeeded'];
+const message = (plan: MigrationPlan): string | undefined =>
+  plan.status?.conditions?.find((one) => one.type === 'Succeeded')?.message;
+
+/** Runs the plan's status through the request, as publishing does. */
+function published(observed: Observed, plan: MigrationPlan): Observed {
+  const status = { ...observed.request.status, ...plan.status };
+  return { ...observed, request: { ...observed.request, status } };
+}
+
+describe('a new request', () => {
+  it('gets its finalizer before anything else', () => {
+    const plan = decideMigration(
+      see({ request: migration({ metadata: { finalizers: [] } }) }),
+      NOW,
+    );
+    expect(effects(plan)).toEqual(['addFinalizer']);
+    expect(plan.status).toMatchObject({ phase: 'Pending', startTime: at(0) });
+  });
+
+  it('is accepted: places and deadline first, then the target', () => {
+    const plan = decideMigration(see(), NOW);
+    expect(plan.status).toMatchObject({
+      phase: 'Preparing',
+      source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid', agentAddress: 'a:7461' },
+      target: { nodeName: 'b', podName: 'p-reque', agentAddress: 'b:7461' },
+      deadlines: { prepare: at(300) },
+    });
+    expect(plan.status?.target?.podUID).toBeUndefined();
+    expect(plan.effects).toEqual([{ type: 'createTarget', nodeName: 'b', podName: 'p-reque' }]);
+    expect(conditionsOf(plan.status?.conditions)).toMatchObject({
+      Validated: 'True Accepted',
+      Succeeded: 'Unknown Accepted',
+    });
+  });
+
+  it('that is deleted or cancelled at once does nothing', () => {
+    for (const parts of [
+      { metadata: { deletionTimestamp: at(0) } },
+      { spec: { cancel: true } },
+    ] satisfies RequestParts[]) {
+      const plan = decideMigration(see({ request: migration(parts) }), NOW);
+      expect(effects(plan)).toEqual(['removeFinalizer']);
+      expect(plan.status).toMatchObject({ phase: 'Cancelled', completionTime: at(0) });
+      expect(summary(plan)).toBe('False Cancelled');
+    }
+    const gone = migration({ metadata: { deletionTimestamp: at(0), finalizers: [] } });
+    expect(decideMigration(see({ request: gone }), NOW)).toEqual({
+      status: undefined,
+      effects: [],
+    });
+  });
+
+  const rival = (metadata: object, status?: object): Observed['others'][number] =>
+    migration({
+      metadata: { name: 'other', uid: 'other-uid', ...metadata },
+      status: status as Record<string, unknown> | undefined,
+    });
+  const source = { nodeName: 'a' };
+
+  it.each<[string, string, RegExp, Partial<Observed>]>([
+    ['no such pod', 'PodNotFound', /no pod p/, { sourcePod: undefined }],
+    [
+      'another runtime class',
+      'NotSealiftRuntime',
+      /Create the pod with runtimeClassName: sealift/,
+      { sourcePod: pod({ spec: { runtimeClassName: 'runc' } }) },
+    ],
+    [
+      'the node that the pod is on',
+      'TargetIsSource',
+      /name another one/,
+      { request: migration({ spec: { targetNodeName: 'a' } }) },
+    ],
+    [
+      'a node that does not exist',
+      'TargetNodeNotFound',
+      /no node c/,
+      { request: migration({ spec: { targetNodeName: 'c' } }) },
+    ],
+    [
+      'a node that is not Ready',
+      'TargetNodeNotReady',
+      /b is not Ready/,
+      {
+        request: migration({ spec: { targetNodeName: 'b' } }),
+        nodes: [node('a'), node('b', { ready: false })],
+      },
+    ],
+    [
+      'a node with another driver',
+      'NoCompatibleNode',
+      /has driver ABI rxe-2, the pod needs rxe-1/,
+      {
+        request: migration({ spec: { targetNodeName: 'b' } }),
+        nodes: [node('a'), node('b', { abi: 'rxe-2' })],
+      },
+    ],
+    [
+      'no node with the same driver',
+      'NoCompatibleNode',
+      /sealift.dev\/driver-abi=rxe-1/,
+      { nodes: [node('a'), node('b', { abi: 'rxe-2' }), node('c', { abi: null })] },
+    ],
+    [
+      'a source without an agent',
+      'SourceNodeUnavailable',
+      /no working Sealift agent/,
+      { nodes: [node('a', { abi: null }), node('b')] },
+    ],
+    [
+      'a source that is not Ready',
+      'SourceNodeUnavailable',
+      /a is not Ready/,
+      { nodes: [node('a', { ready: false }), node('b')] },
+    ],
+    [
+      'another migration, accepted',
+      'AnotherMigration',
+      /MigrationRequest other is at work/,
+      { others: [rival({ creationTimestamp: at(5) }, { source })] },
+    ],
+    [
+      'another migration, older',
+      'AnotherMigration',
+      /MigrationRequest other/,
+      { others: [rival({ creationTimestamp: at(-5) })] },
+    ],
+    [
+      'another migration, as old',
+      'AnotherMigration',
+      /MigrationRequest other/,
+      { others: [rival({ creationTimestamp: at(-1), uid: 'a-smaller-uid' })] },
+    ],
+    [
+      'a checkpoint under way',
+      'AnotherMigration',
+      /CheckpointRequest saved/,
+      {
+        others: [
+          checkpoint({
+            metadata: { uid: 'x', creationTimestamp: at(5) },
+            status: { podUID: 'pod-uid' },
+          }),
+        ],
+      },
+    ],
+  ])('is refused: %s', (_name, reason, text, parts) => {
+    const plan = decideMigration(see(parts), NOW);
+    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(summary(plan)).toBe(`False ${reason}`);
+    expect(message(plan)).toMatch(text);
+    expect(conditionsOf(plan.status?.conditions)['Validated']).toBe(`False ${reason}`);
+    expect(plan.status).toMatchObject({ phase: 'Failed', completionTime: at(0) });
+    expect(plan.status?.source).toBeUndefined();
+  });
+
+  it.each<[string, Observed['others'][number]]>([
+    ['younger', rival({ creationTimestamp: at(5) })],
+    ['as old, with a greater uid', rival({ creationTimestamp: at(-1), uid: 'z' })],
+    [
+      'finished',
+      rival({ creationTimestamp: at(-9) }, { source, conditions: [succeeded('True', 'Moved')] }),
+    ],
+    ['itself', rival({ uid: 'request-uid', creationTimestamp: at(-9) }, { source })],
+  ])('is not kept back by a request that is %s', (_name, other) => {
+    expect(effects(decideMigration(see({ others: [other] }), NOW))).toEqual(['createTarget']);
+  });
+});
+
+describe('an accepted request', () => {
+  const gated = { targetAgent: { state: 'AtCreateGate' } };
+  const held = { ...gated, deadlines: { prepare: at(300), blackout: at(100) } };
+  const busy = (status: object = {}, parts: RequestParts = {}): Partial<Observed> => ({
+    request: accepted(status as Record<string, unknown>, parts),
+    targetPod: target('request-uid'),
+  });
+
+  it('creates its target again if that was never seen, with the same name', () => {
+    const place = { nodeName: 'b', podName: 'p-reque' };
+    const plan = decideMigration(see({ request: accepted({ target: place }) }), NOW);
+    expect(plan.effects).toEqual([{ type: 'createTarget', nodeName: 'b', podName: 'p-reque' }]);
+  });
+
+  it('remembers the uid of its target', () => {
+    const place = { nodeName: 'b', podName: 'p-reque' };
+    const plan = decideMigration(see(busy({ target: place })), NOW);
+    expect(plan.status?.target).toEqual({ ...place, podUID: 'target-uid' });
+    expect(plan.effects).toEqual([]);
+  });
+
+  it('lets the source hold only once the target is at its gate', () => {
+    const early = decideMigration(see(busy({ targetAgent: { state: 'Preparing' } })), NOW);
+    expect(early.status?.deadlines).toEqual({ prepare: at(300) });
+    const plan = decideMigration(see(busy(gated)), NOW + 5000);
+    expect(plan.status?.deadlines).toEqual({ prepare: at(300), blackout: at(105) });
+    const later = decideMigration(published(see(busy(gated)), plan), NOW + 60_000);
+    expect(later.status?.deadlines, 'a restart keeps it').toEqual({
+      prepare: at(300),
+      blackout: at(105),
+    });
+  });
+
+  it('never starts the blackout together with an abort', () => {
+    const plan = decideMigration(see(busy(gated, { spec: { cancel: true } })), NOW);
+    expect(effects(plan)).toEqual(['abort']);
+    expect(plan.status?.deadlines).toEqual({ prepare: at(300) });
+  });
+
+  it.each<[string, object, string]>([
+    ['nothing', {}, 'Preparing'],
+    ['a source that holds', { ...held, sourceAgent: { state: 'Dumping' } }, 'Holding'],
+    ['a source that sends', { ...held, sourceAgent: { state: 'Transferring' } }, 'Transferring'],
+    [
+      'a target that restores',
+      { ...held, sourceAgent: { state: 'Sent' }, targetAgent: { state: 'Restoring' } },
+      'Restoring',
+    ],
+  ])('shows its phase: %s', (_name, status, phase) => {
+    expect(decideMigration(see(busy(status)), NOW).status?.phase).toBe(phase);
+  });
+
+  it('shows its conditions in turn', () => {
+    const status = {
+      ...held,
+      sourceAgent: { state: 'Sent' },
+      targetAgent: { state: 'AtResumeGate' },
+    };
+    expect(conditionsOf(decideMigration(see(busy(status)), NOW).status?.conditions)).toMatchObject({
+      TargetReady: 'True AtCreateGate',
+      Quiesced: 'True Held',
+      Checkpointed: 'True ImagesWritten',
+      Restored: 'True AtResumeGate',
+      Committed: 'Unknown Waiting',
+      Succeeded: 'Unknown Pending',
+    });
+  });
+
+  it('plans the same from the same, and comes again by itself', () => {
+    const observed = see(busy(held));
+    const plan = decideMigration(observed, NOW);
+    expect(decideMigration(observed, NOW)).toEqual(plan);
+    expect(plan.requeueAfterMs).toBe(15_000);
+    const late = decideMigration(observed, NOW + 99_000);
+    expect(late.requeueAfterMs, 'just after the deadline').toBe(1001);
+  });
+
+  const waiting = (reason: string): Partial<Observed> => ({
+    ...busy(),
+    targetPod: target('request-uid', {
+      status: { containerStatuses: [container({ waiting: { reason, message: 'why' } })] },
+    }),
+  });
+  const unschedulable = (seconds: number): Partial<Observed> => ({
+    ...busy(),
+    targetPod: target('request-uid', {
+      spec: { nodeName: '' },
+      status: {
+        conditions: [
+          {
+            type: 'PodScheduled',
+            status: 'False',
+            reason: 'Unschedulable',
+            message: '0/2 nodes are available',
+            lastTransitionTime: at(seconds),
+          },
+        ],
+      },
+    }),
+  });
+
+  it.each<[string, string, RegExp, Partial<Observed>, number?]>([
+    ['cancelled', 'Cancelled', /spec.cancel/, busy(held, { spec: { cancel: true } })],
+    ['deleted', 'Cancelled', /deleted/, busy(held, { metadata: { deletionTimestamp: at(0) } })],
+    ['source gone', 'SourceGone', /p was deleted/, { ...busy(), sourcePod: undefined }],
+    [
+      'source replaced',
+      'SourceGone',
+      /p was replaced/,
+      { ...busy(), sourcePod: pod({ metadata: { uid: 'other' } }) },
+    ],
+    [
+      'source being deleted',
+      'SourceGone',
+      /is being deleted/,
+      { ...busy(), sourcePod: pod({ metadata: { deletionTimestamp: at(0) } }) },
+    ],
+    [
+      'source ended',
+      'SourceGone',
+      /has ended/,
+      { ...busy(), sourcePod: pod({ status: { phase: 'Succeeded' } }) },
+    ],
+    [
+      'source agent gave up',
+      'UnsupportedObject',
+      /an SRQ/,
+      busy({ sourceAgent: { state: 'Failed', reason: 'UnsupportedObject', message: 'an SRQ' } }),
+    ],
+    [
+      'target agent gave up',
+      'ImageCorrupt',
+      /altered/,
+      busy({ targetAgent: { state: 'Failed', reason: 'ImageCorrupt', message: 'altered' } }),
+    ],
+    [
+      'target agent gave up without a word',
+      'TargetFailed',
+      /agent of b/,
+      busy({ targetAgent: { state: 'TornDown' } }),
+    ],
+    ['target deleted', 'TargetGone', /p-reque was deleted/, { ...busy(), targetPod: undefined }],
+    [
+      'target being deleted',
+      'TargetGone',
+      /being deleted/,
+      { ...busy(), targetPod: target('request-uid', { metadata: { deletionTimestamp: at(0) } }) },
+    ],
+    [
+      'a namesake of the target',
+      'TargetRejected',
+      /Another pod/,
+      { ...busy(), targetPod: target('other-request') },
+    ],
+    [
+      'target ended',
+      'TargetFailed',
+      /phase Failed: Evicted/,
+      {
+        ...busy(),
+        targetPod: target('request-uid', { status: { phase: 'Failed', reason: 'Evicted' } }),
+      },
+    ],
+    ['image missing', 'TargetFailed', /ImagePullBackOff: why/, waiting('ImagePullBackOff')],
+    ['restore failed', 'TargetFailed', /RunContainerError/, waiting('RunContainerError')],
+    ['no room', 'TargetUnschedulable', /0\/2 nodes/, unschedulable(-15)],
+    ['prepared too late', 'PrepareDeadlineExceeded', /300 s/, busy(), NOW + 300_001],
+    ['moved too late', 'BlackoutDeadlineExceeded', /100 s/, busy(held), NOW + 100_001],
+  ])('is aborted: %s', (_name, reason, text, parts, now = NOW) => {
+    const plan = decideMigration(see(parts), now);
+    expect(plan.effects).toEqual([
+      { type: 'abort', reason, message: expect.stringMatching(text) as string },
+    ]);
+    expect(plan.status?.phase).toBe('RollingBack');
+    expect(summary(plan)).toBe(`Unknown ${reason}`);
+    expect(plan.status?.completionTime).toBeUndefined();
+  });
+
+  it.each<[string, Partial<Observed>, number?]>([
+    ['no room, but only just', unschedulable(-14)],
+    ['the last moment to prepare', busy(), NOW + 300_000],
+    ['the last moment to move', busy(held), NOW + 100_000],
+    ['prepared, though the operator slept', busy(gated), NOW + 400_000],
+    ['a container that is being created', waiting('ContainerCreating')],
+  ])('goes on: %s', (_name, parts, now = NOW) => {
+    expect(effects(decideMigration(see(parts), now))).toEqual([]);
+  });
+
+  it('looks again when the scheduler’s grace is over', () => {
+    expect(decideMigration(see(unschedulable(-12)), NOW).requeueAfterMs).toBe(3000);
+  });
+});
+
+describe('Committed', () => {
+  const status = {
+    deadlines: { prepare: at(300), blackout: at(100) },
+    sourceAgent: { state: 'Sent' },
+    targetAgent: { state: 'AtResumeGate' },
+    decision: decision('Committed'),
+  };
+  const running = { ...status, targetAgent: { state: 'Running' } };
+  const labelled = target('request-uid', { metadata: { labels: { app: 'x' } } });
+  const seen = (parts: object, pods: Partial<Observed> = {}): Observed =>
+    see({
+      request: accepted({ ...status, ...parts }),
+      sourcePod: undefined,
+      targetPod: labelled,
+      ...pods,
+    });
+
+  it('labels the target before it deletes the source', () => {
+    const plan = decideMigration(
+      seen({}, { sourcePod: pod(), targetPod: target('request-uid') }),
+      NOW,
+    );
+    expect(plan.effects).toEqual([
+      { type: 'labelTarget' },
+      { type: 'deleteSource', uid: 'pod-uid' },
+    ]);
+    expect(plan.status?.phase).toBe('Resuming');
+  });
+
+  it('stays, whatever is asked for afterwards', () => {
+    const request = accepted(status, {
+      spec: { cancel: true },
+      metadata: { deletionTimestamp: at(0) },
+    });
+    const plan = decideMigration(seen({}, { request, sourcePod: pod() }), NOW + 1e9);
+    expect(effects(plan)).toEqual(['deleteSource']);
+  });
+
+  it('does not delete a namesake of the source', () => {
+    const plan = decideMigration(
+      seen(running, { sourcePod: pod({ metadata: { uid: 'new' } }) }),
+      NOW,
+    );
+    expect(effects(plan)).not.toContain('deleteSource');
+  });
+
+  it('succeeds when the target runs, lets go of it, and every condition is True', () => {
+    const plan = decideMigration(seen(running), NOW + 20_000);
+    expect(effects(plan)).toEqual(['releaseTarget', 'removeFinalizer']);
+    expect(plan.status).toMatchObject({ phase: 'Succeeded', completionTime: at(20) });
+    expect(conditionsOf(plan.status?.conditions)).toEqual({
+      Validated: 'True Moved',
+      TargetReady: 'True AtCreateGate',
+      Quiesced: 'True Held',
+      Checkpointed: 'True ImagesWritten',
+      Restored: 'True AtResumeGate',
+      Committed: 'True Committed',
+      Succeeded: 'True Moved',
+    });
+  });
+
+  it('leaves no condition False when the source’s last words were lost', () => {
+    const plan = decideMigration(seen({ ...running, sourceAgent: { state: 'Holding' } }), NOW);
+    const values = Object.values(conditionsOf(plan.status?.conditions));
+    expect(values.filter((one) => !one.startsWith('True'))).toEqual([]);
+  });
+
+  it('waits for the target by the operator’s own clock', () => {
+    const old = { ...decision('Committed'), time: at(-100_000) };
+    const observed = seen({ decision: old });
+    const plan = decideMigration(observed, NOW);
+    expect(plan.status?.deadlines?.settle).toBe(at(commitSettleMs / 1000));
+    expect(plan.effects).toEqual([]);
+    const next = published(observed, plan);
+    expect(decideMigration(next, NOW + commitSettleMs).effects).toEqual([]);
+    const late = decideMigration(next, NOW + commitSettleMs + 1);
+    expect(summary(late)).toBe('False TargetLost');
+    expect(message(late)).toMatch(/Node b has not said/);
+  });
+
+  it.each<[string, object, Partial<Observed>]>([
+    ['deleted', running, { targetPod: undefined }],
+    ['replaced', running, { targetPod: target('other-request') }],
+    ['not resumed', { targetAgent: { state: 'Failed', message: 'x' } }, {}],
+  ])('says so when the target is lost: %s', (_name, parts, pods) => {
+    const plan = decideMigration(seen(parts, pods), NOW);
+    expect(summary(plan)).toBe('False TargetLost');
+    expect(plan.status?.phase).toBe('Failed');
+  });
+});
+
+describe('Aborted', () => {
+  const status = { decision: decision('Aborted', 'TargetUnschedulable') };
+  const seen = (parts: object, pods: Partial<Observed> = {}): Observed =>
+    see({ request: accepted({ ...status, ...parts }), ...pods });
+
+  it('removes the target, and by force when its node does not', () => {
+    const observed = seen({}, { targetPod: target('request-uid') });
+    const plan = decideMigration(observed, NOW);
+    expect(plan.effects).toEqual([{ type: 'deleteTarget', uid: 'target-uid', force: false }]);
+    expect(plan.status?.deadlines?.settle).toBe(at(abortSettleMs / 1000));
+    const dying = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
+    const next = { ...published(observed, plan), targetPod: dying };
+    expect(decideMigration(next, NOW + abortSettleMs).effects).toEqual([]);
+    expect(decideMigration(next, NOW + abortSettleMs + 1).effects).toEqual([
+      { type: 'deleteTarget', uid: 'target-uid', force: true },
+    ]);
+  });
+
+  it('never touches the source, nor a namesake of the target', () => {
+    const plan = decideMigration(seen({}, { targetPod: target('other-request') }), NOW);
+    expect(effects(plan)).toEqual(['removeFinalizer']);
+  });
+
+  it('waits until the source runs again', () => {
+    const observed = seen({ sourceAgent: { state: 'Dumping' } });
+    const plan = decideMigration(observed, NOW);
+    expect(plan.effects).toEqual([]);
+    expect(summary(plan)).toBe('Unknown TargetUnschedulable');
+    const back = decideMigration(seen({ sourceAgent: { state: 'Resumed' } }), NOW);
+    expect(summary(back)).toBe('False TargetUnschedulable');
+    expect(message(back)).toBe('because of TargetUnschedulable');
+    expect(conditionsOf(back.status?.conditions)['Quiesced']).toBe('False Resumed');
+  });
+
+  it('ends with a warning when the source’s node says nothing', () => {
+    const observed = seen({ sourceAgent: { state: 'Dumping' } });
+    const next = published(observed, decideMigration(observed, NOW));
+    const plan = decideMigration(next, NOW + abortSettleMs + 1);
+    expect(summary(plan)).toBe('False TargetUnschedulable');
+    expect(message(plan)).toMatch(/Node a has not confirmed/);
+  });
+
+  it('by cancelling is no failure', () => {
+    const plan = decideMigration(seen({ decision: decision('Aborted', 'Cancelled') }), NOW);
+    expect(plan.status?.phase).toBe('Cancelled');
+  });
+
+  it('by anybody before the request was accepted ends it', () => {
+    const plan = decideMigration(see({ request: migration({ status }) }), NOW);
+    expect(effects(plan)).toEqual(['removeFinalizer']);
+  });
+});
+
+describe('a finished request', () => {
+  const done = (outcome: 'Committed' | 'Aborted', parts: RequestParts = {}): Observed =>
+    see({
+      request: accepted(
+        { decision: decision(outcome), conditions: [succeeded('False', 'X')] },
+        { metadata: { finalizers: [] }, ...parts },
+      ),
+    });
+
+  it('is left alone', () => {
+    const plan = decideMigration(done('Committed'), NOW + 1e9);
+    expect(plan.effects).toEqual([]);
+    expect(plan.requeueAfterMs).toBeUndefined();
+  });
+
+  it('still loses its finalizer, a leftover target and the target’s mark', () => {
+    expect(
+      effects(
+        decideMigration(done('Aborted', { metadata: { finalizers: [finalizers.active] } }), NOW),
+      ),
+    ).toEqual(['removeFinalizer']);
+    const targetPod = target('request-uid');
+    expect(decideMigration({ ...done('Aborted'), targetPod }, NOW).effects).toEqual([
+      { type: 'deleteTarget', uid: 'target-uid', force: false },
+    ]);
+    expect(decideMigration({ ...done('Committed'), targetPod }, NOW).effects).toEqual([
+      { type: 'releaseTarget' },
+    ]);
+    const plain = target('request-uid', {
+      metadata: { annotations: { 'sealift.dev/request-uid': 'request-uid' } },
+    });
+    expect(plain.metadata.labels[labels.role]).toBe('target');
+    expect(decideMigration({ ...done('Committed'), targetPod: plain }, NOW).effects).toEqual([]);
+  });
+});

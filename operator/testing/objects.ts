@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Objects for tests, parsed by the very schemas that the operator reads with.
+import {
+  annotations,
+  CheckpointRequest,
+  labels,
+  MigrationRequest,
+  RestoreRequest,
+  RUNTIME_CLASS,
+  finalizers,
+} from '../../crds/src/index.ts';
+import { Node, Pod } from '../../kube/src/index.ts';
+
+type Json = Record<string, unknown>;
+
+/** When everything in the tables happens. */
+export const NOW = Date.parse('2026-03-04T05:06:07Z');
+export const at = (seconds: number): string => new Date(NOW + seconds * 1000).toISOString();
+
+/** A node on which Sealift works; `overrides` replace parts of its metadata, spec and status. */
+export function node(
+  name: string,
+  overrides: { abi?: string | null; address?: null; ready?: boolean; cordoned?: boolean } = {},
+): Node {
+  const { abi = 'rxe-1', address, ready = true, cordoned = false } = overrides;
+  return Node.parse({
+    metadata: {
+      name,
+      labels: abi === null ? {} : { [labels.driverAbi]: abi },
+      annotations: address === null ? {} : { [annotations.agentAddress]: `${name}:7461` },
+    },
+    spec: { unschedulable: cordoned },
+    status: { conditions: [{ type: 'Ready', status: ready ? 'True' : 'Unknown' }] },
+  });
+}
+
+export interface PodParts {
+  readonly metadata?: Json;
+  readonly spec?: Json;
+  readonly status?: Json;
+}
+
+/** A pod that can be moved: `p` on node `a`, one running container. */
+export function pod(parts: PodParts = {}): Pod {
+  return Pod.parse({
+    metadata: { name: 'p', namespace: 'default', uid: 'pod-uid', ...parts.metadata },
+    spec: {
+      nodeName: 'a',
+      runtimeClassName: RUNTIME_CLASS,
+      containers: [{ name: 'main' }],
+      ...parts.spec,
+    },
+    status: {
+      phase: 'Running',
+      containerStatuses: [container({ running: {} }, { ready: true, started: true })],
+      ...parts.status,
+    },
+  });
+}
+
+export const container = (state: Json, more: Json = {}): Json => ({ name: 'main', state, ...more });
+
+/** The pod that is being prepared for a request, waiting on node `b`. */
+export function target(requestUid: string, parts: PodParts = {}): Pod {
+  return pod({
+    metadata: {
+      name: 'p-reque',
+      uid: 'target-uid',
+      labels: { [labels.role]: 'target' },
+      annotations: {
+        [annotations.requestUid]: requestUid,
+        [annotations.migration]: 'default/move',
+        [annotations.labels]: '{"app":"x"}',
+      },
+      ...parts.metadata,
+    },
+    spec: { nodeName: 'b', ...parts.spec },
+    status: {
+      phase: 'Pending',
+      containerStatuses: [container({ waiting: { reason: 'ContainerCreating' } })],
+      ...parts.status,
+    },
+  });
+}
+
+export interface RequestParts {
+  readonly metadata?: Json;
+  readonly spec?: Json;
+  readonly status?: Json | undefined;
+}
+
+const metadata = (name: string, parts: RequestParts): Json => ({
+  name,
+  namespace: 'default',
+  uid: 'request-uid',
+  generation: 1,
+  creationTimestamp: at(-1),
+  finalizers: [finalizers.active],
+  ...parts.metadata,
+});
+
+export function migration(parts: RequestParts = {}): MigrationRequest {
+  return MigrationRequest.parse({
+    metadata: metadata('move', parts),
+    spec: { podName: 'p', ...parts.spec },
+    ...(parts.status ? { status: parts.status } : {}),
+  });
+}
+
+/** Accepted: from `a` to `b`, nothing said by the agents yet. */
+export function accepted(status: Json = {}, parts: RequestParts = {}): MigrationRequest {
+  return migration({
+    ...parts,
+    status: {
+      startTime: at(0),
+      source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid' },
+      target: { nodeName: 'b', podName: 'p-reque', podUID: 'target-uid' },
+      deadlines: { prepare: at(300) },
+      ...status,
+    },
+  });
+}
+
+export function checkpoint(parts: RequestParts = {}): CheckpointRequest {
+  return CheckpointRequest.parse({
+    metadata: { ...metadata('saved', parts), finalizers: [finalizers.images], ...parts.metadata },
+    spec: { podName: 'p', ...parts.spec },
+    ...(parts.status ? { status: parts.status } : {}),
+  });
+}
+
+/** Succeeded: the images are on node `a`. */
+export function stored(status: Json = {}, parts: RequestParts = {}): CheckpointRequest {
+  return checkpoint({
+    ...parts,
+    metadata: { uid: 'saved-uid', ...parts.metadata },
+    status: {
+      phase: 'Succeeded',
+      nodeName: 'a',
+      podUID: 'pod-uid',
+      checkpointId: 'saved-uid',
+      completionTime: at(-10),
+      digest: 'sha256:1',
+      podTemplate: {
+        metadata: { labels: { app: 'x' }, annotations: {} },
+        spec: { containers: [] },
+      },
+      conditions: [succeeded('True', 'CheckpointStored')],
+      ...status,
+    },
+  });
+}
+
+export function restore(parts: RequestParts = {}): RestoreRequest {
+  return RestoreRequest.parse({
+    metadata: metadata('again', parts),
+    spec: { checkpointName: 'saved', ...parts.spec },
+    ...(parts.status ? { status: parts.status } : {}),
+  });
+}
+
+export const succeeded = (status: 'True' | 'False' | 'Unknown', reason: string): Json => ({
+  type: 'Succeeded',
+  status,
+  reason,
+  message: '',
+  lastTransitionTime: at(-10),
+});
+
+/** A decision as an agent or the operator writes it. */
+export const decision = (outcome: 'Committed' | 'Aborted', reason: string = outcome): Json => ({
+  outcome,
+  by: outcome === 'Committed' ? 'agent/b' : 'operator',
+  time: at(10),
+  reason,
+  message: `because of ${reason}`,
+});
+
+/** `type=status/reason` of each condition, for short expectations. */
+export function conditionsOf(
+  conditions: readonly { type: string; status: string; reason: string }[] | undefined,
+): Record<string, string> {
+  return Object.fromEntries(
+    (conditions ?? []).map(({ type, status, reason }) => [type, `${status} ${reason}`]),
+  );
+}
