@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The specification of the MigrationRequest controller, as tables.
+// The specification of the MigrationRequest controller from the acceptance on, as tables.
 import { describe, expect, it } from 'vitest';
 import { finalizers, labels } from '../../../crds/src/index.ts';
+import { effects, message, published, see, summary } from '../../testing/migration.ts';
 import {
   accepted,
   at,
-  checkpoint,
   conditionsOf,
   container,
   decision,
   migration,
-  node,
   NOW,
   pod,
   succeeded,
@@ -18,191 +17,7 @@ import {
   type RequestParts,
 } from '../../testing/objects.ts';
 import { abortSettleMs, commitSettleMs, decideMigration } from './decide.ts';
-import type { MigrationPlan, Observed } from './types.ts';
-
-function see(parts: Partial<Observed> = {}): Observed {
-  return {
-    request: migration(),
-    sourcePod: pod(),
-    targetPod: undefined,
-    others: [],
-    nodes: [node('a'), node('b')],
-    load: new Map(),
-    ...parts,
-  };
-}
-
-const effects = (plan: MigrationPlan): string[] => plan.effects.map((one) => one.type);
-const summary = (plan: MigrationPlan): string | undefined =>
-  conditionsOf(plan.status?.conditions)['Succeeded'];
-const message = (plan: MigrationPlan): string | undefined =>
-  plan.status?.conditions?.find((one) => one.type === 'Succeeded')?.message;
-
-/** Runs the plan's status through the request, as publishing does. */
-function published(observed: Observed, plan: MigrationPlan): Observed {
-  const status = { ...observed.request.status, ...plan.status };
-  return { ...observed, request: { ...observed.request, status } };
-}
-
-describe('a new request', () => {
-  it('gets its finalizer before anything else', () => {
-    const plan = decideMigration(
-      see({ request: migration({ metadata: { finalizers: [] } }) }),
-      NOW,
-    );
-    expect(effects(plan)).toEqual(['addFinalizer']);
-    expect(plan.status).toMatchObject({ phase: 'Pending', startTime: at(0) });
-  });
-
-  it('is accepted: places and deadline first, then the target', () => {
-    const plan = decideMigration(see(), NOW);
-    expect(plan.status).toMatchObject({
-      phase: 'Preparing',
-      source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid', agentAddress: 'a:7461' },
-      target: { nodeName: 'b', podName: 'p-reque', agentAddress: 'b:7461' },
-      deadlines: { prepare: at(300) },
-    });
-    expect(plan.status?.target?.podUID).toBeUndefined();
-    expect(plan.effects).toEqual([{ type: 'createTarget', nodeName: 'b', podName: 'p-reque' }]);
-    expect(conditionsOf(plan.status?.conditions)).toMatchObject({
-      Validated: 'True Accepted',
-      Succeeded: 'Unknown Accepted',
-    });
-  });
-
-  it('that is deleted or cancelled at once does nothing', () => {
-    for (const parts of [
-      { metadata: { deletionTimestamp: at(0) } },
-      { spec: { cancel: true } },
-    ] satisfies RequestParts[]) {
-      const plan = decideMigration(see({ request: migration(parts) }), NOW);
-      expect(effects(plan)).toEqual(['removeFinalizer']);
-      expect(plan.status).toMatchObject({ phase: 'Cancelled', completionTime: at(0) });
-      expect(summary(plan)).toBe('False Cancelled');
-    }
-    const gone = migration({ metadata: { deletionTimestamp: at(0), finalizers: [] } });
-    expect(decideMigration(see({ request: gone }), NOW)).toEqual({
-      status: undefined,
-      effects: [],
-    });
-  });
-
-  const rival = (metadata: object, status?: object): Observed['others'][number] =>
-    migration({
-      metadata: { name: 'other', uid: 'other-uid', ...metadata },
-      status: status as Record<string, unknown> | undefined,
-    });
-  const source = { nodeName: 'a' };
-
-  it.each<[string, string, RegExp, Partial<Observed>]>([
-    ['no such pod', 'PodNotFound', /no pod p/, { sourcePod: undefined }],
-    [
-      'another runtime class',
-      'NotSealiftRuntime',
-      /Create the pod with runtimeClassName: sealift/,
-      { sourcePod: pod({ spec: { runtimeClassName: 'runc' } }) },
-    ],
-    [
-      'the node that the pod is on',
-      'TargetIsSource',
-      /name another one/,
-      { request: migration({ spec: { targetNodeName: 'a' } }) },
-    ],
-    [
-      'a node that does not exist',
-      'TargetNodeNotFound',
-      /no node c/,
-      { request: migration({ spec: { targetNodeName: 'c' } }) },
-    ],
-    [
-      'a node that is not Ready',
-      'TargetNodeNotReady',
-      /b is not Ready/,
-      {
-        request: migration({ spec: { targetNodeName: 'b' } }),
-        nodes: [node('a'), node('b', { ready: false })],
-      },
-    ],
-    [
-      'a node with another driver',
-      'NoCompatibleNode',
-      /has driver ABI rxe-2, the pod needs rxe-1/,
-      {
-        request: migration({ spec: { targetNodeName: 'b' } }),
-        nodes: [node('a'), node('b', { abi: 'rxe-2' })],
-      },
-    ],
-    [
-      'no node with the same driver',
-      'NoCompatibleNode',
-      /sealift.dev\/driver-abi=rxe-1/,
-      { nodes: [node('a'), node('b', { abi: 'rxe-2' }), node('c', { abi: null })] },
-    ],
-    [
-      'a source without an agent',
-      'SourceNodeUnavailable',
-      /no working Sealift agent/,
-      { nodes: [node('a', { abi: null }), node('b')] },
-    ],
-    [
-      'a source that is not Ready',
-      'SourceNodeUnavailable',
-      /a is not Ready/,
-      { nodes: [node('a', { ready: false }), node('b')] },
-    ],
-    [
-      'another migration, accepted',
-      'AnotherMigration',
-      /MigrationRequest other is at work/,
-      { others: [rival({ creationTimestamp: at(5) }, { source })] },
-    ],
-    [
-      'another migration, older',
-      'AnotherMigration',
-      /MigrationRequest other/,
-      { others: [rival({ creationTimestamp: at(-5) })] },
-    ],
-    [
-      'another migration, as old',
-      'AnotherMigration',
-      /MigrationRequest other/,
-      { others: [rival({ creationTimestamp: at(-1), uid: 'a-smaller-uid' })] },
-    ],
-    [
-      'a checkpoint under way',
-      'AnotherMigration',
-      /CheckpointRequest saved/,
-      {
-        others: [
-          checkpoint({
-            metadata: { uid: 'x', creationTimestamp: at(5) },
-            status: { podUID: 'pod-uid' },
-          }),
-        ],
-      },
-    ],
-  ])('is refused: %s', (_name, reason, text, parts) => {
-    const plan = decideMigration(see(parts), NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
-    expect(summary(plan)).toBe(`False ${reason}`);
-    expect(message(plan)).toMatch(text);
-    expect(conditionsOf(plan.status?.conditions)['Validated']).toBe(`False ${reason}`);
-    expect(plan.status).toMatchObject({ phase: 'Failed', completionTime: at(0) });
-    expect(plan.status?.source).toBeUndefined();
-  });
-
-  it.each<[string, Observed['others'][number]]>([
-    ['younger', rival({ creationTimestamp: at(5) })],
-    ['as old, with a greater uid', rival({ creationTimestamp: at(-1), uid: 'z' })],
-    [
-      'finished',
-      rival({ creationTimestamp: at(-9) }, { source, conditions: [succeeded('True', 'Moved')] }),
-    ],
-    ['itself', rival({ uid: 'request-uid', creationTimestamp: at(-9) }, { source })],
-  ])('is not kept back by a request that is %s', (_name, other) => {
-    expect(effects(decideMigration(see({ others: [other] }), NOW))).toEqual(['createTarget']);
-  });
-});
+import type { Observed } from './types.ts';
 
 describe('an accepted request', () => {
   const gated = { targetAgent: { state: 'AtCreateGate' } };

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// The specification of the CheckpointRequest controller, as tables.
+import { describe, expect, it } from 'vitest';
+import {
+  at,
+  checkpoint,
+  conditionsOf,
+  migration,
+  node,
+  NOW,
+  pod,
+  stored,
+  type RequestParts,
+} from '../../testing/objects.ts';
+import { decideCheckpoint, type CheckpointPlan, type Observed } from './decide.ts';
+
+const template = { metadata: { labels: {}, annotations: {} }, spec: { containers: [] } };
+
+function see(parts: Partial<Observed> = {}): Observed {
+  return { request: checkpoint(), pod: pod(), template, others: [], nodes: [node('a')], ...parts };
+}
+const effects = (plan: CheckpointPlan): string[] => plan.effects.map((one) => one.type);
+const summary = (plan: CheckpointPlan): string | undefined =>
+  conditionsOf(plan.status?.conditions)['Succeeded'];
+const message = (plan: CheckpointPlan): string | undefined =>
+  plan.status?.conditions?.find((one) => one.type === 'Succeeded')?.message;
+
+describe('a new request', () => {
+  it('gets its finalizer first', () => {
+    const plan = decideCheckpoint(
+      see({ request: checkpoint({ metadata: { finalizers: [] } }) }),
+      NOW,
+    );
+    expect(effects(plan)).toEqual(['addFinalizer']);
+  });
+
+  it('tells the agent what to take, until when, and keeps the pod’s description', () => {
+    const plan = decideCheckpoint(see(), NOW);
+    expect(plan.status).toMatchObject({
+      phase: 'Checkpointing',
+      nodeName: 'a',
+      podUID: 'pod-uid',
+      checkpointId: 'request-uid',
+      deadline: at(100),
+      podTemplate: template,
+    });
+    expect(plan.effects).toEqual([]);
+  });
+
+  it('is content with a node that is cordoned', () => {
+    const plan = decideCheckpoint(see({ nodes: [node('a', { cordoned: true })] }), NOW);
+    expect(plan.status?.phase).toBe('Checkpointing');
+  });
+
+  it.each<[string, string, RegExp, Partial<Observed>]>([
+    ['no pod', 'PodNotFound', /no pod p/, { pod: undefined, template: undefined }],
+    [
+      'a pod that waits',
+      'PodNotRunning',
+      /Pending/,
+      { pod: pod({ status: { phase: 'Pending' } }) },
+    ],
+    ['no agent', 'SourceNodeUnavailable', /no working/, { nodes: [node('a', { abi: null })] }],
+    [
+      'a node that is down',
+      'SourceNodeUnavailable',
+      /not Ready/,
+      { nodes: [node('a', { ready: false })] },
+    ],
+    [
+      'a migration under way',
+      'AnotherMigration',
+      /MigrationRequest move/,
+      {
+        others: [
+          migration({
+            metadata: { uid: 'm', creationTimestamp: at(9) },
+            status: { source: { nodeName: 'a' } },
+          }),
+        ],
+      },
+    ],
+    [
+      'networks that cannot be read',
+      'UnsupportedPod',
+      /bad/,
+      { template: { reason: 'UnsupportedPod', message: 'bad' } },
+    ],
+  ])('is refused: %s', (_name, reason, text, parts) => {
+    const plan = decideCheckpoint(see(parts), NOW);
+    expect(plan.effects).toEqual([]);
+    expect(summary(plan)).toBe(`False ${reason}`);
+    expect(message(plan)).toMatch(text);
+    expect(plan.status?.phase).toBe('Failed');
+    expect(plan.status?.podUID).toBeUndefined();
+  });
+});
+
+describe('a request under way', () => {
+  const busy = (agent?: object): Observed =>
+    see({
+      request: checkpoint({
+        status: {
+          startTime: at(0),
+          nodeName: 'a',
+          podUID: 'pod-uid',
+          checkpointId: 'request-uid',
+          deadline: at(100),
+          podTemplate: template,
+          ...(agent ? { agent } : {}),
+        },
+      }),
+      // The pod may end once it is on disk, or before.
+      pod: undefined,
+      template: undefined,
+    });
+
+  it('keeps what it has settled', () => {
+    const plan = decideCheckpoint(busy({ state: 'Dumping' }), NOW);
+    expect(plan.status).toMatchObject({
+      deadline: at(100),
+      podTemplate: template,
+      podUID: 'pod-uid',
+    });
+    expect(conditionsOf(plan.status?.conditions)).toMatchObject({ Quiesced: 'True Held' });
+  });
+
+  it('succeeds with the images', () => {
+    const bytes = { pages: 5 };
+    const agent = { state: 'Stored', path: '/images/1', digest: 'sha256:1', bytes };
+    const plan = decideCheckpoint(busy(agent), NOW);
+    expect(summary(plan)).toBe('True CheckpointStored');
+    expect(plan.status).toMatchObject({
+      phase: 'Succeeded',
+      location: 'a:/images/1',
+      digest: 'sha256:1',
+      bytes,
+    });
+    const values = Object.values(conditionsOf(plan.status?.conditions));
+    expect(values.filter((one) => !one.startsWith('True'))).toEqual([]);
+  });
+
+  it.each([
+    [
+      'with the agent’s reason',
+      { state: 'Failed', reason: 'UnsupportedObject', message: 'an SRQ' },
+      'UnsupportedObject',
+    ],
+    ['with a reason of its own', { state: 'Failed' }, 'CheckpointFailed'],
+  ])('fails %s', (_name, agent, reason) => {
+    expect(summary(decideCheckpoint(busy(agent), NOW))).toBe(`False ${reason}`);
+  });
+
+  it('gives a silent node the deadline and a minute', () => {
+    expect(decideCheckpoint(busy(), NOW + 160_000).status?.phase).toBe('Checkpointing');
+    const plan = decideCheckpoint(busy(), NOW + 160_001);
+    expect(summary(plan)).toBe('False CheckpointFailed');
+    expect(message(plan)).toMatch(/Node a/);
+  });
+});
+
+describe('a finished request', () => {
+  const kept = (parts: RequestParts = {}, status: Record<string, unknown> = {}): Observed =>
+    see({ request: stored(status, parts) });
+
+  it('is kept, or deleted when its time is over', () => {
+    expect(decideCheckpoint(kept(), NOW + 1e9)).toEqual({ status: undefined, effects: [] });
+    const ttl = kept({ spec: { retention: { ttlSeconds: 60 } } });
+    expect(decideCheckpoint(ttl, NOW).requeueAfterMs).toBe(50_000);
+    expect(effects(decideCheckpoint(ttl, NOW + 50_000))).toEqual(['deleteRequest']);
+  });
+
+  const deleted = { metadata: { deletionTimestamp: at(0) } };
+
+  it('is let go when its images are gone', () => {
+    expect(decideCheckpoint(kept(deleted), NOW).effects).toEqual([]);
+    expect(decideCheckpoint(kept(deleted), NOW).requeueAfterMs).toBeGreaterThan(0);
+    const removed = kept(deleted, { agent: { state: 'Removed' } });
+    expect(effects(decideCheckpoint(removed, NOW))).toEqual(['removeFinalizer']);
+    const nodeGone = { ...kept(deleted), nodes: [node('b')] };
+    expect(effects(decideCheckpoint(nodeGone, NOW))).toEqual(['removeFinalizer']);
+  });
+
+  it('that was refused has no images', () => {
+    const refused = see({ request: checkpoint({ ...deleted, status: { phase: 'Failed' } }) });
+    expect(effects(decideCheckpoint(refused, NOW))).toEqual(['removeFinalizer']);
+  });
+});

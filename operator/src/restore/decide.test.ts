@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+// The specification of the RestoreRequest controller, as tables.
+import { describe, expect, it } from 'vitest';
+import { annotations, finalizers, type RestoreRequest } from '../../../crds/src/index.ts';
+import {
+  at,
+  checkpoint,
+  conditionsOf,
+  container,
+  decision,
+  node,
+  NOW,
+  pod,
+  restore,
+  stored,
+  succeeded,
+  target,
+  type RequestParts,
+} from '../../testing/objects.ts';
+import {
+  abortSettleMs,
+  commitSettleMs,
+  decideRestore,
+  type Observed,
+  type RestorePlan,
+} from './decide.ts';
+
+function see(parts: Partial<Observed> = {}): Observed {
+  return {
+    request: restore(),
+    checkpoint: stored(),
+    pod: undefined,
+    podName: 'p-reque',
+    nodes: [node('a'), node('b')],
+    load: new Map([['a', 1]]),
+    addresses: { networks: '[]' },
+    ...parts,
+  };
+}
+
+const effects = (plan: RestorePlan): string[] => plan.effects.map((one) => one.type);
+const summary = (plan: RestorePlan): string | undefined =>
+  conditionsOf(plan.status?.conditions)['Succeeded'];
+const message = (plan: RestorePlan): string | undefined =>
+  plan.status?.conditions?.find((one) => one.type === 'Succeeded')?.message;
+
+function published(observed: Observed, plan: RestorePlan): Observed {
+  const status = { ...observed.request.status, ...plan.status };
+  return { ...observed, request: { ...observed.request, status } };
+}
+
+function accepted(status: object = {}, parts: RequestParts = {}): RestoreRequest {
+  return restore({
+    ...parts,
+    status: {
+      startTime: at(0),
+      checkpointId: 'saved-uid',
+      source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid' },
+      target: { nodeName: 'b', podName: 'p-reque', podUID: 'target-uid' },
+      deadlines: { prepare: at(300) },
+      ...status,
+    },
+  });
+}
+
+describe('a new request', () => {
+  it('gets its finalizer first, then a place and a pod', () => {
+    const bare = see({ request: restore({ metadata: { finalizers: [] } }) });
+    expect(effects(decideRestore(bare, NOW))).toEqual(['addFinalizer']);
+    const plan = decideRestore(see(), NOW);
+    expect(plan.status).toMatchObject({
+      phase: 'Preparing',
+      checkpointId: 'saved-uid',
+      digest: 'sha256:1',
+      source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid', agentAddress: 'a:7461' },
+      target: { nodeName: 'b', podName: 'p-reque', agentAddress: 'b:7461' },
+      deadlines: { prepare: at(300) },
+    });
+    expect(plan.effects).toEqual([{ type: 'createPod', nodeName: 'b', networks: '[]' }]);
+  });
+
+  it('may go to the node that has the images', () => {
+    const request = restore({ spec: { targetNodeName: 'a' } });
+    expect(decideRestore(see({ request }), NOW).status?.target?.nodeName).toBe('a');
+  });
+
+  it.each<[string, string, RegExp, Partial<Observed>]>([
+    [
+      'no checkpoint',
+      'CheckpointNotFound',
+      /no CheckpointRequest saved/,
+      { checkpoint: undefined },
+    ],
+    [
+      'a checkpoint under way',
+      'CheckpointNotReady',
+      /its phase is Checkpointing/,
+      { checkpoint: checkpoint({ status: { phase: 'Checkpointing' } }) },
+    ],
+    [
+      'a checkpoint that has failed',
+      'CheckpointNotReady',
+      /restore from one that has succeeded/,
+      { checkpoint: stored({ conditions: [succeeded('False', 'X')], phase: 'Failed' }) },
+    ],
+    [
+      'a checkpoint being deleted',
+      'CheckpointNotReady',
+      /no images/,
+      { checkpoint: stored({}, { metadata: { deletionTimestamp: at(0) } }) },
+    ],
+    ['a pod of that name', 'PodNameTaken', /set spec.podName/, { pod: pod() }],
+    [
+      'images on a node without an agent',
+      'CheckpointNodeUnavailable',
+      /no working Sealift agent/,
+      { nodes: [node('a', { address: null }), node('b')] },
+    ],
+    [
+      'images on a node that is down',
+      'CheckpointNodeUnavailable',
+      /not Ready/,
+      { nodes: [node('a', { ready: false }), node('b')] },
+    ],
+    [
+      'images on a node that is gone',
+      'CheckpointNodeUnavailable',
+      /Node a/,
+      { nodes: [node('b')] },
+    ],
+    [
+      'an unknown target',
+      'TargetNodeNotFound',
+      /no node c/,
+      { request: restore({ spec: { targetNodeName: 'c' } }) },
+    ],
+    [
+      'an address that somebody has',
+      'AddressInUse',
+      /taken/,
+      { addresses: { reason: 'AddressInUse', message: 'taken' } },
+    ],
+  ])('is refused: %s', (_name, reason, text, parts) => {
+    const plan = decideRestore(see(parts), NOW);
+    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(summary(plan)).toBe(`False ${reason}`);
+    expect(message(plan)).toMatch(text);
+    expect(plan.status?.phase).toBe('Failed');
+    expect(plan.status?.target).toBeUndefined();
+  });
+
+  it('that is deleted at once does nothing', () => {
+    const request = restore({ metadata: { deletionTimestamp: at(0) } });
+    const plan = decideRestore(see({ request }), NOW);
+    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(plan.status?.phase).toBe('Cancelled');
+  });
+});
+
+describe('an accepted request', () => {
+  const busy = (status: object = {}, parts: RequestParts = {}): Partial<Observed> => ({
+    request: accepted(status, parts),
+    pod: target('request-uid'),
+  });
+  const gated = { targetAgent: { state: 'AtCreateGate' } };
+  const held = { ...gated, deadlines: { prepare: at(300), blackout: at(100) } };
+
+  it('creates its pod again if that was never seen', () => {
+    const place = { nodeName: 'b', podName: 'p-reque' };
+    const plan = decideRestore(see({ request: accepted({ target: place }) }), NOW);
+    expect(plan.effects).toEqual([{ type: 'createPod', nodeName: 'b', networks: '[]' }]);
+  });
+
+  it('sets the second deadline once, when the pod is prepared', () => {
+    const plan = decideRestore(see(busy(gated)), NOW + 5000);
+    expect(plan.status?.deadlines).toEqual({ prepare: at(300), blackout: at(105) });
+    expect(plan.status?.phase).toBe('Transferring');
+    const later = decideRestore(published(see(busy(gated)), plan), NOW + 60_000);
+    expect(later.status?.deadlines?.blackout).toBe(at(105));
+  });
+
+  it.each<[string, string, Partial<Observed>, number?]>([
+    ['deleted', 'Cancelled', busy({}, { metadata: { deletionTimestamp: at(0) } })],
+    [
+      'holder gave up',
+      'ImageCorrupt',
+      busy({ sourceAgent: { state: 'Failed', reason: 'ImageCorrupt' } }),
+    ],
+    [
+      'restore failed',
+      'RestoreFailed',
+      busy({ targetAgent: { state: 'Failed', reason: 'RestoreFailed' } }),
+    ],
+    ['agent without a word', 'TargetFailed', busy({ targetAgent: { state: 'TornDown' } })],
+    ['a namesake', 'PodNameTaken', { ...busy(), pod: target('other-request') }],
+    ['pod deleted', 'TargetGone', { ...busy(), pod: undefined }],
+    [
+      'checkpoint deleted before the pod was made',
+      'CheckpointNotFound',
+      {
+        request: accepted({ target: { nodeName: 'b', podName: 'p-reque' } }),
+        checkpoint: undefined,
+      },
+    ],
+    [
+      'address lost before the pod was made',
+      'AddressInUse',
+      {
+        request: accepted({ target: { nodeName: 'b', podName: 'p-reque' } }),
+        addresses: { reason: 'AddressInUse', message: 'x' },
+      },
+    ],
+    [
+      'image missing',
+      'TargetFailed',
+      {
+        ...busy(),
+        pod: target('request-uid', {
+          status: { containerStatuses: [container({ waiting: { reason: 'ErrImagePull' } })] },
+        }),
+      },
+    ],
+    ['prepared too late', 'PrepareDeadlineExceeded', busy(), NOW + 300_001],
+    ['restored too late', 'BlackoutDeadlineExceeded', busy(held), NOW + 100_001],
+  ])('is aborted: %s', (_name, reason, parts, now = NOW) => {
+    const plan = decideRestore(see(parts), now);
+    expect(plan.effects).toMatchObject([{ type: 'abort', reason }]);
+    expect(plan.status?.phase).toBe('TearingDown');
+    expect(plan.status?.deadlines?.blackout).toBe(
+      (parts.request ?? accepted()).status?.deadlines?.blackout,
+    );
+  });
+
+  it('goes on when it was prepared while the operator slept', () => {
+    expect(effects(decideRestore(see(busy(gated)), NOW + 400_000))).toEqual([]);
+  });
+
+  it('is not hurt by a checkpoint deleted later', () => {
+    expect(effects(decideRestore(see({ ...busy(), checkpoint: undefined }), NOW))).toEqual([]);
+  });
+});
+
+describe('Committed', () => {
+  const status = { decision: decision('Committed'), targetAgent: { state: 'AtResumeGate' } };
+  const labelled = target('request-uid', { metadata: { labels: { app: 'x' } } });
+  const seen = (parts: object, made: Observed['pod'] = labelled): Observed =>
+    see({ request: accepted({ ...status, ...parts }), pod: made });
+
+  it('labels the pod, waits for it, lets go of it', () => {
+    expect(effects(decideRestore(seen({}, target('request-uid')), NOW))).toEqual(['labelPod']);
+    expect(effects(decideRestore(seen({}), NOW))).toEqual([]);
+    const plan = decideRestore(seen({ targetAgent: { state: 'Running' } }), NOW);
+    expect(effects(plan)).toEqual(['releasePod', 'removeFinalizer']);
+    expect(summary(plan)).toBe('True PodRestored');
+    const values = Object.values(conditionsOf(plan.status?.conditions));
+    expect(values.filter((one) => !one.startsWith('True'))).toEqual([]);
+  });
+
+  it('gives a silent node its time by the operator’s clock, through a restart', () => {
+    const observed = seen({ decision: { ...decision('Committed'), time: at(-1e6) } });
+    const plan = decideRestore(observed, NOW);
+    expect(plan.status?.deadlines?.settle).toBe(at(commitSettleMs / 1000));
+    const next = published(observed, plan);
+    expect(decideRestore(next, NOW + commitSettleMs).effects).toEqual([]);
+    expect(summary(decideRestore(next, NOW + commitSettleMs + 1))).toBe('False TargetLost');
+  });
+
+  it('says so when the pod is lost', () => {
+    const gone = see({ request: accepted(status), pod: undefined });
+    expect(summary(decideRestore(gone, NOW))).toBe('False TargetLost');
+    const failed = seen({ targetAgent: { state: 'Failed', message: 'x' } });
+    expect(summary(decideRestore(failed, NOW))).toBe('False TargetLost');
+  });
+});
+
+describe('Aborted', () => {
+  const status = { decision: decision('Aborted', 'RestoreFailed') };
+
+  it('removes the pod, by force when its node does not, and then ends', () => {
+    const observed = see({ request: accepted(status), pod: target('request-uid') });
+    const plan = decideRestore(observed, NOW);
+    expect(plan.effects).toEqual([{ type: 'deletePod', uid: 'target-uid', force: false }]);
+    const dying = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
+    const next = { ...published(observed, plan), pod: dying };
+    expect(decideRestore(next, NOW + abortSettleMs).effects).toEqual([]);
+    expect(decideRestore(next, NOW + abortSettleMs + 1).effects).toEqual([
+      { type: 'deletePod', uid: 'target-uid', force: true },
+    ]);
+    const end = decideRestore({ ...next, pod: undefined }, NOW);
+    expect(effects(end)).toEqual(['removeFinalizer']);
+    expect(summary(end)).toBe('False RestoreFailed');
+  });
+
+  it('leaves a namesake alone', () => {
+    const plan = decideRestore(see({ request: accepted(status), pod: pod() }), NOW);
+    expect(effects(plan)).toEqual(['removeFinalizer']);
+  });
+});
+
+describe('a finished request', () => {
+  const done = (outcome: 'Committed' | 'Aborted', made: Observed['pod']): Observed =>
+    see({
+      request: accepted({
+        decision: decision(outcome),
+        conditions: [succeeded('True', 'PodRestored')],
+      }),
+      pod: made,
+    });
+
+  it('leaves nothing behind', () => {
+    const made = target('request-uid', {
+      metadata: {
+        annotations: {
+          [annotations.requestUid]: 'request-uid',
+          [annotations.restore]: 'default/again',
+        },
+      },
+    });
+    expect(effects(decideRestore(done('Aborted', made), NOW))).toEqual([
+      'deletePod',
+      'removeFinalizer',
+    ]);
+    expect(effects(decideRestore(done('Committed', made), NOW))).toEqual([
+      'releasePod',
+      'removeFinalizer',
+    ]);
+    expect(done('Committed', made).request.metadata.finalizers).toEqual([finalizers.active]);
+    expect(effects(decideRestore(done('Committed', pod()), NOW))).toEqual(['removeFinalizer']);
+  });
+});

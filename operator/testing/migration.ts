@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tables of the MigrationRequest controller have in common.
+import type { MigrationPlan, Observed } from '../src/migration/types.ts';
+import { conditionsOf, migration, node, pod } from './objects.ts';
+
+/** Nothing but a request for a pod on node `a`, and a second node. */
+export function see(parts: Partial<Observed> = {}): Observed {
+  return {
+    request: migration(),
+    sourcePod: pod(),
+    targetPod: undefined,
+    others: [],
+    nodes: [node('a'), node('b')],
+    load: new Map(),
+    ...parts,
+  };
+}
+
+export const effects = (plan: MigrationPlan): string[] => plan.effects.map((one) => one.type);
+export const summary = (plan: MigrationPlan): string | undefined =>
+  conditionsOf(plan.status?.conditions)['Succeeded'];
+export const message = (plan: MigrationPlan): string | undefined =>
+  plan.status?.conditions?.find((one) => one.type === 'Succeeded')?.message;
+
+/** Runs the plan's status through the request, as publishing does. */
+export function published(observed: Observed, plan: MigrationPlan): Observed {
+  const status = { ...observed.request.status, ...plan.status };
+  return { ...observed, request: { ...observed.request, status } };
+}
