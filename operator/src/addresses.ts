@@ -35,11 +35,21 @@ export interface AddressQuestion {
 export function planAddresses(question: AddressQuestion): { networks?: string } | Refusal {
   const { source, namespace, configs } = question;
   const left = [...question.wanted];
-  const out: NetworkSelection[] = [];
-  for (const selection of parseNetworks(source[annotations.networks])) {
-    const network = fullName(selection, namespace);
+  const pairs = parseNetworks(source[annotations.networks]).map((selection) => {
+    const network = `${selection.namespace ?? namespace}/${selection.name}`;
     const index = left.findIndex((one) => qualified(one.network, namespace) === network);
     const [own] = index < 0 ? [] : left.splice(index, 1);
+    return { selection, network, own };
+  });
+  const [stranger] = left;
+  if (stranger) {
+    return {
+      reason: 'BadAddress',
+      message: `spec.addresses names network ${stranger.network} more often than the checkpointed pod was attached to it.`,
+    };
+  }
+  const out: NetworkSelection[] = [];
+  for (const { selection, network, own } of pairs) {
     const next = own
       ? replaced(selection, own, configs.get(network))
       : { selection: kept(selection, network, question) };
@@ -47,13 +57,6 @@ export function planAddresses(question: AddressQuestion): { networks?: string } 
     const holder = holderOf(next.selection, network, question.holders);
     if (holder) return inUse(network, holder.address, holder.pod);
     out.push(next.selection);
-  }
-  const [stranger] = left;
-  if (stranger) {
-    return {
-      reason: 'BadAddress',
-      message: `spec.addresses names network ${stranger.network}, to which the checkpointed pod was not attached${left.length < question.wanted.length ? ' that often' : ''}.`,
-    };
   }
   return out.length > 0 ? { networks: JSON.stringify(out) } : {};
 }
@@ -146,9 +149,6 @@ export function holdersOf(pods: readonly Pod[], exceptUid: string): Map<string, 
   }
   return out;
 }
-
-const fullName = (selection: NetworkSelection, namespace: string): string =>
-  `${selection.namespace ?? namespace}/${selection.name}`;
 
 const qualified = (name: string, namespace: string): string =>
   name.includes('/') ? name : `${namespace}/${name}`;
