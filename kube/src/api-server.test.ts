@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fieldManagers, type MigrationRequest } from '../../crds/src/index.ts';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
+import { decisionSuite, definitionsSuite, type Fixture } from '../testing/definitions-suite.ts';
 import type { Client } from './client.ts';
 import { decide } from './decision.ts';
 import { ApiError, isGone, isNotFound } from './errors.ts';
@@ -11,7 +12,7 @@ import { EventRecorder } from './events.ts';
 import { Informer } from './informer.ts';
 import { LeaderElector, leases } from './leader.ts';
 import { silent } from './logger.ts';
-import { checkpointRequests, migrationRequests, restoreRequests } from './resource.ts';
+import { migrationRequests } from './resource.ts';
 import { writeStatus } from './status-writer.ts';
 
 const found = binaries();
@@ -47,152 +48,16 @@ describe.skipIf(found.missing !== undefined)(
     const get = (name: string): Promise<MigrationRequest> =>
       client.get(migrationRequests, 'default', name);
 
-    describe('the definitions', () => {
-      it('fill in defaults', async () => {
-        expect((await make()).spec).toEqual({
-          podName: 'victim',
-          cancel: false,
-          timeouts: { prepareSeconds: 300, blackoutSeconds: 100 },
-        });
-      });
-
-      it.each([
-        ['no podName', { podName: undefined }, 'spec.podName: Required value'],
-        ['a podName that is no name', { podName: 'A b' }, 'spec.podName: Invalid value'],
-        ['a blackout beyond the kubelet’s patience', { timeouts: { blackoutSeconds: 111 } }, '110'],
-      ])('refuse %s', async (_name, spec, message) => {
-        await expect(make(spec)).rejects.toThrow(message);
-      });
-
-      it.each([
-        ['another pod', { podName: 'other' }, 'podName is immutable'],
-        ['a target node added', { targetNodeName: 'node-2' }, 'targetNodeName is immutable'],
-        ['other timeouts', { timeouts: { prepareSeconds: 7 } }, 'timeouts are immutable'],
-      ])('refuse an edit: %s', async (_name, spec, message) => {
-        const { metadata } = await make();
-        await expect(merge(metadata.name, { spec })).rejects.toThrow(message);
-      });
-
-      it('let cancel go forward only', async () => {
-        const { metadata } = await make({ targetNodeName: 'node-2' });
-        expect((await merge(metadata.name, { spec: { cancel: true } })).spec.cancel).toBe(true);
-        await expect(merge(metadata.name, { spec: { cancel: false } })).rejects.toThrow(
-          'cancel cannot be taken back',
-        );
-        await expect(merge(metadata.name, { spec: { cancel: null } })).rejects.toThrow(
-          'cancel cannot be taken back',
-        );
-      });
-
-      it('keep the other kinds’ specs as they are', async () => {
-        await client.create(checkpointRequests, 'default', {
-          metadata: { name: 'c' },
-          spec: { podName: 'p' },
-        });
-        await client.create(restoreRequests, 'default', {
-          metadata: { name: 'r' },
-          spec: { checkpointName: 'c' },
-        });
-        await expect(
-          client.merge(checkpointRequests, 'default', 'c', { spec: { podName: 'q' } }),
-        ).rejects.toThrow('spec is immutable');
-        await expect(
-          client.merge(restoreRequests, 'default', 'r', { spec: { checkpointName: 'd' } }),
-        ).rejects.toThrow('spec is immutable');
-      });
-
-      it('keep a pod template as it is', async () => {
-        const podTemplate = {
-          metadata: { labels: { a: 'b' } },
-          spec: { containers: [{ name: 'x', any: [1] }] },
-        };
-        await client.merge(
-          checkpointRequests,
-          'default',
-          'c',
-          { status: { podTemplate } },
-          { subresource: 'status' },
-        );
-        const read = await client.get(checkpointRequests, 'default', 'c');
-        expect(read.status?.podTemplate).toEqual(podTemplate);
-      });
-
-      it('select requests by node', async () => {
-        const { metadata } = await make();
-        await merge(metadata.name, { status: { source: { nodeName: 'node-7' } } }, 'status');
-        const { items } = await client.list(migrationRequests, {
-          fieldSelector: 'status.source.nodeName=node-7',
-        });
-        expect(items.map((item) => migrationRequests.parse(item).metadata.name)).toEqual([
-          metadata.name,
-        ]);
-      });
-    });
-
-    describe('the decision', () => {
-      const committed = { outcome: 'Committed', by: 'agent/b', reason: 'Committed' } as const;
-      const aborted = { outcome: 'Aborted', by: 'operator', reason: 'Cancelled' } as const;
-
-      it('is the first one’s, whoever asks', async () => {
-        const request = await make();
-        const first = await decide(client, migrationRequests, request, committed);
-        expect(first).toMatchObject(committed);
-        expect(await decide(client, migrationRequests, request, aborted)).toEqual(first);
-        expect((await get(request.metadata.name)).status?.decision).toEqual(first);
-      });
-
-      it('is one, however many race for it', async () => {
-        for (let round = 0; round < 10; round++) {
-          const request = await make();
-          const all = await Promise.all(
-            Array.from({ length: 6 }, (_, i) =>
-              decide(
-                client,
-                migrationRequests,
-                request,
-                i % 2 ? committed : { ...aborted, by: `o${i}` },
-              ),
-            ),
-          );
-          const { status } = await get(request.metadata.name);
-          for (const one of all) expect(one).toEqual(status?.decision);
-        }
-      });
-
-      it.each([
-        ['changed', { status: { decision: { outcome: 'Aborted' } } }],
-        ['changed in its reason', { status: { decision: { reason: 'Other' } } }],
-        ['removed', { status: { decision: null } }],
-        ['removed with the whole status', { status: null }],
-      ])('cannot be %s', async (_name, patch) => {
-        const request = await make();
-        const first = await decide(client, migrationRequests, request, committed);
-        await expect(merge(request.metadata.name, patch, 'status')).rejects.toThrow(
-          'status.decision is written once and never changed',
-        );
-        expect((await get(request.metadata.name)).status?.decision).toEqual(first);
-      });
-
-      it('outlives an edit of the spec', async () => {
-        const request = await make();
-        await decide(client, migrationRequests, request, committed);
-        const after = await merge(request.metadata.name, { spec: { cancel: true }, status: null });
-        expect(after.status?.decision).toMatchObject(committed);
-      });
-
-      it('is not written into a namesake', async () => {
-        const request = await make();
-        await client.delete(migrationRequests, 'default', request.metadata.name);
-        await client.create(migrationRequests, 'default', {
-          metadata: { name: request.metadata.name },
-          spec: { podName: 'victim' },
-        });
-        await expect(decide(client, migrationRequests, request, committed)).rejects.toMatchObject({
-          code: 'RequestReplaced',
-        });
-        expect((await get(request.metadata.name)).status?.decision).toBeUndefined();
-      });
-    });
+    const fixture: Fixture = {
+      get client() {
+        return client;
+      },
+      make,
+      merge,
+      get,
+    };
+    definitionsSuite(fixture);
+    decisionSuite(fixture);
 
     describe('writeStatus', () => {
       it('leaves the parts of others alone, and removes what it no longer says', async () => {
