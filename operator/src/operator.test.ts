@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole operator against a real API server.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { annotations, finalizers, labels } from '../../crds/src/index.ts';
+import {
+  checkpointRequests,
+  migrationRequests,
+  pods,
+  rearm,
+  restoreRequests,
+  type Pod,
+} from '../../kube/src/index.ts';
+import { binaries } from '../../kube/testing/api-server.ts';
+import { Cluster, eventually, macOf } from '../testing/cluster.ts';
+import { conditionsOf } from '../testing/objects.ts';
+
+const found = binaries();
+if (found.missing !== undefined) console.warn(`SKIPPED, no API server: ${found.missing}`);
+const moves = migrationRequests;
+const restores = restoreRequests;
+const saves = checkpointRequests;
+const time = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
+const failed = (reason: string): object => ({
+  conditions: expect.arrayContaining([
+    expect.objectContaining({ type: 'Succeeded', status: 'False', reason }),
+  ]) as unknown,
+});
+const ended = (phase: string): object => ({ phase, completionTime: expect.any(String) as string });
+const networksOf = (pod: Pod | undefined): unknown =>
+  JSON.parse(pod?.metadata.annotations[annotations.networks] ?? 'null');
+
+const acceptedLast = (a: string, b: string): number =>
+  Number(a.includes('ing')) - Number(b.includes('ing'));
+
+describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }, () => {
+  let c: Cluster;
+
+  beforeAll(async () => {
+    c = await Cluster.start();
+    c.startOperator();
+  }, 180_000);
+  afterAll(async () => {
+    await c?.stop();
+  });
+  afterEach(() => {
+    delete process.env['SEALIFT_FAULT'];
+    rearm();
+  });
+
+  /** Up to a target that waits at its create gate, the source free to hold. @returns its name */
+  async function prepared(name: string, podName: string, spec: object = {}): Promise<string> {
+    await c.migrate(name, podName, spec);
+    const target = await created(name);
+    await c.bind(target, 'b');
+    await c.target(moves, name, { state: 'AtCreateGate' });
+    await c.until(moves, name, { deadlines: { blackout: expect.any(String) as string } });
+    return target;
+  }
+
+  async function created(name: string): Promise<string> {
+    const { status } = await c.until(moves, name, {
+      target: { podUID: expect.any(String) as string },
+    });
+    return status.target?.podName ?? '';
+  }
+
+  /** The source as it was: nobody has even written to it. */
+  async function untouched(before: Pod): Promise<void> {
+    expect(await c.pod(before.metadata.name, before.metadata.namespace)).toEqual(before);
+  }
+
+  it('moves a pod', async () => {
+    const source = await c.run('one', { ip: '10.99.0.1' });
+    const request = await c.migrate('one', 'one');
+    const name = await created('one');
+    const made = await c.pod(name);
+    expect(made?.metadata.labels, 'no service finds it').toEqual({ [labels.role]: 'target' });
+    expect(made?.metadata.annotations).toMatchObject({
+      [annotations.migration]: 'default/one',
+      [annotations.requestUid]: request.metadata.uid,
+    });
+    expect(networksOf(made)).toEqual([
+      {
+        ...{ name: 'fabric', namespace: 'default', interface: 'net1' },
+        ...{ ips: ['10.99.0.1/24'], mac: macOf('10.99.0.1') },
+      },
+    ]);
+    const preparing = await c.until(moves, 'one', { phase: 'Preparing' });
+    expect(preparing.status).toMatchObject({
+      source: { nodeName: 'a', podUID: source.metadata.uid, agentAddress: 'a:7461' },
+      target: { nodeName: 'b', agentAddress: 'b:7461' },
+    });
+    expect(preparing.status.deadlines?.blackout, 'the source may not hold yet').toBeUndefined();
+    await untouched(source);
+
+    await c.bind(name, 'b');
+    await c.target(moves, 'one', { state: 'Preparing' });
+    await c.target(moves, 'one', { state: 'AtCreateGate' });
+    const blackout = expect.any(String) as string;
+    await c.until(moves, 'one', { deadlines: { blackout } });
+    await c.source(moves, 'one', { state: 'Holding' });
+    await c.until(moves, 'one', { phase: 'Holding' });
+    await c.source(moves, 'one', {
+      state: 'Sent',
+      steps: [{ name: 'hold', startTime: time(0), endTime: time(0.1) }],
+      bytes: { pages: 4096 },
+    });
+    await c.target(moves, 'one', { state: 'AtResumeGate' });
+    await c.until(moves, 'one', { phase: 'Restoring' });
+    await untouched(source);
+
+    await c.commit(moves, 'one');
+    await eventually(() => c.pod('one')).toBeUndefined();
+    await eventually(async () => (await c.pod(name))?.metadata.labels).toEqual({ app: 'one' });
+    await c.target(moves, 'one', {
+      state: 'Running',
+      steps: [{ name: 'resume', startTime: time(0.2), endTime: time(2) }],
+    });
+    const { status } = await c.until(moves, 'one', ended('Succeeded'));
+    expect(
+      Object.values(conditionsOf(status.conditions)).every((one) => one.startsWith('True')),
+    ).toBe(true);
+    expect(status.report).toMatchObject({ bytes: { pages: 4096 }, steps: { holdMs: 100 } });
+    expect(status.report?.blackoutMs).toBeGreaterThan(1500);
+    await eventually(async () => (await c.find(moves, 'one'))?.metadata.finalizers).toEqual([]);
+    await eventually(() => c.events(request.metadata.uid)).toContain('Normal Moved');
+    expect(await c.events(made?.metadata.uid ?? '')).toContain('Normal Moved');
+
+    // The pod stands on its own now.
+    expect((await c.pod(name))?.metadata.annotations[annotations.migration]).toBeUndefined();
+    await c.client.delete(moves, 'default', 'one');
+    await eventually(() => c.find(moves, 'one')).toBeUndefined();
+    const kept = await c.podRuns(name);
+
+    // And can be moved again, keeping its name short.
+    const back = await c.migrate('one-back', name, { targetNodeName: 'a' });
+    const again = await created('one-back');
+    expect(again).toBe(`one-${back.metadata.uid.slice(0, 5)}`);
+    await c.client.delete(moves, 'default', 'one-back');
+    await eventually(() => c.find(moves, 'one-back')).toBeUndefined();
+    expect(await c.pod(again)).toBeUndefined();
+    await untouched(kept);
+  });
+
+  describe('refuses', () => {
+    let serial = 0;
+    it.each<[string, object, object, string]>([
+      ['an unknown pod', {}, { podName: 'nobody' }, 'PodNotFound'],
+      ['a pod of the default runtime', { runtimeClassName: null }, {}, 'NotSealiftRuntime'],
+      ['the pod’s own node', {}, { targetNodeName: 'a' }, 'TargetIsSource'],
+      ['an unknown node', {}, { targetNodeName: 'nowhere' }, 'TargetNodeNotFound'],
+      ['a node with another driver', {}, { targetNodeName: 'old' }, 'NoCompatibleNode'],
+      ['a node without a driver', {}, { targetNodeName: 'bare' }, 'NoCompatibleNode'],
+      ['a source without a driver', { nodeName: 'bare' }, {}, 'SourceNodeUnavailable'],
+      ['a driver that no other node has', { nodeName: 'old' }, {}, 'NoCompatibleNode'],
+      ['the host’s network', { hostNetwork: true }, {}, 'UnsupportedPod'],
+      [
+        'a host path',
+        { volumes: [{ name: 'v', hostPath: { path: '/' } }] },
+        {},
+        'UnsupportedVolume',
+      ],
+    ])('%s', async (_name, podSpec, spec, reason) => {
+      const name = `refused-${++serial}`;
+      const source = await c.run(name, { spec: podSpec });
+      const request = await c.migrate(name, name, spec);
+      const { status } = await c.until(moves, name, { ...ended('Failed'), ...failed(reason) });
+      expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message).not.toBe('');
+      expect(status.target).toBeUndefined();
+      await eventually(() => c.events(request.metadata.uid)).toContain(`Warning ${reason}`);
+      await eventually(async () => (await c.find(moves, name))?.metadata.finalizers).toEqual([]);
+      await untouched(source);
+    });
+
+    it('all but one of several requests for one pod', async () => {
+      const source = await c.run('wanted');
+      const names = ['w1', 'w2', 'w3', 'w4'];
+      await Promise.all([
+        ...names.map((name) => c.migrate(name, 'wanted')),
+        c.checkpoint('w5', 'wanted'),
+      ]);
+      const settled = async (): Promise<string[]> => {
+        const all = [
+          ...(await Promise.all(names.map((name) => c.find(moves, name)))),
+          await c.find(saves, 'w5'),
+        ];
+        return all.map((one) => {
+          const reason = conditionsOf(one?.status?.conditions)['Succeeded'] ?? '';
+          return reason.startsWith('False') ? reason : (one?.status?.phase ?? '');
+        });
+      };
+      const accepted = expect.stringMatching(/Preparing|Checkpointing/) as string;
+      await eventually(async () => (await settled()).sort(acceptedLast)).toEqual([
+        ...Array.from({ length: 4 }, () => 'False AnotherMigration'),
+        accepted,
+      ]);
+      const targets = await c.client.list(pods, { labelSelector: `${labels.role}=target` });
+      const made = targets.items
+        .map((one) => pods.parse(one))
+        .filter((one) => one.metadata.name.startsWith('wanted-'));
+      expect(made.length).toBeLessThanOrEqual(1);
+      await untouched(source);
+      for (const name of names) await c.client.delete(moves, 'default', name);
+    });
+  });
+
+  describe('aborts, and the source goes on', () => {
+    /** The target vanishes, the request tells why. */
+    async function aborted(
+      name: string,
+      reason: string,
+      target: string,
+      source: Pod,
+    ): Promise<void> {
+      const { status, metadata } = await c.until(moves, name, {
+        ...ended(reason === 'Cancelled' ? 'Cancelled' : 'Failed'),
+        ...failed(reason),
+        decision: { outcome: 'Aborted', by: 'operator', reason },
+      });
+      expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message).not.toBe('');
+      expect(await c.pod(target)).toBeUndefined();
+      await eventually(() => c.events(metadata.uid)).toContain(`Warning ${reason}`);
+      await untouched(source);
+    }
+
+    it('when there is no room for the target', async () => {
+      const source = await c.run('full');
+      await c.migrate('full', 'full');
+      const target = await created('full');
+      const condition = {
+        ...{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable' },
+        ...{ message: '0/4 nodes are available', lastTransitionTime: time(-60) },
+      };
+      await c.podStatus(target, { conditions: [condition] });
+      await aborted('full', 'TargetUnschedulable', target, source);
+    });
+
+    it('when the API server does not admit the target', async () => {
+      const resources = { limits: { cpu: '20m' } };
+      const containers = [{ name: 'main', image: 'x', resources }];
+      const source = await c.run('strict', { spec: { containers } });
+      await c.server.create({
+        apiVersion: 'v1',
+        kind: 'LimitRange',
+        metadata: { name: 'small', namespace: 'default' },
+        spec: { limits: [{ type: 'Container', max: { cpu: '10m' } }] },
+      });
+      try {
+        await c.migrate('strict', 'strict');
+        const { status } = await c.until(moves, 'strict', failed('TargetRejected'));
+        expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message).toMatch(
+          /maximum cpu usage/,
+        );
+        await untouched(source);
+      } finally {
+        await c.client.rest.request({
+          method: 'DELETE',
+          path: '/api/v1/namespaces/default/limitranges/small',
+        });
+      }
+    });
+
+    it('when the restore fails, and waits until the source runs again', async () => {
+      const source = await c.run('broken');
+      const target = await prepared('broken', 'broken');
+      await c.source(moves, 'broken', { state: 'Sent' });
+      const reason = 'ImageCorrupt';
+      await c.target(moves, 'broken', { state: 'Failed', reason, message: 'pages-1.img' });
+      await c.podGone(target);
+      await c.until(moves, 'broken', { phase: 'RollingBack', decision: { outcome: 'Aborted' } });
+      expect((await c.find(moves, 'broken'))?.status?.completionTime).toBeUndefined();
+      await c.source(moves, 'broken', { state: 'Resumed' });
+      await aborted('broken', reason, target, source);
+    });
+
+    it('when it takes too long', async () => {
+      const source = await c.run('slow');
+      const target = await prepared('slow', 'slow', { timeouts: { blackoutSeconds: 1 } });
+      await c.podGone(target);
+      await aborted('slow', 'BlackoutDeadlineExceeded', target, source);
+    });
+
+    it('when the target never comes', async () => {
+      const source = await c.run('never');
+      await c.migrate('never', 'never', { timeouts: { prepareSeconds: 1 } });
+      await aborted('never', 'PrepareDeadlineExceeded', await created('never'), source);
+    });
+
+    it('when it is cancelled', async () => {
+      const source = await c.run('cancelled');
+      const target = await prepared('cancelled', 'cancelled');
+      await c.client.merge(moves, 'default', 'cancelled', { spec: { cancel: true } });
+      await c.podGone(target);
+      await aborted('cancelled', 'Cancelled', target, source);
+    });
+
+    it('when the request is deleted, which stays until all is cleaned up', async () => {
+      const source = await c.run('deleted');
+      const target = await prepared('deleted', 'deleted');
+      await c.source(moves, 'deleted', { state: 'Dumping' });
+      await c.client.delete(moves, 'default', 'deleted');
+      await c.podGone(target);
+      const { metadata } = await c.until(moves, 'deleted', { decision: { outcome: 'Aborted' } });
+      expect(metadata.finalizers).toEqual([finalizers.active]);
+      await c.source(moves, 'deleted', { state: 'Resumed' });
+      await eventually(() => c.find(moves, 'deleted')).toBeUndefined();
+      expect(await c.pod(target)).toBeUndefined();
+      await untouched(source);
+    });
+
+    it('but not after Committed', async () => {
+      await c.run('late');
+      const target = await prepared('late', 'late');
+      await c.source(moves, 'late', { state: 'Sent' });
+      await c.commit(moves, 'late');
+      await c.client.merge(moves, 'default', 'late', { spec: { cancel: true } });
+      await c.client.delete(moves, 'default', 'late');
+      await eventually(() => c.pod('late')).toBeUndefined();
+      await c.target(moves, 'late', { state: 'Running' });
+      await eventually(() => c.find(moves, 'late')).toBeUndefined();
+      expect((await c.pod(target))?.metadata.labels).toEqual({ app: 'late' });
+    });
+  });
+
+  it('goes on where another one has stopped', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
+    process.env['SEALIFT_FAULT_DIR'] = folder;
+    process.env['SEALIFT_FAULT'] = 'operator.create-target.after=throw';
+    rearm();
+    const source = await c.run('again');
+    const request = await c.migrate('again', 'again');
+    const target = await created('again');
+    const { status } = await c.until(moves, 'again', { phase: 'Preparing' });
+    await c.stopOperator();
+    rmSync(folder, { recursive: true });
+    delete process.env['SEALIFT_FAULT_DIR'];
+
+    await c.bind(target, 'b');
+    await c.target(moves, 'again', { state: 'AtCreateGate' });
+    c.startOperator();
+    const gated = await c.until(moves, 'again', {
+      deadlines: { ...status.deadlines, blackout: expect.any(String) as string },
+      target: status.target,
+    });
+    await c.stopOperator();
+
+    await c.source(moves, 'again', { state: 'Sent' });
+    await c.target(moves, 'again', { state: 'AtResumeGate' });
+    await c.commit(moves, 'again');
+    await untouched(source);
+    c.startOperator();
+    await eventually(() => c.pod('again')).toBeUndefined();
+    await c.stopOperator();
+    await c.target(moves, 'again', { state: 'Running' });
+    c.startOperator();
+    const done = await c.until(moves, 'again', ended('Succeeded'));
+    expect(done.status.deadlines).toMatchObject(gated.status.deadlines ?? {});
+    expect(done.status.startTime).toBe(status.startTime);
+    expect(await c.events(request.metadata.uid)).toContain('Normal AtCreateGate');
+    expect((await c.pod(target))?.metadata.uid).toBe(status.target?.podUID);
+  });
+
+  describe('checkpoints and restores', () => {
+    /** A checkpoint of a new pod, its images on node `a`. */
+    async function saved(name: string, ip: string): Promise<Pod> {
+      const source = await c.run(name, { ip });
+      await c.checkpoint(name, name);
+      const { metadata, status } = await c.until(saves, name, { phase: 'Checkpointing' });
+      expect(status).toMatchObject({
+        ...{ nodeName: 'a', podUID: source.metadata.uid, checkpointId: metadata.uid },
+        deadline: expect.any(String) as string,
+      });
+      await c.keeper(name, { state: 'Dumping' });
+      await c.keeper(name, { state: 'Stored', path: `/images/${name}`, digest: 'sha256:1' });
+      await c.until(saves, name, { ...ended('Succeeded'), location: `a:/images/${name}` });
+      await untouched(source);
+      return source;
+    }
+
+    it('keep the images as long as the request', async () => {
+      await saved('kept', '10.99.0.20');
+      await c.client.delete(saves, 'default', 'kept');
+      const { metadata } = await c.until(saves, 'kept', { phase: 'Succeeded' });
+      expect(metadata.finalizers).toEqual([finalizers.images]);
+      await c.keeper('kept', { state: 'Removed' });
+      await eventually(() => c.find(saves, 'kept')).toBeUndefined();
+    });
+
+    it('say why a checkpoint failed', async () => {
+      await c.run('unsound');
+      await c.checkpoint('unsound', 'unsound');
+      await c.until(saves, 'unsound', { phase: 'Checkpointing' });
+      const reason = 'UnsupportedObject';
+      await c.keeper('unsound', { state: 'Failed', reason, message: 'a shared receive queue' });
+      await c.until(saves, 'unsound', { ...ended('Failed'), ...failed(reason) });
+    });
+
+    it('make a second pod with an address of its own, the first one running on', async () => {
+      const source = await saved('twin', '10.99.0.30');
+      await c.restore('twin-1', 'twin');
+      const { status } = await c.until(restores, 'twin-1', failed('AddressInUse'));
+      expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message).toMatch(
+        /10.99.0.30 on network default\/fabric belongs to pod default\/twin; .*spec.addresses/,
+      );
+      const addresses = [{ network: 'fabric', ips: ['10.99.0.31'] }];
+      await c.restore('twin-2', 'twin', { podName: 'second', targetNodeName: 'b', addresses });
+      await c.until(restores, 'twin-2', { target: { podUID: expect.any(String) as string } });
+      expect(networksOf(await c.pod('second'))).toMatchObject([{ ips: ['10.99.0.31/24'] }]);
+      await c.bind('second', 'b');
+      await c.target(restores, 'twin-2', { state: 'AtCreateGate' });
+      await c.until(restores, 'twin-2', { deadlines: { blackout: expect.any(String) as string } });
+      await c.source(restores, 'twin-2', { state: 'Sent' });
+      await c.target(restores, 'twin-2', { state: 'AtResumeGate' });
+      await c.commit(restores, 'twin-2');
+      await eventually(async () => (await c.pod('second'))?.metadata.labels).toEqual({
+        app: 'twin',
+      });
+      await c.target(restores, 'twin-2', { state: 'Running' });
+      await c.until(restores, 'twin-2', ended('Succeeded'));
+      expect((await c.pod('second'))?.metadata.annotations[annotations.restore]).toBeUndefined();
+      await untouched(source);
+    });
+
+    it('give a new pod the old address when nobody has it', async () => {
+      await saved('gone', '10.99.0.40');
+      await c.client.delete(pods, 'default', 'gone', { gracePeriodSeconds: 0 });
+      await c.restore('gone', 'gone', { podName: 'gone' });
+      await c.until(restores, 'gone', { target: { podUID: expect.any(String) as string } });
+      expect(networksOf(await c.pod('gone'))).toMatchObject([
+        { ips: ['10.99.0.40/24'], mac: macOf('10.99.0.40') },
+      ]);
+      const reason = 'RestoreFailed';
+      await c.target(restores, 'gone', { state: 'Failed', reason, message: 'criu' });
+      await c.until(restores, 'gone', { ...ended('Failed'), ...failed(reason) });
+      expect(await c.pod('gone')).toBeUndefined();
+    });
+
+    it.each([
+      ['no checkpoint', 'nothing', {}, 'CheckpointNotFound'],
+      ['a failed one', 'unsound', {}, 'CheckpointNotReady'],
+      ['a name that is taken', 'twin', { podName: 'twin' }, 'PodNameTaken'],
+    ])('refuse %s', async (_name, from, spec, reason) => {
+      const name = `bad-${reason.toLowerCase()}`;
+      const { metadata } = await c.restore(name, from, spec);
+      await c.until(restores, name, { ...ended('Failed'), ...failed(reason) });
+      await eventually(() => c.events(metadata.uid)).toContain(`Warning ${reason}`);
+    });
+  });
+});
