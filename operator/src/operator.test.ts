@@ -9,13 +9,17 @@ import {
   checkpointRequests,
   migrationRequests,
   pods,
+  realClock,
   rearm,
   restoreRequests,
+  silent,
   type Pod,
 } from '../../kube/src/index.ts';
 import { binaries } from '../../kube/testing/api-server.ts';
 import { Cluster, eventually, macOf } from '../testing/cluster.ts';
 import { conditionsOf } from '../testing/objects.ts';
+import { checkpointParts } from './checkpoint/reconcile.ts';
+import { migrationParts } from './migration/reconcile.ts';
 
 const found = binaries();
 if (found.missing !== undefined) console.warn(`SKIPPED, no API server: ${found.missing}`);
@@ -205,6 +209,35 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
       await untouched(source);
       for (const name of names) await c.client.delete(moves, 'default', name);
     });
+  });
+
+  it('does not accept on what was read before another request was accepted', async () => {
+    await c.stopOperator();
+    await c.migrate('stale-1', 'stale');
+    await c.migrate('stale-2', 'stale');
+    await c.checkpoint('stale-3', 'stale');
+    const world = c.world();
+    const [moving, saving] = [migrationParts(world, realClock), checkpointParts(world)];
+    const context = { signal: new AbortController().signal, log: silent };
+    const first = await moving.observe('default/stale-1', context);
+    const third = await saving.observe('default/stale-3', context);
+    const source = { nodeName: 'a' };
+    await c.client.merge(
+      moves,
+      'default',
+      'stale-2',
+      { status: { source } },
+      { subresource: 'status' },
+    );
+    if (!first || !third) throw new Error('not there');
+    const conflict = { code: 'Conflict' };
+    await expect(moving.publish({ source }, first, context)).rejects.toMatchObject(conflict);
+    await expect(saving.publish({ podUID: 'x' }, third, context)).rejects.toMatchObject(conflict);
+    expect((await c.find(moves, 'stale-1'))?.status).toBeUndefined();
+    expect((await c.find(saves, 'stale-3'))?.status).toBeUndefined();
+    for (const name of ['stale-1', 'stale-2']) await c.client.delete(moves, 'default', name);
+    await c.client.delete(saves, 'default', 'stale-3');
+    c.startOperator();
   });
 
   describe('aborts, and the source goes on', () => {

@@ -19,6 +19,8 @@ import {
 import {
   checkpointRequests,
   decide,
+  EventRecorder,
+  Informer,
   isNotFound,
   migrationRequests,
   nodes,
@@ -33,6 +35,7 @@ import {
 } from '../../kube/src/index.ts';
 import { startApiServer, type TestServer } from '../../kube/testing/api-server.ts';
 import { Operator } from '../src/operator.ts';
+import { World } from '../src/world.ts';
 
 export const FABRIC = { name: 'fabric', config: { type: 'macvlan', ipam: { type: 'static' } } };
 const namespace = 'default';
@@ -136,6 +139,17 @@ export class Cluster {
   async stopOperator(): Promise<void> {
     this.#stop?.abort();
     await this.#running;
+  }
+
+  /** What reconcilers read and write through, its caches empty. */
+  world(): World {
+    const api = this.client;
+    return new World({
+      api,
+      events: new EventRecorder({ api, log: silent, component: 'test' }),
+      nodes: new Informer({ api, resource: nodes, log: silent }),
+      pods: new Informer({ api, resource: pods, log: silent }),
+    });
   }
 
   async stop(): Promise<void> {
