@@ -1,8 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { z } from 'zod';
 import { drift } from '../generate.ts';
-import { conditionTypes, isFinished, MigrationRequest, reasons } from './index.ts';
+import {
+  CheckpointRequest,
+  conditionTypes,
+  isFinished,
+  MigrationRequest,
+  reasons,
+  RestoreRequest,
+} from './index.ts';
 import { definition, kinds } from './definition.ts';
 import { toStructural } from './structural.ts';
 
@@ -29,6 +39,23 @@ describe('the generated definitions', () => {
         expect(node, `${kind.kind} ${path}`).toMatchObject({ type: 'string' });
       }
     }
+  });
+});
+
+describe('the examples', () => {
+  const schemas = { MigrationRequest, CheckpointRequest, RestoreRequest };
+  const folder = join(import.meta.dirname, '..', 'examples');
+
+  it('are one of each kind, and use no field that does not exist', () => {
+    const seen = readdirSync(folder).map((name) => {
+      const object = parse(readFileSync(join(folder, name), 'utf8')) as {
+        kind: keyof typeof schemas;
+        spec: object;
+      };
+      expect(schemas[object.kind].parse(object).spec).toMatchObject(object.spec);
+      return object.kind;
+    });
+    expect(seen.sort()).toEqual(Object.keys(schemas).sort());
   });
 });
 

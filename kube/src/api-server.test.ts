@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Against a real kube-apiserver: what the definitions refuse, who owns which status field, leader
 // election, an informer through a restart of the server.
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fieldManagers, type MigrationRequest } from '../../crds/src/index.ts';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
 import { decisionSuite, definitionsSuite, type Fixture } from '../testing/definitions-suite.ts';
+import { policySuite } from '../testing/policy-suite.ts';
 import type { Client } from './client.ts';
 import { decide } from './decision.ts';
 import { ApiError, isGone, isNotFound } from './errors.ts';
@@ -276,6 +281,29 @@ describe.skipIf(found.missing !== undefined)(
         expect(stopped).toBe(true);
       });
     });
+
+    it('kubectl applies the definitions and the examples', async ({ skip }) => {
+      const kubectl = join(server.binaries, 'kubectl');
+      if (!existsSync(kubectl)) return skip('no kubectl beside the API server');
+      const apply = async (...more: string[]): Promise<string[]> => {
+        const folder = join(import.meta.dirname, '..', '..', 'crds', ...more.slice(0, 1));
+        const args = ['--kubeconfig', server.kubeconfig, 'apply', '-f', folder, ...more.slice(1)];
+        const { stdout } = await promisify(execFile)(kubectl, args);
+        return stdout.trim().split('\n');
+      };
+      expect((await apply('')).map((line) => line.replace(/ .*/, '')).sort()).toEqual([
+        'customresourcedefinition.apiextensions.k8s.io/checkpointrequests.sealift.dev',
+        'customresourcedefinition.apiextensions.k8s.io/migrationrequests.sealift.dev',
+        'customresourcedefinition.apiextensions.k8s.io/restorerequests.sealift.dev',
+      ]);
+      expect(await apply('examples', '--dry-run=server')).toEqual([
+        'checkpointrequest.sealift.dev/trainer-monday created (server dry run)',
+        'migrationrequest.sealift.dev/move-trainer created (server dry run)',
+        'restorerequest.sealift.dev/trainer-again created (server dry run)',
+      ]);
+    });
+
+    policySuite(fixture, () => server);
 
     // Last: it restarts the server.
     it('an informer follows through a restart of the server', async () => {

@@ -41,6 +41,10 @@ export function binaries(): { folder: string; missing?: undefined } | { missing:
 export interface TestServer {
   readonly kubeconfig: string;
   readonly client: Client;
+  /** Folder of the binaries: kubectl and helm may be there too. */
+  readonly binaries: string;
+  /** Where the server listens: `https://...`; it has a certificate that nobody knows. */
+  readonly url: string;
   /** A further client with connections of its own. */
   connect(): Client;
   /** Creates an object given as a manifest. */
@@ -108,6 +112,8 @@ export async function startApiServer(): Promise<TestServer> {
     throw error;
   }
   return {
+    binaries: found.folder,
+    url: `https://127.0.0.1:${apiPort}`,
     kubeconfig,
     client,
     connect,

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// The chart's policy on decisions, as helm renders it, before a real API server.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Agent, fetch } from 'undici';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import type { TestServer } from './api-server.ts';
+import type { Fixture } from './definitions-suite.ts';
+
+const top = join(import.meta.dirname, '..', '..');
+const account = 'system:serviceaccount:sealift:sealift-';
+const root = '/apis/admissionregistration.k8s.io/v1';
+
+interface Rendered {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+}
+
+function render(helm: string): Rendered[] {
+  const args = ['template', 'sealift', join(top, 'charts', 'sealift'), '--namespace', 'sealift'];
+  const only = 'templates/decision-policy.yaml';
+  const text = execFileSync(helm, [...args, '--kube-version', '1.30.0', '--show-only', only], {
+    encoding: 'utf8',
+  });
+  return parseAllDocuments(text).map((one) => one.toJS() as Rendered);
+}
+
+const path = ({ kind }: Rendered): string =>
+  `${root}/${kind.toLowerCase()}`.replace(/policy$/, 'policies').replace(/binding$/, 'bindings');
+
+export function policySuite(f: Fixture, server: () => TestServer): void {
+  describe('the policy on decisions', () => {
+    const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
+    let manifests: Rendered[] = [];
+
+    /** Writes a decision as somebody. @returns the server's answer */
+    async function write(user: string, node: string | undefined, by: string): Promise<string> {
+      const { metadata } = await f.make();
+      const url = `${server().url}/apis/sealift.dev/v1alpha1/namespaces/default/migrationrequests/${metadata.name}/status`;
+      const time = new Date().toISOString();
+      const decision = { outcome: 'Aborted', by, time, reason: 'Cancelled', message: '' };
+      const extra = 'Impersonate-Extra-authentication.kubernetes.io%2Fnode-name';
+      const response = await fetch(url, {
+        method: 'PATCH',
+        dispatcher,
+        headers: {
+          Authorization: 'Bearer test-token',
+          'Content-Type': 'application/merge-patch+json',
+          'Impersonate-User': user,
+          'Impersonate-Group': 'system:masters',
+          ...(node === undefined ? {} : { [extra]: node }),
+        },
+        body: JSON.stringify({ status: { decision } }),
+      });
+      const body = (await response.json()) as { message?: string };
+      return response.ok ? 'written' : (body.message ?? '');
+    }
+
+    beforeAll(async () => {
+      const helm = join(server().binaries, 'helm');
+      if (!existsSync(helm)) return;
+      manifests = render(helm);
+      for (const body of manifests)
+        await f.client.rest.request({ method: 'POST', path: path(body), body });
+    });
+    afterAll(async () => {
+      for (const one of manifests)
+        await f.client.rest.request({
+          method: 'DELETE',
+          path: `${path(one)}/${one.metadata.name}`,
+        });
+      await dispatcher.close();
+    });
+
+    it('lets the operator and agents write, each in their own name', async ({ skip }) => {
+      if (manifests.length === 0) return skip('no helm beside the API server');
+      // A policy takes effect a moment after it was written.
+      await expect
+        .poll(() => write('somebody', undefined, 'operator'), { timeout: 20_000 })
+        .toContain('only Sealift');
+      expect(await write(`${account}operator`, 'x', 'operator')).toBe('written');
+      expect(await write(`${account}agent`, 'b', 'agent/b')).toBe('written');
+      expect(await write(`${account}agent`, undefined, 'agent/b'), 'an older cluster').toBe(
+        'written',
+      );
+      const notOwn = 'status.decision.by is not who writes it';
+      expect(await write(`${account}agent`, 'b', 'agent/a')).toContain(notOwn);
+      expect(await write(`${account}agent`, 'b', 'operator')).toContain(notOwn);
+      expect(await write(`${account}operator`, 'b', 'agent/b')).toContain(notOwn);
+      expect(await write('system:serviceaccount:other:sealift-agent', 'b', 'agent/b')).toContain(
+        'only Sealift',
+      );
+    });
+
+    it('leaves the rest of a status to whoever may write it', async ({ skip }) => {
+      if (manifests.length === 0) return skip('no helm beside the API server');
+      const { metadata } = await f.make();
+      const after = await f.merge(metadata.name, { status: { phase: 'Pending' } }, 'status');
+      expect(after.status?.phase).toBe('Pending');
+    });
+  });
+}
