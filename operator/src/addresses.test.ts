@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { annotations, type Addresses } from '../../crds/src/index.ts';
 import { pod } from '../testing/objects.ts';
-import { holdersOf, planAddresses, type AddressQuestion } from './addresses.ts';
+import { devicesOf, holdersOf, planAddresses, type AddressQuestion } from './addresses.ts';
 
 const source = {
   [annotations.networks]: JSON.stringify([
@@ -95,5 +95,19 @@ describe('holdersOf', () => {
     const mine = networks(['10.99.0.2/24'], 'q', { [annotations.requestUid]: 'mine' });
     expect(holdersOf([ended, mine], 'mine').size).toBe(0);
     expect(holdersOf([ended, mine], 'other').size).toBe(1);
+  });
+});
+
+describe('devicesOf', () => {
+  it('knows names that were asked for, and those that follow from the uid', () => {
+    const asked = pod({ metadata: { annotations: { [annotations.rdmaDevice]: 'rxe0' } } });
+    const plain = pod({ metadata: { uid: '0f1e2d3c-4b5a-6978' } });
+    const ended = pod({ metadata: { uid: 'ended' }, status: { phase: 'Failed' } });
+    const other = pod({ metadata: { uid: 'other' }, spec: { runtimeClassName: 'runc' } });
+    const own = pod({
+      metadata: { uid: 'own', annotations: { [annotations.requestUid]: 'mine' } },
+    });
+    const all = devicesOf([asked, plain, ended, other, own], 'mine');
+    expect([...all]).toEqual(['rxe0', 'rxe0f1e2d3c4b']);
   });
 });

@@ -2,7 +2,7 @@
 // Which addresses a pod made from a checkpoint asks for. The checkpointed pod may still run with the old
 // ones, under its own name or, once moved, under another. Pure.
 import { isIP } from 'node:net';
-import { annotations, type Addresses } from '../../crds/src/index.ts';
+import { annotations, RUNTIME_CLASS, type Addresses } from '../../crds/src/index.ts';
 import type { Pod } from '../../kube/src/index.ts';
 import {
   attachedTo,
@@ -12,6 +12,7 @@ import {
   type NetworkSelection,
 } from './networks.ts';
 import type { Refusal } from './refusal.ts';
+import { rdmaDevice } from './target-pod.ts';
 
 /** `<namespace>/<network> <ip or mac>` → `<namespace>/<pod>`. */
 export type Holders = ReadonlyMap<string, string>;
@@ -136,15 +137,32 @@ function givesAddresses(config: string | undefined): boolean {
   return found;
 }
 
+const isOver = ({ status }: Pod): boolean =>
+  status.phase === 'Succeeded' || status.phase === 'Failed';
+
+/**
+ * Names of RDMA devices that pods have. The kernel knows each name once per node, whatever the network
+ * namespace, and pods move: a copy of a pod needs a name of its own.
+ */
+export function devicesOf(pods: readonly Pod[], exceptUid: string): Set<string> {
+  const own = pods.filter(
+    (pod) =>
+      pod.spec.runtimeClassName === RUNTIME_CLASS &&
+      pod.metadata.annotations[annotations.requestUid] !== exceptUid &&
+      !isOver(pod),
+  );
+  return new Set(own.map((pod) => rdmaDevice(pod)));
+}
+
 /** Addresses that pods have, or have asked for, on their further networks. Pods that have ended have none. */
 export function holdersOf(pods: readonly Pod[], exceptUid: string): Map<string, string> {
   const out = new Map<string, string>();
-  for (const { metadata, status } of pods) {
-    if (status.phase === 'Succeeded' || status.phase === 'Failed') continue;
-    if (metadata.annotations[annotations.requestUid] === exceptUid) continue;
-    const pod = `${metadata.namespace}/${metadata.name}`;
+  for (const pod of pods) {
+    const { metadata } = pod;
+    if (isOver(pod) || metadata.annotations[annotations.requestUid] === exceptUid) continue;
+    const name = `${metadata.namespace}/${metadata.name}`;
     for (const { network, addresses } of attachedTo(metadata.annotations, metadata.namespace)) {
-      for (const address of addresses) out.set(`${network} ${canonical(address)}`, pod);
+      for (const address of addresses) out.set(`${network} ${canonical(address)}`, name);
     }
   }
   return out;

@@ -442,6 +442,8 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
       await c.restore('twin-2', 'twin', { podName: 'second', targetNodeName: 'b', addresses });
       await c.until(restores, 'twin-2', { target: { podUID: expect.any(String) as string } });
       expect(networksOf(await c.pod('second'))).toMatchObject([{ ips: ['10.99.0.31/24'] }]);
+      const { annotations: notes } = (await c.pod('second'))?.metadata ?? {};
+      expect(notes?.[annotations.rdmaDevice], 'the first one has that name').toBeUndefined();
       await c.bind('second', 'b');
       await c.target(restores, 'twin-2', { state: 'AtCreateGate' });
       await c.until(restores, 'twin-2', { deadlines: { blackout: expect.any(String) as string } });
@@ -458,13 +460,16 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     });
 
     it('give a new pod the old address when nobody has it', async () => {
-      await saved('gone', '10.99.0.40');
+      const source = await saved('gone', '10.99.0.40');
       await c.client.delete(pods, 'default', 'gone', { gracePeriodSeconds: 0 });
       await c.restore('gone', 'gone', { podName: 'gone' });
       await c.until(restores, 'gone', { target: { podUID: expect.any(String) as string } });
       expect(networksOf(await c.pod('gone'))).toMatchObject([
         { ips: ['10.99.0.40/24'], mac: macOf('10.99.0.40') },
       ]);
+      expect((await c.pod('gone'))?.metadata.annotations[annotations.rdmaDevice]).toBe(
+        `rxe${source.metadata.uid.replaceAll('-', '').slice(0, 10)}`,
+      );
       const reason = 'RestoreFailed';
       await c.target(restores, 'gone', { state: 'Failed', reason, message: 'criu' });
       await c.until(restores, 'gone', { ...ended('Failed'), ...failed(reason) });

@@ -17,7 +17,15 @@ import { decideCheckpoint, type CheckpointPlan, type Observed } from './decide.t
 const template = { metadata: { labels: {}, annotations: {} }, spec: { containers: [] } };
 
 function see(parts: Partial<Observed> = {}): Observed {
-  return { request: checkpoint(), pod: pod(), template, others: [], nodes: [node('a')], ...parts };
+  return {
+    request: checkpoint(),
+    pod: pod(),
+    template,
+    others: [],
+    nodes: [node('a')],
+    inUse: false,
+    ...parts,
+  };
 }
 const effects = (plan: CheckpointPlan): string[] => plan.effects.map((one) => one.type);
 const summary = (plan: CheckpointPlan): string | undefined =>
@@ -168,6 +176,8 @@ describe('a finished request', () => {
     const ttl = kept({ spec: { retention: { ttlSeconds: 60 } } });
     expect(decideCheckpoint(ttl, NOW).requeueAfterMs).toBe(50_000);
     expect(effects(decideCheckpoint(ttl, NOW + 50_000))).toEqual(['deleteRequest']);
+    const read = decideCheckpoint({ ...ttl, inUse: true }, NOW + 50_000);
+    expect([read.effects, read.requeueAfterMs]).toEqual([[], 15_000]);
   });
 
   const deleted = { metadata: { deletionTimestamp: at(0) } };

@@ -28,6 +28,8 @@ export interface Observed {
   readonly template: Template | Refusal | undefined;
   readonly others: readonly (MigrationRequest | CheckpointRequest)[];
   readonly nodes: readonly Node[];
+  /** A RestoreRequest reads the images; known only once the request has finished. */
+  readonly inUse: boolean;
 }
 
 export type Effect =
@@ -54,7 +56,7 @@ export type CheckpointPlan = Plan<Effect, OwnStatus>;
 export function decideCheckpoint(observed: Observed, now: number): CheckpointPlan {
   const { request } = observed;
   if (request.metadata.deletionTimestamp !== undefined) return remove(observed);
-  if (isFinished(request)) return afterwards(request, now);
+  if (isFinished(request)) return afterwards(observed, now);
   const draft = new Draft(request, now);
   if (!request.metadata.finalizers.includes(finalizers.images)) {
     return draft.plan('Pending', [{ type: 'addFinalizer' }], 0);
@@ -158,12 +160,13 @@ function underWay(request: CheckpointRequest, draft: Draft, now: number): Checkp
   return draft.plan('Checkpointing', [], Math.min(pollMs, limit - now + 1));
 }
 
-function afterwards(request: CheckpointRequest, now: number): CheckpointPlan {
+function afterwards({ request, inUse }: Observed, now: number): CheckpointPlan {
   const { completionTime } = request.status ?? {};
   const ttl = request.spec.retention?.ttlSeconds;
   if (ttl === undefined || completionTime === undefined) return { status: undefined, effects: [] };
   const left = Date.parse(completionTime) + ttl * 1000 - now;
   if (left > 0) return { status: undefined, effects: [], requeueAfterMs: left };
+  if (inUse) return { status: undefined, effects: [], requeueAfterMs: pollMs };
   return { status: undefined, effects: [{ type: 'deleteRequest' }] };
 }
 

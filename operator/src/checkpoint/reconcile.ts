@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // A CheckpointRequest's reading and writing; what to do is decided in decide.ts.
-import { annotations, fieldManagers, finalizers } from '../../../crds/src/index.ts';
+import {
+  annotations,
+  fieldManagers,
+  finalizers,
+  isFinished,
+  type CheckpointRequest,
+} from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
   isNotFound,
   pods,
+  restoreRequests,
   splitKey,
   withFaults,
   writeStatus,
@@ -48,7 +55,22 @@ async function observe(
   const isNew = request.status?.podUID === undefined;
   const others = isNew ? await rivalsOf(world, request, claimants, signal) : [];
   const template = isNew && pod ? await readTemplate(world, pod, signal) : undefined;
-  return { request, pod, template, others, nodes: world.nodeList() };
+  const inUse =
+    request.spec.retention && isFinished(request) ? await hasReader(world, request, signal) : false;
+  return { request, pod, template, others, nodes: world.nodeList(), inUse };
+}
+
+async function hasReader(
+  world: World,
+  { metadata }: CheckpointRequest,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { items } = await world.api.list(restoreRequests, {
+    namespace: metadata.namespace,
+    fieldSelector: `spec.checkpointName=${metadata.name}`,
+    signal,
+  });
+  return items.some((item) => !isFinished(restoreRequests.parse(item)));
 }
 
 /** The pod's description, its networks annotation asking for the addresses that it has now. */

@@ -25,6 +25,8 @@ import {
   type RestorePlan,
 } from './decide.ts';
 
+const identity = { networks: '[]', keepsDevice: true };
+
 function see(parts: Partial<Observed> = {}): Observed {
   return {
     request: restore(),
@@ -33,7 +35,7 @@ function see(parts: Partial<Observed> = {}): Observed {
     podName: 'p-reque',
     nodes: [node('a'), node('b')],
     load: new Map([['a', 1]]),
-    addresses: { networks: '[]' },
+    identity,
     ...parts,
   };
 }
@@ -76,7 +78,7 @@ describe('a new request', () => {
       target: { nodeName: 'b', podName: 'p-reque', agentAddress: 'b:7461' },
       deadlines: { prepare: at(300) },
     });
-    expect(plan.effects).toEqual([{ type: 'createPod', nodeName: 'b', networks: '[]' }]);
+    expect(plan.effects).toEqual([{ type: 'createPod', nodeName: 'b', identity }]);
   });
 
   it('may go to the node that has the images', () => {
@@ -138,7 +140,7 @@ describe('a new request', () => {
       'an address that somebody has',
       'AddressInUse',
       /taken/,
-      { addresses: { reason: 'AddressInUse', message: 'taken' } },
+      { identity: { reason: 'AddressInUse', message: 'taken' } },
     ],
   ])('is refused: %s', (_name, reason, text, parts) => {
     const plan = decideRestore(see(parts), NOW);
@@ -168,7 +170,7 @@ describe('an accepted request', () => {
   it('creates its pod again if that was never seen', () => {
     const place = { nodeName: 'b', podName: 'p-reque' };
     const plan = decideRestore(see({ request: accepted({ target: place }) }), NOW);
-    expect(plan.effects).toEqual([{ type: 'createPod', nodeName: 'b', networks: '[]' }]);
+    expect(plan.effects).toEqual([{ type: 'createPod', nodeName: 'b', identity }]);
   });
 
   it('sets the second deadline once, when the pod is prepared', () => {
@@ -207,7 +209,7 @@ describe('an accepted request', () => {
       'AddressInUse',
       {
         request: accepted({ target: { nodeName: 'b', podName: 'p-reque' } }),
-        addresses: { reason: 'AddressInUse', message: 'x' },
+        identity: { reason: 'AddressInUse', message: 'x' },
       },
     ],
     [

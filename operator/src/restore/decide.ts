@@ -28,6 +28,14 @@ const pollMs = 15_000;
 export const abortSettleMs = 60_000;
 export const commitSettleMs = 300_000;
 
+/** By what a restored pod is known. */
+export interface PodIdentity {
+  /** Value of the networks annotation; absent: no further networks. */
+  readonly networks?: string;
+  /** Whether it can have the RDMA device's old name. */
+  readonly keepsDevice: boolean;
+}
+
 export interface Observed {
   readonly request: RestoreRequest;
   readonly checkpoint: CheckpointRequest | undefined;
@@ -36,8 +44,8 @@ export interface Observed {
   readonly podName: string;
   readonly nodes: readonly Node[];
   readonly load: ReadonlyMap<string, number>;
-  /** What the new pod asks of its networks; read while the pod does not exist. */
-  readonly addresses: { readonly networks?: string } | Refusal;
+  /** What the new pod asks for; read while it does not exist. */
+  readonly identity: PodIdentity | Refusal;
 }
 
 export type Effect =
@@ -45,7 +53,7 @@ export type Effect =
   | {
       readonly type: 'createPod';
       readonly nodeName: string;
-      readonly networks: string | undefined;
+      readonly identity: PodIdentity;
     }
   | { readonly type: 'deletePod'; readonly uid: string; readonly force: boolean }
   | { readonly type: 'abort'; readonly reason: string; readonly message: string };
@@ -137,9 +145,9 @@ function begin(observed: Observed, draft: Draft, now: number): RestorePlan {
     return draft.finish(now, false, 'Cancelled', 'Cancelled before anything was done.');
   }
   const chosen = validate(observed);
-  const { addresses } = observed;
+  const { identity } = observed;
   if ('reason' in chosen) return refuse(draft, chosen, now);
-  if ('reason' in addresses) return refuse(draft, addresses, now);
+  if ('reason' in identity) return refuse(draft, identity, now);
   const { nodeName = '', podUID, checkpointId, digest } = checkpoint?.status ?? {};
   const holder = observed.nodes.find((node) => node.metadata.name === nodeName);
   draft.progress.reached('Validated', 'Accepted', `To ${chosen.metadata.name}.`);
@@ -157,7 +165,7 @@ function begin(observed: Observed, draft: Draft, now: number): RestorePlan {
     target: { nodeName: chosen.metadata.name, podName, agentAddress: agentAddress(chosen) },
     deadlines: { prepare: timestamp(now + request.spec.timeouts.prepareSeconds * 1000) },
   };
-  return draft.plan('Preparing', [create(chosen.metadata.name, addresses)], pollMs);
+  return draft.plan('Preparing', [create(chosen.metadata.name, identity)], pollMs);
 }
 
 function refuse(draft: Draft, { reason, message }: Refusal, now: number): RestorePlan {
@@ -165,10 +173,10 @@ function refuse(draft: Draft, { reason, message }: Refusal, now: number): Restor
   return draft.finish(now, false, reason, message);
 }
 
-const create = (nodeName: string, { networks }: { readonly networks?: string }): Effect => ({
+const create = (nodeName: string, identity: PodIdentity): Effect => ({
   type: 'createPod',
   nodeName,
-  networks,
+  identity,
 });
 
 function validate(observed: Observed): Node | Refusal {
@@ -220,15 +228,15 @@ function follow(observed: Observed, draft: Draft): void {
 }
 
 function underWay(observed: Observed, draft: Draft, now: number): RestorePlan {
-  const { request, pod, addresses } = observed;
+  const { request, pod, identity } = observed;
   const { target, targetAgent } = request.status ?? {};
   follow(observed, draft);
   const effects: Effect[] = [];
   if (pod && target && isTargetOf(pod, request)) {
     draft.status.target = { ...target, podUID: pod.metadata.uid };
     draft.progress.waiting('TargetReady', 'TargetPodCreated', targetProgress(pod));
-  } else if (!pod && target && target.podUID === undefined && !('reason' in addresses)) {
-    effects.push(create(target.nodeName, addresses));
+  } else if (!pod && target && target.podUID === undefined && !('reason' in identity)) {
+    effects.push(create(target.nodeName, identity));
   }
   const cause = abortCause(observed, now);
   if (cause) {
@@ -289,7 +297,7 @@ function abortCause(observed: Observed, now: number): Cause | undefined {
 }
 
 /** Why the pod, which does not exist yet, can no longer be created. */
-function creationTrouble({ request, checkpoint, addresses }: Observed): Cause | undefined {
+function creationTrouble({ request, checkpoint, identity }: Observed): Cause | undefined {
   if (
     !checkpoint?.status?.podTemplate ||
     checkpoint.status.checkpointId !== request.status?.checkpointId
@@ -297,7 +305,7 @@ function creationTrouble({ request, checkpoint, addresses }: Observed): Cause | 
     const message = `CheckpointRequest ${request.spec.checkpointName} was deleted.`;
     return { reason: 'CheckpointNotFound', message };
   }
-  return 'reason' in addresses ? addresses : undefined;
+  return 'reason' in identity ? identity : undefined;
 }
 
 function deadlineCause(request: RestoreRequest, now: number): Cause | undefined {

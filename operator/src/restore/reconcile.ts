@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A RestoreRequest's reading and writing; what to do is decided in decide.ts.
 import {
+  annotations,
   fieldManagers,
   finalizers,
   isFinished,
@@ -19,7 +20,7 @@ import {
   type Context,
   type Parts,
 } from '../../../kube/src/index.ts';
-import { holdersOf, planAddresses } from '../addresses.ts';
+import { devicesOf, holdersOf, planAddresses } from '../addresses.ts';
 import { setFinalizer } from '../finalizer.ts';
 import { networkNames, NetworksError } from '../networks.ts';
 import {
@@ -39,6 +40,7 @@ import {
   type Effect,
   type Observed,
   type OwnStatus,
+  type PodIdentity,
 } from './decide.ts';
 
 export function restoreParts(world: World, clock: Clock): Parts<Observed, Effect, OwnStatus> {
@@ -67,26 +69,32 @@ async function observe(
   const podName = newName(request, checkpoint);
   const pod = await world.findPod(namespace, podName, signal);
   const isMade = pod !== undefined || request.status?.decision !== undefined || isFinished(request);
-  const addresses = isMade ? {} : await readAddresses(world, request, checkpoint, signal);
+  const identity = isMade ? made : await readIdentity(world, request, checkpoint, signal);
   const nodes = world.nodeList();
-  return { request, checkpoint, pod, podName, nodes, load: world.load(), addresses };
+  return { request, checkpoint, pod, podName, nodes, load: world.load(), identity };
 }
 
-async function readAddresses(
+/** Nothing is asked of a pod that exists. */
+const made: PodIdentity = { keepsDevice: true };
+
+async function readIdentity(
   world: World,
   { metadata, spec }: RestoreRequest,
   checkpoint: CheckpointRequest | undefined,
   signal: AbortSignal,
-): Promise<Observed['addresses']> {
+): Promise<Observed['identity']> {
   const { namespace, uid } = metadata;
   const source = checkpoint?.status?.podTemplate?.metadata?.annotations ?? {};
   try {
     const names = networkNames(source, namespace);
     const wanted = spec.addresses ?? [];
-    if (names.length === 0 && wanted.length === 0) return {};
     const configs = await world.networkConfigs(names, signal);
-    const holders = holdersOf(await world.allPods(signal), uid);
-    return planAddresses({ source, namespace, wanted, holders, configs });
+    const pods = await world.allPods(signal);
+    const holders = holdersOf(pods, uid);
+    const plan = planAddresses({ source, namespace, wanted, holders, configs });
+    if ('reason' in plan) return plan;
+    const device = source[annotations.rdmaDevice];
+    return { ...plan, keepsDevice: device !== undefined && !devicesOf(pods, uid).has(device) };
   } catch (error) {
     if (!(error instanceof NetworksError)) throw error;
     return { reason: 'UnsupportedPod', message: error.message };
@@ -165,10 +173,15 @@ async function createPod(
   const saved = checkpoint?.status?.podTemplate;
   // Gone since: the next look at it will say so.
   if (!saved) return;
+  const { networks, keepsDevice } = effect.identity;
+  const { [annotations.rdmaDevice]: device, ...notes } = saved.metadata?.annotations ?? {};
   const template: Template = {
     metadata: {
       labels: saved.metadata?.labels ?? {},
-      annotations: saved.metadata?.annotations ?? {},
+      annotations:
+        keepsDevice && device !== undefined
+          ? { ...notes, [annotations.rdmaDevice]: device }
+          : notes,
     },
     spec: saved.spec,
   };
@@ -178,7 +191,7 @@ async function createPod(
     nodeName: effect.nodeName,
     requestUid: uid,
     marker: { key: 'restore', value: `${namespace}/${name}` },
-    networks: effect.networks,
+    networks,
   });
   try {
     await createTargetPod(world, request, podName, manifest, context);
