@@ -45,8 +45,11 @@ export interface TestServer {
   readonly binaries: string;
   /** Where the server listens: `https://...`; it has a certificate that nobody knows. */
   readonly url: string;
-  /** A further client with connections of its own. */
-  connect(): Client;
+  /**
+   * A further client with connections of its own.
+   * @param account `<namespace>:<name>` of a service account, with its rights; absent: an administrator
+   */
+  connect(account?: string): Client;
   /** Creates an object given as a manifest. */
   create(manifest: Manifest): Promise<void>;
   /** Stops and starts kube-apiserver on the same port; etcd goes on. */
@@ -79,7 +82,8 @@ export async function startApiServer(): Promise<TestServer> {
     '--unsafe-no-fsync',
     '--log-level=warn',
   ]);
-  const kubeconfig = credentials(folder, apiPort);
+  secrets(folder);
+  const kubeconfig = credentials(folder, apiPort, 'test-token');
   const start = (): ChildProcess =>
     run(folder, join(found.folder, 'kube-apiserver'), [
       `--etcd-servers=${etcdUrl}`,
@@ -91,12 +95,16 @@ export async function startApiServer(): Promise<TestServer> {
       `--service-account-signing-key-file=${join(folder, 'sa.key')}`,
       '--service-account-issuer=https://kubernetes.default.svc',
       '--service-cluster-ip-range=10.96.0.0/24',
-      '--authorization-mode=AlwaysAllow',
+      '--authorization-mode=RBAC',
       '--disable-admission-plugins=ServiceAccount',
       '--watch-cache=true',
     ]);
   let server = start();
-  const connect = (): Client => new Client(new Rest(loadConfig(kubeconfig)));
+  const connect = (account?: string): Client => {
+    const path =
+      account === undefined ? kubeconfig : credentials(folder, apiPort, tokenOf(account));
+    return new Client(new Rest(loadConfig(path)));
+  };
   const client = connect();
   const stop = async (): Promise<void> => {
     client.rest.close();
@@ -222,11 +230,20 @@ async function end(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-function credentials(folder: string, port: number): string {
+/** Service accounts that tests act as. */
+const accounts = ['sealift:sealift-operator', 'sealift:sealift-agent'];
+const tokenOf = (account: string): string => `token-${account.replace(':', '-')}`;
+
+function secrets(folder: string): void {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   writeFileSync(join(folder, 'sa.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
-  writeFileSync(join(folder, 'tokens.csv'), 'test-token,admin,admin,system:masters\n');
-  const path = join(folder, 'kubeconfig');
+  const users = accounts.map((one) => `${tokenOf(one)},system:serviceaccount:${one},${one}`);
+  const lines = ['test-token,admin,admin,system:masters', ...users];
+  writeFileSync(join(folder, 'tokens.csv'), `${lines.join('\n')}\n`);
+}
+
+function credentials(folder: string, port: number, token: string): string {
+  const path = join(folder, `kubeconfig-${token}`);
   const config = {
     apiVersion: 'v1',
     kind: 'Config',
@@ -238,7 +255,7 @@ function credentials(folder: string, port: number): string {
         cluster: { server: `https://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true },
       },
     ],
-    users: [{ name: 'test', user: { token: 'test-token' } }],
+    users: [{ name: 'test', user: { token } }],
   };
   writeFileSync(path, JSON.stringify(config));
   return path;

@@ -1,39 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chart's policy on decisions, as helm renders it, before a real API server.
-import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { Agent, fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
-import type { TestServer } from './api-server.ts';
+import type { Manifest, TestServer } from './api-server.ts';
+import { render } from './chart.ts';
 import type { Fixture } from './definitions-suite.ts';
 
-const top = join(import.meta.dirname, '..', '..');
 const account = 'system:serviceaccount:sealift:sealift-';
 const root = '/apis/admissionregistration.k8s.io/v1';
 
-interface Rendered {
-  readonly kind: string;
-  readonly metadata: { readonly name: string };
-}
-
-function render(helm: string): Rendered[] {
-  const args = ['template', 'sealift', join(top, 'charts', 'sealift'), '--namespace', 'sealift'];
-  const only = 'templates/decision-policy.yaml';
-  const text = execFileSync(helm, [...args, '--kube-version', '1.30.0', '--show-only', only], {
-    encoding: 'utf8',
-  });
-  return parseAllDocuments(text).map((one) => one.toJS() as Rendered);
-}
-
-const path = ({ kind }: Rendered): string =>
+const path = ({ kind }: Manifest): string =>
   `${root}/${kind.toLowerCase()}`.replace(/policy$/, 'policies').replace(/binding$/, 'bindings');
 
 export function policySuite(f: Fixture, server: () => TestServer): void {
   describe('the policy on decisions', () => {
     const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
-    let manifests: Rendered[] = [];
+    let manifests: Manifest[] = [];
 
     /** Writes a decision as somebody. @returns the server's answer */
     async function write(user: string, node: string | undefined, by: string): Promise<string> {
@@ -59,9 +41,7 @@ export function policySuite(f: Fixture, server: () => TestServer): void {
     }
 
     beforeAll(async () => {
-      const helm = join(server().binaries, 'helm');
-      if (!existsSync(helm)) return;
-      manifests = render(helm);
+      manifests = render(server(), 'decision-policy.yaml') ?? [];
       for (const body of manifests)
         await f.client.rest.request({ method: 'POST', path: path(body), body });
     });

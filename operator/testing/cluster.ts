@@ -34,6 +34,7 @@ import {
   type Resource,
 } from '../../kube/src/index.ts';
 import { startApiServer, type TestServer } from '../../kube/testing/api-server.ts';
+import { render } from '../../kube/testing/chart.ts';
 import { Operator } from '../src/operator.ts';
 import { World } from '../src/world.ts';
 
@@ -55,12 +56,14 @@ export const eventually = <T>(see: () => T): ReturnType<typeof expect.poll<T>> =
 export class Cluster {
   readonly server: TestServer;
   readonly client: Client;
+  #operator: Client;
   #stop: AbortController | undefined;
   #running: Promise<void> | undefined;
 
   private constructor(server: TestServer) {
     this.server = server;
     this.client = server.client;
+    this.#operator = server.client;
   }
 
   /** Nodes `a` and `b` with Sealift, `old` with another driver, `bare` without; one static network. */
@@ -71,6 +74,7 @@ export class Cluster {
     await cluster.#node('old', 'rxe-0');
     await cluster.#node('bare', undefined);
     await cluster.#network();
+    await cluster.#rights();
     return cluster;
   }
 
@@ -130,10 +134,23 @@ export class Cluster {
     }
   }
 
+  /** The operator gets the chart's rights and no more; where there is no helm, an administrator's. */
+  async #rights(): Promise<void> {
+    const manifests = render(this.server, 'rbac.yaml');
+    if (!manifests) return;
+    await this.server.create({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'sealift' },
+    });
+    for (const one of manifests) await this.server.create(one);
+    this.#operator = this.server.connect('sealift:sealift-operator');
+  }
+
   /** Starts the operator as its process does once it leads. */
   startOperator(): void {
     this.#stop = new AbortController();
-    this.#running = new Operator({ api: this.client, log: silent }).run(this.#stop.signal);
+    this.#running = new Operator({ api: this.#operator, log: silent }).run(this.#stop.signal);
   }
 
   async stopOperator(): Promise<void> {
@@ -154,6 +171,7 @@ export class Cluster {
 
   async stop(): Promise<void> {
     await this.stopOperator();
+    if (this.#operator !== this.client) this.#operator.rest.close();
     await this.server.stop();
   }
 

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Helm chart's manifests, as an administrator would install them.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import type { Manifest, TestServer } from './api-server.ts';
+
+const chart = join(import.meta.dirname, '..', '..', 'charts', 'sealift');
+
+/** @returns what a template makes for the release and namespace `sealift`; undefined where there is no helm. */
+export function render(server: TestServer, template: string): Manifest[] | undefined {
+  const helm = join(server.binaries, 'helm');
+  if (!existsSync(helm)) return undefined;
+  const args = ['template', 'sealift', chart, '--namespace', 'sealift', '--kube-version', '1.30.0'];
+  const text = execFileSync(helm, [...args, '--show-only', `templates/${template}`], {
+    encoding: 'utf8',
+  });
+  return parseAllDocuments(text).map((one) => one.toJS() as Manifest);
+}
