@@ -11,31 +11,21 @@ import {
   pods,
   realClock,
   rearm,
-  restoreRequests,
   silent,
   type Pod,
 } from '../../kube/src/index.ts';
 import { binaries } from '../../kube/testing/api-server.ts';
-import { Cluster, eventually, macOf } from '../testing/cluster.ts';
+import { Cluster, ended, eventually, failed, macOf, networksOf } from '../testing/cluster.ts';
 import { conditionsOf } from '../testing/objects.ts';
+import { restoreSuite } from '../testing/restore-suite.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
 import { migrationParts } from './migration/reconcile.ts';
 
 const found = binaries();
 if (found.missing !== undefined) console.warn(`SKIPPED, no API server: ${found.missing}`);
 const moves = migrationRequests;
-const restores = restoreRequests;
 const saves = checkpointRequests;
 const time = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
-const failed = (reason: string): object => ({
-  conditions: expect.arrayContaining([
-    expect.objectContaining({ type: 'Succeeded', status: 'False', reason }),
-  ]) as unknown,
-});
-const ended = (phase: string): object => ({ phase, completionTime: expect.any(String) as string });
-const networksOf = (pod: Pod | undefined): unknown =>
-  JSON.parse(pod?.metadata.annotations[annotations.networks] ?? 'null');
-
 const acceptedLast = (a: string, b: string): number =>
   Number(a.includes('ing')) - Number(b.includes('ing'));
 
@@ -71,11 +61,6 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     return status.target?.podName ?? '';
   }
 
-  /** The source as it was: nobody has even written to it. */
-  async function untouched(before: Pod): Promise<void> {
-    expect(await c.pod(before.metadata.name, before.metadata.namespace)).toEqual(before);
-  }
-
   it('moves a pod', async () => {
     const source = await c.run('one', { ip: '10.99.0.1' });
     const request = await c.migrate('one', 'one');
@@ -98,7 +83,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
       target: { nodeName: 'b', agentAddress: 'b:7461' },
     });
     expect(preparing.status.deadlines?.blackout, 'the source may not hold yet').toBeUndefined();
-    await untouched(source);
+    await c.untouched(source);
 
     await c.bind(name, 'b');
     await c.target(moves, 'one', { state: 'Preparing' });
@@ -114,7 +99,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     });
     await c.target(moves, 'one', { state: 'AtResumeGate' });
     await c.until(moves, 'one', { phase: 'Restoring' });
-    await untouched(source);
+    await c.untouched(source);
 
     await c.commit(moves, 'one');
     await eventually(() => c.pod('one')).toBeUndefined();
@@ -146,7 +131,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c.client.delete(moves, 'default', 'one-back');
     await eventually(() => c.find(moves, 'one-back')).toBeUndefined();
     expect(await c.pod(again)).toBeUndefined();
-    await untouched(kept);
+    await c.untouched(kept);
   });
 
   describe('refuses', () => {
@@ -176,7 +161,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
       expect(status.target).toBeUndefined();
       await eventually(() => c.events(request.metadata.uid)).toContain(`Warning ${reason}`);
       await eventually(async () => (await c.find(moves, name))?.metadata.finalizers).toEqual([]);
-      await untouched(source);
+      await c.untouched(source);
     });
 
     it('all but one of several requests for one pod', async () => {
@@ -206,7 +191,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
         .map((one) => pods.parse(one))
         .filter((one) => one.metadata.name.startsWith('wanted-'));
       expect(made.length).toBeLessThanOrEqual(1);
-      await untouched(source);
+      await c.untouched(source);
       for (const name of names) await c.client.delete(moves, 'default', name);
     });
   });
@@ -256,7 +241,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
       expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message).not.toBe('');
       expect(await c.pod(target)).toBeUndefined();
       await eventually(() => c.events(metadata.uid)).toContain(`Warning ${reason}`);
-      await untouched(source);
+      await c.untouched(source);
     }
 
     it('when there is no room for the target', async () => {
@@ -287,7 +272,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
         expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message).toMatch(
           /maximum cpu usage/,
         );
-        await untouched(source);
+        await c.untouched(source);
       } finally {
         await c.client.rest.request({
           method: 'DELETE',
@@ -341,7 +326,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
       await c.source(moves, 'deleted', { state: 'Resumed' });
       await eventually(() => c.find(moves, 'deleted')).toBeUndefined();
       expect(await c.pod(target)).toBeUndefined();
-      await untouched(source);
+      await c.untouched(source);
     });
 
     it('but not after Committed', async () => {
@@ -383,7 +368,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c.source(moves, 'again', { state: 'Sent' });
     await c.target(moves, 'again', { state: 'AtResumeGate' });
     await c.commit(moves, 'again');
-    await untouched(source);
+    await c.untouched(source);
     c.startOperator();
     await eventually(() => c.pod('again')).toBeUndefined();
     await c.stopOperator();
@@ -396,95 +381,5 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     expect((await c.pod(target))?.metadata.uid).toBe(status.target?.podUID);
   });
 
-  describe('checkpoints and restores', () => {
-    /** A checkpoint of a new pod, its images on node `a`. */
-    async function saved(name: string, ip: string): Promise<Pod> {
-      const source = await c.run(name, { ip });
-      await c.checkpoint(name, name);
-      const { metadata, status } = await c.until(saves, name, { phase: 'Checkpointing' });
-      expect(status).toMatchObject({
-        ...{ nodeName: 'a', podUID: source.metadata.uid, checkpointId: metadata.uid },
-        deadline: expect.any(String) as string,
-      });
-      await c.keeper(name, { state: 'Dumping' });
-      await c.keeper(name, { state: 'Stored', path: `/images/${name}`, digest: 'sha256:1' });
-      await c.until(saves, name, { ...ended('Succeeded'), location: `a:/images/${name}` });
-      await untouched(source);
-      return source;
-    }
-
-    it('keep the images as long as the request', async () => {
-      await saved('kept', '10.99.0.20');
-      await c.client.delete(saves, 'default', 'kept');
-      const { metadata } = await c.until(saves, 'kept', { phase: 'Succeeded' });
-      expect(metadata.finalizers).toEqual([finalizers.images]);
-      await c.keeper('kept', { state: 'Removed' });
-      await eventually(() => c.find(saves, 'kept')).toBeUndefined();
-    });
-
-    it('say why a checkpoint failed', async () => {
-      await c.run('unsound');
-      await c.checkpoint('unsound', 'unsound');
-      await c.until(saves, 'unsound', { phase: 'Checkpointing' });
-      const reason = 'UnsupportedObject';
-      await c.keeper('unsound', { state: 'Failed', reason, message: 'a shared receive queue' });
-      await c.until(saves, 'unsound', { ...ended('Failed'), ...failed(reason) });
-    });
-
-    it('make a second pod with an address of its own, the first one running on', async () => {
-      const source = await saved('twin', '10.99.0.30');
-      await c.restore('twin-1', 'twin');
-      const { status } = await c.until(restores, 'twin-1', failed('AddressInUse'));
-      expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message).toMatch(
-        /10.99.0.30 on network default\/fabric belongs to pod default\/twin; .*spec.addresses/,
-      );
-      const addresses = [{ network: 'fabric', ips: ['10.99.0.31'] }];
-      await c.restore('twin-2', 'twin', { podName: 'second', targetNodeName: 'b', addresses });
-      await c.until(restores, 'twin-2', { target: { podUID: expect.any(String) as string } });
-      expect(networksOf(await c.pod('second'))).toMatchObject([{ ips: ['10.99.0.31/24'] }]);
-      const { annotations: notes } = (await c.pod('second'))?.metadata ?? {};
-      expect(notes?.[annotations.rdmaDevice], 'the first one has that name').toBeUndefined();
-      await c.bind('second', 'b');
-      await c.target(restores, 'twin-2', { state: 'AtCreateGate' });
-      await c.until(restores, 'twin-2', { deadlines: { blackout: expect.any(String) as string } });
-      await c.source(restores, 'twin-2', { state: 'Sent' });
-      await c.target(restores, 'twin-2', { state: 'AtResumeGate' });
-      await c.commit(restores, 'twin-2');
-      await eventually(async () => (await c.pod('second'))?.metadata.labels).toEqual({
-        app: 'twin',
-      });
-      await c.target(restores, 'twin-2', { state: 'Running' });
-      await c.until(restores, 'twin-2', ended('Succeeded'));
-      expect((await c.pod('second'))?.metadata.annotations[annotations.restore]).toBeUndefined();
-      await untouched(source);
-    });
-
-    it('give a new pod the old address when nobody has it', async () => {
-      const source = await saved('gone', '10.99.0.40');
-      await c.client.delete(pods, 'default', 'gone', { gracePeriodSeconds: 0 });
-      await c.restore('gone', 'gone', { podName: 'gone' });
-      await c.until(restores, 'gone', { target: { podUID: expect.any(String) as string } });
-      expect(networksOf(await c.pod('gone'))).toMatchObject([
-        { ips: ['10.99.0.40/24'], mac: macOf('10.99.0.40') },
-      ]);
-      expect((await c.pod('gone'))?.metadata.annotations[annotations.rdmaDevice]).toBe(
-        `rxe${source.metadata.uid.replaceAll('-', '').slice(0, 10)}`,
-      );
-      const reason = 'RestoreFailed';
-      await c.target(restores, 'gone', { state: 'Failed', reason, message: 'criu' });
-      await c.until(restores, 'gone', { ...ended('Failed'), ...failed(reason) });
-      expect(await c.pod('gone')).toBeUndefined();
-    });
-
-    it.each([
-      ['no checkpoint', 'nothing', {}, 'CheckpointNotFound'],
-      ['a failed one', 'unsound', {}, 'CheckpointNotReady'],
-      ['a name that is taken', 'twin', { podName: 'twin' }, 'PodNameTaken'],
-    ])('refuse %s', async (_name, from, spec, reason) => {
-      const name = `bad-${reason.toLowerCase()}`;
-      const { metadata } = await c.restore(name, from, spec);
-      await c.until(restores, name, { ...ended('Failed'), ...failed(reason) });
-      await eventually(() => c.events(metadata.uid)).toContain(`Warning ${reason}`);
-    });
-  });
+  restoreSuite(() => c);
 });

@@ -47,6 +47,19 @@ const now = (): string => new Date().toISOString();
 export const macOf = (ip: string): string =>
   ['02:00', ...ip.split('.').map((part) => Number(part).toString(16).padStart(2, '0'))].join(':');
 
+/** Parts of a status, to match. */
+export const failed = (reason: string): object => ({
+  conditions: expect.arrayContaining([
+    expect.objectContaining({ type: 'Succeeded', status: 'False', reason }),
+  ]) as unknown,
+});
+export const ended = (phase: string): object => ({
+  phase,
+  completionTime: expect.any(String) as string,
+});
+export const networksOf = (pod: Pod | undefined): unknown =>
+  JSON.parse(pod?.metadata.annotations[annotations.networks] ?? 'null');
+
 type Handover = MigrationRequest | RestoreRequest;
 
 /** Polls, with more patience than usual: the machine may be busy. */
@@ -302,6 +315,11 @@ export class Cluster {
   }
 
   // What can be seen
+
+  /** A pod is as it was: nobody has even written to it. */
+  async untouched(before: Pod): Promise<void> {
+    expect(await this.pod(before.metadata.name, before.metadata.namespace)).toEqual(before);
+  }
 
   async pod(name: string, where = namespace): Promise<Pod | undefined> {
     return this.find(pods, name, where);
