@@ -17,13 +17,8 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import {
-  abortSettleMs,
-  commitSettleMs,
-  decideRestore,
-  type Observed,
-  type RestorePlan,
-} from './decide.ts';
+import { abortSettleMs, commitSettleMs, decideRestore } from './decide.ts';
+import type { Observed, RestorePlan } from './types.ts';
 
 const identity = { networks: '[]', keepsDevice: true };
 

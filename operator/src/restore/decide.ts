@@ -6,15 +6,12 @@ import {
   finalizers,
   isFinished,
   labels,
-  type CheckpointRequest,
   type Decision,
   type RestoreConditionType,
   type RestoreRequest,
-  type RestoreRequestStatus,
   type TargetState,
 } from '../../../crds/src/index.ts';
-import { timestamp, type Node, type Plan, type Pod } from '../../../kube/src/index.ts';
-import type { Cause } from '../migration/abort.ts';
+import { timestamp, type Node } from '../../../kube/src/index.ts';
 import { agentAddress, chooseNode } from '../node-choice.ts';
 import { isMarked, isTargetOf } from '../ownership.ts';
 import { Progress } from '../progress.ts';
@@ -22,57 +19,13 @@ import type { Refusal } from '../refusal.ts';
 import { makeReport } from '../report.ts';
 import { settleAt } from '../settle.ts';
 import { targetProgress, targetTrouble } from '../target-health.ts';
+import { abortCause, isPrepared } from './abort.ts';
+import type { Effect, Observed, OwnStatus, PodIdentity, RestorePlan } from './types.ts';
 
 const pollMs = 15_000;
 /** How long a node may say nothing after the decision. */
 export const abortSettleMs = 60_000;
 export const commitSettleMs = 300_000;
-
-/** By what a restored pod is known. */
-export interface PodIdentity {
-  /** Value of the networks annotation; absent: no further networks. */
-  readonly networks?: string;
-  /** Whether it can have the RDMA device's old name. */
-  readonly keepsDevice: boolean;
-}
-
-export interface Observed {
-  readonly request: RestoreRequest;
-  readonly checkpoint: CheckpointRequest | undefined;
-  /** The pod that has the new pod's name. */
-  readonly pod: Pod | undefined;
-  readonly podName: string;
-  readonly nodes: readonly Node[];
-  readonly load: ReadonlyMap<string, number>;
-  /** What the new pod asks for; read while it does not exist. */
-  readonly identity: PodIdentity | Refusal;
-}
-
-export type Effect =
-  | { readonly type: 'addFinalizer' | 'removeFinalizer' | 'labelPod' | 'releasePod' }
-  | {
-      readonly type: 'createPod';
-      readonly nodeName: string;
-      readonly identity: PodIdentity;
-    }
-  | { readonly type: 'deletePod'; readonly uid: string; readonly force: boolean }
-  | { readonly type: 'abort'; readonly reason: string; readonly message: string };
-
-export const ownedStatus = [
-  'observedGeneration',
-  'phase',
-  'startTime',
-  'completionTime',
-  'conditions',
-  'checkpointId',
-  'digest',
-  'source',
-  'target',
-  'deadlines',
-  'report',
-] as const;
-export type OwnStatus = Pick<RestoreRequestStatus, (typeof ownedStatus)[number]>;
-export type RestorePlan = Plan<Effect, OwnStatus>;
 
 export function decideRestore(observed: Observed, now: number): RestorePlan {
   const { request } = observed;
@@ -259,9 +212,6 @@ function untilNext({ pod }: Observed, status: OwnStatus, now: number): number {
   return Math.min(pollMs, Math.max(0, Math.min(at, recheck) - now));
 }
 
-const isPrepared = ({ status }: RestoreRequest): boolean =>
-  status?.targetAgent !== undefined && status.targetAgent.state !== 'Preparing';
-
 function phaseOf(state: TargetState | undefined): OwnStatus['phase'] {
   switch (state) {
     case undefined:
@@ -273,53 +223,6 @@ function phaseOf(state: TargetState | undefined): OwnStatus['phase'] {
     default:
       return 'Restoring';
   }
-}
-
-function abortCause(observed: Observed, now: number): Cause | undefined {
-  const { request, pod, podName } = observed;
-  const { sourceAgent, targetAgent, target } = request.status ?? {};
-  if (request.metadata.deletionTimestamp !== undefined) {
-    return { reason: 'Cancelled', message: 'The request was deleted.' };
-  }
-  for (const agent of [sourceAgent, targetAgent]) {
-    if (agent?.state !== 'Failed' && agent?.state !== 'TornDown') continue;
-    const reason = agent.reason ?? 'TargetFailed';
-    return { reason, message: agent.message ?? 'An agent gave up.' };
-  }
-  if (pod && !isTargetOf(pod, request)) {
-    return { reason: 'PodNameTaken', message: `Another pod has the name ${podName}.` };
-  }
-  if (target?.podUID !== undefined && pod?.metadata.uid !== target.podUID) {
-    return { reason: 'TargetGone', message: `The new pod ${podName} was deleted.` };
-  }
-  const trouble = pod ? targetTrouble(pod, now).refusal : creationTrouble(observed);
-  return trouble ?? deadlineCause(request, now);
-}
-
-/** Why the pod, which does not exist yet, can no longer be created. */
-function creationTrouble({ request, checkpoint, identity }: Observed): Cause | undefined {
-  if (
-    !checkpoint?.status?.podTemplate ||
-    checkpoint.status.checkpointId !== request.status?.checkpointId
-  ) {
-    const message = `CheckpointRequest ${request.spec.checkpointName} was deleted.`;
-    return { reason: 'CheckpointNotFound', message };
-  }
-  return 'reason' in identity ? identity : undefined;
-}
-
-function deadlineCause(request: RestoreRequest, now: number): Cause | undefined {
-  const { timeouts } = request.spec;
-  const { deadlines, target } = request.status ?? {};
-  const { prepare, blackout } = deadlines ?? {};
-  if (blackout !== undefined) {
-    if (now <= Date.parse(blackout)) return undefined;
-    const message = `Not restored within ${timeouts.blackoutSeconds} s of being prepared (spec.timeouts.blackoutSeconds).`;
-    return { reason: 'BlackoutDeadlineExceeded', message };
-  }
-  if (isPrepared(request) || prepare === undefined || now <= Date.parse(prepare)) return undefined;
-  const message = `Not prepared within ${timeouts.prepareSeconds} s (spec.timeouts.prepareSeconds); see the events of pod ${target?.podName ?? ''}.`;
-  return { reason: 'PrepareDeadlineExceeded', message };
 }
 
 function committed(observed: Observed, draft: Draft, decision: Decision, now: number): RestorePlan {

@@ -34,14 +34,14 @@ import {
 import { targetName, targetPod, type Template } from '../target-pod.ts';
 import { announce, transitions } from '../transitions.ts';
 import type { World } from '../world.ts';
+import { decideRestore } from './decide.ts';
 import {
-  decideRestore,
   ownedStatus,
   type Effect,
   type Observed,
   type OwnStatus,
   type PodIdentity,
-} from './decide.ts';
+} from './types.ts';
 
 export function restoreParts(world: World, clock: Clock): Parts<Observed, Effect, OwnStatus> {
   return {
