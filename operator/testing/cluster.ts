@@ -82,13 +82,18 @@ export class Cluster {
   /** Nodes `a` and `b` with Sealift, `old` with another driver, `bare` without; one static network. */
   static async start(): Promise<Cluster> {
     const cluster = new Cluster(await startApiServer());
-    await cluster.#node('a', 'rxe-1');
-    await cluster.#node('b', 'rxe-1');
-    await cluster.#node('old', 'rxe-0');
-    await cluster.#node('bare', undefined);
-    await cluster.#network();
-    await cluster.#rights();
-    return cluster;
+    try {
+      await cluster.#node('a', 'rxe-1');
+      await cluster.#node('b', 'rxe-1');
+      await cluster.#node('old', 'rxe-0');
+      await cluster.#node('bare', undefined);
+      await cluster.#network();
+      await cluster.#rights();
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
   }
 
   async #node(name: string, abi: string | undefined): Promise<void> {
