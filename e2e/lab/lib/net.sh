@@ -5,10 +5,20 @@
 
 net_exec() { nsenter "--net=/run/netns/$LAB_NETNS" "$@"; }
 
+# Another checkout's lab that ended without lab-down leaves its namespace behind, empty.
+net_take_over() {
+	[ -e "/run/netns/$LAB_NETNS" ] && [ ! -e "$LAB_RUN/netns" ] || return 0
+	local pids
+	pids=$(ip netns pids "$LAB_NETNS" 2>/dev/null | tr '\n' ' ')
+	[ -z "$pids" ] ||
+		die "another lab runs in network namespace $LAB_NETNS (processes $pids): end it with lab-down first"
+	log "removing what a lab that has ended left behind"
+	ip link del "$LAB_HOST_IF" 2>/dev/null || true
+	ip netns del "$LAB_NETNS"
+}
+
 net_up() {
-	if [ -e "/run/netns/$LAB_NETNS" ] && [ ! -e "$LAB_RUN/netns" ]; then
-		die "network namespace $LAB_NETNS exists and belongs to another lab (one lab per machine)"
-	fi
+	net_take_over
 	: >"$LAB_RUN/netns"
 	[ -e "/run/netns/$LAB_NETNS" ] || ip netns add "$LAB_NETNS"
 	ip -n "$LAB_NETNS" link set lo up
