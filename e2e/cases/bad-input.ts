@@ -2,7 +2,9 @@
 // What cannot be moved is refused with a reason that says what to do; the source is untouched.
 import { expect, type Case, type Context } from '../src/case.ts';
 import { kubectl } from '../src/lab.ts';
-import { moveEnd, requestMove, summary } from '../src/move.ts';
+import { requestMove } from '../src/move.ts';
+import { ended, migration, summary } from '../src/requests.ts';
+import { PerftestPair } from '../src/players.ts';
 import { podStatus, startPod } from '../src/pods.ts';
 
 const SLEEP = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
@@ -10,7 +12,8 @@ const SLEEP = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
 /** Requests a move that has to be refused. */
 async function refused(c: Context, pod: string, reason: string, to?: string): Promise<void> {
   const name = await requestMove({ namespace: c.namespace, pod, ...(to ? { to } : {}) });
-  const end = summary(await moveEnd(c.namespace, name, c.tell, 90));
+  const of = { namespace: c.namespace, name, within: 90 };
+  const end = summary(await ended(migration, of, c.tell));
   expect(end?.status === 'False', `the request did not fail: ${JSON.stringify(end)}`);
   expect(end.reason === reason, `reason ${end.reason} (${end.message}), not ${reason}`);
   expect(end.message.length > 20, `the message says little: ${end.message}`);
@@ -55,6 +58,14 @@ async function noCompatibleNode(c: Context): Promise<void> {
   await untouched(c, 'alone', nodes[0]);
 }
 
+async function unsupported(c: Context): Promise<void> {
+  const pair = new PerftestPair(c, 'ib_send_bw', 1, 100, ['-c', 'UD', '-s', '1024']);
+  await pair.begin();
+  const { server } = pair.pods;
+  await refused(c, server, 'UnsupportedObject', c.nodes[1]);
+  await untouched(c, server, c.nodes[0]);
+}
+
 export const cases: readonly Case[] = [
   {
     name: 'bad-unknown-pod',
@@ -66,6 +77,11 @@ export const cases: readonly Case[] = [
     name: 'bad-runtime-class',
     promise: 'a pod of another runtime class: NotSealiftRuntime',
     run: otherRuntime,
+  },
+  {
+    name: 'bad-object',
+    promise: 'a process with an unreliable datagram queue pair: UnsupportedObject',
+    run: unsupported,
   },
   { name: 'bad-same-node', promise: 'the target is the source: TargetIsSource', run: sameNode },
   {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies a MigrationRequest, watches it and turns its status into the report's form.
-import { API_VERSION, MigrationRequest, type Condition } from '../../crds/src/index.ts';
-import { apply, kubectl, kubectlJson } from './lab.ts';
+// Moves a pod by a MigrationRequest and turns the request's status into the report's form.
+import type { MigrationRequest } from '../../crds/src/index.ts';
 import { Move } from './report.ts';
-import { until } from './wait.ts';
+import { create, ended, migration, summary } from './requests.ts';
 
 export interface MoveOptions {
   readonly namespace: string;
@@ -19,51 +18,12 @@ let lastMove = 0;
 /** Creates the request only. Returns its name. @throws CommandError when admission refuses it */
 export async function requestMove(o: MoveOptions): Promise<string> {
   const name = o.name ?? `move-${o.pod.slice(0, 40)}-${++lastMove}`;
-  await apply({
-    apiVersion: API_VERSION,
-    kind: 'MigrationRequest',
-    metadata: { name, namespace: o.namespace },
-    spec: {
-      podName: o.pod,
-      ...(o.to === undefined ? {} : { targetNodeName: o.to }),
-      ...(o.timeouts === undefined ? {} : { timeouts: o.timeouts }),
-    },
+  await create(migration, o.namespace, name, {
+    podName: o.pod,
+    ...(o.to === undefined ? {} : { targetNodeName: o.to }),
+    ...(o.timeouts === undefined ? {} : { timeouts: o.timeouts }),
   });
   return name;
-}
-
-export async function readMove(namespace: string, name: string): Promise<MigrationRequest> {
-  return MigrationRequest.parse(await kubectlJson('-n', namespace, 'get', 'mreq', name));
-}
-
-export function summary(request: MigrationRequest): Condition | undefined {
-  return request.status?.conditions?.find((c) => c.type === 'Succeeded');
-}
-
-/** Waits until the request has ended, telling each change of phase. */
-export function moveEnd(
-  namespace: string,
-  name: string,
-  tell: (line: string) => void,
-  within = 420,
-): Promise<MigrationRequest> {
-  let shown = '';
-  return until(`MigrationRequest ${name} ends`, { within }, async () => {
-    const request = await readMove(namespace, name);
-    const s = request.status;
-    const line = [
-      s?.phase ?? 'Pending',
-      s?.sourceAgent && `source ${s.sourceAgent.state}`,
-      s?.targetAgent && `target ${s.targetAgent.state}`,
-      s?.decision && `decision ${s.decision.outcome}`,
-    ]
-      .filter(Boolean)
-      .join(', ');
-    if (line !== shown) tell(`  ${name}: ${line}`);
-    shown = line;
-    const end = summary(request);
-    return end && end.status !== 'Unknown' ? request : undefined;
-  });
 }
 
 /** A move did not end as the case expects (`code` MoveFailed). */
@@ -81,7 +41,7 @@ export async function move(
   tell: (line: string) => void,
 ): Promise<{ entry: Move; pod: string }> {
   const name = await requestMove(o);
-  const request = await moveEnd(o.namespace, name, tell);
+  const request = await ended(migration, { namespace: o.namespace, name }, tell);
   const end = summary(request);
   if (end?.status !== 'True')
     throw new MoveError(`${name}: ${end?.reason ?? 'no condition'}: ${end?.message ?? ''}`);
@@ -114,16 +74,3 @@ export function reportEntry(request: MigrationRequest, workload: string): Move {
     );
   return parsed.data;
 }
-
-/** Events that speak of an object, as `reason: message` lines. */
-export async function eventsOf(namespace: string, name: string): Promise<string[]> {
-  const list = (await kubectlJson('-n', namespace, 'get', 'events')) as {
-    items: { involvedObject: { name: string }; reason?: string; message?: string }[];
-  };
-  return list.items
-    .filter((e) => e.involvedObject.name === name)
-    .map((e) => `${e.reason ?? ''}: ${e.message ?? ''}`);
-}
-
-export const deleteMove = (namespace: string, name: string): Promise<string> =>
-  kubectl('-n', namespace, 'delete', 'mreq', name, '--wait=false');

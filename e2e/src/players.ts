@@ -82,7 +82,14 @@ export class PerftestPair extends Pair {
   readonly qps: number;
   readonly #arguments: string[];
 
-  constructor(stage: Stage, test: string, qps: number, duration: number) {
+  /** @param more further arguments of both ends */
+  constructor(
+    stage: Stage,
+    test: string,
+    qps: number,
+    duration: number,
+    more: readonly string[] = [],
+  ) {
     super(stage, test.replaceAll('_', '-'));
     this.test = test;
     this.qps = qps;
@@ -90,6 +97,7 @@ export class PerftestPair extends Pair {
     this.#arguments = [test, '-F', '-q', String(qps), '-D', String(duration)];
     if (test === 'ib_send_bw') this.#arguments.push('-e');
     if (test !== 'ib_atomic_bw') this.#arguments.push('-s', '4096');
+    this.#arguments.push(...more);
   }
 
   async begin(): Promise<void> {
@@ -130,6 +138,8 @@ export interface LedgerOptions {
   readonly rate?: number;
   readonly inject?: { readonly side: Side; readonly fault: string };
   readonly client?: readonly string[];
+  /** The server's pod mounts a folder of its node and keeps a file of it open. */
+  readonly serverFolder?: NonNullable<PodOptions['folder']>;
 }
 
 /** The ledger pair: runs until it is told to end. */
@@ -154,7 +164,11 @@ export class LedgerPair extends Pair {
   }
 
   async begin(): Promise<void> {
-    await this.start('server', { command: this.#command('server') });
+    const { serverFolder: folder } = this.#options;
+    const command = this.#command('server');
+    // The file is the first process's own: what it has open has to be there after a restore.
+    const holding = ['/bin/sh', '-c', `exec 3</node/open; exec ${command.join(' ')}`];
+    await this.start('server', folder ? { command: holding, folder } : { command });
     await this.listening(LEDGER_PORT);
     await this.start('client', { command: this.#command('client') });
   }

@@ -18,7 +18,10 @@ export interface PodOptions {
   /** Absent: sealift's. Null: the cluster's default runtime. */
   readonly runtimeClass?: null;
   readonly cpu?: string;
-  readonly extra?: object;
+  /** CPU that the scheduler sets aside. */
+  readonly reserve?: string;
+  /** A folder of the node, mounted at /node. */
+  readonly folder?: { readonly path: string; readonly type: 'Directory' | 'DirectoryOrCreate' };
 }
 
 export interface PodStatus {
@@ -70,13 +73,14 @@ export function podManifest(o: PodOptions): object {
           command: [...o.command],
           // A node of the lab has one CPU: what the workload may not use, the agent can.
           resources: {
-            limits: { cpu: o.cpu ?? '300m', memory: '256Mi' },
-            requests: { cpu: '10m' },
+            limits: { cpu: o.cpu ?? o.reserve ?? '300m', memory: '256Mi' },
+            requests: { cpu: o.reserve ?? '10m' },
           },
           securityContext: { capabilities: { add: ['IPC_LOCK'] } },
+          ...(o.folder ? { volumeMounts: [{ name: 'node', mountPath: '/node' }] } : {}),
         },
       ],
-      ...o.extra,
+      ...(o.folder ? { volumes: [{ name: 'node', hostPath: o.folder }] } : {}),
     },
   };
 }
@@ -128,6 +132,14 @@ export async function startPod(o: PodOptions, within = 240): Promise<PodStatus> 
     if (status.ready || status.phase === 'Succeeded') return status;
     throw new Error(`${status.phase} ${status.reason}`);
   });
+}
+
+/** Names of the pods of a namespace, sorted. */
+export async function podNames(namespace: string): Promise<string[]> {
+  const list = (await kubectlJson('-n', namespace, 'get', 'pods')) as {
+    items: { metadata: { name: string } }[];
+  };
+  return list.items.map((pod) => pod.metadata.name).sort();
 }
 
 /** Waits until the pod's container has ended, whatever its status. */

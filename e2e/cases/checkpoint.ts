@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoints leave the pod running; a new pod can be made of them, unless they are not what they were.
+import { expect, type Case, type Context } from '../src/case.ts';
+import { kubectl, onNode } from '../src/lab.ts';
+import { LedgerPair } from '../src/players.ts';
+import { podEnd, podLog, podNames, podStatus, startPod } from '../src/pods.ts';
+import { isClean } from '../src/report.ts';
+import { checkpoint, create, ended, restore, summary } from '../src/requests.ts';
+import { until } from '../src/wait.ts';
+
+/** Checkpoints a pod and sees that it was left as it was. */
+async function take(c: Context, pod: string, name: string): Promise<{ location: string }> {
+  const { namespace } = c;
+  const before = await podStatus(namespace, pod);
+  await create(checkpoint, namespace, name, { podName: pod });
+  const request = await ended(checkpoint, { namespace, name }, c.tell);
+  const end = summary(request);
+  expect(end?.status === 'True', `the checkpoint failed: ${end?.reason}: ${end?.message}`);
+  const after = await podStatus(namespace, pod);
+  expect(
+    after.ready && after.node === before.node && after.restarts === before.restarts,
+    `the pod was not left running: ${JSON.stringify(after)}`,
+  );
+  const location = request.status?.location;
+  expect(location !== undefined, 'the status does not say where the images are');
+  return { location };
+}
+
+/** Waits for a RestoreRequest; `reason` absent: it has to succeed. */
+async function made(
+  c: Context,
+  name: string,
+  spec: { checkpointName: string; podName: string; targetNodeName: string },
+  reason?: string,
+): Promise<void> {
+  const { namespace } = c;
+  await create(restore, namespace, name, spec);
+  const end = summary(await ended(restore, { namespace, name }, c.tell));
+  c.tell(`  ${name}: ${end?.reason}: ${end?.message}`);
+  if (reason === undefined) {
+    expect(end?.status === 'True', `the restore failed: ${end?.reason}: ${end?.message}`);
+    return;
+  }
+  expect(end?.status === 'False', `the restore did not fail: ${JSON.stringify(end)}`);
+  expect(end.reason === reason, `reason ${end.reason} (${end.message}), not ${reason}`);
+  await until('the new pod is gone', { within: 90 }, async () =>
+    (await podNames(namespace)).includes(spec.podName) ? undefined : true,
+  );
+}
+
+async function ledger(c: Context): Promise<void> {
+  const pair = new LedgerPair(c, { rate: 150 });
+  await pair.begin();
+  await pair.progress('client', 300);
+  await take(c, pair.pods.client, 'running');
+  await pair.progress('client', 300);
+  await pair.stop('client');
+  const { result, exits } = await pair.verdict();
+  c.tell(`  ${JSON.stringify(result)}`);
+  expect(isClean(result), `the ledger found ${JSON.stringify(result)}`);
+  expect(exits.client === 0 && exits.server === 0, `exits ${JSON.stringify(exits)}`);
+
+  // The pair has ended: what is restored now has a peer that has gone on without it.
+  await kubectl('-n', c.namespace, 'delete', 'pod', pair.pods.client, '--timeout=90s');
+  await made(c, 'again', {
+    checkpointName: 'running',
+    podName: 'again',
+    targetNodeName: c.nodes[0],
+  });
+  const end = await podEnd(c.namespace, 'again', 120);
+  const log = await podLog(c.namespace, 'again');
+  expect(end.exitCode !== 0, `the restored application ended with ${end.exitCode}`);
+  expect(
+    /completion of work .*(flush|error)/i.test(log),
+    `the application saw no verbs error:\n${log.slice(-1500)}`,
+  );
+}
+
+const numbers = (log: string): number[] =>
+  log
+    .split('\n')
+    .filter((l) => /^\d+$/.test(l))
+    .map(Number);
+
+async function counterPod(c: Context, name: string): Promise<void> {
+  const line = 'i=0; while :; do echo $i; i=$((i+1)); sleep 0.5; done';
+  const { namespace } = c;
+  await startPod({ namespace, name, node: c.nodes[0], command: ['/bin/sh', '-c', line] });
+  await counts(c, name, 5);
+}
+
+/** Waits until the pod's log goes beyond a number; gives all numbers. */
+async function counts(c: Context, pod: string, beyond: number): Promise<number[]> {
+  return until(`${pod} counts beyond ${beyond}`, { within: 60 }, async () => {
+    const seen = numbers(await podLog(c.namespace, pod));
+    return (seen.at(-1) ?? -1) > beyond ? seen : undefined;
+  });
+}
+
+async function beside(c: Context): Promise<void> {
+  await counterPod(c, 'counter');
+  await take(c, 'counter', 'early');
+  const left = (await counts(c, 'counter', 10)).at(-1) ?? 0;
+  await made(c, 'copy', { checkpointName: 'early', podName: 'copy', targetNodeName: c.nodes[1] });
+  const copy = await counts(c, 'copy', 5);
+  const [first = 0] = copy;
+  expect(first > 3 && first <= left, `the copy began at ${first}, the original was at ${left}`);
+  expect(
+    copy.every((n, i) => i === 0 || n === (copy[i - 1] ?? 0) + 1),
+    `the copy's numbers have gaps: ${copy.join(' ')}`,
+  );
+  const original = await counts(c, 'counter', left);
+  expect(
+    original.every((n, i) => n === i),
+    'the original was disturbed',
+  );
+}
+
+/** Each kind of damage that a kept image can have, and the reason that it has to be refused with. */
+const damages = [
+  { name: 'truncated', line: 'truncate -s -100 "$(ls main/pages-*.img | head -1)"' },
+  {
+    name: 'altered',
+    line: 'printf Z | dd of="$(ls main/pages-*.img | head -1)" bs=1 seek=5000 conv=notrunc status=none',
+  },
+  { name: 'version', line: `sed -i 's/"version": 1/"version": 99/' manifest.json` },
+] as const;
+const reasons = {
+  truncated: 'ImageTruncated',
+  altered: 'ImageCorrupt',
+  version: 'ImageVersion',
+} as const;
+
+async function damaged(c: Context): Promise<void> {
+  await counterPod(c, 'counter');
+  const { location } = await take(c, 'counter', 'kept');
+  const [node = '', folder = ''] = location.split(/:(.*)/);
+  for (const [n, { name, line }] of damages.entries()) {
+    await onNode(node, `cp -a ${folder} ${folder}.whole && cd ${folder} && ${line}`);
+    try {
+      // On the other node what is sent is checked, on the same node what lies there.
+      const targetNodeName = n === 1 ? c.nodes[0] : c.nodes[1];
+      const spec = { checkpointName: 'kept', podName: `copy-${name}`, targetNodeName };
+      await made(c, `from-${name}`, spec, reasons[name]);
+    } finally {
+      await onNode(node, `rm -rf ${folder} && mv ${folder}.whole ${folder}`);
+    }
+  }
+  const status = await podStatus(c.namespace, 'counter');
+  expect(status.ready && status.restarts === 0, `the pod was touched: ${JSON.stringify(status)}`);
+}
+
+export const cases: readonly Case[] = [
+  {
+    name: 'checkpoint-ledger',
+    promise: 'a checkpoint leaves the ledger running; a pod made of it sees a verbs error',
+    inTest: true,
+    run: ledger,
+  },
+  {
+    name: 'restore-beside',
+    promise: 'a new pod runs from a checkpoint on the other node, beside the pod it was taken from',
+    run: beside,
+  },
+  {
+    name: 'bad-image',
+    promise: 'truncated and altered images and those of another version are refused',
+    run: damaged,
+  },
+];
