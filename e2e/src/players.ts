@@ -138,8 +138,8 @@ export interface LedgerOptions {
   readonly rate?: number;
   readonly inject?: { readonly side: Side; readonly fault: string };
   readonly client?: readonly string[];
-  /** The server's pod mounts a folder of its node and keeps a file of it open. */
-  readonly serverFolder?: NonNullable<PodOptions['folder']>;
+  /** The server keeps the key `open` of this ConfigMap open. */
+  readonly serverConfigMap?: string;
 }
 
 /** The ledger pair: runs until it is told to end. */
@@ -164,11 +164,10 @@ export class LedgerPair extends Pair {
   }
 
   async begin(): Promise<void> {
-    const { serverFolder: folder } = this.#options;
+    const { serverConfigMap: configMap } = this.#options;
     const command = this.#command('server');
-    // The file is the first process's own: what it has open has to be there after a restore.
-    const holding = ['/bin/sh', '-c', `exec 3</node/open; exec ${command.join(' ')}`];
-    await this.start('server', folder ? { command: holding, folder } : { command });
+    const holding = ['/bin/sh', '-c', `exec 3</config/open; exec ${command.join(' ')}`];
+    await this.start('server', configMap ? { command: holding, configMap } : { command });
     await this.listening(LEDGER_PORT);
     await this.start('client', { command: this.#command('client') });
   }

@@ -20,8 +20,8 @@ export interface PodOptions {
   readonly cpu?: string;
   /** CPU that the scheduler sets aside. */
   readonly reserve?: string;
-  /** A folder of the node, mounted at /node. */
-  readonly folder?: { readonly path: string; readonly type: 'Directory' | 'DirectoryOrCreate' };
+  /** Name of a ConfigMap, mounted at /config. */
+  readonly configMap?: string;
 }
 
 export interface PodStatus {
@@ -77,10 +77,10 @@ export function podManifest(o: PodOptions): object {
             requests: { cpu: o.reserve ?? '10m' },
           },
           securityContext: { capabilities: { add: ['IPC_LOCK'] } },
-          ...(o.folder ? { volumeMounts: [{ name: 'node', mountPath: '/node' }] } : {}),
+          ...(o.configMap ? { volumeMounts: [{ name: 'config', mountPath: '/config' }] } : {}),
         },
       ],
-      ...(o.folder ? { volumes: [{ name: 'node', hostPath: o.folder }] } : {}),
+      ...(o.configMap ? { volumes: [{ name: 'config', configMap: { name: o.configMap } }] } : {}),
     },
   };
 }
