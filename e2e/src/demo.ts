@@ -15,7 +15,7 @@ const tell = (line: string): void =>
 
 async function scene(stage: Stage): Promise<boolean> {
   // Long enough to be in mid-run when it moves, whatever preparing takes.
-  const perftest = new PerftestPair(stage, 'ib_write_bw', 1, 150);
+  const perftest = new PerftestPair(stage, 'ib_write_bw', 1, 110);
   const ledger = new LedgerPair(stage);
   tell(`ledger: server on ${ledger.nodes.server}, client on ${ledger.nodes.client}`);
   await ledger.begin();
