@@ -29,9 +29,16 @@ export function parseFaults(text: string): Map<string, Action> {
 }
 
 let armed: Map<string, Action> | undefined;
+let owner: ((name: string) => Promise<void> | undefined) | undefined;
+
+/** For a simulation, whose processes share this one: it is asked at each point instead of the environment. */
+export function ownFaults(own: typeof owner): void {
+  owner = own;
+}
 
 /** Passes a point; costs one look-up when nothing is armed. */
 export async function fault(name: string): Promise<void> {
+  if (owner) return owner(name);
   armed ??= parseFaults(process.env['SEALIFT_FAULT'] ?? '');
   if (armed.size === 0) return;
   const action = armed.get(name);

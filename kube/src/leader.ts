@@ -108,7 +108,9 @@ export class LeaderElector {
   /** @returns true if we hold the lease now. */
   async #try(signal: AbortSignal): Promise<boolean> {
     const { api, namespace, name, identity, log } = this.#options;
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#renewMs / 2)]);
+    const late = new AbortController();
+    const timer = this.#clock.after(this.#renewMs / 2, () => late.abort());
+    const limit = AbortSignal.any([signal, late.signal]);
     try {
       const lease = await this.#read(limit);
       if (!lease) {
@@ -139,6 +141,8 @@ export class LeaderElector {
         log.warn({ code: codeOf(error), detail: messageOf(error) }, 'lease not renewed');
       }
       return false;
+    } finally {
+      timer.cancel();
     }
   }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The agent's parts, put together: informers of this node's requests feed one controller per role; the socket,
 // the receiver and the gates wake them.
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   fieldManagers,
   type CheckpointRequest,
@@ -15,19 +13,18 @@ import {
   Informer,
   keyOf,
   migrationRequests,
+  realClock,
   restoreRequests,
   type Api,
   type ApiObject,
+  type Clock,
   type Logger,
   type Reconcile,
   type Resource,
 } from '../../kube/src/index.ts';
-import * as addon from '../../native/addon/index.ts';
-import { Checkpointer } from './checkpoint/checkpointer.ts';
 import { CheckpointReconciler } from './checkpoint/reconciler.ts';
 import type { Config } from './config.ts';
-import { FabricLock } from './fabric-lock/lock.ts';
-import { Host } from './host/host.ts';
+import type { Effects, Server } from './effects.ts';
 import type { Journal } from './journal/journal.ts';
 import { Leftovers } from './leftovers.ts';
 import { handoverLoop } from './loop.ts';
@@ -35,18 +32,11 @@ import { CreateHandler } from './pods/create.ts';
 import { PodRequests, type Handover, type TargetOf } from './pods/pod-requests.ts';
 import { Publisher } from './publisher.ts';
 import { CniHandler } from './rdma-device/cni.ts';
-import { RdmaDriver } from './rdma-device/driver.ts';
 import { HolderReconciler } from './restore/holder.ts';
-import { Restorer } from './restore/restorer.ts';
-import { BundleEditor } from './runtime/bundle-editor.ts';
-import { Runc } from './runtime/runc.ts';
-import { SocketServer } from './socket/server.ts';
 import { SourceReconciler } from './source/reconciler.ts';
 import { Gates } from './target/gates.ts';
 import { TargetReconciler } from './target/reconciler.ts';
 import { microTimestamp } from './time.ts';
-import { Receiver } from './transfer/receiver.ts';
-import { ImageStore } from './transfer/store.ts';
 
 /** A dump or a transfer may take that long; its request's own deadline comes first. */
 const RUN_TIMEOUT_MS = 110_000;
@@ -59,15 +49,10 @@ export class Agent {
   readonly #config: Config;
   readonly #journal: Journal;
   readonly #log: Logger;
-  readonly #host: Host;
-  readonly #driver = new RdmaDriver();
-  readonly #lock = new FabricLock(addon.nft);
-  readonly #store: ImageStore;
+  readonly #clock: Clock;
+  readonly #effects: Effects;
   readonly #gates = new Gates();
   readonly #pods: PodRequests;
-  readonly #checkpointer: Checkpointer;
-  readonly #restorer: Restorer;
-  readonly #editor: BundleEditor;
   readonly #informers: Informer<never>[] = [];
   readonly #controllers: Controller[] = [];
   /** Images that are coming in, by id, with when they began. */
@@ -76,27 +61,22 @@ export class Agent {
   readonly #outgoing: Informer<MigrationRequest>;
   readonly #restores: Informer<RestoreRequest>;
 
-  constructor(parts: { api: Api; config: Config; journal: Journal; log: Logger; version: string }) {
+  constructor(parts: {
+    api: Api;
+    config: Config;
+    journal: Journal;
+    log: Logger;
+    effects: Effects;
+    clock?: Clock;
+  }) {
     const { api, config } = parts;
     this.#api = api;
     this.#config = config;
     this.#journal = parts.journal;
     this.#log = parts.log;
-    this.#host = new Host(config.host);
-    this.#store = new ImageStore(config.checkpointDir);
+    this.#clock = parts.clock ?? realClock;
+    this.#effects = parts.effects;
     this.#pods = new PodRequests(api);
-    this.#editor = new BundleEditor(this.#host, this.#driver);
-    const shared = {
-      host: this.#host,
-      lock: this.#lock,
-      driver: this.#driver,
-      store: this.#store,
-      workRoot: config.workDir,
-      socketPath: config.socketPath,
-    };
-    const runc = new Runc(this.#host);
-    this.#checkpointer = new Checkpointer({ ...shared, runc, version: parts.version });
-    this.#restorer = new Restorer({ ...shared, editor: this.#editor });
     this.#migrations = this.#informer(migrationRequests, 'status.target.nodeName');
     this.#outgoing = this.#informer(migrationRequests, 'status.source.nodeName');
     this.#restores = this.#informer(restoreRequests, 'status.target.nodeName');
@@ -108,7 +88,7 @@ export class Agent {
 
   /** Serves until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await mkdir(this.#config.checkpointDir, { recursive: true, mode: 0o700 });
+    await this.#effects.makeFolders();
     this.#addSource();
     this.#addTarget(migrationRequests, 'MigrationRequest', this.#migrations, (r) => r.metadata.uid);
     this.#addTarget(restoreRequests, 'RestoreRequest', this.#restores, (r) => {
@@ -117,7 +97,7 @@ export class Agent {
     this.#addCheckpoints();
     this.#addHolder();
     const receiver = this.#receiver();
-    await receiver.listen(this.#config.port);
+    await receiver.listen();
     const running = [
       ...this.#informers.map((informer) => informer.run(signal)),
       ...this.#controllers.map((controller) => controller.run(signal)),
@@ -128,7 +108,7 @@ export class Agent {
       new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
     ]);
     const socket = this.#socket();
-    if (!signal.aborted) await socket.listen(this.#config.socketPath);
+    if (!signal.aborted) await socket.listen();
     const sweep = this.#sweeping(signal);
     this.#log.info({ node: this.#config.nodeName }, 'agent ready');
     await Promise.all([...running, sweep]);
@@ -137,7 +117,13 @@ export class Agent {
 
   #informer<T extends ApiObject>(resource: Resource<T>, field: string): Informer<T> {
     const selection = { fieldSelector: `${field}=${this.#config.nodeName}` };
-    const informer = new Informer({ api: this.#api, resource, log: this.#log, selection });
+    const informer = new Informer({
+      api: this.#api,
+      resource,
+      log: this.#log,
+      clock: this.#clock,
+      selection,
+    });
     this.#informers.push(informer as unknown as Informer<never>);
     return informer;
   }
@@ -151,6 +137,7 @@ export class Agent {
       name,
       reconcile,
       log: this.#log,
+      clock: this.#clock,
       timeoutMs: RUN_TIMEOUT_MS,
       backoff: BACKOFF,
     });
@@ -164,7 +151,7 @@ export class Agent {
       api: this.#api,
       nodeName: this.#config.nodeName,
       journal: this.#journal,
-      checkpointer: this.#checkpointer,
+      checkpointer: this.#effects.checkpointer,
       pods: this.#pods,
       publisher: new Publisher({
         api: this.#api,
@@ -172,13 +159,14 @@ export class Agent {
         manager: fieldManagers.sourceAgent,
         field: 'sourceAgent',
       }),
-      store: this.#store,
+      store: this.#effects.store,
       certificateDir: this.#config.tlsDir,
+      send: this.#effects.send,
       request: (key) => this.#outgoing.get(key),
-      removeWork: (id) => this.#removeWork(id),
+      removeWork: (id) => this.#effects.removeWork(id),
     });
     this.#outgoing.listen((_key, after) => after && source.interrupt(after));
-    this.#controller('source', handoverLoop(source), this.#outgoing);
+    this.#controller('source', handoverLoop(source, this.#clock), this.#outgoing);
   }
 
   #addTarget<T extends Handover>(
@@ -194,8 +182,8 @@ export class Agent {
       nodeName: this.#config.nodeName,
       journal: this.#journal,
       gates: this.#gates,
-      restorer: this.#restorer,
-      store: this.#store,
+      restorer: this.#effects.restorer,
+      store: this.#effects.store,
       publisher: new Publisher({
         api: this.#api,
         resource,
@@ -205,9 +193,13 @@ export class Agent {
       request: (key) => informer.get(key),
       imageId,
       receiving: (id) => this.#incoming.has(id),
-      removeWork: (id) => this.#removeWork(id),
+      removeWork: (id) => this.#effects.removeWork(id),
     });
-    const controller = this.#controller(`target-${kind}`, handoverLoop(target), informer);
+    const controller = this.#controller(
+      `target-${kind}`,
+      handoverLoop(target, this.#clock),
+      informer,
+    );
     this.#gates.onChange((uid) => {
       const request = informer.list().find((one) => one.metadata.uid === uid);
       if (request) controller.enqueue(keyOf(request));
@@ -233,7 +225,7 @@ export class Agent {
     const checkpoints = new CheckpointReconciler({
       nodeName: this.#config.nodeName,
       journal: this.#journal,
-      checkpointer: this.#checkpointer,
+      checkpointer: this.#effects.checkpointer,
       pods: this.#pods,
       publisher: new Publisher({
         api: this.#api,
@@ -241,19 +233,20 @@ export class Agent {
         manager: fieldManagers.checkpointAgent,
         field: 'agent',
       }),
-      store: this.#store,
+      store: this.#effects.store,
       request: (key) => informer.get(key),
-      removeWork: (id) => this.#removeWork(id),
+      removeWork: (id) => this.#effects.removeWork(id),
     });
-    this.#controller('checkpoint', handoverLoop(checkpoints), informer);
+    this.#controller('checkpoint', handoverLoop(checkpoints, this.#clock), informer);
   }
 
   #addHolder(): void {
     const informer = this.#informer<RestoreRequest>(restoreRequests, 'status.source.nodeName');
     const holder = new HolderReconciler({
       nodeName: this.#config.nodeName,
-      store: this.#store,
+      store: this.#effects.store,
       certificateDir: this.#config.tlsDir,
+      send: this.#effects.send,
       publisher: new Publisher({
         api: this.#api,
         resource: restoreRequests,
@@ -262,10 +255,10 @@ export class Agent {
       }),
       request: (key) => informer.get(key),
     });
-    this.#controller('holder', handoverLoop(holder), informer);
+    this.#controller('holder', handoverLoop(holder, this.#clock), informer);
   }
 
-  #receiver(): Receiver {
+  #receiver(): Server {
     const tell = (id: string, begun?: string) => {
       for (const listener of this.#onImages) {
         listener(id, begun).catch((error: unknown) => {
@@ -273,10 +266,7 @@ export class Agent {
         });
       }
     };
-    return new Receiver({
-      store: this.#store,
-      certificateDir: this.#config.tlsDir,
-      log: this.#log,
+    return this.#effects.receiver({
       expected: (id) => this.#awaited.some((awaits) => awaits(id)),
       started: (id) => {
         this.#incoming.set(id, microTimestamp());
@@ -295,19 +285,19 @@ export class Agent {
     });
   }
 
-  #socket(): SocketServer {
+  #socket(): Server {
+    const { host, lock, driver, editor } = this.#effects;
     const create = new CreateHandler({
-      host: this.#host,
       journal: this.#journal,
       gates: this.#gates,
-      editor: this.#editor,
+      editor,
       pods: this.#pods,
       waiting: (target) => this.#prepared(target, true),
     });
     const cni = new CniHandler({
-      host: this.#host,
-      lock: this.#lock,
-      driver: this.#driver,
+      host,
+      lock,
+      driver,
       pods: this.#pods,
       preparing: (target) => this.#prepared(target, false),
     });
@@ -318,7 +308,7 @@ export class Agent {
         this.#gates.waitResume(request, microTimestamp(), gone),
       cni: (request: Parameters<CniHandler['handle']>[0]) => cni.handle(request),
     };
-    return new SocketServer(handlers, this.#log);
+    return this.#effects.socket(handlers);
   }
 
   /** Times the preparation: from the first CNI call to the create gate. */
@@ -345,32 +335,18 @@ export class Agent {
     });
   }
 
-  async #removeWork(id: string): Promise<void> {
-    await rm(join(this.#config.workDir, id), { recursive: true, force: true });
-  }
-
   async #sweeping(signal: AbortSignal): Promise<void> {
     const leftovers = new Leftovers({
       api: this.#api,
       journal: this.#journal,
-      checkpointer: this.#checkpointer,
-      store: this.#store,
-      workDir: this.#config.workDir,
+      checkpointer: this.#effects.checkpointer,
+      store: this.#effects.store,
+      removeWork: (id) => this.#effects.removeWork(id),
       log: this.#log,
     });
     while (!signal.aborted) {
       await leftovers.sweep();
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, SWEEP_MS);
-        signal.addEventListener(
-          'abort',
-          () => {
-            clearTimeout(timer);
-            resolve();
-          },
-          { once: true },
-        );
-      });
+      await this.#clock.sleep(SWEEP_MS, signal);
     }
   }
 }

@@ -29,7 +29,7 @@ export interface LeftoverParts {
   journal: Journal;
   checkpointer: Checkpointer;
   store: ImageStore;
-  workDir: string;
+  removeWork(id: string): Promise<void>;
   log: Logger;
 }
 
@@ -69,7 +69,7 @@ export class Leftovers {
     }
     if (entry.role === 'source' && entry.stage === 'gone' && (await this.#podExists(entry))) return;
     if (entry.kind !== 'RestoreRequest') await store.remove(entry.id);
-    await rm(join(this.#parts.workDir, entry.id), { recursive: true, force: true });
+    await this.#parts.removeWork(entry.id);
     await journal.remove(entry.id, entry.role);
     log.info(
       { request: entry.id, role: entry.role, api: api.constructor.name },

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // One run of a handover's reconciler: observe, decide, act, publish. Unlike the general reconciler it tells of a
 // step only when the step has been done, because the other side acts on it.
-import { realClock, type Context, type Plan, type Reconcile } from '../../kube/src/index.ts';
+import {
+  realClock,
+  type Clock,
+  type Context,
+  type Plan,
+  type Reconcile,
+} from '../../kube/src/index.ts';
 import { reasonOf } from './errors.ts';
 import { failures } from './metrics.ts';
 
@@ -17,11 +23,12 @@ export interface HandoverParts<O, E extends { readonly type: string }, S> {
 
 export function handoverLoop<O, E extends { readonly type: string }, S>(
   parts: HandoverParts<O, E, S>,
+  clock: Clock = realClock,
 ): Reconcile {
   return async (key, context) => {
     const observed = await parts.observe(key, context);
     if (observed === undefined) return undefined;
-    const plan = parts.decide(observed, realClock.now());
+    const plan = parts.decide(observed, clock.now());
     for (const effect of plan.effects) {
       context.log.info({ effect: effect.type }, 'acting');
       try {

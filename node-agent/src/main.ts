@@ -3,6 +3,7 @@
 import { Client, loadConfig, makeLogger, Rest, serveHealth } from '../../kube/src/index.ts';
 import { Agent } from './agent.ts';
 import { readConfig, type Config } from './config.ts';
+import { effectsOn } from './effects.ts';
 import { reasonOf } from './errors.ts';
 import { Host } from './host/host.ts';
 import { installBundle, installCni } from './install/bundle.ts';
@@ -47,7 +48,7 @@ async function run(config: Config): Promise<void> {
   const { journal, unreadable } = await Journal.open(config.journalDir);
   if (unreadable.length > 0) log.error({ unreadable }, 'journal files cannot be read');
   await removeIncoming(config.checkpointDir);
-  const agent = new Agent({ api, config, journal, log, version: VERSION });
+  const agent = new Agent({ api, config, journal, log, effects: effectsOn(config, VERSION, log) });
   const health = await serveHealth(config.metricsPort, () => agent.synced);
   const serving = agent.run(stop.signal);
   const node = { name: config.nodeName, address: config.address, driverAbi: await driverAbi() };

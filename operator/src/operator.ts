@@ -14,6 +14,7 @@ import {
   restoreRequests,
   type Api,
   type ApiObject,
+  type Clock,
   type Logger,
 } from '../../kube/src/index.ts';
 import { annotations } from '../../crds/src/index.ts';
@@ -25,6 +26,7 @@ import { World } from './world.ts';
 export interface OperatorOptions {
   readonly api: Api;
   readonly log: Logger;
+  readonly clock?: Clock;
 }
 
 export class Operator {
@@ -41,28 +43,31 @@ export class Operator {
 
   /** Works until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { api, log } = this.#options;
-    const migrations = new Informer({ api, resource: migrationRequests, log });
-    const checkpoints = new Informer({ api, resource: checkpointRequests, log });
-    const restores = new Informer({ api, resource: restoreRequests, log });
-    const podCache = new Informer({ api, resource: pods, log });
-    const nodeCache = new Informer({ api, resource: nodes, log });
-    const events = new EventRecorder({ api, log, component: 'sealift-operator' });
+    const { api, log, clock = realClock } = this.#options;
+    const migrations = new Informer({ api, resource: migrationRequests, log, clock });
+    const checkpoints = new Informer({ api, resource: checkpointRequests, log, clock });
+    const restores = new Informer({ api, resource: restoreRequests, log, clock });
+    const podCache = new Informer({ api, resource: pods, log, clock });
+    const nodeCache = new Informer({ api, resource: nodes, log, clock });
+    const events = new EventRecorder({ api, log, component: 'sealift-operator', clock });
     const world = new World({ api, events, nodes: nodeCache, pods: podCache });
     const migration = new Controller({
       name: 'migration',
-      reconcile: reconciler(migrationParts(world, realClock)),
+      reconcile: reconciler(migrationParts(world, clock), clock),
       log,
+      clock,
     });
     const checkpoint = new Controller({
       name: 'checkpoint',
-      reconcile: reconciler(checkpointParts(world)),
+      reconcile: reconciler(checkpointParts(world), clock),
       log,
+      clock,
     });
     const restore = new Controller({
       name: 'restore',
-      reconcile: reconciler(restoreParts(world, realClock)),
+      reconcile: reconciler(restoreParts(world, clock), clock),
       log,
+      clock,
     });
     migrations.listen((key) => migration.enqueue(key));
     checkpoints.listen((key) => checkpoint.enqueue(key));

@@ -29,6 +29,8 @@ export interface CheckpointerParts {
   version: string;
 }
 
+export type Freezer = Pick<Cgroup, 'freeze' | 'thaw' | 'kill'>;
+
 /** A pod as it runs here. */
 export interface LocalPod {
   podUid: string;
@@ -52,7 +54,7 @@ export class Checkpointer {
 
   /** @throws AgentError PodNotFound, MultipleContainers */
   async find(podUid: string): Promise<LocalPod> {
-    const containers = await podContainers(this.#parts.host, podUid);
+    const containers = await this.containers(podUid);
     const [first, second] = containers;
     if (!first) {
       throw new AgentError(
@@ -86,7 +88,7 @@ export class Checkpointer {
 
   /** Dumps a frozen pod into the store under `id`; it stays frozen. */
   async dump(pod: LocalPod, id: string): Promise<Dumped> {
-    return withFaults('source.dump', () => this.#dump(pod, id));
+    return withFaults('source.dump', () => this.images(pod, id));
   }
 
   /** Undoes freeze, lock and hold. The network first: data that arrives early waits in the kernel. */
@@ -107,16 +109,24 @@ export class Checkpointer {
     return this.#parts.driver.identity(pod.netns);
   }
 
-  async #each(pod: LocalPod, work: (cgroup: Cgroup) => Promise<void>): Promise<void> {
+  async #each(pod: LocalPod, work: (cgroup: Freezer) => Promise<void>): Promise<void> {
     for (const container of pod.containers) {
       if (container.cgroup === undefined) {
         throw new AgentError('RuntimeFailed', `container ${container.name} has no cgroup v2`);
       }
-      await work(new Cgroup(this.#parts.host.path(container.cgroup)));
+      await work(this.cgroup(this.#parts.host.path(container.cgroup)));
     }
   }
 
-  async #dump(pod: LocalPod, id: string): Promise<Dumped> {
+  protected containers(podUid: string): Promise<Container[]> {
+    return podContainers(this.#parts.host, podUid);
+  }
+
+  protected cgroup(dir: string): Freezer {
+    return new Cgroup(dir);
+  }
+
+  protected async images(pod: LocalPod, id: string): Promise<Dumped> {
     const { host, runc, store, driver } = this.#parts;
     const bytes = { pages: 0, verbs: 0, rootfs: 0 };
     const objects = { qp: 0, cq: 0, mr: 0 };

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // CheckpointRequests for pods of this node: lock, hold, freeze, dump, and let the pod go on; the images stay.
-import { rm } from 'node:fs/promises';
 import {
   annotations,
   type CheckpointAgent,
@@ -180,7 +179,7 @@ export class CheckpointReconciler implements HandoverParts<
     } catch (error) {
       if (!(error instanceof AgentError) || error.code !== 'PodNotFound') throw error;
     }
-    await rm(this.#parts.store.dir(imageId(request)), { recursive: true, force: true });
+    await this.#parts.store.remove(imageId(request));
     const entry = this.#parts.journal.get(request.metadata.uid, 'checkpoint');
     if (entry) await this.#parts.journal.put({ ...entry, stage: 'resumed' });
   }

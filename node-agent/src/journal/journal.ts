@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this agent has begun for a request, on disk before it happens: a restarted agent undoes or goes on from
 // here, never from memory. One small file per request, replaced whole and fsync'd.
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { z } from 'zod';
 import { Step } from '../../../crds/src/index.ts';
-import { isErrno } from '../errors.ts';
-import { syncDir } from '../transfer/pack.ts';
+import { DiskFolder, type Folder } from './folder.ts';
 
 /** Stages are written before the effect that they name, except `sent`, `restored` and the ends. */
 export const stage = z.enum([
@@ -60,22 +57,21 @@ export type Entry = z.infer<typeof entry>;
 const fileName = (id: string, role: Entry['role']) => `${id}.${role}.json`;
 
 export class Journal {
-  readonly #dir: string;
+  readonly #folder: Folder;
   readonly #entries = new Map<string, Entry>();
 
-  private constructor(dir: string) {
-    this.#dir = dir;
+  private constructor(folder: Folder) {
+    this.#folder = folder;
   }
 
   /** Reads what a former agent left. Files that cannot be read are returned, not hidden. */
-  static async open(dir: string): Promise<{ journal: Journal; unreadable: string[] }> {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-    const journal = new Journal(dir);
+  static async open(place: string | Folder): Promise<{ journal: Journal; unreadable: string[] }> {
+    const folder = typeof place === 'string' ? new DiskFolder(place) : place;
+    const journal = new Journal(folder);
     const unreadable: string[] = [];
-    for (const name of await readdir(dir)) {
-      if (name.endsWith('.new')) await rm(join(dir, name), { force: true });
+    for (const name of await folder.names()) {
       if (!name.endsWith('.json')) continue;
-      const parsed = entry.safeParse(await readJson(join(dir, name)));
+      const parsed = entry.safeParse(parseJson(await folder.read(name)));
       if (parsed.success)
         journal.#entries.set(fileName(parsed.data.id, parsed.data.role), parsed.data);
       else unreadable.push(name);
@@ -94,34 +90,20 @@ export class Journal {
   /** Durable when it resolves. */
   async put(content: Entry): Promise<void> {
     const name = fileName(content.id, content.role);
-    const temporary = join(this.#dir, `${name}.new`);
-    const handle = await open(temporary, 'w', 0o600);
-    try {
-      await handle.writeFile(`${JSON.stringify(entry.parse(content))}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, join(this.#dir, name));
-    await syncDir(this.#dir);
+    await this.#folder.replace(name, `${JSON.stringify(entry.parse(content))}\n`);
     this.#entries.set(name, content);
   }
 
   async remove(id: string, role: Entry['role']): Promise<void> {
     const name = fileName(id, role);
-    try {
-      await rm(join(this.#dir, name));
-      await syncDir(this.#dir);
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error;
-    }
+    await this.#folder.remove(name);
     this.#entries.delete(name);
   }
 }
 
-async function readJson(file: string): Promise<unknown> {
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(await readFile(file, 'utf8'));
+    return JSON.parse(text);
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

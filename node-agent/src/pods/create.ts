@@ -3,17 +3,13 @@
 import { isFinished } from '../../../crds/src/index.ts';
 import { withFaults } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
-import type { Host } from '../host/host.ts';
 import type { Journal, Entry } from '../journal/journal.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
-import { networkNamespace, readSpec } from '../runtime/bundle.ts';
-import { openableNetns } from '../runtime/containers.ts';
 import type { CreateReply, CreateRequest } from '../socket/protocol.ts';
 import type { Gates } from '../target/gates.ts';
 import type { PodRequests, TargetOf } from './pod-requests.ts';
 
 export interface CreateParts {
-  host: Host;
   journal: Journal;
   gates: Gates;
   editor: BundleEditor;
@@ -69,10 +65,10 @@ export class CreateHandler {
   }
 
   async #run(request: CreateRequest): Promise<CreateReply> {
-    const { host, editor } = this.#parts;
-    const path = networkNamespace(await readSpec(host.path(request.bundle)));
+    const { editor } = this.#parts;
+    const netns = await editor.netns(request.bundle);
     // Pods on the host's own network have no RDMA device of theirs.
-    if (path) await editor.edit(request.bundle, openableNetns(host, path));
+    if (netns !== undefined) await editor.edit(request.bundle, netns);
     return { ok: true, action: 'run' };
   }
 }

@@ -12,7 +12,7 @@ import type { HandoverParts } from '../loop.ts';
 import type { Publisher } from '../publisher.ts';
 import type { Failure } from '../target/decide.ts';
 import { beginStep, endStep } from '../time.ts';
-import { sendImages } from '../transfer/sender.ts';
+import type { sendImages } from '../transfer/sender.ts';
 import type { ImageStore } from '../transfer/store.ts';
 
 export interface HolderObserved {
@@ -50,6 +50,7 @@ export interface HolderParts {
   nodeName: string;
   store: ImageStore;
   certificateDir: string;
+  send: typeof sendImages;
   publisher: Publisher<RestoreRequest>;
   request(key: string): RestoreRequest | undefined;
 }
@@ -104,7 +105,7 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
     const steps = beginStep([], 'transfer');
     this.#parts.publisher.progress(request, { state: 'Transferring', steps }, context);
     await withFaults('holder.send', () =>
-      sendImages({
+      this.#parts.send({
         address,
         id: imageId,
         dir: this.#parts.store.dir(imageId),

@@ -11,8 +11,6 @@ import { unpackPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver } from '../rdma-device/driver.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
-import { networkNamespace, readSpec } from '../runtime/bundle.ts';
-import { openableNetns } from '../runtime/containers.ts';
 import { readLogReason, readTail } from '../runtime/criu-log.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../socket/protocol.ts';
@@ -49,8 +47,8 @@ export class Restorer {
 
   /** The namespace that a container in the making will join. */
   async netns(create: CreateRequest): Promise<string> {
-    const path = networkNamespace(await readSpec(this.#parts.host.path(create.bundle)));
-    if (path) return openableNetns(this.#parts.host, path);
+    const netns = await this.#parts.editor.netns(create.bundle);
+    if (netns !== undefined) return netns;
     throw new AgentError('BadBundle', 'the container joins no network namespace');
   }
 
@@ -103,6 +101,15 @@ export class Restorer {
     return join(this.#parts.workRoot, requestUid, container);
   }
 
+  /** What travelled with the pod, put where its new container finds it; and an empty folder for CRIU's log. */
+  protected async putFiles(dir: string, workPath: string, create: CreateRequest): Promise<void> {
+    const { host } = this.#parts;
+    const { podUid, sandboxId, bundle, container } = create;
+    await unpackPodFiles(host, dir, { podUid, sandboxId, bundle, container });
+    await rm(host.path(workPath), { recursive: true, force: true });
+    await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
+  }
+
   async #manifest(imageId: string): Promise<Manifest> {
     const kept = await this.#parts.store.manifest(imageId);
     if (kept) return kept.manifest;
@@ -110,7 +117,7 @@ export class Restorer {
   }
 
   async #prepare(order: RestoreOrder): Promise<RestoreReply> {
-    const { host, store, editor, driver } = this.#parts;
+    const { store, editor, driver } = this.#parts;
     const { create } = order;
     const manifest = await this.#manifest(order.imageId);
     const container = manifest.containers.find((one) => one.name === create.container);
@@ -133,15 +140,8 @@ export class Restorer {
       );
     }
     const dir = store.dir(order.imageId);
-    await unpackPodFiles(host, dir, {
-      podUid: create.podUid,
-      sandboxId: create.sandboxId,
-      bundle: create.bundle,
-      container: create.container,
-    });
     const workPath = this.workPath(order.requestUid, create.container);
-    await rm(host.path(workPath), { recursive: true, force: true });
-    await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
+    await this.putFiles(dir, workPath, create);
     return {
       ok: true,
       action: 'restore',

@@ -2,7 +2,8 @@
 // Edits the bundle of every container of a Sealift pod before runc reads it.
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver, UverbsDevice } from '../rdma-device/driver.ts';
-import { readSpec, withUverbs, writeSpec } from './bundle.ts';
+import { networkNamespace, readSpec, withUverbs, writeSpec } from './bundle.ts';
+import { openableNetns } from './containers.ts';
 
 /** The same folder on the host and in the agent's container. */
 const DEVICE_DIR = '/var/lib/sealift/dev';
@@ -14,6 +15,12 @@ export class BundleEditor {
   constructor(host: Host, driver: RdmaDriver) {
     this.#host = host;
     this.#driver = driver;
+  }
+
+  /** The network namespace that the bundle's container joins, as the agent can open it; undefined: the host's own. */
+  async netns(bundle: string): Promise<string | undefined> {
+    const path = networkNamespace(await readSpec(this.#host.path(bundle)));
+    return path ? openableNetns(this.#host, path) : undefined;
   }
 
   /**

@@ -26,7 +26,7 @@ import type { Publisher } from '../publisher.ts';
 import { rnrTimer } from '../rdma-device/driver.ts';
 import { beginStep, endStep, secondsOf } from '../time.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
-import { sendImages } from '../transfer/sender.ts';
+import type { sendImages } from '../transfer/sender.ts';
 import type { ImageStore } from '../transfer/store.ts';
 import {
   decideSource,
@@ -44,6 +44,7 @@ export interface SourceParts {
   publisher: Publisher<MigrationRequest>;
   store: ImageStore;
   certificateDir: string;
+  send: typeof sendImages;
   request(key: string): MigrationRequest | undefined;
   /** Removes what CRIU logged for a request. */
   removeWork(id: string): Promise<void>;
@@ -250,7 +251,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     try {
       await this.#step(request, 'transferring', 'transfer', 'Transferring', context, async () => {
         const { digest } = await withFaults('source.transfer', () =>
-          sendImages({
+          this.#parts.send({
             address,
             id: uid,
             dir: this.#parts.store.dir(uid),
