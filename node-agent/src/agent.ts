@@ -296,6 +296,7 @@ export class Agent {
     });
     const cni = new CniHandler({
       host,
+      journal: this.#journal,
       lock,
       driver,
       pods: this.#pods,

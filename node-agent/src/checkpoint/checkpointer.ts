@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Identity, ObjectCounts } from '../../../crds/src/index.ts';
 import { withFaults } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
-import type { FabricLock } from '../fabric-lock/lock.ts';
+import { isGone, type FabricLock } from '../fabric-lock/lock.ts';
 import { packPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import { readVerbs } from '../images/verbs.ts';
@@ -98,9 +98,24 @@ export class Checkpointer {
     await withFaults('source.resume', () => this.#parts.driver.resume(pod.netns));
   }
 
-  /** After Committed: the pod says nothing any more, not even ARP, and its tasks die frozen. */
-  async end(pod: LocalPod): Promise<void> {
-    await withFaults('source.silence', () => this.#parts.lock.lock(pod.netns, 'total'));
+  /**
+   * After Committed: nothing of the pod's network namespace says anything any more, not even ARP, and it takes no
+   * frames that peers on this node send to the new pod. Lasts until the pod is deleted.
+   */
+  async silence(netns: string): Promise<void> {
+    const { lock, driver } = this.#parts;
+    try {
+      await withFaults('source.silence', () => lock.lock(netns, 'total'));
+    } catch (error) {
+      // Nothing is as silent as a namespace that is gone.
+      if (isGone(error)) return;
+      throw error;
+    }
+    await withFaults('source.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
+  }
+
+  /** After Committed, and silenced: the pod's tasks die frozen. */
+  async kill(pod: LocalPod): Promise<void> {
     await withFaults('source.kill', () => this.#each(pod, (cgroup) => cgroup.kill()));
   }
 

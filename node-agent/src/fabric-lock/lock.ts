@@ -13,14 +13,18 @@ export class FabricLock {
     this.#nft = nft;
   }
 
-  /** @throws AgentError LockFailed */
+  /** @throws AgentError LockFailed; ENOENT or EINVAL: see isGone */
   async lock(netns: string, kind: LockKind): Promise<void> {
     await this.#apply(netns, lockCommands(kind));
   }
 
   /** A namespace that is gone needs no unlocking. @throws AgentError LockFailed */
   async unlock(netns: string): Promise<void> {
-    await this.#apply(netns, unlockCommands());
+    try {
+      await this.#apply(netns, unlockCommands());
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
   }
 
   async isLocked(netns: string): Promise<boolean> {
@@ -32,11 +36,16 @@ export class FabricLock {
     try {
       return await this.#nft(netns, commands);
     } catch (error) {
-      if (isErrno(error, 'ENOENT')) throw error;
+      if (isGone(error)) throw error;
       const message = error instanceof Error ? error.message : String(error);
       throw new AgentError('LockFailed', `nftables in the pod's network namespace: ${message}`, {
         cause: error,
       });
     }
   }
+}
+
+/** Whether a network namespace's path leads nowhere, or to a file on which it is mounted no more. */
+export function isGone(error: unknown): boolean {
+  return isErrno(error, 'ENOENT') || isErrno(error, 'EINVAL');
 }

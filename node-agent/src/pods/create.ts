@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Answers the runtime wrapper's `create`: run as it is, wait for a restore, or never again.
-import { isFinished } from '../../../crds/src/index.ts';
+import { annotations, isFinished } from '../../../crds/src/index.ts';
 import { withFaults } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
-import type { Journal, Entry } from '../journal/journal.ts';
+import type { Journal } from '../journal/journal.ts';
+import { rnrTimer } from '../rdma-device/driver.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import type { CreateReply, CreateRequest } from '../socket/protocol.ts';
 import type { Gates } from '../target/gates.ts';
+import { refuseMovedAway } from './moved-away.ts';
 import type { PodRequests, TargetOf } from './pod-requests.ts';
 
 export interface CreateParts {
@@ -27,7 +29,7 @@ export class CreateHandler {
 
   /** @throws AgentError MovedAway, MultipleContainers, Aborted, PodNotFound, ... */
   async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
-    this.#refuseSources(request.podUid);
+    refuseMovedAway(this.#parts.journal, request.podUid);
     const pod = await this.#parts.pods.pod(request);
     const target = await this.#parts.pods.targetOf(pod);
     if (!target) return this.#run(request);
@@ -48,19 +50,10 @@ export class CreateHandler {
         `the pod has ${pod.spec.containers.length} containers; only pods with one can be moved`,
       );
     }
+    const timer = rnrTimer(pod.metadata.annotations[annotations.rnrTimer]);
     await this.#parts.waiting(target, request);
-    return withFaults('target.createGate', () => this.#parts.gates.waitCreate(uid, request, gone));
-  }
-
-  /** A pod that is being moved away, or has been, must not be started by its old node's kubelet. */
-  #refuseSources(podUid: string): void {
-    const of = (entry: Entry) => entry.role === 'source' && entry.podUid === podUid;
-    const entry = this.#parts.journal.all().find((one) => of(one) && one.stage !== 'resumed');
-    if (!entry) return;
-    throw new AgentError(
-      'MovedAway',
-      `MigrationRequest ${entry.namespace}/${entry.name} moves this pod to another node; ` +
-        'it cannot be started here',
+    return withFaults('target.createGate', () =>
+      this.#parts.gates.waitCreate(uid, { ...request, rnrTimer: timer }, gone),
     );
   }
 

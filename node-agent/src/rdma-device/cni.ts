@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the agent does around the real CNI plugin of a pod's RDMA network.
-//   before  a target's namespace is locked before it has an interface
+//   before  a target's namespace is locked before it has an interface, which is hidden from birth
 //   after   the pod gets its rxe device; a target's is held from birth
 //   del     the device goes first
 import { annotations } from '../../../crds/src/index.ts';
@@ -8,13 +8,16 @@ import { withFaults } from '../../../kube/src/index.ts';
 import { isErrno } from '../errors.ts';
 import type { FabricLock } from '../fabric-lock/lock.ts';
 import type { Host } from '../host/host.ts';
+import type { Journal } from '../journal/journal.ts';
+import { refuseMovedAway } from '../pods/moved-away.ts';
 import type { PodRequests, TargetOf } from '../pods/pod-requests.ts';
 import { openableNetns } from '../runtime/containers.ts';
-import type { CniRequest, PlainReply } from '../socket/protocol.ts';
+import type { CniReply, CniRequest } from '../socket/protocol.ts';
 import { deviceName, rnrTimer, type RdmaDriver } from './driver.ts';
 
 export interface CniParts {
   host: Host;
+  journal: Journal;
   lock: FabricLock;
   driver: RdmaDriver;
   pods: PodRequests;
@@ -29,22 +32,30 @@ export class CniHandler {
     this.#parts = parts;
   }
 
-  /** Idempotent. @throws AgentError NetnsModeShared, DriverMissing, PodNotFound, ... */
-  async handle(request: CniRequest): Promise<PlainReply> {
+  /** Idempotent. @throws AgentError MovedAway, NetnsModeShared, DriverMissing, PodNotFound, ... */
+  async handle(request: CniRequest): Promise<CniReply> {
     const netns = openableNetns(this.#parts.host, request.netns);
-    if (request.phase === 'del') await withFaults('cni.del', () => this.#remove(netns));
-    else if (request.phase === 'before')
-      await withFaults('cni.before', () => this.#before(request, netns));
-    else await withFaults('cni.after', () => this.#after(request, netns));
-    return { ok: true };
+    switch (request.phase) {
+      case 'before':
+        return withFaults('cni.before', () => this.#before(request, netns));
+      case 'after':
+        await withFaults('cni.after', () => this.#after(request, netns));
+        return { ok: true };
+      case 'del':
+        await withFaults('cni.del', () => this.#remove(netns));
+        return { ok: true };
+    }
   }
 
-  async #before(request: CniRequest, netns: string): Promise<void> {
+  async #before(request: CniRequest, netns: string): Promise<CniReply> {
     const pod = await this.#parts.pods.pod(request);
+    // A second sandbox of a pod that has moved would announce the addresses that it took along.
+    refuseMovedAway(this.#parts.journal, pod.metadata.uid);
     const target = await this.#parts.pods.targetOf(pod);
-    if (!target || isOver(target)) return;
+    if (!target || isOver(target)) return { ok: true };
     await this.#parts.preparing(target);
     await this.#parts.lock.lock(netns, 'total');
+    return { ok: true, hide: true };
   }
 
   async #after(request: CniRequest, netns: string): Promise<void> {
@@ -52,10 +63,14 @@ export class CniHandler {
     await driver.checkMode();
     const pod = await pods.pod(request);
     const wanted = pod.metadata.annotations;
+    const target = await pods.targetOf(pod);
+    const isTarget = target !== undefined && !isOver(target);
+    // Also where the interface was not made so: another CNI plugin may have made it.
+    if (isTarget || request.hidden) await driver.hide(netns, [request.ifname], request.hidden);
+    if (request.hidden && !isTarget) await driver.show(netns, [request.ifname]);
     const name = deviceName(pod.metadata.uid, wanted[annotations.rdmaDevice]);
     await driver.create(netns, name, request.ifname);
-    const target = await pods.targetOf(pod);
-    if (target && !isOver(target)) await driver.hold(netns, rnrTimer(wanted[annotations.rnrTimer]));
+    if (isTarget) await driver.hold(netns, rnrTimer(wanted[annotations.rnrTimer]));
   }
 
   /** Deleting must succeed for whatever is left, also for a namespace that is gone. */

@@ -131,6 +131,22 @@ export class RdmaDriver {
     return [...new Set(names)];
   }
 
+  /**
+   * Keeps these macvlans from taking frames that siblings on this node send to a MAC that is another node's:
+   * native/addon. Interfaces of other kinds and those that are gone are left alone.
+   * @param born they were made so, at the agent's wish
+   */
+  async hide(netns: string, interfaces: readonly string[], born = false): Promise<void> {
+    for (const ifname of interfaces) {
+      await unlessGone(addon.hideInterface(netns, ifname, { born }));
+    }
+  }
+
+  /** Ends what `hide` began. */
+  async show(netns: string, interfaces: readonly string[]): Promise<void> {
+    for (const ifname of interfaces) await unlessGone(addon.showInterface(netns, ifname));
+  }
+
   /** Tells the network where the addresses of these interfaces are now. */
   async announce(netns: string, interfaces: readonly string[]): Promise<void> {
     for (const ifname of interfaces) {
@@ -167,6 +183,14 @@ export class RdmaDriver {
       ips: [...ips].sort(),
       macs: [...macs].sort(),
     };
+  }
+}
+
+async function unlessGone(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!isErrno(error, 'NoSuchInterface')) throw error;
   }
 }
 

@@ -36,6 +36,8 @@ export interface RestoreOrder {
   create: CreateRequest;
   /** Peers that have gone on without this copy must see an error rather than silence. */
   qpState: 'keep' | 'error';
+  /** What the pod's annotation asks for. */
+  rnrTimer: number;
 }
 
 export class Restorer {
@@ -68,6 +70,7 @@ export class Restorer {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
     await withFaults('target.unlock', () => lock.unlock(netns));
+    await withFaults('target.show', () => driver.show(netns, interfaces));
     await withFaults('target.announce', () => driver.announce(netns, interfaces));
     await withFaults('target.resume', () => driver.resume(netns));
   }
@@ -129,9 +132,10 @@ export class Restorer {
     }
     const netns = await this.netns(create);
     await this.#checkAbi(netns, manifest);
-    // From birth, and once more: whatever happened to the namespace, it is locked and held now.
+    // From birth, and once more: whatever happened to the namespace, it is locked, hidden and held now.
     await this.#parts.lock.lock(netns, 'total');
-    await driver.hold(netns);
+    await driver.hide(netns, await driver.interfaces(netns));
+    await driver.hold(netns, order.rnrTimer);
     const node = await editor.edit(create.bundle, netns, container.uverbs);
     if (container.uverbs !== undefined && !node) {
       throw new AgentError(

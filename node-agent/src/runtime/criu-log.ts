@@ -11,10 +11,22 @@ export interface LogReason {
 
 const TAIL_BYTES = 128 * 1024;
 
-const pluginKinds: Record<string, AgentCode> = {
-  unsupported: 'UnsupportedObject',
-  'image-version': 'ImageVersion',
-  'image-corrupt': 'ImageCorrupt',
+/** The plugin's codes (native/criu-plugin/README.md) that the user can do something about. */
+const pluginKinds: Record<string, { code: AgentCode; says: (text: string) => string }> = {
+  unsupported: { code: 'UnsupportedObject', says: (text) => text },
+  'driver-abi': {
+    code: 'ImageVersion',
+    says: (text) => `${text}: install the same Sealift on both nodes`,
+  },
+  'image-version': {
+    code: 'ImageVersion',
+    says: (text) => `${text}: checkpoint again with the Sealift that is installed now`,
+  },
+  'image-damaged': { code: 'ImageCorrupt', says: (text) => `${text}: checkpoint again` },
+  'image-missing': {
+    code: 'ImageTruncated',
+    says: (text) => `${text} is not among the images: checkpoint again`,
+  },
 };
 
 const criuHints: readonly { pattern: RegExp; code: AgentCode; message: string }[] = [
@@ -35,8 +47,8 @@ const criuHints: readonly { pattern: RegExp; code: AgentCode; message: string }[
 export function reasonInLog(text: string, fallback: AgentCode): LogReason {
   const own = /sealift: ([a-z-]+): (.*)/.exec(text);
   if (own?.[1] && own[2] !== undefined) {
-    const code = pluginKinds[own[1]];
-    if (code) return { code, message: own[2].trim() };
+    const kind = pluginKinds[own[1]];
+    if (kind) return { code: kind.code, message: kind.says(own[2].trim()) };
   }
   const errors = text.split('\n').filter((line) => /Error \(/.test(line));
   const first = errors[0]?.replace(/^.*?Error \([^)]*\):\s*/, '').trim();

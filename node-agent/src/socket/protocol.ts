@@ -38,6 +38,8 @@ export const cniRequest = z.object({
   namespace: z.string().max(253),
   pod: z.string().max(253),
   podUid: z.string().max(64).default(''),
+  /** After: the interface was made hidden, as the reply to `before` asked. */
+  hidden: z.boolean().default(false),
 });
 export const request = z.discriminatedUnion('op', [createRequest, gateRequest, cniRequest]);
 
@@ -62,7 +64,11 @@ export type CreateReply = RunReply | RestoreReply;
 export interface PlainReply {
   ok: true;
 }
-export type Reply = CreateReply | PlainReply | { ok: false; code: string; message: string };
+export interface CniReply extends PlainReply {
+  /** Before: make a macvlan in bridge mode so that it takes no frames of its siblings. */
+  hide?: true;
+}
+export type Reply = CreateReply | CniReply | { ok: false; code: string; message: string };
 
 /** @throws AgentError ProtocolError */
 export function parseRequest(line: string): Request {

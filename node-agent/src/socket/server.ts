@@ -10,6 +10,7 @@ import { AgentError, isErrno, reasonOf } from '../errors.ts';
 import {
   MAX_REQUEST_BYTES,
   parseRequest,
+  type CniReply,
   type CniRequest,
   type CreateReply,
   type CreateRequest,
@@ -25,7 +26,7 @@ const READ_TIMEOUT_MS = 10_000;
 export interface SocketHandlers {
   create(request: CreateRequest, gone: AbortSignal): Promise<CreateReply>;
   gate(request: GateRequest, gone: AbortSignal): Promise<PlainReply>;
-  cni(request: CniRequest, gone: AbortSignal): Promise<PlainReply>;
+  cni(request: CniRequest, gone: AbortSignal): Promise<CniReply>;
 }
 
 export class SocketServer {

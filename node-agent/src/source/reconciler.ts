@@ -303,9 +303,17 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
   async #end(request: MigrationRequest): Promise<void> {
     const pod = await this.#stillThere(request);
-    if (pod) await this.#parts.checkpointer.end(pod);
+    const netns = pod?.netns ?? this.#sandboxOf(request);
+    if (netns !== undefined) await this.#parts.checkpointer.silence(netns);
+    if (pod) await this.#parts.checkpointer.kill(pod);
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'gone' });
     await this.#clean(request);
+  }
+
+  /** A sandbox outlives its containers. A task's number may be another's by now. */
+  #sandboxOf(request: MigrationRequest): string | undefined {
+    const netns = this.#parts.journal.get(request.metadata.uid, 'source')?.netns;
+    return netns !== undefined && /^\/proc\/\d+\/ns\//.test(netns) ? undefined : netns;
   }
 
   #begin(request: MigrationRequest, step: StepName): Entry {

@@ -53,9 +53,12 @@ class Gate<Request, Reply> {
   }
 }
 
+/** A container at the create gate, with what its pod's annotation asks of a held device. */
+export type CreateAtGate = CreateRequest & { rnrTimer: number };
+
 /** Both gates of every target on this node; keys are the UIDs of the requests. */
 export class Gates {
-  readonly #create = new Gate<CreateRequest, CreateReply>();
+  readonly #create = new Gate<CreateAtGate, CreateReply>();
   readonly #resume = new Gate<GateRequest & { at: string }, PlainReply>();
   readonly #listeners: ((requestUid: string) => void)[] = [];
 
@@ -68,7 +71,7 @@ export class Gates {
     for (const listener of this.#listeners) listener(uid);
   }
 
-  waitCreate(uid: string, request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
+  waitCreate(uid: string, request: CreateAtGate, gone: AbortSignal): Promise<CreateReply> {
     return this.#create.wait(uid, request, gone, () => this.#changed(uid));
   }
 
@@ -78,7 +81,7 @@ export class Gates {
     return this.#resume.wait(uid, { ...request, at }, gone, () => this.#changed(uid));
   }
 
-  atCreate(uid: string): CreateRequest | undefined {
+  atCreate(uid: string): CreateAtGate | undefined {
     return this.#create.get(uid);
   }
 

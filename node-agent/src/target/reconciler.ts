@@ -208,6 +208,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       imageId,
       create,
       qpState: this.#parts.kind === 'RestoreRequest' ? 'error' : 'keep',
+      rnrTimer: create.rnrTimer,
     });
     this.#parts.gates.answerCreate(uid, reply);
   }
