@@ -96,7 +96,8 @@ export class PerftestPair extends Pair {
     // -F: say nothing of CPU frequency. -e: sleep for completions instead of polling, where perftest can.
     this.#arguments = [test, '-F', '-q', String(qps), '-D', String(duration)];
     if (test === 'ib_send_bw') this.#arguments.push('-e');
-    if (test !== 'ib_atomic_bw') this.#arguments.push('-s', '4096');
+    // Of an option that is given twice, perftest complains.
+    if (test !== 'ib_atomic_bw' && !more.includes('-s')) this.#arguments.push('-s', '4096');
     this.#arguments.push(...more);
   }
 
