@@ -25,6 +25,7 @@ import {
 import { CheckpointReconciler } from './checkpoint/reconciler.ts';
 import type { Config } from './config.ts';
 import type { Effects, Server } from './effects.ts';
+import { AgentError } from './errors.ts';
 import type { Journal } from './journal/journal.ts';
 import { Leftovers } from './leftovers.ts';
 import { handoverLoop } from './loop.ts';
@@ -32,6 +33,7 @@ import { CreateHandler } from './pods/create.ts';
 import { PodRequests, type Handover, type TargetOf } from './pods/pod-requests.ts';
 import { Publisher } from './publisher.ts';
 import { CniHandler } from './rdma-device/cni.ts';
+import type { PlainReply } from './socket/protocol.ts';
 import { HolderReconciler } from './restore/holder.ts';
 import { SourceReconciler } from './source/reconciler.ts';
 import { Gates } from './target/gates.ts';
@@ -165,7 +167,10 @@ export class Agent {
       request: (key) => this.#outgoing.get(key),
       removeWork: (id) => this.#effects.removeWork(id),
     });
-    this.#outgoing.listen((_key, after) => after && source.interrupt(after));
+    this.#outgoing.listen((_key, after, before) => {
+      if (after) source.interrupt(after);
+      else if (before) source.forget(before.metadata.uid);
+    });
     this.#controller('source', handoverLoop(source, this.#clock), this.#outgoing);
   }
 
@@ -200,6 +205,9 @@ export class Agent {
       handoverLoop(target, this.#clock),
       informer,
     );
+    informer.listen((_key, after, before) => {
+      if (!after && before) target.forget(before.metadata.uid);
+    });
     this.#gates.onChange((uid) => {
       const request = informer.list().find((one) => one.metadata.uid === uid);
       if (request) controller.enqueue(keyOf(request));
@@ -237,6 +245,9 @@ export class Agent {
       request: (key) => informer.get(key),
       removeWork: (id) => this.#effects.removeWork(id),
     });
+    informer.listen((_key, after, before) => {
+      if (!after && before) checkpoints.forget(before.metadata.uid);
+    });
     this.#controller('checkpoint', handoverLoop(checkpoints, this.#clock), informer);
   }
 
@@ -254,6 +265,9 @@ export class Agent {
         field: 'sourceAgent',
       }),
       request: (key) => informer.get(key),
+    });
+    informer.listen((_key, after, before) => {
+      if (!after && before) holder.forget(before.metadata.uid);
     });
     this.#controller('holder', handoverLoop(holder, this.#clock), informer);
   }
@@ -306,10 +320,21 @@ export class Agent {
       create: (request: Parameters<CreateHandler['handle']>[0], gone: AbortSignal) =>
         create.handle(request, gone),
       gate: (request: Parameters<Gates['waitResume']>[0], gone: AbortSignal) =>
-        this.#gates.waitResume(request, microTimestamp(), gone),
+        this.#atResumeGate(request, gone),
       cni: (request: Parameters<CniHandler['handle']>[0]) => cni.handle(request),
     };
     return this.#effects.socket(handlers);
+  }
+
+  async #atResumeGate(
+    request: Parameters<Gates['waitResume']>[0],
+    gone: AbortSignal,
+  ): Promise<PlainReply> {
+    // Nobody would ever answer what no move has begun, or one that is over and forgotten.
+    if (!this.#journal.get(request.token, 'target')) {
+      throw new AgentError('Aborted', `no move ${request.token} is under way on this node`);
+    }
+    return this.#gates.waitResume(request, microTimestamp(), gone);
   }
 
   /** Times the preparation: from the first CNI call to the create gate. */
@@ -339,11 +364,14 @@ export class Agent {
   async #sweeping(signal: AbortSignal): Promise<void> {
     const leftovers = new Leftovers({
       api: this.#api,
+      nodeName: this.#config.nodeName,
       journal: this.#journal,
+      gates: this.#gates,
       checkpointer: this.#effects.checkpointer,
       store: this.#effects.store,
       removeWork: (id) => this.#effects.removeWork(id),
       log: this.#log,
+      clock: this.#clock,
     });
     while (!signal.aborted) {
       await leftovers.sweep();

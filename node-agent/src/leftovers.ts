@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What requests that are gone have left on this node. A journal entry outlives its request only until its pod is
-// gone too, so that `create` of a moved pod stays refused.
+// gone too, so that `create` of a moved pod stays refused. Nothing is touched of a request of which the API
+// server has not said itself that it is gone.
 import { rm, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -8,13 +9,16 @@ import {
   isNotFound,
   migrationRequests,
   pods,
+  realClock,
   restoreRequests,
   type Api,
+  type Clock,
   type Logger,
 } from '../../kube/src/index.ts';
 import type { Checkpointer } from './checkpoint/checkpointer.ts';
-import { isErrno, reasonOf } from './errors.ts';
+import { AgentError, isErrno, reasonOf } from './errors.ts';
 import type { Entry, Journal } from './journal/journal.ts';
+import type { Gates } from './target/gates.ts';
 import type { ImageStore } from './transfer/store.ts';
 
 const ended: ReadonlySet<string> = new Set(['running', 'resumed', 'gone', 'tornDown', 'stored']);
@@ -24,79 +28,156 @@ const resources = {
   CheckpointRequest: checkpointRequests,
 } as const;
 
+/**
+ * A request that was removed by force may have been committed the moment before: its target then runs although
+ * the kubelet has not told yet. Longer than anything waits at a gate.
+ */
+const FORCED_GRACE_MS = 180_000;
+/** Images of nobody may be those of a request that is just coming. */
+const ORPHAN_MS = 3_600_000;
+
 export interface LeftoverParts {
   api: Api;
+  nodeName: string;
   journal: Journal;
+  gates: Gates;
   checkpointer: Checkpointer;
   store: ImageStore;
   removeWork(id: string): Promise<void>;
   log: Logger;
+  clock?: Clock;
+}
+
+interface Owner {
+  metadata?: { uid?: string };
+  status?: {
+    checkpointId?: string;
+    nodeName?: string;
+    source?: { nodeName?: string };
+    target?: { nodeName?: string };
+  };
 }
 
 export class Leftovers {
   readonly #parts: LeftoverParts;
+  readonly #clock: Clock;
+  /** Since when a request, or the owner of images, is known to be gone. */
+  readonly #gone = new Map<string, number>();
 
   constructor(parts: LeftoverParts) {
     this.#parts = parts;
+    this.#clock = parts.clock ?? realClock;
   }
 
-  /** One look at every entry. A failure of one does not keep the others from being looked at. */
+  /** One look at everything. A failure of one does not keep the others from being looked at. */
   async sweep(): Promise<void> {
     for (const entry of this.#parts.journal.all()) {
-      try {
-        await this.#one(entry);
-      } catch (error) {
-        this.#parts.log.warn({ request: entry.id, ...reasonOf(error) }, 'leftover not removed');
-      }
+      await this.#try(entry.id, () => this.#one(entry));
+    }
+    await this.#try('images', () => this.#orphans());
+  }
+
+  async #try(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#parts.log.warn({ request: what, ...reasonOf(error) }, 'leftover not removed');
     }
   }
 
   async #one(entry: Entry): Promise<void> {
-    const { api, journal, store, log } = this.#parts;
-    if (await this.#requestExists(entry)) return;
-    if (!ended.has(entry.stage) && entry.role !== 'target') {
-      // Finalizers keep a request until both sides have told how they ended: someone has removed it by force.
-      // Nobody can commit a request that is gone, so the pod goes on, unless its successor runs already.
-      if (await this.#successorRuns(entry)) {
-        log.error(
-          { request: entry.id, pod: entry.pod },
-          'a forcibly removed request had moved this pod',
-        );
-        return;
-      }
-      log.warn({ request: entry.id, pod: entry.pod }, 'request is gone, letting its pod go on');
-      await this.#release(entry);
+    const { journal, store, gates, log } = this.#parts;
+    if (await this.#requestExists(entry)) {
+      this.#gone.delete(entry.id);
+      return;
     }
-    if (entry.role === 'source' && entry.stage === 'gone' && (await this.#podExists(entry))) return;
+    if (entry.role === 'target') {
+      gates.refuse(entry.id, new AgentError('Aborted', `${entry.kind} ${entry.name} is gone`));
+    } else if (!ended.has(entry.stage)) {
+      if (!(await this.#settle(entry))) return;
+    }
+    const now = journal.get(entry.id, entry.role);
+    if (now?.role === 'source' && now.stage === 'gone' && (await this.#podExists(now))) return;
     if (entry.kind !== 'RestoreRequest') await store.remove(entry.id);
     await this.#parts.removeWork(entry.id);
     await journal.remove(entry.id, entry.role);
-    log.info(
-      { request: entry.id, role: entry.role, api: api.constructor.name },
-      'leftover removed',
-    );
+    this.#gone.delete(entry.id);
+    log.info({ request: entry.id, role: entry.role }, 'leftover removed');
   }
 
-  async #release(entry: Entry): Promise<void> {
-    const { checkpointer } = this.#parts;
-    try {
-      await checkpointer.release(await checkpointer.find(entry.podUid));
-    } catch (error) {
-      if (reasonOf(error).code !== 'PodNotFound') throw error;
+  /**
+   * Finalizers keep a request until both sides have told how they ended: someone has removed it by force. Nobody
+   * can commit a request that is gone, so the pod goes on, unless its successor runs.
+   * @returns whether the pod is settled now
+   */
+  async #settle(entry: Entry): Promise<boolean> {
+    const { journal, checkpointer, log } = this.#parts;
+    const about = { request: entry.id, pod: entry.pod };
+    if (entry.stage === 'ending' || (await this.#successorRuns(entry))) {
+      log.error(about, 'a request that was removed by force had moved this pod: ending it');
+      await journal.put({ ...entry, stage: 'ending' });
+      await checkpointer.end(entry);
+      await journal.put({ ...entry, stage: 'gone' });
+      return true;
+    }
+    if (entry.role === 'source' && this.#goneFor(entry.id) < FORCED_GRACE_MS) return false;
+    log.warn(about, 'request is gone, letting its pod go on');
+    await checkpointer.release(entry);
+    return true;
+  }
+
+  /** Images without an entry and without an owner: a lost journal's, or those of a removed checkpoint. */
+  async #orphans(): Promise<void> {
+    const { journal, store, log } = this.#parts;
+    const known = new Set(journal.all().map((entry) => entry.id));
+    const ids = (await store.ids()).filter((id) => !known.has(id));
+    if (ids.length === 0) return;
+    const owned = await this.#owned();
+    for (const id of ids) {
+      if (owned.has(id)) this.#gone.delete(id);
+      else if (this.#goneFor(id) >= ORPHAN_MS) {
+        await store.remove(id);
+        this.#gone.delete(id);
+        log.info({ images: id }, 'images of nobody removed');
+      }
     }
   }
 
+  /** Requests that have, or may yet have, something on this node. */
+  async #owned(): Promise<Set<string>> {
+    const ids = new Set<string>();
+    for (const resource of Object.values(resources)) {
+      for (const item of (await this.#parts.api.list(resource)).items) {
+        const { metadata, status } = item as Owner;
+        const places = [status?.nodeName, status?.source?.nodeName, status?.target?.nodeName];
+        const named = places.filter((name) => name !== undefined);
+        if (named.length > 0 && !named.includes(this.#parts.nodeName)) continue;
+        if (metadata?.uid !== undefined) ids.add(metadata.uid);
+        if (status?.checkpointId !== undefined) ids.add(status.checkpointId);
+      }
+    }
+    return ids;
+  }
+
+  #goneFor(id: string): number {
+    const now = this.#clock.now();
+    const since = this.#gone.get(id) ?? now;
+    this.#gone.set(id, since);
+    return now - since;
+  }
+
+  /** @throws ApiError, ConnectionError if the API server does not say so itself. */
   async #requestExists(entry: Entry): Promise<boolean> {
+    const { api } = this.#parts;
+    const resource = resources[entry.kind];
     try {
-      const found = await this.#parts.api.getRaw(
-        resources[entry.kind],
-        entry.namespace,
-        entry.name,
-      );
+      const found = await api.getRaw(resource, entry.namespace, entry.name);
       return (found as { metadata?: { uid?: string } }).metadata?.uid === entry.id;
     } catch (error) {
-      if (isNotFound(error)) return false;
-      throw error;
+      if (!isNotFound(error)) throw error;
+      // Also what a server says that does not know the kind (any more): a list of it tells the two apart.
+      await api.list(resource, { namespace: entry.namespace });
+      return false;
     }
   }
 
@@ -111,6 +192,7 @@ export class Leftovers {
   }
 
   async #successorRuns(entry: Entry): Promise<boolean> {
+    if (entry.role !== 'source') return false;
     const { items } = await this.#parts.api.list(pods, { namespace: entry.namespace });
     return items.some((item) => {
       const pod = pods.parse(item);

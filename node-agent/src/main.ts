@@ -81,5 +81,6 @@ try {
   await chosen(readConfig(process.env));
 } catch (error) {
   log.fatal({ err: error, ...reasonOf(error) }, 'agent ended');
-  process.exitCode = 1;
+  // Servers that still listen would keep a process alive that serves nobody.
+  process.exit(1);
 }

@@ -37,7 +37,7 @@ export class Publisher<T extends ApiObject> {
         object,
         manager,
         owned: [field],
-        status: { [field]: part },
+        status: { [field]: fitting(part) },
         onConflict: 'retry',
         signal,
       }),
@@ -57,4 +57,15 @@ export class Publisher<T extends ApiObject> {
       context.log.debug({ detail: reasonOf(error).message }, 'progress not written');
     });
   }
+}
+
+/** The longest texts that the definitions take (crds/src/atoms.ts); a longer one would void the whole status. */
+const LONGEST = { reason: 128, message: 4096 } as const;
+
+function fitting(part: object): object {
+  const texts = Object.entries(LONGEST).map(([key, length]) => {
+    const text = (part as Record<string, unknown>)[key];
+    return [key, typeof text === 'string' ? text.slice(0, length) : text] as const;
+  });
+  return { ...part, ...Object.fromEntries(texts.filter(([, text]) => text !== undefined)) };
 }

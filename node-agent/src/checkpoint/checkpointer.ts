@@ -38,6 +38,12 @@ export interface LocalPod {
   containers: Container[];
 }
 
+/** A pod that was locked, of which nothing else may be left than its sandbox. */
+export interface SilencedPod {
+  podUid: string;
+  netns?: string | undefined;
+}
+
 export interface Dumped {
   header: ManifestHeader;
   identity: Identity;
@@ -83,24 +89,45 @@ export class Checkpointer {
   }
 
   async freeze(pod: LocalPod): Promise<void> {
-    await withFaults('source.freeze', () => this.#each(pod, (cgroup) => cgroup.freeze()));
-  }
-
-  /** Dumps a frozen pod into the store under `id`; it stays frozen. */
-  async dump(pod: LocalPod, id: string): Promise<Dumped> {
-    return withFaults('source.dump', () => this.images(pod, id));
-  }
-
-  /** Undoes freeze, lock and hold. The network first: data that arrives early waits in the kernel. */
-  async release(pod: LocalPod): Promise<void> {
-    await withFaults('source.unlock', () => this.#parts.lock.unlock(pod.netns));
-    await withFaults('source.thaw', () => this.#each(pod, (cgroup) => cgroup.thaw()));
-    await withFaults('source.resume', () => this.#parts.driver.resume(pod.netns));
+    await withFaults('source.freeze', () =>
+      this.#each(pod.containers, (cgroup) => cgroup.freeze()),
+    );
   }
 
   /**
-   * After Committed: nothing of the pod's network namespace says anything any more, not even ARP, and it takes no
-   * frames that peers on this node send to the new pod. Lasts until the pod is deleted.
+   * Dumps a frozen pod into the store under `id`; it stays frozen.
+   * @param signal when nobody needs the images any more; CRIU itself is not interrupted, because it has its code
+   * in the tasks.
+   */
+  async dump(pod: LocalPod, id: string, signal?: AbortSignal): Promise<Dumped> {
+    return withFaults('source.dump', () => this.images(pod, id, signal));
+  }
+
+  /**
+   * Undoes freeze, lock and hold, also of a pod whose container has ended meanwhile or that has got another one
+   * (`kubectl debug`). The network first: data that arrives early waits in the kernel.
+   */
+  async release(of: SilencedPod): Promise<void> {
+    const containers = await this.containers(of.podUid);
+    const netns = containers[0]?.netns ?? lasting(of.netns);
+    if (netns !== undefined) {
+      await withFaults('source.unlock', () => this.#parts.lock.unlock(netns));
+    }
+    await withFaults('source.thaw', () => this.#each(containers, (cgroup) => cgroup.thaw()));
+    if (netns !== undefined) await withFaults('source.resume', () => this.#resume(netns));
+  }
+
+  /** After Committed: nothing of the pod is heard of any more, and its tasks die frozen. */
+  async end(of: SilencedPod): Promise<void> {
+    const containers = await this.containers(of.podUid);
+    const netns = containers[0]?.netns ?? lasting(of.netns);
+    if (netns !== undefined) await this.silence(netns);
+    await withFaults('source.kill', () => this.#each(containers, (cgroup) => cgroup.kill()));
+  }
+
+  /**
+   * Nothing in this network namespace says anything any more, not even ARP, and it takes no frames that peers on
+   * this node send to the new pod. Lasts until the pod is deleted.
    */
   async silence(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
@@ -114,18 +141,24 @@ export class Checkpointer {
     await withFaults('source.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
   }
 
-  /** After Committed, and silenced: the pod's tasks die frozen. */
-  async kill(pod: LocalPod): Promise<void> {
-    await withFaults('source.kill', () => this.#each(pod, (cgroup) => cgroup.kill()));
-  }
-
   /** What peers know the pod by. */
   async identity(pod: LocalPod): Promise<Identity> {
     return this.#parts.driver.identity(pod.netns);
   }
 
-  async #each(pod: LocalPod, work: (cgroup: Freezer) => Promise<void>): Promise<void> {
-    for (const container of pod.containers) {
+  async #resume(netns: string): Promise<void> {
+    try {
+      await this.#parts.driver.resume(netns);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  }
+
+  async #each(
+    containers: readonly Container[],
+    work: (cgroup: Freezer) => Promise<void>,
+  ): Promise<void> {
+    for (const container of containers) {
       if (container.cgroup === undefined) {
         throw new AgentError('RuntimeFailed', `container ${container.name} has no cgroup v2`);
       }
@@ -141,7 +174,7 @@ export class Checkpointer {
     return new Cgroup(dir);
   }
 
-  protected async images(pod: LocalPod, id: string): Promise<Dumped> {
+  protected async images(pod: LocalPod, id: string, signal?: AbortSignal): Promise<Dumped> {
     const { host, runc, store, driver } = this.#parts;
     const bytes = { pages: 0, verbs: 0, rootfs: 0 };
     const objects = { qp: 0, cq: 0, mr: 0 };
@@ -149,6 +182,7 @@ export class Checkpointer {
     // Nothing in the held device changes any more: what is read now is what the target must show.
     const identity = await driver.identity(pod.netns);
     for (const container of pod.containers) {
+      stopIf(signal);
       const imagePath = await store.create(id, container.name);
       const workPath = join(this.#parts.workRoot, id, container.name);
       await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
@@ -169,6 +203,7 @@ export class Checkpointer {
       podUid: pod.podUid,
       containers: pod.containers,
       dir: store.dir(id),
+      signal,
     });
     bytes.rootfs = files.bytes;
     const header: ManifestHeader = {
@@ -200,6 +235,15 @@ export class Checkpointer {
     const driverAbi = await driver.abi(pod.netns, device.name);
     return { versions: { ...versions, driverAbi }, rdmaDevice: device.name };
   }
+}
+
+/** A sandbox's namespace by its own name; a task's number may be another's by now. */
+function lasting(netns: string | undefined): string | undefined {
+  return netns !== undefined && /^\/proc\/\d+\/ns\//.test(netns) ? undefined : netns;
+}
+
+function stopIf(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new AgentError('Aborted', 'nobody needs these images any more');
 }
 
 async function pagesBytes(dir: string): Promise<number> {

@@ -103,6 +103,12 @@ export class CheckpointReconciler implements HandoverParts<
     await this.#parts.publisher.write(observed.request, part, context.signal);
   }
 
+  /** The request is gone. */
+  forget(uid: string): void {
+    this.#facts.delete(uid);
+    this.#refused.delete(uid);
+  }
+
   #part(request: CheckpointRequest, status: CheckpointStatus): CheckpointAgent {
     const { uid } = request.metadata;
     const told = request.status?.agent;
@@ -173,15 +179,10 @@ export class CheckpointReconciler implements HandoverParts<
 
   /** The pod goes on, whatever became of the images. */
   async #giveUp(request: CheckpointRequest): Promise<void> {
-    try {
-      const pod = await this.#parts.checkpointer.find(podUid(request));
-      await this.#parts.checkpointer.release(pod);
-    } catch (error) {
-      if (!(error instanceof AgentError) || error.code !== 'PodNotFound') throw error;
-    }
+    const known = this.#parts.journal.get(request.metadata.uid, 'checkpoint');
+    await this.#parts.checkpointer.release({ podUid: podUid(request), netns: known?.netns });
     await this.#parts.store.remove(imageId(request));
-    const entry = this.#parts.journal.get(request.metadata.uid, 'checkpoint');
-    if (entry) await this.#parts.journal.put({ ...entry, stage: 'resumed' });
+    if (known) await this.#parts.journal.put({ ...known, stage: 'resumed' });
   }
 
   #entry(request: CheckpointRequest, pod: LocalPod): Entry {

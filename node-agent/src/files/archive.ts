@@ -14,9 +14,14 @@ const TAR_TIMEOUT_MS = 60_000;
 const XATTRS = ['--xattrs', '--xattrs-include=*', '--numeric-owner'];
 
 /** Packs a directory of the host into a file of the host; resolves with its size in bytes. */
-export async function packDir(host: Host, dir: string, file: string): Promise<number> {
+export async function packDir(
+  host: Host,
+  dir: string,
+  file: string,
+  signal?: AbortSignal,
+): Promise<number> {
   const args = ['--create', ...XATTRS, '--sparse', '--directory', dir, '--file', file, '.'];
-  await host.check('tar', args, { timeoutMs: TAR_TIMEOUT_MS });
+  await host.check('tar', args, { timeoutMs: TAR_TIMEOUT_MS, signal });
   return (await stat(host.path(file))).size;
 }
 

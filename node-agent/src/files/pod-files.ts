@@ -19,14 +19,19 @@ const emptyDirs = (podUid: string): string =>
 /** Packs what travels into the image folder `dir` of the host; resolves with its bytes and its volumes. */
 export async function packPodFiles(
   host: Host,
-  of: { podUid: string; containers: readonly Container[]; dir: string },
+  of: {
+    podUid: string;
+    containers: readonly Container[];
+    dir: string;
+    signal?: AbortSignal | undefined;
+  },
 ): Promise<{ bytes: number; volumes: string[] }> {
   let bytes = 0;
   const mounts = await host.mountinfo();
   for (const container of of.containers) {
     const { upperdir } = findOverlay(mounts, join(container.bundle, 'rootfs'));
     if (!(await hasContent(host, upperdir))) continue;
-    bytes += await packDir(host, upperdir, join(of.dir, container.name, LAYER));
+    bytes += await packDir(host, upperdir, join(of.dir, container.name, LAYER), of.signal);
   }
   const volumes: string[] = [];
   for (const name of await emptyDirNames(host, of.podUid)) {
@@ -34,11 +39,11 @@ export async function packPodFiles(
     const from = join(emptyDirs(of.podUid), name);
     if (!(await hasContent(host, from))) continue;
     await mkdir(host.path(join(of.dir, VOLUMES)), { recursive: true, mode: 0o700 });
-    bytes += await packDir(host, from, join(of.dir, VOLUMES, `${name}.tar`));
+    bytes += await packDir(host, from, join(of.dir, VOLUMES, `${name}.tar`), of.signal);
   }
   const [first] = of.containers;
   if (first && (await hasContent(host, sandboxShm(first.sandboxId)))) {
-    bytes += await packDir(host, sandboxShm(first.sandboxId), join(of.dir, SHM));
+    bytes += await packDir(host, sandboxShm(first.sandboxId), join(of.dir, SHM), of.signal);
   }
   return { bytes, volumes };
 }

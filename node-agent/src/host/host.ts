@@ -17,6 +17,8 @@ export interface HostOptions {
 export interface RunOptions {
   env?: Record<string, string>;
   timeoutMs?: number;
+  /** Ends the program, and whatever it has started. */
+  signal?: AbortSignal | undefined;
   stdin?: Readable;
   stdout?: Writable;
 }
@@ -56,7 +58,7 @@ export class Host {
 
   /**
    * Runs a program in the host's mount namespace and resolves when it ends, whatever its status.
-   * @throws AgentError RuntimeFailed if it cannot be started or exceeds its time.
+   * @throws AgentError RuntimeFailed if it cannot be started or exceeds its time, Aborted
    */
   async run(
     program: string,
@@ -68,6 +70,8 @@ export class Host {
     const child = spawn(file, argv, {
       env: { PATH: HOST_PATH, LC_ALL: 'C', ...options.env },
       stdio: [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+      // A process group of its own, so that what it starts (runc starts CRIU) ends with it.
+      detached: true,
     });
     return waitFor(child, program, options);
   }
@@ -88,14 +92,23 @@ function waitFor(child: ChildProcess, program: string, options: RunOptions): Pro
   return new Promise((resolve, reject) => {
     let stdout = '';
     let stderr = '';
-    let late = false;
+    let late: AgentError | undefined;
     const keep = (old: string, chunk: Buffer) => (old + chunk.toString('utf8')).slice(-KEPT_BYTES);
+    const end = (error: AgentError) => {
+      late ??= error;
+      killGroup(child);
+    };
+    const tooLong = `${program} took longer than ${options.timeoutMs} ms`;
     const timer = options.timeoutMs
-      ? setTimeout(() => {
-          late = true;
-          child.kill('SIGKILL');
-        }, options.timeoutMs)
+      ? setTimeout(() => end(new AgentError('RuntimeFailed', tooLong)), options.timeoutMs)
       : undefined;
+    const onAbort = () => end(new AgentError('Aborted', `${program} is not needed any more`));
+    options.signal?.addEventListener('abort', onAbort, { once: true });
+    if (options.signal?.aborted) onAbort();
+    const done = () => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', onAbort);
+    };
     if (options.stdin && child.stdin) {
       // A program that ends early closes its input; its status tells what matters.
       child.stdin.on('error', () => undefined);
@@ -105,19 +118,26 @@ function waitFor(child: ChildProcess, program: string, options: RunOptions): Pro
     else child.stdout?.on('data', (chunk: Buffer) => (stdout = keep(stdout, chunk)));
     child.stderr?.on('data', (chunk: Buffer) => (stderr = keep(stderr, chunk)));
     child.once('error', (cause) => {
-      clearTimeout(timer);
+      done();
       reject(new AgentError('RuntimeFailed', `cannot run ${program}: ${cause.message}`, { cause }));
     });
     child.once('close', (status, signal) => {
-      clearTimeout(timer);
-      if (late) {
-        reject(
-          new AgentError('RuntimeFailed', `${program} took longer than ${options.timeoutMs} ms`),
-        );
-      } else
+      done();
+      if (late) reject(late);
+      else {
         resolve({ status: status ?? 128, stdout, stderr: signal ? `${stderr}${signal}` : stderr });
+      }
     });
   });
+}
+
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // It has just ended by itself.
+  }
 }
 
 /** Runs a program of the agent's own image. @throws AgentError RuntimeFailed */

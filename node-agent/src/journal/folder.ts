@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A folder of small files, each replaced whole. What `replace` and `remove` have resolved for outlives a crash.
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isErrno } from '../errors.ts';
 import { syncDir } from '../transfer/pack.ts';
 
@@ -26,6 +26,7 @@ export class DiskFolder implements Folder {
   /** Makes the folder, and removes what a crash has left unfinished. */
   async names(): Promise<string[]> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    await syncDir(dirname(this.#dir));
     const whole: string[] = [];
     for (const name of await readdir(this.#dir)) {
       if (name.endsWith(UNFINISHED)) await rm(join(this.#dir, name), { force: true });

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { Step } from '../../../crds/src/index.ts';
 import { DiskFolder, type Folder } from './folder.ts';
 
-/** Stages are written before the effect that they name, except `sent`, `restored` and the ends. */
+/** Stages are written before the effect that they name, except `sent` and the ends. */
 export const stage = z.enum([
   'locking',
   'holding',
@@ -20,6 +20,7 @@ export const stage = z.enum([
   'opening',
   'running',
   'resumed',
+  'ending',
   'gone',
   'tornDown',
 ]);
@@ -59,6 +60,7 @@ const fileName = (id: string, role: Entry['role']) => `${id}.${role}.json`;
 export class Journal {
   readonly #folder: Folder;
   readonly #entries = new Map<string, Entry>();
+  readonly #tails = new Map<string, Promise<unknown>>();
 
   private constructor(folder: Folder) {
     this.#folder = folder;
@@ -90,14 +92,39 @@ export class Journal {
   /** Durable when it resolves. */
   async put(content: Entry): Promise<void> {
     const name = fileName(content.id, content.role);
-    await this.#folder.replace(name, `${JSON.stringify(entry.parse(content))}\n`);
-    this.#entries.set(name, content);
+    await this.#inTurn(name, () => this.#replace(name, content));
+  }
+
+  /** As put, of what the entry is when its turn has come: for those who write beside a reconciler's run. */
+  async change(id: string, role: Entry['role'], work: (now?: Entry) => Entry): Promise<void> {
+    const name = fileName(id, role);
+    await this.#inTurn(name, () => this.#replace(name, work(this.#entries.get(name))));
   }
 
   async remove(id: string, role: Entry['role']): Promise<void> {
     const name = fileName(id, role);
-    await this.#folder.remove(name);
-    this.#entries.delete(name);
+    await this.#inTurn(name, async () => {
+      await this.#folder.remove(name);
+      this.#entries.delete(name);
+    });
+  }
+
+  async #replace(name: string, content: Entry): Promise<void> {
+    await this.#folder.replace(name, `${JSON.stringify(entry.parse(content))}\n`);
+    this.#entries.set(name, content);
+  }
+
+  /** Two writers of one file would spoil each other's replacement. */
+  async #inTurn(name: string, work: () => Promise<void>): Promise<void> {
+    const before = this.#tails.get(name) ?? Promise.resolve();
+    const mine = before.then(work);
+    const tail = mine.catch(() => undefined);
+    this.#tails.set(name, tail);
+    try {
+      await mine;
+    } finally {
+      if (this.#tails.get(name) === tail) this.#tails.delete(name);
+    }
   }
 }
 

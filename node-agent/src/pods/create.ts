@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Answers the runtime wrapper's `create`: run as it is, wait for a restore, or never again.
-import { annotations, isFinished } from '../../../crds/src/index.ts';
+import { annotations } from '../../../crds/src/index.ts';
 import { withFaults } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
 import type { Journal } from '../journal/journal.ts';
@@ -9,7 +9,7 @@ import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import type { CreateReply, CreateRequest } from '../socket/protocol.ts';
 import type { Gates } from '../target/gates.ts';
 import { refuseMovedAway } from './moved-away.ts';
-import type { PodRequests, TargetOf } from './pod-requests.ts';
+import { hasRun, type PodRequests, type TargetOf } from './pod-requests.ts';
 
 export interface CreateParts {
   journal: Journal;
@@ -35,11 +35,13 @@ export class CreateHandler {
     if (!target) return this.#run(request);
     const decision = target.request.status?.decision?.outcome;
     const uid = target.request.metadata.uid;
-    if (decision === 'Committed') {
-      // A crash after the move: the kubelet starts it anew. While the gate has not been passed, it may not.
-      const stage = this.#parts.journal.get(uid, 'target')?.stage;
-      if (stage === 'running' || isFinished(target.request)) return this.#run(request);
-      throw new AgentError('RestoreFailed', 'the restored container ended before it was released');
+    if (hasRun(this.#parts.journal, target)) return this.#run(request);
+    const stage = this.#parts.journal.get(uid, 'target')?.stage;
+    if (decision === 'Committed' && stage !== 'restoring' && stage !== 'atGate') {
+      throw new AgentError(
+        'RestoreFailed',
+        'the restored container may have run before it ended: it is not restored twice',
+      );
     }
     if (decision === 'Aborted') {
       throw new AgentError('Aborted', 'the move was aborted: this pod must not run');

@@ -3,6 +3,7 @@
 // was made for.
 import {
   annotations,
+  isFinished,
   type Decision,
   type MigrationRequest,
   type RestoreRequest,
@@ -17,6 +18,7 @@ import {
   type Pod,
 } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
+import type { Journal } from '../journal/journal.ts';
 
 export type HandoverKind = 'MigrationRequest' | 'RestoreRequest';
 export type Handover = MigrationRequest | RestoreRequest;
@@ -99,4 +101,14 @@ export class PodRequests {
       throw error;
     }
   }
+}
+
+/**
+ * Whether a target has been released after Committed: then it is a pod like any other, also when its container or
+ * its sandbox is made anew. Before, nothing of it may be heard.
+ */
+export function hasRun(journal: Journal, target: TargetOf): boolean {
+  const { request } = target;
+  if (request.status?.decision?.outcome !== 'Committed') return false;
+  return journal.get(request.metadata.uid, 'target')?.stage === 'running' || isFinished(request);
 }

@@ -10,7 +10,7 @@ import type { FabricLock } from '../fabric-lock/lock.ts';
 import type { Host } from '../host/host.ts';
 import type { Journal } from '../journal/journal.ts';
 import { refuseMovedAway } from '../pods/moved-away.ts';
-import type { PodRequests, TargetOf } from '../pods/pod-requests.ts';
+import { hasRun, type PodRequests, type TargetOf } from '../pods/pod-requests.ts';
 import { openableNetns } from '../runtime/containers.ts';
 import type { CniReply, CniRequest } from '../socket/protocol.ts';
 import { deviceName, rnrTimer, type RdmaDriver } from './driver.ts';
@@ -52,7 +52,7 @@ export class CniHandler {
     // A second sandbox of a pod that has moved would announce the addresses that it took along.
     refuseMovedAway(this.#parts.journal, pod.metadata.uid);
     const target = await this.#parts.pods.targetOf(pod);
-    if (!target || isOver(target)) return { ok: true };
+    if (!target || hasRun(this.#parts.journal, target)) return { ok: true };
     await this.#parts.preparing(target);
     await this.#parts.lock.lock(netns, 'total');
     return { ok: true, hide: true };
@@ -64,7 +64,7 @@ export class CniHandler {
     const pod = await pods.pod(request);
     const wanted = pod.metadata.annotations;
     const target = await pods.targetOf(pod);
-    const isTarget = target !== undefined && !isOver(target);
+    const isTarget = target !== undefined && !hasRun(this.#parts.journal, target);
     // Also where the interface was not made so: another CNI plugin may have made it.
     if (isTarget || request.hidden) await driver.hide(netns, [request.ifname], request.hidden);
     if (request.hidden && !isTarget) await driver.show(netns, [request.ifname]);
@@ -81,9 +81,4 @@ export class CniHandler {
       if (!isErrno(error, 'ENOENT') && !isErrno(error, 'EINVAL')) throw error;
     }
   }
-}
-
-/** A pod whose move has been committed is a pod like any other, also when its sandbox is made anew. */
-function isOver(target: TargetOf): boolean {
-  return target.request.status?.decision?.outcome === 'Committed';
 }

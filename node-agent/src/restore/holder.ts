@@ -125,6 +125,12 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
     this.#failures.set(observed.request.metadata.uid, { code, message });
   }
 
+  /** The request is gone. */
+  forget(uid: string): void {
+    this.#failures.delete(uid);
+    this.#facts.delete(uid);
+  }
+
   async publish(status: HolderStatus, observed: Observed, context: Context): Promise<void> {
     const { request } = observed;
     const told = request.status?.sourceAgent;

@@ -100,6 +100,12 @@ export class Restorer {
     }
   }
 
+  /** Whether CRIU has let go of the restored tasks: they may have run. */
+  async released(requestUid: string, container: string): Promise<boolean> {
+    const log = join(this.workPath(requestUid, container), 'restore.log');
+    return /Restore finished successfully/.test(await readTail(this.#parts.host.path(log)));
+  }
+
   workPath(requestUid: string, container: string): string {
     return join(this.#parts.workRoot, requestUid, container);
   }

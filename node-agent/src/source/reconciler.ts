@@ -10,13 +10,14 @@ import {
 } from '../../../crds/src/index.ts';
 import {
   decide as proposeDecision,
+  keyOf,
   migrationRequests,
   withFaults,
   type Api,
   type Context,
   type Plan,
 } from '../../../kube/src/index.ts';
-import type { Checkpointer, LocalPod } from '../checkpoint/checkpointer.ts';
+import type { Checkpointer, LocalPod, SilencedPod } from '../checkpoint/checkpointer.ts';
 import { AgentError, reasonOf } from '../errors.ts';
 import type { Entry, Journal, Stage } from '../journal/journal.ts';
 import type { HandoverParts } from '../loop.ts';
@@ -62,10 +63,18 @@ interface Facts extends Pick<SourceAgent, 'bytes' | 'objects' | 'identity' | 'ch
 /** Worth another attempt until the deadline: the other agent or the link may come back. */
 const passing: ReadonlySet<string> = new Set(['TransferFailed', 'UnexpectedImages']);
 
+/** What this agent says while a source is anything but itself. */
+const touched: ReadonlySet<SourceState | undefined> = new Set([
+  'Holding',
+  'Dumping',
+  'Transferring',
+  'Sent',
+]);
+
 export class SourceReconciler implements HandoverParts<Observed, SourceEffect, SourceStatus> {
   readonly #parts: SourceParts;
   readonly #facts = new Map<string, Facts>();
-  readonly #transfers = new Map<string, AbortController>();
+  readonly #stoppable = new Map<string, AbortController>();
   /** Findings before anything was begun; the journal has those after. */
   readonly #refused = new Map<string, { code: string; message: string }>();
 
@@ -84,7 +93,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     return {
       request,
       decision: status.decision?.outcome,
-      stage: lost ? 'dumping' : entry?.stage,
+      stage: lost ? 'dumping' : (entry?.stage ?? forgotten(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
       failure:
@@ -98,9 +107,15 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     return decideSource(observed, now);
   }
 
-  /** A decision makes a transfer that is still running pointless. */
+  /** A decision makes packing and sending pointless. */
   interrupt(request: MigrationRequest): void {
-    if (request.status?.decision) this.#transfers.get(request.metadata.uid)?.abort();
+    if (request.status?.decision) this.#stoppable.get(request.metadata.uid)?.abort();
+  }
+
+  /** The request is gone. */
+  forget(uid: string): void {
+    this.#facts.delete(uid);
+    this.#refused.delete(uid);
   }
 
   async act(effect: SourceEffect, observed: Observed, context: Context): Promise<void> {
@@ -125,8 +140,11 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
         );
       case 'Dump':
         return this.#step(request, 'dumping', 'dump', 'Dumping', context, async (pod) => {
-          const dumped = await this.#parts.checkpointer.dump(pod, request.metadata.uid);
-          this.#facts.set(request.metadata.uid, dumped);
+          const { uid } = request.metadata;
+          const dumped = await this.#whileUndecided(request, (signal) =>
+            this.#parts.checkpointer.dump(pod, uid, signal),
+          );
+          this.#facts.set(uid, dumped);
         });
       case 'Transfer':
         return this.#transfer(request, context);
@@ -134,7 +152,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
         await this.#abort(observed, effect, context);
         return;
       case 'Release':
-        return this.#release(request, context);
+        return this.#release(request);
       case 'End':
         return this.#end(request);
     }
@@ -151,6 +169,8 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     // After the decision there is no way but on: these are tried until they succeed.
     if (effect.type === 'Abort' || effect.type === 'Release' || effect.type === 'End') return;
     if (effect.type === 'Transfer' && passing.has(code)) return;
+    // Not a finding: a decision came in between.
+    if (code === 'Aborted') return;
     const entry = this.#entry(observed.request);
     await this.#parts.journal.put({ ...entry, reason: code, message });
   }
@@ -202,6 +222,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   }
 
   async #lock(request: MigrationRequest, context: Context): Promise<void> {
+    this.#checkUndecided(request);
     const pod = await this.#parts.checkpointer.find(podUid(request));
     const entry: Entry = {
       ...this.#entry(request),
@@ -224,6 +245,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     context: Context,
     work: (pod: LocalPod) => Promise<void>,
   ): Promise<void> {
+    this.#checkUndecided(request);
     const before = this.#entry(request);
     const known = before.steps;
     const begun = known.some((one) => one.name === step) ? known : beginStep(known, step);
@@ -246,26 +268,43 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     const facts = this.#facts.get(uid);
     const header = facts?.header;
     if (!header) throw new AgentError('CheckpointFailed', 'there is nothing to send');
-    const stop = new AbortController();
-    this.#transfers.set(uid, stop);
-    try {
-      await this.#step(request, 'transferring', 'transfer', 'Transferring', context, async () => {
-        const { digest } = await withFaults('source.transfer', () =>
+    await this.#step(request, 'transferring', 'transfer', 'Transferring', context, async () => {
+      const { digest } = await this.#whileUndecided(request, (signal) =>
+        withFaults('source.transfer', () =>
           this.#parts.send({
             address,
             id: uid,
             dir: this.#parts.store.dir(uid),
             manifest: header,
             certificateDir: this.#parts.certificateDir,
-            signal: stop.signal,
+            signal,
           }),
-        );
-        this.#facts.set(uid, { ...facts, checkpointDigest: digest });
-      });
-    } finally {
-      this.#transfers.delete(uid);
-    }
+        ),
+      );
+      this.#facts.set(uid, { ...facts, checkpointDigest: digest });
+    });
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'sent' });
+  }
+
+  async #whileUndecided<R>(
+    request: MigrationRequest,
+    work: (signal: AbortSignal) => Promise<R>,
+  ): Promise<R> {
+    const { uid } = request.metadata;
+    const stop = new AbortController();
+    this.#stoppable.set(uid, stop);
+    try {
+      this.#checkUndecided(request);
+      return await work(stop.signal);
+    } finally {
+      this.#stoppable.delete(uid);
+    }
+  }
+
+  /** A run is long: what it was planned for may be over. */
+  #checkUndecided(request: MigrationRequest): void {
+    if (!this.#parts.request(keyOf(request))?.status?.decision) return;
+    throw new AgentError('Aborted', 'decided meanwhile');
   }
 
   async #abort(
@@ -289,11 +328,9 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     );
   }
 
-  async #release(request: MigrationRequest, context: Context): Promise<void> {
+  async #release(request: MigrationRequest): Promise<void> {
     await this.#parts.journal.put(this.#begin(request, 'resume'));
-    const pod = await this.#stillThere(request);
-    if (pod) await this.#parts.checkpointer.release(pod);
-    else context.log.warn('the pod to release is gone');
+    await this.#parts.checkpointer.release(this.#place(request));
     const entry = this.#entry(request);
     const steps = endStep(entry.steps, 'resume');
     await this.#clean(request);
@@ -302,18 +339,15 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
   async #end(request: MigrationRequest): Promise<void> {
-    const pod = await this.#stillThere(request);
-    const netns = pod?.netns ?? this.#sandboxOf(request);
-    if (netns !== undefined) await this.#parts.checkpointer.silence(netns);
-    if (pod) await this.#parts.checkpointer.kill(pod);
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'ending' });
+    await this.#parts.checkpointer.end(this.#place(request));
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'gone' });
     await this.#clean(request);
   }
 
-  /** A sandbox outlives its containers. A task's number may be another's by now. */
-  #sandboxOf(request: MigrationRequest): string | undefined {
+  #place(request: MigrationRequest): SilencedPod {
     const netns = this.#parts.journal.get(request.metadata.uid, 'source')?.netns;
-    return netns !== undefined && /^\/proc\/\d+\/ns\//.test(netns) ? undefined : netns;
+    return { podUid: podUid(request), netns };
   }
 
   #begin(request: MigrationRequest, step: StepName): Entry {
@@ -325,15 +359,11 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     await this.#parts.store.remove(request.metadata.uid);
     await this.#parts.removeWork(request.metadata.uid);
   }
+}
 
-  async #stillThere(request: MigrationRequest): Promise<LocalPod | undefined> {
-    try {
-      return await this.#parts.checkpointer.find(podUid(request));
-    } catch (error) {
-      if (error instanceof AgentError && error.code === 'PodNotFound') return undefined;
-      throw error;
-    }
-  }
+/** A journal that lost its entry must not leave a frozen pod: the earliest stage repeats and undoes all. */
+function forgotten(told: SourceState | undefined): Stage | undefined {
+  return touched.has(told) ? 'locking' : undefined;
 }
 
 function podUid(request: MigrationRequest): string {

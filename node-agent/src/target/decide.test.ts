@@ -9,8 +9,10 @@ const base: TargetObserved = {
   stage: undefined,
   create: 'none',
   images: 'absent',
+  kept: false,
   atResumeGate: false,
   failure: undefined,
+  released: false,
   deadline: undefined,
   finished: false,
 };
@@ -66,8 +68,44 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ],
   [
     'tells of a loss after Committed',
-    { decision: 'Committed', stage: 'atGate', failure },
+    { decision: 'Committed', stage: 'opening', failure },
     'Failed',
+    [],
+  ],
+  [
+    'restores again what was committed and never ran',
+    { decision: 'Committed', stage: 'atGate', failure, create: 'again', images: 'whole' },
+    'Restoring',
+    ['Restore'],
+  ],
+  [
+    'waits for the kubelet to start over what never ran',
+    { decision: 'Committed', stage: 'atGate', failure, images: 'whole' },
+    'Restoring',
+    [],
+  ],
+  [
+    'restores nothing twice that may have run',
+    { decision: 'Committed', stage: 'opening', create: 'again', images: 'whole' },
+    'AtResumeGate',
+    [],
+  ],
+  [
+    'writes down what a former agent had opened',
+    { decision: 'Committed', stage: 'opening', released: true },
+    'Running',
+    ['Settle'],
+  ],
+  [
+    'removes images that come after the end',
+    { decision: 'Aborted', stage: 'tornDown', images: 'whole' },
+    'TornDown',
+    ['TearDown'],
+  ],
+  [
+    'keeps images of a checkpoint',
+    { decision: 'Aborted', stage: 'tornDown', images: 'whole', kept: true },
+    'TornDown',
     [],
   ],
   [
@@ -107,6 +145,8 @@ describe('the target', () => {
       stage: fc.constantFrom(...stages),
       create: fc.constantFrom('none' as const, 'waiting' as const, 'again' as const),
       images: fc.constantFrom('absent' as const, 'receiving' as const, 'whole' as const),
+      kept: fc.boolean(),
+      released: fc.boolean(),
       atResumeGate: fc.boolean(),
       failure: fc.constantFrom(undefined, failure),
       deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
@@ -122,9 +162,10 @@ describe('the target', () => {
           expect(types).not.toContain('Decide');
         }
         if (observed.decision !== 'Aborted') expect(types).not.toContain('TearDown');
-        if (observed.decision !== undefined || observed.images !== 'whole') {
-          expect(types).not.toContain('Restore');
-        }
+        const neverRan = observed.stage === 'restoring' || observed.stage === 'atGate';
+        const mayRestore =
+          observed.decision === undefined || (observed.decision === 'Committed' && neverRan);
+        if (!mayRestore || observed.images !== 'whole') expect(types).not.toContain('Restore');
       }),
     );
   });

@@ -17,9 +17,13 @@ export interface TargetObserved {
   /** A container waits at the create gate; `again`: another one than the one that was answered. */
   create: 'none' | 'waiting' | 'again';
   images: 'absent' | 'receiving' | 'whole';
+  /** The images are kept here by a CheckpointRequest. */
+  kept: boolean;
   /** CRIU waits at the resume gate. */
   atResumeGate: boolean;
   failure: Failure | undefined;
+  /** CRIU has let go of the tasks. */
+  released: boolean;
   /** Milliseconds since the epoch; until then the pod must have been moved. */
   deadline: number | undefined;
   /** The request's summary condition is set: nobody needs the images any more. */
@@ -31,6 +35,7 @@ export type TargetEffect =
   | { type: 'Decide' }
   | { type: 'Abort'; reason: string; message: string }
   | { type: 'Open' }
+  | { type: 'Settle' }
   | { type: 'TearDown' }
   | { type: 'Clean' };
 
@@ -41,6 +46,8 @@ export interface TargetStatus {
 }
 
 type TargetPlan = Plan<TargetEffect, TargetStatus>;
+
+const restore: TargetEffect = { type: 'Restore' };
 
 /** How often a restore without a sign of life is looked at. */
 const WATCH_MS = 500;
@@ -66,14 +73,28 @@ function committed(observed: TargetObserved): TargetPlan {
     return plan({ state: 'Running' }, ...(observed.finished ? [{ type: 'Clean' } as const] : []));
   }
   if (observed.atResumeGate) return plan({ state: 'Running' }, { type: 'Open' });
-  // The agent was restarted in between: CRIU asks again within half a second, or it has died.
+  // The agent was restarted after it had opened the gate, before it could write that down.
+  if (observed.stage === 'opening' && observed.released) {
+    return plan({ state: 'Running' }, { type: 'Settle' });
+  }
+  // The kubelet or the node gave up on it before it ran: nothing has happened since, so restore it once more.
+  if (observed.stage === 'restoring' || observed.stage === 'atGate') {
+    const again = observed.create !== 'none' && observed.images === 'whole';
+    const state = again || observed.failure ? 'Restoring' : 'AtResumeGate';
+    const status: TargetStatus = { state, ...reason(observed.failure) };
+    return { ...plan(status, ...(again ? [restore] : [])), requeueAfterMs: WATCH_MS };
+  }
+  // It may have run, or nobody knows: nothing but a report is left to do.
   if (observed.failure) return plan({ state: 'Failed', ...reason(observed.failure) });
   return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: WATCH_MS };
 }
 
 function aborted(observed: TargetObserved): TargetPlan {
   const status: TargetStatus = { state: 'TornDown', ...reason(observed.failure) };
-  if (observed.stage === 'tornDown' && observed.create === 'none' && !observed.atResumeGate) {
+  // Images may arrive late.
+  const tidy = observed.images === 'absent' || observed.kept;
+  const nobody = observed.create === 'none' && !observed.atResumeGate;
+  if (observed.stage === 'tornDown' && nobody && (tidy || observed.images === 'receiving')) {
     return plan(status);
   }
   return plan(status, { type: 'TearDown' });
@@ -103,7 +124,7 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
     case 'receiving':
       return plan({ state: 'Receiving' });
     case 'whole':
-      return { ...plan({ state: 'Restoring' }, { type: 'Restore' }), requeueAfterMs: WATCH_MS };
+      return { ...plan({ state: 'Restoring' }, restore), requeueAfterMs: WATCH_MS };
   }
 }
 

@@ -14,6 +14,8 @@ class Gate<Request, Reply> {
   readonly #waiting = new Map<string, Waiting<Request, Reply>>();
 
   wait(key: string, request: Request, gone: AbortSignal, changed: () => void): Promise<Reply> {
+    // Who left while the request was being looked up must not be taken for one who waits.
+    if (gone.aborted) return Promise.reject(new AgentError('Aborted', 'the one who asked is gone'));
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
     const entry: Waiting<Request, Reply> = { request, settle: resolve, fail: reject };
     // The same request over a newer connection: the older one has lost its reader.

@@ -74,15 +74,18 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const create = this.#parts.gates.atCreate(uid);
     const imageId = this.#parts.imageId(request);
     const deadline = request.status?.deadlines?.blackout;
+    const { images, failure } = await this.#images(imageId);
     return {
       request,
       imageId,
       decision: request.status?.decision?.outcome,
       stage: entry?.stage,
       create: !create ? 'none' : isAnother(entry, create.id) ? 'again' : 'waiting',
-      images: await this.#images(imageId),
+      images,
+      kept: this.#keeps(request),
       atResumeGate: this.#parts.gates.atResume(uid) !== undefined,
-      failure: await this.#failure(entry),
+      failure: (await this.#failure(entry)) ?? failure,
+      released: await this.#released(entry),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
       finished: isFinished(request),
     };
@@ -105,6 +108,8 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       }
       case 'Open':
         return this.#open(observed);
+      case 'Settle':
+        return this.#ran(this.#entry(request));
       case 'TearDown':
         return this.#tearDown(observed);
       case 'Clean':
@@ -130,14 +135,39 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
 
   /** Times the transfer, which the receiver drives. */
   async received(request: T, begun: string, ended: string): Promise<void> {
-    const entry = this.#entry(request);
-    const steps = endStep(beginStep(entry.steps, 'transfer', begun), 'transfer', ended);
-    await this.#parts.journal.put({ ...entry, steps });
+    const { journal } = this.#parts;
+    await journal.change(request.metadata.uid, 'target', (now = this.#entry(request)) => ({
+      ...now,
+      steps: endStep(beginStep(now.steps, 'transfer', begun), 'transfer', ended),
+    }));
   }
 
-  async #images(imageId: string): Promise<TargetObserved['images']> {
-    if (this.#parts.receiving(imageId)) return 'receiving';
-    return (await this.#parts.store.manifest(imageId)) ? 'whole' : 'absent';
+  /** The request is gone. */
+  forget(uid: string): void {
+    this.#identity.delete(uid);
+  }
+
+  /** A manifest that cannot be read is a finding, not something to try until it can. */
+  async #images(imageId: string): Promise<Pick<TargetObserved, 'images' | 'failure'>> {
+    if (this.#parts.receiving(imageId)) return { images: 'receiving', failure: undefined };
+    try {
+      const kept = await this.#parts.store.manifest(imageId);
+      return { images: kept ? 'whole' : 'absent', failure: undefined };
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error;
+      return { images: 'absent', failure: reasonOf(error) };
+    }
+  }
+
+  /** Images of a checkpoint that this node keeps belong to the CheckpointRequest. */
+  #keeps(request: T): boolean {
+    return request.status?.source?.nodeName === this.#parts.nodeName;
+  }
+
+  async #released(entry: Entry | undefined): Promise<boolean> {
+    const name = entry?.containers[0]?.name;
+    if (entry?.stage !== 'opening' || name === undefined) return false;
+    return this.#parts.restorer.released(entry.id, name);
   }
 
   async #failure(entry: Entry | undefined): Promise<TargetObserved['failure']> {
@@ -192,7 +222,8 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const create = this.#parts.gates.atCreate(uid);
     if (!create) return;
     const before = this.#entry(request);
-    const steps = before.stage === 'restoring' ? before.steps : beginStep(before.steps, 'restore');
+    const again = before.stage === 'restoring' && !isAnother(before, create.id);
+    const steps = again ? before.steps : beginStep(before.steps, 'restore');
     const netns = await this.#parts.restorer.netns(create);
     await this.#parts.journal.put({
       ...before,
@@ -200,6 +231,8 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       netns,
       containers: [{ id: create.id, name: create.container, bundle: create.bundle }],
       steps,
+      reason: undefined,
+      message: undefined,
     });
     this.#tell(request, 'Restoring', context);
     if (this.#parts.kind === 'RestoreRequest') await this.#parts.restorer.verify(imageId);
@@ -265,12 +298,15 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     if (entry.netns !== undefined) await this.#parts.restorer.release(entry.netns);
     const opened = await withFaults('target.open', async () => this.#parts.gates.open(uid));
     if (!opened) throw new AgentError('Internal', 'nobody waits at the resume gate: trying again');
-    const steps = endStep(begun, 'resume');
-    for (const step of steps) {
+    await this.#ran({ ...entry, steps: endStep(begun, 'resume') });
+  }
+
+  async #ran(entry: Entry): Promise<void> {
+    for (const step of entry.steps) {
       const seconds = secondsOf(step);
       if (seconds !== undefined) stepSeconds.observe({ role: 'target', step: step.name }, seconds);
     }
-    await this.#parts.journal.put({ ...entry, stage: 'running', steps });
+    await this.#parts.journal.put({ ...entry, stage: 'running' });
   }
 
   /** Nothing that was rebuilt may run; the namespace stays locked until the pod is deleted. */
@@ -287,10 +323,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
 
   async #clean(observed: Observed<T>): Promise<void> {
     const { request, imageId } = observed;
-    // Images of a checkpoint that this node keeps belong to the CheckpointRequest.
-    if (request.status?.source?.nodeName !== this.#parts.nodeName) {
-      await this.#parts.store.remove(imageId);
-    }
+    if (!this.#keeps(request)) await this.#parts.store.remove(imageId);
     await this.#parts.removeWork(request.metadata.uid);
   }
 

@@ -240,3 +240,24 @@ export async function syncDir(dir: string): Promise<void> {
     await handle.close();
   }
 }
+
+/** As syncDir, of a folder and all folders in it. */
+export async function syncFolders(dir: string): Promise<void> {
+  for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+    if (entry.isDirectory()) await syncDir(join(entry.parentPath, entry.name));
+  }
+  await syncDir(dir);
+}
+
+/** Makes a folder with everything in it durable. */
+export async function syncTree(dir: string): Promise<void> {
+  for (const path of await listFiles(dir)) {
+    const handle = await open(join(dir, path), 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+  await syncFolders(dir);
+}

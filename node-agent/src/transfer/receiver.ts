@@ -14,6 +14,8 @@ import { readCertificates, SERVER_NAME } from './tls.ts';
 const RELOAD_MS = 60_000;
 /** No byte for that long: the sender is gone. */
 const IDLE_MS = 30_000;
+const HANDSHAKE_MS = 10_000;
+const MAX_CONNECTIONS = 64;
 
 export interface ReceiverOptions {
   store: ImageStore;
@@ -44,6 +46,8 @@ export class Receiver {
       void this.#serve(request, response);
     });
     server.requestTimeout = 0;
+    // One per move at most; more is somebody who does not let others in.
+    server.maxConnections = MAX_CONNECTIONS;
     server.on('tlsClientError', (error) => {
       this.#options.log.warn({ err: error }, 'image client refused');
     });
@@ -72,7 +76,14 @@ export class Receiver {
 
   async #tls(): Promise<https.ServerOptions> {
     const files = await readCertificates(this.#options.certificateDir);
-    return { ...files, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' };
+    return {
+      ...files,
+      requestCert: true,
+      rejectUnauthorized: true,
+      minVersion: 'TLSv1.3',
+      handshakeTimeout: HANDSHAKE_MS,
+      headersTimeout: HANDSHAKE_MS,
+    };
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -17,6 +17,8 @@ export interface SendOptions {
   manifest: ManifestHeader | Manifest;
   certificateDir: string;
   signal?: AbortSignal;
+  /** No byte for that long: the connection is dead. */
+  idleMs?: number;
 }
 
 export interface Sent {
@@ -25,8 +27,14 @@ export interface Sent {
   digest: string;
 }
 
+/** The receiver makes every file durable before it replies. */
+const IDLE_MS = 60_000;
 const accepted = z.object({ ok: z.literal(true), digest: z.string() });
-const refused = z.object({ ok: z.literal(false), code: z.string(), message: z.string() });
+const refused = z.object({
+  ok: z.literal(false),
+  code: z.string().regex(/^[A-Z][A-Za-z]{1,63}$/),
+  message: z.string(),
+});
 const MAX_REPLY_BYTES = 64 * 1024;
 
 /** @throws AgentError TransferFailed, or what the receiver says (ImageCorrupt, DiskFull, ...) */
@@ -45,6 +53,9 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
     headers: { 'content-type': 'application/x-tar' },
     ...(options.signal ? { signal: options.signal } : {}),
   });
+  request.setTimeout(options.idleMs ?? IDLE_MS, () =>
+    request.destroy(new AgentError('TransferFailed', 'the other agent takes no more bytes')),
+  );
   const reply = readReply(request);
   // A refusal makes the sending fail too; whichever comes first must not leave the other one unhandled.
   reply.catch(() => undefined);

@@ -12,7 +12,7 @@ import {
   type Manifest,
   type ManifestHeader,
 } from './manifest.ts';
-import { digestFiles, syncDir, unpackImages } from './pack.ts';
+import { digestFiles, syncDir, syncFolders, syncTree, unpackImages } from './pack.ts';
 
 const idPattern = /^[a-z0-9][a-z0-9.-]{0,127}$/i;
 const INCOMING = '.incoming-';
@@ -49,7 +49,7 @@ export class ImageStore {
       if (manifest.id !== id) {
         throw new AgentError('UnexpectedImages', `these are the images of ${manifest.id}`);
       }
-      await syncDir(incoming);
+      await syncFolders(incoming);
       await rm(final, { recursive: true, force: true });
       await rename(incoming, final);
       await syncDir(this.#root);
@@ -62,7 +62,10 @@ export class ImageStore {
 
   /** Computes the digests of what lies in the folder and keeps them beside it. */
   async seal(id: string, header: ManifestHeader): Promise<Manifest> {
-    return this.keep(id, { ...header, files: await digestFiles(this.dir(id)) });
+    const files = await digestFiles(this.dir(id));
+    // A manifest promises files: they have to outlive a power cut first.
+    await syncTree(this.dir(id));
+    return this.keep(id, { ...header, files });
   }
 
   async keep(id: string, manifest: Manifest): Promise<Manifest> {

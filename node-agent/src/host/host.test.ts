@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Real programs: how they end, and that whatever they have started ends with them.
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Host } from './host.ts';
+
+const host = new Host({ root: '/' });
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sealift-host-'));
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});
+
+/** A program that starts another one, as runc starts CRIU, and waits for it. */
+const parent = () => ['-c', `sleep 60 & echo $! > ${dir}/child; wait`];
+const childLives = async (): Promise<boolean> => {
+  const pid = (await readFile(join(dir, 'child'), 'utf8')).trim();
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    return !/\) Z /.test(stat);
+  } catch {
+    return false;
+  }
+};
+const childDies = () => expect.poll(childLives, { timeout: 5000 }).toBe(false);
+
+describe('a program of the host', () => {
+  it('ends with everything that it started when its time is over', async () => {
+    const run = host.run('sh', parent(), { timeoutMs: 500 });
+    await expect(run).rejects.toMatchObject({ code: 'RuntimeFailed' });
+    await childDies();
+  });
+
+  it('ends likewise when nobody needs it any more', async () => {
+    const stop = new AbortController();
+    const run = host.run('sh', parent(), { signal: stop.signal });
+    await expect
+      .poll(() => readFile(join(dir, 'child'), 'utf8').catch(() => ''), { timeout: 5000 })
+      .not.toBe('');
+    stop.abort();
+    await expect(run).rejects.toMatchObject({ code: 'Aborted' });
+    await childDies();
+    await expect(host.run('sleep', ['60'], { signal: stop.signal })).rejects.toMatchObject({
+      code: 'Aborted',
+    });
+  });
+
+  it('tells its status and the end of what it wrote', async () => {
+    const loud = 'head -c 300000 /dev/zero | tr "\\0" x; echo end; echo why >&2; exit 3';
+    const result = await host.run('sh', ['-c', loud]);
+    expect([result.status, result.stderr]).toEqual([3, 'why\n']);
+    expect(result.stdout.length).toBeLessThan(70_000);
+    expect(result.stdout.endsWith('end\n')).toBe(true);
+    await expect(host.check('sh', ['-c', 'echo why >&2; exit 3'])).rejects.toMatchObject({
+      code: 'RuntimeFailed',
+      message: expect.stringContaining('why') as string,
+    });
+    await expect(host.run('/nonexistent', [])).rejects.toMatchObject({ code: 'RuntimeFailed' });
+    await sleep(0);
+  });
+});
