@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pairs of pods with traffic between them: perftest and the ledger.
 import { move } from './move.ts';
-import { execIn, newAddress, podEnd, podLog, signal, startPod, type PodOptions } from './pods.ts';
+import {
+  execIn,
+  newAddress,
+  podEnd,
+  podLog,
+  podStatus,
+  signal,
+  startPod,
+  type PodOptions,
+} from './pods.ts';
 import { LedgerResult, type Facts, type PerftestResult } from './report.ts';
 import { NotReachedError, until } from './wait.ts';
 
@@ -64,7 +73,13 @@ abstract class Pair {
         this.stage.namespace,
         this.pods.server,
         'cat /proc/net/tcp /proc/net/tcp6',
-      );
+      ).catch(async (error: unknown) => {
+        const { exitCode } = await podStatus(this.stage.namespace, this.pods.server);
+        if (exitCode === undefined) throw error;
+        throw new NotReachedError(
+          `the server ended with ${exitCode}:\n${await this.log('server')}`,
+        );
+      });
       return new RegExp(`:${hex} [0-9A-F]+:0000 0A`).test(table) ? true : undefined;
     });
   }
@@ -93,9 +108,8 @@ export class PerftestPair extends Pair {
     super(stage, test.replaceAll('_', '-'));
     this.test = test;
     this.qps = qps;
-    // -F: say nothing of CPU frequency. -e: sleep for completions instead of polling, where perftest can.
+    // -F: say nothing of CPU frequency.
     this.#arguments = [test, '-F', '-q', String(qps), '-D', String(duration)];
-    if (test === 'ib_send_bw') this.#arguments.push('-e');
     // Of an option that is given twice, perftest complains.
     if (test !== 'ib_atomic_bw' && !more.includes('-s')) this.#arguments.push('-s', '4096');
     this.#arguments.push(...more);
