@@ -15,7 +15,7 @@ import { readLogReason, readTail } from '../runtime/criu-log.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../socket/protocol.ts';
 import { digestFiles } from '../transfer/pack.ts';
-import { verifyFiles, type Manifest } from '../transfer/manifest.ts';
+import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/store.ts';
 
 export interface RestorerParts {
@@ -54,9 +54,19 @@ export class Restorer {
     throw new AgentError('BadBundle', 'the container joins no network namespace');
   }
 
-  /** Images that lay on this node: whether they still are what they were. @throws AgentError ImageCorrupt, ... */
-  async verify(imageId: string): Promise<void> {
+  /**
+   * Images that have lain on a disk: whether they still are what they were.
+   * @param digest of the checkpoint's manifest, as its request's status has it
+   * @throws AgentError ImageCorrupt, ImageTruncated, ImageVersion, CheckpointNotFound
+   */
+  async verify(imageId: string, digest: string | undefined): Promise<void> {
     const manifest = await this.#manifest(imageId);
+    if (digest !== undefined && digestOf(formatManifest(manifest)) !== digest) {
+      throw new AgentError(
+        'ImageCorrupt',
+        'the images are not those of this checkpoint (its manifest has another digest): checkpoint again',
+      );
+    }
     verifyFiles(manifest.files, await digestFiles(this.#parts.store.dir(imageId)));
   }
 

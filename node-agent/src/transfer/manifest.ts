@@ -97,10 +97,12 @@ export function parseManifest(text: string): Manifest {
   throw new AgentError('ImageCorrupt', `the manifest is damaged: ${z.prettifyError(parsed.error)}`);
 }
 
-/** Stable text of a manifest; its digest names the checkpoint. */
+/** The one text of a manifest, whoever writes it and from whatever it was read; its digest names the checkpoint. */
 export function formatManifest(content: Manifest): string {
-  const files = [...content.files].sort((a, b) => (a.path < b.path ? -1 : 1));
-  return `${JSON.stringify({ ...content, files }, null, 1)}\n`;
+  // The schema puts fields in its own order.
+  const ordered = manifest.parse(content);
+  const files = ordered.files.sort((a, b) => (a.path < b.path ? -1 : 1));
+  return `${JSON.stringify({ ...ordered, files }, null, 1)}\n`;
 }
 
 /** `sha256:<hex>` of the manifest's text. */

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+// A source from its first look to its end, over a real journal, a real image folder and the real loop; crashed
+// at every effect. The node itself is the few flags of World.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
+import { migrationRequests, pods } from '../../../kube/src/index.ts';
+import type { Checkpointer, Dumped } from '../checkpoint/checkpointer.ts';
+import { AgentError } from '../errors.ts';
+import { Journal } from '../journal/journal.ts';
+import { handoverLoop } from '../loop.ts';
+import { PodRequests } from '../pods/pod-requests.ts';
+import { Publisher } from '../publisher.ts';
+import { MemoryApi } from '../testing/api.ts';
+import {
+  decision,
+  migration,
+  NAMESPACE,
+  pod,
+  REQUEST_UID,
+  SOURCE_UID,
+} from '../testing/objects.ts';
+import type { sendImages } from '../transfer/sender.ts';
+import { ImageStore } from '../transfer/store.ts';
+import { SourceReconciler } from './reconciler.ts';
+
+const KEY = `${NAMESPACE}/move`;
+const effects = ['lock', 'hold', 'freeze', 'dump', 'send'] as const;
+type Point = `${(typeof effects)[number] | 'release' | 'end'}.${'before' | 'after'}`;
+
+const dumped = {
+  header: { id: REQUEST_UID },
+  identity: { qpns: [17] },
+  objects: { qp: 1, cq: 1, mr: 1 },
+  bytes: { pages: 4096, verbs: 100, rootfs: 0 },
+} as unknown as Dumped;
+
+/** One node and its pod. */
+class World {
+  locked = false;
+  held: number | undefined;
+  frozen = false;
+  dead = false;
+  sent = 0;
+  readonly did: string[] = [];
+  /** The agent dies here: what it was doing never comes back. */
+  dieAt: Point | undefined;
+  died = Promise.withResolvers<void>();
+  fail: { at: string; error: Error } | undefined;
+
+  async #pass(name: (typeof effects)[number] | 'release' | 'end', work: () => void): Promise<void> {
+    await this.#die(`${name}.before`);
+    if (this.fail?.at === name) throw this.fail.error;
+    this.did.push(name);
+    work();
+    await this.#die(`${name}.after`);
+  }
+  async #die(at: Point): Promise<void> {
+    if (this.dieAt !== at) return;
+    this.died.resolve();
+    await new Promise(() => undefined);
+  }
+
+  readonly checkpointer = {
+    find: async () => {
+      if (this.fail?.at === 'find') throw this.fail.error;
+      return { podUid: SOURCE_UID, netns: '/run/netns/x', containers: [{ id: 'c', name: 'main' }] };
+    },
+    lock: () => this.#pass('lock', () => (this.locked = true)),
+    hold: (_pod: unknown, timer: number) => this.#pass('hold', () => (this.held = timer)),
+    freeze: () => this.#pass('freeze', () => (this.frozen = true)),
+    dump: async () => {
+      expect([this.locked, this.frozen]).toEqual([true, true]);
+      await this.#pass('dump', () => undefined);
+      return dumped;
+    },
+    release: () =>
+      this.#pass('release', () => {
+        expect(this.dead).toBe(false);
+        [this.locked, this.held, this.frozen] = [false, undefined, false];
+      }),
+    end: () => this.#pass('end', () => (this.dead = true)),
+  } as unknown as Checkpointer;
+
+  readonly send: typeof sendImages = async () => {
+    await this.#pass('send', () => this.sent++);
+    return { manifest: {}, digest: 'sha256:x' } as unknown as Awaited<
+      ReturnType<typeof sendImages>
+    >;
+  };
+
+  get asItWas(): boolean {
+    return !this.locked && this.held === undefined && !this.frozen && !this.dead;
+  }
+}
+
+let dir: string;
+let api: MemoryApi;
+let world: World;
+let journal: Journal;
+let source: SourceReconciler;
+let stop: AbortController;
+
+async function startAgent(): Promise<void> {
+  ({ journal } = await Journal.open(join(dir, 'journal')));
+  world.dieAt = undefined;
+  world.died = Promise.withResolvers();
+  source = new SourceReconciler({
+    api,
+    nodeName: 'node-a',
+    journal,
+    checkpointer: world.checkpointer,
+    pods: new PodRequests(api),
+    publisher: new Publisher({
+      api,
+      resource: migrationRequests,
+      manager: fieldManagers.sourceAgent,
+      field: 'sourceAgent',
+    }),
+    store: new ImageStore(join(dir, 'images')),
+    certificateDir: '/nowhere',
+    send: world.send,
+    request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
+    removeWork: async () => undefined,
+  });
+}
+const log = pino({ level: 'silent' });
+const run = async (): Promise<void> => {
+  await handoverLoop(source)(KEY, { signal: stop.signal, log });
+};
+/** As the controller does it: again after every failure. */
+const runs = async (times = 4): Promise<void> => {
+  for (let n = 0; n < times; n++) await run().catch(() => undefined);
+};
+const status = () => api.peek(migrationRequests, NAMESPACE, 'move')?.status;
+const stage = () => journal.get(REQUEST_UID, 'source')?.stage;
+function put(change: object = {}): void {
+  const told = status();
+  api.put(
+    migrationRequests,
+    migration({
+      targetAgent: { state: 'AtCreateGate' },
+      deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
+      ...(told?.sourceAgent ? { sourceAgent: told.sourceAgent } : {}),
+      ...(told?.decision ? { decision: told.decision } : {}),
+      ...change,
+    }),
+  );
+}
+const decide = (outcome: Decision['outcome']) => put({ decision: decision(outcome) });
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sealift-source-'));
+  api = new MemoryApi();
+  world = new World();
+  stop = new AbortController();
+  api.put(pods, pod('app', SOURCE_UID, { 'sealift.dev/rnr-timer': '9' }));
+  await startAgent();
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});
+
+/** Runs until the agent dies at this point, and starts another one. */
+async function dieAt(point: Point): Promise<void> {
+  world.dieAt = point;
+  run().catch(() => undefined);
+  await world.died.promise;
+  await startAgent();
+}
+
+describe('a source', () => {
+  it('touches nothing before the target waits and the operator has set the deadline', async () => {
+    put({ targetAgent: { state: 'Preparing' } });
+    await runs();
+    put({ deadlines: {} });
+    await runs();
+    expect([world.did, stage(), status()?.sourceAgent?.state]).toEqual([[], undefined, 'Waiting']);
+  });
+
+  it('goes all the way, in order, with the timer that its pod wants', async () => {
+    put();
+    await run();
+    expect(world.did).toEqual([...effects]);
+    expect([world.held, stage()]).toEqual([9, 'sent']);
+    expect(status()?.sourceAgent).toMatchObject({
+      state: 'Sent',
+      checkpointDigest: 'sha256:x',
+      identity: { qpns: [17] },
+    });
+    await run();
+    expect(world.did).toHaveLength(effects.length);
+    decide('Committed');
+    await runs();
+    expect([world.dead, world.did.filter((one) => one === 'end')]).toEqual([true, ['end']]);
+    expect([stage(), status()?.sourceAgent?.state]).toEqual(['gone', 'Gone']);
+  });
+
+  const points = effects.flatMap((name) => [`${name}.before`, `${name}.after`] as Point[]);
+  it.each(points)('whose agent dies at %s runs on after Aborted', async (point) => {
+    put();
+    await dieAt(point);
+    decide('Aborted');
+    await runs();
+    expect([world.asItWas, stage(), world.sent]).toEqual([
+      true,
+      'resumed',
+      point === 'send.after' ? 1 : 0,
+    ]);
+    expect(status()?.sourceAgent?.state).toBe('Resumed');
+  });
+
+  it.each(points)('whose agent dies at %s goes on with the move', async (point) => {
+    put();
+    await dieAt(point);
+    await runs();
+    expect([stage(), world.frozen, world.locked, world.held]).toEqual(['sent', true, true, 9]);
+    expect(world.sent).toBeGreaterThan(0);
+    decide('Committed');
+    await runs();
+    expect([world.dead, stage()]).toEqual([true, 'gone']);
+  });
+
+  it.each(['release.before', 'release.after'] as Point[])(
+    'whose agent dies at %s',
+    async (point) => {
+      put();
+      await run();
+      decide('Aborted');
+      await dieAt(point);
+      await runs();
+      expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+    },
+  );
+
+  it.each(['end.before', 'end.after'] as Point[])('whose agent dies at %s', async (point) => {
+    put();
+    await run();
+    decide('Committed');
+    await dieAt(point);
+    // Not even a sweep that finds no request may let it go on from here.
+    expect(stage()).toBe('ending');
+    await runs();
+    expect([world.dead, stage()]).toEqual([true, 'gone']);
+  });
+
+  it('proposes Aborted for what it cannot do, and lets the pod go on', async () => {
+    put();
+    world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    await runs();
+    expect(status()?.decision).toMatchObject({
+      outcome: 'Aborted',
+      by: 'agent/node-a',
+      reason: 'UnsupportedObject',
+      message: 'an SRQ',
+    });
+    expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+    expect(status()?.sourceAgent).toMatchObject({ state: 'Resumed', reason: 'UnsupportedObject' });
+  });
+
+  it('stays frozen as long as the API server does not answer', async () => {
+    put();
+    world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    await run().catch(() => undefined);
+    api.reachable = false;
+    await runs();
+    expect([world.frozen, world.locked]).toEqual([true, true]);
+    api.reachable = true;
+    await runs();
+    expect(world.asItWas).toBe(true);
+  });
+
+  it('stays frozen when its own Aborted comes too late', async () => {
+    put();
+    await run();
+    put({ deadlines: { blackout: '2020-01-01T00:00:00Z' } });
+    const late = { ...status(), decision: decision('Committed') };
+    const peek = api.peek.bind(api);
+    // The cache still shows the request undecided.
+    const seen = peek(migrationRequests, NAMESPACE, 'move');
+    api.put(migrationRequests, migration(late));
+    api.peek = (() => seen) as unknown as typeof api.peek;
+    await runs(1);
+    api.peek = peek;
+    expect([world.frozen, status()?.decision?.outcome]).toEqual([true, 'Committed']);
+    await runs();
+    expect([world.dead, world.did.includes('release')]).toEqual([true, false]);
+  });
+
+  it('sends again while the other agent is away', async () => {
+    put();
+    world.fail = { at: 'send', error: new AgentError('TransferFailed', 'connection refused') };
+    await runs(2);
+    expect([stage(), status()?.decision]).toEqual(['transferring', undefined]);
+    world.fail = undefined;
+    await run();
+    expect([stage(), world.did.filter((one) => one === 'dump')]).toEqual(['sent', ['dump']]);
+  });
+
+  it('begins no further step once it is decided', async () => {
+    put();
+    world.dieAt = undefined;
+    const freeze = world.checkpointer.freeze.bind(world.checkpointer);
+    world.checkpointer.freeze = async (of) => {
+      await freeze(of);
+      decide('Aborted');
+    };
+    await run().catch(() => undefined);
+    expect(world.did).toEqual(['lock', 'hold', 'freeze']);
+    await runs();
+    expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+    expect(status()?.sourceAgent).not.toHaveProperty('reason');
+  });
+
+  it('does not leave a pod frozen when its journal is lost', async () => {
+    put();
+    await run();
+    await rm(join(dir, 'journal'), { recursive: true });
+    await startAgent();
+    decide('Aborted');
+    await runs();
+    expect([world.asItWas, status()?.sourceAgent?.state]).toEqual([true, 'Resumed']);
+  });
+
+  it('refuses early what cannot be moved, before anything is touched', async () => {
+    put({ targetAgent: undefined, deadlines: {} });
+    world.fail = { at: 'find', error: new AgentError('MultipleContainers', 'two') };
+    await runs();
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'MultipleContainers' });
+    expect([world.did, status()?.sourceAgent?.state]).toEqual([[], 'Resumed']);
+  });
+
+  it('tells a message of any length', async () => {
+    put();
+    world.fail = { at: 'dump', error: new AgentError('CheckpointFailed', 'x'.repeat(10_000)) };
+    await runs();
+    expect(status()?.sourceAgent?.message).toHaveLength(4096);
+  });
+});
