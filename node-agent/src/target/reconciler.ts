@@ -44,8 +44,6 @@ export interface TargetParts<T extends Handover> {
   request(key: string): T | undefined;
   /** Folder of the request's images. */
   imageId(request: T): string;
-  /** Of the manifest, as the request's status has it. */
-  digest(request: T): string | undefined;
   receiving(imageId: string): boolean;
   removeWork(id: string): Promise<void>;
 }
@@ -237,8 +235,8 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       message: undefined,
     });
     this.#tell(request, 'Restoring', context);
-    const { kind, restorer } = this.#parts;
-    if (kind === 'RestoreRequest') await restorer.verify(imageId, this.#parts.digest(request));
+    if (request.kind === 'RestoreRequest')
+      await this.#parts.restorer.verify(imageId, request.status?.digest);
     const reply = await this.#parts.restorer.prepare({
       requestUid: uid,
       imageId,

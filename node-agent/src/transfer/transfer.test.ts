@@ -195,6 +195,13 @@ describe('packing', () => {
   });
 });
 
+it('gives a manifest one text, whatever order its fields were read in', () => {
+  const content: Manifest = { ...header('x'), files: [] };
+  const reversed = Object.fromEntries(Object.entries(content).reverse()) as unknown as Manifest;
+  expect(Object.keys(reversed)).not.toEqual(Object.keys(content));
+  expect(formatManifest(reversed)).toBe(formatManifest(content));
+});
+
 describe('agent to agent', () => {
   const log = pino({ level: 'silent' });
 
