@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+// A target from its create gate to its end, over a real journal, real gates, a real image folder and the real
+// loop. The runtime and CRIU are played by Node: they wait at the gates as the shim and the plugin do.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fieldManagers, type Decision, type MigrationRequest } from '../../../crds/src/index.ts';
+import { decide, migrationRequests } from '../../../kube/src/index.ts';
+import { AgentError } from '../errors.ts';
+import { Journal } from '../journal/journal.ts';
+import { handoverLoop } from '../loop.ts';
+import { Publisher } from '../publisher.ts';
+import type { Restorer } from '../restore/restorer.ts';
+import { MemoryApi } from '../testing/api.ts';
+import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
+import type { ManifestHeader } from '../transfer/manifest.ts';
+import { ImageStore } from '../transfer/store.ts';
+import { Gates } from './gates.ts';
+import { TargetReconciler } from './reconciler.ts';
+
+const KEY = `${NAMESPACE}/move`;
+const header: ManifestHeader = {
+  version: 1,
+  id: REQUEST_UID,
+  createdAt: '2026-01-01T00:00:00Z',
+  versions: { sealift: '0.1.0', kernel: '6.12' },
+  containers: [{ name: 'main' }],
+  volumes: [],
+  identity: { qpns: [17], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] },
+  bytes: { pages: 0, verbs: 0, rootfs: 0 },
+  objects: { qp: 1, cq: 1, mr: 1 },
+};
+
+/** The node: its lock, its kubelet and its CRIU. */
+class Node {
+  locked = true;
+  /** How often the pod's tasks have been let go. */
+  ran = 0;
+  killed = 0;
+  prepared = 0;
+  log: 'nothing' | 'failed' | 'finished' = 'nothing';
+  prepareFails: Error | undefined;
+  /** The agent dies in the release, before or after it. */
+  dieAt: 'release.before' | 'release.after' | undefined;
+  died = Promise.withResolvers<void>();
+
+  async #die(at: string): Promise<void> {
+    if (this.dieAt !== at) return;
+    this.died.resolve();
+    await new Promise(() => undefined);
+  }
+
+  readonly restorer = {
+    netns: async () => '/run/netns/x',
+    verify: async () => undefined,
+    prepare: async () => {
+      if (this.prepareFails) throw this.prepareFails;
+      this.prepared++;
+      this.locked = true;
+      this.log = 'nothing';
+      return { ok: true, action: 'restore', imagePath: '', workPath: '', options: [], env: {} };
+    },
+    identity: async () => ({ qpns: [17] }),
+    release: async () => {
+      await this.#die('release.before');
+      this.locked = false;
+      await this.#die('release.after');
+    },
+    failureOf: async () =>
+      this.log === 'failed' ? { code: 'RestoreFailed', message: 'CRIU said no' } : undefined,
+    released: async () => this.log === 'finished',
+  } as unknown as Restorer;
+}
+
+let dir: string;
+let api: MemoryApi;
+let node: Node;
+let store: ImageStore;
+let journal: Journal;
+let gates: Gates;
+let target: TargetReconciler<MigrationRequest>;
+/** Connections of the agent that runs now. */
+let connections: AbortController;
+let receiving = false;
+
+async function startAgent(): Promise<void> {
+  connections = new AbortController();
+  ({ journal } = await Journal.open(join(dir, 'journal')));
+  gates = new Gates();
+  node.dieAt = undefined;
+  node.died = Promise.withResolvers();
+  target = new TargetReconciler<MigrationRequest>({
+    api,
+    kind: 'MigrationRequest',
+    resource: migrationRequests,
+    nodeName: 'node-b',
+    journal,
+    gates,
+    restorer: node.restorer,
+    store,
+    publisher: new Publisher({
+      api,
+      resource: migrationRequests,
+      manager: fieldManagers.targetAgent,
+      field: 'targetAgent',
+    }),
+    request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
+    imageId: (request) => request.metadata.uid,
+    receiving: () => receiving,
+    removeWork: async () => undefined,
+  });
+}
+async function restartAgent(): Promise<void> {
+  connections.abort();
+  await startAgent();
+}
+
+const log = pino({ level: 'silent' });
+const run = async (): Promise<void> => {
+  await handoverLoop(target)(KEY, { signal: new AbortController().signal, log });
+};
+const runs = async (times = 4): Promise<void> => {
+  for (let n = 0; n < times; n++) await run().catch(() => undefined);
+};
+const status = () => api.peek(migrationRequests, NAMESPACE, 'move')?.status;
+const state = () => status()?.targetAgent?.state;
+const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
+
+/** The kubelet starts the container; CRIU goes on to the resume gate when the agent says so. */
+function create(id = 'c1'): Promise<string> {
+  const request = {
+    ...{ op: 'create' as const, id, bundle: `/run/${id}`, sandboxId: 'box', rnrTimer: 20 },
+    ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container: 'main' },
+  };
+  return gates.waitCreate(REQUEST_UID, request, connections.signal).then(
+    (reply) => reply.action,
+    (error: Error) => error.message,
+  );
+}
+/** CRIU at the resume gate: the tasks go on, or are killed. */
+function resumeGate(): Promise<void> {
+  const { signal } = connections;
+  const gate = { op: 'gate' as const, token: REQUEST_UID, pid: 7, registerUs: 5000 };
+  return gates.waitResume(gate, '2026-01-01T00:00:05.000000Z', signal).then(
+    () => {
+      expect(node.locked).toBe(false);
+      node.ran++;
+      node.log = 'finished';
+    },
+    () => {
+      // A lost connection is made again; a refusal is for good.
+      if (!signal.aborted) node.killed++;
+    },
+  );
+}
+async function images(): Promise<void> {
+  const folder = await store.create(REQUEST_UID, 'main');
+  await writeFile(join(folder, 'core.img'), 'x');
+  await store.seal(REQUEST_UID, header);
+}
+function put(change: object = {}): void {
+  const told = status();
+  api.put(
+    migrationRequests,
+    migration({
+      deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
+      ...(told?.targetAgent ? { targetAgent: told.targetAgent } : {}),
+      ...(told?.decision ? { decision: told.decision } : {}),
+      ...change,
+    }),
+  );
+}
+const record = (outcome: Decision['outcome']) => put({ decision: decision(outcome) });
+/** Up to CRIU at its gate, nothing decided. */
+async function toResumeGate(): Promise<{ gate: Promise<void> }> {
+  put();
+  const created = create();
+  await images();
+  await run();
+  expect(await created).toBe('restore');
+  return { gate: resumeGate() };
+}
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sealift-target-'));
+  api = new MemoryApi();
+  node = new Node();
+  store = new ImageStore(join(dir, 'images'));
+  receiving = false;
+  await startAgent();
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});
+
+describe('a target', () => {
+  it('goes all the way', async () => {
+    put();
+    await run();
+    expect(state()).toBe('Preparing');
+    const created = create();
+    await run();
+    expect(state()).toBe('AtCreateGate');
+    receiving = true;
+    await run();
+    expect(state()).toBe('Receiving');
+    await images();
+    receiving = false;
+    await target.received(
+      migration(),
+      '2026-01-01T00:00:01.000000Z',
+      '2026-01-01T00:00:02.000000Z',
+    );
+    await run();
+    expect(await created).toBe('restore');
+    await run();
+    expect([state(), stage()]).toEqual(['Restoring', 'restoring']);
+    const gate = resumeGate();
+    await run();
+    await gate;
+    expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'running', 'Running']);
+    expect(status()?.decision).toMatchObject({ outcome: 'Committed', by: 'agent/node-b' });
+    expect(status()?.targetAgent?.identity).toEqual({ qpns: [17] });
+    const steps = status()?.targetAgent?.steps?.map((step) => step.name);
+    expect(new Set(steps)).toEqual(
+      new Set(['transfer', 'restore', 'register', 'decide', 'resume']),
+    );
+    expect(await store.ids()).toEqual([REQUEST_UID]);
+    put({ conditions: [succeeded] });
+    await run();
+    expect(await store.ids()).toEqual([]);
+  });
+
+  it('acts on the decision that stands, not on the one it wanted', async () => {
+    const { gate } = await toResumeGate();
+    const seen = api.peek(migrationRequests, NAMESPACE, 'move');
+    record('Aborted');
+    const peek = api.peek.bind(api);
+    api.peek = (() => seen) as unknown as typeof api.peek;
+    await runs(1);
+    api.peek = peek;
+    await gate;
+    expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'tornDown']);
+    await runs();
+    expect([state(), await store.ids()]).toEqual(['TornDown', []]);
+  });
+
+  it('neither runs nor dies while the API server does not answer', async () => {
+    const { gate } = await toResumeGate();
+    api.reachable = false;
+    await runs().catch(() => undefined);
+    expect([node.ran, node.killed, node.locked]).toEqual([0, 0, true]);
+    api.reachable = true;
+    await runs();
+    await gate;
+    expect([node.ran, node.killed]).toEqual([1, 0]);
+  });
+
+  it.each(['release.before', 'release.after'] as const)(
+    'whose agent dies at %s runs once, and nobody else decides',
+    async (point) => {
+      const { gate } = await toResumeGate();
+      node.dieAt = point;
+      run().catch(() => undefined);
+      await node.died.promise;
+      expect([stage(), node.ran]).toEqual(['opening', 0]);
+      await restartAgent();
+      await gate;
+      // CRIU asks again.
+      const again = resumeGate();
+      await runs();
+      await again;
+      expect([node.ran, node.killed, stage(), state()]).toEqual([1, 0, 'running', 'Running']);
+    },
+  );
+
+  it('whose agent dies between the open gate and its note is found to run', async () => {
+    const { gate } = await toResumeGate();
+    node.dieAt = 'release.after';
+    run().catch(() => undefined);
+    await node.died.promise;
+    // The gate was opened after all.
+    gates.open(REQUEST_UID);
+    await gate;
+    await restartAgent();
+    await runs();
+    expect([stage(), state(), node.ran]).toEqual(['running', 'Running', 1]);
+  });
+
+  it('is restored again if it was committed and never ran', async () => {
+    const { gate } = await toResumeGate();
+    // Committed by this agent, which dies before it knows.
+    const request = api.peek(migrationRequests, NAMESPACE, 'move');
+    if (!request) throw new Error('no request');
+    await decide(api, migrationRequests, request, {
+      outcome: 'Committed',
+      by: 'agent/node-b',
+      reason: 'Committed',
+    });
+    await restartAgent();
+    await gate;
+    node.log = 'failed';
+    await runs();
+    expect([state(), node.ran]).toEqual(['Restoring', 0]);
+    const created = create('c2');
+    await runs(1);
+    expect(await created).toBe('restore');
+    expect(node.prepared).toBe(2);
+    const second = resumeGate();
+    await runs();
+    await second;
+    expect([node.ran, stage(), state()]).toEqual([1, 'running', 'Running']);
+    // And not a third time.
+    node.log = 'failed';
+    void create('c3');
+    await runs();
+    expect([node.prepared, state()]).toEqual([2, 'Running']);
+  });
+
+  it.each([
+    ['a restore that fails', () => (node.log = 'failed'), 'RestoreFailed'],
+    ['a container that is started anew', () => void create('c2'), 'RestoreFailed'],
+    [
+      'a deadline',
+      () => put({ deadlines: { blackout: '2020-01-01T00:00:00Z' } }),
+      'BlackoutDeadlineExceeded',
+    ],
+  ])('gives up on %s', async (_what, happens, reason) => {
+    put();
+    const created = create();
+    await images();
+    await run();
+    await created;
+    happens();
+    await runs();
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason, by: 'agent/node-b' });
+    expect([stage(), state(), await store.ids()]).toEqual(['tornDown', 'TornDown', []]);
+    // CRIU comes to its gate after all.
+    const gate = resumeGate();
+    await runs();
+    await gate;
+    expect([node.ran, node.killed]).toEqual([0, 1]);
+  });
+
+  it.each([
+    ['cannot be prepared', 'DiskFull'],
+    ['has a damaged manifest', 'ImageCorrupt'],
+  ])('that %s says why', async (what, reason) => {
+    put();
+    const created = create();
+    await images();
+    if (reason === 'DiskFull') node.prepareFails = new AgentError('DiskFull', 'no space left');
+    else await writeFile(join(store.dir(REQUEST_UID), 'manifest.json'), '{');
+    await runs();
+    expect(await created, what).toMatch(/aborted/);
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason });
+    expect(status()?.targetAgent).toMatchObject({ state: 'TornDown' });
+  });
+
+  it('removes images that arrive after it was torn down', async () => {
+    put();
+    record('Aborted');
+    await runs();
+    await images();
+    await runs();
+    expect(await store.ids()).toEqual([]);
+  });
+
+  it('keeps the note of a transfer and of a restore that are written at once', async () => {
+    put();
+    const created = create();
+    await images();
+    const begun = '2026-01-01T00:00:01.000000Z';
+    await Promise.all([
+      target.received(migration(), begun, '2026-01-01T00:00:02.000000Z'),
+      run(),
+      target.received(migration(), begun, '2026-01-01T00:00:02.000000Z'),
+    ]);
+    await created;
+    expect(stage()).toBe('restoring');
+    const { journal: read, unreadable } = await Journal.open(join(dir, 'journal'));
+    expect([read.get(REQUEST_UID, 'target')?.stage, unreadable]).toEqual(['restoring', []]);
+  });
+});
+
+const succeeded = {
+  type: 'Succeeded',
+  status: 'True',
+  reason: 'Moved',
+  message: '',
+  lastTransitionTime: '2026-01-01T00:00:00Z',
+};
+
+describe('a gate', () => {
+  it('does not take one who has left for one who waits', async () => {
+    const gone = new AbortController();
+    gone.abort();
+    const request = { op: 'gate' as const, token: REQUEST_UID, pid: 7 };
+    await expect(gates.waitResume(request, '', gone.signal)).rejects.toMatchObject({
+      code: 'Aborted',
+    });
+    expect(gates.atResume(REQUEST_UID)).toBeUndefined();
+  });
+
+  it('lets the newer connection wait in place of the older', async () => {
+    const first = create('c1');
+    const second = create('c1');
+    expect(await first).toMatch(/asked again/);
+    expect(gates.atCreate(REQUEST_UID)?.id).toBe('c1');
+    connections.abort();
+    expect(await second).toMatch(/gone/);
+    expect(gates.atCreate(REQUEST_UID)).toBeUndefined();
+  });
+});
