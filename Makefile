@@ -10,6 +10,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 NATIVE := native/rxe native/criu-plugin native/shim native/addon e2e/workloads
 
 include e2e/lab/lab.mk
+include simulation/simulation.mk
 
 .PHONY: help native native-check native-clean js images build demo e2e e2e-test test format model
 

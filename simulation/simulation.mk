@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+# The simulation: operator and agents, the real code, in one process under random faults.
+
+.PHONY: simulate
+
+simulate: node_modules/.package-lock.json ## Random faults: N=100000 SEED=1 [MISTAKE='thaw on timeout']; REPLAY='{...}' runs one schedule again, with logs
+	@node simulation/src/main.ts

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node agent, whole, as a process of the simulation: what node-agent/src/main.ts wires, with a simulated node.
+import { Agent } from '../../node-agent/src/agent.ts';
+import type { Config } from '../../node-agent/src/config.ts';
+import type { Effects } from '../../node-agent/src/effects.ts';
+import { FabricLock } from '../../node-agent/src/fabric-lock/lock.ts';
+import { Host } from '../../node-agent/src/host/host.ts';
+import { Journal } from '../../node-agent/src/journal/journal.ts';
+import { RdmaDriver } from '../../node-agent/src/rdma-device/driver.ts';
+import { Runc } from '../../node-agent/src/runtime/runc.ts';
+import type { Logger } from '../../kube/src/index.ts';
+import type { ApiServer } from './api/server.ts';
+import type { Network } from './network.ts';
+import type { Machine } from './node/machine.ts';
+import { effect, type Kernel } from './node/kernel.ts';
+import {
+  SimulatedCheckpointer,
+  SimulatedEditor,
+  SimulatedFolder,
+  SimulatedRestorer,
+  SimulatedStore,
+  type Luck,
+} from './node/pieces.ts';
+import type { Process } from './process.ts';
+
+const config = (nodeName: string): Config => ({
+  ...{ nodeName, address: `${nodeName}:7460`, port: 7460, metricsPort: 0, tlsDir: '/tls' },
+  ...{ checkpointDir: '/checkpoints', journalDir: '/journal', workDir: '/work' },
+  ...{ socketPath: '/agent.sock', cniBinDir: '/', bundleDir: '/', installDir: '/' },
+  host: { root: '/' },
+});
+
+export interface AgentWorld {
+  readonly server: ApiServer;
+  readonly network: Network;
+  readonly kernel: Kernel;
+  readonly luck: Luck;
+  readonly log: Logger;
+}
+
+/** Runs until the process dies. */
+export async function runAgent(
+  process: Process,
+  machine: Machine,
+  world: AgentWorld,
+): Promise<void> {
+  const { journal } = await Journal.open(new SimulatedFolder(machine));
+  const settings = config(machine.name);
+  const agent = new Agent({
+    api: world.server.client(process, process.name),
+    config: settings,
+    journal,
+    log: world.log,
+    effects: effectsOf(process, machine, world, settings),
+    clock: process.clock,
+  });
+  await agent.run(new AbortController().signal);
+}
+
+function effectsOf(
+  process: Process,
+  machine: Machine,
+  { network, kernel, luck }: AgentWorld,
+  { workDir: workRoot, socketPath }: Config,
+): Effects {
+  const host = new Host({ root: '/' });
+  const driver = new RdmaDriver();
+  // Its node is made by mkdir and mknod: of no consequence here.
+  driver.node = (device) => Promise.resolve(`/dev/${device.name}`);
+  const lock = new FabricLock((netns, commands) => kernel.nft(netns, commands));
+  const store = new SimulatedStore(machine);
+  const editor = new SimulatedEditor([host, driver], machine);
+  const shared = { host, lock, driver, store, workRoot, socketPath };
+  return {
+    host,
+    driver,
+    lock,
+    store,
+    editor,
+    checkpointer: new SimulatedCheckpointer(
+      { ...shared, runc: new Runc(host), version: '0' },
+      machine,
+      luck,
+    ),
+    restorer: new SimulatedRestorer({ ...shared, editor }, machine),
+    send: (options) => network.send(machine, process, options),
+    receiver: (on) => network.receiver(machine, process, on),
+    socket: (handlers) => {
+      const close = (): void => {
+        if (machine.socket?.agent === process) machine.socket = undefined;
+      };
+      process.onDeath(close);
+      return {
+        listen: async () => {
+          machine.socket = { handlers, agent: process };
+        },
+        close: async () => close(),
+      };
+    },
+    makeFolders: async () => undefined,
+    removeWork: async (id) => {
+      await effect(machine.timeline, 1, () => machine.work.delete(id));
+    },
+  };
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// The simulated API server's objects: versions, conflicts, ownership of status fields, finalizers, and the history that
+// watches are served from. Everything here happens at one moment, as in etcd.
+import { isDeepStrictEqual } from 'node:util';
+import { ApiError, deepFreeze } from '../../../kube/src/index.ts';
+import type { Random } from '../random.ts';
+import { fieldOf, jsonPatch, mergePatch, PatchError, type Json, type Stored } from './objects.ts';
+import { checkWrite } from './rules.ts';
+
+export interface Change {
+  readonly version: number;
+  readonly before: Stored | undefined;
+  readonly after: Stored | undefined;
+}
+
+export interface Target {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface Writer {
+  /** `operator`, `agent/<node>`, `kubelet/<node>`, `user`. */
+  readonly by: string;
+  readonly manager?: string | undefined;
+  readonly subresource?: 'status' | undefined;
+}
+
+const notFound = ({ kind, name }: Target): ApiError =>
+  new ApiError(404, 'NotFound', `${kind} ${name} not found`);
+const conflict = (message: string): ApiError => new ApiError(409, 'Conflict', message);
+
+export class Store {
+  readonly #objects = new Map<string, Stored>();
+  readonly #history: Change[] = [];
+  readonly #listeners: ((change: Change) => void)[] = [];
+  /** Which manager owns which field of an object's status. */
+  readonly #owners = new Map<string, Map<string, string>>();
+  readonly #random: Random;
+  readonly #now: () => number;
+  #version = 1;
+  #compacted = 0;
+
+  constructor(random: Random, now: () => number) {
+    this.#random = random;
+    this.#now = now;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Told of every change at the moment at which it happens. */
+  onChange(listener: (change: Change) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  find(kind: string, namespace: string, name: string): Stored | undefined {
+    return this.#objects.get(`${kind} ${namespace}/${name}`);
+  }
+
+  all(kind: string): Stored[] {
+    return [...this.#objects.values()].filter((object) => object.kind === kind);
+  }
+
+  get(target: Target): Stored {
+    const found = this.find(target.kind, target.namespace, target.name);
+    if (!found) throw notFound(target);
+    return found;
+  }
+
+  list(kind: string, namespace: string | undefined, selector: string | undefined): Stored[] {
+    return this.all(kind).filter((object) => selects(object, namespace, selector));
+  }
+
+  /** @throws ApiError `Expired` if that is no longer known. */
+  since(version: number): readonly Change[] {
+    if (version < this.#compacted) throw new ApiError(410, 'Expired', 'too old resource version');
+    return this.#history.filter((change) => change.version > version);
+  }
+
+  /** Forgets the history: watches that break have to list again. */
+  compact(): void {
+    this.#compacted = this.#version;
+    this.#history.length = 0;
+  }
+
+  create(body: Stored & { metadata: Partial<Stored['metadata']> }, writer: Writer): Stored {
+    const { namespace = '', name = '' } = body.metadata;
+    if (this.find(body.kind, namespace, name)) {
+      throw new ApiError(409, 'AlreadyExists', `${body.kind} ${name} already exists`);
+    }
+    const { status: _status, ...rest } = body;
+    const hex = this.#random.hex(12);
+    const object = {
+      ...(body.kind === 'Pod' || body.kind === 'Node' ? body : rest),
+      metadata: {
+        ...body.metadata,
+        name,
+        namespace,
+        uid: `${hex.slice(0, 8)}-${hex.slice(8)}`,
+        generation: 1,
+        creationTimestamp: new Date(this.#now()).toISOString().replace(/\.\d+/, ''),
+      },
+    } as Stored;
+    return this.#put(undefined, object, writer);
+  }
+
+  merge(target: Target, patch: object, writer: Writer): Stored {
+    const before = this.get(target);
+    const { metadata } = patch as { metadata?: { resourceVersion?: string; uid?: string } };
+    if (metadata?.uid !== undefined && metadata.uid !== before.metadata.uid) {
+      throw conflict('another uid');
+    }
+    const expected = metadata?.resourceVersion;
+    if (expected !== undefined && expected !== before.metadata.resourceVersion) {
+      throw conflict('the object has been modified');
+    }
+    return this.#put(before, mergePatch(before, patch) as Stored, writer);
+  }
+
+  patch(target: Target, patch: Parameters<typeof jsonPatch>[1], writer: Writer): Stored {
+    const before = this.get(target);
+    try {
+      return this.#put(before, jsonPatch(before, patch), writer);
+    } catch (error) {
+      if (!(error instanceof PatchError)) throw error;
+      throw new ApiError(422, 'Invalid', error.message);
+    }
+  }
+
+  /**
+   * Server-side apply of a status, forced. Each field of a status has one manager in Sealift (asserted here), so a
+   * manager's fields are replaced whole, and those that it no longer names go.
+   */
+  applyStatus(target: Target, version: string | undefined, status: Json, writer: Writer): Stored {
+    const before = this.get(target);
+    if (version !== undefined && version !== before.metadata.resourceVersion) {
+      throw conflict('the object has been modified');
+    }
+    const manager = writer.manager ?? '';
+    const owners = this.#ownersOf(before);
+    const next: Json = { ...before.status };
+    for (const [field, owner] of owners) {
+      if (owner === manager && !(field in status)) {
+        delete next[field];
+        owners.delete(field);
+      }
+    }
+    for (const [field, value] of Object.entries(status)) {
+      const owner = owners.get(field);
+      if (owner !== undefined && owner !== manager) {
+        throw new Error(`${manager} takes status.${field} from ${owner}: not simulated`);
+      }
+      owners.set(field, manager);
+      next[field] = value;
+    }
+    return this.#put(before, { ...before, status: next }, { ...writer, subresource: 'status' });
+  }
+
+  delete(target: Target, uid: string | undefined, graceSeconds: number | undefined): void {
+    const before = this.get(target);
+    const { metadata } = before;
+    if (uid !== undefined && uid !== metadata.uid) throw conflict('another uid');
+    const isBound = before.kind === 'Pod' && fieldOf(before, 'spec.nodeName') !== '';
+    const grace = isBound ? (graceSeconds ?? 30) : 0;
+    const isHeld = (metadata.finalizers ?? []).length > 0;
+    if (grace === 0 && !isHeld) return this.#remove(before);
+    const known = metadata.deletionGracePeriodSeconds;
+    if (metadata.deletionTimestamp !== undefined && (known ?? 0) <= grace) return;
+    const deletionTimestamp =
+      metadata.deletionTimestamp ?? new Date(this.#now()).toISOString().replace(/\.\d+/, '');
+    this.#write(before, {
+      ...before,
+      metadata: {
+        ...metadata,
+        deletionTimestamp,
+        deletionGracePeriodSeconds: grace,
+        generation: metadata.generation + 1,
+      },
+    });
+  }
+
+  #put(before: Stored | undefined, wanted: Stored, writer: Writer): Stored {
+    let after = wanted;
+    if (before) {
+      // A subresource changes nothing but itself, and nothing but itself is changed by it.
+      after =
+        writer.subresource === 'status'
+          ? { ...before, ...(wanted.status === undefined ? {} : { status: wanted.status }) }
+          : { ...wanted, ...(before.status === undefined ? {} : { status: before.status }) };
+      if (before.kind === 'Pod' || before.kind === 'Node' || before.kind === 'Lease') {
+        if (writer.subresource !== 'status') after = { ...wanted };
+      }
+      const isSame =
+        isDeepStrictEqual(before.spec, after.spec) &&
+        isDeepStrictEqual(before.status, after.status) &&
+        isDeepStrictEqual(before.metadata, after.metadata);
+      if (isSame) return before;
+      const { generation } = before.metadata;
+      const changed = !isDeepStrictEqual(before.spec, after.spec);
+      after = {
+        ...after,
+        metadata: { ...after.metadata, generation: changed ? generation + 1 : generation },
+      };
+    }
+    checkWrite(before, after, writer.by);
+    const { deletionTimestamp, finalizers = [] } = after.metadata;
+    if (before && deletionTimestamp !== undefined && finalizers.length === 0) {
+      if ((before.metadata.finalizers ?? []).length > 0) {
+        this.#remove(before);
+        return after;
+      }
+    }
+    return this.#write(before, after);
+  }
+
+  #write(before: Stored | undefined, after: Stored): Stored {
+    const version = ++this.#version;
+    const written = deepFreeze({
+      ...after,
+      metadata: { ...after.metadata, resourceVersion: String(version) },
+    });
+    this.#objects.set(keyOf(written), written);
+    this.#tell({ version, before, after: written });
+    return written;
+  }
+
+  #remove(before: Stored): void {
+    const version = ++this.#version;
+    this.#objects.delete(keyOf(before));
+    this.#owners.delete(before.metadata.uid);
+    this.#tell({ version, before, after: undefined });
+  }
+
+  #tell(change: Change): void {
+    this.#history.push(change);
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  #ownersOf({ metadata }: Stored): Map<string, string> {
+    let owners = this.#owners.get(metadata.uid);
+    if (!owners) this.#owners.set(metadata.uid, (owners = new Map<string, string>()));
+    return owners;
+  }
+}
+
+const keyOf = ({ kind, metadata }: Stored): string =>
+  `${kind} ${metadata.namespace}/${metadata.name}`;
+
+/** @param selector `path=value`; label selectors are not used. */
+export function selects(
+  object: Stored,
+  namespace: string | undefined,
+  selector: string | undefined,
+): boolean {
+  if (namespace && object.metadata.namespace !== namespace) return false;
+  if (selector === undefined) return true;
+  const at = selector.indexOf('=');
+  return fieldOf(object, selector.slice(0, at)) === selector.slice(at + 1);
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes what a schedule says go wrong.
+import { API_VERSION } from '../../crds/src/index.ts';
+import type { Stored } from './api/objects.ts';
+import type { Monitor } from './monitor.ts';
+import type { Fault, Schedule, Who } from './schedule.ts';
+import { namespace, type World } from './world.ts';
+
+const sourceNode = 'a';
+const targetNode = 'b';
+
+export class Faults {
+  readonly #world: World;
+  readonly #monitor: Monitor;
+  #open: Fault[];
+  readonly #passed = new Map<string, number>();
+  /** When the last fault that began will have ended. */
+  endsAt = 0;
+  /** What the user has taken away: no runner can be asked for there. */
+  readonly deleted = new Set<string>();
+
+  constructor(world: World, monitor: Monitor, schedule: Schedule) {
+    this.#world = world;
+    this.#monitor = monitor;
+    this.#open = [...schedule.faults];
+  }
+
+  /** Those that will not strike any more. */
+  stop(): void {
+    this.#open = [];
+  }
+
+  passed(point: string): void {
+    const count = (this.#passed.get(point) ?? 0) + 1;
+    this.#passed.set(point, count);
+    this.#strike(({ when }) => 'point' in when && when.point === point && when.nth === count);
+  }
+
+  stepped(): void {
+    const { steps } = this.#world.timeline;
+    this.#strike(({ when }) => 'step' in when && when.step <= steps);
+  }
+
+  #strike(isDue: (fault: Fault) => boolean): void {
+    if (this.#open.length === 0) return;
+    const due = this.#open.filter(isDue);
+    if (due.length === 0) return;
+    this.#open = this.#open.filter((fault) => !due.includes(fault));
+    for (const fault of due) {
+      this.endsAt = Math.max(this.endsAt, this.#world.timeline.now + fault.forMs);
+      this.#do(fault);
+    }
+  }
+
+  #do({ what, forMs }: Fault): void {
+    const world = this.#world;
+    const { server, network, luck } = world;
+    switch (what.do) {
+      case 'crash':
+        return world.crash(processOf(what.who), forMs);
+      case 'cutApi':
+        return server.link(nameOf(what.who)).cut(forMs);
+      case 'slowApi':
+        return server.link(nameOf(what.who)).slow(forMs, 3000);
+      case 'lagWatch':
+        return server.link(nameOf(what.who)).lag(forMs, forMs);
+      case 'breakWatch':
+        return server.breakWatches(nameOf(what.who));
+      case 'repeatEvents':
+        return server.repeatEvents(nameOf(what.who));
+      case 'stopApi':
+        return server.stop(forMs);
+      case 'compact':
+        world.store.compact();
+        return server.breakWatches();
+      case 'touch':
+        return this.#touch();
+      case 'cutAgents':
+        return network.cut(forMs);
+      case 'damageImage':
+        network.damages = true;
+        return;
+      case 'holdFails':
+        world.kernel.holdFails = true;
+        return;
+      case 'dumpFails':
+      case 'freezeFails':
+      case 'restoreFails':
+        luck[what.do] = true;
+        return;
+      case 'unschedulable':
+        world.isFull = true;
+        return;
+      case 'reset':
+        return this.#reset(what.who, forMs);
+      default:
+        return this.#user(what.do);
+    }
+  }
+
+  #user(what: string): void {
+    const world = this.#world;
+    const kind = 'MigrationRequest';
+    const request = { kind, namespace, name: 'move' };
+    const by = { by: 'user' };
+    switch (what) {
+      case 'cancel':
+        return world.user((store) => store.merge(request, { spec: { cancel: true } }, by));
+      case 'deleteRequest':
+        return world.user((store) => store.delete(request, undefined, undefined));
+      case 'deleteSource':
+        return this.#deletePod('app');
+      case 'deleteTarget': {
+        const name = targetOf(world.store.find(kind, namespace, 'move'));
+        if (name !== undefined) this.#deletePod(name);
+        return;
+      }
+      case 'killApplication': {
+        for (const machine of world.machines.values()) {
+          for (const container of machine.containers.values()) {
+            if (container.state !== 'Running') continue;
+            this.#monitor.lost.add(container.sandbox.lineage);
+            world.killApplication(container);
+          }
+        }
+      }
+    }
+  }
+
+  #deletePod(name: string): void {
+    const pod = this.#world.pod(name);
+    if (!pod) return;
+    this.deleted.add(pod.metadata.uid);
+    this.#monitor.lost.add('app');
+    this.#world.user((store) => store.delete({ kind: 'Pod', namespace, name }, undefined, 1));
+  }
+
+  /** Somebody else writes to the request: whoever has read it before meets a conflict. */
+  #touch(): void {
+    const at = String(this.#world.timeline.steps);
+    const patch = { metadata: { annotations: { touched: at } } };
+    for (const kind of ['MigrationRequest', 'CheckpointRequest', 'RestoreRequest']) {
+      for (const { metadata } of this.#world.store.all(kind)) {
+        this.#world.user((store) =>
+          store.merge({ kind, namespace, name: metadata.name }, patch, { by: 'user' }),
+        );
+      }
+    }
+  }
+
+  #reset(who: 'source' | 'target', forMs: number): void {
+    const name = who === 'source' ? sourceNode : targetNode;
+    for (const container of this.#world.node(name).machine.containers.values()) {
+      if (container.memory) this.#monitor.lost.add(container.sandbox.lineage);
+    }
+    this.#world.reset(name, forMs);
+  }
+}
+
+const processOf = (who: Who): 'operator' | { agent: string } =>
+  who === 'operator' ? 'operator' : { agent: who === 'source' ? sourceNode : targetNode };
+
+const nameOf = (who: Who): string =>
+  who === 'operator' ? 'operator' : `agent/${who === 'source' ? sourceNode : targetNode}`;
+
+export function targetOf(request: Stored | undefined): string | undefined {
+  return (request?.status?.['target'] as { podName?: string } | undefined)?.podName;
+}
+
+/** What a user applies. */
+export function request(kind: string, name: string, spec: object): never {
+  return { apiVersion: API_VERSION, kind, metadata: { name, namespace }, spec } as never;
+}

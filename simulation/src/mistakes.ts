@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// The three mistakes of spec/handover.pml, made in the code as it runs here and nowhere else. The simulation has to find
+// each: a net that catches nothing proves nothing.
+import { SourceReconciler } from '../../node-agent/src/source/reconciler.ts';
+import { TargetReconciler } from '../../node-agent/src/target/reconciler.ts';
+import type { KubeletHooks } from './node/kubelet.ts';
+
+export interface Mistake {
+  readonly name: string;
+  /** Codes of the violations that show it. */
+  readonly shows: readonly string[];
+  /** @returns undoes it. */
+  make(): () => void;
+  readonly hooks?: Pick<KubeletHooks, 'restored'>;
+}
+
+/** The source thaws when it has waited long enough. */
+const thawOnTimeout: Mistake = {
+  name: 'thaw on timeout',
+  shows: ['EarlyThaw', 'TwoRunners'],
+  make: () => {
+    const { prototype } = SourceReconciler;
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
+    const { decide } = prototype;
+    prototype.decide = function (observed, now) {
+      const { decision, stage, deadline } = observed;
+      const isLate = deadline !== undefined && now > deadline && stage !== undefined;
+      if (decision !== undefined || !isLate) return decide.call(this, observed, now);
+      return { status: { state: 'Resumed' }, effects: [{ type: 'Release' }] };
+    };
+    return () => (prototype.decide = decide);
+  },
+};
+
+/** The target runs first and records afterwards. */
+const resumeBeforeDecision: Mistake = {
+  name: 'resume before the decision is recorded',
+  shows: ['EarlyTarget', 'TwoRunners'],
+  make: () => {
+    const { prototype } = TargetReconciler;
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
+    const { act } = prototype;
+    prototype.act = async function (effect, observed, context) {
+      if (effect.type === 'Decide') {
+        await act.call(this, { type: 'Open' }, observed as never, context);
+      }
+      return act.call(this, effect, observed as never, context);
+    };
+    return () => (prototype.act = act);
+  },
+};
+
+/** The agent's own lock ends with CRIU's, before the gate. */
+const unlockAtCriu: Mistake = {
+  name: "unlock at CRIU's own unlock",
+  shows: ['EarlyTarget', 'Lost'],
+  make: () => () => undefined,
+  hooks: {
+    restored: (sandbox) => {
+      sandbox.lock = 'none';
+    },
+  },
+};
+
+export const mistakes = [thawOnTimeout, resumeBeforeDecision, unlockAtCriu];

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must hold after every step, as in spec/handover.pml; and the peers, who take down whatever is acknowledged.
+import { isDeepStrictEqual } from 'node:util';
+import { annotations, type Decision } from '../../crds/src/index.ts';
+import { decisionOf } from './api/rules.ts';
+import type { Stored } from './api/objects.ts';
+import type { Container, Machine, Sandbox } from './node/machine.ts';
+import type { World } from './world.ts';
+
+export class ViolationError extends Error {
+  override readonly name = 'ViolationError';
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(`${code}: ${message}`);
+    this.code = code;
+  }
+}
+
+interface Handover {
+  readonly request: Stored;
+  /** Frozen on behalf of this request. */
+  frozen: boolean;
+  decision: Decision | undefined;
+}
+
+export class Monitor {
+  readonly #world: World;
+  readonly #handovers = new Map<string, Handover>();
+  /** The last operation that a peer has seen acknowledged, by application. */
+  readonly #acknowledged = new Map<string, number>();
+  /** Applications whose only copy a fault has destroyed: nobody can give back what it had done. */
+  readonly lost = new Set<string>();
+  readonly #frozen = new Map<string, Container>();
+
+  constructor(world: World) {
+    this.#world = world;
+    for (const machine of world.machines.values()) {
+      machine.onRemove = (container) => this.#removed(machine, container);
+    }
+    world.store.onChange(({ before, after }) => {
+      if (after?.kind === 'MigrationRequest' || after?.kind === 'RestoreRequest') {
+        this.#note(after, before);
+      }
+    });
+  }
+
+  /** @throws ViolationError */
+  check(): void {
+    const running = new Map<string, Container>();
+    for (const machine of this.#world.machines.values()) {
+      for (const sandbox of machine.sandboxes.values()) this.#checkTarget(machine, sandbox);
+      for (const container of machine.containers.values()) {
+        const { lineage } = container.sandbox;
+        if (container.state === 'Running') {
+          const other = running.get(lineage);
+          if (other) {
+            throw new ViolationError('TwoRunners', `${other.id} and ${container.id}`);
+          }
+          running.set(lineage, container);
+        }
+        this.#checkSource(container);
+        this.#answer(container, lineage);
+      }
+    }
+  }
+
+  /**
+   * A target that is killed while it is being released may have been heard: its images are old, and it is lost. So the
+   * journal's `opening` counts, and nothing before it does.
+   */
+  #removed({ journal }: Machine, { state, sandbox }: Container): void {
+    if (state !== 'AtResumeGate') return;
+    const uid = this.#requestOf(sandbox)?.request.metadata.uid;
+    const entry = journal.get(`${uid}.target.json`);
+    if (entry?.includes('"stage":"opening"')) this.lost.add(sandbox.lineage);
+  }
+
+  /** A decision is the only thing that may be missing and then be there. */
+  #note(after: Stored, before: Stored | undefined): void {
+    const { uid } = after.metadata;
+    const known = this.#handovers.get(uid) ?? {
+      request: after,
+      frozen: false,
+      decision: undefined,
+    };
+    const decision = decisionOf(after);
+    if (known.decision && !isDeepStrictEqual(known.decision, decision)) {
+      throw new ViolationError('Reversed', `${known.decision.outcome} became ${decision?.outcome}`);
+    }
+    if (decisionOf(before) && !decision) throw new ViolationError('Reversed', 'a decision is gone');
+    this.#handovers.set(uid, { ...known, request: after, decision });
+  }
+
+  /** Nothing of a target runs, answers or announces itself before Committed. */
+  #checkTarget(machine: Machine, sandbox: Sandbox): void {
+    const request = this.#requestOf(sandbox);
+    if (!request || request.decision?.outcome === 'Committed') return;
+    const fail = (what: string): never => {
+      throw new ViolationError(
+        'EarlyTarget',
+        `${sandbox.id} ${what} while ${request.decision?.outcome ?? 'nothing'} is recorded`,
+      );
+    };
+    const container = machine.containerOf(sandbox.podUid);
+    if (container?.state === 'Running') fail('runs');
+    if (sandbox.announced) fail('announces itself');
+    if (sandbox.connected && sandbox.lock !== 'total') fail('is not locked');
+    if (container?.state === 'AtResumeGate' && sandbox.device?.held === false) fail('is not held');
+  }
+
+  /** The request that a sandbox's pod is the target of, by the pod's mark. */
+  #requestOf(sandbox: Sandbox): Handover | undefined {
+    for (const pod of this.#world.store.all('Pod')) {
+      if (pod.metadata.uid !== sandbox.podUid) continue;
+      return this.#handovers.get(pod.metadata.annotations?.[annotations.requestUid] ?? '');
+    }
+    return undefined;
+  }
+
+  /** What was frozen for a move thaws on Aborted only. */
+  #checkSource(container: Container): void {
+    const move = this.#moveOf(container.podUid);
+    if (!move) return;
+    if (container.state === 'Frozen') this.#frozen.set(container.id, container);
+    if (container.state !== 'Running' || !this.#frozen.has(container.id)) return;
+    if (move.decision?.outcome !== 'Aborted') {
+      throw new ViolationError(
+        'EarlyThaw',
+        `${container.id} runs while ${move.decision?.outcome ?? 'nothing'} is recorded`,
+      );
+    }
+    this.#frozen.delete(container.id);
+  }
+
+  #moveOf(podUid: string): Handover | undefined {
+    for (const one of this.#handovers.values()) {
+      const source = one.request.status?.['source'] as { podUID?: string } | undefined;
+      if (one.request.kind === 'MigrationRequest' && source?.podUID === podUid) return one;
+    }
+    return undefined;
+  }
+
+  /** A peer speaks to whoever can hear it, in the kernel or in the application. */
+  #answer(container: Container, lineage: string): void {
+    const { sandbox, memory, state } = container;
+    if (!memory || !sandbox.connected) return;
+    const seen = this.#acknowledged.get(lineage) ?? 0;
+    const has = memory.done + sandbox.pending;
+    if (state === 'Running' && has < seen && !this.lost.has(lineage)) {
+      throw new ViolationError('Lost', `${container.id} knows ${has} of ${seen} operations`);
+    }
+    const isOpen =
+      sandbox.lock === 'none' || (sandbox.lock === 'source' && sandbox.device?.held === false);
+    if (state === 'Running') {
+      memory.done = has + 1;
+      sandbox.pending = 0;
+    } else if (isOpen && (state === 'Frozen' || state === 'AtResumeGate')) sandbox.pending++;
+    if (isOpen && state !== 'Dead') {
+      this.#acknowledged.set(lineage, Math.max(seen, memory.done + sandbox.pending));
+    }
+  }
+}

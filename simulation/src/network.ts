@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way between agents: images go over it whole, damaged, or not at all.
+import { AgentError, reasonOf, type AgentCode } from '../../node-agent/src/errors.ts';
+import type { Effects, Server } from '../../node-agent/src/effects.ts';
+import { digestOf, formatManifest } from '../../node-agent/src/transfer/manifest.ts';
+import type { SendOptions, Sent } from '../../node-agent/src/transfer/sender.ts';
+import type { Machine } from './node/machine.ts';
+import { never, type Process } from './process.ts';
+import type { Timeline } from './timeline.ts';
+
+type Callbacks = Parameters<Effects['receiver']>[0];
+
+interface Listener {
+  readonly on: Callbacks;
+  readonly agent: Process;
+  readonly machine: Machine;
+  readonly busy: Set<string>;
+}
+
+/** node-agent/src/transfer/receiver.ts: no byte for that long, and the other end is taken for gone. */
+const idleMs = 30_000;
+
+export class Network {
+  readonly #timeline: Timeline;
+  readonly #listeners = new Map<string, Listener>();
+  #cutUntil = 0;
+  /** The next images arrive damaged. */
+  damages = false;
+
+  constructor(timeline: Timeline) {
+    this.#timeline = timeline;
+  }
+
+  cut(ms: number): void {
+    this.#cutUntil = Math.max(this.#cutUntil, this.#timeline.now + ms);
+  }
+
+  heal(): void {
+    this.#cutUntil = 0;
+  }
+
+  get isCut(): boolean {
+    return this.#timeline.now < this.#cutUntil;
+  }
+
+  receiver(machine: Machine, agent: Process, on: Callbacks): Server {
+    const stop = (): void => {
+      if (this.#listeners.get(machine.name)?.agent === agent) this.#listeners.delete(machine.name);
+    };
+    agent.onDeath(stop);
+    return {
+      listen: async () => {
+        this.#listeners.set(machine.name, { on, agent, machine, busy: new Set() });
+      },
+      close: async () => stop(),
+    };
+  }
+
+  /** As sendImages and Receiver do it, the bytes left out. */
+  send(from: Machine, sender: Process, options: SendOptions): Promise<Sent> {
+    if (!sender.alive) return never();
+    const { promise, resolve, reject } = Promise.withResolvers<Sent>();
+    const timeline = this.#timeline;
+    const { id, signal } = options;
+    let isOver = false;
+    const fail = (code: string, message: string, ms: number): void => {
+      timeline.after(
+        ms,
+        () => end(() => reject(new AgentError(code as AgentCode, message))),
+        sender,
+      );
+    };
+    const end = (settle: () => void): void => {
+      if (isOver) return;
+      isOver = true;
+      settle();
+    };
+    signal?.addEventListener('abort', () => fail('TransferFailed', 'stopped', 0), { once: true });
+    timeline.after(timeline.jitter(1, 3), () => {
+      const to = this.#listeners.get(options.address.split(':')[0] ?? '');
+      if (this.isCut || !to) {
+        fail('TransferFailed', 'no connection (simulated)', this.isCut ? idleMs : 1);
+        return;
+      }
+      timeline.current = to.agent;
+      this.#accept(from, to, options, {
+        stopped: () => isOver || !sender.alive,
+        ok: (sent) => timeline.after(1, () => end(() => resolve(sent)), sender),
+        fail,
+      });
+    });
+    void id;
+    return promise;
+  }
+
+  #accept(
+    from: Machine,
+    to: Listener,
+    options: SendOptions,
+    reply: {
+      stopped(): boolean;
+      ok(sent: Sent): void;
+      fail(code: string, message: string, ms: number): void;
+    },
+  ): void {
+    const { id } = options;
+    const timeline = this.#timeline;
+    if (!to.on.expected(id) || to.busy.has(id)) {
+      reply.fail('UnexpectedImages', `no images of ${id} are awaited`, 1);
+      return;
+    }
+    to.busy.add(id);
+    to.on.started?.(id);
+    timeline.after(timeline.jitter(50, 400), () => {
+      to.busy.delete(id);
+      if (!to.agent.alive) {
+        reply.fail('TransferFailed', 'the connection broke', 1);
+        return;
+      }
+      timeline.current = to.agent;
+      const image = from.images.get(id);
+      const refuse = (code: AgentCode, message: string): void => {
+        const error = new AgentError(code, message);
+        to.on.failed(id, error);
+        const cut = this.isCut;
+        if (cut) reply.fail('TransferFailed', 'no answer', idleMs);
+        else reply.fail(reasonOf(error).code, message, 1);
+      };
+      if (this.isCut || reply.stopped() || !image) {
+        refuse('ImageTruncated', 'the stream of images ended early');
+        return;
+      }
+      if (this.damages) {
+        this.damages = false;
+        refuse('ImageCorrupt', 'the images are damaged (simulated)');
+        return;
+      }
+      const manifest = { ...options.manifest, files: [] };
+      to.machine.images.set(id, { id, manifest, memory: { ...image.memory } });
+      to.on.received(id, manifest);
+      const digest = digestOf(formatManifest(manifest));
+      if (this.isCut) reply.fail('TransferFailed', 'no answer', idleMs);
+      else reply.ok({ manifest, digest });
+    });
+  }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// What native/addon asks of the kernel: nftables rulesets, rxe devices, interfaces. The product's own RdmaDriver and
+// FabricLock run over it. A network namespace's path tells the node.
+import { lockCommands, TABLE, unlockCommands } from '../../../node-agent/src/fabric-lock/rules.ts';
+import { never } from '../process.ts';
+import type { Timeline } from '../timeline.ts';
+import type { Machine, Sandbox } from './machine.ts';
+
+const key = Symbol.for('sealift.simulation.kernel');
+
+const coded = (code: string, message: string): Error => Object.assign(new Error(message), { code });
+
+export class Kernel {
+  readonly #timeline: Timeline;
+  readonly #machines: ReadonlyMap<string, Machine>;
+  /** The next hold of any device times out. */
+  holdFails = false;
+
+  constructor(timeline: Timeline, machines: ReadonlyMap<string, Machine>) {
+    this.#timeline = timeline;
+    this.#machines = machines;
+  }
+
+  /** Becomes the kernel that the addon of this process calls. */
+  install(): void {
+    (globalThis as Record<symbol, unknown>)[key] = this;
+  }
+
+  rdmaNetnsMode(): Promise<string> {
+    return this.#call(() => 'exclusive');
+  }
+
+  rdmaDevices(netns: string): Promise<object[]> {
+    return this.#in(netns, 0.3, ({ device }) => {
+      if (!device) return [];
+      const uverbs = { name: 'uverbs0', major: 231, minor: 192 };
+      return [{ index: 1, name: device.name, nodeGuid: '0', netdev: 'net1', uverbs }];
+    });
+  }
+
+  rdmaLinkAdd(netns: string, name: string): Promise<void> {
+    return this.#in(netns, 2, (sandbox) => {
+      sandbox.device ??= { name, held: false };
+    });
+  }
+
+  rdmaLinkDelete(netns: string): Promise<void> {
+    return this.#in(netns, 2, (sandbox) => {
+      sandbox.device = undefined;
+    });
+  }
+
+  rdmaResources(netns: string): Promise<object> {
+    return this.#in(netns, 0.3, () => ({ qp: [], cq: [], mr: [], pd: [] }));
+  }
+
+  gids(netns: string): Promise<object[]> {
+    return this.#in(netns, 0.3, () => []);
+  }
+
+  interfaceInfo(netns: string): Promise<object> {
+    return this.#in(netns, 0.3, () => ({
+      ...{ index: 2, mac: '02:00:00:00:00:01', mtu: 1500, up: true, carrier: true, addresses: [] },
+    }));
+  }
+
+  rxeQuery(netns: string): Promise<object> {
+    return this.#in(netns, 0.3, ({ device }) => ({
+      ...{ abi: 1, held: device?.held ?? false, rnrTimer: 20, qps: 1, cqs: 1, mrs: 1 },
+    }));
+  }
+
+  rxeHold(netns: string): Promise<void> {
+    return this.#in(netns, 5, ({ device }) => {
+      if (this.holdFails) {
+        this.holdFails = false;
+        throw coded('ETIMEDOUT', 'the queues did not become idle');
+      }
+      if (device) device.held = true;
+    });
+  }
+
+  rxeResume(netns: string): Promise<void> {
+    return this.#in(netns, 1, ({ device }) => {
+      if (device) device.held = false;
+    });
+  }
+
+  nft(netns: string, commands: string): Promise<string> {
+    return this.#in(netns, 2, (sandbox) => {
+      if (commands === lockCommands('source')) sandbox.lock = 'source';
+      else if (commands === lockCommands('total')) sandbox.lock = 'total';
+      else if (commands === unlockCommands()) sandbox.lock = 'none';
+      else if (commands.startsWith('list tables')) {
+        return sandbox.lock === 'none' ? '' : `table inet ${TABLE}\n`;
+      } else throw coded('NftFailed', `not simulated: ${commands}`);
+      return '';
+    });
+  }
+
+  hideInterface(netns: string): Promise<boolean> {
+    return this.#in(netns, 1, (sandbox) => (sandbox.hidden = true));
+  }
+
+  showInterface(netns: string): Promise<boolean> {
+    return this.#in(netns, 1, (sandbox) => {
+      const was = sandbox.hidden;
+      sandbox.hidden = false;
+      return was;
+    });
+  }
+
+  announce(netns: string): Promise<number> {
+    return this.#in(netns, 20, (sandbox) => {
+      sandbox.announced = true;
+      return 3;
+    });
+  }
+
+  makeCharDevice(): Promise<void> {
+    return this.#call(() => undefined);
+  }
+
+  kernelRelease(): string {
+    return '6.12-simulated';
+  }
+
+  #in<T>(netns: string, ms: number, work: (sandbox: Sandbox) => T): Promise<T> {
+    return this.#call(() => {
+      const node = netns.split('/').at(-2) ?? '';
+      const all = this.#machines.get(node)?.sandboxes.values() ?? [];
+      const sandbox = [...all].find((one) => one.netns === netns);
+      if (!sandbox) throw coded('ENOENT', `no network namespace ${netns}`);
+      return work(sandbox);
+    }, ms);
+  }
+
+  /** An effect that is under way when its process dies may still come about. */
+  #call<T>(work: () => T, ms = 0.2): Promise<T> {
+    return effect(this.#timeline, ms, work);
+  }
+}
+
+/** Something that the running process does and that takes about `ms`. */
+export function effect<T>(timeline: Timeline, ms: number, work: () => T): Promise<T> {
+  const process = timeline.current;
+  if (process?.alive !== true) return never();
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  timeline.after(timeline.jitter(ms * 0.5, ms * 1.5), () => {
+    if (!process.alive) {
+      if (timeline.random.chance(0.5)) attempt(work);
+      return;
+    }
+    timeline.current = process;
+    try {
+      resolve(work());
+    } catch (error) {
+      reject(error);
+    }
+  });
+  return promise;
+}
+
+function attempt(work: () => unknown): void {
+  try {
+    work();
+  } catch {
+    // Nobody is left to be told.
+  }
+}

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kubelet and the runtime beneath it: makes each pod's sandbox (with the CNI delegate's calls), starts its container
+// (through the shim and, for a restore, CRIU with its plugin), starts it anew when it ends, removes it all.
+import { annotations } from '../../../crds/src/index.ts';
+import type { CniReply, CniRequest, CreateReply } from '../../../node-agent/src/socket/protocol.ts';
+import { ApiError } from '../../../kube/src/index.ts';
+import type { ApiServer } from '../api/server.ts';
+import type { Stored } from '../api/objects.ts';
+import { askAgent, type Failure } from './socket.ts';
+import type { Container, Machine, Sandbox } from './machine.ts';
+
+/** After that the kubelet gives up on a container's start. */
+const startTimeoutMs = 120_000;
+const syncMs = 5000;
+const backoffMs = [1000, 10_000, 20_000, 40_000];
+
+export interface KubeletLuck {
+  /** The next restore ends before its gate. */
+  restoreFails: boolean;
+}
+
+export interface KubeletHooks {
+  /** Whose memory a pod's container continues. */
+  lineageOf(pod: Stored): string;
+  /** CRIU has put its own lock's end where it always is: before the gate. */
+  restored?(sandbox: Sandbox): void;
+}
+
+interface Worker {
+  readonly uid: string;
+  readonly stop: AbortController;
+  failures: number;
+}
+
+export class Kubelet {
+  readonly #machine: Machine;
+  readonly #server: ApiServer;
+  readonly #luck: KubeletLuck;
+  readonly #hooks: KubeletHooks;
+  readonly #workers = new Map<string, Worker>();
+  readonly #wakes = new Map<string, () => void>();
+  #isStopped = false;
+
+  constructor(machine: Machine, server: ApiServer, luck: KubeletLuck, hooks: KubeletHooks) {
+    this.#machine = machine;
+    this.#server = server;
+    this.#luck = luck;
+    this.#hooks = hooks;
+    server.store.onChange(({ before, after }) => {
+      const object = after ?? before;
+      if (object?.kind !== 'Pod' || this.#isStopped) return;
+      if (object.spec?.['nodeName'] !== machine.name) return;
+      this.#soon(object.metadata.uid);
+    });
+  }
+
+  /** The node lost its power; another kubelet comes with the next boot. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Looks at every pod of the node, as after a boot. */
+  start(): void {
+    for (const pod of this.#server.store.all('Pod')) {
+      if (pod.spec?.['nodeName'] === this.#machine.name) this.#soon(pod.metadata.uid);
+    }
+  }
+
+  /** A container has ended by itself. */
+  ended(podUid: string): void {
+    this.#soon(podUid);
+  }
+
+  #soon(uid: string): void {
+    const { timeline, boot } = this.#machine;
+    timeline.after(timeline.jitter(2, 30), () => this.#wake(uid), boot);
+  }
+
+  #wake(uid: string): void {
+    if (!this.#workers.has(uid)) {
+      const worker: Worker = { uid, stop: new AbortController(), failures: 0 };
+      this.#workers.set(uid, worker);
+      void this.#work(worker);
+    }
+    const pod = this.#pod(uid);
+    // What is being started is not waited for when the pod has to go.
+    const dies = !pod || pod.metadata.deletionTimestamp !== undefined;
+    if (dies) this.#workers.get(uid)?.stop.abort();
+    this.#wakes.get(uid)?.();
+  }
+
+  #pod(uid: string): Stored | undefined {
+    return this.#server.store.all('Pod').find((pod) => pod.metadata.uid === uid);
+  }
+
+  async #work(worker: Worker): Promise<void> {
+    const { uid } = worker;
+    for (;;) {
+      const pod = this.#pod(uid);
+      if (!pod || pod.metadata.deletionTimestamp !== undefined) {
+        await this.#remove(uid, pod);
+        if (!this.#pod(uid)) break;
+      } else if (!worker.stop.signal.aborted) await this.#sync(worker, pod);
+      await this.#sleep(uid, syncMs);
+    }
+    this.#workers.delete(uid);
+  }
+
+  /** Until something happens to the pod, or so. */
+  async #sleep(uid: string, ms: number): Promise<void> {
+    const awake = new AbortController();
+    this.#wakes.set(uid, () => awake.abort());
+    await this.#machine.boot.clock.sleep(ms, awake.signal);
+    this.#wakes.delete(uid);
+  }
+
+  async #sync(worker: Worker, pod: Stored): Promise<void> {
+    const machine = this.#machine;
+    const container = machine.containerOf(worker.uid);
+    if (container && container.state !== 'Dead') {
+      // Its status may have met a server that was down.
+      const isTold = pod.status?.['phase'] === 'Running';
+      if (container.state === 'Running' && !isTold) this.#tell(worker.uid, { running: {} });
+      return;
+    }
+    if (container) {
+      machine.removeContainer(container);
+      worker.failures++;
+      this.#tell(worker.uid, { waiting: { reason: 'CrashLoopBackOff', message: 'it ended' } });
+    }
+    const wait = worker.failures === 0 ? 0 : (backoffMs[worker.failures - 1] ?? backoffMs.at(-1));
+    if (wait) {
+      await machine.boot.clock.sleep(wait, worker.stop.signal);
+      if (worker.stop.signal.aborted) return;
+    }
+    const sandbox = machine.sandboxes.get(worker.uid) ?? (await this.#connect(worker, pod));
+    if (!sandbox || worker.stop.signal.aborted) return;
+    const failure = await this.#start(worker, pod, sandbox);
+    if (failure) {
+      worker.failures++;
+      const reason = 'RunContainerError';
+      this.#tell(worker.uid, {
+        waiting: { reason, message: `${failure.code}: ${failure.message}` },
+      });
+      this.#soon(worker.uid);
+    } else {
+      worker.failures = 0;
+      this.#tell(worker.uid, { running: {} });
+    }
+  }
+
+  /** The sandbox and its network; undefined: to be tried again. */
+  async #connect(worker: Worker, pod: Stored): Promise<Sandbox | undefined> {
+    const machine = this.#machine;
+    const sandbox = machine.newSandbox(worker.uid, this.#hooks.lineageOf(pod));
+    const { signal } = worker.stop;
+    const before = await this.#cni('before', sandbox, pod, signal);
+    if (before.ok && !sandbox.gone) {
+      const hide = 'hide' in before && before.hide === true;
+      sandbox.hidden = hide;
+      sandbox.connected = true;
+      const after = await this.#cni('after', sandbox, pod, signal, hide);
+      if (after.ok) return sandbox;
+    }
+    worker.failures++;
+    machine.removeSandbox(sandbox);
+    this.#soon(worker.uid);
+    return undefined;
+  }
+
+  #cni(
+    phase: CniRequest['phase'],
+    sandbox: Sandbox,
+    pod: Stored | undefined,
+    gone: AbortSignal,
+    hidden = false,
+  ): Promise<CniReply | Failure> {
+    const request: CniRequest = {
+      ...{ op: 'cni', phase, containerId: sandbox.id, netns: sandbox.netns, ifname: 'net1' },
+      ...{ namespace: pod?.metadata.namespace ?? '', pod: pod?.metadata.name ?? '', hidden },
+      podUid: sandbox.podUid,
+    };
+    return askAgent(this.#machine, (handlers, closed) => handlers.cni(request, closed), gone);
+  }
+
+  /** Starts the container; resolves when it runs or has failed. */
+  async #start(worker: Worker, pod: Stored, sandbox: Sandbox): Promise<Failure | undefined> {
+    const machine = this.#machine;
+    const container = machine.newContainer(sandbox);
+    const killed = new AbortController();
+    const give = (): void => killed.abort();
+    const timer = machine.boot.clock.after(startTimeoutMs, give);
+    worker.stop.signal.addEventListener('abort', give, { once: true });
+    const timeout = new Promise<Failure>((resolve) => {
+      killed.signal.addEventListener('abort', () => {
+        machine.removeContainer(container);
+        resolve({ ok: false, code: 'DeadlineExceeded', message: 'the start took too long' });
+      });
+    });
+    try {
+      return await Promise.race([this.#create(pod, container, killed.signal), timeout]);
+    } finally {
+      timer.cancel();
+      worker.stop.signal.removeEventListener('abort', give);
+    }
+  }
+
+  async #create(
+    pod: Stored,
+    container: Container,
+    killed: AbortSignal,
+  ): Promise<Failure | undefined> {
+    const machine = this.#machine;
+    const { id, bundle, podUid, sandbox } = container;
+    const reply: CreateReply | Failure = await askAgent(
+      machine,
+      (handlers, gone) =>
+        handlers.create(
+          {
+            ...{ op: 'create', id, bundle, sandboxId: sandbox.id, podUid, container: 'main' },
+            ...{ namespace: pod.metadata.namespace, pod: pod.metadata.name },
+          },
+          gone,
+        ),
+      killed,
+    );
+    if (isDead(container)) return undefined;
+    if (!reply.ok) {
+      machine.removeContainer(container);
+      return reply;
+    }
+    if (reply.action === 'run') {
+      await machine.boot.clock.sleep(machine.timeline.jitter(10, 50));
+      if (isDead(container)) return undefined;
+      container.memory = { lineage: sandbox.lineage, done: 0 };
+      container.state = 'Running';
+      return undefined;
+    }
+    return this.#restore(container, reply, killed);
+  }
+
+  /** runc restore: CRIU rebuilds the tasks, its plugin asks at the gate. */
+  async #restore(
+    container: Container,
+    order: Extract<CreateReply, { action: 'restore' }>,
+    killed: AbortSignal,
+  ): Promise<Failure | undefined> {
+    const machine = this.#machine;
+    container.state = 'Restoring';
+    const imageId = order.imagePath.split('/').at(-2) ?? '';
+    await machine.boot.clock.sleep(machine.timeline.jitter(100, 500));
+    if (container.state !== 'Restoring') return undefined;
+    const image = machine.images.get(imageId);
+    const failed = (message: string): Failure => {
+      machine.removeContainer(container);
+      return { ok: false, code: 'RuntimeFailed', message };
+    };
+    if (!image?.manifest || this.#luck.restoreFails) {
+      this.#luck.restoreFails = false;
+      return failed('CRIU could not restore (simulated)');
+    }
+    container.memory = { lineage: container.sandbox.lineage, done: image.memory.done };
+    container.restored = true;
+    container.state = 'AtResumeGate';
+    this.#hooks.restored?.(container.sandbox);
+    const reply = await askAgent(
+      machine,
+      (handlers, gone) =>
+        handlers.gate({ op: 'gate', token: order.env['SEALIFT_GATE'] ?? '', pid: 1 }, gone),
+      killed,
+    );
+    if (container.state !== 'AtResumeGate') return undefined;
+    if (!reply.ok) return failed(reply.message);
+    container.state = 'Running';
+    machine.released.add(order.env['SEALIFT_GATE'] ?? '');
+    return undefined;
+  }
+
+  async #remove(uid: string, pod: Stored | undefined): Promise<void> {
+    const machine = this.#machine;
+    const container = machine.containerOf(uid);
+    if (container) machine.removeContainer(container);
+    const sandbox = machine.sandboxes.get(uid);
+    if (sandbox) {
+      await machine.boot.clock.sleep(machine.timeline.jitter(5, 30));
+      const patient = new AbortController();
+      if (machine.socket) await this.#cni('del', sandbox, pod, patient.signal);
+      machine.removeSandbox(sandbox);
+    }
+    if (!pod) return;
+    await machine.boot.clock.sleep(machine.timeline.jitter(2, 10));
+    this.#write(() => {
+      const { namespace, name } = pod.metadata;
+      this.#server.store.delete({ kind: 'Pod', namespace, name }, uid, 0);
+    });
+  }
+
+  #tell(uid: string, state: object): void {
+    const pod = this.#pod(uid);
+    if (!pod) return;
+    const isRunning = 'running' in state;
+    const status = {
+      phase: isRunning ? 'Running' : (pod.status?.['phase'] ?? 'Pending'),
+      containerStatuses: [{ name: 'main', ready: isRunning, started: isRunning, state }],
+    };
+    const { namespace, name } = pod.metadata;
+    this.#write(() =>
+      this.#server.store.merge(
+        { kind: 'Pod', namespace, name },
+        { metadata: { uid }, status },
+        { by: `kubelet/${this.#machine.name}`, subresource: 'status' },
+      ),
+    );
+  }
+
+  /** What a stopped server does not take now is taken at the next look. */
+  #write(work: () => unknown): void {
+    if (this.#server.isDown) return;
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+    }
+  }
+}
+
+/** Also after a wait, when it may be. */
+const isDead = ({ state }: Container): boolean => state === 'Dead';
+
+/** Which request made a pod, if any. */
+export const madeBy = (pod: Stored): string | undefined =>
+  pod.metadata.annotations?.[annotations.requestUid];

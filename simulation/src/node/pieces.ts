@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent's classes whose work is files and programs of the host, with that work done on a simulated node. What they
+// decide and in which order they do it is the product's own code; the methods replaced here are its lowest ones.
+import {
+  Checkpointer,
+  type Dumped,
+  type Freezer,
+  type LocalPod,
+} from '../../../node-agent/src/checkpoint/checkpointer.ts';
+import { AgentError } from '../../../node-agent/src/errors.ts';
+import type { Folder } from '../../../node-agent/src/journal/folder.ts';
+import { Restorer } from '../../../node-agent/src/restore/restorer.ts';
+import { BundleEditor } from '../../../node-agent/src/runtime/bundle-editor.ts';
+import type { Container as RuntimeContainer } from '../../../node-agent/src/runtime/containers.ts';
+import type { CreateRequest } from '../../../node-agent/src/socket/protocol.ts';
+import {
+  digestOf,
+  formatManifest,
+  type Manifest,
+  type ManifestHeader,
+} from '../../../node-agent/src/transfer/manifest.ts';
+import { ImageStore } from '../../../node-agent/src/transfer/store.ts';
+import { withFaults } from '../../../kube/src/index.ts';
+import { effect } from './kernel.ts';
+import type { Container, Machine } from './machine.ts';
+
+/** What the next attempts of a node's programs do. */
+export interface Luck {
+  dumpFails: boolean;
+  freezeFails: boolean;
+}
+
+/** The journal's folder: a file is the old one or the new one, whenever the agent dies. */
+export class SimulatedFolder implements Folder {
+  readonly #machine: Machine;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  names(): Promise<string[]> {
+    return this.#effect(() => [...this.#machine.journal.keys()]);
+  }
+
+  read(name: string): Promise<string> {
+    return this.#effect(() => this.#machine.journal.get(name) ?? '');
+  }
+
+  async replace(name: string, text: string): Promise<void> {
+    await withFaults('journal.replace', () =>
+      this.#effect(() => this.#machine.journal.set(name, text)),
+    );
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#effect(() => this.#machine.journal.delete(name));
+  }
+
+  #effect<T>(work: () => T): Promise<T> {
+    return effect(this.#machine.timeline, 0.5, work);
+  }
+}
+
+export class SimulatedCheckpointer extends Checkpointer {
+  readonly #machine: Machine;
+  readonly #luck: Luck;
+
+  constructor(parts: ConstructorParameters<typeof Checkpointer>[0], machine: Machine, luck: Luck) {
+    super(parts);
+    this.#machine = machine;
+    this.#luck = luck;
+  }
+
+  protected override containers(podUid: string): Promise<RuntimeContainer[]> {
+    return effect(this.#machine.timeline, 1, () => {
+      const found = this.#machine.containerOf(podUid);
+      // runc keeps no state of a container that is not made yet.
+      if (!found || (found.state !== 'Running' && found.state !== 'Frozen')) return [];
+      return [describe(found)];
+    });
+  }
+
+  protected override cgroup(dir: string): Freezer {
+    const { timeline, containers } = this.#machine;
+    const id = dir.split('/').at(-1) ?? '';
+    const set = (from: Container['state'], to: Container['state'], ms: number) =>
+      effect(timeline, ms, () => {
+        const container = containers.get(id);
+        if (!container) throw new AgentError('RuntimeFailed', 'the container is gone');
+        if (to === 'Frozen' && this.#luck.freezeFails) {
+          this.#luck.freezeFails = false;
+          throw new AgentError('RuntimeFailed', 'the container did not freeze within 10 s');
+        }
+        if (container.state === from) container.state = to;
+      });
+    return {
+      freeze: () => set('Running', 'Frozen', 3),
+      thaw: () => set('Frozen', 'Running', 3),
+      kill: () =>
+        effect(timeline, 1, () => {
+          const container = containers.get(id);
+          if (container) container.state = 'Dead';
+        }),
+    };
+  }
+
+  protected override images(pod: LocalPod, id: string): Promise<Dumped> {
+    const machine = this.#machine;
+    machine.images.delete(id);
+    return effect(machine.timeline, 300, () => {
+      const container = machine.containers.get(pod.containers[0]?.id ?? '');
+      machine.work.add(id);
+      if (!container?.memory || container.state === 'Dead' || this.#luck.dumpFails) {
+        this.#luck.dumpFails = false;
+        throw new AgentError('CheckpointFailed', 'CRIU could not dump the pod (simulated)');
+      }
+      const { lineage, done } = container.memory;
+      const memory = { lineage, done: done + container.sandbox.pending };
+      machine.images.set(id, { id, manifest: undefined, memory });
+      const identity = { qpns: [], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] };
+      const [objects, bytes] = [
+        { qp: 1, cq: 1, mr: 1 },
+        { pages: 1, verbs: 1, rootfs: 1 },
+      ];
+      const versions = { sealift: '0', driverAbi: 'rxe-1', kernel: '6.12' };
+      const header: ManifestHeader = {
+        ...{ version: 1, id, createdAt: '', versions, containers: [{ name: 'main' }] },
+        ...{ volumes: [], identity, bytes, objects },
+      };
+      return { header, identity, objects, bytes };
+    });
+  }
+}
+
+function describe({ id, bundle, podUid, sandbox }: Container): RuntimeContainer {
+  return {
+    ...{ id, bundle, podUid, sandboxId: sandbox.id, namespace: 'default', pod: '', name: 'main' },
+    ...{ pid: 1, cgroup: `/cgroup/${id}`, netns: sandbox.netns },
+    spec: { annotations: {}, mounts: [], linux: { namespaces: [], resources: { devices: [] } } },
+  };
+}
+
+export class SimulatedRestorer extends Restorer {
+  readonly #machine: Machine;
+
+  constructor(parts: ConstructorParameters<typeof Restorer>[0], machine: Machine) {
+    super(parts);
+    this.#machine = machine;
+  }
+
+  /** Digests of what lies on a disk: nothing damages it there. */
+  override async verify(): Promise<void> {
+    await effect(this.#machine.timeline, 5, () => undefined);
+  }
+
+  protected override putFiles(_dir: string, path: string, _create: CreateRequest): Promise<void> {
+    return effect(this.#machine.timeline, 10, () => {
+      this.#machine.work.add(path.split('/').at(-2) ?? '');
+    });
+  }
+
+  /** CRIU's log says so at the end of a restore. */
+  override released(requestUid: string): Promise<boolean> {
+    return effect(this.#machine.timeline, 1, () => this.#machine.released.has(requestUid));
+  }
+
+  override failureOf(
+    order: Parameters<Restorer['failureOf']>[0],
+  ): ReturnType<Restorer['failureOf']> {
+    return effect(this.#machine.timeline, 1, () => {
+      const all = [...this.#machine.containers.values()];
+      const container = all.find((one) => one.bundle === order.bundle);
+      if (container && container.state !== 'Dead') return undefined;
+      return { code: 'RestoreFailed', message: 'the bundle is gone (simulated)' };
+    });
+  }
+}
+
+export class SimulatedEditor extends BundleEditor {
+  readonly #machine: Machine;
+
+  constructor(parts: ConstructorParameters<typeof BundleEditor>, machine: Machine) {
+    super(...parts);
+    this.#machine = machine;
+  }
+
+  override netns(bundle: string): Promise<string | undefined> {
+    return effect(this.#machine.timeline, 0.3, () => {
+      const all = [...this.#machine.containers.values()];
+      const container = all.find((one) => one.bundle === bundle);
+      if (!container) throw Object.assign(new Error('no such bundle'), { code: 'ENOENT' });
+      return container.sandbox.netns;
+    });
+  }
+
+  override edit(): ReturnType<BundleEditor['edit']> {
+    const uverbs = { name: 'uverbs0', hostPath: '/dev/infiniband/uverbs0', major: 231, minor: 192 };
+    return effect(this.#machine.timeline, 1, () => uverbs);
+  }
+}
+
+export class SimulatedStore extends ImageStore {
+  readonly #machine: Machine;
+
+  constructor(machine: Machine) {
+    super('/checkpoints');
+    this.#machine = machine;
+  }
+
+  override keep(id: string, manifest: Manifest): Promise<Manifest> {
+    return effect(this.#machine.timeline, 3, () => {
+      const image = this.#machine.images.get(id);
+      if (!image) throw Object.assign(new Error('no such folder'), { code: 'ENOENT' });
+      image.manifest = manifest;
+      return manifest;
+    });
+  }
+
+  override seal(id: string, header: ManifestHeader): Promise<Manifest> {
+    return this.keep(id, { ...header, files: [] });
+  }
+
+  override manifest(id: string): Promise<{ manifest: Manifest; digest: string } | undefined> {
+    return effect(this.#machine.timeline, 0.3, () => {
+      const manifest = this.#machine.images.get(id)?.manifest;
+      return manifest && { manifest, digest: digestOf(formatManifest(manifest)) };
+    });
+  }
+
+  override async remove(id: string): Promise<void> {
+    await effect(this.#machine.timeline, 1, () => this.#machine.images.delete(id));
+  }
+
+  override ids(): Promise<string[]> {
+    return effect(this.#machine.timeline, 0.3, () => [...this.#machine.images.keys()]);
+  }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shim's, the plugin's and the CNI delegate's way to the agent: if the connection ends before a reply, the same
+// request again every half second, for up to 110 s.
+import { reasonOf } from '../../../node-agent/src/errors.ts';
+import type { SocketHandlers } from '../../../node-agent/src/socket/server.ts';
+import { never } from '../process.ts';
+import type { Machine } from './machine.ts';
+
+const retryMs = 500;
+const patienceMs = 110_000;
+
+export interface Failure {
+  readonly ok: false;
+  readonly code: string;
+  readonly message: string;
+}
+
+type Ask<R> = (handlers: SocketHandlers, gone: AbortSignal) => Promise<R>;
+
+/** @param gone the client is killed: its connection closes, and nobody waits for the answer. */
+export async function askAgent<R>(
+  machine: Machine,
+  ask: Ask<R>,
+  gone: AbortSignal,
+): Promise<R | Failure> {
+  const { timeline, boot } = machine;
+  const until = timeline.now + patienceMs;
+  for (;;) {
+    if (gone.aborted) return never();
+    const reply = await attempt(machine, ask, gone);
+    if (reply !== undefined) return reply;
+    if (timeline.now >= until) {
+      return { ok: false, code: 'AgentUnreachable', message: 'no agent answers (simulated)' };
+    }
+    await boot.clock.sleep(retryMs, gone);
+  }
+}
+
+/** One connection; undefined if it ended without a reply. */
+function attempt<R>(
+  machine: Machine,
+  ask: Ask<R>,
+  gone: AbortSignal,
+): Promise<R | Failure | undefined> {
+  const { timeline, boot, socket } = machine;
+  if (!socket) return Promise.resolve(undefined);
+  const { agent, handlers } = socket;
+  const { promise, resolve } = Promise.withResolvers<R | Failure | undefined>();
+  const answer = (reply: R | Failure | undefined): void => {
+    timeline.after(0.2, () => resolve(reply), boot);
+  };
+  agent.onDeath(() => answer(undefined));
+  const closed = new AbortController();
+  const tell = (): void => {
+    timeline.after(0.2, () => closed.abort(), agent);
+  };
+  gone.addEventListener('abort', tell, { once: true });
+  boot.onDeath(tell);
+  timeline.after(
+    0.2,
+    () => {
+      ask(handlers, closed.signal).then(answer, (error: unknown) => {
+        answer({ ok: false, ...reasonOf(error) });
+      });
+    },
+    agent,
+  );
+  return promise;
+}

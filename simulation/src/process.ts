@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// A process of the simulated cluster. When it dies its code stops at its next wait and never goes on: no timer, no
+// answer, no effect reaches it any more.
+import type { Clock, Timer } from '../../kube/src/index.ts';
+import type { Timeline } from './timeline.ts';
+
+export class Process {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly timeline: Timeline;
+  alive = true;
+  readonly #onDeath: (() => void)[] = [];
+
+  constructor(name: string, timeline: Timeline) {
+    this.name = name;
+    this.timeline = timeline;
+    this.clock = new ProcessClock(this);
+  }
+
+  /** Called at once when it dies. */
+  onDeath(call: () => void): void {
+    this.#onDeath.push(call);
+  }
+
+  kill(): void {
+    if (!this.alive) return;
+    this.alive = false;
+    for (const call of this.#onDeath.splice(0)) call();
+  }
+
+  /** Starts code of this process in a step of its own. */
+  spawn(work: () => Promise<void>): void {
+    this.timeline.after(
+      0,
+      () => {
+        work().catch((error: unknown) => this.timeline.crashes.push(error));
+      },
+      this,
+    );
+  }
+}
+
+/** For whoever waits in a process that has died. */
+export function never<T>(): Promise<T> {
+  return new Promise<T>(() => undefined);
+}
+
+class ProcessClock implements Clock {
+  readonly #process: Process;
+
+  constructor(process: Process) {
+    this.#process = process;
+  }
+
+  now(): number {
+    return Math.floor(this.#process.timeline.now);
+  }
+
+  after(ms: number, call: () => void): Timer {
+    return this.#process.timeline.after(ms, call, this.#process);
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const done = (): void => {
+      timer.cancel();
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = this.after(ms, done);
+    signal?.addEventListener('abort', done, { once: true });
+    return promise;
+  }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes wrong in a run, and when. A schedule and the code give the same run every time.
+import fc from 'fast-check';
+import { points } from './points.ts';
+
+export type Who = 'operator' | 'source' | 'target';
+
+export type What =
+  | { readonly do: 'crash'; readonly who: Who }
+  | {
+      readonly do: 'cutApi' | 'slowApi' | 'lagWatch' | 'breakWatch' | 'repeatEvents';
+      readonly who: Who;
+    }
+  | {
+      readonly do:
+        | 'stopApi'
+        | 'compact'
+        | 'touch'
+        | 'cutAgents'
+        | 'damageImage'
+        | 'dumpFails'
+        | 'freezeFails'
+        | 'holdFails'
+        | 'restoreFails'
+        | 'unschedulable'
+        | 'cancel'
+        | 'deleteRequest'
+        | 'deleteSource'
+        | 'deleteTarget'
+        | 'killApplication';
+    }
+  | { readonly do: 'reset'; readonly who: 'source' | 'target' };
+
+/** At the nth time that the product passes a fault point, or after so many steps of the world. */
+export type When = { readonly point: string; readonly nth: number } | { readonly step: number };
+
+export interface Fault {
+  readonly when: When;
+  readonly what: What;
+  /** How long a cut, a stop, a slowness or an absence lasts. */
+  readonly forMs: number;
+}
+
+export interface Schedule {
+  /** Of latencies, and of whether an effect that is under way survives its process. */
+  readonly seed: number;
+  readonly scenario: 'move' | 'checkpoint';
+  readonly faults: readonly Fault[];
+}
+
+const who = fc.constantFrom<Who>('operator', 'source', 'target');
+
+const what: fc.Arbitrary<What> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('crash' as const), who }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constantFrom('cutApi', 'slowApi', 'lagWatch', 'breakWatch', 'repeatEvents'),
+      who,
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        ...(['stopApi', 'compact', 'touch', 'cutAgents', 'damageImage', 'dumpFails'] as const),
+        ...(['freezeFails', 'holdFails', 'restoreFails', 'unschedulable', 'cancel'] as const),
+        ...(['deleteRequest', 'deleteSource', 'deleteTarget', 'killApplication'] as const),
+      ),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('reset' as const),
+      who: fc.constantFrom('source' as const, 'target' as const),
+    }),
+  },
+);
+
+/** Steps in which a move without faults has ended. */
+const longestMove = 900;
+
+const when: fc.Arbitrary<When> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      point: fc
+        .tuple(fc.constantFrom(...points), fc.constantFrom('before', 'after'))
+        .map(([name, side]) => `${name}.${side}`),
+      nth: fc.integer({ min: 1, max: 2 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ step: fc.nat(longestMove) }) },
+);
+
+/** Short ones stay within a step, long ones outlast deadlines. */
+const forMs = fc.oneof(
+  fc.integer({ min: 1, max: 3000 }),
+  fc.integer({ min: 3000, max: 40_000 }),
+  fc.integer({ min: 40_000, max: 130_000 }),
+);
+
+export const schedules: fc.Arbitrary<Schedule> = fc.record({
+  seed: fc.nat(),
+  scenario: fc.constantFrom(
+    'move' as const,
+    'move' as const,
+    'move' as const,
+    'checkpoint' as const,
+  ),
+  faults: fc.array(fc.record({ when, what, forMs }), { maxLength: 4, size: 'max' }),
+});

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cluster: an API server, an operator, two nodes with their agents and kubelets, a scheduler, a user.
+import { annotations, labels, RUNTIME_CLASS } from '../../crds/src/index.ts';
+import { ApiError, ownFaults, silent, type Logger } from '../../kube/src/index.ts';
+import { runAgent } from './agent-process.ts';
+import type { Stored } from './api/objects.ts';
+import { decisionOf } from './api/rules.ts';
+import { ApiServer } from './api/server.ts';
+import { Store } from './api/store.ts';
+import { Network } from './network.ts';
+import { Kernel } from './node/kernel.ts';
+import { Kubelet, madeBy, type KubeletHooks } from './node/kubelet.ts';
+import { Machine, type Container } from './node/machine.ts';
+import { runOperator } from './operator-process.ts';
+import { never, Process } from './process.ts';
+import { Random } from './random.ts';
+import { Timeline } from './timeline.ts';
+
+export const began = Date.parse('2026-01-01T00:00:00Z');
+export const namespace = 'default';
+
+interface Node {
+  readonly machine: Machine;
+  kubelet: Kubelet;
+  agent: Process | undefined;
+}
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly log?: ((process: string) => Logger) | undefined;
+  readonly hooks?: Pick<KubeletHooks, 'restored'> | undefined;
+  /** Passing a point; the process may be dead when it returns. */
+  onPoint?(name: string): void;
+}
+
+export class World {
+  readonly timeline: Timeline;
+  readonly store: Store;
+  readonly server: ApiServer;
+  readonly network: Network;
+  readonly kernel: Kernel;
+  readonly machines = new Map<string, Machine>();
+  readonly luck = { dumpFails: false, freezeFails: false, restoreFails: false };
+  /** The scheduler finds no room. */
+  isFull = false;
+  readonly #nodes = new Map<string, Node>();
+  readonly #log: (process: string) => Logger;
+  readonly #options: WorldOptions;
+  #operator: Process | undefined;
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.#log = options.log ?? (() => silent);
+    const random = new Random(options.seed);
+    this.timeline = new Timeline(began, random);
+    this.store = new Store(random, () => this.timeline.now);
+    this.server = new ApiServer(this.timeline, this.store);
+    this.network = new Network(this.timeline);
+    this.kernel = new Kernel(this.timeline, this.machines);
+    for (const name of ['a', 'b']) this.#addNode(name);
+  }
+
+  /** Becomes what the product's code runs in: one world at a time. @returns undoes it. */
+  enter(): () => void {
+    const { now } = Date;
+    const monotonic = performance.now.bind(performance);
+    Date.now = () => Math.floor(this.timeline.now);
+    performance.now = () => this.timeline.now - began;
+    this.kernel.install();
+    ownFaults((name) => this.#pass(name));
+    return () => {
+      Date.now = now;
+      performance.now = monotonic;
+      ownFaults(undefined);
+    };
+  }
+
+  /** Two nodes, and a pod that runs on the first. */
+  begin(): void {
+    this.store.onChange(({ before, after }) => {
+      if (after?.kind === 'Pod' && !before) this.#schedule(after);
+      if (after && decisionOf(after) && !decisionOf(before))
+        this.#options.onPoint?.('api.decision');
+    });
+    this.#runningPod();
+    this.startOperator();
+    for (const name of this.#nodes.keys()) this.startAgent(name);
+  }
+
+  node(name: string): Node {
+    const node = this.#nodes.get(name);
+    if (!node) throw new Error(`no node ${name}`);
+    return node;
+  }
+
+  process(of: 'operator' | { agent: string }): Process | undefined {
+    return of === 'operator' ? this.#operator : this.node(of.agent).agent;
+  }
+
+  startOperator(): void {
+    if (this.#operator?.alive === true) return;
+    const process = new Process('operator', this.timeline);
+    this.#operator = process;
+    process.spawn(async () => {
+      await runOperator(process, this.server, this.#log('operator'));
+      // The lease is lost.
+      process.kill();
+      this.timeline.after(1000, () => this.startOperator());
+    });
+  }
+
+  startAgent(name: string): void {
+    const node = this.node(name);
+    if (node.agent?.alive === true) return;
+    const process = new Process(`agent/${name}`, this.timeline);
+    node.agent = process;
+    const { server, network, kernel, luck } = this;
+    const log = this.#log(process.name);
+    process.spawn(() => runAgent(process, node.machine, { server, network, kernel, luck, log }));
+  }
+
+  crash(of: 'operator' | { agent: string }, forMs: number): void {
+    this.process(of)?.kill();
+    this.timeline.after(forMs, () => {
+      if (of === 'operator') this.startOperator();
+      else this.startAgent(of.agent);
+    });
+  }
+
+  reset(name: string, forMs: number): void {
+    const node = this.node(name);
+    node.agent?.kill();
+    node.kubelet.stop();
+    node.machine.reset();
+    this.timeline.after(forMs, () => {
+      node.kubelet = this.#kubelet(node.machine);
+      node.kubelet.start();
+      this.startAgent(name);
+    });
+  }
+
+  /** The application of a container ends by itself. */
+  killApplication(container: Container): void {
+    container.state = 'Dead';
+    for (const { machine, kubelet } of this.#nodes.values()) {
+      if (machine.containers.get(container.id) === container) kubelet.ended(container.podUid);
+    }
+  }
+
+  heal(): void {
+    this.server.heal();
+    this.network.heal();
+    this.isFull = false;
+    this.network.damages = false;
+    this.kernel.holdFails = false;
+    Object.assign(this.luck, { dumpFails: false, freezeFails: false, restoreFails: false });
+  }
+
+  /** Something that a user does; what the server refuses is their affair. */
+  user(work: (store: Store) => unknown): void {
+    try {
+      work(this.store);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+    }
+  }
+
+  pod(name: string): Stored | undefined {
+    return this.store.find('Pod', namespace, name);
+  }
+
+  async #pass(name: string): Promise<void> {
+    this.#options.onPoint?.(name);
+    if (this.timeline.current?.alive === false) return never();
+  }
+
+  #addNode(name: string): void {
+    const machine = new Machine(name, this.timeline);
+    this.machines.set(name, machine);
+    this.#nodes.set(name, { machine, kubelet: this.#kubelet(machine), agent: undefined });
+    const metadata = {
+      name,
+      namespace: '',
+      labels: { [labels.driverAbi]: 'rxe-1' },
+      annotations: { [annotations.agentAddress]: `${name}:7460` },
+    };
+    const status = { conditions: [{ type: 'Ready', status: 'True' }] };
+    this.store.create({ apiVersion: 'v1', kind: 'Node', metadata, status } as never, {
+      by: 'user',
+    });
+  }
+
+  #kubelet(machine: Machine): Kubelet {
+    return new Kubelet(machine, this.server, this.luck, {
+      lineageOf: (pod) => this.#lineageOf(pod),
+      ...this.#options.hooks,
+    });
+  }
+
+  /** A moved pod is the same application; a restored one is another from then on. */
+  #lineageOf(pod: Stored): string {
+    const made = madeBy(pod);
+    if (made === undefined) return 'app';
+    const isCopy = pod.metadata.annotations?.[annotations.restore] !== undefined;
+    const [move] = this.store.all('MigrationRequest').filter((one) => one.metadata.uid === made);
+    return isCopy || !move ? `copy-${made}` : 'app';
+  }
+
+  #runningPod(): void {
+    const pod = this.store.create(
+      {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'app', namespace, labels: { app: 'x' }, annotations: {} },
+        spec: {
+          nodeName: 'a',
+          runtimeClassName: RUNTIME_CLASS,
+          containers: [{ name: 'main' }],
+        },
+        status: {
+          phase: 'Running',
+          containerStatuses: [{ name: 'main', ready: true, started: true, state: { running: {} } }],
+        },
+      } as never,
+      { by: 'user' },
+    );
+    const { machine } = this.node('a');
+    const sandbox = machine.newSandbox(pod.metadata.uid, 'app');
+    Object.assign(sandbox, { connected: true, device: { name: 'rxe0', held: false } });
+    const container = machine.newContainer(sandbox);
+    Object.assign(container, { state: 'Running', memory: { lineage: 'app', done: 0 } });
+  }
+
+  #schedule({ metadata, spec }: Stored): void {
+    if (spec?.['nodeName'] !== undefined) return;
+    const of = { kind: 'Pod', namespace: metadata.namespace, name: metadata.name };
+    const by = { by: 'scheduler' };
+    this.timeline.after(this.timeline.jitter(5, 100), () => {
+      this.user((store) => {
+        const nodeName = /"values":\["([^"]+)"\]/.exec(JSON.stringify(spec))?.[1] ?? 'b';
+        if (!this.isFull)
+          return store.merge(of, { metadata: { uid: metadata.uid }, spec: { nodeName } }, by);
+        const lastTransitionTime = new Date(this.timeline.now).toISOString();
+        const reason = { status: 'False', reason: 'Unschedulable', lastTransitionTime };
+        const conditions = [{ type: 'PodScheduled', ...reason }];
+        return store.merge(of, { status: { phase: 'Pending', conditions } }, by);
+      });
+    });
+  }
+}
