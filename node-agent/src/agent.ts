@@ -307,6 +307,7 @@ export class Agent {
       editor,
       pods: this.#pods,
       waiting: (target) => this.#prepared(target, true),
+      release: (netns) => this.#effects.restorer.release(netns),
     });
     const cni = new CniHandler({
       host,

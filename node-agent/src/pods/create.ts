@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Answers the runtime wrapper's `create`: run as it is, wait for a restore, or never again.
 import { annotations } from '../../../crds/src/index.ts';
-import { withFaults } from '../../../kube/src/index.ts';
+import { withFaults, type Pod } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
 import type { Journal } from '../journal/journal.ts';
 import { rnrTimer } from '../rdma-device/driver.ts';
@@ -18,6 +18,8 @@ export interface CreateParts {
   pods: PodRequests;
   /** Remembers that a target's container waits. */
   waiting(target: TargetOf, request: CreateRequest): Promise<void>;
+  /** Unlocks, shows and resumes what a target's network namespace is born with. */
+  release(netns: string): Promise<void>;
 }
 
 export class CreateHandler {
@@ -32,10 +34,10 @@ export class CreateHandler {
     refuseMovedAway(this.#parts.journal, request.podUid);
     const pod = await this.#parts.pods.pod(request);
     const target = await this.#parts.pods.targetOf(pod);
-    if (!target) return this.#run(request);
+    if (!target) return this.#run(request, pod);
     const decision = target.request.status?.decision?.outcome;
     const uid = target.request.metadata.uid;
-    if (hasRun(this.#parts.journal, target)) return this.#run(request);
+    if (hasRun(this.#parts.journal, target)) return this.#run(request, pod);
     const stage = this.#parts.journal.get(uid, 'target')?.stage;
     if (decision === 'Committed' && stage !== 'restoring' && stage !== 'atGate') {
       throw new AgentError(
@@ -59,11 +61,14 @@ export class CreateHandler {
     );
   }
 
-  async #run(request: CreateRequest): Promise<CreateReply> {
+  async #run(request: CreateRequest, pod: Pod): Promise<CreateReply> {
     const { editor } = this.#parts;
     const netns = await editor.netns(request.bundle);
     // Pods on the host's own network have no RDMA device of theirs.
     if (netns !== undefined) await editor.edit(request.bundle, netns);
+    // A pod that was somebody's target starts anew: its sandbox may be one that was made to be silent.
+    const wasTarget = pod.metadata.annotations[annotations.requestUid] !== undefined;
+    if (netns !== undefined && wasTarget) await this.#parts.release(netns);
     return { ok: true, action: 'run' };
   }
 }
