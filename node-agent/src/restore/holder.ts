@@ -102,7 +102,12 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
     if (!kept) {
       throw new AgentError('CheckpointNotFound', `no images of ${imageId} on this node any more`);
     }
-    const steps = beginStep([], 'transfer');
+    const uid = request.metadata.uid;
+    const facts = this.#known(request);
+    // Begun once: a write with every attempt would wake this key at once, without the wait between attempts.
+    const isBegun = facts.steps?.some((step) => step.name === 'transfer') === true;
+    const steps = isBegun ? (facts.steps ?? []) : beginStep([], 'transfer');
+    this.#facts.set(uid, { ...facts, steps });
     this.#parts.publisher.progress(request, { state: 'Transferring', steps }, context);
     await withFaults('holder.send', () =>
       this.#parts.send({
@@ -115,7 +120,6 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
       }),
     );
     const { bytes, objects, identity } = kept.manifest;
-    const uid = request.metadata.uid;
     this.#facts.set(uid, { steps: endStep(steps, 'transfer'), bytes, objects, identity });
   }
 
@@ -133,13 +137,12 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
 
   async publish(status: HolderStatus, observed: Observed, context: Context): Promise<void> {
     const { request } = observed;
-    const told = request.status?.sourceAgent;
-    const facts = this.#facts.get(request.metadata.uid) ?? {
-      steps: told?.steps,
-      bytes: told?.bytes,
-      objects: told?.objects,
-      identity: told?.identity,
-    };
-    await this.#parts.publisher.write(request, { ...facts, ...status }, context.signal);
+    const part = { ...this.#known(request), ...status };
+    await this.#parts.publisher.write(request, part, context.signal);
+  }
+
+  #known(request: RestoreRequest): Pick<SourceAgent, 'steps' | 'bytes' | 'objects' | 'identity'> {
+    const { steps, bytes, objects, identity } = request.status?.sourceAgent ?? {};
+    return this.#facts.get(request.metadata.uid) ?? { steps, bytes, objects, identity };
   }
 }
