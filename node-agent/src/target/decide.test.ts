@@ -73,6 +73,18 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     [],
   ],
   [
+    'cleans up after a loss when finished',
+    { decision: 'Committed', stage: 'opening', failure, finished: true, images: 'whole' },
+    'Failed',
+    ['Clean'],
+  ],
+  [
+    'restores nothing that has been given up',
+    { decision: 'Committed', stage: 'atGate', create: 'again', finished: true, images: 'whole' },
+    'AtResumeGate',
+    ['Clean'],
+  ],
+  [
     'restores again what was committed and never ran',
     { decision: 'Committed', stage: 'atGate', failure, create: 'again', images: 'whole' },
     'Restoring',

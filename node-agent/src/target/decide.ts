@@ -47,6 +47,7 @@ export interface TargetStatus {
 
 type TargetPlan = Plan<TargetEffect, TargetStatus>;
 
+const clean: TargetEffect = { type: 'Clean' };
 const restore: TargetEffect = { type: 'Restore' };
 
 /** How often a restore without a sign of life is looked at. */
@@ -70,7 +71,7 @@ export function decideTarget(observed: TargetObserved, now: number): TargetPlan 
 
 function committed(observed: TargetObserved): TargetPlan {
   if (observed.stage === 'running') {
-    return plan({ state: 'Running' }, ...(observed.finished ? [{ type: 'Clean' } as const] : []));
+    return plan({ state: 'Running' }, ...(observed.finished ? [clean] : []));
   }
   if (observed.atResumeGate) return plan({ state: 'Running' }, { type: 'Open' });
   // The agent was restarted after it had opened the gate, before it could write that down.
@@ -79,13 +80,17 @@ function committed(observed: TargetObserved): TargetPlan {
   }
   // The kubelet or the node gave up on it before it ran: nothing has happened since, so restore it once more.
   if (observed.stage === 'restoring' || observed.stage === 'atGate') {
-    const again = observed.create !== 'none' && observed.images === 'whole';
+    const again = observed.create !== 'none' && observed.images === 'whole' && !observed.finished;
     const state = again || observed.failure ? 'Restoring' : 'AtResumeGate';
     const status: TargetStatus = { state, ...reason(observed.failure) };
+    if (observed.finished) return plan(status, clean);
     return { ...plan(status, ...(again ? [restore] : [])), requeueAfterMs: WATCH_MS };
   }
   // It may have run, or nobody knows: nothing but a report is left to do.
-  if (observed.failure) return plan({ state: 'Failed', ...reason(observed.failure) });
+  if (observed.failure) {
+    const status: TargetStatus = { state: 'Failed', ...reason(observed.failure) };
+    return plan(status, ...(observed.finished ? [clean] : []));
+  }
   return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: WATCH_MS };
 }
 
