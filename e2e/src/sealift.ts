@@ -70,6 +70,7 @@ export async function installSealift(tell: (line: string) => void): Promise<void
   await writeFile(
     values,
     JSON.stringify({
+      faultPoints: true,
       networks: [
         {
           ...FABRIC,

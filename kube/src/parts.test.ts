@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kit's pure parts, and those that need no server.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock, timestamp } from './clock.ts';
 import { setCondition } from './conditions.ts';
 import { Deadline } from './deadline.ts';
 import { ApiError, codeOf, isAlreadyExists, isConflict, isGone, messageOf } from './errors.ts';
-import { fault, FaultError, parseFaults, rearm, withFaults } from './faults.ts';
+import { fault, FaultError, parseAction, withFaults } from './faults.ts';
 import { collectionPath, keyOf, pods, nodes, migrationRequests, splitKey } from './resource.ts';
 
 describe('setCondition', () => {
@@ -106,48 +106,41 @@ describe('a deadline', () => {
 });
 
 describe('fault points', () => {
-  afterEach(() => {
-    delete process.env['SEALIFT_FAULT'];
-    delete process.env['SEALIFT_FAULT_DIR'];
-    rearm();
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
+    process.env['SEALIFT_FAULT_DIR'] = folder;
   });
-  const arm = (text: string, folder?: string): void => {
-    process.env['SEALIFT_FAULT'] = text;
-    if (folder !== undefined) process.env['SEALIFT_FAULT_DIR'] = folder;
-    rearm();
-  };
+  afterEach(() => {
+    delete process.env['SEALIFT_FAULT_DIR'];
+    rmSync(folder, { recursive: true });
+  });
+  const arm = (point: string, action: string): void => writeFileSync(join(folder, point), action);
 
-  it('are read from one line', () => {
-    expect([...parseFaults('a, b=throw,c=delay:5,')]).toEqual([
-      ['a', { kind: 'crash' }],
-      ['b', { kind: 'throw' }],
-      ['c', { kind: 'delay', ms: 5 }],
-    ]);
-    expect(() => parseFaults('a=explode')).toThrow(FaultError);
+  it('know three actions', () => {
+    expect(parseAction('')).toEqual({ kind: 'crash' });
+    expect(parseAction('throw\n')).toEqual({ kind: 'throw' });
+    expect(parseAction('delay:5')).toEqual({ kind: 'delay', ms: 5 });
+    expect(() => parseAction('explode')).toThrow(FaultError);
   });
 
   it('lie before and after an effect', async () => {
     const done: string[] = [];
     const effect = (): Promise<void> => withFaults('x', async () => void done.push('x'));
-    arm('x.before=throw');
+    arm('x.before', 'throw');
     await expect(effect()).rejects.toThrow('x.before');
     expect(done).toEqual([]);
-    arm('x.after=throw');
+    arm('x.after', 'throw');
     await expect(effect()).rejects.toThrow('x.after');
     expect(done).toEqual(['x']);
-    arm('y=throw');
+    arm('y', 'throw');
     await effect();
   });
 
-  it('trip once when they are told where to remember', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
-    try {
-      arm('x=throw', folder);
-      await expect(fault('x')).rejects.toThrow(FaultError);
-      rearm();
-      await fault('x');
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+  it('trip once, and then no longer lie there', async () => {
+    arm('x', 'throw');
+    await expect(fault('x')).rejects.toThrow(FaultError);
+    expect(readdirSync(folder)).toEqual([]);
+    await fault('x');
   });
 });

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole operator against a real API server.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { annotations, finalizers, labels } from '../../crds/src/index.ts';
 import {
   checkpointRequests,
   migrationRequests,
   pods,
   realClock,
-  rearm,
   silent,
   type Pod,
 } from '../../kube/src/index.ts';
@@ -38,10 +37,6 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
   }, 180_000);
   afterAll(async () => {
     await c?.stop();
-  });
-  afterEach(() => {
-    delete process.env['SEALIFT_FAULT'];
-    rearm();
   });
 
   /** Up to a target that waits at its create gate, the source free to hold. @returns its name */
@@ -346,8 +341,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
   it('goes on where another one has stopped', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
     process.env['SEALIFT_FAULT_DIR'] = folder;
-    process.env['SEALIFT_FAULT'] = 'operator.create-target.after=throw';
-    rearm();
+    writeFileSync(join(folder, 'operator.create-target.after'), 'throw');
     const source = await c.run('again');
     const request = await c.migrate('again', 'again');
     const target = await created('again');

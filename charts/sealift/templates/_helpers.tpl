@@ -28,6 +28,9 @@ app.kubernetes.io/component: {{ .component }}
 - { name: LOG_LEVEL, value: {{ .root.Values.logLevel | quote }} }
 # Else V8 sizes its heap by the node, not by the limit, and lets garbage lie until the container is killed.
 - { name: NODE_OPTIONS, value: "--max-old-space-size=128 --max-semi-space-size=4" }
+{{- if .root.Values.faultPoints }}
+- { name: SEALIFT_FAULT_DIR, value: /var/lib/sealift/faults }
+{{- end }}
 {{- range $name, $value := .extra }}
 - { name: {{ $name }}, value: {{ $value | quote }} }
 {{- end }}
