@@ -12,7 +12,7 @@ NATIVE := native/rxe native/criu-plugin native/shim native/addon e2e/workloads
 include e2e/lab/lab.mk
 include simulation/simulation.mk
 
-.PHONY: help native native-check native-clean js images build demo e2e e2e-test test format model
+.PHONY: help native native-check native-clean js images build demo e2e faults e2e-test test format model
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {gsub(/[$$][$$]/, "$$", $$2); printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ demo: lab-up build ## Move running RDMA pods between two nodes; KEEP=1 leaves th
 
 e2e: lab-up build ## Run every case on the lab; CASE=name picks
 	@node e2e/src/main.ts
+
+faults: lab-up build ## Make each part fail at each step of a move; CASE=fault-operator picks
+	@node e2e/src/main.ts --faults
 
 e2e-test: lab-up build
 	@node e2e/src/main.ts --test

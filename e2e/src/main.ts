@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`.
+// `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`,
+// --faults (`make faults`) the fault matrix.
+import { Matrix } from '../faults/matrix.ts';
 import { readyNodes, versions } from './lab.ts';
 import { Facts, writeReport } from './report.ts';
 import { allCases, pick, runCases } from './runner.ts';
@@ -8,7 +10,9 @@ import { installSealift } from './sealift.ts';
 const tell = (line: string): void => console.log(line);
 
 async function main(): Promise<number> {
-  const all = await allCases();
+  const matrix = new Matrix();
+  const faults = process.argv.includes('--faults');
+  const all = faults ? matrix.cases() : await allCases();
   if (process.argv.includes('--list')) {
     for (const c of all) tell(`${c.name.padEnd(36)} ${c.inTest ? 'test' : '    '} ${c.promise}`);
     return 0;
@@ -27,12 +31,13 @@ async function main(): Promise<number> {
   await installSealift(tell);
   const facts = new Facts();
   const outcomes = await runCases(cases, { nodes: [first, second], facts, tell });
-  await writeReport('build/e2e/report.json', facts.report(await versions()));
+  if (faults) tell(`\n${await matrix.write()}`);
+  else await writeReport('build/e2e/report.json', facts.report(await versions()));
   const failed = outcomes.filter((o) => o.error !== undefined);
   tell('');
   for (const o of failed)
     tell(`FAILED ${o.name}: ${o.error instanceof Error ? o.error.message.split('\n')[0] : ''}`);
-  tell('report: build/e2e/report.json');
+  tell(`report: build/${faults ? 'faults' : 'e2e'}/report.json`);
   tell(`${outcomes.length - failed.length} passed, ${failed.length} failed`);
   return failed.length === 0 ? 0 : 1;
 }

@@ -51,6 +51,11 @@ abstract class Pair {
     });
   }
 
+  /** A side goes on as another pod. */
+  follow(side: Side, pod: string): void {
+    this.pods[side] = pod;
+  }
+
   /** Moves one side to the node where it is not. */
   async move(side: Side): Promise<void> {
     const { namespace, nodes, facts, tell } = this.stage;

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// What fails: each does its harm when it is called and gives what makes it good again.
+import { onNode, run, top } from '../src/lab.ts';
+import { seconds } from '../src/wait.ts';
+
+export interface Scene {
+  readonly source: string;
+  readonly target: string;
+  /** The target pod's UID, once there is one. */
+  targetUid(): Promise<string>;
+}
+
+/** Called once the move may go on; nothing to do for what comes back by itself. */
+export type Undo = () => Promise<void>;
+const nothing: Undo = () => Promise.resolve();
+
+export interface Victim {
+  readonly name: string;
+  /** The machine that has what runs there only in its memory: lost with it. */
+  readonly loses?: 'source' | 'target';
+  /** Steps at which it makes sense; absent: every one. */
+  readonly at?: readonly string[];
+  harm(scene: Scene): Promise<Undo>;
+}
+
+const lab = (...args: string[]): Promise<string> =>
+  run(`${top}/e2e/lab/lab.sh`, args, { timeoutMs: 120_000 });
+
+const killed = (pick: (scene: Scene) => readonly string[], pattern: string) => {
+  return async (scene: Scene): Promise<Undo> => {
+    // The pattern must not find the shell that runs it.
+    const line = `pkill -KILL -f '[${pattern[0]}]${pattern.slice(1)}' || true`;
+    await Promise.all(pick(scene).map((node) => onNode(node, line)));
+    return nothing;
+  };
+};
+
+/** CRIU runs for a few seconds only: caught as soon as it is there. */
+const killCriu = (role: 'source' | 'target') => {
+  return async (scene: Scene): Promise<Undo> => {
+    const line =
+      'for i in $(seq 300); do pkill -KILL -f "[/]opt/sealift/bin/criu" && exit 0; sleep 0.1; done; exit 1';
+    await onNode(scene[role], line, 90_000);
+    return nothing;
+  };
+};
+
+const address = (node: string): string => `10.77.0.1${node.slice(1)}`;
+const API_SERVER = '10.77.0.1';
+
+/** Nothing passes between a node and an address for a while. */
+const cut = (role: 'source' | 'target', from: (scene: Scene) => string, ms: number) => {
+  return async (scene: Scene): Promise<Undo> => {
+    const node = scene[role];
+    const rules = ['input', 'output'].map((hook) => {
+      const match = hook === 'input' ? 'saddr' : 'daddr';
+      return `chain ${hook} { type filter hook ${hook} priority -300; ip ${match} ${from(scene)} drop; }`;
+    });
+    await onNode(node, `nft 'table ip sealift_e2e { ${rules.join(' ')} }'`);
+    return async () => {
+      await seconds(ms / 1000);
+      await onNode(node, 'nft delete table ip sealift_e2e');
+    };
+  };
+};
+
+const agentPid = 'pgrep -f "[/]opt/app/agent.js run" | head -1';
+
+export const victims: readonly Victim[] = [
+  { name: 'operator', harm: killed((s) => [s.source, s.target], '/opt/app/operator.js') },
+  { name: 'source-agent', harm: killed((s) => [s.source], '/opt/app/agent.js') },
+  { name: 'target-agent', harm: killed((s) => [s.target], '/opt/app/agent.js') },
+  { name: 'source-containerd', harm: killed((s) => [s.source], '/usr/bin/containerd$') },
+  { name: 'target-containerd', harm: killed((s) => [s.target], '/usr/bin/containerd$') },
+  { name: 'source-criu', at: ['dumping'], harm: killCriu('source') },
+  { name: 'target-criu', at: ['restoring', 'at-the-gate', 'decided'], harm: killCriu('target') },
+  {
+    name: 'source-reset',
+    loses: 'source',
+    harm: (s) => lab('reset', s.source.slice(1)).then(() => nothing),
+  },
+  {
+    name: 'target-reset',
+    loses: 'target',
+    harm: (s) => lab('reset', s.target.slice(1)).then(() => nothing),
+  },
+  {
+    name: 'api-server',
+    async harm() {
+      await lab('part', 'stop', 'kube-apiserver');
+      return async () => {
+        await seconds(10);
+        await lab('part', 'start', 'kube-apiserver');
+      };
+    },
+  },
+  { name: 'link-nodes', harm: cut('target', (s) => address(s.source), 15_000) },
+  { name: 'link-source-api', harm: cut('source', () => API_SERVER, 20_000) },
+  { name: 'link-target-api', harm: cut('target', () => API_SERVER, 20_000) },
+  {
+    name: 'disk-full',
+    at: ['before-hold', 'held', 'dumping', 'streaming'],
+    async harm(s) {
+      // Only the agent sees it: the node's own disk being full would be another failure, of the kubelet.
+      const enter = `nsenter -t $(${agentPid}) -m`;
+      const folder = '/var/lib/sealift/checkpoints';
+      await onNode(s.target, `${enter} mount -t tmpfs -o size=64k none ${folder}`);
+      return async () => {
+        await seconds(20);
+        await onNode(s.target, `${enter} umount -l ${folder}`);
+      };
+    },
+  },
+  {
+    name: 'corruption',
+    at: ['before-hold', 'held', 'dumping', 'streaming'],
+    async harm(s) {
+      await onNode(s.source, 'tc qdisc add dev eth0 root netem corrupt 20%');
+      return async () => {
+        await seconds(20);
+        await onNode(s.source, 'tc qdisc del dev eth0 root');
+      };
+    },
+  },
+  {
+    name: 'target-memory',
+    at: ['before-hold', 'held', 'dumping', 'streaming', 'restoring'],
+    async harm(s) {
+      const uid = (await s.targetUid()).replaceAll('-', '[-_]');
+      const find = `find /sys/fs/cgroup -type d -name '*pod${uid}*' | head -1`;
+      await onNode(s.target, `echo 3M > "$(${find})"/memory.max`);
+      return nothing;
+    },
+  },
+];
