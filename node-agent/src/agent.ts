@@ -165,6 +165,7 @@ export class Agent {
       certificateDir: this.#config.tlsDir,
       send: this.#effects.send,
       request: (key) => this.#outgoing.get(key),
+      evidence: this.#effects.evidence,
       removeWork: (id) => this.#effects.removeWork(id),
     });
     this.#outgoing.listen((_key, after, before) => {
@@ -198,6 +199,7 @@ export class Agent {
       request: (key) => informer.get(key),
       imageId,
       receiving: (id) => this.#incoming.has(id),
+      evidence: this.#effects.evidence,
       removeWork: (id) => this.#effects.removeWork(id),
     });
     const controller = this.#controller(
@@ -243,6 +245,7 @@ export class Agent {
       }),
       store: this.#effects.store,
       request: (key) => informer.get(key),
+      evidence: this.#effects.evidence,
       removeWork: (id) => this.#effects.removeWork(id),
     });
     informer.listen((_key, after, before) => {

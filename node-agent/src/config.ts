@@ -35,6 +35,8 @@ export interface Config {
   checkpointDir: string;
   journalDir: string;
   workDir: string;
+  /** What is kept of moves that failed. */
+  failureDir: string;
   socketPath: string;
   cniBinDir: string;
   bundleDir: string;
@@ -59,6 +61,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     checkpointDir: `${of.SEALIFT_STATE_DIR}/checkpoints`,
     journalDir: `${of.SEALIFT_STATE_DIR}/journal`,
     workDir: `${of.SEALIFT_STATE_DIR}/work`,
+    failureDir: `${of.SEALIFT_STATE_DIR}/failures`,
     socketPath: of.SEALIFT_SOCKET,
     cniBinDir: of.SEALIFT_CNI_BIN_DIR,
     bundleDir: of.SEALIFT_BUNDLE,

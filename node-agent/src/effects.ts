@@ -6,6 +6,7 @@ import type { Logger } from '../../kube/src/index.ts';
 import * as addon from '../../native/addon/index.ts';
 import { Checkpointer } from './checkpoint/checkpointer.ts';
 import type { Config } from './config.ts';
+import { Evidence } from './evidence/evidence.ts';
 import { FabricLock } from './fabric-lock/lock.ts';
 import { Host } from './host/host.ts';
 import { RdmaDriver } from './rdma-device/driver.ts';
@@ -35,6 +36,8 @@ export interface Effects {
   receiver(on: Pick<ReceiverOptions, 'expected' | 'started' | 'received' | 'failed'>): Server;
   socket(handlers: SocketHandlers): Server;
   makeFolders(): Promise<void>;
+  /** Keeps what a failure leaves; a simulation has nothing to keep. */
+  readonly evidence?: Evidence;
   /** Removes what CRIU logged for a request. */
   removeWork(id: string): Promise<void>;
 }
@@ -57,6 +60,10 @@ export function effectsOn(config: Config, version: string, log: Logger): Effects
     checkpointer: new Checkpointer({ ...shared, runc: new Runc(host), version }),
     restorer: new Restorer({ ...shared, editor }),
     send: sendImages,
+    evidence: new Evidence({
+      ...{ dir: config.failureDir, nodeName: config.nodeName, workRoot },
+      ...{ host, driver, log },
+    }),
     receiver: (on) => {
       const receiver = new Receiver({ ...on, store, certificateDir: config.tlsDir, log });
       return { listen: () => receiver.listen(config.port), close: () => receiver.close() };

@@ -10,6 +10,7 @@ import {
 import { withFaults, type Context, type Plan } from '../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../errors.ts';
 import type { Entry, Journal, Stage } from '../journal/journal.ts';
+import type { Evidence } from '../evidence/evidence.ts';
 import type { HandoverParts } from '../loop.ts';
 import type { PodRequests } from '../pods/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
@@ -32,6 +33,7 @@ export interface CheckpointParts {
   pods: PodRequests;
   publisher: Publisher<CheckpointRequest>;
   store: ImageStore;
+  evidence?: Evidence | undefined;
   request(key: string): CheckpointRequest | undefined;
   removeWork(id: string): Promise<void>;
 }
@@ -94,8 +96,10 @@ export class CheckpointReconciler implements HandoverParts<
     const { code, message } = reasonOf(error);
     const { uid } = observed.request.metadata;
     const entry = this.#parts.journal.get(uid, 'checkpoint');
-    if (entry) await this.#parts.journal.put({ ...entry, reason: code, message });
-    else if (error instanceof AgentError) this.#refused.set(uid, { code, message });
+    if (entry) {
+      const told = this.#parts.evidence?.pointTo(message, entry) ?? message;
+      await this.#parts.journal.put({ ...entry, reason: code, message: told });
+    } else if (error instanceof AgentError) this.#refused.set(uid, { code, message });
   }
 
   async publish(status: CheckpointStatus, observed: Observed, context: Context): Promise<void> {
@@ -181,6 +185,8 @@ export class CheckpointReconciler implements HandoverParts<
   async #giveUp(request: CheckpointRequest): Promise<void> {
     const known = this.#parts.journal.get(request.metadata.uid, 'checkpoint');
     await this.#parts.checkpointer.release({ podUid: podUid(request), netns: known?.netns });
+    if (known) await this.#parts.evidence?.keep(known, request, imageId(request));
+    await this.#parts.removeWork(imageId(request));
     await this.#parts.store.remove(imageId(request));
     if (known) await this.#parts.journal.put({ ...known, stage: 'resumed' });
   }

@@ -116,6 +116,22 @@ export class RdmaDriver {
     return false;
   }
 
+  /** Everything that can be told of the namespace's devices: for people, after a failure. */
+  async describe(netns: string): Promise<object[]> {
+    const told: object[] = [];
+    for (const device of await this.devices(netns)) {
+      const { name, netdev } = device;
+      told.push({
+        device,
+        driver: await orReason(addon.rxeQuery({ netns, device: name })),
+        objects: await orReason(addon.rdmaResources(netns, name)),
+        gids: await orReason(addon.gids(netns, name)),
+        interface: netdev === undefined ? {} : await orReason(addon.interfaceInfo(netns, netdev)),
+      });
+    }
+    return told;
+  }
+
   kernelRelease(): string {
     return addon.kernelRelease();
   }
@@ -183,6 +199,14 @@ export class RdmaDriver {
       ips: [...ips].sort(),
       macs: [...macs].sort(),
     };
+  }
+}
+
+async function orReason(work: Promise<unknown>): Promise<unknown> {
+  try {
+    return await work;
+  } catch (error) {
+    return messageOf(error);
   }
 }
 

@@ -67,12 +67,12 @@ export async function readLogReason(file: string, fallback: AgentCode): Promise<
   return reasonInLog(await readTail(file), fallback);
 }
 
-export async function readTail(file: string): Promise<string> {
+export async function readTail(file: string, limit = TAIL_BYTES): Promise<string> {
   try {
     const handle = await open(file);
     try {
       const { size } = await handle.stat();
-      const length = Math.min(size, TAIL_BYTES);
+      const length = Math.min(size, limit);
       const { buffer, bytesRead } = await handle.read(
         Buffer.alloc(length),
         0,

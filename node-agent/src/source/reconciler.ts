@@ -20,6 +20,7 @@ import {
 import type { Checkpointer, LocalPod, SilencedPod } from '../checkpoint/checkpointer.ts';
 import { AgentError, reasonOf } from '../errors.ts';
 import type { Entry, Journal, Stage } from '../journal/journal.ts';
+import type { Evidence } from '../evidence/evidence.ts';
 import type { HandoverParts } from '../loop.ts';
 import { stepSeconds } from '../metrics.ts';
 import type { PodRequests } from '../pods/pod-requests.ts';
@@ -47,6 +48,7 @@ export interface SourceParts {
   certificateDir: string;
   send: typeof sendImages;
   request(key: string): MigrationRequest | undefined;
+  evidence?: Evidence | undefined;
   /** Removes what CRIU logged for a request. */
   removeWork(id: string): Promise<void>;
 }
@@ -172,7 +174,8 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     // Not a finding: a decision came in between.
     if (code === 'Aborted') return;
     const entry = this.#entry(observed.request);
-    await this.#parts.journal.put({ ...entry, reason: code, message });
+    const told = this.#parts.evidence?.pointTo(message, entry) ?? message;
+    await this.#parts.journal.put({ ...entry, reason: code, message: told });
   }
 
   async publish(status: SourceStatus, observed: Observed, context: Context): Promise<void> {
@@ -333,6 +336,8 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     await this.#parts.checkpointer.release(this.#place(request));
     const entry = this.#entry(request);
     const steps = endStep(entry.steps, 'resume');
+    // The pod runs again: what there is to learn is looked at now.
+    await this.#parts.evidence?.keep(entry, request);
     await this.#clean(request);
     await this.#parts.journal.put({ ...entry, stage: 'resumed', steps });
   }

@@ -70,13 +70,13 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     'tells of a loss after Committed',
     { decision: 'Committed', stage: 'opening', failure },
     'Failed',
-    [],
+    ['Keep'],
   ],
   [
     'cleans up after a loss when finished',
     { decision: 'Committed', stage: 'opening', failure, finished: true, images: 'whole' },
     'Failed',
-    ['Clean'],
+    ['Keep', 'Clean'],
   ],
   [
     'restores nothing that has been given up',

@@ -37,6 +37,7 @@ export type TargetEffect =
   | { type: 'Open' }
   | { type: 'Settle' }
   | { type: 'TearDown' }
+  | { type: 'Keep' }
   | { type: 'Clean' };
 
 export interface TargetStatus {
@@ -89,7 +90,7 @@ function committed(observed: TargetObserved): TargetPlan {
   // It may have run, or nobody knows: nothing but a report is left to do.
   if (observed.failure) {
     const status: TargetStatus = { state: 'Failed', ...reason(observed.failure) };
-    return plan(status, ...(observed.finished ? [clean] : []));
+    return plan(status, { type: 'Keep' }, ...(observed.finished ? [clean] : []));
   }
   return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: WATCH_MS };
 }

@@ -16,6 +16,7 @@ import {
 } from '../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../errors.ts';
 import type { Entry, Journal } from '../journal/journal.ts';
+import type { Evidence } from '../evidence/evidence.ts';
 import type { HandoverParts } from '../loop.ts';
 import { stepSeconds } from '../metrics.ts';
 import type { Handover, HandoverKind } from '../pods/pod-requests.ts';
@@ -45,6 +46,7 @@ export interface TargetParts<T extends Handover> {
   /** Folder of the request's images. */
   imageId(request: T): string;
   receiving(imageId: string): boolean;
+  evidence?: Evidence | undefined;
   removeWork(id: string): Promise<void>;
 }
 
@@ -110,6 +112,8 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
         return this.#open(observed);
       case 'Settle':
         return this.#ran(this.#entry(request));
+      case 'Keep':
+        return this.#keep(request);
       case 'TearDown':
         return this.#tearDown(observed);
       case 'Clean':
@@ -121,15 +125,23 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     // Only a restore that could not be begun is an answer; all else is tried again until it succeeds.
     if (effect.type !== 'Restore') return;
     const { code, message } = reasonOf(error);
-    await this.#parts.journal.put({ ...this.#entry(observed.request), reason: code, message });
+    const entry = this.#entry(observed.request);
+    await this.#parts.journal.put({
+      ...entry,
+      reason: code,
+      message: this.#pointTo(message, entry),
+    });
   }
 
   async publish(status: TargetStatus, observed: Observed<T>, context: Context): Promise<void> {
     // Deciding goes on to its consequence within the same run.
-    const stage = this.#parts.journal.get(observed.request.metadata.uid, 'target')?.stage;
+    const entry = this.#parts.journal.get(observed.request.metadata.uid, 'target');
+    const stage = entry?.stage;
     const state =
       stage === 'running' ? 'Running' : stage === 'tornDown' ? 'TornDown' : status.state;
-    const part = this.#part(observed.request, { ...status, state });
+    const where = entry && state === 'TornDown' ? this.#pointTo('Torn down.', entry) : undefined;
+    const message = status.message ?? where;
+    const part = this.#part(observed.request, { ...status, state, ...(message && { message }) });
     await this.#parts.publisher.write(observed.request, part, context.signal);
   }
 
@@ -176,11 +188,12 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     if (!entry || !container?.bundle) return undefined;
     if (!['restoring', 'atGate', 'opening'].includes(entry.stage)) return undefined;
     if (this.#parts.gates.atResume(entry.id)) return undefined;
-    return this.#parts.restorer.failureOf({
+    const failure = await this.#parts.restorer.failureOf({
       requestUid: entry.id,
       container: container.name,
       bundle: container.bundle,
     });
+    return failure && { ...failure, message: this.#pointTo(failure.message, entry) };
   }
 
   #entry(request: T): Entry {
@@ -315,11 +328,22 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const { request } = observed;
     const entry = this.#entry(request);
     const error = new AgentError('Aborted', 'the move was aborted: the pod runs where it was');
+    await this.#keep(request);
     await withFaults('target.tearDown', async () =>
       this.#parts.gates.refuse(request.metadata.uid, error),
     );
     await this.#clean(observed);
     await this.#parts.journal.put({ ...entry, stage: 'tornDown' });
+  }
+
+  /** Before anything is torn down that could be looked at; nothing if nothing was begun. */
+  async #keep(request: T): Promise<void> {
+    const entry = this.#parts.journal.get(request.metadata.uid, 'target');
+    if (entry) await this.#parts.evidence?.keep(entry, request);
+  }
+
+  #pointTo(message: string, entry: Entry): string {
+    return this.#parts.evidence?.pointTo(message, entry) ?? message;
   }
 
   async #clean(observed: Observed<T>): Promise<void> {
