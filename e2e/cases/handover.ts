@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// What people and other moves do in the middle of a move, and what is left behind after many.
+import { arm, disarm, tripped } from '../faults/steps.ts';
+import { expect, type Case, type Context } from '../src/case.ts';
+import { kubectl, onNode } from '../src/lab.ts';
+import { requestMove } from '../src/move.ts';
+import { LedgerPair } from '../src/players.ts';
+import { podNames, podStatus } from '../src/pods.ts';
+import { isClean } from '../src/report.ts';
+import { ended, migration, remove, summary } from '../src/requests.ts';
+import { until } from '../src/wait.ts';
+
+/** The pair goes on, ends when it is told to, and both sides' books agree. */
+async function balanced(c: Context, pair: LedgerPair): Promise<void> {
+  await pair.progress('client', 200);
+  await pair.stop('client');
+  const { result, exits } = await pair.verdict();
+  c.tell(`  ${JSON.stringify(result)}`);
+  expect(isClean(result), `the ledger found ${JSON.stringify(result)}`);
+  expect(exits.client === 0 && exits.server === 0, `exits ${JSON.stringify(exits)}`);
+}
+
+/** Stops a move at a step and lets somebody end it there. */
+async function stopped(
+  c: Context,
+  point: string,
+  by: (name: string) => Promise<unknown>,
+): Promise<void> {
+  const { namespace, nodes } = c;
+  const pair = new LedgerPair(c, { rate: 150 });
+  await pair.begin();
+  await pair.progress('client', 200);
+  const before = await podStatus(namespace, pair.pods.server);
+  const pods = await podNames(namespace);
+  await arm(nodes[0], point, 5000);
+  try {
+    const name = await requestMove({ namespace, pod: pair.pods.server, to: nodes[1] });
+    await tripped(nodes[0], point, 180);
+    await by(name);
+  } finally {
+    await disarm(nodes);
+  }
+  await until('the target is gone', { within: 120 }, async () =>
+    (await podNames(namespace)).join() === pods.join() ? true : undefined,
+  );
+  const after = await podStatus(namespace, pair.pods.server);
+  expect(
+    after.ready && after.node === before.node && after.restarts === before.restarts,
+    `the source was touched: ${JSON.stringify(after)}`,
+  );
+  await balanced(c, pair);
+}
+
+const cancelled = (c: Context, point: string): Promise<void> =>
+  stopped(c, point, async (name) => {
+    const patch = '{"spec":{"cancel":true}}';
+    await kubectl('-n', c.namespace, 'patch', 'mreq', name, '--type=merge', '-p', patch);
+    const end = summary(await ended(migration, { namespace: c.namespace, name }, c.tell));
+    expect(end?.status === 'False' && end.reason === 'Cancelled', JSON.stringify(end));
+  });
+
+const deleted = (c: Context): Promise<void> =>
+  stopped(c, 'source.transfer.before', async (name) => {
+    await remove(migration, c.namespace, name);
+    await until('the request is gone', { within: 120 }, async () =>
+      (await kubectl('-n', c.namespace, 'get', 'mreq', '-o', 'name')) === '' ? true : undefined,
+    );
+  });
+
+async function bothEnds(c: Context): Promise<void> {
+  const pair = new LedgerPair(c, { rate: 150 });
+  await pair.begin();
+  await pair.progress('client', 200);
+  await Promise.all([pair.move('server'), pair.move('client')]);
+  await balanced(c, pair);
+}
+
+async function twice(c: Context): Promise<void> {
+  const { namespace, nodes } = c;
+  const pair = new LedgerPair(c, { rate: 150 });
+  await pair.begin();
+  await pair.progress('client', 200);
+  const moving = pair.move('server');
+  const second = await requestMove({ namespace, pod: 'ledger-server', to: nodes[1] });
+  const end = summary(await ended(migration, { namespace, name: second }, c.tell));
+  await moving;
+  expect(end?.status === 'False' && end.reason === 'AnotherMigration', JSON.stringify(end));
+  await balanced(c, pair);
+}
+
+/** What may pile up on a node: the agent's descriptors, files, devices, interfaces, rules, namespaces, mounts. */
+const COUNTS = `
+pid=$(pgrep -f '[/]opt/app/agent.js run' | head -1)
+echo descriptors $(ls /proc/$pid/fd | wc -l)
+echo files $(find /var/lib/sealift/journal /var/lib/sealift/checkpoints /var/lib/sealift/work -type f 2>/dev/null | wc -l)
+echo nodes $(ls /var/lib/sealift/dev 2>/dev/null | wc -l)
+echo devices $(ls /sys/class/infiniband 2>/dev/null | wc -l)
+echo rules $(nft list ruleset | wc -l)
+echo namespaces $(lsns -t net -n | wc -l)
+echo mounts $(wc -l < /proc/self/mounts)
+echo shims $(pgrep -c -f containerd-shim-runc)
+`;
+
+async function counts(nodes: readonly string[]): Promise<string> {
+  const each = await Promise.all(nodes.map((node) => onNode(node, COUNTS)));
+  return nodes
+    .map((node, n) => `${node}: ${(each[n] ?? '').trim().replaceAll('\n', ', ')}`)
+    .join('\n  ');
+}
+
+const MOVES = 50;
+
+async function pingPong(c: Context): Promise<void> {
+  const pair = new LedgerPair(c, { rate: 100 });
+  await pair.begin();
+  await pair.progress('client', 200);
+  // The first two fill caches.
+  for (let n = 0; n < 2; n++) await pair.move('server');
+  const before = await counts(c.nodes);
+  c.tell(`  ${before}`);
+  for (let n = 3; n <= MOVES; n++) {
+    c.tell(`  move ${n} of ${MOVES}`);
+    await pair.move('server');
+  }
+  let after = '';
+  await until('counts are what they were', { within: 180, every: 10 }, async () => {
+    after = await counts(c.nodes);
+    return after === before ? true : undefined;
+  }).catch(() => undefined);
+  expect(after === before, `before:\n  ${before}\nafter ${MOVES} moves:\n  ${after}`);
+  await balanced(c, pair);
+}
+
+export const cases: readonly Case[] = [
+  {
+    name: 'cancel-held',
+    promise: 'spec.cancel while the source is held: it goes on, nothing is lost',
+    inTest: true,
+    run: (c) => cancelled(c, 'source.dump.before'),
+  },
+  {
+    name: 'cancel-streaming',
+    promise: 'spec.cancel while images are sent: the source goes on, nothing is lost',
+    run: (c) => cancelled(c, 'source.transfer.before'),
+  },
+  {
+    name: 'cancel-delete',
+    promise: 'a request that is deleted in the middle is cancelled first, then gone',
+    run: deleted,
+  },
+  {
+    name: 'move-both-ends',
+    promise: 'both ends move at the same time, past each other',
+    run: bothEnds,
+  },
+  {
+    name: 'move-twice',
+    promise: 'a second request for the same pod is refused, the first one goes on',
+    run: twice,
+  },
+  {
+    name: 'move-ping-pong',
+    promise: `${MOVES} moves there and back leave nothing behind on the nodes`,
+    run: pingPong,
+  },
+];
