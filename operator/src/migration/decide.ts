@@ -17,6 +17,7 @@ import { settleAt } from '../settle.ts';
 import { targetProgress } from '../target-health.ts';
 import { abortCause, nextDeadline } from './abort.ts';
 import type { Effect, MigrationPlan, MigrationProgress, Observed, OwnStatus } from './types.ts';
+import { whereToLook } from '../where-to-look.ts';
 import { validate } from './validate.ts';
 
 /** Watches tell of changes; this catches what a watch has missed. */
@@ -248,7 +249,8 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
   const left = touched
     ? ` Node ${request.status?.source?.nodeName ?? ''} has not confirmed that the source runs again.`
     : '';
-  return draft.finish(now, false, decision.reason, decision.message + left);
+  const where = whereToLook(decision, [sourceAgent, request.status?.targetAgent]);
+  return draft.finish(now, false, decision.reason, decision.message + where + left);
 }
 
 /** Finished: agents may still complete the report, and nothing may be left behind. */

@@ -19,6 +19,7 @@ import type { Refusal } from '../refusal.ts';
 import { makeReport } from '../report.ts';
 import { settleAt } from '../settle.ts';
 import { targetProgress, targetTrouble } from '../target-health.ts';
+import { whereToLook } from '../where-to-look.ts';
 import { abortCause, isPrepared } from './abort.ts';
 import type { Effect, Observed, OwnStatus, PodIdentity, RestorePlan } from './types.ts';
 
@@ -256,7 +257,8 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
   draft.progress.set('Committed', 'False', decision.reason, decision.message);
   draft.progress.waiting('Succeeded', decision.reason, decision.message);
   if (!pod || !isTargetOf(pod, request)) {
-    return draft.finish(now, false, decision.reason, decision.message);
+    const where = whereToLook(decision, [request.status?.sourceAgent, request.status?.targetAgent]);
+    return draft.finish(now, false, decision.reason, decision.message + where);
   }
   // A node that is gone does not finish what it is asked to delete.
   const settle = settleAt(draft.status, now + abortSettleMs);
