@@ -4,4 +4,4 @@
 .PHONY: simulate
 
 simulate: node_modules/.package-lock.json ## Random faults: N=100000 SEED=1 [MISTAKE='thaw on timeout']; REPLAY='{...}' runs one schedule again, with logs
-	@node simulation/src/main.ts
+	@node --max-semi-space-size=64 simulation/src/main.ts

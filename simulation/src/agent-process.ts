@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node agent, whole, as a process of the simulation: what node-agent/src/main.ts wires, with a simulated node.
 import { Agent } from '../../node-agent/src/agent.ts';
-import type { Config } from '../../node-agent/src/config.ts';
+import { readConfig, type Config } from '../../node-agent/src/config.ts';
 import type { Effects } from '../../node-agent/src/effects.ts';
 import { FabricLock } from '../../node-agent/src/fabric-lock/lock.ts';
 import { Host } from '../../node-agent/src/host/host.ts';
@@ -23,12 +23,8 @@ import {
 } from './node/pieces.ts';
 import type { Process } from './process.ts';
 
-const config = (nodeName: string): Config => ({
-  ...{ nodeName, address: `${nodeName}:7460`, port: 7460, metricsPort: 0, tlsDir: '/tls' },
-  ...{ checkpointDir: '/checkpoints', journalDir: '/journal', workDir: '/work' },
-  ...{ socketPath: '/agent.sock', cniBinDir: '/', bundleDir: '/', installDir: '/' },
-  host: { root: '/' },
-});
+const config = (nodeName: string): Config =>
+  readConfig({ NODE_NAME: nodeName, NODE_IP: nodeName, SEALIFT_HOST_ROOT: '/' });
 
 export interface AgentWorld {
   readonly server: ApiServer;

@@ -67,11 +67,16 @@ interface Places {
 }
 
 /** What a move has to leave: the pod that was decided for, if nobody took it away, and not the other one. */
-export function missing(world: World, move: Stored, deleted: ReadonlySet<string>): string[] {
-  const { source, target } = (move.status ?? {}) as Places;
+export function missing(
+  world: World,
+  move: Stored | undefined,
+  podName: string,
+  deleted: ReadonlySet<string>,
+): string[] {
+  const { source, target } = (move?.status ?? {}) as Places;
   const isCommitted = decisionOf(move)?.outcome === 'Committed';
   const [one, other] = isCommitted ? [target, source] : [source, target];
-  const name = one?.podName ?? 'app';
+  const name = one?.podName ?? podName;
   const isTaken = one?.podUID === undefined ? deleted.size > 0 : deleted.has(one.podUID);
   const out: string[] = [];
   if (!isTaken && !world.pod(name)) out.push(`pod ${name} is gone`);

@@ -8,6 +8,7 @@ import { namespace, type World } from './world.ts';
 
 const sourceNode = 'a';
 const targetNode = 'b';
+const requests = ['MigrationRequest', 'CheckpointRequest', 'RestoreRequest'];
 
 export class Faults {
   readonly #world: World;
@@ -100,8 +101,8 @@ export class Faults {
 
   #user(what: string): void {
     const world = this.#world;
-    const kind = 'MigrationRequest';
-    const request = { kind, namespace, name: 'move' };
+    const last = requests.flatMap((kind) => world.store.all(kind)).at(-1);
+    const request = { kind: last?.kind ?? '', namespace, name: last?.metadata.name ?? '' };
     const by = { by: 'user' };
     switch (what) {
       case 'cancel':
@@ -109,9 +110,9 @@ export class Faults {
       case 'deleteRequest':
         return world.user((store) => store.delete(request, undefined, undefined));
       case 'deleteSource':
-        return this.#deletePod('app');
+        return this.#deletePod(String(last?.spec?.['podName'] ?? 'app'));
       case 'deleteTarget': {
-        const name = targetOf(world.store.find(kind, namespace, 'move'));
+        const name = targetOf(last);
         if (name !== undefined) this.#deletePod(name);
         return;
       }
@@ -139,7 +140,7 @@ export class Faults {
   #touch(): void {
     const at = String(this.#world.timeline.steps);
     const patch = { metadata: { annotations: { touched: at } } };
-    for (const kind of ['MigrationRequest', 'CheckpointRequest', 'RestoreRequest']) {
+    for (const kind of requests) {
       for (const { metadata } of this.#world.store.all(kind)) {
         this.#world.user((store) =>
           store.merge({ kind, namespace, name: metadata.name }, patch, { by: 'user' }),
@@ -150,9 +151,7 @@ export class Faults {
 
   #reset(who: 'source' | 'target', forMs: number): void {
     const name = who === 'source' ? sourceNode : targetNode;
-    for (const container of this.#world.node(name).machine.containers.values()) {
-      if (container.memory) this.#monitor.lost.add(container.sandbox.lineage);
-    }
+    this.#monitor.destroyed(this.#world.node(name).machine);
     this.#world.reset(name, forMs);
   }
 }

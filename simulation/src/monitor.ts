@@ -30,6 +30,8 @@ export class Monitor {
   readonly #acknowledged = new Map<string, number>();
   /** Applications whose only copy a fault has destroyed: nobody can give back what it had done. */
   readonly lost = new Set<string>();
+  /** Requests of targets, by the pod's uid. */
+  readonly #madeBy = new Map<string, string>();
   readonly #frozen = new Map<string, Container>();
 
   constructor(world: World) {
@@ -40,6 +42,10 @@ export class Monitor {
     world.store.onChange(({ before, after }) => {
       if (after?.kind === 'MigrationRequest' || after?.kind === 'RestoreRequest') {
         this.#note(after, before);
+      } else if (after?.kind === 'Pod' && !before) {
+        const { uid, annotations: notes } = after.metadata;
+        const made = notes?.[annotations.requestUid];
+        if (made !== undefined) this.#madeBy.set(uid, made);
       }
     });
   }
@@ -61,6 +67,16 @@ export class Monitor {
         this.#checkSource(container);
         this.#answer(container, lineage);
       }
+    }
+  }
+
+  /** A node loses its power, and what ran there its memory. */
+  destroyed(machine: Machine): void {
+    for (const container of machine.containers.values()) {
+      const { state, sandbox, podUid } = container;
+      const isOver = this.#moveOf(podUid)?.decision?.outcome === 'Committed';
+      if (state === 'Running' || (state === 'Frozen' && !isOver)) this.lost.add(sandbox.lineage);
+      this.#removed(machine, container);
     }
   }
 
@@ -108,13 +124,10 @@ export class Monitor {
     if (container?.state === 'AtResumeGate' && sandbox.device?.held === false) fail('is not held');
   }
 
-  /** The request that a sandbox's pod is the target of, by the pod's mark. */
+  /** The request that a sandbox's pod is the target of. */
   #requestOf(sandbox: Sandbox): Handover | undefined {
-    for (const pod of this.#world.store.all('Pod')) {
-      if (pod.metadata.uid !== sandbox.podUid) continue;
-      return this.#handovers.get(pod.metadata.annotations?.[annotations.requestUid] ?? '');
-    }
-    return undefined;
+    const made = this.#madeBy.get(sandbox.podUid);
+    return made === undefined ? undefined : this.#handovers.get(made);
   }
 
   /** What was frozen for a move thaws on Aborted only. */
@@ -133,11 +146,13 @@ export class Monitor {
   }
 
   #moveOf(podUid: string): Handover | undefined {
+    // Of several the newest: an earlier one has ended.
+    let found: Handover | undefined;
     for (const one of this.#handovers.values()) {
       const source = one.request.status?.['source'] as { podUID?: string } | undefined;
-      if (one.request.kind === 'MigrationRequest' && source?.podUID === podUid) return one;
+      if (one.request.kind === 'MigrationRequest' && source?.podUID === podUid) found = one;
     }
-    return undefined;
+    return found;
   }
 
   /** A peer speaks to whoever can hear it, in the kernel or in the application. */

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // One run of a schedule: the cluster begins, the user asks, faults strike, faults stop, and in fair time all must end well.
-import { isFinished } from '../../crds/src/index.ts';
 import type { Logger } from '../../kube/src/index.ts';
 import type { Stored } from './api/objects.ts';
+import { decisionOf } from './api/rules.ts';
+import type { Target } from './api/store.ts';
 import { leftInJournals, missing, open } from './ending.ts';
 import { Faults, request } from './faults.ts';
 import type { Mistake } from './mistakes.ts';
 import { Monitor, ViolationError } from './monitor.ts';
 import type { Schedule } from './schedule.ts';
-import { namespace, World } from './world.ts';
+import { began, namespace, World } from './world.ts';
 
 /** Faults that have not found their moment by then find none. */
 const faultsMs = 240_000;
-/** Fair time: longer than every deadline of the product, one after the other. */
-const fairMs = 1_200_000;
+/** Fair time: longer than every deadline of the product, one after the other, and than the hour of images without owner. */
+const fairMs = 4_500_000;
 const maxSteps = 60_000;
 const lookEverySteps = 25;
 
@@ -67,33 +68,48 @@ class Run {
   async go(): Promise<Outcome> {
     const world = this.#world;
     world.begin();
-    const ended =
-      this.#schedule.scenario === 'move' ? await this.#move() : await this.#checkpoint();
-    return {
-      steps: world.timeline.steps,
-      ms: Math.round(world.timeline.now - Date.parse('2026-01-01T00:00:00Z')),
-      decision: ended,
-    };
+    const decision = await this.#scenario(this.#schedule.scenario);
+    const { steps, now } = world.timeline;
+    return { steps, ms: Math.round(now - began), decision };
   }
 
-  async #move(): Promise<string> {
+  async #scenario(scenario: Schedule['scenario']): Promise<string> {
+    switch (scenario) {
+      case 'move':
+        return this.#move('app', ['move']);
+      case 'rivals':
+        return this.#move('app', ['move', 'rival']);
+      case 'return': {
+        const there = await this.#move('app', ['move']);
+        const [pod] = this.#world.store.all('Pod');
+        return pod ? this.#move(pod.metadata.name, ['return']) : there;
+      }
+      case 'checkpoint':
+        return this.#checkpoint();
+    }
+  }
+
+  /** @param names of requests for this pod, applied at once: one of them may move it. */
+  async #move(podName: string, names: readonly string[]): Promise<string> {
     const world = this.#world;
     const { store } = world;
-    store.create(request('MigrationRequest', 'move', { podName: 'app' }), { by: 'user' });
-    let last = store.find('MigrationRequest', namespace, 'move') as Stored;
-    store.onChange(({ after }) => {
-      if (after?.kind === 'MigrationRequest' && after.metadata.name === 'move') last = after;
-    });
     const { deleted } = this.#faults;
-    await this.#until(() => [...open(world, deleted), ...missing(world, last, deleted)]);
-    world.user(() => store.delete({ kind: last.kind, namespace, name: 'move' }, undefined, 0));
-    await this.#until(() => [
+    const kind = 'MigrationRequest';
+    // The one that was accepted; the others are refused.
+    const seen: { one?: Stored } = {};
+    store.onChange(({ after }) => {
+      if (!after || after.kind !== kind || !names.includes(after.metadata.name)) return;
+      if (after.status?.['source'] !== undefined) seen.one = after;
+    });
+    for (const name of names) store.create(request(kind, name, { podName }), { by: 'user' });
+    const left = (): string[] => [
       ...open(world, deleted),
-      ...missing(world, last, deleted),
-      ...leftInJournals(world),
-    ]);
-    const { decision } = last.status as { decision?: { outcome: string; reason: string } };
-    return decision ? `${decision.outcome} ${decision.reason}` : 'none';
+      ...missing(world, seen.one, podName, deleted),
+    ];
+    await this.#until(left);
+    for (const name of names) world.user(() => store.delete(named(kind, name), undefined, 0));
+    await this.#until(() => [...left(), ...leftInJournals(world)]);
+    return toldOf(seen.one);
   }
 
   async #checkpoint(): Promise<string> {
@@ -102,21 +118,18 @@ class Run {
     const { deleted } = this.#faults;
     store.create(request('CheckpointRequest', 'saved', { podName: 'app' }), { by: 'user' });
     await this.#until(() => open(world, deleted));
-    const saved = store.find('CheckpointRequest', namespace, 'saved');
-    if (!saved || !isFinished(saved)) throw new Error('no checkpoint');
     store.create(request('RestoreRequest', 'again', { checkpointName: 'saved' }), { by: 'user' });
-    let last = store.find('RestoreRequest', namespace, 'again') as Stored;
+    const seen: { one?: Stored } = {};
     store.onChange(({ after }) => {
-      if (after?.kind === 'RestoreRequest') last = after;
+      if (after?.kind === 'RestoreRequest') seen.one = after;
     });
     await this.#until(() => open(world, deleted));
     for (const kind of ['RestoreRequest', 'CheckpointRequest']) {
       const name = kind === 'RestoreRequest' ? 'again' : 'saved';
-      world.user(() => store.delete({ kind, namespace, name }, undefined, 0));
+      world.user(() => store.delete(named(kind, name), undefined, 0));
     }
     await this.#until(() => [...open(world, deleted), ...leftInJournals(world)]);
-    const { decision } = last.status as { decision?: { outcome: string; reason: string } };
-    return decision ? `restore ${decision.outcome} ${decision.reason}` : 'restore none';
+    return `restore ${toldOf(seen.one)}`;
   }
 
   /** Steps until nothing is open; faults stop after their time. @throws ViolationError `NotSettled` */
@@ -143,4 +156,11 @@ class Run {
       }
     }
   }
+}
+
+const named = (kind: string, name: string): Target => ({ kind, namespace, name });
+
+function toldOf(request: Stored | undefined): string {
+  const decision = decisionOf(request);
+  return decision ? `${decision.outcome} ${decision.reason}` : 'not begun';
 }

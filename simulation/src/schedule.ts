@@ -41,10 +41,15 @@ export interface Fault {
   readonly forMs: number;
 }
 
+/**
+ * `move`; `return`: there and back; `rivals`: two requests for one pod at once; `checkpoint`: and a copy from it.
+ */
+export type Scenario = 'move' | 'return' | 'rivals' | 'checkpoint';
+
 export interface Schedule {
   /** Of latencies, and of whether an effect that is under way survives its process. */
   readonly seed: number;
-  readonly scenario: 'move' | 'checkpoint';
+  readonly scenario: Scenario;
   readonly faults: readonly Fault[];
 }
 
@@ -79,11 +84,11 @@ const what: fc.Arbitrary<What> = fc.oneof(
 );
 
 /** Steps in which a move without faults has ended. */
-const longestMove = 900;
+const longestMove = 420;
 
 const when: fc.Arbitrary<When> = fc.oneof(
   {
-    weight: 3,
+    weight: 1,
     arbitrary: fc.record({
       point: fc
         .tuple(fc.constantFrom(...points), fc.constantFrom('before', 'after'))
@@ -101,13 +106,14 @@ const forMs = fc.oneof(
   fc.integer({ min: 40_000, max: 130_000 }),
 );
 
+const scenario = fc.oneof(
+  { weight: 6, arbitrary: fc.constant<Scenario>('move') },
+  { weight: 2, arbitrary: fc.constantFrom<Scenario>('return', 'rivals') },
+  { weight: 2, arbitrary: fc.constant<Scenario>('checkpoint') },
+);
+
 export const schedules: fc.Arbitrary<Schedule> = fc.record({
   seed: fc.nat(),
-  scenario: fc.constantFrom(
-    'move' as const,
-    'move' as const,
-    'move' as const,
-    'checkpoint' as const,
-  ),
+  scenario,
   faults: fc.array(fc.record({ when, what, forMs }), { maxLength: 4, size: 'max' }),
 });

@@ -8,6 +8,8 @@ interface Event {
   readonly at: number;
   readonly sequence: number;
   readonly owner: Process | undefined;
+  /** Wakes no promise of a process: nothing has to settle after it. */
+  readonly isPlain: boolean;
   run: (() => void) | undefined;
 }
 
@@ -37,14 +39,12 @@ export class Timeline {
 
   /** Runs once, `ms` from now, unless its owner has died by then. */
   after(ms: number, run: () => void, owner?: Process): Cancel {
-    const event: Event = {
-      at: this.#now + Math.max(ms, 0),
-      sequence: this.#sequence++,
-      owner,
-      run,
-    };
-    this.#push(event);
-    return { cancel: () => (event.run = undefined) };
+    return this.#add(ms, run, owner, false);
+  }
+
+  /** For what happens outside of every process, and only leads to further events. */
+  plainly(ms: number, run: () => void): void {
+    this.#add(ms, run, undefined, true);
   }
 
   /** A few milliseconds, never twice the same. */
@@ -57,9 +57,13 @@ export class Timeline {
     for (;;) {
       const event = this.#pop();
       if (!event) return false;
-      const { run, owner } = event;
+      const { run, owner, isPlain } = event;
       if (!run || owner?.alive === false) continue;
       this.#now = Math.max(this.#now, event.at);
+      if (isPlain) {
+        run();
+        continue;
+      }
       this.current = owner;
       this.steps++;
       run();
@@ -67,6 +71,13 @@ export class Timeline {
       this.current = undefined;
       return true;
     }
+  }
+
+  #add(ms: number, run: () => void, owner: Process | undefined, isPlain: boolean): Cancel {
+    const at = this.#now + Math.max(ms, 0);
+    const event: Event = { at, sequence: this.#sequence++, owner, isPlain, run };
+    this.#push(event);
+    return { cancel: () => (event.run = undefined) };
   }
 
   #push(event: Event): void {
@@ -107,7 +118,26 @@ export class Timeline {
 const earlier = (a: Event, b: Event): boolean =>
   a.at < b.at || (a.at === b.at && a.sequence < b.sequence);
 
-/** Node.js runs every microtask before the next immediate. */
+const batch = 64;
+let ticks = 0;
+let wake: (() => void) | undefined;
+
+/**
+ * Node.js runs every microtask before the next immediate. Immediates are asked for in batches: a turn of the event loop
+ * for each step would cost more than the step.
+ */
 function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => {
+    wake = resolve;
+    if (ticks > 0) return;
+    ticks = batch;
+    for (let count = 0; count < batch; count++) setImmediate(tick);
+  });
+}
+
+function tick(): void {
+  ticks--;
+  const call = wake;
+  wake = undefined;
+  call?.();
 }

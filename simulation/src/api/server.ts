@@ -258,7 +258,7 @@ class SimulatedApi implements Api {
         reply(() => reject(error));
       }
     };
-    if (!this.#link.isCut) timeline.after(this.#link.delay(), arrive);
+    if (!this.#link.isCut) timeline.plainly(this.#link.delay(), arrive);
     return promise;
   }
 }

@@ -204,7 +204,6 @@ export class Store {
         metadata: { ...after.metadata, generation: changed ? generation + 1 : generation },
       };
     }
-    checkWrite(before, after, writer.by);
     const { deletionTimestamp, finalizers = [] } = after.metadata;
     if (before && deletionTimestamp !== undefined && finalizers.length === 0) {
       if ((before.metadata.finalizers ?? []).length > 0) {
@@ -212,15 +211,17 @@ export class Store {
         return after;
       }
     }
-    return this.#write(before, after);
+    return this.#write(before, after, writer.by);
   }
 
-  #write(before: Stored | undefined, after: Stored): Stored {
-    const version = ++this.#version;
+  #write(before: Stored | undefined, after: Stored, by?: string): Stored {
+    const version = this.#version + 1;
     const written = deepFreeze({
       ...after,
       metadata: { ...after.metadata, resourceVersion: String(version) },
     });
+    if (by !== undefined) checkWrite(before, written, by);
+    this.#version = version;
     this.#objects.set(keyOf(written), written);
     this.#tell({ version, before, after: written });
     return written;

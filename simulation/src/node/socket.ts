@@ -3,7 +3,6 @@
 // request again every half second, for up to 110 s.
 import { reasonOf } from '../../../node-agent/src/errors.ts';
 import type { SocketHandlers } from '../../../node-agent/src/socket/server.ts';
-import { never } from '../process.ts';
 import type { Machine } from './machine.ts';
 
 const retryMs = 500;
@@ -26,7 +25,7 @@ export async function askAgent<R>(
   const { timeline, boot } = machine;
   const until = timeline.now + patienceMs;
   for (;;) {
-    if (gone.aborted) return never();
+    if (gone.aborted) return { ok: false, code: 'Killed', message: 'nobody waits any more' };
     const reply = await attempt(machine, ask, gone);
     if (reply !== undefined) return reply;
     if (timeline.now >= until) {
