@@ -62,9 +62,9 @@ export async function writeStatus<T extends ApiObject>(
 function withoutUndefined(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutUndefined);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([, child]) => child !== undefined)
-      .map(([key, child]) => [key, withoutUndefined(child)]),
-  );
+  const out: Record<string, unknown> = {};
+  for (const [key, child] of Object.entries(value)) {
+    if (child !== undefined) out[key] = withoutUndefined(child);
+  }
+  return out;
 }
