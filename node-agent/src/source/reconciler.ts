@@ -346,8 +346,9 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   async #end(request: MigrationRequest): Promise<void> {
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'ending' });
     await this.#parts.checkpointer.end(this.#place(request));
-    await this.#parts.journal.put({ ...this.#entry(request), stage: 'gone' });
+    // Before the last word: nobody would come back for them.
     await this.#clean(request);
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'gone' });
   }
 
   #place(request: MigrationRequest): SilencedPod {
