@@ -14,6 +14,7 @@
 #include "agent.h"
 #include "cni_conf.h"
 #include "delegate.h"
+#include "fault.h"
 
 /* Error codes of the CNI specification, and one of our own. */
 #define CNI_BAD_ENVIRONMENT	4
@@ -123,9 +124,12 @@ static int run_and_print(const struct cni *cni, const json_t *delegate, const ch
 static int add_delegate(const struct cni *cni, const json_t *delegate, struct reason *why)
 {
 	char *output;
-	int status = delegate_run(delegate, "ADD", &output, why);
 	json_t *reply;
+	int status;
 
+	fault("shim.add.before");
+	status = delegate_run(delegate, "ADD", &output, why);
+	fault("shim.add.after");
 	if (status) {
 		run_quietly(delegate, "DEL");
 		tell_deleted(cni);
@@ -180,9 +184,13 @@ static int pass_on(const struct cni *cni, const char *command)
 
 	if (!delegate)
 		return print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
-	if (!strcmp(command, "DEL"))
+	if (!strcmp(command, "DEL")) {
+		fault("shim.del.before");
 		tell_deleted(cni);
+	}
 	status = run_and_print(cni, delegate, command);
+	if (!strcmp(command, "DEL"))
+		fault("shim.del.after");
 	json_decref(delegate);
 	return status;
 }

@@ -17,6 +17,7 @@
 
 #include "agent.h"
 #include "bundle.h"
+#include "fault.h"
 #include "oci_args.h"
 
 #define RUNC		"/opt/sealift/bin/runc"
@@ -200,10 +201,12 @@ static int restore(char **argv, const struct oci_args *args, json_t *reply)
 
 	if (export_environment(json_object_get(reply, "env"), &why) < 0)
 		goto refuse;
+	fault("shim.mark.before");
 	if (bundle_mark_restored(args->bundle) < 0) {
 		reason_set(&why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
 		goto refuse;
 	}
+	fault("shim.mark.after");
 	at = become(to);
 	free(to);
 	return at;
@@ -215,10 +218,13 @@ refuse:
 static int create(char **argv, const struct oci_args *args, json_t *request)
 {
 	struct reason why;
-	json_t *reply = agent_ask(request, AGENT_PATIENCE_MS, &why);
 	const char *action;
+	json_t *reply;
 	int status;
 
+	fault("shim.create.before");
+	reply = agent_ask(request, AGENT_PATIENCE_MS, &why);
+	fault("shim.create.after");
 	if (!reply)
 		return fail(args, &why);
 	action = json_string_value(json_object_get(reply, "action"));

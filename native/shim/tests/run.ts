@@ -2,12 +2,13 @@
 // Runs every case against every binary named on the command line; ends with the count.
 import { resolve } from 'node:path';
 import { cniCases } from './cni.ts';
+import { faultCases } from './fault.ts';
 import { Bench, type Case } from './harness.ts';
 import { hostCases } from './host.ts';
 import { ociCases } from './oci.ts';
 
 const root = process.getuid?.() === 0;
-const cases: Case[] = [...ociCases, ...cniCases, ...(root ? hostCases : [])];
+const cases: Case[] = [...ociCases, ...cniCases, ...faultCases, ...(root ? hostCases : [])];
 let passed = 0;
 let failed = 0;
 
