@@ -79,6 +79,13 @@ export class Checkpointer {
     return { podUid, netns: first.netns, containers };
   }
 
+  /** The pod, if nothing is known that would make its dump fail. @throws AgentError UnsupportedObject, ... */
+  async inspect(podUid: string): Promise<LocalPod> {
+    const pod = await this.find(podUid);
+    await this.#parts.driver.checkSupported(pod.netns);
+    return pod;
+  }
+
   /** Nothing but RoCE, ARP and neighbour discovery gets in or out. */
   async lock(pod: LocalPod): Promise<void> {
     await withFaults('source.lock', () => this.#parts.lock.lock(pod.netns, 'source'));

@@ -130,7 +130,7 @@ export class CheckpointReconciler implements HandoverParts<
   async #take(request: CheckpointRequest, context: Context): Promise<void> {
     const { checkpointer, store } = this.#parts;
     const id = imageId(request);
-    const pod = await checkpointer.find(podUid(request));
+    const pod = await checkpointer.inspect(podUid(request));
     const { metadata } = await this.#parts.pods.pod({
       namespace: request.metadata.namespace,
       pod: request.spec.podName,
@@ -151,7 +151,7 @@ export class CheckpointReconciler implements HandoverParts<
     await this.#step(request, pod, 'dumping', 'resume', 'Dumping', context, () =>
       checkpointer.release(pod),
     );
-    const manifest = await store.seal(id, dumped.header);
+    const manifest = await withFaults('checkpoint.seal', () => store.seal(id, dumped.header));
     this.#facts.set(request.metadata.uid, {
       bytes: dumped.bytes,
       objects: dumped.objects,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Identity } from '../../../crds/src/index.ts';
 import * as addon from '../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../errors.ts';
+import { checkSupported } from './supported.ts';
 
 /** A held device waits at most that long for the driver's queues to be idle. */
 const HOLD_TIMEOUT_MS = 5000;
@@ -130,6 +131,13 @@ export class RdmaDriver {
       });
     }
     return told;
+  }
+
+  /** @throws AgentError UnsupportedObject */
+  async checkSupported(netns: string): Promise<void> {
+    for (const { name } of await this.devices(netns)) {
+      checkSupported(name, await addon.rdmaResources(netns, name));
+    }
   }
 
   kernelRelease(): string {

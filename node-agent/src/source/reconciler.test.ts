@@ -65,6 +65,10 @@ class World {
   }
 
   readonly checkpointer = {
+    inspect: async (podUid: string) => {
+      if (this.fail?.at === 'inspect') throw this.fail.error;
+      return this.checkpointer.find(podUid);
+    },
     find: async () => {
       if (this.fail?.at === 'find') throw this.fail.error;
       return { podUid: SOURCE_UID, netns: '/run/netns/x', containers: [{ id: 'c', name: 'main' }] };
@@ -327,9 +331,9 @@ describe('a source', () => {
 
   it('refuses early what cannot be moved, before anything is touched', async () => {
     put({ targetAgent: undefined, deadlines: {} });
-    world.fail = { at: 'find', error: new AgentError('MultipleContainers', 'two') };
+    world.fail = { at: 'inspect', error: new AgentError('UnsupportedObject', 'a UD') };
     await runs();
-    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'MultipleContainers' });
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'UnsupportedObject' });
     expect([world.did, status()?.sourceAgent?.state]).toEqual([[], 'Resumed']);
   });
 

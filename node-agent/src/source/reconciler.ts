@@ -220,7 +220,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   /** Finds out early, while nothing has been touched, what would make the move fail. */
   async #inspect(request: MigrationRequest): Promise<void> {
-    await this.#parts.checkpointer.find(podUid(request));
+    await this.#parts.checkpointer.inspect(podUid(request));
     this.#refused.delete(request.metadata.uid);
   }
 
@@ -362,8 +362,10 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   }
 
   async #clean(request: MigrationRequest): Promise<void> {
-    await this.#parts.store.remove(request.metadata.uid);
-    await this.#parts.removeWork(request.metadata.uid);
+    await withFaults('source.clean', async () => {
+      await this.#parts.store.remove(request.metadata.uid);
+      await this.#parts.removeWork(request.metadata.uid);
+    });
   }
 }
 
