@@ -59,6 +59,10 @@ export class Faults {
     switch (what.do) {
       case 'crash':
         return world.crash(processOf(what.who), forMs);
+      case 'pause':
+        return world.pause(processOf(what.who), forMs);
+      case 'skew':
+        return world.skew(nameOf(what.who), what.byMs);
       case 'cutApi':
         return server.link(nameOf(what.who)).cut(forMs);
       case 'slowApi':

@@ -9,6 +9,10 @@ export class Process {
   readonly clock: Clock;
   readonly timeline: Timeline;
   alive = true;
+  /** Until then it does nothing (a stopped or starved process), and then goes on with what it knew. */
+  pausedUntil = 0;
+  /** What its clock is ahead of the true time. */
+  skewMs = 0;
   readonly #onDeath: (() => void)[] = [];
 
   constructor(name: string, timeline: Timeline) {
@@ -53,7 +57,7 @@ class ProcessClock implements Clock {
   }
 
   now(): number {
-    return Math.floor(this.#process.timeline.now);
+    return Math.floor(this.#process.timeline.now + this.#process.skewMs);
   }
 
   after(ms: number, call: () => void): Timer {

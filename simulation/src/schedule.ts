@@ -6,7 +6,8 @@ import { points } from './points.ts';
 export type Who = 'operator' | 'source' | 'target';
 
 export type What =
-  | { readonly do: 'crash'; readonly who: Who }
+  | { readonly do: 'crash' | 'pause'; readonly who: Who }
+  | { readonly do: 'skew'; readonly who: Who; readonly byMs: number }
   | {
       readonly do: 'cutApi' | 'slowApi' | 'lagWatch' | 'breakWatch' | 'repeatEvents';
       readonly who: Who;
@@ -57,6 +58,14 @@ const who = fc.constantFrom<Who>('operator', 'source', 'target');
 
 const what: fc.Arbitrary<What> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant('crash' as const), who }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('pause' as const), who }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      ...{ do: fc.constant('skew' as const), who },
+      byMs: fc.integer({ min: -60_000, max: 60_000 }),
+    }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({

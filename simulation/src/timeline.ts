@@ -60,6 +60,10 @@ export class Timeline {
       const { run, owner, isPlain } = event;
       if (!run || owner?.alive === false) continue;
       this.#now = Math.max(this.#now, event.at);
+      if (owner && owner.pausedUntil > this.#now) {
+        this.#add(owner.pausedUntil - this.#now, run, owner, false);
+        continue;
+      }
       if (isPlain) {
         run();
         continue;

@@ -53,6 +53,7 @@ export class World {
   readonly #nodes = new Map<string, Node>();
   readonly #log: (process: string) => Logger;
   readonly #options: WorldOptions;
+  readonly #skews = new Map<string, number>();
   #operator: Process | undefined;
 
   constructor(options: WorldOptions) {
@@ -71,8 +72,9 @@ export class World {
   enter(): () => void {
     const { now } = Date;
     const monotonic = performance.now.bind(performance);
-    Date.now = () => Math.floor(this.timeline.now);
-    performance.now = () => this.timeline.now - began;
+    const skew = (): number => this.timeline.current?.skewMs ?? 0;
+    Date.now = () => Math.floor(this.timeline.now + skew());
+    performance.now = () => this.timeline.now - began + skew();
     this.kernel.install();
     ownFaults((name) => this.#pass(name));
     return () => {
@@ -106,7 +108,7 @@ export class World {
 
   startOperator(): void {
     if (this.#operator?.alive === true) return;
-    const process = new Process('operator', this.timeline);
+    const process = this.#newProcess('operator');
     this.#operator = process;
     process.spawn(async () => {
       await runOperator(process, this.server, this.#log('operator'));
@@ -119,7 +121,7 @@ export class World {
   startAgent(name: string): void {
     const node = this.node(name);
     if (node.agent?.alive === true) return;
-    const process = new Process(`agent/${name}`, this.timeline);
+    const process = this.#newProcess(`agent/${name}`);
     node.agent = process;
     const { server, network, kernel, luck } = this;
     const log = this.#log(process.name);
@@ -132,6 +134,19 @@ export class World {
       if (of === 'operator') this.startOperator();
       else this.startAgent(of.agent);
     });
+  }
+
+  pause(of: 'operator' | { agent: string }, forMs: number): void {
+    const process = this.process(of);
+    if (process) process.pausedUntil = this.timeline.now + forMs;
+  }
+
+  /** The clock of a process, and of those that take its place, goes wrong. */
+  skew(name: string, byMs: number): void {
+    this.#skews.set(name, byMs);
+    for (const process of [this.#operator, ...[...this.#nodes.values()].map((one) => one.agent)]) {
+      if (process?.name === name) process.skewMs = byMs;
+    }
   }
 
   reset(name: string, forMs: number): void {
@@ -174,6 +189,12 @@ export class World {
 
   pod(name: string): Stored | undefined {
     return this.store.find('Pod', namespace, name);
+  }
+
+  #newProcess(name: string): Process {
+    const process = new Process(name, this.timeline);
+    process.skewMs = this.#skews.get(name) ?? 0;
+    return process;
   }
 
   async #pass(name: string): Promise<void> {

@@ -151,14 +151,29 @@ export function effect<T>(timeline: Timeline, ms: number, work: () => T): Promis
       if (timeline.random.chance(0.5)) attempt(work);
       return;
     }
-    timeline.current = process;
-    try {
-      resolve(work());
-    } catch (error) {
-      reject(error);
+    const answer = settled(work, resolve, reject);
+    // What the kernel does it does at once; who is paused learns of it later.
+    if (process.pausedUntil > timeline.now) {
+      timeline.after(0, answer, process);
+      return;
     }
+    timeline.current = process;
+    answer();
   });
   return promise;
+}
+
+function settled<T>(
+  work: () => T,
+  resolve: (value: T) => void,
+  reject: (error: unknown) => void,
+): () => void {
+  try {
+    const result = work();
+    return () => resolve(result);
+  } catch (error) {
+    return () => reject(error);
+  }
 }
 
 function attempt(work: () => unknown): void {
