@@ -11,6 +11,7 @@ import {
   pods,
   realClock,
   restoreRequests,
+  withFaults,
   type Api,
   type Clock,
   type Logger,
@@ -98,8 +99,10 @@ export class Leftovers {
     }
     const now = journal.get(entry.id, entry.role);
     if (now?.role === 'source' && now.stage === 'gone' && (await this.#podExists(now))) return;
-    if (entry.kind !== 'RestoreRequest') await store.remove(entry.id);
-    await this.#parts.removeWork(entry.id);
+    await withFaults('leftovers.remove', async () => {
+      if (entry.kind !== 'RestoreRequest') await store.remove(entry.id);
+      await this.#parts.removeWork(entry.id);
+    });
     await journal.remove(entry.id, entry.role);
     this.#gone.delete(entry.id);
     log.info({ request: entry.id, role: entry.role }, 'leftover removed');

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node agent. `install` puts programs and driver onto the node and ends; `run` serves.
-import { Client, loadConfig, makeLogger, Rest, serveHealth } from '../../kube/src/index.ts';
+import {
+  Client,
+  loadConfig,
+  makeLogger,
+  Rest,
+  serveHealth,
+  withFaults,
+} from '../../kube/src/index.ts';
 import { Agent } from './agent.ts';
 import { readConfig, type Config } from './config.ts';
 import { effectsOn } from './effects.ts';
@@ -17,12 +24,17 @@ const VERSION = '0.1.0';
 const log = makeLogger('sealift-agent');
 
 async function install(config: Config): Promise<void> {
-  const release = await installBundle(config.bundleDir, config.installDir);
-  await installCni(config.installDir, config.cniBinDir);
+  const release = await withFaults('install.bundle', async () => {
+    const installed = await installBundle(config.bundleDir, config.installDir);
+    await installCni(config.installDir, config.cniBinDir);
+    return installed;
+  });
   log.info({ release }, 'bundle installed');
   try {
     await new RdmaDriver().checkMode();
-    const abi = await loadDriver(new Host(config.host), `${config.installDir}/modules`);
+    const abi = await withFaults('install.driver', () =>
+      loadDriver(new Host(config.host), `${config.installDir}/modules`),
+    );
     log.info({ abi }, 'driver loaded');
   } catch (error) {
     // The node then has no label and no pod is moved to or from it; pods that do not ask for Sealift are not hurt.

@@ -2,6 +2,7 @@
 // Writes this agent's part of a request's status. Progress is told in passing, so that an API server that takes
 // its time does not lengthen the blackout; writes of one request stay in order.
 import {
+  withFaults,
   writeStatus,
   type Api,
   type ApiObject,
@@ -32,15 +33,17 @@ export class Publisher<T extends ApiObject> {
     const uid = object.metadata.uid;
     const before = this.#tails.get(uid) ?? Promise.resolve();
     const work = before.then(() =>
-      writeStatus(api, {
-        resource,
-        object,
-        manager,
-        owned: [field],
-        status: { [field]: fitting(part) },
-        onConflict: 'retry',
-        signal,
-      }),
+      withFaults('agent.status', () =>
+        writeStatus(api, {
+          resource,
+          object,
+          manager,
+          owned: [field],
+          status: { [field]: fitting(part) },
+          onConflict: 'retry',
+          signal,
+        }),
+      ),
     );
     const tail = work.catch(() => undefined);
     this.#tails.set(uid, tail);

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isNotFound, type ApiObject, type Context, type Resource } from '../../kube/src/index.ts';
+import {
+  withFaults,
+  isNotFound,
+  type ApiObject,
+  type Context,
+  type Resource,
+} from '../../kube/src/index.ts';
 import type { World } from './world.ts';
 
 interface Finalized extends ApiObject {
@@ -23,12 +29,14 @@ export async function setFinalizer<T extends Finalized>(
   if (finalizers.includes(finalizer) === present) return;
   const next = present ? [...finalizers, finalizer] : finalizers.filter((one) => one !== finalizer);
   try {
-    await world.api.merge(
-      resource,
-      namespace,
-      name,
-      { metadata: { resourceVersion, finalizers: next } },
-      { signal },
+    await withFaults('operator.finalizer', () =>
+      world.api.merge(
+        resource,
+        namespace,
+        name,
+        { metadata: { resourceVersion, finalizers: next } },
+        { signal },
+      ),
     );
   } catch (error) {
     if (present || !isNotFound(error)) throw error;

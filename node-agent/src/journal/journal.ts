@@ -3,6 +3,7 @@
 // here, never from memory. One small file per request, replaced whole and fsync'd.
 import { z } from 'zod';
 import { Step } from '../../../crds/src/index.ts';
+import { withFaults } from '../../../kube/src/index.ts';
 import { DiskFolder, type Folder } from './folder.ts';
 
 /** Stages are written before the effect that they name, except `sent` and the ends. */
@@ -110,7 +111,8 @@ export class Journal {
   }
 
   async #replace(name: string, content: Entry): Promise<void> {
-    await this.#folder.replace(name, `${JSON.stringify(entry.parse(content))}\n`);
+    const text = `${JSON.stringify(entry.parse(content))}\n`;
+    await withFaults('journal.write', () => this.#folder.replace(name, text));
     this.#entries.set(name, content);
   }
 

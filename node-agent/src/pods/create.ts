@@ -65,7 +65,9 @@ export class CreateHandler {
     const { editor } = this.#parts;
     const netns = await editor.netns(request.bundle);
     // Pods on the host's own network have no RDMA device of theirs.
-    if (netns !== undefined) await editor.edit(request.bundle, netns);
+    if (netns !== undefined) {
+      await withFaults('create.bundle', () => editor.edit(request.bundle, netns));
+    }
     // A pod that was somebody's target starts anew: its sandbox may be one that was made to be silent.
     const wasTarget = pod.metadata.annotations[annotations.requestUid] !== undefined;
     if (netns !== undefined && wasTarget) await this.#parts.release(netns);

@@ -129,9 +129,24 @@ describe.runIf(able)('a CNI call', () => {
     expect([mode(), driver.did.at(-1)]).toEqual(['vepa', 'hold 20']);
   });
 
-  it('leaves a pod alone whose move is over', async () => {
+  const committed = async (stage: Stage) => {
     api.put(pods, targetPod());
     api.put(migrationRequests, migration({ decision: decision('Committed') }));
+    await journal.put({
+      ...{ version: 1, id: REQUEST_UID, role: 'target', kind: 'MigrationRequest' },
+      ...{ namespace: NAMESPACE, name: 'move', pod: 'app-2', podUid: TARGET_UID },
+      ...{ stage, containers: [], steps: [] },
+    });
+  };
+
+  it('keeps a target hidden that was committed and has not run', async () => {
+    await committed('atGate');
+    expect(await target('before')).toEqual({ ok: true, hide: true });
+    expect(await lock.isLocked(netnsPath(ns))).toBe(true);
+  });
+
+  it('leaves a pod alone whose move is over', async () => {
+    await committed('running');
     expect(await target('before')).toEqual({ ok: true });
     expect(await lock.isLocked(netnsPath(ns))).toBe(false);
     await target('after');

@@ -69,7 +69,7 @@ export class CniHandler {
     if (isTarget || request.hidden) await driver.hide(netns, [request.ifname], request.hidden);
     if (request.hidden && !isTarget) await driver.show(netns, [request.ifname]);
     const name = deviceName(pod.metadata.uid, wanted[annotations.rdmaDevice]);
-    await driver.create(netns, name, request.ifname);
+    await withFaults('cni.device', () => driver.create(netns, name, request.ifname));
     if (isTarget) await driver.hold(netns, rnrTimer(wanted[annotations.rnrTimer]));
   }
 

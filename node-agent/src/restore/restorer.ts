@@ -12,6 +12,7 @@ import type { Host } from '../host/host.ts';
 import type { RdmaDriver } from '../rdma-device/driver.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import { readLogReason, readTail } from '../runtime/criu-log.ts';
+import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../socket/protocol.ts';
 import { digestFiles } from '../transfer/pack.ts';
@@ -60,6 +61,10 @@ export class Restorer {
    * @throws AgentError ImageCorrupt, ImageTruncated, ImageVersion, CheckpointNotFound
    */
   async verify(imageId: string, digest: string | undefined): Promise<void> {
+    return withFaults('target.verify', () => this.#verify(imageId, digest));
+  }
+
+  async #verify(imageId: string, digest: string | undefined): Promise<void> {
     const manifest = await this.#manifest(imageId);
     if (digest !== undefined && digestOf(formatManifest(manifest)) !== digest) {
       throw new AgentError(
@@ -149,9 +154,9 @@ export class Restorer {
     const netns = await this.netns(create);
     await this.#checkAbi(netns, manifest);
     // From birth, and once more: whatever happened to the namespace, it is locked, hidden and held now.
-    await this.#parts.lock.lock(netns, 'total');
-    await driver.hide(netns, await driver.interfaces(netns));
-    await driver.hold(netns, order.rnrTimer);
+    await withFaults('target.lock', () => this.#parts.lock.lock(netns, 'total'));
+    await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
+    await withFaults('target.hold', () => driver.hold(netns, order.rnrTimer));
     const node = await editor.edit(create.bundle, netns, container.uverbs);
     if (container.uverbs !== undefined && !node) {
       throw new AgentError(
@@ -161,7 +166,7 @@ export class Restorer {
     }
     const dir = store.dir(order.imageId);
     const workPath = this.workPath(order.requestUid, create.container);
-    await this.putFiles(dir, workPath, create);
+    await withFaults('target.files', () => this.putFiles(dir, workPath, create));
     return {
       ok: true,
       action: 'restore',
@@ -170,6 +175,7 @@ export class Restorer {
       options: ['--tcp-established', '--file-locks'],
       env: {
         ...CRIU_ENVIRONMENT,
+        ...(await pluginFaults('restore')),
         SEALIFT_SOCKET: this.#parts.socketPath,
         SEALIFT_GATE: order.requestUid,
         SEALIFT_QP_STATE: order.qpState,

@@ -5,6 +5,7 @@ import { AgentError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { RUNC_ROOT } from './containers.ts';
 import { readLogReason } from './criu-log.ts';
+import { pluginFaults } from './plugin-faults.ts';
 
 export const RUNC = '/opt/sealift/bin/runc';
 
@@ -44,7 +45,7 @@ export class Runc {
     args.push('--manage-cgroups-mode', 'ignore');
     args.push('--image-path', options.imagePath, '--work-path', options.workPath, id);
     const result = await this.#host.run(RUNC, ['--root', RUNC_ROOT, ...args], {
-      env: { ...CRIU_ENVIRONMENT, ...options.env },
+      env: { ...CRIU_ENVIRONMENT, ...options.env, ...(await pluginFaults('dump')) },
       timeoutMs: CHECKPOINT_TIMEOUT_MS,
     });
     if (result.status === 0) return;

@@ -105,7 +105,9 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       case 'Decide':
         return this.#decide(observed, context);
       case 'Abort': {
-        await this.#propose(request, 'Aborted', effect.reason, effect.message, context);
+        await withFaults('target.abort', () =>
+          this.#propose(request, 'Aborted', effect.reason, effect.message, context),
+        );
         return;
       }
       case 'Open':
@@ -348,8 +350,10 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
 
   async #clean(observed: Observed<T>): Promise<void> {
     const { request, imageId } = observed;
-    if (!this.#keeps(request)) await this.#parts.store.remove(imageId);
-    await this.#parts.removeWork(request.metadata.uid);
+    await withFaults('target.clean', async () => {
+      if (!this.#keeps(request)) await this.#parts.store.remove(imageId);
+      await this.#parts.removeWork(request.metadata.uid);
+    });
   }
 
   #tell(request: T, state: TargetState, context: Context): void {

@@ -5,6 +5,7 @@ import https from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
+import { withFaults } from '../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../errors.ts';
 import type { Manifest } from './manifest.ts';
 import type { ImageStore } from './store.ts';
@@ -107,7 +108,9 @@ export class Receiver {
     request.setTimeout(IDLE_MS, () => request.destroy(new Error('aborted: no data for 30 s')));
     try {
       this.#options.started?.(id);
-      const manifest = await this.#options.store.receive(id, request);
+      const manifest = await withFaults('receiver.store', () =>
+        this.#options.store.receive(id, request),
+      );
       this.#options.received(id, manifest);
       const kept = await this.#options.store.manifest(id);
       response.writeHead(200, { 'content-type': 'application/json' });

@@ -100,15 +100,17 @@ async function publish(
   { signal }: Context,
 ): Promise<void> {
   const write = (): Promise<unknown> =>
-    writeStatus(world.api, {
-      resource: checkpointRequests,
-      object: request,
-      manager: fieldManagers.operator,
-      owned: ownedStatus,
-      status,
-      onConflict: 'throw',
-      signal,
-    });
+    withFaults('operator.status', () =>
+      writeStatus(world.api, {
+        resource: checkpointRequests,
+        object: request,
+        manager: fieldManagers.operator,
+        owned: ownedStatus,
+        status,
+        onConflict: 'throw',
+        signal,
+      }),
+    );
   const accepts = request.status?.podUID === undefined && status.podUID !== undefined;
   const changed = await (accepts ? acceptAlone(world, request, signal, write) : write());
   if (!changed) return;

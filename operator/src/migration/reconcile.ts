@@ -64,15 +64,17 @@ async function publish(
   { signal }: Context,
 ): Promise<void> {
   const write = (): Promise<MigrationRequest | undefined> =>
-    writeStatus(world.api, {
-      resource: migrationRequests,
-      object: request,
-      manager: fieldManagers.operator,
-      owned: ownedStatus,
-      status,
-      onConflict: 'throw',
-      signal,
-    });
+    withFaults('operator.status', () =>
+      writeStatus(world.api, {
+        resource: migrationRequests,
+        object: request,
+        manager: fieldManagers.operator,
+        owned: ownedStatus,
+        status,
+        onConflict: 'throw',
+        signal,
+      }),
+    );
   const accepts = request.status?.source === undefined && status.source !== undefined;
   const changed = await (accepts ? acceptAlone(world, request, signal, write) : write());
   if (!changed) return;

@@ -113,15 +113,17 @@ async function publish(
   { request, pod }: Observed,
   { signal }: Context,
 ): Promise<void> {
-  const changed = await writeStatus(world.api, {
-    resource: restoreRequests,
-    object: request,
-    manager: fieldManagers.operator,
-    owned: ownedStatus,
-    status,
-    onConflict: 'throw',
-    signal,
-  });
+  const changed = await withFaults('operator.status', () =>
+    writeStatus(world.api, {
+      resource: restoreRequests,
+      object: request,
+      manager: fieldManagers.operator,
+      owned: ownedStatus,
+      status,
+      onConflict: 'throw',
+      signal,
+    }),
+  );
   if (!changed) return;
   const list = transitions(request.status?.conditions, status.conditions);
   announce(world, restoreRequests, request, list, { resource: pods, object: pod });

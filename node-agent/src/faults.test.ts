@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// docs/faults.md and the code name the same fault points; and the plugin's are armed by files.
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { pluginFaults } from './runtime/plugin-faults.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const read = (path: string) => readFileSync(join(root, path), 'utf8');
+
+/** The texts of a folder's own sources, tests left out. */
+function sources(folder: string, ending: RegExp): string {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((path) => ending.test(path) && !/\.test\.ts$|(^|\/)(tests|testing|build)\//.test(path))
+    .map((path) => read(join(folder, path)))
+    .join('\n');
+}
+const all = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1]);
+const sorted = (names: (string | undefined)[]) => [...new Set(names)].sort();
+
+const listed = all(read('docs/faults.md'), /^\| `([a-z]+\.[a-zA-Z-]+)` \|/gm);
+
+describe('the list of fault points', () => {
+  it('is that of operator and agent', () => {
+    const text = ['operator/src', 'node-agent/src', 'kube/src']
+      .map((folder) => sources(folder, /\.ts$/))
+      .join('\n');
+    // Some are handed to whoever passes them.
+    const named = [
+      ...all(text, /withFaults\(\s*'([^']+)'/g),
+      ...all(text, /'(operator\.[a-z-]+)'/g),
+    ];
+    const native = /^(shim|dump|restore)\./;
+    expect(sorted(listed.filter((name) => !native.test(name ?? '')))).toEqual(sorted(named));
+  });
+
+  it.each([
+    ['shim', 'native/shim', /^shim\./],
+    ['plugin', 'native/criu-plugin', /^(dump|restore)\./],
+  ])('is that of the %s', (_what, folder, own) => {
+    const points = all(sources(folder, /\.c$/), /\bfault\("([^"]+)"\)/g);
+    const expected = listed
+      .filter((name) => own.test(name ?? ''))
+      .flatMap((name) => [`${name}.before`, `${name}.after`]);
+    expect(sorted(points)).toEqual(sorted(expected));
+  });
+
+  it('names each once', () => {
+    expect(listed).toHaveLength(new Set(listed).size);
+  });
+});
+
+describe('the plugin’s fault points', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
+    process.env['SEALIFT_FAULT_DIR'] = folder;
+  });
+  afterEach(() => {
+    delete process.env['SEALIFT_FAULT_DIR'];
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('are taken from the files for the next dump or restore, once', async () => {
+    for (const [name, action] of [
+      ['plugin.dump.hold.after', 'throw'],
+      ['plugin.dump.image.before', ''],
+      ['plugin.restore.gate.before', 'crash\n'],
+      ['source.dump.before', 'throw'],
+    ] as const) {
+      writeFileSync(join(folder, name), action);
+    }
+    expect(await pluginFaults('dump')).toEqual({
+      SEALIFT_FAULT: 'dump.hold.after,dump.image.before:kill',
+    });
+    expect(await pluginFaults('dump')).toEqual({});
+    expect(await pluginFaults('restore')).toEqual({ SEALIFT_FAULT: 'restore.gate.before:kill' });
+    expect(readdirSync(folder)).toEqual(['source.dump.before']);
+  });
+
+  it('are none where the folder is not there, or none is named', async () => {
+    rmSync(folder, { recursive: true });
+    expect(await pluginFaults('dump')).toEqual({});
+    delete process.env['SEALIFT_FAULT_DIR'];
+    expect(await pluginFaults('dump')).toEqual({});
+  });
+});
