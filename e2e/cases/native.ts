@@ -32,7 +32,7 @@ const archives: readonly Archive[] = [
     part: 'native/addon',
     file: 'build/native/addon-tests.tar.gz',
     script: 'addon-tests/run.sh',
-    inTest: true,
+    inTest: false,
   },
 ];
 

@@ -35,7 +35,8 @@ function build(): void {
   ip('-n', ns('sw'), 'link', 'set', 'sw0', 'up');
   for (const host of ['h1', 'h2']) {
     const peer = ['peer', 'name', host, 'netns', ns('sw')];
-    ip('link', 'add', 'eth1', 'netns', ns(host), 'type', 'veth', ...peer);
+    // Made inside: this machine may have an eth1 of its own.
+    ip('-n', ns(host), 'link', 'add', 'eth1', 'type', 'veth', ...peer);
     ip('-n', ns('sw'), 'link', 'set', host, 'master', 'sw0', 'up');
     ip('-n', ns(host), 'link', 'set', 'eth1', 'up');
   }
