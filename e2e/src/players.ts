@@ -158,6 +158,7 @@ export interface LedgerOptions {
   readonly rate?: number;
   readonly inject?: { readonly side: Side; readonly fault: string };
   readonly client?: readonly string[];
+  readonly both?: readonly string[];
   /** The server keeps the key `open` of this ConfigMap open. */
   readonly serverConfigMap?: string;
 }
@@ -172,8 +173,8 @@ export class LedgerPair extends Pair {
   }
 
   #command(side: Side): string[] {
-    const { qps = 2, size = 4096, rate = 120, inject } = this.#options;
-    const common = ['--qps', qps, '--size', size, '--rate', rate].map(String);
+    const { qps = 2, size = 4096, rate = 120, inject, both } = this.#options;
+    const common = ['--qps', qps, '--size', size, '--rate', rate, ...(both ?? [])].map(String);
     const fault = inject?.side === side ? ['--inject', inject.fault] : [];
     return side === 'server'
       ? ['ledger', 'server', ...common, ...fault]

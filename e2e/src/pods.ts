@@ -14,6 +14,8 @@ export interface PodOptions {
   readonly command: readonly string[];
   /** Address on the fabric without prefix length; absent: no fabric, no RDMA. */
   readonly address?: string;
+  /** Length of the fabric's prefix; absent: 24. */
+  readonly prefix?: number;
   readonly annotations?: Record<string, string>;
   /** Absent: sealift's. Null: the cluster's default runtime. */
   readonly runtimeClass?: null;
@@ -47,7 +49,9 @@ export function podManifest(o: PodOptions): object {
     o.address === undefined
       ? {}
       : {
-          [annotations.networks]: JSON.stringify([{ ...FABRIC, ips: [`${o.address}/24`] }]),
+          [annotations.networks]: JSON.stringify([
+            { ...FABRIC, ips: [`${o.address}/${o.prefix ?? 24}`] },
+          ]),
         };
   return {
     apiVersion: 'v1',

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Peers of other kinds: a machine that has nothing of Sealift's, and queue pairs that give up early.
+import { expect, type Case, type Context } from '../src/case.ts';
+import { onNode, run, top } from '../src/lab.ts';
+import { move } from '../src/move.ts';
+import { LedgerPair, type Side } from '../src/players.ts';
+import { newAddress, podEnd, podLog, startPod } from '../src/pods.ts';
+import { isClean } from '../src/report.ts';
+import { seconds, until } from '../src/wait.ts';
+
+/** The lab's third VM: not in the cluster, on the fabric with an address of its own. */
+const OUTSIDE = 'w3';
+const OUTSIDE_ADDRESS = '10.99.255.13';
+const DURATION_S = 110;
+
+/** Starts the VM if it does not run, with the distribution's own driver. */
+async function outside(c: Context): Promise<void> {
+  c.tell('  starting a machine outside the cluster');
+  await run(`${top}/e2e/lab/lab.sh`, ['peer'], { timeoutMs: 600_000 });
+  const module = await onNode(
+    OUTSIDE,
+    'modprobe rdma_rxe && { rdma link add rxe0 type rxe netdev eth1 2>/dev/null; modinfo -n rdma_rxe; ls /opt/sealift 2>&1; true; }',
+  );
+  expect(module.includes('/kernel/drivers/'), `its rdma_rxe is not the distribution's: ${module}`);
+  expect(module.includes('No such file'), 'Sealift is on that machine');
+}
+
+async function distributionPeer(c: Context): Promise<void> {
+  const { namespace, nodes } = c;
+  await outside(c);
+  const line = ['ib_write_bw', '-F', '-s', '4096', '-D', String(DURATION_S)];
+  await onNode(
+    OUTSIDE,
+    `rm -f /run/perftest.exit; (${line.join(' ')} >/run/perftest.log 2>&1; echo $? >/run/perftest.exit) >/dev/null 2>&1 &`,
+  );
+  const pod = { namespace, name: 'client', node: nodes[0], address: newAddress(), prefix: 16 };
+  await startPod({ ...pod, command: [...line, OUTSIDE_ADDRESS] });
+  await seconds(5);
+  const counters = `rdma -j statistic show | tr ',' '\\n' | grep -E 'retry_exceeded|rnr_exceeded|rcvd_rnr' | tr -d ' \\n'`;
+  const moved = await move(
+    { namespace, pod: 'client', to: nodes[1], workload: 'perftest client, peer outside' },
+    c.tell,
+  );
+  c.facts.moves.push(moved.entry);
+  const client = await podEnd(namespace, moved.pod, 300);
+  const server = await until(
+    'the peer ends',
+    { within: 60 },
+    async () =>
+      (await onNode(OUTSIDE, 'cat /run/perftest.exit 2>/dev/null || true')).trim() || undefined,
+  );
+  c.tell(`  the peer's device: ${await onNode(OUTSIDE, counters)}`);
+  const logs = `${await podLog(namespace, moved.pod)}\n${await onNode(OUTSIDE, 'cat /run/perftest.log')}`;
+  expect(client.exitCode === 0 && server === '0', `${client.exitCode} and ${server}:\n${logs}`);
+}
+
+/** A peer that gives up after `count` repetitions without an answer: only RNR NAKs may hold it. */
+async function impatient(c: Context, count: number, side: Side): Promise<void> {
+  const more = ['--retry-count', String(count)];
+  const pair = new LedgerPair(c, { rate: 120, both: more });
+  await pair.begin();
+  await pair.progress('client', 300);
+  await pair.move(side);
+  await pair.progress('client', 300);
+  await pair.stop('client');
+  const { result, exits } = await pair.verdict();
+  c.tell(`  ${JSON.stringify(result)}`);
+  expect(isClean(result), `the ledger found ${JSON.stringify(result)}`);
+  expect(exits.client === 0 && exits.server === 0, `exits ${JSON.stringify(exits)}`);
+}
+
+export const cases: readonly Case[] = [
+  {
+    name: 'peer-outside',
+    promise: "a peer outside the cluster, with the distribution's own driver, sees only a pause",
+    run: distributionPeer,
+  },
+  ...[0, 1, 7].map((count) => ({
+    name: `peer-retry-${count}`,
+    promise: `peers with retry_cnt ${count} see only a pause`,
+    run: (c: Context) => impatient(c, count, 'server'),
+  })),
+];
