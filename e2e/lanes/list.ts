@@ -46,6 +46,12 @@ export const lanes: readonly Lane[] = [
     counts: 'lines',
   },
   {
+    name: 'simulate',
+    what: 'operator and agents, the real code, under 10,000 schedules of faults',
+    command: 'make --no-print-directory simulate N=10000 SEED=1',
+    counts: 'lines',
+  },
+  {
     name: 'e2e',
     what: 'the cases that matter most, on the lab',
     command: 'make --no-print-directory e2e-test',

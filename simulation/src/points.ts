@@ -1,39 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The product's fault points (kube/src/faults.ts) that lie in operator and agent; points.test.ts compares them with the code.
+// The fault points (kube/src/faults.ts) that operator and agent pass, as their code names them.
+import { globSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
-export const points = [
-  'cni.after',
-  'cni.before',
-  'cni.del',
-  'checkpoint.remove',
-  'operator.abort',
-  'operator.create-target',
-  'operator.delete-source',
-  'operator.delete-target',
-  'operator.label-target',
-  'operator.release-target',
-  'source.abort',
-  'source.dump',
-  'source.freeze',
-  'source.hide',
-  'source.hold',
-  'source.kill',
-  'source.lock',
-  'source.resume',
-  'source.silence',
-  'source.thaw',
-  'source.transfer',
-  'source.unlock',
-  'target.announce',
-  'target.createGate',
-  'target.decide',
-  'target.open',
-  'target.prepare',
-  'target.resume',
-  'target.show',
-  'target.tearDown',
-  'target.unlock',
-  // The simulation's own: what no point of the product names.
-  'api.decision',
-  'journal.replace',
-] as const;
+/** The simulation's own: what no point of the product names. */
+const own = ['api.decision', 'journal.replace'];
+
+const named = /'((?:cni|checkpoint|holder|operator|source|target)\.[\w-]+)'/g;
+
+function findPoints(): string[] {
+  const top = fileURLToPath(new URL('../..', import.meta.url));
+  const found = new Set(own);
+  for (const file of globSync('{operator,node-agent}/src/**/*.ts', { cwd: top })) {
+    if (file.endsWith('.test.ts')) continue;
+    const text = readFileSync(top + file, 'utf8');
+    if (!text.includes('withFaults') && !text.includes('deletePod(')) continue;
+    for (const [, name] of text.matchAll(named)) if (name !== undefined) found.add(name);
+  }
+  return [...found].sort();
+}
+
+export const points: readonly string[] = findPoints();

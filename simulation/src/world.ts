@@ -213,7 +213,7 @@ export class World {
       annotations: { [annotations.agentAddress]: `${name}:7460` },
     };
     const status = { conditions: [{ type: 'Ready', status: 'True' }] };
-    this.store.create({ apiVersion: 'v1', kind: 'Node', metadata, status } as never, {
+    this.store.create({ apiVersion: 'v1', kind: 'Node', metadata, status }, {
       by: 'user',
     });
   }
@@ -249,7 +249,7 @@ export class World {
           phase: 'Running',
           containerStatuses: [{ name: 'main', ready: true, started: true, state: { running: {} } }],
         },
-      } as never,
+      },
       { by: 'user' },
     );
     const { machine } = this.node('a');

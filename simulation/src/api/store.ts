@@ -7,6 +7,11 @@ import type { Random } from '../random.ts';
 import { fieldOf, jsonPatch, mergePatch, PatchError, type Json, type Stored } from './objects.ts';
 import { checkWrite } from './rules.ts';
 
+/** As it is sent to be made. */
+type Unmade = Omit<Stored, 'metadata'> & {
+  readonly metadata: Partial<Stored['metadata']> & { readonly generateName?: string };
+};
+
 export interface Change {
   readonly version: number;
   readonly before: Stored | undefined;
@@ -85,8 +90,9 @@ export class Store {
     this.#history.length = 0;
   }
 
-  create(body: Stored & { metadata: Partial<Stored['metadata']> }, writer: Writer): Stored {
-    const { namespace = '', name = '' } = body.metadata;
+  create(body: Unmade, writer: Writer): Stored {
+    const { namespace = '', generateName = '' } = body.metadata;
+    const { name = generateName + this.#random.hex(5) } = body.metadata;
     if (this.find(body.kind, namespace, name)) {
       throw new ApiError(409, 'AlreadyExists', `${body.kind} ${name} already exists`);
     }
@@ -187,11 +193,8 @@ export class Store {
       // A subresource changes nothing but itself, and nothing but itself is changed by it.
       after =
         writer.subresource === 'status'
-          ? { ...before, ...(wanted.status === undefined ? {} : { status: wanted.status }) }
-          : { ...wanted, ...(before.status === undefined ? {} : { status: before.status }) };
-      if (before.kind === 'Pod' || before.kind === 'Node' || before.kind === 'Lease') {
-        if (writer.subresource !== 'status') after = { ...wanted };
-      }
+          ? withStatus(before, wanted.status)
+          : withStatus(wanted, before.kind.endsWith('Request') ? before.status : wanted.status);
       const isSame =
         isDeepStrictEqual(before.spec, after.spec) &&
         isDeepStrictEqual(before.status, after.status) &&
@@ -248,6 +251,10 @@ export class Store {
 
 const keyOf = ({ kind, metadata }: Stored): string =>
   `${kind} ${metadata.namespace}/${metadata.name}`;
+
+function withStatus({ status: _status, ...rest }: Stored, status: Json | undefined): Stored {
+  return status === undefined ? rest : { ...rest, status };
+}
 
 /** @param selector `path=value`; label selectors are not used. */
 export function selects(

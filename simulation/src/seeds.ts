@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Schedules that found something, with what they found. Each is run again by simulation.test.ts.
+import type { Schedule } from './schedule.ts';
+
+export interface Seed {
+  readonly found: string;
+  readonly schedule: Schedule;
+}
+
+export const seeds: readonly Seed[] = [
+  {
+    found: 'a pod that was given up after Committed started anew in a sandbox that stayed locked',
+    schedule: {
+      seed: 0,
+      scenario: 'move',
+      faults: [
+        {
+          when: { point: 'operator.label-target.before', nth: 1 },
+          what: { do: 'reset', who: 'target' },
+          forMs: 1,
+        },
+      ],
+    },
+  },
+  {
+    found: 'images to an agent that is away were tried again every few milliseconds',
+    schedule: {
+      seed: 0,
+      scenario: 'checkpoint',
+      faults: [
+        {
+          when: { point: 'holder.send.before', nth: 1 },
+          what: { do: 'crash', who: 'target' },
+          forMs: 40_000,
+        },
+      ],
+    },
+  },
+  {
+    found: 'images of a target that was lost after Committed stayed until the request was deleted',
+    schedule: {
+      seed: 0,
+      scenario: 'move',
+      faults: [
+        {
+          when: { point: 'target.show.before', nth: 1 },
+          what: { do: 'crash', who: 'target' },
+          forMs: 109_997,
+        },
+      ],
+    },
+  },
+  {
+    found: "a source's images stayed when its agent died between its last word and removing them",
+    schedule: {
+      seed: 0,
+      scenario: 'move',
+      faults: [
+        {
+          when: { point: 'journal.replace.after', nth: 19 },
+          what: { do: 'crash', who: 'source' },
+          forMs: 40_000,
+        },
+        {
+          when: { point: 'api.decision', nth: 1 },
+          what: { do: 'crash', who: 'operator' },
+          forMs: 40_000,
+        },
+      ],
+    },
+  },
+];

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// `make test` runs 10,000 schedules in a lane of its own; here is that they would find something.
+import fc from 'fast-check';
+import { describe, expect, it, vi } from 'vitest';
+import { mistakes } from './mistakes.ts';
+import { ViolationError } from './monitor.ts';
+import { points } from './points.ts';
+import './product.ts';
+import { run } from './run.ts';
+import { schedules, type Scenario, type Schedule } from './schedule.ts';
+import { seeds } from './seeds.ts';
+
+describe('what schedules have found', () => {
+  it.each(seeds)('$found', async ({ schedule }) => {
+    await run(schedule);
+  });
+});
+
+describe('without faults', () => {
+  it.each<[Scenario, string]>([
+    ['move', 'Committed Committed'],
+    ['return', 'Committed Committed'],
+    ['rivals', 'Committed Committed'],
+    ['checkpoint', 'restore Committed Committed'],
+  ])('%s ends in %s', async (scenario, decision) => {
+    expect(await run({ seed: 1, scenario, faults: [] })).toMatchObject({ decision });
+  });
+});
+
+describe('the seeded mistakes', () => {
+  it.each(mistakes)(
+    '$name is found within 10,000 schedules',
+    async (mistake) => {
+      const stackTraceLimit = Error.stackTraceLimit;
+      Error.stackTraceLimit = 0;
+      const property = fc.asyncProperty(schedules, async (schedule) => {
+        await run(schedule, { mistake });
+      });
+      const options = { numRuns: 10_000, seed: 1, endOnFailure: true };
+      const { failed, errorInstance } = await fc.check(property, options);
+      Error.stackTraceLimit = stackTraceLimit;
+      expect(failed).toBe(true);
+      expect(errorInstance).toBeInstanceOf(ViolationError);
+      expect(mistake.shows).toContain((errorInstance as ViolationError).code);
+    },
+    600_000,
+  );
+});
+
+describe('a schedule', () => {
+  it('gives the same run every time, and waits for nothing real', async () => {
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    const timeouts = vi.spyOn(AbortSignal, 'timeout');
+    for (const schedule of fc.sample(schedules, { numRuns: 40, seed: 7 })) {
+      const first = await outcome(schedule);
+      expect(await outcome(schedule)).toEqual(first);
+    }
+    expect(timers).not.toHaveBeenCalled();
+    expect(timeouts).not.toHaveBeenCalled();
+    vi.restoreAllMocks();
+  });
+});
+
+async function outcome(schedule: Schedule): Promise<unknown> {
+  try {
+    return await run(schedule);
+  } catch (error) {
+    return String(error);
+  }
+}
+
+it('knows the fault points of operator and agent', () => {
+  expect(points).toEqual(
+    expect.arrayContaining([
+      ...['operator.abort', 'operator.delete-source', 'operator.delete-target'],
+      ...['source.lock', 'source.hold', 'source.freeze', 'source.dump', 'source.transfer'],
+      ...['source.thaw', 'source.kill', 'target.decide', 'target.open', 'target.tearDown'],
+      ...['cni.before', 'holder.send', 'checkpoint.remove'],
+    ]),
+  );
+});
