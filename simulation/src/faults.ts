@@ -114,7 +114,7 @@ export class Faults {
       case 'deleteRequest':
         return world.user((store) => store.delete(request, undefined, undefined));
       case 'deleteSource':
-        return this.#deletePod(String(last?.spec?.['podName'] ?? 'app'));
+        return this.#deletePod((last?.spec?.['podName'] as string | undefined) ?? 'app');
       case 'deleteTarget': {
         const name = targetOf(last);
         if (name !== undefined) this.#deletePod(name);

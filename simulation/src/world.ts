@@ -213,9 +213,12 @@ export class World {
       annotations: { [annotations.agentAddress]: `${name}:7460` },
     };
     const status = { conditions: [{ type: 'Ready', status: 'True' }] };
-    this.store.create({ apiVersion: 'v1', kind: 'Node', metadata, status }, {
-      by: 'user',
-    });
+    this.store.create(
+      { apiVersion: 'v1', kind: 'Node', metadata, status },
+      {
+        by: 'user',
+      },
+    );
   }
 
   #kubelet(machine: Machine): Kubelet {
