@@ -24,21 +24,19 @@ import {
 } from '../../kube/src/index.ts';
 import { CheckpointReconciler } from './checkpoint/reconciler.ts';
 import type { Config } from './config.ts';
-import type { Effects, Server } from './effects.ts';
-import { AgentError } from './errors.ts';
+import type { Effects } from './effects.ts';
 import type { Journal } from './journal/journal.ts';
 import { Leftovers } from './leftovers.ts';
 import { handoverLoop } from './loop.ts';
-import { CreateHandler } from './pods/create.ts';
-import { PodRequests, type Handover, type TargetOf } from './pods/pod-requests.ts';
+import { PodRequests, type Handover } from './pods/pod-requests.ts';
 import { Publisher } from './publisher.ts';
-import { CniHandler } from './rdma-device/cni.ts';
-import type { PlainReply } from './socket/protocol.ts';
 import { HolderReconciler } from './restore/holder.ts';
+import { socketHandlers } from './socket/handlers.ts';
 import { SourceReconciler } from './source/reconciler.ts';
 import { Gates } from './target/gates.ts';
 import { TargetReconciler } from './target/reconciler.ts';
 import { microTimestamp } from './time.ts';
+import { Incoming } from './transfer/incoming.ts';
 
 /** A dump or a transfer may take that long; its request's own deadline comes first. */
 const RUN_TIMEOUT_MS = 110_000;
@@ -57,8 +55,7 @@ export class Agent {
   readonly #pods: PodRequests;
   readonly #informers: Informer<never>[] = [];
   readonly #controllers: Controller[] = [];
-  /** Images that are coming in, by id, with when they began. */
-  readonly #incoming = new Map<string, string>();
+  readonly #incoming: Incoming;
   readonly #migrations: Informer<MigrationRequest>;
   readonly #outgoing: Informer<MigrationRequest>;
   readonly #restores: Informer<RestoreRequest>;
@@ -78,6 +75,7 @@ export class Agent {
     this.#log = parts.log;
     this.#clock = parts.clock ?? realClock;
     this.#effects = parts.effects;
+    this.#incoming = new Incoming(parts.log);
     this.#pods = new PodRequests(api);
     this.#migrations = this.#informer(migrationRequests, 'status.target.nodeName');
     this.#outgoing = this.#informer(migrationRequests, 'status.source.nodeName');
@@ -98,7 +96,7 @@ export class Agent {
     });
     this.#addCheckpoints();
     this.#addHolder();
-    const receiver = this.#receiver();
+    const receiver = this.#effects.receiver(this.#incoming.callbacks);
     await receiver.listen();
     const running = [
       ...this.#informers.map((informer) => informer.run(signal)),
@@ -109,7 +107,14 @@ export class Agent {
       Promise.all(this.#informers.map((informer) => informer.synced)),
       new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
     ]);
-    const socket = this.#socket();
+    const socket = this.#effects.socket(
+      socketHandlers({
+        effects: this.#effects,
+        journal: this.#journal,
+        gates: this.#gates,
+        pods: this.#pods,
+      }),
+    );
     if (!signal.aborted) await socket.listen();
     const sweep = this.#sweeping(signal);
     this.#log.info({ node: this.#config.nodeName }, 'agent ready');
@@ -214,21 +219,19 @@ export class Agent {
       const request = informer.list().find((one) => one.metadata.uid === uid);
       if (request) controller.enqueue(keyOf(request));
     });
-    this.#onImages.push(async (id, begun) => {
-      const request = informer.list().find((one) => imageId(one) === id);
-      if (!request) return;
-      if (begun) await target.received(request, begun, microTimestamp());
-      controller.enqueue(keyOf(request));
+    this.#incoming.listen({
+      awaits: (id) =>
+        informer.list().some((one) => {
+          return imageId(one) === id && this.#gates.atCreate(one.metadata.uid) !== undefined;
+        }),
+      changed: async (id, begun) => {
+        const request = informer.list().find((one) => imageId(one) === id);
+        if (!request) return;
+        if (begun) await target.received(request, begun, microTimestamp());
+        controller.enqueue(keyOf(request));
+      },
     });
-    this.#awaited.push((id) =>
-      informer.list().some((one) => {
-        return imageId(one) === id && this.#gates.atCreate(one.metadata.uid) !== undefined;
-      }),
-    );
   }
-
-  readonly #onImages: ((id: string, begun: string | undefined) => Promise<void>)[] = [];
-  readonly #awaited: ((id: string) => boolean)[] = [];
 
   #addCheckpoints(): void {
     const informer = this.#informer<CheckpointRequest>(checkpointRequests, 'status.nodeName');
@@ -273,96 +276,6 @@ export class Agent {
       if (!after && before) holder.forget(before.metadata.uid);
     });
     this.#controller('holder', handoverLoop(holder, this.#clock), informer);
-  }
-
-  #receiver(): Server {
-    const tell = (id: string, begun?: string) => {
-      for (const listener of this.#onImages) {
-        listener(id, begun).catch((error: unknown) => {
-          this.#log.error({ err: error, images: id }, 'cannot write down what arrived');
-        });
-      }
-    };
-    return this.#effects.receiver({
-      expected: (id) => this.#awaited.some((awaits) => awaits(id)),
-      started: (id) => {
-        this.#incoming.set(id, microTimestamp());
-        tell(id);
-      },
-      received: (id) => {
-        const begun = this.#incoming.get(id);
-        this.#incoming.delete(id);
-        tell(id, begun);
-      },
-      failed: (id, error) => {
-        this.#incoming.delete(id);
-        this.#log.warn({ err: error, images: id }, 'images refused');
-        tell(id);
-      },
-    });
-  }
-
-  #socket(): Server {
-    const { host, lock, driver, editor } = this.#effects;
-    const create = new CreateHandler({
-      journal: this.#journal,
-      gates: this.#gates,
-      editor,
-      pods: this.#pods,
-      waiting: (target) => this.#prepared(target, true),
-      release: (netns) => this.#effects.restorer.release(netns),
-    });
-    const cni = new CniHandler({
-      host,
-      journal: this.#journal,
-      lock,
-      driver,
-      pods: this.#pods,
-      preparing: (target) => this.#prepared(target, false),
-    });
-    const handlers = {
-      create: (request: Parameters<CreateHandler['handle']>[0], gone: AbortSignal) =>
-        create.handle(request, gone),
-      gate: (request: Parameters<Gates['waitResume']>[0], gone: AbortSignal) =>
-        this.#atResumeGate(request, gone),
-      cni: (request: Parameters<CniHandler['handle']>[0]) => cni.handle(request),
-    };
-    return this.#effects.socket(handlers);
-  }
-
-  async #atResumeGate(
-    request: Parameters<Gates['waitResume']>[0],
-    gone: AbortSignal,
-  ): Promise<PlainReply> {
-    // Nobody would ever answer what no move has begun, or one that is over and forgotten.
-    if (!this.#journal.get(request.token, 'target')) {
-      throw new AgentError('Aborted', `no move ${request.token} is under way on this node`);
-    }
-    return this.#gates.waitResume(request, microTimestamp(), gone);
-  }
-
-  /** Times the preparation: from the first CNI call to the create gate. */
-  async #prepared(target: TargetOf, atGate: boolean): Promise<void> {
-    const { uid, namespace, name } = target.request.metadata;
-    const known = this.#journal.get(uid, 'target');
-    const begun = known?.steps.find((step) => step.name === 'prepare');
-    if (begun && (!atGate || begun.endTime !== undefined)) return;
-    const now = microTimestamp();
-    const step = { name: 'prepare' as const, startTime: begun?.startTime ?? now };
-    await this.#journal.put({
-      version: 1,
-      id: uid,
-      role: 'target',
-      kind: target.kind,
-      namespace,
-      name,
-      pod: target.request.status?.target?.podName ?? '',
-      podUid: target.request.status?.target?.podUID ?? '',
-      stage: 'waiting',
-      containers: [],
-      ...known,
-      steps: [atGate ? { ...step, endTime: now } : step],
-    });
   }
 
   async #sweeping(signal: AbortSignal): Promise<void> {

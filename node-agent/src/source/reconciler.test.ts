@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A source from its first look to its end, over a real journal, a real image folder and the real loop; crashed
 // at every effect. The node itself is the few flags of World.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
@@ -10,10 +10,13 @@ import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
 import { migrationRequests, pods } from '../../../kube/src/index.ts';
 import type { Checkpointer, Dumped } from '../checkpoint/checkpointer.ts';
 import { AgentError } from '../errors.ts';
+import { Evidence } from '../evidence/evidence.ts';
+import { Host } from '../host/host.ts';
 import { Journal } from '../journal/journal.ts';
 import { handoverLoop } from '../loop.ts';
 import { PodRequests } from '../pods/pod-requests.ts';
 import { Publisher } from '../publisher.ts';
+import { RdmaDriver } from '../rdma-device/driver.ts';
 import { MemoryApi } from '../testing/api.ts';
 import {
   decision,
@@ -108,7 +111,7 @@ let journal: Journal;
 let source: SourceReconciler;
 let stop: AbortController;
 
-async function startAgent(): Promise<void> {
+async function startAgent(evidence?: Evidence): Promise<void> {
   ({ journal } = await Journal.open(join(dir, 'journal')));
   world.dieAt = undefined;
   world.died = Promise.withResolvers();
@@ -128,6 +131,7 @@ async function startAgent(): Promise<void> {
     certificateDir: '/nowhere',
     send: world.send,
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
+    evidence,
     removeWork: async () => undefined,
   });
 }
@@ -335,6 +339,38 @@ describe('a source', () => {
     await runs();
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'UnsupportedObject' });
     expect([world.did, status()?.sourceAgent?.state]).toEqual([[], 'Resumed']);
+  });
+
+  it('says where it keeps what a failure, or a cancel, has left', async () => {
+    class NoDevices extends RdmaDriver {
+      override async describe(): Promise<object[]> {
+        return [];
+      }
+    }
+    const evidence = new Evidence({
+      ...{ dir: join(dir, 'failures'), nodeName: 'node-a', workRoot: join(dir, 'work'), log },
+      ...{ host: new Host({ root: '/' }), driver: new NoDevices() },
+    });
+    await startAgent(evidence);
+    put();
+    world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    await runs();
+    const folder = join(dir, 'failures', 'move-11111111.source');
+    const where = `(logs: node node-a, ${folder})`;
+    expect(status()?.decision?.message).toBe(`an SRQ ${where}`);
+    expect(status()?.sourceAgent?.message).toBe(`an SRQ ${where}`);
+    expect(await readdir(folder)).toContain('kernel.log');
+    // Nothing failed here: somebody else has aborted it.
+    await rm(join(dir, 'journal'), { recursive: true });
+    await rm(folder, { recursive: true });
+    world.fail = undefined;
+    await startAgent(evidence);
+    put({ decision: undefined, sourceAgent: undefined });
+    await run();
+    decide('Aborted');
+    await runs();
+    expect(status()?.sourceAgent?.message).toBe(`Resumed. ${where}`);
+    expect(await readdir(folder)).toContain('request.json');
   });
 
   it('tells a message of any length', async () => {

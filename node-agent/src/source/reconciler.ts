@@ -17,7 +17,7 @@ import {
   type Context,
   type Plan,
 } from '../../../kube/src/index.ts';
-import type { Checkpointer, LocalPod, SilencedPod } from '../checkpoint/checkpointer.ts';
+import type { Checkpointer, LocalPod } from '../checkpoint/checkpointer.ts';
 import { AgentError, reasonOf } from '../errors.ts';
 import type { Entry, Journal, Stage } from '../journal/journal.ts';
 import type { Evidence } from '../evidence/evidence.ts';
@@ -36,6 +36,7 @@ import {
   type SourceObserved,
   type SourceStatus,
 } from './decide.ts';
+import { entryOf, forgotten, placeOf, podName, podUid } from './entry.ts';
 
 export interface SourceParts {
   api: Api;
@@ -64,14 +65,6 @@ interface Facts extends Pick<SourceAgent, 'bytes' | 'objects' | 'identity' | 'ch
 
 /** Worth another attempt until the deadline: the other agent or the link may come back. */
 const passing: ReadonlySet<string> = new Set(['TransferFailed', 'UnexpectedImages']);
-
-/** What this agent says while a source is anything but itself. */
-const touched: ReadonlySet<SourceState | undefined> = new Set([
-  'Holding',
-  'Dumping',
-  'Transferring',
-  'Sent',
-]);
 
 export class SourceReconciler implements HandoverParts<Observed, SourceEffect, SourceStatus> {
   readonly #parts: SourceParts;
@@ -179,7 +172,10 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   }
 
   async publish(status: SourceStatus, observed: Observed, context: Context): Promise<void> {
-    const part = this.#part(observed.request, status);
+    const entry = this.#parts.journal.get(observed.request.metadata.uid, 'source');
+    const ended = entry?.stage === 'resumed' && status.message === undefined;
+    const message = ended ? this.#parts.evidence?.pointTo('Resumed.', entry) : status.message;
+    const part = this.#part(observed.request, { ...status, ...(message && { message }) });
     await this.#parts.publisher.write(observed.request, part, context.signal);
   }
 
@@ -200,22 +196,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   }
 
   #entry(request: MigrationRequest): Entry {
-    const { uid, namespace, name } = request.metadata;
-    const existing = this.#parts.journal.get(uid, 'source');
-    if (existing) return existing;
-    return {
-      version: 1,
-      id: uid,
-      role: 'source',
-      kind: 'MigrationRequest',
-      namespace,
-      name,
-      pod: request.status?.source?.podName ?? request.spec.podName,
-      podUid: podUid(request),
-      stage: 'locking',
-      containers: [],
-      steps: [],
-    };
+    return entryOf(this.#parts.journal, request);
   }
 
   /** Finds out early, while nothing has been touched, what would make the move fail. */
@@ -332,9 +313,10 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   }
 
   async #release(request: MigrationRequest): Promise<void> {
-    await this.#parts.journal.put(this.#begin(request, 'resume'));
-    await this.#parts.checkpointer.release(this.#place(request));
-    const entry = this.#entry(request);
+    const before = this.#entry(request);
+    const entry: Entry = { ...before, steps: beginStep(before.steps, 'resume') };
+    await this.#parts.journal.put(entry);
+    await this.#parts.checkpointer.release(placeOf(this.#parts.journal, request));
     const steps = endStep(entry.steps, 'resume');
     // The pod runs again: what there is to learn is looked at now.
     await this.#parts.evidence?.keep(entry, request);
@@ -345,20 +327,10 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
   async #end(request: MigrationRequest): Promise<void> {
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'ending' });
-    await this.#parts.checkpointer.end(this.#place(request));
+    await this.#parts.checkpointer.end(placeOf(this.#parts.journal, request));
     // Before the last word: nobody would come back for them.
     await this.#clean(request);
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'gone' });
-  }
-
-  #place(request: MigrationRequest): SilencedPod {
-    const netns = this.#parts.journal.get(request.metadata.uid, 'source')?.netns;
-    return { podUid: podUid(request), netns };
-  }
-
-  #begin(request: MigrationRequest, step: StepName): Entry {
-    const entry = this.#entry(request);
-    return { ...entry, steps: beginStep(entry.steps, step) };
   }
 
   async #clean(request: MigrationRequest): Promise<void> {
@@ -367,20 +339,4 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
       await this.#parts.removeWork(request.metadata.uid);
     });
   }
-}
-
-/** A journal that lost its entry must not leave a frozen pod: the earliest stage repeats and undoes all. */
-function forgotten(told: SourceState | undefined): Stage | undefined {
-  return touched.has(told) ? 'locking' : undefined;
-}
-
-function podUid(request: MigrationRequest): string {
-  const uid = request.status?.source?.podUID;
-  if (uid !== undefined) return uid;
-  throw new AgentError('PodNotFound', 'the request does not say yet which pod it is about');
-}
-
-function podName(request: MigrationRequest): { namespace: string; pod: string; podUid: string } {
-  const pod = request.status?.source?.podName ?? request.spec.podName;
-  return { namespace: request.metadata.namespace, pod, podUid: podUid(request) };
 }

@@ -392,25 +392,3 @@ const succeeded = {
   message: '',
   lastTransitionTime: '2026-01-01T00:00:00Z',
 };
-
-describe('a gate', () => {
-  it('does not take one who has left for one who waits', async () => {
-    const gone = new AbortController();
-    gone.abort();
-    const request = { op: 'gate' as const, token: REQUEST_UID, pid: 7 };
-    await expect(gates.waitResume(request, '', gone.signal)).rejects.toMatchObject({
-      code: 'Aborted',
-    });
-    expect(gates.atResume(REQUEST_UID)).toBeUndefined();
-  });
-
-  it('lets the newer connection wait in place of the older', async () => {
-    const first = create('c1');
-    const second = create('c1');
-    expect(await first).toMatch(/asked again/);
-    expect(gates.atCreate(REQUEST_UID)?.id).toBe('c1');
-    connections.abort();
-    expect(await second).toMatch(/gone/);
-    expect(gates.atCreate(REQUEST_UID)).toBeUndefined();
-  });
-});

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The target's side of MigrationRequests and RestoreRequests whose new pod is on this node.
-import {
-  isFinished,
-  type StepName,
-  type TargetAgent,
-  type TargetState,
-} from '../../../crds/src/index.ts';
+import { isFinished, type TargetAgent, type TargetState } from '../../../crds/src/index.ts';
 import {
   decide as proposeDecision,
   withFaults,
@@ -22,7 +17,7 @@ import { stepSeconds } from '../metrics.ts';
 import type { Handover, HandoverKind } from '../pods/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
 import type { Restorer } from '../restore/restorer.ts';
-import { beginStep, endStep, microTimestamp, secondsOf } from '../time.ts';
+import { beginStep, endStep, secondsOf } from '../time.ts';
 import type { ImageStore } from '../transfer/store.ts';
 import {
   decideTarget,
@@ -30,6 +25,7 @@ import {
   type TargetObserved,
   type TargetStatus,
 } from './decide.ts';
+import { entryOf, isAnother } from './entry.ts';
 import type { Gates } from './gates.ts';
 
 export interface TargetParts<T extends Handover> {
@@ -199,22 +195,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   }
 
   #entry(request: T): Entry {
-    const { uid, namespace, name } = request.metadata;
-    const existing = this.#parts.journal.get(uid, 'target');
-    if (existing) return existing;
-    return {
-      version: 1,
-      id: uid,
-      role: 'target',
-      kind: this.#parts.kind,
-      namespace,
-      name,
-      pod: request.status?.target?.podName ?? '',
-      podUid: request.status?.target?.podUID ?? '',
-      stage: 'waiting',
-      containers: [],
-      steps: [],
-    };
+    return entryOf(this.#parts.journal, this.#parts.kind, request);
   }
 
   #part(request: T, status: TargetStatus): TargetAgent {
@@ -359,15 +340,4 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   #tell(request: T, state: TargetState, context: Context): void {
     this.#parts.publisher.progress(request, this.#part(request, { state }), context);
   }
-}
-
-function isAnother(entry: Entry | undefined, id: string): boolean {
-  const known = entry?.containers[0]?.id;
-  return known !== undefined && known !== id;
-}
-
-/** When the pod was first seen here: the beginning of its preparation. */
-export function prepared(entry: Entry, begun: string): Entry {
-  const name: StepName = 'prepare';
-  return { ...entry, steps: endStep(beginStep(entry.steps, name, begun), name, microTimestamp()) };
 }

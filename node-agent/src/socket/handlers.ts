@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who answers what on the agent's socket.
+import type { Effects } from '../effects.ts';
+import { AgentError } from '../errors.ts';
+import type { Journal } from '../journal/journal.ts';
+import { CreateHandler } from '../pods/create.ts';
+import type { PodRequests } from '../pods/pod-requests.ts';
+import { CniHandler } from '../rdma-device/cni.ts';
+import { notePreparation } from '../target/entry.ts';
+import type { Gates } from '../target/gates.ts';
+import { microTimestamp } from '../time.ts';
+import type { SocketHandlers } from './server.ts';
+
+export function socketHandlers(parts: {
+  effects: Effects;
+  journal: Journal;
+  gates: Gates;
+  pods: PodRequests;
+}): SocketHandlers {
+  const { effects, journal, gates, pods } = parts;
+  const { host, lock, driver, editor, restorer } = effects;
+  const create = new CreateHandler({
+    journal,
+    gates,
+    editor,
+    pods,
+    waiting: (target) => notePreparation(journal, target, true),
+    release: (netns) => restorer.release(netns),
+  });
+  const cni = new CniHandler({
+    host,
+    journal,
+    lock,
+    driver,
+    pods,
+    preparing: (target) => notePreparation(journal, target, false),
+  });
+  return {
+    create: (request, gone) => create.handle(request, gone),
+    gate: async (request, gone) => {
+      // Nobody would ever answer what no move has begun, or one that is over and forgotten.
+      if (!journal.get(request.token, 'target')) {
+        throw new AgentError('Aborted', `no move ${request.token} is under way on this node`);
+      }
+      return gates.waitResume(request, microTimestamp(), gone);
+    },
+    cni: (request) => cni.handle(request),
+  };
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// A target's entry in the journal.
+import type { Entry, Journal } from '../journal/journal.ts';
+import type { Handover, HandoverKind } from '../pods/pod-requests.ts';
+import { microTimestamp } from '../time.ts';
+
+/** What is written down of a request, or the beginning of it. */
+export function entryOf(journal: Journal, kind: HandoverKind, request: Handover): Entry {
+  const { uid, namespace, name } = request.metadata;
+  const existing = journal.get(uid, 'target');
+  if (existing) return existing;
+  return {
+    version: 1,
+    id: uid,
+    role: 'target',
+    kind,
+    namespace,
+    name,
+    pod: request.status?.target?.podName ?? '',
+    podUid: request.status?.target?.podUID ?? '',
+    stage: 'waiting',
+    containers: [],
+    steps: [],
+  };
+}
+
+/** Whether a container is another one than the one that was answered. */
+export function isAnother(entry: Entry | undefined, id: string): boolean {
+  const known = entry?.containers[0]?.id;
+  return known !== undefined && known !== id;
+}
+
+/** Times the preparation: from the first CNI call to the create gate. */
+export async function notePreparation(
+  journal: Journal,
+  target: { kind: HandoverKind; request: Handover },
+  atGate: boolean,
+): Promise<void> {
+  const entry = entryOf(journal, target.kind, target.request);
+  const begun = entry.steps.find((step) => step.name === 'prepare');
+  if (begun && (!atGate || begun.endTime !== undefined)) return;
+  const now = microTimestamp();
+  const step = { name: 'prepare' as const, startTime: begun?.startTime ?? now };
+  await journal.put({ ...entry, steps: [atGate ? { ...step, endTime: now } : step] });
+}

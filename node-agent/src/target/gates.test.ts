@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Effects } from '../effects.ts';
+import { Journal } from '../journal/journal.ts';
+import { PodRequests } from '../pods/pod-requests.ts';
+import { socketHandlers } from '../socket/handlers.ts';
+import { MemoryApi } from '../testing/api.ts';
+import { migration, NAMESPACE, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
+import { notePreparation } from './entry.ts';
+import { Gates } from './gates.ts';
+
+const resume = { op: 'gate' as const, token: REQUEST_UID, pid: 7 };
+const create = (id: string) => ({
+  ...{ op: 'create' as const, id, bundle: '/run/c', sandboxId: 'box', rnrTimer: 20 },
+  ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container: 'main' },
+});
+const said = (work: Promise<unknown>) => work.catch((error: Error) => error.message);
+
+describe('a gate', () => {
+  let gates: Gates;
+  beforeEach(() => {
+    gates = new Gates();
+  });
+
+  it('does not take one who has left for one who waits', async () => {
+    const gone = new AbortController();
+    gone.abort();
+    await expect(gates.waitResume(resume, '', gone.signal)).rejects.toMatchObject({
+      code: 'Aborted',
+    });
+    expect(gates.atResume(REQUEST_UID)).toBeUndefined();
+  });
+
+  it('lets the newer connection wait in place of the older, and forgets who leaves', async () => {
+    const connection = new AbortController();
+    const changes: string[] = [];
+    gates.onChange((uid) => changes.push(uid));
+    const first = said(gates.waitCreate(REQUEST_UID, create('c1'), connection.signal));
+    const second = said(gates.waitCreate(REQUEST_UID, create('c1'), connection.signal));
+    expect(await first).toMatch(/asked again/);
+    expect(gates.atCreate(REQUEST_UID)?.id).toBe('c1');
+    connection.abort();
+    expect(await second).toMatch(/gone/);
+    expect(gates.atCreate(REQUEST_UID)).toBeUndefined();
+    expect(changes).toEqual([REQUEST_UID, REQUEST_UID, REQUEST_UID]);
+  });
+
+  it('opens for nobody', () => {
+    expect(gates.open(REQUEST_UID)).toBe(false);
+  });
+});
+
+describe('the socket’s resume gate', () => {
+  let dir: string;
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'sealift-gates-'));
+  });
+  afterEach(async () => {
+    await rm(dir, { recursive: true });
+  });
+
+  it('refuses whom no move has begun, at once', async () => {
+    const { journal } = await Journal.open(dir);
+    const gates = new Gates();
+    const pods = new PodRequests(new MemoryApi());
+    const handlers = socketHandlers({ effects: {} as Effects, journal, gates, pods });
+    const { signal } = new AbortController();
+    await expect(handlers.gate(resume, signal)).rejects.toMatchObject({ code: 'Aborted' });
+    await notePreparation(journal, { kind: 'MigrationRequest', request: migration() }, true);
+    const waiting = handlers.gate(resume, signal);
+    await expect.poll(() => gates.atResume(REQUEST_UID)).toBeDefined();
+    gates.open(REQUEST_UID);
+    expect(await waiting).toEqual({ ok: true });
+  });
+});
