@@ -16,7 +16,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../errors.ts';
-import { digestFiles, syncDir } from '../transfer/pack.ts';
+import { digestFiles, syncDir, syncTree } from '../transfer/pack.ts';
 
 const CURRENT = 'current';
 
@@ -42,8 +42,11 @@ export async function installBundle(bundleDir: string, installDir: string): Prom
     await cp(bundleDir, temporary, { recursive: true, preserveTimestamps: true });
     await mkdir(join(temporary, 'etc'), { recursive: true });
     await writeFile(join(temporary, 'etc', 'criu.conf'), criuConfig, { flush: true });
+    // A link that outlives a power cut must not lead to files that do not.
+    await syncTree(temporary);
     await rm(dir, { recursive: true, force: true });
     await rename(temporary, dir);
+    await syncDir(join(installDir, 'releases'));
     await swapLink(join(installDir, CURRENT), `releases/${release}`);
   }
   for (const name of await readdir(dir)) {

@@ -19,7 +19,7 @@ import fc from 'fast-check';
 import pino from 'pino';
 import tar from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runHere } from '../host/host.ts';
+import { certificates } from '../testing/certificates.ts';
 import { formatManifest, MANIFEST_NAME, type Manifest, type ManifestHeader } from './manifest.ts';
 import { packImages, unpackImages } from './pack.ts';
 import { Receiver } from './receiver.ts';
@@ -47,47 +47,6 @@ const header = (id: string): ManifestHeader => ({
   bytes: { pages: 1, verbs: 2, rootfs: 3 },
   objects: { qp: 1, cq: 1, mr: 1 },
 });
-
-async function certificates(dir: string, names: { ca: string; san: string }): Promise<string> {
-  const out = join(dir, `${names.ca}-${names.san}`);
-  await mkdir(out, { recursive: true });
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  const ca = join(dir, names.ca);
-  await runHere('sh', [
-    '-c',
-    `test -f ${ca}.crt || openssl req -x509 ${key.join(' ')} -keyout ${ca}.key -out ${ca}.crt -days 2 -subj /CN=${names.ca}`,
-  ]);
-  await runHere('openssl', [
-    'req',
-    ...key,
-    '-keyout',
-    `${out}/tls.key`,
-    '-out',
-    `${out}/csr`,
-    '-subj',
-    '/CN=agent',
-  ]);
-  await writeFile(`${out}/ext`, `subjectAltName=DNS:${names.san}`);
-  await runHere('openssl', [
-    'x509',
-    '-req',
-    '-in',
-    `${out}/csr`,
-    '-CA',
-    `${ca}.crt`,
-    '-CAkey',
-    `${ca}.key`,
-    '-CAcreateserial',
-    '-days',
-    '2',
-    '-out',
-    `${out}/tls.crt`,
-    '-extfile',
-    `${out}/ext`,
-  ]);
-  await cp(`${ca}.crt`, `${out}/ca.crt`);
-  return out;
-}
 
 beforeAll(async () => {
   base = await mkdtemp(join(tmpdir(), 'sealift-transfer-'));

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Letting a pod go on, or ending it, whatever has become of its containers meanwhile.
+import { describe, expect, it } from 'vitest';
+import { Host } from '../host/host.ts';
+import type { Container } from '../runtime/containers.ts';
+import { Checkpointer } from './checkpointer.ts';
+
+const container = (name: string, cgroup?: string) =>
+  ({ id: name, name, netns: '/run/netns/x', ...(cgroup && { cgroup }) }) as unknown as Container;
+
+/** The real steps over a node that writes down what is done to it. */
+class Told extends Checkpointer {
+  readonly did: string[];
+  here: Container[];
+
+  constructor(here: Container[]) {
+    const did: string[] = [];
+    const note = (what: string) => async (netns: string) => void did.push(`${what} ${netns}`);
+    super({
+      host: new Host({ root: '/' }),
+      lock: { lock: note('lock'), unlock: note('unlock') },
+      driver: {
+        resume: note('resume'),
+        hide: note('hide'),
+        interfaces: async () => ['net1'],
+      },
+    } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
+    this.did = did;
+    this.here = here;
+  }
+  protected override async containers(): Promise<Container[]> {
+    return this.here;
+  }
+  protected override cgroup(dir: string): {
+    freeze(): Promise<void>;
+    thaw(): Promise<void>;
+    kill(): Promise<void>;
+  } {
+    const note = (what: string) => async () => void this.did.push(`${what} ${dir}`);
+    return { freeze: note('freeze'), thaw: note('thaw'), kill: note('kill') };
+  }
+}
+
+describe('a pod that was locked', () => {
+  it('goes on with every container that it has by now, though two cannot be moved', async () => {
+    const pod = new Told([container('main', '/a'), container('debugger', '/b')]);
+    await expect(pod.find('u')).rejects.toMatchObject({ code: 'MultipleContainers' });
+    await pod.release({ podUid: 'u' });
+    expect(pod.did).toEqual(['unlock /run/netns/x', 'thaw /a', 'thaw /b', 'resume /run/netns/x']);
+  });
+
+  it('ends with every container that it has', async () => {
+    const pod = new Told([container('main', '/a'), container('debugger', '/b')]);
+    await pod.end({ podUid: 'u' });
+    expect(pod.did).toEqual(['lock /run/netns/x', 'hide /run/netns/x', 'kill /a', 'kill /b']);
+  });
+
+  it('has a sandbox of its own name when its container has ended', async () => {
+    const pod = new Told([]);
+    await expect(pod.find('u')).rejects.toMatchObject({ code: 'PodNotFound' });
+    await pod.release({ podUid: 'u', netns: '/run/netns/y' });
+    await pod.end({ podUid: 'u', netns: '/run/netns/y' });
+    expect(pod.did).toEqual([
+      ...['unlock /run/netns/y', 'resume /run/netns/y'],
+      ...['lock /run/netns/y', 'hide /run/netns/y'],
+    ]);
+  });
+
+  it('is not taken for a task that has its number by now', async () => {
+    const pod = new Told([]);
+    await pod.release({ podUid: 'u', netns: '/proc/77/ns/net' });
+    await pod.end({ podUid: 'u', netns: '/proc/77/ns/net' });
+    expect(pod.did).toEqual([]);
+  });
+});
