@@ -62,7 +62,7 @@ export class RdmaDriver {
     return path;
   }
 
-  /** Makes the device on the interface, or finds it there. */
+  /** Makes the device on the interface, or finds it there. @throws AgentError DriverMissing, DeviceNameTaken */
   async create(netns: string, name: string, netdev: string): Promise<void> {
     const existing = (await this.devices(netns)).find((device) => device.name === name);
     if (existing) return;
@@ -73,6 +73,14 @@ export class RdmaDriver {
         throw new AgentError(
           'DriverMissing',
           `cannot make an rxe device on ${netdev}: ${error.message}; is Sealift's rdma_rxe loaded?`,
+          { cause: error },
+        );
+      }
+      if (isErrno(error, 'EEXIST')) {
+        throw new AgentError(
+          'DeviceNameTaken',
+          `another RDMA device of this node has the name ${name}, or ${netdev} has a device already: ` +
+            'delete the pod that has it (`rdma link` in its network namespace shows it), or choose another node',
           { cause: error },
         );
       }

@@ -46,6 +46,13 @@ export function decideHolder(observed: HolderObserved): Plan<HolderEffect, Holde
   return { status: { state: 'Sent' }, effects: [{ type: 'Send' }] };
 }
 
+/** Worth another attempt until the deadline: the other agent, the link or the Secret may come back. */
+const passing: ReadonlySet<string> = new Set([
+  'TransferFailed',
+  'UnexpectedImages',
+  'CertificateMissing',
+]);
+
 export interface HolderParts {
   nodeName: string;
   store: ImageStore;
@@ -125,7 +132,7 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
 
   async failed(error: unknown, _effect: HolderEffect, observed: Observed): Promise<void> {
     const { code, message } = reasonOf(error);
-    if (code === 'TransferFailed' || code === 'UnexpectedImages') return;
+    if (passing.has(code)) return;
     this.#failures.set(observed.request.metadata.uid, { code, message });
   }
 

@@ -64,7 +64,11 @@ interface Facts extends Pick<SourceAgent, 'bytes' | 'objects' | 'identity' | 'ch
 }
 
 /** Worth another attempt until the deadline: the other agent or the link may come back. */
-const passing: ReadonlySet<string> = new Set(['TransferFailed', 'UnexpectedImages']);
+const passing: ReadonlySet<string> = new Set([
+  'TransferFailed',
+  'UnexpectedImages',
+  'CertificateMissing',
+]);
 
 export class SourceReconciler implements HandoverParts<Observed, SourceEffect, SourceStatus> {
   readonly #parts: SourceParts;

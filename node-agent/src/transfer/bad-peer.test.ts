@@ -53,6 +53,15 @@ const send = async (serve: RequestListener) =>
     ...{ certificateDir: good, idleMs: 500 },
   });
 
+describe('certificates', () => {
+  it('that are not there are missed by name', async () => {
+    await expect(readCertificates(join(base, 'nowhere'))).rejects.toMatchObject({
+      code: 'CertificateMissing',
+      message: expect.stringContaining('ca.crt') as string,
+    });
+  });
+});
+
 describe('a receiver', () => {
   it.each([
     ['that takes no bytes', () => undefined],

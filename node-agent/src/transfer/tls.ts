@@ -2,6 +2,7 @@
 // The agents' certificates. They are read anew for each use, so that a rotated Secret needs no restart.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { AgentError } from '../errors.ts';
 
 /** Name that every agent's certificate carries, and that both sides insist on. */
 export const SERVER_NAME = 'sealift-agent';
@@ -12,11 +13,23 @@ export interface Certificates {
   key: Buffer;
 }
 
-/** Reads ca.crt, tls.crt and tls.key, as a Secret of type kubernetes.io/tls is mounted. */
+/**
+ * Reads ca.crt, tls.crt and tls.key, as a Secret of type kubernetes.io/tls is mounted.
+ * @throws AgentError CertificateMissing
+ */
 export async function readCertificates(dir: string): Promise<Certificates> {
-  const [ca, cert, key] = await Promise.all(
-    ['ca.crt', 'tls.crt', 'tls.key'].map((name) => readFile(join(dir, name))),
-  );
-  if (!ca || !cert || !key) throw new Error('unreachable: Promise.all keeps its length');
+  const read = async (name: string): Promise<Buffer> => {
+    try {
+      return await readFile(join(dir, name));
+    } catch (cause) {
+      const said = cause instanceof Error ? cause.message : String(cause);
+      throw new AgentError(
+        'CertificateMissing',
+        `the agents' certificate cannot be read (${said}): is the Secret with ca.crt, tls.crt and tls.key there?`,
+        { cause },
+      );
+    }
+  };
+  const [ca, cert, key] = [await read('ca.crt'), await read('tls.crt'), await read('tls.key')];
   return { ca, cert, key };
 }
