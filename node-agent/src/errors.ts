@@ -57,6 +57,18 @@ export function reasonOf(error: unknown): { code: string; message: string } {
   return { code: 'Internal', message: error instanceof Error ? error.message : String(error) };
 }
 
+/** Worth another attempt until the deadline: the other agent, the link or the Secret may come back. */
+const passing: ReadonlySet<string> = new Set<AgentCode>([
+  'CertificateMissing',
+  'TransferFailed',
+  'UnexpectedImages',
+]);
+
+/** Whether a transfer that failed like this may succeed a little later. */
+export function isPassing(code: string): boolean {
+  return passing.has(code);
+}
+
 export function isErrno(error: unknown, code: string): error is NodeJS.ErrnoException {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
 }

@@ -7,7 +7,7 @@ import type {
   TargetState,
 } from '../../../crds/src/index.ts';
 import { withFaults, type Context, type Plan } from '../../../kube/src/index.ts';
-import { AgentError, reasonOf } from '../errors.ts';
+import { AgentError, isPassing, reasonOf } from '../errors.ts';
 import type { HandoverParts } from '../loop.ts';
 import type { Publisher } from '../publisher.ts';
 import type { Failure } from '../target/decide.ts';
@@ -45,13 +45,6 @@ export function decideHolder(observed: HolderObserved): Plan<HolderEffect, Holde
   }
   return { status: { state: 'Sent' }, effects: [{ type: 'Send' }] };
 }
-
-/** Worth another attempt until the deadline: the other agent, the link or the Secret may come back. */
-const passing: ReadonlySet<string> = new Set([
-  'TransferFailed',
-  'UnexpectedImages',
-  'CertificateMissing',
-]);
 
 export interface HolderParts {
   nodeName: string;
@@ -132,7 +125,7 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
 
   async failed(error: unknown, _effect: HolderEffect, observed: Observed): Promise<void> {
     const { code, message } = reasonOf(error);
-    if (passing.has(code)) return;
+    if (isPassing(code)) return;
     this.#failures.set(observed.request.metadata.uid, { code, message });
   }
 

@@ -18,7 +18,7 @@ import {
   type Plan,
 } from '../../../kube/src/index.ts';
 import type { Checkpointer, LocalPod } from '../checkpoint/checkpointer.ts';
-import { AgentError, reasonOf } from '../errors.ts';
+import { AgentError, isPassing, reasonOf } from '../errors.ts';
 import type { Entry, Journal, Stage } from '../journal/journal.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import type { HandoverParts } from '../loop.ts';
@@ -62,13 +62,6 @@ export interface Observed extends SourceObserved {
 interface Facts extends Pick<SourceAgent, 'bytes' | 'objects' | 'identity' | 'checkpointDigest'> {
   header?: ManifestHeader;
 }
-
-/** Worth another attempt until the deadline: the other agent or the link may come back. */
-const passing: ReadonlySet<string> = new Set([
-  'TransferFailed',
-  'UnexpectedImages',
-  'CertificateMissing',
-]);
 
 export class SourceReconciler implements HandoverParts<Observed, SourceEffect, SourceStatus> {
   readonly #parts: SourceParts;
@@ -167,7 +160,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     }
     // After the decision there is no way but on: these are tried until they succeed.
     if (effect.type === 'Abort' || effect.type === 'Release' || effect.type === 'End') return;
-    if (effect.type === 'Transfer' && passing.has(code)) return;
+    if (effect.type === 'Transfer' && isPassing(code)) return;
     // Not a finding: a decision came in between.
     if (code === 'Aborted') return;
     const entry = this.#entry(observed.request);
