@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Answers the runtime wrapper's `create`: run as it is, wait for a restore, or never again.
 import { annotations } from '../../../crds/src/index.ts';
-import { withFaults, type Pod } from '../../../kube/src/index.ts';
+import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
 import type { Journal } from '../journal/journal.ts';
 import { rnrTimer } from '../rdma-device/driver.ts';
@@ -22,8 +22,13 @@ export interface CreateParts {
   release(netns: string): Promise<void>;
 }
 
+/** More pods than a node has. */
+const REMEMBERED = 1000;
+
 export class CreateHandler {
   readonly #parts: CreateParts;
+  /** UIDs of pods that were let run, and whether they had been somebody's target. */
+  readonly #running = new Map<string, boolean>();
 
   constructor(parts: CreateParts) {
     this.#parts = parts;
@@ -32,8 +37,9 @@ export class CreateHandler {
   /** @throws AgentError MovedAway, MultipleContainers, Aborted, PodNotFound, ... */
   async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
     refuseMovedAway(this.#parts.journal, request.podUid);
-    const pod = await this.#parts.pods.pod(request);
-    const target = await this.#parts.pods.targetOf(pod);
+    const found = await this.#lookUp(request);
+    if (found === 'runs') return this.#run(request);
+    const { pod, target } = found;
     if (!target) return this.#run(request, pod);
     const decision = target.request.status?.decision?.outcome;
     const uid = target.request.metadata.uid;
@@ -61,7 +67,20 @@ export class CreateHandler {
     );
   }
 
-  async #run(request: CreateRequest, pod: Pod): Promise<CreateReply> {
+  /** A pod that may run may run again, also while the API server does not answer; moving it away is in the journal. */
+  async #lookUp(
+    request: CreateRequest,
+  ): Promise<{ pod: Pod; target: TargetOf | undefined } | 'runs'> {
+    try {
+      const pod = await this.#parts.pods.pod(request);
+      return { pod, target: await this.#parts.pods.targetOf(pod) };
+    } catch (error) {
+      if (error instanceof ConnectionError && this.#running.has(request.podUid)) return 'runs';
+      throw error;
+    }
+  }
+
+  async #run(request: CreateRequest, pod?: Pod): Promise<CreateReply> {
     const { editor } = this.#parts;
     const netns = await editor.netns(request.bundle);
     // Pods on the host's own network have no RDMA device of theirs.
@@ -69,8 +88,18 @@ export class CreateHandler {
       await withFaults('create.bundle', () => editor.edit(request.bundle, netns));
     }
     // A pod that was somebody's target starts anew: its sandbox may be one that was made to be silent.
-    const wasTarget = pod.metadata.annotations[annotations.requestUid] !== undefined;
+    const wasTarget = pod
+      ? pod.metadata.annotations[annotations.requestUid] !== undefined
+      : this.#running.get(request.podUid) === true;
     if (netns !== undefined && wasTarget) await this.#parts.release(netns);
+    this.#remember(request.podUid, wasTarget);
     return { ok: true, action: 'run' };
+  }
+
+  #remember(podUid: string, wasTarget: boolean): void {
+    this.#running.delete(podUid);
+    this.#running.set(podUid, wasTarget);
+    const [oldest] = this.#running.keys();
+    if (this.#running.size > REMEMBERED && oldest !== undefined) this.#running.delete(oldest);
   }
 }
