@@ -145,7 +145,7 @@ class SimulatedApi implements Api {
   ): Promise<unknown> {
     const { apiVersion, kind } = resource;
     // Events are for people: nothing reads them.
-    if (kind === 'Event') return this.#ask(call, () => body);
+    if (kind === 'Event') return Promise.resolve(body);
     const { metadata } = body as { metadata: object };
     const object = { apiVersion, kind, ...body, metadata: { ...metadata, namespace } } as Stored;
     return this.#ask(call, () => this.#store.create(object, this.#writer({})));
@@ -220,35 +220,38 @@ class SimulatedApi implements Api {
     if (!process.alive) return never();
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const signal = call?.signal;
-    const fail = (code: ConnectionError['code']): void => {
-      settle();
-      reject(new ConnectionError(code as 'Cancelled', `${code} (simulated)`));
+    const sentAt = timeline.now;
+    const fail = (code: 'Unreachable' | 'RequestTimeout' | 'Cancelled'): void => {
+      reject(new ConnectionError(code, `${code} (simulated)`));
     };
-    const onAbort = (): void => fail('Cancelled');
-    const settle = (): void => {
-      timer.cancel();
-      signal?.removeEventListener('abort', onAbort);
-    };
-    const timer = timeline.after(requestTimeoutMs, () => fail('RequestTimeout'), process);
-    if (signal?.aborted) {
-      fail('Cancelled');
-      return promise;
-    }
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const reply = (answer: () => void): void => {
-      if (this.#link.isCut) return;
-      timeline.after(
-        this.#link.delay(),
+    // Only what is lost waits for long: timer and listener for every request would be most of its cost.
+    const lose = (): void => {
+      const timer = timeline.after(
+        sentAt + requestTimeoutMs - timeline.now,
         () => {
-          if (this.#link.isCut) return;
-          settle();
-          answer();
+          signal?.removeEventListener('abort', onAbort);
+          fail('RequestTimeout');
         },
         process,
       );
+      const onAbort = (): void => {
+        timer.cancel();
+        fail('Cancelled');
+      };
+      if (signal?.aborted) timeline.after(0, onAbort, process);
+      else signal?.addEventListener('abort', onAbort, { once: true });
+    };
+    const reply = (answer: () => void): void => {
+      if (this.#link.isCut) return lose();
+      const arrived = (): void => {
+        if (this.#link.isCut) return lose();
+        if (signal?.aborted) fail('Cancelled');
+        else answer();
+      };
+      timeline.after(this.#link.delay(), arrived, process);
     };
     const arrive = (): void => {
-      if (this.#link.isCut) return;
+      if (this.#link.isCut) return lose();
       if (this.#server.isDown) return reply(() => fail('Unreachable'));
       try {
         const result = work();
@@ -258,7 +261,9 @@ class SimulatedApi implements Api {
         reply(() => reject(error));
       }
     };
-    if (!this.#link.isCut) timeline.plainly(this.#link.delay(), arrive);
+    if (signal?.aborted) fail('Cancelled');
+    else if (this.#link.isCut) lose();
+    else timeline.plainly(this.#link.delay(), arrive);
     return promise;
   }
 }
