@@ -36,6 +36,8 @@ function openPod(world: World, pod: Stored, deleted: ReadonlySet<string>): strin
   if (container?.state !== 'Running') out.push(`pod ${name} is ${container?.state ?? 'not there'}`);
   else if (container.sandbox.lock !== 'none') out.push(`pod ${name} is locked`);
   else if (container.sandbox.device?.held !== false) out.push(`pod ${name} is held`);
+  else if (container.restored && !container.sandbox.announced)
+    out.push(`pod ${name} is not announced`);
   else if (container.sandbox.hidden) out.push(`pod ${name} is hidden`);
   return out;
 }

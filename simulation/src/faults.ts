@@ -96,6 +96,9 @@ export class Faults {
       case 'unschedulable':
         world.isFull = true;
         return;
+      case 'throw':
+        world.throws = true;
+        return;
       case 'reset':
         return this.#reset(what.who, forMs);
       default:

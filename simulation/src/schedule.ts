@@ -28,7 +28,8 @@ export type What =
         | 'deleteRequest'
         | 'deleteSource'
         | 'deleteTarget'
-        | 'killApplication';
+        | 'killApplication'
+        | 'throw';
     }
   | { readonly do: 'reset'; readonly who: 'source' | 'target' };
 
@@ -83,6 +84,7 @@ const what: fc.Arbitrary<What> = fc.oneof(
       ),
     }),
   },
+  { weight: 2, arbitrary: fc.constant({ do: 'throw' as const }) },
   {
     weight: 1,
     arbitrary: fc.record({

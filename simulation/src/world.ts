@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The cluster: an API server, an operator, two nodes with their agents and kubelets, a scheduler, a user.
 import { annotations, labels, RUNTIME_CLASS } from '../../crds/src/index.ts';
-import { ApiError, ownFaults, type Logger } from '../../kube/src/index.ts';
+import { ApiError, FaultError, ownFaults, type Logger } from '../../kube/src/index.ts';
 import { runAgent } from './agent-process.ts';
 import type { Stored } from './api/objects.ts';
 import { decisionOf } from './api/rules.ts';
@@ -50,6 +50,8 @@ export class World {
   readonly luck = { dumpFails: false, freezeFails: false, restoreFails: false };
   /** The scheduler finds no room. */
   isFull = false;
+  /** The next fault point that is passed throws. */
+  throws = false;
   readonly #nodes = new Map<string, Node>();
   readonly #log: (process: string) => Logger;
   readonly #options: WorldOptions;
@@ -172,7 +174,7 @@ export class World {
   heal(): void {
     this.server.heal();
     this.network.heal();
-    this.isFull = false;
+    this.isFull = this.throws = false;
     this.network.damages = false;
     this.kernel.holdFails = false;
     Object.assign(this.luck, { dumpFails: false, freezeFails: false, restoreFails: false });
@@ -200,6 +202,9 @@ export class World {
   async #pass(name: string): Promise<void> {
     this.#options.onPoint?.(name);
     if (this.timeline.current?.alive === false) return never();
+    if (!this.throws) return;
+    this.throws = false;
+    throw new FaultError(name);
   }
 
   #addNode(name: string): void {
