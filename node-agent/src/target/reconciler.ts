@@ -289,6 +289,10 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   /** Only after Committed. Written down first: a restarted agent must not lock it again. */
   async #open(observed: Observed<T>): Promise<void> {
     const uid = observed.request.metadata.uid;
+    // The decision may have come late: what has been killed meanwhile never ran, and must not look as if it had.
+    if (!this.#parts.gates.atResume(uid)) {
+      throw new AgentError('Internal', 'nobody waits at the resume gate: trying again');
+    }
     const entry = this.#entry(observed.request);
     const begun = beginStep(entry.steps, 'resume');
     await this.#parts.journal.put({ ...entry, stage: 'opening', steps: begun });
