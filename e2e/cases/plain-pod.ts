@@ -53,7 +53,8 @@ async function tcp(c: Context): Promise<void> {
     name: 'sink',
     node: c.nodes[0],
     address,
-    command: ['/bin/sh', '-c', `nc -l -p 7000 | { ${check}; }`],
+    // Its own end of input would end the connection.
+    command: ['/bin/sh', '-c', `sleep 100000 | nc -l -p 7000 | { ${check}; }`],
   });
   const count = 'i=0; while :; do echo $i; i=$((i+1)); usleep 20000; done';
   await startPod({
