@@ -55,7 +55,7 @@ export class Faults {
 
   #do({ what, forMs }: Fault): void {
     const world = this.#world;
-    const { server, network, luck } = world;
+    const { server, network } = world;
     switch (what.do) {
       case 'crash':
         return world.crash(processOf(what.who), forMs);
@@ -64,15 +64,11 @@ export class Faults {
       case 'skew':
         return world.skew(nameOf(what.who), what.byMs);
       case 'cutApi':
-        return server.link(nameOf(what.who)).cut(forMs);
       case 'slowApi':
-        return server.link(nameOf(what.who)).slow(forMs, 3000);
       case 'lagWatch':
-        return server.link(nameOf(what.who)).lag(forMs, forMs);
       case 'breakWatch':
-        return server.breakWatches(nameOf(what.who));
       case 'repeatEvents':
-        return server.repeatEvents(nameOf(what.who));
+        return this.#link(what.do, nameOf(what.who), forMs);
       case 'stopApi':
         return server.stop(forMs);
       case 'compact':
@@ -82,27 +78,52 @@ export class Faults {
         return this.#touch();
       case 'cutAgents':
         return network.cut(forMs);
-      case 'damageImage':
-        network.damages = true;
-        return;
-      case 'holdFails':
-        world.kernel.holdFails = true;
-        return;
-      case 'dumpFails':
-      case 'freezeFails':
-      case 'restoreFails':
-        luck[what.do] = true;
-        return;
-      case 'unschedulable':
-        world.isFull = true;
-        return;
-      case 'throw':
-        world.throws = true;
-        return;
       case 'reset':
         return this.#reset(what.who, forMs);
       default:
-        return this.#user(what.do);
+        if (!this.#spoil(what.do)) this.#user(what.do);
+    }
+  }
+
+  /** Something goes wrong at its next occasion. @returns whether that is such a fault */
+  #spoil(what: string): boolean {
+    const world = this.#world;
+    switch (what) {
+      case 'damageImage':
+        world.network.damages = true;
+        return true;
+      case 'holdFails':
+        world.kernel.holdFails = true;
+        return true;
+      case 'dumpFails':
+      case 'freezeFails':
+      case 'restoreFails':
+        world.luck[what] = true;
+        return true;
+      case 'unschedulable':
+        world.isFull = true;
+        return true;
+      case 'throw':
+        world.throws = true;
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #link(what: string, of: string, forMs: number): void {
+    const { server } = this.#world;
+    switch (what) {
+      case 'cutApi':
+        return server.link(of).cut(forMs);
+      case 'slowApi':
+        return server.link(of).slow(forMs, 3000);
+      case 'lagWatch':
+        return server.link(of).lag(forMs, forMs);
+      case 'breakWatch':
+        return server.breakWatches(of);
+      default:
+        return server.repeatEvents(of);
     }
   }
 

@@ -69,4 +69,19 @@ export const seeds: readonly Seed[] = [
       ],
     },
   },
+  {
+    found:
+      'a target that the kubelet had given up before its late agent learned of Committed was lost, not restored again',
+    schedule: {
+      seed: 1,
+      scenario: 'move',
+      faults: [
+        {
+          when: { point: 'api.decision', nth: 1 },
+          what: { do: 'pause', who: 'target' },
+          forMs: 121_154,
+        },
+      ],
+    },
+  },
 ];
