@@ -156,7 +156,10 @@ export class World {
     node.agent?.kill();
     node.kubelet.stop();
     node.machine.reset();
+    const { boot } = node.machine;
     this.timeline.after(forMs, () => {
+      // It may have lost its power again.
+      if (node.machine.boot !== boot) return;
       node.kubelet = this.#kubelet(node.machine);
       node.kubelet.start();
       this.startAgent(name);
