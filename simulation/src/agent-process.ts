@@ -50,7 +50,7 @@ export async function runAgent(
     effects: effectsOf(process, machine, world, settings),
     clock: process.clock,
   });
-  await agent.run(new AbortController().signal);
+  await agent.run(process.stop.signal);
 }
 
 function effectsOf(

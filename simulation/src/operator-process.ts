@@ -18,5 +18,5 @@ export async function runOperator(process: Process, server: ApiServer, log: Logg
     ...{ api, log, clock, namespace, name: 'sealift-operator', identity: process.name },
     ...lease,
   });
-  await elector.run((signal) => operator.run(signal), new AbortController().signal);
+  await elector.run((signal) => operator.run(signal), process.stop.signal);
 }

@@ -9,6 +9,8 @@ export class Process {
   readonly clock: Clock;
   readonly timeline: Timeline;
   alive = true;
+  /** What its main loop ends by. Never while it lives; see World.end. */
+  readonly stop = new AbortController();
   /** Until then it does nothing (a stopped or starved process), and then goes on with what it knew. */
   pausedUntil = 0;
   /** What its clock is ahead of the true time. */

@@ -48,7 +48,7 @@ export async function run(schedule: Schedule, options: RunOptions = {}): Promise
     return await new Run(world, monitor, faults, schedule).go();
   } finally {
     undo?.();
-    leave();
+    await leave();
   }
 }
 

@@ -55,6 +55,7 @@ export class World {
   readonly #nodes = new Map<string, Node>();
   readonly #log: (process: string) => Logger;
   readonly #options: WorldOptions;
+  readonly #processes: Process[] = [];
   readonly #skews = new Map<string, number>();
   #operator: Process | undefined;
 
@@ -71,7 +72,7 @@ export class World {
   }
 
   /** Becomes what the product's code runs in: one world at a time. @returns undoes it. */
-  enter(): () => void {
+  enter(): () => Promise<void> {
     const { now } = Date;
     const monotonic = performance.now.bind(performance);
     const skew = (): number => this.timeline.current?.skewMs ?? 0;
@@ -79,7 +80,10 @@ export class World {
     performance.now = () => this.timeline.now - began + skew();
     this.kernel.install();
     ownFaults((name) => this.#pass(name));
-    return () => {
+    return async () => {
+      this.#end();
+      // What that wakes must not run in the next world.
+      await new Promise((resolve) => setImmediate(resolve));
       Date.now = now;
       performance.now = monotonic;
       ownFaults(undefined);
@@ -196,9 +200,17 @@ export class World {
     return this.store.find('Pod', namespace, name);
   }
 
+  /** Node.js keeps a signal that is made of others until one of them aborts, and with it the whole world. */
+  #end(): void {
+    for (const process of this.#processes) process.kill();
+    this.timeline.current = undefined;
+    for (const process of this.#processes) process.stop.abort();
+  }
+
   #newProcess(name: string): Process {
     const process = new Process(name, this.timeline);
     process.skewMs = this.#skews.get(name) ?? 0;
+    this.#processes.push(process);
     return process;
   }
 
