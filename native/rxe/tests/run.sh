@@ -133,11 +133,18 @@ survives_filter() {
 	wait $pid
 }
 
+# The program is stopped while its queues are mapped: a fast machine would be done before rmmod is.
 rmmod_refused() {
-	"$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 800 0 > /dev/null &
-	local pid=$!
-	sleep 2
-	! rmmod rdma_rxe 2> /dev/null && wait $pid
+	"$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 3000 0 > /dev/null &
+	local pid=$! refused=0 tries=200
+	until in_a rdma res show qp 2> /dev/null | grep -q 'comm live'; do
+		sleep 0.02
+		[ $((tries = tries - 1)) -gt 0 ] || { wait $pid; return 1; }
+	done
+	kill -STOP $pid || return 1
+	rmmod rdma_rxe 2> /dev/null || refused=1
+	kill -CONT $pid
+	wait $pid && [ $refused = 1 ]
 }
 
 malformed() {
