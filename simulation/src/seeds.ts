@@ -84,4 +84,17 @@ export const seeds: readonly Seed[] = [
       ],
     },
   },
+  {
+    found:
+      'the same, where the agent was paused between its look at the gate and opening it: the pod was lost',
+    schedule: {
+      seed: 992491864,
+      scenario: 'move',
+      faults: [
+        { when: { step: 174 }, what: { do: 'pause', who: 'target' }, forMs: 75_092 },
+        { when: { step: 397 }, what: { do: 'pause', who: 'target' }, forMs: 44_434 },
+        { when: { step: 359 }, what: { do: 'touch' }, forMs: 3000 },
+      ],
+    },
+  },
 ];

@@ -298,7 +298,11 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     await this.#parts.journal.put({ ...entry, stage: 'opening', steps: begun });
     if (entry.netns !== undefined) await this.#parts.restorer.release(entry.netns);
     const opened = await withFaults('target.open', async () => this.#parts.gates.open(uid));
-    if (!opened) throw new AgentError('Internal', 'nobody waits at the resume gate: trying again');
+    if (!opened) {
+      // Who waited was killed in the last moment. Nobody was let go just now, nor before unless an earlier attempt began.
+      if (entry.stage !== 'opening') await this.#parts.journal.put(entry);
+      throw new AgentError('Internal', 'nobody waits at the resume gate: trying again');
+    }
     await this.#ran({ ...entry, steps: endStep(begun, 'resume') });
   }
 
