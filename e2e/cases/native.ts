@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The native parts' own tests, on a node: its kernel, its CRIU, the driver that Sealift has loaded there.
+// The native parts' own tests, on a node: its kernel, its CRIU, the driver that Sealift has loaded there. Minutes each
+// under emulation, so not in `make test`.
 import { expect, type Case, type Context } from '../src/case.ts';
 import { onNode, run, top } from '../src/lab.ts';
 
@@ -9,7 +10,6 @@ interface Archive {
   readonly part: string;
   readonly file: string;
   readonly script: string;
-  readonly inTest: boolean;
 }
 
 const archives: readonly Archive[] = [
@@ -18,21 +18,18 @@ const archives: readonly Archive[] = [
     part: 'native/rxe',
     file: 'build/native/rxe-tests.tar.gz',
     script: 'rxe-tests/run.sh',
-    inTest: true,
   },
   {
     name: 'criu-plugin',
     part: 'native/criu-plugin',
     file: 'native/criu-plugin/build/criu-tests.tar.gz',
     script: 'criu-tests/run',
-    inTest: false,
   },
   {
     name: 'addon',
     part: 'native/addon',
     file: 'build/native/addon-tests.tar.gz',
     script: 'addon-tests/run.sh',
-    inTest: false,
   },
 ];
 
@@ -64,6 +61,5 @@ async function runOnNode(c: Context, archive: Archive): Promise<void> {
 export const cases: readonly Case[] = archives.map((archive) => ({
   name: `native-${archive.name}`,
   promise: `the tests of ${archive.part} hold on a node`,
-  inTest: archive.inTest,
   run: (c: Context) => runOnNode(c, archive),
 }));
