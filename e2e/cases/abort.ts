@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moves that cannot be: the source goes on, its peer sees a pause at most, and the reason is told.
 import { expect, type Case, type Context } from '../src/case.ts';
+import { balanced, untouched } from '../src/checks.ts';
 import { kubectl } from '../src/lab.ts';
 import { requestMove, type MoveOptions } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
 import { podNames, podStatus, startPod } from '../src/pods.ts';
-import { isClean } from '../src/report.ts';
 import { ended, eventsOf, migration, summary } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
@@ -28,11 +28,7 @@ async function failing(
     request.status?.decision?.outcome !== 'Committed',
     `decision ${JSON.stringify(request.status?.decision)}`,
   );
-  const after = await podStatus(namespace, o.pod);
-  expect(
-    after.ready && after.node === before.node && after.restarts === before.restarts,
-    `the source was touched: ${JSON.stringify(after)}`,
-  );
+  await untouched(namespace, before);
   await until('the target is gone', { within: 90 }, async () =>
     (await podNames(namespace)).join() === pods.join() ? true : undefined,
   );
@@ -54,11 +50,7 @@ async function notRestored(c: Context): Promise<void> {
   await pair.progress('client', 300);
   await failing(c, { pod: pair.pods.server, to: c.nodes[1], reason: 'RestoreFailed' });
   await pair.progress('client', 300);
-  await pair.stop('client');
-  const { result, exits } = await pair.verdict();
-  c.tell(`  ${JSON.stringify(result)}`);
-  expect(isClean(result), `the ledger found ${JSON.stringify(result)}`);
-  expect(exits.client === 0 && exits.server === 0, `exits ${JSON.stringify(exits)}`);
+  await balanced(pair, c.tell);
 }
 
 const IDLE = ['/bin/sh', '-c', 'while :; do sleep 1; done'];

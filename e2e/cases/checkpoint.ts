@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checkpoints leave the pod running; a new pod can be made of them, unless they are not what they were.
 import { expect, type Case, type Context } from '../src/case.ts';
+import { balanced, numbers, untouched } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/lab.ts';
 import { LedgerPair } from '../src/players.ts';
 import { podEnd, podLog, podNames, podStatus, startPod } from '../src/pods.ts';
-import { isClean } from '../src/report.ts';
 import { checkpoint, create, ended, restore, summary } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
@@ -16,11 +16,7 @@ async function take(c: Context, pod: string, name: string): Promise<{ location: 
   const request = await ended(checkpoint, { namespace, name }, c.tell);
   const end = summary(request);
   expect(end?.status === 'True', `the checkpoint failed: ${end?.reason}: ${end?.message}`);
-  const after = await podStatus(namespace, pod);
-  expect(
-    after.ready && after.node === before.node && after.restarts === before.restarts,
-    `the pod was not left running: ${JSON.stringify(after)}`,
-  );
+  await untouched(namespace, before);
   const location = request.status?.location;
   expect(location !== undefined, 'the status does not say where the images are');
   return { location };
@@ -54,11 +50,7 @@ async function ledger(c: Context): Promise<void> {
   await pair.progress('client', 300);
   await take(c, pair.pods.client, 'running');
   await pair.progress('client', 300);
-  await pair.stop('client');
-  const { result, exits } = await pair.verdict();
-  c.tell(`  ${JSON.stringify(result)}`);
-  expect(isClean(result), `the ledger found ${JSON.stringify(result)}`);
-  expect(exits.client === 0 && exits.server === 0, `exits ${JSON.stringify(exits)}`);
+  await balanced(pair, c.tell);
 
   // The pair has ended: what is restored now has a peer that has gone on without it.
   await kubectl('-n', c.namespace, 'delete', 'pod', pair.pods.client, '--timeout=90s');
@@ -75,12 +67,6 @@ async function ledger(c: Context): Promise<void> {
     `the application saw no verbs error:\n${log.slice(-1500)}`,
   );
 }
-
-const numbers = (log: string): number[] =>
-  log
-    .split('\n')
-    .filter((l) => /^\d+$/.test(l))
-    .map(Number);
 
 async function counterPod(c: Context, name: string): Promise<void> {
   const line = 'i=0; while :; do echo $i; i=$((i+1)); sleep 0.5; done';
@@ -118,30 +104,34 @@ async function beside(c: Context): Promise<void> {
 
 /** Each kind of damage that a kept image can have, and the reason that it has to be refused with. */
 const damages = [
-  { name: 'truncated', line: 'truncate -s -100 "$(ls main/pages-*.img | head -1)"' },
+  {
+    name: 'truncated',
+    reason: 'ImageTruncated',
+    line: 'truncate -s -100 "$(ls main/pages-*.img | head -1)"',
+  },
   {
     name: 'altered',
+    reason: 'ImageCorrupt',
     line: 'printf Z | dd of="$(ls main/pages-*.img | head -1)" bs=1 seek=5000 conv=notrunc status=none',
   },
-  { name: 'version', line: `sed -i 's/"version": 1/"version": 99/' manifest.json` },
+  {
+    name: 'version',
+    reason: 'ImageVersion',
+    line: `sed -i 's/"version": 1/"version": 99/' manifest.json`,
+  },
 ] as const;
-const reasons = {
-  truncated: 'ImageTruncated',
-  altered: 'ImageCorrupt',
-  version: 'ImageVersion',
-} as const;
 
 async function damaged(c: Context): Promise<void> {
   await counterPod(c, 'counter');
   const { location } = await take(c, 'counter', 'kept');
   const [node = '', folder = ''] = location.split(/:(.*)/);
-  for (const [n, { name, line }] of damages.entries()) {
+  for (const [n, { name, reason, line }] of damages.entries()) {
     await onNode(node, `cp -a ${folder} ${folder}.whole && cd ${folder} && ${line}`);
     try {
       // On the other node what is sent is checked, on the same node what lies there.
       const targetNodeName = n === 1 ? c.nodes[0] : c.nodes[1];
       const spec = { checkpointName: 'kept', podName: `copy-${name}`, targetNodeName };
-      await made(c, `from-${name}`, spec, reasons[name]);
+      await made(c, `from-${name}`, spec, reason);
     } finally {
       await onNode(node, `rm -rf ${folder} && mv ${folder}.whole ${folder}`);
     }

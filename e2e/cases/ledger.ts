@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every operation accounted for, over three moves; and the account itself is put to the test.
 import { expect, type Case, type Context } from '../src/case.ts';
+import { balanced } from '../src/checks.ts';
 import { LedgerPair, type Side } from '../src/players.ts';
-import { isClean } from '../src/report.ts';
 
 const OPERATIONS = 10_000;
 
@@ -17,11 +17,7 @@ async function threeMoves(c: Context, side: Side): Promise<void> {
   await pair.progress(side, OPERATIONS / 8);
   const have = (await pair.operations('client')) + (await pair.operations('server'));
   if (have < OPERATIONS) await pair.progress(side, (OPERATIONS - have) / 2, 600);
-  await pair.stop('client');
-  const { result, exits } = await pair.verdict();
-  c.tell(`  ${JSON.stringify(result)}`);
-  expect(isClean(result), `the ledger found ${JSON.stringify(result)}`);
-  expect(exits.client === 0 && exits.server === 0, `exits ${JSON.stringify(exits)}`);
+  const result = await balanced(pair, c.tell);
   expect(result.operations >= OPERATIONS, `only ${result.operations} operations`);
 }
 
@@ -31,11 +27,7 @@ async function oneMove(c: Context): Promise<void> {
   await pair.progress('client', 300);
   await pair.move('client');
   await pair.progress('client', 300);
-  await pair.stop('server');
-  const { result, exits } = await pair.verdict();
-  c.tell(`  ${JSON.stringify(result)}`);
-  expect(isClean(result), `the ledger found ${JSON.stringify(result)}`);
-  expect(exits.client === 0 && exits.server === 0, `exits ${JSON.stringify(exits)}`);
+  await balanced(pair, c.tell, 'server');
 }
 
 async function injected(c: Context, fault: string): Promise<void> {

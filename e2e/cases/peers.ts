@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Peers of other kinds: a machine that has nothing of Sealift's, and queue pairs that give up early.
 import { expect, type Case, type Context } from '../src/case.ts';
+import { balanced } from '../src/checks.ts';
 import { onNode, run, top } from '../src/lab.ts';
 import { move } from '../src/move.ts';
 import { LedgerPair, type Side } from '../src/players.ts';
 import { newAddress, podEnd, podLog, startPod } from '../src/pods.ts';
-import { isClean } from '../src/report.ts';
 import { seconds, until } from '../src/wait.ts';
 
 /** The lab's third VM: not in the cluster, on the fabric with an address of its own. */
@@ -62,11 +62,7 @@ async function impatient(c: Context, count: number, side: Side): Promise<void> {
   await pair.progress('client', 300);
   await pair.move(side);
   await pair.progress('client', 300);
-  await pair.stop('client');
-  const { result, exits } = await pair.verdict();
-  c.tell(`  ${JSON.stringify(result)}`);
-  expect(isClean(result), `the ledger found ${JSON.stringify(result)}`);
-  expect(exits.client === 0 && exits.server === 0, `exits ${JSON.stringify(exits)}`);
+  await balanced(pair, c.tell);
 }
 
 export const cases: readonly Case[] = [

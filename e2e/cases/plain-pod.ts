@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods without RDMA: memory and files go along; TCP on the fabric goes on.
 import { expect, type Case, type Context } from '../src/case.ts';
+import { numbers } from '../src/checks.ts';
 import { move } from '../src/move.ts';
 import { execIn, newAddress, podLog, startPod } from '../src/pods.ts';
 import { seconds, until } from '../src/wait.ts';
-
-const numbers = (log: string): number[] =>
-  log
-    .split('\n')
-    .filter((l) => /^\d+$/.test(l))
-    .map(Number);
 
 async function counter(c: Context): Promise<void> {
   const name = 'counter';

@@ -14,7 +14,8 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-abstract class BaseClock implements Clock {
+/** Sleeping, made of the other two. */
+export abstract class BaseClock implements Clock {
   abstract now(): number;
   abstract after(ms: number, call: () => void): Timer;
 

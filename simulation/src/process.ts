@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A process of the simulated cluster. When it dies its code stops at its next wait and never goes on: no timer, no
 // answer, no effect reaches it any more.
-import type { Clock, Timer } from '../../kube/src/index.ts';
+import { BaseClock, type Clock, type Timer } from '../../kube/src/index.ts';
 import type { Timeline } from './timeline.ts';
 
 export class Process {
@@ -51,10 +51,11 @@ export function never<T>(): Promise<T> {
   return new Promise<T>(() => undefined);
 }
 
-class ProcessClock implements Clock {
+class ProcessClock extends BaseClock {
   readonly #process: Process;
 
   constructor(process: Process) {
+    super();
     this.#process = process;
   }
 
@@ -64,18 +65,5 @@ class ProcessClock implements Clock {
 
   after(ms: number, call: () => void): Timer {
     return this.#process.timeline.after(ms, call, this.#process);
-  }
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    if (signal?.aborted) return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const done = (): void => {
-      timer.cancel();
-      signal?.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = this.after(ms, done);
-    signal?.addEventListener('abort', done, { once: true });
-    return promise;
   }
 }
