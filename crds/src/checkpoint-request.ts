@@ -88,6 +88,12 @@ export const CheckpointRequestStatus = z.object({
 });
 export type CheckpointRequestStatus = z.infer<typeof CheckpointRequestStatus>;
 
+/** Whether a checkpoint has images that a pod can be made of. */
+export function isStored({ status, metadata }: CheckpointRequest): boolean {
+  const good = status?.conditions?.some((one) => one.type === 'Succeeded' && one.status === 'True');
+  return good === true && metadata.deletionTimestamp === undefined;
+}
+
 export const CheckpointRequest = z.object({
   apiVersion: z.literal(API_VERSION).default(API_VERSION),
   kind: z.literal('CheckpointRequest').default('CheckpointRequest'),
