@@ -227,7 +227,13 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   /** Finds out early, while nothing has been touched, what would make the move fail. */
   async #inspect(request: MigrationRequest): Promise<void> {
     checkPatience(request.status?.peers, request.spec.timeouts);
-    await this.#parts.checkpointer.inspect(podUid(request));
+    try {
+      await this.#parts.checkpointer.inspect(podUid(request));
+    } catch (error) {
+      // It ran when the request was accepted.
+      if (reasonOf(error).code !== 'PodNotFound') throw error;
+      throw new AgentError('SourceLost', lostMessage(podName(request).pod), { cause: error });
+    }
     this.#refused.delete(request.metadata.uid);
   }
 
@@ -339,12 +345,12 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   async #pod(request: MigrationRequest): Promise<LocalPod> {
     const entry = this.#parts.journal.get(request.metadata.uid, 'source');
     const lost = (cause?: unknown) =>
-      new AgentError('SourceLost', lostMessage(this.#entry(request).pod), { cause });
+      new AgentError('SourceLost', lostMessage(podName(request).pod), { cause });
     try {
       const pod = await this.#parts.checkpointer.find(podUid(request));
       if (!entry || !isLost(entry, idsOf(pod.containers))) return pod;
     } catch (error) {
-      if (!entry || reasonOf(error).code !== 'PodNotFound') throw error;
+      if (reasonOf(error).code !== 'PodNotFound') throw error;
       throw lost(error);
     }
     throw lost();

@@ -130,15 +130,12 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
       message: 'the kubelet started the container anew before its restore was decided',
     });
   }
-  if (observed.deadline !== undefined && now > observed.deadline) {
-    return abort({ code: 'BlackoutDeadlineExceeded', message: 'the pod was not moved in time' });
-  }
-  const { peerLimit, limit } = observed;
-  if (peerLimit && now > peerLimit.at) return abort(peerLimit);
-  const restoring = observed.stage === 'restoring' || observed.stage === 'atGate';
-  if (restoring && !observed.atResumeGate && limit && now > limit.at) return abort(limit);
+  const late = lateness(observed, now);
+  if (late) return abort(late);
+  const restoring = isRestoring(observed);
   if (restoring && observed.atResumeGate) {
-    const knows = !observed.impatient || observed.peerBudgetMs !== undefined || peerLimit;
+    const knows =
+      !observed.impatient || (observed.peerBudgetMs ?? observed.peerLimit) !== undefined;
     const gate: TargetStatus = { state: 'AtResumeGate' };
     return knows ? plan(gate, { type: 'Decide' }) : { ...plan(gate), requeueAfterMs: WATCH_MS };
   }
@@ -154,6 +151,20 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
     case 'whole':
       return { ...plan({ state: 'Restoring' }, restore), requeueAfterMs: WATCH_MS };
   }
+}
+
+const isRestoring = ({ stage }: TargetObserved): boolean =>
+  stage === 'restoring' || stage === 'atGate';
+
+/** What has taken too long, if anything has. Who is at the gate was restored in time enough. */
+function lateness(observed: TargetObserved, now: number): Failure | undefined {
+  const { deadline, peerLimit, limit } = observed;
+  if (deadline !== undefined && now > deadline) {
+    return { code: 'BlackoutDeadlineExceeded', message: 'the pod was not moved in time' };
+  }
+  if (peerLimit && now > peerLimit.at) return peerLimit;
+  const underWay = isRestoring(observed) && !observed.atResumeGate;
+  return underWay && limit && now > limit.at ? limit : undefined;
 }
 
 function abort(failure: Failure): TargetPlan {
