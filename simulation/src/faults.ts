@@ -99,6 +99,7 @@ export class Faults {
       case 'dumpHangs':
       case 'freezeFails':
       case 'restoreFails':
+      case 'restoreHangs':
         world.luck[what] = true;
         return true;
       case 'unschedulable':

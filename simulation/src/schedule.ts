@@ -24,6 +24,7 @@ export type What =
         | 'freezeFails'
         | 'holdFails'
         | 'restoreFails'
+        | 'restoreHangs'
         | 'unschedulable'
         | 'cancel'
         | 'deleteRequest'
@@ -86,6 +87,7 @@ const what: fc.Arbitrary<What> = fc.oneof(
           'freezeFails',
           'holdFails',
           'restoreFails',
+          'restoreHangs',
           'unschedulable',
           'cancel',
         ] as const),

@@ -41,6 +41,12 @@ describe('with one fault', () => {
       { do: 'dumpHangs' },
       'Aborted PeerPatienceExceeded',
     ],
+    [
+      'a restore that hangs is cut',
+      'move',
+      { do: 'restoreHangs' },
+      'Aborted RestoreDeadlineExceeded',
+    ],
     ['a source that is lost', 'move', { do: 'reset', who: 'source' }, 'Aborted SourceLost'],
   ])('%s', async (_name, scenario, what, decision) => {
     expect(await run({ seed: 1, scenario, faults: [atDump(what)] })).toMatchObject({ decision });

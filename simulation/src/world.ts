@@ -47,7 +47,10 @@ export class World {
   readonly network: Network;
   readonly kernel: Kernel;
   readonly machines = new Map<string, Machine>();
-  readonly luck = { dumpFails: false, dumpHangs: false, freezeFails: false, restoreFails: false };
+  readonly luck = {
+    ...{ dumpFails: false, dumpHangs: false, freezeFails: false },
+    ...{ restoreFails: false, restoreHangs: false },
+  };
   /** The scheduler finds no room. */
   isFull = false;
   /** The next fault point that is passed throws. */

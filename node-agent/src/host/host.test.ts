@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Host } from './host.ts';
+import { killWithArgument } from './processes.ts';
 
 const host = new Host({ root: '/' });
 let dir: string;
@@ -50,6 +51,37 @@ describe('a program of the host', () => {
     });
   });
 
+  describe('that is interrupted', () => {
+    /** As CRIU does it: something to be put back before it ends. `ready` once the handler is set. */
+    const interrupted = async (script: string, graceMs: number) => {
+      const when = new AbortController();
+      const run = host.run(
+        'bash',
+        ['-c', `${script}; touch ${dir}/ready; while :; do sleep 0.05; done`],
+        {
+          interrupt: { when: when.signal, with: ['SIGCONT', 'SIGALRM'], graceMs },
+        },
+      );
+      run.catch(() => undefined);
+      await expect
+        .poll(() => readFile(join(dir, 'ready'), 'utf8').catch(() => undefined), { timeout: 5000 })
+        .toBeDefined();
+      when.abort();
+      return run;
+    };
+
+    it('puts back what it has to, and ends by itself', async () => {
+      const clean = `trap 'echo back >${dir}/back; exit 9' ALRM`;
+      expect((await interrupted(clean, 20_000)).status).toBe(9);
+      expect(await readFile(join(dir, 'back'), 'utf8')).toBe('back\n');
+    });
+
+    it('is killed if it takes no notice', async () => {
+      const run = interrupted(`trap '' ALRM`, 200);
+      await expect(run).rejects.toMatchObject({ code: 'Aborted' });
+    });
+  });
+
   it('tells its status and the end of what it wrote', async () => {
     const loud = 'head -c 300000 /dev/zero | tr "\\0" x; echo end; echo why >&2; exit 3';
     const result = await host.run('sh', ['-c', loud]);
@@ -62,5 +94,21 @@ describe('a program of the host', () => {
     });
     await expect(host.run('/nonexistent', [])).rejects.toMatchObject({ code: 'RuntimeFailed' });
     await sleep(0);
+  });
+});
+
+describe('a program that somebody else has started', () => {
+  it('is found by its argument, and ends with everything that it started', async () => {
+    const mark = join(dir, 'work');
+    const other = host.run('sh', ['-c', 'sleep 1', `${mark}-2`]);
+    const run = host.run('sh', [...parent(), mark]);
+    await expect
+      .poll(() => readFile(join(dir, 'child'), 'utf8').catch(() => ''), { timeout: 5000 })
+      .not.toBe('');
+    expect(await killWithArgument(mark)).toBe(2);
+    expect((await run).stderr).toContain('SIGKILL');
+    await childDies();
+    expect((await other).status).toBe(0);
+    expect(await killWithArgument(mark)).toBe(0);
   });
 });

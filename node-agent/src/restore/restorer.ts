@@ -9,6 +9,7 @@ import { AgentError, isErrno } from '../errors.ts';
 import type { FabricLock } from '../fabric-lock/lock.ts';
 import { unpackPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
+import { killWithArgument } from '../host/processes.ts';
 import type { RdmaDriver } from '../rdma-device/driver.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import { readLogReason, readTail } from '../runtime/criu-log.ts';
@@ -119,6 +120,15 @@ export class Restorer {
   async released(requestUid: string, container: string): Promise<boolean> {
     const log = join(this.workPath(requestUid, container), 'restore.log');
     return /Restore finished successfully/.test(await readTail(this.#parts.host.path(log)));
+  }
+
+  /** After Aborted: CRIU may hang, and would go on one day. What it has rebuilt ends with it. */
+  async cut(requestUid: string, container: string): Promise<void> {
+    await withFaults('target.cut', () => this.killRestore(this.workPath(requestUid, container)));
+  }
+
+  protected async killRestore(workPath: string): Promise<void> {
+    await killWithArgument(workPath);
   }
 
   workPath(requestUid: string, container: string): string {

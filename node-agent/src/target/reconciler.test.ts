@@ -12,9 +12,9 @@ import { AgentError } from '../errors.ts';
 import { Journal } from '../journal/journal.ts';
 import { handoverLoop } from '../loop.ts';
 import { Publisher } from '../publisher.ts';
-import type { Restorer } from '../restore/restorer.ts';
 import { MemoryApi } from '../testing/api.ts';
 import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
+import { Node } from '../testing/target-node.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
 import { ImageStore } from '../transfer/store.ts';
 import { Gates } from './gates.ts';
@@ -33,47 +33,6 @@ const header: ManifestHeader = {
   objects: { qp: 1, cq: 1, mr: 1 },
 };
 
-/** The node: its lock, its kubelet and its CRIU. */
-class Node {
-  locked = true;
-  /** How often the pod's tasks have been let go. */
-  ran = 0;
-  killed = 0;
-  prepared = 0;
-  log: 'nothing' | 'failed' | 'finished' = 'nothing';
-  prepareFails: Error | undefined;
-  /** The agent dies in the release, before or after it. */
-  dieAt: 'release.before' | 'release.after' | undefined;
-  died = Promise.withResolvers<void>();
-
-  async #die(at: string): Promise<void> {
-    if (this.dieAt !== at) return;
-    this.died.resolve();
-    await new Promise(() => undefined);
-  }
-
-  readonly restorer = {
-    netns: async () => '/run/netns/x',
-    verify: async () => undefined,
-    prepare: async () => {
-      if (this.prepareFails) throw this.prepareFails;
-      this.prepared++;
-      this.locked = true;
-      this.log = 'nothing';
-      return { ok: true, action: 'restore', imagePath: '', workPath: '', options: [], env: {} };
-    },
-    identity: async () => ({ qpns: [17] }),
-    release: async () => {
-      await this.#die('release.before');
-      this.locked = false;
-      await this.#die('release.after');
-    },
-    failureOf: async () =>
-      this.log === 'failed' ? { code: 'RestoreFailed', message: 'CRIU said no' } : undefined,
-    released: async () => this.log === 'finished',
-  } as unknown as Restorer;
-}
-
 let dir: string;
 let api: MemoryApi;
 let node: Node;
@@ -84,6 +43,7 @@ let target: TargetReconciler<MigrationRequest>;
 /** Connections of the agent that runs now. */
 let connections: AbortController;
 let receiving = false;
+let spec: object = {};
 
 async function startAgent(): Promise<void> {
   connections = new AbortController();
@@ -164,12 +124,16 @@ function put(change: object = {}): void {
   const told = status();
   api.put(
     migrationRequests,
-    migration({
-      deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
-      ...(told?.targetAgent ? { targetAgent: told.targetAgent } : {}),
-      ...(told?.decision ? { decision: told.decision } : {}),
-      ...change,
-    }),
+    migration(
+      {
+        deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
+        ...(told?.targetAgent ? { targetAgent: told.targetAgent } : {}),
+        ...(told?.decision ? { decision: told.decision } : {}),
+        ...change,
+      },
+      {},
+      spec,
+    ),
   );
 }
 const record = (outcome: Decision['outcome']) => put({ decision: decision(outcome) });
@@ -189,6 +153,7 @@ beforeEach(async () => {
   node = new Node();
   store = new ImageStore(join(dir, 'images'));
   receiving = false;
+  spec = {};
   await startAgent();
 });
 afterEach(async () => {
@@ -357,6 +322,64 @@ describe('a target', () => {
     expect(await created, what).toMatch(/aborted/);
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason });
     expect(status()?.targetAgent).toMatchObject({ state: 'TornDown' });
+  });
+
+  it.each([true, false])('is cut when its restore hangs, before CRIU: %s', async (early) => {
+    spec = { timeouts: { restoreSeconds: 1 } };
+    put();
+    const created = create();
+    await images();
+    node.hangs = early;
+    await runs(early ? 4 : 1);
+    // A former agent's limit holds.
+    await restartAgent();
+    if (!early) await new Promise((resolve) => setTimeout(resolve, 1050));
+    await runs();
+    expect(await created).toMatch(early ? /gone|aborted/ : /restore/);
+    expect(status()?.decision).toMatchObject({
+      reason: 'RestoreDeadlineExceeded',
+      message:
+        'step restore was not done within 1 s: raise spec.timeouts.restoreSeconds if it needs longer',
+    });
+    expect([state(), node.cut, node.ran]).toEqual(['TornDown', 1, 0]);
+  });
+
+  describe('whose peers give up', () => {
+    const peers = { rnrRetry: 2, rnrTimer: 0, patienceMs: 1310.72 };
+    const told = (peerBudgetMs: number) => ({
+      peers,
+      sourceAgent: { state: 'Sent', peerBudgetMs, peerDeadline: '2000-01-01T00:00:00Z' },
+    });
+
+    it('commits only once it knows how long they wait, by its own clock', async () => {
+      put({ peers });
+      const { gate } = await toResumeGate();
+      put({ peers });
+      await runs();
+      expect([status()?.decision, state()]).toEqual([undefined, 'AtResumeGate']);
+      put(told(5000));
+      await runs();
+      await gate;
+      expect([status()?.decision?.outcome, node.ran]).toEqual(['Committed', 1]);
+    });
+
+    it('does not commit when they have waited long enough, also after a restart', async () => {
+      put(told(300));
+      await run();
+      const noted = journal.get(REQUEST_UID, 'target')?.peerDeadline;
+      expect(Date.parse(noted ?? '')).toBeLessThanOrEqual(Date.now() + 300);
+      await new Promise((resolve) => setTimeout(resolve, 320));
+      await restartAgent();
+      put(told(300));
+      void create();
+      await images();
+      await runs();
+      expect(journal.get(REQUEST_UID, 'target')?.peerDeadline).toBe(noted);
+      expect(status()?.decision).toMatchObject({
+        ...{ outcome: 'Aborted', reason: 'PeerPatienceExceeded', by: 'agent/node-b' },
+      });
+      expect([state(), node.ran]).toEqual(['TornDown', 0]);
+    });
   });
 
   it('removes images that arrive after it was torn down', async () => {

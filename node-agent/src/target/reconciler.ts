@@ -116,7 +116,11 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
         return this.#restore(observed, context);
       case 'NotePeers': {
         const peerDeadline = timestamp(this.#clock.now() + effect.budgetMs);
-        return this.#parts.journal.put({ ...this.#entry(request), peerDeadline });
+        const { uid } = request.metadata;
+        return this.#parts.journal.change(uid, 'target', (now = this.#entry(request)) => ({
+          ...now,
+          peerDeadline,
+        }));
       }
       case 'Decide':
         return this.#decide(observed, context);
@@ -363,6 +367,9 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     await withFaults('target.tearDown', async () =>
       this.#parts.gates.refuse(request.metadata.uid, error),
     );
+    if (entry.stage === 'restoring' || entry.stage === 'atGate') {
+      for (const { name } of entry.containers) await this.#parts.restorer.cut(entry.id, name);
+    }
     await this.#clean(observed);
     await this.#parts.journal.put({ ...entry, stage: 'tornDown' });
   }

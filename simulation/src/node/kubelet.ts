@@ -17,6 +17,8 @@ const backoffMs = [1000, 10_000, 20_000, 40_000];
 export interface KubeletLuck {
   /** The next restore ends before its gate. */
   restoreFails: boolean;
+  /** The next restore never comes to its gate. */
+  restoreHangs: boolean;
 }
 
 export interface KubeletHooks {
@@ -247,14 +249,19 @@ export class Kubelet {
   ): Promise<Failure | undefined> {
     const machine = this.#machine;
     container.state = 'Restoring';
+    container.order = order.workPath.split('/').at(-2) ?? '';
     const imageId = order.imagePath.split('/').at(-2) ?? '';
-    await machine.boot.clock.sleep(machine.timeline.jitter(100, 500));
-    if (container.state !== 'Restoring') return undefined;
-    const image = machine.images.get(imageId);
     const failed = (message: string): Failure => {
       machine.removeContainer(container);
       return { ok: false, code: 'RuntimeFailed', message };
     };
+    const hangs = this.#luck.restoreHangs;
+    this.#luck.restoreHangs = false;
+    do await machine.boot.clock.sleep(machine.timeline.jitter(100, 500));
+    while (hangs && container.state === 'Restoring' && !killed.aborted);
+    if (container.state !== 'Restoring')
+      return killed.aborted ? undefined : failed('the restore was killed (simulated)');
+    const image = machine.images.get(imageId);
     if (!image?.manifest || this.#luck.restoreFails) {
       this.#luck.restoreFails = false;
       return failed('CRIU could not restore (simulated)');

@@ -182,6 +182,16 @@ export class SimulatedRestorer extends Restorer {
     });
   }
 
+  protected override async killRestore(workPath: string): Promise<void> {
+    await effect(this.#machine.timeline, 2, () => {
+      const id = workPath.split('/').at(-2);
+      for (const container of this.#machine.containers.values()) {
+        if (container.state === 'Restoring' && container.order === id)
+          this.#machine.removeContainer(container);
+      }
+    });
+  }
+
   /** CRIU's log says so at the end of a restore. */
   override released(requestUid: string): Promise<boolean> {
     return effect(this.#machine.timeline, 1, () => this.#machine.released.has(requestUid));
