@@ -11,6 +11,7 @@ import { packPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import { readVerbs } from '../images/verbs.ts';
 import type { RdmaDriver } from '../rdma-device/driver.ts';
+import { uverbsPath } from '../runtime/bundle.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
@@ -201,10 +202,8 @@ export class Checkpointer {
       objects.qp += verbs.objects.qp;
       objects.cq += verbs.objects.cq;
       objects.mr += verbs.objects.mr;
-      containers.push({
-        name: container.name,
-        ...(verbs.uverbs === undefined ? {} : { uverbs: verbs.uverbs }),
-      });
+      const uverbs = verbs.uverbs ?? uverbsPath(container.spec);
+      containers.push({ name: container.name, ...(uverbs === undefined ? {} : { uverbs }) });
     }
     const files = await packPodFiles(host, {
       podUid: pod.podUid,

@@ -161,7 +161,7 @@ export class Restorer {
     if (container.uverbs !== undefined && !node) {
       throw new AgentError(
         'RestoreFailed',
-        'the pod held RDMA objects, but the new pod has no RDMA device: check its networks annotation',
+        'the pod had an RDMA device, the new pod has none: check its networks annotation',
       );
     }
     const dir = store.dir(order.imageId);
