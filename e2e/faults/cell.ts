@@ -65,7 +65,7 @@ async function play(c: Context, victim: Victim, step: Step): Promise<Cell> {
   const [source, target] = [pair.nodes.server, pair.nodes.client];
   const before = await peerErrors(pair);
   const waiting = step.role === 'source' ? source : target;
-  await arm(waiting, step.point, WINDOW_MS);
+  await arm(waiting, [step.point], `delay:${WINDOW_MS}`);
   const name = await requestMove({ namespace: c.namespace, pod: server, to: target });
   await tripped(waiting, step.point, 180);
 
