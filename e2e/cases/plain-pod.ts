@@ -4,7 +4,7 @@ import { expect, type Case, type Context } from '../src/case.ts';
 import { numbers } from '../src/checks.ts';
 import { move } from '../src/move.ts';
 import { execIn, newAddress, podLog, startPod } from '../src/pods.ts';
-import { seconds, until } from '../src/wait.ts';
+import { until } from '../src/wait.ts';
 
 async function counter(c: Context): Promise<void> {
   const name = 'counter';
