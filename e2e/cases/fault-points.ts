@@ -7,7 +7,7 @@ import {
   forgotten,
   installed,
   kept,
-  moves,
+  rounds,
   started,
   type Arm,
   type Round,
@@ -105,16 +105,15 @@ async function cancel(c: Context, pair: LedgerPair): Promise<void> {
   await allPassed(forgotten, places, 240);
 }
 
-async function walkMoves(c: Context): Promise<void> {
+async function walkMoves(c: Context, of: keyof typeof rounds): Promise<void> {
   const pair = new LedgerPair(c, { rate: 100 });
   await pair.begin();
   await pair.progress('client', 200);
-  for (const round of moves) {
+  for (const round of rounds[of]) {
     await play(c, pair, round);
     await pair.progress('client', 50);
   }
-  await cancel(c, pair);
-  await pair.progress('client', 200);
+  if (of === 'repeated') await cancel(c, pair);
   await balanced(pair, c.tell);
 }
 
@@ -205,12 +204,19 @@ const walk = (work: (c: Context) => Promise<void>) => async (c: Context) => {
   }
 };
 
+const promises: Record<keyof typeof rounds, string> = {
+  repeated:
+    'what fails once after a decision, or is asked for again, is done again: nothing is lost',
+  source: "each of the source's effects that fails ends the move, and costs a pause",
+  target: "each of the target's effects that fails ends the move, and costs a pause",
+};
+
 export const cases: readonly Case[] = [
-  {
-    name: 'fault-points-moves',
-    promise: 'every fault point of a move fails once: it is repeated or given up, nothing is lost',
-    run: walk(walkMoves),
-  },
+  ...(['repeated', 'source', 'target'] as const).map((of) => ({
+    name: `fault-points-${of}`,
+    promise: promises[of],
+    run: walk((c) => walkMoves(c, of)),
+  })),
   {
     name: 'fault-points-others',
     promise: 'every fault point of starting, checkpointing and installing fails once',

@@ -40,6 +40,8 @@ const repeated: readonly Round[] = [
       ...both('target', 'target.announce', 'target.resume', 'target.open', 'target.clean'),
     ],
   },
+  // Not even the failure can be written down: the next attempt knows nothing of it.
+  { name: 'the journal', end: 'Committed', arms: both('source', 'journal.write') },
   {
     name: "the target's network",
     end: 'Committed',
@@ -47,7 +49,7 @@ const repeated: readonly Round[] = [
   },
 ];
 
-/** Each of these by itself ends a move; with the first, all that follows an abort fails once too. */
+/** Each of these by itself ends a move. */
 const ending: readonly Arm[] = [
   ...both('source', 'source.lock', 'source.hold', 'source.freeze', 'source.dump'),
   ...both('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
@@ -74,15 +76,21 @@ const together: readonly Round[] = [
     end: 'Aborted',
     arms: [{ where: 'target', point: 'target.files.before' }, ...both('target', 'target.abort')],
   },
-  { name: 'the journal', end: 'Aborted', arms: both('source', 'journal.write') },
 ];
 
-/** In this order on one ledger pair. */
-export const moves: readonly Round[] = [
-  ...together,
-  ...ending.map((arm): Round => ({ name: arm.point, end: 'Aborted', arms: [arm] })),
-  ...repeated,
-];
+const alone = (where: Where): Round[] =>
+  ending
+    .filter((arm) => arm.where === where)
+    .map((arm) => ({ name: arm.point, end: 'Aborted', arms: [arm] }));
+
+/** Rounds by the case that plays them, each on one ledger pair. */
+export const rounds = {
+  repeated: [...together, ...repeated],
+  source: alone('source'),
+  target: alone('target'),
+} as const satisfies Record<string, readonly Round[]>;
+
+export const moves: readonly Round[] = Object.values(rounds).flat();
 
 /** `spec.cancel` while the source waits: the operator proposes. */
 export const cancelled = both('operator', 'operator.abort');
