@@ -95,6 +95,14 @@ export function withUverbs(content: OciSpec, node: UverbsNode, inContainer: stri
   };
 }
 
+/** Under which name `withUverbs` has given the container its uverbs node; undefined: it has none. Pure. */
+export function uverbsOf(content: OciSpec): string | undefined {
+  const mount = content.mounts.find(({ destination, type }) => {
+    return type === 'bind' && /^\/dev\/infiniband\/uverbs\d+$/.test(destination);
+  });
+  return mount?.destination;
+}
+
 /** The network namespace that the container joins, if it joins one. */
 export function networkNamespace(content: OciSpec): string | undefined {
   return content.linux.namespaces.find((one) => one.type === 'network')?.path;
