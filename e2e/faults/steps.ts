@@ -21,9 +21,10 @@ export const steps: readonly Step[] = [
 
 const FOLDER = '/var/lib/sealift/faults';
 
-/** The agent will wait at the point, once. */
-export async function arm(node: string, point: string, ms: number): Promise<void> {
-  await onNode(node, `mkdir -p ${FOLDER} && echo delay:${ms} > ${FOLDER}/${point}`);
+/** The program will wait that long at the point, or fail there, once. */
+export async function arm(node: string, point: string, what: number | 'throw'): Promise<void> {
+  const action = what === 'throw' ? what : `delay:${what}`;
+  await onNode(node, `mkdir -p ${FOLDER} && echo ${action} > ${FOLDER}/${point}`);
 }
 
 /** Resolves as soon as the agent waits there. @throws CommandError after `seconds` */
