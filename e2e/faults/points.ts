@@ -115,6 +115,9 @@ export const kept = {
   ],
 } as const;
 
+/** The restore of a container that is not its pod's last: `multi-container-abort` walks these. */
+export const behind = both('target', 'shim.atGate');
+
 /** Points that no agent ever passes: the plugin holds a device by itself only where it has no agent. */
 export const withoutAgent: readonly string[] = ['dump.hold', 'restore.hold'];
 
@@ -122,7 +125,14 @@ export const withoutAgent: readonly string[] = ['dump.hold', 'restore.hold'];
 export function walked(): string[] {
   const arms = [
     ...moves.flatMap((round) => round.arms),
-    ...[...cancelled, ...started, ...installed, ...forgotten, ...Object.values(kept).flat()],
+    ...[
+      ...cancelled,
+      ...started,
+      ...installed,
+      ...forgotten,
+      ...Object.values(kept).flat(),
+      ...behind,
+    ],
   ];
   const names = arms.map(({ point }) => point.replace(/^plugin\./, '').replace(/\.\w+$/, ''));
   return [...new Set(names)].sort();

@@ -9,6 +9,7 @@ import {
   podStatus,
   signal,
   startPod,
+  type Beside,
   type PodOptions,
 } from './pods.ts';
 import { LedgerResult, type Facts, type PerftestResult } from './report.ts';
@@ -163,6 +164,8 @@ export interface LedgerOptions {
   readonly clientBeside?: boolean;
   /** The server keeps the key `open` of this ConfigMap open. */
   readonly serverConfigMap?: string;
+  /** What the server's pod has beside the server. */
+  readonly serverBeside?: Beside;
 }
 
 /** The ledger pair: runs until it is told to end. */
@@ -188,10 +191,14 @@ export class LedgerPair extends Pair {
   }
 
   async begin(): Promise<void> {
-    const { serverConfigMap: configMap } = this.#options;
+    const { serverConfigMap: configMap, serverBeside } = this.#options;
+    const beside = serverBeside ? { beside: serverBeside } : {};
     const command = this.#command('server');
     const holding = ['/bin/sh', '-c', `exec 3</config/open; exec ${command.join(' ')}`];
-    await this.start('server', configMap ? { command: holding, configMap } : { command });
+    await this.start(
+      'server',
+      configMap ? { command: holding, configMap } : { command, ...beside },
+    );
     await this.listening(LEDGER_PORT);
     await this.start('client', { command: this.#command('client') });
   }

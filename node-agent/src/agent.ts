@@ -222,7 +222,7 @@ export class Agent {
     this.#incoming.listen({
       awaits: (id) =>
         informer.list().some((one) => {
-          return imageId(one) === id && this.#gates.atCreate(one.metadata.uid) !== undefined;
+          return imageId(one) === id && this.#gates.atCreate(one.metadata.uid).length > 0;
         }),
       changed: async (id, begun) => {
         const request = informer.list().find((one) => imageId(one) === id);

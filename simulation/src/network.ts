@@ -136,7 +136,7 @@ export class Network {
         return;
       }
       const manifest = { ...options.manifest, files: [] };
-      to.machine.images.set(id, { id, manifest, memory: { ...image.memory } });
+      to.machine.images.set(id, { id, manifest, memories: structuredClone(image.memories) });
       to.on.received(id, manifest);
       const digest = digestOf(formatManifest(manifest));
       if (this.isCut) reply.fail('TransferFailed', 'no answer', idleMs);

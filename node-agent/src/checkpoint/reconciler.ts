@@ -12,7 +12,7 @@ import { AgentError, reasonOf } from '../errors.ts';
 import type { Entry, Journal, Stage } from '../journal/journal.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import type { HandoverParts } from '../loop.ts';
-import type { PodRequests } from '../pods/pod-requests.ts';
+import { startOrder, type PodRequests } from '../pods/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
 import { rnrTimer } from '../rdma-device/driver.ts';
 import { beginStep, endStep } from '../time.ts';
@@ -130,13 +130,13 @@ export class CheckpointReconciler implements HandoverParts<
   async #take(request: CheckpointRequest, context: Context): Promise<void> {
     const { checkpointer, store } = this.#parts;
     const id = imageId(request);
-    const pod = await checkpointer.inspect(podUid(request));
-    const { metadata } = await this.#parts.pods.pod({
+    const described = await this.#parts.pods.pod({
       namespace: request.metadata.namespace,
       pod: request.spec.podName,
       podUid: podUid(request),
     });
-    const timer = rnrTimer(metadata.annotations[annotations.rnrTimer]);
+    const pod = await checkpointer.inspect(podUid(request), startOrder(described));
+    const timer = rnrTimer(described.metadata.annotations[annotations.rnrTimer]);
     await this.#step(request, pod, 'locking', 'hold', 'Holding', context, async () => {
       await checkpointer.lock(pod);
       await checkpointer.hold(pod, timer);

@@ -18,12 +18,13 @@ import {
   type Plan,
 } from '../../../kube/src/index.ts';
 import type { Checkpointer, LocalPod } from '../checkpoint/checkpointer.ts';
+import { checkSame, checkWhole } from '../checkpoint/whole.ts';
 import { AgentError, isPassing, reasonOf } from '../errors.ts';
 import type { Entry, Journal, Stage } from '../journal/journal.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import type { HandoverParts } from '../loop.ts';
 import { stepSeconds } from '../metrics.ts';
-import type { PodRequests } from '../pods/pod-requests.ts';
+import { startOrder, type PodRequests } from '../pods/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
 import { rnrTimer } from '../rdma-device/driver.ts';
 import { beginStep, endStep, secondsOf } from '../time.ts';
@@ -198,13 +199,15 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   /** Finds out early, while nothing has been touched, what would make the move fail. */
   async #inspect(request: MigrationRequest): Promise<void> {
-    await this.#parts.checkpointer.inspect(podUid(request));
+    const names = startOrder(await this.#parts.pods.pod(podName(request)));
+    await this.#parts.checkpointer.inspect(podUid(request), names);
     this.#refused.delete(request.metadata.uid);
   }
 
   async #lock(request: MigrationRequest, context: Context): Promise<void> {
     this.#checkUndecided(request);
     const pod = await this.#parts.checkpointer.find(podUid(request));
+    checkWhole(pod.containers, startOrder(await this.#parts.pods.pod(podName(request))));
     const entry: Entry = {
       ...this.#entry(request),
       stage: 'locking',
@@ -232,7 +235,9 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     const begun = known.some((one) => one.name === step) ? known : beginStep(known, step);
     await this.#parts.journal.put({ ...before, stage, steps: begun });
     this.#parts.publisher.progress(request, this.#part(request, { state }), context);
-    await work(await this.#parts.checkpointer.find(podUid(request)));
+    const pod = await this.#parts.checkpointer.find(podUid(request));
+    checkSame(pod.containers, before.containers);
+    await work(pod);
     const steps = endStep(begun, step);
     const done = steps.find((one) => one.name === step);
     const seconds = done && secondsOf(done);

@@ -10,7 +10,7 @@ const base: TargetObserved = {
   create: 'none',
   images: 'absent',
   kept: false,
-  atResumeGate: false,
+  atResumeGate: 'none',
   failure: undefined,
   released: false,
   deadline: undefined,
@@ -33,12 +33,61 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ['waits for CRIU', { stage: 'restoring', images: 'whole' }, 'Restoring', []],
   [
     'decides at the resume gate',
-    { stage: 'restoring', atResumeGate: true },
+    { stage: 'restoring', atResumeGate: 'all' },
     'AtResumeGate',
     ['Decide'],
   ],
-  ['decides after a restart', { stage: 'atGate', atResumeGate: true }, 'AtResumeGate', ['Decide']],
+  ['decides after a restart', { stage: 'atGate', atResumeGate: 'all' }, 'AtResumeGate', ['Decide']],
   ['waits for the gate after a restart', { stage: 'atGate' }, 'Restoring', []],
+  ['waits for the other containers', { stage: 'restoring', atResumeGate: 'some' }, 'Restoring', []],
+  [
+    'restores the next container',
+    { stage: 'restoring', atResumeGate: 'some', create: 'waiting', images: 'whole' },
+    'Restoring',
+    ['Restore'],
+  ],
+  [
+    'aborts on the failure of one of several',
+    { stage: 'restoring', atResumeGate: 'some', failure },
+    'Failed',
+    ['Abort'],
+  ],
+  [
+    'opens nothing on Committed while a container is missing',
+    { decision: 'Committed', stage: 'atGate', atResumeGate: 'some' },
+    'AtResumeGate',
+    [],
+  ],
+  [
+    'restores one of several again that was committed and never ran',
+    {
+      ...{ decision: 'Committed', stage: 'atGate', atResumeGate: 'some', create: 'again' },
+      images: 'whole',
+    },
+    'Restoring',
+    ['Restore'],
+  ],
+  [
+    'takes what waits under the name of a new container for nobody',
+    {
+      ...{ decision: 'Committed', stage: 'atGate', atResumeGate: 'all', create: 'again' },
+      images: 'whole',
+    },
+    'Restoring',
+    ['Restore'],
+  ],
+  [
+    'lets the others go on without one that was lost after Committed',
+    { decision: 'Committed', stage: 'opening', atResumeGate: 'some', failure },
+    'Failed',
+    ['Keep', 'Open'],
+  ],
+  [
+    'tears down while some wait',
+    { decision: 'Aborted', stage: 'tornDown', atResumeGate: 'some' },
+    'TornDown',
+    ['TearDown'],
+  ],
   ['aborts on failure', { stage: 'restoring', failure }, 'Failed', ['Abort']],
   [
     'aborts when the kubelet starts over',
@@ -49,7 +98,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ['aborts after the deadline', { create: 'waiting', deadline: NOW - 1 }, 'Failed', ['Abort']],
   [
     'opens on Committed',
-    { decision: 'Committed', stage: 'atGate', atResumeGate: true },
+    { decision: 'Committed', stage: 'atGate', atResumeGate: 'all' },
     'Running',
     ['Open'],
   ],
@@ -59,7 +108,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     'AtResumeGate',
     [],
   ],
-  ['opens once', { decision: 'Committed', stage: 'running', atResumeGate: true }, 'Running', []],
+  ['opens once', { decision: 'Committed', stage: 'running', atResumeGate: 'all' }, 'Running', []],
   [
     'cleans when finished',
     { decision: 'Committed', stage: 'running', finished: true },
@@ -122,7 +171,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ],
   [
     'tears down',
-    { decision: 'Aborted', stage: 'restoring', atResumeGate: true },
+    { decision: 'Aborted', stage: 'restoring', atResumeGate: 'all' },
     'TornDown',
     ['TearDown'],
   ],
@@ -159,7 +208,7 @@ describe('the target', () => {
       images: fc.constantFrom('absent' as const, 'receiving' as const, 'whole' as const),
       kept: fc.boolean(),
       released: fc.boolean(),
-      atResumeGate: fc.boolean(),
+      atResumeGate: fc.constantFrom('none' as const, 'some' as const, 'all' as const),
       failure: fc.constantFrom(undefined, failure),
       deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
       finished: fc.boolean(),
@@ -167,10 +216,18 @@ describe('the target', () => {
     fc.assert(
       fc.property(anything, (observed) => {
         const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
-        if (observed.decision !== 'Committed' || !observed.atResumeGate) {
+        if (observed.decision !== 'Committed' || observed.atResumeGate === 'none') {
           expect(types).not.toContain('Open');
         }
-        if (observed.decision !== undefined || !observed.atResumeGate || observed.failure) {
+        // All or none, but for what may run already.
+        if (observed.atResumeGate === 'some' && observed.stage !== 'opening') {
+          expect(types).not.toContain('Open');
+        }
+        if (
+          observed.decision !== undefined ||
+          observed.atResumeGate !== 'all' ||
+          observed.failure
+        ) {
           expect(types).not.toContain('Decide');
         }
         if (observed.decision !== 'Aborted') expect(types).not.toContain('TearDown');

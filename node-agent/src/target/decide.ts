@@ -14,15 +14,15 @@ export interface TargetObserved {
   decision: Decision['outcome'] | undefined;
   /** What has been begun here for this request. */
   stage: Stage | undefined;
-  /** A container waits at the create gate; `again`: another one than the one that was answered. */
+  /** A container waits at the create gate; `again`: another one than the one of its name that was answered. */
   create: 'none' | 'waiting' | 'again';
   images: 'absent' | 'receiving' | 'whole';
   /** The images are kept here by a CheckpointRequest. */
   kept: boolean;
-  /** CRIU waits at the resume gate. */
-  atResumeGate: boolean;
+  /** Containers of which CRIU waits at the resume gate; `all`: or has let go, where the gates are being opened. */
+  atResumeGate: 'none' | 'some' | 'all';
   failure: Failure | undefined;
-  /** CRIU has let go of the tasks. */
+  /** CRIU has let go of the tasks of every container. */
   released: boolean;
   /** Milliseconds since the epoch; until then the pod must have been moved. */
   deadline: number | undefined;
@@ -74,7 +74,11 @@ function committed(observed: TargetObserved): TargetPlan {
   if (observed.stage === 'running') {
     return plan({ state: 'Running' }, ...(observed.finished ? [clean] : []));
   }
-  if (observed.atResumeGate) return plan({ state: 'Running' }, { type: 'Open' });
+  // A container that is created anew takes the place of the one that waits under its name.
+  const isReplaced = observed.create === 'again' && observed.stage !== 'opening';
+  if (observed.atResumeGate === 'all' && !isReplaced) {
+    return plan({ state: 'Running' }, { type: 'Open' });
+  }
   // The agent was restarted after it had opened the gate, before it could write that down.
   if (observed.stage === 'opening' && observed.released) {
     return plan({ state: 'Running' }, { type: 'Settle' });
@@ -90,7 +94,10 @@ function committed(observed: TargetObserved): TargetPlan {
   // It may have run, or nobody knows: nothing but a report is left to do.
   if (observed.failure) {
     const status: TargetStatus = { state: 'Failed', ...reason(observed.failure) };
-    return plan(status, { type: 'Keep' }, ...(observed.finished ? [clean] : []));
+    // Containers that could go on must not wait for ever for one that cannot.
+    const areWaiting = observed.stage === 'opening' && observed.atResumeGate !== 'none';
+    const others: TargetEffect[] = areWaiting ? [{ type: 'Open' }] : [];
+    return plan(status, { type: 'Keep' }, ...others, ...(observed.finished ? [clean] : []));
   }
   return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: WATCH_MS };
 }
@@ -99,7 +106,7 @@ function aborted(observed: TargetObserved): TargetPlan {
   const status: TargetStatus = { state: 'TornDown', ...reason(observed.failure) };
   // Images may arrive late.
   const tidy = observed.images === 'absent' || observed.kept;
-  const nobody = observed.create === 'none' && !observed.atResumeGate;
+  const nobody = observed.create === 'none' && observed.atResumeGate === 'none';
   if (observed.stage === 'tornDown' && nobody && (tidy || observed.images === 'receiving')) {
     return plan(status);
   }
@@ -118,8 +125,9 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
     return abort({ code: 'BlackoutDeadlineExceeded', message: 'the pod was not moved in time' });
   }
   const restoring = observed.stage === 'restoring' || observed.stage === 'atGate';
-  if (restoring && observed.atResumeGate)
+  if (restoring && observed.atResumeGate === 'all') {
     return plan({ state: 'AtResumeGate' }, { type: 'Decide' });
+  }
   if (restoring && observed.create === 'none') {
     return { ...plan({ state: 'Restoring' }), requeueAfterMs: WATCH_MS };
   }

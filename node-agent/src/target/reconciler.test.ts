@@ -12,7 +12,7 @@ import { AgentError } from '../errors.ts';
 import { Journal } from '../journal/journal.ts';
 import { handoverLoop } from '../loop.ts';
 import { Publisher } from '../publisher.ts';
-import type { Restorer } from '../restore/restorer.ts';
+import type { RestoreOrder, Restorer } from '../restore/restorer.ts';
 import { MemoryApi } from '../testing/api.ts';
 import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
@@ -40,7 +40,10 @@ class Node {
   ran = 0;
   killed = 0;
   prepared = 0;
-  log: 'nothing' | 'failed' | 'finished' = 'nothing';
+  /** What CRIU has logged, by container. */
+  readonly logs: Record<string, 'nothing' | 'failed' | 'finished'> = {};
+  /** Containers for which the files that the pod shares were unpacked. */
+  readonly unpacked: string[] = [];
   prepareFails: Error | undefined;
   /** The agent dies in the release, before or after it. */
   dieAt: 'release.before' | 'release.after' | undefined;
@@ -55,11 +58,12 @@ class Node {
   readonly restorer = {
     netns: async () => '/run/netns/x',
     verify: async () => undefined,
-    prepare: async () => {
+    prepare: async ({ create, podFiles }: RestoreOrder) => {
       if (this.prepareFails) throw this.prepareFails;
       this.prepared++;
       this.locked = true;
-      this.log = 'nothing';
+      this.logs[create.container] = 'nothing';
+      if (podFiles) this.unpacked.push(create.container);
       return { ok: true, action: 'restore', imagePath: '', workPath: '', options: [], env: {} };
     },
     identity: async () => ({ qpns: [17] }),
@@ -68,9 +72,11 @@ class Node {
       this.locked = false;
       await this.#die('release.after');
     },
-    failureOf: async () =>
-      this.log === 'failed' ? { code: 'RestoreFailed', message: 'CRIU said no' } : undefined,
-    released: async () => this.log === 'finished',
+    failureOf: async ({ container }: { container: string }) =>
+      this.logs[container] === 'failed'
+        ? { code: 'RestoreFailed', message: 'CRIU said no' }
+        : undefined,
+    released: async (_uid: string, container: string) => this.logs[container] === 'finished',
   } as unknown as Restorer;
 }
 
@@ -84,6 +90,8 @@ let target: TargetReconciler<MigrationRequest>;
 /** Connections of the agent that runs now. */
 let connections: AbortController;
 let receiving = false;
+/** The pod's, in the order of their start. */
+let containers: string[];
 
 async function startAgent(): Promise<void> {
   connections = new AbortController();
@@ -129,10 +137,11 @@ const state = () => status()?.targetAgent?.state;
 const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
 
 /** The kubelet starts the container; CRIU goes on to the resume gate when the agent says so. */
-function create(id = 'c1'): Promise<string> {
+function create(id = 'c1', container = 'main'): Promise<string> {
   const request = {
     ...{ op: 'create' as const, id, bundle: `/run/${id}`, sandboxId: 'box', rnrTimer: 20 },
-    ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container: 'main' },
+    ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container },
+    containers,
   };
   return gates.waitCreate(REQUEST_UID, request, connections.signal).then(
     (reply) => reply.action,
@@ -140,14 +149,14 @@ function create(id = 'c1'): Promise<string> {
   );
 }
 /** CRIU at the resume gate: the tasks go on, or are killed. */
-function resumeGate(): Promise<void> {
+function resumeGate(container = 'main'): Promise<void> {
   const { signal } = connections;
-  const gate = { op: 'gate' as const, token: REQUEST_UID, pid: 7, registerUs: 5000 };
+  const gate = { op: 'gate' as const, token: REQUEST_UID, container, pid: 7, registerUs: 5000 };
   return gates.waitResume(gate, '2026-01-01T00:00:05.000000Z', signal).then(
     () => {
       expect(node.locked).toBe(false);
       node.ran++;
-      node.log = 'finished';
+      node.logs[container] = 'finished';
     },
     () => {
       // A lost connection is made again; a refusal is for good.
@@ -189,6 +198,7 @@ beforeEach(async () => {
   node = new Node();
   store = new ImageStore(join(dir, 'images'));
   receiving = false;
+  containers = ['main'];
   await startAgent();
 });
 afterEach(async () => {
@@ -282,7 +292,7 @@ describe('a target', () => {
     run().catch(() => undefined);
     await node.died.promise;
     // The gate was opened after all.
-    gates.open(REQUEST_UID);
+    gates.open(REQUEST_UID, 'main');
     await gate;
     await restartAgent();
     await runs();
@@ -301,7 +311,7 @@ describe('a target', () => {
     });
     await restartAgent();
     await gate;
-    node.log = 'failed';
+    node.logs['main'] = 'failed';
     await runs();
     expect([state(), node.ran]).toEqual(['Restoring', 0]);
     const created = create('c2');
@@ -313,14 +323,14 @@ describe('a target', () => {
     await second;
     expect([node.ran, stage(), state()]).toEqual([1, 'running', 'Running']);
     // And not a third time.
-    node.log = 'failed';
+    node.logs['main'] = 'failed';
     void create('c3');
     await runs();
     expect([node.prepared, state()]).toEqual([2, 'Running']);
   });
 
   it.each([
-    ['a restore that fails', () => (node.log = 'failed'), 'RestoreFailed'],
+    ['a restore that fails', () => (node.logs['main'] = 'failed'), 'RestoreFailed'],
     ['a container that is started anew', () => void create('c2'), 'RestoreFailed'],
     [
       'a deadline',
@@ -382,6 +392,131 @@ describe('a target', () => {
     expect(stage()).toBe('restoring');
     const { journal: read, unreadable } = await Journal.open(join(dir, 'journal'));
     expect([read.get(REQUEST_UID, 'target')?.stage, unreadable]).toEqual(['restoring', []]);
+  });
+});
+
+describe('a target of several containers', () => {
+  const states = () => status()?.targetAgent?.containers?.map((one) => one.state);
+  beforeEach(async () => {
+    containers = ['side', 'main', 'more'];
+    put();
+    await images();
+  });
+
+  it('waits with every container for the last, and then lets all go at once', async () => {
+    const gates: Promise<void>[] = [];
+    for (const [at, name] of containers.entries()) {
+      const created = create(`c${at}`, name);
+      if (at === 0) await runs(1);
+      else {
+        await run();
+        expect([status()?.decision, node.ran, node.locked]).toEqual([undefined, 0, true]);
+      }
+      expect(await created).toBe('restore');
+      await run();
+      expect(states()?.[at]).toBe('Restoring');
+      gates.push(resumeGate(name));
+    }
+    await run();
+    await Promise.all(gates);
+    expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'running', 'Running']);
+    expect(states()).toEqual(['Running', 'Running', 'Running']);
+    // What they share was there before the first of them, and not replaced beneath it.
+    expect([node.prepared, node.unpacked]).toEqual([3, ['side']]);
+  });
+
+  it('is torn down as a whole if one cannot be restored', async () => {
+    void create('c0', 'side');
+    await run();
+    const first = resumeGate('side');
+    void create('c1', 'main');
+    await run();
+    node.logs['main'] = 'failed';
+    await runs();
+    await first;
+    expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'tornDown']);
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
+    expect(status()?.decision?.message).toMatch(/^container main: CRIU said no/);
+  });
+
+  it('is torn down as a whole if the kubelet starts one anew that waits', async () => {
+    void create('c0', 'side');
+    await run();
+    const first = resumeGate('side');
+    void create('c9', 'side');
+    await runs();
+    await first;
+    expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'tornDown']);
+  });
+
+  it('goes on where it was when its agent is restarted between two containers', async () => {
+    void create('c0', 'side');
+    await run();
+    void resumeGate('side');
+    await restartAgent();
+    const first = resumeGate('side');
+    await run();
+    expect([states(), status()?.decision]).toEqual([
+      ['AtResumeGate', 'Preparing', 'Preparing'],
+      undefined,
+    ]);
+    const rest: Promise<void>[] = [];
+    for (const name of ['main', 'more']) {
+      void create(`c-${name}`, name);
+      await run();
+      rest.push(resumeGate(name));
+    }
+    await run();
+    await Promise.all([first, ...rest]);
+    expect([node.ran, node.unpacked]).toEqual([3, ['side']]);
+  });
+
+  it('whose agent dies between two opened gates opens the others', async () => {
+    for (const name of containers) {
+      void create(`c-${name}`, name);
+      await run();
+      if (name !== 'more') void resumeGate(name);
+    }
+    const last = resumeGate('more');
+    node.dieAt = 'release.after';
+    run().catch(() => undefined);
+    await node.died.promise;
+    gates.open(REQUEST_UID, 'side');
+    await Promise.resolve();
+    expect(node.ran).toBe(1);
+    await restartAgent();
+    await last;
+    const again = ['main', 'more'].map((name) => resumeGate(name));
+    await runs();
+    await Promise.all(again);
+    expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'running', 'Running']);
+  });
+
+  it('restores only the container again that was committed and never ran', async () => {
+    for (const name of containers) {
+      void create(`c-${name}`, name);
+      await run();
+      if (name !== 'more') void resumeGate(name);
+    }
+    // Committed by this agent, which dies before it knows; meanwhile the last container is killed.
+    const request = api.peek(migrationRequests, NAMESPACE, 'move');
+    if (!request) throw new Error('no request');
+    await decide(api, migrationRequests, request, {
+      ...{ outcome: 'Committed', by: 'agent/node-b', reason: 'Committed' },
+    });
+    await restartAgent();
+    node.logs['more'] = 'failed';
+    const waiting = ['side', 'main'].map((name) => resumeGate(name));
+    await runs(2);
+    expect([node.ran, state()]).toEqual([0, 'Restoring']);
+    const created = create('c-again', 'more');
+    await runs(1);
+    expect(await created).toBe('restore');
+    const last = resumeGate('more');
+    await runs();
+    await Promise.all([...waiting, last]);
+    expect([node.ran, node.killed, node.prepared]).toEqual([3, 0, 4]);
+    expect(node.unpacked).toEqual(['side']);
   });
 });
 

@@ -8,10 +8,13 @@ import type { Refusal } from '../refusal.ts';
 import { targetName } from '../target-pod.ts';
 import type { Observed } from './types.ts';
 
-export function validate(observed: Observed): Refusal | { source: Place; target: Place } {
+export function validate(
+  observed: Observed,
+  now: number,
+): Refusal | { source: Place; target: Place } {
   const { request, sourcePod, nodes, load } = observed;
   const { podName, targetNodeName } = request.spec;
-  const refusal = refusePod(sourcePod, podName) ?? refuseRival(request, observed.others);
+  const refusal = refusePod(sourcePod, podName, now) ?? refuseRival(request, observed.others);
   if (refusal) return refusal;
   if (!sourcePod) throw new Error('a missing pod was not refused');
   const from = sourcePod.spec.nodeName;
