@@ -140,10 +140,13 @@ export class Bench {
       child.stdout.on('data', (chunk: Buffer) => (out.stdout += chunk.toString()));
       child.stderr.on('data', (chunk: Buffer) => (out.stderr += chunk.toString()));
       // Not `close`: what is left in the background keeps the streams, as it keeps a container's.
-      child.on(background ? 'exit' : 'close', (status, signal) => {
-        this.#children.delete(child);
-        resolve({ status, signal, ...out, ms: performance.now() - began });
-      });
+      child.on(
+        background ? 'exit' : 'close',
+        (status: Ended['status'], signal: Ended['signal']) => {
+          this.#children.delete(child);
+          resolve({ status, signal, ...out, ms: performance.now() - began });
+        },
+      );
     });
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);

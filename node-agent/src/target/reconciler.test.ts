@@ -12,9 +12,9 @@ import { AgentError } from '../errors.ts';
 import { Journal } from '../journal/journal.ts';
 import { handoverLoop } from '../loop.ts';
 import { Publisher } from '../publisher.ts';
-import type { RestoreOrder, Restorer } from '../restore/restorer.ts';
 import { MemoryApi } from '../testing/api.ts';
 import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
+import { TargetNode } from '../testing/target-node.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
 import { ImageStore } from '../transfer/store.ts';
 import { Gates } from './gates.ts';
@@ -33,56 +33,9 @@ const header: ManifestHeader = {
   objects: { qp: 1, cq: 1, mr: 1 },
 };
 
-/** The node: its lock, its kubelet and its CRIU. */
-class Node {
-  locked = true;
-  /** How often the pod's tasks have been let go. */
-  ran = 0;
-  killed = 0;
-  prepared = 0;
-  /** What CRIU has logged, by container. */
-  readonly logs: Record<string, 'nothing' | 'failed' | 'finished'> = {};
-  /** Containers for which the files that the pod shares were unpacked. */
-  readonly unpacked: string[] = [];
-  prepareFails: Error | undefined;
-  /** The agent dies in the release, before or after it. */
-  dieAt: 'release.before' | 'release.after' | undefined;
-  died = Promise.withResolvers<void>();
-
-  async #die(at: string): Promise<void> {
-    if (this.dieAt !== at) return;
-    this.died.resolve();
-    await new Promise(() => undefined);
-  }
-
-  readonly restorer = {
-    netns: async () => '/run/netns/x',
-    verify: async () => undefined,
-    prepare: async ({ create, podFiles }: RestoreOrder) => {
-      if (this.prepareFails) throw this.prepareFails;
-      this.prepared++;
-      this.locked = true;
-      this.logs[create.container] = 'nothing';
-      if (podFiles) this.unpacked.push(create.container);
-      return { ok: true, action: 'restore', imagePath: '', workPath: '', options: [], env: {} };
-    },
-    identity: async () => ({ qpns: [17] }),
-    release: async () => {
-      await this.#die('release.before');
-      this.locked = false;
-      await this.#die('release.after');
-    },
-    failureOf: async ({ container }: { container: string }) =>
-      this.logs[container] === 'failed'
-        ? { code: 'RestoreFailed', message: 'CRIU said no' }
-        : undefined,
-    released: async (_uid: string, container: string) => this.logs[container] === 'finished',
-  } as unknown as Restorer;
-}
-
 let dir: string;
 let api: MemoryApi;
-let node: Node;
+let node: TargetNode;
 let store: ImageStore;
 let journal: Journal;
 let gates: Gates;
@@ -195,7 +148,7 @@ async function toResumeGate(): Promise<{ gate: Promise<void> }> {
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sealift-target-'));
   api = new MemoryApi();
-  node = new Node();
+  node = new TargetNode();
   store = new ImageStore(join(dir, 'images'));
   receiving = false;
   containers = ['main'];

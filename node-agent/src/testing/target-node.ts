@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// For tests: what a target's node does when it is asked to restore and to release.
+import type { RestoreOrder, Restorer } from '../restore/restorer.ts';
+
+/** The node: its lock, its kubelet and its CRIU. */
+export class TargetNode {
+  locked = true;
+  /** How often the pod's tasks have been let go. */
+  ran = 0;
+  killed = 0;
+  prepared = 0;
+  /** What CRIU has logged, by container. */
+  readonly logs: Record<string, 'nothing' | 'failed' | 'finished'> = {};
+  /** Containers for which the files that the pod shares were unpacked. */
+  readonly unpacked: string[] = [];
+  prepareFails: Error | undefined;
+  /** The agent dies in the release, before or after it. */
+  dieAt: 'release.before' | 'release.after' | undefined;
+  died = Promise.withResolvers<void>();
+
+  async #die(at: string): Promise<void> {
+    if (this.dieAt !== at) return;
+    this.died.resolve();
+    await new Promise(() => undefined);
+  }
+
+  readonly restorer = {
+    netns: async () => '/run/netns/x',
+    verify: async () => undefined,
+    prepare: async ({ create, podFiles }: RestoreOrder) => {
+      if (this.prepareFails) throw this.prepareFails;
+      this.prepared++;
+      this.locked = true;
+      this.logs[create.container] = 'nothing';
+      if (podFiles) this.unpacked.push(create.container);
+      return { ok: true, action: 'restore', imagePath: '', workPath: '', options: [], env: {} };
+    },
+    identity: async () => ({ qpns: [17] }),
+    release: async () => {
+      await this.#die('release.before');
+      this.locked = false;
+      await this.#die('release.after');
+    },
+    failureOf: async ({ container }: { container: string }) =>
+      this.logs[container] === 'failed'
+        ? { code: 'RestoreFailed', message: 'CRIU said no' }
+        : undefined,
+    released: async (_uid: string, container: string) => this.logs[container] === 'finished',
+  } as unknown as Restorer;
+}
