@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the node agents say. Each part has one writer, so that nobody overwrites another's.
 import { z } from 'zod';
-import { Message, Reason } from './atoms.ts';
+import { Count, Message, Milliseconds, Reason, Timestamp } from './atoms.ts';
 import { Bytes, ObjectCounts, Steps } from './steps.ts';
 
 const atomicList = { 'x-kubernetes-list-type': 'atomic' } as const;
@@ -27,6 +27,7 @@ export const SourceState = z.enum([
   'Transferring',
   'Sent',
   'Resumed',
+  'Lost',
   'Gone',
   'Failed',
 ]);
@@ -38,6 +39,7 @@ export const SourceAgent = z
       description:
         'Waiting: seen. Holding: lock, hold, freeze. Dumping. Transferring: images go out. ' +
         'Sent: the target has verified them. Resumed: running again after Aborted. ' +
+        'Lost: after Aborted there was nothing to let go on, its node was reset or its container ended. ' +
         'Gone: killed after Committed. Failed: cannot go on; the pod runs unless held.',
     }),
     reason: Reason.optional(),
@@ -47,6 +49,15 @@ export const SourceAgent = z
     objects: ObjectCounts.optional(),
     identity: Identity.optional(),
     checkpointDigest: z.string().max(128).optional(),
+    peerDeadline: Timestamp.optional().meta({
+      format: 'date-time',
+      description:
+        'Only for peers that give up: until when it has to be decided, by this node’s clock. Written before the hold.',
+    }),
+    peerBudgetMs: Milliseconds.optional().meta({
+      description:
+        'The same, counted from the beginning of the hold. The target counts it by its own clock.',
+    }),
   })
   .meta({ description: 'Written by the agent of the node that has the source.' });
 export type SourceAgent = z.infer<typeof SourceAgent>;
@@ -81,6 +92,10 @@ export const TargetAgent = z
     message: Message.optional(),
     steps: Steps.optional(),
     identity: Identity.optional(),
+    peerDeadline: Timestamp.optional().meta({
+      format: 'date-time',
+      description: 'Only for peers that give up: until when it may commit, by this node’s clock.',
+    }),
     containers: z
       .array(TargetContainer)
       .max(64)
@@ -115,6 +130,7 @@ export const CheckpointAgent = z
     identity: Identity.optional(),
     path: z.string().max(1024).optional().meta({ description: 'Folder of the images.' }),
     digest: z.string().max(128).optional().meta({ description: 'Digest of the manifest.' }),
+    size: Count.optional().meta({ description: 'Bytes on the disk, all files together.' }),
   })
   .meta({ description: 'Written by the agent of the node that takes and keeps the checkpoint.' });
 export type CheckpointAgent = z.infer<typeof CheckpointAgent>;

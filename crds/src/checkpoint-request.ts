@@ -20,6 +20,17 @@ export const CheckpointRequestSpec = z
         ttlSeconds: Count.optional().meta({
           description: 'Delete request and images that long after completion. Absent: keep.',
         }),
+        keepLast: z
+          .int()
+          .min(1)
+          .max(1000)
+          .optional()
+          .meta({
+            format: 'int32',
+            description:
+              'Delete request and images once that many newer checkpoints of the same pod have succeeded. ' +
+              'Absent: keep.',
+          }),
       })
       .optional(),
   })
@@ -72,9 +83,16 @@ export const CheckpointRequestStatus = z.object({
   location: z.string().max(1400).optional().meta({ description: '<node>:<folder>' }),
   digest: z.string().max(128).optional(),
   bytes: Bytes.optional(),
+  size: Count.optional().meta({ description: 'Bytes on the node’s disk, all files together.' }),
   agent: CheckpointAgent.optional(),
 });
 export type CheckpointRequestStatus = z.infer<typeof CheckpointRequestStatus>;
+
+/** Whether a checkpoint has images that a pod can be made of. */
+export function isStored({ status, metadata }: CheckpointRequest): boolean {
+  const good = status?.conditions?.some((one) => one.type === 'Succeeded' && one.status === 'True');
+  return good === true && metadata.deletionTimestamp === undefined;
+}
 
 export const CheckpointRequest = z.object({
   apiVersion: z.literal(API_VERSION).default(API_VERSION),

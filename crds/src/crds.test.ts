@@ -12,6 +12,10 @@ import {
   MigrationRequest,
   reasons,
   RestoreRequest,
+  secondsOfStep,
+  stepDefaults,
+  stepExceeded,
+  type LimitedStep,
 } from './index.ts';
 import { definition, kinds } from './definition.ts';
 import { toStructural } from './structural.ts';
@@ -81,6 +85,7 @@ describe('a MigrationRequest', () => {
     expect(request.spec).toEqual({
       podName: 'p',
       cancel: false,
+      onSourceLoss: 'Fail',
       timeouts: { prepareSeconds: 300, blackoutSeconds: 100 },
     });
   });
@@ -99,6 +104,36 @@ describe('a MigrationRequest', () => {
       spec: { podName: 'p', later: 1 },
     });
     expect(request.spec).not.toHaveProperty('later');
+  });
+});
+
+describe('the limit of a step', () => {
+  const parse = (timeouts: object) =>
+    MigrationRequest.safeParse({ metadata: { name: 'a' }, spec: { podName: 'p', timeouts } });
+
+  it('is its default, and never more than the blackout', () => {
+    const all = { blackoutSeconds: 100 };
+    expect(secondsOfStep(all, 'dump')).toBe(stepDefaults.dump);
+    expect(secondsOfStep({ ...all, dumpSeconds: 7 }, 'dump')).toBe(7);
+    expect(secondsOfStep({ blackoutSeconds: 5 }, 'dump')).toBe(5);
+    expect(Math.max(...Object.values(stepDefaults))).toBeLessThanOrEqual(100);
+  });
+
+  it.each(Object.keys(stepDefaults))('%s does not exceed the blackout', (step) => {
+    expect(parse({ blackoutSeconds: 5, [`${step}Seconds`]: 5 }).success).toBe(true);
+    const result = parse({ blackoutSeconds: 5, [`${step}Seconds`]: 6 });
+    expect(result.error?.issues[0]?.message).toBe(
+      `timeouts.${step}Seconds must not exceed timeouts.blackoutSeconds`,
+    );
+  });
+
+  it('that is exceeded has a reason of its own', () => {
+    for (const step of Object.keys(stepDefaults) as LimitedStep[]) {
+      const { code, message } = stepExceeded(step, 9);
+      expect(Object.keys(reasons)).toContain(code);
+      expect(message).toMatch(`spec.timeouts.${step}Seconds`);
+      expect(message).toMatch('9 s');
+    }
   });
 });
 

@@ -90,6 +90,12 @@ export const kinds: readonly Kind[] = [
       { name: 'Node', jsonPath: '.status.nodeName', type: 'string' },
       phase,
       reason,
+      {
+        name: 'Size',
+        jsonPath: '.status.size',
+        type: 'integer',
+        description: 'Bytes on the node’s disk.',
+      },
       { name: 'Location', jsonPath: '.status.location', type: 'string', priority: 1 },
       message,
       age,

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
-import { Count, DnsName, ObjectMeta, Timestamp } from './atoms.ts';
+import { Count, DnsName, Message, Milliseconds, ObjectMeta, Timestamp } from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
-import { Deadlines, Place, Timeouts } from './places.ts';
+import { Deadlines, Place } from './places.ts';
 import { Report } from './steps.ts';
+import { Timeouts } from './timeouts.ts';
+
+export const OnSourceLoss = z.enum(['Fail', 'RestoreNewestCheckpoint']);
+export type OnSourceLoss = z.infer<typeof OnSourceLoss>;
 
 export const MigrationRequestSpec = z
   .object({
@@ -16,6 +20,13 @@ export const MigrationRequestSpec = z
     }),
     cancel: z.boolean().default(false).meta({
       description: 'Stop if that is still possible. Can be set, not taken back.',
+    }),
+    onSourceLoss: OnSourceLoss.default('Fail').meta({
+      description:
+        'What to do when the source is lost before the decision (its node was reset, its container ended). ' +
+        'Fail: nothing more; the kubelet starts the pod’s containers from nothing, as its restartPolicy says. ' +
+        'RestoreNewestCheckpoint: delete the pod, and make a new one of its name from the newest ' +
+        'CheckpointRequest of it that has succeeded.',
     }),
     timeouts: Timeouts.prefault({}),
   })
@@ -30,6 +41,7 @@ export const MigrationRequestSpec = z
         message: 'targetNodeName is immutable',
       },
       { rule: 'self.timeouts == oldSelf.timeouts', message: 'timeouts are immutable' },
+      { rule: 'self.onSourceLoss == oldSelf.onSourceLoss', message: 'onSourceLoss is immutable' },
       { rule: '!oldSelf.cancel || self.cancel', message: 'cancel cannot be taken back' },
     ],
   });
@@ -49,6 +61,32 @@ export const MigrationPhase = z.enum([
 ]);
 export type MigrationPhase = z.infer<typeof MigrationPhase>;
 
+/** As its annotations said when the request was accepted: the move's one truth, whatever becomes of them. */
+export const PeersStatus = z
+  .object({
+    rnrRetry: z.int().min(1).max(7).meta({ format: 'int32' }),
+    rnrTimer: z
+      .int()
+      .min(0)
+      .max(31)
+      .meta({ format: 'int32', description: 'Code of the RNR timer that the held device sends.' }),
+    patienceMs: Milliseconds.meta({ description: 'How long a hold may last at most.' }),
+  })
+  .meta({ description: 'Peers that give up. Absent: the pod’s peers wait for ever.' });
+
+export const Recovery = z
+  .object({
+    checkpointName: DnsName.optional(),
+    restoreRequestName: DnsName.optional().meta({
+      description: 'The RestoreRequest that makes the pod anew. Absent: there is none.',
+    }),
+    message: Message.optional(),
+  })
+  .meta({
+    description: 'What is done about a source that was lost, where spec.onSourceLoss asks.',
+  });
+export type Recovery = z.infer<typeof Recovery>;
+
 export const MigrationRequestStatus = z.object({
   observedGeneration: Count.optional(),
   phase: MigrationPhase.optional().meta({
@@ -59,7 +97,9 @@ export const MigrationRequestStatus = z.object({
   conditions: Conditions.optional(),
   source: Place.optional().meta({ description: 'The pod that runs now. Written by the operator.' }),
   target: Place.optional().meta({ description: 'The pod that will run. Written by the operator.' }),
+  peers: PeersStatus.optional(),
   deadlines: Deadlines.optional(),
+  recovery: Recovery.optional(),
   report: Report.optional(),
   decision: Decision.optional(),
   sourceAgent: SourceAgent.optional(),

@@ -22,6 +22,8 @@ export const annotations = {
   rdmaDevice: 'sealift.dev/rdma-device',
   /** Any pod: RNR timer code 0..31 that a held device sends. */
   rnrTimer: 'sealift.dev/rnr-timer',
+  /** Any pod: how often its peers put up with an RNR NAK, 1..7; 7, for ever, if absent. */
+  peerRnrRetry: 'sealift.dev/peer-rnr-retry',
   /** Node: `host:port` of the agent's image receiver. */
   agentAddress: 'sealift.dev/agent-address',
   /** Multus: the networks asked for, and what they became. */

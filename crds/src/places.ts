@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a pod is, as the operator settled it.
 import { z } from 'zod';
-import { Timestamp, Uid } from './atoms.ts';
+import { Count, Timestamp, Uid } from './atoms.ts';
 
 export const Place = z.object({
   nodeName: z.string().max(253),
   podName: z.string().max(253).optional(),
   podUID: Uid.optional(),
+  restarts: Count.optional().meta({
+    description: 'Of a source: how often its containers had been restarted when it was accepted.',
+  }),
   agentAddress: z
     .string()
     .max(300)
@@ -29,26 +32,3 @@ export const Deadlines = z
   })
   .meta({ description: 'Absolute, so that they outlive a restart of the operator.' });
 export type Deadlines = z.infer<typeof Deadlines>;
-
-export const Timeouts = z
-  .object({
-    prepareSeconds: z
-      .int()
-      .min(1)
-      .max(3600)
-      .default(300)
-      .meta({ format: 'int32', description: 'From the start to a target at its create gate.' }),
-    blackoutSeconds: z
-      .int()
-      .min(1)
-      .max(110)
-      .default(100)
-      .meta({
-        format: 'int32',
-        description:
-          'From the create gate to the decision. The kubelet gives up on a container’s start ' +
-          'after two minutes, so this has to stay well below.',
-      }),
-  })
-  .meta({ description: 'How long may it take?' });
-export type Timeouts = z.infer<typeof Timeouts>;

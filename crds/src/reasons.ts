@@ -39,12 +39,21 @@ export const reasons = {
   PodNameTaken: 'A pod of that name exists already.',
   AddressInUse: 'An address that the new pod needs belongs to another pod.',
   BadAddress: 'An address in spec.addresses cannot be used.',
+  BadAnnotation: 'An annotation of the pod has a value that cannot be used.',
+  PeerPatienceTooShort: 'The pod’s peers give up sooner than any move can be done.',
 
   // Aborted: the source goes on
   Cancelled: 'Asked to stop, by spec.cancel or by deleting the request.',
   PrepareDeadlineExceeded: 'The target was not prepared in time.',
   BlackoutDeadlineExceeded: 'The pod was not moved in time.',
+  HoldDeadlineExceeded: 'The source was not held within spec.timeouts.holdSeconds.',
+  FreezeDeadlineExceeded: 'The source was not frozen within spec.timeouts.freezeSeconds.',
+  DumpDeadlineExceeded: 'The source was not dumped within spec.timeouts.dumpSeconds.',
+  TransferDeadlineExceeded: 'The images were not sent within spec.timeouts.transferSeconds.',
+  RestoreDeadlineExceeded: 'The target was not rebuilt within spec.timeouts.restoreSeconds.',
+  PeerPatienceExceeded: 'The pod’s peers were about to give up.',
   SourceGone: 'The source pod vanished or was replaced.',
+  SourceLost: 'The source’s node was reset, or its container ended: what it was is gone.',
   SourceFailed: 'The source’s agent reported a failure.',
   TargetUnschedulable: 'The scheduler found no room for the target pod.',
   TargetRejected: 'The API server did not admit the target pod.',
@@ -52,6 +61,8 @@ export const reasons = {
   TargetGone: 'The target pod was deleted by someone else.',
 
   // After the decision
+  RestoringCheckpoint: 'The source was lost: a new pod is made from its newest checkpoint.',
+  NoCheckpoint: 'The source was lost, and there is no checkpoint of it.',
   TargetLost: 'The target failed after the decision.',
   NodeLost: 'The node that held the images is gone.',
   CheckpointFailed: 'The node’s agent could not take the checkpoint.',

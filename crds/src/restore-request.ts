@@ -5,8 +5,9 @@ import { Count, DnsName, ObjectMeta, Timestamp, Uid } from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
-import { Deadlines, Place, Timeouts } from './places.ts';
+import { Deadlines, Place } from './places.ts';
 import { Report } from './steps.ts';
+import { RestoreTimeouts } from './timeouts.ts';
 
 const Addresses = z.object({
   network: z
@@ -50,7 +51,7 @@ export const RestoreRequestSpec = z
           'themselves. Absent: the old ones if nobody has them, else what the network gives.',
         'x-kubernetes-list-type': 'atomic',
       }),
-    timeouts: Timeouts.prefault({}),
+    timeouts: RestoreTimeouts.prefault({}),
   })
   .meta({
     description: 'What to restore and where to. Immutable.',

@@ -24,6 +24,10 @@ export const Step = z.object({
   name: StepName,
   startTime: Timestamp,
   endTime: Timestamp.optional(),
+  deadline: Timestamp.optional().meta({
+    format: 'date-time',
+    description: 'Until when it has to end, by the clock of whoever does it. Kept over a restart.',
+  }),
 });
 export type Step = z.infer<typeof Step>;
 

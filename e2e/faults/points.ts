@@ -118,6 +118,9 @@ export const kept = {
 /** The restore of a container that is not its pod's last: `multi-container-abort` walks these. */
 export const behind = both('target', 'shim.atGate');
 
+/** A source that is lost and comes back from its checkpoint: `recovery` walks these. */
+export const recovered = both('operator', 'operator.delete-lost', 'operator.create-restore');
+
 /** Points that no agent ever passes: the plugin holds a device by itself only where it has no agent. */
 export const withoutAgent: readonly string[] = ['dump.hold', 'restore.hold'];
 
@@ -132,6 +135,7 @@ export function walked(): string[] {
       ...forgotten,
       ...Object.values(kept).flat(),
       ...behind,
+      ...recovered,
     ],
   ];
   const names = arms.map(({ point }) => point.replace(/^plugin\./, '').replace(/\.\w+$/, ''));

@@ -21,14 +21,19 @@ export class Deadline implements Disposable {
   /**
    * @param at milliseconds since the epoch
    * @param code of the DeadlineError, e.g. `BlackoutDeadlineExceeded`
+   * @param message what to do about it
    */
-  constructor(at: number, code: string, parent?: AbortSignal, clock: Clock = realClock) {
+  constructor(
+    at: number,
+    code: string,
+    parent?: AbortSignal,
+    clock: Clock = realClock,
+    message = `not done by ${new Date(at).toISOString()}`,
+  ) {
     this.at = at;
     this.#clock = clock;
     const own = new AbortController();
-    this.#timer = clock.after(at - clock.now(), () =>
-      own.abort(new DeadlineError(code, `not done by ${new Date(at).toISOString()}`)),
-    );
+    this.#timer = clock.after(at - clock.now(), () => own.abort(new DeadlineError(code, message)));
     this.signal = parent ? AbortSignal.any([parent, own.signal]) : own.signal;
   }
 

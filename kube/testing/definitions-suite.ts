@@ -20,6 +20,7 @@ export function definitionsSuite(f: Fixture): void {
       expect((await f.make()).spec).toEqual({
         podName: 'victim',
         cancel: false,
+        onSourceLoss: 'Fail',
         timeouts: { prepareSeconds: 300, blackoutSeconds: 100 },
       });
     });
@@ -28,6 +29,12 @@ export function definitionsSuite(f: Fixture): void {
       ['no podName', { podName: undefined }, 'spec.podName: Required value'],
       ['a podName that is no name', { podName: 'A b' }, 'spec.podName: Invalid value'],
       ['a blackout beyond the kubelet’s patience', { timeouts: { blackoutSeconds: 111 } }, '110'],
+      ...['hold', 'freeze', 'dump', 'transfer', 'restore'].map((step): [string, object, string] => [
+        `a step longer than the blackout: ${step}`,
+        { timeouts: { blackoutSeconds: 50, [`${step}Seconds`]: 51 } },
+        `timeouts.${step}Seconds must not exceed timeouts.blackoutSeconds`,
+      ]),
+      ['a way out that there is not', { onSourceLoss: 'Panic' }, 'onSourceLoss'],
     ])('refuse %s', async (_name, spec, message) => {
       await expect(f.make(spec)).rejects.toThrow(message);
     });
@@ -36,6 +43,8 @@ export function definitionsSuite(f: Fixture): void {
       ['another pod', { podName: 'other' }, 'podName is immutable'],
       ['a target node added', { targetNodeName: 'node-2' }, 'targetNodeName is immutable'],
       ['other timeouts', { timeouts: { prepareSeconds: 7 } }, 'timeouts are immutable'],
+      ['a limit added', { timeouts: { dumpSeconds: 7 } }, 'timeouts are immutable'],
+      ['another way out', { onSourceLoss: 'RestoreNewestCheckpoint' }, 'onSourceLoss is immutable'],
     ])('refuse an edit: %s', async (_name, spec, message) => {
       const { metadata } = await f.make();
       await expect(f.merge(metadata.name, { spec })).rejects.toThrow(message);
@@ -94,6 +103,20 @@ export function definitionsSuite(f: Fixture): void {
       expect(items.map((item) => migrationRequests.parse(item).metadata.name)).toEqual([
         metadata.name,
       ]);
+    });
+
+    it('let a step take as long as the blackout, and a blackout be shorter than the defaults', async () => {
+      const timeouts = { blackoutSeconds: 2, dumpSeconds: 2 };
+      expect((await f.make({ timeouts })).spec.timeouts).toMatchObject(timeouts);
+    });
+
+    it('refuse a restore’s step that is longer than its blackout', async () => {
+      const timeouts = { blackoutSeconds: 20, restoreSeconds: 21 };
+      const made = f.client.create(restoreRequests, 'default', {
+        metadata: { generateName: 'r-' },
+        spec: { checkpointName: 'c', timeouts },
+      });
+      await expect(made).rejects.toThrow('timeouts.restoreSeconds must not exceed');
     });
 
     it.each([

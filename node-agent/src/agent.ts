@@ -172,6 +172,7 @@ export class Agent {
       request: (key) => this.#outgoing.get(key),
       evidence: this.#effects.evidence,
       removeWork: (id) => this.#effects.removeWork(id),
+      clock: this.#clock,
     });
     this.#outgoing.listen((_key, after, before) => {
       if (after) source.interrupt(after);
@@ -206,6 +207,7 @@ export class Agent {
       receiving: (id) => this.#incoming.has(id),
       evidence: this.#effects.evidence,
       removeWork: (id) => this.#effects.removeWork(id),
+      clock: this.#clock,
     });
     const controller = this.#controller(
       `target-${kind}`,
@@ -250,6 +252,7 @@ export class Agent {
       request: (key) => informer.get(key),
       evidence: this.#effects.evidence,
       removeWork: (id) => this.#effects.removeWork(id),
+      clock: this.#clock,
     });
     informer.listen((_key, after, before) => {
       if (!after && before) checkpoints.forget(before.metadata.uid);
@@ -271,6 +274,7 @@ export class Agent {
         field: 'sourceAgent',
       }),
       request: (key) => informer.get(key),
+      clock: this.#clock,
     });
     informer.listen((_key, after, before) => {
       if (!after && before) holder.forget(before.metadata.uid);

@@ -22,7 +22,9 @@ import type { Entry, Journal } from './journal/journal.ts';
 import type { Gates } from './target/gates.ts';
 import type { ImageStore } from './transfer/store.ts';
 
-const ended: ReadonlySet<string> = new Set(['running', 'resumed', 'gone', 'tornDown', 'stored']);
+const ended: ReadonlySet<string> = new Set([
+  ...['running', 'resumed', 'lost', 'gone', 'tornDown', 'stored'],
+]);
 const resources = {
   MigrationRequest: migrationRequests,
   RestoreRequest: restoreRequests,

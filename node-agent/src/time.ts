@@ -11,8 +11,20 @@ export function microTimestamp(): string {
 }
 
 /** A list with the step begun (again) now. Pure but for the clock. */
-export function beginStep(steps: readonly Step[], name: StepName, at = microTimestamp()): Step[] {
-  return [...steps.filter((step) => step.name !== name), { name, startTime: at }];
+export function beginStep(
+  steps: readonly Step[],
+  name: StepName,
+  at = microTimestamp(),
+  deadline?: string,
+): Step[] {
+  const step: Step = { name, startTime: at, ...(deadline === undefined ? {} : { deadline }) };
+  return [...steps.filter((one) => one.name !== name), step];
+}
+
+/** A list with the step begun; one that was begun before keeps its beginning and its deadline. */
+export function beginOnce(steps: readonly Step[], name: StepName, deadline?: string): Step[] {
+  if (steps.some((one) => one.name === name)) return [...steps];
+  return beginStep(steps, name, undefined, deadline);
 }
 
 /** A list with the step ended now; one that was never begun is left out. */

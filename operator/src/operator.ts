@@ -17,7 +17,7 @@ import {
   type Clock,
   type Logger,
 } from '../../kube/src/index.ts';
-import { annotations } from '../../crds/src/index.ts';
+import { annotations, isFinished } from '../../crds/src/index.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
 import { migrationParts } from './migration/reconcile.ts';
 import { restoreParts } from './restore/reconcile.ts';
@@ -70,7 +70,16 @@ export class Operator {
       clock,
     });
     migrations.listen((key) => migration.enqueue(key));
-    checkpoints.listen((key) => checkpoint.enqueue(key));
+    checkpoints.listen((key, after) => {
+      checkpoint.enqueue(key);
+      if (!after || !isFinished(after)) return;
+      // A newer one may make an older one superfluous: spec.retention.keepLast.
+      for (const other of checkpoints.list()) {
+        const isOfPod = other.status?.podUID === after.status?.podUID;
+        if (isOfPod && other.spec.retention?.keepLast !== undefined)
+          checkpoint.enqueue(keyOf(other));
+      }
+    });
     restores.listen((key) => restore.enqueue(key));
     podCache.listen((_key, after, before) => {
       const pod = after ?? before;

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which pods can be dumped at all. Pure.
-import { annotations, labels, RUNTIME_CLASS } from '../../crds/src/index.ts';
+import {
+  annotations,
+  labels,
+  peersOf,
+  refuseImpatient,
+  RUNTIME_CLASS,
+} from '../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../kube/src/index.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -12,6 +18,20 @@ export function refusePod(pod: Pod | undefined, podName: string, now: number): R
   if (!pod)
     return { reason: 'PodNotFound', message: `There is no pod ${podName} in this namespace.` };
   return refuseKind(pod) ?? refuseState(pod, now) ?? refuseShape(pod);
+}
+
+/** How often the pod's containers were restarted, all together. */
+export function restartsOf(pod: Pod): number {
+  return pod.status.containerStatuses.reduce((sum, one) => sum + one.restartCount, 0);
+}
+
+/** Peers that could not be held as long as it takes, or of which the annotations say what cannot be. */
+export function refusePeers(
+  pod: Pod,
+  timeouts: { readonly peerMarginMs?: number | undefined } = {},
+): Refusal | undefined {
+  const peers = peersOf(pod.metadata.annotations);
+  return 'reason' in peers ? peers : refuseImpatient(peers, timeouts);
 }
 
 function refuseKind(pod: Pod): Refusal | undefined {

@@ -196,8 +196,11 @@ export class Cluster {
   // What users do
 
   /** A running pod on node `a`. */
-  async run(name: string, parts: { ip?: string; spec?: object; in?: string } = {}): Promise<Pod> {
-    const { ip, spec, in: where = namespace } = parts;
+  async run(
+    name: string,
+    parts: { ip?: string; spec?: object; in?: string; notes?: Record<string, string> } = {},
+  ): Promise<Pod> {
+    const { ip, spec, in: where = namespace, notes } = parts;
     const network = [{ name: FABRIC.name, ips: [`${ip ?? ''}/24`] }];
     await this.client.create(pods, where, {
       metadata: {
@@ -205,8 +208,9 @@ export class Cluster {
         labels: { app: name },
         annotations:
           ip === undefined
-            ? {}
+            ? { ...notes }
             : {
+                ...notes,
                 [annotations.networks]: JSON.stringify(network),
                 [annotations.networkStatus]: JSON.stringify([
                   {

@@ -10,6 +10,8 @@ export function see(parts: Partial<Observed> = {}): Observed {
     sourcePod: pod(),
     targetPod: undefined,
     others: [],
+    checkpoints: [],
+    restore: undefined,
     nodes: [node('a'), node('b')],
     load: new Map(),
     ...parts,

@@ -68,6 +68,7 @@ function containersOf(world: World, podUid: string): Container[] {
 interface Places {
   readonly source?: { readonly podName: string; readonly podUID: string };
   readonly target?: { readonly podName: string; readonly podUID?: string };
+  readonly recovery?: { readonly restoreRequestName?: string };
 }
 
 /** What a move has to leave: the pod that was decided for, if nobody took it away, and not the other one. */
@@ -77,15 +78,29 @@ export function missing(
   podName: string,
   deleted: ReadonlySet<string>,
 ): string[] {
-  const { source, target } = (move?.status ?? {}) as Places;
+  const { source, target, recovery } = (move?.status ?? {}) as Places;
   const isCommitted = decisionOf(move)?.outcome === 'Committed';
   const [one, other] = isCommitted ? [target, source] : [source, target];
   const name = one?.podName ?? podName;
-  const isTaken = one?.podUID === undefined ? deleted.size > 0 : deleted.has(one.podUID);
+  // What is made in the place of a source that was lost may fail, and then there is nothing left.
+  const again = recovery?.restoreRequestName;
+  const isLost = again !== undefined && !isRestored(world, again);
+  const mayBe = one?.podUID === undefined || again !== undefined;
+  const isTaken = isLost || (mayBe ? deleted.size > 0 : deleted.has(one.podUID));
   const out: string[] = [];
   if (!isTaken && !world.pod(name)) out.push(`pod ${name} is gone`);
   if (other && world.pod(other.podName)) out.push(`pod ${other.podName} is left`);
   return out;
+}
+
+function isRestored(world: World, name: string): boolean {
+  const restore = world.store.all('RestoreRequest').find((one) => one.metadata.name === name);
+  return decisionOf(restore)?.outcome === 'Committed' && !isTargetLost(restore);
+}
+
+function isTargetLost(restore: Stored | undefined): boolean {
+  const conditions = (restore?.status?.['conditions'] ?? []) as { reason: string }[];
+  return conditions.some(({ reason }) => reason === 'TargetLost');
 }
 
 /** After the requests are gone too. */

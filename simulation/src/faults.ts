@@ -96,6 +96,7 @@ export class Faults {
         world.kernel.holdFails = true;
         return true;
       case 'dumpFails':
+      case 'dumpHangs':
       case 'freezeFails':
       case 'restoreFails':
         world.luck[what] = true;

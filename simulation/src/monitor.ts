@@ -16,6 +16,9 @@ export class ViolationError extends Error {
   }
 }
 
+/** A proposal may arrive that much after it was made. */
+const roundTripMs = 200;
+
 interface Handover {
   readonly request: Stored;
   /** Frozen on behalf of this request. */
@@ -33,9 +36,14 @@ export class Monitor {
   /** Requests of targets, by the pod's uid. */
   readonly #madeBy = new Map<string, string>();
   readonly #frozen = new Map<string, Container>();
+  /** Since when the peers of a move's source are put off. */
+  readonly #heldSince = new Map<string, number>();
+  readonly #isInTime: boolean;
 
-  constructor(world: World) {
+  /** @param isInTime nothing is committed after the patience of the peers is over */
+  constructor(world: World, isInTime = false) {
     this.#world = world;
+    this.#isInTime = isInTime;
     for (const machine of world.machines.values()) {
       machine.onRemove = (container) => this.#removed(machine, container);
     }
@@ -110,7 +118,22 @@ export class Monitor {
       throw new ViolationError('Reversed', `${known.decision.outcome} became ${decision?.outcome}`);
     }
     if (decisionOf(before) && !decision) throw new ViolationError('Reversed', 'a decision is gone');
+    if (!known.decision && decision?.outcome === 'Committed') this.#checkPatience(after);
     this.#handovers.set(uid, { ...known, request: after, decision });
+  }
+
+  /** The target's own check and the source's veto: one of them holds whichever single fault strikes. */
+  #checkPatience({ status }: Stored): void {
+    const { source, sourceAgent } = (status ?? {}) as {
+      source?: { podUID?: string };
+      sourceAgent?: { peerBudgetMs?: number };
+    };
+    const since = this.#heldSince.get(source?.podUID ?? '');
+    const budget = sourceAgent?.peerBudgetMs;
+    if (!this.#isInTime || since === undefined || budget === undefined) return;
+    const held = this.#world.timeline.now - since;
+    if (held <= budget + roundTripMs) return;
+    throw new ViolationError('LateCommit', `committed after ${held} ms, of ${budget} ms`);
   }
 
   /** Nothing of a target runs, answers or announces itself before Committed. */
@@ -142,6 +165,9 @@ export class Monitor {
     const move = this.#moveOf(container.podUid);
     if (!move) return;
     if (container.state === 'Frozen') this.#frozen.set(container.id, container);
+    const { podUid, sandbox } = container;
+    if (sandbox.device?.held === true && !this.#heldSince.has(podUid))
+      this.#heldSince.set(podUid, this.#world.timeline.now);
     if (container.state !== 'Running' || !this.#frozen.has(container.id)) return;
     if (move.decision?.outcome !== 'Aborted') {
       throw new ViolationError(

@@ -20,6 +20,7 @@ export type What =
         | 'cutAgents'
         | 'damageImage'
         | 'dumpFails'
+        | 'dumpHangs'
         | 'freezeFails'
         | 'holdFails'
         | 'restoreFails'
@@ -45,9 +46,10 @@ export interface Fault {
 }
 
 /**
- * `move`; `return`: there and back; `rivals`: two requests for one pod at once; `checkpoint`: and a copy from it.
+ * `move`; `return`: there and back; `rivals`: two requests for one pod at once; `checkpoint`: and a copy from it;
+ * `impatient`: a move whose peers give up; `recover`: one that comes back from a checkpoint when its source is lost.
  */
-export type Scenario = 'move' | 'return' | 'rivals' | 'checkpoint';
+export type Scenario = 'move' | 'return' | 'rivals' | 'checkpoint' | 'impatient' | 'recover';
 
 export interface Schedule {
   /** Of latencies, and of whether an effect that is under way survives its process. */
@@ -82,7 +84,14 @@ const what: fc.Arbitrary<What> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constantFrom(
         ...(['stopApi', 'compact', 'touch', 'cutAgents', 'damageImage', 'dumpFails'] as const),
-        ...(['freezeFails', 'holdFails', 'restoreFails', 'unschedulable', 'cancel'] as const),
+        ...([
+          'dumpHangs',
+          'freezeFails',
+          'holdFails',
+          'restoreFails',
+          'unschedulable',
+          'cancel',
+        ] as const),
         ...(['deleteRequest', 'deleteSource', 'deleteTarget', 'killApplication'] as const),
         'killContainer' as const,
       ),
@@ -125,6 +134,7 @@ const scenario = fc.oneof(
   { weight: 6, arbitrary: fc.constant<Scenario>('move') },
   { weight: 2, arbitrary: fc.constantFrom<Scenario>('return', 'rivals') },
   { weight: 2, arbitrary: fc.constant<Scenario>('checkpoint') },
+  { weight: 2, arbitrary: fc.constantFrom<Scenario>('impatient', 'recover') },
 );
 
 export const schedules: fc.Arbitrary<Schedule> = fc.record({

@@ -22,8 +22,36 @@ describe('without faults', () => {
     ['return', 'Committed Committed'],
     ['rivals', 'Committed Committed'],
     ['checkpoint', 'restore Committed Committed'],
+    ['impatient', 'Committed Committed'],
+    ['recover', 'Committed Committed'],
   ])('%s ends in %s', async (scenario, decision) => {
     expect(await run({ seed: 1, scenario, faults: [] })).toMatchObject({ decision });
+  });
+});
+
+const atDump = (what: object) =>
+  ({ when: { point: 'source.dump.before', nth: 1 }, what, forMs: 5000 }) as Schedule['faults'][0];
+
+describe('with one fault', () => {
+  it.each<[string, Scenario, object, string]>([
+    ['a dump that hangs is cut', 'move', { do: 'dumpHangs' }, 'Aborted DumpDeadlineExceeded'],
+    [
+      'and sooner where the peers give up',
+      'impatient',
+      { do: 'dumpHangs' },
+      'Aborted PeerPatienceExceeded',
+    ],
+    ['a source that is lost', 'move', { do: 'reset', who: 'source' }, 'Aborted SourceLost'],
+  ])('%s', async (_name, scenario, what, decision) => {
+    expect(await run({ seed: 1, scenario, faults: [atDump(what)] })).toMatchObject({ decision });
+  });
+
+  it('a source that is lost comes back from its checkpoint', async () => {
+    // The first dump is the checkpoint's.
+    const when = { point: 'source.dump.before', nth: 2 };
+    const faults = [{ ...atDump({ do: 'reset', who: 'source' }), when }];
+    const { decision } = await run({ seed: 1, scenario: 'recover', faults });
+    expect(decision).toBe('Aborted SourceLost restored');
   });
 });
 

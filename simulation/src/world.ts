@@ -49,7 +49,7 @@ export class World {
   readonly network: Network;
   readonly kernel: Kernel;
   readonly machines = new Map<string, Machine>();
-  readonly luck = { dumpFails: false, freezeFails: false, restoreFails: false };
+  readonly luck = { dumpFails: false, dumpHangs: false, freezeFails: false, restoreFails: false };
   /** The scheduler finds no room. */
   isFull = false;
   /** The next fault point that is passed throws. */
@@ -92,14 +92,17 @@ export class World {
     };
   }
 
-  /** Two nodes, and a pod that runs on the first. */
-  begin(): void {
+  /**
+   * Two nodes, and a pod that runs on the first.
+   * @param notes the pod's annotations
+   */
+  begin(notes: Readonly<Record<string, string>> = {}): void {
     this.store.onChange(({ before, after }) => {
       if (after?.kind === 'Pod' && !before) this.#schedule(after);
       if (after && decisionOf(after) && !decisionOf(before))
         this.#options.onPoint?.('api.decision');
     });
-    this.#runningPod();
+    this.#runningPod(notes);
     this.startOperator();
     for (const name of this.#nodes.keys()) this.startAgent(name);
   }
@@ -193,7 +196,8 @@ export class World {
     this.isFull = this.throws = false;
     this.network.damages = false;
     this.kernel.holdFails = false;
-    Object.assign(this.luck, { dumpFails: false, freezeFails: false, restoreFails: false });
+    for (const what of Object.keys(this.luck) as (keyof typeof this.luck)[])
+      this.luck[what] = false;
   }
 
   /** Something that a user does; what the server refuses is their affair. */
@@ -257,16 +261,21 @@ export class World {
     });
   }
 
-  /** A moved pod is the same application; a restored one is another from then on. */
+  /**
+   * A moved pod is the same application, and so is one that is made in the place of a source that was lost; any other
+   * restored one is another from then on.
+   */
   #lineageOf(pod: Stored): string {
     const made = madeBy(pod);
     if (made === undefined) return 'app';
+    const copies = this.store.all('RestoreRequest').filter((one) => one.metadata.uid === made);
+    if (copies.some((one) => one.metadata.annotations?.[annotations.requestUid])) return 'app';
     const isCopy = pod.metadata.annotations?.[annotations.restore] !== undefined;
     const [move] = this.store.all('MigrationRequest').filter((one) => one.metadata.uid === made);
     return isCopy || !move ? `copy-${made}` : 'app';
   }
 
-  #runningPod(): void {
+  #runningPod(notes: Readonly<Record<string, string>>): void {
     const count = this.#options.containers ?? 1;
     const sidecars = count > 1 ? ['side'] : [];
     const containers = count > 2 ? ['main', 'more'] : ['main'];
@@ -277,7 +286,7 @@ export class World {
       {
         apiVersion: 'v1',
         kind: 'Pod',
-        metadata: { name: 'app', namespace, labels: { app: 'x' }, annotations: {} },
+        metadata: { name: 'app', namespace, labels: { app: 'x' }, annotations: { ...notes } },
         spec: {
           nodeName: 'a',
           runtimeClassName: RUNTIME_CLASS,

@@ -74,6 +74,11 @@ export class Checkpointer {
     return { podUid, netns: first.netns, containers };
   }
 
+  /** Ids of the pod's containers that run here, however many and whatever they are. */
+  async runningIds(podUid: string): Promise<string[]> {
+    return (await this.containers(podUid)).map(({ id }) => id);
+  }
+
   /**
    * The pod, if nothing is known that would make its dump or its restore fail.
    * @param names of the containers that it has to have, and no others
@@ -104,8 +109,8 @@ export class Checkpointer {
 
   /**
    * Dumps a frozen pod into the store under `id`; it stays frozen.
-   * @param signal when nobody needs the images any more; CRIU itself is not interrupted, because it has its code
-   * in the tasks.
+   * @param signal when nobody needs the images any more; CRIU itself is interrupted only for a DeadlineError, because
+   * it has its code in the tasks.
    */
   async dump(pod: LocalPod, id: string, signal?: AbortSignal): Promise<Dumped> {
     return withFaults('source.dump', () => this.images(pod, id, signal));
@@ -199,7 +204,7 @@ export class Checkpointer {
       const workPath = join(this.#parts.workRoot, id, container.name);
       await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
       const env = { SEALIFT_SOCKET: this.#parts.socketPath };
-      await runc.checkpoint(container.id, { imagePath, workPath, env });
+      await runc.checkpoint(container.id, { imagePath, workPath, env, signal });
       const verbs = await readVerbs(host.path(imagePath));
       bytes.pages += await pagesBytes(host.path(imagePath));
       bytes.verbs += verbs.bytes;

@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // CheckpointRequests for pods of this node: lock, hold, freeze, dump, and let the pod go on; the images stay.
 import {
-  annotations,
+  peerBudgetMs,
   type CheckpointAgent,
   type CheckpointRequest,
   type CheckpointState,
+  type Peers,
   type StepName,
 } from '../../../crds/src/index.ts';
-import { withFaults, type Context, type Plan } from '../../../kube/src/index.ts';
+import {
+  realClock,
+  withFaults,
+  type Clock,
+  type Context,
+  type Plan,
+} from '../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../errors.ts';
 import type { Entry, Journal, Stage } from '../journal/journal.ts';
 import type { Evidence } from '../evidence/evidence.ts';
+import { earliest, type Limit } from '../limits.ts';
 import type { HandoverParts } from '../loop.ts';
 import { startOrder, type PodRequests } from '../pods/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
-import { rnrTimer } from '../rdma-device/driver.ts';
+import { checkPatience, knownPeers } from '../rdma-device/peers.ts';
 import { beginStep, endStep } from '../time.ts';
 import { digestOf, formatManifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/store.ts';
@@ -25,6 +33,7 @@ import {
   type CheckpointObserved,
   type CheckpointStatus,
 } from './decide.ts';
+import { UnderWay } from './under-way.ts';
 
 export interface CheckpointParts {
   nodeName: string;
@@ -36,6 +45,7 @@ export interface CheckpointParts {
   evidence?: Evidence | undefined;
   request(key: string): CheckpointRequest | undefined;
   removeWork(id: string): Promise<void>;
+  clock?: Clock;
 }
 
 export interface Observed extends CheckpointObserved {
@@ -50,9 +60,13 @@ export class CheckpointReconciler implements HandoverParts<
   readonly #parts: CheckpointParts;
   readonly #facts = new Map<string, Partial<CheckpointAgent>>();
   readonly #refused = new Map<string, { code: string; message: string }>();
+  readonly #clock: Clock;
+  readonly #underWay: UnderWay;
 
   constructor(parts: CheckpointParts) {
     this.#parts = parts;
+    this.#clock = parts.clock ?? realClock;
+    this.#underWay = new UnderWay(this.#clock);
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -109,6 +123,7 @@ export class CheckpointReconciler implements HandoverParts<
 
   /** The request is gone. */
   forget(uid: string): void {
+    this.#underWay.forget(uid);
     this.#facts.delete(uid);
     this.#refused.delete(uid);
   }
@@ -135,28 +150,39 @@ export class CheckpointReconciler implements HandoverParts<
       pod: request.spec.podName,
       podUid: podUid(request),
     });
+    const peers = knownPeers(described.metadata.annotations);
+    checkPatience(peers);
     const pod = await checkpointer.inspect(podUid(request), startOrder(described));
-    const timer = rnrTimer(described.metadata.annotations[annotations.rnrTimer]);
-    await this.#step(request, pod, 'locking', 'hold', 'Holding', context, async () => {
-      await checkpointer.lock(pod);
-      await checkpointer.hold(pod, timer);
-    });
+    // The pod goes on whatever happens, so the limit need not outlive the agent: who is restarted gives up.
+    const limit = earliest(deadlineOf(request), patienceOf(peers, this.#clock.now()));
+    const { namespace, name, uid } = request.metadata;
+    const limited = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
+      this.#underWay.do(uid, limit, work);
+    await this.#step(request, pod, 'locking', 'hold', 'Holding', context, () =>
+      limited(async () => {
+        await checkpointer.lock(pod);
+        await checkpointer.hold(pod, peers.rnrTimer);
+      }),
+    );
     await this.#step(request, pod, 'freezing', 'freeze', 'Holding', context, () =>
-      checkpointer.freeze(pod),
+      limited(() => checkpointer.freeze(pod)),
     );
     const dumped = await this.#step(request, pod, 'dumping', 'dump', 'Dumping', context, () =>
-      checkpointer.dump(pod, id),
+      limited((signal) => checkpointer.dump(pod, id, signal)),
     );
     // Digests are computed after the pod has gone on: nobody waits for them.
     await this.#step(request, pod, 'dumping', 'resume', 'Dumping', context, () =>
       checkpointer.release(pod),
     );
-    const manifest = await withFaults('checkpoint.seal', () => store.seal(id, dumped.header));
+    const owner = { kind: request.kind, namespace, name, uid };
+    const header = { ...dumped.header, owner };
+    const manifest = await withFaults('checkpoint.seal', () => store.seal(id, header));
     this.#facts.set(request.metadata.uid, {
       bytes: dumped.bytes,
       objects: dumped.objects,
       identity: dumped.identity,
       path: store.dir(id),
+      size: manifest.files.reduce((sum, file) => sum + file.size, 0),
       digest: digestOf(formatManifest(manifest)),
     });
     await this.#parts.journal.put({ ...this.#entry(request, pod), stage: 'stored' });
@@ -184,6 +210,7 @@ export class CheckpointReconciler implements HandoverParts<
   /** The pod goes on, whatever became of the images. */
   async #giveUp(request: CheckpointRequest): Promise<void> {
     const known = this.#parts.journal.get(request.metadata.uid, 'checkpoint');
+    await this.#underWay.ended(request.metadata.uid);
     await this.#parts.checkpointer.release({ podUid: podUid(request), netns: known?.netns });
     if (known) await this.#parts.evidence?.keep(known, request, imageId(request));
     await this.#parts.removeWork(imageId(request));
@@ -209,6 +236,28 @@ export class CheckpointReconciler implements HandoverParts<
       ...this.#parts.journal.get(uid, 'checkpoint'),
     };
   }
+}
+
+function deadlineOf({ spec, status }: CheckpointRequest): Limit | undefined {
+  if (status?.deadline === undefined) return undefined;
+  return {
+    at: Date.parse(status.deadline),
+    code: 'DeadlineExceeded',
+    message: `the checkpoint was not taken within ${spec.timeoutSeconds} s: raise spec.timeoutSeconds if it needs longer`,
+  };
+}
+
+/** Until when the pod has to go on, if it is held from now on. */
+function patienceOf(peers: Peers, now: number): Limit | undefined {
+  const budget = peerBudgetMs(peers, {});
+  if (budget === undefined) return undefined;
+  return {
+    at: now + budget,
+    code: 'PeerPatienceExceeded',
+    message:
+      "the pod's peers give up soon (annotation sealift.dev/peer-rnr-retry): the checkpoint was not taken within " +
+      `${budget} ms; docs/peers.md says what to set`,
+  };
 }
 
 function imageId(request: CheckpointRequest): string {

@@ -19,8 +19,16 @@ export interface RunOptions {
   timeoutMs?: number;
   /** Ends the program, and whatever it has started. */
   signal?: AbortSignal | undefined;
+  /** Asks the program, and whatever it has started, to end; what has not after `graceMs` is killed. */
+  interrupt?: Interrupt | undefined;
   stdin?: Readable;
   stdout?: Writable;
+}
+
+export interface Interrupt {
+  when: AbortSignal;
+  with: readonly NodeJS.Signals[];
+  graceMs: number;
 }
 
 /** What a program left: its exit status and the tail of what it wrote. */
@@ -96,7 +104,7 @@ function waitFor(child: ChildProcess, program: string, options: RunOptions): Pro
     const keep = (old: string, chunk: Buffer) => (old + chunk.toString('utf8')).slice(-KEPT_BYTES);
     const end = (error: AgentError) => {
       late ??= error;
-      killGroup(child);
+      signalGroup(child, 'SIGKILL');
     };
     const tooLong = `${program} took longer than ${options.timeoutMs} ms`;
     const timer = options.timeoutMs
@@ -105,9 +113,19 @@ function waitFor(child: ChildProcess, program: string, options: RunOptions): Pro
     const onAbort = () => end(new AgentError('Aborted', `${program} is not needed any more`));
     options.signal?.addEventListener('abort', onAbort, { once: true });
     if (options.signal?.aborted) onAbort();
+    const { interrupt } = options;
+    let grace: NodeJS.Timeout | undefined;
+    const onInterrupt = () => {
+      for (const signal of interrupt?.with ?? []) signalGroup(child, signal);
+      grace = setTimeout(onAbort, interrupt?.graceMs);
+    };
+    interrupt?.when.addEventListener('abort', onInterrupt, { once: true });
+    if (interrupt?.when.aborted) onInterrupt();
     const done = () => {
       clearTimeout(timer);
+      clearTimeout(grace);
       options.signal?.removeEventListener('abort', onAbort);
+      interrupt?.when.removeEventListener('abort', onInterrupt);
     };
     if (options.stdin && child.stdin) {
       // A program that ends early closes its input; its status tells what matters.
@@ -131,10 +149,10 @@ function waitFor(child: ChildProcess, program: string, options: RunOptions): Pro
   });
 }
 
-function killGroup(child: ChildProcess): void {
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   if (child.pid === undefined) return;
   try {
-    process.kill(-child.pid, 'SIGKILL');
+    process.kill(-child.pid, signal);
   } catch {
     // It has just ended by itself.
   }

@@ -21,6 +21,7 @@ export const stage = z.enum([
   'opening',
   'running',
   'resumed',
+  'lost',
   'ending',
   'gone',
   'tornDown',
@@ -54,6 +55,10 @@ export const entry = z.object({
   /** Sandbox of a target in which the pod's shared files (volumes, /dev/shm) have been put in place. */
   filesIn: z.string().optional(),
   steps: z.array(Step).default([]),
+  /** Peers that give up: until when it has to be decided, by this node's clock. */
+  peerDeadline: z.string().optional(),
+  /** Found out before a source was let go on: there was nothing to let go on. */
+  lost: z.boolean().optional(),
   /** A failure that has been found but may not have been recorded as a decision yet. */
   reason: z.string().optional(),
   message: z.string().optional(),

@@ -4,7 +4,7 @@ import { annotations } from '../../../crds/src/index.ts';
 import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
 import type { Journal } from '../journal/journal.ts';
-import { rnrTimer } from '../rdma-device/driver.ts';
+import { knownPeers } from '../rdma-device/peers.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import type { CreateReply, CreateRequest } from '../socket/protocol.ts';
 import type { Gates } from '../target/gates.ts';
@@ -54,11 +54,11 @@ export class CreateHandler {
     if (decision === 'Aborted') {
       throw new AgentError('Aborted', 'the move was aborted: this pod must not run');
     }
-    const timer = rnrTimer(pod.metadata.annotations[annotations.rnrTimer]);
+    const { rnrTimer } = knownPeers(pod.metadata.annotations);
     const containers = startOrder(pod);
     await this.#parts.waiting(target, request);
     return withFaults('target.createGate', () =>
-      this.#parts.gates.waitCreate(uid, { ...request, rnrTimer: timer, containers }, gone),
+      this.#parts.gates.waitCreate(uid, { ...request, rnrTimer, containers }, gone),
     );
   }
 

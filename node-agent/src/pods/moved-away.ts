@@ -10,6 +10,13 @@ export function refuseMovedAway(journal: Journal, podUid: string): void {
     .all()
     .find((one) => one.role === 'source' && one.podUid === podUid && one.stage !== 'resumed');
   if (!entry) return;
+  if (entry.stage === 'lost') {
+    throw new AgentError(
+      'MovedAway',
+      `MigrationRequest ${entry.namespace}/${entry.name} makes this pod, which was lost, anew from a checkpoint; ` +
+        'it cannot be started here',
+    );
+  }
   throw new AgentError(
     'MovedAway',
     `MigrationRequest ${entry.namespace}/${entry.name} moves this pod to another node; ` +

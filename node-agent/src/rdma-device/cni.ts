@@ -13,7 +13,8 @@ import { refuseMovedAway } from '../pods/moved-away.ts';
 import { hasRun, type PodRequests, type TargetOf } from '../pods/pod-requests.ts';
 import { openableNetns } from '../runtime/containers.ts';
 import type { CniReply, CniRequest } from '../socket/protocol.ts';
-import { deviceName, rnrTimer, type RdmaDriver } from './driver.ts';
+import { deviceName, type RdmaDriver } from './driver.ts';
+import { knownPeers } from './peers.ts';
 
 export interface CniParts {
   host: Host;
@@ -70,7 +71,7 @@ export class CniHandler {
     if (request.hidden && !isTarget) await driver.show(netns, [request.ifname]);
     const name = deviceName(pod.metadata.uid, wanted[annotations.rdmaDevice]);
     await withFaults('cni.device', () => driver.create(netns, name, request.ifname));
-    if (isTarget) await driver.hold(netns, rnrTimer(wanted[annotations.rnrTimer]));
+    if (isTarget) await driver.hold(netns, knownPeers(wanted).rnrTimer);
   }
 
   /** Deleting must succeed for whatever is left, also for a namespace that is gone. */

@@ -3,15 +3,13 @@
 // namespace. Everything that knows rxe in the agent is here.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Identity } from '../../../crds/src/index.ts';
+import { DEFAULT_RNR_TIMER, type Identity } from '../../../crds/src/index.ts';
 import * as addon from '../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../errors.ts';
 import { checkSupported } from './supported.ts';
 
 /** A held device waits at most that long for the driver's queues to be idle. */
 const HOLD_TIMEOUT_MS = 5000;
-/** 10.24 ms between a peer's attempts: see docs/architecture.md, `sealift.dev/rnr-timer`. */
-export const DEFAULT_RNR_TIMER = 20;
 /** Frames of one announcement may be lost; peers' caches must not wait for the next one. */
 const ANNOUNCEMENTS = 3;
 
@@ -246,12 +244,4 @@ export function deviceName(podUid: string, wanted?: string): string {
   }
   const hex = podUid.replaceAll('-', '').slice(0, 10).toLowerCase();
   return `rxe${hex}`;
-}
-
-/** The RNR timer that a pod's annotation asks for. @throws AgentError BadRequest */
-export function rnrTimer(annotation: string | undefined): number {
-  if (annotation === undefined) return DEFAULT_RNR_TIMER;
-  const code = /^\d{1,2}$/.test(annotation) ? Number(annotation) : 32;
-  if (code <= 31) return code;
-  throw new AgentError('BadRequest', `sealift.dev/rnr-timer must be 0..31, not ${annotation}`);
 }

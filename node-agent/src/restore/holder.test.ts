@@ -22,8 +22,11 @@ const base: HolderObserved = {
   sent: false,
   targetState: 'AtCreateGate',
   failure: undefined,
+  limit: undefined,
 };
 const failure = { code: 'CheckpointNotFound', message: 'gone' };
+const NOW = 1_000_000;
+const limit = { at: NOW - 1, code: 'TransferDeadlineExceeded', message: 'step transfer' };
 
 describe('the holder of a checkpoint', () => {
   it.each([
@@ -35,10 +38,13 @@ describe('the holder of a checkpoint', () => {
     ['has nothing to send to itself', { here: true }, 'Sent', []],
     ['says nothing once it is decided', { decided: true }, undefined, []],
     ['tells why it cannot', { failure }, 'Failed', []],
+    ['gives up in time', { limit }, 'Failed', []],
+    ['goes on until then', { limit: { ...limit, at: NOW } }, 'Sent', ['Send']],
+    ['has been in time', { limit, sent: true }, 'Sent', []],
   ] as [string, Partial<HolderObserved>, string | undefined, string[]][])(
     '%s',
     (_what, observed, state, effects) => {
-      const plan = decideHolder({ ...base, ...observed });
+      const plan = decideHolder({ ...base, ...observed }, NOW);
       expect(plan.status?.state).toBe(state);
       expect(plan.effects.map((effect) => effect.type)).toEqual(effects);
     },

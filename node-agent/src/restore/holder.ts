@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // RestoreRequests whose images lie on this node: sends them to the node of the new pod.
-import type {
-  RestoreRequest,
-  SourceAgent,
-  SourceState,
-  TargetState,
+import {
+  secondsOfStep,
+  type RestoreRequest,
+  type SourceAgent,
+  type SourceState,
+  type TargetState,
 } from '../../../crds/src/index.ts';
-import { withFaults, type Context, type Plan } from '../../../kube/src/index.ts';
+import {
+  realClock,
+  timestamp,
+  withFaults,
+  type Clock,
+  type Context,
+  type Plan,
+} from '../../../kube/src/index.ts';
 import { AgentError, isPassing, reasonOf } from '../errors.ts';
+import { doWithin, stepLimit, type Limit } from '../limits.ts';
 import type { HandoverParts } from '../loop.ts';
 import type { Publisher } from '../publisher.ts';
 import type { Failure } from '../target/decide.ts';
@@ -22,6 +31,8 @@ export interface HolderObserved {
   sent: boolean;
   targetState: TargetState | undefined;
   failure: Failure | undefined;
+  /** Of sending, once it was begun. */
+  limit: Limit | undefined;
 }
 
 export type HolderEffect = { type: 'Send' };
@@ -32,7 +43,10 @@ export interface HolderStatus {
 }
 
 /** Pure. */
-export function decideHolder(observed: HolderObserved): Plan<HolderEffect, HolderStatus> {
+export function decideHolder(
+  observed: HolderObserved,
+  now: number,
+): Plan<HolderEffect, HolderStatus> {
   const { failure } = observed;
   if (failure) {
     const status = { state: 'Failed', reason: failure.code, message: failure.message } as const;
@@ -42,6 +56,10 @@ export function decideHolder(observed: HolderObserved): Plan<HolderEffect, Holde
   if (observed.decided) return { status: undefined, effects: [] };
   if (observed.targetState !== 'AtCreateGate' && observed.targetState !== 'Receiving') {
     return { status: { state: 'Waiting' }, effects: [] };
+  }
+  if (observed.limit && now > observed.limit.at) {
+    const { code, message } = observed.limit;
+    return { status: { state: 'Failed', reason: code, message }, effects: [] };
   }
   return { status: { state: 'Sent' }, effects: [{ type: 'Send' }] };
 }
@@ -53,6 +71,7 @@ export interface HolderParts {
   send: typeof sendImages;
   publisher: Publisher<RestoreRequest>;
   request(key: string): RestoreRequest | undefined;
+  clock?: Clock;
 }
 
 export interface Observed extends HolderObserved {
@@ -62,6 +81,7 @@ export interface Observed extends HolderObserved {
 
 export class HolderReconciler implements HandoverParts<Observed, HolderEffect, HolderStatus> {
   readonly #parts: HolderParts;
+  readonly #clock: Clock;
   readonly #failures = new Map<string, Failure>();
   readonly #facts = new Map<
     string,
@@ -70,6 +90,7 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
 
   constructor(parts: HolderParts) {
     this.#parts = parts;
+    this.#clock = parts.clock ?? realClock;
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -85,11 +106,12 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
       sent: status.sourceAgent?.state === 'Sent',
       targetState: status.targetAgent?.state,
       failure: this.#failures.get(request.metadata.uid),
+      limit: this.#limitOf(request),
     };
   }
 
-  decide(observed: Observed): Plan<HolderEffect, HolderStatus> {
-    return decideHolder(observed);
+  decide(observed: Observed, now: number): Plan<HolderEffect, HolderStatus> {
+    return decideHolder(observed, now);
   }
 
   async act(_effect: HolderEffect, observed: Observed, context: Context): Promise<void> {
@@ -106,19 +128,30 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
     const facts = this.#known(request);
     // Begun once: a write with every attempt would wake this key at once, without the wait between attempts.
     const isBegun = facts.steps?.some((step) => step.name === 'transfer') === true;
-    const steps = isBegun ? (facts.steps ?? []) : beginStep([], 'transfer');
+    const seconds = secondsOfStep(request.spec.timeouts, 'transfer');
+    const deadline = timestamp(this.#clock.now() + seconds * 1000);
+    const steps = isBegun ? (facts.steps ?? []) : beginStep([], 'transfer', undefined, deadline);
     this.#facts.set(uid, { ...facts, steps });
     this.#parts.publisher.progress(request, { state: 'Transferring', steps }, context);
-    await withFaults('holder.send', () =>
-      this.#parts.send({
-        address,
-        id: imageId,
-        dir: this.#parts.store.dir(imageId),
-        manifest: kept.manifest,
-        certificateDir: this.#parts.certificateDir,
-        signal: context.signal,
-      }),
-    );
+    const stop = new AbortController();
+    const end = (): void => stop.abort(context.signal.reason);
+    context.signal.addEventListener('abort', end, { once: true });
+    try {
+      await doWithin(this.#limitOf(request), this.#clock, stop, () =>
+        withFaults('holder.send', () =>
+          this.#parts.send({
+            address,
+            id: imageId,
+            dir: this.#parts.store.dir(imageId),
+            manifest: kept.manifest,
+            certificateDir: this.#parts.certificateDir,
+            signal: stop.signal,
+          }),
+        ),
+      );
+    } finally {
+      context.signal.removeEventListener('abort', end);
+    }
     const { bytes, objects, identity } = kept.manifest;
     this.#facts.set(uid, { steps: endStep(steps, 'transfer'), bytes, objects, identity });
   }
@@ -139,6 +172,12 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
     const { request } = observed;
     const part = { ...this.#known(request), ...status };
     await this.#parts.publisher.write(request, part, context.signal);
+  }
+
+  /** In the status, so that it outlives this process. */
+  #limitOf(request: RestoreRequest): Limit | undefined {
+    const seconds = secondsOfStep(request.spec.timeouts, 'transfer');
+    return stepLimit(this.#known(request).steps, 'transfer', seconds);
   }
 
   #known(request: RestoreRequest): Pick<SourceAgent, 'steps' | 'bytes' | 'objects' | 'identity'> {

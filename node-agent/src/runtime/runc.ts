@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives the host's runc to checkpoint containers that containerd started.
 import { join } from 'node:path';
+import { DeadlineError } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { RUNC_ROOT } from './containers.ts';
@@ -21,11 +22,22 @@ export const CRIU_ENVIRONMENT = {
 /** Well under the two minutes after which a kubelet gives up on the container that waits at the target. */
 const CHECKPOINT_TIMEOUT_MS = 100_000;
 
+/**
+ * CRIU's own way to give up: its handler of SIGALRM lets the system call that hangs fail with EINTR, so that CRIU takes
+ * its code out of the tasks before it ends (criu/cr-dump.c, alarm_handler()). A stopped one has to be continued first.
+ * runc takes no notice of either.
+ */
+const GIVE_UP = ['SIGCONT', 'SIGALRM'] as const;
+/** CRIU tries five times, a second apart. */
+const GIVE_UP_MS = 6000;
+
 export interface CheckpointOptions {
   /** Directories of the host; both exist. */
   imagePath: string;
   workPath: string;
   env: Record<string, string>;
+  /** Interrupts CRIU, but only for a DeadlineError: what is merely not needed any more ends by itself, and soon. */
+  signal?: AbortSignal | undefined;
 }
 
 export class Runc {
@@ -47,6 +59,7 @@ export class Runc {
     const result = await this.#host.run(RUNC, ['--root', RUNC_ROOT, ...args], {
       env: { ...CRIU_ENVIRONMENT, ...options.env, ...(await pluginFaults('dump')) },
       timeoutMs: CHECKPOINT_TIMEOUT_MS,
+      interrupt: { when: lateness(options.signal), with: GIVE_UP, graceMs: GIVE_UP_MS },
     });
     if (result.status === 0) return;
     const log = this.#host.path(join(options.workPath, 'dump.log'));
@@ -54,4 +67,15 @@ export class Runc {
     const said = reason.code === 'CheckpointFailed' ? ` (${result.stderr.trim().slice(-300)})` : '';
     throw new AgentError(reason.code, reason.message + said);
   }
+}
+
+/** Aborts when the signal does for a DeadlineError, and for nothing else. */
+function lateness(signal: AbortSignal | undefined): AbortSignal {
+  const late = new AbortController();
+  const tell = (): void => {
+    if (signal?.reason instanceof DeadlineError) late.abort(signal.reason);
+  };
+  signal?.addEventListener('abort', tell, { once: true });
+  if (signal?.aborted) tell();
+  return late.signal;
 }

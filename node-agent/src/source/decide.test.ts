@@ -9,9 +9,13 @@ const base: SourceObserved = {
   stage: undefined,
   targetState: undefined,
   deadline: undefined,
+  limit: undefined,
+  replaced: false,
   failure: undefined,
 };
 const failure = { code: 'UnsupportedObject', message: 'SRQ' };
+const late = { at: NOW - 1, code: 'DumpDeadlineExceeded', message: 'step dump' };
+const ahead = { ...late, at: NOW };
 const begun = { deadline: NOW + 1000, targetState: 'AtCreateGate' } as const;
 
 const cases: [string, Partial<SourceObserved>, string, string[]][] = [
@@ -35,6 +39,55 @@ const cases: [string, Partial<SourceObserved>, string, string[]][] = [
   ['aborts on its own failure', { ...begun, stage: 'dumping', failure }, 'Failed', ['Abort']],
   ['refuses before it has begun', { failure }, 'Failed', ['Abort']],
   ['aborts after the deadline', { deadline: NOW - 1, stage: 'sent' }, 'Transferring', ['Abort']],
+  [
+    'aborts after a step’s limit',
+    { stage: 'dumping', limit: late, deadline: NOW + 1 },
+    'Transferring',
+    ['Abort'],
+  ],
+  [
+    'aborts after the peers’ patience, though all is sent',
+    { stage: 'sent', limit: late, deadline: NOW + 1 },
+    'Transferring',
+    ['Abort'],
+  ],
+  ['goes on until then', { stage: 'transferring', limit: ahead }, 'Sent', ['Transfer']],
+  [
+    'says what it found rather than how long it took',
+    { stage: 'sent', limit: late, failure },
+    'Failed',
+    ['Abort'],
+  ],
+  [
+    'ends although it is late',
+    { decision: 'Committed', stage: 'sent', limit: late },
+    'Gone',
+    ['End'],
+  ],
+  [
+    'thaws although it is late',
+    { decision: 'Aborted', stage: 'sent', limit: late },
+    'Resumed',
+    ['Release'],
+  ],
+  [
+    'lets a lost one start from nothing',
+    { decision: 'Aborted', stage: 'lost' },
+    'Lost',
+    ['LetStart'],
+  ],
+  [
+    'keeps a lost one from starting where another is made',
+    { decision: 'Aborted', stage: 'lost', replaced: true },
+    'Lost',
+    [],
+  ],
+  [
+    'remembers that it was lost',
+    { decision: 'Aborted', stage: 'resumed', failure: { code: 'SourceLost', message: '' } },
+    'Lost',
+    [],
+  ],
   ['thaws on Aborted', { decision: 'Aborted', stage: 'sent' }, 'Resumed', ['Release']],
   ['thaws on Aborted at once', { decision: 'Aborted', stage: 'locking' }, 'Resumed', ['Release']],
   ['has nothing to thaw', { decision: 'Aborted' }, 'Resumed', []],
@@ -44,6 +97,22 @@ const cases: [string, Partial<SourceObserved>, string, string[]][] = [
   ['ends once', { decision: 'Committed', stage: 'gone' }, 'Gone', []],
   ['ends although it failed', { decision: 'Committed', stage: 'sent', failure }, 'Gone', ['End']],
 ];
+
+describe('a source’s limit', () => {
+  it('gives its reason and what to do', () => {
+    const plan = decideSource({ ...base, stage: 'dumping', limit: late }, NOW);
+    expect(plan.effects).toEqual([
+      { type: 'Abort', reason: 'DumpDeadlineExceeded', message: 'step dump' },
+    ]);
+  });
+
+  it('is looked at in time by who waits for the decision', () => {
+    const sent = { ...base, stage: 'sent' as const, deadline: NOW + 1000 };
+    expect(decideSource(sent, NOW).requeueAfterMs).toBe(1100);
+    const limit = { ...late, at: NOW + 300 };
+    expect(decideSource({ ...sent, limit }, NOW).requeueAfterMs).toBe(301);
+  });
+});
 
 describe('the source', () => {
   it.each(cases)('%s', (_what, observed, state, effects) => {
@@ -62,6 +131,7 @@ describe('the source', () => {
       'transferring',
       'sent',
       'resumed',
+      'lost',
       'gone',
     ] as const;
     const anything = fc.record({
@@ -69,12 +139,17 @@ describe('the source', () => {
       stage: fc.constantFrom(...stages),
       targetState: fc.constantFrom(undefined, 'AtCreateGate' as const, 'Running' as const),
       deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
+      limit: fc.constantFrom(undefined, late, ahead),
+      replaced: fc.boolean(),
       failure: fc.constantFrom(undefined, failure),
     });
     fc.assert(
       fc.property(anything, (observed) => {
         const types = decideSource(observed, NOW).effects.map((effect) => effect.type);
-        if (observed.decision !== 'Aborted') expect(types).not.toContain('Release');
+        if (observed.decision !== 'Aborted') {
+          expect(types).not.toContain('Release');
+          expect(types).not.toContain('LetStart');
+        }
         if (observed.decision !== 'Committed') expect(types).not.toContain('End');
         if (observed.decision !== undefined) {
           for (const type of ['Lock', 'Hold', 'Freeze', 'Dump', 'Transfer', 'Abort'] as const) {

@@ -4,6 +4,7 @@
 import type { Decision, SourceState, TargetState } from '../../../crds/src/index.ts';
 import type { Plan } from '../../../kube/src/index.ts';
 import type { Stage } from '../journal/journal.ts';
+import type { Limit } from '../limits.ts';
 import type { Failure } from '../target/decide.ts';
 
 export interface SourceObserved {
@@ -13,6 +14,10 @@ export interface SourceObserved {
   targetState: TargetState | undefined;
   /** Milliseconds since the epoch; the operator sets it once the target is at its create gate. */
   deadline: number | undefined;
+  /** Of the step that is under way, or of the peers' patience: whichever ends first. */
+  limit: Limit | undefined;
+  /** A source that was lost must not start from nothing here: a new pod is, or may yet be, made from a checkpoint. */
+  replaced: boolean;
   failure: Failure | undefined;
 }
 
@@ -25,6 +30,7 @@ export type SourceEffect =
   | { type: 'Transfer' }
   | { type: 'Abort'; reason: string; message: string }
   | { type: 'Release' }
+  | { type: 'LetStart' }
   | { type: 'End' };
 
 export interface SourceStatus {
@@ -44,6 +50,8 @@ const steps = [
   { stage: 'transferring', effect: { type: 'Transfer' } },
 ] as const satisfies { stage: Stage; effect: SourceEffect }[];
 
+const letStart: SourceEffect = { type: 'LetStart' };
+
 /** Target states in which its container waits for images. */
 const ready: ReadonlySet<TargetState | undefined> = new Set(['AtCreateGate', 'Receiving']);
 
@@ -53,7 +61,10 @@ export function decideSource(observed: SourceObserved, now: number): SourcePlan 
     return stage === 'gone' ? plan({ state: 'Gone' }) : plan({ state: 'Gone' }, { type: 'End' });
   }
   if (decision === 'Aborted') {
-    const status: SourceStatus = { state: 'Resumed', ...reason(failure) };
+    if (stage === 'lost') return lost(observed);
+    // A source that never was touched, or that has been let go, is what its failure says.
+    const state = failure?.code === 'SourceLost' ? 'Lost' : 'Resumed';
+    const status: SourceStatus = { state, ...reason(failure) };
     return stage === undefined || stage === 'resumed'
       ? plan(status)
       : plan(status, { type: 'Release' });
@@ -63,6 +74,10 @@ export function decideSource(observed: SourceObserved, now: number): SourcePlan 
       { state: 'Failed', ...reason(failure) },
       { type: 'Abort', reason: failure.code, message: failure.message },
     );
+  }
+  if (observed.limit && now > observed.limit.at) {
+    const { code, message } = observed.limit;
+    return plan({ state: 'Transferring' }, { type: 'Abort', reason: code, message });
   }
   if (observed.deadline !== undefined && now > observed.deadline) {
     const message = 'the pod was not moved in time';
@@ -89,8 +104,15 @@ const plan = (status: SourceStatus, ...effects: SourceEffect[]): SourcePlan => (
   effects,
 });
 
-function untilDeadline(observed: SourceObserved, now: number): number | undefined {
-  return observed.deadline === undefined ? undefined : Math.max(observed.deadline - now, 0) + 100;
+function untilDeadline({ deadline, limit }: SourceObserved, now: number): number | undefined {
+  // The peers' patience is counted to the millisecond; the operator keeps the blackout's deadline too.
+  const at = Math.min((deadline ?? Infinity) + 100, (limit?.at ?? Infinity) + 1);
+  return Number.isFinite(at) ? Math.max(at - now, 0) : undefined;
+}
+
+/** Aborted, and there was nothing left to let go on. */
+function lost({ failure, replaced }: SourceObserved): SourcePlan {
+  return plan({ state: 'Lost', ...reason(failure) }, ...(replaced ? [] : [letStart]));
 }
 
 function reason(failure: Failure | undefined): { reason?: string; message?: string } {

@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source's side of MigrationRequests whose pod runs on this node.
 import {
-  annotations,
+  secondsOfStep,
   type Decision,
+  type LimitedStep,
   type MigrationRequest,
   type SourceAgent,
   type SourceState,
-  type StepName,
+  type Peers,
 } from '../../../crds/src/index.ts';
 import {
   decide as proposeDecision,
   keyOf,
   migrationRequests,
+  realClock,
+  timestamp,
   withFaults,
   type Api,
+  type Clock,
   type Context,
   type Plan,
 } from '../../../kube/src/index.ts';
 import type { Checkpointer, LocalPod } from '../checkpoint/checkpointer.ts';
+import { UnderWay } from '../checkpoint/under-way.ts';
 import { checkSame, checkWhole } from '../checkpoint/whole.ts';
 import { AgentError, isPassing, reasonOf } from '../errors.ts';
 import type { Entry, Journal, Stage } from '../journal/journal.ts';
@@ -26,8 +31,8 @@ import type { HandoverParts } from '../loop.ts';
 import { stepSeconds } from '../metrics.ts';
 import { startOrder, type PodRequests } from '../pods/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
-import { rnrTimer } from '../rdma-device/driver.ts';
-import { beginStep, endStep, secondsOf } from '../time.ts';
+import { checkPatience, knownPeers } from '../rdma-device/peers.ts';
+import { beginOnce, beginStep, endStep, secondsOf } from '../time.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
 import type { sendImages } from '../transfer/sender.ts';
 import type { ImageStore } from '../transfer/store.ts';
@@ -37,7 +42,19 @@ import {
   type SourceObserved,
   type SourceStatus,
 } from './decide.ts';
-import { entryOf, forgotten, placeOf, podName, podUid } from './entry.ts';
+import {
+  budgetOf,
+  entryOf,
+  forgotten,
+  idsOf,
+  isLost,
+  isReplaced,
+  limitOf,
+  lostMessage,
+  placeOf,
+  podName,
+  podUid,
+} from './entry.ts';
 
 export interface SourceParts {
   api: Api;
@@ -53,6 +70,7 @@ export interface SourceParts {
   evidence?: Evidence | undefined;
   /** Removes what CRIU logged for a request. */
   removeWork(id: string): Promise<void>;
+  clock?: Clock;
 }
 
 export interface Observed extends SourceObserved {
@@ -60,19 +78,25 @@ export interface Observed extends SourceObserved {
 }
 
 /** What a dump found out; the transfer needs it. Lost by a restart, and then the dump is repeated. */
-interface Facts extends Pick<SourceAgent, 'bytes' | 'objects' | 'identity' | 'checkpointDigest'> {
+interface Facts extends Pick<
+  SourceAgent,
+  'bytes' | 'objects' | 'identity' | 'checkpointDigest' | 'peerBudgetMs'
+> {
   header?: ManifestHeader;
 }
 
 export class SourceReconciler implements HandoverParts<Observed, SourceEffect, SourceStatus> {
   readonly #parts: SourceParts;
   readonly #facts = new Map<string, Facts>();
-  readonly #stoppable = new Map<string, AbortController>();
+  readonly #clock: Clock;
+  readonly #underWay: UnderWay;
   /** Findings before anything was begun; the journal has those after. */
   readonly #refused = new Map<string, { code: string; message: string }>();
 
   constructor(parts: SourceParts) {
     this.#parts = parts;
+    this.#clock = parts.clock ?? realClock;
+    this.#underWay = new UnderWay(this.#clock);
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -89,6 +113,8 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
       stage: lost ? 'dumping' : (entry?.stage ?? forgotten(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
+      limit: limitOf(request, entry),
+      replaced: isReplaced(request),
       failure:
         entry?.reason === undefined
           ? this.#refused.get(metadata.uid)
@@ -102,12 +128,13 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   /** A decision makes packing and sending pointless. */
   interrupt(request: MigrationRequest): void {
-    if (request.status?.decision) this.#stoppable.get(request.metadata.uid)?.abort();
+    if (request.status?.decision) this.#underWay.stop(request.metadata.uid);
   }
 
   /** The request is gone. */
   forget(uid: string): void {
     this.#facts.delete(uid);
+    this.#underWay.forget(uid);
     this.#refused.delete(uid);
   }
 
@@ -120,24 +147,16 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
       case 'Lock':
         return this.#lock(request, context);
       case 'Hold':
-        return this.#step(request, 'holding', 'hold', 'Holding', context, async (pod) => {
-          const { metadata } = await this.#parts.pods.pod(podName(request));
-          await this.#parts.checkpointer.hold(
-            pod,
-            rnrTimer(metadata.annotations[annotations.rnrTimer]),
-          );
-        });
+        return this.#hold(request, context);
       case 'Freeze':
         return this.#step(request, 'freezing', 'freeze', 'Holding', context, (pod) =>
           this.#parts.checkpointer.freeze(pod),
         );
       case 'Dump':
-        return this.#step(request, 'dumping', 'dump', 'Dumping', context, async (pod) => {
+        return this.#step(request, 'dumping', 'dump', 'Dumping', context, async (pod, signal) => {
           const { uid } = request.metadata;
-          const dumped = await this.#whileUndecided(request, (signal) =>
-            this.#parts.checkpointer.dump(pod, uid, signal),
-          );
-          this.#facts.set(uid, dumped);
+          const dumped = await this.#parts.checkpointer.dump(pod, uid, signal);
+          this.#know(uid, dumped);
         });
       case 'Transfer':
         return this.#transfer(request, context);
@@ -146,6 +165,8 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
         return;
       case 'Release':
         return this.#release(request);
+      case 'LetStart':
+        return this.#parts.journal.put({ ...this.#entry(request), stage: 'resumed' });
       case 'End':
         return this.#end(request);
     }
@@ -153,14 +174,19 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   async failed(error: unknown, effect: SourceEffect, observed: Observed): Promise<void> {
     const { code, message } = reasonOf(error);
-    if (effect.type === 'Inspect') {
+    const { uid } = observed.request.metadata;
+    // Nothing was begun: there is nothing to undo either.
+    if (
+      effect.type === 'Inspect' ||
+      (effect.type === 'Lock' && !this.#parts.journal.get(uid, 'source'))
+    ) {
       if (error instanceof AgentError) {
-        this.#refused.set(observed.request.metadata.uid, { code, message });
+        this.#refused.set(uid, { code, message });
       }
       return;
     }
     // After the decision there is no way but on: these are tried until they succeed.
-    if (effect.type === 'Abort' || effect.type === 'Release' || effect.type === 'End') return;
+    if (['Abort', 'Release', 'LetStart', 'End'].includes(effect.type)) return;
     if (effect.type === 'Transfer' && isPassing(code)) return;
     // Not a finding: a decision came in between.
     if (code === 'Aborted') return;
@@ -180,15 +206,17 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   /** The part of the status as the journal and this process know it. */
   #part(request: MigrationRequest, status: SourceStatus): SourceAgent {
     const uid = request.metadata.uid;
-    const { bytes, objects, identity, checkpointDigest } = this.#facts.get(uid) ?? {};
+    const { bytes, objects, identity, checkpointDigest, peerBudgetMs } = this.#facts.get(uid) ?? {};
     const told = request.status?.sourceAgent;
-    const steps = this.#parts.journal.get(uid, 'source')?.steps;
+    const { steps, peerDeadline } = this.#parts.journal.get(uid, 'source') ?? {};
     const known: Partial<SourceAgent> = {
       steps: steps?.length ? steps : told?.steps,
       bytes: bytes ?? told?.bytes,
       objects: objects ?? told?.objects,
       identity: identity ?? told?.identity,
       checkpointDigest: checkpointDigest ?? told?.checkpointDigest,
+      peerDeadline: peerDeadline ?? told?.peerDeadline,
+      peerBudgetMs: peerBudgetMs ?? told?.peerBudgetMs,
     };
     return { ...known, ...status };
   }
@@ -199,6 +227,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   /** Finds out early, while nothing has been touched, what would make the move fail. */
   async #inspect(request: MigrationRequest): Promise<void> {
+    checkPatience(request.status?.peers, request.spec.timeouts);
     const names = startOrder(await this.#parts.pods.pod(podName(request)));
     await this.#parts.checkpointer.inspect(podUid(request), names);
     this.#refused.delete(request.metadata.uid);
@@ -206,7 +235,8 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   async #lock(request: MigrationRequest, context: Context): Promise<void> {
     this.#checkUndecided(request);
-    const pod = await this.#parts.checkpointer.find(podUid(request));
+    checkPatience(request.status?.peers, request.spec.timeouts);
+    const pod = await this.#pod(request);
     checkWhole(pod.containers, startOrder(await this.#parts.pods.pod(podName(request))));
     const entry: Entry = {
       ...this.#entry(request),
@@ -215,29 +245,54 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
       containers: pod.containers.map(({ id, name }) => ({ id, name })),
     };
     // The lock begins the blackout, so it counts as part of the hold.
-    const steps = beginStep(entry.steps, 'hold');
+    const steps = beginOnce(entry.steps, 'hold', this.#deadlineOf(request, 'hold'));
     await this.#parts.journal.put({ ...entry, steps });
     this.#parts.publisher.progress(request, this.#part(request, { state: 'Holding' }), context);
-    await this.#parts.checkpointer.lock(pod);
+    await this.#limited(request, () => this.#parts.checkpointer.lock(pod));
+  }
+
+  /**
+   * Before peers that give up are held the target knows how long they will be: it may not commit too late, and who is
+   * told by a watch may be told late. Its clock is another, so it is told a duration, not a moment; it counts from
+   * when it first reads that, which is before the hold begins or, at worst, as late as its watch.
+   */
+  async #hold(request: MigrationRequest, context: Context): Promise<void> {
+    const { uid } = request.metadata;
+    const { metadata } = await this.#parts.pods.pod(podName(request));
+    const peers: Peers = request.status?.peers ?? knownPeers(metadata.annotations);
+    const budget = budgetOf(peers, request);
+    if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
+      this.#checkUndecided(request);
+      checkPatience(peers, request.spec.timeouts);
+      this.#know(uid, { peerBudgetMs: budget });
+      const part = this.#part(request, { state: 'Holding' });
+      await this.#limited(request, () =>
+        this.#parts.publisher.write(request, part, context.signal),
+      );
+      const peerDeadline = timestamp(this.#clock.now() + budget);
+      await this.#parts.journal.put({ ...this.#entry(request), peerDeadline });
+    }
+    return this.#step(request, 'holding', 'hold', 'Holding', context, (pod) =>
+      this.#parts.checkpointer.hold(pod, peers.rnrTimer),
+    );
   }
 
   async #step(
     request: MigrationRequest,
     stage: Stage,
-    step: StepName,
+    step: LimitedStep,
     state: SourceState,
     context: Context,
-    work: (pod: LocalPod) => Promise<void>,
+    work: (pod: LocalPod, signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
     this.#checkUndecided(request);
     const before = this.#entry(request);
-    const known = before.steps;
-    const begun = known.some((one) => one.name === step) ? known : beginStep(known, step);
+    const begun = beginOnce(before.steps, step, this.#deadlineOf(request, step));
     await this.#parts.journal.put({ ...before, stage, steps: begun });
     this.#parts.publisher.progress(request, this.#part(request, { state }), context);
-    const pod = await this.#parts.checkpointer.find(podUid(request));
+    const pod = await this.#pod(request);
     checkSame(pod.containers, before.containers);
-    await work(pod);
+    await this.#limited(request, (signal) => work(pod, signal));
     const steps = endStep(begun, step);
     const done = steps.find((one) => one.name === step);
     const seconds = done && secondsOf(done);
@@ -251,40 +306,56 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     if (address === undefined) {
       throw new AgentError('TransferFailed', "the target node's agent has no address yet");
     }
-    const facts = this.#facts.get(uid);
-    const header = facts?.header;
+    const header = this.#facts.get(uid)?.header;
     if (!header) throw new AgentError('CheckpointFailed', 'there is nothing to send');
-    await this.#step(request, 'transferring', 'transfer', 'Transferring', context, async () => {
-      const { digest } = await this.#whileUndecided(request, (signal) =>
-        withFaults('source.transfer', () =>
-          this.#parts.send({
-            address,
-            id: uid,
-            dir: this.#parts.store.dir(uid),
-            manifest: header,
-            certificateDir: this.#parts.certificateDir,
-            signal,
-          }),
-        ),
+    const send = async (_pod: LocalPod, signal: AbortSignal): Promise<void> => {
+      const { digest } = await withFaults('source.transfer', () =>
+        this.#parts.send({
+          address,
+          id: uid,
+          dir: this.#parts.store.dir(uid),
+          manifest: header,
+          certificateDir: this.#parts.certificateDir,
+          signal,
+        }),
       );
-      this.#facts.set(uid, { ...facts, checkpointDigest: digest });
-    });
+      this.#know(uid, { checkpointDigest: digest });
+    };
+    await this.#step(request, 'transferring', 'transfer', 'Transferring', context, send);
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'sent' });
   }
 
-  async #whileUndecided<R>(
-    request: MigrationRequest,
-    work: (signal: AbortSignal) => Promise<R>,
-  ): Promise<R> {
-    const { uid } = request.metadata;
-    const stop = new AbortController();
-    this.#stoppable.set(uid, stop);
-    try {
+  /** Until the step's limit, and told to stop when there is a decision. */
+  #limited<R>(request: MigrationRequest, work: (signal: AbortSignal) => Promise<R>): Promise<R> {
+    const limit = limitOf(request, this.#entry(request));
+    return this.#underWay.do(request.metadata.uid, limit, async (signal) => {
       this.#checkUndecided(request);
-      return await work(stop.signal);
-    } finally {
-      this.#stoppable.delete(uid);
+      return work(signal);
+    });
+  }
+
+  /** When a step that begins now has to have ended. */
+  #deadlineOf({ spec }: MigrationRequest, step: LimitedStep): string {
+    return timestamp(this.#clock.now() + secondsOfStep(spec.timeouts, step) * 1000);
+  }
+
+  /** The pod as it was when it was locked. @throws AgentError SourceLost, PodNotFound */
+  async #pod(request: MigrationRequest): Promise<LocalPod> {
+    const entry = this.#parts.journal.get(request.metadata.uid, 'source');
+    const lost = (cause?: unknown) =>
+      new AgentError('SourceLost', lostMessage(this.#entry(request).pod), { cause });
+    try {
+      const pod = await this.#parts.checkpointer.find(podUid(request));
+      if (!entry || !isLost(entry, idsOf(pod.containers))) return pod;
+    } catch (error) {
+      if (!entry || reasonOf(error).code !== 'PodNotFound') throw error;
+      throw lost(error);
     }
+    throw lost();
+  }
+
+  #know(uid: string, facts: Facts): void {
+    this.#facts.set(uid, { ...this.#facts.get(uid), ...facts });
   }
 
   /** A run is long: what it was planned for may be over. */
@@ -316,14 +387,20 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   async #release(request: MigrationRequest): Promise<void> {
     const before = this.#entry(request);
-    const entry: Entry = { ...before, steps: beginStep(before.steps, 'resume') };
+    const { uid } = request.metadata;
+    await this.#underWay.ended(uid);
+    // Looked at before anything runs again: what ends by itself afterwards was not lost.
+    const lost =
+      before.lost ?? isLost(before, await this.#parts.checkpointer.runningIds(podUid(request)));
+    const why = lost ? { reason: 'SourceLost', message: lostMessage(before.pod) } : {};
+    const entry: Entry = { ...before, ...why, lost, steps: beginStep(before.steps, 'resume') };
     await this.#parts.journal.put(entry);
     await this.#parts.checkpointer.release(placeOf(this.#parts.journal, request));
     const steps = endStep(entry.steps, 'resume');
     // The pod runs again: what there is to learn is looked at now.
     await this.#parts.evidence?.keep(entry, request);
     await this.#clean(request);
-    await this.#parts.journal.put({ ...entry, stage: 'resumed', steps });
+    await this.#parts.journal.put({ ...entry, stage: lost ? 'lost' : 'resumed', steps });
   }
 
   /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */

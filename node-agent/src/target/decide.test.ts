@@ -14,9 +14,15 @@ const base: TargetObserved = {
   failure: undefined,
   released: false,
   deadline: undefined,
+  limit: undefined,
+  impatient: false,
+  peerBudgetMs: undefined,
+  peerLimit: undefined,
   finished: false,
 };
 const failure = { code: 'RestoreFailed', message: 'no' };
+const late = { at: NOW - 1, code: 'RestoreDeadlineExceeded', message: 'step restore' };
+const ahead = { ...late, at: NOW };
 
 const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ['prepares', {}, 'Preparing', []],
@@ -96,6 +102,73 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['Abort'],
   ],
   ['aborts after the deadline', { create: 'waiting', deadline: NOW - 1 }, 'Failed', ['Abort']],
+  [
+    'aborts a restore that takes too long',
+    { stage: 'restoring', limit: late },
+    'Failed',
+    ['Abort'],
+  ],
+  ['goes on restoring until then', { stage: 'restoring', limit: ahead }, 'Restoring', []],
+  [
+    'commits what was rebuilt, though late',
+    { stage: 'restoring', atResumeGate: 'all' as const, limit: late },
+    'AtResumeGate',
+    ['Decide'],
+  ],
+  [
+    'notes how long the peers wait as soon as it hears of it',
+    { create: 'waiting', impatient: true, peerBudgetMs: 3000 },
+    'AtCreateGate',
+    ['NotePeers'],
+  ],
+  [
+    'notes it once',
+    { create: 'waiting', impatient: true, peerBudgetMs: 3000, peerLimit: ahead },
+    'AtCreateGate',
+    [],
+  ],
+  [
+    'commits nothing before it knows how long the peers wait',
+    { stage: 'restoring', atResumeGate: 'all' as const, impatient: true },
+    'AtResumeGate',
+    [],
+  ],
+  [
+    'commits while the peers wait',
+    {
+      stage: 'atGate',
+      atResumeGate: 'all' as const,
+      impatient: true,
+      peerBudgetMs: 9,
+      peerLimit: ahead,
+    },
+    'AtResumeGate',
+    ['Decide'],
+  ],
+  [
+    'aborts when they have waited long enough',
+    {
+      stage: 'atGate',
+      atResumeGate: 'all' as const,
+      impatient: true,
+      peerBudgetMs: 9,
+      peerLimit: late,
+    },
+    'Failed',
+    ['Abort'],
+  ],
+  [
+    'opens on Committed, however late it learns of it',
+    {
+      decision: 'Committed',
+      stage: 'atGate',
+      atResumeGate: 'all' as const,
+      limit: late,
+      peerLimit: late,
+    },
+    'Running',
+    ['Open'],
+  ],
   [
     'opens on Committed',
     { decision: 'Committed', stage: 'atGate', atResumeGate: 'all' },
@@ -207,6 +280,10 @@ describe('the target', () => {
       create: fc.constantFrom('none' as const, 'waiting' as const, 'again' as const),
       images: fc.constantFrom('absent' as const, 'receiving' as const, 'whole' as const),
       kept: fc.boolean(),
+      limit: fc.constantFrom(undefined, late, ahead),
+      impatient: fc.boolean(),
+      peerBudgetMs: fc.constantFrom(undefined, 3000),
+      peerLimit: fc.constantFrom(undefined, late, ahead),
       released: fc.boolean(),
       atResumeGate: fc.constantFrom('none' as const, 'some' as const, 'all' as const),
       failure: fc.constantFrom(undefined, failure),
@@ -229,6 +306,10 @@ describe('the target', () => {
           observed.failure
         ) {
           expect(types).not.toContain('Decide');
+        }
+        if (observed.peerLimit === late || (observed.impatient && !observed.peerBudgetMs)) {
+          if (!observed.peerLimit || observed.peerLimit === late)
+            expect(types).not.toContain('Decide');
         }
         if (observed.decision !== 'Aborted') expect(types).not.toContain('TearDown');
         const neverRan = observed.stage === 'restoring' || observed.stage === 'atGate';

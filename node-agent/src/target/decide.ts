@@ -4,6 +4,7 @@
 import type { Decision, TargetState } from '../../../crds/src/index.ts';
 import type { Plan } from '../../../kube/src/index.ts';
 import type { Stage } from '../journal/journal.ts';
+import type { Limit } from '../limits.ts';
 
 export interface Failure {
   code: string;
@@ -26,12 +27,21 @@ export interface TargetObserved {
   released: boolean;
   /** Milliseconds since the epoch; until then the pod must have been moved. */
   deadline: number | undefined;
+  /** Of the restore, once it was begun. */
+  limit: Limit | undefined;
+  /** Whether the pod's peers give up: then nothing is committed before this node knows how long they wait. */
+  impatient: boolean;
+  /** How long after the beginning of the source's hold it has to be decided, as the source has told. */
+  peerBudgetMs: number | undefined;
+  /** Until when, by this node's clock. */
+  peerLimit: Limit | undefined;
   /** The request's summary condition is set: nobody needs the images any more. */
   finished: boolean;
 }
 
 export type TargetEffect =
   | { type: 'Restore' }
+  | { type: 'NotePeers'; budgetMs: number }
   | { type: 'Decide' }
   | { type: 'Abort'; reason: string; message: string }
   | { type: 'Open' }
@@ -66,8 +76,14 @@ export function decideTarget(observed: TargetObserved, now: number): TargetPlan 
     case 'Aborted':
       return aborted(observed);
     case undefined:
-      return undecided(observed, now);
+      return withPeers(observed, undecided(observed, now));
   }
+}
+
+/** The peers' patience is counted from when this node first hears of it; before anything else, and written down. */
+function withPeers({ peerBudgetMs, peerLimit }: TargetObserved, then: TargetPlan): TargetPlan {
+  if (peerBudgetMs === undefined || peerLimit) return then;
+  return { ...then, effects: [{ type: 'NotePeers', budgetMs: peerBudgetMs }, ...then.effects] };
 }
 
 function committed(observed: TargetObserved): TargetPlan {
@@ -113,20 +129,36 @@ function aborted(observed: TargetObserved): TargetPlan {
   return plan(status, { type: 'TearDown' });
 }
 
-function undecided(observed: TargetObserved, now: number): TargetPlan {
-  if (observed.failure) return abort(observed.failure);
+/** Why the target is given up before anything is decided. */
+function giveUp(observed: TargetObserved, now: number): Failure | undefined {
+  const { failure, deadline, peerLimit, limit } = observed;
+  if (failure) return failure;
   if (observed.create === 'again') {
-    return abort({
+    return {
       code: 'RestoreFailed',
       message: 'the kubelet started the container anew before its restore was decided',
-    });
+    };
   }
-  if (observed.deadline !== undefined && now > observed.deadline) {
-    return abort({ code: 'BlackoutDeadlineExceeded', message: 'the pod was not moved in time' });
+  if (deadline !== undefined && now > deadline) {
+    return { code: 'BlackoutDeadlineExceeded', message: 'the pod was not moved in time' };
   }
-  const restoring = observed.stage === 'restoring' || observed.stage === 'atGate';
+  if (peerLimit && now > peerLimit.at) return peerLimit;
+  const restored = !isRestoring(observed) || observed.atResumeGate === 'all';
+  return !restored && limit && now > limit.at ? limit : undefined;
+}
+
+const isRestoring = ({ stage }: TargetObserved): boolean =>
+  stage === 'restoring' || stage === 'atGate';
+
+function undecided(observed: TargetObserved, now: number): TargetPlan {
+  const cause = giveUp(observed, now);
+  if (cause) return abort(cause);
+  const restoring = isRestoring(observed);
   if (restoring && observed.atResumeGate === 'all') {
-    return plan({ state: 'AtResumeGate' }, { type: 'Decide' });
+    const { impatient, peerBudgetMs, peerLimit } = observed;
+    const knows = !impatient || peerBudgetMs !== undefined || peerLimit;
+    const gate: TargetStatus = { state: 'AtResumeGate' };
+    return knows ? plan(gate, { type: 'Decide' }) : { ...plan(gate), requeueAfterMs: WATCH_MS };
   }
   if (restoring && observed.create === 'none') {
     return { ...plan({ state: 'Restoring' }), requeueAfterMs: WATCH_MS };

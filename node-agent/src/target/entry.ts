@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A target's entry in the journal.
 import type { Entry, Journal } from '../journal/journal.ts';
+import type { Limit } from '../limits.ts';
 import type { CreateAtGate } from './gates.ts';
 import type { Handover, HandoverKind } from '../pods/pod-requests.ts';
 import { microTimestamp } from '../time.ts';
@@ -54,4 +55,16 @@ export async function notePreparation(
   const now = microTimestamp();
   const step = { name: 'prepare' as const, startTime: begun?.startTime ?? now };
   await journal.put({ ...entry, steps: [atGate ? { ...step, endTime: now } : step] });
+}
+
+/** Until when a pod whose peers give up may be committed, by this node's clock. */
+export function peerLimitOf(entry: Entry | undefined): Limit | undefined {
+  if (entry?.peerDeadline === undefined) return undefined;
+  return {
+    at: Date.parse(entry.peerDeadline),
+    code: 'PeerPatienceExceeded',
+    message:
+      "the pod's peers give up soon (annotation sealift.dev/peer-rnr-retry): the target was not at its resume gate " +
+      'in time, so the pod goes on where it was; docs/peers.md says what to set',
+  };
 }

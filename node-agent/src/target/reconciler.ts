@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The target's side of MigrationRequests and RestoreRequests whose new pod is on this node.
-import { isFinished, type TargetAgent, type TargetState } from '../../../crds/src/index.ts';
+import {
+  isFinished,
+  secondsOfStep,
+  type TargetAgent,
+  type TargetState,
+} from '../../../crds/src/index.ts';
 import {
   decide as proposeDecision,
+  realClock,
+  timestamp,
   withFaults,
   type Api,
+  type Clock,
   type Context,
   type Plan,
   type Resource,
@@ -12,12 +20,13 @@ import {
 import { AgentError, reasonOf } from '../errors.ts';
 import type { Entry, Journal } from '../journal/journal.ts';
 import type { Evidence } from '../evidence/evidence.ts';
+import { doWithin, stepLimit, type Limit } from '../limits.ts';
 import type { HandoverParts } from '../loop.ts';
 import { stepSeconds } from '../metrics.ts';
 import type { Handover, HandoverKind } from '../pods/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
 import type { Restorer } from '../restore/restorer.ts';
-import { beginStep, endStep, secondsOf } from '../time.ts';
+import { beginOnce, beginStep, endStep, secondsOf } from '../time.ts';
 import type { ImageStore } from '../transfer/store.ts';
 import { TargetContainers } from './containers.ts';
 import {
@@ -26,7 +35,7 @@ import {
   type TargetObserved,
   type TargetStatus,
 } from './decide.ts';
-import { entryOf, isAnother, withCreated } from './entry.ts';
+import { entryOf, isAnother, peerLimitOf, withCreated } from './entry.ts';
 import type { CreateAtGate, Gates } from './gates.ts';
 
 export interface TargetParts<T extends Handover> {
@@ -45,6 +54,7 @@ export interface TargetParts<T extends Handover> {
   receiving(imageId: string): boolean;
   evidence?: Evidence | undefined;
   removeWork(id: string): Promise<void>;
+  clock?: Clock;
 }
 
 export interface Observed<T> extends TargetObserved {
@@ -60,10 +70,12 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   readonly #parts: TargetParts<T>;
   readonly #containers: TargetContainers;
   readonly #identity = new Map<string, TargetAgent['identity']>();
+  readonly #clock: Clock;
 
   constructor(parts: TargetParts<T>) {
     this.#parts = parts;
     this.#containers = new TargetContainers(parts);
+    this.#clock = parts.clock ?? realClock;
   }
 
   async observe(key: string): Promise<Observed<T> | undefined> {
@@ -87,6 +99,10 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       failure: (await this.#failure(entry)) ?? failure,
       released: await this.#containers.released(entry),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
+      limit: this.#limitOf(request, entry),
+      impatient: request.kind === 'MigrationRequest' && request.status?.peers !== undefined,
+      peerBudgetMs: request.status?.sourceAgent?.peerBudgetMs,
+      peerLimit: peerLimitOf(entry),
       finished: isFinished(request),
     };
   }
@@ -100,6 +116,10 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     switch (effect.type) {
       case 'Restore':
         return this.#restore(observed, context);
+      case 'NotePeers': {
+        const peerDeadline = timestamp(this.#clock.now() + effect.budgetMs);
+        return this.#parts.journal.put({ ...this.#entry(request), peerDeadline });
+      }
       case 'Decide':
         return this.#decide(observed, context);
       case 'Abort': {
@@ -196,6 +216,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const known: Partial<TargetAgent> = {
       steps: steps?.length ? steps : told?.steps,
       identity: this.#identity.get(uid) ?? told?.identity,
+      peerDeadline: entry?.peerDeadline ?? told?.peerDeadline,
       containers: containers.length > 0 ? containers : told?.containers,
     };
     return { ...known, ...status };
@@ -212,7 +233,11 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const uid = request.metadata.uid;
     const before = this.#entry(request);
     const again = before.stage === 'restoring' && !isAnother(before, create);
-    const steps = again ? before.steps : beginStep(before.steps, 'restore');
+    const seconds = secondsOfStep(request.spec.timeouts, 'restore');
+    const deadline = timestamp(this.#clock.now() + seconds * 1000);
+    const steps = again
+      ? beginOnce(before.steps, 'restore', deadline)
+      : beginStep(before.steps, 'restore', undefined, deadline);
     const netns = await this.#parts.restorer.netns(create);
     const { sandboxId } = create;
     // What one container has been restored over must not be replaced beneath it.
@@ -231,20 +256,29 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     await this.#parts.journal.put(entry);
     this.#parts.gates.dismiss(uid, create.container);
     this.#tell(request, 'Restoring', context);
-    if (request.kind === 'RestoreRequest' && isFirst)
-      await this.#parts.restorer.verify(imageId, request.status?.digest);
-    const reply = await this.#parts.restorer.prepare({
-      requestUid: uid,
-      imageId,
-      create,
-      qpState: this.#parts.kind === 'RestoreRequest' ? 'error' : 'keep',
-      rnrTimer: create.rnrTimer,
-      podFiles: isFirst,
-    });
+    const prepare = async () => {
+      if (request.kind === 'RestoreRequest' && isFirst)
+        await this.#parts.restorer.verify(imageId, request.status?.digest);
+      return this.#parts.restorer.prepare({
+        requestUid: uid,
+        imageId,
+        create,
+        qpState: this.#parts.kind === 'RestoreRequest' ? 'error' : 'keep',
+        rnrTimer: create.rnrTimer,
+        podFiles: isFirst,
+      });
+    };
+    // After Committed there is no way but on.
+    const limit = of.decision ? undefined : this.#limitOf(request, this.#entry(request));
+    const reply = await doWithin(limit, this.#clock, new AbortController(), prepare);
     if (isFirst && create.containers.length > 1) {
       await this.#parts.journal.put({ ...this.#entry(request), filesIn: sandboxId });
     }
     this.#parts.gates.answerCreate(uid, create.container, reply);
+  }
+
+  #limitOf(request: T, entry: Entry | undefined): Limit | undefined {
+    return stepLimit(entry?.steps, 'restore', secondsOfStep(request.spec.timeouts, 'restore'));
   }
 
   /** Everything is rebuilt and nothing has run: the point of no return. */
@@ -270,9 +304,15 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       this.#identity.set(uid, await this.#parts.restorer.identity(before.netns));
     }
     this.#tell(request, 'AtResumeGate', context);
-    const standing = await withFaults('target.decide', () =>
-      this.#propose(request, 'Committed', 'Committed', 'every container is at its gate', context),
-    );
+    const standing = await withFaults('target.decide', () => {
+      // Once more: the source would say so too, but it may not reach the API server.
+      const late = peerLimitOf(this.#entry(request));
+      if (late && this.#clock.now() > late.at) {
+        return this.#propose(request, 'Aborted', late.code, late.message, context);
+      }
+      const why = 'every container is at its gate';
+      return this.#propose(request, 'Committed', 'Committed', why, context);
+    });
     await this.#parts.journal.put({ ...this.#entry(request), steps: endStep(steps, 'decide') });
     if (standing === 'Committed') return this.#open(observed);
     return this.#tearDown(observed);

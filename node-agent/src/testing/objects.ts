@@ -8,10 +8,14 @@ export const REQUEST_UID = '11111111-1111-4111-8111-111111111111';
 export const SOURCE_UID = '22222222-2222-4222-8222-222222222222';
 export const TARGET_UID = '33333333-3333-4333-8333-333333333333';
 
-export function migration(status: object = {}, metadata: object = {}): MigrationRequest {
+export function migration(
+  status: object = {},
+  metadata: object = {},
+  spec: object = {},
+): MigrationRequest {
   return MigrationRequest.parse({
     metadata: { name: 'move', namespace: NAMESPACE, uid: REQUEST_UID, ...metadata },
-    spec: { podName: 'app' },
+    spec: { podName: 'app', ...spec },
     status: {
       source: { nodeName: 'node-a', podName: 'app', podUID: SOURCE_UID },
       target: {

@@ -42,6 +42,10 @@ export const manifest = z.object({
   version: z.literal(MANIFEST_VERSION),
   id: z.string().min(1).max(128),
   createdAt: z.string(),
+  /** Whose they are, where they are kept on purpose: for people who find them on a disk. */
+  owner: z
+    .object({ kind: z.string(), namespace: z.string(), name: z.string(), uid: z.string() })
+    .optional(),
   /** What the images were made with; the driver's ABI decides whether a node can restore them. */
   versions: z.object({
     sealift: z.string(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The specification of the CheckpointRequest controller, as tables.
 import { describe, expect, it } from 'vitest';
+import { annotations } from '../../../crds/src/index.ts';
 import {
   at,
   checkpoint,
@@ -24,6 +25,7 @@ function see(parts: Partial<Observed> = {}): Observed {
     others: [],
     nodes: [node('a')],
     inUse: false,
+    newer: 0,
     ...parts,
   };
 }
@@ -89,6 +91,12 @@ describe('a new request', () => {
       },
     ],
     [
+      'peers that give up before anything could be done',
+      'PeerPatienceTooShort',
+      /655.36 ms/,
+      { pod: pod({ metadata: { annotations: { [annotations.peerRnrRetry]: '1' } } }) },
+    ],
+    [
       'networks that cannot be read',
       'UnsupportedPod',
       /bad/,
@@ -135,7 +143,8 @@ describe('a request under way', () => {
 
   it('succeeds with the images', () => {
     const bytes = { pages: 5 };
-    const agent = { state: 'Stored', path: '/images/1', digest: 'sha256:1', bytes };
+    const size = 4711;
+    const agent = { state: 'Stored', path: '/images/1', digest: 'sha256:1', bytes, size };
     const plan = decideCheckpoint(busy(agent), NOW);
     expect(summary(plan)).toBe('True CheckpointStored');
     expect(plan.status).toMatchObject({
@@ -143,6 +152,7 @@ describe('a request under way', () => {
       location: 'a:/images/1',
       digest: 'sha256:1',
       bytes,
+      size,
     });
     const values = Object.values(conditionsOf(plan.status?.conditions));
     expect(values.filter((one) => !one.startsWith('True'))).toEqual([]);
@@ -178,6 +188,17 @@ describe('a finished request', () => {
     expect(effects(decideCheckpoint(ttl, NOW + 50_000))).toEqual(['deleteRequest']);
     const read = decideCheckpoint({ ...ttl, inUse: true }, NOW + 50_000);
     expect([read.effects, read.requeueAfterMs]).toEqual([[], 15_000]);
+  });
+
+  it('is deleted when enough newer ones have succeeded, and nobody reads it', () => {
+    const keep = kept({ spec: { retention: { keepLast: 2 } } });
+    expect(effects(decideCheckpoint({ ...keep, newer: 1 }, NOW + 1e9))).toEqual([]);
+    expect(effects(decideCheckpoint({ ...keep, newer: 2 }, NOW))).toEqual(['deleteRequest']);
+    const read = decideCheckpoint({ ...keep, newer: 2, inUse: true }, NOW);
+    expect([read.effects, read.requeueAfterMs]).toEqual([[], 15_000]);
+    const both = kept({ spec: { retention: { keepLast: 2, ttlSeconds: 60 } } });
+    expect(decideCheckpoint(both, NOW).requeueAfterMs).toBe(50_000);
+    expect(effects(decideCheckpoint(both, NOW + 50_000))).toEqual(['deleteRequest']);
   });
 
   const deleted = { metadata: { deletionTimestamp: at(0) } };

@@ -12,7 +12,7 @@ import {
 import { timestamp, type Node, type Plan, type Pod } from '../../../kube/src/index.ts';
 import { refuseRival } from '../migration/validate.ts';
 import { chooseNode } from '../node-choice.ts';
-import { refusePod } from '../pod-rules.ts';
+import { refusePeers, refusePod } from '../pod-rules.ts';
 import { Progress } from '../progress.ts';
 import type { Refusal } from '../refusal.ts';
 import type { Template } from '../target-pod.ts';
@@ -30,6 +30,8 @@ export interface Observed {
   readonly nodes: readonly Node[];
   /** A RestoreRequest reads the images; known only once the request has finished. */
   readonly inUse: boolean;
+  /** Checkpoints of the same pod that have succeeded since; known only once the request has finished. */
+  readonly newer: number;
 }
 
 export type Effect =
@@ -49,6 +51,7 @@ export const ownedStatus = [
   'location',
   'digest',
   'bytes',
+  'size',
 ] as const;
 export type OwnStatus = Pick<CheckpointRequestStatus, (typeof ownedStatus)[number]>;
 export type CheckpointPlan = Plan<Effect, OwnStatus>;
@@ -127,6 +130,8 @@ function refuse(observed: Observed, now: number): Refusal | undefined {
   const refusal = refusePod(pod, request.spec.podName, now) ?? refuseRival(request, others);
   if (refusal || !pod) return refusal;
   if (template && 'reason' in template) return template;
+  const impatient = refusePeers(pod);
+  if (impatient) return impatient;
   const question = {
     nodes,
     from: pod.spec.nodeName,
@@ -146,7 +151,8 @@ function underWay(request: CheckpointRequest, draft: Draft, now: number): Checkp
   if (state === 'Stored') {
     progress.reached('Checkpointed', 'ImagesWritten');
     const location = agent?.path === undefined ? undefined : `${nodeName ?? ''}:${agent.path}`;
-    draft.status = { ...draft.status, digest: agent?.digest, bytes: agent?.bytes, location };
+    const { digest, bytes, size } = agent ?? {};
+    draft.status = { ...draft.status, digest, bytes, size, location };
     return draft.finish(now, true, 'CheckpointStored', 'The images are stored; the pod runs on.');
   }
   if (state === 'Failed') {
@@ -161,12 +167,16 @@ function underWay(request: CheckpointRequest, draft: Draft, now: number): Checkp
   return draft.plan('Checkpointing', [], Math.min(pollMs, limit - now + 1));
 }
 
-function afterwards({ request, inUse }: Observed, now: number): CheckpointPlan {
+function afterwards({ request, inUse, newer }: Observed, now: number): CheckpointPlan {
   const { completionTime } = request.status ?? {};
-  const ttl = request.spec.retention?.ttlSeconds;
-  if (ttl === undefined || completionTime === undefined) return { status: undefined, effects: [] };
-  const left = Date.parse(completionTime) + ttl * 1000 - now;
-  if (left > 0) return { status: undefined, effects: [], requeueAfterMs: left };
+  const { ttlSeconds: ttl, keepLast } = request.spec.retention ?? {};
+  const isSurplus = keepLast !== undefined && newer >= keepLast;
+  if (!isSurplus) {
+    if (ttl === undefined || completionTime === undefined)
+      return { status: undefined, effects: [] };
+    const left = Date.parse(completionTime) + ttl * 1000 - now;
+    if (left > 0) return { status: undefined, effects: [], requeueAfterMs: left };
+  }
   if (inUse) return { status: undefined, effects: [], requeueAfterMs: pollMs };
   return { status: undefined, effects: [{ type: 'deleteRequest' }] };
 }

@@ -5,6 +5,7 @@ import {
   fieldManagers,
   finalizers,
   isFinished,
+  isStored,
   type CheckpointRequest,
 } from '../../../crds/src/index.ts';
 import {
@@ -57,7 +58,25 @@ async function observe(
   const template = isNew && pod ? await readTemplate(world, pod, signal) : undefined;
   const inUse =
     request.spec.retention && isFinished(request) ? await hasReader(world, request, signal) : false;
-  return { request, pod, template, others, nodes: world.nodeList(), inUse };
+  const newer = await newerThan(world, request, signal);
+  return { request, pod, template, others, nodes: world.nodeList(), inUse, newer };
+}
+
+/** Checkpoints of the same pod that have succeeded after this one; 0 where that is of no account. */
+async function newerThan(
+  world: World,
+  request: CheckpointRequest,
+  signal: AbortSignal,
+): Promise<number> {
+  if (request.spec.retention?.keepLast === undefined || !isFinished(request)) return 0;
+  const { podUID, completionTime = '' } = request.status ?? {};
+  const all = await rivalsOf(world, request, [checkpointRequests], signal);
+  const isNewer = (other: CheckpointRequest): boolean => {
+    const at = other.status?.completionTime ?? '';
+    if (at === completionTime) return other.metadata.uid > request.metadata.uid;
+    return Date.parse(at) > Date.parse(completionTime);
+  };
+  return all.filter((one) => isStored(one) && one.status?.podUID === podUID && isNewer(one)).length;
 }
 
 async function hasReader(

@@ -2,6 +2,7 @@
 // Why an undecided move has to stop. Pure.
 import type { Deadlines } from '../../../crds/src/index.ts';
 import { isTargetOf } from '../ownership.ts';
+import { restartsOf } from '../pod-rules.ts';
 import { targetTrouble } from '../target-health.ts';
 import type { Observed } from './types.ts';
 
@@ -38,7 +39,14 @@ function sourceTrouble({ request, sourcePod }: Observed): Cause | undefined {
   if (!sourcePod) return gone('was deleted');
   if (sourcePod.metadata.uid !== request.status?.source?.podUID) return gone('was replaced');
   if (sourcePod.metadata.deletionTimestamp !== undefined) return gone('is being deleted');
-  if (['Succeeded', 'Failed'].includes(sourcePod.status.phase)) return gone('has ended');
+  if (sourcePod.status.phase === 'Succeeded') return gone('has ended');
+  const lost = (how: string): Cause => ({
+    reason: 'SourceLost',
+    message: `The source pod ${name} ${how}: what it had in memory is gone.`,
+  });
+  if (sourcePod.status.phase === 'Failed') return lost('has failed');
+  const { restarts } = request.status.source;
+  if (restarts !== undefined && restartsOf(sourcePod) > restarts) return lost('was restarted');
   return undefined;
 }
 

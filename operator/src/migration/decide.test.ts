@@ -143,6 +143,23 @@ describe('an accepted request', () => {
       { ...busy(), sourcePod: pod({ status: { phase: 'Succeeded' } }) },
     ],
     [
+      'source failed',
+      'SourceLost',
+      /has failed/,
+      { ...busy(), sourcePod: pod({ status: { phase: 'Failed' } }) },
+    ],
+    [
+      'source restarted',
+      'SourceLost',
+      /was restarted/,
+      {
+        ...busy({ source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid', restarts: 2 } }),
+        sourcePod: pod({
+          status: { containerStatuses: [container({ running: {} }, { restartCount: 3 })] },
+        }),
+      },
+    ],
+    [
       'source agent gave up',
       'UnsupportedObject',
       /an SRQ/,

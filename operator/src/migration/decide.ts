@@ -16,6 +16,7 @@ import { makeReport } from '../report.ts';
 import { settleAt } from '../settle.ts';
 import { targetProgress } from '../target-health.ts';
 import { abortCause, nextDeadline } from './abort.ts';
+import { isSourceLost, lossPatienceMs, recover } from './recovery.ts';
 import type { Effect, MigrationPlan, MigrationProgress, Observed, OwnStatus } from './types.ts';
 import { whereToLook } from '../where-to-look.ts';
 import { validate } from './validate.ts';
@@ -62,7 +63,9 @@ class Draft {
       completionTime: status?.completionTime,
       source: status?.source,
       target: status?.target,
+      peers: status?.peers,
       deadlines: status?.deadlines,
+      recovery: status?.recovery,
     };
   }
 
@@ -97,11 +100,12 @@ function begin(observed: Observed, draft: Draft, now: number): MigrationPlan {
     draft.progress.set('Validated', 'False', result.reason, result.message);
     return draft.finish(now, false, result.reason, result.message);
   }
-  const { source, target } = result;
+  const { source, target, peers } = result;
   draft.progress.reached('Validated', 'Accepted', `From ${source.nodeName} to ${target.nodeName}.`);
   draft.progress.waiting('Succeeded', 'Accepted');
   draft.status.source = source;
   draft.status.target = target;
+  draft.status.peers = peers;
   draft.status.deadlines = {
     prepare: timestamp(now + request.spec.timeouts.prepareSeconds * 1000),
   };
@@ -245,12 +249,38 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
     return draft.plan('RollingBack', [], Math.min(pollMs, settle - now + 1));
   }
   const touched = ['Holding', 'Dumping', 'Transferring', 'Sent'].includes(sourceAgent?.state ?? '');
-  if (touched && !late) return draft.plan('RollingBack', [], Math.min(pollMs, settle - now + 1));
+  const patience = request.spec.onSourceLoss === 'Fail' ? 0 : lossPatienceMs;
+  const until = settle + patience - now + 1;
+  if (touched && until > 0) return draft.plan('RollingBack', [], Math.min(pollMs, until));
+  if (isSourceLost(observed, decision)) return lost(observed, draft, decision, until, now);
   const left = touched
     ? ` Node ${request.status?.source?.nodeName ?? ''} has not confirmed that the source runs again.`
     : '';
   const where = whereToLook(decision, [sourceAgent, request.status?.targetAgent]);
   return draft.finish(now, false, decision.reason, decision.message + where + left);
+}
+
+/** Aborted, the target gone, and the source is not what it was. */
+function lost(
+  observed: Observed,
+  draft: Draft,
+  decision: Decision,
+  untilMs: number,
+  now: number,
+): MigrationPlan {
+  const { sourceAgent } = observed.request.status ?? {};
+  const { recovery, effects, done } = recover(observed, untilMs <= 0);
+  draft.status.recovery = recovery;
+  const how = sourceAgent?.state === 'Lost' ? sourceAgent.message : undefined;
+  const where = whereToLook(decision, [sourceAgent, observed.request.status?.targetAgent]);
+  const what = `The source is lost: ${how ?? decision.message}`;
+  const why = decision.reason === 'SourceLost' ? where : ` (Aborted: ${decision.message})`;
+  if (done !== undefined) {
+    return draft.finish(now, false, 'SourceLost', `${what}${why} ${done}`.slice(0, 4096));
+  }
+  draft.progress.waiting('Succeeded', 'SourceLost', what);
+  const made = effects.some((one) => one.type === 'createRestore');
+  return draft.plan('RollingBack', effects, made ? 0 : Math.min(pollMs, Math.max(untilMs, 0)));
 }
 
 /** Finished: agents may still complete the report, and nothing may be left behind. */
@@ -268,7 +298,7 @@ function afterwards(observed: Observed): MigrationPlan {
     effects.push({ type: 'removeFinalizer' });
   }
   const { observedGeneration, phase, startTime, completionTime, conditions } = status;
-  const { source, target, deadlines } = status;
+  const { source, target, peers, deadlines, recovery } = status;
   const kept = {
     observedGeneration,
     phase,
@@ -277,7 +307,9 @@ function afterwards(observed: Observed): MigrationPlan {
     conditions,
     source,
     target,
+    peers,
     deadlines,
+    recovery,
   };
   return { status: { ...kept, report: makeReport(status) }, effects };
 }

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // A MigrationRequest's reading and writing; what to do is decided in decide.ts.
-import { fieldManagers, finalizers, type MigrationRequest } from '../../../crds/src/index.ts';
 import {
+  annotations,
+  fieldManagers,
+  finalizers,
+  isFinished,
+  type MigrationRequest,
+} from '../../../crds/src/index.ts';
+import {
+  checkpointRequests,
   decide,
+  isAlreadyExists,
   migrationRequests,
   pods,
+  restoreRequests,
   splitKey,
   withFaults,
   writeStatus,
@@ -48,13 +57,24 @@ async function observe(
   const request = await world.find(migrationRequests, namespace, name, signal);
   if (!request) return undefined;
   const isNew = request.status?.source === undefined;
-  const [sourcePod, target, others] = await Promise.all([
+  const restoreName = request.status?.recovery?.restoreRequestName;
+  const [sourcePod, target, others, checkpoints, restore] = await Promise.all([
     world.findPod(namespace, request.spec.podName, signal),
     world.findPod(namespace, request.status?.target?.podName, signal),
     isNew ? rivalsOf(world, request, claimants, signal) : [],
+    mayRecover(request) ? rivalsOf(world, request, [checkpointRequests], signal) : [],
+    restoreName === undefined
+      ? undefined
+      : world.find(restoreRequests, namespace, restoreName, signal),
   ]);
-  const nodes = world.nodeList();
-  return { request, sourcePod, targetPod: target, others, nodes, load: world.load() };
+  const seen = { request, sourcePod, targetPod: target, others, checkpoints, restore };
+  return { ...seen, nodes: world.nodeList(), load: world.load() };
+}
+
+/** Whether checkpoints of the pod have to be known. */
+function mayRecover({ spec, status }: MigrationRequest): boolean {
+  if (spec.onSourceLoss === 'Fail' || status?.decision?.outcome !== 'Aborted') return false;
+  return status.recovery === undefined && !isFinished({ status });
 }
 
 async function publish(
@@ -81,9 +101,23 @@ async function publish(
   const list = transitions(request.status?.conditions, status.conditions);
   const pod = { resource: pods, object: target ?? sourcePod };
   announce(world, migrationRequests, request, list, pod);
+  tellRecovery(world, request, status);
   if (list.some((one) => one.reason === 'Moved') && status.report?.blackoutMs !== undefined) {
     blackoutSeconds.observe(status.report.blackoutMs / 1000);
   }
+}
+
+function tellRecovery(world: World, request: MigrationRequest, { recovery }: OwnStatus): void {
+  if (!recovery || request.status?.recovery) return;
+  const { checkpointName, restoreRequestName, message } = recovery;
+  const about = { resource: migrationRequests, object: request };
+  if (restoreRequestName === undefined) {
+    const text = message ?? 'Nothing is restored.';
+    world.events.record({ ...about, type: 'Warning', reason: 'NoCheckpoint', message: text });
+    return;
+  }
+  const text = `RestoreRequest ${restoreRequestName} will make the pod anew from CheckpointRequest ${checkpointName}.`;
+  world.events.record({ ...about, type: 'Normal', reason: 'RestoringCheckpoint', message: text });
 }
 
 async function act(
@@ -121,6 +155,13 @@ async function act(
       const pod = { namespace, name: request.spec.podName, uid: effect.uid };
       return deletePod(world, pod, 'operator.delete-source', 0, context);
     }
+    case 'deleteLost': {
+      // Never by force: only its kubelet can say that nothing of it runs.
+      const pod = { namespace, name: request.spec.podName, uid: effect.uid };
+      return deletePod(world, pod, 'operator.delete-lost', 1, context);
+    }
+    case 'createRestore':
+      return createRestore(world, request, effect, context);
     case 'deleteTarget': {
       const pod = { namespace, name: request.status?.target?.podName ?? '', uid: effect.uid };
       return deletePod(world, pod, 'operator.delete-target', effect.force ? 0 : 1, context);
@@ -147,6 +188,27 @@ async function abort(
     ),
   );
   log.info({ proposed: cause.reason, stands: decision.outcome, by: decision.by }, 'decided');
+}
+
+async function createRestore(
+  world: World,
+  { metadata, spec }: MigrationRequest,
+  effect: Extract<Effect, { type: 'createRestore' }>,
+  { signal }: Context,
+): Promise<void> {
+  const { name, checkpointName } = effect;
+  const body = {
+    metadata: { name, annotations: { [annotations.requestUid]: metadata.uid } },
+    spec: { checkpointName, podName: spec.podName },
+  };
+  try {
+    await withFaults('operator.create-restore', async () => {
+      await world.api.create(restoreRequests, metadata.namespace, body, { signal });
+    });
+  } catch (error) {
+    // The name is this request's own.
+    if (!isAlreadyExists(error)) throw error;
+  }
 }
 
 async function createTarget(

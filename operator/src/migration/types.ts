@@ -4,6 +4,7 @@ import type {
   MigrationConditionType,
   MigrationRequest,
   MigrationRequestStatus,
+  RestoreRequest,
 } from '../../../crds/src/index.ts';
 import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
 import type { Progress } from '../progress.ts';
@@ -17,6 +18,10 @@ export interface Observed {
   readonly targetPod: Pod | undefined;
   /** Other requests for the same pod; read only before the request is validated. */
   readonly others: readonly (MigrationRequest | CheckpointRequest)[];
+  /** Of the pod's name; read only when a source that was lost is to be restored. */
+  readonly checkpoints: readonly CheckpointRequest[];
+  /** The request that restores it, once it was made. */
+  readonly restore: RestoreRequest | undefined;
   readonly nodes: readonly Node[];
   /** Pods of Sealift's runtime class on a node. */
   readonly load: ReadonlyMap<string, number>;
@@ -26,7 +31,8 @@ export type Effect =
   | { readonly type: 'addFinalizer' | 'removeFinalizer' }
   | { readonly type: 'createTarget'; readonly nodeName: string; readonly podName: string }
   | { readonly type: 'labelTarget' | 'releaseTarget' }
-  | { readonly type: 'deleteSource'; readonly uid: string }
+  | { readonly type: 'deleteSource' | 'deleteLost'; readonly uid: string }
+  | { readonly type: 'createRestore'; readonly name: string; readonly checkpointName: string }
   | { readonly type: 'deleteTarget'; readonly uid: string; readonly force: boolean }
   | { readonly type: 'abort'; readonly reason: string; readonly message: string };
 
@@ -39,7 +45,9 @@ export const ownedStatus = [
   'conditions',
   'source',
   'target',
+  'peers',
   'deadlines',
+  'recovery',
   'report',
 ] as const;
 export type OwnStatus = Pick<MigrationRequestStatus, (typeof ownedStatus)[number]>;

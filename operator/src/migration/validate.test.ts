@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which MigrationRequests are taken on, and which are refused with what reason.
 import { describe, expect, it } from 'vitest';
+import { annotations } from '../../../crds/src/index.ts';
 import { effects, message, see, summary } from '../../testing/migration.ts';
 import {
   at,
@@ -30,7 +31,10 @@ describe('a new request', () => {
     const plan = decideMigration(see(), NOW);
     expect(plan.status).toMatchObject({
       phase: 'Preparing',
-      source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid', agentAddress: 'a:7461' },
+      source: {
+        ...{ nodeName: 'a', podName: 'p', podUID: 'pod-uid', agentAddress: 'a:7461' },
+        restarts: 0,
+      },
       target: { nodeName: 'b', podName: 'p-reque', agentAddress: 'b:7461' },
       deadlines: { prepare: at(300) },
     });
@@ -40,6 +44,16 @@ describe('a new request', () => {
       Validated: 'True Accepted',
       Succeeded: 'Unknown Accepted',
     });
+  });
+
+  it('notes how long peers wait that give up, and nothing of those that do not', () => {
+    const peers = (notes: object) =>
+      decideMigration(see({ sourcePod: pod({ metadata: { annotations: notes } }) }), NOW).status
+        ?.peers;
+    expect(peers({ [annotations.peerRnrRetry]: '6' })).toEqual({
+      ...{ rnrRetry: 6, rnrTimer: 0, patienceMs: 3932.16 },
+    });
+    expect(peers({ [annotations.peerRnrRetry]: '7', [annotations.rnrTimer]: '1' })).toBeUndefined();
   });
 
   it('that is deleted or cancelled at once does nothing', () => {
@@ -73,6 +87,27 @@ describe('a new request', () => {
       'NotSealiftRuntime',
       /Create the pod with runtimeClassName: sealift/,
       { sourcePod: pod({ spec: { runtimeClassName: 'runc' } }) },
+    ],
+    [
+      'peers that give up before anything could be done',
+      'PeerPatienceTooShort',
+      /wait for 655.36 ms .* 1200 ms at least/,
+      { sourcePod: pod({ metadata: { annotations: { [annotations.peerRnrRetry]: '1' } } }) },
+    ],
+    [
+      'peers that would do with a smaller margin',
+      'PeerPatienceTooShort',
+      /1500 ms are spec.timeouts.peerMarginMs/,
+      {
+        request: migration({ spec: { timeouts: { peerMarginMs: 1500 } } }),
+        sourcePod: pod({ metadata: { annotations: { [annotations.peerRnrRetry]: '2' } } }),
+      },
+    ],
+    [
+      'an annotation that cannot be read',
+      'BadAnnotation',
+      /sealift.dev\/rnr-timer must be a whole number from 0 to 31, not "long"/,
+      { sourcePod: pod({ metadata: { annotations: { [annotations.rnrTimer]: 'long' } } }) },
     ],
     [
       'the node that the pod is on',

@@ -1,22 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a MigrationRequest can be taken on, and between which places. Pure.
-import type { CheckpointRequest, MigrationRequest, Place } from '../../../crds/src/index.ts';
-import { isFinished } from '../../../crds/src/index.ts';
+import {
+  isFinished,
+  peersOf,
+  type CheckpointRequest,
+  type MigrationRequest,
+  type MigrationRequestStatus,
+  type Place,
+} from '../../../crds/src/index.ts';
+import type { Pod } from '../../../kube/src/index.ts';
 import { agentAddress, chooseNode } from '../node-choice.ts';
-import { refusePod } from '../pod-rules.ts';
+import { refusePeers, refusePod, restartsOf } from '../pod-rules.ts';
 import type { Refusal } from '../refusal.ts';
 import { targetName } from '../target-pod.ts';
 import type { Observed } from './types.ts';
 
-export function validate(
-  observed: Observed,
-  now: number,
-): Refusal | { source: Place; target: Place } {
+interface Accepted {
+  readonly source: Place;
+  readonly target: Place;
+  readonly peers: MigrationRequestStatus['peers'];
+}
+
+export function validate(observed: Observed, now: number): Refusal | Accepted {
   const { request, sourcePod, nodes, load } = observed;
   const { podName, targetNodeName } = request.spec;
   const refusal = refusePod(sourcePod, podName, now) ?? refuseRival(request, observed.others);
   if (refusal) return refusal;
   if (!sourcePod) throw new Error('a missing pod was not refused');
+  const impatient = refusePeers(sourcePod, request.spec.timeouts);
+  if (impatient) return impatient;
   const from = sourcePod.spec.nodeName;
   const node = chooseNode({ nodes, from, mayStay: false, wanted: targetNodeName, load });
   if ('reason' in node) return node;
@@ -27,13 +39,22 @@ export function validate(
       podName,
       podUID: sourcePod.metadata.uid,
       agentAddress: home && agentAddress(home),
+      restarts: restartsOf(sourcePod),
     },
+    peers: impatientPeers(sourcePod),
     target: {
       nodeName: node.metadata.name,
       podName: targetName(sourcePod, request.metadata.uid),
       agentAddress: agentAddress(node),
     },
   };
+}
+
+/** Only those that give up are worth a word. */
+function impatientPeers({ metadata }: Pod): MigrationRequestStatus['peers'] {
+  const peers = peersOf(metadata.annotations);
+  if ('reason' in peers || peers.patienceMs === undefined) return undefined;
+  return { ...peers, patienceMs: peers.patienceMs };
 }
 
 /** Of several requests for one pod the one already accepted wins, else the oldest. */

@@ -5,6 +5,7 @@ import {
   conditionTypes,
   finalizers,
   isFinished,
+  isStored,
   labels,
   type Decision,
   type RestoreConditionType,
@@ -143,10 +144,7 @@ function validate(observed: Observed): Node | Refusal {
     };
   }
   const { status } = checkpoint;
-  const stored = status?.conditions?.some(
-    (one) => one.type === 'Succeeded' && one.status === 'True',
-  );
-  if (!stored || !status?.podTemplate || checkpoint.metadata.deletionTimestamp !== undefined) {
+  if (!isStored(checkpoint) || !status?.podTemplate) {
     return {
       reason: 'CheckpointNotReady',
       message: `CheckpointRequest ${name} has no images: its phase is ${status?.phase ?? 'Pending'}; restore from one that has succeeded.`,

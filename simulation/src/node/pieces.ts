@@ -19,13 +19,15 @@ import {
   type ManifestHeader,
 } from '../../../node-agent/src/transfer/manifest.ts';
 import { ImageStore } from '../../../node-agent/src/transfer/store.ts';
-import { withFaults } from '../../../kube/src/index.ts';
+import { DeadlineError, withFaults } from '../../../kube/src/index.ts';
 import { effect } from './kernel.ts';
 import { speaker, type Container, type Machine, type Memory } from './machine.ts';
 
 /** What the next attempts of a node's programs do. */
 export interface Luck {
   dumpFails: boolean;
+  /** CRIU hangs in it until it is cut. */
+  dumpHangs: boolean;
   freezeFails: boolean;
 }
 
@@ -104,9 +106,21 @@ export class SimulatedCheckpointer extends Checkpointer {
     };
   }
 
-  protected override images(pod: LocalPod, id: string): Promise<Dumped> {
+  protected override async images(
+    pod: LocalPod,
+    id: string,
+    signal?: AbortSignal,
+  ): Promise<Dumped> {
     const machine = this.#machine;
     machine.images.delete(id);
+    if (this.#luck.dumpHangs) {
+      this.#luck.dumpHangs = false;
+      await interrupted(signal);
+      return effect(machine.timeline, 1000, () => {
+        machine.work.add(id);
+        throw new AgentError('CheckpointFailed', 'CRIU was interrupted (simulated)');
+      });
+    }
     return effect(machine.timeline, 300, () => {
       machine.work.add(id);
       const memories: Record<string, Memory> = {};
@@ -135,6 +149,15 @@ export class SimulatedCheckpointer extends Checkpointer {
       return { header, identity, objects, bytes };
     });
   }
+}
+
+/** A decision alone interrupts no CRIU: what is merely not needed any more goes on. */
+function interrupted(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    signal?.addEventListener('abort', () => {
+      if (signal.reason instanceof DeadlineError) resolve();
+    });
+  });
 }
 
 function describe({ id, bundle, name, podUid, sandbox }: Container): RuntimeContainer {

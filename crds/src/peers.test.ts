@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { annotations } from './names.ts';
+import {
+  peerBudgetMs,
+  peersOf,
+  refuseImpatient,
+  rnrTimerMicroseconds,
+  type Peers,
+} from './peers.ts';
+
+const of = (retry?: string, timer?: string) =>
+  peersOf({
+    ...(retry === undefined ? {} : { [annotations.peerRnrRetry]: retry }),
+    ...(timer === undefined ? {} : { [annotations.rnrTimer]: timer }),
+  });
+
+describe('what a pod’s annotations say of its peers', () => {
+  it.each<[string, string | undefined, string | undefined, Peers]>([
+    ['nothing: for ever', undefined, undefined, { rnrRetry: 7, rnrTimer: 20 }],
+    ['for ever', '7', undefined, { rnrRetry: 7, rnrTimer: 20 }],
+    ['for ever, with a timer', '7', '3', { rnrRetry: 7, rnrTimer: 3 }],
+    ['only a timer', undefined, '31', { rnrRetry: 7, rnrTimer: 31 }],
+    ['six: the longest timer', '6', undefined, { rnrRetry: 6, rnrTimer: 0, patienceMs: 3932.16 }],
+    ['once', '1', undefined, { rnrRetry: 1, rnrTimer: 0, patienceMs: 655.36 }],
+    ['with a timer', '3', '31', { rnrRetry: 3, rnrTimer: 31, patienceMs: 1474.56 }],
+    ['with a short one', '5', '1', { rnrRetry: 5, rnrTimer: 1, patienceMs: 0.05 }],
+  ])('%s', (_name, retry, timer, peers) => {
+    expect(of(retry, timer)).toEqual(peers);
+  });
+
+  it.each([
+    ['0', undefined, annotations.peerRnrRetry],
+    ['8', undefined, annotations.peerRnrRetry],
+    ['', undefined, annotations.peerRnrRetry],
+    ['seven', undefined, annotations.peerRnrRetry],
+    ['-1', undefined, annotations.peerRnrRetry],
+    ['1.5', undefined, annotations.peerRnrRetry],
+    ['3', '32', annotations.rnrTimer],
+    [undefined, '-1', annotations.rnrTimer],
+    [undefined, '0x1', annotations.rnrTimer],
+  ])('is refused: %s and %s', (retry, timer, named) => {
+    const refusal = of(retry, timer);
+    expect(refusal).toMatchObject({ reason: 'BadAnnotation' });
+    expect('message' in refusal && refusal.message).toContain(named);
+  });
+
+  it('has a timer for each code, and none is longer than that of code 0', () => {
+    expect(rnrTimerMicroseconds).toHaveLength(32);
+    expect(Math.max(...rnrTimerMicroseconds)).toBe(rnrTimerMicroseconds[0]);
+    const rest = rnrTimerMicroseconds.slice(1);
+    expect(rest).toEqual(rest.toSorted((a, b) => a - b));
+  });
+});
+
+describe('the patience of peers', () => {
+  const peers = (patienceMs?: number): Peers => ({
+    ...{ rnrRetry: 2, rnrTimer: 0 },
+    ...(patienceMs === undefined ? {} : { patienceMs }),
+  });
+
+  it('is limited less the margin', () => {
+    expect(peerBudgetMs(peers(3000), {})).toBe(2200);
+    expect(peerBudgetMs(peers(3000), { peerMarginMs: 100 })).toBe(2900);
+    expect(peerBudgetMs(peers(), {})).toBeUndefined();
+  });
+
+  it.each<[string, number | undefined, number | undefined, boolean]>([
+    ['none', undefined, undefined, false],
+    ['just enough', 1200, undefined, false],
+    ['just too little', 1199.9, undefined, true],
+    ['enough with a smaller margin', 600, 200, false],
+    ['too little with a greater margin', 2000, 1700, true],
+  ])('is refused or not: %s', (_name, patience, peerMarginMs, refused) => {
+    expect(refuseImpatient(peers(patience), { peerMarginMs }) !== undefined).toBe(refused);
+  });
+
+  it('tells what is too little, what would do, and what to set', () => {
+    const refusal = refuseImpatient({ rnrRetry: 1, rnrTimer: 20, patienceMs: 10.24 }, {});
+    expect(refusal?.reason).toBe('PeerPatienceTooShort');
+    for (const part of ['10.24 ms', '1200 ms', 'code 20', 'rnr_retry', annotations.rnrTimer]) {
+      expect(refusal?.message).toContain(part);
+    }
+  });
+});

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long a request and each of its steps may take. A step's limit is optional: what is left out is this file's
+// default, and never more than the blackout, so that a request with a short blackout need not name every step.
+import { z } from 'zod';
+
+/** Seconds. Several times what a step takes on the slowest machine that Sealift was measured on. */
+export const stepDefaults = {
+  /** The driver itself gives up waiting for its queues after 5 s. */
+  hold: 20,
+  /** Tasks in uninterruptible sleep freeze only when they leave it; the agent gives up after 10 s. */
+  freeze: 20,
+  dump: 60,
+  transfer: 60,
+  restore: 60,
+} as const;
+export type LimitedStep = keyof typeof stepDefaults;
+
+/**
+ * Milliseconds of the peers' patience that are kept for the end of a hold: one round trip to the API server
+ * (0.2 s measured on an emulated node), then either the source's release or the target's resume (0.15 s), and as
+ * much again for a slow moment.
+ */
+export const PEER_MARGIN_MS = 800;
+
+const seconds = (least: number, most: number) => z.int().min(least).max(most);
+const stepOf = (step: LimitedStep, what: string) =>
+  seconds(1, 110)
+    .optional()
+    .meta({
+      format: 'int32',
+      description: `${what} Absent: ${stepDefaults[step]}, or blackoutSeconds if that is less.`,
+    });
+
+const handover = {
+  prepareSeconds: seconds(1, 3600)
+    .default(300)
+    .meta({ format: 'int32', description: 'From the start to a target at its create gate.' }),
+  blackoutSeconds: seconds(1, 110)
+    .default(100)
+    .meta({
+      format: 'int32',
+      description:
+        'From the create gate to the decision. The kubelet gives up on a container’s start ' +
+        'after two minutes, so this has to stay well below.',
+    }),
+  transferSeconds: stepOf('transfer', 'Sending the images, until the target has verified them.'),
+  restoreSeconds: stepOf('restore', 'From the images to a target at its resume gate.'),
+};
+
+const source = {
+  holdSeconds: stepOf('hold', 'Locking the network and holding the RDMA device.'),
+  freezeSeconds: stepOf('freeze', 'Freezing the tasks.'),
+  dumpSeconds: stepOf('dump', 'Writing the images.'),
+  peerMarginMs: z
+    .int()
+    .min(100)
+    .max(10_000)
+    .optional()
+    .meta({
+      format: 'int32',
+      description:
+        'Only for peers that give up (annotation sealift.dev/peer-rnr-retry): what is kept of their ' +
+        `patience for the decision and the resume. Absent: ${PEER_MARGIN_MS}.`,
+    }),
+};
+
+type Given = { readonly [field: string]: number | undefined };
+
+/** None of the steps may take longer than the whole: once for the API server, once for whoever parses. */
+function within<T extends z.ZodRawShape>(shape: T, fields: readonly string[]) {
+  const message = (field: string): string =>
+    `timeouts.${field} must not exceed timeouts.blackoutSeconds`;
+  return z
+    .object(shape)
+    .superRefine((timeouts, context) => {
+      const given = timeouts as Given;
+      for (const field of fields) {
+        if ((given[field] ?? 0) <= (given['blackoutSeconds'] ?? Infinity)) continue;
+        context.addIssue({ code: 'custom', path: [field], message: message(field) });
+      }
+    })
+    .meta({
+      description: 'How long may it take? A step that exceeds its own limit ends in Aborted.',
+      'x-kubernetes-validations': fields.map((field) => ({
+        rule: `!has(self.${field}) || self.${field} <= self.blackoutSeconds`,
+        message: message(field),
+        fieldPath: `.${field}`,
+      })),
+    });
+}
+
+/** Of a restore: there is no source to be held, frozen or dumped. */
+export const RestoreTimeouts = within(handover, ['transferSeconds', 'restoreSeconds']);
+export type RestoreTimeouts = z.infer<typeof RestoreTimeouts>;
+
+export const Timeouts = within({ ...handover, ...source }, [
+  'holdSeconds',
+  'freezeSeconds',
+  'dumpSeconds',
+  'transferSeconds',
+  'restoreSeconds',
+]);
+export type Timeouts = z.infer<typeof Timeouts>;
+
+/** The limit of a step in seconds. Pure. */
+export function secondsOfStep(
+  timeouts: Partial<Record<`${LimitedStep}Seconds`, number | undefined>> & {
+    readonly blackoutSeconds: number;
+  },
+  step: LimitedStep,
+): number {
+  return timeouts[`${step}Seconds`] ?? Math.min(stepDefaults[step], timeouts.blackoutSeconds);
+}
+
+/** What an exceeded limit is called, and what to do about it. Pure. */
+export function stepExceeded(
+  step: LimitedStep,
+  limitSeconds: number,
+): { readonly code: string; readonly message: string } {
+  const name = `${step.charAt(0).toUpperCase()}${step.slice(1)}`;
+  return {
+    code: `${name}DeadlineExceeded`,
+    message:
+      `step ${step} was not done within ${limitSeconds} s: ` +
+      `raise spec.timeouts.${step}Seconds if it needs longer`,
+  };
+}

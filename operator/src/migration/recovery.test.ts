@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// A source that was lost before the decision: what is done, in which order, and when nothing is.
+import { describe, expect, it } from 'vitest';
+import { effects, message, published, see, summary } from '../../testing/migration.ts';
+import {
+  accepted,
+  at,
+  checkpoint,
+  decision,
+  NOW,
+  pod,
+  restore,
+  stored,
+  succeeded,
+  target,
+  type RequestParts,
+} from '../../testing/objects.ts';
+import { abortSettleMs, decideMigration } from './decide.ts';
+import { lossPatienceMs, newestOf, restoreName } from './recovery.ts';
+import type { Observed } from './types.ts';
+
+const lost = { state: 'Lost', reason: 'SourceLost', message: 'its node was reset' };
+const asked: RequestParts = { spec: { onSourceLoss: 'RestoreNewestCheckpoint' } };
+const seen = (
+  status: object = {},
+  parts: RequestParts = asked,
+  pods: Partial<Observed> = {},
+): Observed =>
+  see({
+    request: accepted(
+      { decision: decision('Aborted', 'SourceLost'), sourceAgent: lost, ...status },
+      parts,
+    ),
+    checkpoints: [stored()],
+    ...pods,
+  });
+const name = restoreName({ name: 'move', uid: 'request-uid' });
+const begun = { recovery: { checkpointName: 'saved', restoreRequestName: name } };
+
+describe('a source that was lost', () => {
+  it('without being asked is left to its kubelet', () => {
+    const plan = decideMigration(seen({}, {}), NOW);
+    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(summary(plan)).toBe('False SourceLost');
+    expect(message(plan)).toMatch(/its node was reset.*restartPolicy/);
+    expect(plan.status?.recovery).toBeUndefined();
+    expect(plan.status?.phase).toBe('Failed');
+  });
+
+  it('is deleted first, and what takes its place is written down before', () => {
+    const plan = decideMigration(seen(), NOW);
+    expect(plan.status?.recovery).toEqual(begun.recovery);
+    expect(plan.effects).toEqual([{ type: 'deleteLost', uid: 'pod-uid' }]);
+    expect(summary(plan)).toBe('Unknown SourceLost');
+  });
+
+  it('is waited for until it is gone, by force never', () => {
+    const dying = pod({ metadata: { deletionTimestamp: at(0) } });
+    const plan = decideMigration(seen(begun, asked, { sourcePod: dying }), NOW + 60_000);
+    expect(plan.effects).toEqual([]);
+    expect(summary(plan)).toBe('Unknown SourceLost');
+  });
+
+  it.each<[string, Partial<Observed>]>([
+    ['gone', { sourcePod: undefined }],
+    ['gone, and a namesake there', { sourcePod: pod({ metadata: { uid: 'other' } }) }],
+  ])('is made anew once it is %s', (_name, pods) => {
+    const plan = decideMigration(seen(begun, asked, pods), NOW);
+    expect(plan.effects).toEqual([{ type: 'createRestore', name, checkpointName: 'saved' }]);
+    expect(plan.requeueAfterMs).toBe(0);
+  });
+
+  it('ends once that is under way, and names it', () => {
+    const again = { sourcePod: undefined, restore: restore({ metadata: { name } }) };
+    const plan = decideMigration(seen(begun, asked, again), NOW);
+    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(summary(plan)).toBe('False SourceLost');
+    expect(message(plan)).toContain(`RestoreRequest ${name}`);
+    expect(plan.status?.recovery).toEqual(begun.recovery);
+    const conditions = plan.status?.conditions;
+    const after = decideMigration(seen({ ...begun, conditions }, asked, again), NOW + 1e9);
+    expect(after.effects.filter((one) => one.type !== 'removeFinalizer')).toEqual([]);
+    expect(after.status?.recovery).toEqual(begun.recovery);
+  });
+
+  it.each<[string, RegExp, Observed]>([
+    [
+      'there is no checkpoint',
+      /no CheckpointRequest of pod p/,
+      seen({}, asked, { checkpoints: [] }),
+    ],
+    [
+      'the request was deleted',
+      /request was deleted/,
+      seen({}, { ...asked, metadata: { deletionTimestamp: at(0) } }),
+    ],
+    ['the pod was deleted', /pod was deleted/, seen({}, asked, { sourcePod: undefined })],
+    [
+      'the pod is being deleted',
+      /pod was deleted/,
+      seen({}, asked, { sourcePod: pod({ metadata: { deletionTimestamp: at(0) } }) }),
+    ],
+  ])('is not made anew if %s', (_name, text, observed) => {
+    const plan = decideMigration(observed, NOW);
+    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(summary(plan)).toBe('False SourceLost');
+    expect(message(plan)).toMatch(text);
+    expect(plan.status?.recovery?.restoreRequestName).toBeUndefined();
+  });
+
+  it('goes on with what was begun, though the request is deleted', () => {
+    const deleted = { ...asked, metadata: { deletionTimestamp: at(0) } };
+    const plan = decideMigration(seen(begun, deleted, { sourcePod: undefined }), NOW);
+    expect(effects(plan)).toEqual(['createRestore']);
+  });
+
+  it('loses its target before it is made anew', () => {
+    const plan = decideMigration(seen({}, asked, { targetPod: target('request-uid') }), NOW);
+    expect(effects(plan)).toEqual(['deleteTarget']);
+    expect(plan.status?.recovery).toBeUndefined();
+  });
+
+  it('is one whatever the move was aborted for', () => {
+    const plan = decideMigration(seen({ decision: decision('Aborted', 'RestoreFailed') }), NOW);
+    expect(effects(plan)).toEqual(['deleteLost']);
+    const fail = decideMigration(seen({ decision: decision('Aborted', 'Cancelled') }, {}), NOW);
+    expect(summary(fail)).toBe('False SourceLost');
+    expect(message(fail)).toMatch(/Aborted: because of Cancelled/);
+  });
+
+  it.each<[string, object, Partial<Observed>]>([
+    ['deleted by somebody', { decision: decision('Aborted', 'SourceGone') }, {}],
+    [
+      'ended well',
+      { decision: decision('Aborted', 'Cancelled') },
+      { sourcePod: pod({ status: { phase: 'Succeeded' } }) },
+    ],
+    [
+      'running again',
+      { decision: decision('Aborted', 'X'), sourceAgent: { state: 'Resumed' } },
+      {},
+    ],
+  ])('is not one that was %s', (_name, status, pods) => {
+    const plan = decideMigration(seen(status, asked, pods), NOW);
+    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(summary(plan)).not.toContain('SourceLost');
+  });
+
+  it('is waited for longer where it is to be restored: a reset node boots first', () => {
+    const decided = decision('Aborted', 'BlackoutDeadlineExceeded');
+    const silent = { decision: decided, sourceAgent: { state: 'Dumping' } };
+    const first = seen(silent);
+    const next = published(first, decideMigration(first, NOW));
+    const plan = decideMigration(next, NOW + abortSettleMs + lossPatienceMs);
+    expect(plan.effects).toEqual([]);
+    expect(summary(plan)).toBe('Unknown BlackoutDeadlineExceeded');
+    const late = decideMigration(next, NOW + abortSettleMs + lossPatienceMs + 1);
+    expect(summary(late)).toBe('False BlackoutDeadlineExceeded');
+    expect(message(late)).toMatch(/Node a has not confirmed/);
+    const said = { ...next.request.status, sourceAgent: lost };
+    const back = { ...next, request: { ...next.request, status: said } } as Observed;
+    expect(effects(decideMigration(back, NOW + 200_000))).toEqual(['deleteLost']);
+  });
+
+  it('is given up when its node does not let it go', () => {
+    const first = seen(begun);
+    const next = published(first, decideMigration(first, NOW));
+    const late = decideMigration(next, NOW + abortSettleMs + lossPatienceMs + 1);
+    expect(effects(late)).toEqual(['removeFinalizer']);
+    expect(message(late)).toMatch(/could not be deleted on node a/);
+    expect(late.status?.recovery?.restoreRequestName).toBeUndefined();
+  });
+});
+
+describe('the newest checkpoint', () => {
+  const one = (uid: string, seconds: number, status: object = {}) =>
+    stored({ completionTime: at(seconds), ...status }, { metadata: { name: uid, uid } });
+
+  it('is the last one that has succeeded, of the very pod', () => {
+    const all = [
+      one('old', -50),
+      one('new', -10),
+      one('failed', -5, { conditions: [succeeded('False', 'DiskFull')] }),
+      one('another-pods', -4, { podUID: 'other' }),
+      stored({ completionTime: at(-3) }, { metadata: { deletionTimestamp: at(0), uid: 'dying' } }),
+      checkpoint({ metadata: { uid: 'active' } }),
+    ];
+    expect(newestOf(all, 'pod-uid')?.metadata.name).toBe('new');
+    expect(newestOf(all.toReversed(), 'pod-uid')?.metadata.name).toBe('new');
+    expect(newestOf(all, 'nobody')).toBeUndefined();
+  });
+});
+
+describe('the RestoreRequest’s name', () => {
+  it('is a name, and the request’s own', () => {
+    const uid = '11111111-2222-4222-8222-333333333333';
+    expect(restoreName({ name: 'move', uid })).toBe('move-restore-11111111');
+    const long = restoreName({ name: `${'x'.repeat(45)}-${'y'.repeat(17)}`, uid });
+    expect(long).toBe(`${'x'.repeat(45)}-restore-11111111`);
+    expect(long.length).toBeLessThanOrEqual(63);
+  });
+});

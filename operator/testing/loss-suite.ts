@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sources that are lost, peers that give up, and how many checkpoints are kept, before a real API server.
+import { describe, expect, it } from 'vitest';
+import { annotations } from '../../crds/src/index.ts';
+import { checkpointRequests, migrationRequests, restoreRequests } from '../../kube/src/index.ts';
+import { ended, eventually, failed, networksOf, type Cluster } from './cluster.ts';
+
+const moves = migrationRequests;
+const saves = checkpointRequests;
+const some = expect.any(String) as string;
+
+export function lossSuite(cluster: () => Cluster): void {
+  /** A checkpoint of a running pod, its images on node `a`. */
+  async function saved(name: string, podName: string, spec: object = {}): Promise<void> {
+    const c = cluster();
+    await c.checkpoint(name, podName, spec);
+    await c.until(saves, name, { phase: 'Checkpointing' });
+    await c.keeper(name, { state: 'Stored', path: `/images/${name}`, digest: 'sha256:1', size: 9 });
+    await c.until(saves, name, { ...ended('Succeeded'), size: 9 });
+  }
+
+  /** Up to a source that is being dumped. */
+  async function dumping(name: string, podName: string, spec: object = {}): Promise<string> {
+    const c = cluster();
+    await c.migrate(name, podName, spec);
+    const { status } = await c.until(moves, name, { target: { podUID: some } });
+    const target = status.target?.podName ?? '';
+    await c.bind(target, 'b');
+    await c.target(moves, name, { state: 'AtCreateGate' });
+    await c.until(moves, name, { deadlines: { blackout: some } });
+    await c.source(moves, name, { state: 'Dumping' });
+    return target;
+  }
+
+  const gone = { state: 'Failed', reason: 'SourceLost', message: 'node a was reset' } as const;
+
+  describe('a source that is lost', () => {
+    const again = { onSourceLoss: 'RestoreNewestCheckpoint' };
+
+    it('is left to its kubelet', async () => {
+      const c = cluster();
+      const source = await c.run('lost-1');
+      await saved('lost-1', 'lost-1');
+      const target = await dumping('lost-1', 'lost-1');
+      await c.source(moves, 'lost-1', gone);
+      await c.podGone(target);
+      await c.until(moves, 'lost-1', { decision: { reason: 'SourceLost' } });
+      await c.source(moves, 'lost-1', { ...gone, state: 'Lost' });
+      const { status } = await c.until(moves, 'lost-1', ended('Failed'));
+      expect(status).toMatchObject(failed('SourceLost'));
+      expect(status.recovery).toBeUndefined();
+      const { items } = await c.client.list(restoreRequests, { namespace: 'default' });
+      const made = items.map((one) => restoreRequests.parse(one).spec.checkpointName);
+      expect(made).not.toContain('lost-1');
+      await c.untouched(source);
+    });
+
+    it('is made anew from its newest checkpoint once it is gone, and not before', async () => {
+      const c = cluster();
+      const source = await c.run('lost-2', { ip: '10.99.0.70' });
+      await saved('lost-2-old', 'lost-2');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await saved('lost-2-new', 'lost-2');
+      const target = await dumping('lost-2', 'lost-2', again);
+      await c.source(moves, 'lost-2', gone);
+      await c.podGone(target);
+      await c.source(moves, 'lost-2', { ...gone, state: 'Lost' });
+      const { metadata, status } = await c.until(moves, 'lost-2', {
+        recovery: { checkpointName: 'lost-2-new', restoreRequestName: some },
+      });
+      const name = status.recovery?.restoreRequestName ?? '';
+      expect(name).toBe(`lost-2-restore-${metadata.uid.slice(0, 8)}`);
+      const dying = async () => (await c.pod('lost-2'))?.metadata.deletionTimestamp;
+      await eventually(dying).toBeDefined();
+      expect(await c.find(restoreRequests, name)).toBeUndefined();
+      expect((await c.find(moves, 'lost-2'))?.status?.completionTime).toBeUndefined();
+
+      await c.podGone('lost-2');
+      const done = await c.until(moves, 'lost-2', { ...ended('Failed'), ...failed('SourceLost') });
+      const told = done.status.conditions?.find((one) => one.type === 'Succeeded')?.message;
+      expect(told).toContain(name);
+      await eventually(() => c.events(metadata.uid)).toContain('Normal RestoringCheckpoint');
+      await c.until(restoreRequests, name, { target: { podName: 'lost-2', podUID: some } });
+      const made = await c.pod('lost-2');
+      expect(made?.metadata.uid).not.toBe(source.metadata.uid);
+      expect(networksOf(made)).toMatchObject([{ ips: ['10.99.0.70/24'] }]);
+
+      // Whoever cleans up after a move that has failed does not lose the pod.
+      await c.client.delete(moves, 'default', 'lost-2');
+      await eventually(() => c.find(moves, 'lost-2')).toBeUndefined();
+      expect((await c.find(restoreRequests, name))?.metadata.deletionTimestamp).toBeUndefined();
+      await c.client.delete(restoreRequests, 'default', name);
+      // Not bound to a node: nobody has to confirm.
+      await eventually(() => c.pod('lost-2')).toBeUndefined();
+    });
+
+    it('of which there is no checkpoint stays as it is, and that is said', async () => {
+      const c = cluster();
+      const source = await c.run('lost-3');
+      const target = await dumping('lost-3', 'lost-3', again);
+      await c.source(moves, 'lost-3', gone);
+      await c.podGone(target);
+      await c.source(moves, 'lost-3', { ...gone, state: 'Lost' });
+      const { metadata, status } = await c.until(moves, 'lost-3', {
+        ...ended('Failed'),
+        ...failed('SourceLost'),
+      });
+      expect(status.recovery?.message).toMatch(/no CheckpointRequest of pod lost-3/);
+      await eventually(() => c.events(metadata.uid)).toContain('Warning NoCheckpoint');
+      await c.untouched(source);
+    });
+
+    it('is noticed from its pod alone', async () => {
+      const c = cluster();
+      await c.run('lost-4');
+      await c.migrate('lost-4', 'lost-4');
+      await c.until(moves, 'lost-4', { target: { podUID: some } });
+      await c.podStatus('lost-4', { phase: 'Failed' });
+      const { status } = await c.until(moves, 'lost-4', failed('SourceLost'));
+      expect(status.decision).toMatchObject({ by: 'operator', reason: 'SourceLost' });
+    });
+  });
+
+  describe('peers that give up', () => {
+    it.each([
+      [
+        'too soon',
+        { [annotations.peerRnrRetry]: '6', [annotations.rnrTimer]: '20' },
+        'PeerPatienceTooShort',
+      ],
+      ['who knows when', { [annotations.peerRnrRetry]: 'ten' }, 'BadAnnotation'],
+    ])('%s: the pod is not touched', async (name, notes, reason) => {
+      const c = cluster();
+      const podName = `peers-${reason.toLowerCase()}`;
+      const source = await c.run(podName, { notes });
+      await c.migrate(podName, podName);
+      const { status } = await c.until(moves, podName, { ...ended('Failed'), ...failed(reason) });
+      expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message, name).toContain(
+        annotations.peerRnrRetry,
+      );
+      await c.untouched(source);
+    });
+
+    it('late enough: both agents learn how late', async () => {
+      const c = cluster();
+      await c.run('peers-patient', { notes: { [annotations.peerRnrRetry]: '6' } });
+      await c.migrate('peers-patient', 'peers-patient');
+      const peers = { rnrRetry: 6, rnrTimer: 0, patienceMs: 3932.16 };
+      await c.until(moves, 'peers-patient', { phase: 'Preparing', peers });
+      await c.client.delete(moves, 'default', 'peers-patient');
+    });
+  });
+
+  it('keeps the newest checkpoints of a pod only, where that is asked', async () => {
+    const c = cluster();
+    await c.run('pruned');
+    const few = { retention: { keepLast: 2 } };
+    for (const name of ['pruned-1', 'pruned-2', 'pruned-3']) {
+      await saved(name, 'pruned', few);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const dying = async () => (await c.find(saves, 'pruned-1'))?.metadata.deletionTimestamp;
+    await eventually(dying).toBeDefined();
+    await c.keeper('pruned-1', { state: 'Removed' });
+    await eventually(() => c.find(saves, 'pruned-1')).toBeUndefined();
+    for (const name of ['pruned-2', 'pruned-3']) {
+      expect((await c.find(saves, name))?.metadata.deletionTimestamp).toBeUndefined();
+    }
+  });
+}
