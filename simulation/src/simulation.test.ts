@@ -55,6 +55,26 @@ describe('with one fault', () => {
   });
 });
 
+describe('a source that is lost anywhere', () => {
+  const steps = ['lock', 'hold', 'freeze', 'dump', 'transfer'];
+  const points = steps.flatMap((step) => [`source.${step}.before`, `source.${step}.after`]);
+  it.each(points)('at %s comes back once, from its checkpoint', async (point) => {
+    const ends = new Set<string>();
+    for (let seed = 0; seed < 10; seed++) {
+      // The checkpoint passes them first, but for the transfer.
+      const when = { point, nth: point.startsWith('source.transfer') ? 1 : 2 };
+      const reset = { ...atDump({ do: 'reset', who: 'source' }), when, forMs: seed * 5000 };
+      const crash = { when: { step: 200 + seed * 37 }, what: { do: 'crash', who: 'operator' } };
+      const faults = [reset, { ...crash, forMs: 3000 } as Schedule['faults'][0]];
+      ends.add((await run({ seed, scenario: 'recover', faults })).decision);
+    }
+    // Whatever was too late while the node booted. What had arrived may be committed.
+    const restored = /^Aborted (SourceLost|[A-Z][a-z]+DeadlineExceeded) restored$/;
+    const others = [...ends].filter((end) => !restored.test(end));
+    expect(others).toEqual(point === 'source.transfer.after' ? ['Committed Committed'] : []);
+  });
+});
+
 describe('the seeded mistakes', () => {
   it.each(mistakes)(
     '$name is found within 10,000 schedules',

@@ -133,5 +133,5 @@ export const idsOf = (containers: readonly { readonly id: string }[]): string[] 
   containers.map(({ id }) => id);
 
 export const lostMessage = (pod: string): string =>
-  `pod ${pod} is not what it was when it was locked: its node was reset, or its container ended; ` +
+  `pod ${pod} is not what it was when its move began: its node was reset, or its container ended; ` +
   'what it had in memory is gone';

@@ -229,7 +229,13 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   async #inspect(request: MigrationRequest): Promise<void> {
     checkPatience(request.status?.peers, request.spec.timeouts);
     const names = startOrder(await this.#parts.pods.pod(podName(request)));
-    await this.#parts.checkpointer.inspect(podUid(request), names);
+    try {
+      await this.#parts.checkpointer.inspect(podUid(request), names);
+    } catch (error) {
+      // It ran when the request was accepted.
+      if (reasonOf(error).code !== 'PodNotFound') throw error;
+      throw new AgentError('SourceLost', lostMessage(podName(request).pod), { cause: error });
+    }
     this.#refused.delete(request.metadata.uid);
   }
 
@@ -343,12 +349,12 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   async #pod(request: MigrationRequest): Promise<LocalPod> {
     const entry = this.#parts.journal.get(request.metadata.uid, 'source');
     const lost = (cause?: unknown) =>
-      new AgentError('SourceLost', lostMessage(this.#entry(request).pod), { cause });
+      new AgentError('SourceLost', lostMessage(podName(request).pod), { cause });
     try {
       const pod = await this.#parts.checkpointer.find(podUid(request));
       if (!entry || !isLost(entry, idsOf(pod.containers))) return pod;
     } catch (error) {
-      if (!entry || reasonOf(error).code !== 'PodNotFound') throw error;
+      if (reasonOf(error).code !== 'PodNotFound') throw error;
       throw lost(error);
     }
     throw lost();

@@ -1,11 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// A source's node for tests: its pod is a few flags, and its agent dies where it is told to.
-import { expect } from 'vitest';
+// For tests of the source: one node whose agent can die at every effect, a real journal, a real image folder and the
+// real loop. The node itself is the few flags of World; each test gets a new one.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, expect } from 'vitest';
+import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
+import { migrationRequests, pods } from '../../../kube/src/index.ts';
 import type { Checkpointer, Dumped } from '../checkpoint/checkpointer.ts';
 import { AgentError } from '../errors.ts';
+import type { Evidence } from '../evidence/evidence.ts';
+import { Journal } from '../journal/journal.ts';
+import { handoverLoop } from '../loop.ts';
+import { PodRequests } from '../pods/pod-requests.ts';
+import { Publisher } from '../publisher.ts';
+import { SourceReconciler } from '../source/reconciler.ts';
 import type { sendImages } from '../transfer/sender.ts';
-import { REQUEST_UID, SOURCE_UID } from './objects.ts';
+import { ImageStore } from '../transfer/store.ts';
+import { MemoryApi } from './api.ts';
+import { decision, migration, NAMESPACE, pod, REQUEST_UID, SOURCE_UID } from './objects.ts';
 
+const KEY = `${NAMESPACE}/move`;
 export const effects = ['lock', 'hold', 'freeze', 'dump', 'send'] as const;
 export type Point = `${(typeof effects)[number] | 'release' | 'end'}.${'before' | 'after'}`;
 
@@ -89,4 +105,89 @@ export class World {
   get asItWas(): boolean {
     return !this.locked && this.held === undefined && !this.frozen && !this.dead;
   }
+}
+
+export let dir: string;
+export let api: MemoryApi;
+export let world: World;
+export let journal: Journal;
+let source: SourceReconciler;
+let stop: AbortController;
+let spec: object;
+
+/** What the request asks for, from now on. */
+export const ask = (wanted: object): void => void (spec = wanted);
+
+export async function startAgent(evidence?: Evidence): Promise<void> {
+  ({ journal } = await Journal.open(join(dir, 'journal')));
+  world.dieAt = undefined;
+  world.died = Promise.withResolvers();
+  source = new SourceReconciler({
+    api,
+    nodeName: 'node-a',
+    journal,
+    checkpointer: world.checkpointer,
+    pods: new PodRequests(api),
+    publisher: new Publisher({
+      api,
+      resource: migrationRequests,
+      manager: fieldManagers.sourceAgent,
+      field: 'sourceAgent',
+    }),
+    store: new ImageStore(join(dir, 'images')),
+    certificateDir: '/nowhere',
+    send: world.send,
+    request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
+    evidence,
+    removeWork: async () => undefined,
+  });
+}
+export const log = pino({ level: 'silent' });
+export const run = async (): Promise<void> => {
+  await handoverLoop(source)(KEY, { signal: stop.signal, log });
+};
+/** As the controller does it: again after every failure. */
+export const runs = async (times = 4): Promise<void> => {
+  for (let n = 0; n < times; n++) await run().catch(() => undefined);
+};
+export const status = () => api.peek(migrationRequests, NAMESPACE, 'move')?.status;
+export const stage = () => journal.get(REQUEST_UID, 'source')?.stage;
+export function put(change: object = {}): void {
+  const told = status();
+  api.put(
+    migrationRequests,
+    migration(
+      {
+        targetAgent: { state: 'AtCreateGate' },
+        deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
+        ...(told?.sourceAgent ? { sourceAgent: told.sourceAgent } : {}),
+        ...(told?.decision ? { decision: told.decision } : {}),
+        ...change,
+      },
+      {},
+      spec,
+    ),
+  );
+}
+export const decide = (outcome: Decision['outcome']) => put({ decision: decision(outcome) });
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sealift-source-'));
+  api = new MemoryApi();
+  world = new World();
+  stop = new AbortController();
+  spec = {};
+  api.put(pods, pod('app', SOURCE_UID, { 'sealift.dev/rnr-timer': '9' }));
+  await startAgent();
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});
+
+/** Runs until the agent dies at this point, and starts another one. */
+export async function dieAt(point: Point): Promise<void> {
+  world.dieAt = point;
+  run().catch(() => undefined);
+  await world.died.promise;
+  await startAgent();
 }

@@ -37,8 +37,9 @@ export function recover(observed: Observed, late: boolean): Recovering {
   const { request, restore } = observed;
   const known = request.status?.recovery;
   if (request.spec.onSourceLoss === 'Fail') {
-    const done =
-      'Its containers start from nothing, as its restartPolicy says (spec.onSourceLoss is Fail).';
+    const done = lostPod(observed)
+      ? 'Its containers start from nothing, as its restartPolicy says (spec.onSourceLoss is Fail).'
+      : 'The pod was deleted meanwhile.';
     return { recovery: undefined, effects: [], done };
   }
   const recovery = known ?? begin(observed);
