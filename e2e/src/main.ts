@@ -2,7 +2,6 @@
 // `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`,
 // --faults (`make faults`) the fault matrix.
 import { cells, Matrix } from '../faults/matrix.ts';
-import type { Case } from './case.ts';
 import { readyNodes, versions } from './lab.ts';
 import { Facts, writeReport } from './report.ts';
 import { allCases, pick, runCases } from './runner.ts';
@@ -10,8 +9,7 @@ import { installSealift } from './sealift.ts';
 
 const tell = (line: string): void => console.log(line);
 
-async function part(): Promise<Case[]> {
-  const all = await allCases();
+function part<T extends { readonly inTest?: boolean }>(all: readonly T[]): readonly T[] {
   return process.argv.includes('--test') ? all.filter((c) => c.inTest) : all;
 }
 
@@ -20,12 +18,13 @@ async function main(): Promise<number> {
   const faults = process.argv.includes('--faults');
   const all = faults ? cells : await allCases();
   if (process.argv.includes('--list')) {
-    for (const c of all)
-      tell(`${c.name.padEnd(36)} ${'inTest' in c && c.inTest ? 'test' : '    '} ${c.promise}`);
+    for (const c of all) tell(`${c.name.padEnd(36)} ${c.inTest ? 'test' : '    '} ${c.promise}`);
     return 0;
   }
   const names = process.env['CASE'] ?? '';
-  const cases = faults ? matrix.cases(pick(cells, names)) : pick(await part(), names);
+  const cases = faults
+    ? matrix.cases(pick(part(cells), names))
+    : pick(part(await allCases()), names);
   if (cases.length === 0) {
     console.error(`no case is called ${names}: see --list`);
     return 2;
