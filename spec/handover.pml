@@ -29,6 +29,7 @@
 
 mtype = { Undecided, Committed, Aborted };                  /* the decision */
 mtype = { Running, Frozen, Gone };                          /* source task */
+/* Of a pod with several containers ResumeGate is every one of them at its gate: README.md. */
 mtype = { Absent, CreateGate, ResumeGate, Resumed, Killed };/* target task */
 mtype = { NoImage, InFlight, Damaged, Verified };           /* the image */
 

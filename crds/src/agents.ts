@@ -78,6 +78,7 @@ export const TargetContainer = z.object({
   name: z.string().max(253),
   state: TargetState,
 });
+export type TargetContainer = z.infer<typeof TargetContainer>;
 
 export const TargetAgent = z
   .object({

@@ -21,11 +21,11 @@ export const reasons = {
   // Refused: the source is untouched
   PodNotFound: 'There is no such pod.',
   PodNotRunning: 'The pod is not in phase Running, or is being deleted.',
-  ContainerNotRunning: 'A container of the pod is waiting, terminated or crash-looping.',
+  ContainerNotRunning: 'A container of the pod is waiting, terminated or not ready.',
+  ContainerCrashLooping: 'A container of the pod ends again and again.',
   NotSealiftRuntime: 'The pod does not use the RuntimeClass sealift.',
   PodHasController: 'The pod belongs to a controller, which would replace it.',
   UnsupportedVolume: 'The pod has a volume that cannot be moved.',
-  MultipleContainers: 'The pod has more than one container.',
   UnsupportedPod: 'The pod uses something that Sealift does not move.',
   SourceNodeUnavailable: 'The pod’s node has no working Sealift agent.',
   TargetIsSource: 'The target node is the node that the pod runs on.',

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What cannot be moved is refused with a reason that says what to do; the source is untouched.
 import { expect, type Case, type Context } from '../src/case.ts';
-import { kubectl } from '../src/lab.ts';
+import { apply, kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { ended, migration, summary } from '../src/requests.ts';
 import { PerftestPair } from '../src/players.ts';
-import { podStatus, startPod } from '../src/pods.ts';
+import { IMAGE, podManifest, podStatus, startPod } from '../src/pods.ts';
+import { until } from '../src/wait.ts';
 
 const SLEEP = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
 
@@ -66,6 +67,25 @@ async function unsupported(c: Context): Promise<void> {
   await untouched(c, server, c.nodes[0]);
 }
 
+/** A container beside the main one that ends and is started again, for ever. */
+async function crashLoop(c: Context): Promise<void> {
+  const { namespace, nodes } = c;
+  const ending = {
+    ...{ name: 'ending', image: IMAGE, imagePullPolicy: 'IfNotPresent', restartPolicy: 'Always' },
+    command: ['/bin/sh', '-c', 'sleep 2; exit 3'],
+  };
+  const beside = { initContainers: [ending], containers: [], volumes: [], mounts: [] };
+  await apply(podManifest({ namespace, name: 'loop', node: nodes[0], command: SLEEP, beside }));
+  await until('the container has been started again', { within: 180, every: 2 }, async () => {
+    const raw = await kubectlJson('-n', namespace, 'get', 'pod', 'loop');
+    const { status } = raw as { status: { initContainerStatuses?: { restartCount: number }[] } };
+    return (status.initContainerStatuses?.[0]?.restartCount ?? 0) > 1 ? true : undefined;
+  });
+  await refused(c, 'loop', 'ContainerCrashLooping');
+  const status = await podStatus(namespace, 'loop');
+  expect(status.restarts === 0, `the main container was touched: ${JSON.stringify(status)}`);
+}
+
 export const cases: readonly Case[] = [
   {
     name: 'bad-unknown-pod',
@@ -82,6 +102,11 @@ export const cases: readonly Case[] = [
     name: 'bad-object',
     promise: 'a process with an unreliable datagram queue pair: UnsupportedObject',
     run: unsupported,
+  },
+  {
+    name: 'bad-crash-loop',
+    promise: 'a container that ends again and again: ContainerCrashLooping',
+    run: crashLoop,
   },
   { name: 'bad-same-node', promise: 'the target is the source: TargetIsSource', run: sameNode },
   {

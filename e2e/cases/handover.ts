@@ -28,7 +28,7 @@ async function stopped(
   await pair.progress('client', 200);
   const before = await podStatus(namespace, pair.pods.server);
   const pods = await podNames(namespace);
-  await arm(nodes[0], point, 5000);
+  await arm(nodes[0], [point], 'delay:5000');
   try {
     const name = await requestMove({ namespace, pod: pair.pods.server, to: nodes[1] });
     await tripped(nodes[0], point, 180);
@@ -64,6 +64,30 @@ async function bothEnds(c: Context): Promise<void> {
   await pair.begin();
   await pair.progress('client', 200);
   await Promise.all([pair.move('server'), pair.move('client')]);
+  await wentOn(c, pair);
+}
+
+/** The client begins to move while the server waits at its resume gate, and again while the client is there. */
+async function chain(c: Context): Promise<void> {
+  const pair = new LedgerPair(c, { rate: 150 });
+  await pair.begin();
+  await pair.progress('client', 200);
+  const point = 'target.decide.before';
+  try {
+    for (const [first, second] of [
+      ['server', 'client'],
+      ['client', 'server'],
+    ] as const) {
+      const target = pair.nodes[first] === c.nodes[0] ? c.nodes[1] : c.nodes[0];
+      await arm(target, [point], 'delay:8000');
+      const moving = pair.move(first);
+      await Promise.race([moving, tripped(target, point, 240)]);
+      await Promise.all([moving, pair.move(second)]);
+      await pair.progress('client', 100);
+    }
+  } finally {
+    await disarm(c.nodes);
+  }
   await wentOn(c, pair);
 }
 
@@ -144,6 +168,11 @@ export const cases: readonly Case[] = [
     name: 'move-both-ends',
     promise: 'both ends move at the same time, past each other',
     run: bothEnds,
+  },
+  {
+    name: 'move-chain',
+    promise: "a pod begins to move while its peer's move is being decided",
+    run: chain,
   },
   {
     name: 'move-twice',

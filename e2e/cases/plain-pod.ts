@@ -4,7 +4,7 @@ import { expect, type Case, type Context } from '../src/case.ts';
 import { numbers } from '../src/checks.ts';
 import { move } from '../src/move.ts';
 import { execIn, newAddress, podLog, startPod } from '../src/pods.ts';
-import { seconds, until } from '../src/wait.ts';
+import { until } from '../src/wait.ts';
 
 async function counter(c: Context): Promise<void> {
   const name = 'counter';
@@ -69,14 +69,16 @@ async function tcp(c: Context): Promise<void> {
     c.tell,
   );
   c.facts.moves.push(entry);
-  const at = await until('lines arrive after the move', { within: 90 }, async () => {
-    const n = await last(pod);
-    return n > 0 ? n : undefined;
-  });
-  await seconds(3);
+  const more = async (than: number): Promise<number> =>
+    until('lines arrive after the move', { within: 120 }, async () => {
+      const n = await last(pod);
+      return n > than ? n : undefined;
+    });
+  // First comes what had arrived before the dump. The rest comes when the peer repeats it, which it does the more
+  // seldom the longer nobody has answered.
+  await more(await more(await more(0)));
   const log = await podLog(namespace, pod);
   expect(!log.includes('gap'), log.slice(-500));
-  expect((await last(pod)) > at, 'lines stopped');
 }
 
 export const cases: readonly Case[] = [

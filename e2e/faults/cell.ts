@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// One cell of the matrix: a ledger pair, a move of its server, one failure at one step, and who runs in the end.
-import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced } from '../src/checks.ts';
+// One cell of the matrix: a move of the ledger's server, one failure at one step, and who runs in the end.
+import { expect, type Context } from '../src/case.ts';
 import { onNode } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
-import { LedgerPair } from '../src/players.ts';
+import type { LedgerPair } from '../src/players.ts';
 import { podNames, podStatus } from '../src/pods.ts';
-import { ended, migration, read } from '../src/requests.ts';
+import { ended, migration, read, summary } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
-import type { Cell, Runner } from './report.ts';
-import { arm, disarm, tripped, type Step } from './steps.ts';
+import { abortCost } from './abort-cost.ts';
+import type { Abort, Cell, Runner } from './report.ts';
+import { arm, tripped, type Step } from './steps.ts';
 import type { Victim } from './victims.ts';
 
 /** The agent waits that long at the step: the harm is done well within. */
@@ -23,7 +23,7 @@ export function expectedRunners(victim: Victim, step: Step): Runner[] {
   if (victim.loses === 'target') return decided ? ['none'] : ['source'];
   if (victim.loses === 'source') return decided ? ['target'] : ['none', 'target'];
   if (decided) return victim.name === 'target-criu' ? ['none', 'target'] : ['target'];
-  return ['source', 'target'];
+  return victim.name === 'cancel' ? ['source'] : ['source', 'target'];
 }
 
 async function peerErrors(pair: LedgerPair): Promise<number> {
@@ -45,77 +45,83 @@ async function copies(nodes: readonly string[]): Promise<number> {
   return counts.reduce((sum, count) => sum + Number(count), 0);
 }
 
-async function runner(c: Context, source: string): Promise<Runner> {
-  const running: Runner[] = [];
+/** The one pod of the ledger's server that runs. */
+async function running(c: Context): Promise<string | undefined> {
+  const names: string[] = [];
   for (const name of await podNames(c.namespace)) {
     if (!name.startsWith('ledger-server')) continue;
     const status = await podStatus(c.namespace, name);
-    if (status.ready && status.exitCode === undefined)
-      running.push(name === source ? 'source' : 'target');
+    if (status.ready && status.exitCode === undefined) names.push(name);
   }
-  expect(running.length <= 1, `two copies run: ${running.join(', ')}`);
-  return running[0] ?? 'none';
+  expect(names.length <= 1, `two copies run: ${names.join(', ')}`);
+  return names[0];
 }
 
-async function play(c: Context, victim: Victim, step: Step): Promise<Cell> {
-  const pair = new LedgerPair(c, { rate: 120 });
-  await pair.begin();
-  await pair.progress('client', 200);
+export interface Outcome {
+  readonly cell: Cell;
+  readonly abort: Abort | undefined;
+}
+
+/**
+ * Plays one cell on a pair that runs; afterwards the pair is followed to where it runs.
+ * @throws NotHeldError, NotReachedError
+ */
+export async function playCell(
+  c: Context,
+  pair: LedgerPair,
+  victim: Victim,
+  step: Step,
+): Promise<Outcome> {
+  const { namespace } = c;
+  await pair.progress('client', 50);
   const { server } = pair.pods;
-  const [source, target] = [pair.nodes.server, pair.nodes.client];
+  const source = pair.nodes.server;
+  const target = source === c.nodes[0] ? c.nodes[1] : c.nodes[0];
   const before = await peerErrors(pair);
+  const ledger = await pair.standing();
   const waiting = step.role === 'source' ? source : target;
-  await arm(waiting, step.point, WINDOW_MS);
-  const name = await requestMove({ namespace: c.namespace, pod: server, to: target });
+  await arm(waiting, [step.point], `delay:${WINDOW_MS}`);
+  const request = await requestMove({ namespace, pod: server, to: target });
   await tripped(waiting, step.point, 180);
 
   const started = Date.now();
-  c.tell(`  ${name} is at ${step.name}: ${victim.name} fails`);
+  c.tell(`  ${request} is at ${step.name}: ${victim.name} fails`);
   const targetUid = async (): Promise<string> => {
-    const { status } = await read(migration, c.namespace, name);
+    const { status } = await read(migration, namespace, request);
     return status?.target?.podUID ?? '';
   };
-  const undo = await victim.harm({ source, target, targetUid });
+  const undo = await victim.harm({ namespace, request, source, target, targetUid });
   await undo();
-  await ended(migration, { namespace: c.namespace, name, within: SETTLE_S }, c.tell);
+  const end = await ended(migration, { namespace, name: request, within: SETTLE_S }, c.tell);
 
   const expected = expectedRunners(victim, step);
-  const found = await runner(c, server);
-  const cell = { victim: victim.name, step: step.name, expected, runner: found };
-  expect(expected.includes(found), `${found} runs, not ${expected.join(' or ')}`);
-  if (found === 'none' || victim.loses === 'target') {
-    const settleMs = Date.now() - started;
-    return { ...cell, lost: 0, duplicated: 0, peerErrors: 0, settleMs };
+  const name = await running(c);
+  const runner: Runner = name === undefined ? 'none' : name === server ? 'source' : 'target';
+  const facts = { victim: victim.name, step: step.name, expected, runner };
+  expect(expected.includes(runner), `${runner} runs, not ${expected.join(' or ')}`);
+  if (name === undefined) {
+    const cell = { lost: 0, duplicated: 0, peerErrors: 0, settleMs: Date.now() - started };
+    return { cell: { ...facts, ...cell }, abort: undefined };
   }
-  await pair.progress('client', 200);
+  pair.follow('server', name);
+  pair.nodes.server = runner === 'source' ? source : target;
+  await pair.progress('client', 50);
   const settleMs = Date.now() - started;
-  await until('one copy is left', { within: 60 }, async () =>
+  await until('one copy is left', { within: 120 }, async () =>
     (await copies(c.nodes)) === 1 ? true : undefined,
   );
   const errors = (await peerErrors(pair)) - before;
-  pair.follow('server', found === 'source' ? server : await targetName(c, server));
-  c.tell(`  ${found} runs after ${settleMs} ms`);
-  const { lost, duplicated } = await balanced(pair, c.tell);
+  const now = await pair.standing();
+  const lost = now.lost - ledger.lost;
+  const duplicated = now.duplicated - ledger.duplicated;
+  c.tell(`  ${runner} runs after ${settleMs} ms`);
   expect(errors === 0, `the peer's device counted ${errors} errors`);
-  return { ...cell, lost, duplicated, peerErrors: errors, settleMs };
-}
-
-async function targetName(c: Context, source: string): Promise<string> {
-  const names = await podNames(c.namespace);
-  return names.find((name) => name.startsWith('ledger-server') && name !== source) ?? source;
-}
-
-/** @param done takes what came out of a cell that held */
-export function faultCase(victim: Victim, step: Step, done: (cell: Cell) => void): Case {
+  expect(lost + duplicated === 0, `${lost} lost, ${duplicated} duplicated`);
+  const pauseMs = abortCost(end);
+  const aborted = end.status?.decision?.outcome === 'Aborted' && pauseMs !== undefined;
+  const reason = summary(end)?.reason ?? '';
   return {
-    name: `fault-${victim.name}-${step.name}`,
-    promise: `${victim.name} fails at ${step.name}: exactly one copy runs in the end, nothing is lost`,
-    async run(c) {
-      try {
-        done(await play(c, victim, step));
-      } finally {
-        await disarm(c.nodes);
-      }
-    },
+    cell: { ...facts, lost, duplicated, peerErrors: errors, settleMs },
+    abort: aborted ? { victim: victim.name, step: step.name, reason, pauseMs } : undefined,
   };
 }

@@ -1,33 +1,118 @@
 // SPDX-License-Identifier: Apache-2.0
-// The matrix: every failure at every step at which it makes sense.
+// The matrix: every failure at every step at which it makes sense. A row is one victim: its cells share a namespace and,
+// as long as it lives, one ledger pair, whose books are closed at the row's end.
 import { mkdir, writeFile } from 'node:fs/promises';
-import type { Case } from '../src/case.ts';
-import { faultCase } from './cell.ts';
-import { faultTable, FaultReport, type Cell } from './report.ts';
-import { steps } from './steps.ts';
-import { victims } from './victims.ts';
+import { collect } from '../src/artefacts.ts';
+import { artefactsDir, NotHeldError, type Case, type Context } from '../src/case.ts';
+import { balanced } from '../src/checks.ts';
+import { kubectl } from '../src/lab.ts';
+import { LedgerPair } from '../src/players.ts';
+import { playCell } from './cell.ts';
+import { faultTable, FaultReport } from './report.ts';
+import { disarm, steps, type Step } from './steps.ts';
+import { victims, type Victim } from './victims.ts';
 
 const REPORT = 'build/faults/report.json';
 
-export class Matrix {
-  readonly #cells: Cell[] = [];
+/** Of the matrix in `make test`: each agent fails where it has the pod in its hands. */
+const inTest = new Set(['fault-source-agent-streaming', 'fault-target-agent-at-the-gate']);
 
-  cases(): Case[] {
-    return victims.flatMap((victim) =>
-      steps
-        .filter((step) => victim.at?.includes(step.name) ?? true)
-        .map((step) => faultCase(victim, step, (cell) => this.#cells.push(cell))),
-    );
+export interface CellName {
+  readonly name: string;
+  readonly inTest: boolean;
+  readonly promise: string;
+  readonly victim: Victim;
+  readonly step: Step;
+}
+
+export const cells: readonly CellName[] = victims.flatMap((victim) =>
+  steps
+    .filter((step) => victim.at?.includes(step.name) ?? true)
+    .map((step) => ({ name: `fault-${victim.name}-${step.name}`, victim, step }))
+    .map(({ name, victim, step }) => ({
+      name,
+      inTest: inTest.has(name),
+      promise: `${victim.name} fails at ${step.name}: exactly one copy runs in the end, nothing is lost`,
+      victim,
+      step,
+    })),
+);
+
+export class Matrix {
+  readonly #report: FaultReport = { cells: [], aborts: [] };
+
+  /** One case per victim of those cells. */
+  cases(chosen: readonly CellName[]): Case[] {
+    return [...new Set(chosen.map((cell) => cell.victim))].map((victim) => {
+      const own = chosen.filter((cell) => cell.victim === victim);
+      const names = own.map((cell) => cell.step.name).join(', ');
+      return {
+        name: `fault-${victim.name}`,
+        promise: `${victim.name} fails (${names}): exactly one copy runs in the end, nothing is lost`,
+        run: (c) => this.#row(c, own),
+      };
+    });
   }
 
   /** Writes what came out and gives the table. */
   async write(): Promise<string> {
     await mkdir('build/faults', { recursive: true });
-    const report = FaultReport.parse({ cells: this.#cells });
+    const report = FaultReport.parse(this.#report);
     await writeFile(REPORT, `${JSON.stringify(report, null, 2)}\n`);
     return faultTable(
-      this.#cells,
+      report,
       steps.map((step) => step.name),
     );
   }
+
+  async #row(c: Context, own: readonly CellName[]): Promise<void> {
+    const failed: string[] = [];
+    let pair: LedgerPair | undefined;
+    for (const { name, victim, step } of own) {
+      c.tell(`  -- ${name}`);
+      try {
+        pair ??= await begun(c, victim);
+        const { cell, abort } = await playCell(c, pair, victim, step);
+        this.#report.cells.push(cell);
+        if (abort) this.#report.aborts.push(abort);
+        if (cell.runner === 'none') {
+          await removePods(c);
+          pair = undefined;
+        }
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        c.tell(`  FAILED ${name}: ${why}`);
+        failed.push(`${name}: ${why.split('\n')[0]}`);
+        await collect(artefactsDir(name), [c.namespace]);
+        await removePods(c);
+        pair = undefined;
+      } finally {
+        await disarm(c.nodes);
+      }
+    }
+    if (pair) await balanced(pair, c.tell);
+    if (failed.length > 0) throw new NotHeldError(failed.join('\n'));
+  }
+}
+
+/** A pair whose client outlives the victim. */
+async function begun(c: Context, victim: Victim): Promise<LedgerPair> {
+  const pair = new LedgerPair(c, { rate: 120, clientBeside: victim.loses === 'target' });
+  await pair.begin();
+  await pair.progress('client', 100);
+  return pair;
+}
+
+/** What is left of a pair that cannot go on. */
+async function removePods(c: Context): Promise<void> {
+  for (const kind of ['mreq', 'pods'])
+    await kubectl(
+      '-n',
+      c.namespace,
+      'delete',
+      kind,
+      '--all',
+      '--timeout=240s',
+      '--grace-period=1',
+    ).catch((error: unknown) => c.tell(`  ${String(error).slice(0, 300)}`));
 }

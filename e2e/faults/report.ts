@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The form of build/faults/report.json, and the same as a table.
+// The form of build/faults/report.json, and the same as tables.
 import { z } from 'zod';
 
 export const Runner = z.enum(['source', 'target', 'none']);
 export type Runner = z.infer<typeof Runner>;
+
+const count = z.int().min(0);
+const ms = z.number().min(0);
 
 export const Cell = z.strictObject({
   victim: z.string(),
@@ -11,30 +14,53 @@ export const Cell = z.strictObject({
   /** Who may run in the end. */
   expected: z.array(Runner).min(1),
   runner: Runner,
-  lost: z.int().min(0),
-  duplicated: z.int().min(0),
+  /** Of the ledger, both sides together. */
+  lost: count,
+  duplicated: count,
   /** Of the peer's device: requests given up, and packets that could not be sent. */
-  peerErrors: z.int().min(0),
+  peerErrors: count,
   /** From the harm until the request has ended and, where one runs, the peer goes on. */
-  settleMs: z.number().min(0),
+  settleMs: ms,
 });
 export type Cell = z.infer<typeof Cell>;
 
-export const FaultReport = z.strictObject({ cells: z.array(Cell) });
+/** What an abort at a step cost the application that went on at the source. */
+export const Abort = z.strictObject({
+  victim: z.string(),
+  step: z.string(),
+  reason: z.string(),
+  pauseMs: ms,
+});
+export type Abort = z.infer<typeof Abort>;
+
+export const FaultReport = z.strictObject({ cells: z.array(Cell), aborts: z.array(Abort) });
+export type FaultReport = z.infer<typeof FaultReport>;
+
+const line = (fields: readonly string[]): string => `| ${fields.join(' | ')} |`;
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
 
 /** One row per victim, one column per step: who ran in the end, and after how many seconds. */
-export function faultTable(cells: readonly Cell[], steps: readonly string[]): string {
-  const names = [...new Set(cells.map((cell) => cell.victim))];
-  const rows = names.map((victim) =>
-    steps.map((step) => {
+export function faultTable(report: FaultReport, steps: readonly string[]): string {
+  const { cells, aborts } = report;
+  const rows = [...new Set(cells.map((cell) => cell.victim))].map((victim) => [
+    victim,
+    ...steps.map((step) => {
       const cell = cells.find((one) => one.victim === victim && one.step === step);
       return cell ? `${cell.runner}, ${(cell.settleMs / 1000).toFixed(0)} s` : '';
     }),
-  );
-  const line = (fields: readonly string[]): string => `| ${fields.join(' | ')} |`;
+  ]);
+  const pauses = steps
+    .map((step) => aborts.filter((abort) => abort.step === step).map((abort) => abort.pauseMs))
+    .map((of) => [of.length, ...(of.length > 0 ? [Math.min(...of), Math.max(...of)] : [])])
+    .map(([n, least, most]) => (n ? `${n}: ${least?.toFixed(0)} to ${most?.toFixed(0)} ms` : ''));
   return [
-    line(['victim', ...steps]),
-    line(['victim', ...steps].map(() => '---')),
-    ...rows.map((row, n) => line([names[n] ?? '', ...row])),
+    table(['victim', ...steps], rows),
+    '',
+    'Aborted moves by step, and the pause that they cost the application:',
+    '',
+    table([...steps], [pauses]),
   ].join('\n');
 }

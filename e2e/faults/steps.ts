@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where in a move something is made to fail: each step is a fault point of an agent, which waits there a while.
-import { onNode } from '../src/lab.ts';
+import { kubectl, onNode } from '../src/lab.ts';
 
 export interface Step {
   readonly name: string;
@@ -20,10 +20,25 @@ export const steps: readonly Step[] = [
 ];
 
 const FOLDER = '/var/lib/sealift/faults';
+/** A container of the deployment, whose folder is its own. */
+export const OPERATOR = 'operator';
 
-/** The agent will wait at the point, once. */
-export async function arm(node: string, point: string, ms: number): Promise<void> {
-  await onNode(node, `mkdir -p ${FOLDER} && echo delay:${ms} > ${FOLDER}/${point}`);
+/** Runs a line where programs look for their fault points: on a node or in the operator's container. */
+const at = (place: string, line: string, timeoutMs?: number): Promise<string> =>
+  place === OPERATOR
+    ? kubectl('-n', 'sealift', 'exec', 'deploy/sealift-operator', '--', 'sh', '-c', line)
+    : onNode(place, line, timeoutMs);
+
+/** @param action what happens there, once: `throw`, `crash`, `delay:<ms>` */
+export async function arm(place: string, points: readonly string[], action: string): Promise<void> {
+  const files = points.map((point) => `${FOLDER}/${point}`).join(' ');
+  await at(place, `mkdir -p ${FOLDER} && for f in ${files}; do echo ${action} > $f; done`);
+}
+
+/** Points at a place that nothing has passed yet. */
+export async function armed(place: string): Promise<string[]> {
+  const listed = await at(place, `ls ${FOLDER} 2>/dev/null || true`);
+  return listed.split('\n').filter(Boolean);
 }
 
 /** Resolves as soon as the agent waits there. @throws CommandError after `seconds` */
@@ -32,6 +47,6 @@ export async function tripped(node: string, point: string, seconds: number): Pro
   await onNode(node, line, (seconds + 60) * 1000);
 }
 
-export async function disarm(nodes: readonly string[]): Promise<void> {
-  for (const node of nodes) await onNode(node, `rm -rf ${FOLDER}`).catch(() => '');
+export async function disarm(places: readonly string[]): Promise<void> {
+  for (const place of places) await at(place, `rm -rf ${FOLDER}/*`).catch(() => '');
 }

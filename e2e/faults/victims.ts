@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What fails: each does its harm when it is called and gives what makes it good again.
-import { onNode, run, top } from '../src/lab.ts';
+import { kubectl, onNode, run, top } from '../src/lab.ts';
 import { seconds } from '../src/wait.ts';
 
 export interface Scene {
+  readonly namespace: string;
+  /** The MigrationRequest's name. */
+  readonly request: string;
   readonly source: string;
   readonly target: string;
   /** The target pod's UID, once there is one. */
@@ -67,6 +70,15 @@ const cut = (role: 'source' | 'target', from: (scene: Scene) => string, ms: numb
 const agentPid = 'pgrep -f "[/]opt/app/agent.js run" | head -1';
 
 export const victims: readonly Victim[] = [
+  {
+    // Nothing fails: somebody changes his mind. What an abort at that step costs.
+    name: 'cancel',
+    async harm({ namespace, request }) {
+      const patch = '{"spec":{"cancel":true}}';
+      await kubectl('-n', namespace, 'patch', 'mreq', request, '--type=merge', '-p', patch);
+      return nothing;
+    },
+  },
   { name: 'operator', harm: killed((s) => [s.source, s.target], '/opt/app/operator.js') },
   { name: 'source-agent', harm: killed((s) => [s.source], '/opt/app/agent.js') },
   { name: 'target-agent', harm: killed((s) => [s.target], '/opt/app/agent.js') },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`,
 // --faults (`make faults`) the fault matrix.
-import { Matrix } from '../faults/matrix.ts';
+import { cells, Matrix } from '../faults/matrix.ts';
 import { readyNodes, versions } from './lab.ts';
 import { Facts, writeReport } from './report.ts';
 import { allCases, pick, runCases } from './runner.ts';
@@ -9,18 +9,24 @@ import { installSealift } from './sealift.ts';
 
 const tell = (line: string): void => console.log(line);
 
+function part<T extends { readonly inTest?: boolean }>(all: readonly T[]): readonly T[] {
+  return process.argv.includes('--test') ? all.filter((c) => c.inTest) : all;
+}
+
 async function main(): Promise<number> {
   const matrix = new Matrix();
   const faults = process.argv.includes('--faults');
-  const all = faults ? matrix.cases() : await allCases();
+  const all = faults ? cells : await allCases();
   if (process.argv.includes('--list')) {
     for (const c of all) tell(`${c.name.padEnd(36)} ${c.inTest ? 'test' : '    '} ${c.promise}`);
     return 0;
   }
-  const part = process.argv.includes('--test') ? all.filter((c) => c.inTest) : all;
-  const cases = pick(part, process.env['CASE'] ?? '');
+  const names = process.env['CASE'] ?? '';
+  const cases = faults
+    ? matrix.cases(pick(part(cells), names))
+    : pick(part(await allCases()), names);
   if (cases.length === 0) {
-    console.error(`no case is called ${process.env['CASE'] ?? ''}: see --list`);
+    console.error(`no case is called ${names}: see --list`);
     return 2;
   }
   const [first, second] = await readyNodes();

@@ -10,6 +10,7 @@ export interface MoveOptions {
   readonly to?: string;
   /** Name of the request; absent: from the pod's name and a number. */
   readonly name?: string;
+  readonly onSourceLoss?: 'Fail' | 'RestoreNewestCheckpoint';
   readonly timeouts?: { prepareSeconds?: number; blackoutSeconds?: number };
 }
 
@@ -21,6 +22,7 @@ export async function requestMove(o: MoveOptions): Promise<string> {
   await create(migration, o.namespace, name, {
     podName: o.pod,
     ...(o.to === undefined ? {} : { targetNodeName: o.to }),
+    ...(o.onSourceLoss === undefined ? {} : { onSourceLoss: o.onSourceLoss }),
     ...(o.timeouts === undefined ? {} : { timeouts: o.timeouts }),
   });
   return name;

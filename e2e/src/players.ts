@@ -9,6 +9,7 @@ import {
   podStatus,
   signal,
   startPod,
+  type Beside,
   type PodOptions,
 } from './pods.ts';
 import { LedgerResult, type Facts, type PerftestResult } from './report.ts';
@@ -159,8 +160,12 @@ export interface LedgerOptions {
   readonly inject?: { readonly side: Side; readonly fault: string };
   readonly client?: readonly string[];
   readonly both?: readonly string[];
+  /** The client runs on the server's node, at the beginning. */
+  readonly clientBeside?: boolean;
   /** The server keeps the key `open` of this ConfigMap open. */
   readonly serverConfigMap?: string;
+  /** What the server's pod has beside the server. */
+  readonly serverBeside?: Beside;
 }
 
 /** The ledger pair: runs until it is told to end. */
@@ -170,6 +175,7 @@ export class LedgerPair extends Pair {
   constructor(stage: Stage, options: LedgerOptions = {}) {
     super(stage, 'ledger');
     this.#options = options;
+    if (options.clientBeside) this.nodes.client = this.nodes.server;
   }
 
   #command(side: Side): string[] {
@@ -185,19 +191,41 @@ export class LedgerPair extends Pair {
   }
 
   async begin(): Promise<void> {
-    const { serverConfigMap: configMap } = this.#options;
+    const { serverConfigMap: configMap, serverBeside } = this.#options;
+    const beside = serverBeside ? { beside: serverBeside } : {};
     const command = this.#command('server');
     const holding = ['/bin/sh', '-c', `exec 3</config/open; exec ${command.join(' ')}`];
-    await this.start('server', configMap ? { command: holding, configMap } : { command });
+    await this.start(
+      'server',
+      configMap ? { command: holding, configMap } : { command, ...beside },
+    );
     await this.listening(LEDGER_PORT);
     await this.start('client', { command: this.#command('client') });
   }
 
   /** Operations that one side has completed, by its last line of progress. */
   async operations(side: Side): Promise<number> {
+    return (await this.#progress(side)).operations;
+  }
+
+  /** What both sides have found so far. */
+  async standing(): Promise<Pick<LedgerResult, 'lost' | 'duplicated'>> {
+    const [client, server] = [await this.#progress('client'), await this.#progress('server')];
+    return {
+      lost: client.lost + server.lost,
+      duplicated: client.duplicated + server.duplicated,
+    };
+  }
+
+  async #progress(side: Side): Promise<Pick<LedgerResult, 'operations' | 'lost' | 'duplicated'>> {
     const lines = (await this.log(side)).split('\n');
-    const last = lines.findLast((line) => line.startsWith('progress '));
-    return Number(/^progress (\d+)/.exec(last ?? '')?.[1] ?? 0);
+    const last = lines.findLast((line) => line.startsWith('progress ')) ?? '';
+    const number = (pattern: RegExp): number => Number(pattern.exec(last)?.[1] ?? 0);
+    return {
+      operations: number(/^progress (\d+)/),
+      lost: number(/ (\d+) lost/),
+      duplicated: number(/ (\d+) duplicated/),
+    };
   }
 
   /** Waits until a side has completed that many operations more than now. */

@@ -24,6 +24,16 @@ export interface PodOptions {
   readonly reserve?: string;
   /** Name of a ConfigMap, mounted at /config. */
   readonly configMap?: string;
+  /** What the pod has beside its main container. */
+  readonly beside?: Beside;
+}
+
+export interface Beside {
+  readonly initContainers: readonly object[];
+  readonly containers: readonly object[];
+  readonly volumes: readonly object[];
+  /** Of the main container. */
+  readonly mounts: readonly object[];
 }
 
 export interface PodStatus {
@@ -31,7 +41,7 @@ export interface PodStatus {
   readonly node: string;
   readonly phase: string;
   readonly ready: boolean;
-  /** Of the first container, once it has ended. */
+  /** Of the main container, once it has ended. */
   readonly exitCode: number | undefined;
   readonly restarts: number;
   readonly reason: string;
@@ -45,6 +55,14 @@ export function newAddress(): string {
 }
 
 export function podManifest(o: PodOptions): object {
+  const mounts = [
+    ...(o.configMap ? [{ name: 'config', mountPath: '/config' }] : []),
+    ...(o.beside?.mounts ?? []),
+  ];
+  const volumes = [
+    ...(o.configMap ? [{ name: 'config', configMap: { name: o.configMap } }] : []),
+    ...(o.beside?.volumes ?? []),
+  ];
   const networks =
     o.address === undefined
       ? {}
@@ -81,10 +99,12 @@ export function podManifest(o: PodOptions): object {
             requests: { cpu: o.reserve ?? '10m' },
           },
           securityContext: { capabilities: { add: ['IPC_LOCK'] } },
-          ...(o.configMap ? { volumeMounts: [{ name: 'config', mountPath: '/config' }] } : {}),
+          ...(mounts.length > 0 ? { volumeMounts: mounts } : {}),
         },
+        ...(o.beside?.containers ?? []),
       ],
-      ...(o.configMap ? { volumes: [{ name: 'config', configMap: { name: o.configMap } }] } : {}),
+      ...(o.beside ? { initContainers: o.beside.initContainers } : {}),
+      ...(volumes.length > 0 ? { volumes } : {}),
     },
   };
 }
@@ -98,6 +118,7 @@ interface RawPod {
     message?: string;
     conditions?: { type: string; status: string }[];
     containerStatuses?: {
+      name: string;
       restartCount: number;
       state?: {
         waiting?: { reason?: string; message?: string };
@@ -109,7 +130,7 @@ interface RawPod {
 
 export async function podStatus(namespace: string, name: string): Promise<PodStatus> {
   const raw = (await kubectlJson('-n', namespace, 'get', 'pod', name)) as RawPod;
-  const container = raw.status.containerStatuses?.[0];
+  const container = raw.status.containerStatuses?.find((one) => one.name === 'main');
   const waiting = container?.state?.waiting;
   return {
     name: raw.metadata.name,
@@ -146,7 +167,7 @@ export async function podNames(namespace: string): Promise<string[]> {
   return list.items.map((pod) => pod.metadata.name).sort();
 }
 
-/** Waits until the pod's container has ended, whatever its status. */
+/** Waits until the pod's main container has ended, whatever its status. */
 export function podEnd(namespace: string, name: string, within: number): Promise<PodStatus> {
   return until(`pod ${name} ends`, { within, every: 2 }, async () => {
     const status = await podStatus(namespace, name);
@@ -155,10 +176,13 @@ export function podEnd(namespace: string, name: string, within: number): Promise
 }
 
 export const podLog = (namespace: string, name: string): Promise<string> =>
-  kubectl('-n', namespace, 'logs', name).catch(() => '');
+  containerLog(namespace, name, 'main');
+
+export const containerLog = (namespace: string, name: string, container: string): Promise<string> =>
+  kubectl('-n', namespace, 'logs', name, '-c', container).catch(() => '');
 
 export const execIn = (namespace: string, name: string, line: string): Promise<string> =>
-  kubectl('-n', namespace, 'exec', name, '--', '/bin/sh', '-c', line);
+  kubectl('-n', namespace, 'exec', name, '-c', 'main', '--', '/bin/sh', '-c', line);
 
 /** Sends the container's first process a signal, from inside. */
 export const signal = (namespace: string, name: string, sig: string): Promise<string> =>

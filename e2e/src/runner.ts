@@ -25,7 +25,7 @@ export async function allCases(): Promise<Case[]> {
 }
 
 /** Names of cases or beginnings of them, separated by commas or blanks; empty picks all. */
-export function pick(cases: readonly Case[], names: string): Case[] {
+export function pick<T extends { readonly name: string }>(cases: readonly T[], names: string): T[] {
   const wanted = names.split(/[\s,]+/).filter(Boolean);
   if (wanted.length === 0) return [...cases];
   return cases.filter((c) => wanted.some((w) => c.name === w || c.name.startsWith(`${w}-`)));

@@ -115,6 +115,16 @@ export interface InterfaceInfo {
   addresses: InterfaceAddress[];
 }
 
+/** Numbers of System V IPC objects. */
+export interface SysvObjects {
+  /** Shared memory segments. */
+  shm: number;
+  /** Semaphore sets. */
+  sem: number;
+  /** Message queues. */
+  msg: number;
+}
+
 interface Native {
   rdmaNetnsMode(): Promise<RdmaNetnsMode>;
   setRdmaNetnsMode(mode: RdmaNetnsMode): Promise<void>;
@@ -136,6 +146,7 @@ interface Native {
   fsyncDir(path: string): Promise<void>;
   makeCharDevice(path: string, major: number, minor: number): Promise<void>;
   kernelRelease(): string;
+  sysvipc(path: string): Promise<SysvObjects>;
 }
 
 let loaded: Native | undefined;
@@ -321,4 +332,9 @@ export function makeCharDevice(path: string, major: number, minor: number): Prom
 /** `uname -r`. */
 export function kernelRelease(): string {
   return native().kernelRelease();
+}
+
+/** The objects of an IPC namespace, by its path, `/proc/123/ns/ipc`. Codes: ENOENT (its task is gone), EPERM. */
+export function sysvipc(path: string): Promise<SysvObjects> {
+  return call((addon) => addon.sysvipc(path));
 }

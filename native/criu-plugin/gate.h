@@ -8,12 +8,16 @@
 
 /*
  * gate_wait - ask the agent at $SEALIFT_SOCKET whether the tasks may run
+ * @pid: the container's first task
  *
  * It is told that finishing the tasks (contexts, memory regions) took
- * @register_us microseconds. Waits for its answer as long as it takes. If the connection ends without
- * one, or cannot be made (the agent restarts), asks again every 500 ms for up
- * to 110 s.
- * 0: go on. -ECANCELED: the agent said no. -ETIMEDOUT: nobody answers.
+ * @register_us microseconds. Waits for its answer as long as it takes. If the
+ * connection ends without one, or cannot be made (the agent restarts), asks
+ * again every 500 ms for up to 110 s. Gives up when @pid has died, when this
+ * process is not $SEALIFT_RUNC_PID's child any more, or when the file
+ * $SEALIFT_WHILE is gone: nobody would know of the tasks.
+ * 0: go on. -ECANCELED: no, and the reason is logged. -ETIMEDOUT: nobody
+ * answers.
  */
 int gate_wait(pid_t pid, uint64_t register_us);
 

@@ -91,9 +91,12 @@ export class Agent {
     await this.#effects.makeFolders();
     this.#addSource();
     this.#addTarget(migrationRequests, 'MigrationRequest', this.#migrations, (r) => r.metadata.uid);
-    this.#addTarget(restoreRequests, 'RestoreRequest', this.#restores, (r) => {
-      return r.status?.checkpointId ?? r.metadata.uid;
-    });
+    this.#addTarget(
+      restoreRequests,
+      'RestoreRequest',
+      this.#restores,
+      (r) => r.status?.checkpointId ?? r.metadata.uid,
+    );
     this.#addCheckpoints();
     this.#addHolder();
     const receiver = this.#effects.receiver(this.#incoming.callbacks);
@@ -185,8 +188,11 @@ export class Agent {
     resource: Resource<T>,
     kind: 'MigrationRequest' | 'RestoreRequest',
     informer: Informer<T>,
-    imageId: (request: T) => string,
+    ownId: (request: T) => string,
   ): void {
+    // Images that are kept here lie under their own id; what is sent comes into a folder of the request's.
+    const imageId = (one: T): string =>
+      one.status?.source?.nodeName === this.#config.nodeName ? ownId(one) : one.metadata.uid;
     const target = new TargetReconciler<T>({
       api: this.#api,
       kind,
@@ -222,10 +228,10 @@ export class Agent {
       if (request) controller.enqueue(keyOf(request));
     });
     this.#incoming.listen({
-      awaits: (id) =>
-        informer.list().some((one) => {
-          return imageId(one) === id && this.#gates.atCreate(one.metadata.uid) !== undefined;
-        }),
+      awaits: (id) => {
+        const request = informer.list().find((one) => one.metadata.uid === id);
+        return request && this.#gates.atCreate(id).length > 0 ? ownId(request) : undefined;
+      },
       changed: async (id, begun) => {
         const request = informer.list().find((one) => imageId(one) === id);
         if (!request) return;

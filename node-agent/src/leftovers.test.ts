@@ -155,7 +155,7 @@ describe('what is left', () => {
   it('refuses who waits for a request that is gone', async () => {
     await begin({ role: 'target', stage: 'waiting' });
     const waiting = gates.waitResume(
-      { op: 'gate', token: REQUEST_UID, pid: 1 },
+      { op: 'gate', token: REQUEST_UID, container: 'main', pid: 1 },
       '2026-01-01T00:00:00Z',
       new AbortController().signal,
     );

@@ -102,7 +102,7 @@ export class Leftovers {
     const now = journal.get(entry.id, entry.role);
     if (now?.role === 'source' && now.stage === 'gone' && (await this.#podExists(now))) return;
     await withFaults('leftovers.remove', async () => {
-      if (entry.kind !== 'RestoreRequest') await store.remove(entry.id);
+      await store.remove(entry.id);
       await this.#parts.removeWork(entry.id);
     });
     await journal.remove(entry.id, entry.role);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Until when something has to be done, and what it is called if it is not. A limit is absolute, by this node's clock,
 // and is recorded where its beginning is: with the step, in the journal before its effect and in the agent's own part
-// of the status. A restarted agent reads it from there; docs/adr/0006.
+// of the status. A restarted agent reads it from there; docs/adr/0007.
 import { stepExceeded, type LimitedStep, type Step } from '../../crds/src/index.ts';
 import { Deadline, DeadlineError, type Clock } from '../../kube/src/index.ts';
 

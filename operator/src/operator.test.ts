@@ -130,6 +130,38 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c.untouched(kept);
   });
 
+  it('makes a target with all the containers that go on, and none that has run', async () => {
+    const [probe, image] = [{ tcpSocket: { port: 80 } }, 'x'];
+    await c.run('many', {
+      spec: {
+        initContainers: [
+          { name: 'setup', image },
+          { name: 'side', image, restartPolicy: 'Always', startupProbe: probe },
+        ],
+        containers: [
+          { name: 'main', image, livenessProbe: probe },
+          { name: 'last', image, livenessProbe: probe },
+        ],
+      },
+    });
+    await c.migrate('many', 'many');
+    const made = await c.pod(await created('many'));
+    const { spec } = (await c.client.getRaw(pods, 'default', made?.metadata.name ?? '')) as {
+      spec: { initContainers: object[]; containers: object[] };
+    };
+    expect(spec.initContainers).toEqual([
+      expect.objectContaining({ name: 'side', restartPolicy: 'Always' }),
+    ]);
+    expect(spec.initContainers[0]).not.toHaveProperty('startupProbe');
+    expect(spec.containers).toMatchObject([
+      { name: 'main', livenessProbe: { initialDelaySeconds: 120 } },
+      { name: 'last' },
+    ]);
+    expect(spec.containers[1]).not.toHaveProperty('livenessProbe.initialDelaySeconds');
+    await c.client.delete(moves, 'default', 'many');
+    await eventually(() => c.find(moves, 'many')).toBeUndefined();
+  });
+
   describe('refuses', () => {
     let serial = 0;
     it.each<[string, object, object, string]>([
@@ -157,6 +189,18 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
       expect(status.target).toBeUndefined();
       await eventually(() => c.events(request.metadata.uid)).toContain(`Warning ${reason}`);
       await eventually(async () => (await c.find(moves, name))?.metadata.finalizers).toEqual([]);
+      await c.untouched(source);
+    });
+
+    it('a container that ends again and again', async () => {
+      await c.run('loop');
+      const waiting = { reason: 'CrashLoopBackOff', message: 'back-off 20s' };
+      const container = { name: 'main', ready: false, restartCount: 2, image: 'x', imageID: '' };
+      const source = await c.podStatus('loop', {
+        containerStatuses: [{ ...container, state: { waiting } }],
+      });
+      await c.migrate('loop', 'loop');
+      await c.until(moves, 'loop', { ...ended('Failed'), ...failed('ContainerCrashLooping') });
       await c.untouched(source);
     });
 

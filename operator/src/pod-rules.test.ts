@@ -1,11 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
 import { annotations, labels } from '../../crds/src/index.ts';
-import { at, container, pod, type PodParts } from '../testing/objects.ts';
+import { at, container, NOW, pod, type PodParts } from '../testing/objects.ts';
 import { refusePod } from './pod-rules.ts';
 
 const one = (state: object, more: object = {}): PodParts => ({
   status: { containerStatuses: [container(state as Record<string, unknown>, { ...more })] },
+});
+/** Two containers, a sidecar that `more` says something of, and an init container that has run. */
+const many = (more: object = {}): PodParts => ({
+  spec: {
+    containers: [{ name: 'main' }, { name: 'second' }],
+    initContainers: [{ name: 'i' }, { name: 's', restartPolicy: 'Always' }],
+  },
+  status: {
+    containerStatuses: ['main', 'second'].map((name) => ({
+      ...{ name, state: { running: {} }, ready: true, started: true },
+    })),
+    initContainerStatuses: [
+      { name: 'i', state: { terminated: { reason: 'Completed' } } },
+      { name: 's', state: { running: {} }, ready: true, started: true, ...more },
+    ],
+  },
 });
 const ready = { ready: true, started: true };
 
@@ -33,11 +49,16 @@ describe('refusePod', () => {
     ],
     ['restarts in the past', one({ running: {} }, { ...ready, restartCount: 3 })],
     [
+      'a restart that was long enough ago',
+      one({ running: { startedAt: at(-40) } }, { ...ready, restartCount: 2 }),
+    ],
+    ['several containers and a sidecar', many()],
+    [
       'one that was moved before',
       { metadata: { annotations: { [annotations.requestUid]: 'old' }, labels: { app: 'x' } } },
     ],
   ])('takes %s', (_name, parts) => {
-    expect(refusePod(pod(parts), 'p')).toBeUndefined();
+    expect(refusePod(pod(parts), 'p', NOW)).toBeUndefined();
   });
 
   it.each<[string, string, RegExp, PodParts]>([
@@ -75,9 +96,33 @@ describe('refusePod', () => {
     ],
     [
       'a crash loop',
+      'ContainerCrashLooping',
+      /main has ended 4 times .* \(CrashLoopBackOff\).*--previous/,
+      one({ waiting: { reason: 'CrashLoopBackOff' } }, { restartCount: 3 }),
+    ],
+    [
+      'a crash loop that is about to run',
+      'ContainerCrashLooping',
+      /restarted 2 times and has run for 39 s since, not yet for 40 s/,
+      one({ running: { startedAt: at(-39) } }, { ...ready, restartCount: 2 }),
+    ],
+    [
+      'a crash loop that has lasted long',
+      'ContainerCrashLooping',
+      /not yet for 300 s/,
+      one({ running: { startedAt: at(-299) } }, { ...ready, restartCount: 100 }),
+    ],
+    [
+      'a sidecar that is not ready',
       'ContainerNotRunning',
-      /CrashLoopBackOff/,
-      one({ waiting: { reason: 'CrashLoopBackOff' } }),
+      /Container s is not ready/,
+      many({ ready: false }),
+    ],
+    [
+      'a sidecar in a crash loop',
+      'ContainerCrashLooping',
+      /Container s /,
+      many({ state: { waiting: { reason: 'CrashLoopBackOff' } } }),
     ],
     [
       'an ended container',
@@ -115,12 +160,6 @@ describe('refusePod', () => {
       { spec: { ephemeralContainers: [{ name: 'd' }] } },
     ],
     [
-      'a sidecar',
-      'UnsupportedPod',
-      /restartable init container \(s\)/,
-      { spec: { initContainers: [{ name: 's', restartPolicy: 'Always' }] } },
-    ],
-    [
       'a host path',
       'UnsupportedVolume',
       /Volume v is of kind hostPath; supported are emptyDir/,
@@ -133,19 +172,9 @@ describe('refusePod', () => {
       { spec: { volumes: [{ name: 'v', persistentVolumeClaim: {} }] } },
     ],
   ])('refuses %s', (_name, reason, text, parts) => {
-    expect(refusePod(pod(parts), 'p')).toEqual({
+    expect(refusePod(pod(parts), 'p', NOW)).toEqual({
       reason,
       message: expect.stringMatching(text) as string,
     });
-  });
-
-  it('refuses several containers', () => {
-    const two = [{ name: 'main' }, { name: 'second' }];
-    const statuses = two.map(({ name }) => ({ name, state: { running: {} }, ...ready }));
-    const refusal = refusePod(
-      pod({ spec: { containers: two }, status: { containerStatuses: statuses } }),
-      'p',
-    );
-    expect(refusal?.reason).toBe('MultipleContainers');
   });
 });

@@ -14,10 +14,10 @@ import type { Refusal } from './refusal.ts';
 const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 'downwardAPI']);
 
 /** @returns undefined for a pod that can be taken on. */
-export function refusePod(pod: Pod | undefined, podName: string): Refusal | undefined {
+export function refusePod(pod: Pod | undefined, podName: string, now: number): Refusal | undefined {
   if (!pod)
     return { reason: 'PodNotFound', message: `There is no pod ${podName} in this namespace.` };
-  return refuseKind(pod) ?? refuseState(pod) ?? refuseShape(pod);
+  return refuseKind(pod) ?? refuseState(pod, now) ?? refuseShape(pod);
 }
 
 /** How often the pod's containers were restarted, all together. */
@@ -51,7 +51,7 @@ function refuseKind(pod: Pod): Refusal | undefined {
   return undefined;
 }
 
-function refuseState(pod: Pod): Refusal | undefined {
+function refuseState(pod: Pod, now: number): Refusal | undefined {
   if (pod.metadata.labels[labels.role] !== undefined) {
     const { [annotations.migration]: move, [annotations.restore]: copy } = pod.metadata.annotations;
     return {
@@ -68,8 +68,17 @@ function refuseState(pod: Pod): Refusal | undefined {
       message: `The pod is in phase ${pod.status.phase || 'Unknown'}; wait until it runs.`,
     };
   }
-  for (const { name } of pod.spec.containers) {
-    const status = pod.status.containerStatuses.find((one) => one.name === name);
+  const { containerStatuses, initContainerStatuses } = pod.status;
+  const all = [...containerStatuses, ...initContainerStatuses];
+  for (const name of movedContainers(pod)) {
+    const status = all.find((one) => one.name === name);
+    const loop = status && crashLoop(status, now);
+    if (loop !== undefined) {
+      return {
+        reason: 'ContainerCrashLooping',
+        message: `Container ${name} ${loop}; what is moved would end again. Find out why it ends (kubectl logs --previous) and ask again when it runs steadily.`,
+      };
+    }
     const trouble = containerTrouble(status);
     if (trouble !== undefined) {
       return {
@@ -79,6 +88,30 @@ function refuseState(pod: Pod): Refusal | undefined {
     }
   }
   return undefined;
+}
+
+/** Init containers have run; those that run on beside the others (sidecars) are moved with them. */
+function movedContainers(pod: Pod): string[] {
+  const sidecars = pod.spec.initContainers.filter((one) => one.restartPolicy === 'Always');
+  return [...sidecars, ...pod.spec.containers].map((one) => one.name);
+}
+
+/** The kubelet's: doubled with every restart, up to five minutes. */
+const firstBackOffMs = 10_000;
+const longestBackOffMs = 300_000;
+
+/** A container counts as steady when it has run for longer than the kubelet would make it wait after another end. */
+function crashLoop(status: ContainerStatus, now: number): string | undefined {
+  const { waiting, running } = status.state;
+  if (waiting?.reason === 'CrashLoopBackOff') {
+    return `has ended ${status.restartCount + 1} times and waits for its next start (CrashLoopBackOff)`;
+  }
+  if (status.restartCount === 0 || typeof running?.startedAt !== 'string') return undefined;
+  const ranMs = now - Date.parse(running.startedAt);
+  const steadyMs = Math.min(firstBackOffMs * 2 ** status.restartCount, longestBackOffMs);
+  if (!(ranMs < steadyMs)) return undefined;
+  const [ran, steady] = [ranMs, steadyMs].map((ms) => Math.max(0, Math.round(ms / 1000)));
+  return `has been restarted ${status.restartCount} times and has run for ${ran} s since, not yet for ${steady} s`;
 }
 
 function containerTrouble(status: ContainerStatus | undefined): string | undefined {
@@ -99,20 +132,12 @@ function refuseShape(pod: Pod): Refusal | undefined {
     reason: 'UnsupportedPod',
     message: `Sealift does not move pods with ${what}.`,
   });
-  if (spec.containers.length > 1) {
-    return {
-      reason: 'MultipleContainers',
-      message: 'The pod has several containers; only pods with one can be moved so far.',
-    };
-  }
   if (spec.hostNetwork) return unsupported('hostNetwork');
   if (spec.hostPID) return unsupported('hostPID');
   if (spec.hostIPC) return unsupported('hostIPC');
   if (spec.shareProcessNamespace === true) return unsupported('shareProcessNamespace');
   if (spec.resourceClaims.length > 0) return unsupported('resourceClaims');
   if (spec.ephemeralContainers.length > 0) return unsupported('ephemeral containers');
-  const sidecar = spec.initContainers.find((one) => one.restartPolicy === 'Always');
-  if (sidecar) return unsupported(`a restartable init container (${sidecar.name})`);
   for (const volume of spec.volumes) {
     const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'emptyDir';
     if (!movableVolumes.has(kind)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can go wrong with a target pod before its agent can say so. Pure.
-import type { Pod } from '../../kube/src/index.ts';
+import type { ContainerStatus, Pod } from '../../kube/src/index.ts';
 import type { Refusal } from './refusal.ts';
 
 /** The scheduler's view may be a moment old: a node that was just freed still looks full. */
@@ -42,7 +42,7 @@ export function targetTrouble(pod: Pod, now: number): TargetTrouble {
     const why = pod.status.message || pod.status.reason || 'no reason given';
     return failed('TargetFailed', `The target pod ended in phase ${pod.status.phase}: ${why}`);
   }
-  for (const container of pod.status.containerStatuses) {
+  for (const container of statuses(pod)) {
     const { waiting, terminated } = container.state;
     if (waiting && fatalWaiting.has(waiting.reason)) {
       return failed(
@@ -60,6 +60,12 @@ export function targetTrouble(pod: Pod, now: number): TargetTrouble {
   return {};
 }
 
+/** Of sidecars too: a target has no other init containers. */
+const statuses = (pod: Pod): ContainerStatus[] => [
+  ...pod.status.initContainerStatuses,
+  ...pod.status.containerStatuses,
+];
+
 function failed(reason: Refusal['reason'], message: string): TargetTrouble {
   return { refusal: { reason, message: message.slice(0, 2000) } };
 }
@@ -67,7 +73,7 @@ function failed(reason: Refusal['reason'], message: string): TargetTrouble {
 /** One line on how far the pod is, for a condition's message. */
 export function targetProgress(pod: Pod): string {
   if (!pod.spec.nodeName) return `Pod ${pod.metadata.name} waits for the scheduler.`;
-  const waiting = pod.status.containerStatuses.find((one) => one.state.waiting)?.state.waiting;
+  const waiting = statuses(pod).find((one) => one.state.waiting)?.state.waiting;
   const what = waiting?.reason ? ` (${waiting.reason})` : '';
   return `Pod ${pod.metadata.name} is being prepared on ${pod.spec.nodeName}${what}.`;
 }

@@ -99,6 +99,49 @@ describe('the target', () => {
     });
   });
 
+  it('keeps sidecars in their order, and lets no probe end a container that waits for the others', () => {
+    const probe = { httpGet: { port: 80 } };
+    const probes = {
+      ...{ startupProbe: probe, readinessProbe: probe },
+      livenessProbe: { ...probe, initialDelaySeconds: 5 },
+    };
+    const exec = { exec: { command: ['x'] } };
+    const made = make(
+      raw(
+        {},
+        {
+          initContainers: [
+            { name: 'first', restartPolicy: 'Always', ...probes, lifecycle: { postStart: {} } },
+            { name: 'setup', restartPolicy: null },
+            { name: 'second', restartPolicy: 'Always', livenessProbe: exec, startupProbe: exec },
+          ],
+          containers: [
+            { name: 'main', livenessProbe: { ...probe, initialDelaySeconds: 500 } },
+            { name: 'last', ...probes },
+          ],
+        },
+      ),
+    );
+    const rest = { volumeMounts: [] };
+    expect(made.spec['initContainers']).toEqual([
+      {
+        ...{
+          name: 'first',
+          restartPolicy: 'Always',
+          readinessProbe: probe,
+          lifecycle: {},
+          ...rest,
+        },
+        livenessProbe: { ...probe, initialDelaySeconds: 120 },
+      },
+      { name: 'second', restartPolicy: 'Always', livenessProbe: exec, ...rest },
+    ]);
+    expect(made.spec['containers']).toEqual([
+      { name: 'main', livenessProbe: { ...probe, initialDelaySeconds: 500 }, ...rest },
+      { name: 'last', ...probes, ...rest },
+    ]);
+  });
+
   it('keeps the host name that the processes have read', () => {
     expect(make(raw({ name: 'a.b' })).spec['hostname']).toBe('a-b');
     expect(make(raw({}, { hostname: 'old' })).spec['hostname']).toBe('old');

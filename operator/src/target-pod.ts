@@ -91,7 +91,7 @@ export function templateOf(pod: RawPod): Template {
 function templateSpec(pod: RawPod): Json {
   const {
     nodeName: _node,
-    initContainers: _init,
+    initContainers,
     ephemeralContainers: _ephemeral,
     priority: _priority,
     preemptionPolicy: _preemption,
@@ -104,10 +104,16 @@ function templateSpec(pod: RawPod): Json {
       .filter((name) => name.startsWith('kube-api-access-')),
   );
   const volumes = list(spec['volumes']).filter((volume) => !tokens.has(String(volume['name'])));
+  // Init containers have run; sidecars go on, and are started in the same order.
+  const sidecars = list(initContainers).filter((one) => one['restartPolicy'] === 'Always');
+  const containers = list(spec['containers']);
+  const last = containers.at(-1);
+  const made = (container: Json): Json => templateContainer(container, tokens, container === last);
   return {
     ...spec,
     volumes,
-    containers: list(spec['containers']).map((container) => templateContainer(container, tokens)),
+    ...(sidecars.length > 0 ? { initContainers: sidecars.map(made) } : {}),
+    containers: containers.map(made),
     // A process may have read its host name, which is the pod's name unless said otherwise.
     hostname:
       typeof spec['hostname'] === 'string'
@@ -119,11 +125,11 @@ function templateSpec(pod: RawPod): Json {
   };
 }
 
-function templateContainer(container: Json, tokens: ReadonlySet<string>): Json {
+function templateContainer(container: Json, tokens: ReadonlySet<string>, isLast: boolean): Json {
   const mounts = list(container['volumeMounts']).filter(
     (mount) => !tokens.has(String(mount['name'])),
   );
-  const out: Json = { ...container, volumeMounts: mounts };
+  const out: Json = { ...(isLast ? container : waiting(container)), volumeMounts: mounts };
   // What runs once at the start has run.
   const lifecycle = container['lifecycle'] as Json | undefined;
   if (lifecycle) {
@@ -131,6 +137,22 @@ function templateContainer(container: Json, tokens: ReadonlySet<string>): Json {
     out['lifecycle'] = rest;
   }
   return out;
+}
+
+/** As long as a start may take. */
+const gateSeconds = 120;
+
+/**
+ * A container that is not the last to be started waits for the others, silent, while the kubelet takes it for running.
+ * That long no probe may end it (one that runs a program in it is not answered, which counts for nothing), and nobody
+ * may wait for its startup probe, which has passed.
+ */
+function waiting(container: Json): Json {
+  const { startupProbe: _startup, ...kept } = container;
+  const liveness = kept['livenessProbe'] as Json | undefined;
+  if (!liveness || liveness['exec'] !== undefined) return kept;
+  const delay = Math.max(Number(liveness['initialDelaySeconds'] ?? 0), gateSeconds);
+  return { ...kept, livenessProbe: { ...liveness, initialDelaySeconds: delay } };
 }
 
 /** @returns the manifest. Its own labels come later: no service may find it before the decision. */

@@ -252,12 +252,18 @@ export class Cluster {
   // What the nodes do
 
   /** What the kubelet says of a pod that runs. */
-  podRuns(name: string, where = namespace): Promise<Pod> {
-    const container = {
-      ...{ name: 'main', ready: true, started: true, restartCount: 0, image: 'x', imageID: '' },
+  async podRuns(name: string, where = namespace): Promise<Pod> {
+    const { spec } = pods.parse(await this.client.getRaw(pods, where, name));
+    const running = (one: { name: string }) => ({
+      ...{ name: one.name, ready: true, started: true, restartCount: 0, image: 'x', imageID: '' },
       state: { running: { startedAt: now() } },
+    });
+    const status = {
+      phase: 'Running',
+      conditions: [ready],
+      containerStatuses: spec.containers.map(running),
+      initContainerStatuses: spec.initContainers.map(running),
     };
-    const status = { phase: 'Running', conditions: [ready], containerStatuses: [container] };
     return this.podStatus(name, status, where);
   }
 

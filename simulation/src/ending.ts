@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a run has to end once faults have stopped and time has passed: one runner, its peers released, nothing left behind.
 import { annotations, isFinished, labels } from '../../crds/src/index.ts';
+import { pods } from '../../kube/src/index.ts';
+import { startOrder } from '../../node-agent/src/pods/pod-requests.ts';
 import type { Stored } from './api/objects.ts';
 import { decisionOf } from './api/rules.ts';
 import type { Container, Machine } from './node/machine.ts';
@@ -32,13 +34,17 @@ function openPod(world: World, pod: Stored, deleted: ReadonlySet<string>): strin
   if (notes[annotations.migration] ?? notes[annotations.restore]) out.push(`pod ${name} is marked`);
   if (pod.metadata.labels?.[labels.role] !== undefined)
     out.push(`pod ${name} has a target's label`);
-  const container = containerOf(world, uid);
-  if (container?.state !== 'Running') out.push(`pod ${name} is ${container?.state ?? 'not there'}`);
-  else if (container.sandbox.lock !== 'none') out.push(`pod ${name} is locked`);
-  else if (container.sandbox.device?.held !== false) out.push(`pod ${name} is held`);
-  else if (container.restored && !container.sandbox.announced)
-    out.push(`pod ${name} is not announced`);
-  else if (container.sandbox.hidden) out.push(`pod ${name} is hidden`);
+  const containers = containersOf(world, uid);
+  for (const wanted of startOrder(pods.parse(pod))) {
+    const container = containers.find((one) => one.name === wanted);
+    const which = `container ${wanted} of pod ${name}`;
+    if (container?.state !== 'Running') out.push(`${which} is ${container?.state ?? 'not there'}`);
+    else if (container.sandbox.lock !== 'none') out.push(`pod ${name} is locked`);
+    else if (container.sandbox.device?.held !== false) out.push(`pod ${name} is held`);
+    else if (container.restored && !container.sandbox.announced)
+      out.push(`pod ${name} is not announced`);
+    else if (container.sandbox.hidden) out.push(`pod ${name} is hidden`);
+  }
   return out;
 }
 
@@ -55,12 +61,8 @@ function openNode(world: World, machine: Machine): string[] {
   return out;
 }
 
-function containerOf(world: World, podUid: string): Container | undefined {
-  for (const machine of world.machines.values()) {
-    const found = machine.containerOf(podUid);
-    if (found) return found;
-  }
-  return undefined;
+function containersOf(world: World, podUid: string): Container[] {
+  return [...world.machines.values()].flatMap((machine) => machine.containersOf(podUid));
 }
 
 interface Places {

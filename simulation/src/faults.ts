@@ -146,6 +146,8 @@ export class Faults {
         if (name !== undefined) this.#deletePod(name);
         return;
       }
+      case 'killContainer':
+        return this.#killContainer();
       case 'killApplication': {
         for (const machine of world.machines.values()) {
           for (const container of machine.containers.values()) {
@@ -155,6 +157,19 @@ export class Faults {
           }
         }
       }
+    }
+  }
+
+  /** One of several that the kubelet has started, also one that only waits. */
+  #killContainer(): void {
+    const world = this.#world;
+    for (const { machine } of world.nodes()) {
+      const one = [...machine.containers.values()].findLast(({ started }) => started);
+      if (!one) continue;
+      if (one.state === 'Running' || one.state === 'Frozen') {
+        this.#monitor.lost.add(one.sandbox.lineage);
+      }
+      world.killApplication(one);
     }
   }
 

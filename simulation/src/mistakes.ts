@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three mistakes of spec/handover.pml, made in the code as it runs here and nowhere else. The simulation has to find
+// The three mistakes of spec/handover.pml, and one of several containers, made in the code as it runs here and nowhere else. The simulation has to find
 // each: a net that catches nothing proves nothing.
 import { SourceReconciler } from '../../node-agent/src/source/reconciler.ts';
 import { TargetReconciler } from '../../node-agent/src/target/reconciler.ts';
+import { TargetContainers } from '../../node-agent/src/target/containers.ts';
 import type { KubeletHooks } from './node/kubelet.ts';
 
 export interface Mistake {
@@ -50,6 +51,19 @@ const resumeBeforeDecision: Mistake = {
   },
 };
 
+/** The first container at its gate is taken for all. */
+const decideAtFirstGate: Mistake = {
+  name: 'decide when the first container is at its gate',
+  shows: ['Lost', 'EarlyTarget', 'NotSettled'],
+  make: () => {
+    const { prototype } = TargetContainers;
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below
+    const { missing } = prototype;
+    prototype.missing = () => Promise.resolve([]);
+    return () => (prototype.missing = missing);
+  },
+};
+
 /** The agent's own lock ends with CRIU's, before the gate. */
 const unlockAtCriu: Mistake = {
   name: "unlock at CRIU's own unlock",
@@ -62,4 +76,4 @@ const unlockAtCriu: Mistake = {
   },
 };
 
-export const mistakes = [thawOnTimeout, resumeBeforeDecision, unlockAtCriu];
+export const mistakes = [thawOnTimeout, resumeBeforeDecision, decideAtFirstGate, unlockAtCriu];

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { annotations, type Decision } from '../../crds/src/index.ts';
 import { decisionOf } from './api/rules.ts';
 import type { Stored } from './api/objects.ts';
-import type { Container, Machine, Sandbox } from './node/machine.ts';
+import { speaker, type Container, type Machine, type Sandbox } from './node/machine.ts';
 import type { World } from './world.ts';
 
 export class ViolationError extends Error {
@@ -29,7 +29,7 @@ interface Handover {
 export class Monitor {
   readonly #world: World;
   readonly #handovers = new Map<string, Handover>();
-  /** The last operation that a peer has seen acknowledged, by application. */
+  /** The last operation that a peer has seen acknowledged, by application and container. */
   readonly #acknowledged = new Map<string, number>();
   /** Applications whose only copy a fault has destroyed: nobody can give back what it had done. */
   readonly lost = new Set<string>();
@@ -60,20 +60,26 @@ export class Monitor {
 
   /** @throws ViolationError */
   check(): void {
+    // A pod's containers are one application each: none of them runs twice.
     const running = new Map<string, Container>();
     for (const machine of this.#world.machines.values()) {
-      for (const sandbox of machine.sandboxes.values()) this.#checkTarget(machine, sandbox);
+      for (const sandbox of machine.sandboxes.values()) {
+        this.#checkTarget(machine, sandbox);
+        if (sandbox.spoilt)
+          throw new ViolationError('Spoilt', `files of ${sandbox.id} were replaced`);
+      }
       for (const container of machine.containers.values()) {
-        const { lineage } = container.sandbox;
+        const of = `${container.sandbox.lineage}/${container.name}`;
         if (container.state === 'Running') {
-          const other = running.get(lineage);
+          const other = running.get(of);
           if (other) {
             throw new ViolationError('TwoRunners', `${other.id} and ${container.id}`);
           }
-          running.set(lineage, container);
+          running.set(of, container);
         }
         this.#checkSource(container);
-        this.#answer(container, lineage);
+        if (container.name === speaker) this.#answer(container, of);
+        else this.#count(container, of);
       }
     }
   }
@@ -140,11 +146,12 @@ export class Monitor {
         `${sandbox.id} ${what} while ${request.decision?.outcome ?? 'nothing'} is recorded`,
       );
     };
-    const container = machine.containerOf(sandbox.podUid);
-    if (container?.state === 'Running') fail('runs');
     if (sandbox.announced) fail('announces itself');
     if (sandbox.connected && sandbox.lock !== 'total') fail('is not locked');
-    if (container?.state === 'AtResumeGate' && sandbox.device?.held === false) fail('is not held');
+    for (const { name, state } of machine.containersOf(sandbox.podUid)) {
+      if (state === 'Running') fail(`runs (container ${name})`);
+      if (state === 'AtResumeGate' && sandbox.device?.held === false) fail('is not held');
+    }
   }
 
   /** The request that a sandbox's pod is the target of. */
@@ -182,12 +189,12 @@ export class Monitor {
   }
 
   /** A peer speaks to whoever can hear it, in the kernel or in the application. */
-  #answer(container: Container, lineage: string): void {
+  #answer(container: Container, of: string): void {
     const { sandbox, memory, state } = container;
     if (!memory || !sandbox.connected) return;
-    const seen = this.#acknowledged.get(lineage) ?? 0;
+    const seen = this.#acknowledged.get(of) ?? 0;
     const has = memory.done + sandbox.pending;
-    if (state === 'Running' && has < seen && !this.lost.has(lineage)) {
+    if (state === 'Running' && has < seen && !this.lost.has(sandbox.lineage)) {
       throw new ViolationError('Lost', `${container.id} knows ${has} of ${seen} operations`);
     }
     const isOpen =
@@ -197,7 +204,18 @@ export class Monitor {
       sandbox.pending = 0;
     } else if (isOpen && (state === 'Frozen' || state === 'AtResumeGate')) sandbox.pending++;
     if (isOpen && state !== 'Dead') {
-      this.#acknowledged.set(lineage, Math.max(seen, memory.done + sandbox.pending));
+      this.#acknowledged.set(of, Math.max(seen, memory.done + sandbox.pending));
     }
+  }
+
+  /** A container that nobody speaks to counts by itself, and never backwards. */
+  #count({ id, sandbox, memory, state }: Container, of: string): void {
+    if (!memory || state !== 'Running') return;
+    const seen = this.#acknowledged.get(of) ?? 0;
+    if (memory.done < seen && !this.lost.has(sandbox.lineage)) {
+      throw new ViolationError('Lost', `${id} has counted to ${memory.done} of ${seen}`);
+    }
+    memory.done++;
+    this.#acknowledged.set(of, memory.done);
   }
 }

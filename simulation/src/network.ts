@@ -105,7 +105,8 @@ export class Network {
   ): void {
     const { id } = options;
     const timeline = this.#timeline;
-    if (!to.on.expected(id) || to.busy.has(id)) {
+    const awaited = to.on.expected(id);
+    if (awaited === undefined || to.busy.has(id)) {
       reply.fail('UnexpectedImages', `no images of ${id} are awaited`, 1);
       return;
     }
@@ -118,7 +119,7 @@ export class Network {
         return;
       }
       timeline.current = to.agent;
-      const image = from.images.get(id);
+      const image = from.images.get(options.manifest.id);
       const refuse = (code: AgentCode, message: string): void => {
         const error = new AgentError(code, message);
         to.on.failed(id, error);
@@ -130,13 +131,17 @@ export class Network {
         refuse('ImageTruncated', 'the stream of images ended early');
         return;
       }
+      if (options.manifest.id !== awaited) {
+        refuse('UnexpectedImages', `these are the images of ${options.manifest.id}`);
+        return;
+      }
       if (this.damages) {
         this.damages = false;
         refuse('ImageCorrupt', 'the images are damaged (simulated)');
         return;
       }
       const manifest = { ...options.manifest, files: [] };
-      to.machine.images.set(id, { id, manifest, memory: { ...image.memory } });
+      to.machine.images.set(id, { id, manifest, memories: structuredClone(image.memories) });
       to.on.received(id, manifest);
       const digest = digestOf(formatManifest(manifest));
       if (this.isCut) reply.fail('TransferFailed', 'no answer', idleMs);

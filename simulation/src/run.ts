@@ -38,6 +38,7 @@ export async function run(schedule: Schedule, options: RunOptions = {}): Promise
   const points: { faults?: Faults } = {};
   const world = new World({
     seed: schedule.seed,
+    containers: schedule.containers,
     log: options.log,
     hooks: options.mistake?.hooks,
     onPoint: (name) => points.faults?.passed(name),

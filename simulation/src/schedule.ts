@@ -31,6 +31,7 @@ export type What =
         | 'deleteSource'
         | 'deleteTarget'
         | 'killApplication'
+        | 'killContainer'
         | 'throw';
     }
   | { readonly do: 'reset'; readonly who: 'source' | 'target' };
@@ -55,6 +56,8 @@ export interface Schedule {
   /** Of latencies, and of whether an effect that is under way survives its process. */
   readonly seed: number;
   readonly scenario: Scenario;
+  /** Of the pod, 1 to 3: the first of several is a sidecar. Absent: 1. */
+  readonly containers?: number;
   readonly faults: readonly Fault[];
 }
 
@@ -92,6 +95,7 @@ const what: fc.Arbitrary<What> = fc.oneof(
           'cancel',
         ] as const),
         ...(['deleteRequest', 'deleteSource', 'deleteTarget', 'killApplication'] as const),
+        'killContainer' as const,
       ),
     }),
   },
@@ -138,5 +142,6 @@ const scenario = fc.oneof(
 export const schedules: fc.Arbitrary<Schedule> = fc.record({
   seed: fc.nat(),
   scenario,
+  containers: fc.integer({ min: 1, max: 3 }),
   faults: fc.array(fc.record({ when, what, forMs }), { maxLength: 4, size: 'max' }),
 });

@@ -34,6 +34,8 @@ const quiet = {
 
 export interface WorldOptions {
   readonly seed: number;
+  /** Of the pod. */
+  readonly containers?: number | undefined;
   readonly log?: ((process: string) => Logger) | undefined;
   readonly hooks?: Pick<KubeletHooks, 'restored'> | undefined;
   /** Passing a point; the process may be dead when it returns. */
@@ -108,6 +110,10 @@ export class World {
     for (const name of this.#nodes.keys()) this.startAgent(name);
   }
 
+  nodes(): Iterable<Node> {
+    return this.#nodes.values();
+  }
+
   node(name: string): Node {
     const node = this.#nodes.get(name);
     if (!node) throw new Error(`no node ${name}`);
@@ -178,9 +184,12 @@ export class World {
 
   /** The application of a container ends by itself. */
   killApplication(container: Container): void {
-    container.state = 'Dead';
     for (const { machine, kubelet } of this.#nodes.values()) {
-      if (machine.containers.get(container.id) === container) kubelet.ended(container.podUid);
+      if (machine.containers.get(container.id) !== container) continue;
+      machine.onRemove?.(container);
+      container.state = 'Dead';
+      container.stop.abort();
+      kubelet.ended(container.podUid);
     }
   }
 
@@ -270,6 +279,12 @@ export class World {
   }
 
   #runningPod(notes: Readonly<Record<string, string>>): void {
+    const count = this.#options.containers ?? 1;
+    const sidecars = count > 1 ? ['side'] : [];
+    const containers = count > 2 ? ['main', 'more'] : ['main'];
+    const running = (one: string) => ({
+      ...{ name: one, ready: true, started: true, state: { running: {} } },
+    });
     const pod = this.store.create(
       {
         apiVersion: 'v1',
@@ -278,11 +293,13 @@ export class World {
         spec: {
           nodeName: 'a',
           runtimeClassName: RUNTIME_CLASS,
-          containers: [{ name: 'main' }],
+          containers: containers.map((one) => ({ name: one })),
+          initContainers: sidecars.map((one) => ({ name: one, restartPolicy: 'Always' })),
         },
         status: {
           phase: 'Running',
-          containerStatuses: [{ name: 'main', ready: true, started: true, state: { running: {} } }],
+          containerStatuses: containers.map(running),
+          initContainerStatuses: sidecars.map(running),
         },
       },
       { by: 'user' },
@@ -290,8 +307,14 @@ export class World {
     const { machine } = this.node('a');
     const sandbox = machine.newSandbox(pod.metadata.uid, 'app');
     Object.assign(sandbox, { connected: true, device: { name: 'rxe0', held: false } });
-    const container = machine.newContainer(sandbox);
-    Object.assign(container, { state: 'Running', memory: { lineage: 'app', done: 0 } });
+    for (const one of [...sidecars, ...containers]) {
+      const memory = { lineage: 'app', done: 0 };
+      Object.assign(machine.newContainer(sandbox, one), {
+        state: 'Running',
+        started: true,
+        memory,
+      });
+    }
   }
 
   #schedule({ metadata, spec }: Stored): void {

@@ -10,6 +10,7 @@
 #include "rdma_link.h"
 #include "rdma_resources.h"
 #include "rxe.h"
+#include "sysvipc.h"
 
 namespace {
 
@@ -23,6 +24,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportMacvlan(env, exports);
   sealift::ExportAnnounce(env, exports);
   sealift::ExportHost(env, exports);
+  sealift::ExportSysvipc(env, exports);
   return exports;
 }
 

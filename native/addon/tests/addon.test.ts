@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the addon does without an RDMA device, on the real kernel: namespaces, nftables, frames on the wire,
 // device nodes, and the code of each failure. tests/driver.ts is for the rest.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -154,5 +154,25 @@ describe.runIf(built)('on the host', () => {
     const stat = statSync(node);
     expect([stat.isCharacterDevice(), stat.rdev, stat.mode & 0o777]).toEqual([true, 0x103, 0o666]);
     expect(await code(addon.makeCharDevice(node, 4096, 0))).toBe('BadArgument');
+  });
+
+  it.runIf(root)('counts the System V IPC objects of a namespace, and of no other', async () => {
+    const make = 'ipcmk -M 4096 && ipcmk -S 2 && ipcmk -Q && ipcmk -Q && echo made && read end';
+    const child = spawn('unshare', ['--ipc', 'sh', '-c', make]);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        child.stdout.on('data', (text) => String(text).includes('made') && resolve());
+        child.on('close', () => reject(new Error('ipcmk failed')));
+      });
+      const counted = await addon.sysvipc(`/proc/${child.pid}/ns/ipc`);
+      expect(counted).toEqual({ shm: 1, sem: 1, msg: 2 });
+      const empty = spawn('unshare', ['--ipc', 'sh', '-c', 'echo made; read end']);
+      await new Promise((resolve) => empty.stdout.once('data', resolve));
+      expect(await addon.sysvipc(`/proc/${empty.pid}/ns/ipc`)).toEqual({ shm: 0, sem: 0, msg: 0 });
+      empty.stdin.end();
+    } finally {
+      child.stdin.end();
+    }
+    expect(await code(addon.sysvipc('/proc/0/ns/ipc'))).toBe('ENOENT');
   });
 });

@@ -40,7 +40,7 @@ int main(int argc, char **argv)
 	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) ||
 	    listen(listener, 4))
 		err(1, "%s", argv[1]);
-	snprintf(wanted, sizeof(wanted), "{\"op\":\"gate\",\"token\":\"%s\",\"pid\":", argv[2]);
+	snprintf(wanted, sizeof(wanted), "{\"op\":\"gate\",\"token\":\"%s\",\"container\":\"main\",\"pid\":", argv[2]);
 
 	for (;;) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);

@@ -72,11 +72,20 @@ static pid_t serve(const char *path, const char *const *answers)
 	}
 	for (; *answers; answers++) {
 		int fd = accept(listener, NULL, NULL);
-		char request[256] = "";
+		char request[256] = "", expected[256];
 
-		if (read(fd, request, sizeof(request) - 1) < 0 ||
-		    strcmp(request, "{\"op\":\"gate\",\"token\":\"abc\",\"pid\":42,\"registerUs\":1500}\n"))
+		snprintf(expected, sizeof(expected),
+			 "{\"op\":\"gate\",\"token\":\"abc\",\"container\":\"main\",\"pid\":%d,"
+			 "\"registerUs\":1500}\n", getppid());
+		if (read(fd, request, sizeof(request) - 1) < 0 || strcmp(request, expected))
 			_exit(1);
+		/* Silence, until the other side leaves. */
+		if (!strcmp(*answers, "-")) {
+			if (read(fd, request, 1) != 0)
+				_exit(1);
+			close(fd);
+			continue;
+		}
 		if (**answers && write(fd, *answers, strlen(*answers)) < 0)
 			_exit(1);
 		close(fd);
@@ -89,8 +98,54 @@ static void one(const char *path, const char *const *answers, int expected)
 	pid_t pid = serve(path, answers);
 	int status;
 
-	CHECK(gate_wait(42, 1500) == expected);
+	CHECK(gate_wait(getpid(), 1500) == expected);
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* Who would be let go is dead, or nobody would know of it. */
+static void given_up(const char *path)
+{
+	static const char *const silent[] = { "-", NULL };
+	static const char *const yes[] = { "{\"ok\":true}\n", NULL };
+	char mark[80], number[16];
+	pid_t pid, agent;
+	int status;
+
+	unit_clear_log();
+	setenv("SEALIFT_RUNC_PID", "1", 1);
+	CHECK(gate_wait(getpid(), 1500) == -ECANCELED);
+	CHECK(strstr(unit_log(), "sealift: gate: runc was killed"));
+	snprintf(number, sizeof(number), "%d", getppid());
+	setenv("SEALIFT_RUNC_PID", number, 1);
+	one(path, yes, 0);
+
+	snprintf(mark, sizeof(mark), "%s.mark", path);
+	setenv("SEALIFT_WHILE", mark, 1);
+	fclose(fopen(mark, "w"));
+	one(path, yes, 0);
+	agent = serve(path, silent);
+	pid = fork();
+	if (!pid) {
+		usleep(200000);
+		unlink(mark);
+		_exit(0);
+	}
+	unit_clear_log();
+	CHECK(gate_wait(getpid(), 1500) == -ECANCELED);
+	CHECK(strstr(unit_log(), "creation was given up"));
+	CHECK(waitpid(pid, &status, 0) == pid && waitpid(agent, &status, 0) == agent && !status);
+	unsetenv("SEALIFT_WHILE");
+	unsetenv("SEALIFT_RUNC_PID");
+
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	/* A zombie is as dead as one that is gone. */
+	usleep(100000);
+	unit_clear_log();
+	CHECK(gate_wait(pid, 1500) == -ECANCELED);
+	CHECK(strstr(unit_log(), "the restored process was killed"));
+	CHECK(waitpid(pid, &status, 0) == pid);
 }
 
 void unit_gate(void)
@@ -105,12 +160,15 @@ void unit_gate(void)
 	snprintf(path, sizeof(path), "/tmp/sealift-gate-%d", getpid());
 	setenv("SEALIFT_SOCKET", path, 1);
 	setenv("SEALIFT_GATE", "a\"c", 1);
-	CHECK(gate_wait(42, 1500) == -EINVAL);
+	CHECK(gate_wait(getpid(), 1500) == -EINVAL);
 	setenv("SEALIFT_GATE", "abc", 1);
+	CHECK(gate_wait(getpid(), 1500) == -EINVAL);
+	setenv("SEALIFT_CONTAINER", "main", 1);
 	one(path, yes, 0);
 	unit_clear_log();
 	one(path, no, -ECANCELED);
 	CHECK(strstr(unit_log(), "sealift: gate: the agent refused: {\"ok\":false"));
 	one(path, lost, 0);
+	given_up(path);
 	unlink(path);
 }

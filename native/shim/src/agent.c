@@ -180,6 +180,11 @@ static int patience(int wanted_ms)
 
 json_t *agent_ask(const json_t *request, int patience_ms, struct reason *why)
 {
+	return agent_ask_while(request, patience_ms, -1, why);
+}
+
+json_t *agent_ask_while(const json_t *request, int patience_ms, int watched, struct reason *why)
+{
 	char *body = json_dumps(request, JSON_COMPACT);
 	size_t length = body ? strlen(body) : 0;
 	char *text = body ? realloc(body, length + 2) : NULL;
@@ -195,6 +200,7 @@ json_t *agent_ask(const json_t *request, int patience_ms, struct reason *why)
 	memcpy(text + length, "\n", 2);
 
 	signals_take(&signals);
+	signals.watched = watched;
 	patience_ms = patience(patience_ms);
 	while (ask_once(&signals, text, &reply, why) == LOST) {
 		/*

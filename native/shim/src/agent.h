@@ -21,6 +21,9 @@
  */
 json_t *agent_ask(const json_t *request, int patience_ms, struct reason *why);
 
+/* The same, until @watched, a descriptor, is readable: then "Cancelled". */
+json_t *agent_ask_while(const json_t *request, int patience_ms, int watched, struct reason *why);
+
 /* Whether somebody listens. */
 int agent_present(void);
 

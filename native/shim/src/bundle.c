@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MARKER		"sealift-restored"
+#define RESTORED	"sealift-restored"
+#define WAITING		"sealift-waiting"
 #define CONTAINERD	"io.kubernetes.cri."
 #define CRIO		"io.kubernetes.cri-o."
 
@@ -79,12 +80,12 @@ json_t *bundle_identity(const char *bundle)
 	return found;
 }
 
-int bundle_mark_restored(const char *bundle)
+static int mark(const char *bundle, const char *marker)
 {
 	char path[PATH_MAX];
 	int fd;
 
-	if (join(path, bundle, MARKER) < 0)
+	if (join(path, bundle, marker) < 0)
 		return -1;
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
@@ -92,34 +93,85 @@ int bundle_mark_restored(const char *bundle)
 	return close(fd);
 }
 
-int bundle_unmark(const char *bundle)
+static int unmark(const char *bundle, const char *marker)
 {
 	char path[PATH_MAX];
 
-	if (join(path, bundle, MARKER) < 0)
+	if (join(path, bundle, marker) < 0)
 		return -1;
 	return unlink(path) == 0 || errno == ENOENT ? 0 : -1;
 }
 
-/* runc keeps the bundle's path as a label in the container's state. */
-int bundle_is_restored(const char *root, const char *id)
+int bundle_mark_restored(const char *bundle)
+{
+	return mark(bundle, RESTORED);
+}
+
+int bundle_unmark(const char *bundle)
+{
+	return unmark(bundle, RESTORED);
+}
+
+int bundle_mark_waiting(const char *bundle)
+{
+	return mark(bundle, WAITING);
+}
+
+int bundle_unmark_waiting(const char *bundle)
+{
+	return unmark(bundle, WAITING);
+}
+
+int bundle_waiting_path(const char *bundle, char path[PATH_MAX])
+{
+	return join(path, bundle, WAITING);
+}
+
+static json_t *load_state(const char *root, const char *id)
 {
 	char folder[PATH_MAX], path[PATH_MAX];
-	json_t *state, *label;
-	int restored = 0;
-	size_t at;
 
 	/* An id with a slash is none of runc's. */
-	if (strchr(id, '/') || join(folder, root, id) < 0 || join(path, folder, "state.json") < 0)
-		return 0;
-	state = json_load_file(path, 0, NULL);
+	if (!*id || strchr(id, '/') || join(folder, root, id) < 0 ||
+	    join(path, folder, "state.json") < 0)
+		return NULL;
+	return json_load_file(path, 0, NULL);
+}
+
+/* runc keeps the bundle's path as a label in the container's state. */
+static int is_marked(const char *root, const char *id, const char *marker)
+{
+	json_t *state = load_state(root, id), *label;
+	char path[PATH_MAX];
+	int marked = 0;
+	size_t at;
+
 	json_array_foreach(json_object_get(json_object_get(state, "config"), "labels"), at, label) {
 		const char *value = json_string_value(label);
 
-		if (!value || strncmp(value, "bundle=", 7) || join(path, value + 7, MARKER) < 0)
+		if (!value || strncmp(value, "bundle=", 7) || join(path, value + 7, marker) < 0)
 			continue;
-		restored = access(path, F_OK) == 0;
+		marked = access(path, F_OK) == 0;
 	}
 	json_decref(state);
-	return restored;
+	return marked;
+}
+
+int bundle_is_restored(const char *root, const char *id)
+{
+	return is_marked(root, id, RESTORED);
+}
+
+int bundle_is_waiting(const char *root, const char *id)
+{
+	return is_marked(root, id, WAITING);
+}
+
+long long bundle_init_pid(const char *root, const char *id)
+{
+	json_t *state = load_state(root, id);
+	long long pid = json_integer_value(json_object_get(state, "init_process_pid"));
+
+	json_decref(state);
+	return pid;
 }

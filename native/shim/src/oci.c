@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "background.h"
 #include "bundle.h"
 #include "fault.h"
 #include "oci_args.h"
@@ -153,8 +154,56 @@ static int translatable(const struct oci_args *args, struct reason *why)
 	return 1;
 }
 
+/* The plugin gives a restore up whose runc has been killed: nobody would know of what it has rebuilt. */
+static int become_restore(char **argv)
+{
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	setenv("SEALIFT_RUNC_PID", pid, 1);
+	return become(argv);
+}
+
+/* Asks whether the container's restore is at the resume gate. */
+static json_t *at_gate_request(const json_t *environment)
+{
+	return json_pack("{s:s, s:O, s:O}", "op", "atGate", "token",
+			 json_object_get(environment, "SEALIFT_GATE"), "container",
+			 json_object_get(environment, "SEALIFT_CONTAINER"));
+}
+
+static int restore_in_background(char **argv, const struct oci_args *args, json_t *environment)
+{
+	struct background order = { .args = args, .argv = argv, .become = become_restore };
+	json_t *at_gate = at_gate_request(environment);
+	char waiting[PATH_MAX];
+	struct reason why;
+	int result = -1;
+
+	order.at_gate = at_gate;
+	if (!at_gate) {
+		reason_set(&why, "BadReply", "the agent's reply names no gate to wait at");
+		return fail(args, &why);
+	}
+	if (bundle_waiting_path(args->bundle, waiting) < 0 || bundle_mark_waiting(args->bundle) < 0) {
+		reason_set(&why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
+	} else {
+		char *absolute = realpath(waiting, NULL);
+
+		setenv("SEALIFT_WHILE", absolute ? absolute : waiting, 1);
+		free(absolute);
+		result = background_restore(&order, &why);
+	}
+	json_decref(at_gate);
+	if (result == 0)
+		return 0;
+	return *why.code ? fail(args, &why) : 1;
+}
+
 static int restore(char **argv, const struct oci_args *args, json_t *reply)
 {
+	json_t *environment = json_object_get(reply, "env");
+	int background = json_is_true(json_object_get(reply, "background"));
 	const char *image = json_string_value(json_object_get(reply, "imagePath"));
 	const char *work = json_string_value(json_object_get(reply, "workPath"));
 	struct reason why;
@@ -187,7 +236,8 @@ static int restore(char **argv, const struct oci_args *args, json_t *reply)
 		goto refuse;
 	to[count++] = "--bundle";
 	to[count++] = (char *)args->bundle;
-	if (args->pid_file) {
+	/* runc would write it when the gate has been opened. */
+	if (args->pid_file && !background) {
 		to[count++] = "--pid-file";
 		to[count++] = (char *)args->pid_file;
 	}
@@ -199,7 +249,7 @@ static int restore(char **argv, const struct oci_args *args, json_t *reply)
 		to[count++] = "--no-pivot";
 	to[count++] = (char *)args->id;
 
-	if (export_environment(json_object_get(reply, "env"), &why) < 0)
+	if (export_environment(environment, &why) < 0)
 		goto refuse;
 	fault("shim.mark.before");
 	if (bundle_mark_restored(args->bundle) < 0) {
@@ -207,7 +257,7 @@ static int restore(char **argv, const struct oci_args *args, json_t *reply)
 		goto refuse;
 	}
 	fault("shim.mark.after");
-	at = become(to);
+	at = background ? restore_in_background(to, args, environment) : become_restore(to);
 	free(to);
 	return at;
 refuse:
@@ -233,6 +283,7 @@ static int create(char **argv, const struct oci_args *args, json_t *request)
 	} else if (action && !strcmp(action, "run")) {
 		/* A marker of an earlier attempt must not keep it from being started. */
 		bundle_unmark(args->bundle);
+		bundle_unmark_waiting(args->bundle);
 		status = become(argv);
 	} else {
 		reason_set(&why, "BadReply", "the agent's reply has the action %s",
@@ -243,6 +294,20 @@ static int create(char **argv, const struct oci_args *args, json_t *request)
 	return status;
 }
 
+/*
+ * Nothing may run in a container whose restore waits for the decision: not even a probe, which the kubelet
+ * takes for passed over if it cannot be run. Whatever the options of `exec` are, one argument is the id.
+ */
+static int waits_at_gate(int argc, char **argv, const struct oci_args *args)
+{
+	int at;
+
+	for (at = args->command_at + 1; at < argc; at++)
+		if (bundle_is_waiting(args->root, argv[at]))
+			return 1;
+	return 0;
+}
+
 int oci_main(int argc, char **argv)
 {
 	struct oci_args args;
@@ -250,6 +315,13 @@ int oci_main(int argc, char **argv)
 	int status;
 
 	oci_args_parse(argc, argv, &args);
+	if (args.command && !strcmp(args.command, "exec") && waits_at_gate(argc, argv, &args)) {
+		struct reason why;
+
+		reason_set(&why, "AtResumeGate",
+			   "the container is being moved and has not been let go yet: try again later");
+		return fail(&args, &why);
+	}
 	if (!args.command || !args.id || args.help)
 		return become(argv);
 	if (!strcmp(args.command, "start") && bundle_is_restored(args.root, args.id))

@@ -25,6 +25,7 @@ void signals_take(struct signals *signals)
 	size_t i;
 
 	signals->parent = getppid();
+	signals->watched = -1;
 	sigemptyset(&block);
 	for (i = 0; i < 3; i++)
 		sigaddset(&block, taken[i]);
@@ -47,7 +48,9 @@ void signals_give_back(const struct signals *signals)
 
 int signals_wait(const struct signals *signals, int fd, short events, int timeout_ms)
 {
-	struct pollfd poll = { .fd = fd, .events = events };
+	/* A negative descriptor is skipped. */
+	struct pollfd fds[] = { { .fd = fd, .events = events },
+				{ .fd = signals->watched, .events = POLLIN } };
 	long long end = clock_ms() + timeout_ms;
 	sigset_t open;
 
@@ -69,9 +72,9 @@ int signals_wait(const struct signals *signals, int fd, short events, int timeou
 			left = PARENT_CHECK_MS;
 		step.tv_sec = left / 1000;
 		step.tv_nsec = left % 1000 * 1000000;
-		ready = ppoll(&poll, fd < 0 ? 0 : 1, &step, &open);
+		ready = ppoll(fds, 2, &step, &open);
 		if (ready > 0)
-			return 1;
+			return fds[0].revents ? 1 : -1;
 		if (ready < 0 && errno != EINTR)
 			return 1;	/* let the caller's read() or write() say why */
 	}

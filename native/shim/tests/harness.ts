@@ -19,7 +19,15 @@ export interface Ended {
 /** What to do with a request: reply with this object, this raw text, or close at once. */
 export type Answer = object | { raw: string } | 'close' | 'silence';
 
+/** RUNC_WAITS: a restore stays until the file `go` is there, or, as the plugin sees to, what it was given is gone. */
 const RECORDER = `#!/bin/sh
+case " $* " in *" restore "*)
+  echo $$ > "$RECORD/runc.pid"
+  while [ -n "$RUNC_WAITS" ] && [ ! -e "$RECORD/go" ]; do
+    [ -e "$SEALIFT_WHILE" ] || { touch "$RECORD/gave-up"; exit 1; }
+    sleep 0.05
+  done;;
+esac
 printf '%s\\n' "$@" > "$RECORD/runc.args"
 env > "$RECORD/runc.env"
 grep -E '^Sig(Blk|Ign)' /proc/self/status > "$RECORD/runc.signals"
@@ -111,6 +119,7 @@ export class Bench {
     args: string[],
     env: Record<string, string> = {},
     input = '',
+    background = false,
   ): { child: ChildProcess; ended: Promise<Ended> } {
     const began = performance.now();
     const child = spawn(join(this.dir, face), args, {
@@ -130,10 +139,14 @@ export class Bench {
       const out = { stdout: '', stderr: '' };
       child.stdout.on('data', (chunk: Buffer) => (out.stdout += chunk.toString()));
       child.stderr.on('data', (chunk: Buffer) => (out.stderr += chunk.toString()));
-      child.on('close', (status, signal) => {
-        this.#children.delete(child);
-        resolve({ status, signal, ...out, ms: performance.now() - began });
-      });
+      // Not `close`: what is left in the background keeps the streams, as it keeps a container's.
+      child.on(
+        background ? 'exit' : 'close',
+        (status: Ended['status'], signal: Ended['signal']) => {
+          this.#children.delete(child);
+          resolve({ status, signal, ...out, ms: performance.now() - began });
+        },
+      );
     });
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until, type Bench, type Case } from './harness.ts';
 
-const CONTAINER = {
+export const CONTAINER = {
   'io.kubernetes.cri.container-type': 'container',
   'io.kubernetes.cri.sandbox-id': 'sand1',
   'io.kubernetes.cri.sandbox-namespace': 'team',

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs every case against every binary named on the command line; ends with the count.
 import { resolve } from 'node:path';
+import { backgroundCases } from './background.ts';
 import { cniCases } from './cni.ts';
 import { faultCases } from './fault.ts';
 import { Bench, type Case } from './harness.ts';
@@ -8,7 +9,13 @@ import { hostCases } from './host.ts';
 import { ociCases } from './oci.ts';
 
 const root = process.getuid?.() === 0;
-const cases: Case[] = [...ociCases, ...cniCases, ...faultCases, ...(root ? hostCases : [])];
+const cases: Case[] = [
+  ...ociCases,
+  ...backgroundCases,
+  ...cniCases,
+  ...faultCases,
+  ...(root ? hostCases : []),
+];
 let passed = 0;
 let failed = 0;
 

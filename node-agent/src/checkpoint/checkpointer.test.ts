@@ -23,11 +23,13 @@ class Told extends Checkpointer {
         resume: note('resume'),
         hide: note('hide'),
         interfaces: async () => ['net1'],
+        checkSupported: async () => undefined,
       },
     } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
     this.did = did;
     this.here = here;
   }
+  protected override async checkIpc(): Promise<void> {}
   protected override async containers(): Promise<Container[]> {
     return this.here;
   }
@@ -42,9 +44,9 @@ class Told extends Checkpointer {
 }
 
 describe('a pod that was locked', () => {
-  it('goes on with every container that it has by now, though two cannot be moved', async () => {
+  it('goes on with every container that it has by now, though one cannot be moved', async () => {
     const pod = new Told([container('main', '/a'), container('debugger', '/b')]);
-    await expect(pod.find('u')).rejects.toMatchObject({ code: 'MultipleContainers' });
+    await expect(pod.inspect('u', ['main'])).rejects.toMatchObject({ code: 'UnsupportedObject' });
     await pod.release({ podUid: 'u' });
     expect(pod.did).toEqual(['unlock /run/netns/x', 'thaw /a', 'thaw /b', 'resume /run/netns/x']);
   });
@@ -64,6 +66,20 @@ describe('a pod that was locked', () => {
       ...['unlock /run/netns/y', 'resume /run/netns/y'],
       ...['lock /run/netns/y', 'hide /run/netns/y'],
     ]);
+  });
+
+  it('is frozen as a whole', async () => {
+    const pod = new Told([container('main', '/a'), container('side', '/b')]);
+    await pod.freeze(await pod.inspect('u', ['side', 'main']));
+    expect(pod.did).toEqual(['freeze /a', 'freeze /b']);
+  });
+
+  it('is not touched while a container of its own does not run', async () => {
+    const pod = new Told([container('main', '/a')]);
+    await expect(pod.inspect('u', ['side', 'main'])).rejects.toMatchObject({
+      code: 'ContainerNotRunning',
+      message: expect.stringMatching(/side/) as string,
+    });
   });
 
   it('is not taken for a task that has its number by now', async () => {

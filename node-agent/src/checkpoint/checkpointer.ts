@@ -11,9 +11,12 @@ import { packPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import { readVerbs } from '../images/verbs.ts';
 import type { RdmaDriver } from '../rdma-device/driver.ts';
+import { uverbsPath } from '../runtime/bundle.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
+import { checkIpc } from '../runtime/ipc.ts';
+import { checkWhole } from './whole.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/store.ts';
 
@@ -58,22 +61,14 @@ export class Checkpointer {
     this.#parts = parts;
   }
 
-  /** @throws AgentError PodNotFound, MultipleContainers */
+  /** @throws AgentError PodNotFound */
   async find(podUid: string): Promise<LocalPod> {
     const containers = await this.containers(podUid);
-    const [first, second] = containers;
+    const [first] = containers;
     if (!first) {
       throw new AgentError(
         'PodNotFound',
         `no running container of pod ${podUid} on this node: is the pod Running?`,
-      );
-    }
-    if (second) {
-      // The kubelet starts containers one after another, so that the second one's create would wait for the
-      // first one's start, which waits at the resume gate: docs/adr/0003.
-      throw new AgentError(
-        'MultipleContainers',
-        `the pod runs ${containers.length} containers; only pods with one can be moved`,
       );
     }
     return { podUid, netns: first.netns, containers };
@@ -84,10 +79,16 @@ export class Checkpointer {
     return (await this.containers(podUid)).map(({ id }) => id);
   }
 
-  /** The pod, if nothing is known that would make its dump fail. @throws AgentError UnsupportedObject, ... */
-  async inspect(podUid: string): Promise<LocalPod> {
+  /**
+   * The pod, if nothing is known that would make its dump or its restore fail.
+   * @param names of the containers that it has to have, and no others
+   * @throws AgentError ContainerNotRunning, UnsupportedObject, ...
+   */
+  async inspect(podUid: string, names: readonly string[]): Promise<LocalPod> {
     const pod = await this.find(podUid);
+    checkWhole(pod.containers, names);
     await this.#parts.driver.checkSupported(pod.netns);
+    await this.checkIpc(pod.containers);
     return pod;
   }
 
@@ -178,6 +179,10 @@ export class Checkpointer {
     }
   }
 
+  protected checkIpc(containers: readonly Container[]): Promise<void> {
+    return checkIpc(containers);
+  }
+
   protected containers(podUid: string): Promise<Container[]> {
     return podContainers(this.#parts.host, podUid);
   }
@@ -206,10 +211,9 @@ export class Checkpointer {
       objects.qp += verbs.objects.qp;
       objects.cq += verbs.objects.cq;
       objects.mr += verbs.objects.mr;
-      containers.push({
-        name: container.name,
-        ...(verbs.uverbs === undefined ? {} : { uverbs: verbs.uverbs }),
-      });
+      // The node is mounted, and must be found under its name, whether or not it is open.
+      const uverbs = verbs.uverbs ?? uverbsPath(container.spec);
+      containers.push({ name: container.name, ...(uverbs === undefined ? {} : { uverbs }) });
     }
     const files = await packPodFiles(host, {
       podUid: pod.podUid,

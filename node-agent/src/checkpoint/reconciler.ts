@@ -20,7 +20,7 @@ import type { Entry, Journal, Stage } from '../journal/journal.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import { earliest, type Limit } from '../limits.ts';
 import type { HandoverParts } from '../loop.ts';
-import type { PodRequests } from '../pods/pod-requests.ts';
+import { startOrder, type PodRequests } from '../pods/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
 import { checkPatience, knownPeers } from '../rdma-device/peers.ts';
 import { beginStep, endStep } from '../time.ts';
@@ -145,14 +145,14 @@ export class CheckpointReconciler implements HandoverParts<
   async #take(request: CheckpointRequest, context: Context): Promise<void> {
     const { checkpointer, store } = this.#parts;
     const id = imageId(request);
-    const pod = await checkpointer.inspect(podUid(request));
-    const { metadata } = await this.#parts.pods.pod({
+    const described = await this.#parts.pods.pod({
       namespace: request.metadata.namespace,
       pod: request.spec.podName,
       podUid: podUid(request),
     });
-    const peers = knownPeers(metadata.annotations);
+    const peers = knownPeers(described.metadata.annotations);
     checkPatience(peers);
+    const pod = await checkpointer.inspect(podUid(request), startOrder(described));
     // The pod goes on whatever happens, so the limit need not outlive the agent: who is restarted gives up.
     const limit = earliest(deadlineOf(request), patienceOf(peers, this.#clock.now()));
     const { namespace, name, uid } = request.metadata;

@@ -57,10 +57,17 @@ export interface TargetPlace {
   container: string;
 }
 
-/** Applies what travelled to the new pod. @throws AgentError RestoreFailed if the new pod lacks a volume. */
-export async function unpackPodFiles(host: Host, dir: string, to: TargetPlace): Promise<void> {
+/** Gives a container of the new pod its writable layer. */
+export async function unpackLayer(host: Host, dir: string, to: TargetPlace): Promise<void> {
   const layer = join(dir, to.container, LAYER);
   if (await exists(host, layer)) await applyLayer(host, layer, join(to.bundle, 'rootfs'));
+}
+
+/**
+ * Gives the new pod what its containers share: once, before any of them has these files open.
+ * @throws AgentError RestoreFailed if the new pod lacks a volume.
+ */
+export async function unpackPodFiles(host: Host, dir: string, to: TargetPlace): Promise<void> {
   for (const name of await volumeTars(host, join(dir, VOLUMES))) {
     const into = join(emptyDirs(to.podUid), name);
     if (!(await exists(host, into))) {

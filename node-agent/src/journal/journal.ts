@@ -29,7 +29,8 @@ export const stage = z.enum([
 export type Stage = z.infer<typeof stage>;
 
 const journalContainer = z.object({
-  id: z.string(),
+  /** Absent: a target's container that the kubelet has not started yet. */
+  id: z.string().optional(),
   name: z.string(),
   /** Directory on the host. */
   bundle: z.string().optional(),
@@ -49,7 +50,10 @@ export const entry = z.object({
   netns: z.string().optional(),
   ifname: z.string().optional(),
   device: z.string().optional(),
+  /** A target's in the order in which the kubelet starts them. */
   containers: z.array(journalContainer).default([]),
+  /** Sandbox of a target in which the pod's shared files (volumes, /dev/shm) have been put in place. */
+  filesIn: z.string().optional(),
   steps: z.array(Step).default([]),
   /** Peers that give up: until when it has to be decided, by this node's clock. */
   peerDeadline: z.string().optional(),

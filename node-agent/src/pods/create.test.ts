@@ -86,8 +86,8 @@ describe('a container that wants to start', () => {
       move(outcome);
       if (stage) await note('target', stage);
       const waiting = target();
-      await expect.poll(() => gates.atCreate(REQUEST_UID)?.rnrTimer).toBe(7);
-      gates.answerCreate(REQUEST_UID, { ok: true, action: 'run' });
+      await expect.poll(() => gates.atCreate(REQUEST_UID)[0]?.rnrTimer).toBe(7);
+      gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
       await waiting;
       expect(did).toEqual(['waiting']);
     },

@@ -9,7 +9,7 @@ import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import type { CreateReply, CreateRequest } from '../socket/protocol.ts';
 import type { Gates } from '../target/gates.ts';
 import { refuseMovedAway } from './moved-away.ts';
-import { hasRun, type PodRequests, type TargetOf } from './pod-requests.ts';
+import { hasRun, startOrder, type PodRequests, type TargetOf } from './pod-requests.ts';
 
 export interface CreateParts {
   journal: Journal;
@@ -34,7 +34,7 @@ export class CreateHandler {
     this.#parts = parts;
   }
 
-  /** @throws AgentError MovedAway, MultipleContainers, Aborted, PodNotFound, ... */
+  /** @throws AgentError MovedAway, Aborted, PodNotFound, ... */
   async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
     refuseMovedAway(this.#parts.journal, request.podUid);
     const found = await this.#lookUp(request);
@@ -54,16 +54,11 @@ export class CreateHandler {
     if (decision === 'Aborted') {
       throw new AgentError('Aborted', 'the move was aborted: this pod must not run');
     }
-    if (pod.spec.containers.length > 1) {
-      throw new AgentError(
-        'MultipleContainers',
-        `the pod has ${pod.spec.containers.length} containers; only pods with one can be moved`,
-      );
-    }
     const { rnrTimer } = knownPeers(pod.metadata.annotations);
+    const containers = startOrder(pod);
     await this.#parts.waiting(target, request);
     return withFaults('target.createGate', () =>
-      this.#parts.gates.waitCreate(uid, { ...request, rnrTimer }, gone),
+      this.#parts.gates.waitCreate(uid, { ...request, rnrTimer, containers }, gone),
     );
   }
 

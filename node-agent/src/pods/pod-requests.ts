@@ -103,6 +103,12 @@ export class PodRequests {
   }
 }
 
+/** Names of the containers that a running pod has, in the order in which the kubelet starts them: sidecars first. */
+export function startOrder(pod: Pod): string[] {
+  const sidecars = pod.spec.initContainers.filter((one) => one.restartPolicy === 'Always');
+  return [...sidecars, ...pod.spec.containers].map((one) => one.name);
+}
+
 /**
  * Whether a target has been released after Committed: then it is a pod like any other, also when its container or
  * its sandbox is made anew. Before, nothing of it may be heard.

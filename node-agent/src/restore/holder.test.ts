@@ -119,7 +119,10 @@ describe('the holder’s reconciler', () => {
     put();
     await run();
     await run();
-    expect(sent.map((one) => [one.id, one.address])).toEqual([['images', '192.0.2.2:7460']]);
+    // Into the request's own folder: another request may restore from the same images there.
+    expect(sent.map((one) => [one.id, one.dir, one.address])).toEqual([
+      ['r', store.dir('images'), '192.0.2.2:7460'],
+    ]);
     expect(status()?.sourceAgent).toMatchObject({
       state: 'Sent',
       bytes: { pages: 1 },

@@ -141,7 +141,8 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
         withFaults('holder.send', () =>
           this.#parts.send({
             address,
-            id: imageId,
+            // Several requests may restore from it on one node, each with images of its own.
+            id: uid,
             dir: this.#parts.store.dir(imageId),
             manifest: kept.manifest,
             certificateDir: this.#parts.certificateDir,

@@ -7,7 +7,7 @@ import type { Identity } from '../../../crds/src/index.ts';
 import { withFaults } from '../../../kube/src/index.ts';
 import { AgentError, isErrno } from '../errors.ts';
 import type { FabricLock } from '../fabric-lock/lock.ts';
-import { unpackPodFiles } from '../files/pod-files.ts';
+import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import { killWithArgument } from '../host/processes.ts';
 import type { RdmaDriver } from '../rdma-device/driver.ts';
@@ -16,6 +16,7 @@ import { readLogReason, readTail } from '../runtime/criu-log.ts';
 import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../socket/protocol.ts';
+import type { CreateAtGate } from '../target/gates.ts';
 import { digestFiles } from '../transfer/pack.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/store.ts';
@@ -35,11 +36,13 @@ export interface RestoreOrder {
   requestUid: string;
   /** Folder of the images. */
   imageId: string;
-  create: CreateRequest;
+  create: Omit<CreateAtGate, 'rnrTimer'>;
   /** Peers that have gone on without this copy must see an error rather than silence. */
   qpState: 'keep' | 'error';
   /** What the pod's annotation asks for. */
   rnrTimer: number;
+  /** Put what the pod's containers share in place too: before the first of them is restored. */
+  podFiles: boolean;
 }
 
 export class Restorer {
@@ -136,10 +139,12 @@ export class Restorer {
   }
 
   /** What travelled with the pod, put where its new container finds it; and an empty folder for CRIU's log. */
-  protected async putFiles(dir: string, workPath: string, create: CreateRequest): Promise<void> {
+  protected async putFiles(dir: string, workPath: string, order: RestoreOrder): Promise<void> {
     const { host } = this.#parts;
-    const { podUid, sandboxId, bundle, container } = create;
-    await unpackPodFiles(host, dir, { podUid, sandboxId, bundle, container });
+    const { podUid, sandboxId, bundle, container } = order.create;
+    const place = { podUid, sandboxId, bundle, container };
+    await unpackLayer(host, dir, place);
+    if (order.podFiles) await unpackPodFiles(host, dir, place);
     await rm(host.path(workPath), { recursive: true, force: true });
     await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
   }
@@ -161,6 +166,13 @@ export class Restorer {
         `the images hold no container ${create.container}: the new pod's spec must be the old pod's`,
       );
     }
+    const absent = manifest.containers.find((one) => !create.containers.includes(one.name));
+    if (absent) {
+      throw new AgentError(
+        'RestoreFailed',
+        `the new pod has no container ${absent.name}, of which there are images: its spec must be the old pod's`,
+      );
+    }
     const netns = await this.netns(create);
     await this.#checkAbi(netns, manifest);
     // From birth, and once more: whatever happened to the namespace, it is locked, hidden and held now.
@@ -171,12 +183,12 @@ export class Restorer {
     if (container.uverbs !== undefined && !node) {
       throw new AgentError(
         'RestoreFailed',
-        'the pod held RDMA objects, but the new pod has no RDMA device: check its networks annotation',
+        'the pod had an RDMA device, but the new pod has none: check its networks annotation',
       );
     }
     const dir = store.dir(order.imageId);
     const workPath = this.workPath(order.requestUid, create.container);
-    await withFaults('target.files', () => this.putFiles(dir, workPath, create));
+    await withFaults('target.files', () => this.putFiles(dir, workPath, order));
     return {
       ok: true,
       action: 'restore',
@@ -188,9 +200,12 @@ export class Restorer {
         ...(await pluginFaults('restore')),
         SEALIFT_SOCKET: this.#parts.socketPath,
         SEALIFT_GATE: order.requestUid,
+        SEALIFT_CONTAINER: create.container,
         SEALIFT_QP_STATE: order.qpState,
         ...(container.uverbs === undefined ? {} : { SEALIFT_UVERBS: container.uverbs }),
       },
+      // The kubelet starts the next container when this one's create has returned.
+      ...(create.containers.at(-1) === create.container ? {} : { background: true }),
     };
   }
 

@@ -2,11 +2,8 @@
 // Edits the bundle of every container of a Sealift pod before runc reads it.
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver, UverbsDevice } from '../rdma-device/driver.ts';
-import { networkNamespace, readSpec, withUverbs, writeSpec } from './bundle.ts';
+import { DEVICE_DIR, networkNamespace, readSpec, withUverbs, writeSpec } from './bundle.ts';
 import { openableNetns } from './containers.ts';
-
-/** The same folder on the host and in the agent's container. */
-const DEVICE_DIR = '/var/lib/sealift/dev';
 
 export class BundleEditor {
   readonly #host: Host;

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { AgentError } from '../errors.ts';
 
+/** Device nodes on a disk: the same folder on the host and in the agent's container. */
+export const DEVICE_DIR = '/var/lib/sealift/dev';
+
 const mount = z.looseObject({
   destination: z.string(),
   source: z.string().optional(),
@@ -93,6 +96,14 @@ export function withUverbs(content: OciSpec, node: UverbsNode, inContainer: stri
       },
     },
   };
+}
+
+/**
+ * The name in the container of the uverbs node that `withUverbs` has given it, open or not: the mount is part of
+ * the images either way, and CRIU asks for one of the same name. Undefined: it has none.
+ */
+export function uverbsPath(content: OciSpec): string | undefined {
+  return content.mounts.find((one) => one.source?.startsWith(`${DEVICE_DIR}/`))?.destination;
 }
 
 /** The network namespace that the container joins, if it joins one. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Host } from '../host/host.ts';
-import { parseSpec, withUverbs, type OciSpec } from './bundle.ts';
+import { DEVICE_DIR, parseSpec, uverbsPath, withUverbs, type OciSpec } from './bundle.ts';
 import { inspect, podContainers, RUNC_ROOT } from './containers.ts';
 import { reasonInLog } from './criu-log.ts';
 
@@ -43,6 +43,15 @@ describe('a bundle', () => {
     // What we do not know stays as it was.
     expect(once['process']).toEqual({ args: ['x'] });
     expect(once.linux.resources['memory']).toEqual({ limit: 5 });
+  });
+
+  it('tells the name that its uverbs node has, though nobody has it open', () => {
+    const node = { hostPath: `${DEVICE_DIR}/uverbs7`, major: 231, minor: 199 };
+    const given = withUverbs(spec({}), node, '/dev/infiniband/uverbs0');
+    expect([uverbsPath(given), uverbsPath(spec({}))]).toEqual([
+      '/dev/infiniband/uverbs0',
+      undefined,
+    ]);
   });
 
   it('is refused when it is not one', () => {

@@ -35,14 +35,20 @@ export function socketHandlers(parts: {
     pods,
     preparing: (target) => notePreparation(journal, target, false),
   });
+  // Nobody would ever answer what no move has begun, or one that is over and forgotten.
+  const checkKnown = (token: string): void => {
+    if (journal.get(token, 'target')) return;
+    throw new AgentError('Aborted', `no move ${token} is under way on this node`);
+  };
   return {
     create: (request, gone) => create.handle(request, gone),
     gate: async (request, gone) => {
-      // Nobody would ever answer what no move has begun, or one that is over and forgotten.
-      if (!journal.get(request.token, 'target')) {
-        throw new AgentError('Aborted', `no move ${request.token} is under way on this node`);
-      }
+      checkKnown(request.token);
       return gates.waitResume(request, microTimestamp(), gone);
+    },
+    atGate: async (request, gone) => {
+      checkKnown(request.token);
+      return gates.waitRebuilt(request, gone);
     },
     cni: (request) => cni.handle(request),
   };

@@ -25,9 +25,15 @@ export const createRequest = z.object({
 export const gateRequest = z.object({
   op: z.literal('gate'),
   token: text,
+  container: text,
   pid: z.number().int().nonnegative(),
   /** Microseconds that the plugin took to register memory and restore the queue pairs' state. */
   registerUs: z.number().int().nonnegative().optional(),
+});
+export const atGateRequest = z.object({
+  op: z.literal('atGate'),
+  token: text,
+  container: text,
 });
 export const cniRequest = z.object({
   op: z.literal('cni'),
@@ -41,10 +47,16 @@ export const cniRequest = z.object({
   /** After: the interface was made hidden, as the reply to `before` asked. */
   hidden: z.boolean().default(false),
 });
-export const request = z.discriminatedUnion('op', [createRequest, gateRequest, cniRequest]);
+export const request = z.discriminatedUnion('op', [
+  createRequest,
+  gateRequest,
+  atGateRequest,
+  cniRequest,
+]);
 
 export type CreateRequest = z.infer<typeof createRequest>;
 export type GateRequest = z.infer<typeof gateRequest>;
+export type AtGateRequest = z.infer<typeof atGateRequest>;
 export type CniRequest = z.infer<typeof cniRequest>;
 export type Request = z.infer<typeof request>;
 
@@ -59,16 +71,26 @@ export interface RestoreReply {
   workPath: string;
   options: string[];
   env: Record<string, string>;
+  /**
+   * More containers follow, which the kubelet starts after this one: answer the create once the restore waits at the
+   * resume gate (`atGate`), and leave the restore running.
+   */
+  background?: true;
 }
 export type CreateReply = RunReply | RestoreReply;
 export interface PlainReply {
   ok: true;
 }
+export interface AtGateReply extends PlainReply {
+  /** The restored container's first task, by the node's own numbers. */
+  pid: number;
+}
 export interface CniReply extends PlainReply {
   /** Before: make a macvlan in bridge mode so that it takes no frames of its siblings. */
   hide?: true;
 }
-export type Reply = CreateReply | CniReply | { ok: false; code: string; message: string };
+export type Reply =
+  CreateReply | AtGateReply | CniReply | { ok: false; code: string; message: string };
 
 /** @throws AgentError ProtocolError */
 export function parseRequest(line: string): Request {

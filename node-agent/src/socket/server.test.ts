@@ -21,12 +21,14 @@ beforeEach(async () => {
   handlers = {
     create: async () => ({ ok: true, action: 'run' }),
     gate: async () => ({ ok: true }),
+    atGate: async () => ({ ok: true, pid: 7 }),
     cni: async () => ({ ok: true }),
   };
   server = new SocketServer(
     {
       create: (request, gone) => handlers.create(request, gone),
       gate: (request, gone) => handlers.gate(request, gone),
+      atGate: (request, gone) => handlers.atGate(request, gone),
       cni: (request, gone) => handlers.cni(request, gone),
     },
     pino({ level: 'silent' }),
@@ -81,7 +83,7 @@ describe('the agent socket', () => {
       options: ['--tcp-established'],
       env: { SEALIFT_GATE: 't' },
     });
-    const text = `${JSON.stringify({ op: 'gate', token: 't', pid: 7 })}\n`;
+    const text = `${JSON.stringify({ op: 'gate', token: 't', container: 'main', pid: 7 })}\n`;
     const socket = net.connect(path);
     for (const character of text) {
       socket.write(character);
@@ -102,6 +104,11 @@ describe('the agent socket', () => {
       code: 'MovedAway',
       message: 'this pod runs elsewhere now',
     });
+  });
+
+  it('tells which process waits at the gate', async () => {
+    const text = JSON.stringify({ op: 'atGate', token: 't', container: 'main' });
+    expect(await ask(`${text}\n`)).toEqual({ ok: true, pid: 7 });
   });
 
   it.each([
@@ -126,7 +133,7 @@ describe('the agent socket', () => {
         });
     });
     const socket = net.connect(path, () => {
-      socket.write(`${JSON.stringify({ op: 'gate', token: 't', pid: 1 })}\n`);
+      socket.write(`${JSON.stringify({ op: 'gate', token: 't', container: 'main', pid: 1 })}\n`);
       setTimeout(() => socket.destroy(), 50);
     });
     await gone;

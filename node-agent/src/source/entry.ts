@@ -123,7 +123,10 @@ export function isReplaced({ spec, status }: MigrationRequest): boolean {
  * @param running ids of the pod's containers that run here
  */
 export function isLost(entry: Pick<Entry, 'containers'>, running: readonly string[]): boolean {
-  return running.length === 0 || entry.containers.some(({ id }) => !running.includes(id));
+  return (
+    running.length === 0 ||
+    entry.containers.some(({ id }) => id !== undefined && !running.includes(id))
+  );
 }
 
 export const idsOf = (containers: readonly { readonly id: string }[]): string[] =>

@@ -23,12 +23,13 @@ import {
 } from '../../../kube/src/index.ts';
 import type { Checkpointer, LocalPod } from '../checkpoint/checkpointer.ts';
 import { UnderWay } from '../checkpoint/under-way.ts';
+import { checkSame, checkWhole } from '../checkpoint/whole.ts';
 import { AgentError, isPassing, reasonOf } from '../errors.ts';
 import type { Entry, Journal, Stage } from '../journal/journal.ts';
 import type { Evidence } from '../evidence/evidence.ts';
 import type { HandoverParts } from '../loop.ts';
 import { stepSeconds } from '../metrics.ts';
-import type { PodRequests } from '../pods/pod-requests.ts';
+import { startOrder, type PodRequests } from '../pods/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
 import { checkPatience, knownPeers } from '../rdma-device/peers.ts';
 import { beginOnce, beginStep, endStep, secondsOf } from '../time.ts';
@@ -227,8 +228,9 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   /** Finds out early, while nothing has been touched, what would make the move fail. */
   async #inspect(request: MigrationRequest): Promise<void> {
     checkPatience(request.status?.peers, request.spec.timeouts);
+    const names = startOrder(await this.#parts.pods.pod(podName(request)));
     try {
-      await this.#parts.checkpointer.inspect(podUid(request));
+      await this.#parts.checkpointer.inspect(podUid(request), names);
     } catch (error) {
       // It ran when the request was accepted.
       if (reasonOf(error).code !== 'PodNotFound') throw error;
@@ -241,6 +243,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     this.#checkUndecided(request);
     checkPatience(request.status?.peers, request.spec.timeouts);
     const pod = await this.#pod(request);
+    checkWhole(pod.containers, startOrder(await this.#parts.pods.pod(podName(request))));
     const entry: Entry = {
       ...this.#entry(request),
       stage: 'locking',
@@ -294,6 +297,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     await this.#parts.journal.put({ ...before, stage, steps: begun });
     this.#parts.publisher.progress(request, this.#part(request, { state }), context);
     const pod = await this.#pod(request);
+    checkSame(pod.containers, before.containers);
     await this.#limited(request, (signal) => work(pod, signal));
     const steps = endStep(begun, step);
     const done = steps.find((one) => one.name === step);

@@ -10,7 +10,7 @@ const base: TargetObserved = {
   create: 'none',
   images: 'absent',
   kept: false,
-  atResumeGate: false,
+  atResumeGate: 'none',
   failure: undefined,
   released: false,
   deadline: undefined,
@@ -39,12 +39,61 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ['waits for CRIU', { stage: 'restoring', images: 'whole' }, 'Restoring', []],
   [
     'decides at the resume gate',
-    { stage: 'restoring', atResumeGate: true },
+    { stage: 'restoring', atResumeGate: 'all' },
     'AtResumeGate',
     ['Decide'],
   ],
-  ['decides after a restart', { stage: 'atGate', atResumeGate: true }, 'AtResumeGate', ['Decide']],
+  ['decides after a restart', { stage: 'atGate', atResumeGate: 'all' }, 'AtResumeGate', ['Decide']],
   ['waits for the gate after a restart', { stage: 'atGate' }, 'Restoring', []],
+  ['waits for the other containers', { stage: 'restoring', atResumeGate: 'some' }, 'Restoring', []],
+  [
+    'restores the next container',
+    { stage: 'restoring', atResumeGate: 'some', create: 'waiting', images: 'whole' },
+    'Restoring',
+    ['Restore'],
+  ],
+  [
+    'aborts on the failure of one of several',
+    { stage: 'restoring', atResumeGate: 'some', failure },
+    'Failed',
+    ['Abort'],
+  ],
+  [
+    'opens nothing on Committed while a container is missing',
+    { decision: 'Committed', stage: 'atGate', atResumeGate: 'some' },
+    'AtResumeGate',
+    [],
+  ],
+  [
+    'restores one of several again that was committed and never ran',
+    {
+      ...{ decision: 'Committed', stage: 'atGate', atResumeGate: 'some', create: 'again' },
+      images: 'whole',
+    },
+    'Restoring',
+    ['Restore'],
+  ],
+  [
+    'takes what waits under the name of a new container for nobody',
+    {
+      ...{ decision: 'Committed', stage: 'atGate', atResumeGate: 'all', create: 'again' },
+      images: 'whole',
+    },
+    'Restoring',
+    ['Restore'],
+  ],
+  [
+    'lets the others go on without one that was lost after Committed',
+    { decision: 'Committed', stage: 'opening', atResumeGate: 'some', failure },
+    'Failed',
+    ['Keep', 'Open'],
+  ],
+  [
+    'tears down while some wait',
+    { decision: 'Aborted', stage: 'tornDown', atResumeGate: 'some' },
+    'TornDown',
+    ['TearDown'],
+  ],
   ['aborts on failure', { stage: 'restoring', failure }, 'Failed', ['Abort']],
   [
     'aborts when the kubelet starts over',
@@ -62,7 +111,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ['goes on restoring until then', { stage: 'restoring', limit: ahead }, 'Restoring', []],
   [
     'commits what was rebuilt, though late',
-    { stage: 'restoring', atResumeGate: true, limit: late },
+    { stage: 'restoring', atResumeGate: 'all' as const, limit: late },
     'AtResumeGate',
     ['Decide'],
   ],
@@ -80,31 +129,49 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ],
   [
     'commits nothing before it knows how long the peers wait',
-    { stage: 'restoring', atResumeGate: true, impatient: true },
+    { stage: 'restoring', atResumeGate: 'all' as const, impatient: true },
     'AtResumeGate',
     [],
   ],
   [
     'commits while the peers wait',
-    { stage: 'atGate', atResumeGate: true, impatient: true, peerBudgetMs: 9, peerLimit: ahead },
+    {
+      stage: 'atGate',
+      atResumeGate: 'all' as const,
+      impatient: true,
+      peerBudgetMs: 9,
+      peerLimit: ahead,
+    },
     'AtResumeGate',
     ['Decide'],
   ],
   [
     'aborts when they have waited long enough',
-    { stage: 'atGate', atResumeGate: true, impatient: true, peerBudgetMs: 9, peerLimit: late },
+    {
+      stage: 'atGate',
+      atResumeGate: 'all' as const,
+      impatient: true,
+      peerBudgetMs: 9,
+      peerLimit: late,
+    },
     'Failed',
     ['Abort'],
   ],
   [
     'opens on Committed, however late it learns of it',
-    { decision: 'Committed', stage: 'atGate', atResumeGate: true, limit: late, peerLimit: late },
+    {
+      decision: 'Committed',
+      stage: 'atGate',
+      atResumeGate: 'all' as const,
+      limit: late,
+      peerLimit: late,
+    },
     'Running',
     ['Open'],
   ],
   [
     'opens on Committed',
-    { decision: 'Committed', stage: 'atGate', atResumeGate: true },
+    { decision: 'Committed', stage: 'atGate', atResumeGate: 'all' },
     'Running',
     ['Open'],
   ],
@@ -114,7 +181,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     'AtResumeGate',
     [],
   ],
-  ['opens once', { decision: 'Committed', stage: 'running', atResumeGate: true }, 'Running', []],
+  ['opens once', { decision: 'Committed', stage: 'running', atResumeGate: 'all' }, 'Running', []],
   [
     'cleans when finished',
     { decision: 'Committed', stage: 'running', finished: true },
@@ -177,7 +244,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ],
   [
     'tears down',
-    { decision: 'Aborted', stage: 'restoring', atResumeGate: true },
+    { decision: 'Aborted', stage: 'restoring', atResumeGate: 'all' },
     'TornDown',
     ['TearDown'],
   ],
@@ -218,7 +285,7 @@ describe('the target', () => {
       peerBudgetMs: fc.constantFrom(undefined, 3000),
       peerLimit: fc.constantFrom(undefined, late, ahead),
       released: fc.boolean(),
-      atResumeGate: fc.boolean(),
+      atResumeGate: fc.constantFrom('none' as const, 'some' as const, 'all' as const),
       failure: fc.constantFrom(undefined, failure),
       deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
       finished: fc.boolean(),
@@ -226,10 +293,18 @@ describe('the target', () => {
     fc.assert(
       fc.property(anything, (observed) => {
         const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
-        if (observed.decision !== 'Committed' || !observed.atResumeGate) {
+        if (observed.decision !== 'Committed' || observed.atResumeGate === 'none') {
           expect(types).not.toContain('Open');
         }
-        if (observed.decision !== undefined || !observed.atResumeGate || observed.failure) {
+        // All or none, but for what may run already.
+        if (observed.atResumeGate === 'some' && observed.stage !== 'opening') {
+          expect(types).not.toContain('Open');
+        }
+        if (
+          observed.decision !== undefined ||
+          observed.atResumeGate !== 'all' ||
+          observed.failure
+        ) {
           expect(types).not.toContain('Decide');
         }
         if (observed.peerLimit === late || (observed.impatient && !observed.peerBudgetMs)) {

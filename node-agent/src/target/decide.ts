@@ -15,15 +15,15 @@ export interface TargetObserved {
   decision: Decision['outcome'] | undefined;
   /** What has been begun here for this request. */
   stage: Stage | undefined;
-  /** A container waits at the create gate; `again`: another one than the one that was answered. */
+  /** A container waits at the create gate; `again`: another one than the one of its name that was answered. */
   create: 'none' | 'waiting' | 'again';
   images: 'absent' | 'receiving' | 'whole';
   /** The images are kept here by a CheckpointRequest. */
   kept: boolean;
-  /** CRIU waits at the resume gate. */
-  atResumeGate: boolean;
+  /** Containers of which CRIU waits at the resume gate; `all`: or has let go, where the gates are being opened. */
+  atResumeGate: 'none' | 'some' | 'all';
   failure: Failure | undefined;
-  /** CRIU has let go of the tasks. */
+  /** CRIU has let go of the tasks of every container. */
   released: boolean;
   /** Milliseconds since the epoch; until then the pod must have been moved. */
   deadline: number | undefined;
@@ -90,7 +90,11 @@ function committed(observed: TargetObserved): TargetPlan {
   if (observed.stage === 'running') {
     return plan({ state: 'Running' }, ...(observed.finished ? [clean] : []));
   }
-  if (observed.atResumeGate) return plan({ state: 'Running' }, { type: 'Open' });
+  // A container that is created anew takes the place of the one that waits under its name.
+  const isReplaced = observed.create === 'again' && observed.stage !== 'opening';
+  if (observed.atResumeGate === 'all' && !isReplaced) {
+    return plan({ state: 'Running' }, { type: 'Open' });
+  }
   // The agent was restarted after it had opened the gate, before it could write that down.
   if (observed.stage === 'opening' && observed.released) {
     return plan({ state: 'Running' }, { type: 'Settle' });
@@ -106,7 +110,10 @@ function committed(observed: TargetObserved): TargetPlan {
   // It may have run, or nobody knows: nothing but a report is left to do.
   if (observed.failure) {
     const status: TargetStatus = { state: 'Failed', ...reason(observed.failure) };
-    return plan(status, { type: 'Keep' }, ...(observed.finished ? [clean] : []));
+    // Containers that could go on must not wait for ever for one that cannot.
+    const areWaiting = observed.stage === 'opening' && observed.atResumeGate !== 'none';
+    const others: TargetEffect[] = areWaiting ? [{ type: 'Open' }] : [];
+    return plan(status, { type: 'Keep' }, ...others, ...(observed.finished ? [clean] : []));
   }
   return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: WATCH_MS };
 }
@@ -115,27 +122,41 @@ function aborted(observed: TargetObserved): TargetPlan {
   const status: TargetStatus = { state: 'TornDown', ...reason(observed.failure) };
   // Images may arrive late.
   const tidy = observed.images === 'absent' || observed.kept;
-  const nobody = observed.create === 'none' && !observed.atResumeGate;
+  const nobody = observed.create === 'none' && observed.atResumeGate === 'none';
   if (observed.stage === 'tornDown' && nobody && (tidy || observed.images === 'receiving')) {
     return plan(status);
   }
   return plan(status, { type: 'TearDown' });
 }
 
-function undecided(observed: TargetObserved, now: number): TargetPlan {
-  if (observed.failure) return abort(observed.failure);
+/** Why the target is given up before anything is decided. */
+function giveUp(observed: TargetObserved, now: number): Failure | undefined {
+  const { failure, deadline, peerLimit, limit } = observed;
+  if (failure) return failure;
   if (observed.create === 'again') {
-    return abort({
+    return {
       code: 'RestoreFailed',
       message: 'the kubelet started the container anew before its restore was decided',
-    });
+    };
   }
-  const late = lateness(observed, now);
-  if (late) return abort(late);
+  if (deadline !== undefined && now > deadline) {
+    return { code: 'BlackoutDeadlineExceeded', message: 'the pod was not moved in time' };
+  }
+  if (peerLimit && now > peerLimit.at) return peerLimit;
+  const restored = !isRestoring(observed) || observed.atResumeGate === 'all';
+  return !restored && limit && now > limit.at ? limit : undefined;
+}
+
+const isRestoring = ({ stage }: TargetObserved): boolean =>
+  stage === 'restoring' || stage === 'atGate';
+
+function undecided(observed: TargetObserved, now: number): TargetPlan {
+  const cause = giveUp(observed, now);
+  if (cause) return abort(cause);
   const restoring = isRestoring(observed);
-  if (restoring && observed.atResumeGate) {
-    const knows =
-      !observed.impatient || (observed.peerBudgetMs ?? observed.peerLimit) !== undefined;
+  if (restoring && observed.atResumeGate === 'all') {
+    const { impatient, peerBudgetMs, peerLimit } = observed;
+    const knows = !impatient || peerBudgetMs !== undefined || peerLimit;
     const gate: TargetStatus = { state: 'AtResumeGate' };
     return knows ? plan(gate, { type: 'Decide' }) : { ...plan(gate), requeueAfterMs: WATCH_MS };
   }
@@ -151,20 +172,6 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
     case 'whole':
       return { ...plan({ state: 'Restoring' }, restore), requeueAfterMs: WATCH_MS };
   }
-}
-
-const isRestoring = ({ stage }: TargetObserved): boolean =>
-  stage === 'restoring' || stage === 'atGate';
-
-/** What has taken too long, if anything has. Who is at the gate was restored in time enough. */
-function lateness(observed: TargetObserved, now: number): Failure | undefined {
-  const { deadline, peerLimit, limit } = observed;
-  if (deadline !== undefined && now > deadline) {
-    return { code: 'BlackoutDeadlineExceeded', message: 'the pod was not moved in time' };
-  }
-  if (peerLimit && now > peerLimit.at) return peerLimit;
-  const underWay = isRestoring(observed) && !observed.atResumeGate;
-  return underWay && limit && now > limit.at ? limit : undefined;
 }
 
 function abort(failure: Failure): TargetPlan {

@@ -2,6 +2,7 @@
 // A target's entry in the journal.
 import type { Entry, Journal } from '../journal/journal.ts';
 import type { Limit } from '../limits.ts';
+import type { CreateAtGate } from './gates.ts';
 import type { Handover, HandoverKind } from '../pods/pod-requests.ts';
 import { microTimestamp } from '../time.ts';
 
@@ -25,10 +26,21 @@ export function entryOf(journal: Journal, kind: HandoverKind, request: Handover)
   };
 }
 
-/** Whether a container is another one than the one that was answered. */
-export function isAnother(entry: Entry | undefined, id: string): boolean {
-  const known = entry?.containers[0]?.id;
-  return known !== undefined && known !== id;
+type Created = Pick<CreateAtGate, 'id' | 'container' | 'bundle' | 'containers'>;
+
+/** Whether a container is another one than the one of its name that was answered. */
+export function isAnother(entry: Entry | undefined, created: Created): boolean {
+  const known = entry?.containers.find((one) => one.name === created.container)?.id;
+  return known !== undefined && known !== created.id;
+}
+
+/** The pod's containers, one of which has been created. */
+export function withCreated(entry: Entry, created: Created): Entry['containers'] {
+  return created.containers.map((name) => {
+    const known = entry.containers.find((one) => one.name === name);
+    if (name !== created.container) return known ?? { name };
+    return { name, id: created.id, bundle: created.bundle };
+  });
 }
 
 /** Times the preparation: from the first CNI call to the create gate. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Effects } from '../effects.ts';
+import { AgentError } from '../errors.ts';
 import { Journal } from '../journal/journal.ts';
 import { PodRequests } from '../pods/pod-requests.ts';
 import { socketHandlers } from '../socket/handlers.ts';
@@ -12,10 +13,11 @@ import { migration, NAMESPACE, REQUEST_UID, TARGET_UID } from '../testing/object
 import { notePreparation } from './entry.ts';
 import { Gates } from './gates.ts';
 
-const resume = { op: 'gate' as const, token: REQUEST_UID, pid: 7 };
+const resume = { op: 'gate' as const, token: REQUEST_UID, container: 'main', pid: 7 };
 const create = (id: string) => ({
   ...{ op: 'create' as const, id, bundle: '/run/c', sandboxId: 'box', rnrTimer: 20 },
   ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container: 'main' },
+  containers: ['main'],
 });
 const said = (work: Promise<unknown>) => work.catch((error: Error) => error.message);
 
@@ -31,7 +33,7 @@ describe('a gate', () => {
     await expect(gates.waitResume(resume, '', gone.signal)).rejects.toMatchObject({
       code: 'Aborted',
     });
-    expect(gates.atResume(REQUEST_UID)).toBeUndefined();
+    expect(gates.rebuilt(REQUEST_UID)).toEqual([]);
   });
 
   it('lets the newer connection wait in place of the older, and forgets who leaves', async () => {
@@ -41,15 +43,47 @@ describe('a gate', () => {
     const first = said(gates.waitCreate(REQUEST_UID, create('c1'), connection.signal));
     const second = said(gates.waitCreate(REQUEST_UID, create('c1'), connection.signal));
     expect(await first).toMatch(/asked again/);
-    expect(gates.atCreate(REQUEST_UID)?.id).toBe('c1');
+    expect(gates.atCreate(REQUEST_UID).map((one) => one.id)).toEqual(['c1']);
     connection.abort();
     expect(await second).toMatch(/gone/);
-    expect(gates.atCreate(REQUEST_UID)).toBeUndefined();
+    expect(gates.atCreate(REQUEST_UID)).toEqual([]);
     expect(changes).toEqual([REQUEST_UID, REQUEST_UID, REQUEST_UID]);
   });
 
   it('opens for nobody', () => {
-    expect(gates.open(REQUEST_UID)).toBe(false);
+    expect(gates.open(REQUEST_UID, 'main')).toBe(false);
+  });
+
+  it('has one waiter per container, opens each by itself and refuses all', async () => {
+    const { signal } = new AbortController();
+    const first = gates.waitResume(resume, '', signal);
+    const second = said(gates.waitResume({ ...resume, container: 'side' }, '', signal));
+    expect(gates.rebuilt(REQUEST_UID).map((one) => one.container)).toEqual(['main', 'side']);
+    expect([gates.open(REQUEST_UID, 'main'), gates.open(REQUEST_UID, 'main')]).toEqual([
+      true,
+      false,
+    ]);
+    expect(await first).toEqual({ ok: true });
+    const created = said(gates.waitCreate(REQUEST_UID, create('c1'), signal));
+    gates.refuse(REQUEST_UID, new AgentError('Aborted', 'no'));
+    expect([await second, await created]).toEqual(['no', 'no']);
+  });
+
+  it('tells who is there of whom it is asked, before and after it comes', async () => {
+    const { signal } = new AbortController();
+    const ask = () =>
+      gates.waitRebuilt({ op: 'atGate', token: REQUEST_UID, container: 'main' }, signal);
+    const before = ask();
+    void said(gates.waitResume({ ...resume, container: 'side', pid: 8 }, '', signal));
+    void said(gates.waitResume(resume, '', signal));
+    expect([await before, await ask()]).toEqual([
+      { ok: true, pid: 7 },
+      { ok: true, pid: 7 },
+    ]);
+    gates.dismiss(REQUEST_UID, 'main');
+    const after = said(ask());
+    gates.refuse(REQUEST_UID, new AgentError('Aborted', 'no'));
+    expect(await after).toBe('no');
   });
 });
 
@@ -69,10 +103,12 @@ describe('the socket’s resume gate', () => {
     const handlers = socketHandlers({ effects: {} as Effects, journal, gates, pods });
     const { signal } = new AbortController();
     await expect(handlers.gate(resume, signal)).rejects.toMatchObject({ code: 'Aborted' });
+    const asked = { op: 'atGate' as const, token: REQUEST_UID, container: 'main' };
+    await expect(handlers.atGate(asked, signal)).rejects.toMatchObject({ code: 'Aborted' });
     await notePreparation(journal, { kind: 'MigrationRequest', request: migration() }, true);
     const waiting = handlers.gate(resume, signal);
-    await expect.poll(() => gates.atResume(REQUEST_UID)).toBeDefined();
-    gates.open(REQUEST_UID);
+    await expect.poll(() => gates.rebuilt(REQUEST_UID)).toHaveLength(1);
+    gates.open(REQUEST_UID, 'main');
     expect(await waiting).toEqual({ ok: true });
   });
 });

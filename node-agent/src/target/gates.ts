@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who waits on the socket: containers at the create gate, CRIU at the resume gate. Nothing here is durable: who
-// waits asks again when it loses its connection, also after the agent's restart.
+// Who waits on the socket: containers at the create gate, CRIU at the resume gate, and shims that are told when it
+// gets there. Nothing here is durable: who waits asks again when it loses its connection, also after the agent's restart.
 import { AgentError } from '../errors.ts';
-import type { CreateReply, CreateRequest, GateRequest, PlainReply } from '../socket/protocol.ts';
+import type {
+  AtGateReply,
+  AtGateRequest,
+  CreateReply,
+  CreateRequest,
+  GateRequest,
+  PlainReply,
+} from '../socket/protocol.ts';
 
 interface Waiting<Request, Reply> {
   request: Request;
@@ -10,22 +17,28 @@ interface Waiting<Request, Reply> {
   fail: (error: Error) => void;
 }
 
-class Gate<Request, Reply> {
-  readonly #waiting = new Map<string, Waiting<Request, Reply>>();
+/** Containers of one request. */
+type Waiters<Request, Reply> = Map<string, Waiting<Request, Reply>>;
 
-  wait(key: string, request: Request, gone: AbortSignal, changed: () => void): Promise<Reply> {
+class Gate<Request extends { container: string }, Reply> {
+  readonly #waiting = new Map<string, Waiters<Request, Reply>>();
+
+  wait(uid: string, request: Request, gone: AbortSignal, changed: () => void): Promise<Reply> {
     // Who left while the request was being looked up must not be taken for one who waits.
     if (gone.aborted) return Promise.reject(new AgentError('Aborted', 'the one who asked is gone'));
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
     const entry: Waiting<Request, Reply> = { request, settle: resolve, fail: reject };
+    const { container } = request;
     // The same request over a newer connection: the older one has lost its reader.
-    this.fail(key, new AgentError('Aborted', 'asked again over another connection'));
-    this.#waiting.set(key, entry);
+    const older = this.#take(uid, container);
+    older?.fail(new AgentError('Aborted', 'asked again over another connection'));
+    const waiters = this.#waiting.get(uid) ?? new Map<string, Waiting<Request, Reply>>();
+    this.#waiting.set(uid, waiters.set(container, entry));
     gone.addEventListener(
       'abort',
       () => {
-        if (this.#waiting.get(key) !== entry) return;
-        this.#waiting.delete(key);
+        if (this.#waiting.get(uid)?.get(container) !== entry) return;
+        this.#take(uid, container);
         reject(new AgentError('Aborted', 'the one who waited is gone'));
         changed();
       },
@@ -35,33 +48,58 @@ class Gate<Request, Reply> {
     return promise;
   }
 
-  get(key: string): Request | undefined {
-    return this.#waiting.get(key)?.request;
+  get(uid: string, container: string): Request | undefined {
+    return this.#waiting.get(uid)?.get(container)?.request;
+  }
+
+  all(uid: string): Request[] {
+    return [...(this.#waiting.get(uid)?.values() ?? [])].map((one) => one.request);
   }
 
   /** @returns whether somebody waited. */
-  settle(key: string, reply: Reply): boolean {
-    const entry = this.#waiting.get(key);
-    this.#waiting.delete(key);
+  settle(uid: string, container: string, reply: Reply): boolean {
+    const entry = this.#take(uid, container);
     entry?.settle(reply);
     return entry !== undefined;
   }
 
-  fail(key: string, error: Error): boolean {
-    const entry = this.#waiting.get(key);
-    this.#waiting.delete(key);
-    entry?.fail(error);
-    return entry !== undefined;
+  failOne(uid: string, container: string, error: Error): void {
+    this.#take(uid, container)?.fail(error);
+  }
+
+  fail(uid: string, error: Error): void {
+    const waiters = [...(this.#waiting.get(uid)?.values() ?? [])];
+    this.#waiting.delete(uid);
+    for (const one of waiters) one.fail(error);
+  }
+
+  #take(uid: string, container: string): Waiting<Request, Reply> | undefined {
+    const waiters = this.#waiting.get(uid);
+    const entry = waiters?.get(container);
+    waiters?.delete(container);
+    if (waiters?.size === 0) this.#waiting.delete(uid);
+    return entry;
   }
 }
 
-/** A container at the create gate, with what its pod's annotation asks of a held device. */
-export type CreateAtGate = CreateRequest & { rnrTimer: number };
+/** A container at the create gate, with what its pod says of it. */
+export type CreateAtGate = CreateRequest & {
+  rnrTimer: number;
+  /** Names of the pod's containers that are restored, in the order in which the kubelet starts them. */
+  containers: string[];
+};
 
-/** Both gates of every target on this node; keys are the UIDs of the requests. */
+/** CRIU at the resume gate. */
+export type RebuiltAtGate = GateRequest & {
+  /** When it arrived, RFC 3339 with microseconds. */
+  at: string;
+};
+
+/** The gates of every target on this node: one waiter per request's UID and container. */
 export class Gates {
   readonly #create = new Gate<CreateAtGate, CreateReply>();
-  readonly #resume = new Gate<GateRequest & { at: string }, PlainReply>();
+  readonly #resume = new Gate<RebuiltAtGate, PlainReply>();
+  readonly #rebuilt = new Gate<AtGateRequest, AtGateReply>();
   readonly #listeners: ((requestUid: string) => void)[] = [];
 
   /** Told whenever somebody starts or stops waiting. */
@@ -79,29 +117,53 @@ export class Gates {
 
   /** @param at when it arrived, RFC 3339 with microseconds. */
   waitResume(request: GateRequest, at: string, gone: AbortSignal): Promise<PlainReply> {
-    const uid = request.token;
-    return this.#resume.wait(uid, { ...request, at }, gone, () => this.#changed(uid));
+    const { token: uid, container, pid } = request;
+    const waiting = this.#resume.wait(uid, { ...request, at }, gone, () => this.#changed(uid));
+    if (this.atResume(uid, container)) this.#rebuilt.settle(uid, container, { ok: true, pid });
+    return waiting;
   }
 
-  atCreate(uid: string): CreateAtGate | undefined {
-    return this.#create.get(uid);
+  /** Resolves once the container's CRIU waits at the resume gate. */
+  async waitRebuilt(request: AtGateRequest, gone: AbortSignal): Promise<AtGateReply> {
+    const { token: uid, container } = request;
+    const there = this.atResume(uid, container);
+    if (there) return { ok: true, pid: there.pid };
+    return this.#rebuilt.wait(uid, request, gone, () => undefined);
   }
 
-  atResume(uid: string): (GateRequest & { at: string }) | undefined {
-    return this.#resume.get(uid);
+  /** Containers at the create gate. */
+  atCreate(uid: string): CreateAtGate[] {
+    return this.#create.all(uid);
   }
 
-  answerCreate(uid: string, reply: CreateReply): boolean {
-    return this.#create.settle(uid, reply);
+  atResume(uid: string, container: string): RebuiltAtGate | undefined {
+    return this.#resume.get(uid, container);
   }
 
-  open(uid: string): boolean {
-    return this.#resume.settle(uid, { ok: true });
+  /** Containers at the resume gate. */
+  rebuilt(uid: string): RebuiltAtGate[] {
+    return this.#resume.all(uid);
+  }
+
+  answerCreate(uid: string, container: string, reply: CreateReply): boolean {
+    return this.#create.settle(uid, container, reply);
+  }
+
+  /** @returns whether it waited. */
+  open(uid: string, container: string): boolean {
+    return this.#resume.settle(uid, container, { ok: true });
+  }
+
+  /** A container that is created anew: what waits at the resume gate under its name is an earlier one's. */
+  dismiss(uid: string, container: string): void {
+    const error = new AgentError('Aborted', 'the container was created anew');
+    this.#resume.failOne(uid, container, error);
   }
 
   /** Whoever waits is refused: the shim lets the create fail, the plugin kills what was restored. */
   refuse(uid: string, error: AgentError): void {
     this.#create.fail(uid, error);
+    this.#rebuilt.fail(uid, error);
     this.#resume.fail(uid, error);
   }
 }

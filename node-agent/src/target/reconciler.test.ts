@@ -1,164 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// A target from its create gate to its end, over a real journal, real gates, a real image folder and the real
-// loop. The runtime and CRIU are played by Node: they wait at the gates as the shim and the plugin do.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+// A target from its create gate to its end, crashed at what matters.
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import pino from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { fieldManagers, type Decision, type MigrationRequest } from '../../../crds/src/index.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { decide, migrationRequests } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
 import { Journal } from '../journal/journal.ts';
-import { handoverLoop } from '../loop.ts';
-import { Publisher } from '../publisher.ts';
-import { MemoryApi } from '../testing/api.ts';
-import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
-import { Node } from '../testing/target-node.ts';
-import type { ManifestHeader } from '../transfer/manifest.ts';
-import { ImageStore } from '../transfer/store.ts';
-import { Gates } from './gates.ts';
-import { TargetReconciler } from './reconciler.ts';
-
-const KEY = `${NAMESPACE}/move`;
-const header: ManifestHeader = {
-  version: 1,
-  id: REQUEST_UID,
-  createdAt: '2026-01-01T00:00:00Z',
-  versions: { sealift: '0.1.0', kernel: '6.12' },
-  containers: [{ name: 'main' }],
-  volumes: [],
-  identity: { qpns: [17], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] },
-  bytes: { pages: 0, verbs: 0, rootfs: 0 },
-  objects: { qp: 1, cq: 1, mr: 1 },
-};
-
-let dir: string;
-let api: MemoryApi;
-let node: Node;
-let store: ImageStore;
-let journal: Journal;
-let gates: Gates;
-let target: TargetReconciler<MigrationRequest>;
-/** Connections of the agent that runs now. */
-let connections: AbortController;
-let receiving = false;
-let spec: object = {};
-
-async function startAgent(): Promise<void> {
-  connections = new AbortController();
-  ({ journal } = await Journal.open(join(dir, 'journal')));
-  gates = new Gates();
-  node.dieAt = undefined;
-  node.died = Promise.withResolvers();
-  target = new TargetReconciler<MigrationRequest>({
-    api,
-    kind: 'MigrationRequest',
-    resource: migrationRequests,
-    nodeName: 'node-b',
-    journal,
-    gates,
-    restorer: node.restorer,
-    store,
-    publisher: new Publisher({
-      api,
-      resource: migrationRequests,
-      manager: fieldManagers.targetAgent,
-      field: 'targetAgent',
-    }),
-    request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
-    imageId: (request) => request.metadata.uid,
-    receiving: () => receiving,
-    removeWork: async () => undefined,
-  });
-}
-async function restartAgent(): Promise<void> {
-  connections.abort();
-  await startAgent();
-}
-
-const log = pino({ level: 'silent' });
-const run = async (): Promise<void> => {
-  await handoverLoop(target)(KEY, { signal: new AbortController().signal, log });
-};
-const runs = async (times = 4): Promise<void> => {
-  for (let n = 0; n < times; n++) await run().catch(() => undefined);
-};
-const status = () => api.peek(migrationRequests, NAMESPACE, 'move')?.status;
-const state = () => status()?.targetAgent?.state;
-const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
-
-/** The kubelet starts the container; CRIU goes on to the resume gate when the agent says so. */
-function create(id = 'c1'): Promise<string> {
-  const request = {
-    ...{ op: 'create' as const, id, bundle: `/run/${id}`, sandboxId: 'box', rnrTimer: 20 },
-    ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container: 'main' },
-  };
-  return gates.waitCreate(REQUEST_UID, request, connections.signal).then(
-    (reply) => reply.action,
-    (error: Error) => error.message,
-  );
-}
-/** CRIU at the resume gate: the tasks go on, or are killed. */
-function resumeGate(): Promise<void> {
-  const { signal } = connections;
-  const gate = { op: 'gate' as const, token: REQUEST_UID, pid: 7, registerUs: 5000 };
-  return gates.waitResume(gate, '2026-01-01T00:00:05.000000Z', signal).then(
-    () => {
-      expect(node.locked).toBe(false);
-      node.ran++;
-      node.log = 'finished';
-    },
-    () => {
-      // A lost connection is made again; a refusal is for good.
-      if (!signal.aborted) node.killed++;
-    },
-  );
-}
-async function images(): Promise<void> {
-  const folder = await store.create(REQUEST_UID, 'main');
-  await writeFile(join(folder, 'core.img'), 'x');
-  await store.seal(REQUEST_UID, header);
-}
-function put(change: object = {}): void {
-  const told = status();
-  api.put(
-    migrationRequests,
-    migration(
-      {
-        deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
-        ...(told?.targetAgent ? { targetAgent: told.targetAgent } : {}),
-        ...(told?.decision ? { decision: told.decision } : {}),
-        ...change,
-      },
-      {},
-      spec,
-    ),
-  );
-}
-const record = (outcome: Decision['outcome']) => put({ decision: decision(outcome) });
-/** Up to CRIU at its gate, nothing decided. */
-async function toResumeGate(): Promise<{ gate: Promise<void> }> {
-  put();
-  const created = create();
-  await images();
-  await run();
-  expect(await created).toBe('restore');
-  return { gate: resumeGate() };
-}
-
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'sealift-target-'));
-  api = new MemoryApi();
-  node = new Node();
-  store = new ImageStore(join(dir, 'images'));
-  receiving = false;
-  spec = {};
-  await startAgent();
-});
-afterEach(async () => {
-  await rm(dir, { recursive: true });
-});
+import { migration, NAMESPACE, REQUEST_UID } from '../testing/objects.ts';
+import {
+  api,
+  containers,
+  create,
+  dir,
+  gates,
+  have,
+  images,
+  node,
+  put,
+  receive,
+  record,
+  restartAgent,
+  resumeGate,
+  run,
+  runs,
+  stage,
+  state,
+  status,
+  store,
+  target,
+  toResumeGate,
+} from '../testing/target-bench.ts';
 
 describe('a target', () => {
   it('goes all the way', async () => {
@@ -168,11 +39,11 @@ describe('a target', () => {
     const created = create();
     await run();
     expect(state()).toBe('AtCreateGate');
-    receiving = true;
+    receive(true);
     await run();
     expect(state()).toBe('Receiving');
     await images();
-    receiving = false;
+    receive(false);
     await target.received(
       migration(),
       '2026-01-01T00:00:01.000000Z',
@@ -247,7 +118,7 @@ describe('a target', () => {
     run().catch(() => undefined);
     await node.died.promise;
     // The gate was opened after all.
-    gates.open(REQUEST_UID);
+    gates.open(REQUEST_UID, 'main');
     await gate;
     await restartAgent();
     await runs();
@@ -266,7 +137,7 @@ describe('a target', () => {
     });
     await restartAgent();
     await gate;
-    node.log = 'failed';
+    node.logs['main'] = 'failed';
     await runs();
     expect([state(), node.ran]).toEqual(['Restoring', 0]);
     const created = create('c2');
@@ -278,14 +149,14 @@ describe('a target', () => {
     await second;
     expect([node.ran, stage(), state()]).toEqual([1, 'running', 'Running']);
     // And not a third time.
-    node.log = 'failed';
+    node.logs['main'] = 'failed';
     void create('c3');
     await runs();
     expect([node.prepared, state()]).toEqual([2, 'Running']);
   });
 
   it.each([
-    ['a restore that fails', () => (node.log = 'failed'), 'RestoreFailed'],
+    ['a restore that fails', () => (node.logs['main'] = 'failed'), 'RestoreFailed'],
     ['a container that is started anew', () => void create('c2'), 'RestoreFailed'],
     [
       'a deadline',
@@ -324,64 +195,6 @@ describe('a target', () => {
     expect(status()?.targetAgent).toMatchObject({ state: 'TornDown' });
   });
 
-  it.each([true, false])('is cut when its restore hangs, before CRIU: %s', async (early) => {
-    spec = { timeouts: { restoreSeconds: 1 } };
-    put();
-    const created = create();
-    await images();
-    node.hangs = early;
-    await runs(early ? 4 : 1);
-    // A former agent's limit holds.
-    await restartAgent();
-    if (!early) await new Promise((resolve) => setTimeout(resolve, 1050));
-    await runs();
-    expect(await created).toMatch(early ? /gone|aborted/ : /restore/);
-    expect(status()?.decision).toMatchObject({
-      reason: 'RestoreDeadlineExceeded',
-      message:
-        'step restore was not done within 1 s: raise spec.timeouts.restoreSeconds if it needs longer',
-    });
-    expect([state(), node.cut, node.ran]).toEqual(['TornDown', 1, 0]);
-  });
-
-  describe('whose peers give up', () => {
-    const peers = { rnrRetry: 2, rnrTimer: 0, patienceMs: 1310.72 };
-    const told = (peerBudgetMs: number) => ({
-      peers,
-      sourceAgent: { state: 'Sent', peerBudgetMs, peerDeadline: '2000-01-01T00:00:00Z' },
-    });
-
-    it('commits only once it knows how long they wait, by its own clock', async () => {
-      put({ peers });
-      const { gate } = await toResumeGate();
-      put({ peers });
-      await runs();
-      expect([status()?.decision, state()]).toEqual([undefined, 'AtResumeGate']);
-      put(told(5000));
-      await runs();
-      await gate;
-      expect([status()?.decision?.outcome, node.ran]).toEqual(['Committed', 1]);
-    });
-
-    it('does not commit when they have waited long enough, also after a restart', async () => {
-      put(told(300));
-      await run();
-      const noted = journal.get(REQUEST_UID, 'target')?.peerDeadline;
-      expect(Date.parse(noted ?? '')).toBeLessThanOrEqual(Date.now() + 300);
-      await new Promise((resolve) => setTimeout(resolve, 320));
-      await restartAgent();
-      put(told(300));
-      void create();
-      await images();
-      await runs();
-      expect(journal.get(REQUEST_UID, 'target')?.peerDeadline).toBe(noted);
-      expect(status()?.decision).toMatchObject({
-        ...{ outcome: 'Aborted', reason: 'PeerPatienceExceeded', by: 'agent/node-b' },
-      });
-      expect([state(), node.ran]).toEqual(['TornDown', 0]);
-    });
-  });
-
   it('removes images that arrive after it was torn down', async () => {
     put();
     record('Aborted');
@@ -405,6 +218,131 @@ describe('a target', () => {
     expect(stage()).toBe('restoring');
     const { journal: read, unreadable } = await Journal.open(join(dir, 'journal'));
     expect([read.get(REQUEST_UID, 'target')?.stage, unreadable]).toEqual(['restoring', []]);
+  });
+});
+
+describe('a target of several containers', () => {
+  const states = () => status()?.targetAgent?.containers?.map((one) => one.state);
+  beforeEach(async () => {
+    have(['side', 'main', 'more']);
+    put();
+    await images();
+  });
+
+  it('waits with every container for the last, and then lets all go at once', async () => {
+    const gates: Promise<void>[] = [];
+    for (const [at, name] of containers.entries()) {
+      const created = create(`c${at}`, name);
+      if (at === 0) await runs(1);
+      else {
+        await run();
+        expect([status()?.decision, node.ran, node.locked]).toEqual([undefined, 0, true]);
+      }
+      expect(await created).toBe('restore');
+      await run();
+      expect(states()?.[at]).toBe('Restoring');
+      gates.push(resumeGate(name));
+    }
+    await run();
+    await Promise.all(gates);
+    expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'running', 'Running']);
+    expect(states()).toEqual(['Running', 'Running', 'Running']);
+    // What they share was there before the first of them, and not replaced beneath it.
+    expect([node.prepared, node.unpacked]).toEqual([3, ['side']]);
+  });
+
+  it('is torn down as a whole if one cannot be restored', async () => {
+    void create('c0', 'side');
+    await run();
+    const first = resumeGate('side');
+    void create('c1', 'main');
+    await run();
+    node.logs['main'] = 'failed';
+    await runs();
+    await first;
+    expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'tornDown']);
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
+    expect(status()?.decision?.message).toMatch(/^container main: CRIU said no/);
+  });
+
+  it('is torn down as a whole if the kubelet starts one anew that waits', async () => {
+    void create('c0', 'side');
+    await run();
+    const first = resumeGate('side');
+    void create('c9', 'side');
+    await runs();
+    await first;
+    expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'tornDown']);
+  });
+
+  it('goes on where it was when its agent is restarted between two containers', async () => {
+    void create('c0', 'side');
+    await run();
+    void resumeGate('side');
+    await restartAgent();
+    const first = resumeGate('side');
+    await run();
+    expect([states(), status()?.decision]).toEqual([
+      ['AtResumeGate', 'Preparing', 'Preparing'],
+      undefined,
+    ]);
+    const rest: Promise<void>[] = [];
+    for (const name of ['main', 'more']) {
+      void create(`c-${name}`, name);
+      await run();
+      rest.push(resumeGate(name));
+    }
+    await run();
+    await Promise.all([first, ...rest]);
+    expect([node.ran, node.unpacked]).toEqual([3, ['side']]);
+  });
+
+  it('whose agent dies between two opened gates opens the others', async () => {
+    for (const name of containers) {
+      void create(`c-${name}`, name);
+      await run();
+      if (name !== 'more') void resumeGate(name);
+    }
+    const last = resumeGate('more');
+    node.dieAt = 'release.after';
+    run().catch(() => undefined);
+    await node.died.promise;
+    gates.open(REQUEST_UID, 'side');
+    await Promise.resolve();
+    expect(node.ran).toBe(1);
+    await restartAgent();
+    await last;
+    const again = ['main', 'more'].map((name) => resumeGate(name));
+    await runs();
+    await Promise.all(again);
+    expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'running', 'Running']);
+  });
+
+  it('restores only the container again that was committed and never ran', async () => {
+    for (const name of containers) {
+      void create(`c-${name}`, name);
+      await run();
+      if (name !== 'more') void resumeGate(name);
+    }
+    // Committed by this agent, which dies before it knows; meanwhile the last container is killed.
+    const request = api.peek(migrationRequests, NAMESPACE, 'move');
+    if (!request) throw new Error('no request');
+    await decide(api, migrationRequests, request, {
+      ...{ outcome: 'Committed', by: 'agent/node-b', reason: 'Committed' },
+    });
+    await restartAgent();
+    node.logs['more'] = 'failed';
+    const waiting = ['side', 'main'].map((name) => resumeGate(name));
+    await runs(2);
+    expect([node.ran, state()]).toEqual([0, 'Restoring']);
+    const created = create('c-again', 'more');
+    await runs(1);
+    expect(await created).toBe('restore');
+    const last = resumeGate('more');
+    await runs();
+    await Promise.all([...waiting, last]);
+    expect([node.ran, node.killed, node.prepared]).toEqual([3, 0, 4]);
+    expect(node.unpacked).toEqual(['side']);
   });
 });
 

@@ -28,14 +28,15 @@ import type { Publisher } from '../publisher.ts';
 import type { Restorer } from '../restore/restorer.ts';
 import { beginOnce, beginStep, endStep, secondsOf } from '../time.ts';
 import type { ImageStore } from '../transfer/store.ts';
+import { TargetContainers } from './containers.ts';
 import {
   decideTarget,
   type TargetEffect,
   type TargetObserved,
   type TargetStatus,
 } from './decide.ts';
-import { entryOf, isAnother, peerLimitOf } from './entry.ts';
-import type { Gates } from './gates.ts';
+import { entryOf, isAnother, peerLimitOf, withCreated } from './entry.ts';
+import type { CreateAtGate, Gates } from './gates.ts';
 
 export interface TargetParts<T extends Handover> {
   api: Api;
@@ -67,11 +68,13 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   TargetStatus
 > {
   readonly #parts: TargetParts<T>;
+  readonly #containers: TargetContainers;
   readonly #identity = new Map<string, TargetAgent['identity']>();
   readonly #clock: Clock;
 
   constructor(parts: TargetParts<T>) {
     this.#parts = parts;
+    this.#containers = new TargetContainers(parts);
     this.#clock = parts.clock ?? realClock;
   }
 
@@ -81,7 +84,6 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     if (!request || place?.nodeName !== this.#parts.nodeName) return undefined;
     const uid = request.metadata.uid;
     const entry = this.#parts.journal.get(uid, 'target');
-    const create = this.#parts.gates.atCreate(uid);
     const imageId = this.#parts.imageId(request);
     const deadline = request.status?.deadlines?.blackout;
     const { images, failure } = await this.#images(imageId);
@@ -90,12 +92,12 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       imageId,
       decision: request.status?.decision?.outcome,
       stage: entry?.stage,
-      create: !create ? 'none' : isAnother(entry, create.id) ? 'again' : 'waiting',
+      create: this.#containers.created(uid, entry),
       images,
       kept: this.#keeps(request),
-      atResumeGate: this.#parts.gates.atResume(uid) !== undefined,
+      atResumeGate: await this.#containers.atResumeGate(uid, entry),
       failure: (await this.#failure(entry)) ?? failure,
-      released: await this.#released(entry),
+      released: await this.#containers.released(entry),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
       limit: this.#limitOf(request, entry),
       impatient: request.kind === 'MigrationRequest' && request.status?.peers !== undefined,
@@ -198,23 +200,10 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     return request.status?.source?.nodeName === this.#parts.nodeName;
   }
 
-  async #released(entry: Entry | undefined): Promise<boolean> {
-    const name = entry?.containers[0]?.name;
-    if (entry?.stage !== 'opening' || name === undefined) return false;
-    return this.#parts.restorer.released(entry.id, name);
-  }
-
+  /** Found by this agent or an earlier one. */
   async #failure(entry: Entry | undefined): Promise<TargetObserved['failure']> {
     if (entry?.reason !== undefined) return { code: entry.reason, message: entry.message ?? '' };
-    const container = entry?.containers[0];
-    if (!entry || !container?.bundle) return undefined;
-    if (!['restoring', 'atGate', 'opening'].includes(entry.stage)) return undefined;
-    if (this.#parts.gates.atResume(entry.id)) return undefined;
-    const failure = await this.#parts.restorer.failureOf({
-      requestUid: entry.id,
-      container: container.name,
-      bundle: container.bundle,
-    });
+    const failure = entry && (await this.#containers.failure(entry));
     return failure && { ...failure, message: this.#pointTo(failure.message, entry) };
   }
 
@@ -227,41 +216,52 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const told = request.status?.targetAgent;
     const entry = this.#parts.journal.get(uid, 'target');
     const steps = entry && entry.steps;
-    const name = this.#parts.gates.atCreate(uid)?.container ?? entry?.containers[0]?.name;
+    const containers = this.#containers.states(uid, entry, status.state);
     const known: Partial<TargetAgent> = {
       steps: steps?.length ? steps : told?.steps,
       identity: this.#identity.get(uid) ?? told?.identity,
       peerDeadline: entry?.peerDeadline ?? told?.peerDeadline,
-      containers: name === undefined ? told?.containers : [{ name, state: status.state }],
+      containers: containers.length > 0 ? containers : told?.containers,
     };
     return { ...known, ...status };
   }
 
   async #restore(observed: Observed<T>, context: Context): Promise<void> {
-    const { request, imageId } = observed;
+    for (const create of this.#parts.gates.atCreate(observed.request.metadata.uid)) {
+      await this.#restoreOne(create, observed, context);
+    }
+  }
+
+  async #restoreOne(create: CreateAtGate, of: Observed<T>, context: Context): Promise<void> {
+    const { request, imageId } = of;
     const uid = request.metadata.uid;
-    const create = this.#parts.gates.atCreate(uid);
-    if (!create) return;
     const before = this.#entry(request);
-    const again = before.stage === 'restoring' && !isAnother(before, create.id);
+    const again = before.stage === 'restoring' && !isAnother(before, create);
     const seconds = secondsOfStep(request.spec.timeouts, 'restore');
     const deadline = timestamp(this.#clock.now() + seconds * 1000);
     const steps = again
       ? beginOnce(before.steps, 'restore', deadline)
       : beginStep(before.steps, 'restore', undefined, deadline);
     const netns = await this.#parts.restorer.netns(create);
-    await this.#parts.journal.put({
+    const { sandboxId } = create;
+    // What one container has been restored over must not be replaced beneath it.
+    const isFirst =
+      before.filesIn !== sandboxId ||
+      !before.containers.some((one) => one.name !== create.container && one.id !== undefined);
+    const entry: Entry = {
       ...before,
       stage: 'restoring',
       netns,
-      containers: [{ id: create.id, name: create.container, bundle: create.bundle }],
+      containers: withCreated(before, create),
       steps,
       reason: undefined,
       message: undefined,
-    });
+    };
+    await this.#parts.journal.put(entry);
+    this.#parts.gates.dismiss(uid, create.container);
     this.#tell(request, 'Restoring', context);
     const prepare = async () => {
-      if (request.kind === 'RestoreRequest')
+      if (request.kind === 'RestoreRequest' && isFirst)
         await this.#parts.restorer.verify(imageId, request.status?.digest);
       return this.#parts.restorer.prepare({
         requestUid: uid,
@@ -269,12 +269,16 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
         create,
         qpState: this.#parts.kind === 'RestoreRequest' ? 'error' : 'keep',
         rnrTimer: create.rnrTimer,
+        podFiles: isFirst,
       });
     };
     // After Committed there is no way but on.
-    const limit = observed.decision ? undefined : this.#limitOf(request, this.#entry(request));
+    const limit = of.decision ? undefined : this.#limitOf(request, this.#entry(request));
     const reply = await doWithin(limit, this.#clock, new AbortController(), prepare);
-    this.#parts.gates.answerCreate(uid, reply);
+    if (isFirst && create.containers.length > 1) {
+      await this.#parts.journal.put({ ...this.#entry(request), filesIn: sandboxId });
+    }
+    this.#parts.gates.answerCreate(uid, create.container, reply);
   }
 
   #limitOf(request: T, entry: Entry | undefined): Limit | undefined {
@@ -285,13 +289,17 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   async #decide(observed: Observed<T>, context: Context): Promise<void> {
     const { request } = observed;
     const uid = request.metadata.uid;
-    const gate = this.#parts.gates.atResume(uid);
-    if (!gate) return;
     const before = this.#entry(request);
-    let steps = endStep(before.steps, 'restore', gate.at);
-    if (gate.registerUs !== undefined) {
-      const begun = new Date(Date.parse(gate.at) - gate.registerUs / 1000).toISOString();
-      steps = endStep(beginStep(steps, 'register', begun), 'register', gate.at);
+    const arrived = this.#parts.gates.rebuilt(uid).sort((a, b) => (a.at < b.at ? -1 : 1));
+    const last = arrived.at(-1);
+    // Who has left since it was looked at has been killed.
+    if (!last || (await this.#containers.missing(before)).length > 0) return;
+    let steps = endStep(before.steps, 'restore', last.at);
+    const registered = arrived.flatMap((one) => one.registerUs ?? []);
+    if (registered.length > 0) {
+      const us = registered.reduce((sum, one) => sum + one, 0);
+      const begun = new Date(Date.parse(last.at) - us / 1000).toISOString();
+      steps = endStep(beginStep(steps, 'register', begun), 'register', last.at);
     }
     steps = beginStep(steps, 'decide');
     await this.#parts.journal.put({ ...before, stage: 'atGate', steps });
@@ -333,19 +341,26 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   /** Only after Committed. Written down first: a restarted agent must not lock it again. */
   async #open(observed: Observed<T>): Promise<void> {
     const uid = observed.request.metadata.uid;
-    // The decision may have come late: what has been killed meanwhile never ran, and must not look as if it had.
-    if (!this.#parts.gates.atResume(uid)) {
-      throw new AgentError('Internal', 'nobody waits at the resume gate: trying again');
-    }
     const entry = this.#entry(observed.request);
+    // The decision may have come late: what has been killed meanwhile never ran, and must not look as if it had.
+    if (entry.stage !== 'opening' && (await this.#containers.missing(entry)).length > 0) {
+      throw new AgentError('Internal', 'not every container waits at its gate: trying again');
+    }
     const begun = beginStep(entry.steps, 'resume');
     await this.#parts.journal.put({ ...entry, stage: 'opening', steps: begun });
     if (entry.netns !== undefined) await this.#parts.restorer.release(entry.netns);
-    const opened = await withFaults('target.open', async () => this.#parts.gates.open(uid));
-    if (!opened) {
+    const left = await withFaults('target.open', async () =>
+      entry.containers.filter(({ name }) => !this.#parts.gates.open(uid, name)),
+    );
+    if (left.length === entry.containers.length) {
       // Who waited was killed in the last moment. Nobody was let go just now, nor before unless an earlier attempt began.
       if (entry.stage !== 'opening') await this.#parts.journal.put(entry);
       throw new AgentError('Internal', 'nobody waits at the resume gate: trying again');
+    }
+    // A container that was killed in the last moment is found; the others go on all the same: the old pod is gone.
+    const opening: Entry = { ...entry, stage: 'opening' };
+    for (const { name } of left) {
+      if (!(await this.#containers.isReleased(opening, name))) return;
     }
     await this.#ran({ ...entry, steps: endStep(begun, 'resume') });
   }

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests of the target: the node that it is restored on, as a few flags.
-import type { Restorer } from '../restore/restorer.ts';
+// For tests: what a target's node does when it is asked to restore and to release.
+import type { RestoreOrder, Restorer } from '../restore/restorer.ts';
 
 /** The node: its lock, its kubelet and its CRIU. */
-export class Node {
+export class TargetNode {
   locked = true;
   /** How often the pod's tasks have been let go. */
   ran = 0;
   killed = 0;
   prepared = 0;
-  log: 'nothing' | 'failed' | 'finished' = 'nothing';
+  /** What CRIU has logged, by container. */
+  readonly logs: Record<string, 'nothing' | 'failed' | 'finished'> = {};
+  /** Containers for which the files that the pod shares were unpacked. */
+  readonly unpacked: string[] = [];
   prepareFails: Error | undefined;
   /** The files are never unpacked. */
   hangs = false;
@@ -27,12 +30,13 @@ export class Node {
   readonly restorer = {
     netns: async () => '/run/netns/x',
     verify: async () => undefined,
-    prepare: async () => {
+    prepare: async ({ create, podFiles }: RestoreOrder) => {
       if (this.prepareFails) throw this.prepareFails;
       if (this.hangs) await new Promise(() => undefined);
       this.prepared++;
       this.locked = true;
-      this.log = 'nothing';
+      this.logs[create.container] = 'nothing';
+      if (podFiles) this.unpacked.push(create.container);
       return { ok: true, action: 'restore', imagePath: '', workPath: '', options: [], env: {} };
     },
     identity: async () => ({ qpns: [17] }),
@@ -41,9 +45,11 @@ export class Node {
       this.locked = false;
       await this.#die('release.after');
     },
-    failureOf: async () =>
-      this.log === 'failed' ? { code: 'RestoreFailed', message: 'CRIU said no' } : undefined,
+    failureOf: async ({ container }: { container: string }) =>
+      this.logs[container] === 'failed'
+        ? { code: 'RestoreFailed', message: 'CRIU said no' }
+        : undefined,
     cut: async () => this.cut++,
-    released: async () => this.log === 'finished',
+    released: async (_uid: string, container: string) => this.logs[container] === 'finished',
   } as unknown as Restorer;
 }

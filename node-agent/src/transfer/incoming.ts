@@ -5,8 +5,8 @@ import { microTimestamp } from '../time.ts';
 import type { ReceiverOptions } from './receiver.ts';
 
 export interface ImageListener {
-  /** Whether images of this id are wanted now. */
-  awaits(id: string): boolean;
+  /** The images' own id, if images are wanted now in the folder `id`. */
+  awaits(id: string): string | undefined;
   /** @param begun when they began to come, if they have arrived whole. */
   changed(id: string, begun: string | undefined): Promise<void>;
 }
@@ -25,7 +25,7 @@ export class Incoming {
     this.#listeners.push(listener);
   }
 
-  /** Whether images of this id are on their way. */
+  /** Whether images for this folder are on their way. */
   has(id: string): boolean {
     return this.#under.has(id);
   }
@@ -34,7 +34,13 @@ export class Incoming {
   readonly callbacks: Required<
     Pick<ReceiverOptions, 'expected' | 'started' | 'received' | 'failed'>
   > = {
-    expected: (id) => this.#listeners.some((listener) => listener.awaits(id)),
+    expected: (id) => {
+      for (const listener of this.#listeners) {
+        const awaited = listener.awaits(id);
+        if (awaited !== undefined) return awaited;
+      }
+      return undefined;
+    },
     started: (id) => {
       this.#under.set(id, microTimestamp());
       this.#tell(id, undefined);

@@ -22,8 +22,8 @@ export interface ReceiverOptions {
   store: ImageStore;
   certificateDir: string;
   log: Logger;
-  /** Whether images of this id are awaited. */
-  expected(id: string): boolean;
+  /** The id that images for the folder `id` have to have; undefined: none are awaited there. */
+  expected(id: string): string | undefined;
   /** Called before the sender gets its reply. */
   received(id: string, manifest: Manifest): void;
   failed(id: string, error: unknown): void;
@@ -89,12 +89,14 @@ export class Receiver {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const id = /^\/v1\/images\/([A-Za-z0-9.-]+)$/.exec(request.url ?? '')?.[1];
+    let awaited: string | undefined;
     try {
       checkClient(request.socket as TLSSocket);
       if (request.method !== 'PUT' || !id) {
         throw new AgentError('BadRequest', 'only PUT /v1/images/<id> is served');
       }
-      if (!this.#options.expected(id)) {
+      awaited = this.#options.expected(id);
+      if (awaited === undefined) {
         throw new AgentError('UnexpectedImages', `no images of ${id} are awaited on this node`);
       }
       if (this.#busy.has(id)) {
@@ -109,7 +111,7 @@ export class Receiver {
     try {
       this.#options.started?.(id);
       const manifest = await withFaults('receiver.store', () =>
-        this.#options.store.receive(id, request),
+        this.#options.store.receive(id, request, awaited),
       );
       this.#options.received(id, manifest);
       const kept = await this.#options.store.manifest(id);

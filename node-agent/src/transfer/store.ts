@@ -38,15 +38,18 @@ export class ImageStore {
     return dir;
   }
 
-  /** Takes a stream in; the images appear under their id only when every byte is verified. */
-  async receive(id: string, stream: Readable): Promise<Manifest> {
+  /**
+   * Takes a stream in; the images appear in their folder only when every byte is verified.
+   * @param own the id that the images have to have: a checkpoint's are kept once for each restore from it
+   */
+  async receive(id: string, stream: Readable, own = id): Promise<Manifest> {
     const final = this.dir(id);
     const incoming = join(this.#root, `${INCOMING}${id}`);
     await rm(incoming, { recursive: true, force: true });
     await mkdir(incoming, { recursive: true, mode: 0o700 });
     try {
       const manifest = await unpackImages(stream, incoming);
-      if (manifest.id !== id) {
+      if (manifest.id !== own) {
         throw new AgentError('UnexpectedImages', `these are the images of ${manifest.id}`);
       }
       await syncFolders(incoming);

@@ -172,7 +172,7 @@ describe('agent to agent', () => {
       store,
       certificateDir,
       log,
-      expected: (id) => id === 'one',
+      expected: (id) => ({ one: 'one', copy: 'one' })[id],
       received: () => undefined,
       failed: (_id, error) => failures.push(error),
     });
@@ -198,6 +198,13 @@ describe('agent to agent', () => {
       expect(await readFile(join(to.root, 'one', 'main', 'pages-1.img'))).toEqual(
         await readFile(join(dir, 'main', 'pages-1.img')),
       );
+      // A checkpoint's images, for a request that restores from it.
+      const again = { address: to.address, id: 'copy', dir, certificateDir: good };
+      await sendImages({ ...again, manifest: header('one') });
+      expect((await to.store.manifest('copy'))?.manifest.id).toBe('one');
+      await expect(sendImages({ ...again, manifest: header('two') })).rejects.toMatchObject({
+        code: 'UnexpectedImages',
+      });
       await expect(
         sendImages({
           address: to.address,

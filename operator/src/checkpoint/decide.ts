@@ -106,7 +106,7 @@ function ownPart(status: CheckpointRequestStatus | undefined): OwnStatus {
 
 function begin(observed: Observed, draft: Draft, now: number): CheckpointPlan {
   const { request, pod, template } = observed;
-  const refusal = refuse(observed);
+  const refusal = refuse(observed, now);
   if (refusal) {
     draft.progress.set('Validated', 'False', refusal.reason, refusal.message);
     return draft.finish(now, false, refusal.reason, refusal.message);
@@ -125,8 +125,9 @@ function begin(observed: Observed, draft: Draft, now: number): CheckpointPlan {
   return draft.plan('Checkpointing', [], pollMs);
 }
 
-function refuse({ request, pod, template, others, nodes }: Observed): Refusal | undefined {
-  const refusal = refusePod(pod, request.spec.podName) ?? refuseRival(request, others);
+function refuse(observed: Observed, now: number): Refusal | undefined {
+  const { request, pod, template, others, nodes } = observed;
+  const refusal = refusePod(pod, request.spec.podName, now) ?? refuseRival(request, others);
   if (refusal || !pod) return refusal;
   if (template && 'reason' in template) return template;
   const impatient = refusePeers(pod);

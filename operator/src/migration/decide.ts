@@ -95,7 +95,7 @@ function begin(observed: Observed, draft: Draft, now: number): MigrationPlan {
   if (request.metadata.deletionTimestamp !== undefined || request.spec.cancel) {
     return draft.finish(now, false, 'Cancelled', 'Cancelled before anything was done.');
   }
-  const result = validate(observed);
+  const result = validate(observed, now);
   if ('reason' in result) {
     draft.progress.set('Validated', 'False', result.reason, result.message);
     return draft.finish(now, false, result.reason, result.message);

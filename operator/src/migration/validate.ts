@@ -21,10 +21,10 @@ interface Accepted {
   readonly peers: MigrationRequestStatus['peers'];
 }
 
-export function validate(observed: Observed): Refusal | Accepted {
+export function validate(observed: Observed, now: number): Refusal | Accepted {
   const { request, sourcePod, nodes, load } = observed;
   const { podName, targetNodeName } = request.spec;
-  const refusal = refusePod(sourcePod, podName) ?? refuseRival(request, observed.others);
+  const refusal = refusePod(sourcePod, podName, now) ?? refuseRival(request, observed.others);
   if (refusal) return refusal;
   if (!sourcePod) throw new Error('a missing pod was not refused');
   const impatient = refusePeers(sourcePod, request.spec.timeouts);

@@ -117,6 +117,10 @@ export class Kernel {
     });
   }
 
+  sysvipc(): Promise<object> {
+    return this.#call(() => ({ shm: 0, sem: 0, msg: 0 }));
+  }
+
   makeCharDevice(): Promise<void> {
     return this.#call(() => undefined);
   }

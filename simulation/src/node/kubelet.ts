@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kubelet and the runtime beneath it: makes each pod's sandbox (with the CNI delegate's calls), starts its container
-// (through the shim and, for a restore, CRIU with its plugin), starts it anew when it ends, removes it all.
+// The kubelet and the runtime beneath it: makes each pod's sandbox (with the CNI delegate's calls), starts its containers
+// one after another (through the shim and, for a restore, CRIU with its plugin), anew when they end, removes it all.
 import { annotations } from '../../../crds/src/index.ts';
 import type { CniReply, CniRequest, CreateReply } from '../../../node-agent/src/socket/protocol.ts';
-import { ApiError } from '../../../kube/src/index.ts';
+import { ApiError, pods } from '../../../kube/src/index.ts';
+import { startOrder } from '../../../node-agent/src/pods/pod-requests.ts';
 import type { ApiServer } from '../api/server.ts';
 import type { Stored } from '../api/objects.ts';
 import { askAgent, type Failure } from './socket.ts';
@@ -31,7 +32,16 @@ export interface KubeletHooks {
 interface Worker {
   readonly uid: string;
   readonly stop: AbortController;
+  /** Failed starts and ends, one after the other: of the sandbox, and by container. */
   failures: number;
+  readonly ends: Map<string, Ends>;
+}
+
+interface Ends {
+  times: number;
+  /** Not to be started before. */
+  until: number;
+  why: object;
 }
 
 export class Kubelet {
@@ -80,7 +90,8 @@ export class Kubelet {
 
   #wake(uid: string): void {
     if (!this.#workers.has(uid)) {
-      const worker: Worker = { uid, stop: new AbortController(), failures: 0 };
+      const stop = new AbortController();
+      const worker: Worker = { uid, stop, failures: 0, ends: new Map() };
       this.#workers.set(uid, worker);
       void this.#work(worker);
     }
@@ -118,37 +129,59 @@ export class Kubelet {
 
   async #sync(worker: Worker, pod: Stored): Promise<void> {
     const machine = this.#machine;
-    const container = machine.containerOf(worker.uid);
-    if (container && container.state !== 'Dead') {
+    const { uid } = worker;
+    for (const container of machine.containersOf(uid)) {
+      if (container.state !== 'Dead') continue;
+      machine.removeContainer(container);
+      this.#note(worker, container.name, 'CrashLoopBackOff', 'it ended');
+      this.#tell(worker);
+    }
+    const names = startOrder(pods.parse(pod));
+    const absent = (name: string): boolean => {
+      return !machine.containersOf(uid).some((one) => one.name === name && one.state !== 'Dead');
+    };
+    if (!names.some(absent)) {
       // Its status may have met a server that was down.
-      const isTold = pod.status?.['phase'] === 'Running';
-      if (container.state === 'Running' && !isTold) this.#tell(worker.uid, { running: {} });
+      if (pod.status?.['phase'] !== 'Running') this.#tell(worker);
       return;
     }
-    if (container) {
-      machine.removeContainer(container);
-      worker.failures++;
-      this.#tell(worker.uid, { waiting: { reason: 'CrashLoopBackOff', message: 'it ended' } });
-    }
-    const wait = worker.failures === 0 ? 0 : (backoffMs[worker.failures - 1] ?? backoffMs.at(-1));
-    if (wait) {
-      await machine.boot.clock.sleep(wait, worker.stop.signal);
+    if (worker.failures > 0 && !machine.sandboxes.has(uid)) {
+      await machine.boot.clock.sleep(backOff(worker.failures), worker.stop.signal);
       if (worker.stop.signal.aborted) return;
     }
-    const sandbox = machine.sandboxes.get(worker.uid) ?? (await this.#connect(worker, pod));
-    if (!sandbox || worker.stop.signal.aborted) return;
-    const failure = await this.#start(worker, pod, sandbox);
-    if (failure) {
-      worker.failures++;
-      const reason = 'RunContainerError';
-      this.#tell(worker.uid, {
-        waiting: { reason, message: `${failure.code}: ${failure.message}` },
-      });
-      this.#soon(worker.uid);
-    } else {
-      worker.failures = 0;
-      this.#tell(worker.uid, { running: {} });
+    const sandbox = machine.sandboxes.get(uid) ?? (await this.#connect(worker, pod));
+    if (!sandbox) return;
+    // One after another; what fails is come back to, but nothing is started before a sidecar that has not been.
+    for (const name of names) {
+      if (worker.stop.signal.aborted) return;
+      if (!absent(name)) continue;
+      const isStarted = await this.#try(worker, pod, sandbox, name);
+      this.#tell(worker);
+      if (!isStarted && isSidecar(pod, name)) return;
     }
+  }
+
+  async #try(worker: Worker, pod: Stored, sandbox: Sandbox, name: string): Promise<boolean> {
+    const { timeline, boot } = this.#machine;
+    const until = worker.ends.get(name)?.until ?? 0;
+    if (until > timeline.now) {
+      timeline.after(until - timeline.now, () => this.#soon(worker.uid), boot);
+      return false;
+    }
+    const failure = await this.#start(worker, pod, sandbox, name);
+    if (failure) {
+      this.#note(worker, name, 'RunContainerError', `${failure.code}: ${failure.message}`);
+      this.#soon(worker.uid);
+      return false;
+    }
+    worker.ends.delete(name);
+    return true;
+  }
+
+  #note(worker: Worker, name: string, reason: string, message: string): void {
+    const times = (worker.ends.get(name)?.times ?? 0) + 1;
+    const until = this.#machine.timeline.now + backOff(times);
+    worker.ends.set(name, { times, until, why: { waiting: { reason, message } } });
   }
 
   /** The sandbox and its network; undefined: to be tried again. */
@@ -186,9 +219,14 @@ export class Kubelet {
   }
 
   /** Starts the container; resolves when it runs or has failed. */
-  async #start(worker: Worker, pod: Stored, sandbox: Sandbox): Promise<Failure | undefined> {
+  async #start(
+    worker: Worker,
+    pod: Stored,
+    sandbox: Sandbox,
+    name: string,
+  ): Promise<Failure | undefined> {
     const machine = this.#machine;
-    const container = machine.newContainer(sandbox);
+    const container = machine.newContainer(sandbox, name);
     const killed = new AbortController();
     const give = (): void => killed.abort();
     const timer = machine.boot.clock.after(startTimeoutMs, give);
@@ -200,7 +238,9 @@ export class Kubelet {
       });
     });
     try {
-      return await Promise.race([this.#create(pod, container, killed.signal), timeout]);
+      const failure = await Promise.race([this.#create(pod, container, killed.signal), timeout]);
+      if (!failure && !isDead(container)) container.started = true;
+      return failure;
     } finally {
       timer.cancel();
       worker.stop.signal.removeEventListener('abort', give);
@@ -213,13 +253,13 @@ export class Kubelet {
     killed: AbortSignal,
   ): Promise<Failure | undefined> {
     const machine = this.#machine;
-    const { id, bundle, podUid, sandbox } = container;
+    const { id, bundle, name, podUid, sandbox } = container;
     const reply: CreateReply | Failure = await askAgent(
       machine,
       (handlers, gone) =>
         handlers.create(
           {
-            ...{ op: 'create', id, bundle, sandboxId: sandbox.id, podUid, container: 'main' },
+            ...{ op: 'create', id, bundle, sandboxId: sandbox.id, podUid, container: name },
             ...{ namespace: pod.metadata.namespace, pod: pod.metadata.name },
           },
           gone,
@@ -266,27 +306,50 @@ export class Kubelet {
       this.#luck.restoreFails = false;
       return failed('CRIU could not restore (simulated)');
     }
-    container.memory = { lineage: container.sandbox.lineage, done: image.memory.done };
+    const done = image.memories[container.name]?.done ?? 0;
+    container.memory = { lineage: container.sandbox.lineage, done };
     container.restored = true;
     container.state = 'AtResumeGate';
     this.#hooks.restored?.(container.sandbox);
+    const token = order.env['SEALIFT_GATE'] ?? '';
+    const opened = this.#gate(container, token, failed);
+    if (order.background !== true) return opened;
+    // The shim leaves it to itself once the agent says that it is there.
+    void opened.then((failure) => failure && this.ended(container.podUid));
+    const told = askAgent(
+      machine,
+      (handlers, gone) => handlers.atGate({ op: 'atGate', token, container: container.name }, gone),
+      killed,
+    );
+    const reply = await Promise.race([told, opened]);
+    // Open already, or refused.
+    if (reply === undefined || isDead(container)) return reply as Failure | undefined;
+    return reply.ok ? undefined : failed(reply.message);
+  }
+
+  /** The plugin's part: until it may let the tasks go. Leaves when they, or whoever knows of them, are gone. */
+  async #gate(
+    container: Container,
+    token: string,
+    failed: (message: string) => Failure,
+  ): Promise<Failure | undefined> {
+    const machine = this.#machine;
+    const { name } = container;
     const reply = await askAgent(
       machine,
-      (handlers, gone) =>
-        handlers.gate({ op: 'gate', token: order.env['SEALIFT_GATE'] ?? '', pid: 1 }, gone),
-      killed,
+      (handlers, gone) => handlers.gate({ op: 'gate', token, container: name, pid: 1 }, gone),
+      container.stop.signal,
     );
     if (container.state !== 'AtResumeGate') return undefined;
     if (!reply.ok) return failed(reply.message);
     container.state = 'Running';
-    machine.released.add(order.env['SEALIFT_GATE'] ?? '');
+    machine.released.add(`${token}/${name}`);
     return undefined;
   }
 
   async #remove(uid: string, pod: Stored | undefined): Promise<void> {
     const machine = this.#machine;
-    const container = machine.containerOf(uid);
-    if (container) machine.removeContainer(container);
+    for (const container of machine.containersOf(uid)) machine.removeContainer(container);
     const sandbox = machine.sandboxes.get(uid);
     if (sandbox) {
       await machine.boot.clock.sleep(machine.timeline.jitter(5, 30));
@@ -302,19 +365,28 @@ export class Kubelet {
     });
   }
 
-  #tell(uid: string, state: object): void {
-    const pod = this.#pod(uid);
+  #tell(worker: Worker): void {
+    const pod = this.#pod(worker.uid);
     if (!pod) return;
-    const isRunning = 'running' in state;
+    const containers = this.#machine.containersOf(worker.uid);
+    const statusOf = (name: string) => {
+      const isStarted = containers.some((one) => one.name === name && one.started);
+      const creating = { waiting: { reason: 'ContainerCreating' } };
+      const state = isStarted ? { running: {} } : (worker.ends.get(name)?.why ?? creating);
+      return { name, ready: isStarted, started: isStarted, state };
+    };
+    const names = startOrder(pods.parse(pod));
+    const all = names.map((name) => statusOf(name));
     const status = {
-      phase: isRunning ? 'Running' : (pod.status?.['phase'] ?? 'Pending'),
-      containerStatuses: [{ name: 'main', ready: isRunning, started: isRunning, state }],
+      phase: all.every((one) => one.started) ? 'Running' : (pod.status?.['phase'] ?? 'Pending'),
+      containerStatuses: all.filter(({ name }) => !isSidecar(pod, name)),
+      initContainerStatuses: all.filter(({ name }) => isSidecar(pod, name)),
     };
     const { namespace, name } = pod.metadata;
     this.#write(() =>
       this.#server.store.merge(
         { kind: 'Pod', namespace, name },
-        { metadata: { uid }, status },
+        { metadata: { uid: worker.uid }, status },
         { by: `kubelet/${this.#machine.name}`, subresource: 'status' },
       ),
     );
@@ -330,6 +402,11 @@ export class Kubelet {
     }
   }
 }
+
+const backOff = (times: number): number => backoffMs[times - 1] ?? backoffMs.at(-1) ?? 0;
+
+const isSidecar = (pod: Stored, name: string): boolean =>
+  pods.parse(pod).spec.initContainers.some((one) => one.name === name);
 
 /** Also after a wait, when it may be. */
 const isDead = ({ state }: Container): boolean => state === 'Dead';

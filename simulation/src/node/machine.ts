@@ -12,6 +12,9 @@ export interface Memory {
   done: number;
 }
 
+/** The container that has the RDMA objects; of several, the others only count. */
+export const speaker = 'main';
+
 export type Lock = 'none' | 'source' | 'total';
 
 /** A pod's network namespace. */
@@ -28,6 +31,8 @@ export interface Sandbox {
   announced: boolean;
   /** Acknowledged by the kernel, not yet read by the application. */
   pending: number;
+  /** Files that the containers share were replaced beneath one that had been restored. */
+  spoilt: boolean;
   gone: boolean;
 }
 
@@ -37,9 +42,14 @@ export type ContainerState =
 export interface Container {
   readonly id: string;
   readonly bundle: string;
+  readonly name: string;
   readonly podUid: string;
   readonly sandbox: Sandbox;
+  /** Aborted when it is removed: whoever works for it ends. */
+  readonly stop: AbortController;
   state: ContainerState;
+  /** As the kubelet sees it: its start has returned. */
+  started: boolean;
   memory: Memory | undefined;
   /** Made by a restore, rather than started from nothing. */
   restored: boolean;
@@ -52,7 +62,8 @@ export interface Image {
   readonly id: string;
   /** Absent: still being written, or only dumped. */
   manifest: Manifest | undefined;
-  readonly memory: Memory;
+  /** By container. */
+  readonly memories: Readonly<Record<string, Memory>>;
 }
 
 export class Machine {
@@ -66,7 +77,7 @@ export class Machine {
   readonly journal = new Map<string, string>();
   /** Folders of CRIU's logs, by request. */
   readonly work = new Set<string>();
-  /** Requests whose restored tasks CRIU has let go of: its log says so. */
+  /** Request and container whose restored tasks CRIU has let go of: its log says so. */
   readonly released = new Set<string>();
   /** The agent's socket, while somebody listens; and the agent that does. */
   socket: { handlers: SocketHandlers; agent: Process } | undefined;
@@ -102,25 +113,26 @@ export class Machine {
     const sandbox: Sandbox = {
       ...{ id, podUid, lineage, netns: `/run/netns/${this.name}/${id}` },
       ...{ connected: false, lock: 'none', device: undefined, hidden: false },
-      ...{ announced: false, pending: 0, gone: false },
+      ...{ announced: false, pending: 0, spoilt: false, gone: false },
     };
     this.sandboxes.set(podUid, sandbox);
     return sandbox;
   }
 
-  newContainer(sandbox: Sandbox): Container {
+  newContainer(sandbox: Sandbox, name: string): Container {
     const id = this.newId('container');
     const container: Container = {
-      ...{ id, bundle: `/run/bundles/${this.name}/${id}`, podUid: sandbox.podUid, sandbox },
-      ...{ state: 'Creating', memory: undefined, restored: false },
+      ...{ id, bundle: `/run/bundles/${this.name}/${id}`, name, podUid: sandbox.podUid, sandbox },
+      ...{ stop: new AbortController(), state: 'Creating', started: false },
+      ...{ memory: undefined, restored: false },
     };
     this.containers.set(id, container);
     return container;
   }
 
-  /** The container that is under way or runs, if any. */
-  containerOf(podUid: string): Container | undefined {
-    return [...this.containers.values()].find((one) => one.podUid === podUid);
+  /** The pod's containers that are under way, run or have just ended. */
+  containersOf(podUid: string): Container[] {
+    return [...this.containers.values()].filter((one) => one.podUid === podUid);
   }
 
   /** SIGKILL, and the runtime forgets it. */
@@ -128,6 +140,7 @@ export class Machine {
     if (this.containers.has(container.id)) this.onRemove?.(container);
     container.state = 'Dead';
     this.containers.delete(container.id);
+    container.stop.abort();
   }
 
   removeSandbox(sandbox: Sandbox): void {

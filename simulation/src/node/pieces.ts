@@ -9,10 +9,9 @@ import {
 } from '../../../node-agent/src/checkpoint/checkpointer.ts';
 import { AgentError } from '../../../node-agent/src/errors.ts';
 import type { Folder } from '../../../node-agent/src/journal/folder.ts';
-import { Restorer } from '../../../node-agent/src/restore/restorer.ts';
+import { Restorer, type RestoreOrder } from '../../../node-agent/src/restore/restorer.ts';
 import { BundleEditor } from '../../../node-agent/src/runtime/bundle-editor.ts';
 import type { Container as RuntimeContainer } from '../../../node-agent/src/runtime/containers.ts';
-import type { CreateRequest } from '../../../node-agent/src/socket/protocol.ts';
 import {
   digestOf,
   formatManifest,
@@ -22,7 +21,7 @@ import {
 import { ImageStore } from '../../../node-agent/src/transfer/store.ts';
 import { DeadlineError, withFaults } from '../../../kube/src/index.ts';
 import { effect } from './kernel.ts';
-import type { Container, Machine } from './machine.ts';
+import { speaker, type Container, type Machine, type Memory } from './machine.ts';
 
 /** What the next attempts of a node's programs do. */
 export interface Luck {
@@ -75,10 +74,11 @@ export class SimulatedCheckpointer extends Checkpointer {
 
   protected override containers(podUid: string): Promise<RuntimeContainer[]> {
     return effect(this.#machine.timeline, 1, () => {
-      const found = this.#machine.containerOf(podUid);
+      const found = this.#machine.containersOf(podUid);
       // runc keeps no state of a container that is not made yet.
-      if (!found || (found.state !== 'Running' && found.state !== 'Frozen')) return [];
-      return [describe(found)];
+      return found
+        .filter(({ state }) => state === 'Running' || state === 'Frozen')
+        .map((one) => describe(one));
     });
   }
 
@@ -122,15 +122,20 @@ export class SimulatedCheckpointer extends Checkpointer {
       });
     }
     return effect(machine.timeline, 300, () => {
-      const container = machine.containers.get(pod.containers[0]?.id ?? '');
       machine.work.add(id);
-      if (!container?.memory || container.state === 'Dead' || this.#luck.dumpFails) {
-        this.#luck.dumpFails = false;
-        throw new AgentError('CheckpointFailed', 'CRIU could not dump the pod (simulated)');
+      const memories: Record<string, Memory> = {};
+      for (const { id: of } of pod.containers) {
+        const container = machine.containers.get(of);
+        if (!container?.memory || container.state === 'Dead' || this.#luck.dumpFails) {
+          this.#luck.dumpFails = false;
+          throw new AgentError('CheckpointFailed', 'CRIU could not dump the pod (simulated)');
+        }
+        const { name, memory, sandbox } = container;
+        const done = memory.done + (name === speaker ? sandbox.pending : 0);
+        memories[name] = { lineage: memory.lineage, done };
       }
-      const { lineage, done } = container.memory;
-      const memory = { lineage, done: done + container.sandbox.pending };
-      machine.images.set(id, { id, manifest: undefined, memory });
+      machine.images.set(id, { id, manifest: undefined, memories });
+      const containers = Object.keys(memories).map((name) => ({ name }));
       const identity = { qpns: [], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] };
       const [objects, bytes] = [
         { qp: 1, cq: 1, mr: 1 },
@@ -138,7 +143,7 @@ export class SimulatedCheckpointer extends Checkpointer {
       ];
       const versions = { sealift: '0', driverAbi: 'rxe-1', kernel: '6.12' };
       const header: ManifestHeader = {
-        ...{ version: 1, id, createdAt: '', versions, containers: [{ name: 'main' }] },
+        ...{ version: 1, id, createdAt: '', versions, containers },
         ...{ volumes: [], identity, bytes, objects },
       };
       return { header, identity, objects, bytes };
@@ -155,9 +160,9 @@ function interrupted(signal: AbortSignal | undefined): Promise<void> {
   });
 }
 
-function describe({ id, bundle, podUid, sandbox }: Container): RuntimeContainer {
+function describe({ id, bundle, name, podUid, sandbox }: Container): RuntimeContainer {
   return {
-    ...{ id, bundle, podUid, sandboxId: sandbox.id, namespace: 'default', pod: '', name: 'main' },
+    ...{ id, bundle, podUid, sandboxId: sandbox.id, namespace: 'default', pod: '', name },
     ...{ pid: 1, cgroup: `/cgroup/${id}`, netns: sandbox.netns },
     spec: { annotations: {}, mounts: [], linux: { namespaces: [], resources: { devices: [] } } },
   };
@@ -176,9 +181,13 @@ export class SimulatedRestorer extends Restorer {
     await effect(this.#machine.timeline, 5, () => undefined);
   }
 
-  protected override putFiles(_dir: string, path: string, _create: CreateRequest): Promise<void> {
+  protected override putFiles(_dir: string, path: string, order: RestoreOrder): Promise<void> {
     return effect(this.#machine.timeline, 10, () => {
       this.#machine.work.add(path.split('/').at(-2) ?? '');
+      if (!order.podFiles) return;
+      for (const { state, sandbox } of this.#machine.containersOf(order.create.podUid)) {
+        if (state === 'AtResumeGate' || state === 'Running') sandbox.spoilt = true;
+      }
     });
   }
 
@@ -193,8 +202,9 @@ export class SimulatedRestorer extends Restorer {
   }
 
   /** CRIU's log says so at the end of a restore. */
-  override released(requestUid: string): Promise<boolean> {
-    return effect(this.#machine.timeline, 1, () => this.#machine.released.has(requestUid));
+  override released(requestUid: string, container: string): Promise<boolean> {
+    const { timeline, released } = this.#machine;
+    return effect(timeline, 1, () => released.has(`${requestUid}/${container}`));
   }
 
   override failureOf(

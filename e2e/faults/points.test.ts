@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { top } from '../src/lab.ts';
+import { moves, walked, withoutAgent } from './points.ts';
+
+describe('the walk over the fault points', () => {
+  it('leaves none of the list out, and knows no other', () => {
+    const text = readFileSync(`${top}/docs/faults.md`, 'utf8');
+    const listed = [...text.matchAll(/^\| `([a-z]+\.[a-zA-Z-]+)` \|/gm)].map((match) => match[1]);
+    expect([...walked(), ...withoutAgent].sort()).toEqual(listed.sort());
+  });
+
+  it('fails in one place at a time where a failure ends the move', () => {
+    const ends =
+      /^(source\.(lock|hold|freeze|dump|transfer)|target\.(prepare|lock|hide|hold|files)|plugin|shim\.(create|mark))\b/;
+    for (const { arms, end, name } of moves) {
+      const fatal = arms.filter(({ point }) => ends.test(point));
+      expect(fatal.length, name).toBeLessThanOrEqual(end === 'Committed' ? 0 : 1);
+    }
+  });
+});

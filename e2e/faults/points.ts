@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every fault point of docs/faults.md, and what a failure there has to come to. Pure: `points.test.ts` checks that
+// none is left out.
+
+/** Whose folder a point is armed in: a node by its role in the move, or the operator's container. */
+export type Where = 'source' | 'target' | 'operator';
+
+export interface Arm {
+  readonly where: Where;
+  readonly point: string;
+}
+
+/** Moves that are tried again until they succeed, and moves that are given up for one failure. */
+export type End = 'Committed' | 'Aborted';
+
+export interface Round {
+  readonly name: string;
+  readonly end: End;
+  readonly arms: readonly Arm[];
+}
+
+const both = (where: Where, ...names: readonly string[]): Arm[] =>
+  names.flatMap((name) => [
+    { where, point: `${name}.before` },
+    { where, point: `${name}.after` },
+  ]);
+
+/** What happens after either decision is done again until it is done; what only prepares, until its deadline. */
+const repeated: readonly Round[] = [
+  {
+    name: 'after Committed, and what is asked for again',
+    end: 'Committed',
+    arms: [
+      ...both('operator', 'operator.finalizer', 'operator.status', 'operator.create-target'),
+      ...both('operator', 'operator.label-target', 'operator.release-target'),
+      ...both('operator', 'operator.delete-source'),
+      ...both('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
+      ...both('source', 'source.clean', 'shim.del', 'cni.del'),
+      ...both('target', 'receiver.store', 'target.decide', 'target.unlock', 'target.show'),
+      ...both('target', 'target.announce', 'target.resume', 'target.open', 'target.clean'),
+    ],
+  },
+  // Not even the failure can be written down: the next attempt knows nothing of it.
+  { name: 'the journal', end: 'Committed', arms: both('source', 'journal.write') },
+  {
+    name: "the target's network",
+    end: 'Committed',
+    arms: both('target', 'shim.add', 'cni.before', 'cni.after', 'cni.device'),
+  },
+];
+
+/** Each of these by itself ends a move. */
+const ending: readonly Arm[] = [
+  ...both('source', 'source.lock', 'source.hold', 'source.freeze', 'source.dump'),
+  ...both('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
+  ...both('target', 'target.createGate', 'shim.create', 'shim.mark'),
+  ...both('target', 'target.prepare', 'target.lock', 'target.hide', 'target.hold'),
+  ...both('target', 'target.files'),
+  ...both('target', 'plugin.restore.context', 'plugin.restore.memory', 'plugin.restore.gate'),
+];
+
+const afterAbort: readonly Arm[] = [
+  ...both('source', 'source.abort', 'source.unlock', 'source.thaw', 'source.resume'),
+  ...both('target', 'target.tearDown'),
+  ...both('operator', 'operator.delete-target'),
+];
+
+const together: readonly Round[] = [
+  {
+    name: 'all that follows an abort',
+    end: 'Aborted',
+    arms: [{ where: 'source', point: 'source.transfer.before' }, ...afterAbort],
+  },
+  {
+    name: "the target's abort",
+    end: 'Aborted',
+    arms: [{ where: 'target', point: 'target.files.before' }, ...both('target', 'target.abort')],
+  },
+];
+
+const alone = (where: Where): Round[] =>
+  ending
+    .filter((arm) => arm.where === where)
+    .map((arm) => ({ name: arm.point, end: 'Aborted', arms: [arm] }));
+
+/** Rounds by the case that plays them, each on one ledger pair. */
+export const rounds = {
+  repeated: [...together, ...repeated],
+  source: alone('source'),
+  target: alone('target'),
+} as const satisfies Record<string, readonly Round[]>;
+
+export const moves: readonly Round[] = Object.values(rounds).flat();
+
+/** `spec.cancel` while the source waits: the operator proposes. */
+export const cancelled = both('operator', 'operator.abort');
+
+/** A pod that is simply started. */
+export const started = both('source', 'shim.create', 'create.bundle');
+
+/** An agent that starts. */
+export const installed = both('source', 'install.bundle', 'install.driver', 'node.publish');
+
+/** A request that is deleted after its end. */
+export const forgotten = both('source', 'leftovers.remove');
+
+/** Checkpoints, and restores from them. */
+export const kept = {
+  failing: both('source', 'checkpoint.seal'),
+  sent: both('source', 'holder.send'),
+  verified: both('target', 'target.verify'),
+  removed: [
+    ...both('source', 'checkpoint.remove'),
+    ...both('operator', 'operator.delete-checkpoint'),
+  ],
+} as const;
+
+/** The restore of a container that is not its pod's last: `multi-container-abort` walks these. */
+export const behind = both('target', 'shim.atGate');
+
+/** A source that is lost and comes back from its checkpoint: `recovery` walks these. */
+export const recovered = both('operator', 'operator.delete-lost', 'operator.create-restore');
+
+/** Points that no agent ever passes: the plugin holds a device by itself only where it has no agent. */
+export const withoutAgent: readonly string[] = ['dump.hold', 'restore.hold'];
+
+/** Names without `.before`, `.after` and `plugin.`, each once. */
+export function walked(): string[] {
+  const arms = [
+    ...moves.flatMap((round) => round.arms),
+    ...[
+      ...cancelled,
+      ...started,
+      ...installed,
+      ...forgotten,
+      ...Object.values(kept).flat(),
+      ...behind,
+      ...recovered,
+    ],
+  ];
+  const names = arms.map(({ point }) => point.replace(/^plugin\./, '').replace(/\.\w+$/, ''));
+  return [...new Set(names)].sort();
+}

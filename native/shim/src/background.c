@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * create ── keeper ── runc ── criu
+ *
+ * The keeper is in a session of its own and stays until runc has ended. It knows by a pipe whether the
+ * create has succeeded or has been killed. All that it can do to a restore is to remove the bundle's mark:
+ * the plugin then kills what was rebuilt, and CRIU and runc clean up as after any failure. A CRIU that is
+ * killed lets its tasks go, and one whose runc is killed leaves its mounts.
+ */
+#include "background.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "bundle.h"
+#include "fault.h"
+
+/* For a restore that has been given up; what is in the middle of it goes on to the gate first. */
+#define END_PATIENCE_MS	60000
+
+static int pidfd_of(pid_t pid)
+{
+	return syscall(SYS_pidfd_open, pid, 0);
+}
+
+static void to_null(int fd)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	dup2(null, fd);
+	if (null != fd)
+		close(null);
+}
+
+/* Until @fd is readable or closed. Returns whether it is. */
+static int wait_for(int fd, int timeout_ms)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	int ready;
+
+	do {
+		ready = poll(&poll_fd, 1, timeout_ms);
+	} while (ready < 0 && errno == EINTR);
+	return ready > 0;
+}
+
+static pid_t start_runc(const struct background *order)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	/* With a terminal these are not the container's but the caller's, who waits for their end. */
+	if (order->args->console_socket) {
+		to_null(STDOUT_FILENO);
+		to_null(STDERR_FILENO);
+	}
+	_exit(order->become(order->argv));
+}
+
+/* Waits for runc, and for the create's word as long as there may be one. */
+static void keep(const struct background *order, pid_t runc, int word)
+{
+	int ended = pidfd_of(runc);
+	struct pollfd fds[] = { { .fd = ended, .events = POLLIN }, { .fd = word, .events = POLLIN } };
+	char kept;
+
+	while (ended >= 0) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			break;
+		if (fds[0].revents)
+			break;
+		if (!fds[1].revents)
+			continue;
+		if (read(word, &kept, 1) != 1) {
+			bundle_unmark_waiting(order->args->bundle);
+			if (!wait_for(ended, END_PATIENCE_MS))
+				kill(runc, SIGKILL);
+		}
+		fds[1].fd = -1;
+		fds[1].revents = 0;
+	}
+	if (ended >= 0)
+		close(ended);
+}
+
+static void keeper(const struct background *order, int word)
+{
+	pid_t runc;
+	int status;
+
+	setsid();
+	runc = start_runc(order);
+	if (runc < 0)
+		_exit(1);
+	/* The container's output ends with its last writer. */
+	to_null(STDIN_FILENO);
+	to_null(STDOUT_FILENO);
+	to_null(STDERR_FILENO);
+	keep(order, runc, word);
+	while (waitpid(runc, &status, 0) < 0)
+		if (errno != EINTR)
+			_exit(1);
+	bundle_unmark_waiting(order->args->bundle);
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+/* containerd reads it as soon as create has ended; another reader must not see half of it. */
+static int write_pid_file(const char *path, long long pid, struct reason *why)
+{
+	char unfinished[PATH_MAX], text[32];
+	int fd, size = snprintf(text, sizeof(text), "%lld", pid);
+
+	if (snprintf(unfinished, sizeof(unfinished), "%s.sealift", path) >= (int)sizeof(unfinished)) {
+		reason_set(why, "PidFileFailed", "the path of the pid file is too long");
+		return -1;
+	}
+	fd = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0 || write(fd, text, size) != size) {
+		reason_set(why, "PidFileFailed", "cannot write %s: %s", unfinished, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	close(fd);
+	if (rename(unfinished, path) == 0)
+		return 0;
+	reason_set(why, "PidFileFailed", "cannot write %s: %s", path, strerror(errno));
+	unlink(unfinished);
+	return -1;
+}
+
+/*
+ * The process that the restore has made. Returns 0 with @why filled, or with no code in it if runc has
+ * failed, and has told its log why.
+ */
+static long long rebuilt(const struct background *order, pid_t child, int ended, struct reason *why)
+{
+	long long pid = 0;
+	int status = 0;
+	json_t *reply;
+
+	fault("shim.atGate.before");
+	reply = agent_ask_while(order->at_gate, AGENT_PATIENCE_MS, ended, why);
+	fault("shim.atGate.after");
+	if (reply) {
+		pid = json_integer_value(json_object_get(reply, "pid"));
+		json_decref(reply);
+		if (pid <= 0)
+			reason_set(why, "BadReply", "the agent's reply names no process");
+		return pid;
+	}
+	/* A restore that was refused ends at its gate: no mount of its own is left behind then. */
+	if (strcmp(why->code, "Cancelled"))
+		wait_for(ended, END_PATIENCE_MS);
+	if (waitpid(child, &status, WNOHANG) != child)
+		return 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		/* The gate has been opened meanwhile. */
+		pid = bundle_init_pid(order->args->root, order->args->id);
+		if (pid <= 0)
+			reason_set(why, "RestoreFailed", "runc keeps no state of %s", order->args->id);
+	} else if (!strcmp(why->code, "Cancelled")) {
+		if (WIFEXITED(status) && WEXITSTATUS(status) < 128)
+			why->code[0] = '\0';
+		else
+			reason_set(why, "RestoreFailed", "runc was killed");
+	}
+	return pid;
+}
+
+int background_restore(const struct background *order, struct reason *why)
+{
+	int word[2], ended, result = -1;
+	long long pid;
+	pid_t child;
+
+	if (pipe2(word, O_CLOEXEC) < 0) {
+		reason_set(why, "OutOfMemory", "no pipe: %s", strerror(errno));
+		return -1;
+	}
+	child = fork();
+	if (child == 0) {
+		close(word[1]);
+		keeper(order, word[0]);
+	}
+	close(word[0]);
+	ended = child < 0 ? -1 : pidfd_of(child);
+	if (ended < 0) {
+		reason_set(why, "OutOfMemory", "no process for the restore: %s", strerror(errno));
+		goto out;
+	}
+	pid = rebuilt(order, child, ended, why);
+	if (pid <= 0)
+		goto out;
+	if (order->args->pid_file && write_pid_file(order->args->pid_file, pid, why) < 0)
+		goto out;
+	/* A keeper that has ended has nothing left to be told. */
+	signal(SIGPIPE, SIG_IGN);
+	if (write(word[1], "k", 1) < 0 && errno != EPIPE) {
+		reason_set(why, "OutOfMemory", "cannot keep the restore: %s", strerror(errno));
+		goto out;
+	}
+	result = 0;
+out:
+	close(word[1]);
+	if (ended >= 0)
+		close(ended);
+	return result;
+}

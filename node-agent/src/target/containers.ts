@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where each container of a target is: nobody's gate, the create gate, CRIU's hands, the resume gate, beyond it.
+// What the pod does next depends on all of them: docs/adr/0006.
+import type { TargetContainer, TargetState } from '../../../crds/src/index.ts';
+import type { Entry, Stage } from '../journal/journal.ts';
+import type { Restorer } from '../restore/restorer.ts';
+import type { Failure, TargetObserved } from './decide.ts';
+import { isAnother } from './entry.ts';
+import type { Gates } from './gates.ts';
+
+/** Stages in which CRIU is at work or may have been. */
+const begun: ReadonlySet<Stage> = new Set(['restoring', 'atGate', 'opening']);
+/** States of a pod that are those of each of its containers. */
+const settled: ReadonlySet<TargetState> = new Set(['Running', 'TornDown', 'Failed']);
+
+export class TargetContainers {
+  readonly #gates: Gates;
+  readonly #restorer: Restorer;
+
+  constructor(parts: { gates: Gates; restorer: Restorer }) {
+    this.#gates = parts.gates;
+    this.#restorer = parts.restorer;
+  }
+
+  /** Who waits at the create gate. */
+  created(uid: string, entry: Entry | undefined): TargetObserved['create'] {
+    const waiting = this.#gates.atCreate(uid);
+    if (waiting.some((one) => isAnother(entry, one))) return 'again';
+    return waiting.length > 0 ? 'waiting' : 'none';
+  }
+
+  async atResumeGate(
+    uid: string,
+    entry: Entry | undefined,
+  ): Promise<TargetObserved['atResumeGate']> {
+    if (this.#gates.rebuilt(uid).length === 0) return 'none';
+    if (!entry || entry.containers.length === 0) return 'some';
+    return (await this.missing(entry)).length === 0 ? 'all' : 'some';
+  }
+
+  /** Containers that are neither at the resume gate nor, where the gates are being opened, beyond it. */
+  async missing(entry: Entry): Promise<string[]> {
+    const missing: string[] = [];
+    for (const { name } of entry.containers) {
+      if (this.#gates.atResume(entry.id, name)) continue;
+      if (!(await this.isReleased(entry, name))) missing.push(name);
+    }
+    return missing;
+  }
+
+  /** Whether a container is beyond the resume gate. */
+  async isReleased(entry: Entry, container: string): Promise<boolean> {
+    return entry.stage === 'opening' && this.#restorer.released(entry.id, container);
+  }
+
+  /** Whether every container is beyond the resume gate. */
+  async released(entry: Entry | undefined): Promise<boolean> {
+    if (entry?.stage !== 'opening' || entry.containers.length === 0) return false;
+    for (const { name } of entry.containers) {
+      if (!(await this.isReleased(entry, name))) return false;
+    }
+    return true;
+  }
+
+  /** The first failure that is found: what becomes of one container becomes of the pod. */
+  async failure(entry: Entry): Promise<Failure | undefined> {
+    if (!begun.has(entry.stage)) return undefined;
+    for (const { name, bundle } of entry.containers) {
+      if (bundle === undefined || this.#gates.atResume(entry.id, name)) continue;
+      if (await this.isReleased(entry, name)) continue;
+      const found = { requestUid: entry.id, container: name, bundle };
+      const failure = await this.#restorer.failureOf(found);
+      if (!failure) continue;
+      const which = entry.containers.length > 1 ? `container ${name}: ` : '';
+      return { ...failure, message: which + failure.message };
+    }
+    return undefined;
+  }
+
+  /** For the status. Until the gates open each container is where it is; then they are where the pod is. */
+  states(uid: string, entry: Entry | undefined, pod: TargetState): TargetContainer[] {
+    const waiting = this.#gates.atCreate(uid);
+    const known = entry?.containers ?? [];
+    const names = known.length > 0 ? known.map((one) => one.name) : waiting[0]?.containers;
+    return (names ?? []).map((name) => {
+      if (settled.has(pod)) return { name, state: pod };
+      if (this.#gates.atResume(uid, name)) return { name, state: 'AtResumeGate' };
+      const isBegun = known.some((one) => one.name === name && one.id !== undefined);
+      if (waiting.some((one) => one.container === name) && !isBegun) {
+        return { name, state: pod === 'Receiving' ? pod : 'AtCreateGate' };
+      }
+      return { name, state: isBegun ? 'Restoring' : 'Preparing' };
+    });
+  }
+}
