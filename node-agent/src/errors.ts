@@ -6,6 +6,7 @@
 export type AgentCode =
   | 'Aborted'
   | 'AgentRestarted'
+  | 'AnotherMigration'
   | 'BadAnnotation'
   | 'BadBundle'
   | 'BadRequest'

@@ -18,13 +18,10 @@ import {
 } from '../../kube/src/index.ts';
 import type { Checkpointer } from './checkpoint/checkpointer.ts';
 import { AgentError, isErrno, reasonOf } from './errors.ts';
-import type { Entry, Journal } from './journal/journal.ts';
+import { isOver, type Entry, type Journal } from './journal/journal.ts';
 import type { Gates } from './target/gates.ts';
 import type { ImageStore } from './transfer/store.ts';
 
-const ended: ReadonlySet<string> = new Set([
-  ...['running', 'resumed', 'lost', 'gone', 'tornDown', 'stored'],
-]);
 const resources = {
   MigrationRequest: migrationRequests,
   RestoreRequest: restoreRequests,
@@ -96,7 +93,7 @@ export class Leftovers {
     }
     if (entry.role === 'target') {
       gates.refuse(entry.id, new AgentError('Aborted', `${entry.kind} ${entry.name} is gone`));
-    } else if (!ended.has(entry.stage)) {
+    } else if (!isOver(entry)) {
       if (!(await this.#settle(entry))) return;
     }
     const now = journal.get(entry.id, entry.role);

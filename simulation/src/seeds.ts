@@ -97,4 +97,16 @@ export const seeds: readonly Seed[] = [
       ],
     },
   },
+  {
+    found:
+      'an agent that was restarted took a checkpoint whose request had failed, and thawed the pod that a move had frozen',
+    schedule: {
+      seed: 0,
+      scenario: 'recover',
+      faults: [
+        { when: { step: 0 }, what: { do: 'reset', who: 'source' }, forMs: 3000 },
+        { when: { step: 81 }, what: { do: 'crash', who: 'source' }, forMs: 7 },
+      ],
+    },
+  },
 ];

@@ -7,14 +7,23 @@ const base: CheckpointObserved = {
   stage: undefined,
   failure: undefined,
   deleting: false,
+  finished: false,
   deadline: NOW + 1,
 };
 const failure = { code: 'DiskFull', message: 'no space' };
 
-const cases: [string, Partial<CheckpointObserved>, string, string[]][] = [
+const cases: [string, Partial<CheckpointObserved>, string | undefined, string[]][] = [
   ['waits for the operator', { deadline: undefined }, 'Waiting', []],
   ['takes', {}, 'Stored', ['Take']],
   ['is too late', { deadline: NOW - 1 }, 'Failed', []],
+  ['does not begin what has ended', { finished: true }, undefined, []],
+  ['keeps what has ended', { finished: true, stage: 'stored' }, 'Stored', []],
+  [
+    'lets the pod go on though it has ended',
+    { finished: true, stage: 'dumping' },
+    'Failed',
+    ['GiveUp'],
+  ],
   ['keeps', { stage: 'stored' }, 'Stored', []],
   ['keeps after the deadline', { stage: 'stored', deadline: NOW - 1 }, 'Stored', []],
   ['lets the pod go on after a failure', { stage: 'dumping', failure }, 'Failed', ['GiveUp']],

@@ -12,6 +12,8 @@ export interface CheckpointObserved {
   failure: Failure | undefined;
   /** The request is being deleted: the images go first. */
   deleting: boolean;
+  /** The request has ended: an agent that was restarted does not begin it anew. */
+  finished: boolean;
   /** Milliseconds since the epoch. */
   deadline: number | undefined;
 }
@@ -52,6 +54,7 @@ export function decideCheckpoint(observed: CheckpointObserved, now: number): Che
     const message = 'the agent was restarted during the checkpoint; ask again';
     return { status: { state: 'Failed', reason: 'AgentRestarted', message }, effects: [] };
   }
+  if (observed.finished) return { status: undefined, effects: [] };
   if (observed.deadline === undefined) return { status: { state: 'Waiting' }, effects: [] };
   if (now > observed.deadline) {
     const message = 'the checkpoint was not begun in time';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CheckpointRequests for pods of this node: lock, hold, freeze, dump, and let the pod go on; the images stay.
 import {
+  isFinished,
   peerBudgetMs,
   type CheckpointAgent,
   type CheckpointRequest,
@@ -78,9 +79,10 @@ export class CheckpointReconciler implements HandoverParts<
     return {
       request,
       stage: entry?.stage,
+      finished: isFinished(request),
       failure:
         entry?.reason === undefined
-          ? this.#refused.get(uid)
+          ? (this.#refused.get(uid) ?? toldFailure(request, entry))
           : { code: entry.reason, message: entry.message ?? '' },
       deleting: deletionTimestamp !== undefined,
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
@@ -113,7 +115,10 @@ export class CheckpointReconciler implements HandoverParts<
     if (entry) {
       const told = this.#parts.evidence?.pointTo(message, entry) ?? message;
       await this.#parts.journal.put({ ...entry, reason: code, message: told });
-    } else if (error instanceof AgentError) this.#refused.set(uid, { code, message });
+    } else {
+      this.#parts.journal.unclaim(podUid(observed.request), uid);
+      if (error instanceof AgentError) this.#refused.set(uid, { code, message });
+    }
   }
 
   async publish(status: CheckpointStatus, observed: Observed, context: Context): Promise<void> {
@@ -158,6 +163,10 @@ export class CheckpointReconciler implements HandoverParts<
     const { namespace, name, uid } = request.metadata;
     const limited = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
       this.#underWay.do(uid, limit, work);
+    if (!this.#parts.journal.claim(podUid(request), uid)) {
+      const message = 'another request is at work on this pod: ask again when it has ended';
+      throw new AgentError('AnotherMigration', message);
+    }
     await this.#step(request, pod, 'locking', 'hold', 'Holding', context, () =>
       limited(async () => {
         await checkpointer.lock(pod);
@@ -236,6 +245,16 @@ export class CheckpointReconciler implements HandoverParts<
       ...this.#parts.journal.get(uid, 'checkpoint'),
     };
   }
+}
+
+/** What this agent, or one before it, has said: it is not taken back by a restart. */
+function toldFailure(
+  { status }: CheckpointRequest,
+  entry: Entry | undefined,
+): { code: string; message: string } | undefined {
+  const told = status?.agent;
+  if (entry || told?.state !== 'Failed') return undefined;
+  return { code: told.reason ?? 'CheckpointFailed', message: told.message ?? '' };
 }
 
 function deadlineOf({ spec, status }: CheckpointRequest): Limit | undefined {

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Host } from './host.ts';
-import { killWithArgument } from './processes.ts';
 
 const host = new Host({ root: '/' });
 let dir: string;
@@ -94,21 +93,5 @@ describe('a program of the host', () => {
     });
     await expect(host.run('/nonexistent', [])).rejects.toMatchObject({ code: 'RuntimeFailed' });
     await sleep(0);
-  });
-});
-
-describe('a program that somebody else has started', () => {
-  it('is found by its argument, and ends with everything that it started', async () => {
-    const mark = join(dir, 'work');
-    const other = host.run('sh', ['-c', 'sleep 1', `${mark}-2`]);
-    const run = host.run('sh', [...parent(), mark]);
-    await expect
-      .poll(() => readFile(join(dir, 'child'), 'utf8').catch(() => ''), { timeout: 5000 })
-      .not.toBe('');
-    expect(await killWithArgument(mark)).toBe(2);
-    expect((await run).stderr).toContain('SIGKILL');
-    await childDies();
-    expect((await other).status).toBe(0);
-    expect(await killWithArgument(mark)).toBe(0);
   });
 });

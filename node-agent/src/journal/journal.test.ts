@@ -59,3 +59,33 @@ it('refuses to write what it could not read', async () => {
   await expect(journal.put(entry('a', { stage: 'nowhere' as 'sent' }))).rejects.toThrow();
   expect(journal.get('a', 'source')).toBeUndefined();
 });
+
+it('lets one request at a time be at work on a pod', async () => {
+  const { journal } = await Journal.open(dir);
+  expect(journal.claim('u', 'a')).toBe(true);
+  expect(journal.claim('u', 'b'), 'before anything is written').toBe(false);
+  expect(journal.claim('another', 'b')).toBe(true);
+  journal.unclaim('u', 'b');
+  expect(journal.claim('u', 'b'), 'not its own').toBe(false);
+  await journal.put(entry('a'));
+  const { journal: next } = await Journal.open(dir);
+  for (const one of [journal, next]) {
+    expect(one.claim('u', 'a'), 'its own').toBe(true);
+    expect(one.claim('u', 'b')).toBe(false);
+  }
+  await journal.put(entry('a', { stage: 'resumed' }));
+  expect(journal.claim('u', 'b')).toBe(true);
+  expect(journal.claim('u', 'c')).toBe(false);
+  journal.unclaim('u', 'b');
+  expect(journal.claim('u', 'c')).toBe(true);
+  await journal.put(entry('c', { role: 'checkpoint', stage: 'dumping' }));
+  expect(journal.claim('u', 'd')).toBe(false);
+  await journal.remove('c', 'checkpoint');
+  expect(journal.claim('u', 'd')).toBe(true);
+});
+
+it('does not count a pod’s own arrival as work on it', async () => {
+  const { journal } = await Journal.open(dir);
+  await journal.put(entry('a', { role: 'target', stage: 'opening' }));
+  expect(journal.claim('u', 'b')).toBe(true);
+});

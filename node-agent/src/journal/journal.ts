@@ -65,12 +65,20 @@ export const entry = z.object({
 });
 export type Entry = z.infer<typeof entry>;
 
+/** Nothing is under way any more, nor will be. */
+const over: ReadonlySet<Stage> = new Set([
+  ...(['running', 'resumed', 'lost', 'gone', 'tornDown', 'stored'] as const),
+]);
+export const isOver = ({ stage: reached }: Pick<Entry, 'stage'>): boolean => over.has(reached);
+
 const fileName = (id: string, role: Entry['role']) => `${id}.${role}.json`;
 
 export class Journal {
   readonly #folder: Folder;
   readonly #entries = new Map<string, Entry>();
   readonly #tails = new Map<string, Promise<unknown>>();
+  /** Requests that are about to be written down, by the pod that they will be at work on. */
+  readonly #claims = new Map<string, string>();
 
   private constructor(folder: Folder) {
     this.#folder = folder;
@@ -99,6 +107,26 @@ export class Journal {
     return [...this.#entries.values()];
   }
 
+  /**
+   * Whether a request may lock, freeze and thaw a pod: one at a time, or one would thaw what another has frozen. The
+   * operator accepts one at a time, too, but an agent that was restarted may be at work on one that has ended meanwhile.
+   */
+  claim(podUid: string, id: string): boolean {
+    const others = this.all().filter((one) => one.podUid === podUid && one.id !== id);
+    if (others.some((one) => one.role !== 'target' && !isOver(one))) return false;
+    const holder = this.#claims.get(podUid);
+    if (holder !== undefined && holder !== id && !others.some((one) => one.id === holder)) {
+      return false;
+    }
+    this.#claims.set(podUid, id);
+    return true;
+  }
+
+  /** A claim of which nothing has come. */
+  unclaim(podUid: string, id: string): void {
+    if (this.#claims.get(podUid) === id) this.#claims.delete(podUid);
+  }
+
   /** Durable when it resolves. */
   async put(content: Entry): Promise<void> {
     const name = fileName(content.id, content.role);
@@ -115,7 +143,9 @@ export class Journal {
     const name = fileName(id, role);
     await this.#inTurn(name, async () => {
       await this.#folder.remove(name);
+      const podUid = this.#entries.get(name)?.podUid;
       this.#entries.delete(name);
+      if (podUid !== undefined) this.unclaim(podUid, id);
     });
   }
 

@@ -9,9 +9,9 @@ import { AgentError, isErrno } from '../errors.ts';
 import type { FabricLock } from '../fabric-lock/lock.ts';
 import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
-import { killWithArgument } from '../host/processes.ts';
 import type { RdmaDriver } from '../rdma-device/driver.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
+import { Cgroup, findCgroup } from '../runtime/cgroup.ts';
 import { readLogReason, readTail } from '../runtime/criu-log.ts';
 import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
@@ -125,13 +125,18 @@ export class Restorer {
     return /Restore finished successfully/.test(await readTail(this.#parts.host.path(log)));
   }
 
-  /** After Aborted: CRIU may hang, and would go on one day. What it has rebuilt ends with it. */
-  async cut(requestUid: string, container: string): Promise<void> {
-    await withFaults('target.cut', () => this.killRestore(this.workPath(requestUid, container)));
+  /**
+   * After Aborted: ends a restore that hangs. CRIU is in the container's cgroup, and so is what it has rebuilt: they die
+   * together and frozen. runc is not, finds CRIU gone, and cleans up as after any failure.
+   * @param id of the container
+   */
+  async cut(id: string): Promise<void> {
+    await withFaults('target.cut', () => this.killRestore(id));
   }
 
-  protected async killRestore(workPath: string): Promise<void> {
-    await killWithArgument(workPath);
+  protected async killRestore(id: string): Promise<void> {
+    const dir = await findCgroup(this.#parts.host.path('/sys/fs/cgroup'), id);
+    if (dir !== undefined) await new Cgroup(dir).killFrozen();
   }
 
   workPath(requestUid: string, container: string): string {

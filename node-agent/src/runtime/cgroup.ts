@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Freezes, thaws and kills a container through its cgroup (v2). Written directly: runc pause does the same, but
 // starting runc three times would lengthen the blackout.
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError, isErrno } from '../errors.ts';
@@ -41,6 +41,19 @@ export class Cgroup {
     }
   }
 
+  /**
+   * Also ends who holds others stopped: a CRIU that is killed lets go of what it has rebuilt, which then is frozen
+   * and dies before it runs.
+   */
+  async killFrozen(): Promise<void> {
+    try {
+      await writeFile(join(this.#dir, 'cgroup.freeze'), '1');
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENODEV')) throw error;
+    }
+    await this.kill();
+  }
+
   async #setFrozen(frozen: boolean): Promise<void> {
     try {
       await writeFile(join(this.#dir, 'cgroup.freeze'), frozen ? '1' : '0');
@@ -61,5 +74,38 @@ export class Cgroup {
   async #event(key: string): Promise<string | undefined> {
     const text = await readFile(join(this.#dir, 'cgroup.events'), 'utf8');
     return new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1];
+  }
+}
+
+/** Slice, QoS class, pod, container; and one more, should the kubelet have a root of its own. */
+const DEPTH = 6;
+
+/**
+ * The cgroup of a container of which runc keeps no state yet: whatever the driver, its name has the container's id.
+ * @param root `/sys/fs/cgroup` of the host as the agent sees it
+ */
+export async function findCgroup(
+  root: string,
+  id: string,
+  depth = DEPTH,
+): Promise<string | undefined> {
+  if (depth === 0 || id === '') return undefined;
+  for (const name of await folders(root)) {
+    const path = join(root, name);
+    if (name.includes(id)) return path;
+    const found = await findCgroup(path, id, depth - 1);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+async function folders(path: string): Promise<string[]> {
+  try {
+    const entries = await readdir(path, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch (error) {
+    // Cgroups come and go.
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENODEV')) return [];
+    throw error;
   }
 }

@@ -175,11 +175,11 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   async failed(error: unknown, effect: SourceEffect, observed: Observed): Promise<void> {
     const { code, message } = reasonOf(error);
     const { uid } = observed.request.metadata;
+    const begun = this.#parts.journal.get(uid, 'source') !== undefined;
+    if (!begun && effect.type === 'Lock')
+      this.#parts.journal.unclaim(podUid(observed.request), uid);
     // Nothing was begun: there is nothing to undo either.
-    if (
-      effect.type === 'Inspect' ||
-      (effect.type === 'Lock' && !this.#parts.journal.get(uid, 'source'))
-    ) {
+    if (effect.type === 'Inspect' || (effect.type === 'Lock' && !begun)) {
       if (error instanceof AgentError) {
         this.#refused.set(uid, { code, message });
       }
@@ -244,6 +244,10 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     checkPatience(request.status?.peers, request.spec.timeouts);
     const pod = await this.#pod(request);
     checkWhole(pod.containers, startOrder(await this.#parts.pods.pod(podName(request))));
+    if (!this.#parts.journal.claim(podUid(request), request.metadata.uid)) {
+      const message = 'another request is at work on this pod: ask again when it has ended';
+      throw new AgentError('AnotherMigration', message);
+    }
     const entry: Entry = {
       ...this.#entry(request),
       stage: 'locking',

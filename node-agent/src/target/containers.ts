@@ -48,6 +48,12 @@ export class TargetContainers {
     return missing;
   }
 
+  /** Containers that CRIU has in its hands, whether it gets on with them or not. */
+  restoring(entry: Entry): Entry['containers'] {
+    if (entry.stage !== 'restoring' && entry.stage !== 'atGate') return [];
+    return entry.containers.filter(({ name }) => !this.#gates.atResume(entry.id, name));
+  }
+
   /** Whether a container is beyond the resume gate. */
   async isReleased(entry: Entry, container: string): Promise<boolean> {
     return entry.stage === 'opening' && this.#restorer.released(entry.id, container);

@@ -378,13 +378,15 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const { request } = observed;
     const entry = this.#entry(request);
     const error = new AgentError('Aborted', 'the move was aborted: the pod runs where it was');
+    // Others come to their gate and are refused there, where CRIU cleans up by itself: docs/adr/0006.
+    const { limit } = observed;
+    const isLate = limit !== undefined && this.#clock.now() > limit.at;
+    const hanging = isLate ? this.#containers.restoring(entry) : [];
     await this.#keep(request);
     await withFaults('target.tearDown', async () =>
       this.#parts.gates.refuse(request.metadata.uid, error),
     );
-    if (entry.stage === 'restoring' || entry.stage === 'atGate') {
-      for (const { name } of entry.containers) await this.#parts.restorer.cut(entry.id, name);
-    }
+    for (const { id } of hanging) if (id !== undefined) await this.#parts.restorer.cut(id);
     await this.#clean(observed);
     await this.#parts.journal.put({ ...entry, stage: 'tornDown' });
   }

@@ -289,7 +289,6 @@ export class Kubelet {
   ): Promise<Failure | undefined> {
     const machine = this.#machine;
     container.state = 'Restoring';
-    container.order = order.workPath.split('/').at(-2) ?? '';
     const imageId = order.imagePath.split('/').at(-2) ?? '';
     const failed = (message: string): Failure => {
       machine.removeContainer(container);

@@ -53,8 +53,6 @@ export interface Container {
   memory: Memory | undefined;
   /** Made by a restore, rather than started from nothing. */
   restored: boolean;
-  /** The request that it is restored for. */
-  order?: string;
 }
 
 /** CRIU's images of a pod on a disk. */

@@ -191,13 +191,11 @@ export class SimulatedRestorer extends Restorer {
     });
   }
 
-  protected override async killRestore(workPath: string): Promise<void> {
-    await effect(this.#machine.timeline, 2, () => {
-      const id = workPath.split('/').at(-2);
-      for (const container of this.#machine.containers.values()) {
-        if (container.state === 'Restoring' && container.order === id)
-          this.#machine.removeContainer(container);
-      }
+  protected override async killRestore(id: string): Promise<void> {
+    const { timeline, containers } = this.#machine;
+    await effect(timeline, 2, () => {
+      const container = containers.get(id);
+      if (container?.state === 'Restoring') this.#machine.removeContainer(container);
     });
   }
 
