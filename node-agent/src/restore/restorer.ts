@@ -131,10 +131,6 @@ export class Restorer {
    * @param id of the container
    */
   async cut(id: string): Promise<void> {
-    await withFaults('target.cut', () => this.killRestore(id));
-  }
-
-  protected async killRestore(id: string): Promise<void> {
     const dir = await findCgroup(this.#parts.host.path('/sys/fs/cgroup'), id);
     if (dir !== undefined) await new Cgroup(dir).killFrozen();
   }

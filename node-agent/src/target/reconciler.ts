@@ -383,10 +383,10 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const isLate = limit !== undefined && this.#clock.now() > limit.at;
     const hanging = isLate ? this.#containers.restoring(entry) : [];
     await this.#keep(request);
-    await withFaults('target.tearDown', async () =>
-      this.#parts.gates.refuse(request.metadata.uid, error),
-    );
-    for (const { id } of hanging) if (id !== undefined) await this.#parts.restorer.cut(id);
+    await withFaults('target.tearDown', async () => {
+      this.#parts.gates.refuse(request.metadata.uid, error);
+      for (const { id } of hanging) if (id !== undefined) await this.#parts.restorer.cut(id);
+    });
     await this.#clean(observed);
     await this.#parts.journal.put({ ...entry, stage: 'tornDown' });
   }

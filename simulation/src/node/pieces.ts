@@ -191,7 +191,7 @@ export class SimulatedRestorer extends Restorer {
     });
   }
 
-  protected override async killRestore(id: string): Promise<void> {
+  override async cut(id: string): Promise<void> {
     const { timeline, containers } = this.#machine;
     await effect(timeline, 2, () => {
       const container = containers.get(id);
