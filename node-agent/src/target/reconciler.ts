@@ -118,7 +118,11 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
         return this.#restore(observed, context);
       case 'NotePeers': {
         const peerDeadline = timestamp(this.#clock.now() + effect.budgetMs);
-        return this.#parts.journal.put({ ...this.#entry(request), peerDeadline });
+        const { uid } = request.metadata;
+        return this.#parts.journal.change(uid, 'target', (now = this.#entry(request)) => ({
+          ...now,
+          peerDeadline,
+        }));
       }
       case 'Decide':
         return this.#decide(observed, context);
