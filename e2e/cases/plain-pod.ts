@@ -48,8 +48,8 @@ async function tcp(c: Context): Promise<void> {
     name: 'sink',
     node: c.nodes[0],
     address,
-    // Its own end of input would end the connection.
-    command: ['/bin/sh', '-c', `sleep 100000 | nc -l -p 7000 | { ${check}; }`],
+    // Its own end of input would end the connection; and a sleep ends with a move, interrupted.
+    command: ['/bin/sh', '-c', `tail -f /dev/null | nc -l -p 7000 | { ${check}; }`],
   });
   const count = 'i=0; while :; do echo $i; i=$((i+1)); usleep 20000; done';
   await startPod({

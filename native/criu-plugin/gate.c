@@ -2,13 +2,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -53,31 +54,37 @@ static int send_all(int fd, const char *data, size_t size)
 	return 0;
 }
 
-/* Without these nobody would know of the tasks that were let go. */
+/* Without these nobody would know of the tasks that were let go, or they would not be whole. */
 struct watch {
-	int root;		/* pidfd of the container's first task */
+	const pid_t *tasks;
+	size_t n_tasks;
 	pid_t runc;		/* 0: not told */
 	const char *mark;	/* path, NULL: none */
 };
 
-static int watch_begin(struct watch *watch, pid_t root)
+/*
+ * By each thread: a first task whose other tasks wait for their tracer is not seen to end, and neither is
+ * the leader of such threads.
+ */
+static bool one_has_died(const struct watch *watch)
 {
-	const char *runc = getenv("SEALIFT_RUNC_PID");
+	for (size_t i = 0; i < watch->n_tasks; i++) {
+		siginfo_t info = {};
 
-	watch->runc = runc ? atoi(runc) : 0;
-	watch->mark = getenv("SEALIFT_WHILE");
-	watch->root = syscall(SYS_pidfd_open, root, 0);
-	return watch->root < 0 ? -errno : 0;
+		if (!waitid(P_PID, watch->tasks[i], &info, WEXITED | WNOHANG | WNOWAIT | __WALL) &&
+		    info.si_pid)
+			return true;
+	}
+	return false;
 }
 
 /* 0, or -ECANCELED with the reason logged. */
 static int watch_check(const struct watch *watch)
 {
-	struct pollfd root = { .fd = watch->root, .events = POLLIN };
 	const char *what = NULL;
 
-	if (poll(&root, 1, 0) > 0)
-		what = "the restored process was killed";
+	if (one_has_died(watch))
+		what = "a restored process was killed";
 	else if (watch->runc && getppid() != watch->runc)
 		what = "runc was killed";
 	else if (watch->mark && access(watch->mark, F_OK) && errno == ENOENT)
@@ -91,18 +98,18 @@ static int watch_check(const struct watch *watch)
 /* Until there is something to read. */
 static int watch_wait(const struct watch *watch, int fd)
 {
-	struct pollfd fds[] = { { .fd = fd, .events = POLLIN },
-				{ .fd = watch->root, .events = POLLIN } };
+	struct pollfd reply = { .fd = fd, .events = POLLIN };
 
 	for (;;) {
 		int ret = watch_check(watch);
 
 		if (ret)
 			return ret;
-		if (poll(fds, 2, WATCH_MS) < 0 && errno != EINTR)
-			return -errno;
-		if (fds[0].revents)
+		ret = poll(&reply, 1, WATCH_MS);
+		if (ret > 0)
 			return 0;
+		if (ret < 0 && errno != EINTR)
+			return -errno;
 	}
 }
 
@@ -192,25 +199,26 @@ static int wait_open(const struct watch *watch, const char *request)
 	return ret;
 }
 
-int gate_wait(pid_t pid, uint64_t register_us)
+int gate_wait(const pid_t *tasks, size_t n_tasks, uint64_t register_us)
 {
 	const char *token = getenv("SEALIFT_GATE"), *container = getenv("SEALIFT_CONTAINER");
+	const char *runc = getenv("SEALIFT_RUNC_PID");
+	struct watch watch = {
+		.tasks = tasks,
+		.n_tasks = n_tasks,
+		.runc = runc ? atoi(runc) : 0,
+		.mark = getenv("SEALIFT_WHILE"),
+	};
 	char request[1024];
-	struct watch watch;
 	int ret;
 
 	if (!plain(token) || !plain(container) ||
 	    snprintf(request, sizeof(request),
 		     "{\"op\":\"gate\",\"token\":\"%s\",\"container\":\"%s\",\"pid\":%d,"
 		     "\"registerUs\":%" PRIu64 "}\n",
-		     token, container, pid, register_us) >= (int)sizeof(request)) {
+		     token, container, tasks[0], register_us) >= (int)sizeof(request)) {
 		log_fail("gate", "SEALIFT_GATE or SEALIFT_CONTAINER is not set or malformed");
 		return -EINVAL;
-	}
-	ret = watch_begin(&watch, pid);
-	if (ret) {
-		log_fail("gate", "process %d is gone: %s", pid, strerror(-ret));
-		return ret;
 	}
 	log_info("waiting at the gate");
 	ret = wait_open(&watch, request);
@@ -219,6 +227,5 @@ int gate_wait(pid_t pid, uint64_t register_us)
 		ret = watch_check(&watch);
 	if (!ret)
 		log_info("the gate is open");
-	close(watch.root);
 	return ret;
 }

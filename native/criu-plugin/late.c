@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,9 +16,15 @@
 #include "log.h"
 #include "tasks.h"
 
+/* Processes, the first one first; and all their threads. */
 static pid_t *tree;
 static int tree_count;
+static pid_t *traced;
+static size_t traced_count;
 static bool done, failed;
+
+#define REAP_US		10000
+#define REAP_ROUNDS	3000
 
 bool late_failed(void)
 {
@@ -144,18 +151,40 @@ static int finish_tasks(int *fds)
 }
 
 /* With an agent its word counts; without one the device goes on by itself. */
-static int open_gate(pid_t root, const int *fds, uint64_t register_us)
+static int open_gate(const int *fds, uint64_t register_us)
 {
 	int ret = 0;
 
 	if (fault("restore.gate.before"))
 		return -EIO;
 	if (restore_has_agent())
-		ret = gate_wait(root, register_us);
+		ret = gate_wait(traced, traced_count, register_us);
 	else
 		for (size_t n = 0; n < restore_count() && !ret; n++)
 			ret = restore_at(n)->driver->resume(fds[n]);
 	return ret ? ret : fault("restore.gate.after") ? -EIO : 0;
+}
+
+/*
+ * CRIU will wait for the first task alone. As the init of its namespace that one does not end before the
+ * others, and those, being traced, not before their tracer has seen it; so has a process before its threads.
+ */
+static void reap_all(void)
+{
+	for (int round = 0; round < REAP_ROUNDS; round++) {
+		size_t left = 0;
+
+		for (size_t i = 1; i < traced_count; i++) {
+			siginfo_t info = {};
+
+			if (!waitid(P_PID, traced[i], &info, WEXITED | WNOHANG | __WALL))
+				left += !info.si_pid;
+		}
+		if (!left)
+			return;
+		usleep(REAP_US);
+	}
+	log_fail("restore", "what was killed does not end");
 }
 
 /*
@@ -166,6 +195,31 @@ static void kill_all(void)
 {
 	for (int i = 0; i < tree_count; i++)
 		kill(tree[i], SIGKILL);
+	reap_all();
+}
+
+static int note_thread(pid_t tid, void *arg)
+{
+	pid_t *grown = realloc(traced, (traced_count + 1) * sizeof(*traced));
+
+	(void)arg;
+	if (!grown)
+		return -ENOMEM;
+	traced = grown;
+	traced[traced_count++] = tid;
+	return 0;
+}
+
+static int note_threads(void)
+{
+	int ret = 0;
+
+	for (int i = 0; i < tree_count && !ret; i++) {
+		ret = note_thread(tree[i], NULL);
+		if (!ret)
+			ret = task_each_thread(tree[i], note_thread, NULL);
+	}
+	return ret;
 }
 
 static uint64_t monotonic_us(void)
@@ -188,10 +242,12 @@ static int resume_all(pid_t root)
 		kill(root, SIGKILL);
 		return ret;
 	}
+	ret = note_threads();
 	fds = calloc(restore_count() + 1, sizeof(*fds));
-	if (!fds) {
+	if (ret || !fds) {
 		kill_all();
-		return -ENOMEM;
+		free(fds);
+		return ret ? ret : -ENOMEM;
 	}
 	for (size_t n = 0; n < restore_count(); n++)
 		fds[n] = -1;
@@ -199,7 +255,7 @@ static int resume_all(pid_t root)
 	begun = monotonic_us();
 	ret = finish_tasks(fds);
 	if (!ret)
-		ret = open_gate(root, fds, monotonic_us() - begun);
+		ret = open_gate(fds, monotonic_us() - begun);
 	if (ret)
 		kill_all();
 	for (size_t n = 0; n < restore_count(); n++) {

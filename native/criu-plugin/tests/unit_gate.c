@@ -93,12 +93,17 @@ static pid_t serve(const char *path, const char *const *answers)
 	_exit(0);
 }
 
+static int wait_for(pid_t pid)
+{
+	return gate_wait(&pid, 1, 1500);
+}
+
 static void one(const char *path, const char *const *answers, int expected)
 {
 	pid_t pid = serve(path, answers);
 	int status;
 
-	CHECK(gate_wait(getpid(), 1500) == expected);
+	CHECK(wait_for(getpid()) == expected);
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
@@ -113,7 +118,7 @@ static void given_up(const char *path)
 
 	unit_clear_log();
 	setenv("SEALIFT_RUNC_PID", "1", 1);
-	CHECK(gate_wait(getpid(), 1500) == -ECANCELED);
+	CHECK(wait_for(getpid()) == -ECANCELED);
 	CHECK(strstr(unit_log(), "sealift: gate: runc was killed"));
 	snprintf(number, sizeof(number), "%d", getppid());
 	setenv("SEALIFT_RUNC_PID", number, 1);
@@ -131,7 +136,7 @@ static void given_up(const char *path)
 		_exit(0);
 	}
 	unit_clear_log();
-	CHECK(gate_wait(getpid(), 1500) == -ECANCELED);
+	CHECK(wait_for(getpid()) == -ECANCELED);
 	CHECK(strstr(unit_log(), "creation was given up"));
 	CHECK(waitpid(pid, &status, 0) == pid && waitpid(agent, &status, 0) == agent && !status);
 	unsetenv("SEALIFT_WHILE");
@@ -143,8 +148,8 @@ static void given_up(const char *path)
 	/* A zombie is as dead as one that is gone. */
 	usleep(100000);
 	unit_clear_log();
-	CHECK(gate_wait(pid, 1500) == -ECANCELED);
-	CHECK(strstr(unit_log(), "the restored process was killed"));
+	CHECK(wait_for(pid) == -ECANCELED);
+	CHECK(strstr(unit_log(), "a restored process was killed"));
 	CHECK(waitpid(pid, &status, 0) == pid);
 }
 
@@ -160,9 +165,9 @@ void unit_gate(void)
 	snprintf(path, sizeof(path), "/tmp/sealift-gate-%d", getpid());
 	setenv("SEALIFT_SOCKET", path, 1);
 	setenv("SEALIFT_GATE", "a\"c", 1);
-	CHECK(gate_wait(getpid(), 1500) == -EINVAL);
+	CHECK(wait_for(getpid()) == -EINVAL);
 	setenv("SEALIFT_GATE", "abc", 1);
-	CHECK(gate_wait(getpid(), 1500) == -EINVAL);
+	CHECK(wait_for(getpid()) == -EINVAL);
 	setenv("SEALIFT_CONTAINER", "main", 1);
 	one(path, yes, 0);
 	unit_clear_log();
