@@ -118,7 +118,8 @@ export class Rest {
 
   /** Closes the connections, so that a process can end; a later request opens new ones. */
   close(): void {
-    void this.#dispatcher?.destroy();
+    // A connection that has just ended by itself refuses to be ended again: nothing is left to do then.
+    this.#dispatcher?.destroy().catch(() => undefined);
     this.#dispatcher = undefined;
   }
 
