@@ -93,7 +93,8 @@ async function thereAndBack(c: Context): Promise<void> {
   let at = await goesOn(c, pair.pods.server, []);
   for (const way of ['there', 'back']) {
     c.tell(`  ${way}, with ${at.join(', ')} counted`);
-    await pair.move('server');
+    // Three restores one after another take an emulated node long.
+    await pair.move('server', { blackoutSeconds: 110, restoreSeconds: 110 });
     at = await goesOn(c, pair.pods.server, at);
     const { spec } = await notRestarted(c, pair.pods.server);
     const names = [...(spec.initContainers ?? []), ...spec.containers].map((one) => one.name);

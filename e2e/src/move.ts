@@ -11,7 +11,7 @@ export interface MoveOptions {
   /** Name of the request; absent: from the pod's name and a number. */
   readonly name?: string;
   readonly onSourceLoss?: 'Fail' | 'RestoreNewestCheckpoint';
-  readonly timeouts?: { prepareSeconds?: number; blackoutSeconds?: number };
+  readonly timeouts?: Partial<MigrationRequest['spec']['timeouts']>;
 }
 
 let lastMove = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pairs of pods with traffic between them: perftest and the ledger.
-import { move } from './move.ts';
+import { move, type MoveOptions } from './move.ts';
 import {
   execIn,
   newAddress,
@@ -58,11 +58,13 @@ abstract class Pair {
   }
 
   /** Moves one side to the node where it is not. */
-  async move(side: Side): Promise<void> {
+  async move(side: Side, timeouts?: MoveOptions['timeouts']): Promise<void> {
     const { namespace, nodes, facts, tell } = this.stage;
     const to = this.nodes[side] === nodes[0] ? nodes[1] : nodes[0];
     const pod = this.pods[side];
-    const result = await move({ namespace, pod, to, workload: `${this.kind} ${side}` }, tell);
+    const workload = `${this.kind} ${side}`;
+    const more = timeouts === undefined ? {} : { timeouts };
+    const result = await move({ namespace, pod, to, workload, ...more }, tell);
     facts.moves.push(result.entry);
     const wrong = Object.entries(result.entry.same).filter(([, same]) => !same);
     if (wrong.length > 0)
