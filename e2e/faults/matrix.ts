@@ -14,7 +14,7 @@ import { victims, type Victim } from './victims.ts';
 
 const REPORT = 'build/faults/report.json';
 
-/** Of the matrix in `make test`: each agent fails where it has the pod in its hands. */
+/** What `--test --faults` plays: each agent fails where it has the pod in its hands. Not in `make test` yet. */
 const inTest = new Set(['fault-source-agent-streaming', 'fault-target-agent-at-the-gate']);
 
 export interface CellName {
