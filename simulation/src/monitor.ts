@@ -98,11 +98,13 @@ export class Monitor {
    * A target that is killed while it is being released may have been heard: its images are old, and it is lost. So the
    * journal's `opening` counts, and nothing before it does.
    */
-  #removed({ journal }: Machine, { state, sandbox }: Container): void {
-    if (state !== 'AtResumeGate') return;
+  #removed({ journal }: Machine, { state, sandbox, started }: Container): void {
+    // Let go, but the kubelet gave up its start in that very moment: after a pause of 20 s or more in between.
+    const isJustRunning = state === 'Running' && !started;
+    if (state !== 'AtResumeGate' && !isJustRunning) return;
     const uid = this.#requestOf(sandbox)?.request.metadata.uid;
     const entry = journal.get(`${uid}.target.json`);
-    if (entry?.includes('"stage":"opening"')) this.lost.add(sandbox.lineage);
+    if (entry && /"stage":"(opening|running)"/.test(entry)) this.lost.add(sandbox.lineage);
   }
 
   /** A decision is the only thing that may be missing and then be there. */

@@ -98,6 +98,21 @@ export const seeds: readonly Seed[] = [
     },
   },
   {
+    found: 'a pod was let go in the moment in which the kubelet gave up its start, and was lost',
+    schedule: {
+      seed: 0,
+      scenario: 'move',
+      containers: 2,
+      faults: [
+        {
+          when: { point: 'target.decide.before', nth: 1 },
+          what: { do: 'pause', who: 'target' },
+          forMs: 119_582,
+        },
+      ],
+    },
+  },
+  {
     found:
       'an agent that was restarted took a checkpoint whose request had failed, and thawed the pod that a move had frozen',
     schedule: {

@@ -34,6 +34,8 @@ const journalContainer = z.object({
   name: z.string(),
   /** Directory on the host. */
   bundle: z.string().optional(),
+  /** A target's: when it came to the create gate, in milliseconds since the epoch by this node's clock. */
+  since: z.number().optional(),
 });
 
 export const entry = z.object({

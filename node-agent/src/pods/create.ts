@@ -56,10 +56,19 @@ export class CreateHandler {
     }
     const { rnrTimer } = knownPeers(pod.metadata.annotations);
     const containers = startOrder(pod);
+    const since = this.#since(uid, request);
     await this.#parts.waiting(target, request);
     return withFaults('target.createGate', () =>
-      this.#parts.gates.waitCreate(uid, { ...request, rnrTimer, containers }, gone),
+      this.#parts.gates.waitCreate(uid, { ...request, rnrTimer, containers, since }, gone),
     );
+  }
+
+  /** Who asks again over another connection has waited since it asked first. */
+  #since(uid: string, { id, container }: CreateRequest): number {
+    const asked = this.#parts.gates
+      .atCreate(uid)
+      .find((one) => one.container === container && one.id === id);
+    return asked?.since ?? Date.now();
   }
 
   /** A pod that may run may run again, also while the API server does not answer; moving it away is in the journal. */

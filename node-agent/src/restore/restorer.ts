@@ -36,7 +36,7 @@ export interface RestoreOrder {
   requestUid: string;
   /** Folder of the images. */
   imageId: string;
-  create: Omit<CreateAtGate, 'rnrTimer'>;
+  create: Omit<CreateAtGate, 'rnrTimer' | 'since'>;
   /** Peers that have gone on without this copy must see an error rather than silence. */
   qpState: 'keep' | 'error';
   /** What the pod's annotation asks for. */

@@ -8,6 +8,8 @@ import type { Failure, TargetObserved } from './decide.ts';
 import { isAnother } from './entry.ts';
 import type { Gates } from './gates.ts';
 
+/** Leaves the kubelet time to see that a container that was just let go has started. */
+const STARTS_WITHIN_MS = 100_000;
 /** Stages in which CRIU is at work or may have been. */
 const begun: ReadonlySet<Stage> = new Set(['restoring', 'atGate', 'opening']);
 /** States of a pod that are those of each of its containers. */
@@ -46,6 +48,15 @@ export class TargetContainers {
       if (!(await this.isReleased(entry, name))) missing.push(name);
     }
     return missing;
+  }
+
+  /**
+   * The container whose start the kubelet may give up any moment now (two minutes by its default, of which some have
+   * passed before the create gate). Only the last one's: the others' creates have returned.
+   */
+  hardlyStarting(entry: Entry, now: number): string | undefined {
+    const last = entry.containers.at(-1);
+    return last?.since !== undefined && now - last.since > STARTS_WITHIN_MS ? last.name : undefined;
   }
 
   /** Containers that CRIU has in its hands, whether it gets on with them or not. */

@@ -26,7 +26,7 @@ export function entryOf(journal: Journal, kind: HandoverKind, request: Handover)
   };
 }
 
-type Created = Pick<CreateAtGate, 'id' | 'container' | 'bundle' | 'containers'>;
+type Created = Pick<CreateAtGate, 'id' | 'container' | 'bundle' | 'containers' | 'since'>;
 
 /** Whether a container is another one than the one of its name that was answered. */
 export function isAnother(entry: Entry | undefined, created: Created): boolean {
@@ -39,7 +39,7 @@ export function withCreated(entry: Entry, created: Created): Entry['containers']
   return created.containers.map((name) => {
     const known = entry.containers.find((one) => one.name === name);
     if (name !== created.container) return known ?? { name };
-    return { name, id: created.id, bundle: created.bundle };
+    return { name, id: created.id, bundle: created.bundle, since: created.since };
   });
 }
 

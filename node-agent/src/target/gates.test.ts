@@ -17,7 +17,7 @@ const resume = { op: 'gate' as const, token: REQUEST_UID, container: 'main', pid
 const create = (id: string) => ({
   ...{ op: 'create' as const, id, bundle: '/run/c', sandboxId: 'box', rnrTimer: 20 },
   ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container: 'main' },
-  containers: ['main'],
+  ...{ containers: ['main'], since: 0 },
 });
 const said = (work: Promise<unknown>) => work.catch((error: Error) => error.message);
 
@@ -80,7 +80,7 @@ describe('a gate', () => {
       { ok: true, pid: 7 },
       { ok: true, pid: 7 },
     ]);
-    gates.dismiss(REQUEST_UID, 'main');
+    gates.dismiss(REQUEST_UID, 'main', 'created anew');
     const after = said(ask());
     gates.refuse(REQUEST_UID, new AgentError('Aborted', 'no'));
     expect(await after).toBe('no');

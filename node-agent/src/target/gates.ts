@@ -87,6 +87,8 @@ export type CreateAtGate = CreateRequest & {
   rnrTimer: number;
   /** Names of the pod's containers that are restored, in the order in which the kubelet starts them. */
   containers: string[];
+  /** When it first asked, in milliseconds since the epoch. */
+  since: number;
 };
 
 /** CRIU at the resume gate. */
@@ -154,10 +156,9 @@ export class Gates {
     return this.#resume.settle(uid, container, { ok: true });
   }
 
-  /** A container that is created anew: what waits at the resume gate under its name is an earlier one's. */
-  dismiss(uid: string, container: string): void {
-    const error = new AgentError('Aborted', 'the container was created anew');
-    this.#resume.failOne(uid, container, error);
+  /** What waits at the resume gate under its name is not to run, but the container may be restored once more. */
+  dismiss(uid: string, container: string, why: string): void {
+    this.#resume.failOne(uid, container, new AgentError('Aborted', why));
   }
 
   /** Whoever waits is refused: the shim lets the create fail, the plugin kills what was restored. */

@@ -155,6 +155,27 @@ describe('a target', () => {
     expect([node.prepared, state()]).toEqual([2, 'Running']);
   });
 
+  it('is restored again where the kubelet may give up its start any moment', async () => {
+    put();
+    const created = create('c1', 'main', Date.now() - 101_000);
+    await images();
+    await run();
+    await created;
+    const gate = resumeGate();
+    await runs();
+    await gate;
+    expect(status()?.decision).toMatchObject({ outcome: 'Committed' });
+    expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'atGate']);
+    node.logs['main'] = 'failed';
+    const again = create('c2');
+    await runs(1);
+    expect(await again).toBe('restore');
+    const second = resumeGate();
+    await runs();
+    await second;
+    expect([node.ran, stage(), state()]).toEqual([1, 'running', 'Running']);
+  });
+
   it.each([
     ['a restore that fails', () => (node.logs['main'] = 'failed'), 'RestoreFailed'],
     ['a container that is started anew', () => void create('c2'), 'RestoreFailed'],

@@ -258,7 +258,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       message: undefined,
     };
     await this.#parts.journal.put(entry);
-    this.#parts.gates.dismiss(uid, create.container);
+    this.#parts.gates.dismiss(uid, create.container, 'the container was created anew');
     this.#tell(request, 'Restoring', context);
     const prepare = async () => {
       if (request.kind === 'RestoreRequest' && isFirst)
@@ -345,6 +345,13 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     // The decision may have come late: what has been killed meanwhile never ran, and must not look as if it had.
     if (entry.stage !== 'opening' && (await this.#containers.missing(entry)).length > 0) {
       throw new AgentError('Internal', 'not every container waits at its gate: trying again');
+    }
+    // What is killed while it is being let go is lost; what is killed before is restored once more.
+    const late = this.#containers.hardlyStarting(entry, this.#clock.now());
+    if (entry.stage !== 'opening' && late !== undefined) {
+      const why = `the start of ${late} has taken so long that the kubelet may give it up: restoring again`;
+      this.#parts.gates.dismiss(uid, late, why);
+      throw new AgentError('Internal', why);
     }
     const begun = beginStep(entry.steps, 'resume');
     await this.#parts.journal.put({ ...entry, stage: 'opening', steps: begun });

@@ -95,12 +95,15 @@ export const status = () => api.peek(migrationRequests, NAMESPACE, 'move')?.stat
 export const state = () => status()?.targetAgent?.state;
 export const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
 
-/** The kubelet starts the container; CRIU goes on to the resume gate when the agent says so. */
-export function create(id = 'c1', container = 'main'): Promise<string> {
+/**
+ * The kubelet starts the container; CRIU goes on to the resume gate when the agent says so.
+ * @param since when it began to, in milliseconds since the epoch
+ */
+export function create(id = 'c1', container = 'main', since = Date.now()): Promise<string> {
   const request = {
     ...{ op: 'create' as const, id, bundle: `/run/${id}`, sandboxId: 'box', rnrTimer: 20 },
     ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container },
-    containers,
+    ...{ containers, since },
   };
   return gates.waitCreate(REQUEST_UID, request, connections.signal).then(
     (reply) => reply.action,
