@@ -243,6 +243,9 @@ static int resume_all(pid_t root)
 		return ret;
 	}
 	ret = note_threads();
+	/* Nobody may let them go but us: not even whoever kills CRIU. */
+	for (size_t i = 0; !ret && i < traced_count; i++)
+		ret = task_end_with_us(traced[i]);
 	fds = calloc(restore_count() + 1, sizeof(*fds));
 	if (ret || !fds) {
 		kill_all();

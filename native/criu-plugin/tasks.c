@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -138,6 +139,18 @@ int task_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg)
 			ret = fn(atoi(entry->d_name), arg);
 	closedir(dir);
 	return ret;
+}
+
+int task_end_with_us(pid_t tid)
+{
+	unsigned long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL;
+
+	/* CRIU suspends the filters of tasks that have some; a kernel without filters knows no such option. */
+	if (!ptrace(PTRACE_SETOPTIONS, tid, NULL, (void *)(options | PTRACE_O_SUSPEND_SECCOMP)))
+		return 0;
+	if (errno != EINVAL && errno != EPERM)
+		return -errno;
+	return ptrace(PTRACE_SETOPTIONS, tid, NULL, (void *)options) ? -errno : 0;
 }
 
 static bool traced_by_us(pid_t pid)

@@ -36,6 +36,15 @@ int task_each_map(pid_t pid, int (*fn)(pid_t pid, const struct task_map *map, vo
 int task_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg);
 
 /*
+ * task_end_with_us - a traced and stopped thread is killed when we end before we have detached from it
+ *
+ * Without it a thread goes on when its tracer is killed. Takes the place of the options that CRIU has set:
+ * they are among ours.
+ * 0 or -errno.
+ */
+int task_end_with_us(pid_t tid);
+
+/*
  * task_tree - the processes that we trace, from @root down, parents first
  * Returns their number, the list in *@list for free(), or -errno.
  */

@@ -60,6 +60,7 @@ int main(void)
 	unit_image();
 	unit_gate();
 	unit_memory();
+	unit_tasks();
 	unit_uverbs();
 	unit_fault();
 	printf("%d passed, %d failed\n", passed, failed);
