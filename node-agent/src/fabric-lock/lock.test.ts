@@ -27,6 +27,13 @@ const able =
     `ip netns add probe${process.pid} && ip netns exec probe${process.pid} nft add table inet x; r=$?; ip netns del probe${process.pid}; exit $r`,
   );
 
+/** What the kernel under the tests may lack; a node's has it. */
+const knowsQueues =
+  able &&
+  works(
+    `ip netns add probe${process.pid} && ip netns exec probe${process.pid} nft 'table inet x { chain y { queue num 1; }; }'; r=$?; ip netns del probe${process.pid}; exit $r`,
+  );
+
 describe.runIf(able)('a locked namespace', () => {
   const lock = new FabricLock(nft);
   beforeAll(() => {
@@ -49,6 +56,16 @@ describe.runIf(able)('a locked namespace', () => {
     answers();
     return / (REACHABLE|DELAY|STALE)/.test(sh(`ip -n ${b} neigh show dev v0`));
   };
+
+  it.runIf(knowsQueues)('keeps what it drops from tasks that still run', async () => {
+    const sends = () =>
+      works(`ip netns exec ${a} bash -c 'echo x > /dev/udp/10.9.8.2/9' 2> /dev/null`);
+    await lock.lock(path(a), 'source');
+    expect(sends()).toBe(true);
+    await lock.lock(path(a), 'total');
+    expect(sends()).toBe(false);
+    await lock.unlock(path(a));
+  });
 
   it('is open before, silent under a total lock, and open after', async () => {
     expect([arp(), answers()]).toEqual([true, true]);

@@ -15,7 +15,15 @@ export class FabricLock {
 
   /** @throws AgentError LockFailed; ENOENT or EINVAL: see isGone */
   async lock(netns: string, kind: LockKind): Promise<void> {
-    await this.#apply(netns, lockCommands(kind));
+    // A source's tasks run until they are frozen. Elsewhere nobody runs who could be told of an error.
+    const isSilent = kind === 'source';
+    try {
+      await this.#apply(netns, lockCommands(kind, isSilent));
+    } catch (error) {
+      if (!isSilent || isGone(error)) throw error;
+      // A kernel without nft_queue: an error from sendto is better than a packet that leaves.
+      await this.#apply(netns, lockCommands(kind));
+    }
   }
 
   /** A namespace that is gone needs no unlocking. @throws AgentError LockFailed */

@@ -21,6 +21,12 @@ describe('the fabric lock', () => {
     `);
   });
 
+  it('hides what it drops from tasks that still run', () => {
+    const lines = (isSilent: boolean) => lockCommands('source', isSilent).split('\n');
+    const added = lines(true).filter((line) => !lines(false).includes(line));
+    expect(added).toEqual(['add rule inet sealift output queue num 65535']);
+  });
+
   it('lets nothing through when total', () => {
     expect(lockCommands('total')).toMatchInlineSnapshot(`
       "add table inet sealift

@@ -21,6 +21,12 @@ export type LockKind = 'source' | 'total';
 /** Before conntrack (-200), before CRIU's own lock and before any rule of the CNI plugins. */
 const PRIORITY = -450;
 
+/**
+ * A task that still runs is told of a dropped packet (EPERM from sendto), but not of one for a queue that nobody reads:
+ * nf_queue frees it and reports success. Such a queue's number, which nobody takes by accident.
+ */
+const NOBODY = 65535;
+
 const chain = (family: string, hook: string, rules: readonly string[]): string =>
   [
     `add chain ${family} ${TABLE} ${hook} { type filter hook ${hook} priority ${PRIORITY}; policy drop; }`,
@@ -38,11 +44,17 @@ const neighbours =
 const replace = (family: string): string =>
   `add table ${family} ${TABLE}\ndelete table ${family} ${TABLE}\nadd table ${family} ${TABLE}`;
 
-/** nft commands that put this lock in place of whatever lock there is. */
-export function lockCommands(kind: LockKind): string {
-  const inet = ['input', 'output', 'forward'].map((hook) =>
-    chain('inet', hook, kind === 'source' && hook !== 'forward' ? [roce, neighbours] : []),
-  );
+/**
+ * nft commands that put this lock in place of whatever lock there is.
+ * @param isSilent tasks that still run see no error from what they send (needs the kernel's nft_queue)
+ */
+export function lockCommands(kind: LockKind, isSilent = false): string {
+  const passes = kind === 'source' ? [roce, neighbours] : [];
+  const inet = [
+    chain('inet', 'input', passes),
+    chain('inet', 'output', isSilent ? [...passes, `queue num ${NOBODY}`] : passes),
+    chain('inet', 'forward', []),
+  ];
   const arp = ['input', 'output'].map((hook) => chain('arp', hook, []));
   const lines = [replace('inet'), ...inet];
   // Counted on in both directions: a source lock that replaces a total one must free ARP again.
