@@ -1,10 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods without RDMA: memory and files go along; TCP on the fabric goes on.
+import { arm, disarm, tripped } from '../faults/steps.ts';
 import { expect, type Case, type Context } from '../src/case.ts';
 import { numbers } from '../src/checks.ts';
+import { onNode } from '../src/lab.ts';
 import { move } from '../src/move.ts';
 import { execIn, newAddress, podLog, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
+
+const LOCKED = 'source.lock.after';
+
+/** While the pod is locked and not frozen yet, what it sends is dropped, and it is not told so. */
+async function sendsLocked(node: string): Promise<void> {
+  await tripped(node, LOCKED, 120);
+  const inside = 'nsenter -n -t $(pgrep -f "[w]hile :; do echo [$]i" | head -1)';
+  const [rules, sent] = await Promise.all([
+    onNode(node, `${inside} nft list table inet sealift`),
+    onNode(node, `${inside} bash -c 'echo x > /dev/udp/10.77.0.1/9' 2>&1 && echo sent`),
+  ]);
+  expect(rules.includes('policy drop'), `it is not locked: ${rules}`);
+  expect(sent.trim() === 'sent', `a datagram ends in an error: ${sent}`);
+}
 
 async function counter(c: Context): Promise<void> {
   const name = 'counter';
@@ -14,10 +30,11 @@ async function counter(c: Context): Promise<void> {
   await until('the counter counts', { within: 60 }, async () =>
     numbers(await podLog(namespace, name)).length > 5 ? true : undefined,
   );
-  const { pod, entry } = await move(
-    { namespace, pod: name, to: c.nodes[1], workload: 'counter' },
-    c.tell,
-  );
+  await arm(c.nodes[0], [LOCKED], 'delay:6000');
+  const [{ pod, entry }] = await Promise.all([
+    move({ namespace, pod: name, to: c.nodes[1], workload: 'counter' }, c.tell),
+    sendsLocked(c.nodes[0]),
+  ]).finally(() => disarm(c.nodes));
   c.facts.moves.push(entry);
   const before = (entry.objects.qp + entry.objects.mr).toString();
   expect(before === '0', `a pod without RDMA has ${before} RDMA objects`);

@@ -2,6 +2,7 @@
 // The matrix: every failure at every step at which it makes sense. A row is one victim: its cells share a namespace and,
 // as long as it lives, one ledger pair, whose books are closed at the row's end.
 import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { collect } from '../src/artefacts.ts';
 import { artefactsDir, NotHeldError, type Case, type Context } from '../src/case.ts';
 import { balanced } from '../src/checks.ts';
@@ -54,15 +55,17 @@ export class Matrix {
     });
   }
 
-  /** Writes what came out and gives the table. */
-  async write(): Promise<string> {
-    await mkdir('build/faults', { recursive: true });
+  /** What came out, as a table. */
+  table(): string {
+    const names = steps.map((step) => step.name);
+    return faultTable(this.#report, names);
+  }
+
+  /** After each cell: a run takes hours, and may be ended before its end. */
+  async #write(): Promise<void> {
+    await mkdir(dirname(REPORT), { recursive: true });
     const report = FaultReport.parse(this.#report);
     await writeFile(REPORT, `${JSON.stringify(report, null, 2)}\n`);
-    return faultTable(
-      report,
-      steps.map((step) => step.name),
-    );
   }
 
   async #row(c: Context, own: readonly CellName[]): Promise<void> {
@@ -75,6 +78,7 @@ export class Matrix {
         const { cell, abort } = await playCell(c, pair, victim, step);
         this.#report.cells.push(cell);
         if (abort) this.#report.aborts.push(abort);
+        await this.#write();
         if (cell.runner === 'none') {
           await removePods(c);
           pair = undefined;

@@ -38,11 +38,11 @@ const killed = (pick: (scene: Scene) => readonly string[], pattern: string) => {
   };
 };
 
-/** CRIU runs for a few seconds only: caught as soon as it is there. */
+/** CRIU runs for a few seconds only: caught as soon as it is there, before whatever it has forked. */
 const killCriu = (role: 'source' | 'target') => {
   return async (scene: Scene): Promise<Undo> => {
     const line =
-      'for i in $(seq 300); do pkill -KILL -f "[/]opt/sealift/bin/criu" && exit 0; sleep 0.1; done; exit 1';
+      'for i in $(seq 300); do pkill -KILL -o -x criu && exit 0; sleep 0.1; done; exit 1';
     await onNode(scene[role], line, 90_000);
     return nothing;
   };

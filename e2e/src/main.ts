@@ -37,7 +37,7 @@ async function main(): Promise<number> {
   await installSealift(tell);
   const facts = new Facts();
   const outcomes = await runCases(cases, { nodes: [first, second], facts, tell });
-  if (faults) tell(`\n${await matrix.write()}`);
+  if (faults) tell(`\n${matrix.table()}`);
   else await writeReport('build/e2e/report.json', facts.report(await versions()));
   const failed = outcomes.filter((o) => o.error !== undefined);
   tell('');
