@@ -1,66 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // The target's side of MigrationRequests and RestoreRequests whose new pod is on this node.
-import {
-  isFinished,
-  secondsOfStep,
-  type TargetAgent,
-  type TargetState,
-} from '../../../crds/src/index.ts';
+import { secondsOfStep, type TargetAgent, type TargetState } from '../../../crds/src/index.ts';
 import {
   decide as proposeDecision,
   realClock,
   timestamp,
   withFaults,
-  type Api,
   type Clock,
   type Context,
   type Plan,
-  type Resource,
 } from '../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../errors.ts';
-import type { Entry, Journal } from '../journal/journal.ts';
-import type { Evidence } from '../evidence/evidence.ts';
-import { doWithin, stepLimit, type Limit } from '../limits.ts';
+import type { Entry } from '../journal/journal.ts';
+import { doWithin } from '../limits.ts';
 import type { HandoverParts } from '../loop.ts';
 import { stepSeconds } from '../metrics.ts';
-import type { Handover, HandoverKind } from '../pods/pod-requests.ts';
-import type { Publisher } from '../publisher.ts';
-import type { Restorer } from '../restore/restorer.ts';
+import type { Handover } from '../pods/pod-requests.ts';
 import { beginOnce, beginStep, endStep, secondsOf } from '../time.ts';
-import type { ImageStore } from '../transfer/store.ts';
 import { TargetContainers } from './containers.ts';
-import {
-  decideTarget,
-  type TargetEffect,
-  type TargetObserved,
-  type TargetStatus,
-} from './decide.ts';
+import { decideTarget, type TargetEffect, type TargetStatus } from './decide.ts';
 import { entryOf, isAnother, peerLimitOf, withCreated } from './entry.ts';
-import type { CreateAtGate, Gates } from './gates.ts';
-
-export interface TargetParts<T extends Handover> {
-  api: Api;
-  kind: HandoverKind;
-  resource: Resource<T>;
-  nodeName: string;
-  journal: Journal;
-  gates: Gates;
-  restorer: Restorer;
-  store: ImageStore;
-  publisher: Publisher<T>;
-  request(key: string): T | undefined;
-  /** Folder of the request's images. */
-  imageId(request: T): string;
-  receiving(imageId: string): boolean;
-  evidence?: Evidence | undefined;
-  removeWork(id: string): Promise<void>;
-  clock?: Clock;
-}
-
-export interface Observed<T> extends TargetObserved {
-  request: T;
-  imageId: string;
-}
+import type { CreateAtGate } from './gates.ts';
+import {
+  pointTo,
+  restoreLimitOf,
+  TargetObserver,
+  type Observed,
+  type TargetParts,
+} from './observe.ts';
 
 export class TargetReconciler<T extends Handover> implements HandoverParts<
   Observed<T>,
@@ -68,6 +35,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   TargetStatus
 > {
   readonly #parts: TargetParts<T>;
+  readonly #observer: TargetObserver<T>;
   readonly #containers: TargetContainers;
   readonly #identity = new Map<string, TargetAgent['identity']>();
   readonly #clock: Clock;
@@ -75,36 +43,12 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   constructor(parts: TargetParts<T>) {
     this.#parts = parts;
     this.#containers = new TargetContainers(parts);
+    this.#observer = new TargetObserver(parts, this.#containers);
     this.#clock = parts.clock ?? realClock;
   }
 
   async observe(key: string): Promise<Observed<T> | undefined> {
-    const request = this.#parts.request(key);
-    const place = request?.status?.target;
-    if (!request || place?.nodeName !== this.#parts.nodeName) return undefined;
-    const uid = request.metadata.uid;
-    const entry = this.#parts.journal.get(uid, 'target');
-    const imageId = this.#parts.imageId(request);
-    const deadline = request.status?.deadlines?.blackout;
-    const { images, failure } = await this.#images(imageId);
-    return {
-      request,
-      imageId,
-      decision: request.status?.decision?.outcome,
-      stage: entry?.stage,
-      create: this.#containers.created(uid, entry),
-      images,
-      kept: this.#keeps(request),
-      atResumeGate: await this.#containers.atResumeGate(uid, entry),
-      failure: (await this.#failure(entry)) ?? failure,
-      released: await this.#containers.released(entry),
-      deadline: deadline === undefined ? undefined : Date.parse(deadline),
-      limit: this.#limitOf(request, entry),
-      impatient: request.kind === 'MigrationRequest' && request.status?.peers !== undefined,
-      peerBudgetMs: request.status?.sourceAgent?.peerBudgetMs,
-      peerLimit: peerLimitOf(entry),
-      finished: isFinished(request),
-    };
+    return this.#observer.observe(key);
   }
 
   decide(observed: Observed<T>, now: number): Plan<TargetEffect, TargetStatus> {
@@ -153,7 +97,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     await this.#parts.journal.put({
       ...entry,
       reason: code,
-      message: this.#pointTo(message, entry),
+      message: pointTo(this.#parts.evidence, message, entry),
     });
   }
 
@@ -163,7 +107,10 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const stage = entry?.stage;
     const state =
       stage === 'running' ? 'Running' : stage === 'tornDown' ? 'TornDown' : status.state;
-    const where = entry && state === 'TornDown' ? this.#pointTo('Torn down.', entry) : undefined;
+    const where =
+      entry && state === 'TornDown'
+        ? pointTo(this.#parts.evidence, 'Torn down.', entry)
+        : undefined;
     const message = status.message ?? where;
     const part = this.#part(observed.request, { ...status, state, ...(message && { message }) });
     await this.#parts.publisher.write(observed.request, part, context.signal);
@@ -181,30 +128,6 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   /** The request is gone. */
   forget(uid: string): void {
     this.#identity.delete(uid);
-  }
-
-  /** A manifest that cannot be read is a finding, not something to try until it can. */
-  async #images(imageId: string): Promise<Pick<TargetObserved, 'images' | 'failure'>> {
-    if (this.#parts.receiving(imageId)) return { images: 'receiving', failure: undefined };
-    try {
-      const kept = await this.#parts.store.manifest(imageId);
-      return { images: kept ? 'whole' : 'absent', failure: undefined };
-    } catch (error) {
-      if (!(error instanceof AgentError)) throw error;
-      return { images: 'absent', failure: reasonOf(error) };
-    }
-  }
-
-  /** Images of a checkpoint that this node keeps belong to the CheckpointRequest. */
-  #keeps(request: T): boolean {
-    return request.status?.source?.nodeName === this.#parts.nodeName;
-  }
-
-  /** Found by this agent or an earlier one. */
-  async #failure(entry: Entry | undefined): Promise<TargetObserved['failure']> {
-    if (entry?.reason !== undefined) return { code: entry.reason, message: entry.message ?? '' };
-    const failure = entry && (await this.#containers.failure(entry));
-    return failure && { ...failure, message: this.#pointTo(failure.message, entry) };
   }
 
   #entry(request: T): Entry {
@@ -273,16 +196,12 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       });
     };
     // After Committed there is no way but on.
-    const limit = of.decision ? undefined : this.#limitOf(request, this.#entry(request));
+    const limit = of.decision ? undefined : restoreLimitOf(request, this.#entry(request));
     const reply = await doWithin(limit, this.#clock, new AbortController(), prepare);
     if (isFirst && create.containers.length > 1) {
       await this.#parts.journal.put({ ...this.#entry(request), filesIn: sandboxId });
     }
     this.#parts.gates.answerCreate(uid, create.container, reply);
-  }
-
-  #limitOf(request: T, entry: Entry | undefined): Limit | undefined {
-    return stepLimit(entry?.steps, 'restore', secondsOfStep(request.spec.timeouts, 'restore'));
   }
 
   /** Everything is rebuilt and nothing has run: the point of no return. */
@@ -404,14 +323,10 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     if (entry) await this.#parts.evidence?.keep(entry, request);
   }
 
-  #pointTo(message: string, entry: Entry): string {
-    return this.#parts.evidence?.pointTo(message, entry) ?? message;
-  }
-
   async #clean(observed: Observed<T>): Promise<void> {
     const { request, imageId } = observed;
     await withFaults('target.clean', async () => {
-      if (!this.#keeps(request)) await this.#parts.store.remove(imageId);
+      if (!this.#observer.keeps(request)) await this.#parts.store.remove(imageId);
       await this.#parts.removeWork(request.metadata.uid);
     });
   }
