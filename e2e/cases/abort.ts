@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moves that cannot be: the source goes on, its peer sees a pause at most, and the reason is told.
 import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, untouched } from '../src/checks.ts';
+import { balanced, targetIsGone, untouched } from '../src/checks.ts';
 import { kubectl } from '../src/lab.ts';
 import { requestMove, type MoveOptions } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
@@ -29,9 +29,7 @@ async function failing(
     `decision ${JSON.stringify(request.status?.decision)}`,
   );
   await untouched(namespace, before);
-  await until('the target is gone', { within: 90 }, async () =>
-    (await podNames(namespace)).join() === pods.join() ? true : undefined,
-  );
+  await targetIsGone(namespace, pods);
   await until('an event tells the reason', { within: 30 }, async () =>
     (await eventsOf(namespace, name)).some((e) => e.startsWith(`${end.reason}:`))
       ? true

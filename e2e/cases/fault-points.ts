@@ -15,7 +15,7 @@ import {
 } from '../faults/points.ts';
 import { arm, armed, disarm, OPERATOR, tripped } from '../faults/steps.ts';
 import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, untouched } from '../src/checks.ts';
+import { balanced, targetIsGone, untouched } from '../src/checks.ts';
 import { kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
@@ -44,12 +44,6 @@ async function allPassed(arms: readonly Arm[], places: Places, within = 120): Pr
 
 const other = (c: Context, node: string): string => c.nodes[node === c.nodes[0] ? 1 : 0];
 
-async function settled(c: Context, pods: readonly string[]): Promise<void> {
-  await until('the target is gone', { within: 120 }, async () =>
-    (await podNames(c.namespace)).join() === pods.join() ? true : undefined,
-  );
-}
-
 /** One move of the ledger's server with points armed. */
 async function play(c: Context, pair: LedgerPair, round: Round): Promise<void> {
   const { namespace } = c;
@@ -75,7 +69,7 @@ async function play(c: Context, pair: LedgerPair, round: Round): Promise<void> {
     c.tell(`  ${round.name}: moved, blackout ${request.status?.report?.blackoutMs?.toFixed(0)} ms`);
     return;
   }
-  await settled(c, pods);
+  await targetIsGone(c.namespace, pods);
   await untouched(namespace, before);
   const cost = abortCost(request);
   expect(cost !== undefined, `${said}: the status does not say when the source went on`);
@@ -97,7 +91,7 @@ async function cancel(c: Context, pair: LedgerPair): Promise<void> {
   const request = await ended(migration, { namespace, name }, () => undefined);
   expect(summary(request)?.reason === 'Cancelled', JSON.stringify(summary(request)));
   await allPassed(cancelled, places);
-  await settled(c, pods);
+  await targetIsGone(c.namespace, pods);
   c.tell(`  cancelled while held: pause ${abortCost(request)} ms`);
 
   await armAll(forgotten, places);

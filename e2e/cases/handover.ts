@@ -2,7 +2,7 @@
 // What people and other moves do in the middle of a move, and what is left behind after many.
 import { arm, disarm, tripped } from '../faults/steps.ts';
 import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, untouched } from '../src/checks.ts';
+import { balanced, targetIsGone, untouched } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
@@ -36,9 +36,7 @@ async function stopped(
   } finally {
     await disarm(nodes);
   }
-  await until('the target is gone', { within: 120 }, async () =>
-    (await podNames(namespace)).join() === pods.join() ? true : undefined,
-  );
+  await targetIsGone(namespace, pods);
   await untouched(namespace, before);
   await wentOn(c, pair);
 }

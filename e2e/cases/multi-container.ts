@@ -3,7 +3,7 @@
 import { behind } from '../faults/points.ts';
 import { arm, disarm, tripped } from '../faults/steps.ts';
 import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, numbers, untouched } from '../src/checks.ts';
+import { balanced, numbers, targetIsGone, untouched } from '../src/checks.ts';
 import { kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
@@ -135,9 +135,7 @@ async function stoppedHalfWay(
   } finally {
     await disarm(nodes);
   }
-  await until('the target is gone', { within: 120 }, async () =>
-    (await podNames(namespace)).join() === pods.join() ? true : undefined,
-  );
+  await targetIsGone(namespace, pods);
   await untouched(namespace, before);
   await goesOn(c, before.name, at);
   await notRestarted(c, before.name);

@@ -8,6 +8,7 @@ import { artefactsDir, NotHeldError, type Case, type Context } from '../src/case
 import { balanced } from '../src/checks.ts';
 import { kubectl } from '../src/lab.ts';
 import { LedgerPair } from '../src/players.ts';
+import { freshPods } from '../src/sealift.ts';
 import { playCell } from './cell.ts';
 import { faultTable, FaultReport } from './report.ts';
 import { disarm, steps, type Step } from './steps.ts';
@@ -74,6 +75,7 @@ export class Matrix {
     for (const { name, victim, step } of own) {
       c.tell(`  -- ${name}`);
       try {
+        await freshPods();
         pair ??= await begun(c, victim);
         const { cell, abort } = await playCell(c, pair, victim, step);
         this.#report.cells.push(cell);

@@ -2,8 +2,9 @@
 // What more than one case expects.
 import { expect } from './case.ts';
 import type { LedgerPair, Side } from './players.ts';
-import { podStatus, type PodStatus } from './pods.ts';
+import { podNames, podStatus, type PodStatus } from './pods.ts';
 import { isClean, type LedgerResult } from './report.ts';
+import { until } from './wait.ts';
 
 /** One side is told to end: nothing was lost, repeated, changed or reordered, and both sides say so. */
 export async function balanced(
@@ -25,6 +26,13 @@ export async function untouched(namespace: string, before: PodStatus): Promise<v
   expect(
     after.ready && after.node === before.node && after.restarts === before.restarts,
     `the pod was touched: ${JSON.stringify(after)}`,
+  );
+}
+
+/** The namespace's pods are those again that were there before a move: nothing is left of its target. */
+export async function targetIsGone(namespace: string, before: readonly string[]): Promise<void> {
+  await until('the target is gone', { within: 120 }, async () =>
+    (await podNames(namespace)).join() === before.join() ? true : undefined,
   );
 }
 

@@ -60,6 +60,28 @@ async function ready(): Promise<{ ready: number; wanted: number; why: string }> 
   return { ready: have, wanted, why: `${have} of ${wanted} pods ready` };
 }
 
+const allReady = (): Promise<boolean> =>
+  until('Sealift is ready', { within: 420, every: 3 }, async () => {
+    const state = await ready();
+    if (state.wanted > 0 && state.ready === state.wanted) return true;
+    throw new Error(state.why);
+  });
+
+/** Takes new pods for those that have crashed: the kubelet lets a crash wait the longer the more there were. */
+export async function freshPods(): Promise<void> {
+  const list = (await kubectlJson('-n', 'sealift', 'get', 'pods')) as {
+    items: {
+      metadata: { name: string };
+      status: { containerStatuses?: { restartCount: number }[] };
+    }[];
+  };
+  const crashed = list.items
+    .filter(({ status }) => status.containerStatuses?.some((one) => one.restartCount > 0))
+    .map(({ metadata }) => metadata.name);
+  if (crashed.length > 0) await kubectl('-n', 'sealift', 'delete', 'pods', ...crashed);
+  await allReady();
+}
+
 /**
  * Installs or upgrades Sealift on the running lab and waits until it is ready on every node.
  * @throws NotReachedError with what is missing
@@ -87,11 +109,7 @@ export async function installSealift(tell: (line: string) => void): Promise<void
   // Helm installs definitions once and never changes them.
   await kubectl('apply', '--server-side', '--force-conflicts', '-f', `${top}/charts/sealift/crds`);
   if (changed) await kubectl('-n', 'sealift', 'delete', 'pods', '--all', '--wait=false');
-  await until('Sealift is ready', { within: 420, every: 3 }, async () => {
-    const state = await ready();
-    if (state.wanted > 0 && state.ready === state.wanted) return true;
-    throw new Error(state.why);
-  });
+  await allReady();
   const nodes = await readyNodes();
   const list = (await kubectlJson('get', 'nodes', '-l', 'sealift.dev/driver-abi')) as {
     items: unknown[];
