@@ -67,7 +67,10 @@ const allReady = (): Promise<boolean> =>
     throw new Error(state.why);
   });
 
-/** Takes new pods for those that have crashed: the kubelet lets a crash wait the longer the more there were. */
+/** Crashes after which the kubelet lets a container wait longer than a new pod takes to be ready. */
+const CRASHES = 3;
+
+/** Takes new pods for those that have crashed often: the kubelet lets a crash wait the longer the more there were. */
 export async function freshPods(): Promise<void> {
   const list = (await kubectlJson('-n', 'sealift', 'get', 'pods')) as {
     items: {
@@ -76,7 +79,7 @@ export async function freshPods(): Promise<void> {
     }[];
   };
   const crashed = list.items
-    .filter(({ status }) => status.containerStatuses?.some((one) => one.restartCount > 0))
+    .filter(({ status }) => status.containerStatuses?.some((one) => one.restartCount >= CRASHES))
     .map(({ metadata }) => metadata.name);
   if (crashed.length > 0) await kubectl('-n', 'sealift', 'delete', 'pods', ...crashed);
   await allReady();
