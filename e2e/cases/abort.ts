@@ -1,41 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moves that cannot be: the source goes on, its peer sees a pause at most, and the reason is told.
-import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, targetIsGone, untouched } from '../src/checks.ts';
+import type { Case, Context } from '../src/case.ts';
+import { balanced, notMoved } from '../src/checks.ts';
 import { kubectl } from '../src/lab.ts';
-import { requestMove, type MoveOptions } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
-import { podNames, podStatus, startPod } from '../src/pods.ts';
-import { ended, eventsOf, migration, summary } from '../src/requests.ts';
-import { until } from '../src/wait.ts';
-
-/** Requests a move that has to fail. The source and nothing else is left. */
-async function failing(
-  c: Context,
-  o: Omit<MoveOptions, 'namespace'> & { reason: string },
-): Promise<void> {
-  const { namespace } = c;
-  const before = await podStatus(namespace, o.pod);
-  const pods = await podNames(namespace);
-  const { reason, ...move } = o;
-  const name = await requestMove({ ...move, namespace });
-  const request = await ended(migration, { namespace, name }, c.tell);
-  const end = summary(request);
-  expect(end?.status === 'False', `the move did not fail: ${JSON.stringify(end)}`);
-  c.tell(`  ${end.reason}: ${end.message}`);
-  expect(end.reason === reason, `reason ${end.reason}, not ${reason}`);
-  expect(
-    request.status?.decision?.outcome !== 'Committed',
-    `decision ${JSON.stringify(request.status?.decision)}`,
-  );
-  await untouched(namespace, before);
-  await targetIsGone(namespace, pods);
-  await until('an event tells the reason', { within: 30 }, async () =>
-    (await eventsOf(namespace, name)).some((e) => e.startsWith(`${end.reason}:`))
-      ? true
-      : undefined,
-  );
-}
+import { startPod } from '../src/pods.ts';
 
 const configMap = (c: Context): Promise<string> =>
   kubectl('-n', c.namespace, 'create', 'configmap', 'settings', '--from-literal=open=here');
@@ -46,7 +15,7 @@ async function notRestored(c: Context): Promise<void> {
   const pair = new LedgerPair(c, { rate: 150, serverConfigMap: 'settings' });
   await pair.begin();
   await pair.progress('client', 300);
-  await failing(c, { pod: pair.pods.server, to: c.nodes[1], reason: 'RestoreFailed' });
+  await notMoved(c, { pod: pair.pods.server, to: c.nodes[1], reason: 'RestoreFailed' });
   await pair.progress('client', 300);
   await balanced(pair, c.tell);
 }
@@ -60,7 +29,7 @@ async function notPrepared(c: Context): Promise<void> {
   const node = nodes[0];
   await startPod({ namespace, name: 'local', node, command: IDLE, configMap: 'settings' });
   await kubectl('-n', namespace, 'delete', 'configmap', 'settings');
-  await failing(c, {
+  await notMoved(c, {
     pod: 'local',
     to: nodes[1],
     timeouts: { prepareSeconds: 45 },
@@ -76,7 +45,7 @@ async function notScheduled(c: Context): Promise<void> {
     ['filler', nodes[1]],
   ] as const)
     await startPod({ namespace, name, node, command: IDLE, reserve: '500m' });
-  await failing(c, {
+  await notMoved(c, {
     pod: 'stay',
     to: nodes[1],
     timeouts: { prepareSeconds: 60 },

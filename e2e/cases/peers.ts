@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Peers of other kinds: a machine that has nothing of Sealift's, and queue pairs that give up early.
+import { annotations } from '../../crds/src/index.ts';
 import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced } from '../src/checks.ts';
-import { onNode, run, top } from '../src/lab.ts';
+import { balanced, notMoved } from '../src/checks.ts';
+import { kubectl, onNode, run, top } from '../src/lab.ts';
 import { move } from '../src/move.ts';
 import { LedgerPair, type Side } from '../src/players.ts';
 import { newAddress, podEnd, podLog, startPod } from '../src/pods.ts';
@@ -65,13 +66,46 @@ async function impatient(c: Context, count: number, side: Side): Promise<void> {
   await balanced(pair, c.tell);
 }
 
+/**
+ * Peers that give up at their seventh RNR NAK. A blackout on an emulated node is longer than that: the move is given up
+ * in time, as often as it is asked for. What the pod's annotation says wrongly is refused before anything is touched.
+ */
+async function givingUp(c: Context): Promise<void> {
+  const { namespace, nodes } = c;
+  const [key, count] = [annotations.peerRnrRetry, '6'];
+  const pair = new LedgerPair(c, {
+    ...{ rate: 120, both: ['--rnr-retry', count] },
+    serverAnnotations: { [key]: count },
+  });
+  await pair.begin();
+  await pair.progress('client', 300);
+  const pod = pair.pods.server;
+  for (const [value, reason] of [
+    ['many', 'BadAnnotation'],
+    ['1', 'PeerPatienceTooShort'],
+    [count, 'PeerPatienceExceeded'],
+    [count, 'PeerPatienceExceeded'],
+  ] as const) {
+    await kubectl('-n', namespace, 'annotate', '--overwrite', 'pod', pod, `${key}=${value}`);
+    await notMoved(c, { pod, to: nodes[1], reason });
+    await pair.progress('client', 200);
+  }
+  await balanced(pair, c.tell);
+}
+
 export const cases: readonly Case[] = [
   {
     name: 'peer-outside',
     promise: "a peer outside the cluster, with the distribution's own driver, sees only a pause",
     run: distributionPeer,
   },
-  ...[0, 1, 7].map((count) => ({
+  {
+    name: 'peer-gives-up',
+    promise:
+      'peers with rnr_retry 6 never see an error: a move that takes too long for them is given up',
+    run: givingUp,
+  },
+  ...[0, 1, 2, 3, 4, 5, 6, 7].map((count) => ({
     name: `peer-retry-${count}`,
     promise: `peers with retry_cnt ${count} see only a pause`,
     run: (c: Context) => impatient(c, count, 'server'),

@@ -166,6 +166,8 @@ export interface LedgerOptions {
   readonly clientBeside?: boolean;
   /** The server keeps the key `open` of this ConfigMap open. */
   readonly serverConfigMap?: string;
+  /** Of the server's pod. */
+  readonly serverAnnotations?: Record<string, string>;
   /** What the server's pod has beside the server. */
   readonly serverBeside?: Beside;
 }
@@ -195,13 +197,14 @@ export class LedgerPair extends Pair {
   }
 
   async begin(): Promise<void> {
-    const { serverConfigMap: configMap, serverBeside } = this.#options;
+    const { serverConfigMap: configMap, serverBeside, serverAnnotations = {} } = this.#options;
     const beside = serverBeside ? { beside: serverBeside } : {};
+    const annotations = serverAnnotations;
     const command = this.#command('server');
     const holding = ['/bin/sh', '-c', `exec 3</config/open; exec ${command.join(' ')}`];
     await this.start(
       'server',
-      configMap ? { command: holding, configMap } : { command, ...beside },
+      configMap ? { command: holding, configMap } : { command, annotations, ...beside },
     );
     await this.listening(LEDGER_PORT);
     await this.start('client', { command: this.#command('client') });
