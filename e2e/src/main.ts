@@ -1,32 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`,
-// --faults (`make faults`) the fault matrix.
+// `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`, a sample of the
+// fault matrix with it, --faults (`make faults`) that matrix.
 import { cells, Matrix } from '../faults/matrix.ts';
 import { readyNodes, versions } from './lab.ts';
 import { Facts, writeReport } from './report.ts';
+import type { Case } from './case.ts';
 import { allCases, pick, runCases } from './runner.ts';
 import { installSealift } from './sealift.ts';
 
 const tell = (line: string): void => console.log(line);
 
-function part<T extends { readonly inTest?: boolean }>(all: readonly T[]): readonly T[] {
-  return process.argv.includes('--test') ? all.filter((c) => c.inTest) : all;
+const has = (option: string): boolean => process.argv.includes(option);
+
+async function chosen(matrix: Matrix): Promise<readonly Case[]> {
+  const names = process.env['CASE'] ?? '';
+  if (has('--faults')) return matrix.rows(pick(cells, names));
+  const all = await allCases();
+  return pick(has('--test') ? [...all.filter((c) => c.inTest), matrix.sample()] : all, names);
 }
 
 async function main(): Promise<number> {
-  const matrix = new Matrix();
-  const faults = process.argv.includes('--faults');
-  const all = faults ? cells : await allCases();
-  if (process.argv.includes('--list')) {
-    for (const c of all) tell(`${c.name.padEnd(36)} ${c.inTest ? 'test' : '    '} ${c.promise}`);
+  const faults = has('--faults');
+  if (has('--list')) {
+    for (const c of faults ? cells : await allCases())
+      tell(`${c.name.padEnd(36)} ${c.inTest ? 'test' : '    '} ${c.promise}`);
     return 0;
   }
-  const names = process.env['CASE'] ?? '';
-  const cases = faults
-    ? matrix.cases(pick(part(cells), names))
-    : pick(part(await allCases()), names);
+  const matrix = new Matrix();
+  const cases = await chosen(matrix);
   if (cases.length === 0) {
-    console.error(`no case is called ${names}: see --list`);
+    console.error(`no case is called ${process.env['CASE']}: see --list`);
     return 2;
   }
   const [first, second] = await readyNodes();
@@ -37,8 +40,8 @@ async function main(): Promise<number> {
   await installSealift(tell);
   const facts = new Facts();
   const outcomes = await runCases(cases, { nodes: [first, second], facts, tell });
-  if (faults) tell(`\n${matrix.table()}`);
-  else await writeReport('build/e2e/report.json', facts.report(await versions()));
+  if (matrix.size > 0) tell(`\n${matrix.table()}`);
+  if (!faults) await writeReport('build/e2e/report.json', facts.report(await versions()));
   const failed = outcomes.filter((o) => o.error !== undefined);
   tell('');
   for (const o of failed)
