@@ -6,7 +6,7 @@ import { requestMove } from '../src/move.ts';
 import type { LedgerPair } from '../src/players.ts';
 import { podNames, podStatus } from '../src/pods.ts';
 import { ended, migration, read, summary } from '../src/requests.ts';
-import { until } from '../src/wait.ts';
+import { NotReachedError, until } from '../src/wait.ts';
 import { abortCost } from './abort-cost.ts';
 import type { Abort, Cell, Runner } from './report.ts';
 import { arm, tripped, type Step } from './steps.ts';
@@ -16,6 +16,8 @@ import type { Victim } from './victims.ts';
 const WINDOW_MS = 5000;
 /** A node that was reset takes minutes to come back under emulation. */
 const SETTLE_S = 600;
+/** A kubelet tells late that a container is ready. */
+const READY_S = 60;
 
 /** Who may run after that failure at that step. */
 export function expectedRunners(victim: Victim, step: Step): Runner[] {
@@ -45,14 +47,26 @@ async function copies(nodes: readonly string[]): Promise<number> {
   return counts.reduce((sum, count) => sum + Number(count), 0);
 }
 
-/** The one pod of the ledger's server that runs. */
-async function running(c: Context): Promise<string | undefined> {
+/** The pods of the ledger's server that run, by what their kubelets say. */
+async function running(c: Context): Promise<string[]> {
   const names: string[] = [];
   for (const name of await podNames(c.namespace)) {
     if (!name.startsWith('ledger-server')) continue;
     const status = await podStatus(c.namespace, name);
     if (status.ready && status.exitCode === undefined) names.push(name);
   }
+  return names;
+}
+
+/** The one that runs, as soon as its kubelet says so; undefined: none does. */
+async function runner(c: Context): Promise<string | undefined> {
+  let names: string[] = [];
+  await until('one copy runs', { within: READY_S, every: 2 }, async () => {
+    names = await running(c);
+    return names.length === 1 ? true : undefined;
+  }).catch((error: unknown) => {
+    if (!(error instanceof NotReachedError)) throw error;
+  });
   expect(names.length <= 1, `two copies run: ${names.join(', ')}`);
   return names[0];
 }
@@ -95,16 +109,16 @@ export async function playCell(
   const end = await ended(migration, { namespace, name: request, within: SETTLE_S }, c.tell);
 
   const expected = expectedRunners(victim, step);
-  const name = await running(c);
-  const runner: Runner = name === undefined ? 'none' : name === server ? 'source' : 'target';
-  const facts = { victim: victim.name, step: step.name, expected, runner };
-  expect(expected.includes(runner), `${runner} runs, not ${expected.join(' or ')}`);
+  const name = await runner(c);
+  const who: Runner = name === undefined ? 'none' : name === server ? 'source' : 'target';
+  const facts = { victim: victim.name, step: step.name, expected, runner: who };
+  expect(expected.includes(who), `${who} runs, not ${expected.join(' or ')}`);
   if (name === undefined) {
     const cell = { lost: 0, duplicated: 0, peerErrors: 0, settleMs: Date.now() - started };
     return { cell: { ...facts, ...cell }, abort: undefined };
   }
   pair.follow('server', name);
-  pair.nodes.server = runner === 'source' ? source : target;
+  pair.nodes.server = who === 'source' ? source : target;
   await pair.progress('client', 50);
   const settleMs = Date.now() - started;
   await until('one copy is left', { within: 120 }, async () =>
@@ -114,7 +128,7 @@ export async function playCell(
   const now = await pair.standing();
   const lost = now.lost - ledger.lost;
   const duplicated = now.duplicated - ledger.duplicated;
-  c.tell(`  ${runner} runs after ${settleMs} ms`);
+  c.tell(`  ${who} runs after ${settleMs} ms`);
   expect(errors === 0, `the peer's device counted ${errors} errors`);
   expect(lost + duplicated === 0, `${lost} lost, ${duplicated} duplicated`);
   const pauseMs = abortCost(end);
