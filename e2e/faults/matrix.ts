@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The matrix: every failure at every step at which it makes sense. A row is one victim: its cells share a namespace and,
-// as long as it lives, one ledger pair, whose books are closed at the row's end.
+// The matrix: every failure at every step at which it makes sense. Cells share a namespace and, as long as it lives, one
+// ledger pair, whose books are closed at the end.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { collect } from '../src/artefacts.ts';
@@ -47,27 +47,14 @@ export const cells: readonly CellName[] = victims.flatMap((victim) =>
 export class Matrix {
   readonly #report: FaultReport = { cells: [], aborts: [] };
 
-  /** One case per victim of those cells, with a pair of its own. */
-  rows(chosen: readonly CellName[]): Case[] {
-    return [...new Set(chosen.map((cell) => cell.victim))].map((victim) => {
-      const own = chosen.filter((cell) => cell.victim === victim);
-      const names = own.map((cell) => cell.step.name).join(', ');
-      return {
-        name: `fault-${victim.name}`,
-        promise: `${victim.name} fails (${names}): exactly one copy runs in the end, nothing is lost`,
-        run: (c) => this.#play(c, own),
-      };
-    });
-  }
-
-  /** The representative part: all on one pair, of victims that let its nodes live. */
-  sample(): Case {
-    const chosen = cells.filter((cell) => cell.inTest);
-    return {
-      name: 'fault-sample',
-      promise: `${chosen.map((cell) => cell.name).join(', ')}: one copy runs, nothing is lost`,
-      run: (c) => this.#play(c, chosen),
-    };
+  /** Those cells: all on one pair where the victim lets the nodes live, else on one whose client is beside. */
+  cases(chosen: readonly CellName[]): Case[] {
+    const groups = Map.groupBy(chosen, ({ victim }) => victim.loses ?? 'nothing');
+    return [...groups].map(([lost, own]) => ({
+      name: `faults-lose-${lost}`,
+      promise: `${own.map((cell) => cell.name).join(', ')}: one copy runs in the end, nothing is lost`,
+      run: (c) => this.#play(c, own),
+    }));
   }
 
   /** Cells that have been played. */

@@ -14,9 +14,11 @@ const has = (option: string): boolean => process.argv.includes(option);
 
 async function chosen(matrix: Matrix): Promise<readonly Case[]> {
   const names = process.env['CASE'] ?? '';
-  if (has('--faults')) return matrix.rows(pick(cells, names));
+  if (has('--faults')) return matrix.cases(pick(cells, names));
   const all = await allCases();
-  return pick(has('--test') ? [...all.filter((c) => c.inTest), matrix.sample()] : all, names);
+  if (!has('--test')) return pick(all, names);
+  const sample = matrix.cases(cells.filter((cell) => cell.inTest));
+  return pick([...all.filter((c) => c.inTest), ...sample], names);
 }
 
 async function main(): Promise<number> {
