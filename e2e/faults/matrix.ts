@@ -52,7 +52,7 @@ export class Matrix {
     const groups = Map.groupBy(chosen, ({ victim }) => victim.loses ?? 'nothing');
     return [...groups].map(([lost, own]) => ({
       name: `faults-lose-${lost}`,
-      promise: `${own.map((cell) => cell.name).join(', ')}: one copy runs in the end, nothing is lost`,
+      promise: `in each of ${own.length} cells one copy runs in the end if one can, and nothing is lost`,
       run: (c) => this.#play(c, own),
     }));
   }

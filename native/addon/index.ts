@@ -147,6 +147,7 @@ interface Native {
   makeCharDevice(path: string, major: number, minor: number): Promise<void>;
   kernelRelease(): string;
   sysvipc(path: string): Promise<SysvObjects>;
+  endTcpRepair(pid: number): Promise<number>;
 }
 
 let loaded: Native | undefined;
@@ -337,4 +338,13 @@ export function kernelRelease(): string {
 /** The objects of an IPC namespace, by its path, `/proc/123/ns/ipc`. Codes: ENOENT (its task is gone), EPERM. */
 export function sysvipc(path: string): Promise<SysvObjects> {
   return call((addon) => addon.sysvipc(path));
+}
+
+/**
+ * Takes the TCP sockets of a task out of repair mode (tcp(7)), in which a CRIU that was killed has left them.
+ * @returns how many were in it; 0 for a task that has ended
+ * Codes: EPERM.
+ */
+export function endTcpRepair(pid: number): Promise<number> {
+  return call((addon) => addon.endTcpRepair(pid));
 }

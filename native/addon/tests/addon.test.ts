@@ -2,6 +2,7 @@
 // What the addon does without an RDMA device, on the real kernel: namespaces, nftables, frames on the wire,
 // device nodes, and the code of each failure. tests/driver.ts is for the rest.
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -174,5 +175,31 @@ describe.runIf(built)('on the host', () => {
       child.stdin.end();
     }
     expect(await code(addon.sysvipc('/proc/0/ns/ipc'))).toBe('ENOENT');
+  });
+
+  it.runIf(root)('takes TCP sockets out of repair mode, and nothing else', async () => {
+    const lines = [
+      'import socket, sys',
+      'server = socket.create_server(("127.0.0.1", 0)); udp = socket.socket(type=socket.SOCK_DGRAM)',
+      'client = socket.create_connection(server.getsockname()); other, _ = server.accept()',
+      'client.setsockopt(socket.IPPROTO_TCP, 19, 1)',
+      'tried = lambda: (client.send(b"x"), other.recv(1))',
+      'try: tried()',
+      'except OSError as error: print(error.strerror, flush=True)',
+      'sys.stdin.readline(); print(tried()[1], flush=True)',
+    ];
+    const child = spawn('python3', ['-c', lines.join('\n')]);
+    const said = async () => String((await once(child.stdout, 'data'))[0]).trim();
+    try {
+      expect(await said()).toBe('Invalid argument');
+      const pid = child.pid ?? 0;
+      expect([await addon.endTcpRepair(pid), await addon.endTcpRepair(pid)]).toEqual([1, 0]);
+      child.stdin.write('\n');
+      expect(await said()).toBe("b'x'");
+    } finally {
+      child.kill();
+    }
+    expect(await addon.endTcpRepair(2 ** 31 - 1)).toBe(0);
+    expect(await code(addon.endTcpRepair(-1))).toBe('BadArgument');
   });
 });

@@ -2,8 +2,9 @@
 // Freezes, thaws and kills a container through its cgroup (v2). Written directly: runc pause does the same, but
 // starting runc three times would lengthen the blackout.
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { endTcpRepair } from '../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../errors.ts';
 
 /** Tasks in uninterruptible sleep freeze only when they leave it. */
@@ -23,8 +24,13 @@ export class Cgroup {
     await this.#setFrozen(true);
   }
 
-  /** @throws AgentError RuntimeFailed */
+  /**
+   * A CRIU that was killed while it dumped has left the tasks' TCP connections in repair mode: to a task that goes on
+   * each send would be an error.
+   * @throws AgentError RuntimeFailed
+   */
   async thaw(): Promise<void> {
+    for (const pid of await this.#tasks()) await endTcpRepair(pid);
     await this.#setFrozen(false);
   }
 
@@ -69,6 +75,15 @@ export class Cgroup {
       if (!isErrno(error, 'ENOENT')) throw error;
       throw new AgentError('RuntimeFailed', 'the container is gone', { cause: error });
     }
+  }
+
+  async #tasks(): Promise<number[]> {
+    const files = await readdir(this.#dir, { recursive: true }).catch(() => []);
+    const lists = files.filter((name) => basename(name) === 'cgroup.procs');
+    const texts = lists.map((name) => readFile(join(this.#dir, name), 'utf8').catch(() => ''));
+    return (await Promise.all(texts))
+      .flatMap((text) => text.split('\n').filter(Boolean))
+      .map(Number);
   }
 
   async #event(key: string): Promise<string | undefined> {
