@@ -20,7 +20,7 @@ const REPORT = 'build/faults/report.json';
 const inTest = new Set([
   'fault-cancel-held',
   'fault-source-agent-streaming',
-  'fault-target-agent-at-the-gate',
+  'fault-target-agent-streaming',
 ]);
 
 export interface CellName {
