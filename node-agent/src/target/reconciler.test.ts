@@ -9,6 +9,7 @@ import { Journal } from '../journal/journal.ts';
 import { migration, NAMESPACE, REQUEST_UID } from '../testing/objects.ts';
 import {
   api,
+  connections,
   containers,
   create,
   dir,
@@ -81,6 +82,19 @@ describe('a target', () => {
     expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'tornDown']);
     await runs();
     expect([state(), await store.ids()]).toEqual(['TornDown', []]);
+  });
+
+  it('commits nothing of which a container has left its gate since it was looked at', async () => {
+    const { gate } = await toResumeGate();
+    node.restorer.identity = () => {
+      node.logs['main'] = 'failed';
+      connections.abort();
+      return Promise.resolve({});
+    };
+    await runs();
+    await gate;
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
+    expect([node.ran, stage()]).toEqual([0, 'tornDown']);
   });
 
   it('neither runs nor dies while the API server does not answer', async () => {

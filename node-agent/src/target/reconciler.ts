@@ -227,7 +227,9 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       this.#identity.set(uid, await this.#parts.restorer.identity(before.netns));
     }
     this.#tell(request, 'AtResumeGate', context);
-    const standing = await withFaults('target.decide', () => {
+    const standing = await withFaults('target.decide', async () => {
+      // A kubelet that may not start a container twice (restartPolicy Never) would lose what is committed and dead.
+      if ((await this.#containers.missing(before)).length > 0) return undefined;
       // Once more: the source would say so too, but it may not reach the API server.
       const late = peerLimitOf(this.#entry(request));
       if (late && this.#clock.now() > late.at) {
@@ -236,6 +238,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       const why = 'every container is at its gate';
       return this.#propose(request, 'Committed', 'Committed', why, context);
     });
+    if (!standing) return;
     await this.#parts.journal.put({ ...this.#entry(request), steps: endStep(steps, 'decide') });
     if (standing === 'Committed') return this.#open(observed);
     return this.#tearDown(observed);
