@@ -18,6 +18,8 @@ export class ViolationError extends Error {
 
 /** A proposal may arrive that much after it was made. */
 const roundTripMs = 200;
+/** Within it a write to a journal has come about, and long before it a container is restored once more. */
+const writeMs = 20;
 
 interface Handover {
   readonly request: Stored;
@@ -96,15 +98,19 @@ export class Monitor {
 
   /**
    * A target that is killed while it is being released may have been heard: its images are old, and it is lost. So the
-   * journal's `opening` counts, and nothing before it does.
+   * journal's `opening` counts, also where the write was under way, and nothing before it does.
    */
   #removed({ journal }: Machine, { state, sandbox, started }: Container): void {
     // Let go, but the kubelet gave up its start in that very moment: after a pause of 20 s or more in between.
     const isJustRunning = state === 'Running' && !started;
     if (state !== 'AtResumeGate' && !isJustRunning) return;
     const uid = this.#requestOf(sandbox)?.request.metadata.uid;
-    const entry = journal.get(`${uid}.target.json`);
-    if (entry && /"stage":"(opening|running)"/.test(entry)) this.lost.add(sandbox.lineage);
+    const look = (): void => {
+      const entry = journal.get(`${uid}.target.json`) ?? '';
+      if (/"stage":"(opening|running)"/.test(entry)) this.lost.add(sandbox.lineage);
+    };
+    look();
+    this.#world.timeline.after(writeMs, look);
   }
 
   /** A decision is the only thing that may be missing and then be there. */

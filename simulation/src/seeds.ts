@@ -114,6 +114,23 @@ export const seeds: readonly Seed[] = [
   },
   {
     found:
+      'an agent whose cache was older than its own decision took a container that was created anew for a failure',
+    schedule: {
+      seed: 0,
+      scenario: 'move',
+      containers: 1,
+      faults: [
+        {
+          when: { point: 'target.hold.before', nth: 1 },
+          what: { do: 'breakWatch', who: 'target' },
+          forMs: 1,
+        },
+        { when: { step: 62 }, what: { do: 'crash', who: 'operator' }, forMs: 99_192 },
+      ],
+    },
+  },
+  {
+    found:
       'an agent that was restarted took a checkpoint whose request had failed, and thawed the pod that a move had frozen',
     schedule: {
       seed: 0,

@@ -60,7 +60,7 @@ export class TargetObserver<T extends Handover> {
     return {
       request,
       imageId,
-      decision: request.status?.decision?.outcome,
+      decision: request.status?.decision?.outcome ?? entry?.decided,
       stage: entry?.stage,
       create: this.#containers.created(uid, entry),
       images,

@@ -256,8 +256,15 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const standing = await proposeDecision(api, resource, request, proposal, {
       signal: context.signal,
     });
-    context.log.info({ outcome: standing.outcome, by: standing.by }, 'decided');
-    return standing.outcome;
+    const decided = standing.outcome;
+    context.log.info({ outcome: decided, by: standing.by }, 'decided');
+    // A decision is never reversed, but the cache may not have it when this request is looked at next.
+    const { uid } = request.metadata;
+    await this.#parts.journal.change(uid, 'target', (now = this.#entry(request)) => ({
+      ...now,
+      decided,
+    }));
+    return decided;
   }
 
   /** Only after Committed. Written down first: a restarted agent must not lock it again. */
