@@ -16,7 +16,7 @@ import { victims, type Victim } from './victims.ts';
 
 const REPORT = 'build/faults/report.json';
 
-/** What `make test` plays: somebody changes his mind, and each agent fails where it has the pod in its hands. */
+/** What `--test --faults` plays: somebody changes his mind, and each agent fails where it has the pod in its hands. */
 const inTest = new Set([
   'fault-cancel-held',
   'fault-source-agent-streaming',

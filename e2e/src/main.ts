@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`, a sample of the
-// fault matrix with it, --faults (`make faults`) that matrix.
+// `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`, --faults (`make
+// faults`) the fault matrix, both a sample of it.
 import { cells, Matrix } from '../faults/matrix.ts';
 import { readyNodes, versions } from './lab.ts';
 import { Facts, writeReport } from './report.ts';
@@ -14,11 +14,10 @@ const has = (option: string): boolean => process.argv.includes(option);
 
 async function chosen(matrix: Matrix): Promise<readonly Case[]> {
   const names = process.env['CASE'] ?? '';
-  if (has('--faults')) return matrix.cases(pick(cells, names));
-  const all = await allCases();
-  if (!has('--test')) return pick(all, names);
-  const sample = matrix.cases(cells.filter((cell) => cell.inTest));
-  return pick([...all.filter((c) => c.inTest), ...sample], names);
+  const part = <T extends { readonly inTest?: boolean }>(all: readonly T[]): readonly T[] =>
+    has('--test') ? all.filter((c) => c.inTest) : all;
+  if (has('--faults')) return matrix.cases(pick(part(cells), names));
+  return pick(part(await allCases()), names);
 }
 
 async function main(): Promise<number> {
