@@ -57,11 +57,6 @@ export class Matrix {
     }));
   }
 
-  /** Cells that have been played. */
-  get size(): number {
-    return this.#report.cells.length;
-  }
-
   /** What came out, as a table. */
   table(): string {
     const names = steps.map((step) => step.name);

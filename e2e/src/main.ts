@@ -2,9 +2,9 @@
 // `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`, --faults (`make
 // faults`) the fault matrix, both a sample of it.
 import { cells, Matrix } from '../faults/matrix.ts';
+import type { Case } from './case.ts';
 import { readyNodes, versions } from './lab.ts';
 import { Facts, writeReport } from './report.ts';
-import type { Case } from './case.ts';
 import { allCases, pick, runCases } from './runner.ts';
 import { installSealift } from './sealift.ts';
 
@@ -41,8 +41,8 @@ async function main(): Promise<number> {
   await installSealift(tell);
   const facts = new Facts();
   const outcomes = await runCases(cases, { nodes: [first, second], facts, tell });
-  if (matrix.size > 0) tell(`\n${matrix.table()}`);
-  if (!faults) await writeReport('build/e2e/report.json', facts.report(await versions()));
+  if (faults) tell(`\n${matrix.table()}`);
+  else await writeReport('build/e2e/report.json', facts.report(await versions()));
   const failed = outcomes.filter((o) => o.error !== undefined);
   tell('');
   for (const o of failed)

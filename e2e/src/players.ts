@@ -197,9 +197,9 @@ export class LedgerPair extends Pair {
   }
 
   async begin(): Promise<void> {
-    const { serverConfigMap: configMap, serverBeside, serverAnnotations = {} } = this.#options;
+    const { serverConfigMap: configMap, serverBeside } = this.#options;
+    const { serverAnnotations: annotations = {} } = this.#options;
     const beside = serverBeside ? { beside: serverBeside } : {};
-    const annotations = serverAnnotations;
     const command = this.#command('server');
     const holding = ['/bin/sh', '-c', `exec 3</config/open; exec ${command.join(' ')}`];
     await this.start(

@@ -1,38 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The real rules in real network namespaces, over a veth pair: what gets through and what does not.
-import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nft } from '../../../native/addon/index.ts';
+import { able, netnsPath as path, sh, works } from '../testing/namespaces.ts';
 import { FabricLock } from './lock.ts';
 
-const built = existsSync(new URL('../../../build/native/sealift.node', import.meta.url));
 const [a, b] = [`slt-a${process.pid}`, `slt-b${process.pid}`];
-const path = (name: string) => `/var/run/netns/${name}`;
-const sh = (command: string) => execFileSync('sh', ['-c', command], { stdio: 'pipe' }).toString();
-const works = (command: string): boolean => {
-  try {
-    sh(command);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
-/** Whether this machine lets us make namespaces and filter in them. */
-const able =
-  built &&
-  process.getuid?.() === 0 &&
-  works(
-    `ip netns add probe${process.pid} && ip netns exec probe${process.pid} nft add table inet x; r=$?; ip netns del probe${process.pid}; exit $r`,
-  );
 
 /** What the kernel under the tests may lack; a node's has it. */
 const knowsQueues =
   able &&
-  works(
-    `ip netns add probe${process.pid} && ip netns exec probe${process.pid} nft 'table inet x { chain y { queue num 1; }; }'; r=$?; ip netns del probe${process.pid}; exit $r`,
-  );
+  works(`ip netns add ${a}; trap 'ip netns del ${a}' EXIT
+    ip netns exec ${a} nft 'table inet x { chain y { queue num 1; }; }'`);
 
 describe.runIf(able)('a locked namespace', () => {
   const lock = new FabricLock(nft);

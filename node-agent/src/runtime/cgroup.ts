@@ -40,11 +40,7 @@ export class Cgroup {
 
   /** SIGKILL to every task, frozen or not: none runs another instruction. Nothing if it is gone. */
   async kill(): Promise<void> {
-    try {
-      await writeFile(join(this.#dir, 'cgroup.kill'), '1');
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENODEV')) throw error;
-    }
+    await unlessGone(writeFile(join(this.#dir, 'cgroup.kill'), '1'), undefined);
   }
 
   /**
@@ -52,11 +48,7 @@ export class Cgroup {
    * and dies before it runs.
    */
   async killFrozen(): Promise<void> {
-    try {
-      await writeFile(join(this.#dir, 'cgroup.freeze'), '1');
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENODEV')) throw error;
-    }
+    await unlessGone(writeFile(join(this.#dir, 'cgroup.freeze'), '1'), undefined);
     await this.kill();
   }
 
@@ -78,9 +70,9 @@ export class Cgroup {
   }
 
   async #tasks(): Promise<number[]> {
-    const files = await readdir(this.#dir, { recursive: true }).catch(() => []);
+    const files = await unlessGone(readdir(this.#dir, { recursive: true }), []);
     const lists = files.filter((name) => basename(name) === 'cgroup.procs');
-    const texts = lists.map((name) => readFile(join(this.#dir, name), 'utf8').catch(() => ''));
+    const texts = lists.map((name) => unlessGone(readFile(join(this.#dir, name), 'utf8'), ''));
     return (await Promise.all(texts))
       .flatMap((text) => text.split('\n').filter(Boolean))
       .map(Number);
@@ -115,12 +107,16 @@ export async function findCgroup(
 }
 
 async function folders(path: string): Promise<string[]> {
+  const entries = await unlessGone(readdir(path, { withFileTypes: true }), []);
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
+
+/** Cgroups come and go. */
+async function unlessGone<T>(work: Promise<T>, otherwise: T): Promise<T> {
   try {
-    const entries = await readdir(path, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    return await work;
   } catch (error) {
-    // Cgroups come and go.
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENODEV')) return [];
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENODEV')) return otherwise;
     throw error;
   }
 }

@@ -239,7 +239,6 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       return this.#propose(request, 'Committed', 'Committed', why, context);
     });
     if (!standing) return;
-    await this.#parts.journal.put({ ...this.#entry(request), steps: endStep(steps, 'decide') });
     if (standing === 'Committed') return this.#open(observed);
     return this.#tearDown(observed);
   }
@@ -263,6 +262,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     await this.#parts.journal.change(uid, 'target', (now = this.#entry(request)) => ({
       ...now,
       decided,
+      steps: endStep(now.steps, 'decide'),
     }));
     return decided;
   }
