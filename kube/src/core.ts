@@ -46,6 +46,7 @@ export const Pod = z.object({
   metadata: ObjectMeta.extend({ ownerReferences: z.array(OwnerReference).default([]) }),
   spec: z.object({
     nodeName: z.string().default(''),
+    restartPolicy: z.string().nullish(),
     runtimeClassName: z.string().nullish(),
     hostname: z.string().nullish(),
     hostNetwork: z.boolean().default(false),

@@ -94,6 +94,24 @@ describe('a container that wants to start', () => {
   );
 
   it.each([
+    ['Always', expect.any(Number)],
+    ['OnFailure', expect.any(Number)],
+    ['Never', undefined],
+  ])(
+    'may be started twice by its kubelet, or not: restartPolicy %s',
+    async (restartPolicy, since) => {
+      move();
+      const one = targetPod();
+      api.put(pods, { ...one, spec: { ...one.spec, restartPolicy } });
+      const waiting = target();
+      await expect.poll(() => gates.atCreate(REQUEST_UID)).toHaveLength(1);
+      expect(gates.atCreate(REQUEST_UID)[0]?.since).toEqual(since);
+      gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
+      await waiting;
+    },
+  );
+
+  it.each([
     ['aborted', 'Aborted', 'restoring', 'Aborted'],
     ['committed and may have run', 'Committed', 'opening', 'RestoreFailed'],
     ['committed and forgotten', 'Committed', undefined, 'RestoreFailed'],

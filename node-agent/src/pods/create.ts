@@ -56,7 +56,8 @@ export class CreateHandler {
     }
     const { rnrTimer } = knownPeers(pod.metadata.annotations);
     const containers = startOrder(pod);
-    const since = this.#since(uid, request);
+    // Not of a pod whose kubelet would not start it again: nothing may end its restore for taking long.
+    const since = pod.spec.restartPolicy === 'Never' ? undefined : this.#since(uid, request);
     await this.#parts.waiting(target, request);
     return withFaults('target.createGate', () =>
       this.#parts.gates.waitCreate(uid, { ...request, rnrTimer, containers, since }, gone),

@@ -39,7 +39,8 @@ export function withCreated(entry: Entry, created: Created): Entry['containers']
   return created.containers.map((name) => {
     const known = entry.containers.find((one) => one.name === name);
     if (name !== created.container) return known ?? { name };
-    return { name, id: created.id, bundle: created.bundle, since: created.since };
+    const { id, bundle, since } = created;
+    return { name, id, bundle, since };
   });
 }
 
