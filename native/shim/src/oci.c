@@ -16,30 +16,16 @@
 #include <unistd.h>
 
 #include "agent.h"
-#include "background.h"
 #include "bundle.h"
 #include "fault.h"
 #include "oci_args.h"
+#include "restore.h"
+#include "runc.h"
+#include "signals.h"
 
-#define RUNC		"/opt/sealift/bin/runc"
-#define MOST_OPTIONS	64
-
-static const char *runc_path(void)
-{
-	const char *named = getenv("SEALIFT_RUNC");
-
-	return named && *named ? named : RUNC;
-}
-
-static int become(char **argv)
-{
-	const char *runc = runc_path();
-
-	argv[0] = (char *)runc;
-	execv(runc, argv);
-	fprintf(stderr, "sealift-runc: cannot run %s: %s\n", runc, strerror(errno));
-	return 1;
-}
+/* Between a restore that has failed and the question what to do now, times their number. */
+#define AGAIN_MS	1000
+#define AGAIN_MOST_MS	5000
 
 /* containerd shows the last line of runc's log, CRI-O what came on standard error. */
 static int fail(const struct oci_args *args, const struct reason *why)
@@ -95,180 +81,11 @@ static json_t *create_request(const struct oci_args *args)
 	return request;
 }
 
-static int export_environment(json_t *environment, struct reason *why)
+/* Asks once and does what is said. Returns as the process should, or -1 if a restore has failed in runc. */
+static int create_once(char **argv, const struct oci_args *args, const json_t *request)
 {
-	const char *folder_end = strrchr(runc_path(), '/');
-	const char *path = getenv("PATH");
-	char search[2 * PATH_MAX];
-	const char *name;
-	json_t *value;
-
-	/* runc looks for criu in PATH, and ours is beside it. */
-	if (folder_end && folder_end != runc_path()) {
-		snprintf(search, sizeof(search), "%.*s:%s", (int)(folder_end - runc_path()),
-			 runc_path(), path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
-		setenv("PATH", search, 1);
-	}
-	json_object_foreach(environment, name, value) {
-		if (!json_is_string(value) || setenv(name, json_string_value(value), 1) < 0) {
-			reason_set(why, "BadReply", "the agent's reply has no usable env %s", name);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-static int add_options(json_t *options, char **argv, int *count, struct reason *why)
-{
-	json_t *option;
-	size_t at;
-
-	if (json_array_size(options) > MOST_OPTIONS) {
-		reason_set(why, "BadReply", "the agent's reply has too many options");
-		return -1;
-	}
-	json_array_foreach(options, at, option) {
-		const char *text = json_string_value(option);
-
-		if (!text || !*text) {
-			reason_set(why, "BadReply", "the agent's reply has an option that is no text");
-			return -1;
-		}
-		argv[(*count)++] = (char *)text;
-	}
-	return 0;
-}
-
-/* Some of create's options have no equal in restore. */
-static int translatable(const struct oci_args *args, struct reason *why)
-{
-	if (args->preserve_fds && strcmp(args->preserve_fds, "0")) {
-		reason_set(why, "UnsupportedObject", "restore cannot preserve descriptors (--preserve-fds %s)",
-			   args->preserve_fds);
-		return 0;
-	}
-	if (args->pidfd_socket) {
-		reason_set(why, "UnsupportedObject", "restore has no --pidfd-socket");
-		return 0;
-	}
-	return 1;
-}
-
-/* The plugin gives a restore up whose runc has been killed: nobody would know of what it has rebuilt. */
-static int become_restore(char **argv)
-{
-	char pid[16];
-
-	snprintf(pid, sizeof(pid), "%d", getpid());
-	setenv("SEALIFT_RUNC_PID", pid, 1);
-	return become(argv);
-}
-
-/* Asks whether the container's restore is at the resume gate. */
-static json_t *at_gate_request(const json_t *environment)
-{
-	return json_pack("{s:s, s:O, s:O}", "op", "atGate", "token",
-			 json_object_get(environment, "SEALIFT_GATE"), "container",
-			 json_object_get(environment, "SEALIFT_CONTAINER"));
-}
-
-static int restore_in_background(char **argv, const struct oci_args *args, json_t *environment)
-{
-	struct background order = { .args = args, .argv = argv, .become = become_restore };
-	json_t *at_gate = at_gate_request(environment);
-	char waiting[PATH_MAX];
-	struct reason why;
-	int result = -1;
-
-	order.at_gate = at_gate;
-	if (!at_gate) {
-		reason_set(&why, "BadReply", "the agent's reply names no gate to wait at");
-		return fail(args, &why);
-	}
-	if (bundle_waiting_path(args->bundle, waiting) < 0 || bundle_mark_waiting(args->bundle) < 0) {
-		reason_set(&why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
-	} else {
-		char *absolute = realpath(waiting, NULL);
-
-		setenv("SEALIFT_WHILE", absolute ? absolute : waiting, 1);
-		free(absolute);
-		result = background_restore(&order, &why);
-	}
-	json_decref(at_gate);
-	if (result == 0)
-		return 0;
-	return *why.code ? fail(args, &why) : 1;
-}
-
-static int restore(char **argv, const struct oci_args *args, json_t *reply)
-{
-	json_t *environment = json_object_get(reply, "env");
-	int background = json_is_true(json_object_get(reply, "background"));
-	const char *image = json_string_value(json_object_get(reply, "imagePath"));
-	const char *work = json_string_value(json_object_get(reply, "workPath"));
-	struct reason why;
-	int count = 0, at;
-	char **to;
-
-	if (!image || !*image || !work || !*work) {
-		reason_set(&why, "BadReply", "the agent's reply names no images");
-		return fail(args, &why);
-	}
-	if (!translatable(args, &why))
-		return fail(args, &why);
-
-	to = calloc(args->command_at + MOST_OPTIONS + 24, sizeof(*to));
-	if (!to) {
-		reason_set(&why, "OutOfMemory", "no memory for runc's arguments");
-		return fail(args, &why);
-	}
-	for (at = 0; at < args->command_at; at++)
-		to[count++] = argv[at];
-	to[count++] = "restore";
-	to[count++] = "--detach";
-	to[count++] = "--manage-cgroups-mode";
-	to[count++] = "ignore";
-	to[count++] = "--image-path";
-	to[count++] = (char *)image;
-	to[count++] = "--work-path";
-	to[count++] = (char *)work;
-	if (add_options(json_object_get(reply, "options"), to, &count, &why) < 0)
-		goto refuse;
-	to[count++] = "--bundle";
-	to[count++] = (char *)args->bundle;
-	/* runc would write it when the gate has been opened. */
-	if (args->pid_file && !background) {
-		to[count++] = "--pid-file";
-		to[count++] = (char *)args->pid_file;
-	}
-	if (args->console_socket) {
-		to[count++] = "--console-socket";
-		to[count++] = (char *)args->console_socket;
-	}
-	if (args->no_pivot)
-		to[count++] = "--no-pivot";
-	to[count++] = (char *)args->id;
-
-	if (export_environment(environment, &why) < 0)
-		goto refuse;
-	fault("shim.mark.before");
-	if (bundle_mark_restored(args->bundle) < 0) {
-		reason_set(&why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
-		goto refuse;
-	}
-	fault("shim.mark.after");
-	at = background ? restore_in_background(to, args, environment) : become_restore(to);
-	free(to);
-	return at;
-refuse:
-	free(to);
-	return fail(args, &why);
-}
-
-static int create(char **argv, const struct oci_args *args, json_t *request)
-{
-	struct reason why;
 	const char *action;
+	struct reason why;
 	json_t *reply;
 	int status;
 
@@ -279,12 +96,14 @@ static int create(char **argv, const struct oci_args *args, json_t *request)
 		return fail(args, &why);
 	action = json_string_value(json_object_get(reply, "action"));
 	if (action && !strcmp(action, "restore")) {
-		status = restore(argv, args, reply);
+		status = restore_container(argv, args, reply, &why);
+		if (status < 0 && *why.code)
+			status = fail(args, &why);
 	} else if (action && !strcmp(action, "run")) {
 		/* A marker of an earlier attempt must not keep it from being started. */
 		bundle_unmark(args->bundle);
 		bundle_unmark_waiting(args->bundle);
-		status = become(argv);
+		status = runc_become(argv);
 	} else {
 		reason_set(&why, "BadReply", "the agent's reply has the action %s",
 			   action ? action : "none");
@@ -292,6 +111,41 @@ static int create(char **argv, const struct oci_args *args, json_t *request)
 	}
 	json_decref(reply);
 	return status;
+}
+
+static int pause_for(int ms)
+{
+	struct signals signals;
+	int told;
+
+	signals_take(&signals);
+	told = signals_wait(&signals, -1, 0, ms);
+	signals_give_back(&signals);
+	return told;
+}
+
+/*
+ * A restore that has failed may be made once more within the same create, if the agent says so: where the
+ * pod must go on here, a create that failed would be its end if its restartPolicy is Never.
+ */
+static int create(char **argv, const struct oci_args *args, json_t *request)
+{
+	struct timespec now;
+	int attempt;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	json_object_set_new(request, "since",
+			    json_integer(now.tv_sec * 1000LL + now.tv_nsec / 1000000));
+	for (attempt = 1;; attempt++) {
+		int wait = attempt * AGAIN_MS, status;
+
+		json_object_set_new(request, "attempt", json_integer(attempt));
+		status = create_once(argv, args, request);
+		if (status >= 0)
+			return status;
+		if (pause_for(wait < AGAIN_MOST_MS ? wait : AGAIN_MOST_MS) < 0)
+			return 1;
+	}
 }
 
 /*
@@ -323,14 +177,14 @@ int oci_main(int argc, char **argv)
 		return fail(&args, &why);
 	}
 	if (!args.command || !args.id || args.help)
-		return become(argv);
+		return runc_become(argv);
 	if (!strcmp(args.command, "start") && bundle_is_restored(args.root, args.id))
 		return 0;
 	if (strcmp(args.command, "create"))
-		return become(argv);
+		return runc_become(argv);
 	request = create_request(&args);
 	if (!request)
-		return become(argv);
+		return runc_become(argv);
 	status = create(argv, &args, request);
 	json_decref(request);
 	return status;

@@ -19,14 +19,18 @@ export interface Ended {
 /** What to do with a request: reply with this object, this raw text, or close at once. */
 export type Answer = object | { raw: string } | 'close' | 'silence';
 
-/** RUNC_WAITS: a restore stays until the file `go` is there, or, as the plugin sees to, what it was given is gone. */
+/**
+ * RUNC_WAITS: a restore stays until the file `go` is there, or, as the plugin sees to, what it was given is gone.
+ * RUNC_FAILS: the first restore fails.
+ */
 const RECORDER = `#!/bin/sh
 case " $* " in *" restore "*)
   echo $$ > "$RECORD/runc.pid"
   while [ -n "$RUNC_WAITS" ] && [ ! -e "$RECORD/go" ]; do
     [ -e "$SEALIFT_WHILE" ] || { touch "$RECORD/gave-up"; exit 1; }
     sleep 0.05
-  done;;
+  done
+  if [ -n "$RUNC_FAILS" ] && [ ! -e "$RECORD/failed" ]; then touch "$RECORD/failed"; exit 1; fi;;
 esac
 printf '%s\\n' "$@" > "$RECORD/runc.args"
 env > "$RECORD/runc.env"

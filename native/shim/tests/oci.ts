@@ -111,9 +111,11 @@ async function asks(bench: Bench, args: string[]): Promise<void> {
   const filled = fill(bench, args);
   const ended = await bench.run('sealift-runc', filled, { RUNC_EXIT: '42' });
   assert.equal(ended.status, 42, ended.stderr);
+  const since = Number(bench.requests[0]?.['since']);
+  assert.ok(Date.now() - since < 60_000 && since <= Date.now(), `${since}`);
   assert.deepEqual(bench.requests, [
     {
-      op: 'create',
+      ...{ op: 'create', attempt: 1, since },
       id: 'c1',
       bundle: bench.bundle,
       namespace: 'team',

@@ -7,10 +7,12 @@ import { faultCases } from './fault.ts';
 import { Bench, type Case } from './harness.ts';
 import { hostCases } from './host.ts';
 import { ociCases } from './oci.ts';
+import { restoreCases } from './restore.ts';
 
 const root = process.getuid?.() === 0;
 const cases: Case[] = [
   ...ociCases,
+  ...restoreCases,
   ...backgroundCases,
   ...cniCases,
   ...faultCases,

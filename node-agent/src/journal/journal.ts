@@ -34,8 +34,10 @@ const journalContainer = z.object({
   name: z.string(),
   /** Directory on the host. */
   bundle: z.string().optional(),
-  /** A target's: when it came to the create gate, in milliseconds since the epoch by this node's clock. */
+  /** A target's: when its create began, in milliseconds since the epoch by this node's clock. */
   since: z.number().optional(),
+  /** A target's: which of that create's attempts was answered. */
+  attempt: z.number().optional(),
 });
 
 export const entry = z.object({

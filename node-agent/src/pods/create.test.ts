@@ -54,9 +54,13 @@ afterEach(async () => {
 
 const request = (name: string, podUid: string): CreateRequest => ({
   ...{ op: 'create', id: 'c1', bundle: '/run/c1', sandboxId: 'box', container: 'main' },
-  ...{ namespace: NAMESPACE, pod: name, podUid },
+  ...{ namespace: NAMESPACE, pod: name, podUid, attempt: 1 },
 });
 const connection = () => new AbortController();
+const again = (ageMs: number): CreateRequest => ({
+  ...request('app-2', TARGET_UID),
+  ...{ attempt: 2, since: Date.now() - ageMs },
+});
 const source = () => handler.handle(request('app', SOURCE_UID), connection().signal);
 const target = (gone = connection()) => handler.handle(request('app-2', TARGET_UID), gone.signal);
 const note = (role: Entry['role'], stage: Stage) =>
@@ -123,6 +127,48 @@ describe('a container that wants to start', () => {
       await expect(target()).rejects.toMatchObject({ code });
     },
   );
+
+  it.each([
+    ['of a committed move', 'Committed', 'restoring', 'Always', 10_000],
+    ['of an undecided move', undefined, 'atGate', 'Always', 10_000],
+    ['late, of a pod that is not started twice', 'Committed', 'atGate', 'Never', 100_000],
+  ] as [string, Decision['outcome'] | undefined, Stage, string, number][])(
+    'waits once more when its restore has failed: %s',
+    async (_what, outcome, stage, restartPolicy, ageMs) => {
+      move(outcome);
+      const one = targetPod();
+      api.put(pods, { ...one, spec: { ...one.spec, restartPolicy } });
+      await note('target', stage);
+      const waiting = handler.handle(again(ageMs), connection().signal);
+      await expect.poll(() => gates.atCreate(REQUEST_UID)[0]?.attempt).toBe(2);
+      gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
+      await waiting;
+    },
+  );
+
+  it.each([
+    ['its kubelet may give it up', 'Committed', 'restoring', 70_000, /too late/],
+    ['it may have run', 'Committed', 'opening', 0, /not made once more/],
+    ['it has run', 'Committed', 'running', 0, /not made once more/],
+    ['nothing is known of it', 'Committed', undefined, 0, /not made once more/],
+  ] as [string, Decision['outcome'], Stage | undefined, number, RegExp][])(
+    'is not restored once more where %s',
+    async (_what, outcome, stage, ageMs, said) => {
+      move(outcome);
+      if (stage) await note('target', stage);
+      const refused = handler.handle(again(ageMs), connection().signal);
+      await expect(refused).rejects.toThrow(said);
+      await expect(refused).rejects.toMatchObject({ code: 'RestoreFailed' });
+    },
+  );
+
+  it('never runs in the place of a restore that failed', async () => {
+    api.put(pods, pod('app', SOURCE_UID));
+    await source();
+    const second = { ...request('app', SOURCE_UID), attempt: 2 };
+    const refused = handler.handle(second, connection().signal);
+    await expect(refused).rejects.toMatchObject({ code: 'RestoreFailed' });
+  });
 
   it('starts anew, with its sandbox open, once its move is over', async () => {
     move('Committed');

@@ -24,6 +24,15 @@ export interface CreateParts {
 
 /** More pods than a node has. */
 const REMEMBERED = 1000;
+/** Of a create that the kubelet gives up after two minutes: what is left is enough for a restore. */
+const AGAIN_WITHIN_MS = 60_000;
+
+interface Found {
+  pod: Pod;
+  target: TargetOf | undefined;
+}
+
+const startsTwice = ({ spec }: Pod): boolean => spec.restartPolicy !== 'Never';
 
 export class CreateHandler {
   readonly #parts: CreateParts;
@@ -38,6 +47,7 @@ export class CreateHandler {
   async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
     refuseMovedAway(this.#parts.journal, request.podUid);
     const found = await this.#lookUp(request);
+    if (request.attempt > 1) this.#refuseAgain(request, found);
     if (found === 'runs') return this.#run(request);
     const { pod, target } = found;
     if (!target) return this.#run(request, pod);
@@ -57,25 +67,29 @@ export class CreateHandler {
     const { rnrTimer } = knownPeers(pod.metadata.annotations);
     const containers = startOrder(pod);
     // Not of a pod whose kubelet would not start it again: nothing may end its restore for taking long.
-    const since = pod.spec.restartPolicy === 'Never' ? undefined : this.#since(uid, request);
+    const since = startsTwice(pod) ? (request.since ?? Date.now()) : undefined;
     await this.#parts.waiting(target, request);
     return withFaults('target.createGate', () =>
       this.#parts.gates.waitCreate(uid, { ...request, rnrTimer, containers, since }, gone),
     );
   }
 
-  /** Who asks again over another connection has waited since it asked first. */
-  #since(uid: string, { id, container }: CreateRequest): number {
-    const asked = this.#parts.gates
-      .atCreate(uid)
-      .find((one) => one.container === container && one.id === id);
-    return asked?.since ?? Date.now();
+  /** A restore that failed is made again in the same create as long as nothing of it has run. */
+  #refuseAgain({ attempt, since }: CreateRequest, found: Found | 'runs'): void {
+    const target = found === 'runs' ? undefined : found.target;
+    const stage = target && this.#parts.journal.get(target.request.metadata.uid, 'target')?.stage;
+    if (found === 'runs' || (stage !== 'restoring' && stage !== 'atGate')) {
+      throw new AgentError('RestoreFailed', 'the restore has ended, and is not made once more');
+    }
+    // Its kubelet would give the create up in the middle of it.
+    if (startsTwice(found.pod) && Date.now() - (since ?? 0) > AGAIN_WITHIN_MS) {
+      const message = `attempt ${attempt} of this start would come too late: the kubelet starts the container anew`;
+      throw new AgentError('RestoreFailed', message);
+    }
   }
 
   /** A pod that may run may run again, also while the API server does not answer; moving it away is in the journal. */
-  async #lookUp(
-    request: CreateRequest,
-  ): Promise<{ pod: Pod; target: TargetOf | undefined } | 'runs'> {
+  async #lookUp(request: CreateRequest): Promise<Found | 'runs'> {
     try {
       const pod = await this.#parts.pods.pod(request);
       return { pod, target: await this.#parts.pods.targetOf(pod) };

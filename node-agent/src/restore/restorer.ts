@@ -36,7 +36,7 @@ export interface RestoreOrder {
   requestUid: string;
   /** Folder of the images. */
   imageId: string;
-  create: Omit<CreateAtGate, 'rnrTimer' | 'since'>;
+  create: Omit<CreateAtGate, 'rnrTimer' | 'since' | 'attempt'>;
   /** Peers that have gone on without this copy must see an error rather than silence. */
   qpState: 'keep' | 'error';
   /** What the pod's annotation asks for. */
@@ -53,7 +53,7 @@ export class Restorer {
   }
 
   /** The namespace that a container in the making will join. */
-  async netns(create: CreateRequest): Promise<string> {
+  async netns(create: Pick<CreateRequest, 'bundle'>): Promise<string> {
     const netns = await this.#parts.editor.netns(create.bundle);
     if (netns !== undefined) return netns;
     throw new AgentError('BadBundle', 'the container joins no network namespace');

@@ -21,6 +21,10 @@ export const createRequest = z.object({
   pod: text,
   podUid: text,
   container: text,
+  /** When the create began, in milliseconds since the epoch; absent: a shim of an earlier version. */
+  since: z.number().int().positive().optional(),
+  /** Above 1: the restores before it have failed within the same create. */
+  attempt: z.number().int().positive().default(1),
 });
 export const gateRequest = z.object({
   op: z.literal('gate'),

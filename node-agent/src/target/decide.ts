@@ -15,7 +15,7 @@ export interface TargetObserved {
   decision: Decision['outcome'] | undefined;
   /** What has been begun here for this request. */
   stage: Stage | undefined;
-  /** A container waits at the create gate; `again`: another one than the one of its name that was answered. */
+  /** A container waits at the create gate; `again`: what was answered under its name has failed. */
   create: 'none' | 'waiting' | 'again';
   images: 'absent' | 'receiving' | 'whole';
   /** The images are kept here by a CheckpointRequest. */
@@ -90,7 +90,7 @@ function committed(observed: TargetObserved): TargetPlan {
   if (observed.stage === 'running') {
     return plan({ state: 'Running' }, ...(observed.finished ? [clean] : []));
   }
-  // A container that is created anew takes the place of the one that waits under its name.
+  // A container that is created anew, or once more, takes the place of the one that waits under its name.
   const isReplaced = observed.create === 'again' && observed.stage !== 'opening';
   if (observed.atResumeGate === 'all' && !isReplaced) {
     return plan({ state: 'Running' }, { type: 'Open' });
@@ -99,7 +99,7 @@ function committed(observed: TargetObserved): TargetPlan {
   if (observed.stage === 'opening' && observed.released) {
     return plan({ state: 'Running' }, { type: 'Settle' });
   }
-  // The kubelet or the node gave up on it before it ran: nothing has happened since, so restore it once more.
+  // It ended, or its kubelet gave it up, before it ran: nothing has happened since, so restore it once more.
   if (observed.stage === 'restoring' || observed.stage === 'atGate') {
     const again = observed.create !== 'none' && observed.images === 'whole' && !observed.finished;
     const state = again || observed.failure ? 'Restoring' : 'AtResumeGate';
@@ -136,7 +136,7 @@ function giveUp(observed: TargetObserved, now: number): Failure | undefined {
   if (observed.create === 'again') {
     return {
       code: 'RestoreFailed',
-      message: 'the kubelet started the container anew before its restore was decided',
+      message: 'the restore ended before it was decided',
     };
   }
   if (deadline !== undefined && now > deadline) {

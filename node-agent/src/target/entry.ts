@@ -26,12 +26,16 @@ export function entryOf(journal: Journal, kind: HandoverKind, request: Handover)
   };
 }
 
-type Created = Pick<CreateAtGate, 'id' | 'container' | 'bundle' | 'containers' | 'since'>;
+type Created = Pick<
+  CreateAtGate,
+  'id' | 'container' | 'bundle' | 'containers' | 'since' | 'attempt'
+>;
 
-/** Whether a container is another one than the one of its name that was answered. */
+/** Whether a container is another one than the one of its name that was answered, or a later attempt at it. */
 export function isAnother(entry: Entry | undefined, created: Created): boolean {
-  const known = entry?.containers.find((one) => one.name === created.container)?.id;
-  return known !== undefined && known !== created.id;
+  const known = entry?.containers.find((one) => one.name === created.container);
+  if (known?.id === undefined) return false;
+  return known.id !== created.id || created.attempt > (known.attempt ?? 1);
 }
 
 /** The pod's containers, one of which has been created. */
@@ -39,8 +43,8 @@ export function withCreated(entry: Entry, created: Created): Entry['containers']
   return created.containers.map((name) => {
     const known = entry.containers.find((one) => one.name === name);
     if (name !== created.container) return known ?? { name };
-    const { id, bundle, since } = created;
-    return { name, id, bundle, since };
+    const { id, bundle, since, attempt } = created;
+    return { name, id, bundle, since, attempt };
   });
 }
 

@@ -17,7 +17,7 @@ const resume = { op: 'gate' as const, token: REQUEST_UID, container: 'main', pid
 const create = (id: string) => ({
   ...{ op: 'create' as const, id, bundle: '/run/c', sandboxId: 'box', rnrTimer: 20 },
   ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container: 'main' },
-  ...{ containers: ['main'], since: 0 },
+  ...{ containers: ['main'], since: 0, attempt: 1 },
 });
 const said = (work: Promise<unknown>) => work.catch((error: Error) => error.message);
 

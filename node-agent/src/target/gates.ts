@@ -87,7 +87,7 @@ export type CreateAtGate = CreateRequest & {
   rnrTimer: number;
   /** Names of the pod's containers that are restored, in the order in which the kubelet starts them. */
   containers: string[];
-  /** When it first asked, in milliseconds since the epoch; undefined: its kubelet does not start it twice. */
+  /** When its create began, in milliseconds since the epoch; undefined: its kubelet does not start it twice. */
   since: number | undefined;
 };
 

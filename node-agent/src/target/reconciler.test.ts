@@ -230,6 +230,35 @@ describe('a target', () => {
     expect(status()?.targetAgent).toMatchObject({ state: 'TornDown' });
   });
 
+  it('is given up by the same create’s second attempt, whatever CRIU has logged', async () => {
+    put();
+    const created = create();
+    await images();
+    await run();
+    await created;
+    const second = create('c1', 'main', Date.now(), 2);
+    await runs();
+    expect(await second).toMatch(/aborted/);
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
+  });
+
+  it('is restored once more by the same create, also for an agent that dies before it answers', async () => {
+    put();
+    void create();
+    await images();
+    await run();
+    record('Committed');
+    node.logs['main'] = 'failed';
+    await restartAgent();
+    const second = create('c1', 'main', Date.now(), 2);
+    await runs(1);
+    expect([await second, node.prepared, stage()]).toEqual(['restore', 2, 'restoring']);
+    const gate = resumeGate();
+    await runs();
+    await gate;
+    expect([node.ran, node.killed, stage()]).toEqual([1, 0, 'running']);
+  });
+
   it('removes images that arrive after it was torn down', async () => {
     put();
     record('Aborted');

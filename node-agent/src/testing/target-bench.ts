@@ -98,12 +98,18 @@ export const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
 /**
  * The kubelet starts the container; CRIU goes on to the resume gate when the agent says so.
  * @param since when it began to, in milliseconds since the epoch
+ * @param attempt above 1: its restore has failed
  */
-export function create(id = 'c1', container = 'main', since = Date.now()): Promise<string> {
+export function create(
+  id = 'c1',
+  container = 'main',
+  since = Date.now(),
+  attempt = 1,
+): Promise<string> {
   const request = {
     ...{ op: 'create' as const, id, bundle: `/run/${id}`, sandboxId: 'box', rnrTimer: 20 },
     ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container },
-    ...{ containers, since },
+    ...{ containers, since, attempt },
   };
   return gates.waitCreate(REQUEST_UID, request, connections.signal).then(
     (reply) => reply.action,

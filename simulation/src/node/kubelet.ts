@@ -247,11 +247,28 @@ export class Kubelet {
     }
   }
 
+  /** The shim: asks once more when a restore has failed. */
   async #create(
     pod: Stored,
     container: Container,
     killed: AbortSignal,
   ): Promise<Failure | undefined> {
+    const { clock } = this.#machine.boot;
+    const since = Math.floor(this.#machine.timeline.now);
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.#createOnce(pod, container, { since, attempt }, killed);
+      if (outcome !== 'failed') return outcome;
+      await clock.sleep(Math.min(attempt, 5) * 1000, killed);
+      if (isDead(container)) return undefined;
+    }
+  }
+
+  async #createOnce(
+    pod: Stored,
+    container: Container,
+    when: { since: number; attempt: number },
+    killed: AbortSignal,
+  ): Promise<Outcome> {
     const machine = this.#machine;
     const { id, bundle, name, podUid, sandbox } = container;
     const reply: CreateReply | Failure = await askAgent(
@@ -261,6 +278,7 @@ export class Kubelet {
           {
             ...{ op: 'create', id, bundle, sandboxId: sandbox.id, podUid, container: name },
             ...{ namespace: pod.metadata.namespace, pod: pod.metadata.name },
+            ...when,
           },
           gone,
         ),
@@ -286,24 +304,24 @@ export class Kubelet {
     container: Container,
     order: Extract<CreateReply, { action: 'restore' }>,
     killed: AbortSignal,
-  ): Promise<Failure | undefined> {
+  ): Promise<Outcome> {
     const machine = this.#machine;
     container.state = 'Restoring';
     const imageId = order.imagePath.split('/').at(-2) ?? '';
-    const failed = (message: string): Failure => {
-      machine.removeContainer(container);
-      return { ok: false, code: 'RuntimeFailed', message };
+    // What was rebuilt is gone, the bundle is not.
+    const failed = (): 'failed' => {
+      machine.endRestore(container);
+      return 'failed';
     };
     const hangs = this.#luck.restoreHangs;
     this.#luck.restoreHangs = false;
     do await machine.boot.clock.sleep(machine.timeline.jitter(100, 500));
     while (hangs && container.state === 'Restoring' && !killed.aborted);
-    if (container.state !== 'Restoring')
-      return killed.aborted ? undefined : failed('the restore was killed (simulated)');
+    if (container.state !== 'Restoring') return undefined;
     const image = machine.images.get(imageId);
     if (!image?.manifest || this.#luck.restoreFails) {
       this.#luck.restoreFails = false;
-      return failed('CRIU could not restore (simulated)');
+      return failed();
     }
     const done = image.memories[container.name]?.done ?? 0;
     container.memory = { lineage: container.sandbox.lineage, done };
@@ -314,24 +332,30 @@ export class Kubelet {
     const opened = this.#gate(container, token, failed);
     if (order.background !== true) return opened;
     // The shim leaves it to itself once the agent says that it is there.
-    void opened.then((failure) => failure && this.ended(container.podUid));
+    let isLeft = false;
+    void opened.then((outcome) => {
+      if (outcome === undefined || !isLeft) return;
+      machine.removeContainer(container);
+      this.ended(container.podUid);
+    });
     const told = askAgent(
       machine,
       (handlers, gone) => handlers.atGate({ op: 'atGate', token, container: container.name }, gone),
       killed,
     );
     const reply = await Promise.race([told, opened]);
-    // Open already, or refused.
-    if (reply === undefined || isDead(container)) return reply as Failure | undefined;
-    return reply.ok ? undefined : failed(reply.message);
+    // Open already, or it has failed.
+    if (reply === undefined || reply === 'failed' || isDead(container)) return opened;
+    isLeft = reply.ok;
+    return reply.ok ? undefined : reply;
   }
 
   /** The plugin's part: until it may let the tasks go. Leaves when they, or whoever knows of them, are gone. */
   async #gate(
     container: Container,
     token: string,
-    failed: (message: string) => Failure,
-  ): Promise<Failure | undefined> {
+    failed: () => 'failed',
+  ): Promise<'failed' | undefined> {
     const machine = this.#machine;
     const { name } = container;
     const reply = await askAgent(
@@ -340,7 +364,7 @@ export class Kubelet {
       container.stop.signal,
     );
     if (container.state !== 'AtResumeGate') return undefined;
-    if (!reply.ok) return failed(reply.message);
+    if (!reply.ok) return failed();
     container.state = 'Running';
     machine.released.add(`${token}/${name}`);
     return undefined;
@@ -401,6 +425,9 @@ export class Kubelet {
     }
   }
 }
+
+/** Of one attempt: undefined: it runs; failed: runc has failed. */
+type Outcome = Failure | 'failed' | undefined;
 
 const backOff = (times: number): number => backoffMs[times - 1] ?? backoffMs.at(-1) ?? 0;
 

@@ -79,7 +79,7 @@ export class Machine {
   readonly released = new Set<string>();
   /** The agent's socket, while somebody listens; and the agent that does. */
   socket: { handlers: SocketHandlers; agent: Process } | undefined;
-  /** Told before a container is forgotten. */
+  /** Told before a container is forgotten, or what was restored of it. */
   onRemove: ((container: Container) => void) | undefined;
   #ids = 0;
 
@@ -139,6 +139,13 @@ export class Machine {
     container.state = 'Dead';
     this.containers.delete(container.id);
     container.stop.abort();
+  }
+
+  /** What a restore had rebuilt is killed; the container may be restored once more. */
+  endRestore(container: Container): void {
+    if (container.state === 'Dead') return;
+    this.onRemove?.(container);
+    Object.assign(container, { state: 'Creating', memory: undefined, restored: false });
   }
 
   removeSandbox(sandbox: Sandbox): void {

@@ -4,10 +4,10 @@
  *
  * The keeper is in a session of its own and stays until runc has ended. It knows by a pipe whether the
  * create has succeeded or has been killed. All that it can do to a restore is to remove the bundle's mark:
- * the plugin then kills what was rebuilt, and CRIU and runc clean up as after any failure. A CRIU that is
- * killed lets its tasks go, and one whose runc is killed leaves its mounts.
+ * the plugin then kills what was rebuilt, and CRIU and runc clean up as after any failure. A CRIU whose
+ * runc is killed leaves its mounts.
  */
-#include "background.h"
+#include "keeper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include "agent.h"
 #include "bundle.h"
 #include "fault.h"
+#include "signals.h"
 
 /* For a restore that has been given up; what is in the middle of it goes on to the gate first. */
 #define END_PATIENCE_MS	60000
@@ -55,14 +56,14 @@ static int wait_for(int fd, int timeout_ms)
 	return ready > 0;
 }
 
-static pid_t start_runc(const struct background *order)
+static pid_t start_runc(const struct kept_restore *order)
 {
 	pid_t pid = fork();
 
 	if (pid)
 		return pid;
-	/* With a terminal these are not the container's but the caller's, who waits for their end. */
-	if (order->args->console_socket) {
+	/* With a terminal these are not the container's but the caller's, who would wait for their end. */
+	if (order->at_gate && order->args->console_socket) {
 		to_null(STDOUT_FILENO);
 		to_null(STDERR_FILENO);
 	}
@@ -70,7 +71,7 @@ static pid_t start_runc(const struct background *order)
 }
 
 /* Waits for runc, and for the create's word as long as there may be one. */
-static void keep(const struct background *order, pid_t runc, int word)
+static void keep(const struct kept_restore *order, pid_t runc, int word)
 {
 	int ended = pidfd_of(runc);
 	struct pollfd fds[] = { { .fd = ended, .events = POLLIN }, { .fd = word, .events = POLLIN } };
@@ -95,7 +96,7 @@ static void keep(const struct background *order, pid_t runc, int word)
 		close(ended);
 }
 
-static void keeper(const struct background *order, int word)
+static void keeper(const struct kept_restore *order, int word)
 {
 	pid_t runc;
 	int status;
@@ -141,11 +142,45 @@ static int write_pid_file(const char *path, long long pid, struct reason *why)
 	return -1;
 }
 
+/* What runc, which has ended, has come to: 0, or -1 with @why filled or its code empty. */
+static int judge(int status, struct reason *why)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) < 128)
+		why->code[0] = '\0';
+	else
+		reason_set(why, "RestoreFailed", "runc was killed");
+	return -1;
+}
+
+/* Until runc has ended, or this process is told to. */
+static int finished(pid_t child, int ended, struct reason *why)
+{
+	struct signals signals;
+	int ready, status;
+
+	signals_take(&signals);
+	ready = signals_wait(&signals, ended, POLLIN, -1);
+	signals_give_back(&signals);
+	if (ready < 0) {
+		reason_set(why, "Cancelled", "told to end while the container is restored");
+		return -1;
+	}
+	while (waitpid(child, &status, 0) < 0) {
+		if (errno == EINTR)
+			continue;
+		reason_set(why, "RestoreFailed", "cannot wait for runc: %s", strerror(errno));
+		return -1;
+	}
+	return judge(status, why);
+}
+
 /*
- * The process that the restore has made. Returns 0 with @why filled, or with no code in it if runc has
- * failed, and has told its log why.
+ * The process that a restore in the background has made. Returns 0 with @why filled, or with no code in it
+ * if runc has failed, and has told its log why.
  */
-static long long rebuilt(const struct background *order, pid_t child, int ended, struct reason *why)
+static long long rebuilt(const struct kept_restore *order, pid_t child, int ended, struct reason *why)
 {
 	long long pid = 0;
 	int status = 0;
@@ -166,24 +201,32 @@ static long long rebuilt(const struct background *order, pid_t child, int ended,
 		wait_for(ended, END_PATIENCE_MS);
 	if (waitpid(child, &status, WNOHANG) != child)
 		return 0;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+	if (!status) {
 		/* The gate has been opened meanwhile. */
 		pid = bundle_init_pid(order->args->root, order->args->id);
 		if (pid <= 0)
 			reason_set(why, "RestoreFailed", "runc keeps no state of %s", order->args->id);
 	} else if (!strcmp(why->code, "Cancelled")) {
-		if (WIFEXITED(status) && WEXITSTATUS(status) < 128)
-			why->code[0] = '\0';
-		else
-			reason_set(why, "RestoreFailed", "runc was killed");
+		judge(status, why);
 	}
 	return pid;
 }
 
-int background_restore(const struct background *order, struct reason *why)
+/* Leaves the restore at its gate: containerd learns the process, and nobody waits for runc. */
+static int leave(const struct kept_restore *order, pid_t child, int ended, struct reason *why)
+{
+	long long pid = rebuilt(order, child, ended, why);
+
+	if (pid <= 0)
+		return -1;
+	if (!order->args->pid_file)
+		return 0;
+	return write_pid_file(order->args->pid_file, pid, why);
+}
+
+int keeper_restore(const struct kept_restore *order, struct reason *why)
 {
 	int word[2], ended, result = -1;
-	long long pid;
 	pid_t child;
 
 	if (pipe2(word, O_CLOEXEC) < 0) {
@@ -201,18 +244,15 @@ int background_restore(const struct background *order, struct reason *why)
 		reason_set(why, "OutOfMemory", "no process for the restore: %s", strerror(errno));
 		goto out;
 	}
-	pid = rebuilt(order, child, ended, why);
-	if (pid <= 0)
-		goto out;
-	if (order->args->pid_file && write_pid_file(order->args->pid_file, pid, why) < 0)
+	result = order->at_gate ? leave(order, child, ended, why) : finished(child, ended, why);
+	if (result < 0 || !order->at_gate)
 		goto out;
 	/* A keeper that has ended has nothing left to be told. */
 	signal(SIGPIPE, SIG_IGN);
 	if (write(word[1], "k", 1) < 0 && errno != EPIPE) {
 		reason_set(why, "OutOfMemory", "cannot keep the restore: %s", strerror(errno));
-		goto out;
+		result = -1;
 	}
-	result = 0;
 out:
 	close(word[1]);
 	if (ended >= 0)

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "restore.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bundle.h"
+#include "fault.h"
+#include "keeper.h"
+#include "runc.h"
+
+#define MOST_OPTIONS	64
+
+static int export_environment(json_t *environment, struct reason *why)
+{
+	const char *folder_end = strrchr(runc_path(), '/');
+	const char *path = getenv("PATH");
+	char search[2 * PATH_MAX];
+	const char *name;
+	json_t *value;
+
+	/* runc looks for criu in PATH, and ours is beside it. */
+	if (folder_end && folder_end != runc_path()) {
+		snprintf(search, sizeof(search), "%.*s:%s", (int)(folder_end - runc_path()),
+			 runc_path(), path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
+		setenv("PATH", search, 1);
+	}
+	json_object_foreach(environment, name, value) {
+		if (!json_is_string(value) || setenv(name, json_string_value(value), 1) < 0) {
+			reason_set(why, "BadReply", "the agent's reply has no usable env %s", name);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int add_options(json_t *options, char **argv, int *count, struct reason *why)
+{
+	json_t *option;
+	size_t at;
+
+	if (json_array_size(options) > MOST_OPTIONS) {
+		reason_set(why, "BadReply", "the agent's reply has too many options");
+		return -1;
+	}
+	json_array_foreach(options, at, option) {
+		const char *text = json_string_value(option);
+
+		if (!text || !*text) {
+			reason_set(why, "BadReply", "the agent's reply has an option that is no text");
+			return -1;
+		}
+		argv[(*count)++] = (char *)text;
+	}
+	return 0;
+}
+
+/* Some of create's options have no equal in restore. */
+static int translatable(const struct oci_args *args, struct reason *why)
+{
+	if (args->preserve_fds && strcmp(args->preserve_fds, "0")) {
+		reason_set(why, "UnsupportedObject", "restore cannot preserve descriptors (--preserve-fds %s)",
+			   args->preserve_fds);
+		return 0;
+	}
+	if (args->pidfd_socket) {
+		reason_set(why, "UnsupportedObject", "restore has no --pidfd-socket");
+		return 0;
+	}
+	return 1;
+}
+
+/* The plugin gives a restore up whose runc has been killed: nobody would know of what it has rebuilt. */
+static int become_restore(char **argv)
+{
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	setenv("SEALIFT_RUNC_PID", pid, 1);
+	return runc_become(argv);
+}
+
+/* Asks whether the container's restore is at the resume gate. */
+static json_t *at_gate_request(const json_t *environment)
+{
+	return json_pack("{s:s, s:O, s:O}", "op", "atGate", "token",
+			 json_object_get(environment, "SEALIFT_GATE"), "container",
+			 json_object_get(environment, "SEALIFT_CONTAINER"));
+}
+
+/* runc's exit, by a keeper; the bundle's mark is its word to the plugin. */
+static int keep_restore(char **argv, const struct oci_args *args, json_t *reply, struct reason *why)
+{
+	struct kept_restore order = { .args = args, .argv = argv, .become = become_restore };
+	char waiting[PATH_MAX], *absolute;
+	json_t *at_gate = NULL;
+	int result;
+
+	if (json_is_true(json_object_get(reply, "background"))) {
+		at_gate = at_gate_request(json_object_get(reply, "env"));
+		if (!at_gate) {
+			reason_set(why, "BadReply", "the agent's reply names no gate to wait at");
+			return -1;
+		}
+	}
+	if (bundle_waiting_path(args->bundle, waiting) < 0 || bundle_mark_waiting(args->bundle) < 0) {
+		reason_set(why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
+		json_decref(at_gate);
+		return -1;
+	}
+	absolute = realpath(waiting, NULL);
+	setenv("SEALIFT_WHILE", absolute ? absolute : waiting, 1);
+	free(absolute);
+	order.at_gate = at_gate;
+	result = keeper_restore(&order, why);
+	json_decref(at_gate);
+	return result;
+}
+
+int restore_container(char **argv, const struct oci_args *args, json_t *reply, struct reason *why)
+{
+	int background = json_is_true(json_object_get(reply, "background"));
+	const char *image = json_string_value(json_object_get(reply, "imagePath"));
+	const char *work = json_string_value(json_object_get(reply, "workPath"));
+	int count = 0, at, result = -1;
+	char **to;
+
+	if (!image || !*image || !work || !*work) {
+		reason_set(why, "BadReply", "the agent's reply names no images");
+		return -1;
+	}
+	if (!translatable(args, why))
+		return -1;
+
+	to = calloc(args->command_at + MOST_OPTIONS + 24, sizeof(*to));
+	if (!to) {
+		reason_set(why, "OutOfMemory", "no memory for runc's arguments");
+		return -1;
+	}
+	for (at = 0; at < args->command_at; at++)
+		to[count++] = argv[at];
+	to[count++] = "restore";
+	to[count++] = "--detach";
+	to[count++] = "--manage-cgroups-mode";
+	to[count++] = "ignore";
+	to[count++] = "--image-path";
+	to[count++] = (char *)image;
+	to[count++] = "--work-path";
+	to[count++] = (char *)work;
+	if (add_options(json_object_get(reply, "options"), to, &count, why) < 0)
+		goto out;
+	to[count++] = "--bundle";
+	to[count++] = (char *)args->bundle;
+	/* runc would write it when the gate has been opened. */
+	if (args->pid_file && !background) {
+		to[count++] = "--pid-file";
+		to[count++] = (char *)args->pid_file;
+	}
+	if (args->console_socket) {
+		to[count++] = "--console-socket";
+		to[count++] = (char *)args->console_socket;
+	}
+	if (args->no_pivot)
+		to[count++] = "--no-pivot";
+	to[count++] = (char *)args->id;
+
+	if (export_environment(json_object_get(reply, "env"), why) < 0)
+		goto out;
+	fault("shim.mark.before");
+	if (bundle_mark_restored(args->bundle) < 0) {
+		reason_set(why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
+		goto out;
+	}
+	fault("shim.mark.after");
+	result = keep_restore(to, args, reply, why);
+out:
+	free(to);
+	return result;
+}
