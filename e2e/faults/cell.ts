@@ -24,7 +24,7 @@ export function expectedRunners(victim: Victim, step: Step): Runner[] {
   const decided = step.name === 'decided';
   if (victim.loses === 'target') return decided ? ['none'] : ['source'];
   if (victim.loses === 'source') return decided ? ['target'] : ['none', 'target'];
-  if (decided) return victim.name === 'target-criu' ? ['none', 'target'] : ['target'];
+  if (decided) return ['target'];
   return victim.name === 'cancel' ? ['source'] : ['source', 'target'];
 }
 
