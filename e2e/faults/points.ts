@@ -54,8 +54,8 @@ const ending: readonly Arm[] = [
   ...both('source', 'source.lock', 'source.hold', 'source.freeze', 'source.dump'),
   ...both('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
   ...both('target', 'target.createGate', 'shim.create', 'shim.mark'),
-  ...both('target', 'target.prepare', 'target.lock', 'target.hide', 'target.hold'),
-  ...both('target', 'target.files'),
+  ...both('target', 'target.prepare', 'target.lock', 'target.orphans', 'target.hide'),
+  ...both('target', 'target.hold', 'target.files'),
   ...both('target', 'plugin.restore.context', 'plugin.restore.memory', 'plugin.restore.gate'),
 ];
 

@@ -57,7 +57,7 @@ const cut = (role: 'source' | 'target', from: (scene: Scene) => string, ms: numb
     const node = scene[role];
     const rules = ['input', 'output'].map((hook) => {
       const match = hook === 'input' ? 'saddr' : 'daddr';
-      return `chain ${hook} { type filter hook ${hook} priority -300; ip ${match} ${from(scene)} drop; }`;
+      return `chain ${hook} { type filter hook ${hook} priority -300; ip ${match} ${from(scene)} drop; };`;
     });
     await onNode(node, `nft 'table ip sealift_e2e { ${rules.join(' ')} }'`);
     return async () => {

@@ -148,6 +148,7 @@ interface Native {
   kernelRelease(): string;
   sysvipc(path: string): Promise<SysvObjects>;
   endTcpRepair(pid: number): Promise<number>;
+  endTcpOrphans(netns: Netns): Promise<number>;
 }
 
 let loaded: Native | undefined;
@@ -347,4 +348,14 @@ export function sysvipc(path: string): Promise<SysvObjects> {
  */
 export function endTcpRepair(pid: number): Promise<number> {
   return call((addon) => addon.endTcpRepair(pid));
+}
+
+/**
+ * Ends the TCP connections of a namespace that are on their way out and that no process has any more: their address and
+ * port pairs are free again. A peer that can be reached is told by a RST.
+ * @returns how many there were
+ * Codes: EPERM; ENOENT: no such namespace, or a kernel without inet_diag.
+ */
+export function endTcpOrphans(netns: Netns): Promise<number> {
+  return call((addon) => addon.endTcpOrphans(netns));
 }

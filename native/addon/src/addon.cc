@@ -11,6 +11,7 @@
 #include "rdma_resources.h"
 #include "rxe.h"
 #include "sysvipc.h"
+#include "tcp_orphans.h"
 #include "tcp_repair.h"
 
 namespace {
@@ -26,6 +27,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportAnnounce(env, exports);
   sealift::ExportHost(env, exports);
   sealift::ExportSysvipc(env, exports);
+  sealift::ExportTcpOrphans(env, exports);
   sealift::ExportTcpRepair(env, exports);
   return exports;
 }

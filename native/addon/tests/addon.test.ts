@@ -116,6 +116,46 @@ describe.runIf(built && root && namespaces())('in network namespaces', () => {
     );
   });
 
+  it('ends TCP connections that a killed process has left, and no others', async () => {
+    const server = [
+      'import socket, sys',
+      'server = socket.create_server(("10.9.7.2", 4000)); print("ready", flush=True)',
+      'kept = [server.accept()[0] for _ in range(2)]; sys.stdin.read()',
+    ];
+    const client = [
+      'import socket, sys',
+      'one = socket.create_connection(("10.9.7.2", 4000), source_address=("10.9.7.1", int(sys.argv[1])))',
+      'print("connected", flush=True); sys.stdin.readline(); one.send(b"x"); sys.stdin.readline()',
+    ];
+    const python = (ns: string, lines: string[], ...args: string[]) =>
+      spawn('ip', ['netns', 'exec', ns, 'python3', '-c', lines.join('\n'), ...args]);
+    const listening = python(b, server);
+    await once(listening.stdout, 'data');
+    const [dying, living] = [python(a, client, '4001'), python(a, client, '4002')];
+    try {
+      await Promise.all([once(dying.stdout, 'data'), once(living.stdout, 'data')]);
+      const drop = 'chain output { type filter hook output priority 0; drop; }';
+      await addon.nft(path(a), `table inet lock { ${drop}; }\n`);
+      expect(await addon.endTcpOrphans(path(a))).toBe(0);
+      dying.kill('SIGKILL');
+      await once(dying, 'close');
+      const refused = python(a, client, '4001');
+      expect(String((await once(refused.stderr, 'data'))[0])).toContain('Traceback');
+      expect(await addon.endTcpOrphans(path(a))).toBe(1);
+      expect(await addon.endTcpOrphans(path(a))).toBe(0);
+      await addon.nft(path(a), 'flush ruleset');
+      living.stdin.end('\n\n');
+      expect(await once(living, 'close')).toEqual([0, null]);
+      const again = python(a, client, '4001');
+      expect(String((await once(again.stdout, 'data'))[0])).toContain('connected');
+      again.stdin.end('\n\n');
+    } finally {
+      for (const child of [listening, dying, living]) child.kill('SIGKILL');
+      await addon.nft(path(a), 'flush ruleset');
+    }
+    expect(await code(addon.endTcpOrphans('/var/run/netns/nope'))).toBe('ENOENT');
+  });
+
   it('never leaves the namespace of the process', async () => {
     const own = () => execFileSync('readlink', ['/proc/self/ns/net']).toString();
     const before = own();

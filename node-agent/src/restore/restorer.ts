@@ -5,6 +5,7 @@ import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Identity } from '../../../crds/src/index.ts';
 import { withFaults } from '../../../kube/src/index.ts';
+import { endTcpOrphans } from '../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../errors.ts';
 import type { FabricLock } from '../fabric-lock/lock.ts';
 import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
@@ -178,6 +179,8 @@ export class Restorer {
     await this.#checkAbi(netns, manifest);
     // From birth, and once more: whatever happened to the namespace, it is locked, hidden and held now.
     await withFaults('target.lock', () => this.#parts.lock.lock(netns, 'total'));
+    // What a restore that was killed here leaves would keep its connections from being restored again.
+    await withFaults('target.orphans', () => endTcpOrphans(netns));
     await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
     await withFaults('target.hold', () => driver.hold(netns, order.rnrTimer));
     const node = await editor.edit(create.bundle, netns, container.uverbs);

@@ -16,110 +16,51 @@ import {
   realClock,
   timestamp,
   withFaults,
-  type Api,
   type Clock,
   type Context,
   type Plan,
 } from '../../../kube/src/index.ts';
-import type { Checkpointer, LocalPod } from '../checkpoint/checkpointer.ts';
+import type { LocalPod } from '../checkpoint/checkpointer.ts';
 import { UnderWay } from '../checkpoint/under-way.ts';
 import { checkSame, checkWhole } from '../checkpoint/whole.ts';
 import { AgentError, isPassing, reasonOf } from '../errors.ts';
-import type { Entry, Journal, Stage } from '../journal/journal.ts';
-import type { Evidence } from '../evidence/evidence.ts';
+import type { Entry, Stage } from '../journal/journal.ts';
 import type { HandoverParts } from '../loop.ts';
 import { stepSeconds } from '../metrics.ts';
-import { startOrder, type PodRequests } from '../pods/pod-requests.ts';
-import type { Publisher } from '../publisher.ts';
+import { startOrder } from '../pods/pod-requests.ts';
 import { checkPatience, knownPeers } from '../rdma-device/peers.ts';
 import { beginOnce, beginStep, endStep, secondsOf } from '../time.ts';
-import type { ManifestHeader } from '../transfer/manifest.ts';
-import type { sendImages } from '../transfer/sender.ts';
-import type { ImageStore } from '../transfer/store.ts';
-import {
-  decideSource,
-  type SourceEffect,
-  type SourceObserved,
-  type SourceStatus,
-} from './decide.ts';
+import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
 import {
   budgetOf,
   entryOf,
-  forgotten,
   idsOf,
   isLost,
-  isReplaced,
   limitOf,
   lostMessage,
   placeOf,
   podName,
   podUid,
 } from './entry.ts';
-
-export interface SourceParts {
-  api: Api;
-  nodeName: string;
-  journal: Journal;
-  checkpointer: Checkpointer;
-  pods: PodRequests;
-  publisher: Publisher<MigrationRequest>;
-  store: ImageStore;
-  certificateDir: string;
-  send: typeof sendImages;
-  request(key: string): MigrationRequest | undefined;
-  evidence?: Evidence | undefined;
-  /** Removes what CRIU logged for a request. */
-  removeWork(id: string): Promise<void>;
-  clock?: Clock;
-}
-
-export interface Observed extends SourceObserved {
-  request: MigrationRequest;
-}
-
-/** What a dump found out; the transfer needs it. Lost by a restart, and then the dump is repeated. */
-interface Facts extends Pick<
-  SourceAgent,
-  'bytes' | 'objects' | 'identity' | 'checkpointDigest' | 'peerBudgetMs'
-> {
-  header?: ManifestHeader;
-}
+import { Facts } from './facts.ts';
+import { SourceObserver, type Observed, type SourceParts } from './observe.ts';
 
 export class SourceReconciler implements HandoverParts<Observed, SourceEffect, SourceStatus> {
   readonly #parts: SourceParts;
-  readonly #facts = new Map<string, Facts>();
+  readonly #observer: SourceObserver;
+  readonly #facts = new Facts();
   readonly #clock: Clock;
   readonly #underWay: UnderWay;
-  /** Findings before anything was begun; the journal has those after. */
-  readonly #refused = new Map<string, { code: string; message: string }>();
 
   constructor(parts: SourceParts) {
     this.#parts = parts;
     this.#clock = parts.clock ?? realClock;
     this.#underWay = new UnderWay(this.#clock);
+    this.#observer = new SourceObserver(parts, this.#facts);
   }
 
   async observe(key: string): Promise<Observed | undefined> {
-    const request = this.#parts.request(key);
-    if (request?.status?.source?.nodeName !== this.#parts.nodeName) return undefined;
-    const { status, metadata } = request;
-    const entry = this.#parts.journal.get(metadata.uid, 'source');
-    const deadline = status.deadlines?.blackout;
-    // The images' description was in memory: dump again, the pod is frozen and has not changed.
-    const lost = entry?.stage === 'transferring' && !this.#facts.get(metadata.uid)?.header;
-    return {
-      request,
-      decision: status.decision?.outcome,
-      stage: lost ? 'dumping' : (entry?.stage ?? forgotten(status.sourceAgent?.state)),
-      targetState: status.targetAgent?.state,
-      deadline: deadline === undefined ? undefined : Date.parse(deadline),
-      limit: limitOf(request, entry),
-      replaced: isReplaced(request),
-      failure:
-        entry?.reason === undefined
-          ? this.#refused.get(metadata.uid)
-          : { code: entry.reason, message: entry.message ?? '' },
-    };
+    return this.#observer.observe(key);
   }
 
   decide(observed: Observed, now: number): Plan<SourceEffect, SourceStatus> {
@@ -133,9 +74,8 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   /** The request is gone. */
   forget(uid: string): void {
-    this.#facts.delete(uid);
+    this.#facts.forget(uid);
     this.#underWay.forget(uid);
-    this.#refused.delete(uid);
   }
 
   async act(effect: SourceEffect, observed: Observed, context: Context): Promise<void> {
@@ -156,7 +96,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
         return this.#step(request, 'dumping', 'dump', 'Dumping', context, async (pod, signal) => {
           const { uid } = request.metadata;
           const dumped = await this.#parts.checkpointer.dump(pod, uid, signal);
-          this.#know(uid, dumped);
+          this.#facts.know(uid, dumped);
         });
       case 'Transfer':
         return this.#transfer(request, context);
@@ -180,9 +120,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
       this.#parts.journal.unclaim(podUid(observed.request), uid);
     // Nothing was begun: there is nothing to undo either.
     if (effect.type === 'Inspect' || (effect.type === 'Lock' && !begun)) {
-      if (error instanceof AgentError) {
-        this.#refused.set(uid, { code, message });
-      }
+      if (error instanceof AgentError) this.#facts.refuse(uid, { code, message });
       return;
     }
     // After the decision there is no way but on: these are tried until they succeed.
@@ -203,22 +141,12 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     await this.#parts.publisher.write(observed.request, part, context.signal);
   }
 
-  /** The part of the status as the journal and this process know it. */
   #part(request: MigrationRequest, status: SourceStatus): SourceAgent {
-    const uid = request.metadata.uid;
-    const { bytes, objects, identity, checkpointDigest, peerBudgetMs } = this.#facts.get(uid) ?? {};
-    const told = request.status?.sourceAgent;
-    const { steps, peerDeadline } = this.#parts.journal.get(uid, 'source') ?? {};
-    const known: Partial<SourceAgent> = {
-      steps: steps?.length ? steps : told?.steps,
-      bytes: bytes ?? told?.bytes,
-      objects: objects ?? told?.objects,
-      identity: identity ?? told?.identity,
-      checkpointDigest: checkpointDigest ?? told?.checkpointDigest,
-      peerDeadline: peerDeadline ?? told?.peerDeadline,
-      peerBudgetMs: peerBudgetMs ?? told?.peerBudgetMs,
-    };
-    return { ...known, ...status };
+    return this.#facts.part(
+      request,
+      this.#parts.journal.get(request.metadata.uid, 'source'),
+      status,
+    );
   }
 
   #entry(request: MigrationRequest): Entry {
@@ -236,7 +164,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
       if (reasonOf(error).code !== 'PodNotFound') throw error;
       throw new AgentError('SourceLost', lostMessage(podName(request).pod), { cause: error });
     }
-    this.#refused.delete(request.metadata.uid);
+    this.#facts.refuse(request.metadata.uid, undefined);
   }
 
   async #lock(request: MigrationRequest, context: Context): Promise<void> {
@@ -274,7 +202,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
       this.#checkUndecided(request);
       checkPatience(peers, request.spec.timeouts);
-      this.#know(uid, { peerBudgetMs: budget });
+      this.#facts.know(uid, { peerBudgetMs: budget });
       const part = this.#part(request, { state: 'Holding' });
       await this.#limited(request, () =>
         this.#parts.publisher.write(request, part, context.signal),
@@ -316,7 +244,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     if (address === undefined) {
       throw new AgentError('TransferFailed', "the target node's agent has no address yet");
     }
-    const header = this.#facts.get(uid)?.header;
+    const { header } = this.#facts.get(uid);
     if (!header) throw new AgentError('CheckpointFailed', 'there is nothing to send');
     const send = async (_pod: LocalPod, signal: AbortSignal): Promise<void> => {
       const { digest } = await withFaults('source.transfer', () =>
@@ -329,7 +257,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
           signal,
         }),
       );
-      this.#know(uid, { checkpointDigest: digest });
+      this.#facts.know(uid, { checkpointDigest: digest });
     };
     await this.#step(request, 'transferring', 'transfer', 'Transferring', context, send);
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'sent' });
@@ -362,10 +290,6 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
       throw lost(error);
     }
     throw lost();
-  }
-
-  #know(uid: string, facts: Facts): void {
-    this.#facts.set(uid, { ...this.#facts.get(uid), ...facts });
   }
 
   /** A run is long: what it was planned for may be over. */

@@ -117,6 +117,10 @@ export class Kernel {
     });
   }
 
+  endTcpOrphans(netns: string): Promise<number> {
+    return this.#in(netns, 0.3, () => 0);
+  }
+
   sysvipc(): Promise<object> {
     return this.#call(() => ({ shm: 0, sem: 0, msg: 0 }));
   }
