@@ -91,7 +91,7 @@ export class SocketServer {
       this.#log.warn({ reason: reason.code, detail: reason.message }, 'request refused');
       reply = { ok: false, ...reason };
     }
-    if (!socket.destroyed) socket.end(`${JSON.stringify(reply)}\n`);
+    if (socket.writable) socket.end(`${JSON.stringify(reply)}\n`);
   }
 
   async #answer(line: string, gone: AbortSignal): Promise<Reply> {
