@@ -6,7 +6,7 @@ import { requestMove } from '../src/move.ts';
 import type { LedgerPair } from '../src/players.ts';
 import { podNames, podStatus } from '../src/pods.ts';
 import { ended, migration, read, summary } from '../src/requests.ts';
-import { NotReachedError, until } from '../src/wait.ts';
+import { NotReachedError, seconds, until } from '../src/wait.ts';
 import { abortCost } from './abort-cost.ts';
 import type { Abort, Cell, Runner } from './report.ts';
 import { arm, tripped, type Step } from './steps.ts';
@@ -16,6 +16,8 @@ import type { Victim } from './victims.ts';
 const WINDOW_MS = 5000;
 /** A node that was reset takes minutes to come back under emulation. */
 const SETTLE_S = 600;
+/** Whose kubelet has started it anew is not moved before it has run for 20 s. */
+const STEADY_S = 25;
 /** A kubelet tells late that a container is ready. */
 const READY_S = 60;
 
@@ -89,6 +91,7 @@ export async function playCell(
   const { namespace } = c;
   await pair.progress('client', 50);
   const { server } = pair.pods;
+  if ((await podStatus(namespace, server)).restarts > 0) await seconds(STEADY_S);
   const source = pair.nodes.server;
   const target = source === c.nodes[0] ? c.nodes[1] : c.nodes[0];
   const before = await peerErrors(pair);
