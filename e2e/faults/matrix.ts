@@ -16,11 +16,11 @@ import { victims, type Victim } from './victims.ts';
 
 const REPORT = 'build/faults/report.json';
 
-/** What `--test --faults` plays: somebody changes his mind, and each agent fails where it has the pod in its hands. */
+/** What `make test` plays: somebody changes his mind, and CRIU dies where it has the pod in its hands. */
 const inTest = new Set([
   'fault-cancel-held',
-  'fault-source-agent-streaming',
-  'fault-target-agent-streaming',
+  'fault-source-criu-dumping',
+  'fault-target-criu-decided',
 ]);
 
 export interface CellName {
@@ -55,6 +55,10 @@ export class Matrix {
       promise: `in each of ${own.length} cells one copy runs in the end if one can, and nothing is lost`,
       run: (c) => this.#play(c, own),
     }));
+  }
+
+  get isPlayed(): boolean {
+    return this.#report.cells.length > 0;
   }
 
   /** What came out, as a table. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make e2e`: runs the cases on the lab that is up. CASE picks by name, --test the part of `make test`, --faults (`make
-// faults`) the fault matrix, both a sample of it.
+// `make e2e`: runs the cases on the lab that is up; CASE picks by name. --faults (`make faults`): the fault matrix.
+// --test: the part of both that `make test` runs.
 import { cells, Matrix } from '../faults/matrix.ts';
 import type { Case } from './case.ts';
 import { readyNodes, versions } from './lab.ts';
@@ -14,10 +14,12 @@ const has = (option: string): boolean => process.argv.includes(option);
 
 async function chosen(matrix: Matrix): Promise<readonly Case[]> {
   const names = process.env['CASE'] ?? '';
-  const part = <T extends { readonly inTest?: boolean }>(all: readonly T[]): readonly T[] =>
-    has('--test') ? all.filter((c) => c.inTest) : all;
-  if (has('--faults')) return matrix.cases(pick(part(cells), names));
-  return pick(part(await allCases()), names);
+  const part = <T extends { readonly name: string; readonly inTest?: boolean }>(
+    all: readonly T[],
+  ) => pick(has('--test') ? all.filter((c) => c.inTest) : all, names);
+  const plain = has('--faults') ? [] : part(await allCases());
+  const faults = has('--faults') || has('--test') ? matrix.cases(part(cells)) : [];
+  return [...plain, ...faults];
 }
 
 async function main(): Promise<number> {
@@ -41,8 +43,8 @@ async function main(): Promise<number> {
   await installSealift(tell);
   const facts = new Facts();
   const outcomes = await runCases(cases, { nodes: [first, second], facts, tell });
-  if (faults) tell(`\n${matrix.table()}`);
-  else await writeReport('build/e2e/report.json', facts.report(await versions()));
+  if (matrix.isPlayed) tell(`\n${matrix.table()}`);
+  if (!faults) await writeReport('build/e2e/report.json', facts.report(await versions()));
   const failed = outcomes.filter((o) => o.error !== undefined);
   tell('');
   for (const o of failed)

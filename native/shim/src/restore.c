@@ -92,7 +92,7 @@ static json_t *at_gate_request(const json_t *environment)
 			 json_object_get(environment, "SEALIFT_CONTAINER"));
 }
 
-/* runc's exit, by a keeper; the bundle's mark is its word to the plugin. */
+/* Runs runc with a keeper. The bundle's mark tells the plugin that the restore is still wanted. */
 static int keep_restore(char **argv, const struct oci_args *args, json_t *reply, struct reason *why)
 {
 	struct kept_restore order = { .args = args, .argv = argv, .become = become_restore };
