@@ -216,7 +216,9 @@ async function served(client: Client): Promise<void> {
 
 function run(folder: string, command: string, args: string[]): ChildProcess {
   const out = openSync(join(folder, 'log'), 'a');
-  return spawn(command, args, { stdio: ['ignore', out, out], cwd: folder });
+  // It ends with the process of the tests, however that ends.
+  const tied = ['--pdeathsig', 'KILL', command, ...args];
+  return spawn('setpriv', tied, { stdio: ['ignore', out, out], cwd: folder });
 }
 
 function log(folder: string): string {
