@@ -6,9 +6,10 @@ import { dirname } from 'node:path';
 import { collect } from '../src/artefacts.ts';
 import { artefactsDir, NotHeldError, type Case, type Context } from '../src/case.ts';
 import { balanced } from '../src/checks.ts';
-import { kubectl } from '../src/lab.ts';
+import { kubectl, onNode } from '../src/lab.ts';
 import { LedgerPair } from '../src/players.ts';
 import { freshPods } from '../src/sealift.ts';
+import { until } from '../src/wait.ts';
 import { playCell } from './cell.ts';
 import { faultTable, FaultReport } from './report.ts';
 import { disarm, steps, type Step } from './steps.ts';
@@ -22,6 +23,15 @@ const inTest = new Set([
   'fault-source-criu-dumping',
   'fault-target-criu-decided',
 ]);
+
+/** A node that was reset comes back by itself; its pods still count as ready while it is not. */
+async function up(c: Context): Promise<void> {
+  for (const node of c.nodes) {
+    await until(`the agent of ${node} listens`, { within: 400, every: 5 }, () =>
+      onNode(node, 'test -S /run/sealift/agent.sock && echo up'),
+    );
+  }
+}
 
 export interface CellName {
   readonly name: string;
@@ -80,6 +90,7 @@ export class Matrix {
     for (const { name, victim, step } of own) {
       c.tell(`  -- ${name}`);
       try {
+        await up(c);
         await freshPods();
         pair ??= await begun(c, victim);
         const { cell, abort } = await playCell(c, pair, victim, step);

@@ -9,7 +9,7 @@
 
 struct ib_uverbs_file;
 
-/* rxe_sealift_methods.c: the methods of sealift_rxe.h */
+/* rxe_sealift_methods*.c: the methods of sealift_rxe.h */
 extern const struct uapi_definition rxe_sealift_defs[];
 
 /* rxe_sealift_uobject.c: what ib_uverbs knows of an object */

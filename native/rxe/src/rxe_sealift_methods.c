@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The driver methods of sealift_rxe.h: who may call, what comes in and out.
+ * Those that dump and restore are in files of their own.
  */
 #include <linux/capability.h>
-#include <linux/slab.h>
 
-#include "rxe_sealift.h"
+#include "rxe_sealift_methods.h"
 
-#define UVERBS_MODULE_NAME rxe_sealift
-#include <rdma/uverbs_named_ioctl.h>
-
-/* The device of the calling context, if the caller may do more than ask. */
-static struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs)
+struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs)
 {
 	struct ib_ucontext *uc = ib_uverbs_get_ucontext(attrs);
 	struct net_device *ndev;
@@ -32,8 +28,7 @@ static struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs)
 	return allowed ? rxe : ERR_PTR(-EPERM);
 }
 
-/* Lock the device in its hold, so that what is dumped or restored stays. */
-static struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs)
+struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs)
 {
 	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
 
@@ -51,12 +46,12 @@ static struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs)
 	return rxe;
 }
 
-static void rxe_sealift_unlock(struct rxe_dev *rxe)
+void rxe_sealift_unlock(struct rxe_dev *rxe)
 {
 	mutex_unlock(&rxe->hold.lock);
 }
 
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_QUERY)(
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_QUERY)(
 	struct uverbs_attr_bundle *attrs)
 {
 	struct ib_ucontext *uc = ib_uverbs_get_ucontext(attrs);
@@ -84,7 +79,7 @@ static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_QUERY)(
 			      sizeof(out));
 }
 
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HOLD)(
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HOLD)(
 	struct uverbs_attr_bundle *attrs)
 {
 	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
@@ -111,7 +106,7 @@ static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HOLD)(
 	return err;
 }
 
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESUME)(
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESUME)(
 	struct uverbs_attr_bundle *attrs)
 {
 	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
@@ -135,288 +130,6 @@ static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESUME)(
 	mutex_unlock(&rxe->hold.lock);
 
 	return 0;
-}
-
-static int rxe_sealift_list(struct ib_uverbs_file *ufile,
-			    const struct sealift_rxe_buffer *buf, u32 *count)
-{
-	struct sealift_rxe_object *objs;
-	u32 max;
-	int err = 0;
-
-	*count = rxe_uobject_list(ufile, NULL, 0);
-	if (!buf->address)
-		return 0;
-
-	max = buf->size / sizeof(*objs);
-	if (max < *count)
-		return -ENOSPC;
-
-	/* no more than there are, whatever size the caller claims to have */
-	max = *count;
-	if (!max)
-		return 0;
-
-	objs = kvcalloc(max, sizeof(*objs), GFP_KERNEL);
-	if (!objs)
-		return -ENOMEM;
-
-	*count = rxe_uobject_list(ufile, objs, max);
-	if (*count > max)
-		err = -ENOSPC;
-	else if (copy_to_user(u64_to_user_ptr(buf->address), objs,
-			      *count * sizeof(*objs)))
-		err = -EFAULT;
-
-	kvfree(objs);
-	return err;
-}
-
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CONTEXT)(
-	struct uverbs_attr_bundle *attrs)
-{
-	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
-	struct sealift_rxe_context out = {};
-	struct sealift_rxe_buffer in;
-	int err, err2;
-
-	if (IS_ERR(rxe))
-		return PTR_ERR(rxe);
-
-	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_DUMP_CONTEXT_IN);
-	if (!err)
-		err = rxe_check_buffer(&in);
-	if (err)
-		return err;
-
-	err = rxe_sealift_list(attrs->ufile, &in, &out.count);
-	if (err && err != -ENOSPC)
-		return err;
-
-	rxe_uobject_dump_context(attrs->ufile, &out);
-	out.num_comp_vectors = rxe->ib_dev.num_comp_vectors;
-
-	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_CONTEXT_OUT, &out,
-			      sizeof(out));
-	return err ?: err2;
-}
-
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_FIND_FD)(
-	struct uverbs_attr_bundle *attrs)
-{
-	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
-	struct ib_uobject *comp, *async;
-	struct sealift_rxe_fd out = {};
-
-	if (IS_ERR(rxe))
-		return PTR_ERR(rxe);
-
-	comp = uverbs_attr_get_uobject(attrs, SEALIFT_RXE_ATTR_FIND_FD_COMP);
-	async = uverbs_attr_get_uobject(attrs, SEALIFT_RXE_ATTR_FIND_FD_ASYNC);
-	if (IS_ERR(comp) == IS_ERR(async))
-		return -EINVAL;
-
-	if (!IS_ERR(comp))
-		rxe_uobject_dump_channel(comp, &out);
-	else
-		rxe_uobject_dump_async(async, &out);
-
-	return uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_FIND_FD_OUT, &out,
-			      sizeof(out));
-}
-
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CQ)(
-	struct uverbs_attr_bundle *attrs)
-{
-	struct ib_cq *ibcq =
-		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_DUMP_CQ_HANDLE);
-	struct sealift_rxe_cq out = {};
-	struct sealift_rxe_buffer in;
-	struct rxe_dev *rxe;
-	int err, err2;
-
-	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_DUMP_CQ_IN);
-	if (!err)
-		err = rxe_check_buffer(&in);
-	if (err)
-		return err;
-
-	rxe = rxe_sealift_lock_held(attrs);
-	if (IS_ERR(rxe))
-		return PTR_ERR(rxe);
-
-	err = rxe_dump_cq(to_rcq(ibcq), &in, &out);
-	rxe_sealift_unlock(rxe);
-
-	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_CQ_OUT, &out,
-			      sizeof(out));
-	return err ?: err2;
-}
-
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_MR)(
-	struct uverbs_attr_bundle *attrs)
-{
-	struct ib_mr *ibmr =
-		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_DUMP_MR_HANDLE);
-	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
-	struct sealift_rxe_mr out = {};
-	int err;
-
-	if (IS_ERR(rxe))
-		return PTR_ERR(rxe);
-
-	err = rxe_dump_mr(to_rmr(ibmr), &out);
-	if (err)
-		return err;
-
-	return uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_MR_OUT, &out,
-			      sizeof(out));
-}
-
-static int rxe_sealift_check_buffers(const struct sealift_rxe_qp_buffers *bufs)
-{
-	if (rxe_check_buffer(&bufs->sq) || rxe_check_buffer(&bufs->rq) ||
-	    rxe_check_buffer(&bufs->res))
-		return -EINVAL;
-
-	return 0;
-}
-
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_QP)(
-	struct uverbs_attr_bundle *attrs)
-{
-	struct ib_qp *ibqp =
-		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_DUMP_QP_HANDLE);
-	struct sealift_rxe_qp_buffers in;
-	struct sealift_rxe_qp *out;
-	struct rxe_dev *rxe;
-	int err, err2;
-
-	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_DUMP_QP_IN);
-	if (!err)
-		err = rxe_sealift_check_buffers(&in);
-	if (err)
-		return err;
-
-	out = kzalloc(sizeof(*out), GFP_KERNEL);
-	if (!out)
-		return -ENOMEM;
-
-	rxe = rxe_sealift_lock_held(attrs);
-	if (IS_ERR(rxe)) {
-		err = PTR_ERR(rxe);
-		goto out;
-	}
-
-	err = rxe_dump_qp(to_rqp(ibqp), &in, out);
-	rxe_sealift_unlock(rxe);
-
-	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_QP_OUT, out,
-			      sizeof(*out));
-	err = err ?: err2;
-out:
-	kfree(out);
-	return err;
-}
-
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HINT)(
-	struct uverbs_attr_bundle *attrs)
-{
-	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
-	struct sealift_rxe_hint in;
-	int err;
-
-	if (IS_ERR(rxe))
-		return PTR_ERR(rxe);
-
-	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_HINT_IN);
-	if (err)
-		return err;
-
-	return rxe_hint_set(to_ruc(ib_uverbs_get_ucontext(attrs)), in.type,
-			    in.value);
-}
-
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_CQ)(
-	struct uverbs_attr_bundle *attrs)
-{
-	struct ib_cq *ibcq =
-		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_RESTORE_CQ_HANDLE);
-	struct sealift_rxe_buffer ring;
-	struct sealift_rxe_cq in;
-	struct rxe_dev *rxe;
-	int err;
-
-	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_RESTORE_CQ_IN);
-	if (!err)
-		err = uverbs_copy_from(&ring, attrs,
-				       SEALIFT_RXE_ATTR_RESTORE_CQ_RING);
-	if (err)
-		return err;
-
-	rxe = rxe_sealift_lock_held(attrs);
-	if (IS_ERR(rxe))
-		return PTR_ERR(rxe);
-
-	err = rxe_restore_cq(to_rcq(ibcq), &in, &ring);
-	rxe_sealift_unlock(rxe);
-
-	return err;
-}
-
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_QP)(
-	struct uverbs_attr_bundle *attrs)
-{
-	struct ib_qp *ibqp =
-		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_RESTORE_QP_HANDLE);
-	struct sealift_rxe_qp_buffers bufs;
-	struct sealift_rxe_qp *in;
-	struct rxe_dev *rxe;
-	int err;
-
-	in = kzalloc(sizeof(*in), GFP_KERNEL);
-	if (!in)
-		return -ENOMEM;
-
-	err = uverbs_copy_from(in, attrs, SEALIFT_RXE_ATTR_RESTORE_QP_IN);
-	if (!err)
-		err = uverbs_copy_from(&bufs, attrs,
-				       SEALIFT_RXE_ATTR_RESTORE_QP_BUFFERS);
-	if (err)
-		goto out;
-
-	rxe = rxe_sealift_lock_held(attrs);
-	if (IS_ERR(rxe)) {
-		err = PTR_ERR(rxe);
-		goto out;
-	}
-
-	err = rxe_restore_qp(to_rqp(ibqp), in, &bufs);
-	rxe_sealift_unlock(rxe);
-out:
-	kfree(in);
-	return err;
-}
-
-static int UVERBS_HANDLER(SEALIFT_RXE_METHOD_ADOPT)(
-	struct uverbs_attr_bundle *attrs)
-{
-	struct sealift_rxe_adopt in;
-	struct rxe_dev *rxe;
-	int err;
-
-	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_ADOPT_IN);
-	if (err)
-		return err;
-
-	/* for another thread: only who may restore it */
-	if (in.tid) {
-		rxe = rxe_sealift_dev(attrs);
-		if (IS_ERR(rxe))
-			return PTR_ERR(rxe);
-	}
-
-	return rxe_adopt(attrs->ufile, &in);
 }
 
 #define RXE_SEALIFT_IN(_attr, _type) \

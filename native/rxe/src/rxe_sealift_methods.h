@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef RXE_SEALIFT_METHODS_H
+#define RXE_SEALIFT_METHODS_H
+
+#include "rxe_sealift.h"
+
+#define UVERBS_MODULE_NAME rxe_sealift
+#include <rdma/uverbs_named_ioctl.h>
+
+/*
+ * The device of the calling context, if the caller may do more than ask.
+ * Return: an ERR_PTR: -EPERM, -ENODEV, ...
+ */
+struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs);
+
+/*
+ * Lock the device in its hold, so that what is dumped or restored stays.
+ * Return: an ERR_PTR: as above; -EBUSY not held; -ERESTARTSYS
+ */
+struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs);
+void rxe_sealift_unlock(struct rxe_dev *rxe);
+
+/* rxe_sealift_methods.c */
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_QUERY)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HOLD)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESUME)(
+	struct uverbs_attr_bundle *attrs);
+
+/* rxe_sealift_methods_dump.c */
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CONTEXT)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_FIND_FD)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CQ)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_MR)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_QP)(
+	struct uverbs_attr_bundle *attrs);
+
+/* rxe_sealift_methods_restore.c */
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HINT)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_CQ)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_QP)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_ADOPT)(
+	struct uverbs_attr_bundle *attrs);
+
+#endif /* RXE_SEALIFT_METHODS_H */

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The methods that tell what there is. */
+#include <linux/slab.h>
+
+#include "rxe_sealift_methods.h"
+
+static int rxe_sealift_list(struct ib_uverbs_file *ufile,
+			    const struct sealift_rxe_buffer *buf, u32 *count)
+{
+	struct sealift_rxe_object *objs;
+	u32 max;
+	int err = 0;
+
+	*count = rxe_uobject_list(ufile, NULL, 0);
+	if (!buf->address)
+		return 0;
+
+	max = buf->size / sizeof(*objs);
+	if (max < *count)
+		return -ENOSPC;
+
+	/* no more than there are, whatever size the caller claims to have */
+	max = *count;
+	if (!max)
+		return 0;
+
+	objs = kvcalloc(max, sizeof(*objs), GFP_KERNEL);
+	if (!objs)
+		return -ENOMEM;
+
+	*count = rxe_uobject_list(ufile, objs, max);
+	if (*count > max)
+		err = -ENOSPC;
+	else if (copy_to_user(u64_to_user_ptr(buf->address), objs,
+			      *count * sizeof(*objs)))
+		err = -EFAULT;
+
+	kvfree(objs);
+	return err;
+}
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CONTEXT)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
+	struct sealift_rxe_context out = {};
+	struct sealift_rxe_buffer in;
+	int err, err2;
+
+	if (IS_ERR(rxe))
+		return PTR_ERR(rxe);
+
+	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_DUMP_CONTEXT_IN);
+	if (!err)
+		err = rxe_check_buffer(&in);
+	if (err)
+		return err;
+
+	err = rxe_sealift_list(attrs->ufile, &in, &out.count);
+	if (err && err != -ENOSPC)
+		return err;
+
+	rxe_uobject_dump_context(attrs->ufile, &out);
+	out.num_comp_vectors = rxe->ib_dev.num_comp_vectors;
+
+	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_CONTEXT_OUT, &out,
+			      sizeof(out));
+	return err ?: err2;
+}
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_FIND_FD)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
+	struct ib_uobject *comp, *async;
+	struct sealift_rxe_fd out = {};
+
+	if (IS_ERR(rxe))
+		return PTR_ERR(rxe);
+
+	comp = uverbs_attr_get_uobject(attrs, SEALIFT_RXE_ATTR_FIND_FD_COMP);
+	async = uverbs_attr_get_uobject(attrs, SEALIFT_RXE_ATTR_FIND_FD_ASYNC);
+	if (IS_ERR(comp) == IS_ERR(async))
+		return -EINVAL;
+
+	if (!IS_ERR(comp))
+		rxe_uobject_dump_channel(comp, &out);
+	else
+		rxe_uobject_dump_async(async, &out);
+
+	return uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_FIND_FD_OUT, &out,
+			      sizeof(out));
+}
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CQ)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct ib_cq *ibcq =
+		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_DUMP_CQ_HANDLE);
+	struct sealift_rxe_cq out = {};
+	struct sealift_rxe_buffer in;
+	struct rxe_dev *rxe;
+	int err, err2;
+
+	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_DUMP_CQ_IN);
+	if (!err)
+		err = rxe_check_buffer(&in);
+	if (err)
+		return err;
+
+	rxe = rxe_sealift_lock_held(attrs);
+	if (IS_ERR(rxe))
+		return PTR_ERR(rxe);
+
+	err = rxe_dump_cq(to_rcq(ibcq), &in, &out);
+	rxe_sealift_unlock(rxe);
+
+	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_CQ_OUT, &out,
+			      sizeof(out));
+	return err ?: err2;
+}
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_MR)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct ib_mr *ibmr =
+		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_DUMP_MR_HANDLE);
+	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
+	struct sealift_rxe_mr out = {};
+	int err;
+
+	if (IS_ERR(rxe))
+		return PTR_ERR(rxe);
+
+	err = rxe_dump_mr(to_rmr(ibmr), &out);
+	if (err)
+		return err;
+
+	return uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_MR_OUT, &out,
+			      sizeof(out));
+}
+
+static int rxe_sealift_check_buffers(const struct sealift_rxe_qp_buffers *bufs)
+{
+	if (rxe_check_buffer(&bufs->sq) || rxe_check_buffer(&bufs->rq) ||
+	    rxe_check_buffer(&bufs->res))
+		return -EINVAL;
+
+	return 0;
+}
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_QP)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct ib_qp *ibqp =
+		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_DUMP_QP_HANDLE);
+	struct sealift_rxe_qp_buffers in;
+	struct sealift_rxe_qp *out;
+	struct rxe_dev *rxe;
+	int err, err2;
+
+	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_DUMP_QP_IN);
+	if (!err)
+		err = rxe_sealift_check_buffers(&in);
+	if (err)
+		return err;
+
+	out = kzalloc(sizeof(*out), GFP_KERNEL);
+	if (!out)
+		return -ENOMEM;
+
+	rxe = rxe_sealift_lock_held(attrs);
+	if (IS_ERR(rxe)) {
+		err = PTR_ERR(rxe);
+		goto out;
+	}
+
+	err = rxe_dump_qp(to_rqp(ibqp), &in, out);
+	rxe_sealift_unlock(rxe);
+
+	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_QP_OUT, out,
+			      sizeof(*out));
+	err = err ?: err2;
+out:
+	kfree(out);
+	return err;
+}

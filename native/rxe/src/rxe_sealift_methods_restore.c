@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The methods that make objects what they were. */
+#include <linux/slab.h>
+
+#include "rxe_sealift_methods.h"
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HINT)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
+	struct sealift_rxe_hint in;
+	int err;
+
+	if (IS_ERR(rxe))
+		return PTR_ERR(rxe);
+
+	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_HINT_IN);
+	if (err)
+		return err;
+
+	return rxe_hint_set(to_ruc(ib_uverbs_get_ucontext(attrs)), in.type,
+			    in.value);
+}
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_CQ)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct ib_cq *ibcq =
+		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_RESTORE_CQ_HANDLE);
+	struct sealift_rxe_buffer ring;
+	struct sealift_rxe_cq in;
+	struct rxe_dev *rxe;
+	int err;
+
+	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_RESTORE_CQ_IN);
+	if (!err)
+		err = uverbs_copy_from(&ring, attrs,
+				       SEALIFT_RXE_ATTR_RESTORE_CQ_RING);
+	if (err)
+		return err;
+
+	rxe = rxe_sealift_lock_held(attrs);
+	if (IS_ERR(rxe))
+		return PTR_ERR(rxe);
+
+	err = rxe_restore_cq(to_rcq(ibcq), &in, &ring);
+	rxe_sealift_unlock(rxe);
+
+	return err;
+}
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_QP)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct ib_qp *ibqp =
+		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_RESTORE_QP_HANDLE);
+	struct sealift_rxe_qp_buffers bufs;
+	struct sealift_rxe_qp *in;
+	struct rxe_dev *rxe;
+	int err;
+
+	in = kzalloc(sizeof(*in), GFP_KERNEL);
+	if (!in)
+		return -ENOMEM;
+
+	err = uverbs_copy_from(in, attrs, SEALIFT_RXE_ATTR_RESTORE_QP_IN);
+	if (!err)
+		err = uverbs_copy_from(&bufs, attrs,
+				       SEALIFT_RXE_ATTR_RESTORE_QP_BUFFERS);
+	if (err)
+		goto out;
+
+	rxe = rxe_sealift_lock_held(attrs);
+	if (IS_ERR(rxe)) {
+		err = PTR_ERR(rxe);
+		goto out;
+	}
+
+	err = rxe_restore_qp(to_rqp(ibqp), in, &bufs);
+	rxe_sealift_unlock(rxe);
+out:
+	kfree(in);
+	return err;
+}
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_ADOPT)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct sealift_rxe_adopt in;
+	struct rxe_dev *rxe;
+	int err;
+
+	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_ADOPT_IN);
+	if (err)
+		return err;
+
+	/* for another thread: only who may restore it */
+	if (in.tid) {
+		rxe = rxe_sealift_dev(attrs);
+		if (IS_ERR(rxe))
+			return PTR_ERR(rxe);
+	}
+
+	return rxe_adopt(attrs->ufile, &in);
+}
