@@ -194,7 +194,7 @@ export const cases: readonly Case[] = [
   },
   {
     name: 'multi-container-return',
-    promise: 'and back again',
+    promise: 'the same, there and back again',
     run: (c) => moved(c, ['there', 'back']),
   },
   {

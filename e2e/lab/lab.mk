@@ -12,7 +12,7 @@ lab-deps: ## Install what the lab needs on this host (apt, root)
 lab-binaries: lab-deps
 	@$(LAB_SH) binaries
 
-lab-up: lab-deps ## Start the lab: about 6 minutes the first time, then under a minute
+lab-up: lab-deps ## Start the lab: 13 minutes the first time, then about one
 	@$(LAB_SH) up
 
 lab-down: ## End the lab

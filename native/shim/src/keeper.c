@@ -167,9 +167,7 @@ static int finished(pid_t child, int ended, struct reason *why)
 		reason_set(why, "Cancelled", "told to end while the container is restored");
 		return -1;
 	}
-	while (waitpid(child, &status, 0) < 0) {
-		if (errno == EINTR)
-			continue;
+	if (waitpid(child, &status, 0) != child) {
 		reason_set(why, "RestoreFailed", "cannot wait for runc: %s", strerror(errno));
 		return -1;
 	}

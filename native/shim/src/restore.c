@@ -17,18 +17,9 @@
 
 static int export_environment(json_t *environment, struct reason *why)
 {
-	const char *folder_end = strrchr(runc_path(), '/');
-	const char *path = getenv("PATH");
-	char search[2 * PATH_MAX];
 	const char *name;
 	json_t *value;
 
-	/* runc looks for criu in PATH, and ours is beside it. */
-	if (folder_end && folder_end != runc_path()) {
-		snprintf(search, sizeof(search), "%.*s:%s", (int)(folder_end - runc_path()),
-			 runc_path(), path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
-		setenv("PATH", search, 1);
-	}
 	json_object_foreach(environment, name, value) {
 		if (!json_is_string(value) || setenv(name, json_string_value(value), 1) < 0) {
 			reason_set(why, "BadReply", "the agent's reply has no usable env %s", name);
@@ -74,11 +65,20 @@ static int translatable(const struct oci_args *args, struct reason *why)
 	return 1;
 }
 
-/* The plugin gives a restore up whose runc has been killed: nobody would know of what it has rebuilt. */
+/* In runc's own process: what is set here is for this attempt alone. */
 static int become_restore(char **argv)
 {
-	char pid[16];
+	const char *folder_end = strrchr(runc_path(), '/');
+	const char *path = getenv("PATH");
+	char search[2 * PATH_MAX], pid[16];
 
+	/* runc looks for criu in PATH, and ours is beside it. */
+	if (folder_end && folder_end != runc_path()) {
+		snprintf(search, sizeof(search), "%.*s:%s", (int)(folder_end - runc_path()),
+			 runc_path(), path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
+		setenv("PATH", search, 1);
+	}
+	/* The plugin gives a restore up whose runc has been killed: nobody would know of what it has rebuilt. */
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	setenv("SEALIFT_RUNC_PID", pid, 1);
 	return runc_become(argv);

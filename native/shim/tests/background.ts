@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Restores that outlive their create: when it returns, with what, and what becomes of a restore whose create fails.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { until, type Answer, type Bench, type Case, type Ended } from './harness.ts';
+import { isAlive, until, type Answer, type Bench, type Case, type Ended } from './harness.ts';
 import { CONTAINER } from './oci.ts';
 
 const GATE = { ok: true, pid: 4711 };
@@ -38,10 +38,6 @@ async function begin(bench: Bench, ...answers: Answer[]): Promise<void> {
   await bench.listen(reply(bench), ...answers);
 }
 
-const has = (bench: Bench, name: string): boolean => existsSync(join(bench.dir, name));
-const isWaiting = (bench: Bench): boolean => has(bench, 'bundle/sealift-waiting');
-const runc = (bench: Bench): number => Number(bench.read('runc.pid'));
-const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}/stat`);
 const exec = (bench: Bench): Promise<Ended> =>
   bench.run('sealift-runc', [
     ...['--root', bench.root, '--log', bench.log, '--log-format', 'json'],
@@ -55,8 +51,8 @@ async function returnsAtTheGate(bench: Bench): Promise<void> {
   assert.equal(ended.status, 0, ended.stderr);
   assert.deepEqual(bench.requests[1], { op: 'atGate', token: 'uid', container: 'side' });
   assert.equal(bench.read('pid'), '4711');
-  await until(() => isAlive(runc(bench)));
-  assert.ok(isWaiting(bench) && has(bench, 'bundle/sealift-restored'));
+  await until(() => isAlive(bench.runcPid));
+  assert.ok(bench.isWaiting && bench.has('bundle/sealift-restored'));
   const startArgs = ['--root', bench.root, 'start', 'c1'];
   assert.equal((await bench.run('sealift-runc', startArgs, { RUNC_EXIT: '9' })).status, 0);
   const refused = await exec(bench);
@@ -64,12 +60,12 @@ async function returnsAtTheGate(bench: Bench): Promise<void> {
   assert.match(refused.stderr, /AtResumeGate: .*try again/);
   assert.equal(bench.runcArgs(), undefined);
   open(bench);
-  await until(() => !isWaiting(bench) && !isAlive(runc(bench)));
+  await until(() => !bench.isWaiting && !isAlive(bench.runcPid));
   const args = bench.runcArgs() ?? [];
   assert.ok(args.includes('restore') && !args.includes('--pid-file'));
   assert.equal(bench.runcEnv('SEALIFT_WHILE'), join(bench.bundle, 'sealift-waiting'));
-  assert.equal(bench.runcEnv('SEALIFT_RUNC_PID'), String(runc(bench)));
-  assert.equal(has(bench, 'gave-up'), false);
+  assert.equal(bench.runcEnv('SEALIFT_RUNC_PID'), String(bench.runcPid));
+  assert.equal(bench.has('gave-up'), false);
   assert.equal((await exec(bench)).status, 0);
 }
 
@@ -78,11 +74,9 @@ async function isOfItsOwnSession(bench: Bench): Promise<void> {
   await begin(bench, GATE);
   const { ended } = start(bench);
   await ended;
-  await until(() => isAlive(runc(bench)));
+  await until(() => isAlive(bench.runcPid));
   const fields =
-    readFileSync(`/proc/${runc(bench)}/stat`, 'utf8')
-      .split(') ')[1]
-      ?.split(' ') ?? [];
+    readFileSync(`/proc/${bench.runcPid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   const own = readFileSync('/proc/self/stat', 'utf8').split(') ')[1]?.split(' ') ?? [];
   assert.notEqual(fields[3], own[3]);
   open(bench);
@@ -108,7 +102,7 @@ async function opensBeforeTheAnswer(bench: Bench): Promise<void> {
   const end = await ended;
   assert.equal(end.status, 0, end.stderr);
   assert.equal(bench.read('pid'), '815');
-  assert.equal(isWaiting(bench), false);
+  assert.equal(bench.isWaiting, false);
 }
 
 /** What has become of a restore that failed is the agent's to say. */
@@ -126,15 +120,15 @@ async function asksWhenRuncFails(bench: Bench): Promise<void> {
       ['create', 2],
     ],
   );
-  assert.equal(isWaiting(bench), false);
+  assert.equal(bench.isWaiting, false);
   assert.equal(bench.read('pid'), undefined);
 }
 
 async function failsWithAKilledRunc(bench: Bench): Promise<void> {
   await begin(bench, 'silence');
   const { ended } = start(bench);
-  await until(() => bench.requests.length === 2 && has(bench, 'runc.pid'));
-  process.kill(runc(bench), 'SIGKILL');
+  await until(() => bench.requests.length === 2 && bench.has('runc.pid'));
+  process.kill(bench.runcPid, 'SIGKILL');
   const end = await ended;
   assert.equal(end.status, 1);
   assert.match(end.stderr, /RestoreFailed: runc was killed/);
@@ -144,23 +138,23 @@ async function failsWithAKilledRunc(bench: Bench): Promise<void> {
 async function waitsForARefusedRestore(bench: Bench): Promise<void> {
   await begin(bench, REFUSED);
   const { ended } = start(bench);
-  await until(() => bench.requests.length === 2 && has(bench, 'runc.pid'));
+  await until(() => bench.requests.length === 2 && bench.has('runc.pid'));
   await new Promise((resolve) => setTimeout(resolve, 300));
-  process.kill(runc(bench), 'SIGTERM');
+  process.kill(bench.runcPid, 'SIGTERM');
   const end = await ended;
   assert.equal(end.status, 1);
   assert.match(end.stderr, /Aborted: the move was aborted/);
-  assert.equal(isWaiting(bench), false);
+  assert.equal(bench.isWaiting, false);
 }
 
 async function isGivenUp(bench: Bench, signal: NodeJS.Signals): Promise<void> {
   await begin(bench, 'silence');
   const { child, ended } = start(bench);
-  await until(() => bench.requests.length === 2 && has(bench, 'runc.pid'));
+  await until(() => bench.requests.length === 2 && bench.has('runc.pid'));
   child.kill(signal);
   await ended;
-  await until(() => has(bench, 'gave-up') && !isAlive(runc(bench)));
-  assert.deepEqual([isWaiting(bench), bench.read('pid')], [false, undefined]);
+  await until(() => bench.has('gave-up') && !isAlive(bench.runcPid));
+  assert.deepEqual([bench.isWaiting, bench.read('pid')], [false, undefined]);
 }
 
 async function keepsNoOutput(bench: Bench): Promise<void> {
@@ -168,7 +162,7 @@ async function keepsNoOutput(bench: Bench): Promise<void> {
   // A caller that has the container's terminal reads these to their end.
   const { ended } = start(bench, {}, ['--console-socket', '/c']);
   assert.equal((await ended).status, 0);
-  await until(() => isAlive(runc(bench)));
+  await until(() => isAlive(bench.runcPid));
   open(bench);
 }
 
@@ -177,7 +171,7 @@ async function unusablePidFile(bench: Bench): Promise<void> {
   mkdirSync(join(bench.dir, 'pid'));
   const { ended } = start(bench);
   assert.match((await ended).stderr, /PidFileFailed/);
-  await until(() => has(bench, 'gave-up'));
+  await until(() => bench.has('gave-up'));
 }
 
 const cases: Record<string, (bench: Bench) => Promise<void>> = {
@@ -196,7 +190,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     await begin(bench, { ok: true });
     const { ended } = start(bench);
     assert.match((await ended).stderr, /BadReply: .*no process/);
-    await until(() => has(bench, 'gave-up'));
+    await until(() => bench.has('gave-up'));
   },
   'refuses a reply that names no gate': async (bench) => {
     bench.annotate(CONTAINER);
@@ -210,7 +204,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
     writeFileSync(join(bench.dir, 'faults', 'shim.atGate.after'), 'crash');
     const { ended } = start(bench, { SEALIFT_FAULT_DIR: join(bench.dir, 'faults') });
     assert.equal((await ended).signal, 'SIGKILL');
-    await until(() => has(bench, 'gave-up'));
+    await until(() => bench.has('gave-up'));
   },
 };
 

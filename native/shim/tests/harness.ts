@@ -166,6 +166,19 @@ export class Bench {
     return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
   }
 
+  has(name: string): boolean {
+    return existsSync(join(this.dir, name));
+  }
+
+  /** Whether the bundle has the mark of a restore that has not been let go. */
+  get isWaiting(): boolean {
+    return this.has('bundle/sealift-waiting');
+  }
+
+  get runcPid(): number {
+    return Number(this.read('runc.pid'));
+  }
+
   /** The arguments that runc was called with; undefined if it was not. */
   runcArgs(): string[] | undefined {
     return this.read('runc.args')?.split('\n').slice(0, -1);
@@ -195,6 +208,8 @@ export class Bench {
 }
 
 export type Case = readonly [name: string, run: (bench: Bench) => Promise<void>];
+
+export const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}/stat`);
 
 export async function until(holds: () => boolean, ms = 5000): Promise<void> {
   const end = performance.now() + ms;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Restores for which the create waits: made again when they fail, given up when the create is killed.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { until, type Answer, type Bench, type Case } from './harness.ts';
+import { isAlive, until, type Answer, type Bench, type Case } from './harness.ts';
 import { CONTAINER } from './oci.ts';
 
 const REFUSED = { ok: false, code: 'RestoreFailed', message: 'the kubelet starts it anew' };
@@ -20,11 +19,6 @@ async function start(bench: Bench, env: Record<string, string>, ...more: Answer[
   return bench.start('sealift-runc', args, env);
 }
 
-const has = (bench: Bench, name: string): boolean => existsSync(join(bench.dir, name));
-const isWaiting = (bench: Bench): boolean => has(bench, 'bundle/sealift-waiting');
-const runc = (bench: Bench): number => Number(bench.read('runc.pid'));
-const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}/stat`);
-
 async function isMadeAgain(bench: Bench): Promise<void> {
   const { ended } = await start(bench, { RUNC_FAILS: 'once' }, reply(bench));
   const end = await ended;
@@ -33,7 +27,7 @@ async function isMadeAgain(bench: Bench): Promise<void> {
   const [first, second] = bench.requests;
   assert.equal(bench.requests.length, 2);
   assert.deepEqual(second, { ...first, attempt: 2 });
-  assert.ok(bench.runcArgs()?.includes('restore') && !isWaiting(bench));
+  assert.ok(bench.runcArgs()?.includes('restore') && !bench.isWaiting);
 }
 
 async function failsAsTheAgentSays(bench: Bench): Promise<void> {
@@ -50,8 +44,8 @@ async function failsAsTheAgentSays(bench: Bench): Promise<void> {
 /** Nobody knows what such a runc has left behind. */
 async function failsWithAKilledRunc(bench: Bench): Promise<void> {
   const { ended } = await start(bench, { RUNC_WAITS: 'yes' });
-  await until(() => has(bench, 'runc.pid'));
-  process.kill(runc(bench), 'SIGKILL');
+  await until(() => bench.has('runc.pid'));
+  process.kill(bench.runcPid, 'SIGKILL');
   const end = await ended;
   assert.equal(end.status, 1);
   assert.match(end.stderr, /RestoreFailed: runc was killed/);
@@ -60,17 +54,17 @@ async function failsWithAKilledRunc(bench: Bench): Promise<void> {
 
 async function isGivenUp(bench: Bench, signal: NodeJS.Signals): Promise<void> {
   const { child, ended } = await start(bench, { RUNC_WAITS: 'yes' });
-  await until(() => has(bench, 'runc.pid'));
+  await until(() => bench.has('runc.pid'));
   child.kill(signal);
   const end = await ended;
   if (signal === 'SIGTERM') assert.match(end.stderr, /Cancelled: told to end/);
-  await until(() => has(bench, 'gave-up') && !isAlive(runc(bench)));
-  assert.deepEqual([isWaiting(bench), bench.requests.length], [false, 1]);
+  await until(() => bench.has('gave-up') && !isAlive(bench.runcPid));
+  assert.deepEqual([bench.isWaiting, bench.requests.length], [false, 1]);
 }
 
 async function isToldToEndInBetween(bench: Bench): Promise<void> {
   const { child, ended } = await start(bench, { RUNC_EXIT: '1' }, reply(bench));
-  await until(() => has(bench, 'runc.args') && !isWaiting(bench));
+  await until(() => bench.has('runc.args') && !bench.isWaiting);
   await new Promise((resolve) => setTimeout(resolve, 200));
   child.kill('SIGTERM');
   assert.equal((await ended).status, 1);

@@ -77,6 +77,10 @@ const over: ReadonlySet<Stage> = new Set([
 ]);
 export const isOver = ({ stage: reached }: Pick<Entry, 'stage'>): boolean => over.has(reached);
 
+/** CRIU rebuilds a target or has rebuilt it, and nothing of it has run: it can be restored once more. */
+export const isRestoring = ({ stage: reached }: { stage: Stage | undefined }): boolean =>
+  reached === 'restoring' || reached === 'atGate';
+
 const fileName = (id: string, role: Entry['role']) => `${id}.${role}.json`;
 
 export class Journal {

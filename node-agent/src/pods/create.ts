@@ -3,7 +3,7 @@
 import { annotations } from '../../../crds/src/index.ts';
 import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
-import type { Journal } from '../journal/journal.ts';
+import { isRestoring, type Journal } from '../journal/journal.ts';
 import { knownPeers } from '../rdma-device/peers.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import type { CreateReply, CreateRequest } from '../socket/protocol.ts';
@@ -54,8 +54,7 @@ export class CreateHandler {
     const decision = target.request.status?.decision?.outcome;
     const uid = target.request.metadata.uid;
     if (hasRun(this.#parts.journal, target)) return this.#run(request, pod);
-    const stage = this.#parts.journal.get(uid, 'target')?.stage;
-    if (decision === 'Committed' && stage !== 'restoring' && stage !== 'atGate') {
+    if (decision === 'Committed' && !this.#hasNotRun(target)) {
       throw new AgentError(
         'RestoreFailed',
         'the restored container may have run before it ended: it is not restored twice',
@@ -74,11 +73,14 @@ export class CreateHandler {
     );
   }
 
+  #hasNotRun({ request }: TargetOf): boolean {
+    const entry = this.#parts.journal.get(request.metadata.uid, 'target');
+    return entry !== undefined && isRestoring(entry);
+  }
+
   /** A restore that failed is made again in the same create as long as nothing of it has run. */
   #refuseAgain({ attempt, since }: CreateRequest, found: Found | 'runs'): void {
-    const target = found === 'runs' ? undefined : found.target;
-    const stage = target && this.#parts.journal.get(target.request.metadata.uid, 'target')?.stage;
-    if (found === 'runs' || (stage !== 'restoring' && stage !== 'atGate')) {
+    if (found === 'runs' || !found.target || !this.#hasNotRun(found.target)) {
       throw new AgentError('RestoreFailed', 'the restore has ended, and is not made once more');
     }
     // Its kubelet would give the create up in the middle of it.

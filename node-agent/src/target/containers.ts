@@ -2,7 +2,7 @@
 // Where each container of a target is: nobody's gate, the create gate, CRIU's hands, the resume gate, beyond it.
 // What the pod does next depends on all of them: docs/adr/0006.
 import type { TargetContainer, TargetState } from '../../../crds/src/index.ts';
-import type { Entry, Stage } from '../journal/journal.ts';
+import { isRestoring, type Entry, type Stage } from '../journal/journal.ts';
 import type { Restorer } from '../restore/restorer.ts';
 import type { Failure, TargetObserved } from './decide.ts';
 import { isAnother } from './entry.ts';
@@ -61,7 +61,7 @@ export class TargetContainers {
 
   /** Containers that CRIU has in its hands, whether it gets on with them or not. */
   restoring(entry: Entry): Entry['containers'] {
-    if (entry.stage !== 'restoring' && entry.stage !== 'atGate') return [];
+    if (!isRestoring(entry)) return [];
     return entry.containers.filter(({ name }) => !this.#gates.atResume(entry.id, name));
   }
 

@@ -3,7 +3,7 @@
 // its proof.
 import type { Decision, TargetState } from '../../../crds/src/index.ts';
 import type { Plan } from '../../../kube/src/index.ts';
-import type { Stage } from '../journal/journal.ts';
+import { isRestoring, type Stage } from '../journal/journal.ts';
 import type { Limit } from '../limits.ts';
 
 export interface Failure {
@@ -100,7 +100,7 @@ function committed(observed: TargetObserved): TargetPlan {
     return plan({ state: 'Running' }, { type: 'Settle' });
   }
   // It ended, or its kubelet gave it up, before it ran: nothing has happened since, so restore it once more.
-  if (observed.stage === 'restoring' || observed.stage === 'atGate') {
+  if (isRestoring(observed)) {
     const again = observed.create !== 'none' && observed.images === 'whole' && !observed.finished;
     const state = again || observed.failure ? 'Restoring' : 'AtResumeGate';
     const status: TargetStatus = { state, ...reason(observed.failure) };
@@ -146,9 +146,6 @@ function giveUp(observed: TargetObserved, now: number): Failure | undefined {
   const restored = !isRestoring(observed) || observed.atResumeGate === 'all';
   return !restored && limit && now > limit.at ? limit : undefined;
 }
-
-const isRestoring = ({ stage }: TargetObserved): boolean =>
-  stage === 'restoring' || stage === 'atGate';
 
 function undecided(observed: TargetObserved, now: number): TargetPlan {
   const cause = giveUp(observed, now);
