@@ -29,5 +29,7 @@ verify handover 0
 verify thaw-on-timeout 1 -DTHAW_ON_TIMEOUT
 verify resume-before-decision 1 -DRESUME_BEFORE_DECISION
 verify unlock-at-criu 1 -DUNLOCK_AT_CRIU
+verify end-at-once 1 -DEND_AT_ONCE
+verify open-at-once 1 -DOPEN_AT_ONCE
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -11,13 +11,19 @@
  * finite and the end of a run can be judged by `timeout`.
  *
  * Steps carry the names that the code uses: Lock, Hold, Freeze, Dump, Transfer,
- * Restore, Decide, Unlock, Announce, Resume, Thaw, Release, TearDown.
+ * Restore, Decide, Answer, Unlock, Announce, Resume, Thaw, Release, TearDown.
+ *
+ * A side that hears nothing of the other goes on alone when its time is over
+ * (docs/adr/0008). That is not a fault's doing only where a fault has struck:
+ * until then one waits for the other.
  *
  * FAULTS is how many faults may strike in one run (default 1).
  * The seeded mistakes, each of which must be found:
  *   -DTHAW_ON_TIMEOUT         the source thaws when it has waited long enough
  *   -DRESUME_BEFORE_DECISION  the target runs first and records afterwards
  *   -DUNLOCK_AT_CRIU          the source's lock ends with CRIU's own lock
+ *   -DEND_AT_ONCE             the source ends before the target answers
+ *   -DOPEN_AT_ONCE            the target goes on while the source answers
  */
 #ifndef FAULTS
 #define FAULTS 1
@@ -39,6 +45,8 @@ bool alive[3] = true;
 bool connected[3] = true;      /* to the API server */
 bool link = true;              /* between the two agents */
 bool gatePublished = false;    /* status.targetAgent.state == AtCreateGate */
+bool answeringPublished = false, runningPublished = false;  /* targetAgent.state */
+bool gonePublished = false;    /* status.sourceAgent.state == Gone */
 bool sourceFailed = false, targetFailed = false;
 
 mtype sourceTask = Running;
@@ -47,6 +55,7 @@ bool dumped = false;
 
 mtype targetTask = Absent;
 bool targetLocked = true, targetHeld = true;
+bool targetAnswers = false;    /* shown, announced, RDMA passes: RNR NAKs while held */
 bool targetJournalResuming = false;   /* fsync'd before Unlock */
 mtype image = NoImage;
 
@@ -57,7 +66,19 @@ bool earlyTarget = false;      /* the target acknowledged before the decision */
 
 #define sourceRuns (sourceTask == Running)
 #define targetRuns (targetTask == Resumed)
+#define sourceAnswers (sourceTask != Gone && !sourceSilenced)
 #define can(who)   (alive[who] && connected[who])
+#define waitedOut  (faults > 0)
+#ifdef END_AT_ONCE
+#define mayEnd     true
+#else
+#define mayEnd     (answeringPublished || runningPublished || waitedOut)
+#endif
+#ifdef OPEN_AT_ONCE
+#define mayOpen    true
+#else
+#define mayOpen    (gonePublished || waitedOut)
+#endif
 
 /* Decide: compare-and-swap at the API server; the writer learns what stands. */
 inline decide(who, outcome) {
@@ -112,9 +133,11 @@ active proctype SourceAgent() {
 	   sourceTask == Frozen -> sourceTask = Running }
 	:: atomic { alive[SOURCE] && view[SOURCE] == Aborted && sourceTask == Running &&
 	   sourceHeld -> sourceHeld = false }
-	/* Committed: Release. The full lock silences ARP, ND and RNR NAKs. */
-	:: atomic { alive[SOURCE] && view[SOURCE] == Committed && !sourceSilenced ->
-	   sourceSilenced = true }
+	/* Committed: Release, once the target answers. The full lock silences ARP, ND and RNR NAKs. */
+	:: atomic { alive[SOURCE] && view[SOURCE] == Committed && !sourceSilenced &&
+	   mayEnd -> sourceSilenced = true }
+	:: atomic { can(SOURCE) && view[SOURCE] == Committed && sourceSilenced && !gonePublished ->
+	   gonePublished = true }
 	od
 }
 
@@ -142,13 +165,17 @@ active proctype TargetAgent() {
 	:: atomic { alive[TARGET] && targetTask == ResumeGate && view[TARGET] == Undecided ->
 	   targetJournalResuming = true; targetLocked = false; targetHeld = false; targetTask = Resumed }
 #endif
-	/* Committed: journal, Unlock, Announce, Resume. */
+	/* Committed: Answer, which can be undone; then journal, Unlock, Announce, Resume. */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == ResumeGate &&
-	   !targetJournalResuming -> targetJournalResuming = true }
+	   !targetAnswers -> targetAnswers = true }
+	:: atomic { can(TARGET) && targetAnswers && !answeringPublished -> answeringPublished = true }
+	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == ResumeGate &&
+	   targetAnswers && mayOpen && !targetJournalResuming -> targetJournalResuming = true }
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
 	   targetTask == ResumeGate && targetLocked -> targetLocked = false }
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
 	   targetTask == ResumeGate && !targetLocked -> targetHeld = false; targetTask = Resumed }
+	:: atomic { can(TARGET) && targetTask == Resumed && !runningPublished -> runningPublished = true }
 	/* The kubelet gave up on a start that had not run yet: the verified image
 	 * is still here and nothing has happened since, so restore it again. */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == Killed &&
@@ -168,8 +195,9 @@ active proctype Operator() {
 	/* Deadlines always strike in the end when nobody else can decide. */
 	:: can(OPERATOR) && view[OPERATOR] == Undecided && (sourceTask == Gone || targetFailed ||
 	   targetTask == Killed) -> decide(OPERATOR, Aborted)
-	:: atomic { can(OPERATOR) && view[OPERATOR] == Committed && sourceTask != Gone ->
-	   sourceTask = Gone }
+	/* Whatever has become of the other two: it settles in the end. */
+	:: atomic { can(OPERATOR) && view[OPERATOR] == Committed && sourceTask != Gone &&
+	   (gonePublished || runningPublished || waitedOut) -> sourceTask = Gone }
 	:: atomic { can(OPERATOR) && view[OPERATOR] == Aborted && targetTask != Killed ->
 	   targetTask = Killed; targetLocked = true }
 	od
@@ -193,7 +221,8 @@ active proctype Faults() {
 	:: faults < FAULTS -> faults++; select(who : 0 .. 2); connected[who] = false; connected[who] = true
 	:: faults < FAULTS -> faults++; link = false; link = true
 	:: atomic { faults < FAULTS && targetTask != Absent && targetTask != Resumed -> faults++;
-	   if :: targetJournalResuming -> lost = true :: else fi; targetTask = Killed; targetLocked = true }
+	   if :: targetJournalResuming -> lost = true :: else fi;
+	   targetTask = Killed; targetLocked = true; targetAnswers = false }
 	:: atomic { faults < FAULTS && sourceTask != Gone -> faults++;
 	   if :: decision != Committed -> lost = true :: else fi;
 	   sourceTask = Gone; sourceLocked = false; sourceHeld = false }
@@ -214,6 +243,9 @@ active proctype Monitor() {
 	:: atomic { lateSource && targetRuns -> assert(false) }
 	:: atomic { earlyTarget && decision == Aborted -> assert(false) }
 	:: atomic { targetRuns && decision != Committed -> assert(false) }
+	/* Without a fault: somebody always answers, and nobody beside one that has been let go. */
+	:: atomic { faults == 0 && decision == Committed && !sourceAnswers && !targetAnswers -> assert(false) }
+	:: atomic { faults == 0 && sourceAnswers && decision == Committed && !targetLocked -> assert(false) }
 	/* The end of a run: one runner, and its peers released. */
 	:: timeout ->
 		assert(decision != Undecided);

@@ -40,7 +40,7 @@ export const SourceAgent = z
         'Waiting: seen. Holding: lock, hold, freeze. Dumping. Transferring: images go out. ' +
         'Sent: the target has verified them. Resumed: running again after Aborted. ' +
         'Lost: after Aborted there was nothing to let go on, its node was reset or its container ended. ' +
-        'Gone: killed after Committed. Failed: cannot go on; the pod runs unless held.',
+        'Gone: silent and killed after Committed. Failed: cannot go on; the pod runs unless held.',
     }),
     reason: Reason.optional(),
     message: Message.optional(),
@@ -68,6 +68,7 @@ export const TargetState = z.enum([
   'Receiving',
   'Restoring',
   'AtResumeGate',
+  'Answering',
   'Running',
   'TornDown',
   'Failed',
@@ -85,7 +86,8 @@ export const TargetAgent = z
     state: TargetState.meta({
       description:
         'Preparing: pod seen. AtCreateGate: waits for images. Receiving. Restoring. ' +
-        'AtResumeGate: every container is rebuilt, none has run. Running: resumed after ' +
+        'AtResumeGate: every container is rebuilt, none has run. Answering: after Committed its device ' +
+        'answers peers, still held, and it waits for the source to be silent. Running: resumed after ' +
         'Committed. TornDown: removed after Aborted. Failed: cannot go on.',
     }),
     reason: Reason.optional(),

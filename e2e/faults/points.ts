@@ -36,8 +36,9 @@ const repeated: readonly Round[] = [
       ...both('operator', 'operator.delete-source'),
       ...both('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
       ...both('source', 'source.clean', 'shim.del', 'cni.del'),
-      ...both('target', 'receiver.store', 'target.decide', 'target.unlock', 'target.show'),
-      ...both('target', 'target.announce', 'target.resume', 'target.open', 'target.clean'),
+      ...both('target', 'receiver.store', 'target.decide', 'target.answer', 'target.unlock'),
+      ...both('target', 'target.show', 'target.announce', 'target.resume', 'target.open'),
+      ...both('target', 'target.clean'),
     ],
   },
   // Not even the failure can be written down: the next attempt knows nothing of it.

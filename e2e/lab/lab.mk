@@ -12,7 +12,7 @@ lab-deps: ## Install what the lab needs on this host (apt, root)
 lab-binaries: lab-deps
 	@$(LAB_SH) binaries
 
-lab-up: lab-deps ## Start the lab: 13 minutes the first time, then about one
+lab-up: lab-deps node_modules/.package-lock.json ## Start the lab: 13 minutes the first time, then about one
 	@$(LAB_SH) up
 
 lab-down: ## End the lab
@@ -21,7 +21,7 @@ lab-down: ## End the lab
 lab-env: ## Print shell lines for kubectl and helm: eval "$$(make -s lab-env)"
 	@$(LAB_SH) env
 
-lab-load: ## Import an image archive on every node: IMAGE=archive.tar
+lab-load: node_modules/.package-lock.json ## Import an image archive on every node: IMAGE=archive.tar
 	@$(LAB_SH) load '$(IMAGE)'
 
 lab-ssh: ## A shell on node N: N=1

@@ -92,6 +92,9 @@ export class Leftovers {
       return;
     }
     if (entry.role === 'target') {
+      // Committed the moment before: it is just being handed over to, or was and cannot go on.
+      const isComing = entry.decided === 'Committed' && !isOver(entry);
+      if (isComing && this.#goneFor(entry.id) < FORCED_GRACE_MS) return;
       gates.refuse(entry.id, new AgentError('Aborted', `${entry.kind} ${entry.name} is gone`));
     } else if (!isOver(entry)) {
       if (!(await this.#settle(entry))) return;
@@ -115,7 +118,8 @@ export class Leftovers {
   async #settle(entry: Entry): Promise<boolean> {
     const { journal, checkpointer, log } = this.#parts;
     const about = { request: entry.id, pod: entry.pod };
-    if (entry.stage === 'ending' || (await this.#successorRuns(entry))) {
+    const isCommitted = entry.stage === 'ending' || entry.decided === 'Committed';
+    if (isCommitted || (await this.#successorRuns(entry))) {
       log.error(about, 'a request that was removed by force had moved this pod: ending it');
       await journal.put({ ...entry, stage: 'ending' });
       await checkpointer.end(entry);

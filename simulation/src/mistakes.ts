@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three mistakes of spec/handover.pml, and one of several containers, made in the code as it runs here and nowhere else. The simulation has to find
+// The mistakes of spec/handover.pml, and one of several containers, made in the code as it runs here and nowhere else. The simulation has to find
 // each: a net that catches nothing proves nothing.
 import { SourceReconciler } from '../../node-agent/src/source/reconciler.ts';
 import { TargetReconciler } from '../../node-agent/src/target/reconciler.ts';
@@ -76,4 +76,38 @@ const unlockAtCriu: Mistake = {
   },
 };
 
-export const mistakes = [thawOnTimeout, resumeBeforeDecision, decideAtFirstGate, unlockAtCriu];
+/** The source ends at the decision. */
+const endAtOnce: Mistake = {
+  name: 'end before the target answers',
+  shows: ['NobodyAnswers'],
+  make: () => {
+    const { prototype } = SourceReconciler;
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
+    const { act } = prototype;
+    prototype.act = async function (effect, observed, context) {
+      if (effect.type !== 'HandOver') await act.call(this, effect, observed, context);
+    };
+    return () => (prototype.act = act);
+  },
+};
+
+/** The target goes on at the decision. */
+const openAtOnce: Mistake = {
+  name: 'go on while the source answers',
+  shows: ['BothAnswer'],
+  make: () => {
+    const { prototype } = TargetReconciler;
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
+    const { act } = prototype;
+    prototype.act = async function (effect, observed, context) {
+      if (effect.type === 'Answer') return;
+      await act.call(this, effect, { ...observed, sourceAnswers: false } as never, context);
+    };
+    return () => (prototype.act = act);
+  },
+};
+
+export const mistakes = [
+  ...[thawOnTimeout, resumeBeforeDecision, decideAtFirstGate, unlockAtCriu],
+  ...[endAtOnce, openAtOnce],
+];

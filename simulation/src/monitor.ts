@@ -2,6 +2,7 @@
 // What must hold after every step, as in spec/handover.pml; and the peers, who take down whatever is acknowledged.
 import { isDeepStrictEqual } from 'node:util';
 import { annotations, type Decision } from '../../crds/src/index.ts';
+import { answersFrom, look, type Answers } from './answering.ts';
 import { decisionOf } from './api/rules.ts';
 import type { Stored } from './api/objects.ts';
 import { speaker, type Container, type Machine, type Sandbox } from './node/machine.ts';
@@ -26,6 +27,16 @@ interface Handover {
   /** Frozen on behalf of this request. */
   frozen: boolean;
   decision: Decision | undefined;
+  /** Once it is committed. */
+  answers: Answers | undefined;
+}
+
+/** What a schedule leaves to be relied on. */
+interface Reliance {
+  /** Nothing is committed after the patience of the peers is over. */
+  readonly isInTime: boolean;
+  /** No clock jumps. */
+  readonly isSteady: boolean;
 }
 
 export class Monitor {
@@ -40,12 +51,11 @@ export class Monitor {
   readonly #frozen = new Map<string, Container>();
   /** Since when the peers of a move's source are put off. */
   readonly #heldSince = new Map<string, number>();
-  readonly #isInTime: boolean;
+  readonly #reliance: Reliance;
 
-  /** @param isInTime nothing is committed after the patience of the peers is over */
-  constructor(world: World, isInTime = false) {
+  constructor(world: World, reliance: Reliance) {
     this.#world = world;
-    this.#isInTime = isInTime;
+    this.#reliance = reliance;
     for (const machine of world.machines.values()) {
       machine.onRemove = (container) => this.#removed(machine, container);
     }
@@ -84,6 +94,34 @@ export class Monitor {
         else this.#count(container, of);
       }
     }
+    if (this.#reliance.isSteady) this.#checkAnswers();
+  }
+
+  /** Peers of a committed move find somebody, and never two that go on. */
+  #checkAnswers(): void {
+    for (const { request, answers } of this.#handovers.values()) {
+      if (!answers || request.kind !== 'MigrationRequest') continue;
+      const place = request.status?.['source'] as { podUID?: string } | undefined;
+      const [source] = this.#sandboxes(({ podUid }) => podUid === place?.podUID);
+      const [target] = this.#sandboxes(
+        ({ podUid }) => this.#madeBy.get(podUid) === request.metadata.uid,
+      );
+      const sides = {
+        ...{ source: source?.sandbox, target: target?.sandbox },
+        targetRuns: target?.states.includes('Running') ?? false,
+      };
+      const found = look(answers, sides, this.#world.timeline.now);
+      if (found) throw new ViolationError(...found);
+    }
+  }
+
+  #sandboxes(is: (sandbox: Sandbox) => boolean): { sandbox: Sandbox; states: string[] }[] {
+    return [...this.#world.machines.values()].flatMap((machine) =>
+      [...machine.sandboxes.values()].filter(is).map((sandbox) => ({
+        sandbox,
+        states: machine.containersOf(sandbox.podUid).map(({ state }) => state),
+      })),
+    );
   }
 
   /** A node loses its power, and what ran there its memory. */
@@ -120,6 +158,7 @@ export class Monitor {
       request: after,
       frozen: false,
       decision: undefined,
+      answers: undefined,
     };
     const decision = decisionOf(after);
     if (known.decision && !isDeepStrictEqual(known.decision, decision)) {
@@ -127,7 +166,10 @@ export class Monitor {
     }
     if (decisionOf(before) && !decision) throw new ViolationError('Reversed', 'a decision is gone');
     if (!known.decision && decision?.outcome === 'Committed') this.#checkPatience(after);
-    this.#handovers.set(uid, { ...known, request: after, decision });
+    const isCommitted = decision?.outcome === 'Committed';
+    const answers =
+      known.answers ?? (isCommitted ? answersFrom(this.#world.timeline.now) : undefined);
+    this.#handovers.set(uid, { ...known, request: after, decision, answers });
   }
 
   /** The target's own check and the source's veto: one of them holds whichever single fault strikes. */
@@ -138,7 +180,7 @@ export class Monitor {
     };
     const since = this.#heldSince.get(source?.podUID ?? '');
     const budget = sourceAgent?.peerBudgetMs;
-    if (!this.#isInTime || since === undefined || budget === undefined) return;
+    if (!this.#reliance.isInTime || since === undefined || budget === undefined) return;
     const held = this.#world.timeline.now - since;
     if (held <= budget + roundTripMs) return;
     throw new ViolationError('LateCommit', `committed after ${held} ms, of ${budget} ms`);

@@ -45,8 +45,9 @@ export async function run(schedule: Schedule, options: RunOptions = {}): Promise
   });
   // More than one fault, or a clock that jumps, may keep both agents from ending a hold in time.
   const { scenario, faults: list } = schedule;
-  const isSound = list.length <= 1 && list.every(({ what }) => what.do !== 'skew');
-  const monitor = new Monitor(world, scenario === 'impatient' && isSound);
+  const isSteady = list.every(({ what }) => what.do !== 'skew');
+  const isInTime = scenario === 'impatient' && list.length <= 1 && isSteady;
+  const monitor = new Monitor(world, { isInTime, isSteady });
   const faults = new Faults(world, monitor, schedule);
   points.faults = faults;
   const leave = world.enter();

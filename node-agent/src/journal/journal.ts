@@ -61,7 +61,7 @@ export const entry = z.object({
   steps: z.array(Step).default([]),
   /** Peers that give up: until when it has to be decided, by this node's clock. */
   peerDeadline: z.string().optional(),
-  /** The decision as the API server has told it to this agent, whose cache may be older. A target's. */
+  /** The decision as this agent has learnt it: a target's by its own proposal, a source's that hands over. */
   decided: z.enum(['Committed', 'Aborted']).optional(),
   /** Found out before a source was let go on: there was nothing to let go on. */
   lost: z.boolean().optional(),

@@ -85,7 +85,20 @@ export class Restorer {
     return withFaults('target.prepare', () => this.#prepare(order));
   }
 
-  /** After Committed: the pod may speak. The address first, then the queue pairs; tasks follow at the gate. */
+  /**
+   * After Committed, while the source still answers: peers find the pod here from now on. The device stays held, so all
+   * that they are told is RNR NAK.
+   */
+  async answer(netns: string): Promise<void> {
+    const { lock, driver } = this.#parts;
+    const interfaces = await driver.interfaces(netns);
+    await withFaults('target.answer', () => lock.lock(netns, 'source'));
+    await withFaults('target.show', () => driver.show(netns, interfaces));
+    await withFaults('target.announce', () => driver.announce(netns, interfaces));
+  }
+
+  /** After Committed: the pod may speak. The address first, then the queue pairs; tasks follow at the gate.
+   * Announced again: the source may have spoken in between. */
   async release(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);

@@ -8,6 +8,7 @@ const base: SourceObserved = {
   decision: undefined,
   stage: undefined,
   targetState: undefined,
+  targetAnswers: false,
   deadline: undefined,
   limit: undefined,
   replaced: false,
@@ -62,7 +63,7 @@ const cases: [string, Partial<SourceObserved>, string, string[]][] = [
     'ends although it is late',
     { decision: 'Committed', stage: 'sent', limit: late },
     'Gone',
-    ['End'],
+    ['HandOver', 'End'],
   ],
   [
     'thaws although it is late',
@@ -92,10 +93,33 @@ const cases: [string, Partial<SourceObserved>, string, string[]][] = [
   ['thaws on Aborted at once', { decision: 'Aborted', stage: 'locking' }, 'Resumed', ['Release']],
   ['has nothing to thaw', { decision: 'Aborted' }, 'Resumed', []],
   ['thaws once', { decision: 'Aborted', stage: 'resumed' }, 'Resumed', []],
-  ['ends on Committed', { decision: 'Committed', stage: 'sent' }, 'Gone', ['End']],
-  ['ends without a journal, too', { decision: 'Committed' }, 'Gone', ['End']],
+  [
+    'hands over and ends on Committed',
+    { decision: 'Committed', stage: 'sent' },
+    'Gone',
+    ['HandOver', 'End'],
+  ],
+  [
+    'ends as soon as the target answers',
+    { decision: 'Committed', stage: 'sent', targetAnswers: true },
+    'Gone',
+    ['End'],
+  ],
+  ['goes on ending', { decision: 'Committed', stage: 'ending' }, 'Gone', ['End']],
+  ['ends without a journal, too', { decision: 'Committed' }, 'Gone', ['HandOver', 'End']],
+  [
+    'hands over although it has not written down that all is sent',
+    { decision: 'Committed', stage: 'transferring' },
+    'Gone',
+    ['HandOver', 'End'],
+  ],
   ['ends once', { decision: 'Committed', stage: 'gone' }, 'Gone', []],
-  ['ends although it failed', { decision: 'Committed', stage: 'sent', failure }, 'Gone', ['End']],
+  [
+    'ends although it failed',
+    { decision: 'Committed', stage: 'sent', failure },
+    'Gone',
+    ['HandOver', 'End'],
+  ],
 ];
 
 describe('a source’s limit', () => {
@@ -138,6 +162,7 @@ describe('the source', () => {
       decision: fc.constantFrom(undefined, 'Committed' as const, 'Aborted' as const),
       stage: fc.constantFrom(...stages),
       targetState: fc.constantFrom(undefined, 'AtCreateGate' as const, 'Running' as const),
+      targetAnswers: fc.boolean(),
       deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
       limit: fc.constantFrom(undefined, late, ahead),
       replaced: fc.boolean(),
@@ -150,7 +175,11 @@ describe('the source', () => {
           expect(types).not.toContain('Release');
           expect(types).not.toContain('LetStart');
         }
-        if (observed.decision !== 'Committed') expect(types).not.toContain('End');
+        if (observed.decision !== 'Committed') {
+          expect(types).not.toContain('HandOver');
+          expect(types).not.toContain('End');
+        }
+        if (types.includes('HandOver')) expect(types).toEqual(['HandOver', 'End']);
         if (observed.decision !== undefined) {
           for (const type of ['Lock', 'Hold', 'Freeze', 'Dump', 'Transfer', 'Abort'] as const) {
             expect(types).not.toContain(type);

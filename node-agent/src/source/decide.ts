@@ -12,6 +12,8 @@ export interface SourceObserved {
   /** What has been begun here for this request; written before each effect. */
   stage: Stage | undefined;
   targetState: TargetState | undefined;
+  /** The target has said that it answers, or how it has ended. */
+  targetAnswers: boolean;
   /** Milliseconds since the epoch; the operator sets it once the target is at its create gate. */
   deadline: number | undefined;
   /** Of the step that is under way, or of the peers' patience: whichever ends first. */
@@ -31,6 +33,7 @@ export type SourceEffect =
   | { type: 'Abort'; reason: string; message: string }
   | { type: 'Release' }
   | { type: 'LetStart' }
+  | { type: 'HandOver' }
   | { type: 'End' };
 
 export interface SourceStatus {
@@ -58,7 +61,10 @@ const ready: ReadonlySet<TargetState | undefined> = new Set(['AtCreateGate', 'Re
 export function decideSource(observed: SourceObserved, now: number): SourcePlan {
   const { decision, stage, failure } = observed;
   if (decision === 'Committed') {
-    return stage === 'gone' ? plan({ state: 'Gone' }) : plan({ state: 'Gone' }, { type: 'End' });
+    if (stage === 'gone') return plan({ state: 'Gone' });
+    const answers = stage !== 'ending' && !observed.targetAnswers;
+    const handOver: SourceEffect[] = answers ? [{ type: 'HandOver' }] : [];
+    return plan({ state: 'Gone' }, ...handOver, { type: 'End' });
   }
   if (decision === 'Aborted') {
     if (stage === 'lost') return lost(observed);

@@ -4,6 +4,7 @@ import type { MigrationRequest } from '../../../crds/src/index.ts';
 import type { Api, Clock } from '../../../kube/src/index.ts';
 import type { Checkpointer } from '../checkpoint/checkpointer.ts';
 import type { Evidence } from '../evidence/evidence.ts';
+import { isTargetAnswering } from '../handing-over.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { PodRequests } from '../pods/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
@@ -56,6 +57,7 @@ export class SourceObserver {
       decision: status.decision?.outcome,
       stage: lost ? 'dumping' : (entry?.stage ?? forgotten(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,
+      targetAnswers: isTargetAnswering(request),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
       limit: limitOf(request, entry),
       replaced: isReplaced(request),

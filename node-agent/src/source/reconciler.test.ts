@@ -53,6 +53,18 @@ describe('a source', () => {
     expect([stage(), status()?.sourceAgent?.state]).toEqual(['gone', 'Gone']);
   });
 
+  it('answers until the target does', async () => {
+    put();
+    await run();
+    put({ decision: decision('Committed'), targetAgent: { state: 'AtResumeGate' } });
+    const ending = run();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect([world.dead, world.frozen, stage()]).toEqual([false, true, 'sent']);
+    put({ targetAgent: { state: 'Answering' } });
+    await ending;
+    expect([world.dead, stage(), status()?.sourceAgent?.state]).toEqual([true, 'gone', 'Gone']);
+  });
+
   const points = effects.flatMap((name) => [`${name}.before`, `${name}.after`] as Point[]);
   it.each(points)('whose agent dies at %s runs on after Aborted', async (point) => {
     put();
@@ -131,7 +143,11 @@ describe('a source', () => {
     put();
     await run();
     put({ deadlines: { blackout: '2020-01-01T00:00:00Z' } });
-    const late = { ...status(), decision: decision('Committed') };
+    const late = {
+      ...status(),
+      decision: decision('Committed'),
+      targetAgent: { state: 'Answering' },
+    };
     const peek = api.peek.bind(api);
     // The cache still shows the request undecided.
     const seen = peek(migrationRequests, NAMESPACE, 'move');

@@ -24,6 +24,7 @@ import type { LocalPod } from '../checkpoint/checkpointer.ts';
 import { UnderWay } from '../checkpoint/under-way.ts';
 import { checkSame, checkWhole } from '../checkpoint/whole.ts';
 import { AgentError, isPassing, reasonOf } from '../errors.ts';
+import { isTargetAnswering, SOURCE_PATIENCE_MS, waitForOther } from '../handing-over.ts';
 import type { Entry, Stage } from '../journal/journal.ts';
 import type { HandoverParts } from '../loop.ts';
 import { stepSeconds } from '../metrics.ts';
@@ -107,8 +108,10 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
         return this.#release(request);
       case 'LetStart':
         return this.#parts.journal.put({ ...this.#entry(request), stage: 'resumed' });
+      case 'HandOver':
+        return this.#handOver(request, context);
       case 'End':
-        return this.#end(request);
+        return this.#end(request, context);
     }
   }
 
@@ -124,7 +127,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
       return;
     }
     // After the decision there is no way but on: these are tried until they succeed.
-    if (['Abort', 'Release', 'LetStart', 'End'].includes(effect.type)) return;
+    if (['Abort', 'Release', 'LetStart', 'HandOver', 'End'].includes(effect.type)) return;
     if (effect.type === 'Transfer' && isPassing(code)) return;
     // Not a finding: a decision came in between.
     if (code === 'Aborted') return;
@@ -337,10 +340,24 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     await this.#parts.journal.put({ ...entry, stage: lost ? 'lost' : 'resumed', steps });
   }
 
+  /** The held device goes on answering until the target's does. */
+  async #handOver(request: MigrationRequest, context: Context): Promise<void> {
+    // A request that is removed by force now has been committed all the same.
+    await this.#parts.journal.put({ ...this.#entry(request), decided: 'Committed' });
+    const isAnswering = () => {
+      const now = this.#parts.request(keyOf(request));
+      return now?.metadata.uid !== request.metadata.uid || isTargetAnswering(now);
+    };
+    const of = { clock: this.#clock, patienceMs: SOURCE_PATIENCE_MS, signal: context.signal };
+    await waitForOther(isAnswering, of);
+  }
+
   /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
-  async #end(request: MigrationRequest): Promise<void> {
+  async #end(request: MigrationRequest, context: Context): Promise<void> {
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'ending' });
     await this.#parts.checkpointer.end(placeOf(this.#parts.journal, request));
+    // The target waits for this word, and removing large images takes its time.
+    this.#parts.publisher.progress(request, this.#part(request, { state: 'Gone' }), context);
     // Before the last word: nobody would come back for them.
     await this.#clean(request);
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'gone' });

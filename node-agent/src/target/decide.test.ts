@@ -18,6 +18,7 @@ const base: TargetObserved = {
   impatient: false,
   peerBudgetMs: undefined,
   peerLimit: undefined,
+  sourceAnswers: false,
   finished: false,
 };
 const failure = { code: 'RestoreFailed', message: 'no' };
@@ -176,6 +177,24 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['Open'],
   ],
   [
+    'answers beside the source before it opens',
+    { decision: 'Committed', stage: 'atGate', atResumeGate: 'all', sourceAnswers: true },
+    'Running',
+    ['Answer', 'Open'],
+  ],
+  [
+    'goes on opening, whoever answers',
+    { decision: 'Committed', stage: 'opening', atResumeGate: 'all', sourceAnswers: true },
+    'Running',
+    ['Open'],
+  ],
+  [
+    'answers for nobody who is missing',
+    { decision: 'Committed', stage: 'atGate', atResumeGate: 'some', sourceAnswers: true },
+    'AtResumeGate',
+    [],
+  ],
+  [
     'waits for the gate on Committed',
     { decision: 'Committed', stage: 'atGate' },
     'AtResumeGate',
@@ -288,6 +307,7 @@ describe('the target', () => {
       atResumeGate: fc.constantFrom('none' as const, 'some' as const, 'all' as const),
       failure: fc.constantFrom(undefined, failure),
       deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
+      sourceAnswers: fc.boolean(),
       finished: fc.boolean(),
     });
     fc.assert(
@@ -296,6 +316,11 @@ describe('the target', () => {
         if (observed.decision !== 'Committed' || observed.atResumeGate === 'none') {
           expect(types).not.toContain('Open');
         }
+        // Nothing is let go beside a source that answers, unless it was let go before.
+        const [first] = types;
+        if (types.includes('Open') && observed.sourceAnswers && observed.stage !== 'opening') {
+          expect(first).toBe('Answer');
+        } else expect(types).not.toContain('Answer');
         // All or none, but for what may run already.
         if (observed.atResumeGate === 'some' && observed.stage !== 'opening') {
           expect(types).not.toContain('Open');

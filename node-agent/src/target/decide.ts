@@ -35,6 +35,8 @@ export interface TargetObserved {
   peerBudgetMs: number | undefined;
   /** Until when, by this node's clock. */
   peerLimit: Limit | undefined;
+  /** A migration's source has not said that it is silent: it may answer the peers. */
+  sourceAnswers: boolean;
   /** The request's summary condition is set: nobody needs the images any more. */
   finished: boolean;
 }
@@ -44,6 +46,7 @@ export type TargetEffect =
   | { type: 'NotePeers'; budgetMs: number }
   | { type: 'Decide' }
   | { type: 'Abort'; reason: string; message: string }
+  | { type: 'Answer' }
   | { type: 'Open' }
   | { type: 'Settle' }
   | { type: 'TearDown' }
@@ -93,7 +96,10 @@ function committed(observed: TargetObserved): TargetPlan {
   // A container that is created anew, or once more, takes the place of the one that waits under its name.
   const isReplaced = observed.create === 'again' && observed.stage !== 'opening';
   if (observed.atResumeGate === 'all' && !isReplaced) {
-    return plan({ state: 'Running' }, { type: 'Open' });
+    // What was killed between the two is restored once more: nothing has run before Open.
+    const handingOver = observed.sourceAnswers && observed.stage !== 'opening';
+    const answer: TargetEffect[] = handingOver ? [{ type: 'Answer' }] : [];
+    return plan({ state: 'Running' }, ...answer, { type: 'Open' });
   }
   // The agent was restarted after it had opened the gate, before it could write that down.
   if (observed.stage === 'opening' && observed.released) {

@@ -4,6 +4,7 @@ import { isFinished, secondsOfStep } from '../../../crds/src/index.ts';
 import type { Api, Clock, Resource } from '../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../errors.ts';
 import type { Evidence } from '../evidence/evidence.ts';
+import { isSourceSilent } from '../handing-over.ts';
 import type { Entry, Journal } from '../journal/journal.ts';
 import { stepLimit, type Limit } from '../limits.ts';
 import type { Handover, HandoverKind } from '../pods/pod-requests.ts';
@@ -73,6 +74,7 @@ export class TargetObserver<T extends Handover> {
       impatient: request.kind === 'MigrationRequest' && request.status?.peers !== undefined,
       peerBudgetMs: request.status?.sourceAgent?.peerBudgetMs,
       peerLimit: peerLimitOf(entry),
+      sourceAnswers: !isSourceSilent(request),
       finished: isFinished(request),
     };
   }

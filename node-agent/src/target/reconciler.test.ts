@@ -2,7 +2,7 @@
 // A target from its create gate to its end, crashed at what matters.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { decide, migrationRequests } from '../../../kube/src/index.ts';
 import { AgentError } from '../errors.ts';
 import { Journal } from '../journal/journal.ts';
@@ -82,6 +82,33 @@ describe('a target', () => {
     expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'tornDown']);
     await runs();
     expect([state(), await store.ids()]).toEqual(['TornDown', []]);
+  });
+
+  it('answers, held, until the source is silent', async () => {
+    node.source = () => undefined;
+    const { gate } = await toResumeGate();
+    const opening = run();
+    await vi.waitFor(() => expect(state()).toBe('Answering'));
+    expect([node.answers, node.locked, node.ran, stage()]).toEqual([true, true, 0, 'atGate']);
+    put({ sourceAgent: { state: 'Gone' } });
+    await opening;
+    await gate;
+    expect([node.locked, node.ran, stage(), state()]).toEqual([false, 1, 'running', 'Running']);
+  });
+
+  it('is restored once more, and answers nobody meanwhile, if it is killed while it answers', async () => {
+    node.source = () => {
+      node.logs['main'] = 'failed';
+      gates.dismiss(REQUEST_UID, 'main', 'killed');
+      put({ sourceAgent: { state: 'Gone' } });
+    };
+    const { gate } = await toResumeGate();
+    await runs();
+    await gate;
+    expect([state(), node.ran, stage()]).toEqual(['Restoring', 0, 'atGate']);
+    const created = create('c2');
+    await runs(1);
+    expect([await created, node.answers, node.locked]).toEqual(['restore', false, true]);
   });
 
   it('commits nothing of which a container has left its gate since it was looked at', async () => {

@@ -3,6 +3,7 @@
 import { secondsOfStep, type TargetAgent, type TargetState } from '../../../crds/src/index.ts';
 import {
   decide as proposeDecision,
+  keyOf,
   realClock,
   timestamp,
   withFaults,
@@ -11,6 +12,7 @@ import {
   type Plan,
 } from '../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../errors.ts';
+import { isSourceSilent, TARGET_PATIENCE_MS, waitForOther } from '../handing-over.ts';
 import type { Entry } from '../journal/journal.ts';
 import { doWithin } from '../limits.ts';
 import type { HandoverParts } from '../loop.ts';
@@ -76,6 +78,8 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
         );
         return;
       }
+      case 'Answer':
+        return this.#answer(observed, context);
       case 'Open':
         return this.#open(observed);
       case 'Settle':
@@ -239,8 +243,9 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       return this.#propose(request, 'Committed', 'Committed', why, context);
     });
     if (!standing) return;
-    if (standing === 'Committed') return this.#open(observed);
-    return this.#tearDown(observed);
+    if (standing === 'Aborted') return this.#tearDown(observed);
+    if (observed.sourceAnswers) await this.#answer(observed, context);
+    return this.#open(observed);
   }
 
   async #propose(
@@ -267,6 +272,23 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     return decided;
   }
 
+  /**
+   * Only after Committed. The held device answers from here on; then the source ends. Nothing of this is a stage: until
+   * it is opened, what is killed here is restored once more, locked and hidden again.
+   */
+  async #answer({ request }: Observed<T>, context: Context): Promise<void> {
+    const before = this.#entry(request);
+    await this.#parts.journal.put({ ...before, steps: beginOnce(before.steps, 'resume') });
+    if (before.netns !== undefined) await this.#parts.restorer.answer(before.netns);
+    this.#tell(request, 'Answering', context);
+    const isSilent = () => {
+      const now = this.#parts.request(keyOf(request));
+      return now?.metadata.uid !== request.metadata.uid || isSourceSilent(now);
+    };
+    const of = { clock: this.#clock, patienceMs: TARGET_PATIENCE_MS, signal: context.signal };
+    await waitForOther(isSilent, of);
+  }
+
   /** Only after Committed. Written down first: a restarted agent must not lock it again. */
   async #open(observed: Observed<T>): Promise<void> {
     const uid = observed.request.metadata.uid;
@@ -282,7 +304,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       this.#parts.gates.dismiss(uid, late, why);
       throw new AgentError('Internal', why);
     }
-    const begun = beginStep(entry.steps, 'resume');
+    const begun = beginOnce(entry.steps, 'resume');
     await this.#parts.journal.put({ ...entry, stage: 'opening', steps: begun });
     if (entry.netns !== undefined) await this.#parts.restorer.release(entry.netns);
     const left = await withFaults('target.open', async () =>

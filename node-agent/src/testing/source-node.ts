@@ -169,7 +169,12 @@ export function put(change: object = {}): void {
     ),
   );
 }
-export const decide = (outcome: Decision['outcome']) => put({ decision: decision(outcome) });
+/** The target goes on from there. */
+export const decide = (outcome: Decision['outcome']) =>
+  put({
+    decision: decision(outcome),
+    ...(outcome === 'Committed' ? { targetAgent: { state: 'Answering' } } : {}),
+  });
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sealift-source-'));

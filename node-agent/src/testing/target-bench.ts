@@ -145,6 +145,7 @@ export function put(change: object = {}): void {
       {
         deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
         ...(told?.targetAgent ? { targetAgent: told.targetAgent } : {}),
+        ...(told?.sourceAgent ? { sourceAgent: told.sourceAgent } : {}),
         ...(told?.decision ? { decision: told.decision } : {}),
         ...change,
       },
@@ -168,6 +169,7 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sealift-target-'));
   api = new MemoryApi();
   node = new TargetNode();
+  node.source = () => put({ sourceAgent: { state: 'Gone' } });
   store = new ImageStore(join(dir, 'images'));
   receiving = false;
   spec = {};

@@ -5,6 +5,10 @@ import type { RestoreOrder, Restorer } from '../restore/restorer.ts';
 /** The node: its lock, its kubelet and its CRIU. */
 export class TargetNode {
   locked = true;
+  /** The held device answers peers. */
+  answers = false;
+  /** What the source does when it hears that. */
+  source: () => void = () => undefined;
   /** How often the pod's tasks have been let go. */
   ran = 0;
   killed = 0;
@@ -35,11 +39,16 @@ export class TargetNode {
       if (this.hangs) await new Promise(() => undefined);
       this.prepared++;
       this.locked = true;
+      this.answers = false;
       this.logs[create.container] = 'nothing';
       if (podFiles) this.unpacked.push(create.container);
       return { ok: true, action: 'restore', imagePath: '', workPath: '', options: [], env: {} };
     },
     identity: async () => ({ qpns: [17] }),
+    answer: async () => {
+      this.answers = true;
+      this.source();
+    },
     release: async () => {
       await this.#die('release.before');
       this.locked = false;

@@ -247,10 +247,9 @@ describe('Committed', () => {
     });
 
   it('labels the target before it deletes the source', () => {
-    const plan = decideMigration(
-      seen({}, { sourcePod: pod(), targetPod: target('request-uid') }),
-      NOW,
-    );
+    const parts = { sourceAgent: { state: 'Gone' } };
+    const pods = { sourcePod: pod(), targetPod: target('request-uid') };
+    const plan = decideMigration(seen(parts, pods), NOW);
     expect(plan.effects).toEqual([
       { type: 'labelTarget' },
       { type: 'deleteSource', uid: 'pod-uid' },
@@ -258,8 +257,32 @@ describe('Committed', () => {
     expect(plan.status?.phase).toBe('Resuming');
   });
 
+  it.each<[string, object, number, string[]]>([
+    ['answers alone', {}, 0, []],
+    ['answers beside the target', { targetAgent: { state: 'Answering' } }, 0, []],
+    ['is silent', { sourceAgent: { state: 'Gone' } }, 0, ['deleteSource']],
+    [
+      'says nothing, and the target runs',
+      { targetAgent: { state: 'Running' } },
+      0,
+      ['deleteSource'],
+    ],
+    [
+      'says nothing, and the target is lost',
+      { targetAgent: { state: 'Failed' } },
+      0,
+      ['deleteSource'],
+    ],
+    ['says nothing, nor does the target', {}, commitSettleMs + 1, ['deleteSource']],
+  ])('deletes the source when it answers nobody any more: it %s', (_name, parts, later, wanted) => {
+    const observed = seen(parts, { sourcePod: pod() });
+    const next = published(observed, decideMigration(observed, NOW));
+    expect(effects(decideMigration(next, NOW + later))).toEqual(wanted);
+  });
+
   it('stays, whatever is asked for afterwards', () => {
-    const request = accepted(status, {
+    const gone = { ...status, sourceAgent: { state: 'Gone' } };
+    const request = accepted(gone, {
       spec: { cancel: true },
       metadata: { deletionTimestamp: at(0) },
     });

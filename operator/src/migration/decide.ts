@@ -152,6 +152,7 @@ function phaseOf(request: MigrationRequest): MigrationPhase {
   switch (targetAgent?.state) {
     case 'Restoring':
     case 'AtResumeGate':
+    case 'Answering':
       return 'Restoring';
     default:
   }
@@ -175,13 +176,14 @@ function follow(observed: Observed, draft: Draft): void {
   const source = sourceAgent?.state;
   const past = <S>(state: S | undefined, states: readonly S[]): boolean =>
     state !== undefined && states.includes(state);
-  if (past(target, ['AtCreateGate', 'Receiving', 'Restoring', 'AtResumeGate', 'Running'])) {
+  const rebuilt = ['AtResumeGate', 'Answering', 'Running'] as const;
+  if (past(target, ['AtCreateGate', 'Receiving', 'Restoring', ...rebuilt])) {
     progress.reached('TargetReady', 'AtCreateGate', 'The target waits for the images.');
   }
   if (past(source, ['Dumping', 'Transferring', 'Sent', 'Gone']))
     progress.reached('Quiesced', 'Held');
   if (past(source, ['Sent', 'Gone'])) progress.reached('Checkpointed', 'ImagesWritten');
-  if (past(target, ['AtResumeGate', 'Running'])) progress.reached('Restored', 'AtResumeGate');
+  if (past(target, rebuilt)) progress.reached('Restored', 'AtResumeGate');
 }
 
 function committed(
@@ -201,12 +203,13 @@ function committed(
   // Labels first: whoever selects the pod by them should find one at any time.
   const labelled = owned && targetPod.metadata.labels[labels.role] === undefined;
   if (owned && !labelled) effects.push({ type: 'labelTarget' });
+  const lost = lostReason(observed, owned, now > settle);
   const sourceLeft = sourcePod !== undefined && sourcePod.metadata.uid === source?.podUID;
-  if (sourceLeft) effects.push({ type: 'deleteSource', uid: sourcePod.metadata.uid });
+  if (sourceLeft && isHandedOver(request, lost !== undefined))
+    effects.push({ type: 'deleteSource', uid: sourcePod.metadata.uid });
   if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);
 
   const release: Effect[] = owned ? [{ type: 'releaseTarget' }] : [];
-  const lost = lostReason(observed, owned, now > settle);
   if (lost !== undefined) return draft.finish(now, false, 'TargetLost', lost, release);
   if (targetAgent?.state === 'Running') {
     const text = `Pod ${target?.podName ?? ''} runs on ${target?.nodeName ?? ''}.`;
@@ -214,6 +217,16 @@ function committed(
   }
   draft.progress.waiting('Succeeded', 'Committed', 'The target is being resumed.');
   return draft.plan('Resuming', [], Math.min(pollMs, Math.max(0, settle - now) + 1));
+}
+
+/**
+ * Whether the source answers nobody any more, by its own word or because the target has gone on without it. A kubelet
+ * that deletes it earlier would leave peers without an answer: docs/adr/0008.
+ */
+function isHandedOver({ status }: MigrationRequest, isLost: boolean): boolean {
+  return (
+    isLost || status?.sourceAgent?.state === 'Gone' || status?.targetAgent?.state === 'Running'
+  );
 }
 
 function lostReason(observed: Observed, owned: boolean, late: boolean): string | undefined {
