@@ -106,8 +106,12 @@ static void rxe_qp_prepare_resume(struct rxe_qp *qp)
 
 		wqe = queue_head(qp->sq.queue, QUEUE_TYPE_FROM_CLIENT);
 		if (wqe && (wqe->state == wqe_state_processing ||
-			    wqe->state == wqe_state_pending))
+			    wqe->state == wqe_state_pending)) {
 			qp->req.need_retry = 1;
+			qp->comp.repeat_psn = qp->req.psn;
+			qp->comp.repeats = queue_count(qp->sq.queue,
+						       QUEUE_TYPE_FROM_CLIENT);
+		}
 	}
 	spin_unlock_irqrestore(&qp->state_lock, flags);
 }

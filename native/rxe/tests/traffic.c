@@ -202,6 +202,7 @@ void traffic_connect(struct traffic *t, const struct traffic_address *remote,
 				   IBV_ACCESS_REMOTE_READ |
 				   IBV_ACCESS_REMOTE_ATOMIC,
 	};
+	const char *patience;
 	int i;
 
 	t->remote = *remote;
@@ -236,11 +237,13 @@ void traffic_connect(struct traffic *t, const struct traffic_address *remote,
 			  IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER))
 		err(1, "RTR");
 
+	/* one repetition is one too many: an emulated node must not be late */
+	patience = getenv("LIVE_RETRY_CNT");
 	attr = (struct ibv_qp_attr){
 		.qp_state = IBV_QPS_RTS,
 		.sq_psn = t->local.psn,
-		.timeout = 14,
-		.retry_cnt = 7,
+		.timeout = patience ? 18 : 14,
+		.retry_cnt = patience ? (uint8_t)atoi(patience) : 7,
 		.rnr_retry = 7,
 		.max_rd_atomic = 4,
 	};
