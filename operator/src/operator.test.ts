@@ -90,16 +90,20 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c.source(moves, 'one', { state: 'Holding' });
     await c.until(moves, 'one', { phase: 'Holding' });
     const held = Date.now();
-    await c.source(moves, 'one', {
-      state: 'Sent',
-      steps: [{ name: 'hold', startTime: at(held), endTime: at(held + 100) }],
+    const told = {
+      steps: [{ name: 'hold' as const, startTime: at(held), endTime: at(held + 100) }],
       bytes: { pages: 4096 },
-    });
+    };
+    await c.source(moves, 'one', { ...told, state: 'Sent' });
     await c.target(moves, 'one', { state: 'AtResumeGate' });
     await c.until(moves, 'one', { phase: 'Restoring' });
     await c.untouched(source);
 
     await c.commit(moves, 'one');
+    await c.target(moves, 'one', { state: 'Answering' });
+    await eventually(async () => (await c.pod(name))?.metadata.labels['app']).toBe('one');
+    await c.untouched(source);
+    await c.source(moves, 'one', { ...told, state: 'Gone' });
     await eventually(() => c.pod('one')).toBeUndefined();
     await eventually(async () => (await c.pod(name))?.metadata.labels).toEqual({ app: 'one' });
     await c.target(moves, 'one', {
@@ -372,14 +376,16 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     });
 
     it('but not after Committed', async () => {
-      await c.run('late');
+      const source = await c.run('late');
       const target = await prepared('late', 'late');
       await c.source(moves, 'late', { state: 'Sent' });
       await c.commit(moves, 'late');
       await c.client.merge(moves, 'default', 'late', { spec: { cancel: true } });
       await c.client.delete(moves, 'default', 'late');
-      await eventually(() => c.pod('late')).toBeUndefined();
+      await eventually(async () => (await c.pod(target))?.metadata.labels['app']).toBe('late');
+      await c.untouched(source);
       await c.target(moves, 'late', { state: 'Running' });
+      await eventually(() => c.pod('late')).toBeUndefined();
       await eventually(() => c.find(moves, 'late')).toBeUndefined();
       expect((await c.pod(target))?.metadata.labels).toEqual({ app: 'late' });
     });
@@ -410,6 +416,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c.target(moves, 'again', { state: 'AtResumeGate' });
     await c.commit(moves, 'again');
     await c.untouched(source);
+    await c.source(moves, 'again', { state: 'Gone' });
     c.startOperator();
     await eventually(() => c.pod('again')).toBeUndefined();
     await c.stopOperator();

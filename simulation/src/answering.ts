@@ -27,21 +27,24 @@ interface Sides {
 /** @returns the violation's code and text, if there is one. */
 export function look(answers: Answers, sides: Sides, now: number): [string, string] | undefined {
   const { source, target, targetRuns } = sides;
-  const sourceAnswers = source?.connected === true && source.lock === 'source';
-  const targetAnswers = target?.connected === true && target.lock !== 'total' && !target.hidden;
+  const targetAnswers = isConnected(target) && target.lock !== 'total' && !target.hidden;
   answers.targetSince = targetAnswers ? (answers.targetSince ?? now) : undefined;
   answers.targetHasAnswered ||= targetAnswers;
+  const answered = answers.sourceAnswered;
+  answers.sourceAnswered = isConnected(source) && source.lock === 'source';
+  if (source && answers.sourceAnswered) {
+    const isLetGo = targetRuns || (isConnected(target) && target.lock === 'none');
+    const waited = answers.targetSince === undefined ? 0 : now - answers.targetSince;
+    return isLetGo && waited < TARGET_PATIENCE_MS
+      ? ['BothAnswer', `${target?.id} was let go while ${source.id} answers`]
+      : undefined;
+  }
   // A source that is not there any more was not silenced: its node was reset, or somebody has deleted it.
-  const isSilenced = answers.sourceAnswered && source?.lock === 'total';
-  answers.sourceAnswered = sourceAnswers;
-  const early = now - answers.committedAt < SOURCE_PATIENCE_MS;
-  if (isSilenced && !answers.targetHasAnswered && early) {
-    return ['NobodyAnswers', `${source.id} is silent before the target has answered`];
-  }
-  const waited = answers.targetSince === undefined ? 0 : now - answers.targetSince;
-  const isLetGo = targetRuns || (target?.connected === true && target.lock === 'none');
-  if (sourceAnswers && isLetGo && waited < TARGET_PATIENCE_MS) {
-    return ['BothAnswer', `${target?.id} was let go while ${source.id} answers`];
-  }
-  return undefined;
+  if (!answered || source?.lock !== 'total' || answers.targetHasAnswered) return undefined;
+  return now - answers.committedAt < SOURCE_PATIENCE_MS
+    ? ['NobodyAnswers', `${source.id} is silent before the target has answered`]
+    : undefined;
 }
+
+const isConnected = (sandbox: Sandbox | undefined): sandbox is Sandbox =>
+  sandbox?.connected === true;

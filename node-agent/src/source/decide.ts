@@ -54,18 +54,14 @@ const steps = [
 ] as const satisfies { stage: Stage; effect: SourceEffect }[];
 
 const letStart: SourceEffect = { type: 'LetStart' };
+const handOver: SourceEffect = { type: 'HandOver' };
 
 /** Target states in which its container waits for images. */
 const ready: ReadonlySet<TargetState | undefined> = new Set(['AtCreateGate', 'Receiving']);
 
 export function decideSource(observed: SourceObserved, now: number): SourcePlan {
   const { decision, stage, failure } = observed;
-  if (decision === 'Committed') {
-    if (stage === 'gone') return plan({ state: 'Gone' });
-    const answers = stage !== 'ending' && !observed.targetAnswers;
-    const handOver: SourceEffect[] = answers ? [{ type: 'HandOver' }] : [];
-    return plan({ state: 'Gone' }, ...handOver, { type: 'End' });
-  }
+  if (decision === 'Committed') return committed(observed);
   if (decision === 'Aborted') {
     if (stage === 'lost') return lost(observed);
     // A source that never was touched, or that has been let go, is what its failure says.
@@ -103,6 +99,13 @@ export function decideSource(observed: SourceObserved, now: number): SourcePlan 
   }
   const from = steps.findIndex((step) => step.stage === stage);
   return plan({ state: 'Sent' }, ...steps.slice(Math.max(from, 0)).map(({ effect }) => effect));
+}
+
+/** Peers find somebody at any time: it ends when the target answers. */
+function committed({ stage, targetAnswers }: SourceObserved): SourcePlan {
+  if (stage === 'gone') return plan({ state: 'Gone' });
+  const waits = stage !== 'ending' && !targetAnswers;
+  return plan({ state: 'Gone' }, ...(waits ? [handOver] : []), { type: 'End' });
 }
 
 const plan = (status: SourceStatus, ...effects: SourceEffect[]): SourcePlan => ({

@@ -96,10 +96,7 @@ function committed(observed: TargetObserved): TargetPlan {
   // A container that is created anew, or once more, takes the place of the one that waits under its name.
   const isReplaced = observed.create === 'again' && observed.stage !== 'opening';
   if (observed.atResumeGate === 'all' && !isReplaced) {
-    // What was killed between the two is restored once more: nothing has run before Open.
-    const handingOver = observed.sourceAnswers && observed.stage !== 'opening';
-    const answer: TargetEffect[] = handingOver ? [{ type: 'Answer' }] : [];
-    return plan({ state: 'Running' }, ...answer, { type: 'Open' });
+    return plan({ state: 'Running' }, ...opening(observed));
   }
   // The agent was restarted after it had opened the gate, before it could write that down.
   if (observed.stage === 'opening' && observed.released) {
@@ -122,6 +119,12 @@ function committed(observed: TargetObserved): TargetPlan {
     return plan(status, { type: 'Keep' }, ...others, ...(observed.finished ? [clean] : []));
   }
   return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: WATCH_MS };
+}
+
+/** What is killed between the two is restored once more: nothing has run before Open. */
+function opening({ sourceAnswers, stage }: TargetObserved): TargetEffect[] {
+  const open: TargetEffect = { type: 'Open' };
+  return sourceAnswers && stage !== 'opening' ? [{ type: 'Answer' }, open] : [open];
 }
 
 function aborted(observed: TargetObserved): TargetPlan {

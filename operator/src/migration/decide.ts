@@ -192,8 +192,8 @@ function committed(
   decision: Decision,
   now: number,
 ): MigrationPlan {
-  const { request, sourcePod, targetPod } = observed;
-  const { source, target, targetAgent } = request.status ?? {};
+  const { request, targetPod } = observed;
+  const { target, targetAgent } = request.status ?? {};
   follow(observed, draft);
   draft.progress.reached('Committed', 'Committed', `By ${decision.by} at ${decision.time}.`);
   const settle = settleAt(draft.status, now + commitSettleMs);
@@ -204,9 +204,7 @@ function committed(
   const labelled = owned && targetPod.metadata.labels[labels.role] === undefined;
   if (owned && !labelled) effects.push({ type: 'labelTarget' });
   const lost = lostReason(observed, owned, now > settle);
-  const sourceLeft = sourcePod !== undefined && sourcePod.metadata.uid === source?.podUID;
-  if (sourceLeft && isHandedOver(request, lost !== undefined))
-    effects.push({ type: 'deleteSource', uid: sourcePod.metadata.uid });
+  effects.push(...deleteSource(observed, lost !== undefined));
   if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);
 
   const release: Effect[] = owned ? [{ type: 'releaseTarget' }] : [];
@@ -220,13 +218,15 @@ function committed(
 }
 
 /**
- * Whether the source answers nobody any more, by its own word or because the target has gone on without it. A kubelet
- * that deletes it earlier would leave peers without an answer: docs/adr/0008.
+ * Once the source answers nobody any more, by its own word or because the target has gone on without it. A kubelet that
+ * deletes it earlier would leave peers without an answer: docs/adr/0008.
  */
-function isHandedOver({ status }: MigrationRequest, isLost: boolean): boolean {
-  return (
-    isLost || status?.sourceAgent?.state === 'Gone' || status?.targetAgent?.state === 'Running'
-  );
+function deleteSource({ request, sourcePod }: Observed, isLost: boolean): Effect[] {
+  const { source, sourceAgent, targetAgent } = request.status ?? {};
+  if (sourcePod === undefined || sourcePod.metadata.uid !== source?.podUID) return [];
+  const handedOver = sourceAgent?.state === 'Gone' || targetAgent?.state === 'Running';
+  if (!isLost && !handedOver) return [];
+  return [{ type: 'deleteSource', uid: sourcePod.metadata.uid }];
 }
 
 function lostReason(observed: Observed, owned: boolean, late: boolean): string | undefined {
