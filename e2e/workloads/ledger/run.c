@@ -121,6 +121,34 @@ static int connect_all(struct run *r)
 	return 0;
 }
 
+static void tell_failure(const struct ibv_wc *wc)
+{
+	struct timespec now;
+
+	/* The time for whoever compares it with the nodes' logs. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	fprintf(stderr, "ledger: completion of work %" PRIx64 " at %lld.%03ld: %s\n", wc->wr_id,
+		(long long)now.tv_sec, now.tv_nsec / 1000000, ibv_wc_status_str(wc->status));
+}
+
+/*
+ * What is flushed is a consequence: the completion that says why the queue pair failed may be in the other queue.
+ */
+static void tell_cause(struct run *r)
+{
+	struct ibv_cq *queues[] = { r->endpoint.send_cq, r->endpoint.receive_cq };
+	struct ibv_wc wc;
+
+	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++) {
+		while (ibv_poll_cq(queues[i], 1, &wc) > 0) {
+			if (wc.status == IBV_WC_SUCCESS || wc.status == IBV_WC_WR_FLUSH_ERR)
+				continue;
+			tell_failure(&wc);
+			return;
+		}
+	}
+}
+
 /* Returns the number of completions taken, or -errno. */
 static int reap(struct run *r, struct ibv_cq *cq, int (*take)(struct lane *, const struct ibv_wc *,
 							      struct tally *))
@@ -136,8 +164,9 @@ static int reap(struct run *r, struct ibv_cq *cq, int (*take)(struct lane *, con
 			unsigned int lane = (unsigned int)(wc[i].wr_id >> 48);
 
 			if (wc[i].status != IBV_WC_SUCCESS) {
-				fprintf(stderr, "ledger: completion of work %" PRIx64 ": %s\n",
-					wc[i].wr_id, ibv_wc_status_str(wc[i].status));
+				tell_failure(&wc[i]);
+				if (wc[i].status == IBV_WC_WR_FLUSH_ERR)
+					tell_cause(r);
 				return -EIO;
 			}
 			if (lane >= r->s->lanes || wc[i].qp_num != r->lanes[lane].own.qpn) {
