@@ -8,6 +8,8 @@
  *             [REQUESTS [MOVES [SEED [PEER_MOVES]]]]
  */
 #include <err.h>
+#include <libgen.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -19,6 +21,13 @@
 
 #define HOLD_TIMER	14	/* 1.92 ms */
 
+/* the end that is not this process's */
+struct other {
+	const char *netns;
+	const char *device;
+	const char *programs;	/* folder of hold */
+};
+
 static void must(int ret, const char *what)
 {
 	if (ret)
@@ -26,21 +35,35 @@ static void must(int ret, const char *what)
 }
 
 /*
- * Every third time, change one's mind: resume what was held. Always so where
- * the peer may not repeat anything: nobody would answer it while an end is gone.
+ * Nobody answers while an end is gone, so that a peer that may not repeat
+ * anything must not ask.
  */
-static void move(struct traffic *t, unsigned int n)
+static void silence(const struct other *peer, bool hold)
+{
+	char command[512];
+
+	if (!getenv("LIVE_RETRY_CNT"))
+		return;
+	snprintf(command, sizeof(command), "ip netns exec %s %s/hold %s %s",
+		 peer->netns, peer->programs, peer->device,
+		 hold ? "hold" : "resume");
+	must(system(command), command);
+}
+
+/* every third time, change one's mind: resume what was held */
+static void move(struct traffic *t, const struct other *peer, unsigned int n)
 {
 	struct image img;
 	int fd = t->ctx->cmd_fd;
 
 	must(sl_hold(fd, HOLD_TIMER, 10000), "HOLD");
-	if (n % 3 == 2 || getenv("LIVE_RETRY_CNT")) {
+	if (n % 3 == 2) {
 		usleep(rand() % 50000);
 		must(sl_resume(fd), "RESUME");
 		return;
 	}
 
+	silence(peer, true);
 	image_dump(&img, fd, t->channel->fd);
 	usleep(rand() % 20000);
 	image_compare(&img, fd);
@@ -50,12 +73,18 @@ static void move(struct traffic *t, unsigned int n)
 	image_compare(&img, fd);
 	usleep(rand() % 20000);
 	image_compare(&img, fd);
-	must(sl_resume(fd), "RESUME");
+	if (rand() % 2) {
+		silence(peer, false);
+		must(sl_resume(fd), "RESUME");
+	} else {
+		must(sl_resume(fd), "RESUME");
+		silence(peer, false);
+	}
 	image_free(&img);
 }
 
-static void run_end(int sock, char **argv, int seed, uint64_t total,
-		    unsigned int moves)
+static void run_end(int sock, char **argv, const struct other *peer, int seed,
+		    uint64_t total, unsigned int moves)
 {
 	const struct pair_end end = {
 		.netns = argv[0],
@@ -73,7 +102,7 @@ static void run_end(int sock, char **argv, int seed, uint64_t total,
 		if (n < moves && t.completed >= (n + 1) * total / (moves + 2)) {
 			/* anywhere in a message */
 			usleep(rand() % 5000);
-			move(&t, n++);
+			move(&t, peer, n++);
 		}
 	}
 	if (n != moves)
@@ -87,6 +116,7 @@ int main(int argc, char **argv)
 {
 	uint64_t total = argc > 5 ? strtoull(argv[5], NULL, 0) : 3000;
 	unsigned int moves = argc > 6 ? atoi(argv[6]) : 12;
+	struct other first, second;
 	int sock[2], status;
 	pid_t pid;
 
@@ -94,6 +124,8 @@ int main(int argc, char **argv)
 		errx(2, "usage: %s NETNS DEVICE PEER_NETNS PEER_DEVICE [REQUESTS [MOVES [SEED [PEER_MOVES]]]]",
 		     argv[0]);
 	srand(argc > 7 ? atoi(argv[7]) : 1);
+	first = (struct other){ argv[1], argv[2], dirname(argv[0]) };
+	second = (struct other){ argv[3], argv[4], first.programs };
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sock))
 		err(1, "socketpair");
@@ -103,12 +135,12 @@ int main(int argc, char **argv)
 	if (!pid) {
 		close(sock[0]);
 		srand(rand());
-		run_end(sock[1], argv + 3, 2, total,
+		run_end(sock[1], argv + 3, &first, 2, total,
 			argc > 8 ? atoi(argv[8]) : 0);
 		return 0;
 	}
 	close(sock[1]);
-	run_end(sock[0], argv + 1, 1, total, moves);
+	run_end(sock[0], argv + 1, &second, 1, total, moves);
 
 	if (waitpid(pid, &status, 0) != pid || status)
 		errx(1, "the peer failed: %#x", status);
