@@ -2,6 +2,7 @@
 // Who answers what on the agent's socket.
 import type { Effects } from '../effects.ts';
 import { AgentError } from '../errors.ts';
+import { keepSandboxes } from '../host/durable.ts';
 import type { Journal } from '../journal/journal.ts';
 import { CreateHandler } from '../pods/create.ts';
 import type { PodRequests } from '../pods/pod-requests.ts';
@@ -24,7 +25,10 @@ export function socketHandlers(parts: {
     gates,
     editor,
     pods,
-    waiting: (target) => notePreparation(journal, target, true),
+    waiting: async (target) => {
+      await keepSandboxes(host);
+      await notePreparation(journal, target, true);
+    },
     release: (netns) => restorer.release(netns),
   });
   const cni = new CniHandler({

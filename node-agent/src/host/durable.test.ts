@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { syncTree } from './durable.ts';
+
+describe('syncTree', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'sealift-durable-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  it('has nothing to do where CNI has never been', async () => {
+    await expect(syncTree(join(folder, 'none'))).resolves.toBeUndefined();
+  });
+
+  it('goes through folders, and passes by what is no file: a pipe would keep it for ever', async () => {
+    await mkdir(join(folder, 'results'));
+    await writeFile(join(folder, 'results', 'net-eth0'), '{}');
+    await symlink('/nowhere', join(folder, 'dangling'));
+    execFileSync('mkfifo', [join(folder, 'pipe')]);
+    await syncTree(folder);
+    expect(await readFile(join(folder, 'results', 'net-eth0'), 'utf8')).toBe('{}');
+  });
+
+  it('tells of what is no folder', async () => {
+    await writeFile(join(folder, 'file'), '');
+    await expect(syncTree(join(folder, 'file'))).rejects.toThrow('ENOTDIR');
+  });
+});
