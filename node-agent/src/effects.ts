@@ -8,6 +8,7 @@ import { Checkpointer } from './checkpoint/checkpointer.ts';
 import type { Config } from './config.ts';
 import { Evidence } from './evidence/evidence.ts';
 import { FabricLock } from './fabric-lock/lock.ts';
+import { keepSandboxes } from './host/durable.ts';
 import { Host } from './host/host.ts';
 import { RdmaDriver } from './rdma-device/driver.ts';
 import { Restorer } from './restore/restorer.ts';
@@ -36,6 +37,8 @@ export interface Effects {
   receiver(on: Pick<ReceiverOptions, 'expected' | 'started' | 'received' | 'failed'>): Server;
   socket(handlers: SocketHandlers): Server;
   makeFolders(): Promise<void>;
+  /** Puts what the node remembers of its sandboxes on its disk. */
+  keepSandboxes(): Promise<void>;
   /** Keeps what a failure leaves; a simulation has nothing to keep. */
   readonly evidence?: Evidence;
   /** Removes what CRIU logged for a request. */
@@ -75,6 +78,7 @@ export function effectsOn(config: Config, version: string, log: Logger): Effects
     makeFolders: async () => {
       await mkdir(config.checkpointDir, { recursive: true, mode: 0o700 });
     },
+    keepSandboxes: () => keepSandboxes(host),
     removeWork: (id) => rm(join(workRoot, id), { recursive: true, force: true }),
   };
 }

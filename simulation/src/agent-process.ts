@@ -94,6 +94,8 @@ function effectsOf(
       };
     },
     makeFolders: async () => undefined,
+    // A simulated kubelet makes a sandbox from nothing.
+    keepSandboxes: async () => effect(machine.timeline, 1, () => undefined),
     removeWork: async (id) => {
       await effect(machine.timeline, 1, () => machine.work.delete(id));
     },

@@ -4,7 +4,8 @@ import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { syncTree } from './durable.ts';
+import { keepSandboxes, syncTree } from './durable.ts';
+import { Host } from './host.ts';
 
 describe('syncTree', () => {
   let folder: string;
@@ -14,7 +15,9 @@ describe('syncTree', () => {
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
   it('has nothing to do where CNI has never been', async () => {
-    await expect(syncTree(join(folder, 'none'))).resolves.toBeUndefined();
+    const host = new Host({ root: folder });
+    await expect(keepSandboxes(host)).resolves.toBeUndefined();
+    await expect(syncTree(join(folder, 'none'))).rejects.toThrow('ENOENT');
   });
 
   it('goes through folders, and passes by what is no file: a pipe would keep it for ever', async () => {

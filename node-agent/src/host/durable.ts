@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What others have written on the node and Sealift counts on after a loss of power.
+// What is to be found again after a loss of power.
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../errors.ts';
@@ -11,34 +11,44 @@ import type { Host } from './host.ts';
  */
 const CNI_STATE = '/var/lib/cni';
 
-/** Puts a path on the disk, and all that lies beneath it; what has vanished meanwhile needs no place there. */
-async function syncPath(path: string): Promise<void> {
+/** Makes a file durable, or a folder's entry list: Node.js can open and sync a directory by itself. */
+export async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
   try {
-    const handle = await open(path, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error;
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
 
-export async function syncTree(folder: string): Promise<void> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  });
-  for (const entry of entries) {
+/** Makes a folder durable with everything in it; what vanishes meanwhile needs no place on the disk. */
+export function syncTree(folder: string): Promise<void> {
+  return syncWith(folder, syncPath);
+}
+
+/** As syncTree, where the files themselves are durable already. */
+export function syncFolders(folder: string): Promise<void> {
+  return syncWith(folder, () => Promise.resolve());
+}
+
+async function syncWith(folder: string, syncFile: typeof syncPath): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) await syncTree(path);
-    else if (entry.isFile()) await syncPath(path);
+    if (entry.isDirectory()) await unlessGone(syncWith(path, syncFile));
+    else if (entry.isFile()) await unlessGone(syncFile(path));
   }
   await syncPath(folder);
 }
 
 /** For a target that is about to wait for its images: after Committed its node may be the only one to restore it. */
 export function keepSandboxes(host: Host): Promise<void> {
-  return syncTree(host.path(CNI_STATE));
+  return unlessGone(syncTree(host.path(CNI_STATE)));
+}
+
+async function unlessGone(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
 }

@@ -16,7 +16,8 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../errors.ts';
-import { digestFiles, syncDir, syncTree } from '../transfer/pack.ts';
+import { syncPath, syncTree } from '../host/durable.ts';
+import { digestFiles } from '../transfer/pack.ts';
 
 const CURRENT = 'current';
 
@@ -46,13 +47,13 @@ export async function installBundle(bundleDir: string, installDir: string): Prom
     await syncTree(temporary);
     await rm(dir, { recursive: true, force: true });
     await rename(temporary, dir);
-    await syncDir(join(installDir, 'releases'));
+    await syncPath(join(installDir, 'releases'));
     await swapLink(join(installDir, CURRENT), `releases/${release}`);
   }
   for (const name of await readdir(dir)) {
     await swapLink(join(installDir, name), `${CURRENT}/${name}`);
   }
-  await syncDir(installDir);
+  await syncPath(installDir);
   const keep = [release, former?.replace('releases/', '')];
   for (const name of await readdir(join(installDir, 'releases'))) {
     if (!keep.includes(name)) {

@@ -3,7 +3,7 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isErrno } from '../errors.ts';
-import { syncDir } from '../transfer/pack.ts';
+import { syncPath } from '../host/durable.ts';
 
 export interface Folder {
   names(): Promise<string[]>;
@@ -26,7 +26,7 @@ export class DiskFolder implements Folder {
   /** Makes the folder, and removes what a crash has left unfinished. */
   async names(): Promise<string[]> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-    await syncDir(dirname(this.#dir));
+    await syncPath(dirname(this.#dir));
     const whole: string[] = [];
     for (const name of await readdir(this.#dir)) {
       if (name.endsWith(UNFINISHED)) await rm(join(this.#dir, name), { force: true });
@@ -49,13 +49,13 @@ export class DiskFolder implements Folder {
       await handle.close();
     }
     await rename(temporary, join(this.#dir, name));
-    await syncDir(this.#dir);
+    await syncPath(this.#dir);
   }
 
   async remove(name: string): Promise<void> {
     try {
       await rm(join(this.#dir, name));
-      await syncDir(this.#dir);
+      await syncPath(this.#dir);
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error;
     }

@@ -2,7 +2,6 @@
 // Who answers what on the agent's socket.
 import type { Effects } from '../effects.ts';
 import { AgentError } from '../errors.ts';
-import { keepSandboxes } from '../host/durable.ts';
 import type { Journal } from '../journal/journal.ts';
 import { CreateHandler } from '../pods/create.ts';
 import type { PodRequests } from '../pods/pod-requests.ts';
@@ -26,7 +25,7 @@ export function socketHandlers(parts: {
     editor,
     pods,
     waiting: async (target) => {
-      await keepSandboxes(host);
+      await effects.keepSandboxes();
       await notePreparation(journal, target, true);
     },
     release: (netns) => restorer.release(netns),

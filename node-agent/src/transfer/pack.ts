@@ -3,7 +3,7 @@
 // whole in memory, and none is read twice.
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { lstat, mkdir, open, readdir, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -229,35 +229,4 @@ function isCut(error: unknown): boolean {
 
 function isTarDamage(error: unknown): error is Error {
   return error instanceof Error && /tar header|checksum|Invalid/i.test(error.message);
-}
-
-/** Makes a folder's entry list durable. Node.js can open and sync a directory by itself. */
-export async function syncDir(dir: string): Promise<void> {
-  const handle = await open(dir, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** As syncDir, of a folder and all folders in it. */
-export async function syncFolders(dir: string): Promise<void> {
-  for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
-    if (entry.isDirectory()) await syncDir(join(entry.parentPath, entry.name));
-  }
-  await syncDir(dir);
-}
-
-/** Makes a folder with everything in it durable. */
-export async function syncTree(dir: string): Promise<void> {
-  for (const path of await listFiles(dir)) {
-    const handle = await open(join(dir, path), 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  }
-  await syncFolders(dir);
 }

@@ -12,7 +12,8 @@ import {
   type Manifest,
   type ManifestHeader,
 } from './manifest.ts';
-import { digestFiles, syncDir, syncFolders, syncTree, unpackImages } from './pack.ts';
+import { syncFolders, syncPath, syncTree } from '../host/durable.ts';
+import { digestFiles, unpackImages } from './pack.ts';
 
 const idPattern = /^[a-z0-9][a-z0-9.-]{0,127}$/i;
 const INCOMING = '.incoming-';
@@ -55,7 +56,7 @@ export class ImageStore {
       await syncFolders(incoming);
       await rm(final, { recursive: true, force: true });
       await rename(incoming, final);
-      await syncDir(this.#root);
+      await syncPath(this.#root);
       return manifest;
     } catch (error) {
       await rm(incoming, { recursive: true, force: true });
@@ -76,7 +77,7 @@ export class ImageStore {
     const temporary = join(dir, `${MANIFEST_NAME}.new`);
     await writeFile(temporary, formatManifest(manifest), { mode: 0o600, flush: true });
     await rename(temporary, join(dir, MANIFEST_NAME));
-    await syncDir(dir);
+    await syncPath(dir);
     return manifest;
   }
 
