@@ -128,6 +128,8 @@ describe('a source', () => {
     it('says so whatever the move was aborted for', async () => {
       await lost('send.after');
       decide('Aborted');
+      await run();
+      expect(status()?.sourceAgent?.state, 'at once').toBe('Lost');
       await runs();
       expect(status()?.sourceAgent).toMatchObject({ state: 'Lost', reason: 'SourceLost' });
     });

@@ -138,10 +138,19 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   async publish(status: SourceStatus, observed: Observed, context: Context): Promise<void> {
     const entry = this.#parts.journal.get(observed.request.metadata.uid, 'source');
-    const ended = entry?.stage === 'resumed' && status.message === undefined;
-    const message = ended ? this.#parts.evidence?.pointTo('Resumed.', entry) : status.message;
-    const part = this.#part(observed.request, { ...status, ...(message && { message }) });
+    const part = this.#part(observed.request, this.#ended(status, entry));
     await this.#parts.publisher.write(observed.request, part, context.signal);
+  }
+
+  /** What was planned, and how it came out: only a release finds out whether anything was left to let go on. */
+  #ended(status: SourceStatus, entry: Entry | undefined): SourceStatus {
+    if (entry?.stage === 'lost') {
+      const { reason, message } = entry;
+      return { state: 'Lost', ...(reason && { reason }), ...(message && { message }) };
+    }
+    if (entry?.stage !== 'resumed' || status.message !== undefined) return status;
+    const message = this.#parts.evidence?.pointTo('Resumed.', entry);
+    return { ...status, ...(message && { message }) };
   }
 
   #part(request: MigrationRequest, status: SourceStatus): SourceAgent {
