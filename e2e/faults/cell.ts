@@ -25,7 +25,7 @@ const READY_S = 60;
 export function expectedRunners(victim: Victim, step: Step): Runner[] {
   const decided = step.name === 'decided';
   // What is committed and has not run is restored once more when its node is back.
-  if (victim.loses === 'target') return decided ? ['none', 'target'] : ['source'];
+  if (victim.loses === 'target') return decided ? ['target'] : ['source'];
   if (victim.loses === 'source') return decided ? ['target'] : ['none', 'target'];
   if (decided) return ['target'];
   return victim.name === 'cancel' ? ['source'] : ['source', 'target'];

@@ -170,6 +170,8 @@ export interface LedgerOptions {
   readonly serverAnnotations?: Record<string, string>;
   /** What the server's pod has beside the server. */
   readonly serverBeside?: Beside;
+  /** Never, unless its kubelet is to make a sandbox for it once more. */
+  readonly serverRestart?: 'OnFailure';
 }
 
 /** The ledger pair: runs until it is told to end. */
@@ -198,8 +200,11 @@ export class LedgerPair extends Pair {
 
   async begin(): Promise<void> {
     const { serverConfigMap: configMap, serverBeside } = this.#options;
-    const { serverAnnotations: annotations = {} } = this.#options;
-    const beside = serverBeside ? { beside: serverBeside } : {};
+    const { serverAnnotations: annotations = {}, serverRestart: restartPolicy } = this.#options;
+    const beside = {
+      ...(serverBeside && { beside: serverBeside }),
+      ...(restartPolicy && { restartPolicy }),
+    };
     const command = this.#command('server');
     const holding = ['/bin/sh', '-c', `exec 3</config/open; exec ${command.join(' ')}`];
     await this.start(

@@ -26,6 +26,8 @@ export interface PodOptions {
   readonly configMap?: string;
   /** What the pod has beside its main container. */
   readonly beside?: Beside;
+  /** Absent: Never. */
+  readonly restartPolicy?: 'OnFailure';
 }
 
 export interface Beside {
@@ -83,7 +85,7 @@ export function podManifest(o: PodOptions): object {
     spec: {
       ...(o.runtimeClass === null ? {} : { runtimeClassName: RUNTIME_CLASS }),
       ...(o.node === undefined ? {} : { nodeName: o.node }),
-      restartPolicy: 'Never',
+      restartPolicy: o.restartPolicy ?? 'Never',
       terminationGracePeriodSeconds: 5,
       enableServiceLinks: false,
       automountServiceAccountToken: false,
