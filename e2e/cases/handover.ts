@@ -124,17 +124,26 @@ async function counts(nodes: readonly string[]): Promise<string> {
 
 const MOVES = 50;
 
+/** A kubelet tells late that a pod runs, and what does not run is not moved. */
+async function moveOn(c: Context, pair: LedgerPair): Promise<void> {
+  await until('the pod runs', { within: 60 }, async () => {
+    const { phase } = await podStatus(c.namespace, pair.pods.server);
+    return phase === 'Running' ? true : undefined;
+  });
+  await pair.move('server');
+}
+
 async function pingPong(c: Context): Promise<void> {
   const pair = new LedgerPair(c, { rate: 100 });
   await pair.begin();
   await pair.progress('client', 200);
   // The first two fill caches.
-  for (let n = 0; n < 2; n++) await pair.move('server');
+  for (let n = 0; n < 2; n++) await moveOn(c, pair);
   const before = await counts(c.nodes);
   c.tell(`  ${before}`);
   for (let n = 3; n <= MOVES; n++) {
     c.tell(`  move ${n} of ${MOVES}`);
-    await pair.move('server');
+    await moveOn(c, pair);
   }
   let after = '';
   await until('counts are what they were', { within: 180, every: 10 }, async () => {
