@@ -321,7 +321,6 @@ describe.skipIf(found.missing !== undefined)(
         .toBe(one.metadata.uid);
       expect(() => Object.assign(informer.get(key) ?? {}, { kind: 'x' })).toThrow(TypeError);
 
-      client.rest.close();
       await server.restart();
       client = server.connect();
       const two = await make();
@@ -335,7 +334,6 @@ describe.skipIf(found.missing !== undefined)(
       expect(seen).toContain(`-${key}`);
       stop.abort();
       await run;
-      api.rest.close();
     });
   },
 );

@@ -116,13 +116,6 @@ export class Rest {
     }
   }
 
-  /** Closes the connections, so that a process can end; a later request opens new ones. */
-  close(): void {
-    // A connection that has just ended by itself refuses to be ended again: nothing is left to do then.
-    this.#dispatcher?.destroy().catch(() => undefined);
-    this.#dispatcher = undefined;
-  }
-
   async #send(request: RestRequest, signal: AbortSignal): Promise<Response> {
     const url = new URL(this.#base + request.path);
     for (const [key, value] of Object.entries(request.query ?? {})) {

@@ -107,7 +107,6 @@ export async function startApiServer(): Promise<TestServer> {
   };
   const client = connect();
   const stop = async (): Promise<void> => {
-    client.rest.close();
     await end(server);
     await end(etcd);
     rmSync(folder, { recursive: true, force: true });

@@ -189,7 +189,6 @@ export class Cluster {
 
   async stop(): Promise<void> {
     await this.stopOperator();
-    if (this.#operator !== this.client) this.#operator.rest.close();
     await this.server.stop();
   }
 
