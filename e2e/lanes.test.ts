@@ -6,7 +6,12 @@ describe('a lane', () => {
   it('sums the lines of its parts and keeps why something was skipped', () => {
     const output =
       'shim: 12 passed, 1 failed\nnoise 3 passed\nskipped: no /dev/kvm\n4 passed, 0 failed\n';
-    expect(countLines(output)).toEqual({ passed: 16, failed: 1, skipped: ['no /dev/kvm'] });
+    expect(countLines(output)).toEqual({
+      passed: 16,
+      failed: 1,
+      skipped: ['no /dev/kvm'],
+      failures: [],
+    });
   });
 
   it('fails when it runs nothing', () => {
@@ -31,6 +36,37 @@ describe('a lane', () => {
         { status: 'failed', assertionResults: [] },
       ],
     };
-    expect(countVitest(JSON.stringify(report))).toEqual({ passed: 3, failed: 1, skipped: [] });
+    expect(countVitest(JSON.stringify(report))).toMatchObject({
+      passed: 3,
+      failed: 1,
+      skipped: [],
+    });
+  });
+
+  it('names what failed, and what was thrown outside of any test', () => {
+    expect(countLines('ok - a\nnot ok - b\nFAILED move: late\n').failures).toEqual([
+      'b',
+      'move: late',
+    ]);
+    const report = {
+      numPassedTests: 1,
+      numFailedTests: 1,
+      numPendingTests: 0,
+      testResults: [
+        {
+          status: 'failed',
+          assertionResults: [
+            { status: 'passed', fullName: 'a watch starts' },
+            { status: 'failed', fullName: 'a watch ends', failureMessages: ['Error: late\n at'] },
+          ],
+        },
+      ],
+    };
+    const output =
+      '⎯⎯⎯⎯ Unhandled Rejection ⎯⎯⎯⎯\nClientDestroyedError: The client is destroyed\n ❯ a\n';
+    expect(countVitest(JSON.stringify(report), output).failures).toEqual([
+      'a watch ends: Error: late',
+      'outside of a test: ClientDestroyedError: The client is destroyed',
+    ]);
   });
 });

@@ -12,7 +12,12 @@ interface Result {
   passed: number;
   failed: number;
   skipped: string[];
+  /** What failed, each on one line, as far as the lane says: the end of a log is often all that is read. */
+  failures: string[];
 }
+
+/** Lines of the sum that one lane may take for its failures. */
+const MAX_FAILURES = 20;
 
 /** Runs a lane's command, showing and keeping what it says. */
 function execute(lane: Lane): Promise<{ status: number; output: string }> {
@@ -35,8 +40,10 @@ function execute(lane: Lane): Promise<{ status: number; output: string }> {
 
 /** Sum of the counts in what a lane said: one line `... N passed, N failed` per part. */
 export function countLines(output: string): Result {
-  const result: Result = { passed: 0, failed: 0, skipped: [] };
+  const result: Result = { passed: 0, failed: 0, skipped: [], failures: [] };
   for (const line of output.split('\n')) {
+    const failure = /^(?:not ok(?: -)?|FAIL|FAILED) (\S.*)$/.exec(line);
+    if (failure?.[1]) result.failures.push(failure[1]);
     const counts = /(?:^|[\s:])(\d+) passed, (\d+) failed\b/.exec(line);
     if (counts) {
       result.passed += Number(counts[1]);
@@ -48,21 +55,43 @@ export function countLines(output: string): Result {
   return result;
 }
 
-/** Vitest's own report: tests, and files that did not even load. */
-export function countVitest(json: string): Result {
-  const report = JSON.parse(json) as {
-    numPassedTests: number;
-    numFailedTests: number;
-    numPendingTests: number;
-    testResults: { status: string; assertionResults: unknown[] }[];
-  };
+interface VitestReport {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  testResults: {
+    name?: string;
+    status: string;
+    message?: string;
+    assertionResults: { status?: string; fullName?: string; failureMessages?: string[] }[];
+  }[];
+}
+
+const firstLine = (text: string | undefined): string => (text ?? '').split('\n')[0] ?? '';
+
+/**
+ * Vitest's own report: tests, and files that did not even load. What was thrown outside of any test is only in
+ * what it printed, `output`: it has no count, and the exit status alone tells of it.
+ */
+export function countVitest(json: string, output = ''): Result {
+  const report = JSON.parse(json) as VitestReport;
   const broken = report.testResults.filter(
     (file) => file.status === 'failed' && file.assertionResults.length === 0,
   );
+  const tests = report.testResults.flatMap((file) => file.assertionResults);
   return {
     passed: report.numPassedTests,
     failed: report.numFailedTests + broken.length,
     skipped: report.numPendingTests > 0 ? [`${report.numPendingTests} tests say why`] : [],
+    failures: [
+      ...broken.map((file) => `${file.name ?? 'a file'}: ${firstLine(file.message)}`),
+      ...tests
+        .filter((test) => test.status === 'failed')
+        .map((test) => `${test.fullName ?? 'a test'}: ${firstLine(test.failureMessages?.[0])}`),
+      ...[...output.matchAll(/^\W*Unhandled \w+\W*\n(\S.*)$/gm)].map(
+        (m) => `outside of a test: ${m[1]}`,
+      ),
+    ],
   };
 }
 
@@ -85,9 +114,9 @@ async function runLane(lane: Lane): Promise<Result> {
   let counted = countLines(output);
   if (lane.counts === 'vitest') {
     try {
-      counted = countVitest(readFileSync(file, 'utf8'));
+      counted = countVitest(readFileSync(file, 'utf8'), output);
     } catch {
-      counted = { passed: 0, failed: 1, skipped: [] };
+      counted = { passed: 0, failed: 1, skipped: [], failures: ['no report'] };
     }
   }
   return judge(lane, status, counted);
@@ -114,6 +143,9 @@ async function main(): Promise<number> {
     rows.push(
       `${lane.name.padEnd(8)} ${result.passed} ok, ${result.failed} not ok, ${took} s` +
         result.skipped.map((why) => `; skipped: ${why}`).join(''),
+      ...(result.failed > 0 ? result.failures.slice(0, MAX_FAILURES) : []).map(
+        (f) => `  not ok: ${f}`,
+      ),
     );
   }
   console.log(`\n${rows.join('\n')}`);
