@@ -152,8 +152,6 @@ export class PerftestPair extends Pair {
   }
 }
 
-const LEDGER_PORT = 18600;
-
 export interface LedgerOptions {
   readonly qps?: number;
   readonly size?: number;
@@ -207,12 +205,14 @@ export class LedgerPair extends Pair {
     };
     const command = this.#command('server');
     const holding = ['/bin/sh', '-c', `exec 3</config/open; exec ${command.join(' ')}`];
-    await this.start(
-      'server',
-      configMap ? { command: holding, configMap } : { command, annotations, ...beside },
-    );
-    await this.listening(LEDGER_PORT);
-    await this.start('client', { command: this.#command('client') });
+    // Both at once: the client asks until the server answers.
+    await Promise.all([
+      this.start(
+        'server',
+        configMap ? { command: holding, configMap } : { command, annotations, ...beside },
+      ),
+      this.start('client', { command: this.#command('client') }),
+    ]);
   }
 
   /** Operations that one side has completed, by its last line of progress. */

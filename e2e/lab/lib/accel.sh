@@ -6,9 +6,16 @@
 accel_args() {
 	case $(accel_name) in
 	kvm) printf '%s\n' -accel kvm -cpu host ;;
-	# Five-level page tables only make emulated page walks longer.
-	tcg) printf '%s\n' -accel tcg,thread=multi -cpu max,la57=off ;;
+	# Five-level page tables only make emulated page walks longer; string instructions that a processor does at once are
+	# emulated byte by byte, and without these flags kernel and C library copy in words.
+	tcg) printf '%s\n' -accel tcg,thread=multi -cpu max,la57=off,-erms,-fsrm ;;
 	esac
+}
+
+# accel_kernel_args: what the nodes' kernel is told. QEMU keeps translated code by virtual address: at an address of
+# chance all of a program's libraries are translated anew whenever it starts, which is most of what a start costs.
+accel_kernel_args() {
+	[ "$(accel_name)" = kvm ] || echo norandmaps
 }
 
 accel_name() {

@@ -19,7 +19,7 @@ node_start() {
 	proc_start "w$n" nsenter "--net=/run/netns/$LAB_NETNS" qemu-system-x86_64 -name "w$n" -no-user-config -nodefaults -display none \
 		-machine pc "${accel[@]}" -smp 1 -m "$LAB_MEMORY_MIB" \
 		-kernel "$boot/vmlinuz" -initrd "$boot/initrd" \
-		-append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off fsck.mode=skip nowatchdog audit=0 apparmor=0 quiet lab.n=$n lab.role=$role" \
+		-append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off fsck.mode=skip nowatchdog audit=0 apparmor=0 quiet $(accel_kernel_args) lab.n=$n lab.role=$role" \
 		-drive "file=$disk,if=virtio,format=qcow2,cache=unsafe,discard=unmap" \
 		-netdev "tap,id=cluster,ifname=w$n-0,script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=cluster,mac=52:54:00:77:00:1$n,romfile=" \

@@ -13,7 +13,7 @@ rootfs_key() {
 	local archive
 	[ -z "${ROOTFS_KEY:-}" ] || { echo "$ROOTFS_KEY" && return; }
 	cache_key "$(rootfs_tree_key)" "@$LAB_SRC/node" "@$LAB_SRC/pause" "@$LAB_SRC/image.ts" "$(declare -f rootfs_build_disk rootfs_seed_images)" \
-		"$(binaries_key kubernetes)" "$(binaries_key runc)" "$(binaries_key multus)" "@$LAB_PKI/ca.crt" "$LAB_DISK_SIZE" \
+		"$(binaries_key kubernetes)" "$(binaries_key runc)" "@$LAB_PKI/ca.crt" "$LAB_DISK_SIZE" \
 		"$(for archive in $LAB_SEED; do sha256sum <"$archive"; done)"
 }
 rootfs_dir() { cache_dir node-disk "$(rootfs_key)"; }
@@ -56,7 +56,7 @@ rootfs_build_disk() {
 	# CNI plugins under the usual path, where DaemonSets expect to add their own.
 	mkdir -p "$root/opt/cni/bin" "$root/etc/cni/net.d"
 	for file in "$root"/usr/lib/cni/*; do ln -s "/usr/lib/cni/$(basename "$file")" "$root/opt/cni/bin/"; done
-	install "$(binaries_dir multus)/multus" "$root/opt/cni/bin/"
+	install "$(binaries_dir kubernetes)/multus" "$root/opt/cni/bin/"
 
 	cp "$LAB_PKI"/ca.crt "$LAB_PKI"/w*.kubeconfig "$LAB_PKI"/multus.kubeconfig "$LAB_PKI"/w*.crt "$LAB_PKI"/w*.key "$root/etc/kubernetes/"
 	rm -f "$root"/etc/ssh/ssh_host_*

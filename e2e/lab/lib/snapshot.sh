@@ -7,7 +7,7 @@
 snapshot_key() {
 	[ -z "${SNAPSHOT_KEY:-}" ] || { echo "$SNAPSHOT_KEY" && return; }
 	cache_key "$(rootfs_key)" "$(binaries_key etcd)" "@$LAB_SRC/manifests" "$(declare -f snapshot_build snapshot_warm_up snapshot_take node_start control_plane_start)" \
-		"nodes $LAB_NODES" "memory $LAB_MEMORY_MIB" "$(accel_args)" "$(qemu-system-x86_64 --version | head -1)"
+		"nodes $LAB_NODES" "memory $LAB_MEMORY_MIB" "$(accel_args)" "$(accel_kernel_args)" "$(qemu-system-x86_64 --version | head -1)"
 }
 
 # snapshot_up: start the lab from its snapshot, which is made first if there is none.
