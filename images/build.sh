@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # build.sh [workloads] [operator] [agent]: image archives under build/images, the node bundle under build/bundle.
 # Needs what `make native` and images/bundle.ts have built.
+# build.sh bases: of each image what lies below its own layer; needs node_modules alone.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 for part in config cache debian builder; do
@@ -108,6 +109,17 @@ write() {
 		node_js "$LAB_SRC/image.ts" "$@"
 		echo "$key" >"$IMAGES/$name.key"
 	fi
+}
+
+image_bases() {
+	local base node workloads
+	base=$(tree node)
+	node=$(node_layer)
+	workloads=$(tree workloads)
+	write node-base "$(cache_key "$base" "$node")" --layer "$base" \
+		"$IMAGES/node-base.tar" sealift.local/node-base:dev "$node" /usr/bin/node
+	write workloads-base "$(cache_key "$workloads")" \
+		"$IMAGES/workloads-base.tar" sealift.local/workloads-base:dev "$workloads" /bin/sh
 }
 
 image_workloads() {

@@ -168,7 +168,6 @@ export const cases: readonly Case[] = [
   {
     name: 'cancel-held',
     promise: 'spec.cancel while the source is held: it goes on, nothing is lost',
-    inTest: true,
     run: (c) => cancelled(c, 'source.dump.before'),
   },
   {

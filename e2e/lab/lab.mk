@@ -4,7 +4,7 @@
 LAB_SH := e2e/lab/lab.sh
 BUILDER := e2e/lab/builder.sh
 
-.PHONY: lab-deps lab-binaries lab-up lab-down lab-env lab-load lab-ssh lab-status lab-logs lab-peer lab-clean builder
+.PHONY: lab-deps lab-binaries lab-seed lab-up lab-down lab-env lab-load lab-ssh lab-status lab-logs lab-peer lab-clean builder
 
 lab-deps: ## Install what the lab needs on this host (apt, root)
 	@$(LAB_SH) deps
@@ -12,7 +12,10 @@ lab-deps: ## Install what the lab needs on this host (apt, root)
 lab-binaries: lab-deps
 	@$(LAB_SH) binaries
 
-lab-up: lab-deps node_modules/.package-lock.json ## Start the lab: 13 minutes the first time, then about one
+lab-seed: lab-deps node_modules/.package-lock.json
+	@images/build.sh bases
+
+lab-up: lab-seed ## Start the lab: 13 minutes the first time, then about one
 	@$(LAB_SH) up
 
 lab-down: ## End the lab

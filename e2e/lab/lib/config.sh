@@ -24,8 +24,8 @@ LAB_MAX_NODE=3
 LAB_MEMORY_MIB=${LAB_MEMORY_MIB:-2048}
 LAB_DISK_SIZE=8G
 # Image archives to be in the nodes' stores from the start: imported natively when the disk is made, which an emulated
-# node would take a minute for. Whole images, or bases whose layers later images share.
-LAB_SEED=${LAB_SEED:-}
+# node takes minutes for. What lies below Sealift's own layers: of an image, only those are then sent (load.sh).
+LAB_SEED=${LAB_SEED-$CHECKOUT/build/images/node-base.tar $CHECKOUT/build/images/workloads-base.tar}
 
 node_ip() { echo "10.77.0.1$1"; }
 node_pod_cidr() { echo "10.88.$1.0/24"; }

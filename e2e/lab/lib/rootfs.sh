@@ -14,8 +14,16 @@ rootfs_key() {
 	[ -z "${ROOTFS_KEY:-}" ] || { echo "$ROOTFS_KEY" && return; }
 	cache_key "$(rootfs_tree_key)" "@$LAB_SRC/node" "@$LAB_SRC/pause" "@$LAB_SRC/image.ts" "$(declare -f rootfs_build_disk rootfs_seed_images)" \
 		"$(binaries_key kubernetes)" "$(binaries_key runc)" "@$LAB_PKI/ca.crt" "$LAB_DISK_SIZE" \
-		"$(for archive in $LAB_SEED; do sha256sum <"$archive"; done)"
+		"$(rootfs_seed_sums)"
 }
+rootfs_seed_sums() {
+	local archive
+	for archive in $LAB_SEED; do
+		[ -r "$archive" ] || die "LAB_SEED: cannot read $archive (make lab-seed makes the usual ones)"
+		sha256sum <"$archive"
+	done
+}
+
 rootfs_dir() { cache_dir node-disk "$(rootfs_key)"; }
 
 rootfs_up() {
