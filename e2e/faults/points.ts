@@ -36,6 +36,7 @@ const repeated: readonly Round[] = [
       ...both('operator', 'operator.delete-source'),
       ...both('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
       ...both('source', 'source.clean', 'shim.del', 'cni.del'),
+      ...both('target', 'driver.resume'),
       ...both('target', 'receiver.store', 'target.decide', 'target.answer', 'target.unlock'),
       ...both('target', 'target.show', 'target.announce', 'target.resume', 'target.open'),
       ...both('target', 'target.clean'),
@@ -46,22 +47,26 @@ const repeated: readonly Round[] = [
   {
     name: "the target's network",
     end: 'Committed',
-    arms: both('target', 'shim.add', 'cni.before', 'cni.after', 'cni.device'),
+    arms: both('target', 'shim.add', 'cni.before', 'cni.after', 'cni.device', 'driver.hold'),
   },
 ];
 
 /** Each of these by itself ends a move. */
 const ending: readonly Arm[] = [
   ...both('source', 'source.lock', 'source.hold', 'source.freeze', 'source.dump'),
+  ...both('source', 'driver.hold', 'driver.dump_context', 'driver.find_fd', 'driver.dump_cq'),
+  ...both('source', 'driver.dump_mr', 'driver.dump_qp'),
   ...both('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
   ...both('target', 'target.createGate', 'shim.create', 'shim.mark'),
   ...both('target', 'target.prepare', 'target.lock', 'target.orphans', 'target.hide'),
   ...both('target', 'target.hold', 'target.files'),
   ...both('target', 'plugin.restore.context', 'plugin.restore.memory', 'plugin.restore.gate'),
+  ...both('target', 'driver.hint', 'driver.restore_cq', 'driver.restore_qp', 'driver.adopt'),
 ];
 
 const afterAbort: readonly Arm[] = [
   ...both('source', 'source.abort', 'source.unlock', 'source.thaw', 'source.resume'),
+  ...both('source', 'driver.resume'),
   ...both('target', 'target.tearDown'),
   ...both('operator', 'operator.delete-target'),
 ];

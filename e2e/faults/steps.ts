@@ -29,16 +29,32 @@ const at = (place: string, line: string, timeoutMs?: number): Promise<string> =>
     ? kubectl('-n', 'sealift', 'exec', 'deploy/sealift-operator', '--', 'sh', '-c', line)
     : onNode(place, line, timeoutMs);
 
+/** The driver's points are names in a parameter of its module, and always `throw`. */
+const DRIVER = 'driver.';
+const PARAMETER = '/sys/module/rdma_rxe/parameters/fault';
+
 /** @param action what happens there, once: `throw`, `crash`, `delay:<ms>` */
 export async function arm(place: string, points: readonly string[], action: string): Promise<void> {
-  const files = points.map((point) => `${FOLDER}/${point}`).join(' ');
-  await at(place, `mkdir -p ${FOLDER} && for f in ${files}; do echo ${action} > $f; done`);
+  const driver = points.filter((point) => point.startsWith(DRIVER));
+  const files = points.filter((point) => !driver.includes(point)).map((one) => `${FOLDER}/${one}`);
+  if (driver.length > 0) {
+    const names = driver.map((point) => point.slice(DRIVER.length));
+    await at(place, `echo ${names.join()} > ${PARAMETER}`);
+  }
+  if (files.length > 0)
+    await at(
+      place,
+      `mkdir -p ${FOLDER} && for f in ${files.join(' ')}; do echo ${action} > $f; done`,
+    );
 }
 
 /** Points at a place that nothing has passed yet. */
 export async function armed(place: string): Promise<string[]> {
   const listed = await at(place, `ls ${FOLDER} 2>/dev/null || true`);
-  return listed.split('\n').filter(Boolean);
+  const files = listed.split('\n').filter(Boolean);
+  if (place === OPERATOR) return files;
+  const names = (await at(place, `cat ${PARAMETER}`)).trim().split(',').filter(Boolean);
+  return [...files, ...names.map((name) => `${DRIVER}${name}`)];
 }
 
 /** Resolves as soon as the agent waits there. @throws CommandError after `seconds` */
@@ -48,5 +64,8 @@ export async function tripped(node: string, point: string, seconds: number): Pro
 }
 
 export async function disarm(places: readonly string[]): Promise<void> {
-  for (const place of places) await at(place, `rm -rf ${FOLDER}/*`).catch(() => '');
+  for (const place of places) {
+    const driver = place === OPERATOR ? '' : `; echo > ${PARAMETER}`;
+    await at(place, `rm -rf ${FOLDER}/*${driver}`).catch(() => '');
+  }
 }

@@ -20,7 +20,7 @@ function sources(folder: string, ending: RegExp): string {
 const all = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1]);
 const sorted = (names: (string | undefined)[]) => [...new Set(names)].sort();
 
-const listed = all(read('docs/faults.md'), /^\| `([a-z]+\.[a-zA-Z-]+)` \|/gm);
+const listed = all(read('docs/faults.md'), /^\| `([a-z]+\.[a-zA-Z_-]+)` \|/gm);
 
 describe('the list of fault points', () => {
   it('is that of operator and agent', () => {
@@ -32,7 +32,7 @@ describe('the list of fault points', () => {
       ...all(text, /withFaults\(\s*'([^']+)'/g),
       ...all(text, /'(operator\.[a-z-]+)'/g),
     ];
-    const native = /^(shim|dump|restore)\./;
+    const native = /^(shim|dump|restore|driver)\./;
     expect(sorted(listed.filter((name) => !native.test(name ?? '')))).toEqual(sorted(named));
   });
 
@@ -45,6 +45,14 @@ describe('the list of fault points', () => {
       .filter((name) => own.test(name ?? ''))
       .flatMap((name) => [`${name}.before`, `${name}.after`]);
     expect(sorted(points)).toEqual(sorted(expected));
+  });
+
+  it('is that of the driver', () => {
+    const points = all(sources('native/rxe/src', /_fault\.c$/), /\] *\t*= "([a-z_]+)"/g);
+    const methods = all(sources('native/rxe/src', /\.c$/), /rxe_fault_around\(RXE_FAULT_(\w+)/g);
+    const own = listed.filter((name) => name?.startsWith('driver.'));
+    expect(own).toEqual(points.map((name) => `driver.${name}`));
+    expect(sorted(methods)).toEqual(sorted(points.map((name) => name?.toUpperCase())));
   });
 
   it('names each once', () => {

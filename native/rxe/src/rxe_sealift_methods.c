@@ -100,7 +100,9 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HOLD)(
 	if (mutex_lock_killable(&rxe->hold.lock))
 		return -ERESTARTSYS;
 
-	err = rxe_hold(rxe, in.rnr_timer, msecs_to_jiffies(in.timeout_ms));
+	err = rxe_fault_around(RXE_FAULT_HOLD,
+			       rxe_hold(rxe, in.rnr_timer,
+					msecs_to_jiffies(in.timeout_ms)));
 	mutex_unlock(&rxe->hold.lock);
 
 	return err;
@@ -126,10 +128,10 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESUME)(
 	if (mutex_lock_killable(&rxe->hold.lock))
 		return -ERESTARTSYS;
 
-	rxe_resume(rxe);
+	err = rxe_fault_around(RXE_FAULT_RESUME, (rxe_resume(rxe), 0));
 	mutex_unlock(&rxe->hold.lock);
 
-	return 0;
+	return err;
 }
 
 #define RXE_SEALIFT_IN(_attr, _type) \

@@ -3,6 +3,7 @@
 #define RXE_SEALIFT_METHODS_H
 
 #include "rxe_sealift.h"
+#include "rxe_sealift_fault.h"
 
 #define UVERBS_MODULE_NAME rxe_sealift
 #include <rdma/uverbs_named_ioctl.h>

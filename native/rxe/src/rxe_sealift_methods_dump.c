@@ -56,7 +56,8 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CONTEXT)(
 	if (err)
 		return err;
 
-	err = rxe_sealift_list(attrs->ufile, &in, &out.count);
+	err = rxe_fault_around(RXE_FAULT_DUMP_CONTEXT,
+			       rxe_sealift_list(attrs->ufile, &in, &out.count));
 	if (err && err != -ENOSPC)
 		return err;
 
@@ -68,12 +69,24 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CONTEXT)(
 	return err ?: err2;
 }
 
+static int rxe_sealift_find(struct ib_uobject *comp, struct ib_uobject *async,
+			    struct sealift_rxe_fd *out)
+{
+	if (!IS_ERR(comp))
+		rxe_uobject_dump_channel(comp, out);
+	else
+		rxe_uobject_dump_async(async, out);
+
+	return 0;
+}
+
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_FIND_FD)(
 	struct uverbs_attr_bundle *attrs)
 {
 	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
 	struct ib_uobject *comp, *async;
 	struct sealift_rxe_fd out = {};
+	int err;
 
 	if (IS_ERR(rxe))
 		return PTR_ERR(rxe);
@@ -83,10 +96,10 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_FIND_FD)(
 	if (IS_ERR(comp) == IS_ERR(async))
 		return -EINVAL;
 
-	if (!IS_ERR(comp))
-		rxe_uobject_dump_channel(comp, &out);
-	else
-		rxe_uobject_dump_async(async, &out);
+	err = rxe_fault_around(RXE_FAULT_FIND_FD,
+			       rxe_sealift_find(comp, async, &out));
+	if (err)
+		return err;
 
 	return uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_FIND_FD_OUT, &out,
 			      sizeof(out));
@@ -112,7 +125,8 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CQ)(
 	if (IS_ERR(rxe))
 		return PTR_ERR(rxe);
 
-	err = rxe_dump_cq(to_rcq(ibcq), &in, &out);
+	err = rxe_fault_around(RXE_FAULT_DUMP_CQ,
+			       rxe_dump_cq(to_rcq(ibcq), &in, &out));
 	rxe_sealift_unlock(rxe);
 
 	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_CQ_OUT, &out,
@@ -132,7 +146,8 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_MR)(
 	if (IS_ERR(rxe))
 		return PTR_ERR(rxe);
 
-	err = rxe_dump_mr(to_rmr(ibmr), &out);
+	err = rxe_fault_around(RXE_FAULT_DUMP_MR,
+			       rxe_dump_mr(to_rmr(ibmr), &out));
 	if (err)
 		return err;
 
@@ -175,7 +190,8 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_QP)(
 		goto out;
 	}
 
-	err = rxe_dump_qp(to_rqp(ibqp), &in, out);
+	err = rxe_fault_around(RXE_FAULT_DUMP_QP,
+			       rxe_dump_qp(to_rqp(ibqp), &in, out));
 	rxe_sealift_unlock(rxe);
 
 	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_QP_OUT, out,

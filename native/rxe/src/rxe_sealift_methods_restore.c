@@ -18,8 +18,9 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HINT)(
 	if (err)
 		return err;
 
-	return rxe_hint_set(to_ruc(ib_uverbs_get_ucontext(attrs)), in.type,
-			    in.value);
+	return rxe_fault_around(RXE_FAULT_HINT,
+				rxe_hint_set(to_ruc(ib_uverbs_get_ucontext(attrs)),
+					     in.type, in.value));
 }
 
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_CQ)(
@@ -43,7 +44,8 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_CQ)(
 	if (IS_ERR(rxe))
 		return PTR_ERR(rxe);
 
-	err = rxe_restore_cq(to_rcq(ibcq), &in, &ring);
+	err = rxe_fault_around(RXE_FAULT_RESTORE_CQ,
+			       rxe_restore_cq(to_rcq(ibcq), &in, &ring));
 	rxe_sealift_unlock(rxe);
 
 	return err;
@@ -76,7 +78,8 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_QP)(
 		goto out;
 	}
 
-	err = rxe_restore_qp(to_rqp(ibqp), in, &bufs);
+	err = rxe_fault_around(RXE_FAULT_RESTORE_QP,
+			       rxe_restore_qp(to_rqp(ibqp), in, &bufs));
 	rxe_sealift_unlock(rxe);
 out:
 	kfree(in);
@@ -101,5 +104,5 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_ADOPT)(
 			return PTR_ERR(rxe);
 	}
 
-	return rxe_adopt(attrs->ufile, &in);
+	return rxe_fault_around(RXE_FAULT_ADOPT, rxe_adopt(attrs->ufile, &in));
 }

@@ -177,6 +177,44 @@ rmmod_refused() {
 	wait $pid && [ $refused = 1 ]
 }
 
+# A method fails once where its point is armed, and what was begun can be done again.
+faults=/sys/module/rdma_rxe/parameters/fault
+armed() { [ -n "$(cat $faults)" ]; }
+fails_once() {
+	local point=$1
+	shift
+	echo "$point" > $faults || return 1
+	! "$@" && ! armed && "$@"
+}
+hold_fails_once() {
+	local when
+	for when in before after; do
+		fails_once hold.$when in_a "$bin/hold" sl_rxe_a hold || return 1
+		fails_once resume.$when in_a "$bin/hold" sl_rxe_a resume || return 1
+	done
+}
+# A rebuild that fails ends the program, which leaves its device held.
+rebuild() {
+	local rc
+	"$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 200 1 1
+	rc=$?
+	in_a "$bin/hold" sl_rxe_a resume && in_b "$bin/hold" sl_rxe_b resume && return $rc
+}
+rebuild_fails_once() {
+	local method when
+	for method in dump_context dump_cq dump_mr dump_qp hint restore_cq restore_qp adopt; do
+		for when in before after; do
+			fails_once $method.$when rebuild || { echo "at $method.$when"; return 1; }
+		done
+	done
+}
+# Nothing is armed by a list with one wrong name in it.
+unknown_point() {
+	! echo hold.before,hold.between 2> /dev/null > $faults && ! armed &&
+		echo hold.before,resume.after > $faults && [ "$(cat $faults)" = hold.before,resume.after ] &&
+		echo > $faults && ! armed
+}
+
 malformed() {
 	local out
 	out=$(mktemp)
@@ -222,6 +260,10 @@ told 'traffic over IPv6 goes on at once after a rebuild' env LIVE_IPV6=1 "$bin/r
 check 'a filter that drops packets harms no queue pair' survives_filter
 check 'a queue pair is destroyed at once, though its packets wait' destroyed_at_once
 check 'the module stays while a queue is mapped' rmmod_refused
+
+check 'a fault point of hold and resume fails once' hold_fails_once
+check 'a fault point of each method of a rebuild fails once' rebuild_fails_once
+check 'fault points are armed by their names only' unknown_point
 
 check "ib_write_bw, server held 3 s" perf ib_write_bw 20 -s 4096 -n 20000
 for tool in ib_read_bw ib_send_bw; do

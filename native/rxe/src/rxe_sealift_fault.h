@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef RXE_SEALIFT_FAULT_H
+#define RXE_SEALIFT_FAULT_H
+
+#include <linux/types.h>
+
+/* The methods that can be made to fail: all that do more than QUERY. */
+enum rxe_fault_method {
+	RXE_FAULT_HOLD,
+	RXE_FAULT_RESUME,
+	RXE_FAULT_DUMP_CONTEXT,
+	RXE_FAULT_FIND_FD,
+	RXE_FAULT_DUMP_CQ,
+	RXE_FAULT_DUMP_MR,
+	RXE_FAULT_DUMP_QP,
+	RXE_FAULT_HINT,
+	RXE_FAULT_RESTORE_CQ,
+	RXE_FAULT_RESTORE_QP,
+	RXE_FAULT_ADOPT,
+	RXE_FAULT_METHODS
+};
+
+/*
+ * Pass a fault point, before or after what a method does.
+ * Return: 0, or -EIO if it was armed, which it is no more
+ */
+int rxe_fault(enum rxe_fault_method method, bool after);
+
+/* An effect between its two points: its own error, or theirs. */
+#define rxe_fault_around(_method, _effect) ({			\
+	const enum rxe_fault_method _m = (_method);		\
+	int _err = rxe_fault(_m, false);			\
+								\
+	if (!_err)						\
+		_err = (_effect);				\
+	_err ?: rxe_fault(_m, true);				\
+})
+
+#endif /* RXE_SEALIFT_FAULT_H */
