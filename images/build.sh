@@ -68,6 +68,7 @@ bundle() {
 	install "$NATIVE/sealift-shim" "$out.tmp/bin/sealift-runc"
 	ln "$out.tmp/bin/sealift-runc" "$out.tmp/bin/sealift"
 	ln "$out.tmp/bin/sealift-runc" "$out.tmp/bin/sealift-host"
+	ln "$out.tmp/bin/sealift-runc" "$out.tmp/bin/sealift-guard"
 	install "$(readlink -f "$LAB/bin/runc")" "$root/usr/sbin/criu" "$out.tmp/bin/"
 	install "$CHECKOUT/native/criu-plugin/build/ibverbs_plugin.so" "$out.tmp/lib/criu/"
 	for program in bin/criu lib/criu/ibverbs_plugin.so; do

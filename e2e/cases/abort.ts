@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moves that cannot be: the source goes on, its peer sees a pause at most, and the reason is told.
-import type { Case, Context } from '../src/case.ts';
+import { arm, disarm, tripped } from '../faults/steps.ts';
+import { expect, type Case, type Context } from '../src/case.ts';
 import { balanced, notMoved } from '../src/checks.ts';
-import { kubectl } from '../src/lab.ts';
+import { kubectl, onNode } from '../src/lab.ts';
+import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
 import { startPod } from '../src/pods.ts';
+import { ended, migration, summary } from '../src/requests.ts';
 
 const configMap = (c: Context): Promise<string> =>
   kubectl('-n', c.namespace, 'create', 'configmap', 'settings', '--from-literal=open=here');
@@ -16,6 +19,48 @@ async function notRestored(c: Context): Promise<void> {
   await pair.begin();
   await pair.progress('client', 300);
   await notMoved(c, { pod: pair.pods.server, to: c.nodes[1], reason: 'RestoreFailed' });
+  await pair.progress('client', 300);
+  await balanced(pair, c.tell);
+}
+
+/** Killed with the tasks in its hands and their TCP sockets in repair mode. */
+async function criuKilled(c: Context): Promise<void> {
+  const pair = new LedgerPair(c, { rate: 150 });
+  await pair.begin();
+  for (const when of ['before', 'after']) {
+    await pair.progress('client', 200);
+    await arm(c.nodes[0], [`plugin.dump.image.${when}`], 'crash');
+    try {
+      await notMoved(c, { pod: pair.pods.server, to: c.nodes[1], reason: 'CheckpointFailed' });
+    } finally {
+      await disarm(c.nodes);
+    }
+  }
+  await pair.progress('client', 300);
+  await balanced(pair, c.tell);
+}
+
+/** The next agent finds its predecessor's CRIU at work, and lets it give up before it does anything. */
+async function agentKilled(c: Context): Promise<void> {
+  const { namespace, nodes } = c;
+  const pair = new LedgerPair(c, { rate: 150 });
+  await pair.begin();
+  await pair.progress('client', 200);
+  const point = 'source.dump.before';
+  await arm(nodes[0], [point], 'delay:2000');
+  const name = await requestMove({ namespace, pod: pair.pods.server, to: nodes[1] });
+  await tripped(nodes[0], point, 180);
+  const kill =
+    'for i in $(seq 300); do pgrep -x criu >/dev/null && break; sleep 0.02; done; ' +
+    'pkill -KILL -f "[/]opt/app/agent.js run" && pgrep -x criu | wc -l';
+  expect((await onNode(nodes[0], kill)).trim() !== '0', 'CRIU had ended already');
+  const request = await ended(migration, { namespace, name }, c.tell);
+  c.tell(`  ${summary(request)?.reason}: ${summary(request)?.message}`);
+  const { target } = request.status ?? {};
+  if (request.status?.decision?.outcome === 'Committed') {
+    pair.follow('server', target?.podName ?? '');
+    pair.nodes.server = nodes[1];
+  }
   await pair.progress('client', 300);
   await balanced(pair, c.tell);
 }
@@ -59,6 +104,16 @@ export const cases: readonly Case[] = [
     promise: 'a target that cannot be restored: the ledger goes on at the source, nothing is lost',
     inTest: true,
     run: notRestored,
+  },
+  {
+    name: 'abort-criu-killed',
+    promise: 'a CRIU that is killed while it dumps costs a pause: RDMA and TCP go on',
+    run: criuKilled,
+  },
+  {
+    name: 'abort-agent-in-dump',
+    promise: 'an agent that is killed while its CRIU dumps costs a pause: RDMA and TCP go on',
+    run: agentKilled,
   },
   {
     name: 'abort-prepare',

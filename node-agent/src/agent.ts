@@ -88,7 +88,7 @@ export class Agent {
 
   /** Serves until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await this.#effects.makeFolders();
+    await this.#effects.prepare();
     this.#addSource();
     this.#addTarget(migrationRequests, 'MigrationRequest', this.#migrations, (r) => r.metadata.uid);
     this.#addTarget(

@@ -36,7 +36,8 @@ export interface Effects {
   readonly send: typeof sendImages;
   receiver(on: Pick<ReceiverOptions, 'expected' | 'started' | 'received' | 'failed'>): Server;
   socket(handlers: SocketHandlers): Server;
-  makeFolders(): Promise<void>;
+  /** Before anything else: folders are made, and what earlier dumps have left is removed. */
+  prepare(): Promise<void>;
   /** Puts what the node remembers of its sandboxes on its disk. */
   keepSandboxes(): Promise<void>;
   /** Keeps what a failure leaves; a simulation has nothing to keep. */
@@ -53,6 +54,7 @@ export function effectsOn(config: Config, version: string, log: Logger): Effects
   const store = new ImageStore(config.checkpointDir);
   const editor = new BundleEditor(host, driver);
   const { workDir: workRoot, socketPath } = config;
+  const runc = new Runc(host);
   const shared = { host, lock, driver, store, workRoot, socketPath };
   return {
     host,
@@ -60,7 +62,7 @@ export function effectsOn(config: Config, version: string, log: Logger): Effects
     lock,
     store,
     editor,
-    checkpointer: new Checkpointer({ ...shared, runc: new Runc(host), version }),
+    checkpointer: new Checkpointer({ ...shared, runc, version }),
     restorer: new Restorer({ ...shared, editor }),
     send: sendImages,
     evidence: new Evidence({
@@ -75,8 +77,9 @@ export function effectsOn(config: Config, version: string, log: Logger): Effects
       const socket = new SocketServer(handlers, log);
       return { listen: () => socket.listen(socketPath), close: () => socket.close() };
     },
-    makeFolders: async () => {
+    prepare: async () => {
       await mkdir(config.checkpointDir, { recursive: true, mode: 0o700 });
+      await runc.removeGuards();
     },
     keepSandboxes: () => keepSandboxes(host),
     removeWork: (id) => rm(join(workRoot, id), { recursive: true, force: true }),

@@ -93,7 +93,7 @@ function effectsOf(
         close: async () => close(),
       };
     },
-    makeFolders: async () => undefined,
+    prepare: async () => undefined,
     // A simulated kubelet makes a sandbox from nothing.
     keepSandboxes: async () => effect(machine.timeline, 1, () => undefined),
     removeWork: async (id) => {

@@ -24,6 +24,16 @@ static int enter(const char *path, int type)
 	return result;
 }
 
+int host_exec(char **command)
+{
+	int error;
+
+	execvp(command[0], command);
+	error = errno;
+	fprintf(stderr, "sealift: cannot run %s: %s\n", command[0], strerror(error));
+	return error == ENOENT ? 127 : 126;
+}
+
 int host_main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -37,7 +47,5 @@ int host_main(int argc, char **argv)
 			strerror(errno));
 		return 1;
 	}
-	execvp(argv[1], argv + 1);
-	fprintf(stderr, "sealift-host: cannot run %s: %s\n", argv[1], strerror(errno));
-	return errno == ENOENT ? 127 : 126;
+	return host_exec(argv + 1);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cni.h"
+#include "guard.h"
 #include "host.h"
 #include "oci.h"
 
@@ -18,6 +19,9 @@ int main(int argc, char **argv)
 		return cni_main();
 	if (!strcmp(name, "sealift-host"))
 		return host_main(argc, argv);
-	fprintf(stderr, "%s: call me sealift-runc, sealift (CNI) or sealift-host\n", name);
+	if (!strcmp(name, "sealift-guard"))
+		return guard_main(argc, argv);
+	fprintf(stderr, "%s: call me sealift-runc, sealift (CNI), sealift-host or sealift-guard\n",
+		name);
 	return 2;
 }

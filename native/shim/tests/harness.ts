@@ -75,7 +75,7 @@ export class Bench {
       writeFileSync(join(this.dir, path), text);
       chmodSync(join(this.dir, path), 0o755);
     }
-    for (const name of ['sealift-runc', 'sealift', 'sealift-host', 'else'])
+    for (const name of ['sealift-runc', 'sealift', 'sealift-host', 'sealift-guard', 'else'])
       symlinkSync(shim, join(this.dir, name));
   }
 

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { backgroundCases } from './background.ts';
 import { cniCases } from './cni.ts';
 import { faultCases } from './fault.ts';
+import { guardCases } from './guard.ts';
 import { Bench, type Case } from './harness.ts';
 import { hostCases } from './host.ts';
 import { ociCases } from './oci.ts';
@@ -16,7 +17,7 @@ const cases: Case[] = [
   ...backgroundCases,
   ...cniCases,
   ...faultCases,
-  ...(root ? hostCases : []),
+  ...(root ? [...hostCases, ...guardCases] : []),
 ];
 let passed = 0;
 let failed = 0;
@@ -35,6 +36,6 @@ for (const binary of process.argv.slice(2)) {
     }
   }
 }
-if (!root) console.log('not root: sealift-host was not tested');
+if (!root) console.log('not root: sealift-host and sealift-guard were not tested');
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed || !passed ? 1 : 0;

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { Host } from '../host/host.ts';
 import type { Container } from '../runtime/containers.ts';
-import { Checkpointer } from './checkpointer.ts';
+import { Checkpointer, type Freezer } from './checkpointer.ts';
 
 const container = (name: string, cgroup?: string) =>
   ({ id: name, name, netns: '/run/netns/x', ...(cgroup && { cgroup }) }) as unknown as Container;
@@ -33,13 +33,12 @@ class Told extends Checkpointer {
   protected override async containers(): Promise<Container[]> {
     return this.here;
   }
-  protected override cgroup(dir: string): {
-    freeze(): Promise<void>;
-    thaw(): Promise<void>;
-    kill(): Promise<void>;
-  } {
+  protected override async lastDumpEnded(containers: readonly Container[]): Promise<void> {
+    if (containers.length > 0) this.did.push('no dump');
+  }
+  protected override cgroup(dir: string): Freezer {
     const note = (what: string) => async () => void this.did.push(`${what} ${dir}`);
-    return { freeze: note('freeze'), thaw: note('thaw'), kill: note('kill') };
+    return { freeze: note('freeze'), thaw: note('thaw'), mend: note('mend'), kill: note('kill') };
   }
 }
 
@@ -48,7 +47,10 @@ describe('a pod that was locked', () => {
     const pod = new Told([container('main', '/a'), container('debugger', '/b')]);
     await expect(pod.inspect('u', ['main'])).rejects.toMatchObject({ code: 'UnsupportedObject' });
     await pod.release({ podUid: 'u' });
-    expect(pod.did).toEqual(['unlock /run/netns/x', 'thaw /a', 'thaw /b', 'resume /run/netns/x']);
+    expect(pod.did).toEqual([
+      ...['no dump', 'mend /a', 'mend /b', 'unlock /run/netns/x'],
+      ...['thaw /a', 'thaw /b', 'resume /run/netns/x'],
+    ]);
   });
 
   it('ends with every container that it has', async () => {
@@ -71,7 +73,7 @@ describe('a pod that was locked', () => {
   it('is frozen as a whole', async () => {
     const pod = new Told([container('main', '/a'), container('side', '/b')]);
     await pod.freeze(await pod.inspect('u', ['side', 'main']));
-    expect(pod.did).toEqual(['freeze /a', 'freeze /b']);
+    expect(pod.did).toEqual(['no dump', 'freeze /a', 'freeze /b']);
   });
 
   it('is not touched while a container of its own does not run', async () => {

@@ -32,7 +32,7 @@ export interface CheckpointerParts {
   version: string;
 }
 
-export type Freezer = Pick<Cgroup, 'freeze' | 'thaw' | 'kill'>;
+export type Freezer = Pick<Cgroup, 'freeze' | 'thaw' | 'mend' | 'kill'>;
 
 /** A pod as it runs here. */
 export interface LocalPod {
@@ -102,9 +102,10 @@ export class Checkpointer {
   }
 
   async freeze(pod: LocalPod): Promise<void> {
-    await withFaults('source.freeze', () =>
-      this.#each(pod.containers, (cgroup) => cgroup.freeze()),
-    );
+    await withFaults('source.freeze', async () => {
+      await this.lastDumpEnded(pod.containers);
+      await this.#each(pod.containers, (cgroup) => cgroup.freeze());
+    });
   }
 
   /**
@@ -118,10 +119,14 @@ export class Checkpointer {
 
   /**
    * Undoes freeze, lock and hold, also of a pod whose container has ended meanwhile or that has got another one
-   * (`kubectl debug`). The network first: data that arrives early waits in the kernel.
+   * (`kubectl debug`). The network comes before the tasks: data that arrives early waits in the kernel; and after their
+   * sockets, which have to be fit for it.
    */
   async release(of: SilencedPod): Promise<void> {
     const containers = await this.containers(of.podUid);
+    await this.lastDumpEnded(containers);
+    const known = containers.filter(({ cgroup }) => cgroup !== undefined);
+    await this.#each(known, (cgroup) => cgroup.mend());
     const netns = containers[0]?.netns ?? lasting(of.netns);
     if (netns !== undefined) {
       await withFaults('source.unlock', () => this.#parts.lock.unlock(netns));
@@ -179,6 +184,14 @@ export class Checkpointer {
     }
   }
 
+  /** No dump of an agent that ran before this one is at work any more. */
+  protected async lastDumpEnded(containers: readonly Container[]): Promise<void> {
+    for (const container of containers) {
+      if (await this.#parts.runc.dumpEnded(container.id)) continue;
+      await this.#each([container], (cgroup) => cgroup.freeze());
+    }
+  }
+
   protected checkIpc(containers: readonly Container[]): Promise<void> {
     return checkIpc(containers);
   }
@@ -196,6 +209,7 @@ export class Checkpointer {
     const bytes = { pages: 0, verbs: 0, rootfs: 0 };
     const objects = { qp: 0, cq: 0, mr: 0 };
     const containers: ManifestHeader['containers'] = [];
+    await this.lastDumpEnded(pod.containers);
     // Nothing in the held device changes any more: what is read now is what the target must show.
     const identity = await driver.identity(pod.netns);
     for (const container of pod.containers) {
@@ -204,7 +218,13 @@ export class Checkpointer {
       const workPath = join(this.#parts.workRoot, id, container.name);
       await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
       const env = { SEALIFT_SOCKET: this.#parts.socketPath };
-      await runc.checkpoint(container.id, { imagePath, workPath, env, signal });
+      try {
+        await runc.checkpoint(container, { imagePath, workPath, env, signal });
+      } catch (error) {
+        // A guard that was killed with CRIU has not done so.
+        await this.#each([container], (cgroup) => cgroup.freeze());
+        throw error;
+      }
       const verbs = await readVerbs(host.path(imagePath));
       bytes.pages += await pagesBytes(host.path(imagePath));
       bytes.verbs += verbs.bytes;

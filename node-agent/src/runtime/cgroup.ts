@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Freezes, thaws and kills a container through its cgroup (v2). Written directly: runc pause does the same, but
 // starting runc three times would lengthen the blackout.
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endTcpRepair } from '../../../native/addon/index.ts';
@@ -24,14 +24,17 @@ export class Cgroup {
     await this.#setFrozen(true);
   }
 
-  /**
-   * A CRIU that was killed while it dumped has left the tasks' TCP connections in repair mode: to a task that goes on
-   * each send would be an error.
-   * @throws AgentError RuntimeFailed
-   */
+  /** @throws AgentError RuntimeFailed */
   async thaw(): Promise<void> {
-    for (const pid of await this.#tasks()) await endTcpRepair(pid);
     await this.#setFrozen(false);
+  }
+
+  /**
+   * A CRIU that was killed while it dumped, and its guard with it, has left the tasks' TCP connections in repair mode:
+   * to a task that goes on each send and each receive would be an error.
+   */
+  async mend(): Promise<void> {
+    for (const pid of await this.tasks()) await endTcpRepair(pid);
   }
 
   async isFrozen(): Promise<boolean> {
@@ -52,6 +55,25 @@ export class Cgroup {
     await this.kill();
   }
 
+  /** Numbers of the tasks in it and in what is below it; none if it is gone. */
+  async tasks(): Promise<number[]> {
+    const files = await unlessGone(readdir(this.#dir, { recursive: true }), []);
+    const lists = files.filter((name) => basename(name) === 'cgroup.procs');
+    const texts = lists.map((name) => unlessGone(readFile(join(this.#dir, name), 'utf8'), ''));
+    return (await Promise.all(texts))
+      .flatMap((text) => text.split('\n').filter(Boolean))
+      .map(Number);
+  }
+
+  /** Nothing if it is gone, or while it has tasks. */
+  async remove(): Promise<void> {
+    try {
+      await unlessGone(rmdir(this.#dir), undefined);
+    } catch (error) {
+      if (!isErrno(error, 'EBUSY')) throw error;
+    }
+  }
+
   async #setFrozen(frozen: boolean): Promise<void> {
     try {
       await writeFile(join(this.#dir, 'cgroup.freeze'), frozen ? '1' : '0');
@@ -67,15 +89,6 @@ export class Cgroup {
       if (!isErrno(error, 'ENOENT')) throw error;
       throw new AgentError('RuntimeFailed', 'the container is gone', { cause: error });
     }
-  }
-
-  async #tasks(): Promise<number[]> {
-    const files = await unlessGone(readdir(this.#dir, { recursive: true }), []);
-    const lists = files.filter((name) => basename(name) === 'cgroup.procs');
-    const texts = lists.map((name) => unlessGone(readFile(join(this.#dir, name), 'utf8'), ''));
-    return (await Promise.all(texts))
-      .flatMap((text) => text.split('\n').filter(Boolean))
-      .map(Number);
   }
 
   async #event(key: string): Promise<string | undefined> {

@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives the host's runc to checkpoint containers that containerd started.
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DeadlineError } from '../../../kube/src/index.ts';
-import { AgentError } from '../errors.ts';
+import { AgentError, isErrno } from '../errors.ts';
 import type { Host } from '../host/host.ts';
-import { RUNC_ROOT } from './containers.ts';
+import { Cgroup } from './cgroup.ts';
+import { RUNC_ROOT, type Container } from './containers.ts';
 import { readLogReason } from './criu-log.ts';
 import { pluginFaults } from './plugin-faults.ts';
 
 export const RUNC = '/opt/sealift/bin/runc';
+/** Sees to it that what was dumped is frozen and whole, however CRIU ends (native/shim/src/guard.c). */
+const GUARD = '/opt/sealift/bin/sealift-guard';
+/** The guards' cgroups on the host, each named after the container that is dumped. */
+const GUARDS = '/sys/fs/cgroup/sealift';
+const POLL_MS = 20;
 
 /**
  * Where CRIU finds its plugin and its settings: environment of every runc that starts it. Not by runc's
@@ -52,20 +60,67 @@ export class Runc {
    * back before it lets go of the tasks.
    * @throws AgentError CheckpointFailed, UnsupportedObject, DiskFull, ...: the reason is read from dump.log
    */
-  async checkpoint(id: string, options: CheckpointOptions): Promise<void> {
+  async checkpoint(
+    { id, cgroup }: Pick<Container, 'id' | 'cgroup'>,
+    options: CheckpointOptions,
+  ): Promise<void> {
+    if (cgroup === undefined) throw new AgentError('RuntimeFailed', `${id} has no cgroup v2`);
     const args = ['checkpoint', '--leave-running', '--tcp-established', '--file-locks'];
     args.push('--manage-cgroups-mode', 'ignore');
     args.push('--image-path', options.imagePath, '--work-path', options.workPath, id);
-    const result = await this.#host.run(RUNC, ['--root', RUNC_ROOT, ...args], {
+    const command = [id, cgroup, RUNC, '--root', RUNC_ROOT, ...args];
+    const result = await this.#host.run(GUARD, command, {
       env: { ...CRIU_ENVIRONMENT, ...options.env, ...(await pluginFaults('dump')) },
       timeoutMs: CHECKPOINT_TIMEOUT_MS,
       interrupt: { when: lateness(options.signal), with: GIVE_UP, graceMs: GIVE_UP_MS },
     });
+    await this.#guard(id).remove();
     if (result.status === 0) return;
     const log = this.#host.path(join(options.workPath, 'dump.log'));
     const reason = await readLogReason(log, 'CheckpointFailed');
     const said = reason.code === 'CheckpointFailed' ? ` (${result.stderr.trim().slice(-300)})` : '';
     throw new AgentError(reason.code, reason.message + said);
+  }
+
+  /**
+   * A dump outlives the agent that began it, because CRIU must not be killed while it has its code in the tasks. Its
+   * images are of no use any more: it is told to give up, and waited for.
+   * @returns false if it had to be killed: what it dumped may run, and its TCP sockets be in repair mode
+   */
+  async dumpEnded(id: string): Promise<boolean> {
+    const guard = this.#guard(id);
+    const end = performance.now() + GIVE_UP_MS;
+    let tasks = await guard.tasks();
+    for (const pid of tasks) for (const one of GIVE_UP) signal(pid, one);
+    let late = false;
+    while (tasks.length > 0) {
+      if (!late && performance.now() > end) {
+        late = true;
+        await guard.kill();
+      }
+      await sleep(POLL_MS);
+      tasks = await guard.tasks();
+    }
+    await guard.remove();
+    return !late;
+  }
+
+  /** Removes what earlier agents have left of guards that have ended. */
+  async removeGuards(): Promise<void> {
+    const entries = await readdir(this.#host.path(GUARDS), { withFileTypes: true }).catch(() => []);
+    for (const entry of entries) if (entry.isDirectory()) await this.#guard(entry.name).remove();
+  }
+
+  #guard(id: string): Cgroup {
+    return new Cgroup(this.#host.path(join(GUARDS, id)));
+  }
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error;
   }
 }
 

@@ -82,6 +82,9 @@ export class SimulatedCheckpointer extends Checkpointer {
     });
   }
 
+  /** No CRIU of a simulated node outlives its agent. */
+  protected override async lastDumpEnded(): Promise<void> {}
+
   protected override cgroup(dir: string): Freezer {
     const { timeline, containers } = this.#machine;
     const id = dir.split('/').at(-1) ?? '';
@@ -98,6 +101,7 @@ export class SimulatedCheckpointer extends Checkpointer {
     return {
       freeze: () => set('Running', 'Frozen', 3),
       thaw: () => set('Frozen', 'Running', 3),
+      mend: () => Promise.resolve(),
       kill: () =>
         effect(timeline, 1, () => {
           const container = containers.get(id);

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * agent ── guard ── runc ── criu
+ *
+ * CRIU thaws what it dumps, so that its code can run in the tasks, and puts their TCP sockets into repair mode; a
+ * CRIU that is killed leaves them so, and to a task that runs then each send and receive is an error. The guard sees
+ * CRIU's end before any of the tasks gets a processor (or as good as: it runs before all that is not real-time),
+ * freezes them and mends their sockets. It and what it starts are in a cgroup of their own: an agent that ends takes
+ * what is in its container's cgroup with it, and whoever runs in the middle of a dump must not end like that.
+ */
+#include "guard.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host.h"
+
+#define CGROUPS		"/sys/fs/cgroup/"
+#define OWN		CGROUPS "sealift"
+/* CRIU has much to read before it touches a task. */
+#define LOOK_MS		5
+
+static int pidfd_of(pid_t pid)
+{
+	return syscall(SYS_pidfd_open, pid, 0);
+}
+
+static int write_file(const char *dir, const char *name, const char *text)
+{
+	char path[PATH_MAX];
+	int fd, error = 0;
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		error = -errno;
+	close(fd);
+	return error;
+}
+
+/* From the agent's cgroup into one of this dump's. */
+static int leave(const char *dir)
+{
+	if ((mkdir(OWN, 0755) < 0 && errno != EEXIST) || (mkdir(dir, 0755) < 0 && errno != EEXIST))
+		return -errno;
+	return write_file(dir, "cgroup.procs", "0");
+}
+
+static void mend_socket(int fd)
+{
+	int mode = TCP_REPAIR_OFF;
+	socklen_t size = sizeof(mode);
+
+	/* Anything that is no TCP socket says no. */
+	if (getsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &mode, &size) || mode != TCP_REPAIR_ON)
+		return;
+	mode = TCP_REPAIR_OFF;
+	if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &mode, sizeof(mode)))
+		fprintf(stderr, "sealift-guard: a socket stays in repair mode: %s\n", strerror(errno));
+}
+
+static void mend_task(pid_t pid)
+{
+	char path[64], link[16];
+	struct dirent *entry;
+	int task, fd;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return;
+	task = pidfd_of(pid);
+	while (task >= 0 && (entry = readdir(dir))) {
+		if (readlinkat(dirfd(dir), entry->d_name, link, sizeof(link)) < 7 ||
+		    strncmp(link, "socket:", 7))
+			continue;
+		fd = syscall(SYS_pidfd_getfd, task, atoi(entry->d_name), 0);
+		if (fd < 0)
+			continue;
+		mend_socket(fd);
+		close(fd);
+	}
+	if (task >= 0)
+		close(task);
+	closedir(dir);
+}
+
+/* Calls @work with every number in a cgroup.procs until it returns something. */
+static int each_task(const char *path, int (*work)(pid_t pid))
+{
+	FILE *file = fopen(path, "re");
+	int pid, result = 0;
+
+	if (!file)
+		return 0;
+	while (!result && fscanf(file, "%d", &pid) == 1)
+		result = work(pid);
+	fclose(file);
+	return result;
+}
+
+static int mend(pid_t pid)
+{
+	mend_task(pid);
+	return 0;
+}
+
+static int look(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	if (type == FTW_F && !strcmp(path + ftw->base, "cgroup.procs"))
+		each_task(path, mend);
+	return 0;
+}
+
+static void secure(const char *tasks)
+{
+	int error = write_file(tasks, "cgroup.freeze", "1");
+
+	/* Gone, and its tasks with it: nothing is left to be frozen. */
+	if (error == -ENOENT || error == -ENODEV)
+		return;
+	if (error)
+		fprintf(stderr, "sealift-guard: cannot freeze %s: %s\n", tasks, strerror(-error));
+	nftw(tasks, look, 16, FTW_PHYS);
+}
+
+/* A pidfd for a task called criu, or nothing. */
+static int criu;
+
+static int take_criu(pid_t pid)
+{
+	char path[64], name[8] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (!fgets(name, sizeof(name), file))
+		name[0] = 0;
+	fclose(file);
+	if (strcmp(name, "criu\n"))
+		return 0;
+	criu = pidfd_of(pid);
+	return criu >= 0;
+}
+
+/* Until the command has ended, and every CRIU. */
+static void watch(pid_t command, const char *own, const char *tasks)
+{
+	char procs[PATH_MAX];
+	int ended = pidfd_of(command);
+	struct pollfd fds[2];
+
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", own);
+	criu = -1;
+	while (ended >= 0 || criu >= 0) {
+		/* The one that was started first stands first. */
+		if (criu < 0)
+			each_task(procs, take_criu);
+		fds[0] = (struct pollfd){ .fd = ended, .events = POLLIN };
+		fds[1] = (struct pollfd){ .fd = criu, .events = POLLIN };
+		if (poll(fds, 2, criu < 0 ? LOOK_MS : -1) < 0 && errno != EINTR)
+			break;
+		if (criu >= 0 && fds[1].revents) {
+			secure(tasks);
+			close(criu);
+			criu = -1;
+		}
+		if (ended >= 0 && fds[0].revents) {
+			close(ended);
+			ended = -1;
+			/* It may have left one that has not been seen yet. */
+			if (criu < 0)
+				each_task(procs, take_criu);
+		}
+	}
+	secure(tasks);
+}
+
+int guard_main(int argc, char **argv)
+{
+	const struct sched_param first = { .sched_priority = 1 };
+	char own[NAME_MAX];
+	int error, status;
+	pid_t command;
+
+	if (argc < 4 || strchr(argv[1], '/') || argv[1][0] == '.' ||
+	    strncmp(argv[2], CGROUPS, strlen(CGROUPS)) ||
+	    snprintf(own, sizeof(own), OWN "/%s", argv[1]) >= (int)sizeof(own)) {
+		fprintf(stderr, "usage: sealift-guard <name> " CGROUPS "<cgroup> <command> [arguments]\n");
+		return 2;
+	}
+	error = leave(own);
+	if (error) {
+		fprintf(stderr, "sealift-guard: cannot enter %s: %s\n", own, strerror(-error));
+		return 1;
+	}
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	command = fork();
+	if (command < 0) {
+		fprintf(stderr, "sealift-guard: fork: %s\n", strerror(errno));
+		return 1;
+	}
+	if (!command)
+		_exit(host_exec(argv + 3));
+	/* CRIU's signal to give up, which goes to the whole group. */
+	signal(SIGALRM, SIG_IGN);
+	/* Without it the guard only comes a little later. */
+	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
+	watch(command, own, argv[2]);
+	while (waitpid(command, &status, 0) < 0)
+		if (errno != EINTR)
+			return 1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
