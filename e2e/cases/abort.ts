@@ -108,6 +108,7 @@ export const cases: readonly Case[] = [
   {
     name: 'abort-criu-killed',
     promise: 'a CRIU that is killed while it dumps costs a pause: RDMA and TCP go on',
+    inTest: true,
     run: criuKilled,
   },
   {
