@@ -202,11 +202,13 @@ const promises: Record<keyof typeof rounds, string> = {
   repeated:
     'what fails once after a decision, or is asked for again, is done again: nothing is lost',
   source: "each of the source's effects that fails ends the move, and costs a pause",
+  dump: 'a plugin or a driver that fails while CRIU dumps ends the move, and costs a pause',
   target: "each of the target's effects that fails ends the move, and costs a pause",
+  restore: 'a plugin or a driver that fails while CRIU restores ends the move, and costs a pause',
 };
 
 export const cases: readonly Case[] = [
-  ...(['repeated', 'source', 'target'] as const).map((of) => ({
+  ...(['repeated', 'source', 'dump', 'target', 'restore'] as const).map((of) => ({
     name: `fault-points-${of}`,
     promise: promises[of],
     run: walk((c) => walkMoves(c, of)),

@@ -44,6 +44,12 @@ const repeated: readonly Round[] = [
   },
   // Not even the failure can be written down: the next attempt knows nothing of it.
   { name: 'the journal', end: 'Committed', arms: both('source', 'journal.write') },
+  // The decision is known by then: the target is restored once more.
+  {
+    name: 'the open gate',
+    end: 'Committed',
+    arms: [{ where: 'target', point: 'plugin.restore.gate.after' }],
+  },
   {
     name: "the target's network",
     end: 'Committed',
@@ -60,7 +66,8 @@ const ending: readonly Arm[] = [
   ...both('target', 'target.createGate', 'shim.create', 'shim.mark'),
   ...both('target', 'target.prepare', 'target.lock', 'target.orphans', 'target.hide'),
   ...both('target', 'target.hold', 'target.files'),
-  ...both('target', 'plugin.restore.context', 'plugin.restore.memory', 'plugin.restore.gate'),
+  ...both('target', 'plugin.restore.context', 'plugin.restore.memory'),
+  { where: 'target', point: 'plugin.restore.gate.before' },
   ...both('target', 'driver.hint', 'driver.restore_cq', 'driver.restore_qp', 'driver.adopt'),
 ];
 
@@ -84,16 +91,20 @@ const together: readonly Round[] = [
   },
 ];
 
-const alone = (where: Where): Round[] =>
+const inCriu = ({ point }: Arm): boolean => /^(plugin|driver)\./.test(point);
+
+const alone = (where: Where, ofCriu: boolean): Round[] =>
   ending
-    .filter((arm) => arm.where === where)
+    .filter((arm) => arm.where === where && inCriu(arm) === ofCriu)
     .map((arm) => ({ name: arm.point, end: 'Aborted', arms: [arm] }));
 
 /** Rounds by the case that plays them, each on one ledger pair. */
 export const rounds = {
   repeated: [...together, ...repeated],
-  source: alone('source'),
-  target: alone('target'),
+  source: alone('source', false),
+  dump: alone('source', true),
+  target: alone('target', false),
+  restore: alone('target', true),
 } as const satisfies Record<string, readonly Round[]>;
 
 export const moves: readonly Round[] = Object.values(rounds).flat();
