@@ -148,12 +148,16 @@ static void secure(const char *tasks)
 
 /* A pidfd for a task called criu, or nothing. */
 static int criu;
+/* What the guard has started itself. */
+static pid_t command;
 
 static int take_criu(pid_t pid)
 {
 	char path[64], name[8] = "";
 	FILE *file;
 
+	if (pid == command || pid == getpid())
+		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	file = fopen(path, "re");
 	if (!file)
@@ -168,7 +172,7 @@ static int take_criu(pid_t pid)
 }
 
 /* Until the command has ended, and every CRIU. */
-static void watch(pid_t command, const char *own, const char *tasks)
+static void watch(const char *own, const char *tasks)
 {
 	char procs[PATH_MAX];
 	int ended = pidfd_of(command);
@@ -205,7 +209,6 @@ int guard_main(int argc, char **argv)
 	const struct sched_param first = { .sched_priority = 1 };
 	char own[NAME_MAX];
 	int error, status;
-	pid_t command;
 
 	if (argc < 4 || strchr(argv[1], '/') || argv[1][0] == '.' ||
 	    strncmp(argv[2], CGROUPS, strlen(CGROUPS)) ||
@@ -230,7 +233,7 @@ int guard_main(int argc, char **argv)
 	signal(SIGALRM, SIG_IGN);
 	/* Without it the guard only comes a little later. */
 	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
-	watch(command, own, argv[2]);
+	watch(own, argv[2]);
 	while (waitpid(command, &status, 0) < 0)
 		if (errno != EINTR)
 			return 1;

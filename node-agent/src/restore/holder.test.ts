@@ -130,6 +130,14 @@ describe('the holder’s reconciler', () => {
     });
   });
 
+  it('does not send again because a watch is late', async () => {
+    put();
+    await run();
+    put({ sourceAgent: { state: 'Transferring' } });
+    await run();
+    expect([sent.length, status()?.sourceAgent?.state]).toEqual([1, 'Sent']);
+  });
+
   it('leaves other nodes’ and decided requests alone', async () => {
     put({ source: { nodeName: 'node-c' } });
     await run();

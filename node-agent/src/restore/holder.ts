@@ -103,7 +103,7 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
       imageId: status.checkpointId,
       decided: status.decision !== undefined,
       here: status.target?.nodeName === this.#parts.nodeName,
-      sent: status.sourceAgent?.state === 'Sent',
+      sent: status.sourceAgent?.state === 'Sent' || this.#hasSent(request),
       targetState: status.targetAgent?.state,
       failure: this.#failures.get(request.metadata.uid),
       limit: this.#limitOf(request),
@@ -173,6 +173,12 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
     const { request } = observed;
     const part = { ...this.#known(request), ...status };
     await this.#parts.publisher.write(request, part, context.signal);
+  }
+
+  /** What a watch tells may be older than what was done: sent again, images would come while they are restored from. */
+  #hasSent(request: RestoreRequest): boolean {
+    const steps = this.#facts.get(request.metadata.uid)?.steps ?? [];
+    return steps.some((step) => step.name === 'transfer' && step.endTime !== undefined);
   }
 
   /** In the status, so that it outlives this process. */

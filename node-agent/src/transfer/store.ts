@@ -40,7 +40,8 @@ export class ImageStore {
   }
 
   /**
-   * Takes a stream in; the images appear in their folder only when every byte is verified.
+   * Takes a stream in; the images appear in their folder only when every byte is verified. If the very same are there
+   * already, those stay: a restore may be reading them, sent again by who did not hear that they had arrived.
    * @param own the id that the images have to have: a checkpoint's are kept once for each restore from it
    */
   async receive(id: string, stream: Readable, own = id): Promise<Manifest> {
@@ -52,6 +53,11 @@ export class ImageStore {
       const manifest = await unpackImages(stream, incoming);
       if (manifest.id !== own) {
         throw new AgentError('UnexpectedImages', `these are the images of ${manifest.id}`);
+      }
+      const kept = await this.manifest(id).catch(() => undefined);
+      if (kept?.digest === digestOf(formatManifest(manifest))) {
+        await rm(incoming, { recursive: true, force: true });
+        return manifest;
       }
       await syncFolders(incoming);
       await rm(final, { recursive: true, force: true });

@@ -9,6 +9,7 @@ import {
   readFile,
   readdir,
   rm,
+  stat,
   truncate,
   writeFile,
 } from 'node:fs/promises';
@@ -198,6 +199,15 @@ describe('agent to agent', () => {
       expect(await readFile(join(to.root, 'one', 'main', 'pages-1.img'))).toEqual(
         await readFile(join(dir, 'main', 'pages-1.img')),
       );
+      // Sent again, they stay the files that they are; others take their place.
+      const files = async () => (await stat(join(to.root, 'one', 'main', 'pages-1.img'))).ino;
+      const first = await files();
+      const one = { address: to.address, id: 'one', dir, certificateDir: good };
+      expect((await sendImages({ ...one, manifest: header('one') })).digest).toBe(sent.digest);
+      expect(await files()).toBe(first);
+      await sendImages({ ...one, manifest: { ...header('one'), createdAt: 'later' } });
+      expect(await files()).not.toBe(first);
+      expect((await readdir(to.root)).sort()).toEqual(['one']);
       // A checkpoint's images, for a request that restores from it.
       const again = { address: to.address, id: 'copy', dir, certificateDir: good };
       await sendImages({ ...again, manifest: header('one') });
