@@ -58,11 +58,13 @@ static int write_file(const char *dir, const char *name, const char *text)
 	return error;
 }
 
-/* From the agent's cgroup into one of this dump's. */
+/* From the agent's cgroup into one of this dump's, before all else on the node: the pod stands still meanwhile. */
 static int leave(const char *dir)
 {
 	if ((mkdir(OWN, 0755) < 0 && errno != EEXIST) || (mkdir(dir, 0755) < 0 && errno != EEXIST))
 		return -errno;
+	/* A node need not share out its processors by weight. */
+	write_file(OWN, "cpu.weight", "10000");
 	return write_file(dir, "cgroup.procs", "0");
 }
 
