@@ -49,18 +49,15 @@ async function agentKilled(c: Context): Promise<void> {
   const point = 'source.dump.before';
   await arm(nodes[0], [point], 'delay:2000');
   const name = await requestMove({ namespace, pod: pair.pods.server, to: nodes[1] });
-  await tripped(nodes[0], point, 180);
+  await tripped(nodes[0], point, 180).finally(() => disarm(nodes));
   const kill =
     'for i in $(seq 300); do pgrep -x criu >/dev/null && break; sleep 0.02; done; ' +
     'pkill -KILL -f "[/]opt/app/agent.js run" && pgrep -x criu | wc -l';
   expect((await onNode(nodes[0], kill)).trim() !== '0', 'CRIU had ended already');
   const request = await ended(migration, { namespace, name }, c.tell);
   c.tell(`  ${summary(request)?.reason}: ${summary(request)?.message}`);
-  const { target } = request.status ?? {};
-  if (request.status?.decision?.outcome === 'Committed') {
-    pair.follow('server', target?.podName ?? '');
-    pair.nodes.server = nodes[1];
-  }
+  const { decision, target } = request.status ?? {};
+  if (decision?.outcome === 'Committed') pair.follow('server', target?.podName ?? '', nodes[1]);
   await pair.progress('client', 300);
   await balanced(pair, c.tell);
 }

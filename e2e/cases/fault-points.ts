@@ -64,8 +64,7 @@ async function play(c: Context, pair: LedgerPair, round: Round): Promise<void> {
   await allPassed(round.arms, places);
   if (round.end === 'Committed') {
     expect(end?.status === 'True', said);
-    pair.follow('server', request.status?.target?.podName ?? '');
-    pair.nodes.server = places.target;
+    pair.follow('server', request.status?.target?.podName ?? '', places.target);
     c.tell(`  ${round.name}: moved, blackout ${request.status?.report?.blackoutMs?.toFixed(0)} ms`);
     return;
   }

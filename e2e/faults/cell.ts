@@ -121,8 +121,7 @@ export async function playCell(
     const cell = { lost: 0, duplicated: 0, peerErrors: 0, settleMs: Date.now() - started };
     return { cell: { ...facts, ...cell }, abort: undefined };
   }
-  pair.follow('server', name);
-  pair.nodes.server = who === 'source' ? source : target;
+  pair.follow('server', name, who === 'source' ? source : target);
   await pair.progress('client', 50);
   const settleMs = Date.now() - started;
   await until('one copy is left', { within: 120 }, async () =>

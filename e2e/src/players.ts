@@ -52,9 +52,10 @@ abstract class Pair {
     });
   }
 
-  /** A side goes on as another pod. */
-  follow(side: Side, pod: string): void {
+  /** A side goes on as another pod, or elsewhere. */
+  follow(side: Side, pod: string, node: string): void {
     this.pods[side] = pod;
+    this.nodes[side] = node;
   }
 
   /** Moves one side to the node where it is not. */
@@ -69,8 +70,7 @@ abstract class Pair {
     const wrong = Object.entries(result.entry.same).filter(([, same]) => !same);
     if (wrong.length > 0)
       throw new NotReachedError(`changed by the move: ${wrong.map(([k]) => k).join(', ')}`);
-    this.pods[side] = result.pod;
-    this.nodes[side] = to;
+    this.follow(side, result.pod, to);
   }
 
   /** Waits until a port of the server listens, without connecting to it. */

@@ -16,6 +16,7 @@ rootfs_key() {
 		"$(binaries_key kubernetes)" "$(binaries_key runc)" "@$LAB_PKI/ca.crt" "$LAB_DISK_SIZE" \
 		"$(rootfs_seed_sums)"
 }
+
 rootfs_seed_sums() {
 	local archive
 	for archive in $LAB_SEED; do

@@ -31,16 +31,12 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "pidfd.h"
 
 #define CGROUPS		"/sys/fs/cgroup/"
 #define OWN		CGROUPS "sealift"
 /* CRIU has much to read before it touches a task. */
 #define LOOK_MS		5
-
-static int pidfd_of(pid_t pid)
-{
-	return syscall(SYS_pidfd_open, pid, 0);
-}
 
 static int write_file(const char *dir, const char *name, const char *text)
 {

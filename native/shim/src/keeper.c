@@ -16,22 +16,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent.h"
 #include "bundle.h"
 #include "fault.h"
+#include "pidfd.h"
 #include "signals.h"
 
 /* For a restore that has been given up; what is in the middle of it goes on to the gate first. */
 #define END_PATIENCE_MS	60000
-
-static int pidfd_of(pid_t pid)
-{
-	return syscall(SYS_pidfd_open, pid, 0);
-}
 
 static void to_null(int fd)
 {

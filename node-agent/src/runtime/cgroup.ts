@@ -119,7 +119,8 @@ export async function findCgroup(
   return undefined;
 }
 
-async function folders(path: string): Promise<string[]> {
+/** Names of the folders in a folder; none if it is gone. */
+export async function folders(path: string): Promise<string[]> {
   const entries = await unlessGone(readdir(path, { withFileTypes: true }), []);
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }

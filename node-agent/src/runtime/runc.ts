@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives the host's runc to checkpoint containers that containerd started.
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeadlineError } from '../../../kube/src/index.ts';
 import { AgentError, isErrno } from '../errors.ts';
 import type { Host } from '../host/host.ts';
-import { Cgroup } from './cgroup.ts';
+import { Cgroup, folders } from './cgroup.ts';
 import { RUNC_ROOT, type Container } from './containers.ts';
 import { readLogReason } from './criu-log.ts';
 import { pluginFaults } from './plugin-faults.ts';
@@ -107,8 +106,7 @@ export class Runc {
 
   /** Removes what earlier agents have left of guards that have ended. */
   async removeGuards(): Promise<void> {
-    const entries = await readdir(this.#host.path(GUARDS), { withFileTypes: true }).catch(() => []);
-    for (const entry of entries) if (entry.isDirectory()) await this.#guard(entry.name).remove();
+    for (const id of await folders(this.#host.path(GUARDS))) await this.#guard(id).remove();
   }
 
   #guard(id: string): Cgroup {
