@@ -2,6 +2,7 @@
 // Against a real kube-apiserver: what the definitions refuse, who owns which status field, leader
 // election, an informer through a restart of the server.
 import { execFile } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -154,6 +155,24 @@ describe.skipIf(found.missing !== undefined)(
           }),
         ).rejects.toMatchObject({ code: 'Conflict' });
       });
+    });
+
+    it('connections speak HTTP/1.1, and stay for the next request', async () => {
+      const versions: unknown[] = [];
+      const note = (message: unknown): void => {
+        versions.push((message as { connectParams: { version: string } }).connectParams.version);
+      };
+      subscribe('undici:client:connected', note);
+      try {
+        const own = server.connect();
+        for (let n = 0; n < 6; n++)
+          await own.get(migrationRequests, 'default', 'none').catch(() => undefined);
+      } finally {
+        unsubscribe('undici:client:connected', note);
+      }
+      expect([...new Set(versions)]).toEqual(['h1']);
+      // A connection may not be free again at once.
+      expect(versions.length).toBeLessThanOrEqual(2);
     });
 
     describe('errors', () => {

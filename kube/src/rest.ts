@@ -2,8 +2,9 @@
 // Raw requests to the API server: JSON in, JSON out, and line-wise watches. Address, TLS, proxy and
 // credentials are client-node's; its typed calls and its Watch are not used, because listed and
 // watched objects differ in shape there and a watch ends after 30 quiet seconds.
-import { Agent, fetch, type Dispatcher, type Response } from 'undici';
 import { HttpMethod, RequestContext, type KubeConfig } from '@kubernetes/client-node';
+import { fetch, type Dispatcher, type Response } from 'undici';
+import { dispatcherOf } from './dispatcher.ts';
 import { ApiError, ConnectionError, messageOf } from './errors.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -29,12 +30,16 @@ const credentialsMs = 30_000;
 const defaultTimeoutMs = 10_000;
 const maxBody = 64 * 1024 * 1024;
 
+interface Access {
+  readonly dispatcher: Dispatcher;
+  readonly credentials: Record<string, string>;
+}
+
 export class Rest {
   readonly #config: KubeConfig;
   readonly #base: string;
   readonly #userAgent: string;
-  #dispatcher: Dispatcher | undefined;
-  #credentials: Record<string, string> = {};
+  #access: Access | undefined;
   #credentialsAt = 0;
 
   constructor(config: KubeConfig, userAgent = 'sealift') {
@@ -123,11 +128,11 @@ export class Rest {
     }
     const body = request.body === undefined ? undefined : JSON.stringify(request.body);
     const type = body === undefined ? {} : { 'Content-Type': request.contentType ?? jsonType };
-    const credentials = await this.#authenticate(url.href);
+    const { dispatcher, credentials } = await this.#authenticate(url.href);
     const response = await fetch(url, {
       method: request.method,
       headers: { Accept: jsonType, 'User-Agent': this.#userAgent, ...type, ...credentials },
-      dispatcher: (this.#dispatcher ??= new Agent()),
+      dispatcher,
       signal,
       ...(body === undefined ? {} : { body }),
     });
@@ -136,20 +141,16 @@ export class Rest {
     throw ApiError.from(response.status, text, response.headers.get('retry-after') ?? undefined);
   }
 
-  /**
-   * Headers that say who we are; asked for again now and then, since tokens are renewed on disk.
-   * client-node makes a dispatcher each time: keeping the first keeps its connections, and spares the
-   * decision a TLS handshake inside the blackout.
-   */
-  async #authenticate(url: string): Promise<Record<string, string>> {
-    if (this.#dispatcher && performance.now() - this.#credentialsAt < credentialsMs) {
-      return this.#credentials;
-    }
+  /** How to reach the API server, and headers that say who we are: asked for again now and then, since tokens are renewed on disk. */
+  async #authenticate(url: string): Promise<Access> {
+    const now = performance.now();
+    if (this.#access && now - this.#credentialsAt < credentialsMs) return this.#access;
     const context = new RequestContext(url, HttpMethod.GET);
     await this.#config.applySecurityAuthentication(context);
-    this.#dispatcher ??= context.getDispatcher();
-    this.#credentials = context.getHeaders();
-    this.#credentialsAt = performance.now();
-    return this.#credentials;
+    // The first stays, and with it its connections.
+    const dispatcher = this.#access?.dispatcher ?? (await dispatcherOf(this.#config, context));
+    this.#access = { dispatcher, credentials: context.getHeaders() };
+    this.#credentialsAt = now;
+    return this.#access;
   }
 }
