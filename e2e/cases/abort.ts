@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moves that cannot be: the source goes on, its peer sees a pause at most, and the reason is told.
 import { arm, disarm, tripped } from '../faults/steps.ts';
+import { whenCriuRuns } from '../faults/victims.ts';
 import { expect, type Case, type Context } from '../src/case.ts';
 import { balanced, notMoved } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/lab.ts';
@@ -50,10 +51,8 @@ async function agentKilled(c: Context): Promise<void> {
   await arm(nodes[0], [point], 'delay:2000');
   const name = await requestMove({ namespace, pod: pair.pods.server, to: nodes[1] });
   await tripped(nodes[0], point, 180).finally(() => disarm(nodes));
-  const kill =
-    'for i in $(seq 300); do pgrep -x criu >/dev/null && break; sleep 0.02; done; ' +
-    'pkill -KILL -f "[/]opt/app/agent.js run" && pgrep -x criu | wc -l';
-  expect((await onNode(nodes[0], kill)).trim() !== '0', 'CRIU had ended already');
+  const kill = 'pkill -KILL -f "[/]opt/app/agent.js run" && pgrep -x criu | wc -l';
+  expect((await onNode(nodes[0], whenCriuRuns(kill))).trim() !== '0', 'CRIU had ended already');
   const request = await ended(migration, { namespace, name }, c.tell);
   c.tell(`  ${summary(request)?.reason}: ${summary(request)?.message}`);
   const { decision, target } = request.status ?? {};

@@ -31,12 +31,10 @@ async function oneMove(c: Context): Promise<void> {
 }
 
 async function injected(c: Context, fault: string): Promise<void> {
-  const pair = new LedgerPair(c, {
-    rate: 300,
-    inject: { side: 'client', fault },
-    client: ['--operations', '300'],
-  });
+  const pair = new LedgerPair(c, { rate: 100, inject: { side: 'client', fault } });
   await pair.begin();
+  await pair.progress('client', 300);
+  await pair.stop('client');
   const { result, exits } = await pair.verdict();
   const field = {
     lose: 'lost',

@@ -38,12 +38,19 @@ const killed = (pick: (scene: Scene) => readonly string[], pattern: string) => {
   };
 };
 
-/** CRIU runs for a few seconds only: caught as soon as it is there, before whatever it has forked. */
+/**
+ * A line that does something as soon as CRIU runs, which it does for a second or so. A dump comes before all else on its
+ * node, so that whoever waits for it has to be real-time to see it.
+ */
+export const whenCriuRuns = (line: string): string =>
+  'chrt -f -p 10 $$ && ' +
+  'for i in $(seq 1000); do pgrep -x criu > /dev/null && break; sleep 0.1; done; ' +
+  line;
+
+/** The oldest: before whatever it has forked. */
 const killCriu = (role: 'source' | 'target') => {
   return async (scene: Scene): Promise<Undo> => {
-    const line =
-      'for i in $(seq 300); do pkill -KILL -o -x criu && exit 0; sleep 0.1; done; exit 1';
-    await onNode(scene[role], line, 90_000);
+    await onNode(scene[role], whenCriuRuns('pkill -KILL -o -x criu'), 90_000);
     return nothing;
   };
 };
