@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Hold or resume a device, or ask what it does.
- * usage: hold DEVICE query|resume|hold [TIMER [TIMEOUT_MS]]
+ * Hold or resume a device, ask what it does, or adopt its file for oneself.
+ * usage: hold DEVICE query|resume|adopt|hold [TIMER [TIMEOUT_MS]]
  */
 #include <err.h>
 #include <errno.h>
@@ -34,7 +34,8 @@ int main(int argc, char **argv)
 	int fd, ret;
 
 	if (argc < 3)
-		errx(2, "usage: %s DEVICE query|resume|hold [TIMER [TIMEOUT_MS]]",
+		errx(2,
+		     "usage: %s DEVICE query|resume|adopt|hold [TIMER [TIMEOUT_MS]]",
 		     argv[0]);
 	fd = open_fd(argv[1]);
 
@@ -43,6 +44,8 @@ int main(int argc, char **argv)
 			      argc > 4 ? atoi(argv[4]) : 5000);
 	} else if (!strcmp(argv[2], "resume")) {
 		ret = sl_resume(fd);
+	} else if (!strcmp(argv[2], "adopt")) {
+		ret = sl_adopt(fd);
 	} else {
 		ret = sl_query(fd, &q);
 		if (!ret)

@@ -149,6 +149,13 @@ int sl_hint(int fd, uint32_t type, uint32_t value)
 	return CALL(fd, HINT, ptr(SEALIFT_RXE_ATTR_HINT_IN, &in, sizeof(in)));
 }
 
+int sl_adopt(int fd)
+{
+	struct sealift_rxe_adopt in = { .fd = fd };
+
+	return CALL(fd, ADOPT, ptr(SEALIFT_RXE_ATTR_ADOPT_IN, &in, sizeof(in)));
+}
+
 int sl_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *in,
 		  const void *ring, uint32_t size)
 {

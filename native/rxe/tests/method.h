@@ -22,6 +22,8 @@ int sl_dump_qp(int fd, uint32_t handle,
 	       const struct sealift_rxe_qp_buffers *bufs,
 	       struct sealift_rxe_qp *out);
 int sl_hint(int fd, uint32_t type, uint32_t value);
+/* what a thread does for itself */
+int sl_adopt(int fd);
 int sl_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *in,
 		  const void *ring, uint32_t size);
 int sl_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *in,
