@@ -131,11 +131,13 @@ async function walkStart(c: Context): Promise<void> {
 /** An agent that fails while it starts is started again until it is there. */
 async function walkInstall(c: Context): Promise<void> {
   const places: Places = { source: c.nodes[0], target: c.nodes[1], operator: OPERATOR };
-  await armAll(installed, places);
   const agents = ['-n', 'sealift', '-l', 'app.kubernetes.io/component=agent'];
   const here = `spec.nodeName=${c.nodes[0]}`;
-  await kubectl('delete', 'pod', ...agents, '--field-selector', here, '--timeout=120s');
-  await allPassed(installed, places, 600);
+  for (const arms of installed) {
+    await armAll(arms, places);
+    await kubectl('delete', 'pod', ...agents, '--field-selector', here, '--timeout=120s');
+    await allPassed(arms, places, 300);
+  }
   await until('the agent is ready', { within: 300 }, async () => {
     const list = (await kubectlJson('get', 'pods', ...agents, '--field-selector', here)) as {
       items: { status: { conditions?: { type: string; status: string }[] } }[];

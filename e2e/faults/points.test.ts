@@ -13,7 +13,7 @@ describe('the walk over the fault points', () => {
 
   it('fails in one place at a time where a failure ends the move', () => {
     const ends =
-      /^(source\.(lock|hold|freeze|dump|transfer)|target\.(prepare|lock|hide|hold|files)|plugin\.(dump|restore\.(context|memory|gate\.before))|driver\.(dump_\w+|find_fd|hint|restore_\w+|adopt)|shim\.(create|mark))\b/;
+      /^(source\.(lock|hold|freeze|dump|transfer)|target\.(prepare|lock|hide|hold|files)|plugin\.(dump|restore\.(context|memory|gate\.before))|driver\.(dump_\w+|find_fd|hint|restore_\w+|adopt)|receiver\.store|shim\.(create|mark))\b/;
     for (const { arms, end, name } of moves) {
       const fatal = arms.filter(({ point }) => ends.test(point));
       expect(fatal.length, name).toBeLessThanOrEqual(end === 'Committed' ? 0 : 1);

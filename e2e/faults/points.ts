@@ -37,7 +37,7 @@ const repeated: readonly Round[] = [
       ...both('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
       ...both('source', 'source.clean', 'shim.del', 'cni.del'),
       ...both('target', 'driver.resume'),
-      ...both('target', 'receiver.store', 'target.decide', 'target.answer', 'target.unlock'),
+      ...both('target', 'target.decide', 'target.answer', 'target.unlock'),
       ...both('target', 'target.show', 'target.announce', 'target.resume', 'target.open'),
       ...both('target', 'target.clean'),
     ],
@@ -63,7 +63,7 @@ const ending: readonly Arm[] = [
   ...both('source', 'driver.hold', 'driver.dump_context', 'driver.find_fd', 'driver.dump_cq'),
   ...both('source', 'driver.dump_mr', 'driver.dump_qp'),
   ...both('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
-  ...both('target', 'target.createGate', 'shim.create', 'shim.mark'),
+  ...both('target', 'target.createGate', 'shim.create', 'shim.mark', 'receiver.store'),
   ...both('target', 'target.prepare', 'target.lock', 'target.orphans', 'target.hide'),
   ...both('target', 'target.hold', 'target.files'),
   ...both('target', 'plugin.restore.context', 'plugin.restore.memory'),
@@ -115,8 +115,14 @@ export const cancelled = both('operator', 'operator.abort');
 /** A pod that is simply started. */
 export const started = both('source', 'shim.create', 'create.bundle');
 
-/** An agent that starts. */
-export const installed = both('source', 'install.bundle', 'install.driver', 'node.publish');
+/** An agent that starts, and one that starts once more: without its driver an agent goes on all the same. */
+export const installed: readonly (readonly Arm[])[] = [
+  [
+    ...both('source', 'install.bundle', 'node.publish'),
+    { where: 'source', point: 'install.driver.before' },
+  ],
+  [{ where: 'source', point: 'install.driver.after' }],
+];
 
 /** A request that is deleted after its end. */
 export const forgotten = both('source', 'leftovers.remove');
@@ -148,7 +154,7 @@ export function walked(): string[] {
     ...[
       ...cancelled,
       ...started,
-      ...installed,
+      ...installed.flat(),
       ...forgotten,
       ...Object.values(kept).flat(),
       ...behind,
