@@ -9,6 +9,7 @@ import {
   kept,
   rounds,
   started,
+  stopped,
   type Arm,
   type Round,
   type Where,
@@ -19,7 +20,7 @@ import { balanced, targetIsGone, untouched } from '../src/checks.ts';
 import { kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
-import { podEnd, podNames, podStatus, startPod } from '../src/pods.ts';
+import { newAddress, podEnd, podNames, podStatus, startPod } from '../src/pods.ts';
 import { checkpoint, create, ended, migration, remove, restore, summary } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
@@ -128,6 +129,22 @@ async function walkStart(c: Context): Promise<void> {
   await podEnd(namespace, 'start', 60);
 }
 
+/** A pod whose network's end fails goes all the same, and its address is free for the next one. */
+async function walkStop(c: Context): Promise<void> {
+  const { namespace, nodes } = c;
+  const places: Places = { source: nodes[0], target: nodes[1], operator: OPERATOR };
+  const command = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
+  const pod = { namespace, name: 'stop', node: nodes[0], address: newAddress(), command };
+  for (const one of stopped) {
+    await startPod(pod);
+    await armAll([one], places);
+    await kubectl('-n', namespace, 'delete', 'pod', pod.name, '--grace-period=1', '--timeout=120s');
+    await allPassed([one], places);
+    c.tell(`  ${one.point}: gone`);
+  }
+  await startPod(pod);
+}
+
 /** An agent that fails while it starts is started again until it is there. */
 async function walkInstall(c: Context): Promise<void> {
   const places: Places = { source: c.nodes[0], target: c.nodes[1], operator: OPERATOR };
@@ -216,9 +233,10 @@ export const cases: readonly Case[] = [
   })),
   {
     name: 'fault-points-others',
-    promise: 'every fault point of starting, checkpointing and installing fails once',
+    promise: 'every fault point of starting, ending, checkpointing and installing fails once',
     run: walk(async (c) => {
       await walkStart(c);
+      await walkStop(c);
       await walkKept(c);
       await walkInstall(c);
     }),

@@ -35,7 +35,7 @@ const repeated: readonly Round[] = [
       ...both('operator', 'operator.label-target', 'operator.release-target'),
       ...both('operator', 'operator.delete-source'),
       ...both('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
-      ...both('source', 'source.clean', 'shim.del', 'cni.del'),
+      ...both('source', 'source.clean'),
       ...both('target', 'driver.resume'),
       ...both('target', 'target.decide', 'target.answer', 'target.unlock'),
       ...both('target', 'target.show', 'target.announce', 'target.resume', 'target.open'),
@@ -115,6 +115,9 @@ export const cancelled = both('operator', 'operator.abort');
 /** A pod that is simply started. */
 export const started = both('source', 'shim.create', 'create.bundle');
 
+/** A pod that ends: one at a time, since Multus asks for a network's end once only. */
+export const stopped = both('source', 'shim.del', 'cni.del');
+
 /** An agent that starts, and one that starts once more: without its driver an agent goes on all the same. */
 export const installed: readonly (readonly Arm[])[] = [
   [
@@ -154,6 +157,7 @@ export function walked(): string[] {
     ...[
       ...cancelled,
       ...started,
+      ...stopped,
       ...installed.flat(),
       ...forgotten,
       ...Object.values(kept).flat(),
