@@ -11,7 +11,8 @@
  * finite and the end of a run can be judged by `timeout`.
  *
  * Steps carry the names that the code uses: Lock, Hold, Freeze, Dump, Transfer,
- * Restore, Decide, Answer, Unlock, Announce, Resume, Thaw, Release, TearDown.
+ * Restore, Decide, Answer, Open, TakeBack, Unlock, Announce, Resume, Thaw,
+ * Release, TearDown.
  *
  * A side that hears nothing of the other goes on alone when its time is over
  * (docs/adr/0008). That is not a fault's doing only where a fault has struck:
@@ -56,7 +57,7 @@ bool dumped = false;
 mtype targetTask = Absent;
 bool targetLocked = true, targetHeld = true;
 bool targetAnswers = false;    /* shown, announced, RDMA passes: RNR NAKs while held */
-bool targetJournalResuming = false;   /* fsync'd before Unlock */
+bool targetJournalResuming = false;   /* fsync'd before Open */
 mtype image = NoImage;
 
 byte faults = 0;
@@ -165,21 +166,24 @@ active proctype TargetAgent() {
 	:: atomic { alive[TARGET] && targetTask == ResumeGate && view[TARGET] == Undecided ->
 	   targetJournalResuming = true; targetLocked = false; targetHeld = false; targetTask = Resumed }
 #endif
-	/* Committed: Answer, which can be undone; then journal, Unlock, Announce, Resume. */
+	/* Committed: Answer, which can be undone; then journal, Open, and heard last: Unlock, Announce, Resume. */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == ResumeGate &&
 	   !targetAnswers -> targetAnswers = true }
 	:: atomic { can(TARGET) && targetAnswers && !answeringPublished -> answeringPublished = true }
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == ResumeGate &&
 	   targetAnswers && mayOpen && !targetJournalResuming -> targetJournalResuming = true }
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
-	   targetTask == ResumeGate && targetLocked -> targetLocked = false }
+	   targetTask == ResumeGate -> targetTask = Resumed }
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
-	   targetTask == ResumeGate && !targetLocked -> targetHeld = false; targetTask = Resumed }
-	:: atomic { can(TARGET) && targetTask == Resumed && !runningPublished -> runningPublished = true }
-	/* The kubelet gave up on a start that had not run yet: the verified image
-	 * is still here and nothing has happened since, so restore it again. */
+	   targetTask == Resumed && targetLocked -> targetLocked = false }
+	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
+	   targetTask == Resumed && !targetLocked && targetHeld -> targetHeld = false }
+	:: atomic { can(TARGET) && targetTask == Resumed && !targetHeld && !runningPublished ->
+	   runningPublished = true }
+	/* CRIU ended, or the kubelet gave up on a start, before it was let go: the verified
+	 * image is still here and nothing has happened since, so restore it again (TakeBack). */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == Killed &&
-	   !targetJournalResuming && image == Verified -> targetTask = CreateGate }
+	   !lost && image == Verified -> targetJournalResuming = false; targetTask = CreateGate }
 	/* Aborted: TearDown. */
 	:: atomic { alive[TARGET] && view[TARGET] == Aborted && targetTask != Killed ->
 	   targetTask = Killed; targetLocked = true }
@@ -221,7 +225,6 @@ active proctype Faults() {
 	:: faults < FAULTS -> faults++; select(who : 0 .. 2); connected[who] = false; connected[who] = true
 	:: faults < FAULTS -> faults++; link = false; link = true
 	:: atomic { faults < FAULTS && targetTask != Absent && targetTask != Resumed -> faults++;
-	   if :: targetJournalResuming -> lost = true :: else fi;
 	   targetTask = Killed; targetLocked = true; targetAnswers = false }
 	:: atomic { faults < FAULTS && sourceTask != Gone -> faults++;
 	   if :: decision != Committed -> lost = true :: else fi;

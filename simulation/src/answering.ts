@@ -33,9 +33,8 @@ export function look(answers: Answers, sides: Sides, now: number): [string, stri
   const answered = answers.sourceAnswered;
   answers.sourceAnswered = isConnected(source) && source.lock === 'source';
   if (source && answers.sourceAnswered) {
-    const isLetGo = targetRuns || (isConnected(target) && target.lock === 'none');
     const waited = answers.targetSince === undefined ? 0 : now - answers.targetSince;
-    return isLetGo && waited < TARGET_PATIENCE_MS
+    return isLetGo(target, targetRuns) && waited < TARGET_PATIENCE_MS
       ? ['BothAnswer', `${target?.id} was let go while ${source.id} answers`]
       : undefined;
   }
@@ -44,6 +43,12 @@ export function look(answers: Answers, sides: Sides, now: number): [string, stri
   return now - answers.committedAt < SOURCE_PATIENCE_MS
     ? ['NobodyAnswers', `${source.id} is silent before the target has answered`]
     : undefined;
+}
+
+/** What runs behind a total lock is not heard. */
+function isLetGo(target: Sandbox | undefined, runs: boolean): boolean {
+  const isOpen = isConnected(target) && target.lock === 'none';
+  return isOpen || (runs && target?.lock !== 'total');
 }
 
 const isConnected = (sandbox: Sandbox | undefined): sandbox is Sandbox =>

@@ -100,6 +100,7 @@ export class Faults {
       case 'freezeFails':
       case 'restoreFails':
       case 'restoreHangs':
+      case 'endsAtGate':
         world.luck[what] = true;
         return true;
       case 'unschedulable':

@@ -135,13 +135,13 @@ export class Monitor {
   }
 
   /**
-   * A target that is killed while it is being released may have been heard: its images are old, and it is lost. So the
-   * journal's `opening` counts, also where the write was under way, and nothing before it does.
+   * A target that is killed when CRIU has let go of it may have been heard: its images are old, and it is lost. So the
+   * journal's `opening` counts, also where the write was under way, and nothing before it does. What is still at its gate
+   * is restored once more, whatever the journal says.
    */
   #removed({ journal }: Machine, { state, sandbox, started }: Container): void {
     // Let go, but the kubelet gave up its start in that very moment: after a pause of 20 s or more in between.
-    const isJustRunning = state === 'Running' && !started;
-    if (state !== 'AtResumeGate' && !isJustRunning) return;
+    if (state !== 'Running' || started) return;
     const uid = this.#requestOf(sandbox)?.request.metadata.uid;
     const look = (): void => {
       const entry = journal.get(`${uid}.target.json`) ?? '';

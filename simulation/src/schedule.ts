@@ -25,6 +25,7 @@ export type What =
         | 'holdFails'
         | 'restoreFails'
         | 'restoreHangs'
+        | 'endsAtGate'
         | 'unschedulable'
         | 'cancel'
         | 'deleteRequest'
@@ -91,6 +92,7 @@ const what: fc.Arbitrary<What> = fc.oneof(
           'holdFails',
           'restoreFails',
           'restoreHangs',
+          'endsAtGate',
           'unschedulable',
           'cancel',
         ] as const),

@@ -47,6 +47,7 @@ describe('with one fault', () => {
       { do: 'restoreHangs' },
       'Aborted RestoreDeadlineExceeded',
     ],
+    ['a CRIU that ends behind its gate', 'move', { do: 'endsAtGate' }, 'Committed Committed'],
     ['a source that is lost', 'move', { do: 'reset', who: 'source' }, 'Aborted SourceLost'],
   ])('%s', async (_name, scenario, what, decision) => {
     expect(await run({ seed: 1, scenario, faults: [atDump(what)] })).toMatchObject({ decision });

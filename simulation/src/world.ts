@@ -51,7 +51,7 @@ export class World {
   readonly machines = new Map<string, Machine>();
   readonly luck = {
     ...{ dumpFails: false, dumpHangs: false, freezeFails: false },
-    ...{ restoreFails: false, restoreHangs: false },
+    ...{ restoreFails: false, restoreHangs: false, endsAtGate: false },
   };
   /** The scheduler finds no room. */
   isFull = false;

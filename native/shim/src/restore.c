@@ -15,11 +15,18 @@
 
 #define MOST_OPTIONS	64
 
+/* What one attempt is given does not hold for the next. */
+static json_t *exported;
+
 static int export_environment(json_t *environment, struct reason *why)
 {
 	const char *name;
 	json_t *value;
 
+	json_object_foreach(exported, name, value)
+		unsetenv(name);
+	json_decref(exported);
+	exported = json_incref(environment);
 	json_object_foreach(environment, name, value) {
 		if (!json_is_string(value) || setenv(name, json_string_value(value), 1) < 0) {
 			reason_set(why, "BadReply", "the agent's reply has no usable env %s", name);

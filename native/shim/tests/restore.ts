@@ -7,14 +7,14 @@ import { CONTAINER } from './oci.ts';
 
 const REFUSED = { ok: false, code: 'RestoreFailed', message: 'the kubelet starts it anew' };
 
-const reply = (bench: Bench) => ({
-  ...{ ok: true, action: 'restore', options: [], env: { SEALIFT_GATE: 'uid' } },
+const reply = (bench: Bench, env = {}) => ({
+  ...{ ok: true, action: 'restore', options: [], env: { SEALIFT_GATE: 'uid', ...env } },
   ...{ imagePath: join(bench.dir, 'images'), workPath: join(bench.dir, 'work') },
 });
 
 async function start(bench: Bench, env: Record<string, string>, ...more: Answer[]) {
   bench.annotate(CONTAINER);
-  await bench.listen(reply(bench), ...more);
+  await bench.listen(reply(bench, { SEALIFT_FAULT: 'once' }), ...more);
   const args = ['--root', bench.root, '--log', bench.log, 'create', '--bundle', bench.bundle, 'c1'];
   return bench.start('sealift-runc', args, env);
 }
@@ -28,6 +28,11 @@ async function isMadeAgain(bench: Bench): Promise<void> {
   assert.equal(bench.requests.length, 2);
   assert.deepEqual(second, { ...first, attempt: 2 });
   assert.ok(bench.runcArgs()?.includes('restore') && !bench.isWaiting);
+  // What the first attempt alone was given is gone.
+  assert.deepEqual(
+    ['GATE', 'FAULT'].map((name) => bench.runcEnv(`SEALIFT_${name}`)),
+    ['uid', undefined],
+  );
 }
 
 async function failsAsTheAgentSays(bench: Bench): Promise<void> {

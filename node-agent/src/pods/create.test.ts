@@ -30,7 +30,10 @@ let journal: Journal;
 let gates: Gates;
 let did: string[];
 let handler: CreateHandler;
+/** What CRIU's log says. */
+let hasBeenLetGo: boolean;
 beforeEach(async () => {
+  hasBeenLetGo = true;
   dir = await mkdtemp(join(tmpdir(), 'sealift-create-'));
   ({ journal } = await Journal.open(dir));
   api = new MemoryApi();
@@ -45,6 +48,7 @@ beforeEach(async () => {
       edit: async () => void did.push('edit'),
     } as unknown as BundleEditor,
     waiting: async () => void did.push('waiting'),
+    released: async () => hasBeenLetGo,
     release: async () => void did.push('release'),
   });
 });
@@ -145,6 +149,16 @@ describe('a container that wants to start', () => {
       await waiting;
     },
   );
+
+  it('waits once more when CRIU has ended behind its gate, and had let go of nothing', async () => {
+    move('Committed');
+    await note('target', 'opening');
+    hasBeenLetGo = false;
+    const waiting = handler.handle(again(0), connection().signal);
+    await expect.poll(() => gates.atCreate(REQUEST_UID)[0]?.attempt).toBe(2);
+    gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
+    await waiting;
+  });
 
   it.each([
     ['its kubelet may give it up', 'Committed', 'restoring', 70_000, /too late/],

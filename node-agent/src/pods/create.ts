@@ -18,6 +18,8 @@ export interface CreateParts {
   pods: PodRequests;
   /** Remembers that a target's container waits. */
   waiting(target: TargetOf, request: CreateRequest): Promise<void>;
+  /** Whether CRIU has let go of what was restored under this name. */
+  released(requestUid: string, container: string): Promise<boolean>;
   /** Unlocks, shows and resumes what a target's network namespace is born with. */
   release(netns: string): Promise<void>;
 }
@@ -47,14 +49,14 @@ export class CreateHandler {
   async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
     refuseMovedAway(this.#parts.journal, request.podUid);
     const found = await this.#lookUp(request);
-    if (request.attempt > 1) this.#refuseAgain(request, found);
+    if (request.attempt > 1) await this.#refuseAgain(request, found);
     if (found === 'runs') return this.#run(request);
     const { pod, target } = found;
     if (!target) return this.#run(request, pod);
     const decision = target.request.status?.decision?.outcome;
     const uid = target.request.metadata.uid;
     if (hasRun(this.#parts.journal, target)) return this.#run(request, pod);
-    if (decision === 'Committed' && !this.#hasNotRun(target)) {
+    if (decision === 'Committed' && !(await this.#hasNotRun(target, request.container))) {
       throw new AgentError(
         'RestoreFailed',
         'the restored container may have run before it ended: it is not restored twice',
@@ -73,14 +75,19 @@ export class CreateHandler {
     );
   }
 
-  #hasNotRun({ request }: TargetOf): boolean {
-    const entry = this.#parts.journal.get(request.metadata.uid, 'target');
+  /** What CRIU has not let go of has not run, even if its gate was opened. */
+  async #hasNotRun({ request }: TargetOf, container: string): Promise<boolean> {
+    const { uid } = request.metadata;
+    const entry = this.#parts.journal.get(uid, 'target');
+    if (entry?.stage === 'opening') return !(await this.#parts.released(uid, container));
     return entry !== undefined && isRestoring(entry);
   }
 
   /** A restore that failed is made again in the same create as long as nothing of it has run. */
-  #refuseAgain({ attempt, since }: CreateRequest, found: Found | 'runs'): void {
-    if (found === 'runs' || !found.target || !this.#hasNotRun(found.target)) {
+  async #refuseAgain(request: CreateRequest, found: Found | 'runs'): Promise<void> {
+    const { attempt, since, container } = request;
+    const target = found === 'runs' ? undefined : found.target;
+    if (found === 'runs' || !target || !(await this.#hasNotRun(target, container))) {
       throw new AgentError('RestoreFailed', 'the restore has ended, and is not made once more');
     }
     // Its kubelet would give the create up in the middle of it.

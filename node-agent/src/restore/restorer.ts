@@ -97,8 +97,10 @@ export class Restorer {
     await withFaults('target.announce', () => driver.announce(netns, interfaces));
   }
 
-  /** After Committed: the pod may speak. The address first, then the queue pairs; tasks follow at the gate.
-   * Announced again: the source may have spoken in between. */
+  /**
+   * After Committed, once CRIU has let go of the tasks: the pod may speak. The address first, then the queue pairs.
+   * Announced again: the source may have spoken in between.
+   */
   async release(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);

@@ -28,6 +28,7 @@ export function socketHandlers(parts: {
       await effects.keepSandboxes();
       await notePreparation(journal, target, true);
     },
+    released: (uid, container) => restorer.released(uid, container),
     release: (netns) => restorer.release(netns),
   });
   const cni = new CniHandler({

@@ -67,14 +67,40 @@ export class TargetContainers {
 
   /** Whether a container is beyond the resume gate. */
   async isReleased(entry: Entry, container: string): Promise<boolean> {
-    return entry.stage === 'opening' && this.#restorer.released(entry.id, container);
+    return begun.has(entry.stage) && this.#restorer.released(entry.id, container);
   }
 
-  /** Whether every container is beyond the resume gate. */
-  async released(entry: Entry | undefined): Promise<boolean> {
-    if (entry?.stage !== 'opening' || entry.containers.length === 0) return false;
+  /** How many containers are beyond the resume gate. */
+  async released(entry: Entry | undefined): Promise<TargetObserved['released']> {
+    if (!entry || entry.containers.length === 0) return 'none';
+    const { containers } = entry;
+    const beyond = await Promise.all(containers.map(({ name }) => this.isReleased(entry, name)));
+    if (!beyond.includes(true)) return 'none';
+    return beyond.includes(false) ? 'some' : 'all';
+  }
+
+  /**
+   * Whether one that CRIU has not let go of will not be restored again: the create of all but the last one has returned,
+   * and their kubelet does not start them twice.
+   */
+  async isHopeless(entry: Entry | undefined): Promise<boolean> {
+    if (entry?.stage !== 'opening') return false;
+    for (const { name, since } of entry.containers.slice(0, -1)) {
+      if (since !== undefined || this.#gates.atResume(entry.id, name)) continue;
+      if (!(await this.isReleased(entry, name)) && (await this.#failureOf(entry, name)))
+        return true;
+    }
+    return false;
+  }
+
+  /** Whether the restore of every container whose gate has been opened has come to its end, whichever that is. */
+  async haveEnded(entry: Entry): Promise<boolean> {
     for (const { name } of entry.containers) {
-      if (!(await this.isReleased(entry, name))) return false;
+      if (await this.isReleased(entry, name)) continue;
+      const isMadeAgain = this.#gates
+        .atCreate(entry.id)
+        .some((one) => one.container === name && isAnother(entry, one));
+      if (!isMadeAgain && !(await this.#failureOf(entry, name))) return false;
     }
     return true;
   }
@@ -82,16 +108,20 @@ export class TargetContainers {
   /** The first failure that is found: what becomes of one container becomes of the pod. */
   async failure(entry: Entry): Promise<Failure | undefined> {
     if (!begun.has(entry.stage)) return undefined;
-    for (const { name, bundle } of entry.containers) {
-      if (bundle === undefined || this.#gates.atResume(entry.id, name)) continue;
-      if (await this.isReleased(entry, name)) continue;
-      const found = { requestUid: entry.id, container: name, bundle };
-      const failure = await this.#restorer.failureOf(found);
+    for (const { name } of entry.containers) {
+      if (this.#gates.atResume(entry.id, name) || (await this.isReleased(entry, name))) continue;
+      const failure = await this.#failureOf(entry, name);
       if (!failure) continue;
       const which = entry.containers.length > 1 ? `container ${name}: ` : '';
       return { ...failure, message: which + failure.message };
     }
     return undefined;
+  }
+
+  async #failureOf(entry: Entry, name: string): Promise<Failure | undefined> {
+    const bundle = entry.containers.find((one) => one.name === name)?.bundle;
+    if (bundle === undefined) return undefined;
+    return this.#restorer.failureOf({ requestUid: entry.id, container: name, bundle });
   }
 
   /** For the status. Until the gates open each container is where it is; then they are where the pod is. */

@@ -12,7 +12,8 @@ const base: TargetObserved = {
   kept: false,
   atResumeGate: 'none',
   failure: undefined,
-  released: false,
+  released: 'none',
+  hopeless: false,
   deadline: undefined,
   limit: undefined,
   impatient: false,
@@ -85,7 +86,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ],
   [
     'lets the others go on without one that was lost after Committed',
-    { decision: 'Committed', stage: 'opening', atResumeGate: 'some', failure },
+    { decision: 'Committed', hopeless: true, stage: 'opening', atResumeGate: 'some', failure },
     'Failed',
     ['Keep', 'Open'],
   ],
@@ -209,7 +210,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ],
   [
     'tells of a loss after Committed',
-    { decision: 'Committed', stage: 'opening', failure },
+    { decision: 'Committed', stage: 'opening', failure, hopeless: true },
     'Failed',
     ['Keep'],
   ],
@@ -218,6 +219,12 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     { decision: 'Committed', stage: 'opening', failure, finished: true, images: 'whole' },
     'Failed',
     ['Keep', 'Clean'],
+  ],
+  [
+    'lets go in the end of what is whole',
+    { decision: 'Committed', stage: 'atGate', released: 'some', finished: true, failure },
+    'Restoring',
+    ['OpenRest', 'Clean'],
   ],
   [
     'restores nothing that has been given up',
@@ -239,13 +246,28 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ],
   [
     'restores nothing twice that may have run',
-    { decision: 'Committed', stage: 'opening', create: 'again', images: 'whole' },
+    {
+      ...{ decision: 'Committed', stage: 'opening', create: 'again', images: 'whole' },
+      ...{ released: 'some', hopeless: true },
+    },
     'AtResumeGate',
     [],
   ],
   [
+    'takes back what CRIU has not let go of',
+    { decision: 'Committed', stage: 'opening', create: 'again', images: 'whole' },
+    'AtResumeGate',
+    ['TakeBack'],
+  ],
+  [
+    'takes back what has failed, also before it is created again',
+    { decision: 'Committed', stage: 'opening', failure },
+    'AtResumeGate',
+    ['TakeBack'],
+  ],
+  [
     'writes down what a former agent had opened',
-    { decision: 'Committed', stage: 'opening', released: true },
+    { decision: 'Committed', stage: 'opening', released: 'all' },
     'Running',
     ['Settle'],
   ],
@@ -295,7 +317,8 @@ const anything = fc.record({
   impatient: fc.boolean(),
   peerBudgetMs: fc.constantFrom(undefined, 3000),
   peerLimit: fc.constantFrom(undefined, late, ahead),
-  released: fc.boolean(),
+  released: fc.constantFrom('none' as const, 'some' as const, 'all' as const),
+  hopeless: fc.boolean(),
   atResumeGate: fc.constantFrom('none' as const, 'some' as const, 'all' as const),
   failure: fc.constantFrom(undefined, failure),
   deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
@@ -317,6 +340,17 @@ describe('the target', () => {
         const beside = observed.sourceAnswers && observed.stage !== 'opening';
         const wanted = types.includes('Open') && beside ? ['Answer', 'Open'] : [];
         expect(types.includes('Answer') ? types : []).toEqual(wanted);
+      }),
+    );
+  });
+
+  it('takes back nothing that was heard or cannot come again', () => {
+    fc.assert(
+      fc.property(anything, (observed) => {
+        const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
+        const isHeard = observed.stage !== 'opening' || observed.released === 'all';
+        if (isHeard || observed.hopeless || observed.decision !== 'Committed')
+          expect(types).not.toContain('TakeBack');
       }),
     );
   });

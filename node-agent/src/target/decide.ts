@@ -23,8 +23,10 @@ export interface TargetObserved {
   /** Containers of which CRIU waits at the resume gate; `all`: or has let go, where the gates are being opened. */
   atResumeGate: 'none' | 'some' | 'all';
   failure: Failure | undefined;
-  /** CRIU has let go of the tasks of every container. */
-  released: boolean;
+  /** Containers whose tasks CRIU has let go of. */
+  released: 'none' | 'some' | 'all';
+  /** A container of which CRIU has ended is not restored any more: its kubelet does not start it again. */
+  hopeless: boolean;
   /** Milliseconds since the epoch; until then the pod must have been moved. */
   deadline: number | undefined;
   /** Of the restore, once it was begun. */
@@ -48,6 +50,8 @@ export type TargetEffect =
   | { type: 'Abort'; reason: string; message: string }
   | { type: 'Answer' }
   | { type: 'Open' }
+  | { type: 'TakeBack' }
+  | { type: 'OpenRest' }
   | { type: 'Settle' }
   | { type: 'TearDown' }
   | { type: 'Keep' }
@@ -99,15 +103,17 @@ function committed(observed: TargetObserved): TargetPlan {
     return plan({ state: 'Running' }, ...opening(observed));
   }
   // The agent was restarted after it had opened the gate, before it could write that down.
-  if (observed.stage === 'opening' && observed.released) {
+  if (observed.stage === 'opening' && observed.released === 'all') {
     return plan({ state: 'Running' }, { type: 'Settle' });
   }
+  // CRIU ended after it was answered and before it let go: locked and held as all of it still is, none of it was heard.
+  if (isTakenBack(observed)) return plan({ state: 'AtResumeGate' }, { type: 'TakeBack' });
   // It ended, or its kubelet gave it up, before it ran: nothing has happened since, so restore it once more.
   if (isRestoring(observed)) {
     const again = observed.create !== 'none' && observed.images === 'whole' && !observed.finished;
     const state = again || observed.failure ? 'Restoring' : 'AtResumeGate';
     const status: TargetStatus = { state, ...reason(observed.failure) };
-    if (observed.finished) return plan(status, clean);
+    if (observed.finished) return plan(status, ...rest(observed), clean);
     return { ...plan(status, ...(again ? [restore] : [])), requeueAfterMs: WATCH_MS };
   }
   // It may have run, or nobody knows: nothing but a report is left to do.
@@ -119,6 +125,17 @@ function committed(observed: TargetObserved): TargetPlan {
     return plan(status, { type: 'Keep' }, ...others, ...(observed.finished ? [clean] : []));
   }
   return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: WATCH_MS };
+}
+
+function isTakenBack(observed: TargetObserved): boolean {
+  const { stage, released, create, failure, hopeless, finished } = observed;
+  const hasEnded = failure !== undefined || create === 'again';
+  return stage === 'opening' && released !== 'all' && hasEnded && !hopeless && !finished;
+}
+
+/** Containers that could go on must not wait for ever for one that has not come back. */
+function rest({ released, atResumeGate }: TargetObserved): TargetEffect[] {
+  return released === 'none' && atResumeGate === 'none' ? [] : [{ type: 'OpenRest' }];
 }
 
 /** What is killed between the two is restored once more: nothing has run before Open. */

@@ -69,6 +69,7 @@ export class TargetObserver<T extends Handover> {
       atResumeGate: await this.#containers.atResumeGate(uid, entry),
       failure: (await this.#failure(entry)) ?? failure,
       released: await this.#containers.released(entry),
+      hopeless: await this.#containers.isHopeless(entry),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
       limit: restoreLimitOf(request, entry),
       impatient: request.kind === 'MigrationRequest' && request.status?.peers !== undefined,

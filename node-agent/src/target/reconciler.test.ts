@@ -16,6 +16,7 @@ import {
   gates,
   have,
   images,
+  journal,
   node,
   put,
   receive,
@@ -136,34 +137,45 @@ describe('a target', () => {
   });
 
   it.each(['release.before', 'release.after'] as const)(
-    'whose agent dies at %s runs once, and nobody else decides',
+    'whose agent dies at %s runs once, and is heard when the next one has looked',
     async (point) => {
       const { gate } = await toResumeGate();
       node.dieAt = point;
       run().catch(() => undefined);
       await node.died.promise;
-      expect([stage(), node.ran]).toEqual(['opening', 0]);
-      await restartAgent();
       await gate;
-      // CRIU asks again.
-      const again = resumeGate();
+      expect([stage(), node.ran]).toEqual(['opening', 1]);
+      await restartAgent();
       await runs();
-      await again;
-      expect([node.ran, node.killed, stage(), state()]).toEqual([1, 0, 'running', 'Running']);
+      expect([node.ran, node.locked, node.killed]).toEqual([1, false, 0]);
+      expect([stage(), state()]).toEqual(['running', 'Running']);
     },
   );
 
-  it('whose agent dies between the open gate and its note is found to run', async () => {
+  it('is restored once more if CRIU ends between the open gate and letting go', async () => {
     const { gate } = await toResumeGate();
-    node.dieAt = 'release.after';
-    run().catch(() => undefined);
-    await node.died.promise;
-    // The gate was opened after all.
-    gates.open(REQUEST_UID, 'main');
+    node.endsAtGate = true;
+    await runs(1);
     await gate;
-    await restartAgent();
+    expect([node.ran, node.locked, stage()]).toEqual([0, true, 'atGate']);
+    const created = create('c1', 'main', Date.now(), 2);
+    await runs(1);
+    expect([await created, node.prepared, stage()]).toEqual(['restore', 2, 'restoring']);
+    const second = resumeGate();
     await runs();
-    expect([stage(), state(), node.ran]).toEqual(['running', 'Running', 1]);
+    await second;
+    expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'running', 'Running']);
+  });
+
+  it('is restored once more if its agent dies too', async () => {
+    const { gate } = await toResumeGate();
+    record('Committed');
+    await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'opening' }));
+    await restartAgent();
+    await gate;
+    const created = create('c1', 'main', Date.now(), 2);
+    await runs(3);
+    expect([await created, node.prepared, stage()]).toEqual(['restore', 2, 'restoring']);
   });
 
   it('is restored again if it was committed and never ran', async () => {
@@ -395,9 +407,8 @@ describe('a target of several containers', () => {
       if (name !== 'more') void resumeGate(name);
     }
     const last = resumeGate('more');
-    node.dieAt = 'release.after';
-    run().catch(() => undefined);
-    await node.died.promise;
+    record('Committed');
+    await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'opening' }));
     gates.open(REQUEST_UID, 'side');
     await Promise.resolve();
     expect(node.ran).toBe(1);

@@ -12,6 +12,7 @@ import {
   type Plan,
 } from '../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../errors.ts';
+import { isGone } from '../fabric-lock/lock.ts';
 import { isSourceSilent, TARGET_PATIENCE_MS, waitForOther } from '../handing-over.ts';
 import type { Entry } from '../journal/journal.ts';
 import { doWithin } from '../limits.ts';
@@ -30,6 +31,10 @@ import {
   type Observed,
   type TargetParts,
 } from './observe.ts';
+
+/** CRIU lets go within milliseconds of its gate; longer, and it is looked at anew. */
+const LET_GO_MS = 10_000;
+const LOOK_MS = 10;
 
 export class TargetReconciler<T extends Handover> implements HandoverParts<
   Observed<T>,
@@ -82,8 +87,12 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
         return this.#answer(observed, context);
       case 'Open':
         return this.#open(observed);
+      case 'TakeBack':
+        return this.#takeBack(observed);
+      case 'OpenRest':
+        return this.#openRest(observed);
       case 'Settle':
-        return this.#ran(this.#entry(request));
+        return this.#settle(this.#entry(request));
       case 'Keep':
         return this.#keep(request);
       case 'TearDown':
@@ -289,7 +298,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     await waitForOther(isSilent, of);
   }
 
-  /** Only after Committed. Written down first: a restarted agent must not lock it again. */
+  /** Only after Committed. Written down first: a restarted agent must find out whether it was let go. */
   async #open(observed: Observed<T>): Promise<void> {
     const uid = observed.request.metadata.uid;
     const entry = this.#entry(observed.request);
@@ -297,30 +306,66 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     if (entry.stage !== 'opening' && (await this.#containers.missing(entry)).length > 0) {
       throw new AgentError('Internal', 'not every container waits at its gate: trying again');
     }
-    // What is killed while it is being let go is lost; what is killed before is restored once more.
+    // What is killed right after it was let go is lost; what is killed before is restored once more.
     const late = this.#containers.hardlyStarting(entry, this.#clock.now());
     if (entry.stage !== 'opening' && late !== undefined) {
       const why = `the start of ${late} has taken so long that the kubelet may give it up: restoring again`;
       this.#parts.gates.dismiss(uid, late, why);
       throw new AgentError('Internal', why);
     }
-    const begun = beginOnce(entry.steps, 'resume');
-    await this.#parts.journal.put({ ...entry, stage: 'opening', steps: begun });
-    if (entry.netns !== undefined) await this.#parts.restorer.release(entry.netns);
-    const left = await withFaults('target.open', async () =>
-      entry.containers.filter(({ name }) => !this.#parts.gates.open(uid, name)),
-    );
-    if (left.length === entry.containers.length) {
-      // Who waited was killed in the last moment. Nobody was let go just now, nor before unless an earlier attempt began.
-      if (entry.stage !== 'opening') await this.#parts.journal.put(entry);
-      throw new AgentError('Internal', 'nobody waits at the resume gate: trying again');
+    const opening: Entry = {
+      ...entry,
+      stage: 'opening',
+      steps: beginOnce(entry.steps, 'resume'),
+    };
+    await this.#parts.journal.put(opening);
+    await withFaults('target.open', async () => {
+      for (const { name } of entry.containers) this.#parts.gates.open(uid, name);
+    });
+    await this.#letGo(opening);
+    if ((await this.#containers.released(opening)) === 'all') return this.#settle(opening);
+    if (!(await this.#containers.isHopeless(opening))) return this.#takeBack(observed);
+    // The others go on all the same: the old pod is gone.
+    await this.#release(opening);
+  }
+
+  /** The request is over: what could be restored goes on. */
+  async #openRest({ request }: Observed<T>): Promise<void> {
+    const entry = this.#entry(request);
+    for (const { name } of entry.containers) this.#parts.gates.open(entry.id, name);
+    await this.#settle(entry);
+  }
+
+  /** What has been let go is heard only now: until CRIU has said so it may end, and is made once more. */
+  async #settle(entry: Entry): Promise<void> {
+    await this.#release(entry);
+    await this.#ran({ ...entry, steps: endStep(entry.steps, 'resume') });
+  }
+
+  /** A pod that is gone meanwhile, with its namespace or its whole node, has nothing to be released. */
+  async #release({ netns }: Entry): Promise<void> {
+    try {
+      if (netns !== undefined) await this.#parts.restorer.release(netns);
+    } catch (error) {
+      if (!isGone(error)) throw error;
     }
-    // A container that was killed in the last moment is found; the others go on all the same: the old pod is gone.
-    const opening: Entry = { ...entry, stage: 'opening' };
-    for (const { name } of left) {
-      if (!(await this.#containers.isReleased(opening, name))) return;
+  }
+
+  /** @throws AgentError Internal when CRIU takes its time: it is looked at again */
+  async #letGo(entry: Entry): Promise<void> {
+    const until = this.#clock.now() + LET_GO_MS;
+    while (!(await this.#containers.haveEnded(entry))) {
+      if (this.#clock.now() > until) {
+        throw new AgentError('Internal', 'CRIU has not let go of every container: looking again');
+      }
+      await this.#clock.sleep(LOOK_MS);
     }
-    await this.#ran({ ...entry, steps: endStep(begun, 'resume') });
+  }
+
+  /** What was not let go is as if its gate had not been opened, and what was has not been heard. */
+  async #takeBack({ request }: Observed<T>): Promise<void> {
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'atGate' });
+    throw new AgentError('Internal', 'CRIU ended before it had let go: restoring again');
   }
 
   async #ran(entry: Entry): Promise<void> {

@@ -21,6 +21,8 @@ export class TargetNode {
   /** The files are never unpacked. */
   hangs = false;
   cut = 0;
+  /** The next CRIU that is let through its gate ends before it lets go of anything. */
+  endsAtGate = false;
   /** The agent dies in the release, before or after it. */
   dieAt: 'release.before' | 'release.after' | undefined;
   died = Promise.withResolvers<void>();

@@ -18,6 +18,8 @@ const backoffMs = [1000, 10_000, 20_000, 40_000];
 export interface KubeletLuck {
   /** The next restore ends before its gate. */
   restoreFails: boolean;
+  /** The next CRIU that is let through its gate ends before it has let go of the tasks. */
+  endsAtGate: boolean;
   /** The next restore never comes to its gate. */
   restoreHangs: boolean;
 }
@@ -329,6 +331,7 @@ export class Kubelet {
     container.state = 'AtResumeGate';
     this.#hooks.restored?.(container.sandbox);
     const token = order.env['SEALIFT_GATE'] ?? '';
+    machine.released.delete(`${token}/${container.name}`);
     const opened = this.#gate(container, token, failed);
     if (order.background !== true) return opened;
     // The shim leaves it to itself once the agent says that it is there.
@@ -365,6 +368,10 @@ export class Kubelet {
     );
     if (container.state !== 'AtResumeGate') return undefined;
     if (!reply.ok) return failed();
+    if (this.#luck.endsAtGate) {
+      this.#luck.endsAtGate = false;
+      return failed();
+    }
     container.state = 'Running';
     machine.released.add(`${token}/${name}`);
     return undefined;
