@@ -45,10 +45,11 @@ export function look(answers: Answers, sides: Sides, now: number): [string, stri
     : undefined;
 }
 
-/** What runs behind a total lock is not heard. */
+/** What runs is not heard behind a total lock, nor behind the source's kind as long as its device is held. */
 function isLetGo(target: Sandbox | undefined, runs: boolean): boolean {
-  const isOpen = isConnected(target) && target.lock === 'none';
-  return isOpen || (runs && target?.lock !== 'total');
+  if (!isConnected(target)) return false;
+  const { lock, device } = target;
+  return lock === 'none' || (runs && lock === 'source' && device?.held === false);
 }
 
 const isConnected = (sandbox: Sandbox | undefined): sandbox is Sandbox =>
