@@ -7,7 +7,7 @@ import { balanced, notMoved } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
-import { startPod } from '../src/pods.ts';
+import { IDLE, startPod } from '../src/pods.ts';
 import { ended, migration, summary } from '../src/requests.ts';
 
 const configMap = (c: Context): Promise<string> =>
@@ -60,8 +60,6 @@ async function agentKilled(c: Context): Promise<void> {
   await pair.progress('client', 300);
   await balanced(pair, c.tell);
 }
-
-const IDLE = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
 
 /** The kubelet cannot start the target: what it mounts has been deleted since. */
 async function notPrepared(c: Context): Promise<void> {

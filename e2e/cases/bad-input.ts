@@ -5,10 +5,8 @@ import { apply, kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { ended, migration, summary } from '../src/requests.ts';
 import { PerftestPair } from '../src/players.ts';
-import { IMAGE, podManifest, podStatus, startPod } from '../src/pods.ts';
+import { IDLE, IMAGE, podManifest, podStatus, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
-
-const SLEEP = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
 
 /** Requests a move that has to be refused. */
 async function refused(c: Context, pod: string, reason: string, to?: string): Promise<void> {
@@ -34,21 +32,21 @@ async function unknownPod(c: Context): Promise<void> {
 
 async function otherRuntime(c: Context): Promise<void> {
   const { namespace, nodes } = c;
-  await startPod({ namespace, name: 'plain', node: nodes[0], command: SLEEP, runtimeClass: null });
+  await startPod({ namespace, name: 'plain', node: nodes[0], command: IDLE, runtimeClass: null });
   await refused(c, 'plain', 'NotSealiftRuntime');
   await untouched(c, 'plain', nodes[0]);
 }
 
 async function sameNode(c: Context): Promise<void> {
   const { namespace, nodes } = c;
-  await startPod({ namespace, name: 'stay', node: nodes[0], command: SLEEP });
+  await startPod({ namespace, name: 'stay', node: nodes[0], command: IDLE });
   await refused(c, 'stay', 'TargetIsSource', nodes[0]);
   await untouched(c, 'stay', nodes[0]);
 }
 
 async function noCompatibleNode(c: Context): Promise<void> {
   const { namespace, nodes } = c;
-  await startPod({ namespace, name: 'alone', node: nodes[0], command: SLEEP });
+  await startPod({ namespace, name: 'alone', node: nodes[0], command: IDLE });
   // Cordoned, the other node is no choice; the agent keeps its label up to date by itself.
   await kubectl('cordon', nodes[1]);
   try {
@@ -75,7 +73,7 @@ async function crashLoop(c: Context): Promise<void> {
     command: ['/bin/sh', '-c', 'sleep 2; exit 3'],
   };
   const beside = { initContainers: [ending], containers: [], volumes: [], mounts: [] };
-  await apply(podManifest({ namespace, name: 'loop', node: nodes[0], command: SLEEP, beside }));
+  await apply(podManifest({ namespace, name: 'loop', node: nodes[0], command: IDLE, beside }));
   await until('the container has been started again', { within: 180, every: 2 }, async () => {
     const raw = await kubectlJson('-n', namespace, 'get', 'pod', 'loop');
     const { status } = raw as { status: { initContainerStatuses?: { restartCount: number }[] } };

@@ -20,7 +20,7 @@ import { balanced, targetIsGone, untouched } from '../src/checks.ts';
 import { kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
-import { newAddress, podEnd, podNames, podStatus, startPod } from '../src/pods.ts';
+import { IDLE, newAddress, podEnd, podNames, podStatus, startPod } from '../src/pods.ts';
 import { checkpoint, create, ended, migration, remove, restore, summary } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
@@ -133,7 +133,7 @@ async function walkStart(c: Context): Promise<void> {
 async function walkStop(c: Context): Promise<void> {
   const { namespace, nodes } = c;
   const places: Places = { source: nodes[0], target: nodes[1], operator: OPERATOR };
-  const command = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
+  const command = IDLE;
   const pod = { namespace, name: 'stop', node: nodes[0], address: newAddress(), command };
   for (const one of stopped) {
     await startPod(pod);
@@ -178,7 +178,7 @@ async function checkpointEnd(c: Context, name: string, retention?: object) {
 async function walkKept(c: Context): Promise<void> {
   const { namespace, nodes } = c;
   const places: Places = { source: nodes[0], target: nodes[1], operator: OPERATOR };
-  const command = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
+  const command = IDLE;
   const before = await startPod({ namespace, name: 'counter', node: nodes[0], command });
   for (const [n, one] of kept.failing.entries()) {
     await armAll([one], places);

@@ -8,6 +8,7 @@ import { kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
 import {
+  IDLE,
   containerLog,
   execIn,
   IMAGE,
@@ -170,7 +171,7 @@ async function aborted(c: Context): Promise<void> {
 
 async function checkpointed(c: Context): Promise<void> {
   const { namespace, nodes } = c;
-  const command = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
+  const command = IDLE;
   await startPod({ namespace, name: 'several', node: nodes[0], command, beside });
   const at = await goesOn(c, 'several', []);
   await create(checkpoint, namespace, 'saved', { podName: 'several' });

@@ -158,7 +158,6 @@ export interface LedgerOptions {
   /** Operations per second and side. */
   readonly rate?: number;
   readonly inject?: { readonly side: Side; readonly fault: string };
-  readonly client?: readonly string[];
   readonly both?: readonly string[];
   /** The client runs on the server's node, at the beginning. */
   readonly clientBeside?: boolean;
@@ -190,10 +189,7 @@ export class LedgerPair extends Pair {
     const fault = inject?.side === side ? ['--inject', inject.fault] : [];
     return side === 'server'
       ? ['ledger', 'server', ...common, ...fault]
-      : [
-          ...['ledger', 'client', '--peer', this.addresses.server, ...common, ...fault],
-          ...(this.#options.client ?? []),
-        ];
+      : ['ledger', 'client', '--peer', this.addresses.server, ...common, ...fault];
   }
 
   async begin(): Promise<void> {

@@ -7,6 +7,9 @@ import { NotReachedError, until } from './wait.ts';
 export const IMAGE = 'sealift.local/workloads:dev';
 export const FABRIC = { namespace: 'default', name: 'fabric' };
 
+/** Of a container that only is there. */
+export const IDLE = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
+
 export interface PodOptions {
   readonly namespace: string;
   readonly name: string;
