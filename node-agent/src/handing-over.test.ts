@@ -6,7 +6,7 @@ import {
   isTargetAnswering,
   SOURCE_PATIENCE_MS,
   TARGET_PATIENCE_MS,
-  waitForOther,
+  waitUntil,
 } from './handing-over.ts';
 import { migration } from './testing/objects.ts';
 
@@ -49,7 +49,7 @@ describe('handing over', () => {
     const begun = clock.now();
     const isSoFar = () => clock.now() - begun >= 400;
     const { signal } = new AbortController();
-    await waitForOther(isSoFar, { clock, patienceMs: 3000, signal });
+    expect(await waitUntil(isSoFar, { clock, patienceMs: 3000, signal })).toBe(true);
     expect(clock.now() - begun).toBe(400);
   });
 
@@ -57,14 +57,15 @@ describe('handing over', () => {
     const clock = new FastClock();
     const begun = clock.now();
     const { signal } = new AbortController();
-    await waitForOther(() => false, { clock, patienceMs: TARGET_PATIENCE_MS, signal });
+    const never = () => Promise.resolve(false);
+    expect(await waitUntil(never, { clock, patienceMs: TARGET_PATIENCE_MS, signal })).toBe(false);
     expect(clock.now() - begun).toBe(TARGET_PATIENCE_MS);
     expect(SOURCE_PATIENCE_MS).toBeGreaterThan(TARGET_PATIENCE_MS);
   });
 
   it('stops with its agent', async () => {
     const stop = new AbortController();
-    const waiting = waitForOther(() => false, {
+    const waiting = waitUntil(() => false, {
       ...{ clock: new FastClock(), patienceMs: 3000, signal: stop.signal },
     });
     stop.abort(new Error('stopping'));

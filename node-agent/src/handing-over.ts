@@ -9,7 +9,7 @@ import type { Handover } from './pods/pod-requests.ts';
 export const SOURCE_PATIENCE_MS = 5_000;
 /** How long a target that answers waits for a source that does not say that it is silent. */
 export const TARGET_PATIENCE_MS = 3_000;
-/** The cache is kept up by a watch: looking at it costs nothing. */
+/** What is looked at is near: a cache that a watch keeps up, or a file of this node. */
 const LOOK_MS = 20;
 
 const answering: ReadonlySet<TargetState | undefined> = new Set([
@@ -28,16 +28,19 @@ export function isSourceSilent(request: Handover | undefined): boolean {
 }
 
 /**
- * Waits until the other side is so far, but no longer than that: its node may be dead.
+ * Waits until the other side is so far, but no longer than that: it may be dead.
+ * @returns whether it is
  * @throws the signal's reason when the agent is told to stop
  */
-export async function waitForOther(
-  isSoFar: () => boolean,
+export async function waitUntil(
+  isSoFar: () => boolean | Promise<boolean>,
   of: { clock: Clock; patienceMs: number; signal: AbortSignal },
-): Promise<void> {
+): Promise<boolean> {
   const until = of.clock.now() + of.patienceMs;
-  while (!isSoFar() && of.clock.now() < until) {
+  while (!(await isSoFar())) {
+    if (of.clock.now() >= until) return false;
     await of.clock.sleep(LOOK_MS, of.signal);
     of.signal.throwIfAborted();
   }
+  return true;
 }

@@ -3,7 +3,7 @@
 // each: a net that catches nothing proves nothing.
 import { SourceReconciler } from '../../node-agent/src/source/reconciler.ts';
 import { TargetReconciler } from '../../node-agent/src/target/reconciler.ts';
-import { TargetContainers } from '../../node-agent/src/target/containers.ts';
+import { Places } from '../../node-agent/src/target/places.ts';
 import type { KubeletHooks } from './node/kubelet.ts';
 
 export interface Mistake {
@@ -56,10 +56,10 @@ const decideAtFirstGate: Mistake = {
   name: 'decide when the first container is at its gate',
   shows: ['Lost', 'EarlyTarget', 'NotSettled'],
   make: () => {
-    const { prototype } = TargetContainers;
+    const { prototype } = Places;
     // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below
     const { missing } = prototype;
-    prototype.missing = () => Promise.resolve([]);
+    prototype.missing = () => [];
     return () => (prototype.missing = missing);
   },
 };

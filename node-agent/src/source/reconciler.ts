@@ -24,7 +24,7 @@ import type { LocalPod } from '../checkpoint/checkpointer.ts';
 import { UnderWay } from '../checkpoint/under-way.ts';
 import { checkSame, checkWhole } from '../checkpoint/whole.ts';
 import { AgentError, isPassing, reasonOf } from '../errors.ts';
-import { isTargetAnswering, SOURCE_PATIENCE_MS, waitForOther } from '../handing-over.ts';
+import { isTargetAnswering, SOURCE_PATIENCE_MS, waitUntil } from '../handing-over.ts';
 import type { Entry, Stage } from '../journal/journal.ts';
 import type { HandoverParts } from '../loop.ts';
 import { stepSeconds } from '../metrics.ts';
@@ -358,7 +358,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
       return now?.metadata.uid !== request.metadata.uid || isTargetAnswering(now);
     };
     const of = { clock: this.#clock, patienceMs: SOURCE_PATIENCE_MS, signal: context.signal };
-    await waitForOther(isAnswering, of);
+    await waitUntil(isAnswering, of);
   }
 
   /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */

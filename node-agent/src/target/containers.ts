@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where each container of a target is: nobody's gate, the create gate, CRIU's hands, the resume gate, beyond it.
-// What the pod does next depends on all of them: docs/adr/0006.
+// The containers of a target, as this node knows them: who waits at the create gate, who is in CRIU's hands, and where
+// that puts each of them (places.ts).
 import type { TargetContainer, TargetState } from '../../../crds/src/index.ts';
 import { isRestoring, type Entry, type Stage } from '../journal/journal.ts';
 import type { Restorer } from '../restore/restorer.ts';
-import type { Failure, TargetObserved } from './decide.ts';
+import type { TargetObserved } from './decide.ts';
 import { isAnother } from './entry.ts';
 import type { Gates } from './gates.ts';
+import { Places, type Place, type Placed } from './places.ts';
 
 /** Leaves the kubelet time to see that a container that was just let go has started. */
 const STARTS_WITHIN_MS = 100_000;
@@ -31,23 +32,29 @@ export class TargetContainers {
     return waiting.length > 0 ? 'waiting' : 'none';
   }
 
-  async atResumeGate(
-    uid: string,
-    entry: Entry | undefined,
-  ): Promise<TargetObserved['atResumeGate']> {
+  atResumeGate(uid: string, places: Places): TargetObserved['atResumeGate'] {
     if (this.#gates.rebuilt(uid).length === 0) return 'none';
-    if (!entry || entry.containers.length === 0) return 'some';
-    return (await this.missing(entry)).length === 0 ? 'all' : 'some';
+    return places.areKnown && places.missing().length === 0 ? 'all' : 'some';
   }
 
-  /** Containers that are neither at the resume gate nor, where the gates are being opened, beyond it. */
-  async missing(entry: Entry): Promise<string[]> {
-    const missing: string[] = [];
-    for (const { name } of entry.containers) {
-      if (this.#gates.atResume(entry.id, name)) continue;
-      if (!(await this.isReleased(entry, name))) missing.push(name);
+  /** Reads each container's log once. */
+  async look(entry: Entry | undefined): Promise<Places> {
+    const placed: Placed[] = [];
+    for (const { name } of entry?.containers ?? []) {
+      placed.push({ name, place: await this.#place(entry, name) });
     }
-    return missing;
+    return new Places(entry, placed);
+  }
+
+  async #place(entry: Entry | undefined, name: string): Promise<Place> {
+    if (!entry) return 'pending';
+    if (this.#gates.atResume(entry.id, name)) return 'atGate';
+    if (!begun.has(entry.stage)) return 'pending';
+    if (await this.#restorer.released(entry.id, name)) return 'beyond';
+    const bundle = entry.containers.find((one) => one.name === name)?.bundle;
+    if (bundle === undefined) return 'pending';
+    const order = { requestUid: entry.id, container: name, bundle };
+    return (await this.#restorer.failureOf(order)) ?? 'pending';
   }
 
   /**
@@ -65,63 +72,11 @@ export class TargetContainers {
     return entry.containers.filter(({ name }) => !this.#gates.atResume(entry.id, name));
   }
 
-  /** Whether a container is beyond the resume gate. */
-  async isReleased(entry: Entry, container: string): Promise<boolean> {
-    return begun.has(entry.stage) && this.#restorer.released(entry.id, container);
-  }
-
-  /** How many containers are beyond the resume gate. */
-  async released(entry: Entry | undefined): Promise<TargetObserved['released']> {
-    if (!entry || entry.containers.length === 0) return 'none';
-    const { containers } = entry;
-    const beyond = await Promise.all(containers.map(({ name }) => this.isReleased(entry, name)));
-    if (!beyond.includes(true)) return 'none';
-    return beyond.includes(false) ? 'some' : 'all';
-  }
-
-  /**
-   * Whether one that CRIU has not let go of will not be restored again: the create of all but the last one has returned,
-   * and their kubelet does not start them twice.
-   */
-  async isHopeless(entry: Entry | undefined): Promise<boolean> {
-    if (entry?.stage !== 'opening') return false;
-    for (const { name, since } of entry.containers.slice(0, -1)) {
-      if (since !== undefined || this.#gates.atResume(entry.id, name)) continue;
-      if (!(await this.isReleased(entry, name)) && (await this.#failureOf(entry, name)))
-        return true;
-    }
-    return false;
-  }
-
   /** Whether the restore of every container whose gate has been opened has come to its end, whichever that is. */
   async haveEnded(entry: Entry): Promise<boolean> {
-    for (const { name } of entry.containers) {
-      if (await this.isReleased(entry, name)) continue;
-      const isMadeAgain = this.#gates
-        .atCreate(entry.id)
-        .some((one) => one.container === name && isAnother(entry, one));
-      if (!isMadeAgain && !(await this.#failureOf(entry, name))) return false;
-    }
-    return true;
-  }
-
-  /** The first failure that is found: what becomes of one container becomes of the pod. */
-  async failure(entry: Entry): Promise<Failure | undefined> {
-    if (!begun.has(entry.stage)) return undefined;
-    for (const { name } of entry.containers) {
-      if (this.#gates.atResume(entry.id, name) || (await this.isReleased(entry, name))) continue;
-      const failure = await this.#failureOf(entry, name);
-      if (!failure) continue;
-      const which = entry.containers.length > 1 ? `container ${name}: ` : '';
-      return { ...failure, message: which + failure.message };
-    }
-    return undefined;
-  }
-
-  async #failureOf(entry: Entry, name: string): Promise<Failure | undefined> {
-    const bundle = entry.containers.find((one) => one.name === name)?.bundle;
-    if (bundle === undefined) return undefined;
-    return this.#restorer.failureOf({ requestUid: entry.id, container: name, bundle });
+    const again = this.#gates.atCreate(entry.id).filter((one) => isAnother(entry, one));
+    const going = (await this.look(entry)).going();
+    return going.every((name) => again.some((one) => one.container === name));
   }
 
   /** For the status. Until the gates open each container is where it is; then they are where the pod is. */

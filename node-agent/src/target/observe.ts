@@ -12,9 +12,10 @@ import type { Publisher } from '../publisher.ts';
 import type { Restorer } from '../restore/restorer.ts';
 import type { ImageStore } from '../transfer/store.ts';
 import type { TargetContainers } from './containers.ts';
-import type { TargetObserved } from './decide.ts';
+import type { Failure, TargetObserved } from './decide.ts';
 import { peerLimitOf } from './entry.ts';
 import type { Gates } from './gates.ts';
+import type { Places } from './places.ts';
 
 export interface TargetParts<T extends Handover> {
   api: Api;
@@ -58,6 +59,7 @@ export class TargetObserver<T extends Handover> {
     const imageId = this.#parts.imageId(request);
     const deadline = request.status?.deadlines?.blackout;
     const { images, failure } = await this.#images(imageId);
+    const places = await this.#containers.look(entry);
     return {
       request,
       imageId,
@@ -66,10 +68,10 @@ export class TargetObserver<T extends Handover> {
       create: this.#containers.created(uid, entry),
       images,
       kept: this.keeps(request),
-      atResumeGate: await this.#containers.atResumeGate(uid, entry),
-      failure: (await this.#failure(entry)) ?? failure,
-      released: await this.#containers.released(entry),
-      hopeless: await this.#containers.isHopeless(entry),
+      atResumeGate: this.#containers.atResumeGate(uid, places),
+      failure: this.#failure(entry, places) ?? failure,
+      released: places.released(),
+      hopeless: places.isHopeless(),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
       limit: restoreLimitOf(request, entry),
       impatient: request.kind === 'MigrationRequest' && request.status?.peers !== undefined,
@@ -98,9 +100,9 @@ export class TargetObserver<T extends Handover> {
   }
 
   /** Found by this agent or an earlier one. */
-  async #failure(entry: Entry | undefined): Promise<TargetObserved['failure']> {
+  #failure(entry: Entry | undefined, places: Places): Failure | undefined {
     if (entry?.reason !== undefined) return { code: entry.reason, message: entry.message ?? '' };
-    const failure = entry && (await this.#containers.failure(entry));
+    const failure = entry && places.failure();
     return (
       failure && { ...failure, message: pointTo(this.#parts.evidence, failure.message, entry) }
     );

@@ -13,7 +13,7 @@ import {
 } from '../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../errors.ts';
 import { isGone } from '../fabric-lock/lock.ts';
-import { isSourceSilent, TARGET_PATIENCE_MS, waitForOther } from '../handing-over.ts';
+import { isSourceSilent, TARGET_PATIENCE_MS, waitUntil } from '../handing-over.ts';
 import type { Entry } from '../journal/journal.ts';
 import { doWithin } from '../limits.ts';
 import type { HandoverParts } from '../loop.ts';
@@ -34,7 +34,6 @@ import {
 
 /** CRIU lets go within milliseconds of its gate; longer, and it is looked at anew. */
 const LET_GO_MS = 10_000;
-const LOOK_MS = 10;
 
 export class TargetReconciler<T extends Handover> implements HandoverParts<
   Observed<T>,
@@ -86,7 +85,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       case 'Answer':
         return this.#answer(observed, context);
       case 'Open':
-        return this.#open(observed);
+        return this.#open(observed, context);
       case 'TakeBack':
         return this.#takeBack(observed);
       case 'OpenRest':
@@ -225,7 +224,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const arrived = this.#parts.gates.rebuilt(uid).sort((a, b) => (a.at < b.at ? -1 : 1));
     const last = arrived.at(-1);
     // Who has left since it was looked at has been killed.
-    if (!last || (await this.#containers.missing(before)).length > 0) return;
+    if (!last || (await this.#containers.look(before)).missing().length > 0) return;
     let steps = endStep(before.steps, 'restore', last.at);
     const registered = arrived.flatMap((one) => one.registerUs ?? []);
     if (registered.length > 0) {
@@ -242,7 +241,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     this.#tell(request, 'AtResumeGate', context);
     const standing = await withFaults('target.decide', async () => {
       // A kubelet that may not start a container twice (restartPolicy Never) would lose what is committed and dead.
-      if ((await this.#containers.missing(before)).length > 0) return undefined;
+      if ((await this.#containers.look(before)).missing().length > 0) return undefined;
       // Once more: the source would say so too, but it may not reach the API server.
       const late = peerLimitOf(this.#entry(request));
       if (late && this.#clock.now() > late.at) {
@@ -254,7 +253,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     if (!standing) return;
     if (standing === 'Aborted') return this.#tearDown(observed);
     if (observed.sourceAnswers) await this.#answer(observed, context);
-    return this.#open(observed);
+    return this.#open(observed, context);
   }
 
   async #propose(
@@ -295,15 +294,15 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       return now?.metadata.uid !== request.metadata.uid || isSourceSilent(now);
     };
     const of = { clock: this.#clock, patienceMs: TARGET_PATIENCE_MS, signal: context.signal };
-    await waitForOther(isSilent, of);
+    await waitUntil(isSilent, of);
   }
 
   /** Only after Committed. Written down first: a restarted agent must find out whether it was let go. */
-  async #open(observed: Observed<T>): Promise<void> {
+  async #open(observed: Observed<T>, context: Context): Promise<void> {
     const uid = observed.request.metadata.uid;
     const entry = this.#entry(observed.request);
     // The decision may have come late: what has been killed meanwhile never ran, and must not look as if it had.
-    if (entry.stage !== 'opening' && (await this.#containers.missing(entry)).length > 0) {
+    if (entry.stage !== 'opening' && (await this.#containers.look(entry)).missing().length > 0) {
       throw new AgentError('Internal', 'not every container waits at its gate: trying again');
     }
     // What is killed right after it was let go is lost; what is killed before is restored once more.
@@ -322,9 +321,10 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     await withFaults('target.open', async () => {
       for (const { name } of entry.containers) this.#parts.gates.open(uid, name);
     });
-    await this.#letGo(opening);
-    if ((await this.#containers.released(opening)) === 'all') return this.#settle(opening);
-    if (!(await this.#containers.isHopeless(opening))) return this.#takeBack(observed);
+    await this.#letGo(opening, context);
+    const places = await this.#containers.look(opening);
+    if (places.released() === 'all') return this.#settle(opening);
+    if (!places.isHopeless()) return this.#takeBack(observed);
     // The others go on all the same: the old pod is gone.
     await this.#release(opening);
   }
@@ -352,14 +352,10 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
   }
 
   /** @throws AgentError Internal when CRIU takes its time: it is looked at again */
-  async #letGo(entry: Entry): Promise<void> {
-    const until = this.#clock.now() + LET_GO_MS;
-    while (!(await this.#containers.haveEnded(entry))) {
-      if (this.#clock.now() > until) {
-        throw new AgentError('Internal', 'CRIU has not let go of every container: looking again');
-      }
-      await this.#clock.sleep(LOOK_MS);
-    }
+  async #letGo(entry: Entry, { signal }: Context): Promise<void> {
+    const haveEnded = () => this.#containers.haveEnded(entry);
+    if (await waitUntil(haveEnded, { clock: this.#clock, patienceMs: LET_GO_MS, signal })) return;
+    throw new AgentError('Internal', 'CRIU has not let go of every container: looking again');
   }
 
   /** What was not let go is as if its gate had not been opened, and what was has not been heard. */
