@@ -21,6 +21,7 @@ import { loadConfig } from '../src/config.ts';
 import { isAlreadyExists, messageOf } from '../src/errors.ts';
 import { migrationRequests, type Resource } from '../src/resource.ts';
 import { Rest } from '../src/rest.ts';
+import { files, type Manifest } from './definitions.ts';
 
 const startLimitMs = 120_000;
 const repository = join(import.meta.dirname, '..', '..');
@@ -55,16 +56,6 @@ export interface TestServer {
   /** Stops and starts kube-apiserver on the same port; etcd goes on. */
   restart(): Promise<void>;
   stop(): Promise<void>;
-}
-
-export interface Manifest {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string } & Record<
-    string,
-    unknown
-  >;
-  readonly [field: string]: unknown;
 }
 
 /** Starts both, with the project's CustomResourceDefinitions and the RuntimeClass installed. */
@@ -136,7 +127,6 @@ export async function startApiServer(): Promise<TestServer> {
 }
 
 async function install(client: Client): Promise<void> {
-  const { files } = await import('./definitions.ts');
   for (const manifest of files()) await create(client, manifest);
   for (const { metadata } of files()) await established(client, metadata.name);
   await create(client, {

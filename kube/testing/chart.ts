@@ -4,7 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import type { Manifest, TestServer } from './api-server.ts';
+import type { TestServer } from './api-server.ts';
+import type { Manifest } from './definitions.ts';
 
 const chart = join(import.meta.dirname, '..', '..', 'charts', 'sealift');
 

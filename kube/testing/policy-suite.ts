@@ -2,8 +2,9 @@
 // The chart's policy on decisions, as helm renders it, before a real API server.
 import { Agent, fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Manifest, TestServer } from './api-server.ts';
+import type { TestServer } from './api-server.ts';
 import { render } from './chart.ts';
+import type { Manifest } from './definitions.ts';
 import type { Fixture } from './definitions-suite.ts';
 
 const account = 'system:serviceaccount:sealift:sealift-';
