@@ -169,6 +169,38 @@ async function aborted(c: Context): Promise<void> {
   await balanced(pair, c.tell);
 }
 
+/** CRIU of the first container ends at its open gate. Its create has returned: nothing restores it once more. */
+async function lostOne(c: Context): Promise<void> {
+  const { namespace, nodes } = c;
+  const pair = new LedgerPair(c, { rate: 120, serverBeside: beside });
+  await pair.begin();
+  await pair.progress('client', 200);
+  const at = await goesOn(c, pair.pods.server, []);
+  const timeouts = { blackoutSeconds: 110, restoreSeconds: 110 };
+  await arm(nodes[1], ['plugin.restore.gate.after'], 'throw');
+  try {
+    const name = await requestMove({ namespace, pod: pair.pods.server, to: nodes[1], timeouts });
+    const request = await ended(migration, { namespace, name }, c.tell);
+    const end = summary(request);
+    c.tell(`  ${end?.reason}: ${end?.message}`);
+    const isTold = end?.reason === 'TargetLost' && end.message.includes('container side');
+    expect(isTold, JSON.stringify(end));
+    pair.follow('server', request.status?.target?.podName ?? '', nodes[1]);
+  } finally {
+    await disarm(nodes);
+  }
+  await pair.progress('client', 200);
+  await until('the sidecar is started anew', { within: 120, every: 2 }, async () => {
+    const raw = (await kubectlJson('-n', namespace, 'get', 'pod', pair.pods.server)) as RawPod;
+    const side = raw.status.initContainerStatuses?.find((one) => one.name === 'side');
+    return (side?.restartCount ?? 0) > 0 ? true : undefined;
+  });
+  const more = numbers(await execIn(namespace, pair.pods.server, `cat ${files[1]}`));
+  expect(more.length > (at[1] ?? 0) + 3, `the third container has counted to ${more.length}`);
+  expect(!more.some((n, line) => n !== line), `its numbers: ${more.join(' ')}`);
+  await balanced(pair, c.tell);
+}
+
 async function checkpointed(c: Context): Promise<void> {
   const { namespace, nodes } = c;
   const command = IDLE;
@@ -202,6 +234,11 @@ export const cases: readonly Case[] = [
     name: 'multi-container-abort',
     promise: 'stopped when only the first container is rebuilt: all of them go on at the source',
     run: aborted,
+  },
+  {
+    name: 'multi-container-lost',
+    promise: 'a sidecar that ends as it is let go is told of and started anew; the others go on',
+    run: lostOne,
   },
   {
     name: 'multi-container-checkpoint',
