@@ -92,6 +92,11 @@ export class Matrix {
       try {
         await up(c);
         await freshPods();
+        if (pair && !outlives(pair, victim)) {
+          await balanced(pair, c.tell);
+          await removePods(c);
+          pair = undefined;
+        }
         pair ??= await begun(c, victim);
         const { cell, abort } = await playCell(c, pair, victim, step);
         this.#report.cells.push(cell);
@@ -128,6 +133,12 @@ async function begun(c: Context, victim: Victim): Promise<LedgerPair> {
   await pair.progress('client', 100);
   if (victim.loses) for (const node of c.nodes) await onNode(node, 'sync');
   return pair;
+}
+
+/** Whether the node that will be lost is not the client's: the server may have moved there, or away from it. */
+function outlives({ nodes }: LedgerPair, { loses }: Victim): boolean {
+  if (loses === undefined) return true;
+  return (nodes.client === nodes.server) === (loses === 'target');
 }
 
 /** What is left of a pair that cannot go on. */
