@@ -124,11 +124,13 @@ async function runLane(lane: Lane): Promise<Result> {
 
 async function main(): Promise<number> {
   const wanted = (process.env['LANES'] ?? '').split(/[\s,]+/).filter(Boolean);
-  const chosen = lanes.filter((l) => wanted.length === 0 || wanted.includes(l.name));
-  if (chosen.length === 0) {
-    console.error(`lanes: ${lanes.map((l) => l.name).join(', ')}`);
+  const strangers = wanted.filter((name) => !lanes.some((lane) => lane.name === name));
+  if (strangers.length > 0) {
+    const names = lanes.map((lane) => lane.name).join(', ');
+    console.error(`LANES: no lane is called ${strangers.join(', ')}; there are ${names}`);
     return 2;
   }
+  const chosen = lanes.filter((lane) => wanted.length === 0 || wanted.includes(lane.name));
   mkdirSync(`${top}build/test`, { recursive: true });
   const rows: string[] = [];
   let passed = 0;
