@@ -29,18 +29,18 @@ export function isSourceSilent(request: Handover | undefined): boolean {
 
 /**
  * Waits until the other side is so far, but no longer than that: it may be dead.
- * @returns whether it is
+ * @returns the last answer: false, or what tells that it is
  * @throws the signal's reason when the agent is told to stop
  */
-export async function waitUntil(
-  isSoFar: () => boolean | Promise<boolean>,
+export async function waitUntil<T>(
+  isSoFar: () => T | false | Promise<T | false>,
   of: { clock: Clock; patienceMs: number; signal: AbortSignal },
-): Promise<boolean> {
+): Promise<T | false> {
   const until = of.clock.now() + of.patienceMs;
-  while (!(await isSoFar())) {
-    if (of.clock.now() >= until) return false;
+  for (;;) {
+    const answer = await isSoFar();
+    if (answer !== false || of.clock.now() >= until) return answer;
     await of.clock.sleep(LOOK_MS, of.signal);
     of.signal.throwIfAborted();
   }
-  return true;
 }

@@ -39,19 +39,18 @@ export class TargetContainers {
 
   /** Reads each container's log once. */
   async look(entry: Entry | undefined): Promise<Places> {
+    if (!entry) return new Places(undefined, []);
     const placed: Placed[] = [];
-    for (const { name } of entry?.containers ?? []) {
-      placed.push({ name, place: await this.#place(entry, name) });
+    for (const one of entry.containers) {
+      placed.push({ name: one.name, place: await this.#place(entry, one) });
     }
     return new Places(entry, placed);
   }
 
-  async #place(entry: Entry | undefined, name: string): Promise<Place> {
-    if (!entry) return 'pending';
+  async #place(entry: Entry, { name, bundle }: Entry['containers'][number]): Promise<Place> {
     if (this.#gates.atResume(entry.id, name)) return 'atGate';
     if (!begun.has(entry.stage)) return 'pending';
     if (await this.#restorer.released(entry.id, name)) return 'beyond';
-    const bundle = entry.containers.find((one) => one.name === name)?.bundle;
     if (bundle === undefined) return 'pending';
     const order = { requestUid: entry.id, container: name, bundle };
     return (await this.#restorer.failureOf(order)) ?? 'pending';
@@ -73,10 +72,9 @@ export class TargetContainers {
   }
 
   /** Whether the restore of every container whose gate has been opened has come to its end, whichever that is. */
-  async haveEnded(entry: Entry): Promise<boolean> {
+  haveEnded(entry: Entry, places: Places): boolean {
     const again = this.#gates.atCreate(entry.id).filter((one) => isAnother(entry, one));
-    const going = (await this.look(entry)).going();
-    return going.every((name) => again.some((one) => one.container === name));
+    return places.going().every((name) => again.some((one) => one.container === name));
   }
 
   /** For the status. Until the gates open each container is where it is; then they are where the pod is. */

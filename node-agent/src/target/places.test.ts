@@ -12,13 +12,7 @@ function places(stage: Stage, ...all: Place[]): Places {
     ...{ name, id: `id-${name}`, bundle: `/run/${name}`, attempt: 1 },
     ...(at === all.length - 1 && { since: 1 }),
   }));
-  const of = {
-    version: 1,
-    id: 'uid',
-    role: 'target',
-    kind: 'MigrationRequest',
-    steps: [],
-  } as const;
+  const of = { version: 1, id: 'uid', role: 'target', kind: 'MigrationRequest' } as const;
   const named = { namespace: 'default', name: 'move', pod: 'pod', podUid: 'pod-uid' };
   const entry: Entry = { ...of, ...named, stage, containers, steps: [] };
   return new Places(entry, placed);

@@ -31,6 +31,7 @@ import {
   type Observed,
   type TargetParts,
 } from './observe.ts';
+import type { Places } from './places.ts';
 
 /** CRIU lets go within milliseconds of its gate; longer, and it is looked at anew. */
 const LET_GO_MS = 10_000;
@@ -321,8 +322,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     await withFaults('target.open', async () => {
       for (const { name } of entry.containers) this.#parts.gates.open(uid, name);
     });
-    await this.#letGo(opening, context);
-    const places = await this.#containers.look(opening);
+    const places = await this.#letGo(opening, context);
     if (places.released() === 'all') return this.#settle(opening);
     if (!places.isHopeless()) return this.#takeBack(observed);
     // The others go on all the same: the old pod is gone.
@@ -351,10 +351,18 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     }
   }
 
-  /** @throws AgentError Internal when CRIU takes its time: it is looked at again */
-  async #letGo(entry: Entry, { signal }: Context): Promise<void> {
-    const haveEnded = () => this.#containers.haveEnded(entry);
-    if (await waitUntil(haveEnded, { clock: this.#clock, patienceMs: LET_GO_MS, signal })) return;
+  /**
+   * Waits until CRIU has let go, or has ended before it did.
+   * @throws AgentError Internal when CRIU takes its time: it is looked at again
+   */
+  async #letGo(entry: Entry, { signal }: Context): Promise<Places> {
+    const ended = async (): Promise<Places | false> => {
+      const places = await this.#containers.look(entry);
+      return this.#containers.haveEnded(entry, places) && places;
+    };
+    const of = { clock: this.#clock, patienceMs: LET_GO_MS, signal };
+    const places = await waitUntil(ended, of);
+    if (places) return places;
     throw new AgentError('Internal', 'CRIU has not let go of every container: looking again');
   }
 
