@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { lanes, type Lane } from './lanes/list.ts';
+import { pick, strangers } from './src/names.ts';
 
 const top = fileURLToPath(new URL('..', import.meta.url));
 
@@ -123,14 +124,14 @@ async function runLane(lane: Lane): Promise<Result> {
 }
 
 async function main(): Promise<number> {
-  const wanted = (process.env['LANES'] ?? '').split(/[\s,]+/).filter(Boolean);
-  const strangers = wanted.filter((name) => !lanes.some((lane) => lane.name === name));
-  if (strangers.length > 0) {
-    const names = lanes.map((lane) => lane.name).join(', ');
-    console.error(`LANES: no lane is called ${strangers.join(', ')}; there are ${names}`);
+  const names = process.env['LANES'] ?? '';
+  const unknown = strangers(lanes, names);
+  if (unknown.length > 0) {
+    const known = lanes.map((lane) => lane.name).join(', ');
+    console.error(`LANES: no lane is called ${unknown.join(', ')}; there are ${known}`);
     return 2;
   }
-  const chosen = lanes.filter((lane) => wanted.length === 0 || wanted.includes(lane.name));
+  const chosen = pick(lanes, names);
   mkdirSync(`${top}build/test`, { recursive: true });
   const rows: string[] = [];
   let passed = 0;

@@ -4,8 +4,9 @@
 import { cells, Matrix, type CellName } from '../faults/matrix.ts';
 import type { Case } from './case.ts';
 import { readyNodes, versions } from './lab.ts';
+import { pick, strangers } from './names.ts';
 import { Facts, writeReport } from './report.ts';
-import { allCases, pick, runCases, strangers } from './runner.ts';
+import { allCases, runCases } from './runner.ts';
 import { installSealift } from './sealift.ts';
 
 const tell = (line: string): void => console.log(line);

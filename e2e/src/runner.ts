@@ -24,26 +24,6 @@ export async function allCases(): Promise<Case[]> {
   return cases;
 }
 
-interface Named {
-  readonly name: string;
-}
-
-const split = (names: string): string[] => names.split(/[\s,]+/).filter(Boolean);
-const isCalled = ({ name }: Named, wanted: string): boolean =>
-  name === wanted || name.startsWith(`${wanted}-`);
-
-/** Names of cases or beginnings of them, separated by commas or blanks; empty picks all. */
-export function pick<T extends Named>(cases: readonly T[], names: string): T[] {
-  const wanted = split(names);
-  if (wanted.length === 0) return [...cases];
-  return cases.filter((c) => wanted.some((name) => isCalled(c, name)));
-}
-
-/** Those of the names that pick nothing. */
-export function strangers(cases: readonly Named[], names: string): string[] {
-  return split(names).filter((name) => !cases.some((c) => isCalled(c, name)));
-}
-
 async function withNamespace(name: string, work: () => Promise<void>): Promise<void> {
   await kubectl('create', 'namespace', name);
   try {

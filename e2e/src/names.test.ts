@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { pick, strangers } from './runner.ts';
+import { pick, strangers } from './names.ts';
 
 const cases = ['move', 'move-back', 'mover'].map((name) => ({ name }));
 const picked = (names: string) => pick(cases, names).map((one) => one.name);
 
-describe('CASE', () => {
+describe('names', () => {
   it.each([
     ['', ['move', 'move-back', 'mover'], []],
     ['move', ['move', 'move-back'], []],
