@@ -37,6 +37,9 @@ const count = (...files: readonly string[]): string => {
   return `${opened.join('; ')}; i=0; while :; do ${written.join('; ')}; echo $i; i=$((i+1)); sleep 0.5; done`;
 };
 
+/** Three restores one after another take an emulated node long. */
+const slowly = { blackoutSeconds: 110, restoreSeconds: 110 };
+
 /** Files that all containers see. */
 const files = ['/shared/side', '/shared/more', '/dev/shm/more'] as const;
 
@@ -50,15 +53,17 @@ const beside: Beside = {
   mounts: [shared],
 };
 
-/** Where each file's numbers have got to, none of them missing or twice. */
+/** Where a file's numbers have got to, none of them missing or twice. */
+async function countedIn(file: string, c: Context, pod: string): Promise<number> {
+  const seen = numbers(await execIn(c.namespace, pod, `cat ${file}`));
+  const wrong = seen.findIndex((n, at) => n !== at);
+  expect(wrong < 0, `${file} of ${pod}: ${seen.slice(wrong - 2, wrong + 3).join(' ')}`);
+  return seen.length - 1;
+}
+
 async function counted(c: Context, pod: string): Promise<number[]> {
   const last: number[] = [];
-  for (const file of files) {
-    const seen = numbers(await execIn(c.namespace, pod, `cat ${file}`));
-    const wrong = seen.findIndex((n, at) => n !== at);
-    expect(wrong < 0, `${file} of ${pod}: ${seen.slice(wrong - 2, wrong + 3).join(' ')}`);
-    last.push(seen.length - 1);
-  }
+  for (const file of files) last.push(await countedIn(file, c, pod));
   return last;
 }
 
@@ -79,8 +84,11 @@ interface Restarts {
   restartCount: number;
 }
 
+const rawPod = async (c: Context, pod: string): Promise<RawPod> =>
+  (await kubectlJson('-n', c.namespace, 'get', 'pod', pod)) as RawPod;
+
 async function notRestarted(c: Context, pod: string): Promise<RawPod> {
-  const raw = (await kubectlJson('-n', c.namespace, 'get', 'pod', pod)) as RawPod;
+  const raw = await rawPod(c, pod);
   const { initContainerStatuses = [], containerStatuses = [] } = raw.status;
   for (const { name, restartCount } of [...initContainerStatuses, ...containerStatuses])
     expect(restartCount === 0, `container ${name} of ${pod} was started anew`);
@@ -94,8 +102,7 @@ async function moved(c: Context, ways: readonly string[]): Promise<void> {
   let at = await goesOn(c, pair.pods.server, []);
   for (const way of ways) {
     c.tell(`  ${way}, with ${at.join(', ')} counted`);
-    // Three restores one after another take an emulated node long.
-    await pair.move('server', { blackoutSeconds: 110, restoreSeconds: 110 });
+    await pair.move('server', slowly);
     at = await goesOn(c, pair.pods.server, at);
     const { spec } = await notRestarted(c, pair.pods.server);
     const names = [...(spec.initContainers ?? []), ...spec.containers].map((one) => one.name);
@@ -176,10 +183,14 @@ async function lostOne(c: Context): Promise<void> {
   await pair.begin();
   await pair.progress('client', 200);
   const at = await goesOn(c, pair.pods.server, []);
-  const timeouts = { blackoutSeconds: 110, restoreSeconds: 110 };
   await arm(nodes[1], ['plugin.restore.gate.after'], 'throw');
   try {
-    const name = await requestMove({ namespace, pod: pair.pods.server, to: nodes[1], timeouts });
+    const name = await requestMove({
+      namespace,
+      pod: pair.pods.server,
+      to: nodes[1],
+      timeouts: slowly,
+    });
     const request = await ended(migration, { namespace, name }, c.tell);
     const end = summary(request);
     c.tell(`  ${end?.reason}: ${end?.message}`);
@@ -191,13 +202,12 @@ async function lostOne(c: Context): Promise<void> {
   }
   await pair.progress('client', 200);
   await until('the sidecar is started anew', { within: 120, every: 2 }, async () => {
-    const raw = (await kubectlJson('-n', namespace, 'get', 'pod', pair.pods.server)) as RawPod;
+    const raw = await rawPod(c, pair.pods.server);
     const side = raw.status.initContainerStatuses?.find((one) => one.name === 'side');
     return (side?.restartCount ?? 0) > 0 ? true : undefined;
   });
-  const more = numbers(await execIn(namespace, pair.pods.server, `cat ${files[1]}`));
-  expect(more.length > (at[1] ?? 0) + 3, `the third container has counted to ${more.length}`);
-  expect(!more.some((n, line) => n !== line), `its numbers: ${more.join(' ')}`);
+  const more = await countedIn(files[1], c, pair.pods.server);
+  expect(more > (at[1] ?? 0) + 3, `the third container has counted to ${more}`);
   await balanced(pair, c.tell);
 }
 
