@@ -89,16 +89,22 @@ async function chain(c: Context): Promise<void> {
   await wentOn(c, pair);
 }
 
+/** Two requests of the same second are told apart by their uid: the second one is made when the first is at work. */
 async function twice(c: Context): Promise<void> {
   const { namespace, nodes } = c;
   const pair = new LedgerPair(c, { rate: 150 });
   await pair.begin();
   await pair.progress('client', 200);
-  const moving = pair.move('server');
-  const second = await requestMove({ namespace, pod: 'ledger-server', to: nodes[1] });
-  const end = summary(await ended(migration, { namespace, name: second }, c.tell));
-  await moving;
-  expect(end?.status === 'False' && end.reason === 'AnotherMigration', JSON.stringify(end));
+  const second = async () => {
+    await until('the first request is at work', { within: 60 }, async () => {
+      const source = '-o=jsonpath={.items[*].status.source.podName}';
+      return (await kubectl('-n', namespace, 'get', 'mreq', source)) || undefined;
+    });
+    const name = await requestMove({ namespace, pod: 'ledger-server', to: nodes[1] });
+    const end = summary(await ended(migration, { namespace, name }, c.tell));
+    expect(end?.status === 'False' && end.reason === 'AnotherMigration', JSON.stringify(end));
+  };
+  await Promise.all([pair.move('server'), second()]);
   await wentOn(c, pair);
 }
 

@@ -43,7 +43,7 @@ async function peerErrors(pair: LedgerPair): Promise<number> {
 }
 
 /** Tasks of the ledger's server on both nodes: frozen ones count too, for nothing may be left of the other copy. */
-async function copies(nodes: readonly string[]): Promise<number> {
+export async function copies(nodes: readonly string[]): Promise<number> {
   const counts = await Promise.all(
     nodes.map((node) => onNode(node, 'pgrep -c -f "^[l]edger server" || true').catch(() => '0')),
   );

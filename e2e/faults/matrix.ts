@@ -10,7 +10,7 @@ import { kubectl, onNode } from '../src/lab.ts';
 import { LedgerPair } from '../src/players.ts';
 import { freshPods } from '../src/sealift.ts';
 import { until } from '../src/wait.ts';
-import { playCell } from './cell.ts';
+import { copies, playCell } from './cell.ts';
 import { faultTable, FaultReport } from './report.ts';
 import { disarm, steps, type Step } from './steps.ts';
 import { victims, type Victim } from './victims.ts';
@@ -124,6 +124,10 @@ export class Matrix {
 
 /** A pair whose client outlives the victim; its own sandboxes are on the disk, as those of a pod are after half a minute. */
 async function begun(c: Context, victim: Victim): Promise<LedgerPair> {
+  // Copies are counted by the ledger's name: one that another case has left would be taken for a second one.
+  await until('the nodes are free of ledgers of other cases', { within: 60, every: 2 }, async () =>
+    (await copies(c.nodes)) === 0 ? true : undefined,
+  );
   const pair = new LedgerPair(c, {
     rate: 120,
     // A kubelet makes no second sandbox for a pod that never restarts, not even after a reset.

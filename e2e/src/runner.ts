@@ -38,6 +38,29 @@ async function withNamespace(name: string, work: () => Promise<void>): Promise<v
   }
 }
 
+/** What fails without anybody waiting for it fails the case that is at hand, and not the whole run. */
+class Strays implements Disposable {
+  first: unknown;
+  readonly #take: (cause: unknown) => void;
+  readonly #came: Promise<never>;
+  constructor() {
+    const { promise, reject } = Promise.withResolvers<never>();
+    promise.catch(() => undefined);
+    this.#came = promise;
+    this.#take = (cause) => {
+      this.first ??= cause;
+      reject(cause);
+    };
+    process.on('unhandledRejection', this.#take);
+  }
+  during(work: Promise<void>): Promise<void> {
+    return Promise.race([work, this.#came]);
+  }
+  [Symbol.dispose](): void {
+    process.off('unhandledRejection', this.#take);
+  }
+}
+
 export async function runCase(
   c: Case,
   rest: Pick<Context, 'nodes' | 'facts' | 'tell'>,
@@ -46,11 +69,12 @@ export async function runCase(
   const namespace =
     `e2e-${c.name}`.slice(0, 50).replace(/-$/, '') + `-${started.toString(36).slice(-5)}`;
   let error: unknown;
+  using strays = new Strays();
   rest.tell(`\n== ${c.name}: ${c.promise}`);
   try {
     await withNamespace(namespace, async () => {
       try {
-        await c.run({ ...rest, namespace });
+        await strays.during(c.run({ ...rest, namespace }));
       } catch (cause) {
         error = cause;
         const dir = artefactsDir(c.name);
@@ -62,6 +86,7 @@ export async function runCase(
   } catch (cause) {
     error ??= cause;
   }
+  error ??= strays.first;
   const seconds = (Date.now() - started) / 1000;
   rest.tell(`${error === undefined ? 'ok' : 'FAILED'} ${c.name} (${seconds.toFixed(0)} s)`);
   return { name: c.name, error, seconds };
