@@ -3,7 +3,7 @@
 import { arm, disarm, tripped } from '../faults/steps.ts';
 import { whenCriuRuns } from '../faults/victims.ts';
 import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, notMoved } from '../src/checks.ts';
+import { notMoved, wentOn } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
@@ -20,8 +20,7 @@ async function notRestored(c: Context): Promise<void> {
   await pair.begin();
   await pair.progress('client', 300);
   await notMoved(c, { pod: pair.pods.server, to: c.nodes[1], reason: 'RestoreFailed' });
-  await pair.progress('client', 300);
-  await balanced(pair, c.tell);
+  await wentOn(c, pair, 300);
 }
 
 /** Killed with the tasks in its hands and their TCP sockets in repair mode. */
@@ -37,8 +36,7 @@ async function criuKilled(c: Context): Promise<void> {
       await disarm(c.nodes);
     }
   }
-  await pair.progress('client', 300);
-  await balanced(pair, c.tell);
+  await wentOn(c, pair, 300);
 }
 
 /** The next agent finds its predecessor's CRIU at work, and lets it give up before it does anything. */
@@ -57,8 +55,7 @@ async function agentKilled(c: Context): Promise<void> {
   c.tell(`  ${summary(request)?.reason}: ${summary(request)?.message}`);
   const { decision, target } = request.status ?? {};
   if (decision?.outcome === 'Committed') pair.follow('server', target?.podName ?? '', nodes[1]);
-  await pair.progress('client', 300);
-  await balanced(pair, c.tell);
+  await wentOn(c, pair, 300);
 }
 
 /** The kubelet cannot start the target: what it mounts has been deleted since. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checkpoints leave the pod running; a new pod can be made of them, unless they are not what they were.
 import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, numbers, untouched } from '../src/checks.ts';
+import { numbers, untouched, wentOn } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/lab.ts';
 import { LedgerPair } from '../src/players.ts';
 import { podEnd, podLog, podNames, podStatus, startPod } from '../src/pods.ts';
@@ -49,8 +49,7 @@ async function ledger(c: Context): Promise<void> {
   await pair.begin();
   await pair.progress('client', 300);
   await take(c, pair.pods.client, 'running');
-  await pair.progress('client', 300);
-  await balanced(pair, c.tell);
+  await wentOn(c, pair, 300);
 
   // The pair has ended: what is restored now has a peer that has gone on without it.
   await kubectl('-n', c.namespace, 'delete', 'pod', pair.pods.client, '--timeout=90s');

@@ -2,19 +2,13 @@
 // What people and other moves do in the middle of a move.
 import { arm, disarm, tripped } from '../faults/steps.ts';
 import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, targetIsGone, untouched } from '../src/checks.ts';
+import { targetIsGone, untouched, wentOn } from '../src/checks.ts';
 import { kubectl } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
 import { podNames, podStatus } from '../src/pods.ts';
 import { ended, migration, remove, summary } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
-
-/** The pair goes on first. */
-async function wentOn(c: Context, pair: LedgerPair): Promise<void> {
-  await pair.progress('client', 200);
-  await balanced(pair, c.tell);
-}
 
 /** Stops a move at a step and lets somebody end it there. */
 async function stopped(

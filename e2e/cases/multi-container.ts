@@ -3,7 +3,7 @@
 import { behind } from '../faults/points.ts';
 import { arm, disarm, tripped } from '../faults/steps.ts';
 import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, numbers, targetIsGone, untouched } from '../src/checks.ts';
+import { balanced, numbers, targetIsGone, untouched, wentOn } from '../src/checks.ts';
 import { kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/players.ts';
@@ -172,8 +172,7 @@ async function aborted(c: Context): Promise<void> {
     await pair.progress('client', 100);
     await stoppedHalfWay(c, pair, { point, what: 'throw' });
   }
-  await pair.progress('client', 200);
-  await balanced(pair, c.tell);
+  await wentOn(c, pair);
 }
 
 /** CRIU of the first container ends at its open gate. Its create has returned: nothing restores it once more. */

@@ -2,7 +2,7 @@
 // Peers of other kinds: a machine that has nothing of Sealift's, and queue pairs that give up early.
 import { annotations } from '../../crds/src/index.ts';
 import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, notMoved } from '../src/checks.ts';
+import { balanced, notMoved, wentOn } from '../src/checks.ts';
 import { kubectl, onNode, run, top } from '../src/lab.ts';
 import { move } from '../src/move.ts';
 import { LedgerPair, type Side } from '../src/players.ts';
@@ -62,8 +62,7 @@ async function impatient(c: Context, count: number, side: Side): Promise<void> {
   await pair.begin();
   await pair.progress('client', 300);
   await pair.move(side);
-  await pair.progress('client', 300);
-  await balanced(pair, c.tell);
+  await wentOn(c, pair, 300);
 }
 
 /**

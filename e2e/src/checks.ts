@@ -22,6 +22,12 @@ export async function balanced(
   return result;
 }
 
+/** The pair goes on first: the client completes that many operations more. */
+export async function wentOn(c: Context, pair: LedgerPair, operations = 200): Promise<void> {
+  await pair.progress('client', operations);
+  await balanced(pair, c.tell);
+}
+
 /** A pod is ready, where it was, and has not been started again. */
 export async function untouched(namespace: string, before: PodStatus): Promise<void> {
   const after = await podStatus(namespace, before.name);
