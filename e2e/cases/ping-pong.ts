@@ -2,7 +2,7 @@
 // What is left behind after many moves: nothing.
 import type { Case, Context } from '../src/case.ts';
 import { wentOn } from '../src/checks.ts';
-import { counts, grown, shown, type Counts } from '../src/counts.ts';
+import { counts, files, grown, shown, type Counts } from '../src/counts.ts';
 import { kubectl } from '../src/lab.ts';
 import { LedgerPair } from '../src/players.ts';
 import { podNames, podStatus } from '../src/pods.ts';
@@ -21,32 +21,31 @@ async function moveOn(c: Context, pair: LedgerPair): Promise<void> {
 
 /**
  * A node keeps a small record of a move for as long as its request is there: what is counted is what outlives it.
- * Files that were there at first are those of others' requests.
+ * The files of others' requests stay, and were there before.
  */
-async function settled(c: Context, first: Counts): Promise<Counts> {
+async function settled(c: Context, others: readonly string[]): Promise<Counts> {
   await kubectl('-n', c.namespace, 'delete', 'mreq', '--all', '--timeout=300s');
   return until('only the pair is left', { within: 300, every: 5 }, async () => {
     if ((await podNames(c.namespace)).length !== 2) return undefined;
-    const now = await counts(c.nodes);
-    const more = grown(first, now).filter((what) => what.endsWith(' files'));
-    return more.length === 0 ? now : undefined;
+    const left = (await files(c.nodes)).filter((file) => !others.includes(file));
+    return left.length === 0 ? counts(c.nodes) : undefined;
   });
 }
 
 async function pingPong(c: Context): Promise<void> {
-  const first = await counts(c.nodes);
+  const others = await files(c.nodes);
   const pair = new LedgerPair(c, { rate: 100 });
   await pair.begin();
   await pair.progress('client', 200);
   // The first two fill caches.
   for (let n = 0; n < 2; n++) await moveOn(c, pair);
-  const before = await settled(c, first);
+  const before = await settled(c, others);
   c.tell(`  ${shown(before)}`);
   for (let n = 3; n <= MOVES; n++) {
     c.tell(`  move ${n} of ${MOVES}`);
     await moveOn(c, pair);
   }
-  let after = await settled(c, first);
+  let after = await settled(c, others);
   // What was deleted takes a while to go.
   await until('nothing has grown', { within: 180, every: 10 }, async () => {
     after = await counts(c.nodes);

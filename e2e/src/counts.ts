@@ -31,6 +31,10 @@ const main = async () => {
 main();
 `;
 
+/** What agents write down and keep. A folder that is not there has none. */
+const FILES =
+  'find /var/lib/sealift/journal /var/lib/sealift/checkpoints /var/lib/sealift/work -type f 2>/dev/null';
+
 /**
  * The agent's descriptors and memory (MiB), files, and in all network namespaces RDMA devices and what they hold, interfaces and
  * rules; namespaces, mounts, the kernel's own memory (MiB), shims.
@@ -39,7 +43,7 @@ const COUNTS = `
 pid=$(pgrep -f '[/]opt/app/agent.js run' | head -1)
 each() { for one in $(lsns -t net -n -o PID); do nsenter -t $one -n "$@" 2>/dev/null; done; }
 echo agent-memory $(kill -USR1 $pid && nsenter -t $pid -m -n -- $(readlink /proc/$pid/exe) -e '${IN_USE}')
-echo files $(find /var/lib/sealift/journal /var/lib/sealift/checkpoints /var/lib/sealift/work -type f 2>/dev/null | wc -l)
+echo files $(${FILES} | wc -l)
 echo nodes $(ls /var/lib/sealift/dev 2>/dev/null | wc -l)
 echo devices $(each rdma dev | wc -l)
 each rdma resource | awk '{for (i = 3; i < NF; i += 2) n[$i] += $(i + 1)} END {for (what in n) print what, n[what]}'
@@ -59,6 +63,16 @@ const SLACK: ReadonlyMap<string, number> = new Map([
 ]);
 
 export type Counts = ReadonlyMap<string, number>;
+
+/** The files that agents keep, as `<node> <path>`. */
+export async function files(nodes: readonly string[]): Promise<string[]> {
+  const on = async (node: string) =>
+    (await onNode(node, `${FILES}; true`))
+      .split('\n')
+      .filter(Boolean)
+      .map((path) => `${node} ${path}`);
+  return (await Promise.all(nodes.map(on))).flat();
+}
 
 /** Counts on each node. @throws Error when something could not be counted */
 export async function counts(nodes: readonly string[]): Promise<Counts> {
