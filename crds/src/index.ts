@@ -7,7 +7,7 @@ export * from './decision.ts';
 export * from './migration-request.ts';
 export * from './names.ts';
 export * from './peers.ts';
-export * from './places.ts';
+export * from './placement.ts';
 export { reasons } from './reasons.ts';
 export type { Reason as ReasonName } from './reasons.ts';
 export * from './restore-request.ts';

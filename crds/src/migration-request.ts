@@ -5,7 +5,7 @@ import { Count, DnsName, Message, Milliseconds, ObjectMeta, Timestamp } from './
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
-import { Deadlines, Place } from './places.ts';
+import { Deadlines, Place } from './placement.ts';
 import { Report } from './steps.ts';
 import { Timeouts } from './timeouts.ts';
 

@@ -22,21 +22,21 @@ import {
   type Reconcile,
   type Resource,
 } from '../../kube/src/index.ts';
-import { CheckpointReconciler } from './checkpoint/reconciler.ts';
-import type { Config } from './config.ts';
-import type { Effects } from './effects.ts';
-import type { Journal } from './journal/journal.ts';
-import { Leftovers } from './leftovers.ts';
-import { handoverLoop } from './loop.ts';
-import { PodRequests, type Handover } from './pods/pod-requests.ts';
-import { Publisher } from './publisher.ts';
-import { HolderReconciler } from './restore/holder.ts';
-import { socketHandlers } from './socket/handlers.ts';
-import { SourceReconciler } from './source/reconciler.ts';
-import { Gates } from './target/gates.ts';
-import { TargetReconciler } from './target/reconciler.ts';
-import { microTimestamp } from './time.ts';
-import { Incoming } from './transfer/incoming.ts';
+import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
+import type { Config } from './support/config.ts';
+import type { Effects } from './node/operations.ts';
+import type { Journal } from './support/journal/journal.ts';
+import { Leftovers } from './reconcilers/orphan-sweep.ts';
+import { handoverLoop } from './reconcilers/handover-loop.ts';
+import { PodRequests, type Handover } from './callers/pod-requests.ts';
+import { Publisher } from './reconcilers/publisher.ts';
+import { HolderReconciler } from './reconcilers/image-sender/reconciler.ts';
+import { socketHandlers } from './callers/socket/handlers.ts';
+import { SourceReconciler } from './reconcilers/source/reconciler.ts';
+import { Gates } from './callers/gates.ts';
+import { TargetReconciler } from './reconcilers/target/reconciler.ts';
+import { microTimestamp } from './support/step-times.ts';
+import { Incoming } from './node/transfer/incoming.ts';
 
 /** A dump or a transfer may take that long; its request's own deadline comes first. */
 const RUN_TIMEOUT_MS = 110_000;

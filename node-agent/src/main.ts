@@ -9,16 +9,16 @@ import {
   withFaults,
 } from '../../kube/src/index.ts';
 import { Agent } from './agent.ts';
-import { readConfig, type Config } from './config.ts';
-import { effectsOn } from './effects.ts';
-import { reasonOf } from './errors.ts';
-import { Host } from './host/host.ts';
-import { installBundle, installCni } from './install/bundle.ts';
-import { loadDriver, loadedAbi } from './install/driver.ts';
-import { Journal } from './journal/journal.ts';
-import { removeIncoming } from './leftovers.ts';
-import { publishNode } from './node-identity.ts';
-import { RdmaDriver } from './rdma-device/driver.ts';
+import { readConfig, type Config } from './support/config.ts';
+import { effectsOn } from './node/operations.ts';
+import { reasonOf } from './support/errors.ts';
+import { Host } from './node/host/host.ts';
+import { installBundle, installCni } from './node/install/bundle.ts';
+import { loadDriver, loadedAbi } from './node/install/driver.ts';
+import { Journal } from './support/journal/journal.ts';
+import { removeIncoming } from './reconcilers/orphan-sweep.ts';
+import { publishNode } from './node/identity.ts';
+import { RdmaDriver } from './node/device/driver.ts';
 
 const VERSION = '0.1.0';
 const log = makeLogger('sealift-agent');

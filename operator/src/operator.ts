@@ -21,7 +21,7 @@ import { annotations, isFinished } from '../../crds/src/index.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
 import { migrationParts } from './migration/reconcile.ts';
 import { restoreParts } from './restore/reconcile.ts';
-import { World } from './world.ts';
+import { World } from './requests/dependencies.ts';
 
 export interface OperatorOptions {
   readonly api: Api;

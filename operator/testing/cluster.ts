@@ -36,7 +36,7 @@ import {
 import { startApiServer, type TestServer } from '../../kube/testing/api-server.ts';
 import { render } from '../../kube/testing/chart.ts';
 import { Operator } from '../src/operator.ts';
-import { World } from '../src/world.ts';
+import { World } from '../src/requests/dependencies.ts';
 
 export const FABRIC = { name: 'fabric', config: { type: 'macvlan', ipam: { type: 'static' } } };
 const namespace = 'default';

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node agent, whole, as a process of the simulation: what node-agent/src/main.ts wires, with a simulated node.
 import { Agent } from '../../node-agent/src/agent.ts';
-import { readConfig, type Config } from '../../node-agent/src/config.ts';
-import type { Effects } from '../../node-agent/src/effects.ts';
-import { FabricLock } from '../../node-agent/src/fabric-lock/lock.ts';
-import { Host } from '../../node-agent/src/host/host.ts';
-import { Journal } from '../../node-agent/src/journal/journal.ts';
-import { RdmaDriver } from '../../node-agent/src/rdma-device/driver.ts';
-import { Runc } from '../../node-agent/src/runtime/runc.ts';
+import { readConfig, type Config } from '../../node-agent/src/support/config.ts';
+import type { Effects } from '../../node-agent/src/node/operations.ts';
+import { FabricLock } from '../../node-agent/src/node/lock/network-lock.ts';
+import { Host } from '../../node-agent/src/node/host/host.ts';
+import { Journal } from '../../node-agent/src/support/journal/journal.ts';
+import { RdmaDriver } from '../../node-agent/src/node/device/driver.ts';
+import { Runc } from '../../node-agent/src/node/runtime/runc.ts';
 import type { Logger } from '../../kube/src/index.ts';
 import type { ApiServer } from './api/server.ts';
 import type { Network } from './network.ts';

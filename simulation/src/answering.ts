@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who answers the peers of a committed move: somebody always, and the source no more once the target has been let go. A
 // side that hears nothing of the other goes on alone after its time (docs/adr/0008), and not before.
-import { SOURCE_PATIENCE_MS, TARGET_PATIENCE_MS } from '../../node-agent/src/handing-over.ts';
+import { SOURCE_PATIENCE_MS, TARGET_PATIENCE_MS } from '../../node-agent/src/reconcilers/handover-waits.ts';
 import type { Sandbox } from './node/machine.ts';
 
 export interface Answers {

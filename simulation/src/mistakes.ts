@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mistakes of spec/handover.pml, and one of several containers, made in the code as it runs here and nowhere else. The simulation has to find
 // each: a net that catches nothing proves nothing.
-import { SourceReconciler } from '../../node-agent/src/source/reconciler.ts';
-import { TargetReconciler } from '../../node-agent/src/target/reconciler.ts';
-import { Places } from '../../node-agent/src/target/places.ts';
+import { SourceReconciler } from '../../node-agent/src/reconcilers/source/reconciler.ts';
+import { TargetReconciler } from '../../node-agent/src/reconcilers/target/reconciler.ts';
+import { Places } from '../../node-agent/src/reconcilers/target/container-states.ts';
 import type { KubeletHooks } from './node/kubelet.ts';
 
 export interface Mistake {

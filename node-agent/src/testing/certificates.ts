@@ -2,7 +2,7 @@
 // For tests: certificates as the chart makes them, of any CA and for any name.
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runHere } from '../host/host.ts';
+import { runHere } from '../node/host/host.ts';
 
 /** @returns the folder with ca.crt, tls.crt and tls.key; the CA is made once per `dir`. */
 export async function certificates(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests: what a target's node does when it is asked to restore and to release.
-import type { RestoreOrder, Restorer } from '../restore/restorer.ts';
+import type { RestoreOrder, Restorer } from '../node/restore/restorer.ts';
 
 /** The node: its lock, its kubelet and its CRIU. */
 export class TargetNode {

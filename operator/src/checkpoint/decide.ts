@@ -11,11 +11,11 @@ import {
 } from '../../../crds/src/index.ts';
 import { timestamp, type Node, type Plan, type Pod } from '../../../kube/src/index.ts';
 import { refuseRival } from '../migration/validate.ts';
-import { chooseNode } from '../node-choice.ts';
-import { refusePeers, refusePod } from '../pod-rules.ts';
-import { Progress } from '../progress.ts';
-import type { Refusal } from '../refusal.ts';
-import type { Template } from '../target-pod.ts';
+import { chooseNode } from '../nodes/node-choice.ts';
+import { refusePeers, refusePod } from '../target-pod/pod-rules.ts';
+import { Progress } from '../requests/condition-progress.ts';
+import type { Refusal } from '../requests/refusal.ts';
+import type { Template } from '../target-pod/manifest.ts';
 
 const pollMs = 15_000;
 /** The agent gives up at the deadline; it may need this long to say so. */

@@ -20,13 +20,13 @@ import {
   type Parts,
   type Pod,
 } from '../../../kube/src/index.ts';
-import { setFinalizer } from '../finalizer.ts';
-import { keepAddresses, networkNames, NetworksError } from '../networks.ts';
-import { acceptAlone, claimants, rivalsOf } from '../rivals.ts';
-import { templateOf, type Template } from '../target-pod.ts';
-import type { Refusal } from '../refusal.ts';
-import { announce, transitions } from '../transitions.ts';
-import type { World } from '../world.ts';
+import { setFinalizer } from '../requests/finalizer.ts';
+import { keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
+import { acceptAlone, claimants, rivalsOf } from '../requests/competing-requests.ts';
+import { templateOf, type Template } from '../target-pod/manifest.ts';
+import type { Refusal } from '../requests/refusal.ts';
+import { announce, transitions } from '../requests/condition-events.ts';
+import type { World } from '../requests/dependencies.ts';
 import {
   decideCheckpoint,
   ownedStatus,

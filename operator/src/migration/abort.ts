@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why an undecided move has to stop. Pure.
 import type { Deadlines } from '../../../crds/src/index.ts';
-import { isTargetOf } from '../ownership.ts';
-import { restartsOf } from '../pod-rules.ts';
-import { targetTrouble } from '../target-health.ts';
+import { isTargetOf } from '../target-pod/ownership.ts';
+import { restartsOf } from '../target-pod/pod-rules.ts';
+import { targetTrouble } from '../target-pod/health.ts';
 import type { Observed } from './types.ts';
 
 export interface Cause {

@@ -10,15 +10,15 @@ import {
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
 import { timestamp } from '../../../kube/src/index.ts';
-import { isMarked, isTargetOf } from '../ownership.ts';
-import { Progress } from '../progress.ts';
-import { makeReport } from '../report.ts';
-import { settleAt } from '../settle.ts';
-import { targetProgress } from '../target-health.ts';
+import { isMarked, isTargetOf } from '../target-pod/ownership.ts';
+import { Progress } from '../requests/condition-progress.ts';
+import { makeReport } from '../requests/report.ts';
+import { settleAt } from '../requests/confirmation-deadline.ts';
+import { targetProgress } from '../target-pod/health.ts';
 import { abortCause, nextDeadline } from './abort.ts';
 import { isSourceLost, lossPatienceMs, recover } from './recovery.ts';
 import type { Effect, MigrationPlan, MigrationProgress, Observed, OwnStatus } from './types.ts';
-import { whereToLook } from '../where-to-look.ts';
+import { whereToLook } from '../requests/failure-hints.ts';
 import { validate } from './validate.ts';
 
 /** Watches tell of changes; this catches what a watch has missed. */

@@ -21,10 +21,10 @@ import {
   type Context,
   type Parts,
 } from '../../../kube/src/index.ts';
-import { setFinalizer } from '../finalizer.ts';
+import { setFinalizer } from '../requests/finalizer.ts';
 import { blackoutSeconds } from '../metrics.ts';
-import { keepAddresses, networkNames, NetworksError } from '../networks.ts';
-import { acceptAlone, claimants, rivalsOf } from '../rivals.ts';
+import { keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
+import { acceptAlone, claimants, rivalsOf } from '../requests/competing-requests.ts';
 import {
   createTargetPod,
   deletePod,
@@ -32,10 +32,10 @@ import {
   releaseTarget,
   TargetRejectedError,
   undoIfAborted,
-} from '../target-actions.ts';
-import { targetPod, templateOf } from '../target-pod.ts';
-import { announce, transitions } from '../transitions.ts';
-import type { World } from '../world.ts';
+} from '../target-pod/actions.ts';
+import { targetPod, templateOf } from '../target-pod/manifest.ts';
+import { announce, transitions } from '../requests/condition-events.ts';
+import type { World } from '../requests/dependencies.ts';
 import { decideMigration } from './decide.ts';
 import { ownedStatus, type Effect, type Observed, type OwnStatus } from './types.ts';
 

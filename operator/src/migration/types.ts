@@ -7,7 +7,7 @@ import type {
   RestoreRequest,
 } from '../../../crds/src/index.ts';
 import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
-import type { Progress } from '../progress.ts';
+import type { Progress } from '../requests/condition-progress.ts';
 
 /** All that a decision is made from. Requests and pods are read fresh, nodes come from the cache. */
 export interface Observed {

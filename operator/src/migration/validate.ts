@@ -9,10 +9,10 @@ import {
   type Place,
 } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
-import { agentAddress, chooseNode } from '../node-choice.ts';
-import { refusePeers, refusePod, restartsOf } from '../pod-rules.ts';
-import type { Refusal } from '../refusal.ts';
-import { targetName } from '../target-pod.ts';
+import { agentAddress, chooseNode } from '../nodes/node-choice.ts';
+import { refusePeers, refusePod, restartsOf } from '../target-pod/pod-rules.ts';
+import type { Refusal } from '../requests/refusal.ts';
+import { targetName } from '../target-pod/manifest.ts';
 import type { Observed } from './types.ts';
 
 interface Accepted {

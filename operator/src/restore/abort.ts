@@ -2,8 +2,8 @@
 // Why a restore that is not decided has to stop. Pure.
 import type { RestoreRequest } from '../../../crds/src/index.ts';
 import type { Cause } from '../migration/abort.ts';
-import { isTargetOf } from '../ownership.ts';
-import { targetTrouble } from '../target-health.ts';
+import { isTargetOf } from '../target-pod/ownership.ts';
+import { targetTrouble } from '../target-pod/health.ts';
 import type { Observed } from './types.ts';
 
 /** Whether the new pod is at its create gate, or past it. */

@@ -13,14 +13,14 @@ import {
   type TargetState,
 } from '../../../crds/src/index.ts';
 import { timestamp, type Node } from '../../../kube/src/index.ts';
-import { agentAddress, chooseNode } from '../node-choice.ts';
-import { isMarked, isTargetOf } from '../ownership.ts';
-import { Progress } from '../progress.ts';
-import type { Refusal } from '../refusal.ts';
-import { makeReport } from '../report.ts';
-import { settleAt } from '../settle.ts';
-import { targetProgress, targetTrouble } from '../target-health.ts';
-import { whereToLook } from '../where-to-look.ts';
+import { agentAddress, chooseNode } from '../nodes/node-choice.ts';
+import { isMarked, isTargetOf } from '../target-pod/ownership.ts';
+import { Progress } from '../requests/condition-progress.ts';
+import type { Refusal } from '../requests/refusal.ts';
+import { makeReport } from '../requests/report.ts';
+import { settleAt } from '../requests/confirmation-deadline.ts';
+import { targetProgress, targetTrouble } from '../target-pod/health.ts';
+import { whereToLook } from '../requests/failure-hints.ts';
 import { abortCause, isPrepared } from './abort.ts';
 import type { Effect, Observed, OwnStatus, PodIdentity, RestorePlan } from './types.ts';
 

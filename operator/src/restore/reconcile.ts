@@ -20,9 +20,9 @@ import {
   type Context,
   type Parts,
 } from '../../../kube/src/index.ts';
-import { devicesOf, holdersOf, planAddresses } from '../addresses.ts';
-import { setFinalizer } from '../finalizer.ts';
-import { networkNames, NetworksError } from '../networks.ts';
+import { devicesOf, holdersOf, planAddresses } from '../networks/addresses.ts';
+import { setFinalizer } from '../requests/finalizer.ts';
+import { networkNames, NetworksError } from '../networks/networks.ts';
 import {
   createTargetPod,
   deletePod,
@@ -30,10 +30,10 @@ import {
   releaseTarget,
   TargetRejectedError,
   undoIfAborted,
-} from '../target-actions.ts';
-import { targetName, targetPod, type Template } from '../target-pod.ts';
-import { announce, transitions } from '../transitions.ts';
-import type { World } from '../world.ts';
+} from '../target-pod/actions.ts';
+import { targetName, targetPod, type Template } from '../target-pod/manifest.ts';
+import { announce, transitions } from '../requests/condition-events.ts';
+import type { World } from '../requests/dependencies.ts';
 import { decideRestore } from './decide.ts';
 import {
   ownedStatus,

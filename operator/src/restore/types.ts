@@ -5,7 +5,7 @@ import type {
   RestoreRequestStatus,
 } from '../../../crds/src/index.ts';
 import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
-import type { Refusal } from '../refusal.ts';
+import type { Refusal } from '../requests/refusal.ts';
 
 /** By what a restored pod is known. */
 export interface PodIdentity {

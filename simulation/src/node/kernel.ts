@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What native/addon asks of the kernel: nftables rulesets, rxe devices, interfaces. The product's own RdmaDriver and
 // FabricLock run over it. A network namespace's path tells the node.
-import { lockCommands, TABLE, unlockCommands } from '../../../node-agent/src/fabric-lock/rules.ts';
+import { lockCommands, TABLE, unlockCommands } from '../../../node-agent/src/node/lock/rules.ts';
 import { never } from '../process.ts';
 import type { Timeline } from '../timeline.ts';
 import type { Machine, Sandbox } from './machine.ts';

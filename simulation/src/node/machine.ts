@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A node: what its kernel, its disk and its container runtime hold. An agent's crash changes none of it.
-import type { SocketHandlers } from '../../../node-agent/src/socket/server.ts';
-import type { Manifest } from '../../../node-agent/src/transfer/manifest.ts';
+import type { SocketHandlers } from '../../../node-agent/src/callers/socket/server.ts';
+import type { Manifest } from '../../../node-agent/src/node/transfer/manifest.ts';
 import { Process } from '../process.ts';
 import type { Timeline } from '../timeline.ts';
 

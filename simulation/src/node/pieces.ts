@@ -6,19 +6,19 @@ import {
   type Dumped,
   type Freezer,
   type LocalPod,
-} from '../../../node-agent/src/checkpoint/checkpointer.ts';
-import { AgentError } from '../../../node-agent/src/errors.ts';
-import type { Folder } from '../../../node-agent/src/journal/folder.ts';
-import { Restorer, type RestoreOrder } from '../../../node-agent/src/restore/restorer.ts';
-import { BundleEditor } from '../../../node-agent/src/runtime/bundle-editor.ts';
-import type { Container as RuntimeContainer } from '../../../node-agent/src/runtime/containers.ts';
+} from '../../../node-agent/src/node/dump/checkpointer.ts';
+import { AgentError } from '../../../node-agent/src/support/errors.ts';
+import type { Folder } from '../../../node-agent/src/support/journal/folder.ts';
+import { Restorer, type RestoreOrder } from '../../../node-agent/src/node/restore/restorer.ts';
+import { BundleEditor } from '../../../node-agent/src/node/runtime/bundle-editor.ts';
+import type { Container as RuntimeContainer } from '../../../node-agent/src/node/runtime/containers.ts';
 import {
   digestOf,
   formatManifest,
   type Manifest,
   type ManifestHeader,
-} from '../../../node-agent/src/transfer/manifest.ts';
-import { ImageStore } from '../../../node-agent/src/transfer/store.ts';
+} from '../../../node-agent/src/node/transfer/manifest.ts';
+import { ImageStore } from '../../../node-agent/src/node/transfer/store.ts';
 import { DeadlineError, withFaults } from '../../../kube/src/index.ts';
 import { effect } from './kernel.ts';
 import { speaker, type Container, type Machine, type Memory } from './machine.ts';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shim's, the plugin's and the CNI delegate's way to the agent: if the connection ends before a reply, the same
 // request again every half second, for up to 110 s.
-import { reasonOf } from '../../../node-agent/src/errors.ts';
-import type { SocketHandlers } from '../../../node-agent/src/socket/server.ts';
+import { reasonOf } from '../../../node-agent/src/support/errors.ts';
+import type { SocketHandlers } from '../../../node-agent/src/callers/socket/server.ts';
 import type { Machine } from './machine.ts';
 
 const retryMs = 500;

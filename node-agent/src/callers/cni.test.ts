@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CNI calls: real nftables and macvlans in real namespaces, a real journal; making an rxe device and holding
+// it needs Sealift's driver and is left to the nodes.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { migrationRequests, pods } from '../../../kube/src/index.ts';
+import { nft } from '../../../native/addon/index.ts';
+import { FabricLock } from '../node/lock/network-lock.ts';
+import { Host } from '../node/host/host.ts';
+import { Journal, type Stage } from '../support/journal/journal.ts';
+import { PodRequests } from './pod-requests.ts';
+import { Restorer } from '../node/restore/restorer.ts';
+import { cniRequest } from '../support/socket-protocol.ts';
+import { MemoryApi } from '../testing/api.ts';
+import { able, netnsPath, sh } from '../testing/namespaces.ts';
+import {
+  decision,
+  migration,
+  NAMESPACE,
+  pod,
+  REQUEST_UID,
+  SOURCE_UID,
+  targetPod,
+  TARGET_UID,
+} from '../testing/objects.ts';
+import { Checkpointer } from '../node/dump/checkpointer.ts';
+import { CniHandler } from './cni.ts';
+import { RdmaDriver } from '../node/device/driver.ts';
+
+/** Everything but what needs the rxe driver. */
+class NoRxe extends RdmaDriver {
+  readonly did: string[] = [];
+  ifnames = ['m0'];
+  override async checkMode(): Promise<void> {}
+  override async create(_netns: string, name: string, netdev: string): Promise<void> {
+    this.did.push(`create ${name} on ${netdev}`);
+  }
+  override async hold(_netns: string, timer?: number): Promise<void> {
+    this.did.push(`hold ${timer}`);
+  }
+  override async resume(): Promise<void> {
+    this.did.push('resume');
+  }
+  override async interfaces(): Promise<string[]> {
+    return this.ifnames;
+  }
+}
+
+const ns = `slt-cni${process.pid}`;
+const mode = () => /macvlan mode (\w+)/.exec(sh(`ip -n ${ns} -d link show m0`))?.[1];
+
+describe.runIf(able)('a CNI call', () => {
+  let dir: string;
+  let journal: Journal;
+  let api: MemoryApi;
+  let driver: NoRxe;
+  let cni: CniHandler;
+  const lock = new FabricLock(nft);
+  const host = new Host({ root: '/' });
+
+  beforeAll(() => {
+    sh(`ip netns add ${ns}; ip -n ${ns} link add d0 type veth peer name d1
+      ip -n ${ns} link set d0 up; ip -n ${ns} link set d1 up`);
+  });
+  afterAll(() => {
+    sh(`ip netns del ${ns}`);
+  });
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'sealift-cni-'));
+    ({ journal } = await Journal.open(dir));
+    api = new MemoryApi();
+    driver = new NoRxe();
+    const pods = new PodRequests(api);
+    cni = new CniHandler({ host, journal, lock, driver, pods, preparing: async () => undefined });
+    makeMacvlan('bridge');
+  });
+  afterEach(async () => {
+    sh(`ip -n ${ns} link del m0; ip netns exec ${ns} nft flush ruleset`);
+    await rm(dir, { recursive: true });
+  });
+
+  function makeMacvlan(as: string): void {
+    sh(`ip -n ${ns} link del m0 2>/dev/null || true
+      ip -n ${ns} link add m0 link d0 type macvlan mode ${as}; ip -n ${ns} link set m0 up`);
+  }
+  const request = (phase: 'before' | 'after', name: string, podUid: string, hidden?: boolean) =>
+    cniRequest.parse({
+      ...{ op: 'cni', phase, containerId: 'box', netns: netnsPath(ns), ifname: 'm0' },
+      ...{ namespace: NAMESPACE, pod: name, podUid },
+      ...(hidden === undefined ? {} : { hidden }),
+    });
+  const target = (phase: 'before' | 'after', hidden?: boolean) =>
+    cni.handle(request(phase, 'app-2', TARGET_UID, hidden));
+  const source = (phase: 'before' | 'after') => cni.handle(request(phase, 'app', SOURCE_UID));
+  const restorer = () =>
+    new Restorer({ host, lock, driver } as unknown as ConstructorParameters<typeof Restorer>[0]);
+
+  it('locks a target and asks for a hidden interface, and keeps it so until it is released', async () => {
+    api.put(pods, targetPod({ 'sealift.dev/rnr-timer': '7' }));
+    api.put(migrationRequests, migration());
+    expect(await target('before')).toEqual({ ok: true, hide: true });
+    expect(await lock.isLocked(netnsPath(ns))).toBe(true);
+    makeMacvlan('vepa');
+    expect(await target('after', true)).toEqual({ ok: true });
+    expect(await target('after', true)).toEqual({ ok: true });
+    expect(mode()).toBe('vepa');
+    expect(driver.did).toContain('hold 7');
+    await restorer().release(netnsPath(ns));
+    expect(mode()).toBe('bridge');
+    expect(await lock.isLocked(netnsPath(ns))).toBe(false);
+    await restorer().release(netnsPath(ns));
+    expect(mode()).toBe('bridge');
+  });
+
+  it('hides a target that the delegate has not hidden', async () => {
+    api.put(pods, targetPod());
+    api.put(migrationRequests, migration());
+    await target('after');
+    expect(mode()).toBe('vepa');
+  });
+
+  it('keeps a target hidden whose move was aborted', async () => {
+    api.put(pods, targetPod());
+    api.put(migrationRequests, migration({ decision: decision('Aborted') }));
+    expect(await target('before')).toEqual({ ok: true, hide: true });
+    await target('after');
+    expect([mode(), driver.did.at(-1)]).toEqual(['vepa', 'hold 20']);
+  });
+
+  const committed = async (stage: Stage) => {
+    api.put(pods, targetPod());
+    api.put(migrationRequests, migration({ decision: decision('Committed') }));
+    await journal.put({
+      ...{ version: 1, id: REQUEST_UID, role: 'target', kind: 'MigrationRequest' },
+      ...{ namespace: NAMESPACE, name: 'move', pod: 'app-2', podUid: TARGET_UID },
+      ...{ stage, containers: [], steps: [] },
+    });
+  };
+
+  it('keeps a target hidden that was committed and has not run', async () => {
+    await committed('atGate');
+    expect(await target('before')).toEqual({ ok: true, hide: true });
+    expect(await lock.isLocked(netnsPath(ns))).toBe(true);
+  });
+
+  it('leaves a pod alone whose move is over', async () => {
+    await committed('running');
+    expect(await target('before')).toEqual({ ok: true });
+    expect(await lock.isLocked(netnsPath(ns))).toBe(false);
+    await target('after');
+    expect(mode()).toBe('bridge');
+    // Committed between the two calls.
+    makeMacvlan('vepa');
+    await target('after', true);
+    expect(mode()).toBe('bridge');
+  });
+
+  it('hides no other pod', async () => {
+    api.put(pods, pod('app', SOURCE_UID));
+    expect(await source('before')).toEqual({ ok: true });
+    await source('after');
+    expect([mode(), driver.did]).toEqual(['bridge', ['create rxe2222222222 on m0']]);
+  });
+
+  it.each([
+    ['gone', false],
+    ['freezing', false],
+    ['resumed', true],
+  ] as [Stage, boolean][])('another sandbox of a source that is %s: %s', async (stage, may) => {
+    api.put(pods, pod('app', SOURCE_UID));
+    const names = { namespace: NAMESPACE, name: 'move', pod: 'app', podUid: SOURCE_UID };
+    await journal.put({
+      ...{ version: 1, id: REQUEST_UID, role: 'source', kind: 'MigrationRequest' },
+      ...{ ...names, stage, containers: [], steps: [] },
+    });
+    if (may) expect(await source('before')).toEqual({ ok: true });
+    else await expect(source('before')).rejects.toMatchObject({ code: 'MovedAway' });
+  });
+
+  it('silences and hides a source for good; a namespace that is gone needs neither', async () => {
+    const checkpointer = new Checkpointer({
+      host,
+      lock,
+      driver,
+    } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
+    await checkpointer.silence(netnsPath(ns));
+    await checkpointer.silence(netnsPath(ns));
+    expect([mode(), await lock.isLocked(netnsPath(ns))]).toEqual(['vepa', true]);
+    await checkpointer.silence(netnsPath('slt-nowhere'));
+    driver.ifnames = ['gone0'];
+    await checkpointer.silence(netnsPath(ns));
+  });
+});

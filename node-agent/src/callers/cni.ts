@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the agent does around the real CNI plugin of a pod's RDMA network.
+//   before  a target's namespace is locked before it has an interface, which is hidden from birth
+//   after   the pod gets its rxe device; a target's is held from birth
+//   del     the device goes first
+import { annotations } from '../../../crds/src/index.ts';
+import { withFaults } from '../../../kube/src/index.ts';
+import { isErrno } from '../support/errors.ts';
+import type { FabricLock } from '../node/lock/network-lock.ts';
+import type { Host } from '../node/host/host.ts';
+import type { Journal } from '../support/journal/journal.ts';
+import { refuseMovedAway } from './moved-away.ts';
+import { hasRun, type PodRequests, type TargetOf } from './pod-requests.ts';
+import { openableNetns } from '../node/runtime/containers.ts';
+import type { CniReply, CniRequest } from '../support/socket-protocol.ts';
+import { deviceName, type RdmaDriver } from '../node/device/driver.ts';
+import { knownPeers } from '../node/device/peers.ts';
+
+export interface CniParts {
+  host: Host;
+  journal: Journal;
+  lock: FabricLock;
+  driver: RdmaDriver;
+  pods: PodRequests;
+  /** A target's pod has been seen. */
+  preparing(target: TargetOf): Promise<void>;
+}
+
+export class CniHandler {
+  readonly #parts: CniParts;
+
+  constructor(parts: CniParts) {
+    this.#parts = parts;
+  }
+
+  /** Idempotent. @throws AgentError MovedAway, NetnsModeShared, DriverMissing, PodNotFound, ... */
+  async handle(request: CniRequest): Promise<CniReply> {
+    const netns = openableNetns(this.#parts.host, request.netns);
+    switch (request.phase) {
+      case 'before':
+        return withFaults('cni.before', () => this.#before(request, netns));
+      case 'after':
+        await withFaults('cni.after', () => this.#after(request, netns));
+        return { ok: true };
+      case 'del':
+        await withFaults('cni.del', () => this.#remove(netns));
+        return { ok: true };
+    }
+  }
+
+  async #before(request: CniRequest, netns: string): Promise<CniReply> {
+    const pod = await this.#parts.pods.pod(request);
+    // A second sandbox of a pod that has moved would announce the addresses that it took along.
+    refuseMovedAway(this.#parts.journal, pod.metadata.uid);
+    const target = await this.#parts.pods.targetOf(pod);
+    if (!target || hasRun(this.#parts.journal, target)) return { ok: true };
+    await this.#parts.preparing(target);
+    await this.#parts.lock.lock(netns, 'total');
+    return { ok: true, hide: true };
+  }
+
+  async #after(request: CniRequest, netns: string): Promise<void> {
+    const { driver, pods } = this.#parts;
+    await driver.checkMode();
+    const pod = await pods.pod(request);
+    const wanted = pod.metadata.annotations;
+    const target = await pods.targetOf(pod);
+    const isTarget = target !== undefined && !hasRun(this.#parts.journal, target);
+    // Also where the interface was not made so: another CNI plugin may have made it.
+    if (isTarget || request.hidden) await driver.hide(netns, [request.ifname], request.hidden);
+    if (request.hidden && !isTarget) await driver.show(netns, [request.ifname]);
+    const name = deviceName(pod.metadata.uid, wanted[annotations.rdmaDevice]);
+    await withFaults('cni.device', () => driver.create(netns, name, request.ifname));
+    if (isTarget) await driver.hold(netns, knownPeers(wanted).rnrTimer);
+  }
+
+  /** Deleting must succeed for whatever is left, also for a namespace that is gone. */
+  async #remove(netns: string): Promise<void> {
+    try {
+      await this.#parts.driver.removeAll(netns);
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT') && !isErrno(error, 'EINVAL')) throw error;
+    }
+  }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who answers what on the agent's socket.
+import type { Effects } from '../../node/operations.ts';
+import { AgentError } from '../../support/errors.ts';
+import type { Journal } from '../../support/journal/journal.ts';
+import { CreateHandler } from '../create.ts';
+import type { PodRequests } from '../pod-requests.ts';
+import { CniHandler } from '../cni.ts';
+import { notePreparation } from '../../reconcilers/target/journal-entry.ts';
+import type { Gates } from '../gates.ts';
+import { microTimestamp } from '../../support/step-times.ts';
+import type { SocketHandlers } from './server.ts';
+
+export function socketHandlers(parts: {
+  effects: Effects;
+  journal: Journal;
+  gates: Gates;
+  pods: PodRequests;
+}): SocketHandlers {
+  const { effects, journal, gates, pods } = parts;
+  const { host, lock, driver, editor, restorer } = effects;
+  const create = new CreateHandler({
+    journal,
+    gates,
+    editor,
+    pods,
+    waiting: async (target) => {
+      await effects.keepSandboxes();
+      await notePreparation(journal, target, true);
+    },
+    released: (uid, container) => restorer.released(uid, container),
+    release: (netns) => restorer.release(netns),
+  });
+  const cni = new CniHandler({
+    host,
+    journal,
+    lock,
+    driver,
+    pods,
+    preparing: (target) => notePreparation(journal, target, false),
+  });
+  // Nobody would ever answer what no move has begun, or one that is over and forgotten.
+  const checkKnown = (token: string): void => {
+    if (journal.get(token, 'target')) return;
+    throw new AgentError('Aborted', `no move ${token} is under way on this node`);
+  };
+  return {
+    create: (request, gone) => create.handle(request, gone),
+    gate: async (request, gone) => {
+      checkKnown(request.token);
+      return gates.waitResume(request, microTimestamp(), gone);
+    },
+    atGate: async (request, gone) => {
+      checkKnown(request.token);
+      return gates.waitRebuilt(request, gone);
+    },
+    cni: (request) => cni.handle(request),
+  };
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is kept of failures, with real files and, where this machine has it, the kernel's own messages.
+import { existsSync, writeFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Host } from '../host/host.ts';
+import type { Entry } from '../../support/journal/journal.ts';
+import { RdmaDriver } from '../device/driver.ts';
+import { migration, REQUEST_UID } from '../../testing/objects.ts';
+import { Evidence, KEPT_FOLDERS } from './diagnostics.ts';
+import { kernelLog, parseRecord } from './kernel-log.ts';
+
+class Told extends RdmaDriver {
+  override async describe(): Promise<object[]> {
+    return [{ objects: { qp: [{ lqpn: 17 }] } }];
+  }
+}
+
+let dir: string;
+let evidence: Evidence;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sealift-evidence-'));
+  evidence = new Evidence({
+    dir: join(dir, 'failures'),
+    nodeName: 'node-a',
+    host: new Host({ root: '/' }),
+    driver: new Told(),
+    workRoot: join(dir, 'work'),
+    log: pino({ level: 'silent' }),
+  });
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});
+
+const entry = (id = REQUEST_UID): Entry => ({
+  version: 1,
+  id,
+  role: 'source',
+  kind: 'MigrationRequest',
+  namespace: 'default',
+  name: 'move',
+  pod: 'app',
+  podUid: 'u',
+  stage: 'freezing',
+  netns: '/run/netns/x',
+  containers: [],
+  steps: [{ name: 'hold', startTime: new Date().toISOString() }],
+});
+
+describe('what is kept of a failure', () => {
+  it('is named in the message and holds logs, objects, entry and request', async () => {
+    const work = join(dir, 'work', REQUEST_UID, 'main');
+    await mkdir(work, { recursive: true });
+    await writeFile(join(work, 'dump.log'), 'x'.repeat(3 << 20) + 'the end');
+    await writeFile(join(work, 'stats-dump'), 'no log');
+    await evidence.keep(entry(), migration());
+    const folder = evidence.folder(entry());
+    expect(evidence.pointTo('no', entry())).toBe(`no (logs: node node-a, ${folder})`);
+    expect((await readdir(folder)).sort()).toEqual([
+      ...['journal.json', 'kernel.log', 'main.dump.log', 'rdma.json', 'request.json'],
+    ]);
+    const text = (name: string) => readFile(join(folder, name), 'utf8');
+    expect(JSON.parse(await text('request.json'))).toEqual(migration());
+    expect(JSON.parse(await text('journal.json'))).toMatchObject({ stage: 'freezing' });
+    expect(await text('rdma.json')).toMatch(/17/);
+    const log = await text('main.dump.log');
+    expect([log.length, log.endsWith('the end')]).toEqual([1 << 20, true]);
+    expect((await stat(folder)).mode & 0o777).toBe(0o700);
+  });
+
+  it('stays as it was first, and only the newest stay', async () => {
+    await evidence.keep(entry(), { first: true });
+    await evidence.keep(entry(), { second: true });
+    const read = () => readFile(join(evidence.folder(entry()), 'request.json'), 'utf8');
+    expect(await read()).toMatch(/first/);
+    const long = new Date(Date.now() - 3_600_000);
+    await utimes(evidence.folder(entry()), long, long);
+    for (let n = 0; n < KEPT_FOLDERS; n++) await evidence.keep(entry(`${10_000_000 + n}`), {});
+    expect(await readdir(join(dir, 'failures'))).toHaveLength(KEPT_FOLDERS);
+    await expect(read()).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('fails nobody when it cannot be kept', async () => {
+    writeFileSync(join(dir, 'failures'), 'a file');
+    await evidence.keep(entry(), {});
+  });
+});
+
+describe('the kernel’s messages', () => {
+  it('are records with a time', () => {
+    expect(parseRecord('6,339,5140900,-;rxe: device held\n SUBSYSTEM=x\n')).toEqual({
+      us: 5_140_900,
+      text: 'rxe: device held',
+    });
+    expect(parseRecord('nonsense')).toBeUndefined();
+  });
+
+  it.runIf(process.getuid?.() === 0 && existsSync('/dev/kmsg'))(
+    'are read in order and not without a bound',
+    () => {
+      const all = kernelLog(0, 1 << 20);
+      const lines = all.trimEnd().split('\n');
+      const seconds = lines.map((line) => Number(/^\S+Z \[(\d+\.\d{6})\] /.exec(line)?.[1]));
+      expect(seconds).toEqual([...seconds].sort((a, b) => a - b));
+      // The time is reckoned anew with each look; the rest is the record's own.
+      const own = (text: string) => text.replace(/^\S+Z (?=\[)/gm, '');
+      const few = kernelLog(0, 200);
+      expect([few.length <= 200, own(all).endsWith(own(few.slice(few.indexOf('\n') + 1)))]).toEqual(
+        [true, true],
+      );
+      const late = kernelLog(Date.now() + 60_000, 1 << 20);
+      expect([own(all).endsWith(own(late)), late.split('\n').length <= 101]).toEqual([true, true]);
+    },
+  );
+});

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is kept of a move that failed or was aborted: <state>/failures/<request>-<uid>.<role>/ with CRIU's logs,
+// the kernel's messages since the move's beginning, the RDMA objects, the journal's entry and the request.
+// Bounded: the newest folders only, and so many bytes of each file. Never a reason for anything else to fail.
+import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from '../../../../kube/src/index.ts';
+import { isErrno, reasonOf } from '../../support/errors.ts';
+import type { Host } from '../host/host.ts';
+import type { Entry } from '../../support/journal/journal.ts';
+import type { RdmaDriver } from '../device/driver.ts';
+import { readTail } from '../runtime/criu-log.ts';
+import { kernelLog } from './kernel-log.ts';
+
+export const KEPT_FOLDERS = 20;
+/** Of each file; a folder has a handful. */
+const FILE_BYTES = 1 << 20;
+/** Containers whose logs are kept. */
+const MAX_LOGS = 16;
+const UNFINISHED = '.new';
+
+export interface EvidenceParts {
+  /** Folder of all, the same on the host and here. */
+  dir: string;
+  nodeName: string;
+  host: Host;
+  driver: RdmaDriver;
+  /** Where CRIU logs, by request and container. */
+  workRoot: string;
+  log: Logger;
+}
+
+export class Evidence {
+  readonly #parts: EvidenceParts;
+
+  constructor(parts: EvidenceParts) {
+    this.#parts = parts;
+  }
+
+  /** Where `keep` puts what it finds. */
+  folder(entry: Pick<Entry, 'id' | 'role' | 'name'>): string {
+    const name = entry.name.replace(/[^a-z0-9.-]/gi, '_').slice(0, 100);
+    return join(this.#parts.dir, `${name}-${entry.id.slice(0, 8)}.${entry.role}`);
+  }
+
+  /** A message for people, with where to look. */
+  pointTo(message: string, entry: Pick<Entry, 'id' | 'role' | 'name'>): string {
+    return `${message} (logs: node ${this.#parts.nodeName}, ${this.folder(entry)})`;
+  }
+
+  /**
+   * Keeps what there is now; what is kept already stays, because it was nearer to the failure.
+   * @param workId folder of CRIU's logs
+   */
+  async keep(entry: Entry, request: object, workId = entry.id): Promise<void> {
+    const folder = this.folder(entry);
+    try {
+      if (await exists(folder)) return;
+      const unfinished = folder + UNFINISHED;
+      await rm(unfinished, { recursive: true, force: true });
+      await mkdir(unfinished, { recursive: true, mode: 0o700 });
+      await this.#write(unfinished, entry, request, workId);
+      await rename(unfinished, folder);
+      await this.sweep();
+    } catch (error) {
+      this.#parts.log.warn({ folder, ...reasonOf(error) }, 'cannot keep what a failure left');
+    }
+  }
+
+  /** Removes all but the newest. */
+  async sweep(): Promise<void> {
+    const found: { path: string; at: number }[] = [];
+    for (const name of await list(this.#parts.dir)) {
+      const path = join(this.#parts.dir, name);
+      if (!name.endsWith(UNFINISHED)) found.push({ path, at: (await stat(path)).mtimeMs });
+    }
+    found.sort((a, b) => b.at - a.at);
+    for (const { path } of found.slice(KEPT_FOLDERS)) await rm(path, { recursive: true });
+  }
+
+  async #write(folder: string, entry: Entry, request: object, workId: string): Promise<void> {
+    const put = async (name: string, content: () => unknown): Promise<void> => {
+      let text: string;
+      try {
+        const value = await content();
+        text = typeof value === 'string' ? value : `${JSON.stringify(value, null, 1)}\n`;
+      } catch (error) {
+        text = `${reasonOf(error).code}: ${reasonOf(error).message}\n`;
+      }
+      await writeFile(join(folder, name), text.slice(-FILE_BYTES), { mode: 0o600 });
+    };
+    await put('journal.json', () => entry);
+    await put('request.json', () => request);
+    await put('kernel.log', () => kernelLog(begun(entry), FILE_BYTES));
+    const { netns } = entry;
+    if (netns !== undefined) await put('rdma.json', () => this.#parts.driver.describe(netns));
+    for (const { name, file } of await this.#logs(workId)) {
+      await put(name, () => readTail(file, FILE_BYTES));
+    }
+  }
+
+  async #logs(workId: string): Promise<{ name: string; file: string }[]> {
+    const root = this.#parts.host.path(join(this.#parts.workRoot, workId));
+    const logs: { name: string; file: string }[] = [];
+    for (const container of await list(root)) {
+      for (const name of await list(join(root, container))) {
+        if (!name.endsWith('.log')) continue;
+        logs.push({ name: `${container}.${name}`, file: join(root, container, name) });
+      }
+    }
+    return logs.slice(0, MAX_LOGS);
+  }
+}
+
+/** A little before the first step. */
+function begun(entry: Entry): number {
+  const times = entry.steps.map((step) => Date.parse(step.startTime)).filter((ms) => ms > 0);
+  return (times.length > 0 ? Math.min(...times) : Date.now()) - 5000;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+async function list(dir: string): Promise<string[]> {
+  try {
+    return (await readdir(dir)).sort();
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return [];
+    throw error;
+  }
+}

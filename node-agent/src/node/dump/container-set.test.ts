@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { checkIpc } from './ipc.ts';
+import { checkSame, checkWhole } from './container-set.ts';
+
+const found = [
+  { id: 'c1', name: 'main' },
+  { id: 'c2', name: 'side' },
+];
+
+describe('a pod', () => {
+  it('is whole with all of its containers and no others', () => {
+    expect(() => checkWhole(found, ['side', 'main'])).not.toThrow();
+    expect(() => checkWhole(found, ['main', 'side', 'more'])).toThrow(
+      /container more does not run/,
+    );
+    expect(() => checkWhole(found, ['main'])).toThrow(/container side is none .* debug/);
+  });
+
+  it('stays the same until it is dumped', () => {
+    expect(() => checkSame(found, [])).not.toThrow();
+    expect(() => checkSame(found, found)).not.toThrow();
+    expect(() => checkSame(found, [{ id: 'c0', name: 'main' }])).toThrow(/container main/);
+  });
+
+  it('of several containers has no System V IPC objects', async () => {
+    const asked: string[] = [];
+    const count = async (path: string) => {
+      asked.push(path);
+      return { shm: 1, sem: 0, msg: 2 };
+    };
+    await checkIpc([{ pid: 7 }], count);
+    expect(asked).toEqual([]);
+    await expect(checkIpc([{ pid: 7 }, { pid: 8 }], count)).rejects.toMatchObject({
+      code: 'UnsupportedObject',
+      message: expect.stringMatching(/1 shared memory segments, 2 message queues/) as string,
+    });
+    expect(asked).toEqual(['/proc/7/ns/ipc']);
+    await checkIpc([{ pid: 7 }, { pid: 8 }], async () => ({ shm: 0, sem: 0, msg: 0 }));
+  });
+});

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pod is moved with every container that it has, or not at all. Pure.
+import { AgentError } from '../../support/errors.ts';
+import type { Container } from '../runtime/containers.ts';
+
+type Named = Pick<Container, 'id' | 'name'>;
+
+/** @throws AgentError ContainerNotRunning, UnsupportedObject */
+export function checkWhole(found: readonly Named[], names: readonly string[]): void {
+  const missing = names.find((name) => !found.some((one) => one.name === name));
+  if (missing !== undefined) throw notRunning(missing);
+  const extra = found.find((one) => !names.includes(one.name));
+  if (!extra) return;
+  throw new AgentError(
+    'UnsupportedObject',
+    `container ${extra.name} is none that the pod would be restarted with (kubectl debug?): ` +
+      'ask again when it has ended',
+  );
+}
+
+/** @throws AgentError ContainerNotRunning if one of them has ended since it was written down, or was started anew. */
+export function checkSame(
+  found: readonly Named[],
+  noted: readonly { id?: string | undefined; name: string }[],
+): void {
+  const changed = noted.find(({ id }) => !found.some((one) => one.id === id));
+  if (changed) throw notRunning(changed.name);
+}
+
+function notRunning(name: string): AgentError {
+  return new AgentError(
+    'ContainerNotRunning',
+    `container ${name} does not run: every container of the pod has to; ask again when it does`,
+  );
+}

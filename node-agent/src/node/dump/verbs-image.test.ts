@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images as the plugin writes them, made here from the same schema; whole and damaged in every byte.
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import protobuf from 'protobufjs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AgentError } from '../../support/errors.ts';
+import { formatGid, openEnvelope, readVerbs } from './verbs-image.ts';
+
+const proto = readFileSync(new URL('../../../../native/proto/ibverbs.proto', import.meta.url), 'utf8');
+const { root } = protobuf.parse(proto);
+const encode = (type: string, content: object): Buffer => {
+  const of = root.lookupType(`sealift.ibverbs.${type}`);
+  return Buffer.from(of.encode(of.fromObject(content)).finish());
+};
+const envelope = (body: Buffer, change: object = {}): Buffer =>
+  encode('Envelope', { magic: 0x54464c53, version: 1, crc32: crc32(body), body, ...change });
+
+const gid = Buffer.from('00000000000000000000ffff0a090807', 'hex');
+const queuePair = (qpn: number, state: number) => ({
+  ...{ handle: 1, qpn, type: 2, state, userHandle: 0, pd: 1, sendCq: 1, recvCq: 1 },
+  ...{ sqSigAll: false, maxSendWr: 1, maxSendSge: 1, maxInline: 0, maxRecvWr: 1, maxRecvSge: 1 },
+  path: { port: 1, sgidIndex: 1, sgid: gid, dgid: gid, destQpn: 9 },
+  driver: {},
+});
+const region = (lkey: number, rkey: number) => ({
+  ...{ handle: 1, pd: 1, start: 4096, length: 4096, iova: 4096, access: 7, lkey, rkey },
+});
+const context = (content: object = {}) =>
+  encode('Context', {
+    ...{ nodePath: '/dev/infiniband/uverbs0', driver: { name: 'rxe', abi: 1 } },
+    ...{ flags: 2, maxFd: 9, owner: 1 },
+    cqs: [{ handle: 1, cqe: 16, userHandle: 0, driver: {} }],
+    qps: [queuePair(17, 3), queuePair(18, 6)],
+    mrs: [region(0x1100, 0x1101)],
+    ...content,
+  });
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sealift-verbs-'));
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});
+const write = (name: string, bytes: Buffer) => writeFile(join(dir, name), bytes);
+
+describe('the verbs part of a checkpoint', () => {
+  it('is summed up over all contexts', async () => {
+    const [one, two] = [envelope(context()), envelope(context({ qps: [], cqs: [], mrs: [] }))];
+    await write('ibverbs-0.img', one);
+    await write('ibverbs-1.img', two);
+    await write('ibverbs-files.img', Buffer.alloc(10));
+    await write('pages-1.img', Buffer.alloc(999));
+    expect(await readVerbs(dir)).toEqual({
+      contexts: 2,
+      uverbs: '/dev/infiniband/uverbs0',
+      driverAbi: 'rxe-1',
+      objects: { qp: 2, cq: 1, mr: 1 },
+      qpns: [17, 18],
+      lkeys: [0x1100],
+      rkeys: [0x1101],
+      gids: ['::ffff:10.9.8.7'],
+      qpStates: ['RTS', 'ERR'],
+      bytes: one.length + two.length + 10,
+    });
+  });
+
+  it('is nothing for a pod without RDMA', async () => {
+    const { contexts, objects, uverbs } = await readVerbs(dir);
+    expect([contexts, objects, uverbs]).toEqual([0, { qp: 0, cq: 0, mr: 0 }, undefined]);
+  });
+
+  it.each([
+    ['another version', envelope(context(), { version: 2 }), 'ImageVersion'],
+    ['a wrong checksum', envelope(context(), { crc32: 1 }), 'ImageCorrupt'],
+    ['another magic', envelope(context(), { magic: 1 }), 'ImageCorrupt'],
+    ['a body that is no context', envelope(Buffer.from('nonsense')), 'ImageCorrupt'],
+    ['nothing', Buffer.alloc(0), 'ImageCorrupt'],
+  ])('is refused with %s', async (_what, bytes, code) => {
+    await write('ibverbs-0.img', bytes);
+    await expect(readVerbs(dir)).rejects.toMatchObject({ code });
+  });
+
+  it('cut anywhere or altered anywhere gives a reason, never a wrong answer', () => {
+    const whole = envelope(context());
+    const body = openEnvelope(whole, 'x');
+    for (let at = 0; at < whole.length; at++) {
+      const altered = Buffer.from(whole);
+      altered[at] = (altered[at] ?? 0) ^ 0x10;
+      for (const bytes of [whole.subarray(0, at), altered]) {
+        try {
+          // What the body does not say may be altered without harm.
+          expect(Buffer.from(openEnvelope(bytes, 'x')).equals(body)).toBe(true);
+        } catch (error) {
+          if (!(error instanceof AgentError)) throw error;
+          expect(['ImageCorrupt', 'ImageVersion']).toContain(error.code);
+        }
+      }
+    }
+  });
+});
+
+describe('a GID', () => {
+  it.each([
+    ['00000000000000000000ffff0a090807', '::ffff:10.9.8.7'],
+    ['fe800000000000005054fffffe123456', 'fe80::5054:ffff:fe12:3456'],
+    ['fd000077000000000000000000000001', 'fd00:77::1'],
+    ['0a090807', '0a090807'],
+  ])('%s is %s', (hex, text) => {
+    expect(formatGid(Buffer.from(hex, 'hex'))).toBe(text);
+  });
+});

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds a container's writable layer: the upper directory of the overlay that is its root.
+import { AgentError } from '../../support/errors.ts';
+
+export interface OverlayMount {
+  mountPoint: string;
+  upperdir: string;
+}
+
+/** mountinfo writes blanks and backslashes as \ooo. */
+const unescape = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_whole, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
+
+/**
+ * The overlay mounted at `rootfs`, from the text of /proc/1/mountinfo. Pure.
+ * @throws AgentError UnsupportedRootfs
+ */
+export function findOverlay(mountinfo: string, rootfs: string): OverlayMount {
+  let found: OverlayMount | undefined;
+  for (const line of mountinfo.split('\n')) {
+    const [mount, superblock] = line.split(' - ');
+    const mountPoint = unescape(mount?.split(' ')[4] ?? '');
+    if (mountPoint !== rootfs || superblock === undefined) continue;
+    const [type, , options = ''] = superblock.split(' ');
+    if (type !== 'overlay') {
+      throw new AgentError(
+        'UnsupportedRootfs',
+        `the container's root is ${type ?? 'unknown'}, not overlay: use containerd's overlayfs snapshotter`,
+      );
+    }
+    const upper = options.split(',').find((option) => option.startsWith('upperdir='));
+    if (!upper) {
+      throw new AgentError('UnsupportedRootfs', "the container's root overlay is read-only");
+    }
+    // The last mount at a place is the one that is seen.
+    found = { mountPoint, upperdir: unescape(upper.slice('upperdir='.length)) };
+  }
+  if (found) return found;
+  throw new AgentError('UnsupportedRootfs', `nothing is mounted at ${rootfs}`);
+}

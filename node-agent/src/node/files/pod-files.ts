@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files that travel with a pod: each container's writable layer, its emptyDir volumes, /dev/shm.
+// Everything else that a pod mounts is shared storage or made anew by the kubelet.
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AgentError, isErrno } from '../../support/errors.ts';
+import type { Host } from '../host/host.ts';
+import { sandboxShm, type Container } from '../runtime/containers.ts';
+import { applyLayer, hasContent, packDir, unpackDir } from './archive.ts';
+import { findOverlay } from './overlay.ts';
+
+const LAYER = 'rootfs.tar';
+const VOLUMES = 'volumes';
+const SHM = 'shm.tar';
+
+const emptyDirs = (podUid: string): string =>
+  `/var/lib/kubelet/pods/${podUid}/volumes/kubernetes.io~empty-dir`;
+
+/** Packs what travels into the image folder `dir` of the host; resolves with its bytes and its volumes. */
+export async function packPodFiles(
+  host: Host,
+  of: {
+    podUid: string;
+    containers: readonly Container[];
+    dir: string;
+    signal?: AbortSignal | undefined;
+  },
+): Promise<{ bytes: number; volumes: string[] }> {
+  let bytes = 0;
+  const mounts = await host.mountinfo();
+  for (const container of of.containers) {
+    const { upperdir } = findOverlay(mounts, join(container.bundle, 'rootfs'));
+    if (!(await hasContent(host, upperdir))) continue;
+    bytes += await packDir(host, upperdir, join(of.dir, container.name, LAYER), of.signal);
+  }
+  const volumes: string[] = [];
+  for (const name of await emptyDirNames(host, of.podUid)) {
+    volumes.push(name);
+    const from = join(emptyDirs(of.podUid), name);
+    if (!(await hasContent(host, from))) continue;
+    await mkdir(host.path(join(of.dir, VOLUMES)), { recursive: true, mode: 0o700 });
+    bytes += await packDir(host, from, join(of.dir, VOLUMES, `${name}.tar`), of.signal);
+  }
+  const [first] = of.containers;
+  if (first && (await hasContent(host, sandboxShm(first.sandboxId)))) {
+    bytes += await packDir(host, sandboxShm(first.sandboxId), join(of.dir, SHM), of.signal);
+  }
+  return { bytes, volumes };
+}
+
+/** Where a container that is about to be restored has its files. */
+export interface TargetPlace {
+  podUid: string;
+  sandboxId: string;
+  /** Bundle on the host; its root is mounted. */
+  bundle: string;
+  container: string;
+}
+
+/** Gives a container of the new pod its writable layer. */
+export async function unpackLayer(host: Host, dir: string, to: TargetPlace): Promise<void> {
+  const layer = join(dir, to.container, LAYER);
+  if (await exists(host, layer)) await applyLayer(host, layer, join(to.bundle, 'rootfs'));
+}
+
+/**
+ * Gives the new pod what its containers share: once, before any of them has these files open.
+ * @throws AgentError RestoreFailed if the new pod lacks a volume.
+ */
+export async function unpackPodFiles(host: Host, dir: string, to: TargetPlace): Promise<void> {
+  for (const name of await volumeTars(host, join(dir, VOLUMES))) {
+    const into = join(emptyDirs(to.podUid), name);
+    if (!(await exists(host, into))) {
+      throw new AgentError(
+        'RestoreFailed',
+        `the new pod has no emptyDir volume ${name}: its spec must be the old pod's`,
+      );
+    }
+    await unpackDir(host, join(dir, VOLUMES, `${name}.tar`), into);
+  }
+  const shm = join(dir, SHM);
+  if (await exists(host, shm)) await unpackDir(host, shm, sandboxShm(to.sandboxId));
+}
+
+async function emptyDirNames(host: Host, podUid: string): Promise<string[]> {
+  return list(host.path(emptyDirs(podUid)));
+}
+
+async function volumeTars(host: Host, dir: string): Promise<string[]> {
+  const names = await list(host.path(dir));
+  return names.filter((name) => name.endsWith('.tar')).map((name) => name.slice(0, -4));
+}
+
+async function list(dir: string): Promise<string[]> {
+  try {
+    return (await readdir(dir)).sort();
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+async function exists(host: Host, path: string): Promise<boolean> {
+  try {
+    await stat(host.path(path));
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// What leaves a locked namespace, seen from the other end of its wire, and that every way out lifts the lock.
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { nft } from '../../../../native/addon/index.ts';
+import { Checkpointer } from '../dump/checkpointer.ts';
+import { Host } from '../host/host.ts';
+import { RdmaDriver } from '../device/driver.ts';
+import { Restorer } from '../restore/restorer.ts';
+import { able, netnsPath, sh, works } from '../../testing/namespaces.ts';
+import { FabricLock } from './network-lock.ts';
+
+const run = promisify(execFile);
+const FRAMES = fileURLToPath(new URL('../../testing/frames.py', import.meta.url));
+const [pod, peer] = [`slt-p${process.pid}`, `slt-q${process.pid}`];
+const MAC = '02:00:00:00:77:01';
+const POD = ['10.9.7.1', 'fd00:77::1'];
+const PEER = ['10.9.7.2', 'fd00:77::2'];
+
+class NoDevices extends RdmaDriver {
+  override async interfaces(): Promise<string[]> {
+    return [];
+  }
+  override async resume(): Promise<void> {}
+}
+
+const inside = (name: string, ...args: string[]) =>
+  run('ip', ['netns', 'exec', name, 'python3', FRAMES, ...args]);
+
+/** The kinds of frames that the pod sends while it and its peer say all that they can. */
+async function heard(): Promise<string[]> {
+  // The pod's address is asked for anew, and it asks anew for its peer's.
+  sh(`ip -n ${peer} neigh flush dev v0; ip -n ${pod} neigh flush dev v0`);
+  const listening = inside(peer, 'capture', 'v0', MAC, '6');
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  await inside(peer, 'provoke', ...POD);
+  // It has learned its peer's address from being asked.
+  sh(`ip -n ${pod} neigh flush dev v0`);
+  await inside(pod, 'speak', 'v0', ...PEER);
+  const { stdout } = await listening;
+  return JSON.parse(stdout.slice(stdout.indexOf('['))) as string[];
+}
+
+describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
+  const driver = new NoDevices();
+  const lock = new FabricLock(nft);
+  const netns = netnsPath(pod);
+  const parts = { host: new Host({ root: '/' }), lock, driver };
+  const checkpointer = new Checkpointer(
+    parts as unknown as ConstructorParameters<typeof Checkpointer>[0],
+  );
+  const restorer = new Restorer(parts as unknown as ConstructorParameters<typeof Restorer>[0]);
+
+  beforeAll(() => {
+    for (const name of [pod, peer]) sh(`ip netns add ${name}; ip -n ${name} link set lo up`);
+    sh(`ip -n ${pod} link add v0 address ${MAC} type veth peer name v0 netns ${peer}`);
+    for (const [name, [v4, v6]] of [[pod, POD] as const, [peer, PEER] as const]) {
+      sh(`ip -n ${name} addr add ${v4}/24 dev v0; ip -n ${name} addr add ${v6}/64 dev v0 nodad
+        ip -n ${name} link set v0 up
+        ip netns exec ${name} sysctl -qw net.ipv4.ping_group_range='0 0' || true`);
+    }
+  });
+  afterAll(() => {
+    sh(`ip netns del ${pod}; ip netns del ${peer}`);
+  });
+  afterEach(async () => {
+    await lock.unlock(netns);
+  });
+
+  it('has something to hold back', async () => {
+    expect(await heard()).toEqual(
+      expect.arrayContaining([
+        ...['arp', 'syn', 'rst', 'roce', 'udp', 'icmp-error', 'ping', 'pong', 'igmp'],
+        ...['syn6', 'rst6', 'roce6', 'udp6', 'icmp6-error', 'ping6', 'pong6', 'mld'],
+        ...['nd-solicit', 'nd-advert'],
+      ]),
+    );
+  }, 30_000);
+
+  it('lets nothing at all out when it is total', async () => {
+    await lock.lock(netns, 'total');
+    expect(await heard()).toEqual([]);
+  }, 30_000);
+
+  it('lets out RoCE and what finds neighbours when it is a source', async () => {
+    await lock.lock(netns, 'source');
+    const kinds = await heard();
+    expect(kinds).toEqual(
+      expect.arrayContaining(['arp', 'nd-advert', 'nd-solicit', 'roce', 'roce6']),
+    );
+    const allowed = ['arp', 'nd-advert', 'nd-solicit', 'router-solicit', 'roce', 'roce6'];
+    expect(kinds.filter((one) => !allowed.includes(one))).toEqual([]);
+  }, 30_000);
+
+  it('is silent from birth, when an interface comes up under it', async () => {
+    await lock.lock(netns, 'total');
+    const listening = inside(peer, 'capture', 'v0', MAC, '3');
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    sh(`ip netns exec ${pod} sysctl -qw net.ipv4.conf.v0.arp_notify=1
+      ip -n ${pod} link set v0 down; ip -n ${pod} link set v0 up
+      ip -n ${pod} addr replace ${POD[0]}/24 dev v0; ip -n ${pod} addr replace ${POD[1]}/64 dev v0`);
+    const { stdout } = await listening;
+    expect(stdout.slice(stdout.indexOf('[')).trim()).toBe('[]');
+  }, 30_000);
+
+  it.each([
+    ['a source goes on', () => checkpointer.release({ podUid: 'none', netns })],
+    ['a target is released', () => restorer.release(netns)],
+  ])('is lifted when %s, also a second time', async (_what, lift) => {
+    for (const kind of ['source', 'total'] as const) {
+      await lock.lock(netns, kind);
+      await lift();
+      expect(await lock.isLocked(netns)).toBe(false);
+      await lift();
+    }
+    const tables = sh(`ip netns exec ${pod} nft list tables`);
+    expect(tables).not.toMatch(/sealift/);
+  });
+
+  it('stays on a source that has moved, and nobody minds a namespace that is gone', async () => {
+    await checkpointer.end({ podUid: 'none', netns });
+    expect(await lock.isLocked(netns)).toBe(true);
+    const gone = netnsPath('slt-gone');
+    await checkpointer.release({ podUid: 'none', netns: gone });
+    await checkpointer.end({ podUid: 'none', netns: gone });
+    await lock.unlock(gone);
+    // A file on which nothing is mounted any more.
+    sh(`touch ${gone}`);
+    await checkpointer.release({ podUid: 'none', netns: gone });
+    await checkpointer.end({ podUid: 'none', netns: gone });
+    sh(`rm ${gone}`);
+    // Another task's namespace by now, perhaps.
+    await checkpointer.release({ podUid: 'none', netns: '/proc/1/ns/net' });
+    expect(await lock.isLocked(netns)).toBe(true);
+  });
+});

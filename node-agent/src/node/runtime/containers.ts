@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds a pod's containers where containerd keeps them: bundles, runc's state, sandboxes.
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { AgentError, isErrno } from '../../support/errors.ts';
+import type { Host } from '../host/host.ts';
+import { networkNamespace, readSpec, type OciSpec } from './bundle.ts';
+
+export const RUNC_ROOT = '/run/containerd/runc/k8s.io';
+const BUNDLES = '/run/containerd/io.containerd.runtime.v2.task/k8s.io';
+const SANDBOXES = '/run/containerd/io.containerd.grpc.v1.cri/sandboxes';
+
+const CRI = 'io.kubernetes.cri.';
+
+export interface Container {
+  id: string;
+  /** Bundle directory on the host. */
+  bundle: string;
+  sandboxId: string;
+  namespace: string;
+  pod: string;
+  podUid: string;
+  name: string;
+  spec: OciSpec;
+  /** PID of the container's first task; absent while runc keeps no state of it. */
+  pid?: number;
+  /** Its cgroup's directory on the host, `/sys/fs/cgroup/...`. */
+  cgroup?: string;
+  /** Network namespace as the agent can open it. */
+  netns: string;
+}
+
+const state = z.looseObject({
+  init_process_pid: z.number().int().positive(),
+  cgroup_paths: z.record(z.string(), z.string()).default({}),
+});
+
+/** The containers of a pod that runc knows, sandboxes left out, in the order of their names. */
+export async function podContainers(host: Host, podUid: string): Promise<Container[]> {
+  const found: Container[] = [];
+  for (const id of await listDir(host.path(BUNDLES))) {
+    const one = await inspect(host, id);
+    if (one && one.podUid === podUid && one.pid !== undefined) found.push(one);
+  }
+  return found.sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** One container by its id; undefined for sandboxes and for what is being made or removed. */
+export async function inspect(host: Host, id: string): Promise<Container | undefined> {
+  const bundle = join(BUNDLES, id);
+  let content: OciSpec;
+  try {
+    content = await readSpec(host.path(bundle));
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || error instanceof AgentError) return undefined;
+    throw error;
+  }
+  if (content.annotations[`${CRI}container-type`] !== 'container') return undefined;
+  const running = await runningState(host, id);
+  const pid = running?.pid;
+  return {
+    id,
+    bundle,
+    sandboxId: content.annotations[`${CRI}sandbox-id`] ?? '',
+    namespace: content.annotations[`${CRI}sandbox-namespace`] ?? '',
+    pod: content.annotations[`${CRI}sandbox-name`] ?? '',
+    podUid: content.annotations[`${CRI}sandbox-uid`] ?? '',
+    name: content.annotations[`${CRI}container-name`] ?? '',
+    spec: content,
+    ...running,
+    netns: netnsOf(host, content, pid),
+  };
+}
+
+/** Where a namespace path of the host is opened: /proc is the host's own (hostPID), files are not. */
+export function openableNetns(host: Host, path: string): string {
+  return path.startsWith('/proc/') ? path : host.path(path);
+}
+
+/** The host's directory of a sandbox's /dev/shm. */
+export function sandboxShm(sandboxId: string): string {
+  return join(SANDBOXES, sandboxId, 'shm');
+}
+
+function netnsOf(host: Host, content: OciSpec, pid: number | undefined): string {
+  const named = networkNamespace(content);
+  if (named) return openableNetns(host, named);
+  if (pid !== undefined) return `/proc/${pid}/ns/net`;
+  throw new AgentError('BadBundle', 'the container joins no network namespace');
+}
+
+async function runningState(
+  host: Host,
+  id: string,
+): Promise<{ pid: number; cgroup?: string } | undefined> {
+  try {
+    const text = await readFile(host.path(join(RUNC_ROOT, id, 'state.json')), 'utf8');
+    const { init_process_pid: pid, cgroup_paths: cgroups } = state.parse(JSON.parse(text));
+    const unified = cgroups[''];
+    return { pid, ...(unified === undefined ? {} : { cgroup: unified }) };
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || error instanceof SyntaxError || error instanceof z.ZodError) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+async function listDir(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}

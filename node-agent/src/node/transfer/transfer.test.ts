@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images over real TLS, on real sockets and files: whole, altered, cut, too big for the disk, wrong certificate.
+import { randomBytes } from 'node:crypto';
+import {
+  appendFile,
+  cp,
+  mkdtemp,
+  mkdir,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import fc from 'fast-check';
+import pino from 'pino';
+import tar from 'tar-stream';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { certificates } from '../../testing/certificates.ts';
+import { formatManifest, MANIFEST_NAME, type Manifest, type ManifestHeader } from './manifest.ts';
+import { packImages, unpackImages } from './pack.ts';
+import { Receiver } from './receiver.ts';
+import { sendImages, splitAddress } from './sender.ts';
+import { ImageStore } from './store.ts';
+
+type Head = Partial<tar.Header> & Pick<tar.Header, 'name'>;
+
+let base: string;
+let counter = 0;
+const fresh = async () => {
+  const dir = join(base, String(counter++));
+  await mkdir(dir);
+  return dir;
+};
+
+const header = (id: string): ManifestHeader => ({
+  version: 1,
+  id,
+  createdAt: '2026-01-01T00:00:00Z',
+  versions: { sealift: '0.1.0', kernel: '6.12' },
+  containers: [{ name: 'main' }],
+  volumes: [],
+  identity: { qpns: [17], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] },
+  bytes: { pages: 1, verbs: 2, rootfs: 3 },
+  objects: { qp: 1, cq: 1, mr: 1 },
+});
+
+beforeAll(async () => {
+  base = await mkdtemp(join(tmpdir(), 'sealift-transfer-'));
+});
+afterAll(async () => {
+  await rm(base, { recursive: true, force: true });
+});
+
+async function packed(dir: string, of: ManifestHeader | Manifest): Promise<Buffer> {
+  const pack = tar.pack();
+  const chunks: Buffer[] = [];
+  const reading = (async () => {
+    for await (const chunk of pack as unknown as AsyncIterable<Buffer>) chunks.push(chunk);
+  })();
+  await packImages(dir, of, pack);
+  await reading;
+  return Buffer.concat(chunks);
+}
+
+async function sample(): Promise<string> {
+  const dir = await fresh();
+  await mkdir(join(dir, 'main'));
+  await writeFile(join(dir, 'main', 'pages-1.img'), randomBytes(300_000));
+  await writeFile(join(dir, 'main', 'empty.img'), '');
+  await writeFile(join(dir, 'rootfs.tar'), randomBytes(1000));
+  return dir;
+}
+
+describe('packing', () => {
+  it('brings back any set of files, byte for byte', async () => {
+    const name = fc.stringMatching(/^[a-z0-9]{1,8}(\/[a-z0-9]{1,8})?\.img$/);
+    const files = fc.dictionary(name, fc.uint8Array({ maxLength: 5000 }), { maxKeys: 6 });
+    await fc.assert(
+      fc.asyncProperty(files, async (content) => {
+        const [from, to] = [await fresh(), await fresh()];
+        for (const [path, bytes] of Object.entries(content)) {
+          await mkdir(dirname(join(from, path)), { recursive: true });
+          await writeFile(join(from, path), bytes);
+        }
+        const manifest = await unpackImages(Readable.from([await packed(from, header('x'))]), to);
+        expect(manifest.files.map((file) => file.path).sort()).toEqual(Object.keys(content).sort());
+        for (const [path, bytes] of Object.entries(content)) {
+          expect(Buffer.compare(await readFile(join(to, path)), bytes)).toBe(0);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('refuses any single altered byte and any cut', async () => {
+    const whole = await packed(await sample(), header('x'));
+    const outcome = async (bytes: Buffer): Promise<string> => {
+      try {
+        await unpackImages(Readable.from([bytes]), await fresh());
+        return 'accepted';
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    };
+    expect(await outcome(whole)).toBe('accepted');
+    await fc.assert(
+      fc.asyncProperty(fc.nat({ max: 300_000 }), async (at) => {
+        // Past the first header, inside the pages: only the digest can tell.
+        const bytes = Buffer.from(whole);
+        const where = 4 * 512 + (at % 290_000);
+        bytes[where] = (bytes[where] ?? 0) ^ 1;
+        expect(await outcome(bytes)).toBe('ImageCorrupt');
+      }),
+      { numRuns: 20 },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.nat({ max: whole.length - 1100 }), async (length) => {
+        expect(await outcome(whole.subarray(0, length))).toBe('ImageTruncated');
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('refuses entries that would leave the folder, links, doubles and what follows the manifest', async () => {
+    const build = async (entries: [Head, string][]) => {
+      const pack = tar.pack();
+      for (const [head, text] of entries) pack.entry(head, text);
+      pack.finalize();
+      return unpackImages(pack.pipe(new PassThrough()), await fresh());
+    };
+    const manifest: [Head, string] = [
+      { name: MANIFEST_NAME },
+      formatManifest({ ...header('x'), files: [] }),
+    ];
+    await expect(build([[{ name: '../evil' }, 'x'], manifest])).rejects.toMatchObject({
+      code: 'ImageCorrupt',
+    });
+    await expect(
+      build([[{ name: 'a', type: 'symlink', linkname: '/etc' }, ''], manifest]),
+    ).rejects.toMatchObject({ code: 'ImageCorrupt' });
+    await expect(build([[{ name: 'a' }, 'x'], manifest])).rejects.toMatchObject({
+      code: 'ImageCorrupt',
+      message: 'a is not in the manifest',
+    });
+    await expect(build([manifest, [{ name: 'a' }, 'x']])).rejects.toMatchObject({
+      code: 'ImageCorrupt',
+    });
+    const other: [Head, string] = [{ name: MANIFEST_NAME }, JSON.stringify({ version: 2 })];
+    await expect(build([other])).rejects.toMatchObject({ code: 'ImageVersion' });
+  });
+});
+
+it('gives a manifest one text, whatever order its fields were read in', () => {
+  const content: Manifest = { ...header('x'), files: [] };
+  const reversed = Object.fromEntries(Object.entries(content).reverse()) as unknown as Manifest;
+  expect(Object.keys(reversed)).not.toEqual(Object.keys(content));
+  expect(formatManifest(reversed)).toBe(formatManifest(content));
+});
+
+describe('agent to agent', () => {
+  const log = pino({ level: 'silent' });
+
+  async function receiver(certificateDir: string) {
+    const root = await fresh();
+    const store = new ImageStore(root);
+    const failures: unknown[] = [];
+    const server = new Receiver({
+      store,
+      certificateDir,
+      log,
+      expected: (id) => ({ one: 'one', copy: 'one' })[id],
+      received: () => undefined,
+      failed: (_id, error) => failures.push(error),
+    });
+    const port = await server.listen(0, '127.0.0.1');
+    return { root, store, server, failures, address: `127.0.0.1:${port}` };
+  }
+
+  it('delivers over mutual TLS and only to whom it is expected', async () => {
+    const good = await certificates(base, { ca: 'ca1', san: 'sealift-agent' });
+    const to = await receiver(good);
+    const dir = await sample();
+    try {
+      const sent = await sendImages({
+        address: to.address,
+        id: 'one',
+        dir,
+        manifest: header('one'),
+        certificateDir: good,
+      });
+      const kept = await to.store.manifest('one');
+      expect(kept?.manifest.files).toEqual(sent.manifest.files);
+      expect(kept?.digest).toBe(sent.digest);
+      expect(await readFile(join(to.root, 'one', 'main', 'pages-1.img'))).toEqual(
+        await readFile(join(dir, 'main', 'pages-1.img')),
+      );
+      // Sent again, they stay the files that they are; others take their place.
+      const files = async () => (await stat(join(to.root, 'one', 'main', 'pages-1.img'))).ino;
+      const first = await files();
+      const one = { address: to.address, id: 'one', dir, certificateDir: good };
+      expect((await sendImages({ ...one, manifest: header('one') })).digest).toBe(sent.digest);
+      expect(await files()).toBe(first);
+      await sendImages({ ...one, manifest: { ...header('one'), createdAt: 'later' } });
+      expect(await files()).not.toBe(first);
+      expect((await readdir(to.root)).sort()).toEqual(['one']);
+      // A checkpoint's images, for a request that restores from it.
+      const again = { address: to.address, id: 'copy', dir, certificateDir: good };
+      await sendImages({ ...again, manifest: header('one') });
+      expect((await to.store.manifest('copy'))?.manifest.id).toBe('one');
+      await expect(sendImages({ ...again, manifest: header('two') })).rejects.toMatchObject({
+        code: 'UnexpectedImages',
+      });
+      await expect(
+        sendImages({
+          address: to.address,
+          id: 'two',
+          dir,
+          manifest: header('two'),
+          certificateDir: good,
+        }),
+      ).rejects.toMatchObject({ code: 'UnexpectedImages' });
+    } finally {
+      await to.server.close();
+    }
+  });
+
+  it('reports what was damaged on the source’s disk and leaves nothing behind', async () => {
+    const good = await certificates(base, { ca: 'ca1', san: 'sealift-agent' });
+    const to = await receiver(good);
+    const root = await fresh();
+    await cp(await sample(), join(root, 'one'), { recursive: true });
+    const store = new ImageStore(root);
+    const manifest = await store.seal('one', header('one'));
+    const dir = store.dir('one');
+    try {
+      await appendFile(join(dir, 'rootfs.tar'), 'x');
+      await expect(
+        sendImages({ address: to.address, id: 'one', dir, manifest, certificateDir: good }),
+      ).rejects.toMatchObject({ code: 'ImageCorrupt' });
+      await truncate(join(dir, 'rootfs.tar'), 10);
+      await expect(
+        sendImages({ address: to.address, id: 'one', dir, manifest, certificateDir: good }),
+      ).rejects.toMatchObject({ code: 'ImageTruncated' });
+      expect(to.failures).toHaveLength(2);
+      expect(await readdir(to.root)).toEqual([]);
+    } finally {
+      await to.server.close();
+    }
+  });
+
+  it('refuses certificates of another CA, for another name, and none', async () => {
+    const good = await certificates(base, { ca: 'ca1', san: 'sealift-agent' });
+    const foreign = await certificates(base, { ca: 'ca2', san: 'sealift-agent' });
+    const otherName = await certificates(base, { ca: 'ca1', san: 'something-else' });
+    const to = await receiver(good);
+    const dir = await sample();
+    const attempt = (certificateDir: string) =>
+      sendImages({ address: to.address, id: 'one', dir, manifest: header('one'), certificateDir });
+    try {
+      await expect(attempt(foreign)).rejects.toMatchObject({ code: 'TransferFailed' });
+      await expect(attempt(otherName)).rejects.toMatchObject({ code: 'BadRequest' });
+      // Trusts the right CA, shows a certificate of the wrong one.
+      const mixed = await fresh();
+      await cp(foreign, mixed, { recursive: true });
+      await cp(join(good, 'ca.crt'), join(mixed, 'ca.crt'));
+      await expect(attempt(mixed)).rejects.toMatchObject({ code: 'TransferFailed' });
+      expect(await readdir(to.root)).toEqual([]);
+    } finally {
+      await to.server.close();
+    }
+    const impostor = await receiver(otherName);
+    try {
+      await expect(
+        sendImages({
+          address: impostor.address,
+          id: 'one',
+          dir,
+          manifest: header('one'),
+          certificateDir: good,
+        }),
+      ).rejects.toMatchObject({ code: 'TransferFailed' });
+    } finally {
+      await impostor.server.close();
+    }
+  });
+
+  it('reads addresses', () => {
+    expect(splitAddress('10.0.0.1:9443')).toEqual({ host: '10.0.0.1', port: 9443 });
+    expect(splitAddress('[fd00::1]:9443')).toEqual({ host: 'fd00::1', port: 9443 });
+    for (const bad of ['', '10.0.0.1', 'a:b', 'fd00::1:1', 'h:0', 'h:70000']) {
+      expect(() => splitAddress(bad)).toThrow(/not an agent/);
+    }
+  });
+});

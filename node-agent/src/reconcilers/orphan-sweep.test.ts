@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sweep on a real journal and a real image folder.
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  ApiError,
+  checkpointRequests,
+  FakeClock,
+  migrationRequests,
+  pods,
+} from '../../../kube/src/index.ts';
+import { CheckpointRequest } from '../../../crds/src/index.ts';
+import type { Checkpointer, SilencedPod } from '../node/dump/checkpointer.ts';
+import { Journal, type Entry } from '../support/journal/journal.ts';
+import { Leftovers, removeIncoming } from './orphan-sweep.ts';
+import { Gates } from '../callers/gates.ts';
+import { MemoryApi } from '../testing/api.ts';
+import { migration, NAMESPACE, pod, REQUEST_UID, SOURCE_UID } from '../testing/objects.ts';
+import { ImageStore } from '../node/transfer/store.ts';
+
+let dir: string;
+let journal: Journal;
+let api: MemoryApi;
+let store: ImageStore;
+let clock: FakeClock;
+let gates: Gates;
+let did: string[];
+let leftovers: Leftovers;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sealift-leftovers-'));
+  ({ journal } = await Journal.open(join(dir, 'journal')));
+  await mkdir(join(dir, 'images'));
+  store = new ImageStore(join(dir, 'images'));
+  api = new MemoryApi();
+  clock = new FakeClock();
+  gates = new Gates();
+  did = [];
+  const checkpointer = {
+    release: async (of: SilencedPod) => void did.push(`release ${of.podUid} ${of.netns}`),
+    end: async (of: SilencedPod) => void did.push(`end ${of.podUid} ${of.netns}`),
+  } as unknown as Checkpointer;
+  leftovers = new Leftovers({
+    api,
+    nodeName: 'node-a',
+    journal,
+    gates,
+    checkpointer,
+    store,
+    removeWork: async (id) => void did.push(`work ${id}`),
+    log: pino({ level: 'silent' }),
+    clock,
+  });
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});
+
+const base: Entry = {
+  version: 1,
+  id: REQUEST_UID,
+  role: 'source',
+  kind: 'MigrationRequest',
+  namespace: NAMESPACE,
+  name: 'move',
+  pod: 'app',
+  podUid: SOURCE_UID,
+  stage: 'freezing',
+  netns: '/run/netns/x',
+  containers: [],
+  steps: [],
+};
+async function begin(change: Partial<Entry> = {}): Promise<void> {
+  await journal.put({ ...base, ...change });
+  await store.create(REQUEST_UID, 'main');
+}
+const left = async () => [journal.all().map((one) => one.stage), await store.ids()];
+const minutes = (n: number) => clock.advance(n * 60_000);
+
+describe('what is left', () => {
+  it.each(['freezing', 'sent', 'gone', 'resumed', 'ending'] as const)(
+    'is not touched while the request (%s) exists',
+    async (stage) => {
+      await begin({ stage });
+      api.put(migrationRequests, migration());
+      for (let n = 0; n < 3; n++) {
+        await leftovers.sweep();
+        await minutes(60);
+      }
+      expect(await left()).toEqual([[stage], [REQUEST_UID]]);
+      expect(did).toEqual([]);
+    },
+  );
+
+  it('is not touched while nobody answers, or the server does not know the kind', async () => {
+    await begin();
+    api.reachable = false;
+    for (let n = 0; n < 3; n++) {
+      await leftovers.sweep();
+      await minutes(60);
+    }
+    api.reachable = true;
+    api.list = () => Promise.reject(new ApiError(404, 'NotFound', '404 page not found'));
+    for (let n = 0; n < 3; n++) {
+      await leftovers.sweep();
+      await minutes(60);
+    }
+    expect(await left()).toEqual([['freezing'], [REQUEST_UID]]);
+    expect(did).toEqual([]);
+  });
+
+  it('lets a pod go on whose request is gone, but not before its successor would be seen', async () => {
+    await begin();
+    await leftovers.sweep();
+    await minutes(2);
+    await leftovers.sweep();
+    expect(did).toEqual([]);
+    await minutes(2);
+    await leftovers.sweep();
+    expect(did).toEqual([`release ${SOURCE_UID} /run/netns/x`, `work ${REQUEST_UID}`]);
+    expect(await left()).toEqual([[], []]);
+  });
+
+  it('ends a pod whose successor runs', async () => {
+    await begin();
+    api.put(pods, pod('app', SOURCE_UID));
+    const annotations = { 'sealift.dev/request-uid': REQUEST_UID };
+    api.put(pods, pod('app-2', 'u', annotations, { phase: 'Running' }));
+    await leftovers.sweep();
+    expect(did).toEqual([`end ${SOURCE_UID} /run/netns/x`]);
+    // Its create stays refused for as long as the pod exists.
+    expect((await left())[0]).toEqual(['gone']);
+    api.remove(pods, NAMESPACE, 'app');
+    await leftovers.sweep();
+    expect(await left()).toEqual([[], []]);
+  });
+
+  it('goes on ending what a former agent had begun to end', async () => {
+    await begin({ stage: 'ending' });
+    await leftovers.sweep();
+    expect(did[0]).toBe(`end ${SOURCE_UID} /run/netns/x`);
+    expect(await left()).toEqual([[], []]);
+  });
+
+  it('is another request of the same name', async () => {
+    await begin({ stage: 'resumed' });
+    api.put(migrationRequests, migration({}, { uid: 'another' }));
+    await leftovers.sweep();
+    expect(await left()).toEqual([[], []]);
+  });
+
+  it('refuses who waits for a request that is gone', async () => {
+    await begin({ role: 'target', stage: 'waiting' });
+    const waiting = gates.waitResume(
+      { op: 'gate', token: REQUEST_UID, container: 'main', pid: 1 },
+      '2026-01-01T00:00:00Z',
+      new AbortController().signal,
+    );
+    const refused = expect(waiting).rejects.toMatchObject({ code: 'Aborted' });
+    await leftovers.sweep();
+    await refused;
+    expect(await left()).toEqual([[], []]);
+  });
+
+  it('is removed of nobody only after an hour, and never while it has an owner here', async () => {
+    const owner = (nodeName: string) =>
+      CheckpointRequest.parse({
+        metadata: { name: 'c', namespace: NAMESPACE, uid: 'owner' },
+        spec: { podName: 'app' },
+        status: { nodeName, checkpointId: 'kept' },
+      });
+    for (const id of ['kept', 'nobody']) await store.create(id, 'main');
+    api.put(checkpointRequests, owner('node-a'));
+    await leftovers.sweep();
+    expect(await store.ids()).toHaveLength(2);
+    await minutes(61);
+    api.reachable = false;
+    await leftovers.sweep();
+    expect(await store.ids()).toHaveLength(2);
+    api.reachable = true;
+    await leftovers.sweep();
+    expect(await store.ids()).toEqual(['kept']);
+    // A copy on a node that does not keep the checkpoint.
+    api.put(checkpointRequests, owner('node-b'));
+    await leftovers.sweep();
+    await minutes(61);
+    await leftovers.sweep();
+    expect(await store.ids()).toEqual([]);
+  });
+
+  it('is half-received images, after a restart', async () => {
+    await mkdir(join(dir, 'images', '.incoming-x'));
+    await writeFile(join(dir, 'images', '.incoming-x', 'f'), '');
+    await store.create('whole', 'main');
+    await removeIncoming(join(dir, 'images'));
+    await removeIncoming(join(dir, 'nowhere'));
+    expect(await store.ids()).toEqual(['whole']);
+  });
+});

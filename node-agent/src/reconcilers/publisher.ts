@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes this agent's part of a request's status. Progress is told in passing, so that an API server that takes
+// its time does not lengthen the blackout; writes of one request stay in order.
+import {
+  withFaults,
+  writeStatus,
+  type Api,
+  type ApiObject,
+  type Context,
+  type Resource,
+} from '../../../kube/src/index.ts';
+import { reasonOf } from '../support/errors.ts';
+
+export interface PublisherOptions<T extends ApiObject> {
+  api: Api;
+  resource: Resource<T>;
+  manager: string;
+  /** The one field of the status that this agent owns. */
+  field: 'sourceAgent' | 'targetAgent' | 'agent';
+}
+
+export class Publisher<T extends ApiObject> {
+  readonly #options: PublisherOptions<T>;
+  readonly #tails = new Map<string, Promise<unknown>>();
+
+  constructor(options: PublisherOptions<T>) {
+    this.#options = options;
+  }
+
+  /** Resolves when it is written. @throws ApiError, ConnectionError */
+  async write(object: T, part: object, signal?: AbortSignal): Promise<void> {
+    const { api, resource, manager, field } = this.#options;
+    const uid = object.metadata.uid;
+    const before = this.#tails.get(uid) ?? Promise.resolve();
+    const work = before.then(() =>
+      withFaults('agent.status', () =>
+        writeStatus(api, {
+          resource,
+          object,
+          manager,
+          owned: [field],
+          status: { [field]: fitting(part) },
+          onConflict: 'retry',
+          signal,
+        }),
+      ),
+    );
+    const tail = work.catch(() => undefined);
+    this.#tails.set(uid, tail);
+    try {
+      await work;
+    } finally {
+      if (this.#tails.get(uid) === tail) this.#tails.delete(uid);
+    }
+  }
+
+  /** Tells without waiting; what gets lost is told again at the end of the run. */
+  progress(object: T, part: object, context: Context): void {
+    this.write(object, part).catch((error: unknown) => {
+      context.log.debug({ detail: reasonOf(error).message }, 'progress not written');
+    });
+  }
+}
+
+/** The longest texts that the definitions take (crds/src/atoms.ts); a longer one would void the whole status. */
+const LONGEST = { reason: 128, message: 4096 } as const;
+
+function fitting(part: object): object {
+  const texts = Object.entries(LONGEST).map(([key, length]) => {
+    const text = (part as Record<string, unknown>)[key];
+    return [key, typeof text === 'string' ? text.slice(0, length) : text] as const;
+  });
+  return { ...part, ...Object.fromEntries(texts.filter(([, text]) => text !== undefined)) };
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// A source that takes too long, whose peers do not wait, or of which nothing is left.
+import { describe, expect, it } from 'vitest';
+import { pods } from '../../../../kube/src/index.ts';
+import { pod, REQUEST_UID, SOURCE_UID } from '../../testing/objects.ts';
+import {
+  api,
+  ask,
+  decide,
+  dieAt,
+  journal,
+  put,
+  run,
+  runs,
+  stage,
+  startAgent,
+  status,
+  world,
+  type Point,
+} from '../../testing/source-agent.ts';
+
+describe('a source', () => {
+  describe('that hangs', () => {
+    it('is cut when the step’s limit is over, and goes on', async () => {
+      ask({ timeouts: { dumpSeconds: 1 } });
+      put();
+      world.hangs = true;
+      const began = Date.now();
+      await runs();
+      expect(Date.now() - began).toBeGreaterThan(900);
+      expect(world.cut).toMatchObject({ code: 'DumpDeadlineExceeded' });
+      expect(status()?.decision).toMatchObject({
+        outcome: 'Aborted',
+        reason: 'DumpDeadlineExceeded',
+        message:
+          'step dump was not done within 1 s: raise spec.timeouts.dumpSeconds if it needs longer',
+      });
+      expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+    });
+
+    it('is cut at the limit that was written down, whoever began', async () => {
+      ask({ timeouts: { dumpSeconds: 1 } });
+      put();
+      await dieAt('dump.before');
+      const told = status()?.sourceAgent?.steps?.find((step) => step.name === 'dump');
+      const kept = journal.get(REQUEST_UID, 'source')?.steps.find((step) => step.name === 'dump');
+      expect(kept?.deadline).toMatch(/^2/);
+      expect(told).toEqual(kept);
+      world.hangs = true;
+      await new Promise((resolve) => setTimeout(resolve, 1100));
+      await runs();
+      expect(world.cut, 'not even begun again').toBeUndefined();
+      expect(status()?.decision?.reason).toBe('DumpDeadlineExceeded');
+      expect(world.asItWas).toBe(true);
+    });
+  });
+
+  describe('whose peers give up', () => {
+    const peers = { rnrRetry: 6, rnrTimer: 0, patienceMs: 3932.16 };
+
+    it('tells the target how long they wait before it holds', async () => {
+      put({ peers });
+      const hold = world.checkpointer.hold.bind(world.checkpointer);
+      let told: unknown;
+      world.checkpointer.hold = async (...args) => {
+        told = status()?.sourceAgent?.peerBudgetMs;
+        await hold(...args);
+      };
+      const began = Date.now();
+      await run();
+      expect(told).toBeCloseTo(3132.16);
+      expect(world.held).toBe(0);
+      const until = Date.parse(journal.get(REQUEST_UID, 'source')?.peerDeadline ?? '');
+      expect(until).toBeGreaterThan(began + 3000);
+      expect(until).toBeLessThanOrEqual(Date.now() + 3133);
+      expect(status()?.sourceAgent?.peerDeadline).toBe(new Date(until).toISOString());
+    });
+
+    it('goes on when they have waited long enough, also after a restart', async () => {
+      put({ peers: { ...peers, patienceMs: 1300 } });
+      await run();
+      await startAgent();
+      expect(status()?.decision).toBeUndefined();
+      await new Promise((resolve) => setTimeout(resolve, 600));
+      await runs();
+      expect(status()?.decision).toMatchObject({
+        outcome: 'Aborted',
+        reason: 'PeerPatienceExceeded',
+        by: 'agent/node-a',
+      });
+      expect(world.asItWas).toBe(true);
+    });
+
+    it('is refused before anything is touched if they wait too short', async () => {
+      put({ peers: { rnrRetry: 1, rnrTimer: 0, patienceMs: 655.36 } });
+      await runs();
+      expect([world.did, status()?.decision?.reason]).toEqual([[], 'PeerPatienceTooShort']);
+    });
+
+    it('says which annotation it cannot read', async () => {
+      api.put(pods, pod('app', SOURCE_UID, { 'sealift.dev/peer-rnr-retry': '9' }));
+      put();
+      await runs();
+      expect(status()?.decision).toMatchObject({ reason: 'BadAnnotation' });
+      expect(status()?.decision?.message).toContain('sealift.dev/peer-rnr-retry');
+      expect([world.held, world.asItWas]).toEqual([undefined, true]);
+    });
+  });
+
+  describe('that is lost', () => {
+    const lost = async (at: Point = 'dump.before') => {
+      put();
+      await dieAt(at);
+      // What a reset leaves: the disk.
+      [world.locked, world.held, world.frozen, world.gone] = [false, undefined, false, true];
+    };
+
+    it('says so, and may start from nothing', async () => {
+      await lost();
+      await runs();
+      expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'SourceLost' });
+      expect(status()?.sourceAgent).toMatchObject({ state: 'Lost', reason: 'SourceLost' });
+      expect(stage()).toBe('resumed');
+      await runs();
+      expect(status()?.sourceAgent?.state).toBe('Lost');
+    });
+
+    it('says so whatever the move was aborted for', async () => {
+      await lost('send.after');
+      decide('Aborted');
+      await run();
+      expect(status()?.sourceAgent?.state, 'at once').toBe('Lost');
+      await runs();
+      expect(status()?.sourceAgent).toMatchObject({ state: 'Lost', reason: 'SourceLost' });
+    });
+
+    it('is moved all the same when everything had been sent', async () => {
+      put();
+      await run();
+      world.gone = true;
+      await startAgent();
+      await runs();
+      expect([stage(), status()?.decision]).toEqual(['sent', undefined]);
+      decide('Committed');
+      await runs();
+      expect(stage()).toBe('gone');
+    });
+
+    it('does not start from nothing while a checkpoint may take its place', async () => {
+      ask({ onSourceLoss: 'RestoreNewestCheckpoint' });
+      await lost();
+      await runs();
+      expect([stage(), status()?.sourceAgent?.state]).toEqual(['lost', 'Lost']);
+      const ended = { type: 'Succeeded', status: 'False', reason: 'SourceLost', message: '' };
+      const conditions = [{ ...ended, lastTransitionTime: '2026-01-01T00:00:00Z' }];
+      put({ conditions, recovery: { restoreRequestName: 'again' } });
+      await runs();
+      expect(stage(), 'it is being made').toBe('lost');
+      put({ conditions, recovery: { message: 'no checkpoint' } });
+      await runs();
+      expect(stage(), 'there is none').toBe('resumed');
+    });
+
+    it('was not lost if it ended after it was let go on', async () => {
+      put();
+      await run();
+      decide('Aborted');
+      await dieAt('release.after');
+      world.gone = true;
+      await runs();
+      expect([stage(), status()?.sourceAgent?.state]).toEqual(['resumed', 'Resumed']);
+    });
+  });
+});

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a source's agent sees of a request, its journal and what it has found out. Only reads.
+import type { MigrationRequest } from '../../../../crds/src/index.ts';
+import type { Api, Clock } from '../../../../kube/src/index.ts';
+import type { Checkpointer } from '../../node/dump/checkpointer.ts';
+import type { Evidence } from '../../node/diagnostics/diagnostics.ts';
+import { isTargetAnswering } from '../handover-waits.ts';
+import type { Journal } from '../../support/journal/journal.ts';
+import type { PodRequests } from '../../callers/pod-requests.ts';
+import type { Publisher } from '../publisher.ts';
+import type { sendImages } from '../../node/transfer/sender.ts';
+import type { ImageStore } from '../../node/transfer/store.ts';
+import type { SourceObserved } from './decide.ts';
+import { forgotten, isReplaced, limitOf } from './journal-entry.ts';
+import type { Facts } from './findings.ts';
+
+export interface SourceParts {
+  api: Api;
+  nodeName: string;
+  journal: Journal;
+  checkpointer: Checkpointer;
+  pods: PodRequests;
+  publisher: Publisher<MigrationRequest>;
+  store: ImageStore;
+  certificateDir: string;
+  send: typeof sendImages;
+  request(key: string): MigrationRequest | undefined;
+  evidence?: Evidence | undefined;
+  /** Removes what CRIU logged for a request. */
+  removeWork(id: string): Promise<void>;
+  clock?: Clock;
+}
+
+export interface Observed extends SourceObserved {
+  request: MigrationRequest;
+}
+
+export class SourceObserver {
+  readonly #parts: SourceParts;
+  readonly #facts: Facts;
+
+  constructor(parts: SourceParts, facts: Facts) {
+    this.#parts = parts;
+    this.#facts = facts;
+  }
+
+  async observe(key: string): Promise<Observed | undefined> {
+    const request = this.#parts.request(key);
+    if (request?.status?.source?.nodeName !== this.#parts.nodeName) return undefined;
+    const { status, metadata } = request;
+    const entry = this.#parts.journal.get(metadata.uid, 'source');
+    const deadline = status.deadlines?.blackout;
+    // The images' description was in memory: dump again, the pod is frozen and has not changed.
+    const lost = entry?.stage === 'transferring' && !this.#facts.get(metadata.uid).header;
+    return {
+      request,
+      decision: status.decision?.outcome,
+      stage: lost ? 'dumping' : (entry?.stage ?? forgotten(status.sourceAgent?.state)),
+      targetState: status.targetAgent?.state,
+      targetAnswers: isTargetAnswering(request),
+      deadline: deadline === undefined ? undefined : Date.parse(deadline),
+      limit: limitOf(request, entry),
+      replaced: isReplaced(request),
+      failure:
+        entry?.reason === undefined
+          ? this.#facts.refused(metadata.uid)
+          : { code: entry.reason, message: entry.message ?? '' },
+    };
+  }
+}

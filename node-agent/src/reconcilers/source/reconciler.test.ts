@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// A source from its first look to its end, crashed at every effect.
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { migrationRequests } from '../../../../kube/src/index.ts';
+import { AgentError } from '../../support/errors.ts';
+import { Evidence } from '../../node/diagnostics/diagnostics.ts';
+import { Host } from '../../node/host/host.ts';
+import { RdmaDriver } from '../../node/device/driver.ts';
+import { decision, migration, NAMESPACE } from '../../testing/objects.ts';
+import {
+  api,
+  decide,
+  dieAt,
+  dir,
+  effects,
+  log,
+  put,
+  run,
+  runs,
+  stage,
+  startAgent,
+  status,
+  world,
+  type Point,
+} from '../../testing/source-agent.ts';
+
+describe('a source', () => {
+  it('touches nothing before the target waits and the operator has set the deadline', async () => {
+    put({ targetAgent: { state: 'Preparing' } });
+    await runs();
+    put({ deadlines: {} });
+    await runs();
+    expect([world.did, stage(), status()?.sourceAgent?.state]).toEqual([[], undefined, 'Waiting']);
+  });
+
+  it('goes all the way, in order, with the timer that its pod wants', async () => {
+    put();
+    await run();
+    expect(world.did).toEqual([...effects]);
+    expect([world.held, stage()]).toEqual([9, 'sent']);
+    expect(status()?.sourceAgent).toMatchObject({
+      state: 'Sent',
+      checkpointDigest: 'sha256:x',
+      identity: { qpns: [17] },
+    });
+    await run();
+    expect(world.did).toHaveLength(effects.length);
+    decide('Committed');
+    await runs();
+    expect([world.dead, world.did.filter((one) => one === 'end')]).toEqual([true, ['end']]);
+    expect([stage(), status()?.sourceAgent?.state]).toEqual(['gone', 'Gone']);
+  });
+
+  it('answers until the target does', async () => {
+    put();
+    await run();
+    put({ decision: decision('Committed'), targetAgent: { state: 'AtResumeGate' } });
+    const ending = run();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect([world.dead, world.frozen, stage()]).toEqual([false, true, 'sent']);
+    put({ targetAgent: { state: 'Answering' } });
+    await ending;
+    expect([world.dead, stage(), status()?.sourceAgent?.state]).toEqual([true, 'gone', 'Gone']);
+  });
+
+  const points = effects.flatMap((name) => [`${name}.before`, `${name}.after`] as Point[]);
+  it.each(points)('whose agent dies at %s runs on after Aborted', async (point) => {
+    put();
+    await dieAt(point);
+    decide('Aborted');
+    await runs();
+    expect([world.asItWas, stage(), world.sent]).toEqual([
+      true,
+      'resumed',
+      point === 'send.after' ? 1 : 0,
+    ]);
+    expect(status()?.sourceAgent?.state).toBe('Resumed');
+  });
+
+  it.each(points)('whose agent dies at %s goes on with the move', async (point) => {
+    put();
+    await dieAt(point);
+    await runs();
+    expect([stage(), world.frozen, world.locked, world.held]).toEqual(['sent', true, true, 9]);
+    expect(world.sent).toBeGreaterThan(0);
+    decide('Committed');
+    await runs();
+    expect([world.dead, stage()]).toEqual([true, 'gone']);
+  });
+
+  it.each(['release.before', 'release.after'] as Point[])(
+    'whose agent dies at %s',
+    async (point) => {
+      put();
+      await run();
+      decide('Aborted');
+      await dieAt(point);
+      await runs();
+      expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+    },
+  );
+
+  it.each(['end.before', 'end.after'] as Point[])('whose agent dies at %s', async (point) => {
+    put();
+    await run();
+    decide('Committed');
+    await dieAt(point);
+    // Not even a sweep that finds no request may let it go on from here.
+    expect(stage()).toBe('ending');
+    await runs();
+    expect([world.dead, stage()]).toEqual([true, 'gone']);
+  });
+
+  it('proposes Aborted for what it cannot do, and lets the pod go on', async () => {
+    put();
+    world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    await runs();
+    expect(status()?.decision).toMatchObject({
+      outcome: 'Aborted',
+      by: 'agent/node-a',
+      reason: 'UnsupportedObject',
+      message: 'an SRQ',
+    });
+    expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+    expect(status()?.sourceAgent).toMatchObject({ state: 'Resumed', reason: 'UnsupportedObject' });
+  });
+
+  it('stays frozen as long as the API server does not answer', async () => {
+    put();
+    world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    await run().catch(() => undefined);
+    api.reachable = false;
+    await runs();
+    expect([world.frozen, world.locked]).toEqual([true, true]);
+    api.reachable = true;
+    await runs();
+    expect(world.asItWas).toBe(true);
+  });
+
+  it('stays frozen when its own Aborted comes too late', async () => {
+    put();
+    await run();
+    put({ deadlines: { blackout: '2020-01-01T00:00:00Z' } });
+    const late = {
+      ...status(),
+      decision: decision('Committed'),
+      targetAgent: { state: 'Answering' },
+    };
+    const peek = api.peek.bind(api);
+    // The cache still shows the request undecided.
+    const seen = peek(migrationRequests, NAMESPACE, 'move');
+    api.put(migrationRequests, migration(late));
+    api.peek = (() => seen) as unknown as typeof api.peek;
+    await runs(1);
+    api.peek = peek;
+    expect([world.frozen, status()?.decision?.outcome]).toEqual([true, 'Committed']);
+    await runs();
+    expect([world.dead, world.did.includes('release')]).toEqual([true, false]);
+  });
+
+  it('sends again while the other agent is away', async () => {
+    put();
+    world.fail = { at: 'send', error: new AgentError('TransferFailed', 'connection refused') };
+    await runs(2);
+    expect([stage(), status()?.decision]).toEqual(['transferring', undefined]);
+    world.fail = undefined;
+    await run();
+    expect([stage(), world.did.filter((one) => one === 'dump')]).toEqual(['sent', ['dump']]);
+  });
+
+  it('begins no further step once it is decided', async () => {
+    put();
+    world.dieAt = undefined;
+    const freeze = world.checkpointer.freeze.bind(world.checkpointer);
+    world.checkpointer.freeze = async (of) => {
+      await freeze(of);
+      decide('Aborted');
+    };
+    await run().catch(() => undefined);
+    expect(world.did).toEqual(['lock', 'hold', 'freeze']);
+    await runs();
+    expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+    expect(status()?.sourceAgent).not.toHaveProperty('reason');
+  });
+
+  it('does not leave a pod frozen when its journal is lost', async () => {
+    put();
+    await run();
+    await rm(join(dir, 'journal'), { recursive: true });
+    await startAgent();
+    decide('Aborted');
+    await runs();
+    expect([world.asItWas, status()?.sourceAgent?.state]).toEqual([true, 'Resumed']);
+  });
+
+  it('refuses early what cannot be moved, before anything is touched', async () => {
+    put({ targetAgent: undefined, deadlines: {} });
+    world.fail = { at: 'inspect', error: new AgentError('UnsupportedObject', 'a UD') };
+    await runs();
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'UnsupportedObject' });
+    expect([world.did, status()?.sourceAgent?.state]).toEqual([[], 'Resumed']);
+  });
+
+  it('says where it keeps what a failure, or a cancel, has left', async () => {
+    class NoDevices extends RdmaDriver {
+      override async describe(): Promise<object[]> {
+        return [];
+      }
+    }
+    const evidence = new Evidence({
+      ...{ dir: join(dir, 'failures'), nodeName: 'node-a', workRoot: join(dir, 'work'), log },
+      ...{ host: new Host({ root: '/' }), driver: new NoDevices() },
+    });
+    await startAgent(evidence);
+    put();
+    world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    await runs();
+    const folder = join(dir, 'failures', 'move-11111111.source');
+    const where = `(logs: node node-a, ${folder})`;
+    expect(status()?.decision?.message).toBe(`an SRQ ${where}`);
+    expect(status()?.sourceAgent?.message).toBe(`an SRQ ${where}`);
+    expect(await readdir(folder)).toContain('kernel.log');
+    // Nothing failed here: somebody else has aborted it.
+    await rm(join(dir, 'journal'), { recursive: true });
+    await rm(folder, { recursive: true });
+    world.fail = undefined;
+    await startAgent(evidence);
+    put({ decision: undefined, sourceAgent: undefined });
+    await run();
+    decide('Aborted');
+    await runs();
+    expect(status()?.sourceAgent?.message).toBe(`Resumed. ${where}`);
+    expect(await readdir(folder)).toContain('request.json');
+  });
+
+  it('tells a message of any length', async () => {
+    put();
+    world.fail = { at: 'dump', error: new AgentError('CheckpointFailed', 'x'.repeat(10_000)) };
+    await runs();
+    expect(status()?.sourceAgent?.message).toHaveLength(4096);
+  });
+});

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+// The source's side of MigrationRequests whose pod runs on this node.
+import {
+  secondsOfStep,
+  type Decision,
+  type LimitedStep,
+  type MigrationRequest,
+  type SourceAgent,
+  type SourceState,
+  type Peers,
+} from '../../../../crds/src/index.ts';
+import {
+  decide as proposeDecision,
+  keyOf,
+  migrationRequests,
+  realClock,
+  timestamp,
+  withFaults,
+  type Clock,
+  type Context,
+  type Plan,
+} from '../../../../kube/src/index.ts';
+import type { LocalPod } from '../../node/dump/checkpointer.ts';
+import { UnderWay } from '../running-work.ts';
+import { checkSame, checkWhole } from '../../node/dump/container-set.ts';
+import { AgentError, isPassing, reasonOf } from '../../support/errors.ts';
+import { isTargetAnswering, SOURCE_PATIENCE_MS, waitUntil } from '../handover-waits.ts';
+import type { Entry, Stage } from '../../support/journal/journal.ts';
+import type { HandoverParts } from '../handover-loop.ts';
+import { stepSeconds } from '../../support/metrics.ts';
+import { startOrder } from '../../callers/pod-requests.ts';
+import { checkPatience, knownPeers } from '../../node/device/peers.ts';
+import { beginOnce, beginStep, endStep, secondsOf } from '../../support/step-times.ts';
+import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
+import {
+  budgetOf,
+  entryOf,
+  idsOf,
+  isLost,
+  limitOf,
+  lostMessage,
+  placeOf,
+  podName,
+  podUid,
+} from './journal-entry.ts';
+import { Facts } from './findings.ts';
+import { SourceObserver, type Observed, type SourceParts } from './observe.ts';
+
+export class SourceReconciler implements HandoverParts<Observed, SourceEffect, SourceStatus> {
+  readonly #parts: SourceParts;
+  readonly #observer: SourceObserver;
+  readonly #facts = new Facts();
+  readonly #clock: Clock;
+  readonly #underWay: UnderWay;
+
+  constructor(parts: SourceParts) {
+    this.#parts = parts;
+    this.#clock = parts.clock ?? realClock;
+    this.#underWay = new UnderWay(this.#clock);
+    this.#observer = new SourceObserver(parts, this.#facts);
+  }
+
+  async observe(key: string): Promise<Observed | undefined> {
+    return this.#observer.observe(key);
+  }
+
+  decide(observed: Observed, now: number): Plan<SourceEffect, SourceStatus> {
+    return decideSource(observed, now);
+  }
+
+  /** A decision makes packing and sending pointless. */
+  interrupt(request: MigrationRequest): void {
+    if (request.status?.decision) this.#underWay.stop(request.metadata.uid);
+  }
+
+  /** The request is gone. */
+  forget(uid: string): void {
+    this.#facts.forget(uid);
+    this.#underWay.forget(uid);
+  }
+
+  async act(effect: SourceEffect, observed: Observed, context: Context): Promise<void> {
+    const { request } = observed;
+    switch (effect.type) {
+      case 'Inspect':
+        await this.#inspect(request);
+        return;
+      case 'Lock':
+        return this.#lock(request, context);
+      case 'Hold':
+        return this.#hold(request, context);
+      case 'Freeze':
+        return this.#step(request, 'freezing', 'freeze', 'Holding', context, (pod) =>
+          this.#parts.checkpointer.freeze(pod),
+        );
+      case 'Dump':
+        return this.#step(request, 'dumping', 'dump', 'Dumping', context, async (pod, signal) => {
+          const { uid } = request.metadata;
+          const dumped = await this.#parts.checkpointer.dump(pod, uid, signal);
+          this.#facts.know(uid, dumped);
+        });
+      case 'Transfer':
+        return this.#transfer(request, context);
+      case 'Abort':
+        await this.#abort(observed, effect, context);
+        return;
+      case 'Release':
+        return this.#release(request);
+      case 'LetStart':
+        return this.#parts.journal.put({ ...this.#entry(request), stage: 'resumed' });
+      case 'HandOver':
+        return this.#handOver(request, context);
+      case 'End':
+        return this.#end(request, context);
+    }
+  }
+
+  async failed(error: unknown, effect: SourceEffect, observed: Observed): Promise<void> {
+    const { code, message } = reasonOf(error);
+    const { uid } = observed.request.metadata;
+    const begun = this.#parts.journal.get(uid, 'source') !== undefined;
+    if (!begun && effect.type === 'Lock')
+      this.#parts.journal.unclaim(podUid(observed.request), uid);
+    // Nothing was begun: there is nothing to undo either.
+    if (effect.type === 'Inspect' || (effect.type === 'Lock' && !begun)) {
+      if (error instanceof AgentError) this.#facts.refuse(uid, { code, message });
+      return;
+    }
+    // After the decision there is no way but on: these are tried until they succeed.
+    if (['Abort', 'Release', 'LetStart', 'HandOver', 'End'].includes(effect.type)) return;
+    if (effect.type === 'Transfer' && isPassing(code)) return;
+    // Not a finding: a decision came in between.
+    if (code === 'Aborted') return;
+    const entry = this.#entry(observed.request);
+    const told = this.#parts.evidence?.pointTo(message, entry) ?? message;
+    await this.#parts.journal.put({ ...entry, reason: code, message: told });
+  }
+
+  async publish(status: SourceStatus, observed: Observed, context: Context): Promise<void> {
+    const entry = this.#parts.journal.get(observed.request.metadata.uid, 'source');
+    const part = this.#part(observed.request, this.#ended(status, entry));
+    await this.#parts.publisher.write(observed.request, part, context.signal);
+  }
+
+  /** What was planned, and how it came out: only a release finds out whether anything was left to let go on. */
+  #ended(status: SourceStatus, entry: Entry | undefined): SourceStatus {
+    if (entry?.stage === 'lost') {
+      const { reason, message } = entry;
+      return { state: 'Lost', ...(reason && { reason }), ...(message && { message }) };
+    }
+    if (entry?.stage !== 'resumed' || status.message !== undefined) return status;
+    const message = this.#parts.evidence?.pointTo('Resumed.', entry);
+    return { ...status, ...(message && { message }) };
+  }
+
+  #part(request: MigrationRequest, status: SourceStatus): SourceAgent {
+    return this.#facts.part(
+      request,
+      this.#parts.journal.get(request.metadata.uid, 'source'),
+      status,
+    );
+  }
+
+  #entry(request: MigrationRequest): Entry {
+    return entryOf(this.#parts.journal, request);
+  }
+
+  /** Finds out early, while nothing has been touched, what would make the move fail. */
+  async #inspect(request: MigrationRequest): Promise<void> {
+    checkPatience(request.status?.peers, request.spec.timeouts);
+    const names = startOrder(await this.#parts.pods.pod(podName(request)));
+    try {
+      await this.#parts.checkpointer.inspect(podUid(request), names);
+    } catch (error) {
+      // It ran when the request was accepted.
+      if (reasonOf(error).code !== 'PodNotFound') throw error;
+      throw new AgentError('SourceLost', lostMessage(podName(request).pod), { cause: error });
+    }
+    this.#facts.refuse(request.metadata.uid, undefined);
+  }
+
+  async #lock(request: MigrationRequest, context: Context): Promise<void> {
+    this.#checkUndecided(request);
+    checkPatience(request.status?.peers, request.spec.timeouts);
+    const pod = await this.#pod(request);
+    checkWhole(pod.containers, startOrder(await this.#parts.pods.pod(podName(request))));
+    if (!this.#parts.journal.claim(podUid(request), request.metadata.uid)) {
+      const message = 'another request is at work on this pod: ask again when it has ended';
+      throw new AgentError('AnotherMigration', message);
+    }
+    const entry: Entry = {
+      ...this.#entry(request),
+      stage: 'locking',
+      netns: pod.netns,
+      containers: pod.containers.map(({ id, name }) => ({ id, name })),
+    };
+    // The lock begins the blackout, so it counts as part of the hold.
+    const steps = beginOnce(entry.steps, 'hold', this.#deadlineOf(request, 'hold'));
+    await this.#parts.journal.put({ ...entry, steps });
+    this.#parts.publisher.progress(request, this.#part(request, { state: 'Holding' }), context);
+    await this.#limited(request, () => this.#parts.checkpointer.lock(pod));
+  }
+
+  /**
+   * Before peers that give up are held the target knows how long they will be: it may not commit too late, and who is
+   * told by a watch may be told late. Its clock is another, so it is told a duration, not a moment; it counts from
+   * when it first reads that, which is before the hold begins or, at worst, as late as its watch.
+   */
+  async #hold(request: MigrationRequest, context: Context): Promise<void> {
+    const { uid } = request.metadata;
+    const { metadata } = await this.#parts.pods.pod(podName(request));
+    const peers: Peers = request.status?.peers ?? knownPeers(metadata.annotations);
+    const budget = budgetOf(peers, request);
+    if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
+      this.#checkUndecided(request);
+      checkPatience(peers, request.spec.timeouts);
+      this.#facts.know(uid, { peerBudgetMs: budget });
+      const part = this.#part(request, { state: 'Holding' });
+      await this.#limited(request, () =>
+        this.#parts.publisher.write(request, part, context.signal),
+      );
+      const peerDeadline = timestamp(this.#clock.now() + budget);
+      await this.#parts.journal.put({ ...this.#entry(request), peerDeadline });
+    }
+    return this.#step(request, 'holding', 'hold', 'Holding', context, (pod) =>
+      this.#parts.checkpointer.hold(pod, peers.rnrTimer),
+    );
+  }
+
+  async #step(
+    request: MigrationRequest,
+    stage: Stage,
+    step: LimitedStep,
+    state: SourceState,
+    context: Context,
+    work: (pod: LocalPod, signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    this.#checkUndecided(request);
+    const before = this.#entry(request);
+    const begun = beginOnce(before.steps, step, this.#deadlineOf(request, step));
+    await this.#parts.journal.put({ ...before, stage, steps: begun });
+    this.#parts.publisher.progress(request, this.#part(request, { state }), context);
+    const pod = await this.#pod(request);
+    checkSame(pod.containers, before.containers);
+    await this.#limited(request, (signal) => work(pod, signal));
+    const steps = endStep(begun, step);
+    const done = steps.find((one) => one.name === step);
+    const seconds = done && secondsOf(done);
+    if (seconds !== undefined) stepSeconds.observe({ role: 'source', step }, seconds);
+    await this.#parts.journal.put({ ...this.#entry(request), steps });
+  }
+
+  async #transfer(request: MigrationRequest, context: Context): Promise<void> {
+    const uid = request.metadata.uid;
+    const address = request.status?.target?.agentAddress;
+    if (address === undefined) {
+      throw new AgentError('TransferFailed', "the target node's agent has no address yet");
+    }
+    const { header } = this.#facts.get(uid);
+    if (!header) throw new AgentError('CheckpointFailed', 'there is nothing to send');
+    const send = async (_pod: LocalPod, signal: AbortSignal): Promise<void> => {
+      const { digest } = await withFaults('source.transfer', () =>
+        this.#parts.send({
+          address,
+          id: uid,
+          dir: this.#parts.store.dir(uid),
+          manifest: header,
+          certificateDir: this.#parts.certificateDir,
+          signal,
+        }),
+      );
+      this.#facts.know(uid, { checkpointDigest: digest });
+    };
+    await this.#step(request, 'transferring', 'transfer', 'Transferring', context, send);
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'sent' });
+  }
+
+  /** Until the step's limit, and told to stop when there is a decision. */
+  #limited<R>(request: MigrationRequest, work: (signal: AbortSignal) => Promise<R>): Promise<R> {
+    const limit = limitOf(request, this.#entry(request));
+    return this.#underWay.do(request.metadata.uid, limit, async (signal) => {
+      this.#checkUndecided(request);
+      return work(signal);
+    });
+  }
+
+  /** When a step that begins now has to have ended. */
+  #deadlineOf({ spec }: MigrationRequest, step: LimitedStep): string {
+    return timestamp(this.#clock.now() + secondsOfStep(spec.timeouts, step) * 1000);
+  }
+
+  /** The pod as it was when it was locked. @throws AgentError SourceLost, PodNotFound */
+  async #pod(request: MigrationRequest): Promise<LocalPod> {
+    const entry = this.#parts.journal.get(request.metadata.uid, 'source');
+    const lost = (cause?: unknown) =>
+      new AgentError('SourceLost', lostMessage(podName(request).pod), { cause });
+    try {
+      const pod = await this.#parts.checkpointer.find(podUid(request));
+      if (!entry || !isLost(entry, idsOf(pod.containers))) return pod;
+    } catch (error) {
+      if (reasonOf(error).code !== 'PodNotFound') throw error;
+      throw lost(error);
+    }
+    throw lost();
+  }
+
+  /** A run is long: what it was planned for may be over. */
+  #checkUndecided(request: MigrationRequest): void {
+    if (!this.#parts.request(keyOf(request))?.status?.decision) return;
+    throw new AgentError('Aborted', 'decided meanwhile');
+  }
+
+  async #abort(
+    observed: Observed,
+    effect: { reason: string; message: string },
+    context: Context,
+  ): Promise<Decision> {
+    return withFaults('source.abort', () =>
+      proposeDecision(
+        this.#parts.api,
+        migrationRequests,
+        observed.request,
+        {
+          outcome: 'Aborted',
+          by: `agent/${this.#parts.nodeName}`,
+          reason: effect.reason,
+          message: effect.message,
+        },
+        { signal: context.signal },
+      ),
+    );
+  }
+
+  async #release(request: MigrationRequest): Promise<void> {
+    const before = this.#entry(request);
+    const { uid } = request.metadata;
+    await this.#underWay.ended(uid);
+    // Looked at before anything runs again: what ends by itself afterwards was not lost.
+    const lost =
+      before.lost ?? isLost(before, await this.#parts.checkpointer.runningIds(podUid(request)));
+    const why = lost ? { reason: 'SourceLost', message: lostMessage(before.pod) } : {};
+    const entry: Entry = { ...before, ...why, lost, steps: beginStep(before.steps, 'resume') };
+    await this.#parts.journal.put(entry);
+    await this.#parts.checkpointer.release(placeOf(this.#parts.journal, request));
+    const steps = endStep(entry.steps, 'resume');
+    // The pod runs again: what there is to learn is looked at now.
+    await this.#parts.evidence?.keep(entry, request);
+    await this.#clean(request);
+    await this.#parts.journal.put({ ...entry, stage: lost ? 'lost' : 'resumed', steps });
+  }
+
+  /** The held device goes on answering until the target's does. */
+  async #handOver(request: MigrationRequest, context: Context): Promise<void> {
+    // A request that is removed by force now has been committed all the same.
+    await this.#parts.journal.put({ ...this.#entry(request), decided: 'Committed' });
+    const isAnswering = () => {
+      const now = this.#parts.request(keyOf(request));
+      return now?.metadata.uid !== request.metadata.uid || isTargetAnswering(now);
+    };
+    const of = { clock: this.#clock, patienceMs: SOURCE_PATIENCE_MS, signal: context.signal };
+    await waitUntil(isAnswering, of);
+  }
+
+  /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
+  async #end(request: MigrationRequest, context: Context): Promise<void> {
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'ending' });
+    await this.#parts.checkpointer.end(placeOf(this.#parts.journal, request));
+    // The target waits for this word, and removing large images takes its time.
+    this.#parts.publisher.progress(request, this.#part(request, { state: 'Gone' }), context);
+    // Before the last word: nobody would come back for them.
+    await this.#clean(request);
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'gone' });
+  }
+
+  async #clean(request: MigrationRequest): Promise<void> {
+    await withFaults('source.clean', async () => {
+      await this.#parts.store.remove(request.metadata.uid);
+      await this.#parts.removeWork(request.metadata.uid);
+    });
+  }
+}

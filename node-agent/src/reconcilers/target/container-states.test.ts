@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import type { Entry, Stage } from '../../support/journal/journal.ts';
+import { Places, type Place } from './container-states.ts';
+
+const failed = { code: 'RestoreFailed', message: 'no memory' };
+
+/** A pod of containers `a`, `b`, …; the create of all but the last one has returned. */
+function places(stage: Stage, ...all: Place[]): Places {
+  const placed = all.map((place, at) => ({ name: String.fromCharCode(97 + at), place }));
+  const containers = placed.map(({ name }, at) => ({
+    ...{ name, id: `id-${name}`, bundle: `/run/${name}`, attempt: 1 },
+    ...(at === all.length - 1 && { since: 1 }),
+  }));
+  const of = { version: 1, id: 'uid', role: 'target', kind: 'MigrationRequest' } as const;
+  const named = { namespace: 'default', name: 'move', pod: 'pod', podUid: 'pod-uid' };
+  const entry: Entry = { ...of, ...named, stage, containers, steps: [] };
+  return new Places(entry, placed);
+}
+
+describe('places of a target', () => {
+  it('of a pod that is not known are nowhere', () => {
+    const none = new Places(undefined, []);
+    expect(none.areKnown).toBe(false);
+    expect(none.released()).toBe('none');
+    expect(none.failure()).toBeUndefined();
+    expect(none.isHopeless()).toBe(false);
+  });
+
+  it.each([
+    [['atGate', 'atGate'], [], 'none'],
+    [['atGate', 'pending'], ['b'], 'none'],
+    [['atGate', 'beyond'], [], 'some'],
+    [['beyond', failed], ['b'], 'some'],
+    [['beyond', 'beyond'], [], 'all'],
+  ] as const)('%j: missing %j, released %s', (all, missing, released) => {
+    const looked = places('opening', ...all);
+    expect(looked.missing()).toEqual(missing);
+    expect(looked.released()).toBe(released);
+  });
+
+  it('go on until each has come to its end, whichever that is', () => {
+    expect(places('opening', 'atGate', 'beyond', 'pending').going()).toEqual(['a', 'c']);
+    expect(places('opening', failed, 'beyond').going()).toEqual([]);
+  });
+
+  it('name the container that failed where there are several', () => {
+    expect(places('restoring', failed).failure()).toEqual(failed);
+    const { message } = places('restoring', 'atGate', failed).failure() ?? {};
+    expect(message).toBe('container b: no memory');
+  });
+
+  it.each([
+    ['opening', [failed, 'beyond'], true],
+    ['opening', [failed, 'atGate'], true],
+    // The last one's create has not returned: its kubelet tries again.
+    ['opening', ['beyond', failed], false],
+    ['opening', ['pending', 'beyond'], false],
+    // Before a gate is opened nothing is lost.
+    ['atGate', [failed, 'atGate'], false],
+  ] as const)('while %s, %j is hopeless: %s', (stage, all, is) => {
+    expect(places(stage, ...all).isHopeless()).toBe(is);
+  });
+});

@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: Apache-2.0
+// A target from its create gate to its end, crashed at what matters.
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { decide, migrationRequests } from '../../../../kube/src/index.ts';
+import { AgentError } from '../../support/errors.ts';
+import { Journal } from '../../support/journal/journal.ts';
+import { migration, NAMESPACE, REQUEST_UID } from '../../testing/objects.ts';
+import {
+  api,
+  connections,
+  containers,
+  create,
+  dir,
+  gates,
+  have,
+  images,
+  journal,
+  node,
+  put,
+  receive,
+  record,
+  restartAgent,
+  resumeGate,
+  run,
+  runs,
+  stage,
+  state,
+  status,
+  store,
+  target,
+  toResumeGate,
+} from '../../testing/target-agent.ts';
+
+describe('a target', () => {
+  it('goes all the way', async () => {
+    put();
+    await run();
+    expect(state()).toBe('Preparing');
+    const created = create();
+    await run();
+    expect(state()).toBe('AtCreateGate');
+    receive(true);
+    await run();
+    expect(state()).toBe('Receiving');
+    await images();
+    receive(false);
+    await target.received(
+      migration(),
+      '2026-01-01T00:00:01.000000Z',
+      '2026-01-01T00:00:02.000000Z',
+    );
+    await run();
+    expect(await created).toBe('restore');
+    await run();
+    expect([state(), stage()]).toEqual(['Restoring', 'restoring']);
+    const gate = resumeGate();
+    await run();
+    await gate;
+    expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'running', 'Running']);
+    expect(status()?.decision).toMatchObject({ outcome: 'Committed', by: 'agent/node-b' });
+    expect(status()?.targetAgent?.identity).toEqual({ qpns: [17] });
+    const steps = status()?.targetAgent?.steps?.map((step) => step.name);
+    expect(new Set(steps)).toEqual(
+      new Set(['transfer', 'restore', 'register', 'decide', 'resume']),
+    );
+    expect(await store.ids()).toEqual([REQUEST_UID]);
+    put({ conditions: [succeeded] });
+    await run();
+    expect(await store.ids()).toEqual([]);
+  });
+
+  it('acts on the decision that stands, not on the one it wanted', async () => {
+    const { gate } = await toResumeGate();
+    const seen = api.peek(migrationRequests, NAMESPACE, 'move');
+    record('Aborted');
+    const peek = api.peek.bind(api);
+    api.peek = (() => seen) as unknown as typeof api.peek;
+    await runs(1);
+    api.peek = peek;
+    await gate;
+    expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'tornDown']);
+    await runs();
+    expect([state(), await store.ids()]).toEqual(['TornDown', []]);
+  });
+
+  it('answers, held, until the source is silent', async () => {
+    node.source = () => undefined;
+    const { gate } = await toResumeGate();
+    const opening = run();
+    await vi.waitFor(() => expect(state()).toBe('Answering'));
+    expect([node.answers, node.locked, node.ran, stage()]).toEqual([true, true, 0, 'atGate']);
+    put({ sourceAgent: { state: 'Gone' } });
+    await opening;
+    await gate;
+    expect([node.locked, node.ran, stage(), state()]).toEqual([false, 1, 'running', 'Running']);
+  });
+
+  it('is restored once more, and answers nobody meanwhile, if it is killed while it answers', async () => {
+    node.source = () => {
+      node.logs['main'] = 'failed';
+      gates.dismiss(REQUEST_UID, 'main', 'killed');
+      put({ sourceAgent: { state: 'Gone' } });
+    };
+    const { gate } = await toResumeGate();
+    await runs();
+    await gate;
+    expect([state(), node.ran, stage()]).toEqual(['Restoring', 0, 'atGate']);
+    const created = create('c2');
+    await runs(1);
+    expect([await created, node.answers, node.locked]).toEqual(['restore', false, true]);
+  });
+
+  it('commits nothing of which a container has left its gate since it was looked at', async () => {
+    const { gate } = await toResumeGate();
+    node.restorer.identity = () => {
+      node.logs['main'] = 'failed';
+      connections.abort();
+      return Promise.resolve({});
+    };
+    await runs();
+    await gate;
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
+    expect([node.ran, stage()]).toEqual([0, 'tornDown']);
+  });
+
+  it('neither runs nor dies while the API server does not answer', async () => {
+    const { gate } = await toResumeGate();
+    api.reachable = false;
+    await runs().catch(() => undefined);
+    expect([node.ran, node.killed, node.locked]).toEqual([0, 0, true]);
+    api.reachable = true;
+    await runs();
+    await gate;
+    expect([node.ran, node.killed]).toEqual([1, 0]);
+  });
+
+  it.each(['release.before', 'release.after'] as const)(
+    'whose agent dies at %s runs once, and is heard when the next one has looked',
+    async (point) => {
+      const { gate } = await toResumeGate();
+      node.dieAt = point;
+      run().catch(() => undefined);
+      await node.died.promise;
+      await gate;
+      expect([stage(), node.ran]).toEqual(['opening', 1]);
+      await restartAgent();
+      await runs();
+      expect([node.ran, node.locked, node.killed]).toEqual([1, false, 0]);
+      expect([stage(), state()]).toEqual(['running', 'Running']);
+    },
+  );
+
+  it('is restored once more if CRIU ends between the open gate and letting go', async () => {
+    const { gate } = await toResumeGate();
+    node.endsAtGate = true;
+    await runs(1);
+    await gate;
+    expect([node.ran, node.locked, stage()]).toEqual([0, true, 'atGate']);
+    const created = create('c1', 'main', Date.now(), 2);
+    await runs(1);
+    expect([await created, node.prepared, stage()]).toEqual(['restore', 2, 'restoring']);
+    const second = resumeGate();
+    await runs();
+    await second;
+    expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'running', 'Running']);
+  });
+
+  it('is restored once more if its agent dies too', async () => {
+    const { gate } = await toResumeGate();
+    record('Committed');
+    await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'opening' }));
+    await restartAgent();
+    await gate;
+    const created = create('c1', 'main', Date.now(), 2);
+    await runs(3);
+    expect([await created, node.prepared, stage()]).toEqual(['restore', 2, 'restoring']);
+  });
+
+  it('is restored again if it was committed and never ran', async () => {
+    const { gate } = await toResumeGate();
+    // Committed by this agent, which dies before it knows.
+    const request = api.peek(migrationRequests, NAMESPACE, 'move');
+    if (!request) throw new Error('no request');
+    await decide(api, migrationRequests, request, {
+      outcome: 'Committed',
+      by: 'agent/node-b',
+      reason: 'Committed',
+    });
+    await restartAgent();
+    await gate;
+    node.logs['main'] = 'failed';
+    await runs();
+    expect([state(), node.ran]).toEqual(['Restoring', 0]);
+    const created = create('c2');
+    await runs(1);
+    expect(await created).toBe('restore');
+    expect(node.prepared).toBe(2);
+    const second = resumeGate();
+    await runs();
+    await second;
+    expect([node.ran, stage(), state()]).toEqual([1, 'running', 'Running']);
+    // And not a third time.
+    node.logs['main'] = 'failed';
+    void create('c3');
+    await runs();
+    expect([node.prepared, state()]).toEqual([2, 'Running']);
+  });
+
+  it('is restored again where the kubelet may give up its start any moment', async () => {
+    put();
+    const created = create('c1', 'main', Date.now() - 101_000);
+    await images();
+    await run();
+    await created;
+    const gate = resumeGate();
+    await runs();
+    await gate;
+    expect(status()?.decision).toMatchObject({ outcome: 'Committed' });
+    expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'atGate']);
+    node.logs['main'] = 'failed';
+    const again = create('c2');
+    await runs(1);
+    expect(await again).toBe('restore');
+    const second = resumeGate();
+    await runs();
+    await second;
+    expect([node.ran, stage(), state()]).toEqual([1, 'running', 'Running']);
+  });
+
+  it.each([
+    ['a restore that fails', () => (node.logs['main'] = 'failed'), 'RestoreFailed'],
+    ['a container that is started anew', () => void create('c2'), 'RestoreFailed'],
+    [
+      'a deadline',
+      () => put({ deadlines: { blackout: '2020-01-01T00:00:00Z' } }),
+      'BlackoutDeadlineExceeded',
+    ],
+  ])('gives up on %s', async (_what, happens, reason) => {
+    put();
+    const created = create();
+    await images();
+    await run();
+    await created;
+    happens();
+    await runs();
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason, by: 'agent/node-b' });
+    expect([stage(), state(), await store.ids()]).toEqual(['tornDown', 'TornDown', []]);
+    // CRIU comes to its gate after all.
+    const gate = resumeGate();
+    await runs();
+    await gate;
+    expect([node.ran, node.killed]).toEqual([0, 1]);
+  });
+
+  it.each([
+    ['cannot be prepared', 'DiskFull'],
+    ['has a damaged manifest', 'ImageCorrupt'],
+  ])('that %s says why', async (what, reason) => {
+    put();
+    const created = create();
+    await images();
+    if (reason === 'DiskFull') node.prepareFails = new AgentError('DiskFull', 'no space left');
+    else await writeFile(join(store.dir(REQUEST_UID), 'manifest.json'), '{');
+    await runs();
+    expect(await created, what).toMatch(/aborted/);
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason });
+    expect(status()?.targetAgent).toMatchObject({ state: 'TornDown' });
+  });
+
+  it('is given up by the same create’s second attempt, whatever CRIU has logged', async () => {
+    put();
+    const created = create();
+    await images();
+    await run();
+    await created;
+    const second = create('c1', 'main', Date.now(), 2);
+    await runs();
+    expect(await second).toMatch(/aborted/);
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
+  });
+
+  it('is restored once more by the same create, also for an agent that dies before it answers', async () => {
+    put();
+    void create();
+    await images();
+    await run();
+    record('Committed');
+    node.logs['main'] = 'failed';
+    await restartAgent();
+    const second = create('c1', 'main', Date.now(), 2);
+    await runs(1);
+    expect([await second, node.prepared, stage()]).toEqual(['restore', 2, 'restoring']);
+    const gate = resumeGate();
+    await runs();
+    await gate;
+    expect([node.ran, node.killed, stage()]).toEqual([1, 0, 'running']);
+  });
+
+  it('removes images that arrive after it was torn down', async () => {
+    put();
+    record('Aborted');
+    await runs();
+    await images();
+    await runs();
+    expect(await store.ids()).toEqual([]);
+  });
+
+  it('keeps the note of a transfer and of a restore that are written at once', async () => {
+    put();
+    const created = create();
+    await images();
+    const begun = '2026-01-01T00:00:01.000000Z';
+    await Promise.all([
+      target.received(migration(), begun, '2026-01-01T00:00:02.000000Z'),
+      run(),
+      target.received(migration(), begun, '2026-01-01T00:00:02.000000Z'),
+    ]);
+    await created;
+    expect(stage()).toBe('restoring');
+    const { journal: read, unreadable } = await Journal.open(join(dir, 'journal'));
+    expect([read.get(REQUEST_UID, 'target')?.stage, unreadable]).toEqual(['restoring', []]);
+  });
+});
+
+describe('a target of several containers', () => {
+  const states = () => status()?.targetAgent?.containers?.map((one) => one.state);
+  beforeEach(async () => {
+    have(['side', 'main', 'more']);
+    put();
+    await images();
+  });
+
+  it('waits with every container for the last, and then lets all go at once', async () => {
+    const gates: Promise<void>[] = [];
+    for (const [at, name] of containers.entries()) {
+      const created = create(`c${at}`, name);
+      if (at === 0) await runs(1);
+      else {
+        await run();
+        expect([status()?.decision, node.ran, node.locked]).toEqual([undefined, 0, true]);
+      }
+      expect(await created).toBe('restore');
+      await run();
+      expect(states()?.[at]).toBe('Restoring');
+      gates.push(resumeGate(name));
+    }
+    await run();
+    await Promise.all(gates);
+    expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'running', 'Running']);
+    expect(states()).toEqual(['Running', 'Running', 'Running']);
+    // What they share was there before the first of them, and not replaced beneath it.
+    expect([node.prepared, node.unpacked]).toEqual([3, ['side']]);
+  });
+
+  it('is torn down as a whole if one cannot be restored', async () => {
+    void create('c0', 'side');
+    await run();
+    const first = resumeGate('side');
+    void create('c1', 'main');
+    await run();
+    node.logs['main'] = 'failed';
+    await runs();
+    await first;
+    expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'tornDown']);
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
+    expect(status()?.decision?.message).toMatch(/^container main: CRIU said no/);
+  });
+
+  it('is torn down as a whole if the kubelet starts one anew that waits', async () => {
+    void create('c0', 'side');
+    await run();
+    const first = resumeGate('side');
+    void create('c9', 'side');
+    await runs();
+    await first;
+    expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'tornDown']);
+  });
+
+  it('goes on where it was when its agent is restarted between two containers', async () => {
+    void create('c0', 'side');
+    await run();
+    void resumeGate('side');
+    await restartAgent();
+    const first = resumeGate('side');
+    await run();
+    expect([states(), status()?.decision]).toEqual([
+      ['AtResumeGate', 'Preparing', 'Preparing'],
+      undefined,
+    ]);
+    const rest: Promise<void>[] = [];
+    for (const name of ['main', 'more']) {
+      void create(`c-${name}`, name);
+      await run();
+      rest.push(resumeGate(name));
+    }
+    await run();
+    await Promise.all([first, ...rest]);
+    expect([node.ran, node.unpacked]).toEqual([3, ['side']]);
+  });
+
+  it('whose agent dies between two opened gates opens the others', async () => {
+    for (const name of containers) {
+      void create(`c-${name}`, name);
+      await run();
+      if (name !== 'more') void resumeGate(name);
+    }
+    const last = resumeGate('more');
+    record('Committed');
+    await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'opening' }));
+    gates.open(REQUEST_UID, 'side');
+    await Promise.resolve();
+    expect(node.ran).toBe(1);
+    await restartAgent();
+    await last;
+    const again = ['main', 'more'].map((name) => resumeGate(name));
+    await runs();
+    await Promise.all(again);
+    expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'running', 'Running']);
+  });
+
+  it('restores only the container again that was committed and never ran', async () => {
+    for (const name of containers) {
+      void create(`c-${name}`, name);
+      await run();
+      if (name !== 'more') void resumeGate(name);
+    }
+    // Committed by this agent, which dies before it knows; meanwhile the last container is killed.
+    const request = api.peek(migrationRequests, NAMESPACE, 'move');
+    if (!request) throw new Error('no request');
+    await decide(api, migrationRequests, request, {
+      ...{ outcome: 'Committed', by: 'agent/node-b', reason: 'Committed' },
+    });
+    await restartAgent();
+    node.logs['more'] = 'failed';
+    const waiting = ['side', 'main'].map((name) => resumeGate(name));
+    await runs(2);
+    expect([node.ran, state()]).toEqual([0, 'Restoring']);
+    const created = create('c-again', 'more');
+    await runs(1);
+    expect(await created).toBe('restore');
+    const last = resumeGate('more');
+    await runs();
+    await Promise.all([...waiting, last]);
+    expect([node.ran, node.killed, node.prepared]).toEqual([3, 0, 4]);
+    expect(node.unpacked).toEqual(['side']);
+  });
+});
+
+const succeeded = {
+  type: 'Succeeded',
+  status: 'True',
+  reason: 'Moved',
+  message: '',
+  lastTransitionTime: '2026-01-01T00:00:00Z',
+};

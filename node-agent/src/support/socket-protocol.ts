@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The socket's requests and replies: docs/architecture.md, "The agent's socket".
+import { z } from 'zod';
+import { AgentError } from './errors.ts';
+
+/** A request's longest line in bytes; the shim and the plugin send a few hundred. */
+export const MAX_REQUEST_BYTES = 16 * 1024;
+
+const text = z.string().min(1).max(4096);
+const absolutePath = text.refine((path) => path.startsWith('/') && !path.includes('\0'), {
+  message: 'must be an absolute path',
+});
+const containerId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/);
+
+export const createRequest = z.object({
+  op: z.literal('create'),
+  id: containerId,
+  bundle: absolutePath,
+  sandboxId: containerId,
+  namespace: text,
+  pod: text,
+  podUid: text,
+  container: text,
+  /** When the create began, in milliseconds since the epoch; absent: a shim of an earlier version. */
+  since: z.number().int().positive().optional(),
+  /** Above 1: the restores before it have failed within the same create. */
+  attempt: z.number().int().positive().default(1),
+});
+export const gateRequest = z.object({
+  op: z.literal('gate'),
+  token: text,
+  container: text,
+  pid: z.number().int().nonnegative(),
+  /** Microseconds that the plugin took to register memory and restore the queue pairs' state. */
+  registerUs: z.number().int().nonnegative().optional(),
+});
+export const atGateRequest = z.object({
+  op: z.literal('atGate'),
+  token: text,
+  container: text,
+});
+export const cniRequest = z.object({
+  op: z.literal('cni'),
+  phase: z.enum(['before', 'after', 'del']),
+  containerId,
+  netns: z.string().max(4096),
+  ifname: z.string().regex(/^[^/\s]{1,15}$/),
+  namespace: z.string().max(253),
+  pod: z.string().max(253),
+  podUid: z.string().max(64).default(''),
+  /** After: the interface was made hidden, as the reply to `before` asked. */
+  hidden: z.boolean().default(false),
+});
+export const request = z.discriminatedUnion('op', [
+  createRequest,
+  gateRequest,
+  atGateRequest,
+  cniRequest,
+]);
+
+export type CreateRequest = z.infer<typeof createRequest>;
+export type GateRequest = z.infer<typeof gateRequest>;
+export type AtGateRequest = z.infer<typeof atGateRequest>;
+export type CniRequest = z.infer<typeof cniRequest>;
+export type Request = z.infer<typeof request>;
+
+export interface RunReply {
+  ok: true;
+  action: 'run';
+}
+export interface RestoreReply {
+  ok: true;
+  action: 'restore';
+  imagePath: string;
+  workPath: string;
+  options: string[];
+  env: Record<string, string>;
+  /**
+   * More containers follow, which the kubelet starts after this one: answer the create once the restore waits at the
+   * resume gate (`atGate`), and leave the restore running.
+   */
+  background?: true;
+}
+export type CreateReply = RunReply | RestoreReply;
+export interface PlainReply {
+  ok: true;
+}
+export interface AtGateReply extends PlainReply {
+  /** The restored container's first task, by the node's own numbers. */
+  pid: number;
+}
+export interface CniReply extends PlainReply {
+  /** Before: make a macvlan in bridge mode so that it takes no frames of its siblings. */
+  hide?: true;
+}
+export type Reply =
+  CreateReply | AtGateReply | CniReply | { ok: false; code: string; message: string };
+
+/** @throws AgentError ProtocolError */
+export function parseRequest(line: string): Request {
+  let json: unknown;
+  try {
+    json = JSON.parse(line);
+  } catch (error) {
+    throw new AgentError('ProtocolError', 'the request is not one line of JSON', { cause: error });
+  }
+  const parsed = request.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new AgentError(
+    'ProtocolError',
+    `bad request: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'unknown shape'}`,
+  );
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// For tests of the source: one node whose agent can die at every effect, a real journal, a real image folder and the
+// real loop. The node itself is the few flags of World; each test gets a new one.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, expect } from 'vitest';
+import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
+import { migrationRequests, pods } from '../../../kube/src/index.ts';
+import type { Checkpointer, Dumped } from '../node/dump/checkpointer.ts';
+import { AgentError } from '../support/errors.ts';
+import type { Evidence } from '../node/diagnostics/diagnostics.ts';
+import { Journal } from '../support/journal/journal.ts';
+import { handoverLoop } from '../reconcilers/handover-loop.ts';
+import { PodRequests } from '../callers/pod-requests.ts';
+import { Publisher } from '../reconcilers/publisher.ts';
+import { SourceReconciler } from '../reconcilers/source/reconciler.ts';
+import type { sendImages } from '../node/transfer/sender.ts';
+import { ImageStore } from '../node/transfer/store.ts';
+import { MemoryApi } from './api.ts';
+import { decision, migration, NAMESPACE, pod, REQUEST_UID, SOURCE_UID } from './objects.ts';
+
+const KEY = `${NAMESPACE}/move`;
+export const effects = ['lock', 'hold', 'freeze', 'dump', 'send'] as const;
+export type Point = `${(typeof effects)[number] | 'release' | 'end'}.${'before' | 'after'}`;
+
+const dumped = {
+  header: { id: REQUEST_UID },
+  identity: { qpns: [17] },
+  objects: { qp: 1, cq: 1, mr: 1 },
+  bytes: { pages: 4096, verbs: 100, rootfs: 0 },
+} as unknown as Dumped;
+
+/** One node and its pod. */
+export class World {
+  locked = false;
+  held: number | undefined;
+  frozen = false;
+  dead = false;
+  sent = 0;
+  readonly did: string[] = [];
+  /** The node was reset, or the container has ended. */
+  gone = false;
+  /** CRIU hangs until it is cut; what it was cut for. */
+  hangs = false;
+  cut: unknown;
+  /** The agent dies here: what it was doing never comes back. */
+  dieAt: Point | undefined;
+  died = Promise.withResolvers<void>();
+  fail: { at: string; error: Error } | undefined;
+
+  async #pass(name: (typeof effects)[number] | 'release' | 'end', work: () => void): Promise<void> {
+    await this.#die(`${name}.before`);
+    if (this.fail?.at === name) throw this.fail.error;
+    this.did.push(name);
+    work();
+    await this.#die(`${name}.after`);
+  }
+  async #die(at: Point): Promise<void> {
+    if (this.dieAt !== at) return;
+    this.died.resolve();
+    await new Promise(() => undefined);
+  }
+
+  readonly checkpointer = {
+    inspect: async (podUid: string) => {
+      if (this.fail?.at === 'inspect') throw this.fail.error;
+      return this.checkpointer.find(podUid);
+    },
+    find: async () => {
+      if (this.fail?.at === 'find') throw this.fail.error;
+      if (this.gone) throw new AgentError('PodNotFound', 'no running container');
+      return { podUid: SOURCE_UID, netns: '/run/netns/x', containers: [{ id: 'c', name: 'main' }] };
+    },
+    runningIds: async () => (this.gone ? [] : ['c']),
+    lock: () => this.#pass('lock', () => (this.locked = true)),
+    hold: (_pod: unknown, timer: number) => this.#pass('hold', () => (this.held = timer)),
+    freeze: () => this.#pass('freeze', () => (this.frozen = true)),
+    dump: async (_pod: unknown, _id: string, signal: AbortSignal) => {
+      if (this.hangs) {
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        this.cut = signal.reason;
+        throw new AgentError('CheckpointFailed', 'interrupted');
+      }
+      expect([this.locked, this.frozen]).toEqual([true, true]);
+      await this.#pass('dump', () => undefined);
+      return dumped;
+    },
+    release: () =>
+      this.#pass('release', () => {
+        expect(this.dead).toBe(false);
+        [this.locked, this.held, this.frozen] = [false, undefined, false];
+      }),
+    end: () => this.#pass('end', () => (this.dead = true)),
+  } as unknown as Checkpointer;
+
+  readonly send: typeof sendImages = async () => {
+    await this.#pass('send', () => this.sent++);
+    return { manifest: {}, digest: 'sha256:x' } as unknown as Awaited<
+      ReturnType<typeof sendImages>
+    >;
+  };
+
+  get asItWas(): boolean {
+    return !this.locked && this.held === undefined && !this.frozen && !this.dead;
+  }
+}
+
+export let dir: string;
+export let api: MemoryApi;
+export let world: World;
+export let journal: Journal;
+let source: SourceReconciler;
+let stop: AbortController;
+let spec: object;
+
+/** What the request asks for, from now on. */
+export const ask = (wanted: object): void => void (spec = wanted);
+
+export async function startAgent(evidence?: Evidence): Promise<void> {
+  ({ journal } = await Journal.open(join(dir, 'journal')));
+  world.dieAt = undefined;
+  world.died = Promise.withResolvers();
+  source = new SourceReconciler({
+    api,
+    nodeName: 'node-a',
+    journal,
+    checkpointer: world.checkpointer,
+    pods: new PodRequests(api),
+    publisher: new Publisher({
+      api,
+      resource: migrationRequests,
+      manager: fieldManagers.sourceAgent,
+      field: 'sourceAgent',
+    }),
+    store: new ImageStore(join(dir, 'images')),
+    certificateDir: '/nowhere',
+    send: world.send,
+    request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
+    evidence,
+    removeWork: async () => undefined,
+  });
+}
+export const log = pino({ level: 'silent' });
+export const run = async (): Promise<void> => {
+  await handoverLoop(source)(KEY, { signal: stop.signal, log });
+};
+/** As the controller does it: again after every failure. */
+export const runs = async (times = 4): Promise<void> => {
+  for (let n = 0; n < times; n++) await run().catch(() => undefined);
+};
+export const status = () => api.peek(migrationRequests, NAMESPACE, 'move')?.status;
+export const stage = () => journal.get(REQUEST_UID, 'source')?.stage;
+export function put(change: object = {}): void {
+  const told = status();
+  api.put(
+    migrationRequests,
+    migration(
+      {
+        targetAgent: { state: 'AtCreateGate' },
+        deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
+        ...(told?.sourceAgent ? { sourceAgent: told.sourceAgent } : {}),
+        ...(told?.decision ? { decision: told.decision } : {}),
+        ...change,
+      },
+      {},
+      spec,
+    ),
+  );
+}
+/** The target goes on from there. */
+export const decide = (outcome: Decision['outcome']) =>
+  put({
+    decision: decision(outcome),
+    ...(outcome === 'Committed' ? { targetAgent: { state: 'Answering' } } : {}),
+  });
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sealift-source-'));
+  api = new MemoryApi();
+  world = new World();
+  stop = new AbortController();
+  spec = {};
+  api.put(pods, pod('app', SOURCE_UID, { 'sealift.dev/rnr-timer': '9' }));
+  await startAgent();
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});
+
+/** Runs until the agent dies at this point, and starts another one. */
+export async function dieAt(point: Point): Promise<void> {
+  world.dieAt = point;
+  run().catch(() => undefined);
+  await world.died.promise;
+  await startAgent();
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// For tests of the target: one node whose agent can die, a real journal, real gates, a real image folder and the real
+// loop. The runtime and CRIU are played by TargetNode: they wait at the gates as the shim and the plugin do.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, expect } from 'vitest';
+import { fieldManagers, type Decision, type MigrationRequest } from '../../../crds/src/index.ts';
+import { migrationRequests } from '../../../kube/src/index.ts';
+import { Journal } from '../support/journal/journal.ts';
+import { handoverLoop } from '../reconcilers/handover-loop.ts';
+import { Publisher } from '../reconcilers/publisher.ts';
+import { Gates } from '../callers/gates.ts';
+import { TargetReconciler } from '../reconcilers/target/reconciler.ts';
+import type { ManifestHeader } from '../node/transfer/manifest.ts';
+import { ImageStore } from '../node/transfer/store.ts';
+import { MemoryApi } from './api.ts';
+import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from './objects.ts';
+import { TargetNode } from './target-node.ts';
+
+const KEY = `${NAMESPACE}/move`;
+const header: ManifestHeader = {
+  version: 1,
+  id: REQUEST_UID,
+  createdAt: '2026-01-01T00:00:00Z',
+  versions: { sealift: '0.1.0', kernel: '6.12' },
+  containers: [{ name: 'main' }],
+  volumes: [],
+  identity: { qpns: [17], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] },
+  bytes: { pages: 0, verbs: 0, rootfs: 0 },
+  objects: { qp: 1, cq: 1, mr: 1 },
+};
+
+export let dir: string;
+export let api: MemoryApi;
+export let node: TargetNode;
+export let store: ImageStore;
+export let journal: Journal;
+export let gates: Gates;
+export let target: TargetReconciler<MigrationRequest>;
+/** Connections of the agent that runs now. */
+export let connections: AbortController;
+export let receiving = false;
+let spec: object = {};
+/** What the request asks for, from now on. */
+export const ask = (wanted: object): void => void (spec = wanted);
+/** Whether images are just coming. */
+export const receive = (now: boolean): void => void (receiving = now);
+/** The pod's containers, from now on. */
+export const have = (names: string[]): void => void (containers = names);
+/** The pod's, in the order of their start. */
+export let containers: string[];
+
+export async function startAgent(): Promise<void> {
+  connections = new AbortController();
+  ({ journal } = await Journal.open(join(dir, 'journal')));
+  gates = new Gates();
+  node.dieAt = undefined;
+  node.died = Promise.withResolvers();
+  target = new TargetReconciler<MigrationRequest>({
+    api,
+    kind: 'MigrationRequest',
+    resource: migrationRequests,
+    nodeName: 'node-b',
+    journal,
+    gates,
+    restorer: node.restorer,
+    store,
+    publisher: new Publisher({
+      api,
+      resource: migrationRequests,
+      manager: fieldManagers.targetAgent,
+      field: 'targetAgent',
+    }),
+    request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
+    imageId: (request) => request.metadata.uid,
+    receiving: () => receiving,
+    removeWork: async () => undefined,
+  });
+}
+export async function restartAgent(): Promise<void> {
+  connections.abort();
+  await startAgent();
+}
+
+export const log = pino({ level: 'silent' });
+export const run = async (): Promise<void> => {
+  await handoverLoop(target)(KEY, { signal: new AbortController().signal, log });
+};
+export const runs = async (times = 4): Promise<void> => {
+  for (let n = 0; n < times; n++) await run().catch(() => undefined);
+};
+export const status = () => api.peek(migrationRequests, NAMESPACE, 'move')?.status;
+export const state = () => status()?.targetAgent?.state;
+export const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
+
+/**
+ * The kubelet starts the container; CRIU goes on to the resume gate when the agent says so.
+ * @param since when it began to, in milliseconds since the epoch
+ * @param attempt above 1: its restore has failed
+ */
+export function create(
+  id = 'c1',
+  container = 'main',
+  since = Date.now(),
+  attempt = 1,
+): Promise<string> {
+  const request = {
+    ...{ op: 'create' as const, id, bundle: `/run/${id}`, sandboxId: 'box', rnrTimer: 20 },
+    ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container },
+    ...{ containers, since, attempt },
+  };
+  return gates.waitCreate(REQUEST_UID, request, connections.signal).then(
+    (reply) => reply.action,
+    (error: Error) => error.message,
+  );
+}
+/** CRIU at the resume gate: the tasks go on, or are killed. */
+export function resumeGate(container = 'main'): Promise<void> {
+  const { signal } = connections;
+  const gate = { op: 'gate' as const, token: REQUEST_UID, container, pid: 7, registerUs: 5000 };
+  return gates.waitResume(gate, '2026-01-01T00:00:05.000000Z', signal).then(
+    () => {
+      // Heard only once CRIU has let go of all of it.
+      expect(node.locked).toBe(true);
+      if (node.endsAtGate) {
+        node.endsAtGate = false;
+        node.logs[container] = 'failed';
+        return;
+      }
+      node.ran++;
+      node.logs[container] = 'finished';
+    },
+    () => {
+      // A lost connection is made again; a refusal is for good.
+      if (!signal.aborted) node.killed++;
+    },
+  );
+}
+export async function images(): Promise<void> {
+  const folder = await store.create(REQUEST_UID, 'main');
+  await writeFile(join(folder, 'core.img'), 'x');
+  await store.seal(REQUEST_UID, header);
+}
+export function put(change: object = {}): void {
+  const told = status();
+  api.put(
+    migrationRequests,
+    migration(
+      {
+        deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
+        ...(told?.targetAgent ? { targetAgent: told.targetAgent } : {}),
+        ...(told?.sourceAgent ? { sourceAgent: told.sourceAgent } : {}),
+        ...(told?.decision ? { decision: told.decision } : {}),
+        ...change,
+      },
+      {},
+      spec,
+    ),
+  );
+}
+export const record = (outcome: Decision['outcome']) => put({ decision: decision(outcome) });
+/** Up to CRIU at its gate, nothing decided. */
+export async function toResumeGate(): Promise<{ gate: Promise<void> }> {
+  put();
+  const created = create();
+  await images();
+  await run();
+  expect(await created).toBe('restore');
+  return { gate: resumeGate() };
+}
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'sealift-target-'));
+  api = new MemoryApi();
+  node = new TargetNode();
+  node.source = () => put({ sourceAgent: { state: 'Gone' } });
+  store = new ImageStore(join(dir, 'images'));
+  receiving = false;
+  spec = {};
+  containers = ['main'];
+  await startAgent();
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true });
+});

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which addresses a pod made from a checkpoint asks for. The checkpointed pod may still run with the old
+// ones, under its own name or, once moved, under another. Pure.
+import { isIP } from 'node:net';
+import { annotations, RUNTIME_CLASS, type Addresses } from '../../../crds/src/index.ts';
+import type { Pod } from '../../../kube/src/index.ts';
+import {
+  attachedTo,
+  parseNetworks,
+  subnets,
+  withPrefix,
+  type NetworkSelection,
+} from './networks.ts';
+import type { Refusal } from '../requests/refusal.ts';
+import { rdmaDevice } from '../target-pod/manifest.ts';
+
+/** `<namespace>/<network> <ip or mac>` → `<namespace>/<pod>`. */
+export type Holders = ReadonlyMap<string, string>;
+
+export interface AddressQuestion {
+  /** The checkpointed pod's annotations; its networks name the addresses that it had. */
+  readonly source: Readonly<Record<string, string>>;
+  /** Of the new pod. */
+  readonly namespace: string;
+  /** spec.addresses */
+  readonly wanted: readonly Addresses[];
+  readonly holders: Holders;
+  /** A NetworkAttachmentDefinition's `spec.config`, by `namespace/name`. */
+  readonly configs: ReadonlyMap<string, string>;
+}
+
+/**
+ * @returns the value of the new pod's networks annotation (undefined: it has no further networks), or
+ * why it cannot have the addresses that it needs.
+ */
+export function planAddresses(question: AddressQuestion): { networks?: string } | Refusal {
+  const { source, namespace, configs } = question;
+  const left = [...question.wanted];
+  const pairs = parseNetworks(source[annotations.networks]).map((selection) => {
+    const network = `${selection.namespace ?? namespace}/${selection.name}`;
+    const index = left.findIndex((one) => qualified(one.network, namespace) === network);
+    const [own] = index < 0 ? [] : left.splice(index, 1);
+    return { selection, network, own };
+  });
+  const [stranger] = left;
+  if (stranger) {
+    return {
+      reason: 'BadAddress',
+      message: `spec.addresses names network ${stranger.network} more often than the checkpointed pod was attached to it.`,
+    };
+  }
+  const out: NetworkSelection[] = [];
+  for (const { selection, network, own } of pairs) {
+    const next = own
+      ? replaced(selection, own, configs.get(network))
+      : { selection: kept(selection, network, question) };
+    if ('reason' in next) return next;
+    const holder = holderOf(next.selection, network, question.holders);
+    if (holder) return inUse(network, holder.address, holder.pod);
+    out.push(next.selection);
+  }
+  return out.length > 0 ? { networks: JSON.stringify(out) } : {};
+}
+
+function replaced(
+  selection: NetworkSelection,
+  own: Addresses,
+  config: string | undefined,
+): { selection: NetworkSelection } | Refusal {
+  const bad = own.ips.find((ip) => !isAddress(ip));
+  if (bad !== undefined) {
+    return { reason: 'BadAddress', message: `spec.addresses: ${bad} is no IP address.` };
+  }
+  const { ips, mac: _mac, ...rest } = selection;
+  const prefixes = [...(ips ?? []), ...subnets(config)];
+  const full = own.ips.map((ip) => withPrefix(ip, prefixes));
+  const bare = full.find((ip) => !ip.includes('/'));
+  if (bare !== undefined && !givesAddresses(config)) {
+    return {
+      reason: 'BadAddress',
+      message: `spec.addresses: write ${bare} with a prefix length; network ${own.network} tells none for it.`,
+    };
+  }
+  const mac = own.mac === undefined ? {} : { mac: own.mac };
+  return { selection: { ...rest, ips: full, ...mac } };
+}
+
+/** The old addresses, unless somebody has them and the network can give others. */
+function kept(
+  selection: NetworkSelection,
+  network: string,
+  { holders, configs }: AddressQuestion,
+): NetworkSelection {
+  if (!holderOf(selection, network, holders)) return selection;
+  if (!givesAddresses(configs.get(network))) return selection;
+  const { ips: _ips, mac: _mac, ...rest } = selection;
+  return rest;
+}
+
+function holderOf(
+  selection: NetworkSelection,
+  network: string,
+  holders: Holders,
+): { address: string; pod: string } | undefined {
+  const { ips = [], mac } = selection;
+  for (const address of [...ips, ...(mac === undefined ? [] : [mac])]) {
+    const pod = holders.get(`${network} ${canonical(address)}`);
+    if (pod !== undefined) return { address: address.replace(/\/.*/, ''), pod };
+  }
+  return undefined;
+}
+
+function inUse(network: string, address: string, pod: string): Refusal {
+  return {
+    reason: 'AddressInUse',
+    message: `${address} on network ${network} belongs to pod ${pod}; delete that pod, or give the new one another address in spec.addresses.`,
+  };
+}
+
+/** Whether a network's IPAM chooses addresses itself; of one that cannot be read nothing is expected. */
+function givesAddresses(config: string | undefined): boolean {
+  if (config === undefined) return false;
+  let found = false;
+  const walk = (node: unknown): void => {
+    if (typeof node !== 'object' || node === null) return;
+    for (const [key, value] of Object.entries(node)) {
+      const type = key === 'ipam' && (value as { type?: unknown } | null)?.type;
+      if (typeof type === 'string' && type !== '' && type !== 'static') found = true;
+      walk(value);
+    }
+  };
+  try {
+    walk(JSON.parse(config));
+  } catch {
+    return false;
+  }
+  return found;
+}
+
+const isOver = ({ status }: Pod): boolean =>
+  status.phase === 'Succeeded' || status.phase === 'Failed';
+
+/**
+ * Names of RDMA devices that pods have. The kernel knows each name once per node, whatever the network
+ * namespace, and pods move: a copy of a pod needs a name of its own.
+ */
+export function devicesOf(pods: readonly Pod[], exceptUid: string): Set<string> {
+  const own = pods.filter(
+    (pod) =>
+      pod.spec.runtimeClassName === RUNTIME_CLASS &&
+      pod.metadata.annotations[annotations.requestUid] !== exceptUid &&
+      !isOver(pod),
+  );
+  return new Set(own.map((pod) => rdmaDevice(pod)));
+}
+
+/** Addresses that pods have, or have asked for, on their further networks. Pods that have ended have none. */
+export function holdersOf(pods: readonly Pod[], exceptUid: string): Map<string, string> {
+  const out = new Map<string, string>();
+  for (const pod of pods) {
+    const { metadata } = pod;
+    if (isOver(pod) || metadata.annotations[annotations.requestUid] === exceptUid) continue;
+    const name = `${metadata.namespace}/${metadata.name}`;
+    for (const { network, addresses } of attachedTo(metadata.annotations, metadata.namespace)) {
+      for (const address of addresses) out.set(`${network} ${canonical(address)}`, name);
+    }
+  }
+  return out;
+}
+
+const qualified = (name: string, namespace: string): string =>
+  name.includes('/') ? name : `${namespace}/${name}`;
+
+function isAddress(text: string): boolean {
+  const [ip = '', bits, ...more] = text.split('/');
+  const family = isIP(ip);
+  if (family === 0 || more.length > 0) return false;
+  return (
+    bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+  );
+}
+
+/** One form for each address: without prefix length, IPv6 as short as it gets, small letters. */
+function canonical(address: string): string {
+  const [bare = ''] = address.split('/');
+  return isIP(bare) === 6 ? new URL(`http://[${bare}]`).hostname : bare.toLowerCase();
+}

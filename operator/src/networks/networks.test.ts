@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { annotations } from '../../../crds/src/index.ts';
+import {
+  attachedTo,
+  keepAddresses,
+  networkNames,
+  NetworksError,
+  parseNetworks,
+} from './networks.ts';
+
+const notes = (networks: unknown, status?: unknown): Record<string, string> => ({
+  [annotations.networks]: typeof networks === 'string' ? networks : JSON.stringify(networks),
+  ...(status === undefined ? {} : { [annotations.networkStatus]: JSON.stringify(status) }),
+});
+const status = (name: string, ips: string[], more: object = {}): object => ({ name, ips, ...more });
+const keep = (source: Record<string, string>, config: object = {}): unknown => {
+  const text = keepAddresses(source, 'ns', new Map([['ns/fabric', JSON.stringify(config)]]));
+  return text === undefined ? undefined : JSON.parse(text);
+};
+
+describe('parseNetworks', () => {
+  it.each([
+    [undefined, []],
+    ['  ', []],
+    ['a', [{ name: 'a' }]],
+    ['x/a@net1, b', [{ name: 'a', namespace: 'x', interface: 'net1' }, { name: 'b' }]],
+    ['[{"name":"a","ips":["10.0.0.1/24"]}]', [{ name: 'a', ips: ['10.0.0.1/24'] }]],
+    ['{"name":"a"}', [{ name: 'a' }]],
+  ])('reads %s', (text, list) => {
+    expect(parseNetworks(text)).toEqual(list);
+  });
+
+  it.each(['[{]', '[{"ips":[]}]', '[null]', 'a@b@c', 'a,,b', '{"name":5}'])(
+    'refuses %s',
+    (text) => {
+      expect(() => parseNetworks(text)).toThrow(NetworksError);
+    },
+  );
+
+  it('names the networks in full', () => {
+    expect(networkNames(notes('x/a,b'), 'ns')).toEqual(['x/a', 'ns/b']);
+  });
+});
+
+describe('keepAddresses', () => {
+  it('asks for nothing without further networks', () => {
+    expect(keep({})).toBeUndefined();
+  });
+
+  it('asks for what the pod has got, with the prefix length that the network tells', () => {
+    const source = notes('fabric', [
+      status('cluster', ['10.244.0.2'], { default: true }),
+      status('ns/fabric', ['10.99.0.7'], { interface: 'net1', mac: '02:00:00:00:00:07' }),
+    ]);
+    const config = {
+      delegate: { ipam: { type: 'host-local', ranges: [[{ subnet: '10.99.0.0/16' }]] } },
+    };
+    expect(keep(source, config)).toEqual([
+      {
+        name: 'fabric',
+        namespace: 'ns',
+        interface: 'net1',
+        ips: ['10.99.0.7/16'],
+        mac: '02:00:00:00:00:07',
+      },
+    ]);
+  });
+
+  it('takes the prefix length of its own request for a static network', () => {
+    const source = notes(
+      [{ name: 'fabric', ips: ['10.99.0.7/24', 'fd00::7/64'] }],
+      [status('ns/fabric', ['10.99.0.7', 'fd00::7'])],
+    );
+    expect(keep(source)).toMatchObject([{ ips: ['10.99.0.7/24', 'fd00::7/64'] }]);
+  });
+
+  it('does not fail on prefix lengths that are none', () => {
+    const source = notes(
+      [{ name: 'fabric', ips: ['10.99.0.7/x'] }],
+      [status('ns/fabric', ['10.99.0.7'])],
+    );
+    expect(keep(source)).toMatchObject([{ ips: ['10.99.0.7'] }]);
+  });
+
+  it('tells two attachments to one network apart', () => {
+    const source = notes('fabric,fabric', [
+      status('ns/fabric', ['10.99.0.1/24'], { interface: 'net1' }),
+      status('ns/fabric', ['10.99.0.2/24'], { interface: 'net2' }),
+    ]);
+    expect(keep(source)).toMatchObject([
+      { interface: 'net1', ips: ['10.99.0.1/24'] },
+      { interface: 'net2', ips: ['10.99.0.2/24'] },
+    ]);
+  });
+
+  it('leaves a request alone of which nothing is known', () => {
+    expect(keep(notes([{ name: 'fabric', ips: ['10.99.0.1/24'] }]))).toEqual([
+      { name: 'fabric', ips: ['10.99.0.1/24'] },
+    ]);
+  });
+});
+
+describe('attachedTo', () => {
+  it('counts what was asked for and what was got, not the cluster’s own network', () => {
+    const source = notes(
+      [{ name: 'fabric', ips: ['10.99.0.7/24'] }],
+      [
+        status('cluster', ['10.244.0.2'], { default: true }),
+        status('ns/fabric', ['10.99.0.7'], { mac: 'm' }),
+      ],
+    );
+    expect(attachedTo(source, 'ns')).toEqual([
+      { network: 'ns/fabric', addresses: ['10.99.0.7/24'] },
+      { network: 'ns/fabric', addresses: ['10.99.0.7', 'm'] },
+    ]);
+  });
+
+  it('survives what others write', () => {
+    for (const text of ['[', '[{"name":"a","ips":7}]', '{"name":"a","mac":[1]}'])
+      expect(attachedTo(notes(text), 'ns').flatMap((one) => one.addresses)).toEqual([]);
+  });
+});

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which node a pod can go to. Pure.
+import { annotations, labels } from '../../../crds/src/index.ts';
+import { isNodeReady, type Node } from '../../../kube/src/index.ts';
+import type { Refusal } from '../requests/refusal.ts';
+
+export interface NodeQuestion {
+  readonly nodes: readonly Node[];
+  /** Where the pod, or the checkpoint, is. */
+  readonly from: string;
+  /** A restore may end on the node that holds the checkpoint; a move may not. */
+  readonly mayStay: boolean;
+  readonly wanted?: string | undefined;
+  /** Pods of Sealift's runtime class on a node. */
+  readonly load: ReadonlyMap<string, number>;
+}
+
+/** @returns the node to use, or why there is none. */
+export function chooseNode(question: NodeQuestion): Node | Refusal {
+  const { nodes, from, wanted } = question;
+  const source = nodes.find((node) => node.metadata.name === from);
+  const abi = source?.metadata.labels[labels.driverAbi];
+  if (source && !isNodeReady(source)) {
+    return {
+      reason: 'SourceNodeUnavailable',
+      message: `Node ${from} is not Ready; wait until it is.`,
+    };
+  }
+  if (!source || abi === undefined || agentAddress(source) === undefined) {
+    return {
+      reason: 'SourceNodeUnavailable',
+      message: `Node ${from} has no working Sealift agent: it lacks the label ${labels.driverAbi} or the annotation ${annotations.agentAddress}.`,
+    };
+  }
+  if (wanted !== undefined) return checkWanted(question, wanted, abi);
+  const candidates = nodes
+    .filter((node) => (question.mayStay || node !== source) && isUsable(node, abi))
+    .sort((a, b) => load(question, a) - load(question, b) || compare(a, b));
+  return (
+    candidates[0] ?? {
+      reason: 'NoCompatibleNode',
+      message: `No${question.mayStay ? '' : ' other'} node is Ready, schedulable and has ${labels.driverAbi}=${abi}.`,
+    }
+  );
+}
+
+function checkWanted(question: NodeQuestion, wanted: string, abi: string): Node | Refusal {
+  if (wanted === question.from && !question.mayStay) {
+    return {
+      reason: 'TargetIsSource',
+      message: `The pod is on node ${wanted} already; name another one.`,
+    };
+  }
+  const node = question.nodes.find((one) => one.metadata.name === wanted);
+  if (!node)
+    return {
+      reason: 'TargetNodeNotFound',
+      message: `There is no node ${wanted}; name another one or leave spec.targetNodeName out.`,
+    };
+  if (!isNodeReady(node) || node.spec.unschedulable) {
+    return {
+      reason: 'TargetNodeNotReady',
+      message: `Node ${wanted} is not Ready, or is cordoned; name another one or leave spec.targetNodeName out.`,
+    };
+  }
+  if (isUsable(node, abi)) return node;
+  if (node.metadata.labels[labels.driverAbi] === abi) {
+    return {
+      reason: 'TargetNodeNotReady',
+      message: `The Sealift agent of node ${wanted} has not announced itself: it lacks the annotation ${annotations.agentAddress}.`,
+    };
+  }
+  const has = node.metadata.labels[labels.driverAbi] ?? 'none';
+  return {
+    reason: 'NoCompatibleNode',
+    message: `Node ${wanted} has driver ABI ${has}, the pod needs ${abi}; see the label ${labels.driverAbi}.`,
+  };
+}
+
+export function agentAddress(node: Node): string | undefined {
+  return node.metadata.annotations[annotations.agentAddress];
+}
+
+function isUsable(node: Node, abi: string): boolean {
+  return (
+    isNodeReady(node) &&
+    !node.spec.unschedulable &&
+    node.metadata.labels[labels.driverAbi] === abi &&
+    agentAddress(node) !== undefined
+  );
+}
+
+const load = (question: NodeQuestion, node: Node): number =>
+  question.load.get(node.metadata.name) ?? 0;
+const compare = (a: Node, b: Node): number => (a.metadata.name < b.metadata.name ? -1 : 1);

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events for the conditions that flipped.
+import type { Condition } from '../../../crds/src/index.ts';
+import type { ApiObject, Resource } from '../../../kube/src/index.ts';
+import { requestsFinished } from '../metrics.ts';
+import type { World } from './dependencies.ts';
+
+export interface Transition {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly message: string;
+  readonly condition: string;
+}
+
+/** @returns what is worth telling people: conditions that became True or False. */
+export function transitions(
+  before: readonly Condition[] | undefined,
+  after: readonly Condition[] | undefined,
+): Transition[] {
+  const failed = after?.some((one) => one.type === 'Succeeded' && one.status === 'False');
+  return (after ?? [])
+    .filter((one) => {
+      if (one.status === 'Unknown') return false;
+      // After a failure the summary says it all.
+      if (failed && one.status === 'False' && one.type !== 'Succeeded') return false;
+      return before?.find((other) => other.type === one.type)?.status !== one.status;
+    })
+    .map((one) => ({
+      type: one.status === 'True' ? 'Normal' : 'Warning',
+      reason: one.reason,
+      message: one.message || `${one.type} is ${one.status}.`,
+      condition: one.type,
+    }));
+}
+
+/** Records them on the request; the outcome also on the given pod. */
+export function announce(
+  world: World,
+  resource: Resource<unknown>,
+  object: ApiObject,
+  list: readonly Transition[],
+  pod?: { readonly resource: Resource<unknown>; readonly object: ApiObject | undefined },
+): void {
+  for (const { type, reason, message, condition } of list) {
+    world.events.record({ resource, object, type, reason, message });
+    if (condition !== 'Succeeded') continue;
+    requestsFinished.inc({ kind: resource.kind, reason });
+    if (pod?.object) {
+      const text = `${resource.kind} ${object.metadata.name}: ${message}`;
+      world.events.record({
+        resource: pod.resource,
+        object: pod.object,
+        type,
+        reason,
+        message: text,
+      });
+    }
+  }
+}

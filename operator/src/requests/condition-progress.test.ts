@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import type { Condition } from '../../../crds/src/index.ts';
+import { at, NOW } from '../../testing/objects.ts';
+import { KeyedLock } from './keyed-lock.ts';
+import { Progress } from './condition-progress.ts';
+import { transitions } from './condition-events.ts';
+
+const condition = (type: string, status: Condition['status'], reason = 'R'): Condition => ({
+  type,
+  status,
+  reason,
+  message: '',
+  lastTransitionTime: at(0),
+});
+const names = (before: Condition[], after: Condition[]): string[] =>
+  transitions(before, after).map((one) => `${one.type} ${one.condition}`);
+
+describe('transitions', () => {
+  it('tells of every condition that was reached, once', () => {
+    const reached = [condition('Validated', 'True'), condition('Succeeded', 'Unknown')];
+    expect(names([], reached)).toEqual(['Normal Validated']);
+    expect(names(reached, reached)).toEqual([]);
+  });
+
+  it('tells of a failure once, not of all that it has prevented', () => {
+    const failed = [condition('Restored', 'False'), condition('Succeeded', 'False', 'TargetGone')];
+    expect(transitions([], failed)).toEqual([
+      {
+        type: 'Warning',
+        reason: 'TargetGone',
+        message: 'Succeeded is False.',
+        condition: 'Succeeded',
+      },
+    ]);
+  });
+});
+
+describe('Progress', () => {
+  const progress = (current?: Condition[]): Progress<'A' | 'B' | 'Succeeded'> =>
+    new Progress(['A', 'B', 'Succeeded'], current, NOW, 3);
+  const list = (p: Progress<'A' | 'B' | 'Succeeded'>): string[] =>
+    p.conditions.map((one) => `${one.type} ${one.status} ${one.reason}`);
+
+  it('has every condition from the first visit on', () => {
+    expect(list(progress())).toEqual([
+      'A Unknown Pending',
+      'B Unknown Waiting',
+      'Succeeded Unknown Pending',
+    ]);
+  });
+
+  it('does not take back what was reached', () => {
+    const p = progress();
+    p.reached('A', 'Done');
+    p.reached('A', 'Again');
+    p.waiting('A', 'Waiting');
+    expect(list(p)[0]).toBe('A True Done');
+  });
+
+  it('ends with nothing open', () => {
+    const good = progress();
+    good.finish('Succeeded', true, 'Moved');
+    expect(list(good)).toEqual(['A True Moved', 'B True Moved', 'Succeeded True Moved']);
+    const bad = progress();
+    bad.reached('A', 'Done');
+    bad.finish('Succeeded', false, 'Lost');
+    expect(list(bad)).toEqual(['A True Done', 'B False Lost', 'Succeeded False Lost']);
+  });
+
+  it('keeps the time of the last flip', () => {
+    const old = { ...condition('A', 'True'), lastTransitionTime: at(-60) };
+    const p = progress([old]);
+    p.set('A', 'True', 'New');
+    expect(p.conditions[0]).toMatchObject({
+      reason: 'New',
+      lastTransitionTime: at(-60),
+      observedGeneration: 3,
+    });
+    p.set('A', 'False', 'New');
+    expect(p.conditions[0]?.lastTransitionTime).toBe(at(0));
+  });
+});
+
+describe('KeyedLock', () => {
+  it('lets one in at a time per key, also after a failure', async () => {
+    const lock = new KeyedLock();
+    const order: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    const first = lock.run('k', async () => {
+      order.push('1+');
+      await gate.promise;
+      order.push('1-');
+      throw new Error('first');
+    });
+    const second = lock.run('k', async () => order.push('2'));
+    await lock.run('other', async () => order.push('other'));
+    gate.resolve();
+    await expect(first).rejects.toThrow('first');
+    await second;
+    expect(order).toEqual(['1+', 'other', '1-', '2']);
+  });
+});

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long after a decision a node may say nothing. Pure.
+import type { Deadlines } from '../../../crds/src/index.ts';
+import { timestamp } from '../../../kube/src/index.ts';
+
+/**
+ * Writes the moment into the status, so that a restarted operator keeps it.
+ * @param proposed by the operator's own clock: the decision's time is somebody else's.
+ * @returns milliseconds since the epoch
+ */
+export function settleAt(status: { deadlines?: Deadlines | undefined }, proposed: number): number {
+  const known = status.deadlines?.settle;
+  if (known !== undefined) return Date.parse(known);
+  status.deadlines = { ...status.deadlines, settle: timestamp(proposed) };
+  return proposed;
+}

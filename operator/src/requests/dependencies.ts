@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every controller of the operator reads and writes through.
+import { RUNTIME_CLASS } from '../../../crds/src/index.ts';
+import {
+  isNotFound,
+  pods,
+  type Api,
+  type EventRecorder,
+  type Informer,
+  type Node,
+  type Pod,
+  type Resource,
+} from '../../../kube/src/index.ts';
+import { KeyedLock } from './keyed-lock.ts';
+import type { RawPod } from '../target-pod/manifest.ts';
+
+const attachments: Resource<unknown> = {
+  apiVersion: 'k8s.cni.cncf.io/v1',
+  kind: 'NetworkAttachmentDefinition',
+  plural: 'network-attachment-definitions',
+  namespaced: true,
+  parse: (json) => json,
+};
+
+export class World {
+  readonly api: Api;
+  readonly events: EventRecorder;
+  readonly nodes: Informer<Node>;
+  readonly pods: Informer<Pod>;
+  /** Requests are accepted one at a time per pod. */
+  readonly accepting = new KeyedLock();
+
+  constructor(parts: {
+    api: Api;
+    events: EventRecorder;
+    nodes: Informer<Node>;
+    pods: Informer<Pod>;
+  }) {
+    this.api = parts.api;
+    this.events = parts.events;
+    this.nodes = parts.nodes;
+    this.pods = parts.pods;
+  }
+
+  /** An object as it is now, not as a cache has it. */
+  async find<T>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<T | undefined> {
+    try {
+      return await this.api.get(resource, namespace, name, { signal });
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async findPod(
+    namespace: string,
+    name: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Pod | undefined> {
+    return name === undefined ? undefined : this.find(pods, namespace, name, signal);
+  }
+
+  /** A pod with every field that it has. */
+  async rawPod(namespace: string, name: string, signal: AbortSignal): Promise<RawPod> {
+    return (await this.api.getRaw(pods, namespace, name, { signal })) as RawPod;
+  }
+
+  /** Every pod of the cluster, as it is now. */
+  async allPods(signal: AbortSignal): Promise<Pod[]> {
+    const { items } = await this.api.list(pods, { signal });
+    return items.map((item) => pods.parse(item));
+  }
+
+  /** Pods of Sealift's runtime class on each node, from the cache. */
+  load(): Map<string, number> {
+    const out = new Map<string, number>();
+    for (const { spec } of this.pods.list()) {
+      if (spec.runtimeClassName !== RUNTIME_CLASS || !spec.nodeName) continue;
+      out.set(spec.nodeName, (out.get(spec.nodeName) ?? 0) + 1);
+    }
+    return out;
+  }
+
+  /** Nodes on which Sealift runs, and the others too: a refusal names them. */
+  nodeList(): Node[] {
+    return this.nodes.list();
+  }
+
+  /** `spec.config` of networks, by `namespace/name`; those that cannot be read are left out. */
+  async networkConfigs(
+    names: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Map<string, string>> {
+    const out = new Map<string, string>();
+    for (const full of new Set(names)) {
+      const [namespace = '', name = ''] = full.split('/');
+      try {
+        const raw = await this.api.getRaw(attachments, namespace, name, { signal });
+        const config = (raw as { spec?: { config?: unknown } }).spec?.config;
+        if (typeof config === 'string') out.set(full, config);
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    }
+    return out;
+  }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// What can go wrong with a target pod before its agent can say so. Pure.
+import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
+import type { Refusal } from '../requests/refusal.ts';
+
+/** The scheduler's view may be a moment old: a node that was just freed still looks full. */
+export const unschedulableGraceMs = 15_000;
+
+/** Waiting reasons after which the kubelet only repeats what has failed. */
+const fatalWaiting = new Set([
+  'CrashLoopBackOff',
+  'CreateContainerConfigError',
+  'CreateContainerError',
+  'RunContainerError',
+  'ErrImageNeverPull',
+  'ErrImagePull',
+  'ImagePullBackOff',
+  'InvalidImageName',
+]);
+
+export interface TargetTrouble {
+  readonly refusal?: Refusal;
+  /** Look again at this time. */
+  readonly recheckAt?: number;
+}
+
+export function targetTrouble(pod: Pod, now: number): TargetTrouble {
+  const scheduled = pod.status.conditions.find((one) => one.type === 'PodScheduled');
+  if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') {
+    const since = Date.parse(scheduled.lastTransitionTime ?? pod.metadata.creationTimestamp);
+    const until = (Number.isFinite(since) ? since : now) + unschedulableGraceMs;
+    if (now < until) return { recheckAt: until };
+    return failed(
+      'TargetUnschedulable',
+      `The scheduler found no room for ${pod.metadata.name}: ${scheduled.message}`,
+    );
+  }
+  if (pod.metadata.deletionTimestamp !== undefined) {
+    return failed('TargetGone', `The target pod ${pod.metadata.name} is being deleted.`);
+  }
+  if (pod.status.phase === 'Failed' || pod.status.phase === 'Succeeded') {
+    const why = pod.status.message || pod.status.reason || 'no reason given';
+    return failed('TargetFailed', `The target pod ended in phase ${pod.status.phase}: ${why}`);
+  }
+  for (const container of statuses(pod)) {
+    const { waiting, terminated } = container.state;
+    if (waiting && fatalWaiting.has(waiting.reason)) {
+      return failed(
+        'TargetFailed',
+        `Container ${container.name}: ${waiting.reason}: ${waiting.message}`,
+      );
+    }
+    if (terminated) {
+      return failed(
+        'TargetFailed',
+        `Container ${container.name} ended: ${terminated.reason}: ${terminated.message}`,
+      );
+    }
+  }
+  return {};
+}
+
+/** Of sidecars too: a target has no other init containers. */
+const statuses = (pod: Pod): ContainerStatus[] => [
+  ...pod.status.initContainerStatuses,
+  ...pod.status.containerStatuses,
+];
+
+function failed(reason: Refusal['reason'], message: string): TargetTrouble {
+  return { refusal: { reason, message: message.slice(0, 2000) } };
+}
+
+/** One line on how far the pod is, for a condition's message. */
+export function targetProgress(pod: Pod): string {
+  if (!pod.spec.nodeName) return `Pod ${pod.metadata.name} waits for the scheduler.`;
+  const waiting = statuses(pod).find((one) => one.state.waiting)?.state.waiting;
+  const what = waiting?.reason ? ` (${waiting.reason})` : '';
+  return `Pod ${pod.metadata.name} is being prepared on ${pod.spec.nodeName}${what}.`;
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { annotations, labels } from '../../../crds/src/index.ts';
+import {
+  finalLabels,
+  rdmaDevice,
+  targetName,
+  targetPod,
+  templateOf,
+  type RawPod,
+  type TargetOptions,
+} from './manifest.ts';
+
+const uid = '0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0';
+const raw = (metadata: object = {}, spec: object = {}): RawPod => ({
+  metadata: { name: 'p', namespace: 'ns', uid, ...metadata },
+  spec: { containers: [{ name: 'main' }], nodeName: 'a', ...spec },
+});
+const options: TargetOptions = {
+  name: 'p-00000',
+  namespace: 'ns',
+  nodeName: 'b',
+  requestUid: 'request-uid',
+  marker: { key: 'migration', value: 'ns/move' },
+  networks: undefined,
+};
+interface Made {
+  metadata: { labels: object; annotations: Record<string, string> };
+  spec: {
+    affinity: { nodeAffinity: Record<string, { nodeSelectorTerms: object[] }> };
+    [field: string]: unknown;
+  };
+}
+const make = (source: RawPod, more: Partial<TargetOptions> = {}): Made =>
+  targetPod(templateOf(source), { ...options, ...more }) as unknown as Made;
+const terms = (made: Made): object[] =>
+  made.spec.affinity.nodeAffinity['requiredDuringSchedulingIgnoredDuringExecution']
+    ?.nodeSelectorTerms ?? [];
+const onB = { key: 'metadata.name', operator: 'In', values: ['b'] };
+
+describe('targetName', () => {
+  const name = (pod: string, moved = false): string =>
+    targetName(
+      {
+        metadata: {
+          name: pod,
+          ...(moved ? { annotations: { [annotations.requestUid]: 'x' } } : {}),
+        },
+      },
+      uid,
+    );
+
+  it('is the same for the same request, and stays short over many moves', () => {
+    expect(name('p')).toBe('p-0f1e2');
+    expect(name('p-abcde')).toBe('p-abcde-0f1e2');
+    expect(name('p-abcde', true)).toBe('p-0f1e2');
+    expect(name(`${'x'.repeat(56)}.y`)).toBe(`${'x'.repeat(56)}-0f1e2`);
+    expect(name('x'.repeat(200)).length).toBeLessThanOrEqual(63);
+  });
+});
+
+describe('the target', () => {
+  it('leaves out what one node or one pod was given, and keeps what was asked for', () => {
+    const made = make(
+      raw(
+        {},
+        {
+          priority: 5,
+          priorityClassName: 'high',
+          preemptionPolicy: 'Never',
+          overhead: { cpu: '1' },
+          initContainers: [{ name: 'i' }],
+          ephemeralContainers: [{ name: 'e' }],
+          volumes: [{ name: 'kube-api-access-x' }, { name: 'own' }],
+          containers: [
+            {
+              name: 'main',
+              image: 'i',
+              volumeMounts: [{ name: 'kube-api-access-x' }, { name: 'own' }],
+              lifecycle: { postStart: {}, preStop: { exec: {} } },
+            },
+          ],
+        },
+      ),
+    );
+    const { affinity: _affinity, ...spec } = made.spec;
+    expect(spec).toEqual({
+      priorityClassName: 'high',
+      hostname: 'p',
+      volumes: [{ name: 'own' }],
+      containers: [
+        {
+          name: 'main',
+          image: 'i',
+          volumeMounts: [{ name: 'own' }],
+          lifecycle: { preStop: { exec: {} } },
+        },
+      ],
+    });
+  });
+
+  it('keeps sidecars in their order, and lets no probe end a container that waits for the others', () => {
+    const probe = { httpGet: { port: 80 } };
+    const probes = {
+      ...{ startupProbe: probe, readinessProbe: probe },
+      livenessProbe: { ...probe, initialDelaySeconds: 5 },
+    };
+    const exec = { exec: { command: ['x'] } };
+    const made = make(
+      raw(
+        {},
+        {
+          initContainers: [
+            { name: 'first', restartPolicy: 'Always', ...probes, lifecycle: { postStart: {} } },
+            { name: 'setup', restartPolicy: null },
+            { name: 'second', restartPolicy: 'Always', livenessProbe: exec, startupProbe: exec },
+          ],
+          containers: [
+            { name: 'main', livenessProbe: { ...probe, initialDelaySeconds: 500 } },
+            { name: 'last', ...probes },
+          ],
+        },
+      ),
+    );
+    const rest = { volumeMounts: [] };
+    expect(made.spec['initContainers']).toEqual([
+      {
+        ...{
+          name: 'first',
+          restartPolicy: 'Always',
+          readinessProbe: probe,
+          lifecycle: {},
+          ...rest,
+        },
+        livenessProbe: { ...probe, initialDelaySeconds: 120 },
+      },
+      { name: 'second', restartPolicy: 'Always', livenessProbe: exec, ...rest },
+    ]);
+    expect(made.spec['containers']).toEqual([
+      { name: 'main', livenessProbe: { ...probe, initialDelaySeconds: 500 }, ...rest },
+      { name: 'last', ...probes, ...rest },
+    ]);
+  });
+
+  it('keeps the host name that the processes have read', () => {
+    expect(make(raw({ name: 'a.b' })).spec['hostname']).toBe('a-b');
+    expect(make(raw({}, { hostname: 'old' })).spec['hostname']).toBe('old');
+  });
+
+  it('is found by no service before the decision, and has its labels after it', () => {
+    const made = make(raw({ labels: { app: 'x', [labels.role]: 'stale' } }));
+    expect(made.metadata.labels).toEqual({ [labels.role]: 'target' });
+    expect(finalLabels(made)).toEqual({ app: 'x', [labels.role]: null });
+  });
+
+  it.each(['{', '5', 'null', '{"a":5}'])(
+    'ends with labels that somebody has spoilt: %s',
+    (text) => {
+      expect(finalLabels({ metadata: { annotations: { [annotations.labels]: text } } })).toEqual({
+        [labels.role]: null,
+      });
+    },
+  );
+
+  it('names its own request and networks, not those of an earlier move', () => {
+    const made = make(
+      raw({
+        annotations: {
+          mine: '1',
+          [annotations.requestUid]: 'old',
+          [annotations.migration]: 'ns/old',
+          [annotations.restore]: 'ns/old',
+          [annotations.networks]: 'old',
+          [annotations.networkStatus]: '[]',
+        },
+      }),
+      { networks: '[1]' },
+    );
+    expect(made.metadata.annotations).toEqual({
+      mine: '1',
+      [annotations.requestUid]: 'request-uid',
+      [annotations.migration]: 'ns/move',
+      [annotations.labels]: '{}',
+      [annotations.networks]: '[1]',
+      [annotations.rdmaDevice]: 'rxe0f1e2d3c4b',
+    });
+  });
+
+  it('keeps the name of its device over many moves', () => {
+    expect(rdmaDevice(raw())).toBe('rxe0f1e2d3c4b');
+    expect(rdmaDevice(raw({ annotations: { [annotations.rdmaDevice]: 'rxe9' } }))).toBe('rxe9');
+  });
+
+  it('goes to its node, and nowhere else that the pod was pinned to', () => {
+    const hostname = { key: 'kubernetes.io/hostname', operator: 'In', values: ['a'] };
+    const zone = { key: 'zone', operator: 'In', values: ['z'] };
+    const made = make(
+      raw(
+        {},
+        {
+          nodeSelector: { 'kubernetes.io/hostname': 'a', disk: 'ssd' },
+          affinity: {
+            podAntiAffinity: { x: 1 },
+            nodeAffinity: {
+              preferredDuringSchedulingIgnoredDuringExecution: [1],
+              requiredDuringSchedulingIgnoredDuringExecution: {
+                nodeSelectorTerms: [{ matchExpressions: [hostname, zone] }, { matchFields: ['a'] }],
+              },
+            },
+          },
+        },
+      ),
+    );
+    expect(made.spec['nodeName']).toBeUndefined();
+    expect(made.spec['nodeSelector']).toEqual({ disk: 'ssd' });
+    expect(made.spec.affinity).toMatchObject({
+      podAntiAffinity: { x: 1 },
+      nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [1] },
+    });
+    expect(terms(made)).toEqual([
+      { matchExpressions: [zone], matchFields: [onB] },
+      { matchFields: [onB] },
+    ]);
+    expect(terms(make(raw()))).toEqual([{ matchFields: [onB] }]);
+  });
+
+  it('does not change the pod that it is made from', () => {
+    const source = raw({ labels: { a: 'b' } }, { nodeSelector: { 'kubernetes.io/hostname': 'a' } });
+    const before = structuredClone(source);
+    make(source);
+    expect(source).toEqual(before);
+  });
+});

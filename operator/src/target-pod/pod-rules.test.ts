@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { annotations, labels } from '../../../crds/src/index.ts';
+import { at, container, NOW, pod, type PodParts } from '../../testing/objects.ts';
+import { refusePod } from './pod-rules.ts';
+
+const one = (state: object, more: object = {}): PodParts => ({
+  status: { containerStatuses: [container(state as Record<string, unknown>, { ...more })] },
+});
+/** Two containers, a sidecar that `more` says something of, and an init container that has run. */
+const many = (more: object = {}): PodParts => ({
+  spec: {
+    containers: [{ name: 'main' }, { name: 'second' }],
+    initContainers: [{ name: 'i' }, { name: 's', restartPolicy: 'Always' }],
+  },
+  status: {
+    containerStatuses: ['main', 'second'].map((name) => ({
+      ...{ name, state: { running: {} }, ready: true, started: true },
+    })),
+    initContainerStatuses: [
+      { name: 'i', state: { terminated: { reason: 'Completed' } } },
+      { name: 's', state: { running: {} }, ready: true, started: true, ...more },
+    ],
+  },
+});
+const ready = { ready: true, started: true };
+
+describe('refusePod', () => {
+  it.each<[string, PodParts]>([
+    ['a plain pod', {}],
+    [
+      'volumes whose content moves along, or is made anew',
+      {
+        spec: {
+          volumes: [
+            { name: 'a', emptyDir: {} },
+            { name: 'b', configMap: {} },
+            { name: 'c', secret: {} },
+            { name: 'd', projected: {} },
+            { name: 'e', downwardAPI: {} },
+          ],
+        },
+      },
+    ],
+    ['init containers that have run', { spec: { initContainers: [{ name: 'i' }] } }],
+    [
+      'an owner that does not control it',
+      { metadata: { ownerReferences: [{ kind: 'Node', name: 'n' }] } },
+    ],
+    ['restarts in the past', one({ running: {} }, { ...ready, restartCount: 3 })],
+    [
+      'a restart that was long enough ago',
+      one({ running: { startedAt: at(-40) } }, { ...ready, restartCount: 2 }),
+    ],
+    ['several containers and a sidecar', many()],
+    [
+      'one that was moved before',
+      { metadata: { annotations: { [annotations.requestUid]: 'old' }, labels: { app: 'x' } } },
+    ],
+  ])('takes %s', (_name, parts) => {
+    expect(refusePod(pod(parts), 'p', NOW)).toBeUndefined();
+  });
+
+  it.each<[string, string, RegExp, PodParts]>([
+    [
+      'no runtime class',
+      'NotSealiftRuntime',
+      /runtimeClassName/,
+      { spec: { runtimeClassName: null } },
+    ],
+    [
+      'a controller',
+      'PodHasController',
+      /ReplicaSet web/,
+      { metadata: { ownerReferences: [{ kind: 'ReplicaSet', name: 'web', controller: true }] } },
+    ],
+    [
+      'one that is still being made',
+      'AnotherMigration',
+      /default\/move/,
+      {
+        metadata: {
+          labels: { [labels.role]: 'target' },
+          annotations: { [annotations.migration]: 'default/move' },
+        },
+      },
+    ],
+    ['one being deleted', 'PodNotRunning', /deleted/, { metadata: { deletionTimestamp: at(0) } }],
+    ['one that waits', 'PodNotRunning', /Pending/, { status: { phase: 'Pending' } }],
+    ['one that has ended', 'PodNotRunning', /Succeeded/, { status: { phase: 'Succeeded' } }],
+    [
+      'no container status',
+      'ContainerNotRunning',
+      /main has no status/,
+      { status: { containerStatuses: [] } },
+    ],
+    [
+      'a crash loop',
+      'ContainerCrashLooping',
+      /main has ended 4 times .* \(CrashLoopBackOff\).*--previous/,
+      one({ waiting: { reason: 'CrashLoopBackOff' } }, { restartCount: 3 }),
+    ],
+    [
+      'a crash loop that is about to run',
+      'ContainerCrashLooping',
+      /restarted 2 times and has run for 39 s since, not yet for 40 s/,
+      one({ running: { startedAt: at(-39) } }, { ...ready, restartCount: 2 }),
+    ],
+    [
+      'a crash loop that has lasted long',
+      'ContainerCrashLooping',
+      /not yet for 300 s/,
+      one({ running: { startedAt: at(-299) } }, { ...ready, restartCount: 100 }),
+    ],
+    [
+      'a sidecar that is not ready',
+      'ContainerNotRunning',
+      /Container s is not ready/,
+      many({ ready: false }),
+    ],
+    [
+      'a sidecar in a crash loop',
+      'ContainerCrashLooping',
+      /Container s /,
+      many({ state: { waiting: { reason: 'CrashLoopBackOff' } } }),
+    ],
+    [
+      'an ended container',
+      'ContainerNotRunning',
+      /OOMKilled/,
+      one({ terminated: { reason: 'OOMKilled' } }),
+    ],
+    ['no known state', 'ContainerNotRunning', /no known state/, one({})],
+    ['a startup probe', 'ContainerNotRunning', /startup/, one({ running: {} }, { started: false })],
+    [
+      'one that is not ready',
+      'ContainerNotRunning',
+      /not ready/,
+      one({ running: {} }, { started: true }),
+    ],
+    ['the host’s network', 'UnsupportedPod', /hostNetwork/, { spec: { hostNetwork: true } }],
+    ['the host’s processes', 'UnsupportedPod', /hostPID/, { spec: { hostPID: true } }],
+    ['the host’s IPC', 'UnsupportedPod', /hostIPC/, { spec: { hostIPC: true } }],
+    [
+      'a shared PID namespace',
+      'UnsupportedPod',
+      /share/,
+      { spec: { shareProcessNamespace: true } },
+    ],
+    [
+      'claimed devices',
+      'UnsupportedPod',
+      /resourceClaims/,
+      { spec: { resourceClaims: [{ name: 'r' }] } },
+    ],
+    [
+      'a debug container',
+      'UnsupportedPod',
+      /ephemeral/,
+      { spec: { ephemeralContainers: [{ name: 'd' }] } },
+    ],
+    [
+      'a host path',
+      'UnsupportedVolume',
+      /Volume v is of kind hostPath; supported are emptyDir/,
+      { spec: { volumes: [{ name: 'v', hostPath: { path: '/' } }] } },
+    ],
+    [
+      'a claim',
+      'UnsupportedVolume',
+      /persistentVolumeClaim/,
+      { spec: { volumes: [{ name: 'v', persistentVolumeClaim: {} }] } },
+    ],
+  ])('refuses %s', (_name, reason, text, parts) => {
+    expect(refusePod(pod(parts), 'p', NOW)).toEqual({
+      reason,
+      message: expect.stringMatching(text) as string,
+    });
+  });
+});

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which pods can be dumped at all. Pure.
+import {
+  annotations,
+  labels,
+  peersOf,
+  refuseImpatient,
+  RUNTIME_CLASS,
+} from '../../../crds/src/index.ts';
+import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
+import type { Refusal } from '../requests/refusal.ts';
+
+/** Volumes whose content is part of the images, or is made anew from the same API objects. */
+const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 'downwardAPI']);
+
+/** @returns undefined for a pod that can be taken on. */
+export function refusePod(pod: Pod | undefined, podName: string, now: number): Refusal | undefined {
+  if (!pod)
+    return { reason: 'PodNotFound', message: `There is no pod ${podName} in this namespace.` };
+  return refuseKind(pod) ?? refuseState(pod, now) ?? refuseShape(pod);
+}
+
+/** How often the pod's containers were restarted, all together. */
+export function restartsOf(pod: Pod): number {
+  return pod.status.containerStatuses.reduce((sum, one) => sum + one.restartCount, 0);
+}
+
+/** Peers that could not be held as long as it takes, or of which the annotations say what cannot be. */
+export function refusePeers(
+  pod: Pod,
+  timeouts: { readonly peerMarginMs?: number | undefined } = {},
+): Refusal | undefined {
+  const peers = peersOf(pod.metadata.annotations);
+  return 'reason' in peers ? peers : refuseImpatient(peers, timeouts);
+}
+
+function refuseKind(pod: Pod): Refusal | undefined {
+  if (pod.spec.runtimeClassName !== RUNTIME_CLASS) {
+    return {
+      reason: 'NotSealiftRuntime',
+      message: `Create the pod with runtimeClassName: ${RUNTIME_CLASS}; it cannot be changed later.`,
+    };
+  }
+  const owner = pod.metadata.ownerReferences.find((one) => one.controller === true);
+  if (owner) {
+    return {
+      reason: 'PodHasController',
+      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace or remove what is moved; only pods without a controller can be moved.`,
+    };
+  }
+  return undefined;
+}
+
+function refuseState(pod: Pod, now: number): Refusal | undefined {
+  if (pod.metadata.labels[labels.role] !== undefined) {
+    const { [annotations.migration]: move, [annotations.restore]: copy } = pod.metadata.annotations;
+    return {
+      reason: 'AnotherMigration',
+      message: `The pod is still being made by request ${move ?? copy ?? 'of another kind'}; wait until that has finished.`,
+    };
+  }
+  if (pod.metadata.deletionTimestamp !== undefined) {
+    return { reason: 'PodNotRunning', message: 'The pod is being deleted.' };
+  }
+  if (pod.status.phase !== 'Running') {
+    return {
+      reason: 'PodNotRunning',
+      message: `The pod is in phase ${pod.status.phase || 'Unknown'}; wait until it runs.`,
+    };
+  }
+  const { containerStatuses, initContainerStatuses } = pod.status;
+  const all = [...containerStatuses, ...initContainerStatuses];
+  for (const name of movedContainers(pod)) {
+    const status = all.find((one) => one.name === name);
+    const loop = status && crashLoop(status, now);
+    if (loop !== undefined) {
+      return {
+        reason: 'ContainerCrashLooping',
+        message: `Container ${name} ${loop}; what is moved would end again. Find out why it ends (kubectl logs --previous) and ask again when it runs steadily.`,
+      };
+    }
+    const trouble = containerTrouble(status);
+    if (trouble !== undefined) {
+      return {
+        reason: 'ContainerNotRunning',
+        message: `Container ${name} ${trouble}; every container has to be running and ready.`,
+      };
+    }
+  }
+  return undefined;
+}
+
+/** Init containers have run; those that run on beside the others (sidecars) are moved with them. */
+function movedContainers(pod: Pod): string[] {
+  const sidecars = pod.spec.initContainers.filter((one) => one.restartPolicy === 'Always');
+  return [...sidecars, ...pod.spec.containers].map((one) => one.name);
+}
+
+/** The kubelet's: doubled with every restart, up to five minutes. */
+const firstBackOffMs = 10_000;
+const longestBackOffMs = 300_000;
+
+/** A container counts as steady when it has run for longer than the kubelet would make it wait after another end. */
+function crashLoop(status: ContainerStatus, now: number): string | undefined {
+  const { waiting, running } = status.state;
+  if (waiting?.reason === 'CrashLoopBackOff') {
+    return `has ended ${status.restartCount + 1} times and waits for its next start (CrashLoopBackOff)`;
+  }
+  if (status.restartCount === 0 || typeof running?.startedAt !== 'string') return undefined;
+  const ranMs = now - Date.parse(running.startedAt);
+  const steadyMs = Math.min(firstBackOffMs * 2 ** status.restartCount, longestBackOffMs);
+  if (!(ranMs < steadyMs)) return undefined;
+  const [ran, steady] = [ranMs, steadyMs].map((ms) => Math.max(0, Math.round(ms / 1000)));
+  return `has been restarted ${status.restartCount} times and has run for ${ran} s since, not yet for ${steady} s`;
+}
+
+function containerTrouble(status: ContainerStatus | undefined): string | undefined {
+  if (!status) return 'has no status yet';
+  if (status.state.waiting)
+    return `is waiting (${status.state.waiting.reason || 'no reason given'})`;
+  if (status.state.terminated)
+    return `has ended (${status.state.terminated.reason || 'no reason given'})`;
+  if (!status.state.running) return 'is in no known state';
+  if (status.started === false) return 'has not passed its startup probe';
+  if (!status.ready) return 'is not ready';
+  return undefined;
+}
+
+function refuseShape(pod: Pod): Refusal | undefined {
+  const { spec } = pod;
+  const unsupported = (what: string): Refusal => ({
+    reason: 'UnsupportedPod',
+    message: `Sealift does not move pods with ${what}.`,
+  });
+  if (spec.hostNetwork) return unsupported('hostNetwork');
+  if (spec.hostPID) return unsupported('hostPID');
+  if (spec.hostIPC) return unsupported('hostIPC');
+  if (spec.shareProcessNamespace === true) return unsupported('shareProcessNamespace');
+  if (spec.resourceClaims.length > 0) return unsupported('resourceClaims');
+  if (spec.ephemeralContainers.length > 0) return unsupported('ephemeral containers');
+  for (const volume of spec.volumes) {
+    const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'emptyDir';
+    if (!movableVolumes.has(kind)) {
+      return {
+        reason: 'UnsupportedVolume',
+        message: `Volume ${volume.name} is of kind ${kind}; supported are ${[...movableVolumes].join(', ')}.`,
+      };
+    }
+  }
+  return undefined;
+}
