@@ -5,7 +5,7 @@ import { Count, DnsName, Message, Milliseconds, ObjectMeta, Timestamp } from './
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
-import { Deadlines, Place } from './placement.ts';
+import { Deadlines, Placement } from './placement.ts';
 import { Report } from './steps.ts';
 import { Timeouts } from './timeouts.ts';
 
@@ -95,8 +95,8 @@ export const MigrationRequestStatus = z.object({
   startTime: Timestamp.optional(),
   completionTime: Timestamp.optional(),
   conditions: Conditions.optional(),
-  source: Place.optional().meta({ description: 'The pod that runs now. Written by the operator.' }),
-  target: Place.optional().meta({ description: 'The pod that will run. Written by the operator.' }),
+  source: Placement.optional().meta({ description: 'The pod that runs now. Written by the operator.' }),
+  target: Placement.optional().meta({ description: 'The pod that will run. Written by the operator.' }),
   peers: PeersStatus.optional(),
   deadlines: Deadlines.optional(),
   recovery: Recovery.optional(),

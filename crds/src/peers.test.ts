@@ -4,7 +4,7 @@ import { annotations } from './names.ts';
 import {
   peerBudgetMs,
   peersOf,
-  refuseImpatient,
+  refuseShortRetryBudget,
   rnrTimerMicroseconds,
   type Peers,
 } from './peers.ts';
@@ -72,11 +72,11 @@ describe('the patience of peers', () => {
     ['enough with a smaller margin', 600, 200, false],
     ['too little with a greater margin', 2000, 1700, true],
   ])('is refused or not: %s', (_name, patience, peerMarginMs, refused) => {
-    expect(refuseImpatient(peers(patience), { peerMarginMs }) !== undefined).toBe(refused);
+    expect(refuseShortRetryBudget(peers(patience), { peerMarginMs }) !== undefined).toBe(refused);
   });
 
   it('tells what is too little, what would do, and what to set', () => {
-    const refusal = refuseImpatient({ rnrRetry: 1, rnrTimer: 20, patienceMs: 10.24 }, {});
+    const refusal = refuseShortRetryBudget({ rnrRetry: 1, rnrTimer: 20, patienceMs: 10.24 }, {});
     expect(refusal?.reason).toBe('PeerPatienceTooShort');
     for (const part of ['10.24 ms', '1200 ms', 'code 20', 'rnr_retry', annotations.rnrTimer]) {
       expect(refusal?.message).toContain(part);

@@ -66,7 +66,7 @@ export function peerBudgetMs(
 }
 
 /** @returns why these peers cannot be held as long as a move takes. */
-export function refuseImpatient(
+export function refuseShortRetryBudget(
   peers: Peers,
   timeouts: { readonly peerMarginMs?: number | undefined },
 ): PeersRefusal | undefined {

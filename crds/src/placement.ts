@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { Count, Timestamp, Uid } from './atoms.ts';
 
-export const Place = z.object({
+export const Placement = z.object({
   nodeName: z.string().max(253),
   podName: z.string().max(253).optional(),
   podUID: Uid.optional(),
@@ -16,7 +16,7 @@ export const Place = z.object({
     .optional()
     .meta({ description: 'host:port of the image receiver of the node’s agent.' }),
 });
-export type Place = z.infer<typeof Place>;
+export type Placement = z.infer<typeof Placement>;
 
 export const Deadlines = z
   .object({
@@ -25,7 +25,7 @@ export const Deadlines = z
       format: 'date-time',
       description: 'Set when the target is at its create gate; the source may hold from then on.',
     }),
-    settle: Timestamp.optional().meta({
+    confirmation: Timestamp.optional().meta({
       format: 'date-time',
       description: 'After the decision: when to stop waiting for a node that says nothing.',
     }),

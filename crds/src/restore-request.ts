@@ -5,7 +5,7 @@ import { Count, DnsName, ObjectMeta, Timestamp, Uid } from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
-import { Deadlines, Place } from './placement.ts';
+import { Deadlines, Placement } from './placement.ts';
 import { Report } from './steps.ts';
 import { RestoreTimeouts } from './timeouts.ts';
 
@@ -81,10 +81,10 @@ export const RestoreRequestStatus = z.object({
   conditions: Conditions.optional(),
   checkpointId: Uid.optional().meta({ description: 'Folder name of the images on both nodes.' }),
   digest: z.string().max(128).optional(),
-  source: Place.optional().meta({
+  source: Placement.optional().meta({
     description: 'The node that holds the checkpoint. Written by the operator.',
   }),
-  target: Place.optional().meta({ description: 'The pod that will run. Written by the operator.' }),
+  target: Placement.optional().meta({ description: 'The pod that will run. Written by the operator.' }),
   deadlines: Deadlines.optional(),
   report: Report.optional(),
   decision: Decision.optional(),

@@ -24,13 +24,13 @@ import {
 } from '../../kube/src/index.ts';
 import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
 import type { Config } from './support/config.ts';
-import type { Effects } from './node/operations.ts';
+import type { NodeOperations } from './node/operations.ts';
 import type { Journal } from './support/journal/journal.ts';
-import { Leftovers } from './reconcilers/orphan-sweep.ts';
+import { OrphanSweep } from './reconcilers/orphan-sweep.ts';
 import { handoverLoop } from './reconcilers/handover-loop.ts';
 import { PodRequests, type Handover } from './callers/pod-requests.ts';
 import { Publisher } from './reconcilers/publisher.ts';
-import { HolderReconciler } from './reconcilers/image-sender/reconciler.ts';
+import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
 import { socketHandlers } from './callers/socket/handlers.ts';
 import { SourceReconciler } from './reconcilers/source/reconciler.ts';
 import { Gates } from './callers/gates.ts';
@@ -50,7 +50,7 @@ export class Agent {
   readonly #journal: Journal;
   readonly #log: Logger;
   readonly #clock: Clock;
-  readonly #effects: Effects;
+  readonly #effects: NodeOperations;
   readonly #gates = new Gates();
   readonly #pods: PodRequests;
   readonly #informers: Informer<never>[] = [];
@@ -65,7 +65,7 @@ export class Agent {
     config: Config;
     journal: Journal;
     log: Logger;
-    effects: Effects;
+    effects: NodeOperations;
     clock?: Clock;
   }) {
     const { api, config } = parts;
@@ -173,7 +173,7 @@ export class Agent {
       certificateDir: this.#config.tlsDir,
       send: this.#effects.send,
       request: (key) => this.#outgoing.get(key),
-      evidence: this.#effects.evidence,
+      evidence: this.#effects.diagnostics,
       removeWork: (id) => this.#effects.removeWork(id),
       clock: this.#clock,
     });
@@ -211,7 +211,7 @@ export class Agent {
       request: (key) => informer.get(key),
       imageId,
       receiving: (id) => this.#incoming.has(id),
-      evidence: this.#effects.evidence,
+      evidence: this.#effects.diagnostics,
       removeWork: (id) => this.#effects.removeWork(id),
       clock: this.#clock,
     });
@@ -256,7 +256,7 @@ export class Agent {
       }),
       store: this.#effects.store,
       request: (key) => informer.get(key),
-      evidence: this.#effects.evidence,
+      evidence: this.#effects.diagnostics,
       removeWork: (id) => this.#effects.removeWork(id),
       clock: this.#clock,
     });
@@ -268,7 +268,7 @@ export class Agent {
 
   #addHolder(): void {
     const informer = this.#informer<RestoreRequest>(restoreRequests, 'status.source.nodeName');
-    const holder = new HolderReconciler({
+    const holder = new ImageSenderReconciler({
       nodeName: this.#config.nodeName,
       store: this.#effects.store,
       certificateDir: this.#config.tlsDir,
@@ -289,7 +289,7 @@ export class Agent {
   }
 
   async #sweeping(signal: AbortSignal): Promise<void> {
-    const leftovers = new Leftovers({
+    const leftovers = new OrphanSweep({
       api: this.#api,
       nodeName: this.#config.nodeName,
       journal: this.#journal,

@@ -10,7 +10,7 @@ import {
 } from '../../kube/src/index.ts';
 import { Agent } from './agent.ts';
 import { readConfig, type Config } from './support/config.ts';
-import { effectsOn } from './node/operations.ts';
+import { nodeOperations } from './node/operations.ts';
 import { reasonOf } from './support/errors.ts';
 import { Host } from './node/host/host.ts';
 import { installBundle, installCni } from './node/install/bundle.ts';
@@ -60,7 +60,7 @@ async function run(config: Config): Promise<void> {
   const { journal, unreadable } = await Journal.open(config.journalDir);
   if (unreadable.length > 0) log.error({ unreadable }, 'journal files cannot be read');
   await removeIncoming(config.checkpointDir);
-  const agent = new Agent({ api, config, journal, log, effects: effectsOn(config, VERSION, log) });
+  const agent = new Agent({ api, config, journal, log, effects: nodeOperations(config, VERSION, log) });
   const health = await serveHealth(config.metricsPort, () => agent.synced);
   const serving = agent.run(stop.signal);
   const node = { name: config.nodeName, address: config.address, driverAbi: await driverAbi() };

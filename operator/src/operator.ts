@@ -21,7 +21,7 @@ import { annotations, isFinished } from '../../crds/src/index.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
 import { migrationParts } from './migration/reconcile.ts';
 import { restoreParts } from './restore/reconcile.ts';
-import { World } from './requests/dependencies.ts';
+import { Dependencies } from './requests/dependencies.ts';
 
 export interface OperatorOptions {
   readonly api: Api;
@@ -50,7 +50,7 @@ export class Operator {
     const podCache = new Informer({ api, resource: pods, log, clock });
     const nodeCache = new Informer({ api, resource: nodes, log, clock });
     const events = new EventRecorder({ api, log, component: 'sealift-operator', clock });
-    const world = new World({ api, events, nodes: nodeCache, pods: podCache });
+    const world = new Dependencies({ api, events, nodes: nodeCache, pods: podCache });
     const migration = new Controller({
       name: 'migration',
       reconcile: reconciler(migrationParts(world, clock), clock),

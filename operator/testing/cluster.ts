@@ -36,7 +36,7 @@ import {
 import { startApiServer, type TestServer } from '../../kube/testing/api-server.ts';
 import { render } from '../../kube/testing/chart.ts';
 import { Operator } from '../src/operator.ts';
-import { World } from '../src/requests/dependencies.ts';
+import { Dependencies } from '../src/requests/dependencies.ts';
 
 export const FABRIC = { name: 'fabric', config: { type: 'macvlan', ipam: { type: 'static' } } };
 const namespace = 'default';
@@ -177,9 +177,9 @@ export class Cluster {
   }
 
   /** What reconcilers read and write through, its caches empty. */
-  world(): World {
+  world(): Dependencies {
     const api = this.client;
-    return new World({
+    return new Dependencies({
       api,
       events: new EventRecorder({ api, log: silent, component: 'test' }),
       nodes: new Informer({ api, resource: nodes, log: silent }),

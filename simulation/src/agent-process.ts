@@ -2,8 +2,8 @@
 // The node agent, whole, as a process of the simulation: what node-agent/src/main.ts wires, with a simulated node.
 import { Agent } from '../../node-agent/src/agent.ts';
 import { readConfig, type Config } from '../../node-agent/src/support/config.ts';
-import type { Effects } from '../../node-agent/src/node/operations.ts';
-import { FabricLock } from '../../node-agent/src/node/lock/network-lock.ts';
+import type { NodeOperations } from '../../node-agent/src/node/operations.ts';
+import { NetworkLock } from '../../node-agent/src/node/lock/network-lock.ts';
 import { Host } from '../../node-agent/src/node/host/host.ts';
 import { Journal } from '../../node-agent/src/support/journal/journal.ts';
 import { RdmaDriver } from '../../node-agent/src/node/device/driver.ts';
@@ -58,12 +58,12 @@ function effectsOf(
   machine: Machine,
   { network, kernel, luck }: AgentWorld,
   { workDir: workRoot, socketPath }: Config,
-): Effects {
+): NodeOperations {
   const host = new Host({ root: '/' });
   const driver = new RdmaDriver();
   // Its node is made by mkdir and mknod: of no consequence here.
   driver.node = (device) => Promise.resolve(`/dev/${device.name}`);
-  const lock = new FabricLock((netns, commands) => kernel.nft(netns, commands));
+  const lock = new NetworkLock((netns, commands) => kernel.nft(netns, commands));
   const store = new SimulatedStore(machine);
   const editor = new SimulatedEditor([host, driver], machine);
   const shared = { host, lock, driver, store, workRoot, socketPath };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who answers the peers of a committed move: somebody always, and the source no more once the target has been let go. A
 // side that hears nothing of the other goes on alone after its time (docs/adr/0008), and not before.
-import { SOURCE_PATIENCE_MS, TARGET_PATIENCE_MS } from '../../node-agent/src/reconcilers/handover-waits.ts';
+import { SOURCE_WAIT_MS, TARGET_WAIT_MS } from '../../node-agent/src/reconcilers/handover-waits.ts';
 import type { Sandbox } from './node/machine.ts';
 
 export interface Answers {
@@ -34,13 +34,13 @@ export function look(answers: Answers, sides: Sides, now: number): [string, stri
   answers.sourceAnswered = isConnected(source) && source.lock === 'source';
   if (source && answers.sourceAnswered) {
     const waited = answers.targetSince === undefined ? 0 : now - answers.targetSince;
-    return isLetGo(target, targetRuns) && waited < TARGET_PATIENCE_MS
+    return isLetGo(target, targetRuns) && waited < TARGET_WAIT_MS
       ? ['BothAnswer', `${target?.id} was let go while ${source.id} answers`]
       : undefined;
   }
   // A source that is not there any more was not silenced: its node was reset, or somebody has deleted it.
   if (!answered || source?.lock !== 'total' || answers.targetHasAnswered) return undefined;
-  return now - answers.committedAt < SOURCE_PATIENCE_MS
+  return now - answers.committedAt < SOURCE_WAIT_MS
     ? ['NobodyAnswers', `${source.id} is silent before the target has answered`]
     : undefined;
 }

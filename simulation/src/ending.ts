@@ -6,12 +6,12 @@ import { startOrder } from '../../node-agent/src/callers/pod-requests.ts';
 import type { Stored } from './api/objects.ts';
 import { decisionOf } from './api/rules.ts';
 import type { Container, Machine } from './node/machine.ts';
-import type { World } from './world.ts';
+import type { Simulation } from './world.ts';
 
 const kinds = ['MigrationRequest', 'CheckpointRequest', 'RestoreRequest'];
 
 /** @returns what is still open, for people; empty when all has ended as it should. */
-export function open(world: World, deleted: ReadonlySet<string>): string[] {
+export function open(world: Simulation, deleted: ReadonlySet<string>): string[] {
   const out: string[] = [];
   for (const request of kinds.flatMap((kind) => world.store.all(kind))) {
     const of = `${request.kind} ${request.metadata.name}`;
@@ -26,7 +26,7 @@ export function open(world: World, deleted: ReadonlySet<string>): string[] {
   return out;
 }
 
-function openPod(world: World, pod: Stored, deleted: ReadonlySet<string>): string[] {
+function openPod(world: Simulation, pod: Stored, deleted: ReadonlySet<string>): string[] {
   const { name, uid, deletionTimestamp } = pod.metadata;
   if (deleted.has(uid) || deletionTimestamp !== undefined) return [`pod ${name} is being deleted`];
   const out: string[] = [];
@@ -48,7 +48,7 @@ function openPod(world: World, pod: Stored, deleted: ReadonlySet<string>): strin
   return out;
 }
 
-function openNode(world: World, machine: Machine): string[] {
+function openNode(world: Simulation, machine: Machine): string[] {
   const out: string[] = [];
   const pods = new Set(world.store.all('Pod').map((pod) => pod.metadata.uid));
   for (const uid of machine.sandboxes.keys()) {
@@ -61,7 +61,7 @@ function openNode(world: World, machine: Machine): string[] {
   return out;
 }
 
-function containersOf(world: World, podUid: string): Container[] {
+function containersOf(world: Simulation, podUid: string): Container[] {
   return [...world.machines.values()].flatMap((machine) => machine.containersOf(podUid));
 }
 
@@ -73,7 +73,7 @@ interface Places {
 
 /** What a move has to leave: the pod that was decided for, if nobody took it away, and not the other one. */
 export function missing(
-  world: World,
+  world: Simulation,
   move: Stored | undefined,
   podName: string,
   deleted: ReadonlySet<string>,
@@ -93,7 +93,7 @@ export function missing(
   return out;
 }
 
-function isRestored(world: World, name: string): boolean {
+function isRestored(world: Simulation, name: string): boolean {
   const restore = world.store.all('RestoreRequest').find((one) => one.metadata.name === name);
   return decisionOf(restore)?.outcome === 'Committed' && !isTargetLost(restore);
 }
@@ -104,7 +104,7 @@ function isTargetLost(restore: Stored | undefined): boolean {
 }
 
 /** After the requests are gone too. */
-export function leftInJournals(world: World): string[] {
+export function leftInJournals(world: Simulation): string[] {
   return [...world.machines.values()].flatMap(({ name, journal, work }) => [
     ...[...journal.keys()].map((file) => `node ${name} keeps the journal entry ${file}`),
     ...[...work].map((id) => `node ${name} keeps logs of ${id}`),

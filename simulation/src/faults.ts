@@ -4,14 +4,14 @@ import { API_VERSION } from '../../crds/src/index.ts';
 import type { Stored } from './api/objects.ts';
 import type { Monitor } from './monitor.ts';
 import type { Fault, Schedule, Who } from './schedule.ts';
-import { namespace, type World } from './world.ts';
+import { namespace, type Simulation } from './world.ts';
 
 const sourceNode = 'a';
 const targetNode = 'b';
 const requests = ['MigrationRequest', 'CheckpointRequest', 'RestoreRequest'];
 
 export class Faults {
-  readonly #world: World;
+  readonly #world: Simulation;
   readonly #monitor: Monitor;
   #open: Fault[];
   readonly #passed = new Map<string, number>();
@@ -20,7 +20,7 @@ export class Faults {
   /** What the user has taken away: no runner can be asked for there. */
   readonly deleted = new Set<string>();
 
-  constructor(world: World, monitor: Monitor, schedule: Schedule) {
+  constructor(world: Simulation, monitor: Monitor, schedule: Schedule) {
     this.#world = world;
     this.#monitor = monitor;
     this.#open = [...schedule.faults];

@@ -3,7 +3,7 @@
 // each: a net that catches nothing proves nothing.
 import { SourceReconciler } from '../../node-agent/src/reconcilers/source/reconciler.ts';
 import { TargetReconciler } from '../../node-agent/src/reconcilers/target/reconciler.ts';
-import { Places } from '../../node-agent/src/reconcilers/target/container-states.ts';
+import { ContainerStates } from '../../node-agent/src/reconcilers/target/container-states.ts';
 import type { KubeletHooks } from './node/kubelet.ts';
 
 export interface Mistake {
@@ -56,7 +56,7 @@ const decideAtFirstGate: Mistake = {
   name: 'decide when the first container is at its gate',
   shows: ['Lost', 'EarlyTarget', 'NotSettled'],
   make: () => {
-    const { prototype } = Places;
+    const { prototype } = ContainerStates;
     // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below
     const { missing } = prototype;
     prototype.missing = () => [];

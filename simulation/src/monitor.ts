@@ -6,7 +6,7 @@ import { answersFrom, look, type Answers } from './answering.ts';
 import { decisionOf } from './api/rules.ts';
 import type { Stored } from './api/objects.ts';
 import { speaker, type Container, type Machine, type Sandbox } from './node/machine.ts';
-import type { World } from './world.ts';
+import type { Simulation } from './world.ts';
 
 export class ViolationError extends Error {
   override readonly name = 'ViolationError';
@@ -40,7 +40,7 @@ interface Reliance {
 }
 
 export class Monitor {
-  readonly #world: World;
+  readonly #world: Simulation;
   readonly #handovers = new Map<string, Handover>();
   /** The last operation that a peer has seen acknowledged, by application and container. */
   readonly #acknowledged = new Map<string, number>();
@@ -53,7 +53,7 @@ export class Monitor {
   readonly #heldSince = new Map<string, number>();
   readonly #reliance: Reliance;
 
-  constructor(world: World, reliance: Reliance) {
+  constructor(world: Simulation, reliance: Reliance) {
     this.#world = world;
     this.#reliance = reliance;
     for (const machine of world.machines.values()) {

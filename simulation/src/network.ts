@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The way between agents: images go over it whole, damaged, or not at all.
 import { AgentError, reasonOf, type AgentCode } from '../../node-agent/src/support/errors.ts';
-import type { Effects, Server } from '../../node-agent/src/node/operations.ts';
+import type { NodeOperations, Server } from '../../node-agent/src/node/operations.ts';
 import { digestOf, formatManifest } from '../../node-agent/src/node/transfer/manifest.ts';
 import type { SendOptions, Sent } from '../../node-agent/src/node/transfer/sender.ts';
 import type { Machine } from './node/machine.ts';
 import { never, type Process } from './process.ts';
 import type { Timeline } from './timeline.ts';
 
-type Callbacks = Parameters<Effects['receiver']>[0];
+type Callbacks = Parameters<NodeOperations['receiver']>[0];
 
 interface Listener {
   readonly on: Callbacks;

@@ -10,7 +10,7 @@ import { Faults, request } from './faults.ts';
 import type { Mistake } from './mistakes.ts';
 import { Monitor, ViolationError } from './monitor.ts';
 import type { Schedule } from './schedule.ts';
-import { began, namespace, World } from './world.ts';
+import { began, namespace, Simulation } from './world.ts';
 
 /** Faults that have not found their moment by then find none. */
 const faultsMs = 240_000;
@@ -36,7 +36,7 @@ export interface RunOptions {
 /** @throws ViolationError */
 export async function run(schedule: Schedule, options: RunOptions = {}): Promise<Outcome> {
   const points: { faults?: Faults } = {};
-  const world = new World({
+  const world = new Simulation({
     seed: schedule.seed,
     containers: schedule.containers,
     log: options.log,
@@ -61,12 +61,12 @@ export async function run(schedule: Schedule, options: RunOptions = {}): Promise
 }
 
 class Run {
-  readonly #world: World;
+  readonly #world: Simulation;
   readonly #monitor: Monitor;
   readonly #faults: Faults;
   readonly #schedule: Schedule;
 
-  constructor(world: World, monitor: Monitor, faults: Faults, schedule: Schedule) {
+  constructor(world: Simulation, monitor: Monitor, faults: Faults, schedule: Schedule) {
     this.#world = world;
     this.#monitor = monitor;
     this.#faults = faults;

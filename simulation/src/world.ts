@@ -42,7 +42,7 @@ export interface WorldOptions {
   onPoint?(name: string): void;
 }
 
-export class World {
+export class Simulation {
   readonly timeline: Timeline;
   readonly store: Store;
   readonly server: ApiServer;

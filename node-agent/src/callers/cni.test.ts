@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { migrationRequests, pods } from '../../../kube/src/index.ts';
 import { nft } from '../../../native/addon/index.ts';
-import { FabricLock } from '../node/lock/network-lock.ts';
+import { NetworkLock } from '../node/lock/network-lock.ts';
 import { Host } from '../node/host/host.ts';
 import { Journal, type Stage } from '../support/journal/journal.ts';
 import { PodRequests } from './pod-requests.ts';
@@ -57,7 +57,7 @@ describe.runIf(able)('a CNI call', () => {
   let api: MemoryApi;
   let driver: NoRxe;
   let cni: CniHandler;
-  const lock = new FabricLock(nft);
+  const lock = new NetworkLock(nft);
   const host = new Host({ root: '/' });
 
   beforeAll(() => {

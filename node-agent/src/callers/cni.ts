@@ -6,7 +6,7 @@
 import { annotations } from '../../../crds/src/index.ts';
 import { withFaults } from '../../../kube/src/index.ts';
 import { isErrno } from '../support/errors.ts';
-import type { FabricLock } from '../node/lock/network-lock.ts';
+import type { NetworkLock } from '../node/lock/network-lock.ts';
 import type { Host } from '../node/host/host.ts';
 import type { Journal } from '../support/journal/journal.ts';
 import { refuseMovedAway } from './moved-away.ts';
@@ -14,12 +14,12 @@ import { hasRun, type PodRequests, type TargetOf } from './pod-requests.ts';
 import { openableNetns } from '../node/runtime/containers.ts';
 import type { CniReply, CniRequest } from '../support/socket-protocol.ts';
 import { deviceName, type RdmaDriver } from '../node/device/driver.ts';
-import { knownPeers } from '../node/device/peers.ts';
+import { readPeers } from '../node/device/peers.ts';
 
 export interface CniParts {
   host: Host;
   journal: Journal;
-  lock: FabricLock;
+  lock: NetworkLock;
   driver: RdmaDriver;
   pods: PodRequests;
   /** A target's pod has been seen. */
@@ -71,7 +71,7 @@ export class CniHandler {
     if (request.hidden && !isTarget) await driver.show(netns, [request.ifname]);
     const name = deviceName(pod.metadata.uid, wanted[annotations.rdmaDevice]);
     await withFaults('cni.device', () => driver.create(netns, name, request.ifname));
-    if (isTarget) await driver.hold(netns, knownPeers(wanted).rnrTimer);
+    if (isTarget) await driver.hold(netns, readPeers(wanted).rnrTimer);
   }
 
   /** Deleting must succeed for whatever is left, also for a namespace that is gone. */

@@ -4,7 +4,7 @@ import { annotations } from '../../../crds/src/index.ts';
 import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
 import { AgentError } from '../support/errors.ts';
 import { isRestoring, type Journal } from '../support/journal/journal.ts';
-import { knownPeers } from '../node/device/peers.ts';
+import { readPeers } from '../node/device/peers.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
 import type { CreateReply, CreateRequest } from '../support/socket-protocol.ts';
 import type { Gates } from './gates.ts';
@@ -65,7 +65,7 @@ export class CreateHandler {
     if (decision === 'Aborted') {
       throw new AgentError('Aborted', 'the move was aborted: this pod must not run');
     }
-    const { rnrTimer } = knownPeers(pod.metadata.annotations);
+    const { rnrTimer } = readPeers(pod.metadata.annotations);
     const containers = startOrder(pod);
     // Not of a pod whose kubelet would not start it again: nothing may end its restore for taking long.
     const since = startsTwice(pod) ? (request.since ?? Date.now()) : undefined;

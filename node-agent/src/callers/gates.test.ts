@@ -3,14 +3,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Effects } from '../node/operations.ts';
+import type { NodeOperations } from '../node/operations.ts';
 import { AgentError } from '../support/errors.ts';
 import { Journal } from '../support/journal/journal.ts';
 import { PodRequests } from './pod-requests.ts';
 import { socketHandlers } from './socket/handlers.ts';
 import { MemoryApi } from '../testing/api.ts';
 import { migration, NAMESPACE, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
-import { notePreparation } from '../reconcilers/target/journal-entry.ts';
+import { recordPreparation } from '../reconcilers/target/journal-entry.ts';
 import { Gates } from './gates.ts';
 
 const resume = { op: 'gate' as const, token: REQUEST_UID, container: 'main', pid: 7 };
@@ -72,7 +72,7 @@ describe('a gate', () => {
   it('tells who is there of whom it is asked, before and after it comes', async () => {
     const { signal } = new AbortController();
     const ask = () =>
-      gates.waitRebuilt({ op: 'atGate', token: REQUEST_UID, container: 'main' }, signal);
+      gates.waitRestored({ op: 'atGate', token: REQUEST_UID, container: 'main' }, signal);
     const before = ask();
     void said(gates.waitResume({ ...resume, container: 'side', pid: 8 }, '', signal));
     void said(gates.waitResume(resume, '', signal));
@@ -100,12 +100,12 @@ describe('the socket’s resume gate', () => {
     const { journal } = await Journal.open(dir);
     const gates = new Gates();
     const pods = new PodRequests(new MemoryApi());
-    const handlers = socketHandlers({ effects: {} as Effects, journal, gates, pods });
+    const handlers = socketHandlers({ effects: {} as NodeOperations, journal, gates, pods });
     const { signal } = new AbortController();
     await expect(handlers.gate(resume, signal)).rejects.toMatchObject({ code: 'Aborted' });
     const asked = { op: 'atGate' as const, token: REQUEST_UID, container: 'main' };
     await expect(handlers.atGate(asked, signal)).rejects.toMatchObject({ code: 'Aborted' });
-    await notePreparation(journal, { kind: 'MigrationRequest', request: migration() }, true);
+    await recordPreparation(journal, { kind: 'MigrationRequest', request: migration() }, true);
     const waiting = handlers.gate(resume, signal);
     await expect.poll(() => gates.rebuilt(REQUEST_UID)).toHaveLength(1);
     gates.open(REQUEST_UID, 'main');

@@ -92,7 +92,7 @@ export type CreateAtGate = CreateRequest & {
 };
 
 /** CRIU at the resume gate. */
-export type RebuiltAtGate = GateRequest & {
+export type RestoredAtGate = GateRequest & {
   /** When it arrived, RFC 3339 with microseconds. */
   at: string;
 };
@@ -100,8 +100,8 @@ export type RebuiltAtGate = GateRequest & {
 /** The gates of every target on this node: one waiter per request's UID and container. */
 export class Gates {
   readonly #create = new Gate<CreateAtGate, CreateReply>();
-  readonly #resume = new Gate<RebuiltAtGate, PlainReply>();
-  readonly #rebuilt = new Gate<AtGateRequest, AtGateReply>();
+  readonly #resume = new Gate<RestoredAtGate, PlainReply>();
+  readonly restored = new Gate<AtGateRequest, AtGateReply>();
   readonly #listeners: ((requestUid: string) => void)[] = [];
 
   /** Told whenever somebody starts or stops waiting. */
@@ -121,16 +121,16 @@ export class Gates {
   waitResume(request: GateRequest, at: string, gone: AbortSignal): Promise<PlainReply> {
     const { token: uid, container, pid } = request;
     const waiting = this.#resume.wait(uid, { ...request, at }, gone, () => this.#changed(uid));
-    if (this.atResume(uid, container)) this.#rebuilt.settle(uid, container, { ok: true, pid });
+    if (this.atResume(uid, container)) this.restored.settle(uid, container, { ok: true, pid });
     return waiting;
   }
 
   /** Resolves once the container's CRIU waits at the resume gate. */
-  async waitRebuilt(request: AtGateRequest, gone: AbortSignal): Promise<AtGateReply> {
+  async waitRestored(request: AtGateRequest, gone: AbortSignal): Promise<AtGateReply> {
     const { token: uid, container } = request;
     const there = this.atResume(uid, container);
     if (there) return { ok: true, pid: there.pid };
-    return this.#rebuilt.wait(uid, request, gone, () => undefined);
+    return this.restored.wait(uid, request, gone, () => undefined);
   }
 
   /** Containers at the create gate. */
@@ -138,12 +138,12 @@ export class Gates {
     return this.#create.all(uid);
   }
 
-  atResume(uid: string, container: string): RebuiltAtGate | undefined {
+  atResume(uid: string, container: string): RestoredAtGate | undefined {
     return this.#resume.get(uid, container);
   }
 
   /** Containers at the resume gate. */
-  rebuilt(uid: string): RebuiltAtGate[] {
+  rebuilt(uid: string): RestoredAtGate[] {
     return this.#resume.all(uid);
   }
 
@@ -164,7 +164,7 @@ export class Gates {
   /** Whoever waits is refused: the shim lets the create fail, the plugin kills what was restored. */
   refuse(uid: string, error: AgentError): void {
     this.#create.fail(uid, error);
-    this.#rebuilt.fail(uid, error);
+    this.restored.fail(uid, error);
     this.#resume.fail(uid, error);
   }
 }

@@ -6,8 +6,8 @@ import type { Logger } from '../../../kube/src/index.ts';
 import * as addon from '../../../native/addon/index.ts';
 import { Checkpointer } from './dump/checkpointer.ts';
 import type { Config } from '../support/config.ts';
-import { Evidence } from './diagnostics/diagnostics.ts';
-import { FabricLock } from './lock/network-lock.ts';
+import { Diagnostics } from './diagnostics/diagnostics.ts';
+import { NetworkLock } from './lock/network-lock.ts';
 import { keepSandboxes } from './host/durable.ts';
 import { Host } from './host/host.ts';
 import { RdmaDriver } from './device/driver.ts';
@@ -25,10 +25,10 @@ export interface Server {
   close(): Promise<void>;
 }
 
-export interface Effects {
+export interface NodeOperations {
   readonly host: Host;
   readonly driver: RdmaDriver;
-  readonly lock: FabricLock;
+  readonly lock: NetworkLock;
   readonly store: ImageStore;
   readonly editor: BundleEditor;
   readonly checkpointer: Checkpointer;
@@ -41,16 +41,16 @@ export interface Effects {
   /** Puts what the node remembers of its sandboxes on its disk. */
   keepSandboxes(): Promise<void>;
   /** Keeps what a failure leaves; a simulation has nothing to keep. */
-  readonly evidence?: Evidence;
+  readonly diagnostics?: Diagnostics;
   /** Removes what CRIU logged for a request. */
   removeWork(id: string): Promise<void>;
 }
 
 /** The real ones. */
-export function effectsOn(config: Config, version: string, log: Logger): Effects {
+export function nodeOperations(config: Config, version: string, log: Logger): NodeOperations {
   const host = new Host(config.host);
   const driver = new RdmaDriver();
-  const lock = new FabricLock(addon.nft);
+  const lock = new NetworkLock(addon.nft);
   const store = new ImageStore(config.checkpointDir);
   const editor = new BundleEditor(host, driver);
   const { workDir: workRoot, socketPath } = config;
@@ -65,7 +65,7 @@ export function effectsOn(config: Config, version: string, log: Logger): Effects
     checkpointer: new Checkpointer({ ...shared, runc, version }),
     restorer: new Restorer({ ...shared, editor }),
     send: sendImages,
-    evidence: new Evidence({
+    diagnostics: new Diagnostics({
       ...{ dir: config.failureDir, nodeName: config.nodeName, workRoot },
       ...{ host, driver, log },
     }),

@@ -11,7 +11,7 @@ import {
 import { reasonOf } from '../support/errors.ts';
 import { failures } from '../support/metrics.ts';
 
-export interface HandoverParts<O, E extends { readonly type: string }, S> {
+export interface HandoverReconciler<O, E extends { readonly type: string }, S> {
   /** undefined: nothing to do for this key. */
   observe(key: string, context: Context): Promise<O | undefined>;
   decide(observed: O, now: number): Plan<E, S>;
@@ -22,7 +22,7 @@ export interface HandoverParts<O, E extends { readonly type: string }, S> {
 }
 
 export function handoverLoop<O, E extends { readonly type: string }, S>(
-  parts: HandoverParts<O, E, S>,
+  parts: HandoverReconciler<O, E, S>,
   clock: Clock = realClock,
 ): Reconcile {
   return async (key, context) => {

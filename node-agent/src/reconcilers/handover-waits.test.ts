@@ -4,8 +4,8 @@ import { BaseClock, type Timer } from '../../../kube/src/index.ts';
 import {
   isSourceSilent,
   isTargetAnswering,
-  SOURCE_PATIENCE_MS,
-  TARGET_PATIENCE_MS,
+  SOURCE_WAIT_MS,
+  TARGET_WAIT_MS,
   waitUntil,
 } from './handover-waits.ts';
 import { migration } from '../testing/objects.ts';
@@ -58,9 +58,9 @@ describe('handing over', () => {
     const begun = clock.now();
     const { signal } = new AbortController();
     const never = () => Promise.resolve(false);
-    expect(await waitUntil(never, { clock, patienceMs: TARGET_PATIENCE_MS, signal })).toBe(false);
-    expect(clock.now() - begun).toBe(TARGET_PATIENCE_MS);
-    expect(SOURCE_PATIENCE_MS).toBeGreaterThan(TARGET_PATIENCE_MS);
+    expect(await waitUntil(never, { clock, patienceMs: TARGET_WAIT_MS, signal })).toBe(false);
+    expect(clock.now() - begun).toBe(TARGET_WAIT_MS);
+    expect(SOURCE_WAIT_MS).toBeGreaterThan(TARGET_WAIT_MS);
   });
 
   it('stops with its agent', async () => {

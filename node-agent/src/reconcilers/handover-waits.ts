@@ -6,9 +6,9 @@ import type { Clock } from '../../../kube/src/index.ts';
 import type { Handover } from '../callers/pod-requests.ts';
 
 /** How long a source goes on answering for a target that does not say that it does. Longer than the target's. */
-export const SOURCE_PATIENCE_MS = 5_000;
+export const SOURCE_WAIT_MS = 5_000;
 /** How long a target that answers waits for a source that does not say that it is silent. */
-export const TARGET_PATIENCE_MS = 3_000;
+export const TARGET_WAIT_MS = 3_000;
 /** What is looked at is near: a cache that a watch keeps up, or a file of this node. */
 const LOOK_MS = 20;
 

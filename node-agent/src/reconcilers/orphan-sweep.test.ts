@@ -13,9 +13,9 @@ import {
   pods,
 } from '../../../kube/src/index.ts';
 import { CheckpointRequest } from '../../../crds/src/index.ts';
-import type { Checkpointer, SilencedPod } from '../node/dump/checkpointer.ts';
+import type { Checkpointer, LockedPod } from '../node/dump/checkpointer.ts';
 import { Journal, type Entry } from '../support/journal/journal.ts';
-import { Leftovers, removeIncoming } from './orphan-sweep.ts';
+import { OrphanSweep, removeIncoming } from './orphan-sweep.ts';
 import { Gates } from '../callers/gates.ts';
 import { MemoryApi } from '../testing/api.ts';
 import { migration, NAMESPACE, pod, REQUEST_UID, SOURCE_UID } from '../testing/objects.ts';
@@ -28,7 +28,7 @@ let store: ImageStore;
 let clock: FakeClock;
 let gates: Gates;
 let did: string[];
-let leftovers: Leftovers;
+let leftovers: OrphanSweep;
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sealift-leftovers-'));
@@ -40,10 +40,10 @@ beforeEach(async () => {
   gates = new Gates();
   did = [];
   const checkpointer = {
-    release: async (of: SilencedPod) => void did.push(`release ${of.podUid} ${of.netns}`),
-    end: async (of: SilencedPod) => void did.push(`end ${of.podUid} ${of.netns}`),
+    release: async (of: LockedPod) => void did.push(`release ${of.podUid} ${of.netns}`),
+    end: async (of: LockedPod) => void did.push(`end ${of.podUid} ${of.netns}`),
   } as unknown as Checkpointer;
-  leftovers = new Leftovers({
+  leftovers = new OrphanSweep({
     api,
     nodeName: 'node-a',
     journal,

@@ -36,7 +36,7 @@ const FORCED_GRACE_MS = 180_000;
 /** Images of nobody may be those of a request that is just coming. */
 const ORPHAN_MS = 3_600_000;
 
-export interface LeftoverParts {
+export interface OrphanSweepParts {
   api: Api;
   nodeName: string;
   journal: Journal;
@@ -58,13 +58,13 @@ interface Owner {
   };
 }
 
-export class Leftovers {
-  readonly #parts: LeftoverParts;
+export class OrphanSweep {
+  readonly #parts: OrphanSweepParts;
   readonly #clock: Clock;
   /** Since when a request, or the owner of images, is known to be gone. */
   readonly #gone = new Map<string, number>();
 
-  constructor(parts: LeftoverParts) {
+  constructor(parts: OrphanSweepParts) {
     this.#parts = parts;
     this.#clock = parts.clock ?? realClock;
   }

@@ -7,7 +7,7 @@ import { doWithin, type Limit } from './step-limits.ts';
 /** What was cut gets that long to let go of the tasks. What hangs in the kernel may never, and keeps nothing from going on. */
 const LET_GO_MS = 10_000;
 
-export class UnderWay {
+export class RunningWork {
   readonly #clock: Clock;
   readonly #stoppable = new Map<string, AbortController>();
   /** Also what nobody waits for any more. */

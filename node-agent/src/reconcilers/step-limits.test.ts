@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
 import { FakeClock, timestamp } from '../../../kube/src/index.ts';
-import { UnderWay } from './running-work.ts';
+import { RunningWork } from './running-work.ts';
 import { doWithin, earliest, stepLimit } from './step-limits.ts';
 
 const limit = (at: number) => ({ at, code: 'DumpDeadlineExceeded', message: 'step dump' });
@@ -61,7 +61,7 @@ describe('limits', () => {
 describe('what is under way', () => {
   it('is waited for after it was cut, but not for ever', async () => {
     const clock = new FakeClock();
-    const underWay = new UnderWay(clock);
+    const underWay = new RunningWork(clock);
     const hanging = Promise.withResolvers<void>();
     const work = underWay.do('u', limit(clock.now() + 10), () => hanging.promise);
     const failed = expect(work).rejects.toMatchObject(late);
@@ -79,7 +79,7 @@ describe('what is under way', () => {
   });
 
   it('is told when nobody needs it, and by itself decides when to end', async () => {
-    const underWay = new UnderWay(new FakeClock());
+    const underWay = new RunningWork(new FakeClock());
     let told: unknown = 'not yet';
     const end = Promise.withResolvers<string>();
     const work = underWay.do('u', undefined, (signal) => {

@@ -10,7 +10,7 @@ import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
 import { migrationRequests, pods } from '../../../kube/src/index.ts';
 import type { Checkpointer, Dumped } from '../node/dump/checkpointer.ts';
 import { AgentError } from '../support/errors.ts';
-import type { Evidence } from '../node/diagnostics/diagnostics.ts';
+import type { Diagnostics } from '../node/diagnostics/diagnostics.ts';
 import { Journal } from '../support/journal/journal.ts';
 import { handoverLoop } from '../reconcilers/handover-loop.ts';
 import { PodRequests } from '../callers/pod-requests.ts';
@@ -33,7 +33,7 @@ const dumped = {
 } as unknown as Dumped;
 
 /** One node and its pod. */
-export class World {
+export class SourceNode {
   locked = false;
   held: number | undefined;
   frozen = false;
@@ -109,7 +109,7 @@ export class World {
 
 export let dir: string;
 export let api: MemoryApi;
-export let world: World;
+export let world: SourceNode;
 export let journal: Journal;
 let source: SourceReconciler;
 let stop: AbortController;
@@ -118,7 +118,7 @@ let spec: object;
 /** What the request asks for, from now on. */
 export const ask = (wanted: object): void => void (spec = wanted);
 
-export async function startAgent(evidence?: Evidence): Promise<void> {
+export async function startAgent(evidence?: Diagnostics): Promise<void> {
   ({ journal } = await Journal.open(join(dir, 'journal')));
   world.dieAt = undefined;
   world.died = Promise.withResolvers();
@@ -179,7 +179,7 @@ export const decide = (outcome: Decision['outcome']) =>
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sealift-source-'));
   api = new MemoryApi();
-  world = new World();
+  world = new SourceNode();
   stop = new AbortController();
   spec = {};
   api.put(pods, pod('app', SOURCE_UID, { 'sealift.dev/rnr-timer': '9' }));

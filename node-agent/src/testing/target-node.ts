@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests: what a target's node does when it is asked to restore and to release.
-import type { RestoreOrder, Restorer } from '../node/restore/restorer.ts';
+import type { RestoreOptions, Restorer } from '../node/restore/restorer.ts';
 
 /** The node: its lock, its kubelet and its CRIU. */
 export class TargetNode {
@@ -36,7 +36,7 @@ export class TargetNode {
   readonly restorer = {
     netns: async () => '/run/netns/x',
     verify: async () => undefined,
-    prepare: async ({ create, podFiles }: RestoreOrder) => {
+    prepare: async ({ create, podFiles }: RestoreOptions) => {
       if (this.prepareFails) throw this.prepareFails;
       if (this.hangs) await new Promise(() => undefined);
       this.prepared++;

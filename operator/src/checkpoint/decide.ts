@@ -10,10 +10,10 @@ import {
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
 import { timestamp, type Node, type Plan, type Pod } from '../../../kube/src/index.ts';
-import { refuseRival } from '../migration/validate.ts';
+import { refuseCompeting } from '../migration/validate.ts';
 import { chooseNode } from '../nodes/node-choice.ts';
 import { refusePeers, refusePod } from '../target-pod/pod-rules.ts';
-import { Progress } from '../requests/condition-progress.ts';
+import { ConditionProgress } from '../requests/condition-progress.ts';
 import type { Refusal } from '../requests/refusal.ts';
 import type { Template } from '../target-pod/manifest.ts';
 
@@ -69,13 +69,13 @@ export function decideCheckpoint(observed: Observed, now: number): CheckpointPla
 }
 
 class Draft {
-  readonly progress: Progress<CheckpointConditionType>;
+  readonly progress: ConditionProgress<CheckpointConditionType>;
   status: OwnStatus;
 
   constructor(request: CheckpointRequest, now: number) {
     const { status, metadata } = request;
     const types = conditionTypes.CheckpointRequest;
-    this.progress = new Progress(types, status?.conditions, now, metadata.generation);
+    this.progress = new ConditionProgress(types, status?.conditions, now, metadata.generation);
     this.status = {
       ...ownPart(status),
       observedGeneration: metadata.generation,
@@ -127,7 +127,7 @@ function begin(observed: Observed, draft: Draft, now: number): CheckpointPlan {
 
 function refuse(observed: Observed, now: number): Refusal | undefined {
   const { request, pod, template, others, nodes } = observed;
-  const refusal = refusePod(pod, request.spec.podName, now) ?? refuseRival(request, others);
+  const refusal = refusePod(pod, request.spec.podName, now) ?? refuseCompeting(request, others);
   if (refusal || !pod) return refusal;
   if (template && 'reason' in template) return template;
   const impatient = refusePeers(pod);

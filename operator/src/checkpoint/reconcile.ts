@@ -22,11 +22,11 @@ import {
 } from '../../../kube/src/index.ts';
 import { setFinalizer } from '../requests/finalizer.ts';
 import { keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
-import { acceptAlone, claimants, rivalsOf } from '../requests/competing-requests.ts';
+import { acceptExclusively, competingKinds, competingRequests } from '../requests/competing-requests.ts';
 import { templateOf, type Template } from '../target-pod/manifest.ts';
 import type { Refusal } from '../requests/refusal.ts';
-import { announce, transitions } from '../requests/condition-events.ts';
-import type { World } from '../requests/dependencies.ts';
+import { recordEvents, conditionEvents } from '../requests/condition-events.ts';
+import type { Dependencies } from '../requests/dependencies.ts';
 import {
   decideCheckpoint,
   ownedStatus,
@@ -35,7 +35,7 @@ import {
   type OwnStatus,
 } from './decide.ts';
 
-export function checkpointParts(world: World): Parts<Observed, Effect, OwnStatus> {
+export function checkpointParts(world: Dependencies): Parts<Observed, Effect, OwnStatus> {
   return {
     observe: (key, context) => observe(world, key, context),
     decide: decideCheckpoint,
@@ -45,7 +45,7 @@ export function checkpointParts(world: World): Parts<Observed, Effect, OwnStatus
 }
 
 async function observe(
-  world: World,
+  world: Dependencies,
   key: string,
   { signal }: Context,
 ): Promise<Observed | undefined> {
@@ -54,7 +54,7 @@ async function observe(
   if (!request) return undefined;
   const pod = await world.findPod(namespace, request.spec.podName, signal);
   const isNew = request.status?.podUID === undefined;
-  const others = isNew ? await rivalsOf(world, request, claimants, signal) : [];
+  const others = isNew ? await competingRequests(world, request, competingKinds, signal) : [];
   const template = isNew && pod ? await readTemplate(world, pod, signal) : undefined;
   const inUse =
     request.spec.retention && isFinished(request) ? await hasReader(world, request, signal) : false;
@@ -64,13 +64,13 @@ async function observe(
 
 /** Checkpoints of the same pod that have succeeded after this one; 0 where that is of no account. */
 async function newerThan(
-  world: World,
+  world: Dependencies,
   request: CheckpointRequest,
   signal: AbortSignal,
 ): Promise<number> {
   if (request.spec.retention?.keepLast === undefined || !isFinished(request)) return 0;
   const { podUID, completionTime = '' } = request.status ?? {};
-  const all = await rivalsOf(world, request, [checkpointRequests], signal);
+  const all = await competingRequests(world, request, [checkpointRequests], signal);
   const isNewer = (other: CheckpointRequest): boolean => {
     const at = other.status?.completionTime ?? '';
     if (at === completionTime) return other.metadata.uid > request.metadata.uid;
@@ -80,7 +80,7 @@ async function newerThan(
 }
 
 async function hasReader(
-  world: World,
+  world: Dependencies,
   { metadata }: CheckpointRequest,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -94,7 +94,7 @@ async function hasReader(
 
 /** The pod's description, its networks annotation asking for the addresses that it has now. */
 async function readTemplate(
-  world: World,
+  world: Dependencies,
   { metadata }: Pod,
   signal: AbortSignal,
 ): Promise<Template | Refusal> {
@@ -113,7 +113,7 @@ async function readTemplate(
 }
 
 async function publish(
-  world: World,
+  world: Dependencies,
   status: OwnStatus,
   { request, pod }: Observed,
   { signal }: Context,
@@ -131,14 +131,14 @@ async function publish(
       }),
     );
   const accepts = request.status?.podUID === undefined && status.podUID !== undefined;
-  const changed = await (accepts ? acceptAlone(world, request, signal, write) : write());
+  const changed = await (accepts ? acceptExclusively(world, request, signal, write) : write());
   if (!changed) return;
-  const list = transitions(request.status?.conditions, status.conditions);
-  announce(world, checkpointRequests, request, list, { resource: pods, object: pod });
+  const list = conditionEvents(request.status?.conditions, status.conditions);
+  recordEvents(world, checkpointRequests, request, list, { resource: pods, object: pod });
 }
 
 async function act(
-  world: World,
+  world: Dependencies,
   effect: Effect,
   { request }: Observed,
   context: Context,

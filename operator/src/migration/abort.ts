@@ -3,16 +3,16 @@
 import type { Deadlines } from '../../../crds/src/index.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 import { restartsOf } from '../target-pod/pod-rules.ts';
-import { targetTrouble } from '../target-pod/health.ts';
+import { targetProblem } from '../target-pod/health.ts';
 import type { Observed } from './types.ts';
 
-export interface Cause {
+export interface AbortCause {
   readonly reason: string;
   readonly message: string;
 }
 
 /** @returns the first cause, in the order of what a user would want to read; undefined: go on. */
-export function abortCause(observed: Observed, now: number): Cause | undefined {
+export function abortCause(observed: Observed, now: number): AbortCause | undefined {
   return (
     cancelled(observed) ??
     sourceTrouble(observed) ??
@@ -22,7 +22,7 @@ export function abortCause(observed: Observed, now: number): Cause | undefined {
   );
 }
 
-function cancelled({ request }: Observed): Cause | undefined {
+function cancelled({ request }: Observed): AbortCause | undefined {
   if (request.metadata.deletionTimestamp !== undefined) {
     return { reason: 'Cancelled', message: 'The request was deleted.' };
   }
@@ -30,9 +30,9 @@ function cancelled({ request }: Observed): Cause | undefined {
   return undefined;
 }
 
-function sourceTrouble({ request, sourcePod }: Observed): Cause | undefined {
+function sourceTrouble({ request, sourcePod }: Observed): AbortCause | undefined {
   const name = request.spec.podName;
-  const gone = (how: string): Cause => ({
+  const gone = (how: string): AbortCause => ({
     reason: 'SourceGone',
     message: `The source pod ${name} ${how}.`,
   });
@@ -40,7 +40,7 @@ function sourceTrouble({ request, sourcePod }: Observed): Cause | undefined {
   if (sourcePod.metadata.uid !== request.status?.source?.podUID) return gone('was replaced');
   if (sourcePod.metadata.deletionTimestamp !== undefined) return gone('is being deleted');
   if (sourcePod.status.phase === 'Succeeded') return gone('has ended');
-  const lost = (how: string): Cause => ({
+  const lost = (how: string): AbortCause => ({
     reason: 'SourceLost',
     message: `The source pod ${name} ${how}: what it had in memory is gone.`,
   });
@@ -50,7 +50,7 @@ function sourceTrouble({ request, sourcePod }: Observed): Cause | undefined {
   return undefined;
 }
 
-function agentTrouble({ request }: Observed): Cause | undefined {
+function agentTrouble({ request }: Observed): AbortCause | undefined {
   const { sourceAgent, targetAgent, source, target } = request.status ?? {};
   if (sourceAgent?.state === 'Failed' || sourceAgent?.state === 'Gone') {
     return {
@@ -67,7 +67,7 @@ function agentTrouble({ request }: Observed): Cause | undefined {
   return undefined;
 }
 
-function podTrouble({ request, targetPod }: Observed, now: number): Cause | undefined {
+function podTrouble({ request, targetPod }: Observed, now: number): AbortCause | undefined {
   const { target } = request.status ?? {};
   const name = target?.podName ?? '';
   if (targetPod && !isTargetOf(targetPod, request)) {
@@ -76,10 +76,10 @@ function podTrouble({ request, targetPod }: Observed, now: number): Cause | unde
   if (target?.podUID !== undefined && targetPod?.metadata.uid !== target.podUID) {
     return { reason: 'TargetGone', message: `The target pod ${name} was deleted.` };
   }
-  return targetPod && targetTrouble(targetPod, now).refusal;
+  return targetPod && targetProblem(targetPod, now).refusal;
 }
 
-function deadlineTrouble({ request }: Observed, now: number): Cause | undefined {
+function deadlineTrouble({ request }: Observed, now: number): AbortCause | undefined {
   const { deadlines, targetAgent, target } = request.status ?? {};
   const { prepareSeconds, blackoutSeconds } = request.spec.timeouts;
   if (deadlines?.blackout !== undefined) {
@@ -105,7 +105,7 @@ export function nextDeadline(
   now: number,
 ): number {
   const deadline = deadlines?.blackout ?? deadlines?.prepare;
-  const recheck = targetPod && targetTrouble(targetPod, now).recheckAt;
+  const recheck = targetPod && targetProblem(targetPod, now).recheckAt;
   return Math.min(
     deadline !== undefined ? Date.parse(deadline) + 1 : Infinity,
     recheck ?? Infinity,

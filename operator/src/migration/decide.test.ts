@@ -16,7 +16,7 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortSettleMs, commitSettleMs, decideMigration } from './decide.ts';
+import { abortConfirmationMs, commitConfirmationMs, decideMigration } from './decide.ts';
 import type { Observed } from './types.ts';
 
 describe('an accepted request', () => {
@@ -273,7 +273,7 @@ describe('Committed', () => {
       0,
       ['deleteSource'],
     ],
-    ['says nothing, nor does the target', {}, commitSettleMs + 1, ['deleteSource']],
+    ['says nothing, nor does the target', {}, commitConfirmationMs + 1, ['deleteSource']],
   ])('deletes the source when it answers nobody any more: it %s', (_name, parts, later, wanted) => {
     const observed = seen(parts, { sourcePod: pod() });
     const next = published(observed, decideMigration(observed, NOW));
@@ -323,11 +323,11 @@ describe('Committed', () => {
     const old = { ...decision('Committed'), time: at(-100_000) };
     const observed = seen({ decision: old });
     const plan = decideMigration(observed, NOW);
-    expect(plan.status?.deadlines?.settle).toBe(at(commitSettleMs / 1000));
+    expect(plan.status?.deadlines?.confirmation).toBe(at(commitConfirmationMs / 1000));
     expect(plan.effects).toEqual([]);
     const next = published(observed, plan);
-    expect(decideMigration(next, NOW + commitSettleMs).effects).toEqual([]);
-    const late = decideMigration(next, NOW + commitSettleMs + 1);
+    expect(decideMigration(next, NOW + commitConfirmationMs).effects).toEqual([]);
+    const late = decideMigration(next, NOW + commitConfirmationMs + 1);
     expect(summary(late)).toBe('False TargetLost');
     expect(message(late)).toMatch(/Node b has not said/);
   });
@@ -352,11 +352,11 @@ describe('Aborted', () => {
     const observed = seen({}, { targetPod: target('request-uid') });
     const plan = decideMigration(observed, NOW);
     expect(plan.effects).toEqual([{ type: 'deleteTarget', uid: 'target-uid', force: false }]);
-    expect(plan.status?.deadlines?.settle).toBe(at(abortSettleMs / 1000));
+    expect(plan.status?.deadlines?.confirmation).toBe(at(abortConfirmationMs / 1000));
     const dying = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
     const next = { ...published(observed, plan), targetPod: dying };
-    expect(decideMigration(next, NOW + abortSettleMs).effects).toEqual([]);
-    expect(decideMigration(next, NOW + abortSettleMs + 1).effects).toEqual([
+    expect(decideMigration(next, NOW + abortConfirmationMs).effects).toEqual([]);
+    expect(decideMigration(next, NOW + abortConfirmationMs + 1).effects).toEqual([
       { type: 'deleteTarget', uid: 'target-uid', force: true },
     ]);
   });
@@ -380,7 +380,7 @@ describe('Aborted', () => {
   it('ends with a warning when the source’s node says nothing', () => {
     const observed = seen({ sourceAgent: { state: 'Dumping' } });
     const next = published(observed, decideMigration(observed, NOW));
-    const plan = decideMigration(next, NOW + abortSettleMs + 1);
+    const plan = decideMigration(next, NOW + abortConfirmationMs + 1);
     expect(summary(plan)).toBe('False TargetUnschedulable');
     expect(message(plan)).toMatch(/Node a has not confirmed/);
   });

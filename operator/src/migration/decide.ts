@@ -10,22 +10,22 @@ import {
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
 import { timestamp } from '../../../kube/src/index.ts';
-import { isMarked, isTargetOf } from '../target-pod/ownership.ts';
-import { Progress } from '../requests/condition-progress.ts';
+import { namesRequest, isTargetOf } from '../target-pod/ownership.ts';
+import { ConditionProgress } from '../requests/condition-progress.ts';
 import { makeReport } from '../requests/report.ts';
-import { settleAt } from '../requests/confirmation-deadline.ts';
+import { confirmationDeadline } from '../requests/confirmation-deadline.ts';
 import { targetProgress } from '../target-pod/health.ts';
 import { abortCause, nextDeadline } from './abort.ts';
-import { isSourceLost, lossPatienceMs, recover } from './recovery.ts';
+import { isSourceLost, sourceLossGraceMs, recover } from './recovery.ts';
 import type { Effect, MigrationPlan, MigrationProgress, Observed, OwnStatus } from './types.ts';
-import { whereToLook } from '../requests/failure-hints.ts';
+import { failureHints } from '../requests/failure-hints.ts';
 import { validate } from './validate.ts';
 
 /** Watches tell of changes; this catches what a watch has missed. */
 const pollMs = 15_000;
 /** How long a node may say nothing after the decision. */
-export const abortSettleMs = 60_000;
-export const commitSettleMs = 300_000;
+export const abortConfirmationMs = 60_000;
+export const commitConfirmationMs = 300_000;
 
 export function decideMigration(observed: Observed, now: number): MigrationPlan {
   const { request } = observed;
@@ -51,7 +51,7 @@ class Draft {
   constructor(request: MigrationRequest, now: number) {
     this.#request = request;
     const { status, metadata } = request;
-    this.progress = new Progress(
+    this.progress = new ConditionProgress(
       conditionTypes.MigrationRequest,
       status?.conditions,
       now,
@@ -196,7 +196,7 @@ function committed(
   const { target, targetAgent } = request.status ?? {};
   follow(observed, draft);
   draft.progress.reached('Committed', 'Committed', `By ${decision.by} at ${decision.time}.`);
-  const settle = settleAt(draft.status, now + commitSettleMs);
+  const settle = confirmationDeadline(draft.status, now + commitConfirmationMs);
   const effects: Effect[] = [];
   const owned = targetPod !== undefined && isTargetOf(targetPod, request);
   if (owned && target) draft.status.target = { ...target, podUID: targetPod.metadata.uid };
@@ -237,7 +237,7 @@ function lostReason(observed: Observed, owned: boolean, late: boolean): string |
     return targetAgent.message ?? `The target pod ${name} could not be resumed.`;
   }
   if (late && targetAgent?.state !== 'Running') {
-    return `Node ${target?.nodeName ?? ''} has not said for ${commitSettleMs / 1000} s that pod ${name} runs.`;
+    return `Node ${target?.nodeName ?? ''} has not said for ${commitConfirmationMs / 1000} s that pod ${name} runs.`;
   }
   return undefined;
 }
@@ -251,7 +251,7 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
   if (sourceAgent?.state === 'Resumed') {
     draft.progress.set('Quiesced', 'False', 'Resumed', 'The source runs again.');
   }
-  const settle = settleAt(draft.status, now + abortSettleMs);
+  const settle = confirmationDeadline(draft.status, now + abortConfirmationMs);
   const late = now > settle;
   if (targetPod && isTargetOf(targetPod, request)) {
     const dying = targetPod.metadata.deletionTimestamp !== undefined;
@@ -262,14 +262,14 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
     return draft.plan('RollingBack', [], Math.min(pollMs, settle - now + 1));
   }
   const touched = ['Holding', 'Dumping', 'Transferring', 'Sent'].includes(sourceAgent?.state ?? '');
-  const patience = request.spec.onSourceLoss === 'Fail' ? 0 : lossPatienceMs;
+  const patience = request.spec.onSourceLoss === 'Fail' ? 0 : sourceLossGraceMs;
   const until = settle + patience - now + 1;
   if (touched && until > 0) return draft.plan('RollingBack', [], Math.min(pollMs, until));
   if (isSourceLost(observed, decision)) return lost(observed, draft, decision, until, now);
   const left = touched
     ? ` Node ${request.status?.source?.nodeName ?? ''} has not confirmed that the source runs again.`
     : '';
-  const where = whereToLook(decision, [sourceAgent, request.status?.targetAgent]);
+  const where = failureHints(decision, [sourceAgent, request.status?.targetAgent]);
   return draft.finish(now, false, decision.reason, decision.message + where + left);
 }
 
@@ -285,7 +285,7 @@ function lost(
   const { recovery, effects, done } = recover(observed, untilMs <= 0);
   draft.status.recovery = recovery;
   const how = sourceAgent?.state === 'Lost' ? sourceAgent.message : undefined;
-  const where = whereToLook(decision, [sourceAgent, observed.request.status?.targetAgent]);
+  const where = failureHints(decision, [sourceAgent, observed.request.status?.targetAgent]);
   const what = `The source is lost: ${how ?? decision.message}`;
   const why = decision.reason === 'SourceLost' ? where : ` (Aborted: ${decision.message})`;
   if (done !== undefined) {
@@ -306,7 +306,7 @@ function afterwards(observed: Observed): MigrationPlan {
   if (outcome === 'Aborted' && own && own.metadata.deletionTimestamp === undefined) {
     effects.push({ type: 'deleteTarget', uid: own.metadata.uid, force: false });
   }
-  if (outcome === 'Committed' && own && isMarked(own)) effects.push({ type: 'releaseTarget' });
+  if (outcome === 'Committed' && own && namesRequest(own)) effects.push({ type: 'releaseTarget' });
   if (request.metadata.finalizers.includes(finalizers.active)) {
     effects.push({ type: 'removeFinalizer' });
   }

@@ -24,22 +24,22 @@ import {
 import { setFinalizer } from '../requests/finalizer.ts';
 import { blackoutSeconds } from '../metrics.ts';
 import { keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
-import { acceptAlone, claimants, rivalsOf } from '../requests/competing-requests.ts';
+import { acceptExclusively, competingKinds, competingRequests } from '../requests/competing-requests.ts';
 import {
   createTargetPod,
   deletePod,
   labelTarget,
   releaseTarget,
   TargetRejectedError,
-  undoIfAborted,
+  deleteIfAborted,
 } from '../target-pod/actions.ts';
 import { targetPod, templateOf } from '../target-pod/manifest.ts';
-import { announce, transitions } from '../requests/condition-events.ts';
-import type { World } from '../requests/dependencies.ts';
+import { recordEvents, conditionEvents } from '../requests/condition-events.ts';
+import type { Dependencies } from '../requests/dependencies.ts';
 import { decideMigration } from './decide.ts';
 import { ownedStatus, type Effect, type Observed, type OwnStatus } from './types.ts';
 
-export function migrationParts(world: World, clock: Clock): Parts<Observed, Effect, OwnStatus> {
+export function migrationParts(world: Dependencies, clock: Clock): Parts<Observed, Effect, OwnStatus> {
   return {
     observe: (key, context) => observe(world, key, context),
     decide: decideMigration,
@@ -49,7 +49,7 @@ export function migrationParts(world: World, clock: Clock): Parts<Observed, Effe
 }
 
 async function observe(
-  world: World,
+  world: Dependencies,
   key: string,
   { signal }: Context,
 ): Promise<Observed | undefined> {
@@ -61,8 +61,8 @@ async function observe(
   const [sourcePod, target, others, checkpoints, restore] = await Promise.all([
     world.findPod(namespace, request.spec.podName, signal),
     world.findPod(namespace, request.status?.target?.podName, signal),
-    isNew ? rivalsOf(world, request, claimants, signal) : [],
-    mayRecover(request) ? rivalsOf(world, request, [checkpointRequests], signal) : [],
+    isNew ? competingRequests(world, request, competingKinds, signal) : [],
+    mayRecover(request) ? competingRequests(world, request, [checkpointRequests], signal) : [],
     restoreName === undefined
       ? undefined
       : world.find(restoreRequests, namespace, restoreName, signal),
@@ -78,7 +78,7 @@ function mayRecover({ spec, status }: MigrationRequest): boolean {
 }
 
 async function publish(
-  world: World,
+  world: Dependencies,
   status: OwnStatus,
   { request, sourcePod, targetPod: target }: Observed,
   { signal }: Context,
@@ -96,18 +96,18 @@ async function publish(
       }),
     );
   const accepts = request.status?.source === undefined && status.source !== undefined;
-  const changed = await (accepts ? acceptAlone(world, request, signal, write) : write());
+  const changed = await (accepts ? acceptExclusively(world, request, signal, write) : write());
   if (!changed) return;
-  const list = transitions(request.status?.conditions, status.conditions);
+  const list = conditionEvents(request.status?.conditions, status.conditions);
   const pod = { resource: pods, object: target ?? sourcePod };
-  announce(world, migrationRequests, request, list, pod);
+  recordEvents(world, migrationRequests, request, list, pod);
   tellRecovery(world, request, status);
   if (list.some((one) => one.reason === 'Moved') && status.report?.blackoutMs !== undefined) {
     blackoutSeconds.observe(status.report.blackoutMs / 1000);
   }
 }
 
-function tellRecovery(world: World, request: MigrationRequest, { recovery }: OwnStatus): void {
+function tellRecovery(world: Dependencies, request: MigrationRequest, { recovery }: OwnStatus): void {
   if (!recovery || request.status?.recovery) return;
   const { checkpointName, restoreRequestName, message } = recovery;
   const about = { resource: migrationRequests, object: request };
@@ -121,7 +121,7 @@ function tellRecovery(world: World, request: MigrationRequest, { recovery }: Own
 }
 
 async function act(
-  world: World,
+  world: Dependencies,
   clock: Clock,
   effect: Effect,
   observed: Observed,
@@ -172,7 +172,7 @@ async function act(
 }
 
 async function abort(
-  world: World,
+  world: Dependencies,
   clock: Clock,
   request: MigrationRequest,
   cause: { readonly reason: string; readonly message: string },
@@ -191,7 +191,7 @@ async function abort(
 }
 
 async function createRestore(
-  world: World,
+  world: Dependencies,
   { metadata, spec }: MigrationRequest,
   effect: Extract<Effect, { type: 'createRestore' }>,
   { signal }: Context,
@@ -212,7 +212,7 @@ async function createRestore(
 }
 
 async function createTarget(
-  world: World,
+  world: Dependencies,
   clock: Clock,
   effect: Extract<Effect, { type: 'createTarget' }>,
   { request, sourcePod }: Observed,
@@ -241,11 +241,11 @@ async function createTarget(
     await abort(world, clock, await fresh(world, request, signal), cause, context);
     return;
   }
-  await undoIfAborted(world, migrationRequests, request, effect.podName, context);
+  await deleteIfAborted(world, migrationRequests, request, effect.podName, context);
 }
 
 async function fresh(
-  world: World,
+  world: Dependencies,
   request: MigrationRequest,
   signal: AbortSignal,
 ): Promise<MigrationRequest> {

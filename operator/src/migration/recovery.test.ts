@@ -15,8 +15,8 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortSettleMs, decideMigration } from './decide.ts';
-import { lossPatienceMs, newestOf, restoreName } from './recovery.ts';
+import { abortConfirmationMs, decideMigration } from './decide.ts';
+import { sourceLossGraceMs, newestOf, restoreName } from './recovery.ts';
 import type { Observed } from './types.ts';
 
 const lost = { state: 'Lost', reason: 'SourceLost', message: 'its node was reset' };
@@ -151,10 +151,10 @@ describe('a source that was lost', () => {
     const silent = { decision: decided, sourceAgent: { state: 'Dumping' } };
     const first = seen(silent);
     const next = published(first, decideMigration(first, NOW));
-    const plan = decideMigration(next, NOW + abortSettleMs + lossPatienceMs);
+    const plan = decideMigration(next, NOW + abortConfirmationMs + sourceLossGraceMs);
     expect(plan.effects).toEqual([]);
     expect(summary(plan)).toBe('Unknown BlackoutDeadlineExceeded');
-    const late = decideMigration(next, NOW + abortSettleMs + lossPatienceMs + 1);
+    const late = decideMigration(next, NOW + abortConfirmationMs + sourceLossGraceMs + 1);
     expect(summary(late)).toBe('False BlackoutDeadlineExceeded');
     expect(message(late)).toMatch(/Node a has not confirmed/);
     const said = { ...next.request.status, sourceAgent: lost };
@@ -165,7 +165,7 @@ describe('a source that was lost', () => {
   it('is given up when its node does not let it go', () => {
     const first = seen(begun);
     const next = published(first, decideMigration(first, NOW));
-    const late = decideMigration(next, NOW + abortSettleMs + lossPatienceMs + 1);
+    const late = decideMigration(next, NOW + abortConfirmationMs + sourceLossGraceMs + 1);
     expect(effects(late)).toEqual(['removeFinalizer']);
     expect(message(late)).toMatch(/could not be deleted on node a/);
     expect(late.status?.recovery?.restoreRequestName).toBeUndefined();

@@ -15,9 +15,9 @@ import type { Effect, Observed } from './types.ts';
  * How long a node may say nothing of a source that is to be restored elsewise: a reset node boots first, and until
  * it has said that nothing of the pod is left, a frozen copy may come back. Beyond the settling of other aborts.
  */
-export const lossPatienceMs = 840_000;
+export const sourceLossGraceMs = 840_000;
 
-export interface Recovering {
+export interface RecoveryPlan {
   readonly recovery: Recovery | undefined;
   readonly effects: readonly Effect[];
   /** Nothing is left to do; for people. */
@@ -33,7 +33,7 @@ export function isSourceLost({ request, sourcePod }: Observed, decision: Decisio
 }
 
 /** @param late the node has had all the time that it gets */
-export function recover(observed: Observed, late: boolean): Recovering {
+export function recover(observed: Observed, late: boolean): RecoveryPlan {
   const { request, restore } = observed;
   const known = request.status?.recovery;
   if (request.spec.onSourceLoss === 'Fail') {

@@ -7,7 +7,7 @@ import type {
   RestoreRequest,
 } from '../../../crds/src/index.ts';
 import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
-import type { Progress } from '../requests/condition-progress.ts';
+import type { ConditionProgress } from '../requests/condition-progress.ts';
 
 /** All that a decision is made from. Requests and pods are read fresh, nodes come from the cache. */
 export interface Observed {
@@ -53,4 +53,4 @@ export const ownedStatus = [
 export type OwnStatus = Pick<MigrationRequestStatus, (typeof ownedStatus)[number]>;
 
 export type MigrationPlan = Plan<Effect, OwnStatus>;
-export type MigrationProgress = Progress<MigrationConditionType>;
+export type MigrationProgress = ConditionProgress<MigrationConditionType>;

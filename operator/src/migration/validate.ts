@@ -6,7 +6,7 @@ import {
   type CheckpointRequest,
   type MigrationRequest,
   type MigrationRequestStatus,
-  type Place,
+  type Placement,
 } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import { agentAddress, chooseNode } from '../nodes/node-choice.ts';
@@ -16,15 +16,15 @@ import { targetName } from '../target-pod/manifest.ts';
 import type { Observed } from './types.ts';
 
 interface Accepted {
-  readonly source: Place;
-  readonly target: Place;
+  readonly source: Placement;
+  readonly target: Placement;
   readonly peers: MigrationRequestStatus['peers'];
 }
 
 export function validate(observed: Observed, now: number): Refusal | Accepted {
   const { request, sourcePod, nodes, load } = observed;
   const { podName, targetNodeName } = request.spec;
-  const refusal = refusePod(sourcePod, podName, now) ?? refuseRival(request, observed.others);
+  const refusal = refusePod(sourcePod, podName, now) ?? refuseCompeting(request, observed.others);
   if (refusal) return refusal;
   if (!sourcePod) throw new Error('a missing pod was not refused');
   const impatient = refusePeers(sourcePod, request.spec.timeouts);
@@ -58,7 +58,7 @@ function impatientPeers({ metadata }: Pod): MigrationRequestStatus['peers'] {
 }
 
 /** Of several requests for one pod the one already accepted wins, else the oldest. */
-export function refuseRival(
+export function refuseCompeting(
   request: MigrationRequest | CheckpointRequest,
   others: readonly (MigrationRequest | CheckpointRequest)[],
 ): Refusal | undefined {

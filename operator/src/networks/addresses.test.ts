@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { annotations, type Addresses } from '../../../crds/src/index.ts';
 import { pod } from '../../testing/objects.ts';
-import { devicesOf, holdersOf, planAddresses, type AddressQuestion } from './addresses.ts';
+import { devicesOf, addressOwners, planAddresses, type AddressQuestion } from './addresses.ts';
 
 const source = {
   [annotations.networks]: JSON.stringify([
@@ -81,7 +81,7 @@ describe('holdersOf', () => {
   it('knows every pod’s addresses in one form', () => {
     const moved = networks(['10.99.0.11/24'], 'p-abcde');
     const v6 = networks(['FD00:0:0::0007/64'], 'six');
-    const all = holdersOf([moved, v6], '');
+    const all = addressOwners([moved, v6], '');
     expect(all.get('default/fabric 10.99.0.11')).toBe('default/p-abcde');
     const answer = plan({
       holders: all,
@@ -93,8 +93,8 @@ describe('holdersOf', () => {
   it('leaves out pods that have ended, and the request’s own', () => {
     const ended = pod({ ...networks(['10.99.0.1/24']), status: { phase: 'Succeeded' } });
     const mine = networks(['10.99.0.2/24'], 'q', { [annotations.requestUid]: 'mine' });
-    expect(holdersOf([ended, mine], 'mine').size).toBe(0);
-    expect(holdersOf([ended, mine], 'other').size).toBe(1);
+    expect(addressOwners([ended, mine], 'mine').size).toBe(0);
+    expect(addressOwners([ended, mine], 'other').size).toBe(1);
   });
 });
 

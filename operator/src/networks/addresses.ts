@@ -15,7 +15,7 @@ import type { Refusal } from '../requests/refusal.ts';
 import { rdmaDevice } from '../target-pod/manifest.ts';
 
 /** `<namespace>/<network> <ip or mac>` → `<namespace>/<pod>`. */
-export type Holders = ReadonlyMap<string, string>;
+export type AddressOwners = ReadonlyMap<string, string>;
 
 export interface AddressQuestion {
   /** The checkpointed pod's annotations; its networks name the addresses that it had. */
@@ -24,7 +24,7 @@ export interface AddressQuestion {
   readonly namespace: string;
   /** spec.addresses */
   readonly wanted: readonly Addresses[];
-  readonly holders: Holders;
+  readonly holders: AddressOwners;
   /** A NetworkAttachmentDefinition's `spec.config`, by `namespace/name`. */
   readonly configs: ReadonlyMap<string, string>;
 }
@@ -100,7 +100,7 @@ function kept(
 function holderOf(
   selection: NetworkSelection,
   network: string,
-  holders: Holders,
+  holders: AddressOwners,
 ): { address: string; pod: string } | undefined {
   const { ips = [], mac } = selection;
   for (const address of [...ips, ...(mac === undefined ? [] : [mac])]) {
@@ -155,7 +155,7 @@ export function devicesOf(pods: readonly Pod[], exceptUid: string): Set<string> 
 }
 
 /** Addresses that pods have, or have asked for, on their further networks. Pods that have ended have none. */
-export function holdersOf(pods: readonly Pod[], exceptUid: string): Map<string, string> {
+export function addressOwners(pods: readonly Pod[], exceptUid: string): Map<string, string> {
   const out = new Map<string, string>();
   for (const pod of pods) {
     const { metadata } = pod;

@@ -3,9 +3,9 @@
 import type { Condition } from '../../../crds/src/index.ts';
 import type { ApiObject, Resource } from '../../../kube/src/index.ts';
 import { requestsFinished } from '../metrics.ts';
-import type { World } from './dependencies.ts';
+import type { Dependencies } from './dependencies.ts';
 
-export interface Transition {
+export interface ConditionEvent {
   readonly type: 'Normal' | 'Warning';
   readonly reason: string;
   readonly message: string;
@@ -13,10 +13,10 @@ export interface Transition {
 }
 
 /** @returns what is worth telling people: conditions that became True or False. */
-export function transitions(
+export function conditionEvents(
   before: readonly Condition[] | undefined,
   after: readonly Condition[] | undefined,
-): Transition[] {
+): ConditionEvent[] {
   const failed = after?.some((one) => one.type === 'Succeeded' && one.status === 'False');
   return (after ?? [])
     .filter((one) => {
@@ -34,11 +34,11 @@ export function transitions(
 }
 
 /** Records them on the request; the outcome also on the given pod. */
-export function announce(
-  world: World,
+export function recordEvents(
+  world: Dependencies,
   resource: Resource<unknown>,
   object: ApiObject,
-  list: readonly Transition[],
+  list: readonly ConditionEvent[],
   pod?: { readonly resource: Resource<unknown>; readonly object: ApiObject | undefined },
 ): void {
   for (const { type, reason, message, condition } of list) {

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { Condition } from '../../../crds/src/index.ts';
 import { at, NOW } from '../../testing/objects.ts';
 import { KeyedLock } from './keyed-lock.ts';
-import { Progress } from './condition-progress.ts';
-import { transitions } from './condition-events.ts';
+import { ConditionProgress } from './condition-progress.ts';
+import { conditionEvents } from './condition-events.ts';
 
 const condition = (type: string, status: Condition['status'], reason = 'R'): Condition => ({
   type,
@@ -14,7 +14,7 @@ const condition = (type: string, status: Condition['status'], reason = 'R'): Con
   lastTransitionTime: at(0),
 });
 const names = (before: Condition[], after: Condition[]): string[] =>
-  transitions(before, after).map((one) => `${one.type} ${one.condition}`);
+  conditionEvents(before, after).map((one) => `${one.type} ${one.condition}`);
 
 describe('transitions', () => {
   it('tells of every condition that was reached, once', () => {
@@ -25,7 +25,7 @@ describe('transitions', () => {
 
   it('tells of a failure once, not of all that it has prevented', () => {
     const failed = [condition('Restored', 'False'), condition('Succeeded', 'False', 'TargetGone')];
-    expect(transitions([], failed)).toEqual([
+    expect(conditionEvents([], failed)).toEqual([
       {
         type: 'Warning',
         reason: 'TargetGone',
@@ -37,9 +37,9 @@ describe('transitions', () => {
 });
 
 describe('Progress', () => {
-  const progress = (current?: Condition[]): Progress<'A' | 'B' | 'Succeeded'> =>
-    new Progress(['A', 'B', 'Succeeded'], current, NOW, 3);
-  const list = (p: Progress<'A' | 'B' | 'Succeeded'>): string[] =>
+  const progress = (current?: Condition[]): ConditionProgress<'A' | 'B' | 'Succeeded'> =>
+    new ConditionProgress(['A', 'B', 'Succeeded'], current, NOW, 3);
+  const list = (p: ConditionProgress<'A' | 'B' | 'Succeeded'>): string[] =>
     p.conditions.map((one) => `${one.type} ${one.status} ${one.reason}`);
 
   it('has every condition from the first visit on', () => {

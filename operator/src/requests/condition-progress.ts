@@ -3,7 +3,7 @@
 import type { Condition, ConditionStatus } from '../../../crds/src/index.ts';
 import { getCondition, setCondition } from '../../../kube/src/index.ts';
 
-export class Progress<T extends string> {
+export class ConditionProgress<T extends string> {
   #conditions: Condition[];
   readonly #types: readonly T[];
   readonly #now: number;

@@ -22,7 +22,7 @@ const attachments: Resource<unknown> = {
   parse: (json) => json,
 };
 
-export class World {
+export class Dependencies {
   readonly api: Api;
   readonly events: EventRecorder;
   readonly nodes: Informer<Node>;

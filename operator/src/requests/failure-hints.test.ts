@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { whereToLook } from './failure-hints.ts';
+import { failureHints } from './failure-hints.ts';
 
 const [a, b] = ['Resumed. (logs: node a, /x)', 'Torn down. (logs: node b, /y)'];
 
@@ -12,11 +12,11 @@ describe('where to look', () => {
     ['late', ['x'.repeat(5000)], ` ${'x'.repeat(1499)}`],
   ])('after %s', (message, said, expected) => {
     expect(
-      whereToLook(
+      failureHints(
         { message },
         said.map((one) => ({ message: one })),
       ),
     ).toBe(expected);
-    expect(whereToLook({ message }, [undefined])).toBe('');
+    expect(failureHints({ message }, [undefined])).toBe('');
   });
 });

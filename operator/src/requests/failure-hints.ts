@@ -6,7 +6,7 @@ import type { Decision, SourceAgent, TargetAgent } from '../../../crds/src/index
 const LONGEST = 1500;
 
 /** To be appended to the decision's message; empty if there is nothing to add. Pure. */
-export function whereToLook(
+export function failureHints(
   decision: Pick<Decision, 'message'>,
   agents: readonly (Pick<SourceAgent | TargetAgent, 'message'> | undefined)[],
 ): string {

@@ -6,7 +6,7 @@ import {
   type Context,
   type Resource,
 } from '../../../kube/src/index.ts';
-import type { World } from './dependencies.ts';
+import type { Dependencies } from './dependencies.ts';
 
 interface Finalized extends ApiObject {
   readonly metadata: ApiObject['metadata'] & { readonly finalizers: readonly string[] };
@@ -18,7 +18,7 @@ interface Finalized extends ApiObject {
  * @throws ApiError `Conflict` when it is not; then read again.
  */
 export async function setFinalizer<T extends Finalized>(
-  world: World,
+  world: Dependencies,
   resource: Resource<T>,
   object: T,
   finalizer: string,

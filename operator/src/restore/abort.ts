@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why a restore that is not decided has to stop. Pure.
 import type { RestoreRequest } from '../../../crds/src/index.ts';
-import type { Cause } from '../migration/abort.ts';
+import type { AbortCause } from '../migration/abort.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
-import { targetTrouble } from '../target-pod/health.ts';
+import { targetProblem } from '../target-pod/health.ts';
 import type { Observed } from './types.ts';
 
 /** Whether the new pod is at its create gate, or past it. */
@@ -11,7 +11,7 @@ export const isPrepared = ({ status }: RestoreRequest): boolean =>
   status?.targetAgent !== undefined && status.targetAgent.state !== 'Preparing';
 
 /** @returns the first cause; undefined: go on. */
-export function abortCause(observed: Observed, now: number): Cause | undefined {
+export function abortCause(observed: Observed, now: number): AbortCause | undefined {
   const { request, pod, podName } = observed;
   const { sourceAgent, targetAgent, target } = request.status ?? {};
   if (request.metadata.deletionTimestamp !== undefined) {
@@ -28,12 +28,12 @@ export function abortCause(observed: Observed, now: number): Cause | undefined {
   if (target?.podUID !== undefined && pod?.metadata.uid !== target.podUID) {
     return { reason: 'TargetGone', message: `The new pod ${podName} was deleted.` };
   }
-  const trouble = pod ? targetTrouble(pod, now).refusal : creationTrouble(observed);
+  const trouble = pod ? targetProblem(pod, now).refusal : creationTrouble(observed);
   return trouble ?? deadlineCause(request, now);
 }
 
 /** Why the pod, which does not exist yet, can no longer be created. */
-function creationTrouble({ request, checkpoint, identity }: Observed): Cause | undefined {
+function creationTrouble({ request, checkpoint, identity }: Observed): AbortCause | undefined {
   if (
     !checkpoint?.status?.podTemplate ||
     checkpoint.status.checkpointId !== request.status?.checkpointId
@@ -44,7 +44,7 @@ function creationTrouble({ request, checkpoint, identity }: Observed): Cause | u
   return 'reason' in identity ? identity : undefined;
 }
 
-function deadlineCause(request: RestoreRequest, now: number): Cause | undefined {
+function deadlineCause(request: RestoreRequest, now: number): AbortCause | undefined {
   const { timeouts } = request.spec;
   const { deadlines, target } = request.status ?? {};
   const { prepare, blackout } = deadlines ?? {};

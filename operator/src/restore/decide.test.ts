@@ -17,7 +17,7 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortSettleMs, commitSettleMs, decideRestore } from './decide.ts';
+import { abortConfirmationMs, commitConfirmationMs, decideRestore } from './decide.ts';
 import type { Observed, RestorePlan } from './types.ts';
 
 const identity = { networks: '[]', keepsDevice: true };
@@ -256,10 +256,10 @@ describe('Committed', () => {
   it('gives a silent node its time by the operator’s clock, through a restart', () => {
     const observed = seen({ decision: { ...decision('Committed'), time: at(-1e6) } });
     const plan = decideRestore(observed, NOW);
-    expect(plan.status?.deadlines?.settle).toBe(at(commitSettleMs / 1000));
+    expect(plan.status?.deadlines?.confirmation).toBe(at(commitConfirmationMs / 1000));
     const next = published(observed, plan);
-    expect(decideRestore(next, NOW + commitSettleMs).effects).toEqual([]);
-    expect(summary(decideRestore(next, NOW + commitSettleMs + 1))).toBe('False TargetLost');
+    expect(decideRestore(next, NOW + commitConfirmationMs).effects).toEqual([]);
+    expect(summary(decideRestore(next, NOW + commitConfirmationMs + 1))).toBe('False TargetLost');
   });
 
   it('says so when the pod is lost', () => {
@@ -279,8 +279,8 @@ describe('Aborted', () => {
     expect(plan.effects).toEqual([{ type: 'deletePod', uid: 'target-uid', force: false }]);
     const dying = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
     const next = { ...published(observed, plan), pod: dying };
-    expect(decideRestore(next, NOW + abortSettleMs).effects).toEqual([]);
-    expect(decideRestore(next, NOW + abortSettleMs + 1).effects).toEqual([
+    expect(decideRestore(next, NOW + abortConfirmationMs).effects).toEqual([]);
+    expect(decideRestore(next, NOW + abortConfirmationMs + 1).effects).toEqual([
       { type: 'deletePod', uid: 'target-uid', force: true },
     ]);
     const end = decideRestore({ ...next, pod: undefined }, NOW);

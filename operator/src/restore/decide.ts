@@ -14,20 +14,20 @@ import {
 } from '../../../crds/src/index.ts';
 import { timestamp, type Node } from '../../../kube/src/index.ts';
 import { agentAddress, chooseNode } from '../nodes/node-choice.ts';
-import { isMarked, isTargetOf } from '../target-pod/ownership.ts';
-import { Progress } from '../requests/condition-progress.ts';
+import { namesRequest, isTargetOf } from '../target-pod/ownership.ts';
+import { ConditionProgress } from '../requests/condition-progress.ts';
 import type { Refusal } from '../requests/refusal.ts';
 import { makeReport } from '../requests/report.ts';
-import { settleAt } from '../requests/confirmation-deadline.ts';
-import { targetProgress, targetTrouble } from '../target-pod/health.ts';
-import { whereToLook } from '../requests/failure-hints.ts';
+import { confirmationDeadline } from '../requests/confirmation-deadline.ts';
+import { targetProgress, targetProblem } from '../target-pod/health.ts';
+import { failureHints } from '../requests/failure-hints.ts';
 import { abortCause, isPrepared } from './abort.ts';
 import type { Effect, Observed, OwnStatus, PodIdentity, RestorePlan } from './types.ts';
 
 const pollMs = 15_000;
 /** How long a node may say nothing after the decision. */
-export const abortSettleMs = 60_000;
-export const commitSettleMs = 300_000;
+export const abortConfirmationMs = 60_000;
+export const commitConfirmationMs = 300_000;
 
 export function decideRestore(observed: Observed, now: number): RestorePlan {
   const { request } = observed;
@@ -48,7 +48,7 @@ export function decideRestore(observed: Observed, now: number): RestorePlan {
 }
 
 class Draft {
-  readonly progress: Progress<RestoreConditionType>;
+  readonly progress: ConditionProgress<RestoreConditionType>;
   status: OwnStatus;
   readonly #request: RestoreRequest;
 
@@ -56,7 +56,7 @@ class Draft {
     this.#request = request;
     const { status, metadata } = request;
     const types = conditionTypes.RestoreRequest;
-    this.progress = new Progress(types, status?.conditions, now, metadata.generation);
+    this.progress = new ConditionProgress(types, status?.conditions, now, metadata.generation);
     this.status = {
       observedGeneration: metadata.generation,
       startTime: status?.startTime ?? timestamp(now),
@@ -207,7 +207,7 @@ function untilNext({ pod }: Observed, status: OwnStatus, now: number): number {
   const { prepare, blackout } = status.deadlines ?? {};
   const deadline = blackout ?? prepare;
   const at = deadline === undefined ? Infinity : Date.parse(deadline) + 1;
-  const recheck = (pod && targetTrouble(pod, now).recheckAt) ?? Infinity;
+  const recheck = (pod && targetProblem(pod, now).recheckAt) ?? Infinity;
   return Math.min(pollMs, Math.max(0, Math.min(at, recheck) - now));
 }
 
@@ -234,7 +234,7 @@ function committed(observed: Observed, draft: Draft, decision: Decision, now: nu
   if (owned && pod.metadata.labels[labels.role] !== undefined) {
     return draft.plan('Resuming', [{ type: 'labelPod' }], pollMs);
   }
-  const settle = settleAt(draft.status, now + commitSettleMs);
+  const settle = confirmationDeadline(draft.status, now + commitConfirmationMs);
   if (!owned) return draft.finish(now, false, 'TargetLost', `The new pod ${podName} is gone.`);
   const release: Effect[] = [{ type: 'releasePod' }];
   if (targetAgent?.state === 'Running') {
@@ -255,11 +255,11 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
   draft.progress.set('Committed', 'False', decision.reason, decision.message);
   draft.progress.waiting('Succeeded', decision.reason, decision.message);
   if (!pod || !isTargetOf(pod, request)) {
-    const where = whereToLook(decision, [request.status?.sourceAgent, request.status?.targetAgent]);
+    const where = failureHints(decision, [request.status?.sourceAgent, request.status?.targetAgent]);
     return draft.finish(now, false, decision.reason, decision.message + where);
   }
   // A node that is gone does not finish what it is asked to delete.
-  const settle = settleAt(draft.status, now + abortSettleMs);
+  const settle = confirmationDeadline(draft.status, now + abortConfirmationMs);
   const late = now > settle;
   if (!late && pod.metadata.deletionTimestamp !== undefined) {
     return draft.plan('TearingDown', [], Math.min(pollMs, settle - now + 1));
@@ -276,7 +276,7 @@ function afterwards({ request, pod }: Observed): RestorePlan {
   if (outcome === 'Aborted' && own && own.metadata.deletionTimestamp === undefined) {
     effects.push({ type: 'deletePod', uid: own.metadata.uid, force: false });
   }
-  if (outcome === 'Committed' && own && isMarked(own)) effects.push({ type: 'releasePod' });
+  if (outcome === 'Committed' && own && namesRequest(own)) effects.push({ type: 'releasePod' });
   if (request.metadata.finalizers.includes(finalizers.active)) {
     effects.push({ type: 'removeFinalizer' });
   }

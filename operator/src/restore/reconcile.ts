@@ -20,7 +20,7 @@ import {
   type Context,
   type Parts,
 } from '../../../kube/src/index.ts';
-import { devicesOf, holdersOf, planAddresses } from '../networks/addresses.ts';
+import { devicesOf, addressOwners, planAddresses } from '../networks/addresses.ts';
 import { setFinalizer } from '../requests/finalizer.ts';
 import { networkNames, NetworksError } from '../networks/networks.ts';
 import {
@@ -29,11 +29,11 @@ import {
   labelTarget,
   releaseTarget,
   TargetRejectedError,
-  undoIfAborted,
+  deleteIfAborted,
 } from '../target-pod/actions.ts';
 import { targetName, targetPod, type Template } from '../target-pod/manifest.ts';
-import { announce, transitions } from '../requests/condition-events.ts';
-import type { World } from '../requests/dependencies.ts';
+import { recordEvents, conditionEvents } from '../requests/condition-events.ts';
+import type { Dependencies } from '../requests/dependencies.ts';
 import { decideRestore } from './decide.ts';
 import {
   ownedStatus,
@@ -43,7 +43,7 @@ import {
   type PodIdentity,
 } from './types.ts';
 
-export function restoreParts(world: World, clock: Clock): Parts<Observed, Effect, OwnStatus> {
+export function restoreParts(world: Dependencies, clock: Clock): Parts<Observed, Effect, OwnStatus> {
   return {
     observe: (key, context) => observe(world, key, context),
     decide: decideRestore,
@@ -53,7 +53,7 @@ export function restoreParts(world: World, clock: Clock): Parts<Observed, Effect
 }
 
 async function observe(
-  world: World,
+  world: Dependencies,
   key: string,
   { signal }: Context,
 ): Promise<Observed | undefined> {
@@ -78,7 +78,7 @@ async function observe(
 const made: PodIdentity = { keepsDevice: true };
 
 async function readIdentity(
-  world: World,
+  world: Dependencies,
   { metadata, spec }: RestoreRequest,
   checkpoint: CheckpointRequest | undefined,
   signal: AbortSignal,
@@ -90,7 +90,7 @@ async function readIdentity(
     const wanted = spec.addresses ?? [];
     const configs = await world.networkConfigs(names, signal);
     const pods = await world.allPods(signal);
-    const holders = holdersOf(pods, uid);
+    const holders = addressOwners(pods, uid);
     const plan = planAddresses({ source, namespace, wanted, holders, configs });
     if ('reason' in plan) return plan;
     const device = source[annotations.rdmaDevice];
@@ -108,7 +108,7 @@ function newName(request: RestoreRequest, checkpoint: CheckpointRequest | undefi
 }
 
 async function publish(
-  world: World,
+  world: Dependencies,
   status: OwnStatus,
   { request, pod }: Observed,
   { signal }: Context,
@@ -125,12 +125,12 @@ async function publish(
     }),
   );
   if (!changed) return;
-  const list = transitions(request.status?.conditions, status.conditions);
-  announce(world, restoreRequests, request, list, { resource: pods, object: pod });
+  const list = conditionEvents(request.status?.conditions, status.conditions);
+  recordEvents(world, restoreRequests, request, list, { resource: pods, object: pod });
 }
 
 async function act(
-  world: World,
+  world: Dependencies,
   clock: Clock,
   effect: Effect,
   observed: Observed,
@@ -165,7 +165,7 @@ async function act(
 }
 
 async function createPod(
-  world: World,
+  world: Dependencies,
   clock: Clock,
   effect: Extract<Effect, { type: 'createPod' }>,
   { request, checkpoint, podName }: Observed,
@@ -204,11 +204,11 @@ async function createPod(
     await abort(world, clock, current, { reason: error.code, message: error.message }, context);
     return;
   }
-  await undoIfAborted(world, restoreRequests, request, podName, context);
+  await deleteIfAborted(world, restoreRequests, request, podName, context);
 }
 
 async function abort(
-  world: World,
+  world: Dependencies,
   clock: Clock,
   request: RestoreRequest,
   cause: { readonly reason: string; readonly message: string },

@@ -15,7 +15,7 @@ import {
 } from '../../../kube/src/index.ts';
 import { isTargetOf } from './ownership.ts';
 import { finalLabels } from './manifest.ts';
-import type { World } from '../requests/dependencies.ts';
+import type { Dependencies } from '../requests/dependencies.ts';
 
 interface Request {
   readonly metadata: { readonly namespace: string; readonly uid: string };
@@ -29,7 +29,7 @@ export class TargetRejectedError extends Error {
 
 /** @throws TargetRejectedError */
 export async function createTargetPod(
-  world: World,
+  world: Dependencies,
   request: Request,
   name: string,
   manifest: object,
@@ -56,7 +56,7 @@ export async function createTargetPod(
 }
 
 /** Gives the target the labels of the pod that it stands for. */
-export async function labelTarget(world: World, pod: Pod, { signal }: Context): Promise<void> {
+export async function labelTarget(world: Dependencies, pod: Pod, { signal }: Context): Promise<void> {
   const { name, namespace, uid } = pod.metadata;
   await withFaults('operator.label-target', async () => {
     try {
@@ -75,7 +75,7 @@ export async function labelTarget(world: World, pod: Pod, { signal }: Context): 
 }
 
 /** Makes it a pod like any other: it no longer names the request that has made it. */
-export async function releaseTarget(world: World, pod: Pod, { signal }: Context): Promise<void> {
+export async function releaseTarget(world: Dependencies, pod: Pod, { signal }: Context): Promise<void> {
   const { name, namespace, uid } = pod.metadata;
   const marks = { [annotations.migration]: null, [annotations.restore]: null };
   await withFaults('operator.release-target', async () => {
@@ -98,7 +98,7 @@ export async function releaseTarget(world: World, pod: Pod, { signal }: Context)
  * @param gracePeriodSeconds 0 removes the object at once, whatever its node does.
  */
 export async function deletePod(
-  world: World,
+  world: Dependencies,
   pod: { readonly namespace: string; readonly name: string; readonly uid: string },
   point: string,
   gracePeriodSeconds: number,
@@ -113,8 +113,8 @@ export async function deletePod(
  * Had it been decided while the pod was being created (by an agent, or by another operator that was
  * thought dead), or had the request been removed by force, the pod would be left behind.
  */
-export async function undoIfAborted<T extends Decidable>(
-  world: World,
+export async function deleteIfAborted<T extends Decidable>(
+  world: Dependencies,
   resource: Resource<T>,
   request: T,
   podName: string,

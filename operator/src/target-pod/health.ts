@@ -18,13 +18,13 @@ const fatalWaiting = new Set([
   'InvalidImageName',
 ]);
 
-export interface TargetTrouble {
+export interface TargetProblem {
   readonly refusal?: Refusal;
   /** Look again at this time. */
   readonly recheckAt?: number;
 }
 
-export function targetTrouble(pod: Pod, now: number): TargetTrouble {
+export function targetProblem(pod: Pod, now: number): TargetProblem {
   const scheduled = pod.status.conditions.find((one) => one.type === 'PodScheduled');
   if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') {
     const since = Date.parse(scheduled.lastTransitionTime ?? pod.metadata.creationTimestamp);
@@ -66,7 +66,7 @@ const statuses = (pod: Pod): ContainerStatus[] => [
   ...pod.status.containerStatuses,
 ];
 
-function failed(reason: Refusal['reason'], message: string): TargetTrouble {
+function failed(reason: Refusal['reason'], message: string): TargetProblem {
   return { refusal: { reason, message: message.slice(0, 2000) } };
 }
 

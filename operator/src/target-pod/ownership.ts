@@ -9,7 +9,7 @@ interface Annotated {
  * Whether the pod still names its request. After the move it need not: the agents would ask for a
  * request that may be deleted by then whenever the pod's container or sandbox is made anew.
  */
-export function isMarked({ metadata }: Annotated): boolean {
+export function namesRequest({ metadata }: Annotated): boolean {
   const { [annotations.migration]: move, [annotations.restore]: copy } = metadata.annotations;
   return move !== undefined || copy !== undefined;
 }

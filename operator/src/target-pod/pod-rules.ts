@@ -4,7 +4,7 @@ import {
   annotations,
   labels,
   peersOf,
-  refuseImpatient,
+  refuseShortRetryBudget,
   RUNTIME_CLASS,
 } from '../../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
@@ -31,7 +31,7 @@ export function refusePeers(
   timeouts: { readonly peerMarginMs?: number | undefined } = {},
 ): Refusal | undefined {
   const peers = peersOf(pod.metadata.annotations);
-  return 'reason' in peers ? peers : refuseImpatient(peers, timeouts);
+  return 'reason' in peers ? peers : refuseShortRetryBudget(peers, timeouts);
 }
 
 function refuseKind(pod: Pod): Refusal | undefined {

@@ -9,7 +9,7 @@ import {
 } from '../../../node-agent/src/node/dump/checkpointer.ts';
 import { AgentError } from '../../../node-agent/src/support/errors.ts';
 import type { Folder } from '../../../node-agent/src/support/journal/folder.ts';
-import { Restorer, type RestoreOrder } from '../../../node-agent/src/node/restore/restorer.ts';
+import { Restorer, type RestoreOptions } from '../../../node-agent/src/node/restore/restorer.ts';
 import { BundleEditor } from '../../../node-agent/src/node/runtime/bundle-editor.ts';
 import type { Container as RuntimeContainer } from '../../../node-agent/src/node/runtime/containers.ts';
 import {
@@ -185,7 +185,7 @@ export class SimulatedRestorer extends Restorer {
     await effect(this.#machine.timeline, 5, () => undefined);
   }
 
-  protected override putFiles(_dir: string, path: string, order: RestoreOrder): Promise<void> {
+  protected override putFiles(_dir: string, path: string, order: RestoreOptions): Promise<void> {
     return effect(this.#machine.timeline, 10, () => {
       this.#machine.work.add(path.split('/').at(-2) ?? '');
       if (!order.podFiles) return;

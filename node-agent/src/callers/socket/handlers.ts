@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who answers what on the agent's socket.
-import type { Effects } from '../../node/operations.ts';
+import type { NodeOperations } from '../../node/operations.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Journal } from '../../support/journal/journal.ts';
 import { CreateHandler } from '../create.ts';
 import type { PodRequests } from '../pod-requests.ts';
 import { CniHandler } from '../cni.ts';
-import { notePreparation } from '../../reconcilers/target/journal-entry.ts';
+import { recordPreparation } from '../../reconcilers/target/journal-entry.ts';
 import type { Gates } from '../gates.ts';
 import { microTimestamp } from '../../support/step-times.ts';
 import type { SocketHandlers } from './server.ts';
 
 export function socketHandlers(parts: {
-  effects: Effects;
+  effects: NodeOperations;
   journal: Journal;
   gates: Gates;
   pods: PodRequests;
@@ -26,7 +26,7 @@ export function socketHandlers(parts: {
     pods,
     waiting: async (target) => {
       await effects.keepSandboxes();
-      await notePreparation(journal, target, true);
+      await recordPreparation(journal, target, true);
     },
     released: (uid, container) => restorer.released(uid, container),
     release: (netns) => restorer.release(netns),
@@ -37,7 +37,7 @@ export function socketHandlers(parts: {
     lock,
     driver,
     pods,
-    preparing: (target) => notePreparation(journal, target, false),
+    preparing: (target) => recordPreparation(journal, target, false),
   });
   // Nobody would ever answer what no move has begun, or one that is over and forgotten.
   const checkKnown = (token: string): void => {
@@ -52,7 +52,7 @@ export function socketHandlers(parts: {
     },
     atGate: async (request, gone) => {
       checkKnown(request.token);
-      return gates.waitRebuilt(request, gone);
+      return gates.waitRestored(request, gone);
     },
     cni: (request) => cni.handle(request),
   };

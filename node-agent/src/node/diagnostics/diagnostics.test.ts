@@ -10,7 +10,7 @@ import { Host } from '../host/host.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { RdmaDriver } from '../device/driver.ts';
 import { migration, REQUEST_UID } from '../../testing/objects.ts';
-import { Evidence, KEPT_FOLDERS } from './diagnostics.ts';
+import { Diagnostics, KEPT_FOLDERS } from './diagnostics.ts';
 import { kernelLog, parseRecord } from './kernel-log.ts';
 
 class Told extends RdmaDriver {
@@ -20,10 +20,10 @@ class Told extends RdmaDriver {
 }
 
 let dir: string;
-let evidence: Evidence;
+let evidence: Diagnostics;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sealift-evidence-'));
-  evidence = new Evidence({
+  evidence = new Diagnostics({
     dir: join(dir, 'failures'),
     nodeName: 'node-a',
     host: new Host({ root: '/' }),

@@ -19,7 +19,7 @@ const FILE_BYTES = 1 << 20;
 const MAX_LOGS = 16;
 const UNFINISHED = '.new';
 
-export interface EvidenceParts {
+export interface DiagnosticsParts {
   /** Folder of all, the same on the host and here. */
   dir: string;
   nodeName: string;
@@ -30,10 +30,10 @@ export interface EvidenceParts {
   log: Logger;
 }
 
-export class Evidence {
-  readonly #parts: EvidenceParts;
+export class Diagnostics {
+  readonly #parts: DiagnosticsParts;
 
-  constructor(parts: EvidenceParts) {
+  constructor(parts: DiagnosticsParts) {
     this.#parts = parts;
   }
 

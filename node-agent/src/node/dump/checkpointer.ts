@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Identity, ObjectCounts } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
-import { isGone, type FabricLock } from '../lock/network-lock.ts';
+import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import { packPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import { readVerbs } from './verbs-image.ts';
@@ -16,14 +16,14 @@ import { Cgroup } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
 import { checkIpc } from './ipc.ts';
-import { checkWhole } from './container-set.ts';
+import { checkComplete } from './container-set.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/store.ts';
 
 export interface CheckpointerParts {
   host: Host;
   runc: Runc;
-  lock: FabricLock;
+  lock: NetworkLock;
   driver: RdmaDriver;
   store: ImageStore;
   /** Folder for CRIU's logs, on the host and here. */
@@ -42,7 +42,7 @@ export interface LocalPod {
 }
 
 /** A pod that was locked, of which nothing else may be left than its sandbox. */
-export interface SilencedPod {
+export interface LockedPod {
   podUid: string;
   netns?: string | undefined;
 }
@@ -86,7 +86,7 @@ export class Checkpointer {
    */
   async inspect(podUid: string, names: readonly string[]): Promise<LocalPod> {
     const pod = await this.find(podUid);
-    checkWhole(pod.containers, names);
+    checkComplete(pod.containers, names);
     await this.#parts.driver.checkSupported(pod.netns);
     await this.checkIpc(pod.containers);
     return pod;
@@ -122,7 +122,7 @@ export class Checkpointer {
    * (`kubectl debug`). The network comes before the tasks: data that arrives early waits in the kernel; and after their
    * sockets, which have to be fit for it.
    */
-  async release(of: SilencedPod): Promise<void> {
+  async release(of: LockedPod): Promise<void> {
     const containers = await this.containers(of.podUid);
     await this.lastDumpEnded(containers);
     const known = containers.filter(({ cgroup }) => cgroup !== undefined);
@@ -136,7 +136,7 @@ export class Checkpointer {
   }
 
   /** After Committed: nothing of the pod is heard of any more, and its tasks die frozen. */
-  async end(of: SilencedPod): Promise<void> {
+  async end(of: LockedPod): Promise<void> {
     const containers = await this.containers(of.podUid);
     const netns = containers[0]?.netns ?? lasting(of.netns);
     if (netns !== undefined) await this.silence(netns);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
 import { checkIpc } from './ipc.ts';
-import { checkSame, checkWhole } from './container-set.ts';
+import { checkUnchanged, checkComplete } from './container-set.ts';
 
 const found = [
   { id: 'c1', name: 'main' },
@@ -10,17 +10,17 @@ const found = [
 
 describe('a pod', () => {
   it('is whole with all of its containers and no others', () => {
-    expect(() => checkWhole(found, ['side', 'main'])).not.toThrow();
-    expect(() => checkWhole(found, ['main', 'side', 'more'])).toThrow(
+    expect(() => checkComplete(found, ['side', 'main'])).not.toThrow();
+    expect(() => checkComplete(found, ['main', 'side', 'more'])).toThrow(
       /container more does not run/,
     );
-    expect(() => checkWhole(found, ['main'])).toThrow(/container side is none .* debug/);
+    expect(() => checkComplete(found, ['main'])).toThrow(/container side is none .* debug/);
   });
 
   it('stays the same until it is dumped', () => {
-    expect(() => checkSame(found, [])).not.toThrow();
-    expect(() => checkSame(found, found)).not.toThrow();
-    expect(() => checkSame(found, [{ id: 'c0', name: 'main' }])).toThrow(/container main/);
+    expect(() => checkUnchanged(found, [])).not.toThrow();
+    expect(() => checkUnchanged(found, found)).not.toThrow();
+    expect(() => checkUnchanged(found, [{ id: 'c0', name: 'main' }])).toThrow(/container main/);
   });
 
   it('of several containers has no System V IPC objects', async () => {

@@ -6,7 +6,7 @@ import type { Container } from '../runtime/containers.ts';
 type Named = Pick<Container, 'id' | 'name'>;
 
 /** @throws AgentError ContainerNotRunning, UnsupportedObject */
-export function checkWhole(found: readonly Named[], names: readonly string[]): void {
+export function checkComplete(found: readonly Named[], names: readonly string[]): void {
   const missing = names.find((name) => !found.some((one) => one.name === name));
   if (missing !== undefined) throw notRunning(missing);
   const extra = found.find((one) => !names.includes(one.name));
@@ -19,7 +19,7 @@ export function checkWhole(found: readonly Named[], names: readonly string[]): v
 }
 
 /** @throws AgentError ContainerNotRunning if one of them has ended since it was written down, or was started anew. */
-export function checkSame(
+export function checkUnchanged(
   found: readonly Named[],
   noted: readonly { id?: string | undefined; name: string }[],
 ): void {

@@ -10,7 +10,7 @@ import { Host } from '../host/host.ts';
 import { RdmaDriver } from '../device/driver.ts';
 import { Restorer } from '../restore/restorer.ts';
 import { able, netnsPath, sh, works } from '../../testing/namespaces.ts';
-import { FabricLock } from './network-lock.ts';
+import { NetworkLock } from './network-lock.ts';
 
 const run = promisify(execFile);
 const FRAMES = fileURLToPath(new URL('../../testing/frames.py', import.meta.url));
@@ -45,7 +45,7 @@ async function heard(): Promise<string[]> {
 
 describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
   const driver = new NoDevices();
-  const lock = new FabricLock(nft);
+  const lock = new NetworkLock(nft);
   const netns = netnsPath(pod);
   const parts = { host: new Host({ root: '/' }), lock, driver };
   const checkpointer = new Checkpointer(

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nft } from '../../../../native/addon/index.ts';
 import { able, netnsPath as path, sh, works } from '../../testing/namespaces.ts';
-import { FabricLock } from './network-lock.ts';
+import { NetworkLock } from './network-lock.ts';
 
 const [a, b] = [`slt-a${process.pid}`, `slt-b${process.pid}`];
 
@@ -14,7 +14,7 @@ const knowsQueues =
     ip netns exec ${a} nft 'table inet x { chain y { queue num 1; }; }'`);
 
 describe.runIf(able)('a locked namespace', () => {
-  const lock = new FabricLock(nft);
+  const lock = new NetworkLock(nft);
   beforeAll(() => {
     sh(`ip netns add ${a}; ip netns add ${b}
       ip -n ${a} link add v0 type veth peer name v0 netns ${b}

@@ -6,7 +6,7 @@ import { lockCommands, TABLE, unlockCommands, type LockKind } from './rules.ts';
 /** Runs nft commands in a network namespace as one transaction: native/addon's `nft`. */
 export type Nft = (netns: string, commands: string) => Promise<string>;
 
-export class FabricLock {
+export class NetworkLock {
   readonly #nft: Nft;
 
   constructor(nft: Nft) {

@@ -7,7 +7,7 @@ import type { Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
-import type { FabricLock } from '../lock/network-lock.ts';
+import type { NetworkLock } from '../lock/network-lock.ts';
 import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver } from '../device/driver.ts';
@@ -24,7 +24,7 @@ import type { ImageStore } from '../transfer/store.ts';
 
 export interface RestorerParts {
   host: Host;
-  lock: FabricLock;
+  lock: NetworkLock;
   driver: RdmaDriver;
   store: ImageStore;
   editor: BundleEditor;
@@ -32,7 +32,7 @@ export interface RestorerParts {
   socketPath: string;
 }
 
-export interface RestoreOrder {
+export interface RestoreOptions {
   /** UID of the request; the token at the resume gate. */
   requestUid: string;
   /** Folder of the images. */
@@ -81,7 +81,7 @@ export class Restorer {
   }
 
   /** Puts the pod's files in place and says how to restore the container. */
-  async prepare(order: RestoreOrder): Promise<RestoreReply> {
+  async prepare(order: RestoreOptions): Promise<RestoreReply> {
     return withFaults('target.prepare', () => this.#prepare(order));
   }
 
@@ -156,7 +156,7 @@ export class Restorer {
   }
 
   /** What travelled with the pod, put where its new container finds it; and an empty folder for CRIU's log. */
-  protected async putFiles(dir: string, workPath: string, order: RestoreOrder): Promise<void> {
+  protected async putFiles(dir: string, workPath: string, order: RestoreOptions): Promise<void> {
     const { host } = this.#parts;
     const { podUid, sandboxId, bundle, container } = order.create;
     const place = { podUid, sandboxId, bundle, container };
@@ -172,7 +172,7 @@ export class Restorer {
     throw new AgentError('CheckpointNotFound', `no images of ${imageId} on this node`);
   }
 
-  async #prepare(order: RestoreOrder): Promise<RestoreReply> {
+  async #prepare(order: RestoreOptions): Promise<RestoreReply> {
     const { store, editor, driver } = this.#parts;
     const { create } = order;
     const manifest = await this.#manifest(order.imageId);

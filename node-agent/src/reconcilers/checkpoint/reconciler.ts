@@ -18,12 +18,12 @@ import {
 } from '../../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import type { Entry, Journal, Stage } from '../../support/journal/journal.ts';
-import type { Evidence } from '../../node/diagnostics/diagnostics.ts';
+import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { earliest, type Limit } from '../step-limits.ts';
-import type { HandoverParts } from '../handover-loop.ts';
+import type { HandoverReconciler } from '../handover-loop.ts';
 import { startOrder, type PodRequests } from '../../callers/pod-requests.ts';
 import type { Publisher } from '../publisher.ts';
-import { checkPatience, knownPeers } from '../../node/device/peers.ts';
+import { checkRetryBudget, readPeers } from '../../node/device/peers.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import { digestOf, formatManifest } from '../../node/transfer/manifest.ts';
 import type { ImageStore } from '../../node/transfer/store.ts';
@@ -34,7 +34,7 @@ import {
   type CheckpointObserved,
   type CheckpointStatus,
 } from './decide.ts';
-import { UnderWay } from '../running-work.ts';
+import { RunningWork } from '../running-work.ts';
 
 export interface CheckpointParts {
   nodeName: string;
@@ -43,7 +43,7 @@ export interface CheckpointParts {
   pods: PodRequests;
   publisher: Publisher<CheckpointRequest>;
   store: ImageStore;
-  evidence?: Evidence | undefined;
+  evidence?: Diagnostics | undefined;
   request(key: string): CheckpointRequest | undefined;
   removeWork(id: string): Promise<void>;
   clock?: Clock;
@@ -53,7 +53,7 @@ export interface Observed extends CheckpointObserved {
   request: CheckpointRequest;
 }
 
-export class CheckpointReconciler implements HandoverParts<
+export class CheckpointReconciler implements HandoverReconciler<
   Observed,
   CheckpointEffect,
   CheckpointStatus
@@ -62,12 +62,12 @@ export class CheckpointReconciler implements HandoverParts<
   readonly #facts = new Map<string, Partial<CheckpointAgent>>();
   readonly #refused = new Map<string, { code: string; message: string }>();
   readonly #clock: Clock;
-  readonly #underWay: UnderWay;
+  readonly #underWay: RunningWork;
 
   constructor(parts: CheckpointParts) {
     this.#parts = parts;
     this.#clock = parts.clock ?? realClock;
-    this.#underWay = new UnderWay(this.#clock);
+    this.#underWay = new RunningWork(this.#clock);
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -155,8 +155,8 @@ export class CheckpointReconciler implements HandoverParts<
       pod: request.spec.podName,
       podUid: podUid(request),
     });
-    const peers = knownPeers(described.metadata.annotations);
-    checkPatience(peers);
+    const peers = readPeers(described.metadata.annotations);
+    checkRetryBudget(peers);
     const pod = await checkpointer.inspect(podUid(request), startOrder(described));
     // The pod goes on whatever happens, so the limit need not outlive the agent: who is restarted gives up.
     const limit = earliest(deadlineOf(request), patienceOf(peers, this.#clock.now()));

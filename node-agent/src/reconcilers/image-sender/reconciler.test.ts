@@ -14,9 +14,9 @@ import { MemoryApi } from '../../testing/api.ts';
 import { decision, NAMESPACE } from '../../testing/objects.ts';
 import type { SendOptions } from '../../node/transfer/sender.ts';
 import { ImageStore } from '../../node/transfer/store.ts';
-import { decideHolder, HolderReconciler, type HolderObserved } from './reconciler.ts';
+import { decideImageSender, ImageSenderReconciler, type ImageSenderObserved } from './reconciler.ts';
 
-const base: HolderObserved = {
+const base: ImageSenderObserved = {
   decided: false,
   here: false,
   sent: false,
@@ -41,10 +41,10 @@ describe('the holder of a checkpoint', () => {
     ['gives up in time', { limit }, 'Failed', []],
     ['goes on until then', { limit: { ...limit, at: NOW } }, 'Sent', ['Send']],
     ['has been in time', { limit, sent: true }, 'Sent', []],
-  ] as [string, Partial<HolderObserved>, string | undefined, string[]][])(
+  ] as [string, Partial<ImageSenderObserved>, string | undefined, string[]][])(
     '%s',
     (_what, observed, state, effects) => {
-      const plan = decideHolder({ ...base, ...observed }, NOW);
+      const plan = decideImageSender({ ...base, ...observed }, NOW);
       expect(plan.status?.state).toBe(state);
       expect(plan.effects.map((effect) => effect.type)).toEqual(effects);
     },
@@ -57,7 +57,7 @@ describe('the holder’s reconciler', () => {
   let store: ImageStore;
   let sent: SendOptions[];
   let refusal: Error | undefined;
-  let holder: HolderReconciler;
+  let holder: ImageSenderReconciler;
   const status = () => api.peek(restoreRequests, NAMESPACE, 'back')?.status;
   const run = () =>
     handoverLoop(holder)(`${NAMESPACE}/back`, {
@@ -93,7 +93,7 @@ describe('the holder’s reconciler', () => {
     api = new MemoryApi();
     sent = [];
     refusal = undefined;
-    holder = new HolderReconciler({
+    holder = new ImageSenderReconciler({
       nodeName: 'node-a',
       store,
       certificateDir: '/nowhere',

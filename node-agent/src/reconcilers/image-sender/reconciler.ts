@@ -17,14 +17,14 @@ import {
 } from '../../../../kube/src/index.ts';
 import { AgentError, isPassing, reasonOf } from '../../support/errors.ts';
 import { doWithin, stepLimit, type Limit } from '../step-limits.ts';
-import type { HandoverParts } from '../handover-loop.ts';
+import type { HandoverReconciler } from '../handover-loop.ts';
 import type { Publisher } from '../publisher.ts';
 import type { Failure } from '../target/decide.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
 import type { ImageStore } from '../../node/transfer/store.ts';
 
-export interface HolderObserved {
+export interface ImageSenderObserved {
   decided: boolean;
   /** The new pod is on this node too: nothing to send. */
   here: boolean;
@@ -35,18 +35,18 @@ export interface HolderObserved {
   limit: Limit | undefined;
 }
 
-export type HolderEffect = { type: 'Send' };
-export interface HolderStatus {
+export type ImageSenderEffect = { type: 'Send' };
+export interface ImageSenderStatus {
   state: SourceState;
   reason?: string;
   message?: string;
 }
 
 /** Pure. */
-export function decideHolder(
-  observed: HolderObserved,
+export function decideImageSender(
+  observed: ImageSenderObserved,
   now: number,
-): Plan<HolderEffect, HolderStatus> {
+): Plan<ImageSenderEffect, ImageSenderStatus> {
   const { failure } = observed;
   if (failure) {
     const status = { state: 'Failed', reason: failure.code, message: failure.message } as const;
@@ -64,7 +64,7 @@ export function decideHolder(
   return { status: { state: 'Sent' }, effects: [{ type: 'Send' }] };
 }
 
-export interface HolderParts {
+export interface ImageSenderParts {
   nodeName: string;
   store: ImageStore;
   certificateDir: string;
@@ -74,13 +74,13 @@ export interface HolderParts {
   clock?: Clock;
 }
 
-export interface Observed extends HolderObserved {
+export interface Observed extends ImageSenderObserved {
   request: RestoreRequest;
   imageId: string;
 }
 
-export class HolderReconciler implements HandoverParts<Observed, HolderEffect, HolderStatus> {
-  readonly #parts: HolderParts;
+export class ImageSenderReconciler implements HandoverReconciler<Observed, ImageSenderEffect, ImageSenderStatus> {
+  readonly #parts: ImageSenderParts;
   readonly #clock: Clock;
   readonly #failures = new Map<string, Failure>();
   readonly #facts = new Map<
@@ -88,7 +88,7 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
     Pick<SourceAgent, 'steps' | 'bytes' | 'objects' | 'identity'>
   >();
 
-  constructor(parts: HolderParts) {
+  constructor(parts: ImageSenderParts) {
     this.#parts = parts;
     this.#clock = parts.clock ?? realClock;
   }
@@ -110,11 +110,11 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
     };
   }
 
-  decide(observed: Observed, now: number): Plan<HolderEffect, HolderStatus> {
-    return decideHolder(observed, now);
+  decide(observed: Observed, now: number): Plan<ImageSenderEffect, ImageSenderStatus> {
+    return decideImageSender(observed, now);
   }
 
-  async act(_effect: HolderEffect, observed: Observed, context: Context): Promise<void> {
+  async act(_effect: ImageSenderEffect, observed: Observed, context: Context): Promise<void> {
     const { request, imageId } = observed;
     const address = request.status?.target?.agentAddress;
     if (address === undefined) {
@@ -157,7 +157,7 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
     this.#facts.set(uid, { steps: endStep(steps, 'transfer'), bytes, objects, identity });
   }
 
-  async failed(error: unknown, _effect: HolderEffect, observed: Observed): Promise<void> {
+  async failed(error: unknown, _effect: ImageSenderEffect, observed: Observed): Promise<void> {
     const { code, message } = reasonOf(error);
     if (isPassing(code)) return;
     this.#failures.set(observed.request.metadata.uid, { code, message });
@@ -169,7 +169,7 @@ export class HolderReconciler implements HandoverParts<Observed, HolderEffect, H
     this.#facts.delete(uid);
   }
 
-  async publish(status: HolderStatus, observed: Observed, context: Context): Promise<void> {
+  async publish(status: ImageSenderStatus, observed: Observed, context: Context): Promise<void> {
     const { request } = observed;
     const part = { ...this.#known(request), ...status };
     await this.#parts.publisher.write(request, part, context.signal);

@@ -21,7 +21,7 @@ interface Failure {
 }
 
 /** By request. Lost by a restart: what was told is in the status, and without a header the dump is repeated. */
-export class Facts {
+export class Findings {
   readonly #known = new Map<string, Known>();
   readonly #refused = new Map<string, Failure>();
 

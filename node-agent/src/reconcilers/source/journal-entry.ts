@@ -9,7 +9,7 @@ import {
   type Peers,
   type SourceState,
 } from '../../../../crds/src/index.ts';
-import type { SilencedPod } from '../../node/dump/checkpointer.ts';
+import type { LockedPod } from '../../node/dump/checkpointer.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Entry, Journal, Stage } from '../../support/journal/journal.ts';
 import { earliest, stepLimit, type Limit } from '../step-limits.ts';
@@ -48,12 +48,12 @@ export function entryOf(journal: Journal, request: MigrationRequest): Entry {
 }
 
 /** The pod, of which there may be no more left than its sandbox. */
-export function placeOf(journal: Journal, request: MigrationRequest): SilencedPod {
+export function placementOf(journal: Journal, request: MigrationRequest): LockedPod {
   return { podUid: podUid(request), netns: journal.get(request.metadata.uid, 'source')?.netns };
 }
 
 /** A journal that lost its entry must not leave a frozen pod: the earliest stage repeats and undoes all. */
-export function forgotten(told: SourceState | undefined): Stage | undefined {
+export function isForgotten(told: SourceState | undefined): Stage | undefined {
   return isTouched(told) ? 'locking' : undefined;
 }
 

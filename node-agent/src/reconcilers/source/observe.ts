@@ -3,7 +3,7 @@
 import type { MigrationRequest } from '../../../../crds/src/index.ts';
 import type { Api, Clock } from '../../../../kube/src/index.ts';
 import type { Checkpointer } from '../../node/dump/checkpointer.ts';
-import type { Evidence } from '../../node/diagnostics/diagnostics.ts';
+import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { isTargetAnswering } from '../handover-waits.ts';
 import type { Journal } from '../../support/journal/journal.ts';
 import type { PodRequests } from '../../callers/pod-requests.ts';
@@ -11,8 +11,8 @@ import type { Publisher } from '../publisher.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
 import type { ImageStore } from '../../node/transfer/store.ts';
 import type { SourceObserved } from './decide.ts';
-import { forgotten, isReplaced, limitOf } from './journal-entry.ts';
-import type { Facts } from './findings.ts';
+import { isForgotten, isReplaced, limitOf } from './journal-entry.ts';
+import type { Findings } from './findings.ts';
 
 export interface SourceParts {
   api: Api;
@@ -25,7 +25,7 @@ export interface SourceParts {
   certificateDir: string;
   send: typeof sendImages;
   request(key: string): MigrationRequest | undefined;
-  evidence?: Evidence | undefined;
+  evidence?: Diagnostics | undefined;
   /** Removes what CRIU logged for a request. */
   removeWork(id: string): Promise<void>;
   clock?: Clock;
@@ -37,9 +37,9 @@ export interface Observed extends SourceObserved {
 
 export class SourceObserver {
   readonly #parts: SourceParts;
-  readonly #facts: Facts;
+  readonly #facts: Findings;
 
-  constructor(parts: SourceParts, facts: Facts) {
+  constructor(parts: SourceParts, facts: Findings) {
     this.#parts = parts;
     this.#facts = facts;
   }
@@ -55,7 +55,7 @@ export class SourceObserver {
     return {
       request,
       decision: status.decision?.outcome,
-      stage: lost ? 'dumping' : (entry?.stage ?? forgotten(status.sourceAgent?.state)),
+      stage: lost ? 'dumping' : (entry?.stage ?? isForgotten(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,
       targetAnswers: isTargetAnswering(request),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { migrationRequests } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
-import { Evidence } from '../../node/diagnostics/diagnostics.ts';
+import { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { Host } from '../../node/host/host.ts';
 import { RdmaDriver } from '../../node/device/driver.ts';
 import { decision, migration, NAMESPACE } from '../../testing/objects.ts';
@@ -209,7 +209,7 @@ describe('a source', () => {
         return [];
       }
     }
-    const evidence = new Evidence({
+    const evidence = new Diagnostics({
       ...{ dir: join(dir, 'failures'), nodeName: 'node-a', workRoot: join(dir, 'work'), log },
       ...{ host: new Host({ root: '/' }), driver: new NoDevices() },
     });

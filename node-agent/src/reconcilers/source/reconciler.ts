@@ -21,15 +21,15 @@ import {
   type Plan,
 } from '../../../../kube/src/index.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
-import { UnderWay } from '../running-work.ts';
-import { checkSame, checkWhole } from '../../node/dump/container-set.ts';
+import { RunningWork } from '../running-work.ts';
+import { checkUnchanged, checkComplete } from '../../node/dump/container-set.ts';
 import { AgentError, isPassing, reasonOf } from '../../support/errors.ts';
-import { isTargetAnswering, SOURCE_PATIENCE_MS, waitUntil } from '../handover-waits.ts';
+import { isTargetAnswering, SOURCE_WAIT_MS, waitUntil } from '../handover-waits.ts';
 import type { Entry, Stage } from '../../support/journal/journal.ts';
-import type { HandoverParts } from '../handover-loop.ts';
+import type { HandoverReconciler } from '../handover-loop.ts';
 import { stepSeconds } from '../../support/metrics.ts';
 import { startOrder } from '../../callers/pod-requests.ts';
-import { checkPatience, knownPeers } from '../../node/device/peers.ts';
+import { checkRetryBudget, readPeers } from '../../node/device/peers.ts';
 import { beginOnce, beginStep, endStep, secondsOf } from '../../support/step-times.ts';
 import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
 import {
@@ -39,24 +39,24 @@ import {
   isLost,
   limitOf,
   lostMessage,
-  placeOf,
+  placementOf,
   podName,
   podUid,
 } from './journal-entry.ts';
-import { Facts } from './findings.ts';
+import { Findings } from './findings.ts';
 import { SourceObserver, type Observed, type SourceParts } from './observe.ts';
 
-export class SourceReconciler implements HandoverParts<Observed, SourceEffect, SourceStatus> {
+export class SourceReconciler implements HandoverReconciler<Observed, SourceEffect, SourceStatus> {
   readonly #parts: SourceParts;
   readonly #observer: SourceObserver;
-  readonly #facts = new Facts();
+  readonly #facts = new Findings();
   readonly #clock: Clock;
-  readonly #underWay: UnderWay;
+  readonly #underWay: RunningWork;
 
   constructor(parts: SourceParts) {
     this.#parts = parts;
     this.#clock = parts.clock ?? realClock;
-    this.#underWay = new UnderWay(this.#clock);
+    this.#underWay = new RunningWork(this.#clock);
     this.#observer = new SourceObserver(parts, this.#facts);
   }
 
@@ -167,7 +167,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   /** Finds out early, while nothing has been touched, what would make the move fail. */
   async #inspect(request: MigrationRequest): Promise<void> {
-    checkPatience(request.status?.peers, request.spec.timeouts);
+    checkRetryBudget(request.status?.peers, request.spec.timeouts);
     const names = startOrder(await this.#parts.pods.pod(podName(request)));
     try {
       await this.#parts.checkpointer.inspect(podUid(request), names);
@@ -181,9 +181,9 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
 
   async #lock(request: MigrationRequest, context: Context): Promise<void> {
     this.#checkUndecided(request);
-    checkPatience(request.status?.peers, request.spec.timeouts);
+    checkRetryBudget(request.status?.peers, request.spec.timeouts);
     const pod = await this.#pod(request);
-    checkWhole(pod.containers, startOrder(await this.#parts.pods.pod(podName(request))));
+    checkComplete(pod.containers, startOrder(await this.#parts.pods.pod(podName(request))));
     if (!this.#parts.journal.claim(podUid(request), request.metadata.uid)) {
       const message = 'another request is at work on this pod: ask again when it has ended';
       throw new AgentError('AnotherMigration', message);
@@ -209,11 +209,11 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
   async #hold(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
     const { metadata } = await this.#parts.pods.pod(podName(request));
-    const peers: Peers = request.status?.peers ?? knownPeers(metadata.annotations);
+    const peers: Peers = request.status?.peers ?? readPeers(metadata.annotations);
     const budget = budgetOf(peers, request);
     if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
       this.#checkUndecided(request);
-      checkPatience(peers, request.spec.timeouts);
+      checkRetryBudget(peers, request.spec.timeouts);
       this.#facts.know(uid, { peerBudgetMs: budget });
       const part = this.#part(request, { state: 'Holding' });
       await this.#limited(request, () =>
@@ -241,7 +241,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     await this.#parts.journal.put({ ...before, stage, steps: begun });
     this.#parts.publisher.progress(request, this.#part(request, { state }), context);
     const pod = await this.#pod(request);
-    checkSame(pod.containers, before.containers);
+    checkUnchanged(pod.containers, before.containers);
     await this.#limited(request, (signal) => work(pod, signal));
     const steps = endStep(begun, step);
     const done = steps.find((one) => one.name === step);
@@ -341,7 +341,7 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
     const why = lost ? { reason: 'SourceLost', message: lostMessage(before.pod) } : {};
     const entry: Entry = { ...before, ...why, lost, steps: beginStep(before.steps, 'resume') };
     await this.#parts.journal.put(entry);
-    await this.#parts.checkpointer.release(placeOf(this.#parts.journal, request));
+    await this.#parts.checkpointer.release(placementOf(this.#parts.journal, request));
     const steps = endStep(entry.steps, 'resume');
     // The pod runs again: what there is to learn is looked at now.
     await this.#parts.evidence?.keep(entry, request);
@@ -357,14 +357,14 @@ export class SourceReconciler implements HandoverParts<Observed, SourceEffect, S
       const now = this.#parts.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isTargetAnswering(now);
     };
-    const of = { clock: this.#clock, patienceMs: SOURCE_PATIENCE_MS, signal: context.signal };
+    const of = { clock: this.#clock, patienceMs: SOURCE_WAIT_MS, signal: context.signal };
     await waitUntil(isAnswering, of);
   }
 
   /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
   async #end(request: MigrationRequest, context: Context): Promise<void> {
     await this.#parts.journal.put({ ...this.#entry(request), stage: 'ending' });
-    await this.#parts.checkpointer.end(placeOf(this.#parts.journal, request));
+    await this.#parts.checkpointer.end(placementOf(this.#parts.journal, request));
     // The target waits for this word, and removing large images takes its time.
     this.#parts.publisher.progress(request, this.#part(request, { state: 'Gone' }), context);
     // Before the last word: nobody would come back for them.

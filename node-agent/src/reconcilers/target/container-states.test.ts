@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
 import type { Entry, Stage } from '../../support/journal/journal.ts';
-import { Places, type Place } from './container-states.ts';
+import { ContainerStates, type ContainerState } from './container-states.ts';
 
 const failed = { code: 'RestoreFailed', message: 'no memory' };
 
 /** A pod of containers `a`, `b`, …; the create of all but the last one has returned. */
-function places(stage: Stage, ...all: Place[]): Places {
+function places(stage: Stage, ...all: ContainerState[]): ContainerStates {
   const placed = all.map((place, at) => ({ name: String.fromCharCode(97 + at), place }));
   const containers = placed.map(({ name }, at) => ({
     ...{ name, id: `id-${name}`, bundle: `/run/${name}`, attempt: 1 },
@@ -15,16 +15,16 @@ function places(stage: Stage, ...all: Place[]): Places {
   const of = { version: 1, id: 'uid', role: 'target', kind: 'MigrationRequest' } as const;
   const named = { namespace: 'default', name: 'move', pod: 'pod', podUid: 'pod-uid' };
   const entry: Entry = { ...of, ...named, stage, containers, steps: [] };
-  return new Places(entry, placed);
+  return new ContainerStates(entry, placed);
 }
 
 describe('places of a target', () => {
   it('of a pod that is not known are nowhere', () => {
-    const none = new Places(undefined, []);
+    const none = new ContainerStates(undefined, []);
     expect(none.areKnown).toBe(false);
-    expect(none.released()).toBe('none');
+    expect(none.detached()).toBe('none');
     expect(none.failure()).toBeUndefined();
-    expect(none.isHopeless()).toBe(false);
+    expect(none.isUnrestorable()).toBe(false);
   });
 
   it.each([
@@ -36,7 +36,7 @@ describe('places of a target', () => {
   ] as const)('%j: missing %j, released %s', (all, missing, released) => {
     const looked = places('opening', ...all);
     expect(looked.missing()).toEqual(missing);
-    expect(looked.released()).toBe(released);
+    expect(looked.detached()).toBe(released);
   });
 
   it('go on until each has come to its end, whichever that is', () => {
@@ -59,6 +59,6 @@ describe('places of a target', () => {
     // Before a gate is opened nothing is lost.
     ['atGate', [failed, 'atGate'], false],
   ] as const)('while %s, %j is hopeless: %s', (stage, all, is) => {
-    expect(places(stage, ...all).isHopeless()).toBe(is);
+    expect(places(stage, ...all).isUnrestorable()).toBe(is);
   });
 });

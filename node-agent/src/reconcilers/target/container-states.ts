@@ -4,18 +4,18 @@ import type { Entry } from '../../support/journal/journal.ts';
 import type { Failure, TargetObserved } from './decide.ts';
 
 /** At CRIU's resume gate; beyond it; given up by CRIU; or none of these: not begun, or in CRIU's hands. */
-export type Place = 'atGate' | 'beyond' | 'pending' | Failure;
+export type ContainerState = 'atGate' | 'beyond' | 'pending' | Failure;
 
-export interface Placed {
+export interface ContainerWithState {
   name: string;
-  place: Place;
+  place: ContainerState;
 }
 
-export class Places {
+export class ContainerStates {
   readonly #entry: Entry | undefined;
-  readonly #all: readonly Placed[];
+  readonly #all: readonly ContainerWithState[];
 
-  constructor(entry: Entry | undefined, all: readonly Placed[]) {
+  constructor(entry: Entry | undefined, all: readonly ContainerWithState[]) {
     this.#entry = entry;
     this.#all = all;
   }
@@ -36,7 +36,7 @@ export class Places {
   }
 
   /** How many containers are beyond the resume gate. */
-  released(): TargetObserved['released'] {
+  detached(): TargetObserved['detached'] {
     const beyond = this.#in((place) => place === 'beyond').length;
     if (beyond === 0) return 'none';
     return beyond < this.#all.length ? 'some' : 'all';
@@ -56,14 +56,14 @@ export class Places {
    * Whether one that CRIU has not let go of will not be restored again: the create of all but the last one has returned,
    * and their kubelet does not start them twice.
    */
-  isHopeless(): boolean {
+  isUnrestorable(): boolean {
     if (this.#entry?.stage !== 'opening') return false;
     const failed = new Set(this.#in((place) => typeof place === 'object'));
     const created = this.#entry.containers.slice(0, -1);
     return created.some(({ name, since }) => since === undefined && failed.has(name));
   }
 
-  #in(is: (place: Place) => boolean): string[] {
+  #in(is: (place: ContainerState) => boolean): string[] {
     return this.#all.filter(({ place }) => is(place)).map(({ name }) => name);
   }
 }

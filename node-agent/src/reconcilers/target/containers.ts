@@ -5,9 +5,9 @@ import type { TargetContainer, TargetState } from '../../../../crds/src/index.ts
 import { isRestoring, type Entry, type Stage } from '../../support/journal/journal.ts';
 import type { Restorer } from '../../node/restore/restorer.ts';
 import type { TargetObserved } from './decide.ts';
-import { isAnother } from './journal-entry.ts';
+import { isOtherAttempt } from './journal-entry.ts';
 import type { Gates } from '../../callers/gates.ts';
-import { Places, type Place, type Placed } from './container-states.ts';
+import { ContainerStates, type ContainerState, type ContainerWithState } from './container-states.ts';
 
 /** Leaves the kubelet time to see that a container that was just let go has started. */
 const STARTS_WITHIN_MS = 100_000;
@@ -28,26 +28,26 @@ export class TargetContainers {
   /** Who waits at the create gate. */
   created(uid: string, entry: Entry | undefined): TargetObserved['create'] {
     const waiting = this.#gates.atCreate(uid);
-    if (waiting.some((one) => isAnother(entry, one))) return 'again';
+    if (waiting.some((one) => isOtherAttempt(entry, one))) return 'again';
     return waiting.length > 0 ? 'waiting' : 'none';
   }
 
-  atResumeGate(uid: string, places: Places): TargetObserved['atResumeGate'] {
+  atResumeGate(uid: string, places: ContainerStates): TargetObserved['atResumeGate'] {
     if (this.#gates.rebuilt(uid).length === 0) return 'none';
     return places.areKnown && places.missing().length === 0 ? 'all' : 'some';
   }
 
   /** Reads each container's log once. */
-  async look(entry: Entry | undefined): Promise<Places> {
-    if (!entry) return new Places(undefined, []);
-    const placed: Placed[] = [];
+  async look(entry: Entry | undefined): Promise<ContainerStates> {
+    if (!entry) return new ContainerStates(undefined, []);
+    const placed: ContainerWithState[] = [];
     for (const one of entry.containers) {
       placed.push({ name: one.name, place: await this.#place(entry, one) });
     }
-    return new Places(entry, placed);
+    return new ContainerStates(entry, placed);
   }
 
-  async #place(entry: Entry, { name, bundle }: Entry['containers'][number]): Promise<Place> {
+  async #place(entry: Entry, { name, bundle }: Entry['containers'][number]): Promise<ContainerState> {
     if (this.#gates.atResume(entry.id, name)) return 'atGate';
     if (!begun.has(entry.stage)) return 'pending';
     if (await this.#restorer.released(entry.id, name)) return 'beyond';
@@ -72,8 +72,8 @@ export class TargetContainers {
   }
 
   /** Whether the restore of every container whose gate has been opened has come to its end, whichever that is. */
-  haveEnded(entry: Entry, places: Places): boolean {
-    const again = this.#gates.atCreate(entry.id).filter((one) => isAnother(entry, one));
+  haveEnded(entry: Entry, places: ContainerStates): boolean {
+    const again = this.#gates.atCreate(entry.id).filter((one) => isOtherAttempt(entry, one));
     return places.going().every((name) => again.some((one) => one.container === name));
   }
 

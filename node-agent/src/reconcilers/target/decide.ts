@@ -24,15 +24,15 @@ export interface TargetObserved {
   atResumeGate: 'none' | 'some' | 'all';
   failure: Failure | undefined;
   /** Containers whose tasks CRIU has let go of. */
-  released: 'none' | 'some' | 'all';
+  detached: 'none' | 'some' | 'all';
   /** A container of which CRIU has ended is not restored any more: its kubelet does not start it again. */
-  hopeless: boolean;
+  unrestorable: boolean;
   /** Milliseconds since the epoch; until then the pod must have been moved. */
   deadline: number | undefined;
   /** Of the restore, once it was begun. */
   limit: Limit | undefined;
   /** Whether the pod's peers give up: then nothing is committed before this node knows how long they wait. */
-  impatient: boolean;
+  peersHaveRetryLimit: boolean;
   /** How long after the beginning of the source's hold it has to be decided, as the source has told. */
   peerBudgetMs: number | undefined;
   /** Until when, by this node's clock. */
@@ -103,7 +103,7 @@ function committed(observed: TargetObserved): TargetPlan {
     return plan({ state: 'Running' }, ...opening(observed));
   }
   // The agent was restarted after it had opened the gate, before it could write that down.
-  if (observed.stage === 'opening' && observed.released === 'all') {
+  if (observed.stage === 'opening' && observed.detached === 'all') {
     return plan({ state: 'Running' }, { type: 'Settle' });
   }
   // CRIU ended after it was answered and before it let go: locked and held as all of it still is, none of it was heard.
@@ -128,14 +128,14 @@ function committed(observed: TargetObserved): TargetPlan {
 }
 
 function isTakenBack(observed: TargetObserved): boolean {
-  const { stage, released, create, failure, hopeless, finished } = observed;
+  const { stage, detached, create, failure, unrestorable, finished } = observed;
   const hasEnded = failure !== undefined || create === 'again';
-  return stage === 'opening' && released !== 'all' && hasEnded && !hopeless && !finished;
+  return stage === 'opening' && detached !== 'all' && hasEnded && !unrestorable && !finished;
 }
 
 /** Containers that could go on must not wait for ever for one that has not come back. */
-function rest({ released, atResumeGate }: TargetObserved): TargetEffect[] {
-  return released === 'none' && atResumeGate === 'none' ? [] : [{ type: 'OpenRest' }];
+function rest({ detached, atResumeGate }: TargetObserved): TargetEffect[] {
+  return detached === 'none' && atResumeGate === 'none' ? [] : [{ type: 'OpenRest' }];
 }
 
 /** What is killed between the two is restored once more: nothing has run before Open. */
@@ -178,8 +178,8 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
   if (cause) return abort(cause);
   const restoring = isRestoring(observed);
   if (restoring && observed.atResumeGate === 'all') {
-    const { impatient, peerBudgetMs, peerLimit } = observed;
-    const knows = !impatient || peerBudgetMs !== undefined || peerLimit;
+    const { peersHaveRetryLimit, peerBudgetMs, peerLimit } = observed;
+    const knows = !peersHaveRetryLimit || peerBudgetMs !== undefined || peerLimit;
     const gate: TargetStatus = { state: 'AtResumeGate' };
     return knows ? plan(gate, { type: 'Decide' }) : { ...plan(gate), requeueAfterMs: WATCH_MS };
   }

@@ -32,7 +32,7 @@ type Created = Pick<
 >;
 
 /** Whether a container is another one than the one of its name that was answered, or a later attempt at it. */
-export function isAnother(entry: Entry | undefined, created: Created): boolean {
+export function isOtherAttempt(entry: Entry | undefined, created: Created): boolean {
   const known = entry?.containers.find((one) => one.name === created.container);
   if (known?.id === undefined) return false;
   return known.id !== created.id || created.attempt > (known.attempt ?? 1);
@@ -49,7 +49,7 @@ export function withCreated(entry: Entry, created: Created): Entry['containers']
 }
 
 /** Times the preparation: from the first CNI call to the create gate. */
-export async function notePreparation(
+export async function recordPreparation(
   journal: Journal,
   target: { kind: HandoverKind; request: Handover },
   atGate: boolean,

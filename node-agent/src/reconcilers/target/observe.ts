@@ -3,7 +3,7 @@
 import { isFinished, secondsOfStep } from '../../../../crds/src/index.ts';
 import type { Api, Clock, Resource } from '../../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
-import type { Evidence } from '../../node/diagnostics/diagnostics.ts';
+import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { isSourceSilent } from '../handover-waits.ts';
 import type { Entry, Journal } from '../../support/journal/journal.ts';
 import { stepLimit, type Limit } from '../step-limits.ts';
@@ -15,7 +15,7 @@ import type { TargetContainers } from './containers.ts';
 import type { Failure, TargetObserved } from './decide.ts';
 import { peerLimitOf } from './journal-entry.ts';
 import type { Gates } from '../../callers/gates.ts';
-import type { Places } from './container-states.ts';
+import type { ContainerStates } from './container-states.ts';
 
 export interface TargetParts<T extends Handover> {
   api: Api;
@@ -31,7 +31,7 @@ export interface TargetParts<T extends Handover> {
   /** Folder of the request's images. */
   imageId(request: T): string;
   receiving(imageId: string): boolean;
-  evidence?: Evidence | undefined;
+  evidence?: Diagnostics | undefined;
   removeWork(id: string): Promise<void>;
   clock?: Clock;
 }
@@ -70,11 +70,11 @@ export class TargetObserver<T extends Handover> {
       kept: this.keeps(request),
       atResumeGate: this.#containers.atResumeGate(uid, places),
       failure: this.#failure(entry, places) ?? failure,
-      released: places.released(),
-      hopeless: places.isHopeless(),
+      detached: places.detached(),
+      unrestorable: places.isUnrestorable(),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
       limit: restoreLimitOf(request, entry),
-      impatient: request.kind === 'MigrationRequest' && request.status?.peers !== undefined,
+      peersHaveRetryLimit: request.kind === 'MigrationRequest' && request.status?.peers !== undefined,
       peerBudgetMs: request.status?.sourceAgent?.peerBudgetMs,
       peerLimit: peerLimitOf(entry),
       sourceAnswers: !isSourceSilent(request),
@@ -100,11 +100,11 @@ export class TargetObserver<T extends Handover> {
   }
 
   /** Found by this agent or an earlier one. */
-  #failure(entry: Entry | undefined, places: Places): Failure | undefined {
+  #failure(entry: Entry | undefined, places: ContainerStates): Failure | undefined {
     if (entry?.reason !== undefined) return { code: entry.reason, message: entry.message ?? '' };
     const failure = entry && places.failure();
     return (
-      failure && { ...failure, message: pointTo(this.#parts.evidence, failure.message, entry) }
+      failure && { ...failure, message: withDiagnosticsPath(this.#parts.evidence, failure.message, entry) }
     );
   }
 }
@@ -114,6 +114,6 @@ export function restoreLimitOf(request: Handover, entry: Entry | undefined): Lim
 }
 
 /** A message with the place of what was kept for whoever looks into it. */
-export function pointTo(evidence: Evidence | undefined, message: string, entry: Entry): string {
+export function withDiagnosticsPath(evidence: Diagnostics | undefined, message: string, entry: Entry): string {
   return evidence?.pointTo(message, entry) ?? message;
 }

@@ -13,30 +13,30 @@ import {
 } from '../../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import { isGone } from '../../node/lock/network-lock.ts';
-import { isSourceSilent, TARGET_PATIENCE_MS, waitUntil } from '../handover-waits.ts';
+import { isSourceSilent, TARGET_WAIT_MS, waitUntil } from '../handover-waits.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { doWithin } from '../step-limits.ts';
-import type { HandoverParts } from '../handover-loop.ts';
+import type { HandoverReconciler } from '../handover-loop.ts';
 import { stepSeconds } from '../../support/metrics.ts';
 import type { Handover } from '../../callers/pod-requests.ts';
 import { beginOnce, beginStep, endStep, secondsOf } from '../../support/step-times.ts';
 import { TargetContainers } from './containers.ts';
 import { decideTarget, type TargetEffect, type TargetStatus } from './decide.ts';
-import { entryOf, isAnother, peerLimitOf, withCreated } from './journal-entry.ts';
+import { entryOf, isOtherAttempt, peerLimitOf, withCreated } from './journal-entry.ts';
 import type { CreateAtGate } from '../../callers/gates.ts';
 import {
-  pointTo,
+  withDiagnosticsPath,
   restoreLimitOf,
   TargetObserver,
   type Observed,
   type TargetParts,
 } from './observe.ts';
-import type { Places } from './container-states.ts';
+import type { ContainerStates } from './container-states.ts';
 
 /** CRIU lets go within milliseconds of its gate; longer, and it is looked at anew. */
 const LET_GO_MS = 10_000;
 
-export class TargetReconciler<T extends Handover> implements HandoverParts<
+export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   Observed<T>,
   TargetEffect,
   TargetStatus
@@ -110,7 +110,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     await this.#parts.journal.put({
       ...entry,
       reason: code,
-      message: pointTo(this.#parts.evidence, message, entry),
+      message: withDiagnosticsPath(this.#parts.evidence, message, entry),
     });
   }
 
@@ -122,7 +122,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       stage === 'running' ? 'Running' : stage === 'tornDown' ? 'TornDown' : status.state;
     const where =
       entry && state === 'TornDown'
-        ? pointTo(this.#parts.evidence, 'Torn down.', entry)
+        ? withDiagnosticsPath(this.#parts.evidence, 'Torn down.', entry)
         : undefined;
     const message = status.message ?? where;
     const part = this.#part(observed.request, { ...status, state, ...(message && { message }) });
@@ -172,7 +172,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
     const { request, imageId } = of;
     const uid = request.metadata.uid;
     const before = this.#entry(request);
-    const again = before.stage === 'restoring' && !isAnother(before, create);
+    const again = before.stage === 'restoring' && !isOtherAttempt(before, create);
     const seconds = secondsOfStep(request.spec.timeouts, 'restore');
     const deadline = timestamp(this.#clock.now() + seconds * 1000);
     const steps = again
@@ -294,7 +294,7 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       const now = this.#parts.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isSourceSilent(now);
     };
-    const of = { clock: this.#clock, patienceMs: TARGET_PATIENCE_MS, signal: context.signal };
+    const of = { clock: this.#clock, patienceMs: TARGET_WAIT_MS, signal: context.signal };
     await waitUntil(isSilent, of);
   }
 
@@ -323,8 +323,8 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
       for (const { name } of entry.containers) this.#parts.gates.open(uid, name);
     });
     const places = await this.#letGo(opening, context);
-    if (places.released() === 'all') return this.#settle(opening);
-    if (!places.isHopeless()) return this.#takeBack(observed);
+    if (places.detached() === 'all') return this.#settle(opening);
+    if (!places.isUnrestorable()) return this.#takeBack(observed);
     // The others go on all the same: the old pod is gone.
     await this.#release(opening);
   }
@@ -355,8 +355,8 @@ export class TargetReconciler<T extends Handover> implements HandoverParts<
    * Waits until CRIU has let go, or has ended before it did.
    * @throws AgentError Internal when CRIU takes its time: it is looked at again
    */
-  async #letGo(entry: Entry, { signal }: Context): Promise<Places> {
-    const ended = async (): Promise<Places | false> => {
+  async #letGo(entry: Entry, { signal }: Context): Promise<ContainerStates> {
+    const ended = async (): Promise<ContainerStates | false> => {
       const places = await this.#containers.look(entry);
       return this.#containers.haveEnded(entry, places) && places;
     };
