@@ -70,7 +70,7 @@ export const PeersStatus = z
       .min(0)
       .max(31)
       .meta({ format: 'int32', description: 'Code of the RNR timer that the held device sends.' }),
-    patienceMs: Milliseconds.meta({ description: 'How long a hold may last at most.' }),
+    retryBudgetMs: Milliseconds.meta({ description: 'How long a hold may last at most.' }),
   })
   .meta({ description: 'Peers that give up. Absent: the pod’s peers wait for ever.' });
 
@@ -95,8 +95,12 @@ export const MigrationRequestStatus = z.object({
   startTime: Timestamp.optional(),
   completionTime: Timestamp.optional(),
   conditions: Conditions.optional(),
-  source: Placement.optional().meta({ description: 'The pod that runs now. Written by the operator.' }),
-  target: Placement.optional().meta({ description: 'The pod that will run. Written by the operator.' }),
+  source: Placement.optional().meta({
+    description: 'The pod that runs now. Written by the operator.',
+  }),
+  target: Placement.optional().meta({
+    description: 'The pod that will run. Written by the operator.',
+  }),
   peers: PeersStatus.optional(),
   deadlines: Deadlines.optional(),
   recovery: Recovery.optional(),

@@ -21,10 +21,15 @@ describe('what a pod’s annotations say of its peers', () => {
     ['for ever', '7', undefined, { rnrRetry: 7, rnrTimer: 20 }],
     ['for ever, with a timer', '7', '3', { rnrRetry: 7, rnrTimer: 3 }],
     ['only a timer', undefined, '31', { rnrRetry: 7, rnrTimer: 31 }],
-    ['six: the longest timer', '6', undefined, { rnrRetry: 6, rnrTimer: 0, patienceMs: 3932.16 }],
-    ['once', '1', undefined, { rnrRetry: 1, rnrTimer: 0, patienceMs: 655.36 }],
-    ['with a timer', '3', '31', { rnrRetry: 3, rnrTimer: 31, patienceMs: 1474.56 }],
-    ['with a short one', '5', '1', { rnrRetry: 5, rnrTimer: 1, patienceMs: 0.05 }],
+    [
+      'six: the longest timer',
+      '6',
+      undefined,
+      { rnrRetry: 6, rnrTimer: 0, retryBudgetMs: 3932.16 },
+    ],
+    ['once', '1', undefined, { rnrRetry: 1, rnrTimer: 0, retryBudgetMs: 655.36 }],
+    ['with a timer', '3', '31', { rnrRetry: 3, rnrTimer: 31, retryBudgetMs: 1474.56 }],
+    ['with a short one', '5', '1', { rnrRetry: 5, rnrTimer: 1, retryBudgetMs: 0.05 }],
   ])('%s', (_name, retry, timer, peers) => {
     expect(of(retry, timer)).toEqual(peers);
   });
@@ -54,9 +59,9 @@ describe('what a pod’s annotations say of its peers', () => {
 });
 
 describe('the patience of peers', () => {
-  const peers = (patienceMs?: number): Peers => ({
+  const peers = (retryBudgetMs?: number): Peers => ({
     ...{ rnrRetry: 2, rnrTimer: 0 },
-    ...(patienceMs === undefined ? {} : { patienceMs }),
+    ...(retryBudgetMs === undefined ? {} : { retryBudgetMs }),
   });
 
   it('is limited less the margin', () => {
@@ -76,8 +81,8 @@ describe('the patience of peers', () => {
   });
 
   it('tells what is too little, what would do, and what to set', () => {
-    const refusal = refuseShortRetryBudget({ rnrRetry: 1, rnrTimer: 20, patienceMs: 10.24 }, {});
-    expect(refusal?.reason).toBe('PeerPatienceTooShort');
+    const refusal = refuseShortRetryBudget({ rnrRetry: 1, rnrTimer: 20, retryBudgetMs: 10.24 }, {});
+    expect(refusal?.reason).toBe('PeerRetryBudgetTooShort');
     for (const part of ['10.24 ms', '1200 ms', 'code 20', 'rnr_retry', annotations.rnrTimer]) {
       expect(refusal?.message).toContain(part);
     }

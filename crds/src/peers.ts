@@ -34,11 +34,11 @@ export interface Peers {
   /** Code that a held device sends. */
   readonly rnrTimer: number;
   /** How long a hold may last at most; absent: for ever. */
-  readonly patienceMs?: number;
+  readonly retryBudgetMs?: number;
 }
 
 export interface PeersRefusal {
-  readonly reason: 'BadAnnotation' | 'PeerPatienceTooShort';
+  readonly reason: 'BadAnnotation' | 'PeerRetryBudgetTooShort';
   readonly message: string;
 }
 
@@ -51,7 +51,7 @@ export function peersOf(notes: Readonly<Record<string, string | undefined>>): Pe
   const rnrRetry = retry ?? RNR_RETRY_FOREVER;
   if (rnrRetry === RNR_RETRY_FOREVER) return { rnrRetry, rnrTimer: timer ?? DEFAULT_RNR_TIMER };
   const rnrTimer = timer ?? LONGEST_RNR_TIMER;
-  return { rnrRetry, rnrTimer, patienceMs: (rnrRetry * microseconds(rnrTimer)) / 1000 };
+  return { rnrRetry, rnrTimer, retryBudgetMs: (rnrRetry * microseconds(rnrTimer)) / 1000 };
 }
 
 const microseconds = (code: number): number => rnrTimerMicroseconds[code] ?? 0;
@@ -59,10 +59,10 @@ export const rnrTimerMs = (code: number): number => microseconds(code) / 1000;
 
 /** How long after the beginning of a hold it has to be decided; undefined: no limit. */
 export function peerBudgetMs(
-  { patienceMs }: Pick<Peers, 'patienceMs'>,
+  { retryBudgetMs }: Pick<Peers, 'retryBudgetMs'>,
   timeouts: { readonly peerMarginMs?: number | undefined },
 ): number | undefined {
-  return patienceMs === undefined ? undefined : patienceMs - marginOf(timeouts);
+  return retryBudgetMs === undefined ? undefined : retryBudgetMs - marginOf(timeouts);
 }
 
 /** @returns why these peers cannot be held as long as a move takes. */
@@ -70,15 +70,15 @@ export function refuseShortRetryBudget(
   peers: Peers,
   timeouts: { readonly peerMarginMs?: number | undefined },
 ): PeersRefusal | undefined {
-  const { patienceMs, rnrRetry, rnrTimer } = peers;
+  const { retryBudgetMs, rnrRetry, rnrTimer } = peers;
   const margin = marginOf(timeouts);
   const least = margin + LEAST_MOVE_MS;
-  if (patienceMs === undefined || patienceMs >= least) return undefined;
+  if (retryBudgetMs === undefined || retryBudgetMs >= least) return undefined;
   const timer = `${rnrTimerMs(rnrTimer)} ms, code ${rnrTimer}`;
   return {
-    reason: 'PeerPatienceTooShort',
+    reason: 'PeerRetryBudgetTooShort',
     message:
-      `The pod's peers wait for ${patienceMs} ms (${annotations.peerRnrRetry}: ${rnrRetry} times the RNR timer of ` +
+      `The pod's peers wait for ${retryBudgetMs} ms (${annotations.peerRnrRetry}: ${rnrRetry} times the RNR timer of ` +
       `${timer}); a move needs ${least} ms at least, of which ${margin} ms are spec.timeouts.peerMarginMs. ` +
       `Raise rnr_retry of the peers' queue pairs (7: for ever) and say so in ${annotations.peerRnrRetry}, or choose ` +
       `a longer timer in ${annotations.rnrTimer} (0: 655.36 ms).`,

@@ -40,7 +40,7 @@ export const reasons = {
   AddressInUse: 'An address that the new pod needs belongs to another pod.',
   BadAddress: 'An address in spec.addresses cannot be used.',
   BadAnnotation: 'An annotation of the pod has a value that cannot be used.',
-  PeerPatienceTooShort: 'The pod’s peers give up sooner than any move can be done.',
+  PeerRetryBudgetTooShort: 'The pod’s peers give up sooner than any move can be done.',
 
   // Aborted: the source goes on
   Cancelled: 'Asked to stop, by spec.cancel or by deleting the request.',
@@ -51,7 +51,7 @@ export const reasons = {
   DumpDeadlineExceeded: 'The source was not dumped within spec.timeouts.dumpSeconds.',
   TransferDeadlineExceeded: 'The images were not sent within spec.timeouts.transferSeconds.',
   RestoreDeadlineExceeded: 'The target was not rebuilt within spec.timeouts.restoreSeconds.',
-  PeerPatienceExceeded: 'The pod’s peers were about to give up.',
+  PeerRetryBudgetExceeded: 'The pod’s peers were about to give up.',
   SourceGone: 'The source pod vanished or was replaced.',
   SourceLost: 'The source’s node was reset, or its container ended: what it was is gone.',
   SourceFailed: 'The source’s agent reported a failure.',

@@ -84,7 +84,9 @@ export const RestoreRequestStatus = z.object({
   source: Placement.optional().meta({
     description: 'The node that holds the checkpoint. Written by the operator.',
   }),
-  target: Placement.optional().meta({ description: 'The pod that will run. Written by the operator.' }),
+  target: Placement.optional().meta({
+    description: 'The pod that will run. Written by the operator.',
+  }),
   deadlines: Deadlines.optional(),
   report: Report.optional(),
   decision: Decision.optional(),

@@ -81,9 +81,9 @@ async function givingUp(c: Context): Promise<void> {
   const pod = pair.pods.server;
   for (const [value, reason] of [
     ['many', 'BadAnnotation'],
-    ['1', 'PeerPatienceTooShort'],
-    [count, 'PeerPatienceExceeded'],
-    [count, 'PeerPatienceExceeded'],
+    ['1', 'PeerRetryBudgetTooShort'],
+    [count, 'PeerRetryBudgetExceeded'],
+    [count, 'PeerRetryBudgetExceeded'],
   ] as const) {
     await kubectl('-n', namespace, 'annotate', '--overwrite', 'pod', pod, `${key}=${value}`);
     await notMoved(c, { pod, to: nodes[1], reason });

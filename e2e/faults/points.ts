@@ -32,7 +32,7 @@ const repeated: readonly Round[] = [
     end: 'Committed',
     arms: [
       ...both('operator', 'operator.finalizer', 'operator.status', 'operator.create-target'),
-      ...both('operator', 'operator.label-target', 'operator.release-target'),
+      ...both('operator', 'operator.label-target', 'operator.detach-target'),
       ...both('operator', 'operator.delete-source'),
       ...both('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
       ...both('source', 'source.clean'),
@@ -64,7 +64,7 @@ const ending: readonly Arm[] = [
   ...both('source', 'driver.dump_mr', 'driver.dump_qp'),
   ...both('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
   ...both('target', 'target.createGate', 'shim.create', 'shim.mark', 'receiver.store'),
-  ...both('target', 'target.prepare', 'target.lock', 'target.orphans', 'target.hide'),
+  ...both('target', 'target.prepare', 'target.lock', 'target.stale-sockets', 'target.hide'),
   ...both('target', 'target.hold', 'target.files'),
   ...both('target', 'plugin.restore.context', 'plugin.restore.memory'),
   { where: 'target', point: 'plugin.restore.gate.before' },
@@ -128,12 +128,12 @@ export const installed: readonly (readonly Arm[])[] = [
 ];
 
 /** A request that is deleted after its end. */
-export const forgotten = both('source', 'leftovers.remove');
+export const forgotten = both('source', 'orphans.remove');
 
 /** Checkpoints, and restores from them. */
 export const kept = {
   failing: both('source', 'checkpoint.seal'),
-  sent: both('source', 'holder.send'),
+  sent: both('source', 'images.send'),
   verified: both('target', 'target.verify'),
   removed: [
     ...both('source', 'checkpoint.remove'),
@@ -145,7 +145,7 @@ export const kept = {
 export const behind = both('target', 'shim.atGate');
 
 /** A source that is lost and comes back from its checkpoint: `recovery` walks these. */
-export const recovered = both('operator', 'operator.delete-lost', 'operator.create-restore');
+export const recovered = both('operator', 'operator.delete-lost-source', 'operator.create-restore');
 
 /** Points that no agent ever passes: the plugin holds a device by itself only where it has no agent. */
 export const withoutAgent: readonly string[] = ['dump.hold', 'restore.hold'];

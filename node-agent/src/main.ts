@@ -60,7 +60,13 @@ async function run(config: Config): Promise<void> {
   const { journal, unreadable } = await Journal.open(config.journalDir);
   if (unreadable.length > 0) log.error({ unreadable }, 'journal files cannot be read');
   await removeIncoming(config.checkpointDir);
-  const agent = new Agent({ api, config, journal, log, effects: nodeOperations(config, VERSION, log) });
+  const agent = new Agent({
+    api,
+    config,
+    journal,
+    log,
+    effects: nodeOperations(config, VERSION, log),
+  });
   const health = await serveHealth(config.metricsPort, () => agent.synced);
   const serving = agent.run(stop.signal);
   const node = { name: config.nodeName, address: config.address, driverAbi: await driverAbi() };

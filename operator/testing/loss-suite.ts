@@ -126,7 +126,7 @@ export function lossSuite(cluster: () => Cluster): void {
       [
         'too soon',
         { [annotations.peerRnrRetry]: '6', [annotations.rnrTimer]: '20' },
-        'PeerPatienceTooShort',
+        'PeerRetryBudgetTooShort',
       ],
       ['who knows when', { [annotations.peerRnrRetry]: 'ten' }, 'BadAnnotation'],
     ])('%s: the pod is not touched', async (name, notes, reason) => {
@@ -145,7 +145,7 @@ export function lossSuite(cluster: () => Cluster): void {
       const c = cluster();
       await c.run('peers-patient', { notes: { [annotations.peerRnrRetry]: '6' } });
       await c.migrate('peers-patient', 'peers-patient');
-      const peers = { rnrRetry: 6, rnrTimer: 0, patienceMs: 3932.16 };
+      const peers = { rnrRetry: 6, rnrTimer: 0, retryBudgetMs: 3932.16 };
       await c.until(moves, 'peers-patient', { phase: 'Preparing', peers });
       await c.client.delete(moves, 'default', 'peers-patient');
     });

@@ -27,7 +27,7 @@ const thawOnTimeout: Mistake = {
       const { decision, stage, deadline } = observed;
       const isLate = deadline !== undefined && now > deadline && stage !== undefined;
       if (decision !== undefined || !isLate) return decide.call(this, observed, now);
-      return { status: { state: 'Resumed' }, effects: [{ type: 'Release' }] };
+      return { status: { state: 'Resumed' }, effects: [{ type: 'ResumeSource' }] };
     };
     return () => (prototype.decide = decide);
   },
@@ -42,8 +42,8 @@ const resumeBeforeDecision: Mistake = {
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
     const { act } = prototype;
     prototype.act = async function (effect, observed, context) {
-      if (effect.type === 'Decide') {
-        await act.call(this, { type: 'Open' }, observed as never, context);
+      if (effect.type === 'ProposeCommit') {
+        await act.call(this, { type: 'OpenResumeGates' }, observed as never, context);
       }
       return act.call(this, effect, observed as never, context);
     };
@@ -85,7 +85,7 @@ const endAtOnce: Mistake = {
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
     const { act } = prototype;
     prototype.act = async function (effect, observed, context) {
-      if (effect.type !== 'HandOver') await act.call(this, effect, observed, context);
+      if (effect.type !== 'AwaitTargetAnswering') await act.call(this, effect, observed, context);
     };
     return () => (prototype.act = act);
   },
@@ -100,7 +100,7 @@ const openAtOnce: Mistake = {
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
     const { act } = prototype;
     prototype.act = async function (effect, observed, context) {
-      if (effect.type === 'Answer') return;
+      if (effect.type === 'AnswerPeers') return;
       await act.call(this, effect, { ...observed, sourceAnswers: false } as never, context);
     };
     return () => (prototype.act = act);

@@ -145,7 +145,7 @@ export class Monitor {
     const uid = this.#requestOf(sandbox)?.request.metadata.uid;
     const look = (): void => {
       const entry = journal.get(`${uid}.target.json`) ?? '';
-      if (/"stage":"(opening|running)"/.test(entry)) this.lost.add(sandbox.lineage);
+      if (/"stage":"(Resuming|Running)"/.test(entry)) this.lost.add(sandbox.lineage);
     };
     look();
     this.#world.timeline.after(writeMs, look);

@@ -29,7 +29,7 @@ export const seeds: readonly Seed[] = [
       scenario: 'checkpoint',
       faults: [
         {
-          when: { point: 'holder.send.before', nth: 1 },
+          when: { point: 'images.send.before', nth: 1 },
           what: { do: 'crash', who: 'target' },
           forMs: 40_000,
         },

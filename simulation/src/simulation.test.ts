@@ -39,7 +39,7 @@ describe('with one fault', () => {
       'and sooner where the peers give up',
       'impatient',
       { do: 'dumpHangs' },
-      'Aborted PeerPatienceExceeded',
+      'Aborted PeerRetryBudgetExceeded',
     ],
     [
       'a restore that hangs is cut',
@@ -130,7 +130,7 @@ it('knows the fault points of operator and agent', () => {
       ...['operator.abort', 'operator.delete-source', 'operator.delete-target'],
       ...['source.lock', 'source.hold', 'source.freeze', 'source.dump', 'source.transfer'],
       ...['source.thaw', 'source.kill', 'target.decide', 'target.open', 'target.tearDown'],
-      ...['cni.before', 'holder.send', 'checkpoint.remove'],
+      ...['cni.before', 'images.send', 'checkpoint.remove'],
     ]),
   );
 });

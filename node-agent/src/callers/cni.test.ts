@@ -140,13 +140,13 @@ describe.runIf(able)('a CNI call', () => {
   };
 
   it('keeps a target hidden that was committed and has not run', async () => {
-    await committed('atGate');
+    await committed('AtResumeGate');
     expect(await target('before')).toEqual({ ok: true, hide: true });
     expect(await lock.isLocked(netnsPath(ns))).toBe(true);
   });
 
   it('leaves a pod alone whose move is over', async () => {
-    await committed('running');
+    await committed('Running');
     expect(await target('before')).toEqual({ ok: true });
     expect(await lock.isLocked(netnsPath(ns))).toBe(false);
     await target('after');
@@ -165,9 +165,9 @@ describe.runIf(able)('a CNI call', () => {
   });
 
   it.each([
-    ['gone', false],
-    ['freezing', false],
-    ['resumed', true],
+    ['Gone', false],
+    ['Freezing', false],
+    ['Resumed', true],
   ] as [Stage, boolean][])('another sandbox of a source that is %s: %s', async (stage, may) => {
     api.put(pods, pod('app', SOURCE_UID));
     const names = { namespace: NAMESPACE, name: 'move', pod: 'app', podUid: SOURCE_UID };

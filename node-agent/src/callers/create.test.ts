@@ -86,8 +86,8 @@ describe('a container that wants to start', () => {
 
   it.each([
     ['undecided', undefined, undefined],
-    ['undecided, after a restart', undefined, 'restoring'],
-    ['committed and never ran', 'Committed', 'atGate'],
+    ['undecided, after a restart', undefined, 'Restoring'],
+    ['committed and never ran', 'Committed', 'AtResumeGate'],
   ] as [string, Decision['outcome'] | undefined, Stage | undefined][])(
     'waits for its images while the move is %s',
     async (_what, outcome, stage) => {
@@ -120,8 +120,8 @@ describe('a container that wants to start', () => {
   );
 
   it.each([
-    ['aborted', 'Aborted', 'restoring', 'Aborted'],
-    ['committed and may have run', 'Committed', 'opening', 'RestoreFailed'],
+    ['aborted', 'Aborted', 'Restoring', 'Aborted'],
+    ['committed and may have run', 'Committed', 'Resuming', 'RestoreFailed'],
     ['committed and forgotten', 'Committed', undefined, 'RestoreFailed'],
   ] as [string, Decision['outcome'], Stage | undefined, string][])(
     'is refused when the move is %s',
@@ -133,9 +133,9 @@ describe('a container that wants to start', () => {
   );
 
   it.each([
-    ['of a committed move', 'Committed', 'restoring', 'Always', 10_000],
-    ['of an undecided move', undefined, 'atGate', 'Always', 10_000],
-    ['late, of a pod that is not started twice', 'Committed', 'atGate', 'Never', 100_000],
+    ['of a committed move', 'Committed', 'Restoring', 'Always', 10_000],
+    ['of an undecided move', undefined, 'AtResumeGate', 'Always', 10_000],
+    ['late, of a pod that is not started twice', 'Committed', 'AtResumeGate', 'Never', 100_000],
   ] as [string, Decision['outcome'] | undefined, Stage, string, number][])(
     'waits once more when its restore has failed: %s',
     async (_what, outcome, stage, restartPolicy, ageMs) => {
@@ -152,7 +152,7 @@ describe('a container that wants to start', () => {
 
   it('waits once more when CRIU has ended behind its gate, and had let go of nothing', async () => {
     move('Committed');
-    await note('target', 'opening');
+    await note('target', 'Resuming');
     hasBeenLetGo = false;
     const waiting = handler.handle(again(0), connection().signal);
     await expect.poll(() => gates.atCreate(REQUEST_UID)[0]?.attempt).toBe(2);
@@ -161,9 +161,9 @@ describe('a container that wants to start', () => {
   });
 
   it.each([
-    ['its kubelet may give it up', 'Committed', 'restoring', 70_000, /too late/],
-    ['it may have run', 'Committed', 'opening', 0, /not made once more/],
-    ['it has run', 'Committed', 'running', 0, /not made once more/],
+    ['its kubelet may give it up', 'Committed', 'Restoring', 70_000, /too late/],
+    ['it may have run', 'Committed', 'Resuming', 0, /not made once more/],
+    ['it has run', 'Committed', 'Running', 0, /not made once more/],
     ['nothing is known of it', 'Committed', undefined, 0, /not made once more/],
   ] as [string, Decision['outcome'], Stage | undefined, number, RegExp][])(
     'is not restored once more where %s',
@@ -186,18 +186,18 @@ describe('a container that wants to start', () => {
 
   it('starts anew, with its sandbox open, once its move is over', async () => {
     move('Committed');
-    await note('target', 'running');
+    await note('target', 'Running');
     expect(await target()).toEqual({ ok: true, action: 'run' });
     expect(did).toEqual(['edit', 'release']);
   });
 
   it('is refused on the node that it moves away from', async () => {
     api.put(pods, pod('app', SOURCE_UID));
-    for (const stage of ['locking', 'sent', 'ending', 'gone'] as const) {
+    for (const stage of ['Locking', 'Sent', 'Stopping', 'Gone'] as const) {
       await note('source', stage);
       await expect(source()).rejects.toMatchObject({ code: 'MovedAway' });
     }
-    await note('source', 'resumed');
+    await note('source', 'Resumed');
     expect(await source()).toEqual({ ok: true, action: 'run' });
   });
 
@@ -209,7 +209,7 @@ describe('a container that wants to start', () => {
     await source();
     api.reachable = false;
     expect(await source()).toEqual({ ok: true, action: 'run' });
-    await note('source', 'gone');
+    await note('source', 'Gone');
     await expect(source()).rejects.toMatchObject({ code: 'MovedAway' });
   });
 

@@ -79,7 +79,7 @@ export class CreateHandler {
   async #hasNotRun({ request }: TargetOf, container: string): Promise<boolean> {
     const { uid } = request.metadata;
     const entry = this.#parts.journal.get(uid, 'target');
-    if (entry?.stage === 'opening') return !(await this.#parts.released(uid, container));
+    if (entry?.stage === 'Resuming') return !(await this.#parts.released(uid, container));
     return entry !== undefined && isRestoring(entry);
   }
 

@@ -8,9 +8,9 @@ import type { Journal } from '../support/journal/journal.ts';
 export function refuseMovedAway(journal: Journal, podUid: string): void {
   const entry = journal
     .all()
-    .find((one) => one.role === 'source' && one.podUid === podUid && one.stage !== 'resumed');
+    .find((one) => one.role === 'source' && one.podUid === podUid && one.stage !== 'Resumed');
   if (!entry) return;
-  if (entry.stage === 'lost') {
+  if (entry.stage === 'Lost') {
     throw new AgentError(
       'MovedAway',
       `MigrationRequest ${entry.namespace}/${entry.name} makes this pod, which was lost, anew from a checkpoint; ` +

@@ -116,5 +116,5 @@ export function startOrder(pod: Pod): string[] {
 export function hasRun(journal: Journal, target: TargetOf): boolean {
   const { request } = target;
   if (request.status?.decision?.outcome !== 'Committed') return false;
-  return journal.get(request.metadata.uid, 'target')?.stage === 'running' || isFinished(request);
+  return journal.get(request.metadata.uid, 'target')?.stage === 'Running' || isFinished(request);
 }

@@ -49,7 +49,7 @@ describe('handing over', () => {
     const begun = clock.now();
     const isSoFar = () => clock.now() - begun >= 400;
     const { signal } = new AbortController();
-    expect(await waitUntil(isSoFar, { clock, patienceMs: 3000, signal })).toBe(true);
+    expect(await waitUntil(isSoFar, { clock, waitMs: 3000, signal })).toBe(true);
     expect(clock.now() - begun).toBe(400);
   });
 
@@ -58,7 +58,7 @@ describe('handing over', () => {
     const begun = clock.now();
     const { signal } = new AbortController();
     const never = () => Promise.resolve(false);
-    expect(await waitUntil(never, { clock, patienceMs: TARGET_WAIT_MS, signal })).toBe(false);
+    expect(await waitUntil(never, { clock, waitMs: TARGET_WAIT_MS, signal })).toBe(false);
     expect(clock.now() - begun).toBe(TARGET_WAIT_MS);
     expect(SOURCE_WAIT_MS).toBeGreaterThan(TARGET_WAIT_MS);
   });
@@ -66,7 +66,7 @@ describe('handing over', () => {
   it('stops with its agent', async () => {
     const stop = new AbortController();
     const waiting = waitUntil(() => false, {
-      ...{ clock: new FastClock(), patienceMs: 3000, signal: stop.signal },
+      ...{ clock: new FastClock(), waitMs: 3000, signal: stop.signal },
     });
     stop.abort(new Error('stopping'));
     await expect(waiting).rejects.toThrow('stopping');

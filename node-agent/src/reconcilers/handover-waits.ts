@@ -34,9 +34,9 @@ export function isSourceSilent(request: Handover | undefined): boolean {
  */
 export async function waitUntil<T>(
   isSoFar: () => T | false | Promise<T | false>,
-  of: { clock: Clock; patienceMs: number; signal: AbortSignal },
+  of: { clock: Clock; waitMs: number; signal: AbortSignal },
 ): Promise<T | false> {
-  const until = of.clock.now() + of.patienceMs;
+  const until = of.clock.now() + of.waitMs;
   for (;;) {
     const answer = await isSoFar();
     if (answer !== false || of.clock.now() >= until) return answer;

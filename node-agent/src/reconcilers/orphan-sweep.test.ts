@@ -68,7 +68,7 @@ const base: Entry = {
   name: 'move',
   pod: 'app',
   podUid: SOURCE_UID,
-  stage: 'freezing',
+  stage: 'Freezing',
   netns: '/run/netns/x',
   containers: [],
   steps: [],
@@ -81,7 +81,7 @@ const left = async () => [journal.all().map((one) => one.stage), await store.ids
 const minutes = (n: number) => clock.advance(n * 60_000);
 
 describe('what is left', () => {
-  it.each(['freezing', 'sent', 'gone', 'resumed', 'ending'] as const)(
+  it.each(['Freezing', 'Sent', 'Gone', 'Resumed', 'Stopping'] as const)(
     'is not touched while the request (%s) exists',
     async (stage) => {
       await begin({ stage });
@@ -108,7 +108,7 @@ describe('what is left', () => {
       await leftovers.sweep();
       await minutes(60);
     }
-    expect(await left()).toEqual([['freezing'], [REQUEST_UID]]);
+    expect(await left()).toEqual([['Freezing'], [REQUEST_UID]]);
     expect(did).toEqual([]);
   });
 
@@ -132,28 +132,28 @@ describe('what is left', () => {
     await leftovers.sweep();
     expect(did).toEqual([`end ${SOURCE_UID} /run/netns/x`]);
     // Its create stays refused for as long as the pod exists.
-    expect((await left())[0]).toEqual(['gone']);
+    expect((await left())[0]).toEqual(['Gone']);
     api.remove(pods, NAMESPACE, 'app');
     await leftovers.sweep();
     expect(await left()).toEqual([[], []]);
   });
 
   it('goes on ending what a former agent had begun to end', async () => {
-    await begin({ stage: 'ending' });
+    await begin({ stage: 'Stopping' });
     await leftovers.sweep();
     expect(did[0]).toBe(`end ${SOURCE_UID} /run/netns/x`);
     expect(await left()).toEqual([[], []]);
   });
 
   it('is another request of the same name', async () => {
-    await begin({ stage: 'resumed' });
+    await begin({ stage: 'Resumed' });
     api.put(migrationRequests, migration({}, { uid: 'another' }));
     await leftovers.sweep();
     expect(await left()).toEqual([[], []]);
   });
 
   it('refuses who waits for a request that is gone', async () => {
-    await begin({ role: 'target', stage: 'waiting' });
+    await begin({ role: 'target', stage: 'Preparing' });
     const waiting = gates.waitResume(
       { op: 'gate', token: REQUEST_UID, container: 'main', pid: 1 },
       '2026-01-01T00:00:00Z',

@@ -100,8 +100,8 @@ export class OrphanSweep {
       if (!(await this.#settle(entry))) return;
     }
     const now = journal.get(entry.id, entry.role);
-    if (now?.role === 'source' && now.stage === 'gone' && (await this.#podExists(now))) return;
-    await withFaults('leftovers.remove', async () => {
+    if (now?.role === 'source' && now.stage === 'Gone' && (await this.#podExists(now))) return;
+    await withFaults('orphans.remove', async () => {
       await store.remove(entry.id);
       await this.#parts.removeWork(entry.id);
     });
@@ -118,12 +118,12 @@ export class OrphanSweep {
   async #settle(entry: Entry): Promise<boolean> {
     const { journal, checkpointer, log } = this.#parts;
     const about = { request: entry.id, pod: entry.pod };
-    const isCommitted = entry.stage === 'ending' || entry.decided === 'Committed';
+    const isCommitted = entry.stage === 'Stopping' || entry.decided === 'Committed';
     if (isCommitted || (await this.#successorRuns(entry))) {
       log.error(about, 'a request that was removed by force had moved this pod: ending it');
-      await journal.put({ ...entry, stage: 'ending' });
+      await journal.put({ ...entry, stage: 'Stopping' });
       await checkpointer.end(entry);
-      await journal.put({ ...entry, stage: 'gone' });
+      await journal.put({ ...entry, stage: 'Gone' });
       return true;
     }
     if (entry.role === 'source' && this.#goneFor(entry.id) < FORCED_GRACE_MS) return false;

@@ -27,7 +27,7 @@ export type AgentCode =
   | 'LockFailed'
   | 'MovedAway'
   | 'NetnsModeShared'
-  | 'PeerPatienceTooShort'
+  | 'PeerRetryBudgetTooShort'
   | 'PodNotFound'
   | 'ProtocolError'
   | 'RestoreFailed'

@@ -41,7 +41,7 @@ describe('a new request', () => {
       see({ request: checkpoint({ metadata: { finalizers: [] } }) }),
       NOW,
     );
-    expect(effects(plan)).toEqual(['addFinalizer']);
+    expect(effects(plan)).toEqual(['AddFinalizer']);
   });
 
   it('tells the agent what to take, until when, and keeps the pod’s description', () => {
@@ -92,7 +92,7 @@ describe('a new request', () => {
     ],
     [
       'peers that give up before anything could be done',
-      'PeerPatienceTooShort',
+      'PeerRetryBudgetTooShort',
       /655.36 ms/,
       { pod: pod({ metadata: { annotations: { [annotations.peerRnrRetry]: '1' } } }) },
     ],
@@ -185,7 +185,7 @@ describe('a finished request', () => {
     expect(decideCheckpoint(kept(), NOW + 1e9)).toEqual({ status: undefined, effects: [] });
     const ttl = kept({ spec: { retention: { ttlSeconds: 60 } } });
     expect(decideCheckpoint(ttl, NOW).requeueAfterMs).toBe(50_000);
-    expect(effects(decideCheckpoint(ttl, NOW + 50_000))).toEqual(['deleteRequest']);
+    expect(effects(decideCheckpoint(ttl, NOW + 50_000))).toEqual(['DeleteRequest']);
     const read = decideCheckpoint({ ...ttl, inUse: true }, NOW + 50_000);
     expect([read.effects, read.requeueAfterMs]).toEqual([[], 15_000]);
   });
@@ -193,12 +193,12 @@ describe('a finished request', () => {
   it('is deleted when enough newer ones have succeeded, and nobody reads it', () => {
     const keep = kept({ spec: { retention: { keepLast: 2 } } });
     expect(effects(decideCheckpoint({ ...keep, newer: 1 }, NOW + 1e9))).toEqual([]);
-    expect(effects(decideCheckpoint({ ...keep, newer: 2 }, NOW))).toEqual(['deleteRequest']);
+    expect(effects(decideCheckpoint({ ...keep, newer: 2 }, NOW))).toEqual(['DeleteRequest']);
     const read = decideCheckpoint({ ...keep, newer: 2, inUse: true }, NOW);
     expect([read.effects, read.requeueAfterMs]).toEqual([[], 15_000]);
     const both = kept({ spec: { retention: { keepLast: 2, ttlSeconds: 60 } } });
     expect(decideCheckpoint(both, NOW).requeueAfterMs).toBe(50_000);
-    expect(effects(decideCheckpoint(both, NOW + 50_000))).toEqual(['deleteRequest']);
+    expect(effects(decideCheckpoint(both, NOW + 50_000))).toEqual(['DeleteRequest']);
   });
 
   const deleted = { metadata: { deletionTimestamp: at(0) } };
@@ -207,13 +207,13 @@ describe('a finished request', () => {
     expect(decideCheckpoint(kept(deleted), NOW).effects).toEqual([]);
     expect(decideCheckpoint(kept(deleted), NOW).requeueAfterMs).toBeGreaterThan(0);
     const removed = kept(deleted, { agent: { state: 'Removed' } });
-    expect(effects(decideCheckpoint(removed, NOW))).toEqual(['removeFinalizer']);
+    expect(effects(decideCheckpoint(removed, NOW))).toEqual(['RemoveFinalizer']);
     const nodeGone = { ...kept(deleted), nodes: [node('b')] };
-    expect(effects(decideCheckpoint(nodeGone, NOW))).toEqual(['removeFinalizer']);
+    expect(effects(decideCheckpoint(nodeGone, NOW))).toEqual(['RemoveFinalizer']);
   });
 
   it('that was refused has no images', () => {
     const refused = see({ request: checkpoint({ ...deleted, status: { phase: 'Failed' } }) });
-    expect(effects(decideCheckpoint(refused, NOW))).toEqual(['removeFinalizer']);
+    expect(effects(decideCheckpoint(refused, NOW))).toEqual(['RemoveFinalizer']);
   });
 });

@@ -35,7 +35,7 @@ export interface Observed {
 }
 
 export type Effect =
-  { readonly type: 'addFinalizer' | 'removeFinalizer' } | { readonly type: 'deleteRequest' };
+  { readonly type: 'AddFinalizer' | 'RemoveFinalizer' } | { readonly type: 'DeleteRequest' };
 
 export const ownedStatus = [
   'observedGeneration',
@@ -62,7 +62,7 @@ export function decideCheckpoint(observed: Observed, now: number): CheckpointPla
   if (isFinished(request)) return afterwards(observed, now);
   const draft = new Draft(request, now);
   if (!request.metadata.finalizers.includes(finalizers.images)) {
-    return draft.plan('Pending', [{ type: 'addFinalizer' }], 0);
+    return draft.plan('Pending', [{ type: 'AddFinalizer' }], 0);
   }
   if (request.status?.podUID === undefined) return begin(observed, draft, now);
   return underWay(request, draft, now);
@@ -178,7 +178,7 @@ function afterwards({ request, inUse, newer }: Observed, now: number): Checkpoin
     if (left > 0) return { status: undefined, effects: [], requeueAfterMs: left };
   }
   if (inUse) return { status: undefined, effects: [], requeueAfterMs: pollMs };
-  return { status: undefined, effects: [{ type: 'deleteRequest' }] };
+  return { status: undefined, effects: [{ type: 'DeleteRequest' }] };
 }
 
 /** The agent removes the images first; a node that is gone has taken them along. */
@@ -189,6 +189,6 @@ function remove({ request, nodes }: Observed): CheckpointPlan {
   const { nodeName, agent } = request.status ?? {};
   const nothing = nodeName === undefined || agent?.state === 'Removed';
   const gone = !nodes.some((node) => node.metadata.name === nodeName);
-  if (nothing || gone) return { status: undefined, effects: [{ type: 'removeFinalizer' }] };
+  if (nothing || gone) return { status: undefined, effects: [{ type: 'RemoveFinalizer' }] };
   return { status: undefined, effects: [], requeueAfterMs: pollMs };
 }

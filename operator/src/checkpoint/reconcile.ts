@@ -22,7 +22,11 @@ import {
 } from '../../../kube/src/index.ts';
 import { setFinalizer } from '../requests/finalizer.ts';
 import { keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
-import { acceptExclusively, competingKinds, competingRequests } from '../requests/competing-requests.ts';
+import {
+  acceptExclusively,
+  competingKinds,
+  competingRequests,
+} from '../requests/competing-requests.ts';
 import { templateOf, type Template } from '../target-pod/manifest.ts';
 import type { Refusal } from '../requests/refusal.ts';
 import { recordEvents, conditionEvents } from '../requests/condition-events.ts';
@@ -145,7 +149,7 @@ async function act(
 ): Promise<void> {
   const { namespace, name, uid } = request.metadata;
   const { signal } = context;
-  if (effect.type === 'deleteRequest') {
+  if (effect.type === 'DeleteRequest') {
     await withFaults('operator.delete-checkpoint', () =>
       world.api.delete(checkpointRequests, namespace, name, { uid, signal }),
     );
@@ -154,7 +158,7 @@ async function act(
   // Publishing may have made a newer version.
   const current = await world.find(checkpointRequests, namespace, name, signal);
   if (current?.metadata.uid !== uid) return;
-  const present = effect.type === 'addFinalizer';
+  const present = effect.type === 'AddFinalizer';
   try {
     await setFinalizer(world, checkpointRequests, current, finalizers.images, present, context);
   } catch (error) {

@@ -30,7 +30,7 @@ describe('an accepted request', () => {
   it('creates its target again if that was never seen, with the same name', () => {
     const place = { nodeName: 'b', podName: 'p-reque' };
     const plan = decideMigration(see({ request: accepted({ target: place }) }), NOW);
-    expect(plan.effects).toEqual([{ type: 'createTarget', nodeName: 'b', podName: 'p-reque' }]);
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', podName: 'p-reque' }]);
   });
 
   it('remembers the uid of its target', () => {
@@ -54,7 +54,7 @@ describe('an accepted request', () => {
 
   it('never starts the blackout together with an abort', () => {
     const plan = decideMigration(see(busy(gated, { spec: { cancel: true } })), NOW);
-    expect(effects(plan)).toEqual(['abort']);
+    expect(effects(plan)).toEqual(['ProposeAbort']);
     expect(plan.status?.deadlines).toEqual({ prepare: at(300) });
   });
 
@@ -207,7 +207,7 @@ describe('an accepted request', () => {
   ])('is aborted: %s', (_name, reason, text, parts, now = NOW) => {
     const plan = decideMigration(see(parts), now);
     expect(plan.effects).toEqual([
-      { type: 'abort', reason, message: expect.stringMatching(text) as string },
+      { type: 'ProposeAbort', reason, message: expect.stringMatching(text) as string },
     ]);
     expect(plan.status?.phase).toBe('RollingBack');
     expect(summary(plan)).toBe(`Unknown ${reason}`);
@@ -251,8 +251,8 @@ describe('Committed', () => {
     const pods = { sourcePod: pod(), targetPod: target('request-uid') };
     const plan = decideMigration(seen(parts, pods), NOW);
     expect(plan.effects).toEqual([
-      { type: 'labelTarget' },
-      { type: 'deleteSource', uid: 'pod-uid' },
+      { type: 'LabelTarget' },
+      { type: 'DeleteSource', uid: 'pod-uid' },
     ]);
     expect(plan.status?.phase).toBe('Resuming');
   });
@@ -260,20 +260,20 @@ describe('Committed', () => {
   it.each<[string, object, number, string[]]>([
     ['answers alone', {}, 0, []],
     ['answers beside the target', { targetAgent: { state: 'Answering' } }, 0, []],
-    ['is silent', { sourceAgent: { state: 'Gone' } }, 0, ['deleteSource']],
+    ['is silent', { sourceAgent: { state: 'Gone' } }, 0, ['DeleteSource']],
     [
       'says nothing, and the target runs',
       { targetAgent: { state: 'Running' } },
       0,
-      ['deleteSource'],
+      ['DeleteSource'],
     ],
     [
       'says nothing, and the target is lost',
       { targetAgent: { state: 'Failed' } },
       0,
-      ['deleteSource'],
+      ['DeleteSource'],
     ],
-    ['says nothing, nor does the target', {}, commitConfirmationMs + 1, ['deleteSource']],
+    ['says nothing, nor does the target', {}, commitConfirmationMs + 1, ['DeleteSource']],
   ])('deletes the source when it answers nobody any more: it %s', (_name, parts, later, wanted) => {
     const observed = seen(parts, { sourcePod: pod() });
     const next = published(observed, decideMigration(observed, NOW));
@@ -287,7 +287,7 @@ describe('Committed', () => {
       metadata: { deletionTimestamp: at(0) },
     });
     const plan = decideMigration(seen({}, { request, sourcePod: pod() }), NOW + 1e9);
-    expect(effects(plan)).toEqual(['deleteSource']);
+    expect(effects(plan)).toEqual(['DeleteSource']);
   });
 
   it('does not delete a namesake of the source', () => {
@@ -295,12 +295,12 @@ describe('Committed', () => {
       seen(running, { sourcePod: pod({ metadata: { uid: 'new' } }) }),
       NOW,
     );
-    expect(effects(plan)).not.toContain('deleteSource');
+    expect(effects(plan)).not.toContain('DeleteSource');
   });
 
   it('succeeds when the target runs, lets go of it, and every condition is True', () => {
     const plan = decideMigration(seen(running), NOW + 20_000);
-    expect(effects(plan)).toEqual(['releaseTarget', 'removeFinalizer']);
+    expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
     expect(plan.status).toMatchObject({ phase: 'Succeeded', completionTime: at(20) });
     expect(conditionsOf(plan.status?.conditions)).toEqual({
       Validated: 'True Moved',
@@ -351,19 +351,19 @@ describe('Aborted', () => {
   it('removes the target, and by force when its node does not', () => {
     const observed = seen({}, { targetPod: target('request-uid') });
     const plan = decideMigration(observed, NOW);
-    expect(plan.effects).toEqual([{ type: 'deleteTarget', uid: 'target-uid', force: false }]);
+    expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);
     expect(plan.status?.deadlines?.confirmation).toBe(at(abortConfirmationMs / 1000));
     const dying = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
     const next = { ...published(observed, plan), targetPod: dying };
     expect(decideMigration(next, NOW + abortConfirmationMs).effects).toEqual([]);
     expect(decideMigration(next, NOW + abortConfirmationMs + 1).effects).toEqual([
-      { type: 'deleteTarget', uid: 'target-uid', force: true },
+      { type: 'DeleteTarget', uid: 'target-uid', force: true },
     ]);
   });
 
   it('never touches the source, nor a namesake of the target', () => {
     const plan = decideMigration(seen({}, { targetPod: target('other-request') }), NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
   });
 
   it('waits until the source runs again', () => {
@@ -392,7 +392,7 @@ describe('Aborted', () => {
 
   it('by anybody before the request was accepted ends it', () => {
     const plan = decideMigration(see({ request: migration({ status }) }), NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
   });
 });
 
@@ -416,13 +416,13 @@ describe('a finished request', () => {
       effects(
         decideMigration(done('Aborted', { metadata: { finalizers: [finalizers.active] } }), NOW),
       ),
-    ).toEqual(['removeFinalizer']);
+    ).toEqual(['RemoveFinalizer']);
     const targetPod = target('request-uid');
     expect(decideMigration({ ...done('Aborted'), targetPod }, NOW).effects).toEqual([
-      { type: 'deleteTarget', uid: 'target-uid', force: false },
+      { type: 'DeleteTarget', uid: 'target-uid', force: false },
     ]);
     expect(decideMigration({ ...done('Committed'), targetPod }, NOW).effects).toEqual([
-      { type: 'releaseTarget' },
+      { type: 'DetachTarget' },
     ]);
     const plain = target('request-uid', {
       metadata: { annotations: { 'sealift.dev/request-uid': 'request-uid' } },

@@ -33,7 +33,7 @@ export function decideMigration(observed: Observed, now: number): MigrationPlan 
   const draft = new Draft(request, now);
   if (!request.metadata.finalizers.includes(finalizers.active)) {
     if (request.metadata.deletionTimestamp !== undefined) return { status: undefined, effects: [] };
-    return draft.plan('Pending', [{ type: 'addFinalizer' }], 0);
+    return draft.plan('Pending', [{ type: 'AddFinalizer' }], 0);
   }
   const decision = request.status?.decision;
   if (decision?.outcome === 'Committed') return committed(observed, draft, decision, now);
@@ -86,7 +86,7 @@ class Draft {
     this.progress.finish('Succeeded', succeeded, reason, message);
     this.status.completionTime = timestamp(now);
     const phase = succeeded ? 'Succeeded' : reason === 'Cancelled' ? 'Cancelled' : 'Failed';
-    return this.plan(phase, [...before, { type: 'removeFinalizer' }]);
+    return this.plan(phase, [...before, { type: 'RemoveFinalizer' }]);
   }
 }
 
@@ -113,7 +113,7 @@ function begin(observed: Observed, draft: Draft, now: number): MigrationPlan {
 }
 
 const create = (target: { nodeName: string; podName?: string | undefined }): Effect => ({
-  type: 'createTarget',
+  type: 'CreateTarget',
   nodeName: target.nodeName,
   podName: target.podName ?? '',
 });
@@ -133,7 +133,7 @@ function underWay(observed: Observed, draft: Draft, now: number): MigrationPlan 
   const cause = abortCause(observed, now);
   if (cause) {
     draft.progress.waiting('Succeeded', cause.reason, cause.message);
-    return draft.plan('RollingBack', [{ type: 'abort', ...cause }], pollMs);
+    return draft.plan('RollingBack', [{ type: 'ProposeAbort', ...cause }], pollMs);
   }
   // The source holds from here on, so never together with a reason to stop.
   const isPrepared = targetAgent !== undefined && targetAgent.state !== 'Preparing';
@@ -202,12 +202,12 @@ function committed(
   if (owned && target) draft.status.target = { ...target, podUID: targetPod.metadata.uid };
   // Labels first: whoever selects the pod by them should find one at any time.
   const labelled = owned && targetPod.metadata.labels[labels.role] === undefined;
-  if (owned && !labelled) effects.push({ type: 'labelTarget' });
+  if (owned && !labelled) effects.push({ type: 'LabelTarget' });
   const lost = lostReason(observed, owned, now > settle);
   effects.push(...deleteSource(observed, lost !== undefined));
   if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);
 
-  const release: Effect[] = owned ? [{ type: 'releaseTarget' }] : [];
+  const release: Effect[] = owned ? [{ type: 'DetachTarget' }] : [];
   if (lost !== undefined) return draft.finish(now, false, 'TargetLost', lost, release);
   if (targetAgent?.state === 'Running') {
     const text = `Pod ${target?.podName ?? ''} runs on ${target?.nodeName ?? ''}.`;
@@ -226,7 +226,7 @@ function deleteSource({ request, sourcePod }: Observed, isLost: boolean): Effect
   if (sourcePod === undefined || sourcePod.metadata.uid !== source?.podUID) return [];
   const handedOver = sourceAgent?.state === 'Gone' || targetAgent?.state === 'Running';
   if (!isLost && !handedOver) return [];
-  return [{ type: 'deleteSource', uid: sourcePod.metadata.uid }];
+  return [{ type: 'DeleteSource', uid: sourcePod.metadata.uid }];
 }
 
 function lostReason(observed: Observed, owned: boolean, late: boolean): string | undefined {
@@ -256,7 +256,7 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
   if (targetPod && isTargetOf(targetPod, request)) {
     const dying = targetPod.metadata.deletionTimestamp !== undefined;
     if (late || !dying) {
-      const effect: Effect = { type: 'deleteTarget', uid: targetPod.metadata.uid, force: late };
+      const effect: Effect = { type: 'DeleteTarget', uid: targetPod.metadata.uid, force: late };
       return draft.plan('RollingBack', [effect], late ? 1000 : pollMs);
     }
     return draft.plan('RollingBack', [], Math.min(pollMs, settle - now + 1));
@@ -292,7 +292,7 @@ function lost(
     return draft.finish(now, false, 'SourceLost', `${what}${why} ${done}`.slice(0, 4096));
   }
   draft.progress.waiting('Succeeded', 'SourceLost', what);
-  const made = effects.some((one) => one.type === 'createRestore');
+  const made = effects.some((one) => one.type === 'CreateRestoreRequest');
   return draft.plan('RollingBack', effects, made ? 0 : Math.min(pollMs, Math.max(untilMs, 0)));
 }
 
@@ -304,11 +304,11 @@ function afterwards(observed: Observed): MigrationPlan {
   const own = targetPod && isTargetOf(targetPod, request) ? targetPod : undefined;
   const outcome = status.decision?.outcome;
   if (outcome === 'Aborted' && own && own.metadata.deletionTimestamp === undefined) {
-    effects.push({ type: 'deleteTarget', uid: own.metadata.uid, force: false });
+    effects.push({ type: 'DeleteTarget', uid: own.metadata.uid, force: false });
   }
-  if (outcome === 'Committed' && own && namesRequest(own)) effects.push({ type: 'releaseTarget' });
+  if (outcome === 'Committed' && own && namesRequest(own)) effects.push({ type: 'DetachTarget' });
   if (request.metadata.finalizers.includes(finalizers.active)) {
-    effects.push({ type: 'removeFinalizer' });
+    effects.push({ type: 'RemoveFinalizer' });
   }
   const { observedGeneration, phase, startTime, completionTime, conditions } = status;
   const { source, target, peers, deadlines, recovery } = status;

@@ -24,7 +24,11 @@ import {
 import { setFinalizer } from '../requests/finalizer.ts';
 import { blackoutSeconds } from '../metrics.ts';
 import { keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
-import { acceptExclusively, competingKinds, competingRequests } from '../requests/competing-requests.ts';
+import {
+  acceptExclusively,
+  competingKinds,
+  competingRequests,
+} from '../requests/competing-requests.ts';
 import {
   createTargetPod,
   deletePod,
@@ -39,7 +43,10 @@ import type { Dependencies } from '../requests/dependencies.ts';
 import { decideMigration } from './decide.ts';
 import { ownedStatus, type Effect, type Observed, type OwnStatus } from './types.ts';
 
-export function migrationParts(world: Dependencies, clock: Clock): Parts<Observed, Effect, OwnStatus> {
+export function migrationParts(
+  world: Dependencies,
+  clock: Clock,
+): Parts<Observed, Effect, OwnStatus> {
   return {
     observe: (key, context) => observe(world, key, context),
     decide: decideMigration,
@@ -107,7 +114,11 @@ async function publish(
   }
 }
 
-function tellRecovery(world: Dependencies, request: MigrationRequest, { recovery }: OwnStatus): void {
+function tellRecovery(
+  world: Dependencies,
+  request: MigrationRequest,
+  { recovery }: OwnStatus,
+): void {
   if (!recovery || request.status?.recovery) return;
   const { checkpointName, restoreRequestName, message } = recovery;
   const about = { resource: migrationRequests, object: request };
@@ -130,8 +141,8 @@ async function act(
   const { request } = observed;
   const { namespace } = request.metadata;
   switch (effect.type) {
-    case 'addFinalizer':
-    case 'removeFinalizer': {
+    case 'AddFinalizer':
+    case 'RemoveFinalizer': {
       // Publishing may have made a newer version.
       const current = await world.find(
         migrationRequests,
@@ -140,33 +151,33 @@ async function act(
         context.signal,
       );
       if (current?.metadata.uid !== request.metadata.uid) return;
-      const present = effect.type === 'addFinalizer';
+      const present = effect.type === 'AddFinalizer';
       return setFinalizer(world, migrationRequests, current, finalizers.active, present, context);
     }
-    case 'createTarget':
+    case 'CreateTarget':
       return createTarget(world, clock, effect, observed, context);
-    case 'labelTarget':
+    case 'LabelTarget':
       if (observed.targetPod) await labelTarget(world, observed.targetPod, context);
       return;
-    case 'releaseTarget':
+    case 'DetachTarget':
       if (observed.targetPod) await releaseTarget(world, observed.targetPod, context);
       return;
-    case 'deleteSource': {
+    case 'DeleteSource': {
       const pod = { namespace, name: request.spec.podName, uid: effect.uid };
       return deletePod(world, pod, 'operator.delete-source', 0, context);
     }
-    case 'deleteLost': {
+    case 'DeleteLostSource': {
       // Never by force: only its kubelet can say that nothing of it runs.
       const pod = { namespace, name: request.spec.podName, uid: effect.uid };
-      return deletePod(world, pod, 'operator.delete-lost', 1, context);
+      return deletePod(world, pod, 'operator.delete-lost-source', 1, context);
     }
-    case 'createRestore':
+    case 'CreateRestoreRequest':
       return createRestore(world, request, effect, context);
-    case 'deleteTarget': {
+    case 'DeleteTarget': {
       const pod = { namespace, name: request.status?.target?.podName ?? '', uid: effect.uid };
       return deletePod(world, pod, 'operator.delete-target', effect.force ? 0 : 1, context);
     }
-    case 'abort':
+    case 'ProposeAbort':
       return abort(world, clock, request, effect, context);
   }
 }
@@ -193,7 +204,7 @@ async function abort(
 async function createRestore(
   world: Dependencies,
   { metadata, spec }: MigrationRequest,
-  effect: Extract<Effect, { type: 'createRestore' }>,
+  effect: Extract<Effect, { type: 'CreateRestoreRequest' }>,
   { signal }: Context,
 ): Promise<void> {
   const { name, checkpointName } = effect;
@@ -214,7 +225,7 @@ async function createRestore(
 async function createTarget(
   world: Dependencies,
   clock: Clock,
-  effect: Extract<Effect, { type: 'createTarget' }>,
+  effect: Extract<Effect, { type: 'CreateTarget' }>,
   { request, sourcePod }: Observed,
   context: Context,
 ): Promise<void> {

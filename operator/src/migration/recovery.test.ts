@@ -40,7 +40,7 @@ const begun = { recovery: { checkpointName: 'saved', restoreRequestName: name } 
 describe('a source that was lost', () => {
   it('without being asked is left to its kubelet', () => {
     const plan = decideMigration(seen({}, {}), NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).toBe('False SourceLost');
     expect(message(plan)).toMatch(/its node was reset.*restartPolicy/);
     expect(plan.status?.recovery).toBeUndefined();
@@ -50,7 +50,7 @@ describe('a source that was lost', () => {
   it('is deleted first, and what takes its place is written down before', () => {
     const plan = decideMigration(seen(), NOW);
     expect(plan.status?.recovery).toEqual(begun.recovery);
-    expect(plan.effects).toEqual([{ type: 'deleteLost', uid: 'pod-uid' }]);
+    expect(plan.effects).toEqual([{ type: 'DeleteLostSource', uid: 'pod-uid' }]);
     expect(summary(plan)).toBe('Unknown SourceLost');
   });
 
@@ -66,20 +66,20 @@ describe('a source that was lost', () => {
     ['gone, and a namesake there', { sourcePod: pod({ metadata: { uid: 'other' } }) }],
   ])('is made anew once it is %s', (_name, pods) => {
     const plan = decideMigration(seen(begun, asked, pods), NOW);
-    expect(plan.effects).toEqual([{ type: 'createRestore', name, checkpointName: 'saved' }]);
+    expect(plan.effects).toEqual([{ type: 'CreateRestoreRequest', name, checkpointName: 'saved' }]);
     expect(plan.requeueAfterMs).toBe(0);
   });
 
   it('ends once that is under way, and names it', () => {
     const again = { sourcePod: undefined, restore: restore({ metadata: { name } }) };
     const plan = decideMigration(seen(begun, asked, again), NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).toBe('False SourceLost');
     expect(message(plan)).toContain(`RestoreRequest ${name}`);
     expect(plan.status?.recovery).toEqual(begun.recovery);
     const conditions = plan.status?.conditions;
     const after = decideMigration(seen({ ...begun, conditions }, asked, again), NOW + 1e9);
-    expect(after.effects.filter((one) => one.type !== 'removeFinalizer')).toEqual([]);
+    expect(after.effects.filter((one) => one.type !== 'RemoveFinalizer')).toEqual([]);
     expect(after.status?.recovery).toEqual(begun.recovery);
   });
 
@@ -102,7 +102,7 @@ describe('a source that was lost', () => {
     ],
   ])('is not made anew if %s', (_name, text, observed) => {
     const plan = decideMigration(observed, NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).toBe('False SourceLost');
     expect(message(plan)).toMatch(text);
     expect(plan.status?.recovery?.restoreRequestName).toBeUndefined();
@@ -111,18 +111,18 @@ describe('a source that was lost', () => {
   it('goes on with what was begun, though the request is deleted', () => {
     const deleted = { ...asked, metadata: { deletionTimestamp: at(0) } };
     const plan = decideMigration(seen(begun, deleted, { sourcePod: undefined }), NOW);
-    expect(effects(plan)).toEqual(['createRestore']);
+    expect(effects(plan)).toEqual(['CreateRestoreRequest']);
   });
 
   it('loses its target before it is made anew', () => {
     const plan = decideMigration(seen({}, asked, { targetPod: target('request-uid') }), NOW);
-    expect(effects(plan)).toEqual(['deleteTarget']);
+    expect(effects(plan)).toEqual(['DeleteTarget']);
     expect(plan.status?.recovery).toBeUndefined();
   });
 
   it('is one whatever the move was aborted for', () => {
     const plan = decideMigration(seen({ decision: decision('Aborted', 'RestoreFailed') }), NOW);
-    expect(effects(plan)).toEqual(['deleteLost']);
+    expect(effects(plan)).toEqual(['DeleteLostSource']);
     const fail = decideMigration(seen({ decision: decision('Aborted', 'Cancelled') }, {}), NOW);
     expect(summary(fail)).toBe('False SourceLost');
     expect(message(fail)).toMatch(/Aborted: because of Cancelled/);
@@ -142,7 +142,7 @@ describe('a source that was lost', () => {
     ],
   ])('is not one that was %s', (_name, status, pods) => {
     const plan = decideMigration(seen(status, asked, pods), NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).not.toContain('SourceLost');
   });
 
@@ -159,14 +159,14 @@ describe('a source that was lost', () => {
     expect(message(late)).toMatch(/Node a has not confirmed/);
     const said = { ...next.request.status, sourceAgent: lost };
     const back = { ...next, request: { ...next.request, status: said } } as Observed;
-    expect(effects(decideMigration(back, NOW + 200_000))).toEqual(['deleteLost']);
+    expect(effects(decideMigration(back, NOW + 200_000))).toEqual(['DeleteLostSource']);
   });
 
   it('is given up when its node does not let it go', () => {
     const first = seen(begun);
     const next = published(first, decideMigration(first, NOW));
     const late = decideMigration(next, NOW + abortConfirmationMs + sourceLossGraceMs + 1);
-    expect(effects(late)).toEqual(['removeFinalizer']);
+    expect(effects(late)).toEqual(['RemoveFinalizer']);
     expect(message(late)).toMatch(/could not be deleted on node a/);
     expect(late.status?.recovery?.restoreRequestName).toBeUndefined();
   });

@@ -52,9 +52,13 @@ export function recover(observed: Observed, late: boolean): RecoveryPlan {
     const left = `Pod ${old.metadata.name} could not be deleted on node ${old.spec.nodeName}; nothing is restored.`;
     if (late) return { recovery: { message: left }, effects: [], done: left };
     const dying = old.metadata.deletionTimestamp !== undefined;
-    return { recovery, effects: dying ? [] : [{ type: 'deleteLost', uid: old.metadata.uid }] };
+    return {
+      recovery,
+      effects: dying ? [] : [{ type: 'DeleteLostSource', uid: old.metadata.uid }],
+    };
   }
-  if (!restore) return { recovery, effects: [{ type: 'createRestore', name, checkpointName }] };
+  if (!restore)
+    return { recovery, effects: [{ type: 'CreateRestoreRequest', name, checkpointName }] };
   const done = `RestoreRequest ${name} makes it anew from CheckpointRequest ${checkpointName}.`;
   return { recovery, effects: [], done };
 }

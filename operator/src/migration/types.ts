@@ -28,13 +28,17 @@ export interface Observed {
 }
 
 export type Effect =
-  | { readonly type: 'addFinalizer' | 'removeFinalizer' }
-  | { readonly type: 'createTarget'; readonly nodeName: string; readonly podName: string }
-  | { readonly type: 'labelTarget' | 'releaseTarget' }
-  | { readonly type: 'deleteSource' | 'deleteLost'; readonly uid: string }
-  | { readonly type: 'createRestore'; readonly name: string; readonly checkpointName: string }
-  | { readonly type: 'deleteTarget'; readonly uid: string; readonly force: boolean }
-  | { readonly type: 'abort'; readonly reason: string; readonly message: string };
+  | { readonly type: 'AddFinalizer' | 'RemoveFinalizer' }
+  | { readonly type: 'CreateTarget'; readonly nodeName: string; readonly podName: string }
+  | { readonly type: 'LabelTarget' | 'DetachTarget' }
+  | { readonly type: 'DeleteSource' | 'DeleteLostSource'; readonly uid: string }
+  | {
+      readonly type: 'CreateRestoreRequest';
+      readonly name: string;
+      readonly checkpointName: string;
+    }
+  | { readonly type: 'DeleteTarget'; readonly uid: string; readonly force: boolean }
+  | { readonly type: 'ProposeAbort'; readonly reason: string; readonly message: string };
 
 /** The fields of the status that the operator owns. */
 export const ownedStatus = [

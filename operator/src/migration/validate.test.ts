@@ -23,7 +23,7 @@ describe('a new request', () => {
       see({ request: migration({ metadata: { finalizers: [] } }) }),
       NOW,
     );
-    expect(effects(plan)).toEqual(['addFinalizer']);
+    expect(effects(plan)).toEqual(['AddFinalizer']);
     expect(plan.status).toMatchObject({ phase: 'Pending', startTime: at(0) });
   });
 
@@ -39,7 +39,7 @@ describe('a new request', () => {
       deadlines: { prepare: at(300) },
     });
     expect(plan.status?.target?.podUID).toBeUndefined();
-    expect(plan.effects).toEqual([{ type: 'createTarget', nodeName: 'b', podName: 'p-reque' }]);
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', podName: 'p-reque' }]);
     expect(conditionsOf(plan.status?.conditions)).toMatchObject({
       Validated: 'True Accepted',
       Succeeded: 'Unknown Accepted',
@@ -51,7 +51,7 @@ describe('a new request', () => {
       decideMigration(see({ sourcePod: pod({ metadata: { annotations: notes } }) }), NOW).status
         ?.peers;
     expect(peers({ [annotations.peerRnrRetry]: '6' })).toEqual({
-      ...{ rnrRetry: 6, rnrTimer: 0, patienceMs: 3932.16 },
+      ...{ rnrRetry: 6, rnrTimer: 0, retryBudgetMs: 3932.16 },
     });
     expect(peers({ [annotations.peerRnrRetry]: '7', [annotations.rnrTimer]: '1' })).toBeUndefined();
   });
@@ -62,7 +62,7 @@ describe('a new request', () => {
       { spec: { cancel: true } },
     ] satisfies RequestParts[]) {
       const plan = decideMigration(see({ request: migration(parts) }), NOW);
-      expect(effects(plan)).toEqual(['removeFinalizer']);
+      expect(effects(plan)).toEqual(['RemoveFinalizer']);
       expect(plan.status).toMatchObject({ phase: 'Cancelled', completionTime: at(0) });
       expect(summary(plan)).toBe('False Cancelled');
     }
@@ -90,13 +90,13 @@ describe('a new request', () => {
     ],
     [
       'peers that give up before anything could be done',
-      'PeerPatienceTooShort',
+      'PeerRetryBudgetTooShort',
       /wait for 655.36 ms .* 1200 ms at least/,
       { sourcePod: pod({ metadata: { annotations: { [annotations.peerRnrRetry]: '1' } } }) },
     ],
     [
       'peers that would do with a smaller margin',
-      'PeerPatienceTooShort',
+      'PeerRetryBudgetTooShort',
       /1500 ms are spec.timeouts.peerMarginMs/,
       {
         request: migration({ spec: { timeouts: { peerMarginMs: 1500 } } }),
@@ -190,7 +190,7 @@ describe('a new request', () => {
     ],
   ])('is refused: %s', (_name, reason, text, parts) => {
     const plan = decideMigration(see(parts), NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).toBe(`False ${reason}`);
     expect(message(plan)).toMatch(text);
     expect(conditionsOf(plan.status?.conditions)['Validated']).toBe(`False ${reason}`);
@@ -207,6 +207,6 @@ describe('a new request', () => {
     ],
     ['itself', rival({ uid: 'request-uid', creationTimestamp: at(-9) }, { source })],
   ])('is not kept back by a request that is %s', (_name, other) => {
-    expect(effects(decideMigration(see({ others: [other] }), NOW))).toEqual(['createTarget']);
+    expect(effects(decideMigration(see({ others: [other] }), NOW))).toEqual(['CreateTarget']);
   });
 });

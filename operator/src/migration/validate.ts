@@ -53,8 +53,8 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
 /** Only those that give up are worth a word. */
 function impatientPeers({ metadata }: Pod): MigrationRequestStatus['peers'] {
   const peers = peersOf(metadata.annotations);
-  if ('reason' in peers || peers.patienceMs === undefined) return undefined;
-  return { ...peers, patienceMs: peers.patienceMs };
+  if ('reason' in peers || peers.retryBudgetMs === undefined) return undefined;
+  return { ...peers, retryBudgetMs: peers.retryBudgetMs };
 }
 
 /** Of several requests for one pod the one already accepted wins, else the oldest. */

@@ -30,7 +30,10 @@ export async function acceptExclusively<T>(
 ): Promise<T> {
   const key = `${request.metadata.namespace}/${request.spec.podName}`;
   return world.accepting.run(key, async () => {
-    const refusal = refuseCompeting(request, await competingRequests(world, request, competingKinds, signal));
+    const refusal = refuseCompeting(
+      request,
+      await competingRequests(world, request, competingKinds, signal),
+    );
     if (refusal) throw new ApiError(409, 'Conflict', refusal.message);
     return write();
   });

@@ -8,7 +8,10 @@ import { timestamp } from '../../../kube/src/index.ts';
  * @param proposed by the operator's own clock: the decision's time is somebody else's.
  * @returns milliseconds since the epoch
  */
-export function confirmationDeadline(status: { deadlines?: Deadlines | undefined }, proposed: number): number {
+export function confirmationDeadline(
+  status: { deadlines?: Deadlines | undefined },
+  proposed: number,
+): number {
   const known = status.deadlines?.confirmation;
   if (known !== undefined) return Date.parse(known);
   status.deadlines = { ...status.deadlines, confirmation: timestamp(proposed) };

@@ -63,7 +63,7 @@ function accepted(status: object = {}, parts: RequestParts = {}): RestoreRequest
 describe('a new request', () => {
   it('gets its finalizer first, then a place and a pod', () => {
     const bare = see({ request: restore({ metadata: { finalizers: [] } }) });
-    expect(effects(decideRestore(bare, NOW))).toEqual(['addFinalizer']);
+    expect(effects(decideRestore(bare, NOW))).toEqual(['AddFinalizer']);
     const plan = decideRestore(see(), NOW);
     expect(plan.status).toMatchObject({
       phase: 'Preparing',
@@ -73,7 +73,7 @@ describe('a new request', () => {
       target: { nodeName: 'b', podName: 'p-reque', agentAddress: 'b:7461' },
       deadlines: { prepare: at(300) },
     });
-    expect(plan.effects).toEqual([{ type: 'createPod', nodeName: 'b', identity }]);
+    expect(plan.effects).toEqual([{ type: 'CreatePod', nodeName: 'b', identity }]);
   });
 
   it('may go to the node that has the images', () => {
@@ -139,7 +139,7 @@ describe('a new request', () => {
     ],
   ])('is refused: %s', (_name, reason, text, parts) => {
     const plan = decideRestore(see(parts), NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).toBe(`False ${reason}`);
     expect(message(plan)).toMatch(text);
     expect(plan.status?.phase).toBe('Failed');
@@ -149,7 +149,7 @@ describe('a new request', () => {
   it('that is deleted at once does nothing', () => {
     const request = restore({ metadata: { deletionTimestamp: at(0) } });
     const plan = decideRestore(see({ request }), NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(plan.status?.phase).toBe('Cancelled');
   });
 });
@@ -165,7 +165,7 @@ describe('an accepted request', () => {
   it('creates its pod again if that was never seen', () => {
     const place = { nodeName: 'b', podName: 'p-reque' };
     const plan = decideRestore(see({ request: accepted({ target: place }) }), NOW);
-    expect(plan.effects).toEqual([{ type: 'createPod', nodeName: 'b', identity }]);
+    expect(plan.effects).toEqual([{ type: 'CreatePod', nodeName: 'b', identity }]);
   });
 
   it('sets the second deadline once, when the pod is prepared', () => {
@@ -221,7 +221,7 @@ describe('an accepted request', () => {
     ['restored too late', 'BlackoutDeadlineExceeded', busy(held), NOW + 100_001],
   ])('is aborted: %s', (_name, reason, parts, now = NOW) => {
     const plan = decideRestore(see(parts), now);
-    expect(plan.effects).toMatchObject([{ type: 'abort', reason }]);
+    expect(plan.effects).toMatchObject([{ type: 'ProposeAbort', reason }]);
     expect(plan.status?.phase).toBe('TearingDown');
     expect(plan.status?.deadlines?.blackout).toBe(
       (parts.request ?? accepted()).status?.deadlines?.blackout,
@@ -244,10 +244,10 @@ describe('Committed', () => {
     see({ request: accepted({ ...status, ...parts }), pod: made });
 
   it('labels the pod, waits for it, lets go of it', () => {
-    expect(effects(decideRestore(seen({}, target('request-uid')), NOW))).toEqual(['labelPod']);
+    expect(effects(decideRestore(seen({}, target('request-uid')), NOW))).toEqual(['LabelPod']);
     expect(effects(decideRestore(seen({}), NOW))).toEqual([]);
     const plan = decideRestore(seen({ targetAgent: { state: 'Running' } }), NOW);
-    expect(effects(plan)).toEqual(['releasePod', 'removeFinalizer']);
+    expect(effects(plan)).toEqual(['DetachPod', 'RemoveFinalizer']);
     expect(summary(plan)).toBe('True PodRestored');
     const values = Object.values(conditionsOf(plan.status?.conditions));
     expect(values.filter((one) => !one.startsWith('True'))).toEqual([]);
@@ -276,21 +276,21 @@ describe('Aborted', () => {
   it('removes the pod, by force when its node does not, and then ends', () => {
     const observed = see({ request: accepted(status), pod: target('request-uid') });
     const plan = decideRestore(observed, NOW);
-    expect(plan.effects).toEqual([{ type: 'deletePod', uid: 'target-uid', force: false }]);
+    expect(plan.effects).toEqual([{ type: 'DeletePod', uid: 'target-uid', force: false }]);
     const dying = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
     const next = { ...published(observed, plan), pod: dying };
     expect(decideRestore(next, NOW + abortConfirmationMs).effects).toEqual([]);
     expect(decideRestore(next, NOW + abortConfirmationMs + 1).effects).toEqual([
-      { type: 'deletePod', uid: 'target-uid', force: true },
+      { type: 'DeletePod', uid: 'target-uid', force: true },
     ]);
     const end = decideRestore({ ...next, pod: undefined }, NOW);
-    expect(effects(end)).toEqual(['removeFinalizer']);
+    expect(effects(end)).toEqual(['RemoveFinalizer']);
     expect(summary(end)).toBe('False RestoreFailed');
   });
 
   it('leaves a namesake alone', () => {
     const plan = decideRestore(see({ request: accepted(status), pod: pod() }), NOW);
-    expect(effects(plan)).toEqual(['removeFinalizer']);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
   });
 });
 
@@ -314,14 +314,14 @@ describe('a finished request', () => {
       },
     });
     expect(effects(decideRestore(done('Aborted', made), NOW))).toEqual([
-      'deletePod',
-      'removeFinalizer',
+      'DeletePod',
+      'RemoveFinalizer',
     ]);
     expect(effects(decideRestore(done('Committed', made), NOW))).toEqual([
-      'releasePod',
-      'removeFinalizer',
+      'DetachPod',
+      'RemoveFinalizer',
     ]);
     expect(done('Committed', made).request.metadata.finalizers).toEqual([finalizers.active]);
-    expect(effects(decideRestore(done('Committed', pod()), NOW))).toEqual(['removeFinalizer']);
+    expect(effects(decideRestore(done('Committed', pod()), NOW))).toEqual(['RemoveFinalizer']);
   });
 });

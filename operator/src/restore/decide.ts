@@ -36,7 +36,7 @@ export function decideRestore(observed: Observed, now: number): RestorePlan {
   const draft = new Draft(request, now);
   if (!metadata.finalizers.includes(finalizers.active)) {
     if (metadata.deletionTimestamp !== undefined) return { status: undefined, effects: [] };
-    return draft.plan('Pending', [{ type: 'addFinalizer' }], 0);
+    return draft.plan('Pending', [{ type: 'AddFinalizer' }], 0);
   }
   if (status?.decision?.outcome === 'Committed') {
     return committed(observed, draft, status.decision, now);
@@ -90,7 +90,7 @@ class Draft {
     this.progress.finish('Succeeded', succeeded, reason, message);
     this.status.completionTime = timestamp(now);
     const phase = succeeded ? 'Succeeded' : reason === 'Cancelled' ? 'Cancelled' : 'Failed';
-    return this.plan(phase, [...before, { type: 'removeFinalizer' }]);
+    return this.plan(phase, [...before, { type: 'RemoveFinalizer' }]);
   }
 }
 
@@ -129,7 +129,7 @@ function refuse(draft: Draft, { reason, message }: Refusal, now: number): Restor
 }
 
 const create = (nodeName: string, identity: PodIdentity): Effect => ({
-  type: 'createPod',
+  type: 'CreatePod',
   nodeName,
   identity,
 });
@@ -193,7 +193,7 @@ function underWay(observed: Observed, draft: Draft, now: number): RestorePlan {
   const cause = abortCause(observed, now);
   if (cause) {
     draft.progress.waiting('Succeeded', cause.reason, cause.message);
-    return draft.plan('TearingDown', [{ type: 'abort', ...cause }], pollMs);
+    return draft.plan('TearingDown', [{ type: 'ProposeAbort', ...cause }], pollMs);
   }
   const prepared = isPrepared(request);
   if (prepared && draft.status.deadlines?.blackout === undefined) {
@@ -232,11 +232,11 @@ function committed(observed: Observed, draft: Draft, decision: Decision, now: nu
   const owned = pod !== undefined && isTargetOf(pod, request);
   if (owned && target) draft.status.target = { ...target, podUID: pod.metadata.uid };
   if (owned && pod.metadata.labels[labels.role] !== undefined) {
-    return draft.plan('Resuming', [{ type: 'labelPod' }], pollMs);
+    return draft.plan('Resuming', [{ type: 'LabelPod' }], pollMs);
   }
   const settle = confirmationDeadline(draft.status, now + commitConfirmationMs);
   if (!owned) return draft.finish(now, false, 'TargetLost', `The new pod ${podName} is gone.`);
-  const release: Effect[] = [{ type: 'releasePod' }];
+  const release: Effect[] = [{ type: 'DetachPod' }];
   if (targetAgent?.state === 'Running') {
     const text = `Pod ${podName} runs on ${target?.nodeName ?? ''}.`;
     return draft.finish(now, true, 'PodRestored', text, release);
@@ -255,7 +255,10 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
   draft.progress.set('Committed', 'False', decision.reason, decision.message);
   draft.progress.waiting('Succeeded', decision.reason, decision.message);
   if (!pod || !isTargetOf(pod, request)) {
-    const where = failureHints(decision, [request.status?.sourceAgent, request.status?.targetAgent]);
+    const where = failureHints(decision, [
+      request.status?.sourceAgent,
+      request.status?.targetAgent,
+    ]);
     return draft.finish(now, false, decision.reason, decision.message + where);
   }
   // A node that is gone does not finish what it is asked to delete.
@@ -264,7 +267,7 @@ function aborted(observed: Observed, draft: Draft, decision: Decision, now: numb
   if (!late && pod.metadata.deletionTimestamp !== undefined) {
     return draft.plan('TearingDown', [], Math.min(pollMs, settle - now + 1));
   }
-  const effect: Effect = { type: 'deletePod', uid: pod.metadata.uid, force: late };
+  const effect: Effect = { type: 'DeletePod', uid: pod.metadata.uid, force: late };
   return draft.plan('TearingDown', [effect], late ? 1000 : pollMs);
 }
 
@@ -274,11 +277,11 @@ function afterwards({ request, pod }: Observed): RestorePlan {
   const own = pod && isTargetOf(pod, request) ? pod : undefined;
   const outcome = request.status?.decision?.outcome;
   if (outcome === 'Aborted' && own && own.metadata.deletionTimestamp === undefined) {
-    effects.push({ type: 'deletePod', uid: own.metadata.uid, force: false });
+    effects.push({ type: 'DeletePod', uid: own.metadata.uid, force: false });
   }
-  if (outcome === 'Committed' && own && namesRequest(own)) effects.push({ type: 'releasePod' });
+  if (outcome === 'Committed' && own && namesRequest(own)) effects.push({ type: 'DetachPod' });
   if (request.metadata.finalizers.includes(finalizers.active)) {
-    effects.push({ type: 'removeFinalizer' });
+    effects.push({ type: 'RemoveFinalizer' });
   }
   return { status: undefined, effects };
 }

@@ -43,7 +43,10 @@ import {
   type PodIdentity,
 } from './types.ts';
 
-export function restoreParts(world: Dependencies, clock: Clock): Parts<Observed, Effect, OwnStatus> {
+export function restoreParts(
+  world: Dependencies,
+  clock: Clock,
+): Parts<Observed, Effect, OwnStatus> {
   return {
     observe: (key, context) => observe(world, key, context),
     decide: decideRestore,
@@ -139,27 +142,27 @@ async function act(
   const { request, pod, podName } = observed;
   const { namespace, name, uid } = request.metadata;
   switch (effect.type) {
-    case 'addFinalizer':
-    case 'removeFinalizer': {
+    case 'AddFinalizer':
+    case 'RemoveFinalizer': {
       // Publishing may have made a newer version.
       const current = await world.find(restoreRequests, namespace, name, context.signal);
       if (current?.metadata.uid !== uid) return;
-      const present = effect.type === 'addFinalizer';
+      const present = effect.type === 'AddFinalizer';
       return setFinalizer(world, restoreRequests, current, finalizers.active, present, context);
     }
-    case 'createPod':
+    case 'CreatePod':
       return createPod(world, clock, effect, observed, context);
-    case 'labelPod':
+    case 'LabelPod':
       if (pod) await labelTarget(world, pod, context);
       return;
-    case 'releasePod':
+    case 'DetachPod':
       if (pod) await releaseTarget(world, pod, context);
       return;
-    case 'deletePod': {
+    case 'DeletePod': {
       const old = { namespace, name: podName, uid: effect.uid };
       return deletePod(world, old, 'operator.delete-target', effect.force ? 0 : 1, context);
     }
-    case 'abort':
+    case 'ProposeAbort':
       return abort(world, clock, request, effect, context);
   }
 }
@@ -167,7 +170,7 @@ async function act(
 async function createPod(
   world: Dependencies,
   clock: Clock,
-  effect: Extract<Effect, { type: 'createPod' }>,
+  effect: Extract<Effect, { type: 'CreatePod' }>,
   { request, checkpoint, podName }: Observed,
   context: Context,
 ): Promise<void> {

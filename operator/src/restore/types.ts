@@ -28,14 +28,14 @@ export interface Observed {
 }
 
 export type Effect =
-  | { readonly type: 'addFinalizer' | 'removeFinalizer' | 'labelPod' | 'releasePod' }
+  | { readonly type: 'AddFinalizer' | 'RemoveFinalizer' | 'LabelPod' | 'DetachPod' }
   | {
-      readonly type: 'createPod';
+      readonly type: 'CreatePod';
       readonly nodeName: string;
       readonly identity: PodIdentity;
     }
-  | { readonly type: 'deletePod'; readonly uid: string; readonly force: boolean }
-  | { readonly type: 'abort'; readonly reason: string; readonly message: string };
+  | { readonly type: 'DeletePod'; readonly uid: string; readonly force: boolean }
+  | { readonly type: 'ProposeAbort'; readonly reason: string; readonly message: string };
 
 export const ownedStatus = [
   'observedGeneration',

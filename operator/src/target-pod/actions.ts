@@ -56,7 +56,11 @@ export async function createTargetPod(
 }
 
 /** Gives the target the labels of the pod that it stands for. */
-export async function labelTarget(world: Dependencies, pod: Pod, { signal }: Context): Promise<void> {
+export async function labelTarget(
+  world: Dependencies,
+  pod: Pod,
+  { signal }: Context,
+): Promise<void> {
   const { name, namespace, uid } = pod.metadata;
   await withFaults('operator.label-target', async () => {
     try {
@@ -75,10 +79,14 @@ export async function labelTarget(world: Dependencies, pod: Pod, { signal }: Con
 }
 
 /** Makes it a pod like any other: it no longer names the request that has made it. */
-export async function releaseTarget(world: Dependencies, pod: Pod, { signal }: Context): Promise<void> {
+export async function releaseTarget(
+  world: Dependencies,
+  pod: Pod,
+  { signal }: Context,
+): Promise<void> {
   const { name, namespace, uid } = pod.metadata;
   const marks = { [annotations.migration]: null, [annotations.restore]: null };
-  await withFaults('operator.release-target', async () => {
+  await withFaults('operator.detach-target', async () => {
     try {
       await world.api.merge(
         pods,

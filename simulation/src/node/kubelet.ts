@@ -2,7 +2,11 @@
 // The kubelet and the runtime beneath it: makes each pod's sandbox (with the CNI delegate's calls), starts its containers
 // one after another (through the shim and, for a restore, CRIU with its plugin), anew when they end, removes it all.
 import { annotations } from '../../../crds/src/index.ts';
-import type { CniReply, CniRequest, CreateReply } from '../../../node-agent/src/support/socket-protocol.ts';
+import type {
+  CniReply,
+  CniRequest,
+  CreateReply,
+} from '../../../node-agent/src/support/socket-protocol.ts';
 import { ApiError, pods } from '../../../kube/src/index.ts';
 import { startOrder } from '../../../node-agent/src/callers/pod-requests.ts';
 import type { ApiServer } from '../api/server.ts';

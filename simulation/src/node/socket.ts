@@ -6,7 +6,7 @@ import type { SocketHandlers } from '../../../node-agent/src/callers/socket/serv
 import type { Machine } from './machine.ts';
 
 const retryMs = 500;
-const patienceMs = 110_000;
+const retryBudgetMs = 110_000;
 
 export interface Failure {
   readonly ok: false;
@@ -23,7 +23,7 @@ export async function askAgent<R>(
   gone: AbortSignal,
 ): Promise<R | Failure> {
   const { timeline, boot } = machine;
-  const until = timeline.now + patienceMs;
+  const until = timeline.now + retryBudgetMs;
   for (;;) {
     if (gone.aborted) return { ok: false, code: 'Killed', message: 'nobody waits any more' };
     const reply = await attempt(machine, ask, gone);

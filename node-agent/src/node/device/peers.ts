@@ -11,7 +11,7 @@ export function readPeers(notes: Readonly<Record<string, string>>): Peers {
   return peers;
 }
 
-/** @throws AgentError PeerPatienceTooShort */
+/** @throws AgentError PeerRetryBudgetTooShort */
 export function checkRetryBudget(
   peers: Peers | undefined,
   timeouts: { readonly peerMarginMs?: number | undefined } = {},

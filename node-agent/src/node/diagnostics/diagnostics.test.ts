@@ -45,7 +45,7 @@ const entry = (id = REQUEST_UID): Entry => ({
   name: 'move',
   pod: 'app',
   podUid: 'u',
-  stage: 'freezing',
+  stage: 'Freezing',
   netns: '/run/netns/x',
   containers: [],
   steps: [{ name: 'hold', startTime: new Date().toISOString() }],
@@ -65,7 +65,7 @@ describe('what is kept of a failure', () => {
     ]);
     const text = (name: string) => readFile(join(folder, name), 'utf8');
     expect(JSON.parse(await text('request.json'))).toEqual(migration());
-    expect(JSON.parse(await text('journal.json'))).toMatchObject({ stage: 'freezing' });
+    expect(JSON.parse(await text('journal.json'))).toMatchObject({ stage: 'Freezing' });
     expect(await text('rdma.json')).toMatch(/17/);
     const log = await text('main.dump.log');
     expect([log.length, log.endsWith('the end')]).toEqual([1 << 20, true]);

@@ -10,7 +10,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentError } from '../../support/errors.ts';
 import { formatGid, openEnvelope, readVerbs } from './verbs-image.ts';
 
-const proto = readFileSync(new URL('../../../../native/proto/ibverbs.proto', import.meta.url), 'utf8');
+const proto = readFileSync(
+  new URL('../../../../native/proto/ibverbs.proto', import.meta.url),
+  'utf8',
+);
 const { root } = protobuf.parse(proto);
 const encode = (type: string, content: object): Buffer => {
   const of = root.lookupType(`sealift.ibverbs.${type}`);

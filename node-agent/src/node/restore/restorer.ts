@@ -195,7 +195,7 @@ export class Restorer {
     // From birth, and once more: whatever happened to the namespace, it is locked, hidden and held now.
     await withFaults('target.lock', () => this.#parts.lock.lock(netns, 'total'));
     // What a restore that was killed here leaves would keep its connections from being restored again.
-    await withFaults('target.orphans', () => endTcpOrphans(netns));
+    await withFaults('target.stale-sockets', () => endTcpOrphans(netns));
     await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
     await withFaults('target.hold', () => driver.hold(netns, order.rnrTimer));
     const node = await editor.edit(create.bundle, netns, container.uverbs);

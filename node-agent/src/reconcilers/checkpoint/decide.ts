@@ -18,7 +18,8 @@ export interface CheckpointObserved {
   deadline: number | undefined;
 }
 
-export type CheckpointEffect = { type: 'Take' } | { type: 'GiveUp' } | { type: 'Remove' };
+export type CheckpointEffect =
+  { type: 'TakeCheckpoint' } | { type: 'ResumePod' } | { type: 'RemoveImages' };
 
 export interface CheckpointStatus {
   state: CheckpointState;
@@ -30,27 +31,27 @@ type CheckpointPlan = Plan<CheckpointEffect, CheckpointStatus>;
 
 export function decideCheckpoint(observed: CheckpointObserved, now: number): CheckpointPlan {
   const { stage, failure } = observed;
-  const under = stage !== undefined && stage !== 'stored' && stage !== 'resumed';
+  const under = stage !== undefined && stage !== 'Stored' && stage !== 'Resumed';
   if (observed.deleting) {
-    const effects: CheckpointEffect[] = under ? [{ type: 'GiveUp' }] : [];
-    return { status: { state: 'Removed' }, effects: [...effects, { type: 'Remove' }] };
+    const effects: CheckpointEffect[] = under ? [{ type: 'ResumePod' }] : [];
+    return { status: { state: 'Removed' }, effects: [...effects, { type: 'RemoveImages' }] };
   }
   if (failure) {
     return {
       status: { state: 'Failed', reason: failure.code, message: failure.message },
-      effects: under ? [{ type: 'GiveUp' }] : [],
+      effects: under ? [{ type: 'ResumePod' }] : [],
     };
   }
-  if (stage === 'stored') return { status: { state: 'Stored' }, effects: [] };
+  if (stage === 'Stored') return { status: { state: 'Stored' }, effects: [] };
   // An agent died in the middle: the pod must go on now, not after another attempt.
   if (under) {
     const message = 'the agent was restarted during the checkpoint; ask again';
     return {
       status: { state: 'Failed', reason: 'AgentRestarted', message },
-      effects: [{ type: 'GiveUp' }],
+      effects: [{ type: 'ResumePod' }],
     };
   }
-  if (stage === 'resumed') {
+  if (stage === 'Resumed') {
     const message = 'the agent was restarted during the checkpoint; ask again';
     return { status: { state: 'Failed', reason: 'AgentRestarted', message }, effects: [] };
   }
@@ -60,5 +61,5 @@ export function decideCheckpoint(observed: CheckpointObserved, now: number): Che
     const message = 'the checkpoint was not begun in time';
     return { status: { state: 'Failed', reason: 'DeadlineExceeded', message }, effects: [] };
   }
-  return { status: { state: 'Stored' }, effects: [{ type: 'Take' }] };
+  return { status: { state: 'Stored' }, effects: [{ type: 'TakeCheckpoint' }] };
 }

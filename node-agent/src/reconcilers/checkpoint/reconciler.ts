@@ -96,11 +96,11 @@ export class CheckpointReconciler implements HandoverReconciler<
   async act(effect: CheckpointEffect, observed: Observed, context: Context): Promise<void> {
     const { request } = observed;
     switch (effect.type) {
-      case 'Take':
+      case 'TakeCheckpoint':
         return this.#take(request, context);
-      case 'GiveUp':
+      case 'ResumePod':
         return this.#giveUp(request);
-      case 'Remove':
+      case 'RemoveImages':
         await withFaults('checkpoint.remove', () => this.#parts.store.remove(imageId(request)));
         await this.#parts.removeWork(imageId(request));
         return this.#parts.journal.remove(request.metadata.uid, 'checkpoint');
@@ -108,7 +108,7 @@ export class CheckpointReconciler implements HandoverReconciler<
   }
 
   async failed(error: unknown, effect: CheckpointEffect, observed: Observed): Promise<void> {
-    if (effect.type !== 'Take') return;
+    if (effect.type !== 'TakeCheckpoint') return;
     const { code, message } = reasonOf(error);
     const { uid } = observed.request.metadata;
     const entry = this.#parts.journal.get(uid, 'checkpoint');
@@ -167,20 +167,20 @@ export class CheckpointReconciler implements HandoverReconciler<
       const message = 'another request is at work on this pod: ask again when it has ended';
       throw new AgentError('AnotherMigration', message);
     }
-    await this.#step(request, pod, 'locking', 'hold', 'Holding', context, () =>
+    await this.#step(request, pod, 'Locking', 'hold', 'Holding', context, () =>
       limited(async () => {
         await checkpointer.lock(pod);
         await checkpointer.hold(pod, peers.rnrTimer);
       }),
     );
-    await this.#step(request, pod, 'freezing', 'freeze', 'Holding', context, () =>
+    await this.#step(request, pod, 'Freezing', 'freeze', 'Holding', context, () =>
       limited(() => checkpointer.freeze(pod)),
     );
-    const dumped = await this.#step(request, pod, 'dumping', 'dump', 'Dumping', context, () =>
+    const dumped = await this.#step(request, pod, 'Dumping', 'dump', 'Dumping', context, () =>
       limited((signal) => checkpointer.dump(pod, id, signal)),
     );
     // Digests are computed after the pod has gone on: nobody waits for them.
-    await this.#step(request, pod, 'dumping', 'resume', 'Dumping', context, () =>
+    await this.#step(request, pod, 'Dumping', 'resume', 'Dumping', context, () =>
       checkpointer.release(pod),
     );
     const owner = { kind: request.kind, namespace, name, uid };
@@ -194,7 +194,7 @@ export class CheckpointReconciler implements HandoverReconciler<
       size: manifest.files.reduce((sum, file) => sum + file.size, 0),
       digest: digestOf(formatManifest(manifest)),
     });
-    await this.#parts.journal.put({ ...this.#entry(request, pod), stage: 'stored' });
+    await this.#parts.journal.put({ ...this.#entry(request, pod), stage: 'Stored' });
     await this.#parts.removeWork(id);
   }
 
@@ -224,7 +224,7 @@ export class CheckpointReconciler implements HandoverReconciler<
     if (known) await this.#parts.evidence?.keep(known, request, imageId(request));
     await this.#parts.removeWork(imageId(request));
     await this.#parts.store.remove(imageId(request));
-    if (known) await this.#parts.journal.put({ ...known, stage: 'resumed' });
+    if (known) await this.#parts.journal.put({ ...known, stage: 'Resumed' });
   }
 
   #entry(request: CheckpointRequest, pod: LocalPod): Entry {
@@ -238,7 +238,7 @@ export class CheckpointReconciler implements HandoverReconciler<
       name,
       pod: request.spec.podName,
       podUid: podUid(request),
-      stage: 'locking',
+      stage: 'Locking',
       netns: pod.netns,
       containers: pod.containers.map((one) => ({ id: one.id, name: one.name })),
       steps: [],
@@ -272,7 +272,7 @@ function patienceOf(peers: Peers, now: number): Limit | undefined {
   if (budget === undefined) return undefined;
   return {
     at: now + budget,
-    code: 'PeerPatienceExceeded',
+    code: 'PeerRetryBudgetExceeded',
     message:
       "the pod's peers give up soon (annotation sealift.dev/peer-rnr-retry): the checkpoint was not taken within " +
       `${budget} ms; docs/peers.md says what to set`,

@@ -14,7 +14,11 @@ import { MemoryApi } from '../../testing/api.ts';
 import { decision, NAMESPACE } from '../../testing/objects.ts';
 import type { SendOptions } from '../../node/transfer/sender.ts';
 import { ImageStore } from '../../node/transfer/store.ts';
-import { decideImageSender, ImageSenderReconciler, type ImageSenderObserved } from './reconciler.ts';
+import {
+  decideImageSender,
+  ImageSenderReconciler,
+  type ImageSenderObserved,
+} from './reconciler.ts';
 
 const base: ImageSenderObserved = {
   decided: false,
@@ -30,8 +34,8 @@ const limit = { at: NOW - 1, code: 'TransferDeadlineExceeded', message: 'step tr
 
 describe('the holder of a checkpoint', () => {
   it.each([
-    ['sends to a target that waits', {}, 'Sent', ['Send']],
-    ['sends again what broke off', { targetState: 'Receiving' }, 'Sent', ['Send']],
+    ['sends to a target that waits', {}, 'Sent', ['SendImages']],
+    ['sends again what broke off', { targetState: 'Receiving' }, 'Sent', ['SendImages']],
     ['waits for the target', { targetState: 'Preparing' }, 'Waiting', []],
     ['waits for a target that is not there', { targetState: undefined }, 'Waiting', []],
     ['sends once', { sent: true }, 'Sent', []],
@@ -39,7 +43,7 @@ describe('the holder of a checkpoint', () => {
     ['says nothing once it is decided', { decided: true }, undefined, []],
     ['tells why it cannot', { failure }, 'Failed', []],
     ['gives up in time', { limit }, 'Failed', []],
-    ['goes on until then', { limit: { ...limit, at: NOW } }, 'Sent', ['Send']],
+    ['goes on until then', { limit: { ...limit, at: NOW } }, 'Sent', ['SendImages']],
     ['has been in time', { limit, sent: true }, 'Sent', []],
   ] as [string, Partial<ImageSenderObserved>, string | undefined, string[]][])(
     '%s',

@@ -35,7 +35,7 @@ export interface ImageSenderObserved {
   limit: Limit | undefined;
 }
 
-export type ImageSenderEffect = { type: 'Send' };
+export type ImageSenderEffect = { type: 'SendImages' };
 export interface ImageSenderStatus {
   state: SourceState;
   reason?: string;
@@ -61,7 +61,7 @@ export function decideImageSender(
     const { code, message } = observed.limit;
     return { status: { state: 'Failed', reason: code, message }, effects: [] };
   }
-  return { status: { state: 'Sent' }, effects: [{ type: 'Send' }] };
+  return { status: { state: 'Sent' }, effects: [{ type: 'SendImages' }] };
 }
 
 export interface ImageSenderParts {
@@ -79,7 +79,11 @@ export interface Observed extends ImageSenderObserved {
   imageId: string;
 }
 
-export class ImageSenderReconciler implements HandoverReconciler<Observed, ImageSenderEffect, ImageSenderStatus> {
+export class ImageSenderReconciler implements HandoverReconciler<
+  Observed,
+  ImageSenderEffect,
+  ImageSenderStatus
+> {
   readonly #parts: ImageSenderParts;
   readonly #clock: Clock;
   readonly #failures = new Map<string, Failure>();
@@ -138,7 +142,7 @@ export class ImageSenderReconciler implements HandoverReconciler<Observed, Image
     context.signal.addEventListener('abort', end, { once: true });
     try {
       await doWithin(this.#limitOf(request), this.#clock, stop, () =>
-        withFaults('holder.send', () =>
+        withFaults('images.send', () =>
           this.#parts.send({
             address,
             // Several requests may restore from it on one node, each with images of its own.

@@ -20,118 +20,143 @@ const ahead = { ...late, at: NOW };
 const begun = { deadline: NOW + 1000, targetState: 'AtCreateGate' } as const;
 
 const cases: [string, Partial<SourceObserved>, string, string[]][] = [
-  ['looks before anything else', {}, 'Waiting', ['Inspect']],
-  ['waits for the operator’s deadline', { targetState: 'AtCreateGate' }, 'Waiting', ['Inspect']],
-  ['waits for the target', { deadline: NOW + 1, targetState: 'Preparing' }, 'Waiting', ['Inspect']],
+  ['looks before anything else', {}, 'Waiting', ['InspectPod']],
+  ['waits for the operator’s deadline', { targetState: 'AtCreateGate' }, 'Waiting', ['InspectPod']],
+  [
+    'waits for the target',
+    { deadline: NOW + 1, targetState: 'Preparing' },
+    'Waiting',
+    ['InspectPod'],
+  ],
   [
     'goes when the target is at its gate',
     begun,
     'Sent',
-    ['Lock', 'Hold', 'Freeze', 'Dump', 'Transfer'],
+    ['LockNetwork', 'HoldDevice', 'FreezeTasks', 'DumpContainers', 'SendImages'],
   ],
   [
     'repeats the step that an earlier agent had begun',
-    { ...begun, stage: 'freezing' },
+    { ...begun, stage: 'Freezing' },
     'Sent',
-    ['Freeze', 'Dump', 'Transfer'],
+    ['FreezeTasks', 'DumpContainers', 'SendImages'],
   ],
-  ['sends again', { ...begun, stage: 'transferring' }, 'Sent', ['Transfer']],
-  ['waits for the decision', { ...begun, stage: 'sent' }, 'Sent', []],
-  ['aborts on its own failure', { ...begun, stage: 'dumping', failure }, 'Failed', ['Abort']],
-  ['refuses before it has begun', { failure }, 'Failed', ['Abort']],
-  ['aborts after the deadline', { deadline: NOW - 1, stage: 'sent' }, 'Transferring', ['Abort']],
+  ['sends again', { ...begun, stage: 'Transferring' }, 'Sent', ['SendImages']],
+  ['waits for the decision', { ...begun, stage: 'Sent' }, 'Sent', []],
+  [
+    'aborts on its own failure',
+    { ...begun, stage: 'Dumping', failure },
+    'Failed',
+    ['ProposeAbort'],
+  ],
+  ['refuses before it has begun', { failure }, 'Failed', ['ProposeAbort']],
+  [
+    'aborts after the deadline',
+    { deadline: NOW - 1, stage: 'Sent' },
+    'Transferring',
+    ['ProposeAbort'],
+  ],
   [
     'aborts after a step’s limit',
-    { stage: 'dumping', limit: late, deadline: NOW + 1 },
+    { stage: 'Dumping', limit: late, deadline: NOW + 1 },
     'Transferring',
-    ['Abort'],
+    ['ProposeAbort'],
   ],
   [
     'aborts after the peers’ patience, though all is sent',
-    { stage: 'sent', limit: late, deadline: NOW + 1 },
+    { stage: 'Sent', limit: late, deadline: NOW + 1 },
     'Transferring',
-    ['Abort'],
+    ['ProposeAbort'],
   ],
-  ['goes on until then', { stage: 'transferring', limit: ahead }, 'Sent', ['Transfer']],
+  ['goes on until then', { stage: 'Transferring', limit: ahead }, 'Sent', ['SendImages']],
   [
     'says what it found rather than how long it took',
-    { stage: 'sent', limit: late, failure },
+    { stage: 'Sent', limit: late, failure },
     'Failed',
-    ['Abort'],
+    ['ProposeAbort'],
   ],
   [
     'ends although it is late',
-    { decision: 'Committed', stage: 'sent', limit: late },
+    { decision: 'Committed', stage: 'Sent', limit: late },
     'Gone',
-    ['HandOver', 'End'],
+    ['AwaitTargetAnswering', 'StopSource'],
   ],
   [
     'thaws although it is late',
-    { decision: 'Aborted', stage: 'sent', limit: late },
+    { decision: 'Aborted', stage: 'Sent', limit: late },
     'Resumed',
-    ['Release'],
+    ['ResumeSource'],
   ],
   [
     'lets a lost one start from nothing',
-    { decision: 'Aborted', stage: 'lost' },
+    { decision: 'Aborted', stage: 'Lost' },
     'Lost',
-    ['LetStart'],
+    ['AllowRestart'],
   ],
   [
     'keeps a lost one from starting where another is made',
-    { decision: 'Aborted', stage: 'lost', replaced: true },
+    { decision: 'Aborted', stage: 'Lost', replaced: true },
     'Lost',
     [],
   ],
   [
     'remembers that it was lost',
-    { decision: 'Aborted', stage: 'resumed', failure: { code: 'SourceLost', message: '' } },
+    { decision: 'Aborted', stage: 'Resumed', failure: { code: 'SourceLost', message: '' } },
     'Lost',
     [],
   ],
-  ['thaws on Aborted', { decision: 'Aborted', stage: 'sent' }, 'Resumed', ['Release']],
-  ['thaws on Aborted at once', { decision: 'Aborted', stage: 'locking' }, 'Resumed', ['Release']],
+  ['thaws on Aborted', { decision: 'Aborted', stage: 'Sent' }, 'Resumed', ['ResumeSource']],
+  [
+    'thaws on Aborted at once',
+    { decision: 'Aborted', stage: 'Locking' },
+    'Resumed',
+    ['ResumeSource'],
+  ],
   ['has nothing to thaw', { decision: 'Aborted' }, 'Resumed', []],
-  ['thaws once', { decision: 'Aborted', stage: 'resumed' }, 'Resumed', []],
+  ['thaws once', { decision: 'Aborted', stage: 'Resumed' }, 'Resumed', []],
   [
     'hands over and ends on Committed',
-    { decision: 'Committed', stage: 'sent' },
+    { decision: 'Committed', stage: 'Sent' },
     'Gone',
-    ['HandOver', 'End'],
+    ['AwaitTargetAnswering', 'StopSource'],
   ],
   [
     'ends as soon as the target answers',
-    { decision: 'Committed', stage: 'sent', targetAnswers: true },
+    { decision: 'Committed', stage: 'Sent', targetAnswers: true },
     'Gone',
-    ['End'],
+    ['StopSource'],
   ],
-  ['goes on ending', { decision: 'Committed', stage: 'ending' }, 'Gone', ['End']],
-  ['ends without a journal, too', { decision: 'Committed' }, 'Gone', ['HandOver', 'End']],
+  ['goes on ending', { decision: 'Committed', stage: 'Stopping' }, 'Gone', ['StopSource']],
+  [
+    'ends without a journal, too',
+    { decision: 'Committed' },
+    'Gone',
+    ['AwaitTargetAnswering', 'StopSource'],
+  ],
   [
     'hands over although it has not written down that all is sent',
-    { decision: 'Committed', stage: 'transferring' },
+    { decision: 'Committed', stage: 'Transferring' },
     'Gone',
-    ['HandOver', 'End'],
+    ['AwaitTargetAnswering', 'StopSource'],
   ],
-  ['ends once', { decision: 'Committed', stage: 'gone' }, 'Gone', []],
+  ['ends once', { decision: 'Committed', stage: 'Gone' }, 'Gone', []],
   [
     'ends although it failed',
-    { decision: 'Committed', stage: 'sent', failure },
+    { decision: 'Committed', stage: 'Sent', failure },
     'Gone',
-    ['HandOver', 'End'],
+    ['AwaitTargetAnswering', 'StopSource'],
   ],
 ];
 
 describe('a source’s limit', () => {
   it('gives its reason and what to do', () => {
-    const plan = decideSource({ ...base, stage: 'dumping', limit: late }, NOW);
+    const plan = decideSource({ ...base, stage: 'Dumping', limit: late }, NOW);
     expect(plan.effects).toEqual([
-      { type: 'Abort', reason: 'DumpDeadlineExceeded', message: 'step dump' },
+      { type: 'ProposeAbort', reason: 'DumpDeadlineExceeded', message: 'step dump' },
     ]);
   });
 
   it('is looked at in time by who waits for the decision', () => {
-    const sent = { ...base, stage: 'sent' as const, deadline: NOW + 1000 };
+    const sent = { ...base, stage: 'Sent' as const, deadline: NOW + 1000 };
     expect(decideSource(sent, NOW).requeueAfterMs).toBe(1100);
     const limit = { ...late, at: NOW + 300 };
     expect(decideSource({ ...sent, limit }, NOW).requeueAfterMs).toBe(301);
@@ -148,15 +173,15 @@ describe('the source', () => {
   it('thaws on nothing but Aborted and ends on nothing but Committed, whatever else is so', () => {
     const stages = [
       undefined,
-      'locking',
-      'holding',
-      'freezing',
-      'dumping',
-      'transferring',
-      'sent',
-      'resumed',
-      'lost',
-      'gone',
+      'Locking',
+      'Holding',
+      'Freezing',
+      'Dumping',
+      'Transferring',
+      'Sent',
+      'Resumed',
+      'Lost',
+      'Gone',
     ] as const;
     const anything = fc.record({
       decision: fc.constantFrom(undefined, 'Committed' as const, 'Aborted' as const),
@@ -172,16 +197,24 @@ describe('the source', () => {
       fc.property(anything, (observed) => {
         const types = decideSource(observed, NOW).effects.map((effect) => effect.type);
         if (observed.decision !== 'Aborted') {
-          expect(types).not.toContain('Release');
-          expect(types).not.toContain('LetStart');
+          expect(types).not.toContain('ResumeSource');
+          expect(types).not.toContain('AllowRestart');
         }
         if (observed.decision !== 'Committed') {
-          expect(types).not.toContain('HandOver');
-          expect(types).not.toContain('End');
+          expect(types).not.toContain('AwaitTargetAnswering');
+          expect(types).not.toContain('StopSource');
         }
-        if (types.includes('HandOver')) expect(types).toEqual(['HandOver', 'End']);
+        if (types.includes('AwaitTargetAnswering'))
+          expect(types).toEqual(['AwaitTargetAnswering', 'StopSource']);
         if (observed.decision !== undefined) {
-          for (const type of ['Lock', 'Hold', 'Freeze', 'Dump', 'Transfer', 'Abort'] as const) {
+          for (const type of [
+            'LockNetwork',
+            'HoldDevice',
+            'FreezeTasks',
+            'DumpContainers',
+            'SendImages',
+            'ProposeAbort',
+          ] as const) {
             expect(types).not.toContain(type);
           }
         }

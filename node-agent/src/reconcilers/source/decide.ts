@@ -24,17 +24,17 @@ export interface SourceObserved {
 }
 
 export type SourceEffect =
-  | { type: 'Inspect' }
-  | { type: 'Lock' }
-  | { type: 'Hold' }
-  | { type: 'Freeze' }
-  | { type: 'Dump' }
-  | { type: 'Transfer' }
-  | { type: 'Abort'; reason: string; message: string }
-  | { type: 'Release' }
-  | { type: 'LetStart' }
-  | { type: 'HandOver' }
-  | { type: 'End' };
+  | { type: 'InspectPod' }
+  | { type: 'LockNetwork' }
+  | { type: 'HoldDevice' }
+  | { type: 'FreezeTasks' }
+  | { type: 'DumpContainers' }
+  | { type: 'SendImages' }
+  | { type: 'ProposeAbort'; reason: string; message: string }
+  | { type: 'ResumeSource' }
+  | { type: 'AllowRestart' }
+  | { type: 'AwaitTargetAnswering' }
+  | { type: 'StopSource' };
 
 export interface SourceStatus {
   state: SourceState;
@@ -46,15 +46,15 @@ type SourcePlan = Plan<SourceEffect, SourceStatus>;
 
 /** In order. A restarted agent begins again with the stage that its journal names: each can be repeated. */
 const steps = [
-  { stage: 'locking', effect: { type: 'Lock' } },
-  { stage: 'holding', effect: { type: 'Hold' } },
-  { stage: 'freezing', effect: { type: 'Freeze' } },
-  { stage: 'dumping', effect: { type: 'Dump' } },
-  { stage: 'transferring', effect: { type: 'Transfer' } },
+  { stage: 'Locking', effect: { type: 'LockNetwork' } },
+  { stage: 'Holding', effect: { type: 'HoldDevice' } },
+  { stage: 'Freezing', effect: { type: 'FreezeTasks' } },
+  { stage: 'Dumping', effect: { type: 'DumpContainers' } },
+  { stage: 'Transferring', effect: { type: 'SendImages' } },
 ] as const satisfies { stage: Stage; effect: SourceEffect }[];
 
-const letStart: SourceEffect = { type: 'LetStart' };
-const handOver: SourceEffect = { type: 'HandOver' };
+const letStart: SourceEffect = { type: 'AllowRestart' };
+const handOver: SourceEffect = { type: 'AwaitTargetAnswering' };
 
 /** Target states in which its container waits for images. */
 const ready: ReadonlySet<TargetState | undefined> = new Set(['AtCreateGate', 'Receiving']);
@@ -63,37 +63,37 @@ export function decideSource(observed: SourceObserved, now: number): SourcePlan 
   const { decision, stage, failure } = observed;
   if (decision === 'Committed') return committed(observed);
   if (decision === 'Aborted') {
-    if (stage === 'lost') return lost(observed);
+    if (stage === 'Lost') return lost(observed);
     // A source that never was touched, or that has been let go, is what its failure says.
     const state = failure?.code === 'SourceLost' ? 'Lost' : 'Resumed';
     const status: SourceStatus = { state, ...reason(failure) };
-    return stage === undefined || stage === 'resumed'
+    return stage === undefined || stage === 'Resumed'
       ? plan(status)
-      : plan(status, { type: 'Release' });
+      : plan(status, { type: 'ResumeSource' });
   }
   if (failure) {
     return plan(
       { state: 'Failed', ...reason(failure) },
-      { type: 'Abort', reason: failure.code, message: failure.message },
+      { type: 'ProposeAbort', reason: failure.code, message: failure.message },
     );
   }
   if (observed.limit && now > observed.limit.at) {
     const { code, message } = observed.limit;
-    return plan({ state: 'Transferring' }, { type: 'Abort', reason: code, message });
+    return plan({ state: 'Transferring' }, { type: 'ProposeAbort', reason: code, message });
   }
   if (observed.deadline !== undefined && now > observed.deadline) {
     const message = 'the pod was not moved in time';
     return plan(
       { state: stage === undefined ? 'Waiting' : 'Transferring' },
-      { type: 'Abort', reason: 'BlackoutDeadlineExceeded', message },
+      { type: 'ProposeAbort', reason: 'BlackoutDeadlineExceeded', message },
     );
   }
-  if (stage === 'sent') {
+  if (stage === 'Sent') {
     return { ...plan({ state: 'Sent' }), requeueAfterMs: untilDeadline(observed, now) };
   }
   if (stage === undefined) {
     if (observed.deadline === undefined || !ready.has(observed.targetState)) {
-      return plan({ state: 'Waiting' }, { type: 'Inspect' });
+      return plan({ state: 'Waiting' }, { type: 'InspectPod' });
     }
     return plan({ state: 'Sent' }, ...steps.map(({ effect }) => effect));
   }
@@ -103,9 +103,9 @@ export function decideSource(observed: SourceObserved, now: number): SourcePlan 
 
 /** Peers find somebody at any time: it ends when the target answers. */
 function committed({ stage, targetAnswers }: SourceObserved): SourcePlan {
-  if (stage === 'gone') return plan({ state: 'Gone' });
-  const waits = stage !== 'ending' && !targetAnswers;
-  return plan({ state: 'Gone' }, ...(waits ? [handOver] : []), { type: 'End' });
+  if (stage === 'Gone') return plan({ state: 'Gone' });
+  const waits = stage !== 'Stopping' && !targetAnswers;
+  return plan({ state: 'Gone' }, ...(waits ? [handOver] : []), { type: 'StopSource' });
 }
 
 const plan = (status: SourceStatus, ...effects: SourceEffect[]): SourcePlan => ({

@@ -39,7 +39,7 @@ export function entryOf(journal: Journal, request: MigrationRequest): Entry {
     name,
     pod: request.status?.source?.podName ?? request.spec.podName,
     podUid: podUid(request),
-    stage: 'locking',
+    stage: 'Locking',
     containers: [],
     // A journal that was lost: limits that have begun are in the status, too.
     steps: isTouched(told?.state) ? (told?.steps ?? []) : [],
@@ -54,7 +54,7 @@ export function placementOf(journal: Journal, request: MigrationRequest): Locked
 
 /** A journal that lost its entry must not leave a frozen pod: the earliest stage repeats and undoes all. */
 export function isForgotten(told: SourceState | undefined): Stage | undefined {
-  return isTouched(told) ? 'locking' : undefined;
+  return isTouched(told) ? 'Locking' : undefined;
 }
 
 /** @throws AgentError PodNotFound */
@@ -75,11 +75,11 @@ export function podName(request: MigrationRequest): {
 }
 
 const stepOf: Partial<Record<Stage, LimitedStep>> = {
-  locking: 'hold',
-  holding: 'hold',
-  freezing: 'freeze',
-  dumping: 'dump',
-  transferring: 'transfer',
+  Locking: 'hold',
+  Holding: 'hold',
+  Freezing: 'freeze',
+  Dumping: 'dump',
+  Transferring: 'transfer',
 };
 
 /** Until when what is under way has to have ended. The blackout's own deadline is the operator's. */
@@ -97,7 +97,7 @@ function patienceLimit(request: MigrationRequest, entry: Entry | undefined): Lim
     request.status?.sourceAgent?.peerBudgetMs ?? budgetOf(request.status?.peers, request);
   return {
     at: Date.parse(entry.peerDeadline),
-    code: 'PeerPatienceExceeded',
+    code: 'PeerRetryBudgetExceeded',
     message:
       `the pod's peers give up soon (annotation sealift.dev/peer-rnr-retry): a hold has to be decided within ` +
       `${budget ?? 0} ms, so the pod goes on here; docs/peers.md says what to set`,
@@ -106,7 +106,7 @@ function patienceLimit(request: MigrationRequest, entry: Entry | undefined): Lim
 
 /** How long after the beginning of the hold it has to be decided. */
 export function budgetOf(
-  peers: Pick<Peers, 'patienceMs'> | undefined,
+  peers: Pick<Peers, 'retryBudgetMs'> | undefined,
   request: MigrationRequest,
 ): number | undefined {
   return peers && peerBudgetMs(peers, request.spec.timeouts);

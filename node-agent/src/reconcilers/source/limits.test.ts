@@ -35,7 +35,7 @@ describe('a source', () => {
         message:
           'step dump was not done within 1 s: raise spec.timeouts.dumpSeconds if it needs longer',
       });
-      expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+      expect([world.asItWas, stage()]).toEqual([true, 'Resumed']);
     });
 
     it('is cut at the limit that was written down, whoever began', async () => {
@@ -56,7 +56,7 @@ describe('a source', () => {
   });
 
   describe('whose peers give up', () => {
-    const peers = { rnrRetry: 6, rnrTimer: 0, patienceMs: 3932.16 };
+    const peers = { rnrRetry: 6, rnrTimer: 0, retryBudgetMs: 3932.16 };
 
     it('tells the target how long they wait before it holds', async () => {
       put({ peers });
@@ -77,7 +77,7 @@ describe('a source', () => {
     });
 
     it('goes on when they have waited long enough, also after a restart', async () => {
-      put({ peers: { ...peers, patienceMs: 1300 } });
+      put({ peers: { ...peers, retryBudgetMs: 1300 } });
       await run();
       await startAgent();
       expect(status()?.decision).toBeUndefined();
@@ -85,16 +85,16 @@ describe('a source', () => {
       await runs();
       expect(status()?.decision).toMatchObject({
         outcome: 'Aborted',
-        reason: 'PeerPatienceExceeded',
+        reason: 'PeerRetryBudgetExceeded',
         by: 'agent/node-a',
       });
       expect(world.asItWas).toBe(true);
     });
 
     it('is refused before anything is touched if they wait too short', async () => {
-      put({ peers: { rnrRetry: 1, rnrTimer: 0, patienceMs: 655.36 } });
+      put({ peers: { rnrRetry: 1, rnrTimer: 0, retryBudgetMs: 655.36 } });
       await runs();
-      expect([world.did, status()?.decision?.reason]).toEqual([[], 'PeerPatienceTooShort']);
+      expect([world.did, status()?.decision?.reason]).toEqual([[], 'PeerRetryBudgetTooShort']);
     });
 
     it('says which annotation it cannot read', async () => {
@@ -120,7 +120,7 @@ describe('a source', () => {
       await runs();
       expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'SourceLost' });
       expect(status()?.sourceAgent).toMatchObject({ state: 'Lost', reason: 'SourceLost' });
-      expect(stage()).toBe('resumed');
+      expect(stage()).toBe('Resumed');
       await runs();
       expect(status()?.sourceAgent?.state).toBe('Lost');
     });
@@ -140,25 +140,25 @@ describe('a source', () => {
       world.gone = true;
       await startAgent();
       await runs();
-      expect([stage(), status()?.decision]).toEqual(['sent', undefined]);
+      expect([stage(), status()?.decision]).toEqual(['Sent', undefined]);
       decide('Committed');
       await runs();
-      expect(stage()).toBe('gone');
+      expect(stage()).toBe('Gone');
     });
 
     it('does not start from nothing while a checkpoint may take its place', async () => {
       ask({ onSourceLoss: 'RestoreNewestCheckpoint' });
       await lost();
       await runs();
-      expect([stage(), status()?.sourceAgent?.state]).toEqual(['lost', 'Lost']);
+      expect([stage(), status()?.sourceAgent?.state]).toEqual(['Lost', 'Lost']);
       const ended = { type: 'Succeeded', status: 'False', reason: 'SourceLost', message: '' };
       const conditions = [{ ...ended, lastTransitionTime: '2026-01-01T00:00:00Z' }];
       put({ conditions, recovery: { restoreRequestName: 'again' } });
       await runs();
-      expect(stage(), 'it is being made').toBe('lost');
+      expect(stage(), 'it is being made').toBe('Lost');
       put({ conditions, recovery: { message: 'no checkpoint' } });
       await runs();
-      expect(stage(), 'there is none').toBe('resumed');
+      expect(stage(), 'there is none').toBe('Resumed');
     });
 
     it('was not lost if it ended after it was let go on', async () => {
@@ -168,7 +168,7 @@ describe('a source', () => {
       await dieAt('release.after');
       world.gone = true;
       await runs();
-      expect([stage(), status()?.sourceAgent?.state]).toEqual(['resumed', 'Resumed']);
+      expect([stage(), status()?.sourceAgent?.state]).toEqual(['Resumed', 'Resumed']);
     });
   });
 });

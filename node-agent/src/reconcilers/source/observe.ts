@@ -51,11 +51,11 @@ export class SourceObserver {
     const entry = this.#parts.journal.get(metadata.uid, 'source');
     const deadline = status.deadlines?.blackout;
     // The images' description was in memory: dump again, the pod is frozen and has not changed.
-    const lost = entry?.stage === 'transferring' && !this.#facts.get(metadata.uid).header;
+    const lost = entry?.stage === 'Transferring' && !this.#facts.get(metadata.uid).header;
     return {
       request,
       decision: status.decision?.outcome,
-      stage: lost ? 'dumping' : (entry?.stage ?? isForgotten(status.sourceAgent?.state)),
+      stage: lost ? 'Dumping' : (entry?.stage ?? isForgotten(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,
       targetAnswers: isTargetAnswering(request),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),

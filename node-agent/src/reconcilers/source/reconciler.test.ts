@@ -39,7 +39,7 @@ describe('a source', () => {
     put();
     await run();
     expect(world.did).toEqual([...effects]);
-    expect([world.held, stage()]).toEqual([9, 'sent']);
+    expect([world.held, stage()]).toEqual([9, 'Sent']);
     expect(status()?.sourceAgent).toMatchObject({
       state: 'Sent',
       checkpointDigest: 'sha256:x',
@@ -50,7 +50,7 @@ describe('a source', () => {
     decide('Committed');
     await runs();
     expect([world.dead, world.did.filter((one) => one === 'end')]).toEqual([true, ['end']]);
-    expect([stage(), status()?.sourceAgent?.state]).toEqual(['gone', 'Gone']);
+    expect([stage(), status()?.sourceAgent?.state]).toEqual(['Gone', 'Gone']);
   });
 
   it('answers until the target does', async () => {
@@ -59,10 +59,10 @@ describe('a source', () => {
     put({ decision: decision('Committed'), targetAgent: { state: 'AtResumeGate' } });
     const ending = run();
     await new Promise((resolve) => setTimeout(resolve, 100));
-    expect([world.dead, world.frozen, stage()]).toEqual([false, true, 'sent']);
+    expect([world.dead, world.frozen, stage()]).toEqual([false, true, 'Sent']);
     put({ targetAgent: { state: 'Answering' } });
     await ending;
-    expect([world.dead, stage(), status()?.sourceAgent?.state]).toEqual([true, 'gone', 'Gone']);
+    expect([world.dead, stage(), status()?.sourceAgent?.state]).toEqual([true, 'Gone', 'Gone']);
   });
 
   const points = effects.flatMap((name) => [`${name}.before`, `${name}.after`] as Point[]);
@@ -73,7 +73,7 @@ describe('a source', () => {
     await runs();
     expect([world.asItWas, stage(), world.sent]).toEqual([
       true,
-      'resumed',
+      'Resumed',
       point === 'send.after' ? 1 : 0,
     ]);
     expect(status()?.sourceAgent?.state).toBe('Resumed');
@@ -83,11 +83,11 @@ describe('a source', () => {
     put();
     await dieAt(point);
     await runs();
-    expect([stage(), world.frozen, world.locked, world.held]).toEqual(['sent', true, true, 9]);
+    expect([stage(), world.frozen, world.locked, world.held]).toEqual(['Sent', true, true, 9]);
     expect(world.sent).toBeGreaterThan(0);
     decide('Committed');
     await runs();
-    expect([world.dead, stage()]).toEqual([true, 'gone']);
+    expect([world.dead, stage()]).toEqual([true, 'Gone']);
   });
 
   it.each(['release.before', 'release.after'] as Point[])(
@@ -98,7 +98,7 @@ describe('a source', () => {
       decide('Aborted');
       await dieAt(point);
       await runs();
-      expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+      expect([world.asItWas, stage()]).toEqual([true, 'Resumed']);
     },
   );
 
@@ -108,9 +108,9 @@ describe('a source', () => {
     decide('Committed');
     await dieAt(point);
     // Not even a sweep that finds no request may let it go on from here.
-    expect(stage()).toBe('ending');
+    expect(stage()).toBe('Stopping');
     await runs();
-    expect([world.dead, stage()]).toEqual([true, 'gone']);
+    expect([world.dead, stage()]).toEqual([true, 'Gone']);
   });
 
   it('proposes Aborted for what it cannot do, and lets the pod go on', async () => {
@@ -123,7 +123,7 @@ describe('a source', () => {
       reason: 'UnsupportedObject',
       message: 'an SRQ',
     });
-    expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+    expect([world.asItWas, stage()]).toEqual([true, 'Resumed']);
     expect(status()?.sourceAgent).toMatchObject({ state: 'Resumed', reason: 'UnsupportedObject' });
   });
 
@@ -164,10 +164,10 @@ describe('a source', () => {
     put();
     world.fail = { at: 'send', error: new AgentError('TransferFailed', 'connection refused') };
     await runs(2);
-    expect([stage(), status()?.decision]).toEqual(['transferring', undefined]);
+    expect([stage(), status()?.decision]).toEqual(['Transferring', undefined]);
     world.fail = undefined;
     await run();
-    expect([stage(), world.did.filter((one) => one === 'dump')]).toEqual(['sent', ['dump']]);
+    expect([stage(), world.did.filter((one) => one === 'dump')]).toEqual(['Sent', ['dump']]);
   });
 
   it('begins no further step once it is decided', async () => {
@@ -181,7 +181,7 @@ describe('a source', () => {
     await run().catch(() => undefined);
     expect(world.did).toEqual(['lock', 'hold', 'freeze']);
     await runs();
-    expect([world.asItWas, stage()]).toEqual([true, 'resumed']);
+    expect([world.asItWas, stage()]).toEqual([true, 'Resumed']);
     expect(status()?.sourceAgent).not.toHaveProperty('reason');
   });
 

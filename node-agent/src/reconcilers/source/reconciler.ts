@@ -82,35 +82,35 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   async act(effect: SourceEffect, observed: Observed, context: Context): Promise<void> {
     const { request } = observed;
     switch (effect.type) {
-      case 'Inspect':
+      case 'InspectPod':
         await this.#inspect(request);
         return;
-      case 'Lock':
+      case 'LockNetwork':
         return this.#lock(request, context);
-      case 'Hold':
+      case 'HoldDevice':
         return this.#hold(request, context);
-      case 'Freeze':
-        return this.#step(request, 'freezing', 'freeze', 'Holding', context, (pod) =>
+      case 'FreezeTasks':
+        return this.#step(request, 'Freezing', 'freeze', 'Holding', context, (pod) =>
           this.#parts.checkpointer.freeze(pod),
         );
-      case 'Dump':
-        return this.#step(request, 'dumping', 'dump', 'Dumping', context, async (pod, signal) => {
+      case 'DumpContainers':
+        return this.#step(request, 'Dumping', 'dump', 'Dumping', context, async (pod, signal) => {
           const { uid } = request.metadata;
           const dumped = await this.#parts.checkpointer.dump(pod, uid, signal);
           this.#facts.know(uid, dumped);
         });
-      case 'Transfer':
+      case 'SendImages':
         return this.#transfer(request, context);
-      case 'Abort':
+      case 'ProposeAbort':
         await this.#abort(observed, effect, context);
         return;
-      case 'Release':
+      case 'ResumeSource':
         return this.#release(request);
-      case 'LetStart':
-        return this.#parts.journal.put({ ...this.#entry(request), stage: 'resumed' });
-      case 'HandOver':
+      case 'AllowRestart':
+        return this.#parts.journal.put({ ...this.#entry(request), stage: 'Resumed' });
+      case 'AwaitTargetAnswering':
         return this.#handOver(request, context);
-      case 'End':
+      case 'StopSource':
         return this.#end(request, context);
     }
   }
@@ -119,16 +119,25 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     const { code, message } = reasonOf(error);
     const { uid } = observed.request.metadata;
     const begun = this.#parts.journal.get(uid, 'source') !== undefined;
-    if (!begun && effect.type === 'Lock')
+    if (!begun && effect.type === 'LockNetwork')
       this.#parts.journal.unclaim(podUid(observed.request), uid);
     // Nothing was begun: there is nothing to undo either.
-    if (effect.type === 'Inspect' || (effect.type === 'Lock' && !begun)) {
+    if (effect.type === 'InspectPod' || (effect.type === 'LockNetwork' && !begun)) {
       if (error instanceof AgentError) this.#facts.refuse(uid, { code, message });
       return;
     }
     // After the decision there is no way but on: these are tried until they succeed.
-    if (['Abort', 'Release', 'LetStart', 'HandOver', 'End'].includes(effect.type)) return;
-    if (effect.type === 'Transfer' && isPassing(code)) return;
+    if (
+      [
+        'ProposeAbort',
+        'ResumeSource',
+        'AllowRestart',
+        'AwaitTargetAnswering',
+        'StopSource',
+      ].includes(effect.type)
+    )
+      return;
+    if (effect.type === 'SendImages' && isPassing(code)) return;
     // Not a finding: a decision came in between.
     if (code === 'Aborted') return;
     const entry = this.#entry(observed.request);
@@ -144,11 +153,11 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   /** What was planned, and how it came out: only a release finds out whether anything was left to let go on. */
   #ended(status: SourceStatus, entry: Entry | undefined): SourceStatus {
-    if (entry?.stage === 'lost') {
+    if (entry?.stage === 'Lost') {
       const { reason, message } = entry;
       return { state: 'Lost', ...(reason && { reason }), ...(message && { message }) };
     }
-    if (entry?.stage !== 'resumed' || status.message !== undefined) return status;
+    if (entry?.stage !== 'Resumed' || status.message !== undefined) return status;
     const message = this.#parts.evidence?.pointTo('Resumed.', entry);
     return { ...status, ...(message && { message }) };
   }
@@ -190,7 +199,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     }
     const entry: Entry = {
       ...this.#entry(request),
-      stage: 'locking',
+      stage: 'Locking',
       netns: pod.netns,
       containers: pod.containers.map(({ id, name }) => ({ id, name })),
     };
@@ -222,7 +231,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       const peerDeadline = timestamp(this.#clock.now() + budget);
       await this.#parts.journal.put({ ...this.#entry(request), peerDeadline });
     }
-    return this.#step(request, 'holding', 'hold', 'Holding', context, (pod) =>
+    return this.#step(request, 'Holding', 'hold', 'Holding', context, (pod) =>
       this.#parts.checkpointer.hold(pod, peers.rnrTimer),
     );
   }
@@ -271,8 +280,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       );
       this.#facts.know(uid, { checkpointDigest: digest });
     };
-    await this.#step(request, 'transferring', 'transfer', 'Transferring', context, send);
-    await this.#parts.journal.put({ ...this.#entry(request), stage: 'sent' });
+    await this.#step(request, 'Transferring', 'transfer', 'Transferring', context, send);
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'Sent' });
   }
 
   /** Until the step's limit, and told to stop when there is a decision. */
@@ -346,7 +355,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     // The pod runs again: what there is to learn is looked at now.
     await this.#parts.evidence?.keep(entry, request);
     await this.#clean(request);
-    await this.#parts.journal.put({ ...entry, stage: lost ? 'lost' : 'resumed', steps });
+    await this.#parts.journal.put({ ...entry, stage: lost ? 'Lost' : 'Resumed', steps });
   }
 
   /** The held device goes on answering until the target's does. */
@@ -357,19 +366,19 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       const now = this.#parts.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isTargetAnswering(now);
     };
-    const of = { clock: this.#clock, patienceMs: SOURCE_WAIT_MS, signal: context.signal };
+    const of = { clock: this.#clock, waitMs: SOURCE_WAIT_MS, signal: context.signal };
     await waitUntil(isAnswering, of);
   }
 
   /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
   async #end(request: MigrationRequest, context: Context): Promise<void> {
-    await this.#parts.journal.put({ ...this.#entry(request), stage: 'ending' });
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'Stopping' });
     await this.#parts.checkpointer.end(placementOf(this.#parts.journal, request));
     // The target waits for this word, and removing large images takes its time.
     this.#parts.publisher.progress(request, this.#part(request, { state: 'Gone' }), context);
     // Before the last word: nobody would come back for them.
     await this.#clean(request);
-    await this.#parts.journal.put({ ...this.#entry(request), stage: 'gone' });
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'Gone' });
   }
 
   async #clean(request: MigrationRequest): Promise<void> {

@@ -28,36 +28,36 @@ describe('places of a target', () => {
   });
 
   it.each([
-    [['atGate', 'atGate'], [], 'none'],
-    [['atGate', 'pending'], ['b'], 'none'],
-    [['atGate', 'beyond'], [], 'some'],
-    [['beyond', failed], ['b'], 'some'],
-    [['beyond', 'beyond'], [], 'all'],
+    [['AtResumeGate', 'AtResumeGate'], [], 'none'],
+    [['AtResumeGate', 'Pending'], ['b'], 'none'],
+    [['AtResumeGate', 'Detached'], [], 'some'],
+    [['Detached', failed], ['b'], 'some'],
+    [['Detached', 'Detached'], [], 'all'],
   ] as const)('%j: missing %j, released %s', (all, missing, released) => {
-    const looked = places('opening', ...all);
+    const looked = places('Resuming', ...all);
     expect(looked.missing()).toEqual(missing);
     expect(looked.detached()).toBe(released);
   });
 
   it('go on until each has come to its end, whichever that is', () => {
-    expect(places('opening', 'atGate', 'beyond', 'pending').going()).toEqual(['a', 'c']);
-    expect(places('opening', failed, 'beyond').going()).toEqual([]);
+    expect(places('Resuming', 'AtResumeGate', 'Detached', 'Pending').going()).toEqual(['a', 'c']);
+    expect(places('Resuming', failed, 'Detached').going()).toEqual([]);
   });
 
   it('name the container that failed where there are several', () => {
-    expect(places('restoring', failed).failure()).toEqual(failed);
-    const { message } = places('restoring', 'atGate', failed).failure() ?? {};
+    expect(places('Restoring', failed).failure()).toEqual(failed);
+    const { message } = places('Restoring', 'AtResumeGate', failed).failure() ?? {};
     expect(message).toBe('container b: no memory');
   });
 
   it.each([
-    ['opening', [failed, 'beyond'], true],
-    ['opening', [failed, 'atGate'], true],
+    ['Resuming', [failed, 'Detached'], true],
+    ['Resuming', [failed, 'AtResumeGate'], true],
     // The last one's create has not returned: its kubelet tries again.
-    ['opening', ['beyond', failed], false],
-    ['opening', ['pending', 'beyond'], false],
+    ['Resuming', ['Detached', failed], false],
+    ['Resuming', ['Pending', 'Detached'], false],
     // Before a gate is opened nothing is lost.
-    ['atGate', [failed, 'atGate'], false],
+    ['AtResumeGate', [failed, 'AtResumeGate'], false],
   ] as const)('while %s, %j is hopeless: %s', (stage, all, is) => {
     expect(places(stage, ...all).isUnrestorable()).toBe(is);
   });

@@ -4,7 +4,7 @@ import type { Entry } from '../../support/journal/journal.ts';
 import type { Failure, TargetObserved } from './decide.ts';
 
 /** At CRIU's resume gate; beyond it; given up by CRIU; or none of these: not begun, or in CRIU's hands. */
-export type ContainerState = 'atGate' | 'beyond' | 'pending' | Failure;
+export type ContainerState = 'AtResumeGate' | 'Detached' | 'Pending' | Failure;
 
 export interface ContainerWithState {
   name: string;
@@ -27,17 +27,17 @@ export class ContainerStates {
 
   /** Containers that are neither at the resume gate nor, where the gates are being opened, beyond it. */
   missing(): string[] {
-    return this.#in((place) => place !== 'atGate' && place !== 'beyond');
+    return this.#in((place) => place !== 'AtResumeGate' && place !== 'Detached');
   }
 
   /** Containers whose restore has not come to its end. */
   going(): string[] {
-    return this.#in((place) => place === 'atGate' || place === 'pending');
+    return this.#in((place) => place === 'AtResumeGate' || place === 'Pending');
   }
 
   /** How many containers are beyond the resume gate. */
   detached(): TargetObserved['detached'] {
-    const beyond = this.#in((place) => place === 'beyond').length;
+    const beyond = this.#in((place) => place === 'Detached').length;
     if (beyond === 0) return 'none';
     return beyond < this.#all.length ? 'some' : 'all';
   }
@@ -57,7 +57,7 @@ export class ContainerStates {
    * and their kubelet does not start them twice.
    */
   isUnrestorable(): boolean {
-    if (this.#entry?.stage !== 'opening') return false;
+    if (this.#entry?.stage !== 'Resuming') return false;
     const failed = new Set(this.#in((place) => typeof place === 'object'));
     const created = this.#entry.containers.slice(0, -1);
     return created.some(({ name, since }) => since === undefined && failed.has(name));

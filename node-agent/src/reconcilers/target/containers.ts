@@ -7,12 +7,16 @@ import type { Restorer } from '../../node/restore/restorer.ts';
 import type { TargetObserved } from './decide.ts';
 import { isOtherAttempt } from './journal-entry.ts';
 import type { Gates } from '../../callers/gates.ts';
-import { ContainerStates, type ContainerState, type ContainerWithState } from './container-states.ts';
+import {
+  ContainerStates,
+  type ContainerState,
+  type ContainerWithState,
+} from './container-states.ts';
 
 /** Leaves the kubelet time to see that a container that was just let go has started. */
 const STARTS_WITHIN_MS = 100_000;
 /** Stages in which CRIU is at work or may have been. */
-const begun: ReadonlySet<Stage> = new Set(['restoring', 'atGate', 'opening']);
+const begun: ReadonlySet<Stage> = new Set(['Restoring', 'AtResumeGate', 'Resuming']);
 /** States of a pod that are those of each of its containers. */
 const settled: ReadonlySet<TargetState> = new Set(['Running', 'TornDown', 'Failed']);
 
@@ -47,13 +51,16 @@ export class TargetContainers {
     return new ContainerStates(entry, placed);
   }
 
-  async #place(entry: Entry, { name, bundle }: Entry['containers'][number]): Promise<ContainerState> {
-    if (this.#gates.atResume(entry.id, name)) return 'atGate';
-    if (!begun.has(entry.stage)) return 'pending';
-    if (await this.#restorer.released(entry.id, name)) return 'beyond';
-    if (bundle === undefined) return 'pending';
+  async #place(
+    entry: Entry,
+    { name, bundle }: Entry['containers'][number],
+  ): Promise<ContainerState> {
+    if (this.#gates.atResume(entry.id, name)) return 'AtResumeGate';
+    if (!begun.has(entry.stage)) return 'Pending';
+    if (await this.#restorer.released(entry.id, name)) return 'Detached';
+    if (bundle === undefined) return 'Pending';
     const order = { requestUid: entry.id, container: name, bundle };
-    return (await this.#restorer.failureOf(order)) ?? 'pending';
+    return (await this.#restorer.failureOf(order)) ?? 'Pending';
   }
 
   /**

@@ -30,98 +30,108 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ['prepares', {}, 'Preparing', []],
   ['is at the create gate', { create: 'waiting' }, 'AtCreateGate', []],
   ['receives', { create: 'waiting', images: 'receiving' }, 'Receiving', []],
-  ['restores what is whole', { create: 'waiting', images: 'whole' }, 'Restoring', ['Restore']],
+  ['restores what is whole', { create: 'waiting', images: 'whole' }, 'Restoring', ['StartRestore']],
   ['does not restore without a container', { images: 'whole' }, 'Preparing', []],
   [
     'answers again',
-    { stage: 'restoring', create: 'waiting', images: 'whole' },
+    { stage: 'Restoring', create: 'waiting', images: 'whole' },
     'Restoring',
-    ['Restore'],
+    ['StartRestore'],
   ],
-  ['waits for CRIU', { stage: 'restoring', images: 'whole' }, 'Restoring', []],
+  ['waits for CRIU', { stage: 'Restoring', images: 'whole' }, 'Restoring', []],
   [
     'decides at the resume gate',
-    { stage: 'restoring', atResumeGate: 'all' },
+    { stage: 'Restoring', atResumeGate: 'all' },
     'AtResumeGate',
-    ['Decide'],
+    ['ProposeCommit'],
   ],
-  ['decides after a restart', { stage: 'atGate', atResumeGate: 'all' }, 'AtResumeGate', ['Decide']],
-  ['waits for the gate after a restart', { stage: 'atGate' }, 'Restoring', []],
-  ['waits for the other containers', { stage: 'restoring', atResumeGate: 'some' }, 'Restoring', []],
+  [
+    'decides after a restart',
+    { stage: 'AtResumeGate', atResumeGate: 'all' },
+    'AtResumeGate',
+    ['ProposeCommit'],
+  ],
+  ['waits for the gate after a restart', { stage: 'AtResumeGate' }, 'Restoring', []],
+  ['waits for the other containers', { stage: 'Restoring', atResumeGate: 'some' }, 'Restoring', []],
   [
     'restores the next container',
-    { stage: 'restoring', atResumeGate: 'some', create: 'waiting', images: 'whole' },
+    { stage: 'Restoring', atResumeGate: 'some', create: 'waiting', images: 'whole' },
     'Restoring',
-    ['Restore'],
+    ['StartRestore'],
   ],
   [
     'aborts on the failure of one of several',
-    { stage: 'restoring', atResumeGate: 'some', failure },
+    { stage: 'Restoring', atResumeGate: 'some', failure },
     'Failed',
-    ['Abort'],
+    ['ProposeAbort'],
   ],
   [
     'opens nothing on Committed while a container is missing',
-    { decision: 'Committed', stage: 'atGate', atResumeGate: 'some' },
+    { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'some' },
     'AtResumeGate',
     [],
   ],
   [
     'restores one of several again that was committed and never ran',
     {
-      ...{ decision: 'Committed', stage: 'atGate', atResumeGate: 'some', create: 'again' },
+      ...{ decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'some', create: 'again' },
       images: 'whole',
     },
     'Restoring',
-    ['Restore'],
+    ['StartRestore'],
   ],
   [
     'takes what waits under the name of a new container for nobody',
     {
-      ...{ decision: 'Committed', stage: 'atGate', atResumeGate: 'all', create: 'again' },
+      ...{ decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'all', create: 'again' },
       images: 'whole',
     },
     'Restoring',
-    ['Restore'],
+    ['StartRestore'],
   ],
   [
     'lets the others go on without one that was lost after Committed',
-    { decision: 'Committed', unrestorable: true, stage: 'opening', atResumeGate: 'some', failure },
+    { decision: 'Committed', unrestorable: true, stage: 'Resuming', atResumeGate: 'some', failure },
     'Failed',
-    ['Keep', 'Open'],
+    ['KeepDiagnostics', 'OpenResumeGates'],
   ],
   [
     'tears down while some wait',
-    { decision: 'Aborted', stage: 'tornDown', atResumeGate: 'some' },
+    { decision: 'Aborted', stage: 'TornDown', atResumeGate: 'some' },
     'TornDown',
-    ['TearDown'],
+    ['TearDownTarget'],
   ],
-  ['aborts on failure', { stage: 'restoring', failure }, 'Failed', ['Abort']],
+  ['aborts on failure', { stage: 'Restoring', failure }, 'Failed', ['ProposeAbort']],
   [
     'aborts when the kubelet starts over',
-    { stage: 'restoring', create: 'again' },
+    { stage: 'Restoring', create: 'again' },
     'Failed',
-    ['Abort'],
+    ['ProposeAbort'],
   ],
-  ['aborts after the deadline', { create: 'waiting', deadline: NOW - 1 }, 'Failed', ['Abort']],
+  [
+    'aborts after the deadline',
+    { create: 'waiting', deadline: NOW - 1 },
+    'Failed',
+    ['ProposeAbort'],
+  ],
   [
     'aborts a restore that takes too long',
-    { stage: 'restoring', limit: late },
+    { stage: 'Restoring', limit: late },
     'Failed',
-    ['Abort'],
+    ['ProposeAbort'],
   ],
-  ['goes on restoring until then', { stage: 'restoring', limit: ahead }, 'Restoring', []],
+  ['goes on restoring until then', { stage: 'Restoring', limit: ahead }, 'Restoring', []],
   [
     'commits what was rebuilt, though late',
-    { stage: 'restoring', atResumeGate: 'all' as const, limit: late },
+    { stage: 'Restoring', atResumeGate: 'all' as const, limit: late },
     'AtResumeGate',
-    ['Decide'],
+    ['ProposeCommit'],
   ],
   [
     'notes how long the peers wait as soon as it hears of it',
     { create: 'waiting', peersHaveRetryLimit: true, peerBudgetMs: 3000 },
     'AtCreateGate',
-    ['NotePeers'],
+    ['RecordPeerDeadline'],
   ],
   [
     'notes it once',
@@ -131,123 +141,129 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ],
   [
     'commits nothing before it knows how long the peers wait',
-    { stage: 'restoring', atResumeGate: 'all' as const, peersHaveRetryLimit: true },
+    { stage: 'Restoring', atResumeGate: 'all' as const, peersHaveRetryLimit: true },
     'AtResumeGate',
     [],
   ],
   [
     'commits while the peers wait',
     {
-      stage: 'atGate',
+      stage: 'AtResumeGate',
       atResumeGate: 'all' as const,
       peersHaveRetryLimit: true,
       peerBudgetMs: 9,
       peerLimit: ahead,
     },
     'AtResumeGate',
-    ['Decide'],
+    ['ProposeCommit'],
   ],
   [
     'aborts when they have waited long enough',
     {
-      stage: 'atGate',
+      stage: 'AtResumeGate',
       atResumeGate: 'all' as const,
       peersHaveRetryLimit: true,
       peerBudgetMs: 9,
       peerLimit: late,
     },
     'Failed',
-    ['Abort'],
+    ['ProposeAbort'],
   ],
   [
     'opens on Committed, however late it learns of it',
     {
       decision: 'Committed',
-      stage: 'atGate',
+      stage: 'AtResumeGate',
       atResumeGate: 'all' as const,
       limit: late,
       peerLimit: late,
     },
     'Running',
-    ['Open'],
+    ['OpenResumeGates'],
   ],
   [
     'opens on Committed',
-    { decision: 'Committed', stage: 'atGate', atResumeGate: 'all' },
+    { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'all' },
     'Running',
-    ['Open'],
+    ['OpenResumeGates'],
   ],
   [
     'answers beside the source before it opens',
-    { decision: 'Committed', stage: 'atGate', atResumeGate: 'all', sourceAnswers: true },
+    { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'all', sourceAnswers: true },
     'Running',
-    ['Answer', 'Open'],
+    ['AnswerPeers', 'OpenResumeGates'],
   ],
   [
     'goes on opening, whoever answers',
-    { decision: 'Committed', stage: 'opening', atResumeGate: 'all', sourceAnswers: true },
+    { decision: 'Committed', stage: 'Resuming', atResumeGate: 'all', sourceAnswers: true },
     'Running',
-    ['Open'],
+    ['OpenResumeGates'],
   ],
   [
     'answers for nobody who is missing',
-    { decision: 'Committed', stage: 'atGate', atResumeGate: 'some', sourceAnswers: true },
+    { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'some', sourceAnswers: true },
     'AtResumeGate',
     [],
   ],
   [
     'waits for the gate on Committed',
-    { decision: 'Committed', stage: 'atGate' },
+    { decision: 'Committed', stage: 'AtResumeGate' },
     'AtResumeGate',
     [],
   ],
-  ['opens once', { decision: 'Committed', stage: 'running', atResumeGate: 'all' }, 'Running', []],
+  ['opens once', { decision: 'Committed', stage: 'Running', atResumeGate: 'all' }, 'Running', []],
   [
     'cleans when finished',
-    { decision: 'Committed', stage: 'running', finished: true },
+    { decision: 'Committed', stage: 'Running', finished: true },
     'Running',
-    ['Clean'],
+    ['RemoveImages'],
   ],
   [
     'tells of a loss after Committed',
-    { decision: 'Committed', stage: 'opening', failure, unrestorable: true },
+    { decision: 'Committed', stage: 'Resuming', failure, unrestorable: true },
     'Failed',
-    ['Keep'],
+    ['KeepDiagnostics'],
   ],
   [
     'cleans up after a loss when finished',
-    { decision: 'Committed', stage: 'opening', failure, finished: true, images: 'whole' },
+    { decision: 'Committed', stage: 'Resuming', failure, finished: true, images: 'whole' },
     'Failed',
-    ['Keep', 'Clean'],
+    ['KeepDiagnostics', 'RemoveImages'],
   ],
   [
     'lets go in the end of what is whole',
-    { decision: 'Committed', stage: 'atGate', detached: 'some', finished: true, failure },
+    { decision: 'Committed', stage: 'AtResumeGate', detached: 'some', finished: true, failure },
     'Restoring',
-    ['OpenRest', 'Clean'],
+    ['OpenRemainingGates', 'RemoveImages'],
   ],
   [
     'restores nothing that has been given up',
-    { decision: 'Committed', stage: 'atGate', create: 'again', finished: true, images: 'whole' },
+    {
+      decision: 'Committed',
+      stage: 'AtResumeGate',
+      create: 'again',
+      finished: true,
+      images: 'whole',
+    },
     'AtResumeGate',
-    ['Clean'],
+    ['RemoveImages'],
   ],
   [
     'restores again what was committed and never ran',
-    { decision: 'Committed', stage: 'atGate', failure, create: 'again', images: 'whole' },
+    { decision: 'Committed', stage: 'AtResumeGate', failure, create: 'again', images: 'whole' },
     'Restoring',
-    ['Restore'],
+    ['StartRestore'],
   ],
   [
     'waits for the kubelet to start over what never ran',
-    { decision: 'Committed', stage: 'atGate', failure, images: 'whole' },
+    { decision: 'Committed', stage: 'AtResumeGate', failure, images: 'whole' },
     'Restoring',
     [],
   ],
   [
     'restores nothing twice that may have run',
     {
-      ...{ decision: 'Committed', stage: 'opening', create: 'again', images: 'whole' },
+      ...{ decision: 'Committed', stage: 'Resuming', create: 'again', images: 'whole' },
       ...{ detached: 'some', unrestorable: true },
     },
     'AtResumeGate',
@@ -255,57 +271,57 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ],
   [
     'takes back what CRIU has not let go of',
-    { decision: 'Committed', stage: 'opening', create: 'again', images: 'whole' },
+    { decision: 'Committed', stage: 'Resuming', create: 'again', images: 'whole' },
     'AtResumeGate',
-    ['TakeBack'],
+    ['RetryRestore'],
   ],
   [
     'takes back what has failed, also before it is created again',
-    { decision: 'Committed', stage: 'opening', failure },
+    { decision: 'Committed', stage: 'Resuming', failure },
     'AtResumeGate',
-    ['TakeBack'],
+    ['RetryRestore'],
   ],
   [
     'writes down what a former agent had opened',
-    { decision: 'Committed', stage: 'opening', detached: 'all' },
+    { decision: 'Committed', stage: 'Resuming', detached: 'all' },
     'Running',
-    ['Settle'],
+    ['ResumeTarget'],
   ],
   [
     'removes images that come after the end',
-    { decision: 'Aborted', stage: 'tornDown', images: 'whole' },
+    { decision: 'Aborted', stage: 'TornDown', images: 'whole' },
     'TornDown',
-    ['TearDown'],
+    ['TearDownTarget'],
   ],
   [
     'keeps images of a checkpoint',
-    { decision: 'Aborted', stage: 'tornDown', images: 'whole', kept: true },
+    { decision: 'Aborted', stage: 'TornDown', images: 'whole', kept: true },
     'TornDown',
     [],
   ],
   [
     'tears down',
-    { decision: 'Aborted', stage: 'restoring', atResumeGate: 'all' },
+    { decision: 'Aborted', stage: 'Restoring', atResumeGate: 'all' },
     'TornDown',
-    ['TearDown'],
+    ['TearDownTarget'],
   ],
   [
     'tears down what comes late',
-    { decision: 'Aborted', stage: 'tornDown', create: 'waiting' },
+    { decision: 'Aborted', stage: 'TornDown', create: 'waiting' },
     'TornDown',
-    ['TearDown'],
+    ['TearDownTarget'],
   ],
-  ['is torn down', { decision: 'Aborted', stage: 'tornDown' }, 'TornDown', []],
+  ['is torn down', { decision: 'Aborted', stage: 'TornDown' }, 'TornDown', []],
 ];
 
 const stages = [
   undefined,
-  'waiting',
-  'restoring',
-  'atGate',
-  'opening',
-  'running',
-  'tornDown',
+  'Preparing',
+  'Restoring',
+  'AtResumeGate',
+  'Resuming',
+  'Running',
+  'TornDown',
 ] as const;
 const anything = fc.record({
   decision: fc.constantFrom(undefined, 'Committed' as const, 'Aborted' as const),
@@ -337,9 +353,10 @@ describe('the target', () => {
     fc.assert(
       fc.property(anything, (observed) => {
         const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
-        const beside = observed.sourceAnswers && observed.stage !== 'opening';
-        const wanted = types.includes('Open') && beside ? ['Answer', 'Open'] : [];
-        expect(types.includes('Answer') ? types : []).toEqual(wanted);
+        const beside = observed.sourceAnswers && observed.stage !== 'Resuming';
+        const wanted =
+          types.includes('OpenResumeGates') && beside ? ['AnswerPeers', 'OpenResumeGates'] : [];
+        expect(types.includes('AnswerPeers') ? types : []).toEqual(wanted);
       }),
     );
   });
@@ -348,9 +365,9 @@ describe('the target', () => {
     fc.assert(
       fc.property(anything, (observed) => {
         const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
-        const isHeard = observed.stage !== 'opening' || observed.released === 'all';
-        if (isHeard || observed.hopeless || observed.decision !== 'Committed')
-          expect(types).not.toContain('TakeBack');
+        const isHeard = observed.stage !== 'Resuming' || observed.detached === 'all';
+        if (isHeard || observed.unrestorable || observed.decision !== 'Committed')
+          expect(types).not.toContain('RetryRestore');
       }),
     );
   });
@@ -360,28 +377,31 @@ describe('the target', () => {
       fc.property(anything, (observed) => {
         const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
         if (observed.decision !== 'Committed' || observed.atResumeGate === 'none') {
-          expect(types).not.toContain('Open');
+          expect(types).not.toContain('OpenResumeGates');
         }
         // All or none, but for what may run already.
-        if (observed.atResumeGate === 'some' && observed.stage !== 'opening') {
-          expect(types).not.toContain('Open');
+        if (observed.atResumeGate === 'some' && observed.stage !== 'Resuming') {
+          expect(types).not.toContain('OpenResumeGates');
         }
         if (
           observed.decision !== undefined ||
           observed.atResumeGate !== 'all' ||
           observed.failure
         ) {
-          expect(types).not.toContain('Decide');
+          expect(types).not.toContain('ProposeCommit');
         }
-        if (observed.peerLimit === late || (observed.impatient && !observed.peerBudgetMs)) {
+        if (
+          observed.peerLimit === late ||
+          (observed.peersHaveRetryLimit && !observed.peerBudgetMs)
+        ) {
           if (!observed.peerLimit || observed.peerLimit === late)
-            expect(types).not.toContain('Decide');
+            expect(types).not.toContain('ProposeCommit');
         }
-        if (observed.decision !== 'Aborted') expect(types).not.toContain('TearDown');
-        const neverRan = observed.stage === 'restoring' || observed.stage === 'atGate';
+        if (observed.decision !== 'Aborted') expect(types).not.toContain('TearDownTarget');
+        const neverRan = observed.stage === 'Restoring' || observed.stage === 'AtResumeGate';
         const mayRestore =
           observed.decision === undefined || (observed.decision === 'Committed' && neverRan);
-        if (!mayRestore || observed.images !== 'whole') expect(types).not.toContain('Restore');
+        if (!mayRestore || observed.images !== 'whole') expect(types).not.toContain('StartRestore');
       }),
     );
   });

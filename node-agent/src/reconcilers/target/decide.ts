@@ -44,18 +44,18 @@ export interface TargetObserved {
 }
 
 export type TargetEffect =
-  | { type: 'Restore' }
-  | { type: 'NotePeers'; budgetMs: number }
-  | { type: 'Decide' }
-  | { type: 'Abort'; reason: string; message: string }
-  | { type: 'Answer' }
-  | { type: 'Open' }
-  | { type: 'TakeBack' }
-  | { type: 'OpenRest' }
-  | { type: 'Settle' }
-  | { type: 'TearDown' }
-  | { type: 'Keep' }
-  | { type: 'Clean' };
+  | { type: 'StartRestore' }
+  | { type: 'RecordPeerDeadline'; budgetMs: number }
+  | { type: 'ProposeCommit' }
+  | { type: 'ProposeAbort'; reason: string; message: string }
+  | { type: 'AnswerPeers' }
+  | { type: 'OpenResumeGates' }
+  | { type: 'RetryRestore' }
+  | { type: 'OpenRemainingGates' }
+  | { type: 'ResumeTarget' }
+  | { type: 'TearDownTarget' }
+  | { type: 'KeepDiagnostics' }
+  | { type: 'RemoveImages' };
 
 export interface TargetStatus {
   state: TargetState;
@@ -65,8 +65,8 @@ export interface TargetStatus {
 
 type TargetPlan = Plan<TargetEffect, TargetStatus>;
 
-const clean: TargetEffect = { type: 'Clean' };
-const restore: TargetEffect = { type: 'Restore' };
+const clean: TargetEffect = { type: 'RemoveImages' };
+const restore: TargetEffect = { type: 'StartRestore' };
 
 /** How often a restore without a sign of life is looked at. */
 const WATCH_MS = 500;
@@ -90,24 +90,27 @@ export function decideTarget(observed: TargetObserved, now: number): TargetPlan 
 /** The peers' patience is counted from when this node first hears of it; before anything else, and written down. */
 function withPeers({ peerBudgetMs, peerLimit }: TargetObserved, then: TargetPlan): TargetPlan {
   if (peerBudgetMs === undefined || peerLimit) return then;
-  return { ...then, effects: [{ type: 'NotePeers', budgetMs: peerBudgetMs }, ...then.effects] };
+  return {
+    ...then,
+    effects: [{ type: 'RecordPeerDeadline', budgetMs: peerBudgetMs }, ...then.effects],
+  };
 }
 
 function committed(observed: TargetObserved): TargetPlan {
-  if (observed.stage === 'running') {
+  if (observed.stage === 'Running') {
     return plan({ state: 'Running' }, ...(observed.finished ? [clean] : []));
   }
   // A container that is created anew, or once more, takes the place of the one that waits under its name.
-  const isReplaced = observed.create === 'again' && observed.stage !== 'opening';
+  const isReplaced = observed.create === 'again' && observed.stage !== 'Resuming';
   if (observed.atResumeGate === 'all' && !isReplaced) {
     return plan({ state: 'Running' }, ...opening(observed));
   }
   // The agent was restarted after it had opened the gate, before it could write that down.
-  if (observed.stage === 'opening' && observed.detached === 'all') {
-    return plan({ state: 'Running' }, { type: 'Settle' });
+  if (observed.stage === 'Resuming' && observed.detached === 'all') {
+    return plan({ state: 'Running' }, { type: 'ResumeTarget' });
   }
   // CRIU ended after it was answered and before it let go: locked and held as all of it still is, none of it was heard.
-  if (isTakenBack(observed)) return plan({ state: 'AtResumeGate' }, { type: 'TakeBack' });
+  if (isTakenBack(observed)) return plan({ state: 'AtResumeGate' }, { type: 'RetryRestore' });
   // It ended, or its kubelet gave it up, before it ran: nothing has happened since, so restore it once more.
   if (isRestoring(observed)) {
     const again = observed.create !== 'none' && observed.images === 'whole' && !observed.finished;
@@ -120,9 +123,14 @@ function committed(observed: TargetObserved): TargetPlan {
   if (observed.failure) {
     const status: TargetStatus = { state: 'Failed', ...reason(observed.failure) };
     // Containers that could go on must not wait for ever for one that cannot.
-    const areWaiting = observed.stage === 'opening' && observed.atResumeGate !== 'none';
-    const others: TargetEffect[] = areWaiting ? [{ type: 'Open' }] : [];
-    return plan(status, { type: 'Keep' }, ...others, ...(observed.finished ? [clean] : []));
+    const areWaiting = observed.stage === 'Resuming' && observed.atResumeGate !== 'none';
+    const others: TargetEffect[] = areWaiting ? [{ type: 'OpenResumeGates' }] : [];
+    return plan(
+      status,
+      { type: 'KeepDiagnostics' },
+      ...others,
+      ...(observed.finished ? [clean] : []),
+    );
   }
   return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: WATCH_MS };
 }
@@ -130,18 +138,18 @@ function committed(observed: TargetObserved): TargetPlan {
 function isTakenBack(observed: TargetObserved): boolean {
   const { stage, detached, create, failure, unrestorable, finished } = observed;
   const hasEnded = failure !== undefined || create === 'again';
-  return stage === 'opening' && detached !== 'all' && hasEnded && !unrestorable && !finished;
+  return stage === 'Resuming' && detached !== 'all' && hasEnded && !unrestorable && !finished;
 }
 
 /** Containers that could go on must not wait for ever for one that has not come back. */
 function rest({ detached, atResumeGate }: TargetObserved): TargetEffect[] {
-  return detached === 'none' && atResumeGate === 'none' ? [] : [{ type: 'OpenRest' }];
+  return detached === 'none' && atResumeGate === 'none' ? [] : [{ type: 'OpenRemainingGates' }];
 }
 
 /** What is killed between the two is restored once more: nothing has run before Open. */
 function opening({ sourceAnswers, stage }: TargetObserved): TargetEffect[] {
-  const open: TargetEffect = { type: 'Open' };
-  return sourceAnswers && stage !== 'opening' ? [{ type: 'Answer' }, open] : [open];
+  const open: TargetEffect = { type: 'OpenResumeGates' };
+  return sourceAnswers && stage !== 'Resuming' ? [{ type: 'AnswerPeers' }, open] : [open];
 }
 
 function aborted(observed: TargetObserved): TargetPlan {
@@ -149,10 +157,10 @@ function aborted(observed: TargetObserved): TargetPlan {
   // Images may arrive late.
   const tidy = observed.images === 'absent' || observed.kept;
   const nobody = observed.create === 'none' && observed.atResumeGate === 'none';
-  if (observed.stage === 'tornDown' && nobody && (tidy || observed.images === 'receiving')) {
+  if (observed.stage === 'TornDown' && nobody && (tidy || observed.images === 'receiving')) {
     return plan(status);
   }
-  return plan(status, { type: 'TearDown' });
+  return plan(status, { type: 'TearDownTarget' });
 }
 
 /** Why the target is given up before anything is decided. */
@@ -181,7 +189,9 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
     const { peersHaveRetryLimit, peerBudgetMs, peerLimit } = observed;
     const knows = !peersHaveRetryLimit || peerBudgetMs !== undefined || peerLimit;
     const gate: TargetStatus = { state: 'AtResumeGate' };
-    return knows ? plan(gate, { type: 'Decide' }) : { ...plan(gate), requeueAfterMs: WATCH_MS };
+    return knows
+      ? plan(gate, { type: 'ProposeCommit' })
+      : { ...plan(gate), requeueAfterMs: WATCH_MS };
   }
   if (restoring && observed.create === 'none') {
     return { ...plan({ state: 'Restoring' }), requeueAfterMs: WATCH_MS };
@@ -200,7 +210,7 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
 function abort(failure: Failure): TargetPlan {
   return plan(
     { state: 'Failed', ...reason(failure) },
-    { type: 'Abort', reason: failure.code, message: failure.message },
+    { type: 'ProposeAbort', reason: failure.code, message: failure.message },
   );
 }
 

@@ -20,7 +20,7 @@ export function entryOf(journal: Journal, kind: HandoverKind, request: Handover)
     name,
     pod: request.status?.target?.podName ?? '',
     podUid: request.status?.target?.podUID ?? '',
-    stage: 'waiting',
+    stage: 'Preparing',
     containers: [],
     steps: [],
   };
@@ -67,7 +67,7 @@ export function peerLimitOf(entry: Entry | undefined): Limit | undefined {
   if (entry?.peerDeadline === undefined) return undefined;
   return {
     at: Date.parse(entry.peerDeadline),
-    code: 'PeerPatienceExceeded',
+    code: 'PeerRetryBudgetExceeded',
     message:
       "the pod's peers give up soon (annotation sealift.dev/peer-rnr-retry): the target was not at its resume gate " +
       'in time, so the pod goes on where it was; docs/peers.md says what to set',

@@ -39,7 +39,7 @@ describe('a target', () => {
   });
 
   describe('whose peers give up', () => {
-    const peers = { rnrRetry: 2, rnrTimer: 0, patienceMs: 1310.72 };
+    const peers = { rnrRetry: 2, rnrTimer: 0, retryBudgetMs: 1310.72 };
     const told = (peerBudgetMs: number) => ({
       peers,
       sourceAgent: { state: 'Sent', peerBudgetMs, peerDeadline: '2000-01-01T00:00:00Z' },
@@ -70,7 +70,7 @@ describe('a target', () => {
       await runs();
       expect(journal.get(REQUEST_UID, 'target')?.peerDeadline).toBe(noted);
       expect(status()?.decision).toMatchObject({
-        ...{ outcome: 'Aborted', reason: 'PeerPatienceExceeded', by: 'agent/node-b' },
+        ...{ outcome: 'Aborted', reason: 'PeerRetryBudgetExceeded', by: 'agent/node-b' },
       });
       expect([state(), node.ran]).toEqual(['TornDown', 0]);
     });

@@ -74,7 +74,8 @@ export class TargetObserver<T extends Handover> {
       unrestorable: places.isUnrestorable(),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
       limit: restoreLimitOf(request, entry),
-      peersHaveRetryLimit: request.kind === 'MigrationRequest' && request.status?.peers !== undefined,
+      peersHaveRetryLimit:
+        request.kind === 'MigrationRequest' && request.status?.peers !== undefined,
       peerBudgetMs: request.status?.sourceAgent?.peerBudgetMs,
       peerLimit: peerLimitOf(entry),
       sourceAnswers: !isSourceSilent(request),
@@ -104,7 +105,10 @@ export class TargetObserver<T extends Handover> {
     if (entry?.reason !== undefined) return { code: entry.reason, message: entry.message ?? '' };
     const failure = entry && places.failure();
     return (
-      failure && { ...failure, message: withDiagnosticsPath(this.#parts.evidence, failure.message, entry) }
+      failure && {
+        ...failure,
+        message: withDiagnosticsPath(this.#parts.evidence, failure.message, entry),
+      }
     );
   }
 }
@@ -114,6 +118,10 @@ export function restoreLimitOf(request: Handover, entry: Entry | undefined): Lim
 }
 
 /** A message with the place of what was kept for whoever looks into it. */
-export function withDiagnosticsPath(evidence: Diagnostics | undefined, message: string, entry: Entry): string {
+export function withDiagnosticsPath(
+  evidence: Diagnostics | undefined,
+  message: string,
+  entry: Entry,
+): string {
   return evidence?.pointTo(message, entry) ?? message;
 }

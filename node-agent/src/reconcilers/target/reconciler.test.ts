@@ -54,11 +54,11 @@ describe('a target', () => {
     await run();
     expect(await created).toBe('restore');
     await run();
-    expect([state(), stage()]).toEqual(['Restoring', 'restoring']);
+    expect([state(), stage()]).toEqual(['Restoring', 'Restoring']);
     const gate = resumeGate();
     await run();
     await gate;
-    expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'running', 'Running']);
+    expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'Running', 'Running']);
     expect(status()?.decision).toMatchObject({ outcome: 'Committed', by: 'agent/node-b' });
     expect(status()?.targetAgent?.identity).toEqual({ qpns: [17] });
     const steps = status()?.targetAgent?.steps?.map((step) => step.name);
@@ -80,7 +80,7 @@ describe('a target', () => {
     await runs(1);
     api.peek = peek;
     await gate;
-    expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'tornDown']);
+    expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'TornDown']);
     await runs();
     expect([state(), await store.ids()]).toEqual(['TornDown', []]);
   });
@@ -90,11 +90,11 @@ describe('a target', () => {
     const { gate } = await toResumeGate();
     const opening = run();
     await vi.waitFor(() => expect(state()).toBe('Answering'));
-    expect([node.answers, node.locked, node.ran, stage()]).toEqual([true, true, 0, 'atGate']);
+    expect([node.answers, node.locked, node.ran, stage()]).toEqual([true, true, 0, 'AtResumeGate']);
     put({ sourceAgent: { state: 'Gone' } });
     await opening;
     await gate;
-    expect([node.locked, node.ran, stage(), state()]).toEqual([false, 1, 'running', 'Running']);
+    expect([node.locked, node.ran, stage(), state()]).toEqual([false, 1, 'Running', 'Running']);
   });
 
   it('is restored once more, and answers nobody meanwhile, if it is killed while it answers', async () => {
@@ -106,7 +106,7 @@ describe('a target', () => {
     const { gate } = await toResumeGate();
     await runs();
     await gate;
-    expect([state(), node.ran, stage()]).toEqual(['Restoring', 0, 'atGate']);
+    expect([state(), node.ran, stage()]).toEqual(['Restoring', 0, 'AtResumeGate']);
     const created = create('c2');
     await runs(1);
     expect([await created, node.answers, node.locked]).toEqual(['restore', false, true]);
@@ -122,7 +122,7 @@ describe('a target', () => {
     await runs();
     await gate;
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
-    expect([node.ran, stage()]).toEqual([0, 'tornDown']);
+    expect([node.ran, stage()]).toEqual([0, 'TornDown']);
   });
 
   it('neither runs nor dies while the API server does not answer', async () => {
@@ -144,11 +144,11 @@ describe('a target', () => {
       run().catch(() => undefined);
       await node.died.promise;
       await gate;
-      expect([stage(), node.ran]).toEqual(['opening', 1]);
+      expect([stage(), node.ran]).toEqual(['Resuming', 1]);
       await restartAgent();
       await runs();
       expect([node.ran, node.locked, node.killed]).toEqual([1, false, 0]);
-      expect([stage(), state()]).toEqual(['running', 'Running']);
+      expect([stage(), state()]).toEqual(['Running', 'Running']);
     },
   );
 
@@ -157,25 +157,25 @@ describe('a target', () => {
     node.endsAtGate = true;
     await runs(1);
     await gate;
-    expect([node.ran, node.locked, stage()]).toEqual([0, true, 'atGate']);
+    expect([node.ran, node.locked, stage()]).toEqual([0, true, 'AtResumeGate']);
     const created = create('c1', 'main', Date.now(), 2);
     await runs(1);
-    expect([await created, node.prepared, stage()]).toEqual(['restore', 2, 'restoring']);
+    expect([await created, node.prepared, stage()]).toEqual(['restore', 2, 'Restoring']);
     const second = resumeGate();
     await runs();
     await second;
-    expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'running', 'Running']);
+    expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'Running', 'Running']);
   });
 
   it('is restored once more if its agent dies too', async () => {
     const { gate } = await toResumeGate();
     record('Committed');
-    await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'opening' }));
+    await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'Resuming' }));
     await restartAgent();
     await gate;
     const created = create('c1', 'main', Date.now(), 2);
     await runs(3);
-    expect([await created, node.prepared, stage()]).toEqual(['restore', 2, 'restoring']);
+    expect([await created, node.prepared, stage()]).toEqual(['restore', 2, 'Restoring']);
   });
 
   it('is restored again if it was committed and never ran', async () => {
@@ -200,7 +200,7 @@ describe('a target', () => {
     const second = resumeGate();
     await runs();
     await second;
-    expect([node.ran, stage(), state()]).toEqual([1, 'running', 'Running']);
+    expect([node.ran, stage(), state()]).toEqual([1, 'Running', 'Running']);
     // And not a third time.
     node.logs['main'] = 'failed';
     void create('c3');
@@ -218,7 +218,7 @@ describe('a target', () => {
     await runs();
     await gate;
     expect(status()?.decision).toMatchObject({ outcome: 'Committed' });
-    expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'atGate']);
+    expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'AtResumeGate']);
     node.logs['main'] = 'failed';
     const again = create('c2');
     await runs(1);
@@ -226,7 +226,7 @@ describe('a target', () => {
     const second = resumeGate();
     await runs();
     await second;
-    expect([node.ran, stage(), state()]).toEqual([1, 'running', 'Running']);
+    expect([node.ran, stage(), state()]).toEqual([1, 'Running', 'Running']);
   });
 
   it.each([
@@ -246,7 +246,7 @@ describe('a target', () => {
     happens();
     await runs();
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason, by: 'agent/node-b' });
-    expect([stage(), state(), await store.ids()]).toEqual(['tornDown', 'TornDown', []]);
+    expect([stage(), state(), await store.ids()]).toEqual(['TornDown', 'TornDown', []]);
     // CRIU comes to its gate after all.
     const gate = resumeGate();
     await runs();
@@ -291,11 +291,11 @@ describe('a target', () => {
     await restartAgent();
     const second = create('c1', 'main', Date.now(), 2);
     await runs(1);
-    expect([await second, node.prepared, stage()]).toEqual(['restore', 2, 'restoring']);
+    expect([await second, node.prepared, stage()]).toEqual(['restore', 2, 'Restoring']);
     const gate = resumeGate();
     await runs();
     await gate;
-    expect([node.ran, node.killed, stage()]).toEqual([1, 0, 'running']);
+    expect([node.ran, node.killed, stage()]).toEqual([1, 0, 'Running']);
   });
 
   it('removes images that arrive after it was torn down', async () => {
@@ -318,9 +318,9 @@ describe('a target', () => {
       target.received(migration(), begun, '2026-01-01T00:00:02.000000Z'),
     ]);
     await created;
-    expect(stage()).toBe('restoring');
+    expect(stage()).toBe('Restoring');
     const { journal: read, unreadable } = await Journal.open(join(dir, 'journal'));
-    expect([read.get(REQUEST_UID, 'target')?.stage, unreadable]).toEqual(['restoring', []]);
+    expect([read.get(REQUEST_UID, 'target')?.stage, unreadable]).toEqual(['Restoring', []]);
   });
 });
 
@@ -348,7 +348,7 @@ describe('a target of several containers', () => {
     }
     await run();
     await Promise.all(gates);
-    expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'running', 'Running']);
+    expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'Running', 'Running']);
     expect(states()).toEqual(['Running', 'Running', 'Running']);
     // What they share was there before the first of them, and not replaced beneath it.
     expect([node.prepared, node.unpacked]).toEqual([3, ['side']]);
@@ -363,7 +363,7 @@ describe('a target of several containers', () => {
     node.logs['main'] = 'failed';
     await runs();
     await first;
-    expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'tornDown']);
+    expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'TornDown']);
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
     expect(status()?.decision?.message).toMatch(/^container main: CRIU said no/);
   });
@@ -375,7 +375,7 @@ describe('a target of several containers', () => {
     void create('c9', 'side');
     await runs();
     await first;
-    expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'tornDown']);
+    expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'TornDown']);
   });
 
   it('goes on where it was when its agent is restarted between two containers', async () => {
@@ -408,7 +408,7 @@ describe('a target of several containers', () => {
     }
     const last = resumeGate('more');
     record('Committed');
-    await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'opening' }));
+    await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'Resuming' }));
     gates.open(REQUEST_UID, 'side');
     await Promise.resolve();
     expect(node.ran).toBe(1);
@@ -417,7 +417,7 @@ describe('a target of several containers', () => {
     const again = ['main', 'more'].map((name) => resumeGate(name));
     await runs();
     await Promise.all(again);
-    expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'running', 'Running']);
+    expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'Running', 'Running']);
   });
 
   it('restores only the container again that was committed and never ran', async () => {

@@ -65,9 +65,9 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   async act(effect: TargetEffect, observed: Observed<T>, context: Context): Promise<void> {
     const { request } = observed;
     switch (effect.type) {
-      case 'Restore':
+      case 'StartRestore':
         return this.#restore(observed, context);
-      case 'NotePeers': {
+      case 'RecordPeerDeadline': {
         const peerDeadline = timestamp(this.#clock.now() + effect.budgetMs);
         const { uid } = request.metadata;
         return this.#parts.journal.change(uid, 'target', (now = this.#entry(request)) => ({
@@ -75,36 +75,36 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
           peerDeadline,
         }));
       }
-      case 'Decide':
+      case 'ProposeCommit':
         return this.#decide(observed, context);
-      case 'Abort': {
+      case 'ProposeAbort': {
         await withFaults('target.abort', () =>
           this.#propose(request, 'Aborted', effect.reason, effect.message, context),
         );
         return;
       }
-      case 'Answer':
+      case 'AnswerPeers':
         return this.#answer(observed, context);
-      case 'Open':
+      case 'OpenResumeGates':
         return this.#open(observed, context);
-      case 'TakeBack':
+      case 'RetryRestore':
         return this.#takeBack(observed);
-      case 'OpenRest':
+      case 'OpenRemainingGates':
         return this.#openRest(observed);
-      case 'Settle':
+      case 'ResumeTarget':
         return this.#settle(this.#entry(request));
-      case 'Keep':
+      case 'KeepDiagnostics':
         return this.#keep(request);
-      case 'TearDown':
+      case 'TearDownTarget':
         return this.#tearDown(observed);
-      case 'Clean':
+      case 'RemoveImages':
         return this.#clean(observed);
     }
   }
 
   async failed(error: unknown, effect: TargetEffect, observed: Observed<T>): Promise<void> {
     // Only a restore that could not be begun is an answer; all else is tried again until it succeeds.
-    if (effect.type !== 'Restore') return;
+    if (effect.type !== 'StartRestore') return;
     const { code, message } = reasonOf(error);
     const entry = this.#entry(observed.request);
     await this.#parts.journal.put({
@@ -119,7 +119,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const entry = this.#parts.journal.get(observed.request.metadata.uid, 'target');
     const stage = entry?.stage;
     const state =
-      stage === 'running' ? 'Running' : stage === 'tornDown' ? 'TornDown' : status.state;
+      stage === 'Running' ? 'Running' : stage === 'TornDown' ? 'TornDown' : status.state;
     const where =
       entry && state === 'TornDown'
         ? withDiagnosticsPath(this.#parts.evidence, 'Torn down.', entry)
@@ -172,7 +172,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const { request, imageId } = of;
     const uid = request.metadata.uid;
     const before = this.#entry(request);
-    const again = before.stage === 'restoring' && !isOtherAttempt(before, create);
+    const again = before.stage === 'Restoring' && !isOtherAttempt(before, create);
     const seconds = secondsOfStep(request.spec.timeouts, 'restore');
     const deadline = timestamp(this.#clock.now() + seconds * 1000);
     const steps = again
@@ -186,7 +186,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       !before.containers.some((one) => one.name !== create.container && one.id !== undefined);
     const entry: Entry = {
       ...before,
-      stage: 'restoring',
+      stage: 'Restoring',
       netns,
       containers: withCreated(before, create),
       steps,
@@ -234,7 +234,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       steps = endStep(beginStep(steps, 'register', begun), 'register', last.at);
     }
     steps = beginStep(steps, 'decide');
-    await this.#parts.journal.put({ ...before, stage: 'atGate', steps });
+    await this.#parts.journal.put({ ...before, stage: 'AtResumeGate', steps });
     // Read while nothing has run: what the source read when it was held.
     if (before.netns !== undefined) {
       this.#identity.set(uid, await this.#parts.restorer.identity(before.netns));
@@ -294,7 +294,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       const now = this.#parts.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isSourceSilent(now);
     };
-    const of = { clock: this.#clock, patienceMs: TARGET_WAIT_MS, signal: context.signal };
+    const of = { clock: this.#clock, waitMs: TARGET_WAIT_MS, signal: context.signal };
     await waitUntil(isSilent, of);
   }
 
@@ -303,19 +303,19 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const uid = observed.request.metadata.uid;
     const entry = this.#entry(observed.request);
     // The decision may have come late: what has been killed meanwhile never ran, and must not look as if it had.
-    if (entry.stage !== 'opening' && (await this.#containers.look(entry)).missing().length > 0) {
+    if (entry.stage !== 'Resuming' && (await this.#containers.look(entry)).missing().length > 0) {
       throw new AgentError('Internal', 'not every container waits at its gate: trying again');
     }
     // What is killed right after it was let go is lost; what is killed before is restored once more.
     const late = this.#containers.hardlyStarting(entry, this.#clock.now());
-    if (entry.stage !== 'opening' && late !== undefined) {
+    if (entry.stage !== 'Resuming' && late !== undefined) {
       const why = `the start of ${late} has taken so long that the kubelet may give it up: restoring again`;
       this.#parts.gates.dismiss(uid, late, why);
       throw new AgentError('Internal', why);
     }
     const opening: Entry = {
       ...entry,
-      stage: 'opening',
+      stage: 'Resuming',
       steps: beginOnce(entry.steps, 'resume'),
     };
     await this.#parts.journal.put(opening);
@@ -360,7 +360,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       const places = await this.#containers.look(entry);
       return this.#containers.haveEnded(entry, places) && places;
     };
-    const of = { clock: this.#clock, patienceMs: LET_GO_MS, signal };
+    const of = { clock: this.#clock, waitMs: LET_GO_MS, signal };
     const places = await waitUntil(ended, of);
     if (places) return places;
     throw new AgentError('Internal', 'CRIU has not let go of every container: looking again');
@@ -368,7 +368,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
 
   /** What was not let go is as if its gate had not been opened, and what was has not been heard. */
   async #takeBack({ request }: Observed<T>): Promise<void> {
-    await this.#parts.journal.put({ ...this.#entry(request), stage: 'atGate' });
+    await this.#parts.journal.put({ ...this.#entry(request), stage: 'AtResumeGate' });
     throw new AgentError('Internal', 'CRIU ended before it had let go: restoring again');
   }
 
@@ -377,7 +377,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       const seconds = secondsOf(step);
       if (seconds !== undefined) stepSeconds.observe({ role: 'target', step: step.name }, seconds);
     }
-    await this.#parts.journal.put({ ...entry, stage: 'running' });
+    await this.#parts.journal.put({ ...entry, stage: 'Running' });
   }
 
   /** Nothing that was rebuilt may run; the namespace stays locked until the pod is deleted. */
@@ -395,7 +395,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       for (const { id } of hanging) if (id !== undefined) await this.#parts.restorer.cut(id);
     });
     await this.#clean(observed);
-    await this.#parts.journal.put({ ...entry, stage: 'tornDown' });
+    await this.#parts.journal.put({ ...entry, stage: 'TornDown' });
   }
 
   /** Before anything is torn down that could be looked at; nothing if nothing was begun. */

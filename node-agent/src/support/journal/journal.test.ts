@@ -22,7 +22,7 @@ const entry = (id: string, more: Partial<Entry> = {}): Entry => ({
   name: 'move',
   pod: 'p',
   podUid: 'u',
-  stage: 'holding',
+  stage: 'Holding',
   containers: [{ id: 'c1', name: 'main' }],
   steps: [],
   ...more,
@@ -31,14 +31,14 @@ const entry = (id: string, more: Partial<Entry> = {}): Entry => ({
 it('is read again by the next agent', async () => {
   const { journal } = await Journal.open(dir);
   await journal.put(entry('a'));
-  await journal.put(entry('a', { stage: 'sent' }));
-  await journal.put(entry('a', { role: 'target', stage: 'waiting' }));
+  await journal.put(entry('a', { stage: 'Sent' }));
+  await journal.put(entry('a', { role: 'target', stage: 'Preparing' }));
   await journal.put(entry('b'));
   await journal.remove('b', 'source');
   await journal.remove('b', 'source');
   const again = await Journal.open(dir);
-  expect(again.journal.get('a', 'source')?.stage).toBe('sent');
-  expect(again.journal.get('a', 'target')?.stage).toBe('waiting');
+  expect(again.journal.get('a', 'source')?.stage).toBe('Sent');
+  expect(again.journal.get('a', 'target')?.stage).toBe('Preparing');
   expect(again.journal.get('b', 'source')).toBeUndefined();
   expect(again.unreadable).toEqual([]);
 });
@@ -56,7 +56,7 @@ it('survives a crash in the middle of a write and shows what it cannot read', as
 
 it('refuses to write what it could not read', async () => {
   const { journal } = await Journal.open(dir);
-  await expect(journal.put(entry('a', { stage: 'nowhere' as 'sent' }))).rejects.toThrow();
+  await expect(journal.put(entry('a', { stage: 'nowhere' as 'Sent' }))).rejects.toThrow();
   expect(journal.get('a', 'source')).toBeUndefined();
 });
 
@@ -73,12 +73,12 @@ it('lets one request at a time be at work on a pod', async () => {
     expect(one.claim('u', 'a'), 'its own').toBe(true);
     expect(one.claim('u', 'b')).toBe(false);
   }
-  await journal.put(entry('a', { stage: 'resumed' }));
+  await journal.put(entry('a', { stage: 'Resumed' }));
   expect(journal.claim('u', 'b')).toBe(true);
   expect(journal.claim('u', 'c')).toBe(false);
   journal.unclaim('u', 'b');
   expect(journal.claim('u', 'c')).toBe(true);
-  await journal.put(entry('c', { role: 'checkpoint', stage: 'dumping' }));
+  await journal.put(entry('c', { role: 'checkpoint', stage: 'Dumping' }));
   expect(journal.claim('u', 'd')).toBe(false);
   await journal.remove('c', 'checkpoint');
   expect(journal.claim('u', 'd')).toBe(true);
@@ -86,6 +86,6 @@ it('lets one request at a time be at work on a pod', async () => {
 
 it('does not count a pod’s own arrival as work on it', async () => {
   const { journal } = await Journal.open(dir);
-  await journal.put(entry('a', { role: 'target', stage: 'opening' }));
+  await journal.put(entry('a', { role: 'target', stage: 'Resuming' }));
   expect(journal.claim('u', 'b')).toBe(true);
 });

@@ -8,23 +8,23 @@ import { DiskFolder, type Folder } from './folder.ts';
 
 /** Stages are written before the effect that they name, except `sent` and the ends. */
 export const stage = z.enum([
-  'locking',
-  'holding',
-  'freezing',
-  'dumping',
-  'transferring',
-  'sent',
-  'stored',
-  'waiting',
-  'restoring',
-  'atGate',
-  'opening',
-  'running',
-  'resumed',
-  'lost',
-  'ending',
-  'gone',
-  'tornDown',
+  'Locking',
+  'Holding',
+  'Freezing',
+  'Dumping',
+  'Transferring',
+  'Sent',
+  'Stored',
+  'Preparing',
+  'Restoring',
+  'AtResumeGate',
+  'Resuming',
+  'Running',
+  'Resumed',
+  'Lost',
+  'Stopping',
+  'Gone',
+  'TornDown',
 ]);
 export type Stage = z.infer<typeof stage>;
 
@@ -73,13 +73,13 @@ export type Entry = z.infer<typeof entry>;
 
 /** Nothing is under way any more, nor will be. */
 const over: ReadonlySet<Stage> = new Set([
-  ...(['running', 'resumed', 'lost', 'gone', 'tornDown', 'stored'] as const),
+  ...(['Running', 'Resumed', 'Lost', 'Gone', 'TornDown', 'Stored'] as const),
 ]);
 export const isOver = ({ stage: reached }: Pick<Entry, 'stage'>): boolean => over.has(reached);
 
 /** CRIU rebuilds a target or has rebuilt it, and nothing of it has run: it can be restored once more. */
 export const isRestoring = ({ stage: reached }: { stage: Stage | undefined }): boolean =>
-  reached === 'restoring' || reached === 'atGate';
+  reached === 'Restoring' || reached === 'AtResumeGate';
 
 const fileName = (id: string, role: Entry['role']) => `${id}.${role}.json`;
 
