@@ -13,6 +13,7 @@ export * from './events.ts';
 export * from './faults.ts';
 export * from './health.ts';
 export * from './informer.ts';
+export * from './keyed-mutex.ts';
 export * from './leader.ts';
 export * from './logger.ts';
 export * from './metrics.ts';

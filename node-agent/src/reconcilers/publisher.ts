@@ -2,6 +2,7 @@
 // Writes this agent's part of a request's status. Progress is told in passing, so that an API server that takes
 // its time does not lengthen the blackout; writes of one request stay in order.
 import {
+  KeyedMutex,
   withFaults,
   writeStatus,
   type Api,
@@ -21,7 +22,7 @@ export interface PublisherOptions<T extends ApiObject> {
 
 export class Publisher<T extends ApiObject> {
   readonly #options: PublisherOptions<T>;
-  readonly #tails = new Map<string, Promise<unknown>>();
+  readonly #mutex = new KeyedMutex();
 
   constructor(options: PublisherOptions<T>) {
     this.#options = options;
@@ -30,9 +31,7 @@ export class Publisher<T extends ApiObject> {
   /** Resolves when it is written. @throws ApiError, ConnectionError */
   async write(object: T, part: object, signal?: AbortSignal): Promise<void> {
     const { api, resource, manager, field } = this.#options;
-    const uid = object.metadata.uid;
-    const before = this.#tails.get(uid) ?? Promise.resolve();
-    const work = before.then(() =>
+    await this.#mutex.run(object.metadata.uid, () =>
       withFaults('agent.status', () =>
         writeStatus(api, {
           resource,
@@ -45,13 +44,6 @@ export class Publisher<T extends ApiObject> {
         }),
       ),
     );
-    const tail = work.catch(() => undefined);
-    this.#tails.set(uid, tail);
-    try {
-      await work;
-    } finally {
-      if (this.#tails.get(uid) === tail) this.#tails.delete(uid);
-    }
   }
 
   /** Tells without waiting; what gets lost is told again at the end of the run. */

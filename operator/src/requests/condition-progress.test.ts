@@ -2,7 +2,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Condition } from '../../../crds/src/index.ts';
 import { at, NOW } from '../../testing/objects.ts';
-import { KeyedLock } from './keyed-lock.ts';
 import { ConditionProgress } from './condition-progress.ts';
 import { conditionEvents } from './condition-events.ts';
 
@@ -79,25 +78,5 @@ describe('Progress', () => {
     });
     p.set('A', 'False', 'New');
     expect(p.conditions[0]?.lastTransitionTime).toBe(at(0));
-  });
-});
-
-describe('KeyedLock', () => {
-  it('lets one in at a time per key, also after a failure', async () => {
-    const lock = new KeyedLock();
-    const order: string[] = [];
-    const gate = Promise.withResolvers<void>();
-    const first = lock.run('k', async () => {
-      order.push('1+');
-      await gate.promise;
-      order.push('1-');
-      throw new Error('first');
-    });
-    const second = lock.run('k', async () => order.push('2'));
-    await lock.run('other', async () => order.push('other'));
-    gate.resolve();
-    await expect(first).rejects.toThrow('first');
-    await second;
-    expect(order).toEqual(['1+', 'other', '1-', '2']);
   });
 });

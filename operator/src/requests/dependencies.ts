@@ -3,6 +3,7 @@
 import { RUNTIME_CLASS } from '../../../crds/src/index.ts';
 import {
   isNotFound,
+  KeyedMutex,
   pods,
   type Api,
   type EventRecorder,
@@ -11,7 +12,6 @@ import {
   type Pod,
   type Resource,
 } from '../../../kube/src/index.ts';
-import { KeyedLock } from './keyed-lock.ts';
 import type { RawPod } from '../target-pod/manifest.ts';
 
 const attachments: Resource<unknown> = {
@@ -28,7 +28,7 @@ export class Dependencies {
   readonly nodes: Informer<Node>;
   readonly pods: Informer<Pod>;
   /** Requests are accepted one at a time per pod. */
-  readonly accepting = new KeyedLock();
+  readonly accepting = new KeyedMutex();
 
   constructor(parts: {
     api: Api;

@@ -3,7 +3,7 @@
 // here, never from memory. One small file per request, replaced whole and fsync'd.
 import { z } from 'zod';
 import { Step } from '../../../../crds/src/index.ts';
-import { withFaults } from '../../../../kube/src/index.ts';
+import { KeyedMutex, withFaults } from '../../../../kube/src/index.ts';
 import { DiskFolder, type Folder } from './folder.ts';
 
 /** Stages are written before the effect that they name, except `sent` and the ends. */
@@ -86,7 +86,8 @@ const fileName = (id: string, role: Entry['role']) => `${id}.${role}.json`;
 export class Journal {
   readonly #folder: Folder;
   readonly #entries = new Map<string, Entry>();
-  readonly #tails = new Map<string, Promise<unknown>>();
+  /** By file: two writers of one file would spoil each other's replacement. */
+  readonly #mutex = new KeyedMutex();
   /** Requests that are about to be written down, by the pod that they will be at work on. */
   readonly #claims = new Map<string, string>();
 
@@ -140,18 +141,18 @@ export class Journal {
   /** Durable when it resolves. */
   async put(content: Entry): Promise<void> {
     const name = fileName(content.id, content.role);
-    await this.#inTurn(name, () => this.#replace(name, content));
+    await this.#mutex.run(name, () => this.#replace(name, content));
   }
 
   /** As put, of what the entry is when its turn has come: for those who write beside a reconciler's run. */
   async change(id: string, role: Entry['role'], work: (now?: Entry) => Entry): Promise<void> {
     const name = fileName(id, role);
-    await this.#inTurn(name, () => this.#replace(name, work(this.#entries.get(name))));
+    await this.#mutex.run(name, () => this.#replace(name, work(this.#entries.get(name))));
   }
 
   async remove(id: string, role: Entry['role']): Promise<void> {
     const name = fileName(id, role);
-    await this.#inTurn(name, async () => {
+    await this.#mutex.run(name, async () => {
       await this.#folder.remove(name);
       const podUid = this.#entries.get(name)?.podUid;
       this.#entries.delete(name);
@@ -163,19 +164,6 @@ export class Journal {
     const text = `${JSON.stringify(entry.parse(content))}\n`;
     await withFaults('journal.write', () => this.#folder.replace(name, text));
     this.#entries.set(name, content);
-  }
-
-  /** Two writers of one file would spoil each other's replacement. */
-  async #inTurn(name: string, work: () => Promise<void>): Promise<void> {
-    const before = this.#tails.get(name) ?? Promise.resolve();
-    const mine = before.then(work);
-    const tail = mine.catch(() => undefined);
-    this.#tails.set(name, tail);
-    try {
-      await mine;
-    } finally {
-      if (this.#tails.get(name) === tail) this.#tails.delete(name);
-    }
   }
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// One at a time per key, within this process: the one that leads.
+// A mutex per key, within this process. It keeps no key that nobody uses.
 
-export class KeyedLock {
+export class KeyedMutex {
   readonly #tails = new Map<string, Promise<unknown>>();
 
-  /** Runs the work when all earlier work of the key has ended, however it did. */
+  /** Runs the work after all earlier work of the key has ended, whether it failed or not. */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key) ?? Promise.resolve();
     const result = before.then(work);
