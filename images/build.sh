@@ -5,7 +5,7 @@
 # build.sh bases: of each image what lies below its own layer; needs node_modules alone.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in config cache debian builder; do
+for part in config progress cache debian builder; do
 	# shellcheck source=/dev/null
 	. "$here/../e2e/lab/lib/$part.sh"
 done

@@ -3,8 +3,13 @@
 
 LAB_SH := e2e/lab/lab.sh
 BUILDER := e2e/lab/builder.sh
+# STEP NAME COMMAND...: with the progress display; V=1 shows all of the output.
+STEP := e2e/lab/step.sh
 
-.PHONY: lab-deps lab-binaries lab-seed lab-up lab-down lab-env lab-load lab-ssh lab-status lab-logs lab-peer lab-clean builder
+.PHONY: lab-plan lab-deps lab-binaries lab-seed lab-up lab-down lab-env lab-load lab-ssh lab-status lab-logs lab-peer lab-clean builder
+
+lab-plan: ## Say what has to be made first, and how long that usually takes
+	@$(LAB_SH) plan $(if $(filter-out lab-up lab-plan,$(MAKECMDGOALS)),driver native images)
 
 lab-deps: ## Install what the lab needs on this host (apt, root)
 	@$(LAB_SH) deps
@@ -15,7 +20,7 @@ lab-binaries: lab-deps
 lab-seed: lab-deps node_modules/.package-lock.json
 	@images/build.sh bases
 
-lab-up: lab-seed ## Start the lab: 13 minutes the first time, then about one
+lab-up: lab-plan lab-seed ## Start the lab: about 20 minutes the first time, then about one
 	@$(LAB_SH) up
 
 lab-down: ## End the lab

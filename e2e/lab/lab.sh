@@ -3,7 +3,7 @@
 # The lab's commands; see README.md. Most are reached through make (lab.mk).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in config cache proc net pki binaries debian builder rootfs accel control-plane node load snapshot deps report; do
+for part in config progress cache proc net pki binaries debian builder rootfs accel control-plane node load snapshot deps report; do
 	# shellcheck source=/dev/null
 	. "$here/lib/$part.sh"
 done
@@ -11,6 +11,7 @@ done
 usage() {
 	cat >&2 <<-E
 		usage: lab.sh COMMAND
+		  plan [BUILD-STEP...]          what has to be made first, with usual times; with what a build adds
 		  deps                          install what the host lacks (apt)
 		  up | down                     start (from a snapshot, if there is one) or end everything
 		  env                           shell lines that make kubectl and helm work
@@ -31,7 +32,21 @@ usage() {
 lock() {
 	mkdir -p "$LAB_CACHE" "$LAB_RUN"
 	exec 9>"$LAB/lock"
+	flock -n 9 && return 0
+	log "waiting for another command that changes the lab"
 	flock 9
+}
+
+# lab_plan [BUILD-STEP...]: what has never been made here. What is made again because its input changed is not announced.
+lab_plan() {
+	local -a steps=() lab
+	[ -z "$(deps_missing)" ] || steps+=(deps)
+	[ -d "$CHECKOUT/node_modules" ] || steps+=(npm)
+	mapfile -t lab < <(cache_missing image-node image-workloads builder kubernetes etcd runc node-tree node-disk snapshot)
+	steps+=("${lab[@]}")
+	[ ${#steps[@]} -eq 0 ] || steps+=(start)
+	[ -f "$CHECKOUT/build/images/agent.tar" ] || steps+=("$@")
+	progress_plan "${steps[@]}"
 }
 
 lab_up() {
@@ -93,6 +108,7 @@ lab_peer() {
 command=${1:-}
 [ $# -eq 0 ] || shift
 case $command in
+plan) lab_plan "$@" ;;
 deps) deps_install ;;
 binaries) lock; binaries_up ;;
 up) lab_up ;;

@@ -33,7 +33,8 @@ builder_run() {
 			mount --bind "$dir" "$root$dir"
 		done
 		mount -t proc proc "$root/proc"
-		mount --bind /dev "$root/dev"
+		# With /dev/pts: a test of what stands on a terminal makes one.
+		mount --rbind /dev "$root/dev"
 		mount -t tmpfs tmpfs "$root/tmp"
 		exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin:"$checkout/node_modules/.bin" LANG=C.UTF-8 TERM=dumb \
 			KERNEL_RELEASE="$(cat "$root/kernel-release")" ${MAKEFLAGS:+MAKEFLAGS="$MAKEFLAGS"} \

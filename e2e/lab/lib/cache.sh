@@ -20,10 +20,10 @@ cache_key() {
 # cache_dir NAME KEY: path of the entry, whether it exists or not.
 cache_dir() { echo "$LAB_CACHE/$1-$2"; }
 
-# cache_build NAME KEY FUNCTION: make the entry unless it is there; FUNCTION gets the directory to fill.
-# Older entries of the same name go, but for the one used last before (switching branches is common).
+# cache_build NAME KEY FUNCTION: make the entry, as a step of that name (progress.sh), unless it is there. FUNCTION gets
+# the directory to fill. Older entries of the same name go, but for the one used last before (switching branches is common).
 cache_build() {
-	local name=$1 key=$2 build=$3 dir tmp status=0
+	local name=$1 key=$2 build=$3 dir tmp
 	dir=$(cache_dir "$name" "$key")
 	if [ -d "$dir" ]; then
 		touch "$dir"
@@ -32,18 +32,17 @@ cache_build() {
 	tmp=$dir.tmp
 	rm -rf "$tmp"
 	mkdir -p "$tmp"
-	log "making $name ($key)"
-	# Not "|| die": that would switch -e off in all of the function.
-	set +e
-	(
-		set -euo pipefail
-		"$build" "$tmp"
-	)
-	status=$?
-	set -e
-	[ "$status" = 0 ] || die "making $name failed"
+	progress_run "$name" "$build" "$tmp"
 	mv "$tmp" "$dir"
 	cache_prune "$name" 2
+}
+
+# cache_missing NAME...: those of the names that have no entry at all, one per line.
+cache_missing() {
+	local name
+	for name; do
+		[ -n "$(find "$LAB_CACHE" -maxdepth 1 -regextype posix-extended -regex ".*/$name-[0-9a-f]{16}" -print -quit 2>/dev/null)" ] || echo "$name"
+	done
 }
 
 cache_prune() {

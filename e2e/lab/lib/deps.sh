@@ -29,9 +29,14 @@ deps_install() {
 	local -a missing
 	mapfile -t missing < <(deps_missing)
 	[ ${#missing[@]} -gt 0 ] || return 0
-	log "installing ${missing[*]}"
+	progress_run deps deps_apt
+}
+
+deps_apt() {
 	apt-get update -qq
 	# The candidate may have changed with the new lists.
+	local -a missing
 	mapfile -t missing < <(deps_missing)
+	echo "installing ${missing[*]}"
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }

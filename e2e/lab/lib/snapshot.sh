@@ -14,8 +14,7 @@ snapshot_key() {
 snapshot_up() {
 	SNAPSHOT_KEY=$(snapshot_key)
 	cache_build snapshot "$SNAPSHOT_KEY" snapshot_build
-	log "starting from the snapshot"
-	snapshot_start "$(snapshot_dir)"
+	progress_run start snapshot_start "$(snapshot_dir)"
 }
 
 snapshot_dir() { cache_dir snapshot "$(snapshot_key)"; }
