@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-# Folders whose own Makefile builds (all), tests (check) and cleans (clean) native code, inside the builder.
+# Folders with native code. Their Makefiles build (all), test (check) and clean (clean) it in the builder.
 NATIVE := native/rxe native/criu-plugin native/shim native/addon e2e/workloads
 
 include e2e/lab/lab.mk
@@ -28,7 +28,7 @@ native: builder node_modules/.package-lock.json build/native/driver.stamp ## Bui
 native-parts:
 	@for dir in $(NATIVE); do [ ! -f $$dir/Makefile ] || $(BUILDER) run $(MAKE) --no-print-directory -C $$dir; done
 
-# The kernel module, for the release of kernel that the builder has headers of (the nodes').
+# The kernel module, for the kernel release of the builder's headers, which is the nodes'.
 build/native/driver.stamp: $(wildcard native/rxe/patches/* native/rxe/src/* native/rxe/uapi/* native/rxe/build.sh) | builder
 	@rm -rf build/native/modules
 	@$(STEP) driver $(BUILDER) run sh -c 'native/rxe/build.sh /usr/src/linux-headers-$$KERNEL_RELEASE \
@@ -38,7 +38,7 @@ build/native/driver.stamp: $(wildcard native/rxe/patches/* native/rxe/src/* nati
 native-clean: ## Remove what `make native` built
 	@for dir in $(NATIVE); do [ ! -f $$dir/Makefile ] || $(BUILDER) run $(MAKE) --no-print-directory -C $$dir clean; done
 
-native-check: builder node_modules/.package-lock.json ## Test native parts, each by its own `make check`
+native-check: builder node_modules/.package-lock.json ## Run `make check` of every native part
 	@for dir in $(NATIVE); do \
 		if grep -qs '^check:' $$dir/Makefile; then $(BUILDER) run $(MAKE) $(if $(filter-out 0,$(V)),,-s) --no-print-directory -C $$dir check; fi; \
 	done
@@ -51,10 +51,10 @@ images: native js lab-binaries ## Build the image archives under build/images
 
 build: images ## Build everything
 
-format: node_modules/.package-lock.json ## Put every file into its form
+format: node_modules/.package-lock.json ## Format every file
 	@npx --no-install prettier --write --log-level warn .
 
-model: builder ## Check the handover's model, and that seeded mistakes are found
+model: builder ## Check the handover's model, and that it finds seeded mistakes
 	@$(BUILDER) run spec/check.sh
 
 demo: lab-up build ## Move running RDMA pods between two nodes; KEEP=1 leaves the lab up
@@ -64,11 +64,11 @@ demo: lab-up build ## Move running RDMA pods between two nodes; KEEP=1 leaves th
 e2e: lab-up build ## Run every case on the lab; CASE=name picks
 	@node e2e/src/main.ts
 
-faults: lab-up build ## Make each part fail at each step of a move; CASE=fault-operator picks
+faults: lab-up build ## Let each component fail at each step of a move; CASE=fault-operator picks
 	@node e2e/src/main.ts --faults
 
 e2e-test: lab-up build
 	@node e2e/src/main.ts --test
 
-test: lab-plan lab-deps node_modules/.package-lock.json lab-binaries ## Everything that fits: ends with `N passed, N failed`; LANES=unit,native picks
+test: lab-plan lab-deps node_modules/.package-lock.json lab-binaries ## Run the tests; ends with `N passed, N failed`; LANES=unit,native picks
 	@node e2e/lanes.ts

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# builder.sh up | run COMMAND... | kernel | path: the Debian 13 tree in which native parts are built.
+# builder.sh up | run COMMAND... | kernel | path: the builder, a Debian 13 tree in which native parts are built.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 for part in config progress cache debian builder; do

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The lab's commands; see README.md. Most are reached through make (lab.mk).
+# The lab's commands; see README.md. lab.mk has a make target for most of them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 for part in config progress cache proc net pki binaries debian builder rootfs accel control-plane node load snapshot deps report; do
@@ -11,8 +11,8 @@ done
 usage() {
 	cat >&2 <<-E
 		usage: lab.sh COMMAND
-		  plan [BUILD-STEP...]          what has to be made first, with usual times; with what a build adds
-		  deps                          install what the host lacks (apt)
+		  plan [STEP...]                what \`up\` has to make first, and these steps, with usual times
+		  deps                          install what this machine lacks (apt)
 		  up | down                     start (from a snapshot, if there is one) or end everything
 		  env                           shell lines that make kubectl and helm work
 		  status                        what runs
@@ -20,10 +20,10 @@ usage() {
 		  ssh N [COMMAND...]            on node N
 		  logs [DIR]                    collect logs (default: \$LAB/logs)
 		  link N cluster|fabric up|down pull or plug a cable
-		  reset N                       hard reset of VM N
+		  reset N                       reset VM N without warning
 		  peer                          add VM $LAB_MAX_NODE as a machine outside the cluster, on both networks
 		  part start|stop NAME          one of: $CONTROL_PLANE_PARTS
-		  clean                         down, and remove all that was made but the caches of other versions
+		  clean                         down, and remove certificates and state; the cache stays
 	E
 	exit 2
 }
@@ -37,7 +37,8 @@ lock() {
 	flock 9
 }
 
-# lab_plan [BUILD-STEP...]: what has never been made here. What is made again because its input changed is not announced.
+# lab_plan [STEP...]: what has never been made here, and the steps of a build if there are no images yet. What is only
+# stale is not in the plan.
 lab_plan() {
 	local -a steps=() lab
 	[ -z "$(deps_missing)" ] || steps+=(deps)
@@ -61,10 +62,10 @@ lab_up() {
 	for n in $LAB_NODES; do proc_alive "w$n" || alive=; done
 	for part in $CONTROL_PLANE_PARTS; do proc_alive "$part" || alive=; done
 	if [ -n "$alive" ]; then
-		log "up already"
+		log "already up"
 		return 0
 	fi
-	# Half a lab can't be completed: its VMs and its etcd must stem from one moment.
+	# Half a lab can't be completed: VMs and etcd must be of the same moment.
 	lab_stop_all
 	accel_name >/dev/null
 	snapshot_up
