@@ -9,7 +9,8 @@ PROGRESS_HEARTBEAT=${PROGRESS_HEARTBEAT:-30}
 # Lines of a log that a failure shows.
 PROGRESS_TAIL=${PROGRESS_TAIL:-30}
 
-# progress_table: one step a line: name, usual seconds (two cores, nodes emulated), what it makes, what it waits for.
+# progress_table: a line for each step: name, usual seconds, what it makes, what it waits for. The times are of two cores
+# with nothing else to do and of emulated nodes.
 progress_table() {
 	cat <<-'T'
 		deps|15|Debian packages for this machine|the package mirror
@@ -26,17 +27,17 @@ progress_table() {
 		start|30|the lab, from its snapshot|the emulated nodes
 		driver|60|kernel module rdma_rxe|the compiler
 		native|45|CRIU plugin, shim, addon and workloads|the compiler
-		images|30|image archives of operator, agent and workloads|this machine's disk
+		images|20|image archives of operator, agent and workloads|this machine's disk
 	T
 }
 
 # progress_row STEP: its line of the table, nothing for a step that the table lacks.
 progress_row() { progress_table | grep "^$1|" || true; }
 
-# progress_span SECONDS: as people say it, e.g. 40 s, 9 min.
+# progress_span SECONDS: a duration without needless digits, e.g. 40 s, 9 min.
 progress_span() { if [ "$1" -lt 90 ]; then echo "$1 s"; else echo "$((($1 + 30) / 60)) min"; fi; }
 
-# progress_say TEXT: one line with the time, over the line that is rewritten.
+# progress_say TEXT: print a line with the time of day, in place of the line that is rewritten.
 progress_say() {
 	! progress_terminal || printf '\r\033[K' >&2
 	printf '%s %s\n' "$(date -u +%H:%M:%S)" "$1" >&2
@@ -59,7 +60,8 @@ progress_plan() {
 	echo "Together about $(progress_span "$total"). The output goes to ${PROGRESS_LOGS#"$PWD/"}; V=1 shows it here." >&2
 }
 
-# progress_line TEXT LAST WIDTH: both in one line. Of the step's last line the end is kept: there compilers name the file.
+# progress_line TEXT LAST WIDTH: both on one line. Of LAST, the last line of output, the end stays: compilers' command lines
+# end with the file's name.
 progress_line() {
 	local text=$1 last=$2 room=$(($3 - ${#1} - 2))
 	[ ${#last} -le "$room" ] || last=...${last:${#last}-room+3}
@@ -67,7 +69,7 @@ progress_line() {
 	echo "${text:0:$3}"
 }
 
-# progress_tick STEP LOG USUAL: say how far the step is, until standard input ends.
+# progress_tick STEP LOG USUAL: print the elapsed time now and then, until standard input ends.
 progress_tick() {
 	local step=$1 log=$2 usual=$3 started=$SECONDS period=$PROGRESS_HEARTBEAT text last status columns
 	! progress_terminal || period=1

@@ -39,13 +39,13 @@ size_t arena_size(size_t record_size)
 	return (area_offset(AREA_COUNT, record_size) + 4095) & ~4095UL;
 }
 
-size_t arena_offset(const struct arena *a, enum area area, uint64_t number)
+size_t arena_offset(const struct arena *arena, enum area a, uint64_t number)
 {
-	return area_offset(area, a->record_size) +
-	       (size_t)(number % area_items(area)) * area_item(area, a->record_size);
+	return area_offset(a, arena->record_size) +
+	       (size_t)(number % area_items(a)) * area_item(a, arena->record_size);
 }
 
-void *arena_item(const struct arena *a, enum area area, uint64_t number)
+void *arena_item(const struct arena *arena, enum area a, uint64_t number)
 {
-	return a->base + arena_offset(a, area, number);
+	return arena->base + arena_offset(arena, a, number);
 }

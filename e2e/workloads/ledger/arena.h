@@ -38,8 +38,8 @@ struct arena {
 /* Bytes that an arena for records of @record_size bytes needs, a multiple of 4096. */
 size_t arena_size(size_t record_size);
 /* Offset in bytes, in either side's arena, of item @number. Numbers wrap at the end of the area. */
-size_t arena_offset(const struct arena *a, enum area area, uint64_t number);
+size_t arena_offset(const struct arena *arena, enum area a, uint64_t number);
 /* That item in this side's arena. */
-void *arena_item(const struct arena *a, enum area area, uint64_t number);
+void *arena_item(const struct arena *arena, enum area a, uint64_t number);
 
 #endif

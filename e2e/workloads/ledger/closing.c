@@ -73,7 +73,7 @@ static int take_total(struct side *side, const char *line)
 	if (sscanf(line, "total %u %" SCNu64 " %" SCNu64 " %" SCNu64, &lane, &t.rounds,
 		   &t.messages, &t.adds) != 4 || lane != side->peer_lanes ||
 	    lane >= side->settings->lanes)
-		return broke("peer's totals", -EPROTO);
+		return broke("take the peer's totals", -EPROTO);
 	side->lanes[lane].peer_totals = t;
 	side->peer_lanes++;
 	return finish(side);
@@ -87,7 +87,7 @@ static int take_sum(struct side *side, const char *line)
 		   "sum %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
 		   &t.operations, &t.lost, &t.duplicated, &t.corrupted, &t.reordered,
 		   &t.longest_pause_ns) != 6 || !side->summed)
-		return broke("peer's sum", -EPROTO);
+		return broke("take the peer's sum", -EPROTO);
 	side->result = side->tally;
 	tally_merge(&side->result, &t);
 	side->phase = DONE;
@@ -114,7 +114,8 @@ static int take_line(struct side *side, const char *line)
 		return take_total(side, line);
 	if (!strncmp(line, "sum ", 4))
 		return take_sum(side, line);
-	return broke(line, -EPROTO);
+	fprintf(stderr, "ledger: unexpected line from the peer: %s\n", line);
+	return -EPROTO;
 }
 
 int handle_control(struct side *side)

@@ -18,14 +18,14 @@ struct message {
 	uint64_t seen;
 };
 
-static size_t item_offset(const struct lane *l, enum area area, uint64_t number)
+static size_t item_offset(const struct lane *l, enum area a, uint64_t number)
 {
-	return arena_offset(&l->arena, area, number);
+	return arena_offset(&l->arena, a, number);
 }
 
-static void *item(const struct lane *l, enum area area, uint64_t number)
+static void *item(const struct lane *l, enum area a, uint64_t number)
 {
-	return arena_item(&l->arena, area, number);
+	return arena_item(&l->arena, a, number);
 }
 
 static uint64_t word_get(const void *at)
