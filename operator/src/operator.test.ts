@@ -9,7 +9,6 @@ import {
   checkpointRequests,
   migrationRequests,
   pods,
-  realClock,
   silent,
   type Pod,
 } from '../../kube/src/index.ts';
@@ -247,8 +246,9 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c.migrate('stale-1', 'stale');
     await c.migrate('stale-2', 'stale');
     await c.checkpoint('stale-3', 'stale');
-    const world = c.world();
-    const [moving, saving] = [migrationParts(world, realClock), checkpointParts(world)];
+    const dependencies = c.dependencies();
+    const moving = migrationParts(dependencies);
+    const saving = checkpointParts(dependencies);
     const context = { signal: new AbortController().signal, log: silent };
     const first = await moving.observe('default/stale-1', context);
     const third = await saving.observe('default/stale-3', context);

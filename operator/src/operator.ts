@@ -50,22 +50,25 @@ export class Operator {
     const podCache = new Informer({ api, resource: pods, log, clock });
     const nodeCache = new Informer({ api, resource: nodes, log, clock });
     const events = new EventRecorder({ api, log, component: 'sealift-operator', clock });
-    const world = new Dependencies({ api, events, nodes: nodeCache, pods: podCache });
+    const dependencies = new Dependencies({
+      ...{ api, events, clock },
+      ...{ nodes: nodeCache, pods: podCache },
+    });
     const migration = new Controller({
       name: 'migration',
-      reconcile: reconciler(migrationParts(world, clock), clock),
+      reconcile: reconciler(migrationParts(dependencies), clock),
       log,
       clock,
     });
     const checkpoint = new Controller({
       name: 'checkpoint',
-      reconcile: reconciler(checkpointParts(world), clock),
+      reconcile: reconciler(checkpointParts(dependencies), clock),
       log,
       clock,
     });
     const restore = new Controller({
       name: 'restore',
-      reconcile: reconciler(restoreParts(world, clock), clock),
+      reconcile: reconciler(restoreParts(dependencies), clock),
       log,
       clock,
     });

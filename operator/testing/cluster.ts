@@ -177,7 +177,7 @@ export class Cluster {
   }
 
   /** What reconcilers read and write through, its caches empty. */
-  world(): Dependencies {
+  dependencies(): Dependencies {
     const api = this.client;
     return new Dependencies({
       api,

@@ -13,7 +13,8 @@ import {
   stored,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { decideCheckpoint, type CheckpointPlan, type Observed } from './decide.ts';
+import { decideCheckpoint } from './decide.ts';
+import type { CheckpointPlan, Observed } from './types.ts';
 
 const template = { metadata: { labels: {}, annotations: {} }, spec: { containers: [] } };
 

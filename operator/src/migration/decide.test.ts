@@ -16,7 +16,8 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortConfirmationMs, commitConfirmationMs, decideMigration } from './decide.ts';
+import { abortConfirmationMs, commitConfirmationMs } from '../requests/deadlines.ts';
+import { decideMigration } from './decide.ts';
 import type { Observed } from './types.ts';
 
 describe('an accepted request', () => {
@@ -137,9 +138,9 @@ describe('an accepted request', () => {
       { ...busy(), sourcePod: pod({ metadata: { deletionTimestamp: at(0) } }) },
     ],
     [
-      'source ended',
-      'SourceGone',
-      /has ended/,
+      'source completed',
+      'PodCompleted',
+      /pod p has completed.*nothing left to move/,
       { ...busy(), sourcePod: pod({ status: { phase: 'Succeeded' } }) },
     ],
     [
@@ -329,7 +330,7 @@ describe('Committed', () => {
     expect(decideMigration(next, NOW + commitConfirmationMs).effects).toEqual([]);
     const late = decideMigration(next, NOW + commitConfirmationMs + 1);
     expect(summary(late)).toBe('False TargetLost');
-    expect(message(late)).toMatch(/Node b has not said/);
+    expect(message(late)).toMatch(/Node b has not confirmed/);
   });
 
   it.each<[string, object, Partial<Observed>]>([
@@ -373,7 +374,7 @@ describe('Aborted', () => {
     expect(summary(plan)).toBe('Unknown TargetUnschedulable');
     const back = decideMigration(seen({ sourceAgent: { state: 'Resumed' } }), NOW);
     expect(summary(back)).toBe('False TargetUnschedulable');
-    expect(message(back)).toBe('because of TargetUnschedulable');
+    expect(message(back)).toBe('because of TargetUnschedulable.');
     expect(conditionsOf(back.status?.conditions)['Quiesced']).toBe('False Resumed');
   });
 
@@ -383,6 +384,31 @@ describe('Aborted', () => {
     const plan = decideMigration(next, NOW + abortConfirmationMs + 1);
     expect(summary(plan)).toBe('False TargetUnschedulable');
     expect(message(plan)).toMatch(/Node a has not confirmed/);
+  });
+
+  it('joins what the agents report to whole sentences', () => {
+    const decided = { ...decision('Aborted', 'ImageCorrupt'), message: 'pages-1.img is gone' };
+    const targetAgent = { state: 'TornDown', message: 'Torn down. (logs: node b, /y)' };
+    const sourceAgent = { state: 'Resumed', message: 'resumed (logs: node a, /x)' };
+    const plan = decideMigration(seen({ decision: decided, sourceAgent, targetAgent }), NOW);
+    expect(message(plan)).toBe(
+      'pages-1.img is gone. resumed (logs: node a, /x). Torn down. (logs: node b, /y)',
+    );
+  });
+
+  it('ends with PodCompleted if the agent has taken a completed pod for a lost one', () => {
+    const lost = { state: 'Lost', reason: 'SourceLost', message: 'no container runs' };
+    const plan = decideMigration(
+      seen(
+        { decision: decision('Aborted', 'SourceLost'), sourceAgent: lost },
+        { sourcePod: pod({ status: { phase: 'Succeeded' } }) },
+      ),
+      NOW,
+    );
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
+    expect(summary(plan)).toBe('False PodCompleted');
+    expect(message(plan)).toMatch(/has completed/);
+    expect(conditionsOf(plan.status?.conditions)['Committed']).toBe('False PodCompleted');
   });
 
   it('by cancelling is no failure', () => {

@@ -15,7 +15,8 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortConfirmationMs, decideMigration } from './decide.ts';
+import { abortConfirmationMs } from '../requests/deadlines.ts';
+import { decideMigration } from './decide.ts';
 import { sourceLossGraceMs, newestOf, restoreName } from './recovery.ts';
 import type { Observed } from './types.ts';
 
@@ -133,6 +134,11 @@ describe('a source that was lost', () => {
     [
       'ended well',
       { decision: decision('Aborted', 'Cancelled') },
+      { sourcePod: pod({ status: { phase: 'Succeeded' } }) },
+    ],
+    [
+      'completed, though its agent took it for lost',
+      {},
       { sourcePod: pod({ status: { phase: 'Succeeded' } }) },
     ],
     [

@@ -22,7 +22,7 @@ function plan(parts: Partial<AddressQuestion> & { config?: object } = {}): unkno
     source,
     namespace: 'default',
     wanted: [],
-    holders: new Map(),
+    owners: new Map(),
     configs,
     ...rest,
   };
@@ -38,22 +38,22 @@ describe('planAddresses', () => {
   });
 
   it('lets a network with a pool choose when somebody has them', () => {
-    for (const holders of [heldIp, heldMac])
-      expect(plan({ holders, config: pool })).toEqual([{ name: 'fabric', interface: 'net1' }]);
+    for (const owners of [heldIp, heldMac])
+      expect(plan({ owners, config: pool })).toEqual([{ name: 'fabric', interface: 'net1' }]);
   });
 
   it('refuses when a static network’s address is taken, and says what to do', () => {
-    expect(plan({ holders: heldIp })).toEqual({
+    expect(plan({ owners: heldIp })).toEqual({
       reason: 'AddressInUse',
       message:
         '10.99.0.11 on network default/fabric belongs to pod default/p; delete that pod, or give the new one another address in spec.addresses.',
     });
-    expect(plan({ holders: heldIp, configs: new Map() })).toMatchObject({ reason: 'AddressInUse' });
+    expect(plan({ owners: heldIp, configs: new Map() })).toMatchObject({ reason: 'AddressInUse' });
   });
 
   it('takes the addresses of the request, with the network’s prefix length', () => {
     const fresh = [{ name: 'fabric', interface: 'net1', ips: ['10.99.0.50/24'] }];
-    expect(plan({ holders: heldIp, wanted: own(['10.99.0.50']) })).toEqual(fresh);
+    expect(plan({ owners: heldIp, wanted: own(['10.99.0.50']) })).toEqual(fresh);
     expect(plan({ wanted: own(['10.99.0.50/24'], 'default/fabric') })).toEqual(fresh);
   });
 
@@ -65,11 +65,11 @@ describe('planAddresses', () => {
     ['on a network that it was not on', own(['10.99.0.50/24'], 'other'), 'BadAddress'],
     ['twice', [...own(['10.99.0.50/24']), ...own(['10.99.0.51/24'])], 'BadAddress'],
   ])('refuses an address that is %s', (_name, wanted, reason) => {
-    expect(plan({ holders: heldIp, wanted })).toMatchObject({ reason });
+    expect(plan({ owners: heldIp, wanted })).toMatchObject({ reason });
   });
 });
 
-describe('holdersOf', () => {
+describe('addressOwners', () => {
   const networks = (ips: string[], name = 'p', more: object = {}): ReturnType<typeof pod> =>
     pod({
       metadata: {
@@ -84,7 +84,7 @@ describe('holdersOf', () => {
     const all = addressOwners([moved, v6], '');
     expect(all.get('default/fabric 10.99.0.11')).toBe('default/p-abcde');
     const answer = plan({
-      holders: all,
+      owners: all,
       source: { [annotations.networks]: '[{"name":"fabric","ips":["fd00::7/64"]}]' },
     });
     expect(answer).toMatchObject({ reason: 'AddressInUse' });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which addresses a pod made from a checkpoint asks for. The checkpointed pod may still run with the old
-// ones, under its own name or, once moved, under another. Pure.
+// Which addresses a pod that is restored from a checkpoint asks for. The checkpointed pod may still run with the old
+// ones: under its own name or, once moved, under another. Pure.
 import { isIP } from 'node:net';
 import { annotations, RUNTIME_CLASS, type Addresses } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
@@ -24,7 +24,7 @@ export interface AddressQuestion {
   readonly namespace: string;
   /** spec.addresses */
   readonly wanted: readonly Addresses[];
-  readonly holders: AddressOwners;
+  readonly owners: AddressOwners;
   /** A NetworkAttachmentDefinition's `spec.config`, by `namespace/name`. */
   readonly configs: ReadonlyMap<string, string>;
 }
@@ -55,8 +55,8 @@ export function planAddresses(question: AddressQuestion): { networks?: string } 
       ? replaced(selection, own, configs.get(network))
       : { selection: kept(selection, network, question) };
     if ('reason' in next) return next;
-    const holder = holderOf(next.selection, network, question.holders);
-    if (holder) return inUse(network, holder.address, holder.pod);
+    const owner = ownerOf(next.selection, network, question.owners);
+    if (owner) return inUse(network, owner.address, owner.pod);
     out.push(next.selection);
   }
   return out.length > 0 ? { networks: JSON.stringify(out) } : {};
@@ -89,22 +89,22 @@ function replaced(
 function kept(
   selection: NetworkSelection,
   network: string,
-  { holders, configs }: AddressQuestion,
+  { owners, configs }: AddressQuestion,
 ): NetworkSelection {
-  if (!holderOf(selection, network, holders)) return selection;
+  if (!ownerOf(selection, network, owners)) return selection;
   if (!givesAddresses(configs.get(network))) return selection;
   const { ips: _ips, mac: _mac, ...rest } = selection;
   return rest;
 }
 
-function holderOf(
+function ownerOf(
   selection: NetworkSelection,
   network: string,
-  holders: AddressOwners,
+  owners: AddressOwners,
 ): { address: string; pod: string } | undefined {
   const { ips = [], mac } = selection;
   for (const address of [...ips, ...(mac === undefined ? [] : [mac])]) {
-    const pod = holders.get(`${network} ${canonical(address)}`);
+    const pod = owners.get(`${network} ${canonical(address)}`);
     if (pod !== undefined) return { address: address.replace(/\/.*/, ''), pod };
   }
   return undefined;

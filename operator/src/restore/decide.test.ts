@@ -17,7 +17,8 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortConfirmationMs, commitConfirmationMs, decideRestore } from './decide.ts';
+import { abortConfirmationMs, commitConfirmationMs } from '../requests/deadlines.ts';
+import { decideRestore } from './decide.ts';
 import type { Observed, RestorePlan } from './types.ts';
 
 const identity = { networks: '[]', keepsDevice: true };
@@ -26,7 +27,7 @@ function see(parts: Partial<Observed> = {}): Observed {
   return {
     request: restore(),
     checkpoint: stored(),
-    pod: undefined,
+    targetPod: undefined,
     podName: 'p-reque',
     nodes: [node('a'), node('b')],
     load: new Map([['a', 1]]),
@@ -73,7 +74,7 @@ describe('a new request', () => {
       target: { nodeName: 'b', podName: 'p-reque', agentAddress: 'b:7461' },
       deadlines: { prepare: at(300) },
     });
-    expect(plan.effects).toEqual([{ type: 'CreatePod', nodeName: 'b', identity }]);
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', identity }]);
   });
 
   it('may go to the node that has the images', () => {
@@ -106,7 +107,7 @@ describe('a new request', () => {
       /no images/,
       { checkpoint: stored({}, { metadata: { deletionTimestamp: at(0) } }) },
     ],
-    ['a pod of that name', 'PodNameTaken', /set spec.podName/, { pod: pod() }],
+    ['a pod of that name', 'PodNameTaken', /set spec.podName/, { targetPod: pod() }],
     [
       'images on a node without an agent',
       'CheckpointNodeUnavailable',
@@ -157,7 +158,7 @@ describe('a new request', () => {
 describe('an accepted request', () => {
   const busy = (status: object = {}, parts: RequestParts = {}): Partial<Observed> => ({
     request: accepted(status, parts),
-    pod: target('request-uid'),
+    targetPod: target('request-uid'),
   });
   const gated = { targetAgent: { state: 'AtCreateGate' } };
   const held = { ...gated, deadlines: { prepare: at(300), blackout: at(100) } };
@@ -165,7 +166,7 @@ describe('an accepted request', () => {
   it('creates its pod again if that was never seen', () => {
     const place = { nodeName: 'b', podName: 'p-reque' };
     const plan = decideRestore(see({ request: accepted({ target: place }) }), NOW);
-    expect(plan.effects).toEqual([{ type: 'CreatePod', nodeName: 'b', identity }]);
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', identity }]);
   });
 
   it('sets the second deadline once, when the pod is prepared', () => {
@@ -189,8 +190,8 @@ describe('an accepted request', () => {
       busy({ targetAgent: { state: 'Failed', reason: 'RestoreFailed' } }),
     ],
     ['agent without a word', 'TargetFailed', busy({ targetAgent: { state: 'TornDown' } })],
-    ['a namesake', 'PodNameTaken', { ...busy(), pod: target('other-request') }],
-    ['pod deleted', 'TargetGone', { ...busy(), pod: undefined }],
+    ['a namesake', 'PodNameTaken', { ...busy(), targetPod: target('other-request') }],
+    ['pod deleted', 'TargetGone', { ...busy(), targetPod: undefined }],
     [
       'checkpoint deleted before the pod was made',
       'CheckpointNotFound',
@@ -212,7 +213,7 @@ describe('an accepted request', () => {
       'TargetFailed',
       {
         ...busy(),
-        pod: target('request-uid', {
+        targetPod: target('request-uid', {
           status: { containerStatuses: [container({ waiting: { reason: 'ErrImagePull' } })] },
         }),
       },
@@ -240,14 +241,14 @@ describe('an accepted request', () => {
 describe('Committed', () => {
   const status = { decision: decision('Committed'), targetAgent: { state: 'AtResumeGate' } };
   const labelled = target('request-uid', { metadata: { labels: { app: 'x' } } });
-  const seen = (parts: object, made: Observed['pod'] = labelled): Observed =>
-    see({ request: accepted({ ...status, ...parts }), pod: made });
+  const seen = (parts: object, made: Observed['targetPod'] = labelled): Observed =>
+    see({ request: accepted({ ...status, ...parts }), targetPod: made });
 
   it('labels the pod, waits for it, lets go of it', () => {
-    expect(effects(decideRestore(seen({}, target('request-uid')), NOW))).toEqual(['LabelPod']);
+    expect(effects(decideRestore(seen({}, target('request-uid')), NOW))).toEqual(['LabelTarget']);
     expect(effects(decideRestore(seen({}), NOW))).toEqual([]);
     const plan = decideRestore(seen({ targetAgent: { state: 'Running' } }), NOW);
-    expect(effects(plan)).toEqual(['DetachPod', 'RemoveFinalizer']);
+    expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
     expect(summary(plan)).toBe('True PodRestored');
     const values = Object.values(conditionsOf(plan.status?.conditions));
     expect(values.filter((one) => !one.startsWith('True'))).toEqual([]);
@@ -263,7 +264,7 @@ describe('Committed', () => {
   });
 
   it('says so when the pod is lost', () => {
-    const gone = see({ request: accepted(status), pod: undefined });
+    const gone = see({ request: accepted(status), targetPod: undefined });
     expect(summary(decideRestore(gone, NOW))).toBe('False TargetLost');
     const failed = seen({ targetAgent: { state: 'Failed', message: 'x' } });
     expect(summary(decideRestore(failed, NOW))).toBe('False TargetLost');
@@ -274,34 +275,34 @@ describe('Aborted', () => {
   const status = { decision: decision('Aborted', 'RestoreFailed') };
 
   it('removes the pod, by force when its node does not, and then ends', () => {
-    const observed = see({ request: accepted(status), pod: target('request-uid') });
+    const observed = see({ request: accepted(status), targetPod: target('request-uid') });
     const plan = decideRestore(observed, NOW);
-    expect(plan.effects).toEqual([{ type: 'DeletePod', uid: 'target-uid', force: false }]);
+    expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);
     const dying = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
-    const next = { ...published(observed, plan), pod: dying };
+    const next = { ...published(observed, plan), targetPod: dying };
     expect(decideRestore(next, NOW + abortConfirmationMs).effects).toEqual([]);
     expect(decideRestore(next, NOW + abortConfirmationMs + 1).effects).toEqual([
-      { type: 'DeletePod', uid: 'target-uid', force: true },
+      { type: 'DeleteTarget', uid: 'target-uid', force: true },
     ]);
-    const end = decideRestore({ ...next, pod: undefined }, NOW);
+    const end = decideRestore({ ...next, targetPod: undefined }, NOW);
     expect(effects(end)).toEqual(['RemoveFinalizer']);
     expect(summary(end)).toBe('False RestoreFailed');
   });
 
   it('leaves a namesake alone', () => {
-    const plan = decideRestore(see({ request: accepted(status), pod: pod() }), NOW);
+    const plan = decideRestore(see({ request: accepted(status), targetPod: pod() }), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
   });
 });
 
 describe('a finished request', () => {
-  const done = (outcome: 'Committed' | 'Aborted', made: Observed['pod']): Observed =>
+  const done = (outcome: 'Committed' | 'Aborted', made: Observed['targetPod']): Observed =>
     see({
       request: accepted({
         decision: decision(outcome),
         conditions: [succeeded('True', 'PodRestored')],
       }),
-      pod: made,
+      targetPod: made,
     });
 
   it('leaves nothing behind', () => {
@@ -314,11 +315,11 @@ describe('a finished request', () => {
       },
     });
     expect(effects(decideRestore(done('Aborted', made), NOW))).toEqual([
-      'DeletePod',
+      'DeleteTarget',
       'RemoveFinalizer',
     ]);
     expect(effects(decideRestore(done('Committed', made), NOW))).toEqual([
-      'DetachPod',
+      'DetachTarget',
       'RemoveFinalizer',
     ]);
     expect(done('Committed', made).request.metadata.finalizers).toEqual([finalizers.active]);
