@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Carries out the effects that MigrationRequests and RestoreRequests have in common. Idempotent.
 import { finalizers } from '../../../crds/src/index.ts';
-import { decide, withFaults, type Context, type Resource } from '../../../kube/src/index.ts';
+import { proposeDecision, withFaults, type Context, type Resource } from '../../../kube/src/index.ts';
 import { NetworksError } from '../networks/networks.ts';
 import {
   createTargetPod,
@@ -61,7 +61,7 @@ async function proposeAbort<T extends HandoverRequest>(
 ): Promise<void> {
   const proposal = { outcome: 'Aborted', by: 'operator', reason, message } as const;
   const decision = await withFaults('operator.abort', () =>
-    decide(api, resource, request, proposal, { signal, clock }),
+    proposeDecision(api, resource, request, proposal, { signal, clock }),
   );
   log.info({ proposed: reason, stands: decision.outcome, by: decision.by }, 'decided');
 }
