@@ -110,6 +110,24 @@ export function lossSuite(cluster: () => Cluster): void {
       await c.untouched(source);
     });
 
+    it('that has completed is not one, though its agent took it for lost', async () => {
+      const c = cluster();
+      await c.run('done-1', { spec: { restartPolicy: 'Never' } });
+      await saved('done-1', 'done-1');
+      await c.migrate('done-1', 'done-1', again);
+      await c.until(moves, 'done-1', { target: { podUID: some } });
+      await c.source(moves, 'done-1', gone);
+      await c.until(moves, 'done-1', { decision: { reason: 'SourceLost' } });
+      const completed = await c.podStatus('done-1', { phase: 'Succeeded' });
+      const { status, metadata } = await c.until(moves, 'done-1', {
+        ...ended('Failed'),
+        ...failed('PodCompleted'),
+      });
+      expect(status.recovery).toBeUndefined();
+      await eventually(() => c.events(metadata.uid)).toContain('Warning PodCompleted');
+      await c.untouched(completed);
+    });
+
     it('is noticed from its pod alone', async () => {
       const c = cluster();
       await c.run('lost-4');

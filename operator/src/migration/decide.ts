@@ -29,7 +29,13 @@ import {
 import { failureHints, sentences } from '../requests/message.ts';
 import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
-import { isSourceLost, planRecovery, sourceLossGraceMs } from './recovery.ts';
+import {
+  completionGraceMs,
+  isSourceLost,
+  mayComplete,
+  planRecovery,
+  sourceLossGraceMs,
+} from './recovery.ts';
 import {
   ownedStatus,
   type Effect,
@@ -168,7 +174,13 @@ function aborted(observed: Observed, draft: MigrationDraft, decision: Decision):
   const graceMs = request.spec.onSourceLoss === 'Fail' ? 0 : sourceLossGraceMs;
   const waitMs = deadline + graceMs - now + 1;
   if (isHeld && waitMs > 0) return draft.plan('RollingBack', [], Math.min(pollMs, waitMs));
-  if (isSourceLost(observed, decision)) return recover(observed, draft, decision, waitMs);
+  if (isSourceLost(observed, decision)) {
+    const completionMs = deadline - abortConfirmationMs + completionGraceMs - now + 1;
+    if (mayComplete(observed) && completionMs > 0) {
+      return draft.plan('RollingBack', [], completionMs);
+    }
+    return recover(observed, draft, decision, waitMs);
+  }
   const unconfirmed = isHeld
     ? `Node ${source?.nodeName ?? ''} has not confirmed that the source runs again. Look at the node and its Sealift agent.`
     : undefined;

@@ -17,7 +17,7 @@ import {
 } from '../../testing/objects.ts';
 import { abortConfirmationMs } from '../requests/deadlines.ts';
 import { decideMigration } from './decide.ts';
-import { sourceLossGraceMs, newestOf, restoreName } from './recovery.ts';
+import { completionGraceMs, newestOf, restoreName, sourceLossGraceMs } from './recovery.ts';
 import type { Observed } from './types.ts';
 
 const lost = { state: 'Lost', reason: 'SourceLost', message: 'its node was reset' };
@@ -150,6 +150,24 @@ describe('a source that was lost', () => {
     const plan = decideMigration(seen(status, asked, pods), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).not.toContain('SourceLost');
+  });
+
+  it('is not deleted before its kubelet could report that it has completed', () => {
+    const once = { spec: { restartPolicy: 'OnFailure' } };
+    const first = seen({}, asked, { sourcePod: pod(once) });
+    const plan = decideMigration(first, NOW);
+    expect([plan.effects, plan.requeueAfterMs]).toEqual([[], completionGraceMs + 1]);
+    expect(summary(plan)).toBe('Unknown SourceLost');
+    const next = published(first, plan);
+    const completed = pod({ ...once, status: { phase: 'Succeeded' } });
+    const end = decideMigration({ ...next, sourcePod: completed }, NOW + 1000);
+    expect(effects(end)).toEqual(['RemoveFinalizer']);
+    expect(summary(end)).toBe('False PodCompleted');
+    const lostAfterAll = decideMigration(next, NOW + completionGraceMs + 1);
+    expect(effects(lostAfterAll)).toEqual(['DeleteLostSource']);
+    const failedPod = pod({ ...once, status: { phase: 'Failed' } });
+    const failed = decideMigration({ ...next, sourcePod: failedPod }, NOW + 1000);
+    expect(effects(failed)).toEqual(['DeleteLostSource']);
   });
 
   it('is waited for longer where it is to be restored: a reset node boots first', () => {

@@ -20,6 +20,12 @@ import type { Effect, Observed } from './types.ts';
  */
 export const sourceLossGraceMs = 840_000;
 
+/**
+ * How long the kubelet may take to report that a pod has completed. The agent sees at once that no container runs, and
+ * cannot tell a pod that has done its work from a lost one.
+ */
+export const completionGraceMs = 10_000;
+
 export interface RecoveryPlan {
   readonly recovery: Recovery | undefined;
   readonly effects: readonly Effect[];
@@ -34,6 +40,13 @@ export function isSourceLost(observed: Observed, decision: Decision): boolean {
   if (isCompleted(observed)) return false;
   if (decision.reason === 'SourceLost') return true;
   return sourceAgent?.state === 'Lost' && decision.reason !== 'SourceGone';
+}
+
+/** Whether a pod without containers may yet be reported as completed: the kubelet does not start them again. */
+export function mayComplete(observed: Observed): boolean {
+  const pod = lostPod(observed);
+  if (observed.request.status?.recovery || pod?.status.phase !== 'Running') return false;
+  return (pod.spec.restartPolicy ?? 'Always') !== 'Always';
 }
 
 /** @param isOverdue the node has had all the time that it gets */

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Carries out the effects that MigrationRequests and RestoreRequests have in common. Idempotent.
 import { finalizers } from '../../../crds/src/index.ts';
-import { proposeDecision, withFaults, type Context, type Resource } from '../../../kube/src/index.ts';
+import {
+  proposeDecision,
+  withFaults,
+  type Context,
+  type Resource,
+} from '../../../kube/src/index.ts';
 import { NetworksError } from '../networks/networks.ts';
 import {
   createTargetPod,
