@@ -33,7 +33,7 @@ export interface RecoveryPlan {
   readonly outcome?: string;
 }
 
-/** Whether the source was lost. A pod that has completed, or that somebody deleted, was not. */
+/** Whether the source was lost. A pod that has completed, or that a user deleted, was not. */
 export function isSourceLost(observed: Observed, decision: Decision): boolean {
   const { sourceAgent, recovery } = observed.request.status ?? {};
   if (recovery) return true;

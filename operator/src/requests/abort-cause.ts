@@ -15,7 +15,7 @@ export function deletionCause({ metadata }: HandoverRequest): AbortCause | undef
   return { reason: 'Cancelled', message: 'The request was deleted.' };
 }
 
-/** An agent that cannot go on, by its own report. */
+/** An agent that has reported a failure. */
 export function agentCause({ status }: HandoverRequest): AbortCause | undefined {
   const { sourceAgent, targetAgent, source, target } = status ?? {};
   if (sourceAgent?.state === 'Failed' || sourceAgent?.state === 'Gone') {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every controller of the operator reads and writes through.
+// What is injected into every controller of the operator.
 import { RUNTIME_CLASS } from '../../../crds/src/index.ts';
 import {
   isNotFound,

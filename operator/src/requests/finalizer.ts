@@ -15,7 +15,7 @@ interface Finalized extends ApiObject {
 /**
  * Adds or removes a finalizer and keeps those of others. Reads the object again, for publishing the status has made a
  * newer version. An object that is gone, or was replaced, is left alone.
- * @throws ApiError `Conflict` when somebody else has changed the object meanwhile
+ * @throws ApiError `Conflict` when another component has changed the object meanwhile
  */
 export async function setFinalizer<T extends Finalized>(
   dependencies: Dependencies,
