@@ -426,21 +426,6 @@ describe('Aborted', () => {
     );
   });
 
-  it('ends with PodCompleted if the agent has taken a completed pod for a lost one', () => {
-    const lost = { state: 'Lost', reason: 'SourceLost', message: 'no container runs' };
-    const plan = decideMigration(
-      seen(
-        { decision: decision('Aborted', 'SourceLost'), sourceAgent: lost },
-        { sourcePod: pod({ status: { phase: 'Succeeded' } }) },
-      ),
-      NOW,
-    );
-    expect(effects(plan)).toEqual(['RemoveFinalizer']);
-    expect(summary(plan)).toBe('False PodCompleted');
-    expect(message(plan)).toMatch(/has completed/);
-    expect(conditionsOf(plan.status?.conditions)['Committed']).toBe('False PodCompleted');
-  });
-
   it('by cancelling ends in phase Cancelled, not Failed', () => {
     const plan = decideMigration(seen({ decision: decision('Aborted', 'Cancelled') }), NOW);
     expect(plan.status?.phase).toBe('Cancelled');

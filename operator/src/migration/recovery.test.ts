@@ -6,6 +6,7 @@ import {
   accepted,
   at,
   checkpoint,
+  conditionsOf,
   decision,
   NOW,
   pod,
@@ -150,6 +151,15 @@ describe('a source that was lost', () => {
     const plan = decideMigration(seen(status, asked, pods), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).not.toContain('SourceLost');
+  });
+
+  it('is not one that has completed, though its agent has reported so: PodCompleted', () => {
+    const completed = pod({ status: { phase: 'Succeeded' } });
+    const plan = decideMigration(seen({}, asked, { sourcePod: completed }), NOW);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
+    expect(summary(plan)).toBe('False PodCompleted');
+    expect(message(plan)).toMatch(/has completed/);
+    expect(conditionsOf(plan.status?.conditions)['Committed']).toBe('False PodCompleted');
   });
 
   it('is not deleted before its kubelet could report that it has completed', () => {

@@ -51,7 +51,7 @@ export function confirmationDeadline(status: WithDeadlines, proposed: number): n
   return proposed;
 }
 
-/** @returns in how many milliseconds an undecided request has to be looked at again. */
+/** @returns in how many milliseconds an undecided request has to be reconciled again. */
 export function untilNextDeadline(
   { targetPod }: HandoverObserved,
   deadlines: Deadlines | undefined,

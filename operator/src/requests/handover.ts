@@ -65,13 +65,14 @@ export function showTarget<S extends HandoverStatus, E extends Own>(
   draft.progress.waiting('TargetReady', 'TargetPodCreated', targetProgress(own));
 }
 
-/** Whether the target pod has still to be created, or was created by a run that did not see it. */
+/** Whether the target pod does not exist yet. One that the status has named by UID is not created again. */
 export function isTargetMissing({ request, targetPod }: HandoverObserved): boolean {
   return !targetPod && request.status?.target?.podUID === undefined;
 }
 
-/** The target's states from its create gate on, and those in which its containers are restored. */
+/** States of a target whose containers are restored. */
 const restored: readonly TargetState[] = ['AtResumeGate', 'Answering', 'Running'];
+/** States of a target that is at its create gate, or past it. */
 const prepared: readonly TargetState[] = ['AtCreateGate', 'Receiving', 'Restoring', ...restored];
 
 /** Conditions that follow from what the target's agent reports. */
@@ -175,7 +176,7 @@ export function planTargetDeletion<S extends HandoverStatus, E extends Own>(
   return draft.plan(phase, [effect], isOverdue ? 1000 : pollMs);
 }
 
-/** What a finished request may have left behind. */
+/** Removes what a finished request may have left: an aborted target, a reference to the request, the finalizer. */
 export function remainingEffects(observed: HandoverObserved): HandoverEffect[] {
   const { status, metadata } = observed.request;
   const own = ownTarget(observed);

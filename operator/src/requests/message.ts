@@ -7,8 +7,8 @@ export const longestMessage = 4096;
 /** Leaves room for the decision's own message beside the hints. */
 export const longestHints = 1500;
 
-/** A full stop, also before or inside a remark in brackets: `Torn down. (logs: node b, /x)`. */
-const ended = /[.!?…](?:\s*\([^()]*\))?$/;
+/** A text that ends as a sentence, or with a remark behind one: `Torn down. (logs: node b, /x)`. */
+const endsAsSentence = /[.!?…](?:\s*\([^()]*\))?$/;
 
 /**
  * Joins what several components say to whole sentences: each part ends with a full stop, empty parts are left out.
@@ -21,7 +21,7 @@ export function sentences(
   const text = parts
     .map((part) => part?.trim() ?? '')
     .filter((part) => part !== '')
-    .map((part) => (ended.test(part) ? part : `${part.replace(/[,;:]$/, '')}.`))
+    .map((part) => (endsAsSentence.test(part) ? part : `${part.replace(/[,;:]$/, '')}.`))
     .join(' ');
   return text.length <= limit ? text : `${text.slice(0, limit - 1)}…`;
 }

@@ -73,7 +73,7 @@ async function proposeAbort<T extends HandoverRequest>(
 
 /**
  * Creates the target pod. A pod that the API server refuses, or whose networks cannot be read, aborts the request.
- * @param manifest undefined: the pod or checkpoint that it is made from is gone; the next look at it says so
+ * @param manifest returns undefined if the pod or checkpoint that it reads is gone: the next reconcile says so
  */
 export async function createTarget<T extends HandoverRequest>(
   dependencies: Dependencies,
