@@ -52,6 +52,8 @@ export const reasons = {
   TransferDeadlineExceeded: 'The images were not sent within spec.timeouts.transferSeconds.',
   RestoreDeadlineExceeded: 'The target was not rebuilt within spec.timeouts.restoreSeconds.',
   PeerRetryBudgetExceeded: 'The pod’s peers were about to give up.',
+  PodCompleted:
+    'The source pod’s containers ended with exit code 0: there is nothing left to move.',
   SourceGone: 'The source pod vanished or was replaced.',
   SourceLost: 'The source’s node was reset, or its container ended: what it was is gone.',
   SourceFailed: 'The source’s agent reported a failure.',
