@@ -22,7 +22,7 @@ import {
 
 const base: ImageSenderObserved = {
   decided: false,
-  here: false,
+  isTargetHere: false,
   sent: false,
   targetState: 'AtCreateGate',
   failure: undefined,
@@ -39,7 +39,7 @@ describe('the holder of a checkpoint', () => {
     ['waits for the target', { targetState: 'Preparing' }, 'Waiting', []],
     ['waits for a target that is not there', { targetState: undefined }, 'Waiting', []],
     ['sends once', { sent: true }, 'Sent', []],
-    ['has nothing to send to itself', { here: true }, 'Sent', []],
+    ['has nothing to send to itself', { isTargetHere: true }, 'Sent', []],
     ['says nothing once it is decided', { decided: true }, undefined, []],
     ['tells why it cannot', { failure }, 'Failed', []],
     ['gives up in time', { limit }, 'Failed', []],

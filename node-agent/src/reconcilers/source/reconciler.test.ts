@@ -231,7 +231,7 @@ describe('a source', () => {
     await run();
     decide('Aborted');
     await runs();
-    expect(status()?.sourceAgent?.message).toBe(`Resumed. ${where}`);
+    expect(status()?.sourceAgent?.message).toBe(`The pod resumed on its source node. ${where}`);
     expect(await readdir(folder)).toContain('request.json');
   });
 

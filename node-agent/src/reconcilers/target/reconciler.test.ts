@@ -365,7 +365,7 @@ describe('a target of several containers', () => {
     await first;
     expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'TornDown']);
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
-    expect(status()?.decision?.message).toMatch(/^container main: CRIU said no/);
+    expect(status()?.decision?.message).toMatch(/^Container main: CRIU said no/);
   });
 
   it('is torn down as a whole if the kubelet starts one anew that waits', async () => {
