@@ -13,8 +13,8 @@ import type {
 
 interface Waiting<Request, Reply> {
   request: Request;
-  settle: (reply: Reply) => void;
-  fail: (error: Error) => void;
+  resolve: (reply: Reply) => void;
+  reject: (error: Error) => void;
 }
 
 /** Containers of one request. */
@@ -27,11 +27,11 @@ class Gate<Request extends { container: string }, Reply> {
     // Who left while the request was being looked up must not be taken for one who waits.
     if (gone.aborted) return Promise.reject(new AgentError('Aborted', 'the one who asked is gone'));
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
-    const entry: Waiting<Request, Reply> = { request, settle: resolve, fail: reject };
+    const entry: Waiting<Request, Reply> = { request, resolve: resolve, reject: reject };
     const { container } = request;
     // The same request over a newer connection: the older one has lost its reader.
     const older = this.#take(uid, container);
-    older?.fail(new AgentError('Aborted', 'asked again over another connection'));
+    older?.reject(new AgentError('Aborted', 'asked again over another connection'));
     const waiters = this.#waiting.get(uid) ?? new Map<string, Waiting<Request, Reply>>();
     this.#waiting.set(uid, waiters.set(container, entry));
     gone.addEventListener(
@@ -52,25 +52,25 @@ class Gate<Request extends { container: string }, Reply> {
     return this.#waiting.get(uid)?.get(container)?.request;
   }
 
-  all(uid: string): Request[] {
+  list(uid: string): Request[] {
     return [...(this.#waiting.get(uid)?.values() ?? [])].map((one) => one.request);
   }
 
   /** @returns whether somebody waited. */
-  settle(uid: string, container: string, reply: Reply): boolean {
+  answer(uid: string, container: string, reply: Reply): boolean {
     const entry = this.#take(uid, container);
-    entry?.settle(reply);
+    entry?.resolve(reply);
     return entry !== undefined;
   }
 
-  failOne(uid: string, container: string, error: Error): void {
-    this.#take(uid, container)?.fail(error);
+  reject(uid: string, container: string, error: Error): void {
+    this.#take(uid, container)?.reject(error);
   }
 
-  fail(uid: string, error: Error): void {
+  rejectAll(uid: string, error: Error): void {
     const waiters = [...(this.#waiting.get(uid)?.values() ?? [])];
     this.#waiting.delete(uid);
-    for (const one of waiters) one.fail(error);
+    for (const one of waiters) one.reject(error);
   }
 
   #take(uid: string, container: string): Waiting<Request, Reply> | undefined {
@@ -98,58 +98,59 @@ export class Gates {
     for (const listener of this.#listeners) listener(uid);
   }
 
-  waitCreate(uid: string, request: CreateAtGate, gone: AbortSignal): Promise<CreateReply> {
+  waitAtCreateGate(uid: string, request: CreateAtGate, gone: AbortSignal): Promise<CreateReply> {
     return this.#create.wait(uid, request, gone, () => this.#changed(uid));
   }
 
   /** @param at when it arrived, RFC 3339 with microseconds. */
-  waitResume(request: GateRequest, at: string, gone: AbortSignal): Promise<PlainReply> {
+  waitAtResumeGate(request: GateRequest, at: string, gone: AbortSignal): Promise<PlainReply> {
     const { token: uid, container, pid } = request;
     const waiting = this.#resume.wait(uid, { ...request, at }, gone, () => this.#changed(uid));
-    if (this.atResume(uid, container)) this.restored.settle(uid, container, { ok: true, pid });
+    if (this.getAtResumeGate(uid, container))
+      this.restored.answer(uid, container, { ok: true, pid });
     return waiting;
   }
 
   /** Resolves once the container's CRIU waits at the resume gate. */
-  async waitRestored(request: AtGateRequest, gone: AbortSignal): Promise<AtGateReply> {
+  async waitForArrival(request: AtGateRequest, gone: AbortSignal): Promise<AtGateReply> {
     const { token: uid, container } = request;
-    const there = this.atResume(uid, container);
+    const there = this.getAtResumeGate(uid, container);
     if (there) return { ok: true, pid: there.pid };
     return this.restored.wait(uid, request, gone, () => undefined);
   }
 
   /** Containers at the create gate. */
-  atCreate(uid: string): CreateAtGate[] {
-    return this.#create.all(uid);
+  listAtCreateGate(uid: string): CreateAtGate[] {
+    return this.#create.list(uid);
   }
 
-  atResume(uid: string, container: string): RestoredAtGate | undefined {
+  getAtResumeGate(uid: string, container: string): RestoredAtGate | undefined {
     return this.#resume.get(uid, container);
   }
 
   /** Containers at the resume gate. */
-  rebuilt(uid: string): RestoredAtGate[] {
-    return this.#resume.all(uid);
+  listAtResumeGate(uid: string): RestoredAtGate[] {
+    return this.#resume.list(uid);
   }
 
   answerCreate(uid: string, container: string, reply: CreateReply): boolean {
-    return this.#create.settle(uid, container, reply);
+    return this.#create.answer(uid, container, reply);
   }
 
   /** @returns whether it waited. */
-  open(uid: string, container: string): boolean {
-    return this.#resume.settle(uid, container, { ok: true });
+  openResumeGate(uid: string, container: string): boolean {
+    return this.#resume.answer(uid, container, { ok: true });
   }
 
   /** What waits at the resume gate under its name is not to run, but the container may be restored once more. */
-  dismiss(uid: string, container: string, why: string): void {
-    this.#resume.failOne(uid, container, new AgentError('Aborted', why));
+  refuseAtResumeGate(uid: string, container: string, why: string): void {
+    this.#resume.reject(uid, container, new AgentError('Aborted', why));
   }
 
   /** Whoever waits is refused: the shim lets the create fail, the plugin kills what was restored. */
-  refuse(uid: string, error: AgentError): void {
-    this.#create.fail(uid, error);
-    this.restored.fail(uid, error);
-    this.#resume.fail(uid, error);
+  refuseAll(uid: string, error: AgentError): void {
+    this.#create.rejectAll(uid, error);
+    this.restored.rejectAll(uid, error);
+    this.#resume.rejectAll(uid, error);
   }
 }

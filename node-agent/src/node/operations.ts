@@ -8,7 +8,7 @@ import { Checkpointer } from './dump/checkpointer.ts';
 import type { Config } from '../support/config.ts';
 import { Diagnostics } from './diagnostics/diagnostics.ts';
 import { NetworkLock } from './lock/network-lock.ts';
-import { keepSandboxes } from './host/durable.ts';
+import { syncCniState } from './host/fsync.ts';
 import { Host } from './host/host.ts';
 import { RdmaDriver } from './device/driver.ts';
 import { Restorer } from './restore/restorer.ts';
@@ -16,7 +16,7 @@ import { BundleEditor } from './runtime/bundle-editor.ts';
 import { Runc } from './runtime/runc.ts';
 import { Receiver, type ReceiverOptions } from './transfer/receiver.ts';
 import { sendImages } from './transfer/sender.ts';
-import { ImageStore } from './transfer/store.ts';
+import { ImageStore } from './transfer/image-store.ts';
 
 /** Serves from `listen` on. */
 export interface Server {
@@ -37,7 +37,7 @@ export interface NodeOperations {
   /** Before anything else: folders are made, and what earlier dumps have left is removed. */
   prepare(): Promise<void>;
   /** Puts what the node remembers of its sandboxes on its disk. */
-  keepSandboxes(): Promise<void>;
+  syncCniState(): Promise<void>;
   /** Keeps what a failure leaves; a simulation has nothing to keep. */
   readonly diagnostics?: Diagnostics;
   /** Removes what CRIU logged for a request. */
@@ -75,7 +75,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
       await mkdir(config.checkpointDir, { recursive: true, mode: 0o700 });
       await runc.removeGuards();
     },
-    keepSandboxes: () => keepSandboxes(host),
+    syncCniState: () => syncCniState(host),
     removeWork: (id) => rm(join(workRoot, id), { recursive: true, force: true }),
   };
 }

@@ -20,7 +20,7 @@ import type { Checkpointer } from '../node/dump/checkpointer.ts';
 import { AgentError, isErrno, reasonOf } from '../support/errors.ts';
 import { isOver, type Entry, type Journal } from '../support/journal/journal.ts';
 import type { Gates } from '../callers/gates.ts';
-import type { ImageStore } from '../node/transfer/store.ts';
+import type { ImageStore } from '../node/transfer/image-store.ts';
 
 const resources = {
   MigrationRequest: migrationRequests,
@@ -95,7 +95,7 @@ export class OrphanSweep {
       // Committed the moment before: it is just being handed over to, or was and cannot go on.
       const isComing = entry.decided === 'Committed' && !isOver(entry);
       if (isComing && this.#goneFor(entry.id) < FORCED_GRACE_MS) return;
-      gates.refuse(entry.id, new AgentError('Aborted', `${entry.kind} ${entry.name} is gone`));
+      gates.refuseAll(entry.id, new AgentError('Aborted', `${entry.kind} ${entry.name} is gone`));
     } else if (!isOver(entry)) {
       if (!(await this.#settle(entry))) return;
     }
@@ -122,13 +122,13 @@ export class OrphanSweep {
     if (isCommitted || (await this.#successorRuns(entry))) {
       log.error(about, 'a request that was removed by force had moved this pod: ending it');
       await journal.put({ ...entry, stage: 'Stopping' });
-      await checkpointer.end(entry);
+      await checkpointer.stopPod(entry);
       await journal.put({ ...entry, stage: 'Gone' });
       return true;
     }
     if (entry.role === 'source' && this.#goneFor(entry.id) < FORCED_GRACE_MS) return false;
     log.warn(about, 'request is gone, letting its pod go on');
-    await checkpointer.release(entry);
+    await checkpointer.resumePod(entry);
     return true;
   }
 

@@ -3,9 +3,9 @@
 import type { NodeOperations } from '../../node/operations.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Journal } from '../../support/journal/journal.ts';
-import { CreateHandler } from '../create.ts';
-import type { PodRequests, TargetOf } from '../pod-requests.ts';
-import { CniHandler } from '../cni.ts';
+import { CreateHandler } from '../create-handler.ts';
+import type { RequestLookup, TargetRequest } from '../request-lookup.ts';
+import { CniHandler } from '../cni-handler.ts';
 import type { Gates } from '../gates.ts';
 import { microTimestamp } from '../../support/step-times.ts';
 import type { SocketHandlers } from './server.ts';
@@ -14,9 +14,9 @@ export function socketHandlers(parts: {
   node: NodeOperations;
   journal: Journal;
   gates: Gates;
-  pods: PodRequests;
+  pods: RequestLookup;
   /** Times a target's preparation: from its first CNI call until it waits at the create gate. */
-  recordPreparation(target: TargetOf, atGate: boolean): Promise<void>;
+  recordPreparation(target: TargetRequest, atGate: boolean): Promise<void>;
 }): SocketHandlers {
   const { node, journal, gates, pods } = parts;
   const { host, lock, driver, editor, restorer } = node;
@@ -26,11 +26,11 @@ export function socketHandlers(parts: {
     editor,
     pods,
     waiting: async (target) => {
-      await node.keepSandboxes();
+      await node.syncCniState();
       await parts.recordPreparation(target, true);
     },
-    released: (uid, container) => restorer.released(uid, container),
-    release: (netns) => restorer.release(netns),
+    released: (uid, container) => restorer.isDetached(uid, container),
+    release: (netns) => restorer.resumePod(netns),
   });
   const cni = new CniHandler({
     host,
@@ -49,11 +49,11 @@ export function socketHandlers(parts: {
     create: (request, gone) => create.handle(request, gone),
     gate: async (request, gone) => {
       checkKnown(request.token);
-      return gates.waitResume(request, microTimestamp(), gone);
+      return gates.waitAtResumeGate(request, microTimestamp(), gone);
     },
     atGate: async (request, gone) => {
       checkKnown(request.token);
-      return gates.waitRestored(request, gone);
+      return gates.waitForArrival(request, gone);
     },
     cni: (request) => cni.handle(request),
   };

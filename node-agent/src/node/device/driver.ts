@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { DEFAULT_RNR_TIMER, type Identity } from '../../../../crds/src/index.ts';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
-import { checkSupported } from '../dump/supported-objects.ts';
+import { checkSupported } from './supported-objects.ts';
 
 /** A held device waits at most that long for the driver's queues to be idle. */
 const HOLD_TIMEOUT_MS = 5000;
@@ -22,7 +22,7 @@ export interface UverbsDevice {
 
 export class RdmaDriver {
   /** @throws AgentError NetnsModeShared */
-  async checkMode(): Promise<void> {
+  async checkNetnsMode(): Promise<void> {
     if ((await addon.rdmaNetnsMode()) === 'exclusive') return;
     throw new AgentError(
       'NetnsModeShared',
@@ -53,7 +53,7 @@ export class RdmaDriver {
    * @param folder of the host and of the agent, not mounted `nodev`
    * @returns the node's path
    */
-  async node(device: UverbsDevice, folder: string): Promise<string> {
+  async makeNode(device: UverbsDevice, folder: string): Promise<string> {
     await mkdir(folder, { recursive: true, mode: 0o755 });
     const path = join(folder, device.name);
     await addon.makeCharDevice(path, device.major, device.minor);

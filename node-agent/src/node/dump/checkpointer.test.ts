@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { Host } from '../host/host.ts';
 import type { Container } from '../runtime/containers.ts';
-import { Checkpointer, type Freezer } from './checkpointer.ts';
+import { Checkpointer, type CgroupControl } from './checkpointer.ts';
 
 const container = (name: string, cgroup?: string) =>
   ({ id: name, name, netns: '/run/netns/x', ...(cgroup && { cgroup }) }) as unknown as Container;
@@ -33,37 +33,44 @@ class Told extends Checkpointer {
   protected override async containers(): Promise<Container[]> {
     return this.here;
   }
-  protected override async lastDumpEnded(containers: readonly Container[]): Promise<void> {
+  protected override async endFormerDumps(containers: readonly Container[]): Promise<void> {
     if (containers.length > 0) this.did.push('no dump');
   }
-  protected override cgroup(dir: string): Freezer {
+  protected override cgroup(dir: string): CgroupControl {
     const note = (what: string) => async () => void this.did.push(`${what} ${dir}`);
-    return { freeze: note('freeze'), thaw: note('thaw'), mend: note('mend'), kill: note('kill') };
+    return {
+      freeze: note('freeze'),
+      thaw: note('thaw'),
+      endTcpRepair: note('end repair'),
+      kill: note('kill'),
+    };
   }
 }
 
 describe('a pod that was locked', () => {
   it('goes on with every container that it has by now, though one cannot be moved', async () => {
     const pod = new Told([container('main', '/a'), container('debugger', '/b')]);
-    await expect(pod.inspect('u', ['main'])).rejects.toMatchObject({ code: 'UnsupportedObject' });
-    await pod.release({ podUid: 'u' });
+    await expect(pod.inspectPod('u', ['main'])).rejects.toMatchObject({
+      code: 'UnsupportedObject',
+    });
+    await pod.resumePod({ podUid: 'u' });
     expect(pod.did).toEqual([
-      ...['no dump', 'mend /a', 'mend /b', 'unlock /run/netns/x'],
+      ...['no dump', 'end repair /a', 'end repair /b', 'unlock /run/netns/x'],
       ...['thaw /a', 'thaw /b', 'resume /run/netns/x'],
     ]);
   });
 
   it('ends with every container that it has', async () => {
     const pod = new Told([container('main', '/a'), container('debugger', '/b')]);
-    await pod.end({ podUid: 'u' });
+    await pod.stopPod({ podUid: 'u' });
     expect(pod.did).toEqual(['lock /run/netns/x', 'hide /run/netns/x', 'kill /a', 'kill /b']);
   });
 
   it('has a sandbox of its own name when its container has ended', async () => {
     const pod = new Told([]);
-    await expect(pod.find('u')).rejects.toMatchObject({ code: 'PodNotFound' });
-    await pod.release({ podUid: 'u', netns: '/run/netns/y' });
-    await pod.end({ podUid: 'u', netns: '/run/netns/y' });
+    await expect(pod.findPod('u')).rejects.toMatchObject({ code: 'PodNotFound' });
+    await pod.resumePod({ podUid: 'u', netns: '/run/netns/y' });
+    await pod.stopPod({ podUid: 'u', netns: '/run/netns/y' });
     expect(pod.did).toEqual([
       ...['unlock /run/netns/y', 'resume /run/netns/y'],
       ...['lock /run/netns/y', 'hide /run/netns/y'],
@@ -72,13 +79,13 @@ describe('a pod that was locked', () => {
 
   it('is frozen as a whole', async () => {
     const pod = new Told([container('main', '/a'), container('side', '/b')]);
-    await pod.freeze(await pod.inspect('u', ['side', 'main']));
+    await pod.freezeTasks(await pod.inspectPod('u', ['side', 'main']));
     expect(pod.did).toEqual(['no dump', 'freeze /a', 'freeze /b']);
   });
 
   it('is not touched while a container of its own does not run', async () => {
     const pod = new Told([container('main', '/a')]);
-    await expect(pod.inspect('u', ['side', 'main'])).rejects.toMatchObject({
+    await expect(pod.inspectPod('u', ['side', 'main'])).rejects.toMatchObject({
       code: 'ContainerNotRunning',
       message: expect.stringMatching(/side/) as string,
     });
@@ -86,8 +93,8 @@ describe('a pod that was locked', () => {
 
   it('is not taken for a task that has its number by now', async () => {
     const pod = new Told([]);
-    await pod.release({ podUid: 'u', netns: '/proc/77/ns/net' });
-    await pod.end({ podUid: 'u', netns: '/proc/77/ns/net' });
+    await pod.resumePod({ podUid: 'u', netns: '/proc/77/ns/net' });
+    await pod.stopPod({ podUid: 'u', netns: '/proc/77/ns/net' });
     expect(pod.did).toEqual([]);
   });
 });

@@ -15,10 +15,9 @@ import { uverbsPath } from '../runtime/bundle.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
-import { checkIpc } from './ipc.ts';
-import { checkComplete } from './container-set.ts';
+import { checkComplete, checkIpc } from './preconditions.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
-import type { ImageStore } from '../transfer/store.ts';
+import type { ImageStore } from '../transfer/image-store.ts';
 
 export interface CheckpointerParts {
   host: Host;
@@ -32,7 +31,7 @@ export interface CheckpointerParts {
   version: string;
 }
 
-export type Freezer = Pick<Cgroup, 'freeze' | 'thaw' | 'mend' | 'kill'>;
+export type CgroupControl = Pick<Cgroup, 'freeze' | 'thaw' | 'endTcpRepair' | 'kill'>;
 
 /** A pod as it runs here. */
 export interface LocalPod {
@@ -47,7 +46,7 @@ export interface LockedPod {
   netns?: string | undefined;
 }
 
-export interface Dumped {
+export interface DumpResult {
   header: ManifestHeader;
   identity: Identity;
   objects: ObjectCounts;
@@ -62,7 +61,7 @@ export class Checkpointer {
   }
 
   /** @throws AgentError PodNotFound */
-  async find(podUid: string): Promise<LocalPod> {
+  async findPod(podUid: string): Promise<LocalPod> {
     const containers = await this.containers(podUid);
     const [first] = containers;
     if (!first) {
@@ -75,7 +74,7 @@ export class Checkpointer {
   }
 
   /** Ids of the pod's containers that run here, however many and whatever they are. */
-  async runningIds(podUid: string): Promise<string[]> {
+  async runningContainerIds(podUid: string): Promise<string[]> {
     return (await this.containers(podUid)).map(({ id }) => id);
   }
 
@@ -84,8 +83,8 @@ export class Checkpointer {
    * @param names of the containers that it has to have, and no others
    * @throws AgentError ContainerNotRunning, UnsupportedObject, ...
    */
-  async inspect(podUid: string, names: readonly string[]): Promise<LocalPod> {
-    const pod = await this.find(podUid);
+  async inspectPod(podUid: string, names: readonly string[]): Promise<LocalPod> {
+    const pod = await this.findPod(podUid);
     checkComplete(pod.containers, names);
     await this.#parts.driver.checkSupported(pod.netns);
     await this.checkIpc(pod.containers);
@@ -93,17 +92,17 @@ export class Checkpointer {
   }
 
   /** Nothing but RoCE, ARP and neighbour discovery gets in or out. */
-  async lock(pod: LocalPod): Promise<void> {
-    await withFaults('source.lock', () => this.#parts.lock.lock(pod.netns, 'source'));
+  async lockNetwork(pod: LocalPod): Promise<void> {
+    await withFaults('source.lock', () => this.#parts.lock.lock(pod.netns, 'roce'));
   }
 
-  async hold(pod: LocalPod, rnrTimer: number): Promise<void> {
+  async holdDevice(pod: LocalPod, rnrTimer: number): Promise<void> {
     await withFaults('source.hold', () => this.#parts.driver.hold(pod.netns, rnrTimer));
   }
 
-  async freeze(pod: LocalPod): Promise<void> {
+  async freezeTasks(pod: LocalPod): Promise<void> {
     await withFaults('source.freeze', async () => {
-      await this.lastDumpEnded(pod.containers);
+      await this.endFormerDumps(pod.containers);
       await this.#each(pod.containers, (cgroup) => cgroup.freeze());
     });
   }
@@ -113,8 +112,8 @@ export class Checkpointer {
    * @param signal when nobody needs the images any more; CRIU itself is interrupted only for a DeadlineError, because
    * it has its code in the tasks.
    */
-  async dump(pod: LocalPod, id: string, signal?: AbortSignal): Promise<Dumped> {
-    return withFaults('source.dump', () => this.images(pod, id, signal));
+  async dumpContainers(pod: LocalPod, id: string, signal?: AbortSignal): Promise<DumpResult> {
+    return withFaults('source.dump', () => this.writeImages(pod, id, signal));
   }
 
   /**
@@ -122,11 +121,11 @@ export class Checkpointer {
    * (`kubectl debug`). The network comes before the tasks: data that arrives early waits in the kernel; and after their
    * sockets, which have to be fit for it.
    */
-  async release(of: LockedPod): Promise<void> {
+  async resumePod(of: LockedPod): Promise<void> {
     const containers = await this.containers(of.podUid);
-    await this.lastDumpEnded(containers);
+    await this.endFormerDumps(containers);
     const known = containers.filter(({ cgroup }) => cgroup !== undefined);
-    await this.#each(known, (cgroup) => cgroup.mend());
+    await this.#each(known, (cgroup) => cgroup.endTcpRepair());
     const netns = containers[0]?.netns ?? lasting(of.netns);
     if (netns !== undefined) {
       await withFaults('source.unlock', () => this.#parts.lock.unlock(netns));
@@ -136,10 +135,10 @@ export class Checkpointer {
   }
 
   /** After Committed: nothing of the pod is heard of any more, and its tasks die frozen. */
-  async end(of: LockedPod): Promise<void> {
+  async stopPod(of: LockedPod): Promise<void> {
     const containers = await this.containers(of.podUid);
     const netns = containers[0]?.netns ?? lasting(of.netns);
-    if (netns !== undefined) await this.silence(netns);
+    if (netns !== undefined) await this.silenceNetwork(netns);
     await withFaults('source.kill', () => this.#each(containers, (cgroup) => cgroup.kill()));
   }
 
@@ -147,7 +146,7 @@ export class Checkpointer {
    * Nothing in this network namespace says anything any more, not even ARP, and it takes no frames that peers on
    * this node send to the new pod. Lasts until the pod is deleted.
    */
-  async silence(netns: string): Promise<void> {
+  async silenceNetwork(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
     try {
       await withFaults('source.silence', () => lock.lock(netns, 'total'));
@@ -174,7 +173,7 @@ export class Checkpointer {
 
   async #each(
     containers: readonly Container[],
-    work: (cgroup: Freezer) => Promise<void>,
+    work: (cgroup: CgroupControl) => Promise<void>,
   ): Promise<void> {
     for (const container of containers) {
       if (container.cgroup === undefined) {
@@ -185,9 +184,9 @@ export class Checkpointer {
   }
 
   /** No dump of an agent that ran before this one is at work any more. */
-  protected async lastDumpEnded(containers: readonly Container[]): Promise<void> {
+  protected async endFormerDumps(containers: readonly Container[]): Promise<void> {
     for (const container of containers) {
-      if (await this.#parts.runc.dumpEnded(container.id)) continue;
+      if (await this.#parts.runc.endFormerDump(container.id)) continue;
       await this.#each([container], (cgroup) => cgroup.freeze());
     }
   }
@@ -200,21 +199,25 @@ export class Checkpointer {
     return podContainers(this.#parts.host, podUid);
   }
 
-  protected cgroup(dir: string): Freezer {
+  protected cgroup(dir: string): CgroupControl {
     return new Cgroup(dir);
   }
 
-  protected async images(pod: LocalPod, id: string, signal?: AbortSignal): Promise<Dumped> {
+  protected async writeImages(
+    pod: LocalPod,
+    id: string,
+    signal?: AbortSignal,
+  ): Promise<DumpResult> {
     const { host, runc, store, driver } = this.#parts;
     const bytes = { pages: 0, verbs: 0, rootfs: 0 };
     const objects = { qp: 0, cq: 0, mr: 0 };
     const containers: ManifestHeader['containers'] = [];
-    await this.lastDumpEnded(pod.containers);
+    await this.endFormerDumps(pod.containers);
     // Nothing in the held device changes any more: what is read now is what the target must show.
     const identity = await driver.identity(pod.netns);
     for (const container of pod.containers) {
       stopIf(signal);
-      const imagePath = await store.create(id, container.name);
+      const imagePath = await store.createFolder(id, container.name);
       const workPath = join(this.#parts.workRoot, id, container.name);
       await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
       const env = { SEALIFT_SOCKET: this.#parts.socketPath };

@@ -50,7 +50,7 @@ export async function hasContent(host: Host, dir: string): Promise<boolean> {
 }
 
 /** What an overlay's upper directory says about the layers below it. */
-export interface LayerMarks {
+export interface OverlayMarkers {
   /** Deleted paths: character devices 0/0. */
   whiteouts: string[];
   /** Directories that hide whatever is below. */
@@ -66,7 +66,7 @@ interface TarHeader {
 }
 
 /** @throws AgentError UnsupportedRootfs for marks that need the layers' own paths. */
-function mark(marks: LayerMarks, header: TarHeader): void {
+function mark(marks: OverlayMarkers, header: TarHeader): void {
   const name = header.name.replace(/^\.\//, '').replace(/\/$/, '');
   if (name === '' || name === '.') return;
   if (!isInside(name)) throw new AgentError('ImageCorrupt', `the writable layer holds ${name}`);
@@ -90,8 +90,8 @@ function mark(marks: LayerMarks, header: TarHeader): void {
 }
 
 /** Reads the marks out of a packed upper directory. @throws AgentError UnsupportedRootfs, ImageCorrupt */
-export async function layerMarks(file: string): Promise<LayerMarks> {
-  const marks: LayerMarks = { whiteouts: [], opaque: [] };
+export async function readOverlayMarkers(file: string): Promise<OverlayMarkers> {
+  const marks: OverlayMarkers = { whiteouts: [], opaque: [] };
   const extract = tar.extract();
   const feeding = pipeline(createReadStream(file), extract);
   const reading = (async () => {
@@ -109,7 +109,7 @@ export async function layerMarks(file: string): Promise<LayerMarks> {
  * upper directory must not be changed beneath it. Deletions first, then the files.
  */
 export async function applyLayer(host: Host, file: string, rootfs: string): Promise<void> {
-  const { whiteouts, opaque } = await layerMarks(host.path(file));
+  const { whiteouts, opaque } = await readOverlayMarkers(host.path(file));
   for (const name of whiteouts) await removeInside(host.path(rootfs), name);
   for (const name of opaque) await emptyInside(host.path(rootfs), name);
   const list = `${file}.whiteouts`;

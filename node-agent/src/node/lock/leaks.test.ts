@@ -85,7 +85,7 @@ describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
   }, 30_000);
 
   it('lets out RoCE and what finds neighbours when it is a source', async () => {
-    await lock.lock(netns, 'source');
+    await lock.lock(netns, 'roce');
     const kinds = await heard();
     expect(kinds).toEqual(
       expect.arrayContaining(['arp', 'nd-advert', 'nd-solicit', 'roce', 'roce6']),
@@ -106,10 +106,10 @@ describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
   }, 30_000);
 
   it.each([
-    ['a source goes on', () => checkpointer.release({ podUid: 'none', netns })],
-    ['a target is released', () => restorer.release(netns)],
+    ['a source goes on', () => checkpointer.resumePod({ podUid: 'none', netns })],
+    ['a target is released', () => restorer.resumePod(netns)],
   ])('is lifted when %s, also a second time', async (_what, lift) => {
-    for (const kind of ['source', 'total'] as const) {
+    for (const kind of ['roce', 'total'] as const) {
       await lock.lock(netns, kind);
       await lift();
       expect(await lock.isLocked(netns)).toBe(false);
@@ -120,19 +120,19 @@ describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
   });
 
   it('stays on a source that has moved, and nobody minds a namespace that is gone', async () => {
-    await checkpointer.end({ podUid: 'none', netns });
+    await checkpointer.stopPod({ podUid: 'none', netns });
     expect(await lock.isLocked(netns)).toBe(true);
     const gone = netnsPath('slt-gone');
-    await checkpointer.release({ podUid: 'none', netns: gone });
-    await checkpointer.end({ podUid: 'none', netns: gone });
+    await checkpointer.resumePod({ podUid: 'none', netns: gone });
+    await checkpointer.stopPod({ podUid: 'none', netns: gone });
     await lock.unlock(gone);
     // A file on which nothing is mounted any more.
     sh(`touch ${gone}`);
-    await checkpointer.release({ podUid: 'none', netns: gone });
-    await checkpointer.end({ podUid: 'none', netns: gone });
+    await checkpointer.resumePod({ podUid: 'none', netns: gone });
+    await checkpointer.stopPod({ podUid: 'none', netns: gone });
     sh(`rm ${gone}`);
     // Another task's namespace by now, perhaps.
-    await checkpointer.release({ podUid: 'none', netns: '/proc/1/ns/net' });
+    await checkpointer.resumePod({ podUid: 'none', netns: '/proc/1/ns/net' });
     expect(await lock.isLocked(netns)).toBe(true);
   });
 });

@@ -39,7 +39,7 @@ describe.runIf(able)('a locked namespace', () => {
   it.runIf(knowsQueues)('keeps what it drops from tasks that still run', async () => {
     const sends = () =>
       works(`ip netns exec ${a} bash -c 'echo x > /dev/udp/10.9.8.2/9' 2> /dev/null`);
-    await lock.lock(path(a), 'source');
+    await lock.lock(path(a), 'roce');
     expect(sends()).toBe(true);
     await lock.lock(path(a), 'total');
     expect(sends()).toBe(false);
@@ -60,7 +60,7 @@ describe.runIf(able)('a locked namespace', () => {
 
   it('answers ARP and lets RoCE through under a source lock, nothing else', async () => {
     await lock.lock(path(a), 'total');
-    await lock.lock(path(a), 'source');
+    await lock.lock(path(a), 'roce');
     expect([arp(), answers()]).toEqual([true, false]);
     const got = (port: number) =>
       works(

@@ -16,7 +16,7 @@ export class NetworkLock {
   /** @throws AgentError LockFailed; ENOENT or EINVAL: see isGone */
   async lock(netns: string, kind: LockKind): Promise<void> {
     // A source's tasks run until they are frozen. Elsewhere nobody runs who could be told of an error.
-    const isSilent = kind === 'source';
+    const isSilent = kind === 'roce';
     try {
       await this.#apply(netns, lockCommands(kind, isSilent));
     } catch (error) {

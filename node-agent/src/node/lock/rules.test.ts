@@ -4,7 +4,7 @@ import { lockCommands, unlockCommands } from './rules.ts';
 
 describe('the fabric lock', () => {
   it('lets only RoCE and neighbour discovery through at the source, ARP being left alone', () => {
-    expect(lockCommands('source')).toMatchInlineSnapshot(`
+    expect(lockCommands('roce')).toMatchInlineSnapshot(`
       "add table inet sealift
       delete table inet sealift
       add table inet sealift
@@ -22,7 +22,7 @@ describe('the fabric lock', () => {
   });
 
   it('hides what it drops from tasks that still run', () => {
-    const lines = (isSilent: boolean) => lockCommands('source', isSilent).split('\n');
+    const lines = (isSilent: boolean) => lockCommands('roce', isSilent).split('\n');
     const added = lines(true).filter((line) => !lines(false).includes(line));
     expect(added).toEqual(['add rule inet sealift output queue num 65535']);
   });

@@ -12,11 +12,11 @@ export const TABLE = 'sealift';
 const ROCE_PORT = 4791;
 
 /**
- * `source`: nothing but RoCE, ARP and neighbour discovery. The held queue pairs go on answering RNR NAK, so
+ * `roce`: nothing but RoCE, ARP and neighbour discovery. The held queue pairs go on answering RNR NAK, so
  * peers must still find the address.
  * `total`: nothing at all. A target before the decision, a source after Committed.
  */
-export type LockKind = 'source' | 'total';
+export type LockKind = 'roce' | 'total';
 
 /** Before conntrack (-200), before CRIU's own lock and before any rule of the CNI plugins. */
 const PRIORITY = -450;
@@ -49,7 +49,7 @@ const replace = (family: string): string =>
  * @param isSilent tasks that still run see no error from what they send (needs the kernel's nft_queue)
  */
 export function lockCommands(kind: LockKind, isSilent = false): string {
-  const passes = kind === 'source' ? [roce, neighbours] : [];
+  const passes = kind === 'roce' ? [roce, neighbours] : [];
   const inet = [
     chain('inet', 'input', passes),
     chain('inet', 'output', isSilent ? [...passes, `queue num ${NOBODY}`] : passes),

@@ -18,9 +18,9 @@ import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../../support/socket-protocol.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
-import { digestFiles } from '../transfer/pack.ts';
+import { digestFiles } from '../transfer/image-stream.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
-import type { ImageStore } from '../transfer/store.ts';
+import type { ImageStore } from '../transfer/image-store.ts';
 
 export interface RestorerParts {
   host: Host;
@@ -65,7 +65,7 @@ export class Restorer {
    * @param digest of the checkpoint's manifest, as its request's status has it
    * @throws AgentError ImageCorrupt, ImageTruncated, ImageVersion, CheckpointNotFound
    */
-  async verify(imageId: string, digest: string | undefined): Promise<void> {
+  async verifyImages(imageId: string, digest: string | undefined): Promise<void> {
     return withFaults('target.verify', () => this.#verify(imageId, digest));
   }
 
@@ -81,7 +81,7 @@ export class Restorer {
   }
 
   /** Puts the pod's files in place and says how to restore the container. */
-  async prepare(order: RestoreOptions): Promise<RestoreReply> {
+  async prepareRestore(order: RestoreOptions): Promise<RestoreReply> {
     return withFaults('target.prepare', () => this.#prepare(order));
   }
 
@@ -89,10 +89,10 @@ export class Restorer {
    * After Committed, while the source still answers: peers find the pod here from now on. The device stays held, so all
    * that they are told is RNR NAK.
    */
-  async answer(netns: string): Promise<void> {
+  async answerPeers(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
-    await withFaults('target.answer', () => lock.lock(netns, 'source'));
+    await withFaults('target.answer', () => lock.lock(netns, 'roce'));
     await withFaults('target.show', () => driver.show(netns, interfaces));
     await withFaults('target.announce', () => driver.announce(netns, interfaces));
   }
@@ -101,7 +101,7 @@ export class Restorer {
    * After Committed, once CRIU has let go of the tasks: the pod may speak. The address first, then the queue pairs.
    * Announced again: the source may have spoken in between.
    */
-  async release(netns: string): Promise<void> {
+  async resumePod(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
     await withFaults('target.unlock', () => lock.unlock(netns));
@@ -118,7 +118,7 @@ export class Restorer {
    * Why a restore that was begun will never reach its gate; undefined while it still may.
    * runc's own failure leaves no message for the agent, but CRIU's log and the vanished bundle do.
    */
-  async failureOf(order: {
+  async failureReason(order: {
     requestUid: string;
     container: string;
     bundle: string;
@@ -136,7 +136,7 @@ export class Restorer {
   }
 
   /** Whether CRIU has let go of the restored tasks: they may have run. */
-  async released(requestUid: string, container: string): Promise<boolean> {
+  async isDetached(requestUid: string, container: string): Promise<boolean> {
     const log = join(this.workPath(requestUid, container), 'restore.log');
     return /Restore finished successfully/.test(await readTail(this.#parts.host.path(log)));
   }
@@ -146,7 +146,7 @@ export class Restorer {
    * together and frozen. runc is not, finds CRIU gone, and cleans up as after any failure.
    * @param id of the container
    */
-  async cut(id: string): Promise<void> {
+  async killRestore(id: string): Promise<void> {
     const dir = await findCgroup(this.#parts.host.path('/sys/fs/cgroup'), id);
     if (dir !== undefined) await new Cgroup(dir).killFrozen();
   }
@@ -156,7 +156,7 @@ export class Restorer {
   }
 
   /** What travelled with the pod, put where its new container finds it; and an empty folder for CRIU's log. */
-  protected async putFiles(dir: string, workPath: string, order: RestoreOptions): Promise<void> {
+  protected async unpackFiles(dir: string, workPath: string, order: RestoreOptions): Promise<void> {
     const { host } = this.#parts;
     const { podUid, sandboxId, bundle, container } = order.create;
     const place = { podUid, sandboxId, bundle, container };
@@ -198,7 +198,7 @@ export class Restorer {
     await withFaults('target.stale-sockets', () => endTcpOrphans(netns));
     await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
     await withFaults('target.hold', () => driver.hold(netns, order.rnrTimer));
-    const node = await editor.edit(create.bundle, netns, container.uverbs);
+    const node = await editor.addUverbs(create.bundle, netns, container.uverbs);
     if (container.uverbs !== undefined && !node) {
       throw new AgentError(
         'RestoreFailed',
@@ -207,7 +207,7 @@ export class Restorer {
     }
     const dir = store.dir(order.imageId);
     const workPath = this.workPath(order.requestUid, create.container);
-    await withFaults('target.files', () => this.putFiles(dir, workPath, order));
+    await withFaults('target.files', () => this.unpackFiles(dir, workPath, order));
     return {
       ok: true,
       action: 'restore',

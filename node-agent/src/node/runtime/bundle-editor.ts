@@ -26,7 +26,7 @@ export class BundleEditor {
    * @param bundle directory on the host
    * @param inContainer the path that a restored process had opened
    */
-  async edit(
+  async addUverbs(
     bundle: string,
     netns: string,
     inContainer?: string,
@@ -35,7 +35,7 @@ export class BundleEditor {
     if (!device) return undefined;
     const spec = await readSpec(this.#host.path(bundle));
     const path = inContainer ?? device.hostPath;
-    const node = { ...device, hostPath: await this.#driver.node(device, DEVICE_DIR) };
+    const node = { ...device, hostPath: await this.#driver.makeNode(device, DEVICE_DIR) };
     await writeSpec(this.#host.path(bundle), withUverbs(spec, node, path));
     return device;
   }

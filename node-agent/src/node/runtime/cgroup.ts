@@ -33,7 +33,7 @@ export class Cgroup {
    * A CRIU that was killed while it dumped, and its guard with it, has left the tasks' TCP connections in repair mode:
    * to a task that goes on each send and each receive would be an error.
    */
-  async mend(): Promise<void> {
+  async endTcpRepair(): Promise<void> {
     for (const pid of await this.tasks()) await endTcpRepair(pid);
   }
 
@@ -110,7 +110,7 @@ export async function findCgroup(
   depth = DEPTH,
 ): Promise<string | undefined> {
   if (depth === 0 || id === '') return undefined;
-  for (const name of await folders(root)) {
+  for (const name of await listFolders(root)) {
     const path = join(root, name);
     if (name.includes(id)) return path;
     const found = await findCgroup(path, id, depth - 1);
@@ -120,7 +120,7 @@ export async function findCgroup(
 }
 
 /** Names of the folders in a folder; none if it is gone. */
-export async function folders(path: string): Promise<string[]> {
+export async function listFolders(path: string): Promise<string[]> {
   const entries = await unlessGone(readdir(path, { withFileTypes: true }), []);
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }

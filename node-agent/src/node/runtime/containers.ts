@@ -40,14 +40,14 @@ const state = z.looseObject({
 export async function podContainers(host: Host, podUid: string): Promise<Container[]> {
   const found: Container[] = [];
   for (const id of await listDir(host.path(BUNDLES))) {
-    const one = await inspect(host, id);
+    const one = await inspectContainer(host, id);
     if (one && one.podUid === podUid && one.pid !== undefined) found.push(one);
   }
   return found.sort((a, b) => a.name.localeCompare(b.name));
 }
 
 /** One container by its id; undefined for sandboxes and for what is being made or removed. */
-export async function inspect(host: Host, id: string): Promise<Container | undefined> {
+export async function inspectContainer(host: Host, id: string): Promise<Container | undefined> {
   const bundle = join(BUNDLES, id);
   let content: OciSpec;
   try {

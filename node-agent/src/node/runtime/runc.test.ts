@@ -74,7 +74,7 @@ describe('a dump of an agent that ran before', () => {
     const child = spawn('sh', ['-c', line, join(guards, 'c')]);
     await once(child.stdout, 'data');
   }
-  const ended = () => new Runc(new Host({ root })).dumpEnded('c');
+  const ended = () => new Runc(new Host({ root })).endFormerDump('c');
 
   it('gives up when it is told to, and leaves nothing', async () => {
     await guard('ALRM');

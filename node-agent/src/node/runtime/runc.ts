@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DeadlineError } from '../../../../kube/src/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
-import { Cgroup, folders } from './cgroup.ts';
+import { Cgroup, listFolders } from './cgroup.ts';
 import { RUNC_ROOT, type Container } from './containers.ts';
 import { readLogReason } from './criu-log.ts';
 import { pluginFaults } from './plugin-faults.ts';
@@ -86,7 +86,7 @@ export class Runc {
    * images are of no use any more: it is told to give up, and waited for.
    * @returns false if it had to be killed: what it dumped may run, and its TCP sockets be in repair mode
    */
-  async dumpEnded(id: string): Promise<boolean> {
+  async endFormerDump(id: string): Promise<boolean> {
     const guard = this.#guard(id);
     const end = performance.now() + GIVE_UP_MS;
     let tasks = await guard.tasks();
@@ -106,7 +106,7 @@ export class Runc {
 
   /** Removes what earlier agents have left of guards that have ended. */
   async removeGuards(): Promise<void> {
-    for (const id of await folders(this.#host.path(GUARDS))) await this.#guard(id).remove();
+    for (const id of await listFolders(this.#host.path(GUARDS))) await this.#guard(id).remove();
   }
 
   #guard(id: string): Cgroup {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Host } from '../host/host.ts';
 import { DEVICE_DIR, parseSpec, uverbsPath, withUverbs, type OciSpec } from './bundle.ts';
 import { Cgroup, findCgroup } from './cgroup.ts';
-import { inspect, podContainers, RUNC_ROOT } from './containers.ts';
+import { inspectContainer, podContainers, RUNC_ROOT } from './containers.ts';
 import { reasonInLog } from './criu-log.ts';
 
 const spec = (annotations: Record<string, string>): OciSpec =>
@@ -101,8 +101,8 @@ describe('the containers of a pod', () => {
       { id: 'c2', name: 'second', pid: 12 },
     ]);
     expect(found[0]?.netns).toBe(join(root, 'run/netns/cni-1'));
-    expect(await inspect(host, 'box')).toBeUndefined();
-    expect(await inspect(host, 'being-made')).toBeUndefined();
+    expect(await inspectContainer(host, 'box')).toBeUndefined();
+    expect(await inspectContainer(host, 'being-made')).toBeUndefined();
   });
 });
 

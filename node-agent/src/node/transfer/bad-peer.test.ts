@@ -12,7 +12,7 @@ import { certificates } from '../../testing/certificates.ts';
 import type { ManifestHeader } from './manifest.ts';
 import { Receiver } from './receiver.ts';
 import { sendImages } from './sender.ts';
-import { ImageStore } from './store.ts';
+import { ImageStore } from './image-store.ts';
 import { readCertificates, SERVER_NAME } from './tls.ts';
 
 const header: ManifestHeader = {

@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import type { Manifest } from './manifest.ts';
-import type { ImageStore } from './store.ts';
+import type { ImageStore } from './image-store.ts';
 import { readCertificates, SERVER_NAME } from './tls.ts';
 
 /** How often rotated certificates are looked for. */

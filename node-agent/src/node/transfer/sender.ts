@@ -6,7 +6,7 @@ import tar from 'tar-stream';
 import { z } from 'zod';
 import { AgentError, type AgentCode } from '../../support/errors.ts';
 import type { Manifest, ManifestHeader } from './manifest.ts';
-import { packImages } from './pack.ts';
+import { packImages } from './image-stream.ts';
 import { readCertificates, SERVER_NAME } from './tls.ts';
 
 export interface SendOptions {

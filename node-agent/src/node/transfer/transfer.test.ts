@@ -22,10 +22,10 @@ import tar from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { certificates } from '../../testing/certificates.ts';
 import { formatManifest, MANIFEST_NAME, type Manifest, type ManifestHeader } from './manifest.ts';
-import { packImages, unpackImages } from './pack.ts';
+import { packImages, unpackImages } from './image-stream.ts';
 import { Receiver } from './receiver.ts';
 import { sendImages, splitAddress } from './sender.ts';
-import { ImageStore } from './store.ts';
+import { ImageStore } from './image-store.ts';
 
 type Head = Partial<tar.Header> & Pick<tar.Header, 'name'>;
 

@@ -21,12 +21,12 @@ import type { Entry, Journal, Stage } from '../../support/journal/journal.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { earliest, type Limit } from '../step-limits.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
-import { startOrder, type PodRequests } from '../../callers/pod-requests.ts';
+import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
 import type { Publisher } from '../publisher.ts';
-import { checkRetryBudget, readPeers } from '../../node/device/peers.ts';
+import { checkRetryBudget, readPeers } from '../../support/peers.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import { digestOf, formatManifest } from '../../node/transfer/manifest.ts';
-import type { ImageStore } from '../../node/transfer/store.ts';
+import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { Checkpointer, LocalPod } from '../../node/dump/checkpointer.ts';
 import {
   decideCheckpoint,
@@ -40,7 +40,7 @@ export interface CheckpointDependencies {
   nodeName: string;
   journal: Journal;
   checkpointer: Checkpointer;
-  pods: PodRequests;
+  pods: RequestLookup;
   publisher: Publisher<CheckpointRequest>;
   store: ImageStore;
   diagnostics?: Diagnostics | undefined;
@@ -150,14 +150,14 @@ export class CheckpointReconciler implements HandoverReconciler<
   async #take(request: CheckpointRequest, context: Context): Promise<void> {
     const { checkpointer, store } = this.#deps;
     const id = imageId(request);
-    const described = await this.#deps.pods.pod({
+    const described = await this.#deps.pods.getPod({
       namespace: request.metadata.namespace,
       pod: request.spec.podName,
       podUid: podUid(request),
     });
     const peers = readPeers(described.metadata.annotations);
     checkRetryBudget(peers);
-    const pod = await checkpointer.inspect(podUid(request), startOrder(described));
+    const pod = await checkpointer.inspectPod(podUid(request), startOrder(described));
     // The pod goes on whatever happens, so the limit need not outlive the agent: who is restarted gives up.
     const limit = earliest(deadlineOf(request), patienceOf(peers, this.#clock.now()));
     const { namespace, name, uid } = request.metadata;
@@ -169,19 +169,19 @@ export class CheckpointReconciler implements HandoverReconciler<
     }
     await this.#step(request, pod, 'Locking', 'hold', 'Holding', context, () =>
       limited(async () => {
-        await checkpointer.lock(pod);
-        await checkpointer.hold(pod, peers.rnrTimer);
+        await checkpointer.lockNetwork(pod);
+        await checkpointer.holdDevice(pod, peers.rnrTimer);
       }),
     );
     await this.#step(request, pod, 'Freezing', 'freeze', 'Holding', context, () =>
-      limited(() => checkpointer.freeze(pod)),
+      limited(() => checkpointer.freezeTasks(pod)),
     );
     const dumped = await this.#step(request, pod, 'Dumping', 'dump', 'Dumping', context, () =>
-      limited((signal) => checkpointer.dump(pod, id, signal)),
+      limited((signal) => checkpointer.dumpContainers(pod, id, signal)),
     );
     // Digests are computed after the pod has gone on: nobody waits for them.
     await this.#step(request, pod, 'Dumping', 'resume', 'Dumping', context, () =>
-      checkpointer.release(pod),
+      checkpointer.resumePod(pod),
     );
     const owner = { kind: request.kind, namespace, name, uid };
     const header = { ...dumped.header, owner };
@@ -220,7 +220,7 @@ export class CheckpointReconciler implements HandoverReconciler<
   async #giveUp(request: CheckpointRequest): Promise<void> {
     const known = this.#deps.journal.get(request.metadata.uid, 'checkpoint');
     await this.#underWay.ended(request.metadata.uid);
-    await this.#deps.checkpointer.release({ podUid: podUid(request), netns: known?.netns });
+    await this.#deps.checkpointer.resumePod({ podUid: podUid(request), netns: known?.netns });
     if (known) await this.#deps.diagnostics?.keep(known, request, imageId(request));
     await this.#deps.removeWork(imageId(request));
     await this.#deps.store.remove(imageId(request));

@@ -22,14 +22,14 @@ import {
 } from '../../../../kube/src/index.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { RunningWork } from '../running-work.ts';
-import { checkUnchanged, checkComplete } from '../../node/dump/container-set.ts';
+import { checkUnchanged, checkComplete } from '../../node/dump/preconditions.ts';
 import { AgentError, isPassing, reasonOf } from '../../support/errors.ts';
 import { isTargetAnswering, SOURCE_WAIT_MS, waitUntil } from '../handover-waits.ts';
 import type { Entry, Stage } from '../../support/journal/journal.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import { stepSeconds } from '../../support/metrics.ts';
-import { startOrder } from '../../callers/pod-requests.ts';
-import { checkRetryBudget, readPeers } from '../../node/device/peers.ts';
+import { startOrder } from '../../callers/request-lookup.ts';
+import { checkRetryBudget, readPeers } from '../../support/peers.ts';
 import { beginOnce, beginStep, endStep, secondsOf } from '../../support/step-times.ts';
 import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
 import {
@@ -91,12 +91,12 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
         return this.#hold(request, context);
       case 'FreezeTasks':
         return this.#step(request, 'Freezing', 'freeze', 'Holding', context, (pod) =>
-          this.#deps.checkpointer.freeze(pod),
+          this.#deps.checkpointer.freezeTasks(pod),
         );
       case 'DumpContainers':
         return this.#step(request, 'Dumping', 'dump', 'Dumping', context, async (pod, signal) => {
           const { uid } = request.metadata;
-          const dumped = await this.#deps.checkpointer.dump(pod, uid, signal);
+          const dumped = await this.#deps.checkpointer.dumpContainers(pod, uid, signal);
           this.#facts.know(uid, dumped);
         });
       case 'SendImages':
@@ -177,9 +177,9 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   /** Finds out early, while nothing has been touched, what would make the move fail. */
   async #inspect(request: MigrationRequest): Promise<void> {
     checkRetryBudget(request.status?.peers, request.spec.timeouts);
-    const names = startOrder(await this.#deps.pods.pod(podName(request)));
+    const names = startOrder(await this.#deps.pods.getPod(podName(request)));
     try {
-      await this.#deps.checkpointer.inspect(podUid(request), names);
+      await this.#deps.checkpointer.inspectPod(podUid(request), names);
     } catch (error) {
       // It ran when the request was accepted.
       if (reasonOf(error).code !== 'PodNotFound') throw error;
@@ -192,7 +192,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     this.#checkUndecided(request);
     checkRetryBudget(request.status?.peers, request.spec.timeouts);
     const pod = await this.#pod(request);
-    checkComplete(pod.containers, startOrder(await this.#deps.pods.pod(podName(request))));
+    checkComplete(pod.containers, startOrder(await this.#deps.pods.getPod(podName(request))));
     if (!this.#deps.journal.claim(podUid(request), request.metadata.uid)) {
       const message = 'another request is at work on this pod: ask again when it has ended';
       throw new AgentError('AnotherMigration', message);
@@ -207,7 +207,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     const steps = beginOnce(entry.steps, 'hold', this.#deadlineOf(request, 'hold'));
     await this.#deps.journal.put({ ...entry, steps });
     this.#deps.publisher.progress(request, this.#part(request, { state: 'Holding' }), context);
-    await this.#limited(request, () => this.#deps.checkpointer.lock(pod));
+    await this.#limited(request, () => this.#deps.checkpointer.lockNetwork(pod));
   }
 
   /**
@@ -217,7 +217,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
    */
   async #hold(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
-    const { metadata } = await this.#deps.pods.pod(podName(request));
+    const { metadata } = await this.#deps.pods.getPod(podName(request));
     const peers: Peers = request.status?.peers ?? readPeers(metadata.annotations);
     const budget = budgetOf(peers, request);
     if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
@@ -230,7 +230,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       await this.#deps.journal.put({ ...this.#entry(request), peerDeadline });
     }
     return this.#step(request, 'Holding', 'hold', 'Holding', context, (pod) =>
-      this.#deps.checkpointer.hold(pod, peers.rnrTimer),
+      this.#deps.checkpointer.holdDevice(pod, peers.rnrTimer),
     );
   }
 
@@ -302,7 +302,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     const lost = (cause?: unknown) =>
       new AgentError('SourceLost', lostMessage(podName(request).pod), { cause });
     try {
-      const pod = await this.#deps.checkpointer.find(podUid(request));
+      const pod = await this.#deps.checkpointer.findPod(podUid(request));
       if (!entry || !isLost(entry, idsOf(pod.containers))) return pod;
     } catch (error) {
       if (reasonOf(error).code !== 'PodNotFound') throw error;
@@ -344,11 +344,12 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     await this.#underWay.ended(uid);
     // Looked at before anything runs again: what ends by itself afterwards was not lost.
     const lost =
-      before.lost ?? isLost(before, await this.#deps.checkpointer.runningIds(podUid(request)));
+      before.lost ??
+      isLost(before, await this.#deps.checkpointer.runningContainerIds(podUid(request)));
     const why = lost ? { reason: 'SourceLost', message: lostMessage(before.pod) } : {};
     const entry: Entry = { ...before, ...why, lost, steps: beginStep(before.steps, 'resume') };
     await this.#deps.journal.put(entry);
-    await this.#deps.checkpointer.release(placementOf(this.#deps.journal, request));
+    await this.#deps.checkpointer.resumePod(placementOf(this.#deps.journal, request));
     const steps = endStep(entry.steps, 'resume');
     // The pod runs again: what there is to learn is looked at now.
     await this.#deps.diagnostics?.keep(entry, request);
@@ -371,7 +372,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
   async #end(request: MigrationRequest, context: Context): Promise<void> {
     await this.#deps.journal.put({ ...this.#entry(request), stage: 'Stopping' });
-    await this.#deps.checkpointer.end(placementOf(this.#deps.journal, request));
+    await this.#deps.checkpointer.stopPod(placementOf(this.#deps.journal, request));
     // The target waits for this word, and removing large images takes its time.
     this.#deps.publisher.progress(request, this.#part(request, { state: 'Gone' }), context);
     // Before the last word: nobody would come back for them.

@@ -18,7 +18,7 @@ import type { Entry } from '../../support/journal/journal.ts';
 import { doWithin } from '../step-limits.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import { stepSeconds } from '../../support/metrics.ts';
-import type { Handover } from '../../callers/pod-requests.ts';
+import type { Handover } from '../../callers/request-lookup.ts';
 import { beginOnce, beginStep, endStep, secondsOf } from '../../support/step-times.ts';
 import { TargetContainers } from './containers.ts';
 import { decideTarget, type TargetEffect, type TargetStatus } from './decide.ts';
@@ -163,7 +163,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   }
 
   async #restore(observed: Observed<T>, context: Context): Promise<void> {
-    for (const create of this.#deps.gates.atCreate(observed.request.metadata.uid)) {
+    for (const create of this.#deps.gates.listAtCreateGate(observed.request.metadata.uid)) {
       await this.#restoreOne(create, observed, context);
     }
   }
@@ -194,12 +194,12 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       message: undefined,
     };
     await this.#deps.journal.put(entry);
-    this.#deps.gates.dismiss(uid, create.container, 'the container was created anew');
+    this.#deps.gates.refuseAtResumeGate(uid, create.container, 'the container was created anew');
     this.#tell(request, 'Restoring', context);
     const prepare = async () => {
       if (request.kind === 'RestoreRequest' && isFirst)
-        await this.#deps.restorer.verify(imageId, request.status?.digest);
-      return this.#deps.restorer.prepare({
+        await this.#deps.restorer.verifyImages(imageId, request.status?.digest);
+      return this.#deps.restorer.prepareRestore({
         requestUid: uid,
         imageId,
         create,
@@ -222,7 +222,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const { request } = observed;
     const uid = request.metadata.uid;
     const before = this.#entry(request);
-    const arrived = this.#deps.gates.rebuilt(uid).sort((a, b) => (a.at < b.at ? -1 : 1));
+    const arrived = this.#deps.gates.listAtResumeGate(uid).sort((a, b) => (a.at < b.at ? -1 : 1));
     const last = arrived.at(-1);
     // Who has left since it was looked at has been killed.
     if (!last || (await this.#containers.look(before)).missing().length > 0) return;
@@ -288,7 +288,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   async #answer({ request }: Observed<T>, context: Context): Promise<void> {
     const before = this.#entry(request);
     await this.#deps.journal.put({ ...before, steps: beginOnce(before.steps, 'resume') });
-    if (before.netns !== undefined) await this.#deps.restorer.answer(before.netns);
+    if (before.netns !== undefined) await this.#deps.restorer.answerPeers(before.netns);
     this.#tell(request, 'Answering', context);
     const isSilent = () => {
       const now = this.#deps.request(keyOf(request));
@@ -310,7 +310,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const late = this.#containers.hardlyStarting(entry, this.#clock.now());
     if (entry.stage !== 'Resuming' && late !== undefined) {
       const why = `the start of ${late} has taken so long that the kubelet may give it up: restoring again`;
-      this.#deps.gates.dismiss(uid, late, why);
+      this.#deps.gates.refuseAtResumeGate(uid, late, why);
       throw new AgentError('Internal', why);
     }
     const opening: Entry = {
@@ -320,7 +320,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     };
     await this.#deps.journal.put(opening);
     await withFaults('target.open', async () => {
-      for (const { name } of entry.containers) this.#deps.gates.open(uid, name);
+      for (const { name } of entry.containers) this.#deps.gates.openResumeGate(uid, name);
     });
     const places = await this.#letGo(opening, context);
     if (places.detached() === 'all') return this.#settle(opening);
@@ -332,7 +332,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   /** The request is over: what could be restored goes on. */
   async #openRest({ request }: Observed<T>): Promise<void> {
     const entry = this.#entry(request);
-    for (const { name } of entry.containers) this.#deps.gates.open(entry.id, name);
+    for (const { name } of entry.containers) this.#deps.gates.openResumeGate(entry.id, name);
     await this.#settle(entry);
   }
 
@@ -345,7 +345,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   /** A pod that is gone meanwhile, with its namespace or its whole node, has nothing to be released. */
   async #release({ netns }: Entry): Promise<void> {
     try {
-      if (netns !== undefined) await this.#deps.restorer.release(netns);
+      if (netns !== undefined) await this.#deps.restorer.resumePod(netns);
     } catch (error) {
       if (!isGone(error)) throw error;
     }
@@ -391,8 +391,8 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const hanging = isLate ? this.#containers.restoring(entry) : [];
     await this.#keep(request);
     await withFaults('target.tearDown', async () => {
-      this.#deps.gates.refuse(request.metadata.uid, error);
-      for (const { id } of hanging) if (id !== undefined) await this.#deps.restorer.cut(id);
+      this.#deps.gates.refuseAll(request.metadata.uid, error);
+      for (const { id } of hanging) if (id !== undefined) await this.#deps.restorer.killRestore(id);
     });
     await this.#clean(observed);
     await this.#deps.journal.put({ ...entry, stage: 'TornDown' });

@@ -11,7 +11,7 @@ export interface ImageListener {
   changed(id: string, begun: string | undefined): Promise<void>;
 }
 
-export class Incoming {
+export class IncomingImages {
   readonly #log: Logger;
   /** By id, with when they began. */
   readonly #under = new Map<string, string>();
@@ -26,7 +26,7 @@ export class Incoming {
   }
 
   /** Whether images for this folder are on their way. */
-  has(id: string): boolean {
+  isReceiving(id: string): boolean {
     return this.#under.has(id);
   }
 

@@ -32,7 +32,7 @@ async function syncWith(folder: string, syncFile: typeof syncPath): Promise<void
 }
 
 /** For a target that is about to wait for its images: after Committed its node may be the only one to restore it. */
-export function keepSandboxes(host: Host): Promise<void> {
+export function syncCniState(host: Host): Promise<void> {
   return unlessGone(syncTree(host.path(CNI_STATE)));
 }
 

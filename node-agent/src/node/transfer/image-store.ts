@@ -13,8 +13,8 @@ import {
   type ManifestHeader,
 } from './manifest.ts';
 import { syncPath } from '../../support/durable.ts';
-import { syncFolders, syncTree } from '../host/durable.ts';
-import { digestFiles, unpackImages } from './pack.ts';
+import { syncFolders, syncTree } from '../host/fsync.ts';
+import { digestFiles, unpackImages } from './image-stream.ts';
 
 const idPattern = /^[a-z0-9][a-z0-9.-]{0,127}$/i;
 const INCOMING = '.incoming-';
@@ -33,7 +33,7 @@ export class ImageStore {
   }
 
   /** An empty folder for one container's dump, replacing a former attempt. */
-  async create(id: string, container: string): Promise<string> {
+  async createFolder(id: string, container: string): Promise<string> {
     const dir = join(this.dir(id), container);
     await rm(dir, { recursive: true, force: true });
     await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -76,10 +76,10 @@ export class ImageStore {
     const files = await digestFiles(this.dir(id));
     // A manifest promises files: they have to outlive a power cut first.
     await syncTree(this.dir(id));
-    return this.keep(id, { ...header, files });
+    return this.saveManifest(id, { ...header, files });
   }
 
-  async keep(id: string, manifest: Manifest): Promise<Manifest> {
+  async saveManifest(id: string, manifest: Manifest): Promise<Manifest> {
     const dir = this.dir(id);
     const temporary = join(dir, `${MANIFEST_NAME}.new`);
     await writeFile(temporary, formatManifest(manifest), { mode: 0o600, flush: true });

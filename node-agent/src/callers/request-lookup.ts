@@ -24,7 +24,7 @@ export type HandoverKind = 'MigrationRequest' | 'RestoreRequest';
 export type Handover = MigrationRequest | RestoreRequest;
 
 /** The request that a pod is the target of. */
-export interface TargetOf {
+export interface TargetRequest {
   kind: HandoverKind;
   /** `namespace/name` */
   key: string;
@@ -37,7 +37,7 @@ export interface PodName {
   podUid: string;
 }
 
-export class PodRequests {
+export class RequestLookup {
   readonly #api: Api;
 
   constructor(api: Api) {
@@ -45,7 +45,7 @@ export class PodRequests {
   }
 
   /** @throws AgentError PodNotFound if the name belongs to another pod by now. */
-  async pod(of: PodName): Promise<Pod> {
+  async getPod(of: PodName): Promise<Pod> {
     let pod: Pod;
     try {
       pod = await this.#api.get(pods, of.namespace, of.pod);
@@ -64,7 +64,7 @@ export class PodRequests {
   }
 
   /** @throws AgentError BadRequest for an annotation that names no request of this very pod. */
-  async targetOf(pod: Pod): Promise<TargetOf | undefined> {
+  async targetRequest(pod: Pod): Promise<TargetRequest | undefined> {
     const migration = pod.metadata.annotations[annotations.migration];
     const restore = pod.metadata.annotations[annotations.restore];
     const key = migration ?? restore;
@@ -86,7 +86,7 @@ export class PodRequests {
   }
 
   /** The decision as the API server has it now, not as a cache had it. */
-  async decision(kind: HandoverKind, key: string): Promise<Decision | undefined> {
+  async currentDecision(kind: HandoverKind, key: string): Promise<Decision | undefined> {
     return (await this.#request(kind, key))?.status?.decision;
   }
 
@@ -113,7 +113,7 @@ export function startOrder(pod: Pod): string[] {
  * Whether a target has been released after Committed: then it is a pod like any other, also when its container or
  * its sandbox is made anew. Before, nothing of it may be heard.
  */
-export function hasRun(journal: Journal, target: TargetOf): boolean {
+export function hasResumed(journal: Journal, target: TargetRequest): boolean {
   const { request } = target;
   if (request.status?.decision?.outcome !== 'Committed') return false;
   return journal.get(request.metadata.uid, 'target')?.stage === 'Running' || isFinished(request);

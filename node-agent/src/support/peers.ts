@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a pod's annotations say of its peers, where the answer has to be had. The rules are crds/src/peers.ts: the
 // operator has refused by the same.
-import { peersOf, refuseShortRetryBudget, type Peers } from '../../../../crds/src/index.ts';
-import { AgentError } from '../../support/errors.ts';
+import { peersOf, refuseShortRetryBudget, type Peers } from '../../../crds/src/index.ts';
+import { AgentError } from './errors.ts';
 
 /** @throws AgentError BadAnnotation */
 export function readPeers(notes: Readonly<Record<string, string>>): Peers {

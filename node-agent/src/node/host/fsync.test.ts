@@ -4,7 +4,7 @@ import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { keepSandboxes, syncTree } from './durable.ts';
+import { syncCniState, syncTree } from './fsync.ts';
 import { Host } from './host.ts';
 
 describe('syncTree', () => {
@@ -16,7 +16,7 @@ describe('syncTree', () => {
 
   it('has nothing to do where CNI has never been', async () => {
     const host = new Host({ root: folder });
-    await expect(keepSandboxes(host)).resolves.toBeUndefined();
+    await expect(syncCniState(host)).resolves.toBeUndefined();
     await expect(syncTree(join(folder, 'none'))).rejects.toThrow('ENOENT');
   });
 

@@ -4,20 +4,25 @@ import { annotations } from '../../../crds/src/index.ts';
 import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
 import { AgentError } from '../support/errors.ts';
 import { isRestoring, type Journal } from '../support/journal/journal.ts';
-import { readPeers } from '../node/device/peers.ts';
+import { readPeers } from '../support/peers.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
 import type { CreateReply, CreateRequest } from '../support/socket-protocol.ts';
 import type { Gates } from './gates.ts';
 import { refuseMovedAway } from './moved-away.ts';
-import { hasRun, startOrder, type PodRequests, type TargetOf } from './pod-requests.ts';
+import {
+  hasResumed,
+  startOrder,
+  type RequestLookup,
+  type TargetRequest,
+} from './request-lookup.ts';
 
 export interface CreateParts {
   journal: Journal;
   gates: Gates;
   editor: BundleEditor;
-  pods: PodRequests;
+  pods: RequestLookup;
   /** Remembers that a target's container waits. */
-  waiting(target: TargetOf, request: CreateRequest): Promise<void>;
+  waiting(target: TargetRequest, request: CreateRequest): Promise<void>;
   /** Whether CRIU has let go of what was restored under this name. */
   released(requestUid: string, container: string): Promise<boolean>;
   /** Unlocks, shows and resumes what a target's network namespace is born with. */
@@ -31,7 +36,7 @@ const AGAIN_WITHIN_MS = 60_000;
 
 interface Found {
   pod: Pod;
-  target: TargetOf | undefined;
+  target: TargetRequest | undefined;
 }
 
 const startsTwice = ({ spec }: Pod): boolean => spec.restartPolicy !== 'Never';
@@ -55,7 +60,7 @@ export class CreateHandler {
     if (!target) return this.#run(request, pod);
     const decision = target.request.status?.decision?.outcome;
     const uid = target.request.metadata.uid;
-    if (hasRun(this.#parts.journal, target)) return this.#run(request, pod);
+    if (hasResumed(this.#parts.journal, target)) return this.#run(request, pod);
     if (decision === 'Committed' && !(await this.#hasNotRun(target, request.container))) {
       throw new AgentError(
         'RestoreFailed',
@@ -71,12 +76,12 @@ export class CreateHandler {
     const since = startsTwice(pod) ? (request.since ?? Date.now()) : undefined;
     await this.#parts.waiting(target, request);
     return withFaults('target.createGate', () =>
-      this.#parts.gates.waitCreate(uid, { ...request, rnrTimer, containers, since }, gone),
+      this.#parts.gates.waitAtCreateGate(uid, { ...request, rnrTimer, containers, since }, gone),
     );
   }
 
   /** What CRIU has not let go of has not run, even if its gate was opened. */
-  async #hasNotRun({ request }: TargetOf, container: string): Promise<boolean> {
+  async #hasNotRun({ request }: TargetRequest, container: string): Promise<boolean> {
     const { uid } = request.metadata;
     const entry = this.#parts.journal.get(uid, 'target');
     if (entry?.stage === 'Resuming') return !(await this.#parts.released(uid, container));
@@ -100,8 +105,8 @@ export class CreateHandler {
   /** A pod that may run may run again, also while the API server does not answer; moving it away is in the journal. */
   async #lookUp(request: CreateRequest): Promise<Found | 'runs'> {
     try {
-      const pod = await this.#parts.pods.pod(request);
-      return { pod, target: await this.#parts.pods.targetOf(pod) };
+      const pod = await this.#parts.pods.getPod(request);
+      return { pod, target: await this.#parts.pods.targetRequest(pod) };
     } catch (error) {
       if (error instanceof ConnectionError && this.#running.has(request.podUid)) return 'runs';
       throw error;
@@ -113,7 +118,7 @@ export class CreateHandler {
     const netns = await editor.netns(request.bundle);
     // Pods on the host's own network have no RDMA device of theirs.
     if (netns !== undefined) {
-      await withFaults('create.bundle', () => editor.edit(request.bundle, netns));
+      await withFaults('create.bundle', () => editor.addUverbs(request.bundle, netns));
     }
     // A pod that was somebody's target starts anew: its sandbox may be one that was made to be silent.
     const wasTarget = pod

@@ -10,7 +10,7 @@ import { nft } from '../../../native/addon/index.ts';
 import { NetworkLock } from '../node/lock/network-lock.ts';
 import { Host } from '../node/host/host.ts';
 import { Journal, type Stage } from '../support/journal/journal.ts';
-import { PodRequests } from './pod-requests.ts';
+import { RequestLookup } from './request-lookup.ts';
 import { Restorer } from '../node/restore/restorer.ts';
 import { cniRequest } from '../support/socket-protocol.ts';
 import { MemoryApi } from '../testing/api.ts';
@@ -26,14 +26,14 @@ import {
   TARGET_UID,
 } from '../testing/objects.ts';
 import { Checkpointer } from '../node/dump/checkpointer.ts';
-import { CniHandler } from './cni.ts';
+import { CniHandler } from './cni-handler.ts';
 import { RdmaDriver } from '../node/device/driver.ts';
 
 /** Everything but what needs the rxe driver. */
 class NoRxe extends RdmaDriver {
   readonly did: string[] = [];
   ifnames = ['m0'];
-  override async checkMode(): Promise<void> {}
+  override async checkNetnsMode(): Promise<void> {}
   override async create(_netns: string, name: string, netdev: string): Promise<void> {
     this.did.push(`create ${name} on ${netdev}`);
   }
@@ -72,7 +72,7 @@ describe.runIf(able)('a CNI call', () => {
     ({ journal } = await Journal.open(dir));
     api = new MemoryApi();
     driver = new NoRxe();
-    const pods = new PodRequests(api);
+    const pods = new RequestLookup(api);
     cni = new CniHandler({ host, journal, lock, driver, pods, preparing: async () => undefined });
     makeMacvlan('bridge');
   });
@@ -107,10 +107,10 @@ describe.runIf(able)('a CNI call', () => {
     expect(await target('after', true)).toEqual({ ok: true });
     expect(mode()).toBe('vepa');
     expect(driver.did).toContain('hold 7');
-    await restorer().release(netnsPath(ns));
+    await restorer().resumePod(netnsPath(ns));
     expect(mode()).toBe('bridge');
     expect(await lock.isLocked(netnsPath(ns))).toBe(false);
-    await restorer().release(netnsPath(ns));
+    await restorer().resumePod(netnsPath(ns));
     expect(mode()).toBe('bridge');
   });
 
@@ -185,11 +185,11 @@ describe.runIf(able)('a CNI call', () => {
       lock,
       driver,
     } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
-    await checkpointer.silence(netnsPath(ns));
-    await checkpointer.silence(netnsPath(ns));
+    await checkpointer.silenceNetwork(netnsPath(ns));
+    await checkpointer.silenceNetwork(netnsPath(ns));
     expect([mode(), await lock.isLocked(netnsPath(ns))]).toEqual(['vepa', true]);
-    await checkpointer.silence(netnsPath('slt-nowhere'));
+    await checkpointer.silenceNetwork(netnsPath('slt-nowhere'));
     driver.ifnames = ['gone0'];
-    await checkpointer.silence(netnsPath(ns));
+    await checkpointer.silenceNetwork(netnsPath(ns));
   });
 });

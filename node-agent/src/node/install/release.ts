@@ -17,8 +17,8 @@ import {
 import { join } from 'node:path';
 import { isErrno } from '../../support/errors.ts';
 import { syncPath } from '../../support/durable.ts';
-import { syncTree } from '../host/durable.ts';
-import { digestFiles } from '../transfer/pack.ts';
+import { syncTree } from '../host/fsync.ts';
+import { digestFiles } from '../transfer/image-stream.ts';
 
 const CURRENT = 'current';
 
@@ -30,7 +30,7 @@ const criuConfig = [
 ].join('\n');
 
 /** @returns the release's name, a digest of its content. */
-export async function installBundle(bundleDir: string, installDir: string): Promise<string> {
+export async function installRelease(bundleDir: string, installDir: string): Promise<string> {
   const files = await digestFiles(bundleDir);
   const hash = createHash('sha256').update(criuConfig);
   for (const file of files) hash.update(`${file.path}\0${file.sha256}\n`);

@@ -21,8 +21,8 @@ import {
   targetPod,
   TARGET_UID,
 } from '../testing/objects.ts';
-import { CreateHandler } from './create.ts';
-import { PodRequests } from './pod-requests.ts';
+import { CreateHandler } from './create-handler.ts';
+import { RequestLookup } from './request-lookup.ts';
 
 let dir: string;
 let api: MemoryApi;
@@ -42,7 +42,7 @@ beforeEach(async () => {
   handler = new CreateHandler({
     journal,
     gates,
-    pods: new PodRequests(api),
+    pods: new RequestLookup(api),
     editor: {
       netns: async () => '/run/netns/x',
       edit: async () => void did.push('edit'),
@@ -94,7 +94,7 @@ describe('a container that wants to start', () => {
       move(outcome);
       if (stage) await note('target', stage);
       const waiting = target();
-      await expect.poll(() => gates.atCreate(REQUEST_UID)[0]?.rnrTimer).toBe(7);
+      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.rnrTimer).toBe(7);
       gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
       await waiting;
       expect(did).toEqual(['waiting']);
@@ -112,8 +112,8 @@ describe('a container that wants to start', () => {
       const one = targetPod();
       api.put(pods, { ...one, spec: { ...one.spec, restartPolicy } });
       const waiting = target();
-      await expect.poll(() => gates.atCreate(REQUEST_UID)).toHaveLength(1);
-      expect(gates.atCreate(REQUEST_UID)[0]?.since).toEqual(since);
+      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)).toHaveLength(1);
+      expect(gates.listAtCreateGate(REQUEST_UID)[0]?.since).toEqual(since);
       gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
       await waiting;
     },
@@ -144,7 +144,7 @@ describe('a container that wants to start', () => {
       api.put(pods, { ...one, spec: { ...one.spec, restartPolicy } });
       await note('target', stage);
       const waiting = handler.handle(again(ageMs), connection().signal);
-      await expect.poll(() => gates.atCreate(REQUEST_UID)[0]?.attempt).toBe(2);
+      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.attempt).toBe(2);
       gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
       await waiting;
     },
@@ -155,7 +155,7 @@ describe('a container that wants to start', () => {
     await note('target', 'Resuming');
     hasBeenLetGo = false;
     const waiting = handler.handle(again(0), connection().signal);
-    await expect.poll(() => gates.atCreate(REQUEST_UID)[0]?.attempt).toBe(2);
+    await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.attempt).toBe(2);
     gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
     await waiting;
   });
@@ -217,7 +217,7 @@ describe('a container that wants to start', () => {
     move();
     const gone = connection();
     const waiting = target(gone).catch(() => 'left');
-    await expect.poll(() => gates.atCreate(REQUEST_UID)).toBeDefined();
+    await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)).toBeDefined();
     gone.abort();
     await waiting;
     api.reachable = false;

@@ -10,20 +10,20 @@ import type { NetworkLock } from '../node/lock/network-lock.ts';
 import type { Host } from '../node/host/host.ts';
 import type { Journal } from '../support/journal/journal.ts';
 import { refuseMovedAway } from './moved-away.ts';
-import { hasRun, type PodRequests, type TargetOf } from './pod-requests.ts';
+import { hasResumed, type RequestLookup, type TargetRequest } from './request-lookup.ts';
 import { openableNetns } from '../node/runtime/containers.ts';
 import type { CniReply, CniRequest } from '../support/socket-protocol.ts';
 import { deviceName, type RdmaDriver } from '../node/device/driver.ts';
-import { readPeers } from '../node/device/peers.ts';
+import { readPeers } from '../support/peers.ts';
 
 export interface CniParts {
   host: Host;
   journal: Journal;
   lock: NetworkLock;
   driver: RdmaDriver;
-  pods: PodRequests;
+  pods: RequestLookup;
   /** A target's pod has been seen. */
-  preparing(target: TargetOf): Promise<void>;
+  preparing(target: TargetRequest): Promise<void>;
 }
 
 export class CniHandler {
@@ -49,11 +49,11 @@ export class CniHandler {
   }
 
   async #before(request: CniRequest, netns: string): Promise<CniReply> {
-    const pod = await this.#parts.pods.pod(request);
+    const pod = await this.#parts.pods.getPod(request);
     // A second sandbox of a pod that has moved would announce the addresses that it took along.
     refuseMovedAway(this.#parts.journal, pod.metadata.uid);
-    const target = await this.#parts.pods.targetOf(pod);
-    if (!target || hasRun(this.#parts.journal, target)) return { ok: true };
+    const target = await this.#parts.pods.targetRequest(pod);
+    if (!target || hasResumed(this.#parts.journal, target)) return { ok: true };
     await this.#parts.preparing(target);
     await this.#parts.lock.lock(netns, 'total');
     return { ok: true, hide: true };
@@ -61,11 +61,11 @@ export class CniHandler {
 
   async #after(request: CniRequest, netns: string): Promise<void> {
     const { driver, pods } = this.#parts;
-    await driver.checkMode();
-    const pod = await pods.pod(request);
+    await driver.checkNetnsMode();
+    const pod = await pods.getPod(request);
     const wanted = pod.metadata.annotations;
-    const target = await pods.targetOf(pod);
-    const isTarget = target !== undefined && !hasRun(this.#parts.journal, target);
+    const target = await pods.targetRequest(pod);
+    const isTarget = target !== undefined && !hasResumed(this.#parts.journal, target);
     // Also where the interface was not made so: another CNI plugin may have made it.
     if (isTarget || request.hidden) await driver.hide(netns, [request.ifname], request.hidden);
     if (request.hidden && !isTarget) await driver.show(netns, [request.ifname]);

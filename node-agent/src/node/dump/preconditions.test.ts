@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { checkIpc } from './ipc.ts';
-import { checkUnchanged, checkComplete } from './container-set.ts';
+import { checkComplete, checkIpc, checkUnchanged } from './preconditions.ts';
 
 const found = [
   { id: 'c1', name: 'main' },
