@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers the runtime wrapper's `create`: run as it is, wait for a restore, or never again.
+// The handler of the shim's `create`, which the shim sends for every container before runc creates it (OCI runtime
+// specification, Operations: Create). It answers `run` for a container that starts as usual, lets a target's container
+// wait at the create gate for the reply that restores it, or refuses.
 import { annotations } from '../../../crds/src/index.ts';
 import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
 import { AgentError } from '../support/errors.ts';
@@ -21,40 +23,45 @@ export interface CreateParts {
   gates: Gates;
   editor: BundleEditor;
   pods: RequestLookup;
-  /** Remembers that a target's container waits. */
-  waiting(target: TargetRequest, request: CreateRequest): Promise<void>;
-  /** Whether CRIU has let go of what was restored under this name. */
-  released(requestUid: string, container: string): Promise<boolean>;
-  /** Unlocks, shows and resumes what a target's network namespace is born with. */
-  release(netns: string): Promise<void>;
+  /** Called before a target's container waits at the create gate. */
+  recordWaiting(target: TargetRequest, request: CreateRequest): Promise<void>;
+  /** Whether CRIU has detached from the container's restored tasks. */
+  isDetached(requestUid: string, container: string): Promise<boolean>;
+  /** Unlocks, shows and resumes the network namespace of a former target. */
+  resumePod(netns: string): Promise<void>;
 }
 
-/** More pods than a node has. */
-const REMEMBERED = 1000;
-/** Of a create that the kubelet gives up after two minutes: what is left is enough for a restore. */
-const AGAIN_WITHIN_MS = 60_000;
+/** More pods than a kubelet runs. */
+const MAX_REMEMBERED_PODS = 1000;
+/** The kubelet gives up a create after two minutes: a later attempt would not leave enough time for a restore. */
+const LAST_ATTEMPT_AFTER_MS = 60_000;
 
-interface Found {
+interface LookedUp {
   pod: Pod;
   target: TargetRequest | undefined;
 }
 
-const startsTwice = ({ spec }: Pod): boolean => spec.restartPolicy !== 'Never';
+/** Whether the kubelet starts a container again that has failed. */
+const isRestartable = ({ spec }: Pod): boolean => spec.restartPolicy !== 'Never';
 
 export class CreateHandler {
   readonly #parts: CreateParts;
-  /** UIDs of pods that were let run, and whether they had been somebody's target. */
-  readonly #running = new Map<string, boolean>();
+  /** UIDs of pods whose containers were answered `run`, with whether the pod was a request's target. Oldest first. */
+  readonly #allowed = new Map<string, boolean>();
 
   constructor(parts: CreateParts) {
     this.#parts = parts;
   }
 
-  /** @throws AgentError MovedAway, Aborted, PodNotFound, ... */
+  /**
+   * May take minutes, for a container that waits at the create gate.
+   * @param gone aborts when the shim closes its connection
+   * @throws AgentError MovedAway, Aborted, RestoreFailed, PodNotFound, BadRequest, BadAnnotation; ConnectionError
+   */
   async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
     refuseMovedAway(this.#parts.journal, request.podUid);
     const found = await this.#lookUp(request);
-    if (request.attempt > 1) await this.#refuseAgain(request, found);
+    if (request.attempt > 1) await this.#checkNextAttempt(request, found);
     if (found === 'runs') return this.#run(request);
     const { pod, target } = found;
     if (!target) return this.#run(request, pod);
@@ -64,51 +71,54 @@ export class CreateHandler {
     if (decision === 'Committed' && !(await this.#hasNotRun(target, request.container))) {
       throw new AgentError(
         'RestoreFailed',
-        'the restored container may have run before it ended: it is not restored twice',
+        'The restored container may have run before it ended. It is not restored a second time.',
       );
     }
     if (decision === 'Aborted') {
-      throw new AgentError('Aborted', 'the move was aborted: this pod must not run');
+      throw new AgentError('Aborted', 'The move was aborted. The target pod must not run.');
     }
     const { rnrTimer } = readPeers(pod.metadata.annotations);
     const containers = startOrder(pod);
-    // Not of a pod whose kubelet would not start it again: nothing may end its restore for taking long.
-    const since = startsTwice(pod) ? (request.since ?? Date.now()) : undefined;
-    await this.#parts.waiting(target, request);
+    // Without `since` no limit ends the restore: the kubelet would not start such a pod again.
+    const since = isRestartable(pod) ? (request.since ?? Date.now()) : undefined;
+    await this.#parts.recordWaiting(target, request);
     return withFaults('target.createGate', () =>
       this.#parts.gates.waitAtCreateGate(uid, { ...request, rnrTimer, containers, since }, gone),
     );
   }
 
-  /** What CRIU has not let go of has not run, even if its gate was opened. */
+  /** A restored container has not run as long as CRIU has not detached from it, even if its gate was opened. */
   async #hasNotRun({ request }: TargetRequest, container: string): Promise<boolean> {
     const { uid } = request.metadata;
     const entry = this.#parts.journal.get(uid, 'target');
-    if (entry?.stage === 'Resuming') return !(await this.#parts.released(uid, container));
+    if (entry?.stage === 'Resuming') return !(await this.#parts.isDetached(uid, container));
     return entry !== undefined && isRestoring(entry);
   }
 
-  /** A restore that failed is made again in the same create as long as nothing of it has run. */
-  async #refuseAgain(request: CreateRequest, found: Found | 'runs'): Promise<void> {
+  /** The shim repeats a failed restore within one create, as long as nothing of the container has run. */
+  async #checkNextAttempt(request: CreateRequest, found: LookedUp | 'runs'): Promise<void> {
     const { attempt, since, container } = request;
     const target = found === 'runs' ? undefined : found.target;
     if (found === 'runs' || !target || !(await this.#hasNotRun(target, container))) {
-      throw new AgentError('RestoreFailed', 'the restore has ended, and is not made once more');
+      throw new AgentError('RestoreFailed', 'The restore has ended and is not repeated.');
     }
-    // Its kubelet would give the create up in the middle of it.
-    if (startsTwice(found.pod) && Date.now() - (since ?? 0) > AGAIN_WITHIN_MS) {
-      const message = `attempt ${attempt} of this start would come too late: the kubelet starts the container anew`;
+    // The kubelet would give up the create in the middle of the restore.
+    if (isRestartable(found.pod) && Date.now() - (since ?? 0) > LAST_ATTEMPT_AFTER_MS) {
+      const message = `Attempt ${attempt} at this restore comes too late. The kubelet restarts the container.`;
       throw new AgentError('RestoreFailed', message);
     }
   }
 
-  /** A pod that may run may run again, also while the API server does not answer; moving it away is in the journal. */
-  async #lookUp(request: CreateRequest): Promise<Found | 'runs'> {
+  /**
+   * `runs` while the API server does not answer, for a pod that was answered `run` before. Whether it has been moved away
+   * since is in the journal.
+   */
+  async #lookUp(request: CreateRequest): Promise<LookedUp | 'runs'> {
     try {
       const pod = await this.#parts.pods.getPod(request);
       return { pod, target: await this.#parts.pods.targetRequest(pod) };
     } catch (error) {
-      if (error instanceof ConnectionError && this.#running.has(request.podUid)) return 'runs';
+      if (error instanceof ConnectionError && this.#allowed.has(request.podUid)) return 'runs';
       throw error;
     }
   }
@@ -116,23 +126,24 @@ export class CreateHandler {
   async #run(request: CreateRequest, pod?: Pod): Promise<CreateReply> {
     const { editor } = this.#parts;
     const netns = await editor.netns(request.bundle);
-    // Pods on the host's own network have no RDMA device of theirs.
+    // A pod with hostNetwork has no RDMA device of its own.
     if (netns !== undefined) {
       await withFaults('create.bundle', () => editor.addUverbs(request.bundle, netns));
     }
-    // A pod that was somebody's target starts anew: its sandbox may be one that was made to be silent.
+    // A former target restarts: its sandbox may still be locked, hidden and held.
     const wasTarget = pod
       ? pod.metadata.annotations[annotations.requestUid] !== undefined
-      : this.#running.get(request.podUid) === true;
-    if (netns !== undefined && wasTarget) await this.#parts.release(netns);
+      : this.#allowed.get(request.podUid) === true;
+    if (netns !== undefined && wasTarget) await this.#parts.resumePod(netns);
     this.#remember(request.podUid, wasTarget);
     return { ok: true, action: 'run' };
   }
 
   #remember(podUid: string, wasTarget: boolean): void {
-    this.#running.delete(podUid);
-    this.#running.set(podUid, wasTarget);
-    const [oldest] = this.#running.keys();
-    if (this.#running.size > REMEMBERED && oldest !== undefined) this.#running.delete(oldest);
+    this.#allowed.delete(podUid);
+    this.#allowed.set(podUid, wasTarget);
+    const [oldest] = this.#allowed.keys();
+    if (this.#allowed.size > MAX_REMEMBERED_PODS && oldest !== undefined)
+      this.#allowed.delete(oldest);
   }
 }

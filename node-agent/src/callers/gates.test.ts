@@ -19,7 +19,7 @@ const create = (id: string) => ({
   ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container: 'main' },
   ...{ containers: ['main'], since: 0, attempt: 1 },
 });
-const said = (work: Promise<unknown>) => work.catch((error: Error) => error.message);
+const messageOf = (work: Promise<unknown>) => work.catch((error: Error) => error.message);
 
 describe('a gate', () => {
   let gates: Gates;
@@ -27,7 +27,7 @@ describe('a gate', () => {
     gates = new Gates();
   });
 
-  it('does not take one who has left for one who waits', async () => {
+  it('does not list a caller that has left', async () => {
     const gone = new AbortController();
     gone.abort();
     await expect(gates.waitAtResumeGate(resume, '', gone.signal)).rejects.toMatchObject({
@@ -36,28 +36,28 @@ describe('a gate', () => {
     expect(gates.listAtResumeGate(REQUEST_UID)).toEqual([]);
   });
 
-  it('lets the newer connection wait in place of the older, and forgets who leaves', async () => {
+  it('keeps the newer connection of a caller, and removes a caller that leaves', async () => {
     const connection = new AbortController();
     const changes: string[] = [];
     gates.onChange((uid) => changes.push(uid));
-    const first = said(gates.waitAtCreateGate(REQUEST_UID, create('c1'), connection.signal));
-    const second = said(gates.waitAtCreateGate(REQUEST_UID, create('c1'), connection.signal));
-    expect(await first).toMatch(/asked again/);
+    const first = messageOf(gates.waitAtCreateGate(REQUEST_UID, create('c1'), connection.signal));
+    const second = messageOf(gates.waitAtCreateGate(REQUEST_UID, create('c1'), connection.signal));
+    expect(await first).toMatch(/has asked again/);
     expect(gates.listAtCreateGate(REQUEST_UID).map((one) => one.id)).toEqual(['c1']);
     connection.abort();
-    expect(await second).toMatch(/gone/);
+    expect(await second).toMatch(/closed its connection/);
     expect(gates.listAtCreateGate(REQUEST_UID)).toEqual([]);
     expect(changes).toEqual([REQUEST_UID, REQUEST_UID, REQUEST_UID]);
   });
 
-  it('opens for nobody', () => {
+  it('opens for no caller where none waits', () => {
     expect(gates.openResumeGate(REQUEST_UID, 'main')).toBe(false);
   });
 
-  it('has one waiter per container, opens each by itself and refuses all', async () => {
+  it('has one waiter per container, opens for each by itself and refuses all', async () => {
     const { signal } = new AbortController();
     const first = gates.waitAtResumeGate(resume, '', signal);
-    const second = said(gates.waitAtResumeGate({ ...resume, container: 'side' }, '', signal));
+    const second = messageOf(gates.waitAtResumeGate({ ...resume, container: 'side' }, '', signal));
     expect(gates.listAtResumeGate(REQUEST_UID).map((one) => one.container)).toEqual([
       'main',
       'side',
@@ -67,24 +67,24 @@ describe('a gate', () => {
       gates.openResumeGate(REQUEST_UID, 'main'),
     ]).toEqual([true, false]);
     expect(await first).toEqual({ ok: true });
-    const created = said(gates.waitAtCreateGate(REQUEST_UID, create('c1'), signal));
+    const created = messageOf(gates.waitAtCreateGate(REQUEST_UID, create('c1'), signal));
     gates.refuseAll(REQUEST_UID, new AgentError('Aborted', 'no'));
     expect([await second, await created]).toEqual(['no', 'no']);
   });
 
-  it('tells who is there of whom it is asked, before and after it comes', async () => {
+  it('tells the PID at the resume gate, asked before and after CRIU arrives', async () => {
     const { signal } = new AbortController();
     const ask = () =>
       gates.waitForArrival({ op: 'atGate', token: REQUEST_UID, container: 'main' }, signal);
     const before = ask();
-    void said(gates.waitAtResumeGate({ ...resume, container: 'side', pid: 8 }, '', signal));
-    void said(gates.waitAtResumeGate(resume, '', signal));
+    void messageOf(gates.waitAtResumeGate({ ...resume, container: 'side', pid: 8 }, '', signal));
+    void messageOf(gates.waitAtResumeGate(resume, '', signal));
     expect([await before, await ask()]).toEqual([
       { ok: true, pid: 7 },
       { ok: true, pid: 7 },
     ]);
-    gates.refuseAtResumeGate(REQUEST_UID, 'main', 'created anew');
-    const after = said(ask());
+    gates.refuseAtResumeGate(REQUEST_UID, 'main', 'restarted');
+    const after = messageOf(ask());
     gates.refuseAll(REQUEST_UID, new AgentError('Aborted', 'no'));
     expect(await after).toBe('no');
   });
@@ -99,7 +99,7 @@ describe('the socket’s resume gate', () => {
     await rm(dir, { recursive: true });
   });
 
-  it('refuses whom no move has begun, at once', async () => {
+  it('refuses a token of no move at once', async () => {
     const { journal } = await Journal.open(dir);
     const gates = new Gates();
     const pods = new RequestLookup(new MemoryApi());

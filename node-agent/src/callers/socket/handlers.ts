@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who answers what on the agent's socket.
+// The handlers of the agent's socket: which part of the agent answers which request. agent.ts makes them.
 import type { NodeOperations } from '../../node/operations.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Journal } from '../../support/journal/journal.ts';
@@ -10,6 +10,7 @@ import type { Gates } from '../gates.ts';
 import { microTimestamp } from '../../support/step-times.ts';
 import type { SocketHandlers } from './server.ts';
 
+/** The handlers for SocketServer. They refuse a `gate` or `atGate` whose token is no move of this node. */
 export function socketHandlers(parts: {
   node: NodeOperations;
   journal: Journal;
@@ -25,12 +26,12 @@ export function socketHandlers(parts: {
     gates,
     editor,
     pods,
-    waiting: async (target) => {
+    recordWaiting: async (target) => {
       await node.syncCniState();
       await parts.recordPreparation(target, true);
     },
-    released: (uid, container) => restorer.isDetached(uid, container),
-    release: (netns) => restorer.resumePod(netns),
+    isDetached: (uid, container) => restorer.isDetached(uid, container),
+    resumePod: (netns) => restorer.resumePod(netns),
   });
   const cni = new CniHandler({
     host,
@@ -38,12 +39,12 @@ export function socketHandlers(parts: {
     lock,
     driver,
     pods,
-    preparing: (target) => parts.recordPreparation(target, false),
+    recordPreparing: (target) => parts.recordPreparation(target, false),
   });
-  // Nobody would ever answer what no move has begun, or one that is over and forgotten.
+  // A gate of a move that the journal does not know would never be answered.
   const checkKnown = (token: string): void => {
     if (journal.get(token, 'target')) return;
-    throw new AgentError('Aborted', `no move ${token} is under way on this node`);
+    throw new AgentError('Aborted', `No move with UID ${token} is under way on this node.`);
   };
   return {
     create: (request, gone) => create.handle(request, gone),

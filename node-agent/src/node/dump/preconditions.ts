@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pod is moved with every container that it has, or not at all. Pure.
+// What must hold of a pod before the agent dumps it. The checkpointer and the source's reconciler call these checks;
+// none of them changes anything.
 import { sysvipc } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Container } from '../runtime/containers.ts';
 
 type Named = Pick<Container, 'id' | 'name'>;
 
-/** @throws AgentError ContainerNotRunning, UnsupportedObject */
+/**
+ * A pod is moved with all of its containers or not at all. Pure.
+ * @param found the containers that run
+ * @param names of those that the target pod will be made with
+ * @throws AgentError ContainerNotRunning, UnsupportedObject for a container beyond those
+ */
 export function checkComplete(found: readonly Named[], names: readonly string[]): void {
   const missing = names.find((name) => !found.some((one) => one.name === name));
   if (missing !== undefined) throw notRunning(missing);
@@ -14,30 +20,34 @@ export function checkComplete(found: readonly Named[], names: readonly string[])
   if (!extra) return;
   throw new AgentError(
     'UnsupportedObject',
-    `container ${extra.name} is none that the pod would be restarted with (kubectl debug?): ` +
-      'ask again when it has ended',
+    `Container ${extra.name} is not in the pod's list of containers (an ephemeral one of kubectl debug?) and cannot ` +
+      'be moved. Ask again when it has ended.',
   );
 }
 
-/** @throws AgentError ContainerNotRunning if one of them has ended since it was written down, or was started anew. */
+/**
+ * The pod runs the same containers as when the journal's entry was written. Pure.
+ * @throws AgentError ContainerNotRunning if one of them has ended since or was restarted
+ */
 export function checkUnchanged(
   found: readonly Named[],
-  noted: readonly { id?: string | undefined; name: string }[],
+  recorded: readonly { id?: string | undefined; name: string }[],
 ): void {
-  const changed = noted.find(({ id }) => !found.some((one) => one.id === id));
+  const changed = recorded.find(({ id }) => !found.some((one) => one.id === id));
   if (changed) throw notRunning(changed.name);
 }
 
 function notRunning(name: string): AgentError {
   return new AgentError(
     'ContainerNotRunning',
-    `container ${name} does not run: every container of the pod has to; ask again when it does`,
+    `Container ${name} does not run, and a pod is moved with all of its containers. Ask again when it runs.`,
   );
 }
 
 /**
- * A pod's containers share one IPC namespace, but CRIU dumps and restores it with each container: the second restore
- * would find the first one's objects in its way.
+ * A pod's containers share one IPC namespace. CRIU dumps and restores that namespace with each container, so the second
+ * restore would collide with the objects of the first.
+ * @param count the objects of an IPC namespace, by its path
  * @throws AgentError UnsupportedObject
  */
 export async function checkIpc(
@@ -48,13 +58,13 @@ export async function checkIpc(
   if (containers.length < 2 || pid === undefined) return;
   const found = await count(`/proc/${pid}/ns/ipc`);
   const kinds = { shm: 'shared memory segments', sem: 'semaphore sets', msg: 'message queues' };
-  const told = (Object.keys(kinds) as (keyof typeof kinds)[])
+  const objects = (Object.keys(kinds) as (keyof typeof kinds)[])
     .filter((kind) => found[kind] > 0)
     .map((kind) => `${found[kind]} ${kinds[kind]}`);
-  if (told.length === 0) return;
+  if (objects.length === 0) return;
   throw new AgentError(
     'UnsupportedObject',
-    `the pod has System V IPC objects (${told.join(', ')}), which can be moved only with a pod of one container: ` +
-      'use files in /dev/shm or an emptyDir instead, or remove what is not used any more (ipcs, ipcrm)',
+    `The pod has System V IPC objects (${objects.join(', ')}), which can be moved only with a pod of one container. ` +
+      'Use files in /dev/shm or an emptyDir instead, or remove unused objects (ipcs, ipcrm).',
   );
 }
