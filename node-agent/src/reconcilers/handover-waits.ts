@@ -3,7 +3,7 @@
 // Then the target alone does, and resumes once the source is stopped. docs/adr/0008.
 import type { MigrationRequest, TargetState } from '../../../crds/src/index.ts';
 import type { Clock } from '../../../kube/src/index.ts';
-import type { Handover } from '../callers/pod-requests.ts';
+import type { Handover } from '../callers/request-lookup.ts';
 
 /** How long a source answers the peers while the target does not report that it does. Longer than TARGET_WAIT_MS. */
 export const SOURCE_WAIT_MS = 5_000;

@@ -21,7 +21,7 @@ import type { Checkpointer } from '../node/dump/checkpointer.ts';
 import { AgentError, isErrno, reasonOf } from '../support/errors.ts';
 import { isOver, type Entry, type Journal } from '../support/journal/journal.ts';
 import type { Gates } from '../callers/gates.ts';
-import type { ImageStore } from '../node/transfer/store.ts';
+import type { ImageStore } from '../node/transfer/image-store.ts';
 
 const resources = {
   MigrationRequest: migrationRequests,
@@ -98,7 +98,7 @@ export class OrphanSweep {
       // The request was committed just before. Its target is about to resume, or cannot.
       const isResuming = entry.decided === 'Committed' && !isOver(entry);
       if (isResuming && this.#goneFor(entry.id) < FORCED_DELETION_GRACE_MS) return;
-      gates.refuse(
+      gates.refuseAll(
         entry.id,
         new AgentError('Aborted', `${entry.kind} ${entry.namespace}/${entry.name} was deleted.`),
       );
@@ -129,7 +129,7 @@ export class OrphanSweep {
     if (isCommitted || (await this.#isTargetRunning(entry))) {
       log.error(fields, 'a request that was deleted by force has moved this pod: stopping it');
       await journal.put({ ...entry, stage: 'Stopping' });
-      await checkpointer.end(entry);
+      await checkpointer.stopPod(entry);
       await journal.put({ ...entry, stage: 'Gone' });
       return true;
     }
@@ -137,7 +137,7 @@ export class OrphanSweep {
       return false;
     }
     log.warn(fields, 'a request was deleted by force: resuming its pod');
-    await checkpointer.release(entry);
+    await checkpointer.resumePod(entry);
     return true;
   }
 

@@ -8,16 +8,16 @@ import pino from 'pino';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
 import { migrationRequests, pods } from '../../../kube/src/index.ts';
-import type { Checkpointer, Dumped } from '../node/dump/checkpointer.ts';
+import type { Checkpointer, DumpResult } from '../node/dump/checkpointer.ts';
 import { AgentError } from '../support/errors.ts';
 import type { Diagnostics } from '../node/diagnostics/diagnostics.ts';
 import { Journal } from '../support/journal/journal.ts';
 import { handoverLoop } from '../reconcilers/handover-loop.ts';
-import { PodRequests } from '../callers/pod-requests.ts';
+import { RequestLookup } from '../callers/request-lookup.ts';
 import { Publisher } from '../reconcilers/publisher.ts';
 import { SourceReconciler } from '../reconcilers/source/reconciler.ts';
 import type { sendImages } from '../node/transfer/sender.ts';
-import { ImageStore } from '../node/transfer/store.ts';
+import { ImageStore } from '../node/transfer/image-store.ts';
 import { MemoryApi } from './api.ts';
 import { decision, migration, NAMESPACE, pod, REQUEST_UID, SOURCE_UID } from './objects.ts';
 
@@ -30,7 +30,7 @@ const dumped = {
   identity: { qpns: [17] },
   objects: { qp: 1, cq: 1, mr: 1 },
   bytes: { pages: 4096, verbs: 100, rootfs: 0 },
-} as unknown as Dumped;
+} as unknown as DumpResult;
 
 /** One node and its pod. */
 export class SourceNode {
@@ -66,7 +66,7 @@ export class SourceNode {
   readonly checkpointer = {
     inspect: async (podUid: string) => {
       if (this.fail?.at === 'inspect') throw this.fail.error;
-      return this.checkpointer.find(podUid);
+      return this.checkpointer.findPod(podUid);
     },
     find: async () => {
       if (this.fail?.at === 'find') throw this.fail.error;
@@ -127,7 +127,7 @@ export async function startAgent(diagnostics?: Diagnostics): Promise<void> {
     nodeName: 'node-a',
     journal,
     checkpointer: world.checkpointer,
-    pods: new PodRequests(api),
+    pods: new RequestLookup(api),
     publisher: new Publisher({
       api,
       resource: migrationRequests,

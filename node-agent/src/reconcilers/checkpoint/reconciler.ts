@@ -16,12 +16,12 @@ import {
   type Context,
   type Plan,
 } from '../../../../kube/src/index.ts';
-import { startOrder, type PodRequests } from '../../callers/pod-requests.ts';
-import { checkRetryBudget, readPeers } from '../../node/device/peers.ts';
+import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
+import { checkRetryBudget, readPeers } from '../../support/peers.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import type { Checkpointer, LocalPod } from '../../node/dump/checkpointer.ts';
 import { digestOf, formatManifest } from '../../node/transfer/manifest.ts';
-import type { ImageStore } from '../../node/transfer/store.ts';
+import type { ImageStore } from '../../node/transfer/image-store.ts';
 import { AgentError, failureFields, reasonOf, type Failure } from '../../support/errors.ts';
 import type { Entry, Journal, Stage } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
@@ -42,7 +42,7 @@ export interface CheckpointDependencies {
   nodeName: string;
   journal: Journal;
   checkpointer: Checkpointer;
-  pods: PodRequests;
+  pods: RequestLookup;
   publisher: Publisher<CheckpointRequest>;
   store: ImageStore;
   diagnostics?: Diagnostics | undefined;
@@ -161,14 +161,14 @@ export class CheckpointReconciler implements HandoverReconciler<
     const { checkpointer, journal, pods } = this.#deps;
     const { uid, namespace } = request.metadata;
     const id = imageId(request);
-    const described = await pods.pod({
+    const described = await pods.getPod({
       namespace,
       pod: request.spec.podName,
       podUid: podUid(request),
     });
     const peers = readPeers(described.metadata.annotations);
     checkRetryBudget(peers);
-    const pod = await checkpointer.inspect(podUid(request), startOrder(described));
+    const pod = await checkpointer.inspectPod(podUid(request), startOrder(described));
     // A restarted agent takes no checkpoint any more but resumes the pod, so the limit need not be in the journal.
     const limit = earliest(deadlineOf(request), retryBudgetLimit(peers, this.#clock.now()));
     const withinLimit = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
@@ -178,18 +178,18 @@ export class CheckpointReconciler implements HandoverReconciler<
     claimPod(journal, podUid(request), uid);
     await step({ stage: 'Locking', step: 'hold', state: 'Holding' }, () =>
       withinLimit(async () => {
-        await checkpointer.lock(pod);
-        await checkpointer.hold(pod, peers.rnrTimer);
+        await checkpointer.lockNetwork(pod);
+        await checkpointer.holdDevice(pod, peers.rnrTimer);
       }),
     );
     await step({ stage: 'Freezing', step: 'freeze', state: 'Holding' }, () =>
-      withinLimit(() => checkpointer.freeze(pod)),
+      withinLimit(() => checkpointer.freezeTasks(pod)),
     );
     const dumped = await step({ stage: 'Dumping', step: 'dump', state: 'Dumping' }, () =>
-      withinLimit((signal) => checkpointer.dump(pod, id, signal)),
+      withinLimit((signal) => checkpointer.dumpContainers(pod, id, signal)),
     );
     await step({ stage: 'Dumping', step: 'resume', state: 'Dumping' }, () =>
-      checkpointer.release(pod),
+      checkpointer.resumePod(pod),
     );
     await this.#seal(request, dumped);
     await journal.put({ ...this.#entry(request, pod), stage: 'Stored' });
@@ -199,7 +199,7 @@ export class CheckpointReconciler implements HandoverReconciler<
   /** Writes the images' manifest. The pod runs again, so the digests lengthen no pause. */
   async #seal(
     request: CheckpointRequest,
-    dumped: Awaited<ReturnType<Checkpointer['dump']>>,
+    dumped: Awaited<ReturnType<Checkpointer['dumpContainers']>>,
   ): Promise<void> {
     const { store } = this.#deps;
     const { namespace, name, uid } = request.metadata;
@@ -242,7 +242,7 @@ export class CheckpointReconciler implements HandoverReconciler<
     const id = imageId(request);
     const entry = journal.get(uid, 'checkpoint');
     await this.#running.waitForEnd(uid);
-    await checkpointer.release({ podUid: podUid(request), netns: entry?.netns });
+    await checkpointer.resumePod({ podUid: podUid(request), netns: entry?.netns });
     if (entry) await diagnostics?.keep(entry, request, id);
     await this.#deps.removeWork(id);
     await store.remove(id);

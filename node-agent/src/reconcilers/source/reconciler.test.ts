@@ -173,8 +173,8 @@ describe('a source', () => {
   it('begins no further step once it is decided', async () => {
     put();
     world.dieAt = undefined;
-    const freeze = world.checkpointer.freeze.bind(world.checkpointer);
-    world.checkpointer.freeze = async (of) => {
+    const freeze = world.checkpointer.freezeTasks.bind(world.checkpointer);
+    world.checkpointer.freezeTasks = async (of) => {
       await freeze(of);
       decide('Aborted');
     };

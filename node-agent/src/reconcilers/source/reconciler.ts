@@ -11,8 +11,8 @@ import {
   type Context,
   type Plan,
 } from '../../../../kube/src/index.ts';
-import { startOrder } from '../../callers/pod-requests.ts';
-import { checkRetryBudget } from '../../node/device/peers.ts';
+import { startOrder } from '../../callers/request-lookup.ts';
+import { checkRetryBudget } from '../../support/peers.ts';
 import {
   AgentError,
   failureFields,
@@ -158,9 +158,9 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   /** Finds out what would make the move fail, while nothing is locked. */
   async #inspectPod(request: MigrationRequest): Promise<void> {
     checkRetryBudget(request.status?.peers, request.spec.timeouts);
-    const names = startOrder(await this.#deps.pods.pod(podName(request)));
+    const names = startOrder(await this.#deps.pods.getPod(podName(request)));
     try {
-      await this.#deps.checkpointer.inspect(podUid(request), names);
+      await this.#deps.checkpointer.inspectPod(podUid(request), names);
     } catch (error) {
       // The pod ran when the operator accepted the request.
       if (reasonOf(error).code !== 'PodNotFound') throw error;
@@ -186,12 +186,13 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     const before = this.#entry(request);
     await this.#running.waitForEnd(request.metadata.uid);
     // Read before anything runs again: a container that ends by itself afterwards is not lost.
-    const lost = before.lost ?? isLost(before, await checkpointer.runningIds(podUid(request)));
+    const lost =
+      before.lost ?? isLost(before, await checkpointer.runningContainerIds(podUid(request)));
     const failure = lost ? { code: 'SourceLost', message: lostMessage(before.pod) } : undefined;
     const steps = beginStep(before.steps, 'resume');
     const entry: Entry = { ...before, ...failureFields(failure), lost, steps };
     await journal.put(entry);
-    await checkpointer.release(lockedPodOf(journal, request));
+    await checkpointer.resumePod(lockedPodOf(journal, request));
     const ended = endStep(entry.steps, 'resume');
     // The pod runs again, so the diagnostics lengthen no pause.
     await diagnostics?.keep(entry, request);
@@ -214,7 +215,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   async #stopSource(request: MigrationRequest, context: Context): Promise<void> {
     const { journal, checkpointer } = this.#deps;
     await journal.put({ ...this.#entry(request), stage: 'Stopping' });
-    await checkpointer.end(lockedPodOf(journal, request));
+    await checkpointer.stopPod(lockedPodOf(journal, request));
     // The target waits for this report, and removing large images takes time.
     this.#report.progress(request, 'Gone', context);
     // Before the final stage, after which the agent does nothing more for the request.

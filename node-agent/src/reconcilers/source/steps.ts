@@ -16,10 +16,10 @@ import {
   type Clock,
   type Context,
 } from '../../../../kube/src/index.ts';
-import { startOrder } from '../../callers/pod-requests.ts';
-import { checkRetryBudget, readPeers } from '../../node/device/peers.ts';
+import { startOrder } from '../../callers/request-lookup.ts';
+import { checkRetryBudget, readPeers } from '../../support/peers.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
-import { checkComplete, checkUnchanged } from '../../node/dump/container-set.ts';
+import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import type { Entry, Stage } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
@@ -72,7 +72,7 @@ export class SourceSteps {
     this.#checkUndecided(request);
     checkRetryBudget(request.status?.peers, request.spec.timeouts);
     const pod = await this.#findPod(request);
-    checkComplete(pod.containers, startOrder(await this.#deps.pods.pod(podName(request))));
+    checkComplete(pod.containers, startOrder(await this.#deps.pods.getPod(podName(request))));
     claimPod(this.#deps.journal, podUid(request), request.metadata.uid);
     const entry: Entry = {
       ...this.#entry(request),
@@ -84,7 +84,7 @@ export class SourceSteps {
     const steps = beginOnce(entry.steps, 'hold', this.#stepDeadline(request, 'hold'));
     await this.#deps.journal.put({ ...entry, steps });
     this.#report.progress(request, 'Holding', context);
-    await this.#withinLimit(request, () => this.#deps.checkpointer.lock(pod));
+    await this.#withinLimit(request, () => this.#deps.checkpointer.lockNetwork(pod));
   }
 
   /**
@@ -93,7 +93,7 @@ export class SourceSteps {
    * counts from its first reading: before the hold begins or, at worst, as late as its watch.
    */
   async holdDevice(request: MigrationRequest, context: Context): Promise<void> {
-    const { metadata } = await this.#deps.pods.pod(podName(request));
+    const { metadata } = await this.#deps.pods.getPod(podName(request));
     const peers: Peers = request.status?.peers ?? readPeers(metadata.annotations);
     const budget = retryBudgetOf(peers, request);
     if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
@@ -107,20 +107,20 @@ export class SourceSteps {
       await this.#deps.journal.put({ ...this.#entry(request), peerDeadline });
     }
     return this.#runStep(request, 'Holding', context, (pod) =>
-      this.#deps.checkpointer.hold(pod, peers.rnrTimer),
+      this.#deps.checkpointer.holdDevice(pod, peers.rnrTimer),
     );
   }
 
   async freezeTasks(request: MigrationRequest, context: Context): Promise<void> {
     return this.#runStep(request, 'Freezing', context, (pod) =>
-      this.#deps.checkpointer.freeze(pod),
+      this.#deps.checkpointer.freezeTasks(pod),
     );
   }
 
   async dumpContainers(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
     return this.#runStep(request, 'Dumping', context, async (pod, signal) => {
-      this.#findings.add(uid, await this.#deps.checkpointer.dump(pod, uid, signal));
+      this.#findings.add(uid, await this.#deps.checkpointer.dumpContainers(pod, uid, signal));
     });
   }
 
@@ -194,7 +194,7 @@ export class SourceSteps {
     const lost = (cause?: unknown) =>
       new AgentError('SourceLost', lostMessage(podName(request).pod), { cause });
     try {
-      const pod = await this.#deps.checkpointer.find(podUid(request));
+      const pod = await this.#deps.checkpointer.findPod(podUid(request));
       if (!entry || !isLost(entry, containerIds(pod.containers))) return pod;
     } catch (error) {
       if (reasonOf(error).code !== 'PodNotFound') throw error;

@@ -3,7 +3,7 @@
 // then runs CRIU.
 import { secondsOfStep } from '../../../../crds/src/index.ts';
 import { realClock, timestamp, type Clock, type Context } from '../../../../kube/src/index.ts';
-import type { Handover } from '../../callers/pod-requests.ts';
+import type { Handover } from '../../callers/request-lookup.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginOnce, beginStep } from '../../support/step-times.ts';
@@ -25,7 +25,7 @@ export class ContainerRestore<T extends Handover> {
 
   /** @throws AgentError, DeadlineError when a container cannot be prepared */
   async startAll(observed: Observed<T>, context: Context): Promise<void> {
-    for (const create of this.#deps.gates.atCreate(observed.request.metadata.uid)) {
+    for (const create of this.#deps.gates.listAtCreateGate(observed.request.metadata.uid)) {
       await this.#start(create, observed, context);
     }
   }
@@ -47,7 +47,7 @@ export class ContainerRestore<T extends Handover> {
       message: undefined,
     };
     await journal.put(entry);
-    gates.dismiss(uid, create.container, 'The kubelet has created the container again.');
+    gates.refuseAtResumeGate(uid, create.container, 'The kubelet has created the container again.');
     this.#report.progress(request, 'Restoring', context);
     // After Committed the target is the pod's only copy, so the step's limit does not count any more.
     const limit = observed.decision ? undefined : restoreLimitOf(request, entry);
@@ -73,9 +73,9 @@ export class ContainerRestore<T extends Handover> {
   async #prepare(create: CreateAtGate, { request, imageId }: Observed<T>, podFiles: boolean) {
     const { restorer, kind } = this.#deps;
     if (request.kind === 'RestoreRequest' && podFiles) {
-      await restorer.verify(imageId, request.status?.digest);
+      await restorer.verifyImages(imageId, request.status?.digest);
     }
-    return restorer.prepare({
+    return restorer.prepareRestore({
       requestUid: request.metadata.uid,
       imageId,
       create,

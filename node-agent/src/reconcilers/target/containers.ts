@@ -30,14 +30,14 @@ export class TargetContainers {
 
   /** Whether a container waits at the create gate. */
   atCreateGate(uid: string, entry: Entry | undefined): TargetObserved['create'] {
-    const waiting = this.#gates.atCreate(uid);
+    const waiting = this.#gates.listAtCreateGate(uid);
     if (waiting.some((create) => isOtherAttempt(entry, create))) return 'retried';
     return waiting.length > 0 ? 'waiting' : 'none';
   }
 
   /** How many containers wait at the resume gate. */
   atResumeGate(uid: string, states: ContainerStates): TargetObserved['atResumeGate'] {
-    if (this.#gates.rebuilt(uid).length === 0) return 'none';
+    if (this.#gates.listAtResumeGate(uid).length === 0) return 'none';
     return states.areKnown && states.missing().length === 0 ? 'all' : 'some';
   }
 
@@ -55,12 +55,12 @@ export class TargetContainers {
     entry: Entry,
     { name, bundle }: Entry['containers'][number],
   ): Promise<ContainerState> {
-    if (this.#gates.atResume(entry.id, name)) return 'AtResumeGate';
+    if (this.#gates.getAtResumeGate(entry.id, name)) return 'AtResumeGate';
     if (!restoreStages.has(entry.stage)) return 'Pending';
-    if (await this.#restorer.released(entry.id, name)) return 'Detached';
+    if (await this.#restorer.isDetached(entry.id, name)) return 'Detached';
     if (bundle === undefined) return 'Pending';
     const order = { requestUid: entry.id, container: name, bundle };
-    return (await this.#restorer.failureOf(order)) ?? 'Pending';
+    return (await this.#restorer.failureReason(order)) ?? 'Pending';
   }
 
   /**
@@ -75,13 +75,13 @@ export class TargetContainers {
   /** Containers that CRIU restores and that are not at the resume gate, hanging ones included. */
   restoring(entry: Entry): Entry['containers'] {
     if (!isRestoring(entry)) return [];
-    return entry.containers.filter(({ name }) => !this.#gates.atResume(entry.id, name));
+    return entry.containers.filter(({ name }) => !this.#gates.getAtResumeGate(entry.id, name));
   }
 
   /** Whether every restore has ended: CRIU has detached or failed, or the kubelet has created the container again. */
   haveRestoresEnded(entry: Entry, states: ContainerStates): boolean {
     const retried = this.#gates
-      .atCreate(entry.id)
+      .listAtCreateGate(entry.id)
       .filter((create) => isOtherAttempt(entry, create))
       .map((create) => create.container);
     return states.unfinished().every((name) => retried.includes(name));
@@ -89,12 +89,12 @@ export class TargetContainers {
 
   /** The containers' states for the status. Once the gates open, each container has the pod's state. */
   statuses(uid: string, entry: Entry | undefined, pod: TargetState): TargetContainer[] {
-    const waiting = this.#gates.atCreate(uid);
+    const waiting = this.#gates.listAtCreateGate(uid);
     const recorded = entry?.containers ?? [];
     const names = recorded.length > 0 ? recorded.map(({ name }) => name) : waiting[0]?.containers;
     return (names ?? []).map((name) => {
       if (podStates.has(pod)) return { name, state: pod };
-      if (this.#gates.atResume(uid, name)) return { name, state: 'AtResumeGate' };
+      if (this.#gates.getAtResumeGate(uid, name)) return { name, state: 'AtResumeGate' };
       const isBegun = recorded.some((one) => one.name === name && one.id !== undefined);
       if (waiting.some((create) => create.container === name) && !isBegun) {
         return { name, state: pod === 'Receiving' ? pod : 'AtCreateGate' };

@@ -9,7 +9,7 @@ import {
   type Context,
 } from '../../../../kube/src/index.ts';
 import type { Decision } from '../../../../crds/src/index.ts';
-import type { Handover } from '../../callers/pod-requests.ts';
+import type { Handover } from '../../callers/request-lookup.ts';
 import type { RestoredAtGate } from '../../support/gate-waiters.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
@@ -38,7 +38,7 @@ export class TargetDecision<T extends Handover> {
     const { journal, gates, restorer } = this.#deps;
     const { uid } = request.metadata;
     const before = this.#entry(request);
-    const restored = gates.rebuilt(uid).sort((a, b) => (a.at < b.at ? -1 : 1));
+    const restored = gates.listAtResumeGate(uid).sort((a, b) => (a.at < b.at ? -1 : 1));
     const last = restored.at(-1);
     // A container may have been killed since the agent observed it.
     if (!last || (await this.#isContainerMissing(before))) return undefined;

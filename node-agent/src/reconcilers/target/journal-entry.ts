@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A target's journal entry, and what the agent derives from it.
-import type { Handover, HandoverKind } from '../../callers/pod-requests.ts';
+import type { Handover, HandoverKind } from '../../callers/request-lookup.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import type { Entry, Journal } from '../../support/journal/journal.ts';
 import { microTimestamp } from '../../support/step-times.ts';

@@ -100,7 +100,7 @@ describe('a target', () => {
   it('is restored once more, and answers nobody meanwhile, if it is killed while it answers', async () => {
     node.source = () => {
       node.logs['main'] = 'failed';
-      gates.dismiss(REQUEST_UID, 'main', 'killed');
+      gates.refuseAtResumeGate(REQUEST_UID, 'main', 'killed');
       put({ sourceAgent: { state: 'Gone' } });
     };
     const { gate } = await toResumeGate();
@@ -409,7 +409,7 @@ describe('a target of several containers', () => {
     const last = resumeGate('more');
     record('Committed');
     await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'Resuming' }));
-    gates.open(REQUEST_UID, 'side');
+    gates.openResumeGate(REQUEST_UID, 'side');
     await Promise.resolve();
     expect(node.ran).toBe(1);
     await restartAgent();

@@ -8,7 +8,7 @@ import {
   type Context,
   type Plan,
 } from '../../../../kube/src/index.ts';
-import type { Handover } from '../../callers/pod-requests.ts';
+import type { Handover } from '../../callers/request-lookup.ts';
 import { AgentError, failureFields, reasonOf } from '../../support/errors.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
@@ -156,8 +156,8 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const hanging = isLate ? this.#containers.restoring(entry) : [];
     await this.#keepDiagnostics(request);
     await withFaults('target.tearDown', async () => {
-      this.#deps.gates.refuse(request.metadata.uid, error);
-      for (const { id } of hanging) if (id !== undefined) await this.#deps.restorer.cut(id);
+      this.#deps.gates.refuseAll(request.metadata.uid, error);
+      for (const { id } of hanging) if (id !== undefined) await this.#deps.restorer.killRestore(id);
     });
     await this.#removeImages(observed);
     await this.#deps.journal.put({ ...entry, stage: 'TornDown' });

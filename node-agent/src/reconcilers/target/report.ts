@@ -2,7 +2,7 @@
 // What a target's agent reports of a request: its part of the status, from the journal and the gates.
 import type { TargetAgent, TargetState } from '../../../../crds/src/index.ts';
 import type { Context } from '../../../../kube/src/index.ts';
-import type { Handover } from '../../callers/pod-requests.ts';
+import type { Handover } from '../../callers/request-lookup.ts';
 import type { Journal } from '../../support/journal/journal.ts';
 import type { Publisher } from '../publisher.ts';
 import type { TargetContainers } from './containers.ts';

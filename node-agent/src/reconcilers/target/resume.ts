@@ -7,7 +7,7 @@ import {
   type Clock,
   type Context,
 } from '../../../../kube/src/index.ts';
-import type { Handover } from '../../callers/pod-requests.ts';
+import type { Handover } from '../../callers/request-lookup.ts';
 import { isGone } from '../../node/lock/network-lock.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Entry } from '../../support/journal/journal.ts';
@@ -43,7 +43,7 @@ export class TargetResume<T extends Handover> {
   async answerPeers(request: T, context: Context): Promise<void> {
     const before = this.#entry(request);
     await this.#deps.journal.put({ ...before, steps: beginOnce(before.steps, 'resume') });
-    if (before.netns !== undefined) await this.#deps.restorer.answer(before.netns);
+    if (before.netns !== undefined) await this.#deps.restorer.answerPeers(before.netns);
     this.#report.progress(request, 'Answering', context);
     const isStopped = () => {
       const now = this.#deps.request(keyOf(request));
@@ -69,7 +69,7 @@ export class TargetResume<T extends Handover> {
     };
     await journal.put(resuming);
     await withFaults('target.open', async () => {
-      for (const { name } of entry.containers) gates.open(uid, name);
+      for (const { name } of entry.containers) gates.openResumeGate(uid, name);
     });
     const states = await this.#waitForDetach(resuming, context);
     if (states.detached() === 'all') return this.resume(resuming);
@@ -90,7 +90,7 @@ export class TargetResume<T extends Handover> {
   /** The request has finished: resumes the containers that could be restored. */
   async openRemainingGates(request: T): Promise<void> {
     const entry = this.#entry(request);
-    for (const { name } of entry.containers) this.#deps.gates.open(entry.id, name);
+    for (const { name } of entry.containers) this.#deps.gates.openResumeGate(entry.id, name);
     await this.resume(entry);
   }
 
@@ -120,14 +120,14 @@ export class TargetResume<T extends Handover> {
     const message =
       `The create of container ${late} has taken so long that the kubelet may give it up: ` +
       'the agent restores it again.';
-    this.#deps.gates.dismiss(entry.id, late, message);
+    this.#deps.gates.refuseAtResumeGate(entry.id, late, message);
     throw new AgentError('Internal', message);
   }
 
   /** A pod that is gone, with its namespace or its node, needs no resume. */
   async #resumePod({ netns }: Entry): Promise<void> {
     try {
-      if (netns !== undefined) await this.#deps.restorer.release(netns);
+      if (netns !== undefined) await this.#deps.restorer.resumePod(netns);
     } catch (error) {
       if (!isGone(error)) throw error;
     }
