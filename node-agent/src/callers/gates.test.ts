@@ -72,7 +72,7 @@ describe('a gate', () => {
     expect([await second, await created]).toEqual(['no', 'no']);
   });
 
-  it('tells the PID at the resume gate, asked before and after CRIU arrives', async () => {
+  it('answers with the PID at the resume gate, asked before and after CRIU arrives', async () => {
     const { signal } = new AbortController();
     const ask = () =>
       gates.waitForArrival({ op: 'atGate', token: REQUEST_UID, container: 'main' }, signal);

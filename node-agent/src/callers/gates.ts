@@ -28,7 +28,7 @@ class Gate<Request extends { container: string }, Reply> {
   readonly #waiting = new Map<string, Waiters<Request, Reply>>();
 
   /**
-   * Resolves with the answer that somebody gives.
+   * Resolves with the reply of `answer`.
    * @param gone aborts when the caller closes its connection
    * @param onChange is called when the caller begins to wait and when it leaves
    * @throws AgentError Aborted when the caller has left, or asks again over another connection
@@ -40,7 +40,7 @@ class Gate<Request extends { container: string }, Reply> {
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
     const entry: Waiter<Request, Reply> = { request, resolve, reject };
     const { container } = request;
-    // The caller asks again over a new connection: nobody reads the older one.
+    // The caller asks again over a new connection: the older one has no reader.
     const older = this.#take(uid, container);
     older?.reject(new AgentError('Aborted', 'The caller has asked again over another connection.'));
     const waiters = this.#waiting.get(uid) ?? new Map<string, Waiter<Request, Reply>>();

@@ -40,8 +40,8 @@ beforeEach(async () => {
   gates = new Gates();
   did = [];
   const checkpointer = {
-    release: async (of: LockedPod) => void did.push(`release ${of.podUid} ${of.netns}`),
-    end: async (of: LockedPod) => void did.push(`end ${of.podUid} ${of.netns}`),
+    resumePod: async (of: LockedPod) => void did.push(`release ${of.podUid} ${of.netns}`),
+    stopPod: async (of: LockedPod) => void did.push(`end ${of.podUid} ${of.netns}`),
   } as unknown as Checkpointer;
   leftovers = new OrphanSweep({
     api,

@@ -64,20 +64,20 @@ export class SourceNode {
   }
 
   readonly checkpointer = {
-    inspect: async (podUid: string) => {
+    inspectPod: async (podUid: string) => {
       if (this.fail?.at === 'inspect') throw this.fail.error;
       return this.checkpointer.findPod(podUid);
     },
-    find: async () => {
+    findPod: async () => {
       if (this.fail?.at === 'find') throw this.fail.error;
       if (this.gone) throw new AgentError('PodNotFound', 'no running container');
       return { podUid: SOURCE_UID, netns: '/run/netns/x', containers: [{ id: 'c', name: 'main' }] };
     },
-    runningIds: async () => (this.gone ? [] : ['c']),
-    lock: () => this.#pass('lock', () => (this.locked = true)),
-    hold: (_pod: unknown, timer: number) => this.#pass('hold', () => (this.held = timer)),
-    freeze: () => this.#pass('freeze', () => (this.frozen = true)),
-    dump: async (_pod: unknown, _id: string, signal: AbortSignal) => {
+    runningContainerIds: async () => (this.gone ? [] : ['c']),
+    lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
+    holdDevice: (_pod: unknown, timer: number) => this.#pass('hold', () => (this.held = timer)),
+    freezeTasks: () => this.#pass('freeze', () => (this.frozen = true)),
+    dumpContainers: async (_pod: unknown, _id: string, signal: AbortSignal) => {
       if (this.hangs) {
         await new Promise((resolve) => signal.addEventListener('abort', resolve));
         this.cut = signal.reason;
@@ -87,12 +87,12 @@ export class SourceNode {
       await this.#pass('dump', () => undefined);
       return dumped;
     },
-    release: () =>
+    resumePod: () =>
       this.#pass('release', () => {
         expect(this.dead).toBe(false);
         [this.locked, this.held, this.frozen] = [false, undefined, false];
       }),
-    end: () => this.#pass('end', () => (this.dead = true)),
+    stopPod: () => this.#pass('end', () => (this.dead = true)),
   } as unknown as Checkpointer;
 
   readonly send: typeof sendImages = async () => {

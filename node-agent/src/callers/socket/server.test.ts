@@ -122,7 +122,7 @@ describe('the agent socket', () => {
     expect(await ask(text)).toMatchObject({ ok: false, code: 'ProtocolError' });
   });
 
-  it('tells the handler that the client has closed, and serves the next one', async () => {
+  it('aborts the handler’s signal when the client closes, and serves the next one', async () => {
     const gone = new Promise<void>((resolve) => {
       handlers.gate = (_request, signal) =>
         new Promise((_resolve, reject) => {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The agent's interface to the RDMA driver: make, remove, hold, resume and describe the devices of a pod's network
-// namespace. All that the agent knows of rxe is here. A namespace is named by a path that the agent can open; a method
-// that works on "the devices" works on all devices of the namespace, and does nothing where there are none.
+// namespace. Besides it only install/driver.ts, which loads the module, knows rxe. Callers name a namespace by a path that
+// the agent can open. A method that works on "the devices" works on all devices of the namespace, and does nothing where
+// there are none.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEFAULT_RNR_TIMER, type Identity } from '../../../../crds/src/index.ts';
@@ -141,7 +142,7 @@ export class RdmaDriver {
     return false;
   }
 
-  /** All that the kernel tells of the devices, for people who look into a failure. A part that fails is its message. */
+  /** All that the kernel reports of the devices, for people who look into a failure. A part that fails is its message. */
   async describe(netns: string): Promise<object[]> {
     const descriptions: object[] = [];
     for (const device of await this.devices(netns)) {
@@ -183,11 +184,11 @@ export class RdmaDriver {
   /**
    * Keeps these macvlans from taking frames that sibling macvlans of this node send to a MAC which another node has by
    * now (native/addon, hideInterface). Skips interfaces of other kinds and those that are gone.
-   * @param born the interfaces were made hidden, because the agent asked for it
+   * @param madeHidden whether the CNI plugin has made them hidden, because the agent asked for it
    */
-  async hide(netns: string, interfaces: readonly string[], born = false): Promise<void> {
+  async hide(netns: string, interfaces: readonly string[], madeHidden = false): Promise<void> {
     for (const ifname of interfaces) {
-      await unlessGone(addon.hideInterface(netns, ifname, { born }));
+      await unlessGone(addon.hideInterface(netns, ifname, { born: madeHidden }));
     }
   }
 

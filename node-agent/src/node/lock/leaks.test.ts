@@ -94,7 +94,7 @@ describe.runIf(able && works('command -v python3'))('the network lock', () => {
     expect(kinds.filter((one) => !allowed.includes(one))).toEqual([]);
   }, 30_000);
 
-  it('is silent from birth, when an interface comes up under it', async () => {
+  it('lets nothing out when an interface comes up under it', async () => {
     await lock.lock(netns, 'total');
     const listening = inside(peer, 'capture', 'v0', MAC, '3');
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -106,7 +106,7 @@ describe.runIf(able && works('command -v python3'))('the network lock', () => {
   }, 30_000);
 
   it.each([
-    ['a source goes on', () => checkpointer.resumePod({ podUid: 'none', netns })],
+    ['a source is resumed', () => checkpointer.resumePod({ podUid: 'none', netns })],
     ['a target is released', () => restorer.resumePod(netns)],
   ])('is lifted when %s, also a second time', async (_what, lift) => {
     for (const kind of ['roce', 'total'] as const) {
@@ -119,7 +119,7 @@ describe.runIf(able && works('command -v python3'))('the network lock', () => {
     expect(tables).not.toMatch(/sealift/);
   });
 
-  it('stays on a source that has moved, and nobody minds a namespace that is gone', async () => {
+  it('stays on a stopped source, and does nothing to a namespace that is gone', async () => {
     await checkpointer.stopPod({ podUid: 'none', netns });
     expect(await lock.isLocked(netns)).toBe(true);
     const gone = netnsPath('slt-gone');

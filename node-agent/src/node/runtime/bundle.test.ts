@@ -39,7 +39,7 @@ describe('the config.json of a bundle', () => {
     expect(once.linux.resources['memory']).toEqual({ limit: 5 });
   });
 
-  it('tells the path of its uverbs node, open or not', () => {
+  it('has the path of its uverbs node, open or not', () => {
     const node = { hostPath: `${DEVICE_DIR}/uverbs7`, major: 231, minor: 199 };
     const given = withUverbs(spec({}), node, '/dev/infiniband/uverbs0');
     expect([uverbsPath(given), uverbsPath(spec({}))]).toEqual([

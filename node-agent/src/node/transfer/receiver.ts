@@ -18,7 +18,7 @@ const IDLE_MS = 30_000;
 const HANDSHAKE_MS = 10_000;
 const MAX_CONNECTIONS = 64;
 
-/** What the receiver asks and tells its owner. */
+/** What the receiver needs, and the callbacks by which it asks and reports. */
 export interface ReceiverOptions {
   store: ImageStore;
   certificateDir: string;

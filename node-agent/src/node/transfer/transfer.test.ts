@@ -110,7 +110,7 @@ describe('packing', () => {
     expect(await outcome(whole)).toBe('accepted');
     await fc.assert(
       fc.asyncProperty(fc.nat({ max: 300_000 }), async (at) => {
-        // Past the first header, inside the pages: only the digest can tell.
+        // Past the first header, inside the pages: only the digest shows it.
         const bytes = Buffer.from(whole);
         const where = 4 * 512 + (at % 290_000);
         bytes[where] = (bytes[where] ?? 0) ^ 1;
@@ -193,9 +193,9 @@ describe('agent to agent', () => {
         manifest: header('one'),
         certificateDir: good,
       });
-      const kept = await to.store.manifest('one');
-      expect(kept?.manifest.files).toEqual(sent.manifest.files);
-      expect(kept?.digest).toBe(sent.digest);
+      const stored = await to.store.manifest('one');
+      expect(stored?.manifest.files).toEqual(sent.manifest.files);
+      expect(stored?.digest).toBe(sent.digest);
       expect(await readFile(join(to.root, 'one', 'main', 'pages-1.img'))).toEqual(
         await readFile(join(dir, 'main', 'pages-1.img')),
       );
