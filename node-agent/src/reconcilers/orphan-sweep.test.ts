@@ -112,7 +112,7 @@ describe('what is left', () => {
     expect(did).toEqual([]);
   });
 
-  it('lets a pod go on whose request is gone, but not before its successor would be seen', async () => {
+  it('resumes the pod of a deleted request, but not before a running target would be seen', async () => {
     await begin();
     await leftovers.sweep();
     await minutes(2);
@@ -124,7 +124,7 @@ describe('what is left', () => {
     expect(await left()).toEqual([[], []]);
   });
 
-  it('ends a pod whose successor runs', async () => {
+  it('stops a pod whose target runs', async () => {
     await begin();
     api.put(pods, pod('app', SOURCE_UID));
     const annotations = { 'sealift.dev/request-uid': REQUEST_UID };
@@ -138,7 +138,7 @@ describe('what is left', () => {
     expect(await left()).toEqual([[], []]);
   });
 
-  it('goes on ending what a former agent had begun to end', async () => {
+  it('repeats a stop that an earlier agent began', async () => {
     await begin({ stage: 'Stopping' });
     await leftovers.sweep();
     expect(did[0]).toBe(`end ${SOURCE_UID} /run/netns/x`);

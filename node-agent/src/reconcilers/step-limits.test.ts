@@ -58,7 +58,7 @@ describe('limits', () => {
   });
 });
 
-describe('what is under way', () => {
+describe('running work', () => {
   it('is waited for after it was cut, but not for ever', async () => {
     const clock = new FakeClock();
     const underWay = new RunningWork(clock);
