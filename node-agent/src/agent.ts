@@ -17,11 +17,11 @@ import {
   type Resource,
 } from '../../kube/src/index.ts';
 import { Gates } from './callers/gates.ts';
-import { PodRequests, type Handover, type HandoverKind } from './callers/pod-requests.ts';
+import { RequestLookup, type Handover, type HandoverKind } from './callers/request-lookup.ts';
 import { socketHandlers } from './callers/socket/handlers.ts';
 import type { SocketHandlers } from './callers/socket/server.ts';
 import type { NodeOperations, Server } from './node/operations.ts';
-import { Incoming } from './node/transfer/incoming.ts';
+import { IncomingImages } from './node/transfer/incoming-images.ts';
 import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
 import { handoverLoop, type HandoverReconciler } from './reconcilers/handover-loop.ts';
 import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
@@ -62,16 +62,16 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #clock: Clock;
   readonly #gates = new Gates();
-  readonly #pods: PodRequests;
-  readonly #incoming: Incoming;
+  readonly #pods: RequestLookup;
+  readonly #incoming: IncomingImages;
   readonly #informers: Informer<never>[] = [];
   readonly #controllers: Controller[] = [];
 
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
-    this.#pods = new PodRequests(options.api);
-    this.#incoming = new Incoming(options.log);
+    this.#pods = new RequestLookup(options.api);
+    this.#incoming = new IncomingImages(options.log);
     this.#addSource();
     this.#addTarget('MigrationRequest', migrationRequests, migrationImages);
     this.#addTarget('RestoreRequest', restoreRequests, restoreImages);
@@ -165,7 +165,7 @@ export class Agent {
       resource,
       imageId,
       request: (key) => informer.get(key),
-      receiving: (id) => this.#incoming.has(id),
+      receiving: (id) => this.#incoming.isReceiving(id),
       publisher: this.#publisher(resource, 'target'),
     });
     const controller = this.#reconcile(`target-${kind}`, informer, target);
@@ -176,7 +176,9 @@ export class Agent {
     this.#incoming.listen({
       awaits: (id) => {
         const request = informer.list().find((one) => one.metadata.uid === id);
-        return request && this.#gates.atCreate(id).length > 0 ? ownImages(request) : undefined;
+        return request && this.#gates.listAtCreateGate(id).length > 0
+          ? ownImages(request)
+          : undefined;
       },
       changed: async (id, begun) => {
         const request = informer.list().find((one) => imageId(one) === id);

@@ -77,7 +77,7 @@ function nodeOf(
   const host = new Host({ root: '/' });
   const driver = new RdmaDriver();
   // Its node is made by mkdir and mknod: of no consequence here.
-  driver.node = (device) => Promise.resolve(`/dev/${device.name}`);
+  driver.makeNode = (device) => Promise.resolve(`/dev/${device.name}`);
   const lock = new NetworkLock((netns, commands) => kernel.nft(netns, commands));
   const store = new SimulatedStore(machine);
   const editor = new SimulatedEditor([host, driver], machine);
@@ -98,7 +98,7 @@ function nodeOf(
     receiver: (on) => network.receiver(machine, process, on),
     prepare: async () => undefined,
     // A simulated kubelet makes a sandbox from nothing.
-    keepSandboxes: async () => effect(machine.timeline, 1, () => undefined),
+    syncCniState: async () => effect(machine.timeline, 1, () => undefined),
     removeWork: async (id) => {
       await effect(machine.timeline, 1, () => machine.work.delete(id));
     },

@@ -2,7 +2,7 @@
 // How a run has to end once faults have stopped and time has passed: one runner, its peers released, nothing left behind.
 import { annotations, isFinished, labels } from '../../crds/src/index.ts';
 import { pods } from '../../kube/src/index.ts';
-import { startOrder } from '../../node-agent/src/callers/pod-requests.ts';
+import { startOrder } from '../../node-agent/src/callers/request-lookup.ts';
 import type { Stored } from './api/objects.ts';
 import { decisionOf } from './api/rules.ts';
 import type { Container, Machine } from './node/machine.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One run of a handover's reconciler: observe, decide, act, publish. Unlike the general reconciler it tells of a
-// step only when the step has been done, because the other side acts on it.
+// Runs a reconciler of the agent once: observe, decide, act, publish. Unlike the operator's reconcilers, it reports a
+// step only after the step is done, because the agent on the other node acts on the report.
 import {
   realClock,
   type Clock,
@@ -12,11 +12,11 @@ import { reasonOf } from '../support/errors.ts';
 import { failures } from '../support/metrics.ts';
 
 export interface HandoverReconciler<O, E extends { readonly type: string }, S> {
-  /** undefined: nothing to do for this key. */
+  /** Only reads. Undefined if this agent has nothing to do for the key. */
   observe(key: string, context: Context): Promise<O | undefined>;
   decide(observed: O, now: number): Plan<E, S>;
   act(effect: E, observed: O, context: Context): Promise<void>;
-  /** An effect failed: write down what must not be forgotten. The key comes again at once. */
+  /** An effect has failed: records what a restarted agent must know. The controller runs the key again. */
   failed(error: unknown, effect: E, observed: O): Promise<void>;
   publish(status: S, observed: O, context: Context): Promise<void>;
   /** The request is deleted: drops what this process remembers of it. */

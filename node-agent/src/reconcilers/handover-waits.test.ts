@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { BaseClock, type Timer } from '../../../kube/src/index.ts';
 import {
-  isSourceSilent,
+  isSourceStopped,
   isTargetAnswering,
   SOURCE_WAIT_MS,
   TARGET_WAIT_MS,
@@ -41,7 +41,7 @@ describe('handing over', () => {
     [migration({ sourceAgent: { state: 'Gone' } }), true],
     [undefined, true],
   ])('a source is silent when it says so, and when nobody is left to say it', (request, is) => {
-    expect(isSourceSilent(request)).toBe(is);
+    expect(isSourceStopped(request)).toBe(is);
   });
 
   it('waits until the other side is so far', async () => {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What requests that are gone have left on this node. A journal entry outlives its request only until its pod is
-// gone too, so that `create` of a moved pod stays refused. Nothing is touched of a request of which the API
-// server has not said itself that it is gone.
+// Removes what deleted requests have left on this node. A journal entry outlives its request only until its pod is deleted
+// too, so that the agent keeps refusing the `create` of a moved pod. The sweep touches nothing of a request unless the API
+// server itself says that the request does not exist.
 import { rm, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { annotations } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
   isNotFound,
@@ -20,7 +21,7 @@ import type { Checkpointer } from '../node/dump/checkpointer.ts';
 import { AgentError, isErrno, reasonOf } from '../support/errors.ts';
 import { isOver, type Entry, type Journal } from '../support/journal/journal.ts';
 import type { Gates } from '../callers/gates.ts';
-import type { ImageStore } from '../node/transfer/store.ts';
+import type { ImageStore } from '../node/transfer/image-store.ts';
 
 const resources = {
   MigrationRequest: migrationRequests,
@@ -29,12 +30,12 @@ const resources = {
 } as const;
 
 /**
- * A request that was removed by force may have been committed the moment before: its target then runs although
- * the kubelet has not told yet. Longer than anything waits at a gate.
+ * How long the sweep leaves a request alone that was deleted by force. It may have been committed just before, and the
+ * kubelet may not have reported yet that its target runs. Longer than anything waits at a gate.
  */
-const FORCED_GRACE_MS = 180_000;
-/** Images of nobody may be those of a request that is just coming. */
-const ORPHAN_MS = 3_600_000;
+const FORCED_DELETION_GRACE_MS = 180_000;
+/** How long the sweep leaves images without an owner alone: their request may be about to appear. */
+const IMAGES_GRACE_MS = 3_600_000;
 
 export interface OrphanSweepDependencies {
   api: Api;
@@ -43,12 +44,14 @@ export interface OrphanSweepDependencies {
   gates: Gates;
   checkpointer: Checkpointer;
   store: ImageStore;
+  /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
   log: Logger;
   clock?: Clock;
 }
 
-interface Owner {
+/** The fields of a request of any kind that say what it may have on a node. */
+interface RequestFields {
   metadata?: { uid?: string };
   status?: {
     checkpointId?: string;
@@ -61,43 +64,46 @@ interface Owner {
 export class OrphanSweep {
   readonly #deps: OrphanSweepDependencies;
   readonly #clock: Clock;
-  /** Since when a request, or the owner of images, is known to be gone. */
-  readonly #gone = new Map<string, number>();
+  /** Since when the sweep knows that a request, or the owner of images, does not exist; milliseconds since the epoch. */
+  readonly #goneSince = new Map<string, number>();
 
   constructor(deps: OrphanSweepDependencies) {
     this.#deps = deps;
     this.#clock = deps.clock ?? realClock;
   }
 
-  /** One look at everything. A failure of one does not keep the others from being looked at. */
+  /** Looks at every journal entry and every image folder once. One that fails does not stop the others. */
   async sweep(): Promise<void> {
     for (const entry of this.#deps.journal.all()) {
-      await this.#try(entry.id, () => this.#one(entry));
+      await this.#try(entry.id, () => this.#sweepEntry(entry));
     }
-    await this.#try('images', () => this.#orphans());
+    await this.#try('images', () => this.#removeOrphanImages());
   }
 
-  async #try(what: string, work: () => Promise<void>): Promise<void> {
+  async #try(request: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
-      this.#deps.log.warn({ request: what, ...reasonOf(error) }, 'leftover not removed');
+      this.#deps.log.warn({ request, ...reasonOf(error) }, 'cannot remove an orphan');
     }
   }
 
-  async #one(entry: Entry): Promise<void> {
+  async #sweepEntry(entry: Entry): Promise<void> {
     const { journal, store, gates, log } = this.#deps;
     if (await this.#requestExists(entry)) {
-      this.#gone.delete(entry.id);
+      this.#goneSince.delete(entry.id);
       return;
     }
     if (entry.role === 'target') {
-      // Committed the moment before: it is just being handed over to, or was and cannot go on.
-      const isComing = entry.decided === 'Committed' && !isOver(entry);
-      if (isComing && this.#goneFor(entry.id) < FORCED_GRACE_MS) return;
-      gates.refuse(entry.id, new AgentError('Aborted', `${entry.kind} ${entry.name} is gone`));
+      // The request was committed just before. Its target is about to resume, or cannot.
+      const isResuming = entry.decided === 'Committed' && !isOver(entry);
+      if (isResuming && this.#goneFor(entry.id) < FORCED_DELETION_GRACE_MS) return;
+      gates.refuseAll(
+        entry.id,
+        new AgentError('Aborted', `${entry.kind} ${entry.namespace}/${entry.name} was deleted.`),
+      );
     } else if (!isOver(entry)) {
-      if (!(await this.#settle(entry))) return;
+      if (!(await this.#endSource(entry))) return;
     }
     const now = journal.get(entry.id, entry.role);
     if (now?.role === 'source' && now.stage === 'Gone' && (await this.#podExists(now))) return;
@@ -106,58 +112,62 @@ export class OrphanSweep {
       await this.#deps.removeWork(entry.id);
     });
     await journal.remove(entry.id, entry.role);
-    this.#gone.delete(entry.id);
-    log.info({ request: entry.id, role: entry.role }, 'leftover removed');
+    this.#goneSince.delete(entry.id);
+    log.info({ request: entry.id, role: entry.role }, 'orphan removed');
   }
 
   /**
-   * Finalizers keep a request until both sides have told how they ended: someone has removed it by force. Nobody
-   * can commit a request that is gone, so the pod goes on, unless its successor runs.
-   * @returns whether the pod is settled now
+   * Ends what a request that was deleted by force has begun with a pod. Without force its finalizer keeps a request until
+   * both agents have reported how they ended. A deleted request cannot be committed, so the pod resumes, unless the
+   * request was committed before or its target runs.
+   * @returns false if the sweep must wait before it can tell
    */
-  async #settle(entry: Entry): Promise<boolean> {
+  async #endSource(entry: Entry): Promise<boolean> {
     const { journal, checkpointer, log } = this.#deps;
-    const about = { request: entry.id, pod: entry.pod };
+    const fields = { request: entry.id, pod: entry.pod };
     const isCommitted = entry.stage === 'Stopping' || entry.decided === 'Committed';
-    if (isCommitted || (await this.#successorRuns(entry))) {
-      log.error(about, 'a request that was removed by force had moved this pod: ending it');
+    if (isCommitted || (await this.#isTargetRunning(entry))) {
+      log.error(fields, 'a request that was deleted by force has moved this pod: stopping it');
       await journal.put({ ...entry, stage: 'Stopping' });
-      await checkpointer.end(entry);
+      await checkpointer.stopPod(entry);
       await journal.put({ ...entry, stage: 'Gone' });
       return true;
     }
-    if (entry.role === 'source' && this.#goneFor(entry.id) < FORCED_GRACE_MS) return false;
-    log.warn(about, 'request is gone, letting its pod go on');
-    await checkpointer.release(entry);
+    if (entry.role === 'source' && this.#goneFor(entry.id) < FORCED_DELETION_GRACE_MS) {
+      return false;
+    }
+    log.warn(fields, 'a request was deleted by force: resuming its pod');
+    await checkpointer.resumePod(entry);
     return true;
   }
 
-  /** Images without an entry and without an owner: a lost journal's, or those of a removed checkpoint. */
-  async #orphans(): Promise<void> {
+  /** Removes images without a journal entry and without an owner: of a lost journal, or of a deleted checkpoint. */
+  async #removeOrphanImages(): Promise<void> {
     const { journal, store, log } = this.#deps;
-    const known = new Set(journal.all().map((entry) => entry.id));
-    const ids = (await store.ids()).filter((id) => !known.has(id));
+    const recorded = new Set(journal.all().map((entry) => entry.id));
+    const ids = (await store.ids()).filter((id) => !recorded.has(id));
     if (ids.length === 0) return;
-    const owned = await this.#owned();
+    const owned = await this.#ownedIds();
     for (const id of ids) {
-      if (owned.has(id)) this.#gone.delete(id);
-      else if (this.#goneFor(id) >= ORPHAN_MS) {
+      if (owned.has(id)) this.#goneSince.delete(id);
+      else if (this.#goneFor(id) >= IMAGES_GRACE_MS) {
         await store.remove(id);
-        this.#gone.delete(id);
-        log.info({ images: id }, 'images of nobody removed');
+        this.#goneSince.delete(id);
+        log.info({ images: id }, 'orphan images removed');
       }
     }
   }
 
-  /** Requests that have, or may yet have, something on this node. */
-  async #owned(): Promise<Set<string>> {
+  /** UIDs and checkpoint ids of the requests that have, or may yet have, images on this node. */
+  async #ownedIds(): Promise<Set<string>> {
     const ids = new Set<string>();
     for (const resource of Object.values(resources)) {
       for (const item of (await this.#deps.api.list(resource)).items) {
-        const { metadata, status } = item as Owner;
-        const places = [status?.nodeName, status?.source?.nodeName, status?.target?.nodeName];
-        const named = places.filter((name) => name !== undefined);
-        if (named.length > 0 && !named.includes(this.#deps.nodeName)) continue;
+        const { metadata, status } = item as RequestFields;
+        const nodes = [status?.nodeName, status?.source?.nodeName, status?.target?.nodeName].filter(
+          (name) => name !== undefined,
+        );
+        if (nodes.length > 0 && !nodes.includes(this.#deps.nodeName)) continue;
         if (metadata?.uid !== undefined) ids.add(metadata.uid);
         if (status?.checkpointId !== undefined) ids.add(status.checkpointId);
       }
@@ -165,14 +175,15 @@ export class OrphanSweep {
     return ids;
   }
 
+  /** For how many milliseconds the sweep has known that it does not exist. */
   #goneFor(id: string): number {
     const now = this.#clock.now();
-    const since = this.#gone.get(id) ?? now;
-    this.#gone.set(id, since);
+    const since = this.#goneSince.get(id) ?? now;
+    this.#goneSince.set(id, since);
     return now - since;
   }
 
-  /** @throws ApiError, ConnectionError if the API server does not say so itself. */
+  /** @throws ApiError, ConnectionError if the API server does not answer the question itself */
   async #requestExists(entry: Entry): Promise<boolean> {
     const { api } = this.#deps;
     const resource = resources[entry.kind];
@@ -181,7 +192,7 @@ export class OrphanSweep {
       return (found as { metadata?: { uid?: string } }).metadata?.uid === entry.id;
     } catch (error) {
       if (!isNotFound(error)) throw error;
-      // Also what a server says that does not know the kind (any more): a list of it tells the two apart.
+      // A server that does not know the kind answers the same. A list of the kind tells the two apart.
       await api.list(resource, { namespace: entry.namespace });
       return false;
     }
@@ -197,18 +208,18 @@ export class OrphanSweep {
     }
   }
 
-  async #successorRuns(entry: Entry): Promise<boolean> {
+  async #isTargetRunning(entry: Entry): Promise<boolean> {
     if (entry.role !== 'source') return false;
     const { items } = await this.#deps.api.list(pods, { namespace: entry.namespace });
     return items.some((item) => {
       const pod = pods.parse(item);
-      const of = pod.metadata.annotations['sealift.dev/request-uid'];
-      return of === entry.id && pod.status.phase === 'Running';
+      const requestUid = pod.metadata.annotations[annotations.requestUid];
+      return requestUid === entry.id && pod.status.phase === 'Running';
     });
   }
 }
 
-/** Removes folders of half-received images that a crash has left. */
+/** Removes the folders of incomplete images that a crash has left. */
 export async function removeIncoming(checkpointDir: string): Promise<void> {
   try {
     for (const name of await readdir(checkpointDir)) {

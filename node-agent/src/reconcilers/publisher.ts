@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes this agent's part of a request's status. Progress is told in passing, so that an API server that takes
-// its time does not lengthen the blackout; writes of one request stay in order.
+// Writes this agent's part of a request's status. Nothing waits for a progress report, so a slow API server does not
+// lengthen the blackout. The writes of one request stay in order.
 import {
   KeyedMutex,
   withFaults,
@@ -28,7 +28,7 @@ export class Publisher<T extends ApiObject> {
     this.#options = options;
   }
 
-  /** Resolves when it is written. @throws ApiError, ConnectionError */
+  /** Resolves once the API server has stored it. @throws ApiError, ConnectionError */
   async write(object: T, part: object, signal?: AbortSignal): Promise<void> {
     const { api, resource, manager, field } = this.#options;
     await this.#mutex.run(object.metadata.uid, () =>
@@ -38,7 +38,7 @@ export class Publisher<T extends ApiObject> {
           object,
           manager,
           owned: [field],
-          status: { [field]: fitting(part) },
+          status: { [field]: truncated(part) },
           onConflict: 'retry',
           signal,
         }),
@@ -46,7 +46,7 @@ export class Publisher<T extends ApiObject> {
     );
   }
 
-  /** Tells without waiting; what gets lost is told again at the end of the run. */
+  /** Reports without waiting. The end of the run reports again what gets lost. */
   progress(object: T, part: object, context: Context): void {
     this.write(object, part).catch((error: unknown) => {
       context.log.debug({ detail: reasonOf(error).message }, 'progress not written');
@@ -54,11 +54,11 @@ export class Publisher<T extends ApiObject> {
   }
 }
 
-/** The longest texts that the definitions take (crds/src/atoms.ts); a longer one would void the whole status. */
-const LONGEST = { reason: 128, message: 4096 } as const;
+/** The longest texts that the CRDs accept (crds/src/atoms.ts). The API server refuses a status with a longer one. */
+const MAX_LENGTH = { reason: 128, message: 4096 } as const;
 
-function fitting(part: object): object {
-  const texts = Object.entries(LONGEST).map(([key, length]) => {
+function truncated(part: object): object {
+  const texts = Object.entries(MAX_LENGTH).map(([key, length]) => {
     const text = (part as Record<string, unknown>)[key];
     return [key, typeof text === 'string' ? text.slice(0, length) : text] as const;
   });

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is being done to pods of this node: told to stop when it is not needed any more, cut when its limit is over, and
-// waited for before what it does is undone.
+// The work on the pods of this node. An agent can stop the work that it no longer needs, cuts it at its limit, and waits
+// for its end before it undoes the effects.
 import type { Clock } from '../../../kube/src/index.ts';
 import { doWithin, type Limit } from './step-limits.ts';
 
-/** What was cut gets that long to let go of the tasks. What hangs in the kernel may never, and keeps nothing from going on. */
-const LET_GO_MS = 10_000;
+/** How long a dump that was cut may take to detach from the tasks. One that hangs in the kernel must not block the rest. */
+const DETACH_TIMEOUT_MS = 10_000;
 
 export class RunningWork {
   readonly #clock: Clock;
   readonly #stoppable = new Map<string, AbortController>();
-  /** Also what nobody waits for any more. */
-  readonly #working = new Map<string, Promise<unknown>>();
+  /** The last work of each request, ended or not, even if nothing waits for it any more. */
+  readonly #running = new Map<string, Promise<unknown>>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** @throws DeadlineError with the limit's code; the work is told by its signal */
-  async do<R>(
+  /**
+   * Does the work within its limit. Its signal aborts at the limit and on `stop`.
+   * @throws DeadlineError with the limit's code
+   */
+  async run<R>(
     uid: string,
     limit: Limit | undefined,
     work: (signal: AbortSignal) => Promise<R>,
@@ -28,7 +31,7 @@ export class RunningWork {
     try {
       return await doWithin(limit, this.#clock, stop, () => {
         const running = work(stop.signal);
-        this.#working.set(uid, running);
+        this.#running.set(uid, running);
         return running;
       });
     } finally {
@@ -36,18 +39,19 @@ export class RunningWork {
     }
   }
 
-  /** Nobody needs what is being done for this request. */
+  /** Aborts the request's work: its result is of no more use. */
   stop(uid: string): void {
     this.#stoppable.get(uid)?.abort();
   }
 
-  /** Resolves when nothing is done for the request any more, or nothing can be waited for. */
-  async ended(uid: string): Promise<void> {
-    const running = this.#working.get(uid)?.catch(() => undefined);
-    if (running) await Promise.race([running, this.#clock.sleep(LET_GO_MS)]);
+  /** Resolves when the request's work has ended, or after the time that it may take to detach. */
+  async waitForEnd(uid: string): Promise<void> {
+    const running = this.#running.get(uid)?.catch(() => undefined);
+    if (running) await Promise.race([running, this.#clock.sleep(DETACH_TIMEOUT_MS)]);
   }
 
+  /** The request is deleted. */
   forget(uid: string): void {
-    this.#working.delete(uid);
+    this.#running.delete(uid);
   }
 }

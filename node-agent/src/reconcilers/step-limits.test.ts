@@ -58,31 +58,31 @@ describe('limits', () => {
   });
 });
 
-describe('what is under way', () => {
+describe('running work', () => {
   it('is waited for after it was cut, but not for ever', async () => {
     const clock = new FakeClock();
     const underWay = new RunningWork(clock);
     const hanging = Promise.withResolvers<void>();
-    const work = underWay.do('u', limit(clock.now() + 10), () => hanging.promise);
+    const work = underWay.run('u', limit(clock.now() + 10), () => hanging.promise);
     const failed = expect(work).rejects.toMatchObject(late);
     await clock.advance(10);
     await failed;
     let ended = false;
-    const waiting = underWay.ended('u').then(() => (ended = true));
+    const waiting = underWay.waitForEnd('u').then(() => (ended = true));
     await clock.advance(9999);
     expect(ended).toBe(false);
     await clock.advance(1);
     await waiting;
     hanging.reject(new Error('interrupted'));
-    await underWay.ended('u');
-    await underWay.ended('another');
+    await underWay.waitForEnd('u');
+    await underWay.waitForEnd('another');
   });
 
   it('is told when nobody needs it, and by itself decides when to end', async () => {
     const underWay = new RunningWork(new FakeClock());
     let told: unknown = 'not yet';
     const end = Promise.withResolvers<string>();
-    const work = underWay.do('u', undefined, (signal) => {
+    const work = underWay.run('u', undefined, (signal) => {
       signal.addEventListener('abort', () => (told = (signal.reason as Error).name));
       return end.promise;
     });

@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Until when something has to be done, and what it is called if it is not. A limit is absolute, by this node's clock,
-// and is recorded where its beginning is: with the step, in the journal before its effect and in the agent's own part
-// of the status. A restarted agent reads it from there; docs/adr/0007.
+// Until when a step must be done, and the reason if it is not. A limit is a time of this node's clock. The agent records
+// it with the step's beginning: in the journal before the step's effect, and in its own part of the status. A restarted
+// agent reads it from there: docs/adr/0007.
 import { stepExceeded, type LimitedStep, type Step } from '../../../crds/src/index.ts';
 import { Deadline, DeadlineError, type Clock } from '../../../kube/src/index.ts';
+import type { Failure } from '../support/errors.ts';
 
 export interface Limit {
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly code: string;
-  /** What was exceeded, and what to do about it. */
+  /** What took too long, and what to do. */
   readonly message: string;
 }
 
-/** The first that ends. */
+export const blackoutExceeded: Failure = {
+  code: 'BlackoutDeadlineExceeded',
+  message:
+    'The pod was not moved before the blackout deadline: raise spec.timeouts.blackoutSeconds if it needs longer.',
+};
+
+/** The limit that ends first. */
 export function earliest(...limits: readonly (Limit | undefined)[]): Limit | undefined {
   return limits.reduce((a, b) => (!a || (b && b.at < a.at) ? b : a), undefined);
 }
 
-/** The limit of a step that was begun, whoever began it. */
+/** The limit of a step that has begun, under this agent or an earlier one. */
 export function stepLimit(
   steps: readonly Step[] | undefined,
   step: LimitedStep,
@@ -30,8 +37,8 @@ export function stepLimit(
 }
 
 /**
- * Does the work until its limit: then `stop` aborts with the DeadlineError, and nobody waits for the work any longer,
- * because what hangs may not even notice.
+ * Does the work within its limit. At the limit `stop` aborts with the DeadlineError, and this rejects at once: work that
+ * hangs may not notice the abort.
  * @throws DeadlineError with the limit's code
  */
 export async function doWithin<R>(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent's settings, from the environment (charts/sealift sets them).
+// The agent's settings. The chart (charts/sealift) sets them in the environment.
 import { z } from 'zod';
 import { AgentError } from './errors.ts';
 
@@ -16,11 +16,11 @@ const environment = z.object({
   SEALIFT_STATE_DIR: folder.default('/var/lib/sealift'),
   SEALIFT_SOCKET: folder.default('/run/sealift/agent.sock'),
   SEALIFT_CNI_BIN_DIR: folder.default('/opt/cni/bin'),
-  /** What the image brings for the node. */
+  /** Folder of the image whose files the agent installs on the node. */
   SEALIFT_BUNDLE: folder.default('/opt/bundle'),
-  /** Where the bundle goes; the programs in it work there and nowhere else. */
+  /** Folder of the node into which they go. The programs work in this folder only. */
   SEALIFT_INSTALL_DIR: folder.default('/opt/sealift'),
-  /** Where the host's files are seen; `/` if the agent runs on the host itself. */
+  /** Where the agent sees the host's files; `/` if the agent runs on the host itself. */
   SEALIFT_HOST_ROOT: folder.default('/proc/1/root'),
   /** Program that enters the host's mount namespace; empty if the agent runs on the host itself. */
   SEALIFT_HOST_ENTER: z.string().default('/opt/sealift/bin/sealift-host'),
@@ -35,7 +35,7 @@ export interface Config {
   checkpointDir: string;
   journalDir: string;
   workDir: string;
-  /** What is kept of moves that failed. */
+  /** Diagnostics of failed requests. */
   failureDir: string;
   socketPath: string;
   cniBinDir: string;
@@ -48,7 +48,10 @@ export interface Config {
 export function readConfig(env: NodeJS.ProcessEnv): Config {
   const parsed = environment.safeParse(env);
   if (!parsed.success) {
-    throw new AgentError('BadRequest', `environment: ${z.prettifyError(parsed.error)}`);
+    throw new AgentError(
+      'BadRequest',
+      `The environment is not valid: ${z.prettifyError(parsed.error)}`,
+    );
   }
   const of = parsed.data;
   const host = of.NODE_IP.includes(':') ? `[${of.NODE_IP}]` : of.NODE_IP;

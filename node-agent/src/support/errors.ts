@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent's one error class. Its code is at once the condition's reason, the `code` of a failed socket
-// reply and the metric's label.
+// The agent's one error class. Its code is the condition's reason, the `code` of a failed socket reply and the metric's
+// label.
 
-/** Why the agent could not do something. Each is documented where it is raised. */
+/** Why the agent could not do something. The code that raises a reason documents it. */
 export type AgentCode =
   | 'Aborted'
   | 'AgentRestarted'
@@ -46,7 +46,7 @@ export interface Failure {
   message: string;
 }
 
-/** `message` is for people: what happened and what to do about it. */
+/** `message` is for people: what happened, to what, and what to do. */
 export class AgentError extends Error {
   readonly code: AgentCode;
   constructor(code: AgentCode, message: string, options?: ErrorOptions) {
@@ -56,11 +56,16 @@ export class AgentError extends Error {
   }
 }
 
-/** The code and message of anything thrown. */
+/** The fields of a status or a journal entry that name a failure; none without a failure. */
+export function failureFields(failure: Failure | undefined): { reason?: string; message?: string } {
+  return failure ? { reason: failure.code, message: failure.message } : {};
+}
+
+/** The code and message of anything that was thrown. An error without a code of ours is `Internal`. */
 export function reasonOf(error: unknown): Failure {
   if (error instanceof AgentError) return { code: error.code, message: error.message };
   if (isErrno(error, 'ENOSPC') || isErrno(error, 'EDQUOT')) {
-    return { code: 'DiskFull', message: `no space left on the node: ${error.message}` };
+    return { code: 'DiskFull', message: `The node has no disk space left: ${error.message}.` };
   }
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     const code = /^[A-Z][a-z][A-Za-z]+$/.test(error.code) ? error.code : 'Internal';
@@ -70,15 +75,15 @@ export function reasonOf(error: unknown): Failure {
 }
 
 /** Worth another attempt until the deadline: the other agent, the link or the Secret may come back. */
-const passing: ReadonlySet<string> = new Set<AgentCode>([
+const transient: ReadonlySet<string> = new Set<AgentCode>([
   'CertificateMissing',
   'TransferFailed',
   'UnexpectedImages',
 ]);
 
-/** Whether a transfer that failed like this may succeed a little later. */
-export function isPassing(code: string): boolean {
-  return passing.has(code);
+/** Whether a transfer that failed with this code may succeed at the next attempt. */
+export function isTransient(code: string): boolean {
+  return transient.has(code);
 }
 
 export function isErrno(error: unknown, code: string): error is NodeJS.ErrnoException {

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { AgentError } from './errors.ts';
 
-/** A request's longest line in bytes; the shim and the plugin send a few hundred. */
+/** The longest request in bytes. The shim and the plugin send a few hundred. */
 export const MAX_REQUEST_BYTES = 16 * 1024;
 
 const text = z.string().min(1).max(4096);
@@ -21,9 +21,9 @@ export const createRequest = z.object({
   pod: text,
   podUid: text,
   container: text,
-  /** When the create began, in milliseconds since the epoch; absent: a shim of an earlier version. */
+  /** When the create began, in milliseconds since the epoch. A shim of an earlier version does not send it. */
   since: z.number().int().positive().optional(),
-  /** Above 1: the restores before it have failed within the same create. */
+  /** Above 1 if earlier restores within the same create have failed. */
   attempt: z.number().int().positive().default(1),
 });
 export const gateRequest = z.object({
@@ -48,7 +48,7 @@ export const cniRequest = z.object({
   namespace: z.string().max(253),
   pod: z.string().max(253),
   podUid: z.string().max(64).default(''),
-  /** After: the interface was made hidden, as the reply to `before` asked. */
+  /** Phase `after`: whether the CNI delegate has made a hidden interface, as the reply to `before` asked. */
   hidden: z.boolean().default(false),
 });
 export const request = z.discriminatedUnion('op', [
@@ -76,8 +76,8 @@ export interface RestoreReply {
   options: string[];
   env: Record<string, string>;
   /**
-   * More containers follow, which the kubelet starts after this one: answer the create once the restore waits at the
-   * resume gate (`atGate`), and leave the restore running.
+   * The kubelet starts more containers after this one. The shim ends the create once the restore waits at the resume
+   * gate (`atGate`), and leaves the restore running.
    */
   background?: true;
 }
@@ -86,11 +86,11 @@ export interface PlainReply {
   ok: true;
 }
 export interface AtGateReply extends PlainReply {
-  /** The restored container's first task, by the node's own numbers. */
+  /** PID of the restored container's first task in the node's PID namespace. */
   pid: number;
 }
 export interface CniReply extends PlainReply {
-  /** Before: make a macvlan in bridge mode so that it takes no frames of its siblings. */
+  /** Phase `before`: whether the delegate must make a macvlan in bridge mode that takes no frames of its siblings. */
   hide?: true;
 }
 export type Reply =
@@ -102,13 +102,13 @@ export function parseRequest(line: string): Request {
   try {
     json = JSON.parse(line);
   } catch (error) {
-    throw new AgentError('ProtocolError', 'the request is not one line of JSON', { cause: error });
+    throw new AgentError('ProtocolError', 'The request is not one line of JSON.', { cause: error });
   }
   const parsed = request.safeParse(json);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw new AgentError(
     'ProtocolError',
-    `bad request: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'unknown shape'}`,
+    `The request is not valid: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'unknown shape'}`,
   );
 }

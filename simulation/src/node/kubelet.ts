@@ -8,7 +8,7 @@ import type {
   CreateReply,
 } from '../../../node-agent/src/support/socket-protocol.ts';
 import { ApiError, pods } from '../../../kube/src/index.ts';
-import { startOrder } from '../../../node-agent/src/callers/pod-requests.ts';
+import { startOrder } from '../../../node-agent/src/callers/request-lookup.ts';
 import type { ApiServer } from '../api/server.ts';
 import type { Stored } from '../api/objects.ts';
 import { askAgent, type Failure } from './socket.ts';

@@ -3,8 +3,8 @@
 // decide and in which order they do it is the product's own code; the methods replaced here are its lowest ones.
 import {
   Checkpointer,
-  type Dumped,
-  type Freezer,
+  type DumpResult,
+  type CgroupControl,
   type LocalPod,
 } from '../../../node-agent/src/node/dump/checkpointer.ts';
 import { AgentError } from '../../../node-agent/src/support/errors.ts';
@@ -18,7 +18,7 @@ import {
   type Manifest,
   type ManifestHeader,
 } from '../../../node-agent/src/node/transfer/manifest.ts';
-import { ImageStore } from '../../../node-agent/src/node/transfer/store.ts';
+import { ImageStore } from '../../../node-agent/src/node/transfer/image-store.ts';
 import { DeadlineError, withFaults } from '../../../kube/src/index.ts';
 import { effect } from './kernel.ts';
 import { speaker, type Container, type Machine, type Memory } from './machine.ts';
@@ -83,9 +83,9 @@ export class SimulatedCheckpointer extends Checkpointer {
   }
 
   /** No CRIU of a simulated node outlives its agent. */
-  protected override async lastDumpEnded(): Promise<void> {}
+  protected override async endFormerDumps(): Promise<void> {}
 
-  protected override cgroup(dir: string): Freezer {
+  protected override cgroup(dir: string): CgroupControl {
     const { timeline, containers } = this.#machine;
     const id = dir.split('/').at(-1) ?? '';
     const set = (from: Container['state'], to: Container['state'], ms: number) =>
@@ -101,7 +101,7 @@ export class SimulatedCheckpointer extends Checkpointer {
     return {
       freeze: () => set('Running', 'Frozen', 3),
       thaw: () => set('Frozen', 'Running', 3),
-      mend: () => Promise.resolve(),
+      endTcpRepair: () => Promise.resolve(),
       kill: () =>
         effect(timeline, 1, () => {
           const container = containers.get(id);
@@ -110,11 +110,11 @@ export class SimulatedCheckpointer extends Checkpointer {
     };
   }
 
-  protected override async images(
+  protected override async writeImages(
     pod: LocalPod,
     id: string,
     signal?: AbortSignal,
-  ): Promise<Dumped> {
+  ): Promise<DumpResult> {
     const machine = this.#machine;
     machine.images.delete(id);
     if (this.#luck.dumpHangs) {
@@ -181,11 +181,11 @@ export class SimulatedRestorer extends Restorer {
   }
 
   /** Digests of what lies on a disk: nothing damages it there. */
-  override async verify(): Promise<void> {
+  override async verifyImages(): Promise<void> {
     await effect(this.#machine.timeline, 5, () => undefined);
   }
 
-  protected override putFiles(_dir: string, path: string, order: RestoreOptions): Promise<void> {
+  protected override unpackFiles(_dir: string, path: string, order: RestoreOptions): Promise<void> {
     return effect(this.#machine.timeline, 10, () => {
       this.#machine.work.add(path.split('/').at(-2) ?? '');
       if (!order.podFiles) return;
@@ -195,7 +195,7 @@ export class SimulatedRestorer extends Restorer {
     });
   }
 
-  override async cut(id: string): Promise<void> {
+  override async killRestore(id: string): Promise<void> {
     const { timeline, containers } = this.#machine;
     await effect(timeline, 2, () => {
       const container = containers.get(id);
@@ -204,14 +204,14 @@ export class SimulatedRestorer extends Restorer {
   }
 
   /** CRIU's log says so at the end of a restore. */
-  override released(requestUid: string, container: string): Promise<boolean> {
+  override isDetached(requestUid: string, container: string): Promise<boolean> {
     const { timeline, released } = this.#machine;
     return effect(timeline, 1, () => released.has(`${requestUid}/${container}`));
   }
 
-  override failureOf(
-    order: Parameters<Restorer['failureOf']>[0],
-  ): ReturnType<Restorer['failureOf']> {
+  override failureReason(
+    order: Parameters<Restorer['failureReason']>[0],
+  ): ReturnType<Restorer['failureReason']> {
     return effect(this.#machine.timeline, 1, () => {
       const all = [...this.#machine.containers.values()];
       const container = all.find((one) => one.bundle === order.bundle);
@@ -238,7 +238,7 @@ export class SimulatedEditor extends BundleEditor {
     });
   }
 
-  override edit(): ReturnType<BundleEditor['edit']> {
+  override addUverbs(): ReturnType<BundleEditor['addUverbs']> {
     const uverbs = { name: 'uverbs0', hostPath: '/dev/infiniband/uverbs0', major: 231, minor: 192 };
     return effect(this.#machine.timeline, 1, () => uverbs);
   }
@@ -252,7 +252,7 @@ export class SimulatedStore extends ImageStore {
     this.#machine = machine;
   }
 
-  override keep(id: string, manifest: Manifest): Promise<Manifest> {
+  override saveManifest(id: string, manifest: Manifest): Promise<Manifest> {
     return effect(this.#machine.timeline, 3, () => {
       const image = this.#machine.images.get(id);
       if (!image) throw Object.assign(new Error('no such folder'), { code: 'ENOENT' });
@@ -262,7 +262,7 @@ export class SimulatedStore extends ImageStore {
   }
 
   override seal(id: string, header: ManifestHeader): Promise<Manifest> {
-    return this.keep(id, { ...header, files: [] });
+    return this.saveManifest(id, { ...header, files: [] });
   }
 
   override manifest(id: string): Promise<{ manifest: Manifest; digest: string } | undefined> {

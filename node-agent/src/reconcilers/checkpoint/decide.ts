@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the agent does for a CheckpointRequest. Pure. The pod runs on whatever happens: no decision is needed,
-// because no second copy can run.
+// Decides what the agent does next for a CheckpointRequest. Pure. The pod resumes whatever happens. It needs no decision,
+// because no second copy of it can run.
 import type { CheckpointState } from '../../../../crds/src/index.ts';
 import type { Plan } from '../../../../kube/src/index.ts';
 import type { Stage } from '../../support/journal/journal.ts';
-import type { Failure } from '../../support/errors.ts';
+import { failureFields, type Failure } from '../../support/errors.ts';
 
 export interface CheckpointObserved {
   stage: Stage | undefined;
-  /** A run of this process is at work; otherwise an unfinished stage is an earlier agent's. */
+  /** A failure of this request. An unfinished stage without one is that of an agent that has ended. */
   failure: Failure | undefined;
-  /** The request is being deleted: the images go first. */
+  /** The request is being deleted. The agent removes the images first. */
   deleting: boolean;
-  /** The request has ended: an agent that was restarted does not begin it anew. */
+  /** The request has finished: a restarted agent does not begin it again. */
   finished: boolean;
-  /** Milliseconds since the epoch. */
+  /** When the checkpoint must have begun, in milliseconds since the epoch. The operator sets it. */
   deadline: number | undefined;
 }
 
@@ -29,37 +29,33 @@ export interface CheckpointStatus {
 
 type CheckpointPlan = Plan<CheckpointEffect, CheckpointStatus>;
 
+const agentRestarted: Failure = {
+  code: 'AgentRestarted',
+  message: 'The agent restarted during the checkpoint: make the request again.',
+};
+const deadlineExceeded: Failure = {
+  code: 'DeadlineExceeded',
+  message: 'The checkpoint did not begin in time: make the request again.',
+};
+
+const failed = (failure: Failure, ...effects: CheckpointEffect[]): CheckpointPlan => ({
+  status: { state: 'Failed', ...failureFields(failure) },
+  effects,
+});
+
 export function decideCheckpoint(observed: CheckpointObserved, now: number): CheckpointPlan {
   const { stage, failure } = observed;
-  const under = stage !== undefined && stage !== 'Stored' && stage !== 'Resumed';
+  const isUnfinished = stage !== undefined && stage !== 'Stored' && stage !== 'Resumed';
+  const resume: CheckpointEffect[] = isUnfinished ? [{ type: 'ResumePod' }] : [];
   if (observed.deleting) {
-    const effects: CheckpointEffect[] = under ? [{ type: 'ResumePod' }] : [];
-    return { status: { state: 'Removed' }, effects: [...effects, { type: 'RemoveImages' }] };
+    return { status: { state: 'Removed' }, effects: [...resume, { type: 'RemoveImages' }] };
   }
-  if (failure) {
-    return {
-      status: { state: 'Failed', reason: failure.code, message: failure.message },
-      effects: under ? [{ type: 'ResumePod' }] : [],
-    };
-  }
+  if (failure) return failed(failure, ...resume);
   if (stage === 'Stored') return { status: { state: 'Stored' }, effects: [] };
-  // An agent died in the middle: the pod must go on now, not after another attempt.
-  if (under) {
-    const message = 'the agent was restarted during the checkpoint; ask again';
-    return {
-      status: { state: 'Failed', reason: 'AgentRestarted', message },
-      effects: [{ type: 'ResumePod' }],
-    };
-  }
-  if (stage === 'Resumed') {
-    const message = 'the agent was restarted during the checkpoint; ask again';
-    return { status: { state: 'Failed', reason: 'AgentRestarted', message }, effects: [] };
-  }
+  // An agent ended during the checkpoint: the pod resumes now, without another attempt.
+  if (stage !== undefined) return failed(agentRestarted, ...resume);
   if (observed.finished) return { status: undefined, effects: [] };
   if (observed.deadline === undefined) return { status: { state: 'Waiting' }, effects: [] };
-  if (now > observed.deadline) {
-    const message = 'the checkpoint was not begun in time';
-    return { status: { state: 'Failed', reason: 'DeadlineExceeded', message }, effects: [] };
-  }
+  if (now > observed.deadline) return failed(deadlineExceeded);
   return { status: { state: 'Stored' }, effects: [{ type: 'TakeCheckpoint' }] };
 }

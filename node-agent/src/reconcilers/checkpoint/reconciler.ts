@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CheckpointRequests for pods of this node: lock, hold, freeze, dump, and let the pod go on; the images stay.
+// CheckpointRequests for pods of this node: locks, holds, freezes and dumps the pod, and resumes it. The images stay.
 import {
   isFinished,
   peerBudgetMs,
@@ -16,35 +16,38 @@ import {
   type Context,
   type Plan,
 } from '../../../../kube/src/index.ts';
-import { AgentError, reasonOf } from '../../support/errors.ts';
-import type { Entry, Journal, Stage } from '../../support/journal/journal.ts';
+import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
+import { checkRetryBudget, readPeers } from '../../support/peers.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
-import { earliest, type Limit } from '../step-limits.ts';
-import type { HandoverReconciler } from '../handover-loop.ts';
-import { startOrder, type PodRequests } from '../../callers/pod-requests.ts';
-import type { Publisher } from '../publisher.ts';
-import { checkRetryBudget, readPeers } from '../../node/device/peers.ts';
-import { beginStep, endStep } from '../../support/step-times.ts';
-import { digestOf, formatManifest } from '../../node/transfer/manifest.ts';
-import type { ImageStore } from '../../node/transfer/store.ts';
 import type { Checkpointer, LocalPod } from '../../node/dump/checkpointer.ts';
+import { digestOf, formatManifest } from '../../node/transfer/manifest.ts';
+import type { ImageStore } from '../../node/transfer/image-store.ts';
+import { AgentError, failureFields, reasonOf, type Failure } from '../../support/errors.ts';
+import type { Entry, Journal, Stage } from '../../support/journal/journal.ts';
+import { beginStep, endStep } from '../../support/step-times.ts';
+import { claimPod } from '../claim.ts';
+import { withDiagnosticsPath } from '../diagnostics-path.ts';
+import type { HandoverReconciler } from '../handover-loop.ts';
+import type { Publisher } from '../publisher.ts';
+import { RunningWork } from '../running-work.ts';
+import { earliest, type Limit } from '../step-limits.ts';
 import {
   decideCheckpoint,
   type CheckpointEffect,
   type CheckpointObserved,
   type CheckpointStatus,
 } from './decide.ts';
-import { RunningWork } from '../running-work.ts';
 
 export interface CheckpointDependencies {
   nodeName: string;
   journal: Journal;
   checkpointer: Checkpointer;
-  pods: PodRequests;
+  pods: RequestLookup;
   publisher: Publisher<CheckpointRequest>;
   store: ImageStore;
   diagnostics?: Diagnostics | undefined;
   request(key: string): CheckpointRequest | undefined;
+  /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
   clock?: Clock;
 }
@@ -53,21 +56,30 @@ export interface Observed extends CheckpointObserved {
   request: CheckpointRequest;
 }
 
+/** What a step is called in the journal, among the steps and in the agent's status. */
+interface StepNames {
+  stage: Stage;
+  step: StepName;
+  state: CheckpointState;
+}
+
 export class CheckpointReconciler implements HandoverReconciler<
   Observed,
   CheckpointEffect,
   CheckpointStatus
 > {
   readonly #deps: CheckpointDependencies;
-  readonly #facts = new Map<string, Partial<CheckpointAgent>>();
-  readonly #refused = new Map<string, { code: string; message: string }>();
   readonly #clock: Clock;
-  readonly #underWay: RunningWork;
+  readonly #running: RunningWork;
+  /** What this process has found out about a checkpoint, by request. */
+  readonly #findings = new Map<string, Partial<CheckpointAgent>>();
+  /** Failures from before the agent has begun, by request. The journal has the later ones. */
+  readonly #refusals = new Map<string, Failure>();
 
   constructor(deps: CheckpointDependencies) {
     this.#deps = deps;
     this.#clock = deps.clock ?? realClock;
-    this.#underWay = new RunningWork(this.#clock);
+    this.#running = new RunningWork(this.#clock);
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -82,7 +94,7 @@ export class CheckpointReconciler implements HandoverReconciler<
       finished: isFinished(request),
       failure:
         entry?.reason === undefined
-          ? (this.#refused.get(uid) ?? toldFailure(request, entry))
+          ? (this.#refusals.get(uid) ?? reportedFailure(request, entry))
           : { code: entry.reason, message: entry.message ?? '' },
       deleting: deletionTimestamp !== undefined,
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
@@ -97,13 +109,11 @@ export class CheckpointReconciler implements HandoverReconciler<
     const { request } = observed;
     switch (effect.type) {
       case 'TakeCheckpoint':
-        return this.#take(request, context);
+        return this.#takeCheckpoint(request, context);
       case 'ResumePod':
-        return this.#giveUp(request);
+        return this.#resumePod(request);
       case 'RemoveImages':
-        await withFaults('checkpoint.remove', () => this.#deps.store.remove(imageId(request)));
-        await this.#deps.removeWork(imageId(request));
-        return this.#deps.journal.remove(request.metadata.uid, 'checkpoint');
+        return this.#removeImages(request);
     }
   }
 
@@ -113,11 +123,11 @@ export class CheckpointReconciler implements HandoverReconciler<
     const { uid } = observed.request.metadata;
     const entry = this.#deps.journal.get(uid, 'checkpoint');
     if (entry) {
-      const told = this.#deps.diagnostics?.pointTo(message, entry) ?? message;
-      await this.#deps.journal.put({ ...entry, reason: code, message: told });
+      const located = withDiagnosticsPath(this.#deps.diagnostics, message, entry);
+      await this.#deps.journal.put({ ...entry, ...failureFields({ code, message: located }) });
     } else {
       this.#deps.journal.unclaim(podUid(observed.request), uid);
-      if (error instanceof AgentError) this.#refused.set(uid, { code, message });
+      if (error instanceof AgentError) this.#refusals.set(uid, { code, message });
     }
   }
 
@@ -126,67 +136,79 @@ export class CheckpointReconciler implements HandoverReconciler<
     await this.#deps.publisher.write(observed.request, part, context.signal);
   }
 
-  /** The request is gone. */
   forget(uid: string): void {
-    this.#underWay.forget(uid);
-    this.#facts.delete(uid);
-    this.#refused.delete(uid);
+    this.#running.forget(uid);
+    this.#findings.delete(uid);
+    this.#refusals.delete(uid);
   }
 
+  /** The agent's part of the status. */
   #part(request: CheckpointRequest, status: CheckpointStatus): CheckpointAgent {
     const { uid } = request.metadata;
-    const told = request.status?.agent;
+    const reported = request.status?.agent;
     const steps = this.#deps.journal.get(uid, 'checkpoint')?.steps;
     return {
-      ...told,
-      ...this.#facts.get(uid),
-      steps: steps?.length ? steps : told?.steps,
+      ...reported,
+      ...this.#findings.get(uid),
+      steps: steps?.length ? steps : reported?.steps,
       reason: undefined,
       message: undefined,
       ...status,
     };
   }
 
-  async #take(request: CheckpointRequest, context: Context): Promise<void> {
-    const { checkpointer, store } = this.#deps;
+  async #takeCheckpoint(request: CheckpointRequest, context: Context): Promise<void> {
+    const { checkpointer, journal, pods } = this.#deps;
+    const { uid, namespace } = request.metadata;
     const id = imageId(request);
-    const described = await this.#deps.pods.pod({
-      namespace: request.metadata.namespace,
+    const described = await pods.getPod({
+      namespace,
       pod: request.spec.podName,
       podUid: podUid(request),
     });
     const peers = readPeers(described.metadata.annotations);
     checkRetryBudget(peers);
-    const pod = await checkpointer.inspect(podUid(request), startOrder(described));
-    // The pod goes on whatever happens, so the limit need not outlive the agent: who is restarted gives up.
-    const limit = earliest(deadlineOf(request), patienceOf(peers, this.#clock.now()));
-    const { namespace, name, uid } = request.metadata;
-    const limited = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
-      this.#underWay.do(uid, limit, work);
-    if (!this.#deps.journal.claim(podUid(request), uid)) {
-      const message = 'another request is at work on this pod: ask again when it has ended';
-      throw new AgentError('AnotherMigration', message);
-    }
-    await this.#step(request, pod, 'Locking', 'hold', 'Holding', context, () =>
-      limited(async () => {
-        await checkpointer.lock(pod);
-        await checkpointer.hold(pod, peers.rnrTimer);
+    const pod = await checkpointer.inspectPod(podUid(request), startOrder(described));
+    // A restarted agent takes no checkpoint any more but resumes the pod, so the limit need not be in the journal.
+    const limit = earliest(deadlineOf(request), retryBudgetLimit(peers, this.#clock.now()));
+    const withinLimit = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
+      this.#running.run(uid, limit, work);
+    const step = <R>(names: StepNames, work: () => Promise<R>): Promise<R> =>
+      this.#runStep(request, pod, names, context, work);
+    claimPod(journal, podUid(request), uid);
+    await step({ stage: 'Locking', step: 'hold', state: 'Holding' }, () =>
+      withinLimit(async () => {
+        await checkpointer.lockNetwork(pod);
+        await checkpointer.holdDevice(pod, peers.rnrTimer);
       }),
     );
-    await this.#step(request, pod, 'Freezing', 'freeze', 'Holding', context, () =>
-      limited(() => checkpointer.freeze(pod)),
+    await step({ stage: 'Freezing', step: 'freeze', state: 'Holding' }, () =>
+      withinLimit(() => checkpointer.freezeTasks(pod)),
     );
-    const dumped = await this.#step(request, pod, 'Dumping', 'dump', 'Dumping', context, () =>
-      limited((signal) => checkpointer.dump(pod, id, signal)),
+    const dumped = await step({ stage: 'Dumping', step: 'dump', state: 'Dumping' }, () =>
+      withinLimit((signal) => checkpointer.dumpContainers(pod, id, signal)),
     );
-    // Digests are computed after the pod has gone on: nobody waits for them.
-    await this.#step(request, pod, 'Dumping', 'resume', 'Dumping', context, () =>
-      checkpointer.release(pod),
+    await step({ stage: 'Dumping', step: 'resume', state: 'Dumping' }, () =>
+      checkpointer.resumePod(pod),
     );
+    await this.#seal(request, dumped);
+    await journal.put({ ...this.#entry(request, pod), stage: 'Stored' });
+    await this.#deps.removeWork(id);
+  }
+
+  /** Writes the images' manifest. The pod runs again, so the digests lengthen no pause. */
+  async #seal(
+    request: CheckpointRequest,
+    dumped: Awaited<ReturnType<Checkpointer['dumpContainers']>>,
+  ): Promise<void> {
+    const { store } = this.#deps;
+    const { namespace, name, uid } = request.metadata;
+    const id = imageId(request);
     const owner = { kind: request.kind, namespace, name, uid };
-    const header = { ...dumped.header, owner };
-    const manifest = await withFaults('checkpoint.seal', () => store.seal(id, header));
-    this.#facts.set(request.metadata.uid, {
+    const manifest = await withFaults('checkpoint.seal', () =>
+      store.seal(id, { ...dumped.header, owner }),
+    );
+    this.#findings.set(uid, {
       bytes: dumped.bytes,
       objects: dumped.objects,
       identity: dumped.identity,
@@ -194,16 +216,13 @@ export class CheckpointReconciler implements HandoverReconciler<
       size: manifest.files.reduce((sum, file) => sum + file.size, 0),
       digest: digestOf(formatManifest(manifest)),
     });
-    await this.#deps.journal.put({ ...this.#entry(request, pod), stage: 'Stored' });
-    await this.#deps.removeWork(id);
   }
 
-  async #step<R>(
+  /** Records the step, does its work, and records its end. */
+  async #runStep<R>(
     request: CheckpointRequest,
     pod: LocalPod,
-    stage: Stage,
-    step: StepName,
-    state: CheckpointState,
+    { stage, step, state }: StepNames,
     context: Context,
     work: () => Promise<R>,
   ): Promise<R> {
@@ -216,17 +235,28 @@ export class CheckpointReconciler implements HandoverReconciler<
     return result;
   }
 
-  /** The pod goes on, whatever became of the images. */
-  async #giveUp(request: CheckpointRequest): Promise<void> {
-    const known = this.#deps.journal.get(request.metadata.uid, 'checkpoint');
-    await this.#underWay.ended(request.metadata.uid);
-    await this.#deps.checkpointer.release({ podUid: podUid(request), netns: known?.netns });
-    if (known) await this.#deps.diagnostics?.keep(known, request, imageId(request));
-    await this.#deps.removeWork(imageId(request));
-    await this.#deps.store.remove(imageId(request));
-    if (known) await this.#deps.journal.put({ ...known, stage: 'Resumed' });
+  /** Resumes the pod of a checkpoint that has failed, and removes its images. */
+  async #resumePod(request: CheckpointRequest): Promise<void> {
+    const { journal, checkpointer, diagnostics, store } = this.#deps;
+    const { uid } = request.metadata;
+    const id = imageId(request);
+    const entry = journal.get(uid, 'checkpoint');
+    await this.#running.waitForEnd(uid);
+    await checkpointer.resumePod({ podUid: podUid(request), netns: entry?.netns });
+    if (entry) await diagnostics?.keep(entry, request, id);
+    await this.#deps.removeWork(id);
+    await store.remove(id);
+    if (entry) await journal.put({ ...entry, stage: 'Resumed' });
   }
 
+  async #removeImages(request: CheckpointRequest): Promise<void> {
+    const id = imageId(request);
+    await withFaults('checkpoint.remove', () => this.#deps.store.remove(id));
+    await this.#deps.removeWork(id);
+    await this.#deps.journal.remove(request.metadata.uid, 'checkpoint');
+  }
+
+  /** The request's entry; a new one, not yet written, if the journal has none. */
   #entry(request: CheckpointRequest, pod: LocalPod): Entry {
     const { uid, namespace, name } = request.metadata;
     return {
@@ -247,14 +277,14 @@ export class CheckpointReconciler implements HandoverReconciler<
   }
 }
 
-/** What this agent, or one before it, has said: it is not taken back by a restart. */
-function toldFailure(
+/** The failure that the agent has reported before. A restart of the agent does not take it back. */
+function reportedFailure(
   { status }: CheckpointRequest,
   entry: Entry | undefined,
-): { code: string; message: string } | undefined {
-  const told = status?.agent;
-  if (entry || told?.state !== 'Failed') return undefined;
-  return { code: told.reason ?? 'CheckpointFailed', message: told.message ?? '' };
+): Failure | undefined {
+  const reported = status?.agent;
+  if (entry || reported?.state !== 'Failed') return undefined;
+  return { code: reported.reason ?? 'CheckpointFailed', message: reported.message ?? '' };
 }
 
 function deadlineOf({ spec, status }: CheckpointRequest): Limit | undefined {
@@ -262,20 +292,22 @@ function deadlineOf({ spec, status }: CheckpointRequest): Limit | undefined {
   return {
     at: Date.parse(status.deadline),
     code: 'DeadlineExceeded',
-    message: `the checkpoint was not taken within ${spec.timeoutSeconds} s: raise spec.timeoutSeconds if it needs longer`,
+    message:
+      `The checkpoint was not taken within ${spec.timeoutSeconds} s: ` +
+      'raise spec.timeoutSeconds if it needs longer.',
   };
 }
 
-/** Until when the pod has to go on, if it is held from now on. */
-function patienceOf(peers: Peers, now: number): Limit | undefined {
+/** Until when the pod must resume if its device is held from now on. */
+function retryBudgetLimit(peers: Peers, now: number): Limit | undefined {
   const budget = peerBudgetMs(peers, {});
   if (budget === undefined) return undefined;
   return {
     at: now + budget,
     code: 'PeerRetryBudgetExceeded',
     message:
-      "the pod's peers give up soon (annotation sealift.dev/peer-rnr-retry): the checkpoint was not taken within " +
-      `${budget} ms; docs/peers.md says what to set`,
+      "The pod's peers have a retry limit (annotation sealift.dev/peer-rnr-retry), and the checkpoint was not taken " +
+      `within their retry budget of ${budget} ms. docs/peers.md says what to set.`,
   };
 }
 
@@ -286,5 +318,5 @@ function imageId(request: CheckpointRequest): string {
 function podUid(request: CheckpointRequest): string {
   const uid = request.status?.podUID;
   if (uid !== undefined) return uid;
-  throw new AgentError('PodNotFound', 'the request does not say yet which pod it is about');
+  throw new AgentError('PodNotFound', 'The request does not name its pod yet.');
 }

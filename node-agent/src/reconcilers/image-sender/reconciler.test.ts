@@ -13,7 +13,7 @@ import { Publisher } from '../publisher.ts';
 import { MemoryApi } from '../../testing/api.ts';
 import { decision, NAMESPACE } from '../../testing/objects.ts';
 import type { SendOptions } from '../../node/transfer/sender.ts';
-import { ImageStore } from '../../node/transfer/store.ts';
+import { ImageStore } from '../../node/transfer/image-store.ts';
 import {
   decideImageSender,
   ImageSenderReconciler,
@@ -22,7 +22,7 @@ import {
 
 const base: ImageSenderObserved = {
   decided: false,
-  here: false,
+  isTargetHere: false,
   sent: false,
   targetState: 'AtCreateGate',
   failure: undefined,
@@ -32,14 +32,14 @@ const failure = { code: 'CheckpointNotFound', message: 'gone' };
 const NOW = 1_000_000;
 const limit = { at: NOW - 1, code: 'TransferDeadlineExceeded', message: 'step transfer' };
 
-describe('the holder of a checkpoint', () => {
+describe('the image sender’s decision', () => {
   it.each([
     ['sends to a target that waits', {}, 'Sent', ['SendImages']],
     ['sends again what broke off', { targetState: 'Receiving' }, 'Sent', ['SendImages']],
     ['waits for the target', { targetState: 'Preparing' }, 'Waiting', []],
     ['waits for a target that is not there', { targetState: undefined }, 'Waiting', []],
     ['sends once', { sent: true }, 'Sent', []],
-    ['has nothing to send to itself', { here: true }, 'Sent', []],
+    ['has nothing to send to itself', { isTargetHere: true }, 'Sent', []],
     ['says nothing once it is decided', { decided: true }, undefined, []],
     ['tells why it cannot', { failure }, 'Failed', []],
     ['gives up in time', { limit }, 'Failed', []],
@@ -55,7 +55,7 @@ describe('the holder of a checkpoint', () => {
   );
 });
 
-describe('the holder’s reconciler', () => {
+describe('the image sender', () => {
   let dir: string;
   let api: MemoryApi;
   let store: ImageStore;
@@ -87,7 +87,7 @@ describe('the holder’s reconciler', () => {
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'sealift-holder-'));
     store = new ImageStore(dir);
-    await writeFile(join(await store.create('images', 'main'), 'core.img'), 'x');
+    await writeFile(join(await store.createFolder('images', 'main'), 'core.img'), 'x');
     await store.seal('images', {
       ...{ version: 1, id: 'images', createdAt: '', versions: { sealift: '0', kernel: '6' } },
       ...{ containers: [{ name: 'main' }], volumes: [], bytes: { pages: 1, verbs: 2, rootfs: 3 } },
@@ -119,7 +119,7 @@ describe('the holder’s reconciler', () => {
     await rm(dir, { recursive: true });
   });
 
-  it('sends once and tells what it sent', async () => {
+  it('sends once and reports what it sent', async () => {
     put();
     await run();
     await run();
@@ -134,7 +134,7 @@ describe('the holder’s reconciler', () => {
     });
   });
 
-  it('does not send again because a watch is late', async () => {
+  it('does not send again when the informer’s cache is late', async () => {
     put();
     await run();
     put({ sourceAgent: { state: 'Transferring' } });
@@ -150,7 +150,7 @@ describe('the holder’s reconciler', () => {
     expect([sent, status()?.sourceAgent]).toEqual([[], undefined]);
   });
 
-  it('tries again while the other agent is away, and tells what is for good', async () => {
+  it('repeats a transient failure and reports a permanent one', async () => {
     put();
     refusal = new AgentError('TransferFailed', 'connection refused');
     await expect(run()).rejects.toMatchObject({ code: 'TransferFailed' });
@@ -160,7 +160,7 @@ describe('the holder’s reconciler', () => {
     expect(status()?.sourceAgent?.state).toBe('Sent');
   });
 
-  it('says that its images are gone', async () => {
+  it('reports that its images are gone', async () => {
     put();
     await store.remove('images');
     await expect(run()).rejects.toMatchObject({ code: 'CheckpointNotFound' });

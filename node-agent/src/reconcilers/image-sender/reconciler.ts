@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RestoreRequests whose images lie on this node: sends them to the node of the new pod.
+// RestoreRequests whose images this node stores: sends them to the node of the new pod.
 import {
   secondsOfStep,
   type RestoreRequest,
@@ -15,22 +15,28 @@ import {
   type Context,
   type Plan,
 } from '../../../../kube/src/index.ts';
-import { AgentError, isPassing, reasonOf, type Failure } from '../../support/errors.ts';
+import {
+  AgentError,
+  failureFields,
+  isTransient,
+  reasonOf,
+  type Failure,
+} from '../../support/errors.ts';
 import { doWithin, stepLimit, type Limit } from '../step-limits.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import type { Publisher } from '../publisher.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
-import type { ImageStore } from '../../node/transfer/store.ts';
+import type { ImageStore } from '../../node/transfer/image-store.ts';
 
 export interface ImageSenderObserved {
   decided: boolean;
-  /** The new pod is on this node too: nothing to send. */
-  here: boolean;
+  /** The new pod is on this node too, so there is nothing to send. */
+  isTargetHere: boolean;
   sent: boolean;
   targetState: TargetState | undefined;
   failure: Failure | undefined;
-  /** Of sending, once it was begun. */
+  /** The limit of the step `transfer`, once it has begun. */
   limit: Limit | undefined;
 }
 
@@ -41,24 +47,22 @@ export interface ImageSenderStatus {
   message?: string;
 }
 
-/** Pure. */
+/** Decides what the image sender does next. Pure. */
 export function decideImageSender(
   observed: ImageSenderObserved,
   now: number,
 ): Plan<ImageSenderEffect, ImageSenderStatus> {
   const { failure } = observed;
   if (failure) {
-    const status = { state: 'Failed', reason: failure.code, message: failure.message } as const;
-    return { status, effects: [] };
+    return { status: { state: 'Failed', ...failureFields(failure) }, effects: [] };
   }
-  if (observed.here || observed.sent) return { status: { state: 'Sent' }, effects: [] };
+  if (observed.isTargetHere || observed.sent) return { status: { state: 'Sent' }, effects: [] };
   if (observed.decided) return { status: undefined, effects: [] };
   if (observed.targetState !== 'AtCreateGate' && observed.targetState !== 'Receiving') {
     return { status: { state: 'Waiting' }, effects: [] };
   }
   if (observed.limit && now > observed.limit.at) {
-    const { code, message } = observed.limit;
-    return { status: { state: 'Failed', reason: code, message }, effects: [] };
+    return { status: { state: 'Failed', ...failureFields(observed.limit) }, effects: [] };
   }
   return { status: { state: 'Sent' }, effects: [{ type: 'SendImages' }] };
 }
@@ -73,6 +77,9 @@ export interface ImageSenderDependencies {
   clock?: Clock;
 }
 
+/** What the image sender reports of a transfer. */
+type Transfer = Pick<SourceAgent, 'steps' | 'bytes' | 'objects' | 'identity'>;
+
 export interface Observed extends ImageSenderObserved {
   request: RestoreRequest;
   imageId: string;
@@ -86,10 +93,8 @@ export class ImageSenderReconciler implements HandoverReconciler<
   readonly #deps: ImageSenderDependencies;
   readonly #clock: Clock;
   readonly #failures = new Map<string, Failure>();
-  readonly #facts = new Map<
-    string,
-    Pick<SourceAgent, 'steps' | 'bytes' | 'objects' | 'identity'>
-  >();
+  /** The transfers that this process has begun, by request. */
+  readonly #transfers = new Map<string, Transfer>();
 
   constructor(deps: ImageSenderDependencies) {
     this.#deps = deps;
@@ -105,7 +110,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
       request,
       imageId: status.checkpointId,
       decided: status.decision !== undefined,
-      here: status.target?.nodeName === this.#deps.nodeName,
+      isTargetHere: status.target?.nodeName === this.#deps.nodeName,
       sent: status.sourceAgent?.state === 'Sent' || this.#hasSent(request),
       targetState: status.targetAgent?.state,
       failure: this.#failures.get(request.metadata.uid),
@@ -121,20 +126,23 @@ export class ImageSenderReconciler implements HandoverReconciler<
     const { request, imageId } = observed;
     const address = request.status?.target?.agentAddress;
     if (address === undefined) {
-      throw new AgentError('TransferFailed', "the target node's agent has no address yet");
+      throw new AgentError('TransferFailed', "The target node's agent has no address yet.");
     }
-    const kept = await this.#deps.store.manifest(imageId);
-    if (!kept) {
-      throw new AgentError('CheckpointNotFound', `no images of ${imageId} on this node any more`);
+    const stored = await this.#deps.store.manifest(imageId);
+    if (!stored) {
+      throw new AgentError(
+        'CheckpointNotFound',
+        `Node ${this.#deps.nodeName} no longer stores the images of checkpoint ${imageId}: restore another checkpoint.`,
+      );
     }
     const uid = request.metadata.uid;
-    const facts = this.#known(request);
-    // Begun once: a write with every attempt would wake this key at once, without the wait between attempts.
-    const isBegun = facts.steps?.some((step) => step.name === 'transfer') === true;
+    const transfer = this.#transferOf(request);
+    // The step begins once. A write with every attempt would enqueue this key at once, without the backoff.
+    const isBegun = transfer.steps?.some((step) => step.name === 'transfer') === true;
     const seconds = secondsOfStep(request.spec.timeouts, 'transfer');
     const deadline = timestamp(this.#clock.now() + seconds * 1000);
-    const steps = isBegun ? (facts.steps ?? []) : beginStep([], 'transfer', undefined, deadline);
-    this.#facts.set(uid, { ...facts, steps });
+    const steps = isBegun ? (transfer.steps ?? []) : beginStep([], 'transfer', undefined, deadline);
+    this.#transfers.set(uid, { ...transfer, steps });
     this.#deps.publisher.progress(request, { state: 'Transferring', steps }, context);
     const stop = new AbortController();
     const end = (): void => stop.abort(context.signal.reason);
@@ -144,10 +152,10 @@ export class ImageSenderReconciler implements HandoverReconciler<
         withFaults('images.send', () =>
           this.#deps.send({
             address,
-            // Several requests may restore from it on one node, each with images of its own.
+            // Several requests may restore one checkpoint on one node. Each has its own folder there.
             id: uid,
             dir: this.#deps.store.dir(imageId),
-            manifest: kept.manifest,
+            manifest: stored.manifest,
             certificateDir: this.#deps.certificateDir,
             signal: stop.signal,
           }),
@@ -156,42 +164,44 @@ export class ImageSenderReconciler implements HandoverReconciler<
     } finally {
       context.signal.removeEventListener('abort', end);
     }
-    const { bytes, objects, identity } = kept.manifest;
-    this.#facts.set(uid, { steps: endStep(steps, 'transfer'), bytes, objects, identity });
+    const { bytes, objects, identity } = stored.manifest;
+    this.#transfers.set(uid, { steps: endStep(steps, 'transfer'), bytes, objects, identity });
   }
 
   async failed(error: unknown, _effect: ImageSenderEffect, observed: Observed): Promise<void> {
     const { code, message } = reasonOf(error);
-    if (isPassing(code)) return;
+    if (isTransient(code)) return;
     this.#failures.set(observed.request.metadata.uid, { code, message });
   }
 
-  /** The request is gone. */
   forget(uid: string): void {
     this.#failures.delete(uid);
-    this.#facts.delete(uid);
+    this.#transfers.delete(uid);
   }
 
   async publish(status: ImageSenderStatus, observed: Observed, context: Context): Promise<void> {
     const { request } = observed;
-    const part = { ...this.#known(request), ...status };
+    const part = { ...this.#transferOf(request), ...status };
     await this.#deps.publisher.write(request, part, context.signal);
   }
 
-  /** What a watch tells may be older than what was done: sent again, images would come while they are restored from. */
+  /**
+   * Whether this process has sent the images. The informer's cache may not have the report yet, and images that arrive
+   * twice would replace those that CRIU restores from.
+   */
   #hasSent(request: RestoreRequest): boolean {
-    const steps = this.#facts.get(request.metadata.uid)?.steps ?? [];
+    const steps = this.#transfers.get(request.metadata.uid)?.steps ?? [];
     return steps.some((step) => step.name === 'transfer' && step.endTime !== undefined);
   }
 
-  /** In the status, so that it outlives this process. */
+  /** The transfer's limit. The status has it, so a restarted agent finds it. */
   #limitOf(request: RestoreRequest): Limit | undefined {
     const seconds = secondsOfStep(request.spec.timeouts, 'transfer');
-    return stepLimit(this.#known(request).steps, 'transfer', seconds);
+    return stepLimit(this.#transferOf(request).steps, 'transfer', seconds);
   }
 
-  #known(request: RestoreRequest): Pick<SourceAgent, 'steps' | 'bytes' | 'objects' | 'identity'> {
+  #transferOf(request: RestoreRequest): Transfer {
     const { steps, bytes, objects, identity } = request.status?.sourceAgent ?? {};
-    return this.#facts.get(request.metadata.uid) ?? { steps, bytes, objects, identity };
+    return this.#transfers.get(request.metadata.uid) ?? { steps, bytes, objects, identity };
   }
 }

@@ -11,7 +11,7 @@ const base: SourceObserved = {
   targetAnswers: false,
   deadline: undefined,
   limit: undefined,
-  replaced: false,
+  isReplaced: false,
   failure: undefined,
 };
 const failure = { code: 'UnsupportedObject', message: 'SRQ' };
@@ -20,37 +20,37 @@ const ahead = { ...late, at: NOW };
 const begun = { deadline: NOW + 1000, targetState: 'AtCreateGate' } as const;
 
 const cases: [string, Partial<SourceObserved>, string, string[]][] = [
-  ['looks before anything else', {}, 'Waiting', ['InspectPod']],
-  ['waits for the operator’s deadline', { targetState: 'AtCreateGate' }, 'Waiting', ['InspectPod']],
+  ['inspects the pod first', {}, 'Waiting', ['InspectPod']],
   [
-    'waits for the target',
+    'waits for the operator’s blackout deadline',
+    { targetState: 'AtCreateGate' },
+    'Waiting',
+    ['InspectPod'],
+  ],
+  [
+    'waits until the target is at its create gate',
     { deadline: NOW + 1, targetState: 'Preparing' },
     'Waiting',
     ['InspectPod'],
   ],
   [
-    'goes when the target is at its gate',
+    'begins when the target is at its create gate',
     begun,
     'Sent',
     ['LockNetwork', 'HoldDevice', 'FreezeTasks', 'DumpContainers', 'SendImages'],
   ],
   [
-    'repeats the step that an earlier agent had begun',
+    'repeats the step that an earlier agent began',
     { ...begun, stage: 'Freezing' },
     'Sent',
     ['FreezeTasks', 'DumpContainers', 'SendImages'],
   ],
-  ['sends again', { ...begun, stage: 'Transferring' }, 'Sent', ['SendImages']],
+  ['sends the images again', { ...begun, stage: 'Transferring' }, 'Sent', ['SendImages']],
   ['waits for the decision', { ...begun, stage: 'Sent' }, 'Sent', []],
+  ['aborts on a failure', { ...begun, stage: 'Dumping', failure }, 'Failed', ['ProposeAbort']],
+  ['aborts on a failure before it has begun', { failure }, 'Failed', ['ProposeAbort']],
   [
-    'aborts on its own failure',
-    { ...begun, stage: 'Dumping', failure },
-    'Failed',
-    ['ProposeAbort'],
-  ],
-  ['refuses before it has begun', { failure }, 'Failed', ['ProposeAbort']],
-  [
-    'aborts after the deadline',
+    'aborts after the blackout deadline',
     { deadline: NOW - 1, stage: 'Sent' },
     'Transferring',
     ['ProposeAbort'],
@@ -62,85 +62,95 @@ const cases: [string, Partial<SourceObserved>, string, string[]][] = [
     ['ProposeAbort'],
   ],
   [
-    'aborts after the peers’ patience, though all is sent',
+    'aborts after the peers’ retry budget, although the images are sent',
     { stage: 'Sent', limit: late, deadline: NOW + 1 },
     'Transferring',
     ['ProposeAbort'],
   ],
-  ['goes on until then', { stage: 'Transferring', limit: ahead }, 'Sent', ['SendImages']],
   [
-    'says what it found rather than how long it took',
+    'continues until a step’s limit',
+    { stage: 'Transferring', limit: ahead },
+    'Sent',
+    ['SendImages'],
+  ],
+  [
+    'prefers a failure’s reason to a limit’s',
     { stage: 'Sent', limit: late, failure },
     'Failed',
     ['ProposeAbort'],
   ],
   [
-    'ends although it is late',
+    'stops on Committed, however late',
     { decision: 'Committed', stage: 'Sent', limit: late },
     'Gone',
     ['AwaitTargetAnswering', 'StopSource'],
   ],
   [
-    'thaws although it is late',
+    'resumes on Aborted, however late',
     { decision: 'Aborted', stage: 'Sent', limit: late },
     'Resumed',
     ['ResumeSource'],
   ],
   [
-    'lets a lost one start from nothing',
+    'allows the kubelet to restart a lost pod',
     { decision: 'Aborted', stage: 'Lost' },
     'Lost',
     ['AllowRestart'],
   ],
   [
-    'keeps a lost one from starting where another is made',
-    { decision: 'Aborted', stage: 'Lost', replaced: true },
+    'allows no restart of a lost pod that another one replaces',
+    { decision: 'Aborted', stage: 'Lost', isReplaced: true },
     'Lost',
     [],
   ],
   [
-    'remembers that it was lost',
+    'remembers that the pod was lost',
     { decision: 'Aborted', stage: 'Resumed', failure: { code: 'SourceLost', message: '' } },
     'Lost',
     [],
   ],
-  ['thaws on Aborted', { decision: 'Aborted', stage: 'Sent' }, 'Resumed', ['ResumeSource']],
+  ['resumes on Aborted', { decision: 'Aborted', stage: 'Sent' }, 'Resumed', ['ResumeSource']],
   [
-    'thaws on Aborted at once',
+    'resumes on Aborted in the first stage',
     { decision: 'Aborted', stage: 'Locking' },
     'Resumed',
     ['ResumeSource'],
   ],
-  ['has nothing to thaw', { decision: 'Aborted' }, 'Resumed', []],
-  ['thaws once', { decision: 'Aborted', stage: 'Resumed' }, 'Resumed', []],
+  ['has nothing to resume', { decision: 'Aborted' }, 'Resumed', []],
+  ['resumes once', { decision: 'Aborted', stage: 'Resumed' }, 'Resumed', []],
   [
-    'hands over and ends on Committed',
+    'waits for the target and stops on Committed',
     { decision: 'Committed', stage: 'Sent' },
     'Gone',
     ['AwaitTargetAnswering', 'StopSource'],
   ],
   [
-    'ends as soon as the target answers',
+    'stops as soon as the target answers',
     { decision: 'Committed', stage: 'Sent', targetAnswers: true },
     'Gone',
     ['StopSource'],
   ],
-  ['goes on ending', { decision: 'Committed', stage: 'Stopping' }, 'Gone', ['StopSource']],
   [
-    'ends without a journal, too',
+    'repeats a stop that an earlier agent began',
+    { decision: 'Committed', stage: 'Stopping' },
+    'Gone',
+    ['StopSource'],
+  ],
+  [
+    'stops without a journal entry',
     { decision: 'Committed' },
     'Gone',
     ['AwaitTargetAnswering', 'StopSource'],
   ],
   [
-    'hands over although it has not written down that all is sent',
+    'waits for the target and stops before it has recorded that the images are sent',
     { decision: 'Committed', stage: 'Transferring' },
     'Gone',
     ['AwaitTargetAnswering', 'StopSource'],
   ],
-  ['ends once', { decision: 'Committed', stage: 'Gone' }, 'Gone', []],
+  ['stops once', { decision: 'Committed', stage: 'Gone' }, 'Gone', []],
   [
-    'ends although it failed',
+    'stops on Committed although it failed',
     { decision: 'Committed', stage: 'Sent', failure },
     'Gone',
     ['AwaitTargetAnswering', 'StopSource'],
@@ -148,14 +158,14 @@ const cases: [string, Partial<SourceObserved>, string, string[]][] = [
 ];
 
 describe('a source’s limit', () => {
-  it('gives its reason and what to do', () => {
+  it('gives its reason and its message', () => {
     const plan = decideSource({ ...base, stage: 'Dumping', limit: late }, NOW);
     expect(plan.effects).toEqual([
       { type: 'ProposeAbort', reason: 'DumpDeadlineExceeded', message: 'step dump' },
     ]);
   });
 
-  it('is looked at in time by who waits for the decision', () => {
+  it('wakes a source that waits for the decision', () => {
     const sent = { ...base, stage: 'Sent' as const, deadline: NOW + 1000 };
     expect(decideSource(sent, NOW).requeueAfterMs).toBe(1100);
     const limit = { ...late, at: NOW + 300 };
@@ -170,7 +180,7 @@ describe('the source', () => {
     expect(plan.effects.map((effect) => effect.type)).toEqual(effects);
   });
 
-  it('thaws on nothing but Aborted and ends on nothing but Committed, whatever else is so', () => {
+  it('resumes only on Aborted and stops only on Committed, in every state', () => {
     const stages = [
       undefined,
       'Locking',
@@ -190,7 +200,7 @@ describe('the source', () => {
       targetAnswers: fc.boolean(),
       deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
       limit: fc.constantFrom(undefined, late, ahead),
-      replaced: fc.boolean(),
+      isReplaced: fc.boolean(),
       failure: fc.constantFrom(undefined, failure),
     });
     fc.assert(

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a source's agent does next. Pure: the table in decide.test.ts is its specification, spec/handover.pml
-// its proof. The one rule: what is frozen thaws on a recorded Aborted and on nothing else.
+// Decides what a source's agent does next. Pure: decide.test.ts has its table, spec/handover.pml its proof. The one rule:
+// frozen tasks thaw on a recorded Aborted and on nothing else.
 import type { Decision, SourceState, TargetState } from '../../../../crds/src/index.ts';
 import type { Plan } from '../../../../kube/src/index.ts';
 import type { Stage } from '../../support/journal/journal.ts';
-import type { Limit } from '../step-limits.ts';
-import type { Failure } from '../../support/errors.ts';
+import { blackoutExceeded, type Limit } from '../step-limits.ts';
+import { failureFields, type Failure } from '../../support/errors.ts';
 
 export interface SourceObserved {
   decision: Decision['outcome'] | undefined;
-  /** What has been begun here for this request; written before each effect. */
+  /** The journal's stage of this request, which the agent writes before each effect. */
   stage: Stage | undefined;
   targetState: TargetState | undefined;
-  /** The target has said that it answers, or how it has ended. */
+  /** The target has reported that it answers the peers, or how it has ended. */
   targetAnswers: boolean;
-  /** Milliseconds since the epoch; the operator sets it once the target is at its create gate. */
+  /** The blackout deadline in milliseconds since the epoch. The operator sets it once the target is at its create gate. */
   deadline: number | undefined;
-  /** Of the step that is under way, or of the peers' patience: whichever ends first. */
+  /** The limit of the current step or the peers' retry budget, whichever ends first. */
   limit: Limit | undefined;
-  /** A source that was lost must not start from nothing here: a new pod is, or may yet be, made from a checkpoint. */
-  replaced: boolean;
+  /** A new pod is, or may yet be, restored from a checkpoint, so a lost source must not restart here. */
+  isReplaced: boolean;
   failure: Failure | undefined;
 }
 
@@ -44,7 +44,7 @@ export interface SourceStatus {
 
 type SourcePlan = Plan<SourceEffect, SourceStatus>;
 
-/** In order. A restarted agent begins again with the stage that its journal names: each can be repeated. */
+/** In order. A restarted agent repeats the step of its journal's stage and continues from there. */
 const steps = [
   { stage: 'Locking', effect: { type: 'LockNetwork' } },
   { stage: 'Holding', effect: { type: 'HoldDevice' } },
@@ -53,27 +53,27 @@ const steps = [
   { stage: 'Transferring', effect: { type: 'SendImages' } },
 ] as const satisfies { stage: Stage; effect: SourceEffect }[];
 
-const letStart: SourceEffect = { type: 'AllowRestart' };
-const handOver: SourceEffect = { type: 'AwaitTargetAnswering' };
+const allowRestart: SourceEffect = { type: 'AllowRestart' };
+const awaitTargetAnswering: SourceEffect = { type: 'AwaitTargetAnswering' };
 
-/** Target states in which its container waits for images. */
-const ready: ReadonlySet<TargetState | undefined> = new Set(['AtCreateGate', 'Receiving']);
+/** States of a target whose container waits for images. */
+const awaitingImages: ReadonlySet<TargetState | undefined> = new Set(['AtCreateGate', 'Receiving']);
 
 export function decideSource(observed: SourceObserved, now: number): SourcePlan {
   const { decision, stage, failure } = observed;
   if (decision === 'Committed') return committed(observed);
   if (decision === 'Aborted') {
     if (stage === 'Lost') return lost(observed);
-    // A source that never was touched, or that has been let go, is what its failure says.
+    // A source that the agent never locked, or has resumed, reports what its failure says.
     const state = failure?.code === 'SourceLost' ? 'Lost' : 'Resumed';
-    const status: SourceStatus = { state, ...reason(failure) };
+    const status: SourceStatus = { state, ...failureFields(failure) };
     return stage === undefined || stage === 'Resumed'
       ? plan(status)
       : plan(status, { type: 'ResumeSource' });
   }
   if (failure) {
     return plan(
-      { state: 'Failed', ...reason(failure) },
+      { state: 'Failed', ...failureFields(failure) },
       { type: 'ProposeAbort', reason: failure.code, message: failure.message },
     );
   }
@@ -82,17 +82,17 @@ export function decideSource(observed: SourceObserved, now: number): SourcePlan 
     return plan({ state: 'Transferring' }, { type: 'ProposeAbort', reason: code, message });
   }
   if (observed.deadline !== undefined && now > observed.deadline) {
-    const message = 'the pod was not moved in time';
+    const { code, message } = blackoutExceeded;
     return plan(
       { state: stage === undefined ? 'Waiting' : 'Transferring' },
-      { type: 'ProposeAbort', reason: 'BlackoutDeadlineExceeded', message },
+      { type: 'ProposeAbort', reason: code, message },
     );
   }
   if (stage === 'Sent') {
     return { ...plan({ state: 'Sent' }), requeueAfterMs: untilDeadline(observed, now) };
   }
   if (stage === undefined) {
-    if (observed.deadline === undefined || !ready.has(observed.targetState)) {
+    if (observed.deadline === undefined || !awaitingImages.has(observed.targetState)) {
       return plan({ state: 'Waiting' }, { type: 'InspectPod' });
     }
     return plan({ state: 'Sent' }, ...steps.map(({ effect }) => effect));
@@ -101,11 +101,12 @@ export function decideSource(observed: SourceObserved, now: number): SourcePlan 
   return plan({ state: 'Sent' }, ...steps.slice(Math.max(from, 0)).map(({ effect }) => effect));
 }
 
-/** Peers find somebody at any time: it ends when the target answers. */
+/** The source stops once the target answers, so that the peers always get an answer. */
 function committed({ stage, targetAnswers }: SourceObserved): SourcePlan {
   if (stage === 'Gone') return plan({ state: 'Gone' });
-  const waits = stage !== 'Stopping' && !targetAnswers;
-  return plan({ state: 'Gone' }, ...(waits ? [handOver] : []), { type: 'StopSource' });
+  const mustWait = stage !== 'Stopping' && !targetAnswers;
+  const wait = mustWait ? [awaitTargetAnswering] : [];
+  return plan({ state: 'Gone' }, ...wait, { type: 'StopSource' });
 }
 
 const plan = (status: SourceStatus, ...effects: SourceEffect[]): SourcePlan => ({
@@ -114,16 +115,12 @@ const plan = (status: SourceStatus, ...effects: SourceEffect[]): SourcePlan => (
 });
 
 function untilDeadline({ deadline, limit }: SourceObserved, now: number): number | undefined {
-  // The peers' patience is counted to the millisecond; the operator keeps the blackout's deadline too.
+  // The retry budget ends to the millisecond. The operator watches the blackout deadline too, so that one has some slack.
   const at = Math.min((deadline ?? Infinity) + 100, (limit?.at ?? Infinity) + 1);
   return Number.isFinite(at) ? Math.max(at - now, 0) : undefined;
 }
 
-/** Aborted, and there was nothing left to let go on. */
-function lost({ failure, replaced }: SourceObserved): SourcePlan {
-  return plan({ state: 'Lost', ...reason(failure) }, ...(replaced ? [] : [letStart]));
-}
-
-function reason(failure: Failure | undefined): { reason?: string; message?: string } {
-  return failure ? { reason: failure.code, message: failure.message } : {};
+/** Aborted, and the pod is lost. */
+function lost({ failure, isReplaced }: SourceObserved): SourcePlan {
+  return plan({ state: 'Lost', ...failureFields(failure) }, ...(isReplaced ? [] : [allowRestart]));
 }

@@ -1,64 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a source has found out about its pod and tells in its part of the status.
-import type { MigrationRequest, SourceAgent } from '../../../../crds/src/index.ts';
+// What a source's agent has found out about the pod.
+import type { SourceAgent } from '../../../../crds/src/index.ts';
 import type { Failure } from '../../support/errors.ts';
-import type { Entry } from '../../support/journal/journal.ts';
 import type { ManifestHeader } from '../../node/transfer/manifest.ts';
-import type { SourceStatus } from './decide.ts';
 
-type Told = Pick<
+type Reported = Pick<
   SourceAgent,
   'bytes' | 'objects' | 'identity' | 'checkpointDigest' | 'peerBudgetMs'
 >;
 
-/** What a dump found out; the transfer needs the header. */
-interface Known extends Told {
+interface Finding extends Reported {
+  /** The manifest's header, which a dump finds out and the transfer sends. */
   header?: ManifestHeader;
 }
 
-/** By request. Lost by a restart: what was told is in the status, and without a header the dump is repeated. */
+/** By request. A restarted agent has none: it reads what it reported from the status, and without a header dumps again. */
 export class Findings {
-  readonly #known = new Map<string, Known>();
-  readonly #refused = new Map<string, Failure>();
+  readonly #findings = new Map<string, Finding>();
+  readonly #refusals = new Map<string, Failure>();
 
-  get(uid: string): Known {
-    return this.#known.get(uid) ?? {};
+  get(uid: string): Finding {
+    return this.#findings.get(uid) ?? {};
   }
 
-  know(uid: string, more: Known): void {
-    this.#known.set(uid, { ...this.get(uid), ...more });
+  add(uid: string, more: Finding): void {
+    this.#findings.set(uid, { ...this.get(uid), ...more });
   }
 
-  /** Findings before anything was begun; the journal has those after. */
-  refuse(uid: string, why: Failure | undefined): void {
-    if (why) this.#refused.set(uid, why);
-    else this.#refused.delete(uid);
+  /** Keeps a failure from before the agent has begun, or drops it. The journal has the later failures. */
+  refuse(uid: string, failure: Failure | undefined): void {
+    if (failure) this.#refusals.set(uid, failure);
+    else this.#refusals.delete(uid);
   }
 
-  refused(uid: string): Failure | undefined {
-    return this.#refused.get(uid);
+  refusal(uid: string): Failure | undefined {
+    return this.#refusals.get(uid);
   }
 
+  /** The request is deleted. */
   forget(uid: string): void {
-    this.#known.delete(uid);
-    this.#refused.delete(uid);
-  }
-
-  /** The source's part of the status as the journal and this process know it. */
-  part(request: MigrationRequest, entry: Entry | undefined, status: SourceStatus): SourceAgent {
-    const { bytes, objects, identity, checkpointDigest, peerBudgetMs } = this.get(
-      request.metadata.uid,
-    );
-    const told = request.status?.sourceAgent;
-    const known: Partial<SourceAgent> = {
-      steps: entry?.steps.length ? entry.steps : told?.steps,
-      bytes: bytes ?? told?.bytes,
-      objects: objects ?? told?.objects,
-      identity: identity ?? told?.identity,
-      checkpointDigest: checkpointDigest ?? told?.checkpointDigest,
-      peerDeadline: entry?.peerDeadline ?? told?.peerDeadline,
-      peerBudgetMs: peerBudgetMs ?? told?.peerBudgetMs,
-    };
-    return { ...known, ...status };
+    this.#findings.delete(uid);
+    this.#refusals.delete(uid);
   }
 }

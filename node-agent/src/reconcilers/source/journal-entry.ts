@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A source's entry in the journal, and what its request says of the pod.
+// A source's journal entry, and what the agent derives from it and from the request.
 import {
   isFinished,
   peerBudgetMs,
@@ -14,22 +14,22 @@ import { AgentError } from '../../support/errors.ts';
 import type { Entry, Journal, Stage } from '../../support/journal/journal.ts';
 import { earliest, stepLimit, type Limit } from '../step-limits.ts';
 
-/** What the agent says while a source is anything but itself. */
-const touched: ReadonlySet<SourceState | undefined> = new Set([
+/** States that the agent reports while the pod is locked, held or frozen. */
+const impairedStates: ReadonlySet<SourceState | undefined> = new Set([
   'Holding',
   'Dumping',
   'Transferring',
   'Sent',
 ]);
 
-const isTouched = (told: SourceState | undefined): boolean => touched.has(told);
+const isImpaired = (state: SourceState | undefined): boolean => impairedStates.has(state);
 
-/** What is written down of a request, or the beginning of it. */
+/** The request's entry; a new one, not yet written, if the journal has none. */
 export function entryOf(journal: Journal, request: MigrationRequest): Entry {
   const { uid, namespace, name } = request.metadata;
   const existing = journal.get(uid, 'source');
   if (existing) return existing;
-  const told = request.status?.sourceAgent;
+  const reported = request.status?.sourceAgent;
   return {
     version: 1,
     id: uid,
@@ -41,27 +41,30 @@ export function entryOf(journal: Journal, request: MigrationRequest): Entry {
     podUid: podUid(request),
     stage: 'Locking',
     containers: [],
-    // A journal that was lost: limits that have begun are in the status, too.
-    steps: isTouched(told?.state) ? (told?.steps ?? []) : [],
-    peerDeadline: isTouched(told?.state) ? told?.peerDeadline : undefined,
+    // The journal was lost during the move: the status has the limits that have begun.
+    steps: isImpaired(reported?.state) ? (reported?.steps ?? []) : [],
+    peerDeadline: isImpaired(reported?.state) ? reported?.peerDeadline : undefined,
   };
 }
 
-/** The pod, of which there may be no more left than its sandbox. */
-export function placementOf(journal: Journal, request: MigrationRequest): LockedPod {
+/** The pod as the lock knows it: its containers may have ended, but its network namespace is still locked. */
+export function lockedPodOf(journal: Journal, request: MigrationRequest): LockedPod {
   return { podUid: podUid(request), netns: journal.get(request.metadata.uid, 'source')?.netns };
 }
 
-/** A journal that lost its entry must not leave a frozen pod: the earliest stage repeats and undoes all. */
-export function isForgotten(told: SourceState | undefined): Stage | undefined {
-  return isTouched(told) ? 'Locking' : undefined;
+/**
+ * The stage of a request without an entry. If the journal was lost during the move, it is the earliest stage: from there
+ * the agent repeats or undoes every step, so no pod stays frozen.
+ */
+export function stageWithoutEntry(reported: SourceState | undefined): Stage | undefined {
+  return isImpaired(reported) ? 'Locking' : undefined;
 }
 
 /** @throws AgentError PodNotFound */
 export function podUid(request: MigrationRequest): string {
   const uid = request.status?.source?.podUID;
   if (uid !== undefined) return uid;
-  throw new AgentError('PodNotFound', 'the request does not say yet which pod it is about');
+  throw new AgentError('PodNotFound', 'The request does not name its pod yet.');
 }
 
 /** @throws AgentError PodNotFound */
@@ -82,45 +85,46 @@ const stepOf: Partial<Record<Stage, LimitedStep>> = {
   Transferring: 'transfer',
 };
 
-/** Until when what is under way has to have ended. The blackout's own deadline is the operator's. */
+/** Until when the current step must end. The operator watches the blackout deadline. */
 export function limitOf(request: MigrationRequest, entry: Entry | undefined): Limit | undefined {
   const step = entry && stepOf[entry.stage];
   return earliest(
     step && stepLimit(entry.steps, step, secondsOfStep(request.spec.timeouts, step)),
-    patienceLimit(request, entry),
+    retryBudgetLimit(request, entry),
   );
 }
 
-function patienceLimit(request: MigrationRequest, entry: Entry | undefined): Limit | undefined {
+/** The end of the peers' retry budget. */
+function retryBudgetLimit(request: MigrationRequest, entry: Entry | undefined): Limit | undefined {
   if (entry?.peerDeadline === undefined) return undefined;
   const budget =
-    request.status?.sourceAgent?.peerBudgetMs ?? budgetOf(request.status?.peers, request);
+    request.status?.sourceAgent?.peerBudgetMs ?? retryBudgetOf(request.status?.peers, request);
   return {
     at: Date.parse(entry.peerDeadline),
     code: 'PeerRetryBudgetExceeded',
     message:
-      `the pod's peers give up soon (annotation sealift.dev/peer-rnr-retry): a hold has to be decided within ` +
-      `${budget ?? 0} ms, so the pod goes on here; docs/peers.md says what to set`,
+      "The pod's peers have a retry limit (annotation sealift.dev/peer-rnr-retry), and the move was not decided within " +
+      `their retry budget of ${budget ?? 0} ms. The pod resumes on its source node. docs/peers.md says what to set.`,
   };
 }
 
-/** How long after the beginning of the hold it has to be decided. */
-export function budgetOf(
+/** The peers' retry budget in milliseconds: how long after the beginning of the hold the request must be decided. */
+export function retryBudgetOf(
   peers: Pick<Peers, 'retryBudgetMs'> | undefined,
   request: MigrationRequest,
 ): number | undefined {
   return peers && peerBudgetMs(peers, request.spec.timeouts);
 }
 
-/** Whether another pod is, or may yet be, made in the place of a source that was lost. */
+/** Whether a new pod is, or may yet be, restored from a checkpoint in the place of a lost source. */
 export function isReplaced({ spec, status }: MigrationRequest): boolean {
   if (spec.onSourceLoss !== 'RestoreNewestCheckpoint') return false;
   return status?.recovery?.restoreRequestName !== undefined || !isFinished({ status });
 }
 
 /**
- * Whether a source that was begun is not what it was: a container that was there is there no more.
- * @param running ids of the pod's containers that run here
+ * Whether the source is lost: a container that ran when the agent locked the pod has ended.
+ * @param running ids of the pod's running containers
  */
 export function isLost(entry: Pick<Entry, 'containers'>, running: readonly string[]): boolean {
   return (
@@ -129,9 +133,8 @@ export function isLost(entry: Pick<Entry, 'containers'>, running: readonly strin
   );
 }
 
-export const idsOf = (containers: readonly { readonly id: string }[]): string[] =>
+export const containerIds = (containers: readonly { readonly id: string }[]): string[] =>
   containers.map(({ id }) => id);
 
 export const lostMessage = (pod: string): string =>
-  `pod ${pod} is not what it was when its move began: its node was reset, or its container ended; ` +
-  'what it had in memory is gone';
+  `Pod ${pod} has lost its state since the move began: its node was reset, or one of its containers ended.`;

@@ -55,14 +55,14 @@ describe('a source', () => {
     });
   });
 
-  describe('whose peers give up', () => {
+  describe('whose peers have a retry limit', () => {
     const peers = { rnrRetry: 6, rnrTimer: 0, retryBudgetMs: 3932.16 };
 
-    it('tells the target how long they wait before it holds', async () => {
+    it('reports the retry budget before it holds the device', async () => {
       put({ peers });
-      const hold = world.checkpointer.hold.bind(world.checkpointer);
+      const hold = world.checkpointer.holdDevice.bind(world.checkpointer);
       let told: unknown;
-      world.checkpointer.hold = async (...args) => {
+      world.checkpointer.holdDevice = async (...args) => {
         told = status()?.sourceAgent?.peerBudgetMs;
         await hold(...args);
       };
@@ -76,7 +76,7 @@ describe('a source', () => {
       expect(status()?.sourceAgent?.peerDeadline).toBe(new Date(until).toISOString());
     });
 
-    it('goes on when they have waited long enough, also after a restart', async () => {
+    it('resumes after the peer deadline, also after a restart', async () => {
       put({ peers: { ...peers, retryBudgetMs: 1300 } });
       await run();
       await startAgent();

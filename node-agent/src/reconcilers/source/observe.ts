@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a source's agent sees of a request, its journal and what it has found out. Only reads.
+// What a source's agent observes: the request, its journal entry and the agent's findings. Only reads.
 import type { MigrationRequest } from '../../../../crds/src/index.ts';
 import type { Api, Clock } from '../../../../kube/src/index.ts';
 import type { Checkpointer } from '../../node/dump/checkpointer.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { isTargetAnswering } from '../handover-waits.ts';
 import type { Journal } from '../../support/journal/journal.ts';
-import type { PodRequests } from '../../callers/pod-requests.ts';
+import type { RequestLookup } from '../../callers/request-lookup.ts';
 import type { Publisher } from '../publisher.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
-import type { ImageStore } from '../../node/transfer/store.ts';
+import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { SourceObserved } from './decide.ts';
-import { isForgotten, isReplaced, limitOf } from './journal-entry.ts';
+import { isReplaced, limitOf, stageWithoutEntry } from './journal-entry.ts';
 import type { Findings } from './findings.ts';
 
 export interface SourceDependencies {
@@ -19,14 +19,14 @@ export interface SourceDependencies {
   nodeName: string;
   journal: Journal;
   checkpointer: Checkpointer;
-  pods: PodRequests;
+  pods: RequestLookup;
   publisher: Publisher<MigrationRequest>;
   store: ImageStore;
   certificateDir: string;
   send: typeof sendImages;
   request(key: string): MigrationRequest | undefined;
   diagnostics?: Diagnostics | undefined;
-  /** Removes what CRIU logged for a request. */
+  /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
   clock?: Clock;
 }
@@ -37,11 +37,11 @@ export interface Observed extends SourceObserved {
 
 export class SourceObserver {
   readonly #deps: SourceDependencies;
-  readonly #facts: Findings;
+  readonly #findings: Findings;
 
-  constructor(deps: SourceDependencies, facts: Findings) {
+  constructor(deps: SourceDependencies, findings: Findings) {
     this.#deps = deps;
-    this.#facts = facts;
+    this.#findings = findings;
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -50,20 +50,20 @@ export class SourceObserver {
     const { status, metadata } = request;
     const entry = this.#deps.journal.get(metadata.uid, 'source');
     const deadline = status.deadlines?.blackout;
-    // The images' description was in memory: dump again, the pod is frozen and has not changed.
-    const lost = entry?.stage === 'Transferring' && !this.#facts.get(metadata.uid).header;
+    // A restarted agent has no header to send. It dumps again: the pod is frozen and has not changed.
+    const mustDump = entry?.stage === 'Transferring' && !this.#findings.get(metadata.uid).header;
     return {
       request,
       decision: status.decision?.outcome,
-      stage: lost ? 'Dumping' : (entry?.stage ?? isForgotten(status.sourceAgent?.state)),
+      stage: mustDump ? 'Dumping' : (entry?.stage ?? stageWithoutEntry(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,
       targetAnswers: isTargetAnswering(request),
       deadline: deadline === undefined ? undefined : Date.parse(deadline),
       limit: limitOf(request, entry),
-      replaced: isReplaced(request),
+      isReplaced: isReplaced(request),
       failure:
         entry?.reason === undefined
-          ? this.#facts.refused(metadata.uid)
+          ? this.#findings.refusal(metadata.uid)
           : { code: entry.reason, message: entry.message ?? '' },
     };
   }

@@ -35,7 +35,7 @@ describe('a source', () => {
     expect([world.did, stage(), status()?.sourceAgent?.state]).toEqual([[], undefined, 'Waiting']);
   });
 
-  it('goes all the way, in order, with the timer that its pod wants', async () => {
+  it('does every step in order, with its pod’s RNR timer', async () => {
     put();
     await run();
     expect(world.did).toEqual([...effects]);
@@ -53,7 +53,7 @@ describe('a source', () => {
     expect([stage(), status()?.sourceAgent?.state]).toEqual(['Gone', 'Gone']);
   });
 
-  it('answers until the target does', async () => {
+  it('answers the peers until the target does', async () => {
     put();
     await run();
     put({ decision: decision('Committed'), targetAgent: { state: 'AtResumeGate' } });
@@ -66,7 +66,7 @@ describe('a source', () => {
   });
 
   const points = effects.flatMap((name) => [`${name}.before`, `${name}.after`] as Point[]);
-  it.each(points)('whose agent dies at %s runs on after Aborted', async (point) => {
+  it.each(points)('whose agent dies at %s resumes after Aborted', async (point) => {
     put();
     await dieAt(point);
     decide('Aborted');
@@ -79,7 +79,7 @@ describe('a source', () => {
     expect(status()?.sourceAgent?.state).toBe('Resumed');
   });
 
-  it.each(points)('whose agent dies at %s goes on with the move', async (point) => {
+  it.each(points)('whose agent dies at %s continues the move', async (point) => {
     put();
     await dieAt(point);
     await runs();
@@ -113,7 +113,7 @@ describe('a source', () => {
     expect([world.dead, stage()]).toEqual([true, 'Gone']);
   });
 
-  it('proposes Aborted for what it cannot do, and lets the pod go on', async () => {
+  it('proposes Aborted on a failure, and resumes the pod', async () => {
     put();
     world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
     await runs();
@@ -170,11 +170,11 @@ describe('a source', () => {
     expect([stage(), world.did.filter((one) => one === 'dump')]).toEqual(['Sent', ['dump']]);
   });
 
-  it('begins no further step once it is decided', async () => {
+  it('begins no further step after the decision', async () => {
     put();
     world.dieAt = undefined;
-    const freeze = world.checkpointer.freeze.bind(world.checkpointer);
-    world.checkpointer.freeze = async (of) => {
+    const freeze = world.checkpointer.freezeTasks.bind(world.checkpointer);
+    world.checkpointer.freezeTasks = async (of) => {
       await freeze(of);
       decide('Aborted');
     };
@@ -195,7 +195,7 @@ describe('a source', () => {
     expect([world.asItWas, status()?.sourceAgent?.state]).toEqual([true, 'Resumed']);
   });
 
-  it('refuses early what cannot be moved, before anything is touched', async () => {
+  it('refuses a pod that cannot be moved before it locks anything', async () => {
     put({ targetAgent: undefined, deadlines: {} });
     world.fail = { at: 'inspect', error: new AgentError('UnsupportedObject', 'a UD') };
     await runs();
@@ -203,7 +203,7 @@ describe('a source', () => {
     expect([world.did, status()?.sourceAgent?.state]).toEqual([[], 'Resumed']);
   });
 
-  it('says where it keeps what a failure, or a cancel, has left', async () => {
+  it('reports where the diagnostics of a failure, or of a cancel, are', async () => {
     class NoDevices extends RdmaDriver {
       override async describe(): Promise<object[]> {
         return [];
@@ -231,11 +231,11 @@ describe('a source', () => {
     await run();
     decide('Aborted');
     await runs();
-    expect(status()?.sourceAgent?.message).toBe(`Resumed. ${where}`);
+    expect(status()?.sourceAgent?.message).toBe(`The pod resumed on its source node. ${where}`);
     expect(await readdir(folder)).toContain('request.json');
   });
 
-  it('tells a message of any length', async () => {
+  it('reports a message of any length', async () => {
     put();
     world.fail = { at: 'dump', error: new AgentError('CheckpointFailed', 'x'.repeat(10_000)) };
     await runs();

@@ -1,63 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source's side of MigrationRequests whose pod runs on this node.
+import type { MigrationRequest } from '../../../../crds/src/index.ts';
 import {
-  secondsOfStep,
-  type Decision,
-  type LimitedStep,
-  type MigrationRequest,
-  type SourceAgent,
-  type SourceState,
-  type Peers,
-} from '../../../../crds/src/index.ts';
-import {
-  proposeDecision,
   keyOf,
   migrationRequests,
+  proposeDecision,
   realClock,
-  timestamp,
   withFaults,
   type Clock,
   type Context,
   type Plan,
 } from '../../../../kube/src/index.ts';
-import type { LocalPod } from '../../node/dump/checkpointer.ts';
-import { RunningWork } from '../running-work.ts';
-import { checkUnchanged, checkComplete } from '../../node/dump/container-set.ts';
-import { AgentError, isPassing, reasonOf } from '../../support/errors.ts';
-import { isTargetAnswering, SOURCE_WAIT_MS, waitUntil } from '../handover-waits.ts';
-import type { Entry, Stage } from '../../support/journal/journal.ts';
-import type { HandoverReconciler } from '../handover-loop.ts';
-import { stepSeconds } from '../../support/metrics.ts';
-import { startOrder } from '../../callers/pod-requests.ts';
-import { checkRetryBudget, readPeers } from '../../node/device/peers.ts';
-import { beginOnce, beginStep, endStep, secondsOf } from '../../support/step-times.ts';
-import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
+import { startOrder } from '../../callers/request-lookup.ts';
+import { checkRetryBudget } from '../../support/peers.ts';
 import {
-  budgetOf,
-  entryOf,
-  idsOf,
-  isLost,
-  limitOf,
-  lostMessage,
-  placementOf,
-  podName,
-  podUid,
-} from './journal-entry.ts';
+  AgentError,
+  failureFields,
+  isTransient,
+  reasonOf,
+  type Failure,
+} from '../../support/errors.ts';
+import type { Entry } from '../../support/journal/journal.ts';
+import { beginStep, endStep } from '../../support/step-times.ts';
+import { withDiagnosticsPath } from '../diagnostics-path.ts';
+import type { HandoverReconciler } from '../handover-loop.ts';
+import { isTargetAnswering, SOURCE_WAIT_MS, waitUntil } from '../handover-waits.ts';
+import { RunningWork } from '../running-work.ts';
+import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
 import { Findings } from './findings.ts';
+import { entryOf, isLost, lockedPodOf, lostMessage, podName, podUid } from './journal-entry.ts';
 import { SourceObserver, type Observed, type SourceDependencies } from './observe.ts';
+import { SourceReport } from './report.ts';
+import { SourceSteps } from './steps.ts';
+
+/** The agent repeats these until they succeed: a decision stands, or must be recorded. */
+const repeatedEffects: ReadonlySet<SourceEffect['type']> = new Set([
+  'ProposeAbort',
+  'ResumeSource',
+  'AllowRestart',
+  'AwaitTargetAnswering',
+  'StopSource',
+] as const);
 
 export class SourceReconciler implements HandoverReconciler<Observed, SourceEffect, SourceStatus> {
   readonly #deps: SourceDependencies;
-  readonly #observer: SourceObserver;
-  readonly #facts = new Findings();
   readonly #clock: Clock;
-  readonly #underWay: RunningWork;
+  readonly #findings = new Findings();
+  readonly #observer: SourceObserver;
+  readonly #report: SourceReport;
+  readonly #running: RunningWork;
+  readonly #steps: SourceSteps;
 
   constructor(deps: SourceDependencies) {
     this.#deps = deps;
     this.#clock = deps.clock ?? realClock;
-    this.#underWay = new RunningWork(this.#clock);
-    this.#observer = new SourceObserver(deps, this.#facts);
+    this.#observer = new SourceObserver(deps, this.#findings);
+    this.#report = new SourceReport(deps, this.#findings);
+    this.#running = new RunningWork(this.#clock);
+    this.#steps = new SourceSteps(deps, {
+      findings: this.#findings,
+      report: this.#report,
+      running: this.#running,
+    });
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -68,321 +72,162 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     return decideSource(observed, now);
   }
 
-  /** A decision makes packing and sending pointless. */
+  /** Stops packing and sending once there is a decision. */
   interrupt(request: MigrationRequest): void {
-    if (request.status?.decision) this.#underWay.stop(request.metadata.uid);
+    if (request.status?.decision) this.#running.stop(request.metadata.uid);
   }
 
-  /** The request is gone. */
   forget(uid: string): void {
-    this.#facts.forget(uid);
-    this.#underWay.forget(uid);
+    this.#findings.forget(uid);
+    this.#running.forget(uid);
   }
 
   async act(effect: SourceEffect, observed: Observed, context: Context): Promise<void> {
     const { request } = observed;
     switch (effect.type) {
       case 'InspectPod':
-        await this.#inspect(request);
-        return;
+        return this.#inspectPod(request);
       case 'LockNetwork':
-        return this.#lock(request, context);
+        return this.#steps.lockNetwork(request, context);
       case 'HoldDevice':
-        return this.#hold(request, context);
+        return this.#steps.holdDevice(request, context);
       case 'FreezeTasks':
-        return this.#step(request, 'Freezing', 'freeze', 'Holding', context, (pod) =>
-          this.#deps.checkpointer.freeze(pod),
-        );
+        return this.#steps.freezeTasks(request, context);
       case 'DumpContainers':
-        return this.#step(request, 'Dumping', 'dump', 'Dumping', context, async (pod, signal) => {
-          const { uid } = request.metadata;
-          const dumped = await this.#deps.checkpointer.dump(pod, uid, signal);
-          this.#facts.know(uid, dumped);
-        });
+        return this.#steps.dumpContainers(request, context);
       case 'SendImages':
-        return this.#transfer(request, context);
+        return this.#steps.sendImages(request, context);
       case 'ProposeAbort':
-        await this.#abort(observed, effect, context);
-        return;
+        return this.#proposeAbort(request, effect, context);
       case 'ResumeSource':
-        return this.#release(request);
+        return this.#resumeSource(request);
       case 'AllowRestart':
         return this.#deps.journal.put({ ...this.#entry(request), stage: 'Resumed' });
       case 'AwaitTargetAnswering':
-        return this.#handOver(request, context);
+        return this.#awaitTargetAnswering(request, context);
       case 'StopSource':
-        return this.#end(request, context);
+        return this.#stopSource(request, context);
     }
   }
 
   async failed(error: unknown, effect: SourceEffect, observed: Observed): Promise<void> {
-    const { code, message } = reasonOf(error);
+    if (repeatedEffects.has(effect.type)) return;
+    const failure = reasonOf(error);
     const { uid } = observed.request.metadata;
-    const begun = this.#deps.journal.get(uid, 'source') !== undefined;
-    if (!begun && effect.type === 'LockNetwork')
+    const isBegun = this.#deps.journal.get(uid, 'source') !== undefined;
+    if (effect.type === 'LockNetwork' && !isBegun) {
       this.#deps.journal.unclaim(podUid(observed.request), uid);
-    // Nothing was begun: there is nothing to undo either.
-    if (effect.type === 'InspectPod' || (effect.type === 'LockNetwork' && !begun)) {
-      if (error instanceof AgentError) this.#facts.refuse(uid, { code, message });
+    }
+    // The agent has begun nothing, so there is nothing to undo.
+    if (effect.type === 'InspectPod' || (effect.type === 'LockNetwork' && !isBegun)) {
+      if (error instanceof AgentError) this.#findings.refuse(uid, failure);
       return;
     }
-    // After the decision there is no way but on: these are tried until they succeed.
-    if (
-      [
-        'ProposeAbort',
-        'ResumeSource',
-        'AllowRestart',
-        'AwaitTargetAnswering',
-        'StopSource',
-      ].includes(effect.type)
-    )
-      return;
-    if (effect.type === 'SendImages' && isPassing(code)) return;
-    // Not a finding: a decision came in between.
-    if (code === 'Aborted') return;
-    const entry = this.#entry(observed.request);
-    const told = this.#deps.diagnostics?.pointTo(message, entry) ?? message;
-    await this.#deps.journal.put({ ...entry, reason: code, message: told });
+    if (effect.type === 'SendImages' && isTransient(failure.code)) return;
+    // A decision came in between: the effect did not fail.
+    if (failure.code === 'Aborted') return;
+    await this.#recordFailure(observed.request, failure);
   }
 
   async publish(status: SourceStatus, observed: Observed, context: Context): Promise<void> {
     const entry = this.#deps.journal.get(observed.request.metadata.uid, 'source');
-    const part = this.#part(observed.request, this.#ended(status, entry));
-    await this.#deps.publisher.write(observed.request, part, context.signal);
+    await this.#report.write(observed.request, this.#outcome(status, entry), context.signal);
   }
 
-  /** What was planned, and how it came out: only a release finds out whether anything was left to let go on. */
-  #ended(status: SourceStatus, entry: Entry | undefined): SourceStatus {
+  /** The planned status, corrected by the journal: only ResumeSource finds out whether the pod is lost. */
+  #outcome(status: SourceStatus, entry: Entry | undefined): SourceStatus {
     if (entry?.stage === 'Lost') {
       const { reason, message } = entry;
       return { state: 'Lost', ...(reason && { reason }), ...(message && { message }) };
     }
     if (entry?.stage !== 'Resumed' || status.message !== undefined) return status;
-    const message = this.#deps.diagnostics?.pointTo('Resumed.', entry);
+    const message = this.#deps.diagnostics?.pointTo('The pod resumed on its source node.', entry);
     return { ...status, ...(message && { message }) };
-  }
-
-  #part(request: MigrationRequest, status: SourceStatus): SourceAgent {
-    return this.#facts.part(
-      request,
-      this.#deps.journal.get(request.metadata.uid, 'source'),
-      status,
-    );
   }
 
   #entry(request: MigrationRequest): Entry {
     return entryOf(this.#deps.journal, request);
   }
 
-  /** Finds out early, while nothing has been touched, what would make the move fail. */
-  async #inspect(request: MigrationRequest): Promise<void> {
+  async #recordFailure(request: MigrationRequest, { code, message }: Failure): Promise<void> {
+    const entry = this.#entry(request);
+    const located = withDiagnosticsPath(this.#deps.diagnostics, message, entry);
+    await this.#deps.journal.put({ ...entry, ...failureFields({ code, message: located }) });
+  }
+
+  /** Finds out what would make the move fail, while nothing is locked. */
+  async #inspectPod(request: MigrationRequest): Promise<void> {
     checkRetryBudget(request.status?.peers, request.spec.timeouts);
-    const names = startOrder(await this.#deps.pods.pod(podName(request)));
+    const names = startOrder(await this.#deps.pods.getPod(podName(request)));
     try {
-      await this.#deps.checkpointer.inspect(podUid(request), names);
+      await this.#deps.checkpointer.inspectPod(podUid(request), names);
     } catch (error) {
-      // It ran when the request was accepted.
+      // The pod ran when the operator accepted the request.
       if (reasonOf(error).code !== 'PodNotFound') throw error;
       throw new AgentError('SourceLost', lostMessage(podName(request).pod), { cause: error });
     }
-    this.#facts.refuse(request.metadata.uid, undefined);
+    this.#findings.refuse(request.metadata.uid, undefined);
   }
 
-  async #lock(request: MigrationRequest, context: Context): Promise<void> {
-    this.#checkUndecided(request);
-    checkRetryBudget(request.status?.peers, request.spec.timeouts);
-    const pod = await this.#pod(request);
-    checkComplete(pod.containers, startOrder(await this.#deps.pods.pod(podName(request))));
-    if (!this.#deps.journal.claim(podUid(request), request.metadata.uid)) {
-      const message = 'another request is at work on this pod: ask again when it has ended';
-      throw new AgentError('AnotherMigration', message);
-    }
-    const entry: Entry = {
-      ...this.#entry(request),
-      stage: 'Locking',
-      netns: pod.netns,
-      containers: pod.containers.map(({ id, name }) => ({ id, name })),
-    };
-    // The lock begins the blackout, so it counts as part of the hold.
-    const steps = beginOnce(entry.steps, 'hold', this.#deadlineOf(request, 'hold'));
-    await this.#deps.journal.put({ ...entry, steps });
-    this.#deps.publisher.progress(request, this.#part(request, { state: 'Holding' }), context);
-    await this.#limited(request, () => this.#deps.checkpointer.lock(pod));
-  }
-
-  /**
-   * Before peers that give up are held the target knows how long they will be: it may not commit too late, and who is
-   * told by a watch may be told late. Its clock is another, so it is told a duration, not a moment; it counts from
-   * when it first reads that, which is before the hold begins or, at worst, as late as its watch.
-   */
-  async #hold(request: MigrationRequest, context: Context): Promise<void> {
-    const { uid } = request.metadata;
-    const { metadata } = await this.#deps.pods.pod(podName(request));
-    const peers: Peers = request.status?.peers ?? readPeers(metadata.annotations);
-    const budget = budgetOf(peers, request);
-    if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
-      this.#checkUndecided(request);
-      checkRetryBudget(peers, request.spec.timeouts);
-      this.#facts.know(uid, { peerBudgetMs: budget });
-      const part = this.#part(request, { state: 'Holding' });
-      await this.#limited(request, () => this.#deps.publisher.write(request, part, context.signal));
-      const peerDeadline = timestamp(this.#clock.now() + budget);
-      await this.#deps.journal.put({ ...this.#entry(request), peerDeadline });
-    }
-    return this.#step(request, 'Holding', 'hold', 'Holding', context, (pod) =>
-      this.#deps.checkpointer.hold(pod, peers.rnrTimer),
-    );
-  }
-
-  async #step(
+  async #proposeAbort(
     request: MigrationRequest,
-    stage: Stage,
-    step: LimitedStep,
-    state: SourceState,
-    context: Context,
-    work: (pod: LocalPod, signal: AbortSignal) => Promise<void>,
+    { reason, message }: { reason: string; message: string },
+    { signal }: Context,
   ): Promise<void> {
-    this.#checkUndecided(request);
-    const before = this.#entry(request);
-    const begun = beginOnce(before.steps, step, this.#deadlineOf(request, step));
-    await this.#deps.journal.put({ ...before, stage, steps: begun });
-    this.#deps.publisher.progress(request, this.#part(request, { state }), context);
-    const pod = await this.#pod(request);
-    checkUnchanged(pod.containers, before.containers);
-    await this.#limited(request, (signal) => work(pod, signal));
-    const steps = endStep(begun, step);
-    const done = steps.find((one) => one.name === step);
-    const seconds = done && secondsOf(done);
-    if (seconds !== undefined) stepSeconds.observe({ role: 'source', step }, seconds);
-    await this.#deps.journal.put({ ...this.#entry(request), steps });
-  }
-
-  async #transfer(request: MigrationRequest, context: Context): Promise<void> {
-    const uid = request.metadata.uid;
-    const address = request.status?.target?.agentAddress;
-    if (address === undefined) {
-      throw new AgentError('TransferFailed', "the target node's agent has no address yet");
-    }
-    const { header } = this.#facts.get(uid);
-    if (!header) throw new AgentError('CheckpointFailed', 'there is nothing to send');
-    const send = async (_pod: LocalPod, signal: AbortSignal): Promise<void> => {
-      const { digest } = await withFaults('source.transfer', () =>
-        this.#deps.send({
-          address,
-          id: uid,
-          dir: this.#deps.store.dir(uid),
-          manifest: header,
-          certificateDir: this.#deps.certificateDir,
-          signal,
-        }),
-      );
-      this.#facts.know(uid, { checkpointDigest: digest });
-    };
-    await this.#step(request, 'Transferring', 'transfer', 'Transferring', context, send);
-    await this.#deps.journal.put({ ...this.#entry(request), stage: 'Sent' });
-  }
-
-  /** Until the step's limit, and told to stop when there is a decision. */
-  #limited<R>(request: MigrationRequest, work: (signal: AbortSignal) => Promise<R>): Promise<R> {
-    const limit = limitOf(request, this.#entry(request));
-    return this.#underWay.do(request.metadata.uid, limit, async (signal) => {
-      this.#checkUndecided(request);
-      return work(signal);
-    });
-  }
-
-  /** When a step that begins now has to have ended. */
-  #deadlineOf({ spec }: MigrationRequest, step: LimitedStep): string {
-    return timestamp(this.#clock.now() + secondsOfStep(spec.timeouts, step) * 1000);
-  }
-
-  /** The pod as it was when it was locked. @throws AgentError SourceLost, PodNotFound */
-  async #pod(request: MigrationRequest): Promise<LocalPod> {
-    const entry = this.#deps.journal.get(request.metadata.uid, 'source');
-    const lost = (cause?: unknown) =>
-      new AgentError('SourceLost', lostMessage(podName(request).pod), { cause });
-    try {
-      const pod = await this.#deps.checkpointer.find(podUid(request));
-      if (!entry || !isLost(entry, idsOf(pod.containers))) return pod;
-    } catch (error) {
-      if (reasonOf(error).code !== 'PodNotFound') throw error;
-      throw lost(error);
-    }
-    throw lost();
-  }
-
-  /** A run is long: what it was planned for may be over. */
-  #checkUndecided(request: MigrationRequest): void {
-    if (!this.#deps.request(keyOf(request))?.status?.decision) return;
-    throw new AgentError('Aborted', 'decided meanwhile');
-  }
-
-  async #abort(
-    observed: Observed,
-    effect: { reason: string; message: string },
-    context: Context,
-  ): Promise<Decision> {
-    return withFaults('source.abort', () =>
-      proposeDecision(
-        this.#deps.api,
-        migrationRequests,
-        observed.request,
-        {
-          outcome: 'Aborted',
-          by: `agent/${this.#deps.nodeName}`,
-          reason: effect.reason,
-          message: effect.message,
-        },
-        { signal: context.signal },
-      ),
+    const { api, nodeName } = this.#deps;
+    const proposal = { outcome: 'Aborted', by: `agent/${nodeName}`, reason, message } as const;
+    await withFaults('source.abort', () =>
+      proposeDecision(api, migrationRequests, request, proposal, { signal }),
     );
   }
 
-  async #release(request: MigrationRequest): Promise<void> {
+  async #resumeSource(request: MigrationRequest): Promise<void> {
+    const { journal, checkpointer, diagnostics } = this.#deps;
     const before = this.#entry(request);
-    const { uid } = request.metadata;
-    await this.#underWay.ended(uid);
-    // Looked at before anything runs again: what ends by itself afterwards was not lost.
+    await this.#running.waitForEnd(request.metadata.uid);
+    // Read before anything runs again: a container that ends by itself afterwards is not lost.
     const lost =
-      before.lost ?? isLost(before, await this.#deps.checkpointer.runningIds(podUid(request)));
-    const why = lost ? { reason: 'SourceLost', message: lostMessage(before.pod) } : {};
-    const entry: Entry = { ...before, ...why, lost, steps: beginStep(before.steps, 'resume') };
-    await this.#deps.journal.put(entry);
-    await this.#deps.checkpointer.release(placementOf(this.#deps.journal, request));
-    const steps = endStep(entry.steps, 'resume');
-    // The pod runs again: what there is to learn is looked at now.
-    await this.#deps.diagnostics?.keep(entry, request);
-    await this.#clean(request);
-    await this.#deps.journal.put({ ...entry, stage: lost ? 'Lost' : 'Resumed', steps });
+      before.lost ?? isLost(before, await checkpointer.runningContainerIds(podUid(request)));
+    const failure = lost ? { code: 'SourceLost', message: lostMessage(before.pod) } : undefined;
+    const steps = beginStep(before.steps, 'resume');
+    const entry: Entry = { ...before, ...failureFields(failure), lost, steps };
+    await journal.put(entry);
+    await checkpointer.resumePod(lockedPodOf(journal, request));
+    const ended = endStep(entry.steps, 'resume');
+    // The pod runs again, so the diagnostics lengthen no pause.
+    await diagnostics?.keep(entry, request);
+    await this.#removeImages(request);
+    await journal.put({ ...entry, stage: lost ? 'Lost' : 'Resumed', steps: ended });
   }
 
-  /** The held device goes on answering until the target's does. */
-  async #handOver(request: MigrationRequest, context: Context): Promise<void> {
-    // A request that is removed by force now has been committed all the same.
+  /** The held device answers the peers until the target's does. */
+  async #awaitTargetAnswering(request: MigrationRequest, { signal }: Context): Promise<void> {
+    // If the request is deleted by force now, the orphan sweep must know that it was committed.
     await this.#deps.journal.put({ ...this.#entry(request), decided: 'Committed' });
     const isAnswering = () => {
       const now = this.#deps.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isTargetAnswering(now);
     };
-    const of = { clock: this.#clock, waitMs: SOURCE_WAIT_MS, signal: context.signal };
-    await waitUntil(isAnswering, of);
+    await waitUntil(isAnswering, { clock: this.#clock, waitMs: SOURCE_WAIT_MS, signal });
   }
 
-  /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
-  async #end(request: MigrationRequest, context: Context): Promise<void> {
-    await this.#deps.journal.put({ ...this.#entry(request), stage: 'Stopping' });
-    await this.#deps.checkpointer.end(placementOf(this.#deps.journal, request));
-    // The target waits for this word, and removing large images takes its time.
-    this.#deps.publisher.progress(request, this.#part(request, { state: 'Gone' }), context);
-    // Before the last word: nobody would come back for them.
-    await this.#clean(request);
-    await this.#deps.journal.put({ ...this.#entry(request), stage: 'Gone' });
+  /** Stops the pod for good. From this stage on the agent refuses every `create` of it. */
+  async #stopSource(request: MigrationRequest, context: Context): Promise<void> {
+    const { journal, checkpointer } = this.#deps;
+    await journal.put({ ...this.#entry(request), stage: 'Stopping' });
+    await checkpointer.stopPod(lockedPodOf(journal, request));
+    // The target waits for this report, and removing large images takes time.
+    this.#report.progress(request, 'Gone', context);
+    // Before the final stage, after which the agent does nothing more for the request.
+    await this.#removeImages(request);
+    await journal.put({ ...this.#entry(request), stage: 'Gone' });
   }
 
-  async #clean(request: MigrationRequest): Promise<void> {
+  async #removeImages(request: MigrationRequest): Promise<void> {
+    const { uid } = request.metadata;
     await withFaults('source.clean', async () => {
-      await this.#deps.store.remove(request.metadata.uid);
-      await this.#deps.removeWork(request.metadata.uid);
+      await this.#deps.store.remove(uid);
+      await this.#deps.removeWork(uid);
     });
   }
 }

@@ -6,20 +6,20 @@ import { ContainerStates, type ContainerState } from './container-states.ts';
 const failed = { code: 'RestoreFailed', message: 'no memory' };
 
 /** A pod of containers `a`, `b`, …; the create of all but the last one has returned. */
-function places(stage: Stage, ...all: ContainerState[]): ContainerStates {
-  const placed = all.map((place, at) => ({ name: String.fromCharCode(97 + at), place }));
-  const containers = placed.map(({ name }, at) => ({
+function states(stage: Stage, ...all: ContainerState[]): ContainerStates {
+  const withStates = all.map((state, at) => ({ name: String.fromCharCode(97 + at), state }));
+  const containers = withStates.map(({ name }, at) => ({
     ...{ name, id: `id-${name}`, bundle: `/run/${name}`, attempt: 1 },
     ...(at === all.length - 1 && { since: 1 }),
   }));
   const of = { version: 1, id: 'uid', role: 'target', kind: 'MigrationRequest' } as const;
   const named = { namespace: 'default', name: 'move', pod: 'pod', podUid: 'pod-uid' };
   const entry: Entry = { ...of, ...named, stage, containers, steps: [] };
-  return new ContainerStates(entry, placed);
+  return new ContainerStates(entry, withStates);
 }
 
-describe('places of a target', () => {
-  it('of a pod that is not known are nowhere', () => {
+describe('a target’s container states', () => {
+  it('are empty for a pod that the journal does not know', () => {
     const none = new ContainerStates(undefined, []);
     expect(none.areKnown).toBe(false);
     expect(none.detached()).toBe('none');
@@ -33,32 +33,35 @@ describe('places of a target', () => {
     [['AtResumeGate', 'Detached'], [], 'some'],
     [['Detached', failed], ['b'], 'some'],
     [['Detached', 'Detached'], [], 'all'],
-  ] as const)('%j: missing %j, released %s', (all, missing, released) => {
-    const looked = places('Resuming', ...all);
-    expect(looked.missing()).toEqual(missing);
-    expect(looked.detached()).toBe(released);
+  ] as const)('%j: missing %j, detached %s', (all, missing, released) => {
+    const read = states('Resuming', ...all);
+    expect(read.missing()).toEqual(missing);
+    expect(read.detached()).toBe(released);
   });
 
-  it('go on until each has come to its end, whichever that is', () => {
-    expect(places('Resuming', 'AtResumeGate', 'Detached', 'Pending').going()).toEqual(['a', 'c']);
-    expect(places('Resuming', failed, 'Detached').going()).toEqual([]);
+  it('count a restore as unfinished until CRIU has detached or failed', () => {
+    expect(states('Resuming', 'AtResumeGate', 'Detached', 'Pending').unfinished()).toEqual([
+      'a',
+      'c',
+    ]);
+    expect(states('Resuming', failed, 'Detached').unfinished()).toEqual([]);
   });
 
-  it('name the container that failed where there are several', () => {
-    expect(places('Restoring', failed).failure()).toEqual(failed);
-    const { message } = places('Restoring', 'AtResumeGate', failed).failure() ?? {};
-    expect(message).toBe('container b: no memory');
+  it('name the failed container of several', () => {
+    expect(states('Restoring', failed).failure()).toEqual(failed);
+    const { message } = states('Restoring', 'AtResumeGate', failed).failure() ?? {};
+    expect(message).toBe('Container b: no memory');
   });
 
   it.each([
     ['Resuming', [failed, 'Detached'], true],
     ['Resuming', [failed, 'AtResumeGate'], true],
-    // The last one's create has not returned: its kubelet tries again.
+    // The create of the last container has not returned: the kubelet repeats it.
     ['Resuming', ['Detached', failed], false],
     ['Resuming', ['Pending', 'Detached'], false],
-    // Before a gate is opened nothing is lost.
+    // No task has run before the gates open.
     ['AtResumeGate', [failed, 'AtResumeGate'], false],
-  ] as const)('while %s, %j is hopeless: %s', (stage, all, is) => {
-    expect(places(stage, ...all).isUnrestorable()).toBe(is);
+  ] as const)('in stage %s, %j is unrestorable: %s', (stage, all, expected) => {
+    expect(states(stage, ...all).isUnrestorable()).toBe(expected);
   });
 });

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where each container of a target is, all of them looked at once. What the pod does next depends on all: docs/adr/0006.
-import type { Entry } from '../../support/journal/journal.ts';
+// The states of a target's containers, read together. What the pod does next depends on all of them: docs/adr/0006.
 import type { Failure } from '../../support/errors.ts';
+import type { Entry } from '../../support/journal/journal.ts';
 import type { TargetObserved } from './decide.ts';
 
-/** At CRIU's resume gate; beyond it; given up by CRIU; or none of these: not begun, or in CRIU's hands. */
+/**
+ * AtResumeGate: CRIU waits at the gate. Detached: CRIU has detached from the tasks. Failure: CRIU has failed.
+ * Pending: none of these, so the restore has not begun or is under way.
+ */
 export type ContainerState = 'AtResumeGate' | 'Detached' | 'Pending' | Failure;
 
 export interface ContainerWithState {
   name: string;
-  place: ContainerState;
+  state: ContainerState;
 }
 
 export class ContainerStates {
@@ -21,50 +24,50 @@ export class ContainerStates {
     this.#all = all;
   }
 
-  /** Whether the pod's containers are known at all. */
+  /** Whether the journal knows the pod's containers. */
   get areKnown(): boolean {
     return this.#all.length > 0;
   }
 
-  /** Containers that are neither at the resume gate nor, where the gates are being opened, beyond it. */
+  /** Containers that are neither at the resume gate nor detached. */
   missing(): string[] {
-    return this.#in((place) => place !== 'AtResumeGate' && place !== 'Detached');
+    return this.#namesIn((state) => state !== 'AtResumeGate' && state !== 'Detached');
   }
 
-  /** Containers whose restore has not come to its end. */
-  going(): string[] {
-    return this.#in((place) => place === 'AtResumeGate' || place === 'Pending');
+  /** Containers whose restore has not ended. */
+  unfinished(): string[] {
+    return this.#namesIn((state) => state === 'AtResumeGate' || state === 'Pending');
   }
 
-  /** How many containers are beyond the resume gate. */
+  /** How many containers CRIU has detached from. */
   detached(): TargetObserved['detached'] {
-    const beyond = this.#in((place) => place === 'Detached').length;
-    if (beyond === 0) return 'none';
-    return beyond < this.#all.length ? 'some' : 'all';
+    const count = this.#namesIn((state) => state === 'Detached').length;
+    if (count === 0) return 'none';
+    return count < this.#all.length ? 'some' : 'all';
   }
 
-  /** The first failure that is found: what becomes of one container becomes of the pod. */
+  /** The first container's failure: one failed container fails the pod. */
   failure(): Failure | undefined {
-    for (const { name, place } of this.#all) {
-      if (typeof place === 'string') continue;
-      const which = this.#all.length > 1 ? `container ${name}: ` : '';
-      return { ...place, message: which + place.message };
+    for (const { name, state } of this.#all) {
+      if (typeof state === 'string') continue;
+      const prefix = this.#all.length > 1 ? `Container ${name}: ` : '';
+      return { ...state, message: prefix + state.message };
     }
     return undefined;
   }
 
   /**
-   * Whether one that CRIU has not let go of will not be restored again: the create of all but the last one has returned,
-   * and their kubelet does not start them twice.
+   * Whether a failed container cannot be restored again. The create of every container but the last has returned, and
+   * the kubelet does not create those twice.
    */
   isUnrestorable(): boolean {
     if (this.#entry?.stage !== 'Resuming') return false;
-    const failed = new Set(this.#in((place) => typeof place === 'object'));
+    const failed = new Set(this.#namesIn((state) => typeof state === 'object'));
     const created = this.#entry.containers.slice(0, -1);
     return created.some(({ name, since }) => since === undefined && failed.has(name));
   }
 
-  #in(is: (place: ContainerState) => boolean): string[] {
-    return this.#all.filter(({ place }) => is(place)).map(({ name }) => name);
+  #namesIn(matches: (state: ContainerState) => boolean): string[] {
+    return this.#all.filter(({ state }) => matches(state)).map(({ name }) => name);
   }
 }

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The containers of a target, as this node knows them: who waits at the create gate, who is in CRIU's hands, and where
-// that puts each of them (places.ts).
+// Reads the state of each of a target's containers from the gates, the journal and CRIU's logs.
 import type { TargetContainer, TargetState } from '../../../../crds/src/index.ts';
-import { isRestoring, type Entry, type Stage } from '../../support/journal/journal.ts';
-import type { Restorer } from '../../node/restore/restorer.ts';
-import type { TargetObserved } from './decide.ts';
-import { isOtherAttempt } from './journal-entry.ts';
 import type { Gates } from '../../callers/gates.ts';
+import type { Restorer } from '../../node/restore/restorer.ts';
+import { isRestoring, type Entry, type Stage } from '../../support/journal/journal.ts';
 import {
   ContainerStates,
   type ContainerState,
   type ContainerWithState,
 } from './container-states.ts';
+import type { TargetObserved } from './decide.ts';
+import { isOtherAttempt } from './journal-entry.ts';
 
-/** Leaves the kubelet time to see that a container that was just let go has started. */
-const STARTS_WITHIN_MS = 100_000;
-/** Stages in which CRIU is at work or may have been. */
-const begun: ReadonlySet<Stage> = new Set(['Restoring', 'AtResumeGate', 'Resuming']);
-/** States of a pod that are those of each of its containers. */
-const settled: ReadonlySet<TargetState> = new Set(['Running', 'TornDown', 'Failed']);
+/** After this long a create is too close to the kubelet's timeout to let the container run. */
+const CREATE_BUDGET_MS = 100_000;
+/** Stages in which CRIU may be at work. */
+const restoreStages: ReadonlySet<Stage> = new Set(['Restoring', 'AtResumeGate', 'Resuming']);
+/** States of the pod that are also the state of each of its containers. */
+const podStates: ReadonlySet<TargetState> = new Set(['Running', 'TornDown', 'Failed']);
 
 export class TargetContainers {
   readonly #gates: Gates;
@@ -29,71 +28,75 @@ export class TargetContainers {
     this.#restorer = deps.restorer;
   }
 
-  /** Who waits at the create gate. */
-  created(uid: string, entry: Entry | undefined): TargetObserved['create'] {
-    const waiting = this.#gates.atCreate(uid);
-    if (waiting.some((one) => isOtherAttempt(entry, one))) return 'again';
+  /** Whether a container waits at the create gate. */
+  atCreateGate(uid: string, entry: Entry | undefined): TargetObserved['create'] {
+    const waiting = this.#gates.listAtCreateGate(uid);
+    if (waiting.some((create) => isOtherAttempt(entry, create))) return 'retried';
     return waiting.length > 0 ? 'waiting' : 'none';
   }
 
-  atResumeGate(uid: string, places: ContainerStates): TargetObserved['atResumeGate'] {
-    if (this.#gates.rebuilt(uid).length === 0) return 'none';
-    return places.areKnown && places.missing().length === 0 ? 'all' : 'some';
+  /** How many containers wait at the resume gate. */
+  atResumeGate(uid: string, states: ContainerStates): TargetObserved['atResumeGate'] {
+    if (this.#gates.listAtResumeGate(uid).length === 0) return 'none';
+    return states.areKnown && states.missing().length === 0 ? 'all' : 'some';
   }
 
-  /** Reads each container's log once. */
-  async look(entry: Entry | undefined): Promise<ContainerStates> {
+  /** Reads the containers' states, each CRIU log once. */
+  async read(entry: Entry | undefined): Promise<ContainerStates> {
     if (!entry) return new ContainerStates(undefined, []);
-    const placed: ContainerWithState[] = [];
-    for (const one of entry.containers) {
-      placed.push({ name: one.name, place: await this.#place(entry, one) });
+    const all: ContainerWithState[] = [];
+    for (const container of entry.containers) {
+      all.push({ name: container.name, state: await this.#stateOf(entry, container) });
     }
-    return new ContainerStates(entry, placed);
+    return new ContainerStates(entry, all);
   }
 
-  async #place(
+  async #stateOf(
     entry: Entry,
     { name, bundle }: Entry['containers'][number],
   ): Promise<ContainerState> {
-    if (this.#gates.atResume(entry.id, name)) return 'AtResumeGate';
-    if (!begun.has(entry.stage)) return 'Pending';
-    if (await this.#restorer.released(entry.id, name)) return 'Detached';
+    if (this.#gates.getAtResumeGate(entry.id, name)) return 'AtResumeGate';
+    if (!restoreStages.has(entry.stage)) return 'Pending';
+    if (await this.#restorer.isDetached(entry.id, name)) return 'Detached';
     if (bundle === undefined) return 'Pending';
     const order = { requestUid: entry.id, container: name, bundle };
-    return (await this.#restorer.failureOf(order)) ?? 'Pending';
+    return (await this.#restorer.failureReason(order)) ?? 'Pending';
   }
 
   /**
-   * The container whose start the kubelet may give up any moment now (two minutes by its default, of which some have
-   * passed before the create gate). Only the last one's: the others' creates have returned.
+   * The container whose create the kubelet may soon give up: after two minutes by default, some of which have passed
+   * before the create gate. Only the last container can be late, because the other creates have returned.
    */
-  hardlyStarting(entry: Entry, now: number): string | undefined {
+  lateContainer(entry: Entry, now: number): string | undefined {
     const last = entry.containers.at(-1);
-    return last?.since !== undefined && now - last.since > STARTS_WITHIN_MS ? last.name : undefined;
+    return last?.since !== undefined && now - last.since > CREATE_BUDGET_MS ? last.name : undefined;
   }
 
-  /** Containers that CRIU has in its hands, whether it gets on with them or not. */
+  /** Containers that CRIU restores and that are not at the resume gate, hanging ones included. */
   restoring(entry: Entry): Entry['containers'] {
     if (!isRestoring(entry)) return [];
-    return entry.containers.filter(({ name }) => !this.#gates.atResume(entry.id, name));
+    return entry.containers.filter(({ name }) => !this.#gates.getAtResumeGate(entry.id, name));
   }
 
-  /** Whether the restore of every container whose gate has been opened has come to its end, whichever that is. */
-  haveEnded(entry: Entry, places: ContainerStates): boolean {
-    const again = this.#gates.atCreate(entry.id).filter((one) => isOtherAttempt(entry, one));
-    return places.going().every((name) => again.some((one) => one.container === name));
+  /** Whether every restore has ended: CRIU has detached or failed, or the kubelet has created the container again. */
+  haveRestoresEnded(entry: Entry, states: ContainerStates): boolean {
+    const retried = this.#gates
+      .listAtCreateGate(entry.id)
+      .filter((create) => isOtherAttempt(entry, create))
+      .map((create) => create.container);
+    return states.unfinished().every((name) => retried.includes(name));
   }
 
-  /** For the status. Until the gates open each container is where it is; then they are where the pod is. */
-  states(uid: string, entry: Entry | undefined, pod: TargetState): TargetContainer[] {
-    const waiting = this.#gates.atCreate(uid);
-    const known = entry?.containers ?? [];
-    const names = known.length > 0 ? known.map((one) => one.name) : waiting[0]?.containers;
+  /** The containers' states for the status. Once the gates open, each container has the pod's state. */
+  statuses(uid: string, entry: Entry | undefined, pod: TargetState): TargetContainer[] {
+    const waiting = this.#gates.listAtCreateGate(uid);
+    const recorded = entry?.containers ?? [];
+    const names = recorded.length > 0 ? recorded.map(({ name }) => name) : waiting[0]?.containers;
     return (names ?? []).map((name) => {
-      if (settled.has(pod)) return { name, state: pod };
-      if (this.#gates.atResume(uid, name)) return { name, state: 'AtResumeGate' };
-      const isBegun = known.some((one) => one.name === name && one.id !== undefined);
-      if (waiting.some((one) => one.container === name) && !isBegun) {
+      if (podStates.has(pod)) return { name, state: pod };
+      if (this.#gates.getAtResumeGate(uid, name)) return { name, state: 'AtResumeGate' };
+      const isBegun = recorded.some((one) => one.name === name && one.id !== undefined);
+      if (waiting.some((create) => create.container === name) && !isBegun) {
         return { name, state: pod === 'Receiving' ? pod : 'AtCreateGate' };
       }
       return { name, state: isBegun ? 'Restoring' : 'Preparing' };

@@ -9,7 +9,7 @@ const base: TargetObserved = {
   stage: undefined,
   create: 'none',
   images: 'absent',
-  kept: false,
+  imagesAreCheckpoint: false,
   atResumeGate: 'none',
   failure: undefined,
   detached: 'none',
@@ -27,126 +27,136 @@ const late = { at: NOW - 1, code: 'RestoreDeadlineExceeded', message: 'step rest
 const ahead = { ...late, at: NOW };
 
 const cases: [string, Partial<TargetObserved>, string, string[]][] = [
-  ['prepares', {}, 'Preparing', []],
-  ['is at the create gate', { create: 'waiting' }, 'AtCreateGate', []],
-  ['receives', { create: 'waiting', images: 'receiving' }, 'Receiving', []],
-  ['restores what is whole', { create: 'waiting', images: 'whole' }, 'Restoring', ['StartRestore']],
-  ['does not restore without a container', { images: 'whole' }, 'Preparing', []],
+  ['prepares without a container', {}, 'Preparing', []],
+  ['waits at the create gate for images', { create: 'waiting' }, 'AtCreateGate', []],
+  ['receives images', { create: 'waiting', images: 'receiving' }, 'Receiving', []],
   [
-    'answers again',
-    { stage: 'Restoring', create: 'waiting', images: 'whole' },
+    'restores once the images are complete',
+    { create: 'waiting', images: 'complete' },
     'Restoring',
     ['StartRestore'],
   ],
-  ['waits for CRIU', { stage: 'Restoring', images: 'whole' }, 'Restoring', []],
+  ['does not restore without a container', { images: 'complete' }, 'Preparing', []],
   [
-    'decides at the resume gate',
+    'starts the restore again for a create that asks again',
+    { stage: 'Restoring', create: 'waiting', images: 'complete' },
+    'Restoring',
+    ['StartRestore'],
+  ],
+  ['waits for CRIU', { stage: 'Restoring', images: 'complete' }, 'Restoring', []],
+  [
+    'proposes the commit at the resume gate',
     { stage: 'Restoring', atResumeGate: 'all' },
     'AtResumeGate',
     ['ProposeCommit'],
   ],
   [
-    'decides after a restart',
+    'proposes the commit after a restart of the agent',
     { stage: 'AtResumeGate', atResumeGate: 'all' },
     'AtResumeGate',
     ['ProposeCommit'],
   ],
-  ['waits for the gate after a restart', { stage: 'AtResumeGate' }, 'Restoring', []],
+  [
+    'waits for CRIU to ask again after a restart of the agent',
+    { stage: 'AtResumeGate' },
+    'Restoring',
+    [],
+  ],
   ['waits for the other containers', { stage: 'Restoring', atResumeGate: 'some' }, 'Restoring', []],
   [
     'restores the next container',
-    { stage: 'Restoring', atResumeGate: 'some', create: 'waiting', images: 'whole' },
+    { stage: 'Restoring', atResumeGate: 'some', create: 'waiting', images: 'complete' },
     'Restoring',
     ['StartRestore'],
   ],
   [
-    'aborts on the failure of one of several',
+    'aborts when one of several containers fails',
     { stage: 'Restoring', atResumeGate: 'some', failure },
     'Failed',
     ['ProposeAbort'],
   ],
   [
-    'opens nothing on Committed while a container is missing',
+    'opens no gate on Committed while a container is missing',
     { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'some' },
     'AtResumeGate',
     [],
   ],
   [
-    'restores one of several again that was committed and never ran',
+    'restores one of several containers again after Committed if it never ran',
     {
-      ...{ decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'some', create: 'again' },
-      images: 'whole',
+      ...{ decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'some', create: 'retried' },
+      images: 'complete',
     },
     'Restoring',
     ['StartRestore'],
   ],
   [
-    'takes what waits under the name of a new container for nobody',
+    'restores a container that was created again although its predecessor waits at the gate',
     {
-      ...{ decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'all', create: 'again' },
-      images: 'whole',
+      ...{ decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'all', create: 'retried' },
+      images: 'complete',
     },
     'Restoring',
     ['StartRestore'],
   ],
   [
-    'lets the others go on without one that was lost after Committed',
+    'opens the other gates when one container was lost after Committed',
     { decision: 'Committed', unrestorable: true, stage: 'Resuming', atResumeGate: 'some', failure },
     'Failed',
     ['KeepDiagnostics', 'OpenResumeGates'],
   ],
   [
-    'tears down while some wait',
+    'tears down while some containers wait at the resume gate',
     { decision: 'Aborted', stage: 'TornDown', atResumeGate: 'some' },
     'TornDown',
     ['TearDownTarget'],
   ],
-  ['aborts on failure', { stage: 'Restoring', failure }, 'Failed', ['ProposeAbort']],
+  ['aborts on a failure', { stage: 'Restoring', failure }, 'Failed', ['ProposeAbort']],
   [
-    'aborts when the kubelet starts over',
-    { stage: 'Restoring', create: 'again' },
+    'aborts when the kubelet creates the container again',
+    { stage: 'Restoring', create: 'retried' },
     'Failed',
     ['ProposeAbort'],
   ],
   [
-    'aborts after the deadline',
+    'aborts after the blackout deadline',
     { create: 'waiting', deadline: NOW - 1 },
     'Failed',
     ['ProposeAbort'],
   ],
   [
-    'aborts a restore that takes too long',
+    'aborts a restore that exceeds its limit',
     { stage: 'Restoring', limit: late },
     'Failed',
     ['ProposeAbort'],
   ],
-  ['goes on restoring until then', { stage: 'Restoring', limit: ahead }, 'Restoring', []],
+  ['goes on restoring until its limit', { stage: 'Restoring', limit: ahead }, 'Restoring', []],
   [
-    'commits what was rebuilt, though late',
+    'proposes the commit of a restored pod although the restore was late',
     { stage: 'Restoring', atResumeGate: 'all' as const, limit: late },
     'AtResumeGate',
     ['ProposeCommit'],
   ],
   [
-    'notes how long the peers wait as soon as it hears of it',
+    'records the peer deadline as soon as the source reports the retry budget',
     { create: 'waiting', peersHaveRetryLimit: true, peerBudgetMs: 3000 },
     'AtCreateGate',
     ['RecordPeerDeadline'],
   ],
   [
-    'notes it once',
+    'records the peer deadline once',
     { create: 'waiting', peersHaveRetryLimit: true, peerBudgetMs: 3000, peerLimit: ahead },
     'AtCreateGate',
     [],
   ],
   [
-    'commits nothing before it knows how long the peers wait',
+    'proposes no commit before it knows the retry budget',
     { stage: 'Restoring', atResumeGate: 'all' as const, peersHaveRetryLimit: true },
     'AtResumeGate',
     [],
   ],
   [
-    'commits while the peers wait',
+    'proposes the commit within the retry budget',
     {
       stage: 'AtResumeGate',
       atResumeGate: 'all' as const,
@@ -158,7 +168,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['ProposeCommit'],
   ],
   [
-    'aborts when they have waited long enough',
+    'aborts after the peer deadline',
     {
       stage: 'AtResumeGate',
       atResumeGate: 'all' as const,
@@ -170,7 +180,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['ProposeAbort'],
   ],
   [
-    'opens on Committed, however late it learns of it',
+    'opens the gates on Committed, however late it reads it',
     {
       decision: 'Committed',
       stage: 'AtResumeGate',
@@ -182,120 +192,131 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['OpenResumeGates'],
   ],
   [
-    'opens on Committed',
+    'opens the gates on Committed',
     { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'all' },
     'Running',
     ['OpenResumeGates'],
   ],
   [
-    'answers beside the source before it opens',
+    'answers the peers beside the source before it opens the gates',
     { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'all', sourceAnswers: true },
     'Running',
     ['AnswerPeers', 'OpenResumeGates'],
   ],
   [
-    'goes on opening, whoever answers',
+    'goes on opening the gates, whether or not the source answers',
     { decision: 'Committed', stage: 'Resuming', atResumeGate: 'all', sourceAnswers: true },
     'Running',
     ['OpenResumeGates'],
   ],
   [
-    'answers for nobody who is missing',
+    'answers no peers while a container is missing',
     { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'some', sourceAnswers: true },
     'AtResumeGate',
     [],
   ],
   [
-    'waits for the gate on Committed',
+    'waits on Committed for CRIU to come to the gate',
     { decision: 'Committed', stage: 'AtResumeGate' },
     'AtResumeGate',
     [],
   ],
-  ['opens once', { decision: 'Committed', stage: 'Running', atResumeGate: 'all' }, 'Running', []],
   [
-    'cleans when finished',
+    'opens the gates once',
+    { decision: 'Committed', stage: 'Running', atResumeGate: 'all' },
+    'Running',
+    [],
+  ],
+  [
+    'removes the images when the request has finished',
     { decision: 'Committed', stage: 'Running', finished: true },
     'Running',
     ['RemoveImages'],
   ],
   [
-    'tells of a loss after Committed',
+    'reports a loss after Committed',
     { decision: 'Committed', stage: 'Resuming', failure, unrestorable: true },
     'Failed',
     ['KeepDiagnostics'],
   ],
   [
-    'cleans up after a loss when finished',
-    { decision: 'Committed', stage: 'Resuming', failure, finished: true, images: 'whole' },
+    'removes the images of a lost target when the request has finished',
+    { decision: 'Committed', stage: 'Resuming', failure, finished: true, images: 'complete' },
     'Failed',
     ['KeepDiagnostics', 'RemoveImages'],
   ],
   [
-    'lets go in the end of what is whole',
+    'opens the remaining gates when the request has finished',
     { decision: 'Committed', stage: 'AtResumeGate', detached: 'some', finished: true, failure },
     'Restoring',
     ['OpenRemainingGates', 'RemoveImages'],
   ],
   [
-    'restores nothing that has been given up',
+    'restores nothing when the request has finished',
     {
       decision: 'Committed',
       stage: 'AtResumeGate',
-      create: 'again',
+      create: 'retried',
       finished: true,
-      images: 'whole',
+      images: 'complete',
     },
     'AtResumeGate',
     ['RemoveImages'],
   ],
   [
-    'restores again what was committed and never ran',
-    { decision: 'Committed', stage: 'AtResumeGate', failure, create: 'again', images: 'whole' },
+    'restores a committed container again if it never ran',
+    {
+      decision: 'Committed',
+      stage: 'AtResumeGate',
+      failure,
+      create: 'retried',
+      images: 'complete',
+    },
     'Restoring',
     ['StartRestore'],
   ],
   [
-    'waits for the kubelet to start over what never ran',
-    { decision: 'Committed', stage: 'AtResumeGate', failure, images: 'whole' },
+    'waits for the kubelet to create a container again that never ran',
+    { decision: 'Committed', stage: 'AtResumeGate', failure, images: 'complete' },
     'Restoring',
     [],
   ],
   [
-    'restores nothing twice that may have run',
+    'restores no container again that may have run',
     {
-      ...{ decision: 'Committed', stage: 'Resuming', create: 'again', images: 'whole' },
+      ...{ decision: 'Committed', stage: 'Resuming', create: 'retried', images: 'complete' },
       ...{ detached: 'some', unrestorable: true },
     },
     'AtResumeGate',
     [],
   ],
   [
-    'takes back what CRIU has not let go of',
-    { decision: 'Committed', stage: 'Resuming', create: 'again', images: 'whole' },
+    'retries the restore of a container from which CRIU did not detach',
+    { decision: 'Committed', stage: 'Resuming', create: 'retried', images: 'complete' },
     'AtResumeGate',
     ['RetryRestore'],
   ],
   [
-    'takes back what has failed, also before it is created again',
+    'retries a failed restore, also before the kubelet creates the container again',
     { decision: 'Committed', stage: 'Resuming', failure },
     'AtResumeGate',
     ['RetryRestore'],
   ],
   [
-    'writes down what a former agent had opened',
+    'resumes a target whose gates a former agent opened',
     { decision: 'Committed', stage: 'Resuming', detached: 'all' },
     'Running',
     ['ResumeTarget'],
   ],
   [
-    'removes images that come after the end',
-    { decision: 'Aborted', stage: 'TornDown', images: 'whole' },
+    'removes images that arrive after the tear-down',
+    { decision: 'Aborted', stage: 'TornDown', images: 'complete' },
     'TornDown',
     ['TearDownTarget'],
   ],
   [
-    'keeps images of a checkpoint',
-    { decision: 'Aborted', stage: 'TornDown', images: 'whole', kept: true },
+    'keeps the images of a checkpoint',
+    { decision: 'Aborted', stage: 'TornDown', images: 'complete', imagesAreCheckpoint: true },
     'TornDown',
     [],
   ],
@@ -306,12 +327,12 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['TearDownTarget'],
   ],
   [
-    'tears down what comes late',
+    'tears down a container that is created late',
     { decision: 'Aborted', stage: 'TornDown', create: 'waiting' },
     'TornDown',
     ['TearDownTarget'],
   ],
-  ['is torn down', { decision: 'Aborted', stage: 'TornDown' }, 'TornDown', []],
+  ['tears down once', { decision: 'Aborted', stage: 'TornDown' }, 'TornDown', []],
 ];
 
 const stages = [
@@ -326,9 +347,9 @@ const stages = [
 const anything = fc.record({
   decision: fc.constantFrom(undefined, 'Committed' as const, 'Aborted' as const),
   stage: fc.constantFrom(...stages),
-  create: fc.constantFrom('none' as const, 'waiting' as const, 'again' as const),
-  images: fc.constantFrom('absent' as const, 'receiving' as const, 'whole' as const),
-  kept: fc.boolean(),
+  create: fc.constantFrom('none' as const, 'waiting' as const, 'retried' as const),
+  images: fc.constantFrom('absent' as const, 'receiving' as const, 'complete' as const),
+  imagesAreCheckpoint: fc.boolean(),
   limit: fc.constantFrom(undefined, late, ahead),
   peersHaveRetryLimit: fc.boolean(),
   peerBudgetMs: fc.constantFrom(undefined, 3000),
@@ -349,7 +370,7 @@ describe('the target', () => {
     expect(plan.effects.map((effect) => effect.type)).toEqual(effects);
   });
 
-  it('lets nothing go beside a source that answers, unless it was let go before', () => {
+  it('opens no gate beside a source that answers, unless it opened the gates before', () => {
     fc.assert(
       fc.property(anything, (observed) => {
         const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
@@ -361,7 +382,7 @@ describe('the target', () => {
     );
   });
 
-  it('takes back nothing that was heard or cannot come again', () => {
+  it('retries no restore that peers have heard or that cannot be repeated', () => {
     fc.assert(
       fc.property(anything, (observed) => {
         const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
@@ -372,14 +393,14 @@ describe('the target', () => {
     );
   });
 
-  it('opens on nothing but Committed and decides only at the gate, whatever else is so', () => {
+  it('opens the gates only on Committed and proposes a commit only at the gate, in every state', () => {
     fc.assert(
       fc.property(anything, (observed) => {
         const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
         if (observed.decision !== 'Committed' || observed.atResumeGate === 'none') {
           expect(types).not.toContain('OpenResumeGates');
         }
-        // All or none, but for what may run already.
+        // All gates or none, except for a target that may run already.
         if (observed.atResumeGate === 'some' && observed.stage !== 'Resuming') {
           expect(types).not.toContain('OpenResumeGates');
         }
@@ -401,7 +422,8 @@ describe('the target', () => {
         const neverRan = observed.stage === 'Restoring' || observed.stage === 'AtResumeGate';
         const mayRestore =
           observed.decision === undefined || (observed.decision === 'Committed' && neverRan);
-        if (!mayRestore || observed.images !== 'whole') expect(types).not.toContain('StartRestore');
+        if (!mayRestore || observed.images !== 'complete')
+          expect(types).not.toContain('StartRestore');
       }),
     );
   });

@@ -1,41 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a target's agent does next. Pure: the table in decide.test.ts is its specification, spec/handover.pml
-// its proof.
+// Decides what a target's agent does next. Pure: decide.test.ts has its table, spec/handover.pml its proof.
 import type { Decision, TargetState } from '../../../../crds/src/index.ts';
 import type { Plan } from '../../../../kube/src/index.ts';
-import type { Failure } from '../../support/errors.ts';
+import { failureFields, type Failure } from '../../support/errors.ts';
 import { isRestoring, type Stage } from '../../support/journal/journal.ts';
-import type { Limit } from '../step-limits.ts';
+import { blackoutExceeded, type Limit } from '../step-limits.ts';
 
 export interface TargetObserved {
   decision: Decision['outcome'] | undefined;
-  /** What has been begun here for this request. */
+  /** The journal's stage of this request. */
   stage: Stage | undefined;
-  /** A container waits at the create gate; `again`: what was answered under its name has failed. */
-  create: 'none' | 'waiting' | 'again';
-  images: 'absent' | 'receiving' | 'whole';
-  /** The images are kept here by a CheckpointRequest. */
-  kept: boolean;
-  /** Containers of which CRIU waits at the resume gate; `all`: or has let go, where the gates are being opened. */
+  /** A container waits at the create gate; `retried`: its first restore has ended. */
+  create: 'none' | 'waiting' | 'retried';
+  images: 'absent' | 'receiving' | 'complete';
+  /** The images are a checkpoint that this node stores: they outlive the request. */
+  imagesAreCheckpoint: boolean;
+  /** Containers whose CRIU waits at the resume gate. `all` counts the detached ones too, once the gates are open. */
   atResumeGate: 'none' | 'some' | 'all';
   failure: Failure | undefined;
-  /** Containers whose tasks CRIU has let go of. */
+  /** Containers from whose tasks CRIU has detached. */
   detached: 'none' | 'some' | 'all';
-  /** A container of which CRIU has ended is not restored any more: its kubelet does not start it again. */
+  /** A container whose CRIU has ended cannot be restored again, because its kubelet does not create it again. */
   unrestorable: boolean;
-  /** Milliseconds since the epoch; until then the pod must have been moved. */
+  /** The blackout deadline, in milliseconds since the epoch. */
   deadline: number | undefined;
-  /** Of the restore, once it was begun. */
+  /** The restore's, once it has begun. */
   limit: Limit | undefined;
-  /** Whether the pod's peers give up: then nothing is committed before this node knows how long they wait. */
+  /** Such a pod is committed only once this node knows its peers' retry budget. */
   peersHaveRetryLimit: boolean;
-  /** How long after the beginning of the source's hold it has to be decided, as the source has told. */
+  /** How many milliseconds after the beginning of the source's hold the request must be decided, as the source reports. */
   peerBudgetMs: number | undefined;
-  /** Until when, by this node's clock. */
+  /** The end of that budget by this node's clock. */
   peerLimit: Limit | undefined;
-  /** A migration's source has not said that it is silent: it may answer the peers. */
+  /** A migration's source has not reported that it is stopped: its device may answer the peers. */
   sourceAnswers: boolean;
-  /** The request's summary condition is set: nobody needs the images any more. */
+  /** The request's summary condition is set: the images are of no more use. */
   finished: boolean;
 }
 
@@ -61,11 +60,11 @@ export interface TargetStatus {
 
 type TargetPlan = Plan<TargetEffect, TargetStatus>;
 
-const clean: TargetEffect = { type: 'RemoveImages' };
-const restore: TargetEffect = { type: 'StartRestore' };
+const removeImages: TargetEffect = { type: 'RemoveImages' };
+const startRestore: TargetEffect = { type: 'StartRestore' };
 
-/** How often a restore without a sign of life is looked at. */
-const WATCH_MS = 500;
+/** How often the agent looks at a restore that reports nothing. */
+const POLL_MS = 500;
 
 const plan = (status: TargetStatus, ...effects: TargetEffect[]): TargetPlan => ({
   status,
@@ -79,12 +78,15 @@ export function decideTarget(observed: TargetObserved, now: number): TargetPlan 
     case 'Aborted':
       return aborted(observed);
     case undefined:
-      return withPeers(observed, undecided(observed, now));
+      return recordingPeerDeadline(observed, undecided(observed, now));
   }
 }
 
-/** The peers' patience is counted from when this node first hears of it; before anything else, and written down. */
-function withPeers({ peerBudgetMs, peerLimit }: TargetObserved, then: TargetPlan): TargetPlan {
+/** The retry budget counts from when this node first reads it, so the agent records its end before any other effect. */
+function recordingPeerDeadline(
+  { peerBudgetMs, peerLimit }: TargetObserved,
+  then: TargetPlan,
+): TargetPlan {
   if (peerBudgetMs === undefined || peerLimit) return then;
   return {
     ...then,
@@ -93,104 +95,95 @@ function withPeers({ peerBudgetMs, peerLimit }: TargetObserved, then: TargetPlan
 }
 
 function committed(observed: TargetObserved): TargetPlan {
-  if (observed.stage === 'Running') {
-    return plan({ state: 'Running' }, ...(observed.finished ? [clean] : []));
+  const { stage, atResumeGate, detached, failure, finished } = observed;
+  if (stage === 'Running') return plan({ state: 'Running' }, ...(finished ? [removeImages] : []));
+  // A container that the kubelet creates again replaces the one that waits under its name.
+  const isReplaced = observed.create === 'retried' && stage !== 'Resuming';
+  if (atResumeGate === 'all' && !isReplaced) {
+    return plan({ state: 'Running' }, ...openGates(observed));
   }
-  // A container that is created anew, or once more, takes the place of the one that waits under its name.
-  const isReplaced = observed.create === 'again' && observed.stage !== 'Resuming';
-  if (observed.atResumeGate === 'all' && !isReplaced) {
-    return plan({ state: 'Running' }, ...opening(observed));
-  }
-  // The agent was restarted after it had opened the gate, before it could write that down.
-  if (observed.stage === 'Resuming' && observed.detached === 'all') {
+  // The agent restarted after it had opened the gates and before it recorded that the pod runs.
+  if (stage === 'Resuming' && detached === 'all') {
     return plan({ state: 'Running' }, { type: 'ResumeTarget' });
   }
-  // CRIU ended after it was answered and before it let go: locked and held as all of it still is, none of it was heard.
-  if (isTakenBack(observed)) return plan({ state: 'AtResumeGate' }, { type: 'RetryRestore' });
-  // It ended, or its kubelet gave it up, before it ran: nothing has happened since, so restore it once more.
+  // CRIU ended between the open gate and the detach. The pod is still locked and held, so no peer has heard it.
+  if (mustRetryRestore(observed)) return plan({ state: 'AtResumeGate' }, { type: 'RetryRestore' });
+  // The restore ended before any task ran: the agent restores the container again.
   if (isRestoring(observed)) {
-    const again = observed.create !== 'none' && observed.images === 'whole' && !observed.finished;
-    const state = again || observed.failure ? 'Restoring' : 'AtResumeGate';
-    const status: TargetStatus = { state, ...reason(observed.failure) };
-    if (observed.finished) return plan(status, ...rest(observed), clean);
-    return { ...plan(status, ...(again ? [restore] : [])), requeueAfterMs: WATCH_MS };
+    const canStart =
+      observed.create !== 'none' && observed.images === 'complete' && !observed.finished;
+    const state = canStart || failure ? 'Restoring' : 'AtResumeGate';
+    const status: TargetStatus = { state, ...failureFields(failure) };
+    if (finished) return plan(status, ...openRemainingGates(observed), removeImages);
+    return { ...plan(status, ...(canStart ? [startRestore] : [])), requeueAfterMs: POLL_MS };
   }
-  // It may have run, or nobody knows: nothing but a report is left to do.
-  if (observed.failure) {
-    const status: TargetStatus = { state: 'Failed', ...reason(observed.failure) };
-    // Containers that could go on must not wait for ever for one that cannot.
-    const areWaiting = observed.stage === 'Resuming' && observed.atResumeGate !== 'none';
-    const others: TargetEffect[] = areWaiting ? [{ type: 'OpenResumeGates' }] : [];
+  // The container may have run before it ended: the agent can only report the loss.
+  if (failure) {
+    // The other containers must not wait for ever for the one that is lost.
+    const areWaiting = stage === 'Resuming' && atResumeGate !== 'none';
     return plan(
-      status,
+      { state: 'Failed', ...failureFields(failure) },
       { type: 'KeepDiagnostics' },
-      ...others,
-      ...(observed.finished ? [clean] : []),
+      ...(areWaiting ? [{ type: 'OpenResumeGates' } as const] : []),
+      ...(finished ? [removeImages] : []),
     );
   }
-  return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: WATCH_MS };
+  return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: POLL_MS };
 }
 
-function isTakenBack(observed: TargetObserved): boolean {
+/** Whether CRIU ended before it detached from a container that can be restored again. */
+function mustRetryRestore(observed: TargetObserved): boolean {
   const { stage, detached, create, failure, unrestorable, finished } = observed;
-  const hasEnded = failure !== undefined || create === 'again';
+  const hasEnded = failure !== undefined || create === 'retried';
   return stage === 'Resuming' && detached !== 'all' && hasEnded && !unrestorable && !finished;
 }
 
-/** Containers that could go on must not wait for ever for one that has not come back. */
-function rest({ detached, atResumeGate }: TargetObserved): TargetEffect[] {
+/** The restored containers must not wait for ever for one that has not come back. */
+function openRemainingGates({ detached, atResumeGate }: TargetObserved): TargetEffect[] {
   return detached === 'none' && atResumeGate === 'none' ? [] : [{ type: 'OpenRemainingGates' }];
 }
 
-/** What is killed between the two is restored once more: nothing has run before Open. */
-function opening({ sourceAnswers, stage }: TargetObserved): TargetEffect[] {
+/** A target that dies between the two effects is restored again: no task runs before the gates open. */
+function openGates({ sourceAnswers, stage }: TargetObserved): TargetEffect[] {
   const open: TargetEffect = { type: 'OpenResumeGates' };
   return sourceAnswers && stage !== 'Resuming' ? [{ type: 'AnswerPeers' }, open] : [open];
 }
 
 function aborted(observed: TargetObserved): TargetPlan {
-  const status: TargetStatus = { state: 'TornDown', ...reason(observed.failure) };
-  // Images may arrive late.
-  const tidy = observed.images === 'absent' || observed.kept;
-  const nobody = observed.create === 'none' && observed.atResumeGate === 'none';
-  if (observed.stage === 'TornDown' && nobody && (tidy || observed.images === 'receiving')) {
-    return plan(status);
-  }
+  const status: TargetStatus = { state: 'TornDown', ...failureFields(observed.failure) };
+  const isGateEmpty = observed.create === 'none' && observed.atResumeGate === 'none';
+  // Images may still arrive after the tear-down: once complete, they are removed as well.
+  const areImagesSettled = observed.images !== 'complete' || observed.imagesAreCheckpoint;
+  if (observed.stage === 'TornDown' && isGateEmpty && areImagesSettled) return plan(status);
   return plan(status, { type: 'TearDownTarget' });
 }
 
-/** Why the target is given up before anything is decided. */
-function giveUp(observed: TargetObserved, now: number): Failure | undefined {
+/** Why an undecided request is aborted, if it is. */
+function abortCause(observed: TargetObserved, now: number): Failure | undefined {
   const { failure, deadline, peerLimit, limit } = observed;
   if (failure) return failure;
-  if (observed.create === 'again') {
+  if (observed.create === 'retried') {
     return {
       code: 'RestoreFailed',
-      message: 'the restore ended before it was decided',
+      message: 'The restore ended before the request was decided.',
     };
   }
   if (deadline !== undefined && now > deadline) {
-    return { code: 'BlackoutDeadlineExceeded', message: 'the pod was not moved in time' };
+    return blackoutExceeded;
   }
   if (peerLimit && now > peerLimit.at) return peerLimit;
-  const restored = !isRestoring(observed) || observed.atResumeGate === 'all';
-  return !restored && limit && now > limit.at ? limit : undefined;
+  const isRestored = !isRestoring(observed) || observed.atResumeGate === 'all';
+  return !isRestored && limit && now > limit.at ? limit : undefined;
 }
 
 function undecided(observed: TargetObserved, now: number): TargetPlan {
-  const cause = giveUp(observed, now);
+  const cause = abortCause(observed, now);
   if (cause) return abort(cause);
-  const restoring = isRestoring(observed);
-  if (restoring && observed.atResumeGate === 'all') {
-    const { peersHaveRetryLimit, peerBudgetMs, peerLimit } = observed;
-    const knows = !peersHaveRetryLimit || peerBudgetMs !== undefined || peerLimit;
-    const gate: TargetStatus = { state: 'AtResumeGate' };
-    return knows
-      ? plan(gate, { type: 'ProposeCommit' })
-      : { ...plan(gate), requeueAfterMs: WATCH_MS };
-  }
-  if (restoring && observed.create === 'none') {
-    return { ...plan({ state: 'Restoring' }), requeueAfterMs: WATCH_MS };
+  if (isRestoring(observed)) {
+    if (observed.atResumeGate === 'all') return commit(observed);
+    if (observed.create === 'none') {
+      return { ...plan({ state: 'Restoring' }), requeueAfterMs: POLL_MS };
+    }
   }
   if (observed.create === 'none') return plan({ state: 'Preparing' });
   switch (observed.images) {
@@ -198,18 +191,22 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
       return plan({ state: 'AtCreateGate' });
     case 'receiving':
       return plan({ state: 'Receiving' });
-    case 'whole':
-      return { ...plan({ state: 'Restoring' }, restore), requeueAfterMs: WATCH_MS };
+    case 'complete':
+      return { ...plan({ state: 'Restoring' }, startRestore), requeueAfterMs: POLL_MS };
   }
+}
+
+function commit({ peersHaveRetryLimit, peerBudgetMs, peerLimit }: TargetObserved): TargetPlan {
+  const status: TargetStatus = { state: 'AtResumeGate' };
+  const isBudgetKnown = !peersHaveRetryLimit || peerBudgetMs !== undefined || peerLimit;
+  return isBudgetKnown
+    ? plan(status, { type: 'ProposeCommit' })
+    : { ...plan(status), requeueAfterMs: POLL_MS };
 }
 
 function abort(failure: Failure): TargetPlan {
   return plan(
-    { state: 'Failed', ...reason(failure) },
+    { state: 'Failed', ...failureFields(failure) },
     { type: 'ProposeAbort', reason: failure.code, message: failure.message },
   );
-}
-
-function reason(failure: Failure | undefined): { reason?: string; message?: string } {
-  return failure ? { reason: failure.code, message: failure.message } : {};
 }

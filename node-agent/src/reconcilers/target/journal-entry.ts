@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A target's entry in the journal.
-import type { Entry, Journal } from '../../support/journal/journal.ts';
-import type { Limit } from '../step-limits.ts';
+// A target's journal entry, and what the agent derives from it.
+import type { Handover, HandoverKind } from '../../callers/request-lookup.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
-import type { Handover, HandoverKind } from '../../callers/pod-requests.ts';
+import type { Entry, Journal } from '../../support/journal/journal.ts';
 import { microTimestamp } from '../../support/step-times.ts';
+import type { Limit } from '../step-limits.ts';
 
-/** What is written down of a request, or the beginning of it. */
+/** The request's entry; a new one, not yet written, if the journal has none. */
 export function entryOf(journal: Journal, kind: HandoverKind, request: Handover): Entry {
   const { uid, namespace, name } = request.metadata;
   const existing = journal.get(uid, 'target');
@@ -26,29 +26,29 @@ export function entryOf(journal: Journal, kind: HandoverKind, request: Handover)
   };
 }
 
-type Created = Pick<
+type Create = Pick<
   CreateAtGate,
   'id' | 'container' | 'bundle' | 'containers' | 'since' | 'attempt'
 >;
 
-/** Whether a container is another one than the one of its name that was answered, or a later attempt at it. */
-export function isOtherAttempt(entry: Entry | undefined, created: Created): boolean {
-  const known = entry?.containers.find((one) => one.name === created.container);
-  if (known?.id === undefined) return false;
-  return known.id !== created.id || created.attempt > (known.attempt ?? 1);
+/** Whether this create is of another container than the one that the agent answered, or a later attempt of it. */
+export function isOtherAttempt(entry: Entry | undefined, create: Create): boolean {
+  const answered = entry?.containers.find((one) => one.name === create.container);
+  if (answered?.id === undefined) return false;
+  return answered.id !== create.id || create.attempt > (answered.attempt ?? 1);
 }
 
-/** The pod's containers, one of which has been created. */
-export function withCreated(entry: Entry, created: Created): Entry['containers'] {
-  return created.containers.map((name) => {
-    const known = entry.containers.find((one) => one.name === name);
-    if (name !== created.container) return known ?? { name };
-    const { id, bundle, since, attempt } = created;
+/** The entry's containers with this create. */
+export function withCreate(entry: Entry, create: Create): Entry['containers'] {
+  return create.containers.map((name) => {
+    const recorded = entry.containers.find((one) => one.name === name);
+    if (name !== create.container) return recorded ?? { name };
+    const { id, bundle, since, attempt } = create;
     return { name, id, bundle, since, attempt };
   });
 }
 
-/** Times the preparation: from the first CNI call to the create gate. */
+/** Records the step `prepare`: from the first CNI call to the create gate. */
 export async function recordPreparation(
   journal: Journal,
   target: { kind: HandoverKind; request: Handover },
@@ -62,14 +62,14 @@ export async function recordPreparation(
   await journal.put({ ...entry, steps: [atGate ? { ...step, endTime: now } : step] });
 }
 
-/** Until when a pod whose peers give up may be committed, by this node's clock. */
+/** Until when a pod whose peers have a retry limit may be committed, by this node's clock. */
 export function peerLimitOf(entry: Entry | undefined): Limit | undefined {
   if (entry?.peerDeadline === undefined) return undefined;
   return {
     at: Date.parse(entry.peerDeadline),
     code: 'PeerRetryBudgetExceeded',
     message:
-      "the pod's peers give up soon (annotation sealift.dev/peer-rnr-retry): the target was not at its resume gate " +
-      'in time, so the pod goes on where it was; docs/peers.md says what to set',
+      "The pod's peers have a retry limit (annotation sealift.dev/peer-rnr-retry), and the target did not reach its " +
+      'resume gate within their retry budget. The pod resumes on its source node. docs/peers.md says what to set.',
   };
 }

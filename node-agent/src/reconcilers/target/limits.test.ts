@@ -38,14 +38,14 @@ describe('a target', () => {
     expect([state(), node.cut, node.ran]).toEqual(['TornDown', 1, 0]);
   });
 
-  describe('whose peers give up', () => {
+  describe('whose peers have a retry limit', () => {
     const peers = { rnrRetry: 2, rnrTimer: 0, retryBudgetMs: 1310.72 };
     const told = (peerBudgetMs: number) => ({
       peers,
       sourceAgent: { state: 'Sent', peerBudgetMs, peerDeadline: '2000-01-01T00:00:00Z' },
     });
 
-    it('commits only once it knows how long they wait, by its own clock', async () => {
+    it('commits only once it knows the retry budget, by its own clock', async () => {
       put({ peers });
       const { gate } = await toResumeGate();
       put({ peers });
@@ -57,7 +57,7 @@ describe('a target', () => {
       expect([status()?.decision?.outcome, node.ran]).toEqual(['Committed', 1]);
     });
 
-    it('does not commit when they have waited long enough, also after a restart', async () => {
+    it('does not commit after the peer deadline, also after a restart', async () => {
       put(told(300));
       await run();
       const noted = journal.get(REQUEST_UID, 'target')?.peerDeadline;

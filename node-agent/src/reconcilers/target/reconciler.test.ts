@@ -34,7 +34,7 @@ import {
 } from '../../testing/target-agent.ts';
 
 describe('a target', () => {
-  it('goes all the way', async () => {
+  it('does every step', async () => {
     put();
     await run();
     expect(state()).toBe('Preparing');
@@ -85,7 +85,7 @@ describe('a target', () => {
     expect([state(), await store.ids()]).toEqual(['TornDown', []]);
   });
 
-  it('answers, held, until the source is silent', async () => {
+  it('answers the peers, held, until the source is stopped', async () => {
     node.source = () => undefined;
     const { gate } = await toResumeGate();
     const opening = run();
@@ -97,10 +97,10 @@ describe('a target', () => {
     expect([node.locked, node.ran, stage(), state()]).toEqual([false, 1, 'Running', 'Running']);
   });
 
-  it('is restored once more, and answers nobody meanwhile, if it is killed while it answers', async () => {
+  it('is restored again, and answers no peers meanwhile, if it is killed while it answers', async () => {
     node.source = () => {
       node.logs['main'] = 'failed';
-      gates.dismiss(REQUEST_UID, 'main', 'killed');
+      gates.refuseAtResumeGate(REQUEST_UID, 'main', 'killed');
       put({ sourceAgent: { state: 'Gone' } });
     };
     const { gate } = await toResumeGate();
@@ -152,7 +152,7 @@ describe('a target', () => {
     },
   );
 
-  it('is restored once more if CRIU ends between the open gate and letting go', async () => {
+  it('is restored again if CRIU ends between the open gate and the detach', async () => {
     const { gate } = await toResumeGate();
     node.endsAtGate = true;
     await runs(1);
@@ -167,7 +167,7 @@ describe('a target', () => {
     expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'Running', 'Running']);
   });
 
-  it('is restored once more if its agent dies too', async () => {
+  it('is restored again if its agent dies too', async () => {
     const { gate } = await toResumeGate();
     record('Committed');
     await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'Resuming' }));
@@ -307,7 +307,7 @@ describe('a target', () => {
     expect(await store.ids()).toEqual([]);
   });
 
-  it('keeps the note of a transfer and of a restore that are written at once', async () => {
+  it('records a transfer and a restore that end at the same time', async () => {
     put();
     const created = create();
     await images();
@@ -332,7 +332,7 @@ describe('a target of several containers', () => {
     await images();
   });
 
-  it('waits with every container for the last, and then lets all go at once', async () => {
+  it('opens all gates once the last container is there', async () => {
     const gates: Promise<void>[] = [];
     for (const [at, name] of containers.entries()) {
       const created = create(`c${at}`, name);
@@ -365,7 +365,7 @@ describe('a target of several containers', () => {
     await first;
     expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'TornDown']);
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
-    expect(status()?.decision?.message).toMatch(/^container main: CRIU said no/);
+    expect(status()?.decision?.message).toMatch(/^Container main: CRIU said no/);
   });
 
   it('is torn down as a whole if the kubelet starts one anew that waits', async () => {
@@ -409,7 +409,7 @@ describe('a target of several containers', () => {
     const last = resumeGate('more');
     record('Committed');
     await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'Resuming' }));
-    gates.open(REQUEST_UID, 'side');
+    gates.openResumeGate(REQUEST_UID, 'side');
     await Promise.resolve();
     expect(node.ran).toBe(1);
     await restartAgent();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder of small files, each replaced whole. What `replace` and `remove` have resolved for outlives a crash.
+// A folder of small files. `replace` writes a file as a whole; once `replace` or `remove` has resolved, its change
+// survives a crash.
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isErrno } from '../errors.ts';
@@ -9,11 +10,11 @@ export interface Folder {
   names(): Promise<string[]>;
   read(name: string): Promise<string>;
   replace(name: string, text: string): Promise<void>;
-  /** Also of what is not there. */
+  /** Resolves as well if there is no such file. */
   remove(name: string): Promise<void>;
 }
 
-/** What a replacement is called until it is whole. */
+/** Suffix of a file that is not complete yet. */
 const UNFINISHED = '.new';
 
 export class DiskFolder implements Folder {
@@ -23,16 +24,16 @@ export class DiskFolder implements Folder {
     this.#dir = dir;
   }
 
-  /** Makes the folder, and removes what a crash has left unfinished. */
+  /** Makes the folder, and removes files that a crash has left unfinished. */
   async names(): Promise<string[]> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     await syncPath(dirname(this.#dir));
-    const whole: string[] = [];
+    const complete: string[] = [];
     for (const name of await readdir(this.#dir)) {
       if (name.endsWith(UNFINISHED)) await rm(join(this.#dir, name), { force: true });
-      else whole.push(name);
+      else complete.push(name);
     }
-    return whole;
+    return complete;
   }
 
   read(name: string): Promise<string> {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this agent has begun for a request, on disk before it happens: a restarted agent undoes or goes on from
-// here, never from memory. One small file per request, replaced whole and fsync'd.
+// What this agent has begun for each request. The agent writes the journal to the disk before it acts, so a restarted
+// agent undoes or continues from it. Each request and role has one small file, which is replaced as a whole and fsync'd.
 import { z } from 'zod';
 import { Step } from '../../../../crds/src/index.ts';
 import { KeyedMutex, withFaults } from '../../../../kube/src/index.ts';
 import { DiskFolder, type Folder } from './folder.ts';
 
-/** Stages are written before the effect that they name, except `sent` and the ends. */
+/**
+ * The agent writes a stage before the effect that the stage names. It writes `Sent`, `Stored` and the final stages after
+ * their effects. docs/protocol.md has the table of stages.
+ */
 export const stage = z.enum([
   'Locking',
   'Holding',
@@ -29,20 +32,20 @@ export const stage = z.enum([
 export type Stage = z.infer<typeof stage>;
 
 const journalContainer = z.object({
-  /** Absent: a target's container that the kubelet has not started yet. */
+  /** Absent while the kubelet has not created a target's container yet. */
   id: z.string().optional(),
   name: z.string(),
-  /** Directory on the host. */
+  /** OCI bundle: a folder on the host. */
   bundle: z.string().optional(),
-  /** A target's: when its create began, in milliseconds since the epoch by this node's clock. */
+  /** Target: when its create began, in milliseconds since the epoch by this node's clock. */
   since: z.number().optional(),
-  /** A target's: which of that create's attempts was answered. */
+  /** Target: the attempt of that create that the agent has answered. */
   attempt: z.number().optional(),
 });
 
 export const entry = z.object({
   version: z.literal(1),
-  /** UID of the request: the file's name. */
+  /** UID of the request, which is part of the file's name. */
   id: z.string(),
   role: z.enum(['source', 'target', 'checkpoint']),
   kind: z.enum(['MigrationRequest', 'RestoreRequest', 'CheckpointRequest']),
@@ -54,30 +57,31 @@ export const entry = z.object({
   netns: z.string().optional(),
   ifname: z.string().optional(),
   device: z.string().optional(),
-  /** A target's in the order in which the kubelet starts them. */
+  /** A target's containers are in the order in which the kubelet starts them. */
   containers: z.array(journalContainer).default([]),
-  /** Sandbox of a target in which the pod's shared files (volumes, /dev/shm) have been put in place. */
+  /** Target: the sandbox in which the agent has unpacked the pod's shared files (volumes, /dev/shm). */
   filesIn: z.string().optional(),
   steps: z.array(Step).default([]),
-  /** Peers that give up: until when it has to be decided, by this node's clock. */
+  /** For peers with a retry limit: until when the request must be decided, by this node's clock. */
   peerDeadline: z.string().optional(),
-  /** The decision as this agent has learnt it: a target's by its own proposal, a source's that hands over. */
+  /** The decision as this agent has read it: a target after its own proposal, a source before it stops. */
   decided: z.enum(['Committed', 'Aborted']).optional(),
-  /** Found out before a source was let go on: there was nothing to let go on. */
+  /** Source: whether the agent found the pod lost when it was about to resume it. */
   lost: z.boolean().optional(),
-  /** A failure that has been found but may not have been recorded as a decision yet. */
+  /** A failure that this agent has found. The decision may not have it yet. */
   reason: z.string().optional(),
   message: z.string().optional(),
 });
 export type Entry = z.infer<typeof entry>;
 
-/** Nothing is under way any more, nor will be. */
-const over: ReadonlySet<Stage> = new Set([
+/** Stages after which the agent does nothing more for the request. */
+const finalStages: ReadonlySet<Stage> = new Set([
   ...(['Running', 'Resumed', 'Lost', 'Gone', 'TornDown', 'Stored'] as const),
 ]);
-export const isOver = ({ stage: reached }: Pick<Entry, 'stage'>): boolean => over.has(reached);
+export const isOver = ({ stage: reached }: Pick<Entry, 'stage'>): boolean =>
+  finalStages.has(reached);
 
-/** CRIU rebuilds a target or has rebuilt it, and nothing of it has run: it can be restored once more. */
+/** Whether CRIU restores a target or has restored it, and no task has run: it can be restored again. */
 export const isRestoring = ({ stage: reached }: { stage: Stage | undefined }): boolean =>
   reached === 'Restoring' || reached === 'AtResumeGate';
 
@@ -86,18 +90,20 @@ const fileName = (id: string, role: Entry['role']) => `${id}.${role}.json`;
 export class Journal {
   readonly #folder: Folder;
   readonly #entries = new Map<string, Entry>();
-  /** By file: two writers of one file would spoil each other's replacement. */
+  /** One writer per file at a time: two would spoil each other's temporary file. */
   readonly #mutex = new KeyedMutex();
-  /** Requests that are about to be written down, by the pod that they will be at work on. */
+  /** UID of the request that has claimed a pod and has no entry yet, by the pod's UID. */
   readonly #claims = new Map<string, string>();
 
   private constructor(folder: Folder) {
     this.#folder = folder;
   }
 
-  /** Reads what a former agent left. Files that cannot be read are returned, not hidden. */
-  static async open(place: string | Folder): Promise<{ journal: Journal; unreadable: string[] }> {
-    const folder = typeof place === 'string' ? new DiskFolder(place) : place;
+  /** Reads what a former agent wrote. Returns the names of the files that it cannot read. */
+  static async open(
+    location: string | Folder,
+  ): Promise<{ journal: Journal; unreadable: string[] }> {
+    const folder = typeof location === 'string' ? new DiskFolder(location) : location;
     const journal = new Journal(folder);
     const unreadable: string[] = [];
     for (const name of await folder.names()) {
@@ -119,35 +125,37 @@ export class Journal {
   }
 
   /**
-   * Whether a request may lock, freeze and thaw a pod: one at a time, or one would thaw what another has frozen. The
-   * operator accepts one at a time, too, but an agent that was restarted may be at work on one that has ended meanwhile.
+   * Claims a pod for a request. One request at a time may lock, freeze and thaw a pod, or one would thaw what another
+   * has frozen. The operator accepts one at a time too, but a restarted agent may still work on one that has ended.
+   * @returns whether the request has the pod now
    */
   claim(podUid: string, id: string): boolean {
     const others = this.all().filter((one) => one.podUid === podUid && one.id !== id);
     if (others.some((one) => one.role !== 'target' && !isOver(one))) return false;
-    const holder = this.#claims.get(podUid);
-    if (holder !== undefined && holder !== id && !others.some((one) => one.id === holder)) {
+    const claimedBy = this.#claims.get(podUid);
+    const isBegun = others.some((one) => one.id === claimedBy);
+    if (claimedBy !== undefined && claimedBy !== id && !isBegun) {
       return false;
     }
     this.#claims.set(podUid, id);
     return true;
   }
 
-  /** A claim of which nothing has come. */
+  /** Gives up a claim. */
   unclaim(podUid: string, id: string): void {
     if (this.#claims.get(podUid) === id) this.#claims.delete(podUid);
   }
 
-  /** Durable when it resolves. */
+  /** Replaces the entry. It is durable once this resolves. */
   async put(content: Entry): Promise<void> {
     const name = fileName(content.id, content.role);
     await this.#mutex.run(name, () => this.#replace(name, content));
   }
 
-  /** As put, of what the entry is when its turn has come: for those who write beside a reconciler's run. */
-  async change(id: string, role: Entry['role'], work: (now?: Entry) => Entry): Promise<void> {
+  /** Replaces the entry by what `update` makes of the current one: for writers beside a reconciler's run. */
+  async change(id: string, role: Entry['role'], update: (now?: Entry) => Entry): Promise<void> {
     const name = fileName(id, role);
-    await this.#mutex.run(name, () => this.#replace(name, work(this.#entries.get(name))));
+    await this.#mutex.run(name, () => this.#replace(name, update(this.#entries.get(name))));
   }
 
   async remove(id: string, role: Entry['role']): Promise<void> {

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+import { AgentError } from '../support/errors.ts';
+import type { Journal } from '../support/journal/journal.ts';
+
+/** Claims the pod for a request that will lock it. @throws AgentError AnotherMigration if another request has it */
+export function claimPod(journal: Journal, podUid: string, requestUid: string): void {
+  if (journal.claim(podUid, requestUid)) return;
+  const message =
+    'Another request is at work on this pod: make the request again when that one has ended.';
+  throw new AgentError('AnotherMigration', message);
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Diagnostics } from '../node/diagnostics/diagnostics.ts';
+import type { Entry } from '../support/journal/journal.ts';
+
+/** The message, with the node and the folder that has the failure's diagnostics. */
+export function withDiagnosticsPath(
+  diagnostics: Diagnostics | undefined,
+  message: string,
+  entry: Entry,
+): string {
+  return diagnostics?.pointTo(message, entry) ?? message;
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a source's agent reports of a request: its part of the status, from the journal and its findings.
+import type { MigrationRequest, SourceAgent, SourceState } from '../../../../crds/src/index.ts';
+import type { Context } from '../../../../kube/src/index.ts';
+import type { Journal } from '../../support/journal/journal.ts';
+import type { Publisher } from '../publisher.ts';
+import type { SourceStatus } from './decide.ts';
+import type { Findings } from './findings.ts';
+
+export class SourceReport {
+  readonly #journal: Journal;
+  readonly #publisher: Publisher<MigrationRequest>;
+  readonly #findings: Findings;
+
+  constructor(
+    deps: { journal: Journal; publisher: Publisher<MigrationRequest> },
+    findings: Findings,
+  ) {
+    this.#journal = deps.journal;
+    this.#publisher = deps.publisher;
+    this.#findings = findings;
+  }
+
+  /** Writes the agent's part of the status. @throws ApiError, ConnectionError */
+  async write(request: MigrationRequest, status: SourceStatus, signal: AbortSignal): Promise<void> {
+    await this.#publisher.write(request, this.#part(request, status), signal);
+  }
+
+  /** Reports a state without waiting for the write. */
+  progress(request: MigrationRequest, state: SourceState, context: Context): void {
+    this.#publisher.progress(request, this.#part(request, { state }), context);
+  }
+
+  #part(request: MigrationRequest, status: SourceStatus): SourceAgent {
+    const { uid } = request.metadata;
+    const entry = this.#journal.get(uid, 'source');
+    const found = this.#findings.get(uid);
+    const reported = request.status?.sourceAgent;
+    const part: Partial<SourceAgent> = {
+      steps: entry?.steps.length ? entry.steps : reported?.steps,
+      bytes: found.bytes ?? reported?.bytes,
+      objects: found.objects ?? reported?.objects,
+      identity: found.identity ?? reported?.identity,
+      checkpointDigest: found.checkpointDigest ?? reported?.checkpointDigest,
+      peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
+      peerBudgetMs: found.peerBudgetMs ?? reported?.peerBudgetMs,
+    };
+    return { ...part, ...status };
+  }
+}

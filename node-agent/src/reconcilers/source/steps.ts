@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// The steps of a source until its images are sent: LockNetwork, HoldDevice, FreezeTasks, DumpContainers, SendImages.
+// Each step has a limit, is in the journal before its effect, and can be repeated.
+import {
+  secondsOfStep,
+  type LimitedStep,
+  type MigrationRequest,
+  type Peers,
+  type SourceState,
+} from '../../../../crds/src/index.ts';
+import {
+  keyOf,
+  realClock,
+  timestamp,
+  withFaults,
+  type Clock,
+  type Context,
+} from '../../../../kube/src/index.ts';
+import { startOrder } from '../../callers/request-lookup.ts';
+import { checkRetryBudget, readPeers } from '../../support/peers.ts';
+import type { LocalPod } from '../../node/dump/checkpointer.ts';
+import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
+import { AgentError, reasonOf } from '../../support/errors.ts';
+import type { Entry, Stage } from '../../support/journal/journal.ts';
+import { stepSeconds } from '../../support/metrics.ts';
+import { beginOnce, endStep, secondsOf } from '../../support/step-times.ts';
+import { claimPod } from '../claim.ts';
+import type { RunningWork } from '../running-work.ts';
+import type { Findings } from './findings.ts';
+import {
+  containerIds,
+  entryOf,
+  isLost,
+  limitOf,
+  lostMessage,
+  podName,
+  podUid,
+  retryBudgetOf,
+} from './journal-entry.ts';
+import type { SourceDependencies } from './observe.ts';
+import type { SourceReport } from './report.ts';
+
+type StepName = Extract<Stage, 'Holding' | 'Freezing' | 'Dumping' | 'Transferring'>;
+
+/** The step that each stage times, and the state that the agent reports meanwhile. */
+const stepOf: Record<StepName, { step: LimitedStep; state: SourceState }> = {
+  Holding: { step: 'hold', state: 'Holding' },
+  Freezing: { step: 'freeze', state: 'Holding' },
+  Dumping: { step: 'dump', state: 'Dumping' },
+  Transferring: { step: 'transfer', state: 'Transferring' },
+};
+
+export class SourceSteps {
+  readonly #deps: SourceDependencies;
+  readonly #findings: Findings;
+  readonly #report: SourceReport;
+  readonly #running: RunningWork;
+  readonly #clock: Clock;
+
+  constructor(
+    deps: SourceDependencies,
+    parts: { findings: Findings; report: SourceReport; running: RunningWork },
+  ) {
+    this.#deps = deps;
+    this.#findings = parts.findings;
+    this.#report = parts.report;
+    this.#running = parts.running;
+    this.#clock = deps.clock ?? realClock;
+  }
+
+  async lockNetwork(request: MigrationRequest, context: Context): Promise<void> {
+    this.#checkUndecided(request);
+    checkRetryBudget(request.status?.peers, request.spec.timeouts);
+    const pod = await this.#findPod(request);
+    checkComplete(pod.containers, startOrder(await this.#deps.pods.getPod(podName(request))));
+    claimPod(this.#deps.journal, podUid(request), request.metadata.uid);
+    const entry: Entry = {
+      ...this.#entry(request),
+      stage: 'Locking',
+      netns: pod.netns,
+      containers: pod.containers.map(({ id, name }) => ({ id, name })),
+    };
+    // The blackout begins with the lock, so the step `hold` does too.
+    const steps = beginOnce(entry.steps, 'hold', this.#stepDeadline(request, 'hold'));
+    await this.#deps.journal.put({ ...entry, steps });
+    this.#report.progress(request, 'Holding', context);
+    await this.#withinLimit(request, () => this.#deps.checkpointer.lockNetwork(pod));
+  }
+
+  /**
+   * Holds the device. If the pod's peers have a retry limit, the agent first reports their retry budget, because the
+   * target must not commit after its end. It reports a duration, because the target's clock is another one. The target
+   * counts from its first reading: before the hold begins or, at worst, as late as its watch.
+   */
+  async holdDevice(request: MigrationRequest, context: Context): Promise<void> {
+    const { metadata } = await this.#deps.pods.getPod(podName(request));
+    const peers: Peers = request.status?.peers ?? readPeers(metadata.annotations);
+    const budget = retryBudgetOf(peers, request);
+    if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
+      this.#checkUndecided(request);
+      checkRetryBudget(peers, request.spec.timeouts);
+      this.#findings.add(request.metadata.uid, { peerBudgetMs: budget });
+      await this.#withinLimit(request, () =>
+        this.#report.write(request, { state: 'Holding' }, context.signal),
+      );
+      const peerDeadline = timestamp(this.#clock.now() + budget);
+      await this.#deps.journal.put({ ...this.#entry(request), peerDeadline });
+    }
+    return this.#runStep(request, 'Holding', context, (pod) =>
+      this.#deps.checkpointer.holdDevice(pod, peers.rnrTimer),
+    );
+  }
+
+  async freezeTasks(request: MigrationRequest, context: Context): Promise<void> {
+    return this.#runStep(request, 'Freezing', context, (pod) =>
+      this.#deps.checkpointer.freezeTasks(pod),
+    );
+  }
+
+  async dumpContainers(request: MigrationRequest, context: Context): Promise<void> {
+    const { uid } = request.metadata;
+    return this.#runStep(request, 'Dumping', context, async (pod, signal) => {
+      this.#findings.add(uid, await this.#deps.checkpointer.dumpContainers(pod, uid, signal));
+    });
+  }
+
+  async sendImages(request: MigrationRequest, context: Context): Promise<void> {
+    const { uid } = request.metadata;
+    const address = request.status?.target?.agentAddress;
+    if (address === undefined) {
+      throw new AgentError('TransferFailed', "The target node's agent has no address yet.");
+    }
+    const { header } = this.#findings.get(uid);
+    if (!header) throw new AgentError('CheckpointFailed', 'There are no images to send.');
+    await this.#runStep(request, 'Transferring', context, async (_pod, signal) => {
+      const { digest } = await withFaults('source.transfer', () =>
+        this.#deps.send({
+          address,
+          id: uid,
+          dir: this.#deps.store.dir(uid),
+          manifest: header,
+          certificateDir: this.#deps.certificateDir,
+          signal,
+        }),
+      );
+      this.#findings.add(uid, { checkpointDigest: digest });
+    });
+    await this.#deps.journal.put({ ...this.#entry(request), stage: 'Sent' });
+  }
+
+  /** Records the step, does its work within its limit, and records its end. */
+  async #runStep(
+    request: MigrationRequest,
+    stage: StepName,
+    context: Context,
+    work: (pod: LocalPod, signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    this.#checkUndecided(request);
+    const { step, state } = stepOf[stage];
+    const before = this.#entry(request);
+    const begun = beginOnce(before.steps, step, this.#stepDeadline(request, step));
+    await this.#deps.journal.put({ ...before, stage, steps: begun });
+    this.#report.progress(request, state, context);
+    const pod = await this.#findPod(request);
+    checkUnchanged(pod.containers, before.containers);
+    await this.#withinLimit(request, (signal) => work(pod, signal));
+    const steps = endStep(begun, step);
+    const ended = steps.find((one) => one.name === step);
+    const seconds = ended && secondsOf(ended);
+    if (seconds !== undefined) stepSeconds.observe({ role: 'source', step }, seconds);
+    await this.#deps.journal.put({ ...this.#entry(request), steps });
+  }
+
+  /** Does the work within the step's limit. Its signal aborts at the limit, and when there is a decision. */
+  #withinLimit<R>(
+    request: MigrationRequest,
+    work: (signal: AbortSignal) => Promise<R>,
+  ): Promise<R> {
+    const limit = limitOf(request, this.#entry(request));
+    return this.#running.run(request.metadata.uid, limit, async (signal) => {
+      this.#checkUndecided(request);
+      return work(signal);
+    });
+  }
+
+  /** When a step that begins now must end. */
+  #stepDeadline({ spec }: MigrationRequest, step: LimitedStep): string {
+    return timestamp(this.#clock.now() + secondsOfStep(spec.timeouts, step) * 1000);
+  }
+
+  /** The pod, with the containers that it had when the agent locked it. @throws AgentError SourceLost, PodNotFound */
+  async #findPod(request: MigrationRequest): Promise<LocalPod> {
+    const entry = this.#deps.journal.get(request.metadata.uid, 'source');
+    const lost = (cause?: unknown) =>
+      new AgentError('SourceLost', lostMessage(podName(request).pod), { cause });
+    try {
+      const pod = await this.#deps.checkpointer.findPod(podUid(request));
+      if (!entry || !isLost(entry, containerIds(pod.containers))) return pod;
+    } catch (error) {
+      if (reasonOf(error).code !== 'PodNotFound') throw error;
+      throw lost(error);
+    }
+    throw lost();
+  }
+
+  /** A run takes long: the request may have been decided since it was planned. @throws AgentError Aborted */
+  #checkUndecided(request: MigrationRequest): void {
+    if (!this.#deps.request(keyOf(request))?.status?.decision) return;
+    throw new AgentError('Aborted', 'The request has been decided meanwhile.');
+  }
+
+  #entry(request: MigrationRequest): Entry {
+    return entryOf(this.#deps.journal, request);
+  }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a target's agent reports of a request: its part of the status, from the journal and the gates.
+import type { TargetAgent, TargetState } from '../../../../crds/src/index.ts';
+import type { Context } from '../../../../kube/src/index.ts';
+import type { Handover } from '../../callers/request-lookup.ts';
+import type { Journal } from '../../support/journal/journal.ts';
+import type { Publisher } from '../publisher.ts';
+import type { TargetContainers } from './containers.ts';
+import type { TargetStatus } from './decide.ts';
+
+export class TargetReport<T extends Handover> {
+  readonly #journal: Journal;
+  readonly #publisher: Publisher<T>;
+  readonly #containers: TargetContainers;
+  /** What the agent read from the restored pods, by request. A restarted agent finds it in the status. */
+  readonly #identities = new Map<string, TargetAgent['identity']>();
+
+  constructor(deps: { journal: Journal; publisher: Publisher<T> }, containers: TargetContainers) {
+    this.#journal = deps.journal;
+    this.#publisher = deps.publisher;
+    this.#containers = containers;
+  }
+
+  /** Adds the identity of the restored pod to the report. */
+  identify(uid: string, identity: TargetAgent['identity']): void {
+    this.#identities.set(uid, identity);
+  }
+
+  /** Writes the agent's part of the status. @throws ApiError, ConnectionError */
+  async write(request: T, status: TargetStatus, signal: AbortSignal): Promise<void> {
+    await this.#publisher.write(request, this.#part(request, status), signal);
+  }
+
+  /** Reports a state without waiting for the write. */
+  progress(request: T, state: TargetState, context: Context): void {
+    this.#publisher.progress(request, this.#part(request, { state }), context);
+  }
+
+  /** The request is deleted. */
+  forget(uid: string): void {
+    this.#identities.delete(uid);
+  }
+
+  #part(request: T, status: TargetStatus): TargetAgent {
+    const { uid } = request.metadata;
+    const reported = request.status?.targetAgent;
+    const entry = this.#journal.get(uid, 'target');
+    const containers = this.#containers.statuses(uid, entry, status.state);
+    const part: Partial<TargetAgent> = {
+      steps: entry?.steps.length ? entry.steps : reported?.steps,
+      identity: this.#identities.get(uid) ?? reported?.identity,
+      peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
+      containers: containers.length > 0 ? containers : reported?.containers,
+    };
+    return { ...part, ...status };
+  }
+}
