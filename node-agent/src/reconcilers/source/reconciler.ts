@@ -10,7 +10,7 @@ import {
   type Peers,
 } from '../../../../crds/src/index.ts';
 import {
-  decide as proposeDecision,
+  proposeDecision,
   keyOf,
   migrationRequests,
   realClock,

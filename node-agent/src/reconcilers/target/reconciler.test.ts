@@ -3,7 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { decide, migrationRequests } from '../../../../kube/src/index.ts';
+import { proposeDecision, migrationRequests } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import { Journal } from '../../support/journal/journal.ts';
 import { migration, NAMESPACE, REQUEST_UID } from '../../testing/objects.ts';
@@ -183,7 +183,7 @@ describe('a target', () => {
     // Committed by this agent, which dies before it knows.
     const request = api.peek(migrationRequests, NAMESPACE, 'move');
     if (!request) throw new Error('no request');
-    await decide(api, migrationRequests, request, {
+    await proposeDecision(api, migrationRequests, request, {
       outcome: 'Committed',
       by: 'agent/node-b',
       reason: 'Committed',
@@ -429,7 +429,7 @@ describe('a target of several containers', () => {
     // Committed by this agent, which dies before it knows; meanwhile the last container is killed.
     const request = api.peek(migrationRequests, NAMESPACE, 'move');
     if (!request) throw new Error('no request');
-    await decide(api, migrationRequests, request, {
+    await proposeDecision(api, migrationRequests, request, {
       ...{ outcome: 'Committed', by: 'agent/node-b', reason: 'Committed' },
     });
     await restartAgent();

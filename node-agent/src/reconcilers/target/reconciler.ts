@@ -2,7 +2,7 @@
 // The target's side of MigrationRequests and RestoreRequests whose new pod is on this node.
 import { secondsOfStep, type TargetAgent, type TargetState } from '../../../../crds/src/index.ts';
 import {
-  decide as proposeDecision,
+  proposeDecision,
   keyOf,
   realClock,
   timestamp,
