@@ -3,7 +3,7 @@
 // crds <- kube <- operator, node-agent; native/addon is used by node-agent only; e2e sees crds only.
 import tseslint from 'typescript-eslint';
 
-const rooms = ['crds', 'kube', 'operator', 'node-agent', 'native', 'e2e', 'simulation'];
+const rooms = ['crds', 'kube', 'operator', 'node-agent', 'native', 'e2e', 'simulation', 'spec'];
 /** @type {Record<string, string[]>} */
 const mayImport = {
   crds: [],
@@ -13,6 +13,7 @@ const mayImport = {
   native: [],
   e2e: ['crds'],
   simulation: ['crds', 'kube', 'operator', 'node-agent'],
+  spec: ['crds', 'kube', 'operator', 'node-agent'],
 };
 
 const walls = rooms.map((room) => ({
