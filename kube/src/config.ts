@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the API server is and who we are: a kubeconfig file, or the pod's service account.
+// Address of the API server and our credentials: from a kubeconfig file or the pod's service account.
 import { KubeConfig } from '@kubernetes/client-node';
 import { TerminalError, messageOf } from './errors.ts';
 

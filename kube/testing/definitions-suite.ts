@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the API server refuses by the CustomResourceDefinitions alone, and how a decision is written.
+// What the API server refuses by the CustomResourceDefinitions alone, and how the first decision stands.
 import { describe, expect, it } from 'vitest';
 import type { MigrationRequest } from '../../crds/src/index.ts';
 import type { Client } from '../src/client.ts';
@@ -54,10 +54,10 @@ export function definitionsSuite(f: Fixture): void {
       const { metadata } = await f.make({ targetNodeName: 'node-2' });
       expect((await f.merge(metadata.name, { spec: { cancel: true } })).spec.cancel).toBe(true);
       await expect(f.merge(metadata.name, { spec: { cancel: false } })).rejects.toThrow(
-        'cancel cannot be taken back',
+        'cancel cannot be unset',
       );
       await expect(f.merge(metadata.name, { spec: { cancel: null } })).rejects.toThrow(
-        'cancel cannot be taken back',
+        'cancel cannot be unset',
       );
     });
 
@@ -139,7 +139,7 @@ export function decisionSuite(f: Fixture): void {
     const committed = { outcome: 'Committed', by: 'agent/b', reason: 'Committed' } as const;
     const aborted = { outcome: 'Aborted', by: 'operator', reason: 'Cancelled' } as const;
 
-    /** As it is when the target's agent may commit. */
+    /** A request whose target's agent may commit. */
     async function gated(): Promise<MigrationRequest> {
       const { metadata } = await f.make();
       const status = {
@@ -203,10 +203,12 @@ export function decisionSuite(f: Fixture): void {
     ])('is not Committed by %s', async (_name, status) => {
       const { metadata } = await gated();
       const request = await f.merge(metadata.name, { status }, 'status');
-      await expect(proposeDecision(f.client, migrationRequests, request, committed)).rejects.toThrow(
-        'only the agent of status.target.nodeName commits',
+      await expect(
+        proposeDecision(f.client, migrationRequests, request, committed),
+      ).rejects.toThrow('only the agent of status.target.nodeName commits');
+      expect(await proposeDecision(f.client, migrationRequests, request, aborted)).toMatchObject(
+        aborted,
       );
-      expect(await proposeDecision(f.client, migrationRequests, request, aborted)).toMatchObject(aborted);
     });
 
     it('of a RestoreRequest is Committed by its target’s agent only', async () => {
@@ -226,7 +228,9 @@ export function decisionSuite(f: Fixture): void {
         { status: { target: { nodeName: 'b' } } },
         { subresource: 'status' },
       );
-      expect(await proposeDecision(f.client, restoreRequests, request, committed)).toMatchObject(committed);
+      expect(await proposeDecision(f.client, restoreRequests, request, committed)).toMatchObject(
+        committed,
+      );
     });
 
     it('is not written into a namesake', async () => {
@@ -236,7 +240,9 @@ export function decisionSuite(f: Fixture): void {
         metadata: { name: request.metadata.name },
         spec: { podName: 'victim' },
       });
-      await expect(proposeDecision(f.client, migrationRequests, request, committed)).rejects.toMatchObject({
+      await expect(
+        proposeDecision(f.client, migrationRequests, request, committed),
+      ).rejects.toMatchObject({
         code: 'RequestReplaced',
       });
       expect((await f.get(request.metadata.name)).status?.decision).toBeUndefined();
