@@ -30,7 +30,7 @@ this page. The columns there have the types of the code, and \`spec/protocol.tes
 
 Journal stages and agent states use the same words. They differ in when they are written: an agent writes a stage to its disk *before* the
 effect, so that a restarted agent knows what may have begun, and publishes a state while the effect runs or *after* it, because the other
-side acts on it. The journal also has stages that nobody outside the node needs (\`Locking\`, \`Freezing\`, \`Resuming\`, \`Stopping\`), and the
+side acts on it. The journal also has stages that only the node needs (\`Locking\`, \`Freezing\`, \`Resuming\`, \`Stopping\`), and the
 API has states without an entry in the journal (\`Waiting\`, \`AtCreateGate\`, \`Receiving\`, \`Answering\`): the agent observes those anew after
 a restart. Phases and report steps stay vocabularies of their own, because they say something about the request as a whole: a phase
 follows from both agents' states, and one step may be timed on both nodes.

@@ -27,7 +27,7 @@ const calls = {
   end: 'StopSource',
 } as const;
 
-/** Notes the journal's stage at each call. */
+/** Records the journal's stage at each call. */
 function watch(): [string, string | undefined][] {
   const seen: [string, string | undefined][] = [];
   const node = world.checkpointer as unknown as Record<string, (...all: unknown[]) => unknown>;

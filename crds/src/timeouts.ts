@@ -126,7 +126,7 @@ export function stepExceeded(
   return {
     code: `${name}DeadlineExceeded`,
     message:
-      `step ${step} was not done within ${limitSeconds} s: ` +
-      `raise spec.timeouts.${step}Seconds if it needs longer`,
+      `Step ${step} did not end within ${limitSeconds} s. ` +
+      `Raise spec.timeouts.${step}Seconds if it needs longer.`,
   };
 }

@@ -18,7 +18,10 @@ export function loadConfig(path = process.env['KUBECONFIG']): KubeConfig {
   } else if (process.env['KUBERNETES_SERVICE_HOST']) {
     config.loadFromCluster();
   } else {
-    throw new TerminalError('NoCluster', 'neither --kubeconfig, KUBECONFIG nor a service account');
+    throw new TerminalError(
+      'NoCluster',
+      'No API server: give --kubeconfig or KUBECONFIG, or run in a pod with a service account.',
+    );
   }
   if (!config.getCurrentCluster()?.server) {
     throw new TerminalError('BadKubeconfig', 'the current context names no cluster with a server');

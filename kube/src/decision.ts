@@ -56,7 +56,7 @@ export async function proposeDecision<T extends Decidable>(
     if (current.metadata.uid !== uid) {
       throw new TerminalError(
         'RequestReplaced',
-        `${namespace}/${name} is another request now`,
+        `Another request has the name ${namespace}/${name} now.`,
         error,
       );
     }
@@ -78,7 +78,7 @@ function patch(request: Decidable, decision: Decision): JsonPatch[] {
 
 function standing(request: Decidable): Decision {
   if (!request.status?.decision) {
-    throw new TerminalError('DecisionLost', 'the API server did not keep the decision');
+    throw new TerminalError('DecisionLost', 'The API server did not store the decision.');
   }
   return request.status.decision;
 }

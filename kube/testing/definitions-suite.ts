@@ -28,7 +28,11 @@ export function definitionsSuite(f: Fixture): void {
     it.each([
       ['no podName', { podName: undefined }, 'spec.podName: Required value'],
       ['a podName that is no name', { podName: 'A b' }, 'spec.podName: Invalid value'],
-      ['a blackout beyond the kubelet’s patience', { timeouts: { blackoutSeconds: 111 } }, '110'],
+      [
+        'a blackout longer than the kubelet’s start timeout',
+        { timeouts: { blackoutSeconds: 111 } },
+        '110',
+      ],
       ...['hold', 'freeze', 'dump', 'transfer', 'restore'].map((step): [string, object, string] => [
         `a step longer than the blackout: ${step}`,
         { timeouts: { blackoutSeconds: 50, [`${step}Seconds`]: 51 } },
@@ -50,7 +54,7 @@ export function definitionsSuite(f: Fixture): void {
       await expect(f.merge(metadata.name, { spec })).rejects.toThrow(message);
     });
 
-    it('let cancel go forward only', async () => {
+    it('let cancel be set, not unset', async () => {
       const { metadata } = await f.make({ targetNodeName: 'node-2' });
       expect((await f.merge(metadata.name, { spec: { cancel: true } })).spec.cancel).toBe(true);
       await expect(f.merge(metadata.name, { spec: { cancel: false } })).rejects.toThrow(
@@ -149,7 +153,7 @@ export function decisionSuite(f: Fixture): void {
       return f.merge(metadata.name, { status }, 'status');
     }
 
-    it('is the first one’s, whoever asks', async () => {
+    it('is the first writer’s', async () => {
       const request = await gated();
       const first = await proposeDecision(f.client, migrationRequests, request, committed);
       expect(first).toMatchObject(committed);
@@ -157,7 +161,7 @@ export function decisionSuite(f: Fixture): void {
       expect((await f.get(request.metadata.name)).status?.decision).toEqual(first);
     });
 
-    it('is one, however many race for it', async () => {
+    it('is one, however many writers race', async () => {
       for (let round = 0; round < 10; round++) {
         const request = await gated();
         const all = await Promise.all(
@@ -233,7 +237,7 @@ export function decisionSuite(f: Fixture): void {
       );
     });
 
-    it('is not written into a namesake', async () => {
+    it('is not written to another request of the same name', async () => {
       const request = await gated();
       await f.client.delete(migrationRequests, 'default', request.metadata.name);
       await f.client.create(migrationRequests, 'default', {

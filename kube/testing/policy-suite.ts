@@ -55,7 +55,7 @@ export function policySuite(f: Fixture, server: () => TestServer): void {
       await dispatcher.close();
     });
 
-    it('lets the operator and agents write, each in their own name', async ({ skip }) => {
+    it('lets operator and agents write, each in its own name', async ({ skip }) => {
       if (manifests.length === 0) return skip('no helm beside the API server');
       // A policy takes effect a moment after its creation.
       await expect
@@ -75,7 +75,7 @@ export function policySuite(f: Fixture, server: () => TestServer): void {
       );
     });
 
-    it('leaves the rest of a status to whoever may write it', async ({ skip }) => {
+    it('restricts no other field of the status', async ({ skip }) => {
       if (manifests.length === 0) return skip('no helm beside the API server');
       const { metadata } = await f.make();
       const after = await f.merge(metadata.name, { status: { phase: 'Pending' } }, 'status');

@@ -22,7 +22,7 @@ export const committed: readonly Row<'MigrationRequest'>[] = [
     undoneBy: 'StartRestore',
   },
   {
-    step: 'The source’s held device goes on answering until the target’s does, or for 5 s.',
+    step: 'The source’s held device keeps answering until the target’s answers, or for 5 s.',
     by: 'source agent',
     effect: 'AwaitTargetAnswering',
     stage: 'Sent',

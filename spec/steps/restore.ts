@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The steps of a RestoreRequest. The target's agent does what it does for a migration, but nobody has to be silenced: there
-// is no source, so it neither answers before it opens the gates nor waits.
+// The steps of a RestoreRequest. The target's agent does what it does for a migration, but there is
+// no source to silence, so it neither answers before it opens the gates nor waits.
 import type { Row } from './row.ts';
 
 const failure = { code: 'RestoreFailed', message: 'the restore failed' };
