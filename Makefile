@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sealift: build, lab, tests. `make help` lists the targets; parts of their own lie beside what they build.
+# Sealift: build, lab, tests. `make help` lists the targets. Steps that take long show their progress; V=1 shows all output.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-# Folders whose own Makefile builds (all), tests (check) and cleans (clean) native code, inside the builder.
+# Folders with native code. Their Makefiles build (all), test (check) and clean (clean) it in the builder.
 NATIVE := native/rxe native/criu-plugin native/shim native/addon e2e/workloads
 
 include e2e/lab/lab.mk
@@ -18,39 +18,43 @@ help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {gsub(/[$$][$$]/, "$$", $$2); printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 node_modules/.package-lock.json: package.json package-lock.json
-	npm ci --no-audit --no-fund
+	@$(STEP) npm npm ci --no-audit --no-fund
 	@touch $@
 
 native: builder node_modules/.package-lock.json build/native/driver.stamp ## Build everything that is C or C++, in the builder
+	@$(STEP) native $(MAKE) --no-print-directory native-parts
+
+.PHONY: native-parts
+native-parts:
 	@for dir in $(NATIVE); do [ ! -f $$dir/Makefile ] || $(BUILDER) run $(MAKE) --no-print-directory -C $$dir; done
 
-# The kernel module, for the release of kernel that the builder has headers of (the nodes').
+# The kernel module, for the kernel release of the builder's headers, which is the nodes'.
 build/native/driver.stamp: $(wildcard native/rxe/patches/* native/rxe/src/* native/rxe/uapi/* native/rxe/build.sh) | builder
 	@rm -rf build/native/modules
-	@$(BUILDER) run sh -c 'native/rxe/build.sh /usr/src/linux-headers-$$KERNEL_RELEASE \
+	@$(STEP) driver $(BUILDER) run sh -c 'native/rxe/build.sh /usr/src/linux-headers-$$KERNEL_RELEASE \
 		/usr/src/linux-source-6.12.tar.xz build/native/modules/$$KERNEL_RELEASE'
 	@touch $@
 
 native-clean: ## Remove what `make native` built
 	@for dir in $(NATIVE); do [ ! -f $$dir/Makefile ] || $(BUILDER) run $(MAKE) --no-print-directory -C $$dir clean; done
 
-native-check: builder node_modules/.package-lock.json ## Test native parts, each by its own `make check`
+native-check: builder node_modules/.package-lock.json ## Run `make check` of every native part
 	@for dir in $(NATIVE); do \
-		if grep -qs '^check:' $$dir/Makefile; then $(BUILDER) run $(MAKE) --no-print-directory -C $$dir check; fi; \
+		if grep -qs '^check:' $$dir/Makefile; then $(BUILDER) run $(MAKE) $(if $(filter-out 0,$(V)),,-s) --no-print-directory -C $$dir check; fi; \
 	done
 
 js: node_modules/.package-lock.json ## Bundle operator and agent
 	@node images/bundle.ts
 
 images: native js lab-binaries ## Build the image archives under build/images
-	@images/build.sh
+	@$(STEP) images images/build.sh
 
 build: images ## Build everything
 
-format: node_modules/.package-lock.json ## Put every file into its form
+format: node_modules/.package-lock.json ## Format every file
 	@npx --no-install prettier --write --log-level warn .
 
-model: builder ## Check the handover's model, and that seeded mistakes are found
+model: builder ## Check the handover's model, and that it finds seeded mistakes
 	@$(BUILDER) run spec/check.sh
 
 demo: lab-up build ## Move running RDMA pods between two nodes; KEEP=1 leaves the lab up
@@ -60,11 +64,11 @@ demo: lab-up build ## Move running RDMA pods between two nodes; KEEP=1 leaves th
 e2e: lab-up build ## Run every case on the lab; CASE=name picks
 	@node e2e/src/main.ts
 
-faults: lab-up build ## Make each part fail at each step of a move; CASE=fault-operator picks
+faults: lab-up build ## Let each component fail at each step of a move; CASE=fault-operator picks
 	@node e2e/src/main.ts --faults
 
 e2e-test: lab-up build
 	@node e2e/src/main.ts --test
 
-test: lab-deps node_modules/.package-lock.json lab-binaries ## Everything that fits: ends with `N passed, N failed`; LANES=unit,native picks
+test: lab-plan lab-deps node_modules/.package-lock.json lab-binaries ## Run the tests; ends with `N passed, N failed`; LANES=unit,native picks
 	@node e2e/lanes.ts

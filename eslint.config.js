@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lint rules. The `walls` below keep imports pointing one way:
 // crds <- kube <- operator, node-agent; native/addon is used by node-agent only; e2e sees crds only.
+// Within operator/src: requests, target-pod, nodes, networks <- migration, restore, checkpoint.
+// Within node-agent/src: support <- node <- callers <- reconcilers <- agent.ts.
 import tseslint from 'typescript-eslint';
 
 const rooms = ['crds', 'kube', 'operator', 'node-agent', 'native', 'e2e', 'simulation', 'spec'];
@@ -16,18 +18,61 @@ const mayImport = {
   spec: ['crds', 'kube', 'operator', 'node-agent'],
 };
 
+/** Patterns that forbid what a room must not import. @type {(room: string) => object[]} */
+const forbidden = (room) =>
+  rooms
+    .filter((other) => other !== room && !mayImport[room]?.includes(other))
+    .map((other) => ({
+      regex: `^(\\.\\./)+${other}(/|$)`,
+      message: `${room} must not import ${other}: see docs/architecture.md`,
+    }));
+
 const walls = rooms.map((room) => ({
   files: [`${room}/**/*.ts`],
+  rules: { 'no-restricted-imports': ['error', { patterns: forbidden(room) }] },
+}));
+
+/** The operator's controllers share folders that know none of them, and no controller knows another. */
+const controllers = ['migration', 'restore', 'checkpoint'];
+const sharedFolders = ['requests', 'target-pod', 'nodes', 'networks'];
+
+const operatorWalls = [...sharedFolders, ...controllers].map((folder) => ({
+  files: [`operator/src/${folder}/**/*.ts`],
   rules: {
     'no-restricted-imports': [
       'error',
       {
-        patterns: rooms
-          .filter((other) => other !== room && !mayImport[room]?.includes(other))
-          .map((other) => ({
+        patterns: [
+          ...forbidden('operator'),
+          ...controllers
+            .filter((other) => other !== folder)
+            .map((other) => ({
+              regex: `^(\\.\\./)+${other}(/|$)`,
+              message: `${folder} must not import ${other}: see operator/README.md`,
+            })),
+        ],
+      },
+    ],
+  },
+}));
+
+/** The agent's rooms: each imports those before it. `agent.ts` and `main.ts` wire them; tests import any. */
+const agentRooms = ['support', 'node', 'callers', 'reconcilers'];
+
+const agentWalls = agentRooms.map((room, place) => ({
+  files: [`node-agent/src/${room}/**/*.ts`],
+  ignores: ['**/*.test.ts'],
+  rules: {
+    'no-restricted-imports': [
+      'error',
+      {
+        patterns: [
+          ...forbidden('node-agent'),
+          ...[...agentRooms.slice(place + 1), 'agent.ts', 'main.ts', 'testing'].map((other) => ({
             regex: `^(\\.\\./)+${other}(/|$)`,
-            message: `${room} must not import ${other}: see docs/architecture.md`,
+            message: `${room} must not import ${other}: see node-agent/README.md`,
           })),
+        ],
       },
     ],
   },
@@ -51,4 +96,6 @@ export default tseslint.config(
     },
   },
   ...walls,
+  ...operatorWalls,
+  ...agentWalls,
 );

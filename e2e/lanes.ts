@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make test`: every lane one after the other, each with its own line, then the sum `N passed, N failed`.
-// LANES picks by name. A lane that skips says why; a lane that runs nothing has failed.
+// `make test`: runs the lanes one after another, then prints a line for each and the sum `N passed, N failed`.
+// LANES picks by name. A lane that skips tests prints why. A lane that runs no test has failed.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -13,14 +13,14 @@ interface Result {
   passed: number;
   failed: number;
   skipped: string[];
-  /** What failed, each on one line, as far as the lane says: the end of a log is often all that is read. */
+  /** What failed, one line each, as far as the lane prints it. The sum repeats them, as people often read only the end of a log. */
   failures: string[];
 }
 
-/** Lines of the sum that one lane may take for its failures. */
+/** Failures of one lane that the sum repeats. */
 const MAX_FAILURES = 20;
 
-/** Runs a lane's command, showing and keeping what it says. */
+/** Runs a lane's command; prints its output and returns it. */
 function execute(lane: Lane): Promise<{ status: number; output: string }> {
   return new Promise((resolve) => {
     const child = spawn('bash', ['-euo', 'pipefail', '-c', lane.command], {
@@ -39,7 +39,7 @@ function execute(lane: Lane): Promise<{ status: number; output: string }> {
   });
 }
 
-/** Sum of the counts in what a lane said: one line `... N passed, N failed` per part. */
+/** Sums the counts in a lane's output: one line `... N passed, N failed` per part. */
 export function countLines(output: string): Result {
   const result: Result = { passed: 0, failed: 0, skipped: [], failures: [] };
   for (const line of output.split('\n')) {
@@ -71,8 +71,8 @@ interface VitestReport {
 const firstLine = (text: string | undefined): string => (text ?? '').split('\n')[0] ?? '';
 
 /**
- * Vitest's own report: tests, and files that did not even load. What was thrown outside of any test is only in
- * what it printed, `output`: it has no count, and the exit status alone tells of it.
+ * Counts vitest's own report: tests, and files that did not load. An error thrown outside of any test is only in
+ * `output`, what vitest printed. It has no count; only the exit status shows it.
  */
 export function countVitest(json: string, output = ''): Result {
   const report = JSON.parse(json) as VitestReport;
@@ -96,7 +96,7 @@ export function countVitest(json: string, output = ''): Result {
   };
 }
 
-/** A lane's result from its exit status and its counts; a failure that no count tells is one more. */
+/** A lane's result from its exit status and its counts. A failure that no count includes is one more. */
 export function judge(lane: Pick<Lane, 'counts'>, status: number, counted: Result): Result {
   const result = { ...counted };
   if (lane.counts === 'status') {
@@ -128,7 +128,7 @@ async function main(): Promise<number> {
   const unknown = strangers(lanes, names);
   if (unknown.length > 0) {
     const known = lanes.map((lane) => lane.name).join(', ');
-    console.error(`LANES: no lane is called ${unknown.join(', ')}; there are ${known}`);
+    console.error(`LANES: there is no lane ${unknown.join(', ')}. The lanes are ${known}.`);
     return 2;
   }
   const chosen = pick(lanes, names);

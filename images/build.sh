@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# build.sh [workloads] [operator] [agent]: image archives under build/images, the node bundle under build/bundle.
+# build.sh [workloads] [operator] [agent]: write image archives to build/images, the node bundle to build/bundle.
 # Needs what `make native` and images/bundle.ts have built.
-# build.sh bases: of each image what lies below its own layer; needs node_modules alone.
+# build.sh bases: write the layers below each image's own layer as images; needs only node_modules.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in config cache debian builder; do
+for part in config progress cache debian builder; do
 	# shellcheck source=/dev/null
 	. "$here/../e2e/lab/lib/$part.sh"
 done
@@ -14,7 +14,7 @@ NATIVE=$BUILD/native
 IMAGES=$BUILD/images
 LIBDIR=usr/lib/x86_64-linux-gnu
 
-# tree_build DIR: a root with nothing but the packages' files; PACKAGES names the list.
+# tree_build DIR: a root with only the packages' files; PACKAGES is the path of the list.
 tree_build() {
 	local root=$1 dir
 	# shellcheck disable=SC2016
@@ -30,13 +30,13 @@ tree_build() {
 	done
 	find "$root/usr/share/doc" -type f ! -name copyright -delete
 	mkdir -p "$root"/{tmp,proc,sys,dev,run,etc}
-	# No other driver's: each would be tried, and complain, at every start.
+	# Only rxe: libibverbs tries every driver at each start, and those without a library print a warning.
 	find "$root/etc/libibverbs.d" -type f ! -name rxe.driver -delete 2>/dev/null || true
 	printf 'root:x:0:0:root:/root:/bin/sh\n' >"$root/etc/passwd"
 	printf 'root:x:0:\n' >"$root/etc/group"
 }
 
-# tree NAME: path of the tree with the packages of NAME.packages, made if need be.
+# tree NAME: make the tree with the packages of NAME.packages if there is none; print its path.
 tree() {
 	PACKAGES=$here/$1.packages
 	local key
@@ -46,7 +46,7 @@ tree() {
 	cache_dir "image-$1" "$key"
 }
 
-# Node.js of the checkout's node_modules, without its symbols (a quarter of it).
+# Node.js of node_modules without its symbols, which are a quarter of it.
 node_build() {
 	mkdir -p "$1/usr/bin"
 	strip -o "$1/usr/bin/node" "$(readlink -f "$CHECKOUT/node_modules/node/bin/node")"
@@ -59,7 +59,7 @@ node_layer() {
 	cache_dir image-nodejs "$key"
 }
 
-# bundle: what the agent installs on a node under /opt/sealift. It takes no library from the host.
+# bundle: the files that the agent installs on a node under /opt/sealift. They use no library of the node.
 bundle() {
 	local out=$BUILD/bundle root lib program
 	root=$(builder_dir)
@@ -76,7 +76,7 @@ bundle() {
 	done | sed -nE 's/.*[[:space:]](\/[^ ]+) \(0x.*/\1/p' | sort -u | while read -r lib; do
 		install "$root$lib" "$out.tmp/lib/"
 	done
-	# The interpreter is an absolute path: the bundle works where it is installed, /opt/sealift, and nowhere else.
+	# The interpreter is an absolute path: the bundle works only in /opt/sealift.
 	builder_run patchelf --set-interpreter /opt/sealift/lib/ld-linux-x86-64.so.2 \
 		--force-rpath --set-rpath /opt/sealift/lib "$out.tmp/bin/criu"
 	for lib in "$out.tmp"/lib/*.so* "$out.tmp"/lib/criu/*.so; do
@@ -86,14 +86,14 @@ bundle() {
 	for lib in "$NATIVE"/modules/*/rdma_rxe.ko; do
 		lib=$(basename "$(dirname "$lib")")
 		mkdir -p "$out.tmp/modules/$lib"
-		# BTF stays: it is a section of its own.
+		# BTF is not debug information: it stays.
 		strip --strip-debug -o "$out.tmp/modules/$lib/rdma_rxe.ko" "$NATIVE/modules/$lib/rdma_rxe.ko"
 	done
 	rm -rf "$out"
 	mv "$out.tmp" "$out"
 }
 
-# stage NAME: an empty directory for the image's own layer.
+# stage NAME: make an empty directory for the image's own layer and print its path.
 stage() {
 	local dir=$BUILD/stage/$1
 	rm -rf "$dir"
@@ -101,12 +101,12 @@ stage() {
 	echo "$dir"
 }
 
-# write NAME KEY ARGUMENT...: image.ts unless the archive was written from the same input.
+# write NAME KEY ARGUMENT...: write the archive with image.ts, unless it was written from the same input.
 write() {
 	local name=$1 key=$2
 	shift 2
 	if [ "$(cat "$IMAGES/$name.key" 2>/dev/null)" != "$key" ] || [ ! -f "$IMAGES/$name.tar" ]; then
-		log "image $name"
+		log "writing image $name"
 		node_js "$LAB_SRC/image.ts" "$@"
 		echo "$key" >"$IMAGES/$name.key"
 	fi

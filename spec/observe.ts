@@ -11,7 +11,7 @@ import type { CheckpointObserved } from '../node-agent/src/reconcilers/checkpoin
 import type { ImageSenderObserved } from '../node-agent/src/reconcilers/image-sender/reconciler.ts';
 import type { SourceObserved } from '../node-agent/src/reconcilers/source/decide.ts';
 import type { TargetObserved } from '../node-agent/src/reconcilers/target/decide.ts';
-import type { Observed as CheckpointOperatorObserved } from '../operator/src/checkpoint/decide.ts';
+import type { Observed as CheckpointOperatorObserved } from '../operator/src/checkpoint/types.ts';
 import type { Observed as MigrationOperatorObserved } from '../operator/src/migration/types.ts';
 import type { Observed as RestoreOperatorObserved } from '../operator/src/restore/types.ts';
 import { see } from '../operator/testing/migration.ts';
@@ -137,7 +137,7 @@ export function restoreOf(row: Row<'RestoreRequest'>): RestoreOperatorObserved {
   return {
     request,
     checkpoint: objects.stored(),
-    pod: targetPodOf(row),
+    targetPod: targetPodOf(row),
     podName: 'p-reque',
     nodes: [objects.node('a'), objects.node('b')],
     load: new Map(),

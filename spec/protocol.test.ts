@@ -67,8 +67,8 @@ const operatorEffects: { [K in Kind]: Listed<Kinds[K]['operatorEffect']> } = {
   },
   RestoreRequest: {
     ...finalizer,
-    ...({ CreatePod: true, LabelPod: true, DetachPod: true } as const),
-    ...({ DeletePod: true, ProposeAbort: true } as const),
+    ...({ CreateTarget: true, LabelTarget: true, DetachTarget: true } as const),
+    ...({ DeleteTarget: true, ProposeAbort: true } as const),
   },
   CheckpointRequest: { ...finalizer, DeleteRequest: true },
 };

@@ -52,7 +52,9 @@ export const reasons = {
   TransferDeadlineExceeded: 'The images were not sent within spec.timeouts.transferSeconds.',
   RestoreDeadlineExceeded: 'The target was not restored within spec.timeouts.restoreSeconds.',
   PeerRetryBudgetExceeded: 'The pod’s peers were about to stop retrying.',
-  SourceGone: 'The source pod was deleted, was replaced or has completed.',
+  PodCompleted:
+    'The source pod’s containers have ended with exit code 0: there is nothing left to move.',
+  SourceGone: 'The source pod was deleted or replaced.',
   SourceLost: 'The source’s node was reset or a container ended: its memory is gone.',
   SourceFailed: 'The source’s agent reported a failure.',
   TargetUnschedulable: 'The scheduler found no room for the target pod.',

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The lab's commands; see README.md. Most are reached through make (lab.mk).
+# The lab's commands; see README.md. lab.mk has a make target for most of them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in config cache proc net pki binaries debian builder rootfs accel control-plane node load snapshot deps report; do
+for part in config progress cache proc net pki binaries debian builder rootfs accel control-plane node load snapshot deps report; do
 	# shellcheck source=/dev/null
 	. "$here/lib/$part.sh"
 done
@@ -11,7 +11,8 @@ done
 usage() {
 	cat >&2 <<-E
 		usage: lab.sh COMMAND
-		  deps                          install what the host lacks (apt)
+		  plan [STEP...]                what \`up\` has to make first, and these steps, with usual times
+		  deps                          install what this machine lacks (apt)
 		  up | down                     start (from a snapshot, if there is one) or end everything
 		  env                           shell lines that make kubectl and helm work
 		  status                        what runs
@@ -19,10 +20,10 @@ usage() {
 		  ssh N [COMMAND...]            on node N
 		  logs [DIR]                    collect logs (default: \$LAB/logs)
 		  link N cluster|fabric up|down pull or plug a cable
-		  reset N                       hard reset of VM N
+		  reset N                       reset VM N without warning
 		  peer                          add VM $LAB_MAX_NODE as a machine outside the cluster, on both networks
 		  part start|stop NAME          one of: $CONTROL_PLANE_PARTS
-		  clean                         down, and remove all that was made but the caches of other versions
+		  clean                         down, and remove certificates and state; the cache stays
 	E
 	exit 2
 }
@@ -31,7 +32,22 @@ usage() {
 lock() {
 	mkdir -p "$LAB_CACHE" "$LAB_RUN"
 	exec 9>"$LAB/lock"
+	flock -n 9 && return 0
+	log "waiting for another command that changes the lab"
 	flock 9
+}
+
+# lab_plan [STEP...]: what has never been made here, and the steps of a build if there are no images yet. What is only
+# stale is not in the plan.
+lab_plan() {
+	local -a steps=() lab
+	[ -z "$(deps_missing)" ] || steps+=(deps)
+	[ -d "$CHECKOUT/node_modules" ] || steps+=(npm)
+	mapfile -t lab < <(cache_missing image-node image-workloads builder kubernetes etcd runc node-tree node-disk snapshot)
+	steps+=("${lab[@]}")
+	[ ${#steps[@]} -eq 0 ] || steps+=(start)
+	[ -f "$CHECKOUT/build/images/agent.tar" ] || steps+=("$@")
+	progress_plan "${steps[@]}"
 }
 
 lab_up() {
@@ -46,10 +62,10 @@ lab_up() {
 	for n in $LAB_NODES; do proc_alive "w$n" || alive=; done
 	for part in $CONTROL_PLANE_PARTS; do proc_alive "$part" || alive=; done
 	if [ -n "$alive" ]; then
-		log "up already"
+		log "already up"
 		return 0
 	fi
-	# Half a lab can't be completed: its VMs and its etcd must stem from one moment.
+	# Half a lab can't be completed: VMs and etcd must be of the same moment.
 	lab_stop_all
 	accel_name >/dev/null
 	snapshot_up
@@ -93,6 +109,7 @@ lab_peer() {
 command=${1:-}
 [ $# -eq 0 ] || shift
 case $command in
+plan) lab_plan "$@" ;;
 deps) deps_install ;;
 binaries) lock; binaries_up ;;
 up) lab_up ;;

@@ -27,7 +27,7 @@ export const lanes: readonly Lane[] = [
   },
   {
     name: 'unit',
-    what: 'vitest, in the builder: the addon is built for its C library',
+    what: 'vitest, in the builder, for whose C library the addon is built',
     command:
       'e2e/lab/builder.sh run node_modules/.bin/node node_modules/vitest/vitest.mjs run ' +
       '--reporter=default --reporter=json --outputFile.json=build/test/unit.json',
@@ -41,13 +41,13 @@ export const lanes: readonly Lane[] = [
   },
   {
     name: 'model',
-    what: 'the handover: every interleaving with one fault, and that seeded mistakes are found',
+    what: 'the handover: every interleaving with one fault; seeded mistakes must be found',
     command: 'make --no-print-directory model',
     counts: 'lines',
   },
   {
     name: 'simulate',
-    what: 'operator and agents, the real code, under 10,000 schedules of faults',
+    what: 'the code of operator and agents under 10,000 schedules of faults',
     // Half of them on each of two cores.
     command:
       'make --no-print-directory simulate N=5000 SEED=1 & first=$!; ' +

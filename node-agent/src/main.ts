@@ -9,6 +9,7 @@ import {
   withFaults,
 } from '../../kube/src/index.ts';
 import { Agent } from './agent.ts';
+import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
 import { nodeOperations } from './node/operations.ts';
 import { reasonOf } from './support/errors.ts';
@@ -65,7 +66,11 @@ async function run(config: Config): Promise<void> {
     config,
     journal,
     log,
-    effects: nodeOperations(config, VERSION, log),
+    node: nodeOperations(config, VERSION, log),
+    socket: (handlers) => {
+      const server = new SocketServer(handlers, log);
+      return { listen: () => server.listen(config.socketPath), close: () => server.close() };
+    },
   });
   const health = await serveHealth(config.metricsPort, () => agent.synced);
   const serving = agent.run(stop.signal);

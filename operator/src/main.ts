@@ -31,10 +31,10 @@ try {
     namespace: process.env['POD_NAMESPACE'] ?? namespaceOf(config),
     name: 'sealift-operator',
   });
-  const how = await elector.run((signal) => operator.run(signal), stop.signal);
+  const ending = await elector.run((signal) => operator.run(signal), stop.signal);
   await health.close();
-  // Whoever lost the lease must be gone before the next leader acts: the kubelet starts us anew.
-  process.exit(how === 'lost' ? 1 : 0);
+  // A process that has lost the lease must end before the next leader acts; the kubelet starts it again.
+  process.exit(ending === 'lost' ? 1 : 0);
 } catch (error) {
   log.fatal({ error }, 'operator ended');
   process.exit(1);

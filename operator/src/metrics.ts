@@ -4,14 +4,14 @@ import { registry } from '../../kube/src/index.ts';
 
 export const requestsFinished = new Counter({
   name: 'sealift_requests_finished_total',
-  help: 'Requests that ended, by kind and reason.',
+  help: 'Requests that have finished, by kind and reason.',
   labelNames: ['kind', 'reason'],
   registers: [registry],
 });
 
 export const blackoutSeconds = new Histogram({
   name: 'sealift_blackout_seconds',
-  help: 'How long moved pods did not run.',
+  help: 'How long migrated pods did not run.',
   buckets: [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120],
   registers: [registry],
 });

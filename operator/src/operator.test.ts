@@ -9,7 +9,6 @@ import {
   checkpointRequests,
   migrationRequests,
   pods,
-  realClock,
   silent,
   type Pod,
 } from '../../kube/src/index.ts';
@@ -41,7 +40,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c?.stop();
   });
 
-  /** Up to a target that waits at its create gate, the source free to hold. @returns its name */
+  /** Up to a target that waits at its create gate, the blackout begun. @returns the target's name */
   async function prepared(name: string, podName: string, spec: object = {}): Promise<string> {
     await c.migrate(name, podName, spec);
     const target = await created(name);
@@ -90,11 +89,11 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c.source(moves, 'one', { state: 'Holding' });
     await c.until(moves, 'one', { phase: 'Holding' });
     const held = Date.now();
-    const told = {
+    const reported = {
       steps: [{ name: 'hold' as const, startTime: at(held), endTime: at(held + 100) }],
       bytes: { pages: 4096 },
     };
-    await c.source(moves, 'one', { ...told, state: 'Sent' });
+    await c.source(moves, 'one', { ...reported, state: 'Sent' });
     await c.target(moves, 'one', { state: 'AtResumeGate' });
     await c.until(moves, 'one', { phase: 'Restoring' });
     await c.untouched(source);
@@ -103,7 +102,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c.target(moves, 'one', { state: 'Answering' });
     await eventually(async () => (await c.pod(name))?.metadata.labels['app']).toBe('one');
     await c.untouched(source);
-    await c.source(moves, 'one', { ...told, state: 'Gone' });
+    await c.source(moves, 'one', { ...reported, state: 'Gone' });
     await eventually(() => c.pod('one')).toBeUndefined();
     await eventually(async () => (await c.pod(name))?.metadata.labels).toEqual({ app: 'one' });
     await c.target(moves, 'one', {
@@ -120,13 +119,13 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await eventually(() => c.events(request.metadata.uid)).toContain('Normal Moved');
     expect(await c.events(made?.metadata.uid ?? '')).toContain('Normal Moved');
 
-    // The pod stands on its own now.
+    // The pod no longer names its request.
     expect((await c.pod(name))?.metadata.annotations[annotations.migration]).toBeUndefined();
     await c.client.delete(moves, 'default', 'one');
     await eventually(() => c.find(moves, 'one')).toBeUndefined();
     const kept = await c.podRuns(name);
 
-    // And can be moved again, keeping its name short.
+    // It can be migrated again, and its name stays short.
     const back = await c.migrate('one-back', name, { targetNodeName: 'a' });
     const again = await created('one-back');
     expect(again).toBe(`one-${back.metadata.uid.slice(0, 5)}`);
@@ -136,7 +135,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c.untouched(kept);
   });
 
-  it('makes a target with all the containers that go on, and none that has run', async () => {
+  it('creates a target with the containers that run, and none that has run', async () => {
     const [probe, image] = [{ tcpSocket: { port: 80 } }, 'x'];
     await c.run('many', {
       spec: {
@@ -217,7 +216,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
         ...names.map((name) => c.migrate(name, 'wanted')),
         c.checkpoint('w5', 'wanted'),
       ]);
-      const settled = async (): Promise<string[]> => {
+      const outcomes = async (): Promise<string[]> => {
         const all = [
           ...(await Promise.all(names.map((name) => c.find(moves, name)))),
           await c.find(saves, 'w5'),
@@ -228,7 +227,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
         });
       };
       const accepted = expect.stringMatching(/Preparing|Checkpointing/) as string;
-      await eventually(async () => (await settled()).sort(acceptedLast)).toEqual([
+      await eventually(async () => (await outcomes()).sort(acceptedLast)).toEqual([
         ...Array.from({ length: 4 }, () => 'False AnotherMigration'),
         accepted,
       ]);
@@ -242,13 +241,14 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     });
   });
 
-  it('does not accept on what was read before another request was accepted', async () => {
+  it('does not accept a request that was observed before another one was accepted', async () => {
     await c.stopOperator();
     await c.migrate('stale-1', 'stale');
     await c.migrate('stale-2', 'stale');
     await c.checkpoint('stale-3', 'stale');
-    const world = c.world();
-    const [moving, saving] = [migrationParts(world, realClock), checkpointParts(world)];
+    const dependencies = c.dependencies();
+    const moving = migrationParts(dependencies);
+    const saving = checkpointParts(dependencies);
     const context = { signal: new AbortController().signal, log: silent };
     const first = await moving.observe('default/stale-1', context);
     const third = await saving.observe('default/stale-3', context);
@@ -271,8 +271,8 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     c.startOperator();
   });
 
-  describe('aborts, and the source goes on', () => {
-    /** The target vanishes, the request tells why. */
+  describe('aborts, and the source resumes', () => {
+    /** The target is deleted, and the request says why. */
     async function aborted(
       name: string,
       reason: string,
@@ -361,7 +361,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
       await aborted('cancelled', 'Cancelled', target, source);
     });
 
-    it('when the request is deleted, which stays until all is cleaned up', async () => {
+    it('when the request is deleted, whose object stays until everything is cleaned up', async () => {
       const source = await c.run('deleted');
       const target = await prepared('deleted', 'deleted');
       await c.source(moves, 'deleted', { state: 'Dumping' });
@@ -391,7 +391,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     });
   });
 
-  it('goes on where another one has stopped', async () => {
+  it('continues where another operator has stopped', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
     process.env['SEALIFT_FAULT_DIR'] = folder;
     writeFileSync(join(folder, 'operator.create-target.after'), 'throw');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operator's controllers and what wakes them. Runs only while this process leads.
+// The operator's controllers and what enqueues their keys. Runs only while this process leads.
 import {
   Controller,
   EventRecorder,
@@ -41,7 +41,7 @@ export class Operator {
     return this.#synced;
   }
 
-  /** Works until the signal aborts. */
+  /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { api, log, clock = realClock } = this.#options;
     const migrations = new Informer({ api, resource: migrationRequests, log, clock });
@@ -50,22 +50,28 @@ export class Operator {
     const podCache = new Informer({ api, resource: pods, log, clock });
     const nodeCache = new Informer({ api, resource: nodes, log, clock });
     const events = new EventRecorder({ api, log, component: 'sealift-operator', clock });
-    const world = new Dependencies({ api, events, nodes: nodeCache, pods: podCache });
+    const dependencies = new Dependencies({
+      api,
+      events,
+      clock,
+      nodes: nodeCache,
+      pods: podCache,
+    });
     const migration = new Controller({
       name: 'migration',
-      reconcile: reconciler(migrationParts(world, clock), clock),
+      reconcile: reconciler(migrationParts(dependencies), clock),
       log,
       clock,
     });
     const checkpoint = new Controller({
       name: 'checkpoint',
-      reconcile: reconciler(checkpointParts(world), clock),
+      reconcile: reconciler(checkpointParts(dependencies), clock),
       log,
       clock,
     });
     const restore = new Controller({
       name: 'restore',
-      reconcile: reconciler(restoreParts(world, clock), clock),
+      reconcile: reconciler(restoreParts(dependencies), clock),
       log,
       clock,
     });
@@ -73,7 +79,7 @@ export class Operator {
     checkpoints.listen((key, after) => {
       checkpoint.enqueue(key);
       if (!after || !isFinished(after)) return;
-      // A newer one may make an older one superfluous: spec.retention.keepLast.
+      // A newer checkpoint may make an older one superfluous: spec.retention.keepLast.
       for (const other of checkpoints.list()) {
         const isOfPod = other.status?.podUID === after.status?.podUID;
         if (isOfPod && other.spec.retention?.keepLast !== undefined)
@@ -84,10 +90,10 @@ export class Operator {
     podCache.listen((_key, after, before) => {
       const pod = after ?? before;
       if (!pod) return;
-      const { [annotations.migration]: move, [annotations.restore]: copy } =
+      const { [annotations.migration]: migrationKey, [annotations.restore]: restoreKey } =
         pod.metadata.annotations;
-      if (move !== undefined) migration.enqueue(move);
-      if (copy !== undefined) restore.enqueue(copy);
+      if (migrationKey !== undefined) migration.enqueue(migrationKey);
+      if (restoreKey !== undefined) restore.enqueue(restoreKey);
       for (const request of migrations.list()) {
         if (isFor(request, pod)) migration.enqueue(keyOf(request));
       }

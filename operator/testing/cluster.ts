@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A real API server with the real operator. What nodes would do (kubelet, scheduler, agents) is written by the
-// test, in the very form in which they write it.
+// A real API server with the real operator. The test writes what kubelet, scheduler and agents would write, in the same
+// form.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import {
@@ -62,7 +62,7 @@ export const networksOf = (pod: Pod | undefined): unknown =>
 
 type Handover = MigrationRequest | RestoreRequest;
 
-/** Polls, with more patience than usual: the machine may be busy. */
+/** Polls for longer than usual: the machine may be busy. */
 export const eventually = <T>(see: () => T): ReturnType<typeof expect.poll<T>> =>
   expect.poll(see, { timeout: 10_000, interval: 50 });
 
@@ -104,7 +104,7 @@ export class Cluster {
         annotations: abi === undefined ? {} : { [annotations.agentAddress]: `${name}:7461` },
       },
     });
-    // Nobody renews it, and nobody looks whether it is renewed.
+    // There is no kubelet to renew it, and no controller that looks whether it is renewed.
     const status = { conditions: [{ ...ready, lastTransitionTime: now() }] };
     await this.client.merge(nodes, '', name, { status }, { subresource: 'status' });
   }
@@ -140,7 +140,7 @@ export class Cluster {
       metadata: { name: FABRIC.name },
       spec: { config: JSON.stringify(FABRIC.config) },
     };
-    // A definition takes a moment until it is served.
+    // The API server takes a moment to serve a new definition.
     for (let attempt = 1; ; attempt++) {
       try {
         await this.client.create(resource, namespace, body);
@@ -152,7 +152,7 @@ export class Cluster {
     }
   }
 
-  /** The operator gets the chart's rights and no more; where there is no helm, an administrator's. */
+  /** The operator gets the rights that the chart grants. Where there is no helm, it is an administrator. */
   async #rights(): Promise<void> {
     const manifests = render(this.server, 'rbac.yaml');
     if (!manifests) return;
@@ -176,8 +176,8 @@ export class Cluster {
     await this.#running;
   }
 
-  /** What reconcilers read and write through, its caches empty. */
-  world(): Dependencies {
+  /** What is injected into controllers, with empty caches. */
+  dependencies(): Dependencies {
     const api = this.client;
     return new Dependencies({
       api,
@@ -197,9 +197,14 @@ export class Cluster {
   /** A running pod on node `a`. */
   async run(
     name: string,
-    parts: { ip?: string; spec?: object; in?: string; notes?: Record<string, string> } = {},
+    parts: {
+      ip?: string;
+      spec?: object;
+      in?: string;
+      podAnnotations?: Record<string, string>;
+    } = {},
   ): Promise<Pod> {
-    const { ip, spec, in: where = namespace, notes } = parts;
+    const { ip, spec, in: where = namespace, podAnnotations } = parts;
     const network = [{ name: FABRIC.name, ips: [`${ip ?? ''}/24`] }];
     await this.client.create(pods, where, {
       metadata: {
@@ -207,9 +212,9 @@ export class Cluster {
         labels: { app: name },
         annotations:
           ip === undefined
-            ? { ...notes }
+            ? { ...podAnnotations }
             : {
-                ...notes,
+                ...podAnnotations,
                 [annotations.networks]: JSON.stringify(network),
                 [annotations.networkStatus]: JSON.stringify([
                   {
@@ -250,7 +255,7 @@ export class Cluster {
 
   // What the nodes do
 
-  /** What the kubelet says of a pod that runs. */
+  /** What the kubelet reports about a running pod. */
   async podRuns(name: string, where = namespace): Promise<Pod> {
     const { spec } = pods.parse(await this.client.getRaw(pods, where, name));
     const running = (one: { name: string }) => ({
@@ -301,7 +306,7 @@ export class Cluster {
     return this.#agent(resource, name, fieldManagers.targetAgent, 'targetAgent', part);
   }
 
-  keeper(name: string, part: CheckpointAgent): Promise<void> {
+  checkpointAgent(name: string, part: CheckpointAgent): Promise<void> {
     const manager = fieldManagers.checkpointAgent;
     return this.#agent(checkpointRequests, name, manager, 'agent', part);
   }
@@ -330,7 +335,7 @@ export class Cluster {
 
   // What can be seen
 
-  /** A pod is as it was: nobody has even written to it. */
+  /** Expects that nothing has been written to a pod. */
   async untouched(before: Pod): Promise<void> {
     expect(await this.pod(before.metadata.name, before.metadata.namespace)).toEqual(before);
   }
@@ -348,7 +353,7 @@ export class Cluster {
     }
   }
 
-  /** Waits until a request is as it should be. @returns it */
+  /** Waits until a request's status matches. @returns the request */
   async until<T extends ApiObject & { status?: unknown }>(
     resource: Resource<T>,
     name: string,

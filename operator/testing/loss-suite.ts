@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sources that are lost, peers that give up, and how many checkpoints are kept, before a real API server.
+// Lost sources, peers with a retry limit, and retention of checkpoints, with a real API server.
 import { describe, expect, it } from 'vitest';
 import { annotations } from '../../crds/src/index.ts';
 import { checkpointRequests, migrationRequests, restoreRequests } from '../../kube/src/index.ts';
@@ -15,7 +15,12 @@ export function lossSuite(cluster: () => Cluster): void {
     const c = cluster();
     await c.checkpoint(name, podName, spec);
     await c.until(saves, name, { phase: 'Checkpointing' });
-    await c.keeper(name, { state: 'Stored', path: `/images/${name}`, digest: 'sha256:1', size: 9 });
+    await c.checkpointAgent(name, {
+      state: 'Stored',
+      path: `/images/${name}`,
+      digest: 'sha256:1',
+      size: 9,
+    });
     await c.until(saves, name, { ...ended('Succeeded'), size: 9 });
   }
 
@@ -55,7 +60,7 @@ export function lossSuite(cluster: () => Cluster): void {
       await c.untouched(source);
     });
 
-    it('is made anew from its newest checkpoint once it is gone, and not before', async () => {
+    it('is restored from its newest checkpoint once it is gone, and not before', async () => {
       const c = cluster();
       const source = await c.run('lost-2', { ip: '10.99.0.70' });
       await saved('lost-2-old', 'lost-2');
@@ -70,31 +75,31 @@ export function lossSuite(cluster: () => Cluster): void {
       });
       const name = status.recovery?.restoreRequestName ?? '';
       expect(name).toBe(`lost-2-restore-${metadata.uid.slice(0, 8)}`);
-      const dying = async () => (await c.pod('lost-2'))?.metadata.deletionTimestamp;
-      await eventually(dying).toBeDefined();
+      const deletedAt = async () => (await c.pod('lost-2'))?.metadata.deletionTimestamp;
+      await eventually(deletedAt).toBeDefined();
       expect(await c.find(restoreRequests, name)).toBeUndefined();
       expect((await c.find(moves, 'lost-2'))?.status?.completionTime).toBeUndefined();
 
       await c.podGone('lost-2');
       const done = await c.until(moves, 'lost-2', { ...ended('Failed'), ...failed('SourceLost') });
-      const told = done.status.conditions?.find((one) => one.type === 'Succeeded')?.message;
-      expect(told).toContain(name);
+      const message = done.status.conditions?.find((one) => one.type === 'Succeeded')?.message;
+      expect(message).toContain(name);
       await eventually(() => c.events(metadata.uid)).toContain('Normal RestoringCheckpoint');
       await c.until(restoreRequests, name, { target: { podName: 'lost-2', podUID: some } });
       const made = await c.pod('lost-2');
       expect(made?.metadata.uid).not.toBe(source.metadata.uid);
       expect(networksOf(made)).toMatchObject([{ ips: ['10.99.0.70/24'] }]);
 
-      // Whoever cleans up after a move that has failed does not lose the pod.
+      // A user who deletes the failed request keeps the pod.
       await c.client.delete(moves, 'default', 'lost-2');
       await eventually(() => c.find(moves, 'lost-2')).toBeUndefined();
       expect((await c.find(restoreRequests, name))?.metadata.deletionTimestamp).toBeUndefined();
       await c.client.delete(restoreRequests, 'default', name);
-      // Not bound to a node: nobody has to confirm.
+      // The pod is not bound to a node: no kubelet has to confirm.
       await eventually(() => c.pod('lost-2')).toBeUndefined();
     });
 
-    it('of which there is no checkpoint stays as it is, and that is said', async () => {
+    it('without a checkpoint stays as it is, and the request says so', async () => {
       const c = cluster();
       const source = await c.run('lost-3');
       const target = await dumping('lost-3', 'lost-3', again);
@@ -110,7 +115,25 @@ export function lossSuite(cluster: () => Cluster): void {
       await c.untouched(source);
     });
 
-    it('is noticed from its pod alone', async () => {
+    it('that has completed is not lost, though its agent has reported so', async () => {
+      const c = cluster();
+      await c.run('done-1', { spec: { restartPolicy: 'Never' } });
+      await saved('done-1', 'done-1');
+      await c.migrate('done-1', 'done-1', again);
+      await c.until(moves, 'done-1', { target: { podUID: some } });
+      await c.source(moves, 'done-1', gone);
+      await c.until(moves, 'done-1', { decision: { reason: 'SourceLost' } });
+      const completed = await c.podStatus('done-1', { phase: 'Succeeded' });
+      const { status, metadata } = await c.until(moves, 'done-1', {
+        ...ended('Failed'),
+        ...failed('PodCompleted'),
+      });
+      expect(status.recovery).toBeUndefined();
+      await eventually(() => c.events(metadata.uid)).toContain('Warning PodCompleted');
+      await c.untouched(completed);
+    });
+
+    it('is recognized from its pod alone', async () => {
       const c = cluster();
       await c.run('lost-4');
       await c.migrate('lost-4', 'lost-4');
@@ -121,18 +144,18 @@ export function lossSuite(cluster: () => Cluster): void {
     });
   });
 
-  describe('peers that give up', () => {
+  describe('peers with a retry limit', () => {
     it.each([
       [
-        'too soon',
+        'that is too short',
         { [annotations.peerRnrRetry]: '6', [annotations.rnrTimer]: '20' },
         'PeerRetryBudgetTooShort',
       ],
-      ['who knows when', { [annotations.peerRnrRetry]: 'ten' }, 'BadAnnotation'],
-    ])('%s: the pod is not touched', async (name, notes, reason) => {
+      ['that cannot be read', { [annotations.peerRnrRetry]: 'ten' }, 'BadAnnotation'],
+    ])('%s: the pod is not touched', async (name, podAnnotations, reason) => {
       const c = cluster();
       const podName = `peers-${reason.toLowerCase()}`;
-      const source = await c.run(podName, { notes });
+      const source = await c.run(podName, { podAnnotations });
       await c.migrate(podName, podName);
       const { status } = await c.until(moves, podName, { ...ended('Failed'), ...failed(reason) });
       expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message, name).toContain(
@@ -141,17 +164,17 @@ export function lossSuite(cluster: () => Cluster): void {
       await c.untouched(source);
     });
 
-    it('late enough: both agents learn how late', async () => {
+    it('that is long enough: the status shows it to both agents', async () => {
       const c = cluster();
-      await c.run('peers-patient', { notes: { [annotations.peerRnrRetry]: '6' } });
-      await c.migrate('peers-patient', 'peers-patient');
+      await c.run('peers-limited', { podAnnotations: { [annotations.peerRnrRetry]: '6' } });
+      await c.migrate('peers-limited', 'peers-limited');
       const peers = { rnrRetry: 6, rnrTimer: 0, retryBudgetMs: 3932.16 };
-      await c.until(moves, 'peers-patient', { phase: 'Preparing', peers });
-      await c.client.delete(moves, 'default', 'peers-patient');
+      await c.until(moves, 'peers-limited', { phase: 'Preparing', peers });
+      await c.client.delete(moves, 'default', 'peers-limited');
     });
   });
 
-  it('keeps the newest checkpoints of a pod only, where that is asked', async () => {
+  it('keeps only as many checkpoints of a pod as spec.retention.keepLast says', async () => {
     const c = cluster();
     await c.run('pruned');
     const few = { retention: { keepLast: 2 } };
@@ -159,9 +182,9 @@ export function lossSuite(cluster: () => Cluster): void {
       await saved(name, 'pruned', few);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    const dying = async () => (await c.find(saves, 'pruned-1'))?.metadata.deletionTimestamp;
-    await eventually(dying).toBeDefined();
-    await c.keeper('pruned-1', { state: 'Removed' });
+    const deletedAt = async () => (await c.find(saves, 'pruned-1'))?.metadata.deletionTimestamp;
+    await eventually(deletedAt).toBeDefined();
+    await c.checkpointAgent('pruned-1', { state: 'Removed' });
     await eventually(() => c.find(saves, 'pruned-1')).toBeUndefined();
     for (const name of ['pruned-2', 'pruned-3']) {
       expect((await c.find(saves, name))?.metadata.deletionTimestamp).toBeUndefined();

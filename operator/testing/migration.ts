@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tables of the MigrationRequest controller have in common.
+// Shared by the tables of the MigrationRequest controller.
 import type { MigrationPlan, Observed } from '../src/migration/types.ts';
 import { conditionsOf, migration, node, pod } from './objects.ts';
 
-/** Nothing but a request for a pod on node `a`, and a second node. */
+/** A request for a pod on node `a`, and a second node. */
 export function see(parts: Partial<Observed> = {}): Observed {
   return {
     request: migration(),
@@ -24,7 +24,7 @@ export const summary = (plan: MigrationPlan): string | undefined =>
 export const message = (plan: MigrationPlan): string | undefined =>
   plan.status?.conditions?.find((one) => one.type === 'Succeeded')?.message;
 
-/** Runs the plan's status through the request, as publishing does. */
+/** The observation after the plan's status was published. */
 export function published(observed: Observed, plan: MigrationPlan): Observed {
   const status = { ...observed.request.status, ...plan.status };
   return { ...observed, request: { ...observed.request, status } };

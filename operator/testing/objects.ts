@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Objects for tests, parsed by the very schemas that the operator reads with.
+// Objects for tests, parsed by the schemas that the operator reads with.
 import {
   annotations,
   CheckpointRequest,
@@ -13,7 +13,7 @@ import { Node, Pod } from '../../kube/src/index.ts';
 
 type Json = Record<string, unknown>;
 
-/** When everything in the tables happens. */
+/** The time in all tables. */
 export const NOW = Date.parse('2026-03-04T05:06:07Z');
 export const at = (seconds: number): string => new Date(NOW + seconds * 1000).toISOString();
 
@@ -40,7 +40,7 @@ export interface PodParts {
   readonly status?: Json;
 }
 
-/** A pod that can be moved: `p` on node `a`, one running container. */
+/** A pod that can be migrated: `p` on node `a`, one running container. */
 export function pod(parts: PodParts = {}): Pod {
   return Pod.parse({
     metadata: { name: 'p', namespace: 'default', uid: 'pod-uid', ...parts.metadata },
@@ -60,7 +60,7 @@ export function pod(parts: PodParts = {}): Pod {
 
 export const container = (state: Json, more: Json = {}): Json => ({ name: 'main', state, ...more });
 
-/** The pod that is being prepared for a request, waiting on node `b`. */
+/** The target pod of a request, being prepared on node `b`. */
 export function target(requestUid: string, parts: PodParts = {}): Pod {
   return pod({
     metadata: {
@@ -107,7 +107,7 @@ export function migration(parts: RequestParts = {}): MigrationRequest {
   });
 }
 
-/** Accepted: from `a` to `b`, nothing said by the agents yet. */
+/** Accepted: from `a` to `b`, nothing reported by the agents yet. */
 export function accepted(status: Json = {}, parts: RequestParts = {}): MigrationRequest {
   return migration({
     ...parts,
@@ -176,7 +176,7 @@ export const decision = (outcome: 'Committed' | 'Aborted', reason: string = outc
   message: `because of ${reason}`,
 });
 
-/** `type=status/reason` of each condition, for short expectations. */
+/** `status reason` of each condition by type, for short expectations. */
 export function conditionsOf(
   conditions: readonly { type: string; status: string; reason: string }[] | undefined,
 ): Record<string, string> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CheckpointRequests and RestoreRequests, before a real API server.
+// CheckpointRequests and RestoreRequests, with a real API server.
 import { describe, expect, it } from 'vitest';
 import { annotations, finalizers } from '../../crds/src/index.ts';
 import { checkpointRequests, pods, restoreRequests, type Pod } from '../../kube/src/index.ts';
@@ -19,8 +19,8 @@ export function restoreSuite(cluster: () => Cluster): void {
         ...{ nodeName: 'a', podUID: source.metadata.uid, checkpointId: metadata.uid },
         deadline: expect.any(String) as string,
       });
-      await cluster().keeper(name, { state: 'Dumping' });
-      await cluster().keeper(name, {
+      await cluster().checkpointAgent(name, { state: 'Dumping' });
+      await cluster().checkpointAgent(name, {
         state: 'Stored',
         path: `/images/${name}`,
         digest: 'sha256:1',
@@ -35,16 +35,16 @@ export function restoreSuite(cluster: () => Cluster): void {
       await cluster().client.delete(saves, 'default', 'kept');
       const { metadata } = await cluster().until(saves, 'kept', { phase: 'Succeeded' });
       expect(metadata.finalizers).toEqual([finalizers.images]);
-      await cluster().keeper('kept', { state: 'Removed' });
+      await cluster().checkpointAgent('kept', { state: 'Removed' });
       await eventually(() => cluster().find(saves, 'kept')).toBeUndefined();
     });
 
-    it('say why a checkpoint failed', async () => {
+    it('say why a checkpoint has failed', async () => {
       await cluster().run('unsound');
       await cluster().checkpoint('unsound', 'unsound');
       await cluster().until(saves, 'unsound', { phase: 'Checkpointing' });
       const reason = 'UnsupportedObject';
-      await cluster().keeper('unsound', {
+      await cluster().checkpointAgent('unsound', {
         state: 'Failed',
         reason,
         message: 'a shared receive queue',
@@ -52,7 +52,7 @@ export function restoreSuite(cluster: () => Cluster): void {
       await cluster().until(saves, 'unsound', { ...ended('Failed'), ...failed(reason) });
     });
 
-    it('make a second pod with an address of its own, the first one running on', async () => {
+    it('create a second pod with an address of its own while the first one runs', async () => {
       const source = await saved('twin', '10.99.0.30');
       await cluster().restore('twin-1', 'twin');
       const { status } = await cluster().until(restores, 'twin-1', failed('AddressInUse'));
@@ -69,8 +69,11 @@ export function restoreSuite(cluster: () => Cluster): void {
         target: { podUID: expect.any(String) as string },
       });
       expect(networksOf(await cluster().pod('second'))).toMatchObject([{ ips: ['10.99.0.31/24'] }]);
-      const { annotations: notes } = (await cluster().pod('second'))?.metadata ?? {};
-      expect(notes?.[annotations.rdmaDevice], 'the first one has that name').toBeUndefined();
+      const { annotations: podAnnotations } = (await cluster().pod('second'))?.metadata ?? {};
+      expect(
+        podAnnotations?.[annotations.rdmaDevice],
+        'the first one has that name',
+      ).toBeUndefined();
       await cluster().bind('second', 'b');
       await cluster().target(restores, 'twin-2', { state: 'AtCreateGate' });
       await cluster().until(restores, 'twin-2', {
@@ -90,7 +93,7 @@ export function restoreSuite(cluster: () => Cluster): void {
       await cluster().untouched(source);
     });
 
-    it('give a new pod the old address when nobody has it', async () => {
+    it('give a new pod the old address when no pod owns it', async () => {
       const source = await saved('gone', '10.99.0.40');
       await cluster().client.delete(pods, 'default', 'gone', { gracePeriodSeconds: 0 });
       await cluster().restore('gone', 'gone', { podName: 'gone' });

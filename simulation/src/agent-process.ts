@@ -2,7 +2,8 @@
 // The node agent, whole, as a process of the simulation: what node-agent/src/main.ts wires, with a simulated node.
 import { Agent } from '../../node-agent/src/agent.ts';
 import { readConfig, type Config } from '../../node-agent/src/support/config.ts';
-import type { NodeOperations } from '../../node-agent/src/node/operations.ts';
+import type { SocketHandlers } from '../../node-agent/src/callers/socket/server.ts';
+import type { NodeOperations, Server } from '../../node-agent/src/node/operations.ts';
 import { NetworkLock } from '../../node-agent/src/node/lock/network-lock.ts';
 import { Host } from '../../node-agent/src/node/host/host.ts';
 import { Journal } from '../../node-agent/src/support/journal/journal.ts';
@@ -47,13 +48,27 @@ export async function runAgent(
     config: settings,
     journal,
     log: world.log,
-    effects: effectsOf(process, machine, world, settings),
+    node: nodeOf(process, machine, world, settings),
+    socket: (handlers) => socketOf(process, machine, handlers),
     clock: process.clock,
   });
   await agent.run(process.stop.signal);
 }
 
-function effectsOf(
+function socketOf(process: Process, machine: Machine, handlers: SocketHandlers): Server {
+  const close = (): void => {
+    if (machine.socket?.agent === process) machine.socket = undefined;
+  };
+  process.onDeath(close);
+  return {
+    listen: async () => {
+      machine.socket = { handlers, agent: process };
+    },
+    close: async () => close(),
+  };
+}
+
+function nodeOf(
   process: Process,
   machine: Machine,
   { network, kernel, luck }: AgentWorld,
@@ -81,18 +96,6 @@ function effectsOf(
     restorer: new SimulatedRestorer({ ...shared, editor }, machine),
     send: (options) => network.send(machine, process, options),
     receiver: (on) => network.receiver(machine, process, on),
-    socket: (handlers) => {
-      const close = (): void => {
-        if (machine.socket?.agent === process) machine.socket = undefined;
-      };
-      process.onDeath(close);
-      return {
-        listen: async () => {
-          machine.socket = { handlers, agent: process };
-        },
-        close: async () => close(),
-      };
-    },
     prepare: async () => undefined,
     // A simulated kubelet makes a sandbox from nothing.
     keepSandboxes: async () => effect(machine.timeline, 1, () => undefined),

@@ -22,12 +22,12 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
   {
     step: 'The operator accepts the request, chooses the node and creates the new pod.',
     by: 'operator',
-    effect: 'CreatePod',
+    effect: 'CreateTarget',
     given: { request: 'new', targetPod: 'absent' },
     condition: ['Validated', 'True', 'Accepted'],
     phase: 'Preparing',
     faults: ['operator.status', 'operator.create-target'],
-    undoneBy: 'DeletePod',
+    undoneBy: 'DeleteTarget',
   },
   {
     step: 'The CNI delegate asks the target’s agent, which locks the sandbox, creates the RDMA device and holds it.',
@@ -38,7 +38,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     phase: 'Preparing',
     report: ['prepare'],
     faults: ['cni.before', 'shim.add', 'cni.after', 'cni.device'],
-    undoneBy: 'DeletePod',
+    undoneBy: 'DeleteTarget',
   },
   {
     step: 'A container’s create waits at the create gate.',
@@ -125,7 +125,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
   {
     step: 'The operator gives the new pod its labels.',
     by: 'operator',
-    effect: 'LabelPod',
+    effect: 'LabelTarget',
     given: { decision, target: 'AtResumeGate' },
     condition: ['Committed', 'True', 'Committed'],
     phase: 'Resuming',
@@ -160,7 +160,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
   {
     step: 'The new pod runs: the operator makes it a pod like any other.',
     by: 'operator',
-    effect: 'DetachPod',
+    effect: 'DetachTarget',
     given: { decision, target: 'Running', targetPod: 'labelled' },
     condition: ['Succeeded', 'True', 'PodRestored'],
     phase: 'Succeeded',
@@ -222,7 +222,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
   {
     step: 'The operator deletes the new pod; its sandbox, device and lock go with it.',
     by: 'operator',
-    effect: 'DeletePod',
+    effect: 'DeleteTarget',
     given: { decision: cancelled, target: 'TornDown' },
     condition: ['Committed', 'False', 'Cancelled'],
     phase: 'TearingDown',

@@ -32,7 +32,7 @@ import type {
   TargetObserved,
 } from '../../node-agent/src/reconcilers/target/decide.ts';
 import type { Stage } from '../../node-agent/src/support/journal/journal.ts';
-import type { Effect as CheckpointOperatorEffect } from '../../operator/src/checkpoint/decide.ts';
+import type { Effect as CheckpointOperatorEffect } from '../../operator/src/checkpoint/types.ts';
 import type { Effect as MigrationOperatorEffect } from '../../operator/src/migration/types.ts';
 import type { Effect as RestoreOperatorEffect } from '../../operator/src/restore/types.ts';
 

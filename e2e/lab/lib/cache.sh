@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Content-addressed directories: an entry is named by a hash of what it was made from, appears by rename
-# (so it is either whole or absent) and is never changed afterwards.
+# Content-addressed directories. An entry has the hash of its input in its name, appears by rename, so that it is whole or
+# absent, and never changes afterwards.
 
-# cache_key TEXT...: 16 hex digits over the arguments; an argument that starts with @ is a file or directory.
+# cache_key TEXT...: 16 hex digits of a hash over the arguments. @PATH stands for the contents of a file or directory.
 cache_key() {
 	local arg
 	for arg in "$@"; do
@@ -15,15 +15,15 @@ cache_key() {
 	done | sha256sum | cut -c1-16
 }
 
-# Keys take in what makes an entry by the text of its shell functions (declare -f), which comments don't change.
+# A key includes the shell functions that make the entry (declare -f). Comments are not part of that, names are.
 
 # cache_dir NAME KEY: path of the entry, whether it exists or not.
 cache_dir() { echo "$LAB_CACHE/$1-$2"; }
 
-# cache_build NAME KEY FUNCTION: make the entry unless it is there; FUNCTION gets the directory to fill.
-# Older entries of the same name go, but for the one used last before (switching branches is common).
+# cache_build NAME KEY FUNCTION: make the entry, as a step of that name (progress.sh), unless it is there. FUNCTION gets
+# the directory to fill. Of older entries with the same name, the one used last stays, as people switch between branches.
 cache_build() {
-	local name=$1 key=$2 build=$3 dir tmp status=0
+	local name=$1 key=$2 build=$3 dir tmp
 	dir=$(cache_dir "$name" "$key")
 	if [ -d "$dir" ]; then
 		touch "$dir"
@@ -32,18 +32,17 @@ cache_build() {
 	tmp=$dir.tmp
 	rm -rf "$tmp"
 	mkdir -p "$tmp"
-	log "making $name ($key)"
-	# Not "|| die": that would switch -e off in all of the function.
-	set +e
-	(
-		set -euo pipefail
-		"$build" "$tmp"
-	)
-	status=$?
-	set -e
-	[ "$status" = 0 ] || die "making $name failed"
+	progress_run "$name" "$build" "$tmp"
 	mv "$tmp" "$dir"
 	cache_prune "$name" 2
+}
+
+# cache_missing NAME...: those of the names that have no entry at all, one per line.
+cache_missing() {
+	local name
+	for name; do
+		[ -n "$(find "$LAB_CACHE" -maxdepth 1 -regextype posix-extended -regex ".*/$name-[0-9a-f]{16}" -print -quit 2>/dev/null)" ] || echo "$name"
+	done
 }
 
 cache_prune() {

@@ -23,12 +23,10 @@ afterEach(() => {
   rmSync(cache, { recursive: true, force: true });
 });
 
-/** Runs shell lines with cache.sh sourced, as the lab does. */
+/** Runs shell lines with cache.sh and progress.sh sourced, as the lab does. */
 function shell(lines: string): { status: number | null; stdout: string } {
-  const script = `set -euo pipefail; . "$0"; LAB_CACHE=${cache}; log() { echo "$*" >&2; }; die() { log "$*"; exit 1; }\n${lines}`;
-  const done = spawnSync('bash', ['-c', script, join(import.meta.dirname, 'cache.sh')], {
-    encoding: 'utf8',
-  });
+  const script = `set -euo pipefail; CHECKOUT=${cache} LAB_CACHE=${cache}; . "$0/progress.sh"; . "$0/cache.sh"; die() { echo "$*" >&2; exit 1; }\n${lines}`;
+  const done = spawnSync('bash', ['-c', script, import.meta.dirname], { encoding: 'utf8' });
   return { status: done.status, stdout: done.stdout.trim() };
 }
 
@@ -66,9 +64,16 @@ it('drops all but the two newest entries of a name, and no other name', () => {
     cache_build other 0000000000000001 make
     cache_build thing 0000000000000004 make`;
   expect(shell(lines).status).toBe(0);
-  expect(readdirSync(cache).sort()).toEqual([
-    'other-0000000000000001',
-    'thing-0000000000000003',
-    'thing-0000000000000004',
-  ]);
+  expect(
+    readdirSync(cache)
+      .filter((name) => name !== 'build')
+      .sort(),
+  ).toEqual(['other-0000000000000001', 'thing-0000000000000003', 'thing-0000000000000004']);
+});
+
+it('names what was never made', () => {
+  const lines = `make() { :; }
+    cache_build image-node 0000000000000001 make
+    cache_missing image-node node image`;
+  expect(shell(lines).stdout.split('\n')).toEqual(['node', 'image']);
 });

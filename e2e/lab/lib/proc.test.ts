@@ -24,7 +24,7 @@ function shell(line: string): string {
   }).trim();
 }
 
-/** Whether it runs; a zombie, which nobody may reap here, does not. */
+/** Whether it runs. A zombie does not: here it may have no parent that reaps it. */
 function exists(pid: string): boolean {
   try {
     return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
@@ -44,7 +44,7 @@ it('starts once, finds and stops what it started', () => {
   expect(shell('proc_alive x || echo down')).toBe('down');
 });
 
-it('insists when asking does not help', () => {
+it('kills what ignores SIGTERM', () => {
   shell(`proc_start x bash -c 'trap "" TERM; while :; do sleep 1; done'`);
   const pid = shell('proc_pid x');
   shell('sleep 0.3; proc_stop x 1');

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What runs, and what it said.
+# State and logs of the lab.
 
 report_status() {
 	local name n
@@ -13,7 +13,8 @@ report_status() {
 	proc_alive kube-apiserver && lab_kubectl get nodes -o wide
 }
 
-# report_logs [DIR]: kernel, kubelet, containerd and containers of every node that answers, and the control plane's.
+# report_logs [DIR]: collect the logs of kernel, kubelet, containerd and containers of every node that answers, and those
+# of the control plane.
 report_logs() {
 	local out=${1:-$LAB/logs} n
 	mkdir -p "$out"

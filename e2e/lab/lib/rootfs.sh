@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# The workers' disk: a Debian 13 tree (slow to make, rarely changes), over it our binaries, configuration and the
-# image store, together a read-only raw disk that every VM lays its own overlay on.
+# The nodes' disk: a Debian 13 tree, which is slow to make and rarely changes, with Kubernetes' binaries, configuration and
+# the image store. It is a read-only raw disk; each VM has an overlay over it.
 
 rootfs_tree_key() {
 	cache_key "@$LAB_SRC/node.packages" "$(declare -f rootfs_build_tree debian_tree)" "@$LAB_SRC/node/etc/initramfs-tools" "$(builder_kernel)"
 }
 rootfs_tree() { cache_dir node-tree "$(rootfs_tree_key)"; }
 
-# Asked for many times in a run, during which it must not change: see rootfs_up.
+# Read many times in a run, during which it must not change: rootfs_up sets ROOTFS_KEY.
 rootfs_key() {
 	local archive
 	[ -z "${ROOTFS_KEY:-}" ] || { echo "$ROOTFS_KEY" && return; }
@@ -20,7 +20,7 @@ rootfs_key() {
 rootfs_seed_sums() {
 	local archive
 	for archive in $LAB_SEED; do
-		[ -r "$archive" ] || die "LAB_SEED: cannot read $archive (make lab-seed makes the usual ones)"
+		[ -r "$archive" ] || die "LAB_SEED: cannot read $archive (make lab-seed writes the usual archives)"
 		sha256sum <"$archive"
 	done
 }
@@ -33,7 +33,7 @@ rootfs_up() {
 	cache_build node-disk "$(rootfs_key)" rootfs_build_disk
 }
 
-# The kernel is put in last, so that its initrd is made with our initramfs configuration.
+# The last hooks make the initrd again, with the lab's initramfs configuration.
 rootfs_build_tree() {
 	local kernel
 	kernel=$(builder_kernel)
@@ -62,7 +62,7 @@ rootfs_build_disk() {
 	cp -r "$LAB_SRC/node/." "$root/"
 	install "$(binaries_dir kubernetes)/kubelet" "$(binaries_dir runc)/runc" "$root/usr/local/bin/"
 
-	# CNI plugins under the usual path, where DaemonSets expect to add their own.
+	# CNI plugins under the usual path, to which DaemonSets add their own.
 	mkdir -p "$root/opt/cni/bin" "$root/etc/cni/net.d"
 	for file in "$root"/usr/lib/cni/*; do ln -s "/usr/lib/cni/$(basename "$file")" "$root/opt/cni/bin/"; done
 	install "$(binaries_dir kubernetes)/multus" "$root/opt/cni/bin/"
@@ -79,7 +79,7 @@ rootfs_build_disk() {
 		[ -e "$root$file" ] || file=/usr/lib/systemd/system/$unit.service
 		ln -sf "$file" "$root/etc/systemd/system/multi-user.target.wants/"
 	done
-	# What a VM without users, updates or hardware can do without.
+	# Units of no use to a VM without users, updates or hardware.
 	for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
 		e2scrub_reap.service systemd-networkd.service systemd-timesyncd.service systemd-resolved.service \
 		nftables.service getty@tty1.service systemd-binfmt.service systemd-pstore.service systemd-logind.service \
@@ -93,7 +93,7 @@ rootfs_build_disk() {
 	rm -rf "$root"
 }
 
-# Import the pause image with the nodes' own containerd, run here at native speed on the tree's own store.
+# Import the pause image and LAB_SEED into the tree's image store, with the nodes' containerd at native speed.
 rootfs_seed_images() {
 	local root=$1 work archive
 	work=$root/tmp/seed

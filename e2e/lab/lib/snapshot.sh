@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# A snapshot is a whole lab at rest: memory and disk of every VM and etcd's data, taken at one moment with the VMs
-# stopped, so that API objects and what the nodes know of them agree. Each start copies nothing but etcd's data:
-# VMs get overlays over the snapshot's disks and read their memory from it.
+# A snapshot is a whole lab: memory and disk of every VM and etcd's data, all of the same moment, with the VMs stopped. So
+# API objects and what the nodes know of them agree. A start copies only etcd's data: the VMs get overlays over the
+# snapshot's disks and read their memory from it.
 
 snapshot_key() {
 	[ -z "${SNAPSHOT_KEY:-}" ] || { echo "$SNAPSHOT_KEY" && return; }
@@ -10,18 +10,17 @@ snapshot_key() {
 		"nodes $LAB_NODES" "memory $LAB_MEMORY_MIB" "$(accel_args)" "$(accel_kernel_args)" "$(qemu-system-x86_64 --version | head -1)"
 }
 
-# snapshot_up: start the lab from its snapshot, which is made first if there is none.
+# snapshot_up: make the snapshot if there is none, then start the lab from it.
 snapshot_up() {
 	SNAPSHOT_KEY=$(snapshot_key)
 	cache_build snapshot "$SNAPSHOT_KEY" snapshot_build
-	log "starting from the snapshot"
-	snapshot_start "$(snapshot_dir)"
+	progress_run start snapshot_start "$(snapshot_dir)"
 }
 
 snapshot_dir() { cache_dir snapshot "$(snapshot_key)"; }
 
-# The first start: boot, wait until every node is Ready and has run a pod (so that the page cache holds what the next
-# pod needs), then keep it all.
+# The first start: boot, wait until every node is Ready and has run a pod, so that the page cache contains what the next
+# pod needs, then take the snapshot.
 snapshot_build() {
 	local out=$1 n
 	rm -rf "$LAB_RUN/etcd"
@@ -64,7 +63,7 @@ snapshot_warm_up() {
 	for n in $LAB_NODES; do lab_kubectl delete pod "warm-up-$n" --timeout=120s >/dev/null; done
 }
 
-# snapshot_take DIR: stop the lab and keep it in DIR. The VMs are ended: they go on as starts from the snapshot do.
+# snapshot_take DIR: stop the lab and save it in DIR. The VMs end here; snapshot_start starts them from what was saved.
 snapshot_take() {
 	local out=$1 n
 	log "taking the snapshot"
@@ -84,7 +83,7 @@ snapshot_take() {
 	done
 }
 
-# snapshot_start DIR: the lab as it was, with the clock put right.
+# snapshot_start DIR: start the lab as it was, and set the nodes' clocks.
 snapshot_start() {
 	local dir=$1 n part started
 	started=$(date -u +%FT%T)
@@ -94,7 +93,7 @@ snapshot_start() {
 		node_start "$n" "$dir/w$n.qcow2" -incoming "exec:cat '$dir/w$n.memory'"
 	done
 	for part in $CONTROL_PLANE_PARTS; do control_plane_start "$part"; done
-	# The VMs were stopped when they were saved, and stay so until told otherwise.
+	# The VMs were stopped when they were saved, and stay so until they get this command.
 	for n in $LAB_NODES; do node_continue "$n"; done
 	control_plane_wait
 	for n in $LAB_NODES; do
@@ -105,7 +104,8 @@ snapshot_start() {
 	snapshot_wait_ready 300
 }
 
-# The API's memory says Ready before the kubelet is back: wait until every kubelet has spoken since TIME (UTC, ISO 8601).
+# snapshot_wait_lease TIME: wait until every kubelet has renewed its lease since TIME (UTC, ISO 8601). The nodes' Ready
+# condition alone is of before the snapshot.
 snapshot_wait_lease() {
 	local n tries=600 renewed
 	for n in $LAB_NODES; do

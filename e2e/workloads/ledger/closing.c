@@ -1,150 +1,156 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "side.h"
+#include "closing.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-static bool all_drained(const struct run *r)
+#include "completions.h"
+
+static bool all_drained(const struct side *side)
 {
-	for (unsigned int i = 0; i < r->s->lanes; i++)
-		if (!lane_drained(&r->lanes[i]))
+	for (unsigned int i = 0; i < side->settings->lanes; i++)
+		if (!lane_drained(&side->lanes[i]))
 			return false;
 	return true;
 }
 
-static bool all_complete(const struct run *r)
+static bool all_complete(const struct side *side)
 {
-	for (unsigned int i = 0; i < r->s->lanes; i++)
-		if (r->lanes[i].completed != r->lanes[i].posted)
+	for (unsigned int i = 0; i < side->settings->lanes; i++)
+		if (side->lanes[i].completed != side->lanes[i].posted)
 			return false;
 	return true;
 }
 
-static int send_totals(struct run *r)
+static int send_totals(struct side *side)
 {
 	int ret = 0;
 
-	for (unsigned int i = 0; !ret && i < r->s->lanes; i++) {
-		const struct lane *l = &r->lanes[i];
+	for (unsigned int i = 0; !ret && i < side->settings->lanes; i++) {
+		const struct lane *l = &side->lanes[i];
 
-		ret = control_send(&r->control, "total %u %" PRIu64 " %" PRIu64 " %" PRIu64, i,
+		ret = control_send(&side->control, "total %u %" PRIu64 " %" PRIu64 " %" PRIu64, i,
 				   l->round, l->message, l->adds);
 	}
 	return ret;
 }
 
-static int send_sum(struct run *r)
+static int send_sum(struct side *side)
 {
-	const struct tally *t = &r->tally;
+	const struct tally *t = &side->tally;
 
-	return control_send(&r->control,
+	return control_send(&side->control,
 			    "sum %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
 			    " %" PRIu64,
 			    t->operations, t->lost, t->duplicated, t->corrupted, t->reordered,
 			    t->longest_pause_ns);
 }
 
-/* Closes the books, once both sides have told their totals, and tells the peer what was found. */
-static int finish(struct run *r)
+/* Closes the books once both sides have sent their totals, and sends the peer the result. */
+static int finish(struct side *side)
 {
 	int ret;
 
-	if (r->phase != SUMMING || r->peer_lanes != r->s->lanes || r->summed)
+	if (side->phase != SUMMING || side->peer_lanes != side->settings->lanes || side->summed)
 		return 0;
-	/* What the peer's totals speak of has been completed, so it is in our queues. */
-	ret = reap_all(r);
+	/* The peer has completed all that its totals count: it is in this side's queues. */
+	ret = reap_all(side);
 	if (ret < 0)
 		return ret;
-	for (unsigned int i = 0; i < r->s->lanes; i++)
-		lane_finish(&r->lanes[i], &r->tally);
-	r->summed = true;
-	ret = send_sum(r);
+	for (unsigned int i = 0; i < side->settings->lanes; i++)
+		lane_finish(&side->lanes[i], &side->tally);
+	side->summed = true;
+	ret = send_sum(side);
 	return ret ? broke("send sum", ret) : 0;
 }
 
-static int take_total(struct run *r, const char *line)
+static int take_total(struct side *side, const char *line)
 {
 	struct totals t;
 	unsigned int lane;
 
 	if (sscanf(line, "total %u %" SCNu64 " %" SCNu64 " %" SCNu64, &lane, &t.rounds,
-		   &t.messages, &t.adds) != 4 || lane != r->peer_lanes || lane >= r->s->lanes)
-		return broke("peer's totals", -EPROTO);
-	r->lanes[lane].peer_totals = t;
-	r->peer_lanes++;
-	return finish(r);
+		   &t.messages, &t.adds) != 4 || lane != side->peer_lanes ||
+	    lane >= side->settings->lanes)
+		return broke("take the peer's totals", -EPROTO);
+	side->lanes[lane].peer_totals = t;
+	side->peer_lanes++;
+	return finish(side);
 }
 
-static int take_sum(struct run *r, const char *line)
+static int take_sum(struct side *side, const char *line)
 {
 	struct tally t;
 
-	if (sscanf(line, "sum %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+	if (sscanf(line,
+		   "sum %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
 		   &t.operations, &t.lost, &t.duplicated, &t.corrupted, &t.reordered,
-		   &t.longest_pause_ns) != 6 || !r->summed)
-		return broke("peer's sum", -EPROTO);
-	r->result = r->tally;
-	tally_merge(&r->result, &t);
-	r->phase = DONE;
+		   &t.longest_pause_ns) != 6 || !side->summed)
+		return broke("take the peer's sum", -EPROTO);
+	side->result = side->tally;
+	tally_merge(&side->result, &t);
+	side->phase = DONE;
 	return 0;
 }
 
-static int take_line(struct run *r, const char *line)
+static int take_line(struct side *side, const char *line)
 {
 	uint64_t beat;
 
 	if (sscanf(line, "beat %" SCNu64, &beat) == 1) {
-		book_see(&r->beats, beat, &r->tally);
+		book_see(&side->beats, beat, &side->tally);
 		return 0;
 	}
 	if (!strcmp(line, "stop")) {
-		r->stop = true;
+		side->stop = true;
 		return 0;
 	}
 	if (!strcmp(line, "drained")) {
-		r->peer_drained = true;
+		side->peer_drained = true;
 		return 0;
 	}
 	if (!strncmp(line, "total ", 6))
-		return take_total(r, line);
+		return take_total(side, line);
 	if (!strncmp(line, "sum ", 4))
-		return take_sum(r, line);
-	return broke(line, -EPROTO);
+		return take_sum(side, line);
+	fprintf(stderr, "ledger: unexpected line from the peer: %s\n", line);
+	return -EPROTO;
 }
 
-int handle_control(struct run *r)
+int handle_control(struct side *side)
 {
 	char line[CONTROL_LINE];
 	int ret;
 
-	while (r->phase != DONE && (ret = control_receive(&r->control, line, 0)) != 0) {
+	while (side->phase != DONE && (ret = control_receive(&side->control, line, 0)) != 0) {
 		if (ret < 0)
 			return broke("control connection", ret);
-		ret = take_line(r, line);
+		ret = take_line(side, line);
 		if (ret)
 			return ret;
 	}
 	return 0;
 }
 
-int advance(struct run *r)
+int advance(struct side *side)
 {
+	const struct settings *s = side->settings;
 	int ret = 0;
 
-	if (r->phase == RUNNING &&
-	    (r->stop || (r->s->operations && r->issued >= r->s->operations))) {
-		r->phase = DRAINING;
-		ret = control_send(&r->control, "stop");
-	} else if (r->phase == DRAINING && all_drained(r)) {
-		/* The peer may still need acknowledgements: they are sent until it is drained. */
-		r->phase = CLOSING;
-		ret = control_send(&r->control, "drained");
-	} else if (r->phase == CLOSING && r->peer_drained && all_complete(r)) {
-		r->phase = SUMMING;
-		ret = send_totals(r);
+	if (side->phase == RUNNING &&
+	    (side->stop || (s->operations && side->issued >= s->operations))) {
+		side->phase = DRAINING;
+		ret = control_send(&side->control, "stop");
+	} else if (side->phase == DRAINING && all_drained(side)) {
+		/* The peer may need acknowledgements: this side sends them until it is drained. */
+		side->phase = CLOSING;
+		ret = control_send(&side->control, "drained");
+	} else if (side->phase == CLOSING && side->peer_drained && all_complete(side)) {
+		side->phase = SUMMING;
+		ret = send_totals(side);
 		if (!ret)
-			return finish(r);
+			return finish(side);
 	}
 	return ret ? broke("control connection", ret) : 0;
 }

@@ -118,7 +118,7 @@ int control_send(struct control *c, const char *format, ...)
 	return 0;
 }
 
-/* 1: a line was taken from the buffer; 0: there is none yet. */
+/* Returns 1 with a line from the buffer, 0 when there is none yet. */
 static int take_line(struct control *c, char line[CONTROL_LINE])
 {
 	char *end = memchr(c->in, '\n', c->have);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The TCP connection beside the queue pairs: it carries the connection's parameters, a heartbeat
- * through the whole run (so that TCP's own fate is tested too) and the tallies at the end.
- * One line each, ended by its own CRC and a newline.
+ * through the whole run, which tests that TCP survives too, and the tallies at the end.
+ * Each is one line that ends with its CRC and a newline.
  */
 #ifndef LEDGER_CONTROL_H
 #define LEDGER_CONTROL_H

@@ -24,7 +24,7 @@ struct endpoint {
 	enum ibv_mtu mtu;
 };
 
-/* How the other side's queue pair is reached. */
+/* What the peer needs to reach a queue pair and its memory. */
 struct address {
 	uint32_t qpn;
 	uint32_t psn;
@@ -54,7 +54,7 @@ struct ibv_qp *endpoint_qp(struct endpoint *e, unsigned int send_depth,
 int endpoint_connect(struct endpoint *e, struct ibv_qp *qp, uint32_t own_psn,
 		     const struct address *peer, const struct retries *r);
 
-/* Tell and hear one lane's address on the control connection. Return 0 or -errno. */
+/* Send and receive one lane's address on the control connection. Return 0 or -errno. */
 int address_send(struct control *c, unsigned int lane, const struct address *a);
 int address_receive(struct control *c, unsigned int lane, struct address *a);
 

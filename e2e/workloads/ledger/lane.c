@@ -18,68 +18,14 @@ struct message {
 	uint64_t seen;
 };
 
-/* The arena of a lane; the first group is written or read by the peer. */
-enum area {
-	AREA_WORDS,
-	AREA_WRITES,
-	AREA_WRITE_IMMS,
-	AREA_PAGES,
-	AREA_RECEIVES,
-	AREA_OUT_WRITES,
-	AREA_OUT_WRITE_IMMS,
-	AREA_IN_PAGES,
-	AREA_OUT_MESSAGES,
-	AREA_RESULTS,
-	AREA_COUNT,
-};
-
-static size_t area_item(enum area a, size_t record)
-{
-	return a == AREA_WORDS || a == AREA_RESULTS ? sizeof(uint64_t) :
-	       a == AREA_RECEIVES || a == AREA_OUT_MESSAGES ? MESSAGE_SIZE : record;
-}
-
-static size_t area_items(enum area a)
-{
-	switch (a) {
-	case AREA_WORDS:
-		return 2;
-	case AREA_PAGES:
-		return LANE_PAGES;
-	case AREA_RECEIVES:
-		return LANE_RECEIVE_DEPTH;
-	case AREA_OUT_MESSAGES:
-		return LANE_SEND_DEPTH;
-	case AREA_RESULTS:
-		return 2 * LANE_RING;
-	default:
-		return LANE_RING;
-	}
-}
-
-static size_t area_offset(enum area a, size_t record)
-{
-	size_t at = 0;
-
-	for (int i = 0; i < (int)a; i++)
-		at += (area_item(i, record) * area_items(i) + 63) & ~63UL;
-	return at;
-}
-
-size_t lane_size(size_t record_size)
-{
-	return (area_offset(AREA_COUNT, record_size) + 4095) & ~4095UL;
-}
-
 static size_t item_offset(const struct lane *l, enum area a, uint64_t number)
 {
-	return area_offset(a, l->record_size) +
-	       (size_t)(number % area_items(a)) * area_item(a, l->record_size);
+	return arena_offset(&l->arena, a, number);
 }
 
 static void *item(const struct lane *l, enum area a, uint64_t number)
 {
-	return l->base + item_offset(l, a, number);
+	return arena_item(&l->arena, a, number);
 }
 
 static uint64_t word_get(const void *at)
@@ -113,8 +59,7 @@ int lane_open(struct lane *l, struct endpoint *e, uint16_t index, size_t record_
 	memset(l, 0, sizeof(*l));
 	l->endpoint = e;
 	l->index = index;
-	l->record_size = record_size;
-	l->base = base;
+	l->arena = (struct arena){ base, record_size };
 	word_put(item(l, AREA_WORDS, 1), swap_value(index, 0));
 	record_fill(item(l, AREA_PAGES, 0), record_size, RECORD_PAGE, index, 0);
 	l->qp = endpoint_qp(e, LANE_SEND_DEPTH, LANE_RECEIVE_DEPTH);
@@ -148,7 +93,7 @@ void lane_close(struct lane *l)
 	l->qp = NULL;
 }
 
-/* @here, @there: areas of this side's arena and of the peer's. */
+/* @here: item in this side's arena; @there: offset of the other item in the peer's. */
 static int post(struct lane *l, enum lane_kind kind, uint64_t number, uint64_t expects,
 		struct ibv_send_wr *wr, void *here, size_t size, size_t there)
 {
@@ -177,12 +122,12 @@ static int post_write(struct lane *l, uint64_t r)
 	void *out = item(l, AREA_OUT_WRITES, r);
 	struct ibv_send_wr wr = { .opcode = IBV_WR_RDMA_WRITE };
 
-	record_fill(out, l->record_size, RECORD_WRITE, l->index, r);
+	record_fill(out, l->arena.record_size, RECORD_WRITE, l->index, r);
 	if (l->inject == INJECT_CORRUPT && r == FAULT_WRITE)
-		((uint8_t *)out)[l->record_size / 2] ^= 1;
+		((uint8_t *)out)[l->arena.record_size / 2] ^= 1;
 	if (l->inject == INJECT_LOSE && r == FAULT_WRITE)
 		return 0;
-	return post(l, KIND_WRITE, r, 0, &wr, out, l->record_size,
+	return post(l, KIND_WRITE, r, 0, &wr, out, l->arena.record_size,
 		    item_offset(l, AREA_WRITES, r));
 }
 
@@ -192,8 +137,8 @@ static int post_write_imm(struct lane *l, uint64_t r)
 	struct ibv_send_wr wr = { .opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
 				  .imm_data = htonl((uint32_t)r) };
 
-	record_fill(out, l->record_size, RECORD_WRITE_IMM, l->index, r);
-	return post(l, KIND_WRITE_IMM, r, 0, &wr, out, l->record_size,
+	record_fill(out, l->arena.record_size, RECORD_WRITE_IMM, l->index, r);
+	return post(l, KIND_WRITE_IMM, r, 0, &wr, out, l->arena.record_size,
 		    item_offset(l, AREA_WRITE_IMMS, r));
 }
 
@@ -201,8 +146,8 @@ static int post_read(struct lane *l, uint64_t r)
 {
 	struct ibv_send_wr wr = { .opcode = IBV_WR_RDMA_READ };
 
-	return post(l, KIND_READ, r, l->peer_seen, &wr, item(l, AREA_IN_PAGES, r), l->record_size,
-		    item_offset(l, AREA_PAGES, l->peer_seen));
+	return post(l, KIND_READ, r, l->peer_seen, &wr, item(l, AREA_IN_PAGES, r),
+		    l->arena.record_size, item_offset(l, AREA_PAGES, l->peer_seen));
 }
 
 static int post_add(struct lane *l, uint64_t r)
@@ -308,8 +253,8 @@ int lane_sent(struct lane *l, const struct ibv_wc *wc, struct tally *t)
 	t->operations++;
 	switch (o->kind) {
 	case KIND_READ:
-		record_check(item(l, AREA_IN_PAGES, o->number), l->record_size, RECORD_PAGE,
-			     l->peer_index, o->expects, t);
+		record_check(item(l, AREA_IN_PAGES, o->number), l->arena.record_size,
+			     RECORD_PAGE, l->peer_index, o->expects, t);
 		break;
 	case KIND_ADD:
 		adder_see(&l->adder, word_get(item(l, AREA_RESULTS, 2 * o->number)), t);
@@ -324,7 +269,7 @@ int lane_sent(struct lane *l, const struct ibv_wc *wc, struct tally *t)
 	return 0;
 }
 
-/* The SEND of the peer's round @r is here, so all of the round must be. */
+/* Called when the SEND of the peer's round @r has come: all of the round must be here. */
 static void check_round(struct lane *l, uint64_t r, struct tally *t)
 {
 	static const struct {
@@ -337,9 +282,9 @@ static void check_round(struct lane *l, uint64_t r, struct tally *t)
 		void *at = item(l, rings[i].area, r);
 		void *old = item(l, rings[i].area, r + LANE_RING / 2);
 
-		record_check(at, l->record_size, rings[i].kind, l->peer_index, r, t);
+		record_check(at, l->arena.record_size, rings[i].kind, l->peer_index, r, t);
 		record_consume(at);
-		/* Half a ring ago this one was consumed: is it here again, the same write twice? */
+		/* This one was consumed half a ring ago. If it is back, the write ran twice. */
 		if (r >= LANE_RING / 2 && record_is_back(old, rings[i].kind, l->peer_index,
 							 r - LANE_RING / 2)) {
 			t->duplicated++;
@@ -347,10 +292,11 @@ static void check_round(struct lane *l, uint64_t r, struct tally *t)
 		}
 	}
 	if (l->immediates.next <= r)
-		t->reordered++; /* if it is lost, the book says so when it is closed */
+		t->reordered++; /* a lost one is counted when the book is closed */
 	if (l->seen < r + 1)
 		l->seen = r + 1;
-	record_fill(item(l, AREA_PAGES, r + 1), l->record_size, RECORD_PAGE, l->index, r + 1);
+	record_fill(item(l, AREA_PAGES, r + 1), l->arena.record_size, RECORD_PAGE, l->index,
+		    r + 1);
 }
 
 static void take_message(struct lane *l, uint64_t number, struct tally *t)
@@ -368,7 +314,7 @@ static void take_message(struct lane *l, uint64_t number, struct tally *t)
 	}
 	if (m.seen > l->peer_seen)
 		l->peer_seen = m.seen;
-	/* A repeated message was counted above; its round is not checked a second time. */
+	/* A repeated message was counted above; its round is checked once only. */
 	if (m.round_and_one && m.round_and_one > l->rounds.next)
 		check_round(l, m.round_and_one - 1, t);
 }

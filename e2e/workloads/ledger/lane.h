@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One queue pair and what both of its ends know.
+ * One queue pair and the accounts of both of its ends.
  *
  * A lane works in rounds. Round r of one side is, in this order: WRITE of record r into the peer's
- * ring, WRITE_WITH_IMM (immediate r) of record r into a second ring, READ of the newest page that the
- * peer is known to have written, FETCH_ADD, CMP_SWAP, and a SEND that says "round r". RC keeps the
+ * ring, WRITE_WITH_IMM (immediate r) of record r into a second ring, READ of the newest page that
+ * the peer is known to have written, FETCH_ADD, CMP_SWAP, and a SEND that says "round r". RC keeps the
  * order, so when that SEND arrives, all the rest must be there: the receiver checks it then, marks
  * the records as consumed and writes page r + 1. Both sides do this at once, so requester and
  * responder of both ends carry state at any moment.
@@ -12,16 +12,12 @@
 #ifndef LEDGER_LANE_H
 #define LEDGER_LANE_H
 
+#include "arena.h"
 #include "endpoint.h"
 #include "verify.h"
 
 #define LANE_WINDOW 8 /* rounds without the peer's acknowledgement */
-#define LANE_RING 32 /* records in each ring; more than the window */
-#define LANE_PAGES 64 /* pages; a READ may lag behind by several windows */
-#define LANE_SEND_DEPTH 64
-#define LANE_RECEIVE_DEPTH 64
 #define LANE_OPERATIONS 6 /* per round */
-#define MESSAGE_SIZE 64
 
 enum inject {
 	INJECT_NONE,
@@ -37,7 +33,7 @@ struct operation {
 	uint64_t expects; /* READ: page version */
 };
 
-/* What a side has issued, told at the end. */
+/* What a side has issued; sent to the peer at the end. */
 struct totals {
 	uint64_t rounds;
 	uint64_t messages;
@@ -50,13 +46,12 @@ struct lane {
 	struct endpoint *endpoint;
 	struct ibv_qp *qp;
 	struct address own, peer;
-	size_t record_size;
-	uint8_t *base; /* this lane's part of the arena */
+	struct arena arena;
 	enum inject inject;
 
 	/* As requester. */
 	uint64_t round;
-	uint64_t peer_seen; /* rounds that the peer says it has checked */
+	uint64_t peer_seen; /* rounds that the peer has reported as checked */
 	uint64_t message;
 	uint64_t posted, completed;
 	struct operation operations[LANE_SEND_DEPTH];
@@ -72,9 +67,7 @@ struct lane {
 	struct totals peer_totals;
 };
 
-/* Bytes of arena that a lane needs, a multiple of 4096. */
-size_t lane_size(size_t record_size);
-/* Creates the QP and posts all receives. @base: lane_size() bytes of the endpoint's arena. */
+/* Creates the QP and posts all receives. @base: arena_size() bytes of the endpoint's memory. */
 int lane_open(struct lane *l, struct endpoint *e, uint16_t index, size_t record_size,
 	      uint8_t *base);
 int lane_connect(struct lane *l, const struct retries *r);
@@ -83,7 +76,7 @@ void lane_close(struct lane *l);
 /* True when a whole round may be posted now. */
 bool lane_may_issue(const struct lane *l);
 int lane_issue(struct lane *l);
-/* Tells the peer how many rounds were checked, if it doesn't know yet and there is room. */
+/* Sends the peer the number of checked rounds, if that is new and there is room. */
 int lane_acknowledge(struct lane *l);
 
 /* Both take a successful completion. Return 0 or -errno. */

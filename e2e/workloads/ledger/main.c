@@ -79,6 +79,12 @@ static int bad_usage(const char *why)
 	return 2;
 }
 
+static int bad_value(const char *option, const char *value)
+{
+	fprintf(stderr, "ledger: --%s cannot be %s\n%s", option, value, usage);
+	return 2;
+}
+
 /* Parses a whole number within the limits into @out. */
 static bool number(const char *text, long low, long high, long *out)
 {
@@ -189,15 +195,18 @@ int main(int argc, char **argv)
 		.retries = { .timeout = 14, .retry_count = 7, .rnr_retry = 7,
 			     .min_rnr_timer = 12 },
 	};
-	int opt;
+	int opt, at = 0;
 
 	if (argc < 2 || (strcmp(argv[1], "server") && strcmp(argv[1], "client")))
-		return bad_usage("say server or client");
+		return bad_usage("the first argument must be server or client");
 	s.server = !strcmp(argv[1], "server");
 	optind = 2;
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "", options, &at)) != -1) {
+		if (opt == '?')
+			return bad_usage("unknown option, or an option without its value");
 		if (!take(&s, opt, optarg))
-			return bad_usage("bad option");
+			return bad_value(options[at].name, optarg);
+	}
 	if (optind != argc)
 		return bad_usage("too many arguments");
 	if (s.server == !!s.peer)

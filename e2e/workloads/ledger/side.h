@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One side of a run and its parts: opening it and meeting the peer (opening.c), taking completions
- * (completions.c), closing the books with the peer (closing.c). run.c is the loop over them.
+ * The state of this side of a run, on which four files work: opening.c opens it and meets the peer,
+ * schedule.c does what is due by the clock, completions.c takes completions, closing.c takes the
+ * peer's lines and ends the run. run.c is the loop over them.
  */
 #ifndef LEDGER_SIDE_H
 #define LEDGER_SIDE_H
@@ -9,14 +10,14 @@
 #include <time.h>
 
 #include "control.h"
-#include "run.h"
+#include "settings.h"
 
 #define SECOND 1000000000LL
 
 enum phase { RUNNING, DRAINING, CLOSING, SUMMING, DONE };
 
-struct run {
-	const struct settings *s;
+struct side {
+	const struct settings *settings;
 	struct endpoint endpoint;
 	struct control control;
 	struct lane *lanes;
@@ -35,23 +36,9 @@ struct run {
 	unsigned int turn;
 };
 
+/* Nanoseconds on the clock @id. */
 int64_t clock_ns(clockid_t id);
 /* Says on stderr what could not be done, and returns @err, which is -errno. */
 int broke(const char *what, int err);
-
-/* Opens the device and all lanes. Returns 0 or -errno. */
-int open_all(struct run *r);
-/* Meets the peer over TCP and connects every lane to its own. Returns 0 or -errno. */
-int connect_all(struct run *r);
-
-/* Takes what both queues hold. Returns the number of completions, or -errno. */
-int reap_all(struct run *r);
-/* Takes completions that an event told of, and looks for a lost one when none came for long. */
-int handle_completions(struct run *r, int64_t now);
-
-/* Takes every line that the peer has sent. Returns 0 or -errno. */
-int handle_control(struct run *r);
-/* Moves from one phase of the end to the next when its condition is met. Returns 0 or -errno. */
-int advance(struct run *r);
 
 #endif

@@ -7,7 +7,7 @@
 #define RECORD_MAGIC 0x4c454447u /* "LEDG" */
 #define RECORD_CONSUMED 0x44454e4fu
 #define CLOCKS_AGREE_NS 250000000LL
-/* How far back a CMP_SWAP value is recognised as an old one. */
+/* So many CMP_SWAP values back an old one is still recognised. */
 #define SWAP_HISTORY 64
 
 void tally_merge(struct tally *into, const struct tally *from)
@@ -61,7 +61,7 @@ void book_see(struct book *b, uint64_t number, struct tally *t)
 		return;
 	}
 	if (number - b->next > BOOK_WINDOW) {
-		/* No window is that deep: the number itself is wrong. */
+		/* The number is wrong: it is beyond every window. */
 		t->corrupted++;
 		return;
 	}
@@ -210,7 +210,7 @@ bool record_check(const void *buf, size_t size, enum record_kind kind, uint16_t 
 	memcpy(&r, buf, sizeof(r));
 	if (r.magic == RECORD_CONSUMED || !r.magic ||
 	    (r.magic == RECORD_MAGIC && r.number < number)) {
-		/* What stands here is older: the write has not arrived. */
+		/* The record here is older: the write has not arrived. */
 		t->lost++;
 		return false;
 	}
@@ -239,7 +239,7 @@ void adder_see(struct adder *a, uint64_t fetched, struct tally *t)
 		t->lost++;
 	else if (fetched > a->expected)
 		t->duplicated++;
-	/* Go on from what is there, so that one fault counts once. */
+	/* Expect what follows from this value, so that one fault counts once. */
 	a->expected = fetched + add_step(a->number);
 	a->number++;
 }

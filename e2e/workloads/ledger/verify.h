@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the ledger believes about its operations: pure bookkeeping, no verbs, no sockets,
- * so that it can be tested alone.
+ * Accounts of the operations. There are neither verbs nor sockets in here, so that it can be
+ * tested alone.
  */
 #ifndef LEDGER_VERIFY_H
 #define LEDGER_VERIFY_H
@@ -21,7 +21,7 @@ struct tally {
 	uint64_t longest_pause_ns;
 };
 
-/* Adds the counts of @from to @into; of the pauses the longer one stays. */
+/* Adds the counts of @from to @into; keeps the longer of the two pauses. */
 void tally_merge(struct tally *into, const struct tally *from);
 /* True when nothing was lost, duplicated, corrupted or reordered. */
 bool tally_clean(const struct tally *t);
@@ -44,7 +44,7 @@ void book_see(struct book *b, uint64_t number, struct tally *t);
 /* @issued: how many numbers the other side gave out. */
 void book_close(struct book *b, uint64_t issued, struct tally *t);
 
-/* A record is a header and a payload that follows from the header's own fields. */
+/* A record is a header and a payload that is derived from the header's fields. */
 enum record_kind {
 	RECORD_WRITE = 1,
 	RECORD_WRITE_IMM,

@@ -100,7 +100,11 @@ describe('the socket’s resume gate', () => {
     const { journal } = await Journal.open(dir);
     const gates = new Gates();
     const pods = new PodRequests(new MemoryApi());
-    const handlers = socketHandlers({ effects: {} as NodeOperations, journal, gates, pods });
+    const handlers = socketHandlers({
+      node: {} as NodeOperations,
+      ...{ journal, gates, pods },
+      recordPreparation: async () => undefined,
+    });
     const { signal } = new AbortController();
     await expect(handlers.gate(resume, signal)).rejects.toMatchObject({ code: 'Aborted' });
     const asked = { op: 'atGate' as const, token: REQUEST_UID, container: 'main' };

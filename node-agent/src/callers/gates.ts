@@ -2,11 +2,11 @@
 // Who waits on the socket: containers at the create gate, CRIU at the resume gate, and shims that are told when it
 // gets there. Nothing here is durable: who waits asks again when it loses its connection, also after the agent's restart.
 import { AgentError } from '../support/errors.ts';
+import type { CreateAtGate, RestoredAtGate } from '../support/gate-waiters.ts';
 import type {
   AtGateReply,
   AtGateRequest,
   CreateReply,
-  CreateRequest,
   GateRequest,
   PlainReply,
 } from '../support/socket-protocol.ts';
@@ -81,21 +81,6 @@ class Gate<Request extends { container: string }, Reply> {
     return entry;
   }
 }
-
-/** A container at the create gate, with what its pod says of it. */
-export type CreateAtGate = CreateRequest & {
-  rnrTimer: number;
-  /** Names of the pod's containers that are restored, in the order in which the kubelet starts them. */
-  containers: string[];
-  /** When its create began, in milliseconds since the epoch; undefined: its kubelet does not start it twice. */
-  since: number | undefined;
-};
-
-/** CRIU at the resume gate. */
-export type RestoredAtGate = GateRequest & {
-  /** When it arrived, RFC 3339 with microseconds. */
-  at: string;
-};
 
 /** The gates of every target on this node: one waiter per request's UID and container. */
 export class Gates {

@@ -14,7 +14,6 @@ import { RdmaDriver } from './device/driver.ts';
 import { Restorer } from './restore/restorer.ts';
 import { BundleEditor } from './runtime/bundle-editor.ts';
 import { Runc } from './runtime/runc.ts';
-import { SocketServer, type SocketHandlers } from '../callers/socket/server.ts';
 import { Receiver, type ReceiverOptions } from './transfer/receiver.ts';
 import { sendImages } from './transfer/sender.ts';
 import { ImageStore } from './transfer/store.ts';
@@ -35,7 +34,6 @@ export interface NodeOperations {
   readonly restorer: Restorer;
   readonly send: typeof sendImages;
   receiver(on: Pick<ReceiverOptions, 'expected' | 'started' | 'received' | 'failed'>): Server;
-  socket(handlers: SocketHandlers): Server;
   /** Before anything else: folders are made, and what earlier dumps have left is removed. */
   prepare(): Promise<void>;
   /** Puts what the node remembers of its sandboxes on its disk. */
@@ -72,10 +70,6 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     receiver: (on) => {
       const receiver = new Receiver({ ...on, store, certificateDir: config.tlsDir, log });
       return { listen: () => receiver.listen(config.port), close: () => receiver.close() };
-    },
-    socket: (handlers) => {
-      const socket = new SocketServer(handlers, log);
-      return { listen: () => socket.listen(socketPath), close: () => socket.close() };
     },
     prepare: async () => {
       await mkdir(config.checkpointDir, { recursive: true, mode: 0o700 });

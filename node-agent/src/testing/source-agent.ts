@@ -118,7 +118,7 @@ let spec: object;
 /** What the request asks for, from now on. */
 export const ask = (wanted: object): void => void (spec = wanted);
 
-export async function startAgent(evidence?: Diagnostics): Promise<void> {
+export async function startAgent(diagnostics?: Diagnostics): Promise<void> {
   ({ journal } = await Journal.open(join(dir, 'journal')));
   world.dieAt = undefined;
   world.died = Promise.withResolvers();
@@ -138,7 +138,7 @@ export async function startAgent(evidence?: Diagnostics): Promise<void> {
     certificateDir: '/nowhere',
     send: world.send,
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
-    evidence,
+    diagnostics,
     removeWork: async () => undefined,
   });
 }

@@ -13,7 +13,8 @@ import {
   stored,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { decideCheckpoint, type CheckpointPlan, type Observed } from './decide.ts';
+import { decideCheckpoint } from './decide.ts';
+import type { CheckpointPlan, Observed } from './types.ts';
 
 const template = { metadata: { labels: {}, annotations: {} }, spec: { containers: [] } };
 
@@ -44,7 +45,7 @@ describe('a new request', () => {
     expect(effects(plan)).toEqual(['AddFinalizer']);
   });
 
-  it('tells the agent what to take, until when, and keeps the pod’s description', () => {
+  it('records the pod, the deadline and the pod’s template in the status', () => {
     const plan = decideCheckpoint(see(), NOW);
     expect(plan.status).toMatchObject({
       phase: 'Checkpointing',
@@ -57,22 +58,22 @@ describe('a new request', () => {
     expect(plan.effects).toEqual([]);
   });
 
-  it('is content with a node that is cordoned', () => {
+  it('is accepted on a cordoned node', () => {
     const plan = decideCheckpoint(see({ nodes: [node('a', { cordoned: true })] }), NOW);
     expect(plan.status?.phase).toBe('Checkpointing');
   });
 
   it.each<[string, string, RegExp, Partial<Observed>]>([
     ['no pod', 'PodNotFound', /no pod p/, { pod: undefined, template: undefined }],
+    ['a pending pod', 'PodNotRunning', /Pending/, { pod: pod({ status: { phase: 'Pending' } }) }],
     [
-      'a pod that waits',
-      'PodNotRunning',
-      /Pending/,
-      { pod: pod({ status: { phase: 'Pending' } }) },
+      'a node without an agent',
+      'SourceNodeUnavailable',
+      /no working/,
+      { nodes: [node('a', { abi: null })] },
     ],
-    ['no agent', 'SourceNodeUnavailable', /no working/, { nodes: [node('a', { abi: null })] }],
     [
-      'a node that is down',
+      'a node that is not Ready',
       'SourceNodeUnavailable',
       /not Ready/,
       { nodes: [node('a', { ready: false })] },
@@ -91,7 +92,7 @@ describe('a new request', () => {
       },
     ],
     [
-      'peers that give up before anything could be done',
+      'peers with too short a retry budget',
       'PeerRetryBudgetTooShort',
       /655.36 ms/,
       { pod: pod({ metadata: { annotations: { [annotations.peerRnrRetry]: '1' } } }) },
@@ -112,7 +113,7 @@ describe('a new request', () => {
   });
 });
 
-describe('a request under way', () => {
+describe('an accepted request', () => {
   const busy = (agent?: object): Observed =>
     see({
       request: checkpoint({
@@ -126,12 +127,12 @@ describe('a request under way', () => {
           ...(agent ? { agent } : {}),
         },
       }),
-      // The pod may end once it is on disk, or before.
+      // The pod may end before or after the images are stored.
       pod: undefined,
       template: undefined,
     });
 
-  it('keeps what it has settled', () => {
+  it('keeps what it was accepted with', () => {
     const plan = decideCheckpoint(busy({ state: 'Dumping' }), NOW);
     expect(plan.status).toMatchObject({
       deadline: at(100),
@@ -141,7 +142,7 @@ describe('a request under way', () => {
     expect(conditionsOf(plan.status?.conditions)).toMatchObject({ Quiesced: 'True Held' });
   });
 
-  it('succeeds with the images', () => {
+  it('succeeds when the images are stored', () => {
     const bytes = { pages: 5 };
     const size = 4711;
     const agent = { state: 'Stored', path: '/images/1', digest: 'sha256:1', bytes, size };
@@ -164,12 +165,12 @@ describe('a request under way', () => {
       { state: 'Failed', reason: 'UnsupportedObject', message: 'an SRQ' },
       'UnsupportedObject',
     ],
-    ['with a reason of its own', { state: 'Failed' }, 'CheckpointFailed'],
+    ['with CheckpointFailed if the agent gives no reason', { state: 'Failed' }, 'CheckpointFailed'],
   ])('fails %s', (_name, agent, reason) => {
     expect(summary(decideCheckpoint(busy(agent), NOW))).toBe(`False ${reason}`);
   });
 
-  it('gives a silent node the deadline and a minute', () => {
+  it('waits for a silent node until a minute after the deadline', () => {
     expect(decideCheckpoint(busy(), NOW + 160_000).status?.phase).toBe('Checkpointing');
     const plan = decideCheckpoint(busy(), NOW + 160_001);
     expect(summary(plan)).toBe('False CheckpointFailed');
@@ -181,7 +182,7 @@ describe('a finished request', () => {
   const kept = (parts: RequestParts = {}, status: Record<string, unknown> = {}): Observed =>
     see({ request: stored(status, parts) });
 
-  it('is kept, or deleted when its time is over', () => {
+  it('is kept, or deleted after spec.retention.ttlSeconds', () => {
     expect(decideCheckpoint(kept(), NOW + 1e9)).toEqual({ status: undefined, effects: [] });
     const ttl = kept({ spec: { retention: { ttlSeconds: 60 } } });
     expect(decideCheckpoint(ttl, NOW).requeueAfterMs).toBe(50_000);
@@ -190,7 +191,7 @@ describe('a finished request', () => {
     expect([read.effects, read.requeueAfterMs]).toEqual([[], 15_000]);
   });
 
-  it('is deleted when enough newer ones have succeeded, and nobody reads it', () => {
+  it('is deleted when enough newer ones have succeeded and no RestoreRequest reads it', () => {
     const keep = kept({ spec: { retention: { keepLast: 2 } } });
     expect(effects(decideCheckpoint({ ...keep, newer: 1 }, NOW + 1e9))).toEqual([]);
     expect(effects(decideCheckpoint({ ...keep, newer: 2 }, NOW))).toEqual(['DeleteRequest']);
@@ -203,7 +204,7 @@ describe('a finished request', () => {
 
   const deleted = { metadata: { deletionTimestamp: at(0) } };
 
-  it('is let go when its images are gone', () => {
+  it('loses its finalizer when its images are removed', () => {
     expect(decideCheckpoint(kept(deleted), NOW).effects).toEqual([]);
     expect(decideCheckpoint(kept(deleted), NOW).requeueAfterMs).toBeGreaterThan(0);
     const removed = kept(deleted, { agent: { state: 'Removed' } });

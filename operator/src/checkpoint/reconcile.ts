@@ -2,7 +2,6 @@
 // A CheckpointRequest's reading and writing; what to do is decided in decide.ts.
 import {
   annotations,
-  fieldManagers,
   finalizers,
   isFinished,
   isStored,
@@ -10,71 +9,63 @@ import {
 } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
-  isNotFound,
-  pods,
   restoreRequests,
   splitKey,
   withFaults,
-  writeStatus,
   type Context,
   type Parts,
   type Pod,
 } from '../../../kube/src/index.ts';
-import { setFinalizer } from '../requests/finalizer.ts';
 import { keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
-import {
-  acceptExclusively,
-  competingKinds,
-  competingRequests,
-} from '../requests/competing-requests.ts';
-import { templateOf, type Template } from '../target-pod/manifest.ts';
-import type { Refusal } from '../requests/refusal.ts';
-import { recordEvents, conditionEvents } from '../requests/condition-events.ts';
+import { competingKinds, competingRequests } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
-import {
-  decideCheckpoint,
-  ownedStatus,
-  type Effect,
-  type Observed,
-  type OwnStatus,
-} from './decide.ts';
+import { setFinalizer } from '../requests/finalizer.ts';
+import { publishStatus } from '../requests/publish.ts';
+import type { Refusal } from '../requests/refusal.ts';
+import { templateOf, type Template } from '../target-pod/manifest.ts';
+import { decideCheckpoint } from './decide.ts';
+import { ownedStatus, type Effect, type Observed, type OwnStatus } from './types.ts';
 
-export function checkpointParts(world: Dependencies): Parts<Observed, Effect, OwnStatus> {
+export function checkpointParts(dependencies: Dependencies): Parts<Observed, Effect, OwnStatus> {
   return {
-    observe: (key, context) => observe(world, key, context),
+    observe: (key, context) => observe(dependencies, key, context),
     decide: decideCheckpoint,
-    publish: (status, observed, context) => publish(world, status, observed, context),
-    act: (effect, observed, context) => act(world, effect, observed, context),
+    publish: (status, observed, context) => publish(dependencies, status, observed, context),
+    act: (effect, observed, context) => act(dependencies, effect, observed, context),
   };
 }
 
 async function observe(
-  world: Dependencies,
+  dependencies: Dependencies,
   key: string,
   { signal }: Context,
 ): Promise<Observed | undefined> {
   const { namespace, name } = splitKey(key);
-  const request = await world.find(checkpointRequests, namespace, name, signal);
+  const request = await dependencies.find(checkpointRequests, namespace, name, signal);
   if (!request) return undefined;
-  const pod = await world.findPod(namespace, request.spec.podName, signal);
+  const pod = await dependencies.findPod(namespace, request.spec.podName, signal);
   const isNew = request.status?.podUID === undefined;
-  const others = isNew ? await competingRequests(world, request, competingKinds, signal) : [];
-  const template = isNew && pod ? await readTemplate(world, pod, signal) : undefined;
+  const others = isNew
+    ? await competingRequests(dependencies, request, competingKinds, signal)
+    : [];
+  const template = isNew && pod ? await readTemplate(dependencies, pod, signal) : undefined;
   const inUse =
-    request.spec.retention && isFinished(request) ? await hasReader(world, request, signal) : false;
-  const newer = await newerThan(world, request, signal);
-  return { request, pod, template, others, nodes: world.nodeList(), inUse, newer };
+    request.spec.retention && isFinished(request)
+      ? await isRestored(dependencies, request, signal)
+      : false;
+  const newer = await countNewer(dependencies, request, signal);
+  return { request, pod, template, others, nodes: dependencies.nodeList(), inUse, newer };
 }
 
-/** Checkpoints of the same pod that have succeeded after this one; 0 where that is of no account. */
-async function newerThan(
-  world: Dependencies,
+/** Checkpoints of the same pod that have succeeded after this one; 0 where spec.retention.keepLast is not set. */
+async function countNewer(
+  dependencies: Dependencies,
   request: CheckpointRequest,
   signal: AbortSignal,
 ): Promise<number> {
   if (request.spec.retention?.keepLast === undefined || !isFinished(request)) return 0;
   const { podUID, completionTime = '' } = request.status ?? {};
-  const all = await competingRequests(world, request, [checkpointRequests], signal);
+  const all = await competingRequests(dependencies, request, [checkpointRequests], signal);
   const isNewer = (other: CheckpointRequest): boolean => {
     const at = other.status?.completionTime ?? '';
     if (at === completionTime) return other.metadata.uid > request.metadata.uid;
@@ -83,12 +74,13 @@ async function newerThan(
   return all.filter((one) => isStored(one) && one.status?.podUID === podUID && isNewer(one)).length;
 }
 
-async function hasReader(
-  world: Dependencies,
+/** Whether a RestoreRequest that has not finished reads the images. */
+async function isRestored(
+  dependencies: Dependencies,
   { metadata }: CheckpointRequest,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { items } = await world.api.list(restoreRequests, {
+  const { items } = await dependencies.api.list(restoreRequests, {
     namespace: metadata.namespace,
     fieldSelector: `spec.checkpointName=${metadata.name}`,
     signal,
@@ -96,18 +88,18 @@ async function hasReader(
   return items.some((item) => !isFinished(restoreRequests.parse(item)));
 }
 
-/** The pod's description, its networks annotation asking for the addresses that it has now. */
+/** The pod's description; its networks annotation asks for the addresses that the pod has now. */
 async function readTemplate(
-  world: Dependencies,
+  dependencies: Dependencies,
   { metadata }: Pod,
   signal: AbortSignal,
 ): Promise<Template | Refusal> {
-  const { namespace, name } = metadata;
-  const template = templateOf(await world.rawPod(namespace, name, signal));
+  const { namespace, name, annotations: podAnnotations } = metadata;
+  const template = templateOf(await dependencies.rawPod(namespace, name, signal));
   try {
-    const notes = metadata.annotations;
-    const configs = await world.networkConfigs(networkNames(notes, namespace), signal);
-    const networks = keepAddresses(notes, namespace, configs);
+    const names = networkNames(podAnnotations, namespace);
+    const configs = await dependencies.networkConfigs(names, signal);
+    const networks = keepAddresses(podAnnotations, namespace, configs);
     if (networks !== undefined) template.metadata.annotations[annotations.networks] = networks;
     return template;
   } catch (error) {
@@ -117,51 +109,43 @@ async function readTemplate(
 }
 
 async function publish(
-  world: Dependencies,
+  dependencies: Dependencies,
   status: OwnStatus,
   { request, pod }: Observed,
-  { signal }: Context,
+  context: Context,
 ): Promise<void> {
-  const write = (): Promise<unknown> =>
-    withFaults('operator.status', () =>
-      writeStatus(world.api, {
-        resource: checkpointRequests,
-        object: request,
-        manager: fieldManagers.operator,
-        owned: ownedStatus,
-        status,
-        onConflict: 'throw',
-        signal,
-      }),
-    );
-  const accepts = request.status?.podUID === undefined && status.podUID !== undefined;
-  const changed = await (accepts ? acceptExclusively(world, request, signal, write) : write());
-  if (!changed) return;
-  const list = conditionEvents(request.status?.conditions, status.conditions);
-  recordEvents(world, checkpointRequests, request, list, { resource: pods, object: pod });
+  const isAccepted = request.status?.podUID === undefined && status.podUID !== undefined;
+  await publishStatus(
+    dependencies,
+    {
+      resource: checkpointRequests,
+      request,
+      owned: ownedStatus,
+      status,
+      pod,
+      accepts: isAccepted ? request : undefined,
+    },
+    context,
+  );
 }
 
 async function act(
-  world: Dependencies,
+  dependencies: Dependencies,
   effect: Effect,
   { request }: Observed,
   context: Context,
 ): Promise<void> {
   const { namespace, name, uid } = request.metadata;
-  const { signal } = context;
   if (effect.type === 'DeleteRequest') {
     await withFaults('operator.delete-checkpoint', () =>
-      world.api.delete(checkpointRequests, namespace, name, { uid, signal }),
+      dependencies.api.delete(checkpointRequests, namespace, name, {
+        uid,
+        signal: context.signal,
+      }),
     );
     return;
   }
-  // Publishing may have made a newer version.
-  const current = await world.find(checkpointRequests, namespace, name, signal);
-  if (current?.metadata.uid !== uid) return;
-  const present = effect.type === 'AddFinalizer';
-  try {
-    await setFinalizer(world, checkpointRequests, current, finalizers.images, present, context);
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  const isPresent = effect.type === 'AddFinalizer';
+  const { images } = finalizers;
+  await setFinalizer(dependencies, checkpointRequests, request, images, isPresent, context);
 }

@@ -16,36 +16,37 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortConfirmationMs, commitConfirmationMs, decideMigration } from './decide.ts';
+import { abortConfirmationMs, commitConfirmationMs } from '../requests/deadlines.ts';
+import { decideMigration } from './decide.ts';
 import type { Observed } from './types.ts';
 
 describe('an accepted request', () => {
-  const gated = { targetAgent: { state: 'AtCreateGate' } };
-  const held = { ...gated, deadlines: { prepare: at(300), blackout: at(100) } };
-  const busy = (status: object = {}, parts: RequestParts = {}): Partial<Observed> => ({
+  const prepared = { targetAgent: { state: 'AtCreateGate' } };
+  const inBlackout = { ...prepared, deadlines: { prepare: at(300), blackout: at(100) } };
+  const undecided = (status: object = {}, parts: RequestParts = {}): Partial<Observed> => ({
     request: accepted(status as Record<string, unknown>, parts),
     targetPod: target('request-uid'),
   });
 
-  it('creates its target again if that was never seen, with the same name', () => {
+  it('creates its target again, with the same name, if an earlier run did not see it', () => {
     const place = { nodeName: 'b', podName: 'p-reque' };
     const plan = decideMigration(see({ request: accepted({ target: place }) }), NOW);
     expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', podName: 'p-reque' }]);
   });
 
-  it('remembers the uid of its target', () => {
+  it('records the UID of its target', () => {
     const place = { nodeName: 'b', podName: 'p-reque' };
-    const plan = decideMigration(see(busy({ target: place })), NOW);
+    const plan = decideMigration(see(undecided({ target: place })), NOW);
     expect(plan.status?.target).toEqual({ ...place, podUID: 'target-uid' });
     expect(plan.effects).toEqual([]);
   });
 
-  it('lets the source hold only once the target is at its gate', () => {
-    const early = decideMigration(see(busy({ targetAgent: { state: 'Preparing' } })), NOW);
+  it('starts the blackout only once the target is at its create gate', () => {
+    const early = decideMigration(see(undecided({ targetAgent: { state: 'Preparing' } })), NOW);
     expect(early.status?.deadlines).toEqual({ prepare: at(300) });
-    const plan = decideMigration(see(busy(gated)), NOW + 5000);
+    const plan = decideMigration(see(undecided(prepared)), NOW + 5000);
     expect(plan.status?.deadlines).toEqual({ prepare: at(300), blackout: at(105) });
-    const later = decideMigration(published(see(busy(gated)), plan), NOW + 60_000);
+    const later = decideMigration(published(see(undecided(prepared)), plan), NOW + 60_000);
     expect(later.status?.deadlines, 'a restart keeps it').toEqual({
       prepare: at(300),
       blackout: at(105),
@@ -53,31 +54,37 @@ describe('an accepted request', () => {
   });
 
   it('never starts the blackout together with an abort', () => {
-    const plan = decideMigration(see(busy(gated, { spec: { cancel: true } })), NOW);
+    const plan = decideMigration(see(undecided(prepared, { spec: { cancel: true } })), NOW);
     expect(effects(plan)).toEqual(['ProposeAbort']);
     expect(plan.status?.deadlines).toEqual({ prepare: at(300) });
   });
 
   it.each<[string, object, string]>([
     ['nothing', {}, 'Preparing'],
-    ['a source that holds', { ...held, sourceAgent: { state: 'Dumping' } }, 'Holding'],
-    ['a source that sends', { ...held, sourceAgent: { state: 'Transferring' } }, 'Transferring'],
+    ['a source that is dumped', { ...inBlackout, sourceAgent: { state: 'Dumping' } }, 'Holding'],
     [
-      'a target that restores',
-      { ...held, sourceAgent: { state: 'Sent' }, targetAgent: { state: 'Restoring' } },
+      'a source whose images are sent',
+      { ...inBlackout, sourceAgent: { state: 'Transferring' } },
+      'Transferring',
+    ],
+    [
+      'a target that is restored',
+      { ...inBlackout, sourceAgent: { state: 'Sent' }, targetAgent: { state: 'Restoring' } },
       'Restoring',
     ],
   ])('shows its phase: %s', (_name, status, phase) => {
-    expect(decideMigration(see(busy(status)), NOW).status?.phase).toBe(phase);
+    expect(decideMigration(see(undecided(status)), NOW).status?.phase).toBe(phase);
   });
 
   it('shows its conditions in turn', () => {
     const status = {
-      ...held,
+      ...inBlackout,
       sourceAgent: { state: 'Sent' },
       targetAgent: { state: 'AtResumeGate' },
     };
-    expect(conditionsOf(decideMigration(see(busy(status)), NOW).status?.conditions)).toMatchObject({
+    expect(
+      conditionsOf(decideMigration(see(undecided(status)), NOW).status?.conditions),
+    ).toMatchObject({
       TargetReady: 'True AtCreateGate',
       Quiesced: 'True Held',
       Checkpointed: 'True ImagesWritten',
@@ -87,8 +94,8 @@ describe('an accepted request', () => {
     });
   });
 
-  it('plans the same from the same, and comes again by itself', () => {
-    const observed = see(busy(held));
+  it('plans the same from the same observation, and is looked at again at the deadline', () => {
+    const observed = see(undecided(inBlackout));
     const plan = decideMigration(observed, NOW);
     expect(decideMigration(observed, NOW)).toEqual(plan);
     expect(plan.requeueAfterMs).toBe(15_000);
@@ -97,13 +104,13 @@ describe('an accepted request', () => {
   });
 
   const waiting = (reason: string): Partial<Observed> => ({
-    ...busy(),
+    ...undecided(),
     targetPod: target('request-uid', {
       status: { containerStatuses: [container({ waiting: { reason, message: 'why' } })] },
     }),
   });
   const unschedulable = (seconds: number): Partial<Observed> => ({
-    ...busy(),
+    ...undecided(),
     targetPod: target('request-uid', {
       spec: { nodeName: '' },
       status: {
@@ -121,89 +128,110 @@ describe('an accepted request', () => {
   });
 
   it.each<[string, string, RegExp, Partial<Observed>, number?]>([
-    ['cancelled', 'Cancelled', /spec.cancel/, busy(held, { spec: { cancel: true } })],
-    ['deleted', 'Cancelled', /deleted/, busy(held, { metadata: { deletionTimestamp: at(0) } })],
-    ['source gone', 'SourceGone', /p was deleted/, { ...busy(), sourcePod: undefined }],
+    ['cancelled', 'Cancelled', /spec.cancel/, undecided(inBlackout, { spec: { cancel: true } })],
+    [
+      'deleted',
+      'Cancelled',
+      /deleted/,
+      undecided(inBlackout, { metadata: { deletionTimestamp: at(0) } }),
+    ],
+    ['source gone', 'SourceGone', /p was deleted/, { ...undecided(), sourcePod: undefined }],
     [
       'source replaced',
       'SourceGone',
       /p was replaced/,
-      { ...busy(), sourcePod: pod({ metadata: { uid: 'other' } }) },
+      { ...undecided(), sourcePod: pod({ metadata: { uid: 'other' } }) },
     ],
     [
       'source being deleted',
       'SourceGone',
       /is being deleted/,
-      { ...busy(), sourcePod: pod({ metadata: { deletionTimestamp: at(0) } }) },
+      { ...undecided(), sourcePod: pod({ metadata: { deletionTimestamp: at(0) } }) },
     ],
     [
-      'source ended',
-      'SourceGone',
-      /has ended/,
-      { ...busy(), sourcePod: pod({ status: { phase: 'Succeeded' } }) },
+      'source completed',
+      'PodCompleted',
+      /pod p has completed.*nothing left to move/,
+      { ...undecided(), sourcePod: pod({ status: { phase: 'Succeeded' } }) },
     ],
     [
       'source failed',
       'SourceLost',
       /has failed/,
-      { ...busy(), sourcePod: pod({ status: { phase: 'Failed' } }) },
+      { ...undecided(), sourcePod: pod({ status: { phase: 'Failed' } }) },
     ],
     [
       'source restarted',
       'SourceLost',
       /was restarted/,
       {
-        ...busy({ source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid', restarts: 2 } }),
+        ...undecided({ source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid', restarts: 2 } }),
         sourcePod: pod({
           status: { containerStatuses: [container({ running: {} }, { restartCount: 3 })] },
         }),
       },
     ],
     [
-      'source agent gave up',
+      'source agent failed',
       'UnsupportedObject',
       /an SRQ/,
-      busy({ sourceAgent: { state: 'Failed', reason: 'UnsupportedObject', message: 'an SRQ' } }),
+      undecided({
+        sourceAgent: { state: 'Failed', reason: 'UnsupportedObject', message: 'an SRQ' },
+      }),
     ],
     [
-      'target agent gave up',
+      'target agent failed',
       'ImageCorrupt',
       /altered/,
-      busy({ targetAgent: { state: 'Failed', reason: 'ImageCorrupt', message: 'altered' } }),
+      undecided({ targetAgent: { state: 'Failed', reason: 'ImageCorrupt', message: 'altered' } }),
     ],
     [
-      'target agent gave up without a word',
+      'target agent failed without a reason',
       'TargetFailed',
       /agent of b/,
-      busy({ targetAgent: { state: 'TornDown' } }),
+      undecided({ targetAgent: { state: 'TornDown' } }),
     ],
-    ['target deleted', 'TargetGone', /p-reque was deleted/, { ...busy(), targetPod: undefined }],
+    [
+      'target deleted',
+      'TargetGone',
+      /p-reque was deleted/,
+      { ...undecided(), targetPod: undefined },
+    ],
     [
       'target being deleted',
       'TargetGone',
       /being deleted/,
-      { ...busy(), targetPod: target('request-uid', { metadata: { deletionTimestamp: at(0) } }) },
+      {
+        ...undecided(),
+        targetPod: target('request-uid', { metadata: { deletionTimestamp: at(0) } }),
+      },
     ],
     [
-      'a namesake of the target',
+      'another pod of the target’s name',
       'TargetRejected',
       /Another pod/,
-      { ...busy(), targetPod: target('other-request') },
+      { ...undecided(), targetPod: target('other-request') },
     ],
     [
       'target ended',
       'TargetFailed',
       /phase Failed: Evicted/,
       {
-        ...busy(),
+        ...undecided(),
         targetPod: target('request-uid', { status: { phase: 'Failed', reason: 'Evicted' } }),
       },
     ],
     ['image missing', 'TargetFailed', /ImagePullBackOff: why/, waiting('ImagePullBackOff')],
     ['restore failed', 'TargetFailed', /RunContainerError/, waiting('RunContainerError')],
-    ['no room', 'TargetUnschedulable', /0\/2 nodes/, unschedulable(-15)],
-    ['prepared too late', 'PrepareDeadlineExceeded', /300 s/, busy(), NOW + 300_001],
-    ['moved too late', 'BlackoutDeadlineExceeded', /100 s/, busy(held), NOW + 100_001],
+    ['no room for the target', 'TargetUnschedulable', /0\/2 nodes/, unschedulable(-15)],
+    ['not prepared in time', 'PrepareDeadlineExceeded', /300 s/, undecided(), NOW + 300_001],
+    [
+      'not migrated in time',
+      'BlackoutDeadlineExceeded',
+      /100 s/,
+      undecided(inBlackout),
+      NOW + 100_001,
+    ],
   ])('is aborted: %s', (_name, reason, text, parts, now = NOW) => {
     const plan = decideMigration(see(parts), now);
     expect(plan.effects).toEqual([
@@ -215,16 +243,16 @@ describe('an accepted request', () => {
   });
 
   it.each<[string, Partial<Observed>, number?]>([
-    ['no room, but only just', unschedulable(-14)],
-    ['the last moment to prepare', busy(), NOW + 300_000],
-    ['the last moment to move', busy(held), NOW + 100_000],
-    ['prepared, though the operator slept', busy(gated), NOW + 400_000],
+    ['no room within the scheduler’s grace', unschedulable(-14)],
+    ['the last moment before the prepare deadline', undecided(), NOW + 300_000],
+    ['the last moment before the blackout deadline', undecided(inBlackout), NOW + 100_000],
+    ['prepared while the operator did not run', undecided(prepared), NOW + 400_000],
     ['a container that is being created', waiting('ContainerCreating')],
-  ])('goes on: %s', (_name, parts, now = NOW) => {
+  ])('is not aborted: %s', (_name, parts, now = NOW) => {
     expect(effects(decideMigration(see(parts), now))).toEqual([]);
   });
 
-  it('looks again when the scheduler’s grace is over', () => {
+  it('is looked at again when the scheduler’s grace is over', () => {
     expect(decideMigration(see(unschedulable(-12)), NOW).requeueAfterMs).toBe(3000);
   });
 });
@@ -258,29 +286,32 @@ describe('Committed', () => {
   });
 
   it.each<[string, object, number, string[]]>([
-    ['answers alone', {}, 0, []],
-    ['answers beside the target', { targetAgent: { state: 'Answering' } }, 0, []],
+    ['answers its peers alone', {}, 0, []],
+    ['answers its peers beside the target', { targetAgent: { state: 'Answering' } }, 0, []],
     ['is silent', { sourceAgent: { state: 'Gone' } }, 0, ['DeleteSource']],
     [
-      'says nothing, and the target runs',
+      'has reported nothing, and the target runs',
       { targetAgent: { state: 'Running' } },
       0,
       ['DeleteSource'],
     ],
     [
-      'says nothing, and the target is lost',
+      'has reported nothing, and the target is lost',
       { targetAgent: { state: 'Failed' } },
       0,
       ['DeleteSource'],
     ],
-    ['says nothing, nor does the target', {}, commitConfirmationMs + 1, ['DeleteSource']],
-  ])('deletes the source when it answers nobody any more: it %s', (_name, parts, later, wanted) => {
-    const observed = seen(parts, { sourcePod: pod() });
-    const next = published(observed, decideMigration(observed, NOW));
-    expect(effects(decideMigration(next, NOW + later))).toEqual(wanted);
-  });
+    ['has reported nothing, nor has the target', {}, commitConfirmationMs + 1, ['DeleteSource']],
+  ])(
+    'deletes the source once it no longer answers its peers: it %s',
+    (_name, parts, later, wanted) => {
+      const observed = seen(parts, { sourcePod: pod() });
+      const next = published(observed, decideMigration(observed, NOW));
+      expect(effects(decideMigration(next, NOW + later))).toEqual(wanted);
+    },
+  );
 
-  it('stays, whatever is asked for afterwards', () => {
+  it('stands, whatever the user asks for afterwards', () => {
     const gone = { ...status, sourceAgent: { state: 'Gone' } };
     const request = accepted(gone, {
       spec: { cancel: true },
@@ -290,7 +321,7 @@ describe('Committed', () => {
     expect(effects(plan)).toEqual(['DeleteSource']);
   });
 
-  it('does not delete a namesake of the source', () => {
+  it('does not delete another pod of the source’s name', () => {
     const plan = decideMigration(
       seen(running, { sourcePod: pod({ metadata: { uid: 'new' } }) }),
       NOW,
@@ -298,7 +329,7 @@ describe('Committed', () => {
     expect(effects(plan)).not.toContain('DeleteSource');
   });
 
-  it('succeeds when the target runs, lets go of it, and every condition is True', () => {
+  it('succeeds when the target runs, detaches it, and every condition is True', () => {
     const plan = decideMigration(seen(running), NOW + 20_000);
     expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
     expect(plan.status).toMatchObject({ phase: 'Succeeded', completionTime: at(20) });
@@ -313,7 +344,7 @@ describe('Committed', () => {
     });
   });
 
-  it('leaves no condition False when the source’s last words were lost', () => {
+  it('leaves no condition False when the source’s last report is missing', () => {
     const plan = decideMigration(seen({ ...running, sourceAgent: { state: 'Holding' } }), NOW);
     const values = Object.values(conditionsOf(plan.status?.conditions));
     expect(values.filter((one) => !one.startsWith('True'))).toEqual([]);
@@ -329,14 +360,14 @@ describe('Committed', () => {
     expect(decideMigration(next, NOW + commitConfirmationMs).effects).toEqual([]);
     const late = decideMigration(next, NOW + commitConfirmationMs + 1);
     expect(summary(late)).toBe('False TargetLost');
-    expect(message(late)).toMatch(/Node b has not said/);
+    expect(message(late)).toMatch(/Node b has not confirmed/);
   });
 
   it.each<[string, object, Partial<Observed>]>([
     ['deleted', running, { targetPod: undefined }],
     ['replaced', running, { targetPod: target('other-request') }],
     ['not resumed', { targetAgent: { state: 'Failed', message: 'x' } }, {}],
-  ])('says so when the target is lost: %s', (_name, parts, pods) => {
+  ])('fails with TargetLost when the target was %s', (_name, parts, pods) => {
     const plan = decideMigration(seen(parts, pods), NOW);
     expect(summary(plan)).toBe('False TargetLost');
     expect(plan.status?.phase).toBe('Failed');
@@ -348,20 +379,20 @@ describe('Aborted', () => {
   const seen = (parts: object, pods: Partial<Observed> = {}): Observed =>
     see({ request: accepted({ ...status, ...parts }), ...pods });
 
-  it('removes the target, and by force when its node does not', () => {
+  it('deletes the target, by force when its node does not', () => {
     const observed = seen({}, { targetPod: target('request-uid') });
     const plan = decideMigration(observed, NOW);
     expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);
     expect(plan.status?.deadlines?.confirmation).toBe(at(abortConfirmationMs / 1000));
-    const dying = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
-    const next = { ...published(observed, plan), targetPod: dying };
+    const terminating = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
+    const next = { ...published(observed, plan), targetPod: terminating };
     expect(decideMigration(next, NOW + abortConfirmationMs).effects).toEqual([]);
     expect(decideMigration(next, NOW + abortConfirmationMs + 1).effects).toEqual([
       { type: 'DeleteTarget', uid: 'target-uid', force: true },
     ]);
   });
 
-  it('never touches the source, nor a namesake of the target', () => {
+  it('never deletes the source, nor another pod of the target’s name', () => {
     const plan = decideMigration(seen({}, { targetPod: target('other-request') }), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
   });
@@ -373,11 +404,11 @@ describe('Aborted', () => {
     expect(summary(plan)).toBe('Unknown TargetUnschedulable');
     const back = decideMigration(seen({ sourceAgent: { state: 'Resumed' } }), NOW);
     expect(summary(back)).toBe('False TargetUnschedulable');
-    expect(message(back)).toBe('because of TargetUnschedulable');
+    expect(message(back)).toBe('because of TargetUnschedulable.');
     expect(conditionsOf(back.status?.conditions)['Quiesced']).toBe('False Resumed');
   });
 
-  it('ends with a warning when the source’s node says nothing', () => {
+  it('ends with a warning when the source’s node is silent', () => {
     const observed = seen({ sourceAgent: { state: 'Dumping' } });
     const next = published(observed, decideMigration(observed, NOW));
     const plan = decideMigration(next, NOW + abortConfirmationMs + 1);
@@ -385,12 +416,22 @@ describe('Aborted', () => {
     expect(message(plan)).toMatch(/Node a has not confirmed/);
   });
 
-  it('by cancelling is no failure', () => {
+  it('joins what the agents report to whole sentences', () => {
+    const decided = { ...decision('Aborted', 'ImageCorrupt'), message: 'pages-1.img is gone' };
+    const targetAgent = { state: 'TornDown', message: 'Torn down. (logs: node b, /y)' };
+    const sourceAgent = { state: 'Resumed', message: 'resumed (logs: node a, /x)' };
+    const plan = decideMigration(seen({ decision: decided, sourceAgent, targetAgent }), NOW);
+    expect(message(plan)).toBe(
+      'pages-1.img is gone. resumed (logs: node a, /x). Torn down. (logs: node b, /y)',
+    );
+  });
+
+  it('by cancelling ends in phase Cancelled, not Failed', () => {
     const plan = decideMigration(seen({ decision: decision('Aborted', 'Cancelled') }), NOW);
     expect(plan.status?.phase).toBe('Cancelled');
   });
 
-  it('by anybody before the request was accepted ends it', () => {
+  it('before the request was accepted ends it', () => {
     const plan = decideMigration(see({ request: migration({ status }) }), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
   });
@@ -411,7 +452,7 @@ describe('a finished request', () => {
     expect(plan.requeueAfterMs).toBeUndefined();
   });
 
-  it('still loses its finalizer, a leftover target and the target’s mark', () => {
+  it('still loses its finalizer, a remaining target, and the target’s reference to it', () => {
     expect(
       effects(
         decideMigration(done('Aborted', { metadata: { finalizers: [finalizers.active] } }), NOW),

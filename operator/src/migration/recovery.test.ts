@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A source that was lost before the decision: what is done, in which order, and when nothing is.
+// What is done about a source that was lost before the decision, in which order, and when nothing is done.
 import { describe, expect, it } from 'vitest';
 import { effects, message, published, see, summary } from '../../testing/migration.ts';
 import {
   accepted,
   at,
   checkpoint,
+  conditionsOf,
   decision,
   NOW,
   pod,
@@ -15,8 +16,9 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortConfirmationMs, decideMigration } from './decide.ts';
-import { sourceLossGraceMs, newestOf, restoreName } from './recovery.ts';
+import { abortConfirmationMs } from '../requests/deadlines.ts';
+import { decideMigration } from './decide.ts';
+import { completionGraceMs, newestOf, restoreName, sourceLossGraceMs } from './recovery.ts';
 import type { Observed } from './types.ts';
 
 const lost = { state: 'Lost', reason: 'SourceLost', message: 'its node was reset' };
@@ -38,7 +40,7 @@ const name = restoreName({ name: 'move', uid: 'request-uid' });
 const begun = { recovery: { checkpointName: 'saved', restoreRequestName: name } };
 
 describe('a source that was lost', () => {
-  it('without being asked is left to its kubelet', () => {
+  it('is left to its kubelet by default', () => {
     const plan = decideMigration(seen({}, {}), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).toBe('False SourceLost');
@@ -47,30 +49,30 @@ describe('a source that was lost', () => {
     expect(plan.status?.phase).toBe('Failed');
   });
 
-  it('is deleted first, and what takes its place is written down before', () => {
+  it('is deleted first; the status names before what takes its place', () => {
     const plan = decideMigration(seen(), NOW);
     expect(plan.status?.recovery).toEqual(begun.recovery);
     expect(plan.effects).toEqual([{ type: 'DeleteLostSource', uid: 'pod-uid' }]);
     expect(summary(plan)).toBe('Unknown SourceLost');
   });
 
-  it('is waited for until it is gone, by force never', () => {
-    const dying = pod({ metadata: { deletionTimestamp: at(0) } });
-    const plan = decideMigration(seen(begun, asked, { sourcePod: dying }), NOW + 60_000);
+  it('is never deleted by force', () => {
+    const terminating = pod({ metadata: { deletionTimestamp: at(0) } });
+    const plan = decideMigration(seen(begun, asked, { sourcePod: terminating }), NOW + 60_000);
     expect(plan.effects).toEqual([]);
     expect(summary(plan)).toBe('Unknown SourceLost');
   });
 
   it.each<[string, Partial<Observed>]>([
     ['gone', { sourcePod: undefined }],
-    ['gone, and a namesake there', { sourcePod: pod({ metadata: { uid: 'other' } }) }],
-  ])('is made anew once it is %s', (_name, pods) => {
+    ['gone, and another pod has its name', { sourcePod: pod({ metadata: { uid: 'other' } }) }],
+  ])('is restored once it is %s', (_name, pods) => {
     const plan = decideMigration(seen(begun, asked, pods), NOW);
     expect(plan.effects).toEqual([{ type: 'CreateRestoreRequest', name, checkpointName: 'saved' }]);
     expect(plan.requeueAfterMs).toBe(0);
   });
 
-  it('ends once that is under way, and names it', () => {
+  it('ends once the RestoreRequest exists, and names it', () => {
     const again = { sourcePod: undefined, restore: restore({ metadata: { name } }) };
     const plan = decideMigration(seen(begun, asked, again), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
@@ -100,7 +102,7 @@ describe('a source that was lost', () => {
       /pod was deleted/,
       seen({}, asked, { sourcePod: pod({ metadata: { deletionTimestamp: at(0) } }) }),
     ],
-  ])('is not made anew if %s', (_name, text, observed) => {
+  ])('is not restored if %s', (_name, text, observed) => {
     const plan = decideMigration(observed, NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).toBe('False SourceLost');
@@ -108,19 +110,19 @@ describe('a source that was lost', () => {
     expect(plan.status?.recovery?.restoreRequestName).toBeUndefined();
   });
 
-  it('goes on with what was begun, though the request is deleted', () => {
+  it('is restored although the request is deleted after the status has named the RestoreRequest', () => {
     const deleted = { ...asked, metadata: { deletionTimestamp: at(0) } };
     const plan = decideMigration(seen(begun, deleted, { sourcePod: undefined }), NOW);
     expect(effects(plan)).toEqual(['CreateRestoreRequest']);
   });
 
-  it('loses its target before it is made anew', () => {
+  it('loses its target before it is restored', () => {
     const plan = decideMigration(seen({}, asked, { targetPod: target('request-uid') }), NOW);
     expect(effects(plan)).toEqual(['DeleteTarget']);
     expect(plan.status?.recovery).toBeUndefined();
   });
 
-  it('is one whatever the move was aborted for', () => {
+  it('is lost whatever the migration was aborted for', () => {
     const plan = decideMigration(seen({ decision: decision('Aborted', 'RestoreFailed') }), NOW);
     expect(effects(plan)).toEqual(['DeleteLostSource']);
     const fail = decideMigration(seen({ decision: decision('Aborted', 'Cancelled') }, {}), NOW);
@@ -129,10 +131,15 @@ describe('a source that was lost', () => {
   });
 
   it.each<[string, object, Partial<Observed>]>([
-    ['deleted by somebody', { decision: decision('Aborted', 'SourceGone') }, {}],
+    ['deleted by a user', { decision: decision('Aborted', 'SourceGone') }, {}],
     [
-      'ended well',
+      'completed',
       { decision: decision('Aborted', 'Cancelled') },
+      { sourcePod: pod({ status: { phase: 'Succeeded' } }) },
+    ],
+    [
+      'completed, though its agent has reported it as lost',
+      {},
       { sourcePod: pod({ status: { phase: 'Succeeded' } }) },
     ],
     [
@@ -140,13 +147,40 @@ describe('a source that was lost', () => {
       { decision: decision('Aborted', 'X'), sourceAgent: { state: 'Resumed' } },
       {},
     ],
-  ])('is not one that was %s', (_name, status, pods) => {
+  ])('is not a source that was %s', (_name, status, pods) => {
     const plan = decideMigration(seen(status, asked, pods), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).not.toContain('SourceLost');
   });
 
-  it('is waited for longer where it is to be restored: a reset node boots first', () => {
+  it('is not one that has completed, though its agent has reported so: PodCompleted', () => {
+    const completed = pod({ status: { phase: 'Succeeded' } });
+    const plan = decideMigration(seen({}, asked, { sourcePod: completed }), NOW);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
+    expect(summary(plan)).toBe('False PodCompleted');
+    expect(message(plan)).toMatch(/has completed/);
+    expect(conditionsOf(plan.status?.conditions)['Committed']).toBe('False PodCompleted');
+  });
+
+  it('is not deleted before its kubelet could report that it has completed', () => {
+    const once = { spec: { restartPolicy: 'OnFailure' } };
+    const first = seen({}, asked, { sourcePod: pod(once) });
+    const plan = decideMigration(first, NOW);
+    expect([plan.effects, plan.requeueAfterMs]).toEqual([[], completionGraceMs + 1]);
+    expect(summary(plan)).toBe('Unknown SourceLost');
+    const next = published(first, plan);
+    const completed = pod({ ...once, status: { phase: 'Succeeded' } });
+    const end = decideMigration({ ...next, sourcePod: completed }, NOW + 1000);
+    expect(effects(end)).toEqual(['RemoveFinalizer']);
+    expect(summary(end)).toBe('False PodCompleted');
+    const lostAfterAll = decideMigration(next, NOW + completionGraceMs + 1);
+    expect(effects(lostAfterAll)).toEqual(['DeleteLostSource']);
+    const failedPod = pod({ ...once, status: { phase: 'Failed' } });
+    const failed = decideMigration({ ...next, sourcePod: failedPod }, NOW + 1000);
+    expect(effects(failed)).toEqual(['DeleteLostSource']);
+  });
+
+  it('gets a longer grace if it is to be restored: a reset node boots first', () => {
     const decided = decision('Aborted', 'BlackoutDeadlineExceeded');
     const silent = { decision: decided, sourceAgent: { state: 'Dumping' } };
     const first = seen(silent);
@@ -162,7 +196,7 @@ describe('a source that was lost', () => {
     expect(effects(decideMigration(back, NOW + 200_000))).toEqual(['DeleteLostSource']);
   });
 
-  it('is given up when its node does not let it go', () => {
+  it('is not restored if its node does not delete it', () => {
     const first = seen(begun);
     const next = published(first, decideMigration(first, NOW));
     const late = decideMigration(next, NOW + abortConfirmationMs + sourceLossGraceMs + 1);
@@ -176,13 +210,16 @@ describe('the newest checkpoint', () => {
   const one = (uid: string, seconds: number, status: object = {}) =>
     stored({ completionTime: at(seconds), ...status }, { metadata: { name: uid, uid } });
 
-  it('is the last one that has succeeded, of the very pod', () => {
+  it('is the last one of this very pod that has succeeded', () => {
     const all = [
       one('old', -50),
       one('new', -10),
       one('failed', -5, { conditions: [succeeded('False', 'DiskFull')] }),
       one('another-pods', -4, { podUID: 'other' }),
-      stored({ completionTime: at(-3) }, { metadata: { deletionTimestamp: at(0), uid: 'dying' } }),
+      stored(
+        { completionTime: at(-3) },
+        { metadata: { deletionTimestamp: at(0), uid: 'terminating' } },
+      ),
       checkpoint({ metadata: { uid: 'active' } }),
     ];
     expect(newestOf(all, 'pod-uid')?.metadata.name).toBe('new');
@@ -192,7 +229,7 @@ describe('the newest checkpoint', () => {
 });
 
 describe('the RestoreRequest’s name', () => {
-  it('is a name, and the request’s own', () => {
+  it('is valid, and unique to the request', () => {
     const uid = '11111111-2222-4222-8222-333333333333';
     expect(restoreName({ name: 'move', uid })).toBe('move-restore-11111111');
     const long = restoreName({ name: `${'x'.repeat(45)}-${'y'.repeat(17)}`, uid });

@@ -1,75 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is done about a source that was lost before the decision. Pure.
-//   Fail                     nothing: the kubelet starts its containers from nothing, as it would without Sealift
-//   RestoreNewestCheckpoint  the pod is deleted and gone, and only then a RestoreRequest is made: the kubelet could
-//                            start the old one any time as long as it exists, and it has the name and the addresses
+//   Fail                     nothing: the kubelet starts the containers from nothing, as it would without Sealift
+//   RestoreNewestCheckpoint  the operator deletes the pod, waits until it is gone, and only then creates a
+//                            RestoreRequest: the kubelet could start the old pod as long as it exists, and the old pod
+//                            owns the name and the addresses
 import {
   isStored,
   type CheckpointRequest,
   type Decision,
   type Recovery,
 } from '../../../crds/src/index.ts';
+import { isCompleted } from './abort-cause.ts';
 import type { Effect, Observed } from './types.ts';
 
 /**
- * How long a node may say nothing of a source that is to be restored elsewise: a reset node boots first, and until
- * it has said that nothing of the pod is left, a frozen copy may come back. Beyond the settling of other aborts.
+ * How long a node may be silent about a source that is to be restored from a checkpoint, beyond the confirmation
+ * deadline of other aborts. A reset node boots first. Until its agent has reported that nothing of the pod is left, a
+ * frozen copy may come back.
  */
 export const sourceLossGraceMs = 840_000;
+
+/**
+ * How long the kubelet may take to report that a pod has completed. The agent sees at once that no container runs, and
+ * cannot tell a pod that has done its work from a lost one.
+ */
+export const completionGraceMs = 10_000;
 
 export interface RecoveryPlan {
   readonly recovery: Recovery | undefined;
   readonly effects: readonly Effect[];
-  /** Nothing is left to do; for people. */
-  readonly done?: string;
+  /** For users; present once nothing is left to do. */
+  readonly outcome?: string;
 }
 
-/** Whether it was the source that was lost. A pod that ended well, or that somebody deleted, was not. */
-export function isSourceLost({ request, sourcePod }: Observed, decision: Decision): boolean {
-  const { sourceAgent, recovery } = request.status ?? {};
-  if (recovery || decision.reason === 'SourceLost') return true;
-  if (sourceAgent?.state !== 'Lost' || decision.reason === 'SourceGone') return false;
-  return sourcePod?.status.phase !== 'Succeeded';
+/** Whether the source was lost. A pod that has completed, or that a user deleted, was not. */
+export function isSourceLost(observed: Observed, decision: Decision): boolean {
+  const { sourceAgent, recovery } = observed.request.status ?? {};
+  if (recovery) return true;
+  if (isCompleted(observed)) return false;
+  if (decision.reason === 'SourceLost') return true;
+  return sourceAgent?.state === 'Lost' && decision.reason !== 'SourceGone';
 }
 
-/** @param late the node has had all the time that it gets */
-export function recover(observed: Observed, late: boolean): RecoveryPlan {
+/** Whether a pod without containers may yet be reported as completed: the kubelet does not start them again. */
+export function mayComplete(observed: Observed): boolean {
+  const pod = lostPod(observed);
+  if (observed.request.status?.recovery || pod?.status.phase !== 'Running') return false;
+  return (pod.spec.restartPolicy ?? 'Always') !== 'Always';
+}
+
+/** @param isOverdue the node has had all the time that it gets */
+export function planRecovery(observed: Observed, isOverdue: boolean): RecoveryPlan {
   const { request, restore } = observed;
-  const known = request.status?.recovery;
+  const pod = lostPod(observed);
   if (request.spec.onSourceLoss === 'Fail') {
-    const done = lostPod(observed)
+    const outcome = pod
       ? 'Its containers start from nothing, as its restartPolicy says (spec.onSourceLoss is Fail).'
       : 'The pod was deleted meanwhile.';
-    return { recovery: undefined, effects: [], done };
+    return { recovery: undefined, effects: [], outcome };
   }
-  const recovery = known ?? begin(observed);
+  const recovery = request.status?.recovery ?? chooseCheckpoint(observed);
   const { checkpointName, restoreRequestName: name, message } = recovery;
   if (checkpointName === undefined || name === undefined) {
-    return { recovery, effects: [], done: message ?? 'Nothing is restored.' };
+    return { recovery, effects: [], outcome: message ?? 'Nothing is restored.' };
   }
-  const old = lostPod(observed);
-  if (old) {
-    const left = `Pod ${old.metadata.name} could not be deleted on node ${old.spec.nodeName}; nothing is restored.`;
-    if (late) return { recovery: { message: left }, effects: [], done: left };
-    const dying = old.metadata.deletionTimestamp !== undefined;
-    return {
-      recovery,
-      effects: dying ? [] : [{ type: 'DeleteLostSource', uid: old.metadata.uid }],
-    };
+  if (pod) {
+    if (isOverdue) {
+      const outcome = `Pod ${pod.metadata.name} could not be deleted on node ${pod.spec.nodeName}; nothing is restored. Take the node out of service, then create a RestoreRequest.`;
+      return { recovery: { message: outcome }, effects: [], outcome };
+    }
+    if (pod.metadata.deletionTimestamp !== undefined) return { recovery, effects: [] };
+    return { recovery, effects: [{ type: 'DeleteLostSource', uid: pod.metadata.uid }] };
   }
-  if (!restore)
+  if (!restore) {
     return { recovery, effects: [{ type: 'CreateRestoreRequest', name, checkpointName }] };
-  const done = `RestoreRequest ${name} makes it anew from CheckpointRequest ${checkpointName}.`;
-  return { recovery, effects: [], done };
+  }
+  const outcome = `RestoreRequest ${name} restores it from CheckpointRequest ${checkpointName}.`;
+  return { recovery, effects: [], outcome };
 }
 
-function begin(observed: Observed): Recovery {
+function chooseCheckpoint(observed: Observed): Recovery {
   const { request, checkpoints } = observed;
   if (request.metadata.deletionTimestamp !== undefined) {
     return { message: 'The request was deleted; nothing is restored.' };
   }
-  const old = lostPod(observed);
-  if (!old || old.metadata.deletionTimestamp !== undefined) {
+  const pod = lostPod(observed);
+  if (!pod || pod.metadata.deletionTimestamp !== undefined) {
     return { message: 'The pod was deleted meanwhile; nothing is restored.' };
   }
   const newest = newestOf(checkpoints, request.status?.source?.podUID);
@@ -81,12 +97,12 @@ function begin(observed: Observed): Recovery {
   return { message };
 }
 
-/** The pod that was lost, as long as there is its object. */
+/** The pod that was lost, as long as its object exists. */
 function lostPod({ request, sourcePod }: Observed): Observed['sourcePod'] {
   return sourcePod?.metadata.uid === request.status?.source?.podUID ? sourcePod : undefined;
 }
 
-/** Of this very pod: a namesake's memory is another's. */
+/** Only of this very pod: the memory of another pod of that name is not its memory. */
 export function newestOf(
   checkpoints: readonly CheckpointRequest[],
   podUid: string | undefined,
@@ -100,8 +116,8 @@ const timeOf = ({ status, metadata }: CheckpointRequest): number =>
   Date.parse(status?.completionTime ?? metadata.creationTimestamp);
 
 /**
- * The same request always gives the same name. No owner reference: whoever deletes a move that has failed does not
- * want to lose the pod that is being made.
+ * The same MigrationRequest always gives the same name. There is no owner reference: a user who deletes a failed
+ * MigrationRequest keeps the pod that is being restored.
  */
 export function restoreName(metadata: { readonly name: string; readonly uid: string }): string {
   const base = metadata.name.slice(0, 46).replace(/[^a-z0-9]+$/, '');

@@ -7,38 +7,35 @@ import type {
   RestoreRequest,
 } from '../../../crds/src/index.ts';
 import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
-import type { ConditionProgress } from '../requests/condition-progress.ts';
+import type { CompetingRequest } from '../requests/competing-requests.ts';
+import type { HandoverDraft } from '../requests/handover-draft.ts';
+import type { HandoverEffect, HandoverObserved } from '../requests/handover-types.ts';
 
 /** All that a decision is made from. Requests and pods are read fresh, nodes come from the cache. */
-export interface Observed {
+export interface Observed extends HandoverObserved {
   readonly request: MigrationRequest;
   /** The pod of spec.podName, whichever it is now. */
   readonly sourcePod: Pod | undefined;
-  /** The pod that has the target's name, if the name is known. */
-  readonly targetPod: Pod | undefined;
-  /** Other requests for the same pod; read only before the request is validated. */
-  readonly others: readonly (MigrationRequest | CheckpointRequest)[];
-  /** Of the pod's name; read only when a source that was lost is to be restored. */
+  /** Other requests for the same pod; read only before the request is accepted. */
+  readonly others: readonly CompetingRequest[];
+  /** Of the pod's name; read only when a lost source is to be restored. */
   readonly checkpoints: readonly CheckpointRequest[];
-  /** The request that restores it, once it was made. */
+  /** The RestoreRequest of `status.recovery`, once it exists. */
   readonly restore: RestoreRequest | undefined;
   readonly nodes: readonly Node[];
   /** Pods of Sealift's runtime class on a node. */
   readonly load: ReadonlyMap<string, number>;
 }
 
-export type Effect =
-  | { readonly type: 'AddFinalizer' | 'RemoveFinalizer' }
+type OwnEffect =
   | { readonly type: 'CreateTarget'; readonly nodeName: string; readonly podName: string }
-  | { readonly type: 'LabelTarget' | 'DetachTarget' }
   | { readonly type: 'DeleteSource' | 'DeleteLostSource'; readonly uid: string }
   | {
       readonly type: 'CreateRestoreRequest';
       readonly name: string;
       readonly checkpointName: string;
-    }
-  | { readonly type: 'DeleteTarget'; readonly uid: string; readonly force: boolean }
-  | { readonly type: 'ProposeAbort'; readonly reason: string; readonly message: string };
+    };
+export type Effect = HandoverEffect | OwnEffect;
 
 /** The fields of the status that the operator owns. */
 export const ownedStatus = [
@@ -57,4 +54,4 @@ export const ownedStatus = [
 export type OwnStatus = Pick<MigrationRequestStatus, (typeof ownedStatus)[number]>;
 
 export type MigrationPlan = Plan<Effect, OwnStatus>;
-export type MigrationProgress = ConditionProgress<MigrationConditionType>;
+export type MigrationDraft = HandoverDraft<MigrationConditionType, OwnStatus, Effect>;

@@ -27,7 +27,7 @@ describe('a new request', () => {
     expect(plan.status).toMatchObject({ phase: 'Pending', startTime: at(0) });
   });
 
-  it('is accepted: places and deadline first, then the target', () => {
+  it('is accepted: nodes and deadline into the status first, then the target', () => {
     const plan = decideMigration(see(), NOW);
     expect(plan.status).toMatchObject({
       phase: 'Preparing',
@@ -46,17 +46,17 @@ describe('a new request', () => {
     });
   });
 
-  it('notes how long peers wait that give up, and nothing of those that do not', () => {
-    const peers = (notes: object) =>
-      decideMigration(see({ sourcePod: pod({ metadata: { annotations: notes } }) }), NOW).status
-        ?.peers;
+  it('records peers with a retry limit, and no others', () => {
+    const peers = (podAnnotations: object) =>
+      decideMigration(see({ sourcePod: pod({ metadata: { annotations: podAnnotations } }) }), NOW)
+        .status?.peers;
     expect(peers({ [annotations.peerRnrRetry]: '6' })).toEqual({
       ...{ rnrRetry: 6, rnrTimer: 0, retryBudgetMs: 3932.16 },
     });
     expect(peers({ [annotations.peerRnrRetry]: '7', [annotations.rnrTimer]: '1' })).toBeUndefined();
   });
 
-  it('that is deleted or cancelled at once does nothing', () => {
+  it('that is deleted or cancelled at once changes nothing', () => {
     for (const parts of [
       { metadata: { deletionTimestamp: at(0) } },
       { spec: { cancel: true } },
@@ -73,7 +73,7 @@ describe('a new request', () => {
     });
   });
 
-  const rival = (metadata: object, status?: object): Observed['others'][number] =>
+  const competing = (metadata: object, status?: object): Observed['others'][number] =>
     migration({
       metadata: { name: 'other', uid: 'other-uid', ...metadata },
       status: status as Record<string, unknown> | undefined,
@@ -161,19 +161,19 @@ describe('a new request', () => {
       'another migration, accepted',
       'AnotherMigration',
       /MigrationRequest other is at work/,
-      { others: [rival({ creationTimestamp: at(5) }, { source })] },
+      { others: [competing({ creationTimestamp: at(5) }, { source })] },
     ],
     [
       'another migration, older',
       'AnotherMigration',
       /MigrationRequest other/,
-      { others: [rival({ creationTimestamp: at(-5) })] },
+      { others: [competing({ creationTimestamp: at(-5) })] },
     ],
     [
       'another migration, as old',
       'AnotherMigration',
       /MigrationRequest other/,
-      { others: [rival({ creationTimestamp: at(-1), uid: 'a-smaller-uid' })] },
+      { others: [competing({ creationTimestamp: at(-1), uid: 'a-smaller-uid' })] },
     ],
     [
       'a checkpoint under way',
@@ -199,14 +199,17 @@ describe('a new request', () => {
   });
 
   it.each<[string, Observed['others'][number]]>([
-    ['younger', rival({ creationTimestamp: at(5) })],
-    ['as old, with a greater uid', rival({ creationTimestamp: at(-1), uid: 'z' })],
+    ['younger', competing({ creationTimestamp: at(5) })],
+    ['as old, with a greater uid', competing({ creationTimestamp: at(-1), uid: 'z' })],
     [
       'finished',
-      rival({ creationTimestamp: at(-9) }, { source, conditions: [succeeded('True', 'Moved')] }),
+      competing(
+        { creationTimestamp: at(-9) },
+        { source, conditions: [succeeded('True', 'Moved')] },
+      ),
     ],
-    ['itself', rival({ uid: 'request-uid', creationTimestamp: at(-9) }, { source })],
-  ])('is not kept back by a request that is %s', (_name, other) => {
+    ['itself', competing({ uid: 'request-uid', creationTimestamp: at(-9) }, { source })],
+  ])('is accepted beside a request that is %s', (_name, other) => {
     expect(effects(decideMigration(see({ others: [other] }), NOW))).toEqual(['CreateTarget']);
   });
 });

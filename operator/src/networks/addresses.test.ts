@@ -11,8 +11,8 @@ const source = {
 };
 const staticNetwork = { type: 'sealift', delegate: { type: 'macvlan', ipam: { type: 'static' } } };
 const pool = { ipam: { type: 'host-local', subnet: '10.99.0.0/24' } };
-const heldIp = new Map([['default/fabric 10.99.0.11', 'default/p']]);
-const heldMac = new Map([['default/fabric 02:00:00:00:00:11', 'default/p']]);
+const ownedIp = new Map([['default/fabric 10.99.0.11', 'default/p']]);
+const ownedMac = new Map([['default/fabric 02:00:00:00:00:11', 'default/p']]);
 const own = (ips: string[], network = 'fabric'): Addresses[] => [{ network, ips }];
 
 function plan(parts: Partial<AddressQuestion> & { config?: object } = {}): unknown {
@@ -22,7 +22,7 @@ function plan(parts: Partial<AddressQuestion> & { config?: object } = {}): unkno
     source,
     namespace: 'default',
     wanted: [],
-    holders: new Map(),
+    owners: new Map(),
     configs,
     ...rest,
   };
@@ -32,44 +32,48 @@ function plan(parts: Partial<AddressQuestion> & { config?: object } = {}): unkno
 }
 
 describe('planAddresses', () => {
-  it('keeps the old ones when nobody has them', () => {
+  it('keeps the old addresses when no pod owns them', () => {
     expect(plan()).toEqual(JSON.parse(source[annotations.networks] ?? ''));
     expect(plan({ source: {} })).toBeUndefined();
   });
 
-  it('lets a network with a pool choose when somebody has them', () => {
-    for (const holders of [heldIp, heldMac])
-      expect(plan({ holders, config: pool })).toEqual([{ name: 'fabric', interface: 'net1' }]);
+  it('leaves the choice to a network with a pool when another pod owns them', () => {
+    for (const owners of [ownedIp, ownedMac])
+      expect(plan({ owners, config: pool })).toEqual([{ name: 'fabric', interface: 'net1' }]);
   });
 
-  it('refuses when a static network’s address is taken, and says what to do', () => {
-    expect(plan({ holders: heldIp })).toEqual({
+  it('refuses an address of a static network that another pod owns, and says what to do', () => {
+    expect(plan({ owners: ownedIp })).toEqual({
       reason: 'AddressInUse',
       message:
         '10.99.0.11 on network default/fabric belongs to pod default/p; delete that pod, or give the new one another address in spec.addresses.',
     });
-    expect(plan({ holders: heldIp, configs: new Map() })).toMatchObject({ reason: 'AddressInUse' });
+    expect(plan({ owners: ownedIp, configs: new Map() })).toMatchObject({ reason: 'AddressInUse' });
   });
 
   it('takes the addresses of the request, with the network’s prefix length', () => {
     const fresh = [{ name: 'fabric', interface: 'net1', ips: ['10.99.0.50/24'] }];
-    expect(plan({ holders: heldIp, wanted: own(['10.99.0.50']) })).toEqual(fresh);
+    expect(plan({ owners: ownedIp, wanted: own(['10.99.0.50']) })).toEqual(fresh);
     expect(plan({ wanted: own(['10.99.0.50/24'], 'default/fabric') })).toEqual(fresh);
   });
 
   it.each([
-    ['taken', own(['10.99.0.11']), 'AddressInUse'],
-    ['no address', own(['10.99.0.400']), 'BadAddress'],
-    ['of a prefix that is none', own(['10.99.0.5/33']), 'BadAddress'],
-    ['without a prefix length that anybody tells', own(['192.168.0.1']), 'BadAddress'],
-    ['on a network that it was not on', own(['10.99.0.50/24'], 'other'), 'BadAddress'],
-    ['twice', [...own(['10.99.0.50/24']), ...own(['10.99.0.51/24'])], 'BadAddress'],
+    ['owned by another pod', own(['10.99.0.11']), 'AddressInUse'],
+    ['invalid', own(['10.99.0.400']), 'BadAddress'],
+    ['with an invalid prefix length', own(['10.99.0.5/33']), 'BadAddress'],
+    ['without a prefix length, on a network without one', own(['192.168.0.1']), 'BadAddress'],
+    [
+      'on a network that the pod was not attached to',
+      own(['10.99.0.50/24'], 'other'),
+      'BadAddress',
+    ],
+    ['given twice', [...own(['10.99.0.50/24']), ...own(['10.99.0.51/24'])], 'BadAddress'],
   ])('refuses an address that is %s', (_name, wanted, reason) => {
-    expect(plan({ holders: heldIp, wanted })).toMatchObject({ reason });
+    expect(plan({ owners: ownedIp, wanted })).toMatchObject({ reason });
   });
 });
 
-describe('holdersOf', () => {
+describe('addressOwners', () => {
   const networks = (ips: string[], name = 'p', more: object = {}): ReturnType<typeof pod> =>
     pod({
       metadata: {
@@ -78,19 +82,19 @@ describe('holdersOf', () => {
       },
     });
 
-  it('knows every pod’s addresses in one form', () => {
+  it('returns every pod’s addresses in one form', () => {
     const moved = networks(['10.99.0.11/24'], 'p-abcde');
     const v6 = networks(['FD00:0:0::0007/64'], 'six');
     const all = addressOwners([moved, v6], '');
     expect(all.get('default/fabric 10.99.0.11')).toBe('default/p-abcde');
     const answer = plan({
-      holders: all,
+      owners: all,
       source: { [annotations.networks]: '[{"name":"fabric","ips":["fd00::7/64"]}]' },
     });
     expect(answer).toMatchObject({ reason: 'AddressInUse' });
   });
 
-  it('leaves out pods that have ended, and the request’s own', () => {
+  it('leaves out pods that have ended, and the request’s own target', () => {
     const ended = pod({ ...networks(['10.99.0.1/24']), status: { phase: 'Succeeded' } });
     const mine = networks(['10.99.0.2/24'], 'q', { [annotations.requestUid]: 'mine' });
     expect(addressOwners([ended, mine], 'mine').size).toBe(0);
@@ -99,7 +103,7 @@ describe('holdersOf', () => {
 });
 
 describe('devicesOf', () => {
-  it('knows names that were asked for, and those that follow from the uid', () => {
+  it('returns names from annotations, and those derived from UIDs', () => {
     const asked = pod({ metadata: { annotations: { [annotations.rdmaDevice]: 'rxe0' } } });
     const plain = pod({ metadata: { uid: '0f1e2d3c-4b5a-6978' } });
     const ended = pod({ metadata: { uid: 'ended' }, status: { phase: 'Failed' } });

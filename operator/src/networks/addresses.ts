@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which addresses a pod made from a checkpoint asks for. The checkpointed pod may still run with the old
-// ones, under its own name or, once moved, under another. Pure.
+// Which addresses a pod that is restored from a checkpoint asks for. The checkpointed pod may still run with the old
+// ones: under its own name or, once moved, under another. Pure.
 import { isIP } from 'node:net';
 import { annotations, RUNTIME_CLASS, type Addresses } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
@@ -14,17 +14,17 @@ import {
 import type { Refusal } from '../requests/refusal.ts';
 import { rdmaDevice } from '../target-pod/manifest.ts';
 
-/** `<namespace>/<network> <ip or mac>` → `<namespace>/<pod>`. */
+/** From `<namespace>/<network> <ip or mac>` to `<namespace>/<pod>`. */
 export type AddressOwners = ReadonlyMap<string, string>;
 
 export interface AddressQuestion {
   /** The checkpointed pod's annotations; its networks name the addresses that it had. */
   readonly source: Readonly<Record<string, string>>;
-  /** Of the new pod. */
+  /** The new pod's. */
   readonly namespace: string;
   /** spec.addresses */
   readonly wanted: readonly Addresses[];
-  readonly holders: AddressOwners;
+  readonly owners: AddressOwners;
   /** A NetworkAttachmentDefinition's `spec.config`, by `namespace/name`. */
   readonly configs: ReadonlyMap<string, string>;
 }
@@ -35,18 +35,18 @@ export interface AddressQuestion {
  */
 export function planAddresses(question: AddressQuestion): { networks?: string } | Refusal {
   const { source, namespace, configs } = question;
-  const left = [...question.wanted];
+  const remaining = [...question.wanted];
   const pairs = parseNetworks(source[annotations.networks]).map((selection) => {
     const network = `${selection.namespace ?? namespace}/${selection.name}`;
-    const index = left.findIndex((one) => qualified(one.network, namespace) === network);
-    const [own] = index < 0 ? [] : left.splice(index, 1);
+    const index = remaining.findIndex((one) => qualified(one.network, namespace) === network);
+    const [own] = index < 0 ? [] : remaining.splice(index, 1);
     return { selection, network, own };
   });
-  const [stranger] = left;
-  if (stranger) {
+  const [unmatched] = remaining;
+  if (unmatched) {
     return {
       reason: 'BadAddress',
-      message: `spec.addresses names network ${stranger.network} more often than the checkpointed pod was attached to it.`,
+      message: `spec.addresses names network ${unmatched.network} more often than the checkpointed pod was attached to it.`,
     };
   }
   const out: NetworkSelection[] = [];
@@ -55,8 +55,8 @@ export function planAddresses(question: AddressQuestion): { networks?: string } 
       ? replaced(selection, own, configs.get(network))
       : { selection: kept(selection, network, question) };
     if ('reason' in next) return next;
-    const holder = holderOf(next.selection, network, question.holders);
-    if (holder) return inUse(network, holder.address, holder.pod);
+    const owner = ownerOf(next.selection, network, question.owners);
+    if (owner) return inUse(network, owner.address, owner.pod);
     out.push(next.selection);
   }
   return out.length > 0 ? { networks: JSON.stringify(out) } : {};
@@ -69,42 +69,42 @@ function replaced(
 ): { selection: NetworkSelection } | Refusal {
   const bad = own.ips.find((ip) => !isAddress(ip));
   if (bad !== undefined) {
-    return { reason: 'BadAddress', message: `spec.addresses: ${bad} is no IP address.` };
+    return { reason: 'BadAddress', message: `spec.addresses: ${bad} is not an IP address.` };
   }
   const { ips, mac: _mac, ...rest } = selection;
   const prefixes = [...(ips ?? []), ...subnets(config)];
   const full = own.ips.map((ip) => withPrefix(ip, prefixes));
   const bare = full.find((ip) => !ip.includes('/'));
-  if (bare !== undefined && !givesAddresses(config)) {
+  if (bare !== undefined && !assignsAddresses(config)) {
     return {
       reason: 'BadAddress',
-      message: `spec.addresses: write ${bare} with a prefix length; network ${own.network} tells none for it.`,
+      message: `spec.addresses: write ${bare} with a prefix length; the configuration of network ${own.network} has none for it.`,
     };
   }
   const mac = own.mac === undefined ? {} : { mac: own.mac };
   return { selection: { ...rest, ips: full, ...mac } };
 }
 
-/** The old addresses, unless somebody has them and the network can give others. */
+/** The old addresses, unless another pod owns them and the network's IPAM can assign others. */
 function kept(
   selection: NetworkSelection,
   network: string,
-  { holders, configs }: AddressQuestion,
+  { owners, configs }: AddressQuestion,
 ): NetworkSelection {
-  if (!holderOf(selection, network, holders)) return selection;
-  if (!givesAddresses(configs.get(network))) return selection;
+  if (!ownerOf(selection, network, owners)) return selection;
+  if (!assignsAddresses(configs.get(network))) return selection;
   const { ips: _ips, mac: _mac, ...rest } = selection;
   return rest;
 }
 
-function holderOf(
+function ownerOf(
   selection: NetworkSelection,
   network: string,
-  holders: AddressOwners,
+  owners: AddressOwners,
 ): { address: string; pod: string } | undefined {
   const { ips = [], mac } = selection;
   for (const address of [...ips, ...(mac === undefined ? [] : [mac])]) {
-    const pod = holders.get(`${network} ${canonical(address)}`);
+    const pod = owners.get(`${network} ${canonical(address)}`);
     if (pod !== undefined) return { address: address.replace(/\/.*/, ''), pod };
   }
   return undefined;
@@ -117,8 +117,8 @@ function inUse(network: string, address: string, pod: string): Refusal {
   };
 }
 
-/** Whether a network's IPAM chooses addresses itself; of one that cannot be read nothing is expected. */
-function givesAddresses(config: string | undefined): boolean {
+/** Whether a network's IPAM assigns addresses by itself. One that cannot be read does not. */
+function assignsAddresses(config: string | undefined): boolean {
   if (config === undefined) return false;
   let found = false;
   const walk = (node: unknown): void => {
@@ -137,29 +137,29 @@ function givesAddresses(config: string | undefined): boolean {
   return found;
 }
 
-const isOver = ({ status }: Pod): boolean =>
+const hasEnded = ({ status }: Pod): boolean =>
   status.phase === 'Succeeded' || status.phase === 'Failed';
 
 /**
- * Names of RDMA devices that pods have. The kernel knows each name once per node, whatever the network
- * namespace, and pods move: a copy of a pod needs a name of its own.
+ * Names of the RDMA devices of all pods. The kernel allows a name once per node, whatever the network namespace. Pods
+ * move, so a copy of a pod needs a name of its own.
  */
 export function devicesOf(pods: readonly Pod[], exceptUid: string): Set<string> {
   const own = pods.filter(
     (pod) =>
       pod.spec.runtimeClassName === RUNTIME_CLASS &&
       pod.metadata.annotations[annotations.requestUid] !== exceptUid &&
-      !isOver(pod),
+      !hasEnded(pod),
   );
   return new Set(own.map((pod) => rdmaDevice(pod)));
 }
 
-/** Addresses that pods have, or have asked for, on their further networks. Pods that have ended have none. */
+/** Addresses that pods own, or have asked for, on their further networks. Pods that have ended own none. */
 export function addressOwners(pods: readonly Pod[], exceptUid: string): Map<string, string> {
   const out = new Map<string, string>();
   for (const pod of pods) {
     const { metadata } = pod;
-    if (isOver(pod) || metadata.annotations[annotations.requestUid] === exceptUid) continue;
+    if (hasEnded(pod) || metadata.annotations[annotations.requestUid] === exceptUid) continue;
     const name = `${metadata.namespace}/${metadata.name}`;
     for (const { network, addresses } of attachedTo(metadata.annotations, metadata.namespace)) {
       for (const address of addresses) out.set(`${network} ${canonical(address)}`, name);
@@ -180,7 +180,7 @@ function isAddress(text: string): boolean {
   );
 }
 
-/** One form for each address: without prefix length, IPv6 as short as it gets, small letters. */
+/** One form for each address: without prefix length, IPv6 compressed, lower case. */
 function canonical(address: string): string {
   const [bare = ''] = address.split('/');
   return isIP(bare) === 6 ? new URL(`http://[${bare}]`).hostname : bare.toLowerCase();

@@ -9,7 +9,7 @@ import {
   parseNetworks,
 } from './networks.ts';
 
-const notes = (networks: unknown, status?: unknown): Record<string, string> => ({
+const annotated = (networks: unknown, status?: unknown): Record<string, string> => ({
   [annotations.networks]: typeof networks === 'string' ? networks : JSON.stringify(networks),
   ...(status === undefined ? {} : { [annotations.networkStatus]: JSON.stringify(status) }),
 });
@@ -39,17 +39,17 @@ describe('parseNetworks', () => {
   );
 
   it('names the networks in full', () => {
-    expect(networkNames(notes('x/a,b'), 'ns')).toEqual(['x/a', 'ns/b']);
+    expect(networkNames(annotated('x/a,b'), 'ns')).toEqual(['x/a', 'ns/b']);
   });
 });
 
 describe('keepAddresses', () => {
-  it('asks for nothing without further networks', () => {
+  it('returns nothing for a pod without further networks', () => {
     expect(keep({})).toBeUndefined();
   });
 
-  it('asks for what the pod has got, with the prefix length that the network tells', () => {
-    const source = notes('fabric', [
+  it('asks for the addresses that the pod has, with the prefix length of the network’s configuration', () => {
+    const source = annotated('fabric', [
       status('cluster', ['10.244.0.2'], { default: true }),
       status('ns/fabric', ['10.99.0.7'], { interface: 'net1', mac: '02:00:00:00:00:07' }),
     ]);
@@ -67,24 +67,24 @@ describe('keepAddresses', () => {
     ]);
   });
 
-  it('takes the prefix length of its own request for a static network', () => {
-    const source = notes(
+  it('takes the prefix length of the pod’s own request for a static network', () => {
+    const source = annotated(
       [{ name: 'fabric', ips: ['10.99.0.7/24', 'fd00::7/64'] }],
       [status('ns/fabric', ['10.99.0.7', 'fd00::7'])],
     );
     expect(keep(source)).toMatchObject([{ ips: ['10.99.0.7/24', 'fd00::7/64'] }]);
   });
 
-  it('does not fail on prefix lengths that are none', () => {
-    const source = notes(
+  it('ignores invalid prefix lengths', () => {
+    const source = annotated(
       [{ name: 'fabric', ips: ['10.99.0.7/x'] }],
       [status('ns/fabric', ['10.99.0.7'])],
     );
     expect(keep(source)).toMatchObject([{ ips: ['10.99.0.7'] }]);
   });
 
-  it('tells two attachments to one network apart', () => {
-    const source = notes('fabric,fabric', [
+  it('distinguishes two attachments to one network', () => {
+    const source = annotated('fabric,fabric', [
       status('ns/fabric', ['10.99.0.1/24'], { interface: 'net1' }),
       status('ns/fabric', ['10.99.0.2/24'], { interface: 'net2' }),
     ]);
@@ -94,16 +94,16 @@ describe('keepAddresses', () => {
     ]);
   });
 
-  it('leaves a request alone of which nothing is known', () => {
-    expect(keep(notes([{ name: 'fabric', ips: ['10.99.0.1/24'] }]))).toEqual([
+  it('keeps a selection that has no status', () => {
+    expect(keep(annotated([{ name: 'fabric', ips: ['10.99.0.1/24'] }]))).toEqual([
       { name: 'fabric', ips: ['10.99.0.1/24'] },
     ]);
   });
 });
 
 describe('attachedTo', () => {
-  it('counts what was asked for and what was got, not the cluster’s own network', () => {
-    const source = notes(
+  it('returns requested and assigned addresses, but not the default network’s', () => {
+    const source = annotated(
       [{ name: 'fabric', ips: ['10.99.0.7/24'] }],
       [
         status('cluster', ['10.244.0.2'], { default: true }),
@@ -116,8 +116,8 @@ describe('attachedTo', () => {
     ]);
   });
 
-  it('survives what others write', () => {
+  it('ignores annotations that cannot be read', () => {
     for (const text of ['[', '[{"name":"a","ips":7}]', '{"name":"a","mac":[1]}'])
-      expect(attachedTo(notes(text), 'ns').flatMap((one) => one.addresses)).toEqual([]);
+      expect(attachedTo(annotated(text), 'ns').flatMap((one) => one.addresses)).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Multus: asking for the addresses that a pod has now. Pure.
+// Multus' annotations: what networks a pod is attached to, and a target's request for the same addresses. Pure.
 import { isIP, BlockList } from 'node:net';
 import { annotations } from '../../../crds/src/index.ts';
 
@@ -37,13 +37,18 @@ export function parseNetworks(text: string | undefined): NetworkSelection[] {
     const parsed = parseJson(trimmed);
     const list = (Array.isArray(parsed) ? parsed : [parsed]) as NetworkSelection[];
     if (list.some((one) => typeof one?.name !== 'string')) {
-      throw new NetworksError(`${annotations.networks}: an element has no name`);
+      throw new NetworksError(
+        `The annotation ${annotations.networks} has an element without a name.`,
+      );
     }
     return list;
   }
   return trimmed.split(',').map((item) => {
     const match = /^(?:([^/@]+)\/)?([^/@]+)(?:@([^/@]+))?$/.exec(item.trim());
-    if (!match) throw new NetworksError(`${annotations.networks}: cannot read ${item}`);
+    if (!match)
+      throw new NetworksError(
+        `The annotation ${annotations.networks} cannot be read: ${item} is not [namespace/]name[@interface].`,
+      );
     const [, namespace, name = '', iface] = match;
     return { name, ...(namespace ? { namespace } : {}), ...(iface ? { interface: iface } : {}) };
   });
@@ -53,7 +58,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new NetworksError(`a network annotation is not JSON`, { cause: error });
+    throw new NetworksError('A network annotation of the pod is not JSON.', { cause: error });
   }
 }
 
@@ -81,7 +86,7 @@ export function keepAddresses(
         state.name === full &&
         (selection.interface === undefined || state.interface === selection.interface),
     );
-    // Each interface answers for one selection: the same network may be attached twice.
+    // Each interface belongs to one selection: a pod may be attached to the same network twice.
     const [state] = index < 0 ? [] : free.splice(index, 1);
     if (!state) return selection;
     const prefixes = [...(selection.ips ?? []), ...subnets(config.get(full))];
@@ -96,25 +101,28 @@ export function keepAddresses(
   return JSON.stringify(wanted);
 }
 
-/** What a pod has asked for and what it has got, on each of its further networks; unreadable notes say nothing. */
+/**
+ * The addresses that a pod asks for and those that it has got, on each of its further networks.
+ * @param podAnnotations of any pod; none are read from annotations that cannot be read
+ */
 export function attachedTo(
-  notes: Readonly<Record<string, string>>,
+  podAnnotations: Readonly<Record<string, string>>,
   namespace: string,
 ): { network: string; addresses: string[] }[] {
   const addresses = ({ ips, mac }: NetworkSelection | NetworkStatus): string[] =>
     [ips, mac].flat().filter((one) => typeof one === 'string');
   const out: { network: string; addresses: string[] }[] = [];
   try {
-    for (const one of parseNetworks(notes[annotations.networks])) {
+    for (const one of parseNetworks(podAnnotations[annotations.networks])) {
       out.push({ network: `${one.namespace ?? namespace}/${one.name}`, addresses: addresses(one) });
     }
-    const text = notes[annotations.networkStatus];
+    const text = podAnnotations[annotations.networkStatus];
     for (const state of text === undefined ? [] : (parseJson(text) as NetworkStatus[])) {
       if (state.default === true || state.name === undefined) continue;
       out.push({ network: state.name, addresses: addresses(state) });
     }
   } catch {
-    // Somebody else's pod: Multus would not have it either.
+    // Multus refuses such a pod, too.
   }
   return out;
 }
@@ -130,8 +138,8 @@ export function networkNames(
 }
 
 /**
- * The static IPAM wants an address with its prefix length, which network-status does not tell; it
- * is in the pod's own request or in the network's IPAM. host-local takes both forms.
+ * The static IPAM needs an address with its prefix length. The network-status annotation has none; the pod's own
+ * request or the network's IPAM configuration has it. host-local takes both forms.
  */
 export function withPrefix(ip: string, networks: readonly string[]): string {
   if (ip.includes('/')) return ip;
@@ -148,7 +156,7 @@ export function withPrefix(ip: string, networks: readonly string[]): string {
   return ip;
 }
 
-/** Every `subnet` and `address` under an `ipam`, wherever a delegate has nested it. */
+/** Every `subnet`, `address` and `range` under an `ipam`, at any depth: a delegate may nest it. */
 export function subnets(config: string | undefined): string[] {
   if (config === undefined) return [];
   const out: string[] = [];
@@ -165,7 +173,7 @@ export function subnets(config: string | undefined): string[] {
   try {
     walk(JSON.parse(config), false);
   } catch {
-    // Multus will complain about it where it matters.
+    // Multus reports it when it attaches the pod.
   }
   return out;
 }

@@ -12,7 +12,7 @@ function choose(parts: Partial<NodeQuestion>): string {
 describe('chooseNode', () => {
   it.each<[string, string, Partial<NodeQuestion>]>([
     [
-      'the emptiest',
+      'the node with the fewest pods',
       'c',
       {
         load: new Map([
@@ -22,12 +22,12 @@ describe('chooseNode', () => {
       },
     ],
     [
-      'of equals the first by name, not by order',
+      'of equal nodes the first by name, not by order',
       'b',
       { nodes: [node('c'), node('b'), node('a')] },
     ],
     [
-      'not the pod’s own, however empty',
+      'not the pod’s own node, however few pods it has',
       'b',
       {
         load: new Map([
@@ -37,7 +37,7 @@ describe('chooseNode', () => {
       },
     ],
     [
-      'its own, if it may',
+      'the pod’s own node, if it may stay',
       'a',
       {
         mayStay: true,
@@ -47,26 +47,30 @@ describe('chooseNode', () => {
         ]),
       },
     ],
-    ['the wanted one, however full', 'b', { wanted: 'b', load: new Map([['b', 9]]) }],
+    ['the wanted node, however many pods it has', 'b', { wanted: 'b', load: new Map([['b', 9]]) }],
+    ['no cordoned node', 'c', { nodes: [node('a'), node('b', { cordoned: true }), node('c')] }],
     [
-      'none that is cordoned',
-      'c',
-      { nodes: [node('a'), node('b', { cordoned: true }), node('c')] },
-    ],
-    [
-      'none without an address',
+      'no node without an agent address',
       'c',
       { nodes: [node('a'), node('b', { address: null }), node('c')] },
     ],
-    ['none of another ABI', 'c', { nodes: [node('a'), node('b', { abi: 'rxe-9' }), node('c')] }],
-    ['from a cordoned node', 'b', { nodes: [node('a', { cordoned: true }), node('b')] }],
     [
-      'a cordoned one is refused',
+      'no node with another driver ABI',
+      'c',
+      { nodes: [node('a'), node('b', { abi: 'rxe-9' }), node('c')] },
+    ],
+    [
+      'another node for a pod on a cordoned node',
+      'b',
+      { nodes: [node('a', { cordoned: true }), node('b')] },
+    ],
+    [
+      'refuses a wanted node that is cordoned',
       'TargetNodeNotReady',
       { wanted: 'b', nodes: [node('a'), node('b', { cordoned: true })] },
     ],
     [
-      'one without an address is refused',
+      'refuses a wanted node without an agent address',
       'TargetNodeNotReady',
       { wanted: 'b', nodes: [node('a'), node('b', { address: null })] },
     ],

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which node a pod can go to. Pure.
+// Which node a pod can be created on. Pure.
 import { annotations, labels } from '../../../crds/src/index.ts';
 import { isNodeReady, type Node } from '../../../kube/src/index.ts';
 import type { Refusal } from '../requests/refusal.ts';
 
 export interface NodeQuestion {
   readonly nodes: readonly Node[];
-  /** Where the pod, or the checkpoint, is. */
+  /** The node that the pod runs on, or that stores the checkpoint. */
   readonly from: string;
-  /** A restore may end on the node that holds the checkpoint; a move may not. */
+  /** Whether that node may be chosen: for a restore it may, for a migration not. */
   readonly mayStay: boolean;
   readonly wanted?: string | undefined;
   /** Pods of Sealift's runtime class on a node. */
@@ -29,7 +29,7 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   if (!source || abi === undefined || agentAddress(source) === undefined) {
     return {
       reason: 'SourceNodeUnavailable',
-      message: `Node ${from} has no working Sealift agent: it lacks the label ${labels.driverAbi} or the annotation ${annotations.agentAddress}.`,
+      message: `Node ${from} has no working Sealift agent: it lacks the label ${labels.driverAbi} or the annotation ${annotations.agentAddress}. See the logs of the agent's pod on that node.`,
     };
   }
   if (wanted !== undefined) return checkWanted(question, wanted, abi);
@@ -39,7 +39,7 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   return (
     candidates[0] ?? {
       reason: 'NoCompatibleNode',
-      message: `No${question.mayStay ? '' : ' other'} node is Ready, schedulable and has ${labels.driverAbi}=${abi}.`,
+      message: `No${question.mayStay ? '' : ' other'} node is Ready, schedulable and has the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`,
     }
   );
 }
@@ -48,7 +48,7 @@ function checkWanted(question: NodeQuestion, wanted: string, abi: string): Node 
   if (wanted === question.from && !question.mayStay) {
     return {
       reason: 'TargetIsSource',
-      message: `The pod is on node ${wanted} already; name another one.`,
+      message: `The pod runs on node ${wanted} already; name another one or leave spec.targetNodeName out.`,
     };
   }
   const node = question.nodes.find((one) => one.metadata.name === wanted);
@@ -67,13 +67,13 @@ function checkWanted(question: NodeQuestion, wanted: string, abi: string): Node 
   if (node.metadata.labels[labels.driverAbi] === abi) {
     return {
       reason: 'TargetNodeNotReady',
-      message: `The Sealift agent of node ${wanted} has not announced itself: it lacks the annotation ${annotations.agentAddress}.`,
+      message: `The Sealift agent of node ${wanted} has not announced itself: the node lacks the annotation ${annotations.agentAddress}. See the logs of the agent's pod on that node.`,
     };
   }
   const has = node.metadata.labels[labels.driverAbi] ?? 'none';
   return {
     reason: 'NoCompatibleNode',
-    message: `Node ${wanted} has driver ABI ${has}, the pod needs ${abi}; see the label ${labels.driverAbi}.`,
+    message: `Node ${wanted} has driver ABI ${has}, the pod needs ${abi}; name a node with the label ${labels.driverAbi}=${abi}.`,
   };
 }
 

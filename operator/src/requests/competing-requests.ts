@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CheckpointRequest, MigrationRequest } from '../../../crds/src/index.ts';
+// Of several requests for one pod the operator accepts one at a time.
+import {
+  isFinished,
+  type CheckpointRequest,
+  type MigrationRequest,
+} from '../../../crds/src/index.ts';
 import {
   ApiError,
   checkpointRequests,
@@ -7,33 +12,64 @@ import {
   type ApiObject,
   type Resource,
 } from '../../../kube/src/index.ts';
-import { refuseCompeting } from '../migration/validate.ts';
 import type { Dependencies } from './dependencies.ts';
+import type { Refusal } from './refusal.ts';
 
 interface PodRequest extends ApiObject {
   readonly spec: { readonly podName: string };
 }
 
-/** Kinds that lay claim to a pod. */
+export type CompetingRequest = MigrationRequest | CheckpointRequest;
+
+/** Kinds that need a pod for themselves. */
 export const competingKinds = [migrationRequests, checkpointRequests] as const;
 
+/** The request that is already accepted wins, else the oldest. Pure. */
+export function refuseCompeting(
+  request: CompetingRequest,
+  others: readonly CompetingRequest[],
+): Refusal | undefined {
+  const winner = others.find(
+    (other) =>
+      other.metadata.uid !== request.metadata.uid &&
+      !isFinished(other) &&
+      (isAccepted(other) || isOlder(other, request)),
+  );
+  return (
+    winner && {
+      reason: 'AnotherMigration',
+      message: `${winner.kind} ${winner.metadata.name} is at work on this pod. Wait until it has finished, then create a new request.`,
+    }
+  );
+}
+
+function isAccepted({ status }: CompetingRequest): boolean {
+  if (!status) return false;
+  return 'source' in status
+    ? status.source !== undefined
+    : 'podUID' in status && status.podUID !== undefined;
+}
+
+function isOlder({ metadata: a }: CompetingRequest, { metadata: b }: CompetingRequest): boolean {
+  if (a.creationTimestamp === b.creationTimestamp) return a.uid < b.uid;
+  return a.creationTimestamp < b.creationTimestamp;
+}
+
 /**
- * Writes the status that accepts a request. Requests for one pod are looked at side by side, and what
- * one run has read may be from before another's acceptance: hence one at a time, and a second look.
- * @throws ApiError `Conflict` when another request was accepted meanwhile: look at everything again.
+ * Writes the status that accepts a request. Reconcilers observe the requests for one pod side by side, and what one
+ * has read may be older than the acceptance of another. So acceptance is serialized per pod, and looks again.
+ * @throws ApiError `Conflict` when another request was accepted meanwhile: the reconciler starts again
  */
 export async function acceptExclusively<T>(
-  world: Dependencies,
-  request: MigrationRequest | CheckpointRequest,
+  dependencies: Dependencies,
+  request: CompetingRequest,
   signal: AbortSignal,
   write: () => Promise<T>,
 ): Promise<T> {
   const key = `${request.metadata.namespace}/${request.spec.podName}`;
-  return world.accepting.run(key, async () => {
-    const refusal = refuseCompeting(
-      request,
-      await competingRequests(world, request, competingKinds, signal),
-    );
+  return dependencies.accepting.run(key, async () => {
+    const others = await competingRequests(dependencies, request, competingKinds, signal);
+    const refusal = refuseCompeting(request, others);
     if (refusal) throw new ApiError(409, 'Conflict', refusal.message);
     return write();
   });
@@ -43,20 +79,18 @@ type Parsed<T> = T extends readonly Resource<infer O>[] ? O : never;
 
 /** Every other request of the given kinds for the same pod, as it is now. */
 export async function competingRequests<T extends readonly Resource<PodRequest>[]>(
-  world: Dependencies,
+  dependencies: Dependencies,
   request: PodRequest,
-  resources: T,
+  kinds: T,
   signal: AbortSignal,
 ): Promise<Parsed<T>[]> {
+  const { namespace, uid } = request.metadata;
+  const fieldSelector = `spec.podName=${request.spec.podName}`;
   const lists = await Promise.all(
-    resources.map(async (resource) => {
-      const { items } = await world.api.list(resource, {
-        namespace: request.metadata.namespace,
-        fieldSelector: `spec.podName=${request.spec.podName}`,
-        signal,
-      });
+    kinds.map(async (resource) => {
+      const { items } = await dependencies.api.list(resource, { namespace, fieldSelector, signal });
       return items.map((item) => resource.parse(item) as Parsed<T>);
     }),
   );
-  return lists.flat().filter((other) => other.metadata.uid !== request.metadata.uid);
+  return lists.flat().filter((other) => other.metadata.uid !== uid);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Events for the conditions that flipped.
+// Events for conditions whose status has changed.
 import type { Condition } from '../../../crds/src/index.ts';
 import type { ApiObject, Resource } from '../../../kube/src/index.ts';
 import { requestsFinished } from '../metrics.ts';
@@ -12,17 +12,17 @@ export interface ConditionEvent {
   readonly condition: string;
 }
 
-/** @returns what is worth telling people: conditions that became True or False. */
+/** @returns an event for each condition that became True or False. Pure. */
 export function conditionEvents(
   before: readonly Condition[] | undefined,
   after: readonly Condition[] | undefined,
 ): ConditionEvent[] {
-  const failed = after?.some((one) => one.type === 'Succeeded' && one.status === 'False');
+  const isFailed = after?.some((one) => one.type === 'Succeeded' && one.status === 'False');
   return (after ?? [])
     .filter((one) => {
       if (one.status === 'Unknown') return false;
-      // After a failure the summary says it all.
-      if (failed && one.status === 'False' && one.type !== 'Succeeded') return false;
+      // After a failure the summary says what all the others would repeat.
+      if (isFailed && one.status === 'False' && one.type !== 'Succeeded') return false;
       return before?.find((other) => other.type === one.type)?.status !== one.status;
     })
     .map((one) => ({
@@ -33,21 +33,21 @@ export function conditionEvents(
     }));
 }
 
-/** Records them on the request; the outcome also on the given pod. */
+/** Records events on the request, and the outcome also on the given pod. */
 export function recordEvents(
-  world: Dependencies,
+  dependencies: Dependencies,
   resource: Resource<unknown>,
   object: ApiObject,
   list: readonly ConditionEvent[],
   pod?: { readonly resource: Resource<unknown>; readonly object: ApiObject | undefined },
 ): void {
   for (const { type, reason, message, condition } of list) {
-    world.events.record({ resource, object, type, reason, message });
+    dependencies.events.record({ resource, object, type, reason, message });
     if (condition !== 'Succeeded') continue;
     requestsFinished.inc({ kind: resource.kind, reason });
     if (pod?.object) {
       const text = `${resource.kind} ${object.metadata.name}: ${message}`;
-      world.events.record({
+      dependencies.events.record({
         resource: pod.resource,
         object: pod.object,
         type,

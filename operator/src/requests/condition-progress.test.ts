@@ -15,14 +15,14 @@ const condition = (type: string, status: Condition['status'], reason = 'R'): Con
 const names = (before: Condition[], after: Condition[]): string[] =>
   conditionEvents(before, after).map((one) => `${one.type} ${one.condition}`);
 
-describe('transitions', () => {
-  it('tells of every condition that was reached, once', () => {
+describe('conditionEvents', () => {
+  it('returns an event for every condition that became True, once', () => {
     const reached = [condition('Validated', 'True'), condition('Succeeded', 'Unknown')];
     expect(names([], reached)).toEqual(['Normal Validated']);
     expect(names(reached, reached)).toEqual([]);
   });
 
-  it('tells of a failure once, not of all that it has prevented', () => {
+  it('returns one event for a failure, and none for the conditions that it prevents', () => {
     const failed = [condition('Restored', 'False'), condition('Succeeded', 'False', 'TargetGone')];
     expect(conditionEvents([], failed)).toEqual([
       {
@@ -35,7 +35,7 @@ describe('transitions', () => {
   });
 });
 
-describe('Progress', () => {
+describe('ConditionProgress', () => {
   const progress = (current?: Condition[]): ConditionProgress<'A' | 'B' | 'Succeeded'> =>
     new ConditionProgress(['A', 'B', 'Succeeded'], current, NOW, 3);
   const list = (p: ConditionProgress<'A' | 'B' | 'Succeeded'>): string[] =>
@@ -49,7 +49,7 @@ describe('Progress', () => {
     ]);
   });
 
-  it('does not take back what was reached', () => {
+  it('keeps a condition that was reached True', () => {
     const p = progress();
     p.reached('A', 'Done');
     p.reached('A', 'Again');
@@ -57,7 +57,7 @@ describe('Progress', () => {
     expect(list(p)[0]).toBe('A True Done');
   });
 
-  it('ends with nothing open', () => {
+  it('leaves no condition Unknown at the end', () => {
     const good = progress();
     good.finish('Succeeded', true, 'Moved');
     expect(list(good)).toEqual(['A True Moved', 'B True Moved', 'Succeeded True Moved']);
@@ -67,7 +67,7 @@ describe('Progress', () => {
     expect(list(bad)).toEqual(['A True Done', 'B False Lost', 'Succeeded False Lost']);
   });
 
-  it('keeps the time of the last flip', () => {
+  it('keeps the time of the last transition', () => {
     const old = { ...condition('A', 'True'), lastTransitionTime: at(-60) };
     const p = progress([old]);
     p.set('A', 'True', 'New');

@@ -2,14 +2,15 @@
 // A request's conditions while a plan is being made. Pure.
 import type { Condition, ConditionStatus } from '../../../crds/src/index.ts';
 import { getCondition, setCondition } from '../../../kube/src/index.ts';
+import { sentences } from './message.ts';
 
 export class ConditionProgress<T extends string> {
   #conditions: Condition[];
-  readonly #types: readonly T[];
+  readonly #types: readonly string[];
   readonly #now: number;
   readonly #generation: number;
 
-  /** Every type is present from the first visit on. */
+  /** Adds the conditions that the request does not have yet, so that all are there from the first visit on. */
   constructor(
     types: readonly T[],
     current: readonly Condition[] | undefined,
@@ -36,12 +37,12 @@ export class ConditionProgress<T extends string> {
     return getCondition(this.#conditions, type)?.status === 'True';
   }
 
-  /** Once True, a condition that is reached stays True. */
+  /** Sets it to True. From then on it stays so. */
   reached(type: T, reason: string, message = ''): void {
     if (!this.isTrue(type)) this.#set(type, 'True', reason, message);
   }
 
-  /** Still under way: says more about it. */
+  /** Says more about a condition that is still Unknown. */
   waiting(type: T, reason: string, message = ''): void {
     if (getCondition(this.#conditions, type)?.status === 'Unknown') {
       this.#set(type, 'Unknown', reason, message);
@@ -53,21 +54,21 @@ export class ConditionProgress<T extends string> {
   }
 
   /**
-   * Ends it; the summary says the outcome. What was left open is False after a failure, for the same
-   * reason, and True after a success: it has happened, even if nobody was seen saying so.
+   * Ends the request; the summary says the outcome. Conditions that are still Unknown become False after a failure,
+   * for the same reason. After a success they become True: what they stand for has happened, reported or not.
    */
   finish(summary: T, succeeded: boolean, reason: string, message = ''): void {
     for (const type of this.#types) {
-      const open = getCondition(this.#conditions, type)?.status === 'Unknown';
-      if (type !== summary && open) this.#set(type, succeeded ? 'True' : 'False', reason);
+      const isOpen = getCondition(this.#conditions, type)?.status === 'Unknown';
+      if (type !== summary && isOpen) this.#set(type, succeeded ? 'True' : 'False', reason);
     }
     this.#set(summary, succeeded ? 'True' : 'False', reason, message);
   }
 
-  #set(type: T, status: ConditionStatus, reason: string, message = ''): void {
+  #set(type: string, status: ConditionStatus, reason: string, message = ''): void {
     this.#conditions = setCondition(
       this.#conditions,
-      { type, status, reason, message },
+      { type, status, reason, message: sentences([message]) },
       this.#now,
       this.#generation,
     );

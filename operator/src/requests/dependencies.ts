@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every controller of the operator reads and writes through.
+// What is injected into every controller of the operator.
 import { RUNTIME_CLASS } from '../../../crds/src/index.ts';
 import {
   isNotFound,
   KeyedMutex,
   pods,
+  realClock,
   type Api,
+  type Clock,
   type EventRecorder,
   type Informer,
   type Node,
@@ -27,7 +29,8 @@ export class Dependencies {
   readonly events: EventRecorder;
   readonly nodes: Informer<Node>;
   readonly pods: Informer<Pod>;
-  /** Requests are accepted one at a time per pod. */
+  readonly clock: Clock;
+  /** The operator accepts one request at a time per pod. */
   readonly accepting = new KeyedMutex();
 
   constructor(parts: {
@@ -35,11 +38,13 @@ export class Dependencies {
     events: EventRecorder;
     nodes: Informer<Node>;
     pods: Informer<Pod>;
+    clock?: Clock;
   }) {
     this.api = parts.api;
     this.events = parts.events;
     this.nodes = parts.nodes;
     this.pods = parts.pods;
+    this.clock = parts.clock ?? realClock;
   }
 
   /** An object as it is now, not as a cache has it. */
@@ -65,7 +70,7 @@ export class Dependencies {
     return name === undefined ? undefined : this.find(pods, namespace, name, signal);
   }
 
-  /** A pod with every field that it has. */
+  /** A pod with all its fields, also those that the operator does not know. */
   async rawPod(namespace: string, name: string, signal: AbortSignal): Promise<RawPod> {
     return (await this.api.getRaw(pods, namespace, name, { signal })) as RawPod;
   }
@@ -86,7 +91,7 @@ export class Dependencies {
     return out;
   }
 
-  /** Nodes on which Sealift runs, and the others too: a refusal names them. */
+  /** All nodes, also those without Sealift: a refusal names them. */
   nodeList(): Node[] {
     return this.nodes.list();
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import {
-  withFaults,
   isNotFound,
+  withFaults,
   type ApiObject,
   type Context,
   type Resource,
@@ -13,32 +13,30 @@ interface Finalized extends ApiObject {
 }
 
 /**
- * Adds or removes a finalizer, keeping those of others: the object has to be the version that was
- * read.
- * @throws ApiError `Conflict` when it is not; then read again.
+ * Adds or removes a finalizer and keeps those of others. Reads the object again, for publishing the status has made a
+ * newer version. An object that is gone, or was replaced, is left alone.
+ * @throws ApiError `Conflict` when another component has changed the object meanwhile
  */
 export async function setFinalizer<T extends Finalized>(
-  world: Dependencies,
+  dependencies: Dependencies,
   resource: Resource<T>,
-  object: T,
+  observed: T,
   finalizer: string,
-  present: boolean,
+  isPresent: boolean,
   { signal }: Context,
 ): Promise<void> {
-  const { name, namespace, resourceVersion, finalizers } = object.metadata;
-  if (finalizers.includes(finalizer) === present) return;
-  const next = present ? [...finalizers, finalizer] : finalizers.filter((one) => one !== finalizer);
+  const { namespace, name, uid } = observed.metadata;
+  const current = await dependencies.find(resource, namespace, name, signal);
+  if (current?.metadata.uid !== uid) return;
+  const { resourceVersion, finalizers: before } = current.metadata;
+  if (before.includes(finalizer) === isPresent) return;
+  const finalizers = isPresent ? [...before, finalizer] : before.filter((one) => one !== finalizer);
+  const patch = { metadata: { resourceVersion, finalizers } };
   try {
     await withFaults('operator.finalizer', () =>
-      world.api.merge(
-        resource,
-        namespace,
-        name,
-        { metadata: { resourceVersion, finalizers: next } },
-        { signal },
-      ),
+      dependencies.api.merge(resource, namespace, name, patch, { signal }),
     );
   } catch (error) {
-    if (present || !isNotFound(error)) throw error;
+    if (!isNotFound(error)) throw error;
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ReasonName } from '../../../crds/src/index.ts';
 
-/** Why a request cannot be taken on; the message says what to do about it. */
+/** Why a request cannot be accepted; the message says what to do about it. */
 export interface Refusal {
   readonly reason: ReasonName;
   readonly message: string;

@@ -21,7 +21,7 @@ const target = (steps: Step[], more: Partial<TargetAgent> = {}): TargetAgent => 
 });
 
 describe('makeReport', () => {
-  it('says nothing while nothing is known', () => {
+  it('is undefined while the agents have reported nothing', () => {
     expect(makeReport({ startTime: time('00') })).toBeUndefined();
     expect(makeReport({ sourceAgent: { state: 'Waiting' } })).toBeUndefined();
   });
@@ -65,7 +65,7 @@ describe('makeReport', () => {
     });
   });
 
-  it('has no blackout for a pod that was never held, or has not come back', () => {
+  it('has no blackout for a pod that was never held, or does not run yet', () => {
     const prepared = makeReport({
       startTime: time('00'),
       targetAgent: target([step('prepare', '01', '03')]),
@@ -77,12 +77,12 @@ describe('makeReport', () => {
     expect(held).toEqual({ steps: { holdMs: 1000 } });
   });
 
-  it('times the way back of a source that goes on', () => {
+  it('times the resume of a source after an abort', () => {
     const report = makeReport({ sourceAgent: source([step('resume', '01', '01.5')]) });
     expect(report?.steps).toEqual({ resumeMs: 500 });
   });
 
-  it('compares what both nodes have read, in any order, and only that', () => {
+  it('compares what both nodes have reported, in any order', () => {
     const here = source([], {
       identity: { qpns: [17, 18], lkeys: [1], gids: ['g'], ips: ['i'], rkeys: [2] },
     });
@@ -98,7 +98,7 @@ describe('makeReport', () => {
     expect(makeReport({ sourceAgent: here, targetAgent: target([]) })).toBeUndefined();
   });
 
-  it('has no time of what is no time', () => {
+  it('ignores timestamps that cannot be parsed', () => {
     const bad = { name: 'dump', startTime: 'yesterday', endTime: time('01') } as const;
     expect(makeReport({ sourceAgent: source([bad]) })).toBeUndefined();
   });

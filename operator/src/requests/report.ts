@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The facts of a move, from what both agents say. Pure.
+// The figures of a handover, from what both agents report. Pure.
 import type {
   Identity,
   Report,
@@ -20,23 +20,23 @@ export interface ReportInput {
 export function makeReport(input: ReportInput): Report | undefined {
   const { sourceAgent, targetAgent } = input;
   if (!sourceAgent && !targetAgent) return undefined;
-  const from = steps(sourceAgent?.steps);
-  const to = steps(targetAgent?.steps);
-  const hold = from.get('hold');
-  const resume = to.get('resume');
-  const prepared = hold?.startTime ?? to.get('prepare')?.endTime;
+  const source = steps(sourceAgent?.steps);
+  const target = steps(targetAgent?.steps);
+  const hold = source.get('hold');
+  const resume = target.get('resume');
+  const prepared = hold?.startTime ?? target.get('prepare')?.endTime;
   return prune({
     blackoutMs: between(hold?.startTime, resume?.endTime),
     steps: prune({
       prepareMs: between(input.startTime, prepared),
       holdMs: duration(hold),
-      freezeMs: duration(from.get('freeze')),
-      dumpMs: duration(from.get('dump')),
-      transferMs: duration(from.get('transfer') ?? to.get('transfer')),
-      restoreMs: duration(to.get('restore')),
-      registerMs: duration(to.get('register')),
-      decideMs: duration(to.get('decide')),
-      resumeMs: duration(resume ?? from.get('resume')),
+      freezeMs: duration(source.get('freeze')),
+      dumpMs: duration(source.get('dump')),
+      transferMs: duration(source.get('transfer') ?? target.get('transfer')),
+      restoreMs: duration(target.get('restore')),
+      registerMs: duration(target.get('register')),
+      decideMs: duration(target.get('decide')),
+      resumeMs: duration(resume ?? source.get('resume')),
     }),
     bytes: sourceAgent?.bytes,
     objects: sourceAgent?.objects,
@@ -52,7 +52,7 @@ function duration(step: Step | undefined): number | undefined {
   return between(step?.startTime, step?.endTime);
 }
 
-/** Milliseconds, to the microsecond. The two nodes’ clocks may differ: never below zero. */
+/** Milliseconds, to the microsecond. The two nodes’ clocks may differ, so the result is never below zero. */
 function between(start: string | undefined, end: string | undefined): number | undefined {
   if (start === undefined || end === undefined) return undefined;
   const ms = milliseconds(end) - milliseconds(start);
@@ -88,7 +88,7 @@ function equal(a: Values, b: Values): boolean | undefined {
   return left.length === right.length && left.every((value, index) => value === right[index]);
 }
 
-/** Drops what is undefined; undefined when nothing is left. */
+/** Drops undefined fields. @returns undefined when none remain */
 function prune<T extends object>(value: T): T | undefined {
   const entries = Object.entries(value).filter(([, field]) => field !== undefined);
   return entries.length > 0 ? (Object.fromEntries(entries) as T) : undefined;

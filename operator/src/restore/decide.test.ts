@@ -17,7 +17,8 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortConfirmationMs, commitConfirmationMs, decideRestore } from './decide.ts';
+import { abortConfirmationMs, commitConfirmationMs } from '../requests/deadlines.ts';
+import { decideRestore } from './decide.ts';
 import type { Observed, RestorePlan } from './types.ts';
 
 const identity = { networks: '[]', keepsDevice: true };
@@ -26,7 +27,7 @@ function see(parts: Partial<Observed> = {}): Observed {
   return {
     request: restore(),
     checkpoint: stored(),
-    pod: undefined,
+    targetPod: undefined,
     podName: 'p-reque',
     nodes: [node('a'), node('b')],
     load: new Map([['a', 1]]),
@@ -61,7 +62,7 @@ function accepted(status: object = {}, parts: RequestParts = {}): RestoreRequest
 }
 
 describe('a new request', () => {
-  it('gets its finalizer first, then a place and a pod', () => {
+  it('gets its finalizer first, then a node and a target', () => {
     const bare = see({ request: restore({ metadata: { finalizers: [] } }) });
     expect(effects(decideRestore(bare, NOW))).toEqual(['AddFinalizer']);
     const plan = decideRestore(see(), NOW);
@@ -73,10 +74,10 @@ describe('a new request', () => {
       target: { nodeName: 'b', podName: 'p-reque', agentAddress: 'b:7461' },
       deadlines: { prepare: at(300) },
     });
-    expect(plan.effects).toEqual([{ type: 'CreatePod', nodeName: 'b', identity }]);
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', identity }]);
   });
 
-  it('may go to the node that has the images', () => {
+  it('may use the node that stores the images', () => {
     const request = restore({ spec: { targetNodeName: 'a' } });
     expect(decideRestore(see({ request }), NOW).status?.target?.nodeName).toBe('a');
   });
@@ -89,7 +90,7 @@ describe('a new request', () => {
       { checkpoint: undefined },
     ],
     [
-      'a checkpoint under way',
+      'a checkpoint that has not finished',
       'CheckpointNotReady',
       /its phase is Checkpointing/,
       { checkpoint: checkpoint({ status: { phase: 'Checkpointing' } }) },
@@ -106,7 +107,7 @@ describe('a new request', () => {
       /no images/,
       { checkpoint: stored({}, { metadata: { deletionTimestamp: at(0) } }) },
     ],
-    ['a pod of that name', 'PodNameTaken', /set spec.podName/, { pod: pod() }],
+    ['a pod of that name', 'PodNameTaken', /set spec.podName/, { targetPod: pod() }],
     [
       'images on a node without an agent',
       'CheckpointNodeUnavailable',
@@ -114,7 +115,7 @@ describe('a new request', () => {
       { nodes: [node('a', { address: null }), node('b')] },
     ],
     [
-      'images on a node that is down',
+      'images on a node that is not Ready',
       'CheckpointNodeUnavailable',
       /not Ready/,
       { nodes: [node('a', { ready: false }), node('b')] },
@@ -132,7 +133,7 @@ describe('a new request', () => {
       { request: restore({ spec: { targetNodeName: 'c' } }) },
     ],
     [
-      'an address that somebody has',
+      'an address that another pod owns',
       'AddressInUse',
       /taken/,
       { identity: { reason: 'AddressInUse', message: 'taken' } },
@@ -146,7 +147,7 @@ describe('a new request', () => {
     expect(plan.status?.target).toBeUndefined();
   });
 
-  it('that is deleted at once does nothing', () => {
+  it('that is deleted at once changes nothing', () => {
     const request = restore({ metadata: { deletionTimestamp: at(0) } });
     const plan = decideRestore(see({ request }), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
@@ -155,44 +156,52 @@ describe('a new request', () => {
 });
 
 describe('an accepted request', () => {
-  const busy = (status: object = {}, parts: RequestParts = {}): Partial<Observed> => ({
+  const undecided = (status: object = {}, parts: RequestParts = {}): Partial<Observed> => ({
     request: accepted(status, parts),
-    pod: target('request-uid'),
+    targetPod: target('request-uid'),
   });
-  const gated = { targetAgent: { state: 'AtCreateGate' } };
-  const held = { ...gated, deadlines: { prepare: at(300), blackout: at(100) } };
+  const prepared = { targetAgent: { state: 'AtCreateGate' } };
+  const inBlackout = { ...prepared, deadlines: { prepare: at(300), blackout: at(100) } };
 
-  it('creates its pod again if that was never seen', () => {
+  it('creates its target again if an earlier run did not see it', () => {
     const place = { nodeName: 'b', podName: 'p-reque' };
     const plan = decideRestore(see({ request: accepted({ target: place }) }), NOW);
-    expect(plan.effects).toEqual([{ type: 'CreatePod', nodeName: 'b', identity }]);
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', identity }]);
   });
 
-  it('sets the second deadline once, when the pod is prepared', () => {
-    const plan = decideRestore(see(busy(gated)), NOW + 5000);
+  it('sets the blackout deadline once, when the target is prepared', () => {
+    const plan = decideRestore(see(undecided(prepared)), NOW + 5000);
     expect(plan.status?.deadlines).toEqual({ prepare: at(300), blackout: at(105) });
     expect(plan.status?.phase).toBe('Transferring');
-    const later = decideRestore(published(see(busy(gated)), plan), NOW + 60_000);
+    const later = decideRestore(published(see(undecided(prepared)), plan), NOW + 60_000);
     expect(later.status?.deadlines?.blackout).toBe(at(105));
   });
 
   it.each<[string, string, Partial<Observed>, number?]>([
-    ['deleted', 'Cancelled', busy({}, { metadata: { deletionTimestamp: at(0) } })],
+    ['deleted', 'Cancelled', undecided({}, { metadata: { deletionTimestamp: at(0) } })],
     [
-      'holder gave up',
+      'image source failed',
       'ImageCorrupt',
-      busy({ sourceAgent: { state: 'Failed', reason: 'ImageCorrupt' } }),
+      undecided({ sourceAgent: { state: 'Failed', reason: 'ImageCorrupt' } }),
     ],
     [
       'restore failed',
       'RestoreFailed',
-      busy({ targetAgent: { state: 'Failed', reason: 'RestoreFailed' } }),
+      undecided({ targetAgent: { state: 'Failed', reason: 'RestoreFailed' } }),
     ],
-    ['agent without a word', 'TargetFailed', busy({ targetAgent: { state: 'TornDown' } })],
-    ['a namesake', 'PodNameTaken', { ...busy(), pod: target('other-request') }],
-    ['pod deleted', 'TargetGone', { ...busy(), pod: undefined }],
     [
-      'checkpoint deleted before the pod was made',
+      'agent failed without a reason',
+      'TargetFailed',
+      undecided({ targetAgent: { state: 'TornDown' } }),
+    ],
+    [
+      'another pod of the target’s name',
+      'PodNameTaken',
+      { ...undecided(), targetPod: target('other-request') },
+    ],
+    ['target deleted', 'TargetGone', { ...undecided(), targetPod: undefined }],
+    [
+      'checkpoint deleted before the target was created',
       'CheckpointNotFound',
       {
         request: accepted({ target: { nodeName: 'b', podName: 'p-reque' } }),
@@ -200,7 +209,7 @@ describe('an accepted request', () => {
       },
     ],
     [
-      'address lost before the pod was made',
+      'address taken before the target was created',
       'AddressInUse',
       {
         request: accepted({ target: { nodeName: 'b', podName: 'p-reque' } }),
@@ -211,14 +220,14 @@ describe('an accepted request', () => {
       'image missing',
       'TargetFailed',
       {
-        ...busy(),
-        pod: target('request-uid', {
+        ...undecided(),
+        targetPod: target('request-uid', {
           status: { containerStatuses: [container({ waiting: { reason: 'ErrImagePull' } })] },
         }),
       },
     ],
-    ['prepared too late', 'PrepareDeadlineExceeded', busy(), NOW + 300_001],
-    ['restored too late', 'BlackoutDeadlineExceeded', busy(held), NOW + 100_001],
+    ['prepared too late', 'PrepareDeadlineExceeded', undecided(), NOW + 300_001],
+    ['restored too late', 'BlackoutDeadlineExceeded', undecided(inBlackout), NOW + 100_001],
   ])('is aborted: %s', (_name, reason, parts, now = NOW) => {
     const plan = decideRestore(see(parts), now);
     expect(plan.effects).toMatchObject([{ type: 'ProposeAbort', reason }]);
@@ -228,32 +237,32 @@ describe('an accepted request', () => {
     );
   });
 
-  it('goes on when it was prepared while the operator slept', () => {
-    expect(effects(decideRestore(see(busy(gated)), NOW + 400_000))).toEqual([]);
+  it('is not aborted if it was prepared while the operator did not run', () => {
+    expect(effects(decideRestore(see(undecided(prepared)), NOW + 400_000))).toEqual([]);
   });
 
-  it('is not hurt by a checkpoint deleted later', () => {
-    expect(effects(decideRestore(see({ ...busy(), checkpoint: undefined }), NOW))).toEqual([]);
+  it('is not aborted if the checkpoint is deleted later', () => {
+    expect(effects(decideRestore(see({ ...undecided(), checkpoint: undefined }), NOW))).toEqual([]);
   });
 });
 
 describe('Committed', () => {
   const status = { decision: decision('Committed'), targetAgent: { state: 'AtResumeGate' } };
   const labelled = target('request-uid', { metadata: { labels: { app: 'x' } } });
-  const seen = (parts: object, made: Observed['pod'] = labelled): Observed =>
-    see({ request: accepted({ ...status, ...parts }), pod: made });
+  const seen = (parts: object, targetPod: Observed['targetPod'] = labelled): Observed =>
+    see({ request: accepted({ ...status, ...parts }), targetPod });
 
-  it('labels the pod, waits for it, lets go of it', () => {
-    expect(effects(decideRestore(seen({}, target('request-uid')), NOW))).toEqual(['LabelPod']);
+  it('labels the target, waits until it runs, detaches it', () => {
+    expect(effects(decideRestore(seen({}, target('request-uid')), NOW))).toEqual(['LabelTarget']);
     expect(effects(decideRestore(seen({}), NOW))).toEqual([]);
     const plan = decideRestore(seen({ targetAgent: { state: 'Running' } }), NOW);
-    expect(effects(plan)).toEqual(['DetachPod', 'RemoveFinalizer']);
+    expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
     expect(summary(plan)).toBe('True PodRestored');
     const values = Object.values(conditionsOf(plan.status?.conditions));
     expect(values.filter((one) => !one.startsWith('True'))).toEqual([]);
   });
 
-  it('gives a silent node its time by the operator’s clock, through a restart', () => {
+  it('waits for a silent node by the operator’s clock, over a restart', () => {
     const observed = seen({ decision: { ...decision('Committed'), time: at(-1e6) } });
     const plan = decideRestore(observed, NOW);
     expect(plan.status?.deadlines?.confirmation).toBe(at(commitConfirmationMs / 1000));
@@ -262,8 +271,8 @@ describe('Committed', () => {
     expect(summary(decideRestore(next, NOW + commitConfirmationMs + 1))).toBe('False TargetLost');
   });
 
-  it('says so when the pod is lost', () => {
-    const gone = see({ request: accepted(status), pod: undefined });
+  it('fails with TargetLost', () => {
+    const gone = see({ request: accepted(status), targetPod: undefined });
     expect(summary(decideRestore(gone, NOW))).toBe('False TargetLost');
     const failed = seen({ targetAgent: { state: 'Failed', message: 'x' } });
     expect(summary(decideRestore(failed, NOW))).toBe('False TargetLost');
@@ -273,39 +282,39 @@ describe('Committed', () => {
 describe('Aborted', () => {
   const status = { decision: decision('Aborted', 'RestoreFailed') };
 
-  it('removes the pod, by force when its node does not, and then ends', () => {
-    const observed = see({ request: accepted(status), pod: target('request-uid') });
+  it('deletes the target, by force when its node does not, and then ends', () => {
+    const observed = see({ request: accepted(status), targetPod: target('request-uid') });
     const plan = decideRestore(observed, NOW);
-    expect(plan.effects).toEqual([{ type: 'DeletePod', uid: 'target-uid', force: false }]);
-    const dying = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
-    const next = { ...published(observed, plan), pod: dying };
+    expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);
+    const terminating = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
+    const next = { ...published(observed, plan), targetPod: terminating };
     expect(decideRestore(next, NOW + abortConfirmationMs).effects).toEqual([]);
     expect(decideRestore(next, NOW + abortConfirmationMs + 1).effects).toEqual([
-      { type: 'DeletePod', uid: 'target-uid', force: true },
+      { type: 'DeleteTarget', uid: 'target-uid', force: true },
     ]);
-    const end = decideRestore({ ...next, pod: undefined }, NOW);
+    const end = decideRestore({ ...next, targetPod: undefined }, NOW);
     expect(effects(end)).toEqual(['RemoveFinalizer']);
     expect(summary(end)).toBe('False RestoreFailed');
   });
 
-  it('leaves a namesake alone', () => {
-    const plan = decideRestore(see({ request: accepted(status), pod: pod() }), NOW);
+  it('does not delete another pod of the target’s name', () => {
+    const plan = decideRestore(see({ request: accepted(status), targetPod: pod() }), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
   });
 });
 
 describe('a finished request', () => {
-  const done = (outcome: 'Committed' | 'Aborted', made: Observed['pod']): Observed =>
+  const done = (outcome: 'Committed' | 'Aborted', targetPod: Observed['targetPod']): Observed =>
     see({
       request: accepted({
         decision: decision(outcome),
         conditions: [succeeded('True', 'PodRestored')],
       }),
-      pod: made,
+      targetPod,
     });
 
   it('leaves nothing behind', () => {
-    const made = target('request-uid', {
+    const targetPod = target('request-uid', {
       metadata: {
         annotations: {
           [annotations.requestUid]: 'request-uid',
@@ -313,15 +322,15 @@ describe('a finished request', () => {
         },
       },
     });
-    expect(effects(decideRestore(done('Aborted', made), NOW))).toEqual([
-      'DeletePod',
+    expect(effects(decideRestore(done('Aborted', targetPod), NOW))).toEqual([
+      'DeleteTarget',
       'RemoveFinalizer',
     ]);
-    expect(effects(decideRestore(done('Committed', made), NOW))).toEqual([
-      'DetachPod',
+    expect(effects(decideRestore(done('Committed', targetPod), NOW))).toEqual([
+      'DetachTarget',
       'RemoveFinalizer',
     ]);
-    expect(done('Committed', made).request.metadata.finalizers).toEqual([finalizers.active]);
+    expect(done('Committed', targetPod).request.metadata.finalizers).toEqual([finalizers.active]);
     expect(effects(decideRestore(done('Committed', pod()), NOW))).toEqual(['RemoveFinalizer']);
   });
 });

@@ -2,38 +2,23 @@
 // A RestoreRequest's reading and writing; what to do is decided in decide.ts.
 import {
   annotations,
-  fieldManagers,
-  finalizers,
   isFinished,
   type CheckpointRequest,
   type RestoreRequest,
 } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
-  proposeDecision,
-  pods,
   restoreRequests,
   splitKey,
-  withFaults,
-  writeStatus,
-  type Clock,
   type Context,
   type Parts,
 } from '../../../kube/src/index.ts';
-import { devicesOf, addressOwners, planAddresses } from '../networks/addresses.ts';
-import { setFinalizer } from '../requests/finalizer.ts';
+import { addressOwners, devicesOf, planAddresses } from '../networks/addresses.ts';
 import { networkNames, NetworksError } from '../networks/networks.ts';
-import {
-  createTargetPod,
-  deletePod,
-  labelTarget,
-  releaseTarget,
-  TargetRejectedError,
-  deleteIfAborted,
-} from '../target-pod/actions.ts';
-import { targetName, targetPod, type Template } from '../target-pod/manifest.ts';
-import { recordEvents, conditionEvents } from '../requests/condition-events.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
+import { publishStatus } from '../requests/publish.ts';
+import { actOnHandover, createTarget } from '../requests/target-effects.ts';
+import { targetName, targetPod, type Template } from '../target-pod/manifest.ts';
 import { decideRestore } from './decide.ts';
 import {
   ownedStatus,
@@ -43,58 +28,57 @@ import {
   type PodIdentity,
 } from './types.ts';
 
-export function restoreParts(
-  world: Dependencies,
-  clock: Clock,
-): Parts<Observed, Effect, OwnStatus> {
+export function restoreParts(dependencies: Dependencies): Parts<Observed, Effect, OwnStatus> {
   return {
-    observe: (key, context) => observe(world, key, context),
+    observe: (key, context) => observe(dependencies, key, context),
     decide: decideRestore,
-    publish: (status, observed, context) => publish(world, status, observed, context),
-    act: (effect, observed, context) => act(world, clock, effect, observed, context),
+    publish: async (status, { request, targetPod: pod }, context) => {
+      const update = { resource: restoreRequests, request, owned: ownedStatus, status, pod };
+      await publishStatus(dependencies, update, context);
+    },
+    act: (effect, observed, context) => act(dependencies, effect, observed, context),
   };
 }
 
 async function observe(
-  world: Dependencies,
+  dependencies: Dependencies,
   key: string,
   { signal }: Context,
 ): Promise<Observed | undefined> {
   const { namespace, name } = splitKey(key);
-  const request = await world.find(restoreRequests, namespace, name, signal);
+  const request = await dependencies.find(restoreRequests, namespace, name, signal);
   if (!request) return undefined;
-  const checkpoint = await world.find(
-    checkpointRequests,
-    namespace,
-    request.spec.checkpointName,
-    signal,
-  );
-  const podName = newName(request, checkpoint);
-  const pod = await world.findPod(namespace, podName, signal);
-  const isMade = pod !== undefined || request.status?.decision !== undefined || isFinished(request);
-  const identity = isMade ? made : await readIdentity(world, request, checkpoint, signal);
-  const nodes = world.nodeList();
-  return { request, checkpoint, pod, podName, nodes, load: world.load(), identity };
+  const { checkpointName } = request.spec;
+  const checkpoint = await dependencies.find(checkpointRequests, namespace, checkpointName, signal);
+  const podName = podNameOf(request, checkpoint);
+  const pod = await dependencies.findPod(namespace, podName, signal);
+  const isSettled =
+    pod !== undefined || request.status?.decision !== undefined || isFinished(request);
+  const identity = isSettled
+    ? unusedIdentity
+    : await readIdentity(dependencies, request, checkpoint, signal);
+  const nodes = dependencies.nodeList();
+  const load = dependencies.load();
+  return { request, checkpoint, targetPod: pod, podName, nodes, load, identity };
 }
 
-/** Nothing is asked of a pod that exists. */
-const made: PodIdentity = { keepsDevice: true };
+/** Of a request that creates no pod any more. */
+const unusedIdentity: PodIdentity = { keepsDevice: true };
 
 async function readIdentity(
-  world: Dependencies,
+  dependencies: Dependencies,
   { metadata, spec }: RestoreRequest,
   checkpoint: CheckpointRequest | undefined,
   signal: AbortSignal,
 ): Promise<Observed['identity']> {
   const { namespace, uid } = metadata;
   const source = checkpoint?.status?.podTemplate?.metadata?.annotations ?? {};
+  const wanted = spec.addresses ?? [];
   try {
-    const names = networkNames(source, namespace);
-    const wanted = spec.addresses ?? [];
-    const configs = await world.networkConfigs(names, signal);
-    const pods = await world.allPods(signal);
-    const holders = addressOwners(pods, uid);
-    const plan = planAddresses({ source, namespace, wanted, holders, configs });
+    const configs = await dependencies.networkConfigs(networkNames(source, namespace), signal);
+    const pods = await dependencies.allPods(signal);
+    const owners = addressOwners(pods, uid);
+    const plan = planAddresses({ source, namespace, wanted, owners, configs });
     if ('reason' in plan) return plan;
     const device = source[annotations.rdmaDevice];
     return { ...plan, keepsDevice: device !== undefined && !devicesOf(pods, uid).has(device) };
@@ -104,127 +88,49 @@ async function readIdentity(
   }
 }
 
-function newName(request: RestoreRequest, checkpoint: CheckpointRequest | undefined): string {
+function podNameOf(request: RestoreRequest, checkpoint: CheckpointRequest | undefined): string {
   const { spec, status, metadata } = request;
   const old = { metadata: { name: checkpoint?.spec.podName ?? metadata.name } };
   return status?.target?.podName ?? spec.podName ?? targetName(old, metadata.uid);
 }
 
-async function publish(
-  world: Dependencies,
-  status: OwnStatus,
-  { request, pod }: Observed,
-  { signal }: Context,
-): Promise<void> {
-  const changed = await withFaults('operator.status', () =>
-    writeStatus(world.api, {
-      resource: restoreRequests,
-      object: request,
-      manager: fieldManagers.operator,
-      owned: ownedStatus,
-      status,
-      onConflict: 'throw',
-      signal,
-    }),
-  );
-  if (!changed) return;
-  const list = conditionEvents(request.status?.conditions, status.conditions);
-  recordEvents(world, restoreRequests, request, list, { resource: pods, object: pod });
-}
-
 async function act(
-  world: Dependencies,
-  clock: Clock,
+  dependencies: Dependencies,
   effect: Effect,
   observed: Observed,
   context: Context,
 ): Promise<void> {
-  const { request, pod, podName } = observed;
-  const { namespace, name, uid } = request.metadata;
-  switch (effect.type) {
-    case 'AddFinalizer':
-    case 'RemoveFinalizer': {
-      // Publishing may have made a newer version.
-      const current = await world.find(restoreRequests, namespace, name, context.signal);
-      if (current?.metadata.uid !== uid) return;
-      const present = effect.type === 'AddFinalizer';
-      return setFinalizer(world, restoreRequests, current, finalizers.active, present, context);
-    }
-    case 'CreatePod':
-      return createPod(world, clock, effect, observed, context);
-    case 'LabelPod':
-      if (pod) await labelTarget(world, pod, context);
-      return;
-    case 'DetachPod':
-      if (pod) await releaseTarget(world, pod, context);
-      return;
-    case 'DeletePod': {
-      const old = { namespace, name: podName, uid: effect.uid };
-      return deletePod(world, old, 'operator.delete-target', effect.force ? 0 : 1, context);
-    }
-    case 'ProposeAbort':
-      return abort(world, clock, request, effect, context);
+  if (effect.type !== 'CreateTarget') {
+    return actOnHandover(dependencies, restoreRequests, effect, observed, context);
   }
+  const { request, podName } = observed;
+  const manifest = async (): Promise<object | undefined> => manifestOf(effect, observed);
+  await createTarget(dependencies, restoreRequests, request, podName, manifest, context);
 }
 
-async function createPod(
-  world: Dependencies,
-  clock: Clock,
-  effect: Extract<Effect, { type: 'CreatePod' }>,
+/** @returns undefined if the checkpoint is gone. */
+function manifestOf(
+  { nodeName, identity }: Extract<Effect, { type: 'CreateTarget' }>,
   { request, checkpoint, podName }: Observed,
-  context: Context,
-): Promise<void> {
+): object | undefined {
   const { namespace, name, uid } = request.metadata;
   const saved = checkpoint?.status?.podTemplate;
-  // Gone since: the next look at it will say so.
-  if (!saved) return;
-  const { networks, keepsDevice } = effect.identity;
-  const { [annotations.rdmaDevice]: device, ...notes } = saved.metadata?.annotations ?? {};
+  if (!saved) return undefined;
+  const { [annotations.rdmaDevice]: device, ...others } = saved.metadata?.annotations ?? {};
+  const keepsDevice = identity.keepsDevice && device !== undefined;
   const template: Template = {
     metadata: {
       labels: saved.metadata?.labels ?? {},
-      annotations:
-        keepsDevice && device !== undefined
-          ? { ...notes, [annotations.rdmaDevice]: device }
-          : notes,
+      annotations: keepsDevice ? { ...others, [annotations.rdmaDevice]: device } : others,
     },
     spec: saved.spec,
   };
-  const manifest = targetPod(template, {
+  return targetPod(template, {
     name: podName,
     namespace,
-    nodeName: effect.nodeName,
+    nodeName,
     requestUid: uid,
     marker: { key: 'restore', value: `${namespace}/${name}` },
-    networks,
+    networks: identity.networks,
   });
-  try {
-    await createTargetPod(world, request, podName, manifest, context);
-  } catch (error) {
-    if (!(error instanceof TargetRejectedError)) throw error;
-    const current = await world.find(restoreRequests, namespace, name, context.signal);
-    if (current?.metadata.uid !== uid) return;
-    await abort(world, clock, current, { reason: error.code, message: error.message }, context);
-    return;
-  }
-  await deleteIfAborted(world, restoreRequests, request, podName, context);
-}
-
-async function abort(
-  world: Dependencies,
-  clock: Clock,
-  request: RestoreRequest,
-  cause: { readonly reason: string; readonly message: string },
-  { signal, log }: Context,
-): Promise<void> {
-  const decision = await withFaults('operator.abort', () =>
-    proposeDecision(
-      world.api,
-      restoreRequests,
-      request,
-      { outcome: 'Aborted', by: 'operator', reason: cause.reason, message: cause.message },
-      { signal, clock },
-    ),
-  );
-  log.info({ proposed: cause.reason, stands: decision.outcome, by: decision.by }, 'decided');
 }

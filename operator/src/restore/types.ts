@@ -1,42 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 import type {
   CheckpointRequest,
+  RestoreConditionType,
   RestoreRequest,
   RestoreRequestStatus,
 } from '../../../crds/src/index.ts';
-import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
+import type { Node, Plan } from '../../../kube/src/index.ts';
+import type { HandoverDraft } from '../requests/handover-draft.ts';
+import type { HandoverEffect, HandoverObserved } from '../requests/handover-types.ts';
 import type { Refusal } from '../requests/refusal.ts';
 
-/** By what a restored pod is known. */
+/** What a restored pod keeps of the checkpointed pod's identity. */
 export interface PodIdentity {
   /** Value of the networks annotation; absent: no further networks. */
   readonly networks?: string;
-  /** Whether it can have the RDMA device's old name. */
+  /** Whether the RDMA device can have its old name. */
   readonly keepsDevice: boolean;
 }
 
-export interface Observed {
+export interface Observed extends HandoverObserved {
   readonly request: RestoreRequest;
   readonly checkpoint: CheckpointRequest | undefined;
-  /** The pod that has the new pod's name. */
-  readonly pod: Pod | undefined;
+  /** The target's name. */
   readonly podName: string;
   readonly nodes: readonly Node[];
+  /** Pods of Sealift's runtime class on a node. */
   readonly load: ReadonlyMap<string, number>;
-  /** What the new pod asks for; read while it does not exist. */
+  /** What the target is created with; read while it does not exist. */
   readonly identity: PodIdentity | Refusal;
 }
 
-export type Effect =
-  | { readonly type: 'AddFinalizer' | 'RemoveFinalizer' | 'LabelPod' | 'DetachPod' }
-  | {
-      readonly type: 'CreatePod';
-      readonly nodeName: string;
-      readonly identity: PodIdentity;
-    }
-  | { readonly type: 'DeletePod'; readonly uid: string; readonly force: boolean }
-  | { readonly type: 'ProposeAbort'; readonly reason: string; readonly message: string };
+type OwnEffect = {
+  readonly type: 'CreateTarget';
+  readonly nodeName: string;
+  readonly identity: PodIdentity;
+};
+export type Effect = HandoverEffect | OwnEffect;
 
+/** The fields of the status that the operator owns. */
 export const ownedStatus = [
   'observedGeneration',
   'phase',
@@ -51,4 +52,6 @@ export const ownedStatus = [
   'report',
 ] as const;
 export type OwnStatus = Pick<RestoreRequestStatus, (typeof ownedStatus)[number]>;
+
 export type RestorePlan = Plan<Effect, OwnStatus>;
+export type RestoreDraft = HandoverDraft<RestoreConditionType, OwnStatus, Effect>;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Creating, labelling, releasing and deleting target pods. Idempotent.
+// Creates, labels, detaches and deletes target pods. Idempotent.
 import { annotations } from '../../../crds/src/index.ts';
 import {
   ApiError,
@@ -21,7 +21,7 @@ interface Request {
   readonly metadata: { readonly namespace: string; readonly uid: string };
 }
 
-/** The API server will not have this pod, however often it is asked. */
+/** The API server refuses this pod, however often it is asked. */
 export class TargetRejectedError extends Error {
   override readonly name = 'TargetRejectedError';
   readonly code = 'TargetRejected';
@@ -29,7 +29,7 @@ export class TargetRejectedError extends Error {
 
 /** @throws TargetRejectedError */
 export async function createTargetPod(
-  world: Dependencies,
+  dependencies: Dependencies,
   request: Request,
   name: string,
   manifest: object,
@@ -38,11 +38,11 @@ export async function createTargetPod(
   const { namespace } = request.metadata;
   try {
     await withFaults('operator.create-target', async () => {
-      await world.api.create(pods, namespace, manifest, { signal });
+      await dependencies.api.create(pods, namespace, manifest, { signal });
     });
   } catch (error) {
     if (isAlreadyExists(error)) {
-      const pod = await world.findPod(namespace, name, signal);
+      const pod = await dependencies.findPod(namespace, name, signal);
       if (!pod || isTargetOf(pod, request)) return;
       throw new TargetRejectedError(`Another pod has the name ${name}.`, { cause: error });
     }
@@ -55,46 +55,37 @@ export async function createTargetPod(
   }
 }
 
-/** Gives the target the labels of the pod that it stands for. */
+/** Gives the target the labels of the pod that it takes over from. */
 export async function labelTarget(
-  world: Dependencies,
+  dependencies: Dependencies,
   pod: Pod,
   { signal }: Context,
 ): Promise<void> {
-  const { name, namespace, uid } = pod.metadata;
-  await withFaults('operator.label-target', async () => {
-    try {
-      await world.api.merge(
-        pods,
-        namespace,
-        name,
-        { metadata: { uid, labels: finalLabels(pod) } },
-        { signal },
-      );
-    } catch (error) {
-      // Gone meanwhile: the next look at it will say so.
-      if (!isNotFound(error)) throw error;
-    }
-  });
+  const patch = { labels: finalLabels(pod) };
+  await patchMetadata(dependencies, pod, 'operator.label-target', patch, signal);
 }
 
-/** Makes it a pod like any other: it no longer names the request that has made it. */
-export async function releaseTarget(
-  world: Dependencies,
+/** Makes the target a pod like any other: it no longer names the request that created it. */
+export async function detachTarget(
+  dependencies: Dependencies,
   pod: Pod,
   { signal }: Context,
 ): Promise<void> {
-  const { name, namespace, uid } = pod.metadata;
-  const marks = { [annotations.migration]: null, [annotations.restore]: null };
-  await withFaults('operator.detach-target', async () => {
+  const patch = { annotations: { [annotations.migration]: null, [annotations.restore]: null } };
+  await patchMetadata(dependencies, pod, 'operator.detach-target', patch, signal);
+}
+
+/** A pod that is gone is left alone: the next reconcile sees that. */
+async function patchMetadata(
+  { api }: Dependencies,
+  { metadata: { namespace, name, uid } }: Pod,
+  point: string,
+  patch: object,
+  signal: AbortSignal,
+): Promise<void> {
+  await withFaults(point, async () => {
     try {
-      await world.api.merge(
-        pods,
-        namespace,
-        name,
-        { metadata: { uid, annotations: marks } },
-        { signal },
-      );
+      await api.merge(pods, namespace, name, { metadata: { uid, ...patch } }, { signal });
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
@@ -106,34 +97,38 @@ export async function releaseTarget(
  * @param gracePeriodSeconds 0 removes the object at once, whatever its node does.
  */
 export async function deletePod(
-  world: Dependencies,
+  dependencies: Dependencies,
   pod: { readonly namespace: string; readonly name: string; readonly uid: string },
   point: string,
   gracePeriodSeconds: number,
   { signal }: Context,
 ): Promise<void> {
   await withFaults(point, () =>
-    world.api.delete(pods, pod.namespace, pod.name, { uid: pod.uid, gracePeriodSeconds, signal }),
+    dependencies.api.delete(pods, pod.namespace, pod.name, {
+      uid: pod.uid,
+      gracePeriodSeconds,
+      signal,
+    }),
   );
 }
 
 /**
- * Had it been decided while the pod was being created (by an agent, or by another operator that was
- * thought dead), or had the request been removed by force, the pod would be left behind.
+ * Deletes a target pod that was created after `Aborted`, or after its request was removed by force. An agent, or an
+ * operator that has lost its lease without knowing, may have decided while this one created the pod.
  */
 export async function deleteIfAborted<T extends Decidable>(
-  world: Dependencies,
+  dependencies: Dependencies,
   resource: Resource<T>,
   request: T,
   podName: string,
   context: Context,
 ): Promise<void> {
   const { namespace, name, uid } = request.metadata;
-  const now = await world.find(resource, namespace, name, context.signal);
-  if (now?.metadata.uid === uid && now.status?.decision?.outcome !== 'Aborted') return;
-  const pod = await world.findPod(namespace, podName, context.signal);
+  const current = await dependencies.find(resource, namespace, name, context.signal);
+  if (current?.metadata.uid === uid && current.status?.decision?.outcome !== 'Aborted') return;
+  const pod = await dependencies.findPod(namespace, podName, context.signal);
   if (!pod || !isTargetOf(pod, request)) return;
   const own = { namespace, name: podName, uid: pod.metadata.uid };
-  await deletePod(world, own, 'operator.delete-target', 1, context);
+  await deletePod(dependencies, own, 'operator.delete-target', 1, context);
   context.log.info({ pod: podName }, 'target created after the decision, deleted again');
 }

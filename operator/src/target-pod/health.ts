@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What can go wrong with a target pod before its agent can say so. Pure.
+// What can go wrong with a target pod before its agent can report it. Pure.
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../requests/refusal.ts';
 
-/** The scheduler's view may be a moment old: a node that was just freed still looks full. */
+/** The scheduler's cache may be old: a node that was just freed still looks full to it. */
 export const unschedulableGraceMs = 15_000;
 
-/** Waiting reasons after which the kubelet only repeats what has failed. */
+/** Waiting reasons with which the kubelet only repeats what has failed. */
 const fatalWaiting = new Set([
   'CrashLoopBackOff',
   'CreateContainerConfigError',
@@ -32,7 +32,7 @@ export function targetProblem(pod: Pod, now: number): TargetProblem {
     if (now < until) return { recheckAt: until };
     return failed(
       'TargetUnschedulable',
-      `The scheduler found no room for ${pod.metadata.name}: ${scheduled.message}`,
+      `The scheduler found no room for target pod ${pod.metadata.name}: ${scheduled.message}`,
     );
   }
   if (pod.metadata.deletionTimestamp !== undefined) {
@@ -40,27 +40,34 @@ export function targetProblem(pod: Pod, now: number): TargetProblem {
   }
   if (pod.status.phase === 'Failed' || pod.status.phase === 'Succeeded') {
     const why = pod.status.message || pod.status.reason || 'no reason given';
-    return failed('TargetFailed', `The target pod ended in phase ${pod.status.phase}: ${why}`);
+    return failed(
+      'TargetFailed',
+      `The target pod ${pod.metadata.name} ended in phase ${pod.status.phase}: ${why}`,
+    );
   }
   for (const container of statuses(pod)) {
     const { waiting, terminated } = container.state;
     if (waiting && fatalWaiting.has(waiting.reason)) {
       return failed(
         'TargetFailed',
-        `Container ${container.name}: ${waiting.reason}: ${waiting.message}`,
+        `Container ${container.name} of the target pod cannot start: ${explain(waiting)}`,
       );
     }
     if (terminated) {
       return failed(
         'TargetFailed',
-        `Container ${container.name} ended: ${terminated.reason}: ${terminated.message}`,
+        `Container ${container.name} of the target pod ended: ${explain(terminated)}`,
       );
     }
   }
   return {};
 }
 
-/** Of sidecars too: a target has no other init containers. */
+/** The kubelet's reason and message, as far as there are any. */
+const explain = ({ reason, message }: { reason: string; message: string }): string =>
+  [reason, message].filter((one) => one !== '').join(': ') || 'no reason given';
+
+/** Sidecars included: a target has no other init containers. */
 const statuses = (pod: Pod): ContainerStatus[] => [
   ...pod.status.initContainerStatuses,
   ...pod.status.containerStatuses,
@@ -70,7 +77,7 @@ function failed(reason: Refusal['reason'], message: string): TargetProblem {
   return { refusal: { reason, message: message.slice(0, 2000) } };
 }
 
-/** One line on how far the pod is, for a condition's message. */
+/** How far the pod is, for a condition's message. */
 export function targetProgress(pod: Pod): string {
   if (!pod.spec.nodeName) return `Pod ${pod.metadata.name} waits for the scheduler.`;
   const waiting = statuses(pod).find((one) => one.state.waiting)?.state.waiting;

@@ -50,7 +50,7 @@ describe('targetName', () => {
       uid,
     );
 
-  it('is the same for the same request, and stays short over many moves', () => {
+  it('is the same for the same request, and stays short over many migrations', () => {
     expect(name('p')).toBe('p-0f1e2');
     expect(name('p-abcde')).toBe('p-abcde-0f1e2');
     expect(name('p-abcde', true)).toBe('p-0f1e2');
@@ -60,7 +60,7 @@ describe('targetName', () => {
 });
 
 describe('the target', () => {
-  it('leaves out what one node or one pod was given, and keeps what was asked for', () => {
+  it('keeps what the user asked for, without what admission or a node has added', () => {
     const made = make(
       raw(
         {},
@@ -99,7 +99,7 @@ describe('the target', () => {
     });
   });
 
-  it('keeps sidecars in their order, and lets no probe end a container that waits for the others', () => {
+  it('keeps sidecars in their order, and delays probes of containers that wait at the resume gate', () => {
     const probe = { httpGet: { port: 80 } };
     const probes = {
       ...{ startupProbe: probe, readinessProbe: probe },
@@ -142,19 +142,19 @@ describe('the target', () => {
     ]);
   });
 
-  it('keeps the host name that the processes have read', () => {
+  it('keeps the host name', () => {
     expect(make(raw({ name: 'a.b' })).spec['hostname']).toBe('a-b');
     expect(make(raw({}, { hostname: 'old' })).spec['hostname']).toBe('old');
   });
 
-  it('is found by no service before the decision, and has its labels after it', () => {
+  it('has no labels that a service selects before the decision, and all after it', () => {
     const made = make(raw({ labels: { app: 'x', [labels.role]: 'stale' } }));
     expect(made.metadata.labels).toEqual({ [labels.role]: 'target' });
     expect(finalLabels(made)).toEqual({ app: 'x', [labels.role]: null });
   });
 
   it.each(['{', '5', 'null', '{"a":5}'])(
-    'ends with labels that somebody has spoilt: %s',
+    'drops labels from an annotation that cannot be read: %s',
     (text) => {
       expect(finalLabels({ metadata: { annotations: { [annotations.labels]: text } } })).toEqual({
         [labels.role]: null,
@@ -162,7 +162,7 @@ describe('the target', () => {
     },
   );
 
-  it('names its own request and networks, not those of an earlier move', () => {
+  it('names its own request and networks, not those of an earlier request', () => {
     const made = make(
       raw({
         annotations: {
@@ -186,12 +186,12 @@ describe('the target', () => {
     });
   });
 
-  it('keeps the name of its device over many moves', () => {
+  it('keeps the name of its RDMA device over many migrations', () => {
     expect(rdmaDevice(raw())).toBe('rxe0f1e2d3c4b');
     expect(rdmaDevice(raw({ annotations: { [annotations.rdmaDevice]: 'rxe9' } }))).toBe('rxe9');
   });
 
-  it('goes to its node, and nowhere else that the pod was pinned to', () => {
+  it('is pinned to its node, without the pod’s own pins to a node', () => {
     const hostname = { key: 'kubernetes.io/hostname', operator: 'In', values: ['a'] };
     const zone = { key: 'zone', operator: 'In', values: ['z'] };
     const made = make(
@@ -224,7 +224,7 @@ describe('the target', () => {
     expect(terms(make(raw()))).toEqual([{ matchFields: [onB] }]);
   });
 
-  it('does not change the pod that it is made from', () => {
+  it('does not change the pod that it is created from', () => {
     const source = raw({ labels: { a: 'b' } }, { nodeSelector: { 'kubernetes.io/hostname': 'a' } });
     const before = structuredClone(source);
     make(source);

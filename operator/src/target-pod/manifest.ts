@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pod that is created to take over from another one. Pure.
+// The manifest of the pod that takes over from another one. Pure.
 import { annotations, labels } from '../../../crds/src/index.ts';
 
 type Json = Record<string, unknown>;
 
-/** A pod as the API server gives it, as far as it is looked into here. */
+/** A pod as the API server returns it; the fields that are read here. */
 export interface RawPod {
   readonly metadata: {
     readonly name: string;
@@ -35,7 +35,7 @@ export interface TargetOptions {
   readonly networks: string | undefined;
 }
 
-/** Annotations that describe one pod on one node, or an earlier move. */
+/** Annotations that describe one pod on one node, or an earlier request. */
 const notCopied = new Set<string>([
   annotations.networks,
   annotations.networkStatus,
@@ -46,7 +46,7 @@ const notCopied = new Set<string>([
   'kubectl.kubernetes.io/last-applied-configuration',
 ]);
 
-/** `<base>-<5 hex digits of the request's uid>`: the same request always gives the same name. */
+/** `<base>-<5 hex digits of the request's UID>`: the same request always gives the same name. */
 export function targetName(source: RawName, requestUid: string): string {
   const suffix = requestUid.replaceAll('-', '').slice(0, 5);
   const moved = source.metadata.annotations?.[annotations.requestUid] !== undefined;
@@ -57,7 +57,7 @@ type RawName = {
   readonly metadata: { readonly name: string; readonly annotations?: Record<string, string> };
 };
 
-/** The rxe device's name: the annotation's, else made of the pod's uid as the agent does. */
+/** The rxe device's name: the annotation's, else derived from the pod's UID as the agent does. */
 export function rdmaDevice(pod: Pick<RawPod, 'metadata'>): string {
   return (
     pod.metadata.annotations?.[annotations.rdmaDevice] ??
@@ -66,8 +66,8 @@ export function rdmaDevice(pod: Pick<RawPod, 'metadata'>): string {
 }
 
 /**
- * What of a pod is worth keeping: everything that the user asked for, nothing that admission, the
- * scheduler or a node has added and will add again.
+ * The part of a pod that its target is created with: what the user asked for, without what admission, the scheduler or
+ * a node has added and adds again.
  */
 export function templateOf(pod: RawPod): Template {
   const kept = Object.entries(pod.metadata.annotations ?? {}).filter(
@@ -104,17 +104,18 @@ function templateSpec(pod: RawPod): Json {
       .filter((name) => name.startsWith('kube-api-access-')),
   );
   const volumes = list(spec['volumes']).filter((volume) => !tokens.has(String(volume['name'])));
-  // Init containers have run; sidecars go on, and are started in the same order.
+  // Init containers have run. Sidecars run beside the others, and start in the same order.
   const sidecars = list(initContainers).filter((one) => one['restartPolicy'] === 'Always');
   const containers = list(spec['containers']);
   const last = containers.at(-1);
-  const made = (container: Json): Json => templateContainer(container, tokens, container === last);
+  const template = (container: Json): Json =>
+    templateContainer(container, tokens, container === last);
   return {
     ...spec,
     volumes,
-    ...(sidecars.length > 0 ? { initContainers: sidecars.map(made) } : {}),
-    containers: containers.map(made),
-    // A process may have read its host name, which is the pod's name unless said otherwise.
+    ...(sidecars.length > 0 ? { initContainers: sidecars.map(template) } : {}),
+    containers: containers.map(template),
+    // A process may have read its host name: the pod's name, unless the spec sets another.
     hostname:
       typeof spec['hostname'] === 'string'
         ? spec['hostname']
@@ -129,8 +130,11 @@ function templateContainer(container: Json, tokens: ReadonlySet<string>, isLast:
   const mounts = list(container['volumeMounts']).filter(
     (mount) => !tokens.has(String(mount['name'])),
   );
-  const out: Json = { ...(isLast ? container : waiting(container)), volumeMounts: mounts };
-  // What runs once at the start has run.
+  const out: Json = {
+    ...(isLast ? container : withoutEarlyProbes(container)),
+    volumeMounts: mounts,
+  };
+  // A postStart hook runs once, and has run.
   const lifecycle = container['lifecycle'] as Json | undefined;
   if (lifecycle) {
     const { postStart: _postStart, ...rest } = lifecycle;
@@ -139,15 +143,15 @@ function templateContainer(container: Json, tokens: ReadonlySet<string>, isLast:
   return out;
 }
 
-/** As long as a start may take. */
+/** How long a container may wait at the resume gate: as long as a create may take. */
 const gateSeconds = 120;
 
 /**
- * A container that is not the last to be started waits for the others, silent, while the kubelet takes it for running.
- * That long no probe may end it (one that runs a program in it is not answered, which counts for nothing), and nobody
- * may wait for its startup probe, which has passed.
+ * Every container but the last waits at the resume gate while the kubelet takes it for running. Until then no liveness
+ * probe may end it. A probe that runs a program in the container fails without effect, so it may stay. The startup
+ * probe has passed on the source, and the next container would wait for it.
  */
-function waiting(container: Json): Json {
+function withoutEarlyProbes(container: Json): Json {
   const { startupProbe: _startup, ...kept } = container;
   const liveness = kept['livenessProbe'] as Json | undefined;
   if (!liveness || liveness['exec'] !== undefined) return kept;
@@ -155,7 +159,7 @@ function waiting(container: Json): Json {
   return { ...kept, livenessProbe: { ...liveness, initialDelaySeconds: delay } };
 }
 
-/** @returns the manifest. Its own labels come later: no service may find it before the decision. */
+/** @returns the manifest. The target gets its labels after the decision, so that no service selects it before. */
 export function targetPod(template: Template, options: TargetOptions): Json {
   const { networks } = options;
   const kept = Object.entries(template.metadata.annotations).filter(([key]) => !notCopied.has(key));
@@ -179,8 +183,8 @@ export function targetPod(template: Template, options: TargetOptions): Json {
 }
 
 /**
- * Pins by affinity, not by nodeName, so that the scheduler still checks whether there is room.
- * Earlier pins to a single node go: moving is what was asked for.
+ * Pins the pod by affinity, not by nodeName, so that the scheduler still checks whether there is room. Pins to a single
+ * node are dropped: the request is to leave that node.
  */
 function pin(spec: Json, nodeName: string): Json {
   const { nodeSelector, affinity, ...rest } = structuredClone(spec) as {
@@ -224,14 +228,14 @@ interface NodeAffinity extends Json {
 
 const byName = (node: string): Json => ({ key: 'metadata.name', operator: 'In', values: [node] });
 
-/** The labels that a target pod gets once the decision is Committed, as a merge patch. */
+/** The labels that a target pod gets after `Committed`, as a merge patch. */
 export function finalLabels(pod: {
   readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
 }): Record<string, string | null> {
   return { ...parseLabels(pod.metadata.annotations[annotations.labels]), [labels.role]: null };
 }
 
-/** What is no map of strings (somebody has edited the pod) must not keep the move from ending. */
+/** A user may have edited the annotation. Values that are not strings are dropped, so that the request can end. */
 function parseLabels(text: string | undefined): Record<string, string> {
   try {
     const value: unknown = JSON.parse(text ?? '{}');

@@ -6,15 +6,16 @@ interface Annotated {
 }
 
 /**
- * Whether the pod still names its request. After the move it need not: the agents would ask for a
- * request that may be deleted by then whenever the pod's container or sandbox is made anew.
+ * Whether the pod still names its request. A pod that has taken over does not: the agents would look for a request that
+ * may be deleted whenever the kubelet recreates a container or the sandbox.
  */
 export function namesRequest({ metadata }: Annotated): boolean {
-  const { [annotations.migration]: move, [annotations.restore]: copy } = metadata.annotations;
-  return move !== undefined || copy !== undefined;
+  const { [annotations.migration]: migration, [annotations.restore]: restore } =
+    metadata.annotations;
+  return migration !== undefined || restore !== undefined;
 }
 
-/** Whether a pod was created for this very request; a namesake is not touched. */
+/** Whether a pod was created for this very request. Another pod of that name is not touched. */
 export function isTargetOf(
   pod: Annotated,
   request: { readonly metadata: { readonly uid: string } },

@@ -29,7 +29,7 @@ describe('refusePod', () => {
   it.each<[string, PodParts]>([
     ['a plain pod', {}],
     [
-      'volumes whose content moves along, or is made anew',
+      'volumes whose content is in the images, or is created again',
       {
         spec: {
           volumes: [
@@ -47,17 +47,17 @@ describe('refusePod', () => {
       'an owner that does not control it',
       { metadata: { ownerReferences: [{ kind: 'Node', name: 'n' }] } },
     ],
-    ['restarts in the past', one({ running: {} }, { ...ready, restartCount: 3 })],
+    ['earlier restarts', one({ running: {} }, { ...ready, restartCount: 3 })],
     [
       'a restart that was long enough ago',
       one({ running: { startedAt: at(-40) } }, { ...ready, restartCount: 2 }),
     ],
     ['several containers and a sidecar', many()],
     [
-      'one that was moved before',
+      'a pod that was migrated before',
       { metadata: { annotations: { [annotations.requestUid]: 'old' }, labels: { app: 'x' } } },
     ],
-  ])('takes %s', (_name, parts) => {
+  ])('accepts %s', (_name, parts) => {
     expect(refusePod(pod(parts), 'p', NOW)).toBeUndefined();
   });
 
@@ -75,7 +75,7 @@ describe('refusePod', () => {
       { metadata: { ownerReferences: [{ kind: 'ReplicaSet', name: 'web', controller: true }] } },
     ],
     [
-      'one that is still being made',
+      'the target of a request that has not finished',
       'AnotherMigration',
       /default\/move/,
       {
@@ -85,11 +85,16 @@ describe('refusePod', () => {
         },
       },
     ],
-    ['one being deleted', 'PodNotRunning', /deleted/, { metadata: { deletionTimestamp: at(0) } }],
-    ['one that waits', 'PodNotRunning', /Pending/, { status: { phase: 'Pending' } }],
-    ['one that has ended', 'PodNotRunning', /Succeeded/, { status: { phase: 'Succeeded' } }],
     [
-      'no container status',
+      'a pod that is being deleted',
+      'PodNotRunning',
+      /deleted/,
+      { metadata: { deletionTimestamp: at(0) } },
+    ],
+    ['a pending pod', 'PodNotRunning', /Pending/, { status: { phase: 'Pending' } }],
+    ['a pod that has completed', 'PodNotRunning', /Succeeded/, { status: { phase: 'Succeeded' } }],
+    [
+      'a container without a status',
       'ContainerNotRunning',
       /main has no status/,
       { status: { containerStatuses: [] } },
@@ -101,13 +106,13 @@ describe('refusePod', () => {
       one({ waiting: { reason: 'CrashLoopBackOff' } }, { restartCount: 3 }),
     ],
     [
-      'a crash loop that is about to run',
+      'a crash loop in which the container has just started',
       'ContainerCrashLooping',
       /restarted 2 times and has run for 39 s since, not yet for 40 s/,
       one({ running: { startedAt: at(-39) } }, { ...ready, restartCount: 2 }),
     ],
     [
-      'a crash loop that has lasted long',
+      'a crash loop with many restarts',
       'ContainerCrashLooping',
       /not yet for 300 s/,
       one({ running: { startedAt: at(-299) } }, { ...ready, restartCount: 100 }),
@@ -125,15 +130,20 @@ describe('refusePod', () => {
       many({ state: { waiting: { reason: 'CrashLoopBackOff' } } }),
     ],
     [
-      'an ended container',
+      'a container that has ended',
       'ContainerNotRunning',
       /OOMKilled/,
       one({ terminated: { reason: 'OOMKilled' } }),
     ],
-    ['no known state', 'ContainerNotRunning', /no known state/, one({})],
-    ['a startup probe', 'ContainerNotRunning', /startup/, one({ running: {} }, { started: false })],
+    ['a container without a known state', 'ContainerNotRunning', /no known state/, one({})],
     [
-      'one that is not ready',
+      'a container that has not passed its startup probe',
+      'ContainerNotRunning',
+      /startup/,
+      one({ running: {} }, { started: false }),
+    ],
+    [
+      'a container that is not ready',
       'ContainerNotRunning',
       /not ready/,
       one({ running: {} }, { started: true }),

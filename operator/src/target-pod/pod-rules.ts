@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which pods can be dumped at all. Pure.
+// Which pods can be checkpointed, and so migrated. Pure.
 import {
   annotations,
   labels,
@@ -10,22 +10,22 @@ import {
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../requests/refusal.ts';
 
-/** Volumes whose content is part of the images, or is made anew from the same API objects. */
+/** Volumes whose content is part of the images, or is created again from the same API objects. */
 const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 'downwardAPI']);
 
-/** @returns undefined for a pod that can be taken on. */
+/** @returns undefined for a pod that can be migrated. */
 export function refusePod(pod: Pod | undefined, podName: string, now: number): Refusal | undefined {
   if (!pod)
     return { reason: 'PodNotFound', message: `There is no pod ${podName} in this namespace.` };
   return refuseKind(pod) ?? refuseState(pod, now) ?? refuseShape(pod);
 }
 
-/** How often the pod's containers were restarted, all together. */
+/** The sum of the containers' restart counts. */
 export function restartsOf(pod: Pod): number {
   return pod.status.containerStatuses.reduce((sum, one) => sum + one.restartCount, 0);
 }
 
-/** Peers that could not be held as long as it takes, or of which the annotations say what cannot be. */
+/** Refuses peers whose retry budget is too short, and annotations that cannot be read. */
 export function refusePeers(
   pod: Pod,
   timeouts: { readonly peerMarginMs?: number | undefined } = {},
@@ -38,14 +38,14 @@ function refuseKind(pod: Pod): Refusal | undefined {
   if (pod.spec.runtimeClassName !== RUNTIME_CLASS) {
     return {
       reason: 'NotSealiftRuntime',
-      message: `Create the pod with runtimeClassName: ${RUNTIME_CLASS}; it cannot be changed later.`,
+      message: `The pod does not run in Sealift's runtime. Create the pod with runtimeClassName: ${RUNTIME_CLASS}; the class cannot be changed later.`,
     };
   }
   const owner = pod.metadata.ownerReferences.find((one) => one.controller === true);
   if (owner) {
     return {
       reason: 'PodHasController',
-      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace or remove what is moved; only pods without a controller can be moved.`,
+      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace the pod or remove its target. Only pods without a controller can be migrated.`,
     };
   }
   return undefined;
@@ -53,10 +53,11 @@ function refuseKind(pod: Pod): Refusal | undefined {
 
 function refuseState(pod: Pod, now: number): Refusal | undefined {
   if (pod.metadata.labels[labels.role] !== undefined) {
-    const { [annotations.migration]: move, [annotations.restore]: copy } = pod.metadata.annotations;
+    const { [annotations.migration]: migration, [annotations.restore]: restore } =
+      pod.metadata.annotations;
     return {
       reason: 'AnotherMigration',
-      message: `The pod is still being made by request ${move ?? copy ?? 'of another kind'}; wait until that has finished.`,
+      message: `Request ${migration ?? restore ?? 'of another kind'} still creates the pod. Wait until it has finished.`,
     };
   }
   if (pod.metadata.deletionTimestamp !== undefined) {
@@ -70,37 +71,37 @@ function refuseState(pod: Pod, now: number): Refusal | undefined {
   }
   const { containerStatuses, initContainerStatuses } = pod.status;
   const all = [...containerStatuses, ...initContainerStatuses];
-  for (const name of movedContainers(pod)) {
+  for (const name of migratedContainers(pod)) {
     const status = all.find((one) => one.name === name);
     const loop = status && crashLoop(status, now);
     if (loop !== undefined) {
       return {
         reason: 'ContainerCrashLooping',
-        message: `Container ${name} ${loop}; what is moved would end again. Find out why it ends (kubectl logs --previous) and ask again when it runs steadily.`,
+        message: `Container ${name} ${loop}; its target would end in the same way. Find out why it ends (kubectl logs --previous), and create a new request when it runs steadily.`,
       };
     }
-    const trouble = containerTrouble(status);
-    if (trouble !== undefined) {
+    const problem = containerProblem(status);
+    if (problem !== undefined) {
       return {
         reason: 'ContainerNotRunning',
-        message: `Container ${name} ${trouble}; every container has to be running and ready.`,
+        message: `Container ${name} ${problem}; every container has to be running and ready. Wait until they are, then create a new request.`,
       };
     }
   }
   return undefined;
 }
 
-/** Init containers have run; those that run on beside the others (sidecars) are moved with them. */
-function movedContainers(pod: Pod): string[] {
+/** Sidecars are migrated with the other containers; other init containers have run. */
+function migratedContainers(pod: Pod): string[] {
   const sidecars = pod.spec.initContainers.filter((one) => one.restartPolicy === 'Always');
   return [...sidecars, ...pod.spec.containers].map((one) => one.name);
 }
 
-/** The kubelet's: doubled with every restart, up to five minutes. */
+/** The kubelet's back-off: it doubles with every restart, up to five minutes. */
 const firstBackOffMs = 10_000;
 const longestBackOffMs = 300_000;
 
-/** A container counts as steady when it has run for longer than the kubelet would make it wait after another end. */
+/** A container runs steadily when it has run for longer than the kubelet's back-off after its next end. */
 function crashLoop(status: ContainerStatus, now: number): string | undefined {
   const { waiting, running } = status.state;
   if (waiting?.reason === 'CrashLoopBackOff') {
@@ -114,7 +115,7 @@ function crashLoop(status: ContainerStatus, now: number): string | undefined {
   return `has been restarted ${status.restartCount} times and has run for ${ran} s since, not yet for ${steady} s`;
 }
 
-function containerTrouble(status: ContainerStatus | undefined): string | undefined {
+function containerProblem(status: ContainerStatus | undefined): string | undefined {
   if (!status) return 'has no status yet';
   if (status.state.waiting)
     return `is waiting (${status.state.waiting.reason || 'no reason given'})`;
@@ -130,7 +131,7 @@ function refuseShape(pod: Pod): Refusal | undefined {
   const { spec } = pod;
   const unsupported = (what: string): Refusal => ({
     reason: 'UnsupportedPod',
-    message: `Sealift does not move pods with ${what}.`,
+    message: `Sealift does not migrate pods with ${what}. Create the pod without it.`,
   });
   if (spec.hostNetwork) return unsupported('hostNetwork');
   if (spec.hostPID) return unsupported('hostPID');

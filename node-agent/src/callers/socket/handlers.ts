@@ -4,29 +4,30 @@ import type { NodeOperations } from '../../node/operations.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Journal } from '../../support/journal/journal.ts';
 import { CreateHandler } from '../create.ts';
-import type { PodRequests } from '../pod-requests.ts';
+import type { PodRequests, TargetOf } from '../pod-requests.ts';
 import { CniHandler } from '../cni.ts';
-import { recordPreparation } from '../../reconcilers/target/journal-entry.ts';
 import type { Gates } from '../gates.ts';
 import { microTimestamp } from '../../support/step-times.ts';
 import type { SocketHandlers } from './server.ts';
 
 export function socketHandlers(parts: {
-  effects: NodeOperations;
+  node: NodeOperations;
   journal: Journal;
   gates: Gates;
   pods: PodRequests;
+  /** Times a target's preparation: from its first CNI call until it waits at the create gate. */
+  recordPreparation(target: TargetOf, atGate: boolean): Promise<void>;
 }): SocketHandlers {
-  const { effects, journal, gates, pods } = parts;
-  const { host, lock, driver, editor, restorer } = effects;
+  const { node, journal, gates, pods } = parts;
+  const { host, lock, driver, editor, restorer } = node;
   const create = new CreateHandler({
     journal,
     gates,
     editor,
     pods,
     waiting: async (target) => {
-      await effects.keepSandboxes();
-      await recordPreparation(journal, target, true);
+      await node.keepSandboxes();
+      await parts.recordPreparation(target, true);
     },
     released: (uid, container) => restorer.released(uid, container),
     release: (netns) => restorer.release(netns),
@@ -37,7 +38,7 @@ export function socketHandlers(parts: {
     lock,
     driver,
     pods,
-    preparing: (target) => recordPreparation(journal, target, false),
+    preparing: (target) => parts.recordPreparation(target, false),
   });
   // Nobody would ever answer what no move has begun, or one that is over and forgotten.
   const checkKnown = (token: string): void => {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is to be found again after a loss of power.
-import { open, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { syncPath } from '../../support/durable.ts';
 import { isErrno } from '../../support/errors.ts';
 import type { Host } from './host.ts';
 
@@ -10,16 +11,6 @@ import type { Host } from './host.ts';
  * such a file is empty after a loss of power, the kubelet can neither remove that sandbox nor make another for its pod.
  */
 const CNI_STATE = '/var/lib/cni';
-
-/** Makes a file durable, or a folder's entry list: Node.js can open and sync a directory by itself. */
-export async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
 
 /** Makes a folder durable with everything in it; what vanishes meanwhile needs no place on the disk. */
 export function syncTree(folder: string): Promise<void> {

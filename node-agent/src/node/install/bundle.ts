@@ -16,7 +16,8 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../support/errors.ts';
-import { syncPath, syncTree } from '../host/durable.ts';
+import { syncPath } from '../../support/durable.ts';
+import { syncTree } from '../host/durable.ts';
 import { digestFiles } from '../transfer/pack.ts';
 
 const CURRENT = 'current';

@@ -17,7 +17,7 @@ import { readLogReason, readTail } from '../runtime/criu-log.ts';
 import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../../support/socket-protocol.ts';
-import type { CreateAtGate } from '../../callers/gates.ts';
+import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import { digestFiles } from '../transfer/pack.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/store.ts';

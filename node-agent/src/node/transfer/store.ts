@@ -12,7 +12,8 @@ import {
   type Manifest,
   type ManifestHeader,
 } from './manifest.ts';
-import { syncFolders, syncPath, syncTree } from '../host/durable.ts';
+import { syncPath } from '../../support/durable.ts';
+import { syncFolders, syncTree } from '../host/durable.ts';
 import { digestFiles, unpackImages } from './pack.ts';
 
 const idPattern = /^[a-z0-9][a-z0-9.-]{0,127}$/i;

@@ -14,7 +14,7 @@ import type { SourceObserved } from './decide.ts';
 import { isForgotten, isReplaced, limitOf } from './journal-entry.ts';
 import type { Findings } from './findings.ts';
 
-export interface SourceParts {
+export interface SourceDependencies {
   api: Api;
   nodeName: string;
   journal: Journal;
@@ -25,7 +25,7 @@ export interface SourceParts {
   certificateDir: string;
   send: typeof sendImages;
   request(key: string): MigrationRequest | undefined;
-  evidence?: Diagnostics | undefined;
+  diagnostics?: Diagnostics | undefined;
   /** Removes what CRIU logged for a request. */
   removeWork(id: string): Promise<void>;
   clock?: Clock;
@@ -36,19 +36,19 @@ export interface Observed extends SourceObserved {
 }
 
 export class SourceObserver {
-  readonly #parts: SourceParts;
+  readonly #deps: SourceDependencies;
   readonly #facts: Findings;
 
-  constructor(parts: SourceParts, facts: Findings) {
-    this.#parts = parts;
+  constructor(deps: SourceDependencies, facts: Findings) {
+    this.#deps = deps;
     this.#facts = facts;
   }
 
   async observe(key: string): Promise<Observed | undefined> {
-    const request = this.#parts.request(key);
-    if (request?.status?.source?.nodeName !== this.#parts.nodeName) return undefined;
+    const request = this.#deps.request(key);
+    if (request?.status?.source?.nodeName !== this.#deps.nodeName) return undefined;
     const { status, metadata } = request;
-    const entry = this.#parts.journal.get(metadata.uid, 'source');
+    const entry = this.#deps.journal.get(metadata.uid, 'source');
     const deadline = status.deadlines?.blackout;
     // The images' description was in memory: dump again, the pod is frozen and has not changed.
     const lost = entry?.stage === 'Transferring' && !this.#facts.get(metadata.uid).header;

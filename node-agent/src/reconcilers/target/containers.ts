@@ -24,9 +24,9 @@ export class TargetContainers {
   readonly #gates: Gates;
   readonly #restorer: Restorer;
 
-  constructor(parts: { gates: Gates; restorer: Restorer }) {
-    this.#gates = parts.gates;
-    this.#restorer = parts.restorer;
+  constructor(deps: { gates: Gates; restorer: Restorer }) {
+    this.#gates = deps.gates;
+    this.#restorer = deps.restorer;
   }
 
   /** Who waits at the create gate. */

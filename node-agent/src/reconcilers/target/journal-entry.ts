@@ -2,7 +2,7 @@
 // A target's entry in the journal.
 import type { Entry, Journal } from '../../support/journal/journal.ts';
 import type { Limit } from '../step-limits.ts';
-import type { CreateAtGate } from '../../callers/gates.ts';
+import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import type { Handover, HandoverKind } from '../../callers/pod-requests.ts';
 import { microTimestamp } from '../../support/step-times.ts';
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the command line says. */
+#ifndef LEDGER_SETTINGS_H
+#define LEDGER_SETTINGS_H
+
+#include "lane.h"
+
+#define MAX_LANES 64
+
+struct settings {
+	bool server;
+	const char *peer;
+	const char *bind;
+	int port;
+	const char *device;
+	int gid_index;
+	unsigned int lanes;
+	size_t record_size;
+	uint64_t operations; /* 0: until SIGTERM */
+	long rate; /* operations per second, 0: no limit */
+	bool events;
+	int stall_seconds;
+	struct retries retries;
+	enum inject inject;
+};
+
+#endif

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import type {
+  CheckpointConditionType,
+  CheckpointRequest,
+  CheckpointRequestStatus,
+} from '../../../crds/src/index.ts';
+import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
+import type { CompetingRequest } from '../requests/competing-requests.ts';
+import type { Refusal } from '../requests/refusal.ts';
+import type { StatusDraft } from '../requests/status-draft.ts';
+import type { Template } from '../target-pod/manifest.ts';
+
+export interface Observed {
+  readonly request: CheckpointRequest;
+  readonly pod: Pod | undefined;
+  /** Read only before the request is accepted. */
+  readonly template: Template | Refusal | undefined;
+  /** Other requests for the same pod; read only before the request is accepted. */
+  readonly others: readonly CompetingRequest[];
+  readonly nodes: readonly Node[];
+  /** Whether a RestoreRequest reads the images; known only once the request has finished. */
+  readonly inUse: boolean;
+  /** Checkpoints of the same pod that have succeeded since; known only once the request has finished. */
+  readonly newer: number;
+}
+
+export type Effect =
+  { readonly type: 'AddFinalizer' | 'RemoveFinalizer' } | { readonly type: 'DeleteRequest' };
+
+/** The fields of the status that the operator owns. */
+export const ownedStatus = [
+  'observedGeneration',
+  'phase',
+  'startTime',
+  'completionTime',
+  'deadline',
+  'conditions',
+  'nodeName',
+  'podUID',
+  'checkpointId',
+  'podTemplate',
+  'location',
+  'digest',
+  'bytes',
+  'size',
+] as const;
+export type OwnStatus = Pick<CheckpointRequestStatus, (typeof ownedStatus)[number]>;
+
+export type CheckpointPlan = Plan<Effect, OwnStatus>;
+export type CheckpointDraft = StatusDraft<CheckpointConditionType, OwnStatus, Effect>;

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Why an undecided migration has to be aborted. Pure.
+import type { Decision } from '../../../crds/src/index.ts';
+import {
+  agentCause,
+  deadlineCause,
+  deletionCause,
+  targetCause,
+  type AbortCause,
+} from '../requests/abort-cause.ts';
+import { restartsOf } from '../target-pod/pod-rules.ts';
+import type { Observed } from './types.ts';
+
+/** @returns the first cause, in the order of what a user would want to read; undefined: continue. */
+export function abortCause(observed: Observed, now: number): AbortCause | undefined {
+  const { request } = observed;
+  return (
+    deletionCause(request) ??
+    cancelCause(observed) ??
+    sourceCause(observed) ??
+    agentCause(request) ??
+    targetCause(observed, 'TargetRejected', now) ??
+    deadlineCause(request, now)
+  );
+}
+
+function cancelCause({ request }: Observed): AbortCause | undefined {
+  return request.spec.cancel ? { reason: 'Cancelled', message: 'spec.cancel is set.' } : undefined;
+}
+
+function sourceCause(observed: Observed): AbortCause | undefined {
+  const { request, sourcePod } = observed;
+  const name = request.spec.podName;
+  const gone = (what: string): AbortCause => ({
+    reason: 'SourceGone',
+    message: `The source pod ${name} ${what}.`,
+  });
+  if (!sourcePod) return gone('was deleted');
+  if (sourcePod.metadata.uid !== request.status?.source?.podUID) return gone('was replaced');
+  if (sourcePod.metadata.deletionTimestamp !== undefined) return gone('is being deleted');
+  if (isCompleted(observed)) return completed(name);
+  const lost = (what: string): AbortCause => ({
+    reason: 'SourceLost',
+    message: `The source pod ${name} ${what}; what it had in memory is lost.`,
+  });
+  if (sourcePod.status.phase === 'Failed') return lost('has failed');
+  const { restarts } = request.status.source;
+  if (restarts !== undefined && restartsOf(sourcePod) > restarts) return lost('was restarted');
+  return undefined;
+}
+
+/** Whether the source pod has done its work: every container has ended with exit code 0 and is not started again. */
+export function isCompleted({ request, sourcePod }: Observed): boolean {
+  return (
+    sourcePod?.metadata.uid === request.status?.source?.podUID &&
+    sourcePod?.status.phase === 'Succeeded'
+  );
+}
+
+const completed = (name: string): AbortCause => ({
+  reason: 'PodCompleted',
+  message: `The source pod ${name} has completed: its containers ended with exit code 0 before the pod was moved. There is nothing left to move.`,
+});
+
+/**
+ * What an aborted migration ends with: its decision, with one exception. The source's agent misses the containers of a
+ * completed pod before the kubelet has reported them as completed, and then takes the pod for lost.
+ */
+export function endedCause(observed: Observed, decision: Decision): AbortCause {
+  return decision.reason === 'SourceLost' && isCompleted(observed)
+    ? completed(observed.request.spec.podName)
+    : decision;
+}

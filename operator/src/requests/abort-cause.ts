@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Why an undecided handover has to be aborted: the causes that both kinds have. Pure.
+import { targetProblem } from '../target-pod/health.ts';
+import { isTargetOf } from '../target-pod/ownership.ts';
+import { isPrepared } from './deadlines.ts';
+import type { HandoverObserved, HandoverRequest } from './handover-types.ts';
+
+export interface AbortCause {
+  readonly reason: string;
+  readonly message: string;
+}
+
+export function deletionCause({ metadata }: HandoverRequest): AbortCause | undefined {
+  if (metadata.deletionTimestamp === undefined) return undefined;
+  return { reason: 'Cancelled', message: 'The request was deleted.' };
+}
+
+/** An agent that has reported a failure. */
+export function agentCause({ status }: HandoverRequest): AbortCause | undefined {
+  const { sourceAgent, targetAgent, source, target } = status ?? {};
+  if (sourceAgent?.state === 'Failed' || sourceAgent?.state === 'Gone') {
+    return {
+      reason: sourceAgent.reason ?? 'SourceFailed',
+      message: sourceAgent.message ?? silentFailure(source?.nodeName ?? 'the source'),
+    };
+  }
+  if (targetAgent?.state === 'Failed' || targetAgent?.state === 'TornDown') {
+    return {
+      reason: targetAgent.reason ?? 'TargetFailed',
+      message: targetAgent.message ?? silentFailure(target?.nodeName ?? 'the target'),
+    };
+  }
+  return undefined;
+}
+
+const silentFailure = (node: string): string =>
+  `The agent of ${node} failed and gave no reason; see the logs of its pod.`;
+
+/** @param nameTaken the reason if another pod has the target's name */
+export function targetCause(
+  { request, targetPod }: HandoverObserved,
+  nameTaken: 'TargetRejected' | 'PodNameTaken',
+  now: number,
+): AbortCause | undefined {
+  const { target } = request.status ?? {};
+  const name = target?.podName ?? '';
+  if (targetPod && !isTargetOf(targetPod, request)) {
+    return { reason: nameTaken, message: `Another pod has the name ${name}.` };
+  }
+  if (target?.podUID !== undefined && targetPod?.metadata.uid !== target.podUID) {
+    return { reason: 'TargetGone', message: `The target pod ${name} was deleted.` };
+  }
+  return targetPod && targetProblem(targetPod, now).refusal;
+}
+
+export function deadlineCause(request: HandoverRequest, now: number): AbortCause | undefined {
+  const { deadlines, target } = request.status ?? {};
+  const { prepareSeconds, blackoutSeconds } = request.spec.timeouts;
+  const name = target?.podName ?? '';
+  if (deadlines?.blackout !== undefined) {
+    if (now <= Date.parse(deadlines.blackout)) return undefined;
+    return {
+      reason: 'BlackoutDeadlineExceeded',
+      message: `Target pod ${name} was prepared, but not ready to run within ${blackoutSeconds} s (spec.timeouts.blackoutSeconds).`,
+    };
+  }
+  if (isPrepared(request) || deadlines?.prepare === undefined) return undefined;
+  if (now <= Date.parse(deadlines.prepare)) return undefined;
+  return {
+    reason: 'PrepareDeadlineExceeded',
+    message: `Target pod ${name} was not prepared on node ${target?.nodeName ?? ''} within ${prepareSeconds} s (spec.timeouts.prepareSeconds). See the events of that pod.`,
+  };
+}

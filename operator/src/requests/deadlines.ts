@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Deadlines of a handover. All are absolute and part of the status, so that a restarted operator keeps them. Pure.
+//   prepare       from the acceptance until the target waits at its create gate
+//   blackout      from then until the decision
+//   confirmation  from the decision until the nodes have confirmed it
+import type { Deadlines } from '../../../crds/src/index.ts';
+import { timestamp } from '../../../kube/src/index.ts';
+import { targetProblem } from '../target-pod/health.ts';
+import type { HandoverObserved, HandoverRequest } from './handover-types.ts';
+
+/** Watches report changes; this interval catches what a watch has missed. */
+export const pollMs = 15_000;
+/** How long the operator waits for the nodes' confirmation after `Aborted`. */
+export const abortConfirmationMs = 60_000;
+/** How long it waits for the target's confirmation after `Committed`. */
+export const commitConfirmationMs = 300_000;
+
+interface WithDeadlines {
+  deadlines?: Deadlines | undefined;
+}
+
+/** Whether the target is at its create gate, or past it. */
+export function isPrepared({ status }: HandoverRequest): boolean {
+  return status?.targetAgent !== undefined && status.targetAgent.state !== 'Preparing';
+}
+
+export function prepareDeadline({ spec }: HandoverRequest, now: number): string {
+  return timestamp(now + spec.timeouts.prepareSeconds * 1000);
+}
+
+/**
+ * Starts the blackout once the target is prepared. The source's agent may hold the device as soon as this deadline is
+ * published, so a plan never sets it together with an abort.
+ */
+export function startBlackout(status: WithDeadlines, request: HandoverRequest, now: number): void {
+  if (!isPrepared(request) || status.deadlines?.blackout !== undefined) return;
+  const blackout = timestamp(now + request.spec.timeouts.blackoutSeconds * 1000);
+  status.deadlines = { ...status.deadlines, blackout };
+}
+
+/**
+ * Sets the deadline for the nodes' confirmation, once.
+ * @param proposed milliseconds since the epoch, by the operator's own clock: another component's clock gave the
+ * decision its time
+ * @returns milliseconds since the epoch
+ */
+export function confirmationDeadline(status: WithDeadlines, proposed: number): number {
+  const known = status.deadlines?.confirmation;
+  if (known !== undefined) return Date.parse(known);
+  status.deadlines = { ...status.deadlines, confirmation: timestamp(proposed) };
+  return proposed;
+}
+
+/** @returns in how many milliseconds an undecided request has to be reconciled again. */
+export function untilNextDeadline(
+  { targetPod }: HandoverObserved,
+  deadlines: Deadlines | undefined,
+  now: number,
+): number {
+  const deadline = deadlines?.blackout ?? deadlines?.prepare;
+  const expiry = deadline === undefined ? Infinity : Date.parse(deadline) + 1;
+  const recheck = (targetPod && targetProblem(targetPod, now).recheckAt) ?? Infinity;
+  return Math.min(pollMs, Math.max(0, Math.min(expiry, recheck) - now));
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What MigrationRequests and RestoreRequests have in common: both create a target pod and end in a decision.
+import type {
+  Deadlines,
+  MigrationRequest,
+  Placement,
+  Report,
+  RestoreConditionType,
+  RestoreRequest,
+} from '../../../crds/src/index.ts';
+import type { Pod } from '../../../kube/src/index.ts';
+import type { DraftStatus } from './status-draft.ts';
+
+export type HandoverRequest = MigrationRequest | RestoreRequest;
+
+/** Conditions of both kinds; a MigrationRequest has further ones. */
+export type HandoverCondition = RestoreConditionType;
+
+export interface HandoverObserved {
+  readonly request: HandoverRequest;
+  /** The pod that has the target's name, whoever created it. */
+  readonly targetPod: Pod | undefined;
+}
+
+/** Fields of the status that the operator owns in both kinds. */
+export interface HandoverStatus extends DraftStatus {
+  source?: Placement | undefined;
+  target?: Placement | undefined;
+  deadlines?: Deadlines | undefined;
+  report?: Report | undefined;
+}
+
+/** Effects of both kinds; `target-effects.ts` carries them out. */
+export type HandoverEffect =
+  | { readonly type: 'AddFinalizer' | 'RemoveFinalizer' }
+  | { readonly type: 'LabelTarget' | 'DetachTarget' }
+  | { readonly type: 'DeleteTarget'; readonly uid: string; readonly force: boolean }
+  | { readonly type: 'ProposeAbort'; readonly reason: string; readonly message: string };

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the controllers of MigrationRequests and RestoreRequests decide alike, from the finalizer to the end. Pure.
+import {
+  finalizers,
+  labels,
+  type Condition,
+  type Decision,
+  type TargetState,
+} from '../../../crds/src/index.ts';
+import type { Plan, Pod } from '../../../kube/src/index.ts';
+import { targetProgress } from '../target-pod/health.ts';
+import { isTargetOf, namesRequest } from '../target-pod/ownership.ts';
+import type { AbortCause } from './abort-cause.ts';
+import {
+  abortConfirmationMs,
+  commitConfirmationMs,
+  confirmationDeadline,
+  pollMs,
+} from './deadlines.ts';
+import type { HandoverDraft } from './handover-draft.ts';
+import type {
+  HandoverCondition,
+  HandoverEffect,
+  HandoverObserved,
+  HandoverStatus,
+} from './handover-types.ts';
+
+type Own = { readonly type: string };
+type Draft<S extends HandoverStatus, E extends Own> = HandoverDraft<HandoverCondition, S, E>;
+type HandoverPlan<S, E> = Plan<E | HandoverEffect, S>;
+
+/** The finalizer comes before everything that would have to be undone. @returns undefined once it is there. */
+export function planFinalizer<S extends HandoverStatus, E extends Own>(
+  { request: { metadata } }: HandoverObserved,
+  draft: Draft<S, E>,
+): HandoverPlan<S, E> | undefined {
+  if (metadata.finalizers.includes(finalizers.active)) return undefined;
+  if (metadata.deletionTimestamp !== undefined) return { status: undefined, effects: [] };
+  return draft.plan('Pending', [{ type: 'AddFinalizer' }], 0);
+}
+
+/** The target pod, if this very request created it. */
+export function ownTarget({ request, targetPod }: HandoverObserved): Pod | undefined {
+  return targetPod && isTargetOf(targetPod, request) ? targetPod : undefined;
+}
+
+/** Writes the target's UID into the status as soon as the pod exists. */
+export function recordTarget<S extends HandoverStatus, E extends Own>(
+  observed: HandoverObserved,
+  draft: Draft<S, E>,
+): void {
+  const { target } = observed.request.status ?? {};
+  const own = ownTarget(observed);
+  if (own && target) draft.status.target = { ...target, podUID: own.metadata.uid };
+}
+
+/** Shows how far an undecided request's target pod is. */
+export function showTarget<S extends HandoverStatus, E extends Own>(
+  observed: HandoverObserved,
+  draft: Draft<S, E>,
+): void {
+  recordTarget(observed, draft);
+  const own = ownTarget(observed);
+  if (!own || !observed.request.status?.target) return;
+  draft.progress.waiting('TargetReady', 'TargetPodCreated', targetProgress(own));
+}
+
+/** Whether the target pod does not exist yet. One that the status has named by UID is not created again. */
+export function isTargetMissing({ request, targetPod }: HandoverObserved): boolean {
+  return !targetPod && request.status?.target?.podUID === undefined;
+}
+
+/** States of a target whose containers are restored. */
+const restored: readonly TargetState[] = ['AtResumeGate', 'Answering', 'Running'];
+/** States of a target that is at its create gate, or past it. */
+const prepared: readonly TargetState[] = ['AtCreateGate', 'Receiving', 'Restoring', ...restored];
+
+/** Conditions that follow from what the target's agent reports. */
+export function showTargetState<S extends HandoverStatus, E extends Own>(
+  { request }: HandoverObserved,
+  { progress }: Draft<S, E>,
+): void {
+  const state = request.status?.targetAgent?.state;
+  if (state === undefined) return;
+  if (prepared.includes(state)) {
+    progress.reached('TargetReady', 'AtCreateGate', 'The target waits for the images.');
+  }
+  if (restored.includes(state)) progress.reached('Restored', 'AtResumeGate');
+}
+
+export function planAbort<S extends HandoverStatus, E extends Own>(
+  draft: Draft<S, E>,
+  cause: AbortCause,
+  phase: S['phase'],
+): HandoverPlan<S, E> {
+  draft.progress.waiting('Succeeded', cause.reason, cause.message);
+  return draft.plan(phase, [{ type: 'ProposeAbort', ...cause }], pollMs);
+}
+
+export interface CommittedSteps<E> {
+  /** The outcome once the target runs. */
+  readonly success: Pick<Condition, 'reason' | 'message'>;
+  /** What has to be done before the request may end. */
+  effects(isTargetLost: boolean): readonly E[];
+}
+
+/** After `Committed`: the target gets its labels, runs, and becomes a pod like any other. */
+export function planCommitted<S extends HandoverStatus, E extends Own>(
+  observed: HandoverObserved,
+  draft: Draft<S, E>,
+  decision: Decision,
+  steps: CommittedSteps<E>,
+): HandoverPlan<S, E> {
+  const { progress, now } = draft;
+  const own = ownTarget(observed);
+  progress.reached('Committed', 'Committed', `By ${decision.by} at ${decision.time}.`);
+  recordTarget(observed, draft);
+  const deadline = confirmationDeadline(draft.status, now + commitConfirmationMs);
+  const lost = lostMessage(observed, now > deadline);
+  // Labels first: a service that selects the pod should find one of the two at any time.
+  const isLabelled = own?.metadata.labels[labels.role] === undefined;
+  const effects: (E | HandoverEffect)[] = isLabelled ? [] : [{ type: 'LabelTarget' }];
+  effects.push(...steps.effects(lost !== undefined));
+  if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);
+
+  const detach: HandoverEffect[] = own ? [{ type: 'DetachTarget' }] : [];
+  if (lost !== undefined) return draft.finish(false, 'TargetLost', lost, detach);
+  if (observed.request.status?.targetAgent?.state === 'Running') {
+    const { reason, message } = steps.success;
+    return draft.finish(true, reason, message, detach);
+  }
+  progress.waiting('Succeeded', 'Committed', 'The target is being resumed.');
+  return draft.plan('Resuming', [], Math.min(pollMs, Math.max(0, deadline - now) + 1));
+}
+
+/** Why a committed target does not run; undefined while it may. */
+function lostMessage(observed: HandoverObserved, isOverdue: boolean): string | undefined {
+  const { targetAgent, target } = observed.request.status ?? {};
+  const name = target?.podName ?? '';
+  if (!ownTarget(observed)) return `The target pod ${name} was deleted after the decision.`;
+  if (targetAgent?.state === 'Failed' || targetAgent?.state === 'TornDown') {
+    return targetAgent.message ?? `The target pod ${name} could not be resumed.`;
+  }
+  if (!isOverdue || targetAgent?.state === 'Running') return undefined;
+  return `Node ${target?.nodeName ?? ''} has not confirmed within ${commitConfirmationMs / 1000} s that pod ${name} runs. Look at the node and its Sealift agent.`;
+}
+
+/** After `Aborted`: the conditions say why, as soon as the decision is known. */
+export function showAbort<S extends HandoverStatus, E extends Own>(
+  { progress }: Draft<S, E>,
+  { reason, message }: AbortCause,
+): void {
+  progress.set('Committed', 'False', reason, message);
+  progress.waiting('Succeeded', reason, message);
+}
+
+/**
+ * Deletes the target of an aborted request. A node that is gone never finishes a deletion, so the operator removes the
+ * pod by force when the confirmation is overdue.
+ * @returns undefined once the target is gone
+ */
+export function planTargetDeletion<S extends HandoverStatus, E extends Own>(
+  observed: HandoverObserved,
+  draft: Draft<S, E>,
+  phase: S['phase'],
+): HandoverPlan<S, E> | undefined {
+  const own = ownTarget(observed);
+  if (!own) return undefined;
+  const deadline = confirmationDeadline(draft.status, draft.now + abortConfirmationMs);
+  const isOverdue = draft.now > deadline;
+  if (!isOverdue && own.metadata.deletionTimestamp !== undefined) {
+    return draft.plan(phase, [], Math.min(pollMs, deadline - draft.now + 1));
+  }
+  const { uid } = own.metadata;
+  const effect: HandoverEffect = { type: 'DeleteTarget', uid, force: isOverdue };
+  return draft.plan(phase, [effect], isOverdue ? 1000 : pollMs);
+}
+
+/** Removes what a finished request may have left: an aborted target, a reference to the request, the finalizer. */
+export function remainingEffects(observed: HandoverObserved): HandoverEffect[] {
+  const { status, metadata } = observed.request;
+  const own = ownTarget(observed);
+  const outcome = status?.decision?.outcome;
+  const effects: HandoverEffect[] = [];
+  if (own && outcome === 'Aborted' && own.metadata.deletionTimestamp === undefined) {
+    effects.push({ type: 'DeleteTarget', uid: own.metadata.uid, force: false });
+  }
+  if (own && outcome === 'Committed' && namesRequest(own)) effects.push({ type: 'DetachTarget' });
+  if (metadata.finalizers.includes(finalizers.active)) effects.push({ type: 'RemoveFinalizer' });
+  return effects;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Why an undecided restore has to be aborted. Pure.
+import {
+  agentCause,
+  deadlineCause,
+  deletionCause,
+  targetCause,
+  type AbortCause,
+} from '../requests/abort-cause.ts';
+import type { Observed } from './types.ts';
+
+/** @returns the first cause; undefined: continue. */
+export function abortCause(observed: Observed, now: number): AbortCause | undefined {
+  const { request } = observed;
+  return (
+    deletionCause(request) ??
+    agentCause(request) ??
+    targetCause(observed, 'PodNameTaken', now) ??
+    creationCause(observed) ??
+    deadlineCause(request, now)
+  );
+}
+
+/** Why the target, which does not exist yet, can no longer be created. */
+function creationCause(observed: Observed): AbortCause | undefined {
+  const { request, checkpoint, identity, targetPod } = observed;
+  if (targetPod) return undefined;
+  const { podTemplate, checkpointId } = checkpoint?.status ?? {};
+  if (!podTemplate || checkpointId !== request.status?.checkpointId) {
+    return {
+      reason: 'CheckpointNotFound',
+      message: `CheckpointRequest ${request.spec.checkpointName} was deleted, and its images with it. Restore from another one.`,
+    };
+  }
+  return 'reason' in identity ? identity : undefined;
+}
