@@ -5,7 +5,7 @@
 // Within node-agent/src: support <- node <- callers <- reconcilers <- agent.ts.
 import tseslint from 'typescript-eslint';
 
-const rooms = ['crds', 'kube', 'operator', 'node-agent', 'native', 'e2e', 'simulation'];
+const rooms = ['crds', 'kube', 'operator', 'node-agent', 'native', 'e2e', 'simulation', 'spec'];
 /** @type {Record<string, string[]>} */
 const mayImport = {
   crds: [],
@@ -15,6 +15,7 @@ const mayImport = {
   native: [],
   e2e: ['crds'],
   simulation: ['crds', 'kube', 'operator', 'node-agent'],
+  spec: ['crds', 'kube', 'operator', 'node-agent'],
 };
 
 /** Patterns that forbid what a room must not import. @type {(room: string) => object[]} */

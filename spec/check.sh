@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Checks the handover's model exhaustively, and that each seeded mistake is found.
+# Checks the handover's model exhaustively, and that the check finds each seeded mistake.
 # Usage: spec/check.sh [FAULTS]   (faults in one run, default 1)
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-out=$(git -C "$here" rev-parse --show-toplevel)/build/model
+out=$(dirname "$here")/build/model
 faults=${1:-1} passed=0 failed=0
 
 # verify NAME EXPECTED(0: no error, 1: an error) CPP-FLAG...
@@ -29,7 +29,7 @@ verify handover 0
 verify thaw-on-timeout 1 -DTHAW_ON_TIMEOUT
 verify resume-before-decision 1 -DRESUME_BEFORE_DECISION
 verify unlock-at-criu 1 -DUNLOCK_AT_CRIU
-verify end-at-once 1 -DEND_AT_ONCE
+verify stop-at-once 1 -DSTOP_AT_ONCE
 verify open-at-once 1 -DOPEN_AT_ONCE
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

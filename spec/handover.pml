@@ -2,29 +2,29 @@
  *
  * The handover of one pod from a source node to a target node.
  *
- * What is modelled: the API object with its one decision, the operator, two
- * agents that may crash, restart and be cut off, two kernels (task, hold,
- * lock), the transfer of the images, the peer's traffic, node resets and the
- * kubelet's impatience. A step is a guarded transition on the world as it is,
- * never on an agent's memory: a crash therefore loses nothing but time, which
- * is the claim under test. Each transition disables itself, so every run is
- * finite and the end of a run can be judged by `timeout`.
+ * The model has the API object with its one decision, the operator, two agents
+ * that may crash, restart and be cut off, two kernels (task, hold, lock), the
+ * transfer of the images, the peer's traffic, node resets, and a kubelet that
+ * gives up on a start. A step is a guarded transition on the state as it is,
+ * never on an agent's memory. A crash therefore costs only time; that is the
+ * claim under test. Each transition disables itself, so every run is finite
+ * and `timeout` can judge its end.
  *
- * Steps carry the names that the code uses: Lock, Hold, Freeze, Dump, Transfer,
- * Restore, Decide, Answer, Open, TakeBack, Unlock, Announce, Resume, Thaw,
- * Release, TearDown.
+ * A label such as [source.LockNetwork] names a transition: the actor, then the
+ * effect, as the code calls it, or a part of it. docs/protocol.md lists them; a
+ * test checks that the labels here and that table are the same.
  *
- * A side that hears nothing of the other goes on alone when its time is over
- * (docs/adr/0008). That is not a fault's doing only where a fault has struck:
- * until then one waits for the other.
+ * A side that hears nothing from the other goes on alone when its time is over
+ * (docs/adr/0008). The model allows that only after a fault has struck: until
+ * then each side waits for the other.
  *
  * FAULTS is how many faults may strike in one run (default 1).
- * The seeded mistakes, each of which must be found:
+ * The seeded mistakes, each of which the check must find:
  *   -DTHAW_ON_TIMEOUT         the source thaws when it has waited long enough
  *   -DRESUME_BEFORE_DECISION  the target runs first and records afterwards
  *   -DUNLOCK_AT_CRIU          the source's lock ends with CRIU's own lock
- *   -DEND_AT_ONCE             the source ends before the target answers
- *   -DOPEN_AT_ONCE            the target goes on while the source answers
+ *   -DSTOP_AT_ONCE            the source stops before the target answers
+ *   -DOPEN_AT_ONCE            the target resumes while the source answers
  */
 #ifndef FAULTS
 #define FAULTS 1
@@ -36,16 +36,16 @@
 
 mtype = { Undecided, Committed, Aborted };                  /* the decision */
 mtype = { Running, Frozen, Gone };                          /* source task */
-/* Of a pod with several containers ResumeGate is every one of them at its gate: README.md. */
+/* ResumeGate: every container of the pod is at its resume gate (README.md). */
 mtype = { Absent, CreateGate, ResumeGate, Resumed, Killed };/* target task */
 mtype = { NoImage, InFlight, Damaged, Verified };           /* the image */
 
 mtype decision = Undecided;
-mtype view[3] = Undecided;     /* what each actor last read: may be stale */
+mtype view[3] = Undecided;     /* what each actor read last; may be stale */
 bool alive[3] = true;
 bool connected[3] = true;      /* to the API server */
 bool link = true;              /* between the two agents */
-bool gatePublished = false;    /* status.targetAgent.state == AtCreateGate */
+bool gatePublished = false;    /* status.targetAgent.state == AtCreateGate or later */
 bool answeringPublished = false, runningPublished = false;  /* targetAgent.state */
 bool gonePublished = false;    /* status.sourceAgent.state == Gone */
 bool sourceFailed = false, targetFailed = false;
@@ -56,8 +56,8 @@ bool dumped = false;
 
 mtype targetTask = Absent;
 bool targetLocked = true, targetHeld = true;
-bool targetAnswers = false;    /* shown, announced, RDMA passes: RNR NAKs while held */
-bool targetJournalResuming = false;   /* fsync'd before Open */
+bool targetAnswers = false;    /* shown, announced, RoCE passes: RNR NAKs while held */
+bool targetJournalResuming = false;   /* on disk before the gates open */
 mtype image = NoImage;
 
 byte faults = 0;
@@ -70,10 +70,11 @@ bool earlyTarget = false;      /* the target acknowledged before the decision */
 #define sourceAnswers (sourceTask != Gone && !sourceSilenced)
 #define can(who)   (alive[who] && connected[who])
 #define waitedOut  (faults > 0)
-#ifdef END_AT_ONCE
-#define mayEnd     true
+#ifdef STOP_AT_ONCE
+#define mayStop     true
 #else
-#define mayEnd     (answeringPublished || runningPublished || waitedOut)
+/* [source.AwaitTargetAnswering] */
+#define mayStop     (answeringPublished || runningPublished || waitedOut)
 #endif
 #ifdef OPEN_AT_ONCE
 #define mayOpen    true
@@ -81,7 +82,7 @@ bool earlyTarget = false;      /* the target acknowledged before the decision */
 #define mayOpen    (gonePublished || waitedOut)
 #endif
 
-/* Decide: compare-and-swap at the API server; the writer learns what stands. */
+/* Compare-and-swap at the API server; the writer reads back the decision that stands. */
 inline decide(who, outcome) {
 	atomic {
 		if
@@ -92,7 +93,7 @@ inline decide(who, outcome) {
 	}
 }
 
-/* Informers: each actor's cache catches up some time or other. */
+/* Informers: each actor's cache catches up at some time. */
 active proctype Watch() {
 	end: do
 	:: atomic { can(SOURCE) && view[SOURCE] != decision -> view[SOURCE] = decision }
@@ -103,40 +104,49 @@ active proctype Watch() {
 
 active proctype SourceAgent() {
 	end: do
-	/* Lock, Hold, Freeze, Dump, Transfer: only while nothing is decided. */
+	/* Only while nothing is decided. */
+	/* [source.LockNetwork] */
 	:: atomic { can(SOURCE) && gatePublished && view[SOURCE] == Undecided && !sourceFailed &&
 	   sourceTask == Running && !sourceLocked -> sourceLocked = true }
+	/* [source.HoldDevice] */
 	:: atomic { alive[SOURCE] && view[SOURCE] == Undecided && !sourceFailed &&
 	   sourceLocked && !sourceHeld && !dumped -> sourceHeld = true }
+	/* [source.FreezeTasks] */
 	:: atomic { alive[SOURCE] && view[SOURCE] == Undecided && !sourceFailed &&
 	   sourceLocked && sourceHeld && sourceTask == Running -> sourceTask = Frozen }
+	/* [source.DumpContainers] */
 	:: atomic { alive[SOURCE] && view[SOURCE] == Undecided && !sourceFailed &&
 	   sourceTask == Frozen && !dumped -> dumped = true;
 #ifdef UNLOCK_AT_CRIU
 	   sourceLocked = false
 #endif
 	   }
+	/* [source.SendImages] */
 	:: atomic { alive[SOURCE] && view[SOURCE] == Undecided && !sourceFailed && link &&
 	   dumped && image == NoImage -> image = InFlight }
 
-	/* Any of these may fail on its own account; the failure is then decided. */
+	/* Each of these may fail by itself; the agent then proposes Aborted. [source.Fail] */
 	:: atomic { alive[SOURCE] && !sourceFailed && faults < FAULTS && sourceLocked &&
 	   view[SOURCE] == Undecided -> sourceFailed = true; faults++ }
+	/* [source.ProposeAbort] */
 	:: can(SOURCE) && sourceFailed && view[SOURCE] == Undecided -> decide(SOURCE, Aborted)
 
 #ifdef THAW_ON_TIMEOUT
 	:: atomic { alive[SOURCE] && sourceTask == Frozen && view[SOURCE] == Undecided ->
 	   sourceTask = Running; sourceLocked = false; sourceHeld = false; sourceFailed = true }
 #endif
-	/* Aborted: Unlock, Thaw, Resume. */
+	/* Aborted: ResumeSource in three steps. [source.UnlockNetwork] */
 	:: atomic { alive[SOURCE] && view[SOURCE] == Aborted && sourceLocked -> sourceLocked = false }
+	/* [source.ThawTasks] */
 	:: atomic { alive[SOURCE] && view[SOURCE] == Aborted && !sourceLocked &&
 	   sourceTask == Frozen -> sourceTask = Running }
+	/* [source.ResumeDevice] */
 	:: atomic { alive[SOURCE] && view[SOURCE] == Aborted && sourceTask == Running &&
 	   sourceHeld -> sourceHeld = false }
-	/* Committed: Release, once the target answers. The full lock silences ARP, ND and RNR NAKs. */
+	/* Committed, once the target answers. The full lock silences ARP, ND and RNR NAKs. [source.StopSource] */
 	:: atomic { alive[SOURCE] && view[SOURCE] == Committed && !sourceSilenced &&
-	   mayEnd -> sourceSilenced = true }
+	   mayStop -> sourceSilenced = true }
+	/* [source.PublishGone] */
 	:: atomic { can(SOURCE) && view[SOURCE] == Committed && sourceSilenced && !gonePublished ->
 	   gonePublished = true }
 	od
@@ -144,47 +154,60 @@ active proctype SourceAgent() {
 
 active proctype TargetAgent() {
 	end: do
-	/* The pod's sandbox is born locked and its device held. */
+	/* The pod's sandbox is locked and its device held from the start. [target.WaitAtCreateGate] */
 	:: atomic { alive[TARGET] && view[TARGET] == Undecided && targetTask == Absent &&
 	   !targetFailed -> targetTask = CreateGate }
+	/* [target.PublishAtCreateGate] */
 	:: atomic { can(TARGET) && targetTask == CreateGate && !gatePublished -> gatePublished = true }
-	/* Transfer, verified by digest; Restore up to the resume gate. */
+	/* The agent verifies the images by digest. [target.ReceiveImages] */
 	:: atomic { alive[TARGET] && image == InFlight -> image = Verified }
+	/* [target.DamageImages] */
 	:: atomic { alive[TARGET] && image == InFlight && faults < FAULTS -> image = Damaged; faults++ }
+	/* [target.FindDamage] */
 	:: atomic { alive[TARGET] && image == Damaged -> targetFailed = true }
+	/* Up to the resume gate. [target.StartRestore] */
 	:: atomic { alive[TARGET] && image == Verified && targetTask == CreateGate &&
 	   view[TARGET] != Aborted -> targetTask = ResumeGate }
+	/* [target.Fail] */
 	:: atomic { alive[TARGET] && targetTask == CreateGate && faults < FAULTS && !targetFailed &&
 	   view[TARGET] == Undecided -> targetFailed = true; faults++ }
+	/* [target.ProposeAbort] */
 	:: can(TARGET) && (targetFailed || targetTask == Killed) && view[TARGET] == Undecided ->
 	   decide(TARGET, Aborted)
 
-	/* Decide: one round trip in the blackout. */
+	/* One round trip in the blackout. [target.ProposeCommit] */
 	:: can(TARGET) && targetTask == ResumeGate && view[TARGET] == Undecided && !targetFailed ->
 	   decide(TARGET, Committed)
 #ifdef RESUME_BEFORE_DECISION
 	:: atomic { alive[TARGET] && targetTask == ResumeGate && view[TARGET] == Undecided ->
 	   targetJournalResuming = true; targetLocked = false; targetHeld = false; targetTask = Resumed }
 #endif
-	/* Committed: Answer, which can be undone; then journal, Open, and heard last: Unlock, Announce, Resume. */
+	/* Committed. Answering can be undone; then come the journal and the gates; unlock and resume are last. */
+	/* [target.AnswerPeers] */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == ResumeGate &&
 	   !targetAnswers -> targetAnswers = true }
+	/* [target.PublishAnswering] */
 	:: atomic { can(TARGET) && targetAnswers && !answeringPublished -> answeringPublished = true }
+	/* [target.RecordResuming] */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == ResumeGate &&
 	   targetAnswers && mayOpen && !targetJournalResuming -> targetJournalResuming = true }
+	/* [target.OpenResumeGates] */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
 	   targetTask == ResumeGate -> targetTask = Resumed }
+	/* [target.UnlockNetwork] */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
 	   targetTask == Resumed && targetLocked -> targetLocked = false }
+	/* [target.ResumeDevice] */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
 	   targetTask == Resumed && !targetLocked && targetHeld -> targetHeld = false }
+	/* [target.PublishRunning] */
 	:: atomic { can(TARGET) && targetTask == Resumed && !targetHeld && !runningPublished ->
 	   runningPublished = true }
-	/* CRIU ended, or the kubelet gave up on a start, before it was let go: the verified
-	 * image is still here and nothing has happened since, so restore it again (TakeBack). */
+	/* CRIU ended, or the kubelet gave up on a start, before the target ran: the verified image is
+	 * still here and nothing has happened since, so restore it again. [target.RetryRestore] */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == Killed &&
 	   !lost && image == Verified -> targetJournalResuming = false; targetTask = CreateGate }
-	/* Aborted: TearDown. */
+	/* Aborted. [target.TearDownTarget] */
 	:: atomic { alive[TARGET] && view[TARGET] == Aborted && targetTask != Killed ->
 	   targetTask = Killed; targetLocked = true }
 	od
@@ -193,21 +216,23 @@ active proctype TargetAgent() {
 active proctype Operator() {
 	bool mayCancel = true;
 	end: do
-	/* A deadline, a cancel or a deletion, at any moment before the decision. */
+	/* A deadline, a cancel or a deletion, at any moment before the decision. [operator.Cancel] */
 	:: can(OPERATOR) && mayCancel && view[OPERATOR] == Undecided ->
 	   mayCancel = false; decide(OPERATOR, Aborted)
-	/* Deadlines always strike in the end when nobody else can decide. */
+	/* A deadline always strikes in the end when nobody else can decide. [operator.ProposeAbort] */
 	:: can(OPERATOR) && view[OPERATOR] == Undecided && (sourceTask == Gone || targetFailed ||
 	   targetTask == Killed) -> decide(OPERATOR, Aborted)
-	/* Whatever has become of the other two: it settles in the end. */
+	/* Whatever became of both agents, the operator deletes one of the pods in the end. */
+	/* [operator.DeleteSource] */
 	:: atomic { can(OPERATOR) && view[OPERATOR] == Committed && sourceTask != Gone &&
 	   (gonePublished || runningPublished || waitedOut) -> sourceTask = Gone }
+	/* [operator.DeleteTarget] */
 	:: atomic { can(OPERATOR) && view[OPERATOR] == Aborted && targetTask != Killed ->
 	   targetTask = Killed; targetLocked = true }
 	od
 }
 
-/* What a peer's packets do to whoever can hear them. */
+/* A peer's packets reach whoever can hear them. */
 active proctype Peer() {
 	end: do
 	:: atomic { dumped && sourceTask == Frozen && !lateSource &&
@@ -242,14 +267,14 @@ active proctype Monitor() {
 	:: atomic { recorded == Undecided && decision != Undecided -> recorded = decision }
 	:: atomic { recorded != Undecided && decision != recorded -> assert(false) }
 	:: atomic { sourceRuns && targetRuns -> assert(false) }
-	/* Whatever was acknowledged must be in the copy that goes on. */
+	/* Whatever was acknowledged must be in the copy that runs on. */
 	:: atomic { lateSource && targetRuns -> assert(false) }
 	:: atomic { earlyTarget && decision == Aborted -> assert(false) }
 	:: atomic { targetRuns && decision != Committed -> assert(false) }
-	/* Without a fault: somebody always answers, and nobody beside one that has been let go. */
+	/* Without a fault: somebody always answers, and the source is silent before the target resumes. */
 	:: atomic { faults == 0 && decision == Committed && !sourceAnswers && !targetAnswers -> assert(false) }
 	:: atomic { faults == 0 && sourceAnswers && decision == Committed && !targetLocked -> assert(false) }
-	/* The end of a run: one runner, and its peers released. */
+	/* The end of a run: exactly one copy runs, and nothing holds its peers back. */
 	:: timeout ->
 		assert(decision != Undecided);
 		assert(lost || sourceRuns || targetRuns);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the node agents say. Each part has one writer, so that nobody overwrites another's.
+// What the node agents publish. Each part has one writer, so that no writer overwrites another's fields.
 import { z } from 'zod';
 import { Count, Message, Milliseconds, Reason, Timestamp } from './atoms.ts';
 import { Bytes, ObjectCounts, Steps } from './steps.ts';
@@ -17,7 +17,10 @@ export const Identity = z
     ips: Strings.optional(),
     macs: Strings.optional(),
   })
-  .meta({ description: 'What peers know the pod by, read on this node.' });
+  .meta({
+    description:
+      'The numbers and addresses by which peers know the pod, as this node’s agent reads them.',
+  });
 export type Identity = z.infer<typeof Identity>;
 
 export const SourceState = z.enum([
@@ -37,10 +40,12 @@ export const SourceAgent = z
   .object({
     state: SourceState.meta({
       description:
-        'Waiting: seen. Holding: lock, hold, freeze. Dumping. Transferring: images go out. ' +
-        'Sent: the target has verified them. Resumed: running again after Aborted. ' +
-        'Lost: after Aborted there was nothing to let go on, its node was reset or its container ended. ' +
-        'Gone: silent and killed after Committed. Failed: cannot go on; the pod runs unless held.',
+        'Waiting: the agent has seen the request. Holding: it locks the network, holds the device and freezes the tasks. ' +
+        'Dumping: it writes the images. Transferring: it sends them. Sent: the target has verified them. ' +
+        'Resumed: the pod runs again after Aborted. ' +
+        'Lost: after Aborted nothing was left to resume, because the node was reset or a container ended. ' +
+        'Gone: the pod is silent and killed after Committed. ' +
+        'Failed: the agent cannot go on; the pod runs unless the agent holds it.',
     }),
     reason: Reason.optional(),
     message: Message.optional(),
@@ -52,14 +57,14 @@ export const SourceAgent = z
     peerDeadline: Timestamp.optional().meta({
       format: 'date-time',
       description:
-        'Only for peers that give up: until when it has to be decided, by this node’s clock. Written before the hold.',
+        'Only for peers with a retry limit: the decision is due by then, by this node’s clock. The agent writes it before the hold.',
     }),
     peerBudgetMs: Milliseconds.optional().meta({
       description:
-        'The same, counted from the beginning of the hold. The target counts it by its own clock.',
+        'The same limit in milliseconds from the start of the hold. The target’s agent counts it by its own clock.',
     }),
   })
-  .meta({ description: 'Written by the agent of the node that has the source.' });
+  .meta({ description: 'Written by the agent of the source’s node.' });
 export type SourceAgent = z.infer<typeof SourceAgent>;
 
 export const TargetState = z.enum([
@@ -85,10 +90,12 @@ export const TargetAgent = z
   .object({
     state: TargetState.meta({
       description:
-        'Preparing: pod seen. AtCreateGate: waits for images. Receiving. Restoring. ' +
-        'AtResumeGate: every container is rebuilt, none has run. Answering: after Committed its device ' +
-        'answers peers, still held, and it waits for the source to be silent. Running: resumed after ' +
-        'Committed. TornDown: removed after Aborted. Failed: cannot go on.',
+        'Preparing: the agent has seen the pod. AtCreateGate: a container waits for the images. ' +
+        'Receiving: images arrive. Restoring: CRIU restores the containers. ' +
+        'AtResumeGate: every container is restored, none has run. ' +
+        'Answering: after Committed the device, still held, answers peers, and the agent waits until the source is silent. ' +
+        'Running: the pod runs after Committed. TornDown: the agent has removed the restored state after Aborted. ' +
+        'Failed: the agent cannot go on.',
     }),
     reason: Reason.optional(),
     message: Message.optional(),
@@ -96,7 +103,8 @@ export const TargetAgent = z
     identity: Identity.optional(),
     peerDeadline: Timestamp.optional().meta({
       format: 'date-time',
-      description: 'Only for peers that give up: until when it may commit, by this node’s clock.',
+      description:
+        'Only for peers with a retry limit: the agent commits until then, by this node’s clock, and not later.',
     }),
     containers: z
       .array(TargetContainer)
@@ -104,7 +112,7 @@ export const TargetAgent = z
       .optional()
       .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
   })
-  .meta({ description: 'Written by the agent of the node that gets the target.' });
+  .meta({ description: 'Written by the agent of the target’s node.' });
 export type TargetAgent = z.infer<typeof TargetAgent>;
 
 export const CheckpointState = z.enum([
@@ -121,8 +129,9 @@ export const CheckpointAgent = z
   .object({
     state: CheckpointState.meta({
       description:
-        'Waiting: seen. Holding: lock, hold, freeze. Dumping. Stored: images are complete and ' +
-        'the pod runs on. Removed: images deleted. Failed: the pod runs on, no images are left.',
+        'Waiting: the agent has seen the request. Holding: it locks the network, holds the device and freezes the tasks. ' +
+        'Dumping: it writes the images. Stored: the images are complete and the pod runs on. ' +
+        'Removed: the agent has deleted the images. Failed: the pod runs on, no images are left.',
     }),
     reason: Reason.optional(),
     message: Message.optional(),
@@ -130,9 +139,13 @@ export const CheckpointAgent = z
     bytes: Bytes.optional(),
     objects: ObjectCounts.optional(),
     identity: Identity.optional(),
-    path: z.string().max(1024).optional().meta({ description: 'Folder of the images.' }),
+    path: z
+      .string()
+      .max(1024)
+      .optional()
+      .meta({ description: 'Folder of the images on the node.' }),
     digest: z.string().max(128).optional().meta({ description: 'Digest of the manifest.' }),
-    size: Count.optional().meta({ description: 'Bytes on the disk, all files together.' }),
+    size: Count.optional().meta({ description: 'Bytes of all image files on the disk.' }),
   })
-  .meta({ description: 'Written by the agent of the node that takes and keeps the checkpoint.' });
+  .meta({ description: 'Written by the agent of the node that takes and stores the checkpoint.' });
 export type CheckpointAgent = z.infer<typeof CheckpointAgent>;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small schemas that the API's objects are made of.
+// Small schemas that the API's objects are built from.
 import { z } from 'zod';
 
 /** RFC 3339, any precision; agents write microseconds. */

@@ -14,11 +14,12 @@ export const CheckpointRequestSpec = z
       .min(1)
       .max(3600)
       .default(100)
-      .meta({ format: 'int32', description: 'How long may it take?' }),
+      .meta({ format: 'int32', description: 'How many seconds the checkpoint may take.' }),
     retention: z
       .object({
         ttlSeconds: Count.optional().meta({
-          description: 'Delete request and images that long after completion. Absent: keep.',
+          description:
+            'The operator deletes request and images this many seconds after completion. Absent: it keeps them.',
         }),
         keepLast: z
           .int()
@@ -28,21 +29,21 @@ export const CheckpointRequestSpec = z
           .meta({
             format: 'int32',
             description:
-              'Delete request and images once that many newer checkpoints of the same pod have succeeded. ' +
-              'Absent: keep.',
+              'The operator deletes request and images once this many newer checkpoints of the same pod have succeeded. ' +
+              'Absent: it keeps them.',
           }),
       })
       .optional(),
   })
   .meta({
-    description: 'What to checkpoint. The pod is left running. Immutable.',
+    description: 'What to checkpoint. The pod runs on afterwards. Immutable.',
     'x-kubernetes-validations': [{ rule: 'self == oldSelf', message: 'spec is immutable' }],
   });
 export type CheckpointRequestSpec = z.infer<typeof CheckpointRequestSpec>;
 
 export const CheckpointPhase = z.enum(['Pending', 'Checkpointing', 'Succeeded', 'Failed']);
 
-/** A pod's metadata (labels, annotations) and spec, ready to be created again. */
+/** A pod's metadata (labels, annotations) and spec, from which a new pod can be created. */
 export const PodTemplate = z.looseObject({
   metadata: z
     .looseObject({
@@ -60,35 +61,39 @@ export type PodTemplate = z.infer<typeof PodTemplate>;
 export const CheckpointRequestStatus = z.object({
   observedGeneration: Count.optional(),
   phase: CheckpointPhase.optional().meta({
-    description: 'For people, derived from the rest. Programs read conditions.',
+    description: 'Summary for people, derived from the other fields. Programs read the conditions.',
   }),
   startTime: Timestamp.optional(),
   completionTime: Timestamp.optional(),
   deadline: Timestamp.optional().meta({
     format: 'date-time',
-    description: 'When the agent gives up and lets the pod go on.',
+    description: 'When the agent gives up and resumes the pod.',
   }),
   conditions: Conditions.optional(),
   nodeName: z
     .string()
     .max(253)
     .optional()
-    .meta({ description: 'The node that has the pod and keeps the images.' }),
+    .meta({ description: 'The node that runs the pod and stores the images.' }),
   podUID: Uid.optional(),
   checkpointId: Uid.optional().meta({ description: 'Folder name of the images on the node.' }),
   podTemplate: PodTemplate.optional().meta({
-    description: 'The pod as it was, for a RestoreRequest.',
+    description: 'The pod’s description at the time of the checkpoint, for a RestoreRequest.',
     'x-kubernetes-preserve-unknown-fields': true,
   }),
-  location: z.string().max(1400).optional().meta({ description: '<node>:<folder>' }),
+  location: z
+    .string()
+    .max(1400)
+    .optional()
+    .meta({ description: 'Node and folder of the images: <node>:<folder>.' }),
   digest: z.string().max(128).optional(),
   bytes: Bytes.optional(),
-  size: Count.optional().meta({ description: 'Bytes on the node’s disk, all files together.' }),
+  size: Count.optional().meta({ description: 'Bytes of all image files on the node’s disk.' }),
   agent: CheckpointAgent.optional(),
 });
 export type CheckpointRequestStatus = z.infer<typeof CheckpointRequestStatus>;
 
-/** Whether a checkpoint has images that a pod can be made of. */
+/** Whether a checkpoint has images that a pod can be restored from. */
 export function isStored({ status, metadata }: CheckpointRequest): boolean {
   const good = status?.conditions?.some((one) => one.type === 'Succeeded' && one.status === 'True');
   return good === true && metadata.deletionTimestamp === undefined;

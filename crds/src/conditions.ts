@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conditions, written by the operator only. `Succeeded` is the summary: Unknown while active.
+// Conditions. Only the operator writes them. `Succeeded` is the summary; it is Unknown while the request is active.
 import { z } from 'zod';
 import { Count, Message, Reason, Timestamp } from './atoms.ts';
 
@@ -13,19 +13,20 @@ export const Condition = z
     observedGeneration: Count.optional(),
     lastTransitionTime: Timestamp.meta({
       format: 'date-time',
-      description: 'When the status last flipped.',
+      description: 'When the status last changed.',
     }),
     reason: Reason.regex(/^[A-Z][A-Za-z0-9]*$/),
     message: Message,
   })
-  .meta({ description: 'One aspect of progress, as in metav1.Condition.' });
+  .meta({ description: 'One aspect of the progress, as in metav1.Condition.' });
 export type Condition = z.infer<typeof Condition>;
 
 export const Conditions = z
   .array(Condition)
   .max(16)
   .meta({
-    description: 'Progress. Succeeded is the summary: Unknown while the request is active.',
+    description:
+      'Progress of the request. Succeeded is the summary; it is Unknown while the request is active.',
     'x-kubernetes-list-type': 'map',
     'x-kubernetes-list-map-keys': ['type'],
   });
@@ -48,7 +49,7 @@ export type MigrationConditionType = (typeof conditionTypes.MigrationRequest)[nu
 export type CheckpointConditionType = (typeof conditionTypes.CheckpointRequest)[number];
 export type RestoreConditionType = (typeof conditionTypes.RestoreRequest)[number];
 
-/** True once the summary condition says how the request ended. */
+/** Whether the summary condition says how the request ended. */
 export function isFinished(object: {
   readonly status?:
     { readonly conditions?: readonly Readonly<Condition>[] | undefined } | undefined;

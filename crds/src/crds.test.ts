@@ -21,7 +21,7 @@ import { definition, kinds } from './definition.ts';
 import { toStructural } from './structural.ts';
 
 describe('the generated definitions', () => {
-  it('are what the schemas say', () => {
+  it('are up to date with the schemas', () => {
     expect(drift()).toEqual([]);
   });
 
@@ -127,7 +127,7 @@ describe('the limit of a step', () => {
     );
   });
 
-  it('that is exceeded has a reason of its own', () => {
+  it('has a reason of its own when it is exceeded', () => {
     for (const step of Object.keys(stepDefaults) as LimitedStep[]) {
       const { code, message } = stepExceeded(step, 9);
       expect(Object.keys(reasons)).toContain(code);

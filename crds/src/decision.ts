@@ -9,19 +9,22 @@ export type Outcome = z.infer<typeof Outcome>;
 export const Decision = z
   .object({
     outcome: Outcome,
-    by: z.string().max(253).meta({ description: 'Who wrote it: operator or agent/<node>.' }),
+    by: z
+      .string()
+      .max(253)
+      .meta({ description: 'Who wrote the decision: operator or agent/<node>.' }),
     time: Timestamp,
     reason: Reason,
     message: Message.default(''),
   })
   .meta({
     description:
-      'Written once, by whoever is first; never changed. The target runs only on Committed, ' +
-      'the source thaws only on Aborted.',
+      'The first writer’s decision stands; the API server refuses a change. The target runs only after Committed, ' +
+      'the source thaws only after Aborted.',
   });
 export type Decision = z.infer<typeof Decision>;
 
-/** On the root, so that removing the whole status is refused as well. */
+/** On the root, so that the API server refuses to remove the whole status, too. */
 export const decisionRule = {
   rule:
     '!has(oldSelf.status) || !has(oldSelf.status.decision) || ' +
@@ -39,14 +42,14 @@ const byTarget =
   'has(self.status.target) && ' +
   "self.status.decision.by == 'agent/' + self.status.target.nodeName";
 
-/** Aborting harms nobody; committing is the target's agent's alone. */
+/** Any writer may abort; only the target's agent may commit. */
 export const committedRule = {
   rule: `${isNewCommit}(${byTarget})`,
   message: 'only the agent of status.target.nodeName commits',
   reason: 'FieldValueForbidden',
 } as const;
 
-/** Nor before the operator has seen the target at its create gate: until then nothing can have been moved. */
+/** Nor before the operator has seen the target at its create gate: nothing can have been moved until then. */
 export const migrationCommittedRule = {
   rule: `${isNewCommit}(${byTarget} && has(self.status.deadlines) && has(self.status.deadlines.blackout))`,
   message:

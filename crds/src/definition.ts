@@ -43,7 +43,7 @@ const pausedMs: Column = {
   name: 'Blackout ms',
   jsonPath: '.status.report.blackoutMs',
   type: 'number',
-  description: 'How long the pod did not run.',
+  description: 'Milliseconds in which the pod did not run.',
 };
 
 export const kinds: readonly Kind[] = [
@@ -53,7 +53,7 @@ export const kinds: readonly Kind[] = [
     shortName: 'mreq',
     description:
       'Moves a running pod, with its open RDMA and TCP connections, to another node. ' +
-      'Deleting the request, or spec.cancel, stops the move up to the decision.',
+      'Deleting the request or setting spec.cancel stops the move until the decision.',
     spec: MigrationRequestSpec,
     status: MigrationRequestStatus,
     rules: [decisionRule, migrationCommittedRule],
@@ -80,8 +80,8 @@ export const kinds: readonly Kind[] = [
     plural: 'checkpointrequests',
     shortName: 'creq',
     description:
-      'Writes the state of a running pod, with its RDMA objects, to its node’s disk and lets ' +
-      'the pod run on. The images live as long as the request.',
+      'Writes the state of a running pod, with its RDMA objects, to its node’s disk; the pod runs on. ' +
+      'Deleting the request deletes the images.',
     spec: CheckpointRequestSpec,
     status: CheckpointRequestStatus,
     rules: [],
@@ -94,7 +94,7 @@ export const kinds: readonly Kind[] = [
         name: 'Size',
         jsonPath: '.status.size',
         type: 'integer',
-        description: 'Bytes on the node’s disk.',
+        description: 'Bytes of the images on the node’s disk.',
       },
       { name: 'Location', jsonPath: '.status.location', type: 'string', priority: 1 },
       message,
@@ -106,7 +106,7 @@ export const kinds: readonly Kind[] = [
     kind: 'RestoreRequest',
     plural: 'restorerequests',
     shortName: 'rreq',
-    description: 'Makes a new running pod from a checkpoint, on the same node or another.',
+    description: 'Restores a new running pod from a checkpoint, on the same node or another.',
     spec: RestoreRequestSpec,
     status: RestoreRequestStatus,
     rules: [decisionRule, committedRule],

@@ -16,22 +16,22 @@ export const MigrationRequestSpec = z
   .object({
     podName: DnsName.meta({ description: 'The pod to move, in the request’s namespace.' }),
     targetNodeName: DnsName.optional().meta({
-      description: 'Where to. Absent: the operator picks a compatible node.',
+      description: 'Name of the node to move to. Absent: the operator picks a compatible node.',
     }),
     cancel: z.boolean().default(false).meta({
-      description: 'Stop if that is still possible. Can be set, not taken back.',
+      description: 'Stop the move if nothing is decided yet. It can be set, not unset.',
     }),
     onSourceLoss: OnSourceLoss.default('Fail').meta({
       description:
-        'What to do when the source is lost before the decision (its node was reset, its container ended). ' +
-        'Fail: nothing more; the kubelet starts the pod’s containers from nothing, as its restartPolicy says. ' +
-        'RestoreNewestCheckpoint: delete the pod, and make a new one of its name from the newest ' +
-        'CheckpointRequest of it that has succeeded.',
+        'What the operator does when the source is lost before the decision (its node was reset or a container ended). ' +
+        'Fail: nothing; the kubelet starts the pod’s containers from the beginning, as its restartPolicy says. ' +
+        'RestoreNewestCheckpoint: the operator deletes the pod and makes a new one of the same name from the newest ' +
+        'CheckpointRequest of that pod that has succeeded.',
     }),
     timeouts: Timeouts.prefault({}),
   })
   .meta({
-    description: 'What to move and where to. Immutable except for cancel.',
+    description: 'What to move, and where to. Immutable except for cancel.',
     'x-kubernetes-validations': [
       { rule: 'self.podName == oldSelf.podName', message: 'podName is immutable' },
       {
@@ -42,7 +42,7 @@ export const MigrationRequestSpec = z
       },
       { rule: 'self.timeouts == oldSelf.timeouts', message: 'timeouts are immutable' },
       { rule: 'self.onSourceLoss == oldSelf.onSourceLoss', message: 'onSourceLoss is immutable' },
-      { rule: '!oldSelf.cancel || self.cancel', message: 'cancel cannot be taken back' },
+      { rule: '!oldSelf.cancel || self.cancel', message: 'cancel cannot be unset' },
     ],
   });
 export type MigrationRequestSpec = z.infer<typeof MigrationRequestSpec>;
@@ -61,7 +61,7 @@ export const MigrationPhase = z.enum([
 ]);
 export type MigrationPhase = z.infer<typeof MigrationPhase>;
 
-/** As its annotations said when the request was accepted: the move's one truth, whatever becomes of them. */
+/** From the pod's annotations when the operator accepted the request. Later changes of the annotations do not count. */
 export const PeersStatus = z
   .object({
     rnrRetry: z.int().min(1).max(7).meta({ format: 'int32' }),
@@ -70,27 +70,27 @@ export const PeersStatus = z
       .min(0)
       .max(31)
       .meta({ format: 'int32', description: 'Code of the RNR timer that the held device sends.' }),
-    retryBudgetMs: Milliseconds.meta({ description: 'How long a hold may last at most.' }),
+    retryBudgetMs: Milliseconds.meta({ description: 'How many milliseconds a hold may last.' }),
   })
-  .meta({ description: 'Peers that give up. Absent: the pod’s peers wait for ever.' });
+  .meta({ description: 'Retry limit of the pod’s peers. Absent: they retry without a limit.' });
 
 export const Recovery = z
   .object({
     checkpointName: DnsName.optional(),
     restoreRequestName: DnsName.optional().meta({
-      description: 'The RestoreRequest that makes the pod anew. Absent: there is none.',
+      description: 'The RestoreRequest that restores the pod. Absent: there is none.',
     }),
     message: Message.optional(),
   })
   .meta({
-    description: 'What is done about a source that was lost, where spec.onSourceLoss asks.',
+    description: 'What the operator does about a lost source, if spec.onSourceLoss asks for it.',
   });
 export type Recovery = z.infer<typeof Recovery>;
 
 export const MigrationRequestStatus = z.object({
   observedGeneration: Count.optional(),
   phase: MigrationPhase.optional().meta({
-    description: 'For people, derived from the rest. Programs read conditions.',
+    description: 'Summary for people, derived from the other fields. Programs read the conditions.',
   }),
   startTime: Timestamp.optional(),
   completionTime: Timestamp.optional(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names that more than one part of Sealift has to agree on.
+// Names that several parts of Sealift share.
 
 export const GROUP = 'sealift.dev';
 export const VERSION = 'v1alpha1';
@@ -22,11 +22,11 @@ export const annotations = {
   rdmaDevice: 'sealift.dev/rdma-device',
   /** Any pod: RNR timer code 0..31 that a held device sends. */
   rnrTimer: 'sealift.dev/rnr-timer',
-  /** Any pod: how often its peers put up with an RNR NAK, 1..7; 7, for ever, if absent. */
+  /** Any pod: `rnr_retry` of its peers' queue pairs, 1..7; absent: 7, no limit. */
   peerRnrRetry: 'sealift.dev/peer-rnr-retry',
   /** Node: `host:port` of the agent's image receiver. */
   agentAddress: 'sealift.dev/agent-address',
-  /** Multus: the networks asked for, and what they became. */
+  /** Multus: the networks that a pod asks for, and those that it has. */
   networks: 'k8s.v1.cni.cncf.io/networks',
   networkStatus: 'k8s.v1.cni.cncf.io/network-status',
 } as const;
@@ -39,9 +39,9 @@ export const labels = {
 } as const;
 
 export const finalizers = {
-  /** On an active request: deletion cancels it, cleanup comes first. */
+  /** On an active request: its deletion cancels it, and cleanup comes first. */
   active: 'sealift.dev/active',
-  /** On a CheckpointRequest with images: the agent deletes them first. */
+  /** On a CheckpointRequest: the agent deletes the images first. */
   images: 'sealift.dev/images',
 } as const;
 

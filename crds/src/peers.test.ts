@@ -58,7 +58,7 @@ describe('what a pod’s annotations say of its peers', () => {
   });
 });
 
-describe('the patience of peers', () => {
+describe('the retry budget of peers', () => {
   const peers = (retryBudgetMs?: number): Peers => ({
     ...{ rnrRetry: 2, rnrTimer: 0 },
     ...(retryBudgetMs === undefined ? {} : { retryBudgetMs }),
@@ -76,11 +76,11 @@ describe('the patience of peers', () => {
     ['just too little', 1199.9, undefined, true],
     ['enough with a smaller margin', 600, 200, false],
     ['too little with a greater margin', 2000, 1700, true],
-  ])('is refused or not: %s', (_name, patience, peerMarginMs, refused) => {
-    expect(refuseShortRetryBudget(peers(patience), { peerMarginMs }) !== undefined).toBe(refused);
+  ])('is refused or not: %s', (_name, budget, peerMarginMs, refused) => {
+    expect(refuseShortRetryBudget(peers(budget), { peerMarginMs }) !== undefined).toBe(refused);
   });
 
-  it('tells what is too little, what would do, and what to set', () => {
+  it('names the budget, the least that is needed, and what to set', () => {
     const refusal = refuseShortRetryBudget({ rnrRetry: 1, rnrTimer: 20, retryBudgetMs: 10.24 }, {});
     expect(refusal?.reason).toBe('PeerRetryBudgetTooShort');
     for (const part of ['10.24 ms', '1200 ms', 'code 20', 'rnr_retry', annotations.rnrTimer]) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long the peers of a held pod wait, from what its annotations say of them. Pure; shared by the operator, which
-// refuses, and the agent, which holds. Neither the pod's kernel nor the API knows how a peer's queue pair was set
-// up, so the user has to say.
+// The retry budget of a held pod's peers, from the pod's annotations. Pure. The operator refuses a request by it, the
+// agent limits the hold by it. Neither the pod's kernel nor the API knows how a peer's queue pair was set up, so the
+// user has to say.
 import { annotations } from './names.ts';
 import { PEER_MARGIN_MS } from './timeouts.ts';
 
@@ -15,25 +15,22 @@ export const rnrTimerMicroseconds: readonly number[] = [
   ...[2560, 3840, 5120, 7680, 10_240, 15_360, 20_480, 30_720],
   ...[40_960, 61_440, 81_920, 122_880, 163_840, 245_760, 327_680, 491_520],
 ];
-/** 10.24 ms: few repetitions, and below any usual ACK timeout. For peers that wait for ever. */
+/** 10.24 ms: few repetitions, and below any usual ACK timeout. For peers without a retry limit. */
 export const DEFAULT_RNR_TIMER = 20;
-/** 655.36 ms, for peers that do not. */
+/** 655.36 ms, for peers with a retry limit. */
 export const LONGEST_RNR_TIMER = 0;
-/** An `rnr_retry` that means "for ever". */
+/** An `rnr_retry` that means "no limit" (InfiniBand Architecture Specification, volume 1, section 9.7.5.2.8). */
 export const RNR_RETRY_FOREVER = 7;
 
-/**
- * Less than any move takes: hold, freeze, dump, transfer and restore. A request that could never do better is refused
- * before anything is touched.
- */
+/** Less than any move takes. The operator refuses a request whose peers allow less, before it touches anything. */
 export const LEAST_MOVE_MS = 400;
 
 export interface Peers {
-  /** Times that a peer puts up with an RNR NAK; 7: for ever. */
+  /** How many RNR NAKs a peer accepts for one request; 7: no limit. */
   readonly rnrRetry: number;
-  /** Code that a held device sends. */
+  /** Code of the RNR timer that a held device sends. */
   readonly rnrTimer: number;
-  /** How long a hold may last at most; absent: for ever. */
+  /** How many milliseconds a hold may last; absent: no limit. */
   readonly retryBudgetMs?: number;
 }
 
@@ -42,10 +39,10 @@ export interface PeersRefusal {
   readonly message: string;
 }
 
-/** @param notes a pod's annotations */
-export function peersOf(notes: Readonly<Record<string, string | undefined>>): Peers | PeersRefusal {
-  const retry = whole(notes, annotations.peerRnrRetry, 1, RNR_RETRY_FOREVER);
-  const timer = whole(notes, annotations.rnrTimer, 0, 31);
+/** @param of a pod's annotations */
+export function peersOf(of: Readonly<Record<string, string | undefined>>): Peers | PeersRefusal {
+  const retry = whole(of, annotations.peerRnrRetry, 1, RNR_RETRY_FOREVER);
+  const timer = whole(of, annotations.rnrTimer, 0, 31);
   if (typeof retry === 'object') return retry;
   if (typeof timer === 'object') return timer;
   const rnrRetry = retry ?? RNR_RETRY_FOREVER;
@@ -57,7 +54,7 @@ export function peersOf(notes: Readonly<Record<string, string | undefined>>): Pe
 const microseconds = (code: number): number => rnrTimerMicroseconds[code] ?? 0;
 export const rnrTimerMs = (code: number): number => microseconds(code) / 1000;
 
-/** How long after the beginning of a hold it has to be decided; undefined: no limit. */
+/** How many milliseconds after the start of a hold the decision is due; undefined: no limit. */
 export function peerBudgetMs(
   { retryBudgetMs }: Pick<Peers, 'retryBudgetMs'>,
   timeouts: { readonly peerMarginMs?: number | undefined },
@@ -65,7 +62,7 @@ export function peerBudgetMs(
   return retryBudgetMs === undefined ? undefined : retryBudgetMs - marginOf(timeouts);
 }
 
-/** @returns why these peers cannot be held as long as a move takes. */
+/** @returns why a move would take longer than these peers' retry budget; undefined: it need not. */
 export function refuseShortRetryBudget(
   peers: Peers,
   timeouts: { readonly peerMarginMs?: number | undefined },
@@ -78,9 +75,9 @@ export function refuseShortRetryBudget(
   return {
     reason: 'PeerRetryBudgetTooShort',
     message:
-      `The pod's peers wait for ${retryBudgetMs} ms (${annotations.peerRnrRetry}: ${rnrRetry} times the RNR timer of ` +
-      `${timer}); a move needs ${least} ms at least, of which ${margin} ms are spec.timeouts.peerMarginMs. ` +
-      `Raise rnr_retry of the peers' queue pairs (7: for ever) and say so in ${annotations.peerRnrRetry}, or choose ` +
+      `The pod's peers retry for ${retryBudgetMs} ms (${annotations.peerRnrRetry}: ${rnrRetry} times the RNR timer of ` +
+      `${timer}); a move needs at least ${least} ms, of which ${margin} ms are spec.timeouts.peerMarginMs. ` +
+      `Raise rnr_retry of the peers' queue pairs (7: no limit) and set ${annotations.peerRnrRetry} to it, or choose ` +
       `a longer timer in ${annotations.rnrTimer} (0: 655.36 ms).`,
   };
 }
@@ -89,12 +86,12 @@ const marginOf = (timeouts: { readonly peerMarginMs?: number | undefined }): num
   timeouts.peerMarginMs ?? PEER_MARGIN_MS;
 
 function whole(
-  notes: Readonly<Record<string, string | undefined>>,
+  of: Readonly<Record<string, string | undefined>>,
   key: string,
   least: number,
   most: number,
 ): number | PeersRefusal | undefined {
-  const text = notes[key];
+  const text = of[key];
   if (text === undefined) return undefined;
   const value = /^\d{1,2}$/.test(text) ? Number(text) : NaN;
   if (value >= least && value <= most) return value;

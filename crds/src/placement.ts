@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a pod is, as the operator settled it.
+// Where a pod is, as the operator has chosen it.
 import { z } from 'zod';
 import { Count, Timestamp, Uid } from './atoms.ts';
 
@@ -8,13 +8,14 @@ export const Placement = z.object({
   podName: z.string().max(253).optional(),
   podUID: Uid.optional(),
   restarts: Count.optional().meta({
-    description: 'Of a source: how often its containers had been restarted when it was accepted.',
+    description:
+      'Only of a source: how often its containers had been restarted when the operator accepted the request.',
   }),
   agentAddress: z
     .string()
     .max(300)
     .optional()
-    .meta({ description: 'host:port of the image receiver of the node’s agent.' }),
+    .meta({ description: 'host:port at which the node’s agent receives images.' }),
 });
 export type Placement = z.infer<typeof Placement>;
 
@@ -23,12 +24,16 @@ export const Deadlines = z
     prepare: Timestamp.optional(),
     blackout: Timestamp.optional().meta({
       format: 'date-time',
-      description: 'Set when the target is at its create gate; the source may hold from then on.',
+      description:
+        'The operator sets it when the target is at its create gate. The source’s agent may lock and hold from then on.',
     }),
     confirmation: Timestamp.optional().meta({
       format: 'date-time',
-      description: 'After the decision: when to stop waiting for a node that says nothing.',
+      description:
+        'Only after the decision: until when the operator waits for the nodes’ confirmation.',
     }),
   })
-  .meta({ description: 'Absolute, so that they outlive a restart of the operator.' });
+  .meta({
+    description: 'Deadlines as absolute times, so that they outlive a restart of the operator.',
+  });
 export type Deadlines = z.infer<typeof Deadlines>;

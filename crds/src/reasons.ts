@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reasons: values of `condition.reason`, `decision.reason`, event reasons and the metric label.
-// An agent may add reasons of its own (they pass through as they are); these are the operator's.
+// Reasons: values of `condition.reason`, `decision.reason`, event reasons and the metric label. These are the operator's.
+// Agents have more, which the operator passes on.
 
 export const reasons = {
   // Progress
-  Pending: 'Not looked at yet.',
+  Pending: 'The operator has not looked at the request yet.',
   Accepted: 'The request is valid.',
   Waiting: 'An earlier step has not finished.',
   TargetPodCreated: 'The target pod exists and is being prepared.',
   AtCreateGate: 'The target is prepared and waits for the images.',
   Held: 'The source is locked, held and frozen.',
-  ImagesWritten: 'The source is dumped and its images are sent.',
-  AtResumeGate: 'The target is rebuilt and waits for the decision.',
+  ImagesWritten: 'The images of the source are complete.',
+  AtResumeGate: 'The target is restored and waits for the decision.',
   Resumed: 'The source runs again.',
   Moved: 'The target runs, the source is gone.',
   CheckpointStored: 'The images are stored; the pod runs on.',
@@ -22,7 +22,7 @@ export const reasons = {
   PodNotFound: 'There is no such pod.',
   PodNotRunning: 'The pod is not in phase Running, or is being deleted.',
   ContainerNotRunning: 'A container of the pod is waiting, terminated or not ready.',
-  ContainerCrashLooping: 'A container of the pod ends again and again.',
+  ContainerCrashLooping: 'A container of the pod crashes repeatedly.',
   NotSealiftRuntime: 'The pod does not use the RuntimeClass sealift.',
   PodHasController: 'The pod belongs to a controller, which would replace it.',
   UnsupportedVolume: 'The pod has a volume that cannot be moved.',
@@ -32,30 +32,30 @@ export const reasons = {
   TargetNodeNotFound: 'There is no such node.',
   TargetNodeNotReady: 'The target node is not Ready, or is cordoned.',
   NoCompatibleNode: 'No other Ready node has a driver with the same ABI.',
-  AnotherMigration: 'Another request is at work on this pod.',
+  AnotherMigration: 'Another request works on this pod.',
   CheckpointNotFound: 'There is no such CheckpointRequest.',
   CheckpointNotReady: 'The checkpoint has not succeeded.',
-  CheckpointNodeUnavailable: 'The node that holds the checkpoint has no working Sealift agent.',
+  CheckpointNodeUnavailable: 'The node that stores the checkpoint has no working Sealift agent.',
   PodNameTaken: 'A pod of that name exists already.',
   AddressInUse: 'An address that the new pod needs belongs to another pod.',
   BadAddress: 'An address in spec.addresses cannot be used.',
   BadAnnotation: 'An annotation of the pod has a value that cannot be used.',
-  PeerRetryBudgetTooShort: 'The pod’s peers give up sooner than any move can be done.',
+  PeerRetryBudgetTooShort: 'The pod’s peers stop retrying sooner than any move can end.',
 
-  // Aborted: the source goes on
-  Cancelled: 'Asked to stop, by spec.cancel or by deleting the request.',
+  // Aborted: the source resumes
+  Cancelled: 'The user set spec.cancel or deleted the request.',
   PrepareDeadlineExceeded: 'The target was not prepared in time.',
   BlackoutDeadlineExceeded: 'The pod was not moved in time.',
   HoldDeadlineExceeded: 'The source was not held within spec.timeouts.holdSeconds.',
   FreezeDeadlineExceeded: 'The source was not frozen within spec.timeouts.freezeSeconds.',
   DumpDeadlineExceeded: 'The source was not dumped within spec.timeouts.dumpSeconds.',
   TransferDeadlineExceeded: 'The images were not sent within spec.timeouts.transferSeconds.',
-  RestoreDeadlineExceeded: 'The target was not rebuilt within spec.timeouts.restoreSeconds.',
-  PeerRetryBudgetExceeded: 'The pod’s peers were about to give up.',
+  RestoreDeadlineExceeded: 'The target was not restored within spec.timeouts.restoreSeconds.',
+  PeerRetryBudgetExceeded: 'The pod’s peers were about to stop retrying.',
   PodCompleted:
-    'The source pod’s containers ended with exit code 0: there is nothing left to move.',
-  SourceGone: 'The source pod vanished or was replaced.',
-  SourceLost: 'The source’s node was reset, or its container ended: what it was is gone.',
+    'The source pod’s containers have ended with exit code 0: there is nothing left to move.',
+  SourceGone: 'The source pod was deleted or replaced.',
+  SourceLost: 'The source’s node was reset or a container ended: its memory is gone.',
   SourceFailed: 'The source’s agent reported a failure.',
   TargetUnschedulable: 'The scheduler found no room for the target pod.',
   TargetRejected: 'The API server did not admit the target pod.',
@@ -63,10 +63,11 @@ export const reasons = {
   TargetGone: 'The target pod was deleted by someone else.',
 
   // After the decision
-  RestoringCheckpoint: 'The source was lost: a new pod is made from its newest checkpoint.',
-  NoCheckpoint: 'The source was lost, and there is no checkpoint of it.',
-  TargetLost: 'The target failed after the decision.',
-  NodeLost: 'The node that held the images is gone.',
+  RestoringCheckpoint:
+    'The source was lost; the operator restores a new pod from its newest checkpoint.',
+  NoCheckpoint: 'The source was lost, and it has no checkpoint.',
+  TargetLost: 'The target failed after Committed.',
+  NodeLost: 'The node that stored the images is gone.',
   CheckpointFailed: 'The node’s agent could not take the checkpoint.',
 } as const satisfies Record<string, string>;
 

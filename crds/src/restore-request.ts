@@ -18,7 +18,7 @@ const Addresses = z.object({
       description: 'A network that the checkpointed pod was attached to: [namespace/]name.',
     }),
   ips: z.array(z.string().max(64)).min(1).max(8).meta({
-    description: 'With or without a prefix length.',
+    description: 'Addresses, with or without a prefix length.',
     'x-kubernetes-list-type': 'atomic',
   }),
   mac: z
@@ -26,20 +26,20 @@ const Addresses = z.object({
     .max(17)
     .regex(/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/)
     .optional()
-    .meta({ description: 'Absent: any.' }),
+    .meta({ description: 'MAC address. Absent: any.' }),
 });
 export type Addresses = z.infer<typeof Addresses>;
 
 export const RestoreRequestSpec = z
   .object({
     checkpointName: DnsName.meta({
-      description: 'A CheckpointRequest that succeeded, in the request’s namespace.',
+      description: 'A CheckpointRequest that has succeeded, in the request’s namespace.',
     }),
     podName: DnsName.optional().meta({
-      description: 'Name of the new pod. Absent: the old one’s with a suffix.',
+      description: 'Name of the new pod. Absent: the name of the checkpointed pod with a suffix.',
     }),
     targetNodeName: DnsName.optional().meta({
-      description: 'Where to. Absent: the operator picks a compatible node.',
+      description: 'Name of the node to restore on. Absent: the operator picks a compatible node.',
     }),
     addresses: z
       .array(Addresses)
@@ -47,14 +47,14 @@ export const RestoreRequestSpec = z
       .optional()
       .meta({
         description:
-          'Other addresses than the checkpointed pod had, for networks that hand out none by ' +
-          'themselves. Absent: the old ones if nobody has them, else what the network gives.',
+          'Addresses of the new pod, for networks that assign none themselves. ' +
+          'Absent: the addresses of the checkpointed pod if no other pod has them, else what the network assigns.',
         'x-kubernetes-list-type': 'atomic',
       }),
     timeouts: RestoreTimeouts.prefault({}),
   })
   .meta({
-    description: 'What to restore and where to. Immutable.',
+    description: 'What to restore, and where to. Immutable.',
     'x-kubernetes-validations': [{ rule: 'self == oldSelf', message: 'spec is immutable' }],
   });
 export type RestoreRequestSpec = z.infer<typeof RestoreRequestSpec>;
@@ -74,7 +74,7 @@ export const RestorePhase = z.enum([
 export const RestoreRequestStatus = z.object({
   observedGeneration: Count.optional(),
   phase: RestorePhase.optional().meta({
-    description: 'For people, derived from the rest. Programs read conditions.',
+    description: 'Summary for people, derived from the other fields. Programs read the conditions.',
   }),
   startTime: Timestamp.optional(),
   completionTime: Timestamp.optional(),
@@ -82,7 +82,7 @@ export const RestoreRequestStatus = z.object({
   checkpointId: Uid.optional().meta({ description: 'Folder name of the images on both nodes.' }),
   digest: z.string().max(128).optional(),
   source: Placement.optional().meta({
-    description: 'The node that holds the checkpoint. Written by the operator.',
+    description: 'The node that stores the checkpoint. Written by the operator.',
   }),
   target: Placement.optional().meta({
     description: 'The pod that will run. Written by the operator.',

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps of a handover with their times, and the report made of them.
+// Steps of a move with their times, and the report that the operator makes of them.
 import { z } from 'zod';
 import { Count, Milliseconds, Timestamp } from './atoms.ts';
 
 /**
- * Source: hold, freeze, dump, transfer, and resume (only on rollback).
+ * Source: hold, freeze, dump, transfer, and resume (only after Aborted).
  * Target: prepare, transfer (receiving), restore, register, decide, resume.
  */
 export const StepName = z.enum([
@@ -26,7 +26,8 @@ export const Step = z.object({
   endTime: Timestamp.optional(),
   deadline: Timestamp.optional().meta({
     format: 'date-time',
-    description: 'Until when it has to end, by the clock of whoever does it. Kept over a restart.',
+    description:
+      'When the step has to have ended, by the clock of the agent that does it. It outlives a restart of that agent.',
   }),
 });
 export type Step = z.infer<typeof Step>;
@@ -35,7 +36,7 @@ export const Steps = z
   .array(Step)
   .max(16)
   .meta({
-    description: 'When each step began and ended, by this node’s clock.',
+    description: 'When each step began and ended, by the node’s clock.',
     'x-kubernetes-list-type': 'map',
     'x-kubernetes-list-map-keys': ['name'],
   });
@@ -43,15 +44,18 @@ export const Steps = z
 export const Bytes = z
   .object({
     pages: Count.optional().meta({ description: 'Memory pages.' }),
-    verbs: Count.optional().meta({ description: 'Records of the verbs objects.' }),
-    rootfs: Count.optional().meta({ description: 'Writable layer and volumes.' }),
+    verbs: Count.optional().meta({ description: 'Records of the RDMA objects.' }),
+    rootfs: Count.optional().meta({ description: 'Writable layers and volumes.' }),
   })
   .meta({ description: 'Bytes of the images, by kind.' });
 export type Bytes = z.infer<typeof Bytes>;
 
 export const ObjectCounts = z
   .object({ qp: Count.optional(), cq: Count.optional(), mr: Count.optional() })
-  .meta({ description: 'Numbers of verbs objects.' });
+  .meta({
+    description:
+      'How many RDMA objects the pod has: queue pairs, completion queues, memory regions.',
+  });
 export type ObjectCounts = z.infer<typeof ObjectCounts>;
 
 const StepDurations = z
@@ -79,19 +83,22 @@ const Same = z
   })
   .meta({
     description:
-      'Whether what both agents read on their own node is equal; absent where one said nothing.',
+      'Whether both agents read the same values on their nodes. Absent: one of them published no value.',
   });
 export type Same = z.infer<typeof Same>;
 
 export const Report = z
   .object({
     blackoutMs: Milliseconds.optional().meta({
-      description: 'From the start of the source’s hold to the end of the target’s resume.',
+      description:
+        'Milliseconds from the start of the source’s hold to the end of the target’s resume.',
     }),
     steps: StepDurations.optional(),
     bytes: Bytes.optional(),
     objects: ObjectCounts.optional(),
     same: Same.optional(),
   })
-  .meta({ description: 'The facts of the move, computed from both agents’ parts.' });
+  .meta({
+    description: 'What the move took. The operator computes it from what both agents publish.',
+  });
 export type Report = z.infer<typeof Report>;

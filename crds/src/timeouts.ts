@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long a request and each of its steps may take. A step's limit is optional: what is left out is this file's
-// default, and never more than the blackout, so that a request with a short blackout need not name every step.
+// How long a request and each of its steps may take. A step's limit is optional. Its default is in this file, but never
+// more than the blackout, so that a request with a short blackout need not set every step.
 import { z } from 'zod';
 
-/** Seconds. Several times what a step takes on the slowest machine that Sealift was measured on. */
+/** Seconds. Each is several times what the step takes on the slowest machine that Sealift was measured on. */
 export const stepDefaults = {
   /** The driver itself gives up waiting for its queues after 5 s. */
   hold: 20,
-  /** Tasks in uninterruptible sleep freeze only when they leave it; the agent gives up after 10 s. */
+  /** Tasks in uninterruptible sleep freeze only when they leave it. The agent gives up after 10 s. */
   freeze: 20,
   dump: 60,
   transfer: 60,
@@ -16,9 +16,9 @@ export const stepDefaults = {
 export type LimitedStep = keyof typeof stepDefaults;
 
 /**
- * Milliseconds of the peers' patience that are kept for the end of a hold: one round trip to the API server
- * (0.2 s measured on an emulated node), then either the source's release or the target's resume (0.15 s), and as
- * much again for a slow moment.
+ * Milliseconds of the peers' retry budget that are reserved for the end of a hold: one round trip to the API server
+ * (0.2 s measured on an emulated node), then the source's or the target's resume (0.15 s), and as much again for a
+ * slow moment.
  */
 export const PEER_MARGIN_MS = 800;
 
@@ -32,19 +32,23 @@ const stepOf = (step: LimitedStep, what: string) =>
     });
 
 const handover = {
-  prepareSeconds: seconds(1, 3600)
-    .default(300)
-    .meta({ format: 'int32', description: 'From the start to a target at its create gate.' }),
+  prepareSeconds: seconds(1, 3600).default(300).meta({
+    format: 'int32',
+    description: 'From the start until the target is at its create gate.',
+  }),
   blackoutSeconds: seconds(1, 110)
     .default(100)
     .meta({
       format: 'int32',
       description:
         'From the create gate to the decision. The kubelet gives up on a container’s start ' +
-        'after two minutes, so this has to stay well below.',
+        'after two minutes, so the limit is lower than that.',
     }),
   transferSeconds: stepOf('transfer', 'Sending the images, until the target has verified them.'),
-  restoreSeconds: stepOf('restore', 'From the images to a target at its resume gate.'),
+  restoreSeconds: stepOf(
+    'restore',
+    'From the verified images until the target is at its resume gate.',
+  ),
 };
 
 const source = {
@@ -59,14 +63,14 @@ const source = {
     .meta({
       format: 'int32',
       description:
-        'Only for peers that give up (annotation sealift.dev/peer-rnr-retry): what is kept of their ' +
-        `patience for the decision and the resume. Absent: ${PEER_MARGIN_MS}.`,
+        'Only for peers with a retry limit (annotation sealift.dev/peer-rnr-retry): how many milliseconds of their ' +
+        `retry budget are reserved for the decision and the resume. Absent: ${PEER_MARGIN_MS}.`,
     }),
 };
 
 type Given = { readonly [field: string]: number | undefined };
 
-/** None of the steps may take longer than the whole: once for the API server, once for whoever parses. */
+/** No step may take longer than the blackout: a rule for the API server, and the same for callers that parse. */
 function within<T extends z.ZodRawShape>(shape: T, fields: readonly string[]) {
   const message = (field: string): string =>
     `timeouts.${field} must not exceed timeouts.blackoutSeconds`;
@@ -80,7 +84,8 @@ function within<T extends z.ZodRawShape>(shape: T, fields: readonly string[]) {
       }
     })
     .meta({
-      description: 'How long may it take? A step that exceeds its own limit ends in Aborted.',
+      description:
+        'How long the request and its steps may take. A step that exceeds its limit ends in Aborted.',
       'x-kubernetes-validations': fields.map((field) => ({
         rule: `!has(self.${field}) || self.${field} <= self.blackoutSeconds`,
         message: message(field),
@@ -89,7 +94,7 @@ function within<T extends z.ZodRawShape>(shape: T, fields: readonly string[]) {
     });
 }
 
-/** Of a restore: there is no source to be held, frozen or dumped. */
+/** A restore has no source to hold, freeze or dump. */
 export const RestoreTimeouts = within(handover, ['transferSeconds', 'restoreSeconds']);
 export type RestoreTimeouts = z.infer<typeof RestoreTimeouts>;
 
@@ -112,7 +117,7 @@ export function secondsOfStep(
   return timeouts[`${step}Seconds`] ?? Math.min(stepDefaults[step], timeouts.blackoutSeconds);
 }
 
-/** What an exceeded limit is called, and what to do about it. Pure. */
+/** Reason and message for a step that has exceeded its limit. Pure. */
 export function stepExceeded(
   step: LimitedStep,
   limitSeconds: number,
@@ -121,7 +126,7 @@ export function stepExceeded(
   return {
     code: `${name}DeadlineExceeded`,
     message:
-      `step ${step} was not done within ${limitSeconds} s: ` +
-      `raise spec.timeouts.${step}Seconds if it needs longer`,
+      `Step ${step} did not end within ${limitSeconds} s. ` +
+      `Raise spec.timeouts.${step}Seconds if it needs longer.`,
   };
 }

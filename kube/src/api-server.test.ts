@@ -66,7 +66,7 @@ describe.skipIf(found.missing !== undefined)(
     decisionSuite(fixture);
 
     describe('writeStatus', () => {
-      it('leaves the parts of others alone, and removes what it no longer says', async () => {
+      it('keeps fields of other writers, and removes a field that it no longer has', async () => {
         const request = await make();
         const name = request.metadata.name;
         const write = (
@@ -122,7 +122,7 @@ describe.skipIf(found.missing !== undefined)(
         expect((await get(name)).metadata.resourceVersion).toBe(later.metadata.resourceVersion);
       });
 
-      it('refuses fields of others', async () => {
+      it('refuses fields of other writers', async () => {
         const object = await make();
         await expect(
           writeStatus(client, {
@@ -136,7 +136,7 @@ describe.skipIf(found.missing !== undefined)(
         ).rejects.toThrow('does not own');
       });
 
-      it('does not write into a namesake', async () => {
+      it('does not write to another object of the same name', async () => {
         const object = await make();
         const { name } = object.metadata;
         await client.delete(migrationRequests, 'default', name);
@@ -176,7 +176,7 @@ describe.skipIf(found.missing !== undefined)(
     });
 
     describe('errors', () => {
-      it('carry the server’s reason', async () => {
+      it('have the server’s reason', async () => {
         const error = await get('nothing-there').catch((e: unknown) => e);
         expect(error).toBeInstanceOf(ApiError);
         expect(error).toMatchObject({ code: 'NotFound', status: 404 });
@@ -194,7 +194,7 @@ describe.skipIf(found.missing !== undefined)(
         expect(isGone(error) || error === undefined).toBe(true);
       });
 
-      it('delete is content when the object is gone or another', async () => {
+      it('delete succeeds when the object is gone or another', async () => {
         const request = await make();
         await client.delete(migrationRequests, 'default', request.metadata.name, {
           uid: 'another',
@@ -208,7 +208,7 @@ describe.skipIf(found.missing !== undefined)(
     });
 
     describe('the recorder', () => {
-      it('counts repeats instead of adding events', async () => {
+      it('counts repetitions instead of adding events', async () => {
         const object = await make();
         const recorder = new EventRecorder({ api: client, log: silent, component: 'test' });
         for (let i = 0; i < 3; i++) {
@@ -245,7 +245,7 @@ describe.skipIf(found.missing !== undefined)(
       const until = (signal: AbortSignal): Promise<void> =>
         new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 
-      it('lets one lead, and the next as soon as the first gives up', async () => {
+      it('has one leader, and the next one as soon as the first gives the lease back', async () => {
         const [first, second] = [new AbortController(), new AbortController()];
         const order: string[] = [];
         const a = elector('lease-1', 'a').run(async (signal) => {
@@ -267,7 +267,7 @@ describe.skipIf(found.missing !== undefined)(
         expect(await b).toBe('stopped');
       });
 
-      it('takes over a lease that nobody renews', async () => {
+      it('takes over a lease that its owner does not renew', async () => {
         await client.create(leases, 'default', {
           metadata: { name: 'lease-2' },
           spec: {
@@ -287,7 +287,7 @@ describe.skipIf(found.missing !== undefined)(
         await run;
       });
 
-      it('stops leading when somebody else has the lease', async () => {
+      it('stops leading when another process has the lease', async () => {
         let stopped = false;
         const run = elector('lease-3', 'a').run(async (signal) => {
           await client.merge(leases, 'default', 'lease-3', {

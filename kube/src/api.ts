@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What reconcilers may ask of an API server. Client is the real one; the interface exists so that
-// a simulation can stand in for the server as a whole.
+// What reconcilers may ask of an API server. Client implements it over HTTP; the simulation has its own.
 import type { ApiObject, Resource } from './resource.ts';
 
 export interface Call {
@@ -15,7 +14,7 @@ export interface Selection extends Call {
 }
 
 export interface ListResult {
-  /** Unparsed, so that one bad object does not spoil the rest. */
+  /** Unparsed, so that one bad object does not affect the others. */
   readonly items: readonly unknown[];
   readonly resourceVersion: string;
 }
@@ -46,7 +45,7 @@ export interface JsonPatch {
 export interface Api {
   /** @throws ApiError `NotFound`. */
   get<T>(resource: Resource<T>, namespace: string, name: string, call?: Call): Promise<T>;
-  /** The object as it is, for copying. @throws ApiError `NotFound`. */
+  /** The object with every field, for copying. @throws ApiError `NotFound`. */
   getRaw(
     resource: Resource<unknown>,
     namespace: string,
@@ -54,7 +53,7 @@ export interface Api {
     call?: Call,
   ): Promise<unknown>;
   list(resource: Resource<unknown>, selection?: Selection): Promise<ListResult>;
-  /** Ends quietly when the server closes the watch. @throws ApiError `Gone`/`Expired` when the version is too old. */
+  /** Ends without an error when the server closes the watch. @throws ApiError `Gone`/`Expired` when the version is too old. */
   watch(
     resource: Resource<unknown>,
     resourceVersion: string,
@@ -90,7 +89,7 @@ export interface Api {
     fields: object,
     options: ApplyOptions,
   ): Promise<T>;
-  /** Succeeds too when the object is gone, or is another one than `uid`. */
+  /** Also succeeds when the object is gone or has another UID than `uid`. */
   delete(
     resource: Resource<unknown>,
     namespace: string,

@@ -14,9 +14,9 @@ import { ApiError, isConflict, isNotFound } from './errors.ts';
 import { collectionPath, type ApiObject, type Resource } from './resource.ts';
 import { Rest } from './rest.ts';
 
-/** The server closes watches after this; reconnecting is cheap. */
+/** The server closes watches after this time; a new watch is cheap. */
 const watchSeconds = 290;
-/** The server sends bookmarks once a minute: longer silence means a dead connection. */
+/** The server sends bookmarks once a minute: a longer silence means that the connection is dead. */
 const watchIdleMs = 90_000;
 const pageSize = 500;
 
@@ -66,7 +66,7 @@ export class Client implements Api {
         signal: selection.signal,
         timeoutMs: 30_000,
       })) as ListBody;
-      // Items of a list do not say what they are.
+      // Items of a list have no kind.
       for (const item of body.items ?? []) {
         items.push({ apiVersion: resource.apiVersion, kind: resource.kind, ...item });
       }

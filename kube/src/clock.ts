@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time, so that tests need not wait for it.
+// Time as a dependency, so that tests can move it.
 
 export interface Timer {
   cancel(): void;
@@ -14,7 +14,7 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** Sleeping, made of the other two. */
+/** `sleep`, built on the other two. */
 export abstract class BaseClock implements Clock {
   abstract now(): number;
   abstract after(ms: number, call: () => void): Timer;
@@ -33,7 +33,7 @@ export abstract class BaseClock implements Clock {
   }
 }
 
-/** setTimeout turns anything longer than this into 1 ms. */
+/** setTimeout turns a longer time into 1 ms. */
 const maxTimeout = 2 ** 31 - 1;
 
 class RealClock extends BaseClock {
@@ -48,7 +48,7 @@ class RealClock extends BaseClock {
 
 export const realClock: Clock = new RealClock();
 
-/** Stands still until told to advance. */
+/** A clock that stands still until a test advances it. */
 export class FakeClock extends BaseClock {
   #now: number;
   #sequence = 0;
@@ -95,7 +95,7 @@ function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** RFC 3339 with milliseconds, as the API takes it. */
+/** RFC 3339 with milliseconds, as the API expects it. */
 export function timestamp(ms: number): string {
   return new Date(ms).toISOString();
 }

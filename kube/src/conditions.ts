@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conditions: computed anew each time, keeping the time of the last flip.
+// Conditions: every plan computes them again; a condition keeps the time of its last change.
 import type { Condition, ConditionStatus } from '../../crds/src/index.ts';
 import { timestamp } from './clock.ts';
 
@@ -13,7 +13,7 @@ export interface ConditionValue {
 const maxMessage = 4096;
 
 /**
- * @param now milliseconds since the epoch; becomes lastTransitionTime only when the status flips.
+ * @param now milliseconds since the epoch; becomes lastTransitionTime only when the status changes.
  * @returns a new list in the old order, the condition replaced or appended.
  */
 export function setCondition(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the API server is and who we are: a kubeconfig file, or the pod's service account.
+// Address of the API server and our credentials: from a kubeconfig file or the pod's service account.
 import { KubeConfig } from '@kubernetes/client-node';
 import { TerminalError, messageOf } from './errors.ts';
 
@@ -18,7 +18,10 @@ export function loadConfig(path = process.env['KUBECONFIG']): KubeConfig {
   } else if (process.env['KUBERNETES_SERVICE_HOST']) {
     config.loadFromCluster();
   } else {
-    throw new TerminalError('NoCluster', 'neither --kubeconfig, KUBECONFIG nor a service account');
+    throw new TerminalError(
+      'NoCluster',
+      'No API server: give --kubeconfig or KUBECONFIG, or run in a pod with a service account.',
+    );
   }
   if (!config.getCurrentCluster()?.server) {
     throw new TerminalError('BadKubeconfig', 'the current context names no cluster with a server');

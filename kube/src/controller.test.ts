@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop around a reconciler, with a clock that stands still until told.
+// The loop around a reconciler, with a clock that the test moves.
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from './clock.ts';
 import { Controller, reconciler, type Context, type Parts, type Reconcile } from './controller.ts';
@@ -22,7 +22,7 @@ async function running(
 }
 
 describe('a controller', () => {
-  it('works on a key once, however often it was added, and again if added meanwhile', async () => {
+  it('runs a key once, however often it was added, and again if it was added during the run', async () => {
     const gate = Promise.withResolvers<void>();
     let runs = 0;
     await running(
@@ -46,7 +46,7 @@ describe('a controller', () => {
     );
   });
 
-  it('works on as many keys at a time as it may', async () => {
+  it('runs as many keys at a time as allowed', async () => {
     const gate = Promise.withResolvers<void>();
     const seen: string[] = [];
     await running(
@@ -99,7 +99,7 @@ describe('a controller', () => {
     },
   );
 
-  it('gives up after a terminal error until the key is added again', async () => {
+  it('drops a key after a terminal error until it is added again', async () => {
     let runs = 0;
     await running(
       async () => {
@@ -117,7 +117,7 @@ describe('a controller', () => {
     );
   });
 
-  it('comes again when told to, and earlier when something changes', async () => {
+  it('runs a key again after requeueAfterMs, and earlier when something changes', async () => {
     let runs = 0;
     await running(
       async () => {
@@ -140,7 +140,7 @@ describe('a controller', () => {
     );
   });
 
-  it('ends a run that takes too long', async () => {
+  it('aborts a run that takes too long', async () => {
     let aborted = false;
     await running(
       (_key, { signal }: Context) =>
@@ -178,7 +178,7 @@ describe('a reconciler', () => {
     expect(order).toEqual(['publish s', 'act a', 'act b']);
   });
 
-  it('does nothing when its view is stale', async () => {
+  it('does not act on a stale view', async () => {
     const order: string[] = [];
     const conflict = async (): Promise<void> => {
       throw new ApiError(409, 'Conflict', 'x');
@@ -188,7 +188,7 @@ describe('a reconciler', () => {
     expect(order).toEqual([]);
   });
 
-  it('has nothing to do for what is gone', async () => {
+  it('does nothing for an object that is gone', async () => {
     const order: string[] = [];
     expect(await reconciler(parts(order))('gone', context)).toBeUndefined();
     expect(order).toEqual([]);

@@ -14,11 +14,11 @@ export interface Context {
 }
 
 export interface Result {
-  /** Come again after this, whatever happens until then. */
+  /** Run the key again after this time, whatever happens until then. */
   readonly requeueAfterMs?: number | undefined;
 }
 
-/** Level-triggered: gets a key, reads everything, brings the world closer to what it should be. */
+/** Level-triggered: gets a key, reads the current state, and brings it closer to the desired state. */
 export type Reconcile = (key: string, context: Context) => Promise<Result | void>;
 
 export interface ControllerOptions {
@@ -49,7 +49,7 @@ export class Controller {
     this.queue.add(key);
   }
 
-  /** Works until the signal aborts; resolves when the last run has ended. */
+  /** Runs keys until the signal aborts; resolves when the last run has ended. */
   async run(signal: AbortSignal): Promise<void> {
     const close = (): void => this.queue.close();
     signal.addEventListener('abort', close, { once: true });
@@ -87,7 +87,7 @@ export class Controller {
     } catch (error) {
       if (parent.aborted) return;
       if (isConflict(error)) {
-        // Somebody else was faster: read again. Not an error.
+        // Another writer was faster: read again. This is no error.
         this.queue.addAfterFailure(key);
         return;
       }
@@ -112,15 +112,15 @@ export class Controller {
   }
 }
 
-/** The four parts of every reconciler. O: what was observed; E: an effect; S: the status. */
+/** The four parts of every reconciler. O: the observation; E: an effect; S: the status. */
 export interface Parts<O, E extends { readonly type: string }, S> {
   /** Reads everything. undefined: there is nothing to do for this key. */
   observe(key: string, context: Context): Promise<O | undefined>;
-  /** Pure: same input, same plan. */
+  /** Pure: the same observation gives the same plan. */
   decide(observed: O, now: number): Plan<E, S>;
   /**
    * Writes this writer's part of the status, if it changed. Rejects with `Conflict` when the object
-   * is no longer the one that was observed: then the plan is void.
+   * is no longer the version that was observed; the plan is then void.
    */
   publish(status: S, observed: O, context: Context): Promise<void>;
   /** Idempotent: may run again after a crash at any point. */
@@ -128,7 +128,7 @@ export interface Parts<O, E extends { readonly type: string }, S> {
 }
 
 export interface Plan<E, S> {
-  /** undefined: leave the status alone. */
+  /** undefined: do not write the status. */
   readonly status: S | undefined;
   readonly effects: readonly E[];
   /** The next moment at which time alone changes the plan. */
@@ -136,8 +136,8 @@ export interface Plan<E, S> {
 }
 
 /**
- * observe → decide → publish → act. Publishing first makes the status say what is about to be done
- * before it is done, and stops a reconciler whose view is stale before it does anything.
+ * observe → decide → publish → act. Publishing first makes the status say what is about to happen, and its version
+ * conflict stops a reconciler with a stale view before it does anything.
  */
 export function reconciler<O, E extends { readonly type: string }, S>(
   parts: Parts<O, E, S>,

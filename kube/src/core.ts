@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The little that Sealift reads of pods and nodes. Caches hold these, not whole objects.
+// The fields that Sealift reads of pods and nodes. Caches store these, not whole objects.
 import { z } from 'zod';
 import { ObjectMeta } from '../../crds/src/index.ts';
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing the decision: compare-and-swap, so that whoever is first wins and all learn the same.
+// Writes the decision by compare-and-swap: the first writer wins, and every writer learns which decision stands.
 import type { Decision } from '../../crds/src/index.ts';
 import { fieldManagers } from '../../crds/src/index.ts';
 import type { Api, JsonPatch } from './api.ts';
@@ -21,10 +21,11 @@ export interface Proposal {
 }
 
 /**
- * Proposes a decision and tells which one stands: this one, or an earlier one. The API server
- * refuses to change a decision (CEL), and its own write is atomic, so no version needs to be sent.
- * @throws ApiError `NotFound`/`Conflict` when the request is gone or replaced; ConnectionError when
- * the server did not answer. Then nothing is known: act on neither outcome, ask again.
+ * Proposes a decision.
+ * The API server refuses to change a decision (CEL), and its write is atomic, so the proposal needs no version.
+ * @returns the decision that stands: this one, or an earlier one
+ * @throws ApiError `NotFound`/`Conflict` when the request is gone or replaced; ConnectionError when the server did not
+ * answer: the caller then knows nothing, acts on neither outcome and proposes again.
  */
 export async function proposeDecision<T extends Decidable>(
   api: Api,
@@ -55,18 +56,18 @@ export async function proposeDecision<T extends Decidable>(
     if (current.metadata.uid !== uid) {
       throw new TerminalError(
         'RequestReplaced',
-        `${namespace}/${name} is another request now`,
+        `Another request has the name ${namespace}/${name} now.`,
         error,
       );
     }
     if (current.status?.decision) return current.status.decision;
-    // The status came or went since the request was read: once more with what is there now.
+    // Another writer has added or removed the status since the request was read: try once more with the current one.
     if ((request.status === undefined) === (current.status === undefined)) throw error;
     return proposeDecision(api, resource, current, proposal, options);
   }
 }
 
-/** The tests keep the decision out of a namesake; the server ignores a uid given otherwise. */
+/** The patch tests the UID, because the server ignores a UID that is given in another way. */
 function patch(request: Decidable, decision: Decision): JsonPatch[] {
   const { uid, resourceVersion } = request.metadata;
   const tests: JsonPatch[] = [{ op: 'test', path: '/metadata/uid', value: uid }];
@@ -77,7 +78,7 @@ function patch(request: Decidable, decision: Decision): JsonPatch[] {
 
 function standing(request: Decidable): Decision {
   if (!request.status?.decision) {
-    throw new TerminalError('DecisionLost', 'the API server did not keep the decision');
+    throw new TerminalError('DecisionLost', 'The API server did not store the decision.');
   }
   return request.status.decision;
 }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// The connections that requests to the API server go over.
+// The connections to the API server.
 import type { AgentOptions, RequestOptions } from 'node:https';
 import type { KubeConfig, RequestContext } from '@kubernetes/client-node';
 import { Agent, type buildConnector, type Dispatcher } from 'undici';
 
-/** Less than the 90 s after which an API server closes a connection that nothing was asked over. */
+/** Less than the 90 s after which an API server closes an idle connection. */
 const KEEP_MS = 60_000;
 
 /**
- * HTTP/1.1: over HTTP/2 undici hands the error of a connection that breaks to streams of cancelled requests, which have
- * no listener any more, and that ends the process. (Seen with 8.12.4 and 8.13.1: a connection that is reset while a
- * watch is cancelled.)
+ * HTTP/1.1, because over HTTP/2 undici passes the error of a broken connection to streams of cancelled requests. They
+ * have no listener any more, and the error ends the process. (Seen with 8.12.4 and 8.13.1, when a connection was reset
+ * while a watch was cancelled.)
  */
 const http1 = { allowH2: false };
 const overHttp1: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
   dispatch({ ...options, ...http1 }, handler);
 
 /**
- * Connections as the configuration asks for, each kept for the next request: a TLS handshake inside the blackout is
- * spared.
- * @param context to which the configuration has been applied
+ * Connections with the configuration's TLS. Each stays open for the next request, which saves a TLS handshake inside the
+ * blackout.
+ * @param context request options to which client-node has applied the configuration
  */
 export async function dispatcherOf(
   config: KubeConfig,

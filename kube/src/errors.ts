@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors of the API server and of reconcilers. `code` is CamelCase: reason and metric label.
 
-/** An answer of the API server that is not 2xx. */
+/** An answer of the API server outside 2xx. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   /** The Status object's reason, e.g. `NotFound`, `Conflict`, `Invalid`. */
   readonly code: string;
   readonly status: number;
-  /** Seconds after which the server wants to be asked again, if it said so. */
+  /** Seconds of the server's Retry-After, if it sent one. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(status: number, code: string, message: string, retryAfterSeconds?: number) {
@@ -17,7 +17,7 @@ export class ApiError extends Error {
     this.retryAfterSeconds = retryAfterSeconds;
   }
 
-  /** Reads a metav1.Status body; a proxy in between may have sent anything else. */
+  /** Reads a metav1.Status body. A proxy in between may have sent anything else. */
   static from(status: number, body: string, retryAfter?: string): ApiError {
     let code = fallbackCodes.get(status) ?? `Http${status}`;
     let message = body.slice(0, 500) || `HTTP status ${status}`;
@@ -28,7 +28,7 @@ export class ApiError extends Error {
         if (typeof parsed.message === 'string') message = parsed.message;
       }
     } catch {
-      // Not JSON: the text itself is the best message that there is.
+      // Not JSON: the text itself is the best message.
     }
     const seconds = Number(retryAfter);
     return new ApiError(status, code, message, seconds > 0 ? seconds : undefined);
@@ -49,7 +49,7 @@ const fallbackCodes = new Map<number, string>([
   [504, 'Timeout'],
 ]);
 
-/** The API server could not be reached, or did not answer in time: nothing is known. */
+/** The client could not reach the API server, or got no answer in time: it does not know whether the request took effect. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
   readonly code: string;
@@ -63,7 +63,7 @@ export class ConnectionError extends Error {
   }
 }
 
-/** Trying again would give the same: the controller drops the key until the object changes. */
+/** A retry would fail in the same way: the controller drops the key until the object changes. */
 export class TerminalError extends Error {
   override readonly name = 'TerminalError';
   readonly code: string;
@@ -96,6 +96,6 @@ export function codeOf(error: unknown): string {
 
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // fetch says only "fetch failed"; its cause says why.
+  // The message of fetch is only "fetch failed"; its cause has the reason.
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Events for people (`kubectl describe`). Repeats raise a count instead of adding objects. Losing
-// an event is no error: nothing depends on it.
+// Events for people (`kubectl describe`). A repetition raises a count instead of adding an object. A lost event is no
+// error, because nothing depends on it.
 import { randomBytes } from 'node:crypto';
 import type { Api } from './api.ts';
 import { realClock, timestamp, type Clock } from './clock.ts';
@@ -52,7 +52,7 @@ export class EventRecorder {
     this.#clock = options.clock ?? realClock;
   }
 
-  /** Returns at once; the event is written in the background, in order. */
+  /** Returns at once and writes the event in the background, in order. */
   record(input: EventInput): void {
     this.#tail = this.#tail
       .then(() => this.#write(input))
@@ -61,7 +61,7 @@ export class EventRecorder {
       });
   }
 
-  /** Resolves when everything recorded so far is written or lost. */
+  /** Resolves when every event recorded so far is written or lost. */
   flush(): Promise<void> {
     return this.#tail;
   }

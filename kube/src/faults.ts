@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Named points at which a test can make the product fail. Off unless SEALIFT_FAULT_DIR names a folder: there a
-// file called like a point arms it, also while the process runs, and says in one word what is to happen:
+// Fault points: named places at which a test can make the product fail. They are off unless SEALIFT_FAULT_DIR names a
+// folder. A file there with the name of a point arms that point, also while the process runs. Its text says what happens:
 //   crash (or nothing), throw, delay:<ms>
-// The file is removed as the point trips: each trips once, and whoever armed it sees that it has.
+// The process removes the file when the point trips: each trips once, and the test sees that it has.
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +15,7 @@ export class FaultError extends Error {
 type Action =
   { readonly kind: 'crash' | 'throw' } | { readonly kind: 'delay'; readonly ms: number };
 
-/** @throws FaultError for an action that does not exist. */
+/** @throws FaultError for an unknown action. */
 export function parseAction(text: string): Action {
   const action = text.trim() || 'crash';
   if (action === 'crash' || action === 'throw') return { kind: action };
@@ -25,12 +25,12 @@ export function parseAction(text: string): Action {
 
 let owner: ((name: string) => Promise<void> | undefined) | undefined;
 
-/** For a simulation, whose processes share this one: it is asked at each point instead of the folder. */
+/** For the simulation, whose processes share this one: each point calls it instead of looking into the folder. */
 export function ownFaults(own: typeof owner): void {
   owner = own;
 }
 
-/** Passes a point; costs nothing where no folder is named. */
+/** Passes a point. It costs nothing where no folder is named. */
 export async function fault(name: string): Promise<void> {
   if (owner) return owner(name);
   const folder = process.env['SEALIFT_FAULT_DIR'];

@@ -10,8 +10,8 @@ export interface HealthServer {
 }
 
 /**
- * @param port 0 picks a free one.
- * @param ready asked for every /readyz.
+ * @param port 0: any free port.
+ * @param ready is called for every /readyz.
  */
 export async function serveHealth(port: number, ready: () => boolean): Promise<HealthServer> {
   const server = http.createServer((request, response) => {

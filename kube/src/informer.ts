@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A cache of one kind of object that follows the API server for as long as it is told to: it lists,
-// watches, lists again when its version is too old, and starts over with backoff after any error.
+// A cache of one kind of object that follows the API server until its signal aborts: it lists, watches, lists again when
+// its version is too old, and starts over with backoff after any error.
 import type { Api, Selection } from './api.ts';
 import { realClock, type Clock } from './clock.ts';
 import { codeOf, isGone, messageOf } from './errors.ts';
@@ -15,7 +15,7 @@ export interface InformerOptions<T extends ApiObject> {
   readonly selection?: Omit<Selection, 'signal'>;
 }
 
-/** Told of every change; `before` and `after` are undefined for new and for deleted objects. */
+/** Called for every change; `before` is undefined for a new object, `after` for a deleted one. */
 export type Listener<T> = (key: string, after: T | undefined, before: T | undefined) => void;
 
 const minBackoffMs = 500;
@@ -53,7 +53,7 @@ export class Informer<T extends ApiObject> {
     return [...this.#objects.values()];
   }
 
-  /** Also told of what is known already, so that nothing is missed. */
+  /** The handler is also called for every object that the cache has already, so that it misses none. */
   listen(listener: Listener<T>): void {
     this.#listeners.push(listener);
     for (const [key, object] of this.#objects) listener(key, object, undefined);
@@ -68,7 +68,7 @@ export class Informer<T extends ApiObject> {
         if (this.#version === '') await this.#list(signal);
         const started = this.#clock.now();
         await this.#watch(signal);
-        // A server that closes at once must not be asked in a tight loop.
+        // A server that closes the watch at once must not cause a tight loop.
         failures = this.#clock.now() - started > minBackoffMs ? 0 : failures + 1;
       } catch (error) {
         if (signal.aborted) break;
@@ -125,7 +125,7 @@ export class Informer<T extends ApiObject> {
     }
   }
 
-  /** One object that does not fit its schema must not stop the others. */
+  /** One object that does not match its schema must not stop the others. */
   #parse(json: unknown): T | undefined {
     try {
       return deepFreeze(this.#options.resource.parse(json));
@@ -161,7 +161,7 @@ function versionOf(json: unknown): string {
   return (json as { metadata?: { resourceVersion?: string } }).metadata?.resourceVersion ?? '';
 }
 
-/** Cached objects are shared: whoever wants to change one has to copy it. */
+/** Callers share cached objects: who wants to change one copies it first. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { KeyedMutex } from './keyed-mutex.ts';
 
 describe('KeyedMutex', () => {
-  it('lets one in at a time per key, also after a failure', async () => {
+  it('runs one at a time per key, also after a failure', async () => {
     const mutex = new KeyedMutex();
     const order: string[] = [];
     const gate = Promise.withResolvers<void>();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A mutex per key, within this process. It keeps no key that nobody uses.
+// A mutex per key, within this process. It forgets a key that is not in use.
 
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<unknown>>();

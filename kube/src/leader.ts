@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Leader election by a Lease. Who loses it must stop at once: the caller ends the process.
+// Leader election by a Lease. A process that loses the Lease must stop at once: the caller ends the process.
 import { z } from 'zod';
 import { ObjectMeta } from '../../crds/src/index.ts';
 import type { Api } from './api.ts';
@@ -37,11 +37,11 @@ export interface LeaderOptions {
   readonly name: string;
   readonly identity: string;
   readonly clock?: Clock;
-  /** Others wait this long after the last renewal. Default 30 s: a needless change of leader costs more than a late one. */
+  /** How long others wait after the last renewal. Default 30 s: an unnecessary change of leader costs more than a late one. */
   readonly leaseMs?: number;
-  /** The holder gives up after failing to renew for this long. Default 20 s. */
+  /** The leader gives up when it could not renew for this long. Default 20 s. */
   readonly renewMs?: number;
-  /** Between tries. Default 3 s. */
+  /** Time between attempts. Default 3 s. */
   readonly retryMs?: number;
 }
 
@@ -51,7 +51,7 @@ export class LeaderElector {
   readonly #leaseMs: number;
   readonly #renewMs: number;
   readonly #retryMs: number;
-  /** What was seen last and when, by our clock: others' clocks are not to be trusted. */
+  /** The last version of the Lease that we saw, and when, by our own clock: other clocks may be wrong. */
   #seen: { version: string; at: number } | undefined;
 
   constructor(options: LeaderOptions) {
@@ -105,7 +105,7 @@ export class LeaderElector {
     }
   }
 
-  /** @returns true if we hold the lease now. */
+  /** @returns true if we have the Lease now. */
   async #try(signal: AbortSignal): Promise<boolean> {
     const { api, namespace, name, identity, log } = this.#options;
     const late = new AbortController();
@@ -174,7 +174,7 @@ export class LeaderElector {
     };
   }
 
-  /** Lets the next one in at once. */
+  /** Gives the Lease back, so that the next leader need not wait. */
   async #release(): Promise<void> {
     const { api, namespace, name, identity, log } = this.#options;
     try {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Logs: JSON lines on stdout, constant message, everything variable as a field.
+// Logs: JSON lines on stdout. The message is constant; what varies is a field.
 import { pino, stdSerializers, type Logger } from 'pino';
 
 export type { Logger };

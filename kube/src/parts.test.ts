@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kit's pure parts, and those that need no server.
+// The parts of the kit that need no server.
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { collectionPath, keyOf, pods, nodes, migrationRequests, splitKey } from 
 describe('setCondition', () => {
   const first = setCondition([], { type: 'A', status: 'Unknown', reason: 'R' }, 1000);
 
-  it('moves the time only when the status flips', () => {
+  it('changes the time only when the status changes', () => {
     const said = setCondition(first, { type: 'A', status: 'Unknown', reason: 'Other' }, 2000, 4);
     expect(said).toEqual([
       {
@@ -44,7 +44,7 @@ describe('errors', () => {
   const status = (code: number, reason: string): string =>
     JSON.stringify({ kind: 'Status', reason, message: `it is ${reason}`, code });
 
-  it('carry the server’s reason, or the status of whatever is in between', () => {
+  it('have the server’s reason, or the HTTP status of a proxy', () => {
     expect(ApiError.from(409, status(409, 'AlreadyExists'))).toMatchObject({
       code: 'AlreadyExists',
       message: 'it is AlreadyExists',
@@ -58,7 +58,7 @@ describe('errors', () => {
     expect(ApiError.from(429, '', 'soon').retryAfterSeconds).toBeUndefined();
   });
 
-  it('tell a conflict from a name that is taken, and a version that is too old', () => {
+  it('distinguish a conflict, a name that exists and a version that is too old', () => {
     const taken = ApiError.from(409, status(409, 'AlreadyExists'));
     const conflict = ApiError.from(409, status(409, 'Conflict'));
     expect([isConflict(taken), isAlreadyExists(taken)]).toEqual([false, true]);
@@ -66,7 +66,7 @@ describe('errors', () => {
     expect(isGone(ApiError.from(400, status(400, 'Expired')))).toBe(true);
   });
 
-  it('have a code and a message whatever was thrown', () => {
+  it('have a code and a message for any thrown value', () => {
     expect(codeOf('text')).toBe('InternalError');
     expect(codeOf(Object.assign(new Error(), { code: 'ENOENT' }))).toBe('ENOENT');
     expect(messageOf(new Error('fetch failed', { cause: new Error('refused') }))).toBe(
@@ -77,7 +77,7 @@ describe('errors', () => {
 });
 
 describe('keys and paths', () => {
-  it('lead there and back', () => {
+  it('convert in both directions', () => {
     for (const key of ['ns/name', 'name']) expect(keyOf({ metadata: splitKey(key) })).toBe(key);
     expect(collectionPath(pods, 'x')).toBe('/api/v1/namespaces/x/pods');
     expect(collectionPath(nodes, 'x')).toBe('/api/v1/nodes');
@@ -86,7 +86,7 @@ describe('keys and paths', () => {
 });
 
 describe('a deadline', () => {
-  it('ends what it is raced with, and says why', async () => {
+  it('rejects late work with its code and message', async () => {
     const clock = new FakeClock();
     using deadline = new Deadline(clock.now() + 1000, 'TooLate', undefined, clock);
     const race = deadline.race(new Promise(() => undefined));
@@ -98,7 +98,7 @@ describe('a deadline', () => {
     await expect(deadline.race(Promise.resolve(1))).rejects.toMatchObject({ code: 'TooLate' });
   });
 
-  it('leaves what is done in time alone', async () => {
+  it('returns the result of work that ends in time', async () => {
     const clock = new FakeClock();
     using deadline = new Deadline(clock.now() + 1000, 'TooLate', undefined, clock);
     expect(await deadline.race(Promise.resolve(1))).toBe(1);
@@ -117,14 +117,14 @@ describe('fault points', () => {
   });
   const arm = (point: string, action: string): void => writeFileSync(join(folder, point), action);
 
-  it('know three actions', () => {
+  it('have three actions', () => {
     expect(parseAction('')).toEqual({ kind: 'crash' });
     expect(parseAction('throw\n')).toEqual({ kind: 'throw' });
     expect(parseAction('delay:5')).toEqual({ kind: 'delay', ms: 5 });
     expect(() => parseAction('explode')).toThrow(FaultError);
   });
 
-  it('lie before and after an effect', async () => {
+  it('are before and after an effect', async () => {
     const done: string[] = [];
     const effect = (): Promise<void> => withFaults('x', async () => void done.push('x'));
     arm('x.before', 'throw');
@@ -137,7 +137,7 @@ describe('fault points', () => {
     await effect();
   });
 
-  it('trip once, and then no longer lie there', async () => {
+  it('trip once, and their files are removed', async () => {
     arm('x', 'throw');
     await expect(fault('x')).rejects.toThrow(FaultError);
     expect(readdirSync(folder)).toEqual([]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A kind of object: where it lives in the API and how its JSON becomes one of our types.
+// A kind of object: its path in the API, and how its JSON becomes one of our types.
 import {
   CheckpointRequest,
   MigrationRequest,
@@ -22,7 +22,7 @@ export interface Resource<T> {
   readonly kind: string;
   readonly plural: string;
   readonly namespaced: boolean;
-  /** Validates and narrows what the server sent. Throws on what does not fit. */
+  /** Validates what the server sent and drops fields that nobody reads. Throws if it does not match. */
   readonly parse: (json: unknown) => T;
 }
 

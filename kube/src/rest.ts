@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Raw requests to the API server: JSON in, JSON out, and line-wise watches. Address, TLS, proxy and
-// credentials are client-node's; its typed calls and its Watch are not used, because listed and
-// watched objects differ in shape there and a watch ends after 30 quiet seconds.
+// Raw requests to the API server: JSON in, JSON out, and watches line by line. Address, TLS, proxy and credentials come
+// from client-node. Its typed calls and its Watch do not, because they give listed and watched objects different shapes
+// and end a watch after 30 s without an event.
 import { HttpMethod, RequestContext, type KubeConfig } from '@kubernetes/client-node';
 import { fetch, type Dispatcher, type Response } from 'undici';
 import { dispatcherOf } from './dispatcher.ts';
@@ -50,7 +50,7 @@ export class Rest {
 
   /**
    * One request, one JSON answer.
-   * @throws ApiError for an answer outside 2xx; ConnectionError when there was none.
+   * @throws ApiError for an answer outside 2xx; ConnectionError without an answer.
    */
   async request(request: RestRequest): Promise<unknown> {
     const timeoutMs = request.timeoutMs ?? defaultTimeoutMs;
@@ -83,8 +83,8 @@ export class Rest {
   }
 
   /**
-   * A watch. Ends when the server ends it or nothing (not even a bookmark) came for `idleMs`.
-   * @throws ApiError when the watch is refused; ConnectionError when it breaks.
+   * A watch. It ends when the server ends it, or when nothing (not even a bookmark) came for `idleMs`.
+   * @throws ApiError when the server refuses the watch; ConnectionError when it breaks.
    */
   async *watch(
     path: string,
@@ -141,13 +141,13 @@ export class Rest {
     throw ApiError.from(response.status, text, response.headers.get('retry-after') ?? undefined);
   }
 
-  /** How to reach the API server, and headers that say who we are: asked for again now and then, since tokens are renewed on disk. */
+  /** Address and credentials of the API server. They are read again from time to time, because tokens on disk are renewed. */
   async #authenticate(url: string): Promise<Access> {
     const now = performance.now();
     if (this.#access && now - this.#credentialsAt < credentialsMs) return this.#access;
     const context = new RequestContext(url, HttpMethod.GET);
     await this.#config.applySecurityAuthentication(context);
-    // The first stays, and with it its connections.
+    // The first dispatcher stays, and its connections with it.
     const dispatcher = this.#access?.dispatcher ?? (await dispatcherOf(this.#config, context));
     this.#access = { dispatcher, credentials: context.getHeaders() };
     this.#credentialsAt = now;

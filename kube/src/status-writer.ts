@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes one writer's part of a status by server-side apply: only if it differs from what is there.
+// Writes one writer's part of a status by server-side apply, only if it differs from the current one.
 import { isDeepStrictEqual } from 'node:util';
 import type { Api } from './api.ts';
 import { isConflict } from './errors.ts';
@@ -7,17 +7,17 @@ import type { ApiObject, Resource } from './resource.ts';
 
 export interface StatusWrite<T extends ApiObject> {
   readonly resource: Resource<T>;
-  /** As read; the write is refused if another object of that name has taken its place. */
+  /** As read. The server refuses the write if another object of that name has replaced it. */
   readonly object: T;
-  /** The field manager: nobody else may write these fields. */
+  /** The field manager: no other writer may write these fields. */
   readonly manager: string;
   /** Every field of the status that this manager owns. */
   readonly owned: readonly string[];
-  /** The fields' values; an owned field that is absent here is removed. */
+  /** The fields' values. An owned field that is absent here is removed. */
   readonly status: object;
   /**
-   * `retry`: what is said holds whatever else has changed meanwhile (an agent reporting facts).
-   * `throw`: what is said follows from the object as read (the operator); read again and rethink.
+   * `retry`: the part is true whatever else has changed meanwhile (an agent that reports facts).
+   * `throw`: the part follows from the object as read (the operator), so the caller has to read again.
    */
   readonly onConflict: 'retry' | 'throw';
   readonly signal?: AbortSignal | undefined;
@@ -39,7 +39,7 @@ export async function writeStatus<T extends ApiObject>(
     isDeepStrictEqual(wanted[key], withoutUndefined(current[key])),
   );
   if (same) return undefined;
-  // The server ignores a uid on /status, so the version is what keeps the write out of a namesake.
+  // The server ignores a UID on /status; the version keeps the write away from another object of that name.
   let object = write.object;
   for (let attempt = 1; ; attempt++) {
     try {
@@ -58,7 +58,7 @@ export async function writeStatus<T extends ApiObject>(
   }
 }
 
-/** JSON has no undefined; comparing must not see it either. */
+/** JSON has no undefined, so the comparison leaves it out. */
 function withoutUndefined(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutUndefined);
   if (typeof value !== 'object' || value === null) return value;

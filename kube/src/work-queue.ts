@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys waiting for work. A key is in it at most once, is never handed out twice at a time, and one
-// added while it is being worked on comes again afterwards.
+// Keys that wait for work. A key is in the queue at most once and in work at most once. A key that is added while it is
+// in work comes again afterwards.
 import type { Clock, Timer } from './clock.ts';
 
 export interface Backoff {
@@ -13,7 +13,7 @@ const defaultBackoff: Backoff = { baseMs: 50, maxMs: 30_000 };
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #backoff: Backoff;
-  /** In order of arrival; what is here and not in #processing is handed out. */
+  /** In order of arrival. `get` returns keys that are here and not in #processing. */
   readonly #dirty = new Set<string>();
   readonly #processing = new Set<string>();
   readonly #delayed = new Map<string, { at: number; timer: Timer }>();
@@ -26,7 +26,7 @@ export class WorkQueue {
     this.#backoff = backoff;
   }
 
-  /** Keys that could be handed out now. */
+  /** Keys that `get` could return now. */
   get length(): number {
     let count = 0;
     for (const key of this.#dirty) if (!this.#processing.has(key)) count++;
@@ -39,7 +39,7 @@ export class WorkQueue {
     this.#dispatch();
   }
 
-  /** Adds after `ms`. Of two waits for one key the earlier counts. */
+  /** Adds after `ms`. Of two times for one key the earlier one counts. */
   addAfter(key: string, ms: number): void {
     if (this.#closed) return;
     if (ms <= 0) return this.add(key);
@@ -54,7 +54,7 @@ export class WorkQueue {
     this.#delayed.set(key, { at, timer });
   }
 
-  /** Adds after a wait that doubles with each failure in a row. @returns the wait in ms. */
+  /** Adds after a wait that doubles with each consecutive failure. @returns the wait in ms. */
   addAfterFailure(key: string): number {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
@@ -63,12 +63,12 @@ export class WorkQueue {
     return ms;
   }
 
-  /** Forgets earlier failures of a key. */
+  /** Resets the failures of a key. */
   forget(key: string): void {
     this.#failures.delete(key);
   }
 
-  /** @returns a key, to be given back with `done`; undefined once the queue is closed. */
+  /** @returns a key, which the caller gives back with `done`; undefined once the queue is closed. */
   take(): Promise<string | undefined> {
     if (this.#closed) return Promise.resolve(undefined);
     const { promise, resolve } = Promise.withResolvers<string | undefined>();

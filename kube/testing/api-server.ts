@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A real kube-apiserver with a real etcd on loopback, for tests. Binaries come from
-// $SEALIFT_KUBE_BIN, else build/lab/bin; without them `binaries()` says why tests are skipped.
+// $SEALIFT_KUBE_BIN, else build/lab/bin. Without them `binaries()` says why the tests skip.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import {
@@ -44,7 +44,7 @@ export interface TestServer {
   readonly client: Client;
   /** Folder of the binaries: kubectl and helm may be there too. */
   readonly binaries: string;
-  /** Where the server listens: `https://...`; it has a certificate that nobody knows. */
+  /** Address of the server: `https://...`, with a self-signed certificate. */
   readonly url: string;
   /**
    * A further client with connections of its own.
@@ -53,7 +53,7 @@ export interface TestServer {
   connect(account?: string): Client;
   /** Creates an object given as a manifest. */
   create(manifest: Manifest): Promise<void>;
-  /** Stops and starts kube-apiserver on the same port; etcd goes on. */
+  /** Stops and starts kube-apiserver on the same port; etcd keeps running. */
   restart(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -174,7 +174,7 @@ async function ready(client: Client, server: ChildProcess, folder: string): Prom
   for (;;) {
     if (server.exitCode !== null) throw new Error(`kube-apiserver ended:\n${log(folder)}`);
     try {
-      // The default namespace is made after the server says that it is ready.
+      // The server creates the default namespace after it reports that it is ready.
       await client.rest.request({
         method: 'GET',
         path: '/api/v1/namespaces/default',
@@ -189,7 +189,7 @@ async function ready(client: Client, server: ChildProcess, folder: string): Prom
   }
 }
 
-/** A server that starts again serves its own kinds before those of definitions. */
+/** After a restart the server serves its own kinds before those of the definitions. */
 async function served(client: Client): Promise<void> {
   const limit = Date.now() + startLimitMs;
   for (;;) {
@@ -205,7 +205,7 @@ async function served(client: Client): Promise<void> {
 
 function run(folder: string, command: string, args: string[]): ChildProcess {
   const out = openSync(join(folder, 'log'), 'a');
-  // It ends with the process of the tests, however that ends.
+  // It ends with the test process, however that ends.
   const tied = ['--pdeathsig', 'KILL', command, ...args];
   return spawn('setpriv', tied, { stdio: ['ignore', out, out], cwd: folder });
 }
@@ -260,7 +260,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Creates unless it is there already. */
+/** Creates the object unless it exists. */
 export async function ensure(server: TestServer, manifest: Manifest): Promise<void> {
   try {
     await server.create(manifest);

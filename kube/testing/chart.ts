@@ -9,7 +9,7 @@ import type { Manifest } from './definitions.ts';
 
 const chart = join(import.meta.dirname, '..', '..', 'charts', 'sealift');
 
-/** @returns what a template makes for the release and namespace `sealift`; undefined where there is no helm. */
+/** @returns the manifests of a template for the release and namespace `sealift`; undefined where there is no helm. */
 export function render(server: TestServer, template: string): Manifest[] | undefined {
   const helm = join(server.binaries, 'helm');
   if (!existsSync(helm)) return undefined;

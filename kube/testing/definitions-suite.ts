@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the API server refuses by the CustomResourceDefinitions alone, and how a decision is written.
+// What the API server refuses by the CustomResourceDefinitions alone, and how the first decision stands.
 import { describe, expect, it } from 'vitest';
 import type { MigrationRequest } from '../../crds/src/index.ts';
 import type { Client } from '../src/client.ts';
@@ -28,7 +28,11 @@ export function definitionsSuite(f: Fixture): void {
     it.each([
       ['no podName', { podName: undefined }, 'spec.podName: Required value'],
       ['a podName that is no name', { podName: 'A b' }, 'spec.podName: Invalid value'],
-      ['a blackout beyond the kubelet’s patience', { timeouts: { blackoutSeconds: 111 } }, '110'],
+      [
+        'a blackout longer than the kubelet’s start timeout',
+        { timeouts: { blackoutSeconds: 111 } },
+        '110',
+      ],
       ...['hold', 'freeze', 'dump', 'transfer', 'restore'].map((step): [string, object, string] => [
         `a step longer than the blackout: ${step}`,
         { timeouts: { blackoutSeconds: 50, [`${step}Seconds`]: 51 } },
@@ -50,14 +54,14 @@ export function definitionsSuite(f: Fixture): void {
       await expect(f.merge(metadata.name, { spec })).rejects.toThrow(message);
     });
 
-    it('let cancel go forward only', async () => {
+    it('let cancel be set, not unset', async () => {
       const { metadata } = await f.make({ targetNodeName: 'node-2' });
       expect((await f.merge(metadata.name, { spec: { cancel: true } })).spec.cancel).toBe(true);
       await expect(f.merge(metadata.name, { spec: { cancel: false } })).rejects.toThrow(
-        'cancel cannot be taken back',
+        'cancel cannot be unset',
       );
       await expect(f.merge(metadata.name, { spec: { cancel: null } })).rejects.toThrow(
-        'cancel cannot be taken back',
+        'cancel cannot be unset',
       );
     });
 
@@ -139,7 +143,7 @@ export function decisionSuite(f: Fixture): void {
     const committed = { outcome: 'Committed', by: 'agent/b', reason: 'Committed' } as const;
     const aborted = { outcome: 'Aborted', by: 'operator', reason: 'Cancelled' } as const;
 
-    /** As it is when the target's agent may commit. */
+    /** A request whose target's agent may commit. */
     async function gated(): Promise<MigrationRequest> {
       const { metadata } = await f.make();
       const status = {
@@ -149,7 +153,7 @@ export function decisionSuite(f: Fixture): void {
       return f.merge(metadata.name, { status }, 'status');
     }
 
-    it('is the first one’s, whoever asks', async () => {
+    it('is the first writer’s', async () => {
       const request = await gated();
       const first = await proposeDecision(f.client, migrationRequests, request, committed);
       expect(first).toMatchObject(committed);
@@ -157,7 +161,7 @@ export function decisionSuite(f: Fixture): void {
       expect((await f.get(request.metadata.name)).status?.decision).toEqual(first);
     });
 
-    it('is one, however many race for it', async () => {
+    it('is one, however many writers race', async () => {
       for (let round = 0; round < 10; round++) {
         const request = await gated();
         const all = await Promise.all(
@@ -203,10 +207,12 @@ export function decisionSuite(f: Fixture): void {
     ])('is not Committed by %s', async (_name, status) => {
       const { metadata } = await gated();
       const request = await f.merge(metadata.name, { status }, 'status');
-      await expect(proposeDecision(f.client, migrationRequests, request, committed)).rejects.toThrow(
-        'only the agent of status.target.nodeName commits',
+      await expect(
+        proposeDecision(f.client, migrationRequests, request, committed),
+      ).rejects.toThrow('only the agent of status.target.nodeName commits');
+      expect(await proposeDecision(f.client, migrationRequests, request, aborted)).toMatchObject(
+        aborted,
       );
-      expect(await proposeDecision(f.client, migrationRequests, request, aborted)).toMatchObject(aborted);
     });
 
     it('of a RestoreRequest is Committed by its target’s agent only', async () => {
@@ -226,17 +232,21 @@ export function decisionSuite(f: Fixture): void {
         { status: { target: { nodeName: 'b' } } },
         { subresource: 'status' },
       );
-      expect(await proposeDecision(f.client, restoreRequests, request, committed)).toMatchObject(committed);
+      expect(await proposeDecision(f.client, restoreRequests, request, committed)).toMatchObject(
+        committed,
+      );
     });
 
-    it('is not written into a namesake', async () => {
+    it('is not written to another request of the same name', async () => {
       const request = await gated();
       await f.client.delete(migrationRequests, 'default', request.metadata.name);
       await f.client.create(migrationRequests, 'default', {
         metadata: { name: request.metadata.name },
         spec: { podName: 'victim' },
       });
-      await expect(proposeDecision(f.client, migrationRequests, request, committed)).rejects.toMatchObject({
+      await expect(
+        proposeDecision(f.client, migrationRequests, request, committed),
+      ).rejects.toMatchObject({
         code: 'RequestReplaced',
       });
       expect((await f.get(request.metadata.name)).status?.decision).toBeUndefined();

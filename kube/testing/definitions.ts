@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 
-/** An object as a file describes it. */
+/** An object as a manifest has it. */
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
@@ -16,7 +16,7 @@ export interface Manifest {
 
 const folder = join(import.meta.dirname, '..', '..', 'crds');
 
-/** The generated CustomResourceDefinitions, as they lie on disk. */
+/** The generated CustomResourceDefinitions, read from the disk. */
 export function files(): Manifest[] {
   return readdirSync(folder)
     .filter((name) => name.endsWith('.yaml'))

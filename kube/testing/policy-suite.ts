@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The chart's policy on decisions, as helm renders it, before a real API server.
+// The chart's policy on decisions, as helm renders it, in a real API server.
 import { Agent, fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestServer } from './api-server.ts';
@@ -18,7 +18,7 @@ export function policySuite(f: Fixture, server: () => TestServer): void {
     const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
     let manifests: Manifest[] = [];
 
-    /** Writes a decision as somebody. @returns the server's answer */
+    /** Writes a decision as a given user. @returns the server's answer */
     async function write(user: string, node: string | undefined, by: string): Promise<string> {
       const { metadata } = await f.make();
       const url = `${server().url}/apis/sealift.dev/v1alpha1/namespaces/default/migrationrequests/${metadata.name}/status`;
@@ -55,9 +55,9 @@ export function policySuite(f: Fixture, server: () => TestServer): void {
       await dispatcher.close();
     });
 
-    it('lets the operator and agents write, each in their own name', async ({ skip }) => {
+    it('lets operator and agents write, each in its own name', async ({ skip }) => {
       if (manifests.length === 0) return skip('no helm beside the API server');
-      // A policy takes effect a moment after it was written.
+      // A policy takes effect a moment after its creation.
       await expect
         .poll(() => write('somebody', undefined, 'operator'), { timeout: 20_000 })
         .toContain('only Sealift');
@@ -75,7 +75,7 @@ export function policySuite(f: Fixture, server: () => TestServer): void {
       );
     });
 
-    it('leaves the rest of a status to whoever may write it', async ({ skip }) => {
+    it('restricts no other field of the status', async ({ skip }) => {
       if (manifests.length === 0) return skip('no helm beside the API server');
       const { metadata } = await f.make();
       const after = await f.merge(metadata.name, { status: { phase: 'Pending' } }, 'status');

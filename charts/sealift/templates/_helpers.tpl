@@ -26,7 +26,7 @@ app.kubernetes.io/component: {{ .component }}
 - { name: POD_NAMESPACE, valueFrom: { fieldRef: { fieldPath: metadata.namespace } } }
 - { name: NODE_NAME, valueFrom: { fieldRef: { fieldPath: spec.nodeName } } }
 - { name: LOG_LEVEL, value: {{ .root.Values.logLevel | quote }} }
-# Else V8 sizes its heap by the node, not by the limit, and lets garbage lie until the container is killed.
+# Without this, V8 sizes its heap by the node's memory instead of the limit, and the kernel kills the container before V8 collects garbage.
 - { name: NODE_OPTIONS, value: "--max-old-space-size=128 --max-semi-space-size=4" }
 {{- if .root.Values.faultPoints }}
 - { name: SEALIFT_FAULT_DIR, value: /var/lib/sealift/faults }

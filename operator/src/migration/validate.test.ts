@@ -91,7 +91,7 @@ describe('a new request', () => {
     [
       'peers that give up before anything could be done',
       'PeerRetryBudgetTooShort',
-      /wait for 655.36 ms .* 1200 ms at least/,
+      /retry for 655.36 ms .* at least 1200 ms/,
       { sourcePod: pod({ metadata: { annotations: { [annotations.peerRnrRetry]: '1' } } }) },
     ],
     [

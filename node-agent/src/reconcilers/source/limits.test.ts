@@ -33,7 +33,7 @@ describe('a source', () => {
         outcome: 'Aborted',
         reason: 'DumpDeadlineExceeded',
         message:
-          'step dump was not done within 1 s: raise spec.timeouts.dumpSeconds if it needs longer',
+          'Step dump did not end within 1 s. Raise spec.timeouts.dumpSeconds if it needs longer.',
       });
       expect([world.asItWas, stage()]).toEqual([true, 'Resumed']);
     });

@@ -33,7 +33,7 @@ describe('a target', () => {
     expect(status()?.decision).toMatchObject({
       reason: 'RestoreDeadlineExceeded',
       message:
-        'step restore was not done within 1 s: raise spec.timeouts.restoreSeconds if it needs longer',
+        'Step restore did not end within 1 s. Raise spec.timeouts.restoreSeconds if it needs longer.',
     });
     expect([state(), node.cut, node.ran]).toEqual(['TornDown', 1, 0]);
   });

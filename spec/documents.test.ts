@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every path of this repository that a document names exists: in backticks, as a link, or as the number of an ADR.
+import { globSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { expect, it } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+const skipped = new Set(['node_modules', 'build', '.git']);
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    if (skipped.has(entry.name)) return [];
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? filesIn(path) : [relative(root, path)];
+  });
+}
+
+const files = filesIn(root);
+const documents = files.filter((path) => path.endsWith('.md'));
+const top = readdirSync(root).filter((name) => !skipped.has(name));
+
+/** Endings of files that are written here: a name that has one and no folder is one of ours too. */
+const source = /^[\w.*{},/-]+\.(ts|c|h|cpp|sh|md|pml|mk|proto|py|patch|tpl)$/;
+const path = /^[\w.@*{},-]+(\/[\w.@*{},-]+)*\/?$/;
+
+const exists = (folder: string, name: string): boolean =>
+  /[*{]/.test(name)
+    ? globSync(name, { cwd: join(root, folder) }).length > 0
+    : statSync(join(root, folder, name), { throwIfNoEntry: false }) !== undefined;
+
+/** Whether a word in backticks names nothing of this repository, or something that is there. */
+function isFine(word: string, document: string): boolean {
+  if (!path.test(word) || /^docs\/adr\/\d{4}$/.test(word)) return true;
+  const here = dirname(document);
+  if (word.includes('/') && top.includes(word.split('/')[0] ?? '')) return exists('.', word);
+  if (!source.test(word)) return true;
+  const isBare = !/[/*{]/.test(word);
+  return (
+    [here, join(here, 'src'), '.'].some((folder) => exists(folder, word)) ||
+    (isBare && files.some((file) => file.startsWith(here) && file.endsWith(`/${word}`)))
+  );
+}
+
+const all = (text: string, pattern: RegExp): string[] =>
+  [...text.matchAll(pattern)].map((match) => match[1] ?? '');
+
+function missingIn(document: string): string[] {
+  const text = readFileSync(join(root, document), 'utf8');
+  const prose = text.replaceAll(/^```.*?^```/gms, '');
+  const words = all(prose, /`([^`\n]+)`/g).filter((word) => !isFine(word, document));
+  const links = all(prose, /\]\((?!https?:|#)([^)#\s]+)/g).filter(
+    (link) => !exists(dirname(document), link),
+  );
+  const decisions = all(text, /\badr\/(\d{4})/g).filter((number) => {
+    return !files.some((file) => file.startsWith(`docs/adr/${number}-`));
+  });
+  return [...words, ...links, ...decisions];
+}
+
+it.each(documents)('%s', (document) => {
+  expect(missingIn(document)).toEqual([]);
+});
+
+it('notices a path that is not there', () => {
+  expect(isFine('crds/src/nothing.ts', 'README.md')).toBe(false);
+  expect(isFine('nothing.ts', 'kube/README.md')).toBe(false);
+  expect(isFine('controller.ts', 'kube/README.md')).toBe(true);
+  expect(isFine('status.decision', 'README.md')).toBe(true);
+});

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The protocol as one table: what happens, who does it, and what it is called in the journal, in the API, in the report,
+// among the fault points and in the model. docs/protocol.md is generated from it.
+import { aborted } from './steps/aborted.ts';
+import { checkpoint } from './steps/checkpoint.ts';
+import { committed, retries } from './steps/committed.ts';
+import { restore } from './steps/restore.ts';
+import type { Kind, Row } from './steps/row.ts';
+import { undecided } from './steps/undecided.ts';
+
+export interface Section<K extends Kind = Kind> {
+  readonly title: string;
+  readonly kind: K;
+  readonly rows: readonly Row<K>[];
+}
+
+const section = <K extends Kind>(kind: K, title: string, rows: readonly Row<K>[]): Section<K> => ({
+  title,
+  kind,
+  rows,
+});
+
+export const protocol: readonly [
+  ...Section<'MigrationRequest'>[],
+  Section<'RestoreRequest'>,
+  Section<'CheckpointRequest'>,
+] = [
+  section('MigrationRequest', 'Migration, up to the decision', undecided),
+  section('MigrationRequest', 'Migration, after Committed', committed),
+  section('MigrationRequest', 'Migration, a target that fails after Committed', retries),
+  section('MigrationRequest', 'Migration, after a failure or Aborted', aborted),
+  section('RestoreRequest', 'Restore', restore),
+  section('CheckpointRequest', 'Checkpoint', checkpoint),
+];
+
+/** Every row of a kind of request. */
+export const rowsOf = <K extends Kind>(kind: K): readonly Row<K>[] =>
+  protocol.flatMap((one) => (one.kind === kind ? (one.rows as readonly Row<K>[]) : []));

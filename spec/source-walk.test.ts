@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// One move through the real reconciler of the source: the journal's stage as each effect begins, and the states that are
+// published, in the order of the table.
+import { expect, it } from 'vitest';
+import {
+  api,
+  decide,
+  put,
+  run,
+  runs,
+  stage,
+  world,
+} from '../node-agent/src/testing/source-agent.ts';
+import { rowsOf } from './protocol.ts';
+import { both, type Row } from './steps/row.ts';
+
+const rows = rowsOf('MigrationRequest').filter((row) => row.by === 'source agent');
+const rowOf = (effect: Row['effect'], after?: string) =>
+  rows.find((row) => row.effect === effect && (!after || both(row.stage).at(-1) === after));
+
+/** What the node is asked to do, by the effect that asks. */
+const calls = {
+  lock: 'LockNetwork',
+  hold: 'HoldDevice',
+  freeze: 'FreezeTasks',
+  dump: 'DumpContainers',
+  end: 'StopSource',
+} as const;
+
+/** Records the journal's stage at each call. */
+function watch(): [string, string | undefined][] {
+  const seen: [string, string | undefined][] = [];
+  const node = world.checkpointer as unknown as Record<string, (...all: unknown[]) => unknown>;
+  for (const [name, effect] of Object.entries(calls)) {
+    const work = node[name]?.bind(node);
+    node[name] = (...all) => {
+      seen.push([effect, stage()]);
+      return work?.(...all);
+    };
+  }
+  return seen;
+}
+
+/** The states of the source in the order in which they were published, repetitions left out. */
+function published(): string[] {
+  const states = api.writes.flatMap(({ fields }) => {
+    const { status } = fields as { status?: { sourceAgent?: { state: string } } };
+    return status?.sourceAgent?.state ?? [];
+  });
+  return states.filter((state, at) => state !== states[at - 1]);
+}
+
+const expected = (effects: readonly Row['effect'][]): [string, string | undefined][] =>
+  effects.map((effect) => [effect ?? '', both(rowOf(effect)?.stage)[0]]);
+const states = (effects: readonly Row['effect'][]): string[] => {
+  const all = effects.flatMap((effect) => both<string>(rowOf(effect)?.state));
+  return all.filter((state, at) => state !== all[at - 1]);
+};
+
+const before = [
+  ...(['LockNetwork', 'HoldDevice', 'FreezeTasks', 'DumpContainers', 'SendImages'] as const),
+] as const;
+
+it('a source that is stopped passes the table’s stages and states', async () => {
+  const seen = watch();
+  put();
+  await run();
+  expect(stage()).toBe(both(rowOf('SendImages')?.stage)[1]);
+  decide('Committed');
+  await runs();
+  expect(seen).toEqual(expected([...before.slice(0, 4), 'StopSource']));
+  expect(stage()).toBe(both(rowOf('StopSource')?.stage)[1]);
+  expect(published()).toEqual(states([...before, 'AwaitTargetAnswering', 'StopSource']));
+});
+
+it('a source that is resumed ends as the table says', async () => {
+  put();
+  await run();
+  decide('Aborted');
+  await runs();
+  expect(stage()).toBe(both(rowOf('ResumeSource', 'Resumed')?.stage)[0]);
+  expect(published()).toEqual(states([...before, 'ResumeSource']));
+});
+
+it('a source that is lost ends as the table says', async () => {
+  put();
+  await run();
+  world.gone = true;
+  decide('Aborted');
+  await run().catch(() => undefined);
+  expect(stage()).toBe(both(rowOf('ResumeSource', 'Lost')?.stage)[0]);
+  await runs();
+  expect(stage()).toBe(both(rowOf('AllowRestart')?.stage)[0]);
+  expect(published().at(-1)).toBe('Lost');
+});

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// One row of the protocol's table: a step, who does it, and what it is called everywhere. Each column has the code's own
+// type, so that a name that the code does not have is a type error.
+import type {
+  CheckpointConditionType,
+  CheckpointRequestStatus,
+  CheckpointState,
+  MigrationConditionType,
+  MigrationPhase,
+  Outcome,
+  ReasonName,
+  RestoreConditionType,
+  RestoreRequestStatus,
+  SourceState,
+  StepName,
+  TargetState,
+} from '../../crds/src/index.ts';
+import type {
+  CheckpointEffect,
+  CheckpointObserved,
+} from '../../node-agent/src/reconcilers/checkpoint/decide.ts';
+import type {
+  ImageSenderEffect,
+  ImageSenderObserved,
+} from '../../node-agent/src/reconcilers/image-sender/reconciler.ts';
+import type {
+  SourceEffect,
+  SourceObserved,
+} from '../../node-agent/src/reconcilers/source/decide.ts';
+import type {
+  TargetEffect,
+  TargetObserved,
+} from '../../node-agent/src/reconcilers/target/decide.ts';
+import type { Stage } from '../../node-agent/src/support/journal/journal.ts';
+import type { Effect as CheckpointOperatorEffect } from '../../operator/src/checkpoint/types.ts';
+import type { Effect as MigrationOperatorEffect } from '../../operator/src/migration/types.ts';
+import type { Effect as RestoreOperatorEffect } from '../../operator/src/restore/types.ts';
+
+/** What differs between the three kinds of request. */
+export interface Kinds {
+  MigrationRequest: {
+    condition: MigrationConditionType;
+    phase: MigrationPhase;
+    operatorEffect: MigrationOperatorEffect['type'];
+  };
+  RestoreRequest: {
+    condition: RestoreConditionType;
+    phase: NonNullable<RestoreRequestStatus['phase']>;
+    operatorEffect: RestoreOperatorEffect['type'];
+  };
+  CheckpointRequest: {
+    condition: CheckpointConditionType;
+    phase: NonNullable<CheckpointRequestStatus['phase']>;
+    operatorEffect: CheckpointOperatorEffect['type'];
+  };
+}
+export type Kind = keyof Kinds;
+
+export type AnyEffect =
+  | SourceEffect['type']
+  | TargetEffect['type']
+  | CheckpointEffect['type']
+  | ImageSenderEffect['type']
+  | Kinds[Kind]['operatorEffect'];
+
+/** What the operator and the other agent have written when the step is decided on. */
+export interface Given {
+  readonly source?: SourceState;
+  readonly target?: TargetState;
+  readonly checkpoint?: CheckpointState;
+  readonly decision?: readonly [Outcome, ReasonName];
+  readonly cancel?: true;
+  /** The request has ended. */
+  readonly finished?: true;
+  /** Absent: the request has been accepted. */
+  readonly request?: 'new' | 'deleted' | 'without finalizer';
+  /** Absent: it exists, marked as a target. */
+  readonly targetPod?: 'absent' | 'labelled';
+  /** Absent: it runs. */
+  readonly sourcePod?: 'absent';
+  /** `spec.onSourceLoss` is `RestoreNewestCheckpoint`, and there is a checkpoint. */
+  readonly recovery?: 'asked' | 'begun';
+}
+
+/** One value, or what it is while the step runs and after it. */
+type During<T> = T | readonly [T, T];
+
+interface Columns<K extends Kind> {
+  /** What happens. */
+  readonly step: string;
+  readonly given?: Given;
+  /** What the operator shows when it has read the agents' states: type, status, reason. */
+  readonly condition?: readonly [Kinds[K]['condition'], 'True' | 'False' | 'Unknown', ReasonName];
+  readonly phase?: Kinds[K]['phase'];
+  /** Steps of `status.report` that it is timed as. */
+  readonly report?: readonly StepName[];
+  /** In docs/faults.md. */
+  readonly faults?: readonly `${string}.${string}`[];
+  /** Labels of transitions in spec/handover.pml. */
+  readonly model?: readonly `${string}.${string}`[];
+  /** Absent: nothing undoes it, or nothing has to. */
+  readonly undoneBy?: AnyEffect;
+}
+
+interface AgentColumns<Observed, State> {
+  /** What the journal has when the step is decided on; absent: the first of `stage`. */
+  readonly found?: Stage | 'none';
+  /** What the agent writes to its journal before the effect, and after it. */
+  readonly stage?: During<Stage>;
+  /** What it publishes while the effect runs, and after it. */
+  readonly state: During<State>;
+  /** What else the agent has to observe to decide on this step. */
+  readonly observed?: Partial<Observed>;
+}
+
+interface OperatorStep<K extends Kind> extends Columns<K> {
+  readonly by: 'operator';
+  readonly effect?: Kinds[K]['operatorEffect'];
+}
+interface SourceStep<K extends Kind> extends Columns<K>, AgentColumns<SourceObserved, SourceState> {
+  readonly by: 'source agent';
+  readonly effect?: SourceEffect['type'];
+}
+interface TargetStep<K extends Kind> extends Columns<K>, AgentColumns<TargetObserved, TargetState> {
+  readonly by: 'target agent';
+  readonly effect?: TargetEffect['type'];
+}
+interface SenderStep<K extends Kind>
+  extends Columns<K>, AgentColumns<ImageSenderObserved, SourceState> {
+  readonly by: 'image sender';
+  readonly effect?: ImageSenderEffect['type'];
+}
+interface CheckpointStep<K extends Kind>
+  extends Columns<K>, AgentColumns<CheckpointObserved, CheckpointState> {
+  readonly by: 'checkpoint agent';
+  readonly effect?: CheckpointEffect['type'];
+}
+
+interface Steps {
+  MigrationRequest:
+    | OperatorStep<'MigrationRequest'>
+    | SourceStep<'MigrationRequest'>
+    | TargetStep<'MigrationRequest'>;
+  RestoreRequest:
+    OperatorStep<'RestoreRequest'> | SenderStep<'RestoreRequest'> | TargetStep<'RestoreRequest'>;
+  CheckpointRequest: OperatorStep<'CheckpointRequest'> | CheckpointStep<'CheckpointRequest'>;
+}
+export type Row<K extends Kind = Kind> = Steps[K];
+
+/** A column that may have two values, as a list. */
+export const both = <T>(value: During<T> | undefined): readonly T[] =>
+  value === undefined ? [] : Array.isArray(value) ? (value as readonly T[]) : [value as T];
