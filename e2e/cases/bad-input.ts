@@ -1,85 +1,90 @@
 // SPDX-License-Identifier: Apache-2.0
 // What cannot be moved is refused with a reason that says what to do; the source is untouched.
-import { expect, type Case, type Context } from '../src/case.ts';
+import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { apply, kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
-import { ended, migration, summary } from '../src/requests.ts';
-import { PerftestPair } from '../src/players.ts';
+import { waitUntilEnded, migration, succeededCondition } from '../src/requests.ts';
+import { PerftestPair } from '../src/perftest-pair.ts';
 import { IDLE, IMAGE, podManifest, podStatus, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
 
 /** Requests a move that has to be refused. */
-async function refused(c: Context, pod: string, reason: string, to?: string): Promise<void> {
-  const name = await requestMove({ namespace: c.namespace, pod, ...(to ? { to } : {}) });
-  const of = { namespace: c.namespace, name, within: 90 };
-  const end = summary(await ended(migration, of, c.tell));
+async function expectRefused(
+  context: CaseContext,
+  pod: string,
+  reason: string,
+  to?: string,
+): Promise<void> {
+  const name = await requestMove({ namespace: context.namespace, pod, ...(to ? { to } : {}) });
+  const of = { namespace: context.namespace, name, within: 90 };
+  const end = succeededCondition(await waitUntilEnded(migration, of, context.log));
   expect(end?.status === 'False', `the request did not fail: ${JSON.stringify(end)}`);
   expect(end.reason === reason, `reason ${end.reason} (${end.message}), not ${reason}`);
   expect(end.message.length > 20, `the message says little: ${end.message}`);
 }
 
-async function untouched(c: Context, pod: string, node: string): Promise<void> {
-  const status = await podStatus(c.namespace, pod);
+async function expectUntouched(context: CaseContext, pod: string, node: string): Promise<void> {
+  const status = await podStatus(context.namespace, pod);
   expect(
     status.ready && status.node === node && status.restarts === 0,
     `the source was touched: ${JSON.stringify(status)}`,
   );
 }
 
-async function unknownPod(c: Context): Promise<void> {
-  await refused(c, 'nobody', 'PodNotFound');
+async function unknownPod(context: CaseContext): Promise<void> {
+  await expectRefused(context, 'nobody', 'PodNotFound');
 }
 
-async function otherRuntime(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
+async function otherRuntime(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
   await startPod({ namespace, name: 'plain', node: nodes[0], command: IDLE, runtimeClass: null });
-  await refused(c, 'plain', 'NotSealiftRuntime');
-  await untouched(c, 'plain', nodes[0]);
+  await expectRefused(context, 'plain', 'NotSealiftRuntime');
+  await expectUntouched(context, 'plain', nodes[0]);
 }
 
-async function sameNode(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
+async function sameNode(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
   await startPod({ namespace, name: 'stay', node: nodes[0], command: IDLE });
-  await refused(c, 'stay', 'TargetIsSource', nodes[0]);
-  await untouched(c, 'stay', nodes[0]);
+  await expectRefused(context, 'stay', 'TargetIsSource', nodes[0]);
+  await expectUntouched(context, 'stay', nodes[0]);
 }
 
-async function noCompatibleNode(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
+async function noCompatibleNode(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
   await startPod({ namespace, name: 'alone', node: nodes[0], command: IDLE });
   // Cordoned, the other node is no choice; the agent keeps its label up to date by itself.
   await kubectl('cordon', nodes[1]);
   try {
-    await refused(c, 'alone', 'NoCompatibleNode');
+    await expectRefused(context, 'alone', 'NoCompatibleNode');
   } finally {
     await kubectl('uncordon', nodes[1]);
   }
-  await untouched(c, 'alone', nodes[0]);
+  await expectUntouched(context, 'alone', nodes[0]);
 }
 
-async function unsupported(c: Context): Promise<void> {
-  const pair = new PerftestPair(c, 'ib_send_bw', 1, 100, ['-c', 'UD', '-s', '1024']);
-  await pair.begin();
+async function unsupported(context: CaseContext): Promise<void> {
+  const pair = new PerftestPair(context, 'ib_send_bw', 1, 100, ['-c', 'UD', '-s', '1024']);
+  await pair.start();
   const { server } = pair.pods;
-  await refused(c, server, 'UnsupportedObject', c.nodes[1]);
-  await untouched(c, server, c.nodes[0]);
+  await expectRefused(context, server, 'UnsupportedObject', context.nodes[1]);
+  await expectUntouched(context, server, context.nodes[0]);
 }
 
 /** A container beside the main one that ends and is started again, for ever. */
-async function crashLoop(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
+async function crashLoop(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
   const ending = {
     ...{ name: 'ending', image: IMAGE, imagePullPolicy: 'IfNotPresent', restartPolicy: 'Always' },
     command: ['/bin/sh', '-c', 'sleep 2; exit 3'],
   };
-  const beside = { initContainers: [ending], containers: [], volumes: [], mounts: [] };
-  await apply(podManifest({ namespace, name: 'loop', node: nodes[0], command: IDLE, beside }));
+  const extras = { initContainers: [ending], containers: [], volumes: [], mounts: [] };
+  await apply(podManifest({ namespace, name: 'loop', node: nodes[0], command: IDLE, extras }));
   await until('the container has been started again', { within: 180, every: 2 }, async () => {
     const raw = await kubectlJson('-n', namespace, 'get', 'pod', 'loop');
     const { status } = raw as { status: { initContainerStatuses?: { restartCount: number }[] } };
     return (status.initContainerStatuses?.[0]?.restartCount ?? 0) > 1 ? true : undefined;
   });
-  await refused(c, 'loop', 'ContainerCrashLooping');
+  await expectRefused(context, 'loop', 'ContainerCrashLooping');
   const status = await podStatus(namespace, 'loop');
   expect(status.restarts === 0, `the main container was touched: ${JSON.stringify(status)}`);
 }

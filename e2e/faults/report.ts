@@ -2,18 +2,18 @@
 // The form of build/faults/report.json, and the same as tables.
 import { z } from 'zod';
 
-export const Runner = z.enum(['source', 'target', 'none']);
-export type Runner = z.infer<typeof Runner>;
+export const RunningCopy = z.enum(['source', 'target', 'none']);
+export type RunningCopy = z.infer<typeof RunningCopy>;
 
 const count = z.int().min(0);
 const ms = z.number().min(0);
 
-export const Cell = z.strictObject({
+export const CellResult = z.strictObject({
   victim: z.string(),
   step: z.string(),
   /** Who may run in the end. */
-  expected: z.array(Runner).min(1),
-  runner: Runner,
+  expected: z.array(RunningCopy).min(1),
+  runner: RunningCopy,
   /** Of the ledger, both sides together. */
   lost: count,
   duplicated: count,
@@ -22,18 +22,21 @@ export const Cell = z.strictObject({
   /** From the harm until the request has ended and, where one runs, the peer goes on. */
   settleMs: ms,
 });
-export type Cell = z.infer<typeof Cell>;
+export type CellResult = z.infer<typeof CellResult>;
 
 /** What an abort at a step cost the application that went on at the source. */
-export const Abort = z.strictObject({
+export const AbortResult = z.strictObject({
   victim: z.string(),
   step: z.string(),
   reason: z.string(),
   pauseMs: ms,
 });
-export type Abort = z.infer<typeof Abort>;
+export type AbortResult = z.infer<typeof AbortResult>;
 
-export const FaultReport = z.strictObject({ cells: z.array(Cell), aborts: z.array(Abort) });
+export const FaultReport = z.strictObject({
+  cells: z.array(CellResult),
+  aborts: z.array(AbortResult),
+});
 export type FaultReport = z.infer<typeof FaultReport>;
 
 const line = (fields: readonly string[]): string => `| ${fields.join(' | ')} |`;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What fails: each does its harm when it is called and gives what makes it good again.
 import { kubectl, onNode, run, top } from '../src/lab.ts';
-import { seconds } from '../src/wait.ts';
+import { sleepSeconds } from '../src/wait.ts';
 
-export interface Scene {
+export interface FaultContext {
   readonly namespace: string;
   /** The MigrationRequest's name. */
   readonly request: string;
@@ -22,15 +22,15 @@ export interface Victim {
   /** The machine that has what runs there only in its memory: lost with it. */
   readonly loses?: 'source' | 'target';
   /** Steps at which it makes sense; absent: every one. */
-  readonly at?: readonly string[];
-  harm(scene: Scene): Promise<Undo>;
+  readonly steps?: readonly string[];
+  inject(scene: FaultContext): Promise<Undo>;
 }
 
 const lab = (...args: string[]): Promise<string> =>
   run(`${top}/e2e/lab/lab.sh`, args, { timeoutMs: 120_000 });
 
-const killed = (pick: (scene: Scene) => readonly string[], pattern: string) => {
-  return async (scene: Scene): Promise<Undo> => {
+const killProcesses = (pick: (scene: FaultContext) => readonly string[], pattern: string) => {
+  return async (scene: FaultContext): Promise<Undo> => {
     // The pattern must not find the shell that runs it.
     const line = `pkill -KILL -f '[${pattern[0]}]${pattern.slice(1)}' || true`;
     await Promise.all(pick(scene).map((node) => onNode(node, line)));
@@ -49,7 +49,7 @@ export const whenCriuRuns = (line: string): string =>
 
 /** The oldest: before whatever it has forked. */
 const killCriu = (role: 'source' | 'target') => {
-  return async (scene: Scene): Promise<Undo> => {
+  return async (scene: FaultContext): Promise<Undo> => {
     await onNode(scene[role], whenCriuRuns('pkill -KILL -o -x criu'), 90_000);
     return nothing;
   };
@@ -59,8 +59,8 @@ const address = (node: string): string => `10.77.0.1${node.slice(1)}`;
 const API_SERVER = '10.77.0.1';
 
 /** Nothing passes between a node and an address for a while. */
-const cut = (role: 'source' | 'target', from: (scene: Scene) => string, ms: number) => {
-  return async (scene: Scene): Promise<Undo> => {
+const cut = (role: 'source' | 'target', from: (scene: FaultContext) => string, ms: number) => {
+  return async (scene: FaultContext): Promise<Undo> => {
     const node = scene[role];
     const rules = ['input', 'output'].map((hook) => {
       const match = hook === 'input' ? 'saddr' : 'daddr';
@@ -68,7 +68,7 @@ const cut = (role: 'source' | 'target', from: (scene: Scene) => string, ms: numb
     });
     await onNode(node, `nft 'table ip sealift_e2e { ${rules.join(' ')} }'`);
     return async () => {
-      await seconds(ms / 1000);
+      await sleepSeconds(ms / 1000);
       await onNode(node, 'nft delete table ip sealift_e2e');
     };
   };
@@ -80,71 +80,75 @@ export const victims: readonly Victim[] = [
   {
     // Nothing fails: somebody changes his mind. What an abort at that step costs.
     name: 'cancel',
-    async harm({ namespace, request }) {
+    async inject({ namespace, request }) {
       const patch = '{"spec":{"cancel":true}}';
       await kubectl('-n', namespace, 'patch', 'mreq', request, '--type=merge', '-p', patch);
       return nothing;
     },
   },
-  { name: 'operator', harm: killed((s) => [s.source, s.target], '/opt/app/operator.js') },
-  { name: 'source-agent', harm: killed((s) => [s.source], '/opt/app/agent.js') },
-  { name: 'target-agent', harm: killed((s) => [s.target], '/opt/app/agent.js') },
-  { name: 'source-containerd', harm: killed((s) => [s.source], '/usr/bin/containerd$') },
-  { name: 'target-containerd', harm: killed((s) => [s.target], '/usr/bin/containerd$') },
-  { name: 'source-criu', at: ['dumping'], harm: killCriu('source') },
-  { name: 'target-criu', at: ['restoring', 'at-the-gate', 'decided'], harm: killCriu('target') },
+  { name: 'operator', inject: killProcesses((s) => [s.source, s.target], '/opt/app/operator.js') },
+  { name: 'source-agent', inject: killProcesses((s) => [s.source], '/opt/app/agent.js') },
+  { name: 'target-agent', inject: killProcesses((s) => [s.target], '/opt/app/agent.js') },
+  { name: 'source-containerd', inject: killProcesses((s) => [s.source], '/usr/bin/containerd$') },
+  { name: 'target-containerd', inject: killProcesses((s) => [s.target], '/usr/bin/containerd$') },
+  { name: 'source-criu', steps: ['dumping'], inject: killCriu('source') },
+  {
+    name: 'target-criu',
+    steps: ['restoring', 'at-the-gate', 'decided'],
+    inject: killCriu('target'),
+  },
   {
     name: 'source-reset',
     loses: 'source',
-    harm: (s) => lab('reset', s.source.slice(1)).then(() => nothing),
+    inject: (s) => lab('reset', s.source.slice(1)).then(() => nothing),
   },
   {
     name: 'target-reset',
     loses: 'target',
-    harm: (s) => lab('reset', s.target.slice(1)).then(() => nothing),
+    inject: (s) => lab('reset', s.target.slice(1)).then(() => nothing),
   },
   {
     name: 'api-server',
-    async harm() {
+    async inject() {
       await lab('part', 'stop', 'kube-apiserver');
       return async () => {
-        await seconds(10);
+        await sleepSeconds(10);
         await lab('part', 'start', 'kube-apiserver');
       };
     },
   },
-  { name: 'link-nodes', harm: cut('target', (s) => address(s.source), 15_000) },
-  { name: 'link-source-api', harm: cut('source', () => API_SERVER, 20_000) },
-  { name: 'link-target-api', harm: cut('target', () => API_SERVER, 20_000) },
+  { name: 'link-nodes', inject: cut('target', (s) => address(s.source), 15_000) },
+  { name: 'link-source-api', inject: cut('source', () => API_SERVER, 20_000) },
+  { name: 'link-target-api', inject: cut('target', () => API_SERVER, 20_000) },
   {
     name: 'disk-full',
-    at: ['before-hold', 'held', 'dumping', 'streaming'],
-    async harm(s) {
+    steps: ['before-hold', 'held', 'dumping', 'streaming'],
+    async inject(s) {
       // Only the agent sees it: the node's own disk being full would be another failure, of the kubelet.
       const enter = `nsenter -t $(${agentPid}) -m`;
       const folder = '/var/lib/sealift/checkpoints';
       await onNode(s.target, `${enter} mount -t tmpfs -o size=64k none ${folder}`);
       return async () => {
-        await seconds(20);
+        await sleepSeconds(20);
         await onNode(s.target, `${enter} umount -l ${folder}`);
       };
     },
   },
   {
     name: 'corruption',
-    at: ['before-hold', 'held', 'dumping', 'streaming'],
-    async harm(s) {
+    steps: ['before-hold', 'held', 'dumping', 'streaming'],
+    async inject(s) {
       await onNode(s.source, 'tc qdisc add dev eth0 root netem corrupt 20%');
       return async () => {
-        await seconds(20);
+        await sleepSeconds(20);
         await onNode(s.source, 'tc qdisc del dev eth0 root');
       };
     },
   },
   {
     name: 'target-memory',
-    at: ['before-hold', 'held', 'dumping', 'streaming', 'restoring'],
-    async harm(s) {
+    steps: ['before-hold', 'held', 'dumping', 'streaming', 'restoring'],
+    async inject(s) {
       const uid = (await s.targetUid()).replaceAll('-', '[-_]');
       const find = `find /sys/fs/cgroup -type d -name '*pod${uid}*' | head -1`;
       await onNode(s.target, `echo 3M > "$(${find})"/memory.max`);
