@@ -142,4 +142,21 @@ export const regressions: readonly Regression[] = [
       ],
     },
   },
+  {
+    found:
+      'a committed target never resumed when its sidecar was restored again long after the last container had started',
+    schedule: {
+      seed: 0,
+      scenario: 'move',
+      containers: 2,
+      faults: [
+        { when: { step: 0 }, what: { do: 'endsAtGate' }, forMs: 1 },
+        {
+          when: { point: 'operator.delete-source.before', nth: 1 },
+          what: { do: 'stopApi' },
+          forMs: 71_088,
+        },
+      ],
+    },
+  },
 ];

@@ -65,11 +65,13 @@ export class TargetContainers {
 
   /**
    * The container whose start the kubelet may give up any moment now (two minutes by its default, of which some have
-   * passed before the create gate). Only the last one's: the others' creates have returned.
+   * passed before the create gate). Only the last one's: the others' creates have returned. So has the last one's, once
+   * CRIU has detached from it and it waits at its gate no more.
    */
   hardlyStarting(entry: Entry, now: number): string | undefined {
     const last = entry.containers.at(-1);
-    return last?.since !== undefined && now - last.since > STARTS_WITHIN_MS ? last.name : undefined;
+    if (last?.since === undefined || !this.#gates.atResume(entry.id, last.name)) return undefined;
+    return now - last.since > STARTS_WITHIN_MS ? last.name : undefined;
   }
 
   /** Containers that CRIU has in its hands, whether it gets on with them or not. */
