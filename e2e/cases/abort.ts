@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Moves that cannot be: the source goes on, its peer sees a pause at most, and the reason is told.
-import { arm, disarm, waitUntilTripped } from '../faults/steps.ts';
+// Moves that are aborted: the source resumes, its peer sees a pause at most, and the request says why.
+import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { whenCriuRuns } from '../faults/victims.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectMoveFails, expectContinues } from '../src/checks.ts';
@@ -13,7 +13,7 @@ import { waitUntilEnded, migration, succeededCondition } from '../src/requests.t
 const configMap = (context: CaseContext): Promise<string> =>
   kubectl('-n', context.namespace, 'create', 'configmap', 'settings', '--from-literal=open=here');
 
-/** CRIU cannot restore: each kubelet keeps a ConfigMap's files in a folder of another name. */
+/** CRIU cannot restore an open file of a ConfigMap: each kubelet keeps such files in a folder with another name. */
 async function restoreFails(context: CaseContext): Promise<void> {
   await configMap(context);
   const pair = new LedgerPair(context, { rate: 150, serverConfigMap: 'settings' });
@@ -27,7 +27,7 @@ async function restoreFails(context: CaseContext): Promise<void> {
   await expectContinues(context, pair, 300);
 }
 
-/** Killed with the tasks in its hands and their TCP sockets in repair mode. */
+/** CRIU is killed while it has seized the tasks, with their TCP sockets in repair mode. */
 async function criuIsKilled(context: CaseContext): Promise<void> {
   const pair = new LedgerPair(context, { rate: 150 });
   await pair.start();
@@ -47,7 +47,7 @@ async function criuIsKilled(context: CaseContext): Promise<void> {
   await expectContinues(context, pair, 300);
 }
 
-/** The next agent finds its predecessor's CRIU at work, and lets it give up before it does anything. */
+/** The next agent finds the CRIU of the killed one at work. It waits until that has given up. */
 async function agentIsKilled(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   const pair = new LedgerPair(context, { rate: 150 });
@@ -58,7 +58,7 @@ async function agentIsKilled(context: CaseContext): Promise<void> {
   const name = await requestMove({ namespace, pod: pair.pods.server, to: nodes[1] });
   await waitUntilTripped(nodes[0], point, 180).finally(() => disarm(nodes));
   const kill = 'pkill -KILL -f "[/]opt/app/agent.js run" && pgrep -x criu | wc -l';
-  expect((await onNode(nodes[0], whenCriuRuns(kill))).trim() !== '0', 'CRIU had ended already');
+  expect((await onNode(nodes[0], whenCriuRuns(kill))).trim() !== '0', 'CRIU had already ended');
   const request = await waitUntilEnded(migration, { namespace, name }, context.log);
   context.log(`  ${succeededCondition(request)?.reason}: ${succeededCondition(request)?.message}`);
   const { decision, target } = request.status ?? {};
@@ -66,7 +66,7 @@ async function agentIsKilled(context: CaseContext): Promise<void> {
   await expectContinues(context, pair, 300);
 }
 
-/** The kubelet cannot start the target: what it mounts has been deleted since. */
+/** The kubelet cannot start the target: the ConfigMap that it mounts has been deleted. */
 async function prepareFails(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   await configMap(context);
@@ -81,7 +81,7 @@ async function prepareFails(context: CaseContext): Promise<void> {
   });
 }
 
-/** The other node has no room. */
+/** The other node has too little CPU. */
 async function schedulingFails(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   for (const [name, node] of [
@@ -100,29 +100,31 @@ async function schedulingFails(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'abort-restore',
-    promise: 'a target that cannot be restored: the ledger goes on at the source, nothing is lost',
+    promise: 'If the target cannot be restored, the source resumes and no operation is lost.',
     inTest: true,
     run: restoreFails,
   },
   {
     name: 'abort-criu-killed',
-    promise: 'a CRIU that is killed while it dumps costs a pause: RDMA and TCP go on',
+    promise:
+      'If CRIU is killed during the dump, the source resumes with its RDMA and TCP connections.',
     inTest: true,
     run: criuIsKilled,
   },
   {
     name: 'abort-agent-in-dump',
-    promise: 'an agent that is killed while its CRIU dumps costs a pause: RDMA and TCP go on',
+    promise:
+      'If the agent is killed during the dump, the application continues with its RDMA and TCP connections.',
     run: agentIsKilled,
   },
   {
     name: 'abort-prepare',
-    promise: 'a target that cannot be prepared: the source is not touched',
+    promise: 'If the target cannot be prepared, the source is untouched.',
     run: prepareFails,
   },
   {
     name: 'abort-schedule',
-    promise: 'a target that cannot be scheduled: the source is not touched',
+    promise: 'If the target cannot be scheduled, the source is untouched.',
     run: schedulingFails,
   },
 ];

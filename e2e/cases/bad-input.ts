@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What cannot be moved is refused with a reason that says what to do; the source is untouched.
+// Moves that are impossible: the request fails with a reason and a message that says what to do. The source is untouched.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { apply, kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
@@ -8,7 +8,7 @@ import { PerftestPair } from '../src/perftest-pair.ts';
 import { IDLE, IMAGE, podManifest, podStatus, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
 
-/** Requests a move that has to be refused. */
+/** Requests a move. It must fail for this reason. */
 async function expectRefused(
   context: CaseContext,
   pod: string,
@@ -52,7 +52,7 @@ async function sameNode(context: CaseContext): Promise<void> {
 async function noCompatibleNode(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   await startPod({ namespace, name: 'alone', node: nodes[0], command: IDLE });
-  // Cordoned, the other node is no choice; the agent keeps its label up to date by itself.
+  // Cordoning excludes the other node. Removing its label would not: the agent restores the label.
   await kubectl('cordon', nodes[1]);
   try {
     await expectRefused(context, 'alone', 'NoCompatibleNode');
@@ -70,16 +70,16 @@ async function unsupported(context: CaseContext): Promise<void> {
   await expectUntouched(context, server, context.nodes[0]);
 }
 
-/** A container beside the main one that ends and is started again, for ever. */
+/** A sidecar that the kubelet restarts again and again. */
 async function crashLoop(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
-  const ending = {
-    ...{ name: 'ending', image: IMAGE, imagePullPolicy: 'IfNotPresent', restartPolicy: 'Always' },
+  const crashing = {
+    ...{ name: 'crashing', image: IMAGE, imagePullPolicy: 'IfNotPresent', restartPolicy: 'Always' },
     command: ['/bin/sh', '-c', 'sleep 2; exit 3'],
   };
-  const extras = { initContainers: [ending], containers: [], volumes: [], mounts: [] };
+  const extras = { initContainers: [crashing], containers: [], volumes: [], mounts: [] };
   await apply(podManifest({ namespace, name: 'loop', node: nodes[0], command: IDLE, extras }));
-  await until('the container has been started again', { within: 180, every: 2 }, async () => {
+  await until('the sidecar has been restarted', { within: 180, every: 2 }, async () => {
     const raw = await kubectlJson('-n', namespace, 'get', 'pod', 'loop');
     const { status } = raw as { status: { initContainerStatuses?: { restartCount: number }[] } };
     return (status.initContainerStatuses?.[0]?.restartCount ?? 0) > 1 ? true : undefined;
@@ -92,29 +92,34 @@ async function crashLoop(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'bad-unknown-pod',
-    promise: 'a pod that does not exist: PodNotFound',
+    promise: 'A move of a pod that does not exist fails with PodNotFound.',
     inTest: true,
     run: unknownPod,
   },
   {
     name: 'bad-runtime-class',
-    promise: 'a pod of another runtime class: NotSealiftRuntime',
+    promise: 'A move of a pod with another runtime class fails with NotSealiftRuntime.',
     run: otherRuntime,
   },
   {
     name: 'bad-object',
-    promise: 'a process with an unreliable datagram queue pair: UnsupportedObject',
+    promise: 'A move of a pod with an unreliable datagram queue pair fails with UnsupportedObject.',
     run: unsupported,
   },
   {
     name: 'bad-crash-loop',
-    promise: 'a container that ends again and again: ContainerCrashLooping',
+    promise:
+      'A move of a pod whose sidecar crashes again and again fails with ContainerCrashLooping.',
     run: crashLoop,
   },
-  { name: 'bad-same-node', promise: 'the target is the source: TargetIsSource', run: sameNode },
+  {
+    name: 'bad-same-node',
+    promise: 'A move to the node on which the pod runs fails with TargetIsSource.',
+    run: sameNode,
+  },
   {
     name: 'bad-no-node',
-    promise: 'no other node with the same driver ABI: NoCompatibleNode',
+    promise: 'A move without another node of the same driver ABI fails with NoCompatibleNode.',
     run: noCompatibleNode,
   },
 ];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoints leave the pod running; a new pod can be made of them, unless they are not what they were.
+// Checkpoints and restores: a checkpoint leaves the pod running, and a new pod is restored from it unless it is damaged.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { numbersIn, expectUntouched, expectContinues } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/lab.ts';
@@ -14,7 +14,7 @@ import {
 } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
-/** Checkpoints a pod and sees that it was left as it was. */
+/** Takes a checkpoint of a pod. The pod must be untouched. */
 async function takeCheckpoint(
   context: CaseContext,
   pod: string,
@@ -28,11 +28,11 @@ async function takeCheckpoint(
   expect(end?.status === 'True', `the checkpoint failed: ${end?.reason}: ${end?.message}`);
   await expectUntouched(namespace, before);
   const location = request.status?.location;
-  expect(location !== undefined, 'the status does not say where the images are');
+  expect(location !== undefined, 'the status has no location of the images');
   return { location };
 }
 
-/** Waits for a RestoreRequest; `reason` absent: it has to succeed. */
+/** Restores a pod. @param reason for which it must fail. Absent: it must succeed */
 async function restoreFrom(
   context: CaseContext,
   name: string,
@@ -61,7 +61,7 @@ async function checkpointLedger(context: CaseContext): Promise<void> {
   await takeCheckpoint(context, pair.pods.client, 'running');
   await expectContinues(context, pair, 300);
 
-  // The pair has ended: what is restored now has a peer that has gone on without it.
+  // The pair has ended. The restored client has a peer that does not know its queue pairs any more.
   await kubectl('-n', context.namespace, 'delete', 'pod', pair.pods.client, '--timeout=90s');
   await restoreFrom(context, 'again', {
     checkpointName: 'running',
@@ -73,7 +73,7 @@ async function checkpointLedger(context: CaseContext): Promise<void> {
   expect(end.exitCode !== 0, `the restored application ended with ${end.exitCode}`);
   expect(
     /completion of work .*(flush|error)/i.test(log),
-    `the application saw no verbs error:\n${log.slice(-1500)}`,
+    `the application has seen no verbs error:\n${log.slice(-1500)}`,
   );
 }
 
@@ -84,7 +84,7 @@ async function startCounter(context: CaseContext, name: string): Promise<void> {
   await waitForCount(context, name, 5);
 }
 
-/** Waits until the pod's log goes beyond a number; gives all numbers. */
+/** Waits until the numbers in the pod's log exceed `beyond`. @returns all numbers */
 async function waitForCount(context: CaseContext, pod: string, beyond: number): Promise<number[]> {
   return until(`${pod} counts beyond ${beyond}`, { within: 60 }, async () => {
     const seen = numbersIn(await podLog(context.namespace, pod));
@@ -111,11 +111,11 @@ async function restoreBeside(context: CaseContext): Promise<void> {
   const original = await waitForCount(context, 'counter', left);
   expect(
     original.every((n, i) => n === i),
-    'the original was disturbed',
+    'the original pod has missed numbers',
   );
 }
 
-/** Each kind of damage that a kept image can have, and the reason that it has to be refused with. */
+/** Ways to damage the images of a checkpoint, and the reason for which each restore must fail. */
 const damages = [
   {
     name: 'truncated',
@@ -141,7 +141,7 @@ async function damagedImages(context: CaseContext): Promise<void> {
   for (const [n, { name, reason, line }] of damages.entries()) {
     await onNode(node, `cp -a ${folder} ${folder}.whole && cd ${folder} && ${line}`);
     try {
-      // On the other node what is sent is checked, on the same node what lies there.
+      // The other node checks images when it receives them; the same node checks those on its disk.
       const targetNodeName = n === 1 ? context.nodes[0] : context.nodes[1];
       const spec = { checkpointName: 'kept', podName: `copy-${name}`, targetNodeName };
       await restoreFrom(context, `from-${name}`, spec, reason);
@@ -156,18 +156,19 @@ async function damagedImages(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'checkpoint-ledger',
-    promise: 'a checkpoint leaves the ledger running; a pod made of it sees a verbs error',
+    promise: 'A checkpoint leaves the ledger running. A pod restored from it gets a verbs error.',
     inTest: true,
     run: checkpointLedger,
   },
   {
     name: 'restore-beside',
-    promise: 'a new pod runs from a checkpoint on the other node, beside the pod it was taken from',
+    promise:
+      'A pod that is restored from a checkpoint on the other node runs beside the original pod.',
     run: restoreBeside,
   },
   {
     name: 'bad-image',
-    promise: 'truncated and altered images and those of another version are refused',
+    promise: 'Truncated images, altered images and images of another version are refused.',
     run: damagedImages,
   },
 ];

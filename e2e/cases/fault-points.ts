@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every fault point of the product fails once, with traffic flowing: a move either goes on to its end or is given up,
-// and nothing is lost either way. What each abort cost is told.
+// Every fault point of the product fails once while traffic flows: the move either succeeds or is aborted, and no
+// operation is lost. Each case logs the pauses that aborts cost.
 import { abortCost } from '../faults/abort-cost.ts';
 import {
   cancelPoints,
@@ -14,7 +14,7 @@ import {
   type ArmedMove,
   type Place,
 } from '../faults/points.ts';
-import { arm, armedPoints, disarm, OPERATOR, waitUntilTripped } from '../faults/steps.ts';
+import { arm, armedPoints, disarm, OPERATOR, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectBalanced, waitUntilTargetGone, expectUntouched } from '../src/checks.ts';
 import { kubectl, kubectlJson } from '../src/lab.ts';
@@ -34,21 +34,21 @@ import { until } from '../src/wait.ts';
 
 type PlaceNames = Record<Place, string>;
 
-async function armAll(arms: readonly ArmedPoint[], places: PlaceNames): Promise<void> {
-  for (const where of ['source', 'target', 'operator'] as const) {
-    const points = arms.filter((one) => one.place === where).map((one) => one.point);
-    if (points.length > 0) await arm(places[where], points, 'throw');
+async function armAll(armed: readonly ArmedPoint[], places: PlaceNames): Promise<void> {
+  for (const place of ['source', 'target', 'operator'] as const) {
+    const points = armed.filter((one) => one.place === place).map((one) => one.point);
+    if (points.length > 0) await arm(places[place], points, 'throw');
   }
 }
 
-/** Every point that was armed has failed. */
+/** Waits until every armed point has failed. */
 async function expectAllTripped(
-  arms: readonly ArmedPoint[],
+  armed: readonly ArmedPoint[],
   places: PlaceNames,
   within = 120,
 ): Promise<void> {
-  const used = [...new Set(arms.map((one) => places[one.place]))];
-  await until('every point that is armed is passed', { within, every: 3 }, async () => {
+  const used = [...new Set(armed.map((one) => places[one.place]))];
+  await until('every armed point is passed', { within, every: 3 }, async () => {
     const left = (await Promise.all(used.map(armedPoints))).flat();
     if (left.length > 0) throw new Error(`still armed: ${left.join(', ')}`);
     return true;
@@ -59,39 +59,39 @@ const otherNode = (context: CaseContext, node: string): string =>
   context.nodes[node === context.nodes[0] ? 1 : 0];
 
 /** One move of the ledger's server with points armed. */
-async function moveArmed(context: CaseContext, pair: LedgerPair, round: ArmedMove): Promise<void> {
+async function moveArmed(context: CaseContext, pair: LedgerPair, armed: ArmedMove): Promise<void> {
   const { namespace } = context;
   const pod = pair.pods.server;
   const source = pair.nodes.server;
   const places: PlaceNames = { source, target: otherNode(context, source), operator: OPERATOR };
   const before = await podStatus(namespace, pod);
   const pods = await podNames(namespace);
-  await armAll(round.points, places);
+  await armAll(armed.points, places);
   const timeouts = { prepareSeconds: 600 };
   const name = await requestMove({ namespace, pod, to: places.target, timeouts });
   const of = { namespace, name, within: 900 };
   const request = await waitUntilEnded(migration, of, () => undefined);
   const end = succeededCondition(request);
   const outcome = request.status?.decision?.outcome;
-  const said = `${round.name}: ${end?.reason}: ${end?.message}`;
-  expect(outcome === round.decision, `${said}: decided ${outcome}, not ${round.decision}`);
-  await expectAllTripped(round.points, places);
-  if (round.decision === 'Committed') {
-    expect(end?.status === 'True', said);
+  const ended = `${armed.name}: ${end?.reason}: ${end?.message}`;
+  expect(outcome === armed.decision, `${ended}: decided ${outcome}, not ${armed.decision}`);
+  await expectAllTripped(armed.points, places);
+  if (armed.decision === 'Committed') {
+    expect(end?.status === 'True', ended);
     pair.follow('server', request.status?.target?.podName ?? '', places.target);
     context.log(
-      `  ${round.name}: moved, blackout ${request.status?.report?.blackoutMs?.toFixed(0)} ms`,
+      `  ${armed.name}: moved, blackout ${request.status?.report?.blackoutMs?.toFixed(0)} ms`,
     );
     return;
   }
   await waitUntilTargetGone(context.namespace, pods);
   await expectUntouched(namespace, before);
   const cost = abortCost(request);
-  expect(cost !== undefined, `${said}: the status does not say when the source went on`);
-  context.log(`  ${round.name}: ${end?.reason}, pause ${cost} ms`);
+  expect(cost !== undefined, `${ended}: the status does not say when the source resumed`);
+  context.log(`  ${armed.name}: ${end?.reason}, pause ${cost} ms`);
 }
 
-/** The operator's own proposal, which fails before and after it is written. */
+/** The operator's proposal to abort fails before and after the write. */
 async function cancelArmed(context: CaseContext, pair: LedgerPair): Promise<void> {
   const { namespace } = context;
   const source = pair.nodes.server;
@@ -121,15 +121,15 @@ async function failInMoves(context: CaseContext, of: keyof typeof armedMoves): P
   const pair = new LedgerPair(context, { rate: 100 });
   await pair.start();
   await pair.waitForOperations('client', 200);
-  for (const round of armedMoves[of]) {
-    await moveArmed(context, pair, round);
+  for (const armed of armedMoves[of]) {
+    await moveArmed(context, pair, armed);
     await pair.waitForOperations('client', 50);
   }
   if (of === 'repeated') await cancelArmed(context, pair);
   await expectBalanced(pair, context.log);
 }
 
-/** A container whose start fails is told of by the kubelet; the next one starts. */
+/** The kubelet reports a container whose start has failed. The next container starts. */
 async function failInStart(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   const places: PlaceNames = { source: nodes[0], target: nodes[1], operator: OPERATOR };
@@ -140,14 +140,14 @@ async function failInStart(context: CaseContext): Promise<void> {
       () => false,
       () => true,
     );
-    expect(failed, `${one.point}: the pod has started all the same`);
+    expect(failed, `${one.point}: the pod has started nevertheless`);
     await expectAllTripped([one], places);
   }
   await startPod({ namespace, name: 'start', node: nodes[0], command: ['/bin/true'] });
   await waitUntilPodEnded(namespace, 'start', 60);
 }
 
-/** A pod whose network's end fails goes all the same, and its address is free for the next one. */
+/** A pod is deleted although its CNI DEL has failed, and the next pod can use its address. */
 async function failInStop(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   const places: PlaceNames = { source: nodes[0], target: nodes[1], operator: OPERATOR };
@@ -163,7 +163,7 @@ async function failInStop(context: CaseContext): Promise<void> {
   await startPod(pod);
 }
 
-/** An agent that fails while it starts is started again until it is there. */
+/** The kubelet restarts an agent that has failed in its installation until it is ready. */
 async function failInInstall(context: CaseContext): Promise<void> {
   const places: PlaceNames = {
     source: context.nodes[0],
@@ -172,10 +172,10 @@ async function failInInstall(context: CaseContext): Promise<void> {
   };
   const agents = ['-n', 'sealift', '-l', 'app.kubernetes.io/component=agent'];
   const here = `spec.nodeName=${context.nodes[0]}`;
-  for (const arms of installPoints) {
-    await armAll(arms, places);
+  for (const armed of installPoints) {
+    await armAll(armed, places);
     await kubectl('delete', 'pod', ...agents, '--field-selector', here, '--timeout=120s');
-    await expectAllTripped(arms, places, 300);
+    await expectAllTripped(armed, places, 300);
   }
   await until('the agent is ready', { within: 300 }, async () => {
     const list = (await kubectlJson('get', 'pods', ...agents, '--field-selector', here)) as {
@@ -232,6 +232,7 @@ async function failInCheckpoints(context: CaseContext): Promise<void> {
   await expectAllTripped(checkpointPoints.removed, places);
 }
 
+/** Disarms all points after a case. */
 const thenDisarm =
   (work: (context: CaseContext) => Promise<void>) => async (context: CaseContext) => {
     try {
@@ -243,11 +244,12 @@ const thenDisarm =
 
 const promises: Record<keyof typeof armedMoves, string> = {
   repeated:
-    'what fails once after a decision, or is asked for again, is done again: nothing is lost',
-  source: "each of the source's effects that fails ends the move, and costs a pause",
-  dump: 'a plugin or a driver that fails while CRIU dumps ends the move, and costs a pause',
-  target: "each of the target's effects that fails ends the move, and costs a pause",
-  restore: 'a plugin or a driver that fails while CRIU restores ends the move, and costs a pause',
+    'Work that fails once after a decision, or that a client requests again, is repeated. No operation is lost.',
+  source: 'If an effect of the source fails, the move is aborted and costs only a pause.',
+  dump: 'If the CRIU plugin or the driver fails in the dump, the move is aborted and costs only a pause.',
+  target: 'If an effect of the target fails, the move is aborted and costs only a pause.',
+  restore:
+    'If the CRIU plugin or the driver fails in the restore, the move is aborted and costs only a pause.',
 };
 
 export const cases: readonly Case[] = [
@@ -258,7 +260,8 @@ export const cases: readonly Case[] = [
   })),
   {
     name: 'fault-points-others',
-    promise: 'every fault point of starting, ending, checkpointing and installing fails once',
+    promise:
+      'Failures in starting, deleting and checkpointing pods and in installing an agent do no lasting harm.',
     run: thenDisarm(async (context) => {
       await failInStart(context);
       await failInStop(context);

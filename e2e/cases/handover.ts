@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What people and other moves do in the middle of a move.
-import { arm, disarm, waitUntilTripped } from '../faults/steps.ts';
+// What users and other moves do during a move.
+import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { waitUntilTargetGone, expectUntouched, expectContinues } from '../src/checks.ts';
 import { kubectl } from '../src/lab.ts';
@@ -10,7 +10,7 @@ import { podNames, podStatus } from '../src/pods.ts';
 import { waitUntilEnded, migration, deleteRequest, succeededCondition } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
-/** Stops a move at a step and lets somebody end it there. */
+/** Delays a move at a fault point, calls `by` with the request's name, and expects that the move is aborted. */
 async function stopMoveAt(
   context: CaseContext,
   point: string,
@@ -63,7 +63,7 @@ async function bothEnds(context: CaseContext): Promise<void> {
   await expectContinues(context, pair);
 }
 
-/** The client begins to move while the server waits at its resume gate, and again while the client is there. */
+/** The client begins to move while the server waits at its resume gate; then the other way round. */
 async function moveInTurn(context: CaseContext): Promise<void> {
   const pair = new LedgerPair(context, { rate: 150 });
   await pair.start();
@@ -87,14 +87,14 @@ async function moveInTurn(context: CaseContext): Promise<void> {
   await expectContinues(context, pair);
 }
 
-/** Two requests of the same second are told apart by their uid: the second one is made when the first is at work. */
+/** Of two requests of the same second, the UID decides which is first. So the second one is made after the first has begun. */
 async function secondRequest(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   const pair = new LedgerPair(context, { rate: 150 });
   await pair.start();
   await pair.waitForOperations('client', 200);
   const second = async () => {
-    await until('the first request is at work', { within: 60 }, async () => {
+    await until('the first request has begun', { within: 60 }, async () => {
       const source = '-o=jsonpath={.items[*].status.source.podName}';
       return (await kubectl('-n', namespace, 'get', 'mreq', source)) || undefined;
     });
@@ -111,32 +111,33 @@ async function secondRequest(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'cancel-held',
-    promise: 'spec.cancel while the source is held: it goes on, nothing is lost',
+    promise: 'spec.cancel while the source is held: the source resumes, and no operation is lost.',
     run: (context) => cancelAt(context, 'source.dump.before'),
   },
   {
     name: 'cancel-streaming',
-    promise: 'spec.cancel while images are sent: the source goes on, nothing is lost',
+    promise: 'spec.cancel during the transfer: the source resumes, and no operation is lost.',
     run: (context) => cancelAt(context, 'source.transfer.before'),
   },
   {
     name: 'cancel-delete',
-    promise: 'a request that is deleted in the middle is cancelled first, then gone',
+    promise: 'A request that is deleted during the move is cancelled first, then removed.',
     run: deleteRequestAtTransfer,
   },
   {
     name: 'move-both-ends',
-    promise: 'both ends move at the same time, past each other',
+    promise: 'Both endpoints move at the same time, in opposite directions.',
     run: bothEnds,
   },
   {
     name: 'move-chain',
-    promise: "a pod begins to move while its peer's move is being decided",
+    promise: "A pod begins to move while its peer's move is being decided.",
     run: moveInTurn,
   },
   {
     name: 'move-twice',
-    promise: 'a second request for the same pod is refused, the first one goes on',
+    promise:
+      'A second request for the same pod fails with AnotherMigration. The first one succeeds.',
     run: secondRequest,
   },
 ];

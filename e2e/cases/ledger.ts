@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every operation accounted for, over three moves; and the account itself is put to the test.
+// The ledger accounts for every operation over one and three moves; and it notices faults that are injected into it.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectBalanced } from '../src/checks.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
@@ -50,18 +50,18 @@ async function injectFault(context: CaseContext, fault: string): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'ledger-one-move',
-    promise: 'no operation is lost, repeated, changed or reordered by a move',
+    promise: 'A move loses, repeats, corrupts and reorders no operation.',
     inTest: true,
     run: oneMove,
   },
   ...(['client', 'server'] as const).map((endpoint) => ({
     name: `ledger-three-moves-${endpoint}`,
-    promise: `${OPERATIONS} operations over three moves of the ${endpoint}, there and back: all accounted for`,
+    promise: `${OPERATIONS} operations over three moves of the ${endpoint}, there and back, are all accounted for.`,
     run: (context: CaseContext) => threeMoves(context, endpoint),
   })),
   ...['lose', 'duplicate', 'corrupt', 'reorder'].map((fault) => ({
     name: `ledger-inject-${fault}`,
-    promise: `the verifier fails when an operation is made to ${fault}`,
+    promise: `The ledger reports an injected fault: ${fault}.`,
     inTest: fault === 'lose',
     run: (context: CaseContext) => injectFault(context, fault),
   })),

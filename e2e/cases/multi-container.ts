@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pods of several containers: a sidecar, a main container with RDMA, another one; moved as one or not at all.
+// Pods of several containers: a sidecar, a main container with RDMA, and a third one. They move together or not at all.
 import { backgroundPoints } from '../faults/points.ts';
-import { arm, disarm, waitUntilTripped } from '../faults/steps.ts';
+import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import {
   expectBalanced,
@@ -37,23 +37,23 @@ const shared = { name: 'shared', mountPath: '/shared' };
 
 const container = (name: string, line: string, more: object = {}): object => ({
   ...{ name, image: IMAGE, imagePullPolicy: 'IfNotPresent', command: ['/bin/sh', '-c', line] },
-  // CRIU rebuilds a container within its limits: a small one for CPU would make that very long.
+  // No CPU limit: CRIU restores a container within its limit, which would take very long.
   resources: { limits: { memory: '64Mi' }, requests: { cpu: '10m' } },
   volumeMounts: [shared],
   ...more,
 });
 
-/** Counts to its log and into files that it keeps open. */
+/** Counts in its log and in files that it keeps open. */
 const countScript = (...files: readonly string[]): string => {
   const opened = files.map((file, at) => `exec ${at + 3}>>${file}`);
   const written = files.map((_file, at) => `echo $i >&${at + 3}`);
   return `${opened.join('; ')}; i=0; while :; do ${written.join('; ')}; echo $i; i=$((i+1)); sleep 0.5; done`;
 };
 
-/** Three restores one after another take an emulated node long. */
+/** An emulated node takes long for three restores. */
 const slowTimeouts = { blackoutSeconds: 110, restoreSeconds: 110 };
 
-/** Files that all containers see. */
+/** Files on volumes that all containers mount. */
 const files = ['/shared/side', '/shared/more', '/dev/shm/more'] as const;
 
 const extras: PodExtras = {
@@ -66,7 +66,7 @@ const extras: PodExtras = {
   mounts: [shared],
 };
 
-/** Where a file's numbers have got to, none of them missing or twice. */
+/** The last number in a file. No number may be missing or twice. */
 async function lastNumberIn(file: string, context: CaseContext, pod: string): Promise<number> {
   const seen = numbersIn(await execInPod(context.namespace, pod, `cat ${file}`));
   const wrong = seen.findIndex((n, at) => n !== at);
@@ -80,7 +80,7 @@ async function lastNumbers(context: CaseContext, pod: string): Promise<number[]>
   return last;
 }
 
-/** Every container goes on counting, from where it was. */
+/** Waits until every container has counted on from where it was. */
 async function waitForCounting(
   context: CaseContext,
   pod: string,
@@ -108,7 +108,7 @@ async function expectNotRestarted(context: CaseContext, pod: string): Promise<Ra
   const raw = await rawPod(context, pod);
   const { initContainerStatuses = [], containerStatuses = [] } = raw.status;
   for (const { name, restartCount } of [...initContainerStatuses, ...containerStatuses])
-    expect(restartCount === 0, `container ${name} of ${pod} was started anew`);
+    expect(restartCount === 0, `container ${name} of ${pod} was restarted`);
   return raw;
 }
 
@@ -129,11 +129,11 @@ async function moveThroughNodes(context: CaseContext, ways: readonly string[]): 
   const log = numbersIn(await containerLog(context.namespace, pair.pods.server, 'more'));
   expect((log[0] ?? 0) > 3, `it began again at ${log[0]}`);
   const setup = await execInPod(context.namespace, pair.pods.server, 'cat /shared/setup');
-  expect(setup.trim() === 'ready', 'what the init container left is not there');
+  expect(setup.trim() === 'ready', 'the file of the init container is missing');
   await expectBalanced(pair, context.log);
 }
 
-/** A move that is stopped when the sidecar is rebuilt and nothing else is. */
+/** Aborts a move when CRIU has restored the sidecar and no other container. */
 async function abortHalfway(
   context: CaseContext,
   pair: LedgerPair,
@@ -194,7 +194,7 @@ async function abortMoves(context: CaseContext): Promise<void> {
   await expectContinues(context, pair);
 }
 
-/** CRIU of the first container ends at its open gate. Its create has returned: nothing restores it once more. */
+/** CRIU of the sidecar dies at its open gate. Its create has returned, so nothing restores the sidecar again. */
 async function loseSidecar(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   const pair = new LedgerPair(context, { rate: 120, serverExtras: extras });
@@ -212,14 +212,14 @@ async function loseSidecar(context: CaseContext): Promise<void> {
     const request = await waitUntilEnded(migration, { namespace, name }, context.log);
     const end = succeededCondition(request);
     context.log(`  ${end?.reason}: ${end?.message}`);
-    const isTold = end?.reason === 'TargetLost' && end.message.includes('container side');
-    expect(isTold, JSON.stringify(end));
+    const isReported = end?.reason === 'TargetLost' && end.message.includes('container side');
+    expect(isReported, JSON.stringify(end));
     pair.follow('server', request.status?.target?.podName ?? '', nodes[1]);
   } finally {
     await disarm(nodes);
   }
   await pair.waitForOperations('client', 200);
-  await until('the sidecar is started anew', { within: 120, every: 2 }, async () => {
+  await until('the sidecar is restarted', { within: 120, every: 2 }, async () => {
     const raw = await rawPod(context, pair.pods.server);
     const side = raw.status.initContainerStatuses?.find((one) => one.name === 'side');
     return (side?.restartCount ?? 0) > 0 ? true : undefined;
@@ -253,28 +253,31 @@ async function checkpointAndRestore(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'multi-container',
-    promise: 'a sidecar, a ledger and a third container move as one: nothing is lost, all go on',
+    promise:
+      'A sidecar, a ledger and a third container move together. All continue, and no operation is lost.',
     inTest: true,
     run: (context) => moveThroughNodes(context, ['there']),
   },
   {
     name: 'multi-container-return',
-    promise: 'the same, there and back again',
+    promise: 'The same pod moves there and back again.',
     run: (context) => moveThroughNodes(context, ['there', 'back']),
   },
   {
     name: 'multi-container-abort',
-    promise: 'stopped when only the first container is rebuilt: all of them go on at the source',
+    promise:
+      'If a move is aborted when only the sidecar is restored, all containers resume at the source.',
     run: abortMoves,
   },
   {
     name: 'multi-container-lost',
-    promise: 'a sidecar that ends as it is let go is told of and started anew; the others go on',
+    promise:
+      'A sidecar that is lost when its gate opens is reported and restarted. The other containers resume.',
     run: loseSidecar,
   },
   {
     name: 'multi-container-checkpoint',
-    promise: 'all containers of a pod are checkpointed, and restored as a new pod',
+    promise: 'All containers of a pod are checkpointed, and restored as a new pod.',
     run: checkpointAndRestore,
   },
 ];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Peers of other kinds: a machine that has nothing of Sealift's, and queue pairs that give up early.
+// Other peers: a machine without any part of Sealift, and queue pairs with a retry limit.
 import { annotations } from '../../crds/src/index.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectBalanced, expectMoveFails, expectContinues } from '../src/checks.ts';
@@ -10,14 +10,14 @@ import type { Endpoint } from '../src/pair.ts';
 import { newAddress, waitUntilPodEnded, podLog, startPod } from '../src/pods.ts';
 import { sleepSeconds, until } from '../src/wait.ts';
 
-/** The lab's third VM: not in the cluster, on the fabric with an address of its own. */
+/** The lab's third VM. It is on the fabric network, but not in the cluster. */
 const OUTSIDE = 'w3';
 const OUTSIDE_ADDRESS = '10.99.255.13';
 const DURATION_S = 110;
 
-/** Starts the VM if it does not run, with the distribution's own driver. */
+/** Starts that VM, unless it runs. It must have the distribution's own driver. */
 async function startOutsidePeer(context: CaseContext): Promise<void> {
-  context.log('  starting a machine outside the cluster');
+  context.log('  starting the machine outside the cluster');
   await run(`${top}/e2e/lab/lab.sh`, ['peer'], { timeoutMs: 600_000 });
   const module = await onNode(
     OUTSIDE,
@@ -56,7 +56,7 @@ async function distributionPeer(context: CaseContext): Promise<void> {
   expect(client.exitCode === 0 && server === '0', `${client.exitCode} and ${server}:\n${logs}`);
 }
 
-/** A peer that gives up after `count` repetitions without an answer: only RNR NAKs may hold it. */
+/** Peers give up after `count` retries without an answer. Only RNR NAKs let them wait longer. */
 async function limitedRetryCount(
   context: CaseContext,
   count: number,
@@ -71,8 +71,8 @@ async function limitedRetryCount(
 }
 
 /**
- * Peers that give up at their seventh RNR NAK. A blackout on an emulated node is longer than that: the move is given up
- * in time, as often as it is asked for. What the pod's annotation says wrongly is refused before anything is touched.
+ * Peers that give up at their seventh RNR NAK. A blackout on an emulated node takes longer, so every move is aborted in
+ * time. A wrong value of the annotation fails the request before the pod is touched.
  */
 async function limitedRnrRetry(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
@@ -100,18 +100,18 @@ async function limitedRnrRetry(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'peer-outside',
-    promise: "a peer outside the cluster, with the distribution's own driver, sees only a pause",
+    promise: "A peer outside the cluster, with the distribution's driver, sees only a pause.",
     run: distributionPeer,
   },
   {
     name: 'peer-gives-up',
     promise:
-      'peers with rnr_retry 6 never see an error: a move that takes too long for them is given up',
+      'Peers with rnr_retry 6 never see an error. A move that would take too long for them is aborted.',
     run: limitedRnrRetry,
   },
   ...[0, 1, 2, 3, 4, 5, 6, 7].map((count) => ({
     name: `peer-retry-${count}`,
-    promise: `peers with retry_cnt ${count} see only a pause`,
+    promise: `Peers with retry_cnt ${count} see only a pause.`,
     run: (context: CaseContext) => limitedRetryCount(context, count, 'server'),
   })),
 ];

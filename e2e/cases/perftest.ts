@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Debian's perftest, unmodified, one end moved in mid-run: both ends exit 0.
+// Debian's perftest, unmodified: one endpoint moves while it runs, and both exit with 0.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import type { Endpoint } from '../src/pair.ts';
 import { PerftestPair } from '../src/perftest-pair.ts';
 import { sleepSeconds } from '../src/wait.ts';
 
-/** Own time of the test: longer than preparing and moving take on an emulated node. */
+/** Longer than preparation and move take on an emulated node. */
 const DURATION_S = 110;
 
 async function run(
@@ -28,7 +28,7 @@ export const cases: readonly Case[] = ['write', 'read', 'send', 'atomic'].flatMa
   [1, 8].flatMap((qps) =>
     (['client', 'server'] as const).map((endpoint) => ({
       name: `perftest-${kind}-${qps}qp-${endpoint}`,
-      promise: `ib_${kind}_bw with ${qps} QP survives a move of its ${endpoint}: both ends exit 0`,
+      promise: `ib_${kind}_bw with ${qps} QP survives a move of its ${endpoint}: both endpoints exit with 0.`,
       inTest: kind === 'write' && qps === 1 && endpoint === 'client',
       run: (context: CaseContext) => run(context, `ib_${kind}_bw`, qps, endpoint),
     })),

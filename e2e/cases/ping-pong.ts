@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is left behind after many moves: nothing.
+// Many moves leave nothing behind on the nodes.
 import type { Case, CaseContext } from '../src/case.ts';
 import { expectContinues } from '../src/checks.ts';
 import {
@@ -16,7 +16,7 @@ import { until } from '../src/wait.ts';
 
 const MOVES = 50;
 
-/** A kubelet tells late that a pod runs, and what does not run is not moved. */
+/** Waits for the kubelet's report that the pod runs: the operator does not move it before. */
 async function moveServer(context: CaseContext, pair: LedgerPair): Promise<void> {
   await until('the pod runs', { within: 60 }, async () => {
     const { phase } = await podStatus(context.namespace, pair.pods.server);
@@ -26,16 +26,20 @@ async function moveServer(context: CaseContext, pair: LedgerPair): Promise<void>
 }
 
 /**
- * A node keeps a small record of a move for as long as its request is there: what is counted is what outlives it.
- * The files of others' requests stay, and were there before.
+ * Counts when the requests are deleted: as long as a request exists, nodes keep a small record of its move.
+ * @param others files of other cases' requests, which stay
  */
 async function countWhenClean(context: CaseContext, others: readonly string[]): Promise<Counts> {
   await kubectl('-n', context.namespace, 'delete', 'mreq', '--all', '--timeout=300s');
-  return until('only the pair is left', { within: 300, every: 5 }, async () => {
-    if ((await podNames(context.namespace)).length !== 2) return undefined;
-    const left = (await agentFiles(context.nodes)).filter((file) => !others.includes(file));
-    return left.length === 0 ? countResources(context.nodes) : undefined;
-  });
+  return until(
+    'only the pair and the files of other requests are left',
+    { within: 300, every: 5 },
+    async () => {
+      if ((await podNames(context.namespace)).length !== 2) return undefined;
+      const left = (await agentFiles(context.nodes)).filter((file) => !others.includes(file));
+      return left.length === 0 ? countResources(context.nodes) : undefined;
+    },
+  );
 }
 
 async function pingPong(context: CaseContext): Promise<void> {
@@ -43,7 +47,7 @@ async function pingPong(context: CaseContext): Promise<void> {
   const pair = new LedgerPair(context, { rate: 100 });
   await pair.start();
   await pair.waitForOperations('client', 200);
-  // The first two fill caches.
+  // The first two moves fill caches.
   for (let n = 0; n < 2; n++) await moveServer(context, pair);
   const before = await countWhenClean(context, others);
   context.log(`  ${formatCounts(before)}`);
@@ -52,7 +56,7 @@ async function pingPong(context: CaseContext): Promise<void> {
     await moveServer(context, pair);
   }
   let after = await countWhenClean(context, others);
-  // What was deleted takes a while to go.
+  // The kernel frees deleted objects with a delay.
   await until('nothing has grown', { within: 180, every: 10 }, async () => {
     after = await countResources(context.nodes);
     return grownSince(before, after).length === 0 ? true : undefined;
@@ -63,7 +67,7 @@ async function pingPong(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'move-ping-pong',
-    promise: `${MOVES} moves there and back leave nothing behind on the nodes`,
+    promise: `${MOVES} moves there and back leave nothing behind on the nodes.`,
     run: pingPong,
   },
 ];

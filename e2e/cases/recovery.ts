@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A source whose node is reset in the middle of a move: gone for good, unless the request asks for its newest checkpoint.
+// A source whose node is reset during a move is lost. The request may ask for a restore from the newest checkpoint.
 import { recoveryPoints } from '../faults/points.ts';
-import { arm, disarm, OPERATOR, waitUntilTripped } from '../faults/steps.ts';
+import { arm, disarm, OPERATOR, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { numbersIn } from '../src/checks.ts';
 import { run, top } from '../src/lab.ts';
@@ -17,7 +17,7 @@ import {
 } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
-/** An emulated node takes minutes to come back. */
+/** An emulated node takes minutes to boot. */
 const WITHIN_S = 900;
 const POINT = 'source.dump.before';
 
@@ -45,7 +45,7 @@ async function restoreNewest(context: CaseContext): Promise<void> {
     const onSourceLoss = 'RestoreNewestCheckpoint';
     const name = await requestMove({ namespace, pod: 'counter', to: nodes[1], onSourceLoss });
     await waitUntilTripped(nodes[0], POINT, 180);
-    context.log(`  ${name} is held: its node is reset`);
+    context.log(`  ${name} is held; resetting its node`);
     await run(`${top}/e2e/lab/lab.sh`, ['reset', nodes[0].slice(1)]);
     const request = await waitUntilEnded(
       migration,
@@ -64,13 +64,13 @@ async function restoreNewest(context: CaseContext): Promise<void> {
     );
     expect(succeededCondition(back)?.status === 'True', JSON.stringify(succeededCondition(back)));
     const pod = back.status?.target?.podName ?? '';
-    const seen = await until('the counter goes on', { within: 60 }, async () => {
+    const seen = await until('the counter continues', { within: 60 }, async () => {
       const now = numbersIn(await podLog(namespace, pod));
       return now.length > 3 ? now : undefined;
     });
     expect(
       (seen[0] ?? 0) >= last,
-      `it went on from ${seen[0]}, the newest checkpoint was at ${last}`,
+      `it continues from ${seen[0]}, the newest checkpoint was at ${last}`,
     );
     const names = await podNames(namespace);
     expect(names.join() === pod, `pods: ${names.join(', ')}`);
@@ -82,7 +82,8 @@ async function restoreNewest(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'recovery',
-    promise: 'a source whose node is reset comes back from its newest checkpoint, as was asked for',
+    promise:
+      'A source whose node is reset is restored from its newest checkpoint, if the request asks for it.',
     run: restoreNewest,
   },
 ];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One cell of the matrix: a move of the ledger's server, one failure at one step, and who runs in the end.
+// One cell of the matrix: a move of the ledger's server, one failure at one step, and which copy runs in the end.
 import { expect, type CaseContext } from '../src/case.ts';
 import { onNode } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
@@ -9,22 +9,23 @@ import { waitUntilEnded, migration, readRequest, succeededCondition } from '../s
 import { NotReachedError, sleepSeconds, until } from '../src/wait.ts';
 import { abortCost } from './abort-cost.ts';
 import type { AbortResult, CellResult, RunningCopy } from './report.ts';
-import { arm, waitUntilTripped, type Step } from './steps.ts';
+import { arm, waitUntilTripped } from './arming.ts';
+import type { Step } from './steps.ts';
 import type { Victim } from './victims.ts';
 
-/** The agent waits that long at the step: the harm is done well within. */
+/** The agent waits that long at the step, longer than it takes to inject the failure. */
 const DELAY_MS = 5000;
-/** A node that was reset takes minutes to come back under emulation. */
+/** An emulated node takes minutes to boot. */
 const END_TIMEOUT_S = 600;
-/** Whose kubelet has started it anew is not moved before it has run for 20 s. */
+/** The operator refuses to move a restarted pod before it has run for 20 s. */
 const MIN_UPTIME_S = 25;
-/** A kubelet tells late that a container is ready. */
+/** A kubelet reports late that a container is ready. */
 const READY_TIMEOUT_S = 60;
 
-/** Who may run after that failure at that step. */
+/** Which copies may run in the end, after that failure at that step. */
 export function expectedRunners(victim: Victim, step: Step): RunningCopy[] {
   const decided = step.name === 'decided';
-  // What is committed and has not run is restored once more when its node is back.
+  // A committed target that has not run is restored again when its node is back.
   if (victim.loses === 'target') return decided ? ['target'] : ['source'];
   if (victim.loses === 'source') return decided ? ['target'] : ['none', 'target'];
   if (decided) return ['target'];
@@ -42,7 +43,7 @@ async function peerErrors(pair: LedgerPair): Promise<number> {
   );
 }
 
-/** Tasks of the ledger's server on both nodes: frozen ones count too, for nothing may be left of the other copy. */
+/** Tasks of the ledger's server on all nodes. Frozen ones count too: nothing may be left of the other copy. */
 export async function countCopies(nodes: readonly string[]): Promise<number> {
   const counts = await Promise.all(
     nodes.map((node) => onNode(node, 'pgrep -c -f "^[l]edger server" || true').catch(() => '0')),
@@ -50,7 +51,7 @@ export async function countCopies(nodes: readonly string[]): Promise<number> {
   return counts.reduce((sum, count) => sum + Number(count), 0);
 }
 
-/** The pods of the ledger's server that run, by what their kubelets say. */
+/** The pods of the ledger's server that run, according to their kubelets. */
 async function runningServers(context: CaseContext): Promise<string[]> {
   const names: string[] = [];
   for (const name of await podNames(context.namespace)) {
@@ -61,7 +62,7 @@ async function runningServers(context: CaseContext): Promise<string[]> {
   return names;
 }
 
-/** The one that runs, as soon as its kubelet says so; undefined: none does. */
+/** Waits until one pod of the ledger's server runs. @returns its name, or undefined if none runs in time */
 async function waitForRunningServer(context: CaseContext): Promise<string | undefined> {
   let names: string[] = [];
   await until('one copy runs', { within: READY_TIMEOUT_S, every: 2 }, async () => {
@@ -80,8 +81,8 @@ export interface Outcome {
 }
 
 /**
- * Plays one cell on a pair that runs; afterwards the pair is followed to where it runs.
- * @throws NotHeldError, NotReachedError
+ * Runs one cell on a running pair. Afterwards the pair knows where its server is.
+ * @throws PromiseBrokenError, NotReachedError
  */
 export async function runCell(
   context: CaseContext,
@@ -119,11 +120,11 @@ export async function runCell(
   const expected = expectedRunners(victim, step);
   const name = await waitForRunningServer(context);
   const who: RunningCopy = name === undefined ? 'none' : name === server ? 'source' : 'target';
-  const facts = { victim: victim.name, step: step.name, expected, runner: who };
+  const about = { victim: victim.name, step: step.name, expected, runner: who };
   expect(expected.includes(who), `${who} runs, not ${expected.join(' or ')}`);
   if (name === undefined) {
     const cell = { lost: 0, duplicated: 0, peerErrors: 0, settleMs: Date.now() - started };
-    return { cell: { ...facts, ...cell }, abort: undefined };
+    return { cell: { ...about, ...cell }, abort: undefined };
   }
   pair.follow('server', name, who === 'source' ? source : target);
   await pair.waitForOperations('client', 50);
@@ -136,13 +137,13 @@ export async function runCell(
   const lost = now.lost - ledger.lost;
   const duplicated = now.duplicated - ledger.duplicated;
   context.log(`  ${who} runs after ${settleMs} ms`);
-  expect(errors === 0, `the peer's device counted ${errors} errors`);
+  expect(errors === 0, `the peer's device has counted ${errors} errors`);
   expect(lost + duplicated === 0, `${lost} lost, ${duplicated} duplicated`);
   const pauseMs = abortCost(end);
   const aborted = end.status?.decision?.outcome === 'Aborted' && pauseMs !== undefined;
   const reason = succeededCondition(end)?.reason ?? '';
   return {
-    cell: { ...facts, lost, duplicated, peerErrors: errors, settleMs },
+    cell: { ...about, lost, duplicated, peerErrors: errors, settleMs },
     abort: aborted ? { victim: victim.name, step: step.name, reason, pauseMs } : undefined,
   };
 }

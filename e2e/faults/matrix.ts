@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The matrix: every failure at every step at which it makes sense. Cells share a namespace and, as long as it lives, one
-// ledger pair, whose books are closed at the end.
+// The fault matrix: every failure at every step at which it makes sense. Cells share a namespace and, while it lives, one
+// ledger pair, which has to balance at the end.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { collectArtefacts } from '../src/artefacts.ts';
@@ -12,19 +12,20 @@ import { replaceCrashedPods } from '../src/sealift.ts';
 import { until } from '../src/wait.ts';
 import { countCopies, runCell } from './cell.ts';
 import { faultTable, FaultReport } from './report.ts';
-import { disarm, steps, type Step } from './steps.ts';
+import { disarm } from './arming.ts';
+import { steps, type Step } from './steps.ts';
 import { victims, type Victim } from './victims.ts';
 
 const REPORT = 'build/faults/report.json';
 
-/** What `make test` plays: somebody changes his mind, and CRIU dies where it has the pod in its hands. */
+/** `make test` runs these: a cancelled move, and the death of CRIU while it dumps and at its open gate. */
 const inTest = new Set([
   'fault-cancel-held',
   'fault-source-criu-dumping',
   'fault-target-criu-decided',
 ]);
 
-/** A node that was reset comes back by itself; its pods still count as ready while it is not. */
+/** After a reset a node's pods still count as ready while it boots. So this waits for the agents' sockets. */
 async function waitForAgents(context: CaseContext): Promise<void> {
   for (const node of context.nodes) {
     await until(`the agent of ${node} listens`, { within: 400, every: 5 }, () =>
@@ -48,7 +49,7 @@ export const cells: readonly Cell[] = victims.flatMap((victim) =>
     .map(({ name, victim, step }) => ({
       name,
       inTest: inTest.has(name),
-      promise: `${victim.name} fails at ${step.name}: exactly one copy runs in the end, nothing is lost`,
+      promise: `${victim.name} fails at ${step.name}: exactly one copy runs in the end, and no operation is lost.`,
       victim,
       step,
     })),
@@ -57,12 +58,12 @@ export const cells: readonly Cell[] = victims.flatMap((victim) =>
 export class Matrix {
   readonly #report: FaultReport = { cells: [], aborts: [] };
 
-  /** Those cells: all on one pair where the victim lets the nodes live, else on one whose client is beside. */
+  /** One case for all cells whose failure loses the same node, or none: they can share a pair. */
   cases(chosen: readonly Cell[]): Case[] {
     const groups = Map.groupBy(chosen, ({ victim }) => victim.loses ?? 'nothing');
     return [...groups].map(([lost, own]) => ({
       name: `faults-lose-${lost}`,
-      promise: `in each of ${own.length} cells one copy runs in the end if one can, and nothing is lost`,
+      promise: `In each of ${own.length} cells one copy runs in the end, if one can, and no operation is lost.`,
       run: (context) => this.#runCells(context, own),
     }));
   }
@@ -71,13 +72,13 @@ export class Matrix {
     return this.#report.cells.length > 0;
   }
 
-  /** What came out, as a table. */
+  /** The results as a table. */
   table(): string {
     const names = steps.map((step) => step.name);
     return faultTable(this.#report, names);
   }
 
-  /** After each cell: a run takes hours, and may be ended before its end. */
+  /** Called after each cell: a run takes hours, and may be interrupted. */
   async #writeReport(): Promise<void> {
     await mkdir(dirname(REPORT), { recursive: true });
     const report = FaultReport.parse(this.#report);
@@ -122,9 +123,9 @@ export class Matrix {
   }
 }
 
-/** A pair whose client outlives the victim; its own sandboxes are on the disk, as those of a pod are after half a minute. */
+/** Starts a pair whose client survives the failure. Syncs the disks: a reset must find the pods' sandboxes on them. */
 async function startPair(context: CaseContext, victim: Victim): Promise<LedgerPair> {
-  // Copies are counted by the ledger's name: one that another case has left would be taken for a second one.
+  // Copies are counted by the name of the process: no ledger of another case may be left.
   await until('the nodes are free of ledgers of other cases', { within: 60, every: 2 }, async () =>
     (await countCopies(context.nodes)) === 0 ? true : undefined,
   );
@@ -139,13 +140,13 @@ async function startPair(context: CaseContext, victim: Victim): Promise<LedgerPa
   return pair;
 }
 
-/** Whether the node that will be lost is not the client's: the server may have moved there, or away from it. */
+/** Whether the client survives the failure, with the server where it is now. */
 function outlives({ nodes }: LedgerPair, { loses }: Victim): boolean {
   if (loses === undefined) return true;
   return (nodes.client === nodes.server) === (loses === 'target');
 }
 
-/** What is left of a pair that cannot go on. */
+/** Removes the requests and pods of a pair that cannot be used any more. */
 async function removePods(context: CaseContext): Promise<void> {
   for (const kind of ['mreq', 'pods'])
     await kubectl(

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every fault point of docs/faults.md, and what a failure there has to come to. Pure: `points.test.ts` checks that
-// none is left out.
+// A plan for every fault point of docs/faults.md: in which move it fails, and what is decided then. `points.test.ts` checks
+// that no point is left out.
 
-/** Whose folder a point is armed in: a node by its role in the move, or the operator's container. */
+/** Where a point is armed: a node by its role in the move, or the operator's container. */
 export type Place = 'source' | 'target' | 'operator';
 
 export interface ArmedPoint {
@@ -10,9 +10,10 @@ export interface ArmedPoint {
   readonly point: string;
 }
 
-/** Moves that are tried again until they succeed, and moves that are given up for one failure. */
+/** Whether the move succeeds in spite of the failures, or one failure aborts it. */
 export type ExpectedDecision = 'Committed' | 'Aborted';
 
+/** One move with points armed. */
 export interface ArmedMove {
   readonly name: string;
   readonly decision: ExpectedDecision;
@@ -25,10 +26,10 @@ const beforeAndAfter = (place: Place, ...names: readonly string[]): ArmedPoint[]
     { place, point: `${name}.after` },
   ]);
 
-/** What happens after either decision is done again until it is done; what only prepares, until its deadline. */
+/** After a decision, an agent repeats its work until it succeeds. Work that only prepares is repeated until a deadline. */
 const retriedMoves: readonly ArmedMove[] = [
   {
-    name: 'after Committed, and what is asked for again',
+    name: 'after Committed, and requests that clients repeat',
     decision: 'Committed',
     points: [
       ...beforeAndAfter(
@@ -47,9 +48,9 @@ const retriedMoves: readonly ArmedMove[] = [
       ...beforeAndAfter('target', 'target.clean'),
     ],
   },
-  // Not even the failure can be written down: the next attempt knows nothing of it.
+  // The agent cannot even record the failure. Its next attempt knows nothing of it.
   { name: 'the journal', decision: 'Committed', points: beforeAndAfter('source', 'journal.write') },
-  // The decision is known by then: the target is restored once more.
+  // The decision is known by then, so the agent restores the target again.
   {
     name: 'the open gate',
     decision: 'Committed',
@@ -69,7 +70,7 @@ const retriedMoves: readonly ArmedMove[] = [
   },
 ];
 
-/** Each of these by itself ends a move. */
+/** Each of these alone aborts a move. */
 const endingPoints: readonly ArmedPoint[] = [
   ...beforeAndAfter('source', 'source.lock', 'source.hold', 'source.freeze', 'source.dump'),
   ...beforeAndAfter(
@@ -110,12 +111,12 @@ const afterAbortPoints: readonly ArmedPoint[] = [
 
 const abortedMoves: readonly ArmedMove[] = [
   {
-    name: 'all that follows an abort',
+    name: 'the work after an abort',
     decision: 'Aborted',
     points: [{ place: 'source', point: 'source.transfer.before' }, ...afterAbortPoints],
   },
   {
-    name: "the target's abort",
+    name: 'the proposal of the target to abort',
     decision: 'Aborted',
     points: [
       { place: 'target', point: 'target.files.before' },
@@ -131,7 +132,7 @@ const oneMoveEach = (place: Place, ofCriu: boolean): ArmedMove[] =>
     .filter((one) => one.place === place && isInCriu(one) === ofCriu)
     .map((one) => ({ name: one.point, decision: 'Aborted', points: [one] }));
 
-/** Rounds by the case that plays them, each on one ledger pair. */
+/** By the case that makes these moves, one after another with one ledger pair. */
 export const armedMoves = {
   repeated: [...abortedMoves, ...retriedMoves],
   source: oneMoveEach('source', false),
@@ -142,16 +143,16 @@ export const armedMoves = {
 
 export const allArmedMoves: readonly ArmedMove[] = Object.values(armedMoves).flat();
 
-/** `spec.cancel` while the source waits: the operator proposes. */
+/** The operator proposes to abort, because a user has set `spec.cancel`. */
 export const cancelPoints = beforeAndAfter('operator', 'operator.abort');
 
-/** A pod that is simply started. */
+/** A pod that starts, and is no target. */
 export const startPoints = beforeAndAfter('source', 'shim.create', 'create.bundle');
 
-/** A pod that ends: one at a time, since Multus asks for a network's end once only. */
+/** A pod that is deleted. One point per pod, since Multus calls DEL only once. */
 export const stopPoints = beforeAndAfter('source', 'shim.del', 'cni.del');
 
-/** An agent that starts, and one that starts once more: without its driver an agent goes on all the same. */
+/** An agent that starts, and one that starts again. An agent without its driver keeps running. */
 export const installPoints: readonly (readonly ArmedPoint[])[] = [
   [
     ...beforeAndAfter('source', 'install.bundle', 'node.publish'),
@@ -160,10 +161,10 @@ export const installPoints: readonly (readonly ArmedPoint[])[] = [
   [{ place: 'source', point: 'install.driver.after' }],
 ];
 
-/** A request that is deleted after its end. */
+/** A request that is deleted after it has ended. */
 export const deletionPoints = beforeAndAfter('source', 'orphans.remove');
 
-/** Checkpoints, and restores from them. */
+/** Checkpoints, and restores from them. Each point of `failing` fails a checkpoint. */
 export const checkpointPoints = {
   failing: beforeAndAfter('source', 'checkpoint.seal'),
   sent: beforeAndAfter('source', 'images.send'),
@@ -174,23 +175,23 @@ export const checkpointPoints = {
   ],
 } as const;
 
-/** The restore of a container that is not its pod's last: `multi-container-abort` walks these. */
+/** The background restore of a container that is not the pod's last. `multi-container-abort` arms these. */
 export const backgroundPoints = beforeAndAfter('target', 'shim.atGate');
 
-/** A source that is lost and comes back from its checkpoint: `recovery` walks these. */
+/** A lost source that is restored from its checkpoint. `recovery` arms these. */
 export const recoveryPoints = beforeAndAfter(
   'operator',
   'operator.delete-lost-source',
   'operator.create-restore',
 );
 
-/** Points that no agent ever passes: the plugin holds a device by itself only where it has no agent. */
+/** Points that are not passed where there is an agent: the CRIU plugin holds a device only without one. */
 export const pointsWithoutAgent: readonly string[] = ['dump.hold', 'restore.hold'];
 
-/** Names without `.before`, `.after` and `plugin.`, each once. */
+/** The names of all points in the plan, without `.before`, `.after` and `plugin.`, sorted. */
 export function coveredPoints(): string[] {
-  const arms = [
-    ...allArmedMoves.flatMap((round) => round.points),
+  const points = [
+    ...allArmedMoves.flatMap((move) => move.points),
     ...[
       ...cancelPoints,
       ...startPoints,
@@ -202,6 +203,6 @@ export function coveredPoints(): string[] {
       ...recoveryPoints,
     ],
   ];
-  const names = arms.map(({ point }) => point.replace(/^plugin\./, '').replace(/\.\w+$/, ''));
+  const names = points.map(({ point }) => point.replace(/^plugin\./, '').replace(/\.\w+$/, ''));
   return [...new Set(names)].sort();
 }

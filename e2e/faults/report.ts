@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The form of build/faults/report.json, and the same as tables.
+// The schema of build/faults/report.json, and its tables.
 import { z } from 'zod';
 
 export const RunningCopy = z.enum(['source', 'target', 'none']);
@@ -11,20 +11,20 @@ const ms = z.number().min(0);
 export const CellResult = z.strictObject({
   victim: z.string(),
   step: z.string(),
-  /** Who may run in the end. */
+  /** Which copies may run in the end. */
   expected: z.array(RunningCopy).min(1),
   runner: RunningCopy,
-  /** Of the ledger, both sides together. */
+  /** Operations of the ledger, both endpoints together. */
   lost: count,
   duplicated: count,
-  /** Of the peer's device: requests given up, and packets that could not be sent. */
+  /** Counted by the peer's device: requests that it gave up, packets that it could not send. */
   peerErrors: count,
-  /** From the harm until the request has ended and, where one runs, the peer goes on. */
+  /** From the failure until the request has ended and, if a copy runs, the client completes operations again. */
   settleMs: ms,
 });
 export type CellResult = z.infer<typeof CellResult>;
 
-/** What an abort at a step cost the application that went on at the source. */
+/** The pause that an abort at a step cost the application. */
 export const AbortResult = z.strictObject({
   victim: z.string(),
   step: z.string(),
@@ -45,7 +45,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-/** One row per victim, one column per step: who ran in the end, and after how many seconds. */
+/** One row per victim, one column per step: which copy ran in the end, and after how many seconds. */
 export function faultTable(report: FaultReport, steps: readonly string[]): string {
   const { cells, aborts } = report;
   const rows = [...new Set(cells.map((cell) => cell.victim))].map((victim) => [

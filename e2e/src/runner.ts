@@ -29,7 +29,7 @@ async function withNamespace(name: string, work: () => Promise<void>): Promise<v
   try {
     await work();
   } finally {
-    // Requests first: agents remove their finalizers only while the pods' nodes are known.
+    // Requests first: their finalizers stay until the agents of the pods' nodes have cleaned up.
     for (const kinds of ['mreq,rreq,creq', 'pods']) {
       const how = ['--all', '--timeout=60s', '--grace-period=1'];
       await kubectl('-n', name, 'delete', kinds, ...how).catch(() => '');
