@@ -16,8 +16,8 @@ async function expectRefused(
   to?: string,
 ): Promise<void> {
   const name = await requestMove({ namespace: context.namespace, pod, ...(to ? { to } : {}) });
-  const of = { namespace: context.namespace, name, within: 90 };
-  const end = succeededCondition(await waitUntilEnded(migration, of, context.log));
+  const key = { namespace: context.namespace, name, within: 90 };
+  const end = succeededCondition(await waitUntilEnded(migration, key, context.log));
   expect(end?.status === 'False', `the request did not fail: ${JSON.stringify(end)}`);
   expect(end.reason === reason, `reason ${end.reason} (${end.message}), not ${reason}`);
   expect(end.message.length > 20, `the message says little: ${end.message}`);

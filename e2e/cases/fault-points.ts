@@ -69,8 +69,8 @@ async function moveArmed(context: CaseContext, pair: LedgerPair, armed: ArmedMov
   await armAll(armed.points, places);
   const timeouts = { prepareSeconds: 600 };
   const name = await requestMove({ namespace, pod, to: places.target, timeouts });
-  const of = { namespace, name, within: 900 };
-  const request = await waitUntilEnded(migration, of, () => undefined);
+  const key = { namespace, name, within: 900 };
+  const request = await waitUntilEnded(migration, key, () => undefined);
   const end = succeededCondition(request);
   const outcome = request.status?.decision?.outcome;
   const ended = `${armed.name}: ${end?.reason}: ${end?.message}`;
@@ -117,15 +117,15 @@ async function cancelArmed(context: CaseContext, pair: LedgerPair): Promise<void
   await expectAllTripped(deletionPoints, places, 240);
 }
 
-async function failInMoves(context: CaseContext, of: keyof typeof armedMoves): Promise<void> {
+async function failInMoves(context: CaseContext, name: keyof typeof armedMoves): Promise<void> {
   const pair = new LedgerPair(context, { rate: 100 });
   await pair.start();
   await pair.waitForOperations('client', 200);
-  for (const armed of armedMoves[of]) {
+  for (const armed of armedMoves[name]) {
     await moveArmed(context, pair, armed);
     await pair.waitForOperations('client', 50);
   }
-  if (of === 'repeated') await cancelArmed(context, pair);
+  if (name === 'repeated') await cancelArmed(context, pair);
   await expectBalanced(pair, context.log);
 }
 
@@ -253,10 +253,10 @@ const promises: Record<keyof typeof armedMoves, string> = {
 };
 
 export const cases: readonly Case[] = [
-  ...(['repeated', 'source', 'dump', 'target', 'restore'] as const).map((of) => ({
-    name: `fault-points-${of}`,
-    promise: promises[of],
-    run: thenDisarm((context) => failInMoves(context, of)),
+  ...(['repeated', 'source', 'dump', 'target', 'restore'] as const).map((name) => ({
+    name: `fault-points-${name}`,
+    promise: promises[name],
+    run: thenDisarm((context) => failInMoves(context, name)),
   })),
   {
     name: 'fault-points-others',

@@ -57,7 +57,7 @@ export function faultTable(report: FaultReport, steps: readonly string[]): strin
   ]);
   const pauses = steps
     .map((step) => aborts.filter((abort) => abort.step === step).map((abort) => abort.pauseMs))
-    .map((of) => [of.length, ...(of.length > 0 ? [Math.min(...of), Math.max(...of)] : [])])
+    .map((all) => [all.length, ...(all.length > 0 ? [Math.min(...all), Math.max(...all)] : [])])
     .map(([n, least, most]) => (n ? `${n}: ${least?.toFixed(0)} to ${most?.toFixed(0)} ms` : ''));
   return [
     table(['victim', ...steps], rows),

@@ -80,14 +80,14 @@ export function succeededCondition(request: WithStatus): Condition | undefined {
   return request.status?.conditions?.find((c) => c.type === 'Succeeded');
 }
 
-/** Waits until the request has ended, and logs each change. */
+/** Waits until the request has ended, for `within` seconds at most, and logs each change. */
 export function waitUntilEnded<T extends WithStatus>(
   kind: Kind<T>,
-  of: { readonly namespace: string; readonly name: string; readonly within?: number },
+  key: { readonly namespace: string; readonly name: string; readonly within?: number },
   log: (line: string) => void,
 ): Promise<T> {
   let shown = '';
-  const { namespace, name, within = 420 } = of;
+  const { namespace, name, within = 420 } = key;
   return until(`${kind.kind} ${name} ends`, { within }, async () => {
     const request = await readRequest(kind, namespace, name);
     const line = [request.status?.phase ?? 'Pending', ...kind.progress(request)]

@@ -88,8 +88,8 @@ export async function countResources(nodes: readonly string[]): Promise<Counts> 
   return found;
 }
 
-export const formatCounts = (of: Counts): string =>
-  [...of].map(([what, n]) => `${what} ${n}`).join(', ');
+export const formatCounts = (counts: Counts): string =>
+  [...counts].map(([what, n]) => `${what} ${n}`).join(', ');
 
 /** Names of the counts that have grown by more than their slack. */
 export const grownSince = (before: Counts, after: Counts): string[] =>

@@ -166,8 +166,8 @@ class SimulatedApi implements Api {
     options: Partial<ApplyOptions> = {},
   ): Promise<T> {
     if (resource.kind === 'Event') return resource.parse(patch);
-    const of = keyFor(resource, namespace, name);
-    const write = (): StoredObject => this.#store.merge(of, patch, this.#writer(options));
+    const key = keyFor(resource, namespace, name);
+    const write = (): StoredObject => this.#store.merge(key, patch, this.#writer(options));
     return resource.parse(await this.#send(options, write));
   }
 
@@ -178,8 +178,8 @@ class SimulatedApi implements Api {
     patch: readonly JsonPatch[],
     options: Partial<ApplyOptions> = {},
   ): Promise<T> {
-    const of = keyFor(resource, namespace, name);
-    const write = (): StoredObject => this.#store.patch(of, patch, this.#writer(options));
+    const key = keyFor(resource, namespace, name);
+    const write = (): StoredObject => this.#store.patch(key, patch, this.#writer(options));
     return resource.parse(await this.#send(options, write));
   }
 
@@ -192,9 +192,9 @@ class SimulatedApi implements Api {
     const { namespace, name, resourceVersion } = object.metadata;
     const { status } = fields as { status: Json };
     const version = options.exact === true ? resourceVersion : undefined;
-    const of = keyFor(resource, namespace, name);
+    const key = keyFor(resource, namespace, name);
     const write = (): StoredObject =>
-      this.#store.applyStatus(of, version, status, this.#writer(options));
+      this.#store.applyStatus(key, version, status, this.#writer(options));
     return resource.parse(await this.#send(options, write));
   }
 
@@ -205,9 +205,9 @@ class SimulatedApi implements Api {
     options: DeleteOptions = {},
   ): Promise<void> {
     const { uid, gracePeriodSeconds } = options;
-    const of = keyFor(resource, namespace, name);
+    const key = keyFor(resource, namespace, name);
     try {
-      await this.#send(options, () => this.#store.delete(of, uid, gracePeriodSeconds));
+      await this.#send(options, () => this.#store.delete(key, uid, gracePeriodSeconds));
     } catch (error) {
       if (!isNotFound(error) && !isConflict(error)) throw error;
     }

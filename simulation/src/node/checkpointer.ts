@@ -92,8 +92,8 @@ export class SimulatedCheckpointer extends Checkpointer {
     return runEffect(machine.timeline, 300, () => {
       machine.work.add(id);
       const memories: Record<string, Memory> = {};
-      for (const { id: of } of pod.containers) {
-        const container = machine.containers.get(of);
+      for (const { id: containerId } of pod.containers) {
+        const container = machine.containers.get(containerId);
         if (!container?.memory || container.state === 'Dead' || this.#faults.dumpFails) {
           this.#faults.dumpFails = false;
           throw new AgentError('CheckpointFailed', 'CRIU could not dump the pod (simulated)');
