@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lint rules. The `walls` below keep imports pointing one way:
 // crds <- kube <- operator, node-agent; native/addon is used by node-agent only; e2e sees crds only.
+// Within node-agent/src: support <- node <- callers <- reconcilers <- agent.ts.
 import tseslint from 'typescript-eslint';
 
 const rooms = ['crds', 'kube', 'operator', 'node-agent', 'native', 'e2e', 'simulation'];
@@ -15,18 +16,37 @@ const mayImport = {
   simulation: ['crds', 'kube', 'operator', 'node-agent'],
 };
 
+/** Patterns that forbid what a room must not import. @type {(room: string) => object[]} */
+const forbidden = (room) =>
+  rooms
+    .filter((other) => other !== room && !mayImport[room]?.includes(other))
+    .map((other) => ({
+      regex: `^(\\.\\./)+${other}(/|$)`,
+      message: `${room} must not import ${other}: see docs/architecture.md`,
+    }));
+
 const walls = rooms.map((room) => ({
   files: [`${room}/**/*.ts`],
+  rules: { 'no-restricted-imports': ['error', { patterns: forbidden(room) }] },
+}));
+
+/** The agent's rooms: each imports those before it. `agent.ts` and `main.ts` wire them; tests import any. */
+const agentRooms = ['support', 'node', 'callers', 'reconcilers'];
+
+const agentWalls = agentRooms.map((room, place) => ({
+  files: [`node-agent/src/${room}/**/*.ts`],
+  ignores: ['**/*.test.ts'],
   rules: {
     'no-restricted-imports': [
       'error',
       {
-        patterns: rooms
-          .filter((other) => other !== room && !mayImport[room]?.includes(other))
-          .map((other) => ({
+        patterns: [
+          ...forbidden('node-agent'),
+          ...[...agentRooms.slice(place + 1), 'agent.ts', 'main.ts', 'testing'].map((other) => ({
             regex: `^(\\.\\./)+${other}(/|$)`,
-            message: `${room} must not import ${other}: see docs/architecture.md`,
+            message: `${room} must not import ${other}: see node-agent/README.md`,
           })),
+        ],
       },
     ],
   },
@@ -50,4 +70,5 @@ export default tseslint.config(
     },
   },
   ...walls,
+  ...agentWalls,
 );

@@ -12,7 +12,7 @@ import { binaries, startApiServer, type TestServer } from '../testing/api-server
 import { decisionSuite, definitionsSuite, type Fixture } from '../testing/definitions-suite.ts';
 import { policySuite } from '../testing/policy-suite.ts';
 import type { Client } from './client.ts';
-import { decide } from './decision.ts';
+import { proposeDecision } from './decision.ts';
 import { ApiError, isGone, isNotFound } from './errors.ts';
 import { EventRecorder } from './events.ts';
 import { Informer } from './informer.ts';
@@ -95,7 +95,7 @@ describe.skipIf(found.missing !== undefined)(
         await write(request, fieldManagers.targetAgent, ['targetAgent'], {
           targetAgent: { state: 'Restoring' },
         });
-        await decide(client, migrationRequests, request, {
+        await proposeDecision(client, migrationRequests, request, {
           outcome: 'Aborted',
           by: 'x',
           reason: 'Y',

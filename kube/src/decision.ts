@@ -26,7 +26,7 @@ export interface Proposal {
  * @throws ApiError `NotFound`/`Conflict` when the request is gone or replaced; ConnectionError when
  * the server did not answer. Then nothing is known: act on neither outcome, ask again.
  */
-export async function decide<T extends Decidable>(
+export async function proposeDecision<T extends Decidable>(
   api: Api,
   resource: Resource<T>,
   request: T,
@@ -62,7 +62,7 @@ export async function decide<T extends Decidable>(
     if (current.status?.decision) return current.status.decision;
     // The status came or went since the request was read: once more with what is there now.
     if ((request.status === undefined) === (current.status === undefined)) throw error;
-    return decide(api, resource, current, proposal, options);
+    return proposeDecision(api, resource, current, proposal, options);
   }
 }
 

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { MigrationRequest } from '../../crds/src/index.ts';
 import type { Client } from '../src/client.ts';
-import { decide } from '../src/decision.ts';
+import { proposeDecision } from '../src/decision.ts';
 import { checkpointRequests, migrationRequests, restoreRequests } from '../src/resource.ts';
 
 /** What the suites share: a server that may have been restarted, and requests of unused names. */
@@ -151,9 +151,9 @@ export function decisionSuite(f: Fixture): void {
 
     it('is the first one’s, whoever asks', async () => {
       const request = await gated();
-      const first = await decide(f.client, migrationRequests, request, committed);
+      const first = await proposeDecision(f.client, migrationRequests, request, committed);
       expect(first).toMatchObject(committed);
-      expect(await decide(f.client, migrationRequests, request, aborted)).toEqual(first);
+      expect(await proposeDecision(f.client, migrationRequests, request, aborted)).toEqual(first);
       expect((await f.get(request.metadata.name)).status?.decision).toEqual(first);
     });
 
@@ -162,7 +162,7 @@ export function decisionSuite(f: Fixture): void {
         const request = await gated();
         const all = await Promise.all(
           Array.from({ length: 6 }, (_, i) =>
-            decide(
+            proposeDecision(
               f.client,
               migrationRequests,
               request,
@@ -182,7 +182,7 @@ export function decisionSuite(f: Fixture): void {
       ['removed with the whole status', { status: null }],
     ])('cannot be %s', async (_name, patch) => {
       const request = await gated();
-      const first = await decide(f.client, migrationRequests, request, committed);
+      const first = await proposeDecision(f.client, migrationRequests, request, committed);
       await expect(f.merge(request.metadata.name, patch, 'status')).rejects.toThrow(
         'status.decision is written once and never changed',
       );
@@ -191,7 +191,7 @@ export function decisionSuite(f: Fixture): void {
 
     it('outlives an edit of the spec', async () => {
       const request = await gated();
-      await decide(f.client, migrationRequests, request, committed);
+      await proposeDecision(f.client, migrationRequests, request, committed);
       const after = await f.merge(request.metadata.name, { spec: { cancel: true }, status: null });
       expect(after.status?.decision).toMatchObject(committed);
     });
@@ -203,10 +203,10 @@ export function decisionSuite(f: Fixture): void {
     ])('is not Committed by %s', async (_name, status) => {
       const { metadata } = await gated();
       const request = await f.merge(metadata.name, { status }, 'status');
-      await expect(decide(f.client, migrationRequests, request, committed)).rejects.toThrow(
+      await expect(proposeDecision(f.client, migrationRequests, request, committed)).rejects.toThrow(
         'only the agent of status.target.nodeName commits',
       );
-      expect(await decide(f.client, migrationRequests, request, aborted)).toMatchObject(aborted);
+      expect(await proposeDecision(f.client, migrationRequests, request, aborted)).toMatchObject(aborted);
     });
 
     it('of a RestoreRequest is Committed by its target’s agent only', async () => {
@@ -216,7 +216,7 @@ export function decisionSuite(f: Fixture): void {
           spec: { checkpointName: 'c' },
         }),
       );
-      await expect(decide(f.client, restoreRequests, made, committed)).rejects.toThrow(
+      await expect(proposeDecision(f.client, restoreRequests, made, committed)).rejects.toThrow(
         'only the agent of status.target.nodeName commits',
       );
       const request = await f.client.merge(
@@ -226,7 +226,7 @@ export function decisionSuite(f: Fixture): void {
         { status: { target: { nodeName: 'b' } } },
         { subresource: 'status' },
       );
-      expect(await decide(f.client, restoreRequests, request, committed)).toMatchObject(committed);
+      expect(await proposeDecision(f.client, restoreRequests, request, committed)).toMatchObject(committed);
     });
 
     it('is not written into a namesake', async () => {
@@ -236,7 +236,7 @@ export function decisionSuite(f: Fixture): void {
         metadata: { name: request.metadata.name },
         spec: { podName: 'victim' },
       });
-      await expect(decide(f.client, migrationRequests, request, committed)).rejects.toMatchObject({
+      await expect(proposeDecision(f.client, migrationRequests, request, committed)).rejects.toMatchObject({
         code: 'RequestReplaced',
       });
       expect((await f.get(request.metadata.name)).status?.decision).toBeUndefined();

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent's parts, put together: informers of this node's requests feed one controller per role; the socket,
-// the receiver and the gates wake them.
-import {
-  fieldManagers,
-  type CheckpointRequest,
-  type MigrationRequest,
-  type RestoreRequest,
-} from '../../crds/src/index.ts';
+// Wires the agent. Each reconciler gets an informer of the requests that name this node and a controller that runs it.
+// The informers, the gates and the image receiver put a request's key on its controller's queue.
+import { fieldManagers, type MigrationRequest, type RestoreRequest } from '../../crds/src/index.ts';
 import {
   checkpointRequests,
   Controller,
@@ -19,210 +14,161 @@ import {
   type ApiObject,
   type Clock,
   type Logger,
-  type Reconcile,
   type Resource,
 } from '../../kube/src/index.ts';
-import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
-import type { Config } from './support/config.ts';
-import type { NodeOperations } from './node/operations.ts';
-import type { Journal } from './support/journal/journal.ts';
-import { OrphanSweep } from './reconcilers/orphan-sweep.ts';
-import { handoverLoop } from './reconcilers/handover-loop.ts';
-import { PodRequests, type Handover } from './callers/pod-requests.ts';
-import { Publisher } from './reconcilers/publisher.ts';
-import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
-import { socketHandlers } from './callers/socket/handlers.ts';
-import { SourceReconciler } from './reconcilers/source/reconciler.ts';
 import { Gates } from './callers/gates.ts';
+import { RequestLookup, type Handover, type HandoverKind } from './callers/request-lookup.ts';
+import { socketHandlers } from './callers/socket/handlers.ts';
+import type { SocketHandlers } from './callers/socket/server.ts';
+import type { NodeOperations, Server } from './node/operations.ts';
+import { IncomingImages } from './node/transfer/incoming-images.ts';
+import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
+import { handoverLoop, type HandoverReconciler } from './reconcilers/handover-loop.ts';
+import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
+import { OrphanSweep } from './reconcilers/orphan-sweep.ts';
+import { Publisher } from './reconcilers/publisher.ts';
+import { SourceReconciler } from './reconcilers/source/reconciler.ts';
+import { recordPreparation } from './reconcilers/target/journal-entry.ts';
 import { TargetReconciler } from './reconcilers/target/reconciler.ts';
+import type { Config } from './support/config.ts';
+import type { Journal } from './support/journal/journal.ts';
 import { microTimestamp } from './support/step-times.ts';
-import { Incoming } from './node/transfer/incoming.ts';
 
-/** A dump or a transfer may take that long; its request's own deadline comes first. */
+/** Bounds one run of a reconciler, a dump or a transfer included. The request's own deadlines end earlier. */
 const RUN_TIMEOUT_MS = 110_000;
-/** Retries within the blackout must not grow long. */
+/** Short, because attempts are repeated within the blackout. */
 const BACKOFF = { baseMs: 50, maxMs: 2000 };
-const SWEEP_MS = 60_000;
+const SWEEP_INTERVAL_MS = 60_000;
+
+export interface AgentOptions {
+  api: Api;
+  config: Config;
+  journal: Journal;
+  log: Logger;
+  node: NodeOperations;
+  /** Serves the agent's socket with these handlers. */
+  socket: (handlers: SocketHandlers) => Server;
+  clock?: Clock;
+}
+
+/** The agent's part of a request's status, and the field manager that owns it. */
+const ownedParts = {
+  source: { manager: fieldManagers.sourceAgent, field: 'sourceAgent' },
+  target: { manager: fieldManagers.targetAgent, field: 'targetAgent' },
+  checkpoint: { manager: fieldManagers.checkpointAgent, field: 'agent' },
+} as const;
 
 export class Agent {
-  readonly #api: Api;
-  readonly #config: Config;
-  readonly #journal: Journal;
-  readonly #log: Logger;
+  readonly #options: AgentOptions;
   readonly #clock: Clock;
-  readonly #effects: NodeOperations;
   readonly #gates = new Gates();
-  readonly #pods: PodRequests;
+  readonly #pods: RequestLookup;
+  readonly #incoming: IncomingImages;
   readonly #informers: Informer<never>[] = [];
   readonly #controllers: Controller[] = [];
-  readonly #incoming: Incoming;
-  readonly #migrations: Informer<MigrationRequest>;
-  readonly #outgoing: Informer<MigrationRequest>;
-  readonly #restores: Informer<RestoreRequest>;
 
-  constructor(parts: {
-    api: Api;
-    config: Config;
-    journal: Journal;
-    log: Logger;
-    effects: NodeOperations;
-    clock?: Clock;
-  }) {
-    const { api, config } = parts;
-    this.#api = api;
-    this.#config = config;
-    this.#journal = parts.journal;
-    this.#log = parts.log;
-    this.#clock = parts.clock ?? realClock;
-    this.#effects = parts.effects;
-    this.#incoming = new Incoming(parts.log);
-    this.#pods = new PodRequests(api);
-    this.#migrations = this.#informer(migrationRequests, 'status.target.nodeName');
-    this.#outgoing = this.#informer(migrationRequests, 'status.source.nodeName');
-    this.#restores = this.#informer(restoreRequests, 'status.target.nodeName');
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? realClock;
+    this.#pods = new RequestLookup(options.api);
+    this.#incoming = new IncomingImages(options.log);
+    this.#addSource();
+    this.#addTarget('MigrationRequest', migrationRequests, migrationImages);
+    this.#addTarget('RestoreRequest', restoreRequests, restoreImages);
+    this.#addCheckpoint();
+    this.#addImageSender();
   }
 
+  /** Whether every informer has listed its requests. */
   get synced(): boolean {
     return this.#informers.every((informer) => informer.hasSynced);
   }
 
   /** Serves until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await this.#effects.prepare();
-    this.#addSource();
-    this.#addTarget(migrationRequests, 'MigrationRequest', this.#migrations, (r) => r.metadata.uid);
-    this.#addTarget(
-      restoreRequests,
-      'RestoreRequest',
-      this.#restores,
-      (r) => r.status?.checkpointId ?? r.metadata.uid,
-    );
-    this.#addCheckpoints();
-    this.#addHolder();
-    const receiver = this.#effects.receiver(this.#incoming.callbacks);
+    const { node, socket, journal, log, config } = this.#options;
+    await node.prepare();
+    const receiver = node.receiver(this.#incoming.callbacks);
     await receiver.listen();
     const running = [
       ...this.#informers.map((informer) => informer.run(signal)),
       ...this.#controllers.map((controller) => controller.run(signal)),
     ];
-    // Those who wait on the socket are answered once the requests are known.
+    // The socket answers a `create` from the requests, so it opens after the informers have listed them.
     await Promise.race([
       Promise.all(this.#informers.map((informer) => informer.synced)),
       new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
     ]);
-    const socket = this.#effects.socket(
+    const server = socket(
       socketHandlers({
-        effects: this.#effects,
-        journal: this.#journal,
+        node,
+        journal,
         gates: this.#gates,
         pods: this.#pods,
+        recordPreparation: (target, atGate) => recordPreparation(journal, target, atGate),
       }),
     );
-    if (!signal.aborted) await socket.listen();
-    const sweep = this.#sweeping(signal);
-    this.#log.info({ node: this.#config.nodeName }, 'agent ready');
-    await Promise.all([...running, sweep]);
-    await Promise.all([receiver.close(), socket.close()]);
+    if (!signal.aborted) await server.listen();
+    log.info({ node: config.nodeName }, 'agent ready');
+    await Promise.all([...running, this.#sweepOrphans(signal)]);
+    await Promise.all([receiver.close(), server.close()]);
   }
 
-  #informer<T extends ApiObject>(resource: Resource<T>, field: string): Informer<T> {
-    const selection = { fieldSelector: `${field}=${this.#config.nodeName}` };
-    const informer = new Informer({
-      api: this.#api,
-      resource,
-      log: this.#log,
+  /** What every reconciler may use. */
+  get #shared() {
+    const { api, config, journal, node } = this.#options;
+    return {
+      api,
+      journal,
+      nodeName: config.nodeName,
+      certificateDir: config.tlsDir,
+      pods: this.#pods,
+      gates: this.#gates,
+      checkpointer: node.checkpointer,
+      restorer: node.restorer,
+      store: node.store,
+      send: node.send,
+      diagnostics: node.diagnostics,
+      removeWork: (id: string) => node.removeWork(id),
       clock: this.#clock,
-      selection,
-    });
-    this.#informers.push(informer as unknown as Informer<never>);
-    return informer;
-  }
-
-  #controller<T extends ApiObject>(
-    name: string,
-    reconcile: Reconcile,
-    informer: Informer<T>,
-  ): Controller {
-    const controller = new Controller({
-      name,
-      reconcile,
-      log: this.#log,
-      clock: this.#clock,
-      timeoutMs: RUN_TIMEOUT_MS,
-      backoff: BACKOFF,
-    });
-    informer.listen((key) => controller.enqueue(key));
-    this.#controllers.push(controller);
-    return controller;
+    };
   }
 
   #addSource(): void {
+    const informer = this.#informer(migrationRequests, 'status.source.nodeName');
     const source = new SourceReconciler({
-      api: this.#api,
-      nodeName: this.#config.nodeName,
-      journal: this.#journal,
-      checkpointer: this.#effects.checkpointer,
-      pods: this.#pods,
-      publisher: new Publisher({
-        api: this.#api,
-        resource: migrationRequests,
-        manager: fieldManagers.sourceAgent,
-        field: 'sourceAgent',
-      }),
-      store: this.#effects.store,
-      certificateDir: this.#config.tlsDir,
-      send: this.#effects.send,
-      request: (key) => this.#outgoing.get(key),
-      evidence: this.#effects.diagnostics,
-      removeWork: (id) => this.#effects.removeWork(id),
-      clock: this.#clock,
+      ...this.#shared,
+      request: (key) => informer.get(key),
+      publisher: this.#publisher(migrationRequests, 'source'),
     });
-    this.#outgoing.listen((_key, after, before) => {
+    informer.listen((_key, after) => {
       if (after) source.interrupt(after);
-      else if (before) source.forget(before.metadata.uid);
     });
-    this.#controller('source', handoverLoop(source, this.#clock), this.#outgoing);
+    this.#reconcile('source', informer, source);
   }
 
+  /** @param ownImages the folder in which the node that took the checkpoint stores a request's images */
   #addTarget<T extends Handover>(
+    kind: HandoverKind,
     resource: Resource<T>,
-    kind: 'MigrationRequest' | 'RestoreRequest',
-    informer: Informer<T>,
-    ownId: (request: T) => string,
+    ownImages: (request: T) => string,
   ): void {
-    // Images that are kept here lie under their own id; what is sent comes into a folder of the request's.
-    const imageId = (one: T): string =>
-      one.status?.source?.nodeName === this.#config.nodeName ? ownId(one) : one.metadata.uid;
+    const informer = this.#informer(resource, 'status.target.nodeName');
+    // A checkpoint of this node is restored from where it is stored; images from another node get the request's folder.
+    const imageId = (request: T): string =>
+      request.status?.source?.nodeName === this.#options.config.nodeName
+        ? ownImages(request)
+        : request.metadata.uid;
     const target = new TargetReconciler<T>({
-      api: this.#api,
+      ...this.#shared,
       kind,
       resource,
-      nodeName: this.#config.nodeName,
-      journal: this.#journal,
-      gates: this.#gates,
-      restorer: this.#effects.restorer,
-      store: this.#effects.store,
-      publisher: new Publisher({
-        api: this.#api,
-        resource,
-        manager: fieldManagers.targetAgent,
-        field: 'targetAgent',
-      }),
-      request: (key) => informer.get(key),
       imageId,
-      receiving: (id) => this.#incoming.has(id),
-      evidence: this.#effects.diagnostics,
-      removeWork: (id) => this.#effects.removeWork(id),
-      clock: this.#clock,
+      request: (key) => informer.get(key),
+      receiving: (id) => this.#incoming.isReceiving(id),
+      publisher: this.#publisher(resource, 'target'),
     });
-    const controller = this.#controller(
-      `target-${kind}`,
-      handoverLoop(target, this.#clock),
-      informer,
-    );
-    informer.listen((_key, after, before) => {
-      if (!after && before) target.forget(before.metadata.uid);
-    });
+    const controller = this.#reconcile(`target-${kind}`, informer, target);
     this.#gates.onChange((uid) => {
       const request = informer.list().find((one) => one.metadata.uid === uid);
       if (request) controller.enqueue(keyOf(request));
@@ -230,7 +176,9 @@ export class Agent {
     this.#incoming.listen({
       awaits: (id) => {
         const request = informer.list().find((one) => one.metadata.uid === id);
-        return request && this.#gates.atCreate(id).length > 0 ? ownId(request) : undefined;
+        return request && this.#gates.listAtCreateGate(id).length > 0
+          ? ownImages(request)
+          : undefined;
       },
       changed: async (id, begun) => {
         const request = informer.list().find((one) => imageId(one) === id);
@@ -241,68 +189,76 @@ export class Agent {
     });
   }
 
-  #addCheckpoints(): void {
-    const informer = this.#informer<CheckpointRequest>(checkpointRequests, 'status.nodeName');
-    const checkpoints = new CheckpointReconciler({
-      nodeName: this.#config.nodeName,
-      journal: this.#journal,
-      checkpointer: this.#effects.checkpointer,
-      pods: this.#pods,
-      publisher: new Publisher({
-        api: this.#api,
-        resource: checkpointRequests,
-        manager: fieldManagers.checkpointAgent,
-        field: 'agent',
-      }),
-      store: this.#effects.store,
+  #addCheckpoint(): void {
+    const informer = this.#informer(checkpointRequests, 'status.nodeName');
+    const checkpoint = new CheckpointReconciler({
+      ...this.#shared,
       request: (key) => informer.get(key),
-      evidence: this.#effects.diagnostics,
-      removeWork: (id) => this.#effects.removeWork(id),
-      clock: this.#clock,
+      publisher: this.#publisher(checkpointRequests, 'checkpoint'),
     });
-    informer.listen((_key, after, before) => {
-      if (!after && before) checkpoints.forget(before.metadata.uid);
-    });
-    this.#controller('checkpoint', handoverLoop(checkpoints, this.#clock), informer);
+    this.#reconcile('checkpoint', informer, checkpoint);
   }
 
-  #addHolder(): void {
-    const informer = this.#informer<RestoreRequest>(restoreRequests, 'status.source.nodeName');
-    const holder = new ImageSenderReconciler({
-      nodeName: this.#config.nodeName,
-      store: this.#effects.store,
-      certificateDir: this.#config.tlsDir,
-      send: this.#effects.send,
-      publisher: new Publisher({
-        api: this.#api,
-        resource: restoreRequests,
-        manager: fieldManagers.sourceAgent,
-        field: 'sourceAgent',
-      }),
+  #addImageSender(): void {
+    const informer = this.#informer(restoreRequests, 'status.source.nodeName');
+    const imageSender = new ImageSenderReconciler({
+      ...this.#shared,
       request: (key) => informer.get(key),
-      clock: this.#clock,
+      publisher: this.#publisher(restoreRequests, 'source'),
     });
-    informer.listen((_key, after, before) => {
-      if (!after && before) holder.forget(before.metadata.uid);
-    });
-    this.#controller('holder', handoverLoop(holder, this.#clock), informer);
+    this.#reconcile('image-sender', informer, imageSender);
   }
 
-  async #sweeping(signal: AbortSignal): Promise<void> {
-    const leftovers = new OrphanSweep({
-      api: this.#api,
-      nodeName: this.#config.nodeName,
-      journal: this.#journal,
-      gates: this.#gates,
-      checkpointer: this.#effects.checkpointer,
-      store: this.#effects.store,
-      removeWork: (id) => this.#effects.removeWork(id),
-      log: this.#log,
+  /** An informer of the requests whose `nodeField` names this node. */
+  #informer<T extends ApiObject>(resource: Resource<T>, nodeField: string): Informer<T> {
+    const { api, log, config } = this.#options;
+    const selection = { fieldSelector: `${nodeField}=${config.nodeName}` };
+    const informer = new Informer({ api, resource, log, clock: this.#clock, selection });
+    this.#informers.push(informer as unknown as Informer<never>);
+    return informer;
+  }
+
+  #publisher<T extends ApiObject>(
+    resource: Resource<T>,
+    part: keyof typeof ownedParts,
+  ): Publisher<T> {
+    return new Publisher({ api: this.#options.api, resource, ...ownedParts[part] });
+  }
+
+  /** Runs the reconciler for every request of the informer, and lets it forget the requests that are deleted. */
+  #reconcile<T extends ApiObject, O, E extends { readonly type: string }, S>(
+    name: string,
+    informer: Informer<T>,
+    reconciler: HandoverReconciler<O, E, S>,
+  ): Controller {
+    const controller = new Controller({
+      name,
+      reconcile: handoverLoop(reconciler, this.#clock),
+      log: this.#options.log,
       clock: this.#clock,
+      timeoutMs: RUN_TIMEOUT_MS,
+      backoff: BACKOFF,
     });
+    informer.listen((key, after, before) => {
+      if (!after && before) reconciler.forget(before.metadata.uid);
+      controller.enqueue(key);
+    });
+    this.#controllers.push(controller);
+    return controller;
+  }
+
+  async #sweepOrphans(signal: AbortSignal): Promise<void> {
+    const orphans = new OrphanSweep({ ...this.#shared, log: this.#options.log });
     while (!signal.aborted) {
-      await leftovers.sweep();
-      await this.#clock.sleep(SWEEP_MS, signal);
+      await orphans.sweep();
+      await this.#clock.sleep(SWEEP_INTERVAL_MS, signal);
     }
   }
 }
+
+/** A migration's images have the request's own folder on both nodes. */
+const migrationImages = (request: MigrationRequest): string => request.metadata.uid;
+
+/** A restore's images have the checkpoint's folder on the node that took it. */
+const restoreImages = (request: RestoreRequest): string =>
+  request.status?.checkpointId ?? request.metadata.uid;

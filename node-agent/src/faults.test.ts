@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// docs/faults.md and the code name the same fault points; and the plugin's are armed by files.
+// docs/faults.md and the code name the same fault points, and files arm the plugin's.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { pluginFaults } from './node/runtime/plugin-faults.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
 
-/** The texts of a folder's own sources, tests left out. */
+/** The texts of a folder's sources, without tests. */
 function sources(folder: string, ending: RegExp): string {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .filter((path) => ending.test(path) && !/\.test\.ts$|(^|\/)(tests|testing|build)\//.test(path))
@@ -23,11 +23,11 @@ const sorted = (names: (string | undefined)[]) => [...new Set(names)].sort();
 const listed = all(read('docs/faults.md'), /^\| `([a-z]+\.[a-zA-Z_-]+)` \|/gm);
 
 describe('the list of fault points', () => {
-  it('is that of operator and agent', () => {
+  it('has those of operator and agent', () => {
     const text = ['operator/src', 'node-agent/src', 'kube/src']
       .map((folder) => sources(folder, /\.ts$/))
       .join('\n');
-    // Some are handed to whoever passes them.
+    // Some names are arguments of functions that pass the point.
     const named = [
       ...all(text, /withFaults\(\s*'([^']+)'/g),
       ...all(text, /'(operator\.[a-z-]+)'/g),
@@ -39,7 +39,7 @@ describe('the list of fault points', () => {
   it.each([
     ['shim', 'native/shim', /^shim\./],
     ['plugin', 'native/criu-plugin', /^(dump|restore)\./],
-  ])('is that of the %s', (_what, folder, own) => {
+  ])('has those of the %s', (_what, folder, own) => {
     const points = all(sources(folder, /\.c$/), /\bfault\("([^"]+)"\)/g);
     const expected = listed
       .filter((name) => own.test(name ?? ''))
@@ -47,7 +47,7 @@ describe('the list of fault points', () => {
     expect(sorted(points)).toEqual(sorted(expected));
   });
 
-  it('is that of the driver', () => {
+  it('has those of the driver', () => {
     const points = all(sources('native/rxe/src', /_fault\.c$/), /\] *\t*= "([a-z_]+)"/g);
     const methods = all(sources('native/rxe/src', /\.c$/), /rxe_fault_around\(RXE_FAULT_(\w+)/g);
     const own = listed.filter((name) => name?.startsWith('driver.'));
@@ -55,7 +55,7 @@ describe('the list of fault points', () => {
     expect(sorted(methods)).toEqual(sorted(points.map((name) => name?.toUpperCase())));
   });
 
-  it('names each once', () => {
+  it('has each name once', () => {
     expect(listed).toHaveLength(new Set(listed).size);
   });
 });
@@ -71,7 +71,7 @@ describe('the plugin’s fault points', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('are taken from the files for the next dump or restore, once', async () => {
+  it('are read from the files for the next dump or restore, once', async () => {
     for (const [name, action] of [
       ['plugin.dump.hold.after', 'throw'],
       ['plugin.dump.image.before', ''],
@@ -88,7 +88,7 @@ describe('the plugin’s fault points', () => {
     expect(readdirSync(folder)).toEqual(['source.dump.before']);
   });
 
-  it('are none where the folder is not there, or none is named', async () => {
+  it('are empty where the folder does not exist or is not named', async () => {
     rmSync(folder, { recursive: true });
     expect(await pluginFaults('dump')).toEqual({});
     delete process.env['SEALIFT_FAULT_DIR'];

@@ -9,15 +9,16 @@ import {
   withFaults,
 } from '../../kube/src/index.ts';
 import { Agent } from './agent.ts';
+import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
 import { nodeOperations } from './node/operations.ts';
 import { reasonOf } from './support/errors.ts';
 import { Host } from './node/host/host.ts';
-import { installBundle, installCni } from './node/install/bundle.ts';
+import { installRelease, installCni } from './node/install/release.ts';
 import { loadDriver, loadedAbi } from './node/install/driver.ts';
 import { Journal } from './support/journal/journal.ts';
 import { removeIncoming } from './reconcilers/orphan-sweep.ts';
-import { publishNode } from './node/identity.ts';
+import { publishNode } from './node/registration.ts';
 import { RdmaDriver } from './node/device/driver.ts';
 
 const VERSION = '0.1.0';
@@ -25,13 +26,13 @@ const log = makeLogger('sealift-agent');
 
 async function install(config: Config): Promise<void> {
   const release = await withFaults('install.bundle', async () => {
-    const installed = await installBundle(config.bundleDir, config.installDir);
+    const installed = await installRelease(config.bundleDir, config.installDir);
     await installCni(config.installDir, config.cniBinDir);
     return installed;
   });
   log.info({ release }, 'bundle installed');
   try {
-    await new RdmaDriver().checkMode();
+    await new RdmaDriver().checkNetnsMode();
     const abi = await withFaults('install.driver', () =>
       loadDriver(new Host(config.host), `${config.installDir}/modules`),
     );
@@ -45,7 +46,7 @@ async function install(config: Config): Promise<void> {
 /** Undefined, and a message that says what to do, if this node cannot take part. */
 async function driverAbi(): Promise<string | undefined> {
   try {
-    await new RdmaDriver().checkMode();
+    await new RdmaDriver().checkNetnsMode();
     return await loadedAbi();
   } catch (error) {
     log.error({ ...reasonOf(error) }, 'driver not available');
@@ -65,7 +66,11 @@ async function run(config: Config): Promise<void> {
     config,
     journal,
     log,
-    effects: nodeOperations(config, VERSION, log),
+    node: nodeOperations(config, VERSION, log),
+    socket: (handlers) => {
+      const server = new SocketServer(handlers, log);
+      return { listen: () => server.listen(config.socketPath), close: () => server.close() };
+    },
   });
   const health = await serveHealth(config.metricsPort, () => agent.synced);
   const serving = agent.run(stop.signal);

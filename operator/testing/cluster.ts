@@ -18,7 +18,7 @@ import {
 } from '../../crds/src/index.ts';
 import {
   checkpointRequests,
-  decide,
+  proposeDecision,
   EventRecorder,
   Informer,
   isNotFound,
@@ -325,7 +325,7 @@ export class Cluster {
     const request = await this.client.get(resource, namespace, name);
     const by = `agent/${request.status?.target?.nodeName ?? ''}`;
     const proposal = { outcome: 'Committed', by, reason: 'Committed' } as const;
-    return decide(this.client, resource, request, proposal);
+    return proposeDecision(this.client, resource, request, proposal);
   }
 
   // What can be seen

@@ -4,8 +4,11 @@ import type { Logger } from '../../kube/src/index.ts';
 import { Agent } from '../../node-agent/src/agent.ts';
 import { readConfig } from '../../node-agent/src/support/config.ts';
 import { Journal } from '../../node-agent/src/support/journal/journal.ts';
+import type { SocketHandlers } from '../../node-agent/src/callers/socket/server.ts';
+import type { Server } from '../../node-agent/src/node/operations.ts';
 import type { ApiServer } from './api/server.ts';
 import { SimulatedJournalFolder } from './node/disk.ts';
+import type { Machine } from './node/machine.ts';
 import { simulatedOperations, type NodeParts } from './node/operations.ts';
 import type { Process } from './process.ts';
 
@@ -25,8 +28,23 @@ export async function runAgent(process: Process, parts: AgentParts): Promise<voi
     config,
     journal,
     log,
-    effects: simulatedOperations(process, parts, config),
+    node: simulatedOperations(process, parts, config),
+    socket: (handlers) => simulatedSocket(process, machine, handlers),
     clock: process.clock,
   });
   await agent.run(process.stop.signal);
+}
+
+/** The agent's socket: open while this process listens. */
+function simulatedSocket(process: Process, machine: Machine, handlers: SocketHandlers): Server {
+  const close = (): void => {
+    if (machine.socket?.agent === process) machine.socket = undefined;
+  };
+  process.onDeath(close);
+  return {
+    listen: async () => {
+      machine.socket = { handlers, agent: process };
+    },
+    close: async () => close(),
+  };
 }

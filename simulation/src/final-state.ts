@@ -3,7 +3,7 @@
 // application running and heard by its peers, nothing orphaned. Each function names what is still wrong, for people.
 import { annotations, isFinished, labels } from '../../crds/src/index.ts';
 import { pods } from '../../kube/src/index.ts';
-import { startOrder } from '../../node-agent/src/callers/pod-requests.ts';
+import { startOrder } from '../../node-agent/src/callers/request-lookup.ts';
 import type { StoredObject } from './api/objects.ts';
 import { decisionOf } from './api/rules.ts';
 import type { Container, Machine } from './node/machine.ts';

@@ -1,50 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who waits on the socket: containers at the create gate, CRIU at the resume gate, and shims that are told when it
-// gets there. Nothing here is durable: who waits asks again when it loses its connection, also after the agent's restart.
+// The create gate and the resume gate (docs/architecture.md): which callers of the socket wait there. A container waits
+// at the create gate until its images are here, CRIU at the resume gate until the decision is recorded. A shim whose
+// restore runs in the background waits for CRIU to arrive. The socket's handlers put callers in; the target's reconciler
+// opens or refuses. Nothing here is durable: a caller that loses its connection asks again, also after a restart of the
+// agent.
 import { AgentError } from '../support/errors.ts';
+import type { CreateAtGate, RestoredAtGate } from '../support/gate-waiters.ts';
 import type {
   AtGateReply,
   AtGateRequest,
   CreateReply,
-  CreateRequest,
   GateRequest,
   PlainReply,
 } from '../support/socket-protocol.ts';
 
-interface Waiting<Request, Reply> {
+interface Waiter<Request, Reply> {
   request: Request;
-  settle: (reply: Reply) => void;
-  fail: (error: Error) => void;
+  resolve: (reply: Reply) => void;
+  reject: (error: Error) => void;
 }
 
-/** Containers of one request. */
-type Waiters<Request, Reply> = Map<string, Waiting<Request, Reply>>;
+/** The waiters of one request, by container. */
+type Waiters<Request, Reply> = Map<string, Waiter<Request, Reply>>;
 
+/** Callers that wait for a reply: at most one per request's UID and container. */
 class Gate<Request extends { container: string }, Reply> {
   readonly #waiting = new Map<string, Waiters<Request, Reply>>();
 
-  wait(uid: string, request: Request, gone: AbortSignal, changed: () => void): Promise<Reply> {
-    // Who left while the request was being looked up must not be taken for one who waits.
-    if (gone.aborted) return Promise.reject(new AgentError('Aborted', 'the one who asked is gone'));
+  /**
+   * Resolves with the reply of `answer`.
+   * @param gone aborts when the caller closes its connection
+   * @param onChange is called when the caller begins to wait and when it leaves
+   * @throws AgentError Aborted when the caller has left, or asks again over another connection
+   */
+  wait(uid: string, request: Request, gone: AbortSignal, onChange: () => void): Promise<Reply> {
+    // The caller may have left while its pod was looked up.
+    if (gone.aborted)
+      return Promise.reject(new AgentError('Aborted', 'The caller has closed its connection.'));
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
-    const entry: Waiting<Request, Reply> = { request, settle: resolve, fail: reject };
+    const entry: Waiter<Request, Reply> = { request, resolve, reject };
     const { container } = request;
-    // The same request over a newer connection: the older one has lost its reader.
+    // The caller asks again over a new connection: the older one has no reader.
     const older = this.#take(uid, container);
-    older?.fail(new AgentError('Aborted', 'asked again over another connection'));
-    const waiters = this.#waiting.get(uid) ?? new Map<string, Waiting<Request, Reply>>();
+    older?.reject(new AgentError('Aborted', 'The caller has asked again over another connection.'));
+    const waiters = this.#waiting.get(uid) ?? new Map<string, Waiter<Request, Reply>>();
     this.#waiting.set(uid, waiters.set(container, entry));
     gone.addEventListener(
       'abort',
       () => {
         if (this.#waiting.get(uid)?.get(container) !== entry) return;
         this.#take(uid, container);
-        reject(new AgentError('Aborted', 'the one who waited is gone'));
-        changed();
+        reject(new AgentError('Aborted', 'The caller has closed its connection.'));
+        onChange();
       },
       { once: true },
     );
-    changed();
+    onChange();
     return promise;
   }
 
@@ -52,28 +63,29 @@ class Gate<Request extends { container: string }, Reply> {
     return this.#waiting.get(uid)?.get(container)?.request;
   }
 
-  all(uid: string): Request[] {
+  list(uid: string): Request[] {
     return [...(this.#waiting.get(uid)?.values() ?? [])].map((one) => one.request);
   }
 
-  /** @returns whether somebody waited. */
-  settle(uid: string, container: string, reply: Reply): boolean {
+  /** @returns whether a caller waited */
+  answer(uid: string, container: string, reply: Reply): boolean {
     const entry = this.#take(uid, container);
-    entry?.settle(reply);
+    entry?.resolve(reply);
     return entry !== undefined;
   }
 
-  failOne(uid: string, container: string, error: Error): void {
-    this.#take(uid, container)?.fail(error);
+  reject(uid: string, container: string, error: Error): void {
+    this.#take(uid, container)?.reject(error);
   }
 
-  fail(uid: string, error: Error): void {
+  /** Rejects every waiter of a request. */
+  rejectAll(uid: string, error: Error): void {
     const waiters = [...(this.#waiting.get(uid)?.values() ?? [])];
     this.#waiting.delete(uid);
-    for (const one of waiters) one.fail(error);
+    for (const one of waiters) one.reject(error);
   }
 
-  #take(uid: string, container: string): Waiting<Request, Reply> | undefined {
+  #take(uid: string, container: string): Waiter<Request, Reply> | undefined {
     const waiters = this.#waiting.get(uid);
     const entry = waiters?.get(container);
     waiters?.delete(container);
@@ -82,29 +94,14 @@ class Gate<Request extends { container: string }, Reply> {
   }
 }
 
-/** A container at the create gate, with what its pod says of it. */
-export type CreateAtGate = CreateRequest & {
-  rnrTimer: number;
-  /** Names of the pod's containers that are restored, in the order in which the kubelet starts them. */
-  containers: string[];
-  /** When its create began, in milliseconds since the epoch; undefined: its kubelet does not start it twice. */
-  since: number | undefined;
-};
-
-/** CRIU at the resume gate. */
-export type RestoredAtGate = GateRequest & {
-  /** When it arrived, RFC 3339 with microseconds. */
-  at: string;
-};
-
-/** The gates of every target on this node: one waiter per request's UID and container. */
+/** The gates of every target on this node. `uid` is the request's, which the socket calls `token`. */
 export class Gates {
   readonly #create = new Gate<CreateAtGate, CreateReply>();
   readonly #resume = new Gate<RestoredAtGate, PlainReply>();
-  readonly restored = new Gate<AtGateRequest, AtGateReply>();
+  readonly #arrivals = new Gate<AtGateRequest, AtGateReply>();
   readonly #listeners: ((requestUid: string) => void)[] = [];
 
-  /** Told whenever somebody starts or stops waiting. */
+  /** Calls the listener whenever a caller begins to wait or leaves. */
   onChange(listener: (requestUid: string) => void): void {
     this.#listeners.push(listener);
   }
@@ -113,58 +110,66 @@ export class Gates {
     for (const listener of this.#listeners) listener(uid);
   }
 
-  waitCreate(uid: string, request: CreateAtGate, gone: AbortSignal): Promise<CreateReply> {
+  /** Resolves with the reply of `answerCreate`. @throws AgentError Aborted, or the error of `refuseAll` */
+  waitAtCreateGate(uid: string, request: CreateAtGate, gone: AbortSignal): Promise<CreateReply> {
     return this.#create.wait(uid, request, gone, () => this.#changed(uid));
   }
 
-  /** @param at when it arrived, RFC 3339 with microseconds. */
-  waitResume(request: GateRequest, at: string, gone: AbortSignal): Promise<PlainReply> {
+  /**
+   * Resolves when `openResumeGate` is called.
+   * @param at when CRIU arrived, RFC 3339 with microseconds
+   * @throws AgentError Aborted, or the error of `refuseAll`
+   */
+  waitAtResumeGate(request: GateRequest, at: string, gone: AbortSignal): Promise<PlainReply> {
     const { token: uid, container, pid } = request;
     const waiting = this.#resume.wait(uid, { ...request, at }, gone, () => this.#changed(uid));
-    if (this.atResume(uid, container)) this.restored.settle(uid, container, { ok: true, pid });
+    if (this.getAtResumeGate(uid, container))
+      this.#arrivals.answer(uid, container, { ok: true, pid });
     return waiting;
   }
 
-  /** Resolves once the container's CRIU waits at the resume gate. */
-  async waitRestored(request: AtGateRequest, gone: AbortSignal): Promise<AtGateReply> {
+  /** Resolves with the first task's PID once CRIU waits at the resume gate. @throws the error of `refuseAll` */
+  async waitForArrival(request: AtGateRequest, gone: AbortSignal): Promise<AtGateReply> {
     const { token: uid, container } = request;
-    const there = this.atResume(uid, container);
-    if (there) return { ok: true, pid: there.pid };
-    return this.restored.wait(uid, request, gone, () => undefined);
+    const arrived = this.getAtResumeGate(uid, container);
+    if (arrived) return { ok: true, pid: arrived.pid };
+    return this.#arrivals.wait(uid, request, gone, () => undefined);
   }
 
-  /** Containers at the create gate. */
-  atCreate(uid: string): CreateAtGate[] {
-    return this.#create.all(uid);
+  /** The containers at the create gate. */
+  listAtCreateGate(uid: string): CreateAtGate[] {
+    return this.#create.list(uid);
   }
 
-  atResume(uid: string, container: string): RestoredAtGate | undefined {
+  /** What CRIU has said at the resume gate; undefined if it is not there. */
+  getAtResumeGate(uid: string, container: string): RestoredAtGate | undefined {
     return this.#resume.get(uid, container);
   }
 
-  /** Containers at the resume gate. */
-  rebuilt(uid: string): RestoredAtGate[] {
-    return this.#resume.all(uid);
+  /** The containers whose CRIU waits at the resume gate. */
+  listAtResumeGate(uid: string): RestoredAtGate[] {
+    return this.#resume.list(uid);
   }
 
+  /** Answers a container at the create gate. @returns whether it waited */
   answerCreate(uid: string, container: string, reply: CreateReply): boolean {
-    return this.#create.settle(uid, container, reply);
+    return this.#create.answer(uid, container, reply);
   }
 
-  /** @returns whether it waited. */
-  open(uid: string, container: string): boolean {
-    return this.#resume.settle(uid, container, { ok: true });
+  /** Lets CRIU resume the container's tasks. @returns whether it waited */
+  openResumeGate(uid: string, container: string): boolean {
+    return this.#resume.answer(uid, container, { ok: true });
   }
 
-  /** What waits at the resume gate under its name is not to run, but the container may be restored once more. */
-  dismiss(uid: string, container: string, why: string): void {
-    this.#resume.failOne(uid, container, new AgentError('Aborted', why));
+  /** Refuses CRIU at the resume gate: the plugin kills the restored tasks. The container may be restored once more. */
+  refuseAtResumeGate(uid: string, container: string, message: string): void {
+    this.#resume.reject(uid, container, new AgentError('Aborted', message));
   }
 
-  /** Whoever waits is refused: the shim lets the create fail, the plugin kills what was restored. */
-  refuse(uid: string, error: AgentError): void {
-    this.#create.fail(uid, error);
-    this.restored.fail(uid, error);
-    this.#resume.fail(uid, error);
+  /** Refuses all callers of a request: the shim fails the create, the plugin kills the restored tasks. */
+  refuseAll(uid: string, error: AgentError): void {
+    this.#create.rejectAll(uid, error);
+    this.#arrivals.rejectAll(uid, error);
+    this.#resume.rejectAll(uid, error);
   }
 }

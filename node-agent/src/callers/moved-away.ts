@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pod that is being moved away, or has been, must not be started by its old node's kubelet: neither its
-// container nor a sandbox with its addresses.
+// A pod that is being moved away, or has been, must not start on its old node: neither a container of it nor a sandbox
+// with its addresses. The handlers of create and CNI calls ask before anything else; the journal knows.
 import { AgentError } from '../support/errors.ts';
 import type { Journal } from '../support/journal/journal.ts';
 
-/** @throws AgentError MovedAway */
+/**
+ * Does nothing for a pod that may start here: one that no move has begun with, or whose move was undone.
+ * @throws AgentError MovedAway
+ */
 export function refuseMovedAway(journal: Journal, podUid: string): void {
   const entry = journal
     .all()
@@ -13,13 +16,13 @@ export function refuseMovedAway(journal: Journal, podUid: string): void {
   if (entry.stage === 'Lost') {
     throw new AgentError(
       'MovedAway',
-      `MigrationRequest ${entry.namespace}/${entry.name} makes this pod, which was lost, anew from a checkpoint; ` +
-        'it cannot be started here',
+      `The pod was lost, and MigrationRequest ${entry.namespace}/${entry.name} restores it from a checkpoint. ` +
+        'It cannot be started here.',
     );
   }
   throw new AgentError(
     'MovedAway',
-    `MigrationRequest ${entry.namespace}/${entry.name} moves this pod to another node; ` +
-      'it cannot be started here',
+    `MigrationRequest ${entry.namespace}/${entry.name} moves the pod to another node. ` +
+      'It cannot be started here.',
   );
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything by which an agent touches its node and other agents. A simulation has its own.
+// Everything by which an agent touches its node and other agents, in one object. main.ts makes the real one and hands
+// it to the agent; the simulation makes one over a simulated node.
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../../kube/src/index.ts';
@@ -8,23 +9,23 @@ import { Checkpointer } from './dump/checkpointer.ts';
 import type { Config } from '../support/config.ts';
 import { Diagnostics } from './diagnostics/diagnostics.ts';
 import { NetworkLock } from './lock/network-lock.ts';
-import { keepSandboxes } from './host/durable.ts';
+import { syncCniState } from './host/fsync.ts';
 import { Host } from './host/host.ts';
 import { RdmaDriver } from './device/driver.ts';
 import { Restorer } from './restore/restorer.ts';
 import { BundleEditor } from './runtime/bundle-editor.ts';
 import { Runc } from './runtime/runc.ts';
-import { SocketServer, type SocketHandlers } from '../callers/socket/server.ts';
 import { Receiver, type ReceiverOptions } from './transfer/receiver.ts';
 import { sendImages } from './transfer/sender.ts';
-import { ImageStore } from './transfer/store.ts';
+import { ImageStore } from './transfer/image-store.ts';
 
-/** Serves from `listen` on. */
+/** Serves after `listen` has resolved, until `close`. */
 export interface Server {
   listen(): Promise<unknown>;
   close(): Promise<void>;
 }
 
+/** What the agent can do to its node. */
 export interface NodeOperations {
   readonly host: Host;
   readonly driver: RdmaDriver;
@@ -34,19 +35,22 @@ export interface NodeOperations {
   readonly checkpointer: Checkpointer;
   readonly restorer: Restorer;
   readonly send: typeof sendImages;
+  /** The HTTPS server for images from other agents. */
   receiver(on: Pick<ReceiverOptions, 'expected' | 'started' | 'received' | 'failed'>): Server;
-  socket(handlers: SocketHandlers): Server;
-  /** Before anything else: folders are made, and what earlier dumps have left is removed. */
+  /** Called once, before anything else: makes folders and removes the cgroups that earlier dumps have left. */
   prepare(): Promise<void>;
-  /** Puts what the node remembers of its sandboxes on its disk. */
-  keepSandboxes(): Promise<void>;
-  /** Keeps what a failure leaves; a simulation has nothing to keep. */
+  /** Syncs CNI's records of the node's sandboxes to the disk. */
+  syncCniState(): Promise<void>;
+  /** Keeps logs and records of a failed move. Undefined in the simulation. */
   readonly diagnostics?: Diagnostics;
-  /** Removes what CRIU logged for a request. */
+  /** Removes CRIU's work directories of a request. @param id the request's UID or the images' */
   removeWork(id: string): Promise<void>;
 }
 
-/** The real ones. */
+/**
+ * The real operations.
+ * @param version of Sealift, for manifests
+ */
 export function nodeOperations(config: Config, version: string, log: Logger): NodeOperations {
   const host = new Host(config.host);
   const driver = new RdmaDriver();
@@ -73,15 +77,11 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
       const receiver = new Receiver({ ...on, store, certificateDir: config.tlsDir, log });
       return { listen: () => receiver.listen(config.port), close: () => receiver.close() };
     },
-    socket: (handlers) => {
-      const socket = new SocketServer(handlers, log);
-      return { listen: () => socket.listen(socketPath), close: () => socket.close() };
-    },
     prepare: async () => {
       await mkdir(config.checkpointDir, { recursive: true, mode: 0o700 });
       await runc.removeGuards();
     },
-    keepSandboxes: () => keepSandboxes(host),
+    syncCniState: () => syncCniState(host),
     removeWork: (id) => rm(join(workRoot, id), { recursive: true, force: true }),
   };
 }

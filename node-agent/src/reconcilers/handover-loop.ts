@@ -19,27 +19,29 @@ export interface HandoverReconciler<O, E extends { readonly type: string }, S> {
   /** An effect failed: write down what must not be forgotten. The key comes again at once. */
   failed(error: unknown, effect: E, observed: O): Promise<void>;
   publish(status: S, observed: O, context: Context): Promise<void>;
+  /** The request is deleted: drops what this process remembers of it. */
+  forget(uid: string): void;
 }
 
 export function handoverLoop<O, E extends { readonly type: string }, S>(
-  parts: HandoverReconciler<O, E, S>,
+  reconciler: HandoverReconciler<O, E, S>,
   clock: Clock = realClock,
 ): Reconcile {
   return async (key, context) => {
-    const observed = await parts.observe(key, context);
+    const observed = await reconciler.observe(key, context);
     if (observed === undefined) return undefined;
-    const plan = parts.decide(observed, clock.now());
+    const plan = reconciler.decide(observed, clock.now());
     for (const effect of plan.effects) {
       context.log.info({ effect: effect.type }, 'acting');
       try {
-        await parts.act(effect, observed, context);
+        await reconciler.act(effect, observed, context);
       } catch (error) {
         failures.inc({ effect: effect.type, code: reasonOf(error).code });
-        await parts.failed(error, effect, observed);
+        await reconciler.failed(error, effect, observed);
         throw error;
       }
     }
-    if (plan.status !== undefined) await parts.publish(plan.status, observed, context);
+    if (plan.status !== undefined) await reconciler.publish(plan.status, observed, context);
     return { requeueAfterMs: plan.requeueAfterMs };
   };
 }

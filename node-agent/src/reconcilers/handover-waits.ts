@@ -3,7 +3,7 @@
 // the target, which goes on when the source is silent. docs/adr/0008.
 import type { MigrationRequest, TargetState } from '../../../crds/src/index.ts';
 import type { Clock } from '../../../kube/src/index.ts';
-import type { Handover } from '../callers/pod-requests.ts';
+import type { Handover } from '../callers/request-lookup.ts';
 
 /** How long a source goes on answering for a target that does not say that it does. Longer than the target's. */
 export const SOURCE_WAIT_MS = 5_000;

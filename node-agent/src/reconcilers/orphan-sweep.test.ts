@@ -19,7 +19,7 @@ import { OrphanSweep, removeIncoming } from './orphan-sweep.ts';
 import { Gates } from '../callers/gates.ts';
 import { MemoryApi } from '../testing/api.ts';
 import { migration, NAMESPACE, pod, REQUEST_UID, SOURCE_UID } from '../testing/objects.ts';
-import { ImageStore } from '../node/transfer/store.ts';
+import { ImageStore } from '../node/transfer/image-store.ts';
 
 let dir: string;
 let journal: Journal;
@@ -40,8 +40,8 @@ beforeEach(async () => {
   gates = new Gates();
   did = [];
   const checkpointer = {
-    release: async (of: LockedPod) => void did.push(`release ${of.podUid} ${of.netns}`),
-    end: async (of: LockedPod) => void did.push(`end ${of.podUid} ${of.netns}`),
+    resumePod: async (of: LockedPod) => void did.push(`release ${of.podUid} ${of.netns}`),
+    stopPod: async (of: LockedPod) => void did.push(`end ${of.podUid} ${of.netns}`),
   } as unknown as Checkpointer;
   leftovers = new OrphanSweep({
     api,
@@ -75,7 +75,7 @@ const base: Entry = {
 };
 async function begin(change: Partial<Entry> = {}): Promise<void> {
   await journal.put({ ...base, ...change });
-  await store.create(REQUEST_UID, 'main');
+  await store.createFolder(REQUEST_UID, 'main');
 }
 const left = async () => [journal.all().map((one) => one.stage), await store.ids()];
 const minutes = (n: number) => clock.advance(n * 60_000);
@@ -154,7 +154,7 @@ describe('what is left', () => {
 
   it('refuses who waits for a request that is gone', async () => {
     await begin({ role: 'target', stage: 'Preparing' });
-    const waiting = gates.waitResume(
+    const waiting = gates.waitAtResumeGate(
       { op: 'gate', token: REQUEST_UID, container: 'main', pid: 1 },
       '2026-01-01T00:00:00Z',
       new AbortController().signal,
@@ -172,7 +172,7 @@ describe('what is left', () => {
         spec: { podName: 'app' },
         status: { nodeName, checkpointId: 'kept' },
       });
-    for (const id of ['kept', 'nobody']) await store.create(id, 'main');
+    for (const id of ['kept', 'nobody']) await store.createFolder(id, 'main');
     api.put(checkpointRequests, owner('node-a'));
     await leftovers.sweep();
     expect(await store.ids()).toHaveLength(2);
@@ -194,7 +194,7 @@ describe('what is left', () => {
   it('is half-received images, after a restart', async () => {
     await mkdir(join(dir, 'images', '.incoming-x'));
     await writeFile(join(dir, 'images', '.incoming-x', 'f'), '');
-    await store.create('whole', 'main');
+    await store.createFolder('whole', 'main');
     await removeIncoming(join(dir, 'images'));
     await removeIncoming(join(dir, 'nowhere'));
     expect(await store.ids()).toEqual(['whole']);

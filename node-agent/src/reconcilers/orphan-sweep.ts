@@ -20,7 +20,7 @@ import type { Checkpointer } from '../node/dump/checkpointer.ts';
 import { AgentError, isErrno, reasonOf } from '../support/errors.ts';
 import { isOver, type Entry, type Journal } from '../support/journal/journal.ts';
 import type { Gates } from '../callers/gates.ts';
-import type { ImageStore } from '../node/transfer/store.ts';
+import type { ImageStore } from '../node/transfer/image-store.ts';
 
 const resources = {
   MigrationRequest: migrationRequests,
@@ -36,7 +36,7 @@ const FORCED_GRACE_MS = 180_000;
 /** Images of nobody may be those of a request that is just coming. */
 const ORPHAN_MS = 3_600_000;
 
-export interface OrphanSweepParts {
+export interface OrphanSweepDependencies {
   api: Api;
   nodeName: string;
   journal: Journal;
@@ -59,19 +59,19 @@ interface Owner {
 }
 
 export class OrphanSweep {
-  readonly #parts: OrphanSweepParts;
+  readonly #deps: OrphanSweepDependencies;
   readonly #clock: Clock;
   /** Since when a request, or the owner of images, is known to be gone. */
   readonly #gone = new Map<string, number>();
 
-  constructor(parts: OrphanSweepParts) {
-    this.#parts = parts;
-    this.#clock = parts.clock ?? realClock;
+  constructor(deps: OrphanSweepDependencies) {
+    this.#deps = deps;
+    this.#clock = deps.clock ?? realClock;
   }
 
   /** One look at everything. A failure of one does not keep the others from being looked at. */
   async sweep(): Promise<void> {
-    for (const entry of this.#parts.journal.all()) {
+    for (const entry of this.#deps.journal.all()) {
       await this.#try(entry.id, () => this.#one(entry));
     }
     await this.#try('images', () => this.#orphans());
@@ -81,12 +81,12 @@ export class OrphanSweep {
     try {
       await work();
     } catch (error) {
-      this.#parts.log.warn({ request: what, ...reasonOf(error) }, 'leftover not removed');
+      this.#deps.log.warn({ request: what, ...reasonOf(error) }, 'leftover not removed');
     }
   }
 
   async #one(entry: Entry): Promise<void> {
-    const { journal, store, gates, log } = this.#parts;
+    const { journal, store, gates, log } = this.#deps;
     if (await this.#requestExists(entry)) {
       this.#gone.delete(entry.id);
       return;
@@ -95,7 +95,7 @@ export class OrphanSweep {
       // Committed the moment before: it is just being handed over to, or was and cannot go on.
       const isComing = entry.decided === 'Committed' && !isOver(entry);
       if (isComing && this.#goneFor(entry.id) < FORCED_GRACE_MS) return;
-      gates.refuse(entry.id, new AgentError('Aborted', `${entry.kind} ${entry.name} is gone`));
+      gates.refuseAll(entry.id, new AgentError('Aborted', `${entry.kind} ${entry.name} is gone`));
     } else if (!isOver(entry)) {
       if (!(await this.#settle(entry))) return;
     }
@@ -103,7 +103,7 @@ export class OrphanSweep {
     if (now?.role === 'source' && now.stage === 'Gone' && (await this.#podExists(now))) return;
     await withFaults('orphans.remove', async () => {
       await store.remove(entry.id);
-      await this.#parts.removeWork(entry.id);
+      await this.#deps.removeWork(entry.id);
     });
     await journal.remove(entry.id, entry.role);
     this.#gone.delete(entry.id);
@@ -116,25 +116,25 @@ export class OrphanSweep {
    * @returns whether the pod is settled now
    */
   async #settle(entry: Entry): Promise<boolean> {
-    const { journal, checkpointer, log } = this.#parts;
+    const { journal, checkpointer, log } = this.#deps;
     const about = { request: entry.id, pod: entry.pod };
     const isCommitted = entry.stage === 'Stopping' || entry.decided === 'Committed';
     if (isCommitted || (await this.#successorRuns(entry))) {
       log.error(about, 'a request that was removed by force had moved this pod: ending it');
       await journal.put({ ...entry, stage: 'Stopping' });
-      await checkpointer.end(entry);
+      await checkpointer.stopPod(entry);
       await journal.put({ ...entry, stage: 'Gone' });
       return true;
     }
     if (entry.role === 'source' && this.#goneFor(entry.id) < FORCED_GRACE_MS) return false;
     log.warn(about, 'request is gone, letting its pod go on');
-    await checkpointer.release(entry);
+    await checkpointer.resumePod(entry);
     return true;
   }
 
   /** Images without an entry and without an owner: a lost journal's, or those of a removed checkpoint. */
   async #orphans(): Promise<void> {
-    const { journal, store, log } = this.#parts;
+    const { journal, store, log } = this.#deps;
     const known = new Set(journal.all().map((entry) => entry.id));
     const ids = (await store.ids()).filter((id) => !known.has(id));
     if (ids.length === 0) return;
@@ -153,11 +153,11 @@ export class OrphanSweep {
   async #owned(): Promise<Set<string>> {
     const ids = new Set<string>();
     for (const resource of Object.values(resources)) {
-      for (const item of (await this.#parts.api.list(resource)).items) {
+      for (const item of (await this.#deps.api.list(resource)).items) {
         const { metadata, status } = item as Owner;
         const places = [status?.nodeName, status?.source?.nodeName, status?.target?.nodeName];
         const named = places.filter((name) => name !== undefined);
-        if (named.length > 0 && !named.includes(this.#parts.nodeName)) continue;
+        if (named.length > 0 && !named.includes(this.#deps.nodeName)) continue;
         if (metadata?.uid !== undefined) ids.add(metadata.uid);
         if (status?.checkpointId !== undefined) ids.add(status.checkpointId);
       }
@@ -174,7 +174,7 @@ export class OrphanSweep {
 
   /** @throws ApiError, ConnectionError if the API server does not say so itself. */
   async #requestExists(entry: Entry): Promise<boolean> {
-    const { api } = this.#parts;
+    const { api } = this.#deps;
     const resource = resources[entry.kind];
     try {
       const found = await api.getRaw(resource, entry.namespace, entry.name);
@@ -189,7 +189,7 @@ export class OrphanSweep {
 
   async #podExists(entry: Entry): Promise<boolean> {
     try {
-      const pod = await this.#parts.api.get(pods, entry.namespace, entry.pod);
+      const pod = await this.#deps.api.get(pods, entry.namespace, entry.pod);
       return pod.metadata.uid === entry.podUid;
     } catch (error) {
       if (isNotFound(error)) return false;
@@ -199,7 +199,7 @@ export class OrphanSweep {
 
   async #successorRuns(entry: Entry): Promise<boolean> {
     if (entry.role !== 'source') return false;
-    const { items } = await this.#parts.api.list(pods, { namespace: entry.namespace });
+    const { items } = await this.#deps.api.list(pods, { namespace: entry.namespace });
     return items.some((item) => {
       const pod = pods.parse(item);
       const of = pod.metadata.annotations['sealift.dev/request-uid'];

@@ -38,6 +38,14 @@ export type AgentCode =
   | 'UnsupportedObject'
   | 'UnsupportedRootfs';
 
+/** A failure as the journal, the status and a decision name it. */
+export interface Failure {
+  /** CamelCase: the condition's reason. */
+  code: string;
+  /** For people: what happened, to what, and what to do. */
+  message: string;
+}
+
 /** `message` is for people: what happened and what to do about it. */
 export class AgentError extends Error {
   readonly code: AgentCode;
@@ -49,7 +57,7 @@ export class AgentError extends Error {
 }
 
 /** The code and message of anything thrown. */
-export function reasonOf(error: unknown): { code: string; message: string } {
+export function reasonOf(error: unknown): Failure {
   if (error instanceof AgentError) return { code: error.code, message: error.message };
   if (isErrno(error, 'ENOSPC') || isErrno(error, 'EDQUOT')) {
     return { code: 'DiskFull', message: `no space left on the node: ${error.message}` };

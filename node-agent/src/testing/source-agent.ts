@@ -8,16 +8,16 @@ import pino from 'pino';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
 import { migrationRequests, pods } from '../../../kube/src/index.ts';
-import type { Checkpointer, Dumped } from '../node/dump/checkpointer.ts';
+import type { Checkpointer, DumpResult } from '../node/dump/checkpointer.ts';
 import { AgentError } from '../support/errors.ts';
 import type { Diagnostics } from '../node/diagnostics/diagnostics.ts';
 import { Journal } from '../support/journal/journal.ts';
 import { handoverLoop } from '../reconcilers/handover-loop.ts';
-import { PodRequests } from '../callers/pod-requests.ts';
+import { RequestLookup } from '../callers/request-lookup.ts';
 import { Publisher } from '../reconcilers/publisher.ts';
 import { SourceReconciler } from '../reconcilers/source/reconciler.ts';
 import type { sendImages } from '../node/transfer/sender.ts';
-import { ImageStore } from '../node/transfer/store.ts';
+import { ImageStore } from '../node/transfer/image-store.ts';
 import { MemoryApi } from './api.ts';
 import { decision, migration, NAMESPACE, pod, REQUEST_UID, SOURCE_UID } from './objects.ts';
 
@@ -30,7 +30,7 @@ const dumped = {
   identity: { qpns: [17] },
   objects: { qp: 1, cq: 1, mr: 1 },
   bytes: { pages: 4096, verbs: 100, rootfs: 0 },
-} as unknown as Dumped;
+} as unknown as DumpResult;
 
 /** One node and its pod. */
 export class SourceNode {
@@ -64,20 +64,20 @@ export class SourceNode {
   }
 
   readonly checkpointer = {
-    inspect: async (podUid: string) => {
+    inspectPod: async (podUid: string) => {
       if (this.fail?.at === 'inspect') throw this.fail.error;
-      return this.checkpointer.find(podUid);
+      return this.checkpointer.findPod(podUid);
     },
-    find: async () => {
+    findPod: async () => {
       if (this.fail?.at === 'find') throw this.fail.error;
       if (this.gone) throw new AgentError('PodNotFound', 'no running container');
       return { podUid: SOURCE_UID, netns: '/run/netns/x', containers: [{ id: 'c', name: 'main' }] };
     },
-    runningIds: async () => (this.gone ? [] : ['c']),
-    lock: () => this.#pass('lock', () => (this.locked = true)),
-    hold: (_pod: unknown, timer: number) => this.#pass('hold', () => (this.held = timer)),
-    freeze: () => this.#pass('freeze', () => (this.frozen = true)),
-    dump: async (_pod: unknown, _id: string, signal: AbortSignal) => {
+    runningContainerIds: async () => (this.gone ? [] : ['c']),
+    lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
+    holdDevice: (_pod: unknown, timer: number) => this.#pass('hold', () => (this.held = timer)),
+    freezeTasks: () => this.#pass('freeze', () => (this.frozen = true)),
+    dumpContainers: async (_pod: unknown, _id: string, signal: AbortSignal) => {
       if (this.hangs) {
         await new Promise((resolve) => signal.addEventListener('abort', resolve));
         this.cut = signal.reason;
@@ -87,12 +87,12 @@ export class SourceNode {
       await this.#pass('dump', () => undefined);
       return dumped;
     },
-    release: () =>
+    resumePod: () =>
       this.#pass('release', () => {
         expect(this.dead).toBe(false);
         [this.locked, this.held, this.frozen] = [false, undefined, false];
       }),
-    end: () => this.#pass('end', () => (this.dead = true)),
+    stopPod: () => this.#pass('end', () => (this.dead = true)),
   } as unknown as Checkpointer;
 
   readonly send: typeof sendImages = async () => {
@@ -118,7 +118,7 @@ let spec: object;
 /** What the request asks for, from now on. */
 export const ask = (wanted: object): void => void (spec = wanted);
 
-export async function startAgent(evidence?: Diagnostics): Promise<void> {
+export async function startAgent(diagnostics?: Diagnostics): Promise<void> {
   ({ journal } = await Journal.open(join(dir, 'journal')));
   world.dieAt = undefined;
   world.died = Promise.withResolvers();
@@ -127,7 +127,7 @@ export async function startAgent(evidence?: Diagnostics): Promise<void> {
     nodeName: 'node-a',
     journal,
     checkpointer: world.checkpointer,
-    pods: new PodRequests(api),
+    pods: new RequestLookup(api),
     publisher: new Publisher({
       api,
       resource: migrationRequests,
@@ -138,7 +138,7 @@ export async function startAgent(evidence?: Diagnostics): Promise<void> {
     certificateDir: '/nowhere',
     send: world.send,
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
-    evidence,
+    diagnostics,
     removeWork: async () => undefined,
   });
 }

@@ -14,7 +14,7 @@ import { Publisher } from '../reconcilers/publisher.ts';
 import { Gates } from '../callers/gates.ts';
 import { TargetReconciler } from '../reconcilers/target/reconciler.ts';
 import type { ManifestHeader } from '../node/transfer/manifest.ts';
-import { ImageStore } from '../node/transfer/store.ts';
+import { ImageStore } from '../node/transfer/image-store.ts';
 import { MemoryApi } from './api.ts';
 import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from './objects.ts';
 import { TargetNode } from './target-node.ts';
@@ -111,7 +111,7 @@ export function create(
     ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container },
     ...{ containers, since, attempt },
   };
-  return gates.waitCreate(REQUEST_UID, request, connections.signal).then(
+  return gates.waitAtCreateGate(REQUEST_UID, request, connections.signal).then(
     (reply) => reply.action,
     (error: Error) => error.message,
   );
@@ -120,7 +120,7 @@ export function create(
 export function resumeGate(container = 'main'): Promise<void> {
   const { signal } = connections;
   const gate = { op: 'gate' as const, token: REQUEST_UID, container, pid: 7, registerUs: 5000 };
-  return gates.waitResume(gate, '2026-01-01T00:00:05.000000Z', signal).then(
+  return gates.waitAtResumeGate(gate, '2026-01-01T00:00:05.000000Z', signal).then(
     () => {
       // Heard only once CRIU has let go of all of it.
       expect(node.locked).toBe(true);
@@ -139,7 +139,7 @@ export function resumeGate(container = 'main'): Promise<void> {
   );
 }
 export async function images(): Promise<void> {
-  const folder = await store.create(REQUEST_UID, 'main');
+  const folder = await store.createFolder(REQUEST_UID, 'main');
   await writeFile(join(folder, 'core.img'), 'x');
   await store.seal(REQUEST_UID, header);
 }

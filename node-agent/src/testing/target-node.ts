@@ -35,8 +35,8 @@ export class TargetNode {
 
   readonly restorer = {
     netns: async () => '/run/netns/x',
-    verify: async () => undefined,
-    prepare: async ({ create, podFiles }: RestoreOptions) => {
+    verifyImages: async () => undefined,
+    prepareRestore: async ({ create, podFiles }: RestoreOptions) => {
       if (this.prepareFails) throw this.prepareFails;
       if (this.hangs) await new Promise(() => undefined);
       this.prepared++;
@@ -47,20 +47,20 @@ export class TargetNode {
       return { ok: true, action: 'restore', imagePath: '', workPath: '', options: [], env: {} };
     },
     identity: async () => ({ qpns: [17] }),
-    answer: async () => {
+    answerPeers: async () => {
       this.answers = true;
       this.source();
     },
-    release: async () => {
+    resumePod: async () => {
       await this.#die('release.before');
       this.locked = false;
       await this.#die('release.after');
     },
-    failureOf: async ({ container }: { container: string }) =>
+    failureReason: async ({ container }: { container: string }) =>
       this.logs[container] === 'failed'
         ? { code: 'RestoreFailed', message: 'CRIU said no' }
         : undefined,
-    cut: async () => this.cut++,
-    released: async (_uid: string, container: string) => this.logs[container] === 'finished',
+    killRestore: async () => this.cut++,
+    isDetached: async (_uid: string, container: string) => this.logs[container] === 'finished',
   } as unknown as Restorer;
 }

@@ -9,7 +9,7 @@ import {
 } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
-  decide,
+  proposeDecision,
   isAlreadyExists,
   migrationRequests,
   pods,
@@ -190,7 +190,7 @@ async function abort(
   { signal, log }: Context,
 ): Promise<void> {
   const decision = await withFaults('operator.abort', () =>
-    decide(
+    proposeDecision(
       world.api,
       migrationRequests,
       request,

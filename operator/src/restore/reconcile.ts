@@ -10,7 +10,7 @@ import {
 } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
-  decide,
+  proposeDecision,
   pods,
   restoreRequests,
   splitKey,
@@ -218,7 +218,7 @@ async function abort(
   { signal, log }: Context,
 ): Promise<void> {
   const decision = await withFaults('operator.abort', () =>
-    decide(
+    proposeDecision(
       world.api,
       restoreRequests,
       request,

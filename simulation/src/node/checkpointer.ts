@@ -4,8 +4,8 @@
 import { DeadlineError } from '../../../kube/src/index.ts';
 import {
   Checkpointer,
-  type Dumped,
-  type Freezer,
+  type DumpResult,
+  type CgroupControl,
   type LocalPod,
 } from '../../../node-agent/src/node/dump/checkpointer.ts';
 import type { Container as RuntimeContainer } from '../../../node-agent/src/node/runtime/containers.ts';
@@ -47,9 +47,9 @@ export class SimulatedCheckpointer extends Checkpointer {
   }
 
   /** No CRIU of a simulated node outlives its agent. */
-  protected override async lastDumpEnded(): Promise<void> {}
+  protected override async endFormerDumps(): Promise<void> {}
 
-  protected override cgroup(dir: string): Freezer {
+  protected override cgroup(dir: string): CgroupControl {
     const { timeline, containers } = this.#machine;
     const id = dir.split('/').at(-1) ?? '';
     const set = (from: Container['state'], to: Container['state'], ms: number) =>
@@ -65,7 +65,7 @@ export class SimulatedCheckpointer extends Checkpointer {
     return {
       freeze: () => set('Running', 'Frozen', 3),
       thaw: () => set('Frozen', 'Running', 3),
-      mend: () => Promise.resolve(),
+      endTcpRepair: () => Promise.resolve(),
       kill: () =>
         runEffect(timeline, 1, () => {
           const container = containers.get(id);
@@ -74,11 +74,11 @@ export class SimulatedCheckpointer extends Checkpointer {
     };
   }
 
-  protected override async images(
+  protected override async writeImages(
     pod: LocalPod,
     id: string,
     signal?: AbortSignal,
-  ): Promise<Dumped> {
+  ): Promise<DumpResult> {
     const machine = this.#machine;
     machine.images.delete(id);
     if (this.#faults.dumpHangs) {

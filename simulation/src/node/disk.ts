@@ -9,7 +9,7 @@ import {
   type Manifest,
   type ManifestHeader,
 } from '../../../node-agent/src/node/transfer/manifest.ts';
-import { ImageStore } from '../../../node-agent/src/node/transfer/store.ts';
+import { ImageStore } from '../../../node-agent/src/node/transfer/image-store.ts';
 import { runEffect } from './kernel.ts';
 import type { Machine } from './machine.ts';
 
@@ -52,7 +52,7 @@ export class SimulatedImageStore extends ImageStore {
     this.#machine = machine;
   }
 
-  override keep(id: string, manifest: Manifest): Promise<Manifest> {
+  override saveManifest(id: string, manifest: Manifest): Promise<Manifest> {
     return runEffect(this.#machine.timeline, 3, () => {
       const image = this.#machine.images.get(id);
       if (!image) throw Object.assign(new Error('no such folder'), { code: 'ENOENT' });
@@ -62,7 +62,7 @@ export class SimulatedImageStore extends ImageStore {
   }
 
   override seal(id: string, header: ManifestHeader): Promise<Manifest> {
-    return this.keep(id, { ...header, files: [] });
+    return this.saveManifest(id, { ...header, files: [] });
   }
 
   override manifest(id: string): Promise<{ manifest: Manifest; digest: string } | undefined> {

@@ -2,7 +2,7 @@
 // The kubelet of a node: makes each pod's sandbox, starts its containers one after another and again when they end,
 // reports the pod's status, and removes what a deleted pod leaves. Everything below it is `runtime.ts`.
 import { ApiError, pods } from '../../../kube/src/index.ts';
-import { startOrder } from '../../../node-agent/src/callers/pod-requests.ts';
+import { startOrder } from '../../../node-agent/src/callers/request-lookup.ts';
 import type { StoredObject } from '../api/objects.ts';
 import type { ApiServer } from '../api/server.ts';
 import { callCni } from './cni-delegate.ts';

@@ -31,7 +31,7 @@ export function simulatedOperations(
   const host = new Host({ root: '/' });
   const driver = new RdmaDriver();
   // The product makes the device node with mkdir and mknod. Nothing reads it here.
-  driver.node = (device) => Promise.resolve(`/dev/${device.name}`);
+  driver.makeNode = (device) => Promise.resolve(`/dev/${device.name}`);
   const lock = new NetworkLock((netns, commands) => kernel.nft(netns, commands));
   const store = new SimulatedImageStore(machine);
   const editor = new SimulatedBundleEditor([host, driver], machine);
@@ -50,21 +50,9 @@ export function simulatedOperations(
     restorer: new SimulatedRestorer({ ...shared, editor }, machine),
     send: (options) => network.send(machine, process, options),
     receiver: (on) => network.receiver(machine, process, on),
-    socket: (handlers) => {
-      const close = (): void => {
-        if (machine.socket?.agent === process) machine.socket = undefined;
-      };
-      process.onDeath(close);
-      return {
-        listen: async () => {
-          machine.socket = { handlers, agent: process };
-        },
-        close: async () => close(),
-      };
-    },
     prepare: async () => undefined,
     // A simulated kubelet needs no images to make a sandbox.
-    keepSandboxes: async () => runEffect(machine.timeline, 1, () => undefined),
+    syncCniState: async () => runEffect(machine.timeline, 1, () => undefined),
     removeWork: async (id) => {
       await runEffect(machine.timeline, 1, () => machine.work.delete(id));
     },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The status of a pod as its kubelet reports it.
 import { pods } from '../../../kube/src/index.ts';
-import { startOrder } from '../../../node-agent/src/callers/pod-requests.ts';
+import { startOrder } from '../../../node-agent/src/callers/request-lookup.ts';
 import type { Json, StoredObject } from '../api/objects.ts';
 import type { Container } from './machine.ts';
 

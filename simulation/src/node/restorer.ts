@@ -15,11 +15,11 @@ export class SimulatedRestorer extends Restorer {
   }
 
   /** Digests of images on a disk. Nothing damages them there. */
-  override async verify(): Promise<void> {
+  override async verifyImages(): Promise<void> {
     await runEffect(this.#machine.timeline, 5, () => undefined);
   }
 
-  protected override putFiles(_dir: string, path: string, order: RestoreOptions): Promise<void> {
+  protected override unpackFiles(_dir: string, path: string, order: RestoreOptions): Promise<void> {
     return runEffect(this.#machine.timeline, 10, () => {
       this.#machine.work.add(path.split('/').at(-2) ?? '');
       if (!order.podFiles) return;
@@ -29,7 +29,7 @@ export class SimulatedRestorer extends Restorer {
     });
   }
 
-  override async cut(id: string): Promise<void> {
+  override async killRestore(id: string): Promise<void> {
     const { timeline, containers } = this.#machine;
     await runEffect(timeline, 2, () => {
       const container = containers.get(id);
@@ -38,14 +38,14 @@ export class SimulatedRestorer extends Restorer {
   }
 
   /** The product reads it from CRIU's log. */
-  override released(requestUid: string, container: string): Promise<boolean> {
+  override isDetached(requestUid: string, container: string): Promise<boolean> {
     const { timeline, detached } = this.#machine;
     return runEffect(timeline, 1, () => detached.has(`${requestUid}/${container}`));
   }
 
-  override failureOf(
-    order: Parameters<Restorer['failureOf']>[0],
-  ): ReturnType<Restorer['failureOf']> {
+  override failureReason(
+    order: Parameters<Restorer['failureReason']>[0],
+  ): ReturnType<Restorer['failureReason']> {
     return runEffect(this.#machine.timeline, 1, () => {
       const all = [...this.#machine.containers.values()];
       const container = all.find((one) => one.bundle === order.bundle);
@@ -72,7 +72,7 @@ export class SimulatedBundleEditor extends BundleEditor {
     });
   }
 
-  override edit(): ReturnType<BundleEditor['edit']> {
+  override addUverbs(): ReturnType<BundleEditor['addUverbs']> {
     const uverbs = { name: 'uverbs0', hostPath: '/dev/infiniband/uverbs0', major: 231, minor: 192 };
     return runEffect(this.#machine.timeline, 1, () => uverbs);
   }

@@ -1,35 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who answers what on the agent's socket.
+// The handlers of the agent's socket: which part of the agent answers which request. agent.ts makes them.
 import type { NodeOperations } from '../../node/operations.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Journal } from '../../support/journal/journal.ts';
-import { CreateHandler } from '../create.ts';
-import type { PodRequests } from '../pod-requests.ts';
-import { CniHandler } from '../cni.ts';
-import { recordPreparation } from '../../reconcilers/target/journal-entry.ts';
+import { CreateHandler } from '../create-handler.ts';
+import type { RequestLookup, TargetRequest } from '../request-lookup.ts';
+import { CniHandler } from '../cni-handler.ts';
 import type { Gates } from '../gates.ts';
 import { microTimestamp } from '../../support/step-times.ts';
 import type { SocketHandlers } from './server.ts';
 
+/** The handlers for SocketServer. They refuse a `gate` or `atGate` whose token is no move of this node. */
 export function socketHandlers(parts: {
-  effects: NodeOperations;
+  node: NodeOperations;
   journal: Journal;
   gates: Gates;
-  pods: PodRequests;
+  pods: RequestLookup;
+  /** Times a target's preparation: from its first CNI call until it waits at the create gate. */
+  recordPreparation(target: TargetRequest, atGate: boolean): Promise<void>;
 }): SocketHandlers {
-  const { effects, journal, gates, pods } = parts;
-  const { host, lock, driver, editor, restorer } = effects;
+  const { node, journal, gates, pods } = parts;
+  const { host, lock, driver, editor, restorer } = node;
   const create = new CreateHandler({
     journal,
     gates,
     editor,
     pods,
-    waiting: async (target) => {
-      await effects.keepSandboxes();
-      await recordPreparation(journal, target, true);
+    recordWaiting: async (target) => {
+      await node.syncCniState();
+      await parts.recordPreparation(target, true);
     },
-    released: (uid, container) => restorer.released(uid, container),
-    release: (netns) => restorer.release(netns),
+    isDetached: (uid, container) => restorer.isDetached(uid, container),
+    resumePod: (netns) => restorer.resumePod(netns),
   });
   const cni = new CniHandler({
     host,
@@ -37,22 +39,22 @@ export function socketHandlers(parts: {
     lock,
     driver,
     pods,
-    preparing: (target) => recordPreparation(journal, target, false),
+    recordPreparing: (target) => parts.recordPreparation(target, false),
   });
-  // Nobody would ever answer what no move has begun, or one that is over and forgotten.
+  // A gate of a move that the journal does not know would never be answered.
   const checkKnown = (token: string): void => {
     if (journal.get(token, 'target')) return;
-    throw new AgentError('Aborted', `no move ${token} is under way on this node`);
+    throw new AgentError('Aborted', `No move with UID ${token} is under way on this node.`);
   };
   return {
     create: (request, gone) => create.handle(request, gone),
     gate: async (request, gone) => {
       checkKnown(request.token);
-      return gates.waitResume(request, microTimestamp(), gone);
+      return gates.waitAtResumeGate(request, microTimestamp(), gone);
     },
     atGate: async (request, gone) => {
       checkKnown(request.token);
-      return gates.waitRestored(request, gone);
+      return gates.waitForArrival(request, gone);
     },
     cni: (request) => cni.handle(request),
   };

@@ -106,7 +106,7 @@ describe('the agent socket', () => {
     });
   });
 
-  it('tells which process waits at the gate', async () => {
+  it('answers which process waits at the gate', async () => {
     const text = JSON.stringify({ op: 'atGate', token: 't', container: 'main' });
     expect(await ask(`${text}\n`)).toEqual({ ok: true, pid: 7 });
   });
@@ -122,7 +122,7 @@ describe('the agent socket', () => {
     expect(await ask(text)).toMatchObject({ ok: false, code: 'ProtocolError' });
   });
 
-  it('tells the handler when the client is gone, and goes on serving', async () => {
+  it('aborts the handler’s signal when the client closes, and serves the next one', async () => {
     const gone = new Promise<void>((resolve) => {
       handlers.gate = (_request, signal) =>
         new Promise((_resolve, reject) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves the agent's Unix socket: one line of JSON in, one line out, then the server closes.
-// Whoever waits may be killed or may lose its connection and ask again: handlers are idempotent, and a reply
-// to a closed connection is dropped.
+// Serves the agent's Unix socket: one line of JSON in, one line out, then the server closes (docs/architecture.md, "The
+// agent's socket"). The shim, the CNI delegate and the CRIU plugin connect. A client may be killed, or may lose its
+// connection and ask again: handlers are idempotent, and a reply to a closed connection is dropped.
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { dirname } from 'node:path';
@@ -24,7 +24,7 @@ import {
 /** A client has this long to send its line. */
 const READ_TIMEOUT_MS = 10_000;
 
-/** `gone` is aborted when the client closes before its reply; whoever asks again gets a new one. */
+/** One handler per operation. `gone` aborts when the client closes before its reply; each connection has its own. */
 export interface SocketHandlers {
   create(request: CreateRequest, gone: AbortSignal): Promise<CreateReply>;
   gate(request: GateRequest, gone: AbortSignal): Promise<PlainReply>;
@@ -41,7 +41,7 @@ export class SocketServer {
   constructor(handlers: SocketHandlers, log: Logger) {
     this.#handlers = handlers;
     this.#log = log;
-    // A client keeps its writing side open while it waits: its end means that it is gone.
+    // A client keeps its writing side open while it waits: an end of the stream means that it has left.
     this.#server = net.createServer((socket) => {
       this.#open.add(socket);
       socket.once('close', () => this.#open.delete(socket));
@@ -49,7 +49,7 @@ export class SocketServer {
     });
   }
 
-  /** Replaces a socket file left by an agent that died; the DaemonSet runs one agent per node. */
+  /** Replaces the socket file of an agent that died: the DaemonSet runs one agent per node. @throws Error of the system */
   async listen(path: string): Promise<void> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await rm(path, { force: true });
@@ -68,7 +68,7 @@ export class SocketServer {
     await chmod(path, 0o600);
   }
 
-  /** Waiting clients lose their connection and will ask the next agent. */
+  /** Waiting clients lose their connection and ask the next agent. */
   async close(): Promise<void> {
     for (const socket of this.#open) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
@@ -110,27 +110,30 @@ export class SocketServer {
   }
 }
 
-/** @throws AgentError ProtocolError */
+/** The first line, without its newline. @throws AgentError ProtocolError */
 function readLine(socket: net.Socket): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
     const fail = (message: string) => done(() => reject(new AgentError('ProtocolError', message)));
-    const timer = setTimeout(() => fail('no whole line within 10 s'), READ_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => fail('The client has sent no whole line within 10 s.'),
+      READ_TIMEOUT_MS,
+    );
     const onData = (chunk: Buffer) => {
       const newline = chunk.indexOf(10);
       chunks.push(newline < 0 ? chunk : chunk.subarray(0, newline));
       size += newline < 0 ? chunk.length : newline;
-      if (size > MAX_REQUEST_BYTES) fail(`a request has at most ${MAX_REQUEST_BYTES} bytes`);
+      if (size > MAX_REQUEST_BYTES) fail(`The request is longer than ${MAX_REQUEST_BYTES} bytes.`);
       else if (newline >= 0) done(() => resolve(Buffer.concat(chunks).toString('utf8')));
     };
-    const onEnd = () => fail('the connection ended before a newline');
-    const done = (settle: () => void) => {
+    const onEnd = () => fail('The client closed the connection before it sent a newline.');
+    const done = (finish: () => void) => {
       clearTimeout(timer);
       socket.off('data', onData).off('end', onEnd).off('close', onEnd);
-      // Keep the stream flowing, or the peer's close would go unnoticed while it waits at a gate.
+      // The stream keeps flowing, or the server would not notice the close of a client that waits at a gate.
       socket.resume();
-      settle();
+      finish();
     };
     socket.on('data', onData).once('end', onEnd).once('close', onEnd);
   });

@@ -1,42 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
-// The seam to the RDMA driver: make, remove, hold, resume and describe the devices of a pod's network
-// namespace. Everything that knows rxe in the agent is here.
+// The agent's interface to the RDMA driver: make, remove, hold, resume and describe the devices of a pod's network
+// namespace. Besides it only install/driver.ts, which loads the module, knows rxe. Callers name a namespace by a path that
+// the agent can open. A method that works on "the devices" works on all devices of the namespace, and does nothing where
+// there are none.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEFAULT_RNR_TIMER, type Identity } from '../../../../crds/src/index.ts';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
-import { checkSupported } from '../dump/supported-objects.ts';
+import { checkSupported } from './supported-objects.ts';
 
-/** A held device waits at most that long for the driver's queues to be idle. */
+/** How long the driver may take until the queues of a device that it holds are idle. */
 const HOLD_TIMEOUT_MS = 5000;
-/** Frames of one announcement may be lost; peers' caches must not wait for the next one. */
+/** Gratuitous ARP and unsolicited neighbour advertisements per address: one frame may be lost. */
 const ANNOUNCEMENTS = 3;
 
+/** A uverbs character device. */
 export interface UverbsDevice {
+  /** `uverbs<n>` */
   name: string;
+  /** `/dev/infiniband/uverbs<n>` on the host. */
   hostPath: string;
   major: number;
   minor: number;
 }
 
 export class RdmaDriver {
-  /** @throws AgentError NetnsModeShared */
-  async checkMode(): Promise<void> {
+  /** The node has RDMA in exclusive network namespace mode (rdma-system(8)). @throws AgentError NetnsModeShared */
+  async checkNetnsMode(): Promise<void> {
     if ((await addon.rdmaNetnsMode()) === 'exclusive') return;
     throw new AgentError(
       'NetnsModeShared',
-      'RDMA devices are shared between network namespaces on this node: run ' +
-        '`rdma system set netns exclusive` at boot, before any container starts ' +
-        '(or load ib_core with netns_mode=0)',
+      'All network namespaces of this node share the RDMA devices. Run `rdma system set netns exclusive` at boot, ' +
+        'before any container starts, or load ib_core with netns_mode=0.',
     );
   }
 
-  /** The pod's devices with their uverbs nodes. */
+  /** The devices, with their uverbs nodes. */
   async devices(netns: string): Promise<addon.RdmaDevice[]> {
     return addon.rdmaDevices(netns);
   }
 
+  /** The uverbs device of the first RDMA device that has one; undefined without. */
   async uverbs(netns: string): Promise<UverbsDevice | undefined> {
     for (const device of await this.devices(netns)) {
       if (!device.uverbs) continue;
@@ -47,20 +52,23 @@ export class RdmaDriver {
   }
 
   /**
-   * A node of the device on a disk. CRIU opens what a process has mapped from a file system without a
-   * block device (devtmpfs, tmpfs), and uverbs refuses to be opened from another network namespace;
-   * from a disk it takes the mapping's path only (criu/proc_parse.c, vma_get_mapfile()).
-   * @param folder of the host and of the agent, not mounted `nodev`
+   * Makes a node of the device on a disk. CRIU opens a file that a process has mapped from a file system without a block
+   * device (devtmpfs, tmpfs), and uverbs refuses to be opened from another network namespace. Of a file on a disk CRIU
+   * takes the mapping's path only (criu/proc_parse.c, vma_get_mapfile()).
+   * @param folder the same path on the host and in the agent's container, not mounted `nodev`
    * @returns the node's path
    */
-  async node(device: UverbsDevice, folder: string): Promise<string> {
+  async makeNode(device: UverbsDevice, folder: string): Promise<string> {
     await mkdir(folder, { recursive: true, mode: 0o755 });
     const path = join(folder, device.name);
     await addon.makeCharDevice(path, device.major, device.minor);
     return path;
   }
 
-  /** Makes the device on the interface, or finds it there. @throws AgentError DriverMissing, DeviceNameTaken */
+  /**
+   * Makes an rxe device on the interface, unless a device of that name is in the namespace already.
+   * @throws AgentError DriverMissing, DeviceNameTaken
+   */
   async create(netns: string, name: string, netdev: string): Promise<void> {
     const existing = (await this.devices(netns)).find((device) => device.name === name);
     if (existing) return;
@@ -70,15 +78,15 @@ export class RdmaDriver {
       if (isErrno(error, 'EOPNOTSUPP') || isErrno(error, 'ENODEV') || isErrno(error, 'ENOENT')) {
         throw new AgentError(
           'DriverMissing',
-          `cannot make an rxe device on ${netdev}: ${error.message}; is Sealift's rdma_rxe loaded?`,
+          `The kernel cannot make an rxe device on ${netdev}: ${error.message}. Check that Sealift's rdma_rxe is loaded on the node.`,
           { cause: error },
         );
       }
       if (isErrno(error, 'EEXIST')) {
         throw new AgentError(
           'DeviceNameTaken',
-          `another RDMA device of this node has the name ${name}, or ${netdev} has a device already: ` +
-            'delete the pod that has it (`rdma link` in its network namespace shows it), or choose another node',
+          `Another RDMA device of this node has the name ${name}, or ${netdev} has a device already. ` +
+            'Delete the pod that has it (`rdma link` in its network namespace shows it), or choose another node.',
           { cause: error },
         );
       }
@@ -86,7 +94,7 @@ export class RdmaDriver {
     }
   }
 
-  /** Removes every device of the namespace, and does nothing to one that is gone. */
+  /** Removes the devices. */
   async removeAll(netns: string): Promise<void> {
     for (const device of await this.devices(netns)) {
       try {
@@ -97,25 +105,36 @@ export class RdmaDriver {
     }
   }
 
-  /** Holds every device of the pod. A pod without one has nothing to hold. @throws AgentError HoldFailed */
+  /**
+   * Holds the devices: they answer in-sequence requests with RNR NAK and send nothing of their own (method HOLD of
+   * native/rxe).
+   * @param rnrTimer code 0 to 31 (InfiniBand specification, RNR NAK timer field)
+   * @throws AgentError HoldFailed
+   */
   async hold(netns: string, rnrTimer = DEFAULT_RNR_TIMER): Promise<void> {
     for (const { name } of await this.devices(netns)) {
       try {
         await addon.rxeHold({ netns, device: name, rnrTimer, timeoutMs: HOLD_TIMEOUT_MS });
       } catch (error) {
-        throw new AgentError('HoldFailed', `cannot hold ${name}: ${messageOf(error)}`, {
-          cause: error,
-        });
+        throw new AgentError(
+          'HoldFailed',
+          `The driver cannot hold RDMA device ${name}: ${messageOf(error)}.`,
+          {
+            cause: error,
+          },
+        );
       }
     }
   }
 
+  /** Ends the hold of the devices (method RESUME of native/rxe). @throws the driver's error */
   async resume(netns: string): Promise<void> {
     for (const { name } of await this.devices(netns)) {
       await addon.rxeResume({ netns, device: name });
     }
   }
 
+  /** Whether any of the devices is held. */
   async isHeld(netns: string): Promise<boolean> {
     for (const { name } of await this.devices(netns)) {
       if ((await addon.rxeQuery({ netns, device: name })).held) return true;
@@ -123,12 +142,12 @@ export class RdmaDriver {
     return false;
   }
 
-  /** Everything that can be told of the namespace's devices: for people, after a failure. */
+  /** All that the kernel reports of the devices, for people who look into a failure. A part that fails is its message. */
   async describe(netns: string): Promise<object[]> {
-    const told: object[] = [];
+    const descriptions: object[] = [];
     for (const device of await this.devices(netns)) {
       const { name, netdev } = device;
-      told.push({
+      descriptions.push({
         device,
         driver: await orReason(addon.rxeQuery({ netns, device: name })),
         objects: await orReason(addon.rdmaResources(netns, name)),
@@ -136,62 +155,63 @@ export class RdmaDriver {
         interface: netdev === undefined ? {} : await orReason(addon.interfaceInfo(netns, netdev)),
       });
     }
-    return told;
+    return descriptions;
   }
 
-  /** @throws AgentError UnsupportedObject */
+  /** Every queue pair of the devices can be moved. @throws AgentError UnsupportedObject */
   async checkSupported(netns: string): Promise<void> {
     for (const { name } of await this.devices(netns)) {
       checkSupported(name, await addon.rdmaResources(netns, name));
     }
   }
 
+  /** As `uname -r`. */
   kernelRelease(): string {
     return addon.kernelRelease();
   }
 
-  /** `rxe-<abi>` of the driver that made this device. */
+  /** `rxe-<ABI version>` of the driver that made this device. */
   async abi(netns: string, device: string): Promise<string> {
     return `rxe-${(await addon.rxeQuery({ netns, device })).abi}`;
   }
 
-  /** Names of the interfaces beneath the pod's devices. */
+  /** Names of the interfaces that the devices are on. */
   async interfaces(netns: string): Promise<string[]> {
     const names = (await this.devices(netns)).flatMap((one) => (one.netdev ? [one.netdev] : []));
     return [...new Set(names)];
   }
 
   /**
-   * Keeps these macvlans from taking frames that siblings on this node send to a MAC that is another node's:
-   * native/addon. Interfaces of other kinds and those that are gone are left alone.
-   * @param born they were made so, at the agent's wish
+   * Keeps these macvlans from taking frames that sibling macvlans of this node send to a MAC which another node has by
+   * now (native/addon, hideInterface). Skips interfaces of other kinds and those that are gone.
+   * @param madeHidden whether the CNI plugin has made them hidden, because the agent asked for it
    */
-  async hide(netns: string, interfaces: readonly string[], born = false): Promise<void> {
+  async hide(netns: string, interfaces: readonly string[], madeHidden = false): Promise<void> {
     for (const ifname of interfaces) {
-      await unlessGone(addon.hideInterface(netns, ifname, { born }));
+      await unlessGone(addon.hideInterface(netns, ifname, { born: madeHidden }));
     }
   }
 
-  /** Ends what `hide` began. */
+  /** Undoes `hide`. */
   async show(netns: string, interfaces: readonly string[]): Promise<void> {
     for (const ifname of interfaces) await unlessGone(addon.showInterface(netns, ifname));
   }
 
-  /** Tells the network where the addresses of these interfaces are now. */
+  /** Sends gratuitous ARP and unsolicited neighbour advertisements for the addresses of these interfaces. */
   async announce(netns: string, interfaces: readonly string[]): Promise<void> {
     for (const ifname of interfaces) {
       await addon.announce({ netns, ifname, count: ANNOUNCEMENTS });
     }
   }
 
-  /** What peers know the pod by, read from kernel objects; sorted, so that both ends compare equal. */
+  /** What peers know the pod by, read from the kernel's objects. Sorted, so that source and target compare equal. */
   async identity(netns: string): Promise<Identity> {
     const found = { qpns: new Set<number>(), lkeys: new Set<number>(), rkeys: new Set<number>() };
     const gids = new Set<string>();
     const [ips, macs] = [new Set<string>(), new Set<string>()];
     for (const device of await this.devices(netns)) {
       const objects = await addon.rdmaResources(netns, device.name);
-      // Objects without a pid are the kernel's own.
+      // An object without a PID is the kernel's own.
       for (const qp of objects.qp) if (qp.pid !== undefined) found.qpns.add(qp.lqpn);
       for (const mr of objects.mr) {
         if (mr.pid === undefined) continue;
@@ -236,11 +256,17 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Name of a pod's device where no annotation asks for another. */
+/**
+ * Name of a pod's RDMA device: that of the annotation `sealift.dev/rdma-device`, or made of the pod's UID. Pure.
+ * @throws AgentError BadRequest
+ */
 export function deviceName(podUid: string, wanted?: string): string {
   if (wanted !== undefined) {
     if (/^[A-Za-z0-9_.-]{1,63}$/.test(wanted)) return wanted;
-    throw new AgentError('BadRequest', `sealift.dev/rdma-device is no device name: ${wanted}`);
+    throw new AgentError(
+      'BadRequest',
+      `Annotation sealift.dev/rdma-device is not a device name: ${wanted}. Use up to 63 of A-Z, a-z, 0-9, "_", "." and "-".`,
+    );
   }
   const hex = podUid.replaceAll('-', '').slice(0, 10).toLowerCase();
   return `rxe${hex}`;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is kept of failures, with real files and, where this machine has it, the kernel's own messages.
+// The diagnostics of failures: real files and, where this machine has /dev/kmsg, the kernel's own messages.
 import { existsSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,24 +10,24 @@ import { Host } from '../host/host.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { RdmaDriver } from '../device/driver.ts';
 import { migration, REQUEST_UID } from '../../testing/objects.ts';
-import { Diagnostics, KEPT_FOLDERS } from './diagnostics.ts';
+import { Diagnostics, MAX_FOLDERS } from './diagnostics.ts';
 import { kernelLog, parseRecord } from './kernel-log.ts';
 
-class Told extends RdmaDriver {
+class DescribedDriver extends RdmaDriver {
   override async describe(): Promise<object[]> {
     return [{ objects: { qp: [{ lqpn: 17 }] } }];
   }
 }
 
 let dir: string;
-let evidence: Diagnostics;
+let diagnostics: Diagnostics;
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'sealift-evidence-'));
-  evidence = new Diagnostics({
+  dir = await mkdtemp(join(tmpdir(), 'sealift-diagnostics-'));
+  diagnostics = new Diagnostics({
     dir: join(dir, 'failures'),
     nodeName: 'node-a',
     host: new Host({ root: '/' }),
-    driver: new Told(),
+    driver: new DescribedDriver(),
     workRoot: join(dir, 'work'),
     log: pino({ level: 'silent' }),
   });
@@ -51,15 +51,15 @@ const entry = (id = REQUEST_UID): Entry => ({
   steps: [{ name: 'hold', startTime: new Date().toISOString() }],
 });
 
-describe('what is kept of a failure', () => {
-  it('is named in the message and holds logs, objects, entry and request', async () => {
+describe('the diagnostics of a failure', () => {
+  it('are named in the message and have logs, objects, entry and request', async () => {
     const work = join(dir, 'work', REQUEST_UID, 'main');
     await mkdir(work, { recursive: true });
     await writeFile(join(work, 'dump.log'), 'x'.repeat(3 << 20) + 'the end');
     await writeFile(join(work, 'stats-dump'), 'no log');
-    await evidence.keep(entry(), migration());
-    const folder = evidence.folder(entry());
-    expect(evidence.pointTo('no', entry())).toBe(`no (logs: node node-a, ${folder})`);
+    await diagnostics.keep(entry(), migration());
+    const folder = diagnostics.folder(entry());
+    expect(diagnostics.pointTo('no', entry())).toBe(`no (logs: node node-a, ${folder})`);
     expect((await readdir(folder)).sort()).toEqual([
       ...['journal.json', 'kernel.log', 'main.dump.log', 'rdma.json', 'request.json'],
     ]);
@@ -72,21 +72,21 @@ describe('what is kept of a failure', () => {
     expect((await stat(folder)).mode & 0o777).toBe(0o700);
   });
 
-  it('stays as it was first, and only the newest stay', async () => {
-    await evidence.keep(entry(), { first: true });
-    await evidence.keep(entry(), { second: true });
-    const read = () => readFile(join(evidence.folder(entry()), 'request.json'), 'utf8');
+  it('stay as they were first, and only the newest folders stay', async () => {
+    await diagnostics.keep(entry(), { first: true });
+    await diagnostics.keep(entry(), { second: true });
+    const read = () => readFile(join(diagnostics.folder(entry()), 'request.json'), 'utf8');
     expect(await read()).toMatch(/first/);
     const long = new Date(Date.now() - 3_600_000);
-    await utimes(evidence.folder(entry()), long, long);
-    for (let n = 0; n < KEPT_FOLDERS; n++) await evidence.keep(entry(`${10_000_000 + n}`), {});
-    expect(await readdir(join(dir, 'failures'))).toHaveLength(KEPT_FOLDERS);
+    await utimes(diagnostics.folder(entry()), long, long);
+    for (let n = 0; n < MAX_FOLDERS; n++) await diagnostics.keep(entry(`${10_000_000 + n}`), {});
+    expect(await readdir(join(dir, 'failures'))).toHaveLength(MAX_FOLDERS);
     await expect(read()).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('fails nobody when it cannot be kept', async () => {
+  it('do not fail the caller when they cannot be written', async () => {
     writeFileSync(join(dir, 'failures'), 'a file');
-    await evidence.keep(entry(), {});
+    await diagnostics.keep(entry(), {});
   });
 });
 
@@ -100,13 +100,13 @@ describe('the kernel’s messages', () => {
   });
 
   it.runIf(process.getuid?.() === 0 && existsSync('/dev/kmsg'))(
-    'are read in order and not without a bound',
+    'are read in order and within the limit',
     () => {
       const all = kernelLog(0, 1 << 20);
       const lines = all.trimEnd().split('\n');
       const seconds = lines.map((line) => Number(/^\S+Z \[(\d+\.\d{6})\] /.exec(line)?.[1]));
       expect(seconds).toEqual([...seconds].sort((a, b) => a - b));
-      // The time is reckoned anew with each look; the rest is the record's own.
+      // Each call computes the time anew; the rest is the record's own.
       const own = (text: string) => text.replace(/^\S+Z (?=\[)/gm, '');
       const few = kernelLog(0, 200);
       expect([few.length <= 200, own(all).endsWith(own(few.slice(few.indexOf('\n') + 1)))]).toEqual(

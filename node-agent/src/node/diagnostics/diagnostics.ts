@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is kept of a move that failed or was aborted: <state>/failures/<request>-<uid>.<role>/ with CRIU's logs,
-// the kernel's messages since the move's beginning, the RDMA objects, the journal's entry and the request.
-// Bounded: the newest folders only, and so many bytes of each file. Never a reason for anything else to fail.
+// Keeps the diagnostics of a move that failed or was aborted in <state>/failures/<request>-<uid>.<role>/: CRIU's logs, the
+// kernel's messages since the move began, the RDMA objects, the journal's entry and the request. Folders and sizes are
+// bounded. The reconcilers call it; a failure in here never fails them.
 import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../../../kube/src/index.ts';
@@ -12,20 +12,21 @@ import type { RdmaDriver } from '../device/driver.ts';
 import { readTail } from '../runtime/criu-log.ts';
 import { kernelLog } from './kernel-log.ts';
 
-export const KEPT_FOLDERS = 20;
-/** Of each file; a folder has a handful. */
-const FILE_BYTES = 1 << 20;
-/** Containers whose logs are kept. */
+/** The newest folders that are kept. */
+export const MAX_FOLDERS = 20;
+/** Size limit of a file; a folder has a handful of files. */
+const MAX_FILE_BYTES = 1 << 20;
+/** CRIU logs in a folder. */
 const MAX_LOGS = 16;
 const UNFINISHED = '.new';
 
 export interface DiagnosticsParts {
-  /** Folder of all, the same on the host and here. */
+  /** Parent of the folders: the same path on the host and in the agent's container. */
   dir: string;
   nodeName: string;
   host: Host;
   driver: RdmaDriver;
-  /** Where CRIU logs, by request and container. */
+  /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>`, on the host. */
   workRoot: string;
   log: Logger;
 }
@@ -37,20 +38,21 @@ export class Diagnostics {
     this.#parts = parts;
   }
 
-  /** Where `keep` puts what it finds. */
+  /** The folder of a request's diagnostics, whether or not it exists. */
   folder(entry: Pick<Entry, 'id' | 'role' | 'name'>): string {
     const name = entry.name.replace(/[^a-z0-9.-]/gi, '_').slice(0, 100);
     return join(this.#parts.dir, `${name}-${entry.id.slice(0, 8)}.${entry.role}`);
   }
 
-  /** A message for people, with where to look. */
+  /** Adds node and folder to a message for people. */
   pointTo(message: string, entry: Pick<Entry, 'id' | 'role' | 'name'>): string {
     return `${message} (logs: node ${this.#parts.nodeName}, ${this.folder(entry)})`;
   }
 
   /**
-   * Keeps what there is now; what is kept already stays, because it was nearer to the failure.
-   * @param workId folder of CRIU's logs
+   * Writes the diagnostics, unless the request has some: those were written nearer to the failure. Never throws.
+   * @param request the API object
+   * @param workId name of the folder of CRIU's work directories
    */
   async keep(entry: Entry, request: object, workId = entry.id): Promise<void> {
     const folder = this.folder(entry);
@@ -63,11 +65,11 @@ export class Diagnostics {
       await rename(unfinished, folder);
       await this.sweep();
     } catch (error) {
-      this.#parts.log.warn({ folder, ...reasonOf(error) }, 'cannot keep what a failure left');
+      this.#parts.log.warn({ folder, ...reasonOf(error) }, 'cannot write diagnostics');
     }
   }
 
-  /** Removes all but the newest. */
+  /** Removes all folders but the newest. */
   async sweep(): Promise<void> {
     const found: { path: string; at: number }[] = [];
     for (const name of await list(this.#parts.dir)) {
@@ -75,11 +77,11 @@ export class Diagnostics {
       if (!name.endsWith(UNFINISHED)) found.push({ path, at: (await stat(path)).mtimeMs });
     }
     found.sort((a, b) => b.at - a.at);
-    for (const { path } of found.slice(KEPT_FOLDERS)) await rm(path, { recursive: true });
+    for (const { path } of found.slice(MAX_FOLDERS)) await rm(path, { recursive: true });
   }
 
   async #write(folder: string, entry: Entry, request: object, workId: string): Promise<void> {
-    const put = async (name: string, content: () => unknown): Promise<void> => {
+    const write = async (name: string, content: () => unknown): Promise<void> => {
       let text: string;
       try {
         const value = await content();
@@ -87,15 +89,15 @@ export class Diagnostics {
       } catch (error) {
         text = `${reasonOf(error).code}: ${reasonOf(error).message}\n`;
       }
-      await writeFile(join(folder, name), text.slice(-FILE_BYTES), { mode: 0o600 });
+      await writeFile(join(folder, name), text.slice(-MAX_FILE_BYTES), { mode: 0o600 });
     };
-    await put('journal.json', () => entry);
-    await put('request.json', () => request);
-    await put('kernel.log', () => kernelLog(begun(entry), FILE_BYTES));
+    await write('journal.json', () => entry);
+    await write('request.json', () => request);
+    await write('kernel.log', () => kernelLog(beginOf(entry), MAX_FILE_BYTES));
     const { netns } = entry;
-    if (netns !== undefined) await put('rdma.json', () => this.#parts.driver.describe(netns));
+    if (netns !== undefined) await write('rdma.json', () => this.#parts.driver.describe(netns));
     for (const { name, file } of await this.#logs(workId)) {
-      await put(name, () => readTail(file, FILE_BYTES));
+      await write(name, () => readTail(file, MAX_FILE_BYTES));
     }
   }
 
@@ -112,8 +114,8 @@ export class Diagnostics {
   }
 }
 
-/** A little before the first step. */
-function begun(entry: Entry): number {
+/** 5 s before the first step, in milliseconds since the epoch. */
+function beginOf(entry: Entry): number {
   const times = entry.steps.map((step) => Date.parse(step.startTime)).filter((ms) => ms > 0);
   return (times.length > 0 ? Math.min(...times) : Date.now()) - 5000;
 }

@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's messages since a moment, read from /dev/kmsg: one record per read, none twice.
+// The kernel's messages since a time, read from /dev/kmsg: one record per read (kernel documentation,
+// ABI/testing/dev-kmsg). Diagnostics calls it.
 import { constants, openSync, closeSync, readSync } from 'node:fs';
 import { isErrno } from '../../support/errors.ts';
 
-/** A record is shorter than this (PRINTK_MESSAGE_MAX); the kernel refuses a shorter buffer. */
+/** Longer than any record (PRINTK_MESSAGE_MAX). The kernel fails a read into a buffer that is too short. */
 const RECORD_BYTES = 8192;
-/** Reads of one device in a row; a ring of a few MiB has no more records. */
+/** Bounds the reads: a ring buffer of a few MiB has fewer records. */
 const MAX_RECORDS = 100_000;
-/** Lines from before the moment. */
-const EARLIER = 100;
+/** Lines kept from before the time. */
+const MAX_EARLIER = 100;
 
-/** One record, `priority,sequence,microseconds,flags;text`; undefined for what is none. Pure. */
+/** Parses a record, `priority,sequence,microseconds,flags;text`. Undefined if the text is not one. Pure. */
 export function parseRecord(text: string): { us: number; text: string } | undefined {
   const match = /^\d+,\d+,(\d+),[^;]*;([^\n]*)/.exec(text);
   return match?.[1] === undefined ? undefined : { us: Number(match[1]), text: match[2] ?? '' };
 }
 
 /**
- * Lines `<time> [<seconds since boot>] <text>`, the newest `limit` bytes of them.
- * @param since milliseconds since the epoch; some lines from before are kept too, because the clock of these
- * records may stand still while others do not (a paused virtual machine)
+ * Lines `<time> [<seconds since boot>] <text>`, oldest first.
+ * @param since milliseconds since the epoch. Up to 100 earlier lines are kept too, because the clock of the records may
+ * stand still while others do not (a paused virtual machine).
+ * @param limit the newest bytes are kept
+ * @throws the error of open(2), for instance EACCES
  */
 export function kernelLog(since: number, limit: number, device = '/dev/kmsg'): string {
   const boot = Date.now() - Number(process.hrtime.bigint() / 1_000_000n);
@@ -38,7 +41,7 @@ export function kernelLog(since: number, limit: number, device = '/dev/kmsg'): s
       const seconds = (record.us / 1e6).toFixed(6);
       const line = `${new Date(at).toISOString()} [${seconds}] ${record.text}\n`;
       if (at < since) {
-        earlier = [...earlier, line].slice(-EARLIER);
+        earlier = [...earlier, line].slice(-MAX_EARLIER);
         continue;
       }
       lines.push(line);
@@ -51,7 +54,7 @@ export function kernelLog(since: number, limit: number, device = '/dev/kmsg'): s
   return [...earlier, ...lines].join('').slice(-limit);
 }
 
-/** Undefined at the end. */
+/** The next record's text; undefined at the end. */
 function readRecord(descriptor: number, buffer: Buffer): string | undefined {
   for (;;) {
     try {
@@ -59,7 +62,7 @@ function readRecord(descriptor: number, buffer: Buffer): string | undefined {
       return length === 0 ? undefined : buffer.toString('utf8', 0, length);
     } catch (error) {
       if (isErrno(error, 'EAGAIN')) return undefined;
-      // Records that were overwritten while we read: the next ones are there.
+      // The kernel has overwritten the next records. The read after this one gets the oldest that is left.
       if (!isErrno(error, 'EPIPE')) throw error;
     }
   }

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Letting a pod go on, or ending it, whatever has become of its containers meanwhile.
+// Resuming or stopping a pod, whatever has become of its containers meanwhile.
 import { describe, expect, it } from 'vitest';
 import { Host } from '../host/host.ts';
 import type { Container } from '../runtime/containers.ts';
-import { Checkpointer, type Freezer } from './checkpointer.ts';
+import { Checkpointer, type CgroupControl } from './checkpointer.ts';
 
 const container = (name: string, cgroup?: string) =>
   ({ id: name, name, netns: '/run/netns/x', ...(cgroup && { cgroup }) }) as unknown as Container;
 
-/** The real steps over a node that writes down what is done to it. */
-class Told extends Checkpointer {
+/** The real methods over a node that records the calls. */
+class RecordingCheckpointer extends Checkpointer {
   readonly did: string[];
   here: Container[];
 
   constructor(here: Container[]) {
     const did: string[] = [];
-    const note = (what: string) => async (netns: string) => void did.push(`${what} ${netns}`);
+    const record = (what: string) => async (netns: string) => void did.push(`${what} ${netns}`);
     super({
       host: new Host({ root: '/' }),
-      lock: { lock: note('lock'), unlock: note('unlock') },
+      lock: { lock: record('lock'), unlock: record('unlock') },
       driver: {
-        resume: note('resume'),
-        hide: note('hide'),
+        resume: record('resume'),
+        hide: record('hide'),
         interfaces: async () => ['net1'],
         checkSupported: async () => undefined,
       },
@@ -33,37 +33,44 @@ class Told extends Checkpointer {
   protected override async containers(): Promise<Container[]> {
     return this.here;
   }
-  protected override async lastDumpEnded(containers: readonly Container[]): Promise<void> {
+  protected override async endFormerDumps(containers: readonly Container[]): Promise<void> {
     if (containers.length > 0) this.did.push('no dump');
   }
-  protected override cgroup(dir: string): Freezer {
-    const note = (what: string) => async () => void this.did.push(`${what} ${dir}`);
-    return { freeze: note('freeze'), thaw: note('thaw'), mend: note('mend'), kill: note('kill') };
+  protected override cgroup(dir: string): CgroupControl {
+    const record = (what: string) => async () => void this.did.push(`${what} ${dir}`);
+    return {
+      freeze: record('freeze'),
+      thaw: record('thaw'),
+      endTcpRepair: record('end repair'),
+      kill: record('kill'),
+    };
   }
 }
 
 describe('a pod that was locked', () => {
-  it('goes on with every container that it has by now, though one cannot be moved', async () => {
-    const pod = new Told([container('main', '/a'), container('debugger', '/b')]);
-    await expect(pod.inspect('u', ['main'])).rejects.toMatchObject({ code: 'UnsupportedObject' });
-    await pod.release({ podUid: 'u' });
+  it('is resumed with every container that runs, also one that cannot be moved', async () => {
+    const pod = new RecordingCheckpointer([container('main', '/a'), container('debugger', '/b')]);
+    await expect(pod.inspectPod('u', ['main'])).rejects.toMatchObject({
+      code: 'UnsupportedObject',
+    });
+    await pod.resumePod({ podUid: 'u' });
     expect(pod.did).toEqual([
-      ...['no dump', 'mend /a', 'mend /b', 'unlock /run/netns/x'],
+      ...['no dump', 'end repair /a', 'end repair /b', 'unlock /run/netns/x'],
       ...['thaw /a', 'thaw /b', 'resume /run/netns/x'],
     ]);
   });
 
-  it('ends with every container that it has', async () => {
-    const pod = new Told([container('main', '/a'), container('debugger', '/b')]);
-    await pod.end({ podUid: 'u' });
+  it('is stopped with every container that runs', async () => {
+    const pod = new RecordingCheckpointer([container('main', '/a'), container('debugger', '/b')]);
+    await pod.stopPod({ podUid: 'u' });
     expect(pod.did).toEqual(['lock /run/netns/x', 'hide /run/netns/x', 'kill /a', 'kill /b']);
   });
 
-  it('has a sandbox of its own name when its container has ended', async () => {
-    const pod = new Told([]);
-    await expect(pod.find('u')).rejects.toMatchObject({ code: 'PodNotFound' });
-    await pod.release({ podUid: 'u', netns: '/run/netns/y' });
-    await pod.end({ podUid: 'u', netns: '/run/netns/y' });
+  it('is found by its sandbox’s namespace when its container has ended', async () => {
+    const pod = new RecordingCheckpointer([]);
+    await expect(pod.findPod('u')).rejects.toMatchObject({ code: 'PodNotFound' });
+    await pod.resumePod({ podUid: 'u', netns: '/run/netns/y' });
+    await pod.stopPod({ podUid: 'u', netns: '/run/netns/y' });
     expect(pod.did).toEqual([
       ...['unlock /run/netns/y', 'resume /run/netns/y'],
       ...['lock /run/netns/y', 'hide /run/netns/y'],
@@ -71,23 +78,23 @@ describe('a pod that was locked', () => {
   });
 
   it('is frozen as a whole', async () => {
-    const pod = new Told([container('main', '/a'), container('side', '/b')]);
-    await pod.freeze(await pod.inspect('u', ['side', 'main']));
+    const pod = new RecordingCheckpointer([container('main', '/a'), container('side', '/b')]);
+    await pod.freezeTasks(await pod.inspectPod('u', ['side', 'main']));
     expect(pod.did).toEqual(['no dump', 'freeze /a', 'freeze /b']);
   });
 
   it('is not touched while a container of its own does not run', async () => {
-    const pod = new Told([container('main', '/a')]);
-    await expect(pod.inspect('u', ['side', 'main'])).rejects.toMatchObject({
+    const pod = new RecordingCheckpointer([container('main', '/a')]);
+    await expect(pod.inspectPod('u', ['side', 'main'])).rejects.toMatchObject({
       code: 'ContainerNotRunning',
       message: expect.stringMatching(/side/) as string,
     });
   });
 
-  it('is not taken for a task that has its number by now', async () => {
-    const pod = new Told([]);
-    await pod.release({ podUid: 'u', netns: '/proc/77/ns/net' });
-    await pod.end({ podUid: 'u', netns: '/proc/77/ns/net' });
+  it('is not found through a PID that another task may have by now', async () => {
+    const pod = new RecordingCheckpointer([]);
+    await pod.resumePod({ podUid: 'u', netns: '/proc/77/ns/net' });
+    await pod.stopPod({ podUid: 'u', netns: '/proc/77/ns/net' });
     expect(pod.did).toEqual([]);
   });
 });

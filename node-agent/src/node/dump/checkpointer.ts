@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The effects on a pod that runs on this node: lock, hold, freeze, dump, and their undoing. Shared by migration
-// and checkpoint. Each is idempotent and passes two fault points; steps are named as in spec/handover.pml.
+// What the agent does to a pod that runs on this node: lock its network, hold its device, freeze its tasks, dump its
+// containers, and undo all of that or stop the pod. The reconcilers of source and checkpoint and the orphan sweep call
+// it. Every method may be repeated and passes two fault points (docs/faults.md). What one method undoes, and in which
+// order, is modelled in spec/handover.pml.
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Identity, ObjectCounts } from '../../../../crds/src/index.ts';
@@ -15,10 +17,9 @@ import { uverbsPath } from '../runtime/bundle.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
-import { checkIpc } from './ipc.ts';
-import { checkComplete } from './container-set.ts';
+import { checkComplete, checkIpc } from './preconditions.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
-import type { ImageStore } from '../transfer/store.ts';
+import type { ImageStore } from '../transfer/image-store.ts';
 
 export interface CheckpointerParts {
   host: Host;
@@ -26,31 +27,42 @@ export interface CheckpointerParts {
   lock: NetworkLock;
   driver: RdmaDriver;
   store: ImageStore;
-  /** Folder for CRIU's logs, on the host and here. */
+  /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
   workRoot: string;
+  /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
+  /** Sealift's version, for the manifest. */
   version: string;
 }
 
-export type Freezer = Pick<Cgroup, 'freeze' | 'thaw' | 'mend' | 'kill'>;
+/** What the checkpointer does to the tasks of a container. */
+export type CgroupControl = Pick<Cgroup, 'freeze' | 'thaw' | 'endTcpRepair' | 'kill'>;
 
-/** A pod as it runs here. */
+/** A pod with running containers on this node. */
 export interface LocalPod {
   podUid: string;
+  /** Path of its network namespace, as the agent can open it. */
   netns: string;
+  /** At least one, in the order of their names. */
   containers: Container[];
 }
 
-/** A pod that was locked, of which nothing else may be left than its sandbox. */
+/** A pod whose network was locked. Its containers may have ended meanwhile: then only its sandbox is left. */
 export interface LockedPod {
   podUid: string;
+  /** The namespace that was locked, from the journal. */
   netns?: string | undefined;
 }
 
-export interface Dumped {
+/** A dump that succeeded. */
+export interface DumpResult {
+  /** The manifest without its list of files. */
   header: ManifestHeader;
+  /** What peers know the pod by, read while its device was held. */
   identity: Identity;
+  /** RDMA objects of all containers. */
   objects: ObjectCounts;
+  /** Sizes in bytes: memory pages, records of the verbs objects, files. */
   bytes: { pages: number; verbs: number; rootfs: number };
 }
 
@@ -61,110 +73,119 @@ export class Checkpointer {
     this.#parts = parts;
   }
 
-  /** @throws AgentError PodNotFound */
-  async find(podUid: string): Promise<LocalPod> {
+  /** The pod and its running containers. @throws AgentError PodNotFound */
+  async findPod(podUid: string): Promise<LocalPod> {
     const containers = await this.containers(podUid);
     const [first] = containers;
     if (!first) {
       throw new AgentError(
         'PodNotFound',
-        `no running container of pod ${podUid} on this node: is the pod Running?`,
+        `Pod ${podUid} has no running container on this node. Wait until the pod is Running, then ask again.`,
       );
     }
     return { podUid, netns: first.netns, containers };
   }
 
-  /** Ids of the pod's containers that run here, however many and whatever they are. */
-  async runningIds(podUid: string): Promise<string[]> {
+  /** Ids of all the pod's containers that run here, ephemeral ones included; empty if none does. */
+  async runningContainerIds(podUid: string): Promise<string[]> {
     return (await this.containers(podUid)).map(({ id }) => id);
   }
 
   /**
-   * The pod, if nothing is known that would make its dump or its restore fail.
-   * @param names of the containers that it has to have, and no others
-   * @throws AgentError ContainerNotRunning, UnsupportedObject, ...
+   * The pod, if the agent knows of nothing that would make its dump or its restore fail. Changes nothing.
+   * @param names of the containers that have to run, and no others
+   * @throws AgentError PodNotFound, ContainerNotRunning, UnsupportedObject
    */
-  async inspect(podUid: string, names: readonly string[]): Promise<LocalPod> {
-    const pod = await this.find(podUid);
+  async inspectPod(podUid: string, names: readonly string[]): Promise<LocalPod> {
+    const pod = await this.findPod(podUid);
     checkComplete(pod.containers, names);
     await this.#parts.driver.checkSupported(pod.netns);
     await this.checkIpc(pod.containers);
     return pod;
   }
 
-  /** Nothing but RoCE, ARP and neighbour discovery gets in or out. */
-  async lock(pod: LocalPod): Promise<void> {
-    await withFaults('source.lock', () => this.#parts.lock.lock(pod.netns, 'source'));
+  /** From now on only RoCE, ARP and neighbour discovery pass in and out. @throws AgentError LockFailed */
+  async lockNetwork(pod: LocalPod): Promise<void> {
+    await withFaults('source.lock', () => this.#parts.lock.lock(pod.netns, 'roce'));
   }
 
-  async hold(pod: LocalPod, rnrTimer: number): Promise<void> {
+  /**
+   * The pod's RDMA devices answer requests with RNR NAK and send nothing of their own.
+   * @param rnrTimer code 0 to 31 (InfiniBand specification, RNR NAK timer field)
+   * @throws AgentError HoldFailed
+   */
+  async holdDevice(pod: LocalPod, rnrTimer: number): Promise<void> {
     await withFaults('source.hold', () => this.#parts.driver.hold(pod.netns, rnrTimer));
   }
 
-  async freeze(pod: LocalPod): Promise<void> {
+  /** Ends what is left of an earlier dump first. @throws AgentError RuntimeFailed */
+  async freezeTasks(pod: LocalPod): Promise<void> {
     await withFaults('source.freeze', async () => {
-      await this.lastDumpEnded(pod.containers);
-      await this.#each(pod.containers, (cgroup) => cgroup.freeze());
+      await this.endFormerDumps(pod.containers);
+      await this.#eachCgroup(pod.containers, (cgroup) => cgroup.freeze());
     });
   }
 
   /**
-   * Dumps a frozen pod into the store under `id`; it stays frozen.
-   * @param signal when nobody needs the images any more; CRIU itself is interrupted only for a DeadlineError, because
-   * it has its code in the tasks.
+   * Dumps every container of a frozen pod into the image store. The tasks stay frozen.
+   * @param id folder of the images
+   * @param signal aborts once the images are not needed any more. CRIU itself is interrupted only for a DeadlineError:
+   * it has its parasite code in the tasks.
+   * @throws AgentError Aborted, CheckpointFailed, UnsupportedObject, UnsupportedRootfs, DiskFull
    */
-  async dump(pod: LocalPod, id: string, signal?: AbortSignal): Promise<Dumped> {
-    return withFaults('source.dump', () => this.images(pod, id, signal));
+  async dumpContainers(pod: LocalPod, id: string, signal?: AbortSignal): Promise<DumpResult> {
+    return withFaults('source.dump', () => this.writeImages(pod, id, signal));
   }
 
   /**
-   * Undoes freeze, lock and hold, also of a pod whose container has ended meanwhile or that has got another one
-   * (`kubectl debug`). The network comes before the tasks: data that arrives early waits in the kernel; and after their
-   * sockets, which have to be fit for it.
+   * Undoes lock, hold and freeze, also of a pod whose container has ended meanwhile or that has got an ephemeral one.
+   * The order matters. The TCP sockets leave repair mode first, because data reaches them once the lock is gone. The
+   * lock goes before the tasks thaw: data that arrives early waits in the kernel.
+   * @throws AgentError LockFailed, RuntimeFailed
    */
-  async release(of: LockedPod): Promise<void> {
-    const containers = await this.containers(of.podUid);
-    await this.lastDumpEnded(containers);
-    const known = containers.filter(({ cgroup }) => cgroup !== undefined);
-    await this.#each(known, (cgroup) => cgroup.mend());
-    const netns = containers[0]?.netns ?? lasting(of.netns);
+  async resumePod(pod: LockedPod): Promise<void> {
+    const containers = await this.containers(pod.podUid);
+    await this.endFormerDumps(containers);
+    const withCgroup = containers.filter(({ cgroup }) => cgroup !== undefined);
+    await this.#eachCgroup(withCgroup, (cgroup) => cgroup.endTcpRepair());
+    const netns = containers[0]?.netns ?? lastingNetns(pod.netns);
     if (netns !== undefined) {
       await withFaults('source.unlock', () => this.#parts.lock.unlock(netns));
     }
-    await withFaults('source.thaw', () => this.#each(containers, (cgroup) => cgroup.thaw()));
-    if (netns !== undefined) await withFaults('source.resume', () => this.#resume(netns));
+    await withFaults('source.thaw', () => this.#eachCgroup(containers, (cgroup) => cgroup.thaw()));
+    if (netns !== undefined) await withFaults('source.resume', () => this.#resumeDevice(netns));
   }
 
-  /** After Committed: nothing of the pod is heard of any more, and its tasks die frozen. */
-  async end(of: LockedPod): Promise<void> {
-    const containers = await this.containers(of.podUid);
-    const netns = containers[0]?.netns ?? lasting(of.netns);
-    if (netns !== undefined) await this.silence(netns);
-    await withFaults('source.kill', () => this.#each(containers, (cgroup) => cgroup.kill()));
+  /** After Committed: the pod's network is silenced for good, then its frozen tasks are killed. */
+  async stopPod(pod: LockedPod): Promise<void> {
+    const containers = await this.containers(pod.podUid);
+    const netns = containers[0]?.netns ?? lastingNetns(pod.netns);
+    if (netns !== undefined) await this.silenceNetwork(netns);
+    await withFaults('source.kill', () => this.#eachCgroup(containers, (cgroup) => cgroup.kill()));
   }
 
   /**
-   * Nothing in this network namespace says anything any more, not even ARP, and it takes no frames that peers on
-   * this node send to the new pod. Lasts until the pod is deleted.
+   * The network namespace sends nothing any more, not even ARP, and takes no frames that peers on this node send to the
+   * target. This lasts until the pod is deleted. A namespace that is gone needs nothing.
+   * @throws AgentError LockFailed
    */
-  async silence(netns: string): Promise<void> {
+  async silenceNetwork(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
     try {
       await withFaults('source.silence', () => lock.lock(netns, 'total'));
     } catch (error) {
-      // Nothing is as silent as a namespace that is gone.
       if (isGone(error)) return;
       throw error;
     }
     await withFaults('source.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
   }
 
-  /** What peers know the pod by. */
+  /** What peers know the pod by: QPNs, keys, GIDs, addresses. */
   async identity(pod: LocalPod): Promise<Identity> {
     return this.#parts.driver.identity(pod.netns);
   }
 
-  async #resume(netns: string): Promise<void> {
+  async #resumeDevice(netns: string): Promise<void> {
     try {
       await this.#parts.driver.resume(netns);
     } catch (error) {
@@ -172,23 +193,26 @@ export class Checkpointer {
     }
   }
 
-  async #each(
+  async #eachCgroup(
     containers: readonly Container[],
-    work: (cgroup: Freezer) => Promise<void>,
+    work: (cgroup: CgroupControl) => Promise<void>,
   ): Promise<void> {
     for (const container of containers) {
       if (container.cgroup === undefined) {
-        throw new AgentError('RuntimeFailed', `container ${container.name} has no cgroup v2`);
+        throw new AgentError(
+          'RuntimeFailed',
+          `Container ${container.name} has no cgroup v2. Boot the node with the unified cgroup hierarchy.`,
+        );
       }
       await work(this.cgroup(this.#parts.host.path(container.cgroup)));
     }
   }
 
-  /** No dump of an agent that ran before this one is at work any more. */
-  protected async lastDumpEnded(containers: readonly Container[]): Promise<void> {
+  /** Ends dumps that an earlier agent has begun. Their tasks are frozen again if CRIU had to be killed. */
+  protected async endFormerDumps(containers: readonly Container[]): Promise<void> {
     for (const container of containers) {
-      if (await this.#parts.runc.dumpEnded(container.id)) continue;
-      await this.#each([container], (cgroup) => cgroup.freeze());
+      if (await this.#parts.runc.endFormerDump(container.id)) continue;
+      await this.#eachCgroup([container], (cgroup) => cgroup.freeze());
     }
   }
 
@@ -200,29 +224,33 @@ export class Checkpointer {
     return podContainers(this.#parts.host, podUid);
   }
 
-  protected cgroup(dir: string): Freezer {
+  protected cgroup(dir: string): CgroupControl {
     return new Cgroup(dir);
   }
 
-  protected async images(pod: LocalPod, id: string, signal?: AbortSignal): Promise<Dumped> {
+  protected async writeImages(
+    pod: LocalPod,
+    id: string,
+    signal?: AbortSignal,
+  ): Promise<DumpResult> {
     const { host, runc, store, driver } = this.#parts;
     const bytes = { pages: 0, verbs: 0, rootfs: 0 };
     const objects = { qp: 0, cq: 0, mr: 0 };
     const containers: ManifestHeader['containers'] = [];
-    await this.lastDumpEnded(pod.containers);
-    // Nothing in the held device changes any more: what is read now is what the target must show.
+    await this.endFormerDumps(pod.containers);
+    // The held device does not change any more: the target must show the same identity.
     const identity = await driver.identity(pod.netns);
     for (const container of pod.containers) {
-      stopIf(signal);
-      const imagePath = await store.create(id, container.name);
+      throwIfAborted(signal);
+      const imagePath = await store.createFolder(id, container.name);
       const workPath = join(this.#parts.workRoot, id, container.name);
       await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
       const env = { SEALIFT_SOCKET: this.#parts.socketPath };
       try {
         await runc.checkpoint(container, { imagePath, workPath, env, signal });
       } catch (error) {
-        // A guard that was killed with CRIU has not done so.
-        await this.#each([container], (cgroup) => cgroup.freeze());
+        // The guard freezes the tasks again, unless it was killed with CRIU.
+        await this.#eachCgroup([container], (cgroup) => cgroup.freeze());
         throw error;
       }
       const verbs = await readVerbs(host.path(imagePath));
@@ -231,7 +259,7 @@ export class Checkpointer {
       objects.qp += verbs.objects.qp;
       objects.cq += verbs.objects.cq;
       objects.mr += verbs.objects.mr;
-      // The node is mounted, and must be found under its name, whether or not it is open.
+      // CRIU restores the node's bind mount whether or not a process has it open.
       const uverbs = verbs.uverbs ?? uverbsPath(container.spec);
       containers.push({ name: container.name, ...(uverbs === undefined ? {} : { uverbs }) });
     }
@@ -273,15 +301,16 @@ export class Checkpointer {
   }
 }
 
-/** A sandbox's namespace by its own name; a task's number may be another's by now. */
-function lasting(netns: string | undefined): string | undefined {
+/** The path if it names the sandbox's namespace. A path through a PID may lead to another pod by now. */
+function lastingNetns(netns: string | undefined): string | undefined {
   return netns !== undefined && /^\/proc\/\d+\/ns\//.test(netns) ? undefined : netns;
 }
 
-function stopIf(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new AgentError('Aborted', 'nobody needs these images any more');
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new AgentError('Aborted', 'The images are not needed any more.');
 }
 
+/** Size of CRIU's memory pages in a folder of images, in bytes. */
 async function pagesBytes(dir: string): Promise<number> {
   let bytes = 0;
   for (const name of await readdir(dir)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images as the plugin writes them, made here from the same schema; whole and damaged in every byte.
+// Images as the plugin writes them, made here from the same schema: whole, and damaged in every byte.
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -51,8 +51,8 @@ afterEach(async () => {
 });
 const write = (name: string, bytes: Buffer) => writeFile(join(dir, name), bytes);
 
-describe('the verbs part of a checkpoint', () => {
-  it('is summed up over all contexts', async () => {
+describe('the images of verbs objects', () => {
+  it('are summed up over all contexts', async () => {
     const [one, two] = [envelope(context()), envelope(context({ qps: [], cqs: [], mrs: [] }))];
     await write('ibverbs-0.img', one);
     await write('ibverbs-1.img', two);
@@ -72,7 +72,7 @@ describe('the verbs part of a checkpoint', () => {
     });
   });
 
-  it('is nothing for a pod without RDMA', async () => {
+  it('are empty for a container without RDMA', async () => {
     const { contexts, objects, uverbs } = await readVerbs(dir);
     expect([contexts, objects, uverbs]).toEqual([0, { qp: 0, cq: 0, mr: 0 }, undefined]);
   });
@@ -81,14 +81,14 @@ describe('the verbs part of a checkpoint', () => {
     ['another version', envelope(context(), { version: 2 }), 'ImageVersion'],
     ['a wrong checksum', envelope(context(), { crc32: 1 }), 'ImageCorrupt'],
     ['another magic', envelope(context(), { magic: 1 }), 'ImageCorrupt'],
-    ['a body that is no context', envelope(Buffer.from('nonsense')), 'ImageCorrupt'],
-    ['nothing', Buffer.alloc(0), 'ImageCorrupt'],
-  ])('is refused with %s', async (_what, bytes, code) => {
+    ['a body that is not a context', envelope(Buffer.from('nonsense')), 'ImageCorrupt'],
+    ['no bytes', Buffer.alloc(0), 'ImageCorrupt'],
+  ])('are refused with %s', async (_what, bytes, code) => {
     await write('ibverbs-0.img', bytes);
     await expect(readVerbs(dir)).rejects.toMatchObject({ code });
   });
 
-  it('cut anywhere or altered anywhere gives a reason, never a wrong answer', () => {
+  it('give a reason when cut or altered anywhere, never a wrong answer', () => {
     const whole = envelope(context());
     const body = openEnvelope(whole, 'x');
     for (let at = 0; at < whole.length; at++) {
@@ -96,7 +96,7 @@ describe('the verbs part of a checkpoint', () => {
       altered[at] = (altered[at] ?? 0) ^ 0x10;
       for (const bytes of [whole.subarray(0, at), altered]) {
         try {
-          // What the body does not say may be altered without harm.
+          // Bytes outside the body may be altered without harm.
           expect(Buffer.from(openEnvelope(bytes, 'x')).equals(body)).toBe(true);
         } catch (error) {
           if (!(error instanceof AgentError)) throw error;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the RDMA part of a checkpoint, ibverbs-<n>.img: what the pod is known by to its peers, and how much of
-// it there is. The format is native/proto/ibverbs.proto.
+// Reads the plugin's images, `ibverbs-<n>.img`: what the pod's peers know it by, and the counts for status and manifest.
+// The checkpointer calls it after each container's dump. Format: native/proto/ibverbs.proto, an Envelope around a
+// Context.
 import { existsSync, readFileSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
@@ -11,8 +12,10 @@ import protobuf from 'protobufjs';
 import { z } from 'zod';
 import { AgentError } from '../../support/errors.ts';
 
+/** `SLFT`, little endian. */
 const MAGIC = 0x54464c53;
 export const IMAGE_VERSION = 1;
+/** enum ib_qp_state (include/rdma/ib_verbs.h). */
 const RC_STATES = ['RESET', 'INIT', 'RTR', 'RTS', 'SQD', 'SQE', 'ERR'] as const;
 
 const path = z.looseObject({ sgid: z.instanceof(Uint8Array), destQpn: z.number() });
@@ -33,25 +36,29 @@ const context = z.looseObject({
   mrs: z.array(z.looseObject({ lkey: z.number(), rkey: z.number() })).default([]),
 });
 
+/** Sums over all contexts of one container. */
 export interface VerbsSummary {
   /** Contexts, one per open uverbs file. */
   contexts: number;
   /** Path of the uverbs node as the process opened it; all contexts of a pod have the same. */
   uverbs?: string;
+  /** `<driver>-<ABI>`, for instance `rxe-1`. */
   driverAbi?: string;
   objects: { qp: number; cq: number; mr: number };
   qpns: number[];
   lkeys: number[];
   rkeys: number[];
+  /** Source GIDs of connected queue pairs, in IPv6 notation, none twice. */
   gids: string[];
+  /** One per queue pair, in the order of `qpns`. */
   qpStates: string[];
-  /** Size of the records. */
+  /** Size of the image files. */
   bytes: number;
 }
 
 let types: { envelope: protobuf.Type; context: protobuf.Type } | undefined;
 
-/** The checkout's file, or the copy beside the bundled agent. */
+/** From SEALIFT_PROTO, or the checkout's file, or the copy beside the bundled agent. @throws AgentError Internal */
 function schema(): { envelope: protobuf.Type; context: protobuf.Type } {
   if (types) return types;
   const named = process.env['SEALIFT_PROTO'];
@@ -61,7 +68,11 @@ function schema(): { envelope: protobuf.Type; context: protobuf.Type } {
       place.startsWith('/') ? place : fileURLToPath(new URL(place, import.meta.url)),
     )
     .find((one) => existsSync(one));
-  if (!file) throw new AgentError('Internal', `no ibverbs.proto at ${places.join(' or ')}`);
+  if (!file)
+    throw new AgentError(
+      'Internal',
+      `There is no ibverbs.proto at ${places.join(' or ')}. The agent's image is incomplete: install it again.`,
+    );
   const { root } = protobuf.parse(readFileSync(file, 'utf8'));
   types = {
     envelope: root.lookupType('sealift.ibverbs.Envelope'),
@@ -70,7 +81,11 @@ function schema(): { envelope: protobuf.Type; context: protobuf.Type } {
   return types;
 }
 
-/** The envelope's body. @throws AgentError ImageCorrupt, ImageVersion */
+/**
+ * The envelope's body, once magic, version and CRC-32 are right.
+ * @param name of the file, for the message
+ * @throws AgentError ImageCorrupt, ImageVersion
+ */
 export function openEnvelope(bytes: Uint8Array, name: string): Uint8Array {
   const envelope = z
     .looseObject({
@@ -81,17 +96,23 @@ export function openEnvelope(bytes: Uint8Array, name: string): Uint8Array {
     })
     .safeParse(decode(schema().envelope, bytes, name));
   if (!envelope.success || envelope.data.magic !== MAGIC) {
-    throw new AgentError('ImageCorrupt', `${name} is not an image of verbs objects`);
+    throw new AgentError(
+      'ImageCorrupt',
+      `${name} is not an image of verbs objects. Take a new checkpoint.`,
+    );
   }
   const { version, body } = envelope.data;
   if (version !== IMAGE_VERSION) {
     throw new AgentError(
       'ImageVersion',
-      `${name} is of version ${version}, this node reads ${IMAGE_VERSION}: checkpoint again`,
+      `${name} has format version ${version}, this node reads version ${IMAGE_VERSION}. Take a new checkpoint.`,
     );
   }
   if (crc32(body) !== envelope.data.crc32) {
-    throw new AgentError('ImageCorrupt', `${name} is damaged: its checksum differs`);
+    throw new AgentError(
+      'ImageCorrupt',
+      `${name} is damaged: its checksum differs. Take a new checkpoint.`,
+    );
   }
   return body;
 }
@@ -100,11 +121,19 @@ function decode(type: protobuf.Type, bytes: Uint8Array, name: string): unknown {
   try {
     return type.toObject(type.decode(bytes), { longs: Number });
   } catch (cause) {
-    throw new AgentError('ImageCorrupt', `${name} cannot be read: checkpoint again`, { cause });
+    throw new AgentError(
+      'ImageCorrupt',
+      `${name} is damaged and cannot be decoded. Take a new checkpoint.`,
+      { cause },
+    );
   }
 }
 
-/** Reads every context of one container's images; none at all is a pod without RDMA. */
+/**
+ * Sums up every context of one container's images; zeros for a container without RDMA.
+ * @param dir folder of the images, as the agent sees it
+ * @throws AgentError ImageCorrupt, ImageVersion
+ */
 export async function readVerbs(dir: string): Promise<VerbsSummary> {
   const summary: VerbsSummary = {
     contexts: 0,
@@ -124,14 +153,17 @@ export async function readVerbs(dir: string): Promise<VerbsSummary> {
     const body = openEnvelope(await readFile(file), name);
     const parsed = context.safeParse(decode(schema().context, body, name));
     if (!parsed.success) {
-      throw new AgentError('ImageCorrupt', `${name}: ${z.prettifyError(parsed.error)}`);
+      throw new AgentError(
+        'ImageCorrupt',
+        `${name} is damaged: ${z.prettifyError(parsed.error)}. Take a new checkpoint.`,
+      );
     }
-    add(summary, parsed.data);
+    addContext(summary, parsed.data);
   }
   return summary;
 }
 
-function add(summary: VerbsSummary, of: z.infer<typeof context>): void {
+function addContext(summary: VerbsSummary, of: z.infer<typeof context>): void {
   summary.contexts += 1;
   summary.uverbs ??= of.nodePath;
   summary.driverAbi ??= `${of.driver.name}-${of.driver.abi}`;
@@ -150,7 +182,7 @@ function add(summary: VerbsSummary, of: z.infer<typeof context>): void {
   }
 }
 
-/** 16 bytes in IPv6 notation, mapped IPv4 addresses as `::ffff:192.0.2.1`. */
+/** A GID's 16 bytes in IPv6 notation, mapped IPv4 addresses as `::ffff:192.0.2.1`; other lengths in hexadecimal. Pure. */
 export function formatGid(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes);
   if (buffer.length !== 16) return buffer.toString('hex');

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Directories of the node as tar files: writable layers, emptyDir volumes, /dev/shm. Packed and unpacked by the
-// host's tar, which keeps owners, modes, times, devices, links and extended attributes.
+// Folders of the host as tar files: writable layers, emptyDir volumes, /dev/shm. The host's tar packs and unpacks them;
+// it keeps owners, modes, times, devices, links and extended attributes. pod-files.ts calls this; all paths are the
+// host's.
 import { createReadStream } from 'node:fs';
 import { lstat, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,7 +14,12 @@ import { isInside } from '../transfer/manifest.ts';
 const TAR_TIMEOUT_MS = 60_000;
 const XATTRS = ['--xattrs', '--xattrs-include=*', '--numeric-owner'];
 
-/** Packs a directory of the host into a file of the host; resolves with its size in bytes. */
+/**
+ * Packs a folder into a file.
+ * @param signal ends tar
+ * @returns the file's size in bytes
+ * @throws AgentError RuntimeFailed, Aborted
+ */
 export async function packDir(
   host: Host,
   dir: string,
@@ -25,7 +31,7 @@ export async function packDir(
   return (await stat(host.path(file))).size;
 }
 
-/** Unpacks a file of the host into an existing directory of the host. */
+/** Unpacks a file into an existing folder. @throws AgentError RuntimeFailed */
 export async function unpackDir(host: Host, file: string, dir: string): Promise<void> {
   const args = [
     '--extract',
@@ -39,7 +45,7 @@ export async function unpackDir(host: Host, file: string, dir: string): Promise<
   await host.check('tar', args, { timeoutMs: TAR_TIMEOUT_MS });
 }
 
-/** Whether a directory of the host has anything in it; a missing one has nothing. */
+/** Whether a folder exists and is not empty. */
 export async function hasContent(host: Host, dir: string): Promise<boolean> {
   try {
     return (await readdir(host.path(dir))).length > 0;
@@ -49,11 +55,11 @@ export async function hasContent(host: Host, dir: string): Promise<boolean> {
   }
 }
 
-/** What an overlay's upper directory says about the layers below it. */
-export interface LayerMarks {
-  /** Deleted paths: character devices 0/0. */
+/** What an upper directory of overlayfs hides of the layers below it (kernel documentation, filesystems/overlayfs). */
+export interface OverlayMarkers {
+  /** Whiteouts, character devices 0/0: deleted paths, relative to the root. */
   whiteouts: string[];
-  /** Directories that hide whatever is below. */
+  /** Opaque directories, relative to the root. */
   opaque: string[];
 }
 
@@ -65,51 +71,56 @@ interface TarHeader {
   pax?: unknown;
 }
 
-/** @throws AgentError UnsupportedRootfs for marks that need the layers' own paths. */
-function mark(marks: LayerMarks, header: TarHeader): void {
+/** Adds an entry's marker. @throws AgentError UnsupportedRootfs for one that refers to paths of the layers below */
+function addMarker(markers: OverlayMarkers, header: TarHeader): void {
   const name = header.name.replace(/^\.\//, '').replace(/\/$/, '');
   if (name === '' || name === '.') return;
-  if (!isInside(name)) throw new AgentError('ImageCorrupt', `the writable layer holds ${name}`);
+  if (!isInside(name))
+    throw new AgentError(
+      'ImageCorrupt',
+      `The writable layer has an entry outside its root: ${name}. Take a new checkpoint.`,
+    );
   if (header.type === 'character-device' && !header.devmajor && !header.devminor) {
-    marks.whiteouts.push(name);
+    markers.whiteouts.push(name);
   }
   const attributes = (header.pax ?? {}) as Record<string, string>;
   for (const space of ['trusted', 'user']) {
     const overlay = `SCHILY.xattr.${space}.overlay.`;
-    if (attributes[`${overlay}opaque`] === 'y') marks.opaque.push(name);
+    if (attributes[`${overlay}opaque`] === 'y') markers.opaque.push(name);
     for (const kind of ['redirect', 'metacopy']) {
       if (`${overlay}${kind}` in attributes) {
         throw new AgentError(
           'UnsupportedRootfs',
-          `${name} of the writable layer uses overlay's ${kind}: mount overlays with ` +
-            'redirect_dir=off and metacopy=off on the nodes (the kernel default of most distributions)',
+          `${name} of the writable layer uses overlayfs's ${kind}. Mount overlays with redirect_dir=off and ` +
+            'metacopy=off on the nodes (the default of most kernels).',
         );
       }
     }
   }
 }
 
-/** Reads the marks out of a packed upper directory. @throws AgentError UnsupportedRootfs, ImageCorrupt */
-export async function layerMarks(file: string): Promise<LayerMarks> {
-  const marks: LayerMarks = { whiteouts: [], opaque: [] };
+/** Reads the markers of a packed upper directory. @param file as the agent sees it. @throws AgentError UnsupportedRootfs, ImageCorrupt */
+export async function readOverlayMarkers(file: string): Promise<OverlayMarkers> {
+  const markers: OverlayMarkers = { whiteouts: [], opaque: [] };
   const extract = tar.extract();
   const feeding = pipeline(createReadStream(file), extract);
   const reading = (async () => {
     for await (const entry of extract) {
-      mark(marks, entry.header);
+      addMarker(markers, entry.header);
       entry.resume();
     }
   })();
   await Promise.all([feeding, reading]);
-  return marks;
+  return markers;
 }
 
 /**
- * Applies a packed upper directory to a container's root while that is mounted: through the mount, because an
- * upper directory must not be changed beneath it. Deletions first, then the files.
+ * Applies a packed upper directory to a container's root. It goes through the mount, because the upper directory of a
+ * mounted overlay must not be changed. Deletions come first, then the files.
+ * @throws AgentError UnsupportedRootfs, ImageCorrupt, RuntimeFailed
  */
 export async function applyLayer(host: Host, file: string, rootfs: string): Promise<void> {
-  const { whiteouts, opaque } = await layerMarks(host.path(file));
+  const { whiteouts, opaque } = await readOverlayMarkers(host.path(file));
   for (const name of whiteouts) await removeInside(host.path(rootfs), name);
   for (const name of opaque) await emptyInside(host.path(rootfs), name);
   const list = `${file}.whiteouts`;
@@ -125,21 +136,22 @@ export async function applyLayer(host: Host, file: string, rootfs: string): Prom
   }
 }
 
-/** Removes a path below root. A link on the way could lead out of the container's root: then nothing is done. */
+/** Removes a path below root. Does nothing if a link on the way could lead out of the root. */
 async function removeInside(root: string, name: string): Promise<void> {
-  if (await throughDirectories(root, name)) {
+  if (await hasPlainParents(root, name)) {
     await rm(join(root, name), { recursive: true, force: true });
   }
 }
 
 async function emptyInside(root: string, name: string): Promise<void> {
-  if (!(await throughDirectories(root, `${name}/.`))) return;
+  if (!(await hasPlainParents(root, `${name}/.`))) return;
   for (const child of await readdir(join(root, name))) {
     await rm(join(root, name, child), { recursive: true, force: true });
   }
 }
 
-async function throughDirectories(root: string, name: string): Promise<boolean> {
+/** Whether every parent of the path is a folder and no link. */
+async function hasPlainParents(root: string, name: string): Promise<boolean> {
   let path = root;
   for (const part of name.split('/').slice(0, -1)) {
     path = join(path, part);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds a container's writable layer: the upper directory of the overlay that is its root.
+// Finds a container's writable layer: the upper directory of the overlay mount that is its root. pod-files.ts calls it
+// before it packs the layer.
 import { AgentError } from '../../support/errors.ts';
 
+/** Both paths are the host's. */
 export interface OverlayMount {
   mountPoint: string;
   upperdir: string;
 }
 
-/** mountinfo writes blanks and backslashes as \ooo. */
+/** mountinfo writes blanks and backslashes as \ooo (proc_pid_mountinfo(5)). */
 const unescape = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_whole, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
@@ -27,16 +29,22 @@ export function findOverlay(mountinfo: string, rootfs: string): OverlayMount {
     if (type !== 'overlay') {
       throw new AgentError(
         'UnsupportedRootfs',
-        `the container's root is ${type ?? 'unknown'}, not overlay: use containerd's overlayfs snapshotter`,
+        `The container's root is a ${type ?? 'unknown'} mount, not an overlay. Use containerd's overlayfs snapshotter.`,
       );
     }
     const upper = options.split(',').find((option) => option.startsWith('upperdir='));
     if (!upper) {
-      throw new AgentError('UnsupportedRootfs', "the container's root overlay is read-only");
+      throw new AgentError(
+        'UnsupportedRootfs',
+        "The container's root overlay has no upper directory: it is read-only.",
+      );
     }
-    // The last mount at a place is the one that is seen.
+    // The last mount at a path hides the others.
     found = { mountPoint, upperdir: unescape(upper.slice('upperdir='.length)) };
   }
   if (found) return found;
-  throw new AgentError('UnsupportedRootfs', `nothing is mounted at ${rootfs}`);
+  throw new AgentError(
+    'UnsupportedRootfs',
+    `No overlay is mounted at the container's root ${rootfs}.`,
+  );
 }

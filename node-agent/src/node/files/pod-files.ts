@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The files that travel with a pod: each container's writable layer, its emptyDir volumes, /dev/shm.
-// Everything else that a pod mounts is shared storage or made anew by the kubelet.
+// The files that travel with a pod: the writable layer of each container, the emptyDir volumes, /dev/shm. The kubelet of
+// the target mounts or makes all others. The checkpointer packs them into the folder of images, the restorer unpacks
+// them.
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError, isErrno } from '../../support/errors.ts';
@@ -9,6 +10,7 @@ import { sandboxShm, type Container } from '../runtime/containers.ts';
 import { applyLayer, hasContent, packDir, unpackDir } from './archive.ts';
 import { findOverlay } from './overlay.ts';
 
+/** Names in the folder of images: `<container>/rootfs.tar`, `volumes/<name>.tar`, `shm.tar`. */
 const LAYER = 'rootfs.tar';
 const VOLUMES = 'volumes';
 const SHM = 'shm.tar';
@@ -16,7 +18,12 @@ const SHM = 'shm.tar';
 const emptyDirs = (podUid: string): string =>
   `/var/lib/kubelet/pods/${podUid}/volumes/kubernetes.io~empty-dir`;
 
-/** Packs what travels into the image folder `dir` of the host; resolves with its bytes and its volumes. */
+/**
+ * Packs the pod's files.
+ * @param of `dir` is the folder of images on the host; the signal ends the packing
+ * @returns size in bytes and the names of the emptyDir volumes
+ * @throws AgentError UnsupportedRootfs, RuntimeFailed, Aborted
+ */
 export async function packPodFiles(
   host: Host,
   of: {
@@ -48,32 +55,34 @@ export async function packPodFiles(
   return { bytes, volumes };
 }
 
-/** Where a container that is about to be restored has its files. */
-export interface TargetPlace {
+/** The new pod's container whose files are unpacked. */
+export interface UnpackTarget {
   podUid: string;
   sandboxId: string;
-  /** Bundle on the host; its root is mounted. */
+  /** Folder of its bundle on the host. Its root is mounted. */
   bundle: string;
+  /** Its name. */
   container: string;
 }
 
-/** Gives a container of the new pod its writable layer. */
-export async function unpackLayer(host: Host, dir: string, to: TargetPlace): Promise<void> {
+/** Unpacks a container's writable layer into its root. @throws AgentError UnsupportedRootfs, ImageCorrupt, RuntimeFailed */
+export async function unpackLayer(host: Host, dir: string, to: UnpackTarget): Promise<void> {
   const layer = join(dir, to.container, LAYER);
   if (await exists(host, layer)) await applyLayer(host, layer, join(to.bundle, 'rootfs'));
 }
 
 /**
- * Gives the new pod what its containers share: once, before any of them has these files open.
- * @throws AgentError RestoreFailed if the new pod lacks a volume.
+ * Unpacks the files that the pod's containers share: emptyDir volumes and /dev/shm. Called once, before a container of
+ * the new pod has them open.
+ * @throws AgentError RestoreFailed if the new pod lacks a volume; RuntimeFailed
  */
-export async function unpackPodFiles(host: Host, dir: string, to: TargetPlace): Promise<void> {
+export async function unpackPodFiles(host: Host, dir: string, to: UnpackTarget): Promise<void> {
   for (const name of await volumeTars(host, join(dir, VOLUMES))) {
     const into = join(emptyDirs(to.podUid), name);
     if (!(await exists(host, into))) {
       throw new AgentError(
         'RestoreFailed',
-        `the new pod has no emptyDir volume ${name}: its spec must be the old pod's`,
+        `The new pod has no emptyDir volume ${name}. Give it the same volumes as the checkpointed pod.`,
       );
     }
     await unpackDir(host, join(dir, VOLUMES, `${name}.tar`), into);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Real programs: how they end, and that whatever they have started ends with them.
+// Real programs: how they end, and that all that they have started ends with them.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,13 +30,13 @@ const childLives = async (): Promise<boolean> => {
 const childDies = () => expect.poll(childLives, { timeout: 5000 }).toBe(false);
 
 describe('a program of the host', () => {
-  it('ends with everything that it started when its time is over', async () => {
+  it('is killed with all that it has started when its time is over', async () => {
     const run = host.run('sh', parent(), { timeoutMs: 500 });
     await expect(run).rejects.toMatchObject({ code: 'RuntimeFailed' });
     await childDies();
   });
 
-  it('ends likewise when nobody needs it any more', async () => {
+  it('is killed with all that it has started when it is not needed any more', async () => {
     const stop = new AbortController();
     const run = host.run('sh', parent(), { signal: stop.signal });
     await expect
@@ -51,7 +51,7 @@ describe('a program of the host', () => {
   });
 
   describe('that is interrupted', () => {
-    /** As CRIU does it: something to be put back before it ends. `ready` once the handler is set. */
+    /** A program that cleans up before it ends, as CRIU does. `ready` exists once its handler is set. */
     const interrupted = async (script: string, graceMs: number) => {
       const when = new AbortController();
       const run = host.run(
@@ -69,19 +69,19 @@ describe('a program of the host', () => {
       return run;
     };
 
-    it('puts back what it has to, and ends by itself', async () => {
+    it('cleans up and ends by itself', async () => {
       const clean = `trap 'echo back >${dir}/back; exit 9' ALRM`;
       expect((await interrupted(clean, 20_000)).status).toBe(9);
       expect(await readFile(join(dir, 'back'), 'utf8')).toBe('back\n');
     });
 
-    it('is killed if it takes no notice', async () => {
+    it('is killed if it ignores the signals', async () => {
       const run = interrupted(`trap '' ALRM`, 200);
       await expect(run).rejects.toMatchObject({ code: 'Aborted' });
     });
   });
 
-  it('tells its status and the end of what it wrote', async () => {
+  it('leaves its status and the end of its output', async () => {
     const loud = 'head -c 300000 /dev/zero | tr "\\0" x; echo end; echo why >&2; exit 3';
     const result = await host.run('sh', ['-c', loud]);
     expect([result.status, result.stderr]).toEqual([3, 'why\n']);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host as seen from the agent's container: its files through /proc/1/root (the agent shares the host's
-// PID namespace), its programs through sealift-host, which enters the host's mount namespace and execs.
+// The host as seen from the agent's container: its files through /proc/1/root (the agent shares the host's PID
+// namespace), its programs through sealift-host, which enters the host's mount namespace and execs (native/shim). All
+// that the agent does to the host's files and programs goes through here.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
@@ -8,37 +9,44 @@ import type { Readable, Writable } from 'node:stream';
 import { AgentError } from '../../support/errors.ts';
 
 export interface HostOptions {
-  /** Where the host's root is seen, `/proc/1/root`, or `/` when the agent runs on the host itself. */
+  /** Path of the host's root: `/proc/1/root`, or `/` when the agent runs on the host itself. */
   root: string;
   /** Path of sealift-host; absent when the agent runs on the host itself. */
   enter?: string;
 }
 
 export interface RunOptions {
+  /** Added to PATH and LC_ALL. */
   env?: Record<string, string>;
+  /** The program is killed then. */
   timeoutMs?: number;
-  /** Ends the program, and whatever it has started. */
+  /** Kills the program, and all that it has started. */
   signal?: AbortSignal | undefined;
-  /** Asks the program, and whatever it has started, to end; what has not after `graceMs` is killed. */
+  /** Asks the program, and all that it has started, to end. */
   interrupt?: Interrupt | undefined;
   stdin?: Readable;
   stdout?: Writable;
 }
 
+/** A request to end. */
 export interface Interrupt {
   when: AbortSignal;
+  /** The signals to send, in order. */
   with: readonly NodeJS.Signals[];
+  /** A program that has not ended by then is killed. */
   graceMs: number;
 }
 
-/** What a program left: its exit status and the tail of what it wrote. */
+/** How a program has ended. */
 export interface RunResult {
+  /** Exit status; 128 if a signal has ended it. */
   status: number;
+  /** The last 64 KiB of each output. */
   stdout: string;
   stderr: string;
 }
 
-const KEPT_BYTES = 64 * 1024;
+const MAX_OUTPUT_BYTES = 64 * 1024;
 /** Sealift's own runc and criu first, then the host's usual places. */
 const HOST_PATH = '/opt/sealift/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -50,8 +58,9 @@ export class Host {
   }
 
   /**
-   * Where the agent finds a path of the host. /var/run is a symbolic link to /run on every current
-   * distribution, and an absolute link met on the way would be resolved against the agent's own root.
+   * The path by which the agent finds a file of the host. /var/run becomes /run: it is an absolute symbolic link on every
+   * current distribution, and the kernel would resolve it against the agent's own root.
+   * @param onHost absolute path
    */
   path(onHost: string): string {
     const clean = normalize(onHost);
@@ -59,14 +68,14 @@ export class Host {
     return this.#options.root === '/' ? real : join(this.#options.root, real);
   }
 
-  /** The host's mount table, as its init sees it. */
+  /** The host's mount table, as its init sees it (proc_pid_mountinfo(5)). */
   async mountinfo(): Promise<string> {
     return readFile('/proc/1/mountinfo', 'utf8');
   }
 
   /**
-   * Runs a program in the host's mount namespace and resolves when it ends, whatever its status.
-   * @throws AgentError RuntimeFailed if it cannot be started or exceeds its time, Aborted
+   * Runs a program in the host's mount namespace and resolves when it has ended, with whatever status.
+   * @throws AgentError RuntimeFailed if it cannot be started or exceeds its time; Aborted if a signal has killed it
    */
   async run(
     program: string,
@@ -84,14 +93,14 @@ export class Host {
     return waitFor(child, program, options);
   }
 
-  /** As run, but a status other than 0 is an error. @throws AgentError RuntimeFailed */
+  /** As `run`, but a status other than 0 is an error. @returns stdout. @throws AgentError RuntimeFailed, Aborted */
   async check(program: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
     const result = await this.run(program, args, options);
     if (result.status === 0) return result.stdout;
-    const said = (result.stderr || result.stdout).trim().slice(-1000);
+    const output = (result.stderr || result.stdout).trim().slice(-1000);
     throw new AgentError(
       'RuntimeFailed',
-      `${program} ${args[0] ?? ''} ended with status ${result.status}: ${said}`,
+      `${program} ${args[0] ?? ''} ended with status ${result.status}: ${output}`,
     );
   }
 }
@@ -100,17 +109,24 @@ function waitFor(child: ChildProcess, program: string, options: RunOptions): Pro
   return new Promise((resolve, reject) => {
     let stdout = '';
     let stderr = '';
-    let late: AgentError | undefined;
-    const keep = (old: string, chunk: Buffer) => (old + chunk.toString('utf8')).slice(-KEPT_BYTES);
-    const end = (error: AgentError) => {
-      late ??= error;
+    let killReason: AgentError | undefined;
+    const append = (old: string, chunk: Buffer) =>
+      (old + chunk.toString('utf8')).slice(-MAX_OUTPUT_BYTES);
+    const kill = (error: AgentError) => {
+      killReason ??= error;
       signalGroup(child, 'SIGKILL');
     };
-    const tooLong = `${program} took longer than ${options.timeoutMs} ms`;
+    const tooLong = `${program} took longer than ${options.timeoutMs} ms and was killed.`;
     const timer = options.timeoutMs
-      ? setTimeout(() => end(new AgentError('RuntimeFailed', tooLong)), options.timeoutMs)
+      ? setTimeout(() => kill(new AgentError('RuntimeFailed', tooLong)), options.timeoutMs)
       : undefined;
-    const onAbort = () => end(new AgentError('Aborted', `${program} is not needed any more`));
+    const onAbort = () =>
+      kill(
+        new AgentError(
+          'Aborted',
+          `${program} was killed: it is not needed any more, or did not end when asked to.`,
+        ),
+      );
     options.signal?.addEventListener('abort', onAbort, { once: true });
     if (options.signal?.aborted) onAbort();
     const { interrupt } = options;
@@ -121,27 +137,31 @@ function waitFor(child: ChildProcess, program: string, options: RunOptions): Pro
     };
     interrupt?.when.addEventListener('abort', onInterrupt, { once: true });
     if (interrupt?.when.aborted) onInterrupt();
-    const done = () => {
+    const cleanUp = () => {
       clearTimeout(timer);
       clearTimeout(grace);
       options.signal?.removeEventListener('abort', onAbort);
       interrupt?.when.removeEventListener('abort', onInterrupt);
     };
     if (options.stdin && child.stdin) {
-      // A program that ends early closes its input; its status tells what matters.
+      // A program that ends early closes its input: its status is the error then.
       child.stdin.on('error', () => undefined);
       options.stdin.pipe(child.stdin);
     }
     if (options.stdout) child.stdout?.pipe(options.stdout);
-    else child.stdout?.on('data', (chunk: Buffer) => (stdout = keep(stdout, chunk)));
-    child.stderr?.on('data', (chunk: Buffer) => (stderr = keep(stderr, chunk)));
+    else child.stdout?.on('data', (chunk: Buffer) => (stdout = append(stdout, chunk)));
+    child.stderr?.on('data', (chunk: Buffer) => (stderr = append(stderr, chunk)));
     child.once('error', (cause) => {
-      done();
-      reject(new AgentError('RuntimeFailed', `cannot run ${program}: ${cause.message}`, { cause }));
+      cleanUp();
+      reject(
+        new AgentError('RuntimeFailed', `The agent cannot run ${program}: ${cause.message}.`, {
+          cause,
+        }),
+      );
     });
     child.once('close', (status, signal) => {
-      done();
-      if (late) reject(late);
+      cleanUp();
+      if (killReason) reject(killReason);
       else {
         resolve({ status: status ?? 128, stdout, stderr: signal ? `${stderr}${signal}` : stderr });
       }
@@ -154,11 +174,11 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-child.pid, signal);
   } catch {
-    // It has just ended by itself.
+    // The group has just ended by itself.
   }
 }
 
-/** Runs a program of the agent's own image. @throws AgentError RuntimeFailed */
+/** Runs a program of the agent's own image. @returns stdout. @throws AgentError RuntimeFailed */
 export function runHere(program: string, args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile(program, [...args], { maxBuffer: 16 << 20 }, (error, stdout, stderr) => {

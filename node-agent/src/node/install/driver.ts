@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads Sealift's rdma_rxe for the node's kernel, and what it depends on from the distribution.
+// Loads Sealift's rdma_rxe for the node's kernel, and the distribution's modules that it depends on. main.ts calls it: the
+// init container loads, the agent asks for the ABI.
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,15 +8,16 @@ import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 
-/** rdma_ucm serves applications that connect by rdma_cm. */
+/** rdma_ucm is there for applications that connect with librdmacm. */
 const dependencies = ['ib_core', 'ib_uverbs', 'rdma_ucm', 'udp_tunnel', 'ip6_udp_tunnel'];
+/** Name of the RDMA device that asks the driver for its ABI. */
 const PROBE = 'sealift-probe';
 const HOST_NETNS = '/proc/1/ns/net';
 
-/** `rxe-<abi>` of the driver that is loaded; undefined if it is not Sealift's. */
+/** `rxe-<ABI version>` of the loaded driver; undefined if none is loaded or it is not Sealift's. */
 export async function loadedAbi(): Promise<string | undefined> {
   if (!addon.moduleLoaded('rdma_rxe')) return undefined;
-  // Only a device answers. Its name is host-wide: a former probe may have been left by a crash.
+  // Only a device answers. Device names are unique on a node, and a crash may have left an earlier probe.
   await removeProbe();
   await addon.rdmaLinkAdd({ netns: HOST_NETNS, name: PROBE, netdev: 'lo' });
   try {
@@ -37,9 +39,10 @@ async function removeProbe(): Promise<void> {
 }
 
 /**
- * @param modulesDir one folder per kernel release, each with rdma_rxe.ko
+ * Loads the driver, unless Sealift's is loaded already.
+ * @param modulesDir folder with `<kernel release>/rdma_rxe.ko`, as the agent sees it
  * @returns the driver's ABI
- * @throws AgentError DriverMissing, NetnsModeShared
+ * @throws AgentError DriverMissing, RuntimeFailed
  */
 export async function loadDriver(host: Host, modulesDir: string): Promise<string> {
   const release = addon.kernelRelease();
@@ -51,37 +54,44 @@ export async function loadDriver(host: Host, modulesDir: string): Promise<string
     await unloadForeign();
   }
   if (!existsSync(file)) {
-    const there = existsSync(modulesDir) ? await readdir(modulesDir) : [];
+    const releases = existsSync(modulesDir) ? await readdir(modulesDir) : [];
     throw new AgentError(
       'DriverMissing',
-      `no rdma_rxe for kernel ${release} in this image (it has ${there.join(', ') || 'none'}): ` +
-        'build native/rxe for that kernel and put it into the image',
+      `The agent's image has no rdma_rxe for kernel ${release} (it has ${releases.join(', ') || 'none'}). ` +
+        'Build native/rxe for that kernel and put it into the image.',
     );
   }
   try {
     await addon.finitModule(file);
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) {
-      const said = error instanceof Error ? error.message : String(error);
-      throw new AgentError('DriverMissing', `the kernel refuses ${file}: ${said}`, {
-        cause: error,
-      });
+      const message = error instanceof Error ? error.message : String(error);
+      throw new AgentError(
+        'DriverMissing',
+        `The kernel refuses ${file}: ${message}. See the kernel's log.`,
+        {
+          cause: error,
+        },
+      );
     }
   }
   const abi = await loadedAbi();
   if (abi !== undefined) return abi;
-  throw new AgentError('DriverMissing', `${file} is loaded but does not answer Sealift's methods`);
+  throw new AgentError(
+    'DriverMissing',
+    `${file} is loaded but does not answer Sealift's methods. Build native/rxe again for this version.`,
+  );
 }
 
-/** The distribution's driver has no Sealift methods; nobody loses anything while no device uses it. */
+/** Unloads the distribution's driver, which lacks Sealift's methods. The kernel refuses while a device uses it. */
 async function unloadForeign(): Promise<void> {
   try {
     await addon.deleteModule('rdma_rxe');
   } catch (error) {
     throw new AgentError(
       'DriverMissing',
-      "the distribution's rdma_rxe is in use on this node: remove its devices (rdma link delete) " +
-        'or reboot, then restart the agent',
+      "The distribution's rdma_rxe is in use on this node. Remove its devices (`rdma link delete`) or reboot, " +
+        'then restart the agent.',
       { cause: error },
     );
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What leaves a locked namespace, seen from the other end of its wire, and that every way out lifts the lock.
+// Which frames leave a locked namespace, captured at the other end of its veth pair; and that every way out unlocks it.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -19,7 +19,7 @@ const MAC = '02:00:00:00:77:01';
 const POD = ['10.9.7.1', 'fd00:77::1'];
 const PEER = ['10.9.7.2', 'fd00:77::2'];
 
-class NoDevices extends RdmaDriver {
+class DriverWithoutDevices extends RdmaDriver {
   override async interfaces(): Promise<string[]> {
     return [];
   }
@@ -29,22 +29,22 @@ class NoDevices extends RdmaDriver {
 const inside = (name: string, ...args: string[]) =>
   run('ip', ['netns', 'exec', name, 'python3', FRAMES, ...args]);
 
-/** The kinds of frames that the pod sends while it and its peer say all that they can. */
-async function heard(): Promise<string[]> {
-  // The pod's address is asked for anew, and it asks anew for its peer's.
+/** The kinds of frames that the pod sends while it and its peer send every kind. */
+async function capture(): Promise<string[]> {
+  // Both sides resolve each other's address again.
   sh(`ip -n ${peer} neigh flush dev v0; ip -n ${pod} neigh flush dev v0`);
   const listening = inside(peer, 'capture', 'v0', MAC, '6');
   await new Promise((resolve) => setTimeout(resolve, 700));
   await inside(peer, 'provoke', ...POD);
-  // It has learned its peer's address from being asked.
+  // The pod has learned its peer's address from the request.
   sh(`ip -n ${pod} neigh flush dev v0`);
   await inside(pod, 'speak', 'v0', ...PEER);
   const { stdout } = await listening;
   return JSON.parse(stdout.slice(stdout.indexOf('['))) as string[];
 }
 
-describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
-  const driver = new NoDevices();
+describe.runIf(able && works('command -v python3'))('the network lock', () => {
+  const driver = new DriverWithoutDevices();
   const lock = new NetworkLock(nft);
   const netns = netnsPath(pod);
   const parts = { host: new Host({ root: '/' }), lock, driver };
@@ -69,8 +69,8 @@ describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
     await lock.unlock(netns);
   });
 
-  it('has something to hold back', async () => {
-    expect(await heard()).toEqual(
+  it('has every kind of frame to hold back', async () => {
+    expect(await capture()).toEqual(
       expect.arrayContaining([
         ...['arp', 'syn', 'rst', 'roce', 'udp', 'icmp-error', 'ping', 'pong', 'igmp'],
         ...['syn6', 'rst6', 'roce6', 'udp6', 'icmp6-error', 'ping6', 'pong6', 'mld'],
@@ -79,14 +79,14 @@ describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
     );
   }, 30_000);
 
-  it('lets nothing at all out when it is total', async () => {
+  it('lets nothing out when it is total', async () => {
     await lock.lock(netns, 'total');
-    expect(await heard()).toEqual([]);
+    expect(await capture()).toEqual([]);
   }, 30_000);
 
-  it('lets out RoCE and what finds neighbours when it is a source', async () => {
-    await lock.lock(netns, 'source');
-    const kinds = await heard();
+  it('lets out RoCE, ARP and neighbour discovery when its kind is roce', async () => {
+    await lock.lock(netns, 'roce');
+    const kinds = await capture();
     expect(kinds).toEqual(
       expect.arrayContaining(['arp', 'nd-advert', 'nd-solicit', 'roce', 'roce6']),
     );
@@ -94,7 +94,7 @@ describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
     expect(kinds.filter((one) => !allowed.includes(one))).toEqual([]);
   }, 30_000);
 
-  it('is silent from birth, when an interface comes up under it', async () => {
+  it('lets nothing out when an interface comes up under it', async () => {
     await lock.lock(netns, 'total');
     const listening = inside(peer, 'capture', 'v0', MAC, '3');
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -106,10 +106,10 @@ describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
   }, 30_000);
 
   it.each([
-    ['a source goes on', () => checkpointer.release({ podUid: 'none', netns })],
-    ['a target is released', () => restorer.release(netns)],
+    ['a source is resumed', () => checkpointer.resumePod({ podUid: 'none', netns })],
+    ['a target is released', () => restorer.resumePod(netns)],
   ])('is lifted when %s, also a second time', async (_what, lift) => {
-    for (const kind of ['source', 'total'] as const) {
+    for (const kind of ['roce', 'total'] as const) {
       await lock.lock(netns, kind);
       await lift();
       expect(await lock.isLocked(netns)).toBe(false);
@@ -119,20 +119,20 @@ describe.runIf(able && works('command -v python3'))('a fabric lock', () => {
     expect(tables).not.toMatch(/sealift/);
   });
 
-  it('stays on a source that has moved, and nobody minds a namespace that is gone', async () => {
-    await checkpointer.end({ podUid: 'none', netns });
+  it('stays on a stopped source, and does nothing to a namespace that is gone', async () => {
+    await checkpointer.stopPod({ podUid: 'none', netns });
     expect(await lock.isLocked(netns)).toBe(true);
     const gone = netnsPath('slt-gone');
-    await checkpointer.release({ podUid: 'none', netns: gone });
-    await checkpointer.end({ podUid: 'none', netns: gone });
+    await checkpointer.resumePod({ podUid: 'none', netns: gone });
+    await checkpointer.stopPod({ podUid: 'none', netns: gone });
     await lock.unlock(gone);
     // A file on which nothing is mounted any more.
     sh(`touch ${gone}`);
-    await checkpointer.release({ podUid: 'none', netns: gone });
-    await checkpointer.end({ podUid: 'none', netns: gone });
+    await checkpointer.resumePod({ podUid: 'none', netns: gone });
+    await checkpointer.stopPod({ podUid: 'none', netns: gone });
     sh(`rm ${gone}`);
     // Another task's namespace by now, perhaps.
-    await checkpointer.release({ podUid: 'none', netns: '/proc/1/ns/net' });
+    await checkpointer.resumePod({ podUid: 'none', netns: '/proc/1/ns/net' });
     expect(await lock.isLocked(netns)).toBe(true);
   });
 });

@@ -36,10 +36,10 @@ describe.runIf(able)('a locked namespace', () => {
     return / (REACHABLE|DELAY|STALE)/.test(sh(`ip -n ${b} neigh show dev v0`));
   };
 
-  it.runIf(knowsQueues)('keeps what it drops from tasks that still run', async () => {
+  it.runIf(knowsQueues)('drops silently what running tasks send under a roce lock', async () => {
     const sends = () =>
       works(`ip netns exec ${a} bash -c 'echo x > /dev/udp/10.9.8.2/9' 2> /dev/null`);
-    await lock.lock(path(a), 'source');
+    await lock.lock(path(a), 'roce');
     expect(sends()).toBe(true);
     await lock.lock(path(a), 'total');
     expect(sends()).toBe(false);
@@ -58,9 +58,9 @@ describe.runIf(able)('a locked namespace', () => {
     expect([arp(), answers()]).toEqual([true, true]);
   });
 
-  it('answers ARP and lets RoCE through under a source lock, nothing else', async () => {
+  it('answers ARP and lets only RoCE pass under a roce lock', async () => {
     await lock.lock(path(a), 'total');
-    await lock.lock(path(a), 'source');
+    await lock.lock(path(a), 'roce');
     expect([arp(), answers()]).toEqual([true, false]);
     const got = (port: number) =>
       works(

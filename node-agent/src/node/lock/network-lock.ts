@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies the fabric lock in a pod's network namespace. Every call is idempotent.
+// Applies the network lock in a pod's network namespace. Checkpointer, Restorer and the CNI handler call it. Every method
+// may be repeated. A namespace is named by a path that the agent can open.
 import { isErrno, AgentError } from '../../support/errors.ts';
 import { lockCommands, TABLE, unlockCommands, type LockKind } from './rules.ts';
 
@@ -13,20 +14,20 @@ export class NetworkLock {
     this.#nft = nft;
   }
 
-  /** @throws AgentError LockFailed; ENOENT or EINVAL: see isGone */
+  /** Replaces any lock by this kind. @throws AgentError LockFailed; ENOENT or EINVAL for a namespace that is gone (isGone) */
   async lock(netns: string, kind: LockKind): Promise<void> {
-    // A source's tasks run until they are frozen. Elsewhere nobody runs who could be told of an error.
-    const isSilent = kind === 'source';
+    // A source's tasks run until they are frozen. Under a total lock no task runs that could see an error.
+    const dropSilently = kind === 'roce';
     try {
-      await this.#apply(netns, lockCommands(kind, isSilent));
+      await this.#apply(netns, lockCommands(kind, dropSilently));
     } catch (error) {
-      if (!isSilent || isGone(error)) throw error;
-      // A kernel without nft_queue: an error from sendto is better than a packet that leaves.
+      if (!dropSilently || isGone(error)) throw error;
+      // The kernel has no nft_queue. An error from sendto() is better than a packet that leaves the namespace.
       await this.#apply(netns, lockCommands(kind));
     }
   }
 
-  /** A namespace that is gone needs no unlocking. @throws AgentError LockFailed */
+  /** Removes any lock. Does nothing for a namespace that is gone. @throws AgentError LockFailed */
   async unlock(netns: string): Promise<void> {
     try {
       await this.#apply(netns, unlockCommands());
@@ -35,6 +36,7 @@ export class NetworkLock {
     }
   }
 
+  /** Whether either kind of lock is in place. @throws AgentError LockFailed; ENOENT or EINVAL */
   async isLocked(netns: string): Promise<boolean> {
     const tables = await this.#apply(netns, 'list tables\n');
     return tables.split('\n').some((line) => line.trim() === `table inet ${TABLE}`);
@@ -46,14 +48,18 @@ export class NetworkLock {
     } catch (error) {
       if (isGone(error)) throw error;
       const message = error instanceof Error ? error.message : String(error);
-      throw new AgentError('LockFailed', `nftables in the pod's network namespace: ${message}`, {
-        cause: error,
-      });
+      throw new AgentError(
+        'LockFailed',
+        `The agent cannot change nftables in network namespace ${netns}: ${message}. Check that the kernel has nf_tables.`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 }
 
-/** Whether a network namespace's path leads nowhere, or to a file on which it is mounted no more. */
+/** Whether an error means that a network namespace is gone: its path does not exist, or no namespace is mounted there. */
 export function isGone(error: unknown): boolean {
   return isErrno(error, 'ENOENT') || isErrno(error, 'EINVAL');
 }

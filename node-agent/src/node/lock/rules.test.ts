@@ -2,9 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { lockCommands, unlockCommands } from './rules.ts';
 
-describe('the fabric lock', () => {
-  it('lets only RoCE and neighbour discovery through at the source, ARP being left alone', () => {
-    expect(lockCommands('source')).toMatchInlineSnapshot(`
+describe('the rules of the network lock', () => {
+  it('let RoCE and neighbour discovery pass under a roce lock, and leave ARP alone', () => {
+    expect(lockCommands('roce')).toMatchInlineSnapshot(`
       "add table inet sealift
       delete table inet sealift
       add table inet sealift
@@ -21,13 +21,13 @@ describe('the fabric lock', () => {
     `);
   });
 
-  it('hides what it drops from tasks that still run', () => {
-    const lines = (isSilent: boolean) => lockCommands('source', isSilent).split('\n');
+  it('drop silently what running tasks send, if asked to', () => {
+    const lines = (dropSilently: boolean) => lockCommands('roce', dropSilently).split('\n');
     const added = lines(true).filter((line) => !lines(false).includes(line));
     expect(added).toEqual(['add rule inet sealift output queue num 65535']);
   });
 
-  it('lets nothing through when total', () => {
+  it('let nothing pass under a total lock', () => {
     expect(lockCommands('total')).toMatchInlineSnapshot(`
       "add table inet sealift
       delete table inet sealift
@@ -44,7 +44,7 @@ describe('the fabric lock', () => {
     `);
   });
 
-  it('is removed without an error where there is none', () => {
+  it('are removed without an error where there are none', () => {
     expect(unlockCommands()).toMatchInlineSnapshot(`
       "add table inet sealift
       delete table inet sealift

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The effects on a pod that is about to run on this node: lock from birth, files, restore, release. Shared by
-// migration and restore. Each is idempotent; steps are named as in spec/handover.pml.
+// What the agent does to a target pod: keep it locked, hidden and held, unpack its files, prepare runc's restore, let
+// it answer its peers, resume it. The target's reconciler calls it; the create handler calls `isDetached` and
+// `resumePod`. Every method may be repeated and passes fault points (docs/faults.md).
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Identity } from '../../../../crds/src/index.ts';
@@ -17,10 +18,10 @@ import { readLogReason, readTail } from '../runtime/criu-log.ts';
 import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../../support/socket-protocol.ts';
-import type { CreateAtGate } from '../../callers/gates.ts';
-import { digestFiles } from '../transfer/pack.ts';
+import type { CreateAtGate } from '../../support/gate-waiters.ts';
+import { digestFiles } from '../transfer/image-stream.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
-import type { ImageStore } from '../transfer/store.ts';
+import type { ImageStore } from '../transfer/image-store.ts';
 
 export interface RestorerParts {
   host: Host;
@@ -28,21 +29,24 @@ export interface RestorerParts {
   driver: RdmaDriver;
   store: ImageStore;
   editor: BundleEditor;
+  /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
   workRoot: string;
+  /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
 }
 
+/** One container to be restored. */
 export interface RestoreOptions {
-  /** UID of the request; the token at the resume gate. */
+  /** UID of the request, and the token at the resume gate. */
   requestUid: string;
-  /** Folder of the images. */
+  /** Folder of the images in the store. */
   imageId: string;
   create: Omit<CreateAtGate, 'rnrTimer' | 'since' | 'attempt'>;
-  /** Peers that have gone on without this copy must see an error rather than silence. */
+  /** State of the restored queue pairs. `error` for a checkpoint: its peers are not in the same state any more. */
   qpState: 'keep' | 'error';
-  /** What the pod's annotation asks for. */
+  /** RNR timer code 0 to 31 that the held device answers with. */
   rnrTimer: number;
-  /** Put what the pod's containers share in place too: before the first of them is restored. */
+  /** Whether to unpack the files that the pod's containers share: only before the first of them is restored. */
   podFiles: boolean;
 }
 
@@ -53,19 +57,22 @@ export class Restorer {
     this.#parts = parts;
   }
 
-  /** The namespace that a container in the making will join. */
+  /** Path of the network namespace that a container joins, from its bundle. @throws AgentError BadBundle */
   async netns(create: Pick<CreateRequest, 'bundle'>): Promise<string> {
     const netns = await this.#parts.editor.netns(create.bundle);
     if (netns !== undefined) return netns;
-    throw new AgentError('BadBundle', 'the container joins no network namespace');
+    throw new AgentError(
+      'BadBundle',
+      'The container joins no network namespace. A pod with hostNetwork cannot be a target.',
+    );
   }
 
   /**
-   * Images that have lain on a disk: whether they still are what they were.
-   * @param digest of the checkpoint's manifest, as its request's status has it
+   * Compares every stored image with the manifest: a disk may have damaged it since the checkpoint.
+   * @param digest of the manifest, `sha256:<hex>`, from the CheckpointRequest's status
    * @throws AgentError ImageCorrupt, ImageTruncated, ImageVersion, CheckpointNotFound
    */
-  async verify(imageId: string, digest: string | undefined): Promise<void> {
+  async verifyImages(imageId: string, digest: string | undefined): Promise<void> {
     return withFaults('target.verify', () => this.#verify(imageId, digest));
   }
 
@@ -74,34 +81,40 @@ export class Restorer {
     if (digest !== undefined && digestOf(formatManifest(manifest)) !== digest) {
       throw new AgentError(
         'ImageCorrupt',
-        'the images are not those of this checkpoint (its manifest has another digest): checkpoint again',
+        'The stored images are not those of this checkpoint: the digest of their manifest differs. Take a new checkpoint.',
       );
     }
     verifyFiles(manifest.files, await digestFiles(this.#parts.store.dir(imageId)));
   }
 
-  /** Puts the pod's files in place and says how to restore the container. */
-  async prepare(order: RestoreOptions): Promise<RestoreReply> {
-    return withFaults('target.prepare', () => this.#prepare(order));
+  /**
+   * Locks, hides and holds the target, edits the container's bundle and unpacks its files.
+   * @returns the reply that tells the shim how to restore the container
+   * @throws AgentError CheckpointNotFound, RestoreFailed, ImageVersion, LockFailed, HoldFailed, BadBundle, DiskFull
+   */
+  async prepareRestore(options: RestoreOptions): Promise<RestoreReply> {
+    return withFaults('target.prepare', () => this.#prepare(options));
   }
 
   /**
-   * After Committed, while the source still answers: peers find the pod here from now on. The device stays held, so all
-   * that they are told is RNR NAK.
+   * After Committed, while the source still answers: from now on peers find the pod on this node. Its device stays held,
+   * so it answers them with RNR NAK only.
+   * @throws AgentError LockFailed
    */
-  async answer(netns: string): Promise<void> {
+  async answerPeers(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
-    await withFaults('target.answer', () => lock.lock(netns, 'source'));
+    await withFaults('target.answer', () => lock.lock(netns, 'roce'));
     await withFaults('target.show', () => driver.show(netns, interfaces));
     await withFaults('target.announce', () => driver.announce(netns, interfaces));
   }
 
   /**
-   * After Committed, once CRIU has let go of the tasks: the pod may speak. The address first, then the queue pairs.
-   * Announced again: the source may have spoken in between.
+   * After Committed, once CRIU has detached from the tasks: unlocks the network and resumes the device. The addresses
+   * come before the queue pairs. They are announced again, because the source may have sent ARP in between.
+   * @throws AgentError LockFailed
    */
-  async release(netns: string): Promise<void> {
+  async resumePod(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
     await withFaults('target.unlock', () => lock.unlock(netns));
@@ -110,24 +123,25 @@ export class Restorer {
     await withFaults('target.resume', () => driver.resume(netns));
   }
 
+  /** What peers will know the pod by: QPNs, keys, GIDs, addresses. */
   async identity(netns: string): Promise<Identity> {
     return this.#parts.driver.identity(netns);
   }
 
   /**
-   * Why a restore that was begun will never reach its gate; undefined while it still may.
-   * runc's own failure leaves no message for the agent, but CRIU's log and the vanished bundle do.
+   * Why a restore that has begun will never reach its gate; undefined while it still may. runc reports its failure to
+   * the shim only, but CRIU's log shows it, and so does the bundle that containerd removes.
    */
-  async failureOf(order: {
+  async failureReason(restore: {
     requestUid: string;
     container: string;
     bundle: string;
   }): Promise<{ code: string; message: string } | undefined> {
-    const log = join(this.workPath(order.requestUid, order.container), 'restore.log');
+    const log = join(this.workPath(restore.requestUid, restore.container), 'restore.log');
     const file = this.#parts.host.path(log);
     if (/Restoring FAILED/.test(await readTail(file))) return readLogReason(file, 'RestoreFailed');
     try {
-      await stat(this.#parts.host.path(join(order.bundle, 'config.json')));
+      await stat(this.#parts.host.path(join(restore.bundle, 'config.json')));
       return undefined;
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error;
@@ -135,79 +149,90 @@ export class Restorer {
     }
   }
 
-  /** Whether CRIU has let go of the restored tasks: they may have run. */
-  async released(requestUid: string, container: string): Promise<boolean> {
+  /**
+   * Whether CRIU has detached from the restored tasks, so that they may have run. Its last line in restore.log says so
+   * (criu/cr-restore.c, restore_root_task()).
+   */
+  async isDetached(requestUid: string, container: string): Promise<boolean> {
     const log = join(this.workPath(requestUid, container), 'restore.log');
     return /Restore finished successfully/.test(await readTail(this.#parts.host.path(log)));
   }
 
   /**
-   * After Aborted: ends a restore that hangs. CRIU is in the container's cgroup, and so is what it has rebuilt: they die
-   * together and frozen. runc is not, finds CRIU gone, and cleans up as after any failure.
+   * After Aborted: kills a restore that hangs. CRIU and the tasks that it has restored are in the container's cgroup and
+   * die together, frozen. runc is outside, sees that CRIU has ended, and cleans up as after any failure.
    * @param id of the container
    */
-  async cut(id: string): Promise<void> {
+  async killRestore(id: string): Promise<void> {
     const dir = await findCgroup(this.#parts.host.path('/sys/fs/cgroup'), id);
     if (dir !== undefined) await new Cgroup(dir).killFrozen();
   }
 
+  /** CRIU's work directory for a container, on the host. */
   workPath(requestUid: string, container: string): string {
     return join(this.#parts.workRoot, requestUid, container);
   }
 
-  /** What travelled with the pod, put where its new container finds it; and an empty folder for CRIU's log. */
-  protected async putFiles(dir: string, workPath: string, order: RestoreOptions): Promise<void> {
+  /** Unpacks what travelled with the pod to where its new container finds it, and makes an empty work directory. */
+  protected async unpackFiles(
+    dir: string,
+    workPath: string,
+    options: RestoreOptions,
+  ): Promise<void> {
     const { host } = this.#parts;
-    const { podUid, sandboxId, bundle, container } = order.create;
+    const { podUid, sandboxId, bundle, container } = options.create;
     const place = { podUid, sandboxId, bundle, container };
     await unpackLayer(host, dir, place);
-    if (order.podFiles) await unpackPodFiles(host, dir, place);
+    if (options.podFiles) await unpackPodFiles(host, dir, place);
     await rm(host.path(workPath), { recursive: true, force: true });
     await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
   }
 
   async #manifest(imageId: string): Promise<Manifest> {
-    const kept = await this.#parts.store.manifest(imageId);
-    if (kept) return kept.manifest;
-    throw new AgentError('CheckpointNotFound', `no images of ${imageId} on this node`);
+    const stored = await this.#parts.store.manifest(imageId);
+    if (stored) return stored.manifest;
+    throw new AgentError(
+      'CheckpointNotFound',
+      `This node stores no images of ${imageId}. Take a new checkpoint, or choose one that still has its images.`,
+    );
   }
 
-  async #prepare(order: RestoreOptions): Promise<RestoreReply> {
+  async #prepare(options: RestoreOptions): Promise<RestoreReply> {
     const { store, editor, driver } = this.#parts;
-    const { create } = order;
-    const manifest = await this.#manifest(order.imageId);
+    const { create } = options;
+    const manifest = await this.#manifest(options.imageId);
     const container = manifest.containers.find((one) => one.name === create.container);
     if (!container) {
       throw new AgentError(
         'RestoreFailed',
-        `the images hold no container ${create.container}: the new pod's spec must be the old pod's`,
+        `The images have no container ${create.container}. Give the new pod the same containers as the checkpointed one.`,
       );
     }
     const absent = manifest.containers.find((one) => !create.containers.includes(one.name));
     if (absent) {
       throw new AgentError(
         'RestoreFailed',
-        `the new pod has no container ${absent.name}, of which there are images: its spec must be the old pod's`,
+        `The images have a container ${absent.name}, but the new pod does not. Give the new pod the same containers.`,
       );
     }
     const netns = await this.netns(create);
     await this.#checkAbi(netns, manifest);
-    // From birth, and once more: whatever happened to the namespace, it is locked, hidden and held now.
+    // The CNI handler has locked, hidden and held it already. This repeats it, whatever has happened meanwhile.
     await withFaults('target.lock', () => this.#parts.lock.lock(netns, 'total'));
-    // What a restore that was killed here leaves would keep its connections from being restored again.
+    // Sockets of a restore that was killed here would keep the same connections from being restored again.
     await withFaults('target.stale-sockets', () => endTcpOrphans(netns));
     await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
-    await withFaults('target.hold', () => driver.hold(netns, order.rnrTimer));
-    const node = await editor.edit(create.bundle, netns, container.uverbs);
+    await withFaults('target.hold', () => driver.hold(netns, options.rnrTimer));
+    const node = await editor.addUverbs(create.bundle, netns, container.uverbs);
     if (container.uverbs !== undefined && !node) {
       throw new AgentError(
         'RestoreFailed',
-        'the pod had an RDMA device, but the new pod has none: check its networks annotation',
+        'The checkpointed pod had an RDMA device, but the new pod has none. Check its annotation k8s.v1.cni.cncf.io/networks.',
       );
     }
-    const dir = store.dir(order.imageId);
-    const workPath = this.workPath(order.requestUid, create.container);
-    await withFaults('target.files', () => this.putFiles(dir, workPath, order));
+    const dir = store.dir(options.imageId);
+    const workPath = this.workPath(options.requestUid, create.container);
+    await withFaults('target.files', () => this.unpackFiles(dir, workPath, options));
     return {
       ok: true,
       action: 'restore',
@@ -218,9 +243,9 @@ export class Restorer {
         ...CRIU_ENVIRONMENT,
         ...(await pluginFaults('restore')),
         SEALIFT_SOCKET: this.#parts.socketPath,
-        SEALIFT_GATE: order.requestUid,
+        SEALIFT_GATE: options.requestUid,
         SEALIFT_CONTAINER: create.container,
-        SEALIFT_QP_STATE: order.qpState,
+        SEALIFT_QP_STATE: options.qpState,
         ...(container.uverbs === undefined ? {} : { SEALIFT_UVERBS: container.uverbs }),
       },
       // The kubelet starts the next container when this one's create has returned.
@@ -237,8 +262,8 @@ export class Restorer {
     if (here === wanted) return;
     throw new AgentError(
       'ImageVersion',
-      `the images were made with driver ABI ${wanted}, this node has ${here}: ` +
-        'choose a node whose label sealift.dev/driver-abi is the same',
+      `The images were made with driver ABI ${wanted}, this node has ${here}. ` +
+        `Choose a node whose label sealift.dev/driver-abi is ${wanted}.`,
     );
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Edits the bundle of every container of a Sealift pod before runc reads it.
+// Edits the bundle of every container of a Sealift pod before runc reads it. The create handler calls it for a container
+// that starts, the restorer for one that is restored.
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver, UverbsDevice } from '../device/driver.ts';
 import { DEVICE_DIR, networkNamespace, readSpec, withUverbs, writeSpec } from './bundle.ts';
@@ -14,19 +15,24 @@ export class BundleEditor {
     this.#driver = driver;
   }
 
-  /** The network namespace that the bundle's container joins, as the agent can open it; undefined: the host's own. */
+  /**
+   * Path of the network namespace that the bundle's container joins, as the agent can open it; undefined for the host's.
+   * @param bundle folder on the host
+   * @throws AgentError BadBundle
+   */
   async netns(bundle: string): Promise<string | undefined> {
     const path = networkNamespace(await readSpec(this.#host.path(bundle)));
     return path ? openableNetns(this.#host, path) : undefined;
   }
 
   /**
-   * Gives the container its pod's uverbs node, under the name that it has always had or else under the node's
-   * own; a pod without an RDMA device gets none.
-   * @param bundle directory on the host
-   * @param inContainer the path that a restored process had opened
+   * Adds the uverbs node of the pod's RDMA device to the container.
+   * @param bundle folder on the host
+   * @param inContainer path of the node in the checkpointed container; without it the node's own path
+   * @returns the device; undefined for a pod without one, whose bundle stays as it is
+   * @throws AgentError BadBundle
    */
-  async edit(
+  async addUverbs(
     bundle: string,
     netns: string,
     inContainer?: string,
@@ -35,7 +41,7 @@ export class BundleEditor {
     if (!device) return undefined;
     const spec = await readSpec(this.#host.path(bundle));
     const path = inContainer ?? device.hostPath;
-    const node = { ...device, hostPath: await this.#driver.node(device, DEVICE_DIR) };
+    const node = { ...device, hostPath: await this.#driver.makeNode(device, DEVICE_DIR) };
     await writeSpec(this.#host.path(bundle), withUverbs(spec, node, path));
     return device;
   }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the agent reads from and changes in a container's OCI bundle (config.json).
+// What the agent reads from and changes in the config.json of a container's OCI bundle (OCI runtime specification,
+// config.md and config-linux.md). Fields that the agent does not know stay as they are.
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AgentError } from '../../support/errors.ts';
 
-/** Device nodes on a disk: the same folder on the host and in the agent's container. */
+/** Folder of the uverbs nodes on a disk: the same path on the host and in the agent's container. */
 export const DEVICE_DIR = '/var/lib/sealift/dev';
 
 const mount = z.looseObject({
@@ -48,18 +49,22 @@ export function parseSpec(text: string): OciSpec {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new AgentError('BadBundle', 'config.json of the bundle is not JSON', { cause });
+    throw new AgentError('BadBundle', 'The config.json of the bundle is not JSON.', { cause });
   }
   const parsed = spec.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new AgentError('BadBundle', `config.json of the bundle: ${z.prettifyError(parsed.error)}`);
+  throw new AgentError(
+    'BadBundle',
+    `The config.json of the bundle is not valid: ${z.prettifyError(parsed.error)}.`,
+  );
 }
 
+/** @param bundle folder, as the agent sees it. @throws AgentError BadBundle; ENOENT */
 export async function readSpec(bundle: string): Promise<OciSpec> {
   return parseSpec(await readFile(join(bundle, 'config.json'), 'utf8'));
 }
 
-/** The runtime reads config.json right after: replaced whole, never seen half-written. */
+/** Replaces config.json by rename, because runc reads it right after. @param bundle folder, as the agent sees it */
 export async function writeSpec(bundle: string, content: OciSpec): Promise<void> {
   const file = join(bundle, 'config.json');
   await writeFile(`${file}.sealift`, JSON.stringify(content));
@@ -67,9 +72,10 @@ export async function writeSpec(bundle: string, content: OciSpec): Promise<void>
 }
 
 /**
- * Gives the container its own uverbs node under the name `inContainer`, which stays the same on every node
- * that the pod ever runs on. A bind mount rather than a device node: it can carry another minor's name, and
- * CRIU treats it as an external mount. Pure; applying it twice changes nothing more.
+ * Adds the uverbs node to the container's mounts and its device cgroup rules. It is a bind mount rather than a device of
+ * `linux.devices`: its name may be that of another minor, and CRIU treats it as an external mount. Pure, and applying it
+ * twice changes nothing more.
+ * @param inContainer path in the container, which stays the same on every node that the pod runs on
  */
 export function withUverbs(content: OciSpec, node: UverbsNode, inContainer: string): OciSpec {
   const { type, major, minor } = { type: 'c', major: node.major, minor: node.minor };
@@ -99,14 +105,14 @@ export function withUverbs(content: OciSpec, node: UverbsNode, inContainer: stri
 }
 
 /**
- * The name in the container of the uverbs node that `withUverbs` has given it, open or not: the mount is part of
- * the images either way, and CRIU asks for one of the same name. Undefined: it has none.
+ * Path in the container of the uverbs node that `withUverbs` has added; undefined without one. The mount is part of
+ * CRIU's images whether or not a process has the node open, and CRIU expects it at the same path.
  */
 export function uverbsPath(content: OciSpec): string | undefined {
   return content.mounts.find((one) => one.source?.startsWith(`${DEVICE_DIR}/`))?.destination;
 }
 
-/** The network namespace that the container joins, if it joins one. */
+/** Path on the host of the network namespace that the container joins; undefined if it joins none. */
 export function networkNamespace(content: OciSpec): string | undefined {
   return content.linux.namespaces.find((one) => one.type === 'network')?.path;
 }

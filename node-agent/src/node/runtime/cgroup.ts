@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Freezes, thaws and kills a container through its cgroup (v2). Written directly: runc pause does the same, but
-// starting runc three times would lengthen the blackout.
+// Freezes, thaws and kills a container through its cgroup (kernel documentation, admin-guide/cgroup-v2: cgroup.freeze,
+// cgroup.kill, cgroup.events). `runc pause` does the same, but starting runc three times would lengthen the blackout.
 import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,29 +11,29 @@ import { AgentError, isErrno } from '../../support/errors.ts';
 const FREEZE_TIMEOUT_MS = 10_000;
 const POLL_MS = 2;
 
-/** A cgroup's directory as the agent sees it. */
 export class Cgroup {
   readonly #dir: string;
 
+  /** @param dir of the cgroup, as the agent sees it */
   constructor(dir: string) {
     this.#dir = dir;
   }
 
-  /** @throws AgentError RuntimeFailed */
+  /** Resolves once every task is frozen. @throws AgentError RuntimeFailed after 10 s, or if the cgroup is gone */
   async freeze(): Promise<void> {
     await this.#setFrozen(true);
   }
 
-  /** @throws AgentError RuntimeFailed */
+  /** Resolves once no task is frozen. @throws AgentError RuntimeFailed after 10 s, or if the cgroup is gone */
   async thaw(): Promise<void> {
     await this.#setFrozen(false);
   }
 
   /**
-   * A CRIU that was killed while it dumped, and its guard with it, has left the tasks' TCP connections in repair mode:
-   * to a task that goes on each send and each receive would be an error.
+   * Takes the tasks' TCP sockets out of repair mode (tcp(7), TCP_REPAIR). A CRIU that was killed with its guard leaves
+   * them in it, and a task that is resumed would see an error from each send and receive.
    */
-  async mend(): Promise<void> {
+  async endTcpRepair(): Promise<void> {
     for (const pid of await this.tasks()) await endTcpRepair(pid);
   }
 
@@ -41,21 +41,21 @@ export class Cgroup {
     return (await this.#event('frozen')) === '1';
   }
 
-  /** SIGKILL to every task, frozen or not: none runs another instruction. Nothing if it is gone. */
+  /** Sends SIGKILL to every task. A frozen one runs no other instruction. Does nothing if the cgroup is gone. */
   async kill(): Promise<void> {
     await unlessGone(writeFile(join(this.#dir, 'cgroup.kill'), '1'), undefined);
   }
 
   /**
-   * Also ends who holds others stopped: a CRIU that is killed lets go of what it has rebuilt, which then is frozen
-   * and dies before it runs.
+   * Kills CRIU together with the tasks that it has restored. A killed CRIU detaches from its tasks: they are frozen
+   * then, and die before they run. Does nothing if the cgroup is gone.
    */
   async killFrozen(): Promise<void> {
     await unlessGone(writeFile(join(this.#dir, 'cgroup.freeze'), '1'), undefined);
     await this.kill();
   }
 
-  /** Numbers of the tasks in it and in what is below it; none if it is gone. */
+  /** PIDs of the tasks in the cgroup and below it; empty if it is gone. */
   async tasks(): Promise<number[]> {
     const files = await unlessGone(readdir(this.#dir, { recursive: true }), []);
     const lists = files.filter((name) => basename(name) === 'cgroup.procs');
@@ -65,7 +65,7 @@ export class Cgroup {
       .map(Number);
   }
 
-  /** Nothing if it is gone, or while it has tasks. */
+  /** Does nothing if the cgroup is gone or has tasks. */
   async remove(): Promise<void> {
     try {
       await unlessGone(rmdir(this.#dir), undefined);
@@ -81,13 +81,13 @@ export class Cgroup {
       while ((await this.isFrozen()) !== frozen) {
         if (performance.now() > end) {
           const verb = frozen ? 'freeze' : 'thaw';
-          throw new AgentError('RuntimeFailed', `the container did not ${verb} within 10 s`);
+          throw new AgentError('RuntimeFailed', `The container did not ${verb} within 10 s.`);
         }
         await sleep(POLL_MS);
       }
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error;
-      throw new AgentError('RuntimeFailed', 'the container is gone', { cause: error });
+      throw new AgentError('RuntimeFailed', 'The container has ended.', { cause: error });
     }
   }
 
@@ -97,20 +97,22 @@ export class Cgroup {
   }
 }
 
-/** Slice, QoS class, pod, container; and one more, should the kubelet have a root of its own. */
-const DEPTH = 6;
+/** Slice, QoS class, pod, container, and one more for a kubelet with a cgroup root of its own. */
+const MAX_DEPTH = 6;
 
 /**
- * The cgroup of a container of which runc keeps no state yet: whatever the driver, its name has the container's id.
- * @param root `/sys/fs/cgroup` of the host as the agent sees it
+ * Finds a container's cgroup before runc has written the container's state. With every cgroup driver its name contains
+ * the container's id.
+ * @param root `/sys/fs/cgroup` of the host, as the agent sees it
+ * @returns the folder; undefined if there is none
  */
 export async function findCgroup(
   root: string,
   id: string,
-  depth = DEPTH,
+  depth = MAX_DEPTH,
 ): Promise<string | undefined> {
   if (depth === 0 || id === '') return undefined;
-  for (const name of await folders(root)) {
+  for (const name of await listFolders(root)) {
     const path = join(root, name);
     if (name.includes(id)) return path;
     const found = await findCgroup(path, id, depth - 1);
@@ -119,13 +121,13 @@ export async function findCgroup(
   return undefined;
 }
 
-/** Names of the folders in a folder; none if it is gone. */
-export async function folders(path: string): Promise<string[]> {
+/** Names of the folders in a folder; empty if it is gone. */
+export async function listFolders(path: string): Promise<string[]> {
   const entries = await unlessGone(readdir(path, { withFileTypes: true }), []);
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
 
-/** Cgroups come and go. */
+/** The otherwise-value if the cgroup has gone meanwhile. */
 async function unlessGone<T>(work: Promise<T>, otherwise: T): Promise<T> {
   try {
     return await work;

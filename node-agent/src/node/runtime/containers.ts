@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds a pod's containers where containerd keeps them: bundles, runc's state, sandboxes.
+// Finds a pod's containers in containerd's files on the node: the bundles of its v2 shims, runc's state.json (runc,
+// libcontainer/container.go, State) and the CRI plugin's sandboxes.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -7,15 +8,18 @@ import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { networkNamespace, readSpec, type OciSpec } from './bundle.ts';
 
+/** runc's `--root` under containerd, on the host. */
 export const RUNC_ROOT = '/run/containerd/runc/k8s.io';
 const BUNDLES = '/run/containerd/io.containerd.runtime.v2.task/k8s.io';
 const SANDBOXES = '/run/containerd/io.containerd.grpc.v1.cri/sandboxes';
 
+/** Prefix of the annotations that containerd's CRI plugin puts into config.json. */
 const CRI = 'io.kubernetes.cri.';
 
+/** A container as containerd and runc describe it. */
 export interface Container {
   id: string;
-  /** Bundle directory on the host. */
+  /** Folder of its OCI bundle on the host. */
   bundle: string;
   sandboxId: string;
   namespace: string;
@@ -23,11 +27,11 @@ export interface Container {
   podUid: string;
   name: string;
   spec: OciSpec;
-  /** PID of the container's first task; absent while runc keeps no state of it. */
+  /** PID of the container's first task, in the host's PID namespace; absent while runc has no state of it. */
   pid?: number;
-  /** Its cgroup's directory on the host, `/sys/fs/cgroup/...`. */
+  /** Folder of its cgroup on the host, `/sys/fs/cgroup/...`; absent with cgroup v1. */
   cgroup?: string;
-  /** Network namespace as the agent can open it. */
+  /** Path of its network namespace, as the agent can open it. */
   netns: string;
 }
 
@@ -36,18 +40,18 @@ const state = z.looseObject({
   cgroup_paths: z.record(z.string(), z.string()).default({}),
 });
 
-/** The containers of a pod that runc knows, sandboxes left out, in the order of their names. */
+/** The pod's containers that runc has a state of, in the order of their names. Sandboxes are left out. */
 export async function podContainers(host: Host, podUid: string): Promise<Container[]> {
   const found: Container[] = [];
   for (const id of await listDir(host.path(BUNDLES))) {
-    const one = await inspect(host, id);
+    const one = await inspectContainer(host, id);
     if (one && one.podUid === podUid && one.pid !== undefined) found.push(one);
   }
   return found.sort((a, b) => a.name.localeCompare(b.name));
 }
 
-/** One container by its id; undefined for sandboxes and for what is being made or removed. */
-export async function inspect(host: Host, id: string): Promise<Container | undefined> {
+/** One container by its id; undefined for a sandbox and for a container that is being created or removed. */
+export async function inspectContainer(host: Host, id: string): Promise<Container | undefined> {
   const bundle = join(BUNDLES, id);
   let content: OciSpec;
   try {
@@ -73,12 +77,12 @@ export async function inspect(host: Host, id: string): Promise<Container | undef
   };
 }
 
-/** Where a namespace path of the host is opened: /proc is the host's own (hostPID), files are not. */
+/** The path by which the agent opens a network namespace of the host: it shares /proc (hostPID), but not files. */
 export function openableNetns(host: Host, path: string): string {
   return path.startsWith('/proc/') ? path : host.path(path);
 }
 
-/** The host's directory of a sandbox's /dev/shm. */
+/** Folder on the host of a sandbox's /dev/shm. */
 export function sandboxShm(sandboxId: string): string {
   return join(SANDBOXES, sandboxId, 'shm');
 }
@@ -87,7 +91,7 @@ function netnsOf(host: Host, content: OciSpec, pid: number | undefined): string 
   const named = networkNamespace(content);
   if (named) return openableNetns(host, named);
   if (pid !== undefined) return `/proc/${pid}/ns/net`;
-  throw new AgentError('BadBundle', 'the container joins no network namespace');
+  throw new AgentError('BadBundle', 'The container joins no network namespace.');
 }
 
 async function runningState(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests only: arms the CRIU plugin's fault points. The plugin reads them from its environment, which whoever starts
-// CRIU sets; here they are armed like the agent's own, by files in SEALIFT_FAULT_DIR.
+// Tests only: arms the CRIU plugin's fault points (docs/faults.md) by files in SEALIFT_FAULT_DIR, like the agent's own.
+// The plugin reads them from the environment of CRIU, so the callers add the result to it.
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../support/errors.ts';
@@ -8,14 +8,14 @@ import { isErrno } from '../../support/errors.ts';
 const PREFIX = 'plugin.';
 
 /**
- * Takes what is armed for the next dump or restore.
- * @returns what to add to CRIU's environment
+ * Takes the points that are armed for the next dump or restore, and removes their files.
+ * @returns variables to add to CRIU's environment; empty if no point is armed
  */
 export async function pluginFaults(of: 'dump' | 'restore'): Promise<Record<string, string>> {
   const folder = process.env['SEALIFT_FAULT_DIR'];
   if (folder === undefined) return {};
   const points: string[] = [];
-  for (const name of await listed(folder)) {
+  for (const name of await listFolder(folder)) {
     if (!name.startsWith(`${PREFIX}${of}.`)) continue;
     const action = (await readFile(join(folder, name), 'utf8')).trim() || 'crash';
     await rm(join(folder, name));
@@ -24,7 +24,7 @@ export async function pluginFaults(of: 'dump' | 'restore'): Promise<Record<strin
   return points.length > 0 ? { SEALIFT_FAULT: points.join(',') } : {};
 }
 
-async function listed(folder: string): Promise<string[]> {
+async function listFolder(folder: string): Promise<string[]> {
   try {
     return (await readdir(folder)).sort();
   } catch (error) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What interrupts a dump, and how; and what becomes of one whose agent is gone.
+// What interrupts a dump, and how; and how the agent ends a dump of an agent before it.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -10,7 +10,8 @@ import { DeadlineError } from '../../../../kube/src/index.ts';
 import { Host, type RunOptions } from '../host/host.ts';
 import { Runc } from './runc.ts';
 
-class Listening extends Host {
+/** Records the options of a run instead of running it. */
+class RecordingHost extends Host {
   options: RunOptions = {};
   override run(_program: string, _args: readonly string[], options: RunOptions = {}) {
     this.options = options;
@@ -22,7 +23,7 @@ const container = { id: 'c', cgroup: '/sys/fs/cgroup/pod/c' };
 
 describe('a dump', () => {
   const begin = async (signal?: AbortSignal) => {
-    const host = new Listening({ root: '/' });
+    const host = new RecordingHost({ root: '/' });
     await new Runc(host).checkpoint(container, {
       imagePath: '/i',
       workPath: '/w',
@@ -32,7 +33,7 @@ describe('a dump', () => {
     return host.options;
   };
 
-  it('is interrupted for a deadline the way CRIU knows', async () => {
+  it('is interrupted for a deadline with the signals that CRIU handles', async () => {
     const stop = new AbortController();
     const { interrupt } = await begin(stop.signal);
     expect(interrupt?.when.aborted).toBe(false);
@@ -41,7 +42,7 @@ describe('a dump', () => {
     expect(interrupt?.with).toEqual(['SIGCONT', 'SIGALRM']);
   });
 
-  it('is not interrupted because nobody needs it: CRIU has its code in the tasks', async () => {
+  it('is not interrupted when it is not needed: CRIU has its code in the tasks', async () => {
     const stop = new AbortController();
     const { interrupt, signal } = await begin(stop.signal);
     stop.abort();
@@ -65,7 +66,7 @@ describe('a dump of an agent that ran before', () => {
   });
   afterEach(() => rm(root, { recursive: true, force: true }));
 
-  /** Stands for a guard in its cgroup, and leaves it when it is told by that signal, or as cgroup.kill would make it. */
+  /** Stands for a guard in its cgroup. It ends at the signal, or when cgroup.kill is written. */
   async function guard(signal: string): Promise<void> {
     const line =
       'cd "$0"; echo $$ > cgroup.procs; ' +
@@ -74,14 +75,14 @@ describe('a dump of an agent that ran before', () => {
     const child = spawn('sh', ['-c', line, join(guards, 'c')]);
     await once(child.stdout, 'data');
   }
-  const ended = () => new Runc(new Host({ root })).dumpEnded('c');
+  const ended = () => new Runc(new Host({ root })).endFormerDump('c');
 
-  it('gives up when it is told to, and leaves nothing', async () => {
+  it('gives up at the signal and leaves nothing', async () => {
     await guard('ALRM');
     expect([await ended(), await readdir(guards)]).toEqual([true, []]);
   });
 
-  it('is killed when it does not, which whoever asks is told', async () => {
+  it('is killed when it does not give up, and the caller is told', async () => {
     await guard('USR1');
     expect([await ended(), await readdir(guards)]).toEqual([false, []]);
   }, 20_000);

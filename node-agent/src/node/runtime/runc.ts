@@ -1,49 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drives the host's runc to checkpoint containers that containerd started.
+// Drives the host's runc to checkpoint containers that containerd started. The checkpointer calls it; restores are run
+// by the shim.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeadlineError } from '../../../../kube/src/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
-import { Cgroup, folders } from './cgroup.ts';
+import { Cgroup, listFolders } from './cgroup.ts';
 import { RUNC_ROOT, type Container } from './containers.ts';
 import { readLogReason } from './criu-log.ts';
 import { pluginFaults } from './plugin-faults.ts';
 
+/** On the host. */
 export const RUNC = '/opt/sealift/bin/runc';
-/** Sees to it that what was dumped is frozen and whole, however CRIU ends (native/shim/src/guard.c). */
+/** Leaves the dumped tasks frozen and out of TCP repair mode, however CRIU ends (native/shim/src/guard.c). */
 const GUARD = '/opt/sealift/bin/sealift-guard';
-/** The guards' cgroups on the host, each named after the container that is dumped. */
+/** The guards' cgroups on the host, each named after the container that it dumps. */
 const GUARDS = '/sys/fs/cgroup/sealift';
 const POLL_MS = 20;
 
 /**
- * Where CRIU finds its plugin and its settings: environment of every runc that starts it. Not by runc's
- * annotation for a configuration file: CRIU 4.1.1 crashes on `network-lock` in a file that comes by RPC.
+ * Where CRIU finds its plugin and its configuration: part of the environment of every runc that starts it. runc's
+ * annotation for a configuration file does not do: CRIU 4.1.1 crashes on `network-lock` in a file that comes by RPC.
  */
 export const CRIU_ENVIRONMENT = {
   CRIU_LIBS_DIR: '/opt/sealift/lib/criu',
   CRIU_CONFIG_FILE: '/opt/sealift/etc/criu.conf',
 } as const;
 
-/** Well under the two minutes after which a kubelet gives up on the container that waits at the target. */
+/** Below the two minutes after which the target's kubelet gives up the create that waits for these images. */
 const CHECKPOINT_TIMEOUT_MS = 100_000;
 
 /**
- * CRIU's own way to give up: its handler of SIGALRM lets the system call that hangs fail with EINTR, so that CRIU takes
- * its code out of the tasks before it ends (criu/cr-dump.c, alarm_handler()). A stopped one has to be continued first.
- * runc takes no notice of either.
+ * Makes CRIU give up: its handler of SIGALRM lets a system call that hangs fail with EINTR, and CRIU cures the tasks of
+ * its parasite code before it ends (criu/cr-dump.c, alarm_handler()). A stopped CRIU has to be continued first. runc
+ * ignores both signals.
  */
-const GIVE_UP = ['SIGCONT', 'SIGALRM'] as const;
-/** CRIU tries five times, a second apart. */
+const GIVE_UP_SIGNALS = ['SIGCONT', 'SIGALRM'] as const;
+/** CRIU tries to cure the tasks five times, a second apart. */
 const GIVE_UP_MS = 6000;
 
 export interface CheckpointOptions {
-  /** Directories of the host; both exist. */
+  /** Folders of the host, for CRIU's images and its logs. Both exist. */
   imagePath: string;
   workPath: string;
+  /** Added to CRIU's environment. */
   env: Record<string, string>;
-  /** Interrupts CRIU, but only for a DeadlineError: what is merely not needed any more ends by itself, and soon. */
+  /** Interrupts CRIU, but only for a DeadlineError: a dump that is merely not needed any more soon ends by itself. */
   signal?: AbortSignal | undefined;
 }
 
@@ -55,15 +58,20 @@ export class Runc {
   }
 
   /**
-   * Dumps a container and leaves it as it was: paused stays paused, because CRIU puts the cgroup's freezer
-   * back before it lets go of the tasks.
-   * @throws AgentError CheckpointFailed, UnsupportedObject, DiskFull, ...: the reason is read from dump.log
+   * Dumps a container and leaves it in the state that it was in. A frozen one stays frozen: CRIU restores the state of the
+   * cgroup's freezer before it detaches from the tasks (criu/seize.c).
+   * @throws AgentError CheckpointFailed, UnsupportedObject, DiskFull, RuntimeFailed. The agent reads the reason from
+   * dump.log.
    */
   async checkpoint(
     { id, cgroup }: Pick<Container, 'id' | 'cgroup'>,
     options: CheckpointOptions,
   ): Promise<void> {
-    if (cgroup === undefined) throw new AgentError('RuntimeFailed', `${id} has no cgroup v2`);
+    if (cgroup === undefined)
+      throw new AgentError(
+        'RuntimeFailed',
+        `Container ${id} has no cgroup v2. Boot the node with the unified cgroup hierarchy.`,
+      );
     const args = ['checkpoint', '--leave-running', '--tcp-established', '--file-locks'];
     args.push('--manage-cgroups-mode', 'ignore');
     args.push('--image-path', options.imagePath, '--work-path', options.workPath, id);
@@ -71,42 +79,48 @@ export class Runc {
     const result = await this.#host.run(GUARD, command, {
       env: { ...CRIU_ENVIRONMENT, ...options.env, ...(await pluginFaults('dump')) },
       timeoutMs: CHECKPOINT_TIMEOUT_MS,
-      interrupt: { when: lateness(options.signal), with: GIVE_UP, graceMs: GIVE_UP_MS },
+      interrupt: {
+        when: deadlineSignal(options.signal),
+        with: GIVE_UP_SIGNALS,
+        graceMs: GIVE_UP_MS,
+      },
     });
     await this.#guard(id).remove();
     if (result.status === 0) return;
     const log = this.#host.path(join(options.workPath, 'dump.log'));
     const reason = await readLogReason(log, 'CheckpointFailed');
-    const said = reason.code === 'CheckpointFailed' ? ` (${result.stderr.trim().slice(-300)})` : '';
-    throw new AgentError(reason.code, reason.message + said);
+    const stderr =
+      reason.code === 'CheckpointFailed' ? ` (${result.stderr.trim().slice(-300)})` : '';
+    throw new AgentError(reason.code, reason.message + stderr);
   }
 
   /**
-   * A dump outlives the agent that began it, because CRIU must not be killed while it has its code in the tasks. Its
-   * images are of no use any more: it is told to give up, and waited for.
-   * @returns false if it had to be killed: what it dumped may run, and its TCP sockets be in repair mode
+   * Ends a dump that an earlier agent has begun. Such a dump outlives its agent, because CRIU must not be killed while it
+   * has its parasite code in the tasks, but its images are of no use. This makes it give up and waits until it has ended.
+   * @param id of the container
+   * @returns false if the dump had to be killed: its tasks may run, and their TCP sockets may be in repair mode
    */
-  async dumpEnded(id: string): Promise<boolean> {
+  async endFormerDump(id: string): Promise<boolean> {
     const guard = this.#guard(id);
     const end = performance.now() + GIVE_UP_MS;
     let tasks = await guard.tasks();
-    for (const pid of tasks) for (const one of GIVE_UP) signal(pid, one);
-    let late = false;
+    for (const pid of tasks) for (const name of GIVE_UP_SIGNALS) signal(pid, name);
+    let isKilled = false;
     while (tasks.length > 0) {
-      if (!late && performance.now() > end) {
-        late = true;
+      if (!isKilled && performance.now() > end) {
+        isKilled = true;
         await guard.kill();
       }
       await sleep(POLL_MS);
       tasks = await guard.tasks();
     }
     await guard.remove();
-    return !late;
+    return !isKilled;
   }
 
-  /** Removes what earlier agents have left of guards that have ended. */
+  /** Removes the cgroups of guards that have ended. */
   async removeGuards(): Promise<void> {
-    for (const id of await folders(this.#host.path(GUARDS))) await this.#guard(id).remove();
+    for (const id of await listFolders(this.#host.path(GUARDS))) await this.#guard(id).remove();
   }
 
   #guard(id: string): Cgroup {
@@ -122,13 +136,13 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** Aborts when the signal does for a DeadlineError, and for nothing else. */
-function lateness(signal: AbortSignal | undefined): AbortSignal {
+/** A signal that aborts only when the other one does so for a DeadlineError. */
+function deadlineSignal(signal: AbortSignal | undefined): AbortSignal {
   const late = new AbortController();
-  const tell = (): void => {
+  const onAbort = (): void => {
     if (signal?.reason instanceof DeadlineError) late.abort(signal.reason);
   };
-  signal?.addEventListener('abort', tell, { once: true });
-  if (signal?.aborted) tell();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted) onAbort();
   return late.signal;
 }

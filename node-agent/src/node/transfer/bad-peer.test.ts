@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A peer with the right certificate that does the wrong thing: says nothing, takes nothing, talks nonsense.
+// A peer with the right certificate that does the wrong thing: takes no bytes, does not answer, answers nonsense.
 import { mkdtemp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import https from 'node:https';
@@ -12,7 +12,7 @@ import { certificates } from '../../testing/certificates.ts';
 import type { ManifestHeader } from './manifest.ts';
 import { Receiver } from './receiver.ts';
 import { sendImages } from './sender.ts';
-import { ImageStore } from './store.ts';
+import { ImageStore } from './image-store.ts';
 import { readCertificates, SERVER_NAME } from './tls.ts';
 
 const header: ManifestHeader = {
@@ -54,7 +54,7 @@ const send = async (serve: RequestListener) =>
   });
 
 describe('certificates', () => {
-  it('that are not there are missed by name', async () => {
+  it('that are missing are named', async () => {
     await expect(readCertificates(join(base, 'nowhere'))).rejects.toMatchObject({
       code: 'CertificateMissing',
       message: expect.stringContaining('ca.crt') as string,
@@ -65,26 +65,26 @@ describe('certificates', () => {
 describe('a receiver', () => {
   it.each([
     ['that takes no bytes', () => undefined],
-    ['that takes them and says nothing', (request) => void request.resume()],
+    ['that takes them and does not answer', (request) => void request.resume()],
     [
       'that answers nonsense',
       (request, response) => void request.resume().on('end', () => response.end('hello')),
     ],
     [
-      'that answers with a reason that is none',
+      'that answers with a code that is not one',
       (request, response) => {
         const reply = { ok: false, code: 'a{label="x"}', message: '' };
         request.resume().on('end', () => response.end(JSON.stringify(reply)));
       },
     ],
     ['that hangs up', (request) => void request.socket.destroy()],
-  ] as [string, RequestListener][])('%s has failed to take the images', async (_what, serve) => {
+  ] as [string, RequestListener][])('%s fails the transfer', async (_what, serve) => {
     await expect(send(serve)).rejects.toMatchObject({ code: 'TransferFailed' });
   });
 });
 
 describe('a sender', () => {
-  it('that asks for something else, or for a path, gets nothing written', async () => {
+  it('that asks for something else, or for a path, is refused and nothing is written', async () => {
     const root = join(base, 'store');
     await mkdir(root);
     const asked: string[] = [];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list of a checkpoint's files: last entry of a transfer, and manifest.json beside kept images.
-// An image is trusted only after every byte of it has matched its digest here.
+// The manifest of a checkpoint: what it was made of and with, and every file with size and SHA-256. It is the last entry
+// of a transfer, and manifest.json beside stored images. The agent trusts images only after every byte has matched.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { AgentError } from '../../support/errors.ts';
@@ -42,22 +42,24 @@ export const manifest = z.object({
   version: z.literal(MANIFEST_VERSION),
   id: z.string().min(1).max(128),
   createdAt: z.string(),
-  /** Whose they are, where they are kept on purpose: for people who find them on a disk. */
+  /** The CheckpointRequest that owns stored images, for people who find them on a disk. */
   owner: z
     .object({ kind: z.string(), namespace: z.string(), name: z.string(), uid: z.string() })
     .optional(),
-  /** What the images were made with; the driver's ABI decides whether a node can restore them. */
+  /** Versions that made the images. The driver's ABI decides whether a node can restore them. */
   versions: z.object({
     sealift: z.string(),
     driverAbi: z.string().optional(),
     kernel: z.string(),
     criu: z.string().optional(),
   }),
+  /** Name of the pod's RDMA device. */
   rdmaDevice: z.string().optional(),
   containers: z.array(manifestContainer).min(1),
-  /** Names of the pod's memory or disk volumes that travel, and whether /dev/shm does. */
+  /** Names of the pod's emptyDir volumes. */
   volumes: z.array(z.string()),
   identity,
+  /** Sizes of memory pages, records of verbs objects and files. */
   bytes: z.object({
     pages: z.number().int().nonnegative(),
     verbs: z.number().int().nonnegative(),
@@ -71,37 +73,44 @@ export const manifest = z.object({
   files: z.array(manifestFile),
 });
 export type Manifest = z.infer<typeof manifest>;
-/** Everything but the files, which the transfer itself fills in. */
+/** A manifest without its files, which sealing or sending adds. */
 export type ManifestHeader = Omit<Manifest, 'files'>;
 
-/** Whether a path, taken from an archive, stays inside the folder that it is unpacked to. */
+/** Whether a path of an archive stays inside the folder that it is unpacked to. Pure. */
 export function isInside(path: string): boolean {
   if (path.startsWith('/') || path.includes('\0') || path.includes('\\')) return false;
   return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }
 
-/** @throws AgentError ImageVersion, ImageCorrupt */
+/** Parses and checks a manifest. Pure. @throws AgentError ImageVersion, ImageCorrupt */
 export function parseManifest(text: string): Manifest {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new AgentError('ImageCorrupt', 'the manifest is not JSON: checkpoint again', { cause });
+    throw new AgentError(
+      'ImageCorrupt',
+      'The manifest of the images is not JSON. Take a new checkpoint.',
+      { cause },
+    );
   }
   const version = z.looseObject({ version: z.unknown() }).safeParse(json);
   if (version.success && version.data.version !== MANIFEST_VERSION) {
     throw new AgentError(
       'ImageVersion',
-      `the images are of version ${String(version.data.version)}, this agent reads ${MANIFEST_VERSION}: ` +
-        'checkpoint again with the Sealift that is installed now',
+      `The images have format version ${String(version.data.version)}, this agent reads version ${MANIFEST_VERSION}. ` +
+        'Take a new checkpoint with the installed version of Sealift.',
     );
   }
   const parsed = manifest.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new AgentError('ImageCorrupt', `the manifest is damaged: ${z.prettifyError(parsed.error)}`);
+  throw new AgentError(
+    'ImageCorrupt',
+    `The manifest of the images is damaged: ${z.prettifyError(parsed.error)}. Take a new checkpoint.`,
+  );
 }
 
-/** The one text of a manifest, whoever writes it and from whatever it was read; its digest names the checkpoint. */
+/** The canonical text of a manifest, whatever order its fields were read in. Its digest identifies the checkpoint. Pure. */
 export function formatManifest(content: Manifest): string {
   // The schema puts fields in its own order.
   const ordered = manifest.parse(content);
@@ -109,38 +118,44 @@ export function formatManifest(content: Manifest): string {
   return `${JSON.stringify({ ...ordered, files }, null, 1)}\n`;
 }
 
-/** `sha256:<hex>` of the manifest's text. */
+/** `sha256:<hex>` of a manifest's canonical text. Pure. */
 export function digestOf(text: string): string {
   return `sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
 
 /**
- * Compares what arrived with what the manifest promises.
- * @throws AgentError ImageTruncated (missing or short), ImageCorrupt (too many, too long, other content)
+ * Compares the files that are there with those of the manifest. Pure.
+ * @throws AgentError ImageTruncated for a missing or short file; ImageCorrupt for one too many, too long or altered
  */
-export function verifyFiles(promised: readonly ManifestFile[], got: readonly ManifestFile[]): void {
-  const arrived = new Map(got.map((file) => [file.path, file]));
-  if (arrived.size !== got.length) {
-    throw new AgentError('ImageCorrupt', 'a file of the images came twice');
+export function verifyFiles(
+  expected: readonly ManifestFile[],
+  actual: readonly ManifestFile[],
+): void {
+  const left = new Map(actual.map((file) => [file.path, file]));
+  if (left.size !== actual.length) {
+    throw new AgentError('ImageCorrupt', 'A file of the images came twice. Send them again.');
   }
-  for (const file of promised) {
-    const found = arrived.get(file.path);
+  for (const file of expected) {
+    const found = left.get(file.path);
     if (!found || found.size < file.size) {
       throw new AgentError(
         'ImageTruncated',
-        `${file.path} has ${found?.size ?? 0} of ${file.size} bytes: checkpoint again`,
+        `Image ${file.path} has ${found?.size ?? 0} of ${file.size} bytes. Take a new checkpoint.`,
       );
     }
     if (found.size !== file.size || found.sha256 !== file.sha256) {
       throw new AgentError(
         'ImageCorrupt',
-        `${file.path} is not what the source wrote (SHA-256 differs): checkpoint again`,
+        `Image ${file.path} is not what the source wrote: its SHA-256 differs. Take a new checkpoint.`,
       );
     }
-    arrived.delete(file.path);
+    left.delete(file.path);
   }
-  const [extra] = arrived.keys();
+  const [extra] = left.keys();
   if (extra !== undefined) {
-    throw new AgentError('ImageCorrupt', `${extra} is not in the manifest`);
+    throw new AgentError(
+      'ImageCorrupt',
+      `Image ${extra} is not in the manifest. Take a new checkpoint.`,
+    );
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTPS server for images from other agents: PUT /v1/images/<id>, a tar stream; the reply comes after every
-// byte has been verified and written. A client needs a certificate of the agents' own CA.
+// The HTTPS server for images from other agents: `PUT /v1/images/<id>` with a tar stream. It replies after every byte was
+// verified and synced. A client needs a certificate of the agents' own CA with the agents' name.
 import https from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
@@ -8,25 +8,27 @@ import type { Logger } from 'pino';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import type { Manifest } from './manifest.ts';
-import type { ImageStore } from './store.ts';
+import type { ImageStore } from './image-store.ts';
 import { readCertificates, SERVER_NAME } from './tls.ts';
 
-/** How often rotated certificates are looked for. */
+/** How often the certificates are read again. */
 const RELOAD_MS = 60_000;
-/** No byte for that long: the sender is gone. */
+/** A sender that sends no byte for that long is gone. */
 const IDLE_MS = 30_000;
 const HANDSHAKE_MS = 10_000;
 const MAX_CONNECTIONS = 64;
 
+/** What the receiver needs, and the callbacks by which it asks and reports. */
 export interface ReceiverOptions {
   store: ImageStore;
   certificateDir: string;
   log: Logger;
-  /** The id that images for the folder `id` have to have; undefined: none are awaited there. */
+  /** The id that the manifest of images for folder `id` must have; undefined if none are awaited there. */
   expected(id: string): string | undefined;
   /** Called before the sender gets its reply. */
   received(id: string, manifest: Manifest): void;
   failed(id: string, error: unknown): void;
+  /** Called before the first byte is read. */
   started?(id: string): void;
 }
 
@@ -34,20 +36,21 @@ export class Receiver {
   readonly #options: ReceiverOptions;
   #server: https.Server | undefined;
   #reload: NodeJS.Timeout | undefined;
+  /** Ids of images that are being received. */
   readonly #busy = new Set<string>();
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
   }
 
-  /** Resolves with the port, which is another one than asked for only if 0 was. */
+  /** @returns the port, which differs from the one asked for only if that was 0. @throws AgentError CertificateMissing */
   async listen(port: number, host?: string): Promise<number> {
     const options = await this.#tls();
     const server = https.createServer(options, (request, response) => {
       void this.#serve(request, response);
     });
     server.requestTimeout = 0;
-    // One per move at most; more is somebody who does not let others in.
+    // A move needs one connection: this bounds what a client can occupy.
     server.maxConnections = MAX_CONNECTIONS;
     server.on('tlsClientError', (error) => {
       this.#options.log.warn({ err: error }, 'image client refused');
@@ -67,6 +70,7 @@ export class Receiver {
     return typeof address === 'object' && address ? address.port : port;
   }
 
+  /** Closes open connections too. */
   async close(): Promise<void> {
     clearInterval(this.#reload);
     this.#server?.closeAllConnections();
@@ -93,14 +97,14 @@ export class Receiver {
     try {
       checkClient(request.socket as TLSSocket);
       if (request.method !== 'PUT' || !id) {
-        throw new AgentError('BadRequest', 'only PUT /v1/images/<id> is served');
+        throw new AgentError('BadRequest', 'The agent serves only PUT /v1/images/<id>.');
       }
       awaited = this.#options.expected(id);
       if (awaited === undefined) {
-        throw new AgentError('UnexpectedImages', `no images of ${id} are awaited on this node`);
+        throw new AgentError('UnexpectedImages', `This node awaits no images of ${id} now.`);
       }
       if (this.#busy.has(id)) {
-        throw new AgentError('UnexpectedImages', `images of ${id} are being received already`);
+        throw new AgentError('UnexpectedImages', `This node is receiving images of ${id} already.`);
       }
     } catch (error) {
       reply(request, response, error);
@@ -114,9 +118,9 @@ export class Receiver {
         this.#options.store.receive(id, request, awaited),
       );
       this.#options.received(id, manifest);
-      const kept = await this.#options.store.manifest(id);
+      const stored = await this.#options.store.manifest(id);
       response.writeHead(200, { 'content-type': 'application/json' });
-      response.end(JSON.stringify({ ok: true, digest: kept?.digest ?? '' }));
+      response.end(JSON.stringify({ ok: true, digest: stored?.digest ?? '' }));
     } catch (error) {
       this.#options.failed(id, error);
       reply(request, response, error);
@@ -126,11 +130,14 @@ export class Receiver {
   }
 }
 
-/** A certificate of the right CA may still be another program's. */
+/** A certificate of the agents' CA may be another program's. @throws AgentError BadRequest */
 function checkClient(socket: TLSSocket): void {
   const names = socket.getPeerCertificate().subjectaltname ?? '';
   if (names.split(/,\s*/).includes(`DNS:${SERVER_NAME}`)) return;
-  throw new AgentError('BadRequest', `the client's certificate is not for ${SERVER_NAME}`);
+  throw new AgentError(
+    'BadRequest',
+    `The client's certificate is not for ${SERVER_NAME}. Check the agents' Secret.`,
+  );
 }
 
 function reply(request: IncomingMessage, response: ServerResponse, error: unknown): void {

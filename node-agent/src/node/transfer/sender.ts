@@ -1,33 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams a checkpoint's folder to another agent and waits until that one has verified it.
+// Streams a folder of images to another agent over TLS and waits until that agent has verified it. The reconcilers of
+// source and image sender call it.
 import https from 'node:https';
 import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { z } from 'zod';
 import { AgentError, type AgentCode } from '../../support/errors.ts';
 import type { Manifest, ManifestHeader } from './manifest.ts';
-import { packImages } from './pack.ts';
+import { packImages } from './image-stream.ts';
 import { readCertificates, SERVER_NAME } from './tls.ts';
 
+/** What to send, and to whom. */
 export interface SendOptions {
   /** `host:port` of the other agent. */
   address: string;
+  /** Folder of the images on the other node. */
   id: string;
+  /** Folder of the images on this node, as the agent sees it. */
   dir: string;
+  /** A header if the images were not sealed: their digests are computed on the way. */
   manifest: ManifestHeader | Manifest;
   certificateDir: string;
+  /** Ends the transfer. */
   signal?: AbortSignal;
-  /** No byte for that long: the connection is dead. */
+  /** A connection that takes no byte for that long is dead. */
   idleMs?: number;
 }
 
+/** A transfer that succeeded. */
 export interface Sent {
   manifest: Manifest;
   /** The receiver's digest of the manifest that it verified. */
   digest: string;
 }
 
-/** The receiver makes every file durable before it replies. */
+/** Long enough for the receiver to sync every file before it replies. */
 const IDLE_MS = 60_000;
 const accepted = z.object({ ok: z.literal(true), digest: z.string() });
 const refused = z.object({
@@ -37,7 +44,11 @@ const refused = z.object({
 });
 const MAX_REPLY_BYTES = 64 * 1024;
 
-/** @throws AgentError TransferFailed, or what the receiver says (ImageCorrupt, DiskFull, ...) */
+/**
+ * Sends `PUT /v1/images/<id>` with a tar stream.
+ * @throws AgentError CertificateMissing, BadRequest for an address, TransferFailed, or the receiver's code (ImageCorrupt,
+ * ImageTruncated, ImageVersion, UnexpectedImages, DiskFull)
+ */
 export async function sendImages(options: SendOptions): Promise<Sent> {
   const { host, port } = splitAddress(options.address);
   const files = await readCertificates(options.certificateDir);
@@ -54,10 +65,10 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
     ...(options.signal ? { signal: options.signal } : {}),
   });
   request.setTimeout(options.idleMs ?? IDLE_MS, () =>
-    request.destroy(new AgentError('TransferFailed', 'the other agent takes no more bytes')),
+    request.destroy(new AgentError('TransferFailed', 'The other agent takes no more bytes.')),
   );
   const reply = readReply(request);
-  // A refusal makes the sending fail too; whichever comes first must not leave the other one unhandled.
+  // A refusal fails the sending too. Neither rejection may stay unhandled.
   reply.catch(() => undefined);
   const pack = tar.pack();
   const piping = pipeline(pack, request);
@@ -73,20 +84,22 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
     return { manifest, digest: answer.digest };
   } catch (error) {
     pack.destroy();
-    const told = await refusalOf(reply, error);
+    const cause = await refusalOf(reply, error);
     request.destroy();
-    throw told;
+    throw cause;
   }
 }
 
-/** The receiver's own reason explains more than a broken pipe does: wait a moment for it. */
+/** The receiver's error says more than a broken pipe: waits up to a second for it. */
 async function refusalOf(reply: Promise<unknown>, error: unknown): Promise<unknown> {
   if (error instanceof AgentError) return error;
   const late = new Promise((resolve) => setTimeout(resolve, 1000, undefined).unref());
-  const told: unknown = await Promise.race([reply.catch((cause: unknown) => cause), late]);
-  if (told instanceof AgentError) return told;
+  const refusal: unknown = await Promise.race([reply.catch((cause: unknown) => cause), late]);
+  if (refusal instanceof AgentError) return refusal;
   const message = error instanceof Error ? error.message : String(error);
-  return new AgentError('TransferFailed', `cannot send the images: ${message}`, { cause: error });
+  return new AgentError('TransferFailed', `The agent cannot send the images: ${message}.`, {
+    cause: error,
+  });
 }
 
 function readReply(request: ReturnType<typeof https.request>): Promise<{ digest: string }> {
@@ -115,22 +128,30 @@ function parseReply(text: string): { digest: string } {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new AgentError('TransferFailed', 'the other agent answered no JSON', { cause });
+    throw new AgentError(
+      'TransferFailed',
+      'The other agent has answered with something that is not JSON.',
+      { cause },
+    );
   }
-  const good = accepted.safeParse(json);
-  if (good.success) return good.data;
-  const bad = refused.safeParse(json);
-  if (!bad.success) throw new AgentError('TransferFailed', 'the other agent answered nonsense');
-  throw new AgentError(bad.data.code as AgentCode, bad.data.message);
+  const acceptance = accepted.safeParse(json);
+  if (acceptance.success) return acceptance.data;
+  const refusal = refused.safeParse(json);
+  if (!refusal.success)
+    throw new AgentError('TransferFailed', 'The other agent has answered with an unknown reply.');
+  throw new AgentError(refusal.data.code as AgentCode, refusal.data.message);
 }
 
-/** `host:port`, IPv6 hosts in brackets. @throws AgentError BadRequest */
+/** Splits `host:port`, with an IPv6 host in brackets. Pure. @throws AgentError BadRequest */
 export function splitAddress(address: string): { host: string; port: number } {
   const match = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(address);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   if (!host || port < 1 || port > 65535) {
-    throw new AgentError('BadRequest', `not an agent's address: ${address}`);
+    throw new AgentError(
+      'BadRequest',
+      `Not an agent's address: ${address}. Check the node's annotation sealift.dev/agent-address.`,
+    );
   }
   return { host, port };
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agents' certificates. They are read anew for each use, so that a rotated Secret needs no restart.
+// The agents' certificates, for sender and receiver. Each use reads the files again, so that a rotated Secret needs no
+// restart.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError } from '../../support/errors.ts';
 
-/** Name that every agent's certificate carries, and that both sides insist on. */
+/** DNS name in every agent's certificate. Both sides check it. */
 export const SERVER_NAME = 'sealift-agent';
 
+/** In PEM. */
 export interface Certificates {
   ca: Buffer;
   cert: Buffer;
@@ -14,7 +16,8 @@ export interface Certificates {
 }
 
 /**
- * Reads ca.crt, tls.crt and tls.key, as a Secret of type kubernetes.io/tls is mounted.
+ * Reads ca.crt, tls.crt and tls.key.
+ * @param dir where a Secret of type kubernetes.io/tls is mounted
  * @throws AgentError CertificateMissing
  */
 export async function readCertificates(dir: string): Promise<Certificates> {
@@ -22,10 +25,10 @@ export async function readCertificates(dir: string): Promise<Certificates> {
     try {
       return await readFile(join(dir, name));
     } catch (cause) {
-      const said = cause instanceof Error ? cause.message : String(cause);
+      const message = cause instanceof Error ? cause.message : String(cause);
       throw new AgentError(
         'CertificateMissing',
-        `the agents' certificate cannot be read (${said}): is the Secret with ca.crt, tls.crt and tls.key there?`,
+        `The agent cannot read its certificate (${message}). Check the Secret with ca.crt, tls.crt and tls.key.`,
         { cause },
       );
     }

@@ -22,10 +22,10 @@ import tar from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { certificates } from '../../testing/certificates.ts';
 import { formatManifest, MANIFEST_NAME, type Manifest, type ManifestHeader } from './manifest.ts';
-import { packImages, unpackImages } from './pack.ts';
+import { packImages, unpackImages } from './image-stream.ts';
 import { Receiver } from './receiver.ts';
 import { sendImages, splitAddress } from './sender.ts';
-import { ImageStore } from './store.ts';
+import { ImageStore } from './image-store.ts';
 
 type Head = Partial<tar.Header> & Pick<tar.Header, 'name'>;
 
@@ -77,7 +77,7 @@ async function sample(): Promise<string> {
 }
 
 describe('packing', () => {
-  it('brings back any set of files, byte for byte', async () => {
+  it('returns any set of files, byte for byte', async () => {
     const name = fc.stringMatching(/^[a-z0-9]{1,8}(\/[a-z0-9]{1,8})?\.img$/);
     const files = fc.dictionary(name, fc.uint8Array({ maxLength: 5000 }), { maxKeys: 6 });
     await fc.assert(
@@ -110,7 +110,7 @@ describe('packing', () => {
     expect(await outcome(whole)).toBe('accepted');
     await fc.assert(
       fc.asyncProperty(fc.nat({ max: 300_000 }), async (at) => {
-        // Past the first header, inside the pages: only the digest can tell.
+        // Past the first header, inside the pages: only the digest shows it.
         const bytes = Buffer.from(whole);
         const where = 4 * 512 + (at % 290_000);
         bytes[where] = (bytes[where] ?? 0) ^ 1;
@@ -145,7 +145,7 @@ describe('packing', () => {
     ).rejects.toMatchObject({ code: 'ImageCorrupt' });
     await expect(build([[{ name: 'a' }, 'x'], manifest])).rejects.toMatchObject({
       code: 'ImageCorrupt',
-      message: 'a is not in the manifest',
+      message: 'Image a is not in the manifest. Take a new checkpoint.',
     });
     await expect(build([manifest, [{ name: 'a' }, 'x']])).rejects.toMatchObject({
       code: 'ImageCorrupt',
@@ -181,7 +181,7 @@ describe('agent to agent', () => {
     return { root, store, server, failures, address: `127.0.0.1:${port}` };
   }
 
-  it('delivers over mutual TLS and only to whom it is expected', async () => {
+  it('delivers over mutual TLS, and only images that are awaited', async () => {
     const good = await certificates(base, { ca: 'ca1', san: 'sealift-agent' });
     const to = await receiver(good);
     const dir = await sample();
@@ -193,9 +193,9 @@ describe('agent to agent', () => {
         manifest: header('one'),
         certificateDir: good,
       });
-      const kept = await to.store.manifest('one');
-      expect(kept?.manifest.files).toEqual(sent.manifest.files);
-      expect(kept?.digest).toBe(sent.digest);
+      const stored = await to.store.manifest('one');
+      expect(stored?.manifest.files).toEqual(sent.manifest.files);
+      expect(stored?.digest).toBe(sent.digest);
       expect(await readFile(join(to.root, 'one', 'main', 'pages-1.img'))).toEqual(
         await readFile(join(dir, 'main', 'pages-1.img')),
       );
@@ -229,7 +229,7 @@ describe('agent to agent', () => {
     }
   });
 
-  it('reports what was damaged on the source’s disk and leaves nothing behind', async () => {
+  it('reports images that the source’s disk has damaged, and stores nothing', async () => {
     const good = await certificates(base, { ca: 'ca1', san: 'sealift-agent' });
     const to = await receiver(good);
     const root = await fresh();
@@ -293,7 +293,7 @@ describe('agent to agent', () => {
     expect(splitAddress('10.0.0.1:9443')).toEqual({ host: '10.0.0.1', port: 9443 });
     expect(splitAddress('[fd00::1]:9443')).toEqual({ host: 'fd00::1', port: 9443 });
     for (const bad of ['', '10.0.0.1', 'a:b', 'fd00::1:1', 'h:0', 'h:70000']) {
-      expect(() => splitAddress(bad)).toThrow(/not an agent/);
+      expect(() => splitAddress(bad)).toThrow(/Not an agent/);
     }
   });
 });

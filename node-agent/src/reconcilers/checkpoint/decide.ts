@@ -4,7 +4,7 @@
 import type { CheckpointState } from '../../../../crds/src/index.ts';
 import type { Plan } from '../../../../kube/src/index.ts';
 import type { Stage } from '../../support/journal/journal.ts';
-import type { Failure } from '../target/decide.ts';
+import type { Failure } from '../../support/errors.ts';
 
 export interface CheckpointObserved {
   stage: Stage | undefined;

@@ -21,12 +21,12 @@ import type { Entry, Journal, Stage } from '../../support/journal/journal.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { earliest, type Limit } from '../step-limits.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
-import { startOrder, type PodRequests } from '../../callers/pod-requests.ts';
+import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
 import type { Publisher } from '../publisher.ts';
-import { checkRetryBudget, readPeers } from '../../node/device/peers.ts';
+import { checkRetryBudget, readPeers } from '../../support/peers.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import { digestOf, formatManifest } from '../../node/transfer/manifest.ts';
-import type { ImageStore } from '../../node/transfer/store.ts';
+import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { Checkpointer, LocalPod } from '../../node/dump/checkpointer.ts';
 import {
   decideCheckpoint,
@@ -36,14 +36,14 @@ import {
 } from './decide.ts';
 import { RunningWork } from '../running-work.ts';
 
-export interface CheckpointParts {
+export interface CheckpointDependencies {
   nodeName: string;
   journal: Journal;
   checkpointer: Checkpointer;
-  pods: PodRequests;
+  pods: RequestLookup;
   publisher: Publisher<CheckpointRequest>;
   store: ImageStore;
-  evidence?: Diagnostics | undefined;
+  diagnostics?: Diagnostics | undefined;
   request(key: string): CheckpointRequest | undefined;
   removeWork(id: string): Promise<void>;
   clock?: Clock;
@@ -58,23 +58,23 @@ export class CheckpointReconciler implements HandoverReconciler<
   CheckpointEffect,
   CheckpointStatus
 > {
-  readonly #parts: CheckpointParts;
+  readonly #deps: CheckpointDependencies;
   readonly #facts = new Map<string, Partial<CheckpointAgent>>();
   readonly #refused = new Map<string, { code: string; message: string }>();
   readonly #clock: Clock;
   readonly #underWay: RunningWork;
 
-  constructor(parts: CheckpointParts) {
-    this.#parts = parts;
-    this.#clock = parts.clock ?? realClock;
+  constructor(deps: CheckpointDependencies) {
+    this.#deps = deps;
+    this.#clock = deps.clock ?? realClock;
     this.#underWay = new RunningWork(this.#clock);
   }
 
   async observe(key: string): Promise<Observed | undefined> {
-    const request = this.#parts.request(key);
-    if (request?.status?.nodeName !== this.#parts.nodeName) return undefined;
+    const request = this.#deps.request(key);
+    if (request?.status?.nodeName !== this.#deps.nodeName) return undefined;
     const { uid, deletionTimestamp } = request.metadata;
-    const entry = this.#parts.journal.get(uid, 'checkpoint');
+    const entry = this.#deps.journal.get(uid, 'checkpoint');
     const { deadline } = request.status;
     return {
       request,
@@ -101,9 +101,9 @@ export class CheckpointReconciler implements HandoverReconciler<
       case 'ResumePod':
         return this.#giveUp(request);
       case 'RemoveImages':
-        await withFaults('checkpoint.remove', () => this.#parts.store.remove(imageId(request)));
-        await this.#parts.removeWork(imageId(request));
-        return this.#parts.journal.remove(request.metadata.uid, 'checkpoint');
+        await withFaults('checkpoint.remove', () => this.#deps.store.remove(imageId(request)));
+        await this.#deps.removeWork(imageId(request));
+        return this.#deps.journal.remove(request.metadata.uid, 'checkpoint');
     }
   }
 
@@ -111,19 +111,19 @@ export class CheckpointReconciler implements HandoverReconciler<
     if (effect.type !== 'TakeCheckpoint') return;
     const { code, message } = reasonOf(error);
     const { uid } = observed.request.metadata;
-    const entry = this.#parts.journal.get(uid, 'checkpoint');
+    const entry = this.#deps.journal.get(uid, 'checkpoint');
     if (entry) {
-      const told = this.#parts.evidence?.pointTo(message, entry) ?? message;
-      await this.#parts.journal.put({ ...entry, reason: code, message: told });
+      const told = this.#deps.diagnostics?.pointTo(message, entry) ?? message;
+      await this.#deps.journal.put({ ...entry, reason: code, message: told });
     } else {
-      this.#parts.journal.unclaim(podUid(observed.request), uid);
+      this.#deps.journal.unclaim(podUid(observed.request), uid);
       if (error instanceof AgentError) this.#refused.set(uid, { code, message });
     }
   }
 
   async publish(status: CheckpointStatus, observed: Observed, context: Context): Promise<void> {
     const part = this.#part(observed.request, status);
-    await this.#parts.publisher.write(observed.request, part, context.signal);
+    await this.#deps.publisher.write(observed.request, part, context.signal);
   }
 
   /** The request is gone. */
@@ -136,7 +136,7 @@ export class CheckpointReconciler implements HandoverReconciler<
   #part(request: CheckpointRequest, status: CheckpointStatus): CheckpointAgent {
     const { uid } = request.metadata;
     const told = request.status?.agent;
-    const steps = this.#parts.journal.get(uid, 'checkpoint')?.steps;
+    const steps = this.#deps.journal.get(uid, 'checkpoint')?.steps;
     return {
       ...told,
       ...this.#facts.get(uid),
@@ -148,40 +148,40 @@ export class CheckpointReconciler implements HandoverReconciler<
   }
 
   async #take(request: CheckpointRequest, context: Context): Promise<void> {
-    const { checkpointer, store } = this.#parts;
+    const { checkpointer, store } = this.#deps;
     const id = imageId(request);
-    const described = await this.#parts.pods.pod({
+    const described = await this.#deps.pods.getPod({
       namespace: request.metadata.namespace,
       pod: request.spec.podName,
       podUid: podUid(request),
     });
     const peers = readPeers(described.metadata.annotations);
     checkRetryBudget(peers);
-    const pod = await checkpointer.inspect(podUid(request), startOrder(described));
+    const pod = await checkpointer.inspectPod(podUid(request), startOrder(described));
     // The pod goes on whatever happens, so the limit need not outlive the agent: who is restarted gives up.
     const limit = earliest(deadlineOf(request), patienceOf(peers, this.#clock.now()));
     const { namespace, name, uid } = request.metadata;
     const limited = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
       this.#underWay.do(uid, limit, work);
-    if (!this.#parts.journal.claim(podUid(request), uid)) {
+    if (!this.#deps.journal.claim(podUid(request), uid)) {
       const message = 'another request is at work on this pod: ask again when it has ended';
       throw new AgentError('AnotherMigration', message);
     }
     await this.#step(request, pod, 'Locking', 'hold', 'Holding', context, () =>
       limited(async () => {
-        await checkpointer.lock(pod);
-        await checkpointer.hold(pod, peers.rnrTimer);
+        await checkpointer.lockNetwork(pod);
+        await checkpointer.holdDevice(pod, peers.rnrTimer);
       }),
     );
     await this.#step(request, pod, 'Freezing', 'freeze', 'Holding', context, () =>
-      limited(() => checkpointer.freeze(pod)),
+      limited(() => checkpointer.freezeTasks(pod)),
     );
     const dumped = await this.#step(request, pod, 'Dumping', 'dump', 'Dumping', context, () =>
-      limited((signal) => checkpointer.dump(pod, id, signal)),
+      limited((signal) => checkpointer.dumpContainers(pod, id, signal)),
     );
     // Digests are computed after the pod has gone on: nobody waits for them.
     await this.#step(request, pod, 'Dumping', 'resume', 'Dumping', context, () =>
-      checkpointer.release(pod),
+      checkpointer.resumePod(pod),
     );
     const owner = { kind: request.kind, namespace, name, uid };
     const header = { ...dumped.header, owner };
@@ -194,8 +194,8 @@ export class CheckpointReconciler implements HandoverReconciler<
       size: manifest.files.reduce((sum, file) => sum + file.size, 0),
       digest: digestOf(formatManifest(manifest)),
     });
-    await this.#parts.journal.put({ ...this.#entry(request, pod), stage: 'Stored' });
-    await this.#parts.removeWork(id);
+    await this.#deps.journal.put({ ...this.#entry(request, pod), stage: 'Stored' });
+    await this.#deps.removeWork(id);
   }
 
   async #step<R>(
@@ -209,22 +209,22 @@ export class CheckpointReconciler implements HandoverReconciler<
   ): Promise<R> {
     const before = this.#entry(request, pod);
     const steps = beginStep(before.steps, step);
-    await this.#parts.journal.put({ ...before, stage, steps });
-    this.#parts.publisher.progress(request, this.#part(request, { state }), context);
+    await this.#deps.journal.put({ ...before, stage, steps });
+    this.#deps.publisher.progress(request, this.#part(request, { state }), context);
     const result = await work();
-    await this.#parts.journal.put({ ...before, stage, steps: endStep(steps, step) });
+    await this.#deps.journal.put({ ...before, stage, steps: endStep(steps, step) });
     return result;
   }
 
   /** The pod goes on, whatever became of the images. */
   async #giveUp(request: CheckpointRequest): Promise<void> {
-    const known = this.#parts.journal.get(request.metadata.uid, 'checkpoint');
+    const known = this.#deps.journal.get(request.metadata.uid, 'checkpoint');
     await this.#underWay.ended(request.metadata.uid);
-    await this.#parts.checkpointer.release({ podUid: podUid(request), netns: known?.netns });
-    if (known) await this.#parts.evidence?.keep(known, request, imageId(request));
-    await this.#parts.removeWork(imageId(request));
-    await this.#parts.store.remove(imageId(request));
-    if (known) await this.#parts.journal.put({ ...known, stage: 'Resumed' });
+    await this.#deps.checkpointer.resumePod({ podUid: podUid(request), netns: known?.netns });
+    if (known) await this.#deps.diagnostics?.keep(known, request, imageId(request));
+    await this.#deps.removeWork(imageId(request));
+    await this.#deps.store.remove(imageId(request));
+    if (known) await this.#deps.journal.put({ ...known, stage: 'Resumed' });
   }
 
   #entry(request: CheckpointRequest, pod: LocalPod): Entry {
@@ -242,7 +242,7 @@ export class CheckpointReconciler implements HandoverReconciler<
       netns: pod.netns,
       containers: pod.containers.map((one) => ({ id: one.id, name: one.name })),
       steps: [],
-      ...this.#parts.journal.get(uid, 'checkpoint'),
+      ...this.#deps.journal.get(uid, 'checkpoint'),
     };
   }
 }

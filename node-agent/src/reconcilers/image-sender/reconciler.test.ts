@@ -13,7 +13,7 @@ import { Publisher } from '../publisher.ts';
 import { MemoryApi } from '../../testing/api.ts';
 import { decision, NAMESPACE } from '../../testing/objects.ts';
 import type { SendOptions } from '../../node/transfer/sender.ts';
-import { ImageStore } from '../../node/transfer/store.ts';
+import { ImageStore } from '../../node/transfer/image-store.ts';
 import {
   decideImageSender,
   ImageSenderReconciler,
@@ -87,7 +87,7 @@ describe('the holder’s reconciler', () => {
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'sealift-holder-'));
     store = new ImageStore(dir);
-    await writeFile(join(await store.create('images', 'main'), 'core.img'), 'x');
+    await writeFile(join(await store.createFolder('images', 'main'), 'core.img'), 'x');
     await store.seal('images', {
       ...{ version: 1, id: 'images', createdAt: '', versions: { sealift: '0', kernel: '6' } },
       ...{ containers: [{ name: 'main' }], volumes: [], bytes: { pages: 1, verbs: 2, rootfs: 3 } },

@@ -15,14 +15,13 @@ import {
   type Context,
   type Plan,
 } from '../../../../kube/src/index.ts';
-import { AgentError, isPassing, reasonOf } from '../../support/errors.ts';
+import { AgentError, isPassing, reasonOf, type Failure } from '../../support/errors.ts';
 import { doWithin, stepLimit, type Limit } from '../step-limits.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import type { Publisher } from '../publisher.ts';
-import type { Failure } from '../target/decide.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
-import type { ImageStore } from '../../node/transfer/store.ts';
+import type { ImageStore } from '../../node/transfer/image-store.ts';
 
 export interface ImageSenderObserved {
   decided: boolean;
@@ -64,7 +63,7 @@ export function decideImageSender(
   return { status: { state: 'Sent' }, effects: [{ type: 'SendImages' }] };
 }
 
-export interface ImageSenderParts {
+export interface ImageSenderDependencies {
   nodeName: string;
   store: ImageStore;
   certificateDir: string;
@@ -84,7 +83,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
   ImageSenderEffect,
   ImageSenderStatus
 > {
-  readonly #parts: ImageSenderParts;
+  readonly #deps: ImageSenderDependencies;
   readonly #clock: Clock;
   readonly #failures = new Map<string, Failure>();
   readonly #facts = new Map<
@@ -92,21 +91,21 @@ export class ImageSenderReconciler implements HandoverReconciler<
     Pick<SourceAgent, 'steps' | 'bytes' | 'objects' | 'identity'>
   >();
 
-  constructor(parts: ImageSenderParts) {
-    this.#parts = parts;
-    this.#clock = parts.clock ?? realClock;
+  constructor(deps: ImageSenderDependencies) {
+    this.#deps = deps;
+    this.#clock = deps.clock ?? realClock;
   }
 
   async observe(key: string): Promise<Observed | undefined> {
-    const request = this.#parts.request(key);
+    const request = this.#deps.request(key);
     const status = request?.status;
-    if (!request || status?.source?.nodeName !== this.#parts.nodeName) return undefined;
+    if (!request || status?.source?.nodeName !== this.#deps.nodeName) return undefined;
     if (status.checkpointId === undefined) return undefined;
     return {
       request,
       imageId: status.checkpointId,
       decided: status.decision !== undefined,
-      here: status.target?.nodeName === this.#parts.nodeName,
+      here: status.target?.nodeName === this.#deps.nodeName,
       sent: status.sourceAgent?.state === 'Sent' || this.#hasSent(request),
       targetState: status.targetAgent?.state,
       failure: this.#failures.get(request.metadata.uid),
@@ -124,7 +123,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
     if (address === undefined) {
       throw new AgentError('TransferFailed', "the target node's agent has no address yet");
     }
-    const kept = await this.#parts.store.manifest(imageId);
+    const kept = await this.#deps.store.manifest(imageId);
     if (!kept) {
       throw new AgentError('CheckpointNotFound', `no images of ${imageId} on this node any more`);
     }
@@ -136,20 +135,20 @@ export class ImageSenderReconciler implements HandoverReconciler<
     const deadline = timestamp(this.#clock.now() + seconds * 1000);
     const steps = isBegun ? (facts.steps ?? []) : beginStep([], 'transfer', undefined, deadline);
     this.#facts.set(uid, { ...facts, steps });
-    this.#parts.publisher.progress(request, { state: 'Transferring', steps }, context);
+    this.#deps.publisher.progress(request, { state: 'Transferring', steps }, context);
     const stop = new AbortController();
     const end = (): void => stop.abort(context.signal.reason);
     context.signal.addEventListener('abort', end, { once: true });
     try {
       await doWithin(this.#limitOf(request), this.#clock, stop, () =>
         withFaults('images.send', () =>
-          this.#parts.send({
+          this.#deps.send({
             address,
             // Several requests may restore from it on one node, each with images of its own.
             id: uid,
-            dir: this.#parts.store.dir(imageId),
+            dir: this.#deps.store.dir(imageId),
             manifest: kept.manifest,
-            certificateDir: this.#parts.certificateDir,
+            certificateDir: this.#deps.certificateDir,
             signal: stop.signal,
           }),
         ),
@@ -176,7 +175,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
   async publish(status: ImageSenderStatus, observed: Observed, context: Context): Promise<void> {
     const { request } = observed;
     const part = { ...this.#known(request), ...status };
-    await this.#parts.publisher.write(request, part, context.signal);
+    await this.#deps.publisher.write(request, part, context.signal);
   }
 
   /** What a watch tells may be older than what was done: sent again, images would come while they are restored from. */

@@ -5,7 +5,7 @@ import type { Decision, SourceState, TargetState } from '../../../../crds/src/in
 import type { Plan } from '../../../../kube/src/index.ts';
 import type { Stage } from '../../support/journal/journal.ts';
 import type { Limit } from '../step-limits.ts';
-import type { Failure } from '../target/decide.ts';
+import type { Failure } from '../../support/errors.ts';
 
 export interface SourceObserved {
   decision: Decision['outcome'] | undefined;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a source has found out about its pod and tells in its part of the status.
 import type { MigrationRequest, SourceAgent } from '../../../../crds/src/index.ts';
+import type { Failure } from '../../support/errors.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import type { ManifestHeader } from '../../node/transfer/manifest.ts';
 import type { SourceStatus } from './decide.ts';
@@ -13,11 +14,6 @@ type Told = Pick<
 /** What a dump found out; the transfer needs the header. */
 interface Known extends Told {
   header?: ManifestHeader;
-}
-
-interface Failure {
-  code: string;
-  message: string;
 }
 
 /** By request. Lost by a restart: what was told is in the status, and without a header the dump is repeated. */

@@ -60,9 +60,9 @@ describe('a source', () => {
 
     it('tells the target how long they wait before it holds', async () => {
       put({ peers });
-      const hold = world.checkpointer.hold.bind(world.checkpointer);
+      const hold = world.checkpointer.holdDevice.bind(world.checkpointer);
       let told: unknown;
-      world.checkpointer.hold = async (...args) => {
+      world.checkpointer.holdDevice = async (...args) => {
         told = status()?.sourceAgent?.peerBudgetMs;
         await hold(...args);
       };

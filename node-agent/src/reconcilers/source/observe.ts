@@ -6,26 +6,26 @@ import type { Checkpointer } from '../../node/dump/checkpointer.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { isTargetAnswering } from '../handover-waits.ts';
 import type { Journal } from '../../support/journal/journal.ts';
-import type { PodRequests } from '../../callers/pod-requests.ts';
+import type { RequestLookup } from '../../callers/request-lookup.ts';
 import type { Publisher } from '../publisher.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
-import type { ImageStore } from '../../node/transfer/store.ts';
+import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { SourceObserved } from './decide.ts';
 import { isForgotten, isReplaced, limitOf } from './journal-entry.ts';
 import type { Findings } from './findings.ts';
 
-export interface SourceParts {
+export interface SourceDependencies {
   api: Api;
   nodeName: string;
   journal: Journal;
   checkpointer: Checkpointer;
-  pods: PodRequests;
+  pods: RequestLookup;
   publisher: Publisher<MigrationRequest>;
   store: ImageStore;
   certificateDir: string;
   send: typeof sendImages;
   request(key: string): MigrationRequest | undefined;
-  evidence?: Diagnostics | undefined;
+  diagnostics?: Diagnostics | undefined;
   /** Removes what CRIU logged for a request. */
   removeWork(id: string): Promise<void>;
   clock?: Clock;
@@ -36,19 +36,19 @@ export interface Observed extends SourceObserved {
 }
 
 export class SourceObserver {
-  readonly #parts: SourceParts;
+  readonly #deps: SourceDependencies;
   readonly #facts: Findings;
 
-  constructor(parts: SourceParts, facts: Findings) {
-    this.#parts = parts;
+  constructor(deps: SourceDependencies, facts: Findings) {
+    this.#deps = deps;
     this.#facts = facts;
   }
 
   async observe(key: string): Promise<Observed | undefined> {
-    const request = this.#parts.request(key);
-    if (request?.status?.source?.nodeName !== this.#parts.nodeName) return undefined;
+    const request = this.#deps.request(key);
+    if (request?.status?.source?.nodeName !== this.#deps.nodeName) return undefined;
     const { status, metadata } = request;
-    const entry = this.#parts.journal.get(metadata.uid, 'source');
+    const entry = this.#deps.journal.get(metadata.uid, 'source');
     const deadline = status.deadlines?.blackout;
     // The images' description was in memory: dump again, the pod is frozen and has not changed.
     const lost = entry?.stage === 'Transferring' && !this.#facts.get(metadata.uid).header;

@@ -173,8 +173,8 @@ describe('a source', () => {
   it('begins no further step once it is decided', async () => {
     put();
     world.dieAt = undefined;
-    const freeze = world.checkpointer.freeze.bind(world.checkpointer);
-    world.checkpointer.freeze = async (of) => {
+    const freeze = world.checkpointer.freezeTasks.bind(world.checkpointer);
+    world.checkpointer.freezeTasks = async (of) => {
       await freeze(of);
       decide('Aborted');
     };
@@ -209,11 +209,11 @@ describe('a source', () => {
         return [];
       }
     }
-    const evidence = new Diagnostics({
+    const diagnostics = new Diagnostics({
       ...{ dir: join(dir, 'failures'), nodeName: 'node-a', workRoot: join(dir, 'work'), log },
       ...{ host: new Host({ root: '/' }), driver: new NoDevices() },
     });
-    await startAgent(evidence);
+    await startAgent(diagnostics);
     put();
     world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
     await runs();
@@ -226,7 +226,7 @@ describe('a source', () => {
     await rm(join(dir, 'journal'), { recursive: true });
     await rm(folder, { recursive: true });
     world.fail = undefined;
-    await startAgent(evidence);
+    await startAgent(diagnostics);
     put({ decision: undefined, sourceAgent: undefined });
     await run();
     decide('Aborted');

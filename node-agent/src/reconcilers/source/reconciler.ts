@@ -10,7 +10,7 @@ import {
   type Peers,
 } from '../../../../crds/src/index.ts';
 import {
-  decide as proposeDecision,
+  proposeDecision,
   keyOf,
   migrationRequests,
   realClock,
@@ -22,14 +22,14 @@ import {
 } from '../../../../kube/src/index.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { RunningWork } from '../running-work.ts';
-import { checkUnchanged, checkComplete } from '../../node/dump/container-set.ts';
+import { checkUnchanged, checkComplete } from '../../node/dump/preconditions.ts';
 import { AgentError, isPassing, reasonOf } from '../../support/errors.ts';
 import { isTargetAnswering, SOURCE_WAIT_MS, waitUntil } from '../handover-waits.ts';
 import type { Entry, Stage } from '../../support/journal/journal.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import { stepSeconds } from '../../support/metrics.ts';
-import { startOrder } from '../../callers/pod-requests.ts';
-import { checkRetryBudget, readPeers } from '../../node/device/peers.ts';
+import { startOrder } from '../../callers/request-lookup.ts';
+import { checkRetryBudget, readPeers } from '../../support/peers.ts';
 import { beginOnce, beginStep, endStep, secondsOf } from '../../support/step-times.ts';
 import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
 import {
@@ -44,20 +44,20 @@ import {
   podUid,
 } from './journal-entry.ts';
 import { Findings } from './findings.ts';
-import { SourceObserver, type Observed, type SourceParts } from './observe.ts';
+import { SourceObserver, type Observed, type SourceDependencies } from './observe.ts';
 
 export class SourceReconciler implements HandoverReconciler<Observed, SourceEffect, SourceStatus> {
-  readonly #parts: SourceParts;
+  readonly #deps: SourceDependencies;
   readonly #observer: SourceObserver;
   readonly #facts = new Findings();
   readonly #clock: Clock;
   readonly #underWay: RunningWork;
 
-  constructor(parts: SourceParts) {
-    this.#parts = parts;
-    this.#clock = parts.clock ?? realClock;
+  constructor(deps: SourceDependencies) {
+    this.#deps = deps;
+    this.#clock = deps.clock ?? realClock;
     this.#underWay = new RunningWork(this.#clock);
-    this.#observer = new SourceObserver(parts, this.#facts);
+    this.#observer = new SourceObserver(deps, this.#facts);
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -91,12 +91,12 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
         return this.#hold(request, context);
       case 'FreezeTasks':
         return this.#step(request, 'Freezing', 'freeze', 'Holding', context, (pod) =>
-          this.#parts.checkpointer.freeze(pod),
+          this.#deps.checkpointer.freezeTasks(pod),
         );
       case 'DumpContainers':
         return this.#step(request, 'Dumping', 'dump', 'Dumping', context, async (pod, signal) => {
           const { uid } = request.metadata;
-          const dumped = await this.#parts.checkpointer.dump(pod, uid, signal);
+          const dumped = await this.#deps.checkpointer.dumpContainers(pod, uid, signal);
           this.#facts.know(uid, dumped);
         });
       case 'SendImages':
@@ -107,7 +107,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       case 'ResumeSource':
         return this.#release(request);
       case 'AllowRestart':
-        return this.#parts.journal.put({ ...this.#entry(request), stage: 'Resumed' });
+        return this.#deps.journal.put({ ...this.#entry(request), stage: 'Resumed' });
       case 'AwaitTargetAnswering':
         return this.#handOver(request, context);
       case 'StopSource':
@@ -118,9 +118,9 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   async failed(error: unknown, effect: SourceEffect, observed: Observed): Promise<void> {
     const { code, message } = reasonOf(error);
     const { uid } = observed.request.metadata;
-    const begun = this.#parts.journal.get(uid, 'source') !== undefined;
+    const begun = this.#deps.journal.get(uid, 'source') !== undefined;
     if (!begun && effect.type === 'LockNetwork')
-      this.#parts.journal.unclaim(podUid(observed.request), uid);
+      this.#deps.journal.unclaim(podUid(observed.request), uid);
     // Nothing was begun: there is nothing to undo either.
     if (effect.type === 'InspectPod' || (effect.type === 'LockNetwork' && !begun)) {
       if (error instanceof AgentError) this.#facts.refuse(uid, { code, message });
@@ -141,14 +141,14 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     // Not a finding: a decision came in between.
     if (code === 'Aborted') return;
     const entry = this.#entry(observed.request);
-    const told = this.#parts.evidence?.pointTo(message, entry) ?? message;
-    await this.#parts.journal.put({ ...entry, reason: code, message: told });
+    const told = this.#deps.diagnostics?.pointTo(message, entry) ?? message;
+    await this.#deps.journal.put({ ...entry, reason: code, message: told });
   }
 
   async publish(status: SourceStatus, observed: Observed, context: Context): Promise<void> {
-    const entry = this.#parts.journal.get(observed.request.metadata.uid, 'source');
+    const entry = this.#deps.journal.get(observed.request.metadata.uid, 'source');
     const part = this.#part(observed.request, this.#ended(status, entry));
-    await this.#parts.publisher.write(observed.request, part, context.signal);
+    await this.#deps.publisher.write(observed.request, part, context.signal);
   }
 
   /** What was planned, and how it came out: only a release finds out whether anything was left to let go on. */
@@ -158,28 +158,28 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       return { state: 'Lost', ...(reason && { reason }), ...(message && { message }) };
     }
     if (entry?.stage !== 'Resumed' || status.message !== undefined) return status;
-    const message = this.#parts.evidence?.pointTo('Resumed.', entry);
+    const message = this.#deps.diagnostics?.pointTo('Resumed.', entry);
     return { ...status, ...(message && { message }) };
   }
 
   #part(request: MigrationRequest, status: SourceStatus): SourceAgent {
     return this.#facts.part(
       request,
-      this.#parts.journal.get(request.metadata.uid, 'source'),
+      this.#deps.journal.get(request.metadata.uid, 'source'),
       status,
     );
   }
 
   #entry(request: MigrationRequest): Entry {
-    return entryOf(this.#parts.journal, request);
+    return entryOf(this.#deps.journal, request);
   }
 
   /** Finds out early, while nothing has been touched, what would make the move fail. */
   async #inspect(request: MigrationRequest): Promise<void> {
     checkRetryBudget(request.status?.peers, request.spec.timeouts);
-    const names = startOrder(await this.#parts.pods.pod(podName(request)));
+    const names = startOrder(await this.#deps.pods.getPod(podName(request)));
     try {
-      await this.#parts.checkpointer.inspect(podUid(request), names);
+      await this.#deps.checkpointer.inspectPod(podUid(request), names);
     } catch (error) {
       // It ran when the request was accepted.
       if (reasonOf(error).code !== 'PodNotFound') throw error;
@@ -192,8 +192,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     this.#checkUndecided(request);
     checkRetryBudget(request.status?.peers, request.spec.timeouts);
     const pod = await this.#pod(request);
-    checkComplete(pod.containers, startOrder(await this.#parts.pods.pod(podName(request))));
-    if (!this.#parts.journal.claim(podUid(request), request.metadata.uid)) {
+    checkComplete(pod.containers, startOrder(await this.#deps.pods.getPod(podName(request))));
+    if (!this.#deps.journal.claim(podUid(request), request.metadata.uid)) {
       const message = 'another request is at work on this pod: ask again when it has ended';
       throw new AgentError('AnotherMigration', message);
     }
@@ -205,9 +205,9 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     };
     // The lock begins the blackout, so it counts as part of the hold.
     const steps = beginOnce(entry.steps, 'hold', this.#deadlineOf(request, 'hold'));
-    await this.#parts.journal.put({ ...entry, steps });
-    this.#parts.publisher.progress(request, this.#part(request, { state: 'Holding' }), context);
-    await this.#limited(request, () => this.#parts.checkpointer.lock(pod));
+    await this.#deps.journal.put({ ...entry, steps });
+    this.#deps.publisher.progress(request, this.#part(request, { state: 'Holding' }), context);
+    await this.#limited(request, () => this.#deps.checkpointer.lockNetwork(pod));
   }
 
   /**
@@ -217,7 +217,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
    */
   async #hold(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
-    const { metadata } = await this.#parts.pods.pod(podName(request));
+    const { metadata } = await this.#deps.pods.getPod(podName(request));
     const peers: Peers = request.status?.peers ?? readPeers(metadata.annotations);
     const budget = budgetOf(peers, request);
     if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
@@ -225,14 +225,12 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       checkRetryBudget(peers, request.spec.timeouts);
       this.#facts.know(uid, { peerBudgetMs: budget });
       const part = this.#part(request, { state: 'Holding' });
-      await this.#limited(request, () =>
-        this.#parts.publisher.write(request, part, context.signal),
-      );
+      await this.#limited(request, () => this.#deps.publisher.write(request, part, context.signal));
       const peerDeadline = timestamp(this.#clock.now() + budget);
-      await this.#parts.journal.put({ ...this.#entry(request), peerDeadline });
+      await this.#deps.journal.put({ ...this.#entry(request), peerDeadline });
     }
     return this.#step(request, 'Holding', 'hold', 'Holding', context, (pod) =>
-      this.#parts.checkpointer.hold(pod, peers.rnrTimer),
+      this.#deps.checkpointer.holdDevice(pod, peers.rnrTimer),
     );
   }
 
@@ -247,8 +245,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     this.#checkUndecided(request);
     const before = this.#entry(request);
     const begun = beginOnce(before.steps, step, this.#deadlineOf(request, step));
-    await this.#parts.journal.put({ ...before, stage, steps: begun });
-    this.#parts.publisher.progress(request, this.#part(request, { state }), context);
+    await this.#deps.journal.put({ ...before, stage, steps: begun });
+    this.#deps.publisher.progress(request, this.#part(request, { state }), context);
     const pod = await this.#pod(request);
     checkUnchanged(pod.containers, before.containers);
     await this.#limited(request, (signal) => work(pod, signal));
@@ -256,7 +254,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     const done = steps.find((one) => one.name === step);
     const seconds = done && secondsOf(done);
     if (seconds !== undefined) stepSeconds.observe({ role: 'source', step }, seconds);
-    await this.#parts.journal.put({ ...this.#entry(request), steps });
+    await this.#deps.journal.put({ ...this.#entry(request), steps });
   }
 
   async #transfer(request: MigrationRequest, context: Context): Promise<void> {
@@ -269,19 +267,19 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     if (!header) throw new AgentError('CheckpointFailed', 'there is nothing to send');
     const send = async (_pod: LocalPod, signal: AbortSignal): Promise<void> => {
       const { digest } = await withFaults('source.transfer', () =>
-        this.#parts.send({
+        this.#deps.send({
           address,
           id: uid,
-          dir: this.#parts.store.dir(uid),
+          dir: this.#deps.store.dir(uid),
           manifest: header,
-          certificateDir: this.#parts.certificateDir,
+          certificateDir: this.#deps.certificateDir,
           signal,
         }),
       );
       this.#facts.know(uid, { checkpointDigest: digest });
     };
     await this.#step(request, 'Transferring', 'transfer', 'Transferring', context, send);
-    await this.#parts.journal.put({ ...this.#entry(request), stage: 'Sent' });
+    await this.#deps.journal.put({ ...this.#entry(request), stage: 'Sent' });
   }
 
   /** Until the step's limit, and told to stop when there is a decision. */
@@ -300,11 +298,11 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   /** The pod as it was when it was locked. @throws AgentError SourceLost, PodNotFound */
   async #pod(request: MigrationRequest): Promise<LocalPod> {
-    const entry = this.#parts.journal.get(request.metadata.uid, 'source');
+    const entry = this.#deps.journal.get(request.metadata.uid, 'source');
     const lost = (cause?: unknown) =>
       new AgentError('SourceLost', lostMessage(podName(request).pod), { cause });
     try {
-      const pod = await this.#parts.checkpointer.find(podUid(request));
+      const pod = await this.#deps.checkpointer.findPod(podUid(request));
       if (!entry || !isLost(entry, idsOf(pod.containers))) return pod;
     } catch (error) {
       if (reasonOf(error).code !== 'PodNotFound') throw error;
@@ -315,7 +313,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   /** A run is long: what it was planned for may be over. */
   #checkUndecided(request: MigrationRequest): void {
-    if (!this.#parts.request(keyOf(request))?.status?.decision) return;
+    if (!this.#deps.request(keyOf(request))?.status?.decision) return;
     throw new AgentError('Aborted', 'decided meanwhile');
   }
 
@@ -326,12 +324,12 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   ): Promise<Decision> {
     return withFaults('source.abort', () =>
       proposeDecision(
-        this.#parts.api,
+        this.#deps.api,
         migrationRequests,
         observed.request,
         {
           outcome: 'Aborted',
-          by: `agent/${this.#parts.nodeName}`,
+          by: `agent/${this.#deps.nodeName}`,
           reason: effect.reason,
           message: effect.message,
         },
@@ -346,24 +344,25 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     await this.#underWay.ended(uid);
     // Looked at before anything runs again: what ends by itself afterwards was not lost.
     const lost =
-      before.lost ?? isLost(before, await this.#parts.checkpointer.runningIds(podUid(request)));
+      before.lost ??
+      isLost(before, await this.#deps.checkpointer.runningContainerIds(podUid(request)));
     const why = lost ? { reason: 'SourceLost', message: lostMessage(before.pod) } : {};
     const entry: Entry = { ...before, ...why, lost, steps: beginStep(before.steps, 'resume') };
-    await this.#parts.journal.put(entry);
-    await this.#parts.checkpointer.release(placementOf(this.#parts.journal, request));
+    await this.#deps.journal.put(entry);
+    await this.#deps.checkpointer.resumePod(placementOf(this.#deps.journal, request));
     const steps = endStep(entry.steps, 'resume');
     // The pod runs again: what there is to learn is looked at now.
-    await this.#parts.evidence?.keep(entry, request);
+    await this.#deps.diagnostics?.keep(entry, request);
     await this.#clean(request);
-    await this.#parts.journal.put({ ...entry, stage: lost ? 'Lost' : 'Resumed', steps });
+    await this.#deps.journal.put({ ...entry, stage: lost ? 'Lost' : 'Resumed', steps });
   }
 
   /** The held device goes on answering until the target's does. */
   async #handOver(request: MigrationRequest, context: Context): Promise<void> {
     // A request that is removed by force now has been committed all the same.
-    await this.#parts.journal.put({ ...this.#entry(request), decided: 'Committed' });
+    await this.#deps.journal.put({ ...this.#entry(request), decided: 'Committed' });
     const isAnswering = () => {
-      const now = this.#parts.request(keyOf(request));
+      const now = this.#deps.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isTargetAnswering(now);
     };
     const of = { clock: this.#clock, waitMs: SOURCE_WAIT_MS, signal: context.signal };
@@ -372,19 +371,19 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   /** Nothing of the pod may ever run here again: `create` is refused from now on, by the journal. */
   async #end(request: MigrationRequest, context: Context): Promise<void> {
-    await this.#parts.journal.put({ ...this.#entry(request), stage: 'Stopping' });
-    await this.#parts.checkpointer.end(placementOf(this.#parts.journal, request));
+    await this.#deps.journal.put({ ...this.#entry(request), stage: 'Stopping' });
+    await this.#deps.checkpointer.stopPod(placementOf(this.#deps.journal, request));
     // The target waits for this word, and removing large images takes its time.
-    this.#parts.publisher.progress(request, this.#part(request, { state: 'Gone' }), context);
+    this.#deps.publisher.progress(request, this.#part(request, { state: 'Gone' }), context);
     // Before the last word: nobody would come back for them.
     await this.#clean(request);
-    await this.#parts.journal.put({ ...this.#entry(request), stage: 'Gone' });
+    await this.#deps.journal.put({ ...this.#entry(request), stage: 'Gone' });
   }
 
   async #clean(request: MigrationRequest): Promise<void> {
     await withFaults('source.clean', async () => {
-      await this.#parts.store.remove(request.metadata.uid);
-      await this.#parts.removeWork(request.metadata.uid);
+      await this.#deps.store.remove(request.metadata.uid);
+      await this.#deps.removeWork(request.metadata.uid);
     });
   }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where each container of a target is, all of them looked at once. What the pod does next depends on all: docs/adr/0006.
 import type { Entry } from '../../support/journal/journal.ts';
-import type { Failure, TargetObserved } from './decide.ts';
+import type { Failure } from '../../support/errors.ts';
+import type { TargetObserved } from './decide.ts';
 
 /** At CRIU's resume gate; beyond it; given up by CRIU; or none of these: not begun, or in CRIU's hands. */
 export type ContainerState = 'AtResumeGate' | 'Detached' | 'Pending' | Failure;

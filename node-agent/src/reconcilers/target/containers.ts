@@ -24,20 +24,20 @@ export class TargetContainers {
   readonly #gates: Gates;
   readonly #restorer: Restorer;
 
-  constructor(parts: { gates: Gates; restorer: Restorer }) {
-    this.#gates = parts.gates;
-    this.#restorer = parts.restorer;
+  constructor(deps: { gates: Gates; restorer: Restorer }) {
+    this.#gates = deps.gates;
+    this.#restorer = deps.restorer;
   }
 
   /** Who waits at the create gate. */
   created(uid: string, entry: Entry | undefined): TargetObserved['create'] {
-    const waiting = this.#gates.atCreate(uid);
+    const waiting = this.#gates.listAtCreateGate(uid);
     if (waiting.some((one) => isOtherAttempt(entry, one))) return 'again';
     return waiting.length > 0 ? 'waiting' : 'none';
   }
 
   atResumeGate(uid: string, places: ContainerStates): TargetObserved['atResumeGate'] {
-    if (this.#gates.rebuilt(uid).length === 0) return 'none';
+    if (this.#gates.listAtResumeGate(uid).length === 0) return 'none';
     return places.areKnown && places.missing().length === 0 ? 'all' : 'some';
   }
 
@@ -55,12 +55,12 @@ export class TargetContainers {
     entry: Entry,
     { name, bundle }: Entry['containers'][number],
   ): Promise<ContainerState> {
-    if (this.#gates.atResume(entry.id, name)) return 'AtResumeGate';
+    if (this.#gates.getAtResumeGate(entry.id, name)) return 'AtResumeGate';
     if (!begun.has(entry.stage)) return 'Pending';
-    if (await this.#restorer.released(entry.id, name)) return 'Detached';
+    if (await this.#restorer.isDetached(entry.id, name)) return 'Detached';
     if (bundle === undefined) return 'Pending';
     const order = { requestUid: entry.id, container: name, bundle };
-    return (await this.#restorer.failureOf(order)) ?? 'Pending';
+    return (await this.#restorer.failureReason(order)) ?? 'Pending';
   }
 
   /**
@@ -77,23 +77,25 @@ export class TargetContainers {
   /** Containers that CRIU has in its hands, whether it gets on with them or not. */
   restoring(entry: Entry): Entry['containers'] {
     if (!isRestoring(entry)) return [];
-    return entry.containers.filter(({ name }) => !this.#gates.atResume(entry.id, name));
+    return entry.containers.filter(({ name }) => !this.#gates.getAtResumeGate(entry.id, name));
   }
 
   /** Whether the restore of every container whose gate has been opened has come to its end, whichever that is. */
   haveEnded(entry: Entry, places: ContainerStates): boolean {
-    const again = this.#gates.atCreate(entry.id).filter((one) => isOtherAttempt(entry, one));
+    const again = this.#gates
+      .listAtCreateGate(entry.id)
+      .filter((one) => isOtherAttempt(entry, one));
     return places.going().every((name) => again.some((one) => one.container === name));
   }
 
   /** For the status. Until the gates open each container is where it is; then they are where the pod is. */
   states(uid: string, entry: Entry | undefined, pod: TargetState): TargetContainer[] {
-    const waiting = this.#gates.atCreate(uid);
+    const waiting = this.#gates.listAtCreateGate(uid);
     const known = entry?.containers ?? [];
     const names = known.length > 0 ? known.map((one) => one.name) : waiting[0]?.containers;
     return (names ?? []).map((name) => {
       if (settled.has(pod)) return { name, state: pod };
-      if (this.#gates.atResume(uid, name)) return { name, state: 'AtResumeGate' };
+      if (this.#gates.getAtResumeGate(uid, name)) return { name, state: 'AtResumeGate' };
       const isBegun = known.some((one) => one.name === name && one.id !== undefined);
       if (waiting.some((one) => one.container === name) && !isBegun) {
         return { name, state: pod === 'Receiving' ? pod : 'AtCreateGate' };

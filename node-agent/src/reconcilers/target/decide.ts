@@ -3,13 +3,9 @@
 // its proof.
 import type { Decision, TargetState } from '../../../../crds/src/index.ts';
 import type { Plan } from '../../../../kube/src/index.ts';
+import type { Failure } from '../../support/errors.ts';
 import { isRestoring, type Stage } from '../../support/journal/journal.ts';
 import type { Limit } from '../step-limits.ts';
-
-export interface Failure {
-  code: string;
-  message: string;
-}
 
 export interface TargetObserved {
   decision: Decision['outcome'] | undefined;

@@ -2,8 +2,8 @@
 // A target's entry in the journal.
 import type { Entry, Journal } from '../../support/journal/journal.ts';
 import type { Limit } from '../step-limits.ts';
-import type { CreateAtGate } from '../../callers/gates.ts';
-import type { Handover, HandoverKind } from '../../callers/pod-requests.ts';
+import type { CreateAtGate } from '../../support/gate-waiters.ts';
+import type { Handover, HandoverKind } from '../../callers/request-lookup.ts';
 import { microTimestamp } from '../../support/step-times.ts';
 
 /** What is written down of a request, or the beginning of it. */

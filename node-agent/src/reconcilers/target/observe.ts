@@ -2,22 +2,22 @@
 // What a target's agent sees of a request, its journal, its gates and its images. Only reads.
 import { isFinished, secondsOfStep } from '../../../../crds/src/index.ts';
 import type { Api, Clock, Resource } from '../../../../kube/src/index.ts';
-import { AgentError, reasonOf } from '../../support/errors.ts';
+import { AgentError, reasonOf, type Failure } from '../../support/errors.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { isSourceSilent } from '../handover-waits.ts';
 import type { Entry, Journal } from '../../support/journal/journal.ts';
 import { stepLimit, type Limit } from '../step-limits.ts';
-import type { Handover, HandoverKind } from '../../callers/pod-requests.ts';
+import type { Handover, HandoverKind } from '../../callers/request-lookup.ts';
 import type { Publisher } from '../publisher.ts';
 import type { Restorer } from '../../node/restore/restorer.ts';
-import type { ImageStore } from '../../node/transfer/store.ts';
+import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { TargetContainers } from './containers.ts';
-import type { Failure, TargetObserved } from './decide.ts';
+import type { TargetObserved } from './decide.ts';
 import { peerLimitOf } from './journal-entry.ts';
 import type { Gates } from '../../callers/gates.ts';
 import type { ContainerStates } from './container-states.ts';
 
-export interface TargetParts<T extends Handover> {
+export interface TargetDependencies<T extends Handover> {
   api: Api;
   kind: HandoverKind;
   resource: Resource<T>;
@@ -31,7 +31,7 @@ export interface TargetParts<T extends Handover> {
   /** Folder of the request's images. */
   imageId(request: T): string;
   receiving(imageId: string): boolean;
-  evidence?: Diagnostics | undefined;
+  diagnostics?: Diagnostics | undefined;
   removeWork(id: string): Promise<void>;
   clock?: Clock;
 }
@@ -42,21 +42,21 @@ export interface Observed<T> extends TargetObserved {
 }
 
 export class TargetObserver<T extends Handover> {
-  readonly #parts: TargetParts<T>;
+  readonly #deps: TargetDependencies<T>;
   readonly #containers: TargetContainers;
 
-  constructor(parts: TargetParts<T>, containers: TargetContainers) {
-    this.#parts = parts;
+  constructor(deps: TargetDependencies<T>, containers: TargetContainers) {
+    this.#deps = deps;
     this.#containers = containers;
   }
 
   async observe(key: string): Promise<Observed<T> | undefined> {
-    const request = this.#parts.request(key);
+    const request = this.#deps.request(key);
     const place = request?.status?.target;
-    if (!request || place?.nodeName !== this.#parts.nodeName) return undefined;
+    if (!request || place?.nodeName !== this.#deps.nodeName) return undefined;
     const uid = request.metadata.uid;
-    const entry = this.#parts.journal.get(uid, 'target');
-    const imageId = this.#parts.imageId(request);
+    const entry = this.#deps.journal.get(uid, 'target');
+    const imageId = this.#deps.imageId(request);
     const deadline = request.status?.deadlines?.blackout;
     const { images, failure } = await this.#images(imageId);
     const places = await this.#containers.look(entry);
@@ -85,9 +85,9 @@ export class TargetObserver<T extends Handover> {
 
   /** A manifest that cannot be read is a finding, not something to try until it can. */
   async #images(imageId: string): Promise<Pick<TargetObserved, 'images' | 'failure'>> {
-    if (this.#parts.receiving(imageId)) return { images: 'receiving', failure: undefined };
+    if (this.#deps.receiving(imageId)) return { images: 'receiving', failure: undefined };
     try {
-      const kept = await this.#parts.store.manifest(imageId);
+      const kept = await this.#deps.store.manifest(imageId);
       return { images: kept ? 'whole' : 'absent', failure: undefined };
     } catch (error) {
       if (!(error instanceof AgentError)) throw error;
@@ -97,7 +97,7 @@ export class TargetObserver<T extends Handover> {
 
   /** Images of a checkpoint that this node keeps belong to the CheckpointRequest. */
   keeps(request: T): boolean {
-    return request.status?.source?.nodeName === this.#parts.nodeName;
+    return request.status?.source?.nodeName === this.#deps.nodeName;
   }
 
   /** Found by this agent or an earlier one. */
@@ -107,7 +107,7 @@ export class TargetObserver<T extends Handover> {
     return (
       failure && {
         ...failure,
-        message: withDiagnosticsPath(this.#parts.evidence, failure.message, entry),
+        message: withDiagnosticsPath(this.#deps.diagnostics, failure.message, entry),
       }
     );
   }
@@ -119,9 +119,9 @@ export function restoreLimitOf(request: Handover, entry: Entry | undefined): Lim
 
 /** A message with the place of what was kept for whoever looks into it. */
 export function withDiagnosticsPath(
-  evidence: Diagnostics | undefined,
+  diagnostics: Diagnostics | undefined,
   message: string,
   entry: Entry,
 ): string {
-  return evidence?.pointTo(message, entry) ?? message;
+  return diagnostics?.pointTo(message, entry) ?? message;
 }

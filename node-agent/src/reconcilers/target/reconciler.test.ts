@@ -3,7 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { decide, migrationRequests } from '../../../../kube/src/index.ts';
+import { proposeDecision, migrationRequests } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import { Journal } from '../../support/journal/journal.ts';
 import { migration, NAMESPACE, REQUEST_UID } from '../../testing/objects.ts';
@@ -100,7 +100,7 @@ describe('a target', () => {
   it('is restored once more, and answers nobody meanwhile, if it is killed while it answers', async () => {
     node.source = () => {
       node.logs['main'] = 'failed';
-      gates.dismiss(REQUEST_UID, 'main', 'killed');
+      gates.refuseAtResumeGate(REQUEST_UID, 'main', 'killed');
       put({ sourceAgent: { state: 'Gone' } });
     };
     const { gate } = await toResumeGate();
@@ -183,7 +183,7 @@ describe('a target', () => {
     // Committed by this agent, which dies before it knows.
     const request = api.peek(migrationRequests, NAMESPACE, 'move');
     if (!request) throw new Error('no request');
-    await decide(api, migrationRequests, request, {
+    await proposeDecision(api, migrationRequests, request, {
       outcome: 'Committed',
       by: 'agent/node-b',
       reason: 'Committed',
@@ -409,7 +409,7 @@ describe('a target of several containers', () => {
     const last = resumeGate('more');
     record('Committed');
     await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'Resuming' }));
-    gates.open(REQUEST_UID, 'side');
+    gates.openResumeGate(REQUEST_UID, 'side');
     await Promise.resolve();
     expect(node.ran).toBe(1);
     await restartAgent();
@@ -458,7 +458,7 @@ describe('a target of several containers', () => {
     // Committed by this agent, which dies before it knows; meanwhile the last container is killed.
     const request = api.peek(migrationRequests, NAMESPACE, 'move');
     if (!request) throw new Error('no request');
-    await decide(api, migrationRequests, request, {
+    await proposeDecision(api, migrationRequests, request, {
       ...{ outcome: 'Committed', by: 'agent/node-b', reason: 'Committed' },
     });
     await restartAgent();

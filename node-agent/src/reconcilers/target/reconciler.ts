@@ -2,7 +2,7 @@
 // The target's side of MigrationRequests and RestoreRequests whose new pod is on this node.
 import { secondsOfStep, type TargetAgent, type TargetState } from '../../../../crds/src/index.ts';
 import {
-  decide as proposeDecision,
+  proposeDecision,
   keyOf,
   realClock,
   timestamp,
@@ -18,18 +18,18 @@ import type { Entry } from '../../support/journal/journal.ts';
 import { doWithin } from '../step-limits.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import { stepSeconds } from '../../support/metrics.ts';
-import type { Handover } from '../../callers/pod-requests.ts';
+import type { Handover } from '../../callers/request-lookup.ts';
 import { beginOnce, beginStep, endStep, secondsOf } from '../../support/step-times.ts';
 import { TargetContainers } from './containers.ts';
 import { decideTarget, type TargetEffect, type TargetStatus } from './decide.ts';
 import { entryOf, isOtherAttempt, peerLimitOf, withCreated } from './journal-entry.ts';
-import type { CreateAtGate } from '../../callers/gates.ts';
+import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import {
   withDiagnosticsPath,
   restoreLimitOf,
   TargetObserver,
   type Observed,
-  type TargetParts,
+  type TargetDependencies,
 } from './observe.ts';
 import type { ContainerStates } from './container-states.ts';
 
@@ -41,17 +41,17 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   TargetEffect,
   TargetStatus
 > {
-  readonly #parts: TargetParts<T>;
+  readonly #deps: TargetDependencies<T>;
   readonly #observer: TargetObserver<T>;
   readonly #containers: TargetContainers;
   readonly #identity = new Map<string, TargetAgent['identity']>();
   readonly #clock: Clock;
 
-  constructor(parts: TargetParts<T>) {
-    this.#parts = parts;
-    this.#containers = new TargetContainers(parts);
-    this.#observer = new TargetObserver(parts, this.#containers);
-    this.#clock = parts.clock ?? realClock;
+  constructor(deps: TargetDependencies<T>) {
+    this.#deps = deps;
+    this.#containers = new TargetContainers(deps);
+    this.#observer = new TargetObserver(deps, this.#containers);
+    this.#clock = deps.clock ?? realClock;
   }
 
   async observe(key: string): Promise<Observed<T> | undefined> {
@@ -70,7 +70,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       case 'RecordPeerDeadline': {
         const peerDeadline = timestamp(this.#clock.now() + effect.budgetMs);
         const { uid } = request.metadata;
-        return this.#parts.journal.change(uid, 'target', (now = this.#entry(request)) => ({
+        return this.#deps.journal.change(uid, 'target', (now = this.#entry(request)) => ({
           ...now,
           peerDeadline,
         }));
@@ -107,31 +107,31 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     if (effect.type !== 'StartRestore') return;
     const { code, message } = reasonOf(error);
     const entry = this.#entry(observed.request);
-    await this.#parts.journal.put({
+    await this.#deps.journal.put({
       ...entry,
       reason: code,
-      message: withDiagnosticsPath(this.#parts.evidence, message, entry),
+      message: withDiagnosticsPath(this.#deps.diagnostics, message, entry),
     });
   }
 
   async publish(status: TargetStatus, observed: Observed<T>, context: Context): Promise<void> {
     // Deciding goes on to its consequence within the same run.
-    const entry = this.#parts.journal.get(observed.request.metadata.uid, 'target');
+    const entry = this.#deps.journal.get(observed.request.metadata.uid, 'target');
     const stage = entry?.stage;
     const state =
       stage === 'Running' ? 'Running' : stage === 'TornDown' ? 'TornDown' : status.state;
     const where =
       entry && state === 'TornDown'
-        ? withDiagnosticsPath(this.#parts.evidence, 'Torn down.', entry)
+        ? withDiagnosticsPath(this.#deps.diagnostics, 'Torn down.', entry)
         : undefined;
     const message = status.message ?? where;
     const part = this.#part(observed.request, { ...status, state, ...(message && { message }) });
-    await this.#parts.publisher.write(observed.request, part, context.signal);
+    await this.#deps.publisher.write(observed.request, part, context.signal);
   }
 
   /** Times the transfer, which the receiver drives. */
   async received(request: T, begun: string, ended: string): Promise<void> {
-    const { journal } = this.#parts;
+    const { journal } = this.#deps;
     await journal.change(request.metadata.uid, 'target', (now = this.#entry(request)) => ({
       ...now,
       steps: endStep(beginStep(now.steps, 'transfer', begun), 'transfer', ended),
@@ -144,13 +144,13 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   }
 
   #entry(request: T): Entry {
-    return entryOf(this.#parts.journal, this.#parts.kind, request);
+    return entryOf(this.#deps.journal, this.#deps.kind, request);
   }
 
   #part(request: T, status: TargetStatus): TargetAgent {
     const uid = request.metadata.uid;
     const told = request.status?.targetAgent;
-    const entry = this.#parts.journal.get(uid, 'target');
+    const entry = this.#deps.journal.get(uid, 'target');
     const steps = entry && entry.steps;
     const containers = this.#containers.states(uid, entry, status.state);
     const known: Partial<TargetAgent> = {
@@ -163,7 +163,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   }
 
   async #restore(observed: Observed<T>, context: Context): Promise<void> {
-    for (const create of this.#parts.gates.atCreate(observed.request.metadata.uid)) {
+    for (const create of this.#deps.gates.listAtCreateGate(observed.request.metadata.uid)) {
       await this.#restoreOne(create, observed, context);
     }
   }
@@ -178,7 +178,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const steps = again
       ? beginOnce(before.steps, 'restore', deadline)
       : beginStep(before.steps, 'restore', undefined, deadline);
-    const netns = await this.#parts.restorer.netns(create);
+    const netns = await this.#deps.restorer.netns(create);
     const { sandboxId } = create;
     // What one container has been restored over must not be replaced beneath it.
     const isFirst =
@@ -193,17 +193,17 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       reason: undefined,
       message: undefined,
     };
-    await this.#parts.journal.put(entry);
-    this.#parts.gates.dismiss(uid, create.container, 'the container was created anew');
+    await this.#deps.journal.put(entry);
+    this.#deps.gates.refuseAtResumeGate(uid, create.container, 'the container was created anew');
     this.#tell(request, 'Restoring', context);
     const prepare = async () => {
       if (request.kind === 'RestoreRequest' && isFirst)
-        await this.#parts.restorer.verify(imageId, request.status?.digest);
-      return this.#parts.restorer.prepare({
+        await this.#deps.restorer.verifyImages(imageId, request.status?.digest);
+      return this.#deps.restorer.prepareRestore({
         requestUid: uid,
         imageId,
         create,
-        qpState: this.#parts.kind === 'RestoreRequest' ? 'error' : 'keep',
+        qpState: this.#deps.kind === 'RestoreRequest' ? 'error' : 'keep',
         rnrTimer: create.rnrTimer,
         podFiles: isFirst,
       });
@@ -212,9 +212,9 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const limit = of.decision ? undefined : restoreLimitOf(request, this.#entry(request));
     const reply = await doWithin(limit, this.#clock, new AbortController(), prepare);
     if (isFirst && create.containers.length > 1) {
-      await this.#parts.journal.put({ ...this.#entry(request), filesIn: sandboxId });
+      await this.#deps.journal.put({ ...this.#entry(request), filesIn: sandboxId });
     }
-    this.#parts.gates.answerCreate(uid, create.container, reply);
+    this.#deps.gates.answerCreate(uid, create.container, reply);
   }
 
   /** Everything is rebuilt and nothing has run: the point of no return. */
@@ -222,7 +222,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const { request } = observed;
     const uid = request.metadata.uid;
     const before = this.#entry(request);
-    const arrived = this.#parts.gates.rebuilt(uid).sort((a, b) => (a.at < b.at ? -1 : 1));
+    const arrived = this.#deps.gates.listAtResumeGate(uid).sort((a, b) => (a.at < b.at ? -1 : 1));
     const last = arrived.at(-1);
     // Who has left since it was looked at has been killed.
     if (!last || (await this.#containers.look(before)).missing().length > 0) return;
@@ -234,10 +234,10 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       steps = endStep(beginStep(steps, 'register', begun), 'register', last.at);
     }
     steps = beginStep(steps, 'decide');
-    await this.#parts.journal.put({ ...before, stage: 'AtResumeGate', steps });
+    await this.#deps.journal.put({ ...before, stage: 'AtResumeGate', steps });
     // Read while nothing has run: what the source read when it was held.
     if (before.netns !== undefined) {
-      this.#identity.set(uid, await this.#parts.restorer.identity(before.netns));
+      this.#identity.set(uid, await this.#deps.restorer.identity(before.netns));
     }
     this.#tell(request, 'AtResumeGate', context);
     const standing = await withFaults('target.decide', async () => {
@@ -264,7 +264,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     message: string,
     context: Context,
   ): Promise<'Committed' | 'Aborted'> {
-    const { api, resource, nodeName } = this.#parts;
+    const { api, resource, nodeName } = this.#deps;
     const proposal = { outcome, by: `agent/${nodeName}`, reason, message };
     const standing = await proposeDecision(api, resource, request, proposal, {
       signal: context.signal,
@@ -273,7 +273,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     context.log.info({ outcome: decided, by: standing.by }, 'decided');
     // A decision is never reversed, but the cache may not have it when this request is looked at next.
     const { uid } = request.metadata;
-    await this.#parts.journal.change(uid, 'target', (now = this.#entry(request)) => ({
+    await this.#deps.journal.change(uid, 'target', (now = this.#entry(request)) => ({
       ...now,
       decided,
       steps: endStep(now.steps, 'decide'),
@@ -287,11 +287,11 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
    */
   async #answer({ request }: Observed<T>, context: Context): Promise<void> {
     const before = this.#entry(request);
-    await this.#parts.journal.put({ ...before, steps: beginOnce(before.steps, 'resume') });
-    if (before.netns !== undefined) await this.#parts.restorer.answer(before.netns);
+    await this.#deps.journal.put({ ...before, steps: beginOnce(before.steps, 'resume') });
+    if (before.netns !== undefined) await this.#deps.restorer.answerPeers(before.netns);
     this.#tell(request, 'Answering', context);
     const isSilent = () => {
-      const now = this.#parts.request(keyOf(request));
+      const now = this.#deps.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isSourceSilent(now);
     };
     const of = { clock: this.#clock, waitMs: TARGET_WAIT_MS, signal: context.signal };
@@ -310,7 +310,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const late = this.#containers.hardlyStarting(entry, this.#clock.now());
     if (entry.stage !== 'Resuming' && late !== undefined) {
       const why = `the start of ${late} has taken so long that the kubelet may give it up: restoring again`;
-      this.#parts.gates.dismiss(uid, late, why);
+      this.#deps.gates.refuseAtResumeGate(uid, late, why);
       throw new AgentError('Internal', why);
     }
     const opening: Entry = {
@@ -318,9 +318,9 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       stage: 'Resuming',
       steps: beginOnce(entry.steps, 'resume'),
     };
-    await this.#parts.journal.put(opening);
+    await this.#deps.journal.put(opening);
     await withFaults('target.open', async () => {
-      for (const { name } of entry.containers) this.#parts.gates.open(uid, name);
+      for (const { name } of entry.containers) this.#deps.gates.openResumeGate(uid, name);
     });
     const places = await this.#letGo(opening, context);
     if (places.detached() === 'all') return this.#settle(opening);
@@ -332,7 +332,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   /** The request is over: what could be restored goes on. */
   async #openRest({ request }: Observed<T>): Promise<void> {
     const entry = this.#entry(request);
-    for (const { name } of entry.containers) this.#parts.gates.open(entry.id, name);
+    for (const { name } of entry.containers) this.#deps.gates.openResumeGate(entry.id, name);
     await this.#settle(entry);
   }
 
@@ -345,7 +345,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   /** A pod that is gone meanwhile, with its namespace or its whole node, has nothing to be released. */
   async #release({ netns }: Entry): Promise<void> {
     try {
-      if (netns !== undefined) await this.#parts.restorer.release(netns);
+      if (netns !== undefined) await this.#deps.restorer.resumePod(netns);
     } catch (error) {
       if (!isGone(error)) throw error;
     }
@@ -368,7 +368,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
 
   /** What was not let go is as if its gate had not been opened, and what was has not been heard. */
   async #takeBack({ request }: Observed<T>): Promise<void> {
-    await this.#parts.journal.put({ ...this.#entry(request), stage: 'AtResumeGate' });
+    await this.#deps.journal.put({ ...this.#entry(request), stage: 'AtResumeGate' });
     throw new AgentError('Internal', 'CRIU ended before it had let go: restoring again');
   }
 
@@ -377,7 +377,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
       const seconds = secondsOf(step);
       if (seconds !== undefined) stepSeconds.observe({ role: 'target', step: step.name }, seconds);
     }
-    await this.#parts.journal.put({ ...entry, stage: 'Running' });
+    await this.#deps.journal.put({ ...entry, stage: 'Running' });
   }
 
   /** Nothing that was rebuilt may run; the namespace stays locked until the pod is deleted. */
@@ -391,28 +391,28 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     const hanging = isLate ? this.#containers.restoring(entry) : [];
     await this.#keep(request);
     await withFaults('target.tearDown', async () => {
-      this.#parts.gates.refuse(request.metadata.uid, error);
-      for (const { id } of hanging) if (id !== undefined) await this.#parts.restorer.cut(id);
+      this.#deps.gates.refuseAll(request.metadata.uid, error);
+      for (const { id } of hanging) if (id !== undefined) await this.#deps.restorer.killRestore(id);
     });
     await this.#clean(observed);
-    await this.#parts.journal.put({ ...entry, stage: 'TornDown' });
+    await this.#deps.journal.put({ ...entry, stage: 'TornDown' });
   }
 
   /** Before anything is torn down that could be looked at; nothing if nothing was begun. */
   async #keep(request: T): Promise<void> {
-    const entry = this.#parts.journal.get(request.metadata.uid, 'target');
-    if (entry) await this.#parts.evidence?.keep(entry, request);
+    const entry = this.#deps.journal.get(request.metadata.uid, 'target');
+    if (entry) await this.#deps.diagnostics?.keep(entry, request);
   }
 
   async #clean(observed: Observed<T>): Promise<void> {
     const { request, imageId } = observed;
     await withFaults('target.clean', async () => {
-      if (!this.#observer.keeps(request)) await this.#parts.store.remove(imageId);
-      await this.#parts.removeWork(request.metadata.uid);
+      if (!this.#observer.keeps(request)) await this.#deps.store.remove(imageId);
+      await this.#deps.removeWork(request.metadata.uid);
     });
   }
 
   #tell(request: T, state: TargetState, context: Context): void {
-    this.#parts.publisher.progress(request, this.#part(request, { state }), context);
+    this.#deps.publisher.progress(request, this.#part(request, { state }), context);
   }
 }

@@ -3,7 +3,7 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isErrno } from '../errors.ts';
-import { syncPath } from '../../node/host/durable.ts';
+import { syncPath } from '../durable.ts';
 
 export interface Folder {
   names(): Promise<string[]>;

@@ -7,16 +7,16 @@ const qp = (lqpn: number, type: string, pid?: number) => {
 };
 
 describe('queue pairs', () => {
-  it('of type RC, and the kernel’s own, are no obstacle', () => {
+  it('of type RC, and the kernel’s own, are accepted', () => {
     checkSupported('rxe0', { qp: [qp(1, 'GSI'), qp(17, 'RC', 40), qp(18, 'RC', 41)] });
     checkSupported('rxe0', { qp: [] });
   });
 
-  it.each(['UD', 'UC', 'XRC_TGT'])('of type %s are named', (type) => {
+  it.each(['UD', 'UC', 'XRC_TGT'])('of type %s are refused by number', (type) => {
     expect(() => checkSupported('rxe0', { qp: [qp(17, 'RC', 40), qp(18, type, 41)] })).toThrow(
       expect.objectContaining({
         code: 'UnsupportedObject',
-        message: expect.stringContaining(`process 41 has queue pair 18 of type ${type}`) as string,
+        message: expect.stringContaining(`Process 41 has queue pair 18 of type ${type}`) as string,
       }),
     );
   });

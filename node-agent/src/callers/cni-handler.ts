@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the agent does around the real CNI plugin of a pod's RDMA network.
-//   before  a target's namespace is locked before it has an interface, which is hidden from birth
-//   after   the pod gets its rxe device; a target's is held from birth
-//   del     the device goes first
+// The handler of the CNI delegate's calls around the real plugin of a pod's RDMA network (CNI specification 1.0, ADD and
+// DEL; docs/architecture.md, "The agent's socket").
+//   before  ADD: locks a target's namespace before it has an interface, and asks for a hidden one
+//   after   ADD: makes the pod's rxe device, and holds a target's
+//   del     DEL: removes the device before the plugin removes the interface
 import { annotations } from '../../../crds/src/index.ts';
 import { withFaults } from '../../../kube/src/index.ts';
 import { isErrno } from '../support/errors.ts';
@@ -10,20 +11,20 @@ import type { NetworkLock } from '../node/lock/network-lock.ts';
 import type { Host } from '../node/host/host.ts';
 import type { Journal } from '../support/journal/journal.ts';
 import { refuseMovedAway } from './moved-away.ts';
-import { hasRun, type PodRequests, type TargetOf } from './pod-requests.ts';
+import { hasResumed, type RequestLookup, type TargetRequest } from './request-lookup.ts';
 import { openableNetns } from '../node/runtime/containers.ts';
 import type { CniReply, CniRequest } from '../support/socket-protocol.ts';
 import { deviceName, type RdmaDriver } from '../node/device/driver.ts';
-import { readPeers } from '../node/device/peers.ts';
+import { readPeers } from '../support/peers.ts';
 
 export interface CniParts {
   host: Host;
   journal: Journal;
   lock: NetworkLock;
   driver: RdmaDriver;
-  pods: PodRequests;
-  /** A target's pod has been seen. */
-  preparing(target: TargetOf): Promise<void>;
+  pods: RequestLookup;
+  /** Called once a target's sandbox is being made. */
+  recordPreparing(target: TargetRequest): Promise<void>;
 }
 
 export class CniHandler {
@@ -33,7 +34,11 @@ export class CniHandler {
     this.#parts = parts;
   }
 
-  /** Idempotent. @throws AgentError MovedAway, NetnsModeShared, DriverMissing, PodNotFound, ... */
+  /**
+   * May be repeated.
+   * @throws AgentError MovedAway, NetnsModeShared, DriverMissing, DeviceNameTaken, PodNotFound, BadRequest, LockFailed,
+   * HoldFailed; ConnectionError
+   */
   async handle(request: CniRequest): Promise<CniReply> {
     const netns = openableNetns(this.#parts.host, request.netns);
     switch (request.phase) {
@@ -49,24 +54,24 @@ export class CniHandler {
   }
 
   async #before(request: CniRequest, netns: string): Promise<CniReply> {
-    const pod = await this.#parts.pods.pod(request);
-    // A second sandbox of a pod that has moved would announce the addresses that it took along.
+    const pod = await this.#parts.pods.getPod(request);
+    // A second sandbox of a pod that has moved would announce addresses that the target owns now.
     refuseMovedAway(this.#parts.journal, pod.metadata.uid);
-    const target = await this.#parts.pods.targetOf(pod);
-    if (!target || hasRun(this.#parts.journal, target)) return { ok: true };
-    await this.#parts.preparing(target);
+    const target = await this.#parts.pods.targetRequest(pod);
+    if (!target || hasResumed(this.#parts.journal, target)) return { ok: true };
+    await this.#parts.recordPreparing(target);
     await this.#parts.lock.lock(netns, 'total');
     return { ok: true, hide: true };
   }
 
   async #after(request: CniRequest, netns: string): Promise<void> {
     const { driver, pods } = this.#parts;
-    await driver.checkMode();
-    const pod = await pods.pod(request);
+    await driver.checkNetnsMode();
+    const pod = await pods.getPod(request);
     const wanted = pod.metadata.annotations;
-    const target = await pods.targetOf(pod);
-    const isTarget = target !== undefined && !hasRun(this.#parts.journal, target);
-    // Also where the interface was not made so: another CNI plugin may have made it.
+    const target = await pods.targetRequest(pod);
+    const isTarget = target !== undefined && !hasResumed(this.#parts.journal, target);
+    // Also if the interface was not made hidden: another plugin may have made it.
     if (isTarget || request.hidden) await driver.hide(netns, [request.ifname], request.hidden);
     if (request.hidden && !isTarget) await driver.show(netns, [request.ifname]);
     const name = deviceName(pod.metadata.uid, wanted[annotations.rdmaDevice]);
@@ -74,7 +79,7 @@ export class CniHandler {
     if (isTarget) await driver.hold(netns, readPeers(wanted).rnrTimer);
   }
 
-  /** Deleting must succeed for whatever is left, also for a namespace that is gone. */
+  /** DEL must succeed for whatever is left, also for a namespace that is gone (CNI specification 1.0, DEL). */
   async #remove(netns: string): Promise<void> {
     try {
       await this.#parts.driver.removeAll(netns);

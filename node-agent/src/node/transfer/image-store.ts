@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where images lie on a node: <root>/<id>/<container>/..., whole and verified or not there at all.
+// The images on this node: <root>/<id>/<container>/... with a manifest once they are whole and verified. The
+// checkpointer writes into it, the receiver receives into it, the restorer reads from it; reconcilers and orphan sweep
+// remove.
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -12,8 +14,9 @@ import {
   type Manifest,
   type ManifestHeader,
 } from './manifest.ts';
-import { syncFolders, syncPath, syncTree } from '../host/durable.ts';
-import { digestFiles, unpackImages } from './pack.ts';
+import { syncPath } from '../../support/durable.ts';
+import { syncFolders, syncTree } from '../host/fsync.ts';
+import { digestFiles, unpackImages } from './image-stream.ts';
 
 const idPattern = /^[a-z0-9][a-z0-9.-]{0,127}$/i;
 const INCOMING = '.incoming-';
@@ -25,14 +28,14 @@ export class ImageStore {
     this.#root = root;
   }
 
-  /** Folder of one request's images. @throws AgentError BadRequest for an id that is no file name. */
+  /** Folder of the images with this id. @throws AgentError BadRequest for an id that is not a file name */
   dir(id: string): string {
-    if (!idPattern.test(id)) throw new AgentError('BadRequest', `not an image id: ${id}`);
+    if (!idPattern.test(id)) throw new AgentError('BadRequest', `Not an id of images: ${id}.`);
     return join(this.#root, id);
   }
 
-  /** An empty folder for one container's dump, replacing a former attempt. */
-  async create(id: string, container: string): Promise<string> {
+  /** Makes an empty folder for one container's dump, in place of an earlier attempt's. @returns its path */
+  async createFolder(id: string, container: string): Promise<string> {
     const dir = join(this.dir(id), container);
     await rm(dir, { recursive: true, force: true });
     await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -40,22 +43,27 @@ export class ImageStore {
   }
 
   /**
-   * Takes a stream in; the images appear in their folder only when every byte is verified. If the very same are there
-   * already, those stay: a restore may be reading them, sent again by who did not hear that they had arrived.
-   * @param own the id that the images have to have: a checkpoint's are kept once for each restore from it
+   * Unpacks a stream. The images appear in their folder only after every byte was verified and synced. If the folder has
+   * the same images already, those stay, because a restore may be reading them: a sender that got no reply sends again.
+   * @param ownId the id that the manifest must have. It differs from the folder's for a restore from a checkpoint of
+   * another node.
+   * @throws AgentError UnexpectedImages, ImageTruncated, ImageCorrupt, ImageVersion; ENOSPC
    */
-  async receive(id: string, stream: Readable, own = id): Promise<Manifest> {
+  async receive(id: string, stream: Readable, ownId = id): Promise<Manifest> {
     const final = this.dir(id);
     const incoming = join(this.#root, `${INCOMING}${id}`);
     await rm(incoming, { recursive: true, force: true });
     await mkdir(incoming, { recursive: true, mode: 0o700 });
     try {
       const manifest = await unpackImages(stream, incoming);
-      if (manifest.id !== own) {
-        throw new AgentError('UnexpectedImages', `these are the images of ${manifest.id}`);
+      if (manifest.id !== ownId) {
+        throw new AgentError(
+          'UnexpectedImages',
+          `The sender has sent images of ${manifest.id}, but this node awaits those of ${ownId}.`,
+        );
       }
-      const kept = await this.manifest(id).catch(() => undefined);
-      if (kept?.digest === digestOf(formatManifest(manifest))) {
+      const stored = await this.manifest(id).catch(() => undefined);
+      if (stored?.digest === digestOf(formatManifest(manifest))) {
         await rm(incoming, { recursive: true, force: true });
         return manifest;
       }
@@ -70,15 +78,16 @@ export class ImageStore {
     }
   }
 
-  /** Computes the digests of what lies in the folder and keeps them beside it. */
+  /** Computes the digests of a folder's files, syncs them and writes the manifest. @returns the manifest */
   async seal(id: string, header: ManifestHeader): Promise<Manifest> {
     const files = await digestFiles(this.dir(id));
-    // A manifest promises files: they have to outlive a power cut first.
+    // After a loss of power a manifest must not list files that were not written.
     await syncTree(this.dir(id));
-    return this.keep(id, { ...header, files });
+    return this.saveManifest(id, { ...header, files });
   }
 
-  async keep(id: string, manifest: Manifest): Promise<Manifest> {
+  /** Writes manifest.json by rename and syncs it. @returns the manifest */
+  async saveManifest(id: string, manifest: Manifest): Promise<Manifest> {
     const dir = this.dir(id);
     const temporary = join(dir, `${MANIFEST_NAME}.new`);
     await writeFile(temporary, formatManifest(manifest), { mode: 0o600, flush: true });
@@ -87,7 +96,7 @@ export class ImageStore {
     return manifest;
   }
 
-  /** The manifest of images that are whole; undefined if there are none. @throws AgentError */
+  /** The manifest of whole images, with its digest; undefined if there is none. @throws AgentError ImageVersion, ImageCorrupt */
   async manifest(id: string): Promise<{ manifest: Manifest; digest: string } | undefined> {
     try {
       const text = await readFile(join(this.dir(id), MANIFEST_NAME), 'utf8');
@@ -98,11 +107,12 @@ export class ImageStore {
     }
   }
 
+  /** Removes the images. Does nothing if there are none. */
   async remove(id: string): Promise<void> {
     await rm(this.dir(id), { recursive: true, force: true });
   }
 
-  /** Ids that have a folder. */
+  /** Ids of all images, whole or not. */
   async ids(): Promise<string[]> {
     try {
       const entries = await readdir(this.#root, { withFileTypes: true });

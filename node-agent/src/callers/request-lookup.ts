@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the API says about a pod that a runtime or CNI call is about: its annotations, and the request that it
-// was made for.
+// Looks up, on the API server, the pod that a runtime or CNI call is about and the request that made it. The handlers
+// of create and CNI calls use it; the reconcilers read pods through it.
 import {
   annotations,
   isFinished,
@@ -20,11 +20,12 @@ import {
 import { AgentError } from '../support/errors.ts';
 import type { Journal } from '../support/journal/journal.ts';
 
+/** The kinds of requests that make a target pod. */
 export type HandoverKind = 'MigrationRequest' | 'RestoreRequest';
 export type Handover = MigrationRequest | RestoreRequest;
 
-/** The request that a pod is the target of. */
-export interface TargetOf {
+/** The request whose target a pod is. */
+export interface TargetRequest {
   kind: HandoverKind;
   /** `namespace/name` */
   key: string;
@@ -34,37 +35,42 @@ export interface TargetOf {
 export interface PodName {
   namespace: string;
   pod: string;
+  /** Empty if the caller does not know it. */
   podUid: string;
 }
 
-export class PodRequests {
+export class RequestLookup {
   readonly #api: Api;
 
   constructor(api: Api) {
     this.#api = api;
   }
 
-  /** @throws AgentError PodNotFound if the name belongs to another pod by now. */
-  async pod(of: PodName): Promise<Pod> {
+  /** @throws AgentError PodNotFound, also if another pod has the name by now; ConnectionError */
+  async getPod(name: PodName): Promise<Pod> {
     let pod: Pod;
     try {
-      pod = await this.#api.get(pods, of.namespace, of.pod);
+      pod = await this.#api.get(pods, name.namespace, name.pod);
     } catch (error) {
       if (!isNotFound(error)) throw error;
-      throw new AgentError('PodNotFound', `there is no pod ${of.namespace}/${of.pod}`);
+      throw new AgentError('PodNotFound', `There is no pod ${name.namespace}/${name.pod}.`);
     }
-    // Pods from a file on the node (static pods) have another UID in the API than on the node.
-    if (of.podUid && pod.metadata.uid !== of.podUid) {
+    // A static pod is refused too: its mirror pod in the API has another UID than the node's kubelet knows.
+    if (name.podUid && pod.metadata.uid !== name.podUid) {
       throw new AgentError(
         'PodNotFound',
-        `pod ${of.namespace}/${of.pod} is another one by now (${pod.metadata.uid})`,
+        `Pod ${name.namespace}/${name.pod} with UID ${name.podUid} is gone: the name has UID ${pod.metadata.uid} now.`,
       );
     }
     return pod;
   }
 
-  /** @throws AgentError BadRequest for an annotation that names no request of this very pod. */
-  async targetOf(pod: Pod): Promise<TargetOf | undefined> {
+  /**
+   * The request whose target the pod is; undefined for a pod that no request has made.
+   * @throws AgentError BadRequest if its annotation names a request that does not exist or did not make it;
+   * ConnectionError
+   */
+  async targetRequest(pod: Pod): Promise<TargetRequest | undefined> {
     const migration = pod.metadata.annotations[annotations.migration];
     const restore = pod.metadata.annotations[annotations.restore];
     const key = migration ?? restore;
@@ -72,7 +78,10 @@ export class PodRequests {
     const kind = migration === undefined ? 'RestoreRequest' : 'MigrationRequest';
     const request = await this.#request(kind, key);
     if (!request) {
-      throw new AgentError('BadRequest', `${kind} ${key}, which made this pod, does not exist`);
+      throw new AgentError(
+        'BadRequest',
+        `${kind} ${key} of the pod's annotation does not exist. Delete the pod.`,
+      );
     }
     const { namespace } = splitKey(key);
     const uid = pod.metadata.annotations[annotations.requestUid];
@@ -80,13 +89,16 @@ export class PodRequests {
       namespace !== pod.metadata.namespace ||
       (uid !== undefined && uid !== request.metadata.uid)
     ) {
-      throw new AgentError('BadRequest', `${kind} ${key} did not make this pod`);
+      throw new AgentError(
+        'BadRequest',
+        `${kind} ${key} of the pod's annotation did not make this pod. Delete the pod.`,
+      );
     }
     return { kind, key, request };
   }
 
-  /** The decision as the API server has it now, not as a cache had it. */
-  async decision(kind: HandoverKind, key: string): Promise<Decision | undefined> {
+  /** The recorded decision, read from the API server and not from a cache. */
+  async currentDecision(kind: HandoverKind, key: string): Promise<Decision | undefined> {
     return (await this.#request(kind, key))?.status?.decision;
   }
 
@@ -103,17 +115,17 @@ export class PodRequests {
   }
 }
 
-/** Names of the containers that a running pod has, in the order in which the kubelet starts them: sidecars first. */
+/** Names of a running pod's containers in the order in which the kubelet starts them: sidecars first. Pure. */
 export function startOrder(pod: Pod): string[] {
   const sidecars = pod.spec.initContainers.filter((one) => one.restartPolicy === 'Always');
   return [...sidecars, ...pod.spec.containers].map((one) => one.name);
 }
 
 /**
- * Whether a target has been released after Committed: then it is a pod like any other, also when its container or
- * its sandbox is made anew. Before, nothing of it may be heard.
+ * Whether a target was resumed after Committed. From then on it is a pod like any other, also when its container or
+ * sandbox is restarted. Before, it must stay locked, hidden and held.
  */
-export function hasRun(journal: Journal, target: TargetOf): boolean {
+export function hasResumed(journal: Journal, target: TargetRequest): boolean {
   const { request } = target;
   if (request.status?.decision?.outcome !== 'Committed') return false;
   return journal.get(request.metadata.uid, 'target')?.stage === 'Running' || isFinished(request);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CNI calls: real nftables and macvlans in real namespaces, a real journal; making an rxe device and holding
-// it needs Sealift's driver and is left to the nodes.
+// The CNI calls over real nftables, macvlans, namespaces and a real journal. Making and holding an rxe device needs
+// Sealift's driver: the lab's cases test it.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { nft } from '../../../native/addon/index.ts';
 import { NetworkLock } from '../node/lock/network-lock.ts';
 import { Host } from '../node/host/host.ts';
 import { Journal, type Stage } from '../support/journal/journal.ts';
-import { PodRequests } from './pod-requests.ts';
+import { RequestLookup } from './request-lookup.ts';
 import { Restorer } from '../node/restore/restorer.ts';
 import { cniRequest } from '../support/socket-protocol.ts';
 import { MemoryApi } from '../testing/api.ts';
@@ -26,14 +26,14 @@ import {
   TARGET_UID,
 } from '../testing/objects.ts';
 import { Checkpointer } from '../node/dump/checkpointer.ts';
-import { CniHandler } from './cni.ts';
+import { CniHandler } from './cni-handler.ts';
 import { RdmaDriver } from '../node/device/driver.ts';
 
-/** Everything but what needs the rxe driver. */
-class NoRxe extends RdmaDriver {
+/** The real driver without the calls that need rxe. */
+class DriverWithoutRxe extends RdmaDriver {
   readonly did: string[] = [];
   ifnames = ['m0'];
-  override async checkMode(): Promise<void> {}
+  override async checkNetnsMode(): Promise<void> {}
   override async create(_netns: string, name: string, netdev: string): Promise<void> {
     this.did.push(`create ${name} on ${netdev}`);
   }
@@ -55,7 +55,7 @@ describe.runIf(able)('a CNI call', () => {
   let dir: string;
   let journal: Journal;
   let api: MemoryApi;
-  let driver: NoRxe;
+  let driver: DriverWithoutRxe;
   let cni: CniHandler;
   const lock = new NetworkLock(nft);
   const host = new Host({ root: '/' });
@@ -71,9 +71,16 @@ describe.runIf(able)('a CNI call', () => {
     dir = await mkdtemp(join(tmpdir(), 'sealift-cni-'));
     ({ journal } = await Journal.open(dir));
     api = new MemoryApi();
-    driver = new NoRxe();
-    const pods = new PodRequests(api);
-    cni = new CniHandler({ host, journal, lock, driver, pods, preparing: async () => undefined });
+    driver = new DriverWithoutRxe();
+    const pods = new RequestLookup(api);
+    cni = new CniHandler({
+      host,
+      journal,
+      lock,
+      driver,
+      pods,
+      recordPreparing: async () => undefined,
+    });
     makeMacvlan('bridge');
   });
   afterEach(async () => {
@@ -97,7 +104,7 @@ describe.runIf(able)('a CNI call', () => {
   const restorer = () =>
     new Restorer({ host, lock, driver } as unknown as ConstructorParameters<typeof Restorer>[0]);
 
-  it('locks a target and asks for a hidden interface, and keeps it so until it is released', async () => {
+  it('locks a target and asks for a hidden interface until the target is resumed', async () => {
     api.put(pods, targetPod({ 'sealift.dev/rnr-timer': '7' }));
     api.put(migrationRequests, migration());
     expect(await target('before')).toEqual({ ok: true, hide: true });
@@ -107,21 +114,21 @@ describe.runIf(able)('a CNI call', () => {
     expect(await target('after', true)).toEqual({ ok: true });
     expect(mode()).toBe('vepa');
     expect(driver.did).toContain('hold 7');
-    await restorer().release(netnsPath(ns));
+    await restorer().resumePod(netnsPath(ns));
     expect(mode()).toBe('bridge');
     expect(await lock.isLocked(netnsPath(ns))).toBe(false);
-    await restorer().release(netnsPath(ns));
+    await restorer().resumePod(netnsPath(ns));
     expect(mode()).toBe('bridge');
   });
 
-  it('hides a target that the delegate has not hidden', async () => {
+  it('hides a target’s interface that the delegate has not hidden', async () => {
     api.put(pods, targetPod());
     api.put(migrationRequests, migration());
     await target('after');
     expect(mode()).toBe('vepa');
   });
 
-  it('keeps a target hidden whose move was aborted', async () => {
+  it('hides a target whose move was aborted', async () => {
     api.put(pods, targetPod());
     api.put(migrationRequests, migration({ decision: decision('Aborted') }));
     expect(await target('before')).toEqual({ ok: true, hide: true });
@@ -139,13 +146,13 @@ describe.runIf(able)('a CNI call', () => {
     });
   };
 
-  it('keeps a target hidden that was committed and has not run', async () => {
+  it('hides a target that was committed and has not run', async () => {
     await committed('AtResumeGate');
     expect(await target('before')).toEqual({ ok: true, hide: true });
     expect(await lock.isLocked(netnsPath(ns))).toBe(true);
   });
 
-  it('leaves a pod alone whose move is over', async () => {
+  it('changes nothing for a pod whose move is over', async () => {
     await committed('Running');
     expect(await target('before')).toEqual({ ok: true });
     expect(await lock.isLocked(netnsPath(ns))).toBe(false);
@@ -157,7 +164,7 @@ describe.runIf(able)('a CNI call', () => {
     expect(mode()).toBe('bridge');
   });
 
-  it('hides no other pod', async () => {
+  it('hides no pod that is not a target', async () => {
     api.put(pods, pod('app', SOURCE_UID));
     expect(await source('before')).toEqual({ ok: true });
     await source('after');
@@ -168,28 +175,31 @@ describe.runIf(able)('a CNI call', () => {
     ['Gone', false],
     ['Freezing', false],
     ['Resumed', true],
-  ] as [Stage, boolean][])('another sandbox of a source that is %s: %s', async (stage, may) => {
-    api.put(pods, pod('app', SOURCE_UID));
-    const names = { namespace: NAMESPACE, name: 'move', pod: 'app', podUid: SOURCE_UID };
-    await journal.put({
-      ...{ version: 1, id: REQUEST_UID, role: 'source', kind: 'MigrationRequest' },
-      ...{ ...names, stage, containers: [], steps: [] },
-    });
-    if (may) expect(await source('before')).toEqual({ ok: true });
-    else await expect(source('before')).rejects.toMatchObject({ code: 'MovedAway' });
-  });
+  ] as [Stage, boolean][])(
+    'lets a source that is %s have another sandbox: %s',
+    async (stage, may) => {
+      api.put(pods, pod('app', SOURCE_UID));
+      const names = { namespace: NAMESPACE, name: 'move', pod: 'app', podUid: SOURCE_UID };
+      await journal.put({
+        ...{ version: 1, id: REQUEST_UID, role: 'source', kind: 'MigrationRequest' },
+        ...{ ...names, stage, containers: [], steps: [] },
+      });
+      if (may) expect(await source('before')).toEqual({ ok: true });
+      else await expect(source('before')).rejects.toMatchObject({ code: 'MovedAway' });
+    },
+  );
 
-  it('silences and hides a source for good; a namespace that is gone needs neither', async () => {
+  it('silences and hides a stopped source; a namespace that is gone needs neither', async () => {
     const checkpointer = new Checkpointer({
       host,
       lock,
       driver,
     } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
-    await checkpointer.silence(netnsPath(ns));
-    await checkpointer.silence(netnsPath(ns));
+    await checkpointer.silenceNetwork(netnsPath(ns));
+    await checkpointer.silenceNetwork(netnsPath(ns));
     expect([mode(), await lock.isLocked(netnsPath(ns))]).toEqual(['vepa', true]);
-    await checkpointer.silence(netnsPath('slt-nowhere'));
+    await checkpointer.silenceNetwork(netnsPath('slt-nowhere'));
     driver.ifnames = ['gone0'];
-    await checkpointer.silence(netnsPath(ns));
+    await checkpointer.silenceNetwork(netnsPath(ns));
   });
 });

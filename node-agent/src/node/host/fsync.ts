@@ -1,32 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is to be found again after a loss of power.
-import { open, readdir } from 'node:fs/promises';
+// Syncs folders of files to the disk, so that a loss of power does not undo them. The image store, the installer and the
+// socket's handlers call it.
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { syncPath } from '../../support/durable.ts';
 import { isErrno } from '../../support/errors.ts';
 import type { Host } from './host.ts';
 
 /**
- * What CNI and its plugins remember of sandboxes. libcni writes it without fsync (SaveConfig in pkg `libcni`): where
- * such a file is empty after a loss of power, the kubelet can neither remove that sandbox nor make another for its pod.
+ * CNI's records of sandboxes: libcni's cached results and the allocations of host-local. libcni writes them without
+ * fsync (libcni/api.go). If such a file is empty after a loss of power, the kubelet can neither remove the sandbox nor
+ * make another one for its pod.
  */
 const CNI_STATE = '/var/lib/cni';
 
-/** Makes a file durable, or a folder's entry list: Node.js can open and sync a directory by itself. */
-export async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Makes a folder durable with everything in it; what vanishes meanwhile needs no place on the disk. */
+/** Syncs a folder with all files and folders in it. Skips what vanishes meanwhile. @throws ENOENT, ENOTDIR */
 export function syncTree(folder: string): Promise<void> {
   return syncWith(folder, syncPath);
 }
 
-/** As syncTree, where the files themselves are durable already. */
+/** As syncTree, for files that are synced already: syncs the lists of entries only. */
 export function syncFolders(folder: string): Promise<void> {
   return syncWith(folder, () => Promise.resolve());
 }
@@ -40,8 +33,8 @@ async function syncWith(folder: string, syncFile: typeof syncPath): Promise<void
   await syncPath(folder);
 }
 
-/** For a target that is about to wait for its images: after Committed its node may be the only one to restore it. */
-export function keepSandboxes(host: Host): Promise<void> {
+/** Called before a target waits at its create gate: after Committed its node may be the only one that can restore it. */
+export function syncCniState(host: Host): Promise<void> {
   return unlessGone(syncTree(host.path(CNI_STATE)));
 }
 

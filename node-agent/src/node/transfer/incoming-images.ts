@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images that come in: who awaits them, and who is told that they have begun, arrived or failed.
+// Tells the target's reconcilers of images that arrive. The receiver calls in; agent.ts registers one listener per kind of
+// request.
 import type { Logger } from '../../../../kube/src/index.ts';
 import { microTimestamp } from '../../support/step-times.ts';
 import type { ReceiverOptions } from './receiver.ts';
 
+/** Awaits images and reacts to them. */
 export interface ImageListener {
-  /** The images' own id, if images are wanted now in the folder `id`. */
+  /** The id in the manifest of images that are awaited now in folder `id`; undefined if none are. */
   awaits(id: string): string | undefined;
-  /** @param begun when they began to come, if they have arrived whole. */
+  /**
+   * Images have begun to arrive, or have ended.
+   * @param begun when they began to arrive, RFC 3339 with microseconds, if they have arrived whole
+   */
   changed(id: string, begun: string | undefined): Promise<void>;
 }
 
-export class Incoming {
+export class IncomingImages {
   readonly #log: Logger;
-  /** By id, with when they began. */
-  readonly #under = new Map<string, string>();
+  /** Ids of the images that are arriving, with when they began. */
+  readonly #arriving = new Map<string, string>();
   readonly #listeners: ImageListener[] = [];
 
   constructor(log: Logger) {
@@ -25,12 +30,12 @@ export class Incoming {
     this.#listeners.push(listener);
   }
 
-  /** Whether images for this folder are on their way. */
-  has(id: string): boolean {
-    return this.#under.has(id);
+  /** Whether images for folder `id` are arriving. */
+  isReceiving(id: string): boolean {
+    return this.#arriving.has(id);
   }
 
-  /** What the receiver asks and tells. */
+  /** For the receiver. */
   readonly callbacks: Required<
     Pick<ReceiverOptions, 'expected' | 'started' | 'received' | 'failed'>
   > = {
@@ -42,25 +47,25 @@ export class Incoming {
       return undefined;
     },
     started: (id) => {
-      this.#under.set(id, microTimestamp());
-      this.#tell(id, undefined);
+      this.#arriving.set(id, microTimestamp());
+      this.#notify(id, undefined);
     },
     received: (id) => {
-      const begun = this.#under.get(id);
-      this.#under.delete(id);
-      this.#tell(id, begun);
+      const begun = this.#arriving.get(id);
+      this.#arriving.delete(id);
+      this.#notify(id, begun);
     },
     failed: (id, error) => {
-      this.#under.delete(id);
+      this.#arriving.delete(id);
       this.#log.warn({ err: error, images: id }, 'images refused');
-      this.#tell(id, undefined);
+      this.#notify(id, undefined);
     },
   };
 
-  #tell(id: string, begun: string | undefined): void {
+  #notify(id: string, begun: string | undefined): void {
     for (const listener of this.#listeners) {
       listener.changed(id, begun).catch((error: unknown) => {
-        this.#log.error({ err: error, images: id }, 'cannot write down what arrived');
+        this.#log.error({ err: error, images: id }, 'cannot record the arrival of images');
       });
     }
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a container is told that wants to start, over a real journal and real gates.
+// The answers to containers that are to be created, over a real journal and real gates.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,8 +21,8 @@ import {
   targetPod,
   TARGET_UID,
 } from '../testing/objects.ts';
-import { CreateHandler } from './create.ts';
-import { PodRequests } from './pod-requests.ts';
+import { CreateHandler } from './create-handler.ts';
+import { RequestLookup } from './request-lookup.ts';
 
 let dir: string;
 let api: MemoryApi;
@@ -31,9 +31,9 @@ let gates: Gates;
 let did: string[];
 let handler: CreateHandler;
 /** What CRIU's log says. */
-let hasBeenLetGo: boolean;
+let isDetached: boolean;
 beforeEach(async () => {
-  hasBeenLetGo = true;
+  isDetached = true;
   dir = await mkdtemp(join(tmpdir(), 'sealift-create-'));
   ({ journal } = await Journal.open(dir));
   api = new MemoryApi();
@@ -42,14 +42,14 @@ beforeEach(async () => {
   handler = new CreateHandler({
     journal,
     gates,
-    pods: new PodRequests(api),
+    pods: new RequestLookup(api),
     editor: {
       netns: async () => '/run/netns/x',
-      edit: async () => void did.push('edit'),
+      addUverbs: async () => void did.push('edit'),
     } as unknown as BundleEditor,
-    waiting: async () => void did.push('waiting'),
-    released: async () => hasBeenLetGo,
-    release: async () => void did.push('release'),
+    recordWaiting: async () => void did.push('waiting'),
+    isDetached: async () => isDetached,
+    resumePod: async () => void did.push('resume'),
   });
 });
 afterEach(async () => {
@@ -67,7 +67,7 @@ const again = (ageMs: number): CreateRequest => ({
 });
 const source = () => handler.handle(request('app', SOURCE_UID), connection().signal);
 const target = (gone = connection()) => handler.handle(request('app-2', TARGET_UID), gone.signal);
-const note = (role: Entry['role'], stage: Stage) =>
+const record = (role: Entry['role'], stage: Stage) =>
   journal.put({
     ...{ version: 1, id: REQUEST_UID, role, kind: 'MigrationRequest', namespace: NAMESPACE },
     ...{ name: 'move', pod: 'app', podUid: SOURCE_UID, stage, containers: [], steps: [] },
@@ -77,8 +77,8 @@ function move(outcome?: Decision['outcome']): void {
   api.put(migrationRequests, migration(outcome ? { decision: decision(outcome) } : {}));
 }
 
-describe('a container that wants to start', () => {
-  it('runs if it is nobody’s target, with its uverbs node', async () => {
+describe('the create of a container', () => {
+  it('is answered `run` if its pod is no target, with its uverbs node', async () => {
     api.put(pods, pod('app', SOURCE_UID));
     expect(await source()).toEqual({ ok: true, action: 'run' });
     expect(did).toEqual(['edit']);
@@ -89,12 +89,12 @@ describe('a container that wants to start', () => {
     ['undecided, after a restart', undefined, 'Restoring'],
     ['committed and never ran', 'Committed', 'AtResumeGate'],
   ] as [string, Decision['outcome'] | undefined, Stage | undefined][])(
-    'waits for its images while the move is %s',
+    'waits at the create gate while the move is %s',
     async (_what, outcome, stage) => {
       move(outcome);
-      if (stage) await note('target', stage);
+      if (stage) await record('target', stage);
       const waiting = target();
-      await expect.poll(() => gates.atCreate(REQUEST_UID)[0]?.rnrTimer).toBe(7);
+      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.rnrTimer).toBe(7);
       gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
       await waiting;
       expect(did).toEqual(['waiting']);
@@ -106,14 +106,14 @@ describe('a container that wants to start', () => {
     ['OnFailure', expect.any(Number)],
     ['Never', undefined],
   ])(
-    'may be started twice by its kubelet, or not: restartPolicy %s',
+    'passes on since when it waits, unless its kubelet never restarts it: restartPolicy %s',
     async (restartPolicy, since) => {
       move();
       const one = targetPod();
       api.put(pods, { ...one, spec: { ...one.spec, restartPolicy } });
       const waiting = target();
-      await expect.poll(() => gates.atCreate(REQUEST_UID)).toHaveLength(1);
-      expect(gates.atCreate(REQUEST_UID)[0]?.since).toEqual(since);
+      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)).toHaveLength(1);
+      expect(gates.listAtCreateGate(REQUEST_UID)[0]?.since).toEqual(since);
       gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
       await waiting;
     },
@@ -127,7 +127,7 @@ describe('a container that wants to start', () => {
     'is refused when the move is %s',
     async (_what, outcome, stage, code) => {
       move(outcome);
-      if (stage) await note('target', stage);
+      if (stage) await record('target', stage);
       await expect(target()).rejects.toMatchObject({ code });
     },
   );
@@ -135,48 +135,48 @@ describe('a container that wants to start', () => {
   it.each([
     ['of a committed move', 'Committed', 'Restoring', 'Always', 10_000],
     ['of an undecided move', undefined, 'AtResumeGate', 'Always', 10_000],
-    ['late, of a pod that is not started twice', 'Committed', 'AtResumeGate', 'Never', 100_000],
+    ['late, of a pod that is never restarted', 'Committed', 'AtResumeGate', 'Never', 100_000],
   ] as [string, Decision['outcome'] | undefined, Stage, string, number][])(
-    'waits once more when its restore has failed: %s',
+    'waits again when its restore has failed: %s',
     async (_what, outcome, stage, restartPolicy, ageMs) => {
       move(outcome);
       const one = targetPod();
       api.put(pods, { ...one, spec: { ...one.spec, restartPolicy } });
-      await note('target', stage);
+      await record('target', stage);
       const waiting = handler.handle(again(ageMs), connection().signal);
-      await expect.poll(() => gates.atCreate(REQUEST_UID)[0]?.attempt).toBe(2);
+      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.attempt).toBe(2);
       gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
       await waiting;
     },
   );
 
-  it('waits once more when CRIU has ended behind its gate, and had let go of nothing', async () => {
+  it('waits again when CRIU has ended behind its gate and had not detached', async () => {
     move('Committed');
-    await note('target', 'Resuming');
-    hasBeenLetGo = false;
+    await record('target', 'Resuming');
+    isDetached = false;
     const waiting = handler.handle(again(0), connection().signal);
-    await expect.poll(() => gates.atCreate(REQUEST_UID)[0]?.attempt).toBe(2);
+    await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.attempt).toBe(2);
     gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
     await waiting;
   });
 
   it.each([
-    ['its kubelet may give it up', 'Committed', 'Restoring', 70_000, /too late/],
-    ['it may have run', 'Committed', 'Resuming', 0, /not made once more/],
-    ['it has run', 'Committed', 'Running', 0, /not made once more/],
-    ['nothing is known of it', 'Committed', undefined, 0, /not made once more/],
+    ['its kubelet may give up', 'Committed', 'Restoring', 70_000, /too late/],
+    ['it may have run', 'Committed', 'Resuming', 0, /not repeated/],
+    ['it has run', 'Committed', 'Running', 0, /not repeated/],
+    ['nothing is known of it', 'Committed', undefined, 0, /not repeated/],
   ] as [string, Decision['outcome'], Stage | undefined, number, RegExp][])(
-    'is not restored once more where %s',
-    async (_what, outcome, stage, ageMs, said) => {
+    'is refused another restore where %s',
+    async (_what, outcome, stage, ageMs, message) => {
       move(outcome);
-      if (stage) await note('target', stage);
+      if (stage) await record('target', stage);
       const refused = handler.handle(again(ageMs), connection().signal);
-      await expect(refused).rejects.toThrow(said);
+      await expect(refused).rejects.toThrow(message);
       await expect(refused).rejects.toMatchObject({ code: 'RestoreFailed' });
     },
   );
 
-  it('never runs in the place of a restore that failed', async () => {
+  it('is never answered `run` in place of a failed restore', async () => {
     api.put(pods, pod('app', SOURCE_UID));
     await source();
     const second = { ...request('app', SOURCE_UID), attempt: 2 };
@@ -184,24 +184,24 @@ describe('a container that wants to start', () => {
     await expect(refused).rejects.toMatchObject({ code: 'RestoreFailed' });
   });
 
-  it('starts anew, with its sandbox open, once its move is over', async () => {
+  it('resumes the sandbox of a former target that restarts', async () => {
     move('Committed');
-    await note('target', 'Running');
+    await record('target', 'Running');
     expect(await target()).toEqual({ ok: true, action: 'run' });
-    expect(did).toEqual(['edit', 'release']);
+    expect(did).toEqual(['edit', 'resume']);
   });
 
-  it('is refused on the node that it moves away from', async () => {
+  it('is refused on the node that its pod moves away from', async () => {
     api.put(pods, pod('app', SOURCE_UID));
     for (const stage of ['Locking', 'Sent', 'Stopping', 'Gone'] as const) {
-      await note('source', stage);
+      await record('source', stage);
       await expect(source()).rejects.toMatchObject({ code: 'MovedAway' });
     }
-    await note('source', 'Resumed');
+    await record('source', 'Resumed');
     expect(await source()).toEqual({ ok: true, action: 'run' });
   });
 
-  it('runs again while the API server does not answer, if it was let run and stays', async () => {
+  it('is answered `run` again while the API server does not answer, if its pod has run here and stays', async () => {
     api.put(pods, pod('app', SOURCE_UID));
     api.reachable = false;
     await expect(source()).rejects.toMatchObject({ code: 'Unreachable' });
@@ -209,22 +209,22 @@ describe('a container that wants to start', () => {
     await source();
     api.reachable = false;
     expect(await source()).toEqual({ ok: true, action: 'run' });
-    await note('source', 'Gone');
+    await record('source', 'Gone');
     await expect(source()).rejects.toMatchObject({ code: 'MovedAway' });
   });
 
-  it('never runs as a target while the API server does not answer', async () => {
+  it('is refused for a target while the API server does not answer', async () => {
     move();
     const gone = connection();
     const waiting = target(gone).catch(() => 'left');
-    await expect.poll(() => gates.atCreate(REQUEST_UID)).toBeDefined();
+    await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)).toBeDefined();
     gone.abort();
     await waiting;
     api.reachable = false;
     await expect(target()).rejects.toMatchObject({ code: 'Unreachable' });
   });
 
-  it('is refused with an annotation that names what did not make it', async () => {
+  it('is refused if the pod’s annotation names a request that did not make it', async () => {
     api.put(pods, targetPod());
     await expect(target()).rejects.toMatchObject({ code: 'BadRequest' });
     api.put(migrationRequests, migration({}, { uid: 'another' }));

@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { checkIpc } from './ipc.ts';
-import { checkUnchanged, checkComplete } from './container-set.ts';
+import { checkComplete, checkIpc, checkUnchanged } from './preconditions.ts';
 
 const found = [
   { id: 'c1', name: 'main' },
   { id: 'c2', name: 'side' },
 ];
 
-describe('a pod', () => {
-  it('is whole with all of its containers and no others', () => {
+describe('preconditions of a dump', () => {
+  it('accept a pod with all of its containers and no others', () => {
     expect(() => checkComplete(found, ['side', 'main'])).not.toThrow();
     expect(() => checkComplete(found, ['main', 'side', 'more'])).toThrow(
-      /container more does not run/,
+      /Container more does not run/,
     );
-    expect(() => checkComplete(found, ['main'])).toThrow(/container side is none .* debug/);
+    expect(() => checkComplete(found, ['main'])).toThrow(/Container side is not .* debug/);
   });
 
-  it('stays the same until it is dumped', () => {
+  it('refuse a container that was restarted', () => {
     expect(() => checkUnchanged(found, [])).not.toThrow();
     expect(() => checkUnchanged(found, found)).not.toThrow();
-    expect(() => checkUnchanged(found, [{ id: 'c0', name: 'main' }])).toThrow(/container main/);
+    expect(() => checkUnchanged(found, [{ id: 'c0', name: 'main' }])).toThrow(/Container main/);
   });
 
-  it('of several containers has no System V IPC objects', async () => {
+  it('refuse System V IPC objects of a pod with several containers', async () => {
     const asked: string[] = [];
     const count = async (path: string) => {
       asked.push(path);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A checkpoint's folder as a tar stream, and back. Digests are computed while bytes pass by: no file is ever
-// whole in memory, and none is read twice.
+// A folder of images as a tar stream, and back. The sender packs, the image store unpacks. Digests are computed while
+// bytes pass: no file is whole in memory, and none is read twice.
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { lstat, mkdir, readdir, writeFile } from 'node:fs/promises';
@@ -20,13 +20,13 @@ import {
   type ManifestHeader,
 } from './manifest.ts';
 
-/** One entry while its bytes pass by. */
+/** One entry of the stream. */
 type Entry = tar.Extract extends AsyncIterable<infer Source> ? Source : never;
 
 /** A manifest is a few hundred bytes per file. */
 const MAX_MANIFEST_BYTES = 8 << 20;
 
-/** Regular files of a folder, relative paths with `/`, sorted, the manifest left out. */
+/** Relative paths of a folder's regular files, sorted, without the manifest. */
 export async function listFiles(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
   return entries
@@ -36,6 +36,7 @@ export async function listFiles(dir: string): Promise<string[]> {
     .sort();
 }
 
+/** Passes bytes on and computes their size and SHA-256. */
 class Digest extends Transform {
   readonly #hash = createHash('sha256');
   size = 0;
@@ -55,7 +56,7 @@ class Digest extends Transform {
   }
 }
 
-/** Digests of a folder's files as they lie there. */
+/** Size and SHA-256 of every file of a folder. */
 export async function digestFiles(dir: string): Promise<ManifestFile[]> {
   const files: ManifestFile[] = [];
   for (const path of await listFiles(dir)) {
@@ -68,17 +69,18 @@ export async function digestFiles(dir: string): Promise<ManifestFile[]> {
 }
 
 /**
- * Writes a folder into a tar stream and ends it with the manifest. With a whole manifest the files go as they
- * are and the receiver finds out whether they still match it; with a header alone the digests are computed on
- * the way. Resolves with the manifest once the stream has taken everything.
+ * Writes a folder into a tar stream and ends it with the manifest.
+ * @param of a manifest, whose digests the receiver compares with the files; or a header, to which this adds the digests
+ * @returns the manifest, once the stream has taken everything
+ * @throws AgentError ImageTruncated for a missing file
  */
 export async function packImages(
   dir: string,
   of: ManifestHeader | Manifest,
   pack: tar.Pack,
 ): Promise<Manifest> {
-  const kept = 'files' in of ? of.files : undefined;
-  const paths = kept?.map((file) => file.path) ?? (await listFiles(dir));
+  const known = 'files' in of ? of.files : undefined;
+  const paths = known?.map((file) => file.path) ?? (await listFiles(dir));
   const files: ManifestFile[] = [];
   for (const path of paths) {
     const { size } = await sizeOf(join(dir, path), path);
@@ -92,7 +94,7 @@ export async function packImages(
     await pipeline(createReadStream(join(dir, path), { end: size - 1 }), digest, entry);
     files.push(digest.file(path));
   }
-  const manifest: Manifest = { ...of, files: kept ?? files };
+  const manifest: Manifest = { ...of, files: known ?? files };
   const text = formatManifest(manifest);
   await new Promise<void>((resolve, reject) => {
     pack.entry({ name: MANIFEST_NAME, mode: 0o600 }, text, (error) => {
@@ -108,12 +110,16 @@ async function sizeOf(file: string, path: string): Promise<{ size: number }> {
   try {
     return await lstat(file);
   } catch (cause) {
-    throw new AgentError('ImageTruncated', `${path} is missing on the source's node`, { cause });
+    throw new AgentError(
+      'ImageTruncated',
+      `Image ${path} is missing on the source's node. Take a new checkpoint.`,
+      { cause },
+    );
   }
 }
 
 /**
- * Unpacks a tar stream into an empty folder, verifies every file and makes them durable.
+ * Unpacks a tar stream into an empty folder, syncs every file and verifies it.
  * @throws AgentError ImageTruncated, ImageCorrupt, ImageVersion
  */
 export async function unpackImages(stream: Readable, dir: string): Promise<Manifest> {
@@ -123,7 +129,7 @@ export async function unpackImages(stream: Readable, dir: string): Promise<Manif
   const feeding = pipeline(stream, extract);
   const storing = unpacker.store(extract);
   try {
-    // Cut in an entry's middle, the extractor may leave its reader waiting: the feeding's failure counts too.
+    // If the stream ends within an entry, the extractor may leave its reader waiting: feeding fails then.
     await Promise.all([feeding, storing]);
     return unpacker.finish();
   } catch (error) {
@@ -133,12 +139,13 @@ export async function unpackImages(stream: Readable, dir: string): Promise<Manif
   }
 }
 
+/** Stores the entries of a stream and remembers what they were. */
 class Unpacker {
   readonly #dir: string;
   readonly #signal: AbortSignal;
-  readonly #got: ManifestFile[] = [];
+  readonly #stored: ManifestFile[] = [];
   #manifest: Manifest | undefined;
-  /** The reason found while storing; it says more than the broken stream that it causes. */
+  /** The error while storing. It says more than the broken stream that it causes. */
   failure: AgentError | undefined;
 
   constructor(dir: string, signal: AbortSignal) {
@@ -159,24 +166,31 @@ class Unpacker {
 
   finish(): Manifest {
     if (!this.#manifest) {
-      throw new AgentError('ImageTruncated', 'the images came without a manifest');
+      throw new AgentError(
+        'ImageTruncated',
+        'The images came without a manifest. Send them again.',
+      );
     }
-    verifyFiles(this.#manifest.files, this.#got);
+    verifyFiles(this.#manifest.files, this.#stored);
     return this.#manifest;
   }
 
   async #entry(entry: Entry): Promise<void> {
     const { name, type } = entry.header;
-    if (this.#manifest) throw new AgentError('ImageCorrupt', `${name} follows the manifest`);
+    if (this.#manifest)
+      throw new AgentError('ImageCorrupt', `An entry follows the manifest of the images: ${name}.`);
     if (type !== 'file' || !isInside(name)) {
-      throw new AgentError('ImageCorrupt', `the images hold a bad entry: ${type} ${name}`);
+      throw new AgentError(
+        'ImageCorrupt',
+        `The images have an entry that is not a plain file in their folder: ${type} ${name}.`,
+      );
     }
     if (name === MANIFEST_NAME) {
       const text = await readText(entry, MAX_MANIFEST_BYTES);
       this.#manifest = parseManifest(text);
       await writeFile(join(this.#dir, MANIFEST_NAME), text, { mode: 0o600, flush: true });
     } else {
-      this.#got.push(await storeFile(entry, join(this.#dir, name), name, this.#signal));
+      this.#stored.push(await storeFile(entry, join(this.#dir, name), name, this.#signal));
     }
   }
 }
@@ -184,10 +198,10 @@ class Unpacker {
 function asImageError(error: unknown): unknown {
   if (error instanceof AgentError) return error;
   if (isCut(error)) {
-    return new AgentError('ImageTruncated', 'the stream of images ended early', { cause: error });
+    return new AgentError('ImageTruncated', 'The stream of images ended early.', { cause: error });
   }
   if (isTarDamage(error)) {
-    return new AgentError('ImageCorrupt', `the stream of images is damaged: ${error.message}`, {
+    return new AgentError('ImageCorrupt', `The stream of images is damaged: ${error.message}.`, {
       cause: error,
     });
   }
@@ -212,12 +226,17 @@ async function readText(entry: Entry, limit: number): Promise<string> {
   let size = 0;
   for await (const chunk of entry as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > limit) throw new AgentError('ImageCorrupt', `the manifest exceeds ${limit} bytes`);
+    if (size > limit)
+      throw new AgentError(
+        'ImageCorrupt',
+        `The manifest of the images is longer than ${limit} bytes.`,
+      );
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
 }
 
+/** Whether a stream has ended early. */
 function isCut(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = (error as NodeJS.ErrnoException).code ?? '';

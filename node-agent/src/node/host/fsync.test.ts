@@ -4,7 +4,7 @@ import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { keepSandboxes, syncTree } from './durable.ts';
+import { syncCniState, syncTree } from './fsync.ts';
 import { Host } from './host.ts';
 
 describe('syncTree', () => {
@@ -14,13 +14,13 @@ describe('syncTree', () => {
   });
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
-  it('has nothing to do where CNI has never been', async () => {
+  it('does nothing where CNI has no records', async () => {
     const host = new Host({ root: folder });
-    await expect(keepSandboxes(host)).resolves.toBeUndefined();
+    await expect(syncCniState(host)).resolves.toBeUndefined();
     await expect(syncTree(join(folder, 'none'))).rejects.toThrow('ENOENT');
   });
 
-  it('goes through folders, and passes by what is no file: a pipe would keep it for ever', async () => {
+  it('goes through folders and skips what is not a file: a pipe would block it', async () => {
     await mkdir(join(folder, 'results'));
     await writeFile(join(folder, 'results', 'net-eth0'), '{}');
     await symlink('/nowhere', join(folder, 'dangling'));
@@ -29,7 +29,7 @@ describe('syncTree', () => {
     expect(await readFile(join(folder, 'results', 'net-eth0'), 'utf8')).toBe('{}');
   });
 
-  it('tells of what is no folder', async () => {
+  it('fails for what is not a folder', async () => {
     await writeFile(join(folder, 'file'), '');
     await expect(syncTree(join(folder, 'file'))).rejects.toThrow('ENOTDIR');
   });

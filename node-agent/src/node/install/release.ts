@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts the node's bundle (runc, CRIU with its plugin and libraries, wrapper) in place atomically: a folder per
-// content under releases/, and links that are swapped by rename. What runs keeps the release that it started
-// from; the one before the last is removed.
+// Installs a release of the node's programs: runc, CRIU with its plugin and libraries, the shim. A release is a folder
+// under releases/, named after a digest of its content; links to it are swapped by rename, so that a program never sees a
+// mixture. Containers that run keep the release that they were started with; only the one before the new release is
+// kept. main.ts calls it in the init container.
 import { createHash } from 'node:crypto';
 import {
   copyFile,
@@ -16,34 +17,40 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../support/errors.ts';
-import { syncPath, syncTree } from '../host/durable.ts';
-import { digestFiles } from '../transfer/pack.ts';
+import { syncPath } from '../../support/durable.ts';
+import { syncTree } from '../host/fsync.ts';
+import { digestFiles } from '../transfer/image-stream.ts';
 
 const CURRENT = 'current';
 
-/** CRIU's settings for containers of Sealift pods; found by environment. */
+/** CRIU's configuration file, which the environment of runc names (CRIU_CONFIG_FILE). */
 const criuConfig = [
-  '# Of containers of Sealift pods. The agent has a lock of its own, which covers more and lasts longer.',
+  '# For containers of Sealift pods. The agent has its own network lock, which covers more and lasts longer.',
   'network-lock skip',
   '',
 ].join('\n');
 
-/** @returns the release's name, a digest of its content. */
-export async function installBundle(bundleDir: string, installDir: string): Promise<string> {
+/**
+ * Copies the programs into a new release, syncs it and links it, unless it is the current one.
+ * @param bundleDir folder of the programs in the agent's image
+ * @param installDir `/opt/sealift` on the host, as the agent sees it
+ * @returns the release's name, 16 hexadecimal digits of SHA-256
+ */
+export async function installRelease(bundleDir: string, installDir: string): Promise<string> {
   const files = await digestFiles(bundleDir);
   const hash = createHash('sha256').update(criuConfig);
   for (const file of files) hash.update(`${file.path}\0${file.sha256}\n`);
   const release = hash.digest('hex').slice(0, 16);
   const dir = join(installDir, 'releases', release);
-  const former = await linkOf(join(installDir, CURRENT));
+  const previous = await linkOf(join(installDir, CURRENT));
   const temporary = `${dir}.new`;
-  if (former !== `releases/${release}`) {
+  if (previous !== `releases/${release}`) {
     await rm(temporary, { recursive: true, force: true });
     await mkdir(join(installDir, 'releases'), { recursive: true });
     await cp(bundleDir, temporary, { recursive: true, preserveTimestamps: true });
     await mkdir(join(temporary, 'etc'), { recursive: true });
     await writeFile(join(temporary, 'etc', 'criu.conf'), criuConfig, { flush: true });
-    // A link that outlives a power cut must not lead to files that do not.
+    // After a loss of power the link must not lead to files that were not written.
     await syncTree(temporary);
     await rm(dir, { recursive: true, force: true });
     await rename(temporary, dir);
@@ -54,7 +61,7 @@ export async function installBundle(bundleDir: string, installDir: string): Prom
     await swapLink(join(installDir, name), `${CURRENT}/${name}`);
   }
   await syncPath(installDir);
-  const keep = [release, former?.replace('releases/', '')];
+  const keep = [release, previous?.replace('releases/', '')];
   for (const name of await readdir(join(installDir, 'releases'))) {
     if (!keep.includes(name)) {
       await rm(join(installDir, 'releases', name), { recursive: true, force: true });
@@ -63,7 +70,7 @@ export async function installBundle(bundleDir: string, installDir: string): Prom
   return release;
 }
 
-/** The CNI delegate; the kubelet may be running the old one at this moment. */
+/** Installs the CNI delegate by rename, because containerd may be running the old one at this moment. */
 export async function installCni(installDir: string, cniBinDir: string): Promise<void> {
   const target = join(cniBinDir, 'sealift');
   await mkdir(cniBinDir, { recursive: true });

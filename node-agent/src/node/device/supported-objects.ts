@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which queue pairs can be moved, by what the kernel's resource tracker (drivers/infiniband/core/nldev.c) lists: the
+// agent knows it before it touches the pod. SRQs and memory windows are not listed; the CRIU plugin refuses them at the
+// dump.
+import type { RdmaResources } from '../../../../native/addon/index.ts';
+import { AgentError } from '../../support/errors.ts';
+
+/**
+ * Pure.
+ * @param device name of the RDMA device, for the message
+ * @throws AgentError UnsupportedObject naming the first queue pair of a process that is not of type RC
+ */
+export function checkSupported(device: string, { qp }: Pick<RdmaResources, 'qp'>): void {
+  // A queue pair without a PID is the kernel's own (GSI) and comes with every device.
+  const other = qp.find((one) => one.pid !== undefined && one.type !== 'RC');
+  if (!other) return;
+  throw new AgentError(
+    'UnsupportedObject',
+    `Process ${other.pid} has queue pair ${other.lqpn} of type ${other.type} on ${device}. ` +
+      'Only RC queue pairs can be moved: close it, then ask again.',
+  );
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { DEVICE_DIR, parseSpec, uverbsPath, withUverbs, type OciSpec } from './bundle.ts';
+
+const spec = (annotations: Record<string, string>): OciSpec =>
+  parseSpec(
+    JSON.stringify({
+      ociVersion: '1.1.0',
+      process: { args: ['x'] },
+      annotations,
+      mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }],
+      linux: {
+        namespaces: [{ type: 'network', path: '/var/run/netns/cni-1' }, { type: 'pid' }],
+        resources: { devices: [{ allow: false, access: 'rwm' }], memory: { limit: 5 } },
+      },
+    }),
+  );
+
+describe('the config.json of a bundle', () => {
+  it('gets the uverbs node at the path that it had first, whatever the minor on this node', () => {
+    const node = { hostPath: '/dev/infiniband/uverbs7', major: 231, minor: 199 };
+    const once = withUverbs(spec({}), node, '/dev/infiniband/uverbs0');
+    expect(once.mounts).toEqual([
+      { destination: '/proc', type: 'proc', source: 'proc' },
+      {
+        destination: '/dev/infiniband/uverbs0',
+        source: '/dev/infiniband/uverbs7',
+        type: 'bind',
+        options: ['bind', 'nosuid', 'noexec', 'rw'],
+      },
+    ]);
+    expect(once.linux.resources.devices).toEqual([
+      { allow: false, access: 'rwm' },
+      { allow: true, type: 'c', major: 231, minor: 199, access: 'rwm' },
+    ]);
+    expect(withUverbs(once, node, '/dev/infiniband/uverbs0')).toEqual(once);
+    // Fields that the agent does not know stay as they are.
+    expect(once['process']).toEqual({ args: ['x'] });
+    expect(once.linux.resources['memory']).toEqual({ limit: 5 });
+  });
+
+  it('has the path of its uverbs node, open or not', () => {
+    const node = { hostPath: `${DEVICE_DIR}/uverbs7`, major: 231, minor: 199 };
+    const given = withUverbs(spec({}), node, '/dev/infiniband/uverbs0');
+    expect([uverbsPath(given), uverbsPath(spec({}))]).toEqual([
+      '/dev/infiniband/uverbs0',
+      undefined,
+    ]);
+  });
+
+  it('is refused when it is not valid', () => {
+    expect(() => parseSpec('nonsense')).toThrow(expect.objectContaining({ code: 'BadBundle' }));
+    expect(() => parseSpec('{}')).toThrow(expect.objectContaining({ code: 'BadBundle' }));
+  });
+});

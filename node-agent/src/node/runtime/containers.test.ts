@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Containers in the files of containerd and runc, written as they write them.
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Host } from '../host/host.ts';
+import { inspectContainer, podContainers, RUNC_ROOT } from './containers.ts';
+
+const config = (annotations: Record<string, string>): string =>
+  JSON.stringify({
+    annotations,
+    linux: { namespaces: [{ type: 'network', path: '/var/run/netns/cni-1' }] },
+  });
+
+describe('the containers of a pod', () => {
+  let root: string;
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), 'sealift-host-'));
+    const bundles = join(root, 'run/containerd/io.containerd.runtime.v2.task/k8s.io');
+    const add = async (id: string, type: string, uid: string, name: string, pid?: number) => {
+      await mkdir(join(bundles, id), { recursive: true });
+      const annotations = {
+        'io.kubernetes.cri.container-type': type,
+        'io.kubernetes.cri.sandbox-uid': uid,
+        'io.kubernetes.cri.sandbox-id': 'box',
+        'io.kubernetes.cri.sandbox-name': 'pod',
+        'io.kubernetes.cri.sandbox-namespace': 'default',
+        'io.kubernetes.cri.container-name': name,
+      };
+      await writeFile(join(bundles, id, 'config.json'), config(annotations));
+      if (pid === undefined) return;
+      await mkdir(join(root, RUNC_ROOT, id), { recursive: true });
+      const state = JSON.stringify({ init_process_pid: pid });
+      await writeFile(join(root, RUNC_ROOT, id, 'state.json'), state);
+    };
+    await add('box', 'sandbox', 'uid-1', '', 10);
+    await add('c2', 'container', 'uid-1', 'second', 12);
+    await add('c1', 'container', 'uid-1', 'first', 11);
+    await add('c3', 'container', 'uid-2', 'other', 13);
+    await add('c4', 'container', 'uid-1', 'not-started');
+    await mkdir(join(bundles, 'being-created'));
+  });
+  afterAll(async () => {
+    await rm(root, { recursive: true, force: true });
+  });
+
+  it('are found by the pod’s UID, without sandboxes and containers that are being created', async () => {
+    const host = new Host({ root });
+    const found = await podContainers(host, 'uid-1');
+    expect(found.map(({ id, name, pid }) => ({ id, name, pid }))).toEqual([
+      { id: 'c1', name: 'first', pid: 11 },
+      { id: 'c2', name: 'second', pid: 12 },
+    ]);
+    expect(found[0]?.netns).toBe(join(root, 'run/netns/cni-1'));
+    expect(await inspectContainer(host, 'box')).toBeUndefined();
+    expect(await inspectContainer(host, 'being-created')).toBeUndefined();
+  });
+});

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who waits at a gate: the request on the socket, and what the agent adds to it.
+import type { CreateRequest, GateRequest } from './socket-protocol.ts';
+
+/** A container at the create gate. */
+export type CreateAtGate = CreateRequest & {
+  /** RNR timer code 0 to 31, from the pod's annotation. */
+  rnrTimer: number;
+  /** Names of the pod's containers that are restored, in the order in which the kubelet starts them. */
+  containers: string[];
+  /** When its create began, in milliseconds since the epoch. Undefined if its kubelet does not start it twice. */
+  since: number | undefined;
+};
+
+/** CRIU at the resume gate. */
+export type RestoredAtGate = GateRequest & {
+  /** When it arrived, RFC 3339 with microseconds. */
+  at: string;
+};
