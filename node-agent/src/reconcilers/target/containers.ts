@@ -70,7 +70,8 @@ export class TargetContainers {
    */
   hardlyStarting(entry: Entry, now: number): string | undefined {
     const last = entry.containers.at(-1);
-    if (last?.since === undefined || !this.#gates.atResume(entry.id, last.name)) return undefined;
+    if (last?.since === undefined) return undefined;
+    if (!this.#gates.getAtResumeGate(entry.id, last.name)) return undefined;
     return now - last.since > STARTS_WITHIN_MS ? last.name : undefined;
   }
 
