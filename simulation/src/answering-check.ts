@@ -11,10 +11,13 @@ export interface AnsweringRecord {
   /** Since when the target answers. Undefined: it does not. */
   targetSince: number | undefined;
   targetHasAnswered: boolean;
+  /** Once it was resumed rightly, it need not wait again: a reset of its node starts it in another sandbox. */
+  targetHasResumed: boolean;
 }
 
 export const newAnsweringRecord = (now: number): AnsweringRecord => ({
   ...{ committedAt: now, sourceAnswered: false, targetSince: undefined, targetHasAnswered: false },
+  targetHasResumed: false,
 });
 
 interface Sides {
@@ -36,12 +39,15 @@ export function checkAnswering(
   record.targetHasAnswered ||= targetAnswers;
   const answeredBefore = record.sourceAnswered;
   record.sourceAnswered = isConnected(source) && source.lock === 'source';
+  const resumed = isResumed(target, targetRuns);
   if (source && record.sourceAnswered) {
     const waited = record.targetSince === undefined ? 0 : now - record.targetSince;
-    return isResumed(target, targetRuns) && waited < TARGET_WAIT_MS
-      ? ['BothAnswer', `${target?.id} was resumed while ${source.id} answers`]
-      : undefined;
+    if (resumed && !record.targetHasResumed && waited < TARGET_WAIT_MS)
+      return ['BothAnswer', `${target?.id} was resumed while ${source.id} answers`];
+    record.targetHasResumed ||= resumed;
+    return undefined;
   }
+  record.targetHasResumed ||= resumed;
   // A source without a sandbox was not silenced: its node was reset, or a user deleted the pod.
   if (!answeredBefore || source?.lock !== 'total' || record.targetHasAnswered) return undefined;
   return now - record.committedAt < SOURCE_WAIT_MS
