@@ -62,24 +62,24 @@ class UnhandledRejections implements Disposable {
 }
 
 export async function runCase(
-  c: Case,
-  rest: Pick<CaseContext, 'nodes' | 'results' | 'log'>,
+  one: Case,
+  shared: Pick<CaseContext, 'nodes' | 'results' | 'log'>,
 ): Promise<Outcome> {
   const started = Date.now();
   const namespace =
-    `e2e-${c.name}`.slice(0, 50).replace(/-$/, '') + `-${started.toString(36).slice(-5)}`;
+    `e2e-${one.name}`.slice(0, 50).replace(/-$/, '') + `-${started.toString(36).slice(-5)}`;
   let error: unknown;
   using rejections = new UnhandledRejections();
-  rest.log(`\n== ${c.name}: ${c.promise}`);
+  shared.log(`\n== ${one.name}: ${one.promise}`);
   try {
     await withNamespace(namespace, async () => {
       try {
-        await rejections.during(c.run({ ...rest, namespace }));
+        await rejections.during(one.run({ ...shared, namespace }));
       } catch (cause) {
         error = cause;
-        const dir = artefactsDir(c.name);
-        rest.log(`  failed: ${cause instanceof Error ? cause.message : String(cause)}`);
-        rest.log(`  collecting artefacts in ${dir}`);
+        const dir = artefactsDir(one.name);
+        shared.log(`  failed: ${cause instanceof Error ? cause.message : String(cause)}`);
+        shared.log(`  collecting artefacts in ${dir}`);
         await collectArtefacts(dir, [namespace]);
       }
     });
@@ -88,15 +88,15 @@ export async function runCase(
   }
   error ??= rejections.first;
   const seconds = (Date.now() - started) / 1000;
-  rest.log(`${error === undefined ? 'ok' : 'FAILED'} ${c.name} (${seconds.toFixed(0)} s)`);
-  return { name: c.name, error, seconds };
+  shared.log(`${error === undefined ? 'ok' : 'FAILED'} ${one.name} (${seconds.toFixed(0)} s)`);
+  return { name: one.name, error, seconds };
 }
 
 export async function runCases(
   cases: readonly Case[],
-  rest: { nodes: readonly [string, string]; results: Results; log: (line: string) => void },
+  shared: { nodes: readonly [string, string]; results: Results; log: (line: string) => void },
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
-  for (const c of cases) outcomes.push(await runCase(c, rest));
+  for (const one of cases) outcomes.push(await runCase(one, shared));
   return outcomes;
 }
