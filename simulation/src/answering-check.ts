@@ -34,7 +34,7 @@ export function checkAnswering(
   now: number,
 ): [string, string] | undefined {
   const { source, target, targetRuns } = sides;
-  const targetAnswers = isConnected(target) && target.lock !== 'total' && !target.hidden;
+  const targetAnswers = isHeard(target);
   record.targetSince = targetAnswers ? (record.targetSince ?? now) : undefined;
   record.targetHasAnswered ||= targetAnswers;
   const answeredBefore = record.sourceAnswered;
@@ -54,6 +54,9 @@ export function checkAnswering(
     ? ['NobodyAnswers', `${source.id} is silent before the target has answered`]
     : undefined;
 }
+
+const isHeard = (target: Sandbox | undefined): boolean =>
+  isConnected(target) && target.lock !== 'total' && !target.hidden;
 
 /** A total lock hides tasks that run. So does the source's kind of lock while the device is held. */
 function isResumed(target: Sandbox | undefined, runs: boolean): boolean {
