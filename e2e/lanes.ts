@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { lanes, type Lane } from './lanes/list.ts';
-import { pick, strangers } from './src/names.ts';
+import { pickByName, unknownNames } from './src/names.ts';
 
 const top = fileURLToPath(new URL('..', import.meta.url));
 
@@ -125,13 +125,13 @@ async function runLane(lane: Lane): Promise<Result> {
 
 async function main(): Promise<number> {
   const names = process.env['LANES'] ?? '';
-  const unknown = strangers(lanes, names);
+  const unknown = unknownNames(lanes, names);
   if (unknown.length > 0) {
     const known = lanes.map((lane) => lane.name).join(', ');
     console.error(`LANES: there is no lane ${unknown.join(', ')}. The lanes are ${known}.`);
     return 2;
   }
-  const chosen = pick(lanes, names);
+  const chosen = pickByName(lanes, names);
   mkdirSync(`${top}build/test`, { recursive: true });
   const rows: string[] = [];
   let passed = 0;

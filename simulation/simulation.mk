@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# The simulation: operator and agents, the real code, in one process under random faults.
+# The simulation: the real code of operator and agents in one process, under random faults.
 
 .PHONY: simulate
 
-simulate: node_modules/.package-lock.json ## Random faults: N=100000 SEED=1 [MISTAKE='thaw on timeout']; REPLAY='{...}' runs one schedule again, with logs
+simulate: node_modules/.package-lock.json ## Random faults: N=100000 SEED=1 [MUTANT='thaw on timeout']; REPLAY='{...}' runs one schedule again, with logs
 	@node --max-semi-space-size=64 simulation/src/main.ts

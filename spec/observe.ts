@@ -29,7 +29,7 @@ export const source: SourceObserved = {
   targetAnswers: false,
   deadline: NOW + 1000,
   limit: undefined,
-  replaced: false,
+  isReplaced: false,
   failure: undefined,
 };
 export const target: TargetObserved = {
@@ -37,7 +37,7 @@ export const target: TargetObserved = {
   stage: undefined,
   create: 'none',
   images: 'absent',
-  kept: false,
+  imagesAreCheckpoint: false,
   atResumeGate: 'none',
   failure: undefined,
   detached: 'none',
@@ -59,7 +59,7 @@ export const checkpoint: CheckpointObserved = {
 };
 export const sender: ImageSenderObserved = {
   decided: false,
-  here: false,
+  isTargetHere: false,
   sent: false,
   targetState: undefined,
   failure: undefined,

@@ -1,71 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
-// Moves that cannot be: the source goes on, its peer sees a pause at most, and the reason is told.
-import { arm, disarm, tripped } from '../faults/steps.ts';
+// Moves that are aborted: the source resumes, its peer sees a pause at most, and the request says why.
+import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { whenCriuRuns } from '../faults/victims.ts';
-import { expect, type Case, type Context } from '../src/case.ts';
-import { notMoved, wentOn } from '../src/checks.ts';
+import { expect, type Case, type CaseContext } from '../src/case.ts';
+import { expectMoveFails, expectContinues } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
-import { LedgerPair } from '../src/players.ts';
+import { LedgerPair } from '../src/ledger-pair.ts';
 import { IDLE, startPod } from '../src/pods.ts';
-import { ended, migration, summary } from '../src/requests.ts';
+import { waitUntilEnded, migration, succeededCondition } from '../src/requests.ts';
 
-const configMap = (c: Context): Promise<string> =>
-  kubectl('-n', c.namespace, 'create', 'configmap', 'settings', '--from-literal=open=here');
+const configMap = (context: CaseContext): Promise<string> =>
+  kubectl('-n', context.namespace, 'create', 'configmap', 'settings', '--from-literal=open=here');
 
-/** CRIU cannot restore: each kubelet keeps a ConfigMap's files in a folder of another name. */
-async function notRestored(c: Context): Promise<void> {
-  await configMap(c);
-  const pair = new LedgerPair(c, { rate: 150, serverConfigMap: 'settings' });
-  await pair.begin();
-  await pair.progress('client', 300);
-  await notMoved(c, { pod: pair.pods.server, to: c.nodes[1], reason: 'RestoreFailed' });
-  await wentOn(c, pair, 300);
+/** CRIU cannot restore an open file of a ConfigMap: each kubelet keeps such files in a folder with another name. */
+async function restoreFails(context: CaseContext): Promise<void> {
+  await configMap(context);
+  const pair = new LedgerPair(context, { rate: 150, serverConfigMap: 'settings' });
+  await pair.start();
+  await pair.waitForOperations('client', 300);
+  await expectMoveFails(context, {
+    pod: pair.pods.server,
+    to: context.nodes[1],
+    reason: 'RestoreFailed',
+  });
+  await expectContinues(context, pair, 300);
 }
 
-/** Killed with the tasks in its hands and their TCP sockets in repair mode. */
-async function criuKilled(c: Context): Promise<void> {
-  const pair = new LedgerPair(c, { rate: 150 });
-  await pair.begin();
+/** CRIU is killed while it has seized the tasks, with their TCP sockets in repair mode. */
+async function criuIsKilled(context: CaseContext): Promise<void> {
+  const pair = new LedgerPair(context, { rate: 150 });
+  await pair.start();
   for (const when of ['before', 'after']) {
-    await pair.progress('client', 200);
-    await arm(c.nodes[0], [`plugin.dump.image.${when}`], 'crash');
+    await pair.waitForOperations('client', 200);
+    await arm(context.nodes[0], [`plugin.dump.image.${when}`], 'crash');
     try {
-      await notMoved(c, { pod: pair.pods.server, to: c.nodes[1], reason: 'CheckpointFailed' });
+      await expectMoveFails(context, {
+        pod: pair.pods.server,
+        to: context.nodes[1],
+        reason: 'CheckpointFailed',
+      });
     } finally {
-      await disarm(c.nodes);
+      await disarm(context.nodes);
     }
   }
-  await wentOn(c, pair, 300);
+  await expectContinues(context, pair, 300);
 }
 
-/** The next agent finds its predecessor's CRIU at work, and lets it give up before it does anything. */
-async function agentKilled(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
-  const pair = new LedgerPair(c, { rate: 150 });
-  await pair.begin();
-  await pair.progress('client', 200);
+/** The next agent finds the CRIU of the killed one at work. It waits until that has given up. */
+async function agentIsKilled(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
+  const pair = new LedgerPair(context, { rate: 150 });
+  await pair.start();
+  await pair.waitForOperations('client', 200);
   const point = 'source.dump.before';
   await arm(nodes[0], [point], 'delay:2000');
   const name = await requestMove({ namespace, pod: pair.pods.server, to: nodes[1] });
-  await tripped(nodes[0], point, 180).finally(() => disarm(nodes));
+  await waitUntilTripped(nodes[0], point, 180).finally(() => disarm(nodes));
   const kill = 'pkill -KILL -f "[/]opt/app/agent.js run" && pgrep -x criu | wc -l';
-  expect((await onNode(nodes[0], whenCriuRuns(kill))).trim() !== '0', 'CRIU had ended already');
-  const request = await ended(migration, { namespace, name }, c.tell);
-  c.tell(`  ${summary(request)?.reason}: ${summary(request)?.message}`);
+  expect((await onNode(nodes[0], whenCriuRuns(kill))).trim() !== '0', 'CRIU had already ended');
+  const request = await waitUntilEnded(migration, { namespace, name }, context.log);
+  context.log(`  ${succeededCondition(request)?.reason}: ${succeededCondition(request)?.message}`);
   const { decision, target } = request.status ?? {};
   if (decision?.outcome === 'Committed') pair.follow('server', target?.podName ?? '', nodes[1]);
-  await wentOn(c, pair, 300);
+  await expectContinues(context, pair, 300);
 }
 
-/** The kubelet cannot start the target: what it mounts has been deleted since. */
-async function notPrepared(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
-  await configMap(c);
+/** The kubelet cannot start the target: the ConfigMap that it mounts has been deleted. */
+async function prepareFails(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
+  await configMap(context);
   const node = nodes[0];
   await startPod({ namespace, name: 'local', node, command: IDLE, configMap: 'settings' });
   await kubectl('-n', namespace, 'delete', 'configmap', 'settings');
-  await notMoved(c, {
+  await expectMoveFails(context, {
     pod: 'local',
     to: nodes[1],
     timeouts: { prepareSeconds: 45 },
@@ -73,15 +81,15 @@ async function notPrepared(c: Context): Promise<void> {
   });
 }
 
-/** The other node has no room. */
-async function notScheduled(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
+/** The other node has too little CPU. */
+async function schedulingFails(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
   for (const [name, node] of [
     ['stay', nodes[0]],
     ['filler', nodes[1]],
   ] as const)
-    await startPod({ namespace, name, node, command: IDLE, reserve: '500m' });
-  await notMoved(c, {
+    await startPod({ namespace, name, node, command: IDLE, cpuRequest: '500m' });
+  await expectMoveFails(context, {
     pod: 'stay',
     to: nodes[1],
     timeouts: { prepareSeconds: 60 },
@@ -92,29 +100,31 @@ async function notScheduled(c: Context): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'abort-restore',
-    promise: 'a target that cannot be restored: the ledger goes on at the source, nothing is lost',
+    promise: 'If the target cannot be restored, the source resumes and no operation is lost.',
     inTest: true,
-    run: notRestored,
+    run: restoreFails,
   },
   {
     name: 'abort-criu-killed',
-    promise: 'a CRIU that is killed while it dumps costs a pause: RDMA and TCP go on',
+    promise:
+      'If CRIU is killed during the dump, the source resumes with its RDMA and TCP connections.',
     inTest: true,
-    run: criuKilled,
+    run: criuIsKilled,
   },
   {
     name: 'abort-agent-in-dump',
-    promise: 'an agent that is killed while its CRIU dumps costs a pause: RDMA and TCP go on',
-    run: agentKilled,
+    promise:
+      'If the agent is killed during the dump, the application continues with its RDMA and TCP connections.',
+    run: agentIsKilled,
   },
   {
     name: 'abort-prepare',
-    promise: 'a target that cannot be prepared: the source is not touched',
-    run: notPrepared,
+    promise: 'If the target cannot be prepared, the source is untouched.',
+    run: prepareFails,
   },
   {
     name: 'abort-schedule',
-    promise: 'a target that cannot be scheduled: the source is not touched',
-    run: notScheduled,
+    promise: 'If the target cannot be scheduled, the source is untouched.',
+    run: schedulingFails,
   },
 ];

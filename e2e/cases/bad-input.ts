@@ -1,85 +1,90 @@
 // SPDX-License-Identifier: Apache-2.0
-// What cannot be moved is refused with a reason that says what to do; the source is untouched.
-import { expect, type Case, type Context } from '../src/case.ts';
+// Moves that are impossible: the request fails with a reason and a message that says what to do. The source is untouched.
+import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { apply, kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
-import { ended, migration, summary } from '../src/requests.ts';
-import { PerftestPair } from '../src/players.ts';
+import { waitUntilEnded, migration, succeededCondition } from '../src/requests.ts';
+import { PerftestPair } from '../src/perftest-pair.ts';
 import { IDLE, IMAGE, podManifest, podStatus, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
 
-/** Requests a move that has to be refused. */
-async function refused(c: Context, pod: string, reason: string, to?: string): Promise<void> {
-  const name = await requestMove({ namespace: c.namespace, pod, ...(to ? { to } : {}) });
-  const of = { namespace: c.namespace, name, within: 90 };
-  const end = summary(await ended(migration, of, c.tell));
+/** Requests a move. It must fail for this reason. */
+async function expectRefused(
+  context: CaseContext,
+  pod: string,
+  reason: string,
+  to?: string,
+): Promise<void> {
+  const name = await requestMove({ namespace: context.namespace, pod, ...(to ? { to } : {}) });
+  const key = { namespace: context.namespace, name, within: 90 };
+  const end = succeededCondition(await waitUntilEnded(migration, key, context.log));
   expect(end?.status === 'False', `the request did not fail: ${JSON.stringify(end)}`);
   expect(end.reason === reason, `reason ${end.reason} (${end.message}), not ${reason}`);
   expect(end.message.length > 20, `the message says little: ${end.message}`);
 }
 
-async function untouched(c: Context, pod: string, node: string): Promise<void> {
-  const status = await podStatus(c.namespace, pod);
+async function expectUntouched(context: CaseContext, pod: string, node: string): Promise<void> {
+  const status = await podStatus(context.namespace, pod);
   expect(
     status.ready && status.node === node && status.restarts === 0,
     `the source was touched: ${JSON.stringify(status)}`,
   );
 }
 
-async function unknownPod(c: Context): Promise<void> {
-  await refused(c, 'nobody', 'PodNotFound');
+async function unknownPod(context: CaseContext): Promise<void> {
+  await expectRefused(context, 'nobody', 'PodNotFound');
 }
 
-async function otherRuntime(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
+async function otherRuntime(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
   await startPod({ namespace, name: 'plain', node: nodes[0], command: IDLE, runtimeClass: null });
-  await refused(c, 'plain', 'NotSealiftRuntime');
-  await untouched(c, 'plain', nodes[0]);
+  await expectRefused(context, 'plain', 'NotSealiftRuntime');
+  await expectUntouched(context, 'plain', nodes[0]);
 }
 
-async function sameNode(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
+async function sameNode(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
   await startPod({ namespace, name: 'stay', node: nodes[0], command: IDLE });
-  await refused(c, 'stay', 'TargetIsSource', nodes[0]);
-  await untouched(c, 'stay', nodes[0]);
+  await expectRefused(context, 'stay', 'TargetIsSource', nodes[0]);
+  await expectUntouched(context, 'stay', nodes[0]);
 }
 
-async function noCompatibleNode(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
+async function noCompatibleNode(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
   await startPod({ namespace, name: 'alone', node: nodes[0], command: IDLE });
-  // Cordoned, the other node is no choice; the agent keeps its label up to date by itself.
+  // Cordoning excludes the other node. Removing its label would not: the agent restores the label.
   await kubectl('cordon', nodes[1]);
   try {
-    await refused(c, 'alone', 'NoCompatibleNode');
+    await expectRefused(context, 'alone', 'NoCompatibleNode');
   } finally {
     await kubectl('uncordon', nodes[1]);
   }
-  await untouched(c, 'alone', nodes[0]);
+  await expectUntouched(context, 'alone', nodes[0]);
 }
 
-async function unsupported(c: Context): Promise<void> {
-  const pair = new PerftestPair(c, 'ib_send_bw', 1, 100, ['-c', 'UD', '-s', '1024']);
-  await pair.begin();
+async function unsupported(context: CaseContext): Promise<void> {
+  const pair = new PerftestPair(context, 'ib_send_bw', 1, 100, ['-c', 'UD', '-s', '1024']);
+  await pair.start();
   const { server } = pair.pods;
-  await refused(c, server, 'UnsupportedObject', c.nodes[1]);
-  await untouched(c, server, c.nodes[0]);
+  await expectRefused(context, server, 'UnsupportedObject', context.nodes[1]);
+  await expectUntouched(context, server, context.nodes[0]);
 }
 
-/** A container beside the main one that ends and is started again, for ever. */
-async function crashLoop(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
-  const ending = {
-    ...{ name: 'ending', image: IMAGE, imagePullPolicy: 'IfNotPresent', restartPolicy: 'Always' },
+/** A sidecar that the kubelet restarts again and again. */
+async function crashLoop(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
+  const crashing = {
+    ...{ name: 'crashing', image: IMAGE, imagePullPolicy: 'IfNotPresent', restartPolicy: 'Always' },
     command: ['/bin/sh', '-c', 'sleep 2; exit 3'],
   };
-  const beside = { initContainers: [ending], containers: [], volumes: [], mounts: [] };
-  await apply(podManifest({ namespace, name: 'loop', node: nodes[0], command: IDLE, beside }));
-  await until('the container has been started again', { within: 180, every: 2 }, async () => {
+  const extras = { initContainers: [crashing], containers: [], volumes: [], mounts: [] };
+  await apply(podManifest({ namespace, name: 'loop', node: nodes[0], command: IDLE, extras }));
+  await until('the sidecar has been restarted', { within: 180, every: 2 }, async () => {
     const raw = await kubectlJson('-n', namespace, 'get', 'pod', 'loop');
     const { status } = raw as { status: { initContainerStatuses?: { restartCount: number }[] } };
     return (status.initContainerStatuses?.[0]?.restartCount ?? 0) > 1 ? true : undefined;
   });
-  await refused(c, 'loop', 'ContainerCrashLooping');
+  await expectRefused(context, 'loop', 'ContainerCrashLooping');
   const status = await podStatus(namespace, 'loop');
   expect(status.restarts === 0, `the main container was touched: ${JSON.stringify(status)}`);
 }
@@ -87,29 +92,34 @@ async function crashLoop(c: Context): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'bad-unknown-pod',
-    promise: 'a pod that does not exist: PodNotFound',
+    promise: 'A move of a pod that does not exist fails with PodNotFound.',
     inTest: true,
     run: unknownPod,
   },
   {
     name: 'bad-runtime-class',
-    promise: 'a pod of another runtime class: NotSealiftRuntime',
+    promise: 'A move of a pod with another runtime class fails with NotSealiftRuntime.',
     run: otherRuntime,
   },
   {
     name: 'bad-object',
-    promise: 'a process with an unreliable datagram queue pair: UnsupportedObject',
+    promise: 'A move of a pod with an unreliable datagram queue pair fails with UnsupportedObject.',
     run: unsupported,
   },
   {
     name: 'bad-crash-loop',
-    promise: 'a container that ends again and again: ContainerCrashLooping',
+    promise:
+      'A move of a pod whose sidecar crashes again and again fails with ContainerCrashLooping.',
     run: crashLoop,
   },
-  { name: 'bad-same-node', promise: 'the target is the source: TargetIsSource', run: sameNode },
+  {
+    name: 'bad-same-node',
+    promise: 'A move to the node on which the pod runs fails with TargetIsSource.',
+    run: sameNode,
+  },
   {
     name: 'bad-no-node',
-    promise: 'no other node with the same driver ABI: NoCompatibleNode',
+    promise: 'A move without another node of the same driver ABI fails with NoCompatibleNode.',
     run: noCompatibleNode,
   },
 ];

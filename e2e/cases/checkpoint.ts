@@ -1,38 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoints leave the pod running; a new pod can be made of them, unless they are not what they were.
-import { expect, type Case, type Context } from '../src/case.ts';
-import { numbers, untouched, wentOn } from '../src/checks.ts';
+// Checkpoints and restores: a checkpoint leaves the pod running, and a new pod is restored from it unless it is damaged.
+import { expect, type Case, type CaseContext } from '../src/case.ts';
+import { numbersIn, expectUntouched, expectContinues } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/lab.ts';
-import { LedgerPair } from '../src/players.ts';
-import { podEnd, podLog, podNames, podStatus, startPod } from '../src/pods.ts';
-import { checkpoint, create, ended, restore, summary } from '../src/requests.ts';
+import { LedgerPair } from '../src/ledger-pair.ts';
+import { waitUntilPodEnded, podLog, podNames, podStatus, startPod } from '../src/pods.ts';
+import {
+  checkpoint,
+  createRequest,
+  waitUntilEnded,
+  restore,
+  succeededCondition,
+} from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
-/** Checkpoints a pod and sees that it was left as it was. */
-async function take(c: Context, pod: string, name: string): Promise<{ location: string }> {
-  const { namespace } = c;
+/** Takes a checkpoint of a pod. The pod must be untouched. */
+async function takeCheckpoint(
+  context: CaseContext,
+  pod: string,
+  name: string,
+): Promise<{ location: string }> {
+  const { namespace } = context;
   const before = await podStatus(namespace, pod);
-  await create(checkpoint, namespace, name, { podName: pod });
-  const request = await ended(checkpoint, { namespace, name }, c.tell);
-  const end = summary(request);
+  await createRequest(checkpoint, namespace, name, { podName: pod });
+  const request = await waitUntilEnded(checkpoint, { namespace, name }, context.log);
+  const end = succeededCondition(request);
   expect(end?.status === 'True', `the checkpoint failed: ${end?.reason}: ${end?.message}`);
-  await untouched(namespace, before);
+  await expectUntouched(namespace, before);
   const location = request.status?.location;
-  expect(location !== undefined, 'the status does not say where the images are');
+  expect(location !== undefined, 'the status has no location of the images');
   return { location };
 }
 
-/** Waits for a RestoreRequest; `reason` absent: it has to succeed. */
-async function made(
-  c: Context,
+/** Restores a pod. @param reason for which it must fail. Absent: it must succeed */
+async function restoreFrom(
+  context: CaseContext,
   name: string,
   spec: { checkpointName: string; podName: string; targetNodeName: string },
   reason?: string,
 ): Promise<void> {
-  const { namespace } = c;
-  await create(restore, namespace, name, spec);
-  const end = summary(await ended(restore, { namespace, name }, c.tell));
-  c.tell(`  ${name}: ${end?.reason}: ${end?.message}`);
+  const { namespace } = context;
+  await createRequest(restore, namespace, name, spec);
+  const end = succeededCondition(await waitUntilEnded(restore, { namespace, name }, context.log));
+  context.log(`  ${name}: ${end?.reason}: ${end?.message}`);
   if (reason === undefined) {
     expect(end?.status === 'True', `the restore failed: ${end?.reason}: ${end?.message}`);
     return;
@@ -44,64 +54,68 @@ async function made(
   );
 }
 
-async function ledger(c: Context): Promise<void> {
-  const pair = new LedgerPair(c, { rate: 150 });
-  await pair.begin();
-  await pair.progress('client', 300);
-  await take(c, pair.pods.client, 'running');
-  await wentOn(c, pair, 300);
+async function checkpointLedger(context: CaseContext): Promise<void> {
+  const pair = new LedgerPair(context, { rate: 150 });
+  await pair.start();
+  await pair.waitForOperations('client', 300);
+  await takeCheckpoint(context, pair.pods.client, 'running');
+  await expectContinues(context, pair, 300);
 
-  // The pair has ended: what is restored now has a peer that has gone on without it.
-  await kubectl('-n', c.namespace, 'delete', 'pod', pair.pods.client, '--timeout=90s');
-  await made(c, 'again', {
+  // The pair has ended. The restored client has a peer that does not know its queue pairs any more.
+  await kubectl('-n', context.namespace, 'delete', 'pod', pair.pods.client, '--timeout=90s');
+  await restoreFrom(context, 'again', {
     checkpointName: 'running',
     podName: 'again',
-    targetNodeName: c.nodes[0],
+    targetNodeName: context.nodes[0],
   });
-  const end = await podEnd(c.namespace, 'again', 120);
-  const log = await podLog(c.namespace, 'again');
+  const end = await waitUntilPodEnded(context.namespace, 'again', 120);
+  const log = await podLog(context.namespace, 'again');
   expect(end.exitCode !== 0, `the restored application ended with ${end.exitCode}`);
   expect(
     /completion of work .*(flush|error)/i.test(log),
-    `the application saw no verbs error:\n${log.slice(-1500)}`,
+    `the application has seen no verbs error:\n${log.slice(-1500)}`,
   );
 }
 
-async function counterPod(c: Context, name: string): Promise<void> {
+async function startCounter(context: CaseContext, name: string): Promise<void> {
   const line = 'i=0; while :; do echo $i; i=$((i+1)); sleep 0.5; done';
-  const { namespace } = c;
-  await startPod({ namespace, name, node: c.nodes[0], command: ['/bin/sh', '-c', line] });
-  await counts(c, name, 5);
+  const { namespace } = context;
+  await startPod({ namespace, name, node: context.nodes[0], command: ['/bin/sh', '-c', line] });
+  await waitForCount(context, name, 5);
 }
 
-/** Waits until the pod's log goes beyond a number; gives all numbers. */
-async function counts(c: Context, pod: string, beyond: number): Promise<number[]> {
+/** Waits until the numbers in the pod's log exceed `beyond`. @returns all numbers */
+async function waitForCount(context: CaseContext, pod: string, beyond: number): Promise<number[]> {
   return until(`${pod} counts beyond ${beyond}`, { within: 60 }, async () => {
-    const seen = numbers(await podLog(c.namespace, pod));
+    const seen = numbersIn(await podLog(context.namespace, pod));
     return (seen.at(-1) ?? -1) > beyond ? seen : undefined;
   });
 }
 
-async function beside(c: Context): Promise<void> {
-  await counterPod(c, 'counter');
-  await take(c, 'counter', 'early');
-  const left = (await counts(c, 'counter', 10)).at(-1) ?? 0;
-  await made(c, 'copy', { checkpointName: 'early', podName: 'copy', targetNodeName: c.nodes[1] });
-  const copy = await counts(c, 'copy', 5);
+async function restoreBeside(context: CaseContext): Promise<void> {
+  await startCounter(context, 'counter');
+  await takeCheckpoint(context, 'counter', 'early');
+  const left = (await waitForCount(context, 'counter', 10)).at(-1) ?? 0;
+  await restoreFrom(context, 'copy', {
+    checkpointName: 'early',
+    podName: 'copy',
+    targetNodeName: context.nodes[1],
+  });
+  const copy = await waitForCount(context, 'copy', 5);
   const [first = 0] = copy;
   expect(first > 3 && first <= left, `the copy began at ${first}, the original was at ${left}`);
   expect(
     copy.every((n, i) => i === 0 || n === (copy[i - 1] ?? 0) + 1),
     `the copy's numbers have gaps: ${copy.join(' ')}`,
   );
-  const original = await counts(c, 'counter', left);
+  const original = await waitForCount(context, 'counter', left);
   expect(
     original.every((n, i) => n === i),
-    'the original was disturbed',
+    'the original pod has missed numbers',
   );
 }
 
-/** Each kind of damage that a kept image can have, and the reason that it has to be refused with. */
+/** Ways to damage the images of a checkpoint, and the reason for which each restore must fail. */
 const damages = [
   {
     name: 'truncated',
@@ -120,40 +134,41 @@ const damages = [
   },
 ] as const;
 
-async function damaged(c: Context): Promise<void> {
-  await counterPod(c, 'counter');
-  const { location } = await take(c, 'counter', 'kept');
+async function damagedImages(context: CaseContext): Promise<void> {
+  await startCounter(context, 'counter');
+  const { location } = await takeCheckpoint(context, 'counter', 'kept');
   const [node = '', folder = ''] = location.split(/:(.*)/);
   for (const [n, { name, reason, line }] of damages.entries()) {
     await onNode(node, `cp -a ${folder} ${folder}.whole && cd ${folder} && ${line}`);
     try {
-      // On the other node what is sent is checked, on the same node what lies there.
-      const targetNodeName = n === 1 ? c.nodes[0] : c.nodes[1];
+      // The other node checks images when it receives them; the same node checks those on its disk.
+      const targetNodeName = n === 1 ? context.nodes[0] : context.nodes[1];
       const spec = { checkpointName: 'kept', podName: `copy-${name}`, targetNodeName };
-      await made(c, `from-${name}`, spec, reason);
+      await restoreFrom(context, `from-${name}`, spec, reason);
     } finally {
       await onNode(node, `rm -rf ${folder} && mv ${folder}.whole ${folder}`);
     }
   }
-  const status = await podStatus(c.namespace, 'counter');
+  const status = await podStatus(context.namespace, 'counter');
   expect(status.ready && status.restarts === 0, `the pod was touched: ${JSON.stringify(status)}`);
 }
 
 export const cases: readonly Case[] = [
   {
     name: 'checkpoint-ledger',
-    promise: 'a checkpoint leaves the ledger running; a pod made of it sees a verbs error',
+    promise: 'A checkpoint leaves the ledger running. A pod restored from it gets a verbs error.',
     inTest: true,
-    run: ledger,
+    run: checkpointLedger,
   },
   {
     name: 'restore-beside',
-    promise: 'a new pod runs from a checkpoint on the other node, beside the pod it was taken from',
-    run: beside,
+    promise:
+      'A pod that is restored from a checkpoint on the other node runs beside the original pod.',
+    run: restoreBeside,
   },
   {
     name: 'bad-image',
-    promise: 'truncated and altered images and those of another version are refused',
-    run: damaged,
+    promise: 'Truncated images, altered images and images of another version are refused.',
+    run: damagedImages,
   },
 ];

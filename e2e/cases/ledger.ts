@@ -1,41 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every operation accounted for, over three moves; and the account itself is put to the test.
-import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced } from '../src/checks.ts';
-import { LedgerPair, type Side } from '../src/players.ts';
+// The ledger accounts for every operation over one and three moves; and it notices faults that are injected into it.
+import { expect, type Case, type CaseContext } from '../src/case.ts';
+import { expectBalanced } from '../src/checks.ts';
+import { LedgerPair } from '../src/ledger-pair.ts';
+import type { Endpoint } from '../src/pair.ts';
 
 const OPERATIONS = 10_000;
 
-async function threeMoves(c: Context, side: Side): Promise<void> {
-  const pair = new LedgerPair(c, { qps: 2, rate: 200 });
-  await pair.begin();
+async function threeMoves(context: CaseContext, endpoint: Endpoint): Promise<void> {
+  const pair = new LedgerPair(context, { qps: 2, rate: 200 });
+  await pair.start();
   for (let n = 1; n <= 3; n++) {
-    await pair.progress(side, OPERATIONS / 8);
-    c.tell(`  move ${n} of 3`);
-    await pair.move(side);
+    await pair.waitForOperations(endpoint, OPERATIONS / 8);
+    context.log(`  move ${n} of 3`);
+    await pair.move(endpoint);
   }
-  await pair.progress(side, OPERATIONS / 8);
+  await pair.waitForOperations(endpoint, OPERATIONS / 8);
   const have = (await pair.operations('client')) + (await pair.operations('server'));
-  if (have < OPERATIONS) await pair.progress(side, (OPERATIONS - have) / 2, 600);
-  const result = await balanced(pair, c.tell);
+  if (have < OPERATIONS) await pair.waitForOperations(endpoint, (OPERATIONS - have) / 2, 600);
+  const result = await expectBalanced(pair, context.log);
   expect(result.operations >= OPERATIONS, `only ${result.operations} operations`);
 }
 
-async function oneMove(c: Context): Promise<void> {
-  const pair = new LedgerPair(c, { qps: 2, rate: 150 });
-  await pair.begin();
-  await pair.progress('client', 300);
+async function oneMove(context: CaseContext): Promise<void> {
+  const pair = new LedgerPair(context, { qps: 2, rate: 150 });
+  await pair.start();
+  await pair.waitForOperations('client', 300);
   await pair.move('client');
-  await pair.progress('client', 300);
-  await balanced(pair, c.tell, 'server');
+  await pair.waitForOperations('client', 300);
+  await expectBalanced(pair, context.log, 'server');
 }
 
-async function injected(c: Context, fault: string): Promise<void> {
-  const pair = new LedgerPair(c, { rate: 100, inject: { side: 'client', fault } });
-  await pair.begin();
-  await pair.progress('client', 300);
+async function injectFault(context: CaseContext, fault: string): Promise<void> {
+  const pair = new LedgerPair(context, { rate: 100, inject: { endpoint: 'client', fault } });
+  await pair.start();
+  await pair.waitForOperations('client', 300);
   await pair.stop('client');
-  const { result, exits } = await pair.verdict();
+  const { result, exits } = await pair.waitForVerdict();
   const field = {
     lose: 'lost',
     duplicate: 'duplicated',
@@ -49,19 +50,19 @@ async function injected(c: Context, fault: string): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'ledger-one-move',
-    promise: 'no operation is lost, repeated, changed or reordered by a move',
+    promise: 'A move loses, repeats, corrupts and reorders no operation.',
     inTest: true,
     run: oneMove,
   },
-  ...(['client', 'server'] as const).map((side) => ({
-    name: `ledger-three-moves-${side}`,
-    promise: `${OPERATIONS} operations over three moves of the ${side}, there and back: all accounted for`,
-    run: (c: Context) => threeMoves(c, side),
+  ...(['client', 'server'] as const).map((endpoint) => ({
+    name: `ledger-three-moves-${endpoint}`,
+    promise: `${OPERATIONS} operations over three moves of the ${endpoint}, there and back, are all accounted for.`,
+    run: (context: CaseContext) => threeMoves(context, endpoint),
   })),
   ...['lose', 'duplicate', 'corrupt', 'reorder'].map((fault) => ({
     name: `ledger-inject-${fault}`,
-    promise: `the verifier fails when an operation is made to ${fault}`,
+    promise: `The ledger reports an injected fault: ${fault}.`,
     inTest: fault === 'lose',
-    run: (c: Context) => injected(c, fault),
+    run: (context: CaseContext) => injectFault(context, fault),
   })),
 ];

@@ -1,76 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pods of several containers: a sidecar, a main container with RDMA, another one; moved as one or not at all.
-import { behind } from '../faults/points.ts';
-import { arm, disarm, tripped } from '../faults/steps.ts';
-import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, numbers, targetIsGone, untouched, wentOn } from '../src/checks.ts';
+// Pods of several containers: a sidecar, a main container with RDMA, and a third one. They move together or not at all.
+import { backgroundPoints } from '../faults/points.ts';
+import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
+import { expect, type Case, type CaseContext } from '../src/case.ts';
+import {
+  expectBalanced,
+  numbersIn,
+  waitUntilTargetGone,
+  expectUntouched,
+  expectContinues,
+} from '../src/checks.ts';
 import { kubectl, kubectlJson } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
-import { LedgerPair } from '../src/players.ts';
+import { LedgerPair } from '../src/ledger-pair.ts';
 import {
   IDLE,
   containerLog,
-  execIn,
+  execInPod,
   IMAGE,
   podNames,
   podStatus,
   startPod,
-  type Beside,
+  type PodExtras,
 } from '../src/pods.ts';
-import { checkpoint, create, ended, migration, restore, summary } from '../src/requests.ts';
+import {
+  checkpoint,
+  createRequest,
+  waitUntilEnded,
+  migration,
+  restore,
+  succeededCondition,
+} from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
 const shared = { name: 'shared', mountPath: '/shared' };
 
-const small = (name: string, line: string, more: object = {}): object => ({
+const container = (name: string, line: string, more: object = {}): object => ({
   ...{ name, image: IMAGE, imagePullPolicy: 'IfNotPresent', command: ['/bin/sh', '-c', line] },
-  // CRIU rebuilds a container within its limits: a small one for CPU would make that very long.
+  // No CPU limit: CRIU restores a container within its limit, which would take very long.
   resources: { limits: { memory: '64Mi' }, requests: { cpu: '10m' } },
   volumeMounts: [shared],
   ...more,
 });
 
-/** Counts to its log and into files that it keeps open. */
-const count = (...files: readonly string[]): string => {
+/** Counts in its log and in files that it keeps open. */
+const countScript = (...files: readonly string[]): string => {
   const opened = files.map((file, at) => `exec ${at + 3}>>${file}`);
   const written = files.map((_file, at) => `echo $i >&${at + 3}`);
   return `${opened.join('; ')}; i=0; while :; do ${written.join('; ')}; echo $i; i=$((i+1)); sleep 0.5; done`;
 };
 
-/** Three restores one after another take an emulated node long. */
-const slowly = { blackoutSeconds: 110, restoreSeconds: 110 };
+/** An emulated node takes long for three restores. */
+const slowTimeouts = { blackoutSeconds: 110, restoreSeconds: 110 };
 
-/** Files that all containers see. */
+/** Files on volumes that all containers mount. */
 const files = ['/shared/side', '/shared/more', '/dev/shm/more'] as const;
 
-const beside: Beside = {
+const extras: PodExtras = {
   initContainers: [
-    small('setup', 'echo ready > /shared/setup'),
-    small('side', count(files[0]), { restartPolicy: 'Always' }),
+    container('setup', 'echo ready > /shared/setup'),
+    container('side', countScript(files[0]), { restartPolicy: 'Always' }),
   ],
-  containers: [small('more', count(files[1], files[2]))],
+  containers: [container('more', countScript(files[1], files[2]))],
   volumes: [{ name: 'shared', emptyDir: {} }],
   mounts: [shared],
 };
 
-/** Where a file's numbers have got to, none of them missing or twice. */
-async function countedIn(file: string, c: Context, pod: string): Promise<number> {
-  const seen = numbers(await execIn(c.namespace, pod, `cat ${file}`));
+/** The last number in a file. No number may be missing or twice. */
+async function lastNumberIn(file: string, context: CaseContext, pod: string): Promise<number> {
+  const seen = numbersIn(await execInPod(context.namespace, pod, `cat ${file}`));
   const wrong = seen.findIndex((n, at) => n !== at);
   expect(wrong < 0, `${file} of ${pod}: ${seen.slice(wrong - 2, wrong + 3).join(' ')}`);
   return seen.length - 1;
 }
 
-async function counted(c: Context, pod: string): Promise<number[]> {
+async function lastNumbers(context: CaseContext, pod: string): Promise<number[]> {
   const last: number[] = [];
-  for (const file of files) last.push(await countedIn(file, c, pod));
+  for (const file of files) last.push(await lastNumberIn(file, context, pod));
   return last;
 }
 
-/** Every container goes on counting, from where it was. */
-async function goesOn(c: Context, pod: string, from: readonly number[]): Promise<number[]> {
+/** Waits until every container has counted on from where it was. */
+async function waitForCounting(
+  context: CaseContext,
+  pod: string,
+  from: readonly number[],
+): Promise<number[]> {
   return until(`all containers of ${pod} count`, { within: 120, every: 2 }, async () => {
-    const now = await counted(c, pod);
+    const now = await lastNumbers(context, pod);
     return now.every((n, at) => n > (from[at] ?? 0) + 3) ? now : undefined;
   });
 }
@@ -84,41 +101,41 @@ interface Restarts {
   restartCount: number;
 }
 
-const rawPod = async (c: Context, pod: string): Promise<RawPod> =>
-  (await kubectlJson('-n', c.namespace, 'get', 'pod', pod)) as RawPod;
+const rawPod = async (context: CaseContext, pod: string): Promise<RawPod> =>
+  (await kubectlJson('-n', context.namespace, 'get', 'pod', pod)) as RawPod;
 
-async function notRestarted(c: Context, pod: string): Promise<RawPod> {
-  const raw = await rawPod(c, pod);
+async function expectNotRestarted(context: CaseContext, pod: string): Promise<RawPod> {
+  const raw = await rawPod(context, pod);
   const { initContainerStatuses = [], containerStatuses = [] } = raw.status;
   for (const { name, restartCount } of [...initContainerStatuses, ...containerStatuses])
-    expect(restartCount === 0, `container ${name} of ${pod} was started anew`);
+    expect(restartCount === 0, `container ${name} of ${pod} was restarted`);
   return raw;
 }
 
-async function moved(c: Context, ways: readonly string[]): Promise<void> {
-  const pair = new LedgerPair(c, { rate: 120, serverBeside: beside });
-  await pair.begin();
-  await pair.progress('client', 200);
-  let at = await goesOn(c, pair.pods.server, []);
+async function moveThroughNodes(context: CaseContext, ways: readonly string[]): Promise<void> {
+  const pair = new LedgerPair(context, { rate: 120, serverExtras: extras });
+  await pair.start();
+  await pair.waitForOperations('client', 200);
+  let at = await waitForCounting(context, pair.pods.server, []);
   for (const way of ways) {
-    c.tell(`  ${way}, with ${at.join(', ')} counted`);
-    await pair.move('server', slowly);
-    at = await goesOn(c, pair.pods.server, at);
-    const { spec } = await notRestarted(c, pair.pods.server);
+    context.log(`  ${way}, with ${at.join(', ')} counted`);
+    await pair.move('server', slowTimeouts);
+    at = await waitForCounting(context, pair.pods.server, at);
+    const { spec } = await expectNotRestarted(context, pair.pods.server);
     const names = [...(spec.initContainers ?? []), ...spec.containers].map((one) => one.name);
     expect(names.join() === 'side,main,more', `the new pod has ${names.join()}`);
-    await pair.progress('client', 200);
+    await pair.waitForOperations('client', 200);
   }
-  const log = numbers(await containerLog(c.namespace, pair.pods.server, 'more'));
+  const log = numbersIn(await containerLog(context.namespace, pair.pods.server, 'more'));
   expect((log[0] ?? 0) > 3, `it began again at ${log[0]}`);
-  const setup = await execIn(c.namespace, pair.pods.server, 'cat /shared/setup');
-  expect(setup.trim() === 'ready', 'what the init container left is not there');
-  await balanced(pair, c.tell);
+  const setup = await execInPod(context.namespace, pair.pods.server, 'cat /shared/setup');
+  expect(setup.trim() === 'ready', 'the file of the init container is missing');
+  await expectBalanced(pair, context.log);
 }
 
-/** A move that is stopped when the sidecar is rebuilt and nothing else is. */
-async function stoppedHalfWay(
-  c: Context,
+/** Aborts a move when CRIU has restored the sidecar and no other container. */
+async function abortHalfway(
+  context: CaseContext,
   pair: LedgerPair,
   o: {
     reason?: string;
@@ -127,35 +144,37 @@ async function stoppedHalfWay(
     by?: (name: string) => Promise<unknown>;
   },
 ): Promise<void> {
-  const { namespace, nodes } = c;
+  const { namespace, nodes } = context;
   const before = await podStatus(namespace, pair.pods.server);
-  const at = await counted(c, before.name);
+  const at = await lastNumbers(context, before.name);
   const pods = await podNames(namespace);
   await arm(nodes[1], [o.point ?? 'shim.atGate.after'], o.what ?? 'delay:8000');
   try {
     const name = await requestMove({ namespace, pod: before.name, to: nodes[1] });
-    await tripped(nodes[1], o.point ?? 'shim.atGate.after', 240);
+    await waitUntilTripped(nodes[1], o.point ?? 'shim.atGate.after', 240);
     await o.by?.(name);
-    const end = summary(await ended(migration, { namespace, name }, c.tell));
-    c.tell(`  ${end?.reason}: ${end?.message}`);
+    const end = succeededCondition(
+      await waitUntilEnded(migration, { namespace, name }, context.log),
+    );
+    context.log(`  ${end?.reason}: ${end?.message}`);
     const expected = o.reason ?? end?.reason;
     expect(end?.status === 'False' && end.reason === expected, JSON.stringify(end));
   } finally {
     await disarm(nodes);
   }
-  await targetIsGone(namespace, pods);
-  await untouched(namespace, before);
-  await goesOn(c, before.name, at);
-  await notRestarted(c, before.name);
+  await waitUntilTargetGone(namespace, pods);
+  await expectUntouched(namespace, before);
+  await waitForCounting(context, before.name, at);
+  await expectNotRestarted(context, before.name);
 }
 
-async function aborted(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
-  const pair = new LedgerPair(c, { rate: 120, serverBeside: beside });
-  await pair.begin();
-  await pair.progress('client', 200);
-  await goesOn(c, pair.pods.server, []);
-  await stoppedHalfWay(c, pair, {
+async function abortMoves(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
+  const pair = new LedgerPair(context, { rate: 120, serverExtras: extras });
+  await pair.start();
+  await pair.waitForOperations('client', 200);
+  await waitForCounting(context, pair.pods.server, []);
+  await abortHalfway(context, pair, {
     reason: 'Cancelled',
     by: (name) =>
       kubectl(
@@ -163,95 +182,102 @@ async function aborted(c: Context): Promise<void> {
         ...['-p', '{"spec":{"cancel":true}}'],
       ),
   });
-  await pair.progress('client', 200);
-  await stoppedHalfWay(c, pair, {
+  await pair.waitForOperations('client', 200);
+  await abortHalfway(context, pair, {
     reason: 'FaultInjected',
     by: () => arm(nodes[1], ['target.prepare.before'], 'throw'),
   });
-  for (const { point } of behind) {
-    await pair.progress('client', 100);
-    await stoppedHalfWay(c, pair, { point, what: 'throw' });
+  for (const { point } of backgroundPoints) {
+    await pair.waitForOperations('client', 100);
+    await abortHalfway(context, pair, { point, what: 'throw' });
   }
-  await wentOn(c, pair);
+  await expectContinues(context, pair);
 }
 
-/** CRIU of the first container ends at its open gate. Its create has returned: nothing restores it once more. */
-async function lostOne(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
-  const pair = new LedgerPair(c, { rate: 120, serverBeside: beside });
-  await pair.begin();
-  await pair.progress('client', 200);
-  const at = await goesOn(c, pair.pods.server, []);
+/** CRIU of the sidecar dies at its open gate. Its create has returned, so nothing restores the sidecar again. */
+async function loseSidecar(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
+  const pair = new LedgerPair(context, { rate: 120, serverExtras: extras });
+  await pair.start();
+  await pair.waitForOperations('client', 200);
+  const at = await waitForCounting(context, pair.pods.server, []);
   await arm(nodes[1], ['plugin.restore.gate.after'], 'throw');
   try {
     const name = await requestMove({
       namespace,
       pod: pair.pods.server,
       to: nodes[1],
-      timeouts: slowly,
+      timeouts: slowTimeouts,
     });
-    const request = await ended(migration, { namespace, name }, c.tell);
-    const end = summary(request);
-    c.tell(`  ${end?.reason}: ${end?.message}`);
-    const isTold = end?.reason === 'TargetLost' && end.message.includes('container side');
-    expect(isTold, JSON.stringify(end));
+    const request = await waitUntilEnded(migration, { namespace, name }, context.log);
+    const end = succeededCondition(request);
+    context.log(`  ${end?.reason}: ${end?.message}`);
+    const isReported = end?.reason === 'TargetLost' && end.message.includes('container side');
+    expect(isReported, JSON.stringify(end));
     pair.follow('server', request.status?.target?.podName ?? '', nodes[1]);
   } finally {
     await disarm(nodes);
   }
-  await pair.progress('client', 200);
-  await until('the sidecar is started anew', { within: 120, every: 2 }, async () => {
-    const raw = await rawPod(c, pair.pods.server);
+  await pair.waitForOperations('client', 200);
+  await until('the sidecar is restarted', { within: 120, every: 2 }, async () => {
+    const raw = await rawPod(context, pair.pods.server);
     const side = raw.status.initContainerStatuses?.find((one) => one.name === 'side');
     return (side?.restartCount ?? 0) > 0 ? true : undefined;
   });
-  const more = await countedIn(files[1], c, pair.pods.server);
+  const more = await lastNumberIn(files[1], context, pair.pods.server);
   expect(more > (at[1] ?? 0) + 3, `the third container has counted to ${more}`);
-  await balanced(pair, c.tell);
+  await expectBalanced(pair, context.log);
 }
 
-async function checkpointed(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
+async function checkpointAndRestore(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
   const command = IDLE;
-  await startPod({ namespace, name: 'several', node: nodes[0], command, beside });
-  const at = await goesOn(c, 'several', []);
-  await create(checkpoint, namespace, 'saved', { podName: 'several' });
-  const saved = summary(await ended(checkpoint, { namespace, name: 'saved' }, c.tell));
+  await startPod({ namespace, name: 'several', node: nodes[0], command, extras });
+  const at = await waitForCounting(context, 'several', []);
+  await createRequest(checkpoint, namespace, 'saved', { podName: 'several' });
+  const saved = succeededCondition(
+    await waitUntilEnded(checkpoint, { namespace, name: 'saved' }, context.log),
+  );
   expect(saved?.status === 'True', `the checkpoint failed: ${JSON.stringify(saved)}`);
-  await goesOn(c, 'several', at);
+  await waitForCounting(context, 'several', at);
   const spec = { checkpointName: 'saved', podName: 'again', targetNodeName: nodes[1] };
-  await create(restore, namespace, 'again', spec);
-  const made = summary(await ended(restore, { namespace, name: 'again' }, c.tell));
+  await createRequest(restore, namespace, 'again', spec);
+  const made = succeededCondition(
+    await waitUntilEnded(restore, { namespace, name: 'again' }, context.log),
+  );
   expect(made?.status === 'True', `the restore failed: ${JSON.stringify(made)}`);
-  await goesOn(c, 'again', at);
-  await notRestarted(c, 'again');
+  await waitForCounting(context, 'again', at);
+  await expectNotRestarted(context, 'again');
 }
 
 export const cases: readonly Case[] = [
   {
     name: 'multi-container',
-    promise: 'a sidecar, a ledger and a third container move as one: nothing is lost, all go on',
+    promise:
+      'A sidecar, a ledger and a third container move together. All continue, and no operation is lost.',
     inTest: true,
-    run: (c) => moved(c, ['there']),
+    run: (context) => moveThroughNodes(context, ['there']),
   },
   {
     name: 'multi-container-return',
-    promise: 'the same, there and back again',
-    run: (c) => moved(c, ['there', 'back']),
+    promise: 'The same pod moves there and back again.',
+    run: (context) => moveThroughNodes(context, ['there', 'back']),
   },
   {
     name: 'multi-container-abort',
-    promise: 'stopped when only the first container is rebuilt: all of them go on at the source',
-    run: aborted,
+    promise:
+      'If a move is aborted when only the sidecar is restored, all containers resume at the source.',
+    run: abortMoves,
   },
   {
     name: 'multi-container-lost',
-    promise: 'a sidecar that ends as it is let go is told of and started anew; the others go on',
-    run: lostOne,
+    promise:
+      'A sidecar that is lost when its gate opens is reported and restarted. The other containers resume.',
+    run: loseSidecar,
   },
   {
     name: 'multi-container-checkpoint',
-    promise: 'all containers of a pod are checkpointed, and restored as a new pod',
-    run: checkpointed,
+    promise: 'All containers of a pod are checkpointed, and restored as a new pod.',
+    run: checkpointAndRestore,
   },
 ];

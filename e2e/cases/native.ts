@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The native parts' own tests, on a node: its kernel, its CRIU, the driver that Sealift has loaded there. Minutes each
-// under emulation, so not in `make test`.
-import { expect, type Case, type Context } from '../src/case.ts';
+// The tests of the native parts on a node: with its kernel, its CRIU and Sealift's driver. Each takes minutes under
+// emulation, so `make test` leaves them out.
+import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { onNode, run, top } from '../src/lab.ts';
 
-/** A part's tests as one archive: how it is made, where it lies then, what to run in it. */
+/** The tests of one part as an archive: where `make archive` puts it, and which script in it runs the tests. */
 interface Archive {
   readonly name: string;
   readonly part: string;
@@ -36,19 +36,19 @@ const archives: readonly Archive[] = [
 const FOLDER = '/var/tmp/sealift-native';
 const MINUTES = 60_000;
 
-async function runOnNode(c: Context, archive: Archive): Promise<void> {
-  const node = c.nodes[1];
+async function runOnNode(context: CaseContext, archive: Archive): Promise<void> {
+  const node = context.nodes[1];
   const make = ['run', 'make', '--no-print-directory', '-C', archive.part, 'archive'];
   await run(`${top}/e2e/lab/builder.sh`, make, { timeoutMs: 5 * MINUTES });
   await onNode(node, `rm -rf ${FOLDER} && mkdir ${FOLDER}`);
   try {
     const copy = `e2e/lab/lab.sh ssh ${node.slice(1)} tar -xz -C ${FOLDER} <${archive.file}`;
     await run('bash', ['-c', copy]);
-    const said = await onNode(node, `${FOLDER}/${archive.script} 2>&1 || true`, 20 * MINUTES);
-    const wrong = said.split('\n').filter((line) => /^(not ok|    )/.test(line));
-    const last = said.trim().split('\n').at(-1) ?? '';
+    const output = await onNode(node, `${FOLDER}/${archive.script} 2>&1 || true`, 20 * MINUTES);
+    const wrong = output.split('\n').filter((line) => /^(not ok|    )/.test(line));
+    const last = output.trim().split('\n').at(-1) ?? '';
     const counts = /(\d+) passed, (\d+) failed$/.exec(last);
-    c.tell(`  ${node}: ${counts?.[1] ?? 0} checks held, ${counts?.[2] ?? 0} did not`);
+    context.log(`  ${node}: ${counts?.[1] ?? 0} checks passed, ${counts?.[2] ?? 0} failed`);
     expect(
       counts !== null && Number(counts[1]) > 0 && Number(counts[2]) === 0,
       [last, ...wrong].join('\n').slice(0, 4000),
@@ -60,6 +60,6 @@ async function runOnNode(c: Context, archive: Archive): Promise<void> {
 
 export const cases: readonly Case[] = archives.map((archive) => ({
   name: `native-${archive.name}`,
-  promise: `the tests of ${archive.part} hold on a node`,
-  run: (c: Context) => runOnNode(c, archive),
+  promise: `The tests of ${archive.part} pass on a node.`,
+  run: (context: CaseContext) => runOnNode(context, archive),
 }));

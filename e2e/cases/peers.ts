@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Peers of other kinds: a machine that has nothing of Sealift's, and queue pairs that give up early.
+// Other peers: a machine without any part of Sealift, and queue pairs with a retry limit.
 import { annotations } from '../../crds/src/index.ts';
-import { expect, type Case, type Context } from '../src/case.ts';
-import { balanced, notMoved, wentOn } from '../src/checks.ts';
+import { expect, type Case, type CaseContext } from '../src/case.ts';
+import { expectBalanced, expectMoveFails, expectContinues } from '../src/checks.ts';
 import { kubectl, onNode, run, top } from '../src/lab.ts';
 import { move } from '../src/move.ts';
-import { LedgerPair, type Side } from '../src/players.ts';
-import { newAddress, podEnd, podLog, startPod } from '../src/pods.ts';
-import { seconds, until } from '../src/wait.ts';
+import { LedgerPair } from '../src/ledger-pair.ts';
+import type { Endpoint } from '../src/pair.ts';
+import { newAddress, waitUntilPodEnded, podLog, startPod } from '../src/pods.ts';
+import { sleepSeconds, until } from '../src/wait.ts';
 
-/** The lab's third VM: not in the cluster, on the fabric with an address of its own. */
+/** The lab's third VM. It is on the fabric network, but not in the cluster. */
 const OUTSIDE = 'w3';
 const OUTSIDE_ADDRESS = '10.99.255.13';
 const DURATION_S = 110;
 
-/** Starts the VM if it does not run, with the distribution's own driver. */
-async function outside(c: Context): Promise<void> {
-  c.tell('  starting a machine outside the cluster');
+/** Starts that VM, unless it runs. It must have the distribution's own driver. */
+async function startOutsidePeer(context: CaseContext): Promise<void> {
+  context.log('  starting the machine outside the cluster');
   await run(`${top}/e2e/lab/lab.sh`, ['peer'], { timeoutMs: 600_000 });
   const module = await onNode(
     OUTSIDE,
@@ -26,9 +27,9 @@ async function outside(c: Context): Promise<void> {
   expect(module.includes('No such file'), 'Sealift is on that machine');
 }
 
-async function distributionPeer(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
-  await outside(c);
+async function distributionPeer(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
+  await startOutsidePeer(context);
   const line = ['ib_write_bw', '-F', '-s', '4096', '-D', String(DURATION_S)];
   await onNode(
     OUTSIDE,
@@ -36,48 +37,52 @@ async function distributionPeer(c: Context): Promise<void> {
   );
   const pod = { namespace, name: 'client', node: nodes[0], address: newAddress(), prefix: 16 };
   await startPod({ ...pod, command: [...line, OUTSIDE_ADDRESS] });
-  await seconds(5);
+  await sleepSeconds(5);
   const counters = `rdma -j statistic show | tr ',' '\\n' | grep -E 'retry_exceeded|rnr_exceeded|rcvd_rnr' | tr -d ' \\n'`;
   const moved = await move(
     { namespace, pod: 'client', to: nodes[1], workload: 'perftest client, peer outside' },
-    c.tell,
+    context.log,
   );
-  c.facts.moves.push(moved.entry);
-  const client = await podEnd(namespace, moved.pod, 300);
+  context.results.moves.push(moved.entry);
+  const client = await waitUntilPodEnded(namespace, moved.pod, 300);
   const server = await until(
     'the peer ends',
     { within: 60 },
     async () =>
       (await onNode(OUTSIDE, 'cat /run/perftest.exit 2>/dev/null || true')).trim() || undefined,
   );
-  c.tell(`  the peer's device: ${await onNode(OUTSIDE, counters)}`);
+  context.log(`  the peer's device: ${await onNode(OUTSIDE, counters)}`);
   const logs = `${await podLog(namespace, moved.pod)}\n${await onNode(OUTSIDE, 'cat /run/perftest.log')}`;
   expect(client.exitCode === 0 && server === '0', `${client.exitCode} and ${server}:\n${logs}`);
 }
 
-/** A peer that gives up after `count` repetitions without an answer: only RNR NAKs may hold it. */
-async function impatient(c: Context, count: number, side: Side): Promise<void> {
+/** Peers give up after `count` retries without an answer. Only RNR NAKs let them wait longer. */
+async function limitedRetryCount(
+  context: CaseContext,
+  count: number,
+  endpoint: Endpoint,
+): Promise<void> {
   const more = ['--retry-count', String(count)];
-  const pair = new LedgerPair(c, { rate: 120, both: more });
-  await pair.begin();
-  await pair.progress('client', 300);
-  await pair.move(side);
-  await wentOn(c, pair, 300);
+  const pair = new LedgerPair(context, { rate: 120, extraArguments: more });
+  await pair.start();
+  await pair.waitForOperations('client', 300);
+  await pair.move(endpoint);
+  await expectContinues(context, pair, 300);
 }
 
 /**
- * Peers that give up at their seventh RNR NAK. A blackout on an emulated node is longer than that: the move is given up
- * in time, as often as it is asked for. What the pod's annotation says wrongly is refused before anything is touched.
+ * Peers that give up at their seventh RNR NAK. A blackout on an emulated node takes longer, so every move is aborted in
+ * time. A wrong value of the annotation fails the request before the pod is touched.
  */
-async function givingUp(c: Context): Promise<void> {
-  const { namespace, nodes } = c;
+async function limitedRnrRetry(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
   const [key, count] = [annotations.peerRnrRetry, '6'];
-  const pair = new LedgerPair(c, {
-    ...{ rate: 120, both: ['--rnr-retry', count] },
+  const pair = new LedgerPair(context, {
+    ...{ rate: 120, extraArguments: ['--rnr-retry', count] },
     serverAnnotations: { [key]: count },
   });
-  await pair.begin();
-  await pair.progress('client', 300);
+  await pair.start();
+  await pair.waitForOperations('client', 300);
   const pod = pair.pods.server;
   for (const [value, reason] of [
     ['many', 'BadAnnotation'],
@@ -86,27 +91,27 @@ async function givingUp(c: Context): Promise<void> {
     [count, 'PeerRetryBudgetExceeded'],
   ] as const) {
     await kubectl('-n', namespace, 'annotate', '--overwrite', 'pod', pod, `${key}=${value}`);
-    await notMoved(c, { pod, to: nodes[1], reason });
-    await pair.progress('client', 200);
+    await expectMoveFails(context, { pod, to: nodes[1], reason });
+    await pair.waitForOperations('client', 200);
   }
-  await balanced(pair, c.tell);
+  await expectBalanced(pair, context.log);
 }
 
 export const cases: readonly Case[] = [
   {
     name: 'peer-outside',
-    promise: "a peer outside the cluster, with the distribution's own driver, sees only a pause",
+    promise: "A peer outside the cluster, with the distribution's driver, sees only a pause.",
     run: distributionPeer,
   },
   {
     name: 'peer-gives-up',
     promise:
-      'peers with rnr_retry 6 never see an error: a move that takes too long for them is given up',
-    run: givingUp,
+      'Peers with rnr_retry 6 never see an error. A move that would take too long for them is aborted.',
+    run: limitedRnrRetry,
   },
   ...[0, 1, 2, 3, 4, 5, 6, 7].map((count) => ({
     name: `peer-retry-${count}`,
-    promise: `peers with retry_cnt ${count} see only a pause`,
-    run: (c: Context) => impatient(c, count, 'server'),
+    promise: `Peers with retry_cnt ${count} see only a pause.`,
+    run: (context: CaseContext) => limitedRetryCount(context, count, 'server'),
   })),
 ];

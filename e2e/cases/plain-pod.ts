@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pods without RDMA: memory and files go along; TCP on the fabric goes on.
-import { arm, disarm, tripped } from '../faults/steps.ts';
-import { expect, type Case, type Context } from '../src/case.ts';
-import { numbers } from '../src/checks.ts';
+// Pods without RDMA: memory and files move too, and TCP connections on the fabric network survive.
+import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
+import { expect, type Case, type CaseContext } from '../src/case.ts';
+import { numbersIn } from '../src/checks.ts';
 import { onNode } from '../src/lab.ts';
 import { move } from '../src/move.ts';
-import { execIn, newAddress, podLog, startPod } from '../src/pods.ts';
+import { execInPod, newAddress, podLog, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
 
 const LOCKED = 'source.lock.after';
 
-/** While the pod is locked and not frozen yet, what it sends is dropped, and it is not told so. */
-async function sendsLocked(node: string): Promise<void> {
-  await tripped(node, LOCKED, 120);
+/** Between lock and freeze the pod's packets are dropped, and its send calls succeed. */
+async function expectLockedSend(node: string): Promise<void> {
+  await waitUntilTripped(node, LOCKED, 120);
   const inside = 'nsenter -n -t $(pgrep -f "[w]hile :; do echo [$]i" | head -1)';
   const [rules, sent] = await Promise.all([
     onNode(node, `${inside} nft list table inet sealift`),
     onNode(node, `${inside} bash -c 'echo x > /dev/udp/10.77.0.1/9' 2>&1 && echo sent`),
   ]);
-  expect(rules.includes('policy drop'), `it is not locked: ${rules}`);
-  expect(sent.trim() === 'sent', `a datagram ends in an error: ${sent}`);
+  expect(rules.includes('policy drop'), `the pod is not locked: ${rules}`);
+  expect(sent.trim() === 'sent', `sending a datagram failed: ${sent}`);
 }
 
-async function counter(c: Context): Promise<void> {
+async function counter(context: CaseContext): Promise<void> {
   const name = 'counter';
-  const { namespace } = c;
+  const { namespace } = context;
   const line = 'echo here > /tmp/mark; i=0; while :; do echo $i; i=$((i+1)); sleep 0.5; done';
-  await startPod({ namespace, name, node: c.nodes[0], command: ['/bin/sh', '-c', line] });
+  await startPod({ namespace, name, node: context.nodes[0], command: ['/bin/sh', '-c', line] });
   await until('the counter counts', { within: 60 }, async () =>
-    numbers(await podLog(namespace, name)).length > 5 ? true : undefined,
+    numbersIn(await podLog(namespace, name)).length > 5 ? true : undefined,
   );
-  await arm(c.nodes[0], [LOCKED], 'delay:6000');
+  await arm(context.nodes[0], [LOCKED], 'delay:6000');
   const [{ pod, entry }] = await Promise.all([
-    move({ namespace, pod: name, to: c.nodes[1], workload: 'counter' }, c.tell),
-    sendsLocked(c.nodes[0]),
-  ]).finally(() => disarm(c.nodes));
-  c.facts.moves.push(entry);
+    move({ namespace, pod: name, to: context.nodes[1], workload: 'counter' }, context.log),
+    expectLockedSend(context.nodes[0]),
+  ]).finally(() => disarm(context.nodes));
+  context.results.moves.push(entry);
   const before = (entry.objects.qp + entry.objects.mr).toString();
   expect(before === '0', `a pod without RDMA has ${before} RDMA objects`);
-  const after = await until('the counter goes on', { within: 60 }, async () => {
-    const seen = numbers(await podLog(namespace, pod));
+  const after = await until('the counter continues', { within: 60 }, async () => {
+    const seen = numbersIn(await podLog(namespace, pod));
     return seen.length > 3 ? seen : undefined;
   });
   expect((after[0] ?? 0) > 5, `it began again at ${after[0]}`);
@@ -48,51 +48,50 @@ async function counter(c: Context): Promise<void> {
     `the numbers have gaps: ${after.join(' ')}`,
   );
   expect(
-    (await execIn(namespace, pod, 'cat /tmp/mark')).trim() === 'here',
-    'a file of the writable layer is not there',
+    (await execInPod(namespace, pod, 'cat /tmp/mark')).trim() === 'here',
+    'a file of the writable layer is missing',
   );
 }
 
-async function tcp(c: Context): Promise<void> {
-  const { namespace } = c;
+async function tcp(context: CaseContext): Promise<void> {
+  const { namespace } = context;
   const [address, peer] = [newAddress(), newAddress()];
-  // The shell's own words: another program would keep lines to itself until it has many.
+  // A shell loop: other programs buffer their output.
   const check =
     'n=0; while read -r i; do [ "$i" = $n ] || { echo "gap at $i after $((n-1))"; exit 1; }; ' +
     'n=$((n+1)); [ $((n % 20)) = 0 ] && echo $n; done';
   await startPod({
     namespace,
     name: 'sink',
-    node: c.nodes[0],
+    node: context.nodes[0],
     address,
-    // Its own end of input would end the connection; and a sleep ends with a move, interrupted.
+    // nc would close the connection at the end of its input. `sleep` would not do: a move interrupts it.
     command: ['/bin/sh', '-c', `tail -f /dev/null | nc -l -p 7000 | { ${check}; }`],
   });
   const count = 'i=0; while :; do echo $i; i=$((i+1)); usleep 20000; done';
   await startPod({
     namespace,
     name: 'source',
-    node: c.nodes[1],
+    node: context.nodes[1],
     address: peer,
     command: ['/bin/sh', '-c', `${count} | nc ${address} 7000`],
   });
   const last = async (pod: string): Promise<number> =>
-    numbers(await podLog(namespace, pod)).at(-1) ?? 0;
+    numbersIn(await podLog(namespace, pod)).at(-1) ?? 0;
   await until('lines arrive', { within: 90 }, async () =>
     (await last('sink')) >= 100 ? true : undefined,
   );
   const { pod, entry } = await move(
-    { namespace, pod: 'sink', to: c.nodes[1], workload: 'tcp sink' },
-    c.tell,
+    { namespace, pod: 'sink', to: context.nodes[1], workload: 'tcp sink' },
+    context.log,
   );
-  c.facts.moves.push(entry);
+  context.results.moves.push(entry);
   const more = async (than: number): Promise<number> =>
     until('lines arrive after the move', { within: 120 }, async () => {
       const n = await last(pod);
       return n > than ? n : undefined;
     });
-  // First comes what had arrived before the dump. The rest comes when the peer repeats it, which it does the more
-  // seldom the longer nobody has answered.
+  // The first lines had arrived before the dump. The peer retransmits the others, with growing intervals.
   await more(await more(await more(0)));
   const log = await podLog(namespace, pod);
   expect(!log.includes('gap'), log.slice(-500));
@@ -101,13 +100,13 @@ async function tcp(c: Context): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'plain-pod',
-    promise: 'a pod without RDMA moves the same way, memory and files with it',
+    promise: 'A pod without RDMA moves with its memory and its files.',
     inTest: true,
     run: counter,
   },
   {
     name: 'plain-tcp',
-    promise: 'a TCP connection on the fabric network survives, no byte lost or repeated',
+    promise: 'A TCP connection on the fabric network survives. No byte is lost or repeated.',
     run: tcp,
   },
 ];

@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// One cell of the matrix: a move of the ledger's server, one failure at one step, and who runs in the end.
-import { expect, type Context } from '../src/case.ts';
+// One cell of the matrix: a move of the ledger's server, one failure at one step, and which copy runs in the end.
+import { expect, type CaseContext } from '../src/case.ts';
 import { onNode } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
-import type { LedgerPair } from '../src/players.ts';
+import type { LedgerPair } from '../src/ledger-pair.ts';
 import { podNames, podStatus } from '../src/pods.ts';
-import { ended, migration, read, summary } from '../src/requests.ts';
-import { NotReachedError, seconds, until } from '../src/wait.ts';
+import { waitUntilEnded, migration, readRequest, succeededCondition } from '../src/requests.ts';
+import { NotReachedError, sleepSeconds, until } from '../src/wait.ts';
 import { abortCost } from './abort-cost.ts';
-import type { Abort, Cell, Runner } from './report.ts';
-import { arm, tripped, type Step } from './steps.ts';
+import type { AbortResult, CellResult, RunningCopy } from './report.ts';
+import { arm, waitUntilTripped } from './arming.ts';
+import type { Step } from './steps.ts';
 import type { Victim } from './victims.ts';
 
-/** The agent waits that long at the step: the harm is done well within. */
-const WINDOW_MS = 5000;
-/** A node that was reset takes minutes to come back under emulation. */
-const SETTLE_S = 600;
-/** Whose kubelet has started it anew is not moved before it has run for 20 s. */
-const STEADY_S = 25;
-/** A kubelet tells late that a container is ready. */
-const READY_S = 60;
+/** The agent waits that long at the step, longer than it takes to inject the failure. */
+const DELAY_MS = 5000;
+/** An emulated node takes minutes to boot. */
+const END_TIMEOUT_S = 600;
+/** The operator refuses to move a restarted pod before it has run for 20 s. */
+const MIN_UPTIME_S = 25;
+/** A kubelet reports late that a container is ready. */
+const READY_TIMEOUT_S = 60;
 
-/** Who may run after that failure at that step. */
-export function expectedRunners(victim: Victim, step: Step): Runner[] {
+/** Which copies may run in the end, after that failure at that step. */
+export function expectedRunners(victim: Victim, step: Step): RunningCopy[] {
   const decided = step.name === 'decided';
-  // What is committed and has not run is restored once more when its node is back.
+  // A committed target that has not run is restored again when its node is back.
   if (victim.loses === 'target') return decided ? ['target'] : ['source'];
   if (victim.loses === 'source') return decided ? ['target'] : ['none', 'target'];
   if (decided) return ['target'];
@@ -42,30 +43,30 @@ async function peerErrors(pair: LedgerPair): Promise<number> {
   );
 }
 
-/** Tasks of the ledger's server on both nodes: frozen ones count too, for nothing may be left of the other copy. */
-export async function copies(nodes: readonly string[]): Promise<number> {
+/** Tasks of the ledger's server on all nodes. Frozen ones count too: nothing may be left of the other copy. */
+export async function countCopies(nodes: readonly string[]): Promise<number> {
   const counts = await Promise.all(
     nodes.map((node) => onNode(node, 'pgrep -c -f "^[l]edger server" || true').catch(() => '0')),
   );
   return counts.reduce((sum, count) => sum + Number(count), 0);
 }
 
-/** The pods of the ledger's server that run, by what their kubelets say. */
-async function running(c: Context): Promise<string[]> {
+/** The pods of the ledger's server that run, according to their kubelets. */
+async function runningServers(context: CaseContext): Promise<string[]> {
   const names: string[] = [];
-  for (const name of await podNames(c.namespace)) {
+  for (const name of await podNames(context.namespace)) {
     if (!name.startsWith('ledger-server')) continue;
-    const status = await podStatus(c.namespace, name);
+    const status = await podStatus(context.namespace, name);
     if (status.ready && status.exitCode === undefined) names.push(name);
   }
   return names;
 }
 
-/** The one that runs, as soon as its kubelet says so; undefined: none does. */
-async function runner(c: Context): Promise<string | undefined> {
+/** Waits until one pod of the ledger's server runs. @returns its name, or undefined if none runs in time */
+async function waitForRunningServer(context: CaseContext): Promise<string | undefined> {
   let names: string[] = [];
-  await until('one copy runs', { within: READY_S, every: 2 }, async () => {
-    names = await running(c);
+  await until('one copy runs', { within: READY_TIMEOUT_S, every: 2 }, async () => {
+    names = await runningServers(context);
     return names.length === 1 ? true : undefined;
   }).catch((error: unknown) => {
     if (!(error instanceof NotReachedError)) throw error;
@@ -75,70 +76,74 @@ async function runner(c: Context): Promise<string | undefined> {
 }
 
 export interface Outcome {
-  readonly cell: Cell;
-  readonly abort: Abort | undefined;
+  readonly cell: CellResult;
+  readonly abort: AbortResult | undefined;
 }
 
 /**
- * Plays one cell on a pair that runs; afterwards the pair is followed to where it runs.
- * @throws NotHeldError, NotReachedError
+ * Runs one cell on a running pair. Afterwards the pair knows where its server is.
+ * @throws PromiseBrokenError, NotReachedError
  */
-export async function playCell(
-  c: Context,
+export async function runCell(
+  context: CaseContext,
   pair: LedgerPair,
   victim: Victim,
   step: Step,
 ): Promise<Outcome> {
-  const { namespace } = c;
-  await pair.progress('client', 50);
+  const { namespace } = context;
+  await pair.waitForOperations('client', 50);
   const { server } = pair.pods;
-  if ((await podStatus(namespace, server)).restarts > 0) await seconds(STEADY_S);
+  if ((await podStatus(namespace, server)).restarts > 0) await sleepSeconds(MIN_UPTIME_S);
   const source = pair.nodes.server;
-  const target = source === c.nodes[0] ? c.nodes[1] : c.nodes[0];
+  const target = source === context.nodes[0] ? context.nodes[1] : context.nodes[0];
   const before = await peerErrors(pair);
-  const ledger = await pair.standing();
+  const ledger = await pair.errorsSoFar();
   const waiting = step.role === 'source' ? source : target;
-  await arm(waiting, [step.point], `delay:${WINDOW_MS}`);
+  await arm(waiting, [step.point], `delay:${DELAY_MS}`);
   const request = await requestMove({ namespace, pod: server, to: target });
-  await tripped(waiting, step.point, 180);
+  await waitUntilTripped(waiting, step.point, 180);
 
   const started = Date.now();
-  c.tell(`  ${request} is at ${step.name}: ${victim.name} fails`);
+  context.log(`  ${request} is at ${step.name}: ${victim.name} fails`);
   const targetUid = async (): Promise<string> => {
-    const { status } = await read(migration, namespace, request);
+    const { status } = await readRequest(migration, namespace, request);
     return status?.target?.podUID ?? '';
   };
-  const undo = await victim.harm({ namespace, request, source, target, targetUid });
+  const undo = await victim.inject({ namespace, request, source, target, targetUid });
   await undo();
-  const end = await ended(migration, { namespace, name: request, within: SETTLE_S }, c.tell);
+  const end = await waitUntilEnded(
+    migration,
+    { namespace, name: request, within: END_TIMEOUT_S },
+    context.log,
+  );
 
   const expected = expectedRunners(victim, step);
-  const name = await runner(c);
-  const who: Runner = name === undefined ? 'none' : name === server ? 'source' : 'target';
-  const facts = { victim: victim.name, step: step.name, expected, runner: who };
+  const name = await waitForRunningServer(context);
+  const who: RunningCopy = name === undefined ? 'none' : name === server ? 'source' : 'target';
+  const about = { victim: victim.name, step: step.name, expected, runner: who };
   expect(expected.includes(who), `${who} runs, not ${expected.join(' or ')}`);
   if (name === undefined) {
     const cell = { lost: 0, duplicated: 0, peerErrors: 0, settleMs: Date.now() - started };
-    return { cell: { ...facts, ...cell }, abort: undefined };
+    return { cell: { ...about, ...cell }, abort: undefined };
   }
   pair.follow('server', name, who === 'source' ? source : target);
-  await pair.progress('client', 50);
+  await pair.waitForOperations('client', 50);
   const settleMs = Date.now() - started;
   await until('one copy is left', { within: 120 }, async () =>
-    (await copies(c.nodes)) === 1 ? true : undefined,
+    (await countCopies(context.nodes)) === 1 ? true : undefined,
   );
   const errors = (await peerErrors(pair)) - before;
-  const now = await pair.standing();
+  const now = await pair.errorsSoFar();
   const lost = now.lost - ledger.lost;
   const duplicated = now.duplicated - ledger.duplicated;
-  c.tell(`  ${who} runs after ${settleMs} ms`);
-  expect(errors === 0, `the peer's device counted ${errors} errors`);
+  context.log(`  ${who} runs after ${settleMs} ms`);
+  expect(errors === 0, `the peer's device has counted ${errors} errors`);
   expect(lost + duplicated === 0, `${lost} lost, ${duplicated} duplicated`);
   const pauseMs = abortCost(end);
   const aborted = end.status?.decision?.outcome === 'Aborted' && pauseMs !== undefined;
-  const reason = summary(end)?.reason ?? '';
+  const reason = succeededCondition(end)?.reason ?? '';
   return {
-    cell: { ...facts, lost, duplicated, peerErrors: errors, settleMs },
+    cell: { ...about, lost, duplicated, peerErrors: errors, settleMs },
     abort: aborted ? { victim: victim.name, step: step.name, reason, pauseMs } : undefined,
   };
 }

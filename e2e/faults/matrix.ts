@@ -1,39 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-// The matrix: every failure at every step at which it makes sense. Cells share a namespace and, as long as it lives, one
-// ledger pair, whose books are closed at the end.
+// The fault matrix: every failure at every step at which it makes sense. Cells share a namespace and, while it lives, one
+// ledger pair, which has to balance at the end.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { collect } from '../src/artefacts.ts';
-import { artefactsDir, NotHeldError, type Case, type Context } from '../src/case.ts';
-import { balanced } from '../src/checks.ts';
+import { collectArtefacts } from '../src/artefacts.ts';
+import { artefactsDir, PromiseBrokenError, type Case, type CaseContext } from '../src/case.ts';
+import { expectBalanced } from '../src/checks.ts';
 import { kubectl, onNode } from '../src/lab.ts';
-import { LedgerPair } from '../src/players.ts';
-import { freshPods } from '../src/sealift.ts';
+import { LedgerPair } from '../src/ledger-pair.ts';
+import { replaceCrashedPods } from '../src/sealift.ts';
 import { until } from '../src/wait.ts';
-import { copies, playCell } from './cell.ts';
+import { countCopies, runCell } from './cell.ts';
 import { faultTable, FaultReport } from './report.ts';
-import { disarm, steps, type Step } from './steps.ts';
+import { disarm } from './arming.ts';
+import { steps, type Step } from './steps.ts';
 import { victims, type Victim } from './victims.ts';
 
 const REPORT = 'build/faults/report.json';
 
-/** What `make test` plays: somebody changes his mind, and CRIU dies where it has the pod in its hands. */
+/** `make test` runs these: a cancelled move, and the death of CRIU while it dumps and at its open gate. */
 const inTest = new Set([
   'fault-cancel-held',
   'fault-source-criu-dumping',
   'fault-target-criu-decided',
 ]);
 
-/** A node that was reset comes back by itself; its pods still count as ready while it is not. */
-async function up(c: Context): Promise<void> {
-  for (const node of c.nodes) {
+/** After a reset a node's pods still count as ready while it boots. So this waits for the agents' sockets. */
+async function waitForAgents(context: CaseContext): Promise<void> {
+  for (const node of context.nodes) {
     await until(`the agent of ${node} listens`, { within: 400, every: 5 }, () =>
       onNode(node, 'test -S /run/sealift/agent.sock && echo up'),
     );
   }
 }
 
-export interface CellName {
+export interface Cell {
   readonly name: string;
   readonly inTest: boolean;
   readonly promise: string;
@@ -41,14 +42,14 @@ export interface CellName {
   readonly step: Step;
 }
 
-export const cells: readonly CellName[] = victims.flatMap((victim) =>
+export const cells: readonly Cell[] = victims.flatMap((victim) =>
   steps
-    .filter((step) => victim.at?.includes(step.name) ?? true)
+    .filter((step) => victim.steps?.includes(step.name) ?? true)
     .map((step) => ({ name: `fault-${victim.name}-${step.name}`, victim, step }))
     .map(({ name, victim, step }) => ({
       name,
       inTest: inTest.has(name),
-      promise: `${victim.name} fails at ${step.name}: exactly one copy runs in the end, nothing is lost`,
+      promise: `${victim.name} fails at ${step.name}: exactly one copy runs in the end, and no operation is lost.`,
       victim,
       step,
     })),
@@ -57,104 +58,104 @@ export const cells: readonly CellName[] = victims.flatMap((victim) =>
 export class Matrix {
   readonly #report: FaultReport = { cells: [], aborts: [] };
 
-  /** Those cells: all on one pair where the victim lets the nodes live, else on one whose client is beside. */
-  cases(chosen: readonly CellName[]): Case[] {
+  /** One case for all cells whose failure loses the same node, or none: they can share a pair. */
+  cases(chosen: readonly Cell[]): Case[] {
     const groups = Map.groupBy(chosen, ({ victim }) => victim.loses ?? 'nothing');
     return [...groups].map(([lost, own]) => ({
       name: `faults-lose-${lost}`,
-      promise: `in each of ${own.length} cells one copy runs in the end if one can, and nothing is lost`,
-      run: (c) => this.#play(c, own),
+      promise: `In each of ${own.length} cells one copy runs in the end, if one can, and no operation is lost.`,
+      run: (context) => this.#runCells(context, own),
     }));
   }
 
-  get isPlayed(): boolean {
+  get hasResults(): boolean {
     return this.#report.cells.length > 0;
   }
 
-  /** What came out, as a table. */
+  /** The results as a table. */
   table(): string {
     const names = steps.map((step) => step.name);
     return faultTable(this.#report, names);
   }
 
-  /** After each cell: a run takes hours, and may be ended before its end. */
-  async #write(): Promise<void> {
+  /** Called after each cell: a run takes hours, and may be interrupted. */
+  async #writeReport(): Promise<void> {
     await mkdir(dirname(REPORT), { recursive: true });
     const report = FaultReport.parse(this.#report);
     await writeFile(REPORT, `${JSON.stringify(report, null, 2)}\n`);
   }
 
-  async #play(c: Context, own: readonly CellName[]): Promise<void> {
+  async #runCells(context: CaseContext, own: readonly Cell[]): Promise<void> {
     const failed: string[] = [];
     let pair: LedgerPair | undefined;
     for (const { name, victim, step } of own) {
-      c.tell(`  -- ${name}`);
+      context.log(`  -- ${name}`);
       try {
-        await up(c);
-        await freshPods();
+        await waitForAgents(context);
+        await replaceCrashedPods();
         if (pair && !outlives(pair, victim)) {
-          await balanced(pair, c.tell);
-          await removePods(c);
+          await expectBalanced(pair, context.log);
+          await removePods(context);
           pair = undefined;
         }
-        pair ??= await begun(c, victim);
-        const { cell, abort } = await playCell(c, pair, victim, step);
+        pair ??= await startPair(context, victim);
+        const { cell, abort } = await runCell(context, pair, victim, step);
         this.#report.cells.push(cell);
         if (abort) this.#report.aborts.push(abort);
-        await this.#write();
+        await this.#writeReport();
         if (cell.runner === 'none') {
-          await removePods(c);
+          await removePods(context);
           pair = undefined;
         }
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
-        c.tell(`  FAILED ${name}: ${why}`);
+        context.log(`  FAILED ${name}: ${why}`);
         failed.push(`${name}: ${why.split('\n')[0]}`);
-        await collect(artefactsDir(name), [c.namespace]);
-        await removePods(c);
+        await collectArtefacts(artefactsDir(name), [context.namespace]);
+        await removePods(context);
         pair = undefined;
       } finally {
-        await disarm(c.nodes);
+        await disarm(context.nodes);
       }
     }
-    if (pair) await balanced(pair, c.tell);
-    if (failed.length > 0) throw new NotHeldError(failed.join('\n'));
+    if (pair) await expectBalanced(pair, context.log);
+    if (failed.length > 0) throw new PromiseBrokenError(failed.join('\n'));
   }
 }
 
-/** A pair whose client outlives the victim; its own sandboxes are on the disk, as those of a pod are after half a minute. */
-async function begun(c: Context, victim: Victim): Promise<LedgerPair> {
-  // Copies are counted by the ledger's name: one that another case has left would be taken for a second one.
+/** Starts a pair whose client survives the failure. Syncs the disks: a reset must find the pods' sandboxes on them. */
+async function startPair(context: CaseContext, victim: Victim): Promise<LedgerPair> {
+  // Copies are counted by the name of the process: no ledger of another case may be left.
   await until('the nodes are free of ledgers of other cases', { within: 60, every: 2 }, async () =>
-    (await copies(c.nodes)) === 0 ? true : undefined,
+    (await countCopies(context.nodes)) === 0 ? true : undefined,
   );
-  const pair = new LedgerPair(c, {
+  const pair = new LedgerPair(context, {
     rate: 120,
     // A kubelet makes no second sandbox for a pod that never restarts, not even after a reset.
-    ...(victim.loses === 'target' && { clientBeside: true, serverRestart: 'OnFailure' }),
+    ...(victim.loses === 'target' && { clientOnServerNode: true, serverRestart: 'OnFailure' }),
   });
-  await pair.begin();
-  await pair.progress('client', 100);
-  if (victim.loses) for (const node of c.nodes) await onNode(node, 'sync');
+  await pair.start();
+  await pair.waitForOperations('client', 100);
+  if (victim.loses) for (const node of context.nodes) await onNode(node, 'sync');
   return pair;
 }
 
-/** Whether the node that will be lost is not the client's: the server may have moved there, or away from it. */
+/** Whether the client survives the failure, with the server where it is now. */
 function outlives({ nodes }: LedgerPair, { loses }: Victim): boolean {
   if (loses === undefined) return true;
   return (nodes.client === nodes.server) === (loses === 'target');
 }
 
-/** What is left of a pair that cannot go on. */
-async function removePods(c: Context): Promise<void> {
+/** Removes the requests and pods of a pair that cannot be used any more. */
+async function removePods(context: CaseContext): Promise<void> {
   for (const kind of ['mreq', 'pods'])
     await kubectl(
       '-n',
-      c.namespace,
+      context.namespace,
       'delete',
       kind,
       '--all',
       '--timeout=240s',
       '--grace-period=1',
-    ).catch((error: unknown) => c.tell(`  ${String(error).slice(0, 300)}`));
+    ).catch((error: unknown) => context.log(`  ${String(error).slice(0, 300)}`));
 }

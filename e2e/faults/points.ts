@@ -1,170 +1,208 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every fault point of docs/faults.md, and what a failure there has to come to. Pure: `points.test.ts` checks that
-// none is left out.
+// A plan for every fault point of docs/faults.md: in which move it fails, and what is decided then. `points.test.ts` checks
+// that no point is left out.
 
-/** Whose folder a point is armed in: a node by its role in the move, or the operator's container. */
-export type Where = 'source' | 'target' | 'operator';
+/** Where a point is armed: a node by its role in the move, or the operator's container. */
+export type Place = 'source' | 'target' | 'operator';
 
-export interface Arm {
-  readonly where: Where;
+export interface ArmedPoint {
+  readonly place: Place;
   readonly point: string;
 }
 
-/** Moves that are tried again until they succeed, and moves that are given up for one failure. */
-export type End = 'Committed' | 'Aborted';
+/** Whether the move succeeds in spite of the failures, or one failure aborts it. */
+export type ExpectedDecision = 'Committed' | 'Aborted';
 
-export interface Round {
+/** One move with points armed. */
+export interface ArmedMove {
   readonly name: string;
-  readonly end: End;
-  readonly arms: readonly Arm[];
+  readonly decision: ExpectedDecision;
+  readonly points: readonly ArmedPoint[];
 }
 
-const both = (where: Where, ...names: readonly string[]): Arm[] =>
+const beforeAndAfter = (place: Place, ...names: readonly string[]): ArmedPoint[] =>
   names.flatMap((name) => [
-    { where, point: `${name}.before` },
-    { where, point: `${name}.after` },
+    { place, point: `${name}.before` },
+    { place, point: `${name}.after` },
   ]);
 
-/** What happens after either decision is done again until it is done; what only prepares, until its deadline. */
-const repeated: readonly Round[] = [
+/** After a decision, an agent repeats its work until it succeeds. Work that only prepares is repeated until a deadline. */
+const retriedMoves: readonly ArmedMove[] = [
   {
-    name: 'after Committed, and what is asked for again',
-    end: 'Committed',
-    arms: [
-      ...both('operator', 'operator.finalizer', 'operator.status', 'operator.create-target'),
-      ...both('operator', 'operator.label-target', 'operator.detach-target'),
-      ...both('operator', 'operator.delete-source'),
-      ...both('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
-      ...both('source', 'source.clean'),
-      ...both('target', 'driver.resume'),
-      ...both('target', 'target.decide', 'target.answer', 'target.unlock'),
-      ...both('target', 'target.show', 'target.announce', 'target.resume', 'target.open'),
-      ...both('target', 'target.clean'),
+    name: 'after Committed, and requests that clients repeat',
+    decision: 'Committed',
+    points: [
+      ...beforeAndAfter(
+        'operator',
+        'operator.finalizer',
+        'operator.status',
+        'operator.create-target',
+      ),
+      ...beforeAndAfter('operator', 'operator.label-target', 'operator.detach-target'),
+      ...beforeAndAfter('operator', 'operator.delete-source'),
+      ...beforeAndAfter('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
+      ...beforeAndAfter('source', 'source.clean'),
+      ...beforeAndAfter('target', 'driver.resume'),
+      ...beforeAndAfter('target', 'target.decide', 'target.answer', 'target.unlock'),
+      ...beforeAndAfter('target', 'target.show', 'target.announce', 'target.resume', 'target.open'),
+      ...beforeAndAfter('target', 'target.clean'),
     ],
   },
-  // Not even the failure can be written down: the next attempt knows nothing of it.
-  { name: 'the journal', end: 'Committed', arms: both('source', 'journal.write') },
-  // The decision is known by then: the target is restored once more.
+  // The agent cannot even record the failure. Its next attempt knows nothing of it.
+  { name: 'the journal', decision: 'Committed', points: beforeAndAfter('source', 'journal.write') },
+  // The decision is known by then, so the agent restores the target again.
   {
     name: 'the open gate',
-    end: 'Committed',
-    arms: [{ where: 'target', point: 'plugin.restore.gate.after' }],
+    decision: 'Committed',
+    points: [{ place: 'target', point: 'plugin.restore.gate.after' }],
   },
   {
     name: "the target's network",
-    end: 'Committed',
-    arms: both('target', 'shim.add', 'cni.before', 'cni.after', 'cni.device', 'driver.hold'),
+    decision: 'Committed',
+    points: beforeAndAfter(
+      'target',
+      'shim.add',
+      'cni.before',
+      'cni.after',
+      'cni.device',
+      'driver.hold',
+    ),
   },
 ];
 
-/** Each of these by itself ends a move. */
-const ending: readonly Arm[] = [
-  ...both('source', 'source.lock', 'source.hold', 'source.freeze', 'source.dump'),
-  ...both('source', 'driver.hold', 'driver.dump_context', 'driver.find_fd', 'driver.dump_cq'),
-  ...both('source', 'driver.dump_mr', 'driver.dump_qp'),
-  ...both('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
-  ...both('target', 'target.createGate', 'shim.create', 'shim.mark', 'receiver.store'),
-  ...both('target', 'target.prepare', 'target.lock', 'target.stale-sockets', 'target.hide'),
-  ...both('target', 'target.hold', 'target.files'),
-  ...both('target', 'plugin.restore.context', 'plugin.restore.memory'),
-  { where: 'target', point: 'plugin.restore.gate.before' },
-  ...both('target', 'driver.hint', 'driver.restore_cq', 'driver.restore_qp', 'driver.adopt'),
+/** Each of these alone aborts a move. */
+const endingPoints: readonly ArmedPoint[] = [
+  ...beforeAndAfter('source', 'source.lock', 'source.hold', 'source.freeze', 'source.dump'),
+  ...beforeAndAfter(
+    'source',
+    'driver.hold',
+    'driver.dump_context',
+    'driver.find_fd',
+    'driver.dump_cq',
+  ),
+  ...beforeAndAfter('source', 'driver.dump_mr', 'driver.dump_qp'),
+  ...beforeAndAfter('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
+  ...beforeAndAfter('target', 'target.createGate', 'shim.create', 'shim.mark', 'receiver.store'),
+  ...beforeAndAfter(
+    'target',
+    'target.prepare',
+    'target.lock',
+    'target.stale-sockets',
+    'target.hide',
+  ),
+  ...beforeAndAfter('target', 'target.hold', 'target.files'),
+  ...beforeAndAfter('target', 'plugin.restore.context', 'plugin.restore.memory'),
+  { place: 'target', point: 'plugin.restore.gate.before' },
+  ...beforeAndAfter(
+    'target',
+    'driver.hint',
+    'driver.restore_cq',
+    'driver.restore_qp',
+    'driver.adopt',
+  ),
 ];
 
-const afterAbort: readonly Arm[] = [
-  ...both('source', 'source.abort', 'source.unlock', 'source.thaw', 'source.resume'),
-  ...both('source', 'driver.resume'),
-  ...both('target', 'target.tearDown'),
-  ...both('operator', 'operator.delete-target'),
+const afterAbortPoints: readonly ArmedPoint[] = [
+  ...beforeAndAfter('source', 'source.abort', 'source.unlock', 'source.thaw', 'source.resume'),
+  ...beforeAndAfter('source', 'driver.resume'),
+  ...beforeAndAfter('target', 'target.tearDown'),
+  ...beforeAndAfter('operator', 'operator.delete-target'),
 ];
 
-const together: readonly Round[] = [
+const abortedMoves: readonly ArmedMove[] = [
   {
-    name: 'all that follows an abort',
-    end: 'Aborted',
-    arms: [{ where: 'source', point: 'source.transfer.before' }, ...afterAbort],
+    name: 'the work after an abort',
+    decision: 'Aborted',
+    points: [{ place: 'source', point: 'source.transfer.before' }, ...afterAbortPoints],
   },
   {
-    name: "the target's abort",
-    end: 'Aborted',
-    arms: [{ where: 'target', point: 'target.files.before' }, ...both('target', 'target.abort')],
+    name: 'the proposal of the target to abort',
+    decision: 'Aborted',
+    points: [
+      { place: 'target', point: 'target.files.before' },
+      ...beforeAndAfter('target', 'target.abort'),
+    ],
   },
 ];
 
-const inCriu = ({ point }: Arm): boolean => /^(plugin|driver)\./.test(point);
+const isInCriu = ({ point }: ArmedPoint): boolean => /^(plugin|driver)\./.test(point);
 
-const alone = (where: Where, ofCriu: boolean): Round[] =>
-  ending
-    .filter((arm) => arm.where === where && inCriu(arm) === ofCriu)
-    .map((arm) => ({ name: arm.point, end: 'Aborted', arms: [arm] }));
+const oneMoveEach = (place: Place, ofCriu: boolean): ArmedMove[] =>
+  endingPoints
+    .filter((one) => one.place === place && isInCriu(one) === ofCriu)
+    .map((one) => ({ name: one.point, decision: 'Aborted', points: [one] }));
 
-/** Rounds by the case that plays them, each on one ledger pair. */
-export const rounds = {
-  repeated: [...together, ...repeated],
-  source: alone('source', false),
-  dump: alone('source', true),
-  target: alone('target', false),
-  restore: alone('target', true),
-} as const satisfies Record<string, readonly Round[]>;
+/** By the case that makes these moves, one after another with one ledger pair. */
+export const armedMoves = {
+  repeated: [...abortedMoves, ...retriedMoves],
+  source: oneMoveEach('source', false),
+  dump: oneMoveEach('source', true),
+  target: oneMoveEach('target', false),
+  restore: oneMoveEach('target', true),
+} as const satisfies Record<string, readonly ArmedMove[]>;
 
-export const moves: readonly Round[] = Object.values(rounds).flat();
+export const allArmedMoves: readonly ArmedMove[] = Object.values(armedMoves).flat();
 
-/** `spec.cancel` while the source waits: the operator proposes. */
-export const cancelled = both('operator', 'operator.abort');
+/** The operator proposes to abort, because a user has set `spec.cancel`. */
+export const cancelPoints = beforeAndAfter('operator', 'operator.abort');
 
-/** A pod that is simply started. */
-export const started = both('source', 'shim.create', 'create.bundle');
+/** A pod that starts, and is no target. */
+export const startPoints = beforeAndAfter('source', 'shim.create', 'create.bundle');
 
-/** A pod that ends: one at a time, since Multus asks for a network's end once only. */
-export const stopped = both('source', 'shim.del', 'cni.del');
+/** A pod that is deleted. One point per pod, since Multus calls DEL only once. */
+export const stopPoints = beforeAndAfter('source', 'shim.del', 'cni.del');
 
-/** An agent that starts, and one that starts once more: without its driver an agent goes on all the same. */
-export const installed: readonly (readonly Arm[])[] = [
+/** An agent that starts, and one that starts again. An agent without its driver keeps running. */
+export const installPoints: readonly (readonly ArmedPoint[])[] = [
   [
-    ...both('source', 'install.bundle', 'node.publish'),
-    { where: 'source', point: 'install.driver.before' },
+    ...beforeAndAfter('source', 'install.bundle', 'node.publish'),
+    { place: 'source', point: 'install.driver.before' },
   ],
-  [{ where: 'source', point: 'install.driver.after' }],
+  [{ place: 'source', point: 'install.driver.after' }],
 ];
 
-/** A request that is deleted after its end. */
-export const forgotten = both('source', 'orphans.remove');
+/** A request that is deleted after it has ended. */
+export const deletionPoints = beforeAndAfter('source', 'orphans.remove');
 
-/** Checkpoints, and restores from them. */
-export const kept = {
-  failing: both('source', 'checkpoint.seal'),
-  sent: both('source', 'images.send'),
-  verified: both('target', 'target.verify'),
+/** Checkpoints, and restores from them. Each point of `failing` fails a checkpoint. */
+export const checkpointPoints = {
+  failing: beforeAndAfter('source', 'checkpoint.seal'),
+  sent: beforeAndAfter('source', 'images.send'),
+  verified: beforeAndAfter('target', 'target.verify'),
   removed: [
-    ...both('source', 'checkpoint.remove'),
-    ...both('operator', 'operator.delete-checkpoint'),
+    ...beforeAndAfter('source', 'checkpoint.remove'),
+    ...beforeAndAfter('operator', 'operator.delete-checkpoint'),
   ],
 } as const;
 
-/** The restore of a container that is not its pod's last: `multi-container-abort` walks these. */
-export const behind = both('target', 'shim.atGate');
+/** The background restore of a container that is not the pod's last. `multi-container-abort` arms these. */
+export const backgroundPoints = beforeAndAfter('target', 'shim.atGate');
 
-/** A source that is lost and comes back from its checkpoint: `recovery` walks these. */
-export const recovered = both('operator', 'operator.delete-lost-source', 'operator.create-restore');
+/** A lost source that is restored from its checkpoint. `recovery` arms these. */
+export const recoveryPoints = beforeAndAfter(
+  'operator',
+  'operator.delete-lost-source',
+  'operator.create-restore',
+);
 
-/** Points that no agent ever passes: the plugin holds a device by itself only where it has no agent. */
-export const withoutAgent: readonly string[] = ['dump.hold', 'restore.hold'];
+/** Points that are not passed where there is an agent: the CRIU plugin holds a device only without one. */
+export const pointsWithoutAgent: readonly string[] = ['dump.hold', 'restore.hold'];
 
-/** Names without `.before`, `.after` and `plugin.`, each once. */
-export function walked(): string[] {
-  const arms = [
-    ...moves.flatMap((round) => round.arms),
+/** The names of all points in the plan, without `.before`, `.after` and `plugin.`, sorted. */
+export function coveredPoints(): string[] {
+  const points = [
+    ...allArmedMoves.flatMap((move) => move.points),
     ...[
-      ...cancelled,
-      ...started,
-      ...stopped,
-      ...installed.flat(),
-      ...forgotten,
-      ...Object.values(kept).flat(),
-      ...behind,
-      ...recovered,
+      ...cancelPoints,
+      ...startPoints,
+      ...stopPoints,
+      ...installPoints.flat(),
+      ...deletionPoints,
+      ...Object.values(checkpointPoints).flat(),
+      ...backgroundPoints,
+      ...recoveryPoints,
     ],
   ];
-  const names = arms.map(({ point }) => point.replace(/^plugin\./, '').replace(/\.\w+$/, ''));
+  const names = points.map(({ point }) => point.replace(/^plugin\./, '').replace(/\.\w+$/, ''));
   return [...new Set(names)].sort();
 }

@@ -1,39 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// The form of build/faults/report.json, and the same as tables.
+// The schema of build/faults/report.json, and its tables.
 import { z } from 'zod';
 
-export const Runner = z.enum(['source', 'target', 'none']);
-export type Runner = z.infer<typeof Runner>;
+export const RunningCopy = z.enum(['source', 'target', 'none']);
+export type RunningCopy = z.infer<typeof RunningCopy>;
 
 const count = z.int().min(0);
 const ms = z.number().min(0);
 
-export const Cell = z.strictObject({
+export const CellResult = z.strictObject({
   victim: z.string(),
   step: z.string(),
-  /** Who may run in the end. */
-  expected: z.array(Runner).min(1),
-  runner: Runner,
-  /** Of the ledger, both sides together. */
+  /** Which copies may run in the end. */
+  expected: z.array(RunningCopy).min(1),
+  runner: RunningCopy,
+  /** Operations of the ledger, both endpoints together. */
   lost: count,
   duplicated: count,
-  /** Of the peer's device: requests given up, and packets that could not be sent. */
+  /** Counted by the peer's device: requests that it gave up, packets that it could not send. */
   peerErrors: count,
-  /** From the harm until the request has ended and, where one runs, the peer goes on. */
+  /** From the failure until the request has ended and, if a copy runs, the client completes operations again. */
   settleMs: ms,
 });
-export type Cell = z.infer<typeof Cell>;
+export type CellResult = z.infer<typeof CellResult>;
 
-/** What an abort at a step cost the application that went on at the source. */
-export const Abort = z.strictObject({
+/** The pause that an abort at a step cost the application. */
+export const AbortResult = z.strictObject({
   victim: z.string(),
   step: z.string(),
   reason: z.string(),
   pauseMs: ms,
 });
-export type Abort = z.infer<typeof Abort>;
+export type AbortResult = z.infer<typeof AbortResult>;
 
-export const FaultReport = z.strictObject({ cells: z.array(Cell), aborts: z.array(Abort) });
+export const FaultReport = z.strictObject({
+  cells: z.array(CellResult),
+  aborts: z.array(AbortResult),
+});
 export type FaultReport = z.infer<typeof FaultReport>;
 
 const line = (fields: readonly string[]): string => `| ${fields.join(' | ')} |`;
@@ -42,7 +45,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-/** One row per victim, one column per step: who ran in the end, and after how many seconds. */
+/** One row per victim, one column per step: which copy ran in the end, and after how many seconds. */
 export function faultTable(report: FaultReport, steps: readonly string[]): string {
   const { cells, aborts } = report;
   const rows = [...new Set(cells.map((cell) => cell.victim))].map((victim) => [
@@ -54,7 +57,7 @@ export function faultTable(report: FaultReport, steps: readonly string[]): strin
   ]);
   const pauses = steps
     .map((step) => aborts.filter((abort) => abort.step === step).map((abort) => abort.pauseMs))
-    .map((of) => [of.length, ...(of.length > 0 ? [Math.min(...of), Math.max(...of)] : [])])
+    .map((all) => [all.length, ...(all.length > 0 ? [Math.min(...all), Math.max(...all)] : [])])
     .map(([n, least, most]) => (n ? `${n}: ${least?.toFixed(0)} to ${most?.toFixed(0)} ms` : ''));
   return [
     table(['victim', ...steps], rows),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What fails: each does its harm when it is called and gives what makes it good again.
+// What fails in the fault matrix. Each victim injects its failure and returns a function that ends it.
 import { kubectl, onNode, run, top } from '../src/lab.ts';
-import { seconds } from '../src/wait.ts';
+import { sleepSeconds } from '../src/wait.ts';
 
-export interface Scene {
+export interface FaultContext {
   readonly namespace: string;
   /** The MigrationRequest's name. */
   readonly request: string;
@@ -13,44 +13,44 @@ export interface Scene {
   targetUid(): Promise<string>;
 }
 
-/** Called once the move may go on; nothing to do for what comes back by itself. */
+/** Ends the failure. Does nothing if the victim recovers by itself. */
 export type Undo = () => Promise<void>;
 const nothing: Undo = () => Promise.resolve();
 
 export interface Victim {
   readonly name: string;
-  /** The machine that has what runs there only in its memory: lost with it. */
+  /** The node whose memory is lost, and with it the copy that runs there. */
   readonly loses?: 'source' | 'target';
-  /** Steps at which it makes sense; absent: every one. */
-  readonly at?: readonly string[];
-  harm(scene: Scene): Promise<Undo>;
+  /** Steps at which the failure makes sense. Absent: all. */
+  readonly steps?: readonly string[];
+  inject(context: FaultContext): Promise<Undo>;
 }
 
 const lab = (...args: string[]): Promise<string> =>
   run(`${top}/e2e/lab/lab.sh`, args, { timeoutMs: 120_000 });
 
-const killed = (pick: (scene: Scene) => readonly string[], pattern: string) => {
-  return async (scene: Scene): Promise<Undo> => {
+const killProcesses = (pick: (context: FaultContext) => readonly string[], pattern: string) => {
+  return async (context: FaultContext): Promise<Undo> => {
     // The pattern must not find the shell that runs it.
     const line = `pkill -KILL -f '[${pattern[0]}]${pattern.slice(1)}' || true`;
-    await Promise.all(pick(scene).map((node) => onNode(node, line)));
+    await Promise.all(pick(context).map((node) => onNode(node, line)));
     return nothing;
   };
 };
 
 /**
- * A line that does something as soon as CRIU runs, which it does for a second or so. A dump comes before all else on its
- * node, so that whoever waits for it has to be real-time to see it.
+ * A shell line that does something as soon as CRIU runs, which takes a second or so. A dump has the highest priority on its
+ * node, so the shell that waits for it runs with a real-time priority.
  */
 export const whenCriuRuns = (line: string): string =>
   'chrt -f -p 10 $$ && ' +
   'for i in $(seq 1000); do pgrep -x criu > /dev/null && break; sleep 0.1; done; ' +
   line;
 
-/** The oldest: before whatever it has forked. */
+/** Kills the oldest CRIU process, not those that it has forked. */
 const killCriu = (role: 'source' | 'target') => {
-  return async (scene: Scene): Promise<Undo> => {
-    await onNode(scene[role], whenCriuRuns('pkill -KILL -o -x criu'), 90_000);
+  return async (context: FaultContext): Promise<Undo> => {
+    await onNode(context[role], whenCriuRuns('pkill -KILL -o -x criu'), 90_000);
     return nothing;
   };
 };
@@ -58,17 +58,17 @@ const killCriu = (role: 'source' | 'target') => {
 const address = (node: string): string => `10.77.0.1${node.slice(1)}`;
 const API_SERVER = '10.77.0.1';
 
-/** Nothing passes between a node and an address for a while. */
-const cut = (role: 'source' | 'target', from: (scene: Scene) => string, ms: number) => {
-  return async (scene: Scene): Promise<Undo> => {
-    const node = scene[role];
+/** Drops all packets between a node and an address for `ms` milliseconds. */
+const cut = (role: 'source' | 'target', from: (context: FaultContext) => string, ms: number) => {
+  return async (context: FaultContext): Promise<Undo> => {
+    const node = context[role];
     const rules = ['input', 'output'].map((hook) => {
       const match = hook === 'input' ? 'saddr' : 'daddr';
-      return `chain ${hook} { type filter hook ${hook} priority -300; ip ${match} ${from(scene)} drop; };`;
+      return `chain ${hook} { type filter hook ${hook} priority -300; ip ${match} ${from(context)} drop; };`;
     });
     await onNode(node, `nft 'table ip sealift_e2e { ${rules.join(' ')} }'`);
     return async () => {
-      await seconds(ms / 1000);
+      await sleepSeconds(ms / 1000);
       await onNode(node, 'nft delete table ip sealift_e2e');
     };
   };
@@ -78,76 +78,95 @@ const agentPid = 'pgrep -f "[/]opt/app/agent.js run" | head -1';
 
 export const victims: readonly Victim[] = [
   {
-    // Nothing fails: somebody changes his mind. What an abort at that step costs.
+    // No failure: a user cancels the move. Shows what an abort at that step costs.
     name: 'cancel',
-    async harm({ namespace, request }) {
+    async inject({ namespace, request }) {
       const patch = '{"spec":{"cancel":true}}';
       await kubectl('-n', namespace, 'patch', 'mreq', request, '--type=merge', '-p', patch);
       return nothing;
     },
   },
-  { name: 'operator', harm: killed((s) => [s.source, s.target], '/opt/app/operator.js') },
-  { name: 'source-agent', harm: killed((s) => [s.source], '/opt/app/agent.js') },
-  { name: 'target-agent', harm: killed((s) => [s.target], '/opt/app/agent.js') },
-  { name: 'source-containerd', harm: killed((s) => [s.source], '/usr/bin/containerd$') },
-  { name: 'target-containerd', harm: killed((s) => [s.target], '/usr/bin/containerd$') },
-  { name: 'source-criu', at: ['dumping'], harm: killCriu('source') },
-  { name: 'target-criu', at: ['restoring', 'at-the-gate', 'decided'], harm: killCriu('target') },
+  {
+    name: 'operator',
+    inject: killProcesses((context) => [context.source, context.target], '/opt/app/operator.js'),
+  },
+  {
+    name: 'source-agent',
+    inject: killProcesses((context) => [context.source], '/opt/app/agent.js'),
+  },
+  {
+    name: 'target-agent',
+    inject: killProcesses((context) => [context.target], '/opt/app/agent.js'),
+  },
+  {
+    name: 'source-containerd',
+    inject: killProcesses((context) => [context.source], '/usr/bin/containerd$'),
+  },
+  {
+    name: 'target-containerd',
+    inject: killProcesses((context) => [context.target], '/usr/bin/containerd$'),
+  },
+  { name: 'source-criu', steps: ['dumping'], inject: killCriu('source') },
+  {
+    name: 'target-criu',
+    steps: ['restoring', 'at-the-gate', 'decided'],
+    inject: killCriu('target'),
+  },
   {
     name: 'source-reset',
     loses: 'source',
-    harm: (s) => lab('reset', s.source.slice(1)).then(() => nothing),
+    inject: (context) => lab('reset', context.source.slice(1)).then(() => nothing),
   },
   {
     name: 'target-reset',
     loses: 'target',
-    harm: (s) => lab('reset', s.target.slice(1)).then(() => nothing),
+    inject: (context) => lab('reset', context.target.slice(1)).then(() => nothing),
   },
   {
     name: 'api-server',
-    async harm() {
+    async inject() {
       await lab('part', 'stop', 'kube-apiserver');
       return async () => {
-        await seconds(10);
+        await sleepSeconds(10);
         await lab('part', 'start', 'kube-apiserver');
       };
     },
   },
-  { name: 'link-nodes', harm: cut('target', (s) => address(s.source), 15_000) },
-  { name: 'link-source-api', harm: cut('source', () => API_SERVER, 20_000) },
-  { name: 'link-target-api', harm: cut('target', () => API_SERVER, 20_000) },
+  { name: 'link-nodes', inject: cut('target', (context) => address(context.source), 15_000) },
+  { name: 'link-source-api', inject: cut('source', () => API_SERVER, 20_000) },
+  { name: 'link-target-api', inject: cut('target', () => API_SERVER, 20_000) },
   {
     name: 'disk-full',
-    at: ['before-hold', 'held', 'dumping', 'streaming'],
-    async harm(s) {
-      // Only the agent sees it: the node's own disk being full would be another failure, of the kubelet.
+    steps: ['before-hold', 'held', 'dumping', 'streaming'],
+    async inject(context) {
+      // Only in the agent's mount namespace. A node whose whole disk is full would also be a failure of the kubelet.
       const enter = `nsenter -t $(${agentPid}) -m`;
       const folder = '/var/lib/sealift/checkpoints';
-      await onNode(s.target, `${enter} mount -t tmpfs -o size=64k none ${folder}`);
+      await onNode(context.target, `${enter} mount -t tmpfs -o size=64k none ${folder}`);
       return async () => {
-        await seconds(20);
-        await onNode(s.target, `${enter} umount -l ${folder}`);
+        await sleepSeconds(20);
+        await onNode(context.target, `${enter} umount -l ${folder}`);
       };
     },
   },
   {
     name: 'corruption',
-    at: ['before-hold', 'held', 'dumping', 'streaming'],
-    async harm(s) {
-      await onNode(s.source, 'tc qdisc add dev eth0 root netem corrupt 20%');
+    steps: ['before-hold', 'held', 'dumping', 'streaming'],
+    async inject(context) {
+      await onNode(context.source, 'tc qdisc add dev eth0 root netem corrupt 20%');
       return async () => {
-        await seconds(20);
-        await onNode(s.source, 'tc qdisc del dev eth0 root');
+        await sleepSeconds(20);
+        await onNode(context.source, 'tc qdisc del dev eth0 root');
       };
     },
   },
   {
     name: 'target-memory',
-    at: ['before-hold', 'held', 'dumping', 'streaming', 'restoring'],
-    async harm(s) {
-      const uid = (await s.targetUid()).replaceAll('-', '[-_]');
+    steps: ['before-hold', 'held', 'dumping', 'streaming', 'restoring'],
+    async inject(context) {
+      const uid = (await context.targetUid()).replaceAll('-', '[-_]');
       const find = `find /sys/fs/cgroup -type d -name '*pod${uid}*' | head -1`;
-      await onNode(s.target, `echo 3M > "$(${find})"/memory.max`);
+      await onNode(context.target, `echo 3M > "$(${find})"/memory.max`);
       return nothing;
     },
   },

@@ -1,37 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a case is, and what it gets.
-import type { Facts } from './report.ts';
+// What a case is, and what the runner passes to it.
+import type { Results } from './report.ts';
 
-export interface Context {
-  /** A namespace of the case's own, removed afterwards. */
+export interface CaseContext {
+  /** The case's own namespace. The runner deletes it afterwards. */
   readonly namespace: string;
   readonly nodes: readonly [string, string];
-  readonly facts: Facts;
-  readonly tell: (line: string) => void;
+  /** Where the case adds what it has measured. */
+  readonly results: Results;
+  readonly log: (line: string) => void;
 }
 
 export interface Case {
-  /** Lower case with dashes; `CASE=` picks by it. */
+  /** Lower case with dashes. `CASE=` selects by it. */
   readonly name: string;
-  /** The promise, as a sentence. */
+  /** What Sealift promises and the case tries to break, as a sentence. */
   readonly promise: string;
-  /** Part of `make test`: among those that matter most. */
+  /** `make test` runs it. */
   readonly inTest?: boolean;
-  run(context: Context): Promise<void>;
+  run(context: CaseContext): Promise<void>;
 }
 
-/** A promise was not kept (`code` NotHeld). */
-export class NotHeldError extends Error {
-  readonly code = 'NotHeld';
+/** Sealift has broken the promise (`code` PromiseBroken). */
+export class PromiseBrokenError extends Error {
+  readonly code = 'PromiseBroken';
   constructor(message: string) {
     super(message);
     this.name = 'NotHeldError';
   }
 }
 
-export function expect(held: boolean, otherwise: string): asserts held {
-  if (!held) throw new NotHeldError(otherwise);
+/** @throws PromiseBrokenError with the message, unless the condition is true */
+export function expect(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new PromiseBrokenError(message);
 }
 
-/** Where a failed case leaves what was collected. */
+/** Where the runner leaves what it collects when a case fails. */
 export const artefactsDir = (name: string): string => `build/e2e/artefacts/${name}`;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lab as the cases use it: kubectl, helm and a shell on each node.
+// Access to the lab: kubectl, helm and a shell on each node.
 import { execFile, type ExecFileException } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 export const top = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 const labDir = process.env['LAB'] ?? `${top}/build/lab`;
 
-/** A command ended with another status than 0, or took too long (`code` CommandFailed). */
+/** A command has failed or timed out (`code` CommandFailed). */
 export class CommandError extends Error {
   readonly code = 'CommandFailed';
   readonly stderr: string;
@@ -26,7 +26,7 @@ export interface RunOptions {
   readonly env?: Record<string, string>;
 }
 
-/** Runs a program and gives its standard output. @throws CommandError */
+/** Runs a program. @returns its standard output. @throws CommandError */
 export function run(
   file: string,
   args: readonly string[],
@@ -52,7 +52,7 @@ export function run(
         }
       },
     );
-    // A program that ends without reading its input tells so by its status.
+    // A program that ends without reading its input reports that by its status.
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(options.input ?? '');
   });
@@ -64,7 +64,7 @@ export async function kubectlJson(...args: string[]): Promise<unknown> {
   return JSON.parse(await kubectl(...args, '-o', 'json')) as unknown;
 }
 
-/** Server-side or client-side apply of any number of objects. @throws CommandError when refused */
+/** `kubectl apply` of any number of objects. @throws CommandError when the API server refuses one */
 export async function apply(...objects: object[]): Promise<string> {
   const list = { apiVersion: 'v1', kind: 'List', items: objects };
   return run(`${labDir}/bin/kubectl`, ['apply', '-f', '-'], { input: JSON.stringify(list) });
@@ -77,7 +77,7 @@ export const helm = (...args: string[]): Promise<string> =>
 export const onNode = (node: string, line: string, timeoutMs = 60_000): Promise<string> =>
   run(`${top}/e2e/lab/lab.sh`, ['ssh', node.replace(/^w/, ''), line], { timeoutMs });
 
-export const labUp = (): boolean => existsSync(`${labDir}/kubeconfig`);
+export const isLabUp = (): boolean => existsSync(`${labDir}/kubeconfig`);
 
 interface NodeList {
   items: { metadata: { name: string; labels?: Record<string, string> }; status: NodeStatus }[];
@@ -87,7 +87,7 @@ interface NodeStatus {
   conditions: { type: string; status: string }[];
 }
 
-/** Ready nodes by name, sorted. */
+/** Names of the nodes that are Ready, sorted. */
 export async function readyNodes(): Promise<string[]> {
   const list = (await kubectlJson('get', 'nodes')) as NodeList;
   return list.items
@@ -96,7 +96,7 @@ export async function readyNodes(): Promise<string[]> {
     .sort();
 }
 
-/** Versions for the report, read from the first node. */
+/** Versions for the report, from the first node. */
 export async function versions(): Promise<Record<string, string>> {
   const list = (await kubectlJson('get', 'nodes')) as NodeList;
   const node = list.items[0];

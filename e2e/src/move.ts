@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Moves a pod by a MigrationRequest and turns the request's status into the report's form.
+// Moves a pod by a MigrationRequest, and makes the entry of the report from the request's status.
 import type { MigrationRequest } from '../../crds/src/index.ts';
 import { Move } from './report.ts';
-import { create, ended, migration, summary } from './requests.ts';
+import { createRequest, waitUntilEnded, migration, succeededCondition } from './requests.ts';
 
 export interface MoveOptions {
   readonly namespace: string;
   readonly pod: string;
   readonly to?: string;
-  /** Name of the request; absent: from the pod's name and a number. */
+  /** Name of the request. Absent: the pod's name and a number. */
   readonly name?: string;
   readonly onSourceLoss?: 'Fail' | 'RestoreNewestCheckpoint';
   readonly timeouts?: Partial<MigrationRequest['spec']['timeouts']>;
@@ -16,10 +16,10 @@ export interface MoveOptions {
 
 let lastMove = 0;
 
-/** Creates the request only. Returns its name. @throws CommandError when admission refuses it */
+/** Creates the request only. @returns its name. @throws CommandError when admission refuses it */
 export async function requestMove(o: MoveOptions): Promise<string> {
   const name = o.name ?? `move-${o.pod.slice(0, 40)}-${++lastMove}`;
-  await create(migration, o.namespace, name, {
+  await createRequest(migration, o.namespace, name, {
     podName: o.pod,
     ...(o.to === undefined ? {} : { targetNodeName: o.to }),
     ...(o.onSourceLoss === undefined ? {} : { onSourceLoss: o.onSourceLoss }),
@@ -37,14 +37,14 @@ export class MoveError extends Error {
   }
 }
 
-/** Moves a pod and gives the report's entry and the new pod's name. @throws MoveError */
+/** Moves a pod. @returns the report's entry and the new pod's name. @throws MoveError */
 export async function move(
   o: MoveOptions & { readonly workload: string },
-  tell: (line: string) => void,
+  log: (line: string) => void,
 ): Promise<{ entry: Move; pod: string }> {
   const name = await requestMove(o);
-  const request = await ended(migration, { namespace: o.namespace, name }, tell);
-  const end = summary(request);
+  const request = await waitUntilEnded(migration, { namespace: o.namespace, name }, log);
+  const end = succeededCondition(request);
   if (end?.status !== 'True')
     throw new MoveError(`${name}: ${end?.reason ?? 'no condition'}: ${end?.message ?? ''}`);
   const pod = request.status?.target?.podName;
@@ -52,27 +52,27 @@ export async function move(
   return { entry: reportEntry(request, o.workload), pod };
 }
 
-/** @throws MoveError when the status lacks a fact that the report needs */
+/** @throws MoveError when the status lacks a field that the report needs */
 export function reportEntry(request: MigrationRequest, workload: string): Move {
   const s = request.status;
-  const facts = s?.report;
+  const report = s?.report;
   const zero = { qpn: true, lkey: true, rkey: true, gid: true, ip: true, mac: true };
-  const { qp = 0, cq = 0, mr = 0 } = facts?.objects ?? {};
+  const { qp = 0, cq = 0, mr = 0 } = report?.objects ?? {};
   const parsed = Move.safeParse({
     pod: request.spec.podName,
     workload,
     from: s?.source?.nodeName,
     to: s?.target?.nodeName,
-    blackoutMs: facts?.blackoutMs,
-    steps: facts?.steps,
-    bytes: { pages: 0, verbs: 0, rootfs: 0, ...facts?.bytes },
+    blackoutMs: report?.blackoutMs,
+    steps: report?.steps,
+    bytes: { pages: 0, verbs: 0, rootfs: 0, ...report?.bytes },
     objects: { qp, cq, mr },
-    // What a pod does not have cannot have changed; what it has must be told.
-    same: { ...(qp + mr === 0 ? zero : {}), ...facts?.same },
+    // A pod without RDMA objects has no identifiers that could change. Otherwise the status must report them.
+    same: { ...(qp + mr === 0 ? zero : {}), ...report?.same },
   });
   if (!parsed.success)
     throw new MoveError(
-      `${request.metadata.name}: the status lacks facts: ${parsed.error.message}`,
+      `${request.metadata.name}: the status lacks fields of the report: ${parsed.error.message}`,
     );
   return parsed.data;
 }

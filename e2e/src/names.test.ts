@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { pick, strangers } from './names.ts';
+import { pickByName, unknownNames } from './names.ts';
 
 const cases = ['move', 'move-back', 'mover'].map((name) => ({ name }));
-const picked = (names: string) => pick(cases, names).map((one) => one.name);
+const picked = (names: string) => pickByName(cases, names).map((one) => one.name);
 
 describe('names', () => {
   it.each([
@@ -12,8 +12,11 @@ describe('names', () => {
     ['move-back, mover', ['move-back', 'mover'], []],
     ['mov', [], ['mov']],
     ['mover,perftest', ['mover'], ['perftest']],
-  ])('%j picks names and their beginnings, and what picks nothing is told', (names, all, none) => {
-    expect(picked(names)).toEqual(all);
-    expect(strangers(cases, names)).toEqual(none);
-  });
+  ])(
+    '%j selects by whole names and by beginnings, and unknown names are reported',
+    (names, all, none) => {
+      expect(picked(names)).toEqual(all);
+      expect(unknownNames(cases, names)).toEqual(none);
+    },
+  );
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pods as the cases need them, and what became of them.
+// Makes the pods of the cases and reads their state.
 import { annotations, RUNTIME_CLASS } from '../../crds/src/index.ts';
 import { apply, kubectl, kubectlJson } from './lab.ts';
 import { NotReachedError, until } from './wait.ts';
@@ -7,7 +7,7 @@ import { NotReachedError, until } from './wait.ts';
 export const IMAGE = 'sealift.local/workloads:dev';
 export const FABRIC = { namespace: 'default', name: 'fabric' };
 
-/** Of a container that only is there. */
+/** The command of a container that does nothing. */
 export const IDLE = ['/bin/sh', '-c', 'while :; do sleep 1; done'];
 
 export interface PodOptions {
@@ -15,29 +15,29 @@ export interface PodOptions {
   readonly name: string;
   readonly node?: string;
   readonly command: readonly string[];
-  /** Address on the fabric without prefix length; absent: no fabric, no RDMA. */
+  /** Address on the fabric network, without prefix length. Absent: no fabric network, no RDMA. */
   readonly address?: string;
-  /** Length of the fabric's prefix; absent: 24. */
+  /** Prefix length of the address. Absent: 24. */
   readonly prefix?: number;
   readonly annotations?: Record<string, string>;
-  /** Absent: sealift's. Null: the cluster's default runtime. */
+  /** Absent: sealift. Null: the cluster's default. */
   readonly runtimeClass?: null;
-  readonly cpu?: string;
-  /** CPU that the scheduler sets aside. */
-  readonly reserve?: string;
+  readonly cpuLimit?: string;
+  /** CPU request; also the limit, unless there is a `cpuLimit`. */
+  readonly cpuRequest?: string;
   /** Name of a ConfigMap, mounted at /config. */
   readonly configMap?: string;
-  /** What the pod has beside its main container. */
-  readonly beside?: Beside;
+  /** What the pod contains besides its main container. */
+  readonly extras?: PodExtras;
   /** Absent: Never. */
   readonly restartPolicy?: 'OnFailure';
 }
 
-export interface Beside {
+export interface PodExtras {
   readonly initContainers: readonly object[];
   readonly containers: readonly object[];
   readonly volumes: readonly object[];
-  /** Of the main container. */
+  /** Volume mounts of the main container. */
   readonly mounts: readonly object[];
 }
 
@@ -46,13 +46,13 @@ export interface PodStatus {
   readonly node: string;
   readonly phase: string;
   readonly ready: boolean;
-  /** Of the main container, once it has ended. */
+  /** Of the main container. Undefined: it has not ended. */
   readonly exitCode: number | undefined;
   readonly restarts: number;
   readonly reason: string;
 }
 
-/** Addresses are handed out once per run: two pods of two cases never share one. */
+/** Each address is used once per run, until all are used: pods of different cases do not share one. */
 let lastAddress = 10;
 export function newAddress(): string {
   lastAddress = lastAddress >= 250 ? 11 : lastAddress + 1;
@@ -62,11 +62,11 @@ export function newAddress(): string {
 export function podManifest(o: PodOptions): object {
   const mounts = [
     ...(o.configMap ? [{ name: 'config', mountPath: '/config' }] : []),
-    ...(o.beside?.mounts ?? []),
+    ...(o.extras?.mounts ?? []),
   ];
   const volumes = [
     ...(o.configMap ? [{ name: 'config', configMap: { name: o.configMap } }] : []),
-    ...(o.beside?.volumes ?? []),
+    ...(o.extras?.volumes ?? []),
   ];
   const networks =
     o.address === undefined
@@ -98,17 +98,17 @@ export function podManifest(o: PodOptions): object {
           image: IMAGE,
           imagePullPolicy: 'IfNotPresent',
           command: [...o.command],
-          // A node of the lab has one CPU: what the workload may not use, the agent can.
+          // A node of the lab has one CPU. The limit leaves some of it to the agent.
           resources: {
-            limits: { cpu: o.cpu ?? o.reserve ?? '300m', memory: '256Mi' },
-            requests: { cpu: o.reserve ?? '10m' },
+            limits: { cpu: o.cpuLimit ?? o.cpuRequest ?? '300m', memory: '256Mi' },
+            requests: { cpu: o.cpuRequest ?? '10m' },
           },
           securityContext: { capabilities: { add: ['IPC_LOCK'] } },
           ...(mounts.length > 0 ? { volumeMounts: mounts } : {}),
         },
-        ...(o.beside?.containers ?? []),
+        ...(o.extras?.containers ?? []),
       ],
-      ...(o.beside ? { initContainers: o.beside.initContainers } : {}),
+      ...(o.extras ? { initContainers: o.extras.initContainers } : {}),
       ...(volumes.length > 0 ? { volumes } : {}),
     },
   };
@@ -150,7 +150,7 @@ export async function podStatus(namespace: string, name: string): Promise<PodSta
   };
 }
 
-/** Creates the pod and waits until it runs. @throws NotReachedError when it ends or does not start */
+/** Creates the pod and waits until it runs. @throws NotReachedError when it fails or does not start */
 export async function startPod(o: PodOptions, within = 240): Promise<PodStatus> {
   await apply(podManifest(o));
   return until(`pod ${o.name} runs`, { within, every: 2 }, async () => {
@@ -172,8 +172,12 @@ export async function podNames(namespace: string): Promise<string[]> {
   return list.items.map((pod) => pod.metadata.name).sort();
 }
 
-/** Waits until the pod's main container has ended, whatever its status. */
-export function podEnd(namespace: string, name: string, within: number): Promise<PodStatus> {
+/** Waits until the pod's main container has ended, with whatever exit status. */
+export function waitUntilPodEnded(
+  namespace: string,
+  name: string,
+  within: number,
+): Promise<PodStatus> {
   return until(`pod ${name} ends`, { within, every: 2 }, async () => {
     const status = await podStatus(namespace, name);
     return status.exitCode === undefined ? undefined : status;
@@ -186,9 +190,9 @@ export const podLog = (namespace: string, name: string): Promise<string> =>
 export const containerLog = (namespace: string, name: string, container: string): Promise<string> =>
   kubectl('-n', namespace, 'logs', name, '-c', container).catch(() => '');
 
-export const execIn = (namespace: string, name: string, line: string): Promise<string> =>
+export const execInPod = (namespace: string, name: string, line: string): Promise<string> =>
   kubectl('-n', namespace, 'exec', name, '-c', 'main', '--', '/bin/sh', '-c', line);
 
-/** Sends the container's first process a signal, from inside. */
-export const signal = (namespace: string, name: string, sig: string): Promise<string> =>
-  execIn(namespace, name, `kill -${sig} 1`);
+/** Sends a signal to the first process of the main container. */
+export const signalPod = (namespace: string, name: string, sig: string): Promise<string> =>
+  execInPod(namespace, name, `kill -${sig} 1`);

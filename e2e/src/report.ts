@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The report that demo and cases leave, its schema and its table.
+// The report of demo and cases: its schema, how it is collected, and its table.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
@@ -73,8 +73,8 @@ export const Report = z.strictObject({
 });
 export type Report = z.infer<typeof Report>;
 
-/** Facts as they are collected over one or more runs. */
-export class Facts {
+/** Collects the results of one or more cases. */
+export class Results {
   readonly moves: Move[] = [];
   readonly perftest: PerftestResult[] = [];
   readonly ledger: LedgerResult = {
@@ -101,7 +101,7 @@ export class Facts {
   }
 }
 
-/** Nothing lost, duplicated, corrupted or out of order. */
+/** No operation was lost, duplicated, corrupted or reordered. */
 export const isClean = (l: LedgerResult): boolean =>
   l.lost + l.duplicated + l.corrupted + l.reordered === 0;
 
@@ -110,7 +110,7 @@ export async function writeReport(path: string, report: Report): Promise<void> {
   await writeFile(path, `${JSON.stringify(Report.parse(report), null, 2)}\n`);
 }
 
-/** Steps and durations of each move, one column per move. */
+/** One column per move: its steps with their durations, and what it moved. */
 export function moveTable(moves: readonly Move[]): string {
   const steps = Object.keys(Steps.shape) as (keyof Move['steps'])[];
   const rows: string[][] = [

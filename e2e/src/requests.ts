@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests of all three kinds: created, watched until they have ended, and what they ended with.
+// Requests of all three kinds: create, read, wait for the end, delete.
 import type { z } from 'zod';
 import {
   API_VERSION,
@@ -11,23 +11,23 @@ import {
 import { apply, kubectl, kubectlJson } from './lab.ts';
 import { until } from './wait.ts';
 
-interface Conditioned {
+interface WithStatus {
   status?: { phase?: string | undefined; conditions?: Condition[] | undefined } | undefined;
 }
 
-/** A kind of request: what kubectl calls it, its schema, and how its progress reads in one line. */
-export interface Kind<T extends Conditioned> {
+/** A kind of request: its names, its schema, and its progress as parts of one line. */
+export interface Kind<T extends WithStatus> {
   readonly kind: string;
   readonly short: string;
   readonly schema: z.ZodType<T>;
-  readonly line: (request: T) => (string | false | undefined)[];
+  readonly progress: (request: T) => (string | false | undefined)[];
 }
 
 export const migration: Kind<MigrationRequest> = {
   kind: 'MigrationRequest',
   short: 'mreq',
   schema: MigrationRequest,
-  line: ({ status: s }) => [
+  progress: ({ status: s }) => [
     s?.sourceAgent && `source ${s.sourceAgent.state}`,
     s?.targetAgent && `target ${s.targetAgent.state}`,
     s?.decision && `decision ${s.decision.outcome}`,
@@ -38,22 +38,22 @@ export const checkpoint: Kind<CheckpointRequest> = {
   kind: 'CheckpointRequest',
   short: 'creq',
   schema: CheckpointRequest,
-  line: ({ status: s }) => [s?.agent && `agent ${s.agent.state}`],
+  progress: ({ status: s }) => [s?.agent && `agent ${s.agent.state}`],
 };
 
 export const restore: Kind<RestoreRequest> = {
   kind: 'RestoreRequest',
   short: 'rreq',
   schema: RestoreRequest,
-  line: ({ status: s }) => [
-    s?.sourceAgent && `holder ${s.sourceAgent.state}`,
+  progress: ({ status: s }) => [
+    s?.sourceAgent && `image source ${s.sourceAgent.state}`,
     s?.targetAgent && `target ${s.targetAgent.state}`,
     s?.decision && `decision ${s.decision.outcome}`,
   ],
 };
 
 /** @throws CommandError when admission refuses it */
-export async function create(
+export async function createRequest(
   kind: { readonly kind: string },
   namespace: string,
   name: string,
@@ -67,7 +67,7 @@ export async function create(
   });
 }
 
-export async function read<T extends Conditioned>(
+export async function readRequest<T extends WithStatus>(
   kind: Kind<T>,
   namespace: string,
   name: string,
@@ -75,32 +75,32 @@ export async function read<T extends Conditioned>(
   return kind.schema.parse(await kubectlJson('-n', namespace, 'get', kind.short, name));
 }
 
-/** How it ended, or how it stands. */
-export function summary(request: Conditioned): Condition | undefined {
+/** The condition `Succeeded`: how the request has ended, or `Unknown` while it has not. */
+export function succeededCondition(request: WithStatus): Condition | undefined {
   return request.status?.conditions?.find((c) => c.type === 'Succeeded');
 }
 
-/** Waits until the request has ended, telling each change. */
-export function ended<T extends Conditioned>(
+/** Waits until the request has ended, for `within` seconds at most, and logs each change. */
+export function waitUntilEnded<T extends WithStatus>(
   kind: Kind<T>,
-  of: { readonly namespace: string; readonly name: string; readonly within?: number },
-  tell: (line: string) => void,
+  key: { readonly namespace: string; readonly name: string; readonly within?: number },
+  log: (line: string) => void,
 ): Promise<T> {
   let shown = '';
-  const { namespace, name, within = 420 } = of;
+  const { namespace, name, within = 420 } = key;
   return until(`${kind.kind} ${name} ends`, { within }, async () => {
-    const request = await read(kind, namespace, name);
-    const line = [request.status?.phase ?? 'Pending', ...kind.line(request)]
+    const request = await readRequest(kind, namespace, name);
+    const line = [request.status?.phase ?? 'Pending', ...kind.progress(request)]
       .filter(Boolean)
       .join(', ');
-    if (line !== shown) tell(`  ${name}: ${line}`);
+    if (line !== shown) log(`  ${name}: ${line}`);
     shown = line;
-    const end = summary(request);
+    const end = succeededCondition(request);
     return end && end.status !== 'Unknown' ? request : undefined;
   });
 }
 
-/** Events that speak of an object, as `reason: message` lines. */
+/** Events about an object, as `reason: message` lines. */
 export async function eventsOf(namespace: string, name: string): Promise<string[]> {
   const list = (await kubectlJson('-n', namespace, 'get', 'events')) as {
     items: { involvedObject: { name: string }; reason?: string; message?: string }[];
@@ -110,6 +110,9 @@ export async function eventsOf(namespace: string, name: string): Promise<string[
     .map((e) => `${e.reason ?? ''}: ${e.message ?? ''}`);
 }
 
-/** Deletes a request without waiting for its finalizers. */
-export const remove = (kind: { short: string }, namespace: string, name: string): Promise<string> =>
-  kubectl('-n', namespace, 'delete', kind.short, name, '--wait=false');
+/** Deletes a request, and does not wait for its finalizer. */
+export const deleteRequest = (
+  kind: { short: string },
+  namespace: string,
+  name: string,
+): Promise<string> => kubectl('-n', namespace, 'delete', kind.short, name, '--wait=false');

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs cases one after the other, each in a namespace of its own.
+// Runs cases one after another, each in its own namespace.
 import { readdir } from 'node:fs/promises';
-import { artefactsDir, type Case, type Context } from './case.ts';
-import { collect } from './artefacts.ts';
+import { artefactsDir, type Case, type CaseContext } from './case.ts';
+import { collectArtefacts } from './artefacts.ts';
 import { kubectl, top } from './lab.ts';
-import type { Facts } from './report.ts';
+import type { Results } from './report.ts';
 
 export interface Outcome {
   readonly name: string;
@@ -12,7 +12,7 @@ export interface Outcome {
   readonly seconds: number;
 }
 
-/** All cases, in the order of their files' names. */
+/** All cases, ordered by the names of their files. */
 export async function allCases(): Promise<Case[]> {
   const dir = `${top}/e2e/cases`;
   const files = (await readdir(dir)).filter((f) => f.endsWith('.ts')).sort();
@@ -29,7 +29,7 @@ async function withNamespace(name: string, work: () => Promise<void>): Promise<v
   try {
     await work();
   } finally {
-    // Requests go first: their finalizers want the pods' nodes to answer.
+    // Requests first: their finalizers stay until the agents of the pods' nodes have cleaned up.
     for (const kinds of ['mreq,rreq,creq', 'pods']) {
       const how = ['--all', '--timeout=60s', '--grace-period=1'];
       await kubectl('-n', name, 'delete', kinds, ...how).catch(() => '');
@@ -38,65 +38,65 @@ async function withNamespace(name: string, work: () => Promise<void>): Promise<v
   }
 }
 
-/** What fails without anybody waiting for it fails the case that is at hand, and not the whole run. */
-class Strays implements Disposable {
+/** Lets a rejection that no code awaits fail the current case instead of the whole run. */
+class UnhandledRejections implements Disposable {
   first: unknown;
-  readonly #take: (cause: unknown) => void;
-  readonly #came: Promise<never>;
+  readonly #onRejection: (cause: unknown) => void;
+  readonly #rejected: Promise<never>;
   constructor() {
     const { promise, reject } = Promise.withResolvers<never>();
     promise.catch(() => undefined);
-    this.#came = promise;
-    this.#take = (cause) => {
+    this.#rejected = promise;
+    this.#onRejection = (cause) => {
       this.first ??= cause;
       reject(cause);
     };
-    process.on('unhandledRejection', this.#take);
+    process.on('unhandledRejection', this.#onRejection);
   }
   during(work: Promise<void>): Promise<void> {
-    return Promise.race([work, this.#came]);
+    return Promise.race([work, this.#rejected]);
   }
   [Symbol.dispose](): void {
-    process.off('unhandledRejection', this.#take);
+    process.off('unhandledRejection', this.#onRejection);
   }
 }
 
 export async function runCase(
-  c: Case,
-  rest: Pick<Context, 'nodes' | 'facts' | 'tell'>,
+  one: Case,
+  shared: Pick<CaseContext, 'nodes' | 'results' | 'log'>,
 ): Promise<Outcome> {
   const started = Date.now();
   const namespace =
-    `e2e-${c.name}`.slice(0, 50).replace(/-$/, '') + `-${started.toString(36).slice(-5)}`;
+    `e2e-${one.name}`.slice(0, 50).replace(/-$/, '') + `-${started.toString(36).slice(-5)}`;
   let error: unknown;
-  using strays = new Strays();
-  rest.tell(`\n== ${c.name}: ${c.promise}`);
+  using rejections = new UnhandledRejections();
+  shared.log(`\n== ${one.name}: ${one.promise}`);
   try {
     await withNamespace(namespace, async () => {
       try {
-        await strays.during(c.run({ ...rest, namespace }));
+        await rejections.during(one.run({ ...shared, namespace }));
       } catch (cause) {
         error = cause;
-        const dir = artefactsDir(c.name);
-        rest.tell(`  failed: ${cause instanceof Error ? cause.message : String(cause)}`);
-        rest.tell(`  collecting artefacts in ${dir}`);
-        await collect(dir, [namespace]);
+        const dir = artefactsDir(one.name);
+        shared.log(`  failed: ${cause instanceof Error ? cause.message : String(cause)}`);
+        shared.log(`  collecting artefacts in ${dir}`);
+        await collectArtefacts(dir, [namespace]);
       }
     });
   } catch (cause) {
     error ??= cause;
   }
-  error ??= strays.first;
+  error ??= rejections.first;
   const seconds = (Date.now() - started) / 1000;
-  rest.tell(`${error === undefined ? 'ok' : 'FAILED'} ${c.name} (${seconds.toFixed(0)} s)`);
-  return { name: c.name, error, seconds };
+  shared.log(`${error === undefined ? 'ok' : 'FAILED'} ${one.name} (${seconds.toFixed(0)} s)`);
+  return { name: one.name, error, seconds };
 }
 
 export async function runCases(
   cases: readonly Case[],
-  rest: { nodes: readonly [string, string]; facts: Facts; tell: (line: string) => void },
+  shared: { nodes: readonly [string, string]; results: Results; log: (line: string) => void },
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
-  for (const c of cases) outcomes.push(await runCase(c, rest));
+  for (const one of cases) outcomes.push(await runCase(one, shared));
   return outcomes;
 }

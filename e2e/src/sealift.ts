@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sealift on the lab: images onto the nodes, the chart, the fabric network.
+// Installs Sealift on the lab: images, chart, fabric network.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { helm, kubectl, kubectlJson, onNode, readyNodes, run, top } from './lab.ts';
 import { FABRIC } from './pods.ts';
 import { NotReachedError, until } from './wait.ts';
@@ -15,8 +15,8 @@ async function digest(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Imports each archive that the nodes don't have yet; a mark on the node says what it has. */
-async function loadImages(tell: (line: string) => void): Promise<boolean> {
+/** Imports each image archive that a node lacks. A mark file on the node has the digest of what it has. */
+async function loadImages(log: (line: string) => void): Promise<boolean> {
   let changed = false;
   for (const image of IMAGES) {
     const archive = `${top}/build/images/${image}.tar`;
@@ -27,7 +27,7 @@ async function loadImages(tell: (line: string) => void): Promise<boolean> {
       if ((await onNode(node, `cat ${mark} 2>/dev/null || true`)).trim() !== sum)
         lacking.push(node);
     if (lacking.length === 0) continue;
-    tell(`loading image ${image} onto ${lacking.join(', ')}`);
+    log(`loading image ${image} onto ${lacking.join(', ')}`);
     await run(`${top}/e2e/lab/lab.sh`, ['load', archive, ...lacking.map((n) => n.slice(1))], {
       timeoutMs: 600_000,
     });
@@ -37,8 +37,8 @@ async function loadImages(tell: (line: string) => void): Promise<boolean> {
   return changed;
 }
 
-/** Ready pods of Sealift and how many there should be. */
-async function ready(): Promise<{ ready: number; wanted: number; why: string }> {
+/** How many pods of Sealift are ready, and how many should be. */
+async function countReadyPods(): Promise<{ ready: number; wanted: number; why: string }> {
   const list = (await kubectlJson('-n', 'sealift', 'get', 'deployments,daemonsets')) as {
     items: {
       metadata: { name: string; generation: number };
@@ -60,18 +60,18 @@ async function ready(): Promise<{ ready: number; wanted: number; why: string }> 
   return { ready: have, wanted, why: `${have} of ${wanted} pods ready` };
 }
 
-const allReady = (): Promise<boolean> =>
+const waitUntilReady = (): Promise<boolean> =>
   until('Sealift is ready', { within: 420, every: 3 }, async () => {
-    const state = await ready();
+    const state = await countReadyPods();
     if (state.wanted > 0 && state.ready === state.wanted) return true;
     throw new Error(state.why);
   });
 
-/** Crashes after which the kubelet lets a container wait longer than a new pod takes to be ready. */
-const CRASHES = 3;
+/** After that many crashes the kubelet's back-off is longer than a new pod takes to become ready. */
+const MAX_CRASHES = 3;
 
-/** Takes new pods for those that have crashed often: the kubelet lets a crash wait the longer the more there were. */
-export async function freshPods(): Promise<void> {
+/** Replaces the pods that have crashed often, so that nothing waits for the kubelet's back-off. */
+export async function replaceCrashedPods(): Promise<void> {
   const list = (await kubectlJson('-n', 'sealift', 'get', 'pods')) as {
     items: {
       metadata: { name: string };
@@ -79,18 +79,20 @@ export async function freshPods(): Promise<void> {
     }[];
   };
   const crashed = list.items
-    .filter(({ status }) => status.containerStatuses?.some((one) => one.restartCount >= CRASHES))
+    .filter(({ status }) =>
+      status.containerStatuses?.some((one) => one.restartCount >= MAX_CRASHES),
+    )
     .map(({ metadata }) => metadata.name);
   if (crashed.length > 0) await kubectl('-n', 'sealift', 'delete', 'pods', ...crashed);
-  await allReady();
+  await waitUntilReady();
 }
 
 /**
  * Installs or upgrades Sealift on the running lab and waits until it is ready on every node.
- * @throws NotReachedError with what is missing
+ * @throws NotReachedError that says what is missing
  */
-export async function installSealift(tell: (line: string) => void): Promise<void> {
-  const changed = await loadImages(tell);
+export async function installSealift(log: (line: string) => void): Promise<void> {
+  const changed = await loadImages(log);
   const values = `${top}/build/e2e-values.json`;
   await writeFile(
     values,
@@ -104,27 +106,21 @@ export async function installSealift(tell: (line: string) => void): Promise<void
       ],
     }),
   );
-  tell('helm upgrade --install sealift charts/sealift');
+  log('helm upgrade --install sealift charts/sealift');
   await helm(
     ...['upgrade', '--install', 'sealift', `${top}/charts/sealift`, '--namespace', 'sealift'],
     ...['--create-namespace', '-f', values],
   );
-  // Helm installs definitions once and never changes them.
+  // Helm never upgrades the definitions.
   await kubectl('apply', '--server-side', '--force-conflicts', '-f', `${top}/charts/sealift/crds`);
   if (changed) await kubectl('-n', 'sealift', 'delete', 'pods', '--all', '--wait=false');
-  await allReady();
+  await waitUntilReady();
   const nodes = await readyNodes();
   const list = (await kubectlJson('get', 'nodes', '-l', 'sealift.dev/driver-abi')) as {
     items: unknown[];
   };
   if (list.items.length < nodes.length)
     throw new NotReachedError(
-      `only ${list.items.length} of ${nodes.length} nodes have Sealift's driver: see the agents' logs`,
+      `Only ${list.items.length} of ${nodes.length} nodes have Sealift's driver. The agents' logs say why.`,
     );
-}
-
-/** The version that `helm` installs, for the banner. */
-export async function chartVersion(): Promise<string> {
-  const chart = await readFile(`${top}/charts/sealift/Chart.yaml`, 'utf8');
-  return /^version: (\S+)/m.exec(chart)?.[1] ?? 'unknown';
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Waiting with a deadline and a reason.
+// Waits with a deadline.
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Something did not happen in time, or cannot happen any more (`code` NotReached). */
+/** Something has not happened in time, or cannot happen any more (`code` NotReached). */
 export class NotReachedError extends Error {
   readonly code = 'NotReached';
   constructor(message: string) {
@@ -14,24 +14,24 @@ export class NotReachedError extends Error {
 export interface WaitOptions {
   /** Seconds. */
   readonly within: number;
-  /** Seconds between looks. */
+  /** Seconds between checks. Absent: 1. */
   readonly every?: number;
 }
 
 /**
- * Looks until `look` gives something else than undefined.
- * @throws NotReachedError with `what` and what `look` last complained about
+ * Calls `check` until it returns a value. An error that it throws means: not yet, except a NotReachedError.
+ * @throws NotReachedError with `what` and the last error of `check`
  */
 export async function until<T>(
   what: string,
   options: WaitOptions,
-  look: () => Promise<T | undefined>,
+  check: () => Promise<T | undefined>,
 ): Promise<T> {
   const end = Date.now() + options.within * 1000;
   let last = '';
   for (;;) {
     try {
-      const value = await look();
+      const value = await check();
       if (value !== undefined) return value;
       last = '';
     } catch (error) {
@@ -44,4 +44,4 @@ export async function until<T>(
   }
 }
 
-export const seconds = (n: number): Promise<void> => sleep(n * 1000);
+export const sleepSeconds = (n: number): Promise<void> => sleep(n * 1000);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes the place of native/addon's binary (SEALIFT_ADDON): every call goes to the world that runs.
+// Replaces native/addon's binary (SEALIFT_ADDON): passes every call to the kernel of the installed simulation.
 'use strict';
 const key = Symbol.for('sealift.simulation.kernel');
 module.exports = new Proxy(

@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// make simulate: N schedules from SEED. A schedule that ends badly is shrunk and shown; REPLAY runs one again, with logs.
+// `make simulate`: runs N random schedules from SEED, shrinks one that fails and prints it. REPLAY runs one schedule again,
+// with the logs of all processes.
 import fc from 'fast-check';
 import { pino } from 'pino';
 import type { Logger } from '../../kube/src/index.ts';
-import { mistakes } from './mistakes.ts';
-import './product.ts';
+import { mutants } from './mutants.ts';
+import './product-setup.ts';
 import { run } from './run.ts';
 import { schedules, type Schedule } from './schedule.ts';
 
 const env = process.env;
 const count = Number(env['N'] ?? 10_000);
 const seed = env['SEED'] === undefined ? Date.now() % 2 ** 31 : Number(env['SEED']);
-const mistake = mistakes.find((one) => one.name === env['MISTAKE']);
+const mutantName = env['MUTANT'];
+const mutant = mutants.find((one) => one.name === mutantName);
+if (mutantName && !mutant) {
+  const names = mutants.map(({ name }) => `'${name}'`).join(', ');
+  console.error(`MUTANT: no mutant is called '${mutantName}'. There are ${names}.`);
+  process.exit(2);
+}
 
-const logTo = (name: string): Logger =>
+const newLogger = (name: string): Logger =>
   pino({
     name,
     base: { name },
@@ -23,14 +30,14 @@ const logTo = (name: string): Logger =>
   });
 
 async function simulate(): Promise<boolean> {
-  // A replay tells where; here a stack for each of many expected errors only takes time.
+  // Runs throw many errors on purpose. Their stacks take time and only a replay needs them.
   Error.stackTraceLimit = 0;
   const started = process.cpuUsage();
   const ends = new Map<string, number>();
   let steps = 0;
   let runs = 0;
   const property = fc.asyncProperty(schedules, async (schedule) => {
-    const outcome = await run(schedule, { mistake });
+    const outcome = await run(schedule, { mutant });
     runs++;
     steps += outcome.steps;
     ends.set(outcome.decision, (ends.get(outcome.decision) ?? 0) + 1);
@@ -56,7 +63,7 @@ async function simulate(): Promise<boolean> {
 
 async function replay(text: string): Promise<boolean> {
   try {
-    console.log(await run(JSON.parse(text) as Schedule, { mistake, log: logTo }));
+    console.log(await run(JSON.parse(text) as Schedule, { mutant, log: newLogger }));
     return true;
   } catch (error) {
     console.log(error);
@@ -64,5 +71,5 @@ async function replay(text: string): Promise<boolean> {
   }
 }
 
-const good = env['REPLAY'] ? await replay(env['REPLAY']) : await simulate();
-process.exitCode = good ? 0 : 1;
+const isGood = env['REPLAY'] ? await replay(env['REPLAY']) : await simulate();
+process.exitCode = isGood ? 0 : 1;

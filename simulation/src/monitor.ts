@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What must hold after every step, as in spec/handover.pml; and the peers, who take down whatever is acknowledged.
+// The invariants of spec/handover.pml, checked after every step. It also plays the peers, which remember every operation
+// that was acknowledged to them.
 import { isDeepStrictEqual } from 'node:util';
 import { annotations, type Decision } from '../../crds/src/index.ts';
-import { answersFrom, look, type Answers } from './answering.ts';
+import { newAnsweringRecord, checkAnswering, type AnsweringRecord } from './answering-check.ts';
 import { decisionOf } from './api/rules.ts';
-import type { Stored } from './api/objects.ts';
-import { speaker, type Container, type Machine, type Sandbox } from './node/machine.ts';
-import type { Simulation } from './world.ts';
+import type { StoredObject } from './api/objects.ts';
+import { rdmaContainer, type Container, type Machine, type Sandbox } from './node/machine.ts';
+import type { Simulation } from './simulation.ts';
 
 export class ViolationError extends Error {
   override readonly name = 'ViolationError';
@@ -17,106 +18,104 @@ export class ViolationError extends Error {
   }
 }
 
-/** A proposal may arrive that much after it was made. */
+/** A proposal may reach the API server that much after the agent made it. */
 const roundTripMs = 200;
-/** Within it a write to a journal has come about, and long before it a container is restored once more. */
+/** A write to a journal takes less; another restore of the container takes far more. */
 const writeMs = 20;
 
 interface Handover {
-  readonly request: Stored;
-  /** Frozen on behalf of this request. */
-  frozen: boolean;
+  readonly request: StoredObject;
   decision: Decision | undefined;
-  /** Once it is committed. */
-  answers: Answers | undefined;
+  /** Once the decision is Committed. */
+  answering: AnsweringRecord | undefined;
 }
 
-/** What a schedule leaves to be relied on. */
-interface Reliance {
-  /** Nothing is committed after the patience of the peers is over. */
-  readonly isInTime: boolean;
+/** What the monitor may rely on under a schedule. */
+interface Assumptions {
+  /** Nothing is committed after the peers' retry budget. */
+  readonly holdsEndInTime: boolean;
   /** No clock jumps. */
-  readonly isSteady: boolean;
+  readonly clocksAreSteady: boolean;
 }
 
 export class Monitor {
-  readonly #world: Simulation;
+  readonly #simulation: Simulation;
   readonly #handovers = new Map<string, Handover>();
   /** The last operation that a peer has seen acknowledged, by application and container. */
-  readonly #acknowledged = new Map<string, number>();
-  /** Applications whose only copy a fault has destroyed: nobody can give back what it had done. */
-  readonly lost = new Set<string>();
-  /** Requests of targets, by the pod's uid. */
-  readonly #madeBy = new Map<string, string>();
+  readonly #acknowledgedOperations = new Map<string, number>();
+  /** Applications whose only copy a fault has destroyed, with the operations that it had done. */
+  readonly lostApplications = new Set<string>();
+  /** The request that made a target pod, by the pod's UID. */
+  readonly #requestUidOf = new Map<string, string>();
   readonly #frozen = new Map<string, Container>();
-  /** Since when the peers of a move's source are put off. */
+  /** Virtual time at which a move's source was held, by the pod's UID. */
   readonly #heldSince = new Map<string, number>();
-  readonly #reliance: Reliance;
+  readonly #assumptions: Assumptions;
 
-  constructor(world: Simulation, reliance: Reliance) {
-    this.#world = world;
-    this.#reliance = reliance;
-    for (const machine of world.machines.values()) {
-      machine.onRemove = (container) => this.#removed(machine, container);
+  constructor(simulation: Simulation, assumptions: Assumptions) {
+    this.#simulation = simulation;
+    this.#assumptions = assumptions;
+    for (const machine of simulation.machines.values()) {
+      machine.onRemove = (container) => this.#containerRemoved(machine, container);
     }
-    world.store.onChange(({ before, after }) => {
+    simulation.store.onChange(({ before, after }) => {
       if (after?.kind === 'MigrationRequest' || after?.kind === 'RestoreRequest') {
-        this.#note(after, before);
+        this.#recordDecision(after, before);
       } else if (after?.kind === 'Pod' && !before) {
-        const { uid, annotations: notes } = after.metadata;
-        const made = notes?.[annotations.requestUid];
-        if (made !== undefined) this.#madeBy.set(uid, made);
+        const { uid, annotations: podAnnotations } = after.metadata;
+        const requestUid = podAnnotations?.[annotations.requestUid];
+        if (requestUid !== undefined) this.#requestUidOf.set(uid, requestUid);
       }
     });
   }
 
   /** @throws ViolationError */
   check(): void {
-    // A pod's containers are one application each: none of them runs twice.
+    // Each container of an application has one copy at most that runs.
     const running = new Map<string, Container>();
-    for (const machine of this.#world.machines.values()) {
+    for (const machine of this.#simulation.machines.values()) {
       for (const sandbox of machine.sandboxes.values()) {
         this.#checkTarget(machine, sandbox);
-        if (sandbox.spoilt)
-          throw new ViolationError('Spoilt', `files of ${sandbox.id} were replaced`);
+        if (sandbox.hasReplacedFiles)
+          throw new ViolationError('FilesReplaced', `files of ${sandbox.id} were replaced`);
       }
       for (const container of machine.containers.values()) {
-        const of = `${container.sandbox.lineage}/${container.name}`;
+        const key = `${container.sandbox.application}/${container.name}`;
         if (container.state === 'Running') {
-          const other = running.get(of);
+          const other = running.get(key);
           if (other) {
             throw new ViolationError('TwoRunners', `${other.id} and ${container.id}`);
           }
-          running.set(of, container);
+          running.set(key, container);
         }
         this.#checkSource(container);
-        if (container.name === speaker) this.#answer(container, of);
-        else this.#count(container, of);
+        if (container.name === rdmaContainer) this.#exchangeWithPeer(container, key);
+        else this.#countAlone(container, key);
       }
     }
-    if (this.#reliance.isSteady) this.#checkAnswers();
+    if (this.#assumptions.clocksAreSteady) this.#checkAnswering();
   }
 
-  /** Peers of a committed move find somebody, and never two that go on. */
-  #checkAnswers(): void {
-    for (const { request, answers } of this.#handovers.values()) {
-      if (!answers || request.kind !== 'MigrationRequest') continue;
-      const place = request.status?.['source'] as { podUID?: string } | undefined;
-      const [source] = this.#sandboxes(({ podUid }) => podUid === place?.podUID);
+  /** One side of a committed move answers the peers, and the target resumes only when the source is silent. */
+  #checkAnswering(): void {
+    for (const { request, answering } of this.#handovers.values()) {
+      if (!answering || request.kind !== 'MigrationRequest') continue;
+      const { podUID } = (request.status?.['source'] ?? {}) as { podUID?: string };
+      const [source] = this.#sandboxes(({ podUid }) => podUid === podUID);
       const [target] = this.#sandboxes(
-        ({ podUid }) => this.#madeBy.get(podUid) === request.metadata.uid,
+        ({ podUid }) => this.#requestUidOf.get(podUid) === request.metadata.uid,
       );
       const sides = {
         ...{ source: source?.sandbox, target: target?.sandbox },
         targetRuns: target?.states.includes('Running') ?? false,
       };
-      const found = look(answers, sides, this.#world.timeline.now);
-      if (found) throw new ViolationError(...found);
+      const violation = checkAnswering(answering, sides, this.#simulation.timeline.now);
+      if (violation) throw new ViolationError(...violation);
     }
   }
 
   #sandboxes(is: (sandbox: Sandbox) => boolean): { sandbox: Sandbox; states: string[] }[] {
-    return [...this.#world.machines.values()].flatMap((machine) =>
+    return [...this.#simulation.machines.values()].flatMap((machine) =>
       [...machine.sandboxes.values()].filter(is).map((sandbox) => ({
         sandbox,
         states: machine.containersOf(sandbox.podUid).map(({ state }) => state),
@@ -124,69 +123,75 @@ export class Monitor {
     );
   }
 
-  /** A node loses its power, and what ran there its memory. */
-  destroyed(machine: Machine): void {
+  /** A node loses its power, and its containers their memory. */
+  nodeLost(machine: Machine): void {
     for (const container of machine.containers.values()) {
       const { state, sandbox, podUid } = container;
-      const isOver = this.#moveOf(podUid)?.decision?.outcome === 'Committed';
-      if (state === 'Running' || (state === 'Frozen' && !isOver)) this.lost.add(sandbox.lineage);
-      this.#removed(machine, container);
+      const isCommitted = this.#migrationOf(podUid)?.decision?.outcome === 'Committed';
+      if (state === 'Running' || (state === 'Frozen' && !isCommitted))
+        this.lostApplications.add(sandbox.application);
+      this.#containerRemoved(machine, container);
     }
   }
 
   /**
-   * A target that is killed when CRIU has let go of it may have been heard: its images are old, and it is lost. So the
-   * journal's `opening` counts, also where the write was under way, and nothing before it does. What is still at its gate
-   * is restored once more, whatever the journal says.
+   * A target that is killed after CRIU has detached from it may have run and been heard. Its images are old then, and it
+   * is lost. The journal tells from which stage on, also if the write was under way. The agent restores a container that
+   * is still at its gate once more, whatever the journal says.
    */
-  #removed({ journal }: Machine, { state, sandbox, started }: Container): void {
-    // Let go, but the kubelet gave up its start in that very moment: after a pause of 20 s or more in between.
+  #containerRemoved({ journal }: Machine, { state, sandbox, started }: Container): void {
+    // `Running` and not started: CRIU detached in the moment in which the kubelet gave up the start.
     if (state !== 'Running' || started) return;
     const uid = this.#requestOf(sandbox)?.request.metadata.uid;
-    const look = (): void => {
+    const checkJournal = (): void => {
       const entry = journal.get(`${uid}.target.json`) ?? '';
-      if (/"stage":"(Resuming|Running)"/.test(entry)) this.lost.add(sandbox.lineage);
+      if (/"stage":"(Resuming|Running)"/.test(entry))
+        this.lostApplications.add(sandbox.application);
     };
-    look();
-    this.#world.timeline.after(writeMs, look);
+    checkJournal();
+    this.#simulation.timeline.after(writeMs, checkJournal);
   }
 
-  /** A decision is the only thing that may be missing and then be there. */
-  #note(after: Stored, before: Stored | undefined): void {
+  /** A decision may appear once, and never change or vanish. */
+  #recordDecision(after: StoredObject, before: StoredObject | undefined): void {
     const { uid } = after.metadata;
     const known = this.#handovers.get(uid) ?? {
       request: after,
-      frozen: false,
       decision: undefined,
-      answers: undefined,
+      answering: undefined,
     };
     const decision = decisionOf(after);
     if (known.decision && !isDeepStrictEqual(known.decision, decision)) {
       throw new ViolationError('Reversed', `${known.decision.outcome} became ${decision?.outcome}`);
     }
     if (decisionOf(before) && !decision) throw new ViolationError('Reversed', 'a decision is gone');
-    if (!known.decision && decision?.outcome === 'Committed') this.#checkPatience(after);
+    if (!known.decision && decision?.outcome === 'Committed') this.#checkRetryBudget(after);
     const isCommitted = decision?.outcome === 'Committed';
-    const answers =
-      known.answers ?? (isCommitted ? answersFrom(this.#world.timeline.now) : undefined);
-    this.#handovers.set(uid, { ...known, request: after, decision, answers });
+    const answering =
+      known.answering ??
+      (isCommitted ? newAnsweringRecord(this.#simulation.timeline.now) : undefined);
+    this.#handovers.set(uid, { ...known, request: after, decision, answering });
   }
 
-  /** The target's own check and the source's veto: one of them holds whichever single fault strikes. */
-  #checkPatience({ status }: Stored): void {
+  /** The target checks its own clock and the source can veto: with one fault, one of the two works. */
+  #checkRetryBudget({ status }: StoredObject): void {
     const { source, sourceAgent } = (status ?? {}) as {
       source?: { podUID?: string };
       sourceAgent?: { peerBudgetMs?: number };
     };
-    const since = this.#heldSince.get(source?.podUID ?? '');
+    const heldSince = this.#heldSince.get(source?.podUID ?? '');
     const budget = sourceAgent?.peerBudgetMs;
-    if (!this.#reliance.isInTime || since === undefined || budget === undefined) return;
-    const held = this.#world.timeline.now - since;
+    if (!this.#assumptions.holdsEndInTime || heldSince === undefined || budget === undefined)
+      return;
+    const held = this.#simulation.timeline.now - heldSince;
     if (held <= budget + roundTripMs) return;
-    throw new ViolationError('LateCommit', `committed after ${held} ms, of ${budget} ms`);
+    throw new ViolationError(
+      'LateCommit',
+      `committed after a hold of ${held} ms, with a budget of ${budget} ms`,
+    );
   }
 
-  /** Nothing of a target runs, answers or announces itself before Committed. */
+  /** Before Committed no container of a target runs, and the target neither answers nor announces itself. */
   #checkTarget(machine: Machine, sandbox: Sandbox): void {
     const request = this.#requestOf(sandbox);
     if (!request || request.decision?.outcome === 'Committed') return;
@@ -204,20 +209,20 @@ export class Monitor {
     }
   }
 
-  /** The request that a sandbox's pod is the target of. */
+  /** The request whose target the sandbox's pod is. */
   #requestOf(sandbox: Sandbox): Handover | undefined {
-    const made = this.#madeBy.get(sandbox.podUid);
-    return made === undefined ? undefined : this.#handovers.get(made);
+    const uid = this.#requestUidOf.get(sandbox.podUid);
+    return uid === undefined ? undefined : this.#handovers.get(uid);
   }
 
-  /** What was frozen for a move thaws on Aborted only. */
+  /** A container that was frozen for a move runs again only after Aborted. */
   #checkSource(container: Container): void {
-    const move = this.#moveOf(container.podUid);
+    const move = this.#migrationOf(container.podUid);
     if (!move) return;
     if (container.state === 'Frozen') this.#frozen.set(container.id, container);
     const { podUid, sandbox } = container;
     if (sandbox.device?.held === true && !this.#heldSince.has(podUid))
-      this.#heldSince.set(podUid, this.#world.timeline.now);
+      this.#heldSince.set(podUid, this.#simulation.timeline.now);
     if (container.state !== 'Running' || !this.#frozen.has(container.id)) return;
     if (move.decision?.outcome !== 'Aborted') {
       throw new ViolationError(
@@ -228,8 +233,8 @@ export class Monitor {
     this.#frozen.delete(container.id);
   }
 
-  #moveOf(podUid: string): Handover | undefined {
-    // Of several the newest: an earlier one has ended.
+  /** The newest MigrationRequest for this pod: earlier ones have ended. */
+  #migrationOf(podUid: string): Handover | undefined {
     let found: Handover | undefined;
     for (const one of this.#handovers.values()) {
       const source = one.request.status?.['source'] as { podUID?: string } | undefined;
@@ -238,14 +243,17 @@ export class Monitor {
     return found;
   }
 
-  /** A peer speaks to whoever can hear it, in the kernel or in the application. */
-  #answer(container: Container, of: string): void {
+  /** The peer sends one operation. The kernel or the application acknowledges it, unless lock or hold prevent that. */
+  #exchangeWithPeer(container: Container, key: string): void {
     const { sandbox, memory, state } = container;
     if (!memory || !sandbox.connected) return;
-    const seen = this.#acknowledged.get(of) ?? 0;
+    const seen = this.#acknowledgedOperations.get(key) ?? 0;
     const has = memory.done + sandbox.pending;
-    if (state === 'Running' && has < seen && !this.lost.has(sandbox.lineage)) {
-      throw new ViolationError('Lost', `${container.id} knows ${has} of ${seen} operations`);
+    if (state === 'Running' && has < seen && !this.lostApplications.has(sandbox.application)) {
+      throw new ViolationError(
+        'Lost',
+        `${container.id} has ${has} of ${seen} acknowledged operations`,
+      );
     }
     const isOpen =
       sandbox.lock === 'none' || (sandbox.lock === 'source' && sandbox.device?.held === false);
@@ -254,18 +262,18 @@ export class Monitor {
       sandbox.pending = 0;
     } else if (isOpen && (state === 'Frozen' || state === 'AtResumeGate')) sandbox.pending++;
     if (isOpen && state !== 'Dead') {
-      this.#acknowledged.set(of, Math.max(seen, memory.done + sandbox.pending));
+      this.#acknowledgedOperations.set(key, Math.max(seen, memory.done + sandbox.pending));
     }
   }
 
-  /** A container that nobody speaks to counts by itself, and never backwards. */
-  #count({ id, sandbox, memory, state }: Container, of: string): void {
+  /** A container without a peer counts by itself, and never backwards. */
+  #countAlone({ id, sandbox, memory, state }: Container, key: string): void {
     if (!memory || state !== 'Running') return;
-    const seen = this.#acknowledged.get(of) ?? 0;
-    if (memory.done < seen && !this.lost.has(sandbox.lineage)) {
+    const seen = this.#acknowledgedOperations.get(key) ?? 0;
+    if (memory.done < seen && !this.lostApplications.has(sandbox.application)) {
       throw new ViolationError('Lost', `${id} has counted to ${memory.done} of ${seen}`);
     }
     memory.done++;
-    this.#acknowledged.set(of, memory.done);
+    this.#acknowledgedOperations.set(key, memory.done);
   }
 }

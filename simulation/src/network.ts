@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way between agents: images go over it whole, damaged, or not at all.
+// The network between agents. Images arrive whole, damaged, or not at all.
 import { AgentError, reasonOf, type AgentCode } from '../../node-agent/src/support/errors.ts';
 import type { NodeOperations, Server } from '../../node-agent/src/node/operations.ts';
 import { digestOf, formatManifest } from '../../node-agent/src/node/transfer/manifest.ts';
@@ -17,15 +17,15 @@ interface Listener {
   readonly busy: Set<string>;
 }
 
-/** node-agent/src/transfer/receiver.ts: no byte for that long, and the other end is taken for gone. */
+/** As in node-agent/src/node/transfer/receiver.ts: a connection without a byte for that long is given up. */
 const idleMs = 30_000;
 
 export class Network {
   readonly #timeline: Timeline;
   readonly #listeners = new Map<string, Listener>();
   #cutUntil = 0;
-  /** The next images arrive damaged. */
-  damages = false;
+  /** The next images that are sent arrive damaged. */
+  damagesNext = false;
 
   constructor(timeline: Timeline) {
     this.#timeline = timeline;
@@ -56,12 +56,12 @@ export class Network {
     };
   }
 
-  /** As sendImages and Receiver do it, the bytes left out. */
+  /** The protocol of sendImages and Receiver, without the bytes. */
   send(from: Machine, sender: Process, options: SendOptions): Promise<Sent> {
     if (!sender.alive) return never();
     const { promise, resolve, reject } = Promise.withResolvers<Sent>();
     const timeline = this.#timeline;
-    const { id, signal } = options;
+    const { signal } = options;
     let isOver = false;
     const fail = (code: string, message: string, ms: number): void => {
       timeline.after(
@@ -82,14 +82,13 @@ export class Network {
         fail('TransferFailed', 'no connection (simulated)', this.isCut ? idleMs : 1);
         return;
       }
-      timeline.current = to.agent;
+      timeline.currentProcess = to.agent;
       this.#accept(from, to, options, {
         stopped: () => isOver || !sender.alive,
         ok: (sent) => timeline.after(1, () => end(() => resolve(sent)), sender),
         fail,
       });
     });
-    void id;
     return promise;
   }
 
@@ -105,9 +104,9 @@ export class Network {
   ): void {
     const { id } = options;
     const timeline = this.#timeline;
-    const awaited = to.on.expected(id);
-    if (awaited === undefined || to.busy.has(id)) {
-      reply.fail('UnexpectedImages', `no images of ${id} are awaited`, 1);
+    const expected = to.on.expected(id);
+    if (expected === undefined || to.busy.has(id)) {
+      reply.fail('UnexpectedImages', `no images of ${id} are expected`, 1);
       return;
     }
     to.busy.add(id);
@@ -118,7 +117,7 @@ export class Network {
         reply.fail('TransferFailed', 'the connection broke', 1);
         return;
       }
-      timeline.current = to.agent;
+      timeline.currentProcess = to.agent;
       const image = from.images.get(options.manifest.id);
       const refuse = (code: AgentCode, message: string): void => {
         const error = new AgentError(code, message);
@@ -131,12 +130,12 @@ export class Network {
         refuse('ImageTruncated', 'the stream of images ended early');
         return;
       }
-      if (options.manifest.id !== awaited) {
+      if (options.manifest.id !== expected) {
         refuse('UnexpectedImages', `these are the images of ${options.manifest.id}`);
         return;
       }
-      if (this.damages) {
-        this.damages = false;
+      if (this.damagesNext) {
+        this.damagesNext = false;
         refuse('ImageCorrupt', 'the images are damaged (simulated)');
         return;
       }

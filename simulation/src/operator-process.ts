@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operator, whole, as a process of the simulation: what operator/src/main.ts wires.
+// The operator as a process of the simulation: the counterpart of operator/src/main.ts.
 import { LeaderElector, type Logger } from '../../kube/src/index.ts';
 import { Operator } from '../../operator/src/operator.ts';
 import type { ApiServer } from './api/server.ts';
 import type { Process } from './process.ts';
 
-/** Longer than the product's, so that renewals are not most of what happens. */
+/** Longer than the product's: renewals would be most of a run's steps. */
 const lease = { leaseMs: 60_000, renewMs: 40_000, retryMs: 12_000 };
 
-/** @returns when the lease is lost: then the process ends, and another takes its place. */
+/** @returns when the operator has lost its lease. Then the process ends, and another one replaces it. */
 export async function runOperator(process: Process, server: ApiServer, log: Logger): Promise<void> {
   const api = server.client(process, 'operator');
   const { clock } = process;

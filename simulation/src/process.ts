@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// A process of the simulated cluster. When it dies its code stops at its next wait and never goes on: no timer, no
-// answer, no effect reaches it any more.
+// A process of the simulated cluster. When it dies, its code stops at its next `await` for good: no timer, no reply and no
+// effect reaches it.
 import { BaseClock, type Clock, type Timer } from '../../kube/src/index.ts';
-import type { Timeline } from './timeline.ts';
+import type { EventOwner, Timeline } from './timeline.ts';
 
-export class Process {
+export class Process implements EventOwner {
   readonly name: string;
   readonly clock: Clock;
   readonly timeline: Timeline;
   alive = true;
-  /** What its main loop ends by. Never while it lives; see World.end. */
+  /** Ends its main loop. Aborted only when the simulation ends. */
   readonly stop = new AbortController();
-  /** Until then it does nothing (a stopped or starved process), and then goes on with what it knew. */
+  /** Virtual time until which it does nothing, like a process that is stopped or starved. */
   pausedUntil = 0;
-  /** What its clock is ahead of the true time. */
+  /** Milliseconds by which its clock is ahead of virtual time. */
   skewMs = 0;
   readonly #onDeath: (() => void)[] = [];
 
@@ -23,7 +23,7 @@ export class Process {
     this.clock = new ProcessClock(this);
   }
 
-  /** Called at once when it dies. */
+  /** Calls back as soon as it dies. */
   onDeath(call: () => void): void {
     this.#onDeath.push(call);
   }
@@ -46,7 +46,7 @@ export class Process {
   }
 }
 
-/** For whoever waits in a process that has died. */
+/** The promise on which the code of a dead process waits. */
 export function never<T>(): Promise<T> {
   return new Promise<T>(() => undefined);
 }

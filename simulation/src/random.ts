@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chance that is the same for the same seed (mulberry32).
+// A generator of random numbers that gives the same numbers for the same seed (mulberry32).
 
 export class Random {
   #state: number;

@@ -1,193 +1,207 @@
 // SPDX-License-Identifier: Apache-2.0
-// One run of a schedule: the cluster begins, the user asks, faults strike, faults stop, and in fair time all must end well.
+// One run of a schedule. The cluster starts, a user makes requests, faults strike, faults end; then, in a time that is
+// fair, every request must have finished and the cluster must be in a right state.
 import { annotations } from '../../crds/src/index.ts';
 import type { Logger } from '../../kube/src/index.ts';
-import type { Stored } from './api/objects.ts';
+import type { StoredObject } from './api/objects.ts';
 import { decisionOf } from './api/rules.ts';
-import type { Target } from './api/store.ts';
-import { leftInJournals, missing, open } from './ending.ts';
-import { Faults, request } from './faults.ts';
-import type { Mistake } from './mistakes.ts';
+import type { ObjectKey } from './api/store.ts';
+import { app } from './application.ts';
+import { FaultInjector } from './fault-injector.ts';
+import { nodeRecords, unfinished, wrongPods } from './final-state.ts';
 import { Monitor, ViolationError } from './monitor.ts';
+import type { Mutant } from './mutants.ts';
 import type { Schedule } from './schedule.ts';
-import { began, namespace, Simulation } from './world.ts';
+import { Simulation, startMs } from './simulation.ts';
+import { asUser, namespace, requestBody } from './user.ts';
 
-/** Faults that have not found their moment by then find none. */
-const faultsMs = 240_000;
-/** Fair time: longer than every deadline of the product, one after the other, and than the hour of images without owner. */
-const fairMs = 4_500_000;
+/** A fault whose point has not been passed by then is dropped. */
+const faultWindowMs = 240_000;
+/** Longer than all deadlines of the product in a row, and than the hour for which images without an owner stay. */
+const recoveryMs = 4_500_000;
 const maxSteps = 60_000;
-const lookEverySteps = 25;
-/** The pod's peers give up after six of the longest RNR timers. */
-const impatience = { [annotations.peerRnrRetry]: '6' };
+const checkEverySteps = 25;
+/** The pod's peers give up at their seventh RNR NAK. */
+const retryLimit = { [annotations.peerRnrRetry]: '6' };
 
 export interface Outcome {
   readonly steps: number;
   /** Virtual milliseconds. */
   readonly ms: number;
+  /** Outcome and reason of the last decision, for people. */
   readonly decision: string;
 }
 
 export interface RunOptions {
-  readonly mistake?: Mistake | undefined;
+  readonly mutant?: Mutant | undefined;
   readonly log?: ((process: string) => Logger) | undefined;
 }
 
 /** @throws ViolationError */
 export async function run(schedule: Schedule, options: RunOptions = {}): Promise<Outcome> {
-  const points: { faults?: Faults } = {};
-  const world = new Simulation({
+  const injector: { faults?: FaultInjector } = {};
+  const simulation = new Simulation({
     seed: schedule.seed,
     containers: schedule.containers,
     log: options.log,
-    hooks: options.mistake?.hooks,
-    onPoint: (name) => points.faults?.passed(name),
+    hooks: options.mutant?.hooks,
+    onPoint: (name) => injector.faults?.pointPassed(name),
   });
-  // More than one fault, or a clock that jumps, may keep both agents from ending a hold in time.
   const { scenario, faults: list } = schedule;
-  const isSteady = list.every(({ what }) => what.do !== 'skew');
-  const isInTime = scenario === 'impatient' && list.length <= 1 && isSteady;
-  const monitor = new Monitor(world, { isInTime, isSteady });
-  const faults = new Faults(world, monitor, schedule);
-  points.faults = faults;
-  const leave = world.enter();
-  const undo = options.mistake?.make();
+  const clocksAreSteady = list.every(({ what }) => what.do !== 'skew');
+  // Several faults, or a clock that jumps, may keep both agents from ending a hold in time.
+  const holdsEndInTime = scenario === 'retryLimit' && list.length <= 1 && clocksAreSteady;
+  const monitor = new Monitor(simulation, { holdsEndInTime, clocksAreSteady });
+  const faults = new FaultInjector(simulation, monitor, schedule);
+  injector.faults = faults;
+  const uninstall = simulation.install();
+  const undo = options.mutant?.apply();
   try {
-    return await new Run(world, monitor, faults, schedule).go();
+    return await new Run(simulation, monitor, faults, schedule).execute();
   } finally {
     undo?.();
-    await leave();
+    await uninstall();
   }
 }
 
 class Run {
-  readonly #world: Simulation;
+  readonly #simulation: Simulation;
   readonly #monitor: Monitor;
-  readonly #faults: Faults;
+  readonly #faults: FaultInjector;
   readonly #schedule: Schedule;
 
-  constructor(world: Simulation, monitor: Monitor, faults: Faults, schedule: Schedule) {
-    this.#world = world;
+  constructor(simulation: Simulation, monitor: Monitor, faults: FaultInjector, schedule: Schedule) {
+    this.#simulation = simulation;
     this.#monitor = monitor;
     this.#faults = faults;
     this.#schedule = schedule;
   }
 
-  async go(): Promise<Outcome> {
-    const world = this.#world;
-    world.begin(this.#schedule.scenario === 'impatient' ? impatience : {});
-    const decision = await this.#scenario(this.#schedule.scenario);
-    const { steps, now } = world.timeline;
-    return { steps, ms: Math.round(now - began), decision };
+  async execute(): Promise<Outcome> {
+    const simulation = this.#simulation;
+    simulation.start(this.#schedule.scenario === 'retryLimit' ? retryLimit : {});
+    const decision = await this.#play(this.#schedule.scenario);
+    const { steps, now } = simulation.timeline;
+    return { steps, ms: Math.round(now - startMs), decision };
   }
 
-  async #scenario(scenario: Schedule['scenario']): Promise<string> {
+  async #play(scenario: Schedule['scenario']): Promise<string> {
     switch (scenario) {
       case 'move':
-        return this.#move('app', ['move']);
-      case 'rivals':
-        return this.#move('app', ['move', 'rival']);
+      case 'retryLimit':
+        return this.#migrate(app, ['move']);
+      case 'competing':
+        return this.#migrate(app, ['move', 'other']);
       case 'return': {
-        const there = await this.#move('app', ['move']);
-        const [pod] = this.#world.store.all('Pod');
-        return pod ? this.#move(pod.metadata.name, ['return']) : there;
+        const there = await this.#migrate(app, ['move']);
+        const [pod] = this.#simulation.store.all('Pod');
+        return pod ? this.#migrate(pod.metadata.name, ['return']) : there;
       }
       case 'checkpoint':
-        return this.#checkpoint();
-      case 'impatient':
-        return this.#move('app', ['move']);
+        return this.#checkpointAndRestore();
       case 'recover':
-        return this.#recover();
+        return this.#migrateWithCheckpoint();
     }
   }
 
-  /** @param names of requests for this pod, applied at once: one of them may move it. */
-  async #move(podName: string, names: readonly string[], spec: object = {}): Promise<string> {
-    const world = this.#world;
-    const { store } = world;
-    const { deleted } = this.#faults;
+  /** @param names of requests for this pod, made at the same time. One of them is accepted */
+  async #migrate(podName: string, names: readonly string[], spec: object = {}): Promise<string> {
+    const simulation = this.#simulation;
+    const { store } = simulation;
+    const { deletedPods } = this.#faults;
     const kind = 'MigrationRequest';
-    // The one that was accepted; the others are refused.
-    const seen: { one?: Stored } = {};
+    const accepted: { request?: StoredObject } = {};
     store.onChange(({ after }) => {
       if (!after || after.kind !== kind || !names.includes(after.metadata.name)) return;
-      if (after.status?.['source'] !== undefined) seen.one = after;
+      if (after.status?.['source'] !== undefined) accepted.request = after;
     });
     for (const name of names)
-      store.create(request(kind, name, { podName, ...spec }), { by: 'user' });
+      store.create(requestBody(kind, name, { podName, ...spec }), { by: 'user' });
     const left = (): string[] => [
-      ...open(world, deleted),
-      ...missing(world, seen.one, podName, deleted),
+      ...unfinished(simulation, deletedPods),
+      ...wrongPods(simulation, accepted.request, podName, deletedPods),
     ];
-    await this.#until(left);
-    for (const name of names) world.user(() => store.delete(named(kind, name), undefined, 0));
+    await this.#stepUntilNone(left);
+    for (const name of names) asUser(() => store.delete(keyOf(kind, name), undefined, 0));
     for (const other of ['RestoreRequest', 'CheckpointRequest']) {
       for (const { metadata } of store.all(other))
-        world.user(() => store.delete(named(other, metadata.name), undefined, 0));
+        asUser(() => store.delete(keyOf(other, metadata.name), undefined, 0));
     }
-    await this.#until(() => [...left(), ...leftInJournals(world)]);
-    const recovery = seen.one?.status?.['recovery'] as { restoreRequestName?: string } | undefined;
-    const again = recovery?.restoreRequestName === undefined ? '' : ' restored';
-    return `${toldOf(seen.one)}${again}`;
+    await this.#stepUntilNone(() => [...left(), ...nodeRecords(simulation)]);
+    const { recovery } = (accepted.request?.status ?? {}) as {
+      recovery?: { restoreRequestName?: string };
+    };
+    const restored = recovery?.restoreRequestName === undefined ? '' : ' restored';
+    return `${decisionText(accepted.request)}${restored}`;
   }
 
-  async #recover(): Promise<string> {
-    const world = this.#world;
-    const { store } = world;
-    store.create(request('CheckpointRequest', 'saved', { podName: 'app' }), { by: 'user' });
-    await this.#until(() => open(world, this.#faults.deleted));
-    return this.#move('app', ['move'], { onSourceLoss: 'RestoreNewestCheckpoint' });
+  async #migrateWithCheckpoint(): Promise<string> {
+    await this.#checkpoint();
+    return this.#migrate(app, ['move'], { onSourceLoss: 'RestoreNewestCheckpoint' });
   }
 
-  async #checkpoint(): Promise<string> {
-    const world = this.#world;
-    const { store } = world;
-    const { deleted } = this.#faults;
-    store.create(request('CheckpointRequest', 'saved', { podName: 'app' }), { by: 'user' });
-    await this.#until(() => open(world, deleted));
-    store.create(request('RestoreRequest', 'again', { checkpointName: 'saved' }), { by: 'user' });
-    const seen: { one?: Stored } = {};
+  async #checkpointAndRestore(): Promise<string> {
+    const simulation = this.#simulation;
+    const { store } = simulation;
+    const { deletedPods } = this.#faults;
+    await this.#checkpoint();
+    const spec = { checkpointName: 'saved' };
+    store.create(requestBody('RestoreRequest', 'again', spec), { by: 'user' });
+    const last: { request?: StoredObject } = {};
     store.onChange(({ after }) => {
-      if (after?.kind === 'RestoreRequest') seen.one = after;
+      if (after?.kind === 'RestoreRequest') last.request = after;
     });
-    await this.#until(() => open(world, deleted));
+    await this.#stepUntilNone(() => unfinished(simulation, deletedPods));
     for (const kind of ['RestoreRequest', 'CheckpointRequest']) {
       const name = kind === 'RestoreRequest' ? 'again' : 'saved';
-      world.user(() => store.delete(named(kind, name), undefined, 0));
+      asUser(() => store.delete(keyOf(kind, name), undefined, 0));
     }
-    await this.#until(() => [...open(world, deleted), ...leftInJournals(world)]);
-    return `restore ${toldOf(seen.one)}`;
+    const left = (): string[] => [
+      ...unfinished(simulation, deletedPods),
+      ...nodeRecords(simulation),
+    ];
+    await this.#stepUntilNone(left);
+    return `restore ${decisionText(last.request)}`;
   }
 
-  /** Steps until nothing is open; faults stop after their time. @throws ViolationError `NotSettled` */
-  async #until(look: () => string[]): Promise<void> {
-    const { timeline } = this.#world;
+  async #checkpoint(): Promise<void> {
+    const { store } = this.#simulation;
+    store.create(requestBody('CheckpointRequest', 'saved', { podName: app }), { by: 'user' });
+    await this.#stepUntilNone(() => unfinished(this.#simulation, this.#faults.deletedPods));
+  }
+
+  /**
+   * Steps until `left` finds nothing more. Faults end when their window is over.
+   * @throws ViolationError `NotSettled`
+   */
+  async #stepUntilNone(left: () => string[]): Promise<void> {
+    const { timeline } = this.#simulation;
     const begun = timeline.now;
-    let isFair = false;
+    let isHealed = false;
     for (;;) {
-      const goesOn = await timeline.step();
-      this.#faults.stepped();
+      const hasStepped = await timeline.step();
+      this.#faults.stepDone();
       this.#monitor.check();
       if (timeline.crashes.length > 0) throw timeline.crashes[0];
-      const struck = timeline.now > this.#faults.endsAt;
-      if (struck && (timeline.steps % lookEverySteps === 0 || !goesOn) && look().length === 0)
-        return;
+      const faultsAreOver = timeline.now > this.#faults.endsAt;
+      const isCheckDue = timeline.steps % checkEverySteps === 0 || !hasStepped;
+      if (faultsAreOver && isCheckDue && left().length === 0) return;
       const spent = timeline.now - begun;
-      if (!isFair && spent > faultsMs && timeline.now > this.#faults.endsAt) {
-        isFair = true;
+      if (!isHealed && spent > faultWindowMs && timeline.now > this.#faults.endsAt) {
+        isHealed = true;
         this.#faults.stop();
-        this.#world.heal();
+        this.#simulation.heal();
       }
-      if (!goesOn || spent > faultsMs + fairMs || timeline.steps > maxSteps) {
-        throw new ViolationError('NotSettled', look().join('; ') || 'nothing is open');
+      if (!hasStepped || spent > faultWindowMs + recoveryMs || timeline.steps > maxSteps) {
+        throw new ViolationError('NotSettled', left().join('; ') || 'nothing is left');
       }
     }
   }
 }
 
-const named = (kind: string, name: string): Target => ({ kind, namespace, name });
+const keyOf = (kind: string, name: string): ObjectKey => ({ kind, namespace, name });
 
-function toldOf(request: Stored | undefined): string {
+function decisionText(request: StoredObject | undefined): string {
   const decision = decisionOf(request);
   return decision ? `${decision.outcome} ${decision.reason}` : 'not begun';
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What goes wrong in a run, and when. A schedule and the code give the same run every time.
+// A schedule: which faults strike in a run, and when. One schedule and the same code give the same run every time. The
+// form of a schedule is what REPLAY takes: keep it compatible.
 import fc from 'fast-check';
-import { points } from './points.ts';
+import { faultPoints } from './fault-points.ts';
 
 export type Who = 'operator' | 'source' | 'target';
 
@@ -37,27 +38,28 @@ export type What =
     }
   | { readonly do: 'reset'; readonly who: 'source' | 'target' };
 
-/** At the nth time that the product passes a fault point, or after so many steps of the world. */
+/** At the nth time that the product passes a fault point, or after that many steps of the run. */
 export type When = { readonly point: string; readonly nth: number } | { readonly step: number };
 
 export interface Fault {
   readonly when: When;
   readonly what: What;
-  /** How long a cut, a stop, a slowness or an absence lasts. */
+  /** Milliseconds for which a cut, a stop, a delay or an absence lasts. */
   readonly forMs: number;
 }
 
 /**
- * `move`; `return`: there and back; `rivals`: two requests for one pod at once; `checkpoint`: and a copy from it;
- * `impatient`: a move whose peers give up; `recover`: one that comes back from a checkpoint when its source is lost.
+ * `move`; `return`: there and back; `competing`: two requests for one pod at once; `checkpoint`: and a pod restored from
+ * it; `retryLimit`: a move whose peers have a retry limit; `recover`: a move that, if its source is lost, is followed by a
+ * restore from a checkpoint.
  */
-export type Scenario = 'move' | 'return' | 'rivals' | 'checkpoint' | 'impatient' | 'recover';
+export type Scenario = 'move' | 'return' | 'competing' | 'checkpoint' | 'retryLimit' | 'recover';
 
 export interface Schedule {
-  /** Of latencies, and of whether an effect that is under way survives its process. */
+  /** For latencies, and for whether an effect that is under way happens although its process dies. */
   readonly seed: number;
   readonly scenario: Scenario;
-  /** Of the pod, 1 to 3: the first of several is a sidecar. Absent: 1. */
+  /** How many containers the pod has, 1 to 3. The first of several is a sidecar. Absent: 1. */
   readonly containers?: number;
   readonly faults: readonly Fault[];
 }
@@ -111,7 +113,7 @@ const what: fc.Arbitrary<What> = fc.oneof(
   },
 );
 
-/** Steps in which a move without faults has ended. */
+/** A move without faults takes fewer steps. */
 const longestMove = 420;
 
 const when: fc.Arbitrary<When> = fc.oneof(
@@ -119,7 +121,7 @@ const when: fc.Arbitrary<When> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({
       point: fc
-        .tuple(fc.constantFrom(...points), fc.constantFrom('before', 'after'))
+        .tuple(fc.constantFrom(...faultPoints), fc.constantFrom('before', 'after'))
         .map(([name, side]) => `${name}.${side}`),
       nth: fc.integer({ min: 1, max: 2 }),
     }),
@@ -127,7 +129,7 @@ const when: fc.Arbitrary<When> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ step: fc.nat(longestMove) }) },
 );
 
-/** Short ones stay within a step, long ones outlast deadlines. */
+/** The short ones end within a step of a move, the long ones outlast deadlines. */
 const forMs = fc.oneof(
   fc.integer({ min: 1, max: 3000 }),
   fc.integer({ min: 3000, max: 40_000 }),
@@ -136,9 +138,9 @@ const forMs = fc.oneof(
 
 const scenario = fc.oneof(
   { weight: 6, arbitrary: fc.constant<Scenario>('move') },
-  { weight: 2, arbitrary: fc.constantFrom<Scenario>('return', 'rivals') },
+  { weight: 2, arbitrary: fc.constantFrom<Scenario>('return', 'competing') },
   { weight: 2, arbitrary: fc.constant<Scenario>('checkpoint') },
-  { weight: 2, arbitrary: fc.constantFrom<Scenario>('impatient', 'recover') },
+  { weight: 2, arbitrary: fc.constantFrom<Scenario>('retryLimit', 'recover') },
 );
 
 export const schedules: fc.Arbitrary<Schedule> = fc.record({

@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Virtual time. Everything that happens is an event with a moment; between two events every promise settles, so an
-// event and what follows from it at once are one step, and belong to one process.
+// Virtual time: a queue of events. Between two events every promise settles. An event and the code that it wakes are one
+// step, which belongs to one process.
 import type { Random } from './random.ts';
-import type { Process } from './process.ts';
+
+/** A process, as far as the timeline has to know it. */
+export interface EventOwner {
+  readonly alive: boolean;
+  /** Virtual time until which its events wait. */
+  readonly pausedUntil: number;
+  /** Milliseconds by which its clock is ahead. */
+  readonly skewMs: number;
+}
 
 interface Event {
   readonly at: number;
   readonly sequence: number;
-  readonly owner: Process | undefined;
-  /** Wakes no promise of a process: nothing has to settle after it. */
-  readonly isPlain: boolean;
+  readonly owner: EventOwner | undefined;
+  /** Wakes no promise, so nothing has to settle after it. */
+  readonly isOutside: boolean;
   run: (() => void) | undefined;
 }
 
@@ -19,10 +27,10 @@ export interface Cancel {
 
 export class Timeline {
   readonly random: Random;
-  /** The process whose step this is. */
-  current: Process | undefined;
+  /** The process to which this step belongs. */
+  currentProcess: EventOwner | undefined;
   steps = 0;
-  /** Errors that no code has caught: they end the run. */
+  /** Errors that no code has caught. They end the run. */
   readonly crashes: unknown[] = [];
   #now: number;
   #sequence = 0;
@@ -37,49 +45,49 @@ export class Timeline {
     return this.#now;
   }
 
-  /** Runs once, `ms` from now, unless its owner has died by then. */
-  after(ms: number, run: () => void, owner?: Process): Cancel {
+  /** Runs once, `ms` milliseconds from now, unless its owner has died by then. */
+  after(ms: number, run: () => void, owner?: EventOwner): Cancel {
     return this.#add(ms, run, owner, false);
   }
 
-  /** For what happens outside of every process, and only leads to further events. */
-  plainly(ms: number, run: () => void): void {
+  /** For an event outside of every process that wakes no promise: it is no step, and costs less than one. */
+  afterWithoutStep(ms: number, run: () => void): void {
     this.#add(ms, run, undefined, true);
   }
 
-  /** A few milliseconds, never twice the same. */
+  /** A random duration between two, in milliseconds. */
   jitter(min: number, max: number): number {
     return this.random.between(min, max);
   }
 
-  /** One step. @returns false when nothing is left to happen. */
+  /** Runs events up to the end of one step. @returns false when no event is left */
   async step(): Promise<boolean> {
     for (;;) {
       const event = this.#pop();
       if (!event) return false;
-      const { run, owner, isPlain } = event;
+      const { run, owner, isOutside } = event;
       if (!run || owner?.alive === false) continue;
       this.#now = Math.max(this.#now, event.at);
       if (owner && owner.pausedUntil > this.#now) {
         this.#add(owner.pausedUntil - this.#now, run, owner, false);
         continue;
       }
-      if (isPlain) {
+      if (isOutside) {
         run();
         continue;
       }
-      this.current = owner;
+      this.currentProcess = owner;
       this.steps++;
       run();
-      await settled();
-      this.current = undefined;
+      await promisesSettled();
+      this.currentProcess = undefined;
       return true;
     }
   }
 
-  #add(ms: number, run: () => void, owner: Process | undefined, isPlain: boolean): Cancel {
+  #add(ms: number, run: () => void, owner: EventOwner | undefined, isOutside: boolean): Cancel {
     const at = this.#now + Math.max(ms, 0);
-    const event: Event = { at, sequence: this.#sequence++, owner, isPlain, run };
+    const event: Event = { at, sequence: this.#sequence++, owner, isOutside, run };
     this.#push(event);
     return { cancel: () => (event.run = undefined) };
   }
@@ -122,25 +130,25 @@ export class Timeline {
 const earlier = (a: Event, b: Event): boolean =>
   a.at < b.at || (a.at === b.at && a.sequence < b.sequence);
 
-const batch = 64;
-let ticks = 0;
+const batchSize = 64;
+let pendingTicks = 0;
 let wake: (() => void) | undefined;
 
 /**
- * Node.js runs every microtask before the next immediate. Immediates are asked for in batches: a turn of the event loop
- * for each step would cost more than the step.
+ * Resolves when every promise has settled: Node.js runs all microtasks before the next immediate. Immediates are set in
+ * batches, because one turn of the event loop for each step would cost more than the step.
  */
-function settled(): Promise<void> {
+function promisesSettled(): Promise<void> {
   return new Promise((resolve) => {
     wake = resolve;
-    if (ticks > 0) return;
-    ticks = batch;
-    for (let count = 0; count < batch; count++) setImmediate(tick);
+    if (pendingTicks > 0) return;
+    pendingTicks = batchSize;
+    for (let count = 0; count < batchSize; count++) setImmediate(tick);
   });
 }
 
 function tick(): void {
-  ticks--;
+  pendingTicks--;
   const call = wake;
   wake = undefined;
   call?.();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Objects as the simulated API server keeps them: never changed in place, so that whoever reads one may keep it.
+// Objects as the simulated API server stores them, and the two kinds of patch. An object is never changed in place.
 
 export type Json = Record<string, unknown>;
 
@@ -17,7 +17,7 @@ export interface Meta {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-export interface Stored {
+export interface StoredObject {
   readonly apiVersion: string;
   readonly kind: string;
   readonly metadata: Meta;
@@ -25,7 +25,7 @@ export interface Stored {
   readonly status?: Json;
 }
 
-/** RFC 7386; shares what did not change. */
+/** A JSON merge patch (RFC 7386). The result shares unchanged parts with the target. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;
   const out: Json = isObject(target) ? { ...target } : {};
@@ -44,8 +44,8 @@ interface Operation {
   readonly value?: unknown;
 }
 
-/** RFC 6902 as far as it is used: test, add and replace of members. @throws PatchError */
-export function jsonPatch(target: Stored, operations: readonly Operation[]): Stored {
+/** A JSON patch (RFC 6902), as far as the product uses it: test, add and replace of members. @throws PatchError */
+export function jsonPatch(target: StoredObject, operations: readonly Operation[]): StoredObject {
   let out: unknown = target;
   for (const { op, path, value } of operations) {
     const parts = path.split('/').slice(1);
@@ -55,12 +55,12 @@ export function jsonPatch(target: Stored, operations: readonly Operation[]): Sto
     } else if (op === 'add' || op === 'replace') out = put(out, parts, value);
     else throw new PatchError(`${op} is not simulated`);
   }
-  return out as Stored;
+  return out as StoredObject;
 }
 
 function put(target: unknown, [first, ...rest]: string[], value: unknown): unknown {
   if (first === undefined) return value;
-  if (!isObject(target)) throw new PatchError(`nothing there to hold ${first}`);
+  if (!isObject(target)) throw new PatchError(`${first} has no parent object`);
   return { ...target, [first]: put(target[first], rest, value) };
 }
 
@@ -68,8 +68,8 @@ export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** `status.target.nodeName` of an object, as text; absent fields are empty, as in field selectors. */
-export function fieldOf(object: Stored, path: string): string {
+/** A field by its path, `status.target.nodeName` say. An absent field is empty, as for field selectors. */
+export function fieldOf(object: StoredObject, path: string): string {
   const found = path
     .split('.')
     .reduce<unknown>((at, part) => (isObject(at) ? at[part] : undefined), object);

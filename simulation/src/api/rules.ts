@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the API server refuses: the CEL rules of the definitions, the schemas, and the chart's policy about decisions.
-// The rules' own text is tested before a real API server; these are the same by hand, and pass the same tests.
+// What the API server refuses: the schemas and CEL rules of the definitions, and the chart's policy on decisions. The
+// definitions' own rules are tested against a real API server. These are written by hand and pass the same tests.
 import { isDeepStrictEqual } from 'node:util';
 import { committedRule, decisionRule, migrationCommittedRule } from '../../../crds/src/decision.ts';
 import type { Decision, MigrationRequestStatus } from '../../../crds/src/index.ts';
@@ -11,9 +11,9 @@ import {
   restoreRequests,
   type Resource,
 } from '../../../kube/src/index.ts';
-import type { Stored } from './objects.ts';
+import type { StoredObject } from './objects.ts';
 
-/** A writer to whom the chart's policy does not apply. */
+/** A writer that the chart's policy exempts. */
 export const anybody = 'anybody';
 
 const resources: Readonly<Record<string, Resource<unknown>>> = {
@@ -24,8 +24,12 @@ const resources: Readonly<Record<string, Resource<unknown>>> = {
 
 const invalid = (message: string): ApiError => new ApiError(422, 'Invalid', message);
 
-/** @param by who writes: `operator`, `agent/<node>`, or anything else. @throws ApiError */
-export function checkWrite(before: Stored | undefined, after: Stored, by: string): void {
+/** @param by the writer: `operator`, `agent/<node>`, or any other name. @throws ApiError */
+export function checkWrite(
+  before: StoredObject | undefined,
+  after: StoredObject,
+  by: string,
+): void {
   const resource = resources[after.kind];
   if (!resource) return;
   try {
@@ -38,14 +42,14 @@ export function checkWrite(before: Stored | undefined, after: Stored, by: string
   if (after.kind !== 'CheckpointRequest') checkDecision(before, after, by);
 }
 
-function checkSpec(before: Stored, after: Stored): void {
+function checkSpec(before: StoredObject, after: StoredObject): void {
   const { cancel: was = false, ...old } = before.spec ?? {};
   const { cancel: is = false, ...now } = after.spec ?? {};
   if (!isDeepStrictEqual(old, now)) throw invalid('spec is immutable');
-  if (was === true && is !== true) throw invalid('cancel cannot be taken back');
+  if (was === true && is !== true) throw invalid('cancel cannot be unset');
 }
 
-function checkDecision(before: Stored, after: Stored, by: string): void {
+function checkDecision(before: StoredObject, after: StoredObject, by: string): void {
   const was = decisionOf(before);
   const is = decisionOf(after);
   if (was) {
@@ -62,10 +66,10 @@ function checkDecision(before: Stored, after: Stored, by: string): void {
     if (!isTarget || !isGated) throw invalid(message);
   }
   if (by !== anybody && is.by !== by) {
-    throw new ApiError(403, 'Forbidden', 'status.decision.by is not who writes it');
+    throw new ApiError(403, 'Forbidden', 'status.decision.by is not the writer');
   }
 }
 
-export function decisionOf(object: Stored | undefined): Decision | undefined {
+export function decisionOf(object: StoredObject | undefined): Decision | undefined {
   return object?.status?.['decision'] as Decision | undefined;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The simulated API server has to be as strict as the real one: the suite about decisions is the very one that runs
-// before a real kube-apiserver.
+// The simulated API server has to be as strict as the real one: the suite on decisions also runs against a real
+// kube-apiserver.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MigrationRequest } from '../../../crds/src/index.ts';
 import {
@@ -55,32 +55,32 @@ const fixture: Fixture = {
 decisionSuite(fixture);
 
 describe('the simulated API server', () => {
-  const say = (object: MigrationRequest, manager: string, owned: string[], status: object) => {
+  const apply = (object: MigrationRequest, manager: string, owned: string[], status: object) => {
     const onConflict = manager === 'operator' ? 'throw' : 'retry';
     return writeStatus(client, {
       ...{ resource: migrationRequests, object, manager, owned, status, onConflict },
     });
   };
 
-  it('keeps each manager to its own fields, and removes what it no longer says', async () => {
+  it('keeps each field manager to its own fields, and removes those that it no longer sends', async () => {
     const request = await fixture.make();
     const owned = ['phase', 'startTime'];
-    await say(request, 'agent', ['sourceAgent'], { sourceAgent: { state: 'Waiting' } });
+    await apply(request, 'agent', ['sourceAgent'], { sourceAgent: { state: 'Waiting' } });
     const startTime = '2026-01-01T00:00:00Z';
-    const first = await say(await fixture.get(request.metadata.name), 'operator', owned, {
+    const first = await apply(await fixture.get(request.metadata.name), 'operator', owned, {
       ...{ phase: 'Preparing', startTime },
     });
     expect(first?.status).toEqual({
       ...{ phase: 'Preparing', startTime, sourceAgent: { state: 'Waiting' } },
     });
-    const next = first && (await say(first, 'operator', owned, { phase: 'Holding' }));
+    const next = first && (await apply(first, 'operator', owned, { phase: 'Holding' }));
     expect(next?.status).toEqual({ phase: 'Holding', sourceAgent: { state: 'Waiting' } });
   });
 
   it('refuses a write that follows from an older version', async () => {
     const request = await fixture.make();
     await fixture.merge(request.metadata.name, { metadata: { labels: { a: 'b' } } });
-    const late = say(request, 'operator', ['phase'], { phase: 'Preparing' });
+    const late = apply(request, 'operator', ['phase'], { phase: 'Preparing' });
     await expect(late).rejects.toMatchObject({ code: 'Conflict' });
   });
 
@@ -93,7 +93,7 @@ describe('the simulated API server', () => {
     await expect(fixture.get(metadata.name)).rejects.toMatchObject({ code: 'NotFound' });
   });
 
-  it('leaves a bound pod to its kubelet, unless told to remove it at once', async () => {
+  it('leaves a bound pod to its kubelet, unless the grace period is 0', async () => {
     for (const nodeName of ['', 'a']) {
       const body = { metadata: { name: `pod${nodeName}` }, spec: { nodeName } };
       await client.create(pods, 'default', body);
@@ -106,7 +106,7 @@ describe('the simulated API server', () => {
     await expect(client.get(pods, 'default', 'poda')).rejects.toMatchObject({ code: 'NotFound' });
   });
 
-  it('feeds a cache that selects by a field, through lost watches and a lost history', async () => {
+  it('serves a cache with a field selector, through broken watches and a lost history', async () => {
     const stop = new AbortController();
     const informer = new Informer({
       ...{ api: client, resource: migrationRequests, log: silent, clock: process.clock },
@@ -130,9 +130,9 @@ describe('the simulated API server', () => {
     await following;
   });
 
-  it('loses what is under way when a link is cut, and answers nobody while it is down', async () => {
-    const link = server.link('test');
-    link.cut(20_000);
+  it('loses requests when a connection is cut, and refuses connections while it is down', async () => {
+    const connection = server.connection('test');
+    connection.cut(20_000);
     await expect(fixture.make()).rejects.toMatchObject({ code: 'RequestTimeout' });
     server.heal();
     server.stop(1000);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The API server as its clients meet it: requests that take time, get lost on the way there or on the way back, or find
-// nobody; watches that lag, break and come again.
+// The API server as its clients see it: requests take time, are lost on either way, or find the server down; watches lag,
+// break and repeat.
 import {
   ApiError,
   ConnectionError,
@@ -19,19 +19,19 @@ import {
 } from '../../../kube/src/index.ts';
 import { never, type Process } from '../process.ts';
 import type { Timeline } from '../timeline.ts';
-import { Link } from './link.ts';
-import type { Json, Stored } from './objects.ts';
-import type { Store, Target, Writer } from './store.ts';
+import { Connection } from './connection.ts';
+import type { Json, StoredObject } from './objects.ts';
+import type { Store, ObjectKey, Writer } from './store.ts';
 import { Watcher } from './watcher.ts';
 
-/** kube/src/rest.ts */
+/** As in kube/src/rest.ts. */
 const requestTimeoutMs = 10_000;
 
 export class ApiServer {
   readonly store: Store;
   readonly timeline: Timeline;
-  readonly #links = new Map<string, Link>();
-  #watchers: { of: string; watcher: Watcher }[] = [];
+  readonly #connections = new Map<string, Connection>();
+  #watchers: { client: string; watcher: Watcher }[] = [];
   #downUntil = 0;
 
   constructor(timeline: Timeline, store: Store) {
@@ -39,7 +39,7 @@ export class ApiServer {
     this.store = store;
     store.onChange((change) => {
       this.#watchers = this.#watchers.filter(({ watcher }) => !watcher.isOver);
-      for (const { watcher } of this.#watchers) watcher.tell(change);
+      for (const { watcher } of this.#watchers) watcher.notify(change);
     });
   }
 
@@ -47,53 +47,55 @@ export class ApiServer {
     return this.timeline.now < this.#downUntil;
   }
 
-  link(of: string): Link {
-    let link = this.#links.get(of);
-    if (!link) this.#links.set(of, (link = new Link(this.timeline)));
-    return link;
+  /** @param client a process, by its name. */
+  connection(client: string): Connection {
+    let connection = this.#connections.get(client);
+    if (!connection) this.#connections.set(client, (connection = new Connection(this.timeline)));
+    return connection;
   }
 
-  /** Stops for that long; its objects stay. */
+  /** The server is down for that long. Its objects stay. */
   stop(ms: number): void {
     this.#downUntil = this.timeline.now + ms;
     this.breakWatches();
   }
 
-  /** @param of a client; absent: everybody's. */
-  breakWatches(of?: string): void {
-    for (const one of this.#watchers) if (of === undefined || one.of === of) one.watcher.break();
+  /** @param client whose watches break. Absent: all */
+  breakWatches(client?: string): void {
+    for (const one of this.#watchers)
+      if (client === undefined || one.client === client) one.watcher.break();
   }
 
-  repeatEvents(of: string): void {
-    for (const one of this.#watchers) if (one.of === of) one.watcher.repeat();
+  repeatEvents(client: string): void {
+    for (const one of this.#watchers) if (one.client === client) one.watcher.repeat();
   }
 
   heal(): void {
     this.#downUntil = 0;
-    for (const link of this.#links.values()) link.heal();
+    for (const link of this.#connections.values()) link.heal();
   }
 
-  /** @param by the name that the policy knows it by. */
+  /** @param by the name under which the chart's policy knows the process. */
   client(process: Process, by: string): Api {
-    return new SimulatedApi(this, process, this.link(process.name), by);
+    return new SimulatedApi(this, process, this.connection(process.name), by);
   }
 
-  watch(of: string, watcher: Watcher): void {
-    this.#watchers.push({ of, watcher });
+  addWatcher(client: string, watcher: Watcher): void {
+    this.#watchers.push({ client, watcher });
   }
 }
 
 class SimulatedApi implements Api {
   readonly #server: ApiServer;
   readonly #process: Process;
-  readonly #link: Link;
-  readonly #by: string;
+  readonly #connection: Connection;
+  readonly #writerName: string;
 
-  constructor(server: ApiServer, process: Process, link: Link, by: string) {
+  constructor(server: ApiServer, process: Process, link: Connection, by: string) {
     this.#server = server;
     this.#process = process;
-    this.#link = link;
-    this.#by = by;
+    this.#connection = link;
+    this.#writerName = by;
   }
 
   async get<T>(resource: Resource<T>, namespace: string, name: string, call?: Call): Promise<T> {
@@ -106,11 +108,11 @@ class SimulatedApi implements Api {
     name: string,
     call?: Call,
   ): Promise<unknown> {
-    return this.#ask(call, () => this.#store.get(target(resource, namespace, name)));
+    return this.#send(call, () => this.#store.get(keyFor(resource, namespace, name)));
   }
 
   list(resource: Resource<unknown>, selection: Selection = {}): Promise<ListResult> {
-    return this.#ask(selection, () => ({
+    return this.#send(selection, () => ({
       items: this.#store.list(resource.kind, selection.namespace, selection.fieldSelector),
       resourceVersion: String(this.#store.version),
     }));
@@ -122,13 +124,13 @@ class SimulatedApi implements Api {
     selection: Selection & { readonly signal: AbortSignal },
   ): AsyncGenerator<WatchEvent> {
     const { namespace, fieldSelector: selector, signal } = selection;
-    const watcher = await this.#ask(selection, () => {
+    const watcher = await this.#send(selection, () => {
       const kind = resource.kind;
-      const made = new Watcher(this.#server.timeline, this.#process, this.#link, {
+      const made = new Watcher(this.#server.timeline, this.#process, this.#connection, {
         ...{ kind, namespace, selector },
       });
-      for (const change of this.#store.since(Number(resourceVersion))) made.tell(change);
-      this.#server.watch(this.#process.name, made);
+      for (const change of this.#store.since(Number(resourceVersion))) made.notify(change);
+      this.#server.addWatcher(this.#process.name, made);
       return made;
     });
     const close = (): void => watcher.close();
@@ -144,11 +146,16 @@ class SimulatedApi implements Api {
     call?: Call,
   ): Promise<unknown> {
     const { apiVersion, kind } = resource;
-    // Events are for people: nothing reads them.
+    // Nothing in the simulation reads Events.
     if (kind === 'Event') return Promise.resolve(body);
     const { metadata } = body as { metadata: object };
-    const object = { apiVersion, kind, ...body, metadata: { ...metadata, namespace } } as Stored;
-    return this.#ask(call, () => this.#store.create(object, this.#writer({})));
+    const object = {
+      apiVersion,
+      kind,
+      ...body,
+      metadata: { ...metadata, namespace },
+    } as StoredObject;
+    return this.#send(call, () => this.#store.create(object, this.#writer({})));
   }
 
   async merge<T>(
@@ -159,9 +166,9 @@ class SimulatedApi implements Api {
     options: Partial<ApplyOptions> = {},
   ): Promise<T> {
     if (resource.kind === 'Event') return resource.parse(patch);
-    const of = target(resource, namespace, name);
-    const write = (): Stored => this.#store.merge(of, patch, this.#writer(options));
-    return resource.parse(await this.#ask(options, write));
+    const key = keyFor(resource, namespace, name);
+    const write = (): StoredObject => this.#store.merge(key, patch, this.#writer(options));
+    return resource.parse(await this.#send(options, write));
   }
 
   async jsonPatch<T>(
@@ -171,9 +178,9 @@ class SimulatedApi implements Api {
     patch: readonly JsonPatch[],
     options: Partial<ApplyOptions> = {},
   ): Promise<T> {
-    const of = target(resource, namespace, name);
-    const write = (): Stored => this.#store.patch(of, patch, this.#writer(options));
-    return resource.parse(await this.#ask(options, write));
+    const key = keyFor(resource, namespace, name);
+    const write = (): StoredObject => this.#store.patch(key, patch, this.#writer(options));
+    return resource.parse(await this.#send(options, write));
   }
 
   async apply<T>(
@@ -185,9 +192,10 @@ class SimulatedApi implements Api {
     const { namespace, name, resourceVersion } = object.metadata;
     const { status } = fields as { status: Json };
     const version = options.exact === true ? resourceVersion : undefined;
-    const of = target(resource, namespace, name);
-    const write = (): Stored => this.#store.applyStatus(of, version, status, this.#writer(options));
-    return resource.parse(await this.#ask(options, write));
+    const key = keyFor(resource, namespace, name);
+    const write = (): StoredObject =>
+      this.#store.applyStatus(key, version, status, this.#writer(options));
+    return resource.parse(await this.#send(options, write));
   }
 
   async delete(
@@ -197,9 +205,9 @@ class SimulatedApi implements Api {
     options: DeleteOptions = {},
   ): Promise<void> {
     const { uid, gracePeriodSeconds } = options;
-    const of = target(resource, namespace, name);
+    const key = keyFor(resource, namespace, name);
     try {
-      await this.#ask(options, () => this.#store.delete(of, uid, gracePeriodSeconds));
+      await this.#send(options, () => this.#store.delete(key, uid, gracePeriodSeconds));
     } catch (error) {
       if (!isNotFound(error) && !isConflict(error)) throw error;
     }
@@ -210,11 +218,11 @@ class SimulatedApi implements Api {
   }
 
   #writer(options: Partial<ApplyOptions>): Writer {
-    return { by: this.#by, manager: options.manager, subresource: options.subresource };
+    return { by: this.#writerName, manager: options.manager, subresource: options.subresource };
   }
 
-  /** A request that has been sent is carried out even if its sender dies or no longer waits. */
-  #ask<T>(call: Call | undefined, work: () => T): Promise<T> {
+  /** The server carries out a request that was sent even if the sender dies or stops to wait. */
+  #send<T>(call: Call | undefined, work: () => T): Promise<T> {
     const { timeline } = this.#server;
     const process = this.#process;
     if (!process.alive) return never();
@@ -224,7 +232,7 @@ class SimulatedApi implements Api {
     const fail = (code: 'Unreachable' | 'RequestTimeout' | 'Cancelled'): void => {
       reject(new ConnectionError(code, `${code} (simulated)`));
     };
-    // Only what is lost waits for long: timer and listener for every request would be most of its cost.
+    // Timer and listener for lost requests only: for every request they would be most of its cost.
     const lose = (): void => {
       const timer = timeline.after(
         sentAt + requestTimeoutMs - timeline.now,
@@ -242,16 +250,16 @@ class SimulatedApi implements Api {
       else signal?.addEventListener('abort', onAbort, { once: true });
     };
     const reply = (answer: () => void): void => {
-      if (this.#link.isCut) return lose();
+      if (this.#connection.isCut) return lose();
       const arrived = (): void => {
-        if (this.#link.isCut) return lose();
+        if (this.#connection.isCut) return lose();
         if (signal?.aborted) fail('Cancelled');
         else answer();
       };
-      timeline.after(this.#link.delay(), arrived, process);
+      timeline.after(this.#connection.delay(), arrived, process);
     };
     const arrive = (): void => {
-      if (this.#link.isCut) return lose();
+      if (this.#connection.isCut) return lose();
       if (this.#server.isDown) return reply(() => fail('Unreachable'));
       try {
         const result = work();
@@ -262,12 +270,12 @@ class SimulatedApi implements Api {
       }
     };
     if (signal?.aborted) fail('Cancelled');
-    else if (this.#link.isCut) lose();
-    else timeline.plainly(this.#link.delay(), arrive);
+    else if (this.#connection.isCut) lose();
+    else timeline.afterWithoutStep(this.#connection.delay(), arrive);
     return promise;
   }
 }
 
-const target = (resource: Resource<unknown>, namespace: string, name: string): Target => ({
+const keyFor = (resource: Resource<unknown>, namespace: string, name: string): ObjectKey => ({
   ...{ kind: resource.kind, namespace, name },
 });

@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// The simulated API server's objects: versions, conflicts, ownership of status fields, finalizers, and the history that
-// watches are served from. Everything here happens at one moment, as in etcd.
+// The objects of the simulated API server: versions, conflicts, ownership of status fields, finalizers, and the history
+// that serves watches. Every operation is atomic.
 import { isDeepStrictEqual } from 'node:util';
 import { ApiError, deepFreeze } from '../../../kube/src/index.ts';
 import type { Random } from '../random.ts';
-import { fieldOf, jsonPatch, mergePatch, PatchError, type Json, type Stored } from './objects.ts';
+import {
+  fieldOf,
+  jsonPatch,
+  mergePatch,
+  PatchError,
+  type Json,
+  type StoredObject,
+} from './objects.ts';
 import { checkWrite } from './rules.ts';
 
-/** As it is sent to be made. */
-type Unmade = Omit<Stored, 'metadata'> & {
-  readonly metadata: Partial<Stored['metadata']> & { readonly generateName?: string };
+/** As a client sends it. */
+type NewObject = Omit<StoredObject, 'metadata'> & {
+  readonly metadata: Partial<StoredObject['metadata']> & { readonly generateName?: string };
 };
 
 export interface Change {
   readonly version: number;
-  readonly before: Stored | undefined;
-  readonly after: Stored | undefined;
+  readonly before: StoredObject | undefined;
+  readonly after: StoredObject | undefined;
 }
 
-export interface Target {
+export interface ObjectKey {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
@@ -31,15 +38,15 @@ export interface Writer {
   readonly subresource?: 'status' | undefined;
 }
 
-const notFound = ({ kind, name }: Target): ApiError =>
+const notFound = ({ kind, name }: ObjectKey): ApiError =>
   new ApiError(404, 'NotFound', `${kind} ${name} not found`);
 const conflict = (message: string): ApiError => new ApiError(409, 'Conflict', message);
 
 export class Store {
-  readonly #objects = new Map<string, Stored>();
+  readonly #objects = new Map<string, StoredObject>();
   readonly #history: Change[] = [];
   readonly #listeners: ((change: Change) => void)[] = [];
-  /** Which manager owns which field of an object's status. */
+  /** Object UID -> field of its status -> field manager. */
   readonly #owners = new Map<string, Map<string, string>>();
   readonly #random: Random;
   readonly #now: () => number;
@@ -55,42 +62,42 @@ export class Store {
     return this.#version;
   }
 
-  /** Told of every change at the moment at which it happens. */
+  /** Calls back at every change, synchronously. */
   onChange(listener: (change: Change) => void): void {
     this.#listeners.push(listener);
   }
 
-  find(kind: string, namespace: string, name: string): Stored | undefined {
+  find(kind: string, namespace: string, name: string): StoredObject | undefined {
     return this.#objects.get(`${kind} ${namespace}/${name}`);
   }
 
-  all(kind: string): Stored[] {
+  all(kind: string): StoredObject[] {
     return [...this.#objects.values()].filter((object) => object.kind === kind);
   }
 
-  get(target: Target): Stored {
+  get(target: ObjectKey): StoredObject {
     const found = this.find(target.kind, target.namespace, target.name);
     if (!found) throw notFound(target);
     return found;
   }
 
-  list(kind: string, namespace: string | undefined, selector: string | undefined): Stored[] {
+  list(kind: string, namespace: string | undefined, selector: string | undefined): StoredObject[] {
     return this.all(kind).filter((object) => selects(object, namespace, selector));
   }
 
-  /** @throws ApiError `Expired` if that is no longer known. */
+  /** Changes after a version. @throws ApiError `Expired` if the history does not reach back that far */
   since(version: number): readonly Change[] {
     if (version < this.#compacted) throw new ApiError(410, 'Expired', 'too old resource version');
     return this.#history.filter((change) => change.version > version);
   }
 
-  /** Forgets the history: watches that break have to list again. */
+  /** Drops the history: a watch that breaks has to list again. */
   compact(): void {
     this.#compacted = this.#version;
     this.#history.length = 0;
   }
 
-  create(body: Unmade, writer: Writer): Stored {
+  create(body: NewObject, writer: Writer): StoredObject {
     const { namespace = '', generateName = '' } = body.metadata;
     const { name = generateName + this.#random.hex(5) } = body.metadata;
     if (this.find(body.kind, namespace, name)) {
@@ -108,11 +115,11 @@ export class Store {
         generation: 1,
         creationTimestamp: new Date(this.#now()).toISOString().replace(/\.\d+/, ''),
       },
-    } as Stored;
+    } as StoredObject;
     return this.#put(undefined, object, writer);
   }
 
-  merge(target: Target, patch: object, writer: Writer): Stored {
+  merge(target: ObjectKey, patch: object, writer: Writer): StoredObject {
     const before = this.get(target);
     const { metadata } = patch as { metadata?: { resourceVersion?: string; uid?: string } };
     if (metadata?.uid !== undefined && metadata.uid !== before.metadata.uid) {
@@ -122,10 +129,10 @@ export class Store {
     if (expected !== undefined && expected !== before.metadata.resourceVersion) {
       throw conflict('the object has been modified');
     }
-    return this.#put(before, mergePatch(before, patch) as Stored, writer);
+    return this.#put(before, mergePatch(before, patch) as StoredObject, writer);
   }
 
-  patch(target: Target, patch: Parameters<typeof jsonPatch>[1], writer: Writer): Stored {
+  patch(target: ObjectKey, patch: Parameters<typeof jsonPatch>[1], writer: Writer): StoredObject {
     const before = this.get(target);
     try {
       return this.#put(before, jsonPatch(before, patch), writer);
@@ -136,10 +143,15 @@ export class Store {
   }
 
   /**
-   * Server-side apply of a status, forced. Each field of a status has one manager in Sealift (asserted here), so a
-   * manager's fields are replaced whole, and those that it no longer names go.
+   * Server-side apply of a status, forced. In Sealift each field of a status has one manager, which this asserts. So the
+   * manager's fields are replaced whole, and those that it no longer sends are removed.
    */
-  applyStatus(target: Target, version: string | undefined, status: Json, writer: Writer): Stored {
+  applyStatus(
+    target: ObjectKey,
+    version: string | undefined,
+    status: Json,
+    writer: Writer,
+  ): StoredObject {
     const before = this.get(target);
     if (version !== undefined && version !== before.metadata.resourceVersion) {
       throw conflict('the object has been modified');
@@ -164,16 +176,16 @@ export class Store {
     return this.#put(before, { ...before, status: next }, { ...writer, subresource: 'status' });
   }
 
-  delete(target: Target, uid: string | undefined, graceSeconds: number | undefined): void {
+  delete(target: ObjectKey, uid: string | undefined, graceSeconds: number | undefined): void {
     const before = this.get(target);
     const { metadata } = before;
     if (uid !== undefined && uid !== metadata.uid) throw conflict('another uid');
     const isBound = before.kind === 'Pod' && fieldOf(before, 'spec.nodeName') !== '';
     const grace = isBound ? (graceSeconds ?? 30) : 0;
-    const isHeld = (metadata.finalizers ?? []).length > 0;
-    if (grace === 0 && !isHeld) return this.#remove(before);
-    const known = metadata.deletionGracePeriodSeconds;
-    if (metadata.deletionTimestamp !== undefined && (known ?? 0) <= grace) return;
+    const hasFinalizers = (metadata.finalizers ?? []).length > 0;
+    if (grace === 0 && !hasFinalizers) return this.#remove(before);
+    const pendingGrace = metadata.deletionGracePeriodSeconds;
+    if (metadata.deletionTimestamp !== undefined && (pendingGrace ?? 0) <= grace) return;
     const deletionTimestamp =
       metadata.deletionTimestamp ?? new Date(this.#now()).toISOString().replace(/\.\d+/, '');
     this.#write(before, {
@@ -187,10 +199,10 @@ export class Store {
     });
   }
 
-  #put(before: Stored | undefined, wanted: Stored, writer: Writer): Stored {
+  #put(before: StoredObject | undefined, wanted: StoredObject, writer: Writer): StoredObject {
     let after = wanted;
     if (before) {
-      // A subresource changes nothing but itself, and nothing but itself is changed by it.
+      // A write to the status changes nothing else, and any other write leaves the status.
       after =
         writer.subresource === 'status'
           ? withStatus(before, wanted.status)
@@ -217,7 +229,7 @@ export class Store {
     return this.#write(before, after, writer.by);
   }
 
-  #write(before: Stored | undefined, after: Stored, by?: string): Stored {
+  #write(before: StoredObject | undefined, after: StoredObject, by?: string): StoredObject {
     const version = this.#version + 1;
     const written = deepFreeze({
       ...after,
@@ -226,39 +238,42 @@ export class Store {
     if (by !== undefined) checkWrite(before, written, by);
     this.#version = version;
     this.#objects.set(keyOf(written), written);
-    this.#tell({ version, before, after: written });
+    this.#notify({ version, before, after: written });
     return written;
   }
 
-  #remove(before: Stored): void {
+  #remove(before: StoredObject): void {
     const version = ++this.#version;
     this.#objects.delete(keyOf(before));
     this.#owners.delete(before.metadata.uid);
-    this.#tell({ version, before, after: undefined });
+    this.#notify({ version, before, after: undefined });
   }
 
-  #tell(change: Change): void {
+  #notify(change: Change): void {
     this.#history.push(change);
     for (const listener of this.#listeners) listener(change);
   }
 
-  #ownersOf({ metadata }: Stored): Map<string, string> {
+  #ownersOf({ metadata }: StoredObject): Map<string, string> {
     let owners = this.#owners.get(metadata.uid);
     if (!owners) this.#owners.set(metadata.uid, (owners = new Map<string, string>()));
     return owners;
   }
 }
 
-const keyOf = ({ kind, metadata }: Stored): string =>
+const keyOf = ({ kind, metadata }: StoredObject): string =>
   `${kind} ${metadata.namespace}/${metadata.name}`;
 
-function withStatus({ status: _status, ...rest }: Stored, status: Json | undefined): Stored {
+function withStatus(
+  { status: _status, ...rest }: StoredObject,
+  status: Json | undefined,
+): StoredObject {
   return status === undefined ? rest : { ...rest, status };
 }
 
-/** @param selector `path=value`; label selectors are not used. */
+/** @param selector a field selector `path=value`. The product uses no label selectors */
 export function selects(
-  object: Stored,
+  object: StoredObject,
   namespace: string | undefined,
   selector: string | undefined,
 ): boolean {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One watch: changes that its selection sees, in their order, each some time after it happened.
+// One watch: delivers the changes that its selection matches in order, each some time after it happened.
 import { ConnectionError, type WatchEvent } from '../../../kube/src/index.ts';
 import type { Process } from '../process.ts';
 import type { Timeline } from '../timeline.ts';
-import type { Link } from './link.ts';
+import type { Connection } from './connection.ts';
 import { selects, type Change } from './store.ts';
 
 export interface Watched {
@@ -17,7 +17,7 @@ type Item = { event: WatchEvent } | { error: Error } | 'end';
 export class Watcher {
   readonly #timeline: Timeline;
   readonly #process: Process;
-  readonly #link: Link;
+  readonly #connection: Connection;
   readonly #watched: Watched;
   readonly #queue: Item[] = [];
   #wake: (() => void) | undefined;
@@ -25,10 +25,10 @@ export class Watcher {
   #last: WatchEvent | undefined;
   #isOver = false;
 
-  constructor(timeline: Timeline, process: Process, link: Link, watched: Watched) {
+  constructor(timeline: Timeline, process: Process, link: Connection, watched: Watched) {
     this.#timeline = timeline;
     this.#process = process;
-    this.#link = link;
+    this.#connection = link;
     this.#watched = watched;
   }
 
@@ -37,7 +37,7 @@ export class Watcher {
   }
 
   /** A change has happened on the server. */
-  tell({ before, after }: Change): void {
+  notify({ before, after }: Change): void {
     if (this.isOver) return;
     const { kind, namespace, selector } = this.#watched;
     if ((after ?? before)?.kind !== kind) return;
@@ -51,17 +51,17 @@ export class Watcher {
     this.#deliver({ event });
   }
 
-  /** What came last comes again, as after a reconnect. */
+  /** Delivers the last event again, as after a reconnect. */
   repeat(): void {
     if (this.#last && !this.isOver) this.#deliver({ event: this.#last });
   }
 
-  /** The connection breaks: events that are under way are lost. */
+  /** Breaks the connection. Events under way are lost. */
   break(): void {
     if (this.isOver) return;
     this.#isOver = true;
     this.#timeline.after(
-      this.#link.delay(),
+      this.#connection.delay(),
       () => {
         this.#push({ error: new ConnectionError('Unreachable', 'the watch broke') });
       },
@@ -69,7 +69,7 @@ export class Watcher {
     );
   }
 
-  /** The client has gone. */
+  /** The client closes the watch. */
   close(): void {
     this.#isOver = true;
     this.#push('end');
@@ -89,8 +89,11 @@ export class Watcher {
   }
 
   #deliver(item: Item): void {
-    const healed = this.#link.isCut ? this.#link.healedAt - this.#timeline.now : 0;
-    const at = Math.max(this.#timeline.now + healed + this.#link.watchDelay(), this.#lastAt);
+    const healsInMs = this.#connection.isCut ? this.#connection.cutUntil - this.#timeline.now : 0;
+    const at = Math.max(
+      this.#timeline.now + healsInMs + this.#connection.watchDelay(),
+      this.#lastAt,
+    );
     this.#lastAt = at;
     this.#timeline.after(
       at - this.#timeline.now,

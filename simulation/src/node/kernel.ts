@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What native/addon asks of the kernel: nftables rulesets, rxe devices, interfaces. The product's own RdmaDriver and
-// FabricLock run over it. A network namespace's path tells the node.
+// The kernel as native/addon calls it: nftables, rxe devices, interfaces. The product's RdmaDriver and NetworkLock run on
+// it. The path of a network namespace contains the node's name.
 import { lockCommands, TABLE, unlockCommands } from '../../../node-agent/src/node/lock/rules.ts';
 import { never } from '../process.ts';
 import type { Timeline } from '../timeline.ts';
@@ -13,7 +13,7 @@ const coded = (code: string, message: string): Error => Object.assign(new Error(
 export class Kernel {
   readonly #timeline: Timeline;
   readonly #machines: ReadonlyMap<string, Machine>;
-  /** The next hold of any device times out. */
+  /** The next hold times out, on whatever node. */
   holdFails = false;
 
   constructor(timeline: Timeline, machines: ReadonlyMap<string, Machine>) {
@@ -21,7 +21,7 @@ export class Kernel {
     this.#machines = machines;
   }
 
-  /** Becomes the kernel that the addon of this process calls. */
+  /** Makes `addon.cjs` call this kernel. */
   install(): void {
     (globalThis as Record<symbol, unknown>)[key] = this;
   }
@@ -31,7 +31,7 @@ export class Kernel {
   }
 
   rdmaDevices(netns: string): Promise<object[]> {
-    return this.#in(netns, 0.3, ({ device }) => {
+    return this.#inNamespace(netns, 0.3, ({ device }) => {
       if (!device) return [];
       const uverbs = { name: 'uverbs0', major: 231, minor: 192 };
       return [{ index: 1, name: device.name, nodeGuid: '0', netdev: 'net1', uverbs }];
@@ -39,39 +39,39 @@ export class Kernel {
   }
 
   rdmaLinkAdd(netns: string, name: string): Promise<void> {
-    return this.#in(netns, 2, (sandbox) => {
+    return this.#inNamespace(netns, 2, (sandbox) => {
       sandbox.device ??= { name, held: false };
     });
   }
 
   rdmaLinkDelete(netns: string): Promise<void> {
-    return this.#in(netns, 2, (sandbox) => {
+    return this.#inNamespace(netns, 2, (sandbox) => {
       sandbox.device = undefined;
     });
   }
 
   rdmaResources(netns: string): Promise<object> {
-    return this.#in(netns, 0.3, () => ({ qp: [], cq: [], mr: [], pd: [] }));
+    return this.#inNamespace(netns, 0.3, () => ({ qp: [], cq: [], mr: [], pd: [] }));
   }
 
   gids(netns: string): Promise<object[]> {
-    return this.#in(netns, 0.3, () => []);
+    return this.#inNamespace(netns, 0.3, () => []);
   }
 
   interfaceInfo(netns: string): Promise<object> {
-    return this.#in(netns, 0.3, () => ({
+    return this.#inNamespace(netns, 0.3, () => ({
       ...{ index: 2, mac: '02:00:00:00:00:01', mtu: 1500, up: true, carrier: true, addresses: [] },
     }));
   }
 
   rxeQuery(netns: string): Promise<object> {
-    return this.#in(netns, 0.3, ({ device }) => ({
+    return this.#inNamespace(netns, 0.3, ({ device }) => ({
       ...{ abi: 1, held: device?.held ?? false, rnrTimer: 20, qps: 1, cqs: 1, mrs: 1 },
     }));
   }
 
   rxeHold(netns: string): Promise<void> {
-    return this.#in(netns, 5, ({ device }) => {
+    return this.#inNamespace(netns, 5, ({ device }) => {
       if (this.holdFails) {
         this.holdFails = false;
         throw coded('ETIMEDOUT', 'the queues did not become idle');
@@ -81,13 +81,13 @@ export class Kernel {
   }
 
   rxeResume(netns: string): Promise<void> {
-    return this.#in(netns, 1, ({ device }) => {
+    return this.#inNamespace(netns, 1, ({ device }) => {
       if (device) device.held = false;
     });
   }
 
   nft(netns: string, commands: string): Promise<string> {
-    return this.#in(netns, 2, (sandbox) => {
+    return this.#inNamespace(netns, 2, (sandbox) => {
       if (commands === lockCommands('roce', true)) sandbox.lock = 'source';
       else if (commands === lockCommands('total')) sandbox.lock = 'total';
       else if (commands === unlockCommands()) sandbox.lock = 'none';
@@ -99,11 +99,11 @@ export class Kernel {
   }
 
   hideInterface(netns: string): Promise<boolean> {
-    return this.#in(netns, 1, (sandbox) => (sandbox.hidden = true));
+    return this.#inNamespace(netns, 1, (sandbox) => (sandbox.hidden = true));
   }
 
   showInterface(netns: string): Promise<boolean> {
-    return this.#in(netns, 1, (sandbox) => {
+    return this.#inNamespace(netns, 1, (sandbox) => {
       const was = sandbox.hidden;
       sandbox.hidden = false;
       return was;
@@ -111,14 +111,14 @@ export class Kernel {
   }
 
   announce(netns: string): Promise<number> {
-    return this.#in(netns, 20, (sandbox) => {
+    return this.#inNamespace(netns, 20, (sandbox) => {
       sandbox.announced = true;
       return 3;
     });
   }
 
   endTcpOrphans(netns: string): Promise<number> {
-    return this.#in(netns, 0.3, () => 0);
+    return this.#inNamespace(netns, 0.3, () => 0);
   }
 
   sysvipc(): Promise<object> {
@@ -133,7 +133,7 @@ export class Kernel {
     return '6.12-simulated';
   }
 
-  #in<T>(netns: string, ms: number, work: (sandbox: Sandbox) => T): Promise<T> {
+  #inNamespace<T>(netns: string, ms: number, work: (sandbox: Sandbox) => T): Promise<T> {
     return this.#call(() => {
       const node = netns.split('/').at(-2) ?? '';
       const all = this.#machines.get(node)?.sandboxes.values() ?? [];
@@ -143,35 +143,37 @@ export class Kernel {
     }, ms);
   }
 
-  /** An effect that is under way when its process dies may still come about. */
   #call<T>(work: () => T, ms = 0.2): Promise<T> {
-    return effect(this.#timeline, ms, work);
+    return runEffect(this.#timeline, ms, work);
   }
 }
 
-/** Something that the running process does and that takes about `ms`. */
-export function effect<T>(timeline: Timeline, ms: number, work: () => T): Promise<T> {
-  const process = timeline.current;
+/**
+ * Something that the running process does to its node and that takes about `ms` milliseconds. If the process dies
+ * meanwhile, the effect happens or not, by chance.
+ */
+export function runEffect<T>(timeline: Timeline, ms: number, work: () => T): Promise<T> {
+  const process = timeline.currentProcess;
   if (process?.alive !== true) return never();
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   timeline.after(timeline.jitter(ms * 0.5, ms * 1.5), () => {
     if (!process.alive) {
-      if (timeline.random.chance(0.5)) attempt(work);
+      if (timeline.random.chance(0.5)) runIgnoringErrors(work);
       return;
     }
-    const answer = settled(work, resolve, reject);
-    // What the kernel does it does at once; who is paused learns of it later.
+    const answer = runNow(work, resolve, reject);
+    // A paused process does not stop its kernel. It sees the result later.
     if (process.pausedUntil > timeline.now) {
       timeline.after(0, answer, process);
       return;
     }
-    timeline.current = process;
+    timeline.currentProcess = process;
     answer();
   });
   return promise;
 }
 
-function settled<T>(
+function runNow<T>(
   work: () => T,
   resolve: (value: T) => void,
   reject: (error: unknown) => void,
@@ -184,10 +186,10 @@ function settled<T>(
   }
 }
 
-function attempt(work: () => unknown): void {
+function runIgnoringErrors(work: () => unknown): void {
   try {
     work();
   } catch {
-    // Nobody is left to be told.
+    // The process that would see the error is dead.
   }
 }

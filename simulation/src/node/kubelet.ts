@@ -1,78 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kubelet and the runtime beneath it: makes each pod's sandbox (with the CNI delegate's calls), starts its containers
-// one after another (through the shim and, for a restore, CRIU with its plugin), anew when they end, removes it all.
-import { annotations } from '../../../crds/src/index.ts';
-import type {
-  CniReply,
-  CniRequest,
-  CreateReply,
-} from '../../../node-agent/src/support/socket-protocol.ts';
+// The kubelet of a node: makes each pod's sandbox, starts its containers one after another and again when they end,
+// reports the pod's status, and removes what a deleted pod leaves. Everything below it is `runtime.ts`.
 import { ApiError, pods } from '../../../kube/src/index.ts';
 import { startOrder } from '../../../node-agent/src/callers/request-lookup.ts';
+import type { StoredObject } from '../api/objects.ts';
 import type { ApiServer } from '../api/server.ts';
-import type { Stored } from '../api/objects.ts';
-import { askAgent, type Failure } from './socket.ts';
-import type { Container, Machine, Sandbox } from './machine.ts';
+import { callCni } from './cni-delegate.ts';
+import type { Machine, Sandbox } from './machine.ts';
+import { isSidecar, podStatus } from './pod-status.ts';
+import { isDead, Runtime, type RestoreFaults, type RuntimeHooks } from './runtime.ts';
+import type { Failure } from './socket.ts';
 
-/** After that the kubelet gives up on a container's start. */
+/** The kubelet gives up on a container's start after that. */
 const startTimeoutMs = 120_000;
 const syncMs = 5000;
 const backoffMs = [1000, 10_000, 20_000, 40_000];
 
-export interface KubeletLuck {
-  /** The next restore ends before its gate. */
-  restoreFails: boolean;
-  /** The next CRIU that is let through its gate ends before it has let go of the tasks. */
-  endsAtGate: boolean;
-  /** The next restore never comes to its gate. */
-  restoreHangs: boolean;
+export interface KubeletHooks extends Pick<RuntimeHooks, 'restored'> {
+  /** The application that a pod's containers are copies of. */
+  applicationOf(pod: StoredObject): string;
 }
 
-export interface KubeletHooks {
-  /** Whose memory a pod's container continues. */
-  lineageOf(pod: Stored): string;
-  /** CRIU has put its own lock's end where it always is: before the gate. */
-  restored?(sandbox: Sandbox): void;
-}
-
+/** Works for one pod. */
 interface Worker {
   readonly uid: string;
   readonly stop: AbortController;
-  /** Failed starts and ends, one after the other: of the sandbox, and by container. */
-  failures: number;
-  readonly ends: Map<string, Ends>;
+  /** Consecutive failures to make the sandbox. */
+  sandboxFailures: number;
+  /** By container. */
+  readonly failures: Map<string, ContainerFailure>;
 }
 
-interface Ends {
+interface ContainerFailure {
+  /** Consecutive failed starts and ends. */
   times: number;
-  /** Not to be started before. */
-  until: number;
-  why: object;
+  /** Virtual time before which the kubelet does not start it again. */
+  retryAt: number;
+  waiting: object;
 }
 
 export class Kubelet {
   readonly #machine: Machine;
   readonly #server: ApiServer;
-  readonly #luck: KubeletLuck;
+  readonly #runtime: Runtime;
   readonly #hooks: KubeletHooks;
   readonly #workers = new Map<string, Worker>();
   readonly #wakes = new Map<string, () => void>();
   #isStopped = false;
 
-  constructor(machine: Machine, server: ApiServer, luck: KubeletLuck, hooks: KubeletHooks) {
+  constructor(machine: Machine, server: ApiServer, faults: RestoreFaults, hooks: KubeletHooks) {
     this.#machine = machine;
     this.#server = server;
-    this.#luck = luck;
     this.#hooks = hooks;
+    this.#runtime = new Runtime(machine, faults, {
+      restored: (sandbox) => hooks.restored?.(sandbox),
+      failedInBackground: (podUid) => this.#wakeSoon(podUid),
+    });
     server.store.onChange(({ before, after }) => {
       const object = after ?? before;
       if (object?.kind !== 'Pod' || this.#isStopped) return;
       if (object.spec?.['nodeName'] !== machine.name) return;
-      this.#soon(object.metadata.uid);
+      this.#wakeSoon(object.metadata.uid);
     });
   }
 
-  /** The node lost its power; another kubelet comes with the next boot. */
+  /** The node has lost its power. The next boot has a kubelet of its own. */
   stop(): void {
     this.#isStopped = true;
   }
@@ -80,16 +72,16 @@ export class Kubelet {
   /** Looks at every pod of the node, as after a boot. */
   start(): void {
     for (const pod of this.#server.store.all('Pod')) {
-      if (pod.spec?.['nodeName'] === this.#machine.name) this.#soon(pod.metadata.uid);
+      if (pod.spec?.['nodeName'] === this.#machine.name) this.#wakeSoon(pod.metadata.uid);
     }
   }
 
-  /** A container has ended by itself. */
-  ended(podUid: string): void {
-    this.#soon(podUid);
+  /** The application of one of the pod's containers has ended. */
+  containerEnded(podUid: string): void {
+    this.#wakeSoon(podUid);
   }
 
-  #soon(uid: string): void {
+  #wakeSoon(uid: string): void {
     const { timeline, boot } = this.#machine;
     timeline.after(timeline.jitter(2, 30), () => this.#wake(uid), boot);
   }
@@ -97,18 +89,18 @@ export class Kubelet {
   #wake(uid: string): void {
     if (!this.#workers.has(uid)) {
       const stop = new AbortController();
-      const worker: Worker = { uid, stop, failures: 0, ends: new Map() };
+      const worker: Worker = { uid, stop, sandboxFailures: 0, failures: new Map() };
       this.#workers.set(uid, worker);
       void this.#work(worker);
     }
     const pod = this.#pod(uid);
-    // What is being started is not waited for when the pod has to go.
+    // A pod that has to go does not wait for a start that is under way.
     const dies = !pod || pod.metadata.deletionTimestamp !== undefined;
     if (dies) this.#workers.get(uid)?.stop.abort();
     this.#wakes.get(uid)?.();
   }
 
-  #pod(uid: string): Stored | undefined {
+  #pod(uid: string): StoredObject | undefined {
     return this.#server.store.all('Pod').find((pod) => pod.metadata.uid === uid);
   }
 
@@ -117,15 +109,15 @@ export class Kubelet {
     for (;;) {
       const pod = this.#pod(uid);
       if (!pod || pod.metadata.deletionTimestamp !== undefined) {
-        await this.#remove(uid, pod);
+        await this.#removePod(uid, pod);
         if (!this.#pod(uid)) break;
-      } else if (!worker.stop.signal.aborted) await this.#sync(worker, pod);
+      } else if (!worker.stop.signal.aborted) await this.#syncPod(worker, pod);
       await this.#sleep(uid, syncMs);
     }
     this.#workers.delete(uid);
   }
 
-  /** Until something happens to the pod, or so. */
+  /** Returns early when something happens to the pod. */
   async #sleep(uid: string, ms: number): Promise<void> {
     const awake = new AbortController();
     this.#wakes.set(uid, () => awake.abort());
@@ -133,110 +125,101 @@ export class Kubelet {
     this.#wakes.delete(uid);
   }
 
-  async #sync(worker: Worker, pod: Stored): Promise<void> {
+  async #syncPod(worker: Worker, pod: StoredObject): Promise<void> {
     const machine = this.#machine;
     const { uid } = worker;
     for (const container of machine.containersOf(uid)) {
       if (container.state !== 'Dead') continue;
       machine.removeContainer(container);
-      this.#note(worker, container.name, 'CrashLoopBackOff', 'it ended');
-      this.#tell(worker);
+      this.#recordFailure(worker, container.name, 'CrashLoopBackOff', 'it ended');
+      this.#reportStatus(worker);
     }
     const names = startOrder(pods.parse(pod));
-    const absent = (name: string): boolean => {
+    const isAbsent = (name: string): boolean => {
       return !machine.containersOf(uid).some((one) => one.name === name && one.state !== 'Dead');
     };
-    if (!names.some(absent)) {
-      // Its status may have met a server that was down.
-      if (pod.status?.['phase'] !== 'Running') this.#tell(worker);
+    if (!names.some(isAbsent)) {
+      // The API server may have been down when the status was reported last.
+      if (pod.status?.['phase'] !== 'Running') this.#reportStatus(worker);
       return;
     }
-    if (worker.failures > 0 && !machine.sandboxes.has(uid)) {
-      await machine.boot.clock.sleep(backOff(worker.failures), worker.stop.signal);
+    if (worker.sandboxFailures > 0 && !machine.sandboxes.has(uid)) {
+      await machine.boot.clock.sleep(backOff(worker.sandboxFailures), worker.stop.signal);
       if (worker.stop.signal.aborted) return;
     }
-    const sandbox = machine.sandboxes.get(uid) ?? (await this.#connect(worker, pod));
+    const sandbox = machine.sandboxes.get(uid) ?? (await this.#makeSandbox(worker, pod));
     if (!sandbox) return;
-    // One after another; what fails is come back to, but nothing is started before a sidecar that has not been.
+    // In order. A container that fails is retried later; no container starts before a sidecar that has not.
     for (const name of names) {
       if (worker.stop.signal.aborted) return;
-      if (!absent(name)) continue;
-      const isStarted = await this.#try(worker, pod, sandbox, name);
-      this.#tell(worker);
+      if (!isAbsent(name)) continue;
+      const isStarted = await this.#tryStart(worker, pod, sandbox, name);
+      this.#reportStatus(worker);
       if (!isStarted && isSidecar(pod, name)) return;
     }
   }
 
-  async #try(worker: Worker, pod: Stored, sandbox: Sandbox, name: string): Promise<boolean> {
+  async #tryStart(
+    worker: Worker,
+    pod: StoredObject,
+    sandbox: Sandbox,
+    name: string,
+  ): Promise<boolean> {
     const { timeline, boot } = this.#machine;
-    const until = worker.ends.get(name)?.until ?? 0;
-    if (until > timeline.now) {
-      timeline.after(until - timeline.now, () => this.#soon(worker.uid), boot);
+    const retryAt = worker.failures.get(name)?.retryAt ?? 0;
+    if (retryAt > timeline.now) {
+      timeline.after(retryAt - timeline.now, () => this.#wakeSoon(worker.uid), boot);
       return false;
     }
-    const failure = await this.#start(worker, pod, sandbox, name);
+    const failure = await this.#startContainer(worker, pod, sandbox, name);
     if (failure) {
-      this.#note(worker, name, 'RunContainerError', `${failure.code}: ${failure.message}`);
-      this.#soon(worker.uid);
+      const message = `${failure.code}: ${failure.message}`;
+      this.#recordFailure(worker, name, 'RunContainerError', message);
+      this.#wakeSoon(worker.uid);
       return false;
     }
-    worker.ends.delete(name);
+    worker.failures.delete(name);
     return true;
   }
 
-  #note(worker: Worker, name: string, reason: string, message: string): void {
-    const times = (worker.ends.get(name)?.times ?? 0) + 1;
-    const until = this.#machine.timeline.now + backOff(times);
-    worker.ends.set(name, { times, until, why: { waiting: { reason, message } } });
+  #recordFailure(worker: Worker, name: string, reason: string, message: string): void {
+    const times = (worker.failures.get(name)?.times ?? 0) + 1;
+    const retryAt = this.#machine.timeline.now + backOff(times);
+    worker.failures.set(name, { times, retryAt, waiting: { waiting: { reason, message } } });
   }
 
-  /** The sandbox and its network; undefined: to be tried again. */
-  async #connect(worker: Worker, pod: Stored): Promise<Sandbox | undefined> {
+  /** The sandbox and its network. @returns undefined if the agent refused: the kubelet tries again */
+  async #makeSandbox(worker: Worker, pod: StoredObject): Promise<Sandbox | undefined> {
     const machine = this.#machine;
-    const sandbox = machine.newSandbox(worker.uid, this.#hooks.lineageOf(pod));
+    const sandbox = machine.newSandbox(worker.uid, this.#hooks.applicationOf(pod));
     const { signal } = worker.stop;
-    const before = await this.#cni('before', sandbox, pod, signal);
+    const before = await callCni(machine, 'before', sandbox, pod, signal);
     if (before.ok && !sandbox.gone) {
       const hide = 'hide' in before && before.hide === true;
       sandbox.hidden = hide;
       sandbox.connected = true;
-      const after = await this.#cni('after', sandbox, pod, signal, hide);
+      const after = await callCni(machine, 'after', sandbox, pod, signal, hide);
       if (after.ok) return sandbox;
     }
-    worker.failures++;
+    worker.sandboxFailures++;
     machine.removeSandbox(sandbox);
-    this.#soon(worker.uid);
+    this.#wakeSoon(worker.uid);
     return undefined;
   }
 
-  #cni(
-    phase: CniRequest['phase'],
-    sandbox: Sandbox,
-    pod: Stored | undefined,
-    gone: AbortSignal,
-    hidden = false,
-  ): Promise<CniReply | Failure> {
-    const request: CniRequest = {
-      ...{ op: 'cni', phase, containerId: sandbox.id, netns: sandbox.netns, ifname: 'net1' },
-      ...{ namespace: pod?.metadata.namespace ?? '', pod: pod?.metadata.name ?? '', hidden },
-      podUid: sandbox.podUid,
-    };
-    return askAgent(this.#machine, (handlers, closed) => handlers.cni(request, closed), gone);
-  }
-
-  /** Starts the container; resolves when it runs or has failed. */
-  async #start(
+  /** @returns once the container runs (undefined) or its start has failed. */
+  async #startContainer(
     worker: Worker,
-    pod: Stored,
+    pod: StoredObject,
     sandbox: Sandbox,
     name: string,
   ): Promise<Failure | undefined> {
     const machine = this.#machine;
     const container = machine.newContainer(sandbox, name);
     const killed = new AbortController();
-    const give = (): void => killed.abort();
-    const timer = machine.boot.clock.after(startTimeoutMs, give);
-    worker.stop.signal.addEventListener('abort', give, { once: true });
+    const kill = (): void => killed.abort();
+    const timer = machine.boot.clock.after(startTimeoutMs, kill);
+    worker.stop.signal.addEventListener('abort', kill, { once: true });
     const timeout = new Promise<Failure>((resolve) => {
       killed.signal.addEventListener('abort', () => {
         machine.removeContainer(container);
@@ -244,151 +227,24 @@ export class Kubelet {
       });
     });
     try {
-      const failure = await Promise.race([this.#create(pod, container, killed.signal), timeout]);
+      const created = this.#runtime.create(pod, container, killed.signal);
+      const failure = await Promise.race([created, timeout]);
       if (!failure && !isDead(container)) container.started = true;
       return failure;
     } finally {
       timer.cancel();
-      worker.stop.signal.removeEventListener('abort', give);
+      worker.stop.signal.removeEventListener('abort', kill);
     }
   }
 
-  /** The shim: asks once more when a restore has failed. */
-  async #create(
-    pod: Stored,
-    container: Container,
-    killed: AbortSignal,
-  ): Promise<Failure | undefined> {
-    const { clock } = this.#machine.boot;
-    const since = Math.floor(this.#machine.timeline.now);
-    for (let attempt = 1; ; attempt++) {
-      const outcome = await this.#createOnce(pod, container, { since, attempt }, killed);
-      if (outcome !== 'failed') return outcome;
-      await clock.sleep(Math.min(attempt, 5) * 1000, killed);
-      if (isDead(container)) return undefined;
-    }
-  }
-
-  async #createOnce(
-    pod: Stored,
-    container: Container,
-    when: { since: number; attempt: number },
-    killed: AbortSignal,
-  ): Promise<Outcome> {
-    const machine = this.#machine;
-    const { id, bundle, name, podUid, sandbox } = container;
-    const reply: CreateReply | Failure = await askAgent(
-      machine,
-      (handlers, gone) =>
-        handlers.create(
-          {
-            ...{ op: 'create', id, bundle, sandboxId: sandbox.id, podUid, container: name },
-            ...{ namespace: pod.metadata.namespace, pod: pod.metadata.name },
-            ...when,
-          },
-          gone,
-        ),
-      killed,
-    );
-    if (isDead(container)) return undefined;
-    if (!reply.ok) {
-      machine.removeContainer(container);
-      return reply;
-    }
-    if (reply.action === 'run') {
-      await machine.boot.clock.sleep(machine.timeline.jitter(10, 50));
-      if (isDead(container)) return undefined;
-      container.memory = { lineage: sandbox.lineage, done: 0 };
-      container.state = 'Running';
-      return undefined;
-    }
-    return this.#restore(container, reply, killed);
-  }
-
-  /** runc restore: CRIU rebuilds the tasks, its plugin asks at the gate. */
-  async #restore(
-    container: Container,
-    order: Extract<CreateReply, { action: 'restore' }>,
-    killed: AbortSignal,
-  ): Promise<Outcome> {
-    const machine = this.#machine;
-    container.state = 'Restoring';
-    const imageId = order.imagePath.split('/').at(-2) ?? '';
-    // What was rebuilt is gone, the bundle is not.
-    const failed = (): 'failed' => {
-      machine.endRestore(container);
-      return 'failed';
-    };
-    const hangs = this.#luck.restoreHangs;
-    this.#luck.restoreHangs = false;
-    do await machine.boot.clock.sleep(machine.timeline.jitter(100, 500));
-    while (hangs && container.state === 'Restoring' && !killed.aborted);
-    if (container.state !== 'Restoring') return undefined;
-    const image = machine.images.get(imageId);
-    if (!image?.manifest || this.#luck.restoreFails) {
-      this.#luck.restoreFails = false;
-      return failed();
-    }
-    const done = image.memories[container.name]?.done ?? 0;
-    container.memory = { lineage: container.sandbox.lineage, done };
-    container.restored = true;
-    container.state = 'AtResumeGate';
-    this.#hooks.restored?.(container.sandbox);
-    const token = order.env['SEALIFT_GATE'] ?? '';
-    machine.released.delete(`${token}/${container.name}`);
-    const opened = this.#gate(container, token, failed);
-    if (order.background !== true) return opened;
-    // The shim leaves it to itself once the agent says that it is there.
-    let isLeft = false;
-    void opened.then((outcome) => {
-      if (outcome === undefined || !isLeft) return;
-      machine.removeContainer(container);
-      this.ended(container.podUid);
-    });
-    const told = askAgent(
-      machine,
-      (handlers, gone) => handlers.atGate({ op: 'atGate', token, container: container.name }, gone),
-      killed,
-    );
-    const reply = await Promise.race([told, opened]);
-    // Open already, or it has failed.
-    if (reply === undefined || reply === 'failed' || isDead(container)) return opened;
-    isLeft = reply.ok;
-    return reply.ok ? undefined : reply;
-  }
-
-  /** The plugin's part: until it may let the tasks go. Leaves when they, or whoever knows of them, are gone. */
-  async #gate(
-    container: Container,
-    token: string,
-    failed: () => 'failed',
-  ): Promise<'failed' | undefined> {
-    const machine = this.#machine;
-    const { name } = container;
-    const reply = await askAgent(
-      machine,
-      (handlers, gone) => handlers.gate({ op: 'gate', token, container: name, pid: 1 }, gone),
-      container.stop.signal,
-    );
-    if (container.state !== 'AtResumeGate') return undefined;
-    if (!reply.ok) return failed();
-    if (this.#luck.endsAtGate) {
-      this.#luck.endsAtGate = false;
-      return failed();
-    }
-    container.state = 'Running';
-    machine.released.add(`${token}/${name}`);
-    return undefined;
-  }
-
-  async #remove(uid: string, pod: Stored | undefined): Promise<void> {
+  async #removePod(uid: string, pod: StoredObject | undefined): Promise<void> {
     const machine = this.#machine;
     for (const container of machine.containersOf(uid)) machine.removeContainer(container);
     const sandbox = machine.sandboxes.get(uid);
     if (sandbox) {
       await machine.boot.clock.sleep(machine.timeline.jitter(5, 30));
-      const patient = new AbortController();
-      if (machine.socket) await this.#cni('del', sandbox, pod, patient.signal);
+      const never = new AbortController();
+      if (machine.socket) await callCni(machine, 'del', sandbox, pod, never.signal);
       machine.removeSandbox(sandbox);
     }
     if (!pod) return;
@@ -399,23 +255,11 @@ export class Kubelet {
     });
   }
 
-  #tell(worker: Worker): void {
+  #reportStatus(worker: Worker): void {
     const pod = this.#pod(worker.uid);
     if (!pod) return;
     const containers = this.#machine.containersOf(worker.uid);
-    const statusOf = (name: string) => {
-      const isStarted = containers.some((one) => one.name === name && one.started);
-      const creating = { waiting: { reason: 'ContainerCreating' } };
-      const state = isStarted ? { running: {} } : (worker.ends.get(name)?.why ?? creating);
-      return { name, ready: isStarted, started: isStarted, state };
-    };
-    const names = startOrder(pods.parse(pod));
-    const all = names.map((name) => statusOf(name));
-    const status = {
-      phase: all.every((one) => one.started) ? 'Running' : (pod.status?.['phase'] ?? 'Pending'),
-      containerStatuses: all.filter(({ name }) => !isSidecar(pod, name)),
-      initContainerStatuses: all.filter(({ name }) => isSidecar(pod, name)),
-    };
+    const status = podStatus(pod, containers, (name) => worker.failures.get(name)?.waiting);
     const { namespace, name } = pod.metadata;
     this.#write(() =>
       this.#server.store.merge(
@@ -426,7 +270,7 @@ export class Kubelet {
     );
   }
 
-  /** What a stopped server does not take now is taken at the next look. */
+  /** A write that a stopped server misses is repeated at the next sync. */
   #write(work: () => unknown): void {
     if (this.#server.isDown) return;
     try {
@@ -437,17 +281,4 @@ export class Kubelet {
   }
 }
 
-/** Of one attempt: undefined: it runs; failed: runc has failed. */
-type Outcome = Failure | 'failed' | undefined;
-
 const backOff = (times: number): number => backoffMs[times - 1] ?? backoffMs.at(-1) ?? 0;
-
-const isSidecar = (pod: Stored, name: string): boolean =>
-  pods.parse(pod).spec.initContainers.some((one) => one.name === name);
-
-/** Also after a wait, when it may be. */
-const isDead = ({ state }: Container): boolean => state === 'Dead';
-
-/** Which request made a pod, if any. */
-export const madeBy = (pod: Stored): string | undefined =>
-  pod.metadata.annotations?.[annotations.requestUid];

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// A node: what its kernel, its disk and its container runtime hold. An agent's crash changes none of it.
+// The state of a node: kernel, disk, container runtime. The crash of an agent changes none of it.
 import type { SocketHandlers } from '../../../node-agent/src/callers/socket/server.ts';
 import type { Manifest } from '../../../node-agent/src/node/transfer/manifest.ts';
 import { Process } from '../process.ts';
 import type { Timeline } from '../timeline.ts';
 
-/** What the application has in memory: how many operations it has done. */
+/** The memory of a container: how many operations it has done. */
 export interface Memory {
-  /** Copies of one application have the same; never two of them run. */
-  readonly lineage: string;
+  /** Copies of one application have the same. No two of them may run. */
+  readonly application: string;
   done: number;
 }
 
-/** The container that has the RDMA objects; of several, the others only count. */
-export const speaker = 'main';
+/** The container with the RDMA objects. Other containers of the pod only count. */
+export const rdmaContainer = 'main';
 
 export type Lock = 'none' | 'source' | 'total';
 
@@ -21,7 +21,7 @@ export type Lock = 'none' | 'source' | 'total';
 export interface Sandbox {
   readonly id: string;
   readonly podUid: string;
-  readonly lineage: string;
+  readonly application: string;
   readonly netns: string;
   /** Its interface is up. */
   connected: boolean;
@@ -29,10 +29,10 @@ export interface Sandbox {
   device: { name: string; held: boolean } | undefined;
   hidden: boolean;
   announced: boolean;
-  /** Acknowledged by the kernel, not yet read by the application. */
+  /** Operations that the kernel has acknowledged and the application has not read. */
   pending: number;
-  /** Files that the containers share were replaced beneath one that had been restored. */
-  spoilt: boolean;
+  /** Files that the containers share were replaced after one of them had been restored. */
+  hasReplacedFiles: boolean;
   gone: boolean;
 }
 
@@ -45,20 +45,20 @@ export interface Container {
   readonly name: string;
   readonly podUid: string;
   readonly sandbox: Sandbox;
-  /** Aborted when it is removed: whoever works for it ends. */
+  /** Aborted when the container is removed. */
   readonly stop: AbortController;
   state: ContainerState;
-  /** As the kubelet sees it: its start has returned. */
+  /** The kubelet's start of it has returned. */
   started: boolean;
   memory: Memory | undefined;
-  /** Made by a restore, rather than started from nothing. */
+  /** CRIU has restored it; otherwise the runtime has started it anew. */
   restored: boolean;
 }
 
 /** CRIU's images of a pod on a disk. */
 export interface Image {
   readonly id: string;
-  /** Absent: still being written, or only dumped. */
+  /** Undefined: the images are incomplete, or not sealed. */
   manifest: Manifest | undefined;
   /** By container. */
   readonly memories: Readonly<Record<string, Memory>>;
@@ -67,7 +67,7 @@ export interface Image {
 export class Machine {
   readonly name: string;
   readonly timeline: Timeline;
-  /** Kernel and kubelet: dies with a reset. */
+  /** Kernel and kubelet. A reset kills it. */
   boot: Process;
   readonly sandboxes = new Map<string, Sandbox>();
   readonly containers = new Map<string, Container>();
@@ -75,11 +75,11 @@ export class Machine {
   readonly journal = new Map<string, string>();
   /** Folders of CRIU's logs, by request. */
   readonly work = new Set<string>();
-  /** Request and container whose restored tasks CRIU has let go of: its log says so. */
-  readonly released = new Set<string>();
-  /** The agent's socket, while somebody listens; and the agent that does. */
+  /** `<request UID>/<container>` of restores after which CRIU has detached from the tasks. */
+  readonly detached = new Set<string>();
+  /** The agent's socket, while an agent listens. */
   socket: { handlers: SocketHandlers; agent: Process } | undefined;
-  /** Told before a container is forgotten, or what was restored of it. */
+  /** Called before a container, or what CRIU has restored of it, is removed. */
   onRemove: ((container: Container) => void) | undefined;
   #ids = 0;
 
@@ -89,7 +89,7 @@ export class Machine {
     this.boot = new Process(`node/${name}`, timeline);
   }
 
-  /** Power is lost: the disk keeps what was made durable. */
+  /** The node loses its power. The disk keeps what was synced. */
   reset(): void {
     this.boot.kill();
     for (const sandbox of this.sandboxes.values()) sandbox.gone = true;
@@ -106,12 +106,12 @@ export class Machine {
     return `${kind}-${this.name}-${++this.#ids}`;
   }
 
-  newSandbox(podUid: string, lineage: string): Sandbox {
+  newSandbox(podUid: string, application: string): Sandbox {
     const id = this.newId('sandbox');
     const sandbox: Sandbox = {
-      ...{ id, podUid, lineage, netns: `/run/netns/${this.name}/${id}` },
+      ...{ id, podUid, application, netns: `/run/netns/${this.name}/${id}` },
       ...{ connected: false, lock: 'none', device: undefined, hidden: false },
-      ...{ announced: false, pending: 0, spoilt: false, gone: false },
+      ...{ announced: false, pending: 0, hasReplacedFiles: false, gone: false },
     };
     this.sandboxes.set(podUid, sandbox);
     return sandbox;
@@ -128,12 +128,12 @@ export class Machine {
     return container;
   }
 
-  /** The pod's containers that are under way, run or have just ended. */
+  /** The pod's containers in whatever state. */
   containersOf(podUid: string): Container[] {
     return [...this.containers.values()].filter((one) => one.podUid === podUid);
   }
 
-  /** SIGKILL, and the runtime forgets it. */
+  /** SIGKILL; then the runtime deletes the container. */
   removeContainer(container: Container): void {
     if (this.containers.has(container.id)) this.onRemove?.(container);
     container.state = 'Dead';
@@ -141,7 +141,7 @@ export class Machine {
     container.stop.abort();
   }
 
-  /** What a restore had rebuilt is killed; the container may be restored once more. */
+  /** Kills the restored tasks. CRIU may restore the container once more. */
   endRestore(container: Container): void {
     if (container.state === 'Dead') return;
     this.onRemove?.(container);

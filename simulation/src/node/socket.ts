@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The shim's, the plugin's and the CNI delegate's way to the agent: if the connection ends before a reply, the same
-// request again every half second, for up to 110 s.
+// How shim, CRIU plugin and CNI delegate call the agent: if the connection ends before a reply, they send the same request
+// again every 500 ms, for up to 110 s (docs/architecture.md).
 import { reasonOf } from '../../../node-agent/src/support/errors.ts';
 import type { SocketHandlers } from '../../../node-agent/src/callers/socket/server.ts';
 import type { Machine } from './machine.ts';
@@ -16,7 +16,7 @@ export interface Failure {
 
 type Ask<R> = (handlers: SocketHandlers, gone: AbortSignal) => Promise<R>;
 
-/** @param gone the client is killed: its connection closes, and nobody waits for the answer. */
+/** @param gone the client is killed: its connection closes, and nothing waits for the reply. */
 export async function askAgent<R>(
   machine: Machine,
   ask: Ask<R>,
@@ -25,7 +25,7 @@ export async function askAgent<R>(
   const { timeline, boot } = machine;
   const until = timeline.now + retryBudgetMs;
   for (;;) {
-    if (gone.aborted) return { ok: false, code: 'Killed', message: 'nobody waits any more' };
+    if (gone.aborted) return { ok: false, code: 'Killed', message: 'the client was killed' };
     const reply = await attempt(machine, ask, gone);
     if (reply !== undefined) return reply;
     if (timeline.now >= until) {
@@ -35,7 +35,7 @@ export async function askAgent<R>(
   }
 }
 
-/** One connection; undefined if it ended without a reply. */
+/** One connection. @returns undefined if it ended without a reply */
 function attempt<R>(
   machine: Machine,
   ask: Ask<R>,
@@ -50,11 +50,11 @@ function attempt<R>(
   };
   agent.onDeath(() => answer(undefined));
   const closed = new AbortController();
-  const tell = (): void => {
+  const close = (): void => {
     timeline.after(0.2, () => closed.abort(), agent);
   };
-  gone.addEventListener('abort', tell, { once: true });
-  boot.onDeath(tell);
+  gone.addEventListener('abort', close, { once: true });
+  boot.onDeath(close);
   timeline.after(
     0.2,
     () => {

@@ -65,11 +65,14 @@ export class TargetContainers {
 
   /**
    * The container whose create the kubelet may soon give up: after two minutes by default, some of which have passed
-   * before the create gate. Only the last container can be late, because the other creates have returned.
+   * before the create gate. Only the last container can be late, because the other creates have returned; and only while
+   * it waits at its gate, because after CRIU has detached from it its own create has returned too.
    */
   lateContainer(entry: Entry, now: number): string | undefined {
     const last = entry.containers.at(-1);
-    return last?.since !== undefined && now - last.since > CREATE_BUDGET_MS ? last.name : undefined;
+    if (last?.since === undefined) return undefined;
+    if (!this.#gates.getAtResumeGate(entry.id, last.name)) return undefined;
+    return now - last.since > CREATE_BUDGET_MS ? last.name : undefined;
   }
 
   /** Containers that CRIU restores and that are not at the resume gate, hanging ones included. */

@@ -420,6 +420,35 @@ describe('a target of several containers', () => {
     expect([node.ran, node.killed, stage(), state()]).toEqual([3, 0, 'Running', 'Running']);
   });
 
+  it('resumes with a container that CRIU restores again long after the last container has started', async () => {
+    have(['side', 'main']);
+    for (const name of containers) {
+      void create(`c-${name}`, name);
+      await run();
+      if (name === 'side') void resumeGate(name);
+    }
+    // CRIU of the first container that passes its gate dies: the sidecar's. It detaches from the other.
+    node.endsAtGate = true;
+    void resumeGate('main');
+    await runs(1);
+    expect([node.ran, node.logs, stage()]).toEqual([
+      1,
+      { side: 'failed', main: 'finished' },
+      'AtResumeGate',
+    ]);
+    // The kubelet starts the sidecar again when the create of the last container has long returned.
+    await journal.change(REQUEST_UID, 'target', (now) => ({
+      ...now!,
+      containers: now!.containers.map((one) => ({ ...one, since: (one.since ?? 0) - 101_000 })),
+    }));
+    const again = create('c-side-2', 'side');
+    await runs(1);
+    expect(await again).toBe('restore');
+    void resumeGate('side');
+    await runs();
+    expect([node.ran, node.killed, stage(), state()]).toEqual([2, 0, 'Running', 'Running']);
+  });
+
   it('restores only the container again that was committed and never ran', async () => {
     for (const name of containers) {
       void create(`c-${name}`, name);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way from one client to the API server: how long it takes, and whether it is cut.
+// The network between one client and the API server: its latency, and whether it is cut.
 import type { Timeline } from '../timeline.ts';
 
-export class Link {
+export class Connection {
   readonly #timeline: Timeline;
+  /** Virtual times. */
   #cutUntil = 0;
   #slowUntil = 0;
   #slowBy = 0;
@@ -14,21 +15,21 @@ export class Link {
     this.#timeline = timeline;
   }
 
-  /** Nothing passes for that long; what is under way is lost. */
+  /** Loses requests and replies for that long, those under way included. */
   cut(ms: number): void {
     this.#cutUntil = Math.max(this.#cutUntil, this.#timeline.now + ms);
   }
 
-  /** Everything takes up to `by` longer. */
-  slow(ms: number, by: number): void {
+  /** For `ms`, requests and events take up to `byMs` longer. */
+  slowDown(ms: number, byMs: number): void {
     this.#slowUntil = this.#timeline.now + ms;
-    this.#slowBy = by;
+    this.#slowBy = byMs;
   }
 
-  /** Watches, and so caches, fall behind by `by`; requests do not. */
-  lag(ms: number, by: number): void {
+  /** For `ms`, the events of watches come up to `byMs` late. Requests do not. */
+  delayWatches(ms: number, byMs: number): void {
     this.#lagUntil = this.#timeline.now + ms;
-    this.#lagBy = by;
+    this.#lagBy = byMs;
   }
 
   heal(): void {
@@ -39,17 +40,17 @@ export class Link {
     return this.#timeline.now < this.#cutUntil;
   }
 
-  get healedAt(): number {
+  get cutUntil(): number {
     return this.#cutUntil;
   }
 
-  /** Milliseconds of one way. */
+  /** Milliseconds for one direction. */
   delay(): number {
     const slow = this.#timeline.now < this.#slowUntil ? this.#timeline.jitter(0, this.#slowBy) : 0;
     return this.#timeline.jitter(0.2, 2) + slow;
   }
 
-  /** Milliseconds from a change to the watch's event. */
+  /** Milliseconds from a change to the event of a watch. */
   watchDelay(): number {
     const lag = this.#timeline.now < this.#lagUntil ? this.#timeline.jitter(0, this.#lagBy) : 0;
     return this.delay() + this.#timeline.jitter(0, 3) + lag;

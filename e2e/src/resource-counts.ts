@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What may pile up on the nodes, counted.
+// Counts the resources of nodes that moves could leak.
 import { onNode } from './lab.ts';
 
 /**
- * Collects an agent's garbage through its inspector, which Node.js opens at SIGUSR1, and prints the MiB that are in use then:
- * a heap that has room is not collected by itself, and its size says little.
+ * Prints the MiB of heap that an agent uses after a garbage collection. Node.js opens its inspector at SIGUSR1; the script
+ * asks it to collect. Without that the heap's size says little: Node.js does not collect a heap that has room.
  */
-const IN_USE = `
+const HEAP_IN_USE_SCRIPT = `
 const soon = () => new Promise((done) => setTimeout(done, 250));
 const found = async () => {
   for (let tries = 0; tries < 80; tries++, await soon()) {
@@ -31,19 +31,19 @@ const main = async () => {
 main();
 `;
 
-/** What agents write down and keep. A folder that is not there has none. */
-const FILES =
+/** Lists the files that agents keep. */
+const FIND_FILES =
   'find /var/lib/sealift/journal /var/lib/sealift/checkpoints /var/lib/sealift/work -type f 2>/dev/null';
 
 /**
- * The agent's descriptors and memory (MiB), files, and in all network namespaces RDMA devices and what they hold, interfaces and
- * rules; namespaces, mounts, the kernel's own memory (MiB), shims.
+ * Prints one count per line: the agent's descriptors, memory (MiB) and files; RDMA devices, their objects, interfaces and
+ * rules of all network namespaces; namespaces, mounts, the kernel's own memory (MiB), shims.
  */
-const COUNTS = `
+const COUNT_SCRIPT = `
 pid=$(pgrep -f '[/]opt/app/agent.js run' | head -1)
 each() { for one in $(lsns -t net -n -o PID); do nsenter -t $one -n "$@" 2>/dev/null; done; }
-echo agent-memory $(kill -USR1 $pid && nsenter -t $pid -m -n -- $(readlink /proc/$pid/exe) -e '${IN_USE}')
-echo files $(${FILES} | wc -l)
+echo agent-memory $(kill -USR1 $pid && nsenter -t $pid -m -n -- $(readlink /proc/$pid/exe) -e '${HEAP_IN_USE_SCRIPT}')
+echo files $(${FIND_FILES} | wc -l)
 echo nodes $(ls /var/lib/sealift/dev 2>/dev/null | wc -l)
 echo devices $(each rdma dev | wc -l)
 each rdma resource | awk '{for (i = 3; i < NF; i += 2) n[$i] += $(i + 1)} END {for (what in n) print what, n[what]}'
@@ -56,7 +56,7 @@ echo shims $(pgrep -c -f containerd-shim-runc)
 echo descriptors $(ls /proc/$pid/fd | wc -l)
 `;
 
-/** MiB that memory may grow: caches are not full after two moves, but fifty that leaked their images show. */
+/** MiB by which memory may grow. Caches are not full after two moves; fifty leaked images would be more. */
 const SLACK: ReadonlyMap<string, number> = new Map([
   ['agent-memory', 6],
   ['kernel-memory', 12],
@@ -65,31 +65,34 @@ const SLACK: ReadonlyMap<string, number> = new Map([
 export type Counts = ReadonlyMap<string, number>;
 
 /** The files that agents keep, as `<node> <path>`. */
-export async function files(nodes: readonly string[]): Promise<string[]> {
+export async function agentFiles(nodes: readonly string[]): Promise<string[]> {
   const on = async (node: string) =>
-    (await onNode(node, `${FILES}; true`))
+    (await onNode(node, `${FIND_FILES}; true`))
       .split('\n')
       .filter(Boolean)
       .map((path) => `${node} ${path}`);
   return (await Promise.all(nodes.map(on))).flat();
 }
 
-/** Counts on each node. @throws Error when something could not be counted */
-export async function counts(nodes: readonly string[]): Promise<Counts> {
+/** Counts on each node. @throws Error if a count is missing */
+export async function countResources(nodes: readonly string[]): Promise<Counts> {
   const found = new Map<string, number>();
-  for (const [n, text] of (await Promise.all(nodes.map((node) => onNode(node, COUNTS)))).entries())
+  for (const [n, text] of (
+    await Promise.all(nodes.map((node) => onNode(node, COUNT_SCRIPT)))
+  ).entries())
     for (const line of text.trim().split('\n')) {
       const [, what, number] = /^(\S+) (\d+)$/.exec(line) ?? [];
-      if (what === undefined) throw new Error(`${nodes[n]} counted nothing: ${line}`);
+      if (what === undefined) throw new Error(`${nodes[n]} printed no count: ${line}`);
       found.set(`${nodes[n]} ${what}`, Number(number));
     }
   return found;
 }
 
-export const shown = (of: Counts): string => [...of].map(([what, n]) => `${what} ${n}`).join(', ');
+export const formatCounts = (counts: Counts): string =>
+  [...counts].map(([what, n]) => `${what} ${n}`).join(', ');
 
-/** What is more than it was. */
-export const grown = (before: Counts, after: Counts): string[] =>
+/** Names of the counts that have grown by more than their slack. */
+export const grownSince = (before: Counts, after: Counts): string[] =>
   [...after.keys()].filter((what) => {
     const slack = SLACK.get(what.split(' ').at(-1) ?? '') ?? 0;
     return (after.get(what) ?? 0) > (before.get(what) ?? 0) + slack;

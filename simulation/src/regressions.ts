@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Schedules that found something, with what they found. Each is run again by simulation.test.ts.
+// Schedules that have found a fault of the product, which is mended since. `simulation.test.ts` runs each again.
 import type { Schedule } from './schedule.ts';
 
-export interface Seed {
+export interface Regression {
+  /** What went wrong. */
   readonly found: string;
   readonly schedule: Schedule;
 }
 
-export const seeds: readonly Seed[] = [
+export const regressions: readonly Regression[] = [
   {
-    found: 'a pod that was given up after Committed started anew in a sandbox that stayed locked',
+    found:
+      'a pod whose restore was given up after Committed was started anew in a sandbox that stayed locked',
     schedule: {
       seed: 0,
       scenario: 'move',
@@ -23,7 +25,7 @@ export const seeds: readonly Seed[] = [
     },
   },
   {
-    found: 'images to an agent that is away were tried again every few milliseconds',
+    found: 'an agent repeated the transfer every few milliseconds while the other agent was away',
     schedule: {
       seed: 0,
       scenario: 'checkpoint',
@@ -51,7 +53,7 @@ export const seeds: readonly Seed[] = [
     },
   },
   {
-    found: "a source's images stayed when its agent died between its last word and removing them",
+    found: "a source's images stayed when its agent died between its last status and removing them",
     schedule: {
       seed: 0,
       scenario: 'move',
@@ -71,7 +73,7 @@ export const seeds: readonly Seed[] = [
   },
   {
     found:
-      'a target that the kubelet had given up before its late agent learned of Committed was lost, not restored again',
+      'a target whose start the kubelet had given up, before the paused agent saw Committed, was lost instead of restored again',
     schedule: {
       seed: 1,
       scenario: 'move',
@@ -85,8 +87,7 @@ export const seeds: readonly Seed[] = [
     },
   },
   {
-    found:
-      'the same, where the agent was paused between its look at the gate and opening it: the pod was lost',
+    found: 'a target was lost when its agent was paused between observing the gate and opening it',
     schedule: {
       seed: 992491864,
       scenario: 'move',
@@ -98,7 +99,7 @@ export const seeds: readonly Seed[] = [
     },
   },
   {
-    found: 'a pod was let go in the moment in which the kubelet gave up its start, and was lost',
+    found: 'a pod was resumed in the moment in which the kubelet gave up its start, and was lost',
     schedule: {
       seed: 0,
       scenario: 'move',
@@ -114,7 +115,7 @@ export const seeds: readonly Seed[] = [
   },
   {
     found:
-      'an agent whose cache was older than its own decision took a container that was created anew for a failure',
+      'an agent whose cache was older than its own decision took a container that was created again for a failure',
     schedule: {
       seed: 0,
       scenario: 'move',
@@ -131,13 +132,30 @@ export const seeds: readonly Seed[] = [
   },
   {
     found:
-      'an agent that was restarted took a checkpoint whose request had failed, and thawed the pod that a move had frozen',
+      'a restarted agent began a checkpoint whose request had failed, and thawed the pod that a move had frozen',
     schedule: {
       seed: 0,
       scenario: 'recover',
       faults: [
         { when: { step: 0 }, what: { do: 'reset', who: 'source' }, forMs: 3000 },
         { when: { step: 81 }, what: { do: 'crash', who: 'source' }, forMs: 7 },
+      ],
+    },
+  },
+  {
+    found:
+      'a committed target never resumed when its sidecar was restored again long after the last container had started',
+    schedule: {
+      seed: 0,
+      scenario: 'move',
+      containers: 2,
+      faults: [
+        { when: { step: 0 }, what: { do: 'endsAtGate' }, forMs: 1 },
+        {
+          when: { point: 'operator.delete-source.before', nth: 1 },
+          what: { do: 'stopApi' },
+          forMs: 71_088,
+        },
       ],
     },
   },

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mistakes of spec/handover.pml, and one of several containers, made in the code as it runs here and nowhere else. The simulation has to find
-// each: a net that catches nothing proves nothing.
+// Mutants of the product's code: the mistakes that are seeded in spec/handover.pml, and one in the handling of several
+// containers. Each replaces a method while a simulation runs. The simulation must find each of them.
 import { SourceReconciler } from '../../node-agent/src/reconcilers/source/reconciler.ts';
 import { TargetReconciler } from '../../node-agent/src/reconcilers/target/reconciler.ts';
 import { ContainerStates } from '../../node-agent/src/reconcilers/target/container-states.ts';
-import type { KubeletHooks } from './node/kubelet.ts';
+import type { RuntimeHooks } from './node/runtime.ts';
 
-export interface Mistake {
+export interface Mutant {
   readonly name: string;
-  /** Codes of the violations that show it. */
-  readonly shows: readonly string[];
-  /** @returns undoes it. */
-  make(): () => void;
-  readonly hooks?: Pick<KubeletHooks, 'restored'>;
+  /** Codes of the violations by which the simulation may find it. */
+  readonly violations: readonly string[];
+  /** Replaces the method. @returns puts it back */
+  apply(): () => void;
+  readonly hooks?: Pick<RuntimeHooks, 'restored'>;
 }
 
-/** The source thaws when it has waited long enough. */
-const thawOnTimeout: Mistake = {
+/** The source resumes when its deadline has passed, without a decision. */
+const thawOnTimeout: Mutant = {
   name: 'thaw on timeout',
-  shows: ['EarlyThaw', 'TwoRunners'],
-  make: () => {
+  violations: ['EarlyThaw', 'TwoRunners'],
+  apply: () => {
     const { prototype } = SourceReconciler;
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
     const { decide } = prototype;
@@ -33,11 +33,11 @@ const thawOnTimeout: Mistake = {
   },
 };
 
-/** The target runs first and records afterwards. */
-const resumeBeforeDecision: Mistake = {
+/** The target resumes before it proposes the decision. */
+const resumeBeforeDecision: Mutant = {
   name: 'resume before the decision is recorded',
-  shows: ['EarlyTarget', 'TwoRunners'],
-  make: () => {
+  violations: ['EarlyTarget', 'TwoRunners'],
+  apply: () => {
     const { prototype } = TargetReconciler;
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
     const { act } = prototype;
@@ -51,11 +51,11 @@ const resumeBeforeDecision: Mistake = {
   },
 };
 
-/** The first container at its gate is taken for all. */
-const decideAtFirstGate: Mistake = {
+/** The target proposes as soon as one container is at its gate. */
+const decideAtFirstGate: Mutant = {
   name: 'decide when the first container is at its gate',
-  shows: ['Lost', 'EarlyTarget', 'NotSettled'],
-  make: () => {
+  violations: ['Lost', 'EarlyTarget', 'NotSettled'],
+  apply: () => {
     const { prototype } = ContainerStates;
     // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below
     const { missing } = prototype;
@@ -64,11 +64,11 @@ const decideAtFirstGate: Mistake = {
   },
 };
 
-/** The agent's own lock ends with CRIU's, before the gate. */
-const unlockAtCriu: Mistake = {
+/** The agent's lock ends together with CRIU's own, before the gate. */
+const unlockAtCriu: Mutant = {
   name: "unlock at CRIU's own unlock",
-  shows: ['EarlyTarget', 'Lost'],
-  make: () => () => undefined,
+  violations: ['EarlyTarget', 'Lost'],
+  apply: () => () => undefined,
   hooks: {
     restored: (sandbox) => {
       sandbox.lock = 'none';
@@ -76,11 +76,11 @@ const unlockAtCriu: Mistake = {
   },
 };
 
-/** The source ends at the decision. */
-const endAtOnce: Mistake = {
-  name: 'end before the target answers',
-  shows: ['NobodyAnswers'],
-  make: () => {
+/** The source stops at the decision. */
+const stopSourceAtOnce: Mutant = {
+  name: 'stop the source before the target answers',
+  violations: ['NobodyAnswers'],
+  apply: () => {
     const { prototype } = SourceReconciler;
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
     const { act } = prototype;
@@ -91,11 +91,11 @@ const endAtOnce: Mistake = {
   },
 };
 
-/** The target goes on at the decision. */
-const openAtOnce: Mistake = {
-  name: 'go on while the source answers',
-  shows: ['BothAnswer'],
-  make: () => {
+/** The target resumes at the decision. */
+const resumeAtOnce: Mutant = {
+  name: 'resume while the source answers',
+  violations: ['BothAnswer'],
+  apply: () => {
     const { prototype } = TargetReconciler;
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its object below
     const { act } = prototype;
@@ -107,7 +107,7 @@ const openAtOnce: Mistake = {
   },
 };
 
-export const mistakes = [
+export const mutants = [
   ...[thawOnTimeout, resumeBeforeDecision, decideAtFirstGate, unlockAtCriu],
-  ...[endAtOnce, openAtOnce],
+  ...[stopSourceAtOnce, resumeAtOnce],
 ];

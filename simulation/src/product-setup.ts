@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prepares this process for running the product in it: the kernel is simulated, and what an object's JSON becomes is
-// remembered, for the same object is parsed by every cache and every request, and parsing is most of a run's work.
+// Import it before the product's code. It replaces native/addon by `addon.cjs`, and caches what each object's JSON is
+// parsed to: every cache and every request parses the same objects, which would be most of a run's work.
 import { fileURLToPath } from 'node:url';
 import {
   checkpointRequests,
@@ -15,11 +15,11 @@ import {
 process.env['SEALIFT_ADDON'] = fileURLToPath(new URL('./addon.cjs', import.meta.url));
 
 for (const resource of [migrationRequests, checkpointRequests, restoreRequests, pods, nodes]) {
-  remember(resource);
+  cacheParsed(resource);
 }
 
-/** Objects of the simulated server never change, so the same one always parses to the same. */
-function remember(resource: Resource<object>): void {
+/** Correct because objects of the simulated server never change. */
+function cacheParsed(resource: Resource<object>): void {
   const known = new WeakMap<object, object>();
   const { parse } = resource;
   const again = (json: unknown): object => {

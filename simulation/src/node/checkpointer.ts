@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent's Checkpointer on a simulated node: containers, cgroups and CRIU's dump are replaced; which of them it calls,
+// in which order, with which fault points, is the product's code.
+import { DeadlineError } from '../../../kube/src/index.ts';
+import {
+  Checkpointer,
+  type DumpResult,
+  type CgroupControl,
+  type LocalPod,
+} from '../../../node-agent/src/node/dump/checkpointer.ts';
+import type { Container as RuntimeContainer } from '../../../node-agent/src/node/runtime/containers.ts';
+import type { ManifestHeader } from '../../../node-agent/src/node/transfer/manifest.ts';
+import { AgentError } from '../../../node-agent/src/support/errors.ts';
+import { runEffect } from './kernel.ts';
+import { rdmaContainer, type Container, type Machine, type Memory } from './machine.ts';
+
+/** What the next attempt of CRIU or of the freezer does. */
+export interface DumpFaults {
+  dumpFails: boolean;
+  /** CRIU hangs until the agent interrupts it. */
+  dumpHangs: boolean;
+  freezeFails: boolean;
+}
+
+export class SimulatedCheckpointer extends Checkpointer {
+  readonly #machine: Machine;
+  readonly #faults: DumpFaults;
+
+  constructor(
+    parts: ConstructorParameters<typeof Checkpointer>[0],
+    machine: Machine,
+    faults: DumpFaults,
+  ) {
+    super(parts);
+    this.#machine = machine;
+    this.#faults = faults;
+  }
+
+  protected override containers(podUid: string): Promise<RuntimeContainer[]> {
+    return runEffect(this.#machine.timeline, 1, () => {
+      const found = this.#machine.containersOf(podUid);
+      // runc keeps no state of a container that is still being created.
+      return found
+        .filter(({ state }) => state === 'Running' || state === 'Frozen')
+        .map((one) => describe(one));
+    });
+  }
+
+  /** No CRIU of a simulated node outlives its agent. */
+  protected override async endFormerDumps(): Promise<void> {}
+
+  protected override cgroup(dir: string): CgroupControl {
+    const { timeline, containers } = this.#machine;
+    const id = dir.split('/').at(-1) ?? '';
+    const set = (from: Container['state'], to: Container['state'], ms: number) =>
+      runEffect(timeline, ms, () => {
+        const container = containers.get(id);
+        if (!container) throw new AgentError('RuntimeFailed', 'the container is gone');
+        if (to === 'Frozen' && this.#faults.freezeFails) {
+          this.#faults.freezeFails = false;
+          throw new AgentError('RuntimeFailed', 'the container did not freeze within 10 s');
+        }
+        if (container.state === from) container.state = to;
+      });
+    return {
+      freeze: () => set('Running', 'Frozen', 3),
+      thaw: () => set('Frozen', 'Running', 3),
+      endTcpRepair: () => Promise.resolve(),
+      kill: () =>
+        runEffect(timeline, 1, () => {
+          const container = containers.get(id);
+          if (container) container.state = 'Dead';
+        }),
+    };
+  }
+
+  protected override async writeImages(
+    pod: LocalPod,
+    id: string,
+    signal?: AbortSignal,
+  ): Promise<DumpResult> {
+    const machine = this.#machine;
+    machine.images.delete(id);
+    if (this.#faults.dumpHangs) {
+      this.#faults.dumpHangs = false;
+      await deadlineReached(signal);
+      return runEffect(machine.timeline, 1000, () => {
+        machine.work.add(id);
+        throw new AgentError('CheckpointFailed', 'CRIU was interrupted (simulated)');
+      });
+    }
+    return runEffect(machine.timeline, 300, () => {
+      machine.work.add(id);
+      const memories: Record<string, Memory> = {};
+      for (const { id: containerId } of pod.containers) {
+        const container = machine.containers.get(containerId);
+        if (!container?.memory || container.state === 'Dead' || this.#faults.dumpFails) {
+          this.#faults.dumpFails = false;
+          throw new AgentError('CheckpointFailed', 'CRIU could not dump the pod (simulated)');
+        }
+        const { name, memory, sandbox } = container;
+        const done = memory.done + (name === rdmaContainer ? sandbox.pending : 0);
+        memories[name] = { application: memory.application, done };
+      }
+      machine.images.set(id, { id, manifest: undefined, memories });
+      const containers = Object.keys(memories).map((name) => ({ name }));
+      const identity = { qpns: [], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] };
+      const [objects, bytes] = [
+        { qp: 1, cq: 1, mr: 1 },
+        { pages: 1, verbs: 1, rootfs: 1 },
+      ];
+      const versions = { sealift: '0', driverAbi: 'rxe-1', kernel: '6.12' };
+      const header: ManifestHeader = {
+        ...{ version: 1, id, createdAt: '', versions, containers },
+        ...{ volumes: [], identity, bytes, objects },
+      };
+      return { header, identity, objects, bytes };
+    });
+  }
+}
+
+/** A decision alone interrupts no CRIU: a dump that nobody needs any more runs to its end. */
+function deadlineReached(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    signal?.addEventListener('abort', () => {
+      if (signal.reason instanceof DeadlineError) resolve();
+    });
+  });
+}
+
+function describe({ id, bundle, name, podUid, sandbox }: Container): RuntimeContainer {
+  return {
+    ...{ id, bundle, podUid, sandboxId: sandbox.id, namespace: 'default', pod: '', name },
+    ...{ pid: 1, cgroup: `/cgroup/${id}`, netns: sandbox.netns },
+    spec: { annotations: {}, mounts: [], linux: { namespaces: [], resources: { devices: [] } } },
+  };
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A node's disk as the agent uses it: the journal's folder and the store of images. The methods that read and write
+// files are replaced; everything above them is the product's code.
+import { withFaults } from '../../../kube/src/index.ts';
+import type { Folder } from '../../../node-agent/src/support/journal/folder.ts';
+import {
+  digestOf,
+  formatManifest,
+  type Manifest,
+  type ManifestHeader,
+} from '../../../node-agent/src/node/transfer/manifest.ts';
+import { ImageStore } from '../../../node-agent/src/node/transfer/image-store.ts';
+import { runEffect } from './kernel.ts';
+import type { Machine } from './machine.ts';
+
+/** The journal's folder. A file has its old or its new content, whenever the agent dies. */
+export class SimulatedJournalFolder implements Folder {
+  readonly #machine: Machine;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  names(): Promise<string[]> {
+    return this.#effect(() => [...this.#machine.journal.keys()]);
+  }
+
+  read(name: string): Promise<string> {
+    return this.#effect(() => this.#machine.journal.get(name) ?? '');
+  }
+
+  async replace(name: string, text: string): Promise<void> {
+    await withFaults('journal.replace', () =>
+      this.#effect(() => this.#machine.journal.set(name, text)),
+    );
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#effect(() => this.#machine.journal.delete(name));
+  }
+
+  #effect<T>(work: () => T): Promise<T> {
+    return runEffect(this.#machine.timeline, 0.5, work);
+  }
+}
+
+export class SimulatedImageStore extends ImageStore {
+  readonly #machine: Machine;
+
+  constructor(machine: Machine) {
+    super('/checkpoints');
+    this.#machine = machine;
+  }
+
+  override saveManifest(id: string, manifest: Manifest): Promise<Manifest> {
+    return runEffect(this.#machine.timeline, 3, () => {
+      const image = this.#machine.images.get(id);
+      if (!image) throw Object.assign(new Error('no such folder'), { code: 'ENOENT' });
+      image.manifest = manifest;
+      return manifest;
+    });
+  }
+
+  override seal(id: string, header: ManifestHeader): Promise<Manifest> {
+    return this.saveManifest(id, { ...header, files: [] });
+  }
+
+  override manifest(id: string): Promise<{ manifest: Manifest; digest: string } | undefined> {
+    return runEffect(this.#machine.timeline, 0.3, () => {
+      const manifest = this.#machine.images.get(id)?.manifest;
+      return manifest && { manifest, digest: digestOf(formatManifest(manifest)) };
+    });
+  }
+
+  override async remove(id: string): Promise<void> {
+    await runEffect(this.#machine.timeline, 1, () => this.#machine.images.delete(id));
+  }
+
+  override ids(): Promise<string[]> {
+    return runEffect(this.#machine.timeline, 0.3, () => [...this.#machine.images.keys()]);
+  }
+}
