@@ -153,15 +153,15 @@ export const runs = async (times = 4): Promise<void> => {
 export const status = () => api.peek(migrationRequests, NAMESPACE, 'move')?.status;
 export const stage = () => journal.get(REQUEST_UID, 'source')?.stage;
 export function put(change: object = {}): void {
-  const told = status();
+  const reported = status();
   api.put(
     migrationRequests,
     migration(
       {
         targetAgent: { state: 'AtCreateGate' },
         deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
-        ...(told?.sourceAgent ? { sourceAgent: told.sourceAgent } : {}),
-        ...(told?.decision ? { decision: told.decision } : {}),
+        ...(reported?.sourceAgent ? { sourceAgent: reported.sourceAgent } : {}),
+        ...(reported?.decision ? { decision: reported.decision } : {}),
         ...change,
       },
       {},

@@ -144,15 +144,15 @@ export async function images(): Promise<void> {
   await store.seal(REQUEST_UID, header);
 }
 export function put(change: object = {}): void {
-  const told = status();
+  const reported = status();
   api.put(
     migrationRequests,
     migration(
       {
         deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
-        ...(told?.targetAgent ? { targetAgent: told.targetAgent } : {}),
-        ...(told?.sourceAgent ? { sourceAgent: told.sourceAgent } : {}),
-        ...(told?.decision ? { decision: told.decision } : {}),
+        ...(reported?.targetAgent ? { targetAgent: reported.targetAgent } : {}),
+        ...(reported?.sourceAgent ? { sourceAgent: reported.sourceAgent } : {}),
+        ...(reported?.decision ? { decision: reported.decision } : {}),
         ...change,
       },
       {},

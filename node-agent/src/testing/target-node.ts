@@ -9,7 +9,7 @@ export class TargetNode {
   answers = false;
   /** What the source does when it hears that. */
   source: () => void = () => undefined;
-  /** How often the pod's tasks have been let go. */
+  /** How often the pod’s tasks have been resumed. */
   ran = 0;
   killed = 0;
   prepared = 0;
@@ -21,7 +21,7 @@ export class TargetNode {
   /** The files are never unpacked. */
   hangs = false;
   cut = 0;
-  /** The next CRIU that is let through its gate ends before it lets go of anything. */
+  /** The next CRIU that is let through its gate ends before it detaches. */
   endsAtGate = false;
   /** The agent dies in the release, before or after it. */
   dieAt: 'release.before' | 'release.after' | undefined;
