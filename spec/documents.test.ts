@@ -36,7 +36,7 @@ function isFine(word: string, document: string): boolean {
   if (!source.test(word)) return true;
   const isBare = !/[/*{]/.test(word);
   return (
-    [here, join(here, 'src'), '.'].some((folder) => exists(folder, word)) ||
+    [here, join(here, 'src'), dirname(here), '.'].some((folder) => exists(folder, word)) ||
     (isBare && files.some((file) => file.startsWith(here) && file.endsWith(`/${word}`)))
   );
 }
