@@ -20,11 +20,11 @@ const rowOf = (effect: Row['effect'], after?: string) =>
 
 /** What the node is asked to do, by the effect that asks. */
 const calls = {
-  lock: 'LockNetwork',
-  hold: 'HoldDevice',
-  freeze: 'FreezeTasks',
-  dump: 'DumpContainers',
-  end: 'StopSource',
+  lockNetwork: 'LockNetwork',
+  holdDevice: 'HoldDevice',
+  freezeTasks: 'FreezeTasks',
+  dumpContainers: 'DumpContainers',
+  stopPod: 'StopSource',
 } as const;
 
 /** Records the journal's stage at each call. */

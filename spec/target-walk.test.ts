@@ -44,7 +44,7 @@ const states = (...effects: Row['effect'][]): string[] => {
 it('a target that runs passes the table’s stages and states', async () => {
   const stages: Record<string, string | undefined> = {};
   const { restorer } = node as unknown as { restorer: Record<string, () => Promise<unknown>> };
-  for (const name of ['prepare', 'answer', 'release']) {
+  for (const name of ['prepareRestore', 'answerPeers', 'resumePod']) {
     const work = restorer[name] as (...all: unknown[]) => Promise<unknown>;
     restorer[name] = (...all: unknown[]) => {
       stages[name] = stage();
@@ -65,9 +65,9 @@ it('a target that runs passes the table’s stages and states', async () => {
   await runs();
   await gate;
   expect(stages).toEqual({
-    prepare: stageOf('StartRestore'),
-    answer: stageOf('AnswerPeers'),
-    release: stageOf('ResumeTarget'),
+    prepareRestore: stageOf('StartRestore'),
+    answerPeers: stageOf('AnswerPeers'),
+    resumePod: stageOf('ResumeTarget'),
   });
   expect(stage()).toBe(stageOf('ResumeTarget', -1));
   expect(published()).toEqual([
