@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "agent.h"
-#include "bundle.h"
 #include "fault.h"
+#include "marker.h"
 #include "pidfd.h"
 #include "signals.h"
 
@@ -80,7 +80,7 @@ static void keep(const struct kept_restore *order, pid_t runc, int word)
 		if (!fds[1].revents)
 			continue;
 		if (read(word, &kept, 1) != 1) {
-			bundle_unmark_waiting(order->args->bundle);
+			marker_clear_waiting(order->args->bundle);
 			if (!wait_for(ended, END_PATIENCE_MS))
 				kill(runc, SIGKILL);
 		}
@@ -108,7 +108,7 @@ static void keeper(const struct kept_restore *order, int word)
 	while (waitpid(runc, &status, 0) < 0)
 		if (errno != EINTR)
 			_exit(1);
-	bundle_unmark_waiting(order->args->bundle);
+	marker_clear_waiting(order->args->bundle);
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
@@ -196,9 +196,7 @@ static long long rebuilt(const struct kept_restore *order, pid_t child, int ende
 		return 0;
 	if (!status) {
 		/* The gate has been opened meanwhile. */
-		pid = bundle_init_pid(order->args->root, order->args->id);
-		if (pid <= 0)
-			reason_set(why, "RestoreFailed", "runc keeps no state of %s", order->args->id);
+		pid = marker_init_pid(order->args->root, order->args->id, why);
 	} else if (!strcmp(why->code, "Cancelled")) {
 		judge(status, why);
 	}

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bundle.h"
 #include "fault.h"
 #include "keeper.h"
+#include "marker.h"
 #include "runc.h"
 
 #define MOST_OPTIONS	64
@@ -114,7 +114,7 @@ static int keep_restore(char **argv, const struct oci_args *args, json_t *reply,
 			return -1;
 		}
 	}
-	if (bundle_waiting_path(args->bundle, waiting) < 0 || bundle_mark_waiting(args->bundle) < 0) {
+	if (marker_waiting_path(args->bundle, waiting) < 0 || marker_set_waiting(args->bundle) < 0) {
 		reason_set(why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
 		json_decref(at_gate);
 		return -1;
@@ -178,7 +178,7 @@ int restore_container(char **argv, const struct oci_args *args, json_t *reply, s
 	if (export_environment(json_object_get(reply, "env"), why) < 0)
 		goto out;
 	fault("shim.mark.before");
-	if (bundle_mark_restored(args->bundle) < 0) {
+	if (marker_set_restored(args->bundle) < 0) {
 		reason_set(why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
 		goto out;
 	}

@@ -2,6 +2,7 @@
 // Runs every case against every binary named on the command line; ends with the count.
 import { resolve } from 'node:path';
 import { backgroundCases } from './background.ts';
+import { closedCases } from './closed.ts';
 import { cniCases } from './cni.ts';
 import { faultCases } from './fault.ts';
 import { guardCases } from './guard.ts';
@@ -13,6 +14,7 @@ import { restoreCases } from './restore.ts';
 const root = process.getuid?.() === 0;
 const cases: Case[] = [
   ...ociCases,
+  ...closedCases,
   ...restoreCases,
   ...backgroundCases,
   ...cniCases,

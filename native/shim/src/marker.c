@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "marker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "json_file.h"
+
+#define RESTORED	"sealift-restored"
+#define WAITING		"sealift-waiting"
+
+static int join(char path[PATH_MAX], const char *folder, const char *name)
+{
+	int length = snprintf(path, PATH_MAX, "%s/%s", folder, name);
+
+	if (length > 0 && length < PATH_MAX)
+		return 0;
+	errno = ENAMETOOLONG;
+	return -1;
+}
+
+static int mark(const char *bundle, const char *marker)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (join(path, bundle, marker) < 0)
+		return -1;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -1;
+	return close(fd);
+}
+
+static int unmark(const char *bundle, const char *marker)
+{
+	char path[PATH_MAX];
+
+	if (join(path, bundle, marker) < 0)
+		return -1;
+	return unlink(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+int marker_set_restored(const char *bundle)
+{
+	return mark(bundle, RESTORED);
+}
+
+int marker_clear_restored(const char *bundle)
+{
+	return unmark(bundle, RESTORED);
+}
+
+int marker_set_waiting(const char *bundle)
+{
+	return mark(bundle, WAITING);
+}
+
+int marker_clear_waiting(const char *bundle)
+{
+	return unmark(bundle, WAITING);
+}
+
+int marker_waiting_path(const char *bundle, char path[PATH_MAX])
+{
+	return join(path, bundle, WAITING);
+}
+
+/* Returns 1 with *@state filled, 0 if runc has no such container, or -1 with @why filled. */
+static int load_state(const char *root, const char *id, json_t **state, struct reason *why)
+{
+	char folder[PATH_MAX], path[PATH_MAX];
+	json_error_t error;
+
+	/* An id with a slash is none of runc's. */
+	if (!*id || strchr(id, '/') || join(folder, root, id) < 0 ||
+	    join(path, folder, "state.json") < 0 || access(path, F_OK) < 0)
+		return 0;
+	*state = json_file_load(path, &error);
+	if (*state)
+		return 1;
+	reason_set(why, "BadState",
+		   "%s cannot be read: %s; whether the container may run is not known, so delete it and let it be made anew",
+		   path, error.text);
+	return -1;
+}
+
+/* runc keeps the bundle's path as a label in the container's state, after those that are annotations. */
+static int is_marked(const char *root, const char *id, const char *marker, struct reason *why)
+{
+	json_t *state = NULL, *label;
+	char path[PATH_MAX];
+	int marked = load_state(root, id, &state, why);
+	size_t at;
+
+	if (marked <= 0)
+		return marked;
+	marked = 0;
+	json_array_foreach(json_object_get(json_object_get(state, "config"), "labels"), at, label) {
+		const char *value = json_string_value(label);
+
+		if (!value || strncmp(value, "bundle=", 7) || join(path, value + 7, marker) < 0)
+			continue;
+		marked = access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+	}
+	json_decref(state);
+	return marked;
+}
+
+int marker_is_restored(const char *root, const char *id, struct reason *why)
+{
+	return is_marked(root, id, RESTORED, why);
+}
+
+int marker_is_waiting(const char *root, const char *id, struct reason *why)
+{
+	return is_marked(root, id, WAITING, why);
+}
+
+long long marker_init_pid(const char *root, const char *id, struct reason *why)
+{
+	json_t *state = NULL;
+	long long pid;
+
+	switch (load_state(root, id, &state, why)) {
+	case 1:
+		pid = json_number_value(json_object_get(state, "init_process_pid"));
+		json_decref(state);
+		if (pid > 0)
+			return pid;
+		/* fall through */
+	case 0:
+		reason_set(why, "RestoreFailed", "runc knows no process of %s", id);
+	}
+	return 0;
+}

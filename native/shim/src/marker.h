@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files in a container's bundle that say what state the container is in, for the calls that come later. */
+#ifndef SHIM_MARKER_H
+#define SHIM_MARKER_H
+
+#include <limits.h>
+
+#include "reason.h"
+
+/* The marker that tells `start` that there is nothing to start. Both return 0 or -1 with errno. */
+int marker_set_restored(const char *bundle);
+int marker_clear_restored(const char *bundle);
+
+/*
+ * The marker that stands while a restore is under way: nobody must join what was restored before the
+ * decision, and the plugin gives the restore up when the marker goes.
+ */
+int marker_set_waiting(const char *bundle);
+int marker_clear_waiting(const char *bundle);
+/* Its path. Returns 0, or -1 if that is too long. */
+int marker_waiting_path(const char *bundle, char path[PATH_MAX]);
+
+/*
+ * Whether the bundle of runc's container @id under @root has the marker: 1 or 0, 0 too if runc has no such
+ * container; -1 with @why filled if runc's state of it cannot be read.
+ */
+int marker_is_restored(const char *root, const char *id, struct reason *why);
+int marker_is_waiting(const char *root, const char *id, struct reason *why);
+
+/* The first process of runc's container @id under @root; 0 with @why filled if runc keeps no state of it. */
+long long marker_init_pid(const char *root, const char *id, struct reason *why);
+
+#endif
