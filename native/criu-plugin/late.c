@@ -14,6 +14,7 @@
 #include "late.h"
 #include "late_task.h"
 #include "log.h"
+#include "report.h"
 #include "tasks.h"
 
 /* Processes, the first one first; and all their threads. */
@@ -162,6 +163,8 @@ static int open_gate(const int *fds, uint64_t register_us)
 	else
 		for (size_t n = 0; n < restore_count() && !ret; n++)
 			ret = restore_at(n)->driver->resume(fds[n]);
+	if (!ret)
+		ret = report_opened(tree[0]);
 	return ret ? ret : fault("restore.gate.after") ? -EIO : 0;
 }
 

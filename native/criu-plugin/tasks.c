@@ -43,6 +43,27 @@ int task_inner_pid(pid_t pid, uint32_t *inner)
 	return status_number(pid, "NSpid:", inner);
 }
 
+int task_start_time(pid_t pid, uint64_t *ticks)
+{
+	unsigned long long start;
+	char path[64], line[1024];
+	const char *rest;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	rest = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+	fclose(file);
+	/* Field 22; the name before its closing bracket may hold anything. */
+	if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+			    &start) != 1)
+		return -EINVAL;
+	*ticks = start;
+	return 0;
+}
+
 int task_get_fd(pid_t pid, int fd)
 {
 	int pidfd, ret;

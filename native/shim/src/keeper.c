@@ -22,6 +22,7 @@
 #include "agent.h"
 #include "fault.h"
 #include "marker.h"
+#include "outcome.h"
 #include "pidfd.h"
 #include "signals.h"
 
@@ -108,6 +109,8 @@ static void keeper(const struct kept_restore *order, int word)
 	while (waitpid(runc, &status, 0) < 0)
 		if (errno != EINTR)
 			_exit(1);
+	/* First what it came to: without the marker it looks as if it went on. */
+	outcome_end(order->state, status);
 	marker_clear_waiting(order->args->bundle);
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }

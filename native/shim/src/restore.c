@@ -11,6 +11,7 @@
 #include "fault.h"
 #include "keeper.h"
 #include "marker.h"
+#include "outcome.h"
 #include "runc.h"
 
 #define MOST_OPTIONS	64
@@ -103,10 +104,14 @@ static json_t *at_gate_request(const json_t *environment)
 static int keep_restore(char **argv, const struct oci_args *args, json_t *reply, struct reason *why)
 {
 	struct kept_restore order = { .args = args, .argv = argv, .become = become_restore };
-	char waiting[PATH_MAX], *absolute;
+	const char *work = json_string_value(json_object_get(reply, "workPath"));
+	char waiting[PATH_MAX], state[PATH_MAX], *absolute;
 	json_t *at_gate = NULL;
 	int result;
 
+	if (outcome_begin(work, state, why) < 0)
+		return -1;
+	order.state = state;
 	if (json_is_true(json_object_get(reply, "background"))) {
 		at_gate = at_gate_request(json_object_get(reply, "env"));
 		if (!at_gate) {

@@ -9,6 +9,7 @@ import { guardCases } from './guard.ts';
 import { Bench, type Case } from './harness.ts';
 import { hostCases } from './host.ts';
 import { ociCases } from './oci.ts';
+import { outcomeCases } from './outcome.ts';
 import { restoreCases } from './restore.ts';
 
 const root = process.getuid?.() === 0;
@@ -16,6 +17,7 @@ const cases: Case[] = [
   ...ociCases,
   ...closedCases,
   ...restoreCases,
+  ...outcomeCases,
   ...backgroundCases,
   ...cniCases,
   ...faultCases,
