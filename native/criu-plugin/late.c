@@ -163,9 +163,10 @@ static int open_gate(const int *fds, uint64_t register_us)
 	else
 		for (size_t n = 0; n < restore_count() && !ret; n++)
 			ret = restore_at(n)->driver->resume(fds[n]);
-	if (!ret)
-		ret = report_opened(tree[0]);
-	return ret ? ret : fault("restore.gate.after") ? -EIO : 0;
+	if (!ret && fault("restore.gate.after"))
+		ret = -EIO;
+	/* Last: once this is written tasks may run, and before it none may. */
+	return ret ? ret : report_opened(tree[0]);
 }
 
 /*
