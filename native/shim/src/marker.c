@@ -11,6 +11,7 @@
 
 #define RESTORED	"sealift-restored"
 #define WAITING		"sealift-waiting"
+#define MOVING		"sealift-moving"
 
 static int join(char path[PATH_MAX], const char *folder, const char *name)
 {
@@ -88,11 +89,14 @@ static int load_state(const char *root, const char *id, json_t **state, struct r
 	return -1;
 }
 
-/* runc keeps the bundle's path as a label in the container's state, after those that are annotations. */
-static int is_marked(const char *root, const char *id, const char *marker, struct reason *why)
+/*
+ * Whether runc's container has the marker, whose path is left in @path then. runc keeps the bundle's path as a
+ * label in the container's state, after those that are annotations.
+ */
+static int is_marked(const char *root, const char *id, const char *marker, char path[PATH_MAX],
+		     struct reason *why)
 {
 	json_t *state = NULL, *label;
-	char path[PATH_MAX];
 	int marked = load_state(root, id, &state, why);
 	size_t at;
 
@@ -112,12 +116,41 @@ static int is_marked(const char *root, const char *id, const char *marker, struc
 
 int marker_is_restored(const char *root, const char *id, struct reason *why)
 {
-	return is_marked(root, id, RESTORED, why);
+	char path[PATH_MAX];
+
+	return is_marked(root, id, RESTORED, path, why);
 }
 
 int marker_is_waiting(const char *root, const char *id, struct reason *why)
 {
-	return is_marked(root, id, WAITING, why);
+	char path[PATH_MAX];
+
+	return is_marked(root, id, WAITING, path, why);
+}
+
+/* The first line of a file, as far as it can be printed. */
+static void read_line(const char *path, char *line, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t length = fd < 0 ? 0 : read(fd, line, size - 1);
+	char *at;
+
+	if (fd >= 0)
+		close(fd);
+	line[length > 0 ? length : 0] = '\0';
+	for (at = line; *at >= ' ' && *at <= '~'; at++)
+		;
+	*at = '\0';
+}
+
+int marker_is_moving(const char *root, const char *id, char *by, size_t size, struct reason *why)
+{
+	char path[PATH_MAX];
+	int marked = is_marked(root, id, MOVING, path, why);
+
+	if (marked > 0)
+		read_line(path, by, size);
+	return marked;
 }
 
 long long marker_init_pid(const char *root, const char *id, struct reason *why)

@@ -4,6 +4,7 @@
 #define SHIM_MARKER_H
 
 #include <limits.h>
+#include <stddef.h>
 
 #include "reason.h"
 
@@ -26,6 +27,12 @@ int marker_waiting_path(const char *bundle, char path[PATH_MAX]);
  */
 int marker_is_restored(const char *root, const char *id, struct reason *why);
 int marker_is_waiting(const char *root, const char *id, struct reason *why);
+
+/*
+ * The same for the marker that the agent sets while it moves or checkpoints a running container; its first
+ * line, by whose request, comes in @by, empty if it has none.
+ */
+int marker_is_moving(const char *root, const char *id, char *by, size_t size, struct reason *why);
 
 /* The first process of runc's container @id under @root; 0 with @why filled if runc keeps no state of it. */
 long long marker_init_pid(const char *root, const char *id, struct reason *why);

@@ -181,24 +181,51 @@ static int start(char **argv, const struct oci_args *args)
 }
 
 /*
- * Nothing may run in a container whose restore waits for the decision: not even a probe, which the kubelet
- * takes for passed over if it cannot be run. Whatever the options of `exec` are, one argument is the id.
+ * Whether nothing may be done to a container just now, with @why filled: its restore waits for the decision, or
+ * it is being dumped.
  */
-static int exec(int argc, char **argv, const struct oci_args *args)
+static int stands_still(const struct oci_args *args, const char *id, struct reason *why)
+{
+	char by[128] = "";
+	int marked = marker_is_waiting(args->root, id, why);
+
+	if (marked > 0)
+		reason_set(why, "AtResumeGate",
+			   "the container is being moved here and has not been resumed yet: try again later");
+	if (marked)
+		return 1;
+	marked = marker_is_moving(args->root, id, by, sizeof(by), why);
+	if (marked > 0)
+		reason_set(why, "Moving",
+			   "the container is being moved or checkpointed%s%s: try again when that has ended",
+			   *by ? " by " : "", by);
+	return marked != 0;
+}
+
+/* Commands that would let something run in a container, or stop it, in the middle of a dump or restore. */
+static const char *const disturbing[] = { "exec", "pause", "resume", "checkpoint", NULL };
+
+static int disturbs(const char *command)
+{
+	const char *const *name = disturbing;
+
+	while (*name && strcmp(*name, command))
+		name++;
+	return *name != NULL;
+}
+
+/*
+ * Refused at once rather than kept waiting: a probe that cannot be run does not count for the kubelet, one that
+ * takes too long has failed. Whatever the command's options are, one argument is the id.
+ */
+static int unless_still(int argc, char **argv, const struct oci_args *args)
 {
 	struct reason why;
 	int at;
 
-	for (at = args->command_at + 1; at < argc; at++) {
-		switch (marker_is_waiting(args->root, argv[at], &why)) {
-		case 0:
-			continue;
-		case 1:
-			reason_set(&why, "AtResumeGate",
-				   "the container is being moved and has not been resumed yet: try again later");
-		}
-		return fail(args, &why);
-	}
+	for (at = args->command_at + 1; at < argc; at++)
+		if (stands_still(args, argv[at], &why))
+			return fail(args, &why);
 	return runc_become(argv);
 }
 
@@ -226,8 +253,8 @@ int oci_main(int argc, char **argv)
 		return create(argv, &args);
 	if (!strcmp(args.command, "start") && args.id)
 		return start(argv, &args);
-	if (!strcmp(args.command, "exec"))
-		return exec(argc, argv, &args);
+	if (disturbs(args.command))
+		return unless_still(argc, argv, &args);
 	if (!strcmp(args.command, "run") || !strcmp(args.command, "restore"))
 		return refuse(&args);
 	return runc_become(argv);

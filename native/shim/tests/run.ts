@@ -8,6 +8,7 @@ import { faultCases } from './fault.ts';
 import { guardCases } from './guard.ts';
 import { Bench, type Case } from './harness.ts';
 import { hostCases } from './host.ts';
+import { movingCases } from './moving.ts';
 import { ociCases } from './oci.ts';
 import { outcomeCases } from './outcome.ts';
 import { restoreCases } from './restore.ts';
@@ -16,6 +17,7 @@ const root = process.getuid?.() === 0;
 const cases: Case[] = [
   ...ociCases,
   ...closedCases,
+  ...movingCases,
   ...restoreCases,
   ...outcomeCases,
   ...backgroundCases,
