@@ -18,6 +18,7 @@
 #include "dump.h"
 #include "dump_mapping.h"
 #include "dump_memory.h"
+#include "dump_owner.h"
 #include "fault.h"
 #include "log.h"
 #include "tasks.h"
@@ -215,6 +216,26 @@ int dump_task(pid_t pid)
 	return task.found ? 0 : -ENOTSUP;
 }
 
+static int check_owners(void)
+{
+	size_t count = dump_process_count();
+	struct owner *owners = calloc(count + 1, sizeof(*owners));
+	int ret = owners ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < count && !ret; i++) {
+		pid_t pid = dump_process_at(i, &owners[i].inner);
+
+		ret = task_pinned_pages(pid, &owners[i].pinned);
+		if (ret)
+			log_fail("kernel", "the pinned memory of process %u is not known: %s",
+				 owners[i].inner, strerror(-ret));
+	}
+	if (!ret)
+		ret = dump_owner_check(contexts, context_count, owners, count);
+	free(owners);
+	return ret;
+}
+
 static int write_contexts(void)
 {
 	int dir = criu_get_image_dir(), ret = 0;
@@ -222,8 +243,11 @@ static int write_contexts(void)
 
 	if (fault("dump.image.before"))
 		return -EIO;
-	for (size_t i = 0; i < context_count && !ret; i++) {
+	for (size_t i = 0; i < context_count && !ret; i++)
 		ret = dump_place_mappings(&contexts[i]);
+	if (!ret)
+		ret = check_owners();
+	for (size_t i = 0; i < context_count && !ret; i++) {
 		pid = dump_pid_of(contexts[i].context->owner);
 		if (!ret)
 			ret = dump_memory_check(contexts[i].context, pid);

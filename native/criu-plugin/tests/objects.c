@@ -81,6 +81,22 @@ static int find_queue(unsigned long *start, unsigned long *end)
 	return found;
 }
 
+static bool dont_fork_queues(void)
+{
+	FILE *file = fopen("/proc/self/maps", "re");
+	unsigned long start, end;
+	bool done = file;
+	char line[512];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strstr(line, "/dev/infiniband/uverbs") &&
+		    sscanf(line, "%lx-%lx", &start, &end) == 2)
+			done &= !madvise((void *)start, end - start, MADV_DONTFORK);
+	if (file)
+		fclose(file);
+	return done;
+}
+
 static bool half_a_queue(struct verbs *v)
 {
 	unsigned long start, end;
@@ -97,6 +113,37 @@ static bool closed_context(struct verbs *v)
 static bool region_without_memory(struct verbs *v)
 {
 	return reg_mr(v) && !munmap(v->memory + 4 * PAGE, PAGE);
+}
+
+/*
+ * A worker registers memory of its own through its parent's context, then stays or ends: the region is as large
+ * as the parent's, at the same address, and another process's.
+ */
+static bool worker(struct verbs *v, bool stays)
+{
+	int ready[2], status;
+	pid_t pid;
+	char c;
+
+	if (pipe(ready) || !create_qp(v, IBV_QPT_RC, NULL))
+		return false;
+	/* The queues stay the parent's alone, as with ibv_fork_init(). */
+	if (!dont_fork_queues())
+		return false;
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		c = reg_mr(v) ? 'y' : 'n';
+		if (write(ready[1], &c, 1) != 1 || !stays)
+			_exit(0);
+		for (;;)
+			pause();
+	}
+	if (pid < 0 || read(ready[0], &c, 1) != 1 || c != 'y')
+		return false;
+	close(ready[0]);
+	close(ready[1]);
+	return stays || waitpid(pid, &status, 0) == pid;
 }
 
 /* Both processes have the queues; the first one's pid is the one that is told. */
@@ -139,6 +186,10 @@ static bool make(struct verbs *v, const char *kind)
 		return region_without_memory(v);
 	if (!strcmp(kind, "fork"))
 		return forked(v);
+	if (!strcmp(kind, "worker"))
+		return worker(v, true);
+	if (!strcmp(kind, "worker-gone"))
+		return worker(v, false);
 	/* What can be moved: that the others fail is not this program's fault. */
 	if (!strcmp(kind, "rc"))
 		return create_qp(v, IBV_QPT_RC, NULL) && reg_mr(v);

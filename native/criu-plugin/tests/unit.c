@@ -60,6 +60,7 @@ int main(void)
 	unit_image();
 	unit_gate();
 	unit_memory();
+	unit_owner();
 	unit_report();
 	unit_tasks();
 	unit_uverbs();
