@@ -3,8 +3,8 @@
  * create ── keeper ── runc ── criu
  *
  * The keeper is in a session of its own and stays until runc has ended. It knows by a pipe whether the
- * create has succeeded or has been killed. All that it can do to a restore is to remove the bundle's mark:
- * the plugin then kills what was rebuilt, and CRIU and runc clean up as after any failure. A CRIU whose
+ * create has succeeded or has been killed. All that it can do to a restore is to remove the bundle's marker:
+ * the plugin then kills what was restored, and CRIU and runc clean up as after any failure. A CRIU whose
  * runc is killed leaves its mounts.
  */
 #include "keeper.h"
@@ -105,6 +105,9 @@ static void keeper(const struct kept_restore *order, int word)
 	to_null(STDIN_FILENO);
 	to_null(STDOUT_FILENO);
 	to_null(STDERR_FILENO);
+	/* The create will have returned: without a name in it the marker would keep nobody out. */
+	if (marker_set_waiting(order->args->bundle, runc) < 0)
+		marker_clear_waiting(order->args->bundle);
 	keep(order, runc, word);
 	while (waitpid(runc, &status, 0) < 0)
 		if (errno != EINTR)
@@ -176,7 +179,7 @@ static int finished(pid_t child, int ended, struct reason *why)
  * The process that a restore in the background has made. Returns 0 with @why filled, or with no code in it
  * if runc has failed, and has told its log why.
  */
-static long long rebuilt(const struct kept_restore *order, pid_t child, int ended, struct reason *why)
+static long long restored_pid(const struct kept_restore *order, pid_t child, int ended, struct reason *why)
 {
 	long long pid = 0;
 	int status = 0;
@@ -209,7 +212,7 @@ static long long rebuilt(const struct kept_restore *order, pid_t child, int ende
 /* Leaves the restore at its gate: containerd learns the process, and nobody waits for runc. */
 static int leave(const struct kept_restore *order, pid_t child, int ended, struct reason *why)
 {
-	long long pid = rebuilt(order, child, ended, why);
+	long long pid = restored_pid(order, child, ended, why);
 
 	if (pid <= 0)
 		return -1;
@@ -249,6 +252,9 @@ int keeper_restore(const struct kept_restore *order, struct reason *why)
 	}
 out:
 	close(word[1]);
+	/* The keeper does it, if nobody has killed it. */
+	if (result < 0)
+		marker_clear_waiting(order->args->bundle);
 	if (ended >= 0)
 		close(ended);
 	return result;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "json_file.h"
+#include "process.h"
 
 #define RESTORED	"sealift-restored"
 #define WAITING		"sealift-waiting"
@@ -55,9 +56,45 @@ int marker_clear_restored(const char *bundle)
 	return unmark(bundle, RESTORED);
 }
 
-int marker_set_waiting(const char *bundle)
+/* `<pid> <start time>`, a line for each process. */
+int marker_set_waiting(const char *bundle, pid_t runc)
 {
-	return mark(bundle, WAITING);
+	pid_t pids[] = { getpid(), runc };
+	char path[PATH_MAX], unfinished[PATH_MAX], text[128];
+	int fd, used = 0;
+	size_t i;
+
+	if (join(path, bundle, WAITING) < 0 || join(unfinished, bundle, WAITING ".new") < 0)
+		return -1;
+	for (i = 0; i < sizeof(pids) / sizeof(pids[0]); i++)
+		if (pids[i])
+			used += snprintf(text + used, sizeof(text) - used, "%d %llu\n", pids[i],
+					 process_start_time(pids[i]));
+	fd = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -1;
+	if (write(fd, text, used) != used) {
+		close(fd);
+		return -1;
+	}
+	/* By a rename, because the plugin gives the restore up as soon as it does not find the file. */
+	return close(fd) < 0 ? -1 : rename(unfinished, path);
+}
+
+/* Whether one of the processes that would remove the marker is there. Yes, if it does not say which they are. */
+static int is_attended(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	unsigned long long start;
+	int pid, lines = 0, alive = 0;
+
+	while (file && fscanf(file, "%d %llu", &pid, &start) == 2) {
+		lines++;
+		alive |= pid > 0 && start && process_start_time(pid) == start;
+	}
+	if (file)
+		fclose(file);
+	return alive || !lines;
 }
 
 int marker_clear_waiting(const char *bundle)
@@ -124,8 +161,9 @@ int marker_is_restored(const char *root, const char *id, struct reason *why)
 int marker_is_waiting(const char *root, const char *id, struct reason *why)
 {
 	char path[PATH_MAX];
+	int marked = is_marked(root, id, WAITING, path, why);
 
-	return is_marked(root, id, WAITING, path, why);
+	return marked > 0 ? is_attended(path) : marked;
 }
 
 /* The first line of a file, as far as it can be printed. */

@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "reason.h"
 
@@ -14,9 +15,10 @@ int marker_clear_restored(const char *bundle);
 
 /*
  * The marker that stands while a restore is under way: nobody must join what was restored before the
- * decision, and the plugin gives the restore up when the marker goes.
+ * decision, and the plugin gives the restore up when the marker goes. It names the calling process and @runc
+ * (0: not started yet) and counts for nothing when both have ended. Sets it anew if it is there.
  */
-int marker_set_waiting(const char *bundle);
+int marker_set_waiting(const char *bundle, pid_t runc);
 int marker_clear_waiting(const char *bundle);
 /* Its path. Returns 0, or -1 if that is too long. */
 int marker_waiting_path(const char *bundle, char path[PATH_MAX]);

@@ -119,7 +119,7 @@ static int keep_restore(char **argv, const struct oci_args *args, json_t *reply,
 			return -1;
 		}
 	}
-	if (marker_waiting_path(args->bundle, waiting) < 0 || marker_set_waiting(args->bundle) < 0) {
+	if (marker_waiting_path(args->bundle, waiting) < 0 || marker_set_waiting(args->bundle, 0) < 0) {
 		reason_set(why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
 		json_decref(at_gate);
 		return -1;
