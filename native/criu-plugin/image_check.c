@@ -126,6 +126,26 @@ static int check_all(const PB(Context) *context, struct handles *handles)
 	return ret;
 }
 
+static long higher(long highest, uint32_t handle)
+{
+	return (long)handle > highest ? (long)handle : highest;
+}
+
+long image_max_handle(const PB(Context) *context)
+{
+	long highest = -1;
+
+	for (size_t i = 0; i < context->n_pds; i++)
+		highest = higher(highest, context->pds[i]->handle);
+	for (size_t i = 0; i < context->n_cqs; i++)
+		highest = higher(highest, context->cqs[i]->handle);
+	for (size_t i = 0; i < context->n_qps; i++)
+		highest = higher(highest, context->qps[i]->handle);
+	for (size_t i = 0; i < context->n_mrs; i++)
+		highest = higher(highest, context->mrs[i]->handle);
+	return highest;
+}
+
 int image_check_context(const PB(Context) *context, const char *name)
 {
 	struct handles *handles;

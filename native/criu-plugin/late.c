@@ -45,8 +45,8 @@ static int close_strays(struct late_task *task)
 {
 	int64_t ret = task_each_fd(task->pid, close_placeholder, &task->inject);
 
-	for (size_t n = 0; n < restore_count() && !ret; n++) {
-		const struct restored *restored = restore_at(n);
+	for (size_t n = 0; n < restored_count() && !ret; n++) {
+		const struct restored *restored = restored_at(n);
 		size_t files = 2 + restored->context->n_channels;
 
 		if (restored->built->builder != (int)task->inner)
@@ -76,8 +76,8 @@ static int restore_contexts(struct late_task *task, int *fds)
 {
 	int ret = 0;
 
-	for (size_t n = 0; n < restore_count() && !ret; n++) {
-		const struct restored *restored = restore_at(n);
+	for (size_t n = 0; n < restored_count() && !ret; n++) {
+		const struct restored *restored = restored_at(n);
 
 		if (restored->built->state != 1) {
 			log_fail("image-damaged", "no restored file belongs to context %zu", n);
@@ -100,12 +100,12 @@ static int register_memory(struct late_task *task, int *fds)
 {
 	int ret = 0;
 
-	for (size_t n = 0; n < restore_count() && !ret; n++) {
-		if (restore_at(n)->context->owner != task->inner)
+	for (size_t n = 0; n < restored_count() && !ret; n++) {
+		if (restored_at(n)->context->owner != task->inner)
 			continue;
-		ret = memory_regions_restore(task, restore_at(n), fds[n]);
+		ret = memory_regions_restore(task, restored_at(n), fds[n]);
 		if (!ret)
-			ret = credentials_restore(task, restore_at(n), fds[n]);
+			ret = credentials_restore(task, restored_at(n), fds[n]);
 	}
 	return ret;
 }
@@ -123,8 +123,8 @@ static int finish_tasks(int *fds)
 			int end;
 
 			ret = task_inner_pid(task.pid, &task.inner);
-			for (size_t n = 0; n < restore_count(); n++)
-				concerned |= concerns(restore_at(n), task.inner);
+			for (size_t n = 0; n < restored_count(); n++)
+				concerned |= concerns(restored_at(n), task.inner);
 			if (ret || !concerned)
 				continue;
 			ret = inject_begin(&task.inject, task.pid);
@@ -138,11 +138,11 @@ static int finish_tasks(int *fds)
 				ret = close_strays(&task);
 			end = inject_end(&task.inject);
 			ret = ret ? ret : end;
-			for (size_t n = 0; n < restore_count() && round == 1; n++)
-				owners += restore_at(n)->context->owner == task.inner;
+			for (size_t n = 0; n < restored_count() && round == 1; n++)
+				owners += restored_at(n)->context->owner == task.inner;
 		}
 	}
-	if (!ret && owners != restore_count()) {
+	if (!ret && owners != restored_count()) {
 		log_fail("image-damaged", "an owner of memory regions was not restored");
 		ret = -ESRCH;
 	}
@@ -158,11 +158,11 @@ static int open_gate(const int *fds, uint64_t register_us)
 
 	if (fault("restore.gate.before"))
 		return -EIO;
-	if (restore_has_agent())
+	if (restored_has_agent())
 		ret = gate_wait(traced, traced_count, register_us);
 	else
-		for (size_t n = 0; n < restore_count() && !ret; n++)
-			ret = restore_at(n)->driver->resume(fds[n]);
+		for (size_t n = 0; n < restored_count() && !ret; n++)
+			ret = restored_at(n)->driver->resume(fds[n]);
 	if (!ret && fault("restore.gate.after"))
 		ret = -EIO;
 	/* Last: once this is written tasks may run, and before it none may. */
@@ -250,13 +250,13 @@ static int resume_all(pid_t root)
 	/* Nobody may let them go but us: not even whoever kills CRIU. */
 	for (size_t i = 0; !ret && i < traced_count; i++)
 		ret = task_end_with_us(traced[i]);
-	fds = calloc(restore_count() + 1, sizeof(*fds));
+	fds = calloc(restored_count() + 1, sizeof(*fds));
 	if (ret || !fds) {
 		kill_all();
 		free(fds);
 		return ret ? ret : -ENOMEM;
 	}
-	for (size_t n = 0; n < restore_count(); n++)
+	for (size_t n = 0; n < restored_count(); n++)
 		fds[n] = -1;
 
 	begun = monotonic_us();
@@ -265,10 +265,10 @@ static int resume_all(pid_t root)
 		ret = open_gate(fds, monotonic_us() - begun);
 	if (ret)
 		kill_all();
-	for (size_t n = 0; n < restore_count(); n++) {
+	for (size_t n = 0; n < restored_count(); n++) {
 		/* Nobody else would resume a device whose new tasks are gone. */
-		if (ret && fds[n] >= 0 && !restore_has_agent())
-			restore_at(n)->driver->resume(fds[n]);
+		if (ret && fds[n] >= 0 && !restored_has_agent())
+			restored_at(n)->driver->resume(fds[n]);
 		if (fds[n] >= 0)
 			close(fds[n]);
 	}

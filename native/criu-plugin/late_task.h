@@ -3,7 +3,7 @@
 #define SEALIFT_LATE_TASK_H
 
 #include "inject.h"
-#include "restore.h"
+#include "restored.h"
 
 /* A restored task in which system calls can be run. */
 struct late_task {

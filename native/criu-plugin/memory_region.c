@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 #include <rdma/rdma_user_ioctl_cmds.h>
 
-#include "build.h"
 #include "fault.h"
 #include "late_task.h"
 #include "log.h"
@@ -91,7 +90,7 @@ static int free_places(const PB(Context) *context, int fd)
 
 	if (!used)
 		return -ENOMEM;
-	for (long i = build_max_handle(context); i >= 0 && !ret; i--)
+	for (long i = image_max_handle(context); i >= 0 && !ret; i--)
 		if (!used[i])
 			ret = uverbs_destroy_pd(fd, i);
 	free(used);
