@@ -16,6 +16,7 @@
 #include "dirty.h"
 #include "driver.h"
 #include "dump.h"
+#include "dump_limits.h"
 #include "dump_mapping.h"
 #include "dump_memory.h"
 #include "dump_owner.h"
@@ -247,6 +248,8 @@ static int write_contexts(void)
 		ret = dump_place_mappings(&contexts[i]);
 	if (!ret)
 		ret = check_owners();
+	if (!ret)
+		ret = dump_limits_check(contexts, context_count);
 	for (size_t i = 0; i < context_count && !ret; i++) {
 		pid = dump_pid_of(contexts[i].context->owner);
 		if (!ret)

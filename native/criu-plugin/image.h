@@ -17,10 +17,10 @@
 #define IMAGE_VERSION		1U
 #define IMAGE_FILES_NAME	"ibverbs-files.img"
 
-/* Limits of a sane image; handles are small because they are the lowest free. */
+/* Limits of a sane image; no device has more protection domains than handles here (RXE_MAX_PD). */
 #define IMAGE_MAX_CONTEXTS	256U
 #define IMAGE_MAX_OBJECTS	65536U
-#define IMAGE_MAX_HANDLE	32000U
+#define IMAGE_MAX_HANDLE	(1U << 20)
 #define IMAGE_MAX_BYTES		(512U << 20)
 
 /* Allocators that pair with protobuf-c's free; NULL or -ENOMEM when out of memory. */

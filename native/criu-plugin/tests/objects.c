@@ -20,6 +20,7 @@
 #include <infiniband/verbs.h>
 
 #define PAGE 4096
+#define HIGH_HANDLE 40000
 
 struct verbs {
 	struct ibv_context *ctx;
@@ -64,6 +65,22 @@ static struct ibv_ah *create_ah(struct verbs *v)
 static struct ibv_mr *reg_mr(struct verbs *v)
 {
 	return ibv_reg_mr(v->pd, v->memory, 8 * PAGE, IBV_ACCESS_LOCAL_WRITE);
+}
+
+/* A region whose handle is far from the others'. */
+static bool high_handle(struct verbs *v)
+{
+	struct ibv_pd **pds = calloc(HIGH_HANDLE, sizeof(*pds));
+	struct ibv_mr *mr;
+	bool fine = pds;
+
+	for (int i = 0; i < HIGH_HANDLE && fine; i++)
+		fine = (pds[i] = ibv_alloc_pd(v->ctx));
+	mr = fine ? reg_mr(v) : NULL;
+	for (int i = 0; i < HIGH_HANDLE && fine; i++)
+		fine = !ibv_dealloc_pd(pds[i]);
+	free(pds);
+	return fine && mr && mr->handle > HIGH_HANDLE;
 }
 
 /* The first mapping of a queue in /proc/self/maps. */
@@ -191,6 +208,8 @@ static bool make(struct verbs *v, const char *kind)
 	if (!strcmp(kind, "worker-gone"))
 		return worker(v, false);
 	/* What can be moved: that the others fail is not this program's fault. */
+	if (!strcmp(kind, "high-handle"))
+		return high_handle(v);
 	if (!strcmp(kind, "rc"))
 		return create_qp(v, IBV_QPT_RC, NULL) && reg_mr(v);
 	errx(2, "kind %s?", kind);

@@ -59,6 +59,7 @@ int main(void)
 {
 	unit_image();
 	unit_gate();
+	unit_limits();
 	unit_memory();
 	unit_owner();
 	unit_report();

@@ -207,6 +207,8 @@ static void contradictions(void)
 
 	fill(&s);
 	CHECK(!image_check_context(&s.context, "x"));
+	s.mr.handle = 40000;
+	CHECK(!image_check_context(&s.context, "x"));
 	REFUSED(s.mr.handle = 2);
 	REFUSED(s.mr.handle = IMAGE_MAX_HANDLE);
 	REFUSED(s.cq.handle = 0xffffffff);
