@@ -16,6 +16,7 @@
 #include "dirty.h"
 #include "driver.h"
 #include "dump.h"
+#include "dump_events.h"
 #include "dump_limits.h"
 #include "dump_mapping.h"
 #include "dump_memory.h"
@@ -133,7 +134,7 @@ static int add_context(const char *path, int fd)
 		return ret;
 	if (fault("dump.context.before"))
 		return -EIO;
-	ret = driver->dump(fd, dumped->context, &dumped->rings);
+	ret = driver->dump(fd, dumped->context, &dumped->rings, &dumped->events);
 	if (!ret)
 		log_info("dumped context %zu: %zu QP, %zu CQ, %zu MR, %zu PD", context_count - 1,
 			 dumped->context->n_qps, dumped->context->n_cqs,
@@ -252,8 +253,7 @@ static int write_contexts(void)
 		ret = dump_limits_check(contexts, context_count);
 	for (size_t i = 0; i < context_count && !ret; i++) {
 		pid = dump_pid_of(contexts[i].context->owner);
-		if (!ret)
-			ret = dump_memory_check(contexts[i].context, pid);
+		ret = dump_memory_check(contexts[i].context, pid);
 		if (!ret)
 			ret = dirty_regions(dir, contexts[i].context, pid);
 		if (!ret)
@@ -266,6 +266,18 @@ static int write_contexts(void)
 	files.contexts = context_count;
 	written = !ret;
 	return ret ? ret : fault("dump.image.after") ? -EIO : 0;
+}
+
+/* Is it an event file of @dumped? */
+static int identify_events(const struct dumped *dumped, int fd, PB(File) *file)
+{
+	uint32_t unread;
+	int ret;
+
+	ret = dumped->driver->find_file(dumped->fd, fd, &file->kind, &file->index, &unread);
+	if (!ret && file->kind == SEALIFT__IBVERBS__FILE_KIND__ASYNC)
+		ret = dump_events_check(&dumped->events, unread);
+	return ret;
 }
 
 /* Which context and what of it? */
@@ -282,13 +294,16 @@ static int identify(int fd, PB(File) *file)
 	if (strncmp(link, UVERBS_PREFIX, strlen(UVERBS_PREFIX)) && strcmp(link, EVENT_LINK))
 		return -ENOTSUP;
 	for (size_t i = 0; i < context_count; i++) {
+		int ret = -EBADF;
+
 		file->context = i;
 		file->kind = SEALIFT__IBVERBS__FILE_KIND__CONTEXT;
 		if (task_same_file(fd, contexts[i].fd))
 			return 0;
-		if (!strcmp(link, EVENT_LINK) &&
-		    !contexts[i].driver->find_file(contexts[i].fd, fd, &file->kind, &file->index))
-			return 0;
+		if (!strcmp(link, EVENT_LINK))
+			ret = identify_events(&contexts[i], fd, file);
+		if (ret != -EBADF)
+			return ret;
 	}
 	log_fail("unsupported", "%s belongs to no verbs context of these processes; close it first",
 		 link);

@@ -122,6 +122,33 @@ static bool half_a_queue(struct verbs *v)
 	       !munmap((void *)(end - PAGE), PAGE);
 }
 
+/* A queue pair whose receive requests, flushed, overflow its completion queue. */
+static bool overflow(struct verbs *v)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_INIT, .port_num = 1 };
+	struct ibv_qp *qp = create_qp(v, IBV_QPT_RC, NULL);
+	struct ibv_recv_wr wr = { 0 }, *bad;
+
+	if (!qp || ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+				 IBV_QP_ACCESS_FLAGS))
+		return false;
+	for (int i = 0; i < 60; i++)
+		if (ibv_post_recv(qp, &wr, &bad))
+			return false;
+	attr.qp_state = IBV_QPS_ERR;
+	return !ibv_modify_qp(qp, &attr, IBV_QP_STATE);
+}
+
+/* Each overflow is an asynchronous event of the completion queue; nobody reads the two. */
+static bool overflown(struct verbs *v)
+{
+	v->cq = ibv_create_cq(v->ctx, 1, NULL, NULL, 0);
+	if (!v->cq || !overflow(v) || !overflow(v))
+		return false;
+	sleep(2);
+	return true;
+}
+
 static bool closed_context(struct verbs *v)
 {
 	return !close(v->ctx->cmd_fd);
@@ -203,6 +230,8 @@ static bool make(struct verbs *v, const char *kind)
 		return region_without_memory(v);
 	if (!strcmp(kind, "fork"))
 		return forked(v);
+	if (!strcmp(kind, "overflown"))
+		return overflown(v);
 	if (!strcmp(kind, "worker"))
 		return worker(v, true);
 	if (!strcmp(kind, "worker-gone"))
