@@ -13,7 +13,6 @@
 #include <unistd.h>
 #include <criu/criu-plugin.h>
 
-#include "dirty.h"
 #include "driver.h"
 #include "dump.h"
 #include "dump_events.h"
@@ -255,7 +254,7 @@ static int write_contexts(void)
 		pid = dump_pid_of(contexts[i].context->owner);
 		ret = dump_memory_check(contexts[i].context, pid);
 		if (!ret)
-			ret = dirty_regions(dir, contexts[i].context, pid);
+			ret = dump_memory_is_whole(dir, contexts[i].context);
 		if (!ret)
 			ret = image_check_context(contexts[i].context, "the dump");
 		if (!ret)

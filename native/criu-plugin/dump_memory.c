@@ -5,8 +5,10 @@
  * would be found missing when the other node has begun to restore.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "dump_memory.h"
 #include "log.h"
@@ -50,6 +52,23 @@ static uint64_t first_gap(const struct spans *spans, uint64_t at, uint64_t end, 
 		at = spans->items[i].end;
 	}
 	return at < end ? at : end;
+}
+
+int dump_memory_is_whole(int dir, const PB(Context) *context)
+{
+	struct stat st;
+
+	if (fstatat(dir, "parent", &st, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	for (size_t i = 0; i < context->n_mrs; i++) {
+		if (!(context->mrs[i]->access & ACCESS_WRITES))
+			continue;
+		log_fail("unsupported",
+			 "the device can write to memory region %#x, and the dump is to hold only the pages written since an earlier one, of which the device's are not known; dump without a parent",
+			 context->mrs[i]->lkey);
+		return -EOPNOTSUPP;
+	}
+	return 0;
 }
 
 int dump_memory_check(const PB(Context) *context, pid_t pid)

@@ -13,4 +13,14 @@
  */
 int dump_memory_check(const PB(Context) *context, pid_t pid);
 
+/*
+ * dump_memory_is_whole - will the images hold all that the device has written?
+ * @dir: the image directory
+ *
+ * CRIU leaves out what is in the images of an earlier dump (its parent) and was
+ * not written since, as far as the processor's page tables tell.
+ * 0, or -EOPNOTSUPP with the reason in the log.
+ */
+int dump_memory_is_whole(int dir, const PB(Context) *context);
+
 #endif
