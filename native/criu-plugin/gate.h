@@ -21,10 +21,4 @@
  */
 int gate_wait(const pid_t *tasks, size_t n_tasks, uint64_t register_us);
 
-/*
- * Does the JSON object say "ok": true at its top level? 1 yes, 0 no,
- * -EINVAL: no JSON object.
- */
-int gate_parse_reply(const char *reply, size_t size);
-
 #endif
