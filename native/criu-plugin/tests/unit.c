@@ -58,6 +58,7 @@ static void unit_fault(void)
 int main(void)
 {
 	unit_image();
+	unit_fuzz();
 	unit_events();
 	unit_gate();
 	unit_limits();

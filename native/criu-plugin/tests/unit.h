@@ -16,6 +16,7 @@ void unit_clear_log(void);
 
 void unit_image(void);
 void unit_events(void);
+void unit_fuzz(void);
 void unit_gate(void);
 void unit_limits(void);
 void unit_memory(void);
