@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Which mapped queue belongs to which object: the driver hands out an offset
- * per ring that is unique on the device, and the mapping still tells it.
+ * per ring that is unique on the device, and the mapping still has it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -156,7 +156,7 @@ int dump_place_mappings(struct dumped *dumped)
 		if (ring)
 			ret = place(dumped, &mappings[i], ring);
 	}
-	/* Whoever mapped the queues registered the memory; else take the oldest. */
+	/* The process that mapped the queues; without queues the oldest one. dump_owner_check() looks at the regions. */
 	if (context->n_mappings) {
 		context->owner = context->mappings[0]->pid;
 		return ret;

@@ -18,7 +18,7 @@ int dump_memory_check(const PB(Context) *context, pid_t pid);
  * @dir: the image directory
  *
  * CRIU leaves out what is in the images of an earlier dump (its parent) and was
- * not written since, as far as the processor's page tables tell.
+ * not written since, as the page tables say: they know nothing of a device's writes.
  * 0, or -EOPNOTSUPP with the reason in the log.
  */
 int dump_memory_is_whole(int dir, const PB(Context) *context);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Whose memory is it? A process can register memory through a context that its
+ * A process can register memory through a context that its
  * parent has opened, and restored in the parent such a region would let peers
- * write over the parent's memory. The driver does not tell whose a region is,
+ * write over the parent's memory. The driver does not say whose a region is,
  * but the kernel counts what it pins by process (VmPin; ib_umem_get()): each
  * process must have pinned what its own contexts' regions need, and if it
  * shares a context with others, no more.
@@ -68,7 +68,7 @@ static int refuse_shared(const PB(Context) *context, const struct owner *owner, 
 	const PB(MemoryRegion) *mr = context->mrs[0];
 
 	log_fail("unsupported",
-		 "process %u shares a verbs context with process %u and has pinned %llu pages, %llu more than its own contexts' regions need: whose memory the context's regions are (the first: handle %u, address %#llx) cannot be told; let each process open the device itself",
+		 "process %u shares a verbs context with process %u and has pinned %llu pages, %llu more than its own contexts' regions need, so that the context's regions (the first: handle %u, address %#llx) may be in the memory of either; let each process open the device itself",
 		 owner->inner, context->owner, (unsigned long long)owner->pinned,
 		 (unsigned long long)(owner->pinned - pages), mr->handle,
 		 (unsigned long long)mr->start);

@@ -20,17 +20,17 @@
 #define WATCH_MS	500
 #define REPLY_LIMIT	4096
 
-/* Without these nobody would know of the tasks that were let go, or they would not be whole. */
+/* If one of these is gone, nobody knows of the restored tasks, or a task is missing. */
 struct watch {
 	const pid_t *tasks;
 	size_t n_tasks;
-	pid_t runc;		/* 0: not told */
-	const char *mark;	/* path, NULL: none */
+	pid_t runc;		/* 0: not given */
+	const char *marker;	/* path, NULL: none */
 };
 
 /*
- * By each thread: a first task whose other tasks wait for their tracer is not seen to end, and neither is
- * the leader of such threads.
+ * Looks at each thread: the kernel does not report the end of an init, or of a thread group's leader, while
+ * other tasks of it wait for their tracer.
  */
 static bool one_has_died(const struct watch *watch)
 {
@@ -53,7 +53,7 @@ static int watch_check(const struct watch *watch)
 		what = "a restored process was killed";
 	else if (watch->runc && getppid() != watch->runc)
 		what = "runc was killed";
-	else if (watch->mark && access(watch->mark, F_OK) && errno == ENOENT)
+	else if (watch->marker && access(watch->marker, F_OK) && errno == ENOENT)
 		what = "the container's creation was given up";
 	if (!what)
 		return 0;
@@ -97,7 +97,7 @@ static int ask(struct watch *watch, const char *path, const char *request)
 	return ret;
 }
 
-/* These are the agent's own and go into JSON as they are. */
+/* The agent chose these words: they need no quoting in JSON. */
 static bool plain(const char *word)
 {
 	if (!word || !*word)
@@ -124,7 +124,7 @@ static int wait_open(struct watch *watch, const char *request)
 		if (!ret || ret == -ECANCELED)
 			break;
 		clock_gettime(CLOCK_MONOTONIC, &after);
-		/* A wait that was long had an agent at its other end. */
+		/* A long wait had an agent at its other end. */
 		if (!lost || after.tv_sec - before.tv_sec > 1)
 			lost = after.tv_sec;
 		if (after.tv_sec - lost >= RETRY_SECONDS) {
@@ -144,7 +144,7 @@ int gate_wait(const pid_t *tasks, size_t n_tasks, uint64_t register_us)
 		.tasks = tasks,
 		.n_tasks = n_tasks,
 		.runc = runc ? atoi(runc) : 0,
-		.mark = getenv("SEALIFT_WHILE"),
+		.marker = getenv("SEALIFT_WHILE"),
 	};
 	char request[1024];
 	int ret;
@@ -159,7 +159,7 @@ int gate_wait(const pid_t *tasks, size_t n_tasks, uint64_t register_us)
 	}
 	log_info("waiting at the gate");
 	ret = wait_open(&watch, request);
-	/* It may have come just before the answer. */
+	/* A process may have been killed just before the reply. */
 	if (!ret)
 		ret = watch_check(&watch);
 	if (!ret)

@@ -40,7 +40,7 @@ static int close_placeholder(pid_t pid, int fd, const char *link, void *arg)
 	return inject_syscall(arg, SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
-/* Descriptors that only the restore needed. */
+/* Closes the descriptors that only the restore needed. */
 static int close_strays(struct late_task *task)
 {
 	int64_t ret = task_each_fd(task->pid, close_placeholder, &task->inject);
@@ -110,7 +110,7 @@ static int register_memory(struct late_task *task, int *fds)
 	return ret;
 }
 
-/* Two rounds over the tasks: contexts may be built in one and owned by another. */
+/* Two rounds over the tasks: one may have made a context whose memory regions are in another. */
 static int finish_tasks(int *fds)
 {
 	size_t owners = 0;
@@ -151,7 +151,7 @@ static int finish_tasks(int *fds)
 	return ret;
 }
 
-/* With an agent its word counts; without one the device goes on by itself. */
+/* With an agent the agent decides; without one the plugin resumes the device. */
 static int open_gate(const int *fds, uint64_t register_us)
 {
 	int ret = 0;
@@ -170,8 +170,8 @@ static int open_gate(const int *fds, uint64_t register_us)
 }
 
 /*
- * CRIU will wait for the first task alone. As the init of its namespace that one does not end before the
- * others, and those, being traced, not before their tracer has seen it; so has a process before its threads.
+ * CRIU waits for the first task alone. That one is the init of its namespace and ends after all others; those
+ * are traced, and end when their tracer has waited for them. The same holds for a process and its threads.
  */
 static void reap_all(void)
 {
@@ -192,7 +192,7 @@ static void reap_all(void)
 }
 
 /*
- * CRIU goes on when this hook fails. Dead tasks make its own last step fail, so
+ * CRIU ignores what this hook returns. Dead tasks make its own last step fail, so
  * that it cleans up and reports as it does for any failed restore.
  */
 static void kill_all(void)
@@ -247,7 +247,7 @@ static int resume_all(pid_t root)
 		return ret;
 	}
 	ret = note_threads();
-	/* Nobody may let them go but us: not even whoever kills CRIU. */
+	/* The kernel detaches from the tasks when CRIU is killed; then they must die instead of running. */
 	for (size_t i = 0; !ret && i < traced_count; i++)
 		ret = task_end_with_us(traced[i]);
 	fds = calloc(restored_count() + 1, sizeof(*fds));
@@ -291,8 +291,8 @@ int late_resume(pid_t pid)
 	for (int i = 0; i < tree_count; i++)
 		if (tree[i] == pid)
 			return 0;
-	/* It would run without having been finished. */
-	log_fail("restore", "process %d was not seen when the others were finished", pid);
+	/* It would run without its queues and regions. */
+	log_fail("restore", "process %d is new since the others were finished: it is killed with them", pid);
 	failed = true;
 	kill_all();
 	kill(pid, SIGKILL);

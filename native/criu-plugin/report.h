@@ -24,8 +24,8 @@ void report_failure(const char *code, const char *text);
  * report_opened - the gate is open: from now on CRIU may detach from the tasks
  * @root: the container's first task
  *
- * 0, or -errno with a line in the log: nobody could tell then whether a task
- * has run, so none may.
+ * 0, or -errno with a line in the log: nobody would know then whether a task
+ * has run, so none may run.
  */
 int report_opened(pid_t root);
 

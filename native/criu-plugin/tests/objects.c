@@ -190,7 +190,7 @@ static bool worker(struct verbs *v, bool stays)
 	return stays || waitpid(pid, &status, 0) == pid;
 }
 
-/* Both processes have the queues; the first one's pid is the one that is told. */
+/* Both processes have the queues; the parent's pid goes into the pid file. */
 static bool forked(struct verbs *v)
 {
 	pid_t pid;

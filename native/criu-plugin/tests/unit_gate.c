@@ -65,12 +65,12 @@ static void one(const char *path, const char *const *answers, int expected)
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
-/* Who would be let go is dead, or nobody would know of it. */
+/* A restored process is dead, or runc is, or the marker is gone. */
 static void given_up(const char *path)
 {
 	static const char *const silent[] = { "-", NULL };
 	static const char *const yes[] = { "{\"ok\":true}\n", NULL };
-	char mark[80], number[16];
+	char marker[80], number[16];
 	pid_t pid, agent;
 	int status;
 
@@ -82,15 +82,15 @@ static void given_up(const char *path)
 	setenv("SEALIFT_RUNC_PID", number, 1);
 	one(path, yes, 0);
 
-	snprintf(mark, sizeof(mark), "%s.mark", path);
-	setenv("SEALIFT_WHILE", mark, 1);
-	fclose(fopen(mark, "w"));
+	snprintf(marker, sizeof(marker), "%s.marker", path);
+	setenv("SEALIFT_WHILE", marker, 1);
+	fclose(fopen(marker, "w"));
 	one(path, yes, 0);
 	agent = serve(path, silent);
 	pid = fork();
 	if (!pid) {
 		usleep(200000);
-		unlink(mark);
+		unlink(marker);
 		_exit(0);
 	}
 	unit_clear_log();

@@ -77,7 +77,7 @@ static void regions_of_a_worker(void)
 	CHECK(strstr(unit_log(), "sealift: unsupported: process 7 "));
 	CHECK(strstr(unit_log(), "handle 3, address 0x7f0000001800"));
 	CHECK(look(&s, 0, 6) == -EOPNOTSUPP);
-	/* The parent's other pinned memory hides that one is missing: the child's tells. */
+	/* The parent's other pinned memory hides that a region is missing; the child's count shows it. */
 	CHECK(look(&s, 100, 0) == -EOPNOTSUPP);
 	CHECK(look(&s, 6, 2) == -EOPNOTSUPP);
 	CHECK(strstr(unit_log(), "sealift: unsupported: process 8 shares a verbs context with process 7"));

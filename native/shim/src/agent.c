@@ -43,9 +43,9 @@ static int wait_ready(int fd, short events, void *signals)
 	return signals_wait(signals, fd, events, -1) < 0 ? -ECANCELED : 0;
 }
 
-static enum outcome told_to_end(struct reason *why)
+static enum outcome asked_to_end(struct reason *why)
 {
-	reason_set(why, "Cancelled", "told to end while waiting for the agent");
+	reason_set(why, "Cancelled", "asked to end while waiting for the agent");
 	return REFUSED;
 }
 
@@ -56,7 +56,7 @@ static enum outcome judge_end(int error, struct reason *why)
 	case 0:
 		return GOT_REPLY;
 	case -ECANCELED:
-		return told_to_end(why);
+		return asked_to_end(why);
 	case -EMSGSIZE:
 		reason_set(why, "BadReply", "the agent's reply has no end within %d bytes",
 			   REPLY_LIMIT);
@@ -110,21 +110,21 @@ static enum outcome ask_once(struct signals *signals, const char *text, json_t *
 	return outcome;
 }
 
-/* Tests cannot wait for two minutes. */
-static int patience(int wanted_ms)
+/* Tests set a shorter limit. */
+static int limited(int wanted_ms)
 {
-	const char *named = getenv("SEALIFT_PATIENCE_MS");
+	const char *named = getenv("SEALIFT_LIMIT_MS");
 	int limit = named ? atoi(named) : 0;
 
 	return limit > 0 && limit < wanted_ms ? limit : wanted_ms;
 }
 
-json_t *agent_ask(const json_t *request, int patience_ms, struct reason *why)
+json_t *agent_ask(const json_t *request, int limit_ms, struct reason *why)
 {
-	return agent_ask_while(request, patience_ms, -1, why);
+	return agent_ask_while(request, limit_ms, -1, why);
 }
 
-json_t *agent_ask_while(const json_t *request, int patience_ms, int watched, struct reason *why)
+json_t *agent_ask_while(const json_t *request, int limit_ms, int watched, struct reason *why)
 {
 	char *body = json_dumps(request, JSON_COMPACT);
 	size_t length = body ? strlen(body) : 0;
@@ -142,17 +142,17 @@ json_t *agent_ask_while(const json_t *request, int patience_ms, int watched, str
 
 	signals_take(&signals);
 	signals.watched = watched;
-	patience_ms = patience(patience_ms);
+	limit_ms = limited(limit_ms);
 	while (ask_once(&signals, text, &reply, why) == LOST) {
 		/*
 		 * Only time without a connection counts: a gate may take long, and an agent that
 		 * closes at once, again and again, must not keep us for ever.
 		 */
-		if (without_ms >= patience_ms)
+		if (without_ms >= limit_ms)
 			break;
 		without_ms += RECONNECT_MS;
 		if (signals_wait(&signals, -1, 0, RECONNECT_MS) < 0) {
-			told_to_end(why);
+			asked_to_end(why);
 			break;
 		}
 	}

@@ -26,8 +26,8 @@
 #include "pidfd.h"
 #include "signals.h"
 
-/* For a restore that has been given up; what is in the middle of it goes on to the gate first. */
-#define END_PATIENCE_MS	60000
+/* A restore that has been given up ends at its gate, which it has to reach first. */
+#define END_LIMIT_MS	60000
 
 static void to_null(int fd)
 {
@@ -82,7 +82,7 @@ static void keep(const struct kept_restore *order, pid_t runc, int word)
 			continue;
 		if (read(word, &kept, 1) != 1) {
 			marker_clear_waiting(order->args->bundle);
-			if (!wait_for(ended, END_PATIENCE_MS))
+			if (!wait_for(ended, END_LIMIT_MS))
 				kill(runc, SIGKILL);
 		}
 		fds[1].fd = -1;
@@ -155,7 +155,7 @@ static int judge(int status, struct reason *why)
 	return -1;
 }
 
-/* Until runc has ended, or this process is told to. */
+/* Waits until runc has ended or this process is asked to end. */
 static int finished(pid_t child, int ended, struct reason *why)
 {
 	struct signals signals;
@@ -165,7 +165,7 @@ static int finished(pid_t child, int ended, struct reason *why)
 	ready = signals_wait(&signals, ended, POLLIN, -1);
 	signals_give_back(&signals);
 	if (ready < 0) {
-		reason_set(why, "Cancelled", "told to end while the container is restored");
+		reason_set(why, "Cancelled", "asked to end while the container is restored");
 		return -1;
 	}
 	if (waitpid(child, &status, 0) != child) {
@@ -177,7 +177,7 @@ static int finished(pid_t child, int ended, struct reason *why)
 
 /*
  * The process that a restore in the background has made. Returns 0 with @why filled, or with no code in it
- * if runc has failed, and has told its log why.
+ * if runc has failed: the reason is in its log then.
  */
 static long long restored_pid(const struct kept_restore *order, pid_t child, int ended, struct reason *why)
 {
@@ -186,7 +186,7 @@ static long long restored_pid(const struct kept_restore *order, pid_t child, int
 	json_t *reply;
 
 	fault("shim.atGate.before");
-	reply = agent_ask_while(order->at_gate, AGENT_PATIENCE_MS, ended, why);
+	reply = agent_ask_while(order->at_gate, AGENT_LIMIT_MS, ended, why);
 	fault("shim.atGate.after");
 	if (reply) {
 		pid = json_integer_value(json_object_get(reply, "pid"));
@@ -197,7 +197,7 @@ static long long restored_pid(const struct kept_restore *order, pid_t child, int
 	}
 	/* A restore that was refused ends at its gate: no mount of its own is left behind then. */
 	if (strcmp(why->code, "Cancelled"))
-		wait_for(ended, END_PATIENCE_MS);
+		wait_for(ended, END_LIMIT_MS);
 	if (waitpid(child, &status, WNOHANG) != child)
 		return 0;
 	if (!status) {
@@ -244,7 +244,7 @@ int keeper_restore(const struct kept_restore *order, struct reason *why)
 	result = order->at_gate ? leave(order, child, ended, why) : finished(child, ended, why);
 	if (result < 0 || !order->at_gate)
 		goto out;
-	/* A keeper that has ended has nothing left to be told. */
+	/* EPIPE: the keeper has ended, and needs no word any more. */
 	signal(SIGPIPE, SIG_IGN);
 	if (write(word[1], "k", 1) < 0 && errno != EPIPE) {
 		reason_set(why, "OutOfMemory", "cannot keep the restore: %s", strerror(errno));

@@ -24,7 +24,7 @@ static int join(char path[PATH_MAX], const char *folder, const char *name)
 	return -1;
 }
 
-static int mark(const char *bundle, const char *marker)
+static int set(const char *bundle, const char *marker)
 {
 	char path[PATH_MAX];
 	int fd;
@@ -37,7 +37,7 @@ static int mark(const char *bundle, const char *marker)
 	return close(fd);
 }
 
-static int unmark(const char *bundle, const char *marker)
+static int clear(const char *bundle, const char *marker)
 {
 	char path[PATH_MAX];
 
@@ -48,12 +48,12 @@ static int unmark(const char *bundle, const char *marker)
 
 int marker_set_restored(const char *bundle)
 {
-	return mark(bundle, RESTORED);
+	return set(bundle, RESTORED);
 }
 
 int marker_clear_restored(const char *bundle)
 {
-	return unmark(bundle, RESTORED);
+	return clear(bundle, RESTORED);
 }
 
 /* `<pid> <start time>`, a line for each process. */
@@ -99,7 +99,7 @@ static int is_attended(const char *path)
 
 int marker_clear_waiting(const char *bundle)
 {
-	return unmark(bundle, WAITING);
+	return clear(bundle, WAITING);
 }
 
 int marker_waiting_path(const char *bundle, char path[PATH_MAX])

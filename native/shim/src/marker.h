@@ -9,7 +9,7 @@
 
 #include "reason.h"
 
-/* The marker that tells `start` that there is nothing to start. Both return 0 or -1 with errno. */
+/* With this marker `start` has nothing to start. Both return 0 or -1 with errno. */
 int marker_set_restored(const char *bundle);
 int marker_clear_restored(const char *bundle);
 

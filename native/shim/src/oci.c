@@ -88,7 +88,7 @@ static int create_once(char **argv, const struct oci_args *args, const json_t *r
 	int status;
 
 	fault("shim.create.before");
-	reply = agent_ask(request, AGENT_PATIENCE_MS, &why);
+	reply = agent_ask(request, AGENT_LIMIT_MS, &why);
 	fault("shim.create.after");
 	if (!reply)
 		return fail(args, &why);
@@ -114,19 +114,19 @@ static int create_once(char **argv, const struct oci_args *args, const json_t *r
 static int pause_for(int ms)
 {
 	struct signals signals;
-	int told;
+	int ready;
 
 	signals_take(&signals);
-	told = signals_wait(&signals, -1, 0, ms);
+	ready = signals_wait(&signals, -1, 0, ms);
 	signals_give_back(&signals);
-	return told;
+	return ready;
 }
 
 /*
- * A restore that has failed may be made once more within the same create, if the agent says so: where the
- * pod must go on here, a create that failed would be its end if its restartPolicy is Never.
+ * A restore that has failed may be made once more within the same create, if the agent says so. After
+ * `Committed` a create that failed would be the end of a pod whose restartPolicy is Never.
  */
-static int create_until_settled(char **argv, const struct oci_args *args, json_t *request)
+static int create_with_retries(char **argv, const struct oci_args *args, json_t *request)
 {
 	struct timespec now;
 	int attempt;
@@ -157,7 +157,7 @@ static int create(char **argv, const struct oci_args *args)
 		return runc_become(argv);
 	case BUNDLE_CONTAINER:
 		complete_request(request, args);
-		status = create_until_settled(argv, args, request);
+		status = create_with_retries(argv, args, request);
 		break;
 	default:
 		status = fail(args, &why);

@@ -2,7 +2,7 @@
 /*
  * Follows the rules of Go's flag package, which runc uses: one dash or two, `--name value` or
  * `--name=value`, switches take a value only after `=`, `--` ends the options. An option that is not in
- * these tables is refused: whether the next word is its value or the container's id cannot be told.
+ * these tables is refused: the next word may be its value or the container's id.
  */
 #include "oci_args.h"
 

@@ -40,7 +40,7 @@ static void write_state(const char *path, json_t *state)
 	if (fd >= 0) {
 		written = dprintf(fd, "%s\n", text) == (int)strlen(text) + 1;
 		written &= close(fd) == 0;
-		/* Nobody is left to be told: without the file the agent knows nothing of the restore's end. */
+		/* Without the file the agent takes the restore for one that has not ended. */
 		if (!written || rename(unfinished, path) < 0)
 			unlink(unfinished);
 	}
@@ -48,8 +48,8 @@ static void write_state(const char *path, json_t *state)
 	json_decref(state);
 }
 
-/* Whether the first task of a restore whose gate is open goes on without CRIU, which never said so. */
-static int goes_on(const json_t *state)
+/* Whether the first task of a restore whose gate is open runs without CRIU, which was killed before it reported. */
+static int runs(const json_t *state)
 {
 	pid_t pid = json_number_value(json_object_get(state, "pid"));
 	double start = json_number_value(json_object_get(state, "startTime"));
@@ -70,7 +70,7 @@ void outcome_end(const char *path, int status)
 
 	if (word && !opened && (!succeeded || !strcmp(word, "detached")))
 		goto out;
-	if (succeeded || (opened && goes_on(state))) {
+	if (succeeded || (opened && runs(state))) {
 		write_state(path, json_pack("{s:s}", "state", "detached"));
 		goto out;
 	}

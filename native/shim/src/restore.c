@@ -86,7 +86,7 @@ static int become_restore(char **argv)
 			 runc_path(), path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
 		setenv("PATH", search, 1);
 	}
-	/* The plugin gives a restore up whose runc has been killed: nobody would know of what it has rebuilt. */
+	/* The plugin gives the restore up when runc has been killed: nobody would know of the restored tasks. */
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	setenv("SEALIFT_RUNC_PID", pid, 1);
 	return runc_become(argv);
@@ -100,7 +100,7 @@ static json_t *at_gate_request(const json_t *environment)
 			 json_object_get(environment, "SEALIFT_CONTAINER"));
 }
 
-/* Runs runc with a keeper. The bundle's mark tells the plugin that the restore is still wanted. */
+/* Runs runc with a keeper. The plugin gives the restore up when the bundle's marker is gone. */
 static int keep_restore(char **argv, const struct oci_args *args, json_t *reply, struct reason *why)
 {
 	struct kept_restore order = { .args = args, .argv = argv, .become = become_restore };

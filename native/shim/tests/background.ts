@@ -212,7 +212,7 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
   'fails with a runc that is killed': failsWithAKilledRunc,
   'waits for a refused restore to end': waitsForARefusedRestore,
   'is given up with a create that is killed': (bench) => isGivenUp(bench, 'SIGKILL'),
-  'is given up with a create that is told to end': (bench) => isGivenUp(bench, 'SIGTERM'),
+  'is given up with a create that is asked to end': (bench) => isGivenUp(bench, 'SIGTERM'),
   'outlives its keeper, and its marker counts no longer than it does': outlivesItsKeeper,
   'is given up when its keeper is killed': isGivenUpWithItsKeeper,
   'keeps no output of a container with a terminal': keepsNoOutput,

@@ -50,7 +50,7 @@ const unreadable: Record<string, string | undefined> = {
     ...CRIO,
     'io.kubernetes.cri-o.Labels': '{',
   }),
-  // A pod may be allowed annotations of its own there; whose they are is not told.
+  // A pod may be allowed annotations of its own there; the bundle does not say whose they are.
   'a sandbox by one runtime and a container by another': config('', { ...CRIO, ...SANDBOX }),
 };
 

@@ -135,7 +135,7 @@ export class Bench {
         PATH: process.env['PATH'] ?? '/usr/bin:/bin',
         SEALIFT_SOCKET: this.socket,
         SEALIFT_RUNC: join(this.dir, 'bin/runc'),
-        SEALIFT_PATIENCE_MS: '2000',
+        SEALIFT_LIMIT_MS: '2000',
         CNI_PATH: `/nowhere:${join(this.dir, 'cni')}`,
         RECORD: this.dir,
         ...env,
@@ -173,7 +173,7 @@ export class Bench {
     return existsSync(join(this.dir, name));
   }
 
-  /** Whether the bundle has the mark of a restore that has not been let go. */
+  /** Whether the bundle has the marker of a restore at its gate. */
   get isWaiting(): boolean {
     return this.has('bundle/sealift-waiting');
   }

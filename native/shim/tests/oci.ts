@@ -174,7 +174,7 @@ export const ociCases: Case[] = [
     },
   ],
   [
-    'asks: a relative bundle is told absolutely',
+    'asks: a relative bundle becomes an absolute path',
     async (bench) => {
       bench.annotate(CONTAINER);
       await bench.listen(RUN);
@@ -241,7 +241,7 @@ export const ociCases: Case[] = [
     },
   ],
   [
-    'fails: no agent, within its patience',
+    'fails: no agent, within the limit',
     async (bench) => {
       bench.annotate(CONTAINER);
       const ended = await bench.run('sealift-runc', create(bench));
@@ -301,12 +301,12 @@ export const ociCases: Case[] = [
     },
   ],
   [
-    'waits: a long gate is not cut by the patience, and costs no CPU',
+    'waits: a long gate is not cut by the limit, and costs no CPU',
     async (bench) => {
       bench.annotate(CONTAINER);
       await bench.listen('silence');
       const { child, ended } = bench.start('sealift-runc', create(bench), {
-        SEALIFT_PATIENCE_MS: '500',
+        SEALIFT_LIMIT_MS: '500',
       });
       await until(() => bench.requests.length === 1);
       const ticks = () => {
@@ -328,7 +328,7 @@ export const ociCases: Case[] = [
       for (const listening of [true, false]) {
         if (listening) await bench.listen('silence');
         const { child, ended } = bench.start('sealift-runc', create(bench), {
-          SEALIFT_PATIENCE_MS: '60000',
+          SEALIFT_LIMIT_MS: '60000',
         });
         if (listening) await until(() => bench.requests.length === 1);
         else await new Promise((resolve) => setTimeout(resolve, 300));
