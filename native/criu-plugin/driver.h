@@ -51,7 +51,9 @@ struct driver {
 	int (*resume)(int fd);
 
 	/*
-	 * Append the context's objects to @context and its rings to @rings.
+	 * Append the context's objects to @context and its rings to @rings. A
+	 * region's pid, if the driver knows it, is as this process sees it; 0
+	 * for a process that has ended.
 	 * -EOPNOTSUPP: an object that cannot be moved.
 	 */
 	int (*dump)(int fd, PB(Context) *context, struct rings *rings,

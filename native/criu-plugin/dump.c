@@ -217,42 +217,53 @@ int dump_task(pid_t pid)
 	return task.found ? 0 : -ENOTSUP;
 }
 
-static int check_owners(void)
+static int find_owners(void)
 {
 	size_t count = dump_process_count();
 	struct owner *owners = calloc(count + 1, sizeof(*owners));
 	int ret = owners ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < count && !ret; i++) {
-		pid_t pid = dump_process_at(i, &owners[i].inner);
-
-		ret = task_pinned_pages(pid, &owners[i].pinned);
+		owners[i].pid = dump_process_at(i, &owners[i].inner);
+		ret = task_pinned_pages(owners[i].pid, &owners[i].pinned);
 		if (ret)
 			log_fail("kernel", "the pinned memory of process %u is not known: %s",
 				 owners[i].inner, strerror(-ret));
 	}
 	if (!ret)
-		ret = dump_owner_check(contexts, context_count, owners, count);
+		ret = dump_owner_find(contexts, context_count, owners, count);
 	free(owners);
+	return ret;
+}
+
+/* Each process has what the regions in its memory are over. */
+static int check_memory(const PB(Context) *context)
+{
+	uint32_t inner;
+	int ret = 0;
+
+	for (size_t i = 0; i < dump_process_count() && !ret; i++) {
+		pid_t pid = dump_process_at(i, &inner);
+
+		ret = dump_memory_check(context, inner, pid);
+	}
 	return ret;
 }
 
 static int write_contexts(void)
 {
 	int dir = criu_get_image_dir(), ret = 0;
-	pid_t pid;
 
 	if (fault("dump.image.before"))
 		return -EIO;
 	for (size_t i = 0; i < context_count && !ret; i++)
 		ret = dump_place_mappings(&contexts[i]);
 	if (!ret)
-		ret = check_owners();
+		ret = find_owners();
 	if (!ret)
 		ret = dump_limits_check(contexts, context_count);
 	for (size_t i = 0; i < context_count && !ret; i++) {
-		pid = dump_pid_of(contexts[i].context->owner);
-		ret = dump_memory_check(contexts[i].context, pid);
+		ret = check_memory(contexts[i].context);
 		if (!ret)
 			ret = dump_memory_is_whole(dir, contexts[i].context);
 		if (!ret)

@@ -79,14 +79,6 @@ pid_t dump_process_at(size_t n, uint32_t *inner)
 	return processes[n].pid;
 }
 
-pid_t dump_pid_of(uint32_t inner)
-{
-	for (size_t i = 0; i < process_count; i++)
-		if (processes[i].inner == inner)
-			return processes[i].pid;
-	return 0;
-}
-
 static const struct ring *ring_of(const struct dumped *dumped, const struct mapping *mapping)
 {
 	for (size_t i = 0; i < dumped->rings.count; i++)

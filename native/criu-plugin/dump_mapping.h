@@ -26,9 +26,6 @@ int dump_collect_mappings(pid_t pid, uint32_t inner);
 size_t dump_process_count(void);
 pid_t dump_process_at(size_t n, uint32_t *inner);
 
-/* The noted process whose pid inside is @inner, or 0. */
-pid_t dump_pid_of(uint32_t inner);
-
 /* Turn those that are rings of @dumped into records, and choose its owner. */
 int dump_place_mappings(struct dumped *dumped);
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process can register memory through a context that its
- * parent has opened, and restored in the parent such a region would let peers
- * write over the parent's memory. The driver does not say whose a region is,
- * but the kernel counts what it pins by process (VmPin; ib_umem_get()): each
- * process must have pinned what its own contexts' regions need, and if it
- * shares a context with others, no more.
+ * A process can register memory through a context that its parent has opened,
+ * and restored in the parent such a region would let peers write over the
+ * parent's memory. A driver of ABI 2 says in whose memory a region is. Of an
+ * older one only this is known: the kernel counts what it pins by process
+ * (VmPin; ib_umem_get()), so each process must have pinned what its own
+ * contexts' regions need, and if it shares a context with others, no more.
  */
 #include <errno.h>
 
@@ -75,8 +75,9 @@ static int refuse_shared(const PB(Context) *context, const struct owner *owner, 
 	return -EOPNOTSUPP;
 }
 
-int dump_owner_check(const struct dumped *contexts, size_t count, const struct owner *owners,
-		     size_t owner_count)
+/* Where the driver does not say in whose memory the regions are. */
+static int check_pinned(const struct dumped *contexts, size_t count, const struct owner *owners,
+			size_t owner_count)
 {
 	for (size_t n = 0; n < owner_count; n++) {
 		const struct owner *owner = &owners[n];
@@ -94,4 +95,41 @@ int dump_owner_check(const struct dumped *contexts, size_t count, const struct o
 		}
 	}
 	return 0;
+}
+
+/* The driver has left the pid as this process sees it. */
+static int translate(const PB(Context) *context, PB(MemoryRegion) *mr, const struct owner *owners,
+		     size_t owner_count)
+{
+	pid_t pid = mr->pid;
+
+	for (size_t n = 0; n < owner_count; n++) {
+		if (!pid || owners[n].pid != pid || !holds(context, owners[n].inner))
+			continue;
+		mr->pid = owners[n].inner;
+		return 0;
+	}
+	log_fail("unsupported",
+		 "memory region %#x (handle %u, address %#llx) is in the memory of %s that does not have its verbs context open here; let the process that registers memory keep the context open, or deregister the region",
+		 mr->lkey, mr->handle, (unsigned long long)mr->start,
+		 pid ? "a process" : "an ended process or one");
+	return -EOPNOTSUPP;
+}
+
+int dump_owner_find(struct dumped *contexts, size_t count, const struct owner *owners,
+		    size_t owner_count)
+{
+	bool known = true;
+	int ret = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		PB(Context) *context = contexts[i].context;
+
+		for (size_t k = 0; k < context->n_mrs && !ret; k++) {
+			known &= context->mrs[k]->has_pid;
+			if (context->mrs[k]->has_pid)
+				ret = translate(context, context->mrs[k], owners, owner_count);
+		}
+	}
+	return ret || known ? ret : check_pinned(contexts, count, owners, owner_count);
 }

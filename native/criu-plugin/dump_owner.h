@@ -6,18 +6,21 @@
 
 /* A dumped process. */
 struct owner {
+	pid_t pid;
 	uint32_t inner;		/* its pid inside */
 	uint64_t pinned;	/* pages that the kernel pins for devices */
 };
 
 /*
- * dump_owner_check - does each context's owner have all of its memory regions?
- * @contexts: all that were dumped, with their owners
- * @owners: all processes that hold one of them
+ * dump_owner_find - in whose memory is each region?
+ * @contexts: all that were dumped, with their owners; where the driver has said
+ *	in whose memory a region is, that pid becomes the one inside
+ * @owners: all dumped processes
  *
- * 0, or -EOPNOTSUPP with the reason in the log.
+ * 0, or -EOPNOTSUPP with the reason in the log: a region is in the memory of a
+ * process that is not dumped or has closed the context, or nobody knows whose.
  */
-int dump_owner_check(const struct dumped *contexts, size_t count, const struct owner *owners,
+int dump_owner_find(struct dumped *contexts, size_t count, const struct owner *owners,
 		     size_t owner_count);
 
 #endif

@@ -44,6 +44,9 @@ int image_decode_files(const uint8_t *data, size_t size, const char *name,
 uint8_t *image_encode(const ProtobufCMessage *message, size_t *size);
 uint32_t image_crc32(const uint8_t *data, size_t size);
 
+/* The process, by its pid inside, in whose memory the region lies. */
+uint32_t image_region_owner(const PB(Context) *context, const PB(MemoryRegion) *mr);
+
 /* The highest handle of any object, or -1. */
 long image_max_handle(const PB(Context) *context);
 

@@ -96,15 +96,25 @@ static int restore_contexts(struct late_task *task, int *fds)
 	return ret;
 }
 
+static size_t regions_of(const PB(Context) *context, uint32_t inner)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < context->n_mrs; i++)
+		count += image_region_owner(context, context->mrs[i]) == inner;
+	return count;
+}
+
 static int register_memory(struct late_task *task, int *fds)
 {
 	int ret = 0;
 
 	for (size_t n = 0; n < restored_count() && !ret; n++) {
-		if (restored_at(n)->context->owner != task->inner)
-			continue;
-		ret = memory_regions_restore(task, restored_at(n), fds[n]);
-		if (!ret)
+		bool is_owner = restored_at(n)->context->owner == task->inner;
+
+		if (is_owner || regions_of(restored_at(n)->context, task->inner))
+			ret = memory_regions_restore(task, restored_at(n), fds[n]);
+		if (!ret && is_owner)
 			ret = credentials_restore(task, restored_at(n), fds[n]);
 	}
 	return ret;
@@ -113,7 +123,7 @@ static int register_memory(struct late_task *task, int *fds)
 /* Two rounds over the tasks: one may have made a context whose memory regions are in another. */
 static int finish_tasks(int *fds)
 {
-	size_t owners = 0;
+	size_t owners = 0, regions = 0;
 	int ret = 0;
 
 	for (int round = 0; round < 2; round++) {
@@ -138,12 +148,19 @@ static int finish_tasks(int *fds)
 				ret = close_strays(&task);
 			end = inject_end(&task.inject);
 			ret = ret ? ret : end;
-			for (size_t n = 0; n < restored_count() && round == 1; n++)
+			for (size_t n = 0; n < restored_count() && round == 1; n++) {
 				owners += restored_at(n)->context->owner == task.inner;
+				regions += regions_of(restored_at(n)->context, task.inner);
+			}
 		}
 	}
-	if (!ret && owners != restored_count()) {
-		log_fail("image-damaged", "an owner of memory regions was not restored");
+	for (size_t n = 0; n < restored_count() && !ret; n++) {
+		owners--;
+		regions -= restored_at(n)->context->n_mrs;
+		ret = memory_regions_end(restored_at(n), fds[n]);
+	}
+	if (!ret && (owners || regions)) {
+		log_fail("image-damaged", "a process that uses a verbs context was not restored");
 		ret = -ESRCH;
 	}
 	if (ret)

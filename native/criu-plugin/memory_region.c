@@ -83,8 +83,36 @@ static uint8_t *used_handles(const PB(Context) *context)
 	return used;
 }
 
-static int free_places(const PB(Context) *context, int fd)
+int memory_regions_restore(struct late_task *task, const struct restored *restored, int fd)
 {
+	const PB(Context) *context = restored->context;
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY }, limit;
+	size_t registered = 0;
+	int ret = 0;
+
+	if (fault("restore.memory.before"))
+		return -EIO;
+	/* The application may have lowered its limit after it registered. */
+	if (prlimit(task->pid, RLIMIT_MEMLOCK, &unlimited, &limit)) {
+		log_fail("kernel", "limits of process %d: %s", task->pid, strerror(errno));
+		return -errno;
+	}
+	for (size_t i = 0; i < context->n_mrs && !ret; i++) {
+		if (image_region_owner(context, context->mrs[i]) != task->inner)
+			continue;
+		ret = restore_one(task, restored, fd, context->mrs[i]);
+		registered++;
+	}
+	if (prlimit(task->pid, RLIMIT_MEMLOCK, &limit, NULL) && !ret)
+		ret = -errno;
+	if (!ret)
+		log_info("registered %zu memory regions in process %d", registered, task->pid);
+	return ret ? ret : fault("restore.memory.after") ? -EIO : 0;
+}
+
+int memory_regions_end(const struct restored *restored, int fd)
+{
+	const PB(Context) *context = restored->context;
 	uint8_t *used = used_handles(context);
 	int ret = 0;
 
@@ -97,28 +125,4 @@ static int free_places(const PB(Context) *context, int fd)
 	if (ret)
 		log_fail("kernel", "a kept place cannot be freed: %s", strerror(-ret));
 	return ret;
-}
-
-int memory_regions_restore(struct late_task *task, const struct restored *restored, int fd)
-{
-	const PB(Context) *context = restored->context;
-	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY }, limit;
-	int ret = 0;
-
-	if (fault("restore.memory.before"))
-		return -EIO;
-	/* The application may have lowered its limit after it registered. */
-	if (prlimit(task->pid, RLIMIT_MEMLOCK, &unlimited, &limit)) {
-		log_fail("kernel", "limits of process %d: %s", task->pid, strerror(errno));
-		return -errno;
-	}
-	for (size_t i = 0; i < context->n_mrs && !ret; i++)
-		ret = restore_one(task, restored, fd, context->mrs[i]);
-	if (prlimit(task->pid, RLIMIT_MEMLOCK, &limit, NULL) && !ret)
-		ret = -errno;
-	if (!ret)
-		ret = free_places(context, fd);
-	if (!ret)
-		log_info("registered %zu memory regions in process %d", context->n_mrs, task->pid);
-	return ret ? ret : fault("restore.memory.after") ? -EIO : 0;
 }

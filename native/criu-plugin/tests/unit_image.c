@@ -115,6 +115,8 @@ static void contradictions(void)
 	REFUSED(s.mr.length = 1ULL << 48);
 	REFUSED(s.mr.start = ~0ULL);
 	REFUSED(s.mr.iova = 0x1011);
+	REFUSED((s.mr.has_pid = 1, s.mr.pid = 8));
+	REFUSED(s.context.owner = 8);
 	REFUSED(s.mapping.address = 0x123);
 	REFUSED(s.mapping.address = 1ULL << 50);
 	REFUSED(s.mapping.length = 0);

@@ -24,7 +24,7 @@ static int look(PB(MemoryRegion) *mr)
 	context.n_mrs = 1;
 	context.mrs = list;
 	unit_clear_log();
-	return dump_memory_check(&context, getpid());
+	return dump_memory_check(&context, 7, getpid());
 }
 
 /* An image directory with and without the link to an earlier dump. */
@@ -90,5 +90,11 @@ void unit_memory(void)
 	mr.length = 3 * PAGE;
 	CHECK(!look(&mr));
 	munmap(memory, 8 * PAGE);
+	CHECK(look(&mr) == -EOPNOTSUPP);
+	/* Another process's regions are over that process's memory. */
+	mr.has_pid = true;
+	mr.pid = 8;
+	CHECK(!look(&mr));
+	mr.pid = 7;
 	CHECK(look(&mr) == -EOPNOTSUPP);
 }

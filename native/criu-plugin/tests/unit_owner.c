@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Whose memory regions are: what the kernel has pinned for each process decides whether a dump may guess. */
+/* In whose memory regions are: as the driver says, or, if it does not, as far as what the kernel has pinned shows. */
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -46,10 +46,10 @@ static void fill(struct shared *s)
 
 static int look(struct shared *s, uint64_t parent, uint64_t child)
 {
-	struct owner owners[2] = { { PARENT, parent }, { CHILD, child } };
+	struct owner owners[2] = { { 1007, PARENT, parent }, { 1008, CHILD, child } };
 
 	unit_clear_log();
-	return dump_owner_check(&s->dumped, 1, owners, 2);
+	return dump_owner_find(&s->dumped, 1, owners, 2);
 }
 
 static void regions_of_one_process(void)
@@ -95,7 +95,7 @@ static void own_contexts(void)
 {
 	struct shared parent, child;
 	struct dumped both[2];
-	struct owner owners[2] = { { PARENT, 6 }, { CHILD, 6 } };
+	struct owner owners[2] = { { 1007, PARENT, 6 }, { 1008, CHILD, 6 } };
 
 	fill(&parent);
 	fill(&child);
@@ -104,11 +104,42 @@ static void own_contexts(void)
 	both[0] = parent.dumped;
 	both[1] = child.dumped;
 	unit_clear_log();
-	CHECK(!dump_owner_check(both, 2, owners, 2));
+	CHECK(!dump_owner_find(both, 2, owners, 2));
 	owners[1].pinned = 7;
-	CHECK(dump_owner_check(both, 2, owners, 2) == -EOPNOTSUPP);
+	CHECK(dump_owner_find(both, 2, owners, 2) == -EOPNOTSUPP);
 	owners[1].pinned = 5;
-	CHECK(dump_owner_check(both, 2, owners, 2) == -EOPNOTSUPP);
+	CHECK(dump_owner_find(both, 2, owners, 2) == -EOPNOTSUPP);
+}
+
+/* The driver says whose memory each region is in: nothing is guessed. */
+static void known(void)
+{
+	struct shared s;
+
+	fill(&s);
+	s.mr[0].has_pid = true;
+	s.mr[0].pid = 1007;
+	s.mr[1].has_pid = true;
+	s.mr[1].pid = 1008;
+	CHECK(!look(&s, 100, 0));
+	CHECK(s.mr[0].pid == PARENT && s.mr[1].pid == CHILD);
+	CHECK(image_region_owner(&s.context, &s.mr[1]) == CHILD);
+
+	/* Of a process that has ended, or is not in the dump. */
+	s.mr[0].pid = 1007;
+	s.mr[1].pid = 0;
+	CHECK(look(&s, 100, 0) == -EOPNOTSUPP);
+	CHECK(strstr(unit_log(), "sealift: unsupported: memory region 0 (handle 0, address 0x7f0000100000)"));
+	s.mr[0].pid = 1007;
+	s.mr[1].pid = CHILD;
+	CHECK(look(&s, 100, 0) == -EOPNOTSUPP);
+
+	/* Of one that has closed the context: it could not register again. */
+	fill(&s);
+	s.context.n_holders = 1;
+	s.mr[0].has_pid = true;
+	s.mr[0].pid = 1008;
+	CHECK(look(&s, 100, 0) == -EOPNOTSUPP);
 }
 
 static void reads_the_kernel(void)
@@ -126,5 +157,6 @@ void unit_owner(void)
 	regions_of_one_process();
 	regions_of_a_worker();
 	own_contexts();
+	known();
 	reads_the_kernel();
 }
