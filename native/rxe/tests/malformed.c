@@ -8,7 +8,6 @@
  */
 #include <err.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,31 +17,14 @@
 
 #include <rdma/rdma_user_rxe.h>
 
+#include "expect.h"
 #include "image.h"
 #include "traffic.h"
 
 #define TIMER	14
 #define RTS	3
 #define BAD_POINTER ((void *)8)
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-static int failed;
-
-static void expect(int want, int got, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("%s ", want == got ? "ok" : "not ok");
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	if (want == got) {
-		printf("\n");
-		return;
-	}
-	printf(": %d, not %d\n", got, want);
-	failed = 1;
-}
 
 /* A connection within the device, stopped with requests under way. */
 static void half_way(struct traffic *a, struct traffic *b, const char *device)
@@ -61,7 +43,7 @@ static void half_way(struct traffic *a, struct traffic *b, const char *device)
 
 static void test_device(struct traffic *t)
 {
-	int fd = t->ctx->cmd_fd;
+	int fd = t->end.ctx->cmd_fd;
 	struct sealift_rxe_qp_buffers none = { 0 };
 	struct sealift_rxe_resume resume = { .flags = 1 };
 	struct sealift_rxe_query query;
@@ -100,9 +82,9 @@ static void test_device(struct traffic *t)
 	       "unknown method");
 	expect(0, sl_resume(fd), "resume of a device that is not held");
 
-	expect(-EBUSY, sl_dump_qp(fd, t->qp->handle, &none, &qp),
+	expect(-EBUSY, sl_dump_qp(fd, t->end.qp->handle, &none, &qp),
 	       "dump of a QP not held");
-	expect(-EBUSY, sl_dump_cq(fd, t->cq->handle, NULL, 0, &cq),
+	expect(-EBUSY, sl_dump_cq(fd, t->end.cq->handle, NULL, 0, &cq),
 	       "dump of a CQ not held");
 	expect(0, sl_hold(fd, TIMER, 5000), "hold");
 	expect(0, sl_hold(fd, TIMER + 1, 5000), "hold again");
@@ -110,29 +92,29 @@ static void test_device(struct traffic *t)
 	expect(1, query.held && query.rnr_timer == TIMER + 1,
 	       "query says held, and the timer");
 	expect(-ENOENT, sl_dump_qp(fd, 1000, &none, &qp), "dump of no QP");
-	expect(-EINVAL, sl_dump_qp(fd, t->cq->handle, &none, &qp),
+	expect(-EINVAL, sl_dump_qp(fd, t->end.cq->handle, &none, &qp),
 	       "dump of a CQ as a QP");
 	none.sq.reserved = 1;
-	expect(-EINVAL, sl_dump_qp(fd, t->qp->handle, &none, &qp),
+	expect(-EINVAL, sl_dump_qp(fd, t->end.qp->handle, &none, &qp),
 	       "dump with a reserved field");
 	none.sq.reserved = 0;
 	none.rq.size = 1;
-	expect(-EINVAL, sl_dump_qp(fd, t->qp->handle, &none, &qp),
+	expect(-EINVAL, sl_dump_qp(fd, t->end.qp->handle, &none, &qp),
 	       "dump with a size without an address");
 	none.rq = sl_buffer(&qp, 64);
-	expect(-ENOSPC, sl_dump_qp(fd, t->qp->handle, &none, &qp),
+	expect(-ENOSPC, sl_dump_qp(fd, t->end.qp->handle, &none, &qp),
 	       "dump into too small a buffer");
-	expect(1, qp.rq.size > 64 && qp.qpn == t->qp->qp_num,
+	expect(1, qp.rq.size > 64 && qp.qpn == t->end.qp->qp_num,
 	       "the struct is filled all the same");
 	none.rq = sl_buffer(BAD_POINTER, 1 << 30);
-	expect(-EFAULT, sl_dump_qp(fd, t->qp->handle, &none, &qp),
+	expect(-EFAULT, sl_dump_qp(fd, t->end.qp->handle, &none, &qp),
 	       "dump to a bad address");
 	expect(-ENOSPC, sl_context(fd, objs, 2, &ctx), "list of 2 objects");
 	expect(1, ctx.count > 2, "the list says how many");
-	expect(0, sl_find_fd(fd, t->channel->fd, -1, &found), "find channel");
-	expect(0, sl_find_fd(fd, -1, t->ctx->async_fd, &found),
+	expect(0, sl_find_fd(fd, t->end.channel->fd, -1, &found), "find channel");
+	expect(0, sl_find_fd(fd, -1, t->end.ctx->async_fd, &found),
 	       "find asynchronous events");
-	expect(-EBADF, sl_find_fd(fd, t->ctx->async_fd, -1, &found),
+	expect(-EBADF, sl_find_fd(fd, t->end.ctx->async_fd, -1, &found),
 	       "find channel by another kind of descriptor");
 	expect(-EBADF, sl_find_fd(fd, 0, -1, &found), "find channel by stdin");
 	expect(0, sl_resume(fd), "resume");
@@ -140,7 +122,7 @@ static void test_device(struct traffic *t)
 
 static void test_hints(struct traffic *t)
 {
-	int fd = t->ctx->cmd_fd;
+	int fd = t->end.ctx->cmd_fd;
 	struct sealift_rxe_qp_buffers none = { 0 };
 	struct raw_map sq, rq;
 	struct sealift_rxe_query q;
@@ -149,8 +131,8 @@ static void test_hints(struct traffic *t)
 	uint32_t handle, number, rkey;
 
 	if (sl_query(fd, &q) || sl_hold(fd, TIMER, 5000) ||
-	    sl_dump_qp(fd, t->qp->handle, &none, &qp) ||
-	    sl_dump_mr(fd, t->mr->handle, &mr))
+	    sl_dump_qp(fd, t->end.qp->handle, &none, &qp) ||
+	    sl_dump_mr(fd, t->end.mr->handle, &mr))
 		errx(1, "dump");
 
 	expect(-EINVAL, sl_hint(fd, 3, 20), "hint of an unknown type");
@@ -163,9 +145,9 @@ static void test_hints(struct traffic *t)
 	expect(-EINVAL, sl_hint(fd, SEALIFT_RXE_HINT_MR,
 				(q.max_mr_index + 1) << 8),
 	       "key above the range");
-	expect(-EEXIST, sl_hint(fd, SEALIFT_RXE_HINT_QPN, t->qp->qp_num),
+	expect(-EEXIST, sl_hint(fd, SEALIFT_RXE_HINT_QPN, t->end.qp->qp_num),
 	       "hint that is taken");
-	expect(-EEXIST, sl_hint(fd, SEALIFT_RXE_HINT_MR, t->mr->lkey),
+	expect(-EEXIST, sl_hint(fd, SEALIFT_RXE_HINT_MR, t->end.mr->lkey),
 	       "key that is taken");
 
 	expect(0, sl_hint(fd, SEALIFT_RXE_HINT_QPN, 54321), "hint");
@@ -192,7 +174,7 @@ static void test_hints(struct traffic *t)
 
 static void test_privilege(struct traffic *t)
 {
-	int fd = t->ctx->cmd_fd, status;
+	int fd = t->end.ctx->cmd_fd, status;
 	struct sealift_rxe_query q;
 	struct sealift_rxe_mr mr;
 	pid_t pid;
@@ -207,13 +189,13 @@ static void test_privilege(struct traffic *t)
 		expect(-EPERM, sl_resume(fd), "resume by anyone");
 		expect(-EPERM, sl_hint(fd, SEALIFT_RXE_HINT_NONE, 0),
 		       "hint by anyone");
-		expect(-EPERM, sl_dump_mr(fd, t->mr->handle, &mr),
+		expect(-EPERM, sl_dump_mr(fd, t->end.mr->handle, &mr),
 		       "dump by anyone");
 		fflush(stdout);
-		_exit(failed);
+		_exit(expect_failed);
 	}
 	if (waitpid(pid, &status, 0) != pid || status)
-		failed = 1;
+		expect_failed = 1;
 }
 
 /* One queue pair's image, and a fresh queue pair for each attempt. */
@@ -477,18 +459,18 @@ static void fuzz(struct victim *v, unsigned int rounds)
 
 static void test_cq(struct traffic *t)
 {
-	int fd = t->ctx->cmd_fd;
+	int fd = t->end.ctx->cmd_fd;
 	struct sealift_rxe_cq good, cq;
 	struct rxe_queue_buf *ring;
 	struct raw_map map;
 	uint32_t handle;
 	void *bytes;
 
-	if (sl_dump_cq(fd, t->cq->handle, NULL, 0, &good))
+	if (sl_dump_cq(fd, t->end.cq->handle, NULL, 0, &good))
 		errx(1, "DUMP_CQ");
 	bytes = malloc(good.ring.size);
 	ring = bytes;
-	if (sl_dump_cq(fd, t->cq->handle, bytes, good.ring.size, &good) ||
+	if (sl_dump_cq(fd, t->end.cq->handle, bytes, good.ring.size, &good) ||
 	    raw_create_cq(fd, good.cqe, 1, -1, &handle, &map))
 		errx(1, "CREATE_CQ");
 	good.comp_pending = 0;
@@ -558,9 +540,9 @@ int main(int argc, char **argv)
 	/* something must be on its way: a device that talks to itself is quick */
 	do {
 		traffic_step(&a);
-		if (sl_hold(a.ctx->cmd_fd, TIMER, 5000))
+		if (sl_hold(a.end.ctx->cmd_fd, TIMER, 5000))
 			errx(1, "HOLD");
-		image_dump(&img, a.ctx->cmd_fd, a.channel->fd);
+		image_dump(&img, a.end.ctx->cmd_fd, a.end.channel->fd);
 		for (i = 0; i < img.num; i++)
 			if (img.obj[i].type == UVERBS_OBJECT_QP)
 				break;
@@ -569,11 +551,11 @@ int main(int argc, char **argv)
 		    img.obj[i].qp.sq.index != img.obj[i].qp.req.wqe_index)
 			break;
 		image_free(&img);
-		sl_resume(a.ctx->cmd_fd);
+		sl_resume(a.end.ctx->cmd_fd);
 		traffic_step(&b);
 	} while (a.completed < a.total);
 
-	v.fd = a.ctx->cmd_fd;
+	v.fd = a.end.ctx->cmd_fd;
 	v.qp = img.obj[i].qp;
 	v.sq_orig = img.obj[i].ring;
 	v.rq_orig = img.obj[i].rq;
@@ -592,5 +574,5 @@ int main(int argc, char **argv)
 	fuzz(&v, rounds);
 	sl_resume(v.fd);
 
-	return failed;
+	return expect_failed;
 }

@@ -6,7 +6,7 @@
 # ONLY, a regular expression, picks checks by name.
 # The last line is `N passed, N failed`, or says why nothing ran: `skipped: ...`.
 # usage: run.sh [BIN [MODULE]]
-#   BIN  folder with live, restart, malformed, hold; default: where this file is
+#   BIN  folder with the programs; default: where this file is
 set -u
 
 bin=$(cd "${1:-$(dirname "$0")}" && pwd)
@@ -218,15 +218,16 @@ unknown_point() {
 		echo > $faults && ! armed
 }
 
-malformed() {
+# cases PROGRAM ARGS...: it counts for itself, with a line for each case
+cases() {
 	local out
 	out=$(mktemp)
-	in_a "$bin/malformed" sl_rxe_a "$@" > "$out" 2> "$log"
+	in_a "$bin/$1" "${@:2}" > "$out" 2> "$log"
 	local rc=$?
 	passed=$((passed + $(grep -c '^ok ' "$out")))
 	failed=$((failed + $(grep -c '^not ok ' "$out")))
 	grep '^not ok ' "$out"
-	tail -n 1 "$out"
+	echo "$1: $(grep -c '^ok ' "$out") passed, $(tail -n 1 "$out")"
 	rm -f "$out"
 	[ $rc -le 1 ] && ! [ -s "$log" ]
 }
@@ -275,7 +276,10 @@ done
 check "ib_atomic_bw, server held 3 s" perf ib_atomic_bw 20 -e -n 20000
 check "ib_write_bw, 8 QPs of 64 KiB, server held 3 s" perf ib_write_bw 14 -q 8 -s 65536 -n 300
 
-[ -n "$only" ] || malformed 2000 || { echo 'not ok - malformed'; failed=$((failed + 1)); }
+if [ -z "$only" ]; then
+	cases malformed sl_rxe_a 2000 || { echo 'not ok - malformed'; failed=$((failed + 1)); }
+	cases protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 || { echo 'not ok - protocol'; failed=$((failed + 1)); }
+fi
 
 dmesg > "$log"
 if grep -E 'BUG|WARNING|Oops|general protection|unable to handle|refcount|list_(add|del) corruption|RIP:' "$log"; then
