@@ -28,7 +28,7 @@ static void choose_gid(struct endpoint *e)
 	}
 }
 
-static int find_gid(struct endpoint *e)
+int endpoint_sgid_index(const struct endpoint *e)
 {
 	struct ibv_gid_entry gid;
 	int i;
@@ -85,7 +85,7 @@ void endpoint_open(struct endpoint *e, const char *device,
 	choose_gid(e);
 }
 
-void endpoint_init(struct endpoint *e)
+int endpoint_try_init(struct endpoint *e)
 {
 	struct ibv_qp_attr attr = {
 		.qp_state = IBV_QPS_INIT,
@@ -93,12 +93,17 @@ void endpoint_init(struct endpoint *e)
 		.qp_access_flags = ACCESS,
 	};
 
-	if (ibv_modify_qp(e->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX |
-			  IBV_QP_PORT | IBV_QP_ACCESS_FLAGS))
+	return ibv_modify_qp(e->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX |
+			     IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+}
+
+void endpoint_init(struct endpoint *e)
+{
+	if (endpoint_try_init(e))
 		err(1, "INIT");
 }
 
-void endpoint_connect(struct endpoint *e, const struct endpoint_path *path)
+int endpoint_try_connect(struct endpoint *e, const struct endpoint_path *path)
 {
 	struct ibv_qp_attr attr = {
 		.qp_state = IBV_QPS_RTR,
@@ -112,16 +117,19 @@ void endpoint_connect(struct endpoint *e, const struct endpoint_path *path)
 			.port_num = 1,
 			.grh = {
 				.dgid = path->gid,
-				.sgid_index = find_gid(e),
+				.sgid_index = endpoint_sgid_index(e),
 				.hop_limit = 64,
 			},
 		},
 	};
+	int ret;
 
-	if (ibv_modify_qp(e->qp, &attr, IBV_QP_STATE | IBV_QP_AV |
-			  IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-			  IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER))
-		err(1, "RTR");
+	ret = ibv_modify_qp(e->qp, &attr, IBV_QP_STATE | IBV_QP_AV |
+			    IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
+			    IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
+			    IBV_QP_MIN_RNR_TIMER);
+	if (ret)
+		return ret;
 
 	attr = (struct ibv_qp_attr){
 		.qp_state = IBV_QPS_RTS,
@@ -131,10 +139,15 @@ void endpoint_connect(struct endpoint *e, const struct endpoint_path *path)
 		.rnr_retry = path->rnr_retry,
 		.max_rd_atomic = 4,
 	};
-	if (ibv_modify_qp(e->qp, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN |
-			  IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
-			  IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC))
-		err(1, "RTS");
+	return ibv_modify_qp(e->qp, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN |
+			     IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
+			     IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC);
+}
+
+void endpoint_connect(struct endpoint *e, const struct endpoint_path *path)
+{
+	if (endpoint_try_connect(e, path))
+		err(1, "connect");
 }
 
 void endpoint_close(struct endpoint *e)

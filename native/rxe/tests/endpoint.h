@@ -39,10 +39,14 @@ struct ibv_context *endpoint_open_device(const char *name);
 void endpoint_open(struct endpoint *e, const char *device,
 		   const struct ibv_qp_cap *cap, void *mem, size_t size,
 		   void *cq_context);
+int endpoint_sgid_index(const struct endpoint *e);
 /* To INIT; receive requests may be posted after it. */
 void endpoint_init(struct endpoint *e);
 /* From INIT to RTS. */
 void endpoint_connect(struct endpoint *e, const struct endpoint_path *path);
+/* The same without an end of the process. Return: 0 or errno */
+int endpoint_try_init(struct endpoint *e);
+int endpoint_try_connect(struct endpoint *e, const struct endpoint_path *path);
 void endpoint_close(struct endpoint *e);
 
 #endif /* ENDPOINT_H */

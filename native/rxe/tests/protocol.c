@@ -19,7 +19,8 @@
 #define CASE_SECONDS 40
 
 static const struct protocol_case *const cases[] = {
-	protocol_image_cases, protocol_hold_cases
+	protocol_image_cases, protocol_hold_cases, protocol_races_cases,
+	protocol_list_cases
 };
 
 static void run(const struct protocol_case *c)

@@ -134,6 +134,36 @@ survives_filter() {
 	wait $pid
 }
 
+# nor is a route that is gone for a while, or the address
+survives_lost_route() {
+	"$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 1500 0 &
+	local pid=$!
+	sleep 2
+	ip -n sl_a route del 10.99.0.0/24 dev sl_a || return 1
+	sleep 1
+	ip -n sl_a route add 10.99.0.0/24 dev sl_a src 10.99.0.1
+	wait $pid
+}
+
+# A user namespace of its own gives nobody power over a device that it was given.
+pod_may_not_hold() {
+	local pid rc
+	unshare --user --map-root-user --net --mount sleep 60 &
+	pid=$!
+	sleep 1
+	mkdir -p /run/netns && : > /run/netns/sl_u && mount --bind /proc/$pid/ns/net /run/netns/sl_u || return 1
+	ip link add sl_u netns sl_u type dummy && ip -n sl_u link set sl_u up &&
+		ip netns exec sl_u rdma link add sl_rxe_u type rxe netdev sl_u || return 1
+	nsenter --target $pid --user --net --mount --preserve-credentials sh -c \
+		"mount -t sysfs sysfs /sys && $bin/hold sl_rxe_u query && $bin/hold sl_rxe_u hold"
+	rc=$?
+	ip netns exec sl_u "$bin/hold" sl_rxe_u hold && ip netns exec sl_u "$bin/hold" sl_rxe_u resume || rc=0
+	kill $pid
+	umount /run/netns/sl_u
+	rm -f /run/netns/sl_u
+	[ $rc = 1 ] && grep -q 'Operation not permitted' "$log"
+}
+
 # within TENTHS COMMAND...: until it succeeds
 within() {
 	local tries=$1
@@ -262,6 +292,8 @@ told 'traffic goes on after a hold, RNR timer 655 ms' restart 0 2500
 told 'traffic over IPv6 goes on at once after a rebuild' env LIVE_IPV6=1 "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b 20 1500 1
 
 check 'a filter that drops packets harms no queue pair' survives_filter
+check 'a route that is lost for a while harms no queue pair' survives_lost_route
+check 'a pod with a user namespace of its own may not hold' pod_may_not_hold
 check 'a queue pair is destroyed at once, though its packets wait' destroyed_at_once
 check 'the module stays while a queue is mapped' rmmod_refused
 

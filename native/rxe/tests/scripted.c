@@ -22,6 +22,14 @@ static double now_ms(void)
 	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
 
+void scripted_peer_gid(const struct scripted *s, union ibv_gid *gid)
+{
+	memset(gid, 0, sizeof(*gid));
+	gid->raw[10] = 0xff;
+	gid->raw[11] = 0xff;
+	memcpy(gid->raw + 12, &s->wire.from, 4);
+}
+
 void scripted_open_path(struct scripted *s, struct endpoint_path path)
 {
 	static const struct ibv_qp_cap cap = {
@@ -45,9 +53,7 @@ void scripted_open_path(struct scripted *s, struct endpoint_path path)
 	if (fcntl(s->end.ctx->async_fd, F_SETFL, O_NONBLOCK))
 		err(1, "fcntl");
 
-	path.gid.raw[10] = 0xff;
-	path.gid.raw[11] = 0xff;
-	memcpy(path.gid.raw + 12, &s->wire.from, 4);
+	scripted_peer_gid(s, &path.gid);
 	path.qpn = SCRIPTED_QPN;
 	path.sq_psn = SCRIPTED_SQ_PSN;
 	path.rq_psn = SCRIPTED_RQ_PSN;

@@ -32,6 +32,7 @@ extern struct scripted_place scripted_place;
 void scripted_open(struct scripted *s);
 /* The same with fields of @path other than gid, qpn and PSNs. */
 void scripted_open_path(struct scripted *s, struct endpoint_path path);
+void scripted_peer_gid(const struct scripted *s, union ibv_gid *gid);
 void scripted_hold(const struct scripted *s);
 void scripted_resume(const struct scripted *s);
 /* Resume the device, whoever has held it. */
