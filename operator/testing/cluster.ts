@@ -50,6 +50,7 @@ export const macOf = (ip: string): string =>
 /** Parts of a status, to match. */
 export const failed = (reason: string): object => ({
   conditions: expect.arrayContaining([
+    expect.objectContaining({ type: 'Failed', status: 'True', reason }),
     expect.objectContaining({ type: 'Succeeded', status: 'False', reason }),
   ]) as unknown,
 });
