@@ -29,6 +29,11 @@ export const Deadlines = z
       format: 'date-time',
       description: 'After the decision: when to stop waiting for a node that says nothing.',
     }),
+    lastLook: Timestamp.optional().meta({
+      format: 'date-time',
+      description:
+        'Once the target runs: when the operator looks for the last time whether it still does.',
+    }),
   })
   .meta({ description: 'Absolute, so that they outlive a restart of the operator.' });
 export type Deadlines = z.infer<typeof Deadlines>;

@@ -66,6 +66,7 @@ export const reasons = {
   RestoringCheckpoint: 'The source was lost: a new pod is made from its newest checkpoint.',
   NoCheckpoint: 'The source was lost, and there is no checkpoint of it.',
   TargetLost: 'The target failed after the decision.',
+  TargetRestarted: 'What was moved has ended after its resume, and was started from nothing.',
   NodeLost: 'The node that held the images is gone.',
   CheckpointFailed: 'The node’s agent could not take the checkpoint.',
 } as const satisfies Record<string, string>;

@@ -16,7 +16,7 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortConfirmationMs, commitConfirmationMs } from '../requests/deadlines.ts';
+import { abortConfirmationMs, commitConfirmationMs, lastLookMs } from '../requests/deadlines.ts';
 import { decideMigration } from './decide.ts';
 import type { Observed } from './types.ts';
 
@@ -265,6 +265,8 @@ describe('Committed', () => {
     decision: decision('Committed'),
   };
   const running = { ...status, targetAgent: { state: 'Running' } };
+  /** The target was seen running before, and the time of the last look has come. */
+  const looked = { ...running, deadlines: { ...status.deadlines, lastLook: at(0) } };
   const labelled = target('request-uid', { metadata: { labels: { app: 'x' } } });
   const seen = (parts: object, pods: Partial<Observed> = {}): Observed =>
     see({
@@ -329,8 +331,45 @@ describe('Committed', () => {
     expect(effects(plan)).not.toContain('DeleteSource');
   });
 
+  it('looks once more at a target that runs before it says so', () => {
+    const observed = seen(running);
+    const first = decideMigration(observed, NOW);
+    expect(first).toMatchObject({ effects: [], requeueAfterMs: lastLookMs });
+    expect(first.status?.deadlines?.lastLook).toBe(at(lastLookMs / 1000));
+    expect(summary(first)).toBe('Unknown Committed');
+    const next = published(observed, first);
+    const early = decideMigration(next, NOW + lastLookMs - 1);
+    expect(early).toMatchObject({ effects: [], requeueAfterMs: 1 });
+    expect(summary(decideMigration(next, NOW + lastLookMs))).toBe('True Moved');
+  });
+
+  it('says so when the target has done its work before the last look', () => {
+    const targetPod = target('request-uid', {
+      metadata: { labels: { app: 'x' } },
+      status: { phase: 'Succeeded' },
+    });
+    const plan = decideMigration(seen(looked, { targetPod }), NOW);
+    expect(summary(plan)).toBe('True Moved');
+    expect(message(plan)).toMatch(/It has ended there since, in phase Succeeded\.$/);
+  });
+
+  it('fails when what was moved has ended and was started afresh', () => {
+    const steps = [{ name: 'resume', startTime: at(1), endTime: at(2) }];
+    const targetAgent = { state: 'Running', steps };
+    const lastState = { terminated: { exitCode: 139, finishedAt: at(3) } };
+    const containerStatuses = [container({ running: {} }, { restartCount: 1, lastState })];
+    const targetPod = target('request-uid', {
+      metadata: { labels: { app: 'x' } },
+      status: { phase: 'Running', containerStatuses },
+    });
+    const plan = decideMigration(seen({ targetAgent }, { targetPod }), NOW);
+    expect(summary(plan)).toBe('False TargetRestarted');
+    expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
+    expect(message(plan)).toMatch(/p-reque .* main ended with exit code 139 .*--previous p-reque/);
+  });
+
   it('succeeds when the target runs, detaches it, and every condition is True', () => {
-    const plan = decideMigration(seen(running), NOW + 20_000);
+    const plan = decideMigration(seen(looked), NOW + 20_000);
     expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
     expect(plan.status).toMatchObject({ phase: 'Succeeded', completionTime: at(20) });
     expect(conditionsOf(plan.status?.conditions)).toEqual({
@@ -346,7 +385,7 @@ describe('Committed', () => {
   });
 
   it('leaves no condition False when the source’s last report is missing', () => {
-    const plan = decideMigration(seen({ ...running, sourceAgent: { state: 'Holding' } }), NOW);
+    const plan = decideMigration(seen({ ...looked, sourceAgent: { state: 'Holding' } }), NOW);
     const { Failed: _opposite, ...others } = conditionsOf(plan.status?.conditions);
     expect(Object.values(others).filter((one) => !one.startsWith('True'))).toEqual([]);
   });

@@ -10,11 +10,13 @@ import {
 import type { Plan, Pod } from '../../../kube/src/index.ts';
 import { targetProgress } from '../target-pod/health.ts';
 import { isTargetOf, namesRequest } from '../target-pod/ownership.ts';
+import { restartAfterResume } from '../target-pod/restarts.ts';
 import type { AbortCause } from './abort-cause.ts';
 import {
   abortConfirmationMs,
   commitConfirmationMs,
   confirmationDeadline,
+  lastLookAt,
   pollMs,
 } from './deadlines.ts';
 import type { HandoverDraft } from './handover-draft.ts';
@@ -24,6 +26,7 @@ import type {
   HandoverObserved,
   HandoverStatus,
 } from './handover-types.ts';
+import { sentences } from './message.ts';
 
 type Own = { readonly type: string };
 type Draft<S extends HandoverStatus, E extends Own> = HandoverDraft<HandoverCondition, S, E>;
@@ -125,13 +128,32 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
 
   const detach: HandoverEffect[] = own ? [{ type: 'DetachTarget' }] : [];
   if (lost !== undefined) return draft.finish(false, 'TargetLost', lost, detach);
-  if (observed.request.status?.targetAgent?.state === 'Running') {
+  const { targetAgent } = observed.request.status ?? {};
+  if (own && targetAgent?.state === 'Running') {
+    const restart = restartAfterResume(own, targetAgent);
+    if (restart !== undefined) {
+      return draft.finish(false, 'TargetRestarted', restartedMessage(own, restart), detach);
+    }
+    const waitMs = lastLookAt(draft.status, now) - now;
+    if (waitMs > 0) {
+      progress.waiting('Succeeded', 'Committed', 'The target runs; its containers are watched.');
+      return draft.plan('Resuming', [], waitMs);
+    }
     const { reason, message } = steps.success;
-    return draft.finish(true, reason, message, detach);
+    return draft.finish(true, reason, sentences([message, endedMessage(own)]), detach);
   }
   progress.waiting('Succeeded', 'Committed', 'The target is being resumed.');
   return draft.plan('Resuming', [], Math.min(pollMs, Math.max(0, deadline - now) + 1));
 }
+
+/** A pod may do its work, or fail for good, between its resume and the last look. */
+function endedMessage({ status: { phase } }: Pod): string | undefined {
+  if (phase !== 'Succeeded' && phase !== 'Failed') return undefined;
+  return `It has ended there since, in phase ${phase}.`;
+}
+
+const restartedMessage = ({ metadata, spec }: Pod, restart: string): string =>
+  `Pod ${metadata.name} was resumed on ${spec.nodeName}, but container ${restart}: what it had in memory is lost. See kubectl logs --previous ${metadata.name}, and restore a checkpoint if there is one.`;
 
 /** Why a committed target does not run; undefined while it may. */
 function lostMessage(observed: HandoverObserved, isOverdue: boolean): string | undefined {
