@@ -87,6 +87,23 @@ export const Recovery = z
   });
 export type Recovery = z.infer<typeof Recovery>;
 
+/** What a request that is not accepted yet waits for. */
+export const QueueCause = z.enum(['Cluster', 'SourceNode', 'TargetNode', 'OlderRequests']);
+export type QueueCause = z.infer<typeof QueueCause>;
+
+export const Queue = z
+  .object({
+    position: z.int().min(1).meta({ format: 'int32', description: '1 comes first.' }),
+    waitsFor: QueueCause.meta({
+      description:
+        'Which limit is reached: of the cluster, of the pod’s node, of the nodes that it could move to. ' +
+        'OlderRequests: what is free goes to requests before this one.',
+    }),
+    sourceNodeName: z.string().max(253).meta({ description: 'The node that the pod runs on.' }),
+  })
+  .meta({ description: 'While the request waits for its turn. Ordered by age, then by name.' });
+export type Queue = z.infer<typeof Queue>;
+
 export const MigrationRequestStatus = z.object({
   observedGeneration: Count.optional(),
   phase: MigrationPhase.optional().meta({
@@ -95,6 +112,7 @@ export const MigrationRequestStatus = z.object({
   startTime: Timestamp.optional(),
   completionTime: Timestamp.optional(),
   conditions: Conditions.optional(),
+  queue: Queue.optional(),
   source: Placement.optional().meta({
     description: 'The pod that runs now. Written by the operator.',
   }),

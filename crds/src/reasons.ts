@@ -6,6 +6,7 @@ export const reasons = {
   // Progress
   Pending: 'Not looked at yet.',
   Accepted: 'The request is valid.',
+  Queued: 'Too many moves are under way; the request waits for its turn.',
   Waiting: 'An earlier step has not finished.',
   TargetPodCreated: 'The target pod exists and is being prepared.',
   AtCreateGate: 'The target is prepared and waits for the images.',

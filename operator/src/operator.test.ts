@@ -16,6 +16,7 @@ import { binaries } from '../../kube/testing/api-server.ts';
 import { Cluster, ended, eventually, failed, macOf, networksOf } from '../testing/cluster.ts';
 import { conditionsOf } from '../testing/objects.ts';
 import { lossSuite } from '../testing/loss-suite.ts';
+import { queueSuite } from '../testing/queue-suite.ts';
 import { restoreSuite } from '../testing/restore-suite.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
 import { migrationParts } from './migration/reconcile.ts';
@@ -431,4 +432,5 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
 
   restoreSuite(() => c);
   lossSuite(() => c);
+  queueSuite(() => c);
 });

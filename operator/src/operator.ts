@@ -21,12 +21,16 @@ import { annotations, isFinished } from '../../crds/src/index.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
 import { migrationParts } from './migration/reconcile.ts';
 import { restoreParts } from './restore/reconcile.ts';
+import { defaultLimits, type MoveLimits } from './moves/limits.ts';
+import { MoveQueue } from './moves/move-queue.ts';
 import { Dependencies } from './requests/dependencies.ts';
 
 export interface OperatorOptions {
   readonly api: Api;
   readonly log: Logger;
   readonly clock?: Clock;
+  /** How many migrations may be under way at a time. */
+  readonly limits?: MoveLimits;
 }
 
 export class Operator {
@@ -43,14 +47,16 @@ export class Operator {
 
   /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { api, log, clock = realClock } = this.#options;
+    const { api, log, clock = realClock, limits = defaultLimits } = this.#options;
     const migrations = new Informer({ api, resource: migrationRequests, log, clock });
     const checkpoints = new Informer({ api, resource: checkpointRequests, log, clock });
     const restores = new Informer({ api, resource: restoreRequests, log, clock });
     const podCache = new Informer({ api, resource: pods, log, clock });
     const nodeCache = new Informer({ api, resource: nodes, log, clock });
     const events = new EventRecorder({ api, log, component: 'sealift-operator', clock });
+    const moves = new MoveQueue(limits);
     const dependencies = new Dependencies({
+      moves,
       api,
       events,
       clock,
@@ -75,7 +81,10 @@ export class Operator {
       log,
       clock,
     });
-    migrations.listen((key) => migration.enqueue(key));
+    migrations.listen((key, after, before) => {
+      moves.update(after, before);
+      migration.enqueue(key);
+    });
     checkpoints.listen((key, after) => {
       checkpoint.enqueue(key);
       if (!after || !isFinished(after)) return;
@@ -102,6 +111,7 @@ export class Operator {
     const running = informers.map((informer) => informer.run(signal));
     await Promise.race([Promise.all(informers.map((one) => one.synced)), Promise.all(running)]);
     this.#synced = !signal.aborted;
+    moves.open((key) => migration.enqueue(key));
     const controllers = [migration, checkpoint, restore];
     await Promise.all([...running, ...controllers.map((one) => one.run(signal))]);
   }

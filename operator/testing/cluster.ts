@@ -35,6 +35,7 @@ import {
 } from '../../kube/src/index.ts';
 import { startApiServer, type TestServer } from '../../kube/testing/api-server.ts';
 import { render } from '../../kube/testing/chart.ts';
+import type { MoveLimits } from '../src/moves/limits.ts';
 import { Operator } from '../src/operator.ts';
 import { Dependencies } from '../src/requests/dependencies.ts';
 
@@ -167,9 +168,10 @@ export class Cluster {
   }
 
   /** Starts the operator as its process does once it leads. */
-  startOperator(): void {
+  startOperator(limits: MoveLimits = { cluster: 100, perNode: 100 }): void {
     this.#stop = new AbortController();
-    this.#running = new Operator({ api: this.#operator, log: silent }).run(this.#stop.signal);
+    const operator = new Operator({ api: this.#operator, log: silent, limits });
+    this.#running = operator.run(this.#stop.signal);
   }
 
   async stopOperator(): Promise<void> {
@@ -335,6 +337,12 @@ export class Cluster {
   }
 
   // What can be seen
+
+  /** Names of all MigrationRequests. */
+  async migrations(): Promise<string[]> {
+    const { items } = await this.client.list(migrationRequests, { namespace });
+    return items.map((item) => migrationRequests.parse(item).metadata.name);
+  }
 
   /** Expects that nothing has been written to a pod. */
   async untouched(before: Pod): Promise<void> {

@@ -47,7 +47,8 @@ export function lossSuite(cluster: () => Cluster): void {
     await c.commit(moves, 'afresh');
     await c.source(moves, 'afresh', { state: 'Gone' });
     const resumed = new Date();
-    const steps = [{ name: 'resume' as const, endTime: resumed.toISOString() }];
+    const [startTime, endTime] = [resumed.toISOString(), resumed.toISOString()];
+    const steps = [{ name: 'resume' as const, startTime, endTime }];
     await c.target(moves, 'afresh', { state: 'Running', steps });
     await c.podRuns(target);
     await c.until(moves, 'afresh', { deadlines: { lastLook: some } });

@@ -6,6 +6,7 @@ import {
   type MigrationPhase,
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
+import { queueCause, queueMessage, queuePollMs } from '../moves/limits.ts';
 import {
   abortConfirmationMs,
   confirmationDeadline,
@@ -61,16 +62,39 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const { request } = observed;
   const { now, progress } = draft;
   if (request.metadata.deletionTimestamp !== undefined || request.spec.cancel) {
+    draft.status.queue = undefined;
     return draft.finish(false, 'Cancelled', 'Cancelled before anything was done.');
   }
   const result = validate(observed, now);
-  if ('reason' in result) return draft.refuse(result);
+  if ('reason' in result) {
+    draft.status.queue = undefined;
+    return draft.refuse(result);
+  }
   const { source, target, peers } = result;
+  const wait = queueUp(observed, draft, { from: source.nodeName, to: target.nodeName });
+  if (wait) return wait;
   progress.reached('Validated', 'Accepted', `From ${source.nodeName} to ${target.nodeName}.`);
   progress.waiting('Succeeded', 'Accepted');
   const deadlines = { prepare: prepareDeadline(request, now) };
-  draft.status = { ...draft.status, source, target, peers, deadlines };
+  draft.status = { ...draft.status, queue: undefined, source, target, peers, deadlines };
   return draft.plan('Preparing', [createTarget(target)], pollMs);
+}
+
+/** A request that is valid and has to wait for its turn. @returns undefined: it may start */
+function queueUp(
+  { request, moves }: Observed,
+  draft: MigrationDraft,
+  move: { readonly from: string; readonly to: string },
+): MigrationPlan | undefined {
+  const waitsFor = queueCause(move, moves);
+  if (!waitsFor) return undefined;
+  const { position } = moves;
+  const wanted = { ...move, to: request.spec.targetNodeName };
+  const message = queueMessage(waitsFor, wanted, moves);
+  draft.progress.waiting('Validated', 'Queued', message);
+  draft.progress.waiting('Succeeded', 'Queued', message);
+  draft.status.queue = { position, waitsFor, sourceNodeName: move.from };
+  return draft.plan('Pending', [], queuePollMs(position, moves.limits));
 }
 
 const createTarget = (target: { nodeName: string; podName?: string | undefined }): Effect => ({

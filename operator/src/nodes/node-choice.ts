@@ -13,6 +13,8 @@ export interface NodeQuestion {
   readonly wanted?: string | undefined;
   /** Pods of Sealift's runtime class on a node. */
   readonly load: ReadonlyMap<string, number>;
+  /** Whether a node takes no more pods for now: then another one is chosen, if there is one. */
+  readonly isBusy?: (node: string) => boolean;
 }
 
 /** @returns the node to use, or why there is none. */
@@ -35,7 +37,12 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   if (wanted !== undefined) return checkWanted(question, wanted, abi);
   const candidates = nodes
     .filter((node) => (question.mayStay || node !== source) && isUsable(node, abi))
-    .sort((a, b) => load(question, a) - load(question, b) || compare(a, b));
+    .sort(
+      (a, b) =>
+        busy(question, a) - busy(question, b) ||
+        load(question, a) - load(question, b) ||
+        compare(a, b),
+    );
   return (
     candidates[0] ?? {
       reason: 'NoCompatibleNode',
@@ -90,6 +97,8 @@ function isUsable(node: Node, abi: string): boolean {
   );
 }
 
+const busy = ({ isBusy }: NodeQuestion, node: Node): number =>
+  Number(isBusy?.(node.metadata.name) ?? false);
 const load = (question: NodeQuestion, node: Node): number =>
   question.load.get(node.metadata.name) ?? 0;
 const compare = (a: Node, b: Node): number => (a.metadata.name < b.metadata.name ? -1 : 1);

@@ -14,6 +14,7 @@ import {
   type Pod,
   type Resource,
 } from '../../../kube/src/index.ts';
+import { MoveQueue } from '../moves/move-queue.ts';
 import type { RawPod } from '../target-pod/manifest.ts';
 
 const attachments: Resource<unknown> = {
@@ -29,6 +30,7 @@ export class Dependencies {
   readonly events: EventRecorder;
   readonly nodes: Informer<Node>;
   readonly pods: Informer<Pod>;
+  readonly moves: MoveQueue;
   readonly clock: Clock;
   /** The operator accepts one request at a time per pod. */
   readonly accepting = new KeyedMutex();
@@ -38,12 +40,14 @@ export class Dependencies {
     events: EventRecorder;
     nodes: Informer<Node>;
     pods: Informer<Pod>;
+    moves?: MoveQueue;
     clock?: Clock;
   }) {
     this.api = parts.api;
     this.events = parts.events;
     this.nodes = parts.nodes;
     this.pods = parts.pods;
+    this.moves = parts.moves ?? new MoveQueue();
     this.clock = parts.clock ?? realClock;
   }
 
