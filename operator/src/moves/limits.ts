@@ -38,7 +38,8 @@ export interface WaitingMove extends Move {
   readonly key: string;
   readonly uid: string;
   readonly creationTimestamp: string;
-  readonly waitsFor: QueueCause;
+  /** undefined: it was not looked at yet, and nobody knows which node its pod is on. */
+  readonly waitsFor: QueueCause | undefined;
 }
 
 export interface MovesSeen {
@@ -68,7 +69,9 @@ export function queueCause(move: Move, seen: MovesSeen): QueueCause | undefined 
   const { limits, underWay, older } = seen;
   const limit = limitReached(move, underWay, limits);
   if (limit || older.length === 0) return limit;
-  const { claimed } = handOut(older, underWay, limits);
+  // A new request may be from the same node, and comes first if it is.
+  const known = older.map((one) => (one.waitsFor ? one : { ...one, from: move.from }));
+  const { claimed } = handOut(known, underWay, limits);
   return limitReached(move, claimed, limits) && 'OlderRequests';
 }
 

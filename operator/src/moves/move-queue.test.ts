@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
 import type { MigrationRequest } from '../../../crds/src/index.ts';
+import { FakeClock } from '../../../kube/src/index.ts';
 import { at, migration, succeeded } from '../../testing/objects.ts';
 import { lookAhead, queueCause } from './limits.ts';
 import { MoveQueue } from './move-queue.ts';
@@ -30,12 +31,27 @@ describe('the queue of migrations', () => {
       queue.update(one, undefined);
     }
     expect(total(queue)).toBe(1);
-    expect(ahead(queue, 'w1')).toEqual([]);
-    expect(ahead(queue, 'w2')).toEqual(['default/w1']);
-    expect(ahead(queue, 'z')).toEqual(['default/w1', 'default/w2']);
+    expect(ahead(queue, 'n')).toEqual([]);
+    expect(ahead(queue, 'w2')).toEqual(['default/n', 'default/w1']);
+    expect(ahead(queue, 'z')).toEqual(['default/n', 'default/w1', 'default/w2']);
     queue.update(undefined, waiting('w1'));
     queue.update(finished('r'), running('r'));
-    expect([total(queue), ahead(queue, 'z')]).toEqual([0, ['default/w2']]);
+    expect([total(queue), ahead(queue, 'z')]).toEqual([0, ['default/n', 'default/w2']]);
+  });
+
+  it('lets a new request hold up those behind it only until it should have been looked at', async () => {
+    const clock = new FakeClock();
+    const queue = new MoveQueue({ cluster: 5, perNode: 1 }, clock);
+    queue.update(request('n'), undefined);
+    const causeOf = (name: string): unknown =>
+      queueCause({ from: 'a', to: 'b' }, queue.look(request(name)));
+    expect(causeOf('n')).toBeUndefined();
+    expect(causeOf('z')).toBe('OlderRequests');
+    await clock.advance(9_999);
+    queue.update(request('n', { metadata: { resourceVersion: '2' } }), request('n'));
+    expect(causeOf('z')).toBe('OlderRequests');
+    await clock.advance(1);
+    expect(causeOf('z')).toBeUndefined();
   });
 
   it('tells the next in the queue when a place becomes free', () => {

@@ -2,7 +2,7 @@
 // Which migrations are under way, and which wait, as the API objects say: an index that is built again from them after a
 // restart. A look at it costs nothing that grows with the cluster.
 import { isFinished, type MigrationRequest } from '../../../crds/src/index.ts';
-import { ApiError, keyOf, KeyedMutex } from '../../../kube/src/index.ts';
+import { ApiError, keyOf, KeyedMutex, realClock, type Clock } from '../../../kube/src/index.ts';
 import {
   compareMoves,
   defaultLimits,
@@ -15,6 +15,9 @@ import {
   type MovesUnderWay,
   type WaitingMove,
 } from './limits.ts';
+
+/** How long a request that nobody has looked at yet holds up those behind it. */
+const newMs = 10_000;
 
 interface Running extends Move {
   /** Accepted here, and not yet seen by the informer. */
@@ -29,11 +32,15 @@ export class MoveQueue {
   /** In the queue's order. */
   readonly #waiting: WaitingMove[] = [];
   readonly #waitingOf = new Map<string, WaitingMove>();
+  /** When requests that were not looked at yet were seen first, in milliseconds since the epoch. */
+  readonly #newSince = new Map<string, number>();
+  readonly #clock: Clock;
   readonly #accepting = new KeyedMutex();
   #wake: ((key: string) => void) | undefined;
 
-  constructor(limits: MoveLimits = defaultLimits) {
+  constructor(limits: MoveLimits = defaultLimits, clock: Clock = realClock) {
     this.limits = limits;
+    this.#clock = clock;
   }
 
   /** From now on `wake` is told of each request whose turn may have come. */
@@ -55,14 +62,15 @@ export class MoveQueue {
     // An older version than the one that was written here.
     if (this.#running.get(metadata.uid)?.isAssumed === true) return;
     const wait = status?.queue;
-    if (!wait) return this.#stopWaiting(metadata.uid);
+    if (wait) this.#newSince.delete(metadata.uid);
+    else if (!this.#newSince.has(metadata.uid)) this.#newSince.set(metadata.uid, this.#clock.now());
     this.#wait({
       key: keyOf(after),
       uid: metadata.uid,
       creationTimestamp: metadata.creationTimestamp,
-      from: wait.sourceNodeName,
+      from: wait?.sourceNodeName ?? '',
       to: after.spec.targetNodeName,
-      waitsFor: wait.waitsFor,
+      waitsFor: wait?.waitsFor,
     });
   }
 
@@ -70,8 +78,21 @@ export class MoveQueue {
   look(request: MigrationRequest): MovesSeen {
     const { creationTimestamp } = request.metadata;
     const end = this.#placeOf({ creationTimestamp, key: keyOf(request) });
-    const older = this.#waiting.slice(0, Math.min(end, lookAhead));
+    const older = this.#first(end);
     return { limits: this.limits, underWay: this.#underWay(), position: end + 1, older };
+  }
+
+  /** How many migrations arrive at a node. */
+  get arriving(): ReadonlyMap<string, number> {
+    return this.#into;
+  }
+
+  /** The first of the queue. A new request that could not be looked at in time holds up nobody. */
+  #first(end: number): WaitingMove[] {
+    const first = this.#waiting.slice(0, Math.min(end, lookAhead));
+    if (this.#newSince.size === 0) return first;
+    const since = this.#clock.now() - newMs;
+    return first.filter(({ uid }) => (this.#newSince.get(uid) ?? Infinity) > since);
   }
 
   #underWay(): MovesUnderWay {
@@ -118,6 +139,7 @@ export class MoveQueue {
     const known = this.#waitingOf.get(uid);
     if (!known) return;
     this.#waitingOf.delete(uid);
+    this.#newSince.delete(uid);
     this.#waiting.splice(this.#placeOf(known), 1);
     this.#wakeNext();
   }
@@ -133,7 +155,7 @@ export class MoveQueue {
 
   #wakeNext(): void {
     if (!this.#wake || this.#waiting.length === 0) return;
-    const first = this.#waiting.slice(0, lookAhead);
+    const first = this.#first(Infinity);
     for (const key of nextMoves(first, this.#underWay(), this.limits)) this.#wake(key);
   }
 
