@@ -186,7 +186,6 @@ export class Cluster {
       api,
       events: new EventRecorder({ api, log: silent, component: 'test' }),
       nodes: new Informer({ api, resource: nodes, log: silent }),
-      pods: new Informer({ api, resource: pods, log: silent }),
     });
   }
 

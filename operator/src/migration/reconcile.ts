@@ -54,7 +54,7 @@ async function observe(
   ]);
   const found = { request, sourcePod, targetPod: target, others, checkpoints, restore };
   const moves = dependencies.moves.look(request);
-  return { ...found, moves, nodes: dependencies.nodeList(), load: dependencies.load() };
+  return { ...found, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
 }
 
 /** Whether checkpoints of the pod have to be known. */

@@ -26,7 +26,7 @@ export interface Observed extends HandoverObserved {
   readonly nodes: readonly Node[];
   /** Other migrations: under way, and waiting before this one. */
   readonly moves: MovesSeen;
-  /** Pods of Sealift's runtime class on a node. */
+  /** Migrations that arrive at a node. */
   readonly load: ReadonlyMap<string, number>;
 }
 

@@ -25,8 +25,17 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
   const peersRefusal = refusePeers(sourcePod, request.spec.timeouts);
   if (peersRefusal) return peersRefusal;
   const from = sourcePod.spec.nodeName;
+  const seed = request.metadata.uid;
   const isBusy = (name: string): boolean => isFull(name, observed.moves);
-  const node = chooseNode({ nodes, from, mayStay: false, wanted: targetNodeName, load, isBusy });
+  const node = chooseNode({
+    nodes,
+    from,
+    mayStay: false,
+    wanted: targetNodeName,
+    load,
+    seed,
+    isBusy,
+  });
   if ('reason' in node) return node;
   const sourceNode = nodes.find((one) => one.metadata.name === from);
   return {

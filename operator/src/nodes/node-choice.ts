@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which node a pod can be created on. Pure.
+import { createHash } from 'node:crypto';
 import { annotations, labels } from '../../../crds/src/index.ts';
 import { isNodeReady, type Node } from '../../../kube/src/index.ts';
 import type { Refusal } from '../requests/refusal.ts';
@@ -11,8 +12,10 @@ export interface NodeQuestion {
   /** Whether that node may be chosen: for a restore it may, for a migration not. */
   readonly mayStay: boolean;
   readonly wanted?: string | undefined;
-  /** Pods of Sealift's runtime class on a node. */
+  /** Pods that are arriving at a node. */
   readonly load: ReadonlyMap<string, number>;
+  /** Spreads requests over nodes that are equally good; the same seed always gives the same order. */
+  readonly seed?: string;
   /** Whether a node takes no more pods for now: then another one is chosen, if there is one. */
   readonly isBusy?: (node: string) => boolean;
 }
@@ -41,7 +44,7 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
       (a, b) =>
         busy(question, a) - busy(question, b) ||
         load(question, a) - load(question, b) ||
-        compare(a, b),
+        compare(a, b, question),
     );
   return (
     candidates[0] ?? {
@@ -101,4 +104,10 @@ const busy = ({ isBusy }: NodeQuestion, node: Node): number =>
   Number(isBusy?.(node.metadata.name) ?? false);
 const load = (question: NodeQuestion, node: Node): number =>
   question.load.get(node.metadata.name) ?? 0;
-const compare = (a: Node, b: Node): number => (a.metadata.name < b.metadata.name ? -1 : 1);
+
+function compare({ metadata: a }: Node, { metadata: b }: Node, { seed }: NodeQuestion): number {
+  const of = (name: string): string => (seed === undefined ? name : sha256(`${seed} ${name}`));
+  return of(a.name) < of(b.name) ? -1 : 1;
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
