@@ -15,6 +15,10 @@ export const CheckpointRequestSpec = z
       .max(3600)
       .default(100)
       .meta({ format: 'int32', description: 'How long may it take?' }),
+    ttlSecondsAfterFinished: Count.optional().meta({
+      description:
+        'Delete the request, and its images with it, that long after it has finished. Absent: keep both.',
+    }),
     retention: z
       .object({
         ttlSeconds: Count.optional().meta({

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
-import { Count, DnsName, Message, Milliseconds, ObjectMeta, Timestamp } from './atoms.ts';
+import {
+  Count,
+  DnsName,
+  Message,
+  Milliseconds,
+  ObjectMeta,
+  Timestamp,
+  TtlSecondsAfterFinished,
+} from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
@@ -28,6 +36,7 @@ export const MigrationRequestSpec = z
         'RestoreNewestCheckpoint: delete the pod, and make a new one of its name from the newest ' +
         'CheckpointRequest of it that has succeeded.',
     }),
+    ttlSecondsAfterFinished: TtlSecondsAfterFinished,
     timeouts: Timeouts.prefault({}),
   })
   .meta({
@@ -42,6 +51,13 @@ export const MigrationRequestSpec = z
       },
       { rule: 'self.timeouts == oldSelf.timeouts', message: 'timeouts are immutable' },
       { rule: 'self.onSourceLoss == oldSelf.onSourceLoss', message: 'onSourceLoss is immutable' },
+      {
+        rule:
+          'has(self.ttlSecondsAfterFinished) == has(oldSelf.ttlSecondsAfterFinished) && ' +
+          '(!has(self.ttlSecondsAfterFinished) || ' +
+          'self.ttlSecondsAfterFinished == oldSelf.ttlSecondsAfterFinished)',
+        message: 'ttlSecondsAfterFinished is immutable',
+      },
       { rule: '!oldSelf.cancel || self.cancel', message: 'cancel cannot be taken back' },
     ],
   });

@@ -69,6 +69,8 @@ export const reasons = {
   TargetLost: 'The target failed after the decision.',
   TargetRestarted: 'What was moved has ended after its resume, and was started from nothing.',
   NodeLost: 'The node that held the images is gone.',
+  RemovingImages: 'The request is deleted; the node’s agent removes the images first.',
+  NodeUnavailable: 'The node that has the images has no working Sealift agent.',
   CheckpointFailed: 'The node’s agent could not take the checkpoint.',
 } as const satisfies Record<string, string>;
 

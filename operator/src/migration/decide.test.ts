@@ -313,6 +313,13 @@ describe('Committed', () => {
     },
   );
 
+  it('does not wait for ever for a source that a finalizer of others keeps', () => {
+    const metadata = { deletionTimestamp: at(0), finalizers: ['example.com/keep'] };
+    const plan = decideMigration(seen(looked, { sourcePod: pod({ metadata }) }), NOW);
+    expect(summary(plan)).toBe('True Moved');
+    expect(message(plan)).toMatch(/Pod p is deleted, but .*: example\.com\/keep\./);
+  });
+
   it('stands, whatever the user asks for afterwards', () => {
     const gone = { ...status, sourceAgent: { state: 'Gone' } };
     const request = accepted(gone, {
@@ -466,6 +473,21 @@ describe('Aborted', () => {
     );
   });
 
+  it('does not wait for ever for a target that a finalizer of others keeps', () => {
+    const observed = seen({}, { targetPod: target('request-uid') });
+    const metadata = { deletionTimestamp: at(0), finalizers: ['example.com/keep'] };
+    const next = {
+      ...published(observed, decideMigration(observed, NOW)),
+      targetPod: target('request-uid', { metadata: { ...metadata } }),
+    };
+    const forced = decideMigration(next, NOW + abortConfirmationMs + 1);
+    expect(forced.effects).toMatchObject([{ type: 'DeleteTarget', force: true }]);
+    const plan = decideMigration(next, NOW + abortConfirmationMs + 5_001);
+    expect(summary(plan)).toBe('False TargetUnschedulable');
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
+    expect(message(plan)).toMatch(/Pod p-reque is deleted, but .*: example\.com\/keep\./);
+  });
+
   it('by cancelling ends in phase Cancelled, not Failed', () => {
     const plan = decideMigration(seen({ decision: decision('Aborted', 'Cancelled') }), NOW);
     expect(plan.status?.phase).toBe('Cancelled');
@@ -510,5 +532,19 @@ describe('a finished request', () => {
     });
     expect(plain.metadata.labels[labels.role]).toBe('target');
     expect(decideMigration({ ...done('Committed'), targetPod: plain }, NOW).effects).toEqual([]);
+  });
+
+  it('is deleted when spec.ttlSecondsAfterFinished is over, and nothing is left', () => {
+    const seen = (finalizers: string[]): Observed => {
+      const request = accepted(
+        { completionTime: at(-10), conditions: [succeeded('True', 'Moved')] },
+        { spec: { ttlSecondsAfterFinished: 60 }, metadata: { finalizers } },
+      );
+      return see({ request });
+    };
+    expect(decideMigration(seen([]), NOW)).toMatchObject({ effects: [], requeueAfterMs: 50_000 });
+    expect(effects(decideMigration(seen([]), NOW + 50_000))).toEqual(['DeleteRequest']);
+    const left = seen([finalizers.active]);
+    expect(effects(decideMigration(left, NOW + 50_000))).toEqual(['RemoveFinalizer']);
   });
 });

@@ -87,6 +87,14 @@ function checkWanted(question: NodeQuestion, wanted: string, abi: string): Node 
   };
 }
 
+/** Why no agent works on a node, as the end of a sentence; undefined if one does. */
+export function agentProblem(node: Node): string | undefined {
+  if (!isNodeReady(node)) return 'which is not Ready';
+  const isAnnounced =
+    node.metadata.labels[labels.driverAbi] !== undefined && agentAddress(node) !== undefined;
+  return isAnnounced ? undefined : 'which has no working Sealift agent';
+}
+
 export function agentAddress(node: Node): string | undefined {
   return node.metadata.annotations[annotations.agentAddress];
 }

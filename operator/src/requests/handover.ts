@@ -176,6 +176,23 @@ export function showAbort<S extends HandoverStatus, E extends Own>(
   progress.waiting('Succeeded', reason, message);
 }
 
+/** How long a pod may stay after it was deleted by force, before the request ends without it. */
+const forcedMs = 5_000;
+
+/** Finalizers that keep a deleted pod's object; nothing but their owners can remove it. */
+function finalizersOf({ metadata }: Pod): string | undefined {
+  if (metadata.deletionTimestamp === undefined || metadata.finalizers.length === 0)
+    return undefined;
+  return metadata.finalizers.join(', ');
+}
+
+/** For users: a deleted pod that others keep; undefined if there is none. */
+export function keptMessage(pod: Pod | undefined): string | undefined {
+  const names = pod && finalizersOf(pod);
+  if (names === undefined) return undefined;
+  return `Pod ${pod?.metadata.name ?? ''} is deleted, but its object is kept by finalizers of others: ${names}. Find out what removes them.`;
+}
+
 /**
  * Deletes the target of an aborted request. A node that is gone never finishes a deletion, so the operator removes the
  * pod by force when the confirmation is overdue.
@@ -193,13 +210,29 @@ export function planTargetDeletion<S extends HandoverStatus, E extends Own>(
   if (!isOverdue && own.metadata.deletionTimestamp !== undefined) {
     return draft.plan(phase, [], Math.min(pollMs, deadline - draft.now + 1));
   }
+  if (draft.now > deadline + forcedMs && finalizersOf(own) !== undefined) return undefined;
   const { uid } = own.metadata;
   const effect: HandoverEffect = { type: 'DeleteTarget', uid, force: isOverdue };
   return draft.plan(phase, [effect], isOverdue ? 1000 : pollMs);
 }
 
+/** A finished request: nothing may be left behind, and it is deleted when spec.ttlSecondsAfterFinished is over. */
+export function planRemaining(
+  observed: HandoverObserved,
+  now: number,
+): Pick<Plan<HandoverEffect, never>, 'effects' | 'requeueAfterMs'> {
+  const effects = remainingEffects(observed);
+  const { metadata, spec, status } = observed.request;
+  const { ttlSecondsAfterFinished: ttl } = spec;
+  if (effects.length > 0 || metadata.deletionTimestamp !== undefined) return { effects };
+  if (ttl === undefined || status?.completionTime === undefined) return { effects };
+  const remainingMs = Date.parse(status.completionTime) + ttl * 1000 - now;
+  if (remainingMs > 0) return { effects, requeueAfterMs: remainingMs };
+  return { effects: [{ type: 'DeleteRequest' }] };
+}
+
 /** Removes what a finished request may have left: an aborted target, a reference to the request, the finalizer. */
-export function remainingEffects(observed: HandoverObserved): HandoverEffect[] {
+function remainingEffects(observed: HandoverObserved): HandoverEffect[] {
   const { status, metadata } = observed.request;
   const own = ownTarget(observed);
   const outcome = status?.decision?.outcome;
