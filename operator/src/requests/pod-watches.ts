@@ -27,11 +27,6 @@ export class PodWatches {
     this.#parts = parts;
   }
 
-  /** How many pods are watched. */
-  get size(): number {
-    return this.#watches.values().reduce((sum, watches) => sum + watches.size, 0);
-  }
-
   /**
    * From now on `changed` is called with every change of these pods and of no others.
    * @param wanted `<namespace>/<pod>`; empty: the follower is done

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
+import type { Step } from '../../../crds/src/index.ts';
 import { at, container, NOW, target } from '../../testing/objects.ts';
 import { restartAfterResume } from './restarts.ts';
 
 const ended = (seconds: number, exitCode = 1): { terminated: object } => ({
   terminated: { exitCode, finishedAt: at(seconds).replace('.000', '') },
 });
-const resumedAt = (seconds: number): { steps: { name: 'resume'; endTime: string }[] } => ({
-  steps: [{ name: 'resume', endTime: new Date(NOW + seconds * 1000).toISOString() }],
-});
+const resumedAt = (seconds: number): { steps: Step[] } => {
+  const time = new Date(NOW + seconds * 1000).toISOString();
+  return { steps: [{ name: 'resume', startTime: time, endTime: time }] };
+};
 
 describe('what was moved', () => {
   it.each<[string, object, object, RegExp | undefined]>([
