@@ -80,7 +80,7 @@ function agentsOf(row: Row): { sourceAgent?: object; targetAgent?: object } {
 }
 
 function metadataOf({ given }: Row): Record<string, unknown> {
-  if (given?.request === 'without finalizer') return { finalizers: [] };
+  if (given?.request === 'without finalizer' || given?.expired) return { finalizers: [] };
   if (given?.request === 'deleted') return { deletionTimestamp: objects.at(1) };
   return {};
 }
@@ -90,6 +90,10 @@ function statusOf(row: Row): Record<string, unknown> {
   return {
     ...agentsOf(row),
     ...(outcome ? { decision: objects.decision(outcome, reason) } : {}),
+    ...(row.given?.expired
+      ? { conditions: [objects.succeeded('True', 'Moved')], completionTime: objects.at(-1) }
+      : {}),
+    ...(row.given?.lastLook ? { deadlines: { lastLook: objects.at(0) } } : {}),
   };
 }
 
@@ -108,6 +112,7 @@ export function migrationOf(row: Row<'MigrationRequest'>): MigrationOperatorObse
     metadata: metadataOf(row),
     spec: {
       ...(given?.cancel ? { cancel: true } : {}),
+      ...(given?.expired ? { ttlSecondsAfterFinished: 0 } : {}),
       ...(given?.recovery ? { onSourceLoss: 'RestoreNewestCheckpoint' } : {}),
     },
   };
@@ -133,7 +138,8 @@ export function restoreOf(row: Row<'RestoreRequest'>): RestoreOperatorObserved {
     deadlines: { prepare: objects.at(300) },
   };
   const status = isNew(row) ? undefined : { ...accepted, ...statusOf(row) };
-  const request: RestoreRequest = objects.restore({ metadata, status });
+  const spec = row.given?.expired ? { ttlSecondsAfterFinished: 0 } : {};
+  const request: RestoreRequest = objects.restore({ metadata, spec, status });
   return {
     request,
     checkpoint: objects.stored(),

@@ -63,12 +63,12 @@ const operatorEffects: { [K in Kind]: Listed<Kinds[K]['operatorEffect']> } = {
     ...finalizer,
     ...({ CreateTarget: true, LabelTarget: true, DetachTarget: true } as const),
     ...({ DeleteSource: true, DeleteLostSource: true, CreateRestoreRequest: true } as const),
-    ...({ DeleteTarget: true, ProposeAbort: true } as const),
+    ...({ DeleteTarget: true, ProposeAbort: true, DeleteRequest: true } as const),
   },
   RestoreRequest: {
     ...finalizer,
     ...({ CreateTarget: true, LabelTarget: true, DetachTarget: true } as const),
-    ...({ DeleteTarget: true, ProposeAbort: true } as const),
+    ...({ DeleteTarget: true, ProposeAbort: true, DeleteRequest: true } as const),
   },
   CheckpointRequest: { ...finalizer, DeleteRequest: true },
 };

@@ -17,6 +17,11 @@ export const Message = z.string().max(4096);
 export const Milliseconds = z.number().min(0);
 export const Count = z.int().min(0).meta({ format: 'int64' });
 
+/** Of every spec, as a Job's. */
+export const TtlSecondsAfterFinished = Count.optional().meta({
+  description: 'Delete the request that long after it has finished. Absent: keep it.',
+});
+
 /** The part of metav1.ObjectMeta that Sealift reads. Not part of the generated schemas. */
 export const ObjectMeta = z.object({
   name: z.string(),

@@ -15,6 +15,10 @@ export const CheckpointRequestSpec = z
       .max(3600)
       .default(100)
       .meta({ format: 'int32', description: 'How many seconds the checkpoint may take.' }),
+    ttlSecondsAfterFinished: Count.optional().meta({
+      description:
+        'The operator deletes the request, and with it the images, that many seconds after it has finished. Absent: it keeps both.',
+    }),
     retention: z
       .object({
         ttlSeconds: Count.optional().meta({

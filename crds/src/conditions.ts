@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conditions. Only the operator writes them. `Succeeded` is the summary; it is Unknown while the request is active.
+// Conditions. Only the operator writes them. `Succeeded` is the summary; it is Unknown while the request is active. `Failed` is
+// its opposite, so that `kubectl wait` can wait for either.
 import { z } from 'zod';
 import { Count, Message, Reason, Timestamp } from './atoms.ts';
 
@@ -26,12 +27,12 @@ export const Conditions = z
   .max(16)
   .meta({
     description:
-      'Progress of the request. Succeeded is the summary; it is Unknown while the request is active.',
+      'Progress of the request. Succeeded is the summary; it is Unknown while the request is active. Failed is its opposite.',
     'x-kubernetes-list-type': 'map',
     'x-kubernetes-list-map-keys': ['type'],
   });
 
-/** Condition types per kind, in the order in which they turn True. */
+/** Condition types per kind, in the order in which they turn True; `Failed` is True where `Succeeded` is False. */
 export const conditionTypes = {
   MigrationRequest: [
     'Validated',
@@ -40,10 +41,11 @@ export const conditionTypes = {
     'Checkpointed',
     'Restored',
     'Committed',
+    'Failed',
     'Succeeded',
   ],
-  CheckpointRequest: ['Validated', 'Quiesced', 'Checkpointed', 'Succeeded'],
-  RestoreRequest: ['Validated', 'TargetReady', 'Restored', 'Committed', 'Succeeded'],
+  CheckpointRequest: ['Validated', 'Quiesced', 'Checkpointed', 'Failed', 'Succeeded'],
+  RestoreRequest: ['Validated', 'TargetReady', 'Restored', 'Committed', 'Failed', 'Succeeded'],
 } as const;
 export type MigrationConditionType = (typeof conditionTypes.MigrationRequest)[number];
 export type CheckpointConditionType = (typeof conditionTypes.CheckpointRequest)[number];

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
-import { Count, DnsName, Message, Milliseconds, ObjectMeta, Timestamp } from './atoms.ts';
+import {
+  Count,
+  DnsName,
+  Message,
+  Milliseconds,
+  ObjectMeta,
+  Timestamp,
+  TtlSecondsAfterFinished,
+} from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
@@ -28,6 +36,7 @@ export const MigrationRequestSpec = z
         'RestoreNewestCheckpoint: the operator deletes the pod and makes a new one of the same name from the newest ' +
         'CheckpointRequest of that pod that has succeeded.',
     }),
+    ttlSecondsAfterFinished: TtlSecondsAfterFinished,
     timeouts: Timeouts.prefault({}),
   })
   .meta({
@@ -42,6 +51,13 @@ export const MigrationRequestSpec = z
       },
       { rule: 'self.timeouts == oldSelf.timeouts', message: 'timeouts are immutable' },
       { rule: 'self.onSourceLoss == oldSelf.onSourceLoss', message: 'onSourceLoss is immutable' },
+      {
+        rule:
+          'has(self.ttlSecondsAfterFinished) == has(oldSelf.ttlSecondsAfterFinished) && ' +
+          '(!has(self.ttlSecondsAfterFinished) || ' +
+          'self.ttlSecondsAfterFinished == oldSelf.ttlSecondsAfterFinished)',
+        message: 'ttlSecondsAfterFinished is immutable',
+      },
       { rule: '!oldSelf.cancel || self.cancel', message: 'cancel cannot be unset' },
     ],
   });
@@ -87,6 +103,23 @@ export const Recovery = z
   });
 export type Recovery = z.infer<typeof Recovery>;
 
+/** What a request that is not accepted yet waits for. */
+export const QueueCause = z.enum(['Cluster', 'SourceNode', 'TargetNode', 'OlderRequests']);
+export type QueueCause = z.infer<typeof QueueCause>;
+
+export const Queue = z
+  .object({
+    position: z.int().min(1).meta({ format: 'int32', description: '1 comes first.' }),
+    waitsFor: QueueCause.meta({
+      description:
+        'Which limit is reached: of the cluster, of the pod’s node, of the nodes that it could move to. ' +
+        'OlderRequests: what is free goes to requests before this one.',
+    }),
+    sourceNodeName: z.string().max(253).meta({ description: 'The node that the pod runs on.' }),
+  })
+  .meta({ description: 'While the request waits for its turn. Ordered by age, then by name.' });
+export type Queue = z.infer<typeof Queue>;
+
 export const MigrationRequestStatus = z.object({
   observedGeneration: Count.optional(),
   phase: MigrationPhase.optional().meta({
@@ -95,6 +128,7 @@ export const MigrationRequestStatus = z.object({
   startTime: Timestamp.optional(),
   completionTime: Timestamp.optional(),
   conditions: Conditions.optional(),
+  queue: Queue.optional(),
   source: Placement.optional().meta({
     description: 'The pod that runs now. Written by the operator.',
   }),

@@ -32,6 +32,11 @@ export const Deadlines = z
       description:
         'Only after the decision: until when the operator waits for the nodes’ confirmation.',
     }),
+    lastLook: Timestamp.optional().meta({
+      format: 'date-time',
+      description:
+        'Once the target runs: when the operator looks for the last time whether it still does.',
+    }),
   })
   .meta({
     description: 'Deadlines as absolute times, so that they outlive a restart of the operator.',

@@ -6,6 +6,7 @@ export const reasons = {
   // Progress
   Pending: 'The operator has not looked at the request yet.',
   Accepted: 'The request is valid.',
+  Queued: 'Too many moves are under way; the request waits for its turn.',
   Waiting: 'An earlier step has not finished.',
   TargetPodCreated: 'The target pod exists and is being prepared.',
   AtCreateGate: 'The target is prepared and waits for the images.',
@@ -67,7 +68,10 @@ export const reasons = {
     'The source was lost; the operator restores a new pod from its newest checkpoint.',
   NoCheckpoint: 'The source was lost, and it has no checkpoint.',
   TargetLost: 'The target failed after Committed.',
+  TargetRestarted: 'What was moved ended after its resume, and the kubelet started it anew.',
   NodeLost: 'The node that stored the images is gone.',
+  RemovingImages: 'The request is deleted; the node’s agent removes the images first.',
+  NodeUnavailable: 'The node that stores the images has no working Sealift agent.',
   CheckpointFailed: 'The node’s agent could not take the checkpoint.',
 } as const satisfies Record<string, string>;
 

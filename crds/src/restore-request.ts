@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
-import { Count, DnsName, ObjectMeta, Timestamp, Uid } from './atoms.ts';
+import { Count, DnsName, ObjectMeta, Timestamp, TtlSecondsAfterFinished, Uid } from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
@@ -51,6 +51,7 @@ export const RestoreRequestSpec = z
           'Absent: the addresses of the checkpointed pod if no other pod has them, else what the network assigns.',
         'x-kubernetes-list-type': 'atomic',
       }),
+    ttlSecondsAfterFinished: TtlSecondsAfterFinished,
     timeouts: RestoreTimeouts.prefault({}),
   })
   .meta({

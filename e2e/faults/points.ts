@@ -171,7 +171,7 @@ export const checkpointPoints = {
   verified: beforeAndAfter('target', 'target.verify'),
   removed: [
     ...beforeAndAfter('source', 'checkpoint.remove'),
-    ...beforeAndAfter('operator', 'operator.delete-checkpoint'),
+    ...beforeAndAfter('operator', 'operator.delete-request'),
   ],
 } as const;
 

@@ -18,7 +18,7 @@ import { EventRecorder } from './events.ts';
 import { Informer } from './informer.ts';
 import { LeaderElector, leases } from './leader.ts';
 import { silent } from './logger.ts';
-import { migrationRequests } from './resource.ts';
+import { migrationRequests, pods } from './resource.ts';
 import { writeStatus } from './status-writer.ts';
 
 const found = binaries();
@@ -230,6 +230,28 @@ describe.skipIf(found.missing !== undefined)(
           { count: 3, reason: 'R' },
         ]);
       });
+    });
+
+    it('the recorder writes an event about an object with the longest name', async () => {
+      const recorder = new EventRecorder({ api: client, log: silent, component: 'test' });
+      // 253 characters. A cut may leave an end that no name may have.
+      const name = `${'a.-'.repeat(84)}b`.replaceAll('.-', '.x');
+      const metadata = { name, namespace: 'default', uid: 'longest', resourceVersion: '1' };
+      const long = 'x'.repeat(235);
+      for (const [index, cut] of [name, `${long}.${'y'.repeat(17)}`, `${long}-y`].entries()) {
+        const object = { metadata: { ...metadata, name: cut, uid: `longest-${index}` } };
+        const input = { resource: pods, object, type: 'Normal', reason: 'R' } as const;
+        recorder.record({ ...input, message: 'm' });
+        recorder.record({ ...input, message: 'n' });
+        await recorder.flush();
+        const body = (await client.rest.request({
+          method: 'GET',
+          path: '/api/v1/namespaces/default/events',
+          query: { fieldSelector: `involvedObject.uid=${object.metadata.uid}` },
+        })) as { items: { involvedObject: { name: string } }[] };
+        const about = body.items.map((one) => one.involvedObject.name);
+        expect(about).toEqual([cut, cut]);
+      }
     });
 
     describe('the elector', () => {

@@ -13,6 +13,14 @@ export interface Selection extends Call {
   readonly labelSelector?: string | undefined;
 }
 
+export interface ListOptions extends Selection {
+  /**
+   * Gets every item as it arrives. Then a server that answers in pages keeps none in memory, and the result may be without
+   * items; whoever calls has to look at both.
+   */
+  readonly each?: ((item: unknown) => void) | undefined;
+}
+
 export interface ListResult {
   /** Unparsed, so that one bad object does not affect the others. */
   readonly items: readonly unknown[];
@@ -52,7 +60,7 @@ export interface Api {
     name: string,
     call?: Call,
   ): Promise<unknown>;
-  list(resource: Resource<unknown>, selection?: Selection): Promise<ListResult>;
+  list(resource: Resource<unknown>, options?: ListOptions): Promise<ListResult>;
   /** Ends without an error when the server closes the watch. @throws ApiError `Gone`/`Expired` when the version is too old. */
   watch(
     resource: Resource<unknown>,

@@ -6,6 +6,7 @@ import type {
   Call,
   DeleteOptions,
   JsonPatch,
+  ListOptions,
   ListResult,
   Selection,
   WatchEvent,
@@ -14,8 +15,8 @@ import { ApiError, isConflict, isNotFound } from './errors.ts';
 import { collectionPath, type ApiObject, type Resource } from './resource.ts';
 import { Rest } from './rest.ts';
 
-/** The server closes watches after this time; a new watch is cheap. */
-const watchSeconds = 290;
+/** The server closes watches after this time, a different one for each client; a new watch is cheap. */
+const watchSeconds = (): number => Math.round(290 * (0.75 + Math.random() / 2));
 /** The server sends bookmarks once a minute: a longer silence means that the connection is dead. */
 const watchIdleMs = 90_000;
 const pageSize = 500;
@@ -54,7 +55,8 @@ export class Client implements Api {
     });
   }
 
-  async list(resource: Resource<unknown>, selection: Selection = {}): Promise<ListResult> {
+  async list(resource: Resource<unknown>, options: ListOptions = {}): Promise<ListResult> {
+    const { each, ...selection } = options;
     const items: unknown[] = [];
     let next: string | undefined;
     let resourceVersion = '';
@@ -68,7 +70,9 @@ export class Client implements Api {
       })) as ListBody;
       // Items of a list have no kind.
       for (const item of body.items ?? []) {
-        items.push({ apiVersion: resource.apiVersion, kind: resource.kind, ...item });
+        const whole = { apiVersion: resource.apiVersion, kind: resource.kind, ...item };
+        if (each) each(whole);
+        else items.push(whole);
       }
       next = body.metadata?.continue || undefined;
       resourceVersion = body.metadata?.resourceVersion ?? '';
@@ -85,7 +89,7 @@ export class Client implements Api {
       ...selectors(selection),
       watch: true,
       allowWatchBookmarks: true,
-      timeoutSeconds: watchSeconds,
+      timeoutSeconds: watchSeconds(),
       resourceVersion,
     };
     const url = collectionPath(resource, selection.namespace);

@@ -12,6 +12,13 @@ export interface Clock {
   after(ms: number, call: () => void): Timer;
   /** Resolves after `ms`; at once, without an error, when the signal aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** From 0 to 1, to spread what many do at the same time. Absent: nothing is spread, and tests see exact times. */
+  random?(): number;
+}
+
+/** Half to one and a half times `ms`: clients that failed together do not come back together. */
+export function jittered(ms: number, clock: Clock): number {
+  return clock.random ? ms * (0.5 + clock.random()) : ms;
 }
 
 /** `sleep`, built on the other two. */
@@ -37,6 +44,9 @@ export abstract class BaseClock implements Clock {
 const maxTimeout = 2 ** 31 - 1;
 
 class RealClock extends BaseClock {
+  random(): number {
+    return Math.random();
+  }
   now(): number {
     return Date.now();
   }

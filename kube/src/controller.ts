@@ -2,7 +2,7 @@
 // The loop that runs a reconciler: one run per key at a time, retries with backoff, a deadline for
 // every run, metrics.
 import { realClock, type Clock } from './clock.ts';
-import { codeOf, isConflict, messageOf, TerminalError } from './errors.ts';
+import { codeOf, isConflict, messageOf, retryAfterMs, TerminalError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { reconcileErrors, reconcileSeconds, queueLength } from './metrics.ts';
 import { WorkQueue, type Backoff } from './work-queue.ts';
@@ -100,7 +100,7 @@ export class Controller {
         this.queue.forget(key);
         return;
       }
-      const ms = this.queue.addAfterFailure(key);
+      const ms = this.queue.addAfterFailure(key, retryAfterMs(error));
       log.warn(
         { code: codeOf(error), detail: messageOf(error), retryMs: ms, error },
         'reconcile failed',

@@ -16,6 +16,7 @@ const ContainerState = z.object({
   terminated: z
     .object({
       exitCode: z.number().default(0),
+      finishedAt: z.string().nullish(),
       reason: z.string().default(''),
       message: z.string().default(''),
     })
@@ -29,6 +30,8 @@ const ContainerStatus = z.object({
   started: z.boolean().nullish(),
   restartCount: z.number().default(0),
   state: ContainerState.default({}),
+  /** How the container's last run ended, if it was started again since. */
+  lastState: ContainerState.default({}),
 });
 export type ContainerStatus = z.infer<typeof ContainerStatus>;
 

@@ -73,6 +73,15 @@ export class TerminalError extends Error {
   }
 }
 
+/** No server gets to stop a controller for longer. */
+const longestRetryAfterMs = 60_000;
+
+/** How long the server wants to be left alone, by its `Retry-After`; 0 if it did not say so. */
+export function retryAfterMs(error: unknown): number {
+  const seconds = error instanceof ApiError ? error.retryAfterSeconds : undefined;
+  return seconds === undefined ? 0 : Math.min(seconds * 1000, longestRetryAfterMs);
+}
+
 const has = (error: unknown, status: number): boolean =>
   error instanceof ApiError && error.status === status;
 

@@ -19,6 +19,8 @@ const events: Resource<unknown> = {
 const aggregateMs = 10 * 60_000;
 const maxKnown = 1000;
 const maxMessage = 1024;
+/** An object's name has 253 characters at most; an event's ends with a dot and 16 hexadecimal digits. */
+const maxBase = 253 - 17;
 
 interface Known {
   readonly name: string;
@@ -78,7 +80,7 @@ export class EventRecorder {
       await this.#api.merge(events, where, known.name, { count: known.count, lastTimestamp: time });
       return;
     }
-    const entry = { name: `${name}.${randomBytes(8).toString('hex')}`, firstAt: now, count: 1 };
+    const entry = { name: eventName(name), firstAt: now, count: 1 };
     await this.#api.create(events, where, {
       metadata: { name: entry.name, namespace: where },
       involvedObject: {
@@ -102,4 +104,10 @@ export class EventRecorder {
     if (this.#known.size >= maxKnown) this.#known.clear();
     this.#known.set(key, entry);
   }
+}
+
+/** A cut name may end in a dot or a dash, which no part of a name may do. */
+function eventName(object: string): string {
+  const base = object.slice(0, maxBase).replace(/[^a-z0-9]+$/, '');
+  return `${base}.${randomBytes(8).toString('hex')}`;
 }

@@ -2,8 +2,8 @@
 // A cache of one kind of object that follows the API server until its signal aborts: it lists, watches, lists again when
 // its version is too old, and starts over with backoff after any error.
 import type { Api, Selection } from './api.ts';
-import { realClock, type Clock } from './clock.ts';
-import { codeOf, isGone, messageOf } from './errors.ts';
+import { jittered, realClock, type Clock } from './clock.ts';
+import { codeOf, isGone, messageOf, retryAfterMs } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { keyOf, type ApiObject, type Resource } from './resource.ts';
 
@@ -63,6 +63,7 @@ export class Informer<T extends ApiObject> {
   async run(signal: AbortSignal): Promise<void> {
     const { log, resource } = this.#options;
     let failures = 0;
+    let askedMs = 0;
     while (!signal.aborted) {
       try {
         if (this.#version === '') await this.#list(signal);
@@ -70,6 +71,7 @@ export class Informer<T extends ApiObject> {
         await this.#watch(signal);
         // A server that closes the watch at once must not cause a tight loop.
         failures = this.#clock.now() - started > minBackoffMs ? 0 : failures + 1;
+        askedMs = 0;
       } catch (error) {
         if (signal.aborted) break;
         if (isGone(error)) {
@@ -82,24 +84,27 @@ export class Informer<T extends ApiObject> {
           );
         }
         failures++;
+        askedMs = retryAfterMs(error);
       }
       if (failures > 0) {
         const ms = Math.min(minBackoffMs * 2 ** Math.min(failures - 1, 10), maxBackoffMs);
-        await this.#clock.sleep(ms, signal);
+        await this.#clock.sleep(Math.max(jittered(ms, this.#clock), askedMs), signal);
       }
     }
   }
 
   async #list(signal: AbortSignal): Promise<void> {
     const { api, resource, selection } = this.#options;
-    const { items, resourceVersion } = await api.list(resource, { ...selection, signal });
     const gone = new Set(this.#objects.keys());
-    for (const item of items) {
+    // One at a time: a page of raw objects is much larger than what is kept of it.
+    const each = (item: unknown): void => {
       const object = this.#parse(item);
-      if (!object) continue;
+      if (!object) return;
       gone.delete(keyOf(object));
       this.#put(object);
-    }
+    };
+    const { items, resourceVersion } = await api.list(resource, { ...selection, signal, each });
+    for (const item of items) each(item);
     for (const key of gone) this.#drop(key);
     this.#version = resourceVersion;
     if (!this.#hasSynced) {

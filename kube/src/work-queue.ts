@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys that wait for work. A key is in the queue at most once and in work at most once. A key that is added while it is
 // in work comes again afterwards.
-import type { Clock, Timer } from './clock.ts';
+import { jittered, type Clock, type Timer } from './clock.ts';
 
 export interface Backoff {
   readonly baseMs: number;
@@ -54,11 +54,16 @@ export class WorkQueue {
     this.#delayed.set(key, { at, timer });
   }
 
-  /** Adds after a wait that doubles with each consecutive failure. @returns the wait in ms. */
-  addAfterFailure(key: string): number {
+  /**
+   * Adds after a wait that doubles with each consecutive failure, with jitter.
+   * @param leastMs what the server has asked for
+   * @returns the wait in ms
+   */
+  addAfterFailure(key: string, leastMs = 0): number {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
-    const ms = Math.min(this.#backoff.baseMs * 2 ** Math.min(failures, 40), this.#backoff.maxMs);
+    const next = Math.min(this.#backoff.baseMs * 2 ** Math.min(failures, 40), this.#backoff.maxMs);
+    const ms = Math.max(jittered(next, this.#clock), leastMs);
     this.addAfter(key, ms);
     return ms;
   }

@@ -46,6 +46,7 @@ export function definitionsSuite(f: Fixture): void {
     it.each([
       ['another pod', { podName: 'other' }, 'podName is immutable'],
       ['a target node added', { targetNodeName: 'node-2' }, 'targetNodeName is immutable'],
+      ['an expiry added', { ttlSecondsAfterFinished: 7 }, 'ttlSecondsAfterFinished is immutable'],
       ['other timeouts', { timeouts: { prepareSeconds: 7 } }, 'timeouts are immutable'],
       ['a limit added', { timeouts: { dumpSeconds: 7 } }, 'timeouts are immutable'],
       ['another way out', { onSourceLoss: 'RestoreNewestCheckpoint' }, 'onSourceLoss is immutable'],

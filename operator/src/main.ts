@@ -11,6 +11,7 @@ import {
   Rest,
   serveHealth,
 } from '../../kube/src/index.ts';
+import { limitsFrom } from './moves/limits-config.ts';
 import { Operator } from './operator.ts';
 
 const { values: flags } = parseArgs({ options: { kubeconfig: { type: 'string' } } });
@@ -22,7 +23,8 @@ for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop
 try {
   const config = loadConfig(flags.kubeconfig);
   const api = new Client(new Rest(config, 'sealift-operator'));
-  const operator = new Operator({ api, log });
+  const limits = limitsFrom(process.env);
+  const operator = new Operator({ api, log, limits });
   const health = await serveHealth(Number(process.env['SEALIFT_METRICS_PORT'] ?? 7462), () => true);
   const elector = new LeaderElector({
     api,

@@ -13,20 +13,30 @@ import {
   reconciler,
   restoreRequests,
   type Api,
-  type ApiObject,
   type Clock,
   type Logger,
 } from '../../kube/src/index.ts';
-import { annotations, isFinished } from '../../crds/src/index.ts';
+import {
+  annotations,
+  isFinished,
+  labels,
+  type MigrationRequest,
+  type RestoreRequest,
+} from '../../crds/src/index.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
 import { migrationParts } from './migration/reconcile.ts';
 import { restoreParts } from './restore/reconcile.ts';
+import { defaultLimits, type MoveLimits } from './moves/limits.ts';
+import { MoveQueue } from './moves/move-queue.ts';
+import { PodWatches } from './requests/pod-watches.ts';
 import { Dependencies } from './requests/dependencies.ts';
 
 export interface OperatorOptions {
   readonly api: Api;
   readonly log: Logger;
   readonly clock?: Clock;
+  /** How many migrations may be under way at a time. */
+  readonly limits?: MoveLimits;
 }
 
 export class Operator {
@@ -43,19 +53,24 @@ export class Operator {
 
   /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { api, log, clock = realClock } = this.#options;
+    const { api, log, clock = realClock, limits = defaultLimits } = this.#options;
     const migrations = new Informer({ api, resource: migrationRequests, log, clock });
     const checkpoints = new Informer({ api, resource: checkpointRequests, log, clock });
     const restores = new Informer({ api, resource: restoreRequests, log, clock });
-    const podCache = new Informer({ api, resource: pods, log, clock });
+    // Pods with other labels are read when they are needed.
+    const targets = new Informer({
+      ...{ api, resource: pods, log, clock },
+      selection: { labelSelector: labels.role },
+    });
     const nodeCache = new Informer({ api, resource: nodes, log, clock });
     const events = new EventRecorder({ api, log, component: 'sealift-operator', clock });
+    const moves = new MoveQueue(limits, clock);
     const dependencies = new Dependencies({
+      moves,
       api,
       events,
       clock,
       nodes: nodeCache,
-      pods: podCache,
     });
     const migration = new Controller({
       name: 'migration',
@@ -75,7 +90,12 @@ export class Operator {
       log,
       clock,
     });
-    migrations.listen((key) => migration.enqueue(key));
+    const watches = new PodWatches({ api, log, clock, signal });
+    migrations.listen((key, after, before) => {
+      moves.update(after, before);
+      watches.follow(`migration ${key}`, podsOf(after), () => migration.enqueue(key));
+      migration.enqueue(key);
+    });
     checkpoints.listen((key, after) => {
       checkpoint.enqueue(key);
       if (!after || !isFinished(after)) return;
@@ -86,31 +106,39 @@ export class Operator {
           checkpoint.enqueue(keyOf(other));
       }
     });
-    restores.listen((key) => restore.enqueue(key));
-    podCache.listen((_key, after, before) => {
+    restores.listen((key, after) => {
+      watches.follow(`restore ${key}`, podsOf(after), () => restore.enqueue(key));
+      restore.enqueue(key);
+    });
+    targets.listen((_key, after, before) => {
       const pod = after ?? before;
       if (!pod) return;
       const { [annotations.migration]: migrationKey, [annotations.restore]: restoreKey } =
         pod.metadata.annotations;
       if (migrationKey !== undefined) migration.enqueue(migrationKey);
       if (restoreKey !== undefined) restore.enqueue(restoreKey);
-      for (const request of migrations.list()) {
-        if (isFor(request, pod)) migration.enqueue(keyOf(request));
-      }
     });
-    const informers = [migrations, checkpoints, restores, podCache, nodeCache];
+    const informers = [migrations, checkpoints, restores, targets, nodeCache];
     const running = informers.map((informer) => informer.run(signal));
     await Promise.race([Promise.all(informers.map((one) => one.synced)), Promise.all(running)]);
     this.#synced = !signal.aborted;
+    moves.open((key) => migration.enqueue(key));
     const controllers = [migration, checkpoint, restore];
     await Promise.all([...running, ...controllers.map((one) => one.run(signal))]);
   }
 }
 
-function isFor(
-  request: ApiObject & { readonly spec: { readonly podName: string } },
-  pod: ApiObject,
-): boolean {
-  const { namespace, name } = pod.metadata;
-  return request.metadata.namespace === namespace && request.spec.podName === name;
+/**
+ * Pods of a request under way that the targets' label does not show: the source until the decision, and after `Committed`,
+ * when it has the labels of any pod, the target.
+ */
+export function podsOf(request: MigrationRequest | RestoreRequest | undefined): string[] {
+  if (!request?.status?.source || isFinished(request)) return [];
+  const { namespace } = request.metadata;
+  const { source, target, decision } = request.status;
+  const names = [
+    request.kind === 'MigrationRequest' ? source.podName : undefined,
+    decision?.outcome === 'Committed' ? target?.podName : undefined,
+  ];
+  return names.filter((name) => name !== undefined).map((name) => `${namespace}/${name}`);
 }

@@ -35,6 +35,7 @@ import {
 } from '../../kube/src/index.ts';
 import { startApiServer, type TestServer } from '../../kube/testing/api-server.ts';
 import { render } from '../../kube/testing/chart.ts';
+import type { MoveLimits } from '../src/moves/limits.ts';
 import { Operator } from '../src/operator.ts';
 import { Dependencies } from '../src/requests/dependencies.ts';
 
@@ -50,6 +51,7 @@ export const macOf = (ip: string): string =>
 /** Parts of a status, to match. */
 export const failed = (reason: string): object => ({
   conditions: expect.arrayContaining([
+    expect.objectContaining({ type: 'Failed', status: 'True', reason }),
     expect.objectContaining({ type: 'Succeeded', status: 'False', reason }),
   ]) as unknown,
 });
@@ -166,9 +168,10 @@ export class Cluster {
   }
 
   /** Starts the operator as its process does once it leads. */
-  startOperator(): void {
+  startOperator(limits: MoveLimits = { cluster: 100, perNode: 100 }): void {
     this.#stop = new AbortController();
-    this.#running = new Operator({ api: this.#operator, log: silent }).run(this.#stop.signal);
+    const operator = new Operator({ api: this.#operator, log: silent, limits });
+    this.#running = operator.run(this.#stop.signal);
   }
 
   async stopOperator(): Promise<void> {
@@ -183,7 +186,6 @@ export class Cluster {
       api,
       events: new EventRecorder({ api, log: silent, component: 'test' }),
       nodes: new Informer({ api, resource: nodes, log: silent }),
-      pods: new Informer({ api, resource: pods, log: silent }),
     });
   }
 
@@ -334,6 +336,12 @@ export class Cluster {
   }
 
   // What can be seen
+
+  /** Names of all MigrationRequests. */
+  async migrations(): Promise<string[]> {
+    const { items } = await this.client.list(migrationRequests, { namespace });
+    return items.map((item) => migrationRequests.parse(item).metadata.name);
+  }
 
   /** Expects that nothing has been written to a pod. */
   async untouched(before: Pod): Promise<void> {

@@ -39,6 +39,39 @@ export function lossSuite(cluster: () => Cluster): void {
 
   const gone = { state: 'Failed', reason: 'SourceLost', message: 'node a was reset' } as const;
 
+  it('a target that ends after its resume and is started afresh is no success', async () => {
+    const c = cluster();
+    await c.run('afresh', { spec: { restartPolicy: 'Always' } });
+    const target = await dumping('afresh', 'afresh');
+    await c.target(moves, 'afresh', { state: 'AtResumeGate' });
+    await c.commit(moves, 'afresh');
+    await c.source(moves, 'afresh', { state: 'Gone' });
+    const resumed = new Date();
+    const [startTime, endTime] = [resumed.toISOString(), resumed.toISOString()];
+    const steps = [{ name: 'resume' as const, startTime, endTime }];
+    await c.target(moves, 'afresh', { state: 'Running', steps });
+    await c.podRuns(target);
+    await c.until(moves, 'afresh', { deadlines: { lastLook: some } });
+    const finishedAt = resumed.toISOString().replace(/\.\d+/, '');
+    const end = { exitCode: 139, startedAt: finishedAt, finishedAt, reason: 'Error' };
+    const status = { name: 'main', ready: true, restartCount: 1, image: 'x', imageID: '' };
+    await c.podStatus(target, {
+      containerStatuses: [
+        {
+          ...status,
+          state: { running: { startedAt: finishedAt } },
+          lastState: { terminated: end },
+        },
+      ],
+    });
+    const done = await c.until(moves, 'afresh', {
+      ...ended('Failed'),
+      ...failed('TargetRestarted'),
+    });
+    expect(done.status.decision?.outcome).toBe('Committed');
+    expect((await c.pod(target))?.metadata.annotations[annotations.migration]).toBeUndefined();
+  });
+
   describe('a source that is lost', () => {
     const again = { onSourceLoss: 'RestoreNewestCheckpoint' };
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shared by the tables of the MigrationRequest controller.
+import { defaultLimits, type MovesUnderWay } from '../src/moves/limits.ts';
 import type { MigrationPlan, Observed } from '../src/migration/types.ts';
 import { conditionsOf, migration, node, pod } from './objects.ts';
+
+const noMoves: MovesUnderWay = { total: 0, out: new Map(), into: new Map() };
 
 /** A request for a pod on node `a`, and a second node. */
 export function see(parts: Partial<Observed> = {}): Observed {
@@ -14,6 +17,7 @@ export function see(parts: Partial<Observed> = {}): Observed {
     restore: undefined,
     nodes: [node('a'), node('b')],
     load: new Map(),
+    moves: { limits: defaultLimits, underWay: noMoves, position: 1, older: [] },
     ...parts,
   };
 }

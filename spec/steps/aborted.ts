@@ -125,7 +125,7 @@ export const aborted: readonly Row<'MigrationRequest'>[] = [
       target: 'TornDown',
       targetPod: 'absent',
     },
-    condition: ['Succeeded', 'False', 'SourceFailed'],
+    condition: ['Failed', 'True', 'SourceFailed'],
     phase: 'Failed',
     faults: ['operator.finalizer'],
   },
@@ -159,5 +159,12 @@ export const aborted: readonly Row<'MigrationRequest'>[] = [
     condition: ['Succeeded', 'Unknown', 'SourceLost'],
     phase: 'RollingBack',
     faults: ['operator.create-restore'],
+  },
+  {
+    step: 'spec.ttlSecondsAfterFinished has passed since the end: the operator deletes the request.',
+    by: 'operator',
+    effect: 'DeleteRequest',
+    given: { expired: true, targetPod: 'absent', sourcePod: 'absent' },
+    faults: ['operator.delete-request'],
   },
 ];

@@ -105,7 +105,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     found: 'Dumping',
     stage: 'Resumed',
     state: 'Failed',
-    condition: ['Succeeded', 'False', 'CheckpointFailed'],
+    condition: ['Failed', 'True', 'CheckpointFailed'],
     phase: 'Failed',
     faults: ['source.unlock', 'source.thaw', 'source.resume'],
   },
@@ -114,7 +114,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     by: 'operator',
     effect: 'DeleteRequest',
     given: { checkpoint: 'Stored', finished: true },
-    faults: ['operator.delete-checkpoint'],
+    faults: ['operator.delete-request'],
   },
   {
     step: 'The request is being deleted: the agent removes the images.',

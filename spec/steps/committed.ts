@@ -100,6 +100,7 @@ export const committed: readonly Row<'MigrationRequest'>[] = [
       target: 'Running',
       targetPod: 'labelled',
       sourcePod: 'absent',
+      lastLook: true,
     },
     condition: ['Succeeded', 'True', 'Moved'],
     phase: 'Succeeded',

@@ -78,6 +78,10 @@ export interface Given {
   readonly targetPod?: 'absent' | 'labelled';
   /** Absent: it runs. */
   readonly sourcePod?: 'absent';
+  /** The operator has looked once more at the containers that were resumed. */
+  readonly lastLook?: true;
+  /** `spec.ttlSecondsAfterFinished` has passed. */
+  readonly expired?: true;
   /** `spec.onSourceLoss` is `RestoreNewestCheckpoint`, and there is a checkpoint. */
   readonly recovery?: 'asked' | 'begun';
 }

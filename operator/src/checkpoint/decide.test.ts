@@ -13,7 +13,7 @@ import {
   stored,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { decideCheckpoint } from './decide.ts';
+import { abandonMs, decideCheckpoint } from './decide.ts';
 import type { CheckpointPlan, Observed } from './types.ts';
 
 const template = { metadata: { labels: {}, annotations: {} }, spec: { containers: [] } };
@@ -155,8 +155,8 @@ describe('an accepted request', () => {
       bytes,
       size,
     });
-    const values = Object.values(conditionsOf(plan.status?.conditions));
-    expect(values.filter((one) => !one.startsWith('True'))).toEqual([]);
+    const { Failed: _opposite, ...others } = conditionsOf(plan.status?.conditions);
+    expect(Object.values(others).filter((one) => !one.startsWith('True'))).toEqual([]);
   });
 
   it.each([
@@ -211,6 +211,34 @@ describe('a finished request', () => {
     expect(effects(decideCheckpoint(removed, NOW))).toEqual(['RemoveFinalizer']);
     const nodeGone = { ...kept(deleted), nodes: [node('b')] };
     expect(effects(decideCheckpoint(nodeGone, NOW))).toEqual(['RemoveFinalizer']);
+  });
+
+  it('is deleted after spec.ttlSecondsAfterFinished, or after the retention if that is shorter', () => {
+    const ttl = kept({ spec: { ttlSecondsAfterFinished: 60 } });
+    expect(decideCheckpoint(ttl, NOW).requeueAfterMs).toBe(50_000);
+    expect(effects(decideCheckpoint(ttl, NOW + 50_000))).toEqual(['DeleteRequest']);
+    const both = kept({ spec: { ttlSecondsAfterFinished: 60, retention: { ttlSeconds: 30 } } });
+    expect(decideCheckpoint(both, NOW).requeueAfterMs).toBe(20_000);
+  });
+
+  it.each<[string, Parameters<typeof node>[1], RegExp]>([
+    ['is not Ready', { ready: false }, /on node a, which is not Ready\. .* 10 minutes/],
+    ['has no driver label', { abi: null }, /which has no working Sealift agent/],
+    ['has no agent address', { address: null }, /remove \S+\/checkpoints\/saved-uid there/],
+  ])('does not wait for ever for a node that %s', (_name, parts, text) => {
+    const observed = { ...kept(deleted), nodes: [node('a', parts)] };
+    const plan = decideCheckpoint(observed, NOW);
+    const named = plan.status?.conditions?.find((one) => one.type === 'ImagesRemoved');
+    expect([named?.status, named?.reason]).toEqual(['False', 'NodeUnavailable']);
+    expect(named?.message).toMatch(text);
+    expect(plan).toMatchObject({ effects: [], requeueAfterMs: 15_000 });
+    const status = { ...observed.request.status, ...plan.status };
+    const next = { ...observed, request: { ...observed.request, status } };
+    expect(effects(decideCheckpoint(next, NOW + abandonMs - 1))).toEqual([]);
+    expect(effects(decideCheckpoint(next, NOW + abandonMs))).toEqual(['RemoveFinalizer']);
+    const back = decideCheckpoint({ ...next, nodes: [node('a')] }, NOW + abandonMs);
+    expect(back.effects, 'the agent has come back').toEqual([]);
+    expect(conditionsOf(back.status?.conditions)['ImagesRemoved']).toBe('Unknown RemovingImages');
   });
 
   it('that was refused has no images', () => {

@@ -6,21 +6,33 @@ import {
   isFinished,
   type CheckpointRequest,
 } from '../../../crds/src/index.ts';
-import { timestamp } from '../../../kube/src/index.ts';
-import { chooseNode } from '../nodes/node-choice.ts';
+import {
+  getCondition,
+  setCondition,
+  timestamp,
+  type ConditionValue,
+  type Node,
+} from '../../../kube/src/index.ts';
+import { agentProblem, chooseNode } from '../nodes/node-choice.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import { pollMs } from '../requests/deadlines.ts';
 import type { Refusal } from '../requests/refusal.ts';
 import { StatusDraft } from '../requests/status-draft.ts';
 import { refusePeers, refusePod } from '../target-pod/pod-rules.ts';
-import { ownedStatus, type CheckpointDraft, type CheckpointPlan, type Observed } from './types.ts';
+import {
+  ownedStatus,
+  type CheckpointDraft,
+  type CheckpointPlan,
+  type Observed,
+  type OwnStatus,
+} from './types.ts';
 
 /** The agent gives up at the deadline; it may need this long to report so. */
 const reportGraceMs = 60_000;
 
 export function decideCheckpoint(observed: Observed, now: number): CheckpointPlan {
   const { request } = observed;
-  if (request.metadata.deletionTimestamp !== undefined) return remove(observed);
+  if (request.metadata.deletionTimestamp !== undefined) return remove(observed, now);
   if (isFinished(request)) return afterFinish(observed, now);
   const types = conditionTypes.CheckpointRequest;
   const draft: CheckpointDraft = new StatusDraft(request, types, ownedStatus, now);
@@ -92,7 +104,10 @@ function followAgent({ status }: CheckpointRequest, draft: CheckpointDraft): Che
 /** Finished: the request and its images are kept as long as spec.retention says. */
 function afterFinish({ request, inUse, newer }: Observed, now: number): CheckpointPlan {
   const { completionTime } = request.status ?? {};
-  const { ttlSeconds: ttl, keepLast } = request.spec.retention ?? {};
+  const { ttlSecondsAfterFinished, retention } = request.spec;
+  const { ttlSeconds, keepLast } = retention ?? {};
+  const ttls = [ttlSeconds, ttlSecondsAfterFinished].filter((one) => one !== undefined);
+  const ttl = ttls.length > 0 ? Math.min(...ttls) : undefined;
   const isSurplus = keepLast !== undefined && newer >= keepLast;
   if (!isSurplus) {
     if (ttl === undefined || completionTime === undefined) {
@@ -107,16 +122,45 @@ function afterFinish({ request, inUse, newer }: Observed, now: number): Checkpoi
   return { status: undefined, effects: [{ type: 'DeleteRequest' }] };
 }
 
-/** Deleted: the agent removes the images first. The images of a node that is gone are gone with it. */
-function remove({ request, nodes }: Observed): CheckpointPlan {
+/** How long a deleted request waits for the agent of a node that has none. */
+export const abandonMs = 600_000;
+
+/**
+ * Deleted: the agent removes the images first. The images of a node that is gone are gone with it; those of a node whose
+ * agent does not come back stay there.
+ */
+function remove({ request, nodes }: Observed, now: number): CheckpointPlan {
   if (!request.metadata.finalizers.includes(finalizers.images)) {
     return { status: undefined, effects: [] };
   }
   const { nodeName, agent } = request.status ?? {};
   const hasNoImages = nodeName === undefined || agent?.state === 'Removed';
-  const isNodeGone = !nodes.some((node) => node.metadata.name === nodeName);
-  if (hasNoImages || isNodeGone) {
+  const node = nodes.find((one) => one.metadata.name === nodeName);
+  if (hasNoImages || !node) {
     return { status: undefined, effects: [{ type: 'RemoveFinalizer' }] };
   }
-  return { status: undefined, effects: [], requeueAfterMs: pollMs };
+  const conditions = setCondition(
+    request.status?.conditions ?? [],
+    { type: 'ImagesRemoved', ...waitsFor(node, request) },
+    now,
+    request.metadata.generation,
+  );
+  const own = Object.fromEntries(ownedStatus.map((key) => [key, request.status?.[key]]));
+  const status: OwnStatus = { ...own, conditions };
+  const { status: answer, lastTransitionTime } = getCondition(conditions, 'ImagesRemoved') ?? {};
+  const waitMs = Date.parse(lastTransitionTime ?? '') + abandonMs - now;
+  if (answer === 'False' && waitMs <= 0) return { status, effects: [{ type: 'RemoveFinalizer' }] };
+  return { status, effects: [], requeueAfterMs: pollMs };
+}
+
+/** What keeps a deleted request: an agent at work, or a node without one. */
+function waitsFor(node: Node, { status }: CheckpointRequest): Omit<ConditionValue, 'type'> {
+  const { name } = node.metadata;
+  const why = agentProblem(node);
+  if (why === undefined) {
+    const message = `The agent of node ${name} removes the images.`;
+    return { status: 'Unknown', reason: 'RemovingImages', message };
+  }
+  const message = `The images are on node ${name}, ${why}. If that is so for ${abandonMs / 60_000} minutes, the request goes and the images stay: remove /var/lib/sealift/checkpoints/${status?.checkpointId ?? ''} there.`;
+  return { status: 'False', reason: 'NodeUnavailable', message };
 }

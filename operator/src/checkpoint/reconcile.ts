@@ -50,12 +50,15 @@ async function observe(
     : [];
   const template = isNew && pod ? await readTemplate(dependencies, pod, signal) : undefined;
   const inUse =
-    request.spec.retention && isFinished(request)
+    mayExpire(request) && isFinished(request)
       ? await isRestored(dependencies, request, signal)
       : false;
   const newer = await countNewer(dependencies, request, signal);
   return { request, pod, template, others, nodes: dependencies.nodeList(), inUse, newer };
 }
+
+const mayExpire = ({ spec }: CheckpointRequest): boolean =>
+  spec.retention !== undefined || spec.ttlSecondsAfterFinished !== undefined;
 
 /** Checkpoints of the same pod that have succeeded after this one; 0 where spec.retention.keepLast is not set. */
 async function countNewer(
@@ -137,7 +140,7 @@ async function act(
 ): Promise<void> {
   const { namespace, name, uid } = request.metadata;
   if (effect.type === 'DeleteRequest') {
-    await withFaults('operator.delete-checkpoint', () =>
+    await withFaults('operator.delete-request', () =>
       dependencies.api.delete(checkpointRequests, namespace, name, {
         uid,
         signal: context.signal,

@@ -16,7 +16,7 @@ import {
   target,
   type RequestParts,
 } from '../../testing/objects.ts';
-import { abortConfirmationMs, commitConfirmationMs } from '../requests/deadlines.ts';
+import { abortConfirmationMs, commitConfirmationMs, lastLookMs } from '../requests/deadlines.ts';
 import { decideMigration } from './decide.ts';
 import type { Observed } from './types.ts';
 
@@ -265,6 +265,8 @@ describe('Committed', () => {
     decision: decision('Committed'),
   };
   const running = { ...status, targetAgent: { state: 'Running' } };
+  /** The target was seen running before, and the time of the last look has come. */
+  const looked = { ...running, deadlines: { ...status.deadlines, lastLook: at(0) } };
   const labelled = target('request-uid', { metadata: { labels: { app: 'x' } } });
   const seen = (parts: object, pods: Partial<Observed> = {}): Observed =>
     see({
@@ -311,6 +313,13 @@ describe('Committed', () => {
     },
   );
 
+  it('does not wait for ever for a source that a finalizer of others keeps', () => {
+    const metadata = { deletionTimestamp: at(0), finalizers: ['example.com/keep'] };
+    const plan = decideMigration(seen(looked, { sourcePod: pod({ metadata }) }), NOW);
+    expect(summary(plan)).toBe('True Moved');
+    expect(message(plan)).toMatch(/Pod p is deleted, but .*: example\.com\/keep\./);
+  });
+
   it('stands, whatever the user asks for afterwards', () => {
     const gone = { ...status, sourceAgent: { state: 'Gone' } };
     const request = accepted(gone, {
@@ -329,8 +338,45 @@ describe('Committed', () => {
     expect(effects(plan)).not.toContain('DeleteSource');
   });
 
+  it('looks once more at a target that runs before it says so', () => {
+    const observed = seen(running);
+    const first = decideMigration(observed, NOW);
+    expect(first).toMatchObject({ effects: [], requeueAfterMs: lastLookMs });
+    expect(first.status?.deadlines?.lastLook).toBe(at(lastLookMs / 1000));
+    expect(summary(first)).toBe('Unknown Committed');
+    const next = published(observed, first);
+    const early = decideMigration(next, NOW + lastLookMs - 1);
+    expect(early).toMatchObject({ effects: [], requeueAfterMs: 1 });
+    expect(summary(decideMigration(next, NOW + lastLookMs))).toBe('True Moved');
+  });
+
+  it('says so when the target has done its work before the last look', () => {
+    const targetPod = target('request-uid', {
+      metadata: { labels: { app: 'x' } },
+      status: { phase: 'Succeeded' },
+    });
+    const plan = decideMigration(seen(looked, { targetPod }), NOW);
+    expect(summary(plan)).toBe('True Moved');
+    expect(message(plan)).toMatch(/It has ended there since, in phase Succeeded\.$/);
+  });
+
+  it('fails when what was moved has ended and was started afresh', () => {
+    const steps = [{ name: 'resume', startTime: at(1), endTime: at(2) }];
+    const targetAgent = { state: 'Running', steps };
+    const lastState = { terminated: { exitCode: 139, finishedAt: at(3) } };
+    const containerStatuses = [container({ running: {} }, { restartCount: 1, lastState })];
+    const targetPod = target('request-uid', {
+      metadata: { labels: { app: 'x' } },
+      status: { phase: 'Running', containerStatuses },
+    });
+    const plan = decideMigration(seen({ targetAgent }, { targetPod }), NOW);
+    expect(summary(plan)).toBe('False TargetRestarted');
+    expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
+    expect(message(plan)).toMatch(/p-reque .* main ended with exit code 139 .*--previous p-reque/);
+  });
+
   it('succeeds when the target runs, detaches it, and every condition is True', () => {
-    const plan = decideMigration(seen(running), NOW + 20_000);
+    const plan = decideMigration(seen(looked), NOW + 20_000);
     expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
     expect(plan.status).toMatchObject({ phase: 'Succeeded', completionTime: at(20) });
     expect(conditionsOf(plan.status?.conditions)).toEqual({
@@ -340,14 +386,15 @@ describe('Committed', () => {
       Checkpointed: 'True ImagesWritten',
       Restored: 'True AtResumeGate',
       Committed: 'True Committed',
+      Failed: 'False Moved',
       Succeeded: 'True Moved',
     });
   });
 
   it('leaves no condition False when the source’s last report is missing', () => {
-    const plan = decideMigration(seen({ ...running, sourceAgent: { state: 'Holding' } }), NOW);
-    const values = Object.values(conditionsOf(plan.status?.conditions));
-    expect(values.filter((one) => !one.startsWith('True'))).toEqual([]);
+    const plan = decideMigration(seen({ ...looked, sourceAgent: { state: 'Holding' } }), NOW);
+    const { Failed: _opposite, ...others } = conditionsOf(plan.status?.conditions);
+    expect(Object.values(others).filter((one) => !one.startsWith('True'))).toEqual([]);
   });
 
   it('waits for the target by the operator’s own clock', () => {
@@ -426,6 +473,21 @@ describe('Aborted', () => {
     );
   });
 
+  it('does not wait for ever for a target that a finalizer of others keeps', () => {
+    const observed = seen({}, { targetPod: target('request-uid') });
+    const metadata = { deletionTimestamp: at(0), finalizers: ['example.com/keep'] };
+    const next = {
+      ...published(observed, decideMigration(observed, NOW)),
+      targetPod: target('request-uid', { metadata: { ...metadata } }),
+    };
+    const forced = decideMigration(next, NOW + abortConfirmationMs + 1);
+    expect(forced.effects).toMatchObject([{ type: 'DeleteTarget', force: true }]);
+    const plan = decideMigration(next, NOW + abortConfirmationMs + 5_001);
+    expect(summary(plan)).toBe('False TargetUnschedulable');
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
+    expect(message(plan)).toMatch(/Pod p-reque is deleted, but .*: example\.com\/keep\./);
+  });
+
   it('by cancelling ends in phase Cancelled, not Failed', () => {
     const plan = decideMigration(seen({ decision: decision('Aborted', 'Cancelled') }), NOW);
     expect(plan.status?.phase).toBe('Cancelled');
@@ -470,5 +532,19 @@ describe('a finished request', () => {
     });
     expect(plain.metadata.labels[labels.role]).toBe('target');
     expect(decideMigration({ ...done('Committed'), targetPod: plain }, NOW).effects).toEqual([]);
+  });
+
+  it('is deleted when spec.ttlSecondsAfterFinished is over, and nothing is left', () => {
+    const seen = (finalizers: string[]): Observed => {
+      const request = accepted(
+        { completionTime: at(-10), conditions: [succeeded('True', 'Moved')] },
+        { spec: { ttlSecondsAfterFinished: 60 }, metadata: { finalizers } },
+      );
+      return see({ request });
+    };
+    expect(decideMigration(seen([]), NOW)).toMatchObject({ effects: [], requeueAfterMs: 50_000 });
+    expect(effects(decideMigration(seen([]), NOW + 50_000))).toEqual(['DeleteRequest']);
+    const left = seen([finalizers.active]);
+    expect(effects(decideMigration(left, NOW + 50_000))).toEqual(['RemoveFinalizer']);
   });
 });

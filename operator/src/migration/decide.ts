@@ -6,6 +6,7 @@ import {
   type MigrationPhase,
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
+import { queueCause, queueMessage, queuePollMs } from '../moves/limits.ts';
 import {
   abortConfirmationMs,
   confirmationDeadline,
@@ -17,11 +18,13 @@ import {
 import { HandoverDraft } from '../requests/handover-draft.ts';
 import {
   isTargetMissing,
+  keptMessage,
+  ownTarget,
   planAbort,
   planCommitted,
   planFinalizer,
   planTargetDeletion,
-  remainingEffects,
+  planRemaining,
   showAbort,
   showTarget,
   showTargetState,
@@ -47,7 +50,7 @@ import { validate } from './validate.ts';
 
 export function decideMigration(observed: Observed, now: number): MigrationPlan {
   const { request } = observed;
-  if (isFinished(request)) return afterFinish(observed);
+  if (isFinished(request)) return afterFinish(observed, now);
   const draft: MigrationDraft = new HandoverDraft(request, ownedStatus, now);
   const unprotected = planFinalizer(observed, draft);
   if (unprotected) return unprotected;
@@ -61,16 +64,39 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const { request } = observed;
   const { now, progress } = draft;
   if (request.metadata.deletionTimestamp !== undefined || request.spec.cancel) {
+    draft.status.queue = undefined;
     return draft.finish(false, 'Cancelled', 'Cancelled before anything was done.');
   }
   const result = validate(observed, now);
-  if ('reason' in result) return draft.refuse(result);
+  if ('reason' in result) {
+    draft.status.queue = undefined;
+    return draft.refuse(result);
+  }
   const { source, target, peers } = result;
+  const wait = queueUp(observed, draft, { from: source.nodeName, to: target.nodeName });
+  if (wait) return wait;
   progress.reached('Validated', 'Accepted', `From ${source.nodeName} to ${target.nodeName}.`);
   progress.waiting('Succeeded', 'Accepted');
   const deadlines = { prepare: prepareDeadline(request, now) };
-  draft.status = { ...draft.status, source, target, peers, deadlines };
+  draft.status = { ...draft.status, queue: undefined, source, target, peers, deadlines };
   return draft.plan('Preparing', [createTarget(target)], pollMs);
+}
+
+/** A request that is valid and has to wait for its turn. @returns undefined: it may start */
+function queueUp(
+  { request, moves }: Observed,
+  draft: MigrationDraft,
+  move: { readonly from: string; readonly to: string },
+): MigrationPlan | undefined {
+  const waitsFor = queueCause(move, moves);
+  if (!waitsFor) return undefined;
+  const { position } = moves;
+  const wanted = { ...move, to: request.spec.targetNodeName };
+  const message = queueMessage(waitsFor, wanted, moves);
+  draft.progress.waiting('Validated', 'Queued', message);
+  draft.progress.waiting('Succeeded', 'Queued', message);
+  draft.status.queue = { position, waitsFor, sourceNodeName: move.from };
+  return draft.plan('Pending', [], queuePollMs(position, moves.limits));
 }
 
 const createTarget = (target: { nodeName: string; podName?: string | undefined }): Effect => ({
@@ -135,12 +161,17 @@ function showAgents(observed: Observed, draft: MigrationDraft): void {
 function committed(observed: Observed, draft: MigrationDraft, decision: Decision): MigrationPlan {
   const { target } = observed.request.status ?? {};
   showAgents(observed, draft);
-  const message = `Pod ${target?.podName ?? ''} runs on ${target?.nodeName ?? ''}.`;
+  const runs = `Pod ${target?.podName ?? ''} runs on ${target?.nodeName ?? ''}.`;
+  const message = sentences([runs, keptMessage(oldPod(observed))]);
   return planCommitted(observed, draft, decision, {
     success: { reason: 'Moved', message },
     effects: (isTargetLost) => deleteSource(observed, isTargetLost),
   });
 }
+
+/** The source's pod, as long as its object exists. */
+const oldPod = ({ request, sourcePod }: Observed): Observed['sourcePod'] =>
+  sourcePod?.metadata.uid === request.status?.source?.podUID ? sourcePod : undefined;
 
 /**
  * The source is deleted once it answers its peers no more: its agent has reported so, or the target runs. A kubelet
@@ -149,6 +180,8 @@ function committed(observed: Observed, draft: MigrationDraft, decision: Decision
 function deleteSource({ request, sourcePod }: Observed, isTargetLost: boolean): Effect[] {
   const { source, sourceAgent, targetAgent } = request.status ?? {};
   if (sourcePod === undefined || sourcePod.metadata.uid !== source?.podUID) return [];
+  // Deleted already: only whoever has set a finalizer can do more.
+  if (keptMessage(sourcePod) !== undefined) return [];
   const isSilent = sourceAgent?.state === 'Gone' || targetAgent?.state === 'Running';
   if (!isTargetLost && !isSilent) return [];
   return [{ type: 'DeleteSource', uid: sourcePod.metadata.uid }];
@@ -184,8 +217,9 @@ function aborted(observed: Observed, draft: MigrationDraft, decision: Decision):
   const unconfirmed = isHeld
     ? `Node ${source?.nodeName ?? ''} has not confirmed that the source runs again. Look at the node and its Sealift agent.`
     : undefined;
+  const kept = keptMessage(ownTarget(observed));
   const hints = failureHints(cause, [sourceAgent, targetAgent]);
-  return draft.finish(false, cause.reason, sentences([cause.message, hints, unconfirmed]));
+  return draft.finish(false, cause.reason, sentences([cause.message, hints, unconfirmed, kept]));
 }
 
 /** Aborted, the target gone, and the source is lost. */
@@ -217,9 +251,9 @@ function recover(
 }
 
 /** Finished: the agents may still complete the report, and nothing may be left behind. */
-function afterFinish(observed: Observed): MigrationPlan {
+function afterFinish(observed: Observed, now: number): MigrationPlan {
   const { status } = observed.request;
   const own = Object.fromEntries(ownedStatus.map((key) => [key, status?.[key]]));
   const report = makeReport(status ?? {});
-  return { status: { ...own, report }, effects: remainingEffects(observed) };
+  return { status: { ...own, report }, ...planRemaining(observed, now) };
 }

@@ -53,7 +53,8 @@ async function observe(
       : dependencies.find(restoreRequests, namespace, restoreName, signal),
   ]);
   const found = { request, sourcePod, targetPod: target, others, checkpoints, restore };
-  return { ...found, nodes: dependencies.nodeList(), load: dependencies.load() };
+  const moves = dependencies.moves.look(request);
+  return { ...found, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
 }
 
 /** Whether checkpoints of the pod have to be known. */
@@ -68,19 +69,19 @@ async function publish(
   { request, sourcePod, targetPod: target }: Observed,
   context: Context,
 ): Promise<void> {
-  const isAccepted = request.status?.source === undefined && status.source !== undefined;
-  const isChanged = await publishStatus(
-    dependencies,
-    {
-      resource: migrationRequests,
-      request,
-      owned: ownedStatus,
-      status,
-      pod: target ?? sourcePod,
-      accepts: isAccepted ? request : undefined,
-    },
-    context,
-  );
+  const { source } = status;
+  const accepted = request.status?.source === undefined && source ? source : undefined;
+  const update = {
+    resource: migrationRequests,
+    request,
+    owned: ownedStatus,
+    status,
+    pod: target ?? sourcePod,
+    accepts: accepted && request,
+  };
+  const write = (): Promise<boolean> => publishStatus(dependencies, update, context);
+  const move = { from: accepted?.nodeName ?? '', to: status.target?.nodeName };
+  const isChanged = await (accepted ? dependencies.moves.accept(request, move, write) : write());
   if (!isChanged) return;
   recordRecovery(dependencies, request, status);
   if (!isFinished(request) && hasMoved(status) && status.report?.blackoutMs !== undefined) {

@@ -7,6 +7,7 @@ import type {
   RestoreRequest,
 } from '../../../crds/src/index.ts';
 import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
+import type { MovesSeen } from '../moves/limits.ts';
 import type { CompetingRequest } from '../requests/competing-requests.ts';
 import type { HandoverDraft } from '../requests/handover-draft.ts';
 import type { HandoverEffect, HandoverObserved } from '../requests/handover-types.ts';
@@ -23,7 +24,9 @@ export interface Observed extends HandoverObserved {
   /** The RestoreRequest of `status.recovery`, once it exists. */
   readonly restore: RestoreRequest | undefined;
   readonly nodes: readonly Node[];
-  /** Pods of Sealift's runtime class on a node. */
+  /** Other migrations: under way, and waiting before this one. */
+  readonly moves: MovesSeen;
+  /** Migrations that arrive at a node. */
   readonly load: ReadonlyMap<string, number>;
 }
 
@@ -44,6 +47,7 @@ export const ownedStatus = [
   'startTime',
   'completionTime',
   'conditions',
+  'queue',
   'source',
   'target',
   'peers',

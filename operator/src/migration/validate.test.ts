@@ -2,7 +2,7 @@
 // Which MigrationRequests are taken on, and which are refused with what reason.
 import { describe, expect, it } from 'vitest';
 import { annotations } from '../../../crds/src/index.ts';
-import { effects, message, see, summary } from '../../testing/migration.ts';
+import { effects, message, published, see, summary } from '../../testing/migration.ts';
 import {
   at,
   checkpoint,
@@ -196,6 +196,59 @@ describe('a new request', () => {
     expect(conditionsOf(plan.status?.conditions)['Validated']).toBe(`False ${reason}`);
     expect(plan.status).toMatchObject({ phase: 'Failed', completionTime: at(0) });
     expect(plan.status?.source).toBeUndefined();
+  });
+
+  describe('waits for its turn', () => {
+    const busy = (out: number, into: number): Partial<Observed> => ({
+      moves: {
+        limits: { cluster: 5, perNode: 2 },
+        underWay: { total: 2, out: new Map([['a', out]]), into: new Map([['b', into]]) },
+        position: 1,
+        older: [],
+      },
+    });
+
+    it('and changes nothing but its status', () => {
+      const plan = decideMigration(see(busy(2, 0)), NOW);
+      expect(plan.effects).toEqual([]);
+      expect(plan.requeueAfterMs).toBe(15_000);
+      expect(plan.status).toMatchObject({
+        phase: 'Pending',
+        queue: { position: 1, waitsFor: 'SourceNode', sourceNodeName: 'a' },
+      });
+      expect(plan.status?.source).toBeUndefined();
+      expect(plan.status?.target).toBeUndefined();
+      expect(plan.status?.deadlines, 'the deadline is for the move').toBeUndefined();
+      expect(conditionsOf(plan.status?.conditions)).toMatchObject({
+        Validated: 'Unknown Queued',
+        Failed: 'Unknown Queued',
+        Succeeded: 'Unknown Queued',
+      });
+      const later = decideMigration(published(see(), plan), NOW + 60_000);
+      expect(effects(later)).toEqual(['CreateTarget']);
+      expect(later.status?.queue).toBeUndefined();
+      expect(later.status?.deadlines?.prepare).toBe(at(360));
+      expect(conditionsOf(later.status?.conditions)['Validated']).toBe('True Accepted');
+    });
+
+    it('for a target node, if every one is busy', () => {
+      const two = [node('a'), node('b')];
+      const waits = decideMigration(see({ ...busy(0, 2), nodes: two }), NOW);
+      expect(waits.status?.queue?.waitsFor).toBe('TargetNode');
+      expect(message(waits)).toMatch(/every node that the pod could move to has 2 migrations/);
+      const other = decideMigration(see({ ...busy(0, 2), nodes: [...two, node('c')] }), NOW);
+      expect(other.status?.target?.nodeName).toBe('c');
+    });
+
+    it('unless it can’t be accepted at all, is cancelled or deleted', () => {
+      const refused = decideMigration(see({ ...busy(2, 0), sourcePod: undefined }), NOW);
+      expect(summary(refused)).toBe('False PodNotFound');
+      const queue = { position: 1, waitsFor: 'SourceNode', sourceNodeName: 'a' };
+      const request = migration({ spec: { cancel: true }, status: { queue } });
+      const cancelled = decideMigration(see({ ...busy(2, 0), request }), NOW);
+      expect(summary(cancelled)).toBe('False Cancelled');
+      expect(cancelled.status?.queue).toBeUndefined();
+    });
   });
 
   it.each<[string, Observed['others'][number]]>([

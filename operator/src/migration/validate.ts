@@ -3,6 +3,7 @@
 import { peersOf, type MigrationRequestStatus, type Placement } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import { agentAddress, chooseNode } from '../nodes/node-choice.ts';
+import { isFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import type { Refusal } from '../requests/refusal.ts';
 import { targetName } from '../target-pod/manifest.ts';
@@ -24,7 +25,17 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
   const peersRefusal = refusePeers(sourcePod, request.spec.timeouts);
   if (peersRefusal) return peersRefusal;
   const from = sourcePod.spec.nodeName;
-  const node = chooseNode({ nodes, from, mayStay: false, wanted: targetNodeName, load });
+  const seed = request.metadata.uid;
+  const isBusy = (name: string): boolean => isFull(name, observed.moves);
+  const node = chooseNode({
+    nodes,
+    from,
+    mayStay: false,
+    wanted: targetNodeName,
+    load,
+    seed,
+    isBusy,
+  });
   if ('reason' in node) return node;
   const sourceNode = nodes.find((one) => one.metadata.name === from);
   return {

@@ -48,6 +48,8 @@ describe('chooseNode', () => {
       },
     ],
     ['the wanted node, however many pods it has', 'b', { wanted: 'b', load: new Map([['b', 9]]) }],
+    ['no busy node, if there is another', 'c', { isBusy: (name) => name === 'b' }],
+    ['a busy node, if there is no other', 'b', { isBusy: () => true }],
     ['no cordoned node', 'c', { nodes: [node('a'), node('b', { cordoned: true }), node('c')] }],
     [
       'no node without an agent address',

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which node a pod can be created on. Pure.
+import { createHash } from 'node:crypto';
 import { annotations, labels } from '../../../crds/src/index.ts';
 import { isNodeReady, type Node } from '../../../kube/src/index.ts';
 import type { Refusal } from '../requests/refusal.ts';
@@ -11,8 +12,12 @@ export interface NodeQuestion {
   /** Whether that node may be chosen: for a restore it may, for a migration not. */
   readonly mayStay: boolean;
   readonly wanted?: string | undefined;
-  /** Pods of Sealift's runtime class on a node. */
+  /** Pods that are arriving at a node. */
   readonly load: ReadonlyMap<string, number>;
+  /** Spreads requests over nodes that are equally good; the same seed always gives the same order. */
+  readonly seed?: string;
+  /** Whether a node takes no more pods for now: then another one is chosen, if there is one. */
+  readonly isBusy?: (node: string) => boolean;
 }
 
 /** @returns the node to use, or why there is none. */
@@ -35,7 +40,12 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   if (wanted !== undefined) return checkWanted(question, wanted, abi);
   const candidates = nodes
     .filter((node) => (question.mayStay || node !== source) && isUsable(node, abi))
-    .sort((a, b) => load(question, a) - load(question, b) || compare(a, b));
+    .sort(
+      (a, b) =>
+        busy(question, a) - busy(question, b) ||
+        load(question, a) - load(question, b) ||
+        compare(a, b, question),
+    );
   return (
     candidates[0] ?? {
       reason: 'NoCompatibleNode',
@@ -77,6 +87,14 @@ function checkWanted(question: NodeQuestion, wanted: string, abi: string): Node 
   };
 }
 
+/** Why no agent works on a node, as the end of a sentence; undefined if one does. */
+export function agentProblem(node: Node): string | undefined {
+  if (!isNodeReady(node)) return 'which is not Ready';
+  const isAnnounced =
+    node.metadata.labels[labels.driverAbi] !== undefined && agentAddress(node) !== undefined;
+  return isAnnounced ? undefined : 'which has no working Sealift agent';
+}
+
 export function agentAddress(node: Node): string | undefined {
   return node.metadata.annotations[annotations.agentAddress];
 }
@@ -90,6 +108,14 @@ function isUsable(node: Node, abi: string): boolean {
   );
 }
 
+const busy = ({ isBusy }: NodeQuestion, node: Node): number =>
+  Number(isBusy?.(node.metadata.name) ?? false);
 const load = (question: NodeQuestion, node: Node): number =>
   question.load.get(node.metadata.name) ?? 0;
-const compare = (a: Node, b: Node): number => (a.metadata.name < b.metadata.name ? -1 : 1);
+
+function compare({ metadata: a }: Node, { metadata: b }: Node, { seed }: NodeQuestion): number {
+  const of = (name: string): string => (seed === undefined ? name : sha256(`${seed} ${name}`));
+  return of(a.name) < of(b.name) ? -1 : 1;
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

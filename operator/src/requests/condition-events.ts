@@ -12,7 +12,7 @@ export interface ConditionEvent {
   readonly condition: string;
 }
 
-/** @returns an event for each condition that became True or False. Pure. */
+/** @returns an event for each condition that became True or False; the summary's is `Failed`'s too. Pure. */
 export function conditionEvents(
   before: readonly Condition[] | undefined,
   after: readonly Condition[] | undefined,
@@ -20,7 +20,7 @@ export function conditionEvents(
   const isFailed = after?.some((one) => one.type === 'Succeeded' && one.status === 'False');
   return (after ?? [])
     .filter((one) => {
-      if (one.status === 'Unknown') return false;
+      if (one.status === 'Unknown' || one.type === 'Failed') return false;
       // After a failure the summary says what all the others would repeat.
       if (isFailed && one.status === 'False' && one.type !== 'Succeeded') return false;
       return before?.find((other) => other.type === one.type)?.status !== one.status;

@@ -35,6 +35,15 @@ describe('conditionEvents', () => {
   });
 });
 
+describe('the event of a request that has ended', () => {
+  it.each<[Condition['status'], Condition['status'], string]>([
+    ['True', 'False', 'Normal Succeeded'],
+    ['False', 'True', 'Warning Succeeded'],
+  ])('is the summary’s alone: Succeeded %s, Failed %s', (good, bad, event) => {
+    expect(names([], [condition('Failed', bad), condition('Succeeded', good)])).toEqual([event]);
+  });
+});
+
 describe('ConditionProgress', () => {
   const progress = (current?: Condition[]): ConditionProgress<'A' | 'B' | 'Succeeded'> =>
     new ConditionProgress(['A', 'B', 'Succeeded'], current, NOW, 3);
@@ -65,6 +74,23 @@ describe('ConditionProgress', () => {
     bad.reached('A', 'Done');
     bad.finish('Succeeded', false, 'Lost');
     expect(list(bad)).toEqual(['A True Done', 'B False Lost', 'Succeeded False Lost']);
+  });
+
+  it('says a failure in a condition of its own, always the opposite of the summary', () => {
+    type Type = 'A' | 'Failed' | 'Succeeded';
+    const start = (): ConditionProgress<Type> =>
+      new ConditionProgress<Type>(['A', 'Failed', 'Succeeded'], undefined, NOW, 3);
+    const failedOf = (p: ConditionProgress<Type>): Condition | undefined =>
+      p.conditions.find((one) => one.type === 'Failed');
+    const p = start();
+    expect(failedOf(p)).toMatchObject({ status: 'Unknown', reason: 'Pending' });
+    p.waiting('Succeeded', 'Committed', 'The target is being resumed.');
+    expect(failedOf(p)).toMatchObject({ status: 'Unknown', reason: 'Committed' });
+    p.finish('Succeeded', false, 'TargetGone', 'Gone.');
+    expect(failedOf(p)).toMatchObject({ status: 'True', reason: 'TargetGone', message: 'Gone.' });
+    const good = start();
+    good.finish('Succeeded', true, 'Moved', 'Runs on b.');
+    expect(failedOf(good)).toMatchObject({ status: 'False', reason: 'Moved' });
   });
 
   it('keeps the time of the last transition', () => {

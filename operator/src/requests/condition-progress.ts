@@ -4,6 +4,13 @@ import type { Condition, ConditionStatus } from '../../../crds/src/index.ts';
 import { getCondition, setCondition } from '../../../kube/src/index.ts';
 import { sentences } from './message.ts';
 
+/** `Failed` says the opposite of the summary, in the same words. */
+const opposite: Record<ConditionStatus, ConditionStatus> = {
+  True: 'False',
+  False: 'True',
+  Unknown: 'Unknown',
+};
+
 export class ConditionProgress<T extends string> {
   #conditions: Condition[];
   readonly #types: readonly string[];
@@ -60,12 +67,17 @@ export class ConditionProgress<T extends string> {
   finish(summary: T, succeeded: boolean, reason: string, message = ''): void {
     for (const type of this.#types) {
       const isOpen = getCondition(this.#conditions, type)?.status === 'Unknown';
-      if (type !== summary && isOpen) this.#set(type, succeeded ? 'True' : 'False', reason);
+      if (isOpen && type !== summary && type !== 'Failed') {
+        this.#set(type, succeeded ? 'True' : 'False', reason);
+      }
     }
     this.#set(summary, succeeded ? 'True' : 'False', reason, message);
   }
 
   #set(type: string, status: ConditionStatus, reason: string, message = ''): void {
+    if (type === 'Succeeded' && this.#types.includes('Failed')) {
+      this.#set('Failed', opposite[status], reason, message);
+    }
     this.#conditions = setCondition(
       this.#conditions,
       { type, status, reason, message: sentences([message]) },

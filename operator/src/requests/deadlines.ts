@@ -3,6 +3,7 @@
 //   prepare       from the acceptance until the target waits at its create gate
 //   blackout      from then until the decision
 //   confirmation  from the decision until the nodes have confirmed it
+//   lastLook      from the target's resume until the operator says that it runs
 import type { Deadlines } from '../../../crds/src/index.ts';
 import { timestamp } from '../../../kube/src/index.ts';
 import { targetProblem } from '../target-pod/health.ts';
@@ -14,6 +15,8 @@ export const pollMs = 15_000;
 export const abortConfirmationMs = 60_000;
 /** How long it waits for the target's confirmation after `Committed`. */
 export const commitConfirmationMs = 300_000;
+/** How soon a kubelet reports a container that has ended right after its resume. */
+export const lastLookMs = 3_000;
 
 interface WithDeadlines {
   deadlines?: Deadlines | undefined;
@@ -49,6 +52,14 @@ export function confirmationDeadline(status: WithDeadlines, proposed: number): n
   if (known !== undefined) return Date.parse(known);
   status.deadlines = { ...status.deadlines, confirmation: timestamp(proposed) };
   return proposed;
+}
+
+/** Sets the time of the last look at a target that runs, once. @returns milliseconds since the epoch */
+export function lastLookAt(status: WithDeadlines, now: number): number {
+  const known = status.deadlines?.lastLook;
+  if (known !== undefined) return Date.parse(known);
+  status.deadlines = { ...status.deadlines, lastLook: timestamp(now + lastLookMs) };
+  return now + lastLookMs;
 }
 
 /** @returns in how many milliseconds an undecided request has to be reconciled again. */

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is injected into every controller of the operator.
-import { RUNTIME_CLASS } from '../../../crds/src/index.ts';
 import {
   isNotFound,
   KeyedMutex,
@@ -14,6 +13,7 @@ import {
   type Pod,
   type Resource,
 } from '../../../kube/src/index.ts';
+import { MoveQueue } from '../moves/move-queue.ts';
 import type { RawPod } from '../target-pod/manifest.ts';
 
 const attachments: Resource<unknown> = {
@@ -28,7 +28,7 @@ export class Dependencies {
   readonly api: Api;
   readonly events: EventRecorder;
   readonly nodes: Informer<Node>;
-  readonly pods: Informer<Pod>;
+  readonly moves: MoveQueue;
   readonly clock: Clock;
   /** The operator accepts one request at a time per pod. */
   readonly accepting = new KeyedMutex();
@@ -37,13 +37,13 @@ export class Dependencies {
     api: Api;
     events: EventRecorder;
     nodes: Informer<Node>;
-    pods: Informer<Pod>;
+    moves?: MoveQueue;
     clock?: Clock;
   }) {
     this.api = parts.api;
     this.events = parts.events;
     this.nodes = parts.nodes;
-    this.pods = parts.pods;
+    this.moves = parts.moves ?? new MoveQueue();
     this.clock = parts.clock ?? realClock;
   }
 
@@ -75,20 +75,11 @@ export class Dependencies {
     return (await this.api.getRaw(pods, namespace, name, { signal })) as RawPod;
   }
 
-  /** Every pod of the cluster, as it is now. */
-  async allPods(signal: AbortSignal): Promise<Pod[]> {
-    const { items } = await this.api.list(pods, { signal });
-    return items.map((item) => pods.parse(item));
-  }
-
-  /** Pods of Sealift's runtime class on each node, from the cache. */
-  load(): Map<string, number> {
-    const out = new Map<string, number>();
-    for (const { spec } of this.pods.list()) {
-      if (spec.runtimeClassName !== RUNTIME_CLASS || !spec.nodeName) continue;
-      out.set(spec.nodeName, (out.get(spec.nodeName) ?? 0) + 1);
-    }
-    return out;
+  /** Shows every pod of the cluster, as it is now, one at a time: none is kept. */
+  async eachPod(visit: (pod: Pod) => void, signal: AbortSignal): Promise<void> {
+    const each = (item: unknown): void => visit(pods.parse(item));
+    const { items } = await this.api.list(pods, { signal, each });
+    for (const item of items) each(item);
   }
 
   /** All nodes, also those without Sealift: a refusal names them. */

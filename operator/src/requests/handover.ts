@@ -10,11 +10,13 @@ import {
 import type { Plan, Pod } from '../../../kube/src/index.ts';
 import { targetProgress } from '../target-pod/health.ts';
 import { isTargetOf, namesRequest } from '../target-pod/ownership.ts';
+import { restartAfterResume } from '../target-pod/restarts.ts';
 import type { AbortCause } from './abort-cause.ts';
 import {
   abortConfirmationMs,
   commitConfirmationMs,
   confirmationDeadline,
+  lastLookAt,
   pollMs,
 } from './deadlines.ts';
 import type { HandoverDraft } from './handover-draft.ts';
@@ -24,6 +26,7 @@ import type {
   HandoverObserved,
   HandoverStatus,
 } from './handover-types.ts';
+import { sentences } from './message.ts';
 
 type Own = { readonly type: string };
 type Draft<S extends HandoverStatus, E extends Own> = HandoverDraft<HandoverCondition, S, E>;
@@ -125,13 +128,32 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
 
   const detach: HandoverEffect[] = own ? [{ type: 'DetachTarget' }] : [];
   if (lost !== undefined) return draft.finish(false, 'TargetLost', lost, detach);
-  if (observed.request.status?.targetAgent?.state === 'Running') {
+  const { targetAgent } = observed.request.status ?? {};
+  if (own && targetAgent?.state === 'Running') {
+    const restart = restartAfterResume(own, targetAgent);
+    if (restart !== undefined) {
+      return draft.finish(false, 'TargetRestarted', restartedMessage(own, restart), detach);
+    }
+    const waitMs = lastLookAt(draft.status, now) - now;
+    if (waitMs > 0) {
+      progress.waiting('Succeeded', 'Committed', 'The target runs; its containers are watched.');
+      return draft.plan('Resuming', [], waitMs);
+    }
     const { reason, message } = steps.success;
-    return draft.finish(true, reason, message, detach);
+    return draft.finish(true, reason, sentences([message, endedMessage(own)]), detach);
   }
   progress.waiting('Succeeded', 'Committed', 'The target is being resumed.');
   return draft.plan('Resuming', [], Math.min(pollMs, Math.max(0, deadline - now) + 1));
 }
+
+/** A pod may do its work, or fail for good, between its resume and the last look. */
+function endedMessage({ status: { phase } }: Pod): string | undefined {
+  if (phase !== 'Succeeded' && phase !== 'Failed') return undefined;
+  return `It has ended there since, in phase ${phase}.`;
+}
+
+const restartedMessage = ({ metadata, spec }: Pod, restart: string): string =>
+  `Pod ${metadata.name} was resumed on ${spec.nodeName}, but container ${restart}: what it had in memory is lost. See kubectl logs --previous ${metadata.name}, and restore a checkpoint if there is one.`;
 
 /** Why a committed target does not run; undefined while it may. */
 function lostMessage(observed: HandoverObserved, isOverdue: boolean): string | undefined {
@@ -154,6 +176,23 @@ export function showAbort<S extends HandoverStatus, E extends Own>(
   progress.waiting('Succeeded', reason, message);
 }
 
+/** How long a pod may stay after it was deleted by force, before the request ends without it. */
+const forcedMs = 5_000;
+
+/** Finalizers that keep a deleted pod's object; nothing but their owners can remove it. */
+function finalizersOf({ metadata }: Pod): string | undefined {
+  if (metadata.deletionTimestamp === undefined || metadata.finalizers.length === 0)
+    return undefined;
+  return metadata.finalizers.join(', ');
+}
+
+/** For users: a deleted pod that others keep; undefined if there is none. */
+export function keptMessage(pod: Pod | undefined): string | undefined {
+  const names = pod && finalizersOf(pod);
+  if (names === undefined) return undefined;
+  return `Pod ${pod?.metadata.name ?? ''} is deleted, but its object is kept by finalizers of others: ${names}. Find out what removes them.`;
+}
+
 /**
  * Deletes the target of an aborted request. A node that is gone never finishes a deletion, so the operator removes the
  * pod by force when the confirmation is overdue.
@@ -171,13 +210,29 @@ export function planTargetDeletion<S extends HandoverStatus, E extends Own>(
   if (!isOverdue && own.metadata.deletionTimestamp !== undefined) {
     return draft.plan(phase, [], Math.min(pollMs, deadline - draft.now + 1));
   }
+  if (draft.now > deadline + forcedMs && finalizersOf(own) !== undefined) return undefined;
   const { uid } = own.metadata;
   const effect: HandoverEffect = { type: 'DeleteTarget', uid, force: isOverdue };
   return draft.plan(phase, [effect], isOverdue ? 1000 : pollMs);
 }
 
+/** A finished request: nothing may be left behind, and it is deleted when spec.ttlSecondsAfterFinished is over. */
+export function planRemaining(
+  observed: HandoverObserved,
+  now: number,
+): Pick<Plan<HandoverEffect, never>, 'effects' | 'requeueAfterMs'> {
+  const effects = remainingEffects(observed);
+  const { metadata, spec, status } = observed.request;
+  const { ttlSecondsAfterFinished: ttl } = spec;
+  if (effects.length > 0 || metadata.deletionTimestamp !== undefined) return { effects };
+  if (ttl === undefined || status?.completionTime === undefined) return { effects };
+  const remainingMs = Date.parse(status.completionTime) + ttl * 1000 - now;
+  if (remainingMs > 0) return { effects, requeueAfterMs: remainingMs };
+  return { effects: [{ type: 'DeleteRequest' }] };
+}
+
 /** Removes what a finished request may have left: an aborted target, a reference to the request, the finalizer. */
-export function remainingEffects(observed: HandoverObserved): HandoverEffect[] {
+function remainingEffects(observed: HandoverObserved): HandoverEffect[] {
   const { status, metadata } = observed.request;
   const own = ownTarget(observed);
   const outcome = status?.decision?.outcome;

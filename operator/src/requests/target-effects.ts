@@ -38,6 +38,12 @@ export async function actOnHandover<T extends HandoverRequest>(
       const isPresent = effect.type === 'AddFinalizer';
       return setFinalizer(dependencies, resource, request, finalizers.active, isPresent, context);
     }
+    case 'DeleteRequest': {
+      const { namespace, name, uid } = request.metadata;
+      return withFaults('operator.delete-request', () =>
+        dependencies.api.delete(resource, namespace, name, { uid, signal: context.signal }),
+      );
+    }
     case 'LabelTarget':
       if (targetPod) await labelTarget(dependencies, targetPod, context);
       return;

@@ -11,11 +11,13 @@ import {
 import { HandoverDraft } from '../requests/handover-draft.ts';
 import {
   isTargetMissing,
+  keptMessage,
+  ownTarget,
   planAbort,
   planCommitted,
   planFinalizer,
   planTargetDeletion,
-  remainingEffects,
+  planRemaining,
   showAbort,
   showTarget,
   showTargetState,
@@ -35,7 +37,7 @@ import { validate } from './validate.ts';
 
 export function decideRestore(observed: Observed, now: number): RestorePlan {
   const { request } = observed;
-  if (isFinished(request)) return { status: undefined, effects: remainingEffects(observed) };
+  if (isFinished(request)) return { status: undefined, ...planRemaining(observed, now) };
   const draft: RestoreDraft = new HandoverDraft(request, ownedStatus, now);
   const unprotected = planFinalizer(observed, draft);
   if (unprotected) return unprotected;
@@ -124,6 +126,7 @@ function aborted(observed: Observed, draft: RestoreDraft, decision: Decision): R
   showAbort(draft, decision);
   const deletion = planTargetDeletion(observed, draft, 'TearingDown');
   if (deletion) return deletion;
+  const kept = keptMessage(ownTarget(observed));
   const hints = failureHints(decision, [sourceAgent, targetAgent]);
-  return draft.finish(false, decision.reason, sentences([decision.message, hints]));
+  return draft.finish(false, decision.reason, sentences([decision.message, hints, kept]));
 }

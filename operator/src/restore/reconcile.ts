@@ -53,16 +53,19 @@ async function observe(
   const podName = podNameOf(request, checkpoint);
   const pod = await dependencies.findPod(namespace, podName, signal);
   const isSettled =
-    pod !== undefined || request.status?.decision !== undefined || isFinished(request);
+    pod !== undefined ||
+    request.status?.decision !== undefined ||
+    isFinished(request) ||
+    checkpoint?.status?.podTemplate === undefined;
   const identity = isSettled
     ? unusedIdentity
     : await readIdentity(dependencies, request, checkpoint, signal);
   const nodes = dependencies.nodeList();
-  const load = dependencies.load();
+  const load = dependencies.moves.arriving;
   return { request, checkpoint, targetPod: pod, podName, nodes, load, identity };
 }
 
-/** Of a request that creates no pod any more. */
+/** Of a request that creates no pod now: every pod of the cluster is looked at only right before one is created. */
 const unusedIdentity: PodIdentity = { keepsDevice: true };
 
 async function readIdentity(
@@ -76,12 +79,15 @@ async function readIdentity(
   const wanted = spec.addresses ?? [];
   try {
     const configs = await dependencies.networkConfigs(networkNames(source, namespace), signal);
-    const pods = await dependencies.allPods(signal);
-    const owners = addressOwners(pods, uid);
-    const plan = planAddresses({ source, namespace, wanted, owners, configs });
-    if ('reason' in plan) return plan;
     const device = source[annotations.rdmaDevice];
-    return { ...plan, keepsDevice: device !== undefined && !devicesOf(pods, uid).has(device) };
+    let keepsDevice = device !== undefined;
+    const owners = new Map<string, string>();
+    await dependencies.eachPod((pod) => {
+      for (const [address, name] of addressOwners([pod], uid)) owners.set(address, name);
+      if (device !== undefined && devicesOf([pod], uid).has(device)) keepsDevice = false;
+    }, signal);
+    const plan = planAddresses({ source, namespace, wanted, owners, configs });
+    return 'reason' in plan ? plan : { ...plan, keepsDevice };
   } catch (error) {
     if (!(error instanceof NetworksError)) throw error;
     return { reason: 'UnsupportedPod', message: error.message };

@@ -24,7 +24,7 @@ export interface Observed extends HandoverObserved {
   /** The target's name. */
   readonly podName: string;
   readonly nodes: readonly Node[];
-  /** Pods of Sealift's runtime class on a node. */
+  /** Migrations that arrive at a node. */
   readonly load: ReadonlyMap<string, number>;
   /** What the target is created with; read while it does not exist. */
   readonly identity: PodIdentity | Refusal;

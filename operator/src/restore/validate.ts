@@ -36,7 +36,8 @@ export function validate(observed: Observed): Refusal | Accepted {
   }
   const from = status.nodeName ?? '';
   const wanted = request.spec.targetNodeName;
-  const node = chooseNode({ nodes, from, mayStay: true, wanted, load });
+  const seed = request.metadata.uid;
+  const node = chooseNode({ nodes, from, mayStay: true, wanted, load, seed });
   if ('reason' in node) {
     if (node.reason !== 'SourceNodeUnavailable') return node;
     return { reason: 'CheckpointNodeUnavailable', message: node.message };

@@ -39,23 +39,21 @@ const terms = (made: Made): object[] =>
 const onB = { key: 'metadata.name', operator: 'In', values: ['b'] };
 
 describe('targetName', () => {
-  const name = (pod: string, moved = false): string =>
-    targetName(
-      {
-        metadata: {
-          name: pod,
-          ...(moved ? { annotations: { [annotations.requestUid]: 'x' } } : {}),
-        },
-      },
-      uid,
-    );
+  const name = (pod: string, madeFor?: string): string => {
+    const made = madeFor === undefined ? {} : { [annotations.requestUid]: madeFor };
+    return targetName({ metadata: { name: pod, annotations: made } }, uid);
+  };
 
   it('is the same for the same request, and stays short over many migrations', () => {
     expect(name('p')).toBe('p-0f1e2');
     expect(name('p-abcde')).toBe('p-abcde-0f1e2');
-    expect(name('p-abcde', true)).toBe('p-0f1e2');
+    expect(name('p-abcde', 'abcdef01-4b5a-6978-8796-a5b4c3d2e1f0')).toBe('p-0f1e2');
     expect(name(`${'x'.repeat(56)}.y`)).toBe(`${'x'.repeat(56)}-0f1e2`);
     expect(name('x'.repeat(200)).length).toBeLessThanOrEqual(63);
+  });
+
+  it('keeps an ending of the pod’s own that only looks like a request’s', () => {
+    expect(name('db-00001', 'abcdef01-4b5a-6978-8796-a5b4c3d2e1f0')).toBe('db-00001-0f1e2');
   });
 });
 

@@ -46,13 +46,18 @@ const notCopied = new Set<string>([
   'kubectl.kubernetes.io/last-applied-configuration',
 ]);
 
-/** `<base>-<5 hex digits of the request's UID>`: the same request always gives the same name. */
+/**
+ * `<base>-<5 hex digits of the request's UID>`: the same request always gives the same name. The suffix of the request
+ * that created the source goes; an ending of the pod's own stays, whatever it looks like.
+ */
 export function targetName(source: RawName, requestUid: string): string {
-  const suffix = requestUid.replaceAll('-', '').slice(0, 5);
-  const moved = source.metadata.annotations?.[annotations.requestUid] !== undefined;
-  const base = moved ? source.metadata.name.replace(/-[0-9a-f]{5}$/, '') : source.metadata.name;
-  return `${base.slice(0, 57).replace(/[^a-z0-9]+$/, '')}-${suffix}`;
+  const { name, annotations: made } = source.metadata;
+  const earlier = made?.[annotations.requestUid];
+  const ending = earlier === undefined ? undefined : suffixOf(earlier);
+  const base = ending !== undefined && name.endsWith(ending) ? name.slice(0, -ending.length) : name;
+  return `${base.slice(0, 57).replace(/[^a-z0-9]+$/, '')}${suffixOf(requestUid)}`;
 }
+const suffixOf = (requestUid: string): string => `-${requestUid.replaceAll('-', '').slice(0, 5)}`;
 type RawName = {
   readonly metadata: { readonly name: string; readonly annotations?: Record<string, string> };
 };

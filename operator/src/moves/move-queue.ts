@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which migrations are under way, and which wait, as the API objects say: an index that is built again from them after a
+// restart. A look at it costs nothing that grows with the cluster.
+import { isFinished, type MigrationRequest } from '../../../crds/src/index.ts';
+import { ApiError, keyOf, KeyedMutex, realClock, type Clock } from '../../../kube/src/index.ts';
+import {
+  compareMoves,
+  defaultLimits,
+  lookAhead,
+  nextMoves,
+  queueCause,
+  type Move,
+  type MoveLimits,
+  type MovesSeen,
+  type MovesUnderWay,
+  type WaitingMove,
+} from './limits.ts';
+
+/** How long a request that nobody has looked at yet holds up those behind it. */
+const newMs = 10_000;
+
+interface Running extends Move {
+  /** Accepted here, and not yet seen by the informer. */
+  readonly isAssumed: boolean;
+}
+
+export class MoveQueue {
+  readonly limits: MoveLimits;
+  readonly #running = new Map<string, Running>();
+  readonly #out = new Map<string, number>();
+  readonly #into = new Map<string, number>();
+  /** In the queue's order. */
+  readonly #waiting: WaitingMove[] = [];
+  readonly #waitingOf = new Map<string, WaitingMove>();
+  /** When requests that were not looked at yet were seen first, in milliseconds since the epoch. */
+  readonly #newSince = new Map<string, number>();
+  readonly #clock: Clock;
+  readonly #accepting = new KeyedMutex();
+  #wake: ((key: string) => void) | undefined;
+
+  constructor(limits: MoveLimits = defaultLimits, clock: Clock = realClock) {
+    this.limits = limits;
+    this.#clock = clock;
+  }
+
+  /** From now on `wake` is told of each request whose turn may have come. */
+  open(wake: (key: string) => void): void {
+    this.#wake = wake;
+  }
+
+  /** What an informer tells. */
+  update(after: MigrationRequest | undefined, before: MigrationRequest | undefined): void {
+    if (before && before.metadata.uid !== after?.metadata.uid) this.#forget(before.metadata.uid);
+    if (!after) return;
+    const { status, metadata } = after;
+    if (isFinished(after)) return this.#forget(metadata.uid);
+    if (status?.source) {
+      const to = status.target?.nodeName;
+      this.#run(metadata.uid, { from: status.source.nodeName, to, isAssumed: false });
+      return;
+    }
+    // An older version than the one that was written here.
+    if (this.#running.get(metadata.uid)?.isAssumed === true) return;
+    const wait = status?.queue;
+    if (wait) this.#newSince.delete(metadata.uid);
+    else if (!this.#newSince.has(metadata.uid)) this.#newSince.set(metadata.uid, this.#clock.now());
+    this.#wait({
+      key: keyOf(after),
+      uid: metadata.uid,
+      creationTimestamp: metadata.creationTimestamp,
+      from: wait?.sourceNodeName ?? '',
+      to: after.spec.targetNodeName,
+      waitsFor: wait?.waitsFor,
+    });
+  }
+
+  /** What a request has to know to find out whether it is its turn. */
+  look(request: MigrationRequest): MovesSeen {
+    const { creationTimestamp } = request.metadata;
+    const end = this.#placeOf({ creationTimestamp, key: keyOf(request) });
+    const older = this.#first(end);
+    return { limits: this.limits, underWay: this.#underWay(), position: end + 1, older };
+  }
+
+  /** How many migrations arrive at a node. */
+  get arriving(): ReadonlyMap<string, number> {
+    return this.#into;
+  }
+
+  /** The first of the queue. A new request that could not be looked at in time holds up nobody. */
+  #first(end: number): WaitingMove[] {
+    const first = this.#waiting.slice(0, Math.min(end, lookAhead));
+    if (this.#newSince.size === 0) return first;
+    const since = this.#clock.now() - newMs;
+    return first.filter(({ uid }) => (this.#newSince.get(uid) ?? Infinity) > since);
+  }
+
+  #underWay(): MovesUnderWay {
+    return { total: this.#running.size, out: this.#out, into: this.#into };
+  }
+
+  /**
+   * Writes a status that accepts a request, one at a time: a place that was free when the request was observed may be
+   * taken by now.
+   * @throws ApiError `Conflict` when it is not the request's turn any more: the reconciler starts again
+   */
+  accept<T>(request: MigrationRequest, move: Move, write: () => Promise<T>): Promise<T> {
+    const { uid, name } = request.metadata;
+    return this.#accepting.run('', async () => {
+      if (queueCause(move, this.look(request))) {
+        throw new ApiError(409, 'Conflict', `it is no longer the turn of ${name}`);
+      }
+      this.#run(uid, { ...move, isAssumed: true });
+      try {
+        return await write();
+      } catch (error) {
+        if (this.#running.get(uid)?.isAssumed === true) this.#forget(uid);
+        throw error;
+      }
+    });
+  }
+
+  #run(uid: string, move: Running): void {
+    this.#stopWaiting(uid);
+    const before = this.#running.get(uid);
+    if (before) this.#count(before, -1);
+    this.#running.set(uid, move);
+    this.#count(move, 1);
+  }
+
+  #wait(move: WaitingMove): void {
+    const known = this.#waitingOf.get(move.uid);
+    this.#waitingOf.set(move.uid, move);
+    if (known) this.#waiting[this.#placeOf(known)] = move;
+    else this.#waiting.splice(this.#placeOf(move), 0, move);
+  }
+
+  #stopWaiting(uid: string): void {
+    const known = this.#waitingOf.get(uid);
+    if (!known) return;
+    this.#waitingOf.delete(uid);
+    this.#newSince.delete(uid);
+    this.#waiting.splice(this.#placeOf(known), 1);
+    this.#wakeNext();
+  }
+
+  #forget(uid: string): void {
+    this.#stopWaiting(uid);
+    const running = this.#running.get(uid);
+    if (!running) return;
+    this.#running.delete(uid);
+    this.#count(running, -1);
+    this.#wakeNext();
+  }
+
+  #wakeNext(): void {
+    if (!this.#wake || this.#waiting.length === 0) return;
+    const first = this.#first(Infinity);
+    for (const key of nextMoves(first, this.#underWay(), this.limits)) this.#wake(key);
+  }
+
+  #count({ from, to }: Move, by: 1 | -1): void {
+    add(this.#out, from, by);
+    if (to !== undefined) add(this.#into, to, by);
+  }
+
+  /** How many wait before it. */
+  #placeOf(move: Pick<WaitingMove, 'creationTimestamp' | 'key'>): number {
+    let [low, high] = [0, this.#waiting.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const other = this.#waiting[middle];
+      if (other && compareMoves(other, move) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function add(counts: Map<string, number>, node: string, by: number): void {
+  const count = (counts.get(node) ?? 0) + by;
+  if (count > 0) counts.set(node, count);
+  else counts.delete(node);
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the operator asks the API server to tell it about, with an API that only records that.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { labels } from '../../crds/src/index.ts';
+import {
+  ApiError,
+  silent,
+  type Api,
+  type ListOptions,
+  type Resource,
+  type Selection,
+} from '../../kube/src/index.ts';
+import { accepted, decision, migration, restore, succeeded } from '../testing/objects.ts';
+import { Operator, podsOf } from './operator.ts';
+
+describe('pods that are watched by name', () => {
+  const committed = { decision: decision('Committed') };
+  const restored = {
+    source: { nodeName: 'a', podName: 'p' },
+    target: { nodeName: 'b', podName: 'p-new' },
+  };
+  it.each<[string, Parameters<typeof podsOf>[0], string[]]>([
+    ['none of a request that is not accepted', migration(), []],
+    ['the source', accepted(), ['default/p']],
+    [
+      'source and target once the target has its labels',
+      accepted(committed),
+      ['default/p', 'default/p-reque'],
+    ],
+    [
+      'the source until an abort is confirmed',
+      accepted({ decision: decision('Aborted') }),
+      ['default/p'],
+    ],
+    ['none of a finished request', accepted({ conditions: [succeeded('True', 'Moved')] }), []],
+    ['none of a deleted request', undefined, []],
+    ['none of a restore, whose target the label shows', restore({ status: restored }), []],
+    [
+      'the target of a committed restore',
+      restore({ status: { ...restored, ...committed } }),
+      ['default/p-new'],
+    ],
+  ])('%s', (_name, request, wanted) => {
+    expect(podsOf(request)).toEqual(wanted);
+  });
+});
+
+describe('the operator', () => {
+  it('follows no pods but targets and those of requests under way', async () => {
+    const asked = new Set<string>();
+    const note = (verb: string, { kind }: Resource<unknown>, selection: Selection): void => {
+      const { namespace = '*', fieldSelector = '', labelSelector = '' } = selection;
+      if (kind === 'Pod')
+        asked.add([verb, namespace, fieldSelector, labelSelector].join(' ').trim());
+    };
+    const objects: Record<string, unknown[]> = {
+      MigrationRequest: [accepted(), migration({ metadata: { name: 'later', uid: 'later' } })],
+    };
+    const notFound = (): Promise<never> => Promise.reject(new ApiError(404, 'NotFound', 'gone'));
+    const api = {
+      list: (resource: Resource<unknown>, options: ListOptions) => {
+        note('list', resource, options);
+        return Promise.resolve({ items: objects[resource.kind] ?? [], resourceVersion: '1' });
+      },
+      async *watch(resource: Resource<unknown>, _version: string, selection: Selection) {
+        note('watch', resource, selection);
+        await sleep(60_000, undefined, { signal: selection.signal }).catch(() => undefined);
+      },
+      ...{ get: notFound, getRaw: notFound },
+    } as unknown as Api;
+    const stop = new AbortController();
+    const operator = new Operator({ api, log: silent });
+    const run = operator.run(stop.signal);
+    await expect.poll(() => operator.synced && asked.size).toBe(4);
+    await sleep(50);
+    stop.abort();
+    await run;
+    expect([...asked].sort()).toEqual([
+      `list *  ${labels.role}`,
+      'list default metadata.name=p',
+      `watch *  ${labels.role}`,
+      'watch default metadata.name=p',
+    ]);
+  });
+});

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Limits of migrations under way, with a real API server.
+import { describe, expect, it } from 'vitest';
+import { migrationRequests } from '../../kube/src/index.ts';
+import { ended, eventually, type Cluster } from './cluster.ts';
+import { conditionsOf } from './objects.ts';
+
+const moves = migrationRequests;
+
+export function queueSuite(cluster: () => Cluster): void {
+  describe('with two migrations a node', () => {
+    const names = ['q1', 'q2', 'q3', 'q4'];
+
+    it('lets others wait, in order and over a restart', { timeout: 60_000 }, async () => {
+      const c = cluster();
+      // What other tests have left under way counts too.
+      await c.stopOperator();
+      for (const one of await c.migrations()) await c.client.delete(moves, 'default', one);
+      c.startOperator();
+      await eventually(() => c.migrations()).toEqual([]);
+      await c.stopOperator();
+      for (const name of names) await c.run(name);
+      for (const name of names) await c.migrate(name, name);
+      c.startOperator({ cluster: 5, perNode: 2 });
+      const reasons = async (): Promise<string[]> =>
+        Promise.all(
+          names.map(async (name) => {
+            const found = (await c.find(moves, name))?.status;
+            const reason = conditionsOf(found?.conditions)['Succeeded']?.replace('Unknown ', '');
+            return `${reason ?? ''} ${found?.queue?.position ?? ''}`.trim();
+          }),
+        );
+      await eventually(reasons).toEqual(['Accepted', 'Accepted', 'Queued 1', 'Queued 2']);
+      const third = await c.find(moves, 'q3');
+      expect(third?.status).toMatchObject({ phase: 'Pending', queue: { waitsFor: 'SourceNode' } });
+      expect(third?.status?.target, 'nothing is created for it').toBeUndefined();
+      const text = third?.status?.conditions?.find((one) => one.type === 'Succeeded')?.message;
+      expect(text).toMatch(/position 1 .* 2 migrations are under way from node a, the limit is 2/);
+
+      await c.stopOperator();
+      await c.client.merge(moves, 'default', 'q1', { spec: { cancel: true } });
+      c.startOperator({ cluster: 5, perNode: 2 });
+      await c.until(moves, 'q1', ended('Cancelled'));
+      await eventually(async () => (await reasons())[2]).toBe('Accepted');
+      expect((await c.find(moves, 'q3'))?.status?.queue).toBeUndefined();
+      expect((await reasons())[3]).toMatch(/^Queued/);
+
+      await c.client.merge(moves, 'default', 'q4', { spec: { cancel: true } });
+      await c.until(moves, 'q4', ended('Cancelled'));
+      for (const name of names) await c.client.delete(moves, 'default', name);
+      await eventually(() => c.migrations()).toEqual([]);
+      await c.stopOperator();
+      c.startOperator();
+    });
+  });
+}
