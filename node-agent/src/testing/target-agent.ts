@@ -17,7 +17,7 @@ import type { ManifestHeader } from '../node/transfer/manifest.ts';
 import { ImageStore } from '../node/transfer/image-store.ts';
 import { MemoryApi } from './api.ts';
 import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from './objects.ts';
-import { TargetNode } from './target-node.ts';
+import { criuFailed, TargetNode } from './target-node.ts';
 
 const KEY = `${NAMESPACE}/move`;
 const header: ManifestHeader = {
@@ -126,11 +126,11 @@ export function resumeGate(container = 'main'): Promise<void> {
       expect(node.locked).toBe(true);
       if (node.endsAtGate) {
         node.endsAtGate = false;
-        node.logs[container] = 'failed';
+        node.outcomes[container] = criuFailed;
         return;
       }
       node.ran++;
-      node.logs[container] = 'finished';
+      node.outcomes[container] = 'Detached';
     },
     () => {
       // A lost connection is made again; a refusal is for good.
