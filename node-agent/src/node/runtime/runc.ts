@@ -102,7 +102,8 @@ export class Runc {
   }
 
   async #dumpFailure(options: CheckpointOptions, stderr: string): Promise<AgentError> {
-    const [work, images] = [options.workPath, options.imagePath].map((one) => this.#host.path(one));
+    const work = this.#host.path(options.workPath);
+    const images = this.#host.path(options.imagePath);
     const report = await readReport(join(work, DUMP_REPORT));
     const { code, message } = await failureOf(report, join(work, 'dump.log'), 'CheckpointFailed');
     if (code !== 'CheckpointFailed') return new AgentError(code, message);
