@@ -47,6 +47,8 @@ export interface RestoreOptions {
   rnrTimer: number;
   /** Whether to unpack the files that the pod's containers share: only before the first of them is restored. */
   podFiles: boolean;
+  /** Ends the unpacking of files. */
+  signal?: AbortSignal | undefined;
 }
 
 /** A restore that was begun. */
@@ -177,7 +179,7 @@ export class Restorer {
   ): Promise<void> {
     const { host } = this.#parts;
     const { podUid, sandboxId, bundle, container } = options.create;
-    const place = { podUid, sandboxId, bundle, container };
+    const place = { podUid, sandboxId, bundle, container, signal: options.signal };
     await unpackLayer(host, dir, place);
     if (options.podFiles) await unpackPodFiles(host, dir, place);
     await rm(host.path(dirname(workPath)), { recursive: true, force: true });

@@ -51,8 +51,10 @@ export class ContainerRestore<T extends Handover> {
     this.#report.progress(request, 'Restoring', context);
     // After Committed the target is the pod's only copy, so the step's limit does not count any more.
     const limit = observed.decision ? undefined : restoreLimitOf(request, entry);
-    const reply = await doWithin(limit, this.#clock, new AbortController(), () =>
-      this.#prepare(create, observed, ownsPodFiles),
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, context.signal]);
+    const reply = await doWithin(limit, this.#clock, stop, () =>
+      this.#prepare(create, observed, ownsPodFiles, signal),
     );
     if (ownsPodFiles && create.containers.length > 1) {
       await journal.put({ ...this.#entry(request), filesIn: create.sandboxId });
@@ -70,7 +72,12 @@ export class ContainerRestore<T extends Handover> {
       : beginStep(before.steps, 'restore', undefined, deadline);
   }
 
-  async #prepare(create: CreateAtGate, { request, imageId }: Observed<T>, podFiles: boolean) {
+  async #prepare(
+    create: CreateAtGate,
+    { request, imageId }: Observed<T>,
+    podFiles: boolean,
+    signal: AbortSignal,
+  ) {
     const { restorer, kind } = this.#deps;
     if (request.kind === 'RestoreRequest' && podFiles) {
       await restorer.verifyImages(imageId, request.status?.digest);
@@ -84,6 +91,7 @@ export class ContainerRestore<T extends Handover> {
       podFiles,
     });
   }
+      signal,
 
   #entry(request: T): Entry {
     return entryOf(this.#deps.journal, this.#deps.kind, request);
