@@ -92,6 +92,7 @@ export class SourceNode {
         expect(this.dead).toBe(false);
         [this.locked, this.held, this.frozen] = [false, undefined, false];
       }),
+    allowOrphanedExec: async () => undefined,
     stopPod: () => this.#pass('end', () => (this.dead = true)),
   } as unknown as Checkpointer;
 

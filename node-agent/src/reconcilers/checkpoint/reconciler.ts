@@ -159,7 +159,7 @@ export class CheckpointReconciler implements HandoverReconciler<
 
   async #takeCheckpoint(request: CheckpointRequest, context: Context): Promise<void> {
     const { checkpointer, journal, pods } = this.#deps;
-    const { uid, namespace } = request.metadata;
+    const { uid, namespace, name } = request.metadata;
     const id = imageId(request);
     const described = await pods.getPod({
       namespace,
@@ -178,7 +178,7 @@ export class CheckpointReconciler implements HandoverReconciler<
     claimPod(journal, podUid(request), uid);
     await step({ stage: 'Locking', step: 'hold', state: 'Holding' }, () =>
       withinLimit(async () => {
-        await checkpointer.lockNetwork(pod);
+        await checkpointer.lockNetwork(pod, `CheckpointRequest ${namespace}/${name}`);
         await checkpointer.holdDevice(pod, peers.rnrTimer);
       }),
     );

@@ -204,6 +204,15 @@ describe('a source', () => {
   });
 
   it('reports where the diagnostics of a failure, or of a cancel, are', async () => {
+  it('refuses a pod that somebody has joined before it holds anything, and lets people join it again', async () => {
+    put();
+    world.fail = { at: 'lock', error: new AgentError('ExecSessionOpen', 'Process 7 (sleep)') };
+    await runs();
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'ExecSessionOpen' });
+    // Only resuming the pod removes the files that keep people out.
+    expect([world.did, status()?.sourceAgent?.state]).toEqual([['release'], 'Resumed']);
+  });
+
     class NoDevices extends RdmaDriver {
       override async describe(): Promise<object[]> {
         return [];

@@ -84,7 +84,10 @@ export class SourceSteps {
     const steps = beginOnce(entry.steps, 'hold', this.#stepDeadline(request, 'hold'));
     await this.#deps.journal.put({ ...entry, steps });
     this.#report.progress(request, 'Holding', context);
-    await this.#withinLimit(request, () => this.#deps.checkpointer.lockNetwork(pod));
+    const { namespace, name } = request.metadata;
+    await this.#withinLimit(request, () =>
+      this.#deps.checkpointer.lockNetwork(pod, `MigrationRequest ${namespace}/${name}`),
+    );
   }
 
   /**
