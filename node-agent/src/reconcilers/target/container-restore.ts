@@ -7,6 +7,7 @@ import type { Handover } from '../../callers/request-lookup.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginOnce, beginStep } from '../../support/step-times.ts';
+import { deadlineField } from '../seen-deadlines.ts';
 import { doWithin } from '../step-limits.ts';
 import { entryOf, isOtherAttempt, withCreate } from './journal-entry.ts';
 import { restoreLimitOf, type Observed, type TargetDependencies } from './observe.ts';
@@ -42,6 +43,7 @@ export class ContainerRestore<T extends Handover> {
       stage: 'Restoring',
       netns,
       containers: withCreate(before, create),
+      ...deadlineField(observed.deadline),
       steps: this.#beginRestore(before, create, request),
       reason: undefined,
       message: undefined,
@@ -89,9 +91,9 @@ export class ContainerRestore<T extends Handover> {
       qpState: kind === 'RestoreRequest' ? 'error' : 'keep',
       rnrTimer: create.rnrTimer,
       podFiles,
+      signal,
     });
   }
-      signal,
 
   #entry(request: T): Entry {
     return entryOf(this.#deps.journal, this.#deps.kind, request);

@@ -16,6 +16,7 @@ import {
   images,
   journal,
   node,
+  pass,
   put,
   receive,
   record,
@@ -231,11 +232,7 @@ describe('a target', () => {
   it.each([
     ['a restore that fails', () => (node.outcomes['main'] = criuFailed), 'RestoreFailed'],
     ['a container that is started anew', () => void create('c2'), 'RestoreFailed'],
-    [
-      'a deadline',
-      () => put({ deadlines: { blackout: '2020-01-01T00:00:00Z' } }),
-      'BlackoutDeadlineExceeded',
-    ],
+    ['a deadline', () => pass(101_000), 'BlackoutDeadlineExceeded'],
   ])('gives up on %s', async (_what, happens, reason) => {
     put();
     const created = create();
