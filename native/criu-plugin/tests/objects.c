@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process with one thing that can't be moved. A dump must say so, and let it
- * go on: it counts.
+ * A process with one thing that can't be moved. A dump must say so, and leave
+ * the process as it was: it counts.
  *
  * usage: objects DEVICE DIR NAME KIND
+ * Kind `worker` looks on SIGUSR1 whether its worker's region is still in the
+ * worker's memory alone, and writes DIR/NAME.fine if so.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -159,6 +161,31 @@ static bool region_without_memory(struct verbs *v)
 	return reg_mr(v) && !munmap(v->memory + 4 * PAGE, PAGE);
 }
 
+static pid_t worker_pid;
+static volatile sig_atomic_t asked;
+
+static void on_usr1(int signal)
+{
+	(void)signal;
+	asked = 1;
+}
+
+/* What the kernel has pinned in a process's memory, in KiB; -1: not known. */
+static long pinned(pid_t pid)
+{
+	char path[64], line[256];
+	long kib = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "VmPin: %ld", &kib);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
 /*
  * A worker registers memory of its own through its parent's context, then stays or ends: the region is as large
  * as the parent's, at the same address, and another process's.
@@ -187,6 +214,7 @@ static bool worker(struct verbs *v, bool stays)
 		return false;
 	close(ready[0]);
 	close(ready[1]);
+	worker_pid = pid;
 	return stays || waitpid(pid, &status, 0) == pid;
 }
 
@@ -280,8 +308,11 @@ int main(int argc, char **argv)
 	v.cq = v.memory == MAP_FAILED || !v.pd ? NULL : ibv_create_cq(v.ctx, 64, NULL, NULL, 0);
 	if (!v.cq || !make(&v, argv[4]))
 		err(1, "%s", argv[4]);
+	signal(SIGUSR1, on_usr1);
 	for (unsigned long n = 0;; n++) {
 		put(argv[2], argv[3], "progress", n);
+		if (asked && !pinned(getpid()) && pinned(worker_pid) == 8 * PAGE / 1024)
+			put(argv[2], argv[3], "fine", n);
 		if (!n)
 			put(argv[2], argv[3], "pid", getpid());
 		usleep(50000);
