@@ -25,6 +25,8 @@ export const reasons = {
   ContainerNotRunning: 'A container of the pod is waiting, terminated or not ready.',
   ContainerCrashLooping: 'A container of the pod crashes repeatedly.',
   NotSealiftRuntime: 'The pod does not use the RuntimeClass sealift.',
+  ExecSessionOpen:
+    'A program that kubectl exec or an exec probe has started runs in a container and would be lost.',
   PodHasController: 'The pod belongs to a controller, which would replace it.',
   UnsupportedVolume: 'The pod has a volume that cannot be moved.',
   UnsupportedPod: 'The pod uses something that Sealift does not move.',

@@ -28,10 +28,15 @@ export interface ControllerOptions {
   readonly clock?: Clock;
   /** Keys at a time. Default 4. */
   readonly concurrency?: number;
+  /** A key that does not wait for the others: beside the workers for all keys there are 64 for such ones. */
+  readonly isUrgent?: (key: string) => boolean;
   /** Longest run. Default 60 s. */
   readonly timeoutMs?: number;
   readonly backoff?: Backoff;
 }
+
+/** More than a node has pods under way. An idle worker costs nothing. */
+const URGENT_CONCURRENCY = 64;
 
 export class Controller {
   readonly queue: WorkQueue;
@@ -54,15 +59,17 @@ export class Controller {
     const close = (): void => this.queue.close();
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted) close();
-    const workers = Array.from({ length: this.#options.concurrency ?? 4 }, () =>
-      this.#work(signal),
-    );
-    await Promise.all(workers);
+    const { concurrency = 4, isUrgent } = this.#options;
+    const workers = Array.from({ length: concurrency }, () => this.#work(signal));
+    const urgent = isUrgent
+      ? Array.from({ length: URGENT_CONCURRENCY }, () => this.#work(signal, isUrgent))
+      : [];
+    await Promise.all([...urgent, ...workers]);
   }
 
-  async #work(signal: AbortSignal): Promise<void> {
+  async #work(signal: AbortSignal, accepts?: (key: string) => boolean): Promise<void> {
     for (;;) {
-      const key = await this.queue.take();
+      const key = await this.queue.take(accepts);
       if (key === undefined) return;
       try {
         await this.#one(key, signal);

@@ -10,6 +10,11 @@ export interface Backoff {
 
 const defaultBackoff: Backoff = { baseMs: 50, maxMs: 30_000 };
 
+interface Taker {
+  accepts(key: string): boolean;
+  resolve(key: string | undefined): void;
+}
+
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #backoff: Backoff;
@@ -18,7 +23,7 @@ export class WorkQueue {
   readonly #processing = new Set<string>();
   readonly #delayed = new Map<string, { at: number; timer: Timer }>();
   readonly #failures = new Map<string, number>();
-  readonly #waiting: ((key: string | undefined) => void)[] = [];
+  readonly #waiting: Taker[] = [];
   #closed = false;
 
   constructor(clock: Clock, backoff: Backoff = defaultBackoff) {
@@ -73,11 +78,14 @@ export class WorkQueue {
     this.#failures.delete(key);
   }
 
-  /** @returns a key, which the caller gives back with `done`; undefined once the queue is closed. */
-  take(): Promise<string | undefined> {
+  /**
+   * @param accepts which keys the caller takes, asked whenever a key is added or given back
+   * @returns a key, which the caller gives back with `done`; undefined once the queue is closed.
+   */
+  take(accepts: (key: string) => boolean = () => true): Promise<string | undefined> {
     if (this.#closed) return Promise.resolve(undefined);
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
-    this.#waiting.push(resolve);
+    this.#waiting.push({ accepts, resolve });
     this.#dispatch();
     return promise;
   }
@@ -91,18 +99,19 @@ export class WorkQueue {
     this.#closed = true;
     for (const { timer } of this.#delayed.values()) timer.cancel();
     this.#delayed.clear();
-    for (const resolve of this.#waiting.splice(0)) resolve(undefined);
+    for (const { resolve } of this.#waiting.splice(0)) resolve(undefined);
   }
 
   #dispatch(): void {
-    if (this.#waiting.length === 0) return;
     for (const key of this.#dirty) {
+      if (this.#waiting.length === 0) return;
       if (this.#processing.has(key)) continue;
-      const resolve = this.#waiting.shift();
-      if (!resolve) return;
+      const at = this.#waiting.findIndex(({ accepts }) => accepts(key));
+      const [taker] = at < 0 ? [] : this.#waiting.splice(at, 1);
+      if (!taker) continue;
       this.#dirty.delete(key);
       this.#processing.add(key);
-      resolve(key);
+      taker.resolve(key);
     }
   }
 }

@@ -24,6 +24,7 @@ import type { NodeOperations, Server } from './node/operations.ts';
 import { IncomingImages } from './node/transfer/incoming-images.ts';
 import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
 import { handoverLoop, type HandoverReconciler } from './reconcilers/handover-loop.ts';
+import { isBegun, type Begun } from './reconcilers/begun.ts';
 import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
 import { OrphanSweep } from './reconcilers/orphan-sweep.ts';
 import { Publisher } from './reconcilers/publisher.ts';
@@ -31,7 +32,7 @@ import { SourceReconciler } from './reconcilers/source/reconciler.ts';
 import { recordPreparation } from './reconcilers/target/journal-entry.ts';
 import { TargetReconciler } from './reconcilers/target/reconciler.ts';
 import type { Config } from './support/config.ts';
-import type { Journal } from './support/journal/journal.ts';
+import type { Entry, Journal } from './support/journal/journal.ts';
 import { microTimestamp } from './support/step-times.ts';
 
 /** Bounds one run of a reconciler, a dump or a transfer included. The request's own deadlines end earlier. */
@@ -144,7 +145,9 @@ export class Agent {
     informer.listen((_key, after) => {
       if (after) source.interrupt(after);
     });
-    this.#reconcile('source', informer, source);
+    this.#reconcile('source', informer, source, (key) =>
+      this.#isBegun(informer.get(key), 'source'),
+    );
   }
 
   /** @param ownImages the folder in which the node that took the checkpoint stores a request's images */
@@ -168,7 +171,9 @@ export class Agent {
       receiving: (id) => this.#incoming.isReceiving(id),
       publisher: this.#publisher(resource, 'target'),
     });
-    const controller = this.#reconcile(`target-${kind}`, informer, target);
+    const controller = this.#reconcile(`target-${kind}`, informer, target, (key) =>
+      this.#isBegun(informer.get(key), 'target'),
+    );
     this.#gates.onChange((uid) => {
       const request = informer.list().find((one) => one.metadata.uid === uid);
       if (request) controller.enqueue(keyOf(request));
@@ -196,7 +201,9 @@ export class Agent {
       request: (key) => informer.get(key),
       publisher: this.#publisher(checkpointRequests, 'checkpoint'),
     });
-    this.#reconcile('checkpoint', informer, checkpoint);
+    this.#reconcile('checkpoint', informer, checkpoint, (key) =>
+      this.#isBegun(informer.get(key), 'checkpoint'),
+    );
   }
 
   #addImageSender(): void {
@@ -230,6 +237,7 @@ export class Agent {
     name: string,
     informer: Informer<T>,
     reconciler: HandoverReconciler<O, E, S>,
+    isUrgent?: (key: string) => boolean,
   ): Controller {
     const controller = new Controller({
       name,
@@ -238,6 +246,7 @@ export class Agent {
       clock: this.#clock,
       timeoutMs: RUN_TIMEOUT_MS,
       backoff: BACKOFF,
+      ...(isUrgent && { isUrgent }),
     });
     informer.listen((key, after, before) => {
       if (!after && before) reconciler.forget(before.metadata.uid);
@@ -245,6 +254,11 @@ export class Agent {
     });
     this.#controllers.push(controller);
     return controller;
+  }
+
+  /** A pod that is locked or frozen, or whose move is decided, waits for no other pod: not even for four dumps. */
+  #isBegun(request: Begun | undefined, role: Entry['role']): boolean {
+    return request !== undefined && isBegun(this.#options.journal, request, role);
   }
 
   async #sweepOrphans(signal: AbortSignal): Promise<void> {

@@ -52,6 +52,7 @@ function unfinishedPod(
     else if (container.restored && !container.sandbox.announced)
       out.push(`pod ${name} is not announced`);
     else if (container.sandbox.hidden) out.push(`pod ${name} is hidden`);
+    else if (container.refusesExec) out.push(`${which} refuses exec`);
   }
   return out;
 }

@@ -8,6 +8,7 @@ import type { Decision } from '../../../crds/src/index.ts';
 import { migrationRequests, pods } from '../../../kube/src/index.ts';
 import { Journal, type Entry, type Stage } from '../support/journal/journal.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
+import type { RestoreOutcome } from '../node/runtime/criu-outcome.ts';
 import type { CreateRequest } from '../support/socket-protocol.ts';
 import { Gates } from './gates.ts';
 import { MemoryApi } from '../testing/api.ts';
@@ -30,10 +31,10 @@ let journal: Journal;
 let gates: Gates;
 let did: string[];
 let handler: CreateHandler;
-/** What CRIU's log says. */
-let isDetached: boolean;
+/** What became of the container's restore. */
+let outcome: RestoreOutcome;
 beforeEach(async () => {
-  isDetached = true;
+  outcome = 'Detached';
   dir = await mkdtemp(join(tmpdir(), 'sealift-create-'));
   ({ journal } = await Journal.open(dir));
   api = new MemoryApi();
@@ -48,7 +49,7 @@ beforeEach(async () => {
       addUverbs: async () => void did.push('edit'),
     } as unknown as BundleEditor,
     recordWaiting: async () => void did.push('waiting'),
-    isDetached: async () => isDetached,
+    outcome: async () => outcome,
     resumePod: async () => void did.push('resume'),
   });
 });
@@ -70,7 +71,8 @@ const target = (gone = connection()) => handler.handle(request('app-2', TARGET_U
 const record = (role: Entry['role'], stage: Stage) =>
   journal.put({
     ...{ version: 1, id: REQUEST_UID, role, kind: 'MigrationRequest', namespace: NAMESPACE },
-    ...{ name: 'move', pod: 'app', podUid: SOURCE_UID, stage, containers: [], steps: [] },
+    ...{ name: 'move', pod: 'app', podUid: SOURCE_UID, stage, steps: [] },
+    containers: [{ name: 'main', id: 'c1', bundle: '/run/c1' }],
   });
 function move(outcome?: Decision['outcome']): void {
   api.put(pods, targetPod({ 'sealift.dev/rnr-timer': '7' }));
@@ -150,14 +152,25 @@ describe('the create of a container', () => {
     },
   );
 
-  it('waits again when CRIU has ended behind its gate and had not detached', async () => {
+  it.each(['Restoring', { code: 'RestoreFailed', message: 'CRIU was killed' }] as const)(
+    'waits again when CRIU has ended behind its gate and had not detached: %j',
+    async (found) => {
+      move('Committed');
+      await record('target', 'Resuming');
+      outcome = found;
+      const waiting = handler.handle(again(0), connection().signal);
+      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.attempt).toBe(2);
+      gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
+      await waiting;
+    },
+  );
+
+  it('is refused another restore while CRIU may detach at any moment', async () => {
     move('Committed');
     await record('target', 'Resuming');
-    isDetached = false;
-    const waiting = handler.handle(again(0), connection().signal);
-    await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.attempt).toBe(2);
-    gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
-    await waiting;
+    outcome = 'Opened';
+    const refused = handler.handle(again(0), connection().signal);
+    await expect(refused).rejects.toThrow(/not repeated/);
   });
 
   it.each([

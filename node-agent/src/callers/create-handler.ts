@@ -8,6 +8,8 @@ import { AgentError } from '../support/errors.ts';
 import { isRestoring, type Journal } from '../support/journal/journal.ts';
 import { readPeers } from '../support/peers.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
+import type { RestoreOutcome } from '../node/runtime/criu-outcome.ts';
+import type { RestoreToRead } from '../node/restore/restorer.ts';
 import type { CreateReply, CreateRequest } from '../support/socket-protocol.ts';
 import type { Gates } from './gates.ts';
 import { refuseMovedAway } from './moved-away.ts';
@@ -25,8 +27,8 @@ export interface CreateParts {
   pods: RequestLookup;
   /** Called before a target's container waits at the create gate. */
   recordWaiting(target: TargetRequest, request: CreateRequest): Promise<void>;
-  /** Whether CRIU has detached from the container's restored tasks. */
-  isDetached(requestUid: string, container: string): Promise<boolean>;
+  /** What became of a container's restore. */
+  outcome(of: RestoreToRead): Promise<RestoreOutcome>;
   /** Unlocks, shows and resumes the network namespace of a former target. */
   resumePod(netns: string): Promise<void>;
 }
@@ -87,12 +89,15 @@ export class CreateHandler {
     );
   }
 
-  /** A restored container has not run as long as CRIU has not detached from it, even if its gate was opened. */
+  /** A restored container has not run as long as CRIU cannot have detached from it. */
   async #hasNotRun({ request }: TargetRequest, container: string): Promise<boolean> {
     const { uid } = request.metadata;
     const entry = this.#parts.journal.get(uid, 'target');
-    if (entry?.stage === 'Resuming') return !(await this.#parts.isDetached(uid, container));
-    return entry !== undefined && isRestoring(entry);
+    if (entry?.stage !== 'Resuming') return entry !== undefined && isRestoring(entry);
+    const { id, bundle } = entry.containers.find(({ name }) => name === container) ?? {};
+    if (id === undefined || bundle === undefined) return false;
+    const outcome = await this.#parts.outcome({ requestUid: uid, container, id, bundle });
+    return outcome !== 'Detached' && outcome !== 'Opened';
   }
 
   /** The shim repeats a failed restore within one create, as long as nothing of the container has run. */

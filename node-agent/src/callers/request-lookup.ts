@@ -87,7 +87,8 @@ export class RequestLookup {
     const uid = pod.metadata.annotations[annotations.requestUid];
     if (
       namespace !== pod.metadata.namespace ||
-      (uid !== undefined && uid !== request.metadata.uid)
+      (uid !== undefined && uid !== request.metadata.uid) ||
+      !isTargetOf(pod, request)
     ) {
       throw new AgentError(
         'BadRequest',
@@ -113,6 +114,17 @@ export class RequestLookup {
       throw error;
     }
   }
+}
+
+/**
+ * Whether the request names this pod as its target. Anybody who may create pods may write the annotation. Before the
+ * operator has recorded the target's UID, only it can have made a pod of the target's name: the operator records a name
+ * before it creates the pod, and refuses a pod of that name that it did not make.
+ */
+function isTargetOf({ metadata }: Pod, { status }: Handover): boolean {
+  const target = status?.target;
+  if (target?.podName !== metadata.name) return false;
+  return target.podUID === undefined || target.podUID === metadata.uid;
 }
 
 /** Names of a running pod's containers in the order in which the kubelet starts them: sidecars first. Pure. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Logger } from '../../../kube/src/index.ts';
 import * as addon from '../../../native/addon/index.ts';
 import { Checkpointer } from './dump/checkpointer.ts';
+import { ExecSessions } from './dump/exec-sessions.ts';
 import type { Config } from '../support/config.ts';
 import { Diagnostics } from './diagnostics/diagnostics.ts';
 import { NetworkLock } from './lock/network-lock.ts';
@@ -66,7 +67,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     lock,
     store,
     editor,
-    checkpointer: new Checkpointer({ ...shared, runc, version }),
+    checkpointer: new Checkpointer({ ...shared, runc, version, exec: new ExecSessions(host) }),
     restorer: new Restorer({ ...shared, editor }),
     send: sendImages,
     diagnostics: new Diagnostics({

@@ -28,6 +28,8 @@ let store: ImageStore;
 let clock: FakeClock;
 let gates: Gates;
 let did: string[];
+/** UID of a pod into which an agent before has refused every exec. */
+let refusing: string | undefined;
 let leftovers: OrphanSweep;
 
 beforeEach(async () => {
@@ -39,9 +41,13 @@ beforeEach(async () => {
   clock = new FakeClock();
   gates = new Gates();
   did = [];
+  refusing = SOURCE_UID;
   const checkpointer = {
     resumePod: async (of: LockedPod) => void did.push(`release ${of.podUid} ${of.netns}`),
     stopPod: async (of: LockedPod) => void did.push(`end ${of.podUid} ${of.netns}`),
+    allowOrphanedExec: async (isMoving: (podUid: string) => boolean) => {
+      if (refusing !== undefined && !isMoving(refusing)) refusing = undefined;
+    },
   } as unknown as Checkpointer;
   leftovers = new OrphanSweep({
     api,
@@ -81,6 +87,26 @@ const left = async () => [journal.all().map((one) => one.stage), await store.ids
 const minutes = (n: number) => clock.advance(n * 60_000);
 
 describe('what is left', () => {
+  it.each([
+    [undefined, 'source', false],
+    ['Freezing', 'source', true],
+    ['Sent', 'source', true],
+    ['Gone', 'source', true],
+    ['Lost', 'source', true],
+    ['Resumed', 'source', false],
+    ['Dumping', 'checkpoint', true],
+    ['Stored', 'checkpoint', false],
+    ['Running', 'target', false],
+  ] as const)(
+    'of a pod that nobody could join: in stage %s of a %s it stays: %s',
+    async (stage, role, stays) => {
+      if (stage) await begin({ stage, role });
+      api.put(migrationRequests, migration());
+      await leftovers.sweep();
+      expect(refusing !== undefined).toBe(stays);
+    },
+  );
+
   it.each(['Freezing', 'Sent', 'Gone', 'Resumed', 'Stopping'] as const)(
     'is not touched while the request (%s) exists',
     async (stage) => {

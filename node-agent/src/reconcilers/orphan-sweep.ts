@@ -37,6 +37,8 @@ const FORCED_DELETION_GRACE_MS = 180_000;
 /** How long the sweep leaves images without an owner alone: their request may be about to appear. */
 const IMAGES_GRACE_MS = 3_600_000;
 
+const hasResumedPod = ({ stage }: Entry): boolean => stage === 'Resumed' || stage === 'Stored';
+
 export interface OrphanSweepDependencies {
   api: Api;
   nodeName: string;
@@ -78,6 +80,16 @@ export class OrphanSweep {
       await this.#try(entry.id, () => this.#sweepEntry(entry));
     }
     await this.#try('images', () => this.#removeOrphanImages());
+    await this.#try('exec', () =>
+      this.#deps.checkpointer.allowOrphanedExec((podUid) => this.#isMoving(podUid)),
+    );
+  }
+
+  /** Whether a request has the pod, or has moved it away. */
+  #isMoving(podUid: string): boolean {
+    return this.#deps.journal
+      .all()
+      .some((one) => one.podUid === podUid && one.role !== 'target' && !hasResumedPod(one));
   }
 
   async #try(request: string, work: () => Promise<void>): Promise<void> {

@@ -18,6 +18,7 @@ export type AgentCode =
   | 'DeviceNameTaken'
   | 'DiskFull'
   | 'DriverMissing'
+  | 'ExecSessionOpen'
   | 'FaultInjected'
   | 'HoldFailed'
   | 'ImageCorrupt'

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
-import { migrationRequests, pods } from '../../../kube/src/index.ts';
+import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
 import type { Checkpointer, DumpResult } from '../node/dump/checkpointer.ts';
 import { AgentError } from '../support/errors.ts';
 import type { Diagnostics } from '../node/diagnostics/diagnostics.ts';
@@ -92,6 +92,7 @@ export class SourceNode {
         expect(this.dead).toBe(false);
         [this.locked, this.held, this.frozen] = [false, undefined, false];
       }),
+    allowOrphanedExec: async () => undefined,
     stopPod: () => this.#pass('end', () => (this.dead = true)),
   } as unknown as Checkpointer;
 
@@ -115,6 +116,17 @@ let source: SourceReconciler;
 let stop: AbortController;
 let spec: object;
 
+/** The operator's clock is years behind. Nothing may depend on it. */
+const operatorsTime = '2016-01-01T00:01:40.000000Z';
+let later = 0;
+/** This node's clock. */
+const clock: Clock = {
+  now: () => Date.now() + later,
+  after: (ms, call) => realClock.after(ms, call),
+  sleep: (ms, signal) => realClock.sleep(ms, signal),
+};
+/** The time has come, by this node's clock. */
+export const pass = (ms: number): void => void (later += ms);
 /** What the request asks for, from now on. */
 export const ask = (wanted: object): void => void (spec = wanted);
 
@@ -140,11 +152,12 @@ export async function startAgent(diagnostics?: Diagnostics): Promise<void> {
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
     diagnostics,
     removeWork: async () => undefined,
+    clock,
   });
 }
 export const log = pino({ level: 'silent' });
 export const run = async (): Promise<void> => {
-  await handoverLoop(source)(KEY, { signal: stop.signal, log });
+  await handoverLoop(source, clock)(KEY, { signal: stop.signal, log });
 };
 /** As the controller does it: again after every failure. */
 export const runs = async (times = 4): Promise<void> => {
@@ -159,7 +172,7 @@ export function put(change: object = {}): void {
     migration(
       {
         targetAgent: { state: 'AtCreateGate' },
-        deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
+        deadlines: { blackout: operatorsTime },
         ...(reported?.sourceAgent ? { sourceAgent: reported.sourceAgent } : {}),
         ...(reported?.decision ? { decision: reported.decision } : {}),
         ...change,
@@ -182,6 +195,7 @@ beforeEach(async () => {
   world = new SourceNode();
   stop = new AbortController();
   spec = {};
+  later = 0;
   api.put(pods, pod('app', SOURCE_UID, { 'sealift.dev/rnr-timer': '9' }));
   await startAgent();
 });

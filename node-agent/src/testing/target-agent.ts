@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { fieldManagers, type Decision, type MigrationRequest } from '../../../crds/src/index.ts';
-import { migrationRequests } from '../../../kube/src/index.ts';
+import { migrationRequests, realClock, type Clock } from '../../../kube/src/index.ts';
 import { Journal } from '../support/journal/journal.ts';
 import { handoverLoop } from '../reconcilers/handover-loop.ts';
 import { Publisher } from '../reconcilers/publisher.ts';
@@ -17,7 +17,7 @@ import type { ManifestHeader } from '../node/transfer/manifest.ts';
 import { ImageStore } from '../node/transfer/image-store.ts';
 import { MemoryApi } from './api.ts';
 import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from './objects.ts';
-import { TargetNode } from './target-node.ts';
+import { criuFailed, TargetNode } from './target-node.ts';
 
 const KEY = `${NAMESPACE}/move`;
 const header: ManifestHeader = {
@@ -43,6 +43,17 @@ export let target: TargetReconciler<MigrationRequest>;
 export let connections: AbortController;
 export let receiving = false;
 let spec: object = {};
+/** The operator's clock is years behind. Nothing may depend on it. */
+const operatorsTime = '2016-01-01T00:01:40.000000Z';
+let later = 0;
+/** This node's clock. */
+const clock: Clock = {
+  now: () => Date.now() + later,
+  after: (ms, call) => realClock.after(ms, call),
+  sleep: (ms, signal) => realClock.sleep(ms, signal),
+};
+/** The time has come, by this node's clock. */
+export const pass = (ms: number): void => void (later += ms);
 /** What the request asks for, from now on. */
 export const ask = (wanted: object): void => void (spec = wanted);
 /** Whether images are just coming. */
@@ -77,6 +88,7 @@ export async function startAgent(): Promise<void> {
     imageId: (request) => request.metadata.uid,
     receiving: () => receiving,
     removeWork: async () => undefined,
+    clock,
   });
 }
 export async function restartAgent(): Promise<void> {
@@ -86,7 +98,7 @@ export async function restartAgent(): Promise<void> {
 
 export const log = pino({ level: 'silent' });
 export const run = async (): Promise<void> => {
-  await handoverLoop(target)(KEY, { signal: new AbortController().signal, log });
+  await handoverLoop(target, clock)(KEY, { signal: new AbortController().signal, log });
 };
 export const runs = async (times = 4): Promise<void> => {
   for (let n = 0; n < times; n++) await run().catch(() => undefined);
@@ -126,11 +138,11 @@ export function resumeGate(container = 'main'): Promise<void> {
       expect(node.locked).toBe(true);
       if (node.endsAtGate) {
         node.endsAtGate = false;
-        node.logs[container] = 'failed';
+        node.outcomes[container] = criuFailed;
         return;
       }
       node.ran++;
-      node.logs[container] = 'finished';
+      node.outcomes[container] = 'Detached';
     },
     () => {
       // A lost connection is made again; a refusal is for good.
@@ -149,7 +161,7 @@ export function put(change: object = {}): void {
     migrationRequests,
     migration(
       {
-        deadlines: { blackout: new Date(Date.now() + 60_000).toISOString() },
+        deadlines: { blackout: operatorsTime },
         ...(reported?.targetAgent ? { targetAgent: reported.targetAgent } : {}),
         ...(reported?.sourceAgent ? { sourceAgent: reported.sourceAgent } : {}),
         ...(reported?.decision ? { decision: reported.decision } : {}),
@@ -179,6 +191,7 @@ beforeEach(async () => {
   store = new ImageStore(join(dir, 'images'));
   receiving = false;
   spec = {};
+  later = 0;
   containers = ['main'];
   await startAgent();
 });

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests: what a target's node does when it is asked to restore and to release.
 import type { RestoreOptions, Restorer } from '../node/restore/restorer.ts';
+import type { RestoreOutcome } from '../node/runtime/criu-outcome.ts';
+
+export const criuFailed = { code: 'RestoreFailed', message: 'CRIU said no' };
 
 /** The node: its lock, its kubelet and its CRIU. */
 export class TargetNode {
@@ -13,8 +16,8 @@ export class TargetNode {
   ran = 0;
   killed = 0;
   prepared = 0;
-  /** What CRIU has logged, by container. */
-  readonly logs: Record<string, 'nothing' | 'failed' | 'finished'> = {};
+  /** What became of the restores, by container. */
+  readonly outcomes: Record<string, RestoreOutcome> = {};
   /** Containers for which the files that the pod shares were unpacked. */
   readonly unpacked: string[] = [];
   prepareFails: Error | undefined;
@@ -42,7 +45,7 @@ export class TargetNode {
       this.prepared++;
       this.locked = true;
       this.answers = false;
-      this.logs[create.container] = 'nothing';
+      this.outcomes[create.container] = 'Restoring';
       if (podFiles) this.unpacked.push(create.container);
       return { ok: true, action: 'restore', imagePath: '', workPath: '', options: [], env: {} };
     },
@@ -56,11 +59,8 @@ export class TargetNode {
       this.locked = false;
       await this.#die('release.after');
     },
-    failureReason: async ({ container }: { container: string }) =>
-      this.logs[container] === 'failed'
-        ? { code: 'RestoreFailed', message: 'CRIU said no' }
-        : undefined,
+    outcome: async ({ container }: { container: string }) =>
+      this.outcomes[container] ?? 'Restoring',
     killRestore: async () => this.cut++,
-    isDetached: async (_uid: string, container: string) => this.logs[container] === 'finished',
   } as unknown as Restorer;
 }

@@ -119,6 +119,30 @@ export class SimulatedCheckpointer extends Checkpointer {
   }
 }
 
+/** The file sealift-moving in the containers' bundles. Nobody joins a simulated container. */
+export function simulatedExec({
+  containers,
+}: Machine): ConstructorParameters<typeof Checkpointer>[0]['exec'] {
+  const set = (bundles: readonly { bundle: string }[], refusesExec: boolean): void => {
+    for (const container of containers.values()) {
+      if (bundles.some(({ bundle }) => bundle === container.bundle)) {
+        container.refusesExec = refusesExec;
+      }
+    }
+  };
+  return {
+    check: async () => undefined,
+    refuse: async (bundles) => set(bundles, true),
+    allow: async (bundles) => set(bundles, false),
+    allowOrphans: async (isMoving) => {
+      set(
+        [...containers.values()].filter(({ podUid }) => !isMoving(podUid)),
+        false,
+      );
+    },
+  };
+}
+
 /** A decision alone interrupts no CRIU: a dump that nobody needs any more runs to its end. */
 function deadlineReached(signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {

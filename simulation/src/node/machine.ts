@@ -53,6 +53,8 @@ export interface Container {
   memory: Memory | undefined;
   /** CRIU has restored it; otherwise the runtime has started it anew. */
   restored: boolean;
+  /** sealift-runc refuses to start programs in it (sealift-moving). */
+  refusesExec: boolean;
 }
 
 /** CRIU's images of a pod on a disk. */
@@ -122,7 +124,7 @@ export class Machine {
     const container: Container = {
       ...{ id, bundle: `/run/bundles/${this.name}/${id}`, name, podUid: sandbox.podUid, sandbox },
       ...{ stop: new AbortController(), state: 'Creating', started: false },
-      ...{ memory: undefined, restored: false },
+      ...{ memory: undefined, restored: false, refusesExec: false },
     };
     this.containers.set(id, container);
     return container;

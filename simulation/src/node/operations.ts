@@ -8,7 +8,7 @@ import { Runc } from '../../../node-agent/src/node/runtime/runc.ts';
 import type { Config } from '../../../node-agent/src/support/config.ts';
 import type { Network } from '../network.ts';
 import type { Process } from '../process.ts';
-import { SimulatedCheckpointer, type DumpFaults } from './checkpointer.ts';
+import { SimulatedCheckpointer, simulatedExec, type DumpFaults } from './checkpointer.ts';
 import { SimulatedImageStore } from './disk.ts';
 import { runEffect, type Kernel } from './kernel.ts';
 import type { Machine } from './machine.ts';
@@ -43,7 +43,7 @@ export function simulatedOperations(
     store,
     editor,
     checkpointer: new SimulatedCheckpointer(
-      { ...shared, runc: new Runc(host), version: '0' },
+      { ...shared, runc: new Runc(host), exec: simulatedExec(machine), version: '0' },
       machine,
       nodeFaults,
     ),

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent's Restorer and BundleEditor on a simulated node: files, bundles and CRIU's log are replaced; the order of the
+// The agent's Restorer and BundleEditor on a simulated node: files, bundles and the plugin's report are replaced; the order of the
 // steps and their fault points are the product's code.
-import { Restorer, type RestoreOptions } from '../../../node-agent/src/node/restore/restorer.ts';
+import {
+  Restorer,
+  type RestoreOptions,
+  type RestoreToRead,
+} from '../../../node-agent/src/node/restore/restorer.ts';
+import type { RestoreOutcome } from '../../../node-agent/src/node/runtime/criu-outcome.ts';
 import { BundleEditor } from '../../../node-agent/src/node/runtime/bundle-editor.ts';
 import { runEffect } from './kernel.ts';
 import type { Machine } from './machine.ts';
@@ -19,9 +24,13 @@ export class SimulatedRestorer extends Restorer {
     await runEffect(this.#machine.timeline, 5, () => undefined);
   }
 
-  protected override unpackFiles(_dir: string, path: string, order: RestoreOptions): Promise<void> {
+  protected override unpackFiles(
+    _dir: string,
+    _path: string,
+    order: RestoreOptions,
+  ): Promise<void> {
     return runEffect(this.#machine.timeline, 10, () => {
-      this.#machine.work.add(path.split('/').at(-2) ?? '');
+      this.#machine.work.add(order.requestUid);
       if (!order.podFiles) return;
       for (const { state, sandbox } of this.#machine.containersOf(order.create.podUid)) {
         if (state === 'AtResumeGate' || state === 'Running') sandbox.hasReplacedFiles = true;
@@ -37,19 +46,13 @@ export class SimulatedRestorer extends Restorer {
     });
   }
 
-  /** The product reads it from CRIU's log. */
-  override isDetached(requestUid: string, container: string): Promise<boolean> {
-    const { timeline, detached } = this.#machine;
-    return runEffect(timeline, 1, () => detached.has(`${requestUid}/${container}`));
-  }
-
-  override failureReason(
-    order: Parameters<Restorer['failureReason']>[0],
-  ): ReturnType<Restorer['failureReason']> {
+  /** The product reads the report of CRIU's plugin. */
+  override outcome(of: RestoreToRead): Promise<RestoreOutcome> {
     return runEffect(this.#machine.timeline, 1, () => {
-      const all = [...this.#machine.containers.values()];
-      const container = all.find((one) => one.bundle === order.bundle);
-      if (container && container.state !== 'Dead') return undefined;
+      const { containers, detached } = this.#machine;
+      if (detached.has(`${of.requestUid}/${of.container}`)) return 'Detached';
+      const container = [...containers.values()].find((one) => one.bundle === of.bundle);
+      if (container && container.state !== 'Dead') return 'Restoring';
       return { code: 'RestoreFailed', message: 'the bundle is gone (simulated)' };
     });
   }

@@ -30,7 +30,7 @@ export function socketHandlers(parts: {
       await node.syncCniState();
       await parts.recordPreparation(target, true);
     },
-    isDetached: (uid, container) => restorer.isDetached(uid, container),
+    outcome: (of) => restorer.outcome(of),
     resumePod: (netns) => restorer.resumePod(netns),
   });
   const cni = new CniHandler({

@@ -211,8 +211,8 @@ export class RdmaDriver {
     const [ips, macs] = [new Set<string>(), new Set<string>()];
     for (const device of await this.devices(netns)) {
       const objects = await addon.rdmaResources(netns, device.name);
-      // An object without a PID is the kernel's own.
-      for (const qp of objects.qp) if (qp.pid !== undefined) found.qpns.add(qp.lqpn);
+      // An object without a PID is the kernel's own, or its thread has ended: of queue pairs the type tells.
+      for (const qp of objects.qp) if (qp.type === 'RC') found.qpns.add(qp.lqpn);
       for (const mr of objects.mr) {
         if (mr.pid === undefined) continue;
         if (mr.lkey !== undefined) found.lkeys.add(mr.lkey);

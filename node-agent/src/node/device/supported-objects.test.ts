@@ -12,6 +12,12 @@ describe('queue pairs', () => {
     checkSupported('rxe0', { qp: [] });
   });
 
+  it('of a thread that has ended are refused too', () => {
+    expect(() => checkSupported('rxe0', { qp: [qp(1, 'GSI'), qp(18, 'UD')] })).toThrow(
+      /A process has queue pair 18 of type UD/,
+    );
+  });
+
   it.each(['UD', 'UC', 'XRC_TGT'])('of type %s are refused by number', (type) => {
     expect(() => checkSupported('rxe0', { qp: [qp(17, 'RC', 40), qp(18, type, 41)] })).toThrow(
       expect.objectContaining({

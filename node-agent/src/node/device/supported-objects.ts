@@ -5,18 +5,21 @@
 import type { RdmaResources } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
 
+/** Queue pairs that every device comes with. No process can make one. */
+const kernelTypes: ReadonlySet<string> = new Set(['GSI', 'SMI']);
+
 /**
  * Pure.
  * @param device name of the RDMA device, for the message
  * @throws AgentError UnsupportedObject naming the first queue pair of a process that is not of type RC
  */
 export function checkSupported(device: string, { qp }: Pick<RdmaResources, 'qp'>): void {
-  // A queue pair without a PID is the kernel's own (GSI) and comes with every device.
-  const other = qp.find((one) => one.pid !== undefined && one.type !== 'RC');
+  // A queue pair has no PID if it is the kernel's own, or if the thread that made it has ended (rdma_restrack).
+  const other = qp.find(({ type }) => type !== 'RC' && !kernelTypes.has(type));
   if (!other) return;
   throw new AgentError(
     'UnsupportedObject',
-    `Process ${other.pid} has queue pair ${other.lqpn} of type ${other.type} on ${device}. ` +
+    `${other.pid === undefined ? 'A process' : `Process ${other.pid}`} has queue pair ${other.lqpn} of type ${other.type} on ${device}. ` +
       'Only RC queue pairs can be moved: close it, then ask again.',
   );
 }

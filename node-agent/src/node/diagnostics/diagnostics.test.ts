@@ -57,11 +57,16 @@ describe('the diagnostics of a failure', () => {
     await mkdir(work, { recursive: true });
     await writeFile(join(work, 'dump.log'), 'x'.repeat(3 << 20) + 'the end');
     await writeFile(join(work, 'stats-dump'), 'no log');
+    const restore = join(dir, 'work', REQUEST_UID, 'side', 'c1');
+    await mkdir(restore, { recursive: true });
+    await writeFile(join(restore, 'restore.log'), 'restored');
+    await writeFile(join(restore, 'sealift-restore.json'), '{}');
     await diagnostics.keep(entry(), migration());
     const folder = diagnostics.folder(entry());
     expect(diagnostics.pointTo('no', entry())).toBe(`no (logs: node node-a, ${folder})`);
     expect((await readdir(folder)).sort()).toEqual([
       ...['journal.json', 'kernel.log', 'main.dump.log', 'rdma.json', 'request.json'],
+      ...['side.restore.log', 'side.sealift-restore.json'],
     ]);
     const text = (name: string) => readFile(join(folder, name), 'utf8');
     expect(JSON.parse(await text('request.json'))).toEqual(migration());

@@ -3,7 +3,7 @@
 // kernel's messages since the move began, the RDMA objects, the journal's entry and the request. Folders and sizes are
 // bounded. The reconcilers call it; a failure in here never fails them.
 import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Logger } from '../../../../kube/src/index.ts';
 import { isErrno, reasonOf } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
@@ -105,9 +105,8 @@ export class Diagnostics {
     const root = this.#parts.host.path(join(this.#parts.workRoot, workId));
     const logs: { name: string; file: string }[] = [];
     for (const container of await list(root)) {
-      for (const name of await list(join(root, container))) {
-        if (!name.endsWith('.log')) continue;
-        logs.push({ name: `${container}.${name}`, file: join(root, container, name) });
+      for (const { name, file } of await logsIn(join(root, container))) {
+        logs.push({ name: `${container}.${name}`, file });
       }
     }
     return logs.slice(0, MAX_LOGS);
@@ -120,6 +119,16 @@ function beginOf(entry: Entry): number {
   return (times.length > 0 ? Math.min(...times) : Date.now()) - 5000;
 }
 
+/** A dump's logs and report are in the container's folder, those of a restore in a folder below it. */
+async function logsIn(folder: string): Promise<{ name: string; file: string }[]> {
+  const found: { name: string; file: string }[] = [];
+  for (const path of await list(folder, true)) {
+    if (!/\.(log|json)$/.test(path)) continue;
+    found.push({ name: basename(path), file: join(folder, path) });
+  }
+  return found;
+}
+
 async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);
@@ -130,9 +139,9 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-async function list(dir: string): Promise<string[]> {
+async function list(dir: string, recursive = false): Promise<string[]> {
   try {
-    return (await readdir(dir)).sort();
+    return (await readdir(dir, { recursive })).sort();
   } catch (error) {
     if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return [];
     throw error;

@@ -2,6 +2,8 @@
 // Resuming or stopping a pod, whatever has become of its containers meanwhile.
 import { describe, expect, it } from 'vitest';
 import { Host } from '../host/host.ts';
+import { AgentError } from '../../support/errors.ts';
+import { ContainerEnded } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { Checkpointer, type CgroupControl } from './checkpointer.ts';
 
@@ -12,6 +14,8 @@ const container = (name: string, cgroup?: string) =>
 class RecordingCheckpointer extends Checkpointer {
   readonly did: string[];
   here: Container[];
+  /** What happens to the cgroups of this name. */
+  readonly fails: Record<string, Error> = {};
 
   constructor(here: Container[]) {
     const did: string[] = [];
@@ -25,6 +29,11 @@ class RecordingCheckpointer extends Checkpointer {
         interfaces: async () => ['net1'],
         checkSupported: async () => undefined,
       },
+      exec: {
+        check: async () => undefined,
+        refuse: async () => void did.push('refuse exec'),
+        allow: async () => void did.push('allow exec'),
+      },
     } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
     this.did = did;
     this.here = here;
@@ -37,7 +46,10 @@ class RecordingCheckpointer extends Checkpointer {
     if (containers.length > 0) this.did.push('no dump');
   }
   protected override cgroup(dir: string): CgroupControl {
-    const record = (what: string) => async () => void this.did.push(`${what} ${dir}`);
+    const record = (what: string) => async () => {
+      if (what === 'thaw' && this.fails[dir]) throw this.fails[dir];
+      this.did.push(`${what} ${dir}`);
+    };
     return {
       freeze: record('freeze'),
       thaw: record('thaw'),
@@ -56,8 +68,31 @@ describe('a pod that was locked', () => {
     await pod.resumePod({ podUid: 'u' });
     expect(pod.did).toEqual([
       ...['no dump', 'end repair /a', 'end repair /b', 'unlock /run/netns/x'],
-      ...['thaw /a', 'thaw /b', 'resume /run/netns/x'],
+      ...['thaw /a', 'thaw /b', 'resume /run/netns/x', 'allow exec'],
     ]);
+  });
+
+  it('is resumed without a container that ends at this moment or has no cgroup', async () => {
+    const here = [container('main', '/a'), container('odd'), container('side', '/b')];
+    const pod = new RecordingCheckpointer(here);
+    pod.fails['/a'] = new ContainerEnded();
+    await pod.resumePod({ podUid: 'u' });
+    expect(pod.did.slice(-3)).toEqual(['thaw /b', 'resume /run/netns/x', 'allow exec']);
+    await pod.stopPod({ podUid: 'u' });
+    expect(pod.did.slice(-2)).toEqual(['kill /a', 'kill /b']);
+  });
+
+  it('is resumed as far as it can be, and again, if a container does not thaw', async () => {
+    const pod = new RecordingCheckpointer([container('main', '/a'), container('side', '/b')]);
+    pod.fails['/a'] = new AgentError('RuntimeFailed', 'not within 10 s');
+    await expect(pod.resumePod({ podUid: 'u' })).rejects.toThrow(/10 s/);
+    expect(pod.did.slice(-2)).toEqual(['thaw /b', 'resume /run/netns/x']);
+  });
+
+  it('takes no exec from before its lock', async () => {
+    const pod = new RecordingCheckpointer([container('main', '/a')]);
+    await pod.lockNetwork(await pod.findPod('u'), 'MigrationRequest default/move');
+    expect(pod.did).toEqual(['refuse exec', 'lock /run/netns/x']);
   });
 
   it('is stopped with every container that runs', async () => {
@@ -72,7 +107,7 @@ describe('a pod that was locked', () => {
     await pod.resumePod({ podUid: 'u', netns: '/run/netns/y' });
     await pod.stopPod({ podUid: 'u', netns: '/run/netns/y' });
     expect(pod.did).toEqual([
-      ...['unlock /run/netns/y', 'resume /run/netns/y'],
+      ...['unlock /run/netns/y', 'resume /run/netns/y', 'allow exec'],
       ...['lock /run/netns/y', 'hide /run/netns/y'],
     ]);
   });
@@ -95,6 +130,6 @@ describe('a pod that was locked', () => {
     const pod = new RecordingCheckpointer([]);
     await pod.resumePod({ podUid: 'u', netns: '/proc/77/ns/net' });
     await pod.stopPod({ podUid: 'u', netns: '/proc/77/ns/net' });
-    expect(pod.did).toEqual([]);
+    expect(pod.did).toEqual(['allow exec']);
   });
 });

@@ -14,9 +14,10 @@ import type { Host } from '../host/host.ts';
 import { readVerbs } from './verbs-image.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import { uverbsPath } from '../runtime/bundle.ts';
-import { Cgroup } from '../runtime/cgroup.ts';
+import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
+import type { ExecSessions } from './exec-sessions.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
@@ -29,6 +30,7 @@ export interface CheckpointerParts {
   store: ImageStore;
   /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
   workRoot: string;
+  exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
   /** Sealift's version, for the manifest. */
@@ -94,19 +96,28 @@ export class Checkpointer {
   /**
    * The pod, if the agent knows of nothing that would make its dump or its restore fail. Changes nothing.
    * @param names of the containers that have to run, and no others
-   * @throws AgentError PodNotFound, ContainerNotRunning, UnsupportedObject
+   * @throws AgentError PodNotFound, ContainerNotRunning, UnsupportedObject, ExecSessionOpen
    */
   async inspectPod(podUid: string, names: readonly string[]): Promise<LocalPod> {
     const pod = await this.findPod(podUid);
     checkComplete(pod.containers, names);
     await this.#parts.driver.checkSupported(pod.netns);
     await this.checkIpc(pod.containers);
+    await this.#parts.exec.check(pod.containers);
     return pod;
   }
 
-  /** From now on only RoCE, ARP and neighbour discovery pass in and out. @throws AgentError LockFailed */
-  async lockNetwork(pod: LocalPod): Promise<void> {
-    await withFaults('source.lock', () => this.#parts.lock.lock(pod.netns, 'roce'));
+  /**
+   * From now on nobody can join the containers (kubectl exec, exec probes), and only RoCE, ARP and neighbour discovery
+   * pass in and out.
+   * @param request for people: its kind and name
+   * @throws AgentError ExecSessionOpen, LockFailed
+   */
+  async lockNetwork(pod: LocalPod, request: string): Promise<void> {
+    await withFaults('source.lock', async () => {
+      await this.#parts.exec.refuse(pod.containers, request);
+      await this.#parts.lock.lock(pod.netns, 'roce');
+    });
   }
 
   /**
@@ -140,20 +151,31 @@ export class Checkpointer {
   /**
    * Undoes lock, hold and freeze, also of a pod whose container has ended meanwhile or that has got an ephemeral one.
    * The order matters. The TCP sockets leave repair mode first, because data reaches them once the lock is gone. The
-   * lock goes before the tasks thaw: data that arrives early waits in the kernel.
+   * lock goes before the tasks thaw: data that arrives early waits in the kernel. A container that ends meanwhile needs
+   * nothing; one that cannot be resumed does not keep the others from it, nor the device.
    * @throws AgentError LockFailed, RuntimeFailed
    */
   async resumePod(pod: LockedPod): Promise<void> {
     const containers = await this.containers(pod.podUid);
     await this.endFormerDumps(containers);
-    const withCgroup = containers.filter(({ cgroup }) => cgroup !== undefined);
-    await this.#eachCgroup(withCgroup, (cgroup) => cgroup.endTcpRepair());
+    // One without a cgroup was never frozen.
+    const frozen = containers.filter(({ cgroup }) => cgroup !== undefined);
+    await this.#eachCgroup(frozen, (cgroup) => cgroup.endTcpRepair());
     const netns = containers[0]?.netns ?? lastingNetns(pod.netns);
     if (netns !== undefined) {
       await withFaults('source.unlock', () => this.#parts.lock.unlock(netns));
     }
-    await withFaults('source.thaw', () => this.#eachCgroup(containers, (cgroup) => cgroup.thaw()));
+    const failures: unknown[] = [];
+    await withFaults('source.thaw', async () => {
+      for (const one of frozen) {
+        await this.#eachCgroup([one], (cgroup) => cgroup.thaw())
+          .catch(unlessEnded)
+          .catch((error: unknown) => failures.push(error));
+      }
+    });
     if (netns !== undefined) await withFaults('source.resume', () => this.#resumeDevice(netns));
+    if (failures.length > 0) throw failures[0];
+    await this.#parts.exec.allow(containers);
   }
 
   /** After Committed: the pod's network is silenced for good, then its frozen tasks are killed. */
@@ -161,7 +183,8 @@ export class Checkpointer {
     const containers = await this.containers(pod.podUid);
     const netns = containers[0]?.netns ?? lastingNetns(pod.netns);
     if (netns !== undefined) await this.silenceNetwork(netns);
-    await withFaults('source.kill', () => this.#eachCgroup(containers, (cgroup) => cgroup.kill()));
+    const killable = containers.filter(({ cgroup }) => cgroup !== undefined);
+    await withFaults('source.kill', () => this.#eachCgroup(killable, (cgroup) => cgroup.kill()));
   }
 
   /**
@@ -178,6 +201,11 @@ export class Checkpointer {
       throw error;
     }
     await withFaults('source.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
+  }
+
+  /** Lets people join the containers of pods again that nothing is done to any more. */
+  async allowOrphanedExec(isMoving: (podUid: string) => boolean): Promise<void> {
+    await this.#parts.exec.allowOrphans(isMoving);
   }
 
   /** What peers know the pod by: QPNs, keys, GIDs, addresses. */
@@ -212,7 +240,7 @@ export class Checkpointer {
   protected async endFormerDumps(containers: readonly Container[]): Promise<void> {
     for (const container of containers) {
       if (await this.#parts.runc.endFormerDump(container.id)) continue;
-      await this.#eachCgroup([container], (cgroup) => cgroup.freeze());
+      await this.#eachCgroup([container], (cgroup) => cgroup.freeze()).catch(unlessEnded);
     }
   }
 
@@ -299,6 +327,10 @@ export class Checkpointer {
     const driverAbi = await driver.abi(pod.netns, device.name);
     return { versions: { ...versions, driverAbi }, rdmaDevice: device.name };
   }
+}
+
+function unlessEnded(error: unknown): void {
+  if (!(error instanceof ContainerEnded)) throw error;
 }
 
 /** The path if it names the sandbox's namespace. A path through a PID may lead to another pod by now. */

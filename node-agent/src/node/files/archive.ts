@@ -11,12 +11,18 @@ import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { isInside } from '../transfer/manifest.ts';
 
-const TAR_TIMEOUT_MS = 60_000;
+export interface TarOptions {
+  /** What is packed or unpacked, for the message of a failure. */
+  what: string;
+  signal?: AbortSignal | undefined;
+}
+
 const XATTRS = ['--xattrs', '--xattrs-include=*', '--numeric-owner'];
 
 /**
  * Packs a folder into a file.
- * @param signal ends tar
+ * @param what it is, for the message of a failure
+ * @param signal ends tar: the caller's deadline
  * @returns the file's size in bytes
  * @throws AgentError RuntimeFailed, Aborted
  */
@@ -24,15 +30,20 @@ export async function packDir(
   host: Host,
   dir: string,
   file: string,
-  signal?: AbortSignal,
+  { what, signal }: TarOptions,
 ): Promise<number> {
   const args = ['--create', ...XATTRS, '--sparse', '--directory', dir, '--file', file, '.'];
-  await host.check('tar', args, { timeoutMs: TAR_TIMEOUT_MS, signal });
+  await runTar(host, args, { what: `cannot pack ${what}`, signal });
   return (await stat(host.path(file))).size;
 }
 
 /** Unpacks a file into an existing folder. @throws AgentError RuntimeFailed */
-export async function unpackDir(host: Host, file: string, dir: string): Promise<void> {
+export async function unpackDir(
+  host: Host,
+  file: string,
+  dir: string,
+  { what, signal }: TarOptions,
+): Promise<void> {
   const args = [
     '--extract',
     ...XATTRS,
@@ -42,7 +53,21 @@ export async function unpackDir(host: Host, file: string, dir: string): Promise<
     '--file',
     file,
   ];
-  await host.check('tar', args, { timeoutMs: TAR_TIMEOUT_MS });
+  await runTar(host, args, { what: `cannot unpack ${what}`, signal });
+}
+
+/** tar has no time limit of its own: how long it may take is up to the request's deadlines. */
+async function runTar(
+  host: Host,
+  args: readonly string[],
+  { what, signal }: TarOptions,
+): Promise<void> {
+  try {
+    await host.check('tar', args, { signal });
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== 'RuntimeFailed') throw error;
+    throw new AgentError(error.code, `The agent ${what}: ${error.message}`, { cause: error });
+  }
 }
 
 /** Whether a folder exists and is not empty. */
@@ -81,6 +106,13 @@ function addMarker(markers: OverlayMarkers, header: TarHeader): void {
       `The writable layer has an entry outside its root: ${name}. Take a new checkpoint.`,
     );
   if (header.type === 'character-device' && !header.devmajor && !header.devminor) {
+    // Its bytes are lost: the file of the layers below could not be found by this name.
+    if (name.includes('\ufffd')) {
+      throw new AgentError(
+        'UnsupportedRootfs',
+        `The container has deleted a file of its image whose name is not UTF-8: ${name}. Such a name cannot be moved.`,
+      );
+    }
     markers.whiteouts.push(name);
   }
   const attributes = (header.pax ?? {}) as Record<string, string>;
@@ -119,22 +151,32 @@ export async function readOverlayMarkers(file: string): Promise<OverlayMarkers> 
  * mounted overlay must not be changed. Deletions come first, then the files.
  * @throws AgentError UnsupportedRootfs, ImageCorrupt, RuntimeFailed
  */
-export async function applyLayer(host: Host, file: string, rootfs: string): Promise<void> {
+export async function applyLayer(
+  host: Host,
+  file: string,
+  rootfs: string,
+  { what, signal }: TarOptions,
+): Promise<void> {
   const { whiteouts, opaque } = await readOverlayMarkers(host.path(file));
   for (const name of whiteouts) await removeInside(host.path(rootfs), name);
   for (const name of opaque) await emptyInside(host.path(rootfs), name);
   const list = `${file}.whiteouts`;
-  await writeFile(host.path(list), whiteouts.map((name) => `./${name}\n`).join(''));
+  const listed = whiteouts.filter((name) => !needsArgument(name));
+  await writeFile(host.path(list), listed.map((name) => `./${name}\n`).join(''));
   try {
     const exclude = ['--anchored', '--no-wildcards', `--exclude-from=${list}`];
+    for (const name of whiteouts) if (needsArgument(name)) exclude.push(`--exclude=./${name}`);
     const attributes = ['--xattrs-exclude=trusted.overlay.*', '--xattrs-exclude=user.overlay.*'];
     const args = ['--extract', ...XATTRS, ...attributes, '--preserve-permissions', ...exclude];
     args.push('--directory', rootfs, '--file', file);
-    await host.check('tar', args, { timeoutMs: TAR_TIMEOUT_MS });
+    await runTar(host, args, { what: `cannot unpack ${what}`, signal });
   } finally {
     await rm(host.path(list), { force: true });
   }
 }
+
+/** tar's list of excluded names has one a line, and takes white space at its end for none of the name. */
+const needsArgument = (name: string): boolean => /\n|\s$/.test(name);
 
 /** Removes a path below root. Does nothing if a link on the way could lead out of the root. */
 async function removeInside(root: string, name: string): Promise<void> {

@@ -38,7 +38,10 @@ export async function packPodFiles(
   for (const container of of.containers) {
     const { upperdir } = findOverlay(mounts, join(container.bundle, 'rootfs'));
     if (!(await hasContent(host, upperdir))) continue;
-    bytes += await packDir(host, upperdir, join(of.dir, container.name, LAYER), of.signal);
+    bytes += await packDir(host, upperdir, join(of.dir, container.name, LAYER), {
+      what: `the writable layer of container ${container.name}`,
+      signal: of.signal,
+    });
   }
   const volumes: string[] = [];
   for (const name of await emptyDirNames(host, of.podUid)) {
@@ -46,11 +49,17 @@ export async function packPodFiles(
     const from = join(emptyDirs(of.podUid), name);
     if (!(await hasContent(host, from))) continue;
     await mkdir(host.path(join(of.dir, VOLUMES)), { recursive: true, mode: 0o700 });
-    bytes += await packDir(host, from, join(of.dir, VOLUMES, `${name}.tar`), of.signal);
+    bytes += await packDir(host, from, join(of.dir, VOLUMES, `${name}.tar`), {
+      what: `the emptyDir volume ${name}`,
+      signal: of.signal,
+    });
   }
   const [first] = of.containers;
   if (first && (await hasContent(host, sandboxShm(first.sandboxId)))) {
-    bytes += await packDir(host, sandboxShm(first.sandboxId), join(of.dir, SHM), of.signal);
+    bytes += await packDir(host, sandboxShm(first.sandboxId), join(of.dir, SHM), {
+      what: "the pod's /dev/shm",
+      signal: of.signal,
+    });
   }
   return { bytes, volumes };
 }
@@ -63,12 +72,17 @@ export interface UnpackTarget {
   bundle: string;
   /** Its name. */
   container: string;
+  /** Ends the unpacking. */
+  signal?: AbortSignal | undefined;
 }
 
 /** Unpacks a container's writable layer into its root. @throws AgentError UnsupportedRootfs, ImageCorrupt, RuntimeFailed */
 export async function unpackLayer(host: Host, dir: string, to: UnpackTarget): Promise<void> {
+  const { container, signal } = to;
   const layer = join(dir, to.container, LAYER);
-  if (await exists(host, layer)) await applyLayer(host, layer, join(to.bundle, 'rootfs'));
+  if (!(await exists(host, layer))) return;
+  const what = `the writable layer of container ${container}`;
+  await applyLayer(host, layer, join(to.bundle, 'rootfs'), { what, signal });
 }
 
 /**
@@ -85,10 +99,13 @@ export async function unpackPodFiles(host: Host, dir: string, to: UnpackTarget):
         `The new pod has no emptyDir volume ${name}. Give it the same volumes as the checkpointed pod.`,
       );
     }
-    await unpackDir(host, join(dir, VOLUMES, `${name}.tar`), into);
+    const what = `the emptyDir volume ${name}`;
+    await unpackDir(host, join(dir, VOLUMES, `${name}.tar`), into, { what, signal: to.signal });
   }
   const shm = join(dir, SHM);
-  if (await exists(host, shm)) await unpackDir(host, shm, sandboxShm(to.sandboxId));
+  if (!(await exists(host, shm))) return;
+  const what = "the pod's /dev/shm";
+  await unpackDir(host, shm, sandboxShm(to.sandboxId), { what, signal: to.signal });
 }
 
 async function emptyDirNames(host: Host, podUid: string): Promise<string[]> {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the agent does to a target pod: keep it locked, hidden and held, unpack its files, prepare runc's restore, let
-// it answer its peers, resume it. The target's reconciler calls it; the create handler calls `isDetached` and
-// `resumePod`. Every method may be repeated and passes fault points (docs/faults.md).
+// it answer its peers, resume it. The target's reconciler calls it; the create handler calls `outcome` and `resumePod`. Every method may be repeated and passes fault points (docs/faults.md).
 import { mkdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
@@ -14,7 +13,7 @@ import type { Host } from '../host/host.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import { Cgroup, findCgroup } from '../runtime/cgroup.ts';
-import { readLogReason, readTail } from '../runtime/criu-log.ts';
+import { failureOf, readRestoreOutcome, type RestoreOutcome } from '../runtime/criu-outcome.ts';
 import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../../support/socket-protocol.ts';
@@ -29,7 +28,7 @@ export interface RestorerParts {
   driver: RdmaDriver;
   store: ImageStore;
   editor: BundleEditor;
-  /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
+  /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>/<id>`: the same path on the host and here. */
   workRoot: string;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
@@ -48,6 +47,18 @@ export interface RestoreOptions {
   rnrTimer: number;
   /** Whether to unpack the files that the pod's containers share: only before the first of them is restored. */
   podFiles: boolean;
+  /** Ends the unpacking of files. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A restore that was begun. */
+export interface RestoreToRead {
+  requestUid: string;
+  /** The container's name. */
+  container: string;
+  /** The container's id and folder of its bundle on the host, as its create gave them. */
+  id: string;
+  bundle: string;
 }
 
 export class Restorer {
@@ -129,33 +140,17 @@ export class Restorer {
   }
 
   /**
-   * Why a restore that has begun will never reach its gate; undefined while it still may. runc reports its failure to
-   * the shim only, but CRIU's log shows it, and so does the bundle that containerd removes.
+   * What became of the restore that the last answer to the container's create began. containerd removes the bundle of a
+   * create that it gives up.
+   * @throws AgentError RuntimeFailed if the plugin's report cannot be read
    */
-  async failureReason(restore: {
-    requestUid: string;
-    container: string;
-    bundle: string;
-  }): Promise<{ code: string; message: string } | undefined> {
-    const log = join(this.workPath(restore.requestUid, restore.container), 'restore.log');
-    const file = this.#parts.host.path(log);
-    if (/Restoring FAILED/.test(await readTail(file))) return readLogReason(file, 'RestoreFailed');
-    try {
-      await stat(this.#parts.host.path(join(restore.bundle, 'config.json')));
-      return undefined;
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error;
-      return readLogReason(file, 'RestoreFailed');
-    }
-  }
-
-  /**
-   * Whether CRIU has detached from the restored tasks, so that they may have run. Its last line in restore.log says so
-   * (criu/cr-restore.c, restore_root_task()).
-   */
-  async isDetached(requestUid: string, container: string): Promise<boolean> {
-    const log = join(this.workPath(requestUid, container), 'restore.log');
-    return /Restore finished successfully/.test(await readTail(this.#parts.host.path(log)));
+  async outcome(of: RestoreToRead): Promise<RestoreOutcome> {
+    const { host } = this.#parts;
+    const bundle = host.path(of.bundle);
+    const workPath = host.path(this.workPath(of));
+    const outcome = await readRestoreOutcome({ workPath, bundle });
+    if (outcome !== 'Restoring' || (await exists(join(bundle, 'config.json')))) return outcome;
+    return failureOf(undefined, join(workPath, 'restore.log'), 'RestoreFailed');
   }
 
   /**
@@ -168,9 +163,12 @@ export class Restorer {
     if (dir !== undefined) await new Cgroup(dir).killFrozen();
   }
 
-  /** CRIU's work directory for a container, on the host. */
-  workPath(requestUid: string, container: string): string {
-    return join(this.#parts.workRoot, requestUid, container);
+  /**
+   * CRIU's work directory for a container, on the host. Each create has one of its own: sealift-runc of a create that was
+   * given up may report into its own only.
+   */
+  workPath({ requestUid, container, id }: Omit<RestoreToRead, 'bundle'>): string {
+    return join(this.#parts.workRoot, requestUid, container, id);
   }
 
   /** Unpacks what travelled with the pod to where its new container finds it, and makes an empty work directory. */
@@ -181,10 +179,10 @@ export class Restorer {
   ): Promise<void> {
     const { host } = this.#parts;
     const { podUid, sandboxId, bundle, container } = options.create;
-    const place = { podUid, sandboxId, bundle, container };
+    const place = { podUid, sandboxId, bundle, container, signal: options.signal };
     await unpackLayer(host, dir, place);
     if (options.podFiles) await unpackPodFiles(host, dir, place);
-    await rm(host.path(workPath), { recursive: true, force: true });
+    await rm(host.path(dirname(workPath)), { recursive: true, force: true });
     await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
   }
 
@@ -231,7 +229,8 @@ export class Restorer {
       );
     }
     const dir = store.dir(options.imageId);
-    const workPath = this.workPath(options.requestUid, create.container);
+    const { requestUid } = options;
+    const workPath = this.workPath({ requestUid, container: create.container, id: create.id });
     await withFaults('target.files', () => this.unpackFiles(dir, workPath, options));
     return {
       ok: true,
@@ -265,5 +264,15 @@ export class Restorer {
       `The images were made with driver ABI ${wanted}, this node has ${here}. ` +
         `Choose a node whose label sealift.dev/driver-abi is ${wanted}.`,
     );
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
   }
 }

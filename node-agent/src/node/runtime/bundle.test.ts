@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DEVICE_DIR, parseSpec, uverbsPath, withUverbs, type OciSpec } from './bundle.ts';
 
@@ -37,6 +38,23 @@ describe('the config.json of a bundle', () => {
     // Fields that the agent does not know stay as they are.
     expect(once['process']).toEqual({ args: ['x'] });
     expect(once.linux.resources['memory']).toEqual({ limit: 5 });
+  });
+
+  it('keeps every number that the agent does not know', () => {
+    const integers = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n });
+    const node = { hostPath: '/dev/infiniband/uverbs7', major: 231, minor: 199 };
+    fc.assert(
+      fc.property(integers, integers, integers, (hard, limit, other) => {
+        const rlimits = `[{"type":"RLIMIT_MEMLOCK","hard":${hard},"soft":18446744073709551615}]`;
+        const text =
+          `{"process":{"rlimits":${rlimits}},"linux":{"resources":{"memory":{"limit":${limit}},` +
+          `"devices":[{"allow":true,"type":"c","major":1,"minor":5,"of":[${other}]}]}}}`;
+        const edited = JSON.stringify(withUverbs(parseSpec(text), node, '/dev/infiniband/uverbs0'));
+        expect(edited).toContain(`"rlimits":${rlimits}`);
+        expect(edited).toContain(`"memory":{"limit":${limit}}`);
+        expect(edited).toContain(`"of":[${other}]`);
+      }),
+    );
   });
 
   it('has the path of its uverbs node, open or not', () => {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the agent reads from and changes in the config.json of a container's OCI bundle (OCI runtime specification,
-// config.md and config-linux.md). Fields that the agent does not know stay as they are.
+// config.md and config-linux.md). Fields that the agent does not know stay as they are, to the last digit.
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AgentError } from '../../support/errors.ts';
+import { parseLossless } from './lossless-json.ts';
 
 /** Folder of the uverbs nodes on a disk: the same path on the host and in the agent's container. */
 export const DEVICE_DIR = '/var/lib/sealift/dev';
@@ -47,7 +48,7 @@ export interface UverbsNode {
 export function parseSpec(text: string): OciSpec {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseLossless(text);
   } catch (cause) {
     throw new AgentError('BadBundle', 'The config.json of the bundle is not JSON.', { cause });
   }

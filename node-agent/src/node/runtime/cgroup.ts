@@ -11,6 +11,13 @@ import { AgentError, isErrno } from '../../support/errors.ts';
 const FREEZE_TIMEOUT_MS = 10_000;
 const POLL_MS = 2;
 
+/** The cgroup is gone: nothing is left to freeze or to thaw. */
+export class ContainerEnded extends AgentError {
+  constructor(cause?: unknown) {
+    super('RuntimeFailed', 'The container has ended.', { cause });
+  }
+}
+
 export class Cgroup {
   readonly #dir: string;
 
@@ -86,8 +93,8 @@ export class Cgroup {
         await sleep(POLL_MS);
       }
     } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error;
-      throw new AgentError('RuntimeFailed', 'The container has ended.', { cause: error });
+      if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENODEV')) throw error;
+      throw new ContainerEnded(error);
     }
   }
 

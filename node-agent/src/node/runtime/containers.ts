@@ -10,7 +10,8 @@ import { networkNamespace, readSpec, type OciSpec } from './bundle.ts';
 
 /** runc's `--root` under containerd, on the host. */
 export const RUNC_ROOT = '/run/containerd/runc/k8s.io';
-const BUNDLES = '/run/containerd/io.containerd.runtime.v2.task/k8s.io';
+/** Folder of the containers' bundles on the host. A bundle's name is the container's id. */
+export const BUNDLES = '/run/containerd/io.containerd.runtime.v2.task/k8s.io';
 const SANDBOXES = '/run/containerd/io.containerd.grpc.v1.cri/sandboxes';
 
 /** Prefix of the annotations that containerd's CRI plugin puts into config.json. */
@@ -43,11 +44,16 @@ const state = z.looseObject({
 /** The pod's containers that runc has a state of, in the order of their names. Sandboxes are left out. */
 export async function podContainers(host: Host, podUid: string): Promise<Container[]> {
   const found: Container[] = [];
-  for (const id of await listDir(host.path(BUNDLES))) {
+  for (const id of await containerBundles(host)) {
     const one = await inspectContainer(host, id);
     if (one && one.podUid === podUid && one.pid !== undefined) found.push(one);
   }
   return found.sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** Ids of all containers that have a bundle, sandboxes included. */
+export function containerBundles(host: Host): Promise<string[]> {
+  return listDir(host.path(BUNDLES));
 }
 
 /** One container by its id; undefined for a sandbox and for a container that is being created or removed. */

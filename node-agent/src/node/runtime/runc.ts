@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives the host's runc to checkpoint containers that containerd started. The checkpointer calls it; restores are run
 // by the shim.
+import { rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DeadlineError } from '../../../../kube/src/index.ts';
@@ -8,7 +9,7 @@ import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup, listFolders } from './cgroup.ts';
 import { RUNC_ROOT, type Container } from './containers.ts';
-import { readLogReason } from './criu-log.ts';
+import { DUMP_REPORT, failureOf, readReport } from './criu-outcome.ts';
 import { pluginFaults } from './plugin-faults.ts';
 
 /** On the host. */
@@ -40,6 +41,9 @@ const GIVE_UP_SIGNALS = ['SIGCONT', 'SIGALRM'] as const;
 /** CRIU tries to cure the tasks five times, a second apart. */
 const GIVE_UP_MS = 6000;
 
+/** With less left on the disk a dump fails for want of space. */
+const FULL_BYTES = 1 << 20;
+
 export interface CheckpointOptions {
   /** Folders of the host, for CRIU's images and its logs. Both exist. */
   imagePath: string;
@@ -60,8 +64,8 @@ export class Runc {
   /**
    * Dumps a container and leaves it in the state that it was in. A frozen one stays frozen: CRIU restores the state of the
    * cgroup's freezer before it detaches from the tasks (criu/seize.c).
-   * @throws AgentError CheckpointFailed, UnsupportedObject, DiskFull, RuntimeFailed. The agent reads the reason from
-   * dump.log.
+   * @throws AgentError CheckpointFailed, UnsupportedObject, DiskFull, RuntimeFailed. The reason comes from the plugin's
+   * report.
    */
   async checkpoint(
     { id, cgroup }: Pick<Container, 'id' | 'cgroup'>,
@@ -76,8 +80,15 @@ export class Runc {
     args.push('--manage-cgroups-mode', 'ignore');
     args.push('--image-path', options.imagePath, '--work-path', options.workPath, id);
     const command = [id, cgroup, RUNC, '--root', RUNC_ROOT, ...args];
+    const report = join(options.workPath, DUMP_REPORT);
+    await rm(this.#host.path(report), { force: true });
     const result = await this.#host.run(GUARD, command, {
-      env: { ...CRIU_ENVIRONMENT, ...options.env, ...(await pluginFaults('dump')) },
+      env: {
+        ...CRIU_ENVIRONMENT,
+        ...options.env,
+        ...(await pluginFaults('dump')),
+        SEALIFT_STATE: report,
+      },
       timeoutMs: CHECKPOINT_TIMEOUT_MS,
       interrupt: {
         when: deadlineSignal(options.signal),
@@ -87,11 +98,20 @@ export class Runc {
     });
     await this.#guard(id).remove();
     if (result.status === 0) return;
-    const log = this.#host.path(join(options.workPath, 'dump.log'));
-    const reason = await readLogReason(log, 'CheckpointFailed');
-    const stderr =
-      reason.code === 'CheckpointFailed' ? ` (${result.stderr.trim().slice(-300)})` : '';
-    throw new AgentError(reason.code, reason.message + stderr);
+    throw await this.#dumpFailure(options, result.stderr);
+  }
+
+  async #dumpFailure(options: CheckpointOptions, stderr: string): Promise<AgentError> {
+    const work = this.#host.path(options.workPath);
+    const images = this.#host.path(options.imagePath);
+    const report = await readReport(join(work, DUMP_REPORT));
+    const { code, message } = await failureOf(report, join(work, 'dump.log'), 'CheckpointFailed');
+    if (code !== 'CheckpointFailed') return new AgentError(code, message);
+    // CRIU says so in its log only, in which the names of a container's files are too.
+    if (await isFull(images)) {
+      return new AgentError('DiskFull', `The node has no space left for the images: ${message}.`);
+    }
+    return new AgentError(code, `${message} (${stderr.trim().slice(-300)})`);
   }
 
   /**
@@ -125,6 +145,17 @@ export class Runc {
 
   #guard(id: string): Cgroup {
     return new Cgroup(this.#host.path(join(GUARDS, id)));
+  }
+}
+
+/** Whether a folder's disk has no room for another image. */
+async function isFull(folder: string): Promise<boolean> {
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize < FULL_BYTES;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
   }
 }
 

@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import type { Manifest } from './manifest.ts';
+import { watchIdle } from './idle-watch.ts';
 import type { ImageStore } from './image-store.ts';
 import { readCertificates, SERVER_NAME } from './tls.ts';
 
@@ -111,7 +112,7 @@ export class Receiver {
       return;
     }
     this.#busy.add(id);
-    request.setTimeout(IDLE_MS, () => request.destroy(new Error('aborted: no data for 30 s')));
+    const endWatch = watchIdle(request, IDLE_MS);
     try {
       this.#options.started?.(id);
       const manifest = await withFaults('receiver.store', () =>
@@ -125,6 +126,7 @@ export class Receiver {
       this.#options.failed(id, error);
       reply(request, response, error);
     } finally {
+      endWatch();
       this.#busy.delete(id);
     }
   }

@@ -30,6 +30,7 @@ import { withDiagnosticsPath } from '../diagnostics-path.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import type { Publisher } from '../publisher.ts';
 import { RunningWork } from '../running-work.ts';
+import { SeenDeadlines } from '../seen-deadlines.ts';
 import { earliest, type Limit } from '../step-limits.ts';
 import {
   decideCheckpoint,
@@ -71,6 +72,7 @@ export class CheckpointReconciler implements HandoverReconciler<
   readonly #deps: CheckpointDependencies;
   readonly #clock: Clock;
   readonly #running: RunningWork;
+  readonly #deadlines: SeenDeadlines;
   /** What this process has found out about a checkpoint, by request. */
   readonly #findings = new Map<string, Partial<CheckpointAgent>>();
   /** Failures from before the agent has begun, by request. The journal has the later ones. */
@@ -80,6 +82,7 @@ export class CheckpointReconciler implements HandoverReconciler<
     this.#deps = deps;
     this.#clock = deps.clock ?? realClock;
     this.#running = new RunningWork(this.#clock);
+    this.#deadlines = new SeenDeadlines(this.#clock);
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -87,7 +90,6 @@ export class CheckpointReconciler implements HandoverReconciler<
     if (request?.status?.nodeName !== this.#deps.nodeName) return undefined;
     const { uid, deletionTimestamp } = request.metadata;
     const entry = this.#deps.journal.get(uid, 'checkpoint');
-    const { deadline } = request.status;
     return {
       request,
       stage: entry?.stage,
@@ -97,7 +99,7 @@ export class CheckpointReconciler implements HandoverReconciler<
           ? (this.#refusals.get(uid) ?? reportedFailure(request, entry))
           : { code: entry.reason, message: entry.message ?? '' },
       deleting: deletionTimestamp !== undefined,
-      deadline: deadline === undefined ? undefined : Date.parse(deadline),
+      deadline: this.#deadlineOf(request),
     };
   }
 
@@ -138,8 +140,14 @@ export class CheckpointReconciler implements HandoverReconciler<
 
   forget(uid: string): void {
     this.#running.forget(uid);
+    this.#deadlines.forget(uid);
     this.#findings.delete(uid);
     this.#refusals.delete(uid);
+  }
+
+  /** When the checkpoint must be taken, by this node's clock. */
+  #deadlineOf({ metadata, spec, status }: CheckpointRequest): number | undefined {
+    return this.#deadlines.at(metadata.uid, status?.deadline, spec.timeoutSeconds);
   }
 
   /** The agent's part of the status. */
@@ -159,7 +167,7 @@ export class CheckpointReconciler implements HandoverReconciler<
 
   async #takeCheckpoint(request: CheckpointRequest, context: Context): Promise<void> {
     const { checkpointer, journal, pods } = this.#deps;
-    const { uid, namespace } = request.metadata;
+    const { uid, namespace, name } = request.metadata;
     const id = imageId(request);
     const described = await pods.getPod({
       namespace,
@@ -170,7 +178,10 @@ export class CheckpointReconciler implements HandoverReconciler<
     checkRetryBudget(peers);
     const pod = await checkpointer.inspectPod(podUid(request), startOrder(described));
     // A restarted agent takes no checkpoint any more but resumes the pod, so the limit need not be in the journal.
-    const limit = earliest(deadlineOf(request), retryBudgetLimit(peers, this.#clock.now()));
+    const limit = earliest(
+      timeoutLimit(request, this.#deadlineOf(request)),
+      retryBudgetLimit(peers, this.#clock.now()),
+    );
     const withinLimit = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
       this.#running.run(uid, limit, work);
     const step = <R>(names: StepNames, work: () => Promise<R>): Promise<R> =>
@@ -178,7 +189,7 @@ export class CheckpointReconciler implements HandoverReconciler<
     claimPod(journal, podUid(request), uid);
     await step({ stage: 'Locking', step: 'hold', state: 'Holding' }, () =>
       withinLimit(async () => {
-        await checkpointer.lockNetwork(pod);
+        await checkpointer.lockNetwork(pod, `CheckpointRequest ${namespace}/${name}`);
         await checkpointer.holdDevice(pod, peers.rnrTimer);
       }),
     );
@@ -287,10 +298,10 @@ function reportedFailure(
   return { code: reported.reason ?? 'CheckpointFailed', message: reported.message ?? '' };
 }
 
-function deadlineOf({ spec, status }: CheckpointRequest): Limit | undefined {
-  if (status?.deadline === undefined) return undefined;
+function timeoutLimit({ spec }: CheckpointRequest, at: number | undefined): Limit | undefined {
+  if (at === undefined) return undefined;
   return {
-    at: Date.parse(status.deadline),
+    at,
     code: 'DeadlineExceeded',
     message:
       `The checkpoint was not taken within ${spec.timeoutSeconds} s: ` +

@@ -13,6 +13,7 @@ import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { SourceObserved } from './decide.ts';
 import { isReplaced, limitOf, stageWithoutEntry } from './journal-entry.ts';
 import type { Findings } from './findings.ts';
+import { blackoutDeadline, type SeenDeadlines } from '../seen-deadlines.ts';
 
 export interface SourceDependencies {
   api: Api;
@@ -38,10 +39,12 @@ export interface Observed extends SourceObserved {
 export class SourceObserver {
   readonly #deps: SourceDependencies;
   readonly #findings: Findings;
+  readonly #deadlines: SeenDeadlines;
 
-  constructor(deps: SourceDependencies, findings: Findings) {
+  constructor(deps: SourceDependencies, findings: Findings, deadlines: SeenDeadlines) {
     this.#deps = deps;
     this.#findings = findings;
+    this.#deadlines = deadlines;
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -49,7 +52,6 @@ export class SourceObserver {
     if (request?.status?.source?.nodeName !== this.#deps.nodeName) return undefined;
     const { status, metadata } = request;
     const entry = this.#deps.journal.get(metadata.uid, 'source');
-    const deadline = status.deadlines?.blackout;
     // A restarted agent has no header to send. It dumps again: the pod is frozen and has not changed.
     const mustDump = entry?.stage === 'Transferring' && !this.#findings.get(metadata.uid).header;
     return {
@@ -58,7 +60,7 @@ export class SourceObserver {
       stage: mustDump ? 'Dumping' : (entry?.stage ?? stageWithoutEntry(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,
       targetAnswers: isTargetAnswering(request),
-      deadline: deadline === undefined ? undefined : Date.parse(deadline),
+      deadline: blackoutDeadline(this.#deadlines, request, entry),
       limit: limitOf(request, entry),
       isReplaced: isReplaced(request),
       failure:

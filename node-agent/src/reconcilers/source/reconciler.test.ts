@@ -16,6 +16,7 @@ import {
   dir,
   effects,
   log,
+  pass,
   put,
   run,
   runs,
@@ -142,7 +143,7 @@ describe('a source', () => {
   it('stays frozen when its own Aborted comes too late', async () => {
     put();
     await run();
-    put({ deadlines: { blackout: '2020-01-01T00:00:00Z' } });
+    pass(101_000);
     const late = {
       ...status(),
       decision: decision('Committed'),
@@ -201,6 +202,15 @@ describe('a source', () => {
     await runs();
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'UnsupportedObject' });
     expect([world.did, status()?.sourceAgent?.state]).toEqual([[], 'Resumed']);
+  });
+
+  it('refuses a pod that somebody has joined before it holds anything, and lets people join it again', async () => {
+    put();
+    world.fail = { at: 'lock', error: new AgentError('ExecSessionOpen', 'Process 7 (sleep)') };
+    await runs();
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'ExecSessionOpen' });
+    // Only resuming the pod removes the files that keep people out.
+    expect([world.did, status()?.sourceAgent?.state]).toEqual([['release'], 'Resumed']);
   });
 
   it('reports where the diagnostics of a failure, or of a cancel, are', async () => {

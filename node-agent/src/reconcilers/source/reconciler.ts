@@ -26,6 +26,7 @@ import { withDiagnosticsPath } from '../diagnostics-path.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import { isTargetAnswering, SOURCE_WAIT_MS, waitUntil } from '../handover-waits.ts';
 import { RunningWork } from '../running-work.ts';
+import { SeenDeadlines } from '../seen-deadlines.ts';
 import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
 import { Findings } from './findings.ts';
 import { entryOf, isLost, lockedPodOf, lostMessage, podName, podUid } from './journal-entry.ts';
@@ -46,6 +47,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   readonly #deps: SourceDependencies;
   readonly #clock: Clock;
   readonly #findings = new Findings();
+  readonly #deadlines: SeenDeadlines;
   readonly #observer: SourceObserver;
   readonly #report: SourceReport;
   readonly #running: RunningWork;
@@ -54,13 +56,15 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   constructor(deps: SourceDependencies) {
     this.#deps = deps;
     this.#clock = deps.clock ?? realClock;
-    this.#observer = new SourceObserver(deps, this.#findings);
+    this.#deadlines = new SeenDeadlines(this.#clock);
+    this.#observer = new SourceObserver(deps, this.#findings, this.#deadlines);
     this.#report = new SourceReport(deps, this.#findings);
     this.#running = new RunningWork(this.#clock);
     this.#steps = new SourceSteps(deps, {
       findings: this.#findings,
       report: this.#report,
       running: this.#running,
+      deadlines: this.#deadlines,
     });
   }
 
@@ -80,6 +84,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   forget(uid: string): void {
     this.#findings.forget(uid);
     this.#running.forget(uid);
+    this.#deadlines.forget(uid);
   }
 
   async act(effect: SourceEffect, observed: Observed, context: Context): Promise<void> {

@@ -26,6 +26,7 @@ import { stepSeconds } from '../../support/metrics.ts';
 import { beginOnce, endStep, secondsOf } from '../../support/step-times.ts';
 import { claimPod } from '../claim.ts';
 import type { RunningWork } from '../running-work.ts';
+import { blackoutDeadline, deadlineField, type SeenDeadlines } from '../seen-deadlines.ts';
 import type { Findings } from './findings.ts';
 import {
   containerIds,
@@ -55,16 +56,23 @@ export class SourceSteps {
   readonly #findings: Findings;
   readonly #report: SourceReport;
   readonly #running: RunningWork;
+  readonly #deadlines: SeenDeadlines;
   readonly #clock: Clock;
 
   constructor(
     deps: SourceDependencies,
-    parts: { findings: Findings; report: SourceReport; running: RunningWork },
+    parts: {
+      findings: Findings;
+      report: SourceReport;
+      running: RunningWork;
+      deadlines: SeenDeadlines;
+    },
   ) {
     this.#deps = deps;
     this.#findings = parts.findings;
     this.#report = parts.report;
     this.#running = parts.running;
+    this.#deadlines = parts.deadlines;
     this.#clock = deps.clock ?? realClock;
   }
 
@@ -74,17 +82,22 @@ export class SourceSteps {
     const pod = await this.#findPod(request);
     checkComplete(pod.containers, startOrder(await this.#deps.pods.getPod(podName(request))));
     claimPod(this.#deps.journal, podUid(request), request.metadata.uid);
+    const before = this.#entry(request);
     const entry: Entry = {
-      ...this.#entry(request),
+      ...before,
       stage: 'Locking',
       netns: pod.netns,
       containers: pod.containers.map(({ id, name }) => ({ id, name })),
+      ...deadlineField(blackoutDeadline(this.#deadlines, request, before)),
     };
     // The blackout begins with the lock, so the step `hold` does too.
     const steps = beginOnce(entry.steps, 'hold', this.#stepDeadline(request, 'hold'));
     await this.#deps.journal.put({ ...entry, steps });
     this.#report.progress(request, 'Holding', context);
-    await this.#withinLimit(request, () => this.#deps.checkpointer.lockNetwork(pod));
+    const { namespace, name } = request.metadata;
+    await this.#withinLimit(request, () =>
+      this.#deps.checkpointer.lockNetwork(pod, `MigrationRequest ${namespace}/${name}`),
+    );
   }
 
   /**

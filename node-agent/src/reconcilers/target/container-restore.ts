@@ -7,6 +7,7 @@ import type { Handover } from '../../callers/request-lookup.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginOnce, beginStep } from '../../support/step-times.ts';
+import { deadlineField } from '../seen-deadlines.ts';
 import { doWithin } from '../step-limits.ts';
 import { entryOf, isOtherAttempt, withCreate } from './journal-entry.ts';
 import { restoreLimitOf, type Observed, type TargetDependencies } from './observe.ts';
@@ -42,6 +43,7 @@ export class ContainerRestore<T extends Handover> {
       stage: 'Restoring',
       netns,
       containers: withCreate(before, create),
+      ...deadlineField(observed.deadline),
       steps: this.#beginRestore(before, create, request),
       reason: undefined,
       message: undefined,
@@ -51,8 +53,10 @@ export class ContainerRestore<T extends Handover> {
     this.#report.progress(request, 'Restoring', context);
     // After Committed the target is the pod's only copy, so the step's limit does not count any more.
     const limit = observed.decision ? undefined : restoreLimitOf(request, entry);
-    const reply = await doWithin(limit, this.#clock, new AbortController(), () =>
-      this.#prepare(create, observed, ownsPodFiles),
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, context.signal]);
+    const reply = await doWithin(limit, this.#clock, stop, () =>
+      this.#prepare(create, observed, ownsPodFiles, signal),
     );
     if (ownsPodFiles && create.containers.length > 1) {
       await journal.put({ ...this.#entry(request), filesIn: create.sandboxId });
@@ -70,7 +74,12 @@ export class ContainerRestore<T extends Handover> {
       : beginStep(before.steps, 'restore', undefined, deadline);
   }
 
-  async #prepare(create: CreateAtGate, { request, imageId }: Observed<T>, podFiles: boolean) {
+  async #prepare(
+    create: CreateAtGate,
+    { request, imageId }: Observed<T>,
+    podFiles: boolean,
+    signal: AbortSignal,
+  ) {
     const { restorer, kind } = this.#deps;
     if (request.kind === 'RestoreRequest' && podFiles) {
       await restorer.verifyImages(imageId, request.status?.digest);
@@ -82,6 +91,7 @@ export class ContainerRestore<T extends Handover> {
       qpState: kind === 'RestoreRequest' ? 'error' : 'keep',
       rnrTimer: create.rnrTimer,
       podFiles,
+      signal,
     });
   }
 

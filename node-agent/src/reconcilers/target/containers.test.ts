@@ -22,6 +22,7 @@ import {
   state,
   status,
 } from '../../testing/target-agent.ts';
+import { criuFailed } from '../../testing/target-node.ts';
 
 describe('a target of several containers', () => {
   const states = () => status()?.targetAgent?.containers?.map((one) => one.state);
@@ -59,7 +60,7 @@ describe('a target of several containers', () => {
     const first = resumeGate('side');
     void create('c1', 'main');
     await run();
-    node.logs['main'] = 'failed';
+    node.outcomes['main'] = criuFailed;
     await runs();
     await first;
     expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'TornDown']);
@@ -130,9 +131,9 @@ describe('a target of several containers', () => {
     node.endsAtGate = true;
     void resumeGate('main');
     await runs(1);
-    expect([node.ran, node.logs, stage()]).toEqual([
+    expect([node.ran, node.outcomes, stage()]).toEqual([
       1,
-      { side: 'failed', main: 'finished' },
+      { side: criuFailed, main: 'Detached' },
       'AtResumeGate',
     ]);
     // The kubelet starts the sidecar again when the create of the last container has long returned.
@@ -161,7 +162,7 @@ describe('a target of several containers', () => {
       ...{ outcome: 'Committed', by: 'agent/node-b', reason: 'Committed' },
     });
     await restartAgent();
-    node.logs['more'] = 'failed';
+    node.outcomes['more'] = criuFailed;
     const waiting = ['side', 'main'].map((name) => resumeGate(name));
     await runs(2);
     expect([node.ran, state()]).toEqual([0, 'Restoring']);

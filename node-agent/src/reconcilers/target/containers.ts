@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the state of each of a target's containers from the gates, the journal and CRIU's logs.
+// Reads the state of each of a target's containers from the gates, the journal and the reports of CRIU's plugin.
 import type { TargetContainer, TargetState } from '../../../../crds/src/index.ts';
 import type { Gates } from '../../callers/gates.ts';
 import type { Restorer } from '../../node/restore/restorer.ts';
@@ -41,7 +41,7 @@ export class TargetContainers {
     return states.areKnown && states.missing().length === 0 ? 'all' : 'some';
   }
 
-  /** Reads the containers' states, each CRIU log once. */
+  /** Reads the containers' states, each report once. */
   async read(entry: Entry | undefined): Promise<ContainerStates> {
     if (!entry) return new ContainerStates(undefined, []);
     const all: ContainerWithState[] = [];
@@ -53,14 +53,14 @@ export class TargetContainers {
 
   async #stateOf(
     entry: Entry,
-    { name, bundle }: Entry['containers'][number],
+    { name, id, bundle }: Entry['containers'][number],
   ): Promise<ContainerState> {
     if (this.#gates.getAtResumeGate(entry.id, name)) return 'AtResumeGate';
     if (!restoreStages.has(entry.stage)) return 'Pending';
-    if (await this.#restorer.isDetached(entry.id, name)) return 'Detached';
-    if (bundle === undefined) return 'Pending';
-    const order = { requestUid: entry.id, container: name, bundle };
-    return (await this.#restorer.failureReason(order)) ?? 'Pending';
+    if (id === undefined || bundle === undefined) return 'Pending';
+    const of = { requestUid: entry.id, container: name, id, bundle };
+    const outcome = await this.#restorer.outcome(of);
+    return outcome === 'Restoring' || outcome === 'Opened' ? 'Pending' : outcome;
   }
 
   /**

@@ -15,6 +15,7 @@ import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { TargetContainers } from './containers.ts';
 import type { TargetObserved } from './decide.ts';
 import { peerLimitOf } from './journal-entry.ts';
+import { blackoutDeadline, type SeenDeadlines } from '../seen-deadlines.ts';
 import type { Gates } from '../../callers/gates.ts';
 import type { ContainerStates } from './container-states.ts';
 
@@ -47,10 +48,12 @@ export interface Observed<T> extends TargetObserved {
 export class TargetObserver<T extends Handover> {
   readonly #deps: TargetDependencies<T>;
   readonly #containers: TargetContainers;
+  readonly #deadlines: SeenDeadlines;
 
-  constructor(deps: TargetDependencies<T>, containers: TargetContainers) {
+  constructor(deps: TargetDependencies<T>, containers: TargetContainers, deadlines: SeenDeadlines) {
     this.#deps = deps;
     this.#containers = containers;
+    this.#deadlines = deadlines;
   }
 
   async observe(key: string): Promise<Observed<T> | undefined> {
@@ -59,7 +62,6 @@ export class TargetObserver<T extends Handover> {
     const uid = request.metadata.uid;
     const entry = this.#deps.journal.get(uid, 'target');
     const imageId = this.#deps.imageId(request);
-    const deadline = request.status.deadlines?.blackout;
     const { images, failure } = await this.#images(imageId);
     const states = await this.#containers.read(entry);
     return {
@@ -74,7 +76,7 @@ export class TargetObserver<T extends Handover> {
       failure: this.#failure(entry, states) ?? failure,
       detached: states.detached(),
       unrestorable: states.isUnrestorable(),
-      deadline: deadline === undefined ? undefined : Date.parse(deadline),
+      deadline: blackoutDeadline(this.#deadlines, request, entry),
       limit: restoreLimitOf(request, entry),
       peersHaveRetryLimit:
         request.kind === 'MigrationRequest' && request.status.peers !== undefined,

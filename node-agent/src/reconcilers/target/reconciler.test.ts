@@ -16,6 +16,7 @@ import {
   images,
   journal,
   node,
+  pass,
   put,
   receive,
   record,
@@ -30,6 +31,7 @@ import {
   target,
   toResumeGate,
 } from '../../testing/target-agent.ts';
+import { criuFailed } from '../../testing/target-node.ts';
 
 describe('a target', () => {
   it('does every step', async () => {
@@ -97,7 +99,7 @@ describe('a target', () => {
 
   it('is restored again, and answers no peers meanwhile, if it is killed while it answers', async () => {
     node.source = () => {
-      node.logs['main'] = 'failed';
+      node.outcomes['main'] = criuFailed;
       gates.refuseAtResumeGate(REQUEST_UID, 'main', 'killed');
       put({ sourceAgent: { state: 'Gone' } });
     };
@@ -113,7 +115,7 @@ describe('a target', () => {
   it('commits nothing of which a container has left its gate since it was looked at', async () => {
     const { gate } = await toResumeGate();
     node.restorer.identity = () => {
-      node.logs['main'] = 'failed';
+      node.outcomes['main'] = criuFailed;
       connections.abort();
       return Promise.resolve({});
     };
@@ -188,7 +190,7 @@ describe('a target', () => {
     });
     await restartAgent();
     await gate;
-    node.logs['main'] = 'failed';
+    node.outcomes['main'] = criuFailed;
     await runs();
     expect([state(), node.ran]).toEqual(['Restoring', 0]);
     const created = create('c2');
@@ -200,7 +202,7 @@ describe('a target', () => {
     await second;
     expect([node.ran, stage(), state()]).toEqual([1, 'Running', 'Running']);
     // And not a third time.
-    node.logs['main'] = 'failed';
+    node.outcomes['main'] = criuFailed;
     void create('c3');
     await runs();
     expect([node.prepared, state()]).toEqual([2, 'Running']);
@@ -217,7 +219,7 @@ describe('a target', () => {
     await gate;
     expect(status()?.decision).toMatchObject({ outcome: 'Committed' });
     expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'AtResumeGate']);
-    node.logs['main'] = 'failed';
+    node.outcomes['main'] = criuFailed;
     const again = create('c2');
     await runs(1);
     expect(await again).toBe('restore');
@@ -228,13 +230,9 @@ describe('a target', () => {
   });
 
   it.each([
-    ['a restore that fails', () => (node.logs['main'] = 'failed'), 'RestoreFailed'],
+    ['a restore that fails', () => (node.outcomes['main'] = criuFailed), 'RestoreFailed'],
     ['a container that is started anew', () => void create('c2'), 'RestoreFailed'],
-    [
-      'a deadline',
-      () => put({ deadlines: { blackout: '2020-01-01T00:00:00Z' } }),
-      'BlackoutDeadlineExceeded',
-    ],
+    ['a deadline', () => pass(101_000), 'BlackoutDeadlineExceeded'],
   ])('gives up on %s', async (_what, happens, reason) => {
     put();
     const created = create();
@@ -285,7 +283,7 @@ describe('a target', () => {
     await images();
     await run();
     record('Committed');
-    node.logs['main'] = 'failed';
+    node.outcomes['main'] = criuFailed;
     await restartAgent();
     const second = create('c1', 'main', Date.now(), 2);
     await runs(1);

@@ -14,6 +14,7 @@ import type { Entry } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
+import { SeenDeadlines } from '../seen-deadlines.ts';
 import { ContainerRestore } from './container-restore.ts';
 import { TargetContainers } from './containers.ts';
 import { decideTarget, type TargetEffect, type TargetStatus } from './decide.ts';
@@ -30,6 +31,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
 > {
   readonly #deps: TargetDependencies<T>;
   readonly #clock: Clock;
+  readonly #deadlines: SeenDeadlines;
   readonly #observer: TargetObserver<T>;
   readonly #containers: TargetContainers;
   readonly #report: TargetReport<T>;
@@ -41,7 +43,8 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     this.#deps = deps;
     this.#clock = deps.clock ?? realClock;
     this.#containers = new TargetContainers(deps);
-    this.#observer = new TargetObserver(deps, this.#containers);
+    this.#deadlines = new SeenDeadlines(this.#clock);
+    this.#observer = new TargetObserver(deps, this.#containers, this.#deadlines);
     this.#report = new TargetReport(deps, this.#containers);
     this.#restore = new ContainerRestore(deps, this.#report);
     this.#decision = new TargetDecision(deps, this.#containers, this.#report);
@@ -121,6 +124,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
 
   forget(uid: string): void {
     this.#report.forget(uid);
+    this.#deadlines.forget(uid);
   }
 
   #entry(request: T): Entry {

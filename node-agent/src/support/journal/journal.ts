@@ -62,6 +62,8 @@ export const entry = z.object({
   /** Target: the sandbox in which the agent has unpacked the pod's shared files (volumes, /dev/shm). */
   filesIn: z.string().optional(),
   steps: z.array(Step).default([]),
+  /** Until when the request must be decided (blackout), by this node's clock. */
+  deadline: z.string().optional(),
   /** For peers with a retry limit: until when the request must be decided, by this node's clock. */
   peerDeadline: z.string().optional(),
   /** The decision as this agent has read it: a target after its own proposal, a source before it stops. */

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whose target a pod is. Whoever may create pods in a namespace may write the annotations.
+import { describe, expect, it } from 'vitest';
+import { migrationRequests } from '../../../kube/src/index.ts';
+import { MemoryApi } from '../testing/api.ts';
+import { migration, NAMESPACE, pod, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
+import { RequestLookup } from './request-lookup.ts';
+
+const OTHER_UID = '44444444-4444-4444-8444-444444444444';
+const claims = {
+  'sealift.dev/migration': `${NAMESPACE}/move`,
+  'sealift.dev/request-uid': REQUEST_UID,
+};
+const withoutUid = { 'sealift.dev/migration': `${NAMESPACE}/move` };
+
+function lookUp(name: string, uid: string, annotations: Record<string, string>, status?: object) {
+  const api = new MemoryApi();
+  api.put(migrationRequests, migration(status));
+  return new RequestLookup(api).targetRequest(pod(name, uid, annotations));
+}
+const target = (podUID?: string) => ({ target: { nodeName: 'node-b', podName: 'app-2', podUID } });
+
+describe('the request whose target a pod is', () => {
+  it('is the one that names it', async () => {
+    expect(await lookUp('app-2', TARGET_UID, {})).toBeUndefined();
+    expect(await lookUp('app-2', TARGET_UID, claims)).toMatchObject({ key: `${NAMESPACE}/move` });
+    // The operator has created the pod and not recorded its UID yet.
+    expect(await lookUp('app-2', TARGET_UID, claims, target())).toBeDefined();
+  });
+
+  it.each([
+    ['of another name', 'app-3', OTHER_UID, claims, undefined],
+    ['of another name, without the request’s UID', 'app-3', OTHER_UID, withoutUid, undefined],
+    ['of another UID', 'app-2', OTHER_UID, claims, undefined],
+    ['of another name before the target is known', 'app-3', OTHER_UID, claims, target()],
+    ['of a request without a target', 'app-2', TARGET_UID, claims, { target: undefined }],
+  ] as const)('is none for a pod %s', async (_what, name, uid, annotations, status) => {
+    await expect(lookUp(name, uid, annotations, status)).rejects.toMatchObject({
+      code: 'BadRequest',
+    });
+  });
+});

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// A process of the node, as /proc shows it (proc_pid_stat(5), proc_pid_status(5)). The agent shares the host's PID
+// namespace, so a PID here is the host's.
+import { readFile, readlink, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno } from '../../support/errors.ts';
+
+export const PROC = '/proc';
+
+export interface ProcessInfo {
+  pid: number;
+  /** PID of its parent. */
+  parent: number;
+  /** Its name, at most 15 bytes. The process itself can change it. */
+  name: string;
+  /** Clock ticks since boot. Together with the PID it names a process for good. */
+  startTime: number;
+}
+
+/** @returns undefined for a process that has ended, a zombie included. @param proc the folder /proc */
+export async function readProcess(pid: number, proc = PROC): Promise<ProcessInfo | undefined> {
+  const text = await readProcFile(join(proc, String(pid), 'stat'));
+  if (text === undefined) return undefined;
+  // The name is in brackets and may hold brackets itself.
+  const [open, close] = [text.indexOf('('), text.lastIndexOf(')')];
+  const fields = text.slice(close + 2).split(' ');
+  const [state, parent, startTime] = [fields[0], Number(fields[1]), Number(fields[19])];
+  if (state === undefined || 'ZX'.includes(state) || Number.isNaN(startTime)) return undefined;
+  return { pid, parent, name: text.slice(open + 1, close), startTime };
+}
+
+/** PID of the process that traces this one (ptrace(2)); 0 if none does; undefined if it has ended. */
+export async function readTracer(pid: number, proc = PROC): Promise<number | undefined> {
+  const text = await readProcFile(join(proc, String(pid), 'status'));
+  const tracer = text === undefined ? undefined : /^TracerPid:\t(\d+)$/m.exec(text)?.[1];
+  return tracer === undefined ? undefined : Number(tracer);
+}
+
+/** Arguments of a process; empty if it has ended. */
+export async function readArguments(pid: number, proc = PROC): Promise<string[]> {
+  const text = await readProcFile(join(proc, String(pid), 'cmdline'));
+  return text === undefined ? [] : text.replace(/\0$/, '').split('\0');
+}
+
+/** Path of the program that a process runs; undefined if it has ended or is the kernel's own. */
+export async function readProgram(pid: number, proc = PROC): Promise<string | undefined> {
+  try {
+    return await readlink(join(proc, String(pid), 'exe'));
+  } catch (error) {
+    if (hasEnded(error) || isErrno(error, 'EACCES')) return undefined;
+    throw error;
+  }
+}
+
+/** PIDs of all processes. */
+export async function listProcesses(proc = PROC): Promise<number[]> {
+  return (await readdir(proc)).filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
+async function readProcFile(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (hasEnded(error)) return undefined;
+    throw error;
+  }
+}
+
+const hasEnded = (error: unknown): boolean => isErrno(error, 'ENOENT') || isErrno(error, 'ESRCH');

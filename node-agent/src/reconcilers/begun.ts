@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which requests wait for no other one. A dump or a transfer keeps one of a controller's few workers for minutes.
+import { isOver, type Entry, type Journal } from '../support/journal/journal.ts';
+
+/** A request of any kind. */
+export interface Begun {
+  metadata: { uid: string };
+  status?: object | undefined;
+}
+
+/** Whether the request is decided, or the agent has begun something that it has not ended or undone. */
+export function isBegun(
+  journal: Journal,
+  { metadata, status }: Begun,
+  role: Entry['role'],
+): boolean {
+  if (status && 'decision' in status && status.decision !== undefined) return true;
+  const entry = journal.get(metadata.uid, role);
+  return entry !== undefined && entry.stage !== 'Preparing' && !isOver(entry);
+}
