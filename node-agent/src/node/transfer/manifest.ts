@@ -78,7 +78,7 @@ export type ManifestHeader = Omit<Manifest, 'files'>;
 
 /** Whether a path of an archive stays inside the folder that it is unpacked to. Pure. */
 export function isInside(path: string): boolean {
-  if (path.startsWith('/') || path.includes('\0') || path.includes('\\')) return false;
+  if (path.startsWith('/') || path.includes('\0')) return false;
   return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }
 
