@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The specification of the MigrationRequest controller after the decision `Committed`, as tables.
 import { describe, expect, it } from 'vitest';
-import { finalizers, labels } from '../../../crds/src/index.ts';
 import { effects, message, published, see, summary } from '../../testing/migration.ts';
 import {
   accepted,
