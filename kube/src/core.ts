@@ -45,6 +45,40 @@ const PodCondition = z.object({
 
 const named = z.object({ name: z.string() });
 
+const Toleration = z.object({
+  key: z.string().default(''),
+  operator: z.string().default('Equal'),
+  value: z.string().default(''),
+  effect: z.string().default(''),
+});
+export type Toleration = z.infer<typeof Toleration>;
+
+const NodeSelectorTerm = z.object({
+  matchExpressions: z
+    .array(
+      z.object({
+        key: z.string(),
+        operator: z.string(),
+        values: z.array(z.string()).default([]),
+      }),
+    )
+    .default([]),
+});
+export type NodeSelectorTerm = z.infer<typeof NodeSelectorTerm>;
+
+const NodeAffinity = z.object({
+  requiredDuringSchedulingIgnoredDuringExecution: z
+    .object({ nodeSelectorTerms: z.array(NodeSelectorTerm) })
+    .optional(),
+});
+
+/** What the API server lets a pod ask of its node. */
+export const PodScheduling = z.object({
+  nodeSelector: z.record(z.string(), z.string()).default({}),
+  affinity: z.object({ nodeAffinity: NodeAffinity.prefault({}) }).prefault({}),
+  tolerations: z.array(Toleration).default([]),
+});
+
 export const Pod = z.object({
   metadata: ObjectMeta.extend({ ownerReferences: z.array(OwnerReference).default([]) }),
   spec: z.object({
@@ -64,6 +98,7 @@ export const Pod = z.object({
     ephemeralContainers: z.array(named).default([]),
     /** Each volume keeps its source's field, e.g. `emptyDir`. */
     volumes: z.array(z.looseObject({ name: z.string() })).default([]),
+    ...PodScheduling.shape,
   }),
   status: z
     .object({
@@ -85,9 +120,18 @@ const NodeSystemInfo = z.object({
   kubeletVersion: z.string().default(''),
 });
 
+const Taint = z.object({
+  key: z.string(),
+  value: z.string().default(''),
+  effect: z.string().default(''),
+});
+export type Taint = z.infer<typeof Taint>;
+
 export const Node = z.object({
   metadata: ObjectMeta,
-  spec: z.object({ unschedulable: z.boolean().default(false) }).prefault({}),
+  spec: z
+    .object({ unschedulable: z.boolean().default(false), taints: z.array(Taint).default([]) })
+    .prefault({}),
   status: z
     .object({
       conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),

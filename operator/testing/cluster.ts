@@ -109,6 +109,8 @@ export class Cluster {
     // There is no kubelet to renew it, and no controller that looks whether it is renewed.
     const status = { conditions: [{ ...ready, lastTransitionTime: now() }] };
     await this.client.merge(nodes, '', name, { status }, { subresource: 'status' });
+    // Nor one that takes away the taint with which the API server makes every node.
+    await this.client.merge(nodes, '', name, { spec: { taints: null } });
   }
 
   async #network(): Promise<void> {

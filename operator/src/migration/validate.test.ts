@@ -146,6 +146,15 @@ describe('a new request', () => {
       { nodes: [node('a'), node('b', { abi: 'rxe-2' }), node('c', { abi: null })] },
     ],
     [
+      'a node that the pod may not be on',
+      'NoCompatibleNode',
+      /b lacks the label zone=z1 of the pod's nodeSelector; name another one/,
+      {
+        request: migration({ spec: { targetNodeName: 'b' } }),
+        sourcePod: pod({ spec: { nodeSelector: { zone: 'z1' } } }),
+      },
+    ],
+    [
       'a source without an agent',
       'SourceNodeUnavailable',
       /no working Sealift agent/,

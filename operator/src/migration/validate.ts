@@ -35,6 +35,7 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
     load,
     seed,
     isBusy,
+    scheduling: sourcePod.spec,
   });
   if ('reason' in node) return node;
   const sourceNode = nodes.find((one) => one.metadata.name === from);

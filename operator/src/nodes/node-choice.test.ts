@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { node } from '../../testing/objects.ts';
+import type { Node } from '../../../kube/src/index.ts';
+import { node, pod } from '../../testing/objects.ts';
 import { chooseNode, type NodeQuestion } from './node-choice.ts';
 
 function choose(parts: Partial<NodeQuestion>): string {
   const nodes = [node('a'), node('b'), node('c')];
   const answer = chooseNode({ nodes, from: 'a', mayStay: false, load: new Map(), ...parts });
   return 'reason' in answer ? answer.reason : answer.metadata.name;
+}
+
+function tainted(name: string): Node {
+  const one = node(name);
+  const taints = [{ key: 'maintenance', value: '', effect: 'NoSchedule' }];
+  return { ...one, spec: { ...one.spec, taints } };
 }
 
 describe('chooseNode', () => {
@@ -48,6 +55,16 @@ describe('chooseNode', () => {
       },
     ],
     ['the wanted node, however many pods it has', 'b', { wanted: 'b', load: new Map([['b', 9]]) }],
+    [
+      'no node that the pod may not be on',
+      'c',
+      { nodes: [node('a'), tainted('b'), node('c')], scheduling: pod().spec },
+    ],
+    [
+      'refuses a wanted node that the pod may not be on',
+      'NoCompatibleNode',
+      { wanted: 'b', nodes: [node('a'), tainted('b')], scheduling: pod().spec },
+    ],
     ['no busy node, if there is another', 'c', { isBusy: (name) => name === 'b' }],
     ['a busy node, if there is no other', 'b', { isBusy: () => true }],
     ['no cordoned node', 'c', { nodes: [node('a'), node('b', { cordoned: true }), node('c')] }],

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { annotations, labels } from '../../../crds/src/index.ts';
 import { isNodeReady, type Node } from '../../../kube/src/index.ts';
+import { unfit, type Scheduling } from './fitness.ts';
 import type { Refusal } from '../requests/refusal.ts';
 
 export interface NodeQuestion {
@@ -16,6 +17,8 @@ export interface NodeQuestion {
   readonly load: ReadonlyMap<string, number>;
   /** Spreads requests over nodes that are equally good; the same seed always gives the same order. */
   readonly seed?: string;
+  /** What the pod asks of its node. Absent: nothing. */
+  readonly scheduling?: Scheduling | undefined;
   /** Whether a node takes no more pods for now: then another one is chosen, if there is one. */
   readonly isBusy?: (node: string) => boolean;
 }
@@ -39,7 +42,8 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   }
   if (wanted !== undefined) return checkWanted(question, wanted, abi);
   const candidates = nodes
-    .filter((node) => (question.mayStay || node !== source) && isUsable(node, abi))
+    .filter((node) => question.mayStay || node !== source)
+    .filter((node) => isUsable(node, abi) && misfit(node, question) === undefined)
     .sort(
       (a, b) =>
         busy(question, a) - busy(question, b) ||
@@ -49,7 +53,7 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   return (
     candidates[0] ?? {
       reason: 'NoCompatibleNode',
-      message: `No${question.mayStay ? '' : ' other'} node is Ready, schedulable and has the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`,
+      message: `No${question.mayStay ? '' : ' other'} node is Ready, schedulable for the pod (taints, nodeSelector, node affinity) and has the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`,
     }
   );
 }
@@ -71,6 +75,13 @@ function checkWanted(question: NodeQuestion, wanted: string, abi: string): Node 
     return {
       reason: 'TargetNodeNotReady',
       message: `Node ${wanted} is not Ready, or is cordoned; name another one or leave spec.targetNodeName out.`,
+    };
+  }
+  const why = misfit(node, question);
+  if (isUsable(node, abi) && why !== undefined) {
+    return {
+      reason: 'NoCompatibleNode',
+      message: `Node ${wanted} ${why}; name another one or leave spec.targetNodeName out.`,
     };
   }
   if (isUsable(node, abi)) return node;
@@ -108,6 +119,8 @@ function isUsable(node: Node, abi: string): boolean {
   );
 }
 
+const misfit = (node: Node, { scheduling }: NodeQuestion): string | undefined =>
+  scheduling && unfit(node, scheduling);
 const busy = ({ isBusy }: NodeQuestion, node: Node): number =>
   Number(isBusy?.(node.metadata.name) ?? false);
 const load = (question: NodeQuestion, node: Node): number =>

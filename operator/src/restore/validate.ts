@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a RestoreRequest can be accepted, and on which node its pod is created. Pure.
 import { isStored } from '../../../crds/src/index.ts';
-import type { Node } from '../../../kube/src/index.ts';
+import { PodScheduling, type Node } from '../../../kube/src/index.ts';
 import { chooseNode } from '../nodes/node-choice.ts';
 import type { Refusal } from '../requests/refusal.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
@@ -36,8 +36,9 @@ export function validate(observed: Observed): Refusal | Accepted {
   }
   const from = status.nodeName ?? '';
   const wanted = request.spec.targetNodeName;
+  const { data: scheduling } = PodScheduling.safeParse(status.podTemplate.spec);
   const seed = request.metadata.uid;
-  const node = chooseNode({ nodes, from, mayStay: true, wanted, load, seed });
+  const node = chooseNode({ nodes, from, mayStay: true, wanted, load, seed, scheduling });
   if ('reason' in node) {
     if (node.reason !== 'SourceNodeUnavailable') return node;
     return { reason: 'CheckpointNodeUnavailable', message: node.message };
