@@ -33,7 +33,7 @@ export interface RdmaDevice {
   name: string;
   /** Sixteen hex digits in groups of four, `5054:00ff:fe12:3456`. */
   nodeGuid: string;
-  /** Interface beneath port 1, where the driver tells it. */
+  /** Interface beneath port 1, where the driver reports it. */
   netdev?: string;
   /** The character device; absent while ib_uverbs is not loaded. */
   uverbs?: { name: string; major: number; minor: number };
@@ -58,7 +58,7 @@ export interface RdmaCq {
 }
 export interface RdmaMr {
   mrn: number;
-  /** Keys are told to CAP_NET_ADMIN only. */
+  /** The kernel shows keys to CAP_NET_ADMIN only. */
   rkey?: number;
   lkey?: number;
   /** Length in bytes. */
@@ -218,7 +218,7 @@ export function rdmaDevices(netns: Netns): Promise<RdmaDevice[]> {
   return call((addon) => addon.rdmaDevices(netns));
 }
 
-/** Objects of one device, as `rdma resource show` tells them. */
+/** Objects of one device, as `rdma resource show` lists them. */
 export function rdmaResources(netns: Netns, device: string): Promise<RdmaResources> {
   return call((addon) => addon.rdmaResources(netns, device));
 }
@@ -352,7 +352,7 @@ export function endTcpRepair(pid: number): Promise<number> {
 
 /**
  * Ends the TCP connections of a namespace that are on their way out and that no process has any more: their address and
- * port pairs are free again. A peer that can be reached is told by a RST.
+ * port pairs are free again. A peer that can be reached gets a RST.
  * @returns how many there were
  * Codes: EPERM; ENOENT: no such namespace, or a kernel without inet_diag.
  */

@@ -13,26 +13,6 @@
 #define GID_TRIES	50
 #define GID_WAIT_US	100000
 
-static long higher(long highest, uint32_t handle)
-{
-	return (long)handle > highest ? (long)handle : highest;
-}
-
-long build_max_handle(const PB(Context) *context)
-{
-	long highest = -1;
-
-	for (size_t i = 0; i < context->n_pds; i++)
-		highest = higher(highest, context->pds[i]->handle);
-	for (size_t i = 0; i < context->n_cqs; i++)
-		highest = higher(highest, context->cqs[i]->handle);
-	for (size_t i = 0; i < context->n_qps; i++)
-		highest = higher(highest, context->qps[i]->handle);
-	for (size_t i = 0; i < context->n_mrs; i++)
-		highest = higher(highest, context->mrs[i]->handle);
-	return highest;
-}
-
 /*
  * Keep a descriptor out of the way of those that CRIU still restores: it
  * places them up to max_fd and its own ones just above, below the next power
@@ -69,7 +49,7 @@ static int check_device(const struct restored *restored, int fd, const char *pat
 	}
 	if (info.held)
 		return 0;
-	if (restore_has_agent()) {
+	if (restored_has_agent()) {
 		log_fail("not-held", "%s is not held; hold it before the restore", path);
 		return -EBUSY;
 	}
@@ -226,7 +206,7 @@ static int build_objects(struct restored *restored, int fd)
 	int ret = open_events(restored, fd);
 
 	if (!ret)
-		ret = fill_handles(fd, build_max_handle(restored->context));
+		ret = fill_handles(fd, image_max_handle(restored->context));
 	if (!ret)
 		ret = build_cqs(restored, fd);
 	if (!ret)
@@ -258,7 +238,7 @@ int build_context(struct restored *restored)
 	if (!ret)
 		ret = build_objects(restored, fd);
 	/* Nobody else would, be it held since now or since the dump. */
-	if (ret && !restore_has_agent())
+	if (ret && !restored_has_agent())
 		restored->driver->resume(fd);
 	return ret;
 }

@@ -2,7 +2,7 @@
 #ifndef SEALIFT_BUILD_H
 #define SEALIFT_BUILD_H
 
-#include "restore.h"
+#include "restored.h"
 
 /*
  * build_context - open the device and create everything but memory regions
@@ -15,8 +15,5 @@
  * 0 or -errno with the reason in the log.
  */
 int build_context(struct restored *restored);
-
-/* The highest handle in use, or -1. */
-long build_max_handle(const PB(Context) *context);
 
 #endif

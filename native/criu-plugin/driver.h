@@ -31,6 +31,12 @@ struct rings {
 	size_t count;
 };
 
+/* Unread asynchronous events of the dumped context. */
+struct async_events {
+	uint32_t objects;	/* of queues and queue pairs; a kind that an object has several times counts once */
+	uint32_t device;	/* of the device or its port, bit IBV_EVENT_* each */
+};
+
 /*
  * All take a descriptor of an open uverbs context (query: of the node) and
  * return 0 or -errno; what failed is in the log then.
@@ -45,13 +51,17 @@ struct driver {
 	int (*resume)(int fd);
 
 	/*
-	 * Append the context's objects to @context and its rings to @rings.
+	 * Append the context's objects to @context and its rings to @rings. A
+	 * region's pid, if the driver knows it, is as this process sees it; 0
+	 * for a process that has ended.
 	 * -EOPNOTSUPP: an object that cannot be moved.
 	 */
-	int (*dump)(int fd, PB(Context) *context, struct rings *rings);
+	int (*dump)(int fd, PB(Context) *context, struct rings *rings,
+		    struct async_events *events);
 
-	/* Which event file of the context @event_fd is; -EBADF: none of it. */
-	int (*find_file)(int fd, int event_fd, PB(FileKind) *kind, uint32_t *index);
+	/* Which event file of the context @event_fd is, and its unread events; -EBADF: none of it. */
+	int (*find_file)(int fd, int event_fd, PB(FileKind) *kind, uint32_t *index,
+			 uint32_t *unread);
 
 	/* Create and fill; @offset, for mmap(), of the CQ's ring; of SQ and RQ. */
 	int (*restore_cq)(int fd, const PB(CompletionQueue) *cq, int channel_fd,

@@ -43,7 +43,7 @@ static int resume(int fd)
 	return ret;
 }
 
-static int find_file(int fd, int event_fd, PB(FileKind) *kind, uint32_t *index)
+static int find_file(int fd, int event_fd, PB(FileKind) *kind, uint32_t *index, uint32_t *unread)
 {
 	struct sealift_rxe_fd found;
 	int ret;
@@ -54,9 +54,11 @@ static int find_file(int fd, int event_fd, PB(FileKind) *kind, uint32_t *index)
 		*kind = SEALIFT__IBVERBS__FILE_KIND__ASYNC;
 		ret = rxe_find_fd(fd, SEALIFT_RXE_ATTR_FIND_FD_ASYNC, event_fd, &found);
 	}
-	if (!ret)
-		*index = found.index;
-	return ret;
+	if (ret)
+		return ret;
+	*index = found.index;
+	*unread = found.pending;
+	return 0;
 }
 
 static struct sealift_rxe_buffer buffer_of(const PB(DriverState) *driver, unsigned int nth)

@@ -81,7 +81,8 @@ static int reserve(PB(DriverState) *driver, unsigned int nth, uint32_t size,
 	return 0;
 }
 
-static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *rings)
+static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
+		   struct async_events *events)
 {
 	struct sealift_rxe_buffer none = {}, buffer = {};
 	struct sealift_rxe_cq cq;
@@ -109,6 +110,7 @@ static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *
 	if (ret)
 		return ret;
 	memcpy(record->driver->state.data, &cq, sizeof(cq));
+	events->objects += __builtin_popcount(cq.async_pending);
 	record->handle = handle;
 	record->cqe = cq.cqe;
 	record->user_handle = cq.user_handle;
@@ -172,7 +174,8 @@ static void fill_qp(PB(QueuePair) *record, uint32_t handle, const struct sealift
 	record->max_recv_sge = qp->max_recv_sge;
 }
 
-static int dump_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings)
+static int dump_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
+		   struct async_events *events)
 {
 	struct sealift_rxe_qp_buffers none = {}, buffers = {};
 	struct sealift_rxe_qp qp;
@@ -208,6 +211,7 @@ static int dump_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *
 	if (ret)
 		return ret;
 	memcpy(record->driver->state.data, &qp, sizeof(qp));
+	events->objects += __builtin_popcount(qp.async_pending);
 	fill_qp(record, handle, &qp);
 	ret = dump_path(record, &qp.attr);
 	if (!ret)
@@ -244,6 +248,10 @@ static int dump_mr(int fd, uint32_t handle, PB(Context) *context)
 	record->access = mr.access;
 	record->lkey = mr.lkey;
 	record->rkey = mr.rkey;
+#if SEALIFT_RXE_ABI_VERSION >= 2
+	record->has_pid = true;
+	record->pid = mr.owner;
+#endif
 	ret = image_append(&context->mrs, &context->n_mrs, record);
 	if (ret)
 		free(record);
@@ -290,15 +298,15 @@ static int dump_event_file(uint32_t index, bool async, PB(Context) *context)
 }
 
 static int dump_object(int fd, const struct sealift_rxe_object *object, uint32_t index,
-		       PB(Context) *context, struct rings *rings)
+		       PB(Context) *context, struct rings *rings, struct async_events *events)
 {
 	switch (object->type) {
 	case UVERBS_OBJECT_PD:
 		return dump_pd(object->handle, context);
 	case UVERBS_OBJECT_CQ:
-		return dump_cq(fd, object->handle, context, rings);
+		return dump_cq(fd, object->handle, context, rings, events);
 	case UVERBS_OBJECT_QP:
-		return dump_qp(fd, object->handle, context, rings);
+		return dump_qp(fd, object->handle, context, rings, events);
 	case UVERBS_OBJECT_MR:
 		return dump_mr(fd, object->handle, context);
 	case UVERBS_OBJECT_COMP_CHANNEL:
@@ -312,7 +320,7 @@ static int dump_object(int fd, const struct sealift_rxe_object *object, uint32_t
 	}
 }
 
-int rxe_dump(int fd, PB(Context) *context, struct rings *rings)
+int rxe_dump(int fd, PB(Context) *context, struct rings *rings, struct async_events *events)
 {
 	struct sealift_rxe_object *list = NULL;
 	struct sealift_rxe_context info = {};
@@ -328,7 +336,8 @@ int rxe_dump(int fd, PB(Context) *context, struct rings *rings)
 	}
 	/* The tasks are frozen: nothing can have been added in between. */
 	for (; !ret && i < info.count; i++)
-		ret = dump_object(fd, &list[i], i, context, rings);
+		ret = dump_object(fd, &list[i], i, context, rings, events);
+	events->device = info.async_pending;
 	if (ret && ret != -EOPNOTSUPP && i)
 		log_fail("kernel", "object %u of kind %u, handle %u cannot be dumped: %s", i - 1,
 			 list[i - 1].type, list[i - 1].handle, strerror(-ret));

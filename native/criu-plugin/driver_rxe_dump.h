@@ -5,6 +5,6 @@
 #include "driver.h"
 
 /* See struct driver. */
-int rxe_dump(int fd, PB(Context) *context, struct rings *rings);
+int rxe_dump(int fd, PB(Context) *context, struct rings *rings, struct async_events *events);
 
 #endif

@@ -13,11 +13,13 @@
 #include <unistd.h>
 #include <criu/criu-plugin.h>
 
-#include "dirty.h"
 #include "driver.h"
 #include "dump.h"
+#include "dump_events.h"
+#include "dump_limits.h"
 #include "dump_mapping.h"
 #include "dump_memory.h"
+#include "dump_owner.h"
 #include "fault.h"
 #include "log.h"
 #include "tasks.h"
@@ -131,7 +133,7 @@ static int add_context(const char *path, int fd)
 		return ret;
 	if (fault("dump.context.before"))
 		return -EIO;
-	ret = driver->dump(fd, dumped->context, &dumped->rings);
+	ret = driver->dump(fd, dumped->context, &dumped->rings, &dumped->events);
 	if (!ret)
 		log_info("dumped context %zu: %zu QP, %zu CQ, %zu MR, %zu PD", context_count - 1,
 			 dumped->context->n_qps, dumped->context->n_cqs,
@@ -215,20 +217,55 @@ int dump_task(pid_t pid)
 	return task.found ? 0 : -ENOTSUP;
 }
 
+static int find_owners(void)
+{
+	size_t count = dump_process_count();
+	struct owner *owners = calloc(count + 1, sizeof(*owners));
+	int ret = owners ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < count && !ret; i++) {
+		owners[i].pid = dump_process_at(i, &owners[i].inner);
+		ret = task_pinned_pages(owners[i].pid, &owners[i].pinned);
+		if (ret)
+			log_fail("kernel", "the pinned memory of process %u is not known: %s",
+				 owners[i].inner, strerror(-ret));
+	}
+	if (!ret)
+		ret = dump_owner_find(contexts, context_count, owners, count);
+	free(owners);
+	return ret;
+}
+
+/* Each process has what the regions in its memory are over. */
+static int check_memory(const PB(Context) *context)
+{
+	uint32_t inner;
+	int ret = 0;
+
+	for (size_t i = 0; i < dump_process_count() && !ret; i++) {
+		pid_t pid = dump_process_at(i, &inner);
+
+		ret = dump_memory_check(context, inner, pid);
+	}
+	return ret;
+}
+
 static int write_contexts(void)
 {
 	int dir = criu_get_image_dir(), ret = 0;
-	pid_t pid;
 
 	if (fault("dump.image.before"))
 		return -EIO;
-	for (size_t i = 0; i < context_count && !ret; i++) {
+	for (size_t i = 0; i < context_count && !ret; i++)
 		ret = dump_place_mappings(&contexts[i]);
-		pid = dump_pid_of(contexts[i].context->owner);
+	if (!ret)
+		ret = find_owners();
+	if (!ret)
+		ret = dump_limits_check(contexts, context_count);
+	for (size_t i = 0; i < context_count && !ret; i++) {
+		ret = check_memory(contexts[i].context);
 		if (!ret)
-			ret = dump_memory_check(contexts[i].context, pid);
-		if (!ret)
-			ret = dirty_regions(dir, contexts[i].context, pid);
+			ret = dump_memory_is_whole(dir, contexts[i].context);
 		if (!ret)
 			ret = image_check_context(contexts[i].context, "the dump");
 		if (!ret)
@@ -239,6 +276,18 @@ static int write_contexts(void)
 	files.contexts = context_count;
 	written = !ret;
 	return ret ? ret : fault("dump.image.after") ? -EIO : 0;
+}
+
+/* Is it an event file of @dumped? */
+static int identify_events(const struct dumped *dumped, int fd, PB(File) *file)
+{
+	uint32_t unread;
+	int ret;
+
+	ret = dumped->driver->find_file(dumped->fd, fd, &file->kind, &file->index, &unread);
+	if (!ret && file->kind == SEALIFT__IBVERBS__FILE_KIND__ASYNC)
+		ret = dump_events_check(&dumped->events, unread);
+	return ret;
 }
 
 /* Which context and what of it? */
@@ -255,13 +304,16 @@ static int identify(int fd, PB(File) *file)
 	if (strncmp(link, UVERBS_PREFIX, strlen(UVERBS_PREFIX)) && strcmp(link, EVENT_LINK))
 		return -ENOTSUP;
 	for (size_t i = 0; i < context_count; i++) {
+		int ret = -EBADF;
+
 		file->context = i;
 		file->kind = SEALIFT__IBVERBS__FILE_KIND__CONTEXT;
 		if (task_same_file(fd, contexts[i].fd))
 			return 0;
-		if (!strcmp(link, EVENT_LINK) &&
-		    !contexts[i].driver->find_file(contexts[i].fd, fd, &file->kind, &file->index))
-			return 0;
+		if (!strcmp(link, EVENT_LINK))
+			ret = identify_events(&contexts[i], fd, file);
+		if (ret != -EBADF)
+			return ret;
 	}
 	log_fail("unsupported", "%s belongs to no verbs context of these processes; close it first",
 		 link);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Which mapped queue belongs to which object: the driver hands out an offset
- * per ring that is unique on the device, and the mapping still tells it.
+ * per ring that is unique on the device, and the mapping still has it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -68,12 +68,15 @@ int dump_collect_mappings(pid_t pid, uint32_t inner)
 	return task_each_map(pid, collect, &inner);
 }
 
-pid_t dump_pid_of(uint32_t inner)
+size_t dump_process_count(void)
 {
-	for (size_t i = 0; i < process_count; i++)
-		if (processes[i].inner == inner)
-			return processes[i].pid;
-	return 0;
+	return process_count;
+}
+
+pid_t dump_process_at(size_t n, uint32_t *inner)
+{
+	*inner = processes[n].inner;
+	return processes[n].pid;
 }
 
 static const struct ring *ring_of(const struct dumped *dumped, const struct mapping *mapping)
@@ -98,11 +101,22 @@ static int place(struct dumped *dumped, struct mapping *mapping, const struct ri
 		return -EOPNOTSUPP;
 	}
 	for (size_t i = 0; i < context->n_mappings; i++) {
-		if (context->mappings[i]->ring == ring->kind &&
-		    context->mappings[i]->handle == ring->handle) {
+		const PB(Mapping) *other = context->mappings[i];
+
+		/* Only one of them could ring the doorbell after a restore: the context's file goes to one. */
+		if (other->pid != mapping->inner) {
 			log_fail("unsupported",
-				 "processes %u and %u share the queues of one verbs context; fork before opening the device",
-				 context->mappings[i]->pid, mapping->inner);
+				 "processes %u and %u have both mapped queues of one verbs context (handle %u at %#llx, handle %u at %#llx); let each process open the device itself, after the fork",
+				 other->pid, mapping->inner, other->handle,
+				 (unsigned long long)other->address, ring->handle,
+				 (unsigned long long)mapping->map.start);
+			return -EOPNOTSUPP;
+		}
+		if (other->ring == ring->kind && other->handle == ring->handle) {
+			log_fail("unsupported",
+				 "process %u has mapped the queue of handle %u twice, at %#llx and %#llx; unmap one",
+				 mapping->inner, ring->handle, (unsigned long long)other->address,
+				 (unsigned long long)mapping->map.start);
 			return -EOPNOTSUPP;
 		}
 	}
@@ -134,7 +148,7 @@ int dump_place_mappings(struct dumped *dumped)
 		if (ring)
 			ret = place(dumped, &mappings[i], ring);
 	}
-	/* Whoever mapped the queues registered the memory; else take the oldest. */
+	/* The process that mapped the queues; without queues the oldest one. dump_owner_check() looks at the regions. */
 	if (context->n_mappings) {
 		context->owner = context->mappings[0]->pid;
 		return ret;

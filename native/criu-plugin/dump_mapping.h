@@ -15,14 +15,16 @@ struct dumped {
 	dev_t device;		/* of the uverbs node */
 	PB(Context) *context;
 	struct rings rings;
+	struct async_events events;
 	bool held_by_us;
 };
 
 /* Note the process, and its mappings of uverbs nodes. @inner: its pid inside. */
 int dump_collect_mappings(pid_t pid, uint32_t inner);
 
-/* The noted process whose pid inside is @inner, or 0. */
-pid_t dump_pid_of(uint32_t inner);
+/* The noted processes; their pids inside come in @inner. */
+size_t dump_process_count(void);
+pid_t dump_process_at(size_t n, uint32_t *inner);
 
 /* Turn those that are rings of @dumped into records, and choose its owner. */
 int dump_place_mappings(struct dumped *dumped);

@@ -5,8 +5,12 @@
  * would be found missing when the other node has begun to restore.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "dump_memory.h"
 #include "log.h"
@@ -52,30 +56,58 @@ static uint64_t first_gap(const struct spans *spans, uint64_t at, uint64_t end, 
 	return at < end ? at : end;
 }
 
-int dump_memory_check(const PB(Context) *context, pid_t pid)
+int dump_memory_is_whole(int dir, const PB(Context) *context)
+{
+	struct stat st;
+
+	if (fstatat(dir, "parent", &st, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	for (size_t i = 0; i < context->n_mrs; i++) {
+		if (!(context->mrs[i]->access & ACCESS_WRITES))
+			continue;
+		log_fail("unsupported",
+			 "the device can write to memory region %#x, and the dump is to hold only the pages written since an earlier one, of which the device's are not known; dump without a parent",
+			 context->mrs[i]->lkey);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static bool has_region(const PB(Context) *context, uint32_t inner)
+{
+	for (size_t i = 0; i < context->n_mrs; i++)
+		if (image_region_owner(context, context->mrs[i]) == inner)
+			return true;
+	return false;
+}
+
+int dump_memory_check(const PB(Context) *context, uint32_t inner, pid_t pid)
 {
 	struct spans spans = {};
 	int ret;
 
-	if (!context->n_mrs)
+	if (!has_region(context, inner))
 		return 0;
-	ret = pid ? task_each_map(pid, collect, &spans) : -ESRCH;
+	ret = task_each_map(pid, collect, &spans);
 	for (size_t i = 0; i < context->n_mrs && !ret; i++) {
 		const PB(MemoryRegion) *mr = context->mrs[i];
 		uint32_t needed = mr->access & ACCESS_WRITES ? PROT_READ | PROT_WRITE : PROT_READ;
 		uint64_t end = mr->start + mr->length;
-		uint64_t gap = first_gap(&spans, mr->start, end, needed);
+		uint64_t gap;
 
+		if (image_region_owner(context, mr) != inner)
+			continue;
+		gap = first_gap(&spans, mr->start, end, needed);
 		if (gap >= end)
 			continue;
 		log_fail("unsupported",
 			 "memory region %#x is over %#llx, where process %u has no memory of that kind any more; deregister it first",
-			 mr->lkey, (unsigned long long)gap, context->owner);
+			 mr->lkey, (unsigned long long)gap, inner);
 		ret = -EOPNOTSUPP;
 	}
 	if (ret && ret != -EOPNOTSUPP)
-		log_fail("kernel", "the memory of process %u cannot be looked at: %d",
-			 context->owner, -ret);
+		log_fail("kernel", "the memory of process %u cannot be looked at: %s", inner,
+			 strerror(-ret));
 	free(spans.items);
 	return ret;
 }

@@ -7,64 +7,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../socket/exchange.h"
 #include "gate.h"
 #include "log.h"
 
 #define RETRY_US	500000
 #define RETRY_SECONDS	110
 #define WATCH_MS	500
+#define REPLY_LIMIT	4096
 
-static int connect_agent(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd, error;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-		error = errno;
-		close(fd);
-		return -error;
-	}
-	return fd;
-}
-
-static int send_all(int fd, const char *data, size_t size)
-{
-	while (size) {
-		ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		size -= n;
-	}
-	return 0;
-}
-
-/* Without these nobody would know of the tasks that were let go, or they would not be whole. */
+/* If one of these is gone, nobody knows of the restored tasks, or a task is missing. */
 struct watch {
 	const pid_t *tasks;
 	size_t n_tasks;
-	pid_t runc;		/* 0: not told */
-	const char *mark;	/* path, NULL: none */
+	pid_t runc;		/* 0: not given */
+	const char *marker;	/* path, NULL: none */
 };
 
 /*
- * By each thread: a first task whose other tasks wait for their tracer is not seen to end, and neither is
- * the leader of such threads.
+ * Looks at each thread: the kernel does not report the end of an init, or of a thread group's leader, while
+ * other tasks of it wait for their tracer.
  */
 static bool one_has_died(const struct watch *watch)
 {
@@ -87,7 +53,7 @@ static int watch_check(const struct watch *watch)
 		what = "a restored process was killed";
 	else if (watch->runc && getppid() != watch->runc)
 		what = "runc was killed";
-	else if (watch->mark && access(watch->mark, F_OK) && errno == ENOENT)
+	else if (watch->marker && access(watch->marker, F_OK) && errno == ENOENT)
 		what = "the container's creation was given up";
 	if (!what)
 		return 0;
@@ -95,17 +61,16 @@ static int watch_check(const struct watch *watch)
 	return -ECANCELED;
 }
 
-/* Until there is something to read. */
-static int watch_wait(const struct watch *watch, int fd)
+static int watch_wait(int fd, short events, void *watch)
 {
-	struct pollfd reply = { .fd = fd, .events = POLLIN };
+	struct pollfd ready = { .fd = fd, .events = events };
 
 	for (;;) {
 		int ret = watch_check(watch);
 
 		if (ret)
 			return ret;
-		ret = poll(&reply, 1, WATCH_MS);
+		ret = poll(&ready, 1, WATCH_MS);
 		if (ret > 0)
 			return 0;
 		if (ret < 0 && errno != EINTR)
@@ -113,54 +78,26 @@ static int watch_wait(const struct watch *watch, int fd)
 	}
 }
 
-/* One line; -ECONNRESET if the other side leaves before it is complete. */
-static ssize_t receive_line(const struct watch *watch, int fd, char *line, size_t size)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		int ret = watch_wait(watch, fd);
-		ssize_t n;
-
-		if (ret)
-			return ret;
-		n = recv(fd, line + done, size - done, 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			return -ECONNRESET;
-		done += n;
-		if (memchr(line, '\n', done))
-			return done;
-	}
-	return -EMSGSIZE;
-}
-
 /* 0, -ECANCELED, or another -errno: ask again. */
-static int ask(const struct watch *watch, const char *path, const char *request)
+static int ask(struct watch *watch, const char *path, const char *request)
 {
-	int fd = connect_agent(path), ret;
-	char line[4096];
-	ssize_t n;
+	int fd = exchange_connect(path), ret;
+	char *line;
 
 	if (fd < 0)
 		return fd;
-	ret = send_all(fd, request, strlen(request));
-	n = ret ? ret : receive_line(watch, fd, line, sizeof(line));
+	ret = exchange_line(fd, request, REPLY_LIMIT, &line, watch_wait, watch);
 	close(fd);
-	if (n < 0)
-		return n;
-	ret = gate_parse_reply(line, n);
-	if (ret == 1)
-		return 0;
-	log_fail("gate", "the agent refused: %.*s", (int)n - 1, line);
-	return -ECANCELED;
+	/* Byte for byte: what is not known to open the gate does not. */
+	if (!ret && strcmp(line, "{\"ok\":true}")) {
+		log_fail("gate", "the agent refused: %s", line);
+		ret = -ECANCELED;
+	}
+	free(line);
+	return ret;
 }
 
-/* These are the agent's own and go into JSON as they are. */
+/* The agent chose these words: they need no quoting in JSON. */
 static bool plain(const char *word)
 {
 	if (!word || !*word)
@@ -171,7 +108,7 @@ static bool plain(const char *word)
 	return true;
 }
 
-static int wait_open(const struct watch *watch, const char *request)
+static int wait_open(struct watch *watch, const char *request)
 {
 	const char *path = getenv("SEALIFT_SOCKET");
 	time_t lost = 0;
@@ -187,7 +124,7 @@ static int wait_open(const struct watch *watch, const char *request)
 		if (!ret || ret == -ECANCELED)
 			break;
 		clock_gettime(CLOCK_MONOTONIC, &after);
-		/* A wait that was long had an agent at its other end. */
+		/* A long wait had an agent at its other end. */
 		if (!lost || after.tv_sec - before.tv_sec > 1)
 			lost = after.tv_sec;
 		if (after.tv_sec - lost >= RETRY_SECONDS) {
@@ -207,7 +144,7 @@ int gate_wait(const pid_t *tasks, size_t n_tasks, uint64_t register_us)
 		.tasks = tasks,
 		.n_tasks = n_tasks,
 		.runc = runc ? atoi(runc) : 0,
-		.mark = getenv("SEALIFT_WHILE"),
+		.marker = getenv("SEALIFT_WHILE"),
 	};
 	char request[1024];
 	int ret;
@@ -222,7 +159,7 @@ int gate_wait(const pid_t *tasks, size_t n_tasks, uint64_t register_us)
 	}
 	log_info("waiting at the gate");
 	ret = wait_open(&watch, request);
-	/* It may have come just before the answer. */
+	/* A process may have been killed just before the reply. */
 	if (!ret)
 		ret = watch_check(&watch);
 	if (!ret)

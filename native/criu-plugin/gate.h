@@ -10,21 +10,15 @@
  * gate_wait - ask the agent at $SEALIFT_SOCKET whether the tasks may run
  * @tasks: the container's threads, its first task first; each is traced
  *
- * It is told that finishing the tasks (contexts, memory regions) took
- * @register_us microseconds. Waits for its answer as long as it takes. If the
+ * The request says that finishing the tasks (contexts, memory regions) took
+ * @register_us microseconds. Waits for the reply without a limit. If the
  * connection ends without one, or cannot be made (the agent restarts), asks
  * again every 500 ms for up to 110 s. Gives up when a task has died, when this
  * process is not $SEALIFT_RUNC_PID's child any more, or when the file
  * $SEALIFT_WHILE is gone: nobody would know of the tasks.
- * 0: go on. -ECANCELED: no, and the reason is logged. -ETIMEDOUT: nobody
+ * 0: resume. -ECANCELED: no, and the reason is logged. -ETIMEDOUT: nobody
  * answers.
  */
 int gate_wait(const pid_t *tasks, size_t n_tasks, uint64_t register_us);
-
-/*
- * Does the JSON object say "ok": true at its top level? 1 yes, 0 no,
- * -EINVAL: no JSON object.
- */
-int gate_parse_reply(const char *reply, size_t size);
 
 #endif

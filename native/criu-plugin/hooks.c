@@ -10,6 +10,7 @@
 #include "dump.h"
 #include "late.h"
 #include "log.h"
+#include "report.h"
 #include "restore.h"
 
 #define PLUGIN_NAME "ibverbs_plugin"
@@ -44,31 +45,49 @@ static bool left_running(void)
 	return found;
 }
 
-static int begin(int stage)
+static int begin_stage(int stage)
 {
-	switch (stage) {
-	case CR_PLUGIN_STAGE__DUMP:
+	bool listed;
+
+	if (stage == CR_PLUGIN_STAGE__DUMP) {
 		/* Listed even without RDMA, so that such a container passes the gate too. */
 		if (add_inventory_plugin(PLUGIN_NAME))
 			return -1;
 		return dump_begin(has_agent());
-	case CR_PLUGIN_STAGE__RESTORE:
-		return restore_begin(check_and_remove_inventory_plugin(PLUGIN_NAME,
-								       strlen(PLUGIN_NAME)),
-				     has_agent());
-	default:
-		return 0;
 	}
+	listed = check_and_remove_inventory_plugin(PLUGIN_NAME, strlen(PLUGIN_NAME));
+	return restore_begin(listed, has_agent());
 }
 
+static int begin(int stage)
+{
+	int ret;
+
+	if (stage != CR_PLUGIN_STAGE__DUMP && stage != CR_PLUGIN_STAGE__RESTORE)
+		return 0;
+	ret = report_begin();
+	if (!ret)
+		ret = begin_stage(stage);
+	/* CRIU does not call end() of a plugin that could not begin. */
+	if (ret)
+		report_end(NULL);
+	return ret;
+}
+
+/*
+ * Of a restore, CRIU calls this with 0 only after it has detached from every task (cr_restore_tasks(), after
+ * restore_root_task(), whose last step that can fail is finalize_restore_detach()).
+ */
 static void end(int stage, int ret)
 {
 	switch (stage) {
 	case CR_PLUGIN_STAGE__DUMP:
 		dump_end(ret || left_running());
+		report_end(ret ? NULL : "dumped");
 		break;
 	case CR_PLUGIN_STAGE__RESTORE:
 		restore_end();
+		report_end(ret || late_failed() ? NULL : "detached");
 		/* Should CRIU have missed that its tasks are dead, its caller must not. */
 		if (late_failed() && !ret)
 			_exit(1);

@@ -17,10 +17,10 @@
 #define IMAGE_VERSION		1U
 #define IMAGE_FILES_NAME	"ibverbs-files.img"
 
-/* Limits of a sane image; handles are small because they are the lowest free. */
+/* Limits of a sane image; no device has more protection domains than handles here (RXE_MAX_PD). */
 #define IMAGE_MAX_CONTEXTS	256U
 #define IMAGE_MAX_OBJECTS	65536U
-#define IMAGE_MAX_HANDLE	32000U
+#define IMAGE_MAX_HANDLE	(1U << 20)
 #define IMAGE_MAX_BYTES		(512U << 20)
 
 /* Allocators that pair with protobuf-c's free; NULL or -ENOMEM when out of memory. */
@@ -43,6 +43,12 @@ int image_decode_files(const uint8_t *data, size_t size, const char *name,
 		       PB(FileTable) **table);
 uint8_t *image_encode(const ProtobufCMessage *message, size_t *size);
 uint32_t image_crc32(const uint8_t *data, size_t size);
+
+/* The process, by its pid inside, in whose memory the region lies. */
+uint32_t image_region_owner(const PB(Context) *context, const PB(MemoryRegion) *mr);
+
+/* The highest handle of any object, or -1. */
+long image_max_handle(const PB(Context) *context);
 
 /* Is the context consistent in itself? 0 or -EINVAL. */
 int image_check_context(const PB(Context) *context, const char *name);

@@ -6,6 +6,7 @@
  * anything was done, and with a name.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -83,7 +84,21 @@ static int check_qp(const PB(QueuePair) *qp, struct handles *handles)
 	return 0;
 }
 
-static int check_mr(const PB(MemoryRegion) *mr, struct handles *handles)
+uint32_t image_region_owner(const PB(Context) *context, const PB(MemoryRegion) *mr)
+{
+	return mr->has_pid ? mr->pid : context->owner;
+}
+
+static bool holds(const PB(Context) *context, uint32_t inner)
+{
+	for (size_t i = 0; i < context->n_holders; i++)
+		if (context->holders[i]->pid == inner)
+			return true;
+	return false;
+}
+
+static int check_mr(const PB(Context) *context, const PB(MemoryRegion) *mr,
+		    struct handles *handles)
 {
 	int ret = take(handles, mr->handle, MR);
 
@@ -94,6 +109,9 @@ static int check_mr(const PB(MemoryRegion) *mr, struct handles *handles)
 	if (mr->length > ADDRESS_LIMIT || mr->start > ADDRESS_LIMIT - mr->length ||
 	    mr->start % PAGE != mr->iova % PAGE)
 		return bad(handles->name, "memory region %#x is out of range", mr->lkey);
+	if (!holds(context, image_region_owner(context, mr)))
+		return bad(handles->name, "memory region %#x is of a process without the context",
+			   mr->lkey);
 	return 0;
 }
 
@@ -120,10 +138,30 @@ static int check_all(const PB(Context) *context, struct handles *handles)
 	for (size_t i = 0; i < context->n_qps && !ret; i++)
 		ret = check_qp(context->qps[i], handles);
 	for (size_t i = 0; i < context->n_mrs && !ret; i++)
-		ret = check_mr(context->mrs[i], handles);
+		ret = check_mr(context, context->mrs[i], handles);
 	for (size_t i = 0; i < context->n_mappings && !ret; i++)
 		ret = check_mapping(context->mappings[i], handles);
 	return ret;
+}
+
+static long higher(long highest, uint32_t handle)
+{
+	return (long)handle > highest ? (long)handle : highest;
+}
+
+long image_max_handle(const PB(Context) *context)
+{
+	long highest = -1;
+
+	for (size_t i = 0; i < context->n_pds; i++)
+		highest = higher(highest, context->pds[i]->handle);
+	for (size_t i = 0; i < context->n_cqs; i++)
+		highest = higher(highest, context->cqs[i]->handle);
+	for (size_t i = 0; i < context->n_qps; i++)
+		highest = higher(highest, context->qps[i]->handle);
+	for (size_t i = 0; i < context->n_mrs; i++)
+		highest = higher(highest, context->mrs[i]->handle);
+	return highest;
 }
 
 int image_check_context(const PB(Context) *context, const char *name)

@@ -14,6 +14,7 @@
 #include "late.h"
 #include "late_task.h"
 #include "log.h"
+#include "report.h"
 #include "tasks.h"
 
 /* Processes, the first one first; and all their threads. */
@@ -39,13 +40,13 @@ static int close_placeholder(pid_t pid, int fd, const char *link, void *arg)
 	return inject_syscall(arg, SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
-/* Descriptors that only the restore needed. */
+/* Closes the descriptors that only the restore needed. */
 static int close_strays(struct late_task *task)
 {
 	int64_t ret = task_each_fd(task->pid, close_placeholder, &task->inject);
 
-	for (size_t n = 0; n < restore_count() && !ret; n++) {
-		const struct restored *restored = restore_at(n);
+	for (size_t n = 0; n < restored_count() && !ret; n++) {
+		const struct restored *restored = restored_at(n);
 		size_t files = 2 + restored->context->n_channels;
 
 		if (restored->built->builder != (int)task->inner)
@@ -75,8 +76,8 @@ static int restore_contexts(struct late_task *task, int *fds)
 {
 	int ret = 0;
 
-	for (size_t n = 0; n < restore_count() && !ret; n++) {
-		const struct restored *restored = restore_at(n);
+	for (size_t n = 0; n < restored_count() && !ret; n++) {
+		const struct restored *restored = restored_at(n);
 
 		if (restored->built->state != 1) {
 			log_fail("image-damaged", "no restored file belongs to context %zu", n);
@@ -95,24 +96,34 @@ static int restore_contexts(struct late_task *task, int *fds)
 	return ret;
 }
 
+static size_t regions_of(const PB(Context) *context, uint32_t inner)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < context->n_mrs; i++)
+		count += image_region_owner(context, context->mrs[i]) == inner;
+	return count;
+}
+
 static int register_memory(struct late_task *task, int *fds)
 {
 	int ret = 0;
 
-	for (size_t n = 0; n < restore_count() && !ret; n++) {
-		if (restore_at(n)->context->owner != task->inner)
-			continue;
-		ret = memory_regions_restore(task, restore_at(n), fds[n]);
-		if (!ret)
-			ret = credentials_restore(task, restore_at(n), fds[n]);
+	for (size_t n = 0; n < restored_count() && !ret; n++) {
+		bool is_owner = restored_at(n)->context->owner == task->inner;
+
+		if (is_owner || regions_of(restored_at(n)->context, task->inner))
+			ret = memory_regions_restore(task, restored_at(n), fds[n]);
+		if (!ret && is_owner)
+			ret = credentials_restore(task, restored_at(n), fds[n]);
 	}
 	return ret;
 }
 
-/* Two rounds over the tasks: contexts may be built in one and owned by another. */
+/* Two rounds over the tasks: one may have made a context whose memory regions are in another. */
 static int finish_tasks(int *fds)
 {
-	size_t owners = 0;
+	size_t owners = 0, regions = 0;
 	int ret = 0;
 
 	for (int round = 0; round < 2; round++) {
@@ -122,8 +133,8 @@ static int finish_tasks(int *fds)
 			int end;
 
 			ret = task_inner_pid(task.pid, &task.inner);
-			for (size_t n = 0; n < restore_count(); n++)
-				concerned |= concerns(restore_at(n), task.inner);
+			for (size_t n = 0; n < restored_count(); n++)
+				concerned |= concerns(restored_at(n), task.inner);
 			if (ret || !concerned)
 				continue;
 			ret = inject_begin(&task.inject, task.pid);
@@ -137,12 +148,19 @@ static int finish_tasks(int *fds)
 				ret = close_strays(&task);
 			end = inject_end(&task.inject);
 			ret = ret ? ret : end;
-			for (size_t n = 0; n < restore_count() && round == 1; n++)
-				owners += restore_at(n)->context->owner == task.inner;
+			for (size_t n = 0; n < restored_count() && round == 1; n++) {
+				owners += restored_at(n)->context->owner == task.inner;
+				regions += regions_of(restored_at(n)->context, task.inner);
+			}
 		}
 	}
-	if (!ret && owners != restore_count()) {
-		log_fail("image-damaged", "an owner of memory regions was not restored");
+	for (size_t n = 0; n < restored_count() && !ret; n++) {
+		owners--;
+		regions -= restored_at(n)->context->n_mrs;
+		ret = memory_regions_end(restored_at(n), fds[n]);
+	}
+	if (!ret && (owners || regions)) {
+		log_fail("image-damaged", "a process that uses a verbs context was not restored");
 		ret = -ESRCH;
 	}
 	if (ret)
@@ -150,24 +168,27 @@ static int finish_tasks(int *fds)
 	return ret;
 }
 
-/* With an agent its word counts; without one the device goes on by itself. */
+/* With an agent the agent decides; without one the plugin resumes the device. */
 static int open_gate(const int *fds, uint64_t register_us)
 {
 	int ret = 0;
 
 	if (fault("restore.gate.before"))
 		return -EIO;
-	if (restore_has_agent())
+	if (restored_has_agent())
 		ret = gate_wait(traced, traced_count, register_us);
 	else
-		for (size_t n = 0; n < restore_count() && !ret; n++)
-			ret = restore_at(n)->driver->resume(fds[n]);
-	return ret ? ret : fault("restore.gate.after") ? -EIO : 0;
+		for (size_t n = 0; n < restored_count() && !ret; n++)
+			ret = restored_at(n)->driver->resume(fds[n]);
+	if (!ret && fault("restore.gate.after"))
+		ret = -EIO;
+	/* Last: once this is written tasks may run, and before it none may. */
+	return ret ? ret : report_opened(tree[0]);
 }
 
 /*
- * CRIU will wait for the first task alone. As the init of its namespace that one does not end before the
- * others, and those, being traced, not before their tracer has seen it; so has a process before its threads.
+ * CRIU waits for the first task alone. That one is the init of its namespace and ends after all others; those
+ * are traced, and end when their tracer has waited for them. The same holds for a process and its threads.
  */
 static void reap_all(void)
 {
@@ -188,7 +209,7 @@ static void reap_all(void)
 }
 
 /*
- * CRIU goes on when this hook fails. Dead tasks make its own last step fail, so
+ * CRIU ignores what this hook returns. Dead tasks make its own last step fail, so
  * that it cleans up and reports as it does for any failed restore.
  */
 static void kill_all(void)
@@ -243,16 +264,16 @@ static int resume_all(pid_t root)
 		return ret;
 	}
 	ret = note_threads();
-	/* Nobody may let them go but us: not even whoever kills CRIU. */
+	/* The kernel detaches from the tasks when CRIU is killed; then they must die instead of running. */
 	for (size_t i = 0; !ret && i < traced_count; i++)
 		ret = task_end_with_us(traced[i]);
-	fds = calloc(restore_count() + 1, sizeof(*fds));
+	fds = calloc(restored_count() + 1, sizeof(*fds));
 	if (ret || !fds) {
 		kill_all();
 		free(fds);
 		return ret ? ret : -ENOMEM;
 	}
-	for (size_t n = 0; n < restore_count(); n++)
+	for (size_t n = 0; n < restored_count(); n++)
 		fds[n] = -1;
 
 	begun = monotonic_us();
@@ -261,10 +282,10 @@ static int resume_all(pid_t root)
 		ret = open_gate(fds, monotonic_us() - begun);
 	if (ret)
 		kill_all();
-	for (size_t n = 0; n < restore_count(); n++) {
+	for (size_t n = 0; n < restored_count(); n++) {
 		/* Nobody else would resume a device whose new tasks are gone. */
-		if (ret && fds[n] >= 0 && !restore_has_agent())
-			restore_at(n)->driver->resume(fds[n]);
+		if (ret && fds[n] >= 0 && !restored_has_agent())
+			restored_at(n)->driver->resume(fds[n]);
 		if (fds[n] >= 0)
 			close(fds[n]);
 	}
@@ -287,8 +308,8 @@ int late_resume(pid_t pid)
 	for (int i = 0; i < tree_count; i++)
 		if (tree[i] == pid)
 			return 0;
-	/* It would run without having been finished. */
-	log_fail("restore", "process %d was not seen when the others were finished", pid);
+	/* It would run without its queues and regions. */
+	log_fail("restore", "process %d is new since the others were finished: it is killed with them", pid);
 	failed = true;
 	kill_all();
 	kill(pid, SIGKILL);

@@ -8,10 +8,10 @@
 /*
  * late_resume - the second half of a restore
  *
- * CRIU calls it for every task, parents first, once all are rebuilt and stopped
+ * CRIU calls it for every task, parents first, once all are restored and stopped
  * on their way back to user space. The first call does the work for all of
  * them: queues are mapped, memory is registered, and only then is the gate
- * asked. So no task runs before the agent said so. Later calls only check that
+ * asked. So no task runs before the agent's reply. Later calls only check that
  * the task was among them.
  * 0 or -errno. CRIU ignores what this returns, so a failure ends the tasks.
  */

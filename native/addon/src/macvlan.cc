@@ -54,7 +54,7 @@ Link ReadLink(Netlink& route, const std::string& name) {
   throw Failure("NoSuchInterface", "no interface " + name + " in this network namespace");
 }
 
-// Mode and alias in one request: there is no moment in which only one of them tells the truth.
+// Mode and alias in one request: there is no moment in which only one of them is right.
 void WriteLink(Netlink& route, const std::string& name, const Link& link) {
   Request request(RTM_NEWLINK, 0);
   static_cast<ifinfomsg*>(request.Fixed(sizeof(ifinfomsg)))->ifi_index = link.index;

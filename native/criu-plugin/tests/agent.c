@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Stands at the gate as the node agent does: for each request it runs a
- * command, and lets the restore go on if that succeeds.
+ * command, and opens the gate if that succeeds.
  *
  * usage: agent SOCKET TOKEN COMMAND...
  */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process with one thing that can't be moved. A dump must say so, and let it
- * go on: it counts.
+ * A process with one thing that can't be moved. A dump must say so, and leave
+ * the process as it was: it counts.
  *
  * usage: objects DEVICE DIR NAME KIND
+ * Kind `worker` looks on SIGUSR1 whether its worker's region is still in the
+ * worker's memory alone, and writes DIR/NAME.fine if so.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -20,6 +22,7 @@
 #include <infiniband/verbs.h>
 
 #define PAGE 4096
+#define HIGH_HANDLE 40000
 
 struct verbs {
 	struct ibv_context *ctx;
@@ -66,6 +69,22 @@ static struct ibv_mr *reg_mr(struct verbs *v)
 	return ibv_reg_mr(v->pd, v->memory, 8 * PAGE, IBV_ACCESS_LOCAL_WRITE);
 }
 
+/* A region whose handle is far from the others'. */
+static bool high_handle(struct verbs *v)
+{
+	struct ibv_pd **pds = calloc(HIGH_HANDLE, sizeof(*pds));
+	struct ibv_mr *mr;
+	bool fine = pds;
+
+	for (int i = 0; i < HIGH_HANDLE && fine; i++)
+		fine = (pds[i] = ibv_alloc_pd(v->ctx));
+	mr = fine ? reg_mr(v) : NULL;
+	for (int i = 0; i < HIGH_HANDLE && fine; i++)
+		fine = !ibv_dealloc_pd(pds[i]);
+	free(pds);
+	return fine && mr && mr->handle > HIGH_HANDLE;
+}
+
 /* The first mapping of a queue in /proc/self/maps. */
 static int find_queue(unsigned long *start, unsigned long *end)
 {
@@ -81,12 +100,55 @@ static int find_queue(unsigned long *start, unsigned long *end)
 	return found;
 }
 
+static bool dont_fork_queues(void)
+{
+	FILE *file = fopen("/proc/self/maps", "re");
+	unsigned long start, end;
+	bool done = file;
+	char line[512];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (strstr(line, "/dev/infiniband/uverbs") &&
+		    sscanf(line, "%lx-%lx", &start, &end) == 2)
+			done &= !madvise((void *)start, end - start, MADV_DONTFORK);
+	if (file)
+		fclose(file);
+	return done;
+}
+
 static bool half_a_queue(struct verbs *v)
 {
 	unsigned long start, end;
 
 	return create_qp(v, IBV_QPT_RC, NULL) && find_queue(&start, &end) && end - start > PAGE &&
 	       !munmap((void *)(end - PAGE), PAGE);
+}
+
+/* A queue pair whose receive requests, flushed, overflow its completion queue. */
+static bool overflow(struct verbs *v)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_INIT, .port_num = 1 };
+	struct ibv_qp *qp = create_qp(v, IBV_QPT_RC, NULL);
+	struct ibv_recv_wr wr = { 0 }, *bad;
+
+	if (!qp || ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+				 IBV_QP_ACCESS_FLAGS))
+		return false;
+	for (int i = 0; i < 60; i++)
+		if (ibv_post_recv(qp, &wr, &bad))
+			return false;
+	attr.qp_state = IBV_QPS_ERR;
+	return !ibv_modify_qp(qp, &attr, IBV_QP_STATE);
+}
+
+/* Each overflow is an asynchronous event of the completion queue; nobody reads the two. */
+static bool overflown(struct verbs *v)
+{
+	v->cq = ibv_create_cq(v->ctx, 1, NULL, NULL, 0);
+	if (!v->cq || !overflow(v) || !overflow(v))
+		return false;
+	sleep(2);
+	return true;
 }
 
 static bool closed_context(struct verbs *v)
@@ -99,7 +161,64 @@ static bool region_without_memory(struct verbs *v)
 	return reg_mr(v) && !munmap(v->memory + 4 * PAGE, PAGE);
 }
 
-/* Both processes have the queues; the first one's pid is the one that is told. */
+static pid_t worker_pid;
+static volatile sig_atomic_t asked;
+
+static void on_usr1(int signal)
+{
+	(void)signal;
+	asked = 1;
+}
+
+/* What the kernel has pinned in a process's memory, in KiB; -1: not known. */
+static long pinned(pid_t pid)
+{
+	char path[64], line[256];
+	long kib = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "VmPin: %ld", &kib);
+	if (file)
+		fclose(file);
+	return kib;
+}
+
+/*
+ * A worker registers memory of its own through its parent's context, then stays or ends: the region is as large
+ * as the parent's, at the same address, and another process's.
+ */
+static bool worker(struct verbs *v, bool stays)
+{
+	int ready[2], status;
+	pid_t pid;
+	char c;
+
+	if (pipe(ready) || !create_qp(v, IBV_QPT_RC, NULL))
+		return false;
+	/* The queues stay the parent's alone, as with ibv_fork_init(). */
+	if (!dont_fork_queues())
+		return false;
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		c = reg_mr(v) ? 'y' : 'n';
+		if (write(ready[1], &c, 1) != 1 || !stays)
+			_exit(0);
+		for (;;)
+			pause();
+	}
+	if (pid < 0 || read(ready[0], &c, 1) != 1 || c != 'y')
+		return false;
+	close(ready[0]);
+	close(ready[1]);
+	worker_pid = pid;
+	return stays || waitpid(pid, &status, 0) == pid;
+}
+
+/* Both processes have the queues; the parent's pid goes into the pid file. */
 static bool forked(struct verbs *v)
 {
 	pid_t pid;
@@ -139,7 +258,15 @@ static bool make(struct verbs *v, const char *kind)
 		return region_without_memory(v);
 	if (!strcmp(kind, "fork"))
 		return forked(v);
+	if (!strcmp(kind, "overflown"))
+		return overflown(v);
+	if (!strcmp(kind, "worker"))
+		return worker(v, true);
+	if (!strcmp(kind, "worker-gone"))
+		return worker(v, false);
 	/* What can be moved: that the others fail is not this program's fault. */
+	if (!strcmp(kind, "high-handle"))
+		return high_handle(v);
 	if (!strcmp(kind, "rc"))
 		return create_qp(v, IBV_QPT_RC, NULL) && reg_mr(v);
 	errx(2, "kind %s?", kind);
@@ -181,8 +308,11 @@ int main(int argc, char **argv)
 	v.cq = v.memory == MAP_FAILED || !v.pd ? NULL : ibv_create_cq(v.ctx, 64, NULL, NULL, 0);
 	if (!v.cq || !make(&v, argv[4]))
 		err(1, "%s", argv[4]);
+	signal(SIGUSR1, on_usr1);
 	for (unsigned long n = 0;; n++) {
 		put(argv[2], argv[3], "progress", n);
+		if (asked && !pinned(getpid()) && pinned(worker_pid) == 8 * PAGE / 1024)
+			put(argv[2], argv[3], "fine", n);
 		if (!n)
 			put(argv[2], argv[3], "pid", getpid());
 		usleep(50000);

@@ -85,7 +85,7 @@ static void *work(void *arg)
 {
 	struct stream *s = arg;
 	struct traffic *t = &s->traffic;
-	double last = now_ms(), told = 0;
+	double last = now_ms(), logged = 0;
 	uint64_t seen = 0;
 	char c;
 
@@ -98,9 +98,9 @@ static void *work(void *arg)
 			last = now;
 			seen = t->completed + t->received;
 		}
-		if (now - told > 100 || now < told) {
+		if (now - logged > 100 || now < logged) {
 			put_number(s, "progress", seen);
-			told = now;
+			logged = now;
 		}
 		/* a window at a time, so that it lasts */
 		traffic_wait(t, 100);

@@ -58,8 +58,13 @@ static void unit_fault(void)
 int main(void)
 {
 	unit_image();
+	unit_fuzz();
+	unit_events();
 	unit_gate();
+	unit_limits();
 	unit_memory();
+	unit_owner();
+	unit_report();
 	unit_tasks();
 	unit_uverbs();
 	unit_fault();

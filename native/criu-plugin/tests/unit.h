@@ -15,8 +15,13 @@ const char *unit_log(void);
 void unit_clear_log(void);
 
 void unit_image(void);
+void unit_events(void);
+void unit_fuzz(void);
 void unit_gate(void);
+void unit_limits(void);
 void unit_memory(void);
+void unit_owner(void);
+void unit_report(void);
 void unit_tasks(void);
 void unit_uverbs(void);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Which regions could be registered again, looked at in this process's own memory. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -22,7 +24,36 @@ static int look(PB(MemoryRegion) *mr)
 	context.n_mrs = 1;
 	context.mrs = list;
 	unit_clear_log();
-	return dump_memory_check(&context, getpid());
+	return dump_memory_check(&context, 7, getpid());
+}
+
+/* An image directory with and without the link to an earlier dump. */
+static void parents(void)
+{
+	PB(MemoryRegion) mr, *list[1] = { &mr };
+	char path[] = "/tmp/sealift-unit-XXXXXX";
+	PB(Context) context;
+	int dir;
+
+	sealift__ibverbs__memory_region__init(&mr);
+	sealift__ibverbs__context__init(&context);
+	context.mrs = list;
+	context.n_mrs = 1;
+	mr.access = LOCAL_WRITE;
+	CHECK(mkdtemp(path));
+	dir = open(path, O_DIRECTORY);
+	CHECK(!dump_memory_is_whole(dir, &context));
+	CHECK(!symlinkat("../before", dir, "parent"));
+	unit_clear_log();
+	CHECK(dump_memory_is_whole(dir, &context) == -EOPNOTSUPP);
+	CHECK(strstr(unit_log(), "sealift: unsupported: the device can write"));
+	mr.access = REMOTE_READ;
+	CHECK(!dump_memory_is_whole(dir, &context));
+	context.n_mrs = 0;
+	CHECK(!dump_memory_is_whole(dir, &context));
+	unlinkat(dir, "parent", 0);
+	close(dir);
+	rmdir(path);
 }
 
 void unit_memory(void)
@@ -31,6 +62,7 @@ void unit_memory(void)
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	PB(MemoryRegion) mr;
 
+	parents();
 	CHECK(memory != MAP_FAILED);
 	sealift__ibverbs__memory_region__init(&mr);
 	mr.start = (uintptr_t)memory + 100;
@@ -58,5 +90,11 @@ void unit_memory(void)
 	mr.length = 3 * PAGE;
 	CHECK(!look(&mr));
 	munmap(memory, 8 * PAGE);
+	CHECK(look(&mr) == -EOPNOTSUPP);
+	/* Another process's regions are over that process's memory. */
+	mr.has_pid = true;
+	mr.pid = 8;
+	CHECK(!look(&mr));
+	mr.pid = 7;
 	CHECK(look(&mr) == -EOPNOTSUPP);
 }

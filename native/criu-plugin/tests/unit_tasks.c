@@ -40,7 +40,7 @@ static pid_t trace(pid_t tid, bool ends_with_us)
 	return tracer;
 }
 
-/* Does a task that counts go on when its tracer is killed? */
+/* Does a task that counts continue when its tracer is killed? */
 static bool outlives_tracer(bool ends_with_us)
 {
 	pid_t task = fork(), tracer;

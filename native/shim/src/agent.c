@@ -4,10 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "../../socket/exchange.h"
 #include "signals.h"
 
 #define SOCKET_PATH	"/run/sealift/agent.sock"
@@ -29,103 +28,47 @@ static const char *socket_path(void)
 
 static int connect_agent(struct reason *why)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	const char *path = socket_path();
-	int fd;
+	int fd = exchange_connect(path);
 
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		reason_set(why, "AgentUnreachable", "socket path %s is too long", path);
-		return -1;
-	}
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		reason_set(why, "AgentUnreachable", "no agent at %s: %s", path, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
+	if (fd < 0)
+		reason_set(why, "AgentUnreachable",
+			   "no agent at %s: %s; see whether this node's Sealift agent runs", path,
+			   strerror(-fd));
 	return fd;
 }
 
-static enum outcome told_to_end(struct reason *why)
+static int wait_ready(int fd, short events, void *signals)
 {
-	reason_set(why, "Cancelled", "told to end while waiting for the agent");
+	return signals_wait(signals, fd, events, -1) < 0 ? -ECANCELED : 0;
+}
+
+static enum outcome asked_to_end(struct reason *why)
+{
+	reason_set(why, "Cancelled", "asked to end while waiting for the agent");
 	return REFUSED;
 }
 
-static enum outcome send_all(const struct signals *signals, int fd, const char *text,
-			     struct reason *why)
+/* What an exchange that ended with @error means. */
+static enum outcome judge_end(int error, struct reason *why)
 {
-	size_t left = strlen(text);
-
-	while (left) {
-		ssize_t sent = send(fd, text, left, MSG_NOSIGNAL);
-
-		if (sent >= 0) {
-			text += sent;
-			left -= sent;
-			continue;
-		}
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN) {
-			reason_set(why, "AgentUnreachable", "the agent closed: %s", strerror(errno));
-			return LOST;
-		}
-		if (signals_wait(signals, fd, POLLOUT, -1) < 0)
-			return told_to_end(why);
+	switch (error) {
+	case 0:
+		return GOT_REPLY;
+	case -ECANCELED:
+		return asked_to_end(why);
+	case -EMSGSIZE:
+		reason_set(why, "BadReply", "the agent's reply has no end within %d bytes",
+			   REPLY_LIMIT);
+		return REFUSED;
+	case -ENOMEM:
+		reason_set(why, "OutOfMemory", "no memory for the agent's reply");
+		return REFUSED;
+	default:
+		reason_set(why, "AgentUnreachable", "the agent closed without a reply: %s",
+			   strerror(-error));
+		return LOST;
 	}
-	return GOT_REPLY;
-}
-
-/* Reads up to the newline; @line is NUL-terminated and the caller's to free. */
-static enum outcome read_line(const struct signals *signals, int fd, char **line,
-			      struct reason *why)
-{
-	size_t size = 4096, used = 0;
-	char *text = malloc(size);
-
-	*line = NULL;
-	while (text) {
-		ssize_t got;
-		char *end;
-
-		if (signals_wait(signals, fd, POLLIN, -1) < 0) {
-			free(text);
-			return told_to_end(why);
-		}
-		got = read(fd, text + used, size - used - 1);
-		if (got < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (got <= 0) {
-			reason_set(why, "AgentUnreachable", "the agent closed without a reply");
-			free(text);
-			return LOST;
-		}
-		end = memchr(text + used, '\n', got);
-		used += got;
-		if (end) {
-			*end = '\0';
-			*line = text;
-			return GOT_REPLY;
-		}
-		if (used + 1 < size)
-			continue;
-		if (size >= REPLY_LIMIT) {
-			reason_set(why, "BadReply", "the agent's reply has no end within %d bytes",
-				   REPLY_LIMIT);
-			free(text);
-			return REFUSED;
-		}
-		size *= 2;
-		end = realloc(text, size);
-		if (!end)
-			free(text);
-		text = end;
-	}
-	reason_set(why, "OutOfMemory", "no memory for the agent's reply");
-	return REFUSED;
 }
 
 static enum outcome judge(const char *line, json_t **reply, struct reason *why)
@@ -150,18 +93,16 @@ static enum outcome judge(const char *line, json_t **reply, struct reason *why)
 	return REFUSED;
 }
 
-static enum outcome ask_once(const struct signals *signals, const char *text, json_t **reply,
+static enum outcome ask_once(struct signals *signals, const char *text, json_t **reply,
 			     struct reason *why)
 {
 	enum outcome outcome;
-	char *line = NULL;
+	char *line;
 	int fd = connect_agent(why);
 
 	if (fd < 0)
 		return LOST;
-	outcome = send_all(signals, fd, text, why);
-	if (outcome == GOT_REPLY)
-		outcome = read_line(signals, fd, &line, why);
+	outcome = judge_end(exchange_line(fd, text, REPLY_LIMIT, &line, wait_ready, signals), why);
 	if (outcome == GOT_REPLY)
 		outcome = judge(line, reply, why);
 	free(line);
@@ -169,21 +110,21 @@ static enum outcome ask_once(const struct signals *signals, const char *text, js
 	return outcome;
 }
 
-/* Tests cannot wait for two minutes. */
-static int patience(int wanted_ms)
+/* Tests set a shorter limit. */
+static int limited(int wanted_ms)
 {
-	const char *named = getenv("SEALIFT_PATIENCE_MS");
+	const char *named = getenv("SEALIFT_LIMIT_MS");
 	int limit = named ? atoi(named) : 0;
 
 	return limit > 0 && limit < wanted_ms ? limit : wanted_ms;
 }
 
-json_t *agent_ask(const json_t *request, int patience_ms, struct reason *why)
+json_t *agent_ask(const json_t *request, int limit_ms, struct reason *why)
 {
-	return agent_ask_while(request, patience_ms, -1, why);
+	return agent_ask_while(request, limit_ms, -1, why);
 }
 
-json_t *agent_ask_while(const json_t *request, int patience_ms, int watched, struct reason *why)
+json_t *agent_ask_while(const json_t *request, int limit_ms, int watched, struct reason *why)
 {
 	char *body = json_dumps(request, JSON_COMPACT);
 	size_t length = body ? strlen(body) : 0;
@@ -201,17 +142,17 @@ json_t *agent_ask_while(const json_t *request, int patience_ms, int watched, str
 
 	signals_take(&signals);
 	signals.watched = watched;
-	patience_ms = patience(patience_ms);
+	limit_ms = limited(limit_ms);
 	while (ask_once(&signals, text, &reply, why) == LOST) {
 		/*
 		 * Only time without a connection counts: a gate may take long, and an agent that
 		 * closes at once, again and again, must not keep us for ever.
 		 */
-		if (without_ms >= patience_ms)
+		if (without_ms >= limit_ms)
 			break;
 		without_ms += RECONNECT_MS;
 		if (signals_wait(&signals, -1, 0, RECONNECT_MS) < 0) {
-			told_to_end(why);
+			asked_to_end(why);
 			break;
 		}
 	}

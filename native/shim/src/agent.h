@@ -8,7 +8,7 @@
 #include "reason.h"
 
 /* Time without a connection, in milliseconds, after which the agent counts as gone. */
-#define AGENT_PATIENCE_MS	110000
+#define AGENT_LIMIT_MS	110000
 /* The same where nothing depends on an answer. */
 #define AGENT_BRIEF_MS		3000
 
@@ -17,12 +17,12 @@
  * A connection that cannot be made or that closes without a reply is made again every 500 ms.
  *
  * Returns a new reference to a reply that says "ok", or NULL with @why filled: the agent's refusal,
- * no agent for @patience_ms, an unreadable reply, SIGTERM, the end of the parent process.
+ * no agent for @limit_ms, an unreadable reply, SIGTERM, the end of the parent process.
  */
-json_t *agent_ask(const json_t *request, int patience_ms, struct reason *why);
+json_t *agent_ask(const json_t *request, int limit_ms, struct reason *why);
 
 /* The same, until @watched, a descriptor, is readable: then "Cancelled". */
-json_t *agent_ask_while(const json_t *request, int patience_ms, int watched, struct reason *why);
+json_t *agent_ask_while(const json_t *request, int limit_ms, int watched, struct reason *why);
 
 /* Whether somebody listens. */
 int agent_present(void);

@@ -71,7 +71,7 @@ static json_t *cni_arg(const char *key)
 	return json_string("");
 }
 
-static json_t *ask(const struct cni *cni, const char *phase, int patience_ms, struct reason *why)
+static json_t *ask(const struct cni *cni, const char *phase, int limit_ms, struct reason *why)
 {
 	json_t *reply = NULL;
 	json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "op", "cni",
@@ -83,15 +83,15 @@ static json_t *ask(const struct cni *cni, const char *phase, int patience_ms, st
 	if (request && cni->hidden)
 		json_object_set_new(request, "hidden", json_true());
 	if (request)
-		reply = agent_ask(request, patience_ms, why);
+		reply = agent_ask(request, limit_ms, why);
 	else
 		reason_set(why, "BadConfiguration", "CNI_ARGS or the names are not UTF-8");
 	json_decref(request);
 	return reply;
 }
 
-/* Best effort: whoever is not told now learns it from the DEL that follows a failed ADD. */
-static void tell_deleted(const struct cni *cni)
+/* Best effort: the DEL that follows a failed ADD reports it again. */
+static void report_deleted(const struct cni *cni)
 {
 	struct reason why;
 
@@ -132,19 +132,19 @@ static int add_delegate(const struct cni *cni, const json_t *delegate, struct re
 	fault("shim.add.after");
 	if (status) {
 		run_quietly(delegate, "DEL");
-		tell_deleted(cni);
+		report_deleted(cni);
 		if (status < 0)
 			return print_error(cni->conf, code_of(why), why);
 		fputs(output ? output : "", stdout);	/* its own error */
 		free(output);
 		return 1;
 	}
-	reply = ask(cni, "after", AGENT_PATIENCE_MS, why);
+	reply = ask(cni, "after", AGENT_LIMIT_MS, why);
 	if (reply) {
 		fputs(output ? output : "", stdout);
 	} else {
 		run_quietly(delegate, "DEL");
-		tell_deleted(cni);
+		report_deleted(cni);
 		print_error(cni->conf, code_of(why), why);
 	}
 	free(output);
@@ -165,7 +165,7 @@ static int add(struct cni *cni)
 		return print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
 	json_decref(delegate);
 
-	wish = ask(cni, "before", AGENT_PATIENCE_MS, &why);
+	wish = ask(cni, "before", AGENT_LIMIT_MS, &why);
 	if (!wish)
 		return print_error(cni->conf, code_of(&why), &why);
 	delegate = cni_conf_delegate(cni->conf, wish, 0, &why);
@@ -186,7 +186,7 @@ static int pass_on(const struct cni *cni, const char *command)
 		return print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
 	if (!strcmp(command, "DEL")) {
 		fault("shim.del.before");
-		tell_deleted(cni);
+		report_deleted(cni);
 	}
 	status = run_and_print(cni, delegate, command);
 	if (!strcmp(command, "DEL"))

@@ -47,7 +47,7 @@ static json_t *runtime_config(const json_t *conf, const json_t *delegate, const 
 }
 
 /*
- * An address that is told must not be allocated too: host-local takes only addresses of its own range
+ * An address that the agent wishes for must not be allocated too: host-local takes only addresses of its own range
  * that are free on its own node, and the address of a pod that moves here need be neither.
  * Plugins hand their whole configuration to IPAM, so that `static` finds runtimeConfig's `ips`.
  */

@@ -3,8 +3,8 @@
  * create ── keeper ── runc ── criu
  *
  * The keeper is in a session of its own and stays until runc has ended. It knows by a pipe whether the
- * create has succeeded or has been killed. All that it can do to a restore is to remove the bundle's mark:
- * the plugin then kills what was rebuilt, and CRIU and runc clean up as after any failure. A CRIU whose
+ * create has succeeded or has been killed. All that it can do to a restore is to remove the bundle's marker:
+ * the plugin then kills what was restored, and CRIU and runc clean up as after any failure. A CRIU whose
  * runc is killed leaves its mounts.
  */
 #include "keeper.h"
@@ -20,13 +20,14 @@
 #include <unistd.h>
 
 #include "agent.h"
-#include "bundle.h"
 #include "fault.h"
+#include "marker.h"
+#include "outcome.h"
 #include "pidfd.h"
 #include "signals.h"
 
-/* For a restore that has been given up; what is in the middle of it goes on to the gate first. */
-#define END_PATIENCE_MS	60000
+/* A restore that has been given up ends at its gate, which it has to reach first. */
+#define END_LIMIT_MS	60000
 
 static void to_null(int fd)
 {
@@ -80,8 +81,8 @@ static void keep(const struct kept_restore *order, pid_t runc, int word)
 		if (!fds[1].revents)
 			continue;
 		if (read(word, &kept, 1) != 1) {
-			bundle_unmark_waiting(order->args->bundle);
-			if (!wait_for(ended, END_PATIENCE_MS))
+			marker_clear_waiting(order->args->bundle);
+			if (!wait_for(ended, END_LIMIT_MS))
 				kill(runc, SIGKILL);
 		}
 		fds[1].fd = -1;
@@ -104,11 +105,16 @@ static void keeper(const struct kept_restore *order, int word)
 	to_null(STDIN_FILENO);
 	to_null(STDOUT_FILENO);
 	to_null(STDERR_FILENO);
+	/* The create will have returned: without a name in it the marker would keep nobody out. */
+	if (marker_set_waiting(order->args->bundle, runc) < 0)
+		marker_clear_waiting(order->args->bundle);
 	keep(order, runc, word);
 	while (waitpid(runc, &status, 0) < 0)
 		if (errno != EINTR)
 			_exit(1);
-	bundle_unmark_waiting(order->args->bundle);
+	/* First what it came to: without the marker it looks as if it went on. */
+	outcome_end(order->state, status);
+	marker_clear_waiting(order->args->bundle);
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
@@ -149,7 +155,7 @@ static int judge(int status, struct reason *why)
 	return -1;
 }
 
-/* Until runc has ended, or this process is told to. */
+/* Waits until runc has ended or this process is asked to end. */
 static int finished(pid_t child, int ended, struct reason *why)
 {
 	struct signals signals;
@@ -159,7 +165,7 @@ static int finished(pid_t child, int ended, struct reason *why)
 	ready = signals_wait(&signals, ended, POLLIN, -1);
 	signals_give_back(&signals);
 	if (ready < 0) {
-		reason_set(why, "Cancelled", "told to end while the container is restored");
+		reason_set(why, "Cancelled", "asked to end while the container is restored");
 		return -1;
 	}
 	if (waitpid(child, &status, 0) != child) {
@@ -171,16 +177,16 @@ static int finished(pid_t child, int ended, struct reason *why)
 
 /*
  * The process that a restore in the background has made. Returns 0 with @why filled, or with no code in it
- * if runc has failed, and has told its log why.
+ * if runc has failed: the reason is in its log then.
  */
-static long long rebuilt(const struct kept_restore *order, pid_t child, int ended, struct reason *why)
+static long long restored_pid(const struct kept_restore *order, pid_t child, int ended, struct reason *why)
 {
 	long long pid = 0;
 	int status = 0;
 	json_t *reply;
 
 	fault("shim.atGate.before");
-	reply = agent_ask_while(order->at_gate, AGENT_PATIENCE_MS, ended, why);
+	reply = agent_ask_while(order->at_gate, AGENT_LIMIT_MS, ended, why);
 	fault("shim.atGate.after");
 	if (reply) {
 		pid = json_integer_value(json_object_get(reply, "pid"));
@@ -191,14 +197,12 @@ static long long rebuilt(const struct kept_restore *order, pid_t child, int ende
 	}
 	/* A restore that was refused ends at its gate: no mount of its own is left behind then. */
 	if (strcmp(why->code, "Cancelled"))
-		wait_for(ended, END_PATIENCE_MS);
+		wait_for(ended, END_LIMIT_MS);
 	if (waitpid(child, &status, WNOHANG) != child)
 		return 0;
 	if (!status) {
 		/* The gate has been opened meanwhile. */
-		pid = bundle_init_pid(order->args->root, order->args->id);
-		if (pid <= 0)
-			reason_set(why, "RestoreFailed", "runc keeps no state of %s", order->args->id);
+		pid = marker_init_pid(order->args->root, order->args->id, why);
 	} else if (!strcmp(why->code, "Cancelled")) {
 		judge(status, why);
 	}
@@ -208,7 +212,7 @@ static long long rebuilt(const struct kept_restore *order, pid_t child, int ende
 /* Leaves the restore at its gate: containerd learns the process, and nobody waits for runc. */
 static int leave(const struct kept_restore *order, pid_t child, int ended, struct reason *why)
 {
-	long long pid = rebuilt(order, child, ended, why);
+	long long pid = restored_pid(order, child, ended, why);
 
 	if (pid <= 0)
 		return -1;
@@ -240,7 +244,7 @@ int keeper_restore(const struct kept_restore *order, struct reason *why)
 	result = order->at_gate ? leave(order, child, ended, why) : finished(child, ended, why);
 	if (result < 0 || !order->at_gate)
 		goto out;
-	/* A keeper that has ended has nothing left to be told. */
+	/* EPIPE: the keeper has ended, and needs no word any more. */
 	signal(SIGPIPE, SIG_IGN);
 	if (write(word[1], "k", 1) < 0 && errno != EPIPE) {
 		reason_set(why, "OutOfMemory", "cannot keep the restore: %s", strerror(errno));
@@ -248,6 +252,9 @@ int keeper_restore(const struct kept_restore *order, struct reason *why)
 	}
 out:
 	close(word[1]);
+	/* The keeper does it, if nobody has killed it. */
+	if (result < 0)
+		marker_clear_waiting(order->args->bundle);
 	if (ended >= 0)
 		close(ended);
 	return result;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Stands between containerd (or CRI-O) and runc. `create` of a pod's container asks the agent, and may
- * become `restore`; `start` of a restored container has nothing to do. All else goes straight to runc.
+ * become `restore`; `start` of a restored container has nothing to do. What cannot be understood is refused,
+ * because the container might be a target, which must not be created from nothing. All else goes straight to
+ * runc.
  */
 #include "oci.h"
 
@@ -18,6 +20,7 @@
 #include "agent.h"
 #include "bundle.h"
 #include "fault.h"
+#include "marker.h"
 #include "oci_args.h"
 #include "restore.h"
 #include "runc.h"
@@ -65,20 +68,15 @@ static int fail(const struct oci_args *args, const struct reason *why)
 	return 1;
 }
 
-/* What the agent is asked about a container; NULL if it is not to be asked. */
-static json_t *create_request(const struct oci_args *args)
+/* Makes the question to the agent of what the bundle says of its container. */
+static void complete_request(json_t *request, const struct oci_args *args)
 {
-	json_t *request = bundle_identity(args->bundle);
-	char *bundle;
+	char *bundle = realpath(args->bundle, NULL);
 
-	if (!request)
-		return NULL;
-	bundle = realpath(args->bundle, NULL);
 	json_object_set_new(request, "op", json_string("create"));
 	json_object_set_new(request, "id", json_string(args->id));
 	json_object_set_new(request, "bundle", json_string(bundle ? bundle : args->bundle));
 	free(bundle);
-	return request;
 }
 
 /* Asks once and does what is said. Returns as the process should, or -1 if a restore has failed in runc. */
@@ -90,7 +88,7 @@ static int create_once(char **argv, const struct oci_args *args, const json_t *r
 	int status;
 
 	fault("shim.create.before");
-	reply = agent_ask(request, AGENT_PATIENCE_MS, &why);
+	reply = agent_ask(request, AGENT_LIMIT_MS, &why);
 	fault("shim.create.after");
 	if (!reply)
 		return fail(args, &why);
@@ -101,8 +99,8 @@ static int create_once(char **argv, const struct oci_args *args, const json_t *r
 			status = fail(args, &why);
 	} else if (action && !strcmp(action, "run")) {
 		/* A marker of an earlier attempt must not keep it from being started. */
-		bundle_unmark(args->bundle);
-		bundle_unmark_waiting(args->bundle);
+		marker_clear_restored(args->bundle);
+		marker_clear_waiting(args->bundle);
 		status = runc_become(argv);
 	} else {
 		reason_set(&why, "BadReply", "the agent's reply has the action %s",
@@ -116,19 +114,19 @@ static int create_once(char **argv, const struct oci_args *args, const json_t *r
 static int pause_for(int ms)
 {
 	struct signals signals;
-	int told;
+	int ready;
 
 	signals_take(&signals);
-	told = signals_wait(&signals, -1, 0, ms);
+	ready = signals_wait(&signals, -1, 0, ms);
 	signals_give_back(&signals);
-	return told;
+	return ready;
 }
 
 /*
- * A restore that has failed may be made once more within the same create, if the agent says so: where the
- * pod must go on here, a create that failed would be its end if its restartPolicy is Never.
+ * A restore that has failed may be made once more within the same create, if the agent says so. After
+ * `Committed` a create that failed would be the end of a pod whose restartPolicy is Never.
  */
-static int create(char **argv, const struct oci_args *args, json_t *request)
+static int create_with_retries(char **argv, const struct oci_args *args, json_t *request)
 {
 	struct timespec now;
 	int attempt;
@@ -148,44 +146,116 @@ static int create(char **argv, const struct oci_args *args, json_t *request)
 	}
 }
 
-/*
- * Nothing may run in a container whose restore waits for the decision: not even a probe, which the kubelet
- * takes for passed over if it cannot be run. Whatever the options of `exec` are, one argument is the id.
- */
-static int waits_at_gate(int argc, char **argv, const struct oci_args *args)
+static int create(char **argv, const struct oci_args *args)
 {
+	json_t *request;
+	struct reason why;
+	int status;
+
+	switch (bundle_read(args->bundle, &request, &why)) {
+	case BUNDLE_SANDBOX:
+		return runc_become(argv);
+	case BUNDLE_CONTAINER:
+		complete_request(request, args);
+		status = create_with_retries(argv, args, request);
+		break;
+	default:
+		status = fail(args, &why);
+	}
+	json_decref(request);
+	return status;
+}
+
+static int start(char **argv, const struct oci_args *args)
+{
+	struct reason why;
+
+	switch (marker_is_restored(args->root, args->id, &why)) {
+	case 0:
+		return runc_become(argv);
+	case 1:
+		return 0;
+	default:
+		return fail(args, &why);
+	}
+}
+
+/*
+ * Whether nothing may be done to a container just now, with @why filled: its restore waits for the decision, or
+ * it is being dumped.
+ */
+static int stands_still(const struct oci_args *args, const char *id, struct reason *why)
+{
+	char by[128] = "";
+	int marked = marker_is_waiting(args->root, id, why);
+
+	if (marked > 0)
+		reason_set(why, "AtResumeGate",
+			   "the container is being moved here and has not been resumed yet: try again later");
+	if (marked)
+		return 1;
+	marked = marker_is_moving(args->root, id, by, sizeof(by), why);
+	if (marked > 0)
+		reason_set(why, "Moving",
+			   "the container is being moved or checkpointed%s%s: try again when that has ended",
+			   *by ? " by " : "", by);
+	return marked != 0;
+}
+
+/* Commands that would let something run in a container, or stop it, in the middle of a dump or restore. */
+static const char *const disturbing[] = { "exec", "pause", "resume", "checkpoint", NULL };
+
+static int disturbs(const char *command)
+{
+	const char *const *name = disturbing;
+
+	while (*name && strcmp(*name, command))
+		name++;
+	return *name != NULL;
+}
+
+/*
+ * Refused at once rather than kept waiting: a probe that cannot be run does not count for the kubelet, one that
+ * takes too long has failed. Whatever the command's options are, one argument is the id.
+ */
+static int unless_still(int argc, char **argv, const struct oci_args *args)
+{
+	struct reason why;
 	int at;
 
 	for (at = args->command_at + 1; at < argc; at++)
-		if (bundle_is_waiting(args->root, argv[at]))
-			return 1;
-	return 0;
+		if (stands_still(args, argv[at], &why))
+			return fail(args, &why);
+	return runc_become(argv);
+}
+
+/* Nobody calls these under Kubernetes, and they would make a container without a question to the agent. */
+static int refuse(const struct oci_args *args)
+{
+	struct reason why;
+
+	reason_set(&why, "Unsupported",
+		   "sealift-runc has no `%s`: create the container and start it, or use runc itself",
+		   args->command);
+	return fail(args, &why);
 }
 
 int oci_main(int argc, char **argv)
 {
 	struct oci_args args;
-	json_t *request;
-	int status;
+	struct reason why;
 
-	oci_args_parse(argc, argv, &args);
-	if (args.command && !strcmp(args.command, "exec") && waits_at_gate(argc, argv, &args)) {
-		struct reason why;
-
-		reason_set(&why, "AtResumeGate",
-			   "the container is being moved and has not been let go yet: try again later");
+	if (oci_args_parse(argc, argv, &args, &why) < 0)
 		return fail(&args, &why);
-	}
-	if (!args.command || !args.id || args.help)
+	if (!args.command)
 		return runc_become(argv);
-	if (!strcmp(args.command, "start") && bundle_is_restored(args.root, args.id))
-		return 0;
-	if (strcmp(args.command, "create"))
-		return runc_become(argv);
-	request = create_request(&args);
-	if (!request)
-		return runc_become(argv);
-	status = create(argv, &args, request);
-	json_decref(request);
-	return status;
+	if (!strcmp(args.command, "create") && args.id)
+		return create(argv, &args);
+	if (!strcmp(args.command, "start") && args.id)
+		return start(argv, &args);
+	if (disturbs(args.command))
+		return unless_still(argc, argv, &args);
+	if (!strcmp(args.command, "run") || !strcmp(args.command, "restore"))
+		return refuse(&args);
+	return runc_become(argv);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Follows the rules of Go's flag package, which runc uses: one dash or two, `--name value` or
- * `--name=value`, switches take a value only after `=`, `--` ends the options.
+ * `--name=value`, switches take a value only after `=`, `--` ends the options. An option that is not in
+ * these tables is refused: the next word may be its value or the container's id.
  */
 #include "oci_args.h"
 
@@ -21,10 +22,12 @@ static int switched_on(const char *equals)
 	       !strcmp(equals, "T") || !strcmp(equals, "TRUE") || !strcmp(equals, "True");
 }
 
-/* Takes the option at argv[at]. Returns the index after it, or -1 if it is none of @options. */
-static int take_option(int argc, char **argv, int at, const struct option *options)
+/* Takes the option at argv[at]. Returns the index after it, or -1 with @why filled. */
+static int take_option(int argc, char **argv, int at, const struct option *options,
+		       struct reason *why)
 {
-	const char *name = argv[at] + (argv[at][1] == '-' ? 2 : 1);
+	const char *option = argv[at];
+	const char *name = option + (option[1] == '-' ? 2 : 1);
 	const char *equals = strchr(name, '=');
 	size_t length = equals ? (size_t)(equals - name) : strlen(name);
 	const char *value = equals ? equals + 1 : NULL;
@@ -38,14 +41,20 @@ static int take_option(int argc, char **argv, int at, const struct option *optio
 			return at + 1;
 		}
 		if (!value) {
-			if (++at >= argc)
+			if (++at >= argc) {
+				reason_set(why, "BadArguments", "the option %.64s has no value", option);
 				return -1;
+			}
 			value = argv[at];
 		}
 		if (options->value)
 			*options->value = value;
 		return at + 1;
 	}
+	reason_set(why, "BadArguments",
+		   "sealift-runc does not know the option %.64s, so that it cannot tell which container is meant: "
+		   "remove the option from the runtime handler, or install a Sealift that knows this runc's options",
+		   option);
 	return -1;
 }
 
@@ -54,10 +63,9 @@ static int is_option(const char *arg)
 	return arg[0] == '-' && arg[1] != '\0';
 }
 
-static void parse_command(int argc, char **argv, int at, struct oci_args *args,
-			  const struct option *options)
+static int parse_command(int argc, char **argv, int at, struct oci_args *args,
+			 const struct option *options, struct reason *why)
 {
-	const char *id = NULL;
 	int options_end = 0;
 
 	while (at < argc) {
@@ -65,19 +73,19 @@ static void parse_command(int argc, char **argv, int at, struct oci_args *args,
 			options_end = 1;
 			at++;
 		} else if (!options_end && is_option(argv[at])) {
-			at = take_option(argc, argv, at, options);
+			at = take_option(argc, argv, at, options, why);
 			if (at < 0)
-				return;
+				return -1;
 		} else {
-			if (!id)
-				id = argv[at];
+			if (!args->id)
+				args->id = argv[at];
 			at++;
 		}
 	}
-	args->id = id;
+	return 0;
 }
 
-void oci_args_parse(int argc, char **argv, struct oci_args *args)
+int oci_args_parse(int argc, char **argv, struct oci_args *args, struct reason *why)
 {
 	const char *log_format = NULL;
 	const struct option global[] = {
@@ -88,6 +96,10 @@ void oci_args_parse(int argc, char **argv, struct oci_args *args)
 		{ "criu", NULL, NULL, 1 },
 		{ "debug", NULL, NULL, 0 },
 		{ "systemd-cgroup", NULL, NULL, 0 },
+		{ "help", NULL, NULL, 0 },
+		{ "h", NULL, NULL, 0 },
+		{ "version", NULL, NULL, 0 },
+		{ "v", NULL, NULL, 0 },
 		{ NULL, NULL, NULL, 0 },
 	};
 	const struct option create[] = {
@@ -108,7 +120,7 @@ void oci_args_parse(int argc, char **argv, struct oci_args *args)
 		{ "h", NULL, &args->help, 0 },
 		{ NULL, NULL, NULL, 0 },
 	};
-	int at = 1;
+	int at = 1, ret = 0;
 
 	memset(args, 0, sizeof(*args));
 	args->root = "/run/runc";
@@ -119,17 +131,22 @@ void oci_args_parse(int argc, char **argv, struct oci_args *args)
 			at++;
 			break;
 		}
-		at = take_option(argc, argv, at, global);
+		at = take_option(argc, argv, at, global, why);
 		if (at < 0)
-			return;	/* help, version, or unknown: runc's own business */
+			return -1;
+		/* Here already: the next option may be refused, and the log is where that is said. */
+		args->log_json = log_format && !strcmp(log_format, "json");
 	}
-	args->log_json = log_format && !strcmp(log_format, "json");
 	if (at >= argc)
-		return;
+		return 0;
 	args->command_at = at;
 	args->command = argv[at];
 	if (!strcmp(args->command, "create"))
-		parse_command(argc, argv, at + 1, args, create);
+		ret = parse_command(argc, argv, at + 1, args, create, why);
 	else if (!strcmp(args->command, "start"))
-		parse_command(argc, argv, at + 1, args, start);
+		ret = parse_command(argc, argv, at + 1, args, start, why);
+	if (ret || args->id || args->help || strcmp(args->command, "create"))
+		return ret;
+	reason_set(why, "BadArguments", "create was called without the id of a container");
+	return -1;
 }

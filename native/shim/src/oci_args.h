@@ -3,15 +3,17 @@
 #ifndef SHIM_OCI_ARGS_H
 #define SHIM_OCI_ARGS_H
 
+#include "reason.h"
+
 struct oci_args {
 	int command_at;			/* index of the sub-command in argv, 0 if there is none */
-	const char *command;		/* NULL: none, or options that are not runc's */
+	const char *command;		/* NULL: none */
 	/* global options */
 	const char *root;		/* never NULL */
 	const char *log;		/* NULL: standard error only */
 	int log_json;
 	/* options of create and start */
-	const char *id;			/* NULL: not given, or options that are not runc's */
+	const char *id;			/* NULL: not given */
 	const char *bundle;		/* never NULL */
 	const char *pid_file;
 	const char *console_socket;
@@ -21,7 +23,11 @@ struct oci_args {
 	int help;
 };
 
-/* The strings are argv's own. */
-void oci_args_parse(int argc, char **argv, struct oci_args *args);
+/*
+ * Reads the global options and, of create and start, the command's own. The strings are argv's.
+ * Returns 0, or -1 with @why filled (BadArguments) if an option is unknown or create names no container;
+ * @args then holds what stands before that option.
+ */
+int oci_args_parse(int argc, char **argv, struct oci_args *args, struct reason *why);
 
 #endif

@@ -8,9 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bundle.h"
 #include "fault.h"
 #include "keeper.h"
+#include "marker.h"
+#include "outcome.h"
 #include "runc.h"
 
 #define MOST_OPTIONS	64
@@ -85,7 +86,7 @@ static int become_restore(char **argv)
 			 runc_path(), path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
 		setenv("PATH", search, 1);
 	}
-	/* The plugin gives a restore up whose runc has been killed: nobody would know of what it has rebuilt. */
+	/* The plugin gives the restore up when runc has been killed: nobody would know of the restored tasks. */
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	setenv("SEALIFT_RUNC_PID", pid, 1);
 	return runc_become(argv);
@@ -99,14 +100,18 @@ static json_t *at_gate_request(const json_t *environment)
 			 json_object_get(environment, "SEALIFT_CONTAINER"));
 }
 
-/* Runs runc with a keeper. The bundle's mark tells the plugin that the restore is still wanted. */
+/* Runs runc with a keeper. The plugin gives the restore up when the bundle's marker is gone. */
 static int keep_restore(char **argv, const struct oci_args *args, json_t *reply, struct reason *why)
 {
 	struct kept_restore order = { .args = args, .argv = argv, .become = become_restore };
-	char waiting[PATH_MAX], *absolute;
+	const char *work = json_string_value(json_object_get(reply, "workPath"));
+	char waiting[PATH_MAX], state[PATH_MAX], *absolute;
 	json_t *at_gate = NULL;
 	int result;
 
+	if (outcome_begin(work, state, why) < 0)
+		return -1;
+	order.state = state;
 	if (json_is_true(json_object_get(reply, "background"))) {
 		at_gate = at_gate_request(json_object_get(reply, "env"));
 		if (!at_gate) {
@@ -114,7 +119,7 @@ static int keep_restore(char **argv, const struct oci_args *args, json_t *reply,
 			return -1;
 		}
 	}
-	if (bundle_waiting_path(args->bundle, waiting) < 0 || bundle_mark_waiting(args->bundle) < 0) {
+	if (marker_waiting_path(args->bundle, waiting) < 0 || marker_set_waiting(args->bundle, 0) < 0) {
 		reason_set(why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
 		json_decref(at_gate);
 		return -1;
@@ -178,7 +183,7 @@ int restore_container(char **argv, const struct oci_args *args, json_t *reply, s
 	if (export_environment(json_object_get(reply, "env"), why) < 0)
 		goto out;
 	fault("shim.mark.before");
-	if (bundle_mark_restored(args->bundle) < 0) {
+	if (marker_set_restored(args->bundle) < 0) {
 		reason_set(why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
 		goto out;
 	}

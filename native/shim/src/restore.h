@@ -10,7 +10,7 @@
 
 /*
  * Restores the container that @argv would create, as the agent's @reply says.
- * Returns 0, or -1 with @why filled; its code is empty if runc has failed, and has told its log why.
+ * Returns 0, or -1 with @why filled; its code is empty if runc has failed: the reason is in its log then.
  */
 int restore_container(char **argv, const struct oci_args *args, json_t *reply, struct reason *why);
 

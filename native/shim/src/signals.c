@@ -10,12 +10,12 @@
 #define PARENT_CHECK_MS 2000
 
 static const int taken[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE };
-static volatile sig_atomic_t told_to_end;
+static volatile sig_atomic_t asked_to_end;
 
 static void on_end(int signal)
 {
 	(void)signal;
-	told_to_end = 1;
+	asked_to_end = 1;
 }
 
 void signals_take(struct signals *signals)
@@ -64,7 +64,7 @@ int signals_wait(const struct signals *signals, int fd, short events, int timeou
 		struct timespec step;
 		int ready;
 
-		if (told_to_end || getppid() != signals->parent)
+		if (asked_to_end || getppid() != signals->parent)
 			return -1;
 		if (left <= 0)
 			return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Waiting that ends when the process is told to, or when nobody waits for it any more. */
+/* Waiting that ends when the process is asked to end, or when its parent is gone. */
 #ifndef SHIM_SIGNALS_H
 #define SHIM_SIGNALS_H
 

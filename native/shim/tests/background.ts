@@ -166,6 +166,35 @@ async function keepsNoOutput(bench: Bench): Promise<void> {
   open(bench);
 }
 
+const keeperOf = (bench: Bench): number =>
+  Number(readFileSync(`/proc/${bench.runcPid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1]);
+
+/** The marker is removed by the keeper alone, but counts only while the keeper or runc is there. */
+async function outlivesItsKeeper(bench: Bench): Promise<void> {
+  await begin(bench, GATE);
+  assert.equal((await start(bench).ended).status, 0);
+  await until(() => isAlive(bench.runcPid));
+  process.kill(keeperOf(bench), 'SIGKILL');
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.match((await exec(bench)).stderr, /AtResumeGate/);
+  assert.equal(bench.has('gave-up'), false);
+  open(bench);
+  await until(() => bench.runcArgs() !== undefined && !isAlive(bench.runcPid));
+  assert.equal(bench.isWaiting, true);
+  const joined = await exec(bench);
+  assert.equal(joined.status, 0, joined.stderr);
+}
+
+async function isGivenUpWithItsKeeper(bench: Bench): Promise<void> {
+  await begin(bench, 'silence');
+  const { ended } = start(bench);
+  await until(() => bench.requests.length === 2 && bench.has('runc.pid'));
+  process.kill(keeperOf(bench), 'SIGKILL');
+  assert.equal((await ended).status, 1);
+  await until(() => bench.has('gave-up') && !isAlive(bench.runcPid));
+  assert.equal(bench.isWaiting, false);
+}
+
 async function unusablePidFile(bench: Bench): Promise<void> {
   await begin(bench, GATE);
   mkdirSync(join(bench.dir, 'pid'));
@@ -183,7 +212,9 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
   'fails with a runc that is killed': failsWithAKilledRunc,
   'waits for a refused restore to end': waitsForARefusedRestore,
   'is given up with a create that is killed': (bench) => isGivenUp(bench, 'SIGKILL'),
-  'is given up with a create that is told to end': (bench) => isGivenUp(bench, 'SIGTERM'),
+  'is given up with a create that is asked to end': (bench) => isGivenUp(bench, 'SIGTERM'),
+  'outlives its keeper, and its marker counts no longer than it does': outlivesItsKeeper,
+  'is given up when its keeper is killed': isGivenUpWithItsKeeper,
   'keeps no output of a container with a terminal': keepsNoOutput,
   'is given up without a pid file': unusablePidFile,
   'refuses a reply that names no process': async (bench) => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CNI plugin: what the agent is told, what the wrapped plugin gets, what is undone on failure.
+// The CNI plugin: what the agent is asked, what the wrapped plugin gets, what is undone on failure.
 import assert from 'node:assert/strict';
 import { type Bench, type Case, type Ended } from './harness.ts';
 
@@ -59,7 +59,7 @@ export const cniCases: Case[] = [
         cniVersion: '1.0.0',
         ips: [{ address: '10.0.0.9/24' }],
       });
-      const told = {
+      const common = {
         op: 'cni',
         containerId: 'sand1',
         netns: '/var/run/netns/x',
@@ -69,8 +69,8 @@ export const cniCases: Case[] = [
         podUid: 'uid-1',
       };
       assert.deepEqual(bench.requests, [
-        { ...told, phase: 'before' },
-        { ...told, phase: 'after' },
+        { ...common, phase: 'before' },
+        { ...common, phase: 'after' },
       ]);
       assert.deepEqual(bench.pluginConf('ADD'), {
         ...CONF.delegate,
@@ -105,7 +105,7 @@ export const cniCases: Case[] = [
     },
   ],
   [
-    'cni: an interface that is to be hidden is made so, and the agent is told',
+    'cni: an interface that is to be hidden is made so, and the agent is informed',
     async (bench) => {
       const modes: [before: object, after: object, hidden: boolean][] = [
         [{}, { mode: 'vepa' }, true],
@@ -163,7 +163,7 @@ export const cniCases: Case[] = [
     },
   ],
   [
-    'cni: the plugin fails: its own error is printed, the agent is told',
+    'cni: the plugin fails: its own error is printed, the agent is informed',
     async (bench) => {
       await bench.listen(OK);
       const ended = await cni(bench, 'ADD', CONF, { PLUGIN_FAILS: '1' });
@@ -186,15 +186,15 @@ export const cniCases: Case[] = [
   [
     'cni: no agent: try again later',
     async (bench) => {
-      const error = errorOf(await cni(bench, 'ADD', CONF, { SEALIFT_PATIENCE_MS: '300' }));
+      const error = errorOf(await cni(bench, 'ADD', CONF, { SEALIFT_LIMIT_MS: '300' }));
       assert.equal(error.code, 11);
       assert.equal(commands(bench), undefined);
     },
   ],
   [
-    'cni: DEL goes on without an agent and without a namespace',
+    'cni: DEL works without an agent and without a namespace',
     async (bench) => {
-      const env = { SEALIFT_PATIENCE_MS: '300', CNI_NETNS: '' };
+      const env = { SEALIFT_LIMIT_MS: '300', CNI_NETNS: '' };
       const ended = await cni(bench, 'DEL', CONF, env);
       assert.equal(ended.status, 0, ended.stdout);
       assert.deepEqual(commands(bench), ['DEL']);

@@ -20,7 +20,7 @@ except OSError as error: print(error.strerror, flush=True)
 
 let runs = 0;
 
-/** Guards a command (a line of shell, in which $tasks is the frozen cgroup) and tells what is left afterwards. */
+/** Guards a command (a line of shell, in which $tasks is the frozen cgroup) and says what is left afterwards. */
 function guarded(bench: Bench, line: string): string[] {
   const id = `test-${process.pid}-${++runs}`;
   writeFileSync(join(bench.dir, 'task.py'), TASK);

@@ -21,7 +21,7 @@ export type Answer = object | { raw: string } | 'close' | 'silence';
 
 /**
  * RUNC_WAITS: a restore stays until the file `go` is there, or, as the plugin sees to, what it was given is gone.
- * RUNC_FAILS: the first restore fails.
+ * RUNC_FAILS: the first restore fails. RUNC_STATE: what the plugin reports. RUNC_DIES: a restore is killed.
  */
 const RECORDER = `#!/bin/sh
 case " $* " in *" restore "*)
@@ -30,6 +30,9 @@ case " $* " in *" restore "*)
     [ -e "$SEALIFT_WHILE" ] || { touch "$RECORD/gave-up"; exit 1; }
     sleep 0.05
   done
+  if [ -e "$SEALIFT_STATE" ]; then touch "$RECORD/stale"; fi
+  if [ -n "$RUNC_STATE" ]; then printf '%s' "$RUNC_STATE" > "$SEALIFT_STATE"; fi
+  if [ -n "$RUNC_DIES" ]; then kill -9 $$; fi
   if [ -n "$RUNC_FAILS" ] && [ ! -e "$RECORD/failed" ]; then touch "$RECORD/failed"; exit 1; fi;;
 esac
 printf '%s\\n' "$@" > "$RECORD/runc.args"
@@ -132,7 +135,7 @@ export class Bench {
         PATH: process.env['PATH'] ?? '/usr/bin:/bin',
         SEALIFT_SOCKET: this.socket,
         SEALIFT_RUNC: join(this.dir, 'bin/runc'),
-        SEALIFT_PATIENCE_MS: '2000',
+        SEALIFT_LIMIT_MS: '2000',
         CNI_PATH: `/nowhere:${join(this.dir, 'cni')}`,
         RECORD: this.dir,
         ...env,
@@ -170,7 +173,7 @@ export class Bench {
     return existsSync(join(this.dir, name));
   }
 
-  /** Whether the bundle has the mark of a restore that has not been let go. */
+  /** Whether the bundle has the marker of a restore at its gate. */
   get isWaiting(): boolean {
     return this.has('bundle/sealift-waiting');
   }

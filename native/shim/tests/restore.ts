@@ -62,7 +62,7 @@ async function isGivenUp(bench: Bench, signal: NodeJS.Signals): Promise<void> {
   await until(() => bench.has('runc.pid'));
   child.kill(signal);
   const end = await ended;
-  if (signal === 'SIGTERM') assert.match(end.stderr, /Cancelled: told to end/);
+  if (signal === 'SIGTERM') assert.match(end.stderr, /Cancelled: asked to end/);
   await until(() => bench.has('gave-up') && !isAlive(bench.runcPid));
   assert.deepEqual([bench.isWaiting, bench.requests.length], [false, 1]);
 }
@@ -81,8 +81,8 @@ const cases: Record<string, (bench: Bench) => Promise<void>> = {
   'fails as soon as the agent says so': failsAsTheAgentSays,
   'fails with a runc that is killed': failsWithAKilledRunc,
   'is given up with a create that is killed': (bench) => isGivenUp(bench, 'SIGKILL'),
-  'is given up with a create that is told to end': (bench) => isGivenUp(bench, 'SIGTERM'),
-  'is not made again by a create that is told to end': isToldToEndInBetween,
+  'is given up with a create that is asked to end': (bench) => isGivenUp(bench, 'SIGTERM'),
+  'is not made again by a create that is asked to end': isToldToEndInBetween,
 };
 
 export const restoreCases: Case[] = Object.entries(cases).map(([name, run]): Case => [

@@ -2,18 +2,24 @@
 // Runs every case against every binary named on the command line; ends with the count.
 import { resolve } from 'node:path';
 import { backgroundCases } from './background.ts';
+import { closedCases } from './closed.ts';
 import { cniCases } from './cni.ts';
 import { faultCases } from './fault.ts';
 import { guardCases } from './guard.ts';
 import { Bench, type Case } from './harness.ts';
 import { hostCases } from './host.ts';
+import { movingCases } from './moving.ts';
 import { ociCases } from './oci.ts';
+import { outcomeCases } from './outcome.ts';
 import { restoreCases } from './restore.ts';
 
 const root = process.getuid?.() === 0;
 const cases: Case[] = [
   ...ociCases,
+  ...closedCases,
+  ...movingCases,
   ...restoreCases,
+  ...outcomeCases,
   ...backgroundCases,
   ...cniCases,
   ...faultCases,

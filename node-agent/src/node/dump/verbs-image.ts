@@ -42,7 +42,7 @@ export interface VerbsSummary {
   contexts: number;
   /** Path of the uverbs node as the process opened it; all contexts of a pod have the same. */
   uverbs?: string;
-  /** `<driver>-<ABI>`, for instance `rxe-1`. */
+  /** `<driver>-<ABI>`, for instance `rxe-2`. */
   driverAbi?: string;
   objects: { qp: number; cq: number; mr: number };
   qpns: number[];

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "report.h"
+#include "tasks.h"
+
+/* Shared with the tasks that CRIU forks. */
+static struct {
+	int taken;
+	int complete;
+	char code[32];
+	char text[512];
+} *failure;
+static bool opened;
+
+static const char *state_path(void)
+{
+	const char *path = getenv("SEALIFT_STATE");
+
+	return path && *path ? path : NULL;
+}
+
+int report_begin(void)
+{
+	const char *path = state_path();
+
+	opened = false;
+	if (!failure) {
+		failure = mmap(NULL, sizeof(*failure), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (failure == MAP_FAILED) {
+			failure = NULL;
+			return -errno;
+		}
+	}
+	memset(failure, 0, sizeof(*failure));
+	return path && unlink(path) && errno != ENOENT ? -errno : 0;
+}
+
+void report_failure(const char *code, const char *text)
+{
+	if (!failure || __atomic_exchange_n(&failure->taken, 1, __ATOMIC_ACQUIRE))
+		return;
+	snprintf(failure->code, sizeof(failure->code), "%s", code);
+	snprintf(failure->text, sizeof(failure->text), "%s", text);
+	__atomic_store_n(&failure->complete, 1, __ATOMIC_RELEASE);
+}
+
+/* As a JSON string; what is not ASCII goes byte by byte, so that no cut text is malformed. */
+static size_t quote(char *to, size_t size, const char *text)
+{
+	size_t used = 0;
+
+	for (; *text && used + 7 < size; text++) {
+		unsigned char c = *text;
+
+		if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
+			used += snprintf(to + used, size - used, "\\u%04x", c);
+		else
+			to[used++] = c;
+	}
+	to[used] = 0;
+	return used;
+}
+
+static int write_state(const char *line)
+{
+	const char *path = state_path();
+	char unfinished[PATH_MAX];
+	size_t size = strlen(line);
+	int fd, ret = 0;
+
+	if (!path)
+		return 0;
+	if (snprintf(unfinished, sizeof(unfinished), "%s.new", path) >= (int)sizeof(unfinished))
+		return -ENAMETOOLONG;
+	fd = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, line, size) != (ssize_t)size)
+		ret = errno ? -errno : -ENOSPC;
+	if (close(fd) && !ret)
+		ret = -errno;
+	if (!ret && rename(unfinished, path))
+		ret = -errno;
+	if (ret)
+		unlink(unfinished);
+	return ret;
+}
+
+int report_opened(pid_t root)
+{
+	uint64_t start;
+	char line[128];
+	int ret;
+
+	ret = task_start_time(root, &start);
+	if (!ret) {
+		snprintf(line, sizeof(line),
+			 "{\"state\":\"opened\",\"pid\":%d,\"startTime\":%llu}\n", root,
+			 (unsigned long long)start);
+		ret = write_state(line);
+	}
+	if (ret)
+		log_fail("gate", "that the gate is open cannot be written to %s: %s",
+			 state_path() ?: "a file", strerror(-ret));
+	opened = !ret;
+	return ret;
+}
+
+void report_end(const char *good)
+{
+	char line[sizeof(failure->text) * 6 + 256], text[sizeof(failure->text) * 6 + 8] = "";
+	const char *code = "criu";
+	int ret;
+
+	if (!good && failure && __atomic_load_n(&failure->complete, __ATOMIC_ACQUIRE)) {
+		code = failure->code;
+		quote(text, sizeof(text), failure->text);
+	}
+	if (good)
+		snprintf(line, sizeof(line), "{\"state\":\"%s\"}\n", good);
+	else
+		snprintf(line, sizeof(line),
+			 "{\"state\":\"failed\",\"opened\":%s,\"code\":\"%s\",\"message\":\"%s\"}\n",
+			 opened ? "true" : "false", code, text);
+	ret = write_state(line);
+	if (ret)
+		log_warn("what became of it cannot be written to %s: %s", state_path(),
+			 strerror(-ret));
+}

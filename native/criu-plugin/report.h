@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What became of a dump or restore, for the node agent: one file, replaced
+ * whole, at the path that $SEALIFT_STATE gives. A container can write into
+ * CRIU's log (the names of its files are logged), but not here.
+ */
+#ifndef SEALIFT_REPORT_H
+#define SEALIFT_REPORT_H
+
+#include <sys/types.h>
+
+/*
+ * report_begin - forget what an earlier attempt has reported
+ *
+ * Before CRIU forks: what a restored task fails with reaches the file too.
+ * 0 or -errno.
+ */
+int report_begin(void);
+
+/* Keep why it failed. The first failure counts: what follows is its consequence. */
+void report_failure(const char *code, const char *text);
+
+/*
+ * report_opened - the gate is open: from now on CRIU may detach from the tasks
+ * @root: the container's first task
+ *
+ * 0, or -errno with a line in the log: nobody would know then whether a task
+ * has run, so none may run.
+ */
+int report_opened(pid_t root);
+
+/*
+ * report_end - what it came to
+ * @good: "dumped", "detached" (CRIU has detached from every restored task); NULL: it has failed
+ */
+void report_end(const char *good);
+
+#endif

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What the node agent reads of a dump or restore: whole, the first failure, nothing of an earlier attempt. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "report.h"
+#include "tasks.h"
+#include "unit.h"
+
+static char path[64];
+
+/* What the file says, NULL if there is none. */
+static const char *said(void)
+{
+	static char text[8192];
+	FILE *file = fopen(path, "r");
+	size_t n;
+
+	if (!file)
+		return NULL;
+	n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[n] = 0;
+	return text;
+}
+
+static bool says(const char *line)
+{
+	const char *text = said();
+
+	return text && !strcmp(text, line);
+}
+
+static void ends(void)
+{
+	CHECK(!report_begin());
+	CHECK(!said());
+	report_end("detached");
+	CHECK(says("{\"state\":\"detached\"}\n"));
+	CHECK(!report_begin());
+	CHECK(!said());
+	report_end(NULL);
+	CHECK(says("{\"state\":\"failed\",\"opened\":false,\"code\":\"criu\",\"message\":\"\"}\n"));
+}
+
+static void first_failure(void)
+{
+	int status;
+	pid_t pid;
+
+	CHECK(!report_begin());
+	/* As in a task that CRIU restores. */
+	pid = fork();
+	if (!pid) {
+		log_fail("gid", "GID \"%d\"\nstate\\", 3);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && !status);
+	log_fail("restore", "its consequence");
+	report_end(NULL);
+	CHECK(says("{\"state\":\"failed\",\"opened\":false,\"code\":\"gid\","
+		   "\"message\":\"GID \\u00223\\u0022\\u000astate\\u005c\"}\n"));
+	/* The next attempt knows nothing of it. */
+	CHECK(!report_begin());
+	report_end(NULL);
+	CHECK(strstr(said(), "\"code\":\"criu\""));
+}
+
+static void long_text(void)
+{
+	char text[2000];
+
+	memset(text, '\xff', sizeof(text));
+	text[sizeof(text) - 1] = 0;
+	CHECK(!report_begin());
+	log_fail("unsupported", "%s", text);
+	report_end(NULL);
+	CHECK(said() && strlen(said()) > 3000 && strstr(said(), "\\u00ff\"}\n"));
+}
+
+static void gate_open(void)
+{
+	uint64_t start = 0;
+	char line[128];
+
+	CHECK(!task_start_time(getpid(), &start) && start);
+	CHECK(task_start_time(0, &start) < 0);
+	CHECK(!report_begin());
+	CHECK(!report_opened(getpid()));
+	snprintf(line, sizeof(line), "{\"state\":\"opened\",\"pid\":%d,\"startTime\":%llu}\n", getpid(),
+		 (unsigned long long)start);
+	report_end(NULL);
+	CHECK(strstr(said(), "\"opened\":true"));
+	CHECK(!report_begin());
+	report_end(NULL);
+	CHECK(strstr(said(), "\"opened\":false"));
+}
+
+/* A gate whose opening is written nowhere must not open. */
+static void unwritable(void)
+{
+	CHECK(!report_begin());
+	CHECK(!mkdir(path, 0700));
+	unit_clear_log();
+	CHECK(report_opened(getpid()) == -EISDIR);
+	CHECK(strstr(unit_log(), "sealift: gate: that the gate is open cannot be written"));
+	rmdir(path);
+	CHECK(report_opened(-1) < 0);
+}
+
+void unit_report(void)
+{
+	CHECK(!report_begin());
+	CHECK(!report_opened(getpid()));
+	report_end("dumped");
+	snprintf(path, sizeof(path), "/tmp/sealift-state-%d", getpid());
+	setenv("SEALIFT_STATE", path, 1);
+	ends();
+	first_failure();
+	long_text();
+	gate_open();
+	unwritable();
+	unlink(path);
+	unsetenv("SEALIFT_STATE");
+}
