@@ -7,7 +7,7 @@ import { until } from '../src/wait.ts';
 
 /**
  * Opens the device by the pod's own shell when /tmp/go appears. Not all the time: while it enumerates devices, libibverbs
- * has a netlink socket that CRIU does not dump.
+ * has a netlink socket open, and this case is not about dumping one.
  */
 const REOPEN =
   'while :; do if rm /tmp/go 2>/dev/null; then ibv_devinfo > /tmp/out 2>&1; ' +
