@@ -27,6 +27,8 @@ export interface PodOptions {
   readonly cpuRequest?: string;
   /** Name of a ConfigMap, mounted at /config. */
   readonly configMap?: string;
+  /** Of the main container. */
+  readonly livenessProbe?: object;
   /** What the pod contains besides its main container. */
   readonly extras?: PodExtras;
   /** Absent: Never. */
@@ -105,6 +107,7 @@ export function podManifest(o: PodOptions): object {
           },
           securityContext: { capabilities: { add: ['IPC_LOCK'] } },
           ...(mounts.length > 0 ? { volumeMounts: mounts } : {}),
+          ...(o.livenessProbe ? { livenessProbe: o.livenessProbe } : {}),
         },
         ...(o.extras?.containers ?? []),
       ],

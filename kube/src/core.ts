@@ -79,6 +79,30 @@ export const PodScheduling = z.object({
   tolerations: z.array(Toleration).default([]),
 });
 
+/** A number, or the name of a container's port. */
+const Port = z.union([z.number(), z.string()]);
+
+/** The network probes; one that runs a program (`exec`) has none of these fields. */
+const Probe = z.object({
+  httpGet: z
+    .object({
+      port: Port,
+      host: z.string().nullish(),
+      httpHeaders: z.array(z.object({ name: z.string(), value: z.string().default('') })).nullish(),
+    })
+    .nullish(),
+  tcpSocket: z.object({ port: Port, host: z.string().nullish() }).nullish(),
+  grpc: z.object({ port: z.number() }).nullish(),
+});
+
+const Container = z.object({
+  name: z.string(),
+  ports: z.array(z.object({ name: z.string().nullish(), containerPort: z.number() })).nullish(),
+  livenessProbe: Probe.nullish(),
+  readinessProbe: Probe.nullish(),
+  startupProbe: Probe.nullish(),
+});
+
 export const Pod = z.object({
   metadata: ObjectMeta.extend({ ownerReferences: z.array(OwnerReference).default([]) }),
   spec: z.object({
@@ -91,10 +115,8 @@ export const Pod = z.object({
     hostIPC: z.boolean().default(false),
     shareProcessNamespace: z.boolean().nullish(),
     resourceClaims: z.array(named).default([]),
-    containers: z.array(named).default([]),
-    initContainers: z
-      .array(z.object({ name: z.string(), restartPolicy: z.string().nullish() }))
-      .default([]),
+    containers: z.array(Container).default([]),
+    initContainers: z.array(Container.extend({ restartPolicy: z.string().nullish() })).default([]),
     ephemeralContainers: z.array(named).default([]),
     /** Each volume keeps its source's field, e.g. `emptyDir`. */
     volumes: z.array(z.looseObject({ name: z.string() })).default([]),

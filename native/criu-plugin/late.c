@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "device_node.h"
 #include "fault.h"
 #include "gate.h"
 #include "late.h"
@@ -278,6 +279,8 @@ static int resume_all(pid_t root)
 
 	begun = monotonic_us();
 	ret = finish_tasks(fds);
+	if (!ret)
+		ret = device_node_restore(tree[0]);
 	if (!ret)
 		ret = open_gate(fds, monotonic_us() - begun);
 	if (ret)

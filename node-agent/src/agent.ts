@@ -20,6 +20,7 @@ import { Gates } from './callers/gates.ts';
 import { RequestLookup, type Handover, type HandoverKind } from './callers/request-lookup.ts';
 import { socketHandlers } from './callers/socket/handlers.ts';
 import type { SocketHandlers } from './callers/socket/server.ts';
+import { probedPods } from './node/probes/probed-pods.ts';
 import type { NodeOperations, Server } from './node/operations.ts';
 import { IncomingImages } from './node/transfer/incoming-images.ts';
 import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
@@ -88,6 +89,7 @@ export class Agent {
   /** Serves until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { node, socket, journal, log, config } = this.#options;
+    this.#answerProbes();
     await node.prepare();
     const receiver = node.receiver(this.#incoming.callbacks);
     await receiver.listen();
@@ -106,13 +108,25 @@ export class Agent {
         journal,
         gates: this.#gates,
         pods: this.#pods,
-        recordPreparation: (target, atGate) => recordPreparation(journal, target, atGate),
+        recordPreparation: (target, atGate, probed) =>
+          recordPreparation(journal, target, atGate, probed),
       }),
     );
     if (!signal.aborted) await server.listen();
     log.info({ node: config.nodeName }, 'agent ready');
     await Promise.all([...running, this.#sweepOrphans(signal)]);
-    await Promise.all([receiver.close(), server.close()]);
+    await Promise.all([receiver.close(), server.close(), node.probes?.close()]);
+  }
+
+  /** Answers the network probes of the pods that the journal says are locked, also of those from before a restart. */
+  #answerProbes(): void {
+    const { node, journal } = this.#options;
+    const { probes } = node;
+    if (!probes) return;
+    const update = () => probes.answerFor(probedPods(journal.all()));
+    journal.listen(update);
+    update();
+    probes.start();
   }
 
   /** What every reconciler may use. */
@@ -130,6 +144,7 @@ export class Agent {
       store: node.store,
       send: node.send,
       diagnostics: node.diagnostics,
+      probes: node.probes,
       removeWork: (id: string) => node.removeWork(id),
       clock: this.#clock,
     };

@@ -26,7 +26,7 @@ export interface CreateParts {
   editor: BundleEditor;
   pods: RequestLookup;
   /** Called before a target's container waits at the create gate. */
-  recordWaiting(target: TargetRequest, request: CreateRequest): Promise<void>;
+  recordWaiting(target: TargetRequest, pod: Pod, request: CreateRequest): Promise<void>;
   /** What became of a container's restore. */
   outcome(of: RestoreToRead): Promise<RestoreOutcome>;
   /** Unlocks, shows and resumes the network namespace of a former target. */
@@ -83,7 +83,7 @@ export class CreateHandler {
     const containers = startOrder(pod);
     // Without `since` no limit ends the restore: the kubelet would not start such a pod again.
     const since = isRestartable(pod) ? (request.since ?? Date.now()) : undefined;
-    await this.#parts.recordWaiting(target, request);
+    await this.#parts.recordWaiting(target, pod, request);
     return withFaults('target.createGate', () =>
       this.#parts.gates.waitAtCreateGate(uid, { ...request, rnrTimer, containers, since }, gone),
     );

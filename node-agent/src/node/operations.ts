@@ -16,7 +16,9 @@ import { RdmaDriver } from './device/driver.ts';
 import { Restorer } from './restore/restorer.ts';
 import { BundleEditor } from './runtime/bundle-editor.ts';
 import { Runc } from './runtime/runc.ts';
+import { ProbeAnswers } from './probes/probe-answers.ts';
 import { Receiver, type ReceiverOptions } from './transfer/receiver.ts';
+import { readCertificates } from './transfer/tls.ts';
 import { sendImages } from './transfer/sender.ts';
 import { ImageStore } from './transfer/image-store.ts';
 
@@ -42,6 +44,8 @@ export interface NodeOperations {
   prepare(): Promise<void>;
   /** Syncs CNI's records of the node's sandboxes to the disk. */
   syncCniState(): Promise<void>;
+  /** Answers the network probes of locked pods. Undefined in the simulation, whose pods have none. */
+  readonly probes?: ProbeAnswers;
   /** Keeps logs and records of a failed move. Undefined in the simulation. */
   readonly diagnostics?: Diagnostics;
   /** Removes CRIU's work directories of a request. @param id the request's UID or the images' */
@@ -73,6 +77,12 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     diagnostics: new Diagnostics({
       ...{ dir: config.failureDir, nodeName: config.nodeName, workRoot },
       ...{ host, driver, log },
+    }),
+    probes: new ProbeAnswers({
+      nft: addon.nft,
+      interfaceInfo: addon.interfaceInfo,
+      certificate: () => readCertificates(config.tlsDir),
+      log,
     }),
     receiver: (on) => {
       const receiver = new Receiver({ ...on, store, certificateDir: config.tlsDir, log });

@@ -9,6 +9,7 @@ import { afterEach, beforeEach, expect } from 'vitest';
 import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
 import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
 import type { Checkpointer, DumpResult } from '../node/dump/checkpointer.ts';
+import type { PodProbes, ProbeAnswers } from '../node/probes/probe-answers.ts';
 import { AgentError } from '../support/errors.ts';
 import type { Diagnostics } from '../node/diagnostics/diagnostics.ts';
 import { Journal } from '../support/journal/journal.ts';
@@ -49,6 +50,16 @@ export class SourceNode {
   dieAt: Point | undefined;
   died = Promise.withResolvers<void>();
   fail: { at: string; error: Error } | undefined;
+  /** The network probes of its pod. */
+  probed: PodProbes | undefined;
+  readonly probes = {
+    probesOf: async () => this.probed,
+    inPlace: async () => {
+      if (this.fail?.at === 'probes') throw this.fail.error;
+      expect(journal.get(REQUEST_UID, 'source')?.probes).toEqual(this.probed);
+      this.did.push('probes');
+    },
+  } as unknown as ProbeAnswers;
 
   async #pass(name: (typeof effects)[number] | 'release' | 'end', work: () => void): Promise<void> {
     await this.#die(`${name}.before`);
@@ -149,6 +160,7 @@ export async function startAgent(diagnostics?: Diagnostics): Promise<void> {
     store: new ImageStore(join(dir, 'images')),
     certificateDir: '/nowhere',
     send: world.send,
+    probes: world.probes,
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
     diagnostics,
     removeWork: async () => undefined,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The handlers of the agent's socket: which part of the agent answers which request. agent.ts makes them.
+import type { Pod } from '../../../../kube/src/index.ts';
 import type { NodeOperations } from '../../node/operations.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Journal } from '../../support/journal/journal.ts';
@@ -8,6 +9,9 @@ import type { RequestLookup, TargetRequest } from '../request-lookup.ts';
 import { CniHandler } from '../cni-handler.ts';
 import type { Gates } from '../gates.ts';
 import { microTimestamp } from '../../support/step-times.ts';
+import { probedPorts } from '../../node/probes/probed-ports.ts';
+import type { CreateRequest } from '../../support/socket-protocol.ts';
+import type { PodProbes } from '../../node/probes/probe-answers.ts';
 import type { SocketHandlers } from './server.ts';
 
 /** The handlers for SocketServer. They refuse a `gate` or `atGate` whose token is no move of this node. */
@@ -17,18 +21,30 @@ export function socketHandlers(parts: {
   gates: Gates;
   pods: RequestLookup;
   /** Times a target's preparation: from its first CNI call until it waits at the create gate. */
-  recordPreparation(target: TargetRequest, atGate: boolean): Promise<void>;
+  recordPreparation(
+    target: TargetRequest,
+    atGate: boolean,
+    probed?: { netns: string; probes: PodProbes },
+  ): Promise<void>;
 }): SocketHandlers {
   const { node, journal, gates, pods } = parts;
   const { host, lock, driver, editor, restorer } = node;
+  const probesAtGate = async (request: CreateRequest, pod: Pod) => {
+    if (!node.probes || !probedPorts(pod)) return undefined;
+    const netns = await restorer.netns(request);
+    const probes = await node.probes.probesOf(netns, pod);
+    return probes && { netns, probes };
+  };
   const create = new CreateHandler({
     journal,
     gates,
     editor,
     pods,
-    recordWaiting: async (target) => {
+    recordWaiting: async (target, pod, request) => {
       await node.syncCniState();
-      await parts.recordPreparation(target, true);
+      const probed = await probesAtGate(request, pod);
+      await parts.recordPreparation(target, true, probed);
+      if (probed) await node.probes?.inPlace();
     },
     outcome: (of) => restorer.outcome(of),
     resumePod: (netns) => restorer.resumePod(netns),

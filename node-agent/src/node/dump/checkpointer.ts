@@ -287,8 +287,8 @@ export class Checkpointer {
       objects.qp += verbs.objects.qp;
       objects.cq += verbs.objects.cq;
       objects.mr += verbs.objects.mr;
-      // CRIU restores the node's bind mount whether or not a process has it open.
-      const uverbs = verbs.uverbs ?? uverbsPath(container.spec);
+      // CRIU restores the node's bind mount, whatever name of the device its processes have opened it by.
+      const uverbs = uverbsPath(container.spec) ?? verbs.uverbs;
       containers.push({ name: container.name, ...(uverbs === undefined ? {} : { uverbs }) });
     }
     const files = await packPodFiles(host, {

@@ -40,7 +40,7 @@ const context = z.looseObject({
 export interface VerbsSummary {
   /** Contexts, one per open uverbs file. */
   contexts: number;
-  /** Path of the uverbs node as the process opened it; all contexts of a pod have the same. */
+  /** Path of a uverbs node by which a process has opened the device. After a move it has several names. */
   uverbs?: string;
   /** `<driver>-<ABI>`, for instance `rxe-2`. */
   driverAbi?: string;

@@ -20,6 +20,7 @@ import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts'
 import { checkRetryBudget, readPeers } from '../../support/peers.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import type { Checkpointer, LocalPod } from '../../node/dump/checkpointer.ts';
+import type { PodProbes, ProbeAnswers } from '../../node/probes/probe-answers.ts';
 import { digestOf, formatManifest } from '../../node/transfer/manifest.ts';
 import type { ImageStore } from '../../node/transfer/image-store.ts';
 import { AgentError, failureFields, reasonOf, type Failure } from '../../support/errors.ts';
@@ -47,6 +48,7 @@ export interface CheckpointDependencies {
   publisher: Publisher<CheckpointRequest>;
   store: ImageStore;
   diagnostics?: Diagnostics | undefined;
+  probes?: ProbeAnswers | undefined;
   request(key: string): CheckpointRequest | undefined;
   /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
@@ -186,7 +188,9 @@ export class CheckpointReconciler implements HandoverReconciler<
       this.#running.run(uid, limit, work);
     const step = <R>(names: StepNames, work: () => Promise<R>): Promise<R> =>
       this.#runStep(request, pod, names, context, work);
+    const probes = await this.#deps.probes?.probesOf(pod.netns, described);
     claimPod(journal, podUid(request), uid);
+    if (probes) await this.#answerProbes(request, pod, probes);
     await step({ stage: 'Locking', step: 'hold', state: 'Holding' }, () =>
       withinLimit(async () => {
         await checkpointer.lockNetwork(pod, `CheckpointRequest ${namespace}/${name}`);
@@ -202,9 +206,17 @@ export class CheckpointReconciler implements HandoverReconciler<
     await step({ stage: 'Dumping', step: 'resume', state: 'Dumping' }, () =>
       checkpointer.resumePod(pod),
     );
+    // The pod answers its probes itself again, however long its images take to seal.
+    if (probes) await journal.put({ ...this.#entry(request, pod), probes: undefined });
     await this.#seal(request, dumped);
     await journal.put({ ...this.#entry(request, pod), stage: 'Stored' });
     await this.#deps.removeWork(id);
+  }
+
+  /** From now on until the pod is resumed the agent answers the pod's network probes. @throws AgentError LockFailed */
+  async #answerProbes(request: CheckpointRequest, pod: LocalPod, probes: PodProbes): Promise<void> {
+    await this.#deps.journal.put({ ...this.#entry(request, pod), probes });
+    await this.#deps.probes?.inPlace();
   }
 
   /** Writes the images' manifest. The pod runs again, so the digests lengthen no pause. */

@@ -4,6 +4,7 @@ import type { MigrationRequest } from '../../../../crds/src/index.ts';
 import type { Api, Clock } from '../../../../kube/src/index.ts';
 import type { Checkpointer } from '../../node/dump/checkpointer.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
+import type { ProbeAnswers } from '../../node/probes/probe-answers.ts';
 import { isTargetAnswering } from '../handover-waits.ts';
 import type { Journal } from '../../support/journal/journal.ts';
 import type { RequestLookup } from '../../callers/request-lookup.ts';
@@ -27,6 +28,7 @@ export interface SourceDependencies {
   send: typeof sendImages;
   request(key: string): MigrationRequest | undefined;
   diagnostics?: Diagnostics | undefined;
+  probes?: ProbeAnswers | undefined;
   /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
   clock?: Clock;

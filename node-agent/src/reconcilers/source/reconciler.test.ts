@@ -54,6 +54,22 @@ describe('a source', () => {
     expect([stage(), status()?.sourceAgent?.state]).toEqual(['Gone', 'Gone']);
   });
 
+  it('has its network probes answered before it is locked, and is not locked if that fails', async () => {
+    world.probed = { addresses: ['10.1.0.2'], ports: [80], userAgents: [] };
+    world.fail = { at: 'probes', error: new AgentError('LockFailed', 'no nft_redir') };
+    put();
+    await runs();
+    expect([world.did, world.locked]).toEqual([['release'], false]);
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'LockFailed' });
+  });
+
+  it('has its network probes answered once, from the lock on', async () => {
+    world.probed = { addresses: ['10.1.0.2'], ports: [80], userAgents: [] };
+    put();
+    await run();
+    expect(world.did).toEqual(['probes', ...effects]);
+  });
+
   it('answers the peers until the target does', async () => {
     put();
     await run();

@@ -80,7 +80,9 @@ export class SourceSteps {
     this.#checkUndecided(request);
     checkRetryBudget(request.status?.peers, request.spec.timeouts);
     const pod = await this.#findPod(request);
-    checkComplete(pod.containers, startOrder(await this.#deps.pods.getPod(podName(request))));
+    const described = await this.#deps.pods.getPod(podName(request));
+    checkComplete(pod.containers, startOrder(described));
+    const probes = await this.#deps.probes?.probesOf(pod.netns, described);
     claimPod(this.#deps.journal, podUid(request), request.metadata.uid);
     const before = this.#entry(request);
     const entry: Entry = {
@@ -89,15 +91,18 @@ export class SourceSteps {
       netns: pod.netns,
       containers: pod.containers.map(({ id, name }) => ({ id, name })),
       ...deadlineField(blackoutDeadline(this.#deadlines, request, before)),
+      probes,
     };
     // The blackout begins with the lock, so the step `hold` does too.
     const steps = beginOnce(entry.steps, 'hold', this.#stepDeadline(request, 'hold'));
     await this.#deps.journal.put({ ...entry, steps });
     this.#report.progress(request, 'Holding', context);
     const { namespace, name } = request.metadata;
-    await this.#withinLimit(request, () =>
-      this.#deps.checkpointer.lockNetwork(pod, `MigrationRequest ${namespace}/${name}`),
-    );
+    await this.#withinLimit(request, async () => {
+      // A pod whose probes nobody answers may be killed by its kubelet in the middle of the move.
+      if (probes) await this.#deps.probes?.inPlace();
+      await this.#deps.checkpointer.lockNetwork(pod, `MigrationRequest ${namespace}/${name}`);
+    });
   }
 
   /**

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A target's journal entry, and what the agent derives from it.
+import { isDeepStrictEqual } from 'node:util';
 import type { Handover, HandoverKind } from '../../callers/request-lookup.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import type { Entry, Journal } from '../../support/journal/journal.ts';
@@ -48,18 +49,25 @@ export function withCreate(entry: Entry, create: Create): Entry['containers'] {
   });
 }
 
-/** Records the step `prepare`: from the first CNI call to the create gate. */
+/**
+ * Records the step `prepare`: from the first CNI call to the create gate.
+ * @param probed the network probes of a pod at its create gate, and the namespace with its addresses
+ */
 export async function recordPreparation(
   journal: Journal,
   target: { kind: HandoverKind; request: Handover },
   atGate: boolean,
+  probed?: Pick<Entry, 'netns' | 'probes'>,
 ): Promise<void> {
   const entry = entryOf(journal, target.kind, target.request);
   const begun = entry.steps.find((step) => step.name === 'prepare');
-  if (begun && (!atGate || begun.endTime !== undefined)) return;
+  const isTimed = begun !== undefined && (!atGate || begun.endTime !== undefined);
+  // A sandbox that is made again has other addresses.
+  if (isTimed && (!probed || isDeepStrictEqual(entry.probes, probed.probes))) return;
   const now = microTimestamp();
   const step = { name: 'prepare' as const, startTime: begun?.startTime ?? now };
-  await journal.put({ ...entry, steps: [atGate ? { ...step, endTime: now } : step] });
+  const steps = isTimed ? entry.steps : [atGate ? { ...step, endTime: now } : step];
+  await journal.put({ ...entry, ...probed, steps });
 }
 
 /** Until when a pod whose peers have a retry limit may be committed, by this node's clock. */

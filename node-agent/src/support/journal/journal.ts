@@ -64,6 +64,14 @@ export const entry = z.object({
   steps: z.array(Step).default([]),
   /** Until when the request must be decided (blackout), by this node's clock. */
   deadline: z.string().optional(),
+  /** The pod's network probes. The agent answers them from this entry on until the request is over. */
+  probes: z
+    .object({
+      addresses: z.array(z.string()),
+      ports: z.array(z.number()),
+      userAgents: z.array(z.string()),
+    })
+    .optional(),
   /** For peers with a retry limit: until when the request must be decided, by this node's clock. */
   peerDeadline: z.string().optional(),
   /** The decision as this agent has read it: a target after its own proposal, a source before it stops. */
@@ -96,6 +104,7 @@ export class Journal {
   readonly #mutex = new KeyedMutex();
   /** UID of the request that has claimed a pod and has no entry yet, by the pod's UID. */
   readonly #claims = new Map<string, string>();
+  readonly #listeners: (() => void)[] = [];
 
   private constructor(folder: Folder) {
     this.#folder = folder;
@@ -124,6 +133,11 @@ export class Journal {
 
   all(): Entry[] {
     return [...this.#entries.values()];
+  }
+
+  /** Calls the listener after each change, before the change's promise resolves. */
+  listen(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /**
@@ -167,6 +181,7 @@ export class Journal {
       const podUid = this.#entries.get(name)?.podUid;
       this.#entries.delete(name);
       if (podUid !== undefined) this.unclaim(podUid, id);
+      for (const changed of this.#listeners) changed();
     });
   }
 
@@ -174,6 +189,7 @@ export class Journal {
     const text = `${JSON.stringify(entry.parse(content))}\n`;
     await withFaults('journal.write', () => this.#folder.replace(name, text));
     this.#entries.set(name, content);
+    for (const changed of this.#listeners) changed();
   }
 }
 
