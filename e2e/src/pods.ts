@@ -61,6 +61,12 @@ export function newAddress(): string {
   return `10.99.0.${lastAddress}`;
 }
 
+/** The fabric network with the pod's address on it; nothing for a pod without one. */
+function networksOf({ address, prefix = 24 }: PodOptions): Record<string, string> {
+  if (address === undefined) return {};
+  return { [annotations.networks]: JSON.stringify([{ ...FABRIC, ips: [`${address}/${prefix}`] }]) };
+}
+
 export function podManifest(o: PodOptions): object {
   const mounts = [
     ...(o.configMap ? [{ name: 'config', mountPath: '/config' }] : []),
@@ -70,14 +76,6 @@ export function podManifest(o: PodOptions): object {
     ...(o.configMap ? [{ name: 'config', configMap: { name: o.configMap } }] : []),
     ...(o.extras?.volumes ?? []),
   ];
-  const networks =
-    o.address === undefined
-      ? {}
-      : {
-          [annotations.networks]: JSON.stringify([
-            { ...FABRIC, ips: [`${o.address}/${o.prefix ?? 24}`] },
-          ]),
-        };
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -85,7 +83,7 @@ export function podManifest(o: PodOptions): object {
       name: o.name,
       namespace: o.namespace,
       labels: { 'sealift-e2e': o.name },
-      annotations: { ...networks, ...o.annotations },
+      annotations: { ...networksOf(o), ...o.annotations },
     },
     spec: {
       ...(o.runtimeClass === null ? {} : { runtimeClassName: RUNTIME_CLASS }),

@@ -11,8 +11,8 @@ export interface Backoff {
 const defaultBackoff: Backoff = { baseMs: 50, maxMs: 30_000 };
 
 interface Taker {
-  accepts(key: string): boolean;
-  resolve(key: string | undefined): void;
+  readonly accepts: (key: string) => boolean;
+  readonly resolve: (key: string | undefined) => void;
 }
 
 export class WorkQueue {

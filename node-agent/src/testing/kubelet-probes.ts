@@ -73,10 +73,11 @@ function grpc({ address, port, userAgent = `${KUBELET} grpc-go/1.72.2` }: Kubele
     const received: Buffer[] = [];
     stream.on('error', ({ message }: Error) => end(message));
     stream.on('data', (chunk: Buffer) => received.push(chunk));
-    stream.on('trailers', (trailers) => {
+    stream.on('trailers', (trailers: Record<string, string | undefined>) => {
       const message = Buffer.concat(received).toString('hex');
-      const isServing = trailers['grpc-status'] === '0' && message === '00000000020801';
-      end(isServing ? 'success' : `status ${trailers['grpc-status']}, message ${message}`);
+      const status = trailers['grpc-status'] ?? 'none';
+      const isServing = status === '0' && message === '00000000020801';
+      end(isServing ? 'success' : `status ${status}, message ${message}`);
     });
     // An empty HealthCheckRequest.
     stream.end(Buffer.alloc(5));

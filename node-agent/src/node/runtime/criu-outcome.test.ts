@@ -66,7 +66,7 @@ describe('a restore', () => {
     await failed(code, text);
     expect(await outcome()).toEqual({
       code: reason,
-      message: typeof message === 'string' ? message : expect.stringMatching(message),
+      message: typeof message === 'string' ? message : (expect.stringMatching(message) as string),
     });
   });
 
