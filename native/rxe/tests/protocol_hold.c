@@ -203,7 +203,7 @@ static void draining(int move)
 	}
 	scripted_resume(&s);
 	expect(1, scripted_count(&s, WIRE_WRITE_ONLY, 300),
-	       "a draining queue repeats what it has sent");
+	       "what was sent is repeated while the queue drains");
 	expect(-1, scripted_event(&s, 0), "it is not drained yet");
 	scripted_answer(&s, WIRE_OK, 2);
 	scripted_answer(&s, WIRE_OK, 3);

@@ -29,9 +29,9 @@ static double now_ms(void)
 }
 
 struct stall {
+	_Atomic int ret;
 	struct scripted s;
 	void *page;
-	_Atomic int ret;
 };
 
 static void *dump_into_page(void *arg)
