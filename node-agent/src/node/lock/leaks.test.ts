@@ -47,7 +47,8 @@ describe.runIf(able && works('command -v python3'))('the network lock', () => {
   const driver = new DriverWithoutDevices();
   const lock = new NetworkLock(nft);
   const netns = netnsPath(pod);
-  const parts = { host: new Host({ root: '/' }), lock, driver };
+  const exec = { allow: async () => undefined };
+  const parts = { host: new Host({ root: '/' }), lock, driver, exec };
   const checkpointer = new Checkpointer(
     parts as unknown as ConstructorParameters<typeof Checkpointer>[0],
   );
