@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules, as text for nft(8), that hand the kubelet's probes of locked pods to the agent. Pure. They are in the node's
-// network namespace, where the kubelet connects from: a pod's own namespace knows nothing of the probes (docs/adr/0012).
+// network namespace, where the kubelet connects from: a pod's own namespace knows nothing of the probes (docs/adr/0011).
 
 /** Name of the table in family inet. */
 export const TABLE = 'sealift_probes';
