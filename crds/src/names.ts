@@ -16,8 +16,6 @@ export const annotations = {
   restore: 'sealift.dev/restore',
   /** Target pod: UID of the request that it was created for. */
   requestUid: 'sealift.dev/request-uid',
-  /** Target pod: JSON of the labels that it gets once the decision is Committed. */
-  labels: 'sealift.dev/labels',
   /** Target pod: name of the rxe device to create (the source's). */
   rdmaDevice: 'sealift.dev/rdma-device',
   /** Any pod: RNR timer code 0..31 that a held device sends. */
@@ -36,6 +34,12 @@ export const labels = {
   driverAbi: 'sealift.dev/driver-abi',
   /** Target pod: `target` until the decision is Committed. */
   role: 'sealift.dev/role',
+} as const;
+
+/** Types of pod conditions, written by the operator. */
+export const podConditions = {
+  /** Readiness gate of a target pod: True once the decision is Committed, and for ever after. */
+  committed: 'sealift.dev/committed',
 } as const;
 
 export const finalizers = {

@@ -4,12 +4,19 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { annotations, labels } from '../../crds/src/index.ts';
-import { checkpointRequests, migrationRequests, pods, silent } from '../../kube/src/index.ts';
+import { annotations, labels, podConditions } from '../../crds/src/index.ts';
+import {
+  checkpointRequests,
+  migrationRequests,
+  pods,
+  silent,
+  type Pod,
+} from '../../kube/src/index.ts';
 import { binaries } from '../../kube/testing/api-server.ts';
 import { Cluster, ended, eventually, failed, macOf, networksOf } from '../testing/cluster.ts';
 import { conditionsOf } from '../testing/objects.ts';
 import { abortSuite } from '../testing/abort-suite.ts';
+import { controllersSuite } from '../testing/controllers-suite.ts';
 import { lossSuite } from '../testing/loss-suite.ts';
 import { created } from '../testing/moving.ts';
 import { queueSuite } from '../testing/queue-suite.ts';
@@ -22,6 +29,8 @@ if (found.missing !== undefined) console.warn(`SKIPPED, no API server: ${found.m
 const moves = migrationRequests;
 const saves = checkpointRequests;
 const at = (ms: number): string => new Date(ms).toISOString();
+const committedOf = (pod: Pod | undefined): string | undefined =>
+  pod?.status.conditions.find((one) => one.type === podConditions.committed)?.status;
 const time = (seconds: number): string => at(Date.now() + seconds * 1000);
 const acceptedLast = (a: string, b: string): number =>
   Number(a.includes('ing')) - Number(b.includes('ing'));
@@ -42,7 +51,11 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     const request = await c.migrate('one', 'one');
     const name = await created(c, 'one');
     const made = await c.pod(name);
-    expect(made?.metadata.labels, 'no service finds it').toEqual({ [labels.role]: 'target' });
+    expect(made?.metadata.labels, 'policies find it').toEqual({
+      ...{ app: 'one', [labels.role]: 'target' },
+    });
+    expect(made?.spec.readinessGates).toEqual([{ conditionType: podConditions.committed }]);
+    expect(committedOf(made), 'no Service finds it').toBeUndefined();
     expect(made?.metadata.annotations).toMatchObject({
       [annotations.migration]: 'default/one',
       [annotations.requestUid]: request.metadata.uid,
@@ -80,7 +93,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
 
     await c.commit(moves, 'one');
     await c.target(moves, 'one', { state: 'Answering' });
-    await eventually(async () => (await c.pod(name))?.metadata.labels['app']).toBe('one');
+    await eventually(async () => committedOf(await c.pod(name))).toBe('True');
     await c.untouched(source);
     await c.source(moves, 'one', { ...reported, state: 'Gone' });
     await eventually(() => c.pod('one')).toBeUndefined();
@@ -100,7 +113,9 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     expect(await c.events(made?.metadata.uid ?? '')).toContain('Normal Moved');
 
     // The pod no longer names its request.
-    expect((await c.pod(name))?.metadata.annotations[annotations.migration]).toBeUndefined();
+    const moved = await c.pod(name);
+    expect(moved?.metadata.annotations[annotations.migration]).toBeUndefined();
+    expect(moved?.metadata.ownerReferences).toEqual([]);
     await c.client.delete(moves, 'default', 'one');
     await eventually(() => c.find(moves, 'one')).toBeUndefined();
     const kept = await c.podRuns(name);
@@ -293,4 +308,5 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
   restoreSuite(() => c);
   lossSuite(() => c);
   queueSuite(() => c);
+  controllersSuite(() => c);
 });

@@ -130,7 +130,7 @@ export class Operator {
 
 /**
  * Pods of a request under way that the targets' label does not show: the source until the decision, and after `Committed`,
- * when it has the labels of any pod, the target.
+ * when its label is gone, the target.
  */
 export function podsOf(request: MigrationRequest | RestoreRequest | undefined): string[] {
   if (!request?.status?.source || isFinished(request)) return [];

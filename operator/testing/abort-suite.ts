@@ -130,7 +130,7 @@ export function abortSuite(cluster: () => Cluster): void {
       await c.commit(moves, 'late');
       await c.client.merge(moves, 'default', 'late', { spec: { cancel: true } });
       await c.client.delete(moves, 'default', 'late');
-      await eventually(async () => (await c.pod(target))?.metadata.labels['app']).toBe('late');
+      await eventually(async () => (await c.pod(target))?.metadata.labels).toEqual({ app: 'late' });
       await c.untouched(source);
       await c.target(moves, 'late', { state: 'Running' });
       await eventually(() => c.pod('late')).toBeUndefined();

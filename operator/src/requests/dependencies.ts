@@ -3,6 +3,7 @@
 import {
   isNotFound,
   KeyedMutex,
+  namespaces,
   pods,
   realClock,
   type Api,
@@ -73,6 +74,11 @@ export class Dependencies {
   /** A pod with all its fields, also those that the operator does not know. */
   async rawPod(namespace: string, name: string, signal: AbortSignal): Promise<RawPod> {
     return (await this.api.getRaw(pods, namespace, name, { signal })) as RawPod;
+  }
+
+  /** @throws ApiError `NotFound` */
+  async namespaceUid(name: string, signal: AbortSignal): Promise<string> {
+    return (await this.api.get(namespaces, '', name, { signal })).metadata.uid;
   }
 
   /** Shows every pod of the cluster, as it is now, one at a time: none is kept. */

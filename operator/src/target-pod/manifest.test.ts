@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { annotations, labels } from '../../../crds/src/index.ts';
+import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 import {
-  finalLabels,
   rdmaDevice,
   targetName,
   targetPod,
@@ -21,11 +20,16 @@ const options: TargetOptions = {
   namespace: 'ns',
   nodeName: 'b',
   requestUid: 'request-uid',
+  namespaceUid: 'ns-uid',
   marker: { key: 'migration', value: 'ns/move' },
   networks: undefined,
 };
 interface Made {
-  metadata: { labels: object; annotations: Record<string, string> };
+  metadata: {
+    labels: object;
+    annotations: Record<string, string>;
+    ownerReferences: { kind: string; controller?: boolean }[];
+  };
   spec: {
     affinity: { nodeAffinity: Record<string, { nodeSelectorTerms: object[] }> };
     [field: string]: unknown;
@@ -84,6 +88,7 @@ describe('the target', () => {
     const { affinity: _affinity, ...spec } = made.spec;
     expect(spec).toEqual({
       priorityClassName: 'high',
+      readinessGates: [{ conditionType: podConditions.committed }],
       hostname: 'p',
       volumes: [{ name: 'own' }],
       containers: [
@@ -145,20 +150,23 @@ describe('the target', () => {
     expect(make(raw({}, { hostname: 'old' })).spec['hostname']).toBe('old');
   });
 
-  it('has no labels that a service selects before the decision, and all after it', () => {
+  it('has its labels from birth, and one readiness gate that keeps Services away', () => {
+    const gate = { conditionType: podConditions.committed };
+    const own = { conditionType: 'example.com/own' };
     const made = make(raw({ labels: { app: 'x', [labels.role]: 'stale' } }));
-    expect(made.metadata.labels).toEqual({ [labels.role]: 'target' });
-    expect(finalLabels(made)).toEqual({ app: 'x', [labels.role]: null });
+    expect(made.metadata.labels).toEqual({ app: 'x', [labels.role]: 'target' });
+    expect(made.spec['readinessGates']).toEqual([gate]);
+    // A pod that has been moved keeps its gate for ever, and is moved again.
+    const again = make(raw({}, { readinessGates: [own, gate] }));
+    expect(again.spec['readinessGates']).toEqual([own, gate]);
   });
 
-  it.each(['{', '5', 'null', '{"a":5}'])(
-    'drops labels from an annotation that cannot be read: %s',
-    (text) => {
-      expect(finalLabels({ metadata: { annotations: { [annotations.labels]: text } } })).toEqual({
-        [labels.role]: null,
-      });
-    },
-  );
+  it('is no pod that a controller would adopt, and keeps its other owners', () => {
+    const config = { apiVersion: 'v1', kind: 'ConfigMap', name: 'c', uid: 'config-uid' };
+    const made = make(raw({ ownerReferences: [config] }));
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', name: 'ns', uid: 'ns-uid' };
+    expect(made.metadata.ownerReferences).toEqual([{ ...namespace, controller: true }, config]);
+  });
 
   it('names its own request and networks, not those of an earlier request', () => {
     const made = make(
@@ -178,7 +186,6 @@ describe('the target', () => {
       mine: '1',
       [annotations.requestUid]: 'request-uid',
       [annotations.migration]: 'ns/move',
-      [annotations.labels]: '{}',
       [annotations.networks]: '[1]',
       [annotations.rdmaDevice]: 'rxe0f1e2d3c4b',
     });
