@@ -32,8 +32,18 @@ export const annotations = {
 export const labels = {
   /** Node: ABI of the node's driver, e.g. `rxe-1`; absent means no Sealift there. */
   driverAbi: 'sealift.dev/driver-abi',
+  /** Lease of an agent, in the chart's namespace: the name of its node's Lease is `agent-<node>`. */
+  agent: 'sealift.dev/agent',
   /** Target pod: `target` until the decision is Committed. */
   role: 'sealift.dev/role',
+} as const;
+
+/** The Lease that a node's agent renews. */
+export const agentLease = {
+  name: (node: string): string => `agent-${node}`,
+  /** An agent that has renewed nothing for so long is taken for gone. */
+  durationSeconds: 90,
+  renewSeconds: 15,
 } as const;
 
 /** Types of pod conditions, written by the operator. */

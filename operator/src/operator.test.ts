@@ -16,6 +16,7 @@ import { binaries } from '../../kube/testing/api-server.ts';
 import { Cluster, ended, eventually, failed, macOf, networksOf } from '../testing/cluster.ts';
 import { conditionsOf } from '../testing/objects.ts';
 import { abortSuite } from '../testing/abort-suite.ts';
+import { agentsSuite } from '../testing/agents-suite.ts';
 import { controllersSuite } from '../testing/controllers-suite.ts';
 import { lossSuite } from '../testing/loss-suite.ts';
 import { created } from '../testing/moving.ts';
@@ -309,4 +310,5 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
   lossSuite(() => c);
   queueSuite(() => c);
   controllersSuite(() => c);
+  agentsSuite(() => c);
 });
