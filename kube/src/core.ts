@@ -132,6 +132,8 @@ export const Pod = z.object({
       reason: z.string().default(''),
       message: z.string().default(''),
       podIP: z.string().default(''),
+      /** The node on which pods of lower priority are being ended for this one. */
+      nominatedNodeName: z.string().default(''),
       conditions: z.array(PodCondition).default([]),
       containerStatuses: z.array(ContainerStatus).default([]),
       initContainerStatuses: z.array(ContainerStatus).default([]),

@@ -20,7 +20,7 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     sourceCause(observed) ??
     agentCause(request) ??
     targetCause(observed, 'TargetRejected', now) ??
-    deadlineCause(request, now)
+    deadlineCause(observed, now)
   );
 }
 

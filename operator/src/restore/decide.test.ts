@@ -217,12 +217,12 @@ describe('an accepted request', () => {
       },
     ],
     [
-      'image missing',
+      'no image of that name',
       'TargetFailed',
       {
         ...undecided(),
         targetPod: target('request-uid', {
-          status: { containerStatuses: [container({ waiting: { reason: 'ErrImagePull' } })] },
+          status: { containerStatuses: [container({ waiting: { reason: 'InvalidImageName' } })] },
         }),
       },
     ],

@@ -161,6 +161,46 @@ describe('the target', () => {
     expect(again.spec['readinessGates']).toEqual([own, gate]);
   });
 
+  describe('its images', () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const imageOf = (image: string, imageID: string, name = 'main'): unknown => {
+      const status = { containerStatuses: [{ name, image, imageID }] };
+      const source = { ...raw({}, { containers: [{ name: 'main', image }] }), status };
+      return (make(source).spec['containers'] as { image: string }[])[0]?.image;
+    };
+
+    it.each([
+      ['nginx', `docker.io/library/nginx@${digest}`, `nginx@${digest}`],
+      ['nginx:1.27', `docker.io/library/nginx@${digest}`, `nginx:1.27@${digest}`],
+      ['user/app:v1', `docker.io/user/app@${digest}`, `user/app:v1@${digest}`],
+      [
+        'reg.example:5000/a/b:v1',
+        `reg.example:5000/a/b@${digest}`,
+        `reg.example:5000/a/b:v1@${digest}`,
+      ],
+    ])('%s is pinned to what runs', (image, imageID, pinned) => {
+      expect(imageOf(image, imageID)).toBe(pinned);
+    });
+
+    it.each([
+      ['an image that no registry has given', 'app:v1', digest],
+      ['an image of another name', 'app:v1', `mirror.example/app@${digest}`],
+      ['an image that is pinned already', `app@${digest}`, `docker.io/library/app@${digest}`],
+      ['a container without an image ID', 'app:v1', ''],
+    ])('%s stays', (_name, image, imageID) => {
+      expect(imageOf(image, imageID)).toBe(image);
+    });
+
+    it('go by the container’s name, sidecars included', () => {
+      expect(imageOf('app:v1', `docker.io/library/app@${digest}`, 'other')).toBe('app:v1');
+      const side = { name: 'side', image: 'side:v1', restartPolicy: 'Always' };
+      const imageID = `docker.io/library/side@${digest}`;
+      const status = { initContainerStatuses: [{ name: 'side', imageID }] };
+      const made = make({ ...raw({}, { initContainers: [side] }), status });
+      expect(made.spec['initContainers']).toMatchObject([{ image: `side:v1@${digest}` }]);
+    });
+  });
+
   it('is no pod that a controller would adopt, and keeps its other owners', () => {
     const config = { apiVersion: 'v1', kind: 'ConfigMap', name: 'c', uid: 'config-uid' };
     const made = make(raw({ ownerReferences: [config] }));

@@ -3,6 +3,7 @@
 import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 
 import type { OwnerReference } from '../../../kube/src/index.ts';
+import { pinImage, runningImages, type RunningImages } from './images.ts';
 import { namespaceOwner } from './ownership.ts';
 
 type Json = Record<string, unknown>;
@@ -18,6 +19,7 @@ export interface RawPod {
     readonly ownerReferences?: readonly OwnerReference[];
   };
   readonly spec: Json;
+  readonly status?: RunningImages;
 }
 
 export interface Template {
@@ -121,8 +123,11 @@ function templateSpec(pod: RawPod): Json {
   const sidecars = list(initContainers).filter((one) => one['restartPolicy'] === 'Always');
   const containers = list(spec['containers']);
   const last = containers.at(-1);
-  const template = (container: Json): Json =>
-    templateContainer(container, tokens, container === last);
+  const images = runningImages(pod.status);
+  const template = (container: Json): Json => ({
+    ...templateContainer(container, tokens, container === last),
+    ...pinned(container, images),
+  });
   return {
     ...spec,
     volumes,
@@ -137,6 +142,11 @@ function templateSpec(pod: RawPod): Json {
             .replace(/[^a-z0-9]+$/, '')
             .replaceAll('.', '-'),
   };
+}
+
+function pinned(container: Json, images: ReadonlyMap<string, string>): Json {
+  const { image, name } = container;
+  return typeof image === 'string' ? { image: pinImage(image, images.get(String(name))) } : {};
 }
 
 function templateContainer(container: Json, tokens: ReadonlySet<string>, isLast: boolean): Json {
