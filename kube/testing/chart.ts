@@ -13,7 +13,7 @@ const chart = join(import.meta.dirname, '..', '..', 'charts', 'sealift');
 export function render(server: TestServer, template: string): Manifest[] | undefined {
   const helm = join(server.binaries, 'helm');
   if (!existsSync(helm)) return undefined;
-  const args = ['template', 'sealift', chart, '--namespace', 'sealift', '--kube-version', '1.30.0'];
+  const args = ['template', 'sealift', chart, '--namespace', 'sealift', '--kube-version', '1.31.0'];
   const text = execFileSync(helm, [...args, '--show-only', `templates/${template}`], {
     encoding: 'utf8',
   });

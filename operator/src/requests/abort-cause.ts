@@ -52,11 +52,11 @@ export function targetCause(
   const { target } = request.status ?? {};
   const name = target?.podName ?? '';
   if (isGivenUp(request)) return undefined;
-  if (targetPod && !isTargetOf(targetPod, request)) {
-    return { reason: nameTaken, message: `Another pod has the name ${name}.` };
-  }
   if (target?.podUID !== undefined && targetPod?.metadata.uid !== target.podUID) {
     return { reason: 'TargetGone', message: `The target pod ${name} was deleted.` };
+  }
+  if (targetPod && !isTargetOf(targetPod, request)) {
+    return { reason: nameTaken, message: `Another pod has the name ${name}.` };
   }
   return targetPod && targetProblem(targetPod, now, isPrepared(request)).refusal;
 }
