@@ -58,7 +58,7 @@ static void regions_of_one_process(void)
 
 	fill(&s);
 	CHECK(!look(&s, 6, 0));
-	/* More may be pinned by io_uring and the like, if nobody else has the context. */
+	/* More may be pinned by io_uring and the like, if no other process has the context. */
 	s.context.n_holders = 1;
 	CHECK(!look(&s, 100, 0));
 	s.context.n_holders = 2;
@@ -84,7 +84,7 @@ static void regions_of_a_worker(void)
 	/* The worker has ended. */
 	s.context.n_holders = 1;
 	CHECK(look(&s, 4, 0) == -EOPNOTSUPP);
-	/* A context without regions may be anybody's. */
+	/* A context without regions may be any process's. */
 	s.context.n_mrs = 0;
 	s.context.n_holders = 2;
 	CHECK(!look(&s, 4, 2));
