@@ -143,7 +143,7 @@ export function simulatedExec({
   };
 }
 
-/** A decision alone interrupts no CRIU: a dump that nobody needs any more runs to its end. */
+/** A decision alone interrupts no CRIU: a dump that is not needed any more runs to its end. */
 function deadlineReached(signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
     signal?.addEventListener('abort', () => {
