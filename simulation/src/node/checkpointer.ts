@@ -119,7 +119,7 @@ export class SimulatedCheckpointer extends Checkpointer {
   }
 }
 
-/** The file sealift-moving in the containers' bundles. Nobody joins a simulated container. */
+/** The file sealift-moving in the containers' bundles. The simulation has no exec. */
 export function simulatedExec({
   containers,
 }: Machine): ConstructorParameters<typeof Checkpointer>[0]['exec'] {
