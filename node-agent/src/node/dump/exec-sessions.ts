@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nobody joins a container that is dumped (docs/architecture.md). CRIU dumps the descendants of a container's first task.
+// No exec in a container that is dumped (docs/architecture.md). CRIU dumps the descendants of a container's first task.
 // What `kubectl exec` or an exec probe has started beside them would be lost, or be in the way of the dump. While the file
 // sealift-moving is in a bundle, sealift-runc refuses every exec into its container. The checkpointer makes the file
 // before anything else is done to the pod; the orphan sweep removes what an earlier agent has left.
