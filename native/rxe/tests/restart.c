@@ -54,7 +54,7 @@ static double rnr_ms(unsigned int code)
 static void hold_for(struct traffic *t, struct times *times, unsigned int timer,
 		     unsigned int held_ms, int rebuild)
 {
-	int fd = t->ctx->cmd_fd;
+	int fd = t->end.ctx->cmd_fd;
 	struct image img;
 
 	if (sl_hold(fd, timer, 10000))
@@ -62,7 +62,7 @@ static void hold_for(struct traffic *t, struct times *times, unsigned int timer,
 	/* what was done before is no sign of life after it */
 	traffic_step(t);
 	if (rebuild) {
-		image_dump(&img, fd, t->channel->fd);
+		image_dump(&img, fd, t->end.channel->fd);
 		image_destroy(&img, fd);
 		usleep(held_ms * 500);
 		image_restore(&img, fd, 0);
