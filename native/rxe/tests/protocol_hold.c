@@ -58,6 +58,40 @@ static void acknowledgment(void)
 	       "it completes");
 }
 
+/*
+ * The peer has executed a request of several packets, and its acknowledgment
+ * arrives while the request is on the wire once more. What comes back after the
+ * next hold is that request, not something behind its end. The third WRITE stops
+ * in its middle: no more than 129 PSNs wait for their acknowledgment.
+ */
+static void acknowledged_in_the_middle(void)
+{
+	struct wire_packet p = { 0 };
+	struct scripted s;
+	uint64_t id;
+
+	scripted_open(&s);
+	for (id = 1; id <= 3; id++)
+		scripted_post(&s, IBV_WR_RDMA_WRITE, 0, SCRIPTED_BYTES, id);
+	expect(3, scripted_count(&s, WIRE_WRITE_FIRST, 500),
+	       "an ACK in a request's middle: three WRITEs are begun");
+	scripted_answer(&s, WIRE_OK, 3 * SCRIPTED_BYTES / WIRE_MTU - 1);
+	expect(1, scripted_count(&s, WIRE_WRITE_LAST, 500),
+	       "an ACK in a request's middle: it is sent to its end");
+	scripted_hold(&s);
+	wire_drain(&s.wire);
+	scripted_resume(&s);
+	expect(true, wire_recv(&s.wire, &p, 1000),
+	       "an ACK in a request's middle: it is repeated");
+	expect(WIRE_WRITE_FIRST, p.opcode,
+	       "an ACK in a request's middle: from its beginning");
+	scripted_answer(&s, WIRE_OK, 3 * SCRIPTED_BYTES / WIRE_MTU - 1);
+	for (id = 1; id <= 3; id++)
+		expect(IBV_WC_SUCCESS, scripted_completion(&s, 1000, NULL),
+		       "an ACK in a request's middle: WRITE %d completes",
+		       (int)id);
+}
+
 /* The peer is in the error state then, and says no more. */
 static void fatal_nak(int syndrome, int status, int move)
 {
@@ -310,6 +344,7 @@ static void alternate_path(void)
 
 const struct protocol_case protocol_hold_cases[] = {
 	{ "acknowledgment in a hold", acknowledgment },
+	{ "acknowledgment in a request's middle", acknowledged_in_the_middle },
 	{ "fatal NAKs in a hold", fatal_naks },
 	{ "fatal NAK in a hold, moved", fatal_nak_moved },
 	{ "fatal NAK after a READ", fatal_nak_after_read },

@@ -22,6 +22,7 @@
 #define HEADERS		(sizeof(struct iphdr) + sizeof(struct udphdr))
 #define PACKET_MAX	(HEADERS + BTH_SIZE + 64 + WIRE_MTU + 4)
 #define ACK_REQ		0x80000000U
+#define RECEIVE_BYTES	(4 << 20)	/* a window of packets, and their overhead */
 #define PSN_MASK	0xffffffU
 
 /* The invariant CRC: Ethernet's, over the headers with what routers change set to ones. */
@@ -243,6 +244,7 @@ void wire_open(struct wire *w, const char *netns, const char *dev,
 		.sll_family = AF_PACKET,
 		.sll_protocol = htons(ETH_P_IP),
 	};
+	int size = RECEIVE_BYTES;
 	char path[128];
 
 	inet_pton(AF_INET, from, &w->from);
@@ -254,7 +256,9 @@ void wire_open(struct wire *w, const char *netns, const char *dev,
 	at.sll_ifindex = if_nametoindex(dev);
 	w->tx = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	w->rx = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP));
-	if (w->tx < 0 || w->rx < 0 || bind(w->rx, (void *)&at, sizeof(at)))
+	if (w->tx < 0 || w->rx < 0 ||
+	    setsockopt(w->rx, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
+	    bind(w->rx, (void *)&at, sizeof(at)))
 		err(1, "sockets in %s", netns);
 	if (setns(home, CLONE_NEWNET))
 		err(1, "setns");
