@@ -117,6 +117,11 @@ static int rxe_check_ends(struct rxe_queue *q, u32 count, u32 sent,
 	if (count && is_under_way(head) && !is_psn_of(head, in->comp.psn))
 		return -EINVAL;
 
+	/* acknowledged to its end it would be done, and a retry begin behind it */
+	if (count && is_under_way(head) && head->mask & WR_WRITE_OR_SEND_MASK &&
+	    psn_compare(in->comp.psn, head->last_psn) > 0)
+		return -EINVAL;
+
 	if (sent < count && next->state == wqe_state_processing &&
 	    in->state == IB_QPS_RTS && !is_psn_of(next, in->req.psn))
 		return -EINVAL;

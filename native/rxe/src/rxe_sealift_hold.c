@@ -176,6 +176,10 @@ static void rxe_qp_prepare_resume(struct rxe_qp *qp)
 		}
 	}
 	spin_unlock_irqrestore(&qp->state_lock, flags);
+
+	/* one that has just run out asks for a retry, too: not once more later */
+	if (!qp->req.wait_for_rnr_timer)
+		timer_delete_sync(&qp->rnr_nak_timer);
 }
 
 void rxe_resume(struct rxe_dev *rxe)

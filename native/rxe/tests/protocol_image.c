@@ -232,6 +232,31 @@ static void message_without_request(void)
 	expect(0, scripted_completion(&s, 1000, NULL), "the message ends");
 }
 
+/* A request without a PSN that waits for its acknowledgment is none. */
+static void acknowledged_to_its_end(void)
+{
+	const uint32_t psns = 3;
+	struct scripted s;
+	struct victim v;
+	uint32_t handle;
+
+	scripted_open(&s);
+	scripted_post(&s, IBV_WR_RDMA_WRITE, 0, psns * WIRE_MTU, 1);
+	expect(1, scripted_count(&s, WIRE_WRITE_LAST, 300), "a WRITE is sent");
+	scripted_hold(&s);
+	victim_take(&v, s.fd, s.end.qp->handle);
+	v.qp.comp.psn = (SCRIPTED_SQ_PSN + psns) & 0xffffff;
+	expect(-EINVAL, victim_restore(&v, &handle),
+	       "an image of a request that is acknowledged to its end");
+	v.qp.comp.psn = (SCRIPTED_SQ_PSN + psns - 1) & 0xffffff;
+	expect(0, victim_restore(&v, &handle),
+	       "an image of a request that is acknowledged but for its end");
+	wire_drain(&s.wire);
+	scripted_resume(&s);
+	expect(1, scripted_count(&s, WIRE_WRITE_LAST, 300),
+	       "its end is repeated");
+}
+
 const struct protocol_case protocol_image_cases[] = {
 	{ "replay of an unaltered READ", replay_of_ones_own },
 	{ "replay of another domain", replay_of_another_domain },
@@ -240,5 +265,6 @@ const struct protocol_case protocol_image_cases[] = {
 	{ "replay of kernel memory", replay_of_kernel_memory },
 	{ "replay of another kind", replay_of_another_kind },
 	{ "message without request", message_without_request },
+	{ "acknowledged to its end", acknowledged_to_its_end },
 	{ 0 },
 };
