@@ -32,7 +32,7 @@ export const annotations = {
 } as const;
 
 export const labels = {
-  /** Node: ABI of the node's driver, e.g. `rxe-1`; absent means no Sealift there. */
+  /** Node: ABI of the node's driver, e.g. `rxe-2`; absent means no Sealift there. */
   driverAbi: 'sealift.dev/driver-abi',
   /** Target pod: `target` until the decision is Committed. */
   role: 'sealift.dev/role',

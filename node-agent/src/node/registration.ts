@@ -7,7 +7,7 @@ import { nodes, type Api, withFaults } from '../../../kube/src/index.ts';
 /**
  * Merges label and annotation into the Node. Without an ABI the label is removed, and the operator moves no pod to or
  * from this node.
- * @param node `address` is `host:port` of the image receiver; `driverAbi` is for instance `rxe-1`
+ * @param node `address` is `host:port` of the image receiver; `driverAbi` is for instance `rxe-2`
  * @throws the API server's error
  */
 export async function publishNode(
