@@ -89,6 +89,8 @@ export class Simulation {
     this.scheduler = new Scheduler(this.store, this.timeline);
     this.network = new Network(this.timeline);
     this.kernel = new Kernel(this.timeline, this.machines);
+    const namespace = { name: 'default', namespace: '' };
+    this.store.create({ apiVersion: 'v1', kind: 'Namespace', metadata: namespace }, { by: 'user' });
     for (const name of [sourceNode, targetNode]) this.#addNode(name);
   }
 
