@@ -176,7 +176,7 @@ export const checkpointPoints = {
 } as const;
 
 /** The background restore of a container that is not the pod's last. `multi-container-abort` arms these. */
-export const backgroundPoints = beforeAndAfter('target', 'shim.atGate');
+export const backgroundPoints = beforeAndAfter('target', 'shim.atGate', 'shim.keep');
 
 /** A lost source that is restored from its checkpoint. `recovery` arms these. */
 export const recoveryPoints = beforeAndAfter(
