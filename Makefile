@@ -41,7 +41,7 @@ native-clean: ## Remove what `make native` built
 
 native-check: builder node_modules/.package-lock.json ## Run `make check` of every native part
 	@for dir in $(NATIVE); do \
-		if grep -qs '^check:' $$dir/Makefile; then $(BUILDER) run $(MAKE) $(if $(filter-out 0,$(V)),,-s) --no-print-directory -C $$dir check; fi; \
+		if grep -qs '^check:' $$dir/Makefile; then $(BUILDER) run $(MAKE) $(if $(filter-out 0,$(V)),,-s) --no-print-directory -C $$dir check RUNC=$${LAB:-$(CURDIR)/build/lab}/bin/runc; fi; \
 	done
 
 js: node_modules/.package-lock.json ## Bundle operator and agent

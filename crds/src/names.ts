@@ -16,8 +16,6 @@ export const annotations = {
   restore: 'sealift.dev/restore',
   /** Target pod: UID of the request that it was created for. */
   requestUid: 'sealift.dev/request-uid',
-  /** Target pod: JSON of the labels that it gets once the decision is Committed. */
-  labels: 'sealift.dev/labels',
   /** Target pod: name of the rxe device to create (the source's). */
   rdmaDevice: 'sealift.dev/rdma-device',
   /** Any pod: RNR timer code 0..31 that a held device sends. */
@@ -32,10 +30,26 @@ export const annotations = {
 } as const;
 
 export const labels = {
-  /** Node: ABI of the node's driver, e.g. `rxe-1`; absent means no Sealift there. */
+  /** Node: ABI of the node's driver, e.g. `rxe-2`; absent means no Sealift there. */
   driverAbi: 'sealift.dev/driver-abi',
+  /** Lease of an agent, in the chart's namespace: the name of its node's Lease is `agent-<node>`. */
+  agent: 'sealift.dev/agent',
   /** Target pod: `target` until the decision is Committed. */
   role: 'sealift.dev/role',
+} as const;
+
+/** The Lease that a node's agent renews. */
+export const agentLease = {
+  name: (node: string): string => `agent-${node}`,
+  /** An agent that has renewed nothing for so long is taken for gone. */
+  durationSeconds: 90,
+  renewSeconds: 15,
+} as const;
+
+/** Types of pod conditions, written by the operator. */
+export const podConditions = {
+  /** Readiness gate of a target pod: True once the decision is Committed, and for ever after. */
+  committed: 'sealift.dev/committed',
 } as const;
 
 export const finalizers = {

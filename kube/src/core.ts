@@ -4,11 +4,14 @@ import { z } from 'zod';
 import { ObjectMeta } from '../../crds/src/index.ts';
 
 const OwnerReference = z.object({
+  apiVersion: z.string().optional(),
   kind: z.string(),
   name: z.string(),
   uid: z.string().default(''),
   controller: z.boolean().optional(),
+  blockOwnerDeletion: z.boolean().optional(),
 });
+export type OwnerReference = z.infer<typeof OwnerReference>;
 
 const ContainerState = z.object({
   waiting: z.object({ reason: z.string().default(''), message: z.string().default('') }).optional(),
@@ -110,6 +113,7 @@ export const Pod = z.object({
     restartPolicy: z.string().nullish(),
     runtimeClassName: z.string().nullish(),
     hostname: z.string().nullish(),
+    readinessGates: z.array(z.object({ conditionType: z.string() })).default([]),
     hostNetwork: z.boolean().default(false),
     hostPID: z.boolean().default(false),
     hostIPC: z.boolean().default(false),
@@ -128,6 +132,8 @@ export const Pod = z.object({
       reason: z.string().default(''),
       message: z.string().default(''),
       podIP: z.string().default(''),
+      /** The node on which pods of lower priority are being ended for this one. */
+      nominatedNodeName: z.string().default(''),
       conditions: z.array(PodCondition).default([]),
       containerStatuses: z.array(ContainerStatus).default([]),
       initContainerStatuses: z.array(ContainerStatus).default([]),
@@ -135,6 +141,8 @@ export const Pod = z.object({
     .prefault({}),
 });
 export type Pod = z.infer<typeof Pod>;
+
+export const Namespace = z.object({ metadata: ObjectMeta });
 
 const NodeSystemInfo = z.object({
   kernelVersion: z.string().default(''),

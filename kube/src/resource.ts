@@ -6,7 +6,7 @@ import {
   RestoreRequest,
   API_VERSION,
 } from '../../crds/src/index.ts';
-import { Node, Pod } from './core.ts';
+import { Namespace, Node, Pod } from './core.ts';
 
 export interface ApiObject {
   readonly metadata: {
@@ -55,6 +55,15 @@ export const pods: Resource<Pod> = {
   plural: 'pods',
   namespaced: true,
   parse: (json) => Pod.parse(json),
+};
+
+/** Only their metadata is read. */
+export const namespaces: Resource<ApiObject> = {
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  plural: 'namespaces',
+  namespaced: false,
+  parse: (json) => Namespace.parse(json),
 };
 
 export const nodes: Resource<Node> = {

@@ -16,6 +16,7 @@
 #include "late_task.h"
 #include "log.h"
 #include "report.h"
+#include "settings.h"
 #include "tasks.h"
 
 /* Processes, the first one first; and all their threads. */
@@ -281,6 +282,8 @@ static int resume_all(pid_t root)
 	ret = finish_tasks(fds);
 	if (!ret)
 		ret = device_node_restore(tree[0]);
+	if (!ret)
+		ret = settings_restore(tree, tree_count);
 	if (!ret)
 		ret = open_gate(fds, monotonic_us() - begun);
 	if (ret)

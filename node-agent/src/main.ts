@@ -4,6 +4,7 @@ import {
   Client,
   loadConfig,
   makeLogger,
+  realClock,
   Rest,
   serveHealth,
   withFaults,
@@ -12,14 +13,15 @@ import { Agent } from './agent.ts';
 import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
 import { nodeOperations } from './node/operations.ts';
-import { reasonOf } from './support/errors.ts';
+import { AgentError, reasonOf } from './support/errors.ts';
 import { Host } from './node/host/host.ts';
 import { installRelease, installCni } from './node/install/release.ts';
-import { loadDriver, loadedAbi } from './node/install/driver.ts';
+import { isLoaded, loadDriver, loadedAbi } from './node/install/driver.ts';
 import { Journal } from './support/journal/journal.ts';
 import { removeIncoming } from './reconcilers/orphan-sweep.ts';
-import { publishNode } from './node/registration.ts';
+import { Registration } from './node/registration.ts';
 import { RdmaDriver } from './node/device/driver.ts';
+import { readyChecks } from './readiness.ts';
 
 const VERSION = '0.1.0';
 const log = makeLogger('sealift-agent');
@@ -43,15 +45,16 @@ async function install(config: Config): Promise<void> {
   }
 }
 
-/** Undefined, and a message that says what to do, if this node cannot take part. */
-async function driverAbi(): Promise<string | undefined> {
-  try {
-    await new RdmaDriver().checkNetnsMode();
-    return await loadedAbi();
-  } catch (error) {
-    log.error({ ...reasonOf(error) }, 'driver not available');
-    return undefined;
-  }
+/** @throws AgentError that says what to do, if this node cannot take part */
+async function driverAbi(known: string | undefined): Promise<string> {
+  await new RdmaDriver().checkNetnsMode();
+  // Only a device of the driver tells the ABI: none is made for each renewal of the Lease.
+  const abi = known !== undefined && isLoaded() ? known : await loadedAbi();
+  if (abi !== undefined) return abi;
+  throw new AgentError(
+    'DriverMissing',
+    "Sealift's rdma_rxe is not loaded. See the log of the init container of the agent's pod.",
+  );
 }
 
 async function run(config: Config): Promise<void> {
@@ -72,28 +75,18 @@ async function run(config: Config): Promise<void> {
       return { listen: () => server.listen(config.socketPath), close: () => server.close() };
     },
   });
-  const health = await serveHealth(config.metricsPort, () => agent.synced);
-  const serving = agent.run(stop.signal);
-  const node = { name: config.nodeName, address: config.address, driverAbi: await driverAbi() };
-  await Promise.race([publishUntilDone(api, node, stop.signal), serving]);
-  await serving;
+  const { nodeName, address, namespace } = config;
+  const registration = new Registration({
+    ...{ api, log, clock: realClock, nodeName, address, namespace, driverAbi },
+  });
+  const { leaseProblem, driverProblem } = registration;
+  const isSynced = (): boolean => agent.synced;
+  const health = await serveHealth(
+    config.metricsPort,
+    readyChecks({ config, isSynced, leaseProblem, driverProblem }),
+  );
+  await Promise.all([agent.run(stop.signal), registration.run(stop.signal)]);
   await health.close();
-}
-
-async function publishUntilDone(
-  api: Client,
-  node: Parameters<typeof publishNode>[1],
-  signal: AbortSignal,
-): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await publishNode(api, node);
-      return;
-    } catch (error) {
-      log.warn({ ...reasonOf(error) }, 'cannot describe this node yet');
-      await new Promise((resolve) => setTimeout(resolve, 2000));
-    }
-  }
 }
 
 const command = process.argv[2] ?? 'run';

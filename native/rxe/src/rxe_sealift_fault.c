@@ -27,6 +27,7 @@ static const char * const rxe_fault_methods[] = {
 	[RXE_FAULT_RESTORE_CQ]		= "restore_cq",
 	[RXE_FAULT_RESTORE_QP]		= "restore_qp",
 	[RXE_FAULT_ADOPT]		= "adopt",
+	[RXE_FAULT_LIST]		= "list",
 };
 
 /* Bit 2n is the point before method n, bit 2n + 1 the one after it. */

@@ -6,6 +6,8 @@
 #include <linux/types.h>
 
 struct rxe_dev;
+struct rxe_pkt_info;
+struct rxe_qp;
 
 /* Part of struct rxe_dev. */
 struct rxe_hold {
@@ -38,5 +40,18 @@ int rxe_hold(struct rxe_dev *rxe, u8 timer, unsigned long timeout);
  * Context: process context, caller holds hold.lock.
  */
 void rxe_resume(struct rxe_dev *rxe);
+
+/* What is left of an RNR wait of a held queue pair, in us; 0: there is none. */
+u32 rxe_hold_rnr_wait(struct rxe_qp *qp);
+/* A restored queue pair waits as long as that. */
+void rxe_hold_wait_for_rnr(struct rxe_qp *qp, u32 us);
+
+/*
+ * rxe_hold_keep_nak - keep a response that a held completer drops, if the peer
+ * will not say it again
+ *
+ * Context: the send task, under state_lock.
+ */
+void rxe_hold_keep_nak(struct rxe_qp *qp, const struct rxe_pkt_info *pkt);
 
 #endif /* RXE_SEALIFT_HOLD_H */

@@ -10,7 +10,7 @@
 
 /*
  * The device of the calling context, if the caller may do more than ask.
- * Return: an ERR_PTR: -EPERM, -ENODEV, ...
+ * Return: an ERR_PTR: -EPERM, ...
  */
 struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs);
 
@@ -39,6 +39,8 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CQ)(
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_MR)(
 	struct uverbs_attr_bundle *attrs);
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_QP)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_LIST)(
 	struct uverbs_attr_bundle *attrs);
 
 /* rxe_sealift_methods_restore.c */

@@ -54,7 +54,7 @@ static void silence(const struct other *peer, bool hold)
 static void move(struct traffic *t, const struct other *peer, unsigned int n)
 {
 	struct image img;
-	int fd = t->ctx->cmd_fd;
+	int fd = t->end.ctx->cmd_fd;
 
 	must(sl_hold(fd, HOLD_TIMER, 10000), "HOLD");
 	if (n % 3 == 2) {
@@ -64,7 +64,7 @@ static void move(struct traffic *t, const struct other *peer, unsigned int n)
 	}
 
 	silence(peer, true);
-	image_dump(&img, fd, t->channel->fd);
+	image_dump(&img, fd, t->end.channel->fd);
 	usleep(rand() % 20000);
 	image_compare(&img, fd);
 	image_destroy(&img, fd);

@@ -8,6 +8,8 @@ const folder = z.string().startsWith('/');
 
 const environment = z.object({
   NODE_NAME: z.string().min(1),
+  /** The agent's own namespace. */
+  POD_NAMESPACE: z.string().min(1).default('sealift'),
   /** The node's own address, on which other agents reach the image receiver. */
   NODE_IP: z.string().min(1),
   SEALIFT_PORT: port.default(7460),
@@ -28,6 +30,8 @@ const environment = z.object({
 
 export interface Config {
   nodeName: string;
+  /** Where the agent's Lease is. */
+  namespace: string;
   address: string;
   port: number;
   metricsPort: number;
@@ -57,6 +61,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const host = of.NODE_IP.includes(':') ? `[${of.NODE_IP}]` : of.NODE_IP;
   return {
     nodeName: of.NODE_NAME,
+    namespace: of.POD_NAMESPACE,
     address: `${host}:${of.SEALIFT_PORT}`,
     port: of.SEALIFT_PORT,
     metricsPort: of.SEALIFT_METRICS_PORT,

@@ -8,7 +8,7 @@ import {
   targetCause,
   type AbortCause,
 } from '../requests/abort-cause.ts';
-import { restartsOf } from '../target-pod/pod-rules.ts';
+import { refuseController, restartsOf } from '../target-pod/pod-rules.ts';
 import type { Observed } from './types.ts';
 
 /** @returns the first cause, in the order of what a user would want to read; undefined: continue. */
@@ -20,7 +20,7 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     sourceCause(observed) ??
     agentCause(request) ??
     targetCause(observed, 'TargetRejected', now) ??
-    deadlineCause(request, now)
+    deadlineCause(observed, now)
   );
 }
 
@@ -41,6 +41,8 @@ function sourceCause(observed: Observed): AbortCause | undefined {
   if (sourcePod.metadata.uid !== request.status?.source?.podUID) return gone('was replaced');
   if (sourcePod.metadata.deletionTimestamp !== undefined) return gone('is being deleted');
   if (isCompleted(observed)) return completed(name);
+  const adopted = refuseController(sourcePod);
+  if (adopted) return adopted;
   const lost = (what: string): AbortCause => ({
     reason: 'SourceLost',
     message: `The source pod ${name} ${what}; what it had in memory is lost.`,

@@ -37,7 +37,7 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   if (!source || abi === undefined || agentAddress(source) === undefined) {
     return {
       reason: 'SourceNodeUnavailable',
-      message: `Node ${from} has no working Sealift agent: it lacks the label ${labels.driverAbi} or the annotation ${annotations.agentAddress}. See the logs of the agent's pod on that node.`,
+      message: `Node ${from} has no working Sealift agent: it lacks the label ${labels.driverAbi} or the annotation ${annotations.agentAddress}, or the agent has stopped renewing its Lease. See the agent's pod on that node.`,
     };
   }
   if (wanted !== undefined) return checkWanted(question, wanted, abi);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why an undecided handover has to be aborted: the causes that both kinds have. Pure.
-import { targetProblem } from '../target-pod/health.ts';
+import type { Pod } from '../../../kube/src/index.ts';
+import { targetProblem, waitOf } from '../target-pod/health.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 import { isPrepared } from './deadlines.ts';
 import type { HandoverObserved, HandoverRequest } from './handover-types.ts';
@@ -56,10 +57,13 @@ export function targetCause(
       message: `The target pod ${name} was deleted by another client than the operator. Create a new request to try again.`,
     };
   }
-  return targetPod && targetProblem(targetPod, now).refusal;
+  return targetPod && targetProblem(targetPod, now, isPrepared(request)).refusal;
 }
 
-export function deadlineCause(request: HandoverRequest, now: number): AbortCause | undefined {
+export function deadlineCause(
+  { request, targetPod }: HandoverObserved,
+  now: number,
+): AbortCause | undefined {
   const { deadlines, target } = request.status ?? {};
   const { prepareSeconds, blackoutSeconds } = request.spec.timeouts;
   const name = target?.podName ?? '';
@@ -74,6 +78,11 @@ export function deadlineCause(request: HandoverRequest, now: number): AbortCause
   if (now <= Date.parse(deadlines.prepare)) return undefined;
   return {
     reason: 'PrepareDeadlineExceeded',
-    message: `Target pod ${name} was not prepared on node ${target?.nodeName ?? ''} within ${prepareSeconds} s (spec.timeouts.prepareSeconds). See the events of that pod.`,
+    message: `Target pod ${name} was not prepared on node ${target?.nodeName ?? ''} within ${prepareSeconds} s (spec.timeouts.prepareSeconds). ${lastSeen(targetPod)}See the events of that pod.`,
   };
+}
+
+function lastSeen(pod: Pod | undefined): string {
+  const wait = pod && waitOf(pod);
+  return wait === undefined ? '' : `It still waits for ${wait}. `;
 }

@@ -112,7 +112,7 @@ export interface CommittedSteps<E> {
   effects(isTargetLost: boolean): readonly E[];
 }
 
-/** After `Committed`: the target gets its labels, runs, and becomes a pod like any other. */
+/** After `Committed`: Services may select the target, it runs, and becomes a pod like any other. */
 export function planCommitted<S extends HandoverStatus, E extends Own>(
   observed: HandoverObserved,
   draft: Draft<S, E>,
@@ -125,9 +125,9 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
   recordTarget(observed, draft);
   const deadline = confirmationDeadline(draft.status, now + commitConfirmationMs);
   const lost = lostMessage(observed, now > deadline);
-  // Labels first: a service that selects the pod should find one of the two at any time.
-  const isLabelled = own?.metadata.labels[labels.role] === undefined;
-  const effects: (E | HandoverEffect)[] = isLabelled ? [] : [{ type: 'LabelTarget' }];
+  // First: a Service that selects the pod should find one of the two at any time.
+  const isAllowed = own?.metadata.labels[labels.role] === undefined;
+  const effects: (E | HandoverEffect)[] = isAllowed ? [] : [{ type: 'AllowTraffic' }];
   effects.push(...steps.effects(lost !== undefined));
   if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);
 

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Creates, labels, detaches and deletes target pods. Idempotent.
-import { annotations } from '../../../crds/src/index.ts';
+// Creates target pods, lets Services select them, detaches and deletes them. Idempotent.
+import { annotations, fieldManagers, labels, podConditions } from '../../../crds/src/index.ts';
 import {
   ApiError,
   isAlreadyExists,
   isNotFound,
   messageOf,
   pods,
+  timestamp,
   withFaults,
   type Context,
   type Decidable,
   type Pod,
   type Resource,
 } from '../../../kube/src/index.ts';
-import { isTargetOf } from './ownership.ts';
-import { finalLabels } from './manifest.ts';
+import { isTargetOf, ownersAfterMove } from './ownership.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 
 interface Request {
@@ -58,14 +58,34 @@ export async function createTargetPod(
   }
 }
 
-/** Gives the target the labels of the pod that it takes over from. */
-export async function labelTarget(
+/** Sets the target's readiness gate: Services select it once its containers are ready. */
+export async function allowTraffic(
   dependencies: Dependencies,
   pod: Pod,
   { signal }: Context,
 ): Promise<void> {
-  const patch = { labels: finalLabels(pod) };
-  await patchMetadata(dependencies, pod, 'operator.label-target', patch, signal);
+  const { api, clock } = dependencies;
+  const { committed } = podConditions;
+  const isSet = pod.status.conditions.some(
+    (one) => one.type === committed && one.status === 'True',
+  );
+  await withFaults('operator.allow-traffic', async () => {
+    if (!isSet) {
+      const condition = {
+        ...{ type: committed, status: 'True', reason: 'Committed' },
+        ...{ message: 'The move is decided.', lastTransitionTime: timestamp(clock.now()) },
+      };
+      // The kubelet owns the other conditions. The version keeps the write away from another pod of that name.
+      const options = {
+        manager: fieldManagers.operator,
+        subresource: 'status',
+        exact: true,
+      } as const;
+      const status = { conditions: [condition] };
+      await unlessGone(api.apply(pods, pod, { status }, { ...options, signal }));
+    }
+    await patchMetadata(dependencies, pod, { labels: { [labels.role]: null } }, signal);
+  });
 }
 
 /** Makes the target a pod like any other: it no longer names the request that created it. */
@@ -74,25 +94,32 @@ export async function detachTarget(
   pod: Pod,
   { signal }: Context,
 ): Promise<void> {
-  const patch = { annotations: { [annotations.migration]: null, [annotations.restore]: null } };
-  await patchMetadata(dependencies, pod, 'operator.detach-target', patch, signal);
+  const patch = {
+    annotations: { [annotations.migration]: null, [annotations.restore]: null },
+    ownerReferences: ownersAfterMove(pod),
+    // The list is replaced whole.
+    resourceVersion: pod.metadata.resourceVersion,
+  };
+  await withFaults('operator.detach-target', () => patchMetadata(dependencies, pod, patch, signal));
 }
 
-/** A pod that is gone is left alone: the next reconcile sees that. */
 async function patchMetadata(
   { api }: Dependencies,
   { metadata: { namespace, name, uid } }: Pod,
-  point: string,
   patch: object,
   signal: AbortSignal,
 ): Promise<void> {
-  await withFaults(point, async () => {
-    try {
-      await api.merge(pods, namespace, name, { metadata: { uid, ...patch } }, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
-  });
+  const metadata = { uid, ...patch };
+  await unlessGone(api.merge(pods, namespace, name, { metadata }, { signal }));
+}
+
+/** A pod that is gone is left alone: the next reconcile sees that. */
+async function unlessGone(write: Promise<unknown>): Promise<void> {
+  try {
+    await write;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
 }
 
 /**

@@ -13,10 +13,11 @@ const fatalWaiting = new Set([
   'CreateContainerError',
   'RunContainerError',
   'ErrImageNeverPull',
-  'ErrImagePull',
-  'ImagePullBackOff',
   'InvalidImageName',
 ]);
+
+/** With these it tries again: until the prepare deadline there is time, and nobody waits. */
+const pulling = new Set(['ErrImagePull', 'ImagePullBackOff']);
 
 export interface TargetProblem {
   readonly refusal?: Refusal;
@@ -24,9 +25,12 @@ export interface TargetProblem {
   readonly recheckAt?: number;
 }
 
-export function targetProblem(pod: Pod, now: number): TargetProblem {
+/** @param isPrepared the source may be held: nothing is worth another attempt */
+export function targetProblem(pod: Pod, now: number, isPrepared: boolean): TargetProblem {
   const scheduled = pod.status.conditions.find((one) => one.type === 'PodScheduled');
-  if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') {
+  // Pods of lower priority are being ended to make room on that node.
+  const isMakingRoom = pod.status.nominatedNodeName !== '';
+  if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable' && !isMakingRoom) {
     const since = Date.parse(scheduled.lastTransitionTime ?? pod.metadata.creationTimestamp);
     const until = (Number.isFinite(since) ? since : now) + unschedulableGraceMs;
     if (now < until) return { recheckAt: until };
@@ -50,7 +54,9 @@ export function targetProblem(pod: Pod, now: number): TargetProblem {
   }
   for (const container of statuses(pod)) {
     const { waiting, terminated } = container.state;
-    if (waiting && fatalWaiting.has(waiting.reason)) {
+    const isFatal =
+      waiting && (fatalWaiting.has(waiting.reason) || (isPrepared && pulling.has(waiting.reason)));
+    if (waiting && isFatal) {
       return failed(
         'TargetFailed',
         `Container ${container.name} of the target pod cannot start: ${explain(waiting)}`,
@@ -83,7 +89,14 @@ function failed(reason: Refusal['reason'], message: string): TargetProblem {
 /** How far the pod is, for a condition's message. */
 export function targetProgress(pod: Pod): string {
   if (!pod.spec.nodeName) return `Pod ${pod.metadata.name} waits for the scheduler.`;
-  const waiting = statuses(pod).find((one) => one.state.waiting)?.state.waiting;
-  const what = waiting?.reason ? ` (${waiting.reason})` : '';
+  const wait = waitOf(pod);
+  const what = wait === undefined ? '' : ` (${wait})`;
   return `Pod ${pod.metadata.name} is being prepared on ${pod.spec.nodeName}${what}.`;
+}
+
+/** What the first container waits for, as its kubelet says; undefined if none waits. */
+export function waitOf(pod: Pod): string | undefined {
+  const container = statuses(pod).find((one) => one.state.waiting?.reason);
+  if (!container?.state.waiting) return undefined;
+  return `container ${container.name}: ${explain(container.state.waiting)}`.slice(0, 1000);
 }

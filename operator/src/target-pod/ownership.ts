@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// Whose a pod is: a request's, a controller's. Pure.
 import { annotations } from '../../../crds/src/index.ts';
+import type { OwnerReference, Pod } from '../../../kube/src/index.ts';
 
 interface Annotated {
   readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
@@ -21,4 +23,22 @@ export function isTargetOf(
   request: { readonly metadata: { readonly uid: string } },
 ): boolean {
   return pod.metadata.annotations[annotations.requestUid] === request.metadata.uid;
+}
+
+/**
+ * The owner that a target has until its request ends. A pod with a controller is neither adopted nor counted by any
+ * other, so none deletes it as surplus. A namespace is deleted only together with its pods: docs/adr/0013.
+ */
+export function namespaceOwner(name: string, uid: string): OwnerReference {
+  return { apiVersion: 'v1', kind: 'Namespace', name, uid, controller: true };
+}
+
+/** The owners of a pod that is no target any more. */
+export function ownersAfterMove({ metadata }: Pod): readonly OwnerReference[] {
+  return metadata.ownerReferences.filter((one) => !(one.kind === 'Namespace' && one.controller));
+}
+
+/** The controller of a pod. */
+export function controllerOf({ metadata }: Pod): OwnerReference | undefined {
+  return metadata.ownerReferences.find((one) => one.controller === true);
 }

@@ -9,6 +9,7 @@ import {
 } from '../../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../requests/refusal.ts';
+import { controllerOf, namesRequest } from './ownership.ts';
 
 /** Volumes whose content is part of the images, or is created again from the same API objects. */
 const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 'downwardAPI']);
@@ -17,7 +18,13 @@ const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 
 export function refusePod(pod: Pod | undefined, podName: string, now: number): Refusal | undefined {
   if (!pod)
     return { reason: 'PodNotFound', message: `There is no pod ${podName} in this namespace.` };
-  return refuseKind(pod) ?? refuseState(pod, now) ?? refuseShape(pod);
+  return (
+    refuseKind(pod) ??
+    refuseTarget(pod) ??
+    refuseController(pod) ??
+    refuseState(pod, now) ??
+    refuseShape(pod)
+  );
 }
 
 /** The sum of the containers' restart counts. */
@@ -41,25 +48,31 @@ function refuseKind(pod: Pod): Refusal | undefined {
       message: `The pod does not run in Sealift's runtime. Create the pod with runtimeClassName: ${RUNTIME_CLASS}; the class cannot be changed later.`,
     };
   }
-  const owner = pod.metadata.ownerReferences.find((one) => one.controller === true);
-  if (owner) {
-    return {
-      reason: 'PodHasController',
-      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace the pod or remove its target. Only pods without a controller can be migrated.`,
-    };
-  }
   return undefined;
 }
 
+/** A controller may also adopt a pod later, by its labels. */
+export function refuseController(pod: Pod): Refusal | undefined {
+  const owner = controllerOf(pod);
+  return (
+    owner && {
+      reason: 'PodHasController',
+      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace the pod or remove its target. Only pods without a controller can be migrated.`,
+    }
+  );
+}
+
+function refuseTarget(pod: Pod): Refusal | undefined {
+  if (pod.metadata.labels[labels.role] === undefined && !namesRequest(pod)) return undefined;
+  const { [annotations.migration]: migration, [annotations.restore]: restore } =
+    pod.metadata.annotations;
+  return {
+    reason: 'AnotherMigration',
+    message: `Request ${migration ?? restore ?? 'of another kind'} still creates the pod. Wait until it has finished.`,
+  };
+}
+
 function refuseState(pod: Pod, now: number): Refusal | undefined {
-  if (pod.metadata.labels[labels.role] !== undefined) {
-    const { [annotations.migration]: migration, [annotations.restore]: restore } =
-      pod.metadata.annotations;
-    return {
-      reason: 'AnotherMigration',
-      message: `Request ${migration ?? restore ?? 'of another kind'} still creates the pod. Wait until it has finished.`,
-    };
-  }
   if (pod.metadata.deletionTimestamp !== undefined) {
     return { reason: 'PodNotRunning', message: 'The pod is being deleted.' };
   }

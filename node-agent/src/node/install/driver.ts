@@ -14,9 +14,12 @@ const dependencies = ['ib_core', 'ib_uverbs', 'rdma_ucm', 'udp_tunnel', 'ip6_udp
 const PROBE = 'sealift-probe';
 const HOST_NETNS = '/proc/1/ns/net';
 
+/** Whether there is an rdma_rxe, whoever has built it. */
+export const isLoaded = (): boolean => addon.moduleLoaded('rdma_rxe');
+
 /** `rxe-<ABI version>` of the loaded driver; undefined if none is loaded or it is not Sealift's. */
 export async function loadedAbi(): Promise<string | undefined> {
-  if (!addon.moduleLoaded('rdma_rxe')) return undefined;
+  if (!isLoaded()) return undefined;
   // Only a device answers. Device names are unique on a node, and a crash may have left an earlier probe.
   await removeProbe();
   await addon.rdmaLinkAdd({ netns: HOST_NETNS, name: PROBE, netdev: 'lo' });

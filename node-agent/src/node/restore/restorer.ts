@@ -245,6 +245,7 @@ export class Restorer {
         SEALIFT_GATE: options.requestUid,
         SEALIFT_CONTAINER: create.container,
         SEALIFT_QP_STATE: options.qpState,
+        ...(await editor.coverEnvironment(create.bundle)),
         ...(container.uverbs === undefined ? {} : { SEALIFT_UVERBS: container.uverbs }),
       },
       // The kubelet starts the next container when this one's create has returned.
