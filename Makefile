@@ -16,6 +16,7 @@ include simulation/simulation.mk
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {gsub(/[$$][$$]/, "$$", $$2); printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo '  V=1 shows all output of a step instead of its progress. The first `make demo` takes half an hour or more.'
 
 node_modules/.package-lock.json: package.json package-lock.json
 	@$(STEP) npm npm ci --no-audit --no-fund

@@ -97,6 +97,6 @@ try {
   await chosen(readConfig(process.env));
 } catch (error) {
   log.fatal({ err: error, ...reasonOf(error) }, 'agent ended');
-  // Servers that still listen would keep a process alive that serves nobody.
+  // Servers that still listen would keep a process alive that has no work.
   process.exit(1);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The invariants of spec/handover.pml, checked after every step. It also plays the peers, which remember every operation
+// The invariants of spec/handover.pml, checked after every step. It also simulates the peers, which remember every operation
 // that was acknowledged to them.
 import { isDeepStrictEqual } from 'node:util';
 import { annotations, type Decision } from '../../crds/src/index.ts';

@@ -117,7 +117,7 @@ export class RequestLookup {
 }
 
 /**
- * Whether the request names this pod as its target. Anybody who may create pods may write the annotation. Before the
+ * Whether the request names this pod as its target. Every user who may create pods may write the annotation. Before the
  * operator has recorded the target's UID, only it can have made a pod of the target's name: the operator records a name
  * before it creates the pod, and refuses a pod of that name that it did not make.
  */
