@@ -12,7 +12,7 @@ struct ib_uverbs_file;
 /* rxe_sealift_methods*.c: the methods of sealift_rxe.h */
 extern const struct uapi_definition rxe_sealift_defs[];
 
-/* rxe_sealift_uobject.c: what ib_uverbs knows of an object */
+/* rxe_sealift_uobject.c: the state of an object that ib_uverbs has */
 struct ib_uobject *rxe_uobject_of_srq(const struct ib_srq *ibsrq);
 struct ib_uobject *rxe_uobject_of_qp(const struct ib_qp *ibqp);
 struct ib_uobject *rxe_uobject_of_cq(const struct ib_cq *ibcq);
@@ -41,8 +41,8 @@ int rxe_uobject_restore_qp(struct ib_qp *ibqp,
 			   const struct sealift_rxe_qp *in);
 
 /*
- * Bytes on their way from or to user space, which may take for ever: they are
- * copied while nothing is locked. Zeroed: none.
+ * Bytes to copy from or to user space while no lock is held: a fault there may
+ * take for ever. All zero: no bytes.
  */
 struct rxe_bytes {
 	void	*data;
@@ -85,11 +85,11 @@ int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
  */
 u32 rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
 	     u32 max);
-/* The process whose memory it is, for the caller, or 0. */
+/* The process whose memory it is, in the caller's pid namespace, or 0. */
 u32 rxe_mr_owner(const struct rxe_mr *mr);
 
 /*
- * rxe_sealift_check.c: is what an image says possible at all?
+ * rxe_sealift_check.c: can an object be in the image's state?
  * Return: 0 or -EINVAL
  */
 int rxe_check_buffer(const struct sealift_rxe_buffer *buf);
@@ -108,8 +108,8 @@ int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 
 /*
- * rxe_sealift_restore_copy.c: check what can be checked before the rings, and
- * fetch the rings' bytes. The caller has the object to itself.
+ * rxe_sealift_restore_copy.c: check all but the rings, and copy the rings. The
+ * caller has the object to itself.
  * Return: 0; -EINVAL; -EFAULT; -EOPNOTSUPP; -ENOMEM
  */
 int rxe_restore_copy_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
@@ -120,7 +120,7 @@ int rxe_restore_copy_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 			struct rxe_bytes *bytes);
 
 /*
- * rxe_sealift_restore.c. The device is held, and the above has said 0.
+ * rxe_sealift_restore.c. The device is held; rxe_restore_copy_*() returned 0.
  * Return: 0; -EINVAL; -EADDRNOTAVAIL; -EMSGSIZE; -ENOMEM.
  * After an error the object is only good to be destroyed.
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Rings and lists on their way from and to user space. A fault in user space
- * can take for ever (userfaultfd, FUSE), so that nothing is locked meanwhile.
+ * Copy rings and lists from and to user space. A fault on user memory can take
+ * for ever (userfaultfd, FUSE): the callers hold no lock here.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An image is untrusted input: refuse what no object could ever have been. The
- * tasks rely on some of it, the rest shows that an image was altered. The rules
- * for a queue pair's own fields are in rxe_sealift_invariants.h.
+ * An image is untrusted input: refuse a state that no object can be in. The
+ * tasks rely on some of the checks; the others tell that an image was altered.
+ * The rules for a queue pair's own fields are in rxe_sealift_invariants.h.
  */
 #include <linux/overflow.h>
 
@@ -17,7 +17,7 @@
 	 BIT(IB_EVENT_SQ_DRAINED) | BIT(IB_EVENT_PATH_MIG) |		\
 	 BIT(IB_EVENT_PATH_MIG_ERR) | BIT(IB_EVENT_QP_LAST_WQE_REACHED))
 
-/* The image's names for what the kernel names too. */
+/* The invariants have names of their own for these constants of the kernel. */
 static_assert(RXE_IMAGE_PSN_MAX == BTH_PSN_MASK);
 static_assert(RXE_IMAGE_LENGTH_MAX == RXE_PORT_MAX_MSG_SZ);
 static_assert(RXE_IMAGE_SQE == (int)IB_QPS_SQE);
@@ -122,7 +122,7 @@ static int rxe_check_av(const struct sealift_rxe_av *av)
 	return 0;
 }
 
-/* Where data goes on: in one of the elements, none of it beyond its end. */
+/* The next byte is in one of the elements, and not beyond its end. */
 int rxe_check_dma(u32 length, u32 resid, u32 cur_sge, u32 num_sge,
 		  u32 sge_offset, const struct rxe_sge *sge)
 {
@@ -176,8 +176,8 @@ int rxe_check_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 }
 
 /*
- * One entry of the replay cache. Whether its region may be read is no question
- * of the image: it is looked up when the entry is used.
+ * One entry of the replay cache. The responder looks the region up when it uses
+ * the entry, so that no check of the region belongs here.
  */
 int rxe_check_res(const struct sealift_rxe_res *res)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The requests in an image's rings. User space has the rings mapped and may
- * write to them at any time, so that the tasks trust nothing in them; what is
- * refused here was altered on the way.
+ * write to them at any time, so the tasks trust nothing in them. These checks
+ * find images that were altered on the way.
  */
 #include "rxe_sealift.h"
 #include "rxe_sealift_invariants.h"
@@ -20,7 +20,7 @@ static bool is_psn_of(const struct rxe_send_wqe *wqe, u32 psn)
 	       psn_compare(psn, (wqe->last_psn + 1) & BTH_PSN_MASK) <= 0;
 }
 
-/* @sent: the requester has passed this one, and waits for the answer */
+/* @sent: the requester has sent this one, and waits for the answer */
 static int rxe_check_send_wqe(struct rxe_qp *qp, struct rxe_send_wqe *wqe,
 			      bool sent)
 {
@@ -35,7 +35,7 @@ static int rxe_check_send_wqe(struct rxe_qp *qp, struct rxe_send_wqe *wqe,
 
 	switch (wqe->state) {
 	case wqe_state_posted:
-		/* not looked at yet: as the application wrote it */
+		/* the driver has not read it yet */
 		if (sent)
 			return -EINVAL;
 		break;
@@ -48,7 +48,7 @@ static int rxe_check_send_wqe(struct rxe_qp *qp, struct rxe_send_wqe *wqe,
 	case wqe_state_error:
 		if (wqe->mask != mask)
 			return -EINVAL;
-		/* bind and invalidate send nothing */
+		/* local operations (bind, invalidate) have no PSNs */
 		if (!(mask & WR_LOCAL_OP_MASK) &&
 		    (!is_psn(wqe->first_psn) || !is_psn(wqe->last_psn) ||
 		     psn_compare(wqe->first_psn, wqe->last_psn) > 0))
@@ -61,7 +61,7 @@ static int rxe_check_send_wqe(struct rxe_qp *qp, struct rxe_send_wqe *wqe,
 	if (wqe->has_rd_atomic > 1)
 		return -EINVAL;
 
-	/* bind and invalidate move no data */
+	/* local operations move no data */
 	if (mask & WR_LOCAL_OP_MASK)
 		return 0;
 
@@ -80,7 +80,7 @@ static int rxe_check_send_wqe(struct rxe_qp *qp, struct rxe_send_wqe *wqe,
 	if (wqe->wr.opcode == IB_WR_ATOMIC_WRITE)
 		return wqe->dma.resid > wqe->dma.length ? -EINVAL : 0;
 
-	/* moves data at the other end only */
+	/* a FLUSH moves data at the peer only */
 	if (wqe->wr.opcode == IB_WR_FLUSH)
 		return 0;
 
@@ -95,7 +95,7 @@ static bool is_under_way(const struct rxe_send_wqe *wqe)
 	       wqe->state == wqe_state_pending;
 }
 
-/* The oldest request, the one that is being sent, and what is said of them. */
+/* The oldest request, the one being sent, and the fields about them. */
 static int rxe_check_ends(struct rxe_queue *q, u32 count, u32 sent,
 			  const struct sealift_rxe_qp *in)
 {
@@ -104,20 +104,20 @@ static int rxe_check_ends(struct rxe_queue *q, u32 count, u32 sent,
 	head = queue_addr_from_index(q, in->sq.index);
 	next = queue_addr_from_index(q, in->req.wqe_index);
 
-	/* a response goes on to the oldest request, a READ */
+	/* only a READ has a response of several packets, and only the oldest */
 	if (in->comp.opcode != SEALIFT_RXE_NONE &&
 	    (!count || (head->wr.opcode != IB_WR_RDMA_READ &&
 			head->wr.opcode != IB_WR_RDMA_READ_WITH_INV)))
 		return -EINVAL;
 
-	/* a wait and a NAK are about a request */
+	/* an RNR wait and a NAK concern a request */
 	if ((in->comp.rnr_wait || in->comp.nak_syndrome) && !count)
 		return -EINVAL;
 
 	if (count && is_under_way(head) && !is_psn_of(head, in->comp.psn))
 		return -EINVAL;
 
-	/* acknowledged to its end it would be done, and a retry begin behind it */
+	/* one without an unacknowledged PSN: a retry would begin behind it */
 	if (count && is_under_way(head) && head->mask & WR_WRITE_OR_SEND_MASK &&
 	    psn_compare(in->comp.psn, head->last_psn) > 0)
 		return -EINVAL;
@@ -170,7 +170,7 @@ int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 
 	count = (prod - in->rq.index) & q->index_mask;
 
-	/* a message is received into the oldest request */
+	/* an incoming message uses the oldest receive request */
 	if (in->resp.wqe.present && !count)
 		return -EINVAL;
 

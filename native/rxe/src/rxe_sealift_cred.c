@@ -3,8 +3,8 @@
  * write() on a uverbs file demands that writer and opener have the very same
  * credentials object (ib_safe_file_access() compares pointers), and libibverbs'
  * rxe provider rings its doorbell by write(). CRIU opens files before it sets a
- * task's credentials, and sets them thread by thread, so nothing that user
- * space does brings the two together again.
+ * task's credentials, and sets them thread by thread. User space has no way to
+ * make file and threads share one object again.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -15,7 +15,7 @@
 
 #include "rxe_sealift.h"
 
-/* What a security module knows of both. */
+/* Compare what the security modules keep in both. */
 static bool rxe_cred_same_label(const struct cred *a, const struct cred *b)
 {
 	u32 id_a = 0, id_b = 0;
@@ -39,7 +39,7 @@ static bool rxe_cred_same_keys(const struct cred *a, const struct cred *b)
 #endif
 }
 
-/* Do both allow the same? Differing only in being two objects is no matter. */
+/* Do two credentials objects allow the same? */
 static bool rxe_cred_equal(const struct cred *a, const struct cred *b)
 {
 	const struct group_info *ga = a->group_info, *gb = b->group_info;
@@ -102,10 +102,10 @@ static int rxe_adopt_file(struct file *file, u32 tid)
 }
 
 /*
- * Only what the process's first thread has already: threads of one process
- * share their memory, so this gives none of them anything new. What two equal
- * looking objects may still differ in (a Landlock domain, which has no number
- * to compare) never comes from another process's file.
+ * The calling thread gets the credentials of its process's first thread.
+ * Threads of one process share their memory, so the caller gains nothing. Two
+ * objects that compare equal may still differ in what cannot be compared (a
+ * Landlock domain): that is why they must be of one process.
  */
 static int rxe_adopt_thread(struct file *file)
 {

@@ -164,7 +164,7 @@ static void rxe_dump_attr(const struct rxe_qp *qp,
 static void rxe_dump_recv_wqe(const struct rxe_qp *qp,
 			      struct sealift_rxe_recv_wqe *out)
 {
-	/* a copy: in the ring, it is as it was posted */
+	/* the responder works on a copy; the ring has the request as posted */
 	const struct rxe_recv_wqe *wqe = qp->resp.wqe;
 	u32 i;
 

@@ -64,7 +64,7 @@ static int rxe_fault_find(const char *wanted)
 	return -EINVAL;
 }
 
-/* What is written is armed, and nothing else is: all names are right or none counts. */
+/* A write replaces the armed points. One wrong name refuses the whole write. */
 static int rxe_fault_set(const char *val, const struct kernel_param *kp)
 {
 	unsigned long armed = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Hold a device: its queue pairs put their peers off with RNR NAKs, send
- * nothing of their own and hear nothing, so that their state stands still.
+ * Hold a device: its queue pairs answer their peers with RNR NAKs, send no
+ * requests and drop responses, so that their state does not change.
  */
 #include <linux/delay.h>
 #include <linux/sched/signal.h>
@@ -20,13 +20,13 @@ void rxe_hold_init(struct rxe_hold *hold)
 }
 
 /*
- * The flag is set and both tasks have been seen at rest since: a later run of
- * them changes nothing any more. A task at rest may still owe a part of a READ
- * response, when it has used up its iterations and is scheduled again. The
- * repetition of one need not be waited for: the peer can ask again. A queue
- * pair in the error state or in RESET owes nothing: it drops what comes in.
+ * Both tasks have been idle since the flag was set: a later run of them changes
+ * no state. An idle task may still have a part of a READ response to send, if
+ * it has used up its iterations and is scheduled again. HOLD waits for the
+ * response to a new READ. It does not wait for a repeated response: the peer
+ * can ask again. A queue pair in the error state or in RESET sends none.
  *
- * The resource itself is not looked at: modify_qp may replace the cache.
+ * modify_qp may replace the replay cache: this reads no resource in it.
  */
 static bool rxe_qp_has_settled(struct rxe_qp *qp)
 {
@@ -45,7 +45,7 @@ static bool rxe_qp_has_settled(struct rxe_qp *qp)
 	       !READ_ONCE(qp->resp.res) || READ_ONCE(qp->resp.replaying);
 }
 
-/* No reference is kept over a sleep: a queue pair can be destroyed meanwhile. */
+/* Keeps no reference while it sleeps: a destroy must not wait for a hold. */
 static int rxe_hold_settle(struct rxe_dev *rxe, unsigned long deadline)
 {
 	unsigned long index = 0;
@@ -94,7 +94,7 @@ int rxe_hold(struct rxe_dev *rxe, u8 timer, unsigned long timeout)
 	return err;
 }
 
-/* A wait that is under way goes on in a hold; it only ends without effect. */
+/* An RNR wait continues in a hold. After its end the requester stays held. */
 u32 rxe_hold_rnr_wait(struct rxe_qp *qp)
 {
 	unsigned long left = READ_ONCE(qp->rnr_nak_timer.expires) - jiffies;
@@ -113,9 +113,9 @@ void rxe_hold_wait_for_rnr(struct rxe_qp *qp, u32 us)
 }
 
 /*
- * Keep a NAK that ends the connection: the peer says it once and is silent
- * then. All other responses can be dropped, the peer gives them again. What was
- * executed before the request that it is about is asked for no more.
+ * Keep a NAK that ends the connection: the peer sends it once, and nothing
+ * after it. A held completer drops every other response: the peer sends it
+ * again when the request is repeated.
  */
 void rxe_hold_keep_nak(struct rxe_qp *qp, const struct rxe_pkt_info *pkt)
 {
@@ -167,7 +167,7 @@ static void rxe_qp_prepare_resume(struct rxe_qp *qp)
 		wqe = queue_head(qp->sq.queue, QUEUE_TYPE_FROM_CLIENT);
 		if (wqe && (wqe->state == wqe_state_processing ||
 			    wqe->state == wqe_state_pending)) {
-			/* else the timer says so when the wait is over */
+			/* else rnr_nak_timer() does so at the end of the wait */
 			if (!qp->req.wait_for_rnr_timer)
 				qp->req.need_retry = 1;
 			qp->comp.repeat_psn = qp->req.psn;
@@ -177,7 +177,7 @@ static void rxe_qp_prepare_resume(struct rxe_qp *qp)
 	}
 	spin_unlock_irqrestore(&qp->state_lock, flags);
 
-	/* one that has just run out asks for a retry, too: not once more later */
+	/* one that runs just now asks for the same retry: let it do so now */
 	if (!qp->req.wait_for_rnr_timer)
 		timer_delete_sync(&qp->rnr_nak_timer);
 }
@@ -190,14 +190,14 @@ void rxe_resume(struct rxe_dev *rxe)
 	if (!rxe->hold.held)
 		return;
 
-	/* the tasks are still off: nothing races with this */
+	/* the device is still held: no task changes these fields */
 	while ((qp = rxe_pool_get_next(&rxe->qp_pool, &index))) {
 		rxe_qp_prepare_resume(qp);
 		rxe_put(qp);
 	}
 
 	WRITE_ONCE(rxe->hold.held, false);
-	/* a task that runs already and saw the flag is made to run again */
+	/* a task that runs and has seen the flag must run again */
 	smp_mb();
 
 	index = 0;

@@ -18,7 +18,7 @@ struct rxe_hold {
 
 void rxe_hold_init(struct rxe_hold *hold);
 
-/* Read by the tasks without a lock: rxe_hold() waits for those under way. */
+/* The tasks read it without a lock: rxe_hold() waits for those that run. */
 static inline bool rxe_is_held(const struct rxe_hold *hold)
 {
 	return READ_ONCE(hold->held);
@@ -41,14 +41,14 @@ int rxe_hold(struct rxe_dev *rxe, u8 timer, unsigned long timeout);
  */
 void rxe_resume(struct rxe_dev *rxe);
 
-/* What is left of an RNR wait of a held queue pair, in us; 0: there is none. */
+/* The rest of a held queue pair's RNR wait, in us; 0: no wait. */
 u32 rxe_hold_rnr_wait(struct rxe_qp *qp);
-/* A restored queue pair waits as long as that. */
+/* Start the rest of a restored queue pair's RNR wait. */
 void rxe_hold_wait_for_rnr(struct rxe_qp *qp, u32 us);
 
 /*
  * rxe_hold_keep_nak - keep a response that a held completer drops, if the peer
- * will not say it again
+ * does not send it again
  *
  * Context: the send task, under state_lock.
  */

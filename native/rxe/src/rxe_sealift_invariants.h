@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What is true of the image of every queue pair. The driver refuses an image
- * that breaks any of it, the tests break each of it and know what must be
- * refused. What also needs the rings or the new queue pair is checked in
- * rxe_sealift_check.c and rxe_sealift_check_ring.c.
+ * The rules that hold in the image of every queue pair. The driver refuses an
+ * image that breaks one. The tests break each of them, and the fuzzer knows by
+ * them what the driver must refuse. Rules about the rings and about the new
+ * queue pair are in rxe_sealift_check_ring.c and rxe_sealift_check.c.
  */
 #ifndef RXE_SEALIFT_INVARIANTS_H
 #define RXE_SEALIFT_INVARIANTS_H
@@ -61,7 +61,7 @@ static inline int rxe_image_in_write(__u32 opcode)
 	       opcode == RXE_IMAGE_WRITE_MIDDLE;
 }
 
-/* Packets come in: in the error state nothing is looked at any more. */
+/* It receives packets. In the error state it drops them. */
 static inline int rxe_image_is_connected(const struct sealift_rxe_qp *in)
 {
 	return in->state >= RXE_IMAGE_RTR && in->state < RXE_IMAGE_ERR;
@@ -157,7 +157,7 @@ rxe_image_broken_limit(const struct sealift_rxe_qp *in)
 	return NULL;
 }
 
-/* What fields that must agree say, if they do not, or NULL. */
+/* The first rule about several fields that is broken, or NULL. */
 static inline const char *
 rxe_image_broken_rule(const struct sealift_rxe_qp *in)
 {

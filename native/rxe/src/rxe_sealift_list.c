@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is on a device, and whose it is: a hold stops it all, and a process can
- * only be moved if all that it has can be.
+ * List the objects of a device with their owners. A hold stops all of them, and
+ * a process can only be moved if every object that it has can be.
  */
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
@@ -20,7 +20,7 @@ struct rxe_listing {
 	u32					mm_owner;
 };
 
-/* The number that the calling process knows @task's process by, or 0. */
+/* The pid of @task's process in the caller's pid namespace, or 0. */
 static u32 rxe_visible_pid(struct task_struct *task)
 {
 	return task_tgid_nr_ns(task, task_active_pid_ns(current));
@@ -57,7 +57,7 @@ static u32 rxe_mm_owner(const struct mm_struct *mm)
 	return pid;
 }
 
-/* The address space is compared only; it is not freed while the region lives. */
+/* Compares the address space only. The region keeps it from being freed. */
 u32 rxe_mr_owner(const struct rxe_mr *mr)
 {
 	return mr->umem ? rxe_mm_owner(mr->umem->owning_mm) : 0;
@@ -112,8 +112,9 @@ rxe_list_add(struct rxe_listing *list, u32 kind, u32 number,
 }
 
 /*
- * The object is not freed while the pool's lock is held, nor what it points to:
- * its last reference is dropped after it has left the pool. Nothing here sleeps.
+ * The caller holds the pool's lock: an object leaves the pool before its last
+ * reference is dropped, so neither it nor what it points to is freed here.
+ * Does not sleep.
  */
 static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 			 void *any)

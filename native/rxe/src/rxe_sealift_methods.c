@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The driver methods of sealift_rxe.h: who may call, what comes in and out.
- * Those that dump and restore are in files of their own.
+ * The driver methods of sealift_rxe.h: privilege and attributes. The methods
+ * that dump and restore are in files of their own.
  */
 #include <linux/capability.h>
 
 #include "rxe_sealift_methods.h"
 
-/* Not who owns the device's namespace: an image is believed by the kernel. */
+/* The initial user namespace, not the device's: the kernel believes an image. */
 struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs)
 {
 	struct ib_ucontext *uc = ib_uverbs_get_ucontext(attrs);
@@ -132,8 +132,8 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESUME)(
 #define RXE_SEALIFT_OUT(_attr, _type) \
 	UVERBS_ATTR_PTR_OUT(_attr, UVERBS_ATTR_TYPE(_type), UA_MANDATORY)
 /*
- * What is dumped is taken with UVERBS_ACCESS_WRITE, too: modify, resize and
- * destroy replace what a dump reads.
+ * A dump takes its object with UVERBS_ACCESS_WRITE, too: modify, resize and
+ * destroy replace what it reads.
  */
 #define RXE_SEALIFT_OBJ(_attr, _object, _access) \
 	UVERBS_ATTR_IDR(_attr, _object, _access, UA_MANDATORY)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The methods that tell what there is. */
+/* The methods that list and dump objects. */
 #include <linux/slab.h>
 
 #include "rxe_sealift_methods.h"
@@ -19,7 +19,7 @@ static int rxe_sealift_list(struct ib_uverbs_file *ufile,
 	if (max < *count)
 		return -ENOSPC;
 
-	/* no more than there are, whatever size the caller claims to have */
+	/* allocate for what there is, not for the size that the caller says */
 	max = *count;
 	if (!max)
 		return 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The methods that make objects what they were. */
+/* The methods that restore objects. */
 #include <linux/slab.h>
 
 #include "rxe_sealift_methods.h"
@@ -121,7 +121,7 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_ADOPT)(
 	if (err)
 		return err;
 
-	/* for another thread: only who may restore it */
+	/* the credentials of another thread need the privilege of a restore */
 	if (in.tid) {
 		rxe = rxe_sealift_dev(attrs);
 		if (IS_ERR(rxe))

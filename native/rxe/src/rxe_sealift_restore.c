@@ -6,7 +6,7 @@
 #include "rxe_sealift.h"
 #include "rxe_queue.h"
 
-/* User space may have it mapped: the geometry in its header is the driver's. */
+/* User space may have the ring mapped. The geometry in its header stays. */
 static void rxe_restore_ring(struct rxe_queue *q, const struct rxe_bytes *bytes)
 {
 	struct rxe_queue_buf *buf = q->buf;
@@ -69,7 +69,7 @@ static void rxe_restore_recv_wqe(struct rxe_qp *qp,
 	qp->resp.wqe = wqe;
 }
 
-/* Before the first packet can come in: a duplicate's answer needs some of it. */
+/* Before RTR: the answer to a duplicate request needs some of these fields. */
 static void rxe_restore_resp(struct rxe_qp *qp,
 			     const struct sealift_rxe_resp *in)
 {
@@ -125,7 +125,7 @@ static void rxe_restore_res(struct resp_res *res,
 	}
 }
 
-/* The responder lives since RTR: keep it off what it looks things up in. */
+/* The responder runs since RTR: stop it while its cache changes. */
 static void rxe_restore_cache(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 			      const struct sealift_rxe_res *res)
 {
@@ -192,7 +192,7 @@ static void rxe_restore_requester(struct rxe_qp *qp,
 	qp->comp.nak_psn = in->comp.nak_psn;
 	qp->comp.nak_syndrome = in->comp.nak_syndrome;
 
-	/* what the application asked for, not what it has come to */
+	/* as the application has set them, not as they are now */
 	qp->attr.rq_psn = in->attr.rq_psn;
 	qp->attr.sq_psn = in->attr.sq_psn;
 	qp->attr.qkey = in->attr.qkey;
@@ -203,7 +203,7 @@ static void rxe_restore_requester(struct rxe_qp *qp,
 
 	spin_unlock_irqrestore(&qp->state_lock, flags);
 
-	/* it goes on from here: a wait is never shorter for a move */
+	/* an RNR wait continues: a move does not make it shorter */
 	if (in->comp.rnr_wait && in->state >= IB_QPS_RTS &&
 	    in->state < IB_QPS_ERR)
 		rxe_hold_wait_for_rnr(qp, in->comp.rnr_wait);

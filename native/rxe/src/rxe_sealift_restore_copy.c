@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What can be checked and fetched before the device is locked for a restore.
+ * Check an image and copy its rings before the restore locks the device.
  */
 #include "rxe_sealift.h"
 #include "rxe_queue.h"
@@ -15,7 +15,7 @@ int rxe_restore_copy_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
 			const struct sealift_rxe_buffer *ring,
 			struct rxe_bytes *bytes)
 {
-	/* once only: each time would raise the image's events again */
+	/* a second restore would raise the image's events again */
 	if (!rxe_ring_is_new(cq->queue) || !rxe_uobject_cq_is_new(&cq->ibcq))
 		return -EINVAL;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Take a new queue pair through the states to where a dumped one was. */
+/* Take a new queue pair through the states to the state of a dumped one. */
 #include "rxe_sealift.h"
 
 static int rxe_find_sgid(struct rxe_dev *rxe, const struct sealift_rxe_av *av)
@@ -58,7 +58,7 @@ static int rxe_restore_to_init(struct rxe_qp *qp,
 			    IB_QP_ACCESS_FLAGS);
 }
 
-/* Kernel callers bring a resolved address: no one on the network is asked. */
+/* A kernel caller passes a resolved address: this sends nothing. */
 static int rxe_restore_to_rtr(struct rxe_qp *qp,
 			      const struct sealift_rxe_qp *in)
 {
@@ -73,7 +73,7 @@ static int rxe_restore_to_rtr(struct rxe_qp *qp,
 	struct rxe_dev *rxe = to_rdev(qp->ibqp.device);
 	int index;
 
-	/* the interface would drop them, one retransmission after the other */
+	/* the interface would drop every packet and its retransmissions */
 	if (in->attr.path_mtu > rxe->port.attr.active_mtu)
 		return -EMSGSIZE;
 
@@ -115,9 +115,9 @@ static int rxe_restore_to(struct rxe_qp *qp, enum ib_qp_state state)
 }
 
 /*
- * Go the way of states that the application went, as far as @in says. A queue
- * pair in the error state may have got there from anywhere, and needs no peer
- * any more.
+ * Go through the states that the application has set, up to the one in @in. A
+ * queue pair in the error state may come from any of them. It sends nothing any
+ * more, so that its address need not exist here.
  */
 int rxe_restore_states(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 		       bool error)
@@ -145,8 +145,8 @@ int rxe_restore_states(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 }
 
 /*
- * No way leads from RESET to the error state, and a queue pair that is in RESET
- * has nothing to flush and no peer to be told: it stays there.
+ * modify_qp has no transition from RESET to the error state. A queue pair in
+ * RESET has nothing to flush and no peer: it stays in RESET.
  */
 int rxe_restore_error(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What ib_uverbs knows of an object: its handle, its channel, its unread
- * events. The only file here that looks into ib_uverbs' private structures.
+ * The part of an object's state that ib_uverbs has: handle, channel, unread
+ * events. No other file here uses ib_uverbs' private structures.
  */
 #include <rdma/uverbs_std_types.h>
 
 #include "rxe_sealift.h"
 #include "../../core/uverbs.h"
 
-/* NULL for what the kernel has made for itself */
+/* NULL for the kernel's own objects */
 struct ib_uobject *rxe_uobject_of_srq(const struct ib_srq *ibsrq)
 {
 	return ibsrq->uobject ? &ibsrq->uobject->uevent.uobject : NULL;
@@ -120,7 +120,7 @@ static u32 rxe_object_events(struct ib_uevent_object *uevent)
 	return mask;
 }
 
-/* Are there fewer than @mask has bits? Those read since (@reported) count. */
+/* Has an event of @mask been lost? Those read since (@reported) are not. */
 static bool rxe_events_lost(struct ib_uevent_object *uevent, u32 mask,
 			    u32 reported)
 {
@@ -222,7 +222,7 @@ bool rxe_uobject_cq_is_new(struct ib_cq *ibcq)
 	       !(evq && rxe_count_events(evq, &ucq->comp_list));
 }
 
-/* An event that finds no memory is dropped without a word: count them. */
+/* ib_uverbs drops an event silently when it has no memory: count them. */
 int rxe_uobject_restore_cq(struct ib_cq *ibcq, const struct sealift_rxe_cq *in)
 {
 	struct ib_ucq_object *ucq = ibcq->uobject;
@@ -243,7 +243,7 @@ int rxe_uobject_restore_cq(struct ib_cq *ibcq, const struct sealift_rxe_cq *in)
 		ibcq->event_handler(&ev, ibcq->cq_context);
 	}
 
-	/* some may have been read already */
+	/* the application may have read some already */
 	if (in->comp_pending &&
 	    rxe_count_events(evq, &ucq->comp_list) +
 	    READ_ONCE(ucq->comp_events_reported) - in->comp_reported <

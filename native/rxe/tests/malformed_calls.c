@@ -148,7 +148,7 @@ static void test_hints(struct traffic *t)
 	expect(0, sl_resume(fd), "resume");
 }
 
-/* Everything but one capability. */
+/* Keep every capability but one. */
 static void drop_capability(unsigned int cap)
 {
 	struct __user_cap_header_struct head = {

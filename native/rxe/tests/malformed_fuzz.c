@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random images: single bytes, and fields that belong together. The driver may
- * answer what it likes as long as nothing breaks; but what it accepts keeps the
- * rules that it names itself.
+ * Random images: single bytes, and fields that must agree. The driver may accept
+ * or refuse each of them, but must not fail, and must accept none that breaks a
+ * rule of rxe_sealift_invariants.h.
  */
 #include <err.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static uint32_t any(uint32_t below)
 	return rand() % below;
 }
 
-/* A number that means something somewhere. */
+/* A number at some limit. */
 static uint64_t interesting(void)
 {
 	static const uint64_t values[] = {

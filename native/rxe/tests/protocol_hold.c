@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What a held queue pair hears, and how it goes on. */
+/* What a held queue pair receives, and what it does after RESUME. */
 #include <err.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,8 +18,8 @@ static void send_write(struct scripted *s, uint32_t size, uint64_t wr_id)
 	       "a WRITE is sent");
 }
 
-/* Dump and restore, for real, what is held. */
-static void rebuild(struct scripted *s, uint32_t *handle)
+/* Dump, destroy and restore the held queue pair. */
+static void dump_and_restore(struct scripted *s, uint32_t *handle)
 {
 	struct victim v;
 
@@ -59,10 +59,11 @@ static void acknowledgment(void)
 }
 
 /*
- * The peer has executed a request of several packets, and its acknowledgment
- * arrives while the request is on the wire once more. What comes back after the
- * next hold is that request, not something behind its end. The third WRITE stops
- * in its middle: no more than 129 PSNs wait for their acknowledgment.
+ * An acknowledgment of a request's last packet arrives in the middle of the
+ * request, as it does while a request is repeated that the peer has executed.
+ * After the next hold the device repeats this request, and nothing behind its
+ * end. The third WRITE stops in its middle: the driver leaves at most 129 PSNs
+ * unacknowledged.
  */
 static void acknowledged_in_the_middle(void)
 {
@@ -92,7 +93,7 @@ static void acknowledged_in_the_middle(void)
 		       (int)id);
 }
 
-/* The peer is in the error state then, and says no more. */
+/* A peer that sends such a NAK is in the error state and sends nothing more. */
 static void fatal_nak(int syndrome, int status, int move)
 {
 	struct scripted s;
@@ -106,7 +107,7 @@ static void fatal_nak(int syndrome, int status, int move)
 	scripted_answer(&s, syndrome, 1);
 	usleep(100000);
 	if (move)
-		rebuild(&s, &handle);
+		dump_and_restore(&s, &handle);
 	scripted_resume(&s);
 	expect(IBV_WC_SUCCESS, scripted_completion(&s, 1000, &id),
 	       "NAK %#x: what was executed before it is done", syndrome);
@@ -130,7 +131,7 @@ static void fatal_nak_moved(void)
 	fatal_nak(WIRE_NAK_ACCESS, IBV_WC_REM_ACCESS_ERR, 1);
 }
 
-/* Of a READ before it nobody gives the result any more. */
+/* The result of a READ before it is lost: the READ fails. */
 static void fatal_nak_after_read(void)
 {
 	struct scripted s;
@@ -150,7 +151,7 @@ static void fatal_nak_after_read(void)
 	       "the rest is flushed");
 }
 
-/* A NAK about what was never sent is not kept. */
+/* The driver does not keep a NAK for a PSN that it has not sent. */
 static void nak_of_nothing(void)
 {
 	struct scripted s;
@@ -168,7 +169,7 @@ static void nak_of_nothing(void)
 	       "a NAK of nothing: it completes");
 }
 
-/* A peer that asks for patience gets it, with the budget that is left. */
+/* An RNR wait continues after a hold, and uses up no budget. */
 static void rnr_wait(int move)
 {
 	struct scripted s;
@@ -186,7 +187,7 @@ static void rnr_wait(int move)
 	usleep(20000);
 	scripted_hold(&s);
 	if (move)
-		rebuild(&s, &handle);
+		dump_and_restore(&s, &handle);
 	usleep(50000);
 	wire_drain(&s.wire);
 	scripted_resume(&s);
@@ -209,7 +210,7 @@ static void rnr_wait_moved(void)
 	rnr_wait(1);
 }
 
-/* A send queue that is drained in a hold is drained when all is answered. */
+/* A hold in the SQD state: the queue is drained when all is acknowledged. */
 static void draining(int move)
 {
 	struct ibv_qp_attr attr = {
@@ -229,7 +230,7 @@ static void draining(int move)
 		err(1, "SQD");
 	scripted_hold(&s);
 	if (move) {
-		rebuild(&s, &handle);
+		dump_and_restore(&s, &handle);
 		if (sl_dump_qp(s.fd, handle, &none, &qp))
 			errx(1, "DUMP_QP");
 		expect(1, qp.attr.en_sqd_async_notify,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Images that somebody has altered, and a peer that knows how. */
+/* Images that an attacker has altered, and an attacking peer. */
 #include <err.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 #define SECRET "what no peer may read"
 
-/* A READ that the peer has had answered, then a hold, and the image. */
+/* Answer a READ of the peer, hold the device, take the image. */
 static void read_and_take(struct scripted *s, struct victim *v)
 {
 	struct wire_packet p;
@@ -38,7 +38,7 @@ static struct sealift_rxe_res *cached_read(struct victim *v)
 	errx(1, "no READ in the replay cache");
 }
 
-/* Ask again for the READ as the image has it. Return: packets with data */
+/* Send the READ again as it is in the image. Return: responses with data */
 static unsigned int replay(struct scripted *s, const struct sealift_rxe_res *res)
 {
 	struct wire_packet p = scripted_request(s, WIRE_READ, 0);
@@ -166,7 +166,7 @@ static void replay_of_kernel_memory(void)
 	expect(0, answers, "a READ of kernel memory: answers");
 }
 
-/* What was an atomic is no READ, whatever the peer says. */
+/* A READ under an atomic's PSN does not get the atomic's cache entry. */
 static void replay_of_another_kind(void)
 {
 	struct wire_packet p;
@@ -232,7 +232,7 @@ static void message_without_request(void)
 	expect(0, scripted_completion(&s, 1000, NULL), "the message ends");
 }
 
-/* A request without a PSN that waits for its acknowledgment is none. */
+/* The oldest request has at least one unacknowledged PSN. */
 static void acknowledged_to_its_end(void)
 {
 	const uint32_t psns = 3;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the driver tells of a device: what is on it, and whose it is. */
+/* LIST and DUMP_MR: the objects of a device and their owners. */
 #include <err.h>
 #include <errno.h>
 #include <stdlib.h>

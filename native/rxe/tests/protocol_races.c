@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Calls that meet: a dump and what it reads being replaced, a user who stalls. */
+/* Concurrent calls: a dump and a replacement of what it reads, a caller that stalls. */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +63,7 @@ static int stalling_pages(void *page, size_t size)
 	return fd;
 }
 
-/* Who dumps to memory that never comes keeps nobody from a resume. */
+/* A dump that stalls on user memory does not keep others from a RESUME. */
 static void stalled_dump(void)
 {
 	size_t size = 1 << 20;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How soon does a connection go on after a hold? One end is held in the middle
- * of its traffic (and rebuilt, if asked), stays silent, and is resumed. Its own
- * requests must be answered at once, the peer's after no more than one RNR
- * timer: the one that it had been put off with. What the machine is late with
- * everything, a process measures that only sleeps, and comes on top.
+ * How soon does a connection resume after a hold? One end is held in the middle
+ * of its traffic (and restored, if asked), and is resumed. Its own requests must
+ * be answered at once, the peer's after no more than the RNR timer that it was
+ * last told. A process that only sleeps measures how late the machine is with
+ * everything; the limits grow by that.
  *
- * usage: restart NETNS DEVICE PEER_NETNS PEER_DEVICE [TIMER [HELD_MS [REBUILD]]]
+ * usage: restart NETNS DEVICE PEER_NETNS PEER_DEVICE [TIMER [HELD_MS [RESTORE]]]
  */
 #include <err.h>
 #include <signal.h>
@@ -31,7 +31,7 @@
 struct times {
 	_Atomic double resumed;
 	_Atomic double first[2];
-	/* How late a sleeper woke up at most, until both had one. */
+	/* How late a sleeper woke up at most, until then. */
 	_Atomic double late;
 	_Atomic int stop;
 };
@@ -58,16 +58,16 @@ static double rnr_ms(unsigned int code)
 }
 
 static void hold_for(struct traffic *t, struct times *times, unsigned int timer,
-		     unsigned int held_ms, int rebuild)
+		     unsigned int held_ms, int restore)
 {
 	int fd = t->end.ctx->cmd_fd;
 	struct image img;
 
 	if (sl_hold(fd, timer, 10000))
 		errx(1, "HOLD");
-	/* what was done before is no sign of life after it */
+	/* completions from before the hold do not count */
 	traffic_step(t);
-	if (rebuild) {
+	if (restore) {
 		image_dump(&img, fd, t->end.channel->fd);
 		image_destroy(&img, fd);
 		usleep(held_ms * 500);
@@ -76,13 +76,13 @@ static void hold_for(struct traffic *t, struct times *times, unsigned int timer,
 		held_ms /= 2;
 	}
 	usleep(held_ms * 1000);
-	/* before the call: the peer may be through before it returns */
+	/* before the call: the peer may have its answer before it returns */
 	times->resumed = now_ms();
 	if (sl_resume(fd))
 		errx(1, "RESUME");
 }
 
-/* An answer takes several turns of both ends' tasks; one that sleeps takes one. */
+/* An answer needs several tasks to run, a sleeper only itself: twice. */
 static double most_ms(const struct times *times)
 {
 	return SLACK_MS + 2 * times->late;
@@ -109,7 +109,7 @@ static void sleep_and_measure(struct times *times)
 }
 
 static void run_end(const struct pair_end *end, struct times *times, int nth,
-		    unsigned int timer, unsigned int held_ms, int rebuild)
+		    unsigned int timer, unsigned int held_ms, int restore)
 {
 	double start, resumed = 0;
 	struct traffic t;
@@ -119,7 +119,7 @@ static void run_end(const struct pair_end *end, struct times *times, int nth,
 	start = now_ms();
 	while (!times->stop) {
 		if (!nth && !resumed && now_ms() > start + 1000)
-			hold_for(&t, times, timer, held_ms, rebuild);
+			hold_for(&t, times, timer, held_ms, restore);
 		if (!resumed && times->resumed) {
 			resumed = times->resumed;
 			seen = t.completed;
@@ -137,14 +137,14 @@ int main(int argc, char **argv)
 {
 	unsigned int timer = argc > 5 ? atoi(argv[5]) : 20;
 	unsigned int held_ms = argc > 6 ? atoi(argv[6]) : 2000;
-	int rebuild = argc > 7 && atoi(argv[7]);
+	int restore = argc > 7 && atoi(argv[7]);
 	struct pair_end ends[2] = { 0 };
 	struct times *times;
 	int sock[2], status;
 	pid_t pid, sleeper;
 
 	if (argc < 5)
-		errx(2, "usage: %s NETNS DEVICE PEER_NETNS PEER_DEVICE [TIMER [HELD_MS [REBUILD]]]",
+		errx(2, "usage: %s NETNS DEVICE PEER_NETNS PEER_DEVICE [TIMER [HELD_MS [RESTORE]]]",
 		     argv[0]);
 	times = mmap(NULL, sizeof(*times), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -157,7 +157,7 @@ int main(int argc, char **argv)
 	sleeper = fork();
 	if (!sleeper) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* an end that is gone is to be seen by the other */
+		/* else an end would not see that the other one is gone */
 		close(sock[0]);
 		close(sock[1]);
 		sleep_and_measure(times);
@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 	pid = fork();
 	if (sleeper < 0 || pid < 0)
 		err(1, "fork");
-	run_end(&ends[!pid], times, !pid, timer, held_ms, rebuild);
+	run_end(&ends[!pid], times, !pid, timer, held_ms, restore);
 	if (!pid)
 		return 0;
 	if (waitpid(pid, &status, 0) != pid || status)

@@ -226,18 +226,18 @@ hold_fails_once() {
 		fails_once adopt.$when in_a "$bin/hold" sl_rxe_a adopt || return 1
 	done
 }
-# A rebuild that fails ends the program, which leaves its device held.
-rebuild() {
+# A restore that fails ends the program, which leaves its device held.
+restore() {
 	local rc
 	"$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 200 1 1
 	rc=$?
 	in_a "$bin/hold" sl_rxe_a resume && in_b "$bin/hold" sl_rxe_b resume && return $rc
 }
-rebuild_fails_once() {
+restore_fails_once() {
 	local method when
 	for method in dump_context dump_cq dump_mr dump_qp hint restore_cq restore_qp; do
 		for when in before after; do
-			fails_once $method.$when rebuild || { echo "at $method.$when"; return 1; }
+			fails_once $method.$when restore || { echo "at $method.$when"; return 1; }
 		done
 	done
 }
@@ -286,10 +286,10 @@ check 'traffic over IPv6, one end restored 6 times' env LIVE_IPV6=1 "$bin/live" 
 check 'traffic without any retry, one end restored 40 times' env LIVE_RETRY_CNT=0 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 2000 60 1
 restart() { "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b "$@"; }
 told 'traffic goes on at once after a hold, RNR timer 10 ms' restart 20 1500
-told 'traffic goes on at once after a rebuild, RNR timer 10 ms' restart 20 1500 1
+told 'traffic goes on at once after a restore, RNR timer 10 ms' restart 20 1500 1
 told 'traffic goes on after a hold, RNR timer 41 ms' restart 24 1500
 told 'traffic goes on after a hold, RNR timer 655 ms' restart 0 2500
-told 'traffic over IPv6 goes on at once after a rebuild' env LIVE_IPV6=1 "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b 20 1500 1
+told 'traffic over IPv6 goes on at once after a restore' env LIVE_IPV6=1 "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b 20 1500 1
 
 check 'a filter that drops packets harms no queue pair' survives_filter
 check 'a route that is lost for a while harms no queue pair' survives_lost_route
@@ -298,7 +298,7 @@ check 'a queue pair is destroyed at once, though its packets wait' destroyed_at_
 check 'the module stays while a queue is mapped' rmmod_refused
 
 check 'a fault point of hold, resume and adopt fails once' hold_fails_once
-check 'a fault point of each method of a rebuild fails once' rebuild_fails_once
+check 'a fault point of each method of a restore fails once' restore_fails_once
 check 'fault points are armed by their names only' unknown_point
 
 check "ib_write_bw, server held 3 s" perf ib_write_bw 20 -s 4096 -n 20000

@@ -136,8 +136,11 @@ void traffic_connect(struct traffic *t, const struct traffic_address *remote,
 		.qpn = remote->qpn,
 		.sq_psn = t->local.psn,
 		.rq_psn = remote->psn,
-		/* one repetition is one too many: an emulated node must not be late */
-		.timeout = retry_cnt ? 18 : 14,
+		/*
+		 * 67 ms; 8.6 s for those who may not repeat: a lost packet ends
+		 * the connection however long that is, a late one does not
+		 */
+		.timeout = retry_cnt ? 21 : 14,
 		.retry_cnt = retry_cnt ? (uint8_t)atoi(retry_cnt) : 7,
 		.rnr_retry = 7,
 		.min_rnr_timer = 1,
