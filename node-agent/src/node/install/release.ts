@@ -12,6 +12,8 @@ import { syncTree } from '../host/fsync.ts';
 import { digestFiles } from '../transfer/image-stream.ts';
 
 const CURRENT = 'current';
+/** The release that was current before: what has begun before the agent was updated may still run from it. */
+const PREVIOUS = 'previous';
 
 /**
  * Copies the programs into a new release, syncs it and links it, unless it is the current one.
@@ -25,9 +27,9 @@ export async function installRelease(bundleDir: string, installDir: string): Pro
   for (const file of files) hash.update(`${file.path}\0${file.sha256}\n`);
   const release = hash.digest('hex').slice(0, 16);
   const dir = join(installDir, 'releases', release);
-  const previous = await linkOf(join(installDir, CURRENT));
+  const current = await linkOf(join(installDir, CURRENT));
   const temporary = `${dir}.new`;
-  if (previous !== `releases/${release}`) {
+  if (current !== `releases/${release}`) {
     await rm(temporary, { recursive: true, force: true });
     await mkdir(join(installDir, 'releases'), { recursive: true });
     await cp(bundleDir, temporary, { recursive: true, preserveTimestamps: true });
@@ -36,12 +38,14 @@ export async function installRelease(bundleDir: string, installDir: string): Pro
     await rm(dir, { recursive: true, force: true });
     await rename(temporary, dir);
     await syncPath(join(installDir, 'releases'));
+    if (current !== undefined) await swapLink(join(installDir, PREVIOUS), current);
     await swapLink(join(installDir, CURRENT), `releases/${release}`);
   }
   for (const name of await readdir(dir)) {
     await swapLink(join(installDir, name), `${CURRENT}/${name}`);
   }
   await syncPath(installDir);
+  const previous = await linkOf(join(installDir, PREVIOUS));
   const keep = [release, previous?.replace('releases/', '')];
   for (const name of await readdir(join(installDir, 'releases'))) {
     if (!keep.includes(name)) {
