@@ -106,6 +106,15 @@ export const victims: readonly Victim[] = [
     name: 'target-containerd',
     inject: killProcesses((context) => [context.target], '/usr/bin/containerd$'),
   },
+  {
+    // Whoever starts it again finds the containers that run; a create that waits at a gate is given up with its caller.
+    name: 'source-kubelet',
+    inject: killProcesses((context) => [context.source], '/usr/local/bin/kubelet '),
+  },
+  {
+    name: 'target-kubelet',
+    inject: killProcesses((context) => [context.target], '/usr/local/bin/kubelet '),
+  },
   { name: 'source-criu', steps: ['dumping'], inject: killCriu('source') },
   {
     name: 'target-criu',

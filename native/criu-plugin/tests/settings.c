@@ -3,6 +3,7 @@
  * A process with two threads that has each setting which CRIU is known to lose or to keep. Several times a second it
  * prints what only the process itself can see.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -26,6 +27,7 @@
 #define SESSION_KEYRING -3
 
 static char *wiped, *droppable;
+static int deleted;
 
 static void confine(int cpu)
 {
@@ -68,10 +70,28 @@ static void print_keyring(void)
 		printf(" keyring=none");
 }
 
+/* More than CRIU takes of such a file unless it is told to. */
+static int open_deleted(void)
+{
+	static const char name[] = "/both/a/deleted";
+	static char bytes[3 << 20];
+	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	memset(bytes, 7, sizeof(bytes));
+	if (fd < 0 || write(fd, bytes, sizeof(bytes)) != sizeof(bytes) || unlink(name))
+		exit(1);
+	return fd;
+}
+
 static void print_own(void)
 {
-	printf("wiped=%d droppable=%d dumpable=%d keepcaps=%d securebits=%x nnp=%d", is_lost_by_fork(wiped),
-	       droppable ? is_lost_by_fork(droppable) : -1, prctl(PR_GET_DUMPABLE),
+	char last = 0;
+
+	if (pread(deleted, &last, 1, (3 << 20) - 1) != 1)
+		last = -1;
+	printf("wiped=%d droppable=%d deleted=%d", is_lost_by_fork(wiped),
+	       droppable ? is_lost_by_fork(droppable) : -1, last);
+	printf(" dumpable=%d keepcaps=%d securebits=%x nnp=%d", prctl(PR_GET_DUMPABLE),
 	       prctl(PR_GET_KEEPCAPS), prctl(PR_GET_SECUREBITS),
 	       prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
 	print_keyring();
@@ -89,6 +109,7 @@ int main(void)
 	droppable = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
 	if (droppable == MAP_FAILED)
 		droppable = NULL;	/* before Linux 6.11 */
+	deleted = open_deleted();
 	if (pthread_create(&thread, NULL, second, NULL))
 		return 1;
 	confine(1);

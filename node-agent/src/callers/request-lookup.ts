@@ -32,6 +32,9 @@ export interface TargetRequest {
   request: Handover;
 }
 
+/** The kubelet's, on the mirror pod of a static pod (kubernetes.io/docs/reference/labels-annotations-taints). */
+const MIRROR = 'kubernetes.io/config.mirror';
+
 export interface PodName {
   namespace: string;
   pod: string;
@@ -55,8 +58,9 @@ export class RequestLookup {
       if (!isNotFound(error)) throw error;
       throw new AgentError('PodNotFound', `There is no pod ${name.namespace}/${name.pod}.`);
     }
-    // A static pod is refused too: its mirror pod in the API has another UID than the node's kubelet knows.
-    if (name.podUid && pod.metadata.uid !== name.podUid) {
+    // The kubelet calls a static pod by the hash of its file, which its mirror pod in the API has in an annotation.
+    const isMirrored = pod.metadata.annotations[MIRROR] === name.podUid;
+    if (name.podUid && pod.metadata.uid !== name.podUid && !isMirrored) {
       throw new AgentError(
         'PodNotFound',
         `Pod ${name.namespace}/${name.pod} with UID ${name.podUid} is gone: the name has UID ${pod.metadata.uid} now.`,

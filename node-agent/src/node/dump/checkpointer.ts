@@ -18,6 +18,7 @@ import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
 import type { ExecSessions } from './exec-sessions.ts';
+import type { UnmovableFiles } from './unmovable.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
@@ -31,6 +32,7 @@ export interface CheckpointerParts {
   /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
   workRoot: string;
   exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
+  unmovable: Pick<UnmovableFiles, 'check'>;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
   /** Sealift's version, for the manifest. */
@@ -104,6 +106,7 @@ export class Checkpointer {
     await this.#parts.driver.checkSupported(pod.netns);
     await this.checkIpc(pod.containers);
     await this.#parts.exec.check(pod.containers);
+    await this.#parts.unmovable.check(pod.containers);
     return pod;
   }
 
