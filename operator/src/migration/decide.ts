@@ -6,6 +6,7 @@ import {
   type MigrationPhase,
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
+import type { Node } from '../../../kube/src/index.ts';
 import { queueCause, queueMessage, queuePollMs } from '../moves/limits.ts';
 import {
   abortConfirmationMs,
@@ -15,6 +16,7 @@ import {
   startBlackout,
   untilNextDeadline,
 } from '../requests/deadlines.ts';
+import { tryAnotherNode } from '../requests/another-node.ts';
 import { HandoverDraft } from '../requests/handover-draft.ts';
 import {
   isTargetMissing,
@@ -30,6 +32,7 @@ import {
   showTargetState,
 } from '../requests/handover.ts';
 import { failureHints, sentences } from '../requests/message.ts';
+import type { Refusal } from '../requests/refusal.ts';
 import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
 import {
@@ -46,7 +49,7 @@ import {
   type MigrationPlan,
   type Observed,
 } from './types.ts';
-import { validate } from './validate.ts';
+import { chooseAnother, validate } from './validate.ts';
 
 export function decideMigration(observed: Observed, now: number): MigrationPlan {
   const { request } = observed;
@@ -121,7 +124,10 @@ function undecided(observed: Observed, draft: MigrationDraft): MigrationPlan {
   showAgents(observed, draft);
   showTarget(observed, draft);
   const cause = abortCause(observed, now);
-  if (cause) return planAbort(draft, cause, 'RollingBack');
+  const choose = (without: ReadonlySet<string>): Node | Refusal => chooseAnother(observed, without);
+  const next = tryAnotherNode(observed, draft, cause, choose);
+  if (next && 'effects' in next) return next;
+  if (next) return planAbort(draft, next, 'RollingBack');
   startBlackout(draft.status, request, now);
   const effects = target && isTargetMissing(observed) ? [createTarget(target)] : [];
   const waitMs = untilNextDeadline(observed, draft.status.deadlines, now);

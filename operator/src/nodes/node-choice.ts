@@ -13,6 +13,8 @@ export interface NodeQuestion {
   /** Whether that node may be chosen: for a restore it may, for a migration not. */
   readonly mayStay: boolean;
   readonly wanted?: string | undefined;
+  /** Names of nodes that are not to be chosen. */
+  readonly without?: ReadonlySet<string> | undefined;
   /** Pods that are arriving at a node. */
   readonly load: ReadonlyMap<string, number>;
   /** Spreads requests over nodes that are equally good; the same seed always gives the same order. */
@@ -43,6 +45,7 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   if (wanted !== undefined) return checkWanted(question, wanted, abi);
   const candidates = nodes
     .filter((node) => question.mayStay || node !== source)
+    .filter((node) => !question.without?.has(node.metadata.name))
     .filter((node) => isUsable(node, abi) && misfit(node, question) === undefined)
     .sort(
       (a, b) =>

@@ -37,6 +37,12 @@ export function agentCause({ status }: HandoverRequest): AbortCause | undefined 
 const silentFailure = (node: string): string =>
   `The Sealift agent of node ${node} failed and gave no reason. See the logs of the agent's pod on that node.`;
 
+/** Whether the target of the status was given up for another node, and is not replaced yet. */
+export function isGivenUp({ status }: HandoverRequest): boolean {
+  const { target, triedNodes = [] } = status ?? {};
+  return target?.podUID !== undefined && triedNodes.some((one) => one.podUID === target.podUID);
+}
+
 /** @param nameTaken the reason if another pod has the target's name */
 export function targetCause(
   { request, targetPod }: HandoverObserved,
@@ -45,6 +51,7 @@ export function targetCause(
 ): AbortCause | undefined {
   const { target } = request.status ?? {};
   const name = target?.podName ?? '';
+  if (isGivenUp(request)) return undefined;
   if (targetPod && !isTargetOf(targetPod, request)) {
     return {
       reason: nameTaken,

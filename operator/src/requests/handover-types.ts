@@ -7,6 +7,7 @@ import type {
   Report,
   RestoreConditionType,
   RestoreRequest,
+  TriedNode,
 } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import type { DraftStatus } from './status-draft.ts';
@@ -26,6 +27,7 @@ export interface HandoverObserved {
 export interface HandoverStatus extends DraftStatus {
   source?: Placement | undefined;
   target?: Placement | undefined;
+  triedNodes?: TriedNode[] | undefined;
   deadlines?: Deadlines | undefined;
   report?: Report | undefined;
 }

@@ -21,6 +21,8 @@ const pulling = new Set(['ErrImagePull', 'ImagePullBackOff']);
 
 export interface TargetProblem {
   readonly refusal?: Refusal;
+  /** Another node may take the pod: this one has no room for it, or its kubelet has refused it and has made nothing of it. */
+  readonly isOfNode?: true;
   /** Look again at this time. */
   readonly recheckAt?: number;
 }
@@ -34,10 +36,8 @@ export function targetProblem(pod: Pod, now: number, isPrepared: boolean): Targe
     const since = Date.parse(scheduled.lastTransitionTime ?? pod.metadata.creationTimestamp);
     const until = (Number.isFinite(since) ? since : now) + unschedulableGraceMs;
     if (now < until) return { recheckAt: until };
-    return failed(
-      'TargetUnschedulable',
-      `The scheduler found no room for target pod ${pod.metadata.name}: ${scheduled.message}`,
-    );
+    const message = `The scheduler found no room for target pod ${pod.metadata.name}: ${scheduled.message}`;
+    return { ...failed('TargetUnschedulable', message), isOfNode: true };
   }
   if (pod.metadata.deletionTimestamp !== undefined) {
     return failed(
@@ -47,11 +47,14 @@ export function targetProblem(pod: Pod, now: number, isPrepared: boolean): Targe
   }
   if (pod.status.phase === 'Failed' || pod.status.phase === 'Succeeded') {
     const why = pod.status.message || pod.status.reason || 'no reason given';
-    return failed(
-      'TargetFailed',
-      `The target pod ${pod.metadata.name} ended in phase ${pod.status.phase}: ${why}`,
-    );
+    const message = `The target pod ${pod.metadata.name} ended in phase ${pod.status.phase}: ${why}`;
+    const isRefused = pod.status.phase === 'Failed' && statuses(pod).length === 0;
+    return { ...failed('TargetFailed', message), ...(isRefused && { isOfNode: true }) };
   }
+  return containerProblem(pod, isPrepared);
+}
+
+function containerProblem(pod: Pod, isPrepared: boolean): TargetProblem {
   for (const container of statuses(pod)) {
     const { waiting, terminated } = container.state;
     const isFatal =
