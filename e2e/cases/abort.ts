@@ -4,7 +4,7 @@ import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { whenCriuRuns } from '../faults/victims.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectMoveFails, expectContinues } from '../src/checks.ts';
-import { kubectl, onNode } from '../src/lab.ts';
+import { kubectl, onNode } from '../src/cluster.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { IDLE, startPod } from '../src/pods.ts';
@@ -109,12 +109,14 @@ export const cases: readonly Case[] = [
     promise:
       'If CRIU is killed during the dump, the source resumes with its RDMA and TCP connections.',
     inTest: true,
+    needs: ['shell'],
     run: criuIsKilled,
   },
   {
     name: 'abort-agent-in-dump',
     promise:
       'If the agent is killed during the dump, the application continues with its RDMA and TCP connections.',
+    needs: ['shell'],
     run: agentIsKilled,
   },
   {
