@@ -20,6 +20,9 @@ async function probeName(): Promise<string> {
   return `sealift-probe-${(await stat(HOST_NETNS)).ino}`;
 }
 
+/** An rdma_rxe is loaded, whosever it is. */
+export const driverLoaded = (): boolean => addon.moduleLoaded('rdma_rxe');
+
 /** `rxe-<ABI version>` of the loaded driver; undefined if none is loaded or it is not Sealift's. */
 export async function loadedAbi(): Promise<string | undefined> {
   if (!addon.moduleLoaded('rdma_rxe')) return undefined;
