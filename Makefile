@@ -10,9 +10,10 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 NATIVE := native/rxe native/criu-plugin native/shim native/addon e2e/workloads
 
 include e2e/lab/lab.mk
+include e2e/kind/kind.mk
 include simulation/simulation.mk
 
-.PHONY: help native native-check native-clean js images build demo e2e faults e2e-test test format model
+.PHONY: help native native-check native-clean js images build demo e2e e2e-kind faults e2e-test test format model
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {gsub(/[$$][$$]/, "$$", $$2); printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +64,9 @@ demo: lab-up build ## Move running RDMA pods between two nodes; KEEP=1 leaves th
 
 e2e: lab-up build ## Run every case on the lab; CASE=name picks
 	@PROVIDER=lab node e2e/src/main.ts
+
+e2e-kind: kind-up build ## Run every case that a kind cluster can play; CASE=name picks
+	@PROVIDER=kind node e2e/src/main.ts
 
 faults: lab-up build ## Let each component fail at each step of a move; CASE=fault-operator picks
 	@PROVIDER=lab node e2e/src/main.ts --faults

@@ -23,7 +23,8 @@ export function kind(dir: string): Provider {
       'own-kernel': 'all nodes of a kind cluster share one kernel',
       'outside-peer': "the one kernel has Sealift's driver, not the distribution's",
     },
-    chartValues: {},
+    // No pod of the cases is on the control plane's node.
+    chartValues: { agent: { tolerations: [] } },
     runOnNode: (node, line, timeoutMs) => command(['exec', node, line], timeoutMs),
     async unpack(node, archive, folder) {
       await run('bash', ['-c', `'${script}' exec ${node} 'tar -xz -C ${folder}' <'${archive}'`]);

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { run, type CommandError } from '../command.ts';
 import { allCases, caseResult } from '../runner.ts';
 import { Report } from '../report.ts';
 import { chooseName, chooseProvider } from './choice.ts';
@@ -117,5 +118,18 @@ describe('the lab', () => {
   test('takes names of nodes to the numbers of lab.sh, and refuses others', () => {
     const lab = chooseProvider({ PROVIDER: 'lab' });
     expect(() => lab.runOnNode('sealift-worker', 'true', 1000)).toThrow('no node sealift-worker');
+  });
+});
+
+describe('kind', () => {
+  test('is served by the commands that kind.sh has', async () => {
+    const script = new URL('../../kind/kind.sh', import.meta.url).pathname;
+    const usage = await run(script, []).catch((error: unknown) => (error as CommandError).stderr);
+    const source = readFileSync(new URL('kind.ts', import.meta.url), 'utf8');
+    const used = [...source.matchAll(/command\(\['([a-z]+)'/g)].map((match) => match[1] ?? '');
+    expect(new Set(used)).toEqual(
+      new Set(['exec', 'load', 'link', 'reset', 'part', 'address', 'version']),
+    );
+    for (const name of used) expect(usage).toMatch(new RegExp(`^ +([a-z]+ \\| )?${name}\\b`, 'm'));
   });
 });
