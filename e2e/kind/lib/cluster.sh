@@ -74,6 +74,8 @@ cluster_furnish() {
 	cluster_kubectl apply --server-side -f "$LAB_SRC/manifests" -f "$KIND_SRC/manifests" >/dev/null
 	engine_run docker network inspect "$KIND_FABRIC" >/dev/null 2>&1 </dev/null ||
 		engine_run docker network create --subnet "$KIND_FABRIC_SUBNET" --ip-range "$KIND_FABRIC_RANGE" "$KIND_FABRIC" >/dev/null </dev/null
+	# Two of them are for a cluster whose nodes fail one by one.
+	cluster_kubectl -n kube-system scale deployment coredns --replicas 1 >/dev/null
 	token=$(cluster_kubectl -n kube-system create token multus --duration 8760h)
 	for node in $KIND_NODES; do
 		case " $KIND_WORKERS " in

@@ -81,6 +81,8 @@ machine_docker_import() {
 	unshare --mount --net --pid --fork --propagation private bash -euc '
 		mount -t proc proc "$1/proc"
 		mount -t sysfs sysfs "$1/sys"
+		# Docker does not start without the cgroups of the machine.
+		[ ! -d /sys/fs/cgroup ] || mount --rbind /sys/fs/cgroup "$1/sys/fs/cgroup"
 		mount --bind /dev "$1/dev"
 		mount -t tmpfs tmpfs "$1/run"
 		mount -t tmpfs tmpfs "$1/tmp"
