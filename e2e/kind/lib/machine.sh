@@ -8,8 +8,14 @@ machine_tree_key() {
 }
 machine_tree() { cache_dir kind-machine-tree "$(machine_tree_key)"; }
 
-# The lab's tree, with another list of packages.
-machine_tree_build() { LAB_SRC=$KIND_SRC/machine rootfs_build_tree "$1"; }
+# The lab's tree, with another list of packages. It runs in a subshell (progress_run), to which what it redefines is confined:
+# the builder's name, too, depends on LAB_SRC.
+machine_tree_build() {
+	local machine_kernel
+	machine_kernel=$(builder_kernel)
+	builder_kernel() { echo "$machine_kernel"; }
+	LAB_SRC=$KIND_SRC/machine rootfs_build_tree "$1"
+}
 
 machine_module() { echo "${KIND_DRIVER:-$CHECKOUT/build/native/modules/$(builder_kernel)/rdma_rxe.ko}"; }
 
