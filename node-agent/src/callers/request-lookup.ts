@@ -11,6 +11,7 @@ import {
 import {
   isNotFound,
   migrationRequests,
+  nodes,
   pods,
   restoreRequests,
   splitKey,
@@ -67,6 +68,15 @@ export class RequestLookup {
       );
     }
     return pod;
+  }
+
+  /** Whether the pod's node shares its kernel with another node, as nodes of a kind cluster do. @throws ConnectionError */
+  async sharesKernel(pod: Pod): Promise<boolean> {
+    const all = (await this.#api.list(nodes)).items.map((item) => nodes.parse(item));
+    const bootOf = (node: (typeof all)[number]): string => node.status.nodeInfo.bootID;
+    const own = all.find((node) => node.metadata.name === pod.spec.nodeName);
+    if (!own || bootOf(own) === '') return false;
+    return all.some((node) => node !== own && bootOf(node) === bootOf(own));
   }
 
   /**
