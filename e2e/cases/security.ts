@@ -91,6 +91,7 @@ async function keepsSettings(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'security-settings',
+    needs: ['shell'],
     promise: 'After each of two moves a container has every restriction that it had.',
     run: keepsSettings,
   },
