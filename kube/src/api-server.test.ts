@@ -11,6 +11,7 @@ import { fieldManagers, type MigrationRequest } from '../../crds/src/index.ts';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
 import { decisionSuite, definitionsSuite, type Fixture } from '../testing/definitions-suite.ts';
 import { policySuite } from '../testing/policy-suite.ts';
+import { writersSuite } from '../testing/writers-suite.ts';
 import type { Client } from './client.ts';
 import { proposeDecision } from './decision.ts';
 import { ApiError, isGone, isNotFound } from './errors.ts';
@@ -346,6 +347,7 @@ describe.skipIf(found.missing !== undefined)(
     });
 
     policySuite(fixture, () => server);
+    writersSuite(() => server);
 
     // Last: it restarts the server.
     it('an informer follows through a restart of the server', async () => {

@@ -100,7 +100,21 @@ const Probe = z.object({
 
 const Container = z.object({
   name: z.string(),
-  ports: z.array(z.object({ name: z.string().nullish(), containerPort: z.number() })).nullish(),
+  ports: z
+    .array(
+      z.object({
+        name: z.string().nullish(),
+        containerPort: z.number(),
+        hostPort: z.number().nullish(),
+      }),
+    )
+    .nullish(),
+  resources: z
+    .object({
+      requests: z.record(z.string(), z.unknown()).nullish(),
+      limits: z.record(z.string(), z.unknown()).nullish(),
+    })
+    .nullish(),
   livenessProbe: Probe.nullish(),
   readinessProbe: Probe.nullish(),
   startupProbe: Probe.nullish(),
@@ -117,6 +131,7 @@ export const Pod = z.object({
     hostNetwork: z.boolean().default(false),
     hostPID: z.boolean().default(false),
     hostIPC: z.boolean().default(false),
+    hostUsers: z.boolean().nullish(),
     shareProcessNamespace: z.boolean().nullish(),
     resourceClaims: z.array(named).default([]),
     containers: z.array(Container).default([]),

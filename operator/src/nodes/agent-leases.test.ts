@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { beforeEach, describe, expect, it } from 'vitest';
 import { agentLease, labels } from '../../../crds/src/index.ts';
-import { FakeClock, silent, type Api, type WatchEvent } from '../../../kube/src/index.ts';
+import {
+  FakeClock,
+  silent,
+  type Api,
+  type Clock,
+  type WatchEvent,
+} from '../../../kube/src/index.ts';
 import { node } from '../../testing/objects.ts';
 import { AgentLeases } from './agent-leases.ts';
 
 describe('an agent', () => {
   let clock: FakeClock;
+  /** By how much the operator's clock was set. */
+  let set: number;
   let send: (event: WatchEvent) => void;
   let unlabelled: string[];
   let stop: AbortController;
@@ -23,6 +31,12 @@ describe('an agent', () => {
 
   beforeEach(async () => {
     clock = new FakeClock();
+    set = 0;
+    const own: Clock = {
+      now: () => clock.now() + set,
+      after: (ms, call) => clock.after(ms, call),
+      sleep: (ms, signal) => clock.sleep(ms, signal),
+    };
     unlabelled = [];
     const events: WatchEvent[] = [];
     let wake = (): void => undefined;
@@ -48,7 +62,7 @@ describe('an agent', () => {
         return Promise.resolve();
       },
     } as unknown as Api;
-    agents = new AgentLeases({ api, log: silent, clock, namespace: 'sealift' });
+    agents = new AgentLeases({ api, log: silent, clock: own, namespace: 'sealift' });
     stop = new AbortController();
     running = Promise.all([
       agents.informer.run(stop.signal),
@@ -84,6 +98,20 @@ describe('an agent', () => {
     await clock.advance(0);
     expect(agents.seen(node('a'))).toEqual(node('a'));
   });
+
+  it.each([3_600_000, -3_600_000])(
+    'is not taken for gone by a clock that is set by %i ms',
+    async (ms) => {
+      await clock.advance(60_000);
+      set = ms;
+      expect(isAlive('a')).toBe(true);
+      await clock.advance(80_000);
+      expect(isAlive('a')).toBe(true);
+      expect(unlabelled).toEqual([]);
+      await clock.advance(60_000);
+      expect(isAlive('a'), 'it has renewed nothing since').toBe(false);
+    },
+  );
 
   it('without a Lease has the time of one, from the operator’s start', async () => {
     await clock.advance(agentLease.durationSeconds * 1000);

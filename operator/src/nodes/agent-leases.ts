@@ -16,6 +16,8 @@ import {
 } from '../../../kube/src/index.ts';
 
 const sweepMs = 15_000;
+/** A process that was paused, or whose clock was set, has missed renewals: it starts to count again. */
+const pausedMs = 4 * sweepMs;
 
 interface Parts {
   readonly api: Api;
@@ -31,12 +33,15 @@ export class AgentLeases {
   /** By the Lease's name: when its last renewal was seen, by this process's own clock. */
   readonly #renewedAt = new Map<string, number>();
   /** Nobody is taken for gone before this process could have seen a renewal. */
-  readonly #since: number;
+  #since: number;
+  /** When this process last had a look at the time. */
+  #awakeAt: number;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     const { api, log, clock, namespace } = parts;
     this.#since = clock.now();
+    this.#awakeAt = this.#since;
     const selection = { namespace, labelSelector: labels.agent };
     this.informer = new Informer({ api, resource: leases, log, clock, selection });
     this.informer.listen((_key, after, before) => {
@@ -49,6 +54,7 @@ export class AgentLeases {
 
   isAlive(node: string): boolean {
     const { clock, namespace } = this.#parts;
+    if (this.#wasPaused()) return true;
     const name = agentLease.name(node);
     const { leaseDurationSeconds } = this.informer.get(`${namespace}/${name}`)?.spec ?? {};
     const ageMs = clock.now() - (this.#renewedAt.get(name) ?? this.#since);
@@ -68,11 +74,22 @@ export class AgentLeases {
     const { clock } = this.#parts;
     while (!signal.aborted) {
       await clock.sleep(sweepMs, signal);
+      if (this.#wasPaused()) this.#startAgain();
+      this.#awakeAt = clock.now();
       for (const node of list()) {
         if (signal.aborted) return;
         if (this.seen(node) !== node) await this.#unlabel(node, signal);
       }
     }
+  }
+
+  #wasPaused(): boolean {
+    return Math.abs(this.#parts.clock.now() - this.#awakeAt) > pausedMs;
+  }
+
+  #startAgain(): void {
+    this.#since = this.#parts.clock.now();
+    this.#renewedAt.clear();
   }
 
   /** An agent that has come back meanwhile labels its node again within one renewal. */

@@ -52,16 +52,16 @@ export function targetCause(
   const { target } = request.status ?? {};
   const name = target?.podName ?? '';
   if (isGivenUp(request)) return undefined;
-  if (targetPod && !isTargetOf(targetPod, request)) {
-    return {
-      reason: nameTaken,
-      message: `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
-    };
-  }
   if (target?.podUID !== undefined && targetPod?.metadata.uid !== target.podUID) {
     return {
       reason: 'TargetGone',
       message: `The target pod ${name} was deleted by another client than the operator. Create a new request to try again.`,
+    };
+  }
+  if (targetPod && !isTargetOf(targetPod, request)) {
+    return {
+      reason: nameTaken,
+      message: `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
     };
   }
   return targetPod && targetProblem(targetPod, now, isPrepared(request)).refusal;

@@ -21,6 +21,12 @@ interface Request {
   readonly metadata: { readonly namespace: string; readonly uid: string };
 }
 
+/** As observed, the request may not have its target in its status yet: it is published before the pod is created. */
+const named = ({ metadata: { uid } }: { metadata: { uid: string } }, podName: string) => ({
+  metadata: { uid },
+  status: { target: { podName } },
+});
+
 /** The API server refuses this pod, however often it is asked. */
 export class TargetRejectedError extends Error {
   override readonly name = 'TargetRejectedError';
@@ -43,7 +49,7 @@ export async function createTargetPod(
   } catch (error) {
     if (isAlreadyExists(error)) {
       const pod = await dependencies.findPod(namespace, name, signal);
-      if (!pod || isTargetOf(pod, request)) return;
+      if (!pod || isTargetOf(pod, named(request, name))) return;
       throw new TargetRejectedError(
         `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
         { cause: error },
@@ -157,7 +163,7 @@ export async function deleteIfAborted<T extends Decidable>(
   const current = await dependencies.find(resource, namespace, name, context.signal);
   if (current?.metadata.uid === uid && current.status?.decision?.outcome !== 'Aborted') return;
   const pod = await dependencies.findPod(namespace, podName, context.signal);
-  if (!pod || !isTargetOf(pod, request)) return;
+  if (!pod || !isTargetOf(pod, named(request, podName))) return;
   const own = { namespace, name: podName, uid: pod.metadata.uid };
   await deletePod(dependencies, own, 'operator.delete-target', 1, context);
   context.log.info({ pod: podName }, 'target created after the decision, deleted again');

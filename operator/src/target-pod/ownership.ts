@@ -7,6 +7,10 @@ interface Annotated {
   readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
 }
 
+interface Named {
+  readonly metadata: { readonly name: string; readonly uid: string };
+}
+
 /**
  * Whether the pod still names its request. A pod that has taken over does not: the agents would look for a request that
  * may be deleted whenever the kubelet recreates a container or the sandbox.
@@ -17,12 +21,27 @@ export function namesRequest({ metadata }: Annotated): boolean {
   return migration !== undefined || restore !== undefined;
 }
 
-/** Whether a pod was created for this very request. Another pod of that name is not touched. */
-export function isTargetOf(
-  pod: Annotated,
-  request: { readonly metadata: { readonly uid: string } },
-): boolean {
-  return pod.metadata.annotations[annotations.requestUid] === request.metadata.uid;
+interface Requested {
+  readonly metadata: { readonly uid: string };
+  readonly status?:
+    | {
+        readonly target?:
+          | { readonly podName?: string | undefined; readonly podUID?: string | undefined }
+          | undefined;
+      }
+    | undefined;
+}
+
+/**
+ * Whether a pod is this very request's target: it has the name and, once it is known, the UID that the status records. Anybody
+ * who may create pods may write the annotation. Another pod is not touched.
+ */
+export function isTargetOf(pod: Annotated & Named, request: Requested): boolean {
+  const { annotations: written, name, uid } = pod.metadata;
+  const target = request.status?.target;
+  if (written[annotations.requestUid] !== request.metadata.uid) return false;
+  if (target?.podName !== name) return false;
+  return target.podUID === undefined || target.podUID === uid;
 }
 
 /**
