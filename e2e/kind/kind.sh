@@ -45,12 +45,13 @@ lock() {
 	flock 9
 }
 
-# with_lab_lock COMMAND...: what is made for lab and kind alike is made by one at a time.
+# with_lab_lock COMMAND...: what is made for lab and kind alike is made by one at a time. Not in a subshell with "|| exit", which
+# would switch errexit off in all of the command.
 with_lab_lock() {
-	(
-		flock -n 8 || { log "waiting for another command that changes the lab" && flock 8; }
-		"$@"
-	) 8>"$LAB/lock" || exit
+	exec 8>"$LAB/lock"
+	flock -n 8 || { log "waiting for another command that changes the lab" && flock 8; }
+	"$@"
+	exec 8>&-
 }
 
 # shared_up: what lab and kind both use.

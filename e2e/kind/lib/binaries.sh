@@ -22,14 +22,14 @@ kind_binaries_up() {
 
 kind_binaries_build() {
 	local out=$1 go tags='' flags='-s -w' version
-	local -a targets overlay=()
+	local -a targets
 	go=$(binaries_go)
 	cd "$KIND_SRC/go/$BINARIES_MODULE" || exit
 	export GOFLAGS='-mod=readonly -buildvcs=false -gcflags=all=-dwarf=false' GOTOOLCHAIN=auto GOWORK=off
 	case $BINARIES_MODULE in
 	kind)
-		kind_patient "$go" "$out/overlay.json"
-		overlay=(-overlay "$out/overlay.json")
+		kind_patient "$go" "$out/source"
+		cd "$out/source"
 		;;
 	kubernetes)
 		local at=k8s.io/component-base/version
@@ -42,20 +42,19 @@ kind_binaries_build() {
 		flags="$flags -X github.com/containerd/containerd/v2/version.Version=$version"
 		;;
 	esac
-	mapfile -t targets < <("$go" mod edit -json | sed -n '/"Tool": \[/,/\]/s/.*"Path": "\(.*\)".*/\1/p')
-	# CoreDNS is a main package of this repository's own, with few plugins.
+	mapfile -t targets < <([ "$BINARIES_MODULE" = kind ] || "$go" mod edit -json | sed -n '/"Tool": \[/,/\]/s/.*"Path": "\(.*\)".*/\1/p')
+	# CoreDNS is a main package of this repository's own, with few plugins; kind is built where its sources are.
 	[ ${#targets[@]} -gt 0 ] || targets=(.)
-	CGO_ENABLED=0 nice "$go" build -trimpath ${tags:+-tags "$tags"} -ldflags "$flags" "${overlay[@]}" -o "$out/" "${targets[@]}"
-	rm -rf "$out/overlay.json" "$out/overlay"
+	CGO_ENABLED=0 nice "$go" build -trimpath ${tags:+-tags "$tags"} -ldflags "$flags" -o "$out/" "${targets[@]}"
+	rm -rf "$out/source"
 }
 
-# kind_patient GO FILE: write an overlay for the Go compiler with which kind waits ten minutes for a node's systemd, not half a
-# minute: three of them start at once on two emulated CPUs.
+# kind_patient GO DIR: copy kind's sources, with one change: kind waits ten minutes for a node's systemd, not half a minute.
+# Three of them start at once on two emulated CPUs.
 kind_patient() {
-	local go=$1 file=$2 source
-	source=$("$go" list -m -f '{{.Dir}}' sigs.k8s.io/kind)/pkg/cluster/internal/providers/docker/provision.go
-	mkdir -p "${file%.json}"
-	sed 's/context.Background(), 30\*time.Second)/context.Background(), 10*time.Minute)/' "$source" >"${file%.json}/provision.go"
-	! cmp -s "$source" "${file%.json}/provision.go" || die "kind's wait for systemd is not where it was: see kind_patient"
-	printf '{"Replace": {"%s": "%s"}}\n' "$source" "${file%.json}/provision.go" >"$file"
+	local go=$1 dir=$2 source file=pkg/cluster/internal/providers/docker/provision.go
+	source=$("$go" list -m -f '{{.Dir}}' sigs.k8s.io/kind)
+	cp -r --no-preserve=mode "$source" "$dir"
+	sed -i 's/context.Background(), 30\*time.Second)/context.Background(), 10*time.Minute)/' "$dir/$file"
+	! cmp -s "$source/$file" "$dir/$file" || die "kind's wait for systemd is not where it was: see kind_patient"
 }

@@ -133,11 +133,12 @@ kind_image_control_plane() {
 }
 
 # kind_image_seed ROOT DIR: import the archives of DIR, and the layers below Sealift's images, with the node's containerd at
-# native speed.
+# native speed. Of the control plane's images only what is unpacked stays: each node gets a copy of the store. Layers below
+# Sealift's images stay as they are, so that only what is above them is sent to a node later.
 kind_image_seed() {
 	local root=$1 dir=$2 archive
-	mkdir -p "$root/seed" "$root/var/lib/containerd"
-	mv "$dir"/*.tar "$root/seed/"
+	mkdir -p "$root/seed/control-plane" "$root/var/lib/containerd"
+	mv "$dir"/*.tar "$root/seed/control-plane/"
 	for archive in $LAB_SEED; do cp "$archive" "$root/seed/$(cache_key "$archive").tar"; done
 	# shellcheck disable=SC2016
 	unshare --mount --net --pid --fork --propagation private bash -euc '
@@ -149,9 +150,14 @@ kind_image_seed() {
 			containerd --config /run/seed.toml >/run/containerd.log 2>&1 &
 			daemon=\$!
 			for i in \$(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.1; done
-			for archive in /seed/*.tar; do
-				ctr --namespace k8s.io images import --local --snapshotter overlayfs \$archive || { cat /run/containerd.log >&2; exit 1; }
+			for archive in /seed/*.tar /seed/control-plane/*.tar; do
+				discard=
+				case \$archive in */control-plane/*) discard=--discard-unpacked-layers ;; esac
+				ctr --namespace k8s.io images import --local --snapshotter overlayfs \$discard \$archive || { cat /run/containerd.log >&2; exit 1; }
 			done
+			# Deleting a lease is a way to wait for the garbage collection.
+			ctr --namespace k8s.io leases create --id seed
+			ctr --namespace k8s.io leases delete --sync seed
 			kill \$daemon
 			wait \$daemon || true
 		"

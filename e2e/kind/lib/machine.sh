@@ -81,28 +81,27 @@ machine_build() {
 # containers for that.
 machine_docker_import() {
 	local root=$1
-	mkdir -p "$root/import"
-	mount --bind "$(kind_image_dir)" "$root/import"
 	# shellcheck disable=SC2016
 	unshare --mount --net --pid --fork --propagation private bash -euc '
+		# The root must be a mount: Docker changes its propagation where it unpacks.
+		mount --bind "$1" "$1"
 		mount -t proc proc "$1/proc"
 		mount -t sysfs sysfs "$1/sys"
 		# Docker does not start without the cgroups of the machine.
 		[ ! -d /sys/fs/cgroup ] || mount --rbind /sys/fs/cgroup "$1/sys/fs/cgroup"
 		mount --bind /dev "$1/dev"
 		mount -t tmpfs tmpfs "$1/run"
-		mount -t tmpfs tmpfs "$1/tmp"
+		mkdir "$1/run/import"
+		mount --bind "$3" "$1/run/import"
 		chroot "$1" /bin/bash -euc "
 			dockerd --iptables=false --ip6tables=false --bridge=none >/run/dockerd.log 2>&1 &
 			daemon=\$!
 			for i in \$(seq 300); do docker version >/dev/null 2>&1 && break; sleep 0.2; done
 			docker import --change \"ENV container=docker\" --change \"STOPSIGNAL SIGRTMIN+3\" \
 				--change \"ENTRYPOINT [\\\"/usr/local/bin/entrypoint\\\", \\\"/sbin/init\\\"]\" \
-				/import/root.tar $2 || { tail -n 50 /run/dockerd.log >&2; exit 1; }
+				/run/import/root.tar $2 || { tail -n 50 /run/dockerd.log >&2; exit 1; }
 			kill \$daemon
 			wait \$daemon || true
 		"
-	' import "$root" "$KIND_IMAGE" >&2 || { umount "$root/import"; return 1; }
-	umount "$root/import"
-	rmdir "$root/import"
+	' import "$root" "$KIND_IMAGE" "$(kind_image_dir)" >&2
 }
