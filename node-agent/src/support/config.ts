@@ -29,6 +29,8 @@ const environment = z.object({
 export interface Config {
   nodeName: string;
   address: string;
+  /** The receiver listens on this address only, which other nodes reach. */
+  listenAddress: string;
   port: number;
   metricsPort: number;
   tlsDir: string;
@@ -58,6 +60,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   return {
     nodeName: of.NODE_NAME,
     address: `${host}:${of.SEALIFT_PORT}`,
+    listenAddress: of.NODE_IP,
     port: of.SEALIFT_PORT,
     metricsPort: of.SEALIFT_METRICS_PORT,
     tlsDir: of.SEALIFT_TLS_DIR,

@@ -151,17 +151,21 @@ export class SourceSteps {
     const { header } = this.#findings.get(uid);
     if (!header) throw new AgentError('CheckpointFailed', 'There are no images to send.');
     await this.#runStep(request, 'Transferring', context, async (_pod, signal) => {
-      const { digest } = await withFaults('source.transfer', () =>
+      await withFaults('source.transfer', () =>
         this.#deps.send({
           address,
           id: uid,
           dir: this.#deps.store.dir(uid),
           manifest: header,
           certificateDir: this.#deps.certificateDir,
+          // Whoever has whole images can restore them, even if this node is lost the moment after.
+          sealed: async (digest) => {
+            this.#findings.add(uid, { checkpointDigest: digest });
+            await this.#report.write(request, { state: 'Transferring' }, signal);
+          },
           signal,
         }),
       );
-      this.#findings.add(uid, { checkpointDigest: digest });
     });
     await this.#deps.journal.put({ ...this.#entry(request), stage: 'Sent' });
   }
