@@ -61,13 +61,13 @@ const finalizer = { AddFinalizer: true, RemoveFinalizer: true } as const;
 const operatorEffects: { [K in Kind]: Listed<Kinds[K]['operatorEffect']> } = {
   MigrationRequest: {
     ...finalizer,
-    ...({ CreateTarget: true, LabelTarget: true, DetachTarget: true } as const),
+    ...({ CreateTarget: true, AllowTraffic: true, DetachTarget: true } as const),
     ...({ DeleteSource: true, DeleteLostSource: true, CreateRestoreRequest: true } as const),
     ...({ DeleteTarget: true, ProposeAbort: true, DeleteRequest: true } as const),
   },
   RestoreRequest: {
     ...finalizer,
-    ...({ CreateTarget: true, LabelTarget: true, DetachTarget: true } as const),
+    ...({ CreateTarget: true, AllowTraffic: true, DetachTarget: true } as const),
     ...({ DeleteTarget: true, ProposeAbort: true, DeleteRequest: true } as const),
   },
   CheckpointRequest: { ...finalizer, DeleteRequest: true },
@@ -115,8 +115,8 @@ describe('the table has every', () => {
     const listed = matches(read('docs/faults.md'), /^\| `([a-z]+\.[a-zA-Z_-]+)` \|/gm);
     const named = sorted(rows.flatMap(({ faults }) => faults ?? []));
     expect(named.filter((name) => !listed.includes(name))).toEqual([]);
-    // Those of the agents' start and of the orphan sweep are no step's.
-    const ofNoStep = /^(install|node|orphans|create)\./;
+    // Those of the agents' start, of the orphan sweep and of what only the driver's tests call are no step's.
+    const ofNoStep = /^(install|node|orphans|create)\.|^driver\.list$/;
     const left = listed.filter((name) => !named.includes(name) && !ofNoStep.test(name));
     expect(left).toEqual([]);
   });

@@ -13,7 +13,7 @@ import {
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
-import { Deadlines, Placement } from './placement.ts';
+import { Deadlines, Placement, TriedNodes } from './placement.ts';
 import { Report } from './steps.ts';
 import { Timeouts } from './timeouts.ts';
 
@@ -135,6 +135,7 @@ export const MigrationRequestStatus = z.object({
   target: Placement.optional().meta({
     description: 'The pod that will run. Written by the operator.',
   }),
+  triedNodes: TriedNodes.optional(),
   peers: PeersStatus.optional(),
   deadlines: Deadlines.optional(),
   recovery: Recovery.optional(),

@@ -16,8 +16,6 @@ export const annotations = {
   restore: 'sealift.dev/restore',
   /** Target pod: UID of the request that it was created for. */
   requestUid: 'sealift.dev/request-uid',
-  /** Target pod: JSON of the labels that it gets once the decision is Committed. */
-  labels: 'sealift.dev/labels',
   /** Target pod: name of the rxe device to create (the source's). */
   rdmaDevice: 'sealift.dev/rdma-device',
   /** Any pod: RNR timer code 0..31 that a held device sends. */
@@ -26,16 +24,36 @@ export const annotations = {
   peerRnrRetry: 'sealift.dev/peer-rnr-retry',
   /** Node: `host:port` of the agent's image receiver. */
   agentAddress: 'sealift.dev/agent-address',
+  /** Node: what keeps its agent from moving pods, or pods with RDMA, as a sentence; absent: nothing. */
+  problem: 'sealift.dev/problem',
   /** Multus: the networks that a pod asks for, and those that it has. */
   networks: 'k8s.v1.cni.cncf.io/networks',
   networkStatus: 'k8s.v1.cni.cncf.io/network-status',
 } as const;
 
 export const labels = {
-  /** Node: ABI of the node's driver, e.g. `rxe-1`; absent means no Sealift there. */
+  /** Node: ABI of the node's driver, e.g. `rxe-2`; absent means no Sealift there. */
   driverAbi: 'sealift.dev/driver-abi',
+  /** Lease of an agent, in the chart's namespace: the name of its node's Lease is `agent-<node>`. */
+  agent: 'sealift.dev/agent',
+  /** Node: the reason of `annotations.problem`, e.g. `DriverMissing`. */
+  problem: 'sealift.dev/problem',
   /** Target pod: `target` until the decision is Committed. */
   role: 'sealift.dev/role',
+} as const;
+
+/** The Lease that a node's agent renews. */
+export const agentLease = {
+  name: (node: string): string => `agent-${node}`,
+  /** An agent that has renewed nothing for so long is taken for gone. */
+  durationSeconds: 90,
+  renewSeconds: 15,
+} as const;
+
+/** Types of pod conditions, written by the operator. */
+export const podConditions = {
+  /** Readiness gate of a target pod: True once the decision is Committed, and for ever after. */
+  committed: 'sealift.dev/committed',
 } as const;
 
 export const finalizers = {

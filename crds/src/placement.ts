@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a pod is, as the operator has chosen it.
 import { z } from 'zod';
-import { Count, Timestamp, Uid } from './atoms.ts';
+import { Count, Message, Reason, Timestamp, Uid } from './atoms.ts';
 
 export const Placement = z.object({
   nodeName: z.string().max(253),
@@ -18,6 +18,19 @@ export const Placement = z.object({
     .meta({ description: 'host:port at which the node’s agent receives images.' }),
 });
 export type Placement = z.infer<typeof Placement>;
+
+/** A target that was given up before the source had been touched. */
+export const TriedNode = z.object({
+  nodeName: z.string().max(253),
+  podUID: Uid.optional(),
+  reason: Reason,
+  message: Message,
+});
+export const TriedNodes = z.array(TriedNode).max(64).meta({
+  'x-kubernetes-list-type': 'atomic',
+  description: 'Nodes that could not take the target, if spec.targetNodeName leaves a choice.',
+});
+export type TriedNode = z.infer<typeof TriedNode>;
 
 export const Deadlines = z
   .object({

@@ -5,7 +5,7 @@ import { Count, DnsName, ObjectMeta, Timestamp, TtlSecondsAfterFinished, Uid } f
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
-import { Deadlines, Placement } from './placement.ts';
+import { Deadlines, Placement, TriedNodes } from './placement.ts';
 import { Report } from './steps.ts';
 import { RestoreTimeouts } from './timeouts.ts';
 
@@ -88,6 +88,7 @@ export const RestoreRequestStatus = z.object({
   target: Placement.optional().meta({
     description: 'The pod that will run. Written by the operator.',
   }),
+  triedNodes: TriedNodes.optional(),
   deadlines: Deadlines.optional(),
   report: Report.optional(),
   decision: Decision.optional(),

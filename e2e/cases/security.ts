@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What restricts a container is the same after a move, as its node sees it and as the container does.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
-import { apply, onNode } from '../src/lab.ts';
+import { apply, onNode } from '../src/cluster.ts';
 import { move } from '../src/move.ts';
 import { execInPod, podManifest, podStatus } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
@@ -91,6 +91,7 @@ async function keepsSettings(context: CaseContext): Promise<void> {
 export const cases: readonly Case[] = [
   {
     name: 'security-settings',
+    needs: ['shell'],
     promise: 'After each of two moves a container has every restriction that it had.',
     run: keepsSettings,
   },

@@ -38,7 +38,7 @@ const retriedMoves: readonly ArmedMove[] = [
         'operator.status',
         'operator.create-target',
       ),
-      ...beforeAndAfter('operator', 'operator.label-target', 'operator.detach-target'),
+      ...beforeAndAfter('operator', 'operator.allow-traffic', 'operator.detach-target'),
       ...beforeAndAfter('operator', 'operator.delete-source'),
       ...beforeAndAfter('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
       ...beforeAndAfter('source', 'source.clean'),
@@ -185,8 +185,11 @@ export const recoveryPoints = beforeAndAfter(
   'operator.create-restore',
 );
 
-/** Points that are not passed where there is an agent: the CRIU plugin holds a device only without one. */
-export const pointsWithoutAgent: readonly string[] = ['dump.hold', 'restore.hold'];
+/**
+ * Points that no move passes: the CRIU plugin holds a device only without an agent, and only the driver's own tests ask for a
+ * device's list.
+ */
+export const pointsWithoutAgent: readonly string[] = ['dump.hold', 'restore.hold', 'driver.list'];
 
 /** The names of all points in the plan, without `.before`, `.after` and `plugin.`, sorted. */
 export function coveredPoints(): string[] {

@@ -11,12 +11,14 @@ import { fieldManagers, type MigrationRequest } from '../../crds/src/index.ts';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
 import { decisionSuite, definitionsSuite, type Fixture } from '../testing/definitions-suite.ts';
 import { policySuite } from '../testing/policy-suite.ts';
+import { writersSuite } from '../testing/writers-suite.ts';
 import type { Client } from './client.ts';
 import { proposeDecision } from './decision.ts';
 import { ApiError, isGone, isNotFound } from './errors.ts';
 import { EventRecorder } from './events.ts';
 import { Informer } from './informer.ts';
-import { LeaderElector, leases } from './leader.ts';
+import { LeaderElector } from './leader.ts';
+import { leases } from './lease.ts';
 import { silent } from './logger.ts';
 import { migrationRequests, pods } from './resource.ts';
 import { writeStatus } from './status-writer.ts';
@@ -345,6 +347,7 @@ describe.skipIf(found.missing !== undefined)(
     });
 
     policySuite(fixture, () => server);
+    writersSuite(() => server);
 
     // Last: it restarts the server.
     it('an informer follows through a restart of the server', async () => {

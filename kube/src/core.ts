@@ -4,11 +4,14 @@ import { z } from 'zod';
 import { ObjectMeta } from '../../crds/src/index.ts';
 
 const OwnerReference = z.object({
+  apiVersion: z.string().optional(),
   kind: z.string(),
   name: z.string(),
   uid: z.string().default(''),
   controller: z.boolean().optional(),
+  blockOwnerDeletion: z.boolean().optional(),
 });
+export type OwnerReference = z.infer<typeof OwnerReference>;
 
 const ContainerState = z.object({
   waiting: z.object({ reason: z.string().default(''), message: z.string().default('') }).optional(),
@@ -97,7 +100,21 @@ const Probe = z.object({
 
 const Container = z.object({
   name: z.string(),
-  ports: z.array(z.object({ name: z.string().nullish(), containerPort: z.number() })).nullish(),
+  ports: z
+    .array(
+      z.object({
+        name: z.string().nullish(),
+        containerPort: z.number(),
+        hostPort: z.number().nullish(),
+      }),
+    )
+    .nullish(),
+  resources: z
+    .object({
+      requests: z.record(z.string(), z.unknown()).nullish(),
+      limits: z.record(z.string(), z.unknown()).nullish(),
+    })
+    .nullish(),
   livenessProbe: Probe.nullish(),
   readinessProbe: Probe.nullish(),
   startupProbe: Probe.nullish(),
@@ -110,9 +127,11 @@ export const Pod = z.object({
     restartPolicy: z.string().nullish(),
     runtimeClassName: z.string().nullish(),
     hostname: z.string().nullish(),
+    readinessGates: z.array(z.object({ conditionType: z.string() })).default([]),
     hostNetwork: z.boolean().default(false),
     hostPID: z.boolean().default(false),
     hostIPC: z.boolean().default(false),
+    hostUsers: z.boolean().nullish(),
     shareProcessNamespace: z.boolean().nullish(),
     resourceClaims: z.array(named).default([]),
     containers: z.array(Container).default([]),
@@ -128,6 +147,8 @@ export const Pod = z.object({
       reason: z.string().default(''),
       message: z.string().default(''),
       podIP: z.string().default(''),
+      /** The node on which pods of lower priority are being ended for this one. */
+      nominatedNodeName: z.string().default(''),
       conditions: z.array(PodCondition).default([]),
       containerStatuses: z.array(ContainerStatus).default([]),
       initContainerStatuses: z.array(ContainerStatus).default([]),
@@ -136,10 +157,14 @@ export const Pod = z.object({
 });
 export type Pod = z.infer<typeof Pod>;
 
+export const Namespace = z.object({ metadata: ObjectMeta });
+
 const NodeSystemInfo = z.object({
   kernelVersion: z.string().default(''),
   containerRuntimeVersion: z.string().default(''),
   kubeletVersion: z.string().default(''),
+  /** Of the kernel: nodes that are containers of one machine (kind) have the same. */
+  bootID: z.string().default(''),
 });
 
 const Taint = z.object({

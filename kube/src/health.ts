@@ -2,6 +2,7 @@
 // HTTP for the kubelet and for Prometheus: /healthz, /readyz, /metrics.
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { messageOf } from './errors.ts';
 import { registry } from './metrics.ts';
 
 export interface HealthServer {
@@ -9,17 +10,26 @@ export interface HealthServer {
   close(): Promise<void>;
 }
 
+/** @returns why the process cannot do its work, as a sentence; undefined: it can. A check that throws says so too. */
+export type ReadyCheck = () => string | undefined | Promise<string | undefined>;
+
 /**
  * @param port 0: any free port.
- * @param ready is called for every /readyz.
+ * @param checks by name; all are asked for every /readyz
  */
-export async function serveHealth(port: number, ready: () => boolean): Promise<HealthServer> {
+export async function serveHealth(
+  port: number,
+  checks: Readonly<Record<string, ReadyCheck>>,
+): Promise<HealthServer> {
   const server = http.createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0];
     if (path === '/healthz') return void response.end('ok\n');
     if (path === '/readyz') {
-      response.statusCode = ready() ? 200 : 503;
-      return void response.end(ready() ? 'ok\n' : 'not ready\n');
+      void problems(checks).then((found) => {
+        response.statusCode = found.length === 0 ? 200 : 503;
+        response.end(`${found.join('\n') || 'ok'}\n`);
+      });
+      return;
     }
     if (path === '/metrics') {
       registry.metrics().then(
@@ -42,4 +52,20 @@ export async function serveHealth(port: number, ready: () => boolean): Promise<H
         server.closeAllConnections();
       }),
   };
+}
+
+async function problems(checks: Readonly<Record<string, ReadyCheck>>): Promise<string[]> {
+  const results = Object.entries(checks).map(async ([name, check]) => {
+    const why = await answerOf(check);
+    return why === undefined ? [] : [`${name}: ${why}`];
+  });
+  return (await Promise.all(results)).flat();
+}
+
+async function answerOf(check: ReadyCheck): Promise<string | undefined> {
+  try {
+    return await check();
+  } catch (error) {
+    return messageOf(error);
+  }
 }

@@ -15,6 +15,7 @@ export * from './health.ts';
 export * from './informer.ts';
 export * from './keyed-mutex.ts';
 export * from './leader.ts';
+export * from './lease.ts';
 export * from './logger.ts';
 export * from './metrics.ts';
 export * from './resource.ts';

@@ -1,34 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Leader election by a Lease. A process that loses the Lease must stop at once: the caller ends the process.
-import { z } from 'zod';
-import { ObjectMeta } from '../../crds/src/index.ts';
 import type { Api } from './api.ts';
 import { realClock, type Clock } from './clock.ts';
 import { codeOf, isAlreadyExists, isConflict, isNotFound, messageOf } from './errors.ts';
+import { leases, microTime, type Lease } from './lease.ts';
 import type { Logger } from './logger.ts';
 import { isLeader } from './metrics.ts';
-import type { Resource } from './resource.ts';
-
-const Lease = z.object({
-  metadata: ObjectMeta,
-  spec: z
-    .object({
-      holderIdentity: z.string().nullish(),
-      leaseDurationSeconds: z.number().nullish(),
-      renewTime: z.string().nullish(),
-      leaseTransitions: z.number().nullish(),
-    })
-    .prefault({}),
-});
-type Lease = z.infer<typeof Lease>;
-
-export const leases: Resource<Lease> = {
-  apiVersion: 'coordination.k8s.io/v1',
-  kind: 'Lease',
-  plural: 'leases',
-  namespaced: true,
-  parse: (json) => Lease.parse(json),
-};
 
 export interface LeaderOptions {
   readonly api: Api;
@@ -53,6 +30,8 @@ export class LeaderElector {
   readonly #retryMs: number;
   /** The last version of the Lease that we saw, and when, by our own clock: other clocks may be wrong. */
   #seen: { version: string; at: number } | undefined;
+  /** When the API server last answered about the Lease. */
+  #answeredAt: number | undefined;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
@@ -93,6 +72,14 @@ export class LeaderElector {
     return 'lost';
   }
 
+  /** For /readyz: why this process could not lead. Also said of one that waits for its turn. */
+  unreachable(): string | undefined {
+    if (this.#answeredAt === undefined) return 'The API server has not answered yet.';
+    const silentMs = this.#clock.now() - this.#answeredAt;
+    if (silentMs <= this.#renewMs) return undefined;
+    return `The API server has not answered for ${Math.round(silentMs / 1000)} s.`;
+  }
+
   /** Resolves when the parent aborts or the lease could not be renewed in time. */
   async #renew(parent: AbortSignal): Promise<void> {
     let renewedAt = this.#clock.now();
@@ -113,6 +100,7 @@ export class LeaderElector {
     const limit = AbortSignal.any([signal, late.signal]);
     try {
       const lease = await this.#read(limit);
+      this.#answeredAt = this.#clock.now();
       if (!lease) {
         await api.create(
           leases,
@@ -164,7 +152,7 @@ export class LeaderElector {
   }
 
   #spec(transitions: number, acquired: boolean): object {
-    const time = new Date(this.#clock.now()).toISOString().replace('Z', '000Z');
+    const time = microTime(this.#clock.now());
     return {
       holderIdentity: this.#options.identity,
       leaseDurationSeconds: Math.ceil(this.#leaseMs / 1000),

@@ -6,7 +6,7 @@ import {
   RestoreRequest,
   API_VERSION,
 } from '../../crds/src/index.ts';
-import { Node, Pod } from './core.ts';
+import { Namespace, Node, Pod } from './core.ts';
 
 export interface ApiObject {
   readonly metadata: {
@@ -22,7 +22,7 @@ export interface Resource<T> {
   readonly kind: string;
   readonly plural: string;
   readonly namespaced: boolean;
-  /** Validates what the server sent and drops fields that nobody reads. Throws if it does not match. */
+  /** Validates what the server sent and drops fields that no code reads. Throws if it does not match. */
   readonly parse: (json: unknown) => T;
 }
 
@@ -55,6 +55,15 @@ export const pods: Resource<Pod> = {
   plural: 'pods',
   namespaced: true,
   parse: (json) => Pod.parse(json),
+};
+
+/** Only their metadata is read. */
+export const namespaces: Resource<ApiObject> = {
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  plural: 'namespaces',
+  namespaced: false,
+  parse: (json) => Namespace.parse(json),
 };
 
 export const nodes: Resource<Node> = {

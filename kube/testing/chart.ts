@@ -9,13 +9,24 @@ import type { Manifest } from './definitions.ts';
 
 const chart = join(import.meta.dirname, '..', '..', 'charts', 'sealift');
 
-/** @returns the manifests of a template for the release and namespace `sealift`; undefined where there is no helm. */
-export function render(server: TestServer, template: string): Manifest[] | undefined {
-  const helm = join(server.binaries, 'helm');
+/**
+ * @param values `name=value` of helm's `--set`
+ * @returns the manifests of a template for the release and namespace `sealift`; undefined where there is no helm.
+ */
+export function render(
+  { binaries }: Pick<TestServer, 'binaries'>,
+  template: string,
+  values: readonly string[] = [],
+): Manifest[] | undefined {
+  const helm = join(binaries, 'helm');
   if (!existsSync(helm)) return undefined;
-  const args = ['template', 'sealift', chart, '--namespace', 'sealift', '--kube-version', '1.30.0'];
-  const text = execFileSync(helm, [...args, '--show-only', `templates/${template}`], {
-    encoding: 'utf8',
-  });
+  const args = ['template', 'sealift', chart, '--namespace', 'sealift', '--kube-version', '1.31.0'];
+  const text = execFileSync(
+    helm,
+    [...args, ...values.flatMap((one) => ['--set', one]), '--show-only', `templates/${template}`],
+    {
+      encoding: 'utf8',
+    },
+  );
   return parseAllDocuments(text).map((one) => one.toJS() as Manifest);
 }

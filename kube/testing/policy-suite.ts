@@ -1,58 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chart's policy on decisions, as helm renders it, in a real API server.
-import { Agent, fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestServer } from './api-server.ts';
 import { render } from './chart.ts';
 import type { Manifest } from './definitions.ts';
 import type { Fixture } from './definitions-suite.ts';
+import { Impersonation, policyPath } from './impersonation.ts';
 
 const account = 'system:serviceaccount:sealift:sealift-';
-const root = '/apis/admissionregistration.k8s.io/v1';
-
-const path = ({ kind }: Manifest): string =>
-  `${root}/${kind.toLowerCase()}`.replace(/policy$/, 'policies').replace(/binding$/, 'bindings');
-
 export function policySuite(f: Fixture, server: () => TestServer): void {
   describe('the policy on decisions', () => {
-    const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
+    let others: Impersonation;
     let manifests: Manifest[] = [];
 
     /** Writes a decision as a given user. @returns the server's answer */
     async function write(user: string, node: string | undefined, by: string): Promise<string> {
       const { metadata } = await f.make();
-      const url = `${server().url}/apis/sealift.dev/v1alpha1/namespaces/default/migrationrequests/${metadata.name}/status`;
+      const path = `/apis/sealift.dev/v1alpha1/namespaces/default/migrationrequests/${metadata.name}/status`;
       const time = new Date().toISOString();
       const decision = { outcome: 'Aborted', by, time, reason: 'Cancelled', message: '' };
-      const extra = 'Impersonate-Extra-authentication.kubernetes.io%2Fnode-name';
-      const response = await fetch(url, {
-        method: 'PATCH',
-        dispatcher,
-        headers: {
-          Authorization: 'Bearer test-token',
-          'Content-Type': 'application/merge-patch+json',
-          'Impersonate-User': user,
-          'Impersonate-Group': 'system:masters',
-          ...(node === undefined ? {} : { [extra]: node }),
-        },
-        body: JSON.stringify({ status: { decision } }),
-      });
-      const body = (await response.json()) as { message?: string };
-      return response.ok ? 'written' : (body.message ?? '');
+      return others.write({ user, node }, 'PATCH', path, { status: { decision } });
     }
 
     beforeAll(async () => {
+      others = new Impersonation(server());
       manifests = render(server(), 'decision-policy.yaml') ?? [];
       for (const body of manifests)
-        await f.client.rest.request({ method: 'POST', path: path(body), body });
+        await f.client.rest.request({ method: 'POST', path: policyPath(body), body });
     });
     afterAll(async () => {
       for (const one of manifests)
         await f.client.rest.request({
           method: 'DELETE',
-          path: `${path(one)}/${one.metadata.name}`,
+          path: `${policyPath(one)}/${one.metadata.name}`,
         });
-      await dispatcher.close();
+      await others.close();
     });
 
     it('lets operator and agents write, each in its own name', async ({ skip }) => {

@@ -289,7 +289,7 @@ static int resume_all(pid_t root)
 	if (ret)
 		kill_all();
 	for (size_t n = 0; n < restored_count(); n++) {
-		/* Nobody else would resume a device whose new tasks are gone. */
+		/* Without an agent nothing else resumes a device whose new tasks are dead. */
 		if (ret && fds[n] >= 0 && !restored_has_agent())
 			restored_at(n)->driver->resume(fds[n]);
 		if (fds[n] >= 0)

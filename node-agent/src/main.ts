@@ -1,58 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// The node agent. `install` puts programs and driver onto the node and ends; `run` serves.
+// The node agent. `install` puts programs, runtime handler and driver onto the node and ends; `run` serves. `uninstall` takes
+// all of it off again, and `idle` waits for the end after that; `uninstall-nodes` lets every node do so.
 import {
   Client,
   loadConfig,
   makeLogger,
+  realClock,
   Rest,
   serveHealth,
-  withFaults,
 } from '../../kube/src/index.ts';
 import { Agent } from './agent.ts';
 import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
 import { nodeOperations } from './node/operations.ts';
 import { reasonOf } from './support/errors.ts';
-import { Host } from './node/host/host.ts';
-import { installRelease, installCni } from './node/install/release.ts';
-import { loadDriver, loadedAbi } from './node/install/driver.ts';
+import { describeNode, idle, install, uninstall, uninstallAll } from './installer.ts';
 import { Journal } from './support/journal/journal.ts';
 import { removeIncoming } from './reconcilers/orphan-sweep.ts';
-import { publishNode } from './node/registration.ts';
-import { RdmaDriver } from './node/device/driver.ts';
+import { Registration } from './node/registration.ts';
+import { readyChecks } from './readiness.ts';
 
 const VERSION = '0.1.0';
 const log = makeLogger('sealift-agent');
-
-async function install(config: Config): Promise<void> {
-  const release = await withFaults('install.bundle', async () => {
-    const installed = await installRelease(config.bundleDir, config.installDir);
-    await installCni(config.installDir, config.cniBinDir);
-    return installed;
-  });
-  log.info({ release }, 'bundle installed');
-  try {
-    await new RdmaDriver().checkNetnsMode();
-    const abi = await withFaults('install.driver', () =>
-      loadDriver(new Host(config.host), `${config.installDir}/modules`),
-    );
-    log.info({ abi }, 'driver loaded');
-  } catch (error) {
-    // The node then has no label and no pod is moved to or from it; pods that do not ask for Sealift are not hurt.
-    log.error({ ...reasonOf(error) }, 'driver not available');
-  }
-}
-
-/** Undefined, and a message that says what to do, if this node cannot take part. */
-async function driverAbi(): Promise<string | undefined> {
-  try {
-    await new RdmaDriver().checkNetnsMode();
-    return await loadedAbi();
-  } catch (error) {
-    log.error({ ...reasonOf(error) }, 'driver not available');
-    return undefined;
-  }
-}
 
 async function run(config: Config): Promise<void> {
   const stop = new AbortController();
@@ -72,38 +41,35 @@ async function run(config: Config): Promise<void> {
       return { listen: () => server.listen(config.socketPath), close: () => server.close() };
     },
   });
-  const health = await serveHealth(config.metricsPort, () => agent.synced);
-  const serving = agent.run(stop.signal);
-  const node = { name: config.nodeName, address: config.address, driverAbi: await driverAbi() };
-  await Promise.race([publishUntilDone(api, node, stop.signal), serving]);
-  await serving;
+  const { nodeName, address, namespace } = config;
+  const registration = new Registration({
+    ...{ api, log, clock: realClock, nodeName, address, namespace },
+    describe: (known) => describeNode(config, known),
+  });
+  const { leaseProblem, nodeProblem } = registration;
+  const isSynced = (): boolean => agent.synced;
+  const health = await serveHealth(
+    config.metricsPort,
+    readyChecks({ config, isSynced, leaseProblem, nodeProblem }),
+  );
+  await Promise.all([agent.run(stop.signal), registration.run(stop.signal)]);
   await health.close();
 }
 
-async function publishUntilDone(
-  api: Client,
-  node: Parameters<typeof publishNode>[1],
-  signal: AbortSignal,
-): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await publishNode(api, node);
-      return;
-    } catch (error) {
-      log.warn({ ...reasonOf(error) }, 'cannot describe this node yet');
-      await new Promise((resolve) => setTimeout(resolve, 2000));
-    }
-  }
-}
-
 const command = process.argv[2] ?? 'run';
-const commands: Record<string, (config: Config) => Promise<void>> = { install, run };
+const commands: Record<string, (config: Config) => Promise<void>> = {
+  run,
+  idle,
+  install: (config) => install(config, log),
+  uninstall: (config) => uninstall(config, log),
+  'uninstall-nodes': (config) => uninstallAll(config, log),
+};
 try {
   const chosen = commands[command];
   if (!chosen) throw new Error(`usage: ${Object.keys(commands).join(' | ')}`);
   await chosen(readConfig(process.env));
 } catch (error) {
   log.fatal({ err: error, ...reasonOf(error) }, 'agent ended');
-  // Servers that still listen would keep a process alive that serves nobody.
+  // Servers that still listen would keep a process alive that has no work.
   process.exit(1);
 }

@@ -24,16 +24,19 @@ try {
   const config = loadConfig(flags.kubeconfig);
   const api = new Client(new Rest(config, 'sealift-operator'));
   const limits = limitsFrom(process.env);
-  const operator = new Operator({ api, log, limits });
-  const health = await serveHealth(Number(process.env['SEALIFT_METRICS_PORT'] ?? 7462), () => true);
-  const elector = new LeaderElector({
-    api,
-    log,
-    identity,
-    namespace: process.env['POD_NAMESPACE'] ?? namespaceOf(config),
-    name: 'sealift-operator',
+  const namespace = process.env['POD_NAMESPACE'] ?? namespaceOf(config);
+  const operator = new Operator({ api, log, limits, namespace });
+  const elector = new LeaderElector({ api, log, identity, namespace, name: 'sealift-operator' });
+  let isLeading = false;
+  const health = await serveHealth(Number(process.env['SEALIFT_METRICS_PORT'] ?? 7462), {
+    'API server': () => elector.unreachable(),
+    // One that waits for its turn has no caches.
+    caches: () => (isLeading && !operator.synced ? 'Not every kind is listed yet.' : undefined),
   });
-  const ending = await elector.run((signal) => operator.run(signal), stop.signal);
+  const ending = await elector.run((signal) => {
+    isLeading = true;
+    return operator.run(signal);
+  }, stop.signal);
   await health.close();
   // A process that has lost the lease must end before the next leader acts; the kubelet starts it again.
   process.exit(ending === 'lost' ? 1 : 0);

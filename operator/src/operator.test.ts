@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { annotations, finalizers, labels } from '../../crds/src/index.ts';
+import { annotations, labels, podConditions } from '../../crds/src/index.ts';
 import {
   checkpointRequests,
   migrationRequests,
@@ -15,7 +15,11 @@ import {
 import { binaries } from '../../kube/testing/api-server.ts';
 import { Cluster, ended, eventually, failed, macOf, networksOf } from '../testing/cluster.ts';
 import { conditionsOf } from '../testing/objects.ts';
+import { abortSuite } from '../testing/abort-suite.ts';
+import { agentsSuite } from '../testing/agents-suite.ts';
+import { controllersSuite } from '../testing/controllers-suite.ts';
 import { lossSuite } from '../testing/loss-suite.ts';
+import { created } from '../testing/moving.ts';
 import { queueSuite } from '../testing/queue-suite.ts';
 import { restoreSuite } from '../testing/restore-suite.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
@@ -26,6 +30,8 @@ if (found.missing !== undefined) console.warn(`SKIPPED, no API server: ${found.m
 const moves = migrationRequests;
 const saves = checkpointRequests;
 const at = (ms: number): string => new Date(ms).toISOString();
+const committedOf = (pod: Pod | undefined): string | undefined =>
+  pod?.status.conditions.find((one) => one.type === podConditions.committed)?.status;
 const time = (seconds: number): string => at(Date.now() + seconds * 1000);
 const acceptedLast = (a: string, b: string): number =>
   Number(a.includes('ing')) - Number(b.includes('ing'));
@@ -41,29 +47,16 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     await c?.stop();
   });
 
-  /** Up to a target that waits at its create gate, the blackout begun. @returns the target's name */
-  async function prepared(name: string, podName: string, spec: object = {}): Promise<string> {
-    await c.migrate(name, podName, spec);
-    const target = await created(name);
-    await c.bind(target, 'b');
-    await c.target(moves, name, { state: 'AtCreateGate' });
-    await c.until(moves, name, { deadlines: { blackout: expect.any(String) as string } });
-    return target;
-  }
-
-  async function created(name: string): Promise<string> {
-    const { status } = await c.until(moves, name, {
-      target: { podUID: expect.any(String) as string },
-    });
-    return status.target?.podName ?? '';
-  }
-
   it('moves a pod', async () => {
     const source = await c.run('one', { ip: '10.99.0.1' });
     const request = await c.migrate('one', 'one');
-    const name = await created('one');
+    const name = await created(c, 'one');
     const made = await c.pod(name);
-    expect(made?.metadata.labels, 'no service finds it').toEqual({ [labels.role]: 'target' });
+    expect(made?.metadata.labels, 'policies find it').toEqual({
+      ...{ app: 'one', [labels.role]: 'target' },
+    });
+    expect(made?.spec.readinessGates).toEqual([{ conditionType: podConditions.committed }]);
+    expect(committedOf(made), 'no Service finds it').toBeUndefined();
     expect(made?.metadata.annotations).toMatchObject({
       [annotations.migration]: 'default/one',
       [annotations.requestUid]: request.metadata.uid,
@@ -101,7 +94,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
 
     await c.commit(moves, 'one');
     await c.target(moves, 'one', { state: 'Answering' });
-    await eventually(async () => (await c.pod(name))?.metadata.labels['app']).toBe('one');
+    await eventually(async () => committedOf(await c.pod(name))).toBe('True');
     await c.untouched(source);
     await c.source(moves, 'one', { ...reported, state: 'Gone' });
     await eventually(() => c.pod('one')).toBeUndefined();
@@ -121,14 +114,16 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     expect(await c.events(made?.metadata.uid ?? '')).toContain('Normal Moved');
 
     // The pod no longer names its request.
-    expect((await c.pod(name))?.metadata.annotations[annotations.migration]).toBeUndefined();
+    const moved = await c.pod(name);
+    expect(moved?.metadata.annotations[annotations.migration]).toBeUndefined();
+    expect(moved?.metadata.ownerReferences).toEqual([]);
     await c.client.delete(moves, 'default', 'one');
     await eventually(() => c.find(moves, 'one')).toBeUndefined();
     const kept = await c.podRuns(name);
 
     // It can be migrated again, and its name stays short.
     const back = await c.migrate('one-back', name, { targetNodeName: 'a' });
-    const again = await created('one-back');
+    const again = await created(c, 'one-back');
     expect(again).toBe(`one-${back.metadata.uid.slice(0, 5)}`);
     await c.client.delete(moves, 'default', 'one-back');
     await eventually(() => c.find(moves, 'one-back')).toBeUndefined();
@@ -151,7 +146,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
       },
     });
     await c.migrate('many', 'many');
-    const made = await c.pod(await created('many'));
+    const made = await c.pod(await created(c, 'many'));
     const { spec } = (await c.client.getRaw(pods, 'default', made?.metadata.name ?? '')) as {
       spec: { initContainers: object[]; containers: object[] };
     };
@@ -272,133 +267,13 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     c.startOperator();
   });
 
-  describe('aborts, and the source resumes', () => {
-    /** The target is deleted, and the request says why. */
-    async function aborted(
-      name: string,
-      reason: string,
-      target: string,
-      source: Pod,
-    ): Promise<void> {
-      const { status, metadata } = await c.until(moves, name, {
-        ...ended(reason === 'Cancelled' ? 'Cancelled' : 'Failed'),
-        ...failed(reason),
-        decision: { outcome: 'Aborted', by: 'operator', reason },
-      });
-      expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message).not.toBe('');
-      expect(await c.pod(target)).toBeUndefined();
-      await eventually(() => c.events(metadata.uid)).toContain(`Warning ${reason}`);
-      await c.untouched(source);
-    }
-
-    it('when there is no room for the target', async () => {
-      const source = await c.run('full');
-      await c.migrate('full', 'full');
-      const target = await created('full');
-      const condition = {
-        ...{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable' },
-        ...{ message: '0/4 nodes are available', lastTransitionTime: time(-60) },
-      };
-      await c.podStatus(target, { conditions: [condition] });
-      await aborted('full', 'TargetUnschedulable', target, source);
-    });
-
-    it('when the API server does not admit the target', async () => {
-      const resources = { limits: { cpu: '20m' } };
-      const containers = [{ name: 'main', image: 'x', resources }];
-      const source = await c.run('strict', { spec: { containers } });
-      await c.server.create({
-        apiVersion: 'v1',
-        kind: 'LimitRange',
-        metadata: { name: 'small', namespace: 'default' },
-        spec: { limits: [{ type: 'Container', max: { cpu: '10m' } }] },
-      });
-      try {
-        await c.migrate('strict', 'strict');
-        const { status } = await c.until(moves, 'strict', failed('TargetRejected'));
-        expect(status.conditions?.find((one) => one.type === 'Succeeded')?.message).toMatch(
-          /maximum cpu usage/,
-        );
-        await c.untouched(source);
-      } finally {
-        await c.client.rest.request({
-          method: 'DELETE',
-          path: '/api/v1/namespaces/default/limitranges/small',
-        });
-      }
-    });
-
-    it('when the restore fails, and waits until the source runs again', async () => {
-      const source = await c.run('broken');
-      const target = await prepared('broken', 'broken');
-      await c.source(moves, 'broken', { state: 'Sent' });
-      const reason = 'ImageCorrupt';
-      await c.target(moves, 'broken', { state: 'Failed', reason, message: 'pages-1.img' });
-      await c.podGone(target);
-      await c.until(moves, 'broken', { phase: 'RollingBack', decision: { outcome: 'Aborted' } });
-      expect((await c.find(moves, 'broken'))?.status?.completionTime).toBeUndefined();
-      await c.source(moves, 'broken', { state: 'Resumed' });
-      await aborted('broken', reason, target, source);
-    });
-
-    it('when it takes too long', async () => {
-      const source = await c.run('slow');
-      const target = await prepared('slow', 'slow', { timeouts: { blackoutSeconds: 1 } });
-      await c.podGone(target);
-      await aborted('slow', 'BlackoutDeadlineExceeded', target, source);
-    });
-
-    it('when the target never comes', async () => {
-      const source = await c.run('never');
-      await c.migrate('never', 'never', { timeouts: { prepareSeconds: 1 } });
-      await aborted('never', 'PrepareDeadlineExceeded', await created('never'), source);
-    });
-
-    it('when it is cancelled', async () => {
-      const source = await c.run('cancelled');
-      const target = await prepared('cancelled', 'cancelled');
-      await c.client.merge(moves, 'default', 'cancelled', { spec: { cancel: true } });
-      await c.podGone(target);
-      await aborted('cancelled', 'Cancelled', target, source);
-    });
-
-    it('when the request is deleted, whose object stays until everything is cleaned up', async () => {
-      const source = await c.run('deleted');
-      const target = await prepared('deleted', 'deleted');
-      await c.source(moves, 'deleted', { state: 'Dumping' });
-      await c.client.delete(moves, 'default', 'deleted');
-      await c.podGone(target);
-      const { metadata } = await c.until(moves, 'deleted', { decision: { outcome: 'Aborted' } });
-      expect(metadata.finalizers).toEqual([finalizers.active]);
-      await c.source(moves, 'deleted', { state: 'Resumed' });
-      await eventually(() => c.find(moves, 'deleted')).toBeUndefined();
-      expect(await c.pod(target)).toBeUndefined();
-      await c.untouched(source);
-    });
-
-    it('but not after Committed', async () => {
-      const source = await c.run('late');
-      const target = await prepared('late', 'late');
-      await c.source(moves, 'late', { state: 'Sent' });
-      await c.commit(moves, 'late');
-      await c.client.merge(moves, 'default', 'late', { spec: { cancel: true } });
-      await c.client.delete(moves, 'default', 'late');
-      await eventually(async () => (await c.pod(target))?.metadata.labels['app']).toBe('late');
-      await c.untouched(source);
-      await c.target(moves, 'late', { state: 'Running' });
-      await eventually(() => c.pod('late')).toBeUndefined();
-      await eventually(() => c.find(moves, 'late')).toBeUndefined();
-      expect((await c.pod(target))?.metadata.labels).toEqual({ app: 'late' });
-    });
-  });
-
   it('continues where another operator has stopped', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
     process.env['SEALIFT_FAULT_DIR'] = folder;
     writeFileSync(join(folder, 'operator.create-target.after'), 'throw');
     const source = await c.run('again');
     const request = await c.migrate('again', 'again');
-    const target = await created('again');
+    const target = await created(c, 'again');
     const { status } = await c.until(moves, 'again', { phase: 'Preparing' });
     await c.stopOperator();
     rmSync(folder, { recursive: true });
@@ -430,7 +305,10 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
     expect((await c.pod(target))?.metadata.uid).toBe(status.target?.podUID);
   });
 
+  abortSuite(() => c);
   restoreSuite(() => c);
   lossSuite(() => c);
   queueSuite(() => c);
+  controllersSuite(() => c);
+  agentsSuite(() => c);
 });

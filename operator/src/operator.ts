@@ -28,6 +28,7 @@ import { migrationParts } from './migration/reconcile.ts';
 import { restoreParts } from './restore/reconcile.ts';
 import { defaultLimits, type MoveLimits } from './moves/limits.ts';
 import { MoveQueue } from './moves/move-queue.ts';
+import { AgentLeases } from './nodes/agent-leases.ts';
 import { PodWatches } from './requests/pod-watches.ts';
 import { Dependencies } from './requests/dependencies.ts';
 
@@ -37,6 +38,8 @@ export interface OperatorOptions {
   readonly clock?: Clock;
   /** How many migrations may be under way at a time. */
   readonly limits?: MoveLimits;
+  /** Where the agents' Leases are. Absent: nobody looks whether an agent is alive. */
+  readonly namespace?: string | undefined;
 }
 
 export class Operator {
@@ -53,7 +56,7 @@ export class Operator {
 
   /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { api, log, clock = realClock, limits = defaultLimits } = this.#options;
+    const { api, log, clock = realClock, limits = defaultLimits, namespace } = this.#options;
     const migrations = new Informer({ api, resource: migrationRequests, log, clock });
     const checkpoints = new Informer({ api, resource: checkpointRequests, log, clock });
     const restores = new Informer({ api, resource: restoreRequests, log, clock });
@@ -63,6 +66,8 @@ export class Operator {
       selection: { labelSelector: labels.role },
     });
     const nodeCache = new Informer({ api, resource: nodes, log, clock });
+    const agents =
+      namespace === undefined ? undefined : new AgentLeases({ api, log, clock, namespace });
     const events = new EventRecorder({ api, log, component: 'sealift-operator', clock });
     const moves = new MoveQueue(limits, clock);
     const dependencies = new Dependencies({
@@ -71,6 +76,7 @@ export class Operator {
       events,
       clock,
       nodes: nodeCache,
+      agents,
     });
     const migration = new Controller({
       name: 'migration',
@@ -118,19 +124,26 @@ export class Operator {
       if (migrationKey !== undefined) migration.enqueue(migrationKey);
       if (restoreKey !== undefined) restore.enqueue(restoreKey);
     });
-    const informers = [migrations, checkpoints, restores, targets, nodeCache];
+    const informers = [
+      ...[migrations, checkpoints, restores, targets, nodeCache],
+      ...(agents ? [agents.informer] : []),
+    ];
     const running = informers.map((informer) => informer.run(signal));
     await Promise.race([Promise.all(informers.map((one) => one.synced)), Promise.all(running)]);
     this.#synced = !signal.aborted;
     moves.open((key) => migration.enqueue(key));
     const controllers = [migration, checkpoint, restore];
-    await Promise.all([...running, ...controllers.map((one) => one.run(signal))]);
+    await Promise.all([
+      ...running,
+      ...controllers.map((one) => one.run(signal)),
+      agents?.sweep(() => nodeCache.list(), signal),
+    ]);
   }
 }
 
 /**
  * Pods of a request under way that the targets' label does not show: the source until the decision, and after `Committed`,
- * when it has the labels of any pod, the target.
+ * when its label is gone, the target.
  */
 export function podsOf(request: MigrationRequest | RestoreRequest | undefined): string[] {
   if (!request?.status?.source || isFinished(request)) return [];

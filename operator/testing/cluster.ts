@@ -35,8 +35,7 @@ import {
 } from '../../kube/src/index.ts';
 import { startApiServer, type TestServer } from '../../kube/testing/api-server.ts';
 import { render } from '../../kube/testing/chart.ts';
-import type { MoveLimits } from '../src/moves/limits.ts';
-import { Operator } from '../src/operator.ts';
+import { Operator, type OperatorOptions } from '../src/operator.ts';
 import { Dependencies } from '../src/requests/dependencies.ts';
 
 export const FABRIC = { name: 'fabric', config: { type: 'macvlan', ipam: { type: 'static' } } };
@@ -158,21 +157,22 @@ export class Cluster {
 
   /** The operator gets the rights that the chart grants. Where there is no helm, it is an administrator. */
   async #rights(): Promise<void> {
-    const manifests = render(this.server, 'rbac.yaml');
-    if (!manifests) return;
     await this.server.create({
       apiVersion: 'v1',
       kind: 'Namespace',
       metadata: { name: 'sealift' },
     });
+    const manifests = render(this.server, 'rbac.yaml');
+    if (!manifests) return;
     for (const one of manifests) await this.server.create(one);
     this.#operator = this.server.connect('sealift:sealift-operator');
   }
 
   /** Starts the operator as its process does once it leads. */
-  startOperator(limits: MoveLimits = { cluster: 100, perNode: 100 }): void {
+  startOperator(options: Partial<OperatorOptions> = {}): void {
     this.#stop = new AbortController();
-    const operator = new Operator({ api: this.#operator, log: silent, limits });
+    const limits = { cluster: 100, perNode: 100 };
+    const operator = new Operator({ api: this.#operator, log: silent, limits, ...options });
     this.#running = operator.run(this.#stop.signal);
   }
 

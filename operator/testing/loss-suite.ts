@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { annotations } from '../../crds/src/index.ts';
 import { checkpointRequests, migrationRequests, restoreRequests } from '../../kube/src/index.ts';
 import { ended, eventually, failed, networksOf, type Cluster } from './cluster.ts';
+import { prepared } from './moving.ts';
 
 const moves = migrationRequests;
 const saves = checkpointRequests;
@@ -27,12 +28,7 @@ export function lossSuite(cluster: () => Cluster): void {
   /** Up to a source that is being dumped. */
   async function dumping(name: string, podName: string, spec: object = {}): Promise<string> {
     const c = cluster();
-    await c.migrate(name, podName, spec);
-    const { status } = await c.until(moves, name, { target: { podUID: some } });
-    const target = status.target?.podName ?? '';
-    await c.bind(target, 'b');
-    await c.target(moves, name, { state: 'AtCreateGate' });
-    await c.until(moves, name, { deadlines: { blackout: some } });
+    const target = await prepared(c, name, podName, spec);
     await c.source(moves, name, { state: 'Dumping' });
     return target;
   }

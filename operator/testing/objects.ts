@@ -66,11 +66,10 @@ export function target(requestUid: string, parts: PodParts = {}): Pod {
     metadata: {
       name: 'p-reque',
       uid: 'target-uid',
-      labels: { [labels.role]: 'target' },
+      labels: { app: 'x', [labels.role]: 'target' },
       annotations: {
         [annotations.requestUid]: requestUid,
         [annotations.migration]: 'default/move',
-        [annotations.labels]: '{"app":"x"}',
       },
       ...parts.metadata,
     },

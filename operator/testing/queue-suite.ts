@@ -21,7 +21,7 @@ export function queueSuite(cluster: () => Cluster): void {
       await c.stopOperator();
       for (const name of names) await c.run(name);
       for (const name of names) await c.migrate(name, name);
-      c.startOperator({ cluster: 5, perNode: 2 });
+      c.startOperator({ limits: { cluster: 5, perNode: 2 } });
       const reasons = async (): Promise<string[]> =>
         Promise.all(
           names.map(async (name) => {
@@ -39,7 +39,7 @@ export function queueSuite(cluster: () => Cluster): void {
 
       await c.stopOperator();
       await c.client.merge(moves, 'default', 'q1', { spec: { cancel: true } });
-      c.startOperator({ cluster: 5, perNode: 2 });
+      c.startOperator({ limits: { cluster: 5, perNode: 2 } });
       await c.until(moves, 'q1', ended('Cancelled'));
       await eventually(async () => (await reasons())[2]).toBe('Accepted');
       expect((await c.find(moves, 'q3'))?.status?.queue).toBeUndefined();

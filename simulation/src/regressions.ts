@@ -17,7 +17,7 @@ export const regressions: readonly Regression[] = [
       scenario: 'move',
       faults: [
         {
-          when: { point: 'operator.label-target.before', nth: 1 },
+          when: { point: 'operator.allow-traffic.before', nth: 1 },
           what: { do: 'reset', who: 'target' },
           forMs: 1,
         },

@@ -75,7 +75,7 @@ export interface Given {
   /** Absent: the request has been accepted. */
   readonly request?: 'new' | 'deleted' | 'without finalizer';
   /** Absent: it exists, marked as a target. */
-  readonly targetPod?: 'absent' | 'labelled';
+  readonly targetPod?: 'absent' | 'allowed';
   /** Absent: it runs. */
   readonly sourcePod?: 'absent';
   /** The operator has looked once more at the containers that were resumed. */

@@ -20,6 +20,15 @@ app.kubernetes.io/component: {{ .component }}
 {{ .Values.tls.existingSecret | default (printf "%s-agent-tls" .Release.Name) }}
 {{- end }}
 
+{{- /* A third of the memory limit, in MiB: the rest is for buffers, native code and the young generation. */ -}}
+{{- define "sealift.heap" -}}
+{{- $limit := toString . }}
+{{- if hasSuffix "Gi" $limit }}{{ div (mul (trimSuffix "Gi" $limit | int) 1024) 3 }}
+{{- else if hasSuffix "Mi" $limit }}{{ div (trimSuffix "Mi" $limit | int) 3 }}
+{{- else }}{{ fail (printf "resources.limits.memory is %s; write it as whole Mi or Gi" $limit) }}
+{{- end }}
+{{- end }}
+
 {{- /* What both programs read from the environment. */ -}}
 {{- define "sealift.env" -}}
 - { name: POD_NAME, valueFrom: { fieldRef: { fieldPath: metadata.name } } }
@@ -27,7 +36,7 @@ app.kubernetes.io/component: {{ .component }}
 - { name: NODE_NAME, valueFrom: { fieldRef: { fieldPath: spec.nodeName } } }
 - { name: LOG_LEVEL, value: {{ .root.Values.logLevel | quote }} }
 # Without this, V8 sizes its heap by the node's memory instead of the limit, and the kernel kills the container before V8 collects garbage.
-- { name: NODE_OPTIONS, value: "--max-old-space-size=128 --max-semi-space-size=4" }
+- { name: NODE_OPTIONS, value: "--max-old-space-size={{ include "sealift.heap" .limit }} --max-semi-space-size=4" }
 {{- if .root.Values.faultPoints }}
 - { name: SEALIFT_FAULT_DIR, value: /var/lib/sealift/faults }
 {{- end }}

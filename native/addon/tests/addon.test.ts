@@ -187,7 +187,7 @@ describe.runIf(built)('on the host', () => {
     expect(addon.moduleLoaded('no-such-module')).toBe(false);
   });
 
-  it.runIf(root)('makes a device node that anybody may open, and replaces another', async () => {
+  it.runIf(root)('makes a device node that any user may open, and replaces another', async () => {
     const node = join(folder, 'null');
     await addon.makeCharDevice(node, 1, 5);
     await addon.makeCharDevice(node, 1, 3);

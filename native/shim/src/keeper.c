@@ -105,7 +105,7 @@ static void keeper(const struct kept_restore *order, int word, int marked)
 	to_null(STDIN_FILENO);
 	to_null(STDOUT_FILENO);
 	to_null(STDERR_FILENO);
-	/* The create will have returned: without a name in it the marker would keep nobody out. */
+	/* The create will have returned: without a name in it the marker would refuse nothing. */
 	fault("shim.keep.before");
 	if (marker_set_waiting(order->args->bundle, runc) < 0)
 		marker_clear_waiting(order->args->bundle);
@@ -214,7 +214,7 @@ static long long restored_pid(const struct kept_restore *order, pid_t child, int
 }
 
 /*
- * Leaves the restore at its gate: containerd learns the process, and nobody waits for runc. The marker must name
+ * Leaves the restore at its gate: containerd learns the process, and no process waits for runc. The marker must name
  * the keeper before that: it counts only while one of those that it names is there.
  */
 static int leave(const struct kept_restore *order, pid_t child, int ended, int marked,
@@ -271,7 +271,7 @@ int keeper_restore(const struct kept_restore *order, struct reason *why)
 out:
 	close(word[1]);
 	close(marked[0]);
-	/* The keeper does it, if nobody has killed it. */
+	/* The keeper does it, if it was not killed. */
 	if (result < 0)
 		marker_clear_waiting(order->args->bundle);
 	if (ended >= 0)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose target a pod is. Whoever may create pods in a namespace may write the annotations.
+// Whose target a pod is. Every user who may create pods in a namespace may write the annotations.
 import { describe, expect, it } from 'vitest';
 import { migrationRequests, pods } from '../../../kube/src/index.ts';
 import { MemoryApi } from '../testing/api.ts';

@@ -11,6 +11,7 @@ import {
 import {
   isNotFound,
   migrationRequests,
+  nodes,
   pods,
   restoreRequests,
   splitKey,
@@ -69,6 +70,15 @@ export class RequestLookup {
     return pod;
   }
 
+  /** Whether the pod's node shares its kernel with another node, as nodes of a kind cluster do. @throws ConnectionError */
+  async sharesKernel(pod: Pod): Promise<boolean> {
+    const all = (await this.#api.list(nodes)).items.map((item) => nodes.parse(item));
+    const bootOf = (node: (typeof all)[number]): string => node.status.nodeInfo.bootID;
+    const own = all.find((node) => node.metadata.name === pod.spec.nodeName);
+    if (!own || bootOf(own) === '') return false;
+    return all.some((node) => node !== own && bootOf(node) === bootOf(own));
+  }
+
   /**
    * The request whose target the pod is; undefined for a pod that no request has made.
    * @throws AgentError BadRequest if its annotation names a request that does not exist or did not make it;
@@ -121,7 +131,7 @@ export class RequestLookup {
 }
 
 /**
- * Whether the request names this pod as its target. Anybody who may create pods may write the annotation. Before the
+ * Whether the request names this pod as its target. Every user who may create pods may write the annotation. Before the
  * operator has recorded the target's UID, only it can have made a pod of the target's name: the operator records a name
  * before it creates the pod, and refuses a pod of that name that it did not make.
  */

@@ -1,22 +1,138 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registers this node with the operator: the driver's ABI as a label of the Node object, the agent's address as an
-// annotation. main.ts calls it once at the start; the operator chooses target nodes by both.
-import { annotations, labels } from '../../../crds/src/index.ts';
-import { nodes, type Api, withFaults } from '../../../kube/src/index.ts';
+// annotation, what the node lacks as both, and a Lease that says that the agent is alive. The operator chooses nodes by label,
+// address and Lease, and takes the label away when the Lease has run out.
+import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
+import {
+  nodes,
+  renewLease,
+  withFaults,
+  type Api,
+  type Clock,
+  type Logger,
+} from '../../../kube/src/index.ts';
+import { reasonOf, type Failure } from '../support/errors.ts';
 
-/**
- * Merges label and annotation into the Node. Without an ABI the label is removed, and the operator moves no pod to or
- * from this node.
- * @param node `address` is `host:port` of the image receiver; `driverAbi` is for instance `rxe-1`
- * @throws the API server's error
- */
-export async function publishNode(
-  api: Api,
-  node: { name: string; address: string; driverAbi: string | undefined },
-): Promise<void> {
-  const metadata = {
-    labels: { [labels.driverAbi]: node.driverAbi ?? null },
-    annotations: { [annotations.agentAddress]: node.address },
+/** What the agent says about its node. */
+export interface NodeDescription {
+  /** For instance `rxe-2`. Without one the label is removed, and the operator moves no pod to or from this node. */
+  readonly driverAbi: string | undefined;
+  /** The first thing that the node lacks. */
+  readonly problem: Failure | undefined;
+}
+
+export interface RegistrationParts {
+  readonly api: Api;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly nodeName: string;
+  /** `host:port` of the image receiver. */
+  readonly address: string;
+  /** The agent's own namespace, where its Lease is. */
+  readonly namespace: string;
+  /** @param known what it returned last */
+  readonly describe: (known: NodeDescription | undefined) => Promise<NodeDescription>;
+}
+
+export class Registration {
+  readonly #parts: RegistrationParts;
+  #renewedAt: number | undefined;
+  #description: NodeDescription | undefined;
+
+  constructor(parts: RegistrationParts) {
+    this.#parts = parts;
+  }
+
+  /** For /readyz: why no pod can be moved to or from this node. */
+  readonly nodeProblem = (): string | undefined =>
+    this.#description ? this.#description.problem?.message : 'The driver was not looked for yet.';
+
+  /** For /readyz: why the operator takes this agent for gone, or soon will. */
+  readonly leaseProblem = (): string | undefined => {
+    if (this.#renewedAt === undefined) return 'The Lease was not renewed yet.';
+    const seconds = Math.round((this.#parts.clock.now() - this.#renewedAt) / 1000);
+    if (seconds <= agentLease.durationSeconds) return undefined;
+    return `The API server has taken no renewal of the Lease for ${seconds} s.`;
   };
-  await withFaults('node.publish', () => api.merge(nodes, '', node.name, { metadata }));
+
+  /** Registers and renews until the signal aborts. The label stays then: an agent that is replaced comes back at once. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#parts;
+    while (!signal.aborted) {
+      try {
+        await this.renew(signal);
+      } catch (error) {
+        if (!signal.aborted) log.warn({ ...reasonOf(error) }, 'node not registered');
+      }
+      const isFirst = this.#renewedAt === undefined;
+      await clock.sleep(isFirst ? 2000 : agentLease.renewSeconds * 1000, signal);
+    }
+  }
+
+  /** @throws the API server's error */
+  async renew(signal?: AbortSignal): Promise<void> {
+    const { api, clock, nodeName, namespace } = this.#parts;
+    const description = await this.#describe();
+    const heartbeat = {
+      ...{ namespace, name: agentLease.name(nodeName), holder: nodeName },
+      ...{ durationSeconds: agentLease.durationSeconds, labels: { [labels.agent]: 'true' } },
+    };
+    // Before the label: the operator takes away a label that no Lease stands for.
+    await renewLease(api, heartbeat, clock.now(), { signal });
+    await this.#publish(description, signal);
+    this.#renewedAt = clock.now();
+  }
+
+  async #describe(): Promise<NodeDescription> {
+    const { describe, log } = this.#parts;
+    const before = this.#description?.problem?.message;
+    this.#description = await describe(this.#description);
+    const { problem } = this.#description;
+    if (problem && problem.message !== before)
+      log.error({ ...problem }, 'this node lacks something');
+    return this.#description;
+  }
+
+  async #publish(
+    { driverAbi, problem }: NodeDescription,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { api, nodeName, address } = this.#parts;
+    const { metadata } = await api.get(nodes, '', nodeName, { signal });
+    const wanted = {
+      labels: { [labels.driverAbi]: driverAbi, [labels.problem]: problem?.code },
+      annotations: {
+        [annotations.agentAddress]: address,
+        [annotations.problem]: problem?.message,
+      },
+    };
+    const isSame =
+      holds(metadata.labels, wanted.labels) && holds(metadata.annotations, wanted.annotations);
+    if (isSame) return;
+    const patch = {
+      labels: orNull(wanted.labels),
+      annotations: orNull(wanted.annotations),
+    };
+    await withFaults('node.publish', () =>
+      api.merge(nodes, '', nodeName, { metadata: patch }, { signal }),
+    );
+  }
+}
+
+type Wanted = Readonly<Record<string, string | undefined>>;
+
+const holds = (present: Readonly<Record<string, string>>, wanted: Wanted): boolean =>
+  Object.entries(wanted).every(([name, value]) => present[name] === value);
+
+/** A merge patch removes what is null. */
+const orNull = (wanted: Wanted): Record<string, string | null> =>
+  Object.fromEntries(Object.entries(wanted).map(([name, value]) => [name, value ?? null]));
+
+/** Takes back what the agent has said about its node. @throws the API server's error */
+export async function withdrawNode(api: Api, name: string): Promise<void> {
+  const metadata = {
+    labels: { [labels.driverAbi]: null, [labels.problem]: null },
+    annotations: { [annotations.agentAddress]: null, [annotations.problem]: null },
+  };
+  await api.merge(nodes, '', name, { metadata });
 }

@@ -195,7 +195,7 @@ export function put(change: object = {}): void {
     ),
   );
 }
-/** The target goes on from there. */
+/** The target continues from there. */
 export const decide = (outcome: Decision['outcome']) =>
   put({
     decision: decision(outcome),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests of the target: one node whose agent can die, a real journal, real gates, a real image folder and the real
-// loop. The runtime and CRIU are played by TargetNode: they wait at the gates as the shim and the plugin do.
+// loop. TargetNode stands in for the runtime and CRIU: they wait at the gates as the shim and the plugin do.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -109,7 +109,7 @@ export const state = () => status()?.targetAgent?.state;
 export const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
 
 /**
- * The kubelet starts the container; CRIU goes on to the resume gate when the agent says so.
+ * The kubelet starts the container; CRIU continues to the resume gate when the agent says so.
  * @param since when it began to, in milliseconds since the epoch
  * @param attempt above 1: its restore has failed
  */
@@ -129,13 +129,13 @@ export function create(
     (error: Error) => error.message,
   );
 }
-/** CRIU at the resume gate: the tasks go on, or are killed. */
+/** CRIU at the resume gate: the tasks resume, or are killed. */
 export function resumeGate(container = 'main'): Promise<void> {
   const { signal } = connections;
   const gate = { op: 'gate' as const, token: REQUEST_UID, container, pid: 7, registerUs: 5000 };
   return gates.waitAtResumeGate(gate, '2026-01-01T00:00:05.000000Z', signal).then(
     () => {
-      // Heard only once CRIU has let go of all of it.
+      // Heard only once CRIU has detached from all of it.
       expect(node.locked).toBe(true);
       if (node.endsAtGate) {
         node.endsAtGate = false;
@@ -146,7 +146,7 @@ export function resumeGate(container = 'main'): Promise<void> {
       node.outcomes[container] = 'Detached';
     },
     () => {
-      // A lost connection is made again; a refusal is for good.
+      // A lost connection is made again; a refusal is final.
       if (!signal.aborted) node.killed++;
     },
   );

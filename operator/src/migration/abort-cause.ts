@@ -8,7 +8,7 @@ import {
   targetCause,
   type AbortCause,
 } from '../requests/abort-cause.ts';
-import { restartsOf } from '../target-pod/pod-rules.ts';
+import { refuseController, restartsOf } from '../target-pod/pod-rules.ts';
 import type { Observed } from './types.ts';
 
 /** @returns the first cause, in the order of what a user would want to read; undefined: continue. */
@@ -20,12 +20,14 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     sourceCause(observed) ??
     agentCause(request) ??
     targetCause(observed, 'TargetRejected', now) ??
-    deadlineCause(request, now)
+    deadlineCause(observed, now)
   );
 }
 
 function cancelCause({ request }: Observed): AbortCause | undefined {
-  return request.spec.cancel ? { reason: 'Cancelled', message: 'spec.cancel is set.' } : undefined;
+  return request.spec.cancel
+    ? { reason: 'Cancelled', message: 'The user cancelled the move: spec.cancel is set.' }
+    : undefined;
 }
 
 function sourceCause(observed: Observed): AbortCause | undefined {
@@ -33,12 +35,14 @@ function sourceCause(observed: Observed): AbortCause | undefined {
   const name = request.spec.podName;
   const gone = (what: string): AbortCause => ({
     reason: 'SourceGone',
-    message: `The source pod ${name} ${what}.`,
+    message: `The source pod ${name} ${what} before the decision: there is nothing left to move.`,
   });
   if (!sourcePod) return gone('was deleted');
   if (sourcePod.metadata.uid !== request.status?.source?.podUID) return gone('was replaced');
   if (sourcePod.metadata.deletionTimestamp !== undefined) return gone('is being deleted');
   if (isCompleted(observed)) return completed(name);
+  const adopted = refuseController(sourcePod);
+  if (adopted) return adopted;
   const lost = (what: string): AbortCause => ({
     reason: 'SourceLost',
     message: `The source pod ${name} ${what}; what it had in memory is lost.`,

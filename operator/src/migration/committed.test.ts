@@ -26,21 +26,21 @@ describe('Committed', () => {
   const running = { ...status, targetAgent: { state: 'Running' } };
   /** The target was seen running before, and the time of the last look has come. */
   const looked = { ...running, deadlines: { ...status.deadlines, lastLook: at(0) } };
-  const labelled = target('request-uid', { metadata: { labels: { app: 'x' } } });
+  const allowed = target('request-uid', { metadata: { labels: { app: 'x' } } });
   const seen = (parts: object, pods: Partial<Observed> = {}): Observed =>
     see({
       request: accepted({ ...status, ...parts }),
       sourcePod: undefined,
-      targetPod: labelled,
+      targetPod: allowed,
       ...pods,
     });
 
-  it('labels the target before it deletes the source', () => {
+  it('lets Services select the target before it deletes the source', () => {
     const parts = { sourceAgent: { state: 'Gone' } };
     const pods = { sourcePod: pod(), targetPod: target('request-uid') };
     const plan = decideMigration(seen(parts, pods), NOW);
     expect(plan.effects).toEqual([
-      { type: 'LabelTarget' },
+      { type: 'AllowTraffic' },
       { type: 'DeleteSource', uid: 'pod-uid' },
     ]);
     expect(plan.status?.phase).toBe('Resuming');
@@ -116,7 +116,7 @@ describe('Committed', () => {
     });
     const plan = decideMigration(seen(looked, { targetPod }), NOW);
     expect(summary(plan)).toBe('True Moved');
-    expect(message(plan)).toMatch(/It has ended there since, in phase Succeeded\.$/);
+    expect(message(plan)).toMatch(/The pod has ended there since, in phase Succeeded\.$/);
   });
 
   it('fails when what was moved has ended and was started afresh', () => {

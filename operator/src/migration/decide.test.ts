@@ -110,11 +110,12 @@ describe('an accepted request', () => {
       status: { containerStatuses: [container({ waiting: { reason, message: 'why' } })] },
     }),
   });
-  const unschedulable = (seconds: number): Partial<Observed> => ({
+  const unschedulable = (seconds: number, nominatedNodeName = ''): Partial<Observed> => ({
     ...undecided(),
     targetPod: target('request-uid', {
       spec: { nodeName: '' },
       status: {
+        nominatedNodeName,
         conditions: [
           {
             type: 'PodScheduled',
@@ -189,7 +190,7 @@ describe('an accepted request', () => {
     [
       'target agent failed without a reason',
       'TargetFailed',
-      /agent of b/,
+      /agent of node b/,
       undecided({ targetAgent: { state: 'TornDown' } }),
     ],
     [
@@ -222,7 +223,20 @@ describe('an accepted request', () => {
         targetPod: target('request-uid', { status: { phase: 'Failed', reason: 'Evicted' } }),
       },
     ],
-    ['image missing', 'TargetFailed', /ImagePullBackOff: why/, waiting('ImagePullBackOff')],
+    ['no image of that name', 'TargetFailed', /InvalidImageName: why/, waiting('InvalidImageName')],
+    [
+      'image not pulled in time',
+      'PrepareDeadlineExceeded',
+      /container main: ImagePullBackOff: why/,
+      waiting('ImagePullBackOff'),
+      NOW + 300_001,
+    ],
+    [
+      'an image that cannot be pulled while the source waits',
+      'TargetFailed',
+      /ErrImagePull: why/,
+      { ...undecided(inBlackout), targetPod: waiting('ErrImagePull').targetPod },
+    ],
     ['restore failed', 'TargetFailed', /RunContainerError/, waiting('RunContainerError')],
     ['no room for the target', 'TargetUnschedulable', /0\/2 nodes/, unschedulable(-15)],
     ['not prepared in time', 'PrepareDeadlineExceeded', /300 s/, undecided(), NOW + 300_001],
@@ -249,6 +263,9 @@ describe('an accepted request', () => {
     ['the last moment before the blackout deadline', undecided(inBlackout), NOW + 100_000],
     ['prepared while the operator did not run', undecided(prepared), NOW + 400_000],
     ['a container that is being created', waiting('ContainerCreating')],
+    ['an image that was not pulled yet', waiting('ErrImagePull'), NOW + 300_000],
+    ['an image that is tried again', waiting('ImagePullBackOff'), NOW + 300_000],
+    ['pods of lower priority that make room', unschedulable(-60, 'b')],
   ])('is not aborted: %s', (_name, parts, now = NOW) => {
     expect(effects(decideMigration(see(parts), now))).toEqual([]);
   });

@@ -171,12 +171,16 @@ async function createFromSource(
     if (source.metadata.uid !== sourcePod?.metadata.uid) return undefined;
     const podAnnotations = source.metadata.annotations ?? {};
     const names = networkNames(podAnnotations, namespace);
-    const configs = await dependencies.networkConfigs(names, signal);
+    const [configs, namespaceUid] = await Promise.all([
+      dependencies.networkConfigs(names, signal),
+      dependencies.namespaceUid(namespace, signal),
+    ]);
     return targetPod(templateOf(source), {
       name: podName,
       namespace,
       nodeName,
       requestUid: uid,
+      namespaceUid,
       marker: { key: 'migration', value: `${namespace}/${name}` },
       networks: keepAddresses(podAnnotations, namespace, configs),
     });

@@ -50,6 +50,7 @@ export const ownedStatus = [
   'queue',
   'source',
   'target',
+  'triedNodes',
   'peers',
   'deadlines',
   'recovery',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a MigrationRequest can be accepted, and from which node to which. Pure.
 import { peersOf, type MigrationRequestStatus, type Placement } from '../../../crds/src/index.ts';
-import type { Pod } from '../../../kube/src/index.ts';
+import type { Node, Pod } from '../../../kube/src/index.ts';
 import { agentAddress, chooseNode } from '../nodes/node-choice.ts';
 import { isFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
@@ -17,7 +17,7 @@ interface Accepted {
 }
 
 export function validate(observed: Observed, now: number): Refusal | Accepted {
-  const { request, sourcePod, nodes, load } = observed;
+  const { request, sourcePod, nodes } = observed;
   const { podName, targetNodeName } = request.spec;
   const refusal = refusePod(sourcePod, podName, now) ?? refuseCompeting(request, observed.others);
   if (refusal) return refusal;
@@ -25,18 +25,7 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
   const peersRefusal = refusePeers(sourcePod, request.spec.timeouts);
   if (peersRefusal) return peersRefusal;
   const from = sourcePod.spec.nodeName;
-  const seed = request.metadata.uid;
-  const isBusy = (name: string): boolean => isFull(name, observed.moves);
-  const node = chooseNode({
-    nodes,
-    from,
-    mayStay: false,
-    wanted: targetNodeName,
-    load,
-    seed,
-    isBusy,
-    scheduling: sourcePod.spec,
-  });
+  const node = chooseTarget(observed, sourcePod, targetNodeName);
   if ('reason' in node) return node;
   const sourceNode = nodes.find((one) => one.metadata.name === from);
   return {
@@ -54,6 +43,28 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
       agentAddress: agentAddress(node),
     },
   };
+}
+
+function chooseTarget(
+  { request, nodes, load, moves }: Observed,
+  { spec }: Pod,
+  wanted: string | undefined,
+  without?: ReadonlySet<string>,
+): Node | Refusal {
+  return chooseNode({
+    ...{ nodes, from: spec.nodeName, mayStay: false, wanted, without, load },
+    seed: request.metadata.uid,
+    isBusy: (name) => isFull(name, moves),
+    scheduling: spec,
+  });
+}
+
+/** A node for a request that is under way; one that takes no more pods for now is none. */
+export function chooseAnother(observed: Observed, without: ReadonlySet<string>): Node | Refusal {
+  const { sourcePod, moves } = observed;
+  const full = observed.nodes.map((one) => one.metadata.name).filter((name) => isFull(name, moves));
+  if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
+  return chooseTarget(observed, sourcePod, undefined, new Set([...without, ...full]));
 }
 
 /** Only peers with a retry limit are recorded in the status. */

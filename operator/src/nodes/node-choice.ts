@@ -13,6 +13,8 @@ export interface NodeQuestion {
   /** Whether that node may be chosen: for a restore it may, for a migration not. */
   readonly mayStay: boolean;
   readonly wanted?: string | undefined;
+  /** Names of nodes that are not to be chosen. */
+  readonly without?: ReadonlySet<string> | undefined;
   /** Pods that are arriving at a node. */
   readonly load: ReadonlyMap<string, number>;
   /** Spreads requests over nodes that are equally good; the same seed always gives the same order. */
@@ -37,12 +39,13 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   if (!source || abi === undefined || agentAddress(source) === undefined) {
     return {
       reason: 'SourceNodeUnavailable',
-      message: `Node ${from} has no working Sealift agent: it lacks the label ${labels.driverAbi} or the annotation ${annotations.agentAddress}. See the logs of the agent's pod on that node.`,
+      message: `Node ${from} has no working Sealift agent: it lacks the label ${labels.driverAbi} or the annotation ${annotations.agentAddress}, or the agent has stopped renewing its Lease. See the agent's pod on that node.`,
     };
   }
   if (wanted !== undefined) return checkWanted(question, wanted, abi);
   const candidates = nodes
     .filter((node) => question.mayStay || node !== source)
+    .filter((node) => !question.without?.has(node.metadata.name))
     .filter((node) => isUsable(node, abi) && misfit(node, question) === undefined)
     .sort(
       (a, b) =>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why an undecided handover has to be aborted: the causes that both kinds have. Pure.
-import { targetProblem } from '../target-pod/health.ts';
+import type { Pod } from '../../../kube/src/index.ts';
+import { targetProblem, waitOf } from '../target-pod/health.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 import { isPrepared } from './deadlines.ts';
 import type { HandoverObserved, HandoverRequest } from './handover-types.ts';
@@ -12,7 +13,7 @@ export interface AbortCause {
 
 export function deletionCause({ metadata }: HandoverRequest): AbortCause | undefined {
   if (metadata.deletionTimestamp === undefined) return undefined;
-  return { reason: 'Cancelled', message: 'The request was deleted.' };
+  return { reason: 'Cancelled', message: 'The request was deleted before the decision.' };
 }
 
 /** An agent that has reported a failure. */
@@ -21,20 +22,26 @@ export function agentCause({ status }: HandoverRequest): AbortCause | undefined 
   if (sourceAgent?.state === 'Failed' || sourceAgent?.state === 'Gone') {
     return {
       reason: sourceAgent.reason ?? 'SourceFailed',
-      message: sourceAgent.message ?? silentFailure(source?.nodeName ?? 'the source'),
+      message: sourceAgent.message ?? silentFailure(source?.nodeName ?? '(unknown)'),
     };
   }
   if (targetAgent?.state === 'Failed' || targetAgent?.state === 'TornDown') {
     return {
       reason: targetAgent.reason ?? 'TargetFailed',
-      message: targetAgent.message ?? silentFailure(target?.nodeName ?? 'the target'),
+      message: targetAgent.message ?? silentFailure(target?.nodeName ?? '(unknown)'),
     };
   }
   return undefined;
 }
 
 const silentFailure = (node: string): string =>
-  `The agent of ${node} failed and gave no reason; see the logs of its pod.`;
+  `The Sealift agent of node ${node} failed and gave no reason. See the logs of the agent's pod on that node.`;
+
+/** Whether the target of the status was given up for another node, and is not replaced yet. */
+export function isGivenUp({ status }: HandoverRequest): boolean {
+  const { target, triedNodes = [] } = status ?? {};
+  return target?.podUID !== undefined && triedNodes.some((one) => one.podUID === target.podUID);
+}
 
 /** @param nameTaken the reason if another pod has the target's name */
 export function targetCause(
@@ -44,16 +51,26 @@ export function targetCause(
 ): AbortCause | undefined {
   const { target } = request.status ?? {};
   const name = target?.podName ?? '';
-  if (targetPod && !isTargetOf(targetPod, request)) {
-    return { reason: nameTaken, message: `Another pod has the name ${name}.` };
-  }
+  if (isGivenUp(request)) return undefined;
   if (target?.podUID !== undefined && targetPod?.metadata.uid !== target.podUID) {
-    return { reason: 'TargetGone', message: `The target pod ${name} was deleted.` };
+    return {
+      reason: 'TargetGone',
+      message: `The target pod ${name} was deleted by another client than the operator. Create a new request to try again.`,
+    };
   }
-  return targetPod && targetProblem(targetPod, now).refusal;
+  if (targetPod && !isTargetOf(targetPod, request)) {
+    return {
+      reason: nameTaken,
+      message: `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
+    };
+  }
+  return targetPod && targetProblem(targetPod, now, isPrepared(request)).refusal;
 }
 
-export function deadlineCause(request: HandoverRequest, now: number): AbortCause | undefined {
+export function deadlineCause(
+  { request, targetPod }: HandoverObserved,
+  now: number,
+): AbortCause | undefined {
   const { deadlines, target } = request.status ?? {};
   const { prepareSeconds, blackoutSeconds } = request.spec.timeouts;
   const name = target?.podName ?? '';
@@ -61,13 +78,18 @@ export function deadlineCause(request: HandoverRequest, now: number): AbortCause
     if (now <= Date.parse(deadlines.blackout)) return undefined;
     return {
       reason: 'BlackoutDeadlineExceeded',
-      message: `Target pod ${name} was prepared, but not ready to run within ${blackoutSeconds} s (spec.timeouts.blackoutSeconds).`,
+      message: `Target pod ${name} was prepared, but not ready to run within ${blackoutSeconds} s. Raise spec.timeouts.blackoutSeconds if the pod needs longer.`,
     };
   }
   if (isPrepared(request) || deadlines?.prepare === undefined) return undefined;
   if (now <= Date.parse(deadlines.prepare)) return undefined;
   return {
     reason: 'PrepareDeadlineExceeded',
-    message: `Target pod ${name} was not prepared on node ${target?.nodeName ?? ''} within ${prepareSeconds} s (spec.timeouts.prepareSeconds). See the events of that pod.`,
+    message: `Target pod ${name} was not prepared on node ${target?.nodeName ?? ''} within ${prepareSeconds} s (spec.timeouts.prepareSeconds). ${lastSeen(targetPod)}See the events of that pod.`,
   };
+}
+
+function lastSeen(pod: Pod | undefined): string {
+  const wait = pod && waitOf(pod);
+  return wait === undefined ? '' : `It still waits for ${wait}. `;
 }

@@ -64,12 +64,13 @@ export function lastLookAt(status: WithDeadlines, now: number): number {
 
 /** @returns in how many milliseconds an undecided request has to be reconciled again. */
 export function untilNextDeadline(
-  { targetPod }: HandoverObserved,
+  { request, targetPod }: HandoverObserved,
   deadlines: Deadlines | undefined,
   now: number,
 ): number {
   const deadline = deadlines?.blackout ?? deadlines?.prepare;
   const expiry = deadline === undefined ? Infinity : Date.parse(deadline) + 1;
-  const recheck = (targetPod && targetProblem(targetPod, now).recheckAt) ?? Infinity;
+  const recheck =
+    (targetPod && targetProblem(targetPod, now, isPrepared(request)).recheckAt) ?? Infinity;
   return Math.min(pollMs, Math.max(0, Math.min(expiry, recheck) - now));
 }

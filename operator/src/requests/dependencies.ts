@@ -3,6 +3,7 @@
 import {
   isNotFound,
   KeyedMutex,
+  namespaces,
   pods,
   realClock,
   type Api,
@@ -13,6 +14,7 @@ import {
   type Pod,
   type Resource,
 } from '../../../kube/src/index.ts';
+import type { AgentLeases } from '../nodes/agent-leases.ts';
 import { MoveQueue } from '../moves/move-queue.ts';
 import type { RawPod } from '../target-pod/manifest.ts';
 
@@ -28,6 +30,7 @@ export class Dependencies {
   readonly api: Api;
   readonly events: EventRecorder;
   readonly nodes: Informer<Node>;
+  readonly agents: AgentLeases | undefined;
   readonly moves: MoveQueue;
   readonly clock: Clock;
   /** The operator accepts one request at a time per pod. */
@@ -37,12 +40,15 @@ export class Dependencies {
     api: Api;
     events: EventRecorder;
     nodes: Informer<Node>;
+    /** Absent: every agent that has labelled its node is taken for alive. */
+    agents?: AgentLeases | undefined;
     moves?: MoveQueue;
     clock?: Clock;
   }) {
     this.api = parts.api;
     this.events = parts.events;
     this.nodes = parts.nodes;
+    this.agents = parts.agents;
     this.moves = parts.moves ?? new MoveQueue();
     this.clock = parts.clock ?? realClock;
   }
@@ -75,6 +81,11 @@ export class Dependencies {
     return (await this.api.getRaw(pods, namespace, name, { signal })) as RawPod;
   }
 
+  /** @throws ApiError `NotFound` */
+  async namespaceUid(name: string, signal: AbortSignal): Promise<string> {
+    return (await this.api.get(namespaces, '', name, { signal })).metadata.uid;
+  }
+
   /** Shows every pod of the cluster, as it is now, one at a time: none is kept. */
   async eachPod(visit: (pod: Pod) => void, signal: AbortSignal): Promise<void> {
     const each = (item: unknown): void => visit(pods.parse(item));
@@ -84,7 +95,9 @@ export class Dependencies {
 
   /** All nodes, also those without Sealift: a refusal names them. */
   nodeList(): Node[] {
-    return this.nodes.list();
+    const { agents } = this;
+    const all = this.nodes.list();
+    return agents ? all.map((node) => agents.seen(node)) : all;
   }
 
   /** `spec.config` of networks, by `namespace/name`; those that cannot be read are left out. */

@@ -7,6 +7,7 @@ import type {
   Report,
   RestoreConditionType,
   RestoreRequest,
+  TriedNode,
 } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import type { DraftStatus } from './status-draft.ts';
@@ -26,6 +27,7 @@ export interface HandoverObserved {
 export interface HandoverStatus extends DraftStatus {
   source?: Placement | undefined;
   target?: Placement | undefined;
+  triedNodes?: TriedNode[] | undefined;
   deadlines?: Deadlines | undefined;
   report?: Report | undefined;
 }
@@ -33,6 +35,6 @@ export interface HandoverStatus extends DraftStatus {
 /** Effects of both kinds; `target-effects.ts` carries them out. */
 export type HandoverEffect =
   | { readonly type: 'AddFinalizer' | 'RemoveFinalizer' | 'DeleteRequest' }
-  | { readonly type: 'LabelTarget' | 'DetachTarget' }
+  | { readonly type: 'AllowTraffic' | 'DetachTarget' }
   | { readonly type: 'DeleteTarget'; readonly uid: string; readonly force: boolean }
   | { readonly type: 'ProposeAbort'; readonly reason: string; readonly message: string };

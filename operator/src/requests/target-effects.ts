@@ -9,11 +9,11 @@ import {
 } from '../../../kube/src/index.ts';
 import { NetworksError } from '../networks/networks.ts';
 import {
+  allowTraffic,
   createTargetPod,
   deleteIfAborted,
   deletePod,
   detachTarget,
-  labelTarget,
   TargetRejectedError,
 } from '../target-pod/actions.ts';
 import type { AbortCause } from './abort-cause.ts';
@@ -44,8 +44,8 @@ export async function actOnHandover<T extends HandoverRequest>(
         dependencies.api.delete(resource, namespace, name, { uid, signal: context.signal }),
       );
     }
-    case 'LabelTarget':
-      if (targetPod) await labelTarget(dependencies, targetPod, context);
+    case 'AllowTraffic':
+      if (targetPod) await allowTraffic(dependencies, targetPod, context);
       return;
     case 'DetachTarget':
       if (targetPod) await detachTarget(dependencies, targetPod, context);
@@ -79,7 +79,7 @@ async function proposeAbort<T extends HandoverRequest>(
 
 /**
  * Creates the target pod. A pod that the API server refuses, or whose networks cannot be read, aborts the request.
- * @param manifest returns undefined if the pod or checkpoint that it reads is gone: the next reconcile says so
+ * @param manifest returns undefined if the pod or checkpoint that it reads is deleted: the next reconcile reports that
  */
 export async function createTarget<T extends HandoverRequest>(
   dependencies: Dependencies,

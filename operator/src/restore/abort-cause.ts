@@ -17,7 +17,7 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     agentCause(request) ??
     targetCause(observed, 'PodNameTaken', now) ??
     creationCause(observed) ??
-    deadlineCause(request, now)
+    deadlineCause(observed, now)
   );
 }
 

@@ -217,12 +217,12 @@ describe('an accepted request', () => {
       },
     ],
     [
-      'image missing',
+      'no image of that name',
       'TargetFailed',
       {
         ...undecided(),
         targetPod: target('request-uid', {
-          status: { containerStatuses: [container({ waiting: { reason: 'ErrImagePull' } })] },
+          status: { containerStatuses: [container({ waiting: { reason: 'InvalidImageName' } })] },
         }),
       },
     ],
@@ -248,12 +248,12 @@ describe('an accepted request', () => {
 
 describe('Committed', () => {
   const status = { decision: decision('Committed'), targetAgent: { state: 'AtResumeGate' } };
-  const labelled = target('request-uid', { metadata: { labels: { app: 'x' } } });
-  const seen = (parts: object, targetPod: Observed['targetPod'] = labelled): Observed =>
+  const allowed = target('request-uid', { metadata: { labels: { app: 'x' } } });
+  const seen = (parts: object, targetPod: Observed['targetPod'] = allowed): Observed =>
     see({ request: accepted({ ...status, ...parts }), targetPod });
 
-  it('labels the target, waits until it runs, detaches it', () => {
-    expect(effects(decideRestore(seen({}, target('request-uid')), NOW))).toEqual(['LabelTarget']);
+  it('lets Services select the target, waits until it runs, detaches it', () => {
+    expect(effects(decideRestore(seen({}, target('request-uid')), NOW))).toEqual(['AllowTraffic']);
     expect(effects(decideRestore(seen({}), NOW))).toEqual([]);
     const running = seen({ targetAgent: { state: 'Running' } });
     const first = decideRestore(running, NOW);

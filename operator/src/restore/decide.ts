@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What to do next about a RestoreRequest. Pure. No source resumes, so the decision only says whether the target runs.
 import { isFinished, type Decision, type TargetState } from '../../../crds/src/index.ts';
+import type { Node } from '../../../kube/src/index.ts';
 import { agentAddress } from '../nodes/node-choice.ts';
 import {
   pollMs,
@@ -8,6 +9,7 @@ import {
   startBlackout,
   untilNextDeadline,
 } from '../requests/deadlines.ts';
+import { tryAnotherNode } from '../requests/another-node.ts';
 import { HandoverDraft } from '../requests/handover-draft.ts';
 import {
   isTargetMissing,
@@ -23,6 +25,7 @@ import {
   showTargetState,
 } from '../requests/handover.ts';
 import { failureHints, sentences } from '../requests/message.ts';
+import type { Refusal } from '../requests/refusal.ts';
 import { abortCause } from './abort-cause.ts';
 import {
   ownedStatus,
@@ -33,7 +36,7 @@ import {
   type RestoreDraft,
   type RestorePlan,
 } from './types.ts';
-import { validate } from './validate.ts';
+import { chooseAnother, validate } from './validate.ts';
 
 export function decideRestore(observed: Observed, now: number): RestorePlan {
   const { request } = observed;
@@ -51,15 +54,19 @@ function accept(observed: Observed, draft: RestoreDraft): RestorePlan {
   const { request, checkpoint, podName, nodes } = observed;
   const { progress, now } = draft;
   if (request.metadata.deletionTimestamp !== undefined) {
-    return draft.finish(false, 'Cancelled', 'Cancelled before anything was done.');
+    return draft.finish(
+      false,
+      'Cancelled',
+      'The request was cancelled before the operator created anything.',
+    );
   }
   const result = validate(observed);
   if ('reason' in result) return draft.refuse(result);
   const { node, identity } = result;
   const { nodeName = '', podUID, checkpointId, digest } = checkpoint?.status ?? {};
   const imageSource = nodes.find((one) => one.metadata.name === nodeName);
-  progress.reached('Validated', 'Accepted', `To ${node.metadata.name}.`);
-  progress.waiting('Succeeded', 'Accepted');
+  progress.reached('Validated', 'Accepted', `The new pod is to run on node ${node.metadata.name}.`);
+  progress.waiting('Succeeded', 'Accepted', 'The request is accepted and under way.');
   draft.status = {
     ...draft.status,
     checkpointId,
@@ -90,7 +97,10 @@ function undecided(observed: Observed, draft: RestoreDraft): RestorePlan {
   showTargetState(observed, draft);
   showTarget(observed, draft);
   const cause = abortCause(observed, now);
-  if (cause) return planAbort(draft, cause, 'TearingDown');
+  const choose = (without: ReadonlySet<string>): Node | Refusal => chooseAnother(observed, without);
+  const next = tryAnotherNode(observed, draft, cause, choose);
+  if (next && 'effects' in next) return next;
+  if (next) return planAbort(draft, next, 'TearingDown');
   startBlackout(draft.status, request, now);
   const canCreate = target && isTargetMissing(observed) && !('reason' in identity);
   const effects = canCreate ? [createTarget(target.nodeName, identity)] : [];

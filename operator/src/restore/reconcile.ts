@@ -110,7 +110,11 @@ async function act(
     return actOnHandover(dependencies, restoreRequests, effect, observed, context);
   }
   const { request, podName } = observed;
-  const manifest = async (): Promise<object | undefined> => manifestOf(effect, observed);
+  const manifest = async (): Promise<object | undefined> => {
+    const { namespace } = request.metadata;
+    const namespaceUid = await dependencies.namespaceUid(namespace, context.signal);
+    return manifestOf(effect, observed, namespaceUid);
+  };
   await createTarget(dependencies, restoreRequests, request, podName, manifest, context);
 }
 
@@ -118,6 +122,7 @@ async function act(
 function manifestOf(
   { nodeName, identity }: Extract<Effect, { type: 'CreateTarget' }>,
   { request, checkpoint, podName }: Observed,
+  namespaceUid: string,
 ): object | undefined {
   const { namespace, name, uid } = request.metadata;
   const saved = checkpoint?.status?.podTemplate;
@@ -136,6 +141,7 @@ function manifestOf(
     namespace,
     nodeName,
     requestUid: uid,
+    namespaceUid,
     marker: { key: 'restore', value: `${namespace}/${name}` },
     networks: identity.networks,
   });

@@ -48,6 +48,7 @@ export const ownedStatus = [
   'digest',
   'source',
   'target',
+  'triedNodes',
   'deadlines',
   'report',
 ] as const;

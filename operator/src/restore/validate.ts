@@ -13,7 +13,7 @@ interface Accepted {
 }
 
 export function validate(observed: Observed): Refusal | Accepted {
-  const { request, checkpoint, targetPod, podName, nodes, load, identity } = observed;
+  const { request, checkpoint, targetPod, podName, identity } = observed;
   const name = request.spec.checkpointName;
   if (!checkpoint) {
     return {
@@ -34,14 +34,28 @@ export function validate(observed: Observed): Refusal | Accepted {
       message: `A pod ${podName} exists already; set spec.podName or delete it.`,
     };
   }
-  const from = status.nodeName ?? '';
-  const wanted = request.spec.targetNodeName;
-  const { data: scheduling } = PodScheduling.safeParse(status.podTemplate.spec);
-  const seed = request.metadata.uid;
-  const node = chooseNode({ nodes, from, mayStay: true, wanted, load, seed, scheduling });
+  const node = chooseTarget(observed, request.spec.targetNodeName);
   if ('reason' in node) {
     if (node.reason !== 'SourceNodeUnavailable') return node;
     return { reason: 'CheckpointNodeUnavailable', message: node.message };
   }
   return 'reason' in identity ? identity : { node, identity };
+}
+
+/** A node for a request that is under way. */
+export function chooseAnother(observed: Observed, without: ReadonlySet<string>): Node | Refusal {
+  return chooseTarget(observed, undefined, without);
+}
+
+function chooseTarget(
+  { request, checkpoint, nodes, load }: Observed,
+  wanted: string | undefined,
+  without?: ReadonlySet<string>,
+): Node | Refusal {
+  const { nodeName = '', podTemplate } = checkpoint?.status ?? {};
+  const { data: scheduling } = PodScheduling.safeParse(podTemplate?.spec);
+  const seed = request.metadata.uid;
+  return chooseNode({
+    ...{ nodes, from: nodeName, mayStay: true, wanted, without, load, seed, scheduling },
+  });
 }

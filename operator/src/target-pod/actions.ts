@@ -1,25 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Creates, labels, detaches and deletes target pods. Idempotent.
-import { annotations } from '../../../crds/src/index.ts';
+// Creates target pods, lets Services select them, detaches and deletes them. Idempotent.
+import { annotations, fieldManagers, labels, podConditions } from '../../../crds/src/index.ts';
 import {
   ApiError,
   isAlreadyExists,
   isNotFound,
   messageOf,
   pods,
+  timestamp,
   withFaults,
   type Context,
   type Decidable,
   type Pod,
   type Resource,
 } from '../../../kube/src/index.ts';
-import { isTargetOf } from './ownership.ts';
-import { finalLabels } from './manifest.ts';
+import { isTargetOf, ownersAfterMove } from './ownership.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 
 interface Request {
   readonly metadata: { readonly namespace: string; readonly uid: string };
 }
+
+/** As observed, the request may not have its target in its status yet: it is published before the pod is created. */
+const named = ({ metadata: { uid } }: { metadata: { uid: string } }, podName: string) => ({
+  metadata: { uid },
+  status: { target: { podName } },
+});
 
 /** The API server refuses this pod, however often it is asked. */
 export class TargetRejectedError extends Error {
@@ -43,8 +49,11 @@ export async function createTargetPod(
   } catch (error) {
     if (isAlreadyExists(error)) {
       const pod = await dependencies.findPod(namespace, name, signal);
-      if (!pod || isTargetOf(pod, request)) return;
-      throw new TargetRejectedError(`Another pod has the name ${name}.`, { cause: error });
+      if (!pod || isTargetOf(pod, named(request, name))) return;
+      throw new TargetRejectedError(
+        `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
+        { cause: error },
+      );
     }
     if (error instanceof ApiError && [400, 403, 422].includes(error.status)) {
       throw new TargetRejectedError(`The API server refused the target pod: ${messageOf(error)}`, {
@@ -55,14 +64,34 @@ export async function createTargetPod(
   }
 }
 
-/** Gives the target the labels of the pod that it takes over from. */
-export async function labelTarget(
+/** Sets the target's readiness gate: Services select it once its containers are ready. */
+export async function allowTraffic(
   dependencies: Dependencies,
   pod: Pod,
   { signal }: Context,
 ): Promise<void> {
-  const patch = { labels: finalLabels(pod) };
-  await patchMetadata(dependencies, pod, 'operator.label-target', patch, signal);
+  const { api, clock } = dependencies;
+  const { committed } = podConditions;
+  const isSet = pod.status.conditions.some(
+    (one) => one.type === committed && one.status === 'True',
+  );
+  await withFaults('operator.allow-traffic', async () => {
+    if (!isSet) {
+      const condition = {
+        ...{ type: committed, status: 'True', reason: 'Committed' },
+        ...{ message: 'The move is decided.', lastTransitionTime: timestamp(clock.now()) },
+      };
+      // The kubelet owns the other conditions. The version keeps the write away from another pod of that name.
+      const options = {
+        manager: fieldManagers.operator,
+        subresource: 'status',
+        exact: true,
+      } as const;
+      const status = { conditions: [condition] };
+      await unlessGone(api.apply(pods, pod, { status }, { ...options, signal }));
+    }
+    await patchMetadata(dependencies, pod, { labels: { [labels.role]: null } }, signal);
+  });
 }
 
 /** Makes the target a pod like any other: it no longer names the request that created it. */
@@ -71,25 +100,32 @@ export async function detachTarget(
   pod: Pod,
   { signal }: Context,
 ): Promise<void> {
-  const patch = { annotations: { [annotations.migration]: null, [annotations.restore]: null } };
-  await patchMetadata(dependencies, pod, 'operator.detach-target', patch, signal);
+  const patch = {
+    annotations: { [annotations.migration]: null, [annotations.restore]: null },
+    ownerReferences: ownersAfterMove(pod),
+    // The list is replaced whole.
+    resourceVersion: pod.metadata.resourceVersion,
+  };
+  await withFaults('operator.detach-target', () => patchMetadata(dependencies, pod, patch, signal));
 }
 
-/** A pod that is gone is left alone: the next reconcile sees that. */
 async function patchMetadata(
   { api }: Dependencies,
   { metadata: { namespace, name, uid } }: Pod,
-  point: string,
   patch: object,
   signal: AbortSignal,
 ): Promise<void> {
-  await withFaults(point, async () => {
-    try {
-      await api.merge(pods, namespace, name, { metadata: { uid, ...patch } }, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
-  });
+  const metadata = { uid, ...patch };
+  await unlessGone(api.merge(pods, namespace, name, { metadata }, { signal }));
+}
+
+/** A pod that is gone is left alone: the next reconcile sees that. */
+async function unlessGone(write: Promise<unknown>): Promise<void> {
+  try {
+    await write;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
 }
 
 /**
@@ -127,7 +163,7 @@ export async function deleteIfAborted<T extends Decidable>(
   const current = await dependencies.find(resource, namespace, name, context.signal);
   if (current?.metadata.uid === uid && current.status?.decision?.outcome !== 'Aborted') return;
   const pod = await dependencies.findPod(namespace, podName, context.signal);
-  if (!pod || !isTargetOf(pod, request)) return;
+  if (!pod || !isTargetOf(pod, named(request, podName))) return;
   const own = { namespace, name: podName, uid: pod.metadata.uid };
   await deletePod(dependencies, own, 'operator.delete-target', 1, context);
   context.log.info({ pod: podName }, 'target created after the decision, deleted again');

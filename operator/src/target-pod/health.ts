@@ -13,41 +13,53 @@ const fatalWaiting = new Set([
   'CreateContainerError',
   'RunContainerError',
   'ErrImageNeverPull',
-  'ErrImagePull',
-  'ImagePullBackOff',
   'InvalidImageName',
 ]);
 
+/** With these it tries again: until the prepare deadline there is time, and nobody waits. */
+const pulling = new Set(['ErrImagePull', 'ImagePullBackOff']);
+
 export interface TargetProblem {
   readonly refusal?: Refusal;
+  /** Another node may take the pod: this one has no room for it, or its kubelet has refused it and has made nothing of it. */
+  readonly isOfNode?: true;
   /** Look again at this time. */
   readonly recheckAt?: number;
 }
 
-export function targetProblem(pod: Pod, now: number): TargetProblem {
+/** @param isPrepared the source may be held: nothing is worth another attempt */
+export function targetProblem(pod: Pod, now: number, isPrepared: boolean): TargetProblem {
   const scheduled = pod.status.conditions.find((one) => one.type === 'PodScheduled');
-  if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') {
+  // Pods of lower priority are being ended to make room on that node.
+  const isMakingRoom = pod.status.nominatedNodeName !== '';
+  if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable' && !isMakingRoom) {
     const since = Date.parse(scheduled.lastTransitionTime ?? pod.metadata.creationTimestamp);
     const until = (Number.isFinite(since) ? since : now) + unschedulableGraceMs;
     if (now < until) return { recheckAt: until };
-    return failed(
-      'TargetUnschedulable',
-      `The scheduler found no room for target pod ${pod.metadata.name}: ${scheduled.message}`,
-    );
+    const message = `The scheduler found no room for target pod ${pod.metadata.name}: ${scheduled.message}`;
+    return { ...failed('TargetUnschedulable', message), isOfNode: true };
   }
   if (pod.metadata.deletionTimestamp !== undefined) {
-    return failed('TargetGone', `The target pod ${pod.metadata.name} is being deleted.`);
+    return failed(
+      'TargetGone',
+      `The target pod ${pod.metadata.name} is being deleted by another client than the operator. Create a new request to try again.`,
+    );
   }
   if (pod.status.phase === 'Failed' || pod.status.phase === 'Succeeded') {
     const why = pod.status.message || pod.status.reason || 'no reason given';
-    return failed(
-      'TargetFailed',
-      `The target pod ${pod.metadata.name} ended in phase ${pod.status.phase}: ${why}`,
-    );
+    const message = `The target pod ${pod.metadata.name} ended in phase ${pod.status.phase}: ${why}`;
+    const isRefused = pod.status.phase === 'Failed' && statuses(pod).length === 0;
+    return { ...failed('TargetFailed', message), ...(isRefused && { isOfNode: true }) };
   }
+  return containerProblem(pod, isPrepared);
+}
+
+function containerProblem(pod: Pod, isPrepared: boolean): TargetProblem {
   for (const container of statuses(pod)) {
     const { waiting, terminated } = container.state;
-    if (waiting && fatalWaiting.has(waiting.reason)) {
+    const isFatal =
+      waiting && (fatalWaiting.has(waiting.reason) || (isPrepared && pulling.has(waiting.reason)));
+    if (waiting && isFatal) {
       return failed(
         'TargetFailed',
         `Container ${container.name} of the target pod cannot start: ${explain(waiting)}`,
@@ -80,7 +92,14 @@ function failed(reason: Refusal['reason'], message: string): TargetProblem {
 /** How far the pod is, for a condition's message. */
 export function targetProgress(pod: Pod): string {
   if (!pod.spec.nodeName) return `Pod ${pod.metadata.name} waits for the scheduler.`;
-  const waiting = statuses(pod).find((one) => one.state.waiting)?.state.waiting;
-  const what = waiting?.reason ? ` (${waiting.reason})` : '';
+  const wait = waitOf(pod);
+  const what = wait === undefined ? '' : ` (${wait})`;
   return `Pod ${pod.metadata.name} is being prepared on ${pod.spec.nodeName}${what}.`;
+}
+
+/** What the first container waits for, as its kubelet says; undefined if none waits. */
+export function waitOf(pod: Pod): string | undefined {
+  const container = statuses(pod).find((one) => one.state.waiting?.reason);
+  if (!container?.state.waiting) return undefined;
+  return `container ${container.name}: ${explain(container.state.waiting)}`.slice(0, 1000);
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { annotations, labels } from '../../../crds/src/index.ts';
+import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 import {
-  finalLabels,
   rdmaDevice,
   targetName,
   targetPod,
@@ -21,11 +20,16 @@ const options: TargetOptions = {
   namespace: 'ns',
   nodeName: 'b',
   requestUid: 'request-uid',
+  namespaceUid: 'ns-uid',
   marker: { key: 'migration', value: 'ns/move' },
   networks: undefined,
 };
 interface Made {
-  metadata: { labels: object; annotations: Record<string, string> };
+  metadata: {
+    labels: object;
+    annotations: Record<string, string>;
+    ownerReferences: { kind: string; controller?: boolean }[];
+  };
   spec: {
     affinity: { nodeAffinity: Record<string, { nodeSelectorTerms: object[] }> };
     [field: string]: unknown;
@@ -84,6 +88,7 @@ describe('the target', () => {
     const { affinity: _affinity, ...spec } = made.spec;
     expect(spec).toEqual({
       priorityClassName: 'high',
+      readinessGates: [{ conditionType: podConditions.committed }],
       hostname: 'p',
       volumes: [{ name: 'own' }],
       containers: [
@@ -145,20 +150,63 @@ describe('the target', () => {
     expect(make(raw({}, { hostname: 'old' })).spec['hostname']).toBe('old');
   });
 
-  it('has no labels that a service selects before the decision, and all after it', () => {
+  it('has its labels from birth, and one readiness gate that keeps Services away', () => {
+    const gate = { conditionType: podConditions.committed };
+    const own = { conditionType: 'example.com/own' };
     const made = make(raw({ labels: { app: 'x', [labels.role]: 'stale' } }));
-    expect(made.metadata.labels).toEqual({ [labels.role]: 'target' });
-    expect(finalLabels(made)).toEqual({ app: 'x', [labels.role]: null });
+    expect(made.metadata.labels).toEqual({ app: 'x', [labels.role]: 'target' });
+    expect(made.spec['readinessGates']).toEqual([gate]);
+    // A pod that has been moved keeps its gate for ever, and is moved again.
+    const again = make(raw({}, { readinessGates: [own, gate] }));
+    expect(again.spec['readinessGates']).toEqual([own, gate]);
   });
 
-  it.each(['{', '5', 'null', '{"a":5}'])(
-    'drops labels from an annotation that cannot be read: %s',
-    (text) => {
-      expect(finalLabels({ metadata: { annotations: { [annotations.labels]: text } } })).toEqual({
-        [labels.role]: null,
-      });
-    },
-  );
+  describe('its images', () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const imageOf = (image: string, imageID: string, name = 'main'): unknown => {
+      const status = { containerStatuses: [{ name, image, imageID }] };
+      const source = { ...raw({}, { containers: [{ name: 'main', image }] }), status };
+      return (make(source).spec['containers'] as { image: string }[])[0]?.image;
+    };
+
+    it.each([
+      ['nginx', `docker.io/library/nginx@${digest}`, `nginx@${digest}`],
+      ['nginx:1.27', `docker.io/library/nginx@${digest}`, `nginx:1.27@${digest}`],
+      ['user/app:v1', `docker.io/user/app@${digest}`, `user/app:v1@${digest}`],
+      [
+        'reg.example:5000/a/b:v1',
+        `reg.example:5000/a/b@${digest}`,
+        `reg.example:5000/a/b:v1@${digest}`,
+      ],
+    ])('%s is pinned to what runs', (image, imageID, pinned) => {
+      expect(imageOf(image, imageID)).toBe(pinned);
+    });
+
+    it.each([
+      ['an image that no registry has given', 'app:v1', digest],
+      ['an image of another name', 'app:v1', `mirror.example/app@${digest}`],
+      ['an image that is pinned already', `app@${digest}`, `docker.io/library/app@${digest}`],
+      ['a container without an image ID', 'app:v1', ''],
+    ])('%s stays', (_name, image, imageID) => {
+      expect(imageOf(image, imageID)).toBe(image);
+    });
+
+    it('go by the container’s name, sidecars included', () => {
+      expect(imageOf('app:v1', `docker.io/library/app@${digest}`, 'other')).toBe('app:v1');
+      const side = { name: 'side', image: 'side:v1', restartPolicy: 'Always' };
+      const imageID = `docker.io/library/side@${digest}`;
+      const status = { initContainerStatuses: [{ name: 'side', imageID }] };
+      const made = make({ ...raw({}, { initContainers: [side] }), status });
+      expect(made.spec['initContainers']).toMatchObject([{ image: `side:v1@${digest}` }]);
+    });
+  });
+
+  it('is no pod that a controller would adopt, and keeps its other owners', () => {
+    const config = { apiVersion: 'v1', kind: 'ConfigMap', name: 'c', uid: 'config-uid' };
+    const made = make(raw({ ownerReferences: [config] }));
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', name: 'ns', uid: 'ns-uid' };
+    expect(made.metadata.ownerReferences).toEqual([{ ...namespace, controller: true }, config]);
+  });
 
   it('names its own request and networks, not those of an earlier request', () => {
     const made = make(
@@ -178,7 +226,6 @@ describe('the target', () => {
       mine: '1',
       [annotations.requestUid]: 'request-uid',
       [annotations.migration]: 'ns/move',
-      [annotations.labels]: '{}',
       [annotations.networks]: '[1]',
       [annotations.rdmaDevice]: 'rxe0f1e2d3c4b',
     });

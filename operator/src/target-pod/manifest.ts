@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The manifest of the pod that takes over from another one. Pure.
-import { annotations, labels } from '../../../crds/src/index.ts';
+import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
+
+import type { OwnerReference } from '../../../kube/src/index.ts';
+import { pinImage, runningImages, type RunningImages } from './images.ts';
+import { namespaceOwner } from './ownership.ts';
 
 type Json = Record<string, unknown>;
 
@@ -12,14 +16,18 @@ export interface RawPod {
     readonly uid: string;
     readonly labels?: Record<string, string>;
     readonly annotations?: Record<string, string>;
+    readonly ownerReferences?: readonly OwnerReference[];
   };
   readonly spec: Json;
+  readonly status?: RunningImages;
 }
 
 export interface Template {
   readonly metadata: {
     readonly labels: Record<string, string>;
     readonly annotations: Record<string, string>;
+    /** Owners that are no controller. */
+    readonly ownerReferences?: readonly OwnerReference[];
   };
   readonly spec: Json;
 }
@@ -29,6 +37,8 @@ export interface TargetOptions {
   readonly namespace: string;
   readonly nodeName: string;
   readonly requestUid: string;
+  /** UID of the namespace's object. */
+  readonly namespaceUid: string;
   /** `migration` or `restore`, and `<namespace>/<request>`. */
   readonly marker: { readonly key: 'migration' | 'restore'; readonly value: string };
   /** Value of the networks annotation; undefined: none. */
@@ -42,7 +52,6 @@ const notCopied = new Set<string>([
   annotations.migration,
   annotations.restore,
   annotations.requestUid,
-  annotations.labels,
   'kubectl.kubernetes.io/last-applied-configuration',
 ]);
 
@@ -88,6 +97,7 @@ export function templateOf(pod: RawPod): Template {
         ...(networks !== undefined ? { [annotations.networks]: networks } : {}),
         [annotations.rdmaDevice]: rdmaDevice(pod),
       },
+      ownerReferences: (pod.metadata.ownerReferences ?? []).filter((one) => !one.controller),
     },
     spec: templateSpec(pod),
   };
@@ -113,8 +123,11 @@ function templateSpec(pod: RawPod): Json {
   const sidecars = list(initContainers).filter((one) => one['restartPolicy'] === 'Always');
   const containers = list(spec['containers']);
   const last = containers.at(-1);
-  const template = (container: Json): Json =>
-    templateContainer(container, tokens, container === last);
+  const images = runningImages(pod.status);
+  const template = (container: Json): Json => ({
+    ...templateContainer(container, tokens, container === last),
+    ...pinned(container, images),
+  });
   return {
     ...spec,
     volumes,
@@ -129,6 +142,11 @@ function templateSpec(pod: RawPod): Json {
             .replace(/[^a-z0-9]+$/, '')
             .replaceAll('.', '-'),
   };
+}
+
+function pinned(container: Json, images: ReadonlyMap<string, string>): Json {
+  const { image, name } = container;
+  return typeof image === 'string' ? { image: pinImage(image, images.get(String(name))) } : {};
 }
 
 function templateContainer(container: Json, tokens: ReadonlySet<string>, isLast: boolean): Json {
@@ -164,27 +182,41 @@ function withoutEarlyProbes(container: Json): Json {
   return { ...kept, livenessProbe: { ...liveness, initialDelaySeconds: delay } };
 }
 
-/** @returns the manifest. The target gets its labels after the decision, so that no service selects it before. */
+/**
+ * @returns the manifest. Policies and admission see the pod's labels from its creation on; the readiness gate keeps
+ * Services away, and the owner other controllers: docs/adr/0013.
+ */
 export function targetPod(template: Template, options: TargetOptions): Json {
-  const { networks } = options;
-  const kept = Object.entries(template.metadata.annotations).filter(([key]) => !notCopied.has(key));
+  const { networks, namespace } = options;
+  const { metadata, spec } = template;
+  const kept = Object.entries(metadata.annotations).filter(([key]) => !notCopied.has(key));
   return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: {
       name: options.name,
-      namespace: options.namespace,
-      labels: { [labels.role]: 'target' },
+      namespace,
+      labels: { ...metadata.labels, [labels.role]: 'target' },
       annotations: {
         ...Object.fromEntries(kept),
         [annotations[options.marker.key]]: options.marker.value,
         [annotations.requestUid]: options.requestUid,
-        [annotations.labels]: JSON.stringify(template.metadata.labels),
         ...(networks !== undefined ? { [annotations.networks]: networks } : {}),
       },
+      ownerReferences: [
+        namespaceOwner(namespace, options.namespaceUid),
+        ...(metadata.ownerReferences ?? []),
+      ],
     },
-    spec: pin(template.spec, options.nodeName),
+    spec: { ...pin(spec, options.nodeName), readinessGates: withGate(spec) },
   };
+}
+
+/** A pod that was moved before has the gate already. */
+function withGate(spec: Json): Json[] {
+  const { committed } = podConditions;
+  const others = list(spec['readinessGates']).filter((one) => one['conditionType'] !== committed);
+  return [...others, { conditionType: committed }];
 }
 
 /**
@@ -232,26 +264,6 @@ interface NodeAffinity extends Json {
 }
 
 const byName = (node: string): Json => ({ key: 'metadata.name', operator: 'In', values: [node] });
-
-/** The labels that a target pod gets after `Committed`, as a merge patch. */
-export function finalLabels(pod: {
-  readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
-}): Record<string, string | null> {
-  return { ...parseLabels(pod.metadata.annotations[annotations.labels]), [labels.role]: null };
-}
-
-/** A user may have edited the annotation. Values that are not strings are dropped, so that the request can end. */
-function parseLabels(text: string | undefined): Record<string, string> {
-  try {
-    const value: unknown = JSON.parse(text ?? '{}');
-    const entries = Object.entries(value ?? {}) as [string, unknown][];
-    return Object.fromEntries(
-      entries.filter((one): one is [string, string] => typeof one[1] === 'string'),
-    );
-  } catch {
-    return {};
-  }
-}
 
 function list(value: unknown): Json[] {
   return Array.isArray(value) ? (value as Json[]) : [];

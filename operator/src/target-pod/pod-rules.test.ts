@@ -54,6 +54,39 @@ describe('refusePod', () => {
     ],
     ['several containers and a sidecar', many()],
     [
+      'resources that every node has, its own ports, and memory as a volume',
+      {
+        spec: {
+          hostUsers: true,
+          volumes: [{ name: 'v', emptyDir: { medium: 'Memory' } }],
+          containers: [
+            {
+              name: 'main',
+              ports: [{ containerPort: 80 }],
+              resources: {
+                requests: { cpu: '1', memory: '1Gi', 'ephemeral-storage': '1Gi' },
+                limits: { 'hugepages-2Mi': '4Mi', 'attachable-volumes-x.kubernetes.io/y': 1 },
+              },
+            },
+          ],
+        },
+      },
+    ],
+    [
+      'a device and a port of an init container that has run',
+      {
+        spec: {
+          initContainers: [
+            {
+              name: 'i',
+              ports: [{ containerPort: 80, hostPort: 80 }],
+              resources: { limits: { 'example.com/gpu': '1' } },
+            },
+          ],
+        },
+      },
+    ],
+    [
       'a pod that was migrated before',
       { metadata: { annotations: { [annotations.requestUid]: 'old' }, labels: { app: 'x' } } },
     ],
@@ -168,6 +201,45 @@ describe('refusePod', () => {
       'UnsupportedPod',
       /ephemeral/,
       { spec: { ephemeralContainers: [{ name: 'd' }] } },
+    ],
+    [
+      'a user namespace of its own',
+      'UnsupportedPod',
+      /hostUsers: false.*without hostUsers/,
+      { spec: { hostUsers: false } },
+    ],
+    [
+      'a port of its node',
+      'UnsupportedPod',
+      /Container main has hostPort 8080.*Service/,
+      { spec: { containers: [{ name: 'main', ports: [{ containerPort: 80, hostPort: 8080 }] }] } },
+    ],
+    [
+      'a port of its node, of a sidecar',
+      'UnsupportedPod',
+      /Container s has hostPort 9/,
+      {
+        spec: {
+          initContainers: [
+            { name: 's', restartPolicy: 'Always', ports: [{ containerPort: 9, hostPort: 9 }] },
+          ],
+        },
+        status: { initContainerStatuses: [{ name: 's', state: { running: {} }, ...ready }] },
+      },
+    ],
+    [
+      'a device of a device plugin',
+      'UnsupportedPod',
+      /Container main has resource example.com\/gpu.*device/,
+      {
+        spec: { containers: [{ name: 'main', resources: { limits: { 'example.com/gpu': '1' } } }] },
+      },
+    ],
+    [
+      'a volume of huge pages',
+      'UnsupportedVolume',
+      /Volume v .*medium HugePages-2Mi/,
+      { spec: { volumes: [{ name: 'v', emptyDir: { medium: 'HugePages-2Mi' } }] } },
     ],
     [
       'a host path',

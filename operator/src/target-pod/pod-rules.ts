@@ -9,6 +9,7 @@ import {
 } from '../../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../requests/refusal.ts';
+import { controllerOf, namesRequest } from './ownership.ts';
 
 /** Volumes whose content is part of the images, or is created again from the same API objects. */
 const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 'downwardAPI']);
@@ -17,7 +18,13 @@ const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 
 export function refusePod(pod: Pod | undefined, podName: string, now: number): Refusal | undefined {
   if (!pod)
     return { reason: 'PodNotFound', message: `There is no pod ${podName} in this namespace.` };
-  return refuseKind(pod) ?? refuseState(pod, now) ?? refuseShape(pod);
+  return (
+    refuseKind(pod) ??
+    refuseTarget(pod) ??
+    refuseController(pod) ??
+    refuseState(pod, now) ??
+    refuseShape(pod)
+  );
 }
 
 /** The sum of the containers' restart counts. */
@@ -41,25 +48,31 @@ function refuseKind(pod: Pod): Refusal | undefined {
       message: `The pod does not run in Sealift's runtime. Create the pod with runtimeClassName: ${RUNTIME_CLASS}; the class cannot be changed later.`,
     };
   }
-  const owner = pod.metadata.ownerReferences.find((one) => one.controller === true);
-  if (owner) {
-    return {
-      reason: 'PodHasController',
-      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace the pod or remove its target. Only pods without a controller can be migrated.`,
-    };
-  }
   return undefined;
 }
 
+/** A controller may also adopt a pod later, by its labels. */
+export function refuseController(pod: Pod): Refusal | undefined {
+  const owner = controllerOf(pod);
+  return (
+    owner && {
+      reason: 'PodHasController',
+      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace the pod or remove its target. Only pods without a controller can be migrated.`,
+    }
+  );
+}
+
+function refuseTarget(pod: Pod): Refusal | undefined {
+  if (pod.metadata.labels[labels.role] === undefined && !namesRequest(pod)) return undefined;
+  const { [annotations.migration]: migration, [annotations.restore]: restore } =
+    pod.metadata.annotations;
+  return {
+    reason: 'AnotherMigration',
+    message: `Request ${migration ?? restore ?? 'of another kind'} still creates the pod. Wait until it has finished.`,
+  };
+}
+
 function refuseState(pod: Pod, now: number): Refusal | undefined {
-  if (pod.metadata.labels[labels.role] !== undefined) {
-    const { [annotations.migration]: migration, [annotations.restore]: restore } =
-      pod.metadata.annotations;
-    return {
-      reason: 'AnotherMigration',
-      message: `Request ${migration ?? restore ?? 'of another kind'} still creates the pod. Wait until it has finished.`,
-    };
-  }
   if (pod.metadata.deletionTimestamp !== undefined) {
     return { reason: 'PodNotRunning', message: 'The pod is being deleted.' };
   }
@@ -71,7 +84,7 @@ function refuseState(pod: Pod, now: number): Refusal | undefined {
   }
   const { containerStatuses, initContainerStatuses } = pod.status;
   const all = [...containerStatuses, ...initContainerStatuses];
-  for (const name of migratedContainers(pod)) {
+  for (const { name } of movedContainers(pod)) {
     const status = all.find((one) => one.name === name);
     const loop = status && crashLoop(status, now);
     if (loop !== undefined) {
@@ -91,10 +104,12 @@ function refuseState(pod: Pod, now: number): Refusal | undefined {
   return undefined;
 }
 
+type Container = Pod['spec']['containers'][number];
+
 /** Sidecars are migrated with the other containers; other init containers have run. */
-function migratedContainers(pod: Pod): string[] {
-  const sidecars = pod.spec.initContainers.filter((one) => one.restartPolicy === 'Always');
-  return [...sidecars, ...pod.spec.containers].map((one) => one.name);
+function movedContainers({ spec }: Pod): Container[] {
+  const sidecars = spec.initContainers.filter((one) => one.restartPolicy === 'Always');
+  return [...sidecars, ...spec.containers];
 }
 
 /** The kubelet's back-off: it doubles with every restart, up to five minutes. */
@@ -139,7 +154,51 @@ function refuseShape(pod: Pod): Refusal | undefined {
   if (spec.shareProcessNamespace === true) return unsupported('shareProcessNamespace');
   if (spec.resourceClaims.length > 0) return unsupported('resourceClaims');
   if (spec.ephemeralContainers.length > 0) return unsupported('ephemeral containers');
+  if (spec.hostUsers === false) {
+    const message =
+      'Sealift does not migrate pods with hostUsers: false: its user and group IDs map to others on each node, and CRIU does not translate them. Create the pod without hostUsers.';
+    return { reason: 'UnsupportedPod', message };
+  }
+  for (const container of movedContainers(pod)) {
+    const refusal = refuseContainer(container);
+    if (refusal) return refusal;
+  }
+  return refuseVolumes(pod);
+}
+
+/** What ties a container to one node. */
+function refuseContainer({ name, ports, resources }: Container): Refusal | undefined {
+  const hostPort = ports?.find((one) => one.hostPort)?.hostPort;
+  if (hostPort) {
+    return {
+      reason: 'UnsupportedPod',
+      message: `Container ${name} has hostPort ${hostPort}: clients reach it at its node's address, which does not move with the pod. Create the pod without it, and use a Service.`,
+    };
+  }
+  const names = Object.keys({ ...resources?.requests, ...resources?.limits });
+  const device = names.find(isExtended);
+  if (device === undefined) return undefined;
+  return {
+    reason: 'UnsupportedPod',
+    message: `Container ${name} has resource ${device}, which a device plugin provides: the device and its state do not move with the pod. Create the pod without it. The RDMA device of a pod needs no such resource.`,
+  };
+}
+
+/** Extended resources have a domain, and it is none of Kubernetes' own. */
+function isExtended(resource: string): boolean {
+  const [domain = '', name] = resource.split('/');
+  return name !== undefined && !/(^|\.)kubernetes\.io$/.test(domain);
+}
+
+function refuseVolumes({ spec }: Pod): Refusal | undefined {
   for (const volume of spec.volumes) {
+    const medium = (volume['emptyDir'] as { medium?: unknown } | null | undefined)?.medium;
+    if (typeof medium === 'string' && medium.startsWith('HugePages')) {
+      return {
+        reason: 'UnsupportedVolume',
+        message: `Volume ${volume.name} is an emptyDir with medium ${medium}, whose files CRIU cannot dump. Create the pod with medium Memory, or without the volume.`,
+      };
+    }
     const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'emptyDir';
     if (!movableVolumes.has(kind)) {
       return {

@@ -125,7 +125,7 @@ export class RdmaDriver {
       } catch (error) {
         throw new AgentError(
           'HoldFailed',
-          `The driver cannot hold RDMA device ${name}: ${messageOf(error)}.`,
+          `The driver cannot hold RDMA device ${name}: ${messageOf(error)}. See the node's kernel log.`,
           {
             cause: error,
           },

@@ -111,7 +111,7 @@ export class Checkpointer {
   }
 
   /**
-   * From now on nobody can join the containers (kubectl exec, exec probes), and only RoCE, ARP and neighbour discovery
+   * From now on no exec enters the containers (kubectl exec, exec probes), and only RoCE, ARP and neighbour discovery
    * pass in and out.
    * @param request for people: its kind and name
    * @throws AgentError ExecSessionOpen, LockFailed
@@ -206,7 +206,7 @@ export class Checkpointer {
     await withFaults('source.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
   }
 
-  /** Lets people join the containers of pods again that nothing is done to any more. */
+  /** Allows exec again in the containers of pods that no request of this node works on. */
   async allowOrphanedExec(isMoving: (podUid: string) => boolean): Promise<void> {
     await this.#parts.exec.allowOrphans(isMoving);
   }

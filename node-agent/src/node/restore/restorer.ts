@@ -140,7 +140,7 @@ export class Restorer {
   }
 
   /**
-   * What became of the restore that the last answer to the container's create began. containerd removes the bundle of a
+   * The outcome of the restore that the last answer to the container's create began. containerd removes the bundle of a
    * create that it gives up.
    * @throws AgentError RuntimeFailed if the plugin's report cannot be read
    */

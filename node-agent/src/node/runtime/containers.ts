@@ -124,7 +124,10 @@ function netnsOf(host: Host, content: OciSpec, pid: number | undefined): string 
   const named = networkNamespace(content);
   if (named) return openableNetns(host, named);
   if (pid !== undefined) return `/proc/${pid}/ns/net`;
-  throw new AgentError('BadBundle', 'The container joins no network namespace.');
+  throw new AgentError(
+    'BadBundle',
+    'The container joins no network namespace. A pod with hostNetwork cannot be moved.',
+  );
 }
 
 async function runningState(

@@ -172,7 +172,7 @@ class Unpacker {
     if (!this.#manifest) {
       throw new AgentError(
         'ImageTruncated',
-        'The images came without a manifest. Send them again.',
+        'The images came without a manifest. Create a new request.',
       );
     }
     verifyFiles(this.#manifest.files, this.#stored);
@@ -182,11 +182,14 @@ class Unpacker {
   async #entry(entry: Entry): Promise<void> {
     const { name, type } = entry.header;
     if (this.#manifest)
-      throw new AgentError('ImageCorrupt', `An entry follows the manifest of the images: ${name}.`);
+      throw new AgentError(
+        'ImageCorrupt',
+        `An entry follows the manifest of the images: ${name}. Create a new request.`,
+      );
     if (type !== 'file' || !isInside(name)) {
       throw new AgentError(
         'ImageCorrupt',
-        `The images have an entry that is not a plain file in their folder: ${type} ${name}.`,
+        `The images have an entry that is not a plain file in their folder: ${type} ${name}. Create a new request.`,
       );
     }
     if (name === MANIFEST_NAME) {
@@ -202,7 +205,11 @@ class Unpacker {
 function asImageError(error: unknown): unknown {
   if (error instanceof AgentError) return error;
   if (isCut(error)) {
-    return new AgentError('ImageTruncated', 'The stream of images ended early.', { cause: error });
+    return new AgentError(
+      'ImageTruncated',
+      'The stream of images ended early. See the network between the nodes, then create a new request.',
+      { cause: error },
+    );
   }
   if (isTarDamage(error)) {
     return new AgentError('ImageCorrupt', `The stream of images is damaged: ${error.message}.`, {

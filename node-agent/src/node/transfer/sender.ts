@@ -67,7 +67,12 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
     ...(options.signal ? { signal: options.signal } : {}),
   });
   request.setTimeout(options.idleMs ?? IDLE_MS, () =>
-    request.destroy(new AgentError('TransferFailed', 'The other agent takes no more bytes.')),
+    request.destroy(
+      new AgentError(
+        'TransferFailed',
+        "The target node's agent takes no more bytes. See its logs and the network between the nodes.",
+      ),
+    ),
   );
   const reply = readReply(request);
   // A refusal fails the sending too. Neither rejection may stay unhandled.
@@ -106,9 +111,13 @@ async function refusalOf(reply: Promise<unknown>, error: unknown): Promise<unkno
   const refusal: unknown = await Promise.race([reply.catch((cause: unknown) => cause), late]);
   if (refusal instanceof AgentError) return refusal;
   const message = error instanceof Error ? error.message : String(error);
-  return new AgentError('TransferFailed', `The agent cannot send the images: ${message}.`, {
-    cause: error,
-  });
+  return new AgentError(
+    'TransferFailed',
+    `The agent cannot send the images to the target node's agent: ${message}. See the network between the nodes.`,
+    {
+      cause: error,
+    },
+  );
 }
 
 function readReply(request: ReturnType<typeof https.request>): Promise<{ digest: string }> {
@@ -139,7 +148,7 @@ function parseReply(text: string): { digest: string } {
   } catch (cause) {
     throw new AgentError(
       'TransferFailed',
-      'The other agent has answered with something that is not JSON.',
+      "The target node's agent has answered with something that is not JSON. Check that both nodes have the same version of Sealift.",
       { cause },
     );
   }
@@ -147,7 +156,10 @@ function parseReply(text: string): { digest: string } {
   if (acceptance.success) return acceptance.data;
   const refusal = refused.safeParse(json);
   if (!refusal.success)
-    throw new AgentError('TransferFailed', 'The other agent has answered with an unknown reply.');
+    throw new AgentError(
+      'TransferFailed',
+      "The target node's agent has answered with an unknown reply. Check that both nodes have the same version of Sealift.",
+    );
   throw new AgentError(refusal.data.code as AgentCode, refusal.data.message);
 }
 
@@ -159,7 +171,7 @@ export function splitAddress(address: string): { host: string; port: number } {
   if (!host || port < 1 || port > 65535) {
     throw new AgentError(
       'BadRequest',
-      `Not an agent's address: ${address}. Check the node's annotation sealift.dev/agent-address.`,
+      `${address} is not an agent's address. Check the node's annotation sealift.dev/agent-address.`,
     );
   }
   return { host, port };

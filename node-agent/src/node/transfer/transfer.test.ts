@@ -318,7 +318,7 @@ describe('agent to agent', () => {
     expect(splitAddress('10.0.0.1:9443')).toEqual({ host: '10.0.0.1', port: 9443 });
     expect(splitAddress('[fd00::1]:9443')).toEqual({ host: 'fd00::1', port: 9443 });
     for (const bad of ['', '10.0.0.1', 'a:b', 'fd00::1:1', 'h:0', 'h:70000']) {
-      expect(() => splitAddress(bad)).toThrow(/Not an agent/);
+      expect(() => splitAddress(bad)).toThrow(/is not an agent's address/);
     }
   });
 });

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import { beforeEach, describe, expect, it } from 'vitest';
+import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
+import { ApiError, ConnectionError, FakeClock, silent, type Api } from '../../../kube/src/index.ts';
+import { AgentError } from '../support/errors.ts';
+import { Registration } from './registration.ts';
+
+interface Written {
+  kind: string;
+  name: string;
+  body: Record<string, unknown>;
+}
+
+describe('an agent', () => {
+  const clock = new FakeClock();
+  let writes: Written[] = [];
+  let node = { labels: {}, annotations: {} } as Record<string, Record<string, string>>;
+  let lease: string | undefined;
+  let isUp = true;
+  let abi: string | AgentError = 'rxe-1';
+
+  const api = {
+    get: async () => ({ metadata: node }),
+    merge: async ({ kind }: { kind: string }, _namespace: string, name: string, body: object) => {
+      if (!isUp) throw new ConnectionError('Unreachable', 'refused');
+      if (kind === 'Lease' && lease === undefined) throw new ApiError(404, 'NotFound', 'gone');
+      writes.push({ kind, name, body: body as Written['body'] });
+      if (kind === 'Node') {
+        const { metadata } = body as { metadata: typeof node };
+        const merged = (part: string): Record<string, string> => {
+          const all = Object.entries({ ...node[part], ...metadata[part] });
+          return Object.fromEntries(all.filter(([, value]) => (value as unknown) !== null));
+        };
+        node = { labels: merged('labels'), annotations: merged('annotations') };
+      }
+    },
+    create: async ({ kind }: { kind: string }, _namespace: string, body: Written['body']) => {
+      lease = 'made';
+      writes.push({ kind, name: '', body });
+    },
+  } as unknown as Api;
+
+  const make = (): Registration =>
+    new Registration({
+      ...{ api, clock, log: silent, nodeName: 'a', address: '10.0.0.1:7460', namespace: 'sealift' },
+      describe: async () =>
+        abi instanceof AgentError
+          ? { driverAbi: undefined, problem: { code: abi.code, message: abi.message } }
+          : { driverAbi: abi, problem: undefined },
+    });
+  const kinds = (): string[] => writes.map(({ kind }) => kind);
+
+  beforeEach(() => {
+    [writes, node, lease, isUp, abi] = [
+      [],
+      { labels: {}, annotations: {} },
+      undefined,
+      true,
+      'rxe-1',
+    ];
+  });
+
+  it('makes its Lease before it labels its node, and then only renews', async () => {
+    const registration = make();
+    expect(registration.leaseProblem()).toBe('The Lease was not renewed yet.');
+    await registration.renew();
+    expect(kinds()).toEqual(['Lease', 'Node']);
+    expect(writes[0]?.body).toMatchObject({
+      metadata: { name: 'agent-a', labels: { [labels.agent]: 'true' } },
+      spec: { holderIdentity: 'a', leaseDurationSeconds: agentLease.durationSeconds },
+    });
+    expect(node).toEqual({
+      labels: { [labels.driverAbi]: 'rxe-1' },
+      annotations: { [annotations.agentAddress]: '10.0.0.1:7460' },
+    });
+    expect(registration.leaseProblem()).toBeUndefined();
+    await registration.renew();
+    expect(kinds()).toEqual(['Lease', 'Node', 'Lease']);
+  });
+
+  it('labels its node again when the operator has taken the label away', async () => {
+    const registration = make();
+    await registration.renew();
+    node = { ...node, labels: {} };
+    await registration.renew();
+    expect(node['labels']).toEqual({ [labels.driverAbi]: 'rxe-1' });
+  });
+
+  it('takes its label away when the driver has gone, and says why', async () => {
+    const registration = make();
+    await registration.renew();
+    expect(registration.nodeProblem()).toBeUndefined();
+    abi = new AgentError('DriverMissing', 'The module is not loaded.');
+    await registration.renew();
+    expect(node['labels']).toEqual({ [labels.problem]: 'DriverMissing' });
+    expect(node['annotations']).toMatchObject({
+      [annotations.problem]: 'The module is not loaded.',
+    });
+    expect(registration.nodeProblem()).toBe('The module is not loaded.');
+    expect(registration.leaseProblem(), 'the agent itself is alive').toBeUndefined();
+  });
+
+  it('goes on while the API server is away, and is not ready once its Lease has run out', async () => {
+    const registration = make();
+    const stop = new AbortController();
+    const running = registration.run(stop.signal);
+    await clock.advance(0);
+    isUp = false;
+    await clock.advance(agentLease.durationSeconds * 1000);
+    expect(registration.leaseProblem()).toBeUndefined();
+    await clock.advance(agentLease.renewSeconds * 1000);
+    expect(registration.leaseProblem()).toMatch(/no renewal of the Lease for \d+ s/);
+    isUp = true;
+    await clock.advance(agentLease.renewSeconds * 1000);
+    expect(registration.leaseProblem()).toBeUndefined();
+    stop.abort();
+    await running;
+  });
+});

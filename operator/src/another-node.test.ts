@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// The specification of what happens when a node cannot take the target, as tables.
+import { describe, expect, it } from 'vitest';
+import { effects, published, see } from '../testing/migration.ts';
+import {
+  accepted,
+  at,
+  conditionsOf,
+  node,
+  NOW,
+  restore,
+  stored,
+  target,
+} from '../testing/objects.ts';
+import { defaultLimits } from './moves/limits.ts';
+import { decideMigration } from './migration/decide.ts';
+import type { Observed } from './migration/types.ts';
+import { decideRestore } from './restore/decide.ts';
+
+const full = {
+  type: 'PodScheduled',
+  status: 'False',
+  reason: 'Unschedulable',
+  message: '0/3 nodes are available.',
+  lastTransitionTime: at(-60),
+};
+const noRoom = target('request-uid', { spec: { nodeName: '' }, status: { conditions: [full] } });
+const refused = target('request-uid', {
+  status: { phase: 'Failed', reason: 'OutOfcpu', message: 'no cpu', containerStatuses: [] },
+});
+const nodes = [node('a'), node('b'), node('c')];
+const first = see({ nodes, targetPod: noRoom, request: accepted() });
+const abortReason = (observed: Observed): unknown =>
+  decideMigration(observed, NOW).effects.map((one) => ('reason' in one ? one.reason : one.type));
+
+/** The request after its first node was given up. */
+function givenUp(more: Partial<Observed> = {}): Observed {
+  return { ...published(first, decideMigration(first, NOW)), ...more };
+}
+
+describe('a node that cannot take the target', () => {
+  it.each([
+    ['has no room', noRoom, 'TargetUnschedulable'],
+    ['has a kubelet that refuses the pod', refused, 'TargetFailed'],
+  ])('is given up: it %s', (_name, targetPod, reason) => {
+    const plan = decideMigration({ ...first, targetPod }, NOW);
+    expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);
+    expect(plan.status).toMatchObject({
+      phase: 'Preparing',
+      target: { nodeName: 'b', podUID: 'target-uid' },
+      triedNodes: [{ nodeName: 'b', podUID: 'target-uid', reason }],
+    });
+    expect(conditionsOf(plan.status?.conditions)['TargetReady']).toBe(`Unknown ${reason}`);
+  });
+
+  it('is replaced by another one once its pod is gone, and not before', () => {
+    expect(effects(decideMigration(givenUp(), NOW))).toEqual(['DeleteTarget']);
+    const dying = target('request-uid', { metadata: { deletionTimestamp: at(0) } });
+    expect(decideMigration(givenUp({ targetPod: dying }), NOW).effects).toEqual([]);
+    const gone = givenUp({ targetPod: undefined });
+    const plan = decideMigration(gone, NOW);
+    expect(plan).toMatchObject({ effects: [], requeueAfterMs: 0 });
+    expect(plan.status?.target).toEqual({
+      ...{ nodeName: 'c', podName: 'p-reque', agentAddress: 'c:7461' },
+    });
+    const next = published(gone, plan);
+    expect(decideMigration(next, NOW).effects).toEqual([
+      { type: 'CreateTarget', nodeName: 'c', podName: 'p-reque' },
+    ]);
+    const again = target('request-uid', { metadata: { uid: 'second-uid' } });
+    const seen = decideMigration({ ...next, targetPod: again }, NOW);
+    expect(seen.status?.target?.podUID).toBe('second-uid');
+    expect(seen.effects).toEqual([]);
+  });
+
+  it('is one of all: the last one aborts, and says which were tried', () => {
+    const gone = givenUp({ targetPod: undefined });
+    const next = published(gone, decideMigration(gone, NOW));
+    const metadata = { uid: 'second-uid' };
+    const status = { conditions: [full] };
+    const second = target('request-uid', { metadata, spec: { nodeName: '' }, status });
+    const known = published(
+      next,
+      decideMigration({ ...next, targetPod: target('request-uid', { metadata }) }, NOW),
+    );
+    const plan = decideMigration({ ...known, targetPod: second }, NOW);
+    expect(plan.effects).toMatchObject([{ type: 'ProposeAbort', reason: 'TargetUnschedulable' }]);
+    expect(JSON.stringify(plan.effects)).toContain('Tried before: b (TargetUnschedulable).');
+  });
+
+  const status = (more: Record<string, unknown>): Partial<Observed> => ({
+    request: accepted(more),
+  });
+  const busy = new Map([['c', defaultLimits.perNode]]);
+  it.each<[string, Partial<Observed>]>([
+    ['the user has named it', { request: accepted({}, { spec: { targetNodeName: 'b' } }) }],
+    ['there is no other', { nodes: [node('a'), node('b')] }],
+    [
+      'the other one has another driver',
+      { nodes: [node('a'), node('b'), node('c', { abi: 'x' })] },
+    ],
+    [
+      'the other one takes no more for now',
+      { moves: { ...first.moves, underWay: { total: 2, out: new Map(), into: busy } } },
+    ],
+    ['the source may be held', status({ deadlines: { prepare: at(300), blackout: at(100) } })],
+    ['its agent has something of the target', status({ targetAgent: { state: 'AtCreateGate' } })],
+    [
+      'a container has failed there',
+      { targetPod: target('request-uid', { status: { phase: 'Failed' } }) },
+    ],
+  ])('is the last one if %s', (_name, parts) => {
+    expect(effects(decideMigration({ ...first, ...parts }, NOW))).toEqual(['ProposeAbort']);
+  });
+
+  it.each<[string, string, Partial<Observed>]>([
+    ['is cancelled', 'Cancelled', { request: accepted({}, { spec: { cancel: true } }) }],
+    ['loses its source', 'SourceGone', { sourcePod: undefined }],
+    ['runs out of time', 'PrepareDeadlineExceeded', {}],
+  ])('does not keep a request that %s', (_name, reason, parts) => {
+    const { triedNodes } = givenUp().request.status ?? {};
+    const base = { ...givenUp({ targetPod: undefined }), ...parts };
+    const request = { ...base.request, status: { ...base.request.status, triedNodes } };
+    const late = reason === 'PrepareDeadlineExceeded' ? 300_001 : 0;
+    const plan = decideMigration({ ...base, request }, NOW + late);
+    expect(plan.effects).toMatchObject([{ type: 'ProposeAbort', reason }]);
+  });
+
+  it('ends the request with its own reason if the others are gone meanwhile', () => {
+    const alone = givenUp({ targetPod: undefined, nodes: [node('a'), node('b')] });
+    expect(abortReason(alone)).toEqual(['TargetUnschedulable']);
+  });
+
+  it('is given up by a restore too, which may go back to the node of the images', () => {
+    const request = restore({
+      status: {
+        ...{ startTime: at(0), checkpointId: 'saved-uid' },
+        source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid' },
+        target: { nodeName: 'b', podName: 'p-reque', podUID: 'target-uid' },
+        deadlines: { prepare: at(300) },
+      },
+    });
+    const observed = {
+      ...{ request, checkpoint: stored(), targetPod: noRoom, podName: 'p-reque', load: new Map() },
+      ...{ nodes: [node('a'), node('b')], identity: { keepsDevice: true } },
+    };
+    const plan = decideRestore(observed, NOW);
+    expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);
+    const later = { ...request, status: { ...request.status, ...plan.status } };
+    const next = decideRestore({ ...observed, request: later, targetPod: undefined }, NOW);
+    expect(next.status?.target?.nodeName).toBe('a');
+    expect(next.effects).toEqual([]);
+  });
+});

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which nodes have an agent that is alive. Each agent renews a Lease in the chart's namespace. Its label on the node says what
+// driver the node has, and would say so for ever after the agent has gone: the operator takes it away when the Lease has run out.
+import { agentLease, labels } from '../../../crds/src/index.ts';
+import {
+  codeOf,
+  Informer,
+  leases,
+  messageOf,
+  nodes,
+  type Api,
+  type Clock,
+  type Lease,
+  type Logger,
+  type Node,
+} from '../../../kube/src/index.ts';
+
+const sweepMs = 15_000;
+/** A process that was paused, or whose clock was set, has missed renewals: it starts to count again. */
+const pausedMs = 4 * sweepMs;
+
+interface Parts {
+  readonly api: Api;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** The namespace of the chart. */
+  readonly namespace: string;
+}
+
+export class AgentLeases {
+  readonly #parts: Parts;
+  readonly informer: Informer<Lease>;
+  /** By the Lease's name: when its last renewal was seen, by this process's own clock. */
+  readonly #renewedAt = new Map<string, number>();
+  /** Nobody is taken for gone before this process could have seen a renewal. */
+  #since: number;
+  /** When this process last had a look at the time. */
+  #awakeAt: number;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    const { api, log, clock, namespace } = parts;
+    this.#since = clock.now();
+    this.#awakeAt = this.#since;
+    const selection = { namespace, labelSelector: labels.agent };
+    this.informer = new Informer({ api, resource: leases, log, clock, selection });
+    this.informer.listen((_key, after, before) => {
+      const { name } = (after ?? before)?.metadata ?? {};
+      if (name === undefined) return;
+      if (after) this.#renewedAt.set(name, clock.now());
+      else this.#renewedAt.delete(name);
+    });
+  }
+
+  isAlive(node: string): boolean {
+    const { clock, namespace } = this.#parts;
+    if (this.#wasPaused()) return true;
+    const name = agentLease.name(node);
+    const { leaseDurationSeconds } = this.informer.get(`${namespace}/${name}`)?.spec ?? {};
+    const ageMs = clock.now() - (this.#renewedAt.get(name) ?? this.#since);
+    return ageMs <= (leaseDurationSeconds ?? agentLease.durationSeconds) * 1000;
+  }
+
+  /** The node as it is to be seen: without a label that nobody stands for any more. */
+  seen(node: Node): Node {
+    if (node.metadata.labels[labels.driverAbi] === undefined) return node;
+    if (this.isAlive(node.metadata.name)) return node;
+    const { [labels.driverAbi]: _abi, ...others } = node.metadata.labels;
+    return { ...node, metadata: { ...node.metadata, labels: others } };
+  }
+
+  /** Takes the label from nodes whose agent is gone. Runs until the signal aborts. */
+  async sweep(list: () => readonly Node[], signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    while (!signal.aborted) {
+      await clock.sleep(sweepMs, signal);
+      if (this.#wasPaused()) this.#startAgain();
+      this.#awakeAt = clock.now();
+      for (const node of list()) {
+        if (signal.aborted) return;
+        if (this.seen(node) !== node) await this.#unlabel(node, signal);
+      }
+    }
+  }
+
+  #wasPaused(): boolean {
+    return Math.abs(this.#parts.clock.now() - this.#awakeAt) > pausedMs;
+  }
+
+  #startAgain(): void {
+    this.#since = this.#parts.clock.now();
+    this.#renewedAt.clear();
+  }
+
+  /** An agent that has come back meanwhile labels its node again within one renewal. */
+  async #unlabel({ metadata }: Node, signal: AbortSignal): Promise<void> {
+    const { api, log } = this.#parts;
+    const { name, resourceVersion } = metadata;
+    const patch = { metadata: { resourceVersion, labels: { [labels.driverAbi]: null } } };
+    try {
+      await api.merge(nodes, '', name, patch, { signal });
+      log.warn({ node: name }, 'agent has not renewed its Lease, label removed');
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn({ node: name, code: codeOf(error), detail: messageOf(error) }, 'label not removed');
+    }
+  }
+}

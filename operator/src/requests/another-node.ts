@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Another node is tried when the first one cannot take the target. Only while nothing has been done to the source, and only
+// for what is the node's fault: no room, or its kubelet has refused the pod and has made nothing of it. Pure.
+//   1. the node is noted in status.triedNodes, with the UID of its pod
+//   2. that pod is deleted; it never had a container
+//   3. once it is gone, status.target names the next node, and the pod is created there under the same name
+// After each of them a restarted operator goes on. The prepare deadline stays that of the first node.
+import type { Plan, Node } from '../../../kube/src/index.ts';
+import { targetProblem } from '../target-pod/health.ts';
+import { agentAddress } from '../nodes/node-choice.ts';
+import { isGivenUp, type AbortCause } from './abort-cause.ts';
+import { isPrepared, pollMs } from './deadlines.ts';
+import { ownTarget } from './handover.ts';
+import type { HandoverDraft } from './handover-draft.ts';
+import type {
+  HandoverCondition,
+  HandoverEffect,
+  HandoverObserved,
+  HandoverRequest,
+  HandoverStatus,
+} from './handover-types.ts';
+import { sentences } from './message.ts';
+import type { Refusal } from './refusal.ts';
+
+type Own = { readonly type: string };
+type Draft<S extends HandoverStatus, E extends Own> = HandoverDraft<HandoverCondition, S, E>;
+/** @param without names of nodes that are not to be chosen */
+type Choose = (without: ReadonlySet<string>) => Node | Refusal;
+
+/**
+ * @param cause why the request would be aborted
+ * @returns a plan; or why the request is to be aborted; undefined: nothing is wrong
+ */
+export function tryAnotherNode<S extends HandoverStatus, E extends Own>(
+  observed: HandoverObserved,
+  draft: Draft<S, E>,
+  cause: AbortCause | undefined,
+  choose: Choose,
+): Plan<E | HandoverEffect, S> | AbortCause | undefined {
+  const { request } = observed;
+  if (isGivenUp(request)) {
+    return cause ?? planNextNode(observed, draft, choose) ?? lastCause(request);
+  }
+  if (!cause) return undefined;
+  const plan = planGivingUp(observed, draft, cause, choose);
+  return plan ?? { ...cause, message: sentences([cause.message, triedMessage(request)]) };
+}
+
+/** @returns undefined: the request is to be aborted for the cause */
+function planGivingUp<S extends HandoverStatus, E extends Own>(
+  observed: HandoverObserved,
+  draft: Draft<S, E>,
+  cause: AbortCause,
+  choose: Choose,
+): Plan<E | HandoverEffect, S> | undefined {
+  const { request } = observed;
+  const own = ownTarget(observed);
+  if (!own || !mayChange(request)) return undefined;
+  const { refusal, isOfNode } = targetProblem(own, draft.now, false);
+  if (!isOfNode || refusal?.reason !== cause.reason) return undefined;
+  const nodeName = request.status?.target?.nodeName ?? '';
+  const { triedNodes = [] } = draft.status;
+  const { reason, message } = cause;
+  const tried = [...triedNodes, { nodeName, podUID: own.metadata.uid, reason, message }];
+  if ('reason' in choose(namesOf(tried))) return undefined;
+  draft.status.triedNodes = tried;
+  draft.progress.waiting('TargetReady', reason, `${message} Another node is tried.`);
+  return draft.plan('Preparing', [deletion(own.metadata.uid)], 1000);
+}
+
+/** Of a target that was given up. @returns undefined: there is no other node any more, and the last cause counts */
+function planNextNode<S extends HandoverStatus, E extends Own>(
+  observed: HandoverObserved,
+  draft: Draft<S, E>,
+  choose: Choose,
+): Plan<E | HandoverEffect, S> | undefined {
+  const { request } = observed;
+  const own = ownTarget(observed);
+  if (!mayChange(request)) return undefined;
+  if (own && own.metadata.uid === request.status?.target?.podUID) {
+    const isDeleted = own.metadata.deletionTimestamp !== undefined;
+    return draft.plan('Preparing', isDeleted ? [] : [deletion(own.metadata.uid)], pollMs);
+  }
+  const node = choose(namesOf(draft.status.triedNodes ?? []));
+  if ('reason' in node) return undefined;
+  const nodeName = node.metadata.name;
+  const { podName } = request.status?.target ?? {};
+  draft.status.target = { nodeName, podName, agentAddress: agentAddress(node) };
+  draft.progress.waiting('TargetReady', 'Waiting', `Node ${nodeName} is tried next.`);
+  return draft.plan('Preparing', [], 0);
+}
+
+/** Why the last node was given up. */
+function lastCause({ status }: HandoverRequest): AbortCause | undefined {
+  const last = status?.triedNodes?.at(-1);
+  return last && { reason: last.reason, message: last.message };
+}
+
+/** For users: the nodes that were tried before the last one. */
+function triedMessage({ status }: HandoverRequest): string | undefined {
+  const before = (status?.triedNodes ?? []).filter(
+    (one) => one.nodeName !== status?.target?.nodeName,
+  );
+  if (before.length === 0) return undefined;
+  const nodes = before.map(({ nodeName, reason }) => `${nodeName} (${reason})`).join(', ');
+  return `Tried before: ${nodes}.`;
+}
+
+/** Not once an agent has anything of the target, and never once the source may be held. */
+function mayChange(request: HandoverRequest): boolean {
+  const { decision, deadlines } = request.status ?? {};
+  if (request.spec.targetNodeName !== undefined) return false;
+  return decision === undefined && deadlines?.blackout === undefined && !isPrepared(request);
+}
+
+const namesOf = (tried: readonly { readonly nodeName: string }[]): ReadonlySet<string> =>
+  new Set(tried.map((one) => one.nodeName));
+const deletion = (uid: string): HandoverEffect => ({ type: 'DeleteTarget', uid, force: false });

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kubernetes' own controllers beside a move, with a real API server and a real kube-controller-manager.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  migrationRequests,
+  pods,
+  type ApiObject,
+  type Pod,
+  type Resource,
+} from '../../kube/src/index.ts';
+import { ended, eventually, failed, type Cluster } from './cluster.ts';
+import { created, prepared } from './moving.ts';
+
+const moves = migrationRequests;
+const replicaSets: Resource<ApiObject> = {
+  ...{ apiVersion: 'apps/v1', kind: 'ReplicaSet', plural: 'replicasets', namespaced: true },
+  parse: (json) => json as ApiObject,
+};
+
+export function controllersSuite(cluster: () => Cluster): void {
+  describe('a ReplicaSet that is made in the middle of a move', { timeout: 90_000 }, () => {
+    let stop: (() => void) | undefined;
+    let isMissing = false;
+
+    beforeAll(() => {
+      const { server } = cluster();
+      const program = join(server.binaries, 'kube-controller-manager');
+      isMissing = !existsSync(program);
+      if (isMissing) return;
+      const names = 'replicaset-controller,garbage-collector-controller';
+      const flags = [`--kubeconfig=${server.kubeconfig}`, `--controllers=${names}`];
+      const others = ['--leader-elect=false', '--secure-port=0', '--concurrent-gc-syncs=2'];
+      const tied = ['--pdeathsig', 'KILL', program, ...flags, ...others];
+      const child = spawn('setpriv', tied, { stdio: 'ignore' });
+      stop = () => child.kill();
+    });
+    afterAll(() => stop?.());
+
+    /** Takes every pod that is labelled `app: <name>` and has no controller. */
+    async function replicaSet(name: string): Promise<void> {
+      const template = {
+        metadata: { labels: { app: name } },
+        spec: { containers: [{ name: 'main', image: 'x' }] },
+      };
+      const spec = { replicas: 1, selector: { matchLabels: { app: name } }, template };
+      await cluster().client.create(replicaSets, 'default', { metadata: { name }, spec });
+    }
+    const remove = (name: string): Promise<void> =>
+      cluster().client.delete(replicaSets, 'default', name);
+
+    const ownersOf = (pod: Pod | undefined): string[] =>
+      (pod?.metadata.ownerReferences ?? []).map((one) => one.kind);
+
+    it('takes the source, which is then not moved', async ({ skip }) => {
+      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      const c = cluster();
+      await c.run('early');
+      await c.migrate('early', 'early');
+      const target = await created(c, 'early');
+      await replicaSet('early');
+      await eventually(async () => ownersOf(await c.pod('early'))).toEqual(['ReplicaSet']);
+      const { status } = await c.until(moves, 'early', {
+        ...ended('Failed'),
+        ...failed('PodHasController'),
+      });
+      const why = status.conditions?.find((one) => one.type === 'Succeeded')?.message;
+      expect(why).toContain('ReplicaSet early');
+      expect(await c.pod(target)).toBeUndefined();
+      expect((await c.pod('early'))?.metadata.deletionTimestamp).toBeUndefined();
+      await remove('early');
+    });
+
+    it('neither adopts nor deletes a committed target', async ({ skip }) => {
+      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      const c = cluster();
+      await c.run('after');
+      const target = await prepared(c, 'after', 'after');
+      await c.source(moves, 'after', { state: 'Sent' });
+      await c.target(moves, 'after', { state: 'AtResumeGate' });
+      await c.commit(moves, 'after');
+      await eventually(async () => (await c.pod(target))?.metadata.labels).toEqual({
+        app: 'after',
+      });
+      await replicaSet('after');
+      // It counts the source alone. Were the target its too, it would delete the one that is not ready.
+      await eventually(async () => ownersOf(await c.pod('after'))).toEqual(['ReplicaSet']);
+      await c.source(moves, 'after', { state: 'Gone' });
+      await eventually(() => c.pod('after')).toBeUndefined();
+      const replacement = async (): Promise<number> => {
+        const { items } = await c.client.list(pods, { labelSelector: 'app=after' });
+        return items
+          .map((one) => pods.parse(one))
+          .filter((one) => ownersOf(one)[0] === 'ReplicaSet').length;
+      };
+      await eventually(replacement).toBe(1);
+      const kept = await c.pod(target);
+      expect(ownersOf(kept)).toEqual(['Namespace']);
+      expect(kept?.metadata.deletionTimestamp).toBeUndefined();
+      await remove('after');
+      await c.target(moves, 'after', { state: 'Running' });
+      await c.until(moves, 'after', ended('Succeeded'));
+      expect(ownersOf(await c.pod(target))).toEqual([]);
+    });
+  });
+}

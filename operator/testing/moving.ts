@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// First steps of a migration with a real API server.
+import { expect } from 'vitest';
+import { migrationRequests } from '../../kube/src/index.ts';
+import type { Cluster } from './cluster.ts';
+
+/** Waits until the target of a MigrationRequest exists. @returns its name */
+export async function created(c: Cluster, name: string): Promise<string> {
+  const { status } = await c.until(migrationRequests, name, {
+    target: { podUID: expect.any(String) as string },
+  });
+  return status.target?.podName ?? '';
+}
+
+/** Up to a target that waits at its create gate, the blackout begun. @returns the target's name */
+export async function prepared(
+  c: Cluster,
+  name: string,
+  podName: string,
+  spec: object = {},
+): Promise<string> {
+  await c.migrate(name, podName, spec);
+  const target = await created(c, name);
+  await c.bind(target, 'b');
+  await c.target(migrationRequests, name, { state: 'AtCreateGate' });
+  await c.until(migrationRequests, name, {
+    deadlines: { blackout: expect.any(String) as string },
+  });
+  return target;
+}
