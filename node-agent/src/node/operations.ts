@@ -90,7 +90,10 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     }),
     receiver: (on) => {
       const receiver = new Receiver({ ...on, store, certificateDir: config.tlsDir, log });
-      return { listen: () => receiver.listen(config.port), close: () => receiver.close() };
+      return {
+        listen: () => receiver.listen(config.port, config.listenAddress),
+        close: () => receiver.close(),
+      };
     },
     prepare: async () => {
       await mkdir(config.checkpointDir, { recursive: true, mode: 0o700 });

@@ -42,6 +42,8 @@ export interface Config {
   configureRuntime: boolean;
   runtimeHandler: string;
   address: string;
+  /** The receiver listens on this address only, which other nodes reach. */
+  listenAddress: string;
   port: number;
   metricsPort: number;
   tlsDir: string;
@@ -76,6 +78,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     configureRuntime: of.SEALIFT_CONFIGURE_RUNTIME === 'true',
     runtimeHandler: of.SEALIFT_RUNTIME_HANDLER,
     address: `${host}:${of.SEALIFT_PORT}`,
+    listenAddress: of.NODE_IP,
     port: of.SEALIFT_PORT,
     metricsPort: of.SEALIFT_METRICS_PORT,
     tlsDir: of.SEALIFT_TLS_DIR,

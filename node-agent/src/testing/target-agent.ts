@@ -15,6 +15,7 @@ import { Gates } from '../callers/gates.ts';
 import { TargetReconciler } from '../reconcilers/target/reconciler.ts';
 import type { ManifestHeader } from '../node/transfer/manifest.ts';
 import { ImageStore } from '../node/transfer/image-store.ts';
+import { digestOf, formatManifest } from '../node/transfer/manifest.ts';
 import { MemoryApi } from './api.ts';
 import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from './objects.ts';
 import { criuFailed, TargetNode } from './target-node.ts';
@@ -153,19 +154,23 @@ export function resumeGate(container = 'main'): Promise<void> {
 export async function images(): Promise<void> {
   const folder = await store.createFolder(REQUEST_UID, 'main');
   await writeFile(join(folder, 'core.img'), 'x');
-  await store.seal(REQUEST_UID, header);
+  const manifest = await store.seal(REQUEST_UID, header);
+  const checkpointDigest = digestOf(formatManifest(manifest));
+  put({ sourceAgent: { state: 'Sent', checkpointDigest } });
 }
-export function put(change: object = {}): void {
+/** Changes fields of the status; those of `sourceAgent` one by one. */
+export function put(change: { sourceAgent?: object } & Record<string, unknown> = {}): void {
   const reported = status();
+  const sourceAgent = { ...reported?.sourceAgent, ...change.sourceAgent };
   api.put(
     migrationRequests,
     migration(
       {
         deadlines: { blackout: operatorsTime },
         ...(reported?.targetAgent ? { targetAgent: reported.targetAgent } : {}),
-        ...(reported?.sourceAgent ? { sourceAgent: reported.sourceAgent } : {}),
         ...(reported?.decision ? { decision: reported.decision } : {}),
         ...change,
+        ...(Object.keys(sourceAgent).length > 0 ? { sourceAgent } : {}),
       },
       {},
       spec,

@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { AgentError } from '../../support/errors.ts';
 import {
+  digestOf,
   formatManifest,
   isInside,
   MANIFEST_NAME,
@@ -71,6 +72,7 @@ export async function digestFiles(dir: string): Promise<ManifestFile[]> {
 /**
  * Writes a folder into a tar stream and ends it with the manifest.
  * @param of a manifest, whose digests the receiver compares with the files; or a header, to which this adds the digests
+ * @param sealed called with the manifest's digest before the manifest goes out, without which the images are not whole
  * @returns the manifest, once the stream has taken everything
  * @throws AgentError ImageTruncated for a missing file
  */
@@ -78,6 +80,7 @@ export async function packImages(
   dir: string,
   of: ManifestHeader | Manifest,
   pack: tar.Pack,
+  sealed?: (digest: string) => Promise<void>,
 ): Promise<Manifest> {
   const known = 'files' in of ? of.files : undefined;
   const paths = known?.map((file) => file.path) ?? (await listFiles(dir));
@@ -96,6 +99,7 @@ export async function packImages(
   }
   const manifest: Manifest = { ...of, files: known ?? files };
   const text = formatManifest(manifest);
+  await sealed?.(digestOf(text));
   await new Promise<void>((resolve, reject) => {
     pack.entry({ name: MANIFEST_NAME, mode: 0o600 }, text, (error) => {
       if (error) reject(error);

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { z } from 'zod';
 import { AgentError, type AgentCode } from '../../support/errors.ts';
-import type { Manifest, ManifestHeader } from './manifest.ts';
+import { digestOf, formatManifest, type Manifest, type ManifestHeader } from './manifest.ts';
 import { packImages } from './image-stream.ts';
 import { readCertificates, SERVER_NAME } from './tls.ts';
 
@@ -21,6 +21,8 @@ export interface SendOptions {
   /** A header if the images were not sealed: their digests are computed on the way. */
   manifest: ManifestHeader | Manifest;
   certificateDir: string;
+  /** Called with the manifest's digest before the images are whole on the other node. */
+  sealed?: (digest: string) => Promise<void>;
   /** Ends the transfer. */
   signal?: AbortSignal;
   /** A connection that takes no byte for that long is dead. */
@@ -30,7 +32,7 @@ export interface SendOptions {
 /** A transfer that succeeded. */
 export interface Sent {
   manifest: Manifest;
-  /** The receiver's digest of the manifest that it verified. */
+  /** Digest of the manifest, which the receiver has verified too. */
   digest: string;
 }
 
@@ -78,15 +80,22 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
   const pack = tar.pack();
   const piping = pipeline(pack, request);
   piping.catch(() => undefined);
-  const packing = packImages(options.dir, options.manifest, pack);
+  const packing = packImages(options.dir, options.manifest, pack, options.sealed);
   packing.catch((error: unknown) => {
     if (error instanceof AgentError) request.destroy(error);
   });
   try {
     const manifest = await Promise.race([packing, reply.then(() => packing)]);
     await piping;
-    const answer = await reply;
-    return { manifest, digest: answer.digest };
+    const { digest } = await reply;
+    // The target's agent restores what has this digest, and no other images.
+    if (digest !== digestOf(formatManifest(manifest))) {
+      throw new AgentError(
+        'TransferFailed',
+        'The target node’s agent has verified other images than this agent has sent.',
+      );
+    }
+    return { manifest, digest };
   } catch (error) {
     pack.destroy();
     const cause = await refusalOf(reply, error);

@@ -158,17 +158,21 @@ export class SourceSteps {
         'The source node has no images to send. Create a new request.',
       );
     await this.#runStep(request, 'Transferring', context, async (_pod, signal) => {
-      const { digest } = await withFaults('source.transfer', () =>
+      await withFaults('source.transfer', () =>
         this.#deps.send({
           address,
           id: uid,
           dir: this.#deps.store.dir(uid),
           manifest: header,
           certificateDir: this.#deps.certificateDir,
+          // Whoever has whole images can restore them, even if this node is lost the moment after.
+          sealed: async (digest) => {
+            this.#findings.add(uid, { checkpointDigest: digest });
+            await this.#report.write(request, { state: 'Transferring' }, signal);
+          },
           signal,
         }),
       );
-      this.#findings.add(uid, { checkpointDigest: digest });
     });
     await this.#deps.journal.put({ ...this.#entry(request), stage: 'Sent' });
   }
