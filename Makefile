@@ -10,12 +10,14 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 NATIVE := native/rxe native/criu-plugin native/shim native/addon e2e/workloads
 
 include e2e/lab/lab.mk
+include e2e/kind/kind.mk
 include simulation/simulation.mk
 
-.PHONY: help native native-check native-clean js images build demo e2e faults e2e-test test format model
+.PHONY: help native native-check native-clean js images build demo e2e e2e-kind faults e2e-test test format model
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {gsub(/[$$][$$]/, "$$", $$2); printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo '  V=1 shows all output of a step instead of its progress. The first `make demo` takes half an hour or more.'
 
 node_modules/.package-lock.json: package.json package-lock.json
 	@$(STEP) npm npm ci --no-audit --no-fund
@@ -40,7 +42,7 @@ native-clean: ## Remove what `make native` built
 
 native-check: builder node_modules/.package-lock.json ## Run `make check` of every native part
 	@for dir in $(NATIVE); do \
-		if grep -qs '^check:' $$dir/Makefile; then $(BUILDER) run $(MAKE) $(if $(filter-out 0,$(V)),,-s) --no-print-directory -C $$dir check; fi; \
+		if grep -qs '^check:' $$dir/Makefile; then $(BUILDER) run $(MAKE) $(if $(filter-out 0,$(V)),,-s) --no-print-directory -C $$dir check RUNC=$${LAB:-$(CURDIR)/build/lab}/bin/runc; fi; \
 	done
 
 js: node_modules/.package-lock.json ## Bundle operator and agent
@@ -58,17 +60,20 @@ model: builder ## Check the handover's model, and that it finds seeded mistakes
 	@$(BUILDER) run spec/check.sh
 
 demo: lab-up build ## Move running RDMA pods between two nodes; KEEP=1 leaves the lab up
-	@status=0; node e2e/src/demo.ts || status=$$?; \
+	@status=0; PROVIDER=lab node e2e/src/demo.ts || status=$$?; \
 	[ -n "$${KEEP:-}" ] || $(MAKE) --no-print-directory lab-down; exit $$status
 
 e2e: lab-up build ## Run every case on the lab; CASE=name picks
-	@node e2e/src/main.ts
+	@PROVIDER=lab node e2e/src/main.ts
+
+e2e-kind: kind-up build ## Run every case that a kind cluster can play; CASE=name picks
+	@PROVIDER=kind node e2e/src/main.ts
 
 faults: lab-up build ## Let each component fail at each step of a move; CASE=fault-operator picks
-	@node e2e/src/main.ts --faults
+	@PROVIDER=lab node e2e/src/main.ts --faults
 
 e2e-test: lab-up build
-	@node e2e/src/main.ts --test
+	@PROVIDER=lab node e2e/src/main.ts --test
 
 test: lab-plan lab-deps node_modules/.package-lock.json lab-binaries ## Run the tests; ends with `N passed, N failed`; LANES=unit,native picks
 	@node e2e/lanes.ts

@@ -71,6 +71,7 @@ bundle() {
 	ln "$out.tmp/bin/sealift-runc" "$out.tmp/bin/sealift-guard"
 	install "$(readlink -f "$LAB/bin/runc")" "$root/usr/sbin/criu" "$out.tmp/bin/"
 	install "$CHECKOUT/native/criu-plugin/build/ibverbs_plugin.so" "$out.tmp/lib/criu/"
+	install -D -m 0644 "$CHECKOUT/native/criu-plugin/criu.conf" "$out.tmp/etc/criu.conf"
 	for program in bin/criu lib/criu/ibverbs_plugin.so; do
 		builder_run ldd "$out.tmp/$program"
 	done | sed -nE 's/.*[[:space:]](\/[^ ]+) \(0x.*/\1/p' | sort -u | while read -r lib; do

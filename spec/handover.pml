@@ -14,7 +14,7 @@
  * effect, as the code calls it, or a part of it. docs/protocol.md lists them; a
  * test checks that the labels here and that table are the same.
  *
- * A side that hears nothing from the other goes on alone when its time is over
+ * A side that hears nothing from the other continues alone when its time is over
  * (docs/adr/0008). The model allows that only after a fault has struck: until
  * then each side waits for the other.
  *
@@ -219,10 +219,10 @@ active proctype Operator() {
 	/* A deadline, a cancel or a deletion, at any moment before the decision. [operator.Cancel] */
 	:: can(OPERATOR) && mayCancel && view[OPERATOR] == Undecided ->
 	   mayCancel = false; decide(OPERATOR, Aborted)
-	/* A deadline always strikes in the end when nobody else can decide. [operator.ProposeAbort] */
+	/* A deadline always strikes in the end when no other actor can decide. [operator.ProposeAbort] */
 	:: can(OPERATOR) && view[OPERATOR] == Undecided && (sourceTask == Gone || targetFailed ||
 	   targetTask == Killed) -> decide(OPERATOR, Aborted)
-	/* Whatever became of both agents, the operator deletes one of the pods in the end. */
+	/* In whatever state both agents are, the operator deletes one of the pods in the end. */
 	/* [operator.DeleteSource] */
 	:: atomic { can(OPERATOR) && view[OPERATOR] == Committed && sourceTask != Gone &&
 	   (gonePublished || runningPublished || waitedOut) -> sourceTask = Gone }
@@ -232,7 +232,7 @@ active proctype Operator() {
 	od
 }
 
-/* A peer's packets reach whoever can hear them. */
+/* A peer's packets reach each copy that can receive them. */
 active proctype Peer() {
 	end: do
 	:: atomic { dumped && sourceTask == Frozen && !lateSource &&
@@ -271,7 +271,7 @@ active proctype Monitor() {
 	:: atomic { lateSource && targetRuns -> assert(false) }
 	:: atomic { earlyTarget && decision == Aborted -> assert(false) }
 	:: atomic { targetRuns && decision != Committed -> assert(false) }
-	/* Without a fault: somebody always answers, and the source is silent before the target resumes. */
+	/* Without a fault: source or target always answers, and the source is silent before the target resumes. */
 	:: atomic { faults == 0 && decision == Committed && !sourceAnswers && !targetAnswers -> assert(false) }
 	:: atomic { faults == 0 && sourceAnswers && decision == Committed && !targetLocked -> assert(false) }
 	/* The end of a run: exactly one copy runs, and nothing holds its peers back. */

@@ -45,7 +45,7 @@ export const SourceAgent = z
         'Resumed: the pod runs again after Aborted. ' +
         'Lost: after Aborted nothing was left to resume, because the node was reset or a container ended. ' +
         'Gone: the pod is silent and killed after Committed. ' +
-        'Failed: the agent cannot go on; the pod runs unless the agent holds it.',
+        'Failed: the agent cannot continue; the pod runs unless it is frozen.',
     }),
     reason: Reason.optional(),
     message: Message.optional(),
@@ -95,7 +95,7 @@ export const TargetAgent = z
         'AtResumeGate: every container is restored, none has run. ' +
         'Answering: after Committed the device, still held, answers peers, and the agent waits until the source is silent. ' +
         'Running: the pod runs after Committed. TornDown: the agent has removed the restored state after Aborted. ' +
-        'Failed: the agent cannot go on.',
+        'Failed: the agent cannot continue.',
     }),
     reason: Reason.optional(),
     message: Message.optional(),

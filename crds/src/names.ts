@@ -24,16 +24,20 @@ export const annotations = {
   peerRnrRetry: 'sealift.dev/peer-rnr-retry',
   /** Node: `host:port` of the agent's image receiver. */
   agentAddress: 'sealift.dev/agent-address',
+  /** Node: what keeps its agent from moving pods, or pods with RDMA, as a sentence; absent: nothing. */
+  problem: 'sealift.dev/problem',
   /** Multus: the networks that a pod asks for, and those that it has. */
   networks: 'k8s.v1.cni.cncf.io/networks',
   networkStatus: 'k8s.v1.cni.cncf.io/network-status',
 } as const;
 
 export const labels = {
-  /** Node: ABI of the node's driver, e.g. `rxe-1`; absent means no Sealift there. */
+  /** Node: ABI of the node's driver, e.g. `rxe-2`; absent means no Sealift there. */
   driverAbi: 'sealift.dev/driver-abi',
   /** Lease of an agent, in the chart's namespace: the name of its node's Lease is `agent-<node>`. */
   agent: 'sealift.dev/agent',
+  /** Node: the reason of `annotations.problem`, e.g. `DriverMissing`. */
+  problem: 'sealift.dev/problem',
   /** Target pod: `target` until the decision is Committed. */
   role: 'sealift.dev/role',
 } as const;

@@ -17,9 +17,9 @@ const of = (retry?: string, timer?: string) =>
 
 describe('what a pod’s annotations say of its peers', () => {
   it.each<[string, string | undefined, string | undefined, Peers]>([
-    ['nothing: for ever', undefined, undefined, { rnrRetry: 7, rnrTimer: 20 }],
-    ['for ever', '7', undefined, { rnrRetry: 7, rnrTimer: 20 }],
-    ['for ever, with a timer', '7', '3', { rnrRetry: 7, rnrTimer: 3 }],
+    ['nothing: no limit', undefined, undefined, { rnrRetry: 7, rnrTimer: 20 }],
+    ['no limit', '7', undefined, { rnrRetry: 7, rnrTimer: 20 }],
+    ['no limit, with a timer', '7', '3', { rnrRetry: 7, rnrTimer: 3 }],
     ['only a timer', undefined, '31', { rnrRetry: 7, rnrTimer: 31 }],
     [
       'six: the longest timer',

@@ -63,7 +63,7 @@ export const reasons = {
   TargetUnschedulable: 'The scheduler found no room for the target pod.',
   TargetRejected: 'The API server did not admit the target pod.',
   TargetFailed: 'The target pod or its agent reported a failure.',
-  TargetGone: 'The target pod was deleted by someone else.',
+  TargetGone: 'Another client than the operator deleted the target pod.',
 
   // After the decision
   RestoringCheckpoint:
@@ -71,7 +71,6 @@ export const reasons = {
   NoCheckpoint: 'The source was lost, and it has no checkpoint.',
   TargetLost: 'The target failed after Committed.',
   TargetRestarted: 'What was moved ended after its resume, and the kubelet started it anew.',
-  NodeLost: 'The node that stored the images is gone.',
   RemovingImages: 'The request is deleted; the node’s agent removes the images first.',
   NodeUnavailable: 'The node that stores the images has no working Sealift agent.',
   CheckpointFailed: 'The node’s agent could not take the checkpoint.',

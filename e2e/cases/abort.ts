@@ -4,7 +4,7 @@ import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { whenCriuRuns } from '../faults/victims.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectMoveFails, expectContinues } from '../src/checks.ts';
-import { kubectl, onNode } from '../src/lab.ts';
+import { kubectl, kubectlJson, onNode } from '../src/cluster.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { IDLE, startPod } from '../src/pods.ts';
@@ -81,6 +81,16 @@ async function prepareFails(context: CaseContext): Promise<void> {
   });
 }
 
+/** Half of the CPU that a node has for pods: two such requests and the agent's do not fit. */
+async function halfOfCpu(node: string): Promise<string> {
+  const { status } = (await kubectlJson('get', 'node', node)) as {
+    status: { allocatable: { cpu: string } };
+  };
+  const { cpu } = status.allocatable;
+  const milli = cpu.endsWith('m') ? Number(cpu.slice(0, -1)) : Number(cpu) * 1000;
+  return `${Math.floor(milli / 2)}m`;
+}
+
 /** The other node has too little CPU. */
 async function schedulingFails(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
@@ -88,7 +98,7 @@ async function schedulingFails(context: CaseContext): Promise<void> {
     ['stay', nodes[0]],
     ['filler', nodes[1]],
   ] as const)
-    await startPod({ namespace, name, node, command: IDLE, cpuRequest: '500m' });
+    await startPod({ namespace, name, node, command: IDLE, cpuRequest: await halfOfCpu(node) });
   await expectMoveFails(context, {
     pod: 'stay',
     to: nodes[1],
@@ -109,12 +119,14 @@ export const cases: readonly Case[] = [
     promise:
       'If CRIU is killed during the dump, the source resumes with its RDMA and TCP connections.',
     inTest: true,
+    needs: ['shell'],
     run: criuIsKilled,
   },
   {
     name: 'abort-agent-in-dump',
     promise:
       'If the agent is killed during the dump, the application continues with its RDMA and TCP connections.',
+    needs: ['shell'],
     run: agentIsKilled,
   },
   {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moves that are impossible: the request fails with a reason and a message that says what to do. The source is untouched.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
-import { apply, kubectl, kubectlJson } from '../src/lab.ts';
+import { apply, kubectl, kubectlJson } from '../src/cluster.ts';
 import { requestMove } from '../src/move.ts';
 import { waitUntilEnded, migration, succeededCondition } from '../src/requests.ts';
 import { PerftestPair } from '../src/perftest-pair.ts';

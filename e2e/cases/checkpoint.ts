@@ -2,7 +2,7 @@
 // Checkpoints and restores: a checkpoint leaves the pod running, and a new pod is restored from it unless it is damaged.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { numbersIn, expectUntouched, expectContinues } from '../src/checks.ts';
-import { kubectl, onNode } from '../src/lab.ts';
+import { kubectl, onNode } from '../src/cluster.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { waitUntilPodEnded, podLog, podNames, podStatus, startPod } from '../src/pods.ts';
 import {
@@ -169,6 +169,7 @@ export const cases: readonly Case[] = [
   {
     name: 'bad-image',
     promise: 'Truncated images, altered images and images of another version are refused.',
+    needs: ['shell'],
     run: damagedImages,
   },
 ];

@@ -3,7 +3,8 @@
 import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectMoveFails, expectUntouched, waitUntilTargetGone } from '../src/checks.ts';
-import { CommandError, kubectl } from '../src/lab.ts';
+import { kubectl } from '../src/cluster.ts';
+import { CommandError } from '../src/command.ts';
 import { move, requestMove } from '../src/move.ts';
 import { execInPod, IDLE, podNames, podStatus, startPod } from '../src/pods.ts';
 import { waitUntilEnded, migration, succeededCondition } from '../src/requests.ts';
@@ -105,12 +106,14 @@ export const cases: readonly Case[] = [
   {
     name: 'exec-during-dump',
     promise: 'kubectl exec into a pod that is being dumped is refused, and works after an abort.',
+    needs: ['shell'],
     run: refusedDuringDump,
   },
   {
     name: 'log-text-in-a-file-name',
     promise:
       'A pod moves, and an aborted one resumes, whatever CRIU messages are the names of its open files.',
+    needs: ['shell'],
     run: logTextInFileName,
   },
 ];

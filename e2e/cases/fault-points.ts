@@ -17,10 +17,11 @@ import {
 import { arm, armedPoints, disarm, OPERATOR, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectBalanced, waitUntilTargetGone, expectUntouched } from '../src/checks.ts';
-import { kubectl, kubectlJson } from '../src/lab.ts';
+import { kubectl, kubectlJson } from '../src/cluster.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { IDLE, newAddress, waitUntilPodEnded, podNames, podStatus, startPod } from '../src/pods.ts';
+import type { Ability } from '../src/provider/provider.ts';
 import {
   checkpoint,
   createRequest,
@@ -252,16 +253,24 @@ const promises: Record<keyof typeof armedMoves, string> = {
     'If the CRIU plugin or the driver fails in the restore, the move is aborted and costs only a pause.',
 };
 
+/** A driver's points are armed in its module: in the kernel of one node alone. */
+const neededBy = (name: keyof typeof armedMoves): Ability[] =>
+  armedMoves[name].some((move) => move.points.some(({ point }) => point.startsWith('driver.')))
+    ? ['shell', 'own-kernel']
+    : ['shell'];
+
 export const cases: readonly Case[] = [
   ...(['repeated', 'source', 'dump', 'target', 'restore'] as const).map((name) => ({
     name: `fault-points-${name}`,
     promise: promises[name],
+    needs: neededBy(name),
     run: thenDisarm((context) => failInMoves(context, name)),
   })),
   {
     name: 'fault-points-others',
     promise:
       'Failures in starting, deleting and checkpointing pods and in installing an agent do no lasting harm.',
+    needs: ['shell'],
     run: thenDisarm(async (context) => {
       await failInStart(context);
       await failInStop(context);

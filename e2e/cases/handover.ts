@@ -3,7 +3,7 @@
 import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { waitUntilTargetGone, expectUntouched, expectContinues } from '../src/checks.ts';
-import { kubectl } from '../src/lab.ts';
+import { kubectl } from '../src/cluster.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { podNames, podStatus } from '../src/pods.ts';
@@ -112,16 +112,19 @@ export const cases: readonly Case[] = [
   {
     name: 'cancel-held',
     promise: 'spec.cancel while the source is held: the source resumes, and no operation is lost.',
+    needs: ['shell'],
     run: (context) => cancelAt(context, 'source.dump.before'),
   },
   {
     name: 'cancel-streaming',
     promise: 'spec.cancel during the transfer: the source resumes, and no operation is lost.',
+    needs: ['shell'],
     run: (context) => cancelAt(context, 'source.transfer.before'),
   },
   {
     name: 'cancel-delete',
     promise: 'A request that is deleted during the move is cancelled first, then removed.',
+    needs: ['shell'],
     run: deleteRequestAtTransfer,
   },
   {
@@ -132,6 +135,7 @@ export const cases: readonly Case[] = [
   {
     name: 'move-chain',
     promise: "A pod begins to move while its peer's move is being decided.",
+    needs: ['shell'],
     run: moveInTurn,
   },
   {

@@ -10,7 +10,7 @@ import {
   expectUntouched,
   expectContinues,
 } from '../src/checks.ts';
-import { kubectl, kubectlJson } from '../src/lab.ts';
+import { kubectl, kubectlJson } from '../src/cluster.ts';
 import { requestMove } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import {
@@ -267,12 +267,14 @@ export const cases: readonly Case[] = [
     name: 'multi-container-abort',
     promise:
       'If a move is aborted when only the sidecar is restored, all containers resume at the source.',
+    needs: ['shell'],
     run: abortMoves,
   },
   {
     name: 'multi-container-lost',
     promise:
       'A sidecar that is lost when its gate opens is reported and restarted. The other containers resume.',
+    needs: ['shell'],
     run: loseSidecar,
   },
   {

@@ -2,7 +2,9 @@
 // The tests of the native parts on a node: with its kernel, its CRIU and Sealift's driver. Each takes minutes under
 // emulation, so `make test` leaves them out.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
-import { onNode, run, top } from '../src/lab.ts';
+import { onNode } from '../src/cluster.ts';
+import { run, top } from '../src/command.ts';
+import { provider } from '../src/provider/choice.ts';
 
 /** The tests of one part as an archive: where `make archive` puts it, and which script in it runs the tests. */
 interface Archive {
@@ -42,8 +44,7 @@ async function runOnNode(context: CaseContext, archive: Archive): Promise<void> 
   await run(`${top}/e2e/lab/builder.sh`, make, { timeoutMs: 5 * MINUTES });
   await onNode(node, `rm -rf ${FOLDER} && mkdir ${FOLDER}`);
   try {
-    const copy = `e2e/lab/lab.sh ssh ${node.slice(1)} tar -xz -C ${FOLDER} <${archive.file}`;
-    await run('bash', ['-c', copy]);
+    await provider.unpack(node, `${top}/${archive.file}`, FOLDER);
     const output = await onNode(node, `${FOLDER}/${archive.script} 2>&1 || true`, 20 * MINUTES);
     const wrong = output.split('\n').filter((line) => /^(not ok|    )/.test(line));
     const last = output.trim().split('\n').at(-1) ?? '';
@@ -61,5 +62,6 @@ async function runOnNode(context: CaseContext, archive: Archive): Promise<void> 
 export const cases: readonly Case[] = archives.map((archive) => ({
   name: `native-${archive.name}`,
   promise: `The tests of ${archive.part} pass on a node.`,
+  needs: ['shell', 'own-kernel'],
   run: (context: CaseContext) => runOnNode(context, archive),
 }));

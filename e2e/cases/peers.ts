@@ -3,40 +3,40 @@
 import { annotations } from '../../crds/src/index.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectBalanced, expectMoveFails, expectContinues } from '../src/checks.ts';
-import { kubectl, onNode, run, top } from '../src/lab.ts';
+import { kubectl, onNode } from '../src/cluster.ts';
 import { move } from '../src/move.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import type { Endpoint } from '../src/pair.ts';
 import { newAddress, waitUntilPodEnded, podLog, startPod } from '../src/pods.ts';
+import { provider } from '../src/provider/choice.ts';
+import type { OutsidePeer } from '../src/provider/provider.ts';
 import { sleepSeconds, until } from '../src/wait.ts';
 
-/** The lab's third VM. It is on the fabric network, but not in the cluster. */
-const OUTSIDE = 'w3';
-const OUTSIDE_ADDRESS = '10.99.255.13';
 const DURATION_S = 110;
 
-/** Starts that VM, unless it runs. It must have the distribution's own driver. */
-async function startOutsidePeer(context: CaseContext): Promise<void> {
+/** Starts a machine outside the cluster. It must have the distribution's own driver. */
+async function startOutsidePeer(context: CaseContext): Promise<OutsidePeer> {
   context.log('  starting the machine outside the cluster');
-  await run(`${top}/e2e/lab/lab.sh`, ['peer'], { timeoutMs: 600_000 });
+  const peer = await provider.startOutsidePeer();
   const module = await onNode(
-    OUTSIDE,
-    'modprobe rdma_rxe && { rdma link add rxe0 type rxe netdev eth1 2>/dev/null; modinfo -n rdma_rxe; ls /opt/sealift 2>&1; true; }',
+    peer.name,
+    `modprobe rdma_rxe && { rdma link add rxe0 type rxe netdev ${peer.netdev} 2>/dev/null; modinfo -n rdma_rxe; ls /opt/sealift 2>&1; true; }`,
   );
   expect(module.includes('/kernel/drivers/'), `its rdma_rxe is not the distribution's: ${module}`);
   expect(module.includes('No such file'), 'Sealift is on that machine');
+  return peer;
 }
 
 async function distributionPeer(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
-  await startOutsidePeer(context);
+  const outside = await startOutsidePeer(context);
   const line = ['ib_write_bw', '-F', '-s', '4096', '-D', String(DURATION_S)];
   await onNode(
-    OUTSIDE,
+    outside.name,
     `rm -f /run/perftest.exit; (${line.join(' ')} >/run/perftest.log 2>&1; echo $? >/run/perftest.exit) >/dev/null 2>&1 &`,
   );
   const pod = { namespace, name: 'client', node: nodes[0], address: newAddress(), prefix: 16 };
-  await startPod({ ...pod, command: [...line, OUTSIDE_ADDRESS] });
+  await startPod({ ...pod, command: [...line, outside.address] });
   await sleepSeconds(5);
   const counters = `rdma -j statistic show | tr ',' '\\n' | grep -E 'retry_exceeded|rnr_exceeded|rcvd_rnr' | tr -d ' \\n'`;
   const moved = await move(
@@ -49,10 +49,11 @@ async function distributionPeer(context: CaseContext): Promise<void> {
     'the peer ends',
     { within: 60 },
     async () =>
-      (await onNode(OUTSIDE, 'cat /run/perftest.exit 2>/dev/null || true')).trim() || undefined,
+      (await onNode(outside.name, 'cat /run/perftest.exit 2>/dev/null || true')).trim() ||
+      undefined,
   );
-  context.log(`  the peer's device: ${await onNode(OUTSIDE, counters)}`);
-  const logs = `${await podLog(namespace, moved.pod)}\n${await onNode(OUTSIDE, 'cat /run/perftest.log')}`;
+  context.log(`  the peer's device: ${await onNode(outside.name, counters)}`);
+  const logs = `${await podLog(namespace, moved.pod)}\n${await onNode(outside.name, 'cat /run/perftest.log')}`;
   expect(client.exitCode === 0 && server === '0', `${client.exitCode} and ${server}:\n${logs}`);
 }
 
@@ -101,6 +102,7 @@ export const cases: readonly Case[] = [
   {
     name: 'peer-outside',
     promise: "A peer outside the cluster, with the distribution's driver, sees only a pause.",
+    needs: ['shell', 'outside-peer'],
     run: distributionPeer,
   },
   {

@@ -9,7 +9,7 @@ import {
   formatCounts,
   type Counts,
 } from '../src/resource-counts.ts';
-import { kubectl } from '../src/lab.ts';
+import { kubectl } from '../src/cluster.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { podNames, podStatus } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
@@ -68,6 +68,7 @@ export const cases: readonly Case[] = [
   {
     name: 'move-ping-pong',
     promise: `${MOVES} moves there and back leave nothing behind on the nodes.`,
+    needs: ['shell'],
     run: pingPong,
   },
 ];

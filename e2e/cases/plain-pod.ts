@@ -3,9 +3,10 @@
 import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { numbersIn } from '../src/checks.ts';
-import { onNode } from '../src/lab.ts';
+import { onNode } from '../src/cluster.ts';
 import { move } from '../src/move.ts';
 import { execInPod, newAddress, podLog, startPod } from '../src/pods.ts';
+import { provider } from '../src/provider/choice.ts';
 import { until } from '../src/wait.ts';
 
 const LOCKED = 'source.lock.after';
@@ -14,9 +15,10 @@ const LOCKED = 'source.lock.after';
 async function expectLockedSend(node: string): Promise<void> {
   await waitUntilTripped(node, LOCKED, 120);
   const inside = 'nsenter -n -t $(pgrep -f "[w]hile :; do echo [$]i" | head -1)';
+  const address = await provider.addressOf('api-server');
   const [rules, sent] = await Promise.all([
     onNode(node, `${inside} nft list table inet sealift`),
-    onNode(node, `${inside} bash -c 'echo x > /dev/udp/10.77.0.1/9' 2>&1 && echo sent`),
+    onNode(node, `${inside} bash -c 'echo x > /dev/udp/${address}/9' 2>&1 && echo sent`),
   ]);
   expect(rules.includes('policy drop'), `the pod is not locked: ${rules}`);
   expect(sent.trim() === 'sent', `sending a datagram failed: ${sent}`);
@@ -102,6 +104,7 @@ export const cases: readonly Case[] = [
     name: 'plain-pod',
     promise: 'A pod without RDMA moves with its memory and its files.',
     inTest: true,
+    needs: ['shell'],
     run: counter,
   },
   {

@@ -2,7 +2,7 @@
 // Liveness probes that would kill the pod in the pause: the agents and the shim put them off on both nodes.
 import { arm, disarm } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
-import { kubectlJson } from '../src/lab.ts';
+import { kubectlJson } from '../src/cluster.ts';
 import { move, requestMove } from '../src/move.ts';
 import { IMAGE, startPod, type PodExtras } from '../src/pods.ts';
 import { migration, succeededCondition, waitUntilEnded } from '../src/requests.ts';
@@ -94,6 +94,7 @@ export const cases: readonly Case[] = [
   {
     name: 'probes-in-the-pause',
     promise: 'No liveness probe kills a pod in the pause of a move, be it committed or aborted.',
+    needs: ['shell'],
     run: probesInThePause,
   },
 ];

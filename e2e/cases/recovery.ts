@@ -4,9 +4,9 @@ import { recoveryPoints } from '../faults/points.ts';
 import { arm, disarm, OPERATOR, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { numbersIn } from '../src/checks.ts';
-import { run, top } from '../src/lab.ts';
 import { requestMove } from '../src/move.ts';
 import { podLog, podNames, startPod } from '../src/pods.ts';
+import { provider } from '../src/provider/choice.ts';
 import {
   checkpoint,
   createRequest,
@@ -46,7 +46,7 @@ async function restoreNewest(context: CaseContext): Promise<void> {
     const name = await requestMove({ namespace, pod: 'counter', to: nodes[1], onSourceLoss });
     await waitUntilTripped(nodes[0], POINT, 180);
     context.log(`  ${name} is held; resetting its node`);
-    await run(`${top}/e2e/lab/lab.sh`, ['reset', nodes[0].slice(1)]);
+    await provider.reset(nodes[0]);
     const request = await waitUntilEnded(
       migration,
       { namespace, name, within: WITHIN_S },
@@ -84,6 +84,7 @@ export const cases: readonly Case[] = [
     name: 'recovery',
     promise:
       'A source whose node is reset is restored from its newest checkpoint, if the request asks for it.',
+    needs: ['shell', 'reset'],
     run: restoreNewest,
   },
 ];

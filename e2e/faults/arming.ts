@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Arms fault points (docs/faults.md) on nodes and in the operator, and waits until something passes them.
-import { kubectl, onNode } from '../src/lab.ts';
+import { kubectl, onNode } from '../src/cluster.ts';
 
 const FAULTS_DIR = '/var/lib/sealift/faults';
 /** The place of the operator's fault points: the folder in its container. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One cell of the matrix: a move of the ledger's server, one failure at one step, and which copy runs in the end.
 import { expect, type CaseContext } from '../src/case.ts';
-import { onNode } from '../src/lab.ts';
+import { onNode } from '../src/cluster.ts';
 import { requestMove } from '../src/move.ts';
 import type { LedgerPair } from '../src/ledger-pair.ts';
 import { podNames, podStatus } from '../src/pods.ts';

@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { collectArtefacts } from '../src/artefacts.ts';
 import { artefactsDir, PromiseBrokenError, type Case, type CaseContext } from '../src/case.ts';
 import { expectBalanced } from '../src/checks.ts';
-import { kubectl, onNode } from '../src/lab.ts';
+import { kubectl, onNode } from '../src/cluster.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { replaceCrashedPods } from '../src/sealift.ts';
 import { until } from '../src/wait.ts';
@@ -64,6 +64,7 @@ export class Matrix {
     return [...groups].map(([lost, own]) => ({
       name: `faults-lose-${lost}`,
       promise: `In each of ${own.length} cells one copy runs in the end, if one can, and no operation is lost.`,
+      needs: [...new Set(['shell' as const, ...own.flatMap((cell) => cell.victim.needs ?? [])])],
       run: (context) => this.#runCells(context, own),
     }));
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { top } from '../src/lab.ts';
+import { top } from '../src/command.ts';
 import { allArmedMoves, coveredPoints, pointsWithoutAgent } from './points.ts';
 
 describe('the plan of fault points', () => {

@@ -176,7 +176,7 @@ export const checkpointPoints = {
 } as const;
 
 /** The background restore of a container that is not the pod's last. `multi-container-abort` arms these. */
-export const backgroundPoints = beforeAndAfter('target', 'shim.atGate');
+export const backgroundPoints = beforeAndAfter('target', 'shim.atGate', 'shim.keep');
 
 /** A lost source that is restored from its checkpoint. `recovery` arms these. */
 export const recoveryPoints = beforeAndAfter(
@@ -185,8 +185,11 @@ export const recoveryPoints = beforeAndAfter(
   'operator.create-restore',
 );
 
-/** Points that are not passed where there is an agent: the CRIU plugin holds a device only without one. */
-export const pointsWithoutAgent: readonly string[] = ['dump.hold', 'restore.hold'];
+/**
+ * Points that no move passes: the CRIU plugin holds a device only without an agent, and only the driver's own tests ask for a
+ * device's list.
+ */
+export const pointsWithoutAgent: readonly string[] = ['dump.hold', 'restore.hold', 'driver.list'];
 
 /** The names of all points in the plan, without `.before`, `.after` and `plugin.`, sorted. */
 export function coveredPoints(): string[] {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What fails in the fault matrix. Each victim injects its failure and returns a function that ends it.
-import { kubectl, onNode, run, top } from '../src/lab.ts';
+import { kubectl, onNode } from '../src/cluster.ts';
+import { provider } from '../src/provider/choice.ts';
+import type { Ability, Provider } from '../src/provider/provider.ts';
 import { sleepSeconds } from '../src/wait.ts';
 
 export interface FaultContext {
@@ -23,11 +25,10 @@ export interface Victim {
   readonly loses?: 'source' | 'target';
   /** Steps at which the failure makes sense. Absent: all. */
   readonly steps?: readonly string[];
+  /** What it does besides running commands on nodes. */
+  readonly needs?: readonly Ability[];
   inject(context: FaultContext): Promise<Undo>;
 }
-
-const lab = (...args: string[]): Promise<string> =>
-  run(`${top}/e2e/lab/lab.sh`, args, { timeoutMs: 120_000 });
 
 const killProcesses = (pick: (context: FaultContext) => readonly string[], pattern: string) => {
   return async (context: FaultContext): Promise<Undo> => {
@@ -55,16 +56,18 @@ const killCriu = (role: 'source' | 'target') => {
   };
 };
 
-const address = (node: string): string => `10.77.0.1${node.slice(1)}`;
-const API_SERVER = '10.77.0.1';
-
 /** Drops all packets between a node and an address for `ms` milliseconds. */
-const cut = (role: 'source' | 'target', from: (context: FaultContext) => string, ms: number) => {
+const cut = (
+  role: 'source' | 'target',
+  from: (context: FaultContext) => Parameters<Provider['addressOf']>[0],
+  ms: number,
+) => {
   return async (context: FaultContext): Promise<Undo> => {
     const node = context[role];
+    const address = await provider.addressOf(from(context));
     const rules = ['input', 'output'].map((hook) => {
       const match = hook === 'input' ? 'saddr' : 'daddr';
-      return `chain ${hook} { type filter hook ${hook} priority -300; ip ${match} ${from(context)} drop; };`;
+      return `chain ${hook} { type filter hook ${hook} priority -300; ip ${match} ${address} drop; };`;
     });
     await onNode(node, `nft 'table ip sealift_e2e { ${rules.join(' ')} }'`);
     return async () => {
@@ -100,11 +103,20 @@ export const victims: readonly Victim[] = [
   },
   {
     name: 'source-containerd',
-    inject: killProcesses((context) => [context.source], '/usr/bin/containerd$'),
+    inject: killProcesses((context) => [context.source], '/bin/containerd$'),
   },
   {
     name: 'target-containerd',
-    inject: killProcesses((context) => [context.target], '/usr/bin/containerd$'),
+    inject: killProcesses((context) => [context.target], '/bin/containerd$'),
+  },
+  {
+    // Whoever starts it again finds the containers that run; a create that waits at a gate is given up with its caller.
+    name: 'source-kubelet',
+    inject: killProcesses((context) => [context.source], '/usr/local/bin/kubelet '),
+  },
+  {
+    name: 'target-kubelet',
+    inject: killProcesses((context) => [context.target], '/usr/local/bin/kubelet '),
   },
   { name: 'source-criu', steps: ['dumping'], inject: killCriu('source') },
   {
@@ -115,26 +127,29 @@ export const victims: readonly Victim[] = [
   {
     name: 'source-reset',
     loses: 'source',
-    inject: (context) => lab('reset', context.source.slice(1)).then(() => nothing),
+    needs: ['reset'],
+    inject: (context) => provider.reset(context.source).then(() => nothing),
   },
   {
     name: 'target-reset',
     loses: 'target',
-    inject: (context) => lab('reset', context.target.slice(1)).then(() => nothing),
+    needs: ['reset'],
+    inject: (context) => provider.reset(context.target).then(() => nothing),
   },
   {
     name: 'api-server',
+    needs: ['control-plane'],
     async inject() {
-      await lab('part', 'stop', 'kube-apiserver');
+      await provider.controlPlane('kube-apiserver', 'stop');
       return async () => {
         await sleepSeconds(10);
-        await lab('part', 'start', 'kube-apiserver');
+        await provider.controlPlane('kube-apiserver', 'start');
       };
     },
   },
-  { name: 'link-nodes', inject: cut('target', (context) => address(context.source), 15_000) },
-  { name: 'link-source-api', inject: cut('source', () => API_SERVER, 20_000) },
-  { name: 'link-target-api', inject: cut('target', () => API_SERVER, 20_000) },
+  { name: 'link-nodes', inject: cut('target', (context) => ({ node: context.source }), 15_000) },
+  { name: 'link-source-api', inject: cut('source', () => 'api-server', 20_000) },
+  { name: 'link-target-api', inject: cut('target', () => 'api-server', 20_000) },
   {
     name: 'disk-full',
     steps: ['before-hold', 'held', 'dumping', 'streaming'],

@@ -2,7 +2,7 @@
 // Collects what helps to find out why a case has failed.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { kubectl, onNode, readyNodes } from './lab.ts';
+import { kubectl, onNode, readyNodes } from './cluster.ts';
 
 /** Prints the agent's journal and CRIU's logs of a node. */
 const AGENT_FILES_SCRIPT = `

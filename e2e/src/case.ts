@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a case is, and what the runner passes to it.
+import type { Ability } from './provider/provider.ts';
 import type { Results } from './report.ts';
 
 export interface CaseContext {
@@ -18,6 +19,8 @@ export interface Case {
   readonly promise: string;
   /** `make test` runs it. */
   readonly inTest?: boolean;
+  /** What it does to nodes. It is skipped where the cluster's provider cannot do that. */
+  readonly needs?: readonly Ability[];
   run(context: CaseContext): Promise<void>;
 }
 

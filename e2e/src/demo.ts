@@ -2,7 +2,7 @@
 // `make demo`: a perftest pair and a ledger pair on two nodes. One endpoint of each moves while traffic flows.
 import { artefactsDir, type CaseContext } from './case.ts';
 import { collectArtefacts } from './artefacts.ts';
-import { kubectl, readyNodes, versions } from './lab.ts';
+import { kubectl, readyNodes, versions } from './cluster.ts';
 import { LedgerPair } from './ledger-pair.ts';
 import { PerftestPair } from './perftest-pair.ts';
 import { Results, isClean, moveTable, writeReport } from './report.ts';
@@ -44,7 +44,7 @@ async function runWorkloads(context: CaseContext): Promise<boolean> {
 async function main(): Promise<number> {
   const [first, second] = await readyNodes();
   if (first === undefined || second === undefined)
-    throw new Error('two nodes have to be Ready: make lab-up');
+    throw new Error('Two nodes for pods have to be Ready. Run make lab-up or make kind-up.');
   await installSealift(log);
   await kubectl('delete', 'namespace', NAMESPACE, '--ignore-not-found', '--timeout=180s');
   await kubectl('create', 'namespace', NAMESPACE);

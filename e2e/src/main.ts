@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make e2e`: runs the cases on the running lab. CASE selects by name. --faults (`make faults`): the fault matrix.
-// --test: the part of both that `make test` runs.
+// `make e2e`: runs the cases on the running cluster, which is the lab unless PROVIDER or KUBECONFIG says otherwise. CASE
+// selects by name. --faults (`make faults`): the fault matrix. --test: the part of both that `make test` runs.
 import { cells, Matrix, type Cell } from '../faults/matrix.ts';
 import type { Case } from './case.ts';
-import { readyNodes, versions } from './lab.ts';
+import { readyNodes, versions } from './cluster.ts';
 import { pickByName, unknownNames } from './names.ts';
+import { provider } from './provider/choice.ts';
 import { Results, writeReport } from './report.ts';
-import { allCases, runCases } from './runner.ts';
+import { allCases, caseResult, runCases } from './runner.ts';
 import { installSealift } from './sealift.ts';
 
 const log = (line: string): void => console.log(line);
@@ -22,6 +23,9 @@ async function availableCases(): Promise<{ plain: readonly Case[]; faults: reado
     faults: has('--faults') || has('--test') ? part(cells) : [],
   };
 }
+
+/** Under build: `e2e`, or `e2e-kind`. */
+const folder = (): string => (provider.name === 'lab' ? 'e2e' : `e2e-${provider.name}`);
 
 async function main(): Promise<number> {
   if (has('--list')) {
@@ -40,22 +44,24 @@ async function main(): Promise<number> {
   const cases = [...pickByName(plain, names), ...matrix.cases(pickByName(faults, names))];
   const [first, second] = await readyNodes();
   if (first === undefined || second === undefined) {
-    console.error('Two nodes have to be Ready. Run make lab-up.');
+    console.error('Two nodes for pods have to be Ready. Run make lab-up or make kind-up.');
     return 2;
   }
   await installSealift(log);
   const results = new Results();
   const outcomes = await runCases(cases, { nodes: [first, second], results, log });
   if (matrix.hasResults) log(`\n${matrix.table()}`);
-  if (!has('--faults'))
-    await writeReport('build/e2e/report.json', results.report(await versions()));
-  const failed = outcomes.filter((o) => o.error !== undefined);
+  const ended = outcomes.map(caseResult);
+  const report = `build/${has('--faults') ? 'faults' : folder()}/report.json`;
+  if (!has('--faults')) await writeReport(report, results.report(await versions(), ended));
+  const count = (status: string): number => ended.filter((one) => one.status === status).length;
   log('');
-  for (const o of failed)
-    log(`FAILED ${o.name}: ${o.error instanceof Error ? o.error.message.split('\n')[0] : ''}`);
-  log(`report: build/${has('--faults') ? 'faults' : 'e2e'}/report.json`);
-  log(`${outcomes.length - failed.length} passed, ${failed.length} failed`);
-  return failed.length === 0 ? 0 : 1;
+  for (const one of ended)
+    if (one.status !== 'passed') log(`${one.status.toUpperCase()} ${one.name}: ${one.reason}`);
+  log(`report: ${report}`);
+  const skipped = count('skipped') > 0 ? `, ${count('skipped')} skipped` : '';
+  log(`${count('passed')} passed, ${count('failed')} failed${skipped}`);
+  return count('failed') === 0 ? 0 : 1;
 }
 
 process.exitCode = await main();

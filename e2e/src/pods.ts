@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes the pods of the cases and reads their state.
 import { annotations, RUNTIME_CLASS } from '../../crds/src/index.ts';
-import { apply, kubectl, kubectlJson } from './lab.ts';
+import { apply, kubectl, kubectlJson } from './cluster.ts';
 import { NotReachedError, until } from './wait.ts';
 
-export const IMAGE = 'sealift.local/workloads:dev';
+/** The workloads' image. In somebody's cluster it has to be where the nodes can pull it from. */
+export const IMAGE = process.env['WORKLOADS_IMAGE'] ?? 'sealift.local/workloads:dev';
 export const FABRIC = { namespace: 'default', name: 'fabric' };
 
 /** The command of a container that does nothing. */

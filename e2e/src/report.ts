@@ -58,7 +58,17 @@ export const LedgerResult = z.strictObject({
 });
 export type LedgerResult = z.infer<typeof LedgerResult>;
 
+export const CaseResult = z.strictObject({
+  name: z.string(),
+  status: z.enum(['passed', 'failed', 'skipped']),
+  /** Why it has failed or was skipped; empty for one that has passed. */
+  reason: z.string(),
+});
+export type CaseResult = z.infer<typeof CaseResult>;
+
 export const Report = z.strictObject({
+  /** Of `make e2e`; the demo has no cases. */
+  cases: z.array(CaseResult).optional(),
   moves: z.array(Move),
   perftest: z.array(PerftestResult),
   ledger: LedgerResult,
@@ -69,6 +79,8 @@ export const Report = z.strictObject({
     containerd: z.string(),
     kubernetes: z.string(),
     sealift: z.string(),
+    /** Of a kind cluster. */
+    kind: z.string().optional(),
   }),
 });
 export type Report = z.infer<typeof Report>;
@@ -95,9 +107,9 @@ export class Results {
     this.ledger.longestPauseMs = Math.max(this.ledger.longestPauseMs, result.longestPauseMs);
   }
 
-  report(versions: Record<string, string>): Report {
+  report(versions: Record<string, string>, cases?: readonly CaseResult[]): Report {
     const { moves, perftest, ledger } = this;
-    return Report.parse({ moves, perftest, ledger, versions });
+    return Report.parse({ ...(cases && { cases }), moves, perftest, ledger, versions });
   }
 }
 

@@ -8,7 +8,7 @@ import {
   RestoreRequest,
   type Condition,
 } from '../../crds/src/index.ts';
-import { apply, kubectl, kubectlJson } from './lab.ts';
+import { apply, kubectl, kubectlJson } from './cluster.ts';
 import { until } from './wait.ts';
 
 interface WithStatus {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts the resources of nodes that moves could leak.
-import { onNode } from './lab.ts';
+import { onNode } from './cluster.ts';
 
 /**
  * Prints the MiB of heap that an agent uses after a garbage collection. Node.js opens its inspector at SIGUSR1; the script

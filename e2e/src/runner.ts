@@ -3,13 +3,26 @@
 import { readdir } from 'node:fs/promises';
 import { artefactsDir, type Case, type CaseContext } from './case.ts';
 import { collectArtefacts } from './artefacts.ts';
-import { kubectl, top } from './lab.ts';
-import type { Results } from './report.ts';
+import { kubectl } from './cluster.ts';
+import { top } from './command.ts';
+import { provider } from './provider/choice.ts';
+import { skipReason } from './provider/provider.ts';
+import type { CaseResult, Results } from './report.ts';
 
 export interface Outcome {
   readonly name: string;
   readonly error: unknown;
+  /** Why the case was not played. */
+  readonly skipped?: string;
   readonly seconds: number;
+}
+
+/** An outcome as the report has it. */
+export function caseResult({ name, error, skipped }: Outcome): CaseResult {
+  if (skipped !== undefined) return { name, status: 'skipped', reason: skipped };
+  if (error === undefined) return { name, status: 'passed', reason: '' };
+  const message = error instanceof Error ? error.message : 'something was thrown';
+  return { name, status: 'failed', reason: message.split('\n')[0] ?? '' };
 }
 
 /** All cases, ordered by the names of their files. */
@@ -97,6 +110,13 @@ export async function runCases(
   shared: { nodes: readonly [string, string]; results: Results; log: (line: string) => void },
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
-  for (const one of cases) outcomes.push(await runCase(one, shared));
+  for (const one of cases) {
+    const skipped = skipReason(provider, one.needs);
+    if (skipped === undefined) outcomes.push(await runCase(one, shared));
+    else {
+      shared.log(`\n== ${one.name}: skipped: ${skipped}`);
+      outcomes.push({ name: one.name, error: undefined, skipped, seconds: 0 });
+    }
+  }
   return outcomes;
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Installs Sealift on the lab: images, chart, fabric network.
+// Installs Sealift on the cluster: images, chart, fabric network.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { helm, kubectl, kubectlJson, onNode, readyNodes, run, top } from './lab.ts';
+import { helm, kubectl, kubectlJson, onNode, readyNodes } from './cluster.ts';
+import { top } from './command.ts';
 import { FABRIC } from './pods.ts';
+import { provider } from './provider/choice.ts';
 import { NotReachedError, until } from './wait.ts';
 
 const IMAGES = ['operator', 'agent', 'workloads'] as const;
@@ -28,9 +30,7 @@ async function loadImages(log: (line: string) => void): Promise<boolean> {
         lacking.push(node);
     if (lacking.length === 0) continue;
     log(`loading image ${image} onto ${lacking.join(', ')}`);
-    await run(`${top}/e2e/lab/lab.sh`, ['load', archive, ...lacking.map((n) => n.slice(1))], {
-      timeoutMs: 600_000,
-    });
+    await provider.loadImage(archive, lacking);
     for (const node of lacking) await onNode(node, `echo ${sum} > ${mark}`);
     changed ||= image !== 'workloads';
   }
@@ -88,10 +88,27 @@ export async function replaceCrashedPods(): Promise<void> {
 }
 
 /**
- * Installs or upgrades Sealift on the running lab and waits until it is ready on every node.
+ * Installs or upgrades Sealift on the cluster, unless its provider leaves that to others, and waits until it is ready on every
+ * node.
  * @throws NotReachedError that says what is missing
  */
 export async function installSealift(log: (line: string) => void): Promise<void> {
+  if (provider.chartValues === undefined) log('taking the Sealift that the cluster has');
+  else await installChart(provider.chartValues, log);
+  await waitUntilReady();
+  const nodes = await readyNodes();
+  const list = (await kubectlJson('get', 'nodes', '-l', 'sealift.dev/driver-abi')) as {
+    items: { metadata: { name: string } }[];
+  };
+  const lacking = nodes.filter((one) => !list.items.some(({ metadata }) => metadata.name === one));
+  if (lacking.length > 0)
+    throw new NotReachedError(
+      `These nodes lack Sealift's driver: ${lacking.join(', ')}. The agents' logs say why.`,
+    );
+}
+
+/** @param own values of the chart for this cluster */
+async function installChart(own: object, log: (line: string) => void): Promise<void> {
   const changed = await loadImages(log);
   const values = `${top}/build/e2e-values.json`;
   await writeFile(
@@ -104,6 +121,7 @@ export async function installSealift(log: (line: string) => void): Promise<void>
           delegate: { type: 'macvlan', master: 'eth1', mode: 'bridge', ipam: { type: 'static' } },
         },
       ],
+      ...own,
     }),
   );
   log('helm upgrade --install sealift charts/sealift');
@@ -114,13 +132,4 @@ export async function installSealift(log: (line: string) => void): Promise<void>
   // Helm never upgrades the definitions.
   await kubectl('apply', '--server-side', '--force-conflicts', '-f', `${top}/charts/sealift/crds`);
   if (changed) await kubectl('-n', 'sealift', 'delete', 'pods', '--all', '--wait=false');
-  await waitUntilReady();
-  const nodes = await readyNodes();
-  const list = (await kubectlJson('get', 'nodes', '-l', 'sealift.dev/driver-abi')) as {
-    items: unknown[];
-  };
-  if (list.items.length < nodes.length)
-    throw new NotReachedError(
-      `Only ${list.items.length} of ${nodes.length} nodes have Sealift's driver. The agents' logs say why.`,
-    );
 }

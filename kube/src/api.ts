@@ -16,7 +16,7 @@ export interface Selection extends Call {
 export interface ListOptions extends Selection {
   /**
    * Gets every item as it arrives. Then a server that answers in pages keeps none in memory, and the result may be without
-   * items; whoever calls has to look at both.
+   * items; the caller has to look at both.
    */
   readonly each?: ((item: unknown) => void) | undefined;
 }

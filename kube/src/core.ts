@@ -163,6 +163,8 @@ const NodeSystemInfo = z.object({
   kernelVersion: z.string().default(''),
   containerRuntimeVersion: z.string().default(''),
   kubeletVersion: z.string().default(''),
+  /** Of the kernel: nodes that are containers of one machine (kind) have the same. */
+  bootID: z.string().default(''),
 });
 
 const Taint = z.object({

@@ -41,7 +41,7 @@ export class Deadline implements Disposable {
     return Math.max(0, this.at - this.#clock.now());
   }
 
-  /** Rejects with the deadline's error if the work does not end in time. The work itself goes on. */
+  /** Rejects with the deadline's error if the work does not end in time. The work itself continues. */
   async race<T>(work: Promise<T>): Promise<T> {
     this.signal.throwIfAborted();
     const { promise, reject } = Promise.withResolvers<never>();

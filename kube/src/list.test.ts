@@ -83,7 +83,7 @@ describe('a list', () => {
   });
 });
 
-/** Answers lists as told, and watches never. */
+/** Answers lists as the test says, and watches never. */
 function listing(answer: (options: ListOptions) => Promise<unknown[]>): Api {
   return {
     list: async (_resource: unknown, options: ListOptions) => ({

@@ -22,7 +22,7 @@ export interface Resource<T> {
   readonly kind: string;
   readonly plural: string;
   readonly namespaced: boolean;
-  /** Validates what the server sent and drops fields that nobody reads. Throws if it does not match. */
+  /** Validates what the server sent and drops fields that no code reads. Throws if it does not match. */
   readonly parse: (json: unknown) => T;
 }
 

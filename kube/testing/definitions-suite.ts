@@ -203,8 +203,8 @@ export function decisionSuite(f: Fixture): void {
 
     it.each([
       ['another node’s agent', { target: { nodeName: 'a' } }],
-      ['anybody before there is a target', { target: null }],
-      ['anybody before the target was at its gate', { deadlines: null }],
+      ['any writer before there is a target', { target: null }],
+      ['any writer before the target was at its gate', { deadlines: null }],
     ])('is not Committed by %s', async (_name, status) => {
       const { metadata } = await gated();
       const request = await f.merge(metadata.name, { status }, 'status');

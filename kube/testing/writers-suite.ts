@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   CheckpointRequestStatus,
+  annotations,
   labels,
   MigrationRequestStatus,
   RestoreRequestStatus,
@@ -149,7 +150,12 @@ export function writersSuite(server: () => TestServer): void {
       expect(await patch(agent('pa'), own, labelled('rxe-1'))).toBe('written');
       const address = { metadata: { annotations: { 'sealift.dev/agent-address': 'pa:1' } } };
       expect(await patch(agent('pa'), own, address)).toBe('written');
-      const nothingElse = 'changes only the label';
+      const problem = {
+        labels: { [labels.problem]: 'x' },
+        annotations: { [annotations.problem]: 'X.' },
+      };
+      expect(await patch(agent('pa'), own, { metadata: problem })).toBe('written');
+      const nothingElse = 'changes only labels and annotations';
       for (const body of [
         { spec: { unschedulable: true } },
         { metadata: { labels: { own: '2' } } },
@@ -191,9 +197,9 @@ export function writersSuite(server: () => TestServer): void {
     it('keep an agent to the Lease of its node', async ({ skip }) => {
       if (manifests.length === 0) return skip('no helm beside the API server');
       const path = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
-      const lease = (name: string): object => ({
+      const lease = (name: string, holderIdentity = 'x'): object => ({
         ...{ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name } },
-        spec: { holderIdentity: 'x' },
+        spec: { holderIdentity },
       });
       const own = 'only the Lease of its own node';
       await expect
@@ -204,6 +210,14 @@ export function writersSuite(server: () => TestServer): void {
       const taken = { spec: { holderIdentity: 'a' } };
       expect(await patch(agent('a'), `${path}/sealift-operator`, taken)).toContain(own);
       expect(await patch(agent('a'), `${path}/agent-a`, taken)).toBe('written');
+      const shared = 'sealift-runtime-restart';
+      expect(await others.write(agent('a'), 'POST', path, lease(shared, 'b'))).toContain(
+        'own name',
+      );
+      expect(await others.write(agent('a'), 'POST', path, lease(shared, 'a'))).toBe('written');
+      const given = { spec: { holderIdentity: 'b' } };
+      expect(await patch(agent('a'), `${path}/${shared}`, given)).toContain('own name');
+      expect(await patch(agent('b'), `${path}/${shared}`, given)).toBe('written');
     });
   });
 }

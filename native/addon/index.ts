@@ -147,6 +147,7 @@ interface Native {
   makeCharDevice(path: string, major: number, minor: number): Promise<void>;
   kernelRelease(): string;
   sysvipc(path: string): Promise<SysvObjects>;
+  undumpableSockets(pid: number): Promise<UndumpableSocket[]>;
   endTcpRepair(pid: number): Promise<number>;
   endTcpOrphans(netns: Netns): Promise<number>;
 }
@@ -339,6 +340,23 @@ export function kernelRelease(): string {
 /** The objects of an IPC namespace, by its path, `/proc/123/ns/ipc`. Codes: ENOENT (its task is gone), EPERM. */
 export function sysvipc(path: string): Promise<SysvObjects> {
   return call((addon) => addon.sysvipc(path));
+}
+
+/** A socket that CRIU cannot dump. */
+export interface UndumpableSocket {
+  fd: number;
+  /** AF_INET is 2, AF_INET6 10 (socket(2)). */
+  family: number;
+  /** IPPROTO_MPTCP is 262. */
+  protocol: number;
+  listens: boolean;
+  /** The local one; 0 if there is none. */
+  port: number;
+}
+
+/** The sockets of a process that CRIU cannot dump; empty for one that has ended. Codes: EPERM. */
+export function undumpableSockets(pid: number): Promise<UndumpableSocket[]> {
+  return call((addon) => addon.undumpableSockets(pid));
 }
 
 /**

@@ -237,7 +237,7 @@ int build_context(struct restored *restored)
 	ret = check_device(restored, fd, path);
 	if (!ret)
 		ret = build_objects(restored, fd);
-	/* Nobody else would, be it held since now or since the dump. */
+	/* Nothing else would, whether it is held since now or since the dump. */
 	if (ret && !restored_has_agent())
 		restored->driver->resume(fd);
 	return ret;

@@ -10,7 +10,7 @@
  * Runs in a restored task. Handles come out as they were: every handle up to
  * the highest one is first taken by a protection domain, and each object takes
  * the place of the one that it must have (the kernel hands out the lowest free
- * handle). What is still in the place of a region, or in nobody's, is removed
+ * handle). What is still in the place of a region, or in no process, is removed
  * when the regions are there.
  * 0 or -errno with the reason in the log.
  */

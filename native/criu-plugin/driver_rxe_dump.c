@@ -248,10 +248,8 @@ static int dump_mr(int fd, uint32_t handle, PB(Context) *context)
 	record->access = mr.access;
 	record->lkey = mr.lkey;
 	record->rkey = mr.rkey;
-#if SEALIFT_RXE_ABI_VERSION >= 2
 	record->has_pid = true;
 	record->pid = mr.owner;
-#endif
 	ret = image_append(&context->mrs, &context->n_mrs, record);
 	if (ret)
 		free(record);

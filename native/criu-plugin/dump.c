@@ -223,13 +223,8 @@ static int find_owners(void)
 	struct owner *owners = calloc(count + 1, sizeof(*owners));
 	int ret = owners ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < count && !ret; i++) {
+	for (size_t i = 0; i < count && !ret; i++)
 		owners[i].pid = dump_process_at(i, &owners[i].inner);
-		ret = task_pinned_pages(owners[i].pid, &owners[i].pinned);
-		if (ret)
-			log_fail("kernel", "the pinned memory of process %u is not known: %s",
-				 owners[i].inner, strerror(-ret));
-	}
 	if (!ret)
 		ret = dump_owner_find(contexts, context_count, owners, count);
 	free(owners);

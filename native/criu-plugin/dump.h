@@ -7,7 +7,7 @@
 
 /*
  * dump_begin - forget what an earlier dump left in the image directory
- * @held_by_agent: the device is already held, and whoever did it will resume it
+ * @held_by_agent: the agent holds the device already, and will resume it
  */
 int dump_begin(bool held_by_agent);
 

@@ -148,7 +148,7 @@ int dump_place_mappings(struct dumped *dumped)
 		if (ring)
 			ret = place(dumped, &mappings[i], ring);
 	}
-	/* The process that mapped the queues; without queues the oldest one. dump_owner_check() looks at the regions. */
+	/* The process that mapped the queues; without queues the oldest one. dump_owner_find() looks at the regions. */
 	if (context->n_mappings) {
 		context->owner = context->mappings[0]->pid;
 		return ret;

@@ -20,7 +20,7 @@
 #define WATCH_MS	500
 #define REPLY_LIMIT	4096
 
-/* If one of these is gone, nobody knows of the restored tasks, or a task is missing. */
+/* If one of these is gone, nothing keeps track of the restored tasks, or a task is missing. */
 struct watch {
 	const pid_t *tasks;
 	size_t n_tasks;

@@ -15,7 +15,7 @@
  * connection ends without one, or cannot be made (the agent restarts), asks
  * again every 500 ms for up to 110 s. Gives up when a task has died, when this
  * process is not $SEALIFT_RUNC_PID's child any more, or when the file
- * $SEALIFT_WHILE is gone: nobody would know of the tasks.
+ * $SEALIFT_WHILE is gone: nothing would keep track of the tasks.
  * 0: resume. -ECANCELED: no, and the reason is logged. -ETIMEDOUT: nobody
  * answers.
  */

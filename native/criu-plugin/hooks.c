@@ -12,6 +12,7 @@
 #include "log.h"
 #include "report.h"
 #include "restore.h"
+#include "settings.h"
 
 #define PLUGIN_NAME "ibverbs_plugin"
 #define UVERBS_PREFIX "/dev/infiniband/uverbs"
@@ -48,15 +49,18 @@ static bool left_running(void)
 static int begin_stage(int stage)
 {
 	bool listed;
+	int ret;
 
 	if (stage == CR_PLUGIN_STAGE__DUMP) {
 		/* Listed even without RDMA, so that such a container passes the gate too. */
 		if (add_inventory_plugin(PLUGIN_NAME))
 			return -1;
-		return dump_begin(has_agent());
+		ret = settings_dump_begin(criu_get_image_dir());
+		return ret ? ret : dump_begin(has_agent());
 	}
 	listed = check_and_remove_inventory_plugin(PLUGIN_NAME, strlen(PLUGIN_NAME));
-	return restore_begin(listed, has_agent());
+	ret = listed ? settings_restore_begin(criu_get_image_dir()) : 0;
+	return ret ? ret : restore_begin(listed, has_agent());
 }
 
 static int begin(int stage)
@@ -83,10 +87,12 @@ static void end(int stage, int ret)
 	switch (stage) {
 	case CR_PLUGIN_STAGE__DUMP:
 		dump_end(ret || left_running());
+		settings_dump_end();
 		report_end(ret ? NULL : "dumped");
 		break;
 	case CR_PLUGIN_STAGE__RESTORE:
 		restore_end();
+		settings_restore_end();
 		report_end(ret || late_failed() ? NULL : "detached");
 		/* Should CRIU have missed that its tasks are dead, its caller must not. */
 		if (late_failed() && !ret)
@@ -102,7 +108,9 @@ static int dump_ext_file(int fd, int id)
 
 static int checkpoint_devices(int pid)
 {
-	return dump_task(pid);
+	int ret = settings_dump_task(criu_get_image_dir(), pid);
+
+	return ret ? ret : dump_task(pid);
 }
 
 /* Also called before a dump, in pre-dump rounds, so it decides by the file alone. */

@@ -93,7 +93,7 @@ static int write_all(int fd, const uint8_t *data, size_t size)
 	return 0;
 }
 
-static int write_image(int dir, const char *name, const ProtobufCMessage *message)
+int image_write(int dir, const char *name, const ProtobufCMessage *message)
 {
 	uint8_t *data;
 	size_t size;
@@ -130,12 +130,12 @@ int image_write_context(int dir, unsigned int n, const PB(Context) *context)
 	char name[32];
 
 	context_name(name, sizeof(name), n);
-	return write_image(dir, name, &context->base);
+	return image_write(dir, name, &context->base);
 }
 
 int image_write_files(int dir, const PB(FileTable) *table)
 {
-	return write_image(dir, IMAGE_FILES_NAME, &table->base);
+	return image_write(dir, IMAGE_FILES_NAME, &table->base);
 }
 
 int image_remove_all(int dir)
@@ -155,7 +155,7 @@ int image_remove_all(int dir)
 	return 0;
 }
 
-static int read_image(int dir, const char *name, uint8_t **data, size_t *size)
+int image_read(int dir, const char *name, uint8_t **data, size_t *size)
 {
 	struct stat st;
 	size_t done = 0;
@@ -197,11 +197,8 @@ out:
 	return ret;
 }
 
-/*
- * Open the envelope. The version is looked at before the checksum and the
- * body, whose form may be another one in another version.
- */
-static PB(Envelope) *open_envelope(const uint8_t *data, size_t size, const char *name)
+/* The version is looked at before the checksum and the body, whose form may be another one in another version. */
+PB(Envelope) *image_open(const uint8_t *data, size_t size, const char *name)
 {
 	PB(Envelope) *envelope = sealift__ibverbs__envelope__unpack(NULL, size, data);
 
@@ -223,7 +220,7 @@ static PB(Envelope) *open_envelope(const uint8_t *data, size_t size, const char 
 int image_decode_context(const uint8_t *data, size_t size, const char *name,
 			 PB(Context) **context)
 {
-	PB(Envelope) *envelope = open_envelope(data, size, name);
+	PB(Envelope) *envelope = image_open(data, size, name);
 	int ret = -EINVAL;
 
 	if (!envelope)
@@ -245,7 +242,7 @@ int image_decode_context(const uint8_t *data, size_t size, const char *name,
 
 int image_decode_files(const uint8_t *data, size_t size, const char *name, PB(FileTable) **table)
 {
-	PB(Envelope) *envelope = open_envelope(data, size, name);
+	PB(Envelope) *envelope = image_open(data, size, name);
 
 	if (!envelope)
 		return -EINVAL;
@@ -276,7 +273,7 @@ int image_read_context(int dir, unsigned int n, PB(Context) **context)
 	int ret;
 
 	context_name(name, sizeof(name), n);
-	ret = read_image(dir, name, &data, &size);
+	ret = image_read(dir, name, &data, &size);
 	if (ret)
 		return ret;
 	ret = image_decode_context(data, size, name, context);
@@ -290,7 +287,7 @@ int image_read_files(int dir, PB(FileTable) **table)
 	size_t size;
 	int ret;
 
-	ret = read_image(dir, IMAGE_FILES_NAME, &data, &size);
+	ret = image_read(dir, IMAGE_FILES_NAME, &data, &size);
 	if (ret)
 		return ret;
 	ret = image_decode_files(data, size, IMAGE_FILES_NAME, table);

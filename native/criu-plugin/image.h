@@ -27,6 +27,13 @@
 int image_append(void *array, size_t *count, void *item);
 int image_bytes(ProtobufCBinaryData *field, const void *data, size_t size);
 
+/* Any file of these. 0 or -errno, with a line in the log but for a file that is not there (-ENOENT). */
+int image_write(int dir, const char *name, const ProtobufCMessage *message);
+int image_read(int dir, const char *name, uint8_t **data, size_t *size);
+
+/* The envelope around a body of this version, whole; NULL with a line in the log. */
+PB(Envelope) *image_open(const uint8_t *data, size_t size, const char *name);
+
 /* All 0 or -errno, with a line in the log. */
 int image_write_context(int dir, unsigned int n, const PB(Context) *context);
 int image_write_files(int dir, const PB(FileTable) *table);

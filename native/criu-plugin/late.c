@@ -16,6 +16,7 @@
 #include "late_task.h"
 #include "log.h"
 #include "report.h"
+#include "settings.h"
 #include "tasks.h"
 
 /* Processes, the first one first; and all their threads. */
@@ -282,11 +283,13 @@ static int resume_all(pid_t root)
 	if (!ret)
 		ret = device_node_restore(tree[0]);
 	if (!ret)
+		ret = settings_restore(tree, tree_count);
+	if (!ret)
 		ret = open_gate(fds, monotonic_us() - begun);
 	if (ret)
 		kill_all();
 	for (size_t n = 0; n < restored_count(); n++) {
-		/* Nobody else would resume a device whose new tasks are gone. */
+		/* Without an agent nothing else resumes a device whose new tasks are dead. */
 		if (ret && fds[n] >= 0 && !restored_has_agent())
 			restored_at(n)->driver->resume(fds[n]);
 		if (fds[n] >= 0)

@@ -2,8 +2,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "failure.h"
 #include "log.h"
-#include "report.h"
 
 void log_fail(const char *code, const char *format, ...)
 {
@@ -14,5 +14,5 @@ void log_fail(const char *code, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	print_on_level(LOG_LEVEL_ERROR, "Error (ibverbs): sealift: %s: %s\n", code, text);
-	report_failure(code, text);
+	failure_keep(code, text);
 }

@@ -6,20 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "failure.h"
 #include "log.h"
 #include "report.h"
 #include "tasks.h"
 
-/* Shared with the tasks that CRIU forks. */
-static struct {
-	int taken;
-	int complete;
-	char code[32];
-	char text[512];
-} *failure;
 static bool opened;
 
 static const char *state_path(void)
@@ -32,27 +25,13 @@ static const char *state_path(void)
 int report_begin(void)
 {
 	const char *path = state_path();
+	int ret;
 
 	opened = false;
-	if (!failure) {
-		failure = mmap(NULL, sizeof(*failure), PROT_READ | PROT_WRITE,
-			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-		if (failure == MAP_FAILED) {
-			failure = NULL;
-			return -errno;
-		}
-	}
-	memset(failure, 0, sizeof(*failure));
+	ret = failure_reset();
+	if (ret)
+		return ret;
 	return path && unlink(path) && errno != ENOENT ? -errno : 0;
-}
-
-void report_failure(const char *code, const char *text)
-{
-	if (!failure || __atomic_exchange_n(&failure->taken, 1, __ATOMIC_ACQUIRE))
-		return;
-	snprintf(failure->code, sizeof(failure->code), "%s", code);
-	snprintf(failure->text, sizeof(failure->text), "%s", text);
-	__atomic_store_n(&failure->complete, 1, __ATOMIC_RELEASE);
 }
 
 /* As a JSON string; what is not ASCII goes byte by byte, so that no cut text is malformed. */
@@ -119,11 +98,12 @@ int report_opened(pid_t root)
 
 void report_end(const char *good)
 {
+	const struct failure *failure = good ? NULL : failure_first();
 	char line[sizeof(failure->text) * 6 + 256], text[sizeof(failure->text) * 6 + 8] = "";
 	const char *code = "criu";
 	int ret;
 
-	if (!good && failure && __atomic_load_n(&failure->complete, __ATOMIC_ACQUIRE)) {
+	if (failure) {
 		code = failure->code;
 		quote(text, sizeof(text), failure->text);
 	}
@@ -135,6 +115,6 @@ void report_end(const char *good)
 			 opened ? "true" : "false", code, text);
 	ret = write_state(line);
 	if (ret)
-		log_warn("what became of it cannot be written to %s: %s", state_path(),
+		log_warn("the outcome cannot be written to %s: %s", state_path(),
 			 strerror(-ret));
 }

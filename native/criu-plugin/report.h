@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What became of a dump or restore, for the node agent: one file, replaced
+ * The outcome of a dump or restore, for the node agent: one file, replaced
  * whole, at the path that $SEALIFT_STATE gives. A container can write into
  * CRIU's log (the names of its files are logged), but not here.
  */
@@ -17,15 +17,12 @@
  */
 int report_begin(void);
 
-/* Keep why it failed. The first failure counts: what follows is its consequence. */
-void report_failure(const char *code, const char *text);
-
 /*
  * report_opened - the gate is open: from now on CRIU may detach from the tasks
  * @root: the container's first task
  *
- * 0, or -errno with a line in the log: nobody would know then whether a task
- * has run, so none may run.
+ * 0, or -errno with a line in the log: the file would not say then whether a
+ * task has run, so none may run.
  */
 int report_opened(pid_t root);
 

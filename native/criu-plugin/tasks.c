@@ -50,16 +50,6 @@ int task_inner_pid(pid_t pid, uint32_t *inner)
 	return ret;
 }
 
-int task_pinned_pages(pid_t pid, uint64_t *pages)
-{
-	uint64_t kib;
-	int ret = status_number(pid, "VmPin:", &kib);
-
-	if (!ret)
-		*pages = kib / 4;
-	return ret;
-}
-
 int task_start_time(pid_t pid, uint64_t *ticks)
 {
 	unsigned long long start;

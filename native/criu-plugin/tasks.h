@@ -11,8 +11,6 @@
 /* The pid as the process itself sees it, which a restore keeps. 0 or -errno. */
 int task_inner_pid(pid_t pid, uint32_t *inner);
 
-/* Pages that the kernel has pinned in its memory for devices (VmPin). 0 or -errno. */
-int task_pinned_pages(pid_t pid, uint64_t *pages);
 
 /* When the process was started, in clock ticks since boot; a later process of the same pid has another time. */
 int task_start_time(pid_t pid, uint64_t *ticks);

@@ -14,7 +14,7 @@
  */
 typedef int (*exchange_wait)(int fd, short events, void *arg);
 
-/* A descriptor that does not block, or -errno: nobody listens at @path. */
+/* A descriptor that does not block, or -errno: no process listens at @path. */
 int exchange_connect(const char *path);
 
 /*

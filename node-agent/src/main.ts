@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The node agent. `install` puts programs and driver onto the node and ends; `run` serves.
+// The node agent. `install` puts programs, runtime handler and driver onto the node and ends; `run` serves. `uninstall` takes
+// all of it off again, and `idle` waits for the end after that; `uninstall-nodes` lets every node do so.
 import {
   Client,
   loadConfig,
@@ -7,55 +8,20 @@ import {
   realClock,
   Rest,
   serveHealth,
-  withFaults,
 } from '../../kube/src/index.ts';
 import { Agent } from './agent.ts';
 import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
 import { nodeOperations } from './node/operations.ts';
-import { AgentError, reasonOf } from './support/errors.ts';
-import { Host } from './node/host/host.ts';
-import { installRelease, installCni } from './node/install/release.ts';
-import { isLoaded, loadDriver, loadedAbi } from './node/install/driver.ts';
+import { reasonOf } from './support/errors.ts';
+import { describeNode, idle, install, uninstall, uninstallAll } from './installer.ts';
 import { Journal } from './support/journal/journal.ts';
 import { removeIncoming } from './reconcilers/orphan-sweep.ts';
 import { Registration } from './node/registration.ts';
-import { RdmaDriver } from './node/device/driver.ts';
 import { readyChecks } from './readiness.ts';
 
 const VERSION = '0.1.0';
 const log = makeLogger('sealift-agent');
-
-async function install(config: Config): Promise<void> {
-  const release = await withFaults('install.bundle', async () => {
-    const installed = await installRelease(config.bundleDir, config.installDir);
-    await installCni(config.installDir, config.cniBinDir);
-    return installed;
-  });
-  log.info({ release }, 'bundle installed');
-  try {
-    await new RdmaDriver().checkNetnsMode();
-    const abi = await withFaults('install.driver', () =>
-      loadDriver(new Host(config.host), `${config.installDir}/modules`),
-    );
-    log.info({ abi }, 'driver loaded');
-  } catch (error) {
-    // The node then has no label and no pod is moved to or from it; pods that do not ask for Sealift are not hurt.
-    log.error({ ...reasonOf(error) }, 'driver not available');
-  }
-}
-
-/** @throws AgentError that says what to do, if this node cannot take part */
-async function driverAbi(known: string | undefined): Promise<string> {
-  await new RdmaDriver().checkNetnsMode();
-  // Only a device of the driver tells the ABI: none is made for each renewal of the Lease.
-  const abi = known !== undefined && isLoaded() ? known : await loadedAbi();
-  if (abi !== undefined) return abi;
-  throw new AgentError(
-    'DriverMissing',
-    "Sealift's rdma_rxe is not loaded. See the log of the init container of the agent's pod.",
-  );
-}
 
 async function run(config: Config): Promise<void> {
   const stop = new AbortController();
@@ -77,26 +43,33 @@ async function run(config: Config): Promise<void> {
   });
   const { nodeName, address, namespace } = config;
   const registration = new Registration({
-    ...{ api, log, clock: realClock, nodeName, address, namespace, driverAbi },
+    ...{ api, log, clock: realClock, nodeName, address, namespace },
+    describe: (known) => describeNode(config, known),
   });
-  const { leaseProblem, driverProblem } = registration;
+  const { leaseProblem, nodeProblem } = registration;
   const isSynced = (): boolean => agent.synced;
   const health = await serveHealth(
     config.metricsPort,
-    readyChecks({ config, isSynced, leaseProblem, driverProblem }),
+    readyChecks({ config, isSynced, leaseProblem, nodeProblem }),
   );
   await Promise.all([agent.run(stop.signal), registration.run(stop.signal)]);
   await health.close();
 }
 
 const command = process.argv[2] ?? 'run';
-const commands: Record<string, (config: Config) => Promise<void>> = { install, run };
+const commands: Record<string, (config: Config) => Promise<void>> = {
+  run,
+  idle,
+  install: (config) => install(config, log),
+  uninstall: (config) => uninstall(config, log),
+  'uninstall-nodes': (config) => uninstallAll(config, log),
+};
 try {
   const chosen = commands[command];
   if (!chosen) throw new Error(`usage: ${Object.keys(commands).join(' | ')}`);
   await chosen(readConfig(process.env));
 } catch (error) {
   log.fatal({ err: error, ...reasonOf(error) }, 'agent ended');
-  // Servers that still listen would keep a process alive that serves nobody.
+  // Servers that still listen would keep a process alive that has no work.
   process.exit(1);
 }

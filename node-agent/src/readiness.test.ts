@@ -37,7 +37,7 @@ describe('the agent is ready', () => {
       },
       isSynced: () => true,
       leaseProblem: () => undefined,
-      driverProblem: () => undefined,
+      nodeProblem: () => undefined,
       ...more,
     });
     const out: Record<string, string> = {};
@@ -69,12 +69,12 @@ describe('the agent is ready', () => {
     expect((await problems())['socket']).toContain('is no socket');
   });
 
-  it('not without requests, driver or API server', async () => {
+  it('not without requests, API server or what a node needs', async () => {
     const found = await problems({
       isSynced: () => false,
       leaseProblem: () => 'silent',
-      driverProblem: () => 'no module',
+      nodeProblem: () => 'no module',
     });
-    expect(Object.keys(found)).toEqual(['requests', 'API server', 'driver']);
+    expect(Object.keys(found)).toEqual(['requests', 'API server', 'node']);
   });
 });

@@ -16,15 +16,15 @@ export interface ReadinessParts {
   /** Whether the agent has listed its requests. */
   readonly isSynced: () => boolean;
   readonly leaseProblem: () => string | undefined;
-  readonly driverProblem: () => string | undefined;
+  readonly nodeProblem: () => string | undefined;
 }
 
 export function readyChecks(parts: ReadinessParts): Record<string, ReadyCheck> {
-  const { config, isSynced, leaseProblem, driverProblem } = parts;
+  const { config, isSynced, leaseProblem, nodeProblem } = parts;
   return {
     requests: () => (isSynced() ? undefined : 'Not every kind of request is listed yet.'),
     'API server': leaseProblem,
-    driver: driverProblem,
+    node: nodeProblem,
     socket: () => socketProblem(config.socketPath),
     files: () => filesProblem(config),
   };

@@ -179,8 +179,9 @@ export class FaultInjector {
     const pod = this.#simulation.pod(name);
     if (!pod) return;
     this.deletedPods.add(pod.metadata.uid);
-    this.#monitor.lostApplications.add(app);
-    asUser(() => this.#simulation.store.delete({ kind: 'Pod', namespace, name }, undefined, 1));
+    const { applications, store } = this.#simulation;
+    this.#monitor.lostApplications.add(applications.of(pod.metadata.uid) ?? name);
+    asUser(() => store.delete({ kind: 'Pod', namespace, name }, undefined, 1));
   }
 
   /** Another client writes to the request: a write that follows from an older version conflicts. */

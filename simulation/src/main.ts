@@ -10,13 +10,29 @@ import { run } from './run.ts';
 import { schedules, type Schedule } from './schedule.ts';
 
 const env = process.env;
-const count = Number(env['N'] ?? 10_000);
-const seed = env['SEED'] === undefined ? Date.now() % 2 ** 31 : Number(env['SEED']);
+if (process.argv.length > 2) {
+  console.error(
+    'The simulation takes no arguments. Set N, SEED, MUTANT or REPLAY in the environment.',
+  );
+  process.exit(2);
+}
+const count = wholeNumber('N', 1) ?? 10_000;
+const seed = wholeNumber('SEED', 0) ?? Date.now() % 2 ** 31;
 const mutantName = env['MUTANT'];
 const mutant = mutants.find((one) => one.name === mutantName);
 if (mutantName && !mutant) {
   const names = mutants.map(({ name }) => `'${name}'`).join(', ');
   console.error(`MUTANT: no mutant is called '${mutantName}'. There are ${names}.`);
+  process.exit(2);
+}
+
+/** @returns the number in this variable of the environment, undefined without one */
+function wholeNumber(name: string, least: number): number | undefined {
+  const text = env[name];
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(number) && number >= least) return number;
+  console.error(`${name}: '${text}' is no whole number from ${least}. Write digits only.`);
   process.exit(2);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The invariants of spec/handover.pml, checked after every step. It also plays the peers, which remember every operation
+// The invariants of spec/handover.pml, checked after every step. It also simulates the peers, which remember every operation
 // that was acknowledged to them.
 import { isDeepStrictEqual } from 'node:util';
 import { annotations, type Decision } from '../../crds/src/index.ts';
@@ -23,11 +23,16 @@ const roundTripMs = 200;
 /** A write to a journal takes less; another restore of the container takes far more. */
 const writeMs = 20;
 
+/** A dump that is under way is not interrupted by the decision. Everything else takes milliseconds. */
+const longestAbortMs = 2000;
+
 interface Handover {
   readonly request: StoredObject;
   decision: Decision | undefined;
   /** Once the decision is Committed. */
   answering: AnsweringRecord | undefined;
+  /** Virtual time at which the decision was Aborted. */
+  abortedAt?: number;
 }
 
 /** What the monitor may rely on under a schedule. */
@@ -36,6 +41,8 @@ interface Assumptions {
   readonly holdsEndInTime: boolean;
   /** No clock jumps. */
   readonly clocksAreSteady: boolean;
+  /** No process, connection or node fails: an aborted pod resumes soon, whatever else its agent does. */
+  readonly abortsAreQuick: boolean;
 }
 
 export class Monitor {
@@ -170,7 +177,9 @@ export class Monitor {
     const answering =
       known.answering ??
       (isCommitted ? newAnsweringRecord(this.#simulation.timeline.now) : undefined);
-    this.#handovers.set(uid, { ...known, request: after, decision, answering });
+    const { now } = this.#simulation.timeline;
+    const aborted = decision?.outcome === 'Aborted' ? { abortedAt: known.abortedAt ?? now } : {};
+    this.#handovers.set(uid, { ...known, request: after, decision, answering, ...aborted });
   }
 
   /** The target checks its own clock and the source can veto: with one fault, one of the two works. */
@@ -219,7 +228,10 @@ export class Monitor {
   #checkSource(container: Container): void {
     const move = this.#migrationOf(container.podUid);
     if (!move) return;
-    if (container.state === 'Frozen') this.#frozen.set(container.id, container);
+    if (container.state === 'Frozen') {
+      this.#frozen.set(container.id, container);
+      this.#checkAbort(container, move);
+    }
     const { podUid, sandbox } = container;
     if (sandbox.device?.held === true && !this.#heldSince.has(podUid))
       this.#heldSince.set(podUid, this.#simulation.timeline.now);
@@ -231,6 +243,14 @@ export class Monitor {
       );
     }
     this.#frozen.delete(container.id);
+  }
+
+  /** A container of an aborted move stays frozen no longer than its dump still takes. */
+  #checkAbort({ id }: Container, { abortedAt }: Handover): void {
+    if (!this.#assumptions.abortsAreQuick || abortedAt === undefined) return;
+    const passed = this.#simulation.timeline.now - abortedAt;
+    if (passed > longestAbortMs)
+      throw new ViolationError('LateResume', `${id} is frozen ${passed} ms after Aborted`);
   }
 
   /** The newest MigrationRequest for this pod: earlier ones have ended. */

@@ -2,7 +2,11 @@
 // The network between agents. Images arrive whole, damaged, or not at all.
 import { AgentError, reasonOf, type AgentCode } from '../../node-agent/src/support/errors.ts';
 import type { NodeOperations, Server } from '../../node-agent/src/node/operations.ts';
-import { digestOf, formatManifest } from '../../node-agent/src/node/transfer/manifest.ts';
+import {
+  digestOf,
+  formatManifest,
+  type Manifest,
+} from '../../node-agent/src/node/transfer/manifest.ts';
 import type { SendOptions, Sent } from '../../node-agent/src/node/transfer/sender.ts';
 import type { Machine } from './node/machine.ts';
 import { never, type Process } from './process.ts';
@@ -57,7 +61,12 @@ export class Network {
   }
 
   /** The protocol of sendImages and Receiver, without the bytes. */
-  send(from: Machine, sender: Process, options: SendOptions): Promise<Sent> {
+  async send(from: Machine, sender: Process, options: SendOptions): Promise<Sent> {
+    if (sender.alive) await options.sealed?.(digestOf(formatManifest(manifestOf(options))));
+    return this.#send(from, sender, options);
+  }
+
+  #send(from: Machine, sender: Process, options: SendOptions): Promise<Sent> {
     if (!sender.alive) return never();
     const { promise, resolve, reject } = Promise.withResolvers<Sent>();
     const timeline = this.#timeline;
@@ -139,7 +148,7 @@ export class Network {
         refuse('ImageCorrupt', 'the images are damaged (simulated)');
         return;
       }
-      const manifest = { ...options.manifest, files: [] };
+      const manifest = manifestOf(options);
       to.machine.images.set(id, { id, manifest, memories: structuredClone(image.memories) });
       to.on.received(id, manifest);
       const digest = digestOf(formatManifest(manifest));
@@ -148,3 +157,6 @@ export class Network {
     });
   }
 }
+
+/** A simulated node's images have no files. */
+const manifestOf = ({ manifest }: SendOptions): Manifest => ({ ...manifest, files: [] });

@@ -6,7 +6,7 @@ import type { Logger } from '../../kube/src/index.ts';
 import type { StoredObject } from './api/objects.ts';
 import { decisionOf } from './api/rules.ts';
 import type { ObjectKey } from './api/store.ts';
-import { app } from './application.ts';
+import { app, furtherApps } from './application.ts';
 import { FaultInjector } from './fault-injector.ts';
 import { nodeRecords, unfinished, wrongPods } from './final-state.ts';
 import { Monitor, ViolationError } from './monitor.ts';
@@ -23,6 +23,12 @@ const maxSteps = 60_000;
 const checkEverySteps = 25;
 /** The pod's peers give up at their seventh RNR NAK. */
 const retryLimit = { [annotations.peerRnrRetry]: '6' };
+
+/** Faults that leave every process, connection and node as it is. */
+const harmless: ReadonlySet<string> = new Set([
+  ...['damageImage', 'dumpFails', 'freezeFails', 'holdFails', 'restoreFails', 'restoreHangs'],
+  ...['endsAtGate', 'unschedulable', 'cancel', 'deleteTarget', 'touch'],
+]);
 
 export interface Outcome {
   readonly steps: number;
@@ -43,6 +49,7 @@ export async function run(schedule: Schedule, options: RunOptions = {}): Promise
   const simulation = new Simulation({
     seed: schedule.seed,
     containers: schedule.containers,
+    several: schedule.scenario === 'several',
     log: options.log,
     hooks: options.mutant?.hooks,
     onPoint: (name) => injector.faults?.pointPassed(name),
@@ -51,7 +58,8 @@ export async function run(schedule: Schedule, options: RunOptions = {}): Promise
   const clocksAreSteady = list.every(({ what }) => what.do !== 'skew');
   // Several faults, or a clock that jumps, may keep both agents from ending a hold in time.
   const holdsEndInTime = scenario === 'retryLimit' && list.length <= 1 && clocksAreSteady;
-  const monitor = new Monitor(simulation, { holdsEndInTime, clocksAreSteady });
+  const abortsAreQuick = list.every(({ what }) => harmless.has(what.do));
+  const monitor = new Monitor(simulation, { holdsEndInTime, clocksAreSteady, abortsAreQuick });
   const faults = new FaultInjector(simulation, monitor, schedule);
   injector.faults = faults;
   const uninstall = simulation.install();
@@ -62,6 +70,12 @@ export async function run(schedule: Schedule, options: RunOptions = {}): Promise
     undo?.();
     await uninstall();
   }
+}
+
+interface Move {
+  readonly podName: string;
+  /** Of requests for this pod, made at the same time. One of them is accepted. */
+  readonly names: readonly string[];
 }
 
 class Run {
@@ -89,13 +103,21 @@ class Run {
     switch (scenario) {
       case 'move':
       case 'retryLimit':
-        return this.#migrate(app, ['move']);
+        return this.#migrate([{ podName: app, names: ['move'] }]);
       case 'competing':
-        return this.#migrate(app, ['move', 'other']);
+        return this.#migrate([{ podName: app, names: ['move', 'other'] }]);
+      case 'several':
+        return this.#migrate(
+          [app, ...Object.keys(furtherApps)].map((podName) => ({
+            podName,
+            names: [`move-${podName}`],
+          })),
+        );
       case 'return': {
-        const there = await this.#migrate(app, ['move']);
+        const there = await this.#migrate([{ podName: app, names: ['move'] }]);
         const [pod] = this.#simulation.store.all('Pod');
-        return pod ? this.#migrate(pod.metadata.name, ['return']) : there;
+        if (!pod) return there;
+        return this.#migrate([{ podName: pod.metadata.name, names: ['return'] }]);
       }
       case 'checkpoint':
         return this.#checkpointAndRestore();
@@ -104,22 +126,29 @@ class Run {
     }
   }
 
-  /** @param names of requests for this pod, made at the same time. One of them is accepted */
-  async #migrate(podName: string, names: readonly string[], spec: object = {}): Promise<string> {
+  /** Makes the requests of all moves at the same time. */
+  async #migrate(moves: readonly Move[], spec: object = {}): Promise<string> {
     const simulation = this.#simulation;
     const { store } = simulation;
     const { deletedPods } = this.#faults;
     const kind = 'MigrationRequest';
-    const accepted: { request?: StoredObject } = {};
+    const names = moves.flatMap((move) => move.names);
+    /** The request of each move that was accepted, by the name of the pod. */
+    const accepted = new Map<string, StoredObject>();
     store.onChange(({ after }) => {
       if (!after || after.kind !== kind || !names.includes(after.metadata.name)) return;
-      if (after.status?.['source'] !== undefined) accepted.request = after;
+      if (after.status?.['source'] === undefined) return;
+      accepted.set(String(after.spec?.['podName']), after);
     });
-    for (const name of names)
-      store.create(requestBody(kind, name, { podName, ...spec }), { by: 'user' });
+    for (const move of moves) {
+      for (const name of move.names)
+        store.create(requestBody(kind, name, { podName: move.podName, ...spec }), { by: 'user' });
+    }
     const left = (): string[] => [
       ...unfinished(simulation, deletedPods),
-      ...wrongPods(simulation, accepted.request, podName, deletedPods),
+      ...moves.flatMap(({ podName }) =>
+        wrongPods(simulation, accepted.get(podName), podName, deletedPods),
+      ),
     ];
     await this.#stepUntilNone(left);
     for (const name of names) asUser(() => store.delete(keyOf(kind, name), undefined, 0));
@@ -128,16 +157,14 @@ class Run {
         asUser(() => store.delete(keyOf(other, metadata.name), undefined, 0));
     }
     await this.#stepUntilNone(() => [...left(), ...nodeRecords(simulation)]);
-    const { recovery } = (accepted.request?.status ?? {}) as {
-      recovery?: { restoreRequestName?: string };
-    };
-    const restored = recovery?.restoreRequestName === undefined ? '' : ' restored';
-    return `${decisionText(accepted.request)}${restored}`;
+    return [...new Set(moves.map(({ podName }) => endOf(accepted.get(podName))))].sort().join(', ');
   }
 
   async #migrateWithCheckpoint(): Promise<string> {
     await this.#checkpoint();
-    return this.#migrate(app, ['move'], { onSourceLoss: 'RestoreNewestCheckpoint' });
+    return this.#migrate([{ podName: app, names: ['move'] }], {
+      onSourceLoss: 'RestoreNewestCheckpoint',
+    });
   }
 
   async #checkpointAndRestore(): Promise<string> {
@@ -200,6 +227,14 @@ class Run {
 }
 
 const keyOf = (kind: string, name: string): ObjectKey => ({ kind, namespace, name });
+
+/** What became of a move, for people. */
+function endOf(request: StoredObject | undefined): string {
+  const { recovery } = (request?.status ?? {}) as {
+    recovery?: { restoreRequestName?: string };
+  };
+  return `${decisionText(request)}${recovery?.restoreRequestName === undefined ? '' : ' restored'}`;
+}
 
 function decisionText(request: StoredObject | undefined): string {
   const decision = decisionOf(request);

@@ -51,15 +51,16 @@ export interface Fault {
 /**
  * `move`; `return`: there and back; `competing`: two requests for one pod at once; `checkpoint`: and a pod restored from
  * it; `retryLimit`: a move whose peers have a retry limit; `recover`: a move that, if its source is lost, is followed by a
- * restore from a checkpoint.
+ * restore from a checkpoint; `several`: pods of both nodes move at the same time, more than a node's limit.
  */
-export type Scenario = 'move' | 'return' | 'competing' | 'checkpoint' | 'retryLimit' | 'recover';
+export type Scenario =
+  'move' | 'return' | 'competing' | 'checkpoint' | 'retryLimit' | 'recover' | 'several';
 
 export interface Schedule {
   /** For latencies, and for whether an effect that is under way happens although its process dies. */
   readonly seed: number;
   readonly scenario: Scenario;
-  /** How many containers the pod has, 1 to 3. The first of several is a sidecar. Absent: 1. */
+  /** How many containers a pod has, 1 to 3. The first of several is a sidecar. Absent: 1. */
   readonly containers?: number;
   readonly faults: readonly Fault[];
 }
@@ -141,6 +142,7 @@ const scenario = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom<Scenario>('return', 'competing') },
   { weight: 2, arbitrary: fc.constant<Scenario>('checkpoint') },
   { weight: 2, arbitrary: fc.constantFrom<Scenario>('retryLimit', 'recover') },
+  { weight: 3, arbitrary: fc.constant<Scenario>('several') },
 );
 
 export const schedules: fc.Arbitrary<Schedule> = fc.record({

@@ -24,6 +24,7 @@ describe('without faults', () => {
     ['checkpoint', 'restore Committed Committed'],
     ['retryLimit', 'Committed Committed'],
     ['recover', 'Committed Committed'],
+    ['several', 'Committed Committed'],
   ])('%s ends in %s', async (scenario, decision) => {
     expect(await run({ seed: 1, scenario, faults: [] })).toMatchObject({ decision });
   });

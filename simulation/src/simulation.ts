@@ -7,7 +7,7 @@ import type { StoredObject } from './api/objects.ts';
 import { decisionOf } from './api/rules.ts';
 import { ApiServer } from './api/server.ts';
 import { Store } from './api/store.ts';
-import { applicationOf, makeRunningPod } from './application.ts';
+import { app, Applications, furtherApps, makeRunningPod } from './application.ts';
 import { Network } from './network.ts';
 import { Kernel } from './node/kernel.ts';
 import { Kubelet, type KubeletHooks } from './node/kubelet.ts';
@@ -44,8 +44,10 @@ const quiet = {
 
 export interface SimulationOptions {
   readonly seed: number;
-  /** Of the pod. Absent: 1. */
+  /** Of a pod. Absent: 1. */
   readonly containers?: number | undefined;
+  /** Four pods run, not one. */
+  readonly several?: boolean;
   readonly log?: ((process: string) => Logger) | undefined;
   readonly hooks?: Pick<KubeletHooks, 'restored'> | undefined;
   /** A process passes a fault point. The process may be dead when this returns. */
@@ -59,6 +61,7 @@ export class Simulation {
   readonly scheduler: Scheduler;
   readonly network: Network;
   readonly kernel: Kernel;
+  readonly applications: Applications;
   readonly machines = new Map<string, Machine>();
   /** What the next attempts of CRIU and the freezer do, on any node. */
   readonly nodeFaults = {
@@ -81,6 +84,7 @@ export class Simulation {
     const random = new Random(options.seed);
     this.timeline = new Timeline(startMs, random);
     this.store = new Store(random, () => this.timeline.now);
+    this.applications = new Applications(this.store);
     this.server = new ApiServer(this.timeline, this.store);
     this.scheduler = new Scheduler(this.store, this.timeline);
     this.network = new Network(this.timeline);
@@ -112,15 +116,17 @@ export class Simulation {
     };
   }
 
-  /** Starts a pod on the source node, then scheduler, operator and agents. */
+  /** Starts the pods, then scheduler, operator and agents. */
   start(podAnnotations: Readonly<Record<string, string>> = {}): void {
     this.scheduler.start();
     this.store.onChange(({ before, after }) => {
       if (after && decisionOf(after) && !decisionOf(before))
         this.#options.onPoint?.('api.decision');
     });
-    const { machine } = this.node(sourceNode);
-    makeRunningPod(this.store, machine, this.#options.containers ?? 1, podAnnotations);
+    const { containers = 1, several = false } = this.#options;
+    const apps = { [app]: sourceNode, ...(several ? furtherApps : {}) };
+    for (const [name, node] of Object.entries(apps))
+      makeRunningPod(this.store, this.node(node).machine, name, containers, podAnnotations);
     this.startOperator();
     for (const name of this.#nodes.keys()) this.startAgent(name);
   }
@@ -263,7 +269,7 @@ export class Simulation {
 
   #newKubelet(machine: Machine): Kubelet {
     return new Kubelet(machine, this.server, this.nodeFaults, {
-      applicationOf: (pod) => applicationOf(this.store, pod),
+      applicationOf: ({ metadata }) => this.applications.of(metadata.uid) ?? metadata.name,
       ...this.#options.hooks,
     });
   }

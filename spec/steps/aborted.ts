@@ -83,7 +83,7 @@ export const aborted: readonly Row<'MigrationRequest'>[] = [
     phase: 'RollingBack',
   },
   {
-    step: 'The target’s agent keeps diagnostics, refuses who waits at a gate and removes the images.',
+    step: 'The target’s agent keeps diagnostics, refuses every caller at a gate and removes the images.',
     by: 'target agent',
     effect: 'TearDownTarget',
     found: 'Restoring',

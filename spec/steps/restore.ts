@@ -207,7 +207,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     faults: ['target.abort'],
   },
   {
-    step: 'The target’s agent keeps diagnostics, refuses who waits at a gate and removes the images.',
+    step: 'The target’s agent keeps diagnostics, refuses every caller at a gate and removes the images.',
     by: 'target agent',
     effect: 'TearDownTarget',
     found: 'Restoring',

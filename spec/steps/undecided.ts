@@ -207,6 +207,7 @@ export const undecided: readonly Row<'MigrationRequest'>[] = [
       'driver.hint',
       'driver.restore_cq',
       'driver.restore_qp',
+      'shim.keep',
       'shim.atGate',
     ],
     model: ['target.StartRestore'],

@@ -36,8 +36,15 @@ builder_run() {
 		# With /dev/pts, for tests that need a terminal.
 		mount --rbind /dev "$root/dev"
 		mount -t tmpfs tmpfs "$root/tmp"
-		exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin:"$checkout/node_modules/.bin" LANG=C.UTF-8 TERM=dumb \
-			KERNEL_RELEASE="$(cat "$root/kernel-release")" ${MAKEFLAGS:+MAKEFLAGS="$MAKEFLAGS"} \
+		release=$(cat "$root/kernel-release")
+		# Not chroot: CRIU finds another root in a container than its mount namespace has, if runc was started in a chroot.
+		mkdir "$root/tmp/host"
+		cd "$root"
+		pivot_root . tmp/host
+		umount --lazy /tmp/host
+		rmdir /tmp/host
+		exec /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin:"$checkout/node_modules/.bin" LANG=C.UTF-8 TERM=dumb \
+			KERNEL_RELEASE="$release" ${MAKEFLAGS:+MAKEFLAGS="$MAKEFLAGS"} \
 			sh -c "cd \"\$0\" && exec \"\$@\"" "$cwd" "$@"
 	' builder "$(builder_dir)" "$CHECKOUT" "$LAB" "$PWD" "$@"
 }

@@ -28,6 +28,18 @@ progress_table() {
 		driver|60|kernel module rdma_rxe|the compiler
 		native|45|CRIU plugin, shim, addon and workloads|the compiler
 		images|20|image archives of operator, agent and workloads|this machine's disk
+		kind-kind|60|kind|Go modules, then the compiler
+		kind-kubernetes|140|kubeadm and kube-proxy|Go modules, then the compiler
+		kind-containerd|120|containerd 2.x|Go modules, then the compiler
+		kind-crictl|120|crictl|Go modules, then the compiler
+		kind-coredns|120|CoreDNS|Go modules, then the compiler
+		kind-tree|60|the Debian tree of kind's nodes|the package mirror
+		kind-image|60|the node image with the control plane's images|this machine's disk
+		kind-machine-tree|150|the Debian tree of kind's VM|the package mirror
+		kind-machine|90|the VM's disk, with the node image in Docker|this machine's disk
+		kind-cluster|120|the cluster, by kind|Docker
+		kind-snapshot|900|first boot of the VM and the cluster in it, kept as a snapshot|the emulated VM
+		kind-start|60|the kind cluster|the emulated VM, from its snapshot
 	T
 }
 

@@ -28,7 +28,7 @@ static const char usage[] =
 	"  --stall SECONDS    give up when nothing completes for so long (default 180)\n"
 	"  --timeout CODE     local ACK timeout, 4.096 us * 2^CODE (default 14)\n"
 	"  --retry-count N    0..7 (default 7)\n"
-	"  --rnr-retry N      0..7 (default 7, for ever)\n"
+	"  --rnr-retry N      0..7 (default 7, no limit)\n"
 	"  --min-rnr-timer N  code 0..31 (default 12, 0.64 ms)\n"
 	"  --inject FAULT     lose, duplicate, corrupt or reorder one operation: the run must fail\n";
 

@@ -10,6 +10,7 @@
 #include "rdma_link.h"
 #include "rdma_resources.h"
 #include "rxe.h"
+#include "sockets.h"
 #include "sysvipc.h"
 #include "tcp_orphans.h"
 #include "tcp_repair.h"
@@ -26,6 +27,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportMacvlan(env, exports);
   sealift::ExportAnnounce(env, exports);
   sealift::ExportHost(env, exports);
+  sealift::ExportSockets(env, exports);
   sealift::ExportSysvipc(env, exports);
   sealift::ExportTcpOrphans(env, exports);
   sealift::ExportTcpRepair(env, exports);

@@ -22,7 +22,7 @@ void Job::Run(const std::string& netns) {
 
 void Job::Settle(napi_env raw, napi_value, void*, void* data) {
   std::unique_ptr<Job> job(static_cast<Job*>(data));
-  if (raw == nullptr) return;  // the environment is being torn down: nobody waits
+  if (raw == nullptr) return;  // the environment is being torn down: no caller waits
   Napi::Env env(raw);
   Napi::HandleScope scope(env);
   if (!job->failure_) {

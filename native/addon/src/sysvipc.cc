@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// System V IPC objects of an IPC namespace: /proc/sysvipc shows those of whoever opens it.
+// System V IPC objects of an IPC namespace: /proc/sysvipc shows those of the process that opens it.
 #include "sysvipc.h"
 
 #include <fcntl.h>

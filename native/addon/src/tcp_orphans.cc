@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // TCP connections that no process has any more (sock_diag(7); tcp_abort in net/ipv4/tcp.c): a restored task that is
-// killed at its gate leaves them, for its FIN is dropped by the lock, and nobody can be given the same address and port
+// killed at its gate leaves them, for its FIN is dropped by the lock, and no other socket can get the same address and port
 // pairs while they last.
 #include "tcp_orphans.h"
 

@@ -48,7 +48,7 @@ uint32_t EndRepairs(pid_t pid) {
   std::string folder = "/proc/" + std::to_string(pid) + "/fd";
   Descriptor task(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   std::unique_ptr<DIR, CloseDir> dir(opendir(folder.c_str()));
-  // Whoever has ended needs nothing.
+  // A process that has ended needs nothing.
   if (!task.open() || !dir) {
     if (errno == ESRCH || errno == ENOENT) return 0;
     throw Failure::FromErrno(errno, "open task " + std::to_string(pid));

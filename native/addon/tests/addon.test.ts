@@ -187,7 +187,7 @@ describe.runIf(built)('on the host', () => {
     expect(addon.moduleLoaded('no-such-module')).toBe(false);
   });
 
-  it.runIf(root)('makes a device node that anybody may open, and replaces another', async () => {
+  it.runIf(root)('makes a device node that any user may open, and replaces another', async () => {
     const node = join(folder, 'null');
     await addon.makeCharDevice(node, 1, 5);
     await addon.makeCharDevice(node, 1, 3);
@@ -215,6 +215,29 @@ describe.runIf(built)('on the host', () => {
       child.stdin.end();
     }
     expect(await code(addon.sysvipc('/proc/0/ns/ipc'))).toBe('ENOENT');
+  });
+
+  it.runIf(root)('names sockets that CRIU cannot dump', async () => {
+    const lines = [
+      'import socket, sys',
+      'tcp = socket.create_server(("127.0.0.1", 0)); udp = socket.socket(type=socket.SOCK_DGRAM)',
+      'pair = socket.socketpair()',
+      'mptcp = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 262); mptcp.bind(("::1", 0)); mptcp.listen(1)',
+      'print(mptcp.fileno(), mptcp.getsockname()[1], flush=True); sys.stdin.readline()',
+    ];
+    const child = spawn('python3', ['-c', lines.join('\n')]);
+    try {
+      const [fd, port] = String((await once(child.stdout, 'data'))[0])
+        .trim()
+        .split(' ')
+        .map(Number);
+      expect(await addon.undumpableSockets(child.pid ?? 0)).toEqual([
+        { fd, family: 10, protocol: 262, listens: true, port },
+      ]);
+    } finally {
+      child.kill();
+    }
+    expect(await addon.undumpableSockets(2 ** 31 - 1)).toEqual([]);
   });
 
   it.runIf(root)('takes TCP sockets out of repair mode, and nothing else', async () => {

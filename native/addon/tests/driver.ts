@@ -62,7 +62,7 @@ function perftest(ns: string, ...more: string[]) {
 }
 
 const cases: [name: string, run: () => Promise<void>][] = [
-  ['the mode is told', async () => assert.equal(await addon.rdmaNetnsMode(), 'exclusive')],
+  ['the mode is reported', async () => assert.equal(await addon.rdmaNetnsMode(), 'exclusive')],
   [
     'a link is made in its namespace and nowhere else',
     async () => {
@@ -126,7 +126,7 @@ const cases: [name: string, run: () => Promise<void>][] = [
     },
   ],
   [
-    'a stream is held and goes on; its objects are told',
+    'a stream is held and resumes; its objects are reported',
     async () => {
       const server = perftest(A, '-d', 'rxea');
       const listening = () => execFileSync('ip', ['netns', 'exec', A, 'ss', '-ltnH']).toString();

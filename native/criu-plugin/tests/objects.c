@@ -141,7 +141,7 @@ static bool overflow(struct verbs *v)
 	return !ibv_modify_qp(qp, &attr, IBV_QP_STATE);
 }
 
-/* Each overflow is an asynchronous event of the completion queue; nobody reads the two. */
+/* Each overflow is an asynchronous event of the completion queue; no task reads the two. */
 static bool overflown(struct verbs *v)
 {
 	v->cq = ibv_create_cq(v->ctx, 1, NULL, NULL, 0);

@@ -66,6 +66,7 @@ int main(void)
 	unit_memory();
 	unit_owner();
 	unit_report();
+	unit_settings();
 	unit_tasks();
 	unit_uverbs();
 	unit_fault();

@@ -66,6 +66,6 @@ void unit_tasks(void)
 {
 	CHECK(outlives_tracer(false));
 	CHECK(!outlives_tracer(true));
-	/* Nobody whom we trace. */
+	/* No task that we trace. */
 	CHECK(task_end_with_us(getppid()) < 0);
 }

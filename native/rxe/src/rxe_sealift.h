@@ -12,7 +12,10 @@ struct ib_uverbs_file;
 /* rxe_sealift_methods*.c: the methods of sealift_rxe.h */
 extern const struct uapi_definition rxe_sealift_defs[];
 
-/* rxe_sealift_uobject.c: what ib_uverbs knows of an object */
+/* rxe_sealift_uobject.c: the state of an object that ib_uverbs has */
+struct ib_uobject *rxe_uobject_of_srq(const struct ib_srq *ibsrq);
+struct ib_uobject *rxe_uobject_of_qp(const struct ib_qp *ibqp);
+struct ib_uobject *rxe_uobject_of_cq(const struct ib_cq *ibcq);
 
 /*
  * List the objects of @ufile, oldest first. @objs may be NULL, to count only.
@@ -29,23 +32,64 @@ void rxe_uobject_dump_async(struct ib_uobject *uobj,
 void rxe_uobject_dump_cq(struct ib_cq *ibcq, struct sealift_rxe_cq *out);
 void rxe_uobject_dump_qp(struct ib_qp *ibqp, struct sealift_rxe_qp *out);
 bool rxe_uobject_cq_has_channel(struct ib_cq *ibcq);
-void rxe_uobject_restore_cq(struct ib_cq *ibcq,
-			    const struct sealift_rxe_cq *in);
-void rxe_uobject_restore_qp(struct ib_qp *ibqp,
-			    const struct sealift_rxe_qp *in);
+/* Has no event ever been raised for it? */
+bool rxe_uobject_cq_is_new(struct ib_cq *ibcq);
+/* Return: 0; -ENOMEM if an event is lost */
+int rxe_uobject_restore_cq(struct ib_cq *ibcq,
+			   const struct sealift_rxe_cq *in);
+int rxe_uobject_restore_qp(struct ib_qp *ibqp,
+			   const struct sealift_rxe_qp *in);
 
 /*
- * rxe_sealift_dump.c. The structs are filled even if 0 is not returned.
- * Return: 0; -ENOSPC buffer too small; -EFAULT
+ * Bytes to copy from or to user space while no lock is held: a fault there may
+ * take for ever. All zero: no bytes.
+ */
+struct rxe_bytes {
+	void	*data;
+	size_t	size;
+};
+
+enum { RXE_BYTES_SQ, RXE_BYTES_RQ, RXE_BYTES_RES, RXE_BYTES_QP };
+
+/*
+ * rxe_sealift_bytes.c
+ * Return: 0; -ENOSPC user space's buffer is too small; -ENOMEM; -EFAULT
+ */
+/* Copy @size bytes at @from if user space wants them in @buf. */
+int rxe_bytes_copy(struct rxe_bytes *bytes,
+		   const struct sealift_rxe_buffer *buf,
+		   const void *from, size_t size);
+int rxe_bytes_to_user(const struct rxe_bytes *bytes,
+		      const struct sealift_rxe_buffer *buf);
+int rxe_bytes_from_user(struct rxe_bytes *bytes,
+			const struct sealift_rxe_buffer *buf);
+void rxe_bytes_free(struct rxe_bytes *bytes, unsigned int num);
+
+/*
+ * rxe_sealift_dump.c. The caller has the object to itself. The structs are
+ * filled even if 0 is not returned.
+ * Return: 0; -ENOSPC buffer too small; -ENOMEM; -E2BIG more events than can be
+ * restored; -EOPNOTSUPP
  */
 int rxe_dump_cq(struct rxe_cq *cq, const struct sealift_rxe_buffer *ring,
-		struct sealift_rxe_cq *out);
+		struct sealift_rxe_cq *out, struct rxe_bytes *bytes);
 int rxe_dump_mr(struct rxe_mr *mr, struct sealift_rxe_mr *out);
+/* @bytes: RXE_BYTES_QP of them */
 int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
-		struct sealift_rxe_qp *out);
+		struct sealift_rxe_qp *out, struct rxe_bytes *bytes);
 
 /*
- * rxe_sealift_check.c: is what an image says possible at all?
+ * rxe_sealift_list.c: what is on the device, of all contexts and the kernel.
+ * @objs may be NULL, to count only.
+ * Return: how many there are, whatever @max.
+ */
+u32 rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
+	     u32 max);
+/* The process whose memory it is, in the caller's pid namespace, or 0. */
+u32 rxe_mr_owner(const struct rxe_mr *mr);
+
+/*
+ * rxe_sealift_check.c: can an object be in the image's state?
  * Return: 0 or -EINVAL
  */
 int rxe_check_buffer(const struct sealift_rxe_buffer *buf);
@@ -55,24 +99,44 @@ int rxe_check_ring(const struct rxe_queue *q,
 int rxe_check_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in);
 int rxe_check_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 int rxe_check_res(const struct sealift_rxe_res *res);
+int rxe_check_dma(u32 length, u32 resid, u32 cur_sge, u32 num_sge,
+		  u32 sge_offset, const struct rxe_sge *sge);
 /* once the ring's bytes are in place */
 int rxe_check_cq_ring(struct rxe_cq *cq, const struct sealift_rxe_cq *in);
+/* rxe_sealift_check_ring.c */
 int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 
 /*
- * rxe_sealift_restore.c. The device is held.
- * Return: 0; -EINVAL; -EFAULT; -EOPNOTSUPP; -EADDRNOTAVAIL; -EMSGSIZE; -ENOMEM.
+ * rxe_sealift_restore_copy.c: check all but the rings, and copy the rings. The
+ * caller has the object to itself.
+ * Return: 0; -EINVAL; -EFAULT; -EOPNOTSUPP; -ENOMEM
+ */
+int rxe_restore_copy_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
+			const struct sealift_rxe_buffer *ring,
+			struct rxe_bytes *bytes);
+int rxe_restore_copy_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
+			const struct sealift_rxe_qp_buffers *bufs,
+			struct rxe_bytes *bytes);
+
+/*
+ * rxe_sealift_restore.c. The device is held; rxe_restore_copy_*() returned 0.
+ * Return: 0; -EINVAL; -EADDRNOTAVAIL; -EMSGSIZE; -ENOMEM.
  * After an error the object is only good to be destroyed.
  */
 int rxe_restore_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
-		   const struct sealift_rxe_buffer *ring);
+		   const struct rxe_bytes *bytes);
 int rxe_restore_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
-		   const struct sealift_rxe_qp_buffers *bufs);
+		   const struct rxe_bytes *bytes);
+/* rxe_sealift_restore_states.c */
+int rxe_restore_states(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
+		       bool error);
+int rxe_restore_error(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 
 /*
  * rxe_sealift_cred.c: let file and threads share credentials again.
- * Return: 0; -EBADF not this context's file; -ESRCH no such thread; -EACCES
+ * Return: 0; -EBADF not this context's file; -ESRCH no such thread; -EACCES;
+ * -EPERM
  */
 int rxe_adopt(struct ib_uverbs_file *ufile,
 	      const struct sealift_rxe_adopt *in);

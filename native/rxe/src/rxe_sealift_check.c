@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An image is untrusted input: reject what no queue could ever hold. The tasks
- * rely on some of it, the rest shows that an image was altered.
+ * An image is untrusted input: refuse a state that no object can be in. The
+ * tasks rely on some of the checks; the others tell that an image was altered.
+ * The rules for a queue pair's own fields are in rxe_sealift_invariants.h.
  */
 #include <linux/overflow.h>
 
 #include "rxe_sealift.h"
+#include "rxe_sealift_invariants.h"
 #include "rxe_queue.h"
 
-#define RXE_MAX_RES		128	/* the device's limit, rounded up */
-#define RXE_MAX_PENDING		65536
 #define RXE_CQ_EVENTS		BIT(IB_EVENT_CQ_ERR)
 #define RXE_QP_EVENTS							\
 	(BIT(IB_EVENT_QP_FATAL) | BIT(IB_EVENT_QP_REQ_ERR) |		\
@@ -17,21 +17,19 @@
 	 BIT(IB_EVENT_SQ_DRAINED) | BIT(IB_EVENT_PATH_MIG) |		\
 	 BIT(IB_EVENT_PATH_MIG_ERR) | BIT(IB_EVENT_QP_LAST_WQE_REACHED))
 
+/* The invariants have names of their own for these constants of the kernel. */
+static_assert(RXE_IMAGE_PSN_MAX == BTH_PSN_MASK);
+static_assert(RXE_IMAGE_LENGTH_MAX == RXE_PORT_MAX_MSG_SZ);
+static_assert(RXE_IMAGE_SQE == (int)IB_QPS_SQE);
+static_assert(RXE_IMAGE_ERR == (int)IB_QPS_ERR);
+static_assert(RXE_IMAGE_WRITE_MIDDLE == (int)IB_OPCODE_RC_RDMA_WRITE_MIDDLE);
+static_assert(RXE_IMAGE_READ_MIDDLE ==
+	      (int)IB_OPCODE_RC_RDMA_READ_RESPONSE_MIDDLE);
+static_assert(RXE_IMAGE_ATOMIC_WRITE == (int)IB_OPCODE_RC_ATOMIC_WRITE);
+
 static bool is_psn(u32 psn)
 {
-	return !(psn & ~BTH_PSN_MASK);
-}
-
-static bool is_depth(u32 depth)
-{
-	return depth <= RXE_MAX_RES && (!depth || is_power_of_2(depth));
-}
-
-static bool is_opcode(u32 opcode)
-{
-	return opcode == SEALIFT_RXE_NONE ||
-	       (opcode <= IB_OPCODE_RC_ATOMIC_WRITE &&
-		rxe_opcode[opcode].mask);
+	return psn <= RXE_IMAGE_PSN_MAX;
 }
 
 static bool is_zero(const void *p, size_t size)
@@ -71,7 +69,7 @@ int rxe_check_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in)
 	if (in->reserved || in->cqe != cq->ibcq.cqe ||
 	    in->notify & ~IB_CQ_SOLICITED_MASK ||
 	    in->async_pending & ~RXE_CQ_EVENTS ||
-	    in->comp_pending > RXE_MAX_PENDING)
+	    in->comp_pending > SEALIFT_RXE_MAX_EVENTS)
 		return -EINVAL;
 
 	if (in->comp_pending && !rxe_uobject_cq_has_channel(&cq->ibcq))
@@ -124,34 +122,9 @@ static int rxe_check_av(const struct sealift_rxe_av *av)
 	return 0;
 }
 
-static int rxe_check_attr(const struct sealift_rxe_qp_attr *attr, u32 state)
-{
-	if (attr->path_mtu < IB_MTU_256 || attr->path_mtu > IB_MTU_4096 ||
-	    !is_psn(attr->dest_qpn) || !is_psn(attr->rq_psn) ||
-	    !is_psn(attr->sq_psn) ||
-	    attr->access_flags & ~RXE_ACCESS_SUPPORTED_QP ||
-	    attr->pkey_index || attr->port_num > RXE_NUM_PORT ||
-	    attr->timeout > 31 || attr->retry_cnt > 7 ||
-	    attr->rnr_retry > 7 || attr->min_rnr_timer > 31 ||
-	    !is_depth(attr->max_rd_atomic) ||
-	    !is_depth(attr->max_dest_rd_atomic) ||
-	    attr->sq_draining > 1 || attr->reserved)
-		return -EINVAL;
-
-	if (state > IB_QPS_RESET && state < IB_QPS_ERR && !attr->port_num)
-		return -EINVAL;
-
-	if (state > IB_QPS_INIT && state < IB_QPS_ERR && !attr->av.present)
-		return -EINVAL;
-
-	if (attr->av.present && !attr->port_num)
-		return -EINVAL;
-
-	return rxe_check_av(&attr->av);
-}
-
-static int rxe_check_dma(u32 length, u32 resid, u32 cur_sge, u32 num_sge,
-			 u32 sge_offset, const struct rxe_sge *sge)
+/* The next byte is in one of the elements, and not beyond its end. */
+int rxe_check_dma(u32 length, u32 resid, u32 cur_sge, u32 num_sge,
+		  u32 sge_offset, const struct rxe_sge *sge)
 {
 	if (length > RXE_PORT_MAX_MSG_SZ || resid > length ||
 	    cur_sge > num_sge || (resid && cur_sge == num_sge))
@@ -186,73 +159,26 @@ static int rxe_check_recv_wqe(struct rxe_qp *qp,
 			     (const struct rxe_sge *)wqe->sge);
 }
 
-static int rxe_check_resp(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
-{
-	const struct sealift_rxe_resp *resp = &in->resp;
-
-	if (!is_psn(resp->psn) || !is_psn(resp->ack_psn) ||
-	    !is_opcode(resp->opcode) || resp->drop_msg > 1 ||
-	    resp->sent_psn_nak > 1 || resp->status > IB_WC_GENERAL_ERR ||
-	    resp->aeth_syndrome > U8_MAX ||
-	    resp->resid > RXE_PORT_MAX_MSG_SZ ||
-	    resp->length > RXE_PORT_MAX_MSG_SZ ||
-	    resp->res_head >= max(in->num_res, 1U))
-		return -EINVAL;
-
-	return rxe_check_recv_wqe(qp, &resp->wqe);
-}
-
-static int rxe_check_req(const struct sealift_rxe_qp *in)
-{
-	const struct sealift_rxe_comp *comp = &in->comp;
-	const struct sealift_rxe_req *req = &in->req;
-
-	if (req->wqe_index > in->sq.index_mask || !is_psn(req->psn) ||
-	    !is_opcode(req->opcode) ||
-	    req->rd_atomic > in->attr.max_rd_atomic ||
-	    req->noack_pkts > RXE_MAX_PKT_PER_ACK + 1)
-		return -EINVAL;
-
-	if (!is_psn(comp->psn) || comp->retry_cnt > 7 || comp->rnr_retry > 7 ||
-	    comp->started_retry > 1 || comp->reserved)
-		return -EINVAL;
-
-	/* the completer knows no other: a READ response goes on, or none does */
-	switch (comp->opcode) {
-	case SEALIFT_RXE_NONE:
-	case IB_OPCODE_RC_RDMA_READ_RESPONSE_FIRST:
-	case IB_OPCODE_RC_RDMA_READ_RESPONSE_MIDDLE:
-		return 0;
-	default:
-		return -EINVAL;
-	}
-}
-
 int rxe_check_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 {
-	u32 num_res = in->attr.max_dest_rd_atomic;
-
-	if (in->flags & ~SEALIFT_RXE_QP_ERROR || in->reserved ||
-	    in->qpn != qp_num(qp) || in->qp_type != qp_type(qp) ||
-	    in->state > IB_QPS_ERR || in->state == IB_QPS_SQE ||
-	    in->num_mcast || in->src_port > U16_MAX ||
-	    in->async_pending & ~RXE_QP_EVENTS)
+	if (in->qpn != qp_num(qp) || in->qp_type != qp_type(qp) ||
+	    in->async_pending & ~RXE_QP_EVENTS ||
+	    in->attr.access_flags & ~RXE_ACCESS_SUPPORTED_QP ||
+	    in->req.wqe_index > in->sq.index_mask ||
+	    in->req.noack_pkts > RXE_MAX_PKT_PER_ACK + 1)
 		return -EINVAL;
 
-	/* the cache comes with RTR, and goes with it */
-	if (in->num_res && in->num_res != num_res)
-		return -EINVAL;
-	if (in->state >= IB_QPS_RTR && in->state < IB_QPS_ERR &&
-	    in->num_res != num_res)
+	if (rxe_image_broken_limit(in) || rxe_image_broken_rule(in) ||
+	    rxe_check_caps(qp, in) || rxe_check_av(&in->attr.av))
 		return -EINVAL;
 
-	if (rxe_check_caps(qp, in) || rxe_check_attr(&in->attr, in->state) ||
-	    rxe_check_req(in))
-		return -EINVAL;
-
-	return rxe_check_resp(qp, in);
+	return rxe_check_recv_wqe(qp, &in->resp.wqe);
 }
 
+/*
+ * One entry of the replay cache. The responder looks the region up when it uses
+ * the entry, so that no check of the region belongs here.
+ */
 int rxe_check_res(const struct sealift_rxe_res *res)
 {
 	if (!is_zero(res->reserved, sizeof(res->reserved)))
@@ -261,140 +187,29 @@ int rxe_check_res(const struct sealift_rxe_res *res)
 	switch (res->type) {
 	case SEALIFT_RXE_RES_EMPTY:
 		return is_zero(res, sizeof(*res)) ? 0 : -EINVAL;
-	case SEALIFT_RXE_RES_READ:
 	case SEALIFT_RXE_RES_ATOMIC:
 	case SEALIFT_RXE_RES_ATOMIC_WRITE:
 	case SEALIFT_RXE_RES_FLUSH:
+		/* of a single packet */
+		if (res->first_psn != res->last_psn)
+			return -EINVAL;
+		break;
+	case SEALIFT_RXE_RES_READ:
 		break;
 	default:
 		return -EINVAL;
 	}
 
 	if (!is_psn(res->first_psn) || !is_psn(res->last_psn) ||
-	    res->length > RXE_PORT_MAX_MSG_SZ ||
+	    psn_compare(res->first_psn, res->last_psn) > 0 ||
+	    res->length > RXE_IMAGE_LENGTH_MAX ||
 	    res->flush_type & ~(IB_FLUSH_GLOBAL | IB_FLUSH_PERSISTENT) ||
 	    res->flush_level > IB_FLUSH_MR)
 		return -EINVAL;
 
-	return 0;
-}
-
-/* @sent: the requester has passed this one, and waits for the answer */
-static int rxe_check_send_wqe(struct rxe_qp *qp, struct rxe_send_wqe *wqe,
-			      bool sent)
-{
-	unsigned int mask;
-
-	if (wqe->wr.opcode > IB_WR_ATOMIC_WRITE)
+	if (res->type == SEALIFT_RXE_RES_READ &&
+	    res->va + res->length < res->va)
 		return -EINVAL;
-
-	mask = wr_opcode_mask(wqe->wr.opcode, qp);
-	if (!mask)
-		return -EINVAL;
-
-	switch (wqe->state) {
-	case wqe_state_posted:
-		/* not looked at yet: as the application wrote it */
-		if (sent)
-			return -EINVAL;
-		break;
-	case wqe_state_processing:
-		if (sent)
-			return -EINVAL;
-		fallthrough;
-	case wqe_state_pending:
-	case wqe_state_done:
-	case wqe_state_error:
-		if (wqe->mask != mask || !is_psn(wqe->first_psn) ||
-		    !is_psn(wqe->last_psn))
-			return -EINVAL;
-		break;
-	default:
-		return -EINVAL;
-	}
-
-	if (wqe->has_rd_atomic > 1)
-		return -EINVAL;
-
-	/* bind and invalidate move no data */
-	if (mask & WR_LOCAL_OP_MASK)
-		return 0;
-
-	if (wqe->dma.num_sge > qp->sq.max_sge)
-		return -EINVAL;
-
-	if (wqe->wr.send_flags & IB_SEND_INLINE) {
-		if (wqe->dma.length > qp->sq.max_inline ||
-		    wqe->dma.resid > wqe->dma.length ||
-		    wqe->dma.sge_offset > qp->sq.max_inline)
-			return -EINVAL;
-		return 0;
-	}
-
-	/* its data is in the request itself */
-	if (wqe->wr.opcode == IB_WR_ATOMIC_WRITE)
-		return wqe->dma.resid > wqe->dma.length ? -EINVAL : 0;
-
-	/* moves data at the other end only */
-	if (wqe->wr.opcode == IB_WR_FLUSH)
-		return 0;
-
-	return rxe_check_dma(wqe->dma.length, wqe->dma.resid, wqe->dma.cur_sge,
-			     wqe->dma.num_sge, wqe->dma.sge_offset,
-			     wqe->dma.sge);
-}
-
-int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
-{
-	struct rxe_queue *q = qp->sq.queue;
-	u32 prod = q->buf->producer_index;
-	u32 cons = in->sq.index;
-	u32 sent, i, count;
-
-	if (prod > q->index_mask || q->buf->consumer_index != cons)
-		return -EINVAL;
-
-	count = (prod - cons) & q->index_mask;
-	sent = (in->req.wqe_index - cons) & q->index_mask;
-	if (sent > count)
-		return -EINVAL;
-
-	for (i = 0; i < count; i++)
-		if (rxe_check_send_wqe(qp, queue_addr_from_index(q, cons + i),
-				       i < sent))
-			return -EINVAL;
-
-	return 0;
-}
-
-int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
-{
-	struct rxe_queue *q = qp->rq.queue;
-	struct rxe_recv_wqe *wqe;
-	u32 prod, i, count;
-
-	if (!q)
-		return 0;
-
-	prod = q->buf->producer_index;
-	if (prod > q->index_mask || q->buf->consumer_index != in->rq.index)
-		return -EINVAL;
-
-	count = (prod - in->rq.index) & q->index_mask;
-
-	/* a message is received into the oldest request */
-	if (in->resp.wqe.present && !count)
-		return -EINVAL;
-
-	for (i = 0; i < count; i++) {
-		wqe = queue_addr_from_index(q, in->rq.index + i);
-
-		if (wqe->dma.num_sge > qp->rq.max_sge ||
-		    rxe_check_dma(wqe->dma.length, wqe->dma.resid,
-				  wqe->dma.cur_sge, wqe->dma.num_sge,
-				  wqe->dma.sge_offset, wqe->dma.sge))
-			return -EINVAL;
-	}
 
 	return 0;
 }

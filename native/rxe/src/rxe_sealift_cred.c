@@ -3,17 +3,43 @@
  * write() on a uverbs file demands that writer and opener have the very same
  * credentials object (ib_safe_file_access() compares pointers), and libibverbs'
  * rxe provider rings its doorbell by write(). CRIU opens files before it sets a
- * task's credentials, and sets them thread by thread, so nothing that user
- * space does brings the two together again.
+ * task's credentials, and sets them thread by thread. User space has no way to
+ * make file and threads share one object again.
  */
+#include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/pid.h>
+#include <linux/security.h>
 #include <linux/sched/task.h>
 
 #include "rxe_sealift.h"
 
-/* Do both allow the same? Differing only in being two objects is no matter. */
+/* Compare what the security modules keep in both. */
+static bool rxe_cred_same_label(const struct cred *a, const struct cred *b)
+{
+	u32 id_a = 0, id_b = 0;
+
+	security_cred_getsecid(a, &id_a);
+	security_cred_getsecid(b, &id_b);
+
+	return id_a == id_b;
+}
+
+static bool rxe_cred_same_keys(const struct cred *a, const struct cred *b)
+{
+#ifdef CONFIG_KEYS
+	return a->session_keyring == b->session_keyring &&
+	       a->process_keyring == b->process_keyring &&
+	       a->thread_keyring == b->thread_keyring &&
+	       a->request_key_auth == b->request_key_auth &&
+	       a->jit_keyring == b->jit_keyring;
+#else
+	return true;
+#endif
+}
+
+/* Do two credentials objects allow the same? */
 static bool rxe_cred_equal(const struct cred *a, const struct cred *b)
 {
 	const struct group_info *ga = a->group_info, *gb = b->group_info;
@@ -25,7 +51,11 @@ static bool rxe_cred_equal(const struct cred *a, const struct cred *b)
 	    !gid_eq(a->sgid, b->sgid) || !gid_eq(a->fsgid, b->fsgid))
 		return false;
 
-	if (a->user_ns != b->user_ns || a->securebits != b->securebits)
+	if (a->user_ns != b->user_ns || a->securebits != b->securebits ||
+	    a->ucounts != b->ucounts)
+		return false;
+
+	if (!rxe_cred_same_label(a, b) || !rxe_cred_same_keys(a, b))
 		return false;
 
 	if (memcmp(&a->cap_inheritable, &b->cap_inheritable,
@@ -47,10 +77,17 @@ static bool rxe_cred_equal(const struct cred *a, const struct cred *b)
 	return true;
 }
 
+/*
+ * To hand out a thread's credentials is to act as that thread, which is what
+ * ptrace asks CAP_SYS_PTRACE for (ptrace_may_access() itself is not exported).
+ */
 static int rxe_adopt_file(struct file *file, u32 tid)
 {
 	struct task_struct *task;
 	struct pid *pid;
+
+	if (!ns_capable(&init_user_ns, CAP_SYS_PTRACE))
+		return -EPERM;
 
 	pid = find_get_pid(tid);
 	task = get_pid_task(pid, PIDTYPE_PID);
@@ -65,10 +102,10 @@ static int rxe_adopt_file(struct file *file, u32 tid)
 }
 
 /*
- * Only what the process's first thread has already: threads of one process
- * share their memory, so this gives none of them anything new. What two equal
- * looking objects may still differ in (a security module's label, a sandbox)
- * never comes from another process's file.
+ * The calling thread gets the credentials of its process's first thread.
+ * Threads of one process share their memory, so the caller gains nothing. Two
+ * objects that compare equal may still differ in what cannot be compared (a
+ * Landlock domain): that is why they must be of one process.
  */
 static int rxe_adopt_thread(struct file *file)
 {

@@ -5,21 +5,6 @@
 #include "rxe_sealift.h"
 #include "rxe_queue.h"
 
-static int rxe_dump_bytes(const struct sealift_rxe_buffer *buf,
-			  const void *from, size_t size)
-{
-	if (!buf->address)
-		return 0;
-
-	if (buf->size < size)
-		return -ENOSPC;
-
-	if (copy_to_user(u64_to_user_ptr(buf->address), from, size))
-		return -EFAULT;
-
-	return 0;
-}
-
 static void rxe_dump_ring(const struct rxe_queue *q,
 			  struct sealift_rxe_ring *out)
 {
@@ -34,14 +19,17 @@ static void rxe_dump_ring(const struct rxe_queue *q,
 }
 
 int rxe_dump_cq(struct rxe_cq *cq, const struct sealift_rxe_buffer *ring,
-		struct sealift_rxe_cq *out)
+		struct sealift_rxe_cq *out, struct rxe_bytes *bytes)
 {
 	rxe_dump_ring(cq->queue, &out->ring);
 	out->cqe = cq->ibcq.cqe;
 	out->notify = cq->notify;
 	rxe_uobject_dump_cq(&cq->ibcq, out);
+	if (out->comp_pending > SEALIFT_RXE_MAX_EVENTS)
+		return -E2BIG;
 
-	return rxe_dump_bytes(ring, cq->queue->buf, cq->queue->buf_size);
+	return rxe_bytes_copy(bytes, ring, cq->queue->buf,
+			      cq->queue->buf_size);
 }
 
 int rxe_dump_mr(struct rxe_mr *mr, struct sealift_rxe_mr *out)
@@ -57,6 +45,7 @@ int rxe_dump_mr(struct rxe_mr *mr, struct sealift_rxe_mr *out)
 	out->rkey = mr->rkey;
 	out->pd_handle = mr->ibmr.pd->uobject->id;
 	out->num_mw = atomic_read(&mr->num_mw);
+	out->owner = rxe_mr_owner(mr);
 
 	return 0;
 }
@@ -106,7 +95,8 @@ static void rxe_dump_res(const struct resp_res *res,
 }
 
 static int rxe_dump_resources(struct rxe_qp *qp,
-			      const struct sealift_rxe_buffer *buf, u32 num)
+			      const struct sealift_rxe_buffer *buf, u32 num,
+			      struct rxe_bytes *bytes)
 {
 	struct sealift_rxe_res *res;
 	int err;
@@ -122,7 +112,7 @@ static int rxe_dump_resources(struct rxe_qp *qp,
 	for (i = 0; i < num; i++)
 		rxe_dump_res(&qp->resp.resources[i], &res[i]);
 
-	err = rxe_dump_bytes(buf, res, num * sizeof(*res));
+	err = rxe_bytes_copy(bytes, buf, res, num * sizeof(*res));
 	kfree(res);
 	return err;
 }
@@ -166,13 +156,15 @@ static void rxe_dump_attr(const struct rxe_qp *qp,
 	out->max_dest_rd_atomic = attr->max_dest_rd_atomic;
 	out->sq_draining = attr->sq_draining;
 	out->qkey = attr->qkey;
+	out->en_sqd_async_notify = attr->en_sqd_async_notify;
+	out->path_mig_state = attr->path_mig_state;
 	rxe_dump_av(qp, &out->av);
 }
 
 static void rxe_dump_recv_wqe(const struct rxe_qp *qp,
 			      struct sealift_rxe_recv_wqe *out)
 {
-	/* a copy: in the ring, it is as it was posted */
+	/* the responder works on a copy; the ring has the request as posted */
 	const struct rxe_recv_wqe *wqe = qp->resp.wqe;
 	u32 i;
 
@@ -215,8 +207,24 @@ static void rxe_dump_resp(const struct rxe_qp *qp, struct sealift_rxe_resp *out)
 	rxe_dump_recv_wqe(qp, &out->wqe);
 }
 
+static void rxe_dump_comp(struct rxe_qp *qp, struct sealift_rxe_comp *out)
+{
+	const struct rxe_comp_info *comp = &qp->comp;
+
+	out->psn = comp->psn;
+	out->opcode = comp->opcode;
+	out->retry_cnt = comp->retry_cnt;
+	out->rnr_retry = comp->rnr_retry;
+	out->started_retry = comp->started_retry;
+	out->nak_psn = comp->nak_psn;
+	out->nak_syndrome = comp->nak_syndrome;
+
+	if (qp_type(qp) == IB_QPT_RC)
+		out->rnr_wait = rxe_hold_rnr_wait(qp);
+}
+
 int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
-		struct sealift_rxe_qp *out)
+		struct sealift_rxe_qp *out, struct rxe_bytes *bytes)
 {
 	unsigned long flags;
 	int err;
@@ -247,29 +255,26 @@ int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
 	out->req.noack_pkts = qp->req.noack_pkts;
 	out->req.ssn = atomic_read(&qp->ssn);
 
-	out->comp.psn = qp->comp.psn;
-	out->comp.opcode = qp->comp.opcode;
-	out->comp.retry_cnt = qp->comp.retry_cnt;
-	out->comp.rnr_retry = qp->comp.rnr_retry;
-	out->comp.started_retry = qp->comp.started_retry;
-
+	rxe_dump_comp(qp, &out->comp);
 	rxe_dump_resp(qp, &out->resp);
 
 	rxe_dump_ring(qp->sq.queue, &out->sq);
-	err = rxe_dump_bytes(&bufs->sq, qp->sq.queue->buf,
-			     qp->sq.queue->buf_size);
+	err = rxe_bytes_copy(&bytes[RXE_BYTES_SQ], &bufs->sq,
+			     qp->sq.queue->buf, qp->sq.queue->buf_size);
 
 	if (qp->rq.queue) {
 		out->max_recv_wr = qp->rq.max_wr;
 		out->max_recv_sge = qp->rq.max_sge;
 		rxe_dump_ring(qp->rq.queue, &out->rq);
 		if (!err)
-			err = rxe_dump_bytes(&bufs->rq, qp->rq.queue->buf,
+			err = rxe_bytes_copy(&bytes[RXE_BYTES_RQ], &bufs->rq,
+					     qp->rq.queue->buf,
 					     qp->rq.queue->buf_size);
 	}
 
 	if (!err)
-		err = rxe_dump_resources(qp, &bufs->res, out->num_res);
+		err = rxe_dump_resources(qp, &bufs->res, out->num_res,
+					 &bytes[RXE_BYTES_RES]);
 
 	return err;
 }

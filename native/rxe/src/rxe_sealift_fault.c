@@ -27,6 +27,7 @@ static const char * const rxe_fault_methods[] = {
 	[RXE_FAULT_RESTORE_CQ]		= "restore_cq",
 	[RXE_FAULT_RESTORE_QP]		= "restore_qp",
 	[RXE_FAULT_ADOPT]		= "adopt",
+	[RXE_FAULT_LIST]		= "list",
 };
 
 /* Bit 2n is the point before method n, bit 2n + 1 the one after it. */
@@ -63,7 +64,7 @@ static int rxe_fault_find(const char *wanted)
 	return -EINVAL;
 }
 
-/* What is written is armed, and nothing else is: all names are right or none counts. */
+/* A write replaces the armed points. One wrong name refuses the whole write. */
 static int rxe_fault_set(const char *val, const struct kernel_param *kp)
 {
 	unsigned long armed = 0;

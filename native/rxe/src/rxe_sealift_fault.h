@@ -4,7 +4,7 @@
 
 #include <linux/types.h>
 
-/* The methods that can be made to fail: all that do more than QUERY. */
+/* The methods with fault points: all but QUERY. */
 enum rxe_fault_method {
 	RXE_FAULT_HOLD,
 	RXE_FAULT_RESUME,
@@ -17,16 +17,17 @@ enum rxe_fault_method {
 	RXE_FAULT_RESTORE_CQ,
 	RXE_FAULT_RESTORE_QP,
 	RXE_FAULT_ADOPT,
+	RXE_FAULT_LIST,
 	RXE_FAULT_METHODS
 };
 
 /*
  * Pass a fault point, before or after what a method does.
- * Return: 0, or -EIO if it was armed, which it is no more
+ * Return: 0, or -EIO if it was armed; it is disarmed then
  */
 int rxe_fault(enum rxe_fault_method method, bool after);
 
-/* An effect between its two points: its own error, or theirs. */
+/* Run an effect between its two points. Its own error, or -EIO. */
 #define rxe_fault_around(_method, _effect) ({			\
 	const enum rxe_fault_method _m = (_method);		\
 	int _err = rxe_fault(_m, false);			\

@@ -14,7 +14,7 @@ static int rxe_hint_check(struct rxe_pool *pool, u32 index)
 	if (index < pool->limit.min || index > pool->limit.max)
 		return -EINVAL;
 
-	/* only a courtesy: the create looks again */
+	/* an early error for the caller: the create checks again */
 	rcu_read_lock();
 	elem = xa_load(&pool->xa, index);
 	rcu_read_unlock();

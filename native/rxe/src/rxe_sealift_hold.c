@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Hold a device: its queue pairs put their peers off with RNR NAKs, send
- * nothing of their own and hear nothing, so that their state stands still.
+ * Hold a device: its queue pairs answer their peers with RNR NAKs, send no
+ * requests and drop responses, so that their state does not change.
  */
 #include <linux/delay.h>
 #include <linux/sched/signal.h>
@@ -10,6 +10,7 @@
 #include "rxe_queue.h"
 
 #define RXE_HOLD_DEFAULT_TIMER	20	/* 10.24 ms */
+#define RXE_HOLD_MAX_RNR_WAIT	655360	/* us */
 
 void rxe_hold_init(struct rxe_hold *hold)
 {
@@ -19,26 +20,46 @@ void rxe_hold_init(struct rxe_hold *hold)
 }
 
 /*
- * The flag is set and both tasks have been seen at rest since: a later run of
- * them changes nothing any more. A task at rest may still owe a part of a READ
- * response, when it has used up its iterations and is scheduled again. The
- * repetition of one (replay) need not be waited for: the peer can ask again.
+ * Both tasks have been idle since the flag was set: a later run of them changes
+ * no state. An idle task may still have a part of a READ response to send, if
+ * it has used up its iterations and is scheduled again. HOLD waits for the
+ * response to a new READ. It does not wait for a repeated response: the peer
+ * can ask again. A queue pair in the error state or in RESET sends none.
+ *
+ * modify_qp may replace the replay cache: this reads no resource in it.
  */
 static bool rxe_qp_has_settled(struct rxe_qp *qp)
 {
-	struct resp_res *res;
+	enum ib_qp_state state;
+	unsigned long flags;
 
 	if (!rxe_task_is_idle(&qp->send_task) ||
 	    !rxe_task_is_idle(&qp->recv_task))
 		return false;
 
-	res = READ_ONCE(qp->resp.res);
-	return !res || res->replay;
+	spin_lock_irqsave(&qp->state_lock, flags);
+	state = qp_state(qp);
+	spin_unlock_irqrestore(&qp->state_lock, flags);
+
+	return state == IB_QPS_RESET || state == IB_QPS_ERR ||
+	       !READ_ONCE(qp->resp.res) || READ_ONCE(qp->resp.replaying);
 }
 
-static int rxe_qp_settle(struct rxe_qp *qp, unsigned long deadline)
+/* Keeps no reference while it sleeps: a destroy must not wait for a hold. */
+static int rxe_hold_settle(struct rxe_dev *rxe, unsigned long deadline)
 {
-	while (!rxe_qp_has_settled(qp)) {
+	unsigned long index = 0;
+	struct rxe_qp *qp;
+	bool settled;
+
+	while ((qp = rxe_pool_get_next(&rxe->qp_pool, &index))) {
+		settled = rxe_qp_has_settled(qp);
+		if (!settled)
+			index = qp->elem.index;
+		rxe_put(qp);
+		if (settled)
+			continue;
+
 		if (time_after(jiffies, deadline))
 			return -ETIMEDOUT;
 		if (fatal_signal_pending(current))
@@ -55,20 +76,14 @@ int rxe_hold(struct rxe_dev *rxe, u8 timer, unsigned long timeout)
 	unsigned long deadline = jiffies + timeout;
 	bool was_held = hold->held;
 	u8 old_timer = hold->timer;
-	unsigned long index = 0;
-	struct rxe_qp *qp;
-	int err = 0;
+	int err;
 
 	WRITE_ONCE(hold->timer, timer);
 	WRITE_ONCE(hold->held, true);
 	/* pairs with the task's lock, taken between two runs of a task */
 	smp_mb();
 
-	while (!err && (qp = rxe_pool_get_next(&rxe->qp_pool, &index))) {
-		err = rxe_qp_settle(qp, deadline);
-		rxe_put(qp);
-	}
-
+	err = rxe_hold_settle(rxe, deadline);
 	if (!err)
 		return 0;
 
@@ -79,9 +94,55 @@ int rxe_hold(struct rxe_dev *rxe, u8 timer, unsigned long timeout)
 	return err;
 }
 
+/* An RNR wait continues in a hold. After its end the requester stays held. */
+u32 rxe_hold_rnr_wait(struct rxe_qp *qp)
+{
+	unsigned long left = READ_ONCE(qp->rnr_nak_timer.expires) - jiffies;
+
+	if (!timer_pending(&qp->rnr_nak_timer))
+		return 0;
+
+	return clamp_t(long, jiffies_to_usecs(clamp_t(long, left, 1, HZ)), 1,
+		       RXE_HOLD_MAX_RNR_WAIT);
+}
+
+void rxe_hold_wait_for_rnr(struct rxe_qp *qp, u32 us)
+{
+	qp->req.wait_for_rnr_timer = 1;
+	mod_timer(&qp->rnr_nak_timer, jiffies + usecs_to_jiffies(us));
+}
+
+/*
+ * Keep a NAK that ends the connection: the peer sends it once, and nothing
+ * after it. A held completer drops every other response: the peer sends it
+ * again when the request is repeated.
+ */
+void rxe_hold_keep_nak(struct rxe_qp *qp, const struct rxe_pkt_info *pkt)
+{
+	u8 syndrome;
+
+	if (pkt->opcode != IB_OPCODE_RC_ACKNOWLEDGE || qp->comp.nak_syndrome)
+		return;
+
+	syndrome = aeth_syn((struct rxe_pkt_info *)pkt);
+	if (syndrome != AETH_NAK_INVALID_REQ &&
+	    syndrome != AETH_NAK_REM_ACC_ERR &&
+	    syndrome != AETH_NAK_REM_OP_ERR)
+		return;
+
+	if (psn_compare(pkt->psn, qp->comp.psn) < 0 ||
+	    psn_compare(pkt->psn, qp->req.psn) >= 0 ||
+	    !queue_head(qp->sq.queue, QUEUE_TYPE_FROM_CLIENT))
+		return;
+
+	qp->comp.nak_psn = pkt->psn;
+	qp->comp.nak_syndrome = syndrome;
+}
+
 /*
  * Responses were dropped and timers have run out meanwhile: repeat the oldest
- * request that has no answer, with the retry budget that was left.
+ * request that has no answer, with the retry budget that was left, or after the
+ * wait that the peer has asked for.
  */
 static void rxe_qp_prepare_resume(struct rxe_qp *qp)
 {
@@ -92,14 +153,13 @@ static void rxe_qp_prepare_resume(struct rxe_qp *qp)
 		return;
 
 	timer_delete_sync(&qp->retrans_timer);
-	timer_delete_sync(&qp->rnr_nak_timer);
 
 	spin_lock_irqsave(&qp->state_lock, flags);
 	if (qp->valid && qp_state(qp) >= IB_QPS_RTS &&
 	    qp_state(qp) != IB_QPS_ERR) {
 		qp->comp.timeout = 0;
 		qp->comp.timeout_retry = 0;
-		qp->req.wait_for_rnr_timer = 0;
+		qp->req.wait_for_rnr_timer = timer_pending(&qp->rnr_nak_timer);
 		qp->req.wait_fence = 0;
 		qp->req.wait_psn = 0;
 		qp->req.need_rd_atomic = 0;
@@ -107,13 +167,19 @@ static void rxe_qp_prepare_resume(struct rxe_qp *qp)
 		wqe = queue_head(qp->sq.queue, QUEUE_TYPE_FROM_CLIENT);
 		if (wqe && (wqe->state == wqe_state_processing ||
 			    wqe->state == wqe_state_pending)) {
-			qp->req.need_retry = 1;
+			/* else rnr_nak_timer() does so at the end of the wait */
+			if (!qp->req.wait_for_rnr_timer)
+				qp->req.need_retry = 1;
 			qp->comp.repeat_psn = qp->req.psn;
 			qp->comp.repeats = queue_count(qp->sq.queue,
 						       QUEUE_TYPE_FROM_CLIENT);
 		}
 	}
 	spin_unlock_irqrestore(&qp->state_lock, flags);
+
+	/* one that runs just now asks for the same retry: let it do so now */
+	if (!qp->req.wait_for_rnr_timer)
+		timer_delete_sync(&qp->rnr_nak_timer);
 }
 
 void rxe_resume(struct rxe_dev *rxe)
@@ -124,14 +190,14 @@ void rxe_resume(struct rxe_dev *rxe)
 	if (!rxe->hold.held)
 		return;
 
-	/* the tasks are still off: nothing races with this */
+	/* the device is still held: no task changes these fields */
 	while ((qp = rxe_pool_get_next(&rxe->qp_pool, &index))) {
 		rxe_qp_prepare_resume(qp);
 		rxe_put(qp);
 	}
 
 	WRITE_ONCE(rxe->hold.held, false);
-	/* a task that runs already and saw the flag is made to run again */
+	/* a task that runs and has seen the flag must run again */
 	smp_mb();
 
 	index = 0;

@@ -6,6 +6,8 @@
 #include <linux/types.h>
 
 struct rxe_dev;
+struct rxe_pkt_info;
+struct rxe_qp;
 
 /* Part of struct rxe_dev. */
 struct rxe_hold {
@@ -16,7 +18,7 @@ struct rxe_hold {
 
 void rxe_hold_init(struct rxe_hold *hold);
 
-/* Read by the tasks without a lock: rxe_hold() waits for those under way. */
+/* The tasks read it without a lock: rxe_hold() waits for those that run. */
 static inline bool rxe_is_held(const struct rxe_hold *hold)
 {
 	return READ_ONCE(hold->held);
@@ -38,5 +40,18 @@ int rxe_hold(struct rxe_dev *rxe, u8 timer, unsigned long timeout);
  * Context: process context, caller holds hold.lock.
  */
 void rxe_resume(struct rxe_dev *rxe);
+
+/* The rest of a held queue pair's RNR wait, in us; 0: no wait. */
+u32 rxe_hold_rnr_wait(struct rxe_qp *qp);
+/* Start the rest of a restored queue pair's RNR wait. */
+void rxe_hold_wait_for_rnr(struct rxe_qp *qp, u32 us);
+
+/*
+ * rxe_hold_keep_nak - keep a response that a held completer drops, if the peer
+ * does not send it again
+ *
+ * Context: the send task, under state_lock.
+ */
+void rxe_hold_keep_nak(struct rxe_qp *qp, const struct rxe_pkt_info *pkt);
 
 #endif /* RXE_SEALIFT_HOLD_H */

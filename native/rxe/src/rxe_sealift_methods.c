@@ -1,31 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The driver methods of sealift_rxe.h: who may call, what comes in and out.
- * Those that dump and restore are in files of their own.
+ * The driver methods of sealift_rxe.h: privilege and attributes. The methods
+ * that dump and restore are in files of their own.
  */
 #include <linux/capability.h>
 
 #include "rxe_sealift_methods.h"
 
+/* The initial user namespace, not the device's: the kernel believes an image. */
 struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs)
 {
 	struct ib_ucontext *uc = ib_uverbs_get_ucontext(attrs);
-	struct net_device *ndev;
-	struct rxe_dev *rxe;
-	bool allowed;
 
 	if (IS_ERR(uc))
 		return ERR_CAST(uc);
 
-	rxe = to_rdev(uc->device);
-	ndev = rxe_ib_device_get_netdev(&rxe->ib_dev);
-	if (!ndev)
-		return ERR_PTR(-ENODEV);
+	if (!checkpoint_restore_ns_capable(&init_user_ns))
+		return ERR_PTR(-EPERM);
 
-	allowed = checkpoint_restore_ns_capable(dev_net(ndev)->user_ns);
-	dev_put(ndev);
-
-	return allowed ? rxe : ERR_PTR(-EPERM);
+	return to_rdev(uc->device);
 }
 
 struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs)
@@ -138,6 +131,10 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESUME)(
 	UVERBS_ATTR_PTR_IN(_attr, UVERBS_ATTR_TYPE(_type), UA_MANDATORY)
 #define RXE_SEALIFT_OUT(_attr, _type) \
 	UVERBS_ATTR_PTR_OUT(_attr, UVERBS_ATTR_TYPE(_type), UA_MANDATORY)
+/*
+ * A dump takes its object with UVERBS_ACCESS_WRITE, too: modify, resize and
+ * destroy replace what it reads.
+ */
 #define RXE_SEALIFT_OBJ(_attr, _object, _access) \
 	UVERBS_ATTR_IDR(_attr, _object, _access, UA_MANDATORY)
 
@@ -173,7 +170,7 @@ DECLARE_UVERBS_NAMED_METHOD(
 DECLARE_UVERBS_NAMED_METHOD(
 	SEALIFT_RXE_METHOD_DUMP_CQ,
 	RXE_SEALIFT_OBJ(SEALIFT_RXE_ATTR_DUMP_CQ_HANDLE, UVERBS_OBJECT_CQ,
-			UVERBS_ACCESS_READ),
+			UVERBS_ACCESS_WRITE),
 	RXE_SEALIFT_IN(SEALIFT_RXE_ATTR_DUMP_CQ_IN, struct sealift_rxe_buffer),
 	RXE_SEALIFT_OUT(SEALIFT_RXE_ATTR_DUMP_CQ_OUT, struct sealift_rxe_cq));
 
@@ -186,7 +183,7 @@ DECLARE_UVERBS_NAMED_METHOD(
 DECLARE_UVERBS_NAMED_METHOD(
 	SEALIFT_RXE_METHOD_DUMP_QP,
 	RXE_SEALIFT_OBJ(SEALIFT_RXE_ATTR_DUMP_QP_HANDLE, UVERBS_OBJECT_QP,
-			UVERBS_ACCESS_READ),
+			UVERBS_ACCESS_WRITE),
 	RXE_SEALIFT_IN(SEALIFT_RXE_ATTR_DUMP_QP_IN,
 		       struct sealift_rxe_qp_buffers),
 	RXE_SEALIFT_OUT(SEALIFT_RXE_ATTR_DUMP_QP_OUT, struct sealift_rxe_qp));
@@ -215,6 +212,11 @@ DECLARE_UVERBS_NAMED_METHOD(
 	SEALIFT_RXE_METHOD_ADOPT,
 	RXE_SEALIFT_IN(SEALIFT_RXE_ATTR_ADOPT_IN, struct sealift_rxe_adopt));
 
+DECLARE_UVERBS_NAMED_METHOD(
+	SEALIFT_RXE_METHOD_LIST,
+	RXE_SEALIFT_IN(SEALIFT_RXE_ATTR_LIST_IN, struct sealift_rxe_buffer),
+	RXE_SEALIFT_OUT(SEALIFT_RXE_ATTR_LIST_OUT, struct sealift_rxe_list));
+
 DECLARE_UVERBS_GLOBAL_METHODS(
 	SEALIFT_RXE_OBJECT,
 	&UVERBS_METHOD(SEALIFT_RXE_METHOD_QUERY),
@@ -228,7 +230,8 @@ DECLARE_UVERBS_GLOBAL_METHODS(
 	&UVERBS_METHOD(SEALIFT_RXE_METHOD_HINT),
 	&UVERBS_METHOD(SEALIFT_RXE_METHOD_RESTORE_CQ),
 	&UVERBS_METHOD(SEALIFT_RXE_METHOD_RESTORE_QP),
-	&UVERBS_METHOD(SEALIFT_RXE_METHOD_ADOPT));
+	&UVERBS_METHOD(SEALIFT_RXE_METHOD_ADOPT),
+	&UVERBS_METHOD(SEALIFT_RXE_METHOD_LIST));
 
 const struct uapi_definition rxe_sealift_defs[] = {
 	UAPI_DEF_CHAIN_OBJ_TREE_NAMED(SEALIFT_RXE_OBJECT),

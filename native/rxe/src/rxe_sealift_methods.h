@@ -9,13 +9,13 @@
 #include <rdma/uverbs_named_ioctl.h>
 
 /*
- * The device of the calling context, if the caller may do more than ask.
- * Return: an ERR_PTR: -EPERM, -ENODEV, ...
+ * The device of the calling context, if the caller has the privilege.
+ * Return: an ERR_PTR: -EPERM, ...
  */
 struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs);
 
 /*
- * Lock the device in its hold, so that what is dumped or restored stays.
+ * Lock a held device, so that nobody resumes it during a dump or restore.
  * Return: an ERR_PTR: as above; -EBUSY not held; -ERESTARTSYS
  */
 struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs);
@@ -39,6 +39,8 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CQ)(
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_MR)(
 	struct uverbs_attr_bundle *attrs);
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_QP)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_LIST)(
 	struct uverbs_attr_bundle *attrs);
 
 /* rxe_sealift_methods_restore.c */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The methods that tell what there is. */
+/* The methods that list and dump objects. */
 #include <linux/slab.h>
 
 #include "rxe_sealift_methods.h"
@@ -19,7 +19,7 @@ static int rxe_sealift_list(struct ib_uverbs_file *ufile,
 	if (max < *count)
 		return -ENOSPC;
 
-	/* no more than there are, whatever size the caller claims to have */
+	/* allocate for what there is, not for the size that the caller says */
 	max = *count;
 	if (!max)
 		return 0;
@@ -111,6 +111,7 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CQ)(
 	struct ib_cq *ibcq =
 		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_DUMP_CQ_HANDLE);
 	struct sealift_rxe_cq out = {};
+	struct rxe_bytes bytes = {};
 	struct sealift_rxe_buffer in;
 	struct rxe_dev *rxe;
 	int err, err2;
@@ -126,9 +127,12 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_CQ)(
 		return PTR_ERR(rxe);
 
 	err = rxe_fault_around(RXE_FAULT_DUMP_CQ,
-			       rxe_dump_cq(to_rcq(ibcq), &in, &out));
+			       rxe_dump_cq(to_rcq(ibcq), &in, &out, &bytes));
 	rxe_sealift_unlock(rxe);
 
+	if (!err)
+		err = rxe_bytes_to_user(&bytes, &in);
+	rxe_bytes_free(&bytes, 1);
 	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_CQ_OUT, &out,
 			      sizeof(out));
 	return err ?: err2;
@@ -164,11 +168,26 @@ static int rxe_sealift_check_buffers(const struct sealift_rxe_qp_buffers *bufs)
 	return 0;
 }
 
+static int rxe_sealift_buffers_to_user(const struct rxe_bytes *bytes,
+				       const struct sealift_rxe_qp_buffers *bufs)
+{
+	int err;
+
+	err = rxe_bytes_to_user(&bytes[RXE_BYTES_SQ], &bufs->sq);
+	if (!err)
+		err = rxe_bytes_to_user(&bytes[RXE_BYTES_RQ], &bufs->rq);
+	if (!err)
+		err = rxe_bytes_to_user(&bytes[RXE_BYTES_RES], &bufs->res);
+
+	return err;
+}
+
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_QP)(
 	struct uverbs_attr_bundle *attrs)
 {
 	struct ib_qp *ibqp =
 		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_DUMP_QP_HANDLE);
+	struct rxe_bytes bytes[RXE_BYTES_QP] = {};
 	struct sealift_rxe_qp_buffers in;
 	struct sealift_rxe_qp *out;
 	struct rxe_dev *rxe;
@@ -191,13 +210,78 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_QP)(
 	}
 
 	err = rxe_fault_around(RXE_FAULT_DUMP_QP,
-			       rxe_dump_qp(to_rqp(ibqp), &in, out));
+			       rxe_dump_qp(to_rqp(ibqp), &in, out, bytes));
 	rxe_sealift_unlock(rxe);
 
+	if (!err)
+		err = rxe_sealift_buffers_to_user(bytes, &in);
 	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_DUMP_QP_OUT, out,
 			      sizeof(*out));
 	err = err ?: err2;
 out:
+	rxe_bytes_free(bytes, RXE_BYTES_QP);
 	kfree(out);
 	return err;
+}
+
+static int rxe_sealift_list_device(struct rxe_dev *rxe,
+				   const struct sealift_rxe_buffer *buf,
+				   u32 *count)
+{
+	struct sealift_rxe_device_object *objs;
+	u32 max;
+	int err = 0;
+
+	*count = rxe_list(rxe, NULL, 0);
+	if (!buf->address)
+		return 0;
+
+	max = buf->size / sizeof(*objs);
+	if (max < *count)
+		return -ENOSPC;
+
+	max = *count;
+	if (!max)
+		return 0;
+
+	objs = kvcalloc(max, sizeof(*objs), GFP_KERNEL_ACCOUNT);
+	if (!objs)
+		return -ENOMEM;
+
+	*count = rxe_list(rxe, objs, max);
+	if (*count > max)
+		err = -ENOSPC;
+	else if (copy_to_user(u64_to_user_ptr(buf->address), objs,
+			      *count * sizeof(*objs)))
+		err = -EFAULT;
+
+	kvfree(objs);
+	return err;
+}
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_LIST)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
+	struct sealift_rxe_list out = {};
+	struct sealift_rxe_buffer in;
+	int err, err2;
+
+	if (IS_ERR(rxe))
+		return PTR_ERR(rxe);
+
+	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_LIST_IN);
+	if (!err)
+		err = rxe_check_buffer(&in);
+	if (err)
+		return err;
+
+	err = rxe_fault_around(RXE_FAULT_LIST,
+			       rxe_sealift_list_device(rxe, &in, &out.count));
+	if (err && err != -ENOSPC)
+		return err;
+
+	err2 = uverbs_copy_to(attrs, SEALIFT_RXE_ATTR_LIST_OUT, &out,
+			      sizeof(out));
+	return err ?: err2;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The methods that make objects what they were. */
+/* The methods that restore objects. */
 #include <linux/slab.h>
 
 #include "rxe_sealift_methods.h"
@@ -29,6 +29,7 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_CQ)(
 	struct ib_cq *ibcq =
 		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_RESTORE_CQ_HANDLE);
 	struct sealift_rxe_buffer ring;
+	struct rxe_bytes bytes = {};
 	struct sealift_rxe_cq in;
 	struct rxe_dev *rxe;
 	int err;
@@ -40,14 +41,25 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_CQ)(
 	if (err)
 		return err;
 
-	rxe = rxe_sealift_lock_held(attrs);
+	rxe = rxe_sealift_dev(attrs);
 	if (IS_ERR(rxe))
 		return PTR_ERR(rxe);
 
-	err = rxe_fault_around(RXE_FAULT_RESTORE_CQ,
-			       rxe_restore_cq(to_rcq(ibcq), &in, &ring));
-	rxe_sealift_unlock(rxe);
+	err = rxe_restore_copy_cq(to_rcq(ibcq), &in, &ring, &bytes);
+	if (err)
+		goto out;
 
+	rxe = rxe_sealift_lock_held(attrs);
+	if (IS_ERR(rxe)) {
+		err = PTR_ERR(rxe);
+		goto out;
+	}
+
+	err = rxe_fault_around(RXE_FAULT_RESTORE_CQ,
+			       rxe_restore_cq(to_rcq(ibcq), &in, &bytes));
+	rxe_sealift_unlock(rxe);
+out:
+	rxe_bytes_free(&bytes, 1);
 	return err;
 }
 
@@ -56,6 +68,7 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_QP)(
 {
 	struct ib_qp *ibqp =
 		uverbs_attr_get_obj(attrs, SEALIFT_RXE_ATTR_RESTORE_QP_HANDLE);
+	struct rxe_bytes bytes[RXE_BYTES_QP] = {};
 	struct sealift_rxe_qp_buffers bufs;
 	struct sealift_rxe_qp *in;
 	struct rxe_dev *rxe;
@@ -72,6 +85,16 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_QP)(
 	if (err)
 		goto out;
 
+	rxe = rxe_sealift_dev(attrs);
+	if (IS_ERR(rxe)) {
+		err = PTR_ERR(rxe);
+		goto out;
+	}
+
+	err = rxe_restore_copy_qp(to_rqp(ibqp), in, &bufs, bytes);
+	if (err)
+		goto out;
+
 	rxe = rxe_sealift_lock_held(attrs);
 	if (IS_ERR(rxe)) {
 		err = PTR_ERR(rxe);
@@ -79,9 +102,10 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_QP)(
 	}
 
 	err = rxe_fault_around(RXE_FAULT_RESTORE_QP,
-			       rxe_restore_qp(to_rqp(ibqp), in, &bufs));
+			       rxe_restore_qp(to_rqp(ibqp), in, bytes));
 	rxe_sealift_unlock(rxe);
 out:
+	rxe_bytes_free(bytes, RXE_BYTES_QP);
 	kfree(in);
 	return err;
 }
@@ -97,7 +121,7 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_ADOPT)(
 	if (err)
 		return err;
 
-	/* for another thread: only who may restore it */
+	/* the credentials of another thread need the privilege of a restore */
 	if (in.tid) {
 		rxe = rxe_sealift_dev(attrs);
 		if (IS_ERR(rxe))

@@ -6,20 +6,14 @@
 #include "rxe_sealift.h"
 #include "rxe_queue.h"
 
-/* user space may have it mapped: the geometry in its header is the driver's */
-static int rxe_restore_ring(struct rxe_queue *q,
-			    const struct sealift_rxe_buffer *from)
+/* User space may have the ring mapped. The geometry in its header stays. */
+static void rxe_restore_ring(struct rxe_queue *q, const struct rxe_bytes *bytes)
 {
 	struct rxe_queue_buf *buf = q->buf;
-	int err = 0;
 
-	if (copy_from_user(buf, u64_to_user_ptr(from->address), q->buf_size))
-		err = -EFAULT;
-
+	memcpy(buf, bytes->data, bytes->size);
 	buf->log2_elem_size = q->log2_elem_size;
 	buf->index_mask = q->index_mask;
-
-	return err;
 }
 
 static void rxe_clear_ring(struct rxe_queue *q)
@@ -33,27 +27,13 @@ static void rxe_clear_ring(struct rxe_queue *q)
 	q->index = 0;
 }
 
-static bool rxe_ring_is_new(const struct rxe_queue *q)
-{
-	return !q || (!q->index && !q->buf->producer_index &&
-		      !q->buf->consumer_index);
-}
-
 int rxe_restore_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
-		   const struct sealift_rxe_buffer *ring)
+		   const struct rxe_bytes *bytes)
 {
-	int err;
-
-	if (!rxe_ring_is_new(cq->queue) ||
-	    rxe_check_ring(cq->queue, &in->ring, ring) || rxe_check_cq(cq, in))
-		return -EINVAL;
-
-	err = rxe_restore_ring(cq->queue, ring);
-	if (!err)
-		err = rxe_check_cq_ring(cq, in);
-	if (err) {
+	rxe_restore_ring(cq->queue, bytes);
+	if (rxe_check_cq_ring(cq, in)) {
 		rxe_clear_ring(cq->queue);
-		return err;
+		return -EINVAL;
 	}
 
 	spin_lock_irq(&cq->cq_lock);
@@ -61,149 +41,7 @@ int rxe_restore_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
 	cq->notify = in->notify;
 	spin_unlock_irq(&cq->cq_lock);
 
-	rxe_uobject_restore_cq(&cq->ibcq, in);
-	return 0;
-}
-
-static int rxe_find_sgid(struct rxe_dev *rxe, const struct sealift_rxe_av *av)
-{
-	const struct ib_gid_attr *attr;
-	struct net_device *ndev;
-	union ib_gid gid;
-	int index;
-
-	memcpy(gid.raw, av->sgid, sizeof(gid.raw));
-
-	ndev = rxe_ib_device_get_netdev(&rxe->ib_dev);
-	if (!ndev)
-		return -ENODEV;
-
-	attr = rdma_find_gid_by_port(&rxe->ib_dev, &gid,
-				     IB_GID_TYPE_ROCE_UDP_ENCAP, RXE_PORT,
-				     ndev);
-	dev_put(ndev);
-	if (IS_ERR(attr))
-		return -EADDRNOTAVAIL;
-
-	index = attr->index;
-	rdma_put_gid_attr(attr);
-	return index;
-}
-
-static void rxe_fill_ah_attr(const struct sealift_rxe_av *av, u8 sgid_index,
-			     struct rdma_ah_attr *ah)
-{
-	struct ib_global_route *grh = &ah->grh;
-
-	ah->type = RDMA_AH_ATTR_TYPE_ROCE;
-	ah->port_num = RXE_PORT;
-	ah->ah_flags = IB_AH_GRH;
-	memcpy(grh->dgid.raw, av->dgid, sizeof(grh->dgid.raw));
-	grh->flow_label = av->flow_label;
-	grh->sgid_index = sgid_index;
-	grh->hop_limit = av->hop_limit;
-	grh->traffic_class = av->traffic_class;
-	memcpy(ah->roce.dmac, av->dmac, ETH_ALEN);
-}
-
-static int rxe_restore_to_init(struct rxe_qp *qp,
-			       const struct sealift_rxe_qp *in)
-{
-	struct ib_qp_attr attr = {
-		.qp_state = IB_QPS_INIT,
-		.pkey_index = in->attr.pkey_index,
-		.port_num = in->attr.port_num,
-		.qp_access_flags = in->attr.access_flags,
-	};
-
-	return ib_modify_qp(&qp->ibqp, &attr,
-			    IB_QP_STATE | IB_QP_PKEY_INDEX | IB_QP_PORT |
-			    IB_QP_ACCESS_FLAGS);
-}
-
-/* Kernel callers bring a resolved address: no one on the network is asked. */
-static int rxe_restore_to_rtr(struct rxe_qp *qp,
-			      const struct sealift_rxe_qp *in)
-{
-	struct ib_qp_attr attr = {
-		.qp_state = IB_QPS_RTR,
-		.path_mtu = in->attr.path_mtu,
-		.dest_qp_num = in->attr.dest_qpn,
-		.rq_psn = in->resp.psn,
-		.max_dest_rd_atomic = in->attr.max_dest_rd_atomic,
-		.min_rnr_timer = in->attr.min_rnr_timer,
-	};
-	struct rxe_dev *rxe = to_rdev(qp->ibqp.device);
-	int index;
-
-	/* the interface would drop them, one retransmission after the other */
-	if (in->attr.path_mtu > rxe->port.attr.active_mtu)
-		return -EMSGSIZE;
-
-	index = rxe_find_sgid(rxe, &in->attr.av);
-	if (index < 0)
-		return index;
-
-	rxe_fill_ah_attr(&in->attr.av, index, &attr.ah_attr);
-
-	return ib_modify_qp(&qp->ibqp, &attr,
-			    IB_QP_STATE | IB_QP_AV | IB_QP_PATH_MTU |
-			    IB_QP_DEST_QPN | IB_QP_RQ_PSN |
-			    IB_QP_MAX_DEST_RD_ATOMIC | IB_QP_MIN_RNR_TIMER);
-}
-
-static int rxe_restore_to_rts(struct rxe_qp *qp,
-			      const struct sealift_rxe_qp *in)
-{
-	struct ib_qp_attr attr = {
-		.qp_state = IB_QPS_RTS,
-		.timeout = in->attr.timeout,
-		.retry_cnt = in->attr.retry_cnt,
-		.rnr_retry = in->attr.rnr_retry,
-		.sq_psn = in->comp.psn,
-		.max_rd_atomic = in->attr.max_rd_atomic,
-	};
-
-	return ib_modify_qp(&qp->ibqp, &attr,
-			    IB_QP_STATE | IB_QP_TIMEOUT | IB_QP_RETRY_CNT |
-			    IB_QP_RNR_RETRY | IB_QP_SQ_PSN |
-			    IB_QP_MAX_QP_RD_ATOMIC);
-}
-
-static int rxe_restore_to(struct rxe_qp *qp, enum ib_qp_state state)
-{
-	struct ib_qp_attr attr = { .qp_state = state };
-
-	return ib_modify_qp(&qp->ibqp, &attr, IB_QP_STATE);
-}
-
-/*
- * Go the way of states that the application went. A queue pair in the error
- * state may have got there from anywhere, and needs no peer any more.
- */
-static int rxe_restore_states(struct rxe_qp *qp,
-			      const struct sealift_rxe_qp *in, bool error)
-{
-	int err;
-
-	if (in->state == IB_QPS_RESET || !in->attr.port_num)
-		return 0;
-
-	err = rxe_restore_to_init(qp, in);
-	if (err || in->state == IB_QPS_INIT || !in->attr.av.present)
-		return err;
-
-	err = rxe_restore_to_rtr(qp, in);
-	if ((err == -EADDRNOTAVAIL || err == -EMSGSIZE) && error)
-		return 0;
-	if (err || in->state == IB_QPS_RTR)
-		return err;
-
-	err = rxe_restore_to_rts(qp, in);
-	if (err || in->state != IB_QPS_SQD)
-		return err;
-
-	return rxe_restore_to(qp, IB_QPS_SQD);
+	return rxe_uobject_restore_cq(&cq->ibcq, in);
 }
 
 static void rxe_restore_recv_wqe(struct rxe_qp *qp,
@@ -231,7 +69,7 @@ static void rxe_restore_recv_wqe(struct rxe_qp *qp,
 	qp->resp.wqe = wqe;
 }
 
-/* Before the first packet can come in: a duplicate's answer needs some of it. */
+/* Before RTR: the answer to a duplicate request needs some of these fields. */
 static void rxe_restore_resp(struct rxe_qp *qp,
 			     const struct sealift_rxe_resp *in)
 {
@@ -287,47 +125,36 @@ static void rxe_restore_res(struct resp_res *res,
 	}
 }
 
-static struct sealift_rxe_res *
-rxe_copy_resources(const struct sealift_rxe_buffer *from, u32 num)
+/* The responder runs since RTR: stop it while its cache changes. */
+static void rxe_restore_cache(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
+			      const struct sealift_rxe_res *res)
 {
-	struct sealift_rxe_res *res;
 	u32 i;
 
-	if (from->size != num * sizeof(*res))
-		return ERR_PTR(-EINVAL);
+	if (!qp->resp.resources || !in->num_res ||
+	    qp->attr.max_dest_rd_atomic != in->num_res)
+		return;
 
-	if (!num)
-		return NULL;
-
-	res = memdup_array_user(u64_to_user_ptr(from->address), num,
-				sizeof(*res));
-	if (IS_ERR(res))
-		return res;
-
-	for (i = 0; i < num; i++) {
-		if (rxe_check_res(&res[i])) {
-			kfree(res);
-			return ERR_PTR(-EINVAL);
-		}
-	}
-
-	return res;
+	rxe_disable_task(&qp->recv_task);
+	for (i = 0; i < in->num_res; i++)
+		rxe_restore_res(&qp->resp.resources[i], &res[i]);
+	qp->resp.res_head = in->resp.res_head;
+	rxe_enable_task(&qp->recv_task);
 }
 
 static int rxe_restore_rings(struct rxe_qp *qp,
 			     const struct sealift_rxe_qp *in,
-			     const struct sealift_rxe_qp_buffers *bufs)
+			     const struct rxe_bytes *bytes)
 {
 	int err;
 
-	err = rxe_restore_ring(qp->sq.queue, &bufs->sq);
-	if (!err)
-		err = rxe_check_sq_ring(qp, in);
+	rxe_restore_ring(qp->sq.queue, &bytes[RXE_BYTES_SQ]);
+	err = rxe_check_sq_ring(qp, in);
 
-	if (!err && qp->rq.queue)
-		err = rxe_restore_ring(qp->rq.queue, &bufs->rq);
-	if (!err)
-		err = rxe_check_rq_ring(qp, in);
+	if (qp->rq.queue) {
+		rxe_restore_ring(qp->rq.queue, &bytes[RXE_BYTES_RQ]);
+		err = err ?: rxe_check_rq_ring(qp, in);
+	}
 
 	if (err) {
 		rxe_clear_ring(qp->sq.queue);
@@ -362,68 +189,52 @@ static void rxe_restore_requester(struct rxe_qp *qp,
 	qp->comp.rnr_retry = in->comp.rnr_retry;
 	qp->comp.started_retry = in->comp.started_retry;
 
-	/* what the application asked for, not what it has come to */
+	qp->comp.nak_psn = in->comp.nak_psn;
+	qp->comp.nak_syndrome = in->comp.nak_syndrome;
+
+	/* as the application has set them, not as they are now */
 	qp->attr.rq_psn = in->attr.rq_psn;
 	qp->attr.sq_psn = in->attr.sq_psn;
 	qp->attr.qkey = in->attr.qkey;
+	qp->attr.en_sqd_async_notify = in->attr.en_sqd_async_notify;
+	qp->attr.path_mig_state = in->attr.path_mig_state;
 	if (in->state == IB_QPS_SQD)
 		qp->attr.sq_draining = in->attr.sq_draining;
 
 	spin_unlock_irqrestore(&qp->state_lock, flags);
+
+	/* an RNR wait continues: a move does not make it shorter */
+	if (in->comp.rnr_wait && in->state >= IB_QPS_RTS &&
+	    in->state < IB_QPS_ERR)
+		rxe_hold_wait_for_rnr(qp, in->comp.rnr_wait);
 }
 
 int rxe_restore_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
-		   const struct sealift_rxe_qp_buffers *bufs)
+		   const struct rxe_bytes *bytes)
 {
 	bool error = in->state == IB_QPS_ERR ||
 		     in->flags & SEALIFT_RXE_QP_ERROR;
-	struct sealift_rxe_res *res;
 	int err;
-	u32 i;
 
-	if (qp_type(qp) != IB_QPT_RC || qp->srq)
-		return -EOPNOTSUPP;
-
-	if (qp_state(qp) != IB_QPS_RESET || !rxe_ring_is_new(qp->sq.queue) ||
-	    !rxe_ring_is_new(qp->rq.queue) ||
-	    rxe_check_ring(qp->sq.queue, &in->sq, &bufs->sq) ||
-	    rxe_check_ring(qp->rq.queue, &in->rq, &bufs->rq) ||
-	    rxe_check_buffer(&bufs->res) || rxe_check_qp(qp, in))
-		return -EINVAL;
-
-	res = rxe_copy_resources(&bufs->res, in->num_res);
-	if (IS_ERR(res))
-		return PTR_ERR(res);
-
-	err = rxe_restore_rings(qp, in, bufs);
+	err = rxe_restore_rings(qp, in, bytes);
 	if (err)
-		goto out;
+		return err;
 
 	rxe_restore_resp(qp, &in->resp);
 
 	err = rxe_restore_states(qp, in, error);
 	if (err)
-		goto out;
+		return err;
 
-	if (!error && in->src_port != qp->src_port) {
-		err = -EINVAL;
-		goto out;
-	}
+	if (!error && in->src_port != qp->src_port)
+		return -EINVAL;
 
-	/* the responder may answer duplicates by now, but not find these yet */
-	if (qp->resp.resources && qp->attr.max_dest_rd_atomic == in->num_res) {
-		for (i = 0; i < in->num_res; i++)
-			rxe_restore_res(&qp->resp.resources[i], &res[i]);
-		qp->resp.res_head = in->resp.res_head;
-	}
-
+	rxe_restore_cache(qp, in, bytes[RXE_BYTES_RES].data);
 	rxe_restore_requester(qp, in);
 
-	if (error)
-		err = rxe_restore_to(qp, IB_QPS_ERR);
-	if (!err)
-		rxe_uobject_restore_qp(&qp->ibqp, in);
-out:
-	kfree(res);
-	return err;
+	err = error ? rxe_restore_error(qp, in) : 0;
+	if (err)
+		return err;
+
+	return rxe_uobject_restore_qp(&qp->ibqp, in);
 }

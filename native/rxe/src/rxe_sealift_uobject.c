@@ -1,12 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What ib_uverbs knows of an object: its handle, its channel, its unread
- * events. The only file here that looks into ib_uverbs' private structures.
+ * The part of an object's state that ib_uverbs has: handle, channel, unread
+ * events. No other file here uses ib_uverbs' private structures.
  */
 #include <rdma/uverbs_std_types.h>
 
 #include "rxe_sealift.h"
 #include "../../core/uverbs.h"
+
+/* NULL for the kernel's own objects */
+struct ib_uobject *rxe_uobject_of_srq(const struct ib_srq *ibsrq)
+{
+	return ibsrq->uobject ? &ibsrq->uobject->uevent.uobject : NULL;
+}
+
+struct ib_uobject *rxe_uobject_of_qp(const struct ib_qp *ibqp)
+{
+	return ibqp->uobject ? &ibqp->uobject->uevent.uobject : NULL;
+}
+
+struct ib_uobject *rxe_uobject_of_cq(const struct ib_cq *ibcq)
+{
+	return ibcq->uobject ? &ibcq->uobject->uevent.uobject : NULL;
+}
 
 static void rxe_uobjects_lock(struct ib_uverbs_file *ufile)
 {
@@ -104,10 +120,25 @@ static u32 rxe_object_events(struct ib_uevent_object *uevent)
 	return mask;
 }
 
+/* Has an event of @mask been lost? Those read since (@reported) are not. */
+static bool rxe_events_lost(struct ib_uevent_object *uevent, u32 mask,
+			    u32 reported)
+{
+	struct ib_uverbs_async_event_file *file = uevent->event_file;
+
+	if (!mask || !file)
+		return false;
+
+	return rxe_count_events(&file->ev_queue, &uevent->event_list) +
+	       READ_ONCE(uevent->events_reported) - reported < hweight32(mask);
+}
+
 void rxe_uobject_dump_context(struct ib_uverbs_file *ufile,
 			      struct sealift_rxe_context *out)
 {
 	struct ib_uverbs_async_event_file *file;
+
+	out->number = to_ruc(ufile->ucontext)->elem.index;
 
 	/* pairs with the release that ib_uverbs publishes it by */
 	file = smp_load_acquire(&ufile->default_async_file);
@@ -181,9 +212,21 @@ void rxe_uobject_dump_qp(struct ib_qp *ibqp, struct sealift_rxe_qp *out)
 				      SEALIFT_RXE_NONE;
 }
 
-void rxe_uobject_restore_cq(struct ib_cq *ibcq, const struct sealift_rxe_cq *in)
+bool rxe_uobject_cq_is_new(struct ib_cq *ibcq)
 {
 	struct ib_ucq_object *ucq = ibcq->uobject;
+	struct ib_uverbs_event_queue *evq = ibcq->cq_context;
+
+	return !ucq->comp_events_reported && !ucq->uevent.events_reported &&
+	       !rxe_object_events(&ucq->uevent) &&
+	       !(evq && rxe_count_events(evq, &ucq->comp_list));
+}
+
+/* ib_uverbs drops an event silently when it has no memory: count them. */
+int rxe_uobject_restore_cq(struct ib_cq *ibcq, const struct sealift_rxe_cq *in)
+{
+	struct ib_ucq_object *ucq = ibcq->uobject;
+	struct ib_uverbs_event_queue *evq = ibcq->cq_context;
 	unsigned long pending = in->async_pending;
 	struct ib_event ev = { .device = ibcq->device, .element.cq = ibcq };
 	unsigned int type;
@@ -199,9 +242,19 @@ void rxe_uobject_restore_cq(struct ib_cq *ibcq, const struct sealift_rxe_cq *in)
 		ev.event = type;
 		ibcq->event_handler(&ev, ibcq->cq_context);
 	}
+
+	/* the application may have read some already */
+	if (in->comp_pending &&
+	    rxe_count_events(evq, &ucq->comp_list) +
+	    READ_ONCE(ucq->comp_events_reported) - in->comp_reported <
+	    in->comp_pending)
+		return -ENOMEM;
+
+	return rxe_events_lost(&ucq->uevent, in->async_pending,
+			       in->async_reported) ? -ENOMEM : 0;
 }
 
-void rxe_uobject_restore_qp(struct ib_qp *ibqp, const struct sealift_rxe_qp *in)
+int rxe_uobject_restore_qp(struct ib_qp *ibqp, const struct sealift_rxe_qp *in)
 {
 	struct ib_uqp_object *uqp = ibqp->uobject;
 	unsigned long pending = in->async_pending;
@@ -214,4 +267,7 @@ void rxe_uobject_restore_qp(struct ib_qp *ibqp, const struct sealift_rxe_qp *in)
 		ev.event = type;
 		ibqp->event_handler(&ev, ibqp->qp_context);
 	}
+
+	return rxe_events_lost(&uqp->uevent, in->async_pending,
+			       in->async_reported) ? -ENOMEM : 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 1, as images and other programs know them. A
+ * The structs of ABI version 2, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,14 +24,16 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 1);
-	expect("the last method", SEALIFT_RXE_METHOD_ADOPT, 11);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 2);
+	expect("the last method", SEALIFT_RXE_METHOD_LIST, 12);
 	SIZE(query, 64);
 	SIZE(hold, 8);
 	SIZE(resume, 8);
 	SIZE(buffer, 16);
 	SIZE(object, 8);
 	SIZE(context, 32);
+	SIZE(list, 8);
+	SIZE(device_object, 32);
 	SIZE(fd, 8);
 	SIZE(ring, 32);
 	SIZE(cq, 72);
@@ -43,9 +45,9 @@ int main(void)
 	SIZE(av, 48);
 	SIZE(qp_attr, 112);
 	SIZE(req, 24);
-	SIZE(comp, 24);
+	SIZE(comp, 32);
 	SIZE(resp, 608);
-	SIZE(qp, 920);
+	SIZE(qp, 928);
 	SIZE(hint, 8);
 	SIZE(adopt, 8);
 	PLACE(cq, user_handle, 32);
@@ -55,7 +57,7 @@ int main(void)
 	PLACE(qp, attr, 152);
 	PLACE(qp, req, 264);
 	PLACE(qp, comp, 288);
-	PLACE(qp, resp, 312);
+	PLACE(qp, resp, 320);
 	PLACE(qp_attr, av, 64);
 	PLACE(av, network_type, 40);
 	PLACE(av, dmac, 42);

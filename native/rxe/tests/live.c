@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Two ends exchange traffic; one is dumped, destroyed and restored again and
- * again in the middle of it, by this process itself; the other knows nothing,
- * unless it is told to do the same.
+ * Two ends exchange traffic. One of them dumps, destroys and restores itself
+ * again and again in the middle of it. So does the other with PEER_MOVES.
  *
  * usage: live NETNS DEVICE PEER_NETNS PEER_DEVICE
  *             [REQUESTS [MOVES [SEED [PEER_MOVES]]]]
@@ -35,8 +34,8 @@ static void must(int ret, const char *what)
 }
 
 /*
- * Nobody answers while an end is gone, so that a peer that may not repeat
- * anything must not ask.
+ * An end that is gone answers nothing. A peer without a retry budget must be
+ * held meanwhile.
  */
 static void silence(const struct other *peer, bool hold)
 {
@@ -50,11 +49,11 @@ static void silence(const struct other *peer, bool hold)
 	must(system(command), command);
 }
 
-/* every third time, change one's mind: resume what was held */
+/* every third time only hold and resume */
 static void move(struct traffic *t, const struct other *peer, unsigned int n)
 {
 	struct image img;
-	int fd = t->ctx->cmd_fd;
+	int fd = t->end.ctx->cmd_fd;
 
 	must(sl_hold(fd, HOLD_TIMER, 10000), "HOLD");
 	if (n % 3 == 2) {
@@ -64,7 +63,7 @@ static void move(struct traffic *t, const struct other *peer, unsigned int n)
 	}
 
 	silence(peer, true);
-	image_dump(&img, fd, t->channel->fd);
+	image_dump(&img, fd, t->end.channel->fd);
 	usleep(rand() % 20000);
 	image_compare(&img, fd);
 	image_destroy(&img, fd);

@@ -106,6 +106,15 @@ int sl_context(int fd, struct sealift_rxe_object *objs, uint32_t max,
 		    out(SEALIFT_RXE_ATTR_DUMP_CONTEXT_OUT, o, sizeof(*o)));
 }
 
+int sl_list(int fd, struct sealift_rxe_device_object *objs, uint32_t max,
+	    struct sealift_rxe_list *o)
+{
+	struct sealift_rxe_buffer in = sl_buffer(objs, max * sizeof(*objs));
+
+	return CALL(fd, LIST, ptr(SEALIFT_RXE_ATTR_LIST_IN, &in, sizeof(in)),
+		    out(SEALIFT_RXE_ATTR_LIST_OUT, o, sizeof(*o)));
+}
+
 int sl_find_fd(int fd, int comp, int async, struct sealift_rxe_fd *o)
 {
 	if (comp >= 0)
@@ -151,7 +160,12 @@ int sl_hint(int fd, uint32_t type, uint32_t value)
 
 int sl_adopt(int fd)
 {
-	struct sealift_rxe_adopt in = { .fd = fd };
+	return sl_adopt_tid(fd, 0);
+}
+
+int sl_adopt_tid(int fd, uint32_t tid)
+{
+	struct sealift_rxe_adopt in = { .fd = fd, .tid = tid };
 
 	return CALL(fd, ADOPT, ptr(SEALIFT_RXE_ATTR_ADOPT_IN, &in, sizeof(in)));
 }

@@ -14,6 +14,8 @@ int sl_hold(int fd, uint32_t rnr_timer, uint32_t timeout_ms);
 int sl_resume(int fd);
 int sl_context(int fd, struct sealift_rxe_object *objs, uint32_t max,
 	       struct sealift_rxe_context *out);
+int sl_list(int fd, struct sealift_rxe_device_object *objs, uint32_t max,
+	    struct sealift_rxe_list *out);
 int sl_find_fd(int fd, int comp, int async, struct sealift_rxe_fd *out);
 int sl_dump_cq(int fd, uint32_t handle, void *ring, uint32_t size,
 	       struct sealift_rxe_cq *out);
@@ -22,8 +24,9 @@ int sl_dump_qp(int fd, uint32_t handle,
 	       const struct sealift_rxe_qp_buffers *bufs,
 	       struct sealift_rxe_qp *out);
 int sl_hint(int fd, uint32_t type, uint32_t value);
-/* what a thread does for itself */
+/* what a thread does for itself, or with @tid for another one */
 int sl_adopt(int fd);
+int sl_adopt_tid(int fd, uint32_t tid);
 int sl_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *in,
 		  const void *ring, uint32_t size);
 int sl_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *in,

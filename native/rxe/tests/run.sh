@@ -6,7 +6,7 @@
 # ONLY, a regular expression, picks checks by name.
 # The last line is `N passed, N failed`, or says why nothing ran: `skipped: ...`.
 # usage: run.sh [BIN [MODULE]]
-#   BIN  folder with live, restart, malformed, hold; default: where this file is
+#   BIN  folder with the programs; default: where this file is
 set -u
 
 bin=$(cd "${1:-$(dirname "$0")}" && pwd)
@@ -134,6 +134,36 @@ survives_filter() {
 	wait $pid
 }
 
+# nor is a route that is gone for a while, or the address
+survives_lost_route() {
+	"$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 1500 0 &
+	local pid=$!
+	sleep 2
+	ip -n sl_a route del 10.99.0.0/24 dev sl_a || return 1
+	sleep 1
+	ip -n sl_a route add 10.99.0.0/24 dev sl_a src 10.99.0.1
+	wait $pid
+}
+
+# A user namespace of its own gives nobody power over a device that it was given.
+pod_may_not_hold() {
+	local pid rc
+	unshare --user --map-root-user --net --mount sleep 60 &
+	pid=$!
+	sleep 1
+	mkdir -p /run/netns && : > /run/netns/sl_u && mount --bind /proc/$pid/ns/net /run/netns/sl_u || return 1
+	ip link add sl_u netns sl_u type dummy && ip -n sl_u link set sl_u up &&
+		ip netns exec sl_u rdma link add sl_rxe_u type rxe netdev sl_u || return 1
+	nsenter --target $pid --user --net --mount --preserve-credentials sh -c \
+		"mount -t sysfs sysfs /sys && $bin/hold sl_rxe_u query && $bin/hold sl_rxe_u hold"
+	rc=$?
+	ip netns exec sl_u "$bin/hold" sl_rxe_u hold && ip netns exec sl_u "$bin/hold" sl_rxe_u resume || rc=0
+	kill $pid
+	umount /run/netns/sl_u
+	rm -f /run/netns/sl_u
+	[ $rc = 1 ] && grep -q 'Operation not permitted' "$log"
+}
+
 # within TENTHS COMMAND...: until it succeeds
 within() {
 	local tries=$1
@@ -196,18 +226,18 @@ hold_fails_once() {
 		fails_once adopt.$when in_a "$bin/hold" sl_rxe_a adopt || return 1
 	done
 }
-# A rebuild that fails ends the program, which leaves its device held.
-rebuild() {
+# A restore that fails ends the program, which leaves its device held.
+restore() {
 	local rc
 	"$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 200 1 1
 	rc=$?
 	in_a "$bin/hold" sl_rxe_a resume && in_b "$bin/hold" sl_rxe_b resume && return $rc
 }
-rebuild_fails_once() {
+restore_fails_once() {
 	local method when
 	for method in dump_context dump_cq dump_mr dump_qp hint restore_cq restore_qp; do
 		for when in before after; do
-			fails_once $method.$when rebuild || { echo "at $method.$when"; return 1; }
+			fails_once $method.$when restore || { echo "at $method.$when"; return 1; }
 		done
 	done
 }
@@ -218,15 +248,16 @@ unknown_point() {
 		echo > $faults && ! armed
 }
 
-malformed() {
+# cases PROGRAM ARGS...: it counts for itself, with a line for each case
+cases() {
 	local out
 	out=$(mktemp)
-	in_a "$bin/malformed" sl_rxe_a "$@" > "$out" 2> "$log"
+	in_a "$bin/$1" "${@:2}" > "$out" 2> "$log"
 	local rc=$?
 	passed=$((passed + $(grep -c '^ok ' "$out")))
 	failed=$((failed + $(grep -c '^not ok ' "$out")))
 	grep '^not ok ' "$out"
-	tail -n 1 "$out"
+	echo "$1: $(grep -c '^ok ' "$out") passed, $(tail -n 1 "$out")"
 	rm -f "$out"
 	[ $rc -le 1 ] && ! [ -s "$log" ]
 }
@@ -255,17 +286,19 @@ check 'traffic over IPv6, one end restored 6 times' env LIVE_IPV6=1 "$bin/live" 
 check 'traffic without any retry, one end restored 40 times' env LIVE_RETRY_CNT=0 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 2000 60 1
 restart() { "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b "$@"; }
 told 'traffic goes on at once after a hold, RNR timer 10 ms' restart 20 1500
-told 'traffic goes on at once after a rebuild, RNR timer 10 ms' restart 20 1500 1
+told 'traffic goes on at once after a restore, RNR timer 10 ms' restart 20 1500 1
 told 'traffic goes on after a hold, RNR timer 41 ms' restart 24 1500
 told 'traffic goes on after a hold, RNR timer 655 ms' restart 0 2500
-told 'traffic over IPv6 goes on at once after a rebuild' env LIVE_IPV6=1 "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b 20 1500 1
+told 'traffic over IPv6 goes on at once after a restore' env LIVE_IPV6=1 "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b 20 1500 1
 
 check 'a filter that drops packets harms no queue pair' survives_filter
+check 'a route that is lost for a while harms no queue pair' survives_lost_route
+check 'a pod with a user namespace of its own may not hold' pod_may_not_hold
 check 'a queue pair is destroyed at once, though its packets wait' destroyed_at_once
 check 'the module stays while a queue is mapped' rmmod_refused
 
 check 'a fault point of hold, resume and adopt fails once' hold_fails_once
-check 'a fault point of each method of a rebuild fails once' rebuild_fails_once
+check 'a fault point of each method of a restore fails once' restore_fails_once
 check 'fault points are armed by their names only' unknown_point
 
 check "ib_write_bw, server held 3 s" perf ib_write_bw 20 -s 4096 -n 20000
@@ -275,7 +308,10 @@ done
 check "ib_atomic_bw, server held 3 s" perf ib_atomic_bw 20 -e -n 20000
 check "ib_write_bw, 8 QPs of 64 KiB, server held 3 s" perf ib_write_bw 14 -q 8 -s 65536 -n 300
 
-[ -n "$only" ] || malformed 2000 || { echo 'not ok - malformed'; failed=$((failed + 1)); }
+if [ -z "$only" ]; then
+	cases malformed sl_rxe_a 2000 || { echo 'not ok - malformed'; failed=$((failed + 1)); }
+	cases protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 || { echo 'not ok - protocol'; failed=$((failed + 1)); }
+fi
 
 dmesg > "$log"
 if grep -E 'BUG|WARNING|Oops|general protection|unable to handle|refcount|list_(add|del) corruption|RIP:' "$log"; then

@@ -85,7 +85,7 @@ static void post_recv(struct traffic *t)
 	struct ibv_sge sge = {
 		.addr = (uintptr_t)t->mem->recv[slot],
 		.length = TRAFFIC_BYTES,
-		.lkey = t->mr->lkey,
+		.lkey = t->end.mr->lkey,
 	};
 	struct ibv_recv_wr *bad, wr = {
 		.wr_id = RECV_ID | t->recvs,
@@ -93,164 +93,67 @@ static void post_recv(struct traffic *t)
 		.num_sge = 1,
 	};
 
-	if (ibv_post_recv(t->qp, &wr, &bad))
+	if (ibv_post_recv(t->end.qp, &wr, &bad))
 		err(1, "ibv_post_recv");
 	t->recvs++;
-}
-
-/* the device's IPv4 address, or the IPv6 one that is not link-local */
-static void choose_gid(struct traffic *t)
-{
-	bool want_ipv6 = getenv("LIVE_IPV6"), is_ipv4;
-	struct ibv_gid_entry gid;
-	int i;
-
-	for (i = 0; i < 16; i++) {
-		if (ibv_query_gid_ex(t->ctx, 1, i, &gid, 0) ||
-		    gid.gid_type != IBV_GID_TYPE_ROCE_V2 ||
-		    gid.gid.raw[0] == 0xfe)
-			continue;
-		is_ipv4 = gid.gid.raw[10] == 0xff && gid.gid.raw[11] == 0xff;
-		if (is_ipv4 != want_ipv6)
-			t->local.gid = gid.gid;
-	}
 }
 
 void traffic_open(struct traffic *t, const char *device, uint64_t seed,
 		  uint64_t total)
 {
-	struct ibv_device **list = ibv_get_device_list(NULL), **d;
-	struct ibv_qp_init_attr init = {
-		.cap = {
-			.max_send_wr = TRAFFIC_WINDOW,
-			.max_recv_wr = TRAFFIC_RECVS,
-			.max_send_sge = 2,
-			.max_recv_sge = 2,
-			.max_inline_data = INLINE_BYTES,
-		},
-		.qp_type = IBV_QPT_RC,
+	static const struct ibv_qp_cap cap = {
+		.max_send_wr = TRAFFIC_WINDOW,
+		.max_recv_wr = TRAFFIC_RECVS,
+		.max_send_sge = 2,
+		.max_recv_sge = 2,
+		.max_inline_data = INLINE_BYTES,
 	};
 
 	memset(t, 0, sizeof(*t));
 	t->seed = seed;
 	t->total = total;
-
-	for (d = list; d && *d; d++)
-		if (!strcmp(ibv_get_device_name(*d), device))
-			t->ctx = ibv_open_device(*d);
-	if (!t->ctx)
-		errx(1, "%s: no such device", device);
-	ibv_free_device_list(list);
-
 	t->mem = mmap(NULL, sizeof(*t->mem), PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (t->mem == MAP_FAILED)
 		err(1, "mmap");
 	fill(t->mem->source, TRAFFIC_BYTES, seed, 0);
 
-	t->pd = ibv_alloc_pd(t->ctx);
-	t->channel = ibv_create_comp_channel(t->ctx);
-	t->mr = t->pd ? ibv_reg_mr(t->pd, t->mem, sizeof(*t->mem),
-				   IBV_ACCESS_LOCAL_WRITE |
-				   IBV_ACCESS_REMOTE_WRITE |
-				   IBV_ACCESS_REMOTE_READ |
-				   IBV_ACCESS_REMOTE_ATOMIC) : NULL;
-	if (!t->pd || !t->channel || !t->mr)
-		err(1, "%s", device);
-	t->cq = ibv_create_cq(t->ctx, TRAFFIC_WINDOW + TRAFFIC_RECVS, t,
-			      t->channel, 0);
-	if (!t->cq || ibv_req_notify_cq(t->cq, 0))
-		err(1, "ibv_create_cq");
-	init.send_cq = t->cq;
-	init.recv_cq = t->cq;
-	t->qp = ibv_create_qp(t->pd, &init);
-	if (!t->qp)
-		err(1, "ibv_create_qp");
-
-	choose_gid(t);
-	t->local.qpn = t->qp->qp_num;
+	endpoint_open(&t->end, device, &cap, t->mem, sizeof(*t->mem), t);
+	t->local.gid = t->end.gid;
+	t->local.qpn = t->end.qp->qp_num;
 	/* PSNs have 24 bits: wrap around soon, but after the first moves */
 	t->local.psn = 0x1000000 - 2000 - seed % 2000;
-	t->local.rkey = t->mr->rkey;
+	t->local.rkey = t->end.mr->rkey;
 	t->local.va = (uintptr_t)t->mem;
-}
-
-static int find_gid(struct traffic *t)
-{
-	union ibv_gid gid;
-	int i;
-
-	for (i = 0; i < 16; i++) {
-		struct ibv_gid_entry entry;
-
-		if (!ibv_query_gid_ex(t->ctx, 1, i, &entry, 0) &&
-		    entry.gid_type == IBV_GID_TYPE_ROCE_V2 &&
-		    !ibv_query_gid(t->ctx, 1, i, &gid) &&
-		    !memcmp(&gid, &t->local.gid, sizeof(gid)))
-			return i;
-	}
-	errx(1, "no GID");
 }
 
 void traffic_connect(struct traffic *t, const struct traffic_address *remote,
 		     uint64_t remote_seed)
 {
-	struct ibv_qp_attr attr = {
-		.qp_state = IBV_QPS_INIT,
-		.port_num = 1,
-		.qp_access_flags = IBV_ACCESS_REMOTE_WRITE |
-				   IBV_ACCESS_REMOTE_READ |
-				   IBV_ACCESS_REMOTE_ATOMIC,
+	const char *retry_cnt = getenv("LIVE_RETRY_CNT");
+	const struct endpoint_path path = {
+		.gid = remote->gid,
+		.qpn = remote->qpn,
+		.sq_psn = t->local.psn,
+		.rq_psn = remote->psn,
+		/*
+		 * 67 ms; 8.6 s for those who may not repeat: a lost packet ends
+		 * the connection however long that is, a late one does not
+		 */
+		.timeout = retry_cnt ? 21 : 14,
+		.retry_cnt = retry_cnt ? (uint8_t)atoi(retry_cnt) : 7,
+		.rnr_retry = 7,
+		.min_rnr_timer = 1,
 	};
-	const char *patience;
 	int i;
 
 	t->remote = *remote;
 	t->remote_seed = remote_seed;
 
-	if (ibv_modify_qp(t->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX |
-			  IBV_QP_PORT | IBV_QP_ACCESS_FLAGS))
-		err(1, "INIT");
-
+	endpoint_init(&t->end);
 	for (i = 0; i < TRAFFIC_RECVS; i++)
 		post_recv(t);
-
-	attr = (struct ibv_qp_attr){
-		.qp_state = IBV_QPS_RTR,
-		.path_mtu = IBV_MTU_1024,
-		.dest_qp_num = remote->qpn,
-		.rq_psn = remote->psn,
-		.max_dest_rd_atomic = 4,
-		.min_rnr_timer = 1,
-		.ah_attr = {
-			.is_global = 1,
-			.port_num = 1,
-			.grh = {
-				.dgid = remote->gid,
-				.sgid_index = find_gid(t),
-				.hop_limit = 64,
-			},
-		},
-	};
-	if (ibv_modify_qp(t->qp, &attr, IBV_QP_STATE | IBV_QP_AV |
-			  IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-			  IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER))
-		err(1, "RTR");
-
-	/* one repetition is one too many: an emulated node must not be late */
-	patience = getenv("LIVE_RETRY_CNT");
-	attr = (struct ibv_qp_attr){
-		.qp_state = IBV_QPS_RTS,
-		.sq_psn = t->local.psn,
-		.timeout = patience ? 18 : 14,
-		.retry_cnt = patience ? (uint8_t)atoi(patience) : 7,
-		.rnr_retry = 7,
-		.max_rd_atomic = 4,
-	};
-	if (ibv_modify_qp(t->qp, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN |
-			  IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
-			  IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC))
-		err(1, "RTS");
+	endpoint_connect(&t->end, &path);
 }
 
 static void post_send(struct traffic *t)
@@ -260,9 +163,9 @@ static void post_send(struct traffic *t)
 	uint32_t length = length_of(t->seed, seq);
 	struct ibv_sge sge[2] = {
 		{ .addr = (uintptr_t)t->mem->out[slot], .length = length / 3,
-		  .lkey = t->mr->lkey },
+		  .lkey = t->end.mr->lkey },
 		{ .addr = (uintptr_t)t->mem->out[slot] + length / 3,
-		  .length = length - length / 3, .lkey = t->mr->lkey },
+		  .length = length - length / 3, .lkey = t->end.mr->lkey },
 	};
 	struct ibv_send_wr *bad, wr = {
 		.wr_id = seq,
@@ -315,7 +218,7 @@ static void post_send(struct traffic *t)
 		}
 	}
 
-	if (ibv_post_send(t->qp, &wr, &bad))
+	if (ibv_post_send(t->end.qp, &wr, &bad))
 		err(1, "ibv_post_send");
 	t->posted++;
 }
@@ -377,7 +280,7 @@ static void received(struct traffic *t, const struct ibv_wc *wc)
 static int poll_some(struct traffic *t)
 {
 	struct ibv_wc wc[8];
-	int i, n = ibv_poll_cq(t->cq, 8, wc);
+	int i, n = ibv_poll_cq(t->end.cq, 8, wc);
 
 	if (n < 0)
 		errx(1, "ibv_poll_cq");
@@ -410,20 +313,20 @@ bool traffic_step(struct traffic *t)
 
 void traffic_wait(struct traffic *t, int ms)
 {
-	struct pollfd p = { .fd = t->channel->fd, .events = POLLIN };
+	struct pollfd p = { .fd = t->end.channel->fd, .events = POLLIN };
 	struct ibv_cq *cq;
 	void *context;
 
 	if (poll(&p, 1, ms) <= 0)
 		return;
 
-	if (ibv_get_cq_event(t->channel, &cq, &context))
+	if (ibv_get_cq_event(t->end.channel, &cq, &context))
 		err(1, "ibv_get_cq_event");
-	if (cq != t->cq || context != t)
+	if (cq != t->end.cq || context != t)
 		errx(1, "event of another completion queue");
 	t->events++;
 	ibv_ack_cq_events(cq, 1);
-	if (ibv_req_notify_cq(t->cq, 0))
+	if (ibv_req_notify_cq(t->end.cq, 0))
 		err(1, "ibv_req_notify_cq");
 }
 
@@ -440,10 +343,6 @@ void traffic_verify(const struct traffic *t)
 
 void traffic_close(struct traffic *t)
 {
-	/* destroying waits until every event read was acknowledged */
-	if (ibv_destroy_qp(t->qp) || ibv_destroy_cq(t->cq) ||
-	    ibv_dereg_mr(t->mr) || ibv_destroy_comp_channel(t->channel) ||
-	    ibv_dealloc_pd(t->pd) || ibv_close_device(t->ctx))
-		err(1, "close");
+	endpoint_close(&t->end);
 	munmap(t->mem, sizeof(*t->mem));
 }

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <infiniband/verbs.h>
+#include "endpoint.h"
 
 #define TRAFFIC_WINDOW	16	/* requests under way */
 #define TRAFFIC_RECVS	32	/* receive requests posted */
@@ -25,12 +25,7 @@ struct traffic_address {
 };
 
 struct traffic {
-	struct ibv_context *ctx;
-	struct ibv_pd *pd;
-	struct ibv_comp_channel *channel;
-	struct ibv_cq *cq;
-	struct ibv_qp *qp;
-	struct ibv_mr *mr;
+	struct endpoint end;
 	struct traffic_memory *mem;
 	struct traffic_address local, remote;
 	uint64_t seed, remote_seed;

@@ -53,7 +53,7 @@ static json_t *from_crio(const json_t *annotations)
 }
 
 /*
- * A pod's own annotations may be among these. Whoever writes those must not choose which of two runtimes is
+ * A pod's own annotations may be among these. Their author must not choose which of two runtimes is
  * believed, so a bundle that has both runtimes' is none of either.
  */
 static enum bundle_kind kind_of(const json_t *annotations, json_t **container)

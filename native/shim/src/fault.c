@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Of root alone, and there only where somebody made it. */
+/* Of root alone, and there only if a test made it. */
 #define FOLDER "/var/lib/sealift/faults"
 
 static void wait_ms(long ms)

@@ -6,7 +6,7 @@
  * CRIU that is killed leaves them so, and to a task that runs then each send and receive is an error. The guard sees
  * CRIU's end before any of the tasks gets a processor (or as good as: it runs before all that is not real-time),
  * freezes them and mends their sockets. It and what it starts are in a cgroup of their own: an agent that ends takes
- * what is in its container's cgroup with it, and whoever runs in the middle of a dump must not end like that.
+ * what is in its container's cgroup with it, and a CRIU in the middle of a dump must not end like that.
  */
 #include "guard.h"
 

@@ -92,7 +92,7 @@ static void keep(const struct kept_restore *order, pid_t runc, int word)
 		close(ended);
 }
 
-static void keeper(const struct kept_restore *order, int word)
+static void keeper(const struct kept_restore *order, int word, int marked)
 {
 	pid_t runc;
 	int status;
@@ -105,9 +105,13 @@ static void keeper(const struct kept_restore *order, int word)
 	to_null(STDIN_FILENO);
 	to_null(STDOUT_FILENO);
 	to_null(STDERR_FILENO);
-	/* The create will have returned: without a name in it the marker would keep nobody out. */
+	/* The create will have returned: without a name in it the marker would refuse nothing. */
+	fault("shim.keep.before");
 	if (marker_set_waiting(order->args->bundle, runc) < 0)
 		marker_clear_waiting(order->args->bundle);
+	fault("shim.keep.after");
+	/* The create may return now; if it is killed it does not read. */
+	close(marked);
 	keep(order, runc, word);
 	while (waitpid(runc, &status, 0) < 0)
 		if (errno != EINTR)
@@ -209,11 +213,17 @@ static long long restored_pid(const struct kept_restore *order, pid_t child, int
 	return pid;
 }
 
-/* Leaves the restore at its gate: containerd learns the process, and nobody waits for runc. */
-static int leave(const struct kept_restore *order, pid_t child, int ended, struct reason *why)
+/*
+ * Leaves the restore at its gate: containerd learns the process, and no process waits for runc. The marker must name
+ * the keeper before that: it counts only while one of those that it names is there.
+ */
+static int leave(const struct kept_restore *order, pid_t child, int ended, int marked,
+		 struct reason *why)
 {
 	long long pid = restored_pid(order, child, ended, why);
 
+	/* Closed by the keeper: when it has marked, or has ended. */
+	wait_for(marked, -1);
 	if (pid <= 0)
 		return -1;
 	if (!order->args->pid_file)
@@ -223,25 +233,33 @@ static int leave(const struct kept_restore *order, pid_t child, int ended, struc
 
 int keeper_restore(const struct kept_restore *order, struct reason *why)
 {
-	int word[2], ended, result = -1;
+	int word[2], marked[2], ended, result = -1;
 	pid_t child;
 
 	if (pipe2(word, O_CLOEXEC) < 0) {
 		reason_set(why, "OutOfMemory", "no pipe: %s", strerror(errno));
 		return -1;
 	}
+	if (pipe2(marked, O_CLOEXEC) < 0) {
+		reason_set(why, "OutOfMemory", "no pipe: %s", strerror(errno));
+		close(word[0]);
+		close(word[1]);
+		return -1;
+	}
 	child = fork();
 	if (child == 0) {
 		close(word[1]);
-		keeper(order, word[0]);
+		close(marked[0]);
+		keeper(order, word[0], marked[1]);
 	}
 	close(word[0]);
+	close(marked[1]);
 	ended = child < 0 ? -1 : pidfd_of(child);
 	if (ended < 0) {
 		reason_set(why, "OutOfMemory", "no process for the restore: %s", strerror(errno));
 		goto out;
 	}
-	result = order->at_gate ? leave(order, child, ended, why) : finished(child, ended, why);
+	result = order->at_gate ? leave(order, child, ended, marked[0], why) : finished(child, ended, why);
 	if (result < 0 || !order->at_gate)
 		goto out;
 	/* EPIPE: the keeper has ended, and needs no word any more. */
@@ -252,7 +270,8 @@ int keeper_restore(const struct kept_restore *order, struct reason *why)
 	}
 out:
 	close(word[1]);
-	/* The keeper does it, if nobody has killed it. */
+	close(marked[0]);
+	/* The keeper does it, if it was not killed. */
 	if (result < 0)
 		marker_clear_waiting(order->args->bundle);
 	if (ended >= 0)

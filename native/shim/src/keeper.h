@@ -15,7 +15,7 @@
 struct kept_restore {
 	const struct oci_args *args;
 	char **argv;			/* of `runc restore` */
-	const char *state;		/* path of the file that says what became of it (outcome.h) */
+	const char *state;		/* path of the file with its outcome (outcome.h) */
 	int (*become)(char **argv);	/* runs it in place of the process */
 	/*
 	 * Asks the agent whether the restore is at the gate: the create ends there, and writes the pid file

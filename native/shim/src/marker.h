@@ -14,7 +14,7 @@ int marker_set_restored(const char *bundle);
 int marker_clear_restored(const char *bundle);
 
 /*
- * The marker that stands while a restore is under way: nobody must join what was restored before the
+ * The marker that stands while a restore is under way: no exec may enter what was restored before the
  * decision, and the plugin gives the restore up when the marker goes. It names the calling process and @runc
  * (0: not started yet) and counts for nothing when both have ended. Sets it anew if it is there.
  */

@@ -229,7 +229,7 @@ static int unless_still(int argc, char **argv, const struct oci_args *args)
 	return runc_become(argv);
 }
 
-/* Nobody calls these under Kubernetes, and they would make a container without a question to the agent. */
+/* Kubernetes calls none of these, and they would make a container without a question to the agent. */
 static int refuse(const struct oci_args *args)
 {
 	struct reason why;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What became of a restore, for the agent: a file in the restore's work directory. The CRIU plugin writes it
+ * The outcome of a restore, for the agent: a file in the restore's work directory. The CRIU plugin writes it
  * ($SEALIFT_STATE), and what the plugin can no longer know is completed once runc has ended.
  * docs/architecture.md, "The state of a restore".
  */

@@ -86,7 +86,7 @@ static int become_restore(char **argv)
 			 runc_path(), path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
 		setenv("PATH", search, 1);
 	}
-	/* The plugin gives the restore up when runc has been killed: nobody would know of the restored tasks. */
+	/* The plugin gives the restore up when runc has been killed: nothing would keep track of the restored tasks. */
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	setenv("SEALIFT_RUNC_PID", pid, 1);
 	return runc_become(argv);

@@ -69,6 +69,19 @@ async function returnsAtTheGate(bench: Bench): Promise<void> {
   assert.equal((await exec(bench)).status, 0);
 }
 
+/** The marker names the keeper before the create returns: with the create's name alone in it, it would count for nothing. */
+async function isMarkedBeforeItReturns(bench: Bench): Promise<void> {
+  await begin(bench, GATE);
+  mkdirSync(join(bench.dir, 'faults'));
+  writeFileSync(join(bench.dir, 'faults', 'shim.keep.before'), 'delay:1500');
+  const { ended } = start(bench, { SEALIFT_FAULT_DIR: join(bench.dir, 'faults') });
+  assert.equal((await ended).status, 0);
+  const refused = await exec(bench);
+  assert.match(refused.stderr, /AtResumeGate/);
+  open(bench);
+  await until(() => !bench.isWaiting);
+}
+
 /** A session of its own: who ends the create's process group does not end the restore. */
 async function isOfItsOwnSession(bench: Bench): Promise<void> {
   await begin(bench, GATE);
@@ -205,6 +218,7 @@ async function unusablePidFile(bench: Bench): Promise<void> {
 
 const cases: Record<string, (bench: Bench) => Promise<void>> = {
   'returns at the gate and leaves the restore': returnsAtTheGate,
+  'is marked before its create returns': isMarkedBeforeItReturns,
   'has a session of its own': isOfItsOwnSession,
   'asks again after the agent’s restart': asksAgain,
   'knows the process of a gate that was open before the answer': opensBeforeTheAnswer,

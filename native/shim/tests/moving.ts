@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A container that is being dumped or waits for the decision: nobody joins it, nobody thaws it, and nobody is kept waiting.
+// A container that is being dumped or waits for the decision: exec and resume are refused, and at once.
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ const refused: Record<string, string[]> = {
   'exec with an option of a later runc': ['exec', '--frob', 'x', 'c1', 'true'],
   pause: ['pause', 'c1'],
   'resume, which would thaw it': ['resume', 'c1'],
-  'checkpoint by somebody else': ['checkpoint', '--image-path', '/i', 'c1'],
+  'checkpoint by another program': ['checkpoint', '--image-path', '/i', 'c1'],
 };
 
 const forwarded: Record<string, string[]> = {

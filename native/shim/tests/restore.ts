@@ -46,7 +46,7 @@ async function failsAsTheAgentSays(bench: Bench): Promise<void> {
   );
 }
 
-/** Nobody knows what such a runc has left behind. */
+/** It is unknown what such a runc has left behind. */
 async function failsWithAKilledRunc(bench: Bench): Promise<void> {
   const { ended } = await start(bench, { RUNC_WAITS: 'yes' });
   await until(() => bench.has('runc.pid'));

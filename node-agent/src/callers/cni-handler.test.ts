@@ -5,10 +5,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { migrationRequests, pods } from '../../../kube/src/index.ts';
+import { migrationRequests, nodes, pods } from '../../../kube/src/index.ts';
 import { nft } from '../../../native/addon/index.ts';
 import { NetworkLock } from '../node/lock/network-lock.ts';
 import { Host } from '../node/host/host.ts';
+import { AgentError } from '../support/errors.ts';
 import { Journal, type Stage } from '../support/journal/journal.ts';
 import { RequestLookup } from './request-lookup.ts';
 import { Restorer } from '../node/restore/restorer.ts';
@@ -33,8 +34,11 @@ import { RdmaDriver } from '../node/device/driver.ts';
 class DriverWithoutRxe extends RdmaDriver {
   readonly did: string[] = [];
   ifnames = ['m0'];
+  /** Names that devices of this kernel have. */
+  readonly taken = new Set<string>();
   override async checkNetnsMode(): Promise<void> {}
   override async create(_netns: string, name: string, netdev: string): Promise<void> {
+    if (this.taken.has(name)) throw new AgentError('DeviceNameTaken', `${name} is taken.`);
     this.did.push(`create ${name} on ${netdev}`);
   }
   override async hold(_netns: string, timer?: number): Promise<void> {
@@ -134,6 +138,25 @@ describe.runIf(able)('a CNI call', () => {
     expect(await target('before')).toEqual({ ok: true, hide: true });
     await target('after');
     expect([mode(), driver.did.at(-1)]).toEqual(['vepa', 'hold 20']);
+  });
+
+  it('gives a target its own device name where the source has the wanted one on the same kernel', async () => {
+    const wanted = 'rxesource';
+    const node = (name: string, bootID: string) =>
+      api.put(nodes, { metadata: { name }, status: { nodeInfo: { bootID } } });
+    api.put(pods, targetPod({ 'sealift.dev/rdma-device': wanted }));
+    api.put(migrationRequests, migration());
+    driver.taken.add(wanted);
+    node(targetPod().spec.nodeName, 'one');
+    node('elsewhere', 'two');
+    await expect(target('after')).rejects.toThrow(`${wanted} is taken`);
+    node('elsewhere', 'one');
+    await target('after');
+    const own = `rxe${TARGET_UID.replaceAll('-', '').slice(0, 10)}`;
+    expect(driver.did).toContain(`create ${own} on m0`);
+    driver.taken.clear();
+    await target('after');
+    expect(driver.did).toContain(`create ${wanted} on m0`);
   });
 
   const committed = async (stage: Stage) => {

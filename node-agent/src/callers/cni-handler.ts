@@ -5,8 +5,8 @@
 //   after   ADD: makes the pod's rxe device, and holds a target's
 //   del     DEL: removes the device before the plugin removes the interface
 import { annotations } from '../../../crds/src/index.ts';
-import { withFaults } from '../../../kube/src/index.ts';
-import { isErrno } from '../support/errors.ts';
+import { withFaults, type Pod } from '../../../kube/src/index.ts';
+import { AgentError, isErrno } from '../support/errors.ts';
 import type { NetworkLock } from '../node/lock/network-lock.ts';
 import type { Host } from '../node/host/host.ts';
 import type { Journal } from '../support/journal/journal.ts';
@@ -74,9 +74,25 @@ export class CniHandler {
     // Also if the interface was not made hidden: another plugin may have made it.
     if (isTarget || request.hidden) await driver.hide(netns, [request.ifname], request.hidden);
     if (request.hidden && !isTarget) await driver.show(netns, [request.ifname]);
-    const name = deviceName(pod.metadata.uid, wanted[annotations.rdmaDevice]);
-    await withFaults('cni.device', () => driver.create(netns, name, request.ifname));
+    await withFaults('cni.device', () => this.#createDevice(pod, netns, request.ifname));
     if (isTarget) await driver.hold(netns, readPeers(wanted).rnrTimer);
+  }
+
+  /**
+   * Names of devices are unique in a kernel. Where source and target of a move share one, the source still has the wanted name,
+   * and the target gets its own. Elsewhere a name that is taken is a mistake.
+   */
+  async #createDevice(pod: Pod, netns: string, ifname: string): Promise<void> {
+    const { driver, pods } = this.#parts;
+    const wanted = deviceName(pod.metadata.uid, pod.metadata.annotations[annotations.rdmaDevice]);
+    const own = deviceName(pod.metadata.uid);
+    try {
+      await driver.create(netns, wanted, ifname);
+    } catch (error) {
+      const taken = error instanceof AgentError && error.code === 'DeviceNameTaken';
+      if (!taken || wanted === own || !(await pods.sharesKernel(pod))) throw error;
+      await driver.create(netns, own, ifname);
+    }
   }
 
   /** DEL must succeed for whatever is left, also for a namespace that is gone (CNI specification 1.0, DEL). */

@@ -31,7 +31,7 @@ let journal: Journal;
 let gates: Gates;
 let did: string[];
 let handler: CreateHandler;
-/** What became of the container's restore. */
+/** Outcome of the container's restore. */
 let outcome: RestoreOutcome;
 beforeEach(async () => {
   outcome = 'Detached';

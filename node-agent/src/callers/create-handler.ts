@@ -27,7 +27,7 @@ export interface CreateParts {
   pods: RequestLookup;
   /** Called before a target's container waits at the create gate. */
   recordWaiting(target: TargetRequest, pod: Pod, request: CreateRequest): Promise<void>;
-  /** What became of a container's restore. */
+  /** Outcome of a container's restore. */
   outcome(of: RestoreToRead): Promise<RestoreOutcome>;
   /** Unlocks, shows and resumes the network namespace of a former target. */
   resumePod(netns: string): Promise<void>;

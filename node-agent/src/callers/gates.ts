@@ -141,7 +141,7 @@ export class Gates {
     return this.#create.list(uid);
   }
 
-  /** What CRIU has said at the resume gate; undefined if it is not there. */
+  /** What the CRIU plugin has sent at the resume gate; undefined if it is not there. */
   getAtResumeGate(uid: string, container: string): RestoredAtGate | undefined {
     return this.#resume.get(uid, container);
   }

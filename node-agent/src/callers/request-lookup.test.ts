@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose target a pod is. Whoever may create pods in a namespace may write the annotations.
+// Whose target a pod is. Every user who may create pods in a namespace may write the annotations.
 import { describe, expect, it } from 'vitest';
-import { migrationRequests } from '../../../kube/src/index.ts';
+import { migrationRequests, pods } from '../../../kube/src/index.ts';
 import { MemoryApi } from '../testing/api.ts';
 import { migration, NAMESPACE, pod, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
 import { RequestLookup } from './request-lookup.ts';
@@ -38,5 +38,26 @@ describe('the request whose target a pod is', () => {
     await expect(lookUp(name, uid, annotations, status)).rejects.toMatchObject({
       code: 'BadRequest',
     });
+  });
+});
+
+describe('the pod that a call is about', () => {
+  const HASH = 'd1f0e2c3b4a5968778695a4b3c2d1e0f';
+  const get = (annotations: Record<string, string>, podUid: string) => {
+    const api = new MemoryApi();
+    api.put(pods, pod('app-2', TARGET_UID, annotations));
+    return new RequestLookup(api).getPod({ namespace: NAMESPACE, pod: 'app-2', podUid });
+  };
+
+  it('has the UID that the call names', async () => {
+    expect((await get({}, TARGET_UID)).metadata.uid).toBe(TARGET_UID);
+    expect((await get({}, '')).metadata.uid).toBe(TARGET_UID);
+    await expect(get({}, OTHER_UID)).rejects.toMatchObject({ code: 'PodNotFound' });
+  });
+
+  it('may be static: its kubelet calls it by the hash of its file', async () => {
+    const mirror = { 'kubernetes.io/config.mirror': HASH, 'kubernetes.io/config.hash': HASH };
+    expect((await get(mirror, HASH)).metadata.uid).toBe(TARGET_UID);
+    await expect(get(mirror, OTHER_UID)).rejects.toMatchObject({ code: 'PodNotFound' });
   });
 });

@@ -11,6 +11,7 @@ import {
 import {
   isNotFound,
   migrationRequests,
+  nodes,
   pods,
   restoreRequests,
   splitKey,
@@ -31,6 +32,9 @@ export interface TargetRequest {
   key: string;
   request: Handover;
 }
+
+/** The kubelet's, on the mirror pod of a static pod (kubernetes.io/docs/reference/labels-annotations-taints). */
+const MIRROR = 'kubernetes.io/config.mirror';
 
 export interface PodName {
   namespace: string;
@@ -55,14 +59,24 @@ export class RequestLookup {
       if (!isNotFound(error)) throw error;
       throw new AgentError('PodNotFound', `There is no pod ${name.namespace}/${name.pod}.`);
     }
-    // A static pod is refused too: its mirror pod in the API has another UID than the node's kubelet knows.
-    if (name.podUid && pod.metadata.uid !== name.podUid) {
+    // The kubelet calls a static pod by the hash of its file, which its mirror pod in the API has in an annotation.
+    const isMirrored = pod.metadata.annotations[MIRROR] === name.podUid;
+    if (name.podUid && pod.metadata.uid !== name.podUid && !isMirrored) {
       throw new AgentError(
         'PodNotFound',
         `Pod ${name.namespace}/${name.pod} with UID ${name.podUid} is gone: the name has UID ${pod.metadata.uid} now.`,
       );
     }
     return pod;
+  }
+
+  /** Whether the pod's node shares its kernel with another node, as nodes of a kind cluster do. @throws ConnectionError */
+  async sharesKernel(pod: Pod): Promise<boolean> {
+    const all = (await this.#api.list(nodes)).items.map((item) => nodes.parse(item));
+    const bootOf = (node: (typeof all)[number]): string => node.status.nodeInfo.bootID;
+    const own = all.find((node) => node.metadata.name === pod.spec.nodeName);
+    if (!own || bootOf(own) === '') return false;
+    return all.some((node) => node !== own && bootOf(node) === bootOf(own));
   }
 
   /**
@@ -117,7 +131,7 @@ export class RequestLookup {
 }
 
 /**
- * Whether the request names this pod as its target. Anybody who may create pods may write the annotation. Before the
+ * Whether the request names this pod as its target. Every user who may create pods may write the annotation. Before the
  * operator has recorded the target's UID, only it can have made a pod of the target's name: the operator records a name
  * before it creates the pod, and refuses a pod of that name that it did not make.
  */

@@ -7,6 +7,7 @@ import type { Logger } from '../../../kube/src/index.ts';
 import * as addon from '../../../native/addon/index.ts';
 import { Checkpointer } from './dump/checkpointer.ts';
 import { ExecSessions } from './dump/exec-sessions.ts';
+import { UnmovableFiles } from './dump/unmovable.ts';
 import type { Config } from '../support/config.ts';
 import { Diagnostics } from './diagnostics/diagnostics.ts';
 import { NetworkLock } from './lock/network-lock.ts';
@@ -71,7 +72,10 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     lock,
     store,
     editor,
-    checkpointer: new Checkpointer({ ...shared, runc, version, exec: new ExecSessions(host) }),
+    checkpointer: new Checkpointer({
+      ...{ ...shared, runc, version },
+      ...{ exec: new ExecSessions(host), unmovable: new UnmovableFiles(host) },
+    }),
     restorer: new Restorer({ ...shared, editor }),
     send: sendImages,
     diagnostics: new Diagnostics({
@@ -86,7 +90,10 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     }),
     receiver: (on) => {
       const receiver = new Receiver({ ...on, store, certificateDir: config.tlsDir, log });
-      return { listen: () => receiver.listen(config.port), close: () => receiver.close() };
+      return {
+        listen: () => receiver.listen(config.port, config.listenAddress),
+        close: () => receiver.close(),
+      };
     },
     prepare: async () => {
       await mkdir(config.checkpointDir, { recursive: true, mode: 0o700 });

@@ -17,7 +17,7 @@ describe('an agent', () => {
   let node = { labels: {}, annotations: {} } as Record<string, Record<string, string>>;
   let lease: string | undefined;
   let isUp = true;
-  let abi: string | Error = 'rxe-1';
+  let abi: string | AgentError = 'rxe-1';
 
   const api = {
     get: async () => ({ metadata: node }),
@@ -27,9 +27,11 @@ describe('an agent', () => {
       writes.push({ kind, name, body: body as Written['body'] });
       if (kind === 'Node') {
         const { metadata } = body as { metadata: typeof node };
-        const labels = { ...node['labels'], ...metadata['labels'] };
-        const kept = Object.entries(labels).filter(([, value]) => (value as unknown) !== null);
-        node = { labels: Object.fromEntries(kept), annotations: { ...metadata['annotations'] } };
+        const merged = (part: string): Record<string, string> => {
+          const all = Object.entries({ ...node[part], ...metadata[part] });
+          return Object.fromEntries(all.filter(([, value]) => (value as unknown) !== null));
+        };
+        node = { labels: merged('labels'), annotations: merged('annotations') };
       }
     },
     create: async ({ kind }: { kind: string }, _namespace: string, body: Written['body']) => {
@@ -41,10 +43,10 @@ describe('an agent', () => {
   const make = (): Registration =>
     new Registration({
       ...{ api, clock, log: silent, nodeName: 'a', address: '10.0.0.1:7460', namespace: 'sealift' },
-      driverAbi: async () => {
-        if (abi instanceof Error) throw abi;
-        return abi;
-      },
+      describe: async () =>
+        abi instanceof AgentError
+          ? { driverAbi: undefined, problem: { code: abi.code, message: abi.message } }
+          : { driverAbi: abi, problem: undefined },
     });
   const kinds = (): string[] => writes.map(({ kind }) => kind);
 
@@ -87,11 +89,14 @@ describe('an agent', () => {
   it('takes its label away when the driver has gone, and says why', async () => {
     const registration = make();
     await registration.renew();
-    expect(registration.driverProblem()).toBeUndefined();
+    expect(registration.nodeProblem()).toBeUndefined();
     abi = new AgentError('DriverMissing', 'The module is not loaded.');
     await registration.renew();
-    expect(node['labels']).toEqual({});
-    expect(registration.driverProblem()).toBe('The module is not loaded.');
+    expect(node['labels']).toEqual({ [labels.problem]: 'DriverMissing' });
+    expect(node['annotations']).toMatchObject({
+      [annotations.problem]: 'The module is not loaded.',
+    });
+    expect(registration.nodeProblem()).toBe('The module is not loaded.');
     expect(registration.leaseProblem(), 'the agent itself is alive').toBeUndefined();
   });
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registers this node with the operator: the driver's ABI as a label of the Node object, the agent's address as an
-// annotation, and a Lease that says that the agent is alive. The operator chooses nodes by all three, and takes the label away
-// when the Lease has run out.
+// annotation, what the node lacks as both, and a Lease that says that the agent is alive. The operator chooses nodes by label,
+// address and Lease, and takes the label away when the Lease has run out.
 import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
 import {
   nodes,
@@ -11,7 +11,15 @@ import {
   type Clock,
   type Logger,
 } from '../../../kube/src/index.ts';
-import { reasonOf } from '../support/errors.ts';
+import { reasonOf, type Failure } from '../support/errors.ts';
+
+/** What the agent says about its node. */
+export interface NodeDescription {
+  /** For instance `rxe-2`. Without one the label is removed, and the operator moves no pod to or from this node. */
+  readonly driverAbi: string | undefined;
+  /** The first thing that the node lacks. */
+  readonly problem: Failure | undefined;
+}
 
 export interface RegistrationParts {
   readonly api: Api;
@@ -22,27 +30,22 @@ export interface RegistrationParts {
   readonly address: string;
   /** The agent's own namespace, where its Lease is. */
   readonly namespace: string;
-  /**
-   * The ABI of the driver, for instance `rxe-1`. Without one the label is removed, and the operator moves no pod to or from
-   * this node.
-   * @param known what it returned last; undefined after it has thrown
-   * @throws why there is none
-   */
-  readonly driverAbi: (known: string | undefined) => Promise<string>;
+  /** @param known what it returned last */
+  readonly describe: (known: NodeDescription | undefined) => Promise<NodeDescription>;
 }
 
 export class Registration {
   readonly #parts: RegistrationParts;
   #renewedAt: number | undefined;
-  #driverAbi: string | undefined;
-  #driverProblem: string | undefined = 'The driver was not looked for yet.';
+  #description: NodeDescription | undefined;
 
   constructor(parts: RegistrationParts) {
     this.#parts = parts;
   }
 
   /** For /readyz: why no pod can be moved to or from this node. */
-  readonly driverProblem = (): string | undefined => this.#driverProblem;
+  readonly nodeProblem = (): string | undefined =>
+    this.#description ? this.#description.problem?.message : 'The driver was not looked for yet.';
 
   /** For /readyz: why the operator takes this agent for gone, or soon will. */
   readonly leaseProblem = (): string | undefined => {
@@ -69,45 +72,67 @@ export class Registration {
   /** @throws the API server's error */
   async renew(signal?: AbortSignal): Promise<void> {
     const { api, clock, nodeName, namespace } = this.#parts;
-    const abi = await this.#findDriver();
+    const description = await this.#describe();
     const heartbeat = {
       ...{ namespace, name: agentLease.name(nodeName), holder: nodeName },
       ...{ durationSeconds: agentLease.durationSeconds, labels: { [labels.agent]: 'true' } },
     };
     // Before the label: the operator takes away a label that no Lease stands for.
     await renewLease(api, heartbeat, clock.now(), { signal });
-    await this.#publish(abi, signal);
+    await this.#publish(description, signal);
     this.#renewedAt = clock.now();
   }
 
-  async #findDriver(): Promise<string | undefined> {
-    const { driverAbi, log } = this.#parts;
-    const before = this.#driverProblem;
-    try {
-      this.#driverAbi = await driverAbi(this.#driverAbi);
-      this.#driverProblem = undefined;
-    } catch (error) {
-      const reason = reasonOf(error);
-      this.#driverProblem = reason.message;
-      if (before !== reason.message) log.error({ ...reason }, 'driver not available');
-      this.#driverAbi = undefined;
-    }
-    return this.#driverAbi;
+  async #describe(): Promise<NodeDescription> {
+    const { describe, log } = this.#parts;
+    const before = this.#description?.problem?.message;
+    this.#description = await describe(this.#description);
+    const { problem } = this.#description;
+    if (problem && problem.message !== before)
+      log.error({ ...problem }, 'this node lacks something');
+    return this.#description;
   }
 
-  async #publish(abi: string | undefined, signal: AbortSignal | undefined): Promise<void> {
+  async #publish(
+    { driverAbi, problem }: NodeDescription,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const { api, nodeName, address } = this.#parts;
     const { metadata } = await api.get(nodes, '', nodeName, { signal });
+    const wanted = {
+      labels: { [labels.driverAbi]: driverAbi, [labels.problem]: problem?.code },
+      annotations: {
+        [annotations.agentAddress]: address,
+        [annotations.problem]: problem?.message,
+      },
+    };
     const isSame =
-      metadata.labels[labels.driverAbi] === abi &&
-      metadata.annotations[annotations.agentAddress] === address;
+      holds(metadata.labels, wanted.labels) && holds(metadata.annotations, wanted.annotations);
     if (isSame) return;
     const patch = {
-      labels: { [labels.driverAbi]: abi ?? null },
-      annotations: { [annotations.agentAddress]: address },
+      labels: orNull(wanted.labels),
+      annotations: orNull(wanted.annotations),
     };
     await withFaults('node.publish', () =>
       api.merge(nodes, '', nodeName, { metadata: patch }, { signal }),
     );
   }
+}
+
+type Wanted = Readonly<Record<string, string | undefined>>;
+
+const holds = (present: Readonly<Record<string, string>>, wanted: Wanted): boolean =>
+  Object.entries(wanted).every(([name, value]) => present[name] === value);
+
+/** A merge patch removes what is null. */
+const orNull = (wanted: Wanted): Record<string, string | null> =>
+  Object.fromEntries(Object.entries(wanted).map(([name, value]) => [name, value ?? null]));
+
+/** Takes back what the agent has said about its node. @throws the API server's error */
+export async function withdrawNode(api: Api, name: string): Promise<void> {
+  const metadata = {
+    labels: { [labels.driverAbi]: null, [labels.problem]: null },
+    annotations: { [annotations.agentAddress]: null, [annotations.problem]: null },
+  };
+  await api.merge(nodes, '', name, { metadata });
 }

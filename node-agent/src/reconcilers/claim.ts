@@ -6,6 +6,6 @@ import type { Journal } from '../support/journal/journal.ts';
 export function claimPod(journal: Journal, podUid: string, requestUid: string): void {
   if (journal.claim(podUid, requestUid)) return;
   const message =
-    'Another request is at work on this pod: make the request again when that one has ended.';
+    'Another request is at work on this pod. Create a new request when that one has finished.';
   throw new AgentError('AnotherMigration', message);
 }

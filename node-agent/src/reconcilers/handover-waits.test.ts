@@ -40,11 +40,14 @@ describe('handing over', () => {
     [migration(), false],
     [migration({ sourceAgent: { state: 'Gone' } }), true],
     [undefined, true],
-  ])('a source is silent when it says so, and when nobody is left to say it', (request, is) => {
-    expect(isSourceStopped(request)).toBe(is);
-  });
+  ])(
+    'a source is silent when its agent reports so, and when no agent is left to report it',
+    (request, is) => {
+      expect(isSourceStopped(request)).toBe(is);
+    },
+  );
 
-  it('waits until the other side is so far', async () => {
+  it('waits until the other side has reached the state', async () => {
     const clock = new FastClock();
     const begun = clock.now();
     const isSoFar = () => clock.now() - begun >= 400;

@@ -98,7 +98,7 @@ describe('what is left', () => {
     ['Stored', 'checkpoint', false],
     ['Running', 'target', false],
   ] as const)(
-    'of a pod that nobody could join: in stage %s of a %s it stays: %s',
+    'of a pod that refused exec: in stage %s of a %s it stays: %s',
     async (stage, role, stays) => {
       if (stage) await begin({ stage, role });
       api.put(migrationRequests, migration());
@@ -121,7 +121,7 @@ describe('what is left', () => {
     },
   );
 
-  it('is not touched while nobody answers, or the server does not know the kind', async () => {
+  it('is not touched while the API server does not answer or does not know the kind', async () => {
     await begin();
     api.reachable = false;
     for (let n = 0; n < 3; n++) {
@@ -178,7 +178,7 @@ describe('what is left', () => {
     expect(await left()).toEqual([[], []]);
   });
 
-  it('refuses who waits for a request that is gone', async () => {
+  it('refuses the callers at the gates of a deleted request', async () => {
     await begin({ role: 'target', stage: 'Preparing' });
     const waiting = gates.waitAtResumeGate(
       { op: 'gate', token: REQUEST_UID, container: 'main', pid: 1 },
@@ -191,7 +191,7 @@ describe('what is left', () => {
     expect(await left()).toEqual([[], []]);
   });
 
-  it('is removed of nobody only after an hour, and never while it has an owner here', async () => {
+  it('without an owner is removed only after an hour, and with an owner on this node never', async () => {
     const owner = (nodeName: string) =>
       CheckpointRequest.parse({
         metadata: { name: 'c', namespace: NAMESPACE, uid: 'owner' },

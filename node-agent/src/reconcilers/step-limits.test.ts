@@ -78,7 +78,7 @@ describe('running work', () => {
     await underWay.waitForEnd('another');
   });
 
-  it('is told when nobody needs it, and by itself decides when to end', async () => {
+  it('gets the signal when its result is not needed, and decides itself when to end', async () => {
     const underWay = new RunningWork(new FakeClock());
     let told: unknown = 'not yet';
     const end = Promise.withResolvers<string>();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The agent's settings. The chart (charts/sealift) sets them in the environment.
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import { AgentError } from './errors.ts';
 
@@ -18,6 +19,9 @@ const environment = z.object({
   SEALIFT_STATE_DIR: folder.default('/var/lib/sealift'),
   SEALIFT_SOCKET: folder.default('/run/sealift/agent.sock'),
   SEALIFT_CNI_BIN_DIR: folder.default('/opt/cni/bin'),
+  /** `true`: the agent writes the runtime handler into containerd's configuration. */
+  SEALIFT_CONFIGURE_RUNTIME: z.enum(['true', 'false']).default('false'),
+  SEALIFT_RUNTIME_HANDLER: z.string().min(1).default('sealift'),
   /** Folder of the image whose files the agent installs on the node. */
   SEALIFT_BUNDLE: folder.default('/opt/bundle'),
   /** Folder of the node into which they go. The programs work in this folder only. */
@@ -30,9 +34,16 @@ const environment = z.object({
 
 export interface Config {
   nodeName: string;
-  /** Where the agent's Lease is. */
+  /** Of the agent itself; its Lease is there. */
   namespace: string;
+  stateDir: string;
+  /** Of the socket; it does not outlive a boot. */
+  runDir: string;
+  configureRuntime: boolean;
+  runtimeHandler: string;
   address: string;
+  /** The receiver listens on this address only, which other nodes reach. */
+  listenAddress: string;
   port: number;
   metricsPort: number;
   tlsDir: string;
@@ -62,7 +73,12 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   return {
     nodeName: of.NODE_NAME,
     namespace: of.POD_NAMESPACE,
+    stateDir: of.SEALIFT_STATE_DIR,
+    runDir: dirname(of.SEALIFT_SOCKET),
+    configureRuntime: of.SEALIFT_CONFIGURE_RUNTIME === 'true',
+    runtimeHandler: of.SEALIFT_RUNTIME_HANDLER,
     address: `${host}:${of.SEALIFT_PORT}`,
+    listenAddress: of.NODE_IP,
     port: of.SEALIFT_PORT,
     metricsPort: of.SEALIFT_METRICS_PORT,
     tlsDir: of.SEALIFT_TLS_DIR,

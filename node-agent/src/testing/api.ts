@@ -21,7 +21,7 @@ interface Stored {
 export class MemoryApi implements Api {
   readonly #objects = new Map<string, Stored>();
   #version = 0;
-  /** While false, nobody answers. */
+  /** While false, the server does not answer. */
   reachable = true;
   /** Every write, in order. */
   readonly writes: { kind: string; fields: unknown }[] = [];

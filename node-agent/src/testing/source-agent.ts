@@ -107,7 +107,8 @@ export class SourceNode {
     stopPod: () => this.#pass('end', () => (this.dead = true)),
   } as unknown as Checkpointer;
 
-  readonly send: typeof sendImages = async () => {
+  readonly send: typeof sendImages = async ({ sealed }) => {
+    await sealed?.('sha256:x');
     await this.#pass('send', () => this.sent++);
     return { manifest: {}, digest: 'sha256:x' } as unknown as Awaited<
       ReturnType<typeof sendImages>
@@ -194,7 +195,7 @@ export function put(change: object = {}): void {
     ),
   );
 }
-/** The target goes on from there. */
+/** The target continues from there. */
 export const decide = (outcome: Decision['outcome']) =>
   put({
     decision: decision(outcome),

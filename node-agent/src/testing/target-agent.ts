@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests of the target: one node whose agent can die, a real journal, real gates, a real image folder and the real
-// loop. The runtime and CRIU are played by TargetNode: they wait at the gates as the shim and the plugin do.
+// loop. TargetNode stands in for the runtime and CRIU: they wait at the gates as the shim and the plugin do.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ import { Gates } from '../callers/gates.ts';
 import { TargetReconciler } from '../reconcilers/target/reconciler.ts';
 import type { ManifestHeader } from '../node/transfer/manifest.ts';
 import { ImageStore } from '../node/transfer/image-store.ts';
+import { digestOf, formatManifest } from '../node/transfer/manifest.ts';
 import { MemoryApi } from './api.ts';
 import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from './objects.ts';
 import { criuFailed, TargetNode } from './target-node.ts';
@@ -108,7 +109,7 @@ export const state = () => status()?.targetAgent?.state;
 export const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
 
 /**
- * The kubelet starts the container; CRIU goes on to the resume gate when the agent says so.
+ * The kubelet starts the container; CRIU continues to the resume gate when the agent says so.
  * @param since when it began to, in milliseconds since the epoch
  * @param attempt above 1: its restore has failed
  */
@@ -128,13 +129,13 @@ export function create(
     (error: Error) => error.message,
   );
 }
-/** CRIU at the resume gate: the tasks go on, or are killed. */
+/** CRIU at the resume gate: the tasks resume, or are killed. */
 export function resumeGate(container = 'main'): Promise<void> {
   const { signal } = connections;
   const gate = { op: 'gate' as const, token: REQUEST_UID, container, pid: 7, registerUs: 5000 };
   return gates.waitAtResumeGate(gate, '2026-01-01T00:00:05.000000Z', signal).then(
     () => {
-      // Heard only once CRIU has let go of all of it.
+      // Heard only once CRIU has detached from all of it.
       expect(node.locked).toBe(true);
       if (node.endsAtGate) {
         node.endsAtGate = false;
@@ -145,7 +146,7 @@ export function resumeGate(container = 'main'): Promise<void> {
       node.outcomes[container] = 'Detached';
     },
     () => {
-      // A lost connection is made again; a refusal is for good.
+      // A lost connection is made again; a refusal is final.
       if (!signal.aborted) node.killed++;
     },
   );
@@ -153,19 +154,23 @@ export function resumeGate(container = 'main'): Promise<void> {
 export async function images(): Promise<void> {
   const folder = await store.createFolder(REQUEST_UID, 'main');
   await writeFile(join(folder, 'core.img'), 'x');
-  await store.seal(REQUEST_UID, header);
+  const manifest = await store.seal(REQUEST_UID, header);
+  const checkpointDigest = digestOf(formatManifest(manifest));
+  put({ sourceAgent: { state: 'Sent', checkpointDigest } });
 }
-export function put(change: object = {}): void {
+/** Changes fields of the status; those of `sourceAgent` one by one. */
+export function put(change: { sourceAgent?: object } & Record<string, unknown> = {}): void {
   const reported = status();
+  const sourceAgent = { ...reported?.sourceAgent, ...change.sourceAgent };
   api.put(
     migrationRequests,
     migration(
       {
         deadlines: { blackout: operatorsTime },
         ...(reported?.targetAgent ? { targetAgent: reported.targetAgent } : {}),
-        ...(reported?.sourceAgent ? { sourceAgent: reported.sourceAgent } : {}),
         ...(reported?.decision ? { decision: reported.decision } : {}),
         ...change,
+        ...(Object.keys(sourceAgent).length > 0 ? { sourceAgent } : {}),
       },
       {},
       spec,

@@ -16,7 +16,7 @@ export class TargetNode {
   ran = 0;
   killed = 0;
   prepared = 0;
-  /** What became of the restores, by container. */
+  /** Outcomes of the restores, by container. */
   readonly outcomes: Record<string, RestoreOutcome> = {};
   /** Containers for which the files that the pod shares were unpacked. */
   readonly unpacked: string[] = [];

@@ -50,8 +50,12 @@ function accept(observed: Observed, draft: CheckpointDraft): CheckpointPlan {
   const refusal = refuse(observed, now);
   if (refusal) return draft.refuse(refusal);
   if (!pod || !template || 'reason' in template) throw new Error('a missing pod was not refused');
-  progress.reached('Validated', 'Accepted', `On node ${pod.spec.nodeName}.`);
-  progress.waiting('Succeeded', 'Accepted');
+  progress.reached(
+    'Validated',
+    'Accepted',
+    `The pod runs on node ${pod.spec.nodeName}, which is to store the images.`,
+  );
+  progress.waiting('Succeeded', 'Accepted', 'The request is accepted and under way.');
   draft.status = {
     ...draft.status,
     nodeName: pod.spec.nodeName,
@@ -81,16 +85,23 @@ function followAgent({ status }: CheckpointRequest, draft: CheckpointDraft): Che
   const { agent, nodeName = '', deadline } = status ?? {};
   const { progress, now } = draft;
   const state = agent?.state;
-  if (state === 'Dumping' || state === 'Stored') progress.reached('Quiesced', 'Held');
+  if (state === 'Dumping' || state === 'Stored')
+    progress.reached(
+      'Quiesced',
+      'Held',
+      'The pod is locked, its RDMA device is held and its tasks are frozen.',
+    );
   if (state === 'Stored') {
-    progress.reached('Checkpointed', 'ImagesWritten');
+    progress.reached('Checkpointed', 'ImagesWritten', 'The images of the pod are complete.');
     const location = agent?.path === undefined ? undefined : `${nodeName}:${agent.path}`;
     const { digest, bytes, size } = agent ?? {};
     draft.status = { ...draft.status, digest, bytes, size, location };
     return draft.finish(true, 'CheckpointStored', 'The images are stored; the pod has resumed.');
   }
   if (state === 'Failed') {
-    const message = agent?.message ?? 'The agent could not take the checkpoint.';
+    const message =
+      agent?.message ??
+      `The Sealift agent of node ${nodeName} could not take the checkpoint and gave no reason. See the logs of the agent's pod on that node.`;
     return draft.finish(false, agent?.reason ?? 'CheckpointFailed', message);
   }
   const limit = Date.parse(deadline ?? '') + reportGraceMs;
@@ -161,6 +172,6 @@ function waitsFor(node: Node, { status }: CheckpointRequest): Omit<ConditionValu
     const message = `The agent of node ${name} removes the images.`;
     return { status: 'Unknown', reason: 'RemovingImages', message };
   }
-  const message = `The images are on node ${name}, ${why}. If that is so for ${abandonMs / 60_000} minutes, the request goes and the images stay: remove /var/lib/sealift/checkpoints/${status?.checkpointId ?? ''} there.`;
+  const message = `The images are on node ${name}, ${why}. After ${abandonMs / 60_000} minutes of that the operator lets the request be deleted, and the images stay: then remove /var/lib/sealift/checkpoints/${status?.checkpointId ?? ''} there.`;
   return { status: 'False', reason: 'NodeUnavailable', message };
 }

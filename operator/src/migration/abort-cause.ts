@@ -25,7 +25,9 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
 }
 
 function cancelCause({ request }: Observed): AbortCause | undefined {
-  return request.spec.cancel ? { reason: 'Cancelled', message: 'spec.cancel is set.' } : undefined;
+  return request.spec.cancel
+    ? { reason: 'Cancelled', message: 'The user cancelled the move: spec.cancel is set.' }
+    : undefined;
 }
 
 function sourceCause(observed: Observed): AbortCause | undefined {
@@ -33,7 +35,7 @@ function sourceCause(observed: Observed): AbortCause | undefined {
   const name = request.spec.podName;
   const gone = (what: string): AbortCause => ({
     reason: 'SourceGone',
-    message: `The source pod ${name} ${what}.`,
+    message: `The source pod ${name} ${what} before the decision: there is nothing left to move.`,
   });
   if (!sourcePod) return gone('was deleted');
   if (sourcePod.metadata.uid !== request.status?.source?.podUID) return gone('was replaced');

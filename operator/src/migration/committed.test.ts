@@ -116,7 +116,7 @@ describe('Committed', () => {
     });
     const plan = decideMigration(seen(looked, { targetPod }), NOW);
     expect(summary(plan)).toBe('True Moved');
-    expect(message(plan)).toMatch(/It has ended there since, in phase Succeeded\.$/);
+    expect(message(plan)).toMatch(/The pod has ended there since, in phase Succeeded\.$/);
   });
 
   it('fails when what was moved has ended and was started afresh', () => {

@@ -190,7 +190,7 @@ describe('an accepted request', () => {
     [
       'target agent failed without a reason',
       'TargetFailed',
-      /agent of b/,
+      /agent of node b/,
       undecided({ targetAgent: { state: 'TornDown' } }),
     ],
     [

@@ -68,7 +68,11 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const { now, progress } = draft;
   if (request.metadata.deletionTimestamp !== undefined || request.spec.cancel) {
     draft.status.queue = undefined;
-    return draft.finish(false, 'Cancelled', 'Cancelled before anything was done.');
+    return draft.finish(
+      false,
+      'Cancelled',
+      'The request was cancelled before the operator created anything.',
+    );
   }
   const result = validate(observed, now);
   if ('reason' in result) {
@@ -78,8 +82,12 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const { source, target, peers } = result;
   const wait = queueUp(observed, draft, { from: source.nodeName, to: target.nodeName });
   if (wait) return wait;
-  progress.reached('Validated', 'Accepted', `From ${source.nodeName} to ${target.nodeName}.`);
-  progress.waiting('Succeeded', 'Accepted');
+  progress.reached(
+    'Validated',
+    'Accepted',
+    `The pod is to move from node ${source.nodeName} to node ${target.nodeName}.`,
+  );
+  progress.waiting('Succeeded', 'Accepted', 'The request is accepted and under way.');
   const deadlines = { prepare: prepareDeadline(request, now) };
   draft.status = { ...draft.status, queue: undefined, source, target, peers, deadlines };
   return draft.plan('Preparing', [createTarget(target)], pollMs);
@@ -153,12 +161,24 @@ function showAgents(observed: Observed, draft: MigrationDraft): void {
   switch (state) {
     case 'Dumping':
     case 'Transferring':
-      draft.progress.reached('Quiesced', 'Held');
+      draft.progress.reached(
+        'Quiesced',
+        'Held',
+        'The source pod is locked, its RDMA device is held and its tasks are frozen.',
+      );
       break;
     case 'Sent':
     case 'Gone':
-      draft.progress.reached('Quiesced', 'Held');
-      draft.progress.reached('Checkpointed', 'ImagesWritten');
+      draft.progress.reached(
+        'Quiesced',
+        'Held',
+        'The source pod is locked, its RDMA device is held and its tasks are frozen.',
+      );
+      draft.progress.reached(
+        'Checkpointed',
+        'ImagesWritten',
+        'The images of the source pod are complete.',
+      );
       break;
     default:
   }
@@ -186,7 +206,7 @@ const oldPod = ({ request, sourcePod }: Observed): Observed['sourcePod'] =>
 function deleteSource({ request, sourcePod }: Observed, isTargetLost: boolean): Effect[] {
   const { source, sourceAgent, targetAgent } = request.status ?? {};
   if (sourcePod === undefined || sourcePod.metadata.uid !== source?.podUID) return [];
-  // Deleted already: only whoever has set a finalizer can do more.
+  // Deleted already: only the owner of a finalizer can do more.
   if (keptMessage(sourcePod) !== undefined) return [];
   const isSilent = sourceAgent?.state === 'Gone' || targetAgent?.state === 'Running';
   if (!isTargetLost && !isSilent) return [];

@@ -38,7 +38,7 @@ export interface WaitingMove extends Move {
   readonly key: string;
   readonly uid: string;
   readonly creationTimestamp: string;
-  /** undefined: it was not looked at yet, and nobody knows which node its pod is on. */
+  /** undefined: the operator has not looked at it yet and does not know which node its pod is on. */
   readonly waitsFor: QueueCause | undefined;
 }
 
@@ -95,7 +95,7 @@ function limitReached(
 }
 
 /**
- * Hands out the free places in the queue's order. A request whose node is busy does not hold up those behind it. One that
+ * Hands out the free places in the queue's order. A request whose node is busy does not delay those behind it. One that
  * found every possible target busy takes no place from others, but is looked at again.
  */
 function handOut(
@@ -124,7 +124,7 @@ export function queueMessage(
   { from, to }: Move,
   { limits, underWay, position }: MovesSeen,
 ): string {
-  const start = `Waits for its turn at position ${position} of the queue`;
+  const start = `The request waits at position ${position} of the queue`;
   const end = 'It starts by itself; spec.cancel or deleting the request takes it out of the queue.';
   const busy = (count: number, limit: number, where: string): string =>
     `${start}: ${count} migrations are under way ${where}, the limit is ${limit}. ${end}`;

@@ -39,7 +39,7 @@ describe('the queue of migrations', () => {
     expect([total(queue), ahead(queue, 'z')]).toEqual([0, ['default/n', 'default/w2']]);
   });
 
-  it('lets a new request hold up those behind it only until it should have been looked at', async () => {
+  it('lets a new request delay those behind it only until it should have been looked at', async () => {
     const clock = new FakeClock();
     const queue = new MoveQueue({ cluster: 5, perNode: 1 }, clock);
     queue.update(request('n'), undefined);

@@ -16,7 +16,7 @@ import {
   type WaitingMove,
 } from './limits.ts';
 
-/** How long a request that nobody has looked at yet holds up those behind it. */
+/** How long a request that the operator has not looked at yet delays those behind it. */
 const newMs = 10_000;
 
 interface Running extends Move {
@@ -43,7 +43,7 @@ export class MoveQueue {
     this.#clock = clock;
   }
 
-  /** From now on `wake` is told of each request whose turn may have come. */
+  /** From now on calls `wake` for each request whose turn may have come. */
   open(wake: (key: string) => void): void {
     this.#wake = wake;
   }
@@ -87,7 +87,7 @@ export class MoveQueue {
     return this.#into;
   }
 
-  /** The first of the queue. A new request that could not be looked at in time holds up nobody. */
+  /** The first of the queue. A new request that the operator could not look at in time delays no other. */
   #first(end: number): WaitingMove[] {
     const first = this.#waiting.slice(0, Math.min(end, lookAhead));
     if (this.#newSince.size === 0) return first;

@@ -46,7 +46,7 @@ export function planAddresses(question: AddressQuestion): { networks?: string } 
   if (unmatched) {
     return {
       reason: 'BadAddress',
-      message: `spec.addresses names network ${unmatched.network} more often than the checkpointed pod was attached to it.`,
+      message: `spec.addresses names network ${unmatched.network} more often than the checkpointed pod was attached to it. Name it once for each of that pod's interfaces.`,
     };
   }
   const out: NetworkSelection[] = [];
@@ -69,7 +69,10 @@ function replaced(
 ): { selection: NetworkSelection } | Refusal {
   const bad = own.ips.find((ip) => !isAddress(ip));
   if (bad !== undefined) {
-    return { reason: 'BadAddress', message: `spec.addresses: ${bad} is not an IP address.` };
+    return {
+      reason: 'BadAddress',
+      message: `spec.addresses: ${bad} is not an IP address. Write an IPv4 or IPv6 address, with or without a prefix length.`,
+    };
   }
   const { ips, mac: _mac, ...rest } = selection;
   const prefixes = [...(ips ?? []), ...subnets(config)];

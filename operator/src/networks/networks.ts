@@ -38,7 +38,7 @@ export function parseNetworks(text: string | undefined): NetworkSelection[] {
     const list = (Array.isArray(parsed) ? parsed : [parsed]) as NetworkSelection[];
     if (list.some((one) => typeof one?.name !== 'string')) {
       throw new NetworksError(
-        `The annotation ${annotations.networks} has an element without a name.`,
+        `The annotation ${annotations.networks} has an element without a name. Create the pod with one that names every network.`,
       );
     }
     return list;
@@ -58,7 +58,10 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new NetworksError('A network annotation of the pod is not JSON.', { cause: error });
+    throw new NetworksError(
+      'A network annotation of the pod (k8s.v1.cni.cncf.io) is not valid JSON. Create the pod with a valid one.',
+      { cause: error },
+    );
   }
 }
 

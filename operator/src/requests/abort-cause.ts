@@ -13,7 +13,7 @@ export interface AbortCause {
 
 export function deletionCause({ metadata }: HandoverRequest): AbortCause | undefined {
   if (metadata.deletionTimestamp === undefined) return undefined;
-  return { reason: 'Cancelled', message: 'The request was deleted.' };
+  return { reason: 'Cancelled', message: 'The request was deleted before the decision.' };
 }
 
 /** An agent that has reported a failure. */
@@ -22,20 +22,20 @@ export function agentCause({ status }: HandoverRequest): AbortCause | undefined 
   if (sourceAgent?.state === 'Failed' || sourceAgent?.state === 'Gone') {
     return {
       reason: sourceAgent.reason ?? 'SourceFailed',
-      message: sourceAgent.message ?? silentFailure(source?.nodeName ?? 'the source'),
+      message: sourceAgent.message ?? silentFailure(source?.nodeName ?? '(unknown)'),
     };
   }
   if (targetAgent?.state === 'Failed' || targetAgent?.state === 'TornDown') {
     return {
       reason: targetAgent.reason ?? 'TargetFailed',
-      message: targetAgent.message ?? silentFailure(target?.nodeName ?? 'the target'),
+      message: targetAgent.message ?? silentFailure(target?.nodeName ?? '(unknown)'),
     };
   }
   return undefined;
 }
 
 const silentFailure = (node: string): string =>
-  `The agent of ${node} failed and gave no reason; see the logs of its pod.`;
+  `The Sealift agent of node ${node} failed and gave no reason. See the logs of the agent's pod on that node.`;
 
 /** Whether the target of the status was given up for another node, and is not replaced yet. */
 export function isGivenUp({ status }: HandoverRequest): boolean {
@@ -53,10 +53,16 @@ export function targetCause(
   const name = target?.podName ?? '';
   if (isGivenUp(request)) return undefined;
   if (target?.podUID !== undefined && targetPod?.metadata.uid !== target.podUID) {
-    return { reason: 'TargetGone', message: `The target pod ${name} was deleted.` };
+    return {
+      reason: 'TargetGone',
+      message: `The target pod ${name} was deleted by another client than the operator. Create a new request to try again.`,
+    };
   }
   if (targetPod && !isTargetOf(targetPod, request)) {
-    return { reason: nameTaken, message: `Another pod has the name ${name}.` };
+    return {
+      reason: nameTaken,
+      message: `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
+    };
   }
   return targetPod && targetProblem(targetPod, now, isPrepared(request)).refusal;
 }
@@ -72,7 +78,7 @@ export function deadlineCause(
     if (now <= Date.parse(deadlines.blackout)) return undefined;
     return {
       reason: 'BlackoutDeadlineExceeded',
-      message: `Target pod ${name} was prepared, but not ready to run within ${blackoutSeconds} s (spec.timeouts.blackoutSeconds).`,
+      message: `Target pod ${name} was prepared, but not ready to run within ${blackoutSeconds} s. Raise spec.timeouts.blackoutSeconds if the pod needs longer.`,
     };
   }
   if (isPrepared(request) || deadlines?.prepare === undefined) return undefined;

@@ -88,7 +88,12 @@ export function showTargetState<S extends HandoverStatus, E extends Own>(
   if (prepared.includes(state)) {
     progress.reached('TargetReady', 'AtCreateGate', 'The target waits for the images.');
   }
-  if (restored.includes(state)) progress.reached('Restored', 'AtResumeGate');
+  if (restored.includes(state))
+    progress.reached(
+      'Restored',
+      'AtResumeGate',
+      'The target pod is restored and waits for the decision.',
+    );
 }
 
 export function planAbort<S extends HandoverStatus, E extends Own>(
@@ -116,7 +121,7 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
 ): HandoverPlan<S, E> {
   const { progress, now } = draft;
   const own = ownTarget(observed);
-  progress.reached('Committed', 'Committed', `By ${decision.by} at ${decision.time}.`);
+  progress.reached('Committed', 'Committed', `${decision.by} decided at ${decision.time}.`);
   recordTarget(observed, draft);
   const deadline = confirmationDeadline(draft.status, now + commitConfirmationMs);
   const lost = lostMessage(observed, now > deadline);
@@ -149,7 +154,7 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
 /** A pod may do its work, or fail for good, between its resume and the last look. */
 function endedMessage({ status: { phase } }: Pod): string | undefined {
   if (phase !== 'Succeeded' && phase !== 'Failed') return undefined;
-  return `It has ended there since, in phase ${phase}.`;
+  return `The pod has ended there since, in phase ${phase}.`;
 }
 
 const restartedMessage = ({ metadata, spec }: Pod, restart: string): string =>
@@ -159,9 +164,13 @@ const restartedMessage = ({ metadata, spec }: Pod, restart: string): string =>
 function lostMessage(observed: HandoverObserved, isOverdue: boolean): string | undefined {
   const { targetAgent, target } = observed.request.status ?? {};
   const name = target?.podName ?? '';
-  if (!ownTarget(observed)) return `The target pod ${name} was deleted after the decision.`;
+  if (!ownTarget(observed))
+    return `The target pod ${name} was deleted after the decision: what it had in memory is lost. Restore a checkpoint if there is one.`;
   if (targetAgent?.state === 'Failed' || targetAgent?.state === 'TornDown') {
-    return targetAgent.message ?? `The target pod ${name} could not be resumed.`;
+    return (
+      targetAgent.message ??
+      `The target pod ${name} could not be resumed, and its agent gave no reason. See the logs of the agent's pod on node ${target?.nodeName ?? ''}.`
+    );
   }
   if (!isOverdue || targetAgent?.state === 'Running') return undefined;
   return `Node ${target?.nodeName ?? ''} has not confirmed within ${commitConfirmationMs / 1000} s that pod ${name} runs. Look at the node and its Sealift agent.`;
@@ -216,7 +225,7 @@ export function planTargetDeletion<S extends HandoverStatus, E extends Own>(
   return draft.plan(phase, [effect], isOverdue ? 1000 : pollMs);
 }
 
-/** A finished request: nothing may be left behind, and it is deleted when spec.ttlSecondsAfterFinished is over. */
+/** A finished request: the operator leaves nothing behind, and deletes it when spec.ttlSecondsAfterFinished is over. */
 export function planRemaining(
   observed: HandoverObserved,
   now: number,

@@ -79,7 +79,7 @@ async function proposeAbort<T extends HandoverRequest>(
 
 /**
  * Creates the target pod. A pod that the API server refuses, or whose networks cannot be read, aborts the request.
- * @param manifest returns undefined if the pod or checkpoint that it reads is gone: the next reconcile says so
+ * @param manifest returns undefined if the pod or checkpoint that it reads is deleted: the next reconcile reports that
  */
 export async function createTarget<T extends HandoverRequest>(
   dependencies: Dependencies,

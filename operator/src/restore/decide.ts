@@ -54,15 +54,19 @@ function accept(observed: Observed, draft: RestoreDraft): RestorePlan {
   const { request, checkpoint, podName, nodes } = observed;
   const { progress, now } = draft;
   if (request.metadata.deletionTimestamp !== undefined) {
-    return draft.finish(false, 'Cancelled', 'Cancelled before anything was done.');
+    return draft.finish(
+      false,
+      'Cancelled',
+      'The request was cancelled before the operator created anything.',
+    );
   }
   const result = validate(observed);
   if ('reason' in result) return draft.refuse(result);
   const { node, identity } = result;
   const { nodeName = '', podUID, checkpointId, digest } = checkpoint?.status ?? {};
   const imageSource = nodes.find((one) => one.metadata.name === nodeName);
-  progress.reached('Validated', 'Accepted', `To ${node.metadata.name}.`);
-  progress.waiting('Succeeded', 'Accepted');
+  progress.reached('Validated', 'Accepted', `The new pod is to run on node ${node.metadata.name}.`);
+  progress.waiting('Succeeded', 'Accepted', 'The request is accepted and under way.');
   draft.status = {
     ...draft.status,
     checkpointId,

@@ -50,7 +50,10 @@ export async function createTargetPod(
     if (isAlreadyExists(error)) {
       const pod = await dependencies.findPod(namespace, name, signal);
       if (!pod || isTargetOf(pod, named(request, name))) return;
-      throw new TargetRejectedError(`Another pod has the name ${name}.`, { cause: error });
+      throw new TargetRejectedError(
+        `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
+        { cause: error },
+      );
     }
     if (error instanceof ApiError && [400, 403, 422].includes(error.status)) {
       throw new TargetRejectedError(`The API server refused the target pod: ${messageOf(error)}`, {

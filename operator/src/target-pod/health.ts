@@ -40,7 +40,10 @@ export function targetProblem(pod: Pod, now: number, isPrepared: boolean): Targe
     return { ...failed('TargetUnschedulable', message), isOfNode: true };
   }
   if (pod.metadata.deletionTimestamp !== undefined) {
-    return failed('TargetGone', `The target pod ${pod.metadata.name} is being deleted.`);
+    return failed(
+      'TargetGone',
+      `The target pod ${pod.metadata.name} is being deleted by another client than the operator. Create a new request to try again.`,
+    );
   }
   if (pod.status.phase === 'Failed' || pod.status.phase === 'Succeeded') {
     const why = pod.status.message || pod.status.reason || 'no reason given';

@@ -119,7 +119,7 @@ export class SimulatedCheckpointer extends Checkpointer {
   }
 }
 
-/** The file sealift-moving in the containers' bundles. Nobody joins a simulated container. */
+/** The file sealift-moving in the containers' bundles. The simulation has no exec. */
 export function simulatedExec({
   containers,
 }: Machine): ConstructorParameters<typeof Checkpointer>[0]['exec'] {
@@ -143,7 +143,7 @@ export function simulatedExec({
   };
 }
 
-/** A decision alone interrupts no CRIU: a dump that nobody needs any more runs to its end. */
+/** A decision alone interrupts no CRIU: a dump that is not needed any more runs to its end. */
 function deadlineReached(signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
     signal?.addEventListener('abort', () => {

@@ -5,7 +5,7 @@ import type { StoredObject } from '../api/objects.ts';
 import type { Machine, Sandbox } from './machine.ts';
 import { askAgent, type Failure } from './socket.ts';
 
-/** @param gone the delegate is killed, and nobody waits for the reply. */
+/** @param gone the delegate is killed, and no caller waits for the reply. */
 export function callCni(
   machine: Machine,
   phase: CniRequest['phase'],

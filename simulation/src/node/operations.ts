@@ -43,7 +43,10 @@ export function simulatedOperations(
     store,
     editor,
     checkpointer: new SimulatedCheckpointer(
-      { ...shared, runc: new Runc(host), exec: simulatedExec(machine), version: '0' },
+      {
+        ...{ ...shared, runc: new Runc(host), exec: simulatedExec(machine), version: '0' },
+        unmovable: { check: () => Promise.resolve() },
+      },
       machine,
       nodeFaults,
     ),

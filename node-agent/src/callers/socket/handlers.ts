@@ -9,6 +9,7 @@ import type { RequestLookup, TargetRequest } from '../request-lookup.ts';
 import { CniHandler } from '../cni-handler.ts';
 import type { Gates } from '../gates.ts';
 import { microTimestamp } from '../../support/step-times.ts';
+import { CniStateSync } from '../../node/host/fsync.ts';
 import { probedPorts } from '../../node/probes/probed-ports.ts';
 import type { CreateRequest } from '../../support/socket-protocol.ts';
 import type { PodProbes } from '../../node/probes/probe-answers.ts';
@@ -35,13 +36,14 @@ export function socketHandlers(parts: {
     const probes = await node.probes.probesOf(netns, pod);
     return probes && { netns, probes };
   };
+  const cniState = new CniStateSync(() => node.syncCniState());
   const create = new CreateHandler({
     journal,
     gates,
     editor,
     pods,
     recordWaiting: async (target, pod, request) => {
-      await node.syncCniState();
+      await cniState.forSandbox(request.sandboxId);
       const probed = await probesAtGate(request, pod);
       await parts.recordPreparation(target, true, probed);
       if (probed) await node.probes?.inPlace();

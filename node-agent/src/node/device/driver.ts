@@ -66,12 +66,19 @@ export class RdmaDriver {
   }
 
   /**
-   * Makes an rxe device on the interface, unless a device of that name is in the namespace already.
+   * Makes an rxe device on the interface, unless it is there already.
    * @throws AgentError DriverMissing, DeviceNameTaken
    */
   async create(netns: string, name: string, netdev: string): Promise<void> {
     const existing = (await this.devices(netns)).find((device) => device.name === name);
-    if (existing) return;
+    if (existing?.netdev === netdev) return;
+    if (existing) {
+      throw new AgentError(
+        'DeviceNameTaken',
+        `The pod's RDMA device ${name} is on ${existing.netdev ?? 'no interface'}, not on ${netdev}. Give the pod one fabric ` +
+          'network, or delete the device (`rdma link delete` in its network namespace).',
+      );
+    }
     try {
       await addon.rdmaLinkAdd({ netns, name, netdev });
     } catch (error) {
@@ -118,7 +125,7 @@ export class RdmaDriver {
       } catch (error) {
         throw new AgentError(
           'HoldFailed',
-          `The driver cannot hold RDMA device ${name}: ${messageOf(error)}.`,
+          `The driver cannot hold RDMA device ${name}: ${messageOf(error)}. See the node's kernel log.`,
           {
             cause: error,
           },

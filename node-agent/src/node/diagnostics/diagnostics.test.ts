@@ -52,6 +52,15 @@ const entry = (id = REQUEST_UID): Entry => ({
 });
 
 describe('the diagnostics of a failure', () => {
+  it('of an agent that died while it wrote them are removed, but not those that are being written', async () => {
+    const [old, now] = ['dead-11111111.source.new', 'alive-22222222.source.new'];
+    for (const name of [old, now]) await mkdir(join(dir, 'failures', name), { recursive: true });
+    const hours = Date.now() / 1000 - 2 * 3600;
+    await utimes(join(dir, 'failures', old), hours, hours);
+    await diagnostics.sweep();
+    expect(await readdir(join(dir, 'failures'))).toEqual([now]);
+  });
+
   it('are named in the message and have logs, objects, entry and request', async () => {
     const work = join(dir, 'work', REQUEST_UID, 'main');
     await mkdir(work, { recursive: true });

@@ -19,6 +19,8 @@ const MAX_FILE_BYTES = 1 << 20;
 /** CRIU logs in a folder. */
 const MAX_LOGS = 16;
 const UNFINISHED = '.new';
+/** Nobody writes for so long. */
+const UNFINISHED_MS = 3_600_000;
 
 export interface DiagnosticsParts {
   /** Parent of the folders: the same path on the host and in the agent's container. */
@@ -69,12 +71,14 @@ export class Diagnostics {
     }
   }
 
-  /** Removes all folders but the newest. */
+  /** Removes all folders but the newest, and those that an agent has not finished. */
   async sweep(): Promise<void> {
     const found: { path: string; at: number }[] = [];
     for (const name of await list(this.#parts.dir)) {
       const path = join(this.#parts.dir, name);
-      if (!name.endsWith(UNFINISHED)) found.push({ path, at: (await stat(path)).mtimeMs });
+      const at = (await stat(path)).mtimeMs;
+      if (!name.endsWith(UNFINISHED)) found.push({ path, at });
+      else if (Date.now() - at > UNFINISHED_MS) await rm(path, { recursive: true, force: true });
     }
     found.sort((a, b) => b.at - a.at);
     for (const { path } of found.slice(MAX_FOLDERS)) await rm(path, { recursive: true });

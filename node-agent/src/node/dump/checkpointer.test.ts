@@ -34,6 +34,7 @@ class RecordingCheckpointer extends Checkpointer {
         refuse: async () => void did.push('refuse exec'),
         allow: async () => void did.push('allow exec'),
       },
+      unmovable: { check: async () => undefined },
     } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
     this.did = did;
     this.here = here;

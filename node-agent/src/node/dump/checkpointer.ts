@@ -18,6 +18,7 @@ import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
 import type { ExecSessions } from './exec-sessions.ts';
+import type { UnmovableFiles } from './unmovable.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
@@ -31,6 +32,7 @@ export interface CheckpointerParts {
   /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
   workRoot: string;
   exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
+  unmovable: Pick<UnmovableFiles, 'check'>;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
   /** Sealift's version, for the manifest. */
@@ -104,11 +106,12 @@ export class Checkpointer {
     await this.#parts.driver.checkSupported(pod.netns);
     await this.checkIpc(pod.containers);
     await this.#parts.exec.check(pod.containers);
+    await this.#parts.unmovable.check(pod.containers);
     return pod;
   }
 
   /**
-   * From now on nobody can join the containers (kubectl exec, exec probes), and only RoCE, ARP and neighbour discovery
+   * From now on no exec enters the containers (kubectl exec, exec probes), and only RoCE, ARP and neighbour discovery
    * pass in and out.
    * @param request for people: its kind and name
    * @throws AgentError ExecSessionOpen, LockFailed
@@ -203,7 +206,7 @@ export class Checkpointer {
     await withFaults('source.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
   }
 
-  /** Lets people join the containers of pods again that nothing is done to any more. */
+  /** Allows exec again in the containers of pods that no request of this node works on. */
   async allowOrphanedExec(isMoving: (podUid: string) => boolean): Promise<void> {
     await this.#parts.exec.allowOrphans(isMoving);
   }

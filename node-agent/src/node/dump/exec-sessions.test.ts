@@ -59,7 +59,7 @@ const marker = () =>
 const refuse = (request = 'MigrationRequest default/move') => exec.refuse([main], request);
 
 describe('a container that is dumped', () => {
-  it('is joined by nobody until it resumes', async () => {
+  it('refuses exec until it resumes', async () => {
     await exec.check([main]);
     await refuse();
     await refuse();

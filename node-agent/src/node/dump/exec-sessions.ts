@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nobody joins a container that is dumped (docs/architecture.md). CRIU dumps the descendants of a container's first task.
+// No exec in a container that is dumped (docs/architecture.md). CRIU dumps the descendants of a container's first task.
 // What `kubectl exec` or an exec probe has started beside them would be lost, or be in the way of the dump. While the file
 // sealift-moving is in a bundle, sealift-runc refuses every exec into its container. The checkpointer makes the file
-// before anything else is done to the pod; the orphan sweep removes what an agent before has left.
+// before anything else is done to the pod; the orphan sweep removes what an earlier agent has left.
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -61,7 +61,7 @@ export class ExecSessions {
   }
 
   /**
-   * From now on nobody can join the containers. Waits until whoever was about to has done so, and until what is no part
+   * From now on no exec enters the containers. Waits until each exec that had begun has entered, and until what is no part
    * of the containers' own has ended. May be repeated.
    * @param request for people: its kind and name
    * @throws AgentError ExecSessionOpen after 5 s. The refusal stays until `allow`.
@@ -85,7 +85,7 @@ export class ExecSessions {
     for (const { bundle } of containers) await this.#remove(bundle);
   }
 
-  /** Undoes the refusals that nobody needs any more. @param isMoving whether a request of this node has the pod */
+  /** Undoes the refusals that no request needs any more. @param isMoving whether a request of this node has the pod */
   async allowOrphans(isMoving: (podUid: string) => boolean): Promise<void> {
     for (const id of await containerBundles(this.#host)) {
       const bundle = join(BUNDLES, id);

@@ -36,7 +36,7 @@ export function findOverlay(mountinfo: string, rootfs: string): OverlayMount {
     if (!upper) {
       throw new AgentError(
         'UnsupportedRootfs',
-        "The container's root overlay has no upper directory: it is read-only.",
+        "The container's root overlay has no upper directory: it is read-only. Use containerd's overlayfs snapshotter with writable snapshots.",
       );
     }
     // The last mount at a path hides the others.
@@ -45,6 +45,6 @@ export function findOverlay(mountinfo: string, rootfs: string): OverlayMount {
   if (found) return found;
   throw new AgentError(
     'UnsupportedRootfs',
-    `No overlay is mounted at the container's root ${rootfs}.`,
+    `No overlay is mounted at the container's root ${rootfs}. Use containerd's overlayfs snapshotter.`,
   );
 }

@@ -4,7 +4,7 @@ import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { syncCniState, syncTree } from './fsync.ts';
+import { CniStateSync, syncCniState, syncTree } from './fsync.ts';
 import { Host } from './host.ts';
 
 describe('syncTree', () => {
@@ -32,5 +32,21 @@ describe('syncTree', () => {
   it('fails for what is not a folder', async () => {
     await writeFile(join(folder, 'file'), '');
     await expect(syncTree(join(folder, 'file'))).rejects.toThrow('ENOTDIR');
+  });
+
+  it('syncs CNI’s records once for each sandbox, and again if that has failed', async () => {
+    let fails = true;
+    let synced = 0;
+    const sync = new CniStateSync(async () => {
+      synced++;
+      if (fails) throw new Error('the disk');
+    });
+    await expect(sync.forSandbox('a')).rejects.toThrow('the disk');
+    fails = false;
+    await Promise.all([sync.forSandbox('a'), sync.forSandbox('a')]);
+    await sync.forSandbox('a');
+    expect(synced).toBe(2);
+    await sync.forSandbox('b');
+    expect(synced).toBe(3);
   });
 });

@@ -38,6 +38,35 @@ export function syncCniState(host: Host): Promise<void> {
   return unlessGone(syncTree(host.path(CNI_STATE)));
 }
 
+/** More sandboxes than a kubelet has. */
+const MAX_REMEMBERED = 1000;
+
+/** Syncs CNI's records once for each sandbox: they do not change when its next container is created. */
+export class CniStateSync {
+  readonly #sync: () => Promise<void>;
+  /** Oldest first. */
+  readonly #synced = new Map<string, Promise<void>>();
+
+  constructor(sync: () => Promise<void>) {
+    this.#sync = sync;
+  }
+
+  async forSandbox(sandboxId: string): Promise<void> {
+    const begun = this.#synced.get(sandboxId);
+    if (begun) return begun;
+    const work = this.#sync();
+    this.#synced.set(sandboxId, work);
+    const [oldest] = this.#synced.keys();
+    if (this.#synced.size > MAX_REMEMBERED && oldest !== undefined) this.#synced.delete(oldest);
+    try {
+      await work;
+    } catch (error) {
+      this.#synced.delete(sandboxId);
+      throw error;
+    }
+  }
+}
+
 async function unlessGone(work: Promise<void>): Promise<void> {
   try {
     await work;

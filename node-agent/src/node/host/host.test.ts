@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real programs: how they end, and that all that they have started ends with them.
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,6 +28,34 @@ const childLives = async (): Promise<boolean> => {
   }
 };
 const childDies = () => expect.poll(childLives, { timeout: 5000 }).toBe(false);
+
+describe('a path of the host', () => {
+  it('goes through the host’s absolute links, not through the agent’s own', async () => {
+    const seen = new Host({ root: dir });
+    await mkdir(join(dir, 'run', 'netns'), { recursive: true });
+    await mkdir(join(dir, 'data', 'kubelet', 'pods'), { recursive: true });
+    await mkdir(join(dir, 'var', 'lib'), { recursive: true });
+    await symlink('/run', join(dir, 'var', 'run'));
+    await symlink('/data/link', join(dir, 'var', 'lib', 'kubelet'));
+    await symlink('kubelet', join(dir, 'data', 'link'));
+    await writeFile(join(dir, 'data', 'kubelet', 'pods', 'file'), 'here');
+    expect(seen.path('/var/run/netns/x')).toBe(join(dir, 'run/netns/x'));
+    expect(await readFile(seen.path('/var/lib/kubelet/pods/file'), 'utf8')).toBe('here');
+    expect(seen.path('/var/lib/not/there')).toBe(join(dir, 'var/lib/not/there'));
+  });
+
+  it('does not follow links in a circle for ever', async () => {
+    const seen = new Host({ root: dir });
+    await symlink('/b', join(dir, 'a'));
+    await symlink('/a', join(dir, 'b'));
+    expect(seen.path('/a/x').startsWith(dir)).toBe(true);
+  });
+
+  it('cannot leave the host’s root', async () => {
+    await symlink('../../../../etc', join(dir, 'up'));
+    expect(new Host({ root: dir }).path('/up/passwd')).toBe(join(dir, 'etc/passwd'));
+  });
+});
 
 describe('a program of the host', () => {
   it('is killed with all that it has started when its time is over', async () => {

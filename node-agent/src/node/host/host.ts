@@ -3,10 +3,11 @@
 // namespace), its programs through sealift-host, which enters the host's mount namespace and execs (native/shim). All
 // that the agent does to the host's files and programs goes through here.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { readlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { AgentError } from '../../support/errors.ts';
+import { AgentError, isErrno } from '../../support/errors.ts';
 
 export interface HostOptions {
   /** Path of the host's root: `/proc/1/root`, or `/` when the agent runs on the host itself. */
@@ -46,6 +47,8 @@ export interface RunResult {
   stderr: string;
 }
 
+/** As many as the kernel follows (path_resolution(7)). */
+const MAX_LINKS = 40;
 const MAX_OUTPUT_BYTES = 64 * 1024;
 /** Sealift's own runc and criu first, then the host's usual places. */
 const HOST_PATH = '/opt/sealift/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -58,14 +61,13 @@ export class Host {
   }
 
   /**
-   * The path by which the agent finds a file of the host. /var/run becomes /run: it is an absolute symbolic link on every
-   * current distribution, and the kernel would resolve it against the agent's own root.
+   * The path by which the agent finds a file of the host. Symbolic links are followed here, the last one too: the kernel
+   * would resolve an absolute one (/var/run, or /var/lib/kubelet on a data disk) against the agent's own root.
    * @param onHost absolute path
    */
   path(onHost: string): string {
-    const clean = normalize(onHost);
-    const real = clean.startsWith('/var/run/') ? clean.slice('/var'.length) : clean;
-    return this.#options.root === '/' ? real : join(this.#options.root, real);
+    const { root } = this.#options;
+    return root === '/' ? normalize(onHost) : join(root, followLinks(root, normalize(onHost)));
   }
 
   /** The host's mount table, as its init sees it (proc_pid_mountinfo(5)). */
@@ -102,6 +104,35 @@ export class Host {
       'RuntimeFailed',
       `${program} ${args[0] ?? ''} ended with status ${result.status}: ${output}`,
     );
+  }
+}
+
+/** The path without symbolic links, as far as it exists. @param path absolute, within the root */
+function followLinks(root: string, path: string): string {
+  const left = path.split('/').filter(Boolean);
+  let found = '/';
+  for (let links = 0; left.length > 0;) {
+    const name = left.shift() ?? '';
+    const next = join(found, name);
+    const target = name === '..' ? undefined : readLink(join(root, next));
+    if (target === undefined || ++links > MAX_LINKS) {
+      found = next;
+    } else {
+      if (target.startsWith('/')) found = '/';
+      left.unshift(...target.split('/').filter(Boolean));
+    }
+  }
+  return found;
+}
+
+/** Undefined for what is no link, or not there. */
+function readLink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    const isNone = ['EINVAL', 'ENOENT', 'ENOTDIR', 'EACCES'].some((code) => isErrno(error, code));
+    if (isNone) return undefined;
+    throw error;
   }
 }
 

@@ -2,7 +2,7 @@
 // Loads Sealift's rdma_rxe for the node's kernel, and the distribution's modules that it depends on. main.ts calls it: the
 // init container loads, the agent asks for the ABI.
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
@@ -10,39 +10,46 @@ import type { Host } from '../host/host.ts';
 
 /** rdma_ucm is there for applications that connect with librdmacm. */
 const dependencies = ['ib_core', 'ib_uverbs', 'rdma_ucm', 'udp_tunnel', 'ip6_udp_tunnel'];
-/** Name of the RDMA device that asks the driver for its ABI. */
-const PROBE = 'sealift-probe';
 const HOST_NETNS = '/proc/1/ns/net';
 
-/** Whether there is an rdma_rxe, whoever has built it. */
-export const isLoaded = (): boolean => addon.moduleLoaded('rdma_rxe');
+/**
+ * Name of the RDMA device that asks the driver for its ABI. Names are unique in a kernel, and several nodes may share one
+ * (kind): the name has the inode number of the node's network namespace, which no other node of that kernel has.
+ */
+async function probeName(): Promise<string> {
+  return `sealift-probe-${(await stat(HOST_NETNS)).ino}`;
+}
+
+/** An rdma_rxe is loaded, whosever it is. */
+export const driverLoaded = (): boolean => addon.moduleLoaded('rdma_rxe');
 
 /** `rxe-<ABI version>` of the loaded driver; undefined if none is loaded or it is not Sealift's. */
 export async function loadedAbi(): Promise<string | undefined> {
-  if (!isLoaded()) return undefined;
-  // Only a device answers. Device names are unique on a node, and a crash may have left an earlier probe.
-  await removeProbe();
-  await addon.rdmaLinkAdd({ netns: HOST_NETNS, name: PROBE, netdev: 'lo' });
+  if (!addon.moduleLoaded('rdma_rxe')) return undefined;
+  // Only a device answers. A crash may have left an earlier probe.
+  const device = await probeName();
+  await removeProbe(device);
+  await addon.rdmaLinkAdd({ netns: HOST_NETNS, name: device, netdev: 'lo' });
   try {
-    return `rxe-${(await addon.rxeQuery({ netns: HOST_NETNS, device: PROBE })).abi}`;
+    return `rxe-${(await addon.rxeQuery({ netns: HOST_NETNS, device })).abi}`;
   } catch (error) {
     if (isErrno(error, 'AbiMismatch')) return undefined;
     throw error;
   } finally {
-    await removeProbe();
+    await removeProbe(device);
   }
 }
 
-async function removeProbe(): Promise<void> {
+async function removeProbe(name: string): Promise<void> {
   try {
-    await addon.rdmaLinkDelete({ netns: HOST_NETNS, name: PROBE });
+    await addon.rdmaLinkDelete({ netns: HOST_NETNS, name });
   } catch (error) {
     if (!isErrno(error, 'NoSuchDevice')) throw error;
   }
 }
 
 /**
- * Loads the driver, unless Sealift's is loaded already.
+ * Loads the driver, unless Sealift's is loaded already: a node that is a container finds it there, and may load nothing.
  * @param modulesDir folder with `<kernel release>/rdma_rxe.ko`, as the agent sees it
  * @returns the driver's ABI
  * @throws AgentError DriverMissing, RuntimeFailed
@@ -50,12 +57,16 @@ async function removeProbe(): Promise<void> {
 export async function loadDriver(host: Host, modulesDir: string): Promise<string> {
   const release = addon.kernelRelease();
   const file = join(modulesDir, release, 'rdma_rxe.ko');
-  await host.check('modprobe', ['--all', ...dependencies]);
   if (addon.moduleLoaded('rdma_rxe')) {
     const abi = await loadedAbi();
-    if (abi !== undefined) return abi;
+    if (abi !== undefined) {
+      // Applications may want rdma_ucm, too. A node that may load no modules has what it has.
+      await host.run('modprobe', ['--all', '--quiet', ...dependencies]);
+      return abi;
+    }
+    await host.check('modprobe', ['--all', ...dependencies]);
     await unloadForeign();
-  }
+  } else await host.check('modprobe', ['--all', ...dependencies]);
   if (!existsSync(file)) {
     const releases = existsSync(modulesDir) ? await readdir(modulesDir) : [];
     throw new AgentError(

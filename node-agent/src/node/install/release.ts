@@ -4,17 +4,7 @@
 // mixture. Containers that run keep the release that they were started with; only the one before the new release is
 // kept. main.ts calls it in the init container.
 import { createHash } from 'node:crypto';
-import {
-  copyFile,
-  cp,
-  mkdir,
-  readdir,
-  readlink,
-  rename,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+import { copyFile, cp, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../support/errors.ts';
 import { syncPath } from '../../support/durable.ts';
@@ -22,13 +12,8 @@ import { syncTree } from '../host/fsync.ts';
 import { digestFiles } from '../transfer/image-stream.ts';
 
 const CURRENT = 'current';
-
-/** CRIU's configuration file, which the environment of runc names (CRIU_CONFIG_FILE). */
-const criuConfig = [
-  '# For containers of Sealift pods. The agent has its own network lock, which covers more and lasts longer.',
-  'network-lock skip',
-  '',
-].join('\n');
+/** The release that was current before: what has begun before the agent was updated may still run from it. */
+const PREVIOUS = 'previous';
 
 /**
  * Copies the programs into a new release, syncs it and links it, unless it is the current one.
@@ -38,29 +23,29 @@ const criuConfig = [
  */
 export async function installRelease(bundleDir: string, installDir: string): Promise<string> {
   const files = await digestFiles(bundleDir);
-  const hash = createHash('sha256').update(criuConfig);
+  const hash = createHash('sha256');
   for (const file of files) hash.update(`${file.path}\0${file.sha256}\n`);
   const release = hash.digest('hex').slice(0, 16);
   const dir = join(installDir, 'releases', release);
-  const previous = await linkOf(join(installDir, CURRENT));
+  const current = await linkOf(join(installDir, CURRENT));
   const temporary = `${dir}.new`;
-  if (previous !== `releases/${release}`) {
+  if (current !== `releases/${release}`) {
     await rm(temporary, { recursive: true, force: true });
     await mkdir(join(installDir, 'releases'), { recursive: true });
     await cp(bundleDir, temporary, { recursive: true, preserveTimestamps: true });
-    await mkdir(join(temporary, 'etc'), { recursive: true });
-    await writeFile(join(temporary, 'etc', 'criu.conf'), criuConfig, { flush: true });
     // After a loss of power the link must not lead to files that were not written.
     await syncTree(temporary);
     await rm(dir, { recursive: true, force: true });
     await rename(temporary, dir);
     await syncPath(join(installDir, 'releases'));
+    if (current !== undefined) await swapLink(join(installDir, PREVIOUS), current);
     await swapLink(join(installDir, CURRENT), `releases/${release}`);
   }
   for (const name of await readdir(dir)) {
     await swapLink(join(installDir, name), `${CURRENT}/${name}`);
   }
   await syncPath(installDir);
+  const previous = await linkOf(join(installDir, PREVIOUS));
   const keep = [release, previous?.replace('releases/', '')];
   for (const name of await readdir(join(installDir, 'releases'))) {
     if (!keep.includes(name)) {

@@ -126,7 +126,7 @@ describe.runIf(kernelRedirects && works('command -v python3 && command -v openss
       expect(await answers.probesOf('/nowhere', described({ exec: {} }))).toBeUndefined();
     });
 
-    it('reach the application before, and fail under a lock if nobody answers', async () => {
+    it('reach the application before, and fail under a lock if the agent does not answer', async () => {
       const [direct] = await probe({ kind: 'tcp', address: V4, port: TCP });
       expect(direct).toBe('success');
       await expect.poll(() => accepted.splice(0)).toEqual([String(TCP)]);

@@ -140,7 +140,7 @@ export class Restorer {
   }
 
   /**
-   * What became of the restore that the last answer to the container's create began. containerd removes the bundle of a
+   * The outcome of the restore that the last answer to the container's create began. containerd removes the bundle of a
    * create that it gives up.
    * @throws AgentError RuntimeFailed if the plugin's report cannot be read
    */
@@ -245,6 +245,7 @@ export class Restorer {
         SEALIFT_GATE: options.requestUid,
         SEALIFT_CONTAINER: create.container,
         SEALIFT_QP_STATE: options.qpState,
+        ...(await editor.coverEnvironment(create.bundle)),
         ...(container.uverbs === undefined ? {} : { SEALIFT_UVERBS: container.uverbs }),
       },
       // The kubelet starts the next container when this one's create has returned.

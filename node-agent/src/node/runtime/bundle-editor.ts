@@ -3,7 +3,14 @@
 // that starts, the restorer for one that is restored.
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver, UverbsDevice } from '../device/driver.ts';
-import { DEVICE_DIR, networkNamespace, readSpec, withUverbs, writeSpec } from './bundle.ts';
+import {
+  coverEnvironment,
+  DEVICE_DIR,
+  networkNamespace,
+  readSpec,
+  withUverbs,
+  writeSpec,
+} from './bundle.ts';
 import { openableNetns } from './containers.ts';
 
 export class BundleEditor {
@@ -23,6 +30,11 @@ export class BundleEditor {
   async netns(bundle: string): Promise<string | undefined> {
     const path = networkNamespace(await readSpec(this.#host.path(bundle)));
     return path ? openableNetns(this.#host, path) : undefined;
+  }
+
+  /** For the CRIU plugin: what the bundle masks or makes read-only. @param bundle folder on the host. @throws AgentError BadBundle */
+  async coverEnvironment(bundle: string): Promise<Record<string, string>> {
+    return coverEnvironment(await readSpec(this.#host.path(bundle)));
   }
 
   /**

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DEVICE_DIR, parseSpec, uverbsPath, withUverbs, type OciSpec } from './bundle.ts';
+import {
+  coverEnvironment,
+  DEVICE_DIR,
+  parseSpec,
+  uverbsPath,
+  withUverbs,
+  type OciSpec,
+} from './bundle.ts';
 
 const spec = (annotations: Record<string, string>): OciSpec =>
   parseSpec(
@@ -69,5 +76,19 @@ describe('the config.json of a bundle', () => {
   it('is refused when it is not valid', () => {
     expect(() => parseSpec('nonsense')).toThrow(expect.objectContaining({ code: 'BadBundle' }));
     expect(() => parseSpec('{}')).toThrow(expect.objectContaining({ code: 'BadBundle' }));
+  });
+
+  it('tells the CRIU plugin which paths to cover', () => {
+    const covered = (linux: object) =>
+      coverEnvironment(parseSpec(JSON.stringify({ ociVersion: '1.1.0', linux })));
+    expect(
+      covered({ maskedPaths: ['/proc/kcore', '/sys/firmware'], readonlyPaths: ['/proc/sys'] }),
+    ).toEqual({
+      SEALIFT_MASKED_PATHS: '/proc/kcore\n/sys/firmware',
+      SEALIFT_READONLY_PATHS: '/proc/sys',
+    });
+    // A privileged container has none.
+    expect(covered({ maskedPaths: [] })).toEqual({});
+    expect(() => covered({ maskedPaths: ['/proc/a\nb'] })).toThrow('line feed');
   });
 });

@@ -32,6 +32,8 @@ const spec = z.looseObject({
       .array(z.looseObject({ type: z.string(), path: z.string().optional() }))
       .default([]),
     resources: z.looseObject({ devices: z.array(deviceRule).default([]) }).default({ devices: [] }),
+    maskedPaths: z.array(z.string()).optional(),
+    readonlyPaths: z.array(z.string()).optional(),
   }),
 });
 export type OciSpec = z.infer<typeof spec>;
@@ -111,6 +113,27 @@ export function withUverbs(content: OciSpec, node: UverbsNode, inContainer: stri
  */
 export function uverbsPath(content: OciSpec): string | undefined {
   return content.mounts.find((one) => one.source?.startsWith(`${DEVICE_DIR}/`))?.destination;
+}
+
+/**
+ * Environment in which the CRIU plugin covers the paths that the container must not read or write: CRIU restores the
+ * mounts that the source had, and this node's kernel may have other files in /proc and /sys.
+ * @throws AgentError BadBundle for a path with a line feed, which separates them
+ */
+export function coverEnvironment({ linux }: OciSpec): Record<string, string> {
+  const lists = {
+    SEALIFT_MASKED_PATHS: linux.maskedPaths ?? [],
+    SEALIFT_READONLY_PATHS: linux.readonlyPaths ?? [],
+  };
+  const set = Object.entries(lists).filter(([, paths]) => paths.length > 0);
+  const bad = set.flatMap(([, paths]) => paths).find((path) => path.includes('\n'));
+  if (bad !== undefined) {
+    throw new AgentError(
+      'BadBundle',
+      `The bundle masks ${JSON.stringify(bad)}, a path with a line feed.`,
+    );
+  }
+  return Object.fromEntries(set.map(([name, paths]) => [name, paths.join('\n')]));
 }
 
 /** Path on the host of the network namespace that the container joins; undefined if it joins none. */

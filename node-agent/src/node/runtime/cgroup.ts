@@ -88,7 +88,10 @@ export class Cgroup {
       while ((await this.isFrozen()) !== frozen) {
         if (performance.now() > end) {
           const verb = frozen ? 'freeze' : 'thaw';
-          throw new AgentError('RuntimeFailed', `The container did not ${verb} within 10 s.`);
+          throw new AgentError(
+            'RuntimeFailed',
+            `The container of cgroup ${this.#dir} did not ${verb} within 10 s. Look there for tasks in uninterruptible sleep (state D).`,
+          );
         }
         await sleep(POLL_MS);
       }

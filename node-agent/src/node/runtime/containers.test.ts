@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers in the files of containerd and runc, written as they write them.
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -17,6 +17,8 @@ describe('the containers of a pod', () => {
   let root: string;
   beforeAll(async () => {
     root = await mkdtemp(join(tmpdir(), 'sealift-host-'));
+    await mkdir(join(root, 'var'));
+    await symlink('/run', join(root, 'var/run'));
     const bundles = join(root, 'run/containerd/io.containerd.runtime.v2.task/k8s.io');
     const add = async (id: string, type: string, uid: string, name: string, pid?: number) => {
       await mkdir(join(bundles, id), { recursive: true });
@@ -55,5 +57,21 @@ describe('the containers of a pod', () => {
     expect(found[0]?.netns).toBe(join(root, 'run/netns/cni-1'));
     expect(await inspectContainer(host, 'box')).toBeUndefined();
     expect(await inspectContainer(host, 'being-created')).toBeUndefined();
+  });
+
+  it('are read once, and again when their config.json was replaced', async () => {
+    const host = new Host({ root });
+    const first = (await podContainers(host, 'uid-1'))[0]?.spec;
+    expect(first).toBeDefined();
+    expect((await podContainers(host, 'uid-1'))[0]?.spec).toBe(first);
+    const file = join(root, 'run/containerd/io.containerd.runtime.v2.task/k8s.io/c1/config.json');
+    const text = JSON.stringify({
+      ...first,
+      annotations: { ...first?.annotations, more: 'x' },
+    });
+    await writeFile(`${file}.new`, text);
+    await rename(`${file}.new`, file);
+    const found = await podContainers(host, 'uid-1');
+    expect(found[0]?.spec.annotations['more']).toBe('x');
   });
 });

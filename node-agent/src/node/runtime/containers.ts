@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds a pod's containers in containerd's files on the node: the bundles of its v2 shims, runc's state.json (runc,
 // libcontainer/container.go, State) and the CRI plugin's sandboxes.
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AgentError, isErrno } from '../../support/errors.ts';
@@ -61,7 +61,7 @@ export async function inspectContainer(host: Host, id: string): Promise<Containe
   const bundle = join(BUNDLES, id);
   let content: OciSpec;
   try {
-    content = await readSpec(host.path(bundle));
+    content = await cachedSpec(host, bundle);
   } catch (error) {
     if (isErrno(error, 'ENOENT') || error instanceof AgentError) return undefined;
     throw error;
@@ -83,6 +83,33 @@ export async function inspectContainer(host: Host, id: string): Promise<Containe
   };
 }
 
+/** A config.json that was read, and by what it is known that it is still the same file. */
+interface Known {
+  version: string;
+  content: OciSpec;
+}
+
+/** By bundle. A node has hundreds of containers, and the agent looks for a pod's at each step of a move. */
+const known = new WeakMap<Host, Map<string, Known>>();
+/** More containers than a kubelet runs; then those that are gone are forgotten. */
+const MAX_KNOWN = 2000;
+
+/** As readSpec, of a bundle on the host. Whoever changes a config.json replaces the file (writeSpec, containerd). */
+async function cachedSpec(host: Host, bundle: string): Promise<OciSpec> {
+  const { ino, mtimeNs, size } = await stat(host.path(join(bundle, 'config.json')), {
+    bigint: true,
+  });
+  const version = `${ino} ${mtimeNs} ${size}`;
+  const specs = known.get(host) ?? new Map<string, Known>();
+  known.set(host, specs);
+  const before = specs.get(bundle);
+  if (before?.version === version) return before.content;
+  const content = await readSpec(host.path(bundle));
+  if (specs.size >= MAX_KNOWN) specs.clear();
+  specs.set(bundle, { version, content });
+  return content;
+}
+
 /** The path by which the agent opens a network namespace of the host: it shares /proc (hostPID), but not files. */
 export function openableNetns(host: Host, path: string): string {
   return path.startsWith('/proc/') ? path : host.path(path);
@@ -97,7 +124,10 @@ function netnsOf(host: Host, content: OciSpec, pid: number | undefined): string 
   const named = networkNamespace(content);
   if (named) return openableNetns(host, named);
   if (pid !== undefined) return `/proc/${pid}/ns/net`;
-  throw new AgentError('BadBundle', 'The container joins no network namespace.');
+  throw new AgentError(
+    'BadBundle',
+    'The container joins no network namespace. A pod with hostNetwork cannot be moved.',
+  );
 }
 
 async function runningState(

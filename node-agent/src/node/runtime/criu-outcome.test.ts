@@ -81,17 +81,17 @@ describe('a restore', () => {
     },
   );
 
-  it('may run at any moment once its gate is open and somebody will report', async () => {
+  it('may run at any moment once its gate is open and runc or its keeper will report', async () => {
     await report(JSON.stringify({ state: 'opened', ...(await own()) }));
     const { pid, startTime } = await own();
     await attend('1 1', `${pid} ${startTime}`);
     expect(await outcome()).toBe('Opened');
-    // The shim's own marker names nobody yet.
+    // The shim's own marker names no process yet.
     await attend();
     expect(await outcome()).toBe('Opened');
   });
 
-  it('runs if CRIU, runc and keeper were killed and its first task goes on', async () => {
+  it('runs if CRIU, runc and keeper were killed and its first task still runs', async () => {
     await report(JSON.stringify({ state: 'opened', ...(await own()) }));
     await attend('1 1', `${process.pid} 1`);
     expect(await outcome()).toBe('Detached');
@@ -112,7 +112,7 @@ describe('a restore', () => {
     expect(await outcome()).toMatchObject({ code: 'RestoreFailed' });
   });
 
-  it('is not run while a CRIU that nobody waits for traces it', async () => {
+  it('is not run while a CRIU without runc and keeper traces it', async () => {
     const proc = join(dir, 'proc');
     await mkdir(join(proc, '9'), { recursive: true });
     await writeFile(join(proc, '9/stat'), `9 (a) b) t 1 ${'0 '.repeat(17)}77 0\n`);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What became of a dump or a restore, from the file that the CRIU plugin and sealift-runc write (docs/architecture.md,
-// "What became of a dump or restore"). Nothing in a container can write that file. CRIU's log is for messages only: the
+// The outcome of a dump or a restore, from the file that the CRIU plugin and sealift-runc write (docs/architecture.md,
+// "Outcome of a dump or restore"). Nothing in a container can write that file. CRIU's log is for messages only: the
 // names of a container's files are in it.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -56,7 +56,7 @@ const pluginCodes: Record<string, { code: AgentCode; message: (text: string) => 
 /**
  * @param file as the agent sees it
  * @returns undefined if there is no such file
- * @throws AgentError RuntimeFailed for a file that is no report: nobody may guess what has run
+ * @throws AgentError RuntimeFailed for a file that is no report: it does not say what has run
  */
 export async function readReport(file: string): Promise<CriuReport | undefined> {
   let text: string;
@@ -97,7 +97,7 @@ export async function failureOf(
 }
 
 /**
- * Reads what became of a restore.
+ * Reads the outcome of a restore.
  * @param of `workPath` and `bundle` are folders as the agent sees them
  * @throws AgentError RuntimeFailed if the report cannot be read
  */

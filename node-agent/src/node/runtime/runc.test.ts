@@ -82,7 +82,7 @@ describe('a dump of an agent that ran before', () => {
     expect([await ended(), await readdir(guards)]).toEqual([true, []]);
   });
 
-  it('is killed when it does not give up, and the caller is told', async () => {
+  it('is killed when it does not give up, and the caller gets an error', async () => {
     await guard('USR1');
     expect([await ended(), await readdir(guards)]).toEqual([false, []]);
   }, 20_000);

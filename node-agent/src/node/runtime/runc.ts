@@ -77,6 +77,8 @@ export class Runc {
         `Container ${id} has no cgroup v2. Boot the node with the unified cgroup hierarchy.`,
       );
     const args = ['checkpoint', '--leave-running', '--tcp-established', '--file-locks'];
+    // A TCP connection that the application has not accepted yet is left out; its peer finds it reset.
+    args.push('--tcp-skip-in-flight');
     args.push('--manage-cgroups-mode', 'ignore');
     args.push('--image-path', options.imagePath, '--work-path', options.workPath, id);
     const command = [id, cgroup, RUNC, '--root', RUNC_ROOT, ...args];

@@ -77,6 +77,13 @@ describe('a receiver', () => {
         request.resume().on('end', () => response.end(JSON.stringify(reply)));
       },
     ],
+    [
+      'that has verified other images',
+      (request, response) => {
+        const reply = { ok: true, digest: `sha256:${'0'.repeat(64)}` };
+        request.resume().on('end', () => response.end(JSON.stringify(reply)));
+      },
+    ],
     ['that hangs up', (request) => void request.socket.destroy()],
   ] as [string, RequestListener][])('%s fails the transfer', async (_what, serve) => {
     await expect(send(serve)).rejects.toMatchObject({ code: 'TransferFailed' });

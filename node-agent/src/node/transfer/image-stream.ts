@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { AgentError } from '../../support/errors.ts';
 import {
+  digestOf,
   formatManifest,
   isInside,
   MANIFEST_NAME,
@@ -71,6 +72,7 @@ export async function digestFiles(dir: string): Promise<ManifestFile[]> {
 /**
  * Writes a folder into a tar stream and ends it with the manifest.
  * @param of a manifest, whose digests the receiver compares with the files; or a header, to which this adds the digests
+ * @param sealed called with the manifest's digest before the manifest goes out, without which the images are not whole
  * @returns the manifest, once the stream has taken everything
  * @throws AgentError ImageTruncated for a missing file
  */
@@ -78,6 +80,7 @@ export async function packImages(
   dir: string,
   of: ManifestHeader | Manifest,
   pack: tar.Pack,
+  sealed?: (digest: string) => Promise<void>,
 ): Promise<Manifest> {
   const known = 'files' in of ? of.files : undefined;
   const paths = known?.map((file) => file.path) ?? (await listFiles(dir));
@@ -96,6 +99,7 @@ export async function packImages(
   }
   const manifest: Manifest = { ...of, files: known ?? files };
   const text = formatManifest(manifest);
+  await sealed?.(digestOf(text));
   await new Promise<void>((resolve, reject) => {
     pack.entry({ name: MANIFEST_NAME, mode: 0o600 }, text, (error) => {
       if (error) reject(error);
@@ -168,7 +172,7 @@ class Unpacker {
     if (!this.#manifest) {
       throw new AgentError(
         'ImageTruncated',
-        'The images came without a manifest. Send them again.',
+        'The images came without a manifest. Create a new request.',
       );
     }
     verifyFiles(this.#manifest.files, this.#stored);
@@ -178,11 +182,14 @@ class Unpacker {
   async #entry(entry: Entry): Promise<void> {
     const { name, type } = entry.header;
     if (this.#manifest)
-      throw new AgentError('ImageCorrupt', `An entry follows the manifest of the images: ${name}.`);
+      throw new AgentError(
+        'ImageCorrupt',
+        `An entry follows the manifest of the images: ${name}. Create a new request.`,
+      );
     if (type !== 'file' || !isInside(name)) {
       throw new AgentError(
         'ImageCorrupt',
-        `The images have an entry that is not a plain file in their folder: ${type} ${name}.`,
+        `The images have an entry that is not a plain file in their folder: ${type} ${name}. Create a new request.`,
       );
     }
     if (name === MANIFEST_NAME) {
@@ -198,7 +205,11 @@ class Unpacker {
 function asImageError(error: unknown): unknown {
   if (error instanceof AgentError) return error;
   if (isCut(error)) {
-    return new AgentError('ImageTruncated', 'The stream of images ended early.', { cause: error });
+    return new AgentError(
+      'ImageTruncated',
+      'The stream of images ended early. See the network between the nodes, then create a new request.',
+      { cause: error },
+    );
   }
   if (isTarDamage(error)) {
     return new AgentError('ImageCorrupt', `The stream of images is damaged: ${error.message}.`, {

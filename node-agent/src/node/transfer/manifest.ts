@@ -133,7 +133,7 @@ export function verifyFiles(
 ): void {
   const left = new Map(actual.map((file) => [file.path, file]));
   if (left.size !== actual.length) {
-    throw new AgentError('ImageCorrupt', 'A file of the images came twice. Send them again.');
+    throw new AgentError('ImageCorrupt', 'A file of the images came twice. Create a new request.');
   }
   for (const file of expected) {
     const found = left.get(file.path);

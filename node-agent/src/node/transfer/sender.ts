@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { z } from 'zod';
 import { AgentError, type AgentCode } from '../../support/errors.ts';
-import type { Manifest, ManifestHeader } from './manifest.ts';
+import { digestOf, formatManifest, type Manifest, type ManifestHeader } from './manifest.ts';
 import { packImages } from './image-stream.ts';
 import { readCertificates, SERVER_NAME } from './tls.ts';
 
@@ -21,6 +21,8 @@ export interface SendOptions {
   /** A header if the images were not sealed: their digests are computed on the way. */
   manifest: ManifestHeader | Manifest;
   certificateDir: string;
+  /** Called with the manifest's digest before the images are whole on the other node. */
+  sealed?: (digest: string) => Promise<void>;
   /** Ends the transfer. */
   signal?: AbortSignal;
   /** A connection that takes no byte for that long is dead. */
@@ -30,7 +32,7 @@ export interface SendOptions {
 /** A transfer that succeeded. */
 export interface Sent {
   manifest: Manifest;
-  /** The receiver's digest of the manifest that it verified. */
+  /** Digest of the manifest, which the receiver has verified too. */
   digest: string;
 }
 
@@ -65,7 +67,12 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
     ...(options.signal ? { signal: options.signal } : {}),
   });
   request.setTimeout(options.idleMs ?? IDLE_MS, () =>
-    request.destroy(new AgentError('TransferFailed', 'The other agent takes no more bytes.')),
+    request.destroy(
+      new AgentError(
+        'TransferFailed',
+        "The target node's agent takes no more bytes. See its logs and the network between the nodes.",
+      ),
+    ),
   );
   const reply = readReply(request);
   // A refusal fails the sending too. Neither rejection may stay unhandled.
@@ -73,15 +80,22 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
   const pack = tar.pack();
   const piping = pipeline(pack, request);
   piping.catch(() => undefined);
-  const packing = packImages(options.dir, options.manifest, pack);
+  const packing = packImages(options.dir, options.manifest, pack, options.sealed);
   packing.catch((error: unknown) => {
     if (error instanceof AgentError) request.destroy(error);
   });
   try {
     const manifest = await Promise.race([packing, reply.then(() => packing)]);
     await piping;
-    const answer = await reply;
-    return { manifest, digest: answer.digest };
+    const { digest } = await reply;
+    // The target's agent restores what has this digest, and no other images.
+    if (digest !== digestOf(formatManifest(manifest))) {
+      throw new AgentError(
+        'TransferFailed',
+        'The target node’s agent has verified other images than this agent has sent.',
+      );
+    }
+    return { manifest, digest };
   } catch (error) {
     pack.destroy();
     const cause = await refusalOf(reply, error);
@@ -97,9 +111,13 @@ async function refusalOf(reply: Promise<unknown>, error: unknown): Promise<unkno
   const refusal: unknown = await Promise.race([reply.catch((cause: unknown) => cause), late]);
   if (refusal instanceof AgentError) return refusal;
   const message = error instanceof Error ? error.message : String(error);
-  return new AgentError('TransferFailed', `The agent cannot send the images: ${message}.`, {
-    cause: error,
-  });
+  return new AgentError(
+    'TransferFailed',
+    `The agent cannot send the images to the target node's agent: ${message}. See the network between the nodes.`,
+    {
+      cause: error,
+    },
+  );
 }
 
 function readReply(request: ReturnType<typeof https.request>): Promise<{ digest: string }> {
@@ -130,7 +148,7 @@ function parseReply(text: string): { digest: string } {
   } catch (cause) {
     throw new AgentError(
       'TransferFailed',
-      'The other agent has answered with something that is not JSON.',
+      "The target node's agent has answered with something that is not JSON. Check that both nodes have the same version of Sealift.",
       { cause },
     );
   }
@@ -138,7 +156,10 @@ function parseReply(text: string): { digest: string } {
   if (acceptance.success) return acceptance.data;
   const refusal = refused.safeParse(json);
   if (!refusal.success)
-    throw new AgentError('TransferFailed', 'The other agent has answered with an unknown reply.');
+    throw new AgentError(
+      'TransferFailed',
+      "The target node's agent has answered with an unknown reply. Check that both nodes have the same version of Sealift.",
+    );
   throw new AgentError(refusal.data.code as AgentCode, refusal.data.message);
 }
 
@@ -150,7 +171,7 @@ export function splitAddress(address: string): { host: string; port: number } {
   if (!host || port < 1 || port > 65535) {
     throw new AgentError(
       'BadRequest',
-      `Not an agent's address: ${address}. Check the node's annotation sealift.dev/agent-address.`,
+      `${address} is not an agent's address. Check the node's annotation sealift.dev/agent-address.`,
     );
   }
   return { host, port };

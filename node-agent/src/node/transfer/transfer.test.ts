@@ -21,7 +21,13 @@ import pino from 'pino';
 import tar from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { certificates } from '../../testing/certificates.ts';
-import { formatManifest, MANIFEST_NAME, type Manifest, type ManifestHeader } from './manifest.ts';
+import {
+  digestOf,
+  formatManifest,
+  MANIFEST_NAME,
+  type Manifest,
+  type ManifestHeader,
+} from './manifest.ts';
 import { packImages, unpackImages } from './image-stream.ts';
 import { Receiver } from './receiver.ts';
 import { sendImages, splitAddress } from './sender.ts';
@@ -95,6 +101,25 @@ describe('packing', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('tells the manifest’s digest before the images are whole', async () => {
+    const pack = tar.pack();
+    let text = '';
+    const reading = (async () => {
+      for await (const chunk of pack as unknown as AsyncIterable<Buffer>)
+        text += chunk.toString('latin1');
+    })();
+    let told = '';
+    const manifest = await packImages(await sample(), header('x'), pack, async (digest) => {
+      // What was packed before is out by now.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      expect([text.includes('rootfs.tar'), text.includes(MANIFEST_NAME)]).toEqual([true, false]);
+      told = digest;
+    });
+    await reading;
+    expect(told).toBe(digestOf(formatManifest(manifest)));
+    expect(text.includes(MANIFEST_NAME)).toBe(true);
   });
 
   it('refuses any single altered byte and any cut', async () => {
@@ -293,7 +318,7 @@ describe('agent to agent', () => {
     expect(splitAddress('10.0.0.1:9443')).toEqual({ host: '10.0.0.1', port: 9443 });
     expect(splitAddress('[fd00::1]:9443')).toEqual({ host: 'fd00::1', port: 9443 });
     for (const bad of ['', '10.0.0.1', 'a:b', 'fd00::1:1', 'h:0', 'h:70000']) {
-      expect(() => splitAddress(bad)).toThrow(/Not an agent/);
+      expect(() => splitAddress(bad)).toThrow(/is not an agent's address/);
     }
   });
 });

@@ -41,9 +41,9 @@ describe('the image sender’s decision', () => {
     ['sends once', { sent: true }, 'Sent', []],
     ['has nothing to send to itself', { isTargetHere: true }, 'Sent', []],
     ['says nothing once it is decided', { decided: true }, undefined, []],
-    ['tells why it cannot', { failure }, 'Failed', []],
+    ['reports why it cannot', { failure }, 'Failed', []],
     ['gives up in time', { limit }, 'Failed', []],
-    ['goes on until then', { limit: { ...limit, at: NOW } }, 'Sent', ['SendImages']],
+    ['continues until then', { limit: { ...limit, at: NOW } }, 'Sent', ['SendImages']],
     ['has been in time', { limit, sent: true }, 'Sent', []],
   ] as [string, Partial<ImageSenderObserved>, string | undefined, string[]][])(
     '%s',

@@ -126,7 +126,10 @@ export class ImageSenderReconciler implements HandoverReconciler<
     const { request, imageId } = observed;
     const address = request.status?.target?.agentAddress;
     if (address === undefined) {
-      throw new AgentError('TransferFailed', "The target node's agent has no address yet.");
+      throw new AgentError(
+        'TransferFailed',
+        "The target node's agent has no address yet. Check that the Sealift agent runs on that node.",
+      );
     }
     const stored = await this.#deps.store.manifest(imageId);
     if (!stored) {

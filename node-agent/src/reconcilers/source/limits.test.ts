@@ -21,7 +21,7 @@ import {
 
 describe('a source', () => {
   describe('that hangs', () => {
-    it('is cut when the step’s limit is over, and goes on', async () => {
+    it('is cut when the step’s limit is over, and the pod resumes', async () => {
       ask({ timeouts: { dumpSeconds: 1 } });
       put();
       world.hangs = true;
@@ -38,7 +38,7 @@ describe('a source', () => {
       expect([world.asItWas, stage()]).toEqual([true, 'Resumed']);
     });
 
-    it('is cut at the limit that was written down, whoever began', async () => {
+    it('is cut at the limit that was written down, whichever agent process began it', async () => {
       ask({ timeouts: { dumpSeconds: 1 } });
       put();
       await dieAt('dump.before');
@@ -161,7 +161,7 @@ describe('a source', () => {
       expect(stage(), 'there is none').toBe('Resumed');
     });
 
-    it('was not lost if it ended after it was let go on', async () => {
+    it('was not lost if it ended after it was resumed', async () => {
       put();
       await run();
       decide('Aborted');

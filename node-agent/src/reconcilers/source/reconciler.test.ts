@@ -124,7 +124,7 @@ describe('a source', () => {
     await run();
     decide('Committed');
     await dieAt(point);
-    // Not even a sweep that finds no request may let it go on from here.
+    // Not even a sweep that finds no request may resume it from here.
     expect(stage()).toBe('Stopping');
     await runs();
     expect([world.dead, stage()]).toEqual([true, 'Gone']);
@@ -177,7 +177,7 @@ describe('a source', () => {
     expect([world.dead, world.did.includes('release')]).toEqual([true, false]);
   });
 
-  it('sends again while the other agent is away', async () => {
+  it('sends again while the target’s agent does not answer', async () => {
     put();
     world.fail = { at: 'send', error: new AgentError('TransferFailed', 'connection refused') };
     await runs(2);
@@ -220,7 +220,7 @@ describe('a source', () => {
     expect([world.did, status()?.sourceAgent?.state]).toEqual([[], 'Resumed']);
   });
 
-  it('refuses a pod that somebody has joined before it holds anything, and lets people join it again', async () => {
+  it('refuses a pod with an exec session before it holds the device, and then allows exec again', async () => {
     put();
     world.fail = { at: 'lock', error: new AgentError('ExecSessionOpen', 'Process 7 (sleep)') };
     await runs();
@@ -248,7 +248,7 @@ describe('a source', () => {
     expect(status()?.decision?.message).toBe(`an SRQ ${where}`);
     expect(status()?.sourceAgent?.message).toBe(`an SRQ ${where}`);
     expect(await readdir(folder)).toContain('kernel.log');
-    // Nothing failed here: somebody else has aborted it.
+    // Nothing failed here: another writer has aborted it.
     await rm(join(dir, 'journal'), { recursive: true });
     await rm(folder, { recursive: true });
     world.fail = undefined;

@@ -99,7 +99,7 @@ export class SourceSteps {
     this.#report.progress(request, 'Holding', context);
     const { namespace, name } = request.metadata;
     await this.#withinLimit(request, async () => {
-      // A pod whose probes nobody answers may be killed by its kubelet in the middle of the move.
+      // A pod whose probes get no answer may be killed by its kubelet in the middle of the move.
       if (probes) await this.#deps.probes?.inPlace();
       await this.#deps.checkpointer.lockNetwork(pod, `MigrationRequest ${namespace}/${name}`);
     });
@@ -146,22 +146,33 @@ export class SourceSteps {
     const { uid } = request.metadata;
     const address = request.status?.target?.agentAddress;
     if (address === undefined) {
-      throw new AgentError('TransferFailed', "The target node's agent has no address yet.");
+      throw new AgentError(
+        'TransferFailed',
+        "The target node's agent has no address yet. Check that the Sealift agent runs on that node.",
+      );
     }
     const { header } = this.#findings.get(uid);
-    if (!header) throw new AgentError('CheckpointFailed', 'There are no images to send.');
+    if (!header)
+      throw new AgentError(
+        'CheckpointFailed',
+        'The source node has no images to send. Create a new request.',
+      );
     await this.#runStep(request, 'Transferring', context, async (_pod, signal) => {
-      const { digest } = await withFaults('source.transfer', () =>
+      await withFaults('source.transfer', () =>
         this.#deps.send({
           address,
           id: uid,
           dir: this.#deps.store.dir(uid),
           manifest: header,
           certificateDir: this.#deps.certificateDir,
+          // Whoever has whole images can restore them, even if this node is lost the moment after.
+          sealed: async (digest) => {
+            this.#findings.add(uid, { checkpointDigest: digest });
+            await this.#report.write(request, { state: 'Transferring' }, signal);
+          },
           signal,
         }),
       );
-      this.#findings.add(uid, { checkpointDigest: digest });
     });
     await this.#deps.journal.put({ ...this.#entry(request), stage: 'Sent' });
   }

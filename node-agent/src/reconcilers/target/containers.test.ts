@@ -68,7 +68,7 @@ describe('a target of several containers', () => {
     expect(status()?.decision?.message).toMatch(/^Container main: CRIU said no/);
   });
 
-  it('is torn down as a whole if the kubelet starts one anew that waits', async () => {
+  it('is torn down as a whole if the kubelet restarts a container that waits', async () => {
     void create('c0', 'side');
     await run();
     const first = resumeGate('side');
@@ -78,7 +78,7 @@ describe('a target of several containers', () => {
     expect([node.ran, node.killed, stage()]).toEqual([0, 1, 'TornDown']);
   });
 
-  it('goes on where it was when its agent is restarted between two containers', async () => {
+  it('continues where it was when its agent is restarted between two containers', async () => {
     void create('c0', 'side');
     await run();
     void resumeGate('side');

@@ -130,7 +130,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     'Failed',
     ['ProposeAbort'],
   ],
-  ['goes on restoring until its limit', { stage: 'Restoring', limit: ahead }, 'Restoring', []],
+  ['continues to restore until its limit', { stage: 'Restoring', limit: ahead }, 'Restoring', []],
   [
     'proposes the commit of a restored pod although the restore was late',
     { stage: 'Restoring', atResumeGate: 'all' as const, limit: late },
@@ -204,7 +204,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['AnswerPeers', 'OpenResumeGates'],
   ],
   [
-    'goes on opening the gates, whether or not the source answers',
+    'continues to open the gates, whether or not the source answers',
     { decision: 'Committed', stage: 'Resuming', atResumeGate: 'all', sourceAnswers: true },
     'Running',
     ['OpenResumeGates'],

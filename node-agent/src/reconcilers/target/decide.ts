@@ -119,7 +119,7 @@ function committed(observed: TargetObserved): TargetPlan {
   }
   // The container may have run before it ended: the agent can only report the loss.
   if (failure) {
-    // The other containers must not wait for ever for the one that is lost.
+    // The other containers must not wait without end for the one that is lost.
     const areWaiting = stage === 'Resuming' && atResumeGate !== 'none';
     return plan(
       { state: 'Failed', ...failureFields(failure) },
@@ -138,7 +138,7 @@ function mustRetryRestore(observed: TargetObserved): boolean {
   return stage === 'Resuming' && detached !== 'all' && hasEnded && !unrestorable && !finished;
 }
 
-/** The restored containers must not wait for ever for one that has not come back. */
+/** The restored containers must not wait without end for one that has not come back. */
 function openRemainingGates({ detached, atResumeGate }: TargetObserved): TargetEffect[] {
   return detached === 'none' && atResumeGate === 'none' ? [] : [{ type: 'OpenRemainingGates' }];
 }
@@ -165,7 +165,8 @@ function abortCause(observed: TargetObserved, now: number): Failure | undefined 
   if (observed.create === 'retried') {
     return {
       code: 'RestoreFailed',
-      message: 'The restore ended before the request was decided.',
+      message:
+        'The restore ended before the decision. See the logs of the agent on the target node, then create a new request.',
     };
   }
   if (deadline !== undefined && now > deadline) {

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a target's agent observes: the request, its journal entry, its gates and its images. Only reads.
 import { isFinished, secondsOfStep } from '../../../../crds/src/index.ts';
-import type { Api, Clock, Resource } from '../../../../kube/src/index.ts';
+import {
+  ConnectionError,
+  isNotFound,
+  type Api,
+  type Clock,
+  type Resource,
+} from '../../../../kube/src/index.ts';
 import { AgentError, reasonOf, type Failure } from '../../support/errors.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
@@ -62,7 +68,7 @@ export class TargetObserver<T extends Handover> {
     const uid = request.metadata.uid;
     const entry = this.#deps.journal.get(uid, 'target');
     const imageId = this.#deps.imageId(request);
-    const { images, failure } = await this.#images(imageId);
+    const { images, failure } = await this.#images(request, imageId);
     const states = await this.#containers.read(entry);
     return {
       request,
@@ -87,15 +93,43 @@ export class TargetObserver<T extends Handover> {
     };
   }
 
-  /** A manifest that the agent cannot read fails the request: another attempt would read the same. */
-  async #images(imageId: string): Promise<Pick<TargetObserved, 'images' | 'failure'>> {
+  /**
+   * Whoever has an agent's certificate can send images. Those of a migration count only once the source's agent has
+   * reported their digest to the API server; those of a checkpoint are verified before the restore. A manifest that the
+   * agent cannot read fails the request: another attempt would read the same.
+   */
+  async #images(request: T, imageId: string): Promise<Pick<TargetObserved, 'images' | 'failure'>> {
     if (this.#deps.receiving(imageId)) return { images: 'receiving', failure: undefined };
     try {
       const stored = await this.#deps.store.manifest(imageId);
-      return { images: stored ? 'complete' : 'absent', failure: undefined };
+      if (!stored) return { images: 'absent', failure: undefined };
+      if (request.kind !== 'MigrationRequest') return { images: 'complete', failure: undefined };
+      const reported = await this.#reportedDigest(request, stored.digest);
+      if (reported === undefined) return { images: 'receiving', failure: undefined };
+      if (reported === stored.digest) return { images: 'complete', failure: undefined };
+      throw new AgentError(
+        'ImageCorrupt',
+        `The images on this node are not those that the source’s agent has reported: its digest is ${reported}, theirs ` +
+          `${stored.digest}. Move the pod again, and find out who else has the agents’ certificate.`,
+      );
     } catch (error) {
       if (!(error instanceof AgentError)) throw error;
       return { images: 'absent', failure: reasonOf(error) };
+    }
+  }
+
+  /** The source's agent reports it before the images are whole. The watch may be behind: then the API server is asked. */
+  async #reportedDigest(request: T, stored: string): Promise<string | undefined> {
+    const watched = request.status?.sourceAgent?.checkpointDigest;
+    if (watched === stored) return watched;
+    const { namespace = '', name, uid } = request.metadata;
+    const { api, resource } = this.#deps;
+    try {
+      const now = await api.get(resource, namespace, name);
+      return now.metadata.uid === uid ? now.status?.sourceAgent?.checkpointDigest : undefined;
+    } catch (error) {
+      if (isNotFound(error) || error instanceof ConnectionError) return undefined;
+      throw error;
     }
   }
 

@@ -71,6 +71,22 @@ describe('a target', () => {
     expect(await store.ids()).toEqual([]);
   });
 
+  it('restores only the images that the source has reported to the API server', async () => {
+    put();
+    const created = create();
+    await images();
+    const whole = status()?.sourceAgent?.checkpointDigest;
+    put({ sourceAgent: { state: 'Transferring', checkpointDigest: undefined } });
+    await runs();
+    // They have arrived, but from whom?
+    expect([state(), stage()]).toEqual(['Receiving', undefined]);
+    put({ sourceAgent: { state: 'Sent', checkpointDigest: 'sha256:00' } });
+    await runs();
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'ImageCorrupt' });
+    expect(await created).not.toBe('restore');
+    expect(whole).toMatch(/^sha256:/);
+  });
+
   it('acts on the decision that stands, not on the one it wanted', async () => {
     const { gate } = await toResumeGate();
     const seen = api.peek(migrationRequests, NAMESPACE, 'move');

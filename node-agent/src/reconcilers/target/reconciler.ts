@@ -101,7 +101,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
 
   async publish(status: TargetStatus, observed: Observed<T>, context: Context): Promise<void> {
     const entry = this.#deps.journal.get(observed.request.metadata.uid, 'target');
-    // A run that proposes the decision goes on to its consequence, which the plan does not name.
+    // A run that proposes the decision continues with its consequence, which the plan does not name.
     const stage = entry?.stage;
     const state = stage === 'Running' || stage === 'TornDown' ? stage : status.state;
     const ending =
@@ -150,7 +150,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     return this.#resume.openGates(request, context);
   }
 
-  /** Refuses whoever waits at a gate, so that no restored task runs. The namespace stays locked until the pod is deleted. */
+  /** Refuses every caller at a gate, so that no restored task runs. The namespace stays locked until the pod is deleted. */
   async #tearDown(observed: Observed<T>): Promise<void> {
     const { request, limit } = observed;
     const entry = this.#entry(request);

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A kind cluster (e2e/kind): its nodes are containers on one kernel, either this machine's or that of a VM.
+import { run, top } from '../command.ts';
+import { UnableError, type Ability, type Provider } from './provider.ts';
+
+const script = `${top}/e2e/kind/kind.sh`;
+
+const own: readonly Ability[] = ['shell', 'images', 'cables', 'reset', 'control-plane'];
+
+/** @param dir what kind-up has made, `build/kind` */
+export function kind(dir: string): Provider {
+  const command = (args: readonly string[], timeoutMs = 120_000): Promise<string> =>
+    run(script, args, { timeoutMs });
+  const provider: Provider = {
+    name: 'kind',
+    tools: {
+      kubectl: `${dir}/bin/kubectl`,
+      helm: `${dir}/bin/helm`,
+      kubeconfig: `${dir}/kubeconfig`,
+    },
+    abilities: new Set(own),
+    why: {
+      'own-kernel': 'all nodes of a kind cluster share one kernel',
+      'outside-peer': "the one kernel has Sealift's driver, not the distribution's",
+    },
+    // No pod of the cases is on the control plane's node.
+    chartValues: { agent: { tolerations: [] } },
+    runOnNode: (node, line, timeoutMs) => command(['exec', node, line], timeoutMs),
+    async unpack(node, archive, folder) {
+      await run('bash', ['-c', `'${script}' exec ${node} 'tar -xz -C ${folder}' <'${archive}'`]);
+    },
+    async loadImage(archive, nodes) {
+      await command(['load', archive, ...nodes], 900_000);
+    },
+    async setCable(node, cable, state) {
+      await command(['link', node, cable, state]);
+    },
+    async reset(node) {
+      await command(['reset', node]);
+    },
+    async controlPlane(part, action) {
+      await command(['part', action, part]);
+    },
+    startOutsidePeer: () => Promise.reject(new UnableError(provider, 'outside-peer')),
+    addressOf: async (who) =>
+      (await command(['address', who === 'api-server' ? who : who.node])).trim(),
+    async versions() {
+      return { kind: (await command(['version'])).trim() };
+    },
+  };
+  return provider;
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sockets that CRIU 4.1.1 cannot dump, by family and protocol (criu/sk-inet.c, can_dump_ipproto(); criu/sockets.c,
+// dump_socket()). /proc shows neither of an open socket.
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arguments.h"
+#include "descriptor.h"
+#include "job.h"
+#include "sockets.h"
+
+namespace sealift {
+
+namespace {
+
+struct CloseDir {
+  void operator()(DIR* dir) const { closedir(dir); }
+};
+
+struct Socket {
+  uint32_t fd;
+  int family;
+  int protocol;
+  bool listens;
+  uint32_t port;
+};
+
+int Option(int fd, int name) {
+  int value = 0;
+  socklen_t size = sizeof(value);
+  if (getsockopt(fd, SOL_SOCKET, name, &value, &size) < 0)
+    throw Failure::FromErrno(errno, "read a socket's options");
+  return value;
+}
+
+uint32_t PortOf(int fd) {
+  sockaddr_storage address = {};
+  socklen_t size = sizeof(address);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) < 0) return 0;
+  sockaddr_in inet;
+  // The port is at the same place in both families' addresses.
+  memcpy(&inet, &address, sizeof(inet));
+  return ntohs(inet.sin_port);
+}
+
+bool IsInet(int family) { return family == AF_INET || family == AF_INET6; }
+
+bool CanBeDumped(int family, int type, int protocol) {
+  switch (family) {
+    case AF_UNIX:
+    case AF_NETLINK:
+    case AF_PACKET:
+      return true;
+    case AF_INET:
+    case AF_INET6:
+      return type == SOCK_RAW || protocol == IPPROTO_TCP || protocol == IPPROTO_UDP ||
+             protocol == IPPROTO_UDPLITE;
+    default:
+      return false;
+  }
+}
+
+bool IsSocket(const std::string& path) {
+  char link[64];
+  ssize_t n = readlink(path.c_str(), link, sizeof(link));
+  return n > 0 && std::string(link, n).rfind("socket:", 0) == 0;
+}
+
+std::vector<Socket> Undumpable(pid_t pid) {
+  std::vector<Socket> found;
+  std::string folder = "/proc/" + std::to_string(pid) + "/fd";
+  Descriptor task(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  std::unique_ptr<DIR, CloseDir> dir(opendir(folder.c_str()));
+  if (!task.open() || !dir) {
+    if (errno == ESRCH || errno == ENOENT) return found;
+    throw Failure::FromErrno(errno, "open task " + std::to_string(pid));
+  }
+  while (const dirent* entry = readdir(dir.get())) {
+    if (entry->d_name[0] == '.' || !IsSocket(folder + "/" + entry->d_name)) continue;
+    uint32_t fd = static_cast<uint32_t>(std::stoul(entry->d_name));
+    Descriptor socket(static_cast<int>(syscall(SYS_pidfd_getfd, task.get(), fd, 0)));
+    if (!socket.open()) continue;  // closed meanwhile
+    int family = Option(socket.get(), SO_DOMAIN);
+    int protocol = Option(socket.get(), SO_PROTOCOL);
+    if (CanBeDumped(family, Option(socket.get(), SO_TYPE), protocol)) continue;
+    bool listens = IsInet(family) && Option(socket.get(), SO_ACCEPTCONN) != 0;
+    found.push_back({fd, family, protocol, listens, IsInet(family) ? PortOf(socket.get()) : 0});
+  }
+  return found;
+}
+
+Napi::Value UndumpableSockets(const Napi::CallbackInfo& info) {
+  pid_t pid = static_cast<pid_t>(NumberArgument(info, 0, "pid", INT32_MAX));
+  return Promise<std::vector<Socket>>(
+      info.Env(), "", [=] { return Undumpable(pid); },
+      [](Napi::Env env, const std::vector<Socket>& found) {
+        Napi::Array list = Napi::Array::New(env, found.size());
+        for (uint32_t i = 0; i < found.size(); i++) {
+          Napi::Object one = Napi::Object::New(env);
+          one.Set("fd", found[i].fd);
+          one.Set("family", found[i].family);
+          one.Set("protocol", found[i].protocol);
+          one.Set("listens", found[i].listens);
+          one.Set("port", found[i].port);
+          list.Set(i, one);
+        }
+        return list;
+      });
+}
+
+}  // namespace
+
+void ExportSockets(Napi::Env env, Napi::Object exports) {
+  exports.Set("undumpableSockets", Napi::Function::New<UndumpableSockets>(env));
+}
+
+}  // namespace sealift

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SEALIFT_IN_MOUNT_NAMESPACE_H
+#define SEALIFT_IN_MOUNT_NAMESPACE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * in_mount_namespace - run @fn in the mount namespace of @pid
+ *
+ * In a process of its own: the kernel changes a mount only for somebody in its namespace. That process sends no
+ * SIGCHLD, on which CRIU has a handler. What @fn changes in memory is lost.
+ * Returns what @fn has returned, 0 or -errno.
+ */
+int in_mount_namespace(pid_t pid, int (*fn)(void *arg), void *arg);
+
+/*
+ * open_mount - an O_PATH descriptor of the mount @id that lies on @path, escaped as in mountinfo
+ *
+ * No symbolic link is followed: the container may have changed the path since. Or -errno.
+ */
+int open_mount(const char *path, uint64_t id);
+
+/* The same for any path, which may be no mount point. */
+int open_plain(const char *path);
+
+#endif

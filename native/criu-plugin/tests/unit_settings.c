@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What restricts a process: read from a process, written, read again, altered; mounts and processors. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "advice.h"
+#include "cpu_affinity.h"
+#include "mounts.h"
+#include "settings.h"
+#include "unit.h"
+
+static void options(void)
+{
+	char path[] = "/a\\040b\\134c\\011";
+
+	CHECK(mount_attributes("rw,relatime") == 0);
+	CHECK(mount_attributes("ro,nosuid,nodev,noexec,relatime") ==
+	      (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+	CHECK(mount_attributes("rw,noatime,nodiratime") ==
+	      (MOUNT_ATTR_NOATIME | MOUNT_ATTR_NODIRATIME));
+	CHECK(mount_attributes("rw") == MOUNT_ATTR_STRICTATIME);
+	CHECK(mount_attributes("rw,nosymfollow,relatime") == MOUNT_ATTR_NOSYMFOLLOW);
+	mount_unescape(path);
+	CHECK(!strcmp(path, "/a b\\c\t"));
+}
+
+static void affinity(void)
+{
+	char text[CPU_LIST_SIZE];
+	cpu_set_t all, one;
+	int first = 0;
+
+	CHECK(!sched_getaffinity(0, sizeof(all), &all));
+	while (!CPU_ISSET(first, &all))
+		first++;
+	CPU_ZERO(&one);
+	CPU_SET(first, &one);
+	CHECK(!sched_setaffinity(0, sizeof(one), &one));
+	CHECK(!cpu_affinity_read(getpid(), text));
+	CHECK(atoi(text) == first || (!strcmp(text, CPU_ALL) && CPU_COUNT(&all) == 1));
+	CHECK(!cpu_affinity_restore(getpid(), CPU_ALL));
+	CHECK(!cpu_affinity_read(getpid(), text) && !strcmp(text, CPU_ALL));
+	/* No node has it, and no node has it besides the first. */
+	CHECK(cpu_affinity_restore(getpid(), "8191") == -ENODEV);
+	CHECK(cpu_affinity_restore(getpid(), "0,8191") == -ENODEV);
+	for (const char **bad = (const char *[]){ "8192", "3-1", "x", "1;", "-1", NULL }; *bad; bad++)
+		CHECK(cpu_affinity_restore(getpid(), *bad) < 0);
+	CHECK(!cpu_affinity_restore(getpid(), CPU_ALL));
+}
+
+static PB(Settings) *read_again(int dir)
+{
+	struct settings_images all;
+	PB(Settings) *only;
+
+	CHECK(!image_read_all_settings(dir, &all));
+	CHECK(all.count == 1);
+	if (all.count != 1)
+		return NULL;
+	only = all.items[0];
+	all.count = 0;
+	image_forget_settings(&all);
+	return only;
+}
+
+/* A process of ours with memory that a fork empties. */
+static pid_t sleeper(char *memory)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		madvise(memory, 4096, MADV_WIPEONFORK);
+		prctl(PR_SET_TIMERSLACK, 123456);
+		for (;;)
+			pause();
+	}
+	usleep(100000);
+	return pid;
+}
+
+static bool has_advice(const PB(Settings) *settings, uint64_t start)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < settings->n_advice; i++)
+		found |= settings->advice[i]->start == start &&
+			 settings->advice[i]->end == start + 4096;
+	return found;
+}
+
+static void round_trip(void)
+{
+	char folder[] = "/tmp/sealift-settings.XXXXXX";
+	char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pid_t pid = sleeper(memory);
+	PB(Settings) *settings;
+	const PB(Setting) *found;
+	int dir;
+
+	CHECK(mkdtemp(folder));
+	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK(!settings_dump_begin(dir));
+	CHECK(!settings_dump_task(dir, pid));
+	settings_dump_end();
+	settings = read_again(dir);
+	CHECK(settings && settings->n_threads == 1);
+	if (settings) {
+		found = settings_find(settings->threads[0], "timer slack");
+		CHECK(found && !strcmp(found->value, "123456"));
+		found = settings_find(settings->threads[0], "Max open files");
+		CHECK(found && strstr(found->value, "files"));
+		CHECK(settings_find(settings->threads[0], "NoNewPrivs"));
+		/* The mount namespace is CRIU's own: its mounts are the node's. */
+		CHECK(settings->n_mounts == 0);
+		/* The C library may have memory of that kind too. */
+		CHECK(has_advice(settings, (uintptr_t)memory));
+		sealift__ibverbs__settings__free_unpacked(settings, NULL);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	munmap(memory, 4096);
+	/* A later dump forgets it. */
+	CHECK(!settings_dump_begin(dir));
+	CHECK(settings_restore_begin(dir) == -ENOENT);
+	close(dir);
+	CHECK(!rmdir(folder));
+}
+
+static void altered(void)
+{
+	PB(Thread) thread, *threads[] = { &thread };
+	PB(Mount) mount, *mounts[] = { &mount };
+	PB(Advice) advice, *advices[] = { &advice };
+	PB(Settings) settings, *decoded;
+	bool refused = true;
+	uint8_t *data;
+	size_t size;
+
+	sealift__ibverbs__thread__init(&thread);
+	sealift__ibverbs__mount__init(&mount);
+	mount.path = "/";
+	mount.options = "ro";
+	sealift__ibverbs__advice__init(&advice);
+	advice.start = 4096;
+	advice.end = 8192;
+	sealift__ibverbs__settings__init(&settings);
+	settings.n_threads = settings.n_mounts = settings.n_advice = 1;
+	settings.threads = threads;
+	settings.mounts = mounts;
+	settings.advice = advices;
+	data = image_encode(&settings.base, &size);
+	CHECK(!image_decode_settings(data, size, "sample", &decoded));
+	sealift__ibverbs__settings__free_unpacked(decoded, NULL);
+	for (size_t n = 0; n < size; n++) {
+		uint8_t *copy = malloc(n ? n : 1);
+
+		memcpy(copy, data, n);
+		refused &= image_decode_settings(copy, n, "short", &decoded) != 0;
+		free(copy);
+	}
+	for (size_t bit = 0; bit < size * 8; bit++) {
+		data[bit / 8] ^= 1 << bit % 8;
+		refused &= image_decode_settings(data, size, "flipped", &decoded) != 0;
+		data[bit / 8] ^= 1 << bit % 8;
+	}
+	CHECK(refused);
+	free(data);
+
+	advice.end = 4096;
+	data = image_encode(&settings.base, &size);
+	CHECK(image_decode_settings(data, size, "empty memory", &decoded) == -EINVAL);
+	free(data);
+	advice.end = 8192;
+	mount.path = "relative";
+	data = image_encode(&settings.base, &size);
+	CHECK(image_decode_settings(data, size, "relative path", &decoded) == -EINVAL);
+	free(data);
+}
+
+void unit_settings(void)
+{
+	unit_clear_log();
+	options();
+	affinity();
+	round_trip();
+	altered();
+	unit_clear_log();
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The rules that hold in the image of every queue pair. The driver refuses an
+ * image that breaks one. The tests break each of them, and the fuzzer knows by
+ * them what the driver must refuse. Rules about the rings and about the new
+ * queue pair are in rxe_sealift_check_ring.c and rxe_sealift_check.c.
+ */
+#ifndef RXE_SEALIFT_INVARIANTS_H
+#define RXE_SEALIFT_INVARIANTS_H
+
+#ifdef __KERNEL__
+#include <linux/stddef.h>
+#else
+#include <stddef.h>
+#endif
+
+#include "sealift_rxe.h"
+
+#define RXE_IMAGE_PSN_MAX	0xffffff
+#define RXE_IMAGE_DEPTH_MAX	128		/* READs and atomics */
+#define RXE_IMAGE_LENGTH_MAX	0x80000000U	/* of a message */
+#define RXE_IMAGE_RNR_WAIT_MAX	655360		/* us, the longest RNR timer */
+
+/* enum ib_qp_state */
+enum {
+	RXE_IMAGE_RESET, RXE_IMAGE_INIT, RXE_IMAGE_RTR, RXE_IMAGE_RTS,
+	RXE_IMAGE_SQD, RXE_IMAGE_SQE, RXE_IMAGE_ERR,
+};
+
+/* Opcodes of a reliable connection (InfiniBand specification 9.2). */
+enum {
+	RXE_IMAGE_SEND_FIRST = 0x00, RXE_IMAGE_SEND_MIDDLE = 0x01,
+	RXE_IMAGE_WRITE_FIRST = 0x06, RXE_IMAGE_WRITE_MIDDLE = 0x07,
+	RXE_IMAGE_READ_REQUEST = 0x0c,
+	RXE_IMAGE_READ_FIRST = 0x0d, RXE_IMAGE_READ_MIDDLE = 0x0e,
+	RXE_IMAGE_CMP_SWAP = 0x13, RXE_IMAGE_FETCH_ADD = 0x14,
+	RXE_IMAGE_SEND_LAST_INV = 0x16, RXE_IMAGE_SEND_ONLY_INV = 0x17,
+	RXE_IMAGE_FLUSH = 0x1c, RXE_IMAGE_ATOMIC_WRITE = 0x1d,
+};
+
+/* Is it a request's opcode, or none yet? */
+static inline int rxe_image_is_request(__u32 opcode)
+{
+	return opcode == SEALIFT_RXE_NONE ||
+	       opcode <= RXE_IMAGE_READ_REQUEST ||
+	       opcode == RXE_IMAGE_CMP_SWAP || opcode == RXE_IMAGE_FETCH_ADD ||
+	       opcode == RXE_IMAGE_SEND_LAST_INV ||
+	       opcode == RXE_IMAGE_SEND_ONLY_INV ||
+	       opcode == RXE_IMAGE_FLUSH || opcode == RXE_IMAGE_ATOMIC_WRITE;
+}
+
+static inline int rxe_image_in_send(__u32 opcode)
+{
+	return opcode == RXE_IMAGE_SEND_FIRST ||
+	       opcode == RXE_IMAGE_SEND_MIDDLE;
+}
+
+static inline int rxe_image_in_write(__u32 opcode)
+{
+	return opcode == RXE_IMAGE_WRITE_FIRST ||
+	       opcode == RXE_IMAGE_WRITE_MIDDLE;
+}
+
+/* It receives packets. In the error state it drops them. */
+static inline int rxe_image_is_connected(const struct sealift_rxe_qp *in)
+{
+	return in->state >= RXE_IMAGE_RTR && in->state < RXE_IMAGE_ERR;
+}
+
+static inline int rxe_image_is_depth(__u32 depth)
+{
+	return !(depth & (depth - 1));
+}
+
+/* The largest value of each field alone. */
+struct rxe_image_limit {
+	const char *field;
+	__u16 offset;
+	__u16 size;		/* 1 or 4 */
+	__u32 max;
+};
+
+#define RXE_IMAGE_LIMIT(_field, _max) {					\
+	.field = #_field,						\
+	.offset = offsetof(struct sealift_rxe_qp, _field),		\
+	.size = sizeof(((struct sealift_rxe_qp *)0)->_field),		\
+	.max = _max,							\
+}
+
+static const struct rxe_image_limit rxe_image_limits[] = {
+	RXE_IMAGE_LIMIT(flags, SEALIFT_RXE_QP_ERROR),
+	RXE_IMAGE_LIMIT(qpn, RXE_IMAGE_PSN_MAX),
+	RXE_IMAGE_LIMIT(state, RXE_IMAGE_ERR),
+	RXE_IMAGE_LIMIT(sq_sig_all, 1),
+	RXE_IMAGE_LIMIT(num_mcast, 0),
+	RXE_IMAGE_LIMIT(src_port, 0xffff),
+	RXE_IMAGE_LIMIT(num_res, RXE_IMAGE_DEPTH_MAX),
+	RXE_IMAGE_LIMIT(reserved, 0),
+	RXE_IMAGE_LIMIT(sq.reserved, 0),
+	RXE_IMAGE_LIMIT(rq.reserved, 0),
+	RXE_IMAGE_LIMIT(attr.path_mtu, 5),
+	RXE_IMAGE_LIMIT(attr.dest_qpn, RXE_IMAGE_PSN_MAX),
+	RXE_IMAGE_LIMIT(attr.rq_psn, RXE_IMAGE_PSN_MAX),
+	RXE_IMAGE_LIMIT(attr.sq_psn, RXE_IMAGE_PSN_MAX),
+	RXE_IMAGE_LIMIT(attr.pkey_index, 0),
+	RXE_IMAGE_LIMIT(attr.port_num, 1),
+	RXE_IMAGE_LIMIT(attr.timeout, 31),
+	RXE_IMAGE_LIMIT(attr.retry_cnt, 7),
+	RXE_IMAGE_LIMIT(attr.rnr_retry, 7),
+	RXE_IMAGE_LIMIT(attr.min_rnr_timer, 31),
+	RXE_IMAGE_LIMIT(attr.max_rd_atomic, RXE_IMAGE_DEPTH_MAX),
+	RXE_IMAGE_LIMIT(attr.max_dest_rd_atomic, RXE_IMAGE_DEPTH_MAX),
+	RXE_IMAGE_LIMIT(attr.sq_draining, 1),
+	RXE_IMAGE_LIMIT(attr.en_sqd_async_notify, 1),
+	RXE_IMAGE_LIMIT(attr.path_mig_state, 2),
+	RXE_IMAGE_LIMIT(attr.reserved[0], 0),
+	RXE_IMAGE_LIMIT(attr.reserved[1], 0),
+	RXE_IMAGE_LIMIT(attr.av.flow_label, 0xfffff),
+	RXE_IMAGE_LIMIT(attr.av.sl, 0),
+	RXE_IMAGE_LIMIT(attr.av.present, 1),
+	RXE_IMAGE_LIMIT(req.psn, RXE_IMAGE_PSN_MAX),
+	RXE_IMAGE_LIMIT(comp.psn, RXE_IMAGE_PSN_MAX),
+	RXE_IMAGE_LIMIT(comp.retry_cnt, 7),
+	RXE_IMAGE_LIMIT(comp.rnr_retry, 7),
+	RXE_IMAGE_LIMIT(comp.started_retry, 1),
+	RXE_IMAGE_LIMIT(comp.rnr_wait, RXE_IMAGE_RNR_WAIT_MAX),
+	RXE_IMAGE_LIMIT(comp.nak_psn, RXE_IMAGE_PSN_MAX),
+	RXE_IMAGE_LIMIT(comp.nak_syndrome, 0x63),
+	RXE_IMAGE_LIMIT(resp.psn, RXE_IMAGE_PSN_MAX),
+	RXE_IMAGE_LIMIT(resp.ack_psn, RXE_IMAGE_PSN_MAX),
+	RXE_IMAGE_LIMIT(resp.drop_msg, 1),
+	RXE_IMAGE_LIMIT(resp.sent_psn_nak, 1),
+	RXE_IMAGE_LIMIT(resp.status, 21),
+	RXE_IMAGE_LIMIT(resp.aeth_syndrome, 0xff),
+	RXE_IMAGE_LIMIT(resp.resid, RXE_IMAGE_LENGTH_MAX),
+	RXE_IMAGE_LIMIT(resp.length, RXE_IMAGE_LENGTH_MAX),
+	RXE_IMAGE_LIMIT(resp.wqe.present, 1),
+	RXE_IMAGE_LIMIT(resp.wqe.num_sge, SEALIFT_RXE_MAX_SGE),
+	{ .field = NULL },
+};
+
+/* The first field that is beyond its limit, or NULL. */
+static inline const char *
+rxe_image_broken_limit(const struct sealift_rxe_qp *in)
+{
+	const struct rxe_image_limit *limit;
+	const __u8 *at;
+	__u32 value;
+
+	for (limit = rxe_image_limits; limit->field; limit++) {
+		at = (const __u8 *)in + limit->offset;
+		value = limit->size == 1 ? *at : *(const __u32 *)at;
+		if (value > limit->max)
+			return limit->field;
+	}
+
+	return NULL;
+}
+
+/* The first rule about several fields that is broken, or NULL. */
+static inline const char *
+rxe_image_broken_rule(const struct sealift_rxe_qp *in)
+{
+	const int connected = rxe_image_is_connected(in);
+	const __u32 depth = in->attr.max_dest_rd_atomic;
+
+	if (in->state == RXE_IMAGE_SQE)
+		return "a reliable connection has no SQE state";
+	if (!in->attr.path_mtu)
+		return "an MTU is set";
+	if (in->state != RXE_IMAGE_RESET && !in->attr.port_num)
+		return "a port is set from INIT on";
+	if (connected && !in->attr.av.present)
+		return "a path is set from RTR on";
+	if (in->attr.av.present && !in->attr.port_num)
+		return "a path has a port";
+	if (!rxe_image_is_depth(in->attr.max_rd_atomic) ||
+	    !rxe_image_is_depth(depth))
+		return "depths are powers of two";
+
+	if (in->num_res && in->num_res != depth)
+		return "the replay cache is as deep as agreed";
+	if (connected && in->num_res != depth)
+		return "the replay cache comes with RTR";
+	if (in->resp.res_head >= (in->num_res ? in->num_res : 1))
+		return "the replay cache's head is in it";
+
+	if (in->req.rd_atomic > in->attr.max_rd_atomic)
+		return "no more READs than agreed are allowed";
+	if (!rxe_image_is_request(in->req.opcode) ||
+	    !rxe_image_is_request(in->resp.opcode))
+		return "requests have requests' opcodes";
+	if (in->comp.opcode != SEALIFT_RXE_NONE &&
+	    in->comp.opcode != RXE_IMAGE_READ_FIRST &&
+	    in->comp.opcode != RXE_IMAGE_READ_MIDDLE)
+		return "a READ response goes on, or none does";
+	if (in->comp.nak_syndrome ? in->comp.nak_syndrome <= 0x60 :
+				    in->comp.nak_psn != 0)
+		return "a NAK that is kept ends the connection";
+
+	if (connected && (in->resp.wqe.present != 0) !=
+			 rxe_image_in_send(in->resp.opcode))
+		return "a message that comes in has taken a receive request";
+	if (connected && rxe_image_in_write(in->resp.opcode) &&
+	    (!in->resp.resid || in->resp.resid >= in->resp.length))
+		return "a WRITE that comes in has a rest";
+
+	return NULL;
+}
+
+#endif /* RXE_SEALIFT_INVARIANTS_H */

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A reliable queue pair with what belongs to it. */
+#ifndef ENDPOINT_H
+#define ENDPOINT_H
+
+#include <stdint.h>
+
+#include <infiniband/verbs.h>
+
+struct endpoint {
+	struct ibv_context *ctx;
+	struct ibv_pd *pd;
+	struct ibv_comp_channel *channel;
+	struct ibv_cq *cq;
+	struct ibv_qp *qp;
+	struct ibv_mr *mr;
+	union ibv_gid gid;
+};
+
+/* How to connect; what is 0 is as ibv_qp_attr means it. */
+struct endpoint_path {
+	union ibv_gid gid;	/* the peer's */
+	uint32_t qpn;
+	uint32_t sq_psn;
+	uint32_t rq_psn;
+	uint8_t timeout;
+	uint8_t retry_cnt;
+	uint8_t rnr_retry;
+	uint8_t min_rnr_timer;
+};
+
+/* All exit the process on failure. */
+
+struct ibv_context *endpoint_open_device(const char *name);
+/*
+ * Open @device and create all objects: @cap for the queue pair, one region of
+ * @mem with every remote access. The CQ's context is @cq_context.
+ */
+void endpoint_open(struct endpoint *e, const char *device,
+		   const struct ibv_qp_cap *cap, void *mem, size_t size,
+		   void *cq_context);
+int endpoint_sgid_index(const struct endpoint *e);
+/* To INIT; receive requests may be posted after it. */
+void endpoint_init(struct endpoint *e);
+/* From INIT to RTS. */
+void endpoint_connect(struct endpoint *e, const struct endpoint_path *path);
+/* The same without an end of the process. Return: 0 or errno */
+int endpoint_try_init(struct endpoint *e);
+int endpoint_try_connect(struct endpoint *e, const struct endpoint_path *path);
+void endpoint_close(struct endpoint *e);
+
+#endif /* ENDPOINT_H */

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a hold, a dump and a restore do to the protocol, seen by a peer that
+ * sends and sees single packets; and what such a peer can't do to the kernel.
+ * Each case has a process, a context and a queue pair of its own.
+ *
+ * usage: protocol DEVICE ADDRESS PEER_NETNS PEER_INTERFACE PEER_ADDRESS [CASE]
+ */
+#include <err.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "expect.h"
+#include "protocol.h"
+#include "scripted.h"
+
+#define CASE_SECONDS 40
+
+static const struct protocol_case *const cases[] = {
+	protocol_image_cases, protocol_hold_cases, protocol_races_cases,
+	protocol_list_cases
+};
+
+static void run(const struct protocol_case *c)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		alarm(CASE_SECONDS);
+		c->run();
+		fflush(stdout);
+		_exit(expect_failed);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		err(1, "waitpid");
+	if (status && !(WIFEXITED(status) && WEXITSTATUS(status) == 1))
+		expect(0, status, "%s ends", c->name);
+	else if (status)
+		expect_failed = 1;
+	/* what a case has left held would fail the next ones */
+	scripted_release();
+}
+
+int main(int argc, char **argv)
+{
+	const struct protocol_case *c;
+	unsigned int i;
+
+	if (argc < 6)
+		errx(2, "usage: %s DEVICE ADDRESS PEER_NETNS PEER_INTERFACE PEER_ADDRESS [CASE]",
+		     argv[0]);
+	scripted_place = (struct scripted_place){
+		argv[1], argv[2], argv[3], argv[4], argv[5]
+	};
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		for (c = cases[i]; c->name; c++)
+			if (argc < 7 || strstr(c->name, argv[6]))
+				run(c);
+	return expect_failed;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef PROTOCOL_H
+#define PROTOCOL_H
+
+struct protocol_case {
+	const char *name;
+	void (*run)(void);
+};
+
+/* Each list ends with a case without a name. */
+extern const struct protocol_case protocol_image_cases[];
+extern const struct protocol_case protocol_hold_cases[];
+extern const struct protocol_case protocol_races_cases[];
+extern const struct protocol_case protocol_list_cases[];
+
+#endif /* PROTOCOL_H */

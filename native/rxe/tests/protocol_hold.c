@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What a held queue pair receives, and what it does after RESUME. */
+#include <err.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "expect.h"
+#include "protocol.h"
+#include "scripted.h"
+#include "victim.h"
+
+/* The device sends a WRITE; the peer has seen it. */
+static void send_write(struct scripted *s, uint32_t size, uint64_t wr_id)
+{
+	scripted_post(s, IBV_WR_RDMA_WRITE, 0, size, wr_id);
+	expect(1, scripted_count(s, size > WIRE_MTU ? WIRE_WRITE_LAST :
+					WIRE_WRITE_ONLY, 300),
+	       "a WRITE is sent");
+}
+
+/* Dump, destroy and restore the held queue pair. */
+static void dump_and_restore(struct scripted *s, uint32_t *handle)
+{
+	struct victim v;
+
+	victim_take(&v, s->fd, s->end.qp->handle);
+	if (victim_restore(&v, handle))
+		errx(1, "RESTORE_QP");
+	/* the CQ that libibverbs polls is the same; only the QP is new */
+	victim_free(&v);
+}
+
+/* An acknowledgment in a hold changes nothing; the request is repeated. */
+static void acknowledgment(void)
+{
+	struct sealift_rxe_qp before, after;
+	struct sealift_rxe_qp_buffers none = { 0 };
+	struct scripted s;
+
+	scripted_open(&s);
+	send_write(&s, 100, 1);
+	scripted_hold(&s);
+	if (sl_dump_qp(s.fd, s.end.qp->handle, &none, &before))
+		errx(1, "DUMP_QP");
+	scripted_answer(&s, WIRE_OK, 0);
+	expect(-1, scripted_completion(&s, 200, NULL),
+	       "an ACK in a hold completes nothing");
+	if (sl_dump_qp(s.fd, s.end.qp->handle, &none, &after))
+		errx(1, "DUMP_QP");
+	expect(0, memcmp(&before, &after, sizeof(before)),
+	       "an ACK in a hold changes nothing");
+	wire_drain(&s.wire);
+	scripted_resume(&s);
+	expect(1, scripted_count(&s, WIRE_WRITE_ONLY, 300),
+	       "the request is repeated");
+	scripted_answer(&s, WIRE_OK, 0);
+	expect(IBV_WC_SUCCESS, scripted_completion(&s, 500, NULL),
+	       "it completes");
+}
+
+/*
+ * An acknowledgment of a request's last packet arrives in the middle of the
+ * request, as it does while a request is repeated that the peer has executed.
+ * After the next hold the device repeats this request, and nothing behind its
+ * end. The third WRITE stops in its middle: the driver leaves at most 129 PSNs
+ * unacknowledged.
+ */
+static void acknowledged_in_the_middle(void)
+{
+	struct wire_packet p = { 0 };
+	struct scripted s;
+	uint64_t id;
+
+	scripted_open(&s);
+	for (id = 1; id <= 3; id++)
+		scripted_post(&s, IBV_WR_RDMA_WRITE, 0, SCRIPTED_BYTES, id);
+	expect(3, scripted_count(&s, WIRE_WRITE_FIRST, 500),
+	       "an ACK in a request's middle: three WRITEs are begun");
+	scripted_answer(&s, WIRE_OK, 3 * SCRIPTED_BYTES / WIRE_MTU - 1);
+	expect(1, scripted_count(&s, WIRE_WRITE_LAST, 500),
+	       "an ACK in a request's middle: it is sent to its end");
+	scripted_hold(&s);
+	wire_drain(&s.wire);
+	scripted_resume(&s);
+	expect(true, wire_recv(&s.wire, &p, 1000),
+	       "an ACK in a request's middle: it is repeated");
+	expect(WIRE_WRITE_FIRST, p.opcode,
+	       "an ACK in a request's middle: from its beginning");
+	scripted_answer(&s, WIRE_OK, 3 * SCRIPTED_BYTES / WIRE_MTU - 1);
+	for (id = 1; id <= 3; id++)
+		expect(IBV_WC_SUCCESS, scripted_completion(&s, 1000, NULL),
+		       "an ACK in a request's middle: WRITE %d completes",
+		       (int)id);
+}
+
+/* A peer that sends such a NAK is in the error state and sends nothing more. */
+static void fatal_nak(int syndrome, int status, int move)
+{
+	struct scripted s;
+	uint32_t handle;
+	uint64_t id = 0;
+
+	scripted_open(&s);
+	send_write(&s, 100, 1);
+	send_write(&s, 100, 2);
+	scripted_hold(&s);
+	scripted_answer(&s, syndrome, 1);
+	usleep(100000);
+	if (move)
+		dump_and_restore(&s, &handle);
+	scripted_resume(&s);
+	expect(IBV_WC_SUCCESS, scripted_completion(&s, 1000, &id),
+	       "NAK %#x: what was executed before it is done", syndrome);
+	expect(1, id, "NAK %#x: it is the first request", syndrome);
+	expect(status, scripted_completion(&s, 1000, &id),
+	       "NAK %#x: its request fails", syndrome);
+	expect(2, id, "NAK %#x: it is the second request", syndrome);
+}
+
+static void fatal_naks(void)
+{
+	fatal_nak(WIRE_NAK_ACCESS, IBV_WC_REM_ACCESS_ERR, 0);
+	scripted_release();
+	fatal_nak(WIRE_NAK_INVALID, IBV_WC_REM_INV_REQ_ERR, 0);
+	scripted_release();
+	fatal_nak(WIRE_NAK_OPERATION, IBV_WC_REM_OP_ERR, 0);
+}
+
+static void fatal_nak_moved(void)
+{
+	fatal_nak(WIRE_NAK_ACCESS, IBV_WC_REM_ACCESS_ERR, 1);
+}
+
+/* The result of a READ before it is lost: the READ fails. */
+static void fatal_nak_after_read(void)
+{
+	struct scripted s;
+	uint64_t id = 0;
+
+	scripted_open(&s);
+	scripted_post(&s, IBV_WR_RDMA_READ, 0, 64, 1);
+	expect(1, scripted_count(&s, WIRE_READ, 300), "a READ is sent");
+	send_write(&s, 100, 2);
+	scripted_hold(&s);
+	scripted_answer(&s, WIRE_NAK_ACCESS, 1);
+	usleep(100000);
+	scripted_resume(&s);
+	expect(IBV_WC_RETRY_EXC_ERR, scripted_completion(&s, 1000, &id),
+	       "a READ before a NAK fails");
+	expect(IBV_WC_WR_FLUSH_ERR, scripted_completion(&s, 1000, &id),
+	       "the rest is flushed");
+}
+
+/* The driver does not keep a NAK for a PSN that it has not sent. */
+static void nak_of_nothing(void)
+{
+	struct scripted s;
+
+	scripted_open(&s);
+	send_write(&s, 100, 1);
+	scripted_hold(&s);
+	scripted_answer(&s, WIRE_NAK_ACCESS, 7);
+	usleep(100000);
+	scripted_resume(&s);
+	expect(1, scripted_count(&s, WIRE_WRITE_ONLY, 300),
+	       "a NAK of nothing: the request is repeated");
+	scripted_answer(&s, WIRE_OK, 0);
+	expect(IBV_WC_SUCCESS, scripted_completion(&s, 500, NULL),
+	       "a NAK of nothing: it completes");
+}
+
+/* An RNR wait continues after a hold, and uses up no budget. */
+static void rnr_wait(int move)
+{
+	struct scripted s;
+	uint32_t handle;
+
+	scripted_open_path(&s, (struct endpoint_path){
+		.timeout = 20,
+		.retry_cnt = 7,
+		.rnr_retry = 1,
+		.min_rnr_timer = 1,
+	});
+	send_write(&s, 100, 1);
+	/* 655 ms */
+	scripted_answer(&s, WIRE_RNR, 0);
+	usleep(20000);
+	scripted_hold(&s);
+	if (move)
+		dump_and_restore(&s, &handle);
+	usleep(50000);
+	wire_drain(&s.wire);
+	scripted_resume(&s);
+	expect(0, scripted_count(&s, WIRE_WRITE_ONLY, 300),
+	       "an RNR wait goes on after a hold");
+	expect(1, scripted_count(&s, WIRE_WRITE_ONLY, 900),
+	       "and ends");
+	scripted_answer(&s, WIRE_OK, 0);
+	expect(IBV_WC_SUCCESS, scripted_completion(&s, 500, NULL),
+	       "the request completes");
+}
+
+static void rnr_wait_held(void)
+{
+	rnr_wait(0);
+}
+
+static void rnr_wait_moved(void)
+{
+	rnr_wait(1);
+}
+
+/* A hold in the SQD state: the queue is drained when all is acknowledged. */
+static void draining(int move)
+{
+	struct ibv_qp_attr attr = {
+		.qp_state = IBV_QPS_SQD,
+		.en_sqd_async_notify = 1,
+	};
+	struct sealift_rxe_qp_buffers none = { 0 };
+	struct sealift_rxe_qp qp;
+	struct scripted s;
+	uint32_t handle = 0;
+
+	scripted_open(&s);
+	send_write(&s, 3000, 1);
+	send_write(&s, 100, 2);
+	if (ibv_modify_qp(s.end.qp, &attr,
+			  IBV_QP_STATE | IBV_QP_EN_SQD_ASYNC_NOTIFY))
+		err(1, "SQD");
+	scripted_hold(&s);
+	if (move) {
+		dump_and_restore(&s, &handle);
+		if (sl_dump_qp(s.fd, handle, &none, &qp))
+			errx(1, "DUMP_QP");
+		expect(1, qp.attr.en_sqd_async_notify,
+		       "en_sqd_async_notify is kept");
+	}
+	scripted_resume(&s);
+	expect(1, scripted_count(&s, WIRE_WRITE_ONLY, 300),
+	       "what was sent is repeated while the queue drains");
+	expect(-1, scripted_event(&s, 0), "it is not drained yet");
+	scripted_answer(&s, WIRE_OK, 2);
+	scripted_answer(&s, WIRE_OK, 3);
+	expect(IBV_WC_SUCCESS, scripted_completion(&s, 500, NULL),
+	       "the first request completes");
+	expect(IBV_WC_SUCCESS, scripted_completion(&s, 500, NULL),
+	       "the second request completes");
+	expect(IBV_EVENT_SQ_DRAINED, scripted_event(&s, 500), "it is drained");
+}
+
+static void draining_held(void)
+{
+	draining(0);
+}
+
+static void draining_moved(void)
+{
+	draining(1);
+}
+
+static void flush_repeated(void)
+{
+	struct wire_packet p;
+	struct scripted s;
+
+	scripted_open(&s);
+	p = scripted_request(&s, WIRE_FLUSH, 0);
+	p.length = 64;
+	p.flush = 1;	/* to global visibility, a range */
+	wire_send(&s.wire, &p);
+	expect(1, scripted_count(&s, WIRE_READ_ONLY, 500),
+	       "a FLUSH is answered");
+	scripted_hold(&s);
+	wire_send(&s.wire, &p);
+	expect(1, scripted_count(&s, WIRE_READ_ONLY, 500),
+	       "and again in a hold");
+	scripted_resume(&s);
+	wire_send(&s.wire, &p);
+	expect(1, scripted_count(&s, WIRE_READ_ONLY, 500),
+	       "and after it");
+}
+
+/* In the middle of a long READ response the queue pair fails, or is reset. */
+static void ends_in_read(enum ibv_qp_state state)
+{
+	struct ibv_qp_attr attr = { .qp_state = state };
+	struct wire_packet p;
+	struct scripted s;
+
+	scripted_open(&s);
+	p = scripted_request(&s, WIRE_READ, 0);
+	p.length = SCRIPTED_BYTES;
+	wire_send(&s.wire, &p);
+	/* the region goes while the response is under way, or just after */
+	if (ibv_modify_qp(s.end.qp, &attr, IBV_QP_STATE))
+		err(1, "modify");
+	expect(0, sl_hold(s.fd, SCRIPTED_TIMER, 1000),
+	       "a hold settles, state %d", state);
+	scripted_resume(&s);
+}
+
+static void error_in_read(void)
+{
+	int i;
+
+	for (i = 0; i < 10; i++)
+		ends_in_read(i % 2 ? IBV_QPS_ERR : IBV_QPS_RESET);
+}
+
+/* An image in which the queue pair never left RESET can be restored as failed. */
+static void reset_in_error(void)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_RESET };
+	struct scripted s;
+	struct victim v;
+	uint32_t handle;
+
+	scripted_open(&s);
+	if (ibv_modify_qp(s.end.qp, &attr, IBV_QP_STATE))
+		err(1, "RESET");
+	scripted_hold(&s);
+	victim_take(&v, s.fd, s.end.qp->handle);
+	v.qp.flags = SEALIFT_RXE_QP_ERROR;
+	expect(0, victim_restore(&v, &handle),
+	       "a queue pair in RESET is restored with the error flag");
+}
+
+/* The verbs core has no alternate paths over Ethernet: none can be lost. */
+static void alternate_path(void)
+{
+	struct ibv_qp_attr attr = {
+		.qp_state = IBV_QPS_RTS,
+		.alt_port_num = 1,
+		.alt_ah_attr = { .is_global = 1, .port_num = 1 },
+	};
+	struct scripted s;
+
+	scripted_open(&s);
+	attr.alt_ah_attr.grh.dgid = s.end.gid;
+	expect(1, ibv_modify_qp(s.end.qp, &attr, IBV_QP_STATE |
+				IBV_QP_ALT_PATH) != 0,
+	       "an alternate path is refused");
+}
+
+const struct protocol_case protocol_hold_cases[] = {
+	{ "acknowledgment in a hold", acknowledgment },
+	{ "acknowledgment in a request's middle", acknowledged_in_the_middle },
+	{ "fatal NAKs in a hold", fatal_naks },
+	{ "fatal NAK in a hold, moved", fatal_nak_moved },
+	{ "fatal NAK after a READ", fatal_nak_after_read },
+	{ "NAK of nothing", nak_of_nothing },
+	{ "RNR wait", rnr_wait_held },
+	{ "RNR wait, moved", rnr_wait_moved },
+	{ "draining", draining_held },
+	{ "draining, moved", draining_moved },
+	{ "FLUSH repeated", flush_repeated },
+	{ "error in a READ", error_in_read },
+	{ "RESET in error", reset_in_error },
+	{ "alternate path", alternate_path },
+	{ 0 },
+};

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+/* LIST and DUMP_MR: the objects of a device and their owners. */
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "expect.h"
+#include "protocol.h"
+#include "scripted.h"
+
+#define MAX_OBJECTS 256
+
+static struct sealift_rxe_device_object objects[MAX_OBJECTS];
+
+static uint32_t list(const struct scripted *s)
+{
+	struct sealift_rxe_list out;
+
+	expect(0, sl_list(s->fd, objects, MAX_OBJECTS, &out), "LIST");
+	return out.count;
+}
+
+static const struct sealift_rxe_device_object *
+find(uint32_t count, uint32_t kind, uint32_t number)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		if (objects[i].kind == kind && objects[i].number == number)
+			return &objects[i];
+	return NULL;
+}
+
+static unsigned int count_kind(uint32_t count, uint32_t kind, uint32_t context)
+{
+	unsigned int n = 0;
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		n += objects[i].kind == kind && objects[i].context == context;
+	return n;
+}
+
+static void whole_device(void)
+{
+	const struct sealift_rxe_device_object *o;
+	struct sealift_rxe_context ctx;
+	struct ibv_ah_attr ah = { .is_global = 1, .port_num = 1 };
+	struct ibv_srq_init_attr srq = { .attr = { 16, 1, 0 } };
+	struct sealift_rxe_list out;
+	struct scripted s;
+	uint32_t n, i;
+
+	scripted_open(&s);
+	scripted_peer_gid(&s, &ah.grh.dgid);
+	ah.grh.sgid_index = endpoint_sgid_index(&s.end);
+	ah.grh.hop_limit = 64;
+	if (!ibv_create_ah(s.end.pd, &ah))
+		err(1, "ibv_create_ah");
+	if (!ibv_create_srq(s.end.pd, &srq))
+		err(1, "ibv_create_srq");
+	if (!ibv_alloc_mw(s.end.pd, IBV_MW_TYPE_1))
+		err(1, "ibv_alloc_mw");
+	if (sl_context(s.fd, NULL, 0, &ctx))
+		errx(1, "DUMP_CONTEXT");
+
+	n = list(&s);
+	o = find(n, SEALIFT_RXE_KIND_CONTEXT, ctx.number);
+	expect(getpid(), o ? (int)o->owner : -1, "the context is its creator's");
+	o = find(n, SEALIFT_RXE_KIND_QP, s.end.qp->qp_num);
+	expect(1, o && o->handle == s.end.qp->handle &&
+	       o->context == ctx.number && o->type == IBV_QPT_RC &&
+	       (pid_t)o->owner == getpid(), "the queue pair is listed");
+	o = find(n, SEALIFT_RXE_KIND_MR, s.end.mr->rkey);
+	expect(1, o && o->handle == s.end.mr->handle &&
+	       o->context == ctx.number && (pid_t)o->owner == getpid(),
+	       "the memory region is listed");
+	for (i = SEALIFT_RXE_KIND_PD; i <= SEALIFT_RXE_KIND_MW; i++)
+		expect(1, count_kind(n, i, ctx.number),
+		       "objects of kind %u in the context", i);
+	/* ib_mad's, for the special queue pair */
+	expect(1, count_kind(n, SEALIFT_RXE_KIND_QP, SEALIFT_RXE_NONE),
+	       "queue pairs of the kernel");
+	expect(-ENOSPC, sl_list(s.fd, objects, 2, &out), "a list of 2");
+	expect(n, out.count, "it says how many there are");
+}
+
+/* A child registers memory of its own through its parent's context. */
+static void region_of_a_child(void)
+{
+	struct sealift_rxe_mr mr, own;
+	uint32_t handle, lkey, rkey;
+	struct scripted s;
+	int go[2], told[2];
+	pid_t pid;
+	char c;
+
+	scripted_open(&s);
+	if (sl_dump_mr(s.fd, s.end.mr->handle, &own))
+		errx(1, "DUMP_MR");
+	expect(getpid(), own.owner, "a region is its process's");
+	if (pipe(go) || pipe(told))
+		err(1, "pipe");
+	pid = fork();
+	if (!pid) {
+		own.start = (uintptr_t)aligned_alloc(4096, 4096);
+		own.iova = own.start;
+		own.length = 4096;
+		if (raw_reg_mr(s.fd, &own, &handle, &lkey, &rkey) ||
+		    write(told[1], &handle, sizeof(handle)) < 0 ||
+		    read(go[0], &c, 1) < 0)
+			err(1, "child");
+		_exit(0);
+	}
+	if (read(told[0], &handle, sizeof(handle)) != sizeof(handle))
+		errx(1, "the child is gone");
+	expect(0, sl_dump_mr(s.fd, handle, &mr), "dump of the child's region");
+	expect(pid, mr.owner, "the child's region is the child's");
+	if (write(go[1], "", 1) != 1 || waitpid(pid, NULL, 0) != pid)
+		err(1, "wait");
+	expect(0, sl_dump_mr(s.fd, handle, &mr), "dump when the child is gone");
+	expect(0, mr.owner, "it is nobody's then");
+}
+
+const struct protocol_case protocol_list_cases[] = {
+	{ "list of a device", whole_device },
+	{ "region of a child", region_of_a_child },
+	{ 0 },
+};

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the processes of a pod have open that CRIU 4.1.1 cannot dump, or would lose. The checkpointer looks before anything
+// is done to the pod: CRIU would say it only in the pause, and seldom what to do.
+import { readdir, readFile, readlink, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { undumpableSockets, type UndumpableSocket } from '../../../../native/addon/index.ts';
+import { AgentError, isErrno } from '../../support/errors.ts';
+import type { Host } from '../host/host.ts';
+import { Cgroup } from '../runtime/cgroup.ts';
+import type { Container } from '../runtime/containers.ts';
+import { PROC, readProcess } from '../runtime/process.ts';
+
+export interface UnmovableParts {
+  /** The folder /proc. */
+  proc?: string;
+  sockets?: (pid: number) => Promise<UndumpableSocket[]>;
+}
+
+type Looked = Pick<Container, 'name' | 'cgroup' | 'pid'>;
+
+/** CRIU's `ghost-limit` of native/criu-plugin/criu.conf. */
+const MAX_DELETED_BYTES = 2 ** 30;
+/** linux/magic.h, MQUEUE_MAGIC. */
+const MQUEUE = 0x19800202;
+const MPTCP = 262;
+/** exportfs's handles that no file system can open again: overlayfs's (include/linux/exportfs.h, OVL_FILEID_V1 is 0xf8). */
+const OVERLAY_HANDLE = /^inotify .*\bino:([0-9a-f]+) .*\bfhandle-type:f8\b/gm;
+/** Where CRIU looks for a file that it has only the inode number of (criu/irmap.c, hints). */
+const HINTS = [
+  ...['/etc', '/var/spool', '/var/log', '/usr/share/dbus-1/system-services'],
+  ...['/var/lib/polkit-1/localauthority', '/usr/share/polkit-1/actions', '/lib/udev', '/'],
+];
+const MAX_HINTED = 20_000;
+
+/** Open files by what /proc/PID/fd links to. */
+const kinds: readonly { link: RegExp; what: string; advice: string }[] = [
+  {
+    link: /^anon_inode:\[io_uring\]$/,
+    what: 'uses io_uring',
+    advice: 'Switch io_uring off (Node.js: UV_USE_IO_URING=0)',
+  },
+  {
+    link: /^anon_inode:\[userfaultfd\]$/,
+    what: 'has a userfaultfd open',
+    advice: 'Close it first',
+  },
+  {
+    link: /^\/secretmem \(deleted\)$/,
+    what: 'has secret memory (memfd_secret)',
+    advice: 'Use locked memory instead',
+  },
+  {
+    link: /^anon_inode:(bpf|\[perf_event\]|kvm-|\[landlock)/,
+    what: 'has a descriptor of the kernel open that cannot be made again',
+    advice: 'Close it first',
+  },
+];
+
+export class UnmovableFiles {
+  readonly #host: Host;
+  readonly #proc: string;
+  readonly #sockets: (pid: number) => Promise<UndumpableSocket[]>;
+
+  constructor(host: Host, { proc = PROC, sockets = undumpableSockets }: UnmovableParts = {}) {
+    this.#host = host;
+    this.#proc = proc;
+    this.#sockets = sockets;
+  }
+
+  /** Changes nothing. @throws AgentError UnsupportedObject, which names the process, the file and what to do */
+  async check(containers: readonly Looked[]): Promise<void> {
+    for (const container of containers) {
+      if (container.cgroup === undefined) {
+        throw new AgentError(
+          'UnsupportedObject',
+          `Container ${container.name} has no cgroup v2, without which it cannot be frozen. Boot the node with the ` +
+            'unified cgroup hierarchy.',
+        );
+      }
+      if (container.pid !== undefined) await this.#checkQueues(container, container.pid);
+      for (const pid of await new Cgroup(this.#host.path(container.cgroup)).tasks()) {
+        const reason = await unlessEnded(this.#reasonOf(pid));
+        if (reason) throw await this.#refusal(container, pid, reason);
+      }
+    }
+  }
+
+  /** Messages in a POSIX queue would be lost without a word, also in one that nobody has open. */
+  async #checkQueues({ name }: Looked, pid: number): Promise<void> {
+    const folder = join(this.#proc, String(pid), 'root/dev/mqueue');
+    const queues = await unlessEnded(
+      statfs(folder).then(({ type }) => (type === MQUEUE ? readdir(folder) : [])),
+    );
+    if (!queues?.length) return;
+    throw new AgentError(
+      'UnsupportedObject',
+      `Container ${name} has POSIX message queues (${queues.slice(0, 5).map(plain).join(', ')}), which cannot be moved. ` +
+        'Remove them from /dev/mqueue, or use a socket instead.',
+    );
+  }
+
+  /** What process `pid` has, and what to do; undefined for a process that can be dumped. */
+  async #reasonOf(pid: number): Promise<string | undefined> {
+    const folder = join(this.#proc, String(pid), 'fd');
+    for (const fd of await readdir(folder)) {
+      const path = join(folder, fd);
+      const link = await unlessEnded(readlink(path));
+      if (link === undefined) continue;
+      const kind = kinds.find((one) => one.link.test(link));
+      if (kind) return `${kind.what}, which cannot be moved. ${kind.advice}.`;
+      const reason = await unlessEnded(this.#reasonOfFile(pid, fd, link));
+      if (reason !== undefined) return reason;
+    }
+    const [socket] = await this.#sockets(pid);
+    return socket && reasonOfSocket(socket);
+  }
+
+  async #reasonOfFile(pid: number, fd: string, link: string): Promise<string | undefined> {
+    if (link === 'anon_inode:inotify') return this.#reasonOfWatches(pid, fd);
+    if (!link.startsWith('/')) return undefined;
+    const path = join(this.#proc, String(pid), 'fd', fd);
+    if ((await statfs(path)).type === MQUEUE) {
+      return `has the POSIX message queue ${plain(link)} open, which cannot be moved. Use a socket instead.`;
+    }
+    // CRIU dumps a memfd as memory, whatever its size.
+    if (!link.endsWith(' (deleted)') || link.startsWith('/memfd:')) return undefined;
+    const file = await stat(path);
+    const name = plain(link.slice(0, -' (deleted)'.length));
+    if (!file.isFile()) return undefined;
+    if (file.nlink > 0) {
+      return (
+        `has ${name} open, a file whose name was removed while it has another one (a hard link), which cannot be moved. ` +
+        'Close it, or open it by the name that it still has.'
+      );
+    }
+    if (file.size > MAX_DELETED_BYTES) {
+      const gib = (file.size / 2 ** 30).toFixed(1);
+      return `has ${name} open, a deleted file of ${gib} GiB; up to 1 GiB can be moved. Close it, or make it smaller.`;
+    }
+    return undefined;
+  }
+
+  /** CRIU finds a watched file by its handle. Overlayfs gives out none that can be opened. */
+  async #reasonOfWatches(pid: number, fd: string): Promise<string | undefined> {
+    const info = await readFile(join(this.#proc, String(pid), 'fdinfo', fd), 'utf8');
+    const watched = [...info.matchAll(OVERLAY_HANDLE)].map(([, ino]) => parseInt(ino ?? '', 16));
+    if (watched.length === 0) return undefined;
+    const known = await inodesBelow(join(this.#proc, String(pid), 'root'));
+    if (watched.every((ino) => known.has(ino))) return undefined;
+    return (
+      "watches a file or folder of its image's file system (inotify), which cannot be moved outside of /etc, /var/log and " +
+      '/var/spool. Watch a folder of a volume (emptyDir), or poll.'
+    );
+  }
+
+  async #refusal({ name }: Looked, pid: number, reason: string): Promise<AgentError> {
+    const process = await readProcess(pid, this.#proc);
+    return new AgentError(
+      'UnsupportedObject',
+      `Process ${pid} (${plain(process?.name ?? '?')}) in container ${name} ${reason}`,
+    );
+  }
+}
+
+function reasonOfSocket({ family, protocol, listens, port }: UndumpableSocket): string {
+  if (protocol === MPTCP) {
+    const which = listens ? `listens on port ${port} by MPTCP` : 'has an MPTCP connection';
+    return (
+      `${which}, which cannot be moved. Let it use TCP: for a Go program, the environment variable ` +
+      'GODEBUG=multipathtcp=0 or ListenConfig.SetMultipathTCP(false).'
+    );
+  }
+  return `has a socket of family ${family} and protocol ${protocol} open, which cannot be moved. Close it first.`;
+}
+
+/** Inode numbers of what lies in CRIU's places, folders below them included. */
+async function inodesBelow(root: string): Promise<Set<number>> {
+  const found = new Set<number>();
+  const folders = HINTS.map((hint) => join(root, hint));
+  for (let path = folders.shift(); path !== undefined; path = folders.shift()) {
+    const entry = await unlessEnded(stat(path));
+    if (!entry || found.size > MAX_HINTED) continue;
+    found.add(entry.ino);
+    if (!entry.isDirectory() || path === join(root, '/')) continue;
+    for (const child of (await unlessEnded(readdir(path, { withFileTypes: true }))) ?? []) {
+      if (child.isDirectory()) folders.push(join(path, child.name));
+      else if (child.isFile())
+        found.add((await unlessEnded(stat(join(path, child.name))))?.ino ?? 0);
+    }
+  }
+  return found;
+}
+
+/** A container chooses the names of its files. */
+const plain = (name: string): string => name.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200);
+
+/** Undefined if the process has ended or closed the file meanwhile. */
+async function unlessEnded<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (['ENOENT', 'ESRCH', 'ENOTDIR'].some((code) => isErrno(error, code))) return undefined;
+    throw error;
+  }
+}

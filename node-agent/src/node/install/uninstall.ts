@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Takes Sealift off a node again: runtime handler, CNI delegate, programs, files, driver. main.ts calls it in the init
+// container of a DaemonSet that is about to be deleted (uninstall-nodes.ts).
+import { readdir, readFile, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as addon from '../../../../native/addon/index.ts';
+import { AgentError, isErrno } from '../../support/errors.ts';
+import type { Host } from '../host/host.ts';
+
+/** Where containerd's shims keep what they were started with, one folder per container (containerd 1.7 and 2.x). */
+const TASKS = '/run/containerd/io.containerd.runtime.v2.task/k8s.io';
+
+/** Ids of the node's containers and sandboxes that run with Sealift's runtime. */
+export async function sealiftContainers(host: Host, binary: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const id of await namesIn(host.path(TASKS))) {
+    for (const file of ['options.json', 'runtime']) {
+      const text = await readFile(join(host.path(TASKS), id, file), 'utf8').catch(() => '');
+      if (!text.includes(binary)) continue;
+      found.push(id);
+      break;
+    }
+  }
+  return found;
+}
+
+async function namesIn(dir: string): Promise<string[]> {
+  try {
+    return await readdir(dir);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+/** @throws AgentError ContainersLeft while pods of the node need the programs: without them no runtime could stop them */
+export async function refuseWhileUsed(host: Host, binary: string): Promise<void> {
+  const left = await sealiftContainers(host, binary);
+  if (left.length === 0) return;
+  throw new AgentError(
+    'ContainersLeft',
+    `${left.length} containers of this node run with Sealift's runtime class (${left.slice(0, 3).join(', ')}). ` +
+      'Delete their pods, then run helm uninstall again.',
+  );
+}
+
+/**
+ * Removes files. Images of checkpoints stay: they are of CheckpointRequests, which helm does not delete. All folders are as
+ * the agent sees them; they are mounts, whose content goes and which themselves stay.
+ */
+export async function removeFiles(o: {
+  readonly installDir: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly cniBinDir: string;
+}): Promise<void> {
+  await rm(join(o.cniBinDir, 'sealift'), { force: true });
+  for (const name of await namesIn(o.installDir))
+    await rm(join(o.installDir, name), { recursive: true, force: true });
+  for (const name of await namesIn(o.stateDir)) {
+    const path = join(o.stateDir, name);
+    if (name === 'checkpoints' && (await namesIn(path)).length > 0) continue;
+    await rm(path, { recursive: true, force: true });
+  }
+  for (const name of await namesIn(o.runDir))
+    await rm(join(o.runDir, name), { recursive: true, force: true });
+}
+
+/** Removes the node's own folders where nothing is in them any more. */
+export async function removeEmptyFolders(host: Host, folders: readonly string[]): Promise<void> {
+  for (const folder of folders) await rmdir(host.path(folder)).catch(() => undefined);
+}
+
+/** In the agent's run folder: this node's installer has loaded the driver since the boot. */
+export const LOADED_MARK = 'driver-loaded';
+
+/**
+ * Unloads the driver if nothing can need it.
+ * @param o `loadedHere`: this node's installer has loaded it. `shared`: other nodes have the same kernel
+ * @returns why it stays; undefined if it is gone
+ */
+export async function unloadDriver(
+  o: { readonly loadedHere: boolean; readonly shared: boolean },
+  of: Pick<typeof addon, 'moduleLoaded' | 'deleteModule' | 'rdmaDevices'> = addon,
+  proc = '/proc',
+): Promise<string | undefined> {
+  if (!of.moduleLoaded('rdma_rxe')) return undefined;
+  if (o.shared) return 'other nodes of this kernel use it';
+  if (!o.loadedHere) return 'it was there before Sealift';
+  // Unloading the module removes every device of it, also those that nobody has open.
+  for (const pid of (await namesIn(proc)).filter((name) => /^\d+$/.test(name))) {
+    const devices = await of.rdmaDevices(`${proc}/${pid}/ns/net`).catch(() => []);
+    const [first] = devices;
+    if (first)
+      return `RDMA device ${first.name} is there, in the network namespace of process ${pid}`;
+  }
+  try {
+    await of.deleteModule('rdma_rxe');
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
