@@ -2,7 +2,7 @@
 // Migrations that are aborted, with a real API server.
 import { describe, expect, it } from 'vitest';
 import { finalizers } from '../../crds/src/index.ts';
-import { migrationRequests, type Pod } from '../../kube/src/index.ts';
+import { migrationRequests, nodes, type Pod } from '../../kube/src/index.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { created, prepared } from './moving.ts';
 
@@ -41,6 +41,43 @@ export function abortSuite(cluster: () => Cluster): void {
       };
       await c.podStatus(target, { conditions: [condition] });
       await aborted('full', 'TargetUnschedulable', target, source);
+    });
+
+    it('but not while another node may have room', async () => {
+      const c = cluster();
+      const third = { ...(await c.client.get(nodes, '', 'b')).metadata, name: 'third' };
+      const { name, labels, annotations } = third;
+      await c.client.create(nodes, '', { metadata: { name, labels, annotations } });
+      const status = {
+        conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: time(0) }],
+      };
+      await c.client.merge(nodes, '', name, { status }, { subresource: 'status' });
+      await c.client.merge(nodes, '', name, { spec: { taints: null } });
+      const source = await c.run('either');
+      await c.migrate('either', 'either');
+      const target = await created(c, 'either');
+      const first = (await c.find(moves, 'either'))?.status?.target;
+      const condition = {
+        ...{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable' },
+        ...{ message: '0/5 nodes are available', lastTransitionTime: time(-60) },
+      };
+      await c.podStatus(target, { conditions: [condition] });
+      const next = first?.nodeName === 'b' ? 'third' : 'b';
+      await c.until(moves, 'either', { target: { nodeName: next, podName: target } });
+      const podUID = expect.any(String) as string;
+      const { status: now } = await c.until(moves, 'either', {
+        target: { nodeName: next, podUID },
+      });
+      expect(now.target?.podUID).toBe((await c.pod(target))?.metadata.uid);
+      expect(now.target?.podUID).not.toBe(first?.podUID);
+      expect(now.triedNodes).toMatchObject([
+        { nodeName: first?.nodeName, podUID: first?.podUID, reason: 'TargetUnschedulable' },
+      ]);
+      expect(now.decision).toBeUndefined();
+      await c.untouched(source);
+      await c.client.delete(moves, 'default', 'either');
+      await eventually(() => c.find(moves, 'either')).toBeUndefined();
+      await c.client.delete(nodes, '', name);
     });
 
     it('when the API server does not admit the target', async () => {
