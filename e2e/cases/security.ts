@@ -44,13 +44,13 @@ function manifest(namespace: string, node: string): object {
 const SETTINGS = [
   'pid=$(pgrep -o -f "[:] settings-of-a-pod")',
   'grep -E "^(Umask|Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|Speculation|THP|Cpus_allowed_list)" /proc/$pid/status',
-  'echo "label $(cat /proc/$pid/attr/current 2>/dev/null); slack $(cat /proc/$pid/timerslack_ns); $(ionice -p $pid)"',
+  'echo "label $(tr -d "\\0" < /proc/$pid/attr/current 2>/dev/null); slack $(cat /proc/$pid/timerslack_ns); $(ionice -p $pid)"',
   'echo "oom_score_adj $(cat /proc/$pid/oom_score_adj)"',
   'cat /proc/$pid/limits',
   'awk \'{ print "mount", $5, $6 }\' /proc/$pid/mountinfo | sort',
   'awk \'/ - cgroup2 / { print "sees all cgroups:", $4 == "/" }\' /proc/$pid/mountinfo',
   '[ $(readlink /proc/$pid/ns/cgroup) = $(readlink /proc/1/ns/cgroup) ] && echo "the node\'s cgroup namespace"',
-  'cd /sys/fs/cgroup$(sed -n s/^0::// /proc/$pid/cgroup) && grep . memory.max memory.min cpu.max cpu.weight pids.max',
+  'cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/$pid/cgroup) && grep . memory.max memory.min cpu.max cpu.weight pids.max',
 ].join('; ');
 
 /** Run in the container: where it can write, and whether it sees other containers' cgroups. */

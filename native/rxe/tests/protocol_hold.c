@@ -210,6 +210,42 @@ static void rnr_wait_moved(void)
 	rnr_wait(1);
 }
 
+/*
+ * Outside of a hold, too: who has no receive request asks for time, and does
+ * not say of the rest of the burst that it is out of sequence.
+ */
+static void burst_without_request(void)
+{
+	struct wire_packet p;
+	unsigned int i, rnr = 0, sequence = 0;
+	struct scripted s;
+
+	scripted_open(&s);
+	for (i = 0; i < 3; i++) {
+		p = scripted_request(&s, WIRE_SEND_ONLY, i);
+		p.size = 100;
+		wire_send(&s.wire, &p);
+	}
+	while (wire_recv(&s.wire, &p, 500)) {
+		rnr += (p.syndrome & 0x60) == WIRE_RNR;
+		sequence += p.syndrome == WIRE_NAK_SEQUENCE;
+	}
+	expect(1, rnr, "a burst without a receive request: RNR NAKs");
+	expect(0, sequence, "a burst without a receive request: sequence NAKs");
+
+	scripted_post_recv(&s, 4096);
+	p = scripted_request(&s, WIRE_SEND_ONLY, 0);
+	p.size = 100;
+	wire_send(&s.wire, &p);
+	expect(IBV_WC_SUCCESS, scripted_completion(&s, 1000, NULL),
+	       "a burst without a receive request: it continues");
+	p = scripted_request(&s, WIRE_SEND_ONLY, 5);
+	wire_send(&s.wire, &p);
+	while (wire_recv(&s.wire, &p, 500))
+		sequence += p.syndrome == WIRE_NAK_SEQUENCE;
+	expect(1, sequence, "a lost packet after it: sequence NAKs");
+}
+
 /* A hold in the SQD state: the queue is drained when all is acknowledged. */
 static void draining(int move)
 {
@@ -352,6 +388,7 @@ const struct protocol_case protocol_hold_cases[] = {
 	{ "NAK of nothing", nak_of_nothing },
 	{ "RNR wait", rnr_wait_held },
 	{ "RNR wait, moved", rnr_wait_moved },
+	{ "burst without request", burst_without_request },
 	{ "draining", draining_held },
 	{ "draining, moved", draining_moved },
 	{ "FLUSH repeated", flush_repeated },
