@@ -43,7 +43,7 @@ export async function install(config: Config, log: Logger): Promise<void> {
   });
   log.info({ release }, 'bundle installed');
   if (config.configureRuntime) await configureRuntime(config, log);
-  const told = join(config.runDir, DRIVER_PROBLEM);
+  const problemFile = join(config.runDir, DRIVER_PROBLEM);
   await mkdir(config.runDir, { recursive: true });
   try {
     await new RdmaDriver().checkNetnsMode();
@@ -52,11 +52,11 @@ export async function install(config: Config, log: Logger): Promise<void> {
       loadDriver(new Host(config.host), `${config.installDir}/modules`),
     );
     if (!before) await writeFile(join(config.runDir, LOADED_MARK), '');
-    await rm(told, { force: true });
+    await rm(problemFile, { force: true });
     log.info({ abi }, 'driver loaded');
   } catch (error) {
     // The node then has no label and no pod is moved to or from it; pods that do not ask for Sealift are not hurt.
-    await writeFile(told, JSON.stringify(reasonOf(error)));
+    await writeFile(problemFile, JSON.stringify(reasonOf(error)));
     log.error({ ...reasonOf(error) }, 'driver not available');
   }
 }

@@ -30,10 +30,10 @@ let gates: Gates;
 let did: string[];
 /** UID of a pod into which an agent before has refused every exec. */
 let refusing: string | undefined;
-let leftovers: OrphanSweep;
+let sweep: OrphanSweep;
 
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'sealift-leftovers-'));
+  dir = await mkdtemp(join(tmpdir(), 'sealift-sweep-'));
   ({ journal } = await Journal.open(join(dir, 'journal')));
   await mkdir(join(dir, 'images'));
   store = new ImageStore(join(dir, 'images'));
@@ -49,7 +49,7 @@ beforeEach(async () => {
       if (refusing !== undefined && !isMoving(refusing)) refusing = undefined;
     },
   } as unknown as Checkpointer;
-  leftovers = new OrphanSweep({
+  sweep = new OrphanSweep({
     api,
     nodeName: 'node-a',
     journal,
@@ -102,7 +102,7 @@ describe('what is left', () => {
     async (stage, role, stays) => {
       if (stage) await begin({ stage, role });
       api.put(migrationRequests, migration());
-      await leftovers.sweep();
+      await sweep.sweep();
       expect(refusing !== undefined).toBe(stays);
     },
   );
@@ -113,7 +113,7 @@ describe('what is left', () => {
       await begin({ stage });
       api.put(migrationRequests, migration());
       for (let n = 0; n < 3; n++) {
-        await leftovers.sweep();
+        await sweep.sweep();
         await minutes(60);
       }
       expect(await left()).toEqual([[stage], [REQUEST_UID]]);
@@ -125,13 +125,13 @@ describe('what is left', () => {
     await begin();
     api.reachable = false;
     for (let n = 0; n < 3; n++) {
-      await leftovers.sweep();
+      await sweep.sweep();
       await minutes(60);
     }
     api.reachable = true;
     api.list = () => Promise.reject(new ApiError(404, 'NotFound', '404 page not found'));
     for (let n = 0; n < 3; n++) {
-      await leftovers.sweep();
+      await sweep.sweep();
       await minutes(60);
     }
     expect(await left()).toEqual([['Freezing'], [REQUEST_UID]]);
@@ -140,12 +140,12 @@ describe('what is left', () => {
 
   it('resumes the pod of a deleted request, but not before a running target would be seen', async () => {
     await begin();
-    await leftovers.sweep();
+    await sweep.sweep();
     await minutes(2);
-    await leftovers.sweep();
+    await sweep.sweep();
     expect(did).toEqual([]);
     await minutes(2);
-    await leftovers.sweep();
+    await sweep.sweep();
     expect(did).toEqual([`release ${SOURCE_UID} /run/netns/x`, `work ${REQUEST_UID}`]);
     expect(await left()).toEqual([[], []]);
   });
@@ -155,18 +155,18 @@ describe('what is left', () => {
     api.put(pods, pod('app', SOURCE_UID));
     const annotations = { 'sealift.dev/request-uid': REQUEST_UID };
     api.put(pods, pod('app-2', 'u', annotations, { phase: 'Running' }));
-    await leftovers.sweep();
+    await sweep.sweep();
     expect(did).toEqual([`end ${SOURCE_UID} /run/netns/x`]);
     // Its create stays refused for as long as the pod exists.
     expect((await left())[0]).toEqual(['Gone']);
     api.remove(pods, NAMESPACE, 'app');
-    await leftovers.sweep();
+    await sweep.sweep();
     expect(await left()).toEqual([[], []]);
   });
 
   it('repeats a stop that an earlier agent began', async () => {
     await begin({ stage: 'Stopping' });
-    await leftovers.sweep();
+    await sweep.sweep();
     expect(did[0]).toBe(`end ${SOURCE_UID} /run/netns/x`);
     expect(await left()).toEqual([[], []]);
   });
@@ -174,7 +174,7 @@ describe('what is left', () => {
   it('is another request of the same name', async () => {
     await begin({ stage: 'Resumed' });
     api.put(migrationRequests, migration({}, { uid: 'another' }));
-    await leftovers.sweep();
+    await sweep.sweep();
     expect(await left()).toEqual([[], []]);
   });
 
@@ -186,7 +186,7 @@ describe('what is left', () => {
       new AbortController().signal,
     );
     const refused = expect(waiting).rejects.toMatchObject({ code: 'Aborted' });
-    await leftovers.sweep();
+    await sweep.sweep();
     await refused;
     expect(await left()).toEqual([[], []]);
   });
@@ -200,20 +200,20 @@ describe('what is left', () => {
       });
     for (const id of ['kept', 'nobody']) await store.createFolder(id, 'main');
     api.put(checkpointRequests, owner('node-a'));
-    await leftovers.sweep();
+    await sweep.sweep();
     expect(await store.ids()).toHaveLength(2);
     await minutes(61);
     api.reachable = false;
-    await leftovers.sweep();
+    await sweep.sweep();
     expect(await store.ids()).toHaveLength(2);
     api.reachable = true;
-    await leftovers.sweep();
+    await sweep.sweep();
     expect(await store.ids()).toEqual(['kept']);
     // A copy on a node that does not keep the checkpoint.
     api.put(checkpointRequests, owner('node-b'));
-    await leftovers.sweep();
+    await sweep.sweep();
     await minutes(61);
-    await leftovers.sweep();
+    await sweep.sweep();
     expect(await store.ids()).toEqual([]);
   });
 

@@ -80,16 +80,16 @@ describe('running work', () => {
 
   it('gets the signal when its result is not needed, and decides itself when to end', async () => {
     const underWay = new RunningWork(new FakeClock());
-    let told: unknown = 'not yet';
+    let reported: unknown = 'not yet';
     const end = Promise.withResolvers<string>();
     const work = underWay.run('u', undefined, (signal) => {
-      signal.addEventListener('abort', () => (told = (signal.reason as Error).name));
+      signal.addEventListener('abort', () => (reported = (signal.reason as Error).name));
       return end.promise;
     });
     underWay.stop('another');
-    expect(told).toBe('not yet');
+    expect(reported).toBe('not yet');
     underWay.stop('u');
-    expect(told).toBe('AbortError');
+    expect(reported).toBe('AbortError');
     end.resolve('done');
     expect(await work).toBe('done');
   });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests of the source: one node whose agent can die at every effect, a real journal, a real image folder and the
-// real loop. The node itself is the few flags of World; each test gets a new one.
+// real loop. The node itself is the few flags of SourceNode; each test gets a new one.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -122,7 +122,7 @@ export class SourceNode {
 
 export let dir: string;
 export let api: MemoryApi;
-export let world: SourceNode;
+export let sourceNode: SourceNode;
 export let journal: Journal;
 let source: SourceReconciler;
 let stop: AbortController;
@@ -144,13 +144,13 @@ export const ask = (wanted: object): void => void (spec = wanted);
 
 export async function startAgent(diagnostics?: Diagnostics): Promise<void> {
   ({ journal } = await Journal.open(join(dir, 'journal')));
-  world.dieAt = undefined;
-  world.died = Promise.withResolvers();
+  sourceNode.dieAt = undefined;
+  sourceNode.died = Promise.withResolvers();
   source = new SourceReconciler({
     api,
     nodeName: 'node-a',
     journal,
-    checkpointer: world.checkpointer,
+    checkpointer: sourceNode.checkpointer,
     pods: new RequestLookup(api),
     publisher: new Publisher({
       api,
@@ -160,8 +160,8 @@ export async function startAgent(diagnostics?: Diagnostics): Promise<void> {
     }),
     store: new ImageStore(join(dir, 'images')),
     certificateDir: '/nowhere',
-    send: world.send,
-    probes: world.probes,
+    send: sourceNode.send,
+    probes: sourceNode.probes,
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
     diagnostics,
     removeWork: async () => undefined,
@@ -205,7 +205,7 @@ export const decide = (outcome: Decision['outcome']) =>
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sealift-source-'));
   api = new MemoryApi();
-  world = new SourceNode();
+  sourceNode = new SourceNode();
   stop = new AbortController();
   spec = {};
   later = 0;
@@ -218,8 +218,8 @@ afterEach(async () => {
 
 /** Runs until the agent dies at this point, and starts another one. */
 export async function dieAt(point: Point): Promise<void> {
-  world.dieAt = point;
+  sourceNode.dieAt = point;
   run().catch(() => undefined);
-  await world.died.promise;
+  await sourceNode.died.promise;
   await startAgent();
 }

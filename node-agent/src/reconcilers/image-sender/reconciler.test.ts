@@ -61,10 +61,10 @@ describe('the image sender', () => {
   let store: ImageStore;
   let sent: SendOptions[];
   let refusal: Error | undefined;
-  let holder: ImageSenderReconciler;
+  let sender: ImageSenderReconciler;
   const status = () => api.peek(restoreRequests, NAMESPACE, 'back')?.status;
   const run = () =>
-    handoverLoop(holder)(`${NAMESPACE}/back`, {
+    handoverLoop(sender)(`${NAMESPACE}/back`, {
       signal: new AbortController().signal,
       log: pino({ level: 'silent' }),
     });
@@ -85,7 +85,7 @@ describe('the image sender', () => {
     );
 
   beforeEach(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'sealift-holder-'));
+    dir = await mkdtemp(join(tmpdir(), 'sealift-sender-'));
     store = new ImageStore(dir);
     await writeFile(join(await store.createFolder('images', 'main'), 'core.img'), 'x');
     await store.seal('images', {
@@ -97,7 +97,7 @@ describe('the image sender', () => {
     api = new MemoryApi();
     sent = [];
     refusal = undefined;
-    holder = new ImageSenderReconciler({
+    sender = new ImageSenderReconciler({
       nodeName: 'node-a',
       store,
       certificateDir: '/nowhere',

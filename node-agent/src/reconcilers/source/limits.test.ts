@@ -15,7 +15,7 @@ import {
   stage,
   startAgent,
   status,
-  world,
+  sourceNode,
   type Point,
 } from '../../testing/source-agent.ts';
 
@@ -24,34 +24,34 @@ describe('a source', () => {
     it('is cut when the step’s limit is over, and the pod resumes', async () => {
       ask({ timeouts: { dumpSeconds: 1 } });
       put();
-      world.hangs = true;
+      sourceNode.hangs = true;
       const began = Date.now();
       await runs();
       expect(Date.now() - began).toBeGreaterThan(900);
-      expect(world.cut).toMatchObject({ code: 'DumpDeadlineExceeded' });
+      expect(sourceNode.cut).toMatchObject({ code: 'DumpDeadlineExceeded' });
       expect(status()?.decision).toMatchObject({
         outcome: 'Aborted',
         reason: 'DumpDeadlineExceeded',
         message:
           'Step dump did not end within 1 s. Raise spec.timeouts.dumpSeconds if it needs longer.',
       });
-      expect([world.asItWas, stage()]).toEqual([true, 'Resumed']);
+      expect([sourceNode.asItWas, stage()]).toEqual([true, 'Resumed']);
     });
 
     it('is cut at the limit that was written down, whichever agent process began it', async () => {
       ask({ timeouts: { dumpSeconds: 1 } });
       put();
       await dieAt('dump.before');
-      const told = status()?.sourceAgent?.steps?.find((step) => step.name === 'dump');
+      const reported = status()?.sourceAgent?.steps?.find((step) => step.name === 'dump');
       const kept = journal.get(REQUEST_UID, 'source')?.steps.find((step) => step.name === 'dump');
       expect(kept?.deadline).toMatch(/^2/);
-      expect(told).toEqual(kept);
-      world.hangs = true;
+      expect(reported).toEqual(kept);
+      sourceNode.hangs = true;
       await new Promise((resolve) => setTimeout(resolve, 1100));
       await runs();
-      expect(world.cut, 'not even begun again').toBeUndefined();
+      expect(sourceNode.cut, 'not even begun again').toBeUndefined();
       expect(status()?.decision?.reason).toBe('DumpDeadlineExceeded');
-      expect(world.asItWas).toBe(true);
+      expect(sourceNode.asItWas).toBe(true);
     });
   });
 
@@ -60,16 +60,16 @@ describe('a source', () => {
 
     it('reports the retry budget before it holds the device', async () => {
       put({ peers });
-      const hold = world.checkpointer.holdDevice.bind(world.checkpointer);
-      let told: unknown;
-      world.checkpointer.holdDevice = async (...args) => {
-        told = status()?.sourceAgent?.peerBudgetMs;
+      const hold = sourceNode.checkpointer.holdDevice.bind(sourceNode.checkpointer);
+      let reported: unknown;
+      sourceNode.checkpointer.holdDevice = async (...args) => {
+        reported = status()?.sourceAgent?.peerBudgetMs;
         await hold(...args);
       };
       const began = Date.now();
       await run();
-      expect(told).toBeCloseTo(3132.16);
-      expect(world.held).toBe(0);
+      expect(reported).toBeCloseTo(3132.16);
+      expect(sourceNode.held).toBe(0);
       const until = Date.parse(journal.get(REQUEST_UID, 'source')?.peerDeadline ?? '');
       expect(until).toBeGreaterThan(began + 3000);
       expect(until).toBeLessThanOrEqual(Date.now() + 3133);
@@ -88,13 +88,13 @@ describe('a source', () => {
         reason: 'PeerRetryBudgetExceeded',
         by: 'agent/node-a',
       });
-      expect(world.asItWas).toBe(true);
+      expect(sourceNode.asItWas).toBe(true);
     });
 
     it('is refused before anything is touched if they wait too short', async () => {
       put({ peers: { rnrRetry: 1, rnrTimer: 0, retryBudgetMs: 655.36 } });
       await runs();
-      expect([world.did, status()?.decision?.reason]).toEqual([[], 'PeerRetryBudgetTooShort']);
+      expect([sourceNode.did, status()?.decision?.reason]).toEqual([[], 'PeerRetryBudgetTooShort']);
     });
 
     it('says which annotation it cannot read', async () => {
@@ -103,7 +103,7 @@ describe('a source', () => {
       await runs();
       expect(status()?.decision).toMatchObject({ reason: 'BadAnnotation' });
       expect(status()?.decision?.message).toContain('sealift.dev/peer-rnr-retry');
-      expect([world.held, world.asItWas]).toEqual([undefined, true]);
+      expect([sourceNode.held, sourceNode.asItWas]).toEqual([undefined, true]);
     });
   });
 
@@ -112,7 +112,12 @@ describe('a source', () => {
       put();
       await dieAt(at);
       // What a reset leaves: the disk.
-      [world.locked, world.held, world.frozen, world.gone] = [false, undefined, false, true];
+      [sourceNode.locked, sourceNode.held, sourceNode.frozen, sourceNode.gone] = [
+        false,
+        undefined,
+        false,
+        true,
+      ];
     };
 
     it('says so, and may start from nothing', async () => {
@@ -137,7 +142,7 @@ describe('a source', () => {
     it('is moved all the same when everything had been sent', async () => {
       put();
       await run();
-      world.gone = true;
+      sourceNode.gone = true;
       await startAgent();
       await runs();
       expect([stage(), status()?.decision]).toEqual(['Sent', undefined]);
@@ -166,7 +171,7 @@ describe('a source', () => {
       await run();
       decide('Aborted');
       await dieAt('release.after');
-      world.gone = true;
+      sourceNode.gone = true;
       await runs();
       expect([stage(), status()?.sourceAgent?.state]).toEqual(['Resumed', 'Resumed']);
     });

@@ -23,7 +23,7 @@ import {
   stage,
   startAgent,
   status,
-  world,
+  sourceNode,
   type Point,
 } from '../../testing/source-agent.ts';
 
@@ -33,41 +33,48 @@ describe('a source', () => {
     await runs();
     put({ deadlines: {} });
     await runs();
-    expect([world.did, stage(), status()?.sourceAgent?.state]).toEqual([[], undefined, 'Waiting']);
+    expect([sourceNode.did, stage(), status()?.sourceAgent?.state]).toEqual([
+      [],
+      undefined,
+      'Waiting',
+    ]);
   });
 
   it('does every step in order, with its pod’s RNR timer', async () => {
     put();
     await run();
-    expect(world.did).toEqual([...effects]);
-    expect([world.held, stage()]).toEqual([9, 'Sent']);
+    expect(sourceNode.did).toEqual([...effects]);
+    expect([sourceNode.held, stage()]).toEqual([9, 'Sent']);
     expect(status()?.sourceAgent).toMatchObject({
       state: 'Sent',
       checkpointDigest: 'sha256:x',
       identity: { qpns: [17] },
     });
     await run();
-    expect(world.did).toHaveLength(effects.length);
+    expect(sourceNode.did).toHaveLength(effects.length);
     decide('Committed');
     await runs();
-    expect([world.dead, world.did.filter((one) => one === 'end')]).toEqual([true, ['end']]);
+    expect([sourceNode.dead, sourceNode.did.filter((one) => one === 'end')]).toEqual([
+      true,
+      ['end'],
+    ]);
     expect([stage(), status()?.sourceAgent?.state]).toEqual(['Gone', 'Gone']);
   });
 
   it('has its network probes answered before it is locked, and is not locked if that fails', async () => {
-    world.probed = { addresses: ['10.1.0.2'], ports: [80], userAgents: [] };
-    world.fail = { at: 'probes', error: new AgentError('LockFailed', 'no nft_redir') };
+    sourceNode.probed = { addresses: ['10.1.0.2'], ports: [80], userAgents: [] };
+    sourceNode.fail = { at: 'probes', error: new AgentError('LockFailed', 'no nft_redir') };
     put();
     await runs();
-    expect([world.did, world.locked]).toEqual([['release'], false]);
+    expect([sourceNode.did, sourceNode.locked]).toEqual([['release'], false]);
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'LockFailed' });
   });
 
   it('has its network probes answered once, from the lock on', async () => {
-    world.probed = { addresses: ['10.1.0.2'], ports: [80], userAgents: [] };
+    sourceNode.probed = { addresses: ['10.1.0.2'], ports: [80], userAgents: [] };
     put();
     await run();
-    expect(world.did).toEqual(['probes', ...effects]);
+    expect(sourceNode.did).toEqual(['probes', ...effects]);
   });
 
   it('answers the peers until the target does', async () => {
@@ -76,10 +83,14 @@ describe('a source', () => {
     put({ decision: decision('Committed'), targetAgent: { state: 'AtResumeGate' } });
     const ending = run();
     await new Promise((resolve) => setTimeout(resolve, 100));
-    expect([world.dead, world.frozen, stage()]).toEqual([false, true, 'Sent']);
+    expect([sourceNode.dead, sourceNode.frozen, stage()]).toEqual([false, true, 'Sent']);
     put({ targetAgent: { state: 'Answering' } });
     await ending;
-    expect([world.dead, stage(), status()?.sourceAgent?.state]).toEqual([true, 'Gone', 'Gone']);
+    expect([sourceNode.dead, stage(), status()?.sourceAgent?.state]).toEqual([
+      true,
+      'Gone',
+      'Gone',
+    ]);
   });
 
   const points = effects.flatMap((name) => [`${name}.before`, `${name}.after`] as Point[]);
@@ -88,7 +99,7 @@ describe('a source', () => {
     await dieAt(point);
     decide('Aborted');
     await runs();
-    expect([world.asItWas, stage(), world.sent]).toEqual([
+    expect([sourceNode.asItWas, stage(), sourceNode.sent]).toEqual([
       true,
       'Resumed',
       point === 'send.after' ? 1 : 0,
@@ -100,11 +111,16 @@ describe('a source', () => {
     put();
     await dieAt(point);
     await runs();
-    expect([stage(), world.frozen, world.locked, world.held]).toEqual(['Sent', true, true, 9]);
-    expect(world.sent).toBeGreaterThan(0);
+    expect([stage(), sourceNode.frozen, sourceNode.locked, sourceNode.held]).toEqual([
+      'Sent',
+      true,
+      true,
+      9,
+    ]);
+    expect(sourceNode.sent).toBeGreaterThan(0);
     decide('Committed');
     await runs();
-    expect([world.dead, stage()]).toEqual([true, 'Gone']);
+    expect([sourceNode.dead, stage()]).toEqual([true, 'Gone']);
   });
 
   it.each(['release.before', 'release.after'] as Point[])(
@@ -115,7 +131,7 @@ describe('a source', () => {
       decide('Aborted');
       await dieAt(point);
       await runs();
-      expect([world.asItWas, stage()]).toEqual([true, 'Resumed']);
+      expect([sourceNode.asItWas, stage()]).toEqual([true, 'Resumed']);
     },
   );
 
@@ -127,12 +143,12 @@ describe('a source', () => {
     // Not even a sweep that finds no request may resume it from here.
     expect(stage()).toBe('Stopping');
     await runs();
-    expect([world.dead, stage()]).toEqual([true, 'Gone']);
+    expect([sourceNode.dead, stage()]).toEqual([true, 'Gone']);
   });
 
   it('proposes Aborted on a failure, and resumes the pod', async () => {
     put();
-    world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    sourceNode.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
     await runs();
     expect(status()?.decision).toMatchObject({
       outcome: 'Aborted',
@@ -140,20 +156,20 @@ describe('a source', () => {
       reason: 'UnsupportedObject',
       message: 'an SRQ',
     });
-    expect([world.asItWas, stage()]).toEqual([true, 'Resumed']);
+    expect([sourceNode.asItWas, stage()]).toEqual([true, 'Resumed']);
     expect(status()?.sourceAgent).toMatchObject({ state: 'Resumed', reason: 'UnsupportedObject' });
   });
 
   it('stays frozen as long as the API server does not answer', async () => {
     put();
-    world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    sourceNode.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
     await run().catch(() => undefined);
     api.reachable = false;
     await runs();
-    expect([world.frozen, world.locked]).toEqual([true, true]);
+    expect([sourceNode.frozen, sourceNode.locked]).toEqual([true, true]);
     api.reachable = true;
     await runs();
-    expect(world.asItWas).toBe(true);
+    expect(sourceNode.asItWas).toBe(true);
   });
 
   it('stays frozen when its own Aborted comes too late', async () => {
@@ -172,33 +188,33 @@ describe('a source', () => {
     api.peek = (() => seen) as unknown as typeof api.peek;
     await runs(1);
     api.peek = peek;
-    expect([world.frozen, status()?.decision?.outcome]).toEqual([true, 'Committed']);
+    expect([sourceNode.frozen, status()?.decision?.outcome]).toEqual([true, 'Committed']);
     await runs();
-    expect([world.dead, world.did.includes('release')]).toEqual([true, false]);
+    expect([sourceNode.dead, sourceNode.did.includes('release')]).toEqual([true, false]);
   });
 
   it('sends again while the target’s agent does not answer', async () => {
     put();
-    world.fail = { at: 'send', error: new AgentError('TransferFailed', 'connection refused') };
+    sourceNode.fail = { at: 'send', error: new AgentError('TransferFailed', 'connection refused') };
     await runs(2);
     expect([stage(), status()?.decision]).toEqual(['Transferring', undefined]);
-    world.fail = undefined;
+    sourceNode.fail = undefined;
     await run();
-    expect([stage(), world.did.filter((one) => one === 'dump')]).toEqual(['Sent', ['dump']]);
+    expect([stage(), sourceNode.did.filter((one) => one === 'dump')]).toEqual(['Sent', ['dump']]);
   });
 
   it('begins no further step after the decision', async () => {
     put();
-    world.dieAt = undefined;
-    const freeze = world.checkpointer.freezeTasks.bind(world.checkpointer);
-    world.checkpointer.freezeTasks = async (of) => {
+    sourceNode.dieAt = undefined;
+    const freeze = sourceNode.checkpointer.freezeTasks.bind(sourceNode.checkpointer);
+    sourceNode.checkpointer.freezeTasks = async (of) => {
       await freeze(of);
       decide('Aborted');
     };
     await run().catch(() => undefined);
-    expect(world.did).toEqual(['lock', 'hold', 'freeze']);
+    expect(sourceNode.did).toEqual(['lock', 'hold', 'freeze']);
     await runs();
-    expect([world.asItWas, stage()]).toEqual([true, 'Resumed']);
+    expect([sourceNode.asItWas, stage()]).toEqual([true, 'Resumed']);
     expect(status()?.sourceAgent).not.toHaveProperty('reason');
   });
 
@@ -209,24 +225,24 @@ describe('a source', () => {
     await startAgent();
     decide('Aborted');
     await runs();
-    expect([world.asItWas, status()?.sourceAgent?.state]).toEqual([true, 'Resumed']);
+    expect([sourceNode.asItWas, status()?.sourceAgent?.state]).toEqual([true, 'Resumed']);
   });
 
   it('refuses a pod that cannot be moved before it locks anything', async () => {
     put({ targetAgent: undefined, deadlines: {} });
-    world.fail = { at: 'inspect', error: new AgentError('UnsupportedObject', 'a UD') };
+    sourceNode.fail = { at: 'inspect', error: new AgentError('UnsupportedObject', 'a UD') };
     await runs();
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'UnsupportedObject' });
-    expect([world.did, status()?.sourceAgent?.state]).toEqual([[], 'Resumed']);
+    expect([sourceNode.did, status()?.sourceAgent?.state]).toEqual([[], 'Resumed']);
   });
 
   it('refuses a pod with an exec session before it holds the device, and then allows exec again', async () => {
     put();
-    world.fail = { at: 'lock', error: new AgentError('ExecSessionOpen', 'Process 7 (sleep)') };
+    sourceNode.fail = { at: 'lock', error: new AgentError('ExecSessionOpen', 'Process 7 (sleep)') };
     await runs();
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'ExecSessionOpen' });
     // Only resuming the pod removes the files that keep people out.
-    expect([world.did, status()?.sourceAgent?.state]).toEqual([['release'], 'Resumed']);
+    expect([sourceNode.did, status()?.sourceAgent?.state]).toEqual([['release'], 'Resumed']);
   });
 
   it('reports where the diagnostics of a failure, or of a cancel, are', async () => {
@@ -241,7 +257,7 @@ describe('a source', () => {
     });
     await startAgent(diagnostics);
     put();
-    world.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    sourceNode.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
     await runs();
     const folder = join(dir, 'failures', 'move-11111111.source');
     const where = `(logs: node node-a, ${folder})`;
@@ -251,7 +267,7 @@ describe('a source', () => {
     // Nothing failed here: another writer has aborted it.
     await rm(join(dir, 'journal'), { recursive: true });
     await rm(folder, { recursive: true });
-    world.fail = undefined;
+    sourceNode.fail = undefined;
     await startAgent(diagnostics);
     put({ decision: undefined, sourceAgent: undefined });
     await run();
@@ -263,7 +279,7 @@ describe('a source', () => {
 
   it('reports a message of any length', async () => {
     put();
-    world.fail = { at: 'dump', error: new AgentError('CheckpointFailed', 'x'.repeat(10_000)) };
+    sourceNode.fail = { at: 'dump', error: new AgentError('CheckpointFailed', 'x'.repeat(10_000)) };
     await runs();
     expect(status()?.sourceAgent?.message).toHaveLength(4096);
   });

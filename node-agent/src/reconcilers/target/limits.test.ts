@@ -40,7 +40,7 @@ describe('a target', () => {
 
   describe('whose peers have a retry limit', () => {
     const peers = { rnrRetry: 2, rnrTimer: 0, retryBudgetMs: 1310.72 };
-    const told = (peerBudgetMs: number) => ({
+    const reported = (peerBudgetMs: number) => ({
       peers,
       sourceAgent: { state: 'Sent', peerBudgetMs, peerDeadline: '2000-01-01T00:00:00Z' },
     });
@@ -51,20 +51,20 @@ describe('a target', () => {
       put({ peers });
       await runs();
       expect([status()?.decision, state()]).toEqual([undefined, 'AtResumeGate']);
-      put(told(5000));
+      put(reported(5000));
       await runs();
       await gate;
       expect([status()?.decision?.outcome, node.ran]).toEqual(['Committed', 1]);
     });
 
     it('does not commit after the peer deadline, also after a restart', async () => {
-      put(told(300));
+      put(reported(300));
       await run();
       const noted = journal.get(REQUEST_UID, 'target')?.peerDeadline;
       expect(Date.parse(noted ?? '')).toBeLessThanOrEqual(Date.now() + 300);
       await new Promise((resolve) => setTimeout(resolve, 320));
       await restartAgent();
-      put(told(300));
+      put(reported(300));
       void create();
       await images();
       await runs();
