@@ -28,21 +28,22 @@ builder_run() {
 		root=$1 checkout=$2 lab=$3 cwd=$4; shift 4
 		# The root must be a mount: commands that make namespaces of their own change its propagation.
 		mount --bind "$root" "$root"
-		for dir in "$checkout" "$lab"; do
-			mkdir -p "$root$dir"
-			mount --bind "$dir" "$root$dir"
-		done
 		mount -t proc proc "$root/proc"
 		# With /dev/pts, for tests that need a terminal.
 		mount --rbind /dev "$root/dev"
 		mount -t tmpfs tmpfs "$root/tmp"
+		# After /tmp: the checkout may be in there.
+		for dir in "$checkout" "$lab"; do
+			mkdir -p "$root$dir"
+			mount --bind "$dir" "$root$dir"
+		done
 		release=$(cat "$root/kernel-release")
 		# Not chroot: CRIU finds another root in a container than its mount namespace has, if runc was started in a chroot.
-		mkdir "$root/tmp/host"
+		old=$(mktemp -d "$root/tmp/host.XXXXXX")
 		cd "$root"
-		pivot_root . tmp/host
-		umount --lazy /tmp/host
-		rmdir /tmp/host
+		pivot_root . "$old"
+		umount --lazy "${old#"$root"}"
+		rmdir "${old#"$root"}"
 		exec /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin:"$checkout/node_modules/.bin" LANG=C.UTF-8 TERM=dumb \
 			KERNEL_RELEASE="$release" ${MAKEFLAGS:+MAKEFLAGS="$MAKEFLAGS"} \
 			sh -c "cd \"\$0\" && exec \"\$@\"" "$cwd" "$@"
