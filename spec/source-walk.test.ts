@@ -9,7 +9,7 @@ import {
   run,
   runs,
   stage,
-  world,
+  sourceNode,
 } from '../node-agent/src/testing/source-agent.ts';
 import { rowsOf } from './protocol.ts';
 import { both, type Row } from './steps/row.ts';
@@ -30,7 +30,7 @@ const calls = {
 /** Records the journal's stage at each call. */
 function watch(): [string, string | undefined][] {
   const seen: [string, string | undefined][] = [];
-  const node = world.checkpointer as unknown as Record<string, (...all: unknown[]) => unknown>;
+  const node = sourceNode.checkpointer as unknown as Record<string, (...all: unknown[]) => unknown>;
   for (const [name, effect] of Object.entries(calls)) {
     const work = node[name]?.bind(node);
     node[name] = (...all) => {
@@ -85,7 +85,7 @@ it('a source that is resumed ends as the table says', async () => {
 it('a source that is lost ends as the table says', async () => {
   put();
   await run();
-  world.gone = true;
+  sourceNode.gone = true;
   decide('Aborted');
   await run().catch(() => undefined);
   expect(stage()).toBe(both(rowOf('ResumeSource', 'Lost')?.stage)[0]);
