@@ -50,13 +50,11 @@ static bool has_flag(const char *flags, const char *flag)
 int advice_read(pid_t pid, PB(Settings) *settings)
 {
 	unsigned long long start = 0, end = 0;
-	char path[64], *line = NULL;
+	FILE *file = task_open(pid, "smaps");
+	char *line = NULL;
 	size_t size = 0;
-	FILE *file;
 	int ret = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
-	file = fopen(path, "re");
 	if (!file)
 		return -errno;
 	while (!ret && getline(&line, &size, file) > 0) {

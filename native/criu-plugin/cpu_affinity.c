@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cpu_affinity.h"
+#include "tasks.h"
 
 #define CPUS_MAX 8192
 #define CGROUPS "/sys/fs/cgroup"
@@ -125,12 +126,10 @@ static int read_online(struct cpus *cpus)
 /* The thread's cgroup in the unified hierarchy. */
 static int cgroup_of(pid_t tid, char *path, size_t size)
 {
-	char name[64], line[PATH_MAX];
+	FILE *file = task_open(tid, "cgroup");
+	char line[PATH_MAX];
 	int ret = -ENOENT;
-	FILE *file;
 
-	snprintf(name, sizeof(name), "/proc/%d/cgroup", tid);
-	file = fopen(name, "re");
 	if (!file)
 		return -errno;
 	while (ret && fgets(line, sizeof(line), file))

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "device_node.h"
+#include "folder.h"
 #include "log.h"
 
 #define KERNEL_NAME "uverbs"
@@ -90,15 +90,18 @@ static bool is_device(const struct statx *st, dev_t device)
  * A node of an earlier move leads to another device, or to none. Unlinking a mount point from outside its mount
  * namespace would unmount it there, so those stay.
  */
-static int remove_stale(int folder, const char *name, dev_t device)
+static int remove_stale(int folder, const char *name, void *device)
 {
 	struct statx st;
-	int ret = stat_node(folder, name, &st);
+	int ret;
 
+	if (!is_kernel_name(name))
+		return 0;
+	ret = stat_node(folder, name, &st);
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
 	if (!S_ISCHR(st.stx_mode) || st.stx_attributes & STATX_ATTR_MOUNT_ROOT ||
-	    is_device(&st, device))
+	    is_device(&st, *(dev_t *)device))
 		return 0;
 	if (!(st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
 		return -EOPNOTSUPP;
@@ -106,25 +109,6 @@ static int remove_stale(int folder, const char *name, dev_t device)
 		return -errno;
 	log_info("removed the stale node %s", name);
 	return 0;
-}
-
-static int remove_all_stale(int folder, dev_t device)
-{
-	int own = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
-	DIR *dir = own < 0 ? NULL : fdopendir(own);
-	struct dirent *entry;
-
-	if (!dir) {
-		ret = -errno;
-		if (own >= 0)
-			close(own);
-		return ret;
-	}
-	while (!ret && (entry = readdir(dir)))
-		if (is_kernel_name(entry->d_name))
-			ret = remove_stale(folder, entry->d_name, device);
-	closedir(dir);
-	return ret;
 }
 
 static int make_node(int folder, const char *name, dev_t device)
@@ -155,7 +139,7 @@ static int place_beside(int folder, const char *name, const char *names)
 		return -ENODEV;
 	ret = kernel_name(names, st.st_rdev, wanted, sizeof(wanted));
 	if (!ret)
-		ret = remove_all_stale(folder, st.st_rdev);
+		ret = folder_each_name(folder, remove_stale, &st.st_rdev);
 	return ret ? ret : make_node(folder, wanted, st.st_rdev);
 }
 

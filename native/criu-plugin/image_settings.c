@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -9,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "image_settings.h"
 #include "log.h"
 
@@ -74,25 +74,6 @@ static bool is_settings(const char *name)
 	return digits && !strcmp(name + prefix + digits, SUFFIX);
 }
 
-static int each_file(int dir, int (*fn)(int dir, const char *name, void *arg), void *arg)
-{
-	int own = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
-	DIR *list = own < 0 ? NULL : fdopendir(own);
-	struct dirent *entry;
-
-	if (!list) {
-		ret = -errno;
-		if (own >= 0)
-			close(own);
-		return ret;
-	}
-	while (!ret && (entry = readdir(list)))
-		if (is_settings(entry->d_name))
-			ret = fn(dir, entry->d_name, arg);
-	closedir(list);
-	return ret;
-}
-
 static int read_one(int dir, const char *name, void *arg)
 {
 	struct settings_images *all = arg;
@@ -101,6 +82,8 @@ static int read_one(int dir, const char *name, void *arg)
 	size_t size;
 	int ret;
 
+	if (!is_settings(name))
+		return 0;
 	ret = image_read(dir, name, &data, &size);
 	if (ret)
 		return ret;
@@ -116,7 +99,7 @@ static int read_one(int dir, const char *name, void *arg)
 int image_read_all_settings(int dir, struct settings_images *all)
 {
 	*all = (struct settings_images){};
-	return each_file(dir, read_one, all);
+	return folder_each_name(dir, read_one, all);
 }
 
 void image_forget_settings(struct settings_images *all)
@@ -130,10 +113,12 @@ void image_forget_settings(struct settings_images *all)
 static int remove_one(int dir, const char *name, void *arg)
 {
 	(void)arg;
+	if (!is_settings(name))
+		return 0;
 	return unlinkat(dir, name, 0) && errno != ENOENT ? -errno : 0;
 }
 
 int image_remove_all_settings(int dir)
 {
-	return each_file(dir, remove_one, NULL);
+	return folder_each_name(dir, remove_one, NULL);
 }

@@ -13,6 +13,7 @@
 #include "in_mount_namespace.h"
 #include "log.h"
 #include "mounts.h"
+#include "tasks.h"
 
 /* All that an option of a mount can say. */
 #define ATTRIBUTES (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | \
@@ -98,13 +99,11 @@ struct mount_line {
 
 static int each_mount(pid_t pid, int (*fn)(const struct mount_line *line, void *arg), void *arg)
 {
-	char path[64], *text = NULL, *save;
+	FILE *file = task_open(pid, "mountinfo");
+	char *text = NULL, *save;
 	size_t size = 0;
-	FILE *file;
 	int ret = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/mountinfo", pid);
-	file = fopen(path, "re");
 	if (!file)
 		return -errno;
 	/* id, parent, device, root, mount point, options (proc_pid_mountinfo(5)). */

@@ -12,6 +12,7 @@
 
 #include "cpu_affinity.h"
 #include "settings.h"
+#include "tasks.h"
 
 #define AFFINITY "CPU affinity"
 #define IO_PRIORITY "I/O priority"
@@ -83,17 +84,9 @@ static const char *asked_for(const char *state)
 	return is_own ? state : "the node's";
 }
 
-static FILE *open_proc(pid_t tid, const char *name)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", tid, name);
-	return fopen(path, "re");
-}
-
 static int read_status(pid_t tid, bool leader, PB(Thread) *thread)
 {
-	FILE *file = open_proc(tid, "status");
+	FILE *file = task_open(tid, "status");
 	char *line = NULL;
 	size_t size = 0;
 	int ret = 0;
@@ -121,7 +114,7 @@ static int read_status(pid_t tid, bool leader, PB(Thread) *thread)
 static int read_limits(pid_t tid, PB(Thread) *thread)
 {
 	enum { NAME_WIDTH = 26 };
-	FILE *file = open_proc(tid, "limits");
+	FILE *file = task_open(tid, "limits");
 	char *line = NULL, name[NAME_WIDTH + 1];
 	size_t size = 0;
 	int ret = 0;
@@ -146,7 +139,7 @@ static int read_limits(pid_t tid, PB(Thread) *thread)
 static int read_file(pid_t tid, const char *file_name, const char *name, PB(Thread) *thread)
 {
 	char text[4096] = "";
-	FILE *file = open_proc(tid, file_name);
+	FILE *file = task_open(tid, file_name);
 	size_t n;
 
 	if (!file)

@@ -12,15 +12,21 @@
 
 #include "tasks.h"
 
+FILE *task_open(pid_t pid, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	return fopen(path, "re");
+}
+
 /* The number after "Name:" in /proc/PID/status, the last one of the line. */
 static int status_number(pid_t pid, const char *name, uint64_t *value)
 {
-	char path[64], line[512];
+	FILE *file = task_open(pid, "status");
+	char line[512];
 	int ret = -ENOENT;
-	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	file = fopen(path, "re");
 	if (!file)
 		return -errno;
 	while (ret && fgets(line, sizeof(line), file)) {
@@ -52,13 +58,11 @@ int task_inner_pid(pid_t pid, uint32_t *inner)
 
 int task_start_time(pid_t pid, uint64_t *ticks)
 {
+	FILE *file = task_open(pid, "stat");
 	unsigned long long start;
-	char path[64], line[1024];
 	const char *rest;
-	FILE *file;
+	char line[1024];
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "re");
 	if (!file)
 		return -errno;
 	rest = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
@@ -121,13 +125,11 @@ int task_each_fd(pid_t pid, int (*fn)(pid_t pid, int fd, const char *link, void 
 int task_each_map(pid_t pid, int (*fn)(pid_t pid, const struct task_map *map, void *arg),
 		  void *arg)
 {
-	char path[64], *line = NULL;
+	FILE *file = task_open(pid, "maps");
+	char *line = NULL;
 	size_t size = 0;
-	FILE *file;
 	int ret = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	file = fopen(path, "re");
 	if (!file)
 		return -errno;
 	while (!ret && getline(&line, &size, file) > 0) {

@@ -6,11 +6,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
+
+/* A file of /proc/PID, for reading, or NULL and errno. */
+FILE *task_open(pid_t pid, const char *name);
 
 /* The pid as the process itself sees it, which a restore keeps. 0 or -errno. */
 int task_inner_pid(pid_t pid, uint32_t *inner);
-
 
 /* When the process was started, in clock ticks since boot; a later process of the same pid has another time. */
 int task_start_time(pid_t pid, uint64_t *ticks);
