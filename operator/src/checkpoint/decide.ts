@@ -50,12 +50,7 @@ function accept(observed: Observed, draft: CheckpointDraft): CheckpointPlan {
   const refusal = refuse(observed, now);
   if (refusal) return draft.refuse(refusal);
   if (!pod || !template || 'reason' in template) throw new Error('a missing pod was not refused');
-  progress.reached(
-    'Validated',
-    'Accepted',
-    `The pod runs on node ${pod.spec.nodeName}, which is to store the images.`,
-  );
-  progress.waiting('Succeeded', 'Accepted', 'The request is accepted and under way.');
+  progress.accepted(`The pod runs on node ${pod.spec.nodeName}, which is to store the images.`);
   draft.status = {
     ...draft.status,
     nodeName: pod.spec.nodeName,

@@ -5,6 +5,7 @@ import {
   type Decision,
   type MigrationPhase,
   type MigrationRequest,
+  type SourceState,
 } from '../../../crds/src/index.ts';
 import type { Node } from '../../../kube/src/index.ts';
 import { queueCause, queueMessage, queuePollMs } from '../moves/limits.ts';
@@ -82,12 +83,7 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const { source, target, peers } = result;
   const wait = queueUp(observed, draft, { from: source.nodeName, to: target.nodeName });
   if (wait) return wait;
-  progress.reached(
-    'Validated',
-    'Accepted',
-    `The pod is to move from node ${source.nodeName} to node ${target.nodeName}.`,
-  );
-  progress.waiting('Succeeded', 'Accepted', 'The request is accepted and under way.');
+  progress.accepted(`The pod is to move from node ${source.nodeName} to node ${target.nodeName}.`);
   const deadlines = { prepare: prepareDeadline(request, now) };
   draft.status = { ...draft.status, queue: undefined, source, target, peers, deadlines };
   return draft.plan('Preparing', [createTarget(target)], pollMs);
@@ -154,34 +150,25 @@ function phaseOf({ status }: MigrationRequest): MigrationPhase {
   }
 }
 
+/** States of a source whose images are complete. */
+const sent: readonly SourceState[] = ['Sent', 'Gone'];
+/** States of a source that is frozen, or was stopped. */
+const quiesced: readonly SourceState[] = ['Dumping', 'Transferring', ...sent];
+
 /** Conditions that follow from what the agents report. */
 function showAgents(observed: Observed, draft: MigrationDraft): void {
   showTargetState(observed, draft);
   const state = observed.request.status?.sourceAgent?.state;
-  switch (state) {
-    case 'Dumping':
-    case 'Transferring':
-      draft.progress.reached(
-        'Quiesced',
-        'Held',
-        'The source pod is locked, its RDMA device is held and its tasks are frozen.',
-      );
-      break;
-    case 'Sent':
-    case 'Gone':
-      draft.progress.reached(
-        'Quiesced',
-        'Held',
-        'The source pod is locked, its RDMA device is held and its tasks are frozen.',
-      );
-      draft.progress.reached(
-        'Checkpointed',
-        'ImagesWritten',
-        'The images of the source pod are complete.',
-      );
-      break;
-    default:
-  }
+  if (state === undefined) return;
+  const { progress } = draft;
+  if (quiesced.includes(state))
+    progress.reached(
+      'Quiesced',
+      'Held',
+      'The source pod is locked, its RDMA device is held and its tasks are frozen.',
+    );
+  if (sent.includes(state))
+    progress.reached('Checkpointed', 'ImagesWritten', 'The images of the source pod are complete.');
 }
 
 function committed(observed: Observed, draft: MigrationDraft, decision: Decision): MigrationPlan {

@@ -56,6 +56,13 @@ export class ConditionProgress<T extends string> {
     }
   }
 
+  /** The request is accepted: the first condition is reached, and the last one waits. */
+  accepted(message: string): void {
+    const [first, summary] = [this.#types[0], this.#types.at(-1)] as [T, T];
+    this.reached(first, 'Accepted', message);
+    this.waiting(summary, 'Accepted', 'The request is accepted and under way.');
+  }
+
   set(type: T, status: ConditionStatus, reason: string, message = ''): void {
     this.#set(type, status, reason, message);
   }

@@ -65,8 +65,7 @@ function accept(observed: Observed, draft: RestoreDraft): RestorePlan {
   const { node, identity } = result;
   const { nodeName = '', podUID, checkpointId, digest } = checkpoint?.status ?? {};
   const imageSource = nodes.find((one) => one.metadata.name === nodeName);
-  progress.reached('Validated', 'Accepted', `The new pod is to run on node ${node.metadata.name}.`);
-  progress.waiting('Succeeded', 'Accepted', 'The request is accepted and under way.');
+  progress.accepted(`The new pod is to run on node ${node.metadata.name}.`);
   draft.status = {
     ...draft.status,
     checkpointId,
