@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the agent does to its node besides serving: install, uninstall, and say what is lacking. main.ts calls it.
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   Client,
@@ -29,8 +29,10 @@ import { uninstallNodes } from './node/install/uninstall-nodes.ts';
 import { withdrawNode, type NodeDescription } from './node/registration.ts';
 import { RdmaDriver } from './node/device/driver.ts';
 import { Host } from './node/host/host.ts';
+import { sharesKernel } from './support/shared-kernel.ts';
 import type { Config } from './support/config.ts';
-import { AgentError, isErrno, reasonOf, type Failure } from './support/errors.ts';
+import { textOf } from './support/if-there.ts';
+import { AgentError, reasonOf, type Failure } from './support/errors.ts';
 
 const apiClient = (): Client => new Client(new Rest(loadConfig()));
 
@@ -95,13 +97,6 @@ async function configureRuntime(config: Config, log: Logger): Promise<void> {
   }
 }
 
-/** Other nodes of the cluster have the same kernel. */
-async function sharesKernel(config: Config): Promise<boolean> {
-  const all = (await apiClient().list(nodes)).items.map((item) => nodes.parse(item));
-  const own = all.find((node) => node.metadata.name === config.nodeName)?.status.nodeInfo.bootID;
-  return all.filter((node) => node.status.nodeInfo.bootID === own).length > 1;
-}
-
 /** A runtime that the installer has refused has nothing to give back. */
 async function takeHandlerBack(config: Config, log: Logger): Promise<void> {
   try {
@@ -119,7 +114,9 @@ export async function uninstall(config: Config, log: Logger): Promise<void> {
   await refuseWhileUsed(host, runtimeBinary(config));
   await takeHandlerBack(config, log);
   const loadedHere = existsSync(join(config.runDir, LOADED_MARK));
-  const stays = await unloadDriver({ loadedHere, shared: await sharesKernel(config) });
+  // Where it is not known whether other nodes need the driver, it stays.
+  const shared = (await sharesKernel(apiClient(), config.nodeName)) !== false;
+  const stays = await unloadDriver({ loadedHere, shared });
   log.info(
     { ...(stays === undefined ? {} : { because: stays }) },
     `driver ${stays === undefined ? 'unloaded' : 'stays'}`,
@@ -149,18 +146,19 @@ export async function idle(config: Config): Promise<void> {
 
 /**
  * What this node lacks: what keeps every pod from being moved first. An ABI only if nothing does.
- * @param known what it returned last. A node that lacked nothing is not asked again while its driver is loaded: this is called
- * with each renewal of the Lease, and only a device of the driver tells the ABI
+ * @param known what it returned last. While the driver is loaded its ABI is not asked again, and nothing else of a node that
+ * lacked nothing: this is called with each renewal of the Lease, and only a device of the driver tells the ABI
  */
 export async function describeNode(
   config: Config,
   known?: NodeDescription,
 ): Promise<NodeDescription> {
-  if (known && !known.problem && driverLoaded()) return known;
   const host = new Host(config.host);
   try {
     await new RdmaDriver().checkNetnsMode();
-    const driverAbi = await loadedAbi();
+    const before = driverLoaded() ? known : undefined;
+    if (before && !before.problem) return before;
+    const driverAbi = before?.driverAbi ?? (await loadedAbi());
     if (driverAbi === undefined) return { driverAbi, problem: await driverProblem(config) };
     const runtime = config.configureRuntime
       ? await runtimeProblem(host, await runtimeVersion(config), config.runtimeHandler)
@@ -175,9 +173,11 @@ export async function describeNode(
 /** What `install` has said about the driver on this node, e.g. that there is none for its kernel. */
 async function driverProblem(config: Config): Promise<Failure> {
   try {
-    return JSON.parse(await readFile(join(config.runDir, DRIVER_PROBLEM), 'utf8')) as Failure;
+    const text = await textOf(join(config.runDir, DRIVER_PROBLEM));
+    if (text !== undefined) return JSON.parse(text) as Failure;
   } catch (error) {
-    if (!isErrno(error, 'ENOENT') && !(error instanceof SyntaxError)) throw error;
-    return { code: 'DriverMissing', message: "Sealift's rdma_rxe is not loaded on this node." };
+    // A file that was not written to its end.
+    if (!(error instanceof SyntaxError)) throw error;
   }
+  return { code: 'DriverMissing', message: "Sealift's rdma_rxe is not loaded on this node." };
 }

@@ -11,7 +11,6 @@ import {
 import {
   isNotFound,
   migrationRequests,
-  nodes,
   pods,
   restoreRequests,
   splitKey,
@@ -19,6 +18,7 @@ import {
   type Pod,
 } from '../../../kube/src/index.ts';
 import { AgentError } from '../support/errors.ts';
+import { sharesKernel } from '../support/shared-kernel.ts';
 import type { Journal } from '../support/journal/journal.ts';
 
 /** The kinds of requests that make a target pod. */
@@ -70,13 +70,9 @@ export class RequestLookup {
     return pod;
   }
 
-  /** Whether the pod's node shares its kernel with another node, as nodes of a kind cluster do. @throws ConnectionError */
-  async sharesKernel(pod: Pod): Promise<boolean> {
-    const all = (await this.#api.list(nodes)).items.map((item) => nodes.parse(item));
-    const bootOf = (node: (typeof all)[number]): string => node.status.nodeInfo.bootID;
-    const own = all.find((node) => node.metadata.name === pod.spec.nodeName);
-    if (!own || bootOf(own) === '') return false;
-    return all.some((node) => node !== own && bootOf(node) === bootOf(own));
+  /** Whether the pod's node is known to share its kernel with another node. @throws ConnectionError */
+  async sharesKernel({ spec }: Pod): Promise<boolean> {
+    return (await sharesKernel(this.#api, spec.nodeName)) === true;
   }
 
   /**

@@ -2,9 +2,10 @@
 // The files that travel with a pod: the writable layer of each container, the emptyDir volumes, /dev/shm. The kubelet of
 // the target mounts or makes all others. The checkpointer packs them into the folder of images, the restorer unpacks
 // them.
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError, isErrno } from '../../support/errors.ts';
+import { namesIn } from '../../support/if-there.ts';
 import type { Host } from '../host/host.ts';
 import { sandboxShm, type Container } from '../runtime/containers.ts';
 import { applyLayer, hasContent, packDir, unpackDir } from './archive.ts';
@@ -109,21 +110,12 @@ export async function unpackPodFiles(host: Host, dir: string, to: UnpackTarget):
 }
 
 async function emptyDirNames(host: Host, podUid: string): Promise<string[]> {
-  return list(host.path(emptyDirs(podUid)));
+  return (await namesIn(host.path(emptyDirs(podUid)))).sort();
 }
 
 async function volumeTars(host: Host, dir: string): Promise<string[]> {
-  const names = await list(host.path(dir));
+  const names = (await namesIn(host.path(dir))).sort();
   return names.filter((name) => name.endsWith('.tar')).map((name) => name.slice(0, -4));
-}
-
-async function list(dir: string): Promise<string[]> {
-  try {
-    return (await readdir(dir)).sort();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
 }
 
 async function exists(host: Host, path: string): Promise<boolean> {

@@ -25,7 +25,7 @@ export const driverLoaded = (): boolean => addon.moduleLoaded('rdma_rxe');
 
 /** `rxe-<ABI version>` of the loaded driver; undefined if none is loaded or it is not Sealift's. */
 export async function loadedAbi(): Promise<string | undefined> {
-  if (!addon.moduleLoaded('rdma_rxe')) return undefined;
+  if (!driverLoaded()) return undefined;
   // Only a device answers. A crash may have left an earlier probe.
   const device = await probeName();
   await removeProbe(device);
@@ -57,16 +57,14 @@ async function removeProbe(name: string): Promise<void> {
 export async function loadDriver(host: Host, modulesDir: string): Promise<string> {
   const release = addon.kernelRelease();
   const file = join(modulesDir, release, 'rdma_rxe.ko');
-  if (addon.moduleLoaded('rdma_rxe')) {
-    const abi = await loadedAbi();
-    if (abi !== undefined) {
-      // Applications may want rdma_ucm, too. A node that may load no modules has what it has.
-      await host.run('modprobe', ['--all', '--quiet', ...dependencies]);
-      return abi;
-    }
-    await host.check('modprobe', ['--all', ...dependencies]);
-    await unloadForeign();
-  } else await host.check('modprobe', ['--all', ...dependencies]);
+  const present = await loadedAbi();
+  if (present !== undefined) {
+    // Applications may want rdma_ucm, too. A node that may load no modules has what it has.
+    await host.run('modprobe', ['--all', '--quiet', ...dependencies]);
+    return present;
+  }
+  await host.check('modprobe', ['--all', ...dependencies]);
+  if (driverLoaded()) await unloadForeign();
   if (!existsSync(file)) {
     const releases = existsSync(modulesDir) ? await readdir(modulesDir) : [];
     throw new AgentError(

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a node lacks for Sealift, by name. main.ts publishes it on the Node object.
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno, reasonOf, type Failure } from '../../support/errors.ts';
+import { reasonOf, type Failure } from '../../support/errors.ts';
+import { namesIn } from '../../support/if-there.ts';
 import type { Host } from '../host/host.ts';
 import { findContainerd, majorOf } from './containerd.ts';
 import { handlerConfigured } from './runtime-handler.ts';
@@ -34,13 +35,9 @@ export async function runtimeProblem(
 /** The first CNI configuration by name, which is the one that counts, is of Multus. Undefined: it is. */
 export async function multusProblem(host: Host): Promise<Failure | undefined> {
   const dir = host.path(CNI_CONFIG_DIR);
-  let names: string[] = [];
-  try {
-    names = (await readdir(dir)).filter((name) => /\.(conf|conflist|json)$/.test(name)).sort();
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error;
-  }
-  const first = names[0];
+  const [first] = (await namesIn(dir))
+    .filter((name) => /\.(conf|conflist|json)$/.test(name))
+    .sort();
   const text = first === undefined ? '' : await readFile(join(dir, first), 'utf8');
   if (/"type"\s*:\s*"multus/.test(text)) return undefined;
   return {

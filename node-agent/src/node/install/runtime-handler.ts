@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts Sealift's runtime handler into containerd's configuration, and takes it out again. main.ts calls it in the init
 // container. containerd is restarted only if its configuration has changed, and by one node at a time.
-import { chmod, glob, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, glob, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
-import { AgentError, isErrno } from '../../support/errors.ts';
+import { AgentError } from '../../support/errors.ts';
+import { textOf } from '../../support/if-there.ts';
 import { syncPath } from '../../support/durable.ts';
 import type { Host } from '../host/host.ts';
 import {
@@ -28,15 +29,6 @@ export interface RuntimeParts {
 
 /** What has become of the handler. */
 export type Outcome = 'present' | 'unchanged' | 'restarted';
-
-async function textOf(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
-}
 
 /** Replaces a file whole, with the mode that it has. Undefined removes it. */
 async function replace(path: string, content: string | undefined): Promise<void> {

@@ -1,36 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes Sealift off a node again: runtime handler, CNI delegate, programs, files, driver. main.ts calls it in the init
 // container of a DaemonSet that is about to be deleted (uninstall-nodes.ts).
-import { readdir, readFile, rm, rmdir } from 'node:fs/promises';
+import { readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as addon from '../../../../native/addon/index.ts';
-import { AgentError, isErrno } from '../../support/errors.ts';
+import { AgentError } from '../../support/errors.ts';
+import { namesIn } from '../../support/if-there.ts';
 import type { Host } from '../host/host.ts';
-
-/** Where containerd's shims keep what they were started with, one folder per container (containerd 1.7 and 2.x). */
-const TASKS = '/run/containerd/io.containerd.runtime.v2.task/k8s.io';
+import { BUNDLES } from '../runtime/containers.ts';
 
 /** Ids of the node's containers and sandboxes that run with Sealift's runtime. */
 export async function sealiftContainers(host: Host, binary: string): Promise<string[]> {
   const found: string[] = [];
-  for (const id of await namesIn(host.path(TASKS))) {
+  const bundles = host.path(BUNDLES);
+  for (const id of await namesIn(bundles)) {
+    // What containerd's shim was started with (containerd 1.7 and 2.x).
     for (const file of ['options.json', 'runtime']) {
-      const text = await readFile(join(host.path(TASKS), id, file), 'utf8').catch(() => '');
+      const text = await readFile(join(bundles, id, file), 'utf8').catch(() => '');
       if (!text.includes(binary)) continue;
       found.push(id);
       break;
     }
   }
   return found;
-}
-
-async function namesIn(dir: string): Promise<string[]> {
-  try {
-    return await readdir(dir);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
 }
 
 /** @throws AgentError ContainersLeft while pods of the node need the programs: without them no runtime could stop them */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds a pod's containers in containerd's files on the node: the bundles of its v2 shims, runc's state.json (runc,
 // libcontainer/container.go, State) and the CRI plugin's sandboxes.
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AgentError, isErrno } from '../../support/errors.ts';
+import { namesIn } from '../../support/if-there.ts';
 import type { Host } from '../host/host.ts';
 import { networkNamespace, readSpec, type OciSpec } from './bundle.ts';
 
@@ -53,7 +54,7 @@ export async function podContainers(host: Host, podUid: string): Promise<Contain
 
 /** Ids of all containers that have a bundle, sandboxes included. */
 export function containerBundles(host: Host): Promise<string[]> {
-  return listDir(host.path(BUNDLES));
+  return namesIn(host.path(BUNDLES));
 }
 
 /** One container by its id; undefined for a sandbox and for a container that is being created or removed. */
@@ -143,15 +144,6 @@ async function runningState(
     if (isErrno(error, 'ENOENT') || error instanceof SyntaxError || error instanceof z.ZodError) {
       return undefined;
     }
-    throw error;
-  }
-}
-
-async function listDir(path: string): Promise<string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
     throw error;
   }
 }

@@ -2,10 +2,10 @@
 // The outcome of a dump or a restore, from the file that the CRIU plugin and sealift-runc write (docs/architecture.md,
 // "Outcome of a dump or restore"). Nothing in a container can write that file. CRIU's log is for messages only: the
 // names of a container's files are in it.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AgentError, isErrno, type AgentCode, type Failure } from '../../support/errors.ts';
+import { AgentError, type AgentCode, type Failure } from '../../support/errors.ts';
+import { textOf } from '../../support/if-there.ts';
 import { readLogMessage } from './criu-log.ts';
 import { PROC, readProcess, readTracer } from './process.ts';
 
@@ -59,13 +59,8 @@ const pluginCodes: Record<string, { code: AgentCode; message: (text: string) => 
  * @throws AgentError RuntimeFailed for a file that is no report: it does not say what has run
  */
 export async function readReport(file: string): Promise<CriuReport | undefined> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  const text = await textOf(file);
+  if (text === undefined) return undefined;
   try {
     return report.parse(JSON.parse(text));
   } catch (cause) {
@@ -140,13 +135,8 @@ async function abandonedOutcome(
 
 /** Whether sealift-runc's keeper or runc is there, which complete the report. */
 async function isRestoreAttended(bundle: string, proc: string): Promise<boolean> {
-  let text: string;
-  try {
-    text = await readFile(join(bundle, WAITING), 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
+  const text = await textOf(join(bundle, WAITING));
+  if (text === undefined) return false;
   const lines = [...text.matchAll(/^(\d+) (\d+)$/gm)];
   // A marker without a name is written just before the keeper writes its own.
   if (lines.length === 0) return true;

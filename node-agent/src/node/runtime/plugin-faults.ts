@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests only: arms the CRIU plugin's fault points (docs/faults.md) by files in SEALIFT_FAULT_DIR, like the agent's own.
 // The plugin reads them from the environment of CRIU, so the callers add the result to it.
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../../support/errors.ts';
+import { namesIn } from '../../support/if-there.ts';
 
 const PREFIX = 'plugin.';
 
@@ -15,20 +15,11 @@ export async function pluginFaults(of: 'dump' | 'restore'): Promise<Record<strin
   const folder = process.env['SEALIFT_FAULT_DIR'];
   if (folder === undefined) return {};
   const points: string[] = [];
-  for (const name of await listFolder(folder)) {
+  for (const name of (await namesIn(folder)).sort()) {
     if (!name.startsWith(`${PREFIX}${of}.`)) continue;
     const action = (await readFile(join(folder, name), 'utf8')).trim() || 'crash';
     await rm(join(folder, name));
     points.push(name.slice(PREFIX.length) + (action === 'crash' ? ':kill' : ''));
   }
   return points.length > 0 ? { SEALIFT_FAULT: points.join(',') } : {};
-}
-
-async function listFolder(folder: string): Promise<string[]> {
-  try {
-    return (await readdir(folder)).sort();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
 }

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { z } from 'zod';
 import { AgentError, type AgentCode } from '../../support/errors.ts';
-import { digestOf, formatManifest, type Manifest, type ManifestHeader } from './manifest.ts';
+import type { Manifest, ManifestHeader } from './manifest.ts';
 import { packImages } from './image-stream.ts';
 import { readCertificates, SERVER_NAME } from './tls.ts';
 
@@ -80,7 +80,11 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
   const pack = tar.pack();
   const piping = pipeline(pack, request);
   piping.catch(() => undefined);
-  const packing = packImages(options.dir, options.manifest, pack, options.sealed);
+  let packed: string | undefined;
+  const packing = packImages(options.dir, options.manifest, pack, async (digest) => {
+    packed = digest;
+    await options.sealed?.(digest);
+  });
   packing.catch((error: unknown) => {
     if (error instanceof AgentError) request.destroy(error);
   });
@@ -89,7 +93,7 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
     await piping;
     const { digest } = await reply;
     // The target's agent restores what has this digest, and no other images.
-    if (digest !== digestOf(formatManifest(manifest))) {
+    if (digest !== packed) {
       throw new AgentError(
         'TransferFailed',
         'The target node’s agent has verified other images than this agent has sent.',

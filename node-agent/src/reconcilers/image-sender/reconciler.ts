@@ -25,6 +25,7 @@ import {
 import { doWithin, stepLimit, type Limit } from '../step-limits.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import type { Publisher } from '../publisher.ts';
+import { receiverAddress } from '../receiver-address.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
 import type { ImageStore } from '../../node/transfer/image-store.ts';
@@ -124,13 +125,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
 
   async act(_effect: ImageSenderEffect, observed: Observed, context: Context): Promise<void> {
     const { request, imageId } = observed;
-    const address = request.status?.target?.agentAddress;
-    if (address === undefined) {
-      throw new AgentError(
-        'TransferFailed',
-        "The target node's agent has no address yet. Check that the Sealift agent runs on that node.",
-      );
-    }
+    const address = receiverAddress(request);
     const stored = await this.#deps.store.manifest(imageId);
     if (!stored) {
       throw new AgentError(

@@ -25,6 +25,7 @@ import type { Entry, Stage } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
 import { beginOnce, endStep, secondsOf } from '../../support/step-times.ts';
 import { claimPod } from '../claim.ts';
+import { receiverAddress } from '../receiver-address.ts';
 import type { RunningWork } from '../running-work.ts';
 import { blackoutDeadline, deadlineField, type SeenDeadlines } from '../seen-deadlines.ts';
 import type { Findings } from './findings.ts';
@@ -144,13 +145,7 @@ export class SourceSteps {
 
   async sendImages(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
-    const address = request.status?.target?.agentAddress;
-    if (address === undefined) {
-      throw new AgentError(
-        'TransferFailed',
-        "The target node's agent has no address yet. Check that the Sealift agent runs on that node.",
-      );
-    }
+    const address = receiverAddress(request);
     const { header } = this.#findings.get(uid);
     if (!header)
       throw new AgentError(
