@@ -1,31 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sockets that CRIU 4.1.1 cannot dump, by family and protocol (criu/sk-inet.c, can_dump_ipproto(); criu/sockets.c,
 // dump_socket()). /proc shows neither of an open socket.
+#include "sockets.h"
+
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
-#include <string>
 #include <vector>
 
 #include "arguments.h"
-#include "descriptor.h"
 #include "job.h"
-#include "sockets.h"
+#include "task_sockets.h"
 
 namespace sealift {
 
 namespace {
-
-struct CloseDir {
-  void operator()(DIR* dir) const { closedir(dir); }
-};
 
 struct Socket {
   uint32_t fd;
@@ -70,32 +62,15 @@ bool CanBeDumped(int family, int type, int protocol) {
   }
 }
 
-bool IsSocket(const std::string& path) {
-  char link[64];
-  ssize_t n = readlink(path.c_str(), link, sizeof(link));
-  return n > 0 && std::string(link, n).rfind("socket:", 0) == 0;
-}
-
 std::vector<Socket> Undumpable(pid_t pid) {
   std::vector<Socket> found;
-  std::string folder = "/proc/" + std::to_string(pid) + "/fd";
-  Descriptor task(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  std::unique_ptr<DIR, CloseDir> dir(opendir(folder.c_str()));
-  if (!task.open() || !dir) {
-    if (errno == ESRCH || errno == ENOENT) return found;
-    throw Failure::FromErrno(errno, "open task " + std::to_string(pid));
-  }
-  while (const dirent* entry = readdir(dir.get())) {
-    if (entry->d_name[0] == '.' || !IsSocket(folder + "/" + entry->d_name)) continue;
-    uint32_t fd = static_cast<uint32_t>(std::stoul(entry->d_name));
-    Descriptor socket(static_cast<int>(syscall(SYS_pidfd_getfd, task.get(), fd, 0)));
-    if (!socket.open()) continue;  // closed meanwhile
-    int family = Option(socket.get(), SO_DOMAIN);
-    int protocol = Option(socket.get(), SO_PROTOCOL);
-    if (CanBeDumped(family, Option(socket.get(), SO_TYPE), protocol)) continue;
-    bool listens = IsInet(family) && Option(socket.get(), SO_ACCEPTCONN) != 0;
-    found.push_back({fd, family, protocol, listens, IsInet(family) ? PortOf(socket.get()) : 0});
-  }
+  EachSocket(pid, [&](uint32_t fd, int socket) {
+    int family = Option(socket, SO_DOMAIN);
+    int protocol = Option(socket, SO_PROTOCOL);
+    if (CanBeDumped(family, Option(socket, SO_TYPE), protocol)) return;
+    bool listens = IsInet(family) && Option(socket, SO_ACCEPTCONN) != 0;
+    found.push_back({fd, family, protocol, listens, IsInet(family) ? PortOf(socket) : 0});
+  });
   return found;
 }
 
