@@ -11,7 +11,7 @@ kind-plan: ## Say what kind-up has to make first, and how long that usually take
 kind-image: lab-seed ## Make the node image of the kind cluster only
 	@$(KIND_SH) image
 
-kind-up: kind-plan lab-seed native ## Start a kind cluster with SoftRoCE
+kind-up: kind-plan lab-seed native ## Start a kind cluster with SoftRoCE; not seen running yet, see e2e/kind/README.md
 	@$(KIND_SH) up
 
 kind-down: ## End the kind cluster

@@ -21,7 +21,7 @@ machine_module() { echo "${KIND_DRIVER:-$CHECKOUT/build/native/modules/$(builder
 
 machine_key() {
 	[ -z "${MACHINE_KEY:-}" ] || { echo "$MACHINE_KEY" && return; }
-	cache_key "$(machine_tree_key)" "$(kind_image_key)" "$(declare -f machine_build machine_docker_import)" "@$(machine_module)" \
+	cache_key "$(machine_tree_key)" "$(kind_image_key)" "$(declare -f machine_build machine_docker_import rootfs_finish_disk)" "@$(machine_module)" \
 		"$(find "$KIND_SRC/machine/node/etc" "$KIND_SRC/machine/node/usr" -type f -exec sha256sum {} + | sort | cut -c1-64)" \
 		"$(kind_binaries_key kind)" "@$LAB_PKI/ssh.pub" "$LAB_DISK_SIZE" "$KIND_IMAGE"
 }
@@ -48,7 +48,7 @@ machine_keys() {
 }
 
 machine_build() {
-	local out=$1 root=$1/root file unit kernel
+	local out=$1 root=$1/root file kernel
 	kernel=$(builder_kernel)
 	mkdir "$root"
 	cp -a "$(machine_tree)/." "$root/"
@@ -59,22 +59,9 @@ machine_build() {
 	strip --strip-debug "$root/usr/lib/modules/$kernel/updates/rdma_rxe.ko"
 	chroot "$root" depmod "$kernel"
 	install "$(kind_binaries_dir kind)/kind" "$root/usr/local/bin/"
-	rm -f "$root"/etc/ssh/ssh_host_*
-	install -m 0600 "$LAB_PKI/ssh-host" "$root/etc/ssh/ssh_host_ed25519_key"
-	install -D -m 0600 "$LAB_PKI/ssh.pub" "$root/root/.ssh/authorized_keys"
-	echo '/dev/vda / ext4 noatime,commit=60 0 0' >"$root/etc/fstab"
-	: >"$root/etc/machine-id"
 	ln -sf /etc/systemd/system/kind-init.service "$root/etc/systemd/system/multi-user.target.wants/"
-	for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
-		e2scrub_reap.service systemd-networkd.service systemd-timesyncd.service systemd-resolved.service \
-		nftables.service getty@tty1.service systemd-binfmt.service systemd-pstore.service systemd-logind.service \
-		iwpmd.service rdma-ndd.service ibacm.service modprobe@drm.service modprobe@efi_pstore.service \
-		systemd-random-seed.service systemd-udev-settle.service console-getty.service serial-getty@ttyS0.service; do
-		ln -sf /dev/null "$root/etc/systemd/system/$unit"
-	done
 	machine_docker_import "$root"
-	mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -O ^metadata_csum -d "$root" "$out/disk.img" "$LAB_DISK_SIZE"
-	rm -rf "$root"
+	rootfs_finish_disk "$out"
 }
 
 # machine_docker_import ROOT: import the node image with the tree's Docker at native speed. It needs no network and no

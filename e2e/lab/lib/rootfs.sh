@@ -12,7 +12,7 @@ rootfs_tree() { cache_dir node-tree "$(rootfs_tree_key)"; }
 rootfs_key() {
 	local archive
 	[ -z "${ROOTFS_KEY:-}" ] || { echo "$ROOTFS_KEY" && return; }
-	cache_key "$(rootfs_tree_key)" "@$LAB_SRC/node" "@$LAB_SRC/pause" "@$LAB_SRC/image.ts" "$(declare -f rootfs_build_disk rootfs_seed_images)" \
+	cache_key "$(rootfs_tree_key)" "@$LAB_SRC/node" "@$LAB_SRC/pause" "@$LAB_SRC/image.ts" "$(declare -f rootfs_build_disk rootfs_finish_disk rootfs_seed_images)" \
 		"$(binaries_key kubernetes)" "$(binaries_key runc)" "@$LAB_PKI/ca.crt" "$LAB_DISK_SIZE" \
 		"$(rootfs_seed_sums)"
 }
@@ -68,17 +68,23 @@ rootfs_build_disk() {
 	install "$(binaries_dir kubernetes)/multus" "$root/opt/cni/bin/"
 
 	cp "$LAB_PKI"/ca.crt "$LAB_PKI"/w*.kubeconfig "$LAB_PKI"/multus.kubeconfig "$LAB_PKI"/w*.crt "$LAB_PKI"/w*.key "$root/etc/kubernetes/"
-	rm -f "$root"/etc/ssh/ssh_host_*
-	install -m 0600 "$LAB_PKI/ssh-host" "$root/etc/ssh/ssh_host_ed25519_key"
-	install -D -m 0600 "$LAB_PKI/ssh.pub" "$root/root/.ssh/authorized_keys"
-
-	echo '/dev/vda / ext4 noatime,commit=60 0 0' >"$root/etc/fstab"
-	: >"$root/etc/machine-id"
 	for unit in lab-init kubelet containerd; do
 		file=/etc/systemd/system/$unit.service
 		[ -e "$root$file" ] || file=/usr/lib/systemd/system/$unit.service
 		ln -sf "$file" "$root/etc/systemd/system/multi-user.target.wants/"
 	done
+	rootfs_seed_images "$root"
+	rootfs_finish_disk "$out"
+}
+
+# rootfs_finish_disk DIR: make the tree DIR/root one of a VM that is reached by ssh, and then DIR/disk.img of it.
+rootfs_finish_disk() {
+	local out=$1 root=$1/root unit
+	rm -f "$root"/etc/ssh/ssh_host_*
+	install -m 0600 "$LAB_PKI/ssh-host" "$root/etc/ssh/ssh_host_ed25519_key"
+	install -D -m 0600 "$LAB_PKI/ssh.pub" "$root/root/.ssh/authorized_keys"
+	echo '/dev/vda / ext4 noatime,commit=60 0 0' >"$root/etc/fstab"
+	: >"$root/etc/machine-id"
 	# Units of no use to a VM without users, updates or hardware.
 	for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
 		e2scrub_reap.service systemd-networkd.service systemd-timesyncd.service systemd-resolved.service \
@@ -87,8 +93,6 @@ rootfs_build_disk() {
 		systemd-random-seed.service systemd-udev-settle.service console-getty.service serial-getty@ttyS0.service; do
 		ln -sf /dev/null "$root/etc/systemd/system/$unit"
 	done
-	rootfs_seed_images "$root"
-
 	mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -O ^metadata_csum -d "$root" "$out/disk.img" "$LAB_DISK_SIZE"
 	rm -rf "$root"
 }
