@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "in_mount_namespace.h"
-#include "mounts.h"
+#include "mountinfo.h"
 
 int in_mount_namespace(pid_t pid, int (*fn)(void *arg), void *arg)
 {
@@ -63,7 +63,7 @@ int open_mount(const char *path, uint64_t id)
 	if (strlen(path) >= sizeof(plain))
 		return -ENAMETOOLONG;
 	strcpy(plain, path);
-	mount_unescape(plain);
+	mountinfo_unescape(plain);
 	fd = open_plain(plain);
 	if (fd < 0)
 		return fd;

@@ -12,68 +12,13 @@
 
 #include "in_mount_namespace.h"
 #include "log.h"
+#include "mountinfo.h"
 #include "mounts.h"
-#include "tasks.h"
 
 /* All that an option of a mount can say. */
 #define ATTRIBUTES (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | \
 		    MOUNT_ATTR_NOEXEC | MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME | \
 		    MOUNT_ATTR_NOSYMFOLLOW)
-
-static const struct {
-	const char *name;
-	uint64_t attribute;
-} known[] = {
-	{ "ro", MOUNT_ATTR_RDONLY },
-	{ "nosuid", MOUNT_ATTR_NOSUID },
-	{ "nodev", MOUNT_ATTR_NODEV },
-	{ "noexec", MOUNT_ATTR_NOEXEC },
-	{ "noatime", MOUNT_ATTR_NOATIME },
-	{ "nodiratime", MOUNT_ATTR_NODIRATIME },
-	{ "nosymfollow", MOUNT_ATTR_NOSYMFOLLOW },
-};
-
-static bool has_option(const char *options, const char *name)
-{
-	size_t length = strlen(name);
-
-	for (const char *at = options; at; at = strchr(at, ',')) {
-		at += *at == ',';
-		if (!strncmp(at, name, length) && (!at[length] || at[length] == ','))
-			return true;
-	}
-	return false;
-}
-
-uint64_t mount_attributes(const char *options)
-{
-	uint64_t attributes = 0;
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (has_option(options, known[i].name))
-			attributes |= known[i].attribute;
-	/* show_mnt_opts() says nothing of a strict one. */
-	if (!has_option(options, "relatime") && !has_option(options, "noatime"))
-		attributes |= MOUNT_ATTR_STRICTATIME;
-	return attributes;
-}
-
-void mount_unescape(char *path)
-{
-	char *to = path;
-
-	for (char *from = path; *from; to++) {
-		unsigned int code;
-
-		if (sscanf(from, "\\%3o", &code) == 1) {
-			*to = code;
-			from += 4;
-		} else {
-			*to = *from++;
-		}
-	}
-	*to = 0;
-}
 
 static int add_mount(PB(Settings) *settings, const char *path, const char *options)
 {
@@ -92,45 +37,14 @@ static int add_mount(PB(Settings) *settings, const char *path, const char *optio
 	return ret;
 }
 
-struct mount_line {
-	uint64_t id;
-	char *path, *options;
-};
-
-static int each_mount(pid_t pid, int (*fn)(const struct mount_line *line, void *arg), void *arg)
-{
-	FILE *file = task_open(pid, "mountinfo");
-	char *text = NULL, *save;
-	size_t size = 0;
-	int ret = 0;
-
-	if (!file)
-		return -errno;
-	/* id, parent, device, root, mount point, options (proc_pid_mountinfo(5)). */
-	while (!ret && getline(&text, &size, file) > 0) {
-		char *words[6];
-		int n = 0;
-
-		for (char *word = strtok_r(text, " \n", &save); word && n < 6;
-		     word = strtok_r(NULL, " \n", &save))
-			words[n++] = word;
-		if (n == 6)
-			ret = fn(&(struct mount_line){ strtoull(words[0], NULL, 10), words[4],
-						       words[5] }, arg);
-	}
-	free(text);
-	fclose(file);
-	return ret;
-}
-
-static int record(const struct mount_line *line, void *settings)
+static int record(const struct mountinfo_line *line, void *settings)
 {
 	return add_mount(settings, line->path, line->options);
 }
 
 int mounts_read(pid_t pid, PB(Settings) *settings)
 {
-	return each_mount(pid, record, settings);
+	return mountinfo_each(pid, record, settings);
 }
 
 /* The uppermost mount of a path, as recorded and as it is now. */
@@ -162,21 +76,21 @@ static int pair_up(const PB(Settings) *settings, struct pairs *pairs)
 	return 0;
 }
 
-static int see(const struct mount_line *line, void *arg)
+static int see(const struct mountinfo_line *line, void *arg)
 {
 	struct pairs *pairs = arg;
 
 	for (size_t i = 0; i < pairs->count; i++)
 		if (!strcmp(pairs->items[i].wanted->path, line->path)) {
 			pairs->items[i].id = line->id;
-			pairs->items[i].attributes = mount_attributes(line->options);
+			pairs->items[i].attributes = mountinfo_attributes(line->options);
 		}
 	return 0;
 }
 
 static bool is_right(const struct pair *pair)
 {
-	return pair->id && pair->attributes == mount_attributes(pair->wanted->options);
+	return pair->id && pair->attributes == mountinfo_attributes(pair->wanted->options);
 }
 
 /* Runs in the mount namespace. */
@@ -188,7 +102,7 @@ static int set_attributes(void *arg)
 	for (size_t i = 0; i < pairs->count && !ret; i++) {
 		struct mount_attr attr = {
 			.attr_clr = ATTRIBUTES,
-			.attr_set = mount_attributes(pairs->items[i].wanted->options),
+			.attr_set = mountinfo_attributes(pairs->items[i].wanted->options),
 		};
 		int fd;
 
@@ -212,7 +126,7 @@ int mounts_restore(pid_t pid, const PB(Settings) *settings)
 
 	ret = pair_up(settings, &pairs);
 	if (!ret)
-		ret = each_mount(pid, see, &pairs);
+		ret = mountinfo_each(pid, see, &pairs);
 	for (size_t i = 0; i < pairs.count && !ret; i++) {
 		if (!pairs.items[i].id) {
 			log_fail("setting", "the container's mount %s is missing",
@@ -226,7 +140,7 @@ int mounts_restore(pid_t pid, const PB(Settings) *settings)
 		goto out;
 	ret = in_mount_namespace(pid, set_attributes, &pairs);
 	/* What counts is what the kernel says now. */
-	if (each_mount(pid, see, &pairs))
+	if (mountinfo_each(pid, see, &pairs))
 		ret = -EIO;
 	for (size_t i = 0; i < pairs.count; i++) {
 		if (is_right(&pairs.items[i]))

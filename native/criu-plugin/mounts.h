@@ -26,10 +26,4 @@ int mounts_restore(pid_t pid, const PB(Settings) *settings);
  */
 int mounts_cover(pid_t pid, const char *masked, const char *read_only);
 
-/* mount_setattr(2)'s flags for a mountinfo's options. */
-uint64_t mount_attributes(const char *options);
-
-/* "\040" and the like, which mountinfo has for white space and backslashes. In place. */
-void mount_unescape(char *path);
-
 #endif

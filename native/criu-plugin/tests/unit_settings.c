@@ -13,6 +13,7 @@
 
 #include "advice.h"
 #include "cpu_affinity.h"
+#include "mountinfo.h"
 #include "mounts.h"
 #include "settings.h"
 #include "unit.h"
@@ -21,14 +22,14 @@ static void options(void)
 {
 	char path[] = "/a\\040b\\134c\\011";
 
-	CHECK(mount_attributes("rw,relatime") == 0);
-	CHECK(mount_attributes("ro,nosuid,nodev,noexec,relatime") ==
+	CHECK(mountinfo_attributes("rw,relatime") == 0);
+	CHECK(mountinfo_attributes("ro,nosuid,nodev,noexec,relatime") ==
 	      (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
-	CHECK(mount_attributes("rw,noatime,nodiratime") ==
+	CHECK(mountinfo_attributes("rw,noatime,nodiratime") ==
 	      (MOUNT_ATTR_NOATIME | MOUNT_ATTR_NODIRATIME));
-	CHECK(mount_attributes("rw") == MOUNT_ATTR_STRICTATIME);
-	CHECK(mount_attributes("rw,nosymfollow,relatime") == MOUNT_ATTR_NOSYMFOLLOW);
-	mount_unescape(path);
+	CHECK(mountinfo_attributes("rw") == MOUNT_ATTR_STRICTATIME);
+	CHECK(mountinfo_attributes("rw,nosymfollow,relatime") == MOUNT_ATTR_NOSYMFOLLOW);
+	mountinfo_unescape(path);
 	CHECK(!strcmp(path, "/a b\\c\t"));
 }
 
