@@ -74,5 +74,13 @@ int main(int argc, char **argv)
 	malformed_fuzz(&v, rounds);
 	sl_resume(v.fd);
 
+	/* the same of a queue pair that shares its receive queue */
+	setenv("LIVE_SRQ", "1", 1);
+	half_way(&a, &b, argv[1]);
+	hold_busy(&a, &b, &v);
+	malformed_srq(&a, &v, rounds / 4);
+	malformed_fuzz(&v, rounds / 2);
+	sl_resume(v.fd);
+
 	return expect_failed;
 }

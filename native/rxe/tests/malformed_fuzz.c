@@ -107,6 +107,8 @@ static void fuzz_bytes(struct victim *v)
 			at = v->sq + any(v->qp_orig.sq.size);
 			break;
 		case 1:
+			if (!v->qp_orig.rq.size)
+				continue;
 			at = v->rq + any(v->qp_orig.rq.size);
 			break;
 		case 2:
