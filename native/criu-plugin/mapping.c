@@ -26,6 +26,15 @@ static int offset_of(const struct restored *restored, const PB(Mapping) *mapping
 			return 0;
 		}
 	}
+	if (mapping->ring == SEALIFT__IBVERBS__RING__SRQ) {
+		for (size_t i = 0; i < context->n_srqs; i++) {
+			if (context->srqs[i]->handle != mapping->handle)
+				continue;
+			*offset = restored->built->srq_offset[i];
+			return 0;
+		}
+		return -ENOENT;
+	}
 	for (size_t i = 0; i < context->n_qps; i++) {
 		if (context->qps[i]->handle != mapping->handle)
 			continue;

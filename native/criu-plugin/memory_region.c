@@ -76,6 +76,8 @@ static uint8_t *used_handles(const PB(Context) *context)
 		used[context->pds[i]->handle] = 1;
 	for (size_t i = 0; i < context->n_cqs; i++)
 		used[context->cqs[i]->handle] = 1;
+	for (size_t i = 0; i < context->n_srqs; i++)
+		used[context->srqs[i]->handle] = 1;
 	for (size_t i = 0; i < context->n_qps; i++)
 		used[context->qps[i]->handle] = 1;
 	for (size_t i = 0; i < context->n_mrs; i++)
