@@ -90,6 +90,7 @@ struct rxe_image_limit {
 	.size = sizeof(((_type *)0)->_field),				\
 	.max = _max,							\
 }
+
 #define RXE_IMAGE_LIMIT(_field, _max)					\
 	RXE_IMAGE_LIMIT_OF(struct sealift_rxe_qp, _field, _max)
 

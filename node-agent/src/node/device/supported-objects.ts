@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which queue pairs can be moved, by what the kernel's resource tracker (drivers/infiniband/core/nldev.c) lists: the
-// agent knows it before it touches the pod. SRQs and memory windows are not listed; the CRIU plugin refuses them at the
-// dump.
+// agent knows it before it touches the pod. Memory windows are not listed; the CRIU plugin refuses them at the dump. A
+// shared receive queue can be moved, and so can a queue pair that uses one.
 import type { RdmaResources } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
 
