@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "expect.h"
+
 static void check(int ret, const char *what)
 {
 	if (ret) {
@@ -245,7 +247,7 @@ void image_restore(struct image *img, int fd, uint32_t qp_flags)
 	};
 	uint32_t fill[IMAGE_MAX], num, i, t;
 
-	for (t = 0; t < sizeof(order) / sizeof(order[0]); t++) {
+	for (t = 0; t < ARRAY_SIZE(order); t++) {
 		for (i = 0; i < img->num; i++) {
 			if (img->obj[i].type != order[t])
 				continue;

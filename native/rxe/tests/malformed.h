@@ -20,6 +20,8 @@ void malformed_image(struct victim *v);
  */
 void malformed_srq(struct traffic *t, const struct victim *sharer,
 		   unsigned int rounds);
+/* Alter what a queue pair's image says of a shared receive queue. */
+void malformed_share(struct victim *v);
 /* @rounds images with a few altered bytes or fields */
 void malformed_fuzz(struct victim *v, unsigned int rounds);
 

@@ -125,6 +125,7 @@ void malformed_fuzz(struct victim *v, unsigned int rounds)
 {
 	static void (*const ways[])(struct victim *v) = {
 		fuzz_bytes, fuzz_message, fuzz_cache, fuzz_state, fuzz_requester,
+		malformed_share,
 	};
 	unsigned int i, accepted = 0, wrong = 0;
 	const char *broken;
@@ -137,6 +138,9 @@ void malformed_fuzz(struct victim *v, unsigned int rounds)
 		broken = rxe_image_broken_limit(&v->qp);
 		if (!broken)
 			broken = rxe_image_broken_rule(&v->qp);
+		if (!broken)
+			broken = rxe_image_broken_taken(&v->qp,
+							v->max_recv_sge);
 		if (!victim_restore(v, &handle)) {
 			accepted++;
 			if (broken) {

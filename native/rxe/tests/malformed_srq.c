@@ -232,6 +232,22 @@ static void fuzz(struct queue *q, unsigned int rounds)
 	expect(0, wrong, "random SRQ images: %u of %u accepted", accepted, rounds);
 }
 
+void malformed_share(struct victim *v)
+{
+	static const uint32_t handles[] = { SEALIFT_RXE_NONE, 0, 1000 };
+
+	if (rand() % 2)
+		v->qp.srq_handle = handles[rand() % 3];
+	v->qp.last_wqe_reached = rand() % 3;
+	v->qp.resp.wqe.num_sge = rand() % (SEALIFT_RXE_MAX_SGE + 2);
+	if (rand() % 4 == 0)
+		v->qp.max_recv_sge = rand() % 3;
+	if (rand() % 4 == 0)
+		v->qp.rq.size = rand() % 2 ? 64 : 0;
+	if (rand() % 2)
+		v->qp.state = 6;
+}
+
 void malformed_srq(struct traffic *t, const struct victim *sharer,
 		   unsigned int rounds)
 {
