@@ -126,7 +126,7 @@ static void resize(struct scripted *s, uint32_t max_wr)
 		err(1, "ibv_modify_srq");
 }
 
-static void resized(void)
+static void after_a_resize(void)
 {
 	struct scripted s;
 	uint32_t n;
@@ -189,7 +189,7 @@ const struct protocol_case protocol_srq_cases[] = {
 	{ "shared: part of the ring", part_of_the_ring },
 	{ "shared: an empty ring", empty_ring },
 	{ "shared: several queue pairs", several_queue_pairs },
-	{ "shared: resized", resized },
+	{ "shared: resized", after_a_resize },
 	{ "shared: without queue pair", without_queue_pair },
 	{ 0 },
 };

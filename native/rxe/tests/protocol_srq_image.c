@@ -137,7 +137,7 @@ static void random_rings(void)
 }
 
 /* A queue of the largest size has more places than one may ask for. */
-static void largest(void)
+static void as_large_as_can_be(void)
 {
 	struct sealift_rxe_srq srq, like = { .max_wr = 1 << 20, .max_sge = 1 };
 	struct raw_map map, again;
@@ -161,6 +161,6 @@ static void largest(void)
 const struct protocol_case protocol_srq_image_cases[] = {
 	{ "shared: what must agree", pairs },
 	{ "shared: random rings", random_rings },
-	{ "shared: the largest", largest },
+	{ "shared: the largest", as_large_as_can_be },
 	{ 0 },
 };
