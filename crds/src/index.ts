@@ -2,6 +2,7 @@
 export * from './agents.ts';
 export * from './atoms.ts';
 export * from './checkpoint-request.ts';
+export * from './completion.ts';
 export * from './conditions.ts';
 export * from './decision.ts';
 export * from './migration-request.ts';

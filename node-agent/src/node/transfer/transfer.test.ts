@@ -170,7 +170,7 @@ describe('packing', () => {
     ).rejects.toMatchObject({ code: 'ImageCorrupt' });
     await expect(build([[{ name: 'a' }, 'x'], manifest])).rejects.toMatchObject({
       code: 'ImageCorrupt',
-      message: 'Image a is not in the manifest. Take a new checkpoint.',
+      message: 'Image a is not in the manifest.',
     });
     await expect(build([manifest, [{ name: 'a' }, 'x']])).rejects.toMatchObject({
       code: 'ImageCorrupt',

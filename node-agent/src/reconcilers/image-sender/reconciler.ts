@@ -26,6 +26,7 @@ import { doWithin, stepLimit, type Limit } from '../step-limits.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import type { Publisher } from '../publisher.ts';
 import { receiverAddress } from '../receiver-address.ts';
+import { withRemedy } from '../remedy.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
 import type { ImageStore } from '../../node/transfer/image-store.ts';
@@ -130,7 +131,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
     if (!stored) {
       throw new AgentError(
         'CheckpointNotFound',
-        `Node ${this.#deps.nodeName} no longer stores the images of checkpoint ${imageId}: restore another checkpoint.`,
+        `Node ${this.#deps.nodeName} no longer stores the images of checkpoint ${imageId}.`,
       );
     }
     const uid = request.metadata.uid;
@@ -169,7 +170,10 @@ export class ImageSenderReconciler implements HandoverReconciler<
   async failed(error: unknown, _effect: ImageSenderEffect, observed: Observed): Promise<void> {
     const { code, message } = reasonOf(error);
     if (isTransient(code)) return;
-    this.#failures.set(observed.request.metadata.uid, { code, message });
+    this.#failures.set(
+      observed.request.metadata.uid,
+      withRemedy('RestoreRequest', { code, message }),
+    );
   }
 
   forget(uid: string): void {
