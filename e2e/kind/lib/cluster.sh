@@ -7,7 +7,8 @@ cluster_kubectl() { "$KIND/bin/kubectl" --kubeconfig "$KIND/kubeconfig" "$@"; }
 # cluster_address: where Docker publishes the API server.
 cluster_address() { if [ "$(engine)" = vm ]; then node_ip 1; else echo 127.0.0.1; fi; }
 
-# cluster_config: kind's configuration. Long timeouts are for emulated CPUs; they cost a fast machine nothing.
+# cluster_config: kind's configuration. Long timeouts are for emulated CPUs; they cost a fast machine nothing. What the kubelet
+# would compute all the time, and no case needs, is off.
 cluster_config() {
 	local own='' node role
 	case $KIND_IMAGE in sealift.local/*) own=1 ;; esac
@@ -37,6 +38,7 @@ cluster_config() {
 		      extraArgs: [{ name: leader-elect, value: 'false' }]
 		  - |
 		    kind: InitConfiguration
+		    ${own:+patches: { directory: /kind/patches \}}
 		    timeouts: { controlPlaneComponentHealthCheck: 20m0s, kubeletHealthCheck: 20m0s, kubernetesAPICall: 10m0s, etcdAPICall: 10m0s }
 		  - |
 		    kind: JoinConfiguration
@@ -46,6 +48,7 @@ cluster_config() {
 		    runtimeRequestTimeout: 5m0s
 		    volumeStatsAggPeriod: -1s
 		    makeIPTablesUtilChains: false
+		    localStorageCapacityIsolation: false
 	Y
 }
 

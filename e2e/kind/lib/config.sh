@@ -33,6 +33,8 @@ LAB_NODES=1
 LAB_MEMORY_MIB=${KIND_MEMORY_MIB:-6144}
 LAB_DISK_SIZE=16G
 KIND_CPUS=${KIND_CPUS:-2}
+# The first boot beside a busy lab takes ten minutes.
+LAB_SSH_TRIES=900
 
 # Parameters of the VM's kernel beyond the lab's. Where the machine is busy, the kernel's watchdog calls the emulated TSC unstable,
 # and from then on each reading of the clock leaves the emulated CPU. Go's runtime sleeps for microseconds many times a second,
