@@ -54,7 +54,7 @@ kind_binaries_build() {
 }
 
 # kind_source GO DIR: copy kind's sources, with changes for emulated CPUs.
-# - It waits ten minutes for a node's systemd, not half a minute: three of them start at once.
+# - It waits an hour for a node's systemd, not half a minute: three of them start at once.
 # - kubeadm does not log each try to reach the control plane: what carries the log to kind took a third of the CPUs.
 # - kubeadm's configuration is in the version that has timeouts, v1beta4, from Kubernetes 1.31 on, which is the first to know it.
 #   kind itself writes that version from 1.36 on.
@@ -63,7 +63,7 @@ kind_source() {
 	source=$("$go" list -m -f '{{.Dir}}' sigs.k8s.io/kind)
 	cp -r --no-preserve=mode "$source" "$dir"
 	kind_change "$source" "$dir" pkg/cluster/internal/providers/docker/provision.go \
-		's/context.Background(), 30\*time.Second)/context.Background(), 10*time.Minute)/'
+		's/context.Background(), 30\*time.Second)/context.Background(), time.Hour)/'
 	kind_change "$source" "$dir" pkg/cluster/internal/create/actions/kubeadminit/init.go 's/"--v=6"/"--v=1"/'
 	kind_change "$source" "$dir" pkg/cluster/internal/create/actions/kubeadmjoin/join.go 's/"--v=6"/"--v=1"/'
 	kind_change "$source" "$dir" pkg/cluster/internal/kubeadm/config.go 's/MustParseSemantic("v1.36.0")/MustParseSemantic("v1.31.0")/'

@@ -7,14 +7,14 @@ kind_tree_key() { cache_key "@$KIND_SRC/node.packages" "$(declare -f kind_tree_b
 kind_tree() { cache_dir kind-tree "$(kind_tree_key)"; }
 kind_tree_build() { debian_tree "$1" "$KIND_SRC/node.packages"; }
 
-# Read many times in a run: kind_image_up sets KIND_IMAGE_KEY.
+# Of kind the image has files of its module, and not the program. Read many times in a run: kind_image_up sets KIND_IMAGE_KEY.
 kind_image_key() {
 	local module
 	[ -z "${KIND_IMAGE_KEY:-}" ] || { echo "$KIND_IMAGE_KEY" && return; }
 	cache_key "$(kind_tree_key)" "@$KIND_SRC/node" "@$LAB_SRC/pause" "@$LAB_SRC/image.ts" \
 		"$(declare -f kind_image_build kind_image_furnish kind_image_control_plane kind_image_seed kind_scratch_image kind_libraries)" \
 		"$(binaries_key kubernetes)" "$(binaries_key etcd)" "$(binaries_key runc)" \
-		"$(for module in $KIND_MODULES; do kind_binaries_key "$module"; done)" "$KIND_REPOSITORY" "$(rootfs_seed_sums)"
+		"$(for module in $KIND_MODULES; do [ "$module" = kind ] || kind_binaries_key "$module"; done)" "@$KIND_SRC/go/kind" "$KIND_REPOSITORY" "$(rootfs_seed_sums)"
 }
 kind_image_dir() { cache_dir kind-image "$(kind_image_key)"; }
 
