@@ -26,7 +26,7 @@ import type { Entry, Stage } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
 import { beginOnce, endStep, secondsOf } from '../../support/step-times.ts';
 import { claimPod } from '../claim.ts';
-import { receiverAddress } from '../receiver-address.ts';
+import { receiverOf } from '../receiver-of.ts';
 import type { RunningWork } from '../running-work.ts';
 import { blackoutDeadline, deadlineField, type SeenDeadlines } from '../seen-deadlines.ts';
 import type { Findings } from './findings.ts';
@@ -149,7 +149,7 @@ export class SourceSteps {
 
   async sendImages(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
-    const address = receiverAddress(request);
+    const receiver = receiverOf(request);
     const { header } = this.#findings.get(uid);
     if (!header)
       throw new AgentError(
@@ -159,7 +159,7 @@ export class SourceSteps {
     await this.#runStep(request, 'Transferring', context, async (_pod, signal) => {
       await withFaults('source.transfer', () =>
         this.#deps.send({
-          address,
+          ...receiver,
           id: uid,
           dir: this.#deps.store.dir(uid),
           manifest: header,
