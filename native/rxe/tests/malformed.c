@@ -13,6 +13,7 @@
 
 #include "expect.h"
 #include "malformed.h"
+#include "random.h"
 
 /* A connection within the device, stopped with requests under way. */
 static void half_way(struct traffic *a, struct traffic *b, const char *device)
@@ -64,14 +65,18 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		errx(2, "usage: %s DEVICE [FUZZ_ROUNDS [SEED]]", argv[0]);
-	srand(argc > 3 ? atoi(argv[3]) : 1);
+	random_seed(argc > 3 ? atoi(argv[3]) : 1);
 
 	half_way(&a, &b, argv[1]);
 	malformed_calls(&a);
 	hold_busy(&a, &b, &v);
 	malformed_cq(&a);
 	malformed_image(&v);
-	malformed_fuzz(&v, rounds);
+	malformed_fuzz(&v, &(struct mutate_memory){
+		.address = a.local.va,
+		.size = TRAFFIC_BYTES,
+		.key = a.local.rkey,
+	}, rounds);
 	sl_resume(v.fd);
 
 	return expect_failed;

@@ -2,6 +2,7 @@
 #ifndef MALFORMED_H
 #define MALFORMED_H
 
+#include "mutate.h"
 #include "traffic.h"
 #include "victim.h"
 
@@ -14,7 +15,8 @@ void malformed_calls(struct traffic *t);
 /* The device is held. */
 void malformed_cq(struct traffic *t);
 void malformed_image(struct victim *v);
-/* @rounds images with a few altered bytes or fields */
-void malformed_fuzz(struct victim *v, unsigned int rounds);
+/* @rounds images with random changes; @mem is a region of the queue pair's */
+void malformed_fuzz(struct victim *v, const struct mutate_memory *mem,
+		    unsigned int rounds);
 
 #endif /* MALFORMED_H */

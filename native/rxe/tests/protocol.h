@@ -12,5 +12,6 @@ extern const struct protocol_case protocol_image_cases[];
 extern const struct protocol_case protocol_hold_cases[];
 extern const struct protocol_case protocol_races_cases[];
 extern const struct protocol_case protocol_list_cases[];
+extern const struct protocol_case protocol_process_cases[];
 
 #endif /* PROTOCOL_H */
