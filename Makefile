@@ -12,6 +12,7 @@ NATIVE := native/rxe native/criu-plugin native/shim native/addon e2e/workloads
 include e2e/lab/lab.mk
 include e2e/kind/kind.mk
 include simulation/simulation.mk
+include native/rxe/debug-kernel/debug-kernel.mk
 
 .PHONY: help native native-check native-clean js images build demo e2e e2e-kind faults e2e-test test format model
 

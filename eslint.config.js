@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lint rules. The `walls` below keep imports pointing one way:
 // crds <- kube <- operator, node-agent; native/addon is used by node-agent only; e2e sees crds only.
-// Within operator/src: requests, target-pod, nodes, networks, moves <- migration, restore, checkpoint <- operator.ts.
+// Within operator/src: requests, target-pod, nodes, networks, moves, certificates <- migration, restore, checkpoint <- operator.ts.
 // Within node-agent/src: support <- node <- callers <- reconcilers <- agent.ts.
 import tseslint from 'typescript-eslint';
 
@@ -34,7 +34,7 @@ const walls = rooms.map((room) => ({
 
 /** The operator's controllers share folders that know none of them, and no controller knows another. */
 const controllers = ['migration', 'restore', 'checkpoint'];
-const sharedFolders = ['requests', 'target-pod', 'nodes', 'networks', 'moves'];
+const sharedFolders = ['requests', 'target-pod', 'nodes', 'networks', 'moves', 'certificates'];
 
 const operatorWalls = [...sharedFolders, ...controllers].map((folder) => ({
   files: [`operator/src/${folder}/**/*.ts`],

@@ -19,6 +19,14 @@ describe('a lane', () => {
     expect(judge({ counts: 'lines' }, 0, nothing)).toMatchObject({ passed: 0, failed: 1 });
   });
 
+  it('may run nothing if it is allowed to, says why, and its command succeeds', () => {
+    const lane = { counts: 'lines', optional: true } as const;
+    const skipped = countLines('skipped: no debug kernel\n');
+    expect(judge(lane, 0, skipped)).toMatchObject({ passed: 0, failed: 0 });
+    expect(judge(lane, 1, skipped)).toMatchObject({ failed: 1 });
+    expect(judge(lane, 0, countLines(''))).toMatchObject({ failed: 1 });
+  });
+
   it('fails when its command does, whatever it counted', () => {
     const counted = countLines('5 passed, 0 failed');
     expect(judge({ counts: 'lines' }, 2, counted)).toMatchObject({ passed: 5, failed: 1 });

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 export * from './agents.ts';
 export * from './atoms.ts';
+export * from './certificates.ts';
 export * from './checkpoint-request.ts';
+export * from './completion.ts';
 export * from './conditions.ts';
 export * from './decision.ts';
 export * from './migration-request.ts';

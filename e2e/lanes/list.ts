@@ -7,6 +7,8 @@ export interface Lane {
   readonly command: string;
   /** Where the numbers come from: lines `N passed, N failed`, vitest's report, or the exit status alone. */
   readonly counts: 'lines' | 'vitest' | 'status';
+  /** It may run no test if it says why: `skipped: ...`. */
+  readonly optional?: true;
 }
 
 /** In the order in which they run: cheap ones first. */
@@ -54,6 +56,13 @@ export const lanes: readonly Lane[] = [
       'make --no-print-directory simulate N=5000 SEED=2 || second=$?; ' +
       'wait $first; exit ${second:-0}',
     counts: 'lines',
+  },
+  {
+    name: 'debug',
+    what: 'the driver under a debug kernel, where that has been made: its tests, and a minute of the fuzzer',
+    command: 'make --no-print-directory debug-lane',
+    counts: 'lines',
+    optional: true,
   },
   {
     name: 'e2e',

@@ -38,7 +38,7 @@ export interface DeleteOptions extends Call {
 
 export interface ApplyOptions extends Call {
   readonly manager: string;
-  readonly subresource?: 'status' | undefined;
+  readonly subresource?: 'status' | 'approval' | undefined;
   /** Refuse with `Conflict` if the object is no longer the version that was read. */
   readonly exact?: boolean | undefined;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export * from './api.ts';
+export * from './certificates.ts';
 export * from './client.ts';
 export * from './clock.ts';
 export * from './conditions.ts';

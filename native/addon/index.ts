@@ -5,9 +5,21 @@
 import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type {
+  Gid,
+  InterfaceInfo,
+  Netns,
+  RdmaDevice,
+  RdmaNetnsMode,
+  RdmaResources,
+  RxeContext,
+  RxeInfo,
+  RxeObject,
+  SysvObjects,
+  UndumpableSocket,
+} from './types.ts';
 
-/** Path of a network namespace, for example `/proc/123/ns/net` or `/var/run/netns/x`. */
-export type Netns = string;
+export type * from './types.ts';
 
 /**
  * A failed native call.
@@ -25,106 +37,6 @@ export class NativeError extends Error {
   }
 }
 
-export type RdmaNetnsMode = 'shared' | 'exclusive';
-
-export interface RdmaDevice {
-  /** nldev's device index: unique on the host until it boots again. */
-  index: number;
-  name: string;
-  /** Sixteen hex digits in groups of four, `5054:00ff:fe12:3456`. */
-  nodeGuid: string;
-  /** Interface beneath port 1, where the driver reports it. */
-  netdev?: string;
-  /** The character device; absent while ib_uverbs is not loaded. */
-  uverbs?: { name: string; major: number; minor: number };
-}
-
-/** `type` and `state` are verbs' names (`RC`, `RTS`); `pid` is absent for objects of the kernel. */
-export interface RdmaQp {
-  lqpn: number;
-  rqpn?: number;
-  type: string;
-  state: string;
-  sqPsn?: number;
-  rqPsn?: number;
-  pid?: number;
-}
-export interface RdmaCq {
-  cqn: number;
-  /** Capacity in completions. */
-  cqe: number;
-  users: number;
-  pid?: number;
-}
-export interface RdmaMr {
-  mrn: number;
-  /** The kernel shows keys to CAP_NET_ADMIN only. */
-  rkey?: number;
-  lkey?: number;
-  /** Length in bytes. */
-  mrlen: number;
-  pid?: number;
-}
-export interface RdmaPd {
-  pdn: number;
-  users: number;
-  pid?: number;
-}
-export interface RdmaResources {
-  qp: RdmaQp[];
-  cq: RdmaCq[];
-  mr: RdmaMr[];
-  pd: RdmaPd[];
-}
-
-export interface Gid {
-  index: number;
-  /** IPv6 notation, IPv4 addresses as `::ffff:192.0.2.1`. */
-  gid: string;
-  netdev?: string;
-  type: 'IB/RoCE v1' | 'RoCE v2' | 'IB';
-}
-
-/** What the driver says of one rxe device: native/rxe/uapi/sealift_rxe.h. */
-export interface RxeInfo {
-  /** ABI version of the driver's Sealift methods. */
-  abi: number;
-  held: boolean;
-  /** RNR timer code (0..31) in use while held. */
-  rnrTimer: number;
-  /** Objects on the device: queue pairs, completion queues, memory regions. */
-  qps: number;
-  cqs: number;
-  mrs: number;
-}
-
-export interface InterfaceAddress {
-  family: 'ipv4' | 'ipv6';
-  address: string;
-  prefix: number;
-}
-export interface InterfaceInfo {
-  index: number;
-  /** Lower-case, colons. */
-  mac: string;
-  mtu: number;
-  /** IFF_UP. */
-  up: boolean;
-  /** IFF_LOWER_UP: there is a carrier. */
-  carrier: boolean;
-  addresses: InterfaceAddress[];
-}
-
-/** Numbers of System V IPC objects. */
-export interface SysvObjects {
-  /** Shared memory segments. */
-  shm: number;
-  /** Semaphore sets. */
-  sem: number;
-  /** Message queues. */
-  msg: number;
-}
-
 interface Native {
   rdmaNetnsMode(): Promise<RdmaNetnsMode>;
   setRdmaNetnsMode(mode: RdmaNetnsMode): Promise<void>;
@@ -136,10 +48,13 @@ interface Native {
   rxeQuery(netns: Netns, device: string): Promise<RxeInfo>;
   rxeHold(netns: Netns, device: string, rnrTimer: number, timeoutMs: number): Promise<void>;
   rxeResume(netns: Netns, device: string): Promise<void>;
+  rxeObjects(netns: Netns, device: string): Promise<RxeObject[]>;
+  rxeContexts(netns: Netns, device: string, pid: number): Promise<RxeContext[]>;
   nft(netns: Netns, commands: string, json: boolean): Promise<string>;
   interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
   hideInterface(netns: Netns, ifname: string, born: boolean): Promise<boolean>;
   showInterface(netns: Netns, ifname: string): Promise<boolean>;
+  notifyInterface(netns: Netns, ifname: string): Promise<void>;
   announce(netns: Netns, ifname: string, count: number, intervalMs: number): Promise<number>;
   finitModule(path: string, params: string): Promise<void>;
   deleteModule(name: string): Promise<void>;
@@ -257,6 +172,26 @@ export function rxeResume(of: { netns: Netns; device: string }): Promise<void> {
 }
 
 /**
+ * Every object of the device, of all its contexts and of the kernel, in no order; without the contexts that this process
+ * has open for its own calls. What is created meanwhile may be missing. Rejects with `AbiMismatch`.
+ */
+export function rxeObjects(of: { netns: Netns; device: string }): Promise<RxeObject[]> {
+  return call((addon) => addon.rxeObjects(of.netns, of.device));
+}
+
+/**
+ * The contexts of the device that a process has open; empty for a process that has ended. Descriptors without a context
+ * are left out. Rejects with `AbiMismatch`, `EPERM`.
+ */
+export function rxeContexts(of: {
+  netns: Netns;
+  device: string;
+  pid: number;
+}): Promise<RxeContext[]> {
+  return call((addon) => addon.rxeContexts(of.netns, of.device, of.pid));
+}
+
+/**
  * Runs nft's commands (what `nft -f -` accepts) as one transaction and resolves with what they print.
  * With `json` it prints JSON, and accepts it. Rejects with `NftFailed`.
  */
@@ -291,6 +226,14 @@ export function hideInterface(
 /** Ends what `hideInterface` began; resolves with whether there was anything to end. */
 export function showInterface(netns: Netns, ifname: string): Promise<boolean> {
   return call((addon) => addon.showInterface(netns, ifname));
+}
+
+/**
+ * Tells every listener of the kernel that an interface which is up may have changed, and changes nothing. rxe raises
+ * IBV_EVENT_PORT_ACTIVE in each context of a device on it; so does `showInterface` if there was anything to end.
+ */
+export function notifyInterface(netns: Netns, ifname: string): Promise<void> {
+  return call((addon) => addon.notifyInterface(netns, ifname));
 }
 
 /**
@@ -340,18 +283,6 @@ export function kernelRelease(): string {
 /** The objects of an IPC namespace, by its path, `/proc/123/ns/ipc`. Codes: ENOENT (its task is gone), EPERM. */
 export function sysvipc(path: string): Promise<SysvObjects> {
   return call((addon) => addon.sysvipc(path));
-}
-
-/** A socket that CRIU cannot dump. */
-export interface UndumpableSocket {
-  fd: number;
-  /** AF_INET is 2, AF_INET6 10 (socket(2)). */
-  family: number;
-  /** IPPROTO_MPTCP is 262. */
-  protocol: number;
-  listens: boolean;
-  /** The local one; 0 if there is none. */
-  port: number;
 }
 
 /** The sockets of a process that CRIU cannot dump; empty for one that has ended. Codes: EPERM. */

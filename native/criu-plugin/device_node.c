@@ -143,6 +143,15 @@ static int place_beside(int folder, const char *name, const char *names)
 	return ret ? ret : make_node(folder, wanted, st.st_rdev);
 }
 
+/* Processes without a /dev of their own use the node's, which has the nodes of all devices, under their right names. */
+static bool is_own(int folder, const char *path)
+{
+	struct stat own, st;
+
+	return !stat(path, &own) && !fstat(folder, &st) && own.st_dev == st.st_dev &&
+	       own.st_ino == st.st_ino;
+}
+
 int device_node_place(const char *root, const char *path, const char *names)
 {
 	const char *slash = strrchr(path, '/');
@@ -156,7 +165,7 @@ int device_node_place(const char *root, const char *path, const char *names)
 		folder = open_folder(root, parent);
 		ret = folder;
 		if (folder >= 0) {
-			ret = place_beside(folder, slash + 1, names);
+			ret = is_own(folder, parent) ? 0 : place_beside(folder, slash + 1, names);
 			close(folder);
 		}
 	}

@@ -10,7 +10,8 @@
  * libibverbs opens /dev/infiniband/<kernel's name> and compares the number of
  * what it finds with the device's (libibverbs/open_cdev.c). CRIU restores the
  * node under the source's name only. Make one under this kernel's name beside
- * it, and remove those that earlier moves have left.
+ * it, and remove those that earlier moves have left. Nothing is done to a
+ * folder that is the caller's own.
  * @pid: a task of the container
  *
  * $SEALIFT_UVERBS names the node inside the container; without it there is

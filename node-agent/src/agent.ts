@@ -196,9 +196,11 @@ export class Agent {
     this.#incoming.listen({
       awaits: (id) => {
         const request = informer.list().find((one) => one.metadata.uid === id);
-        return request && this.#gates.listAtCreateGate(id).length > 0
-          ? ownImages(request)
-          : undefined;
+        const node = request?.status?.source?.nodeName;
+        if (!request || node === undefined || this.#gates.listAtCreateGate(id).length === 0) {
+          return undefined;
+        }
+        return { imageId: ownImages(request), node };
       },
       changed: async (id, begun) => {
         const request = informer.list().find((one) => imageId(one) === id);

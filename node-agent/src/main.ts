@@ -12,6 +12,7 @@ import {
 import { Agent } from './agent.ts';
 import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
+import { AgentCertificate } from './node/certificates/agent-certificate.ts';
 import { nodeOperations } from './node/operations.ts';
 import { reasonOf } from './support/errors.ts';
 import { describeNode, idle, install, uninstall, uninstallAll } from './installer.ts';
@@ -46,13 +47,19 @@ async function run(config: Config): Promise<void> {
     ...{ api, log, clock: realClock, nodeName, address, namespace },
     describe: (known) => describeNode(config, known),
   });
+  const certificate = new AgentCertificate({
+    ...{ api, log, clock: realClock, nodeName, namespace },
+    dir: config.tlsDir,
+  });
   const { leaseProblem, nodeProblem } = registration;
+  const { problem: certificateProblem } = certificate;
   const isSynced = (): boolean => agent.synced;
   const health = await serveHealth(
     config.metricsPort,
-    readyChecks({ config, isSynced, leaseProblem, nodeProblem }),
+    readyChecks({ config, isSynced, leaseProblem, nodeProblem, certificateProblem }),
   );
-  await Promise.all([agent.run(stop.signal), registration.run(stop.signal)]);
+  const { signal } = stop;
+  await Promise.all([agent.run(signal), registration.run(signal), certificate.run(signal)]);
   await health.close();
 }
 

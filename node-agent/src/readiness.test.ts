@@ -38,6 +38,7 @@ describe('the agent is ready', () => {
       isSynced: () => true,
       leaseProblem: () => undefined,
       nodeProblem: () => undefined,
+      certificateProblem: () => undefined,
       ...more,
     });
     const out: Record<string, string> = {};

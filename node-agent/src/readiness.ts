@@ -17,14 +17,16 @@ export interface ReadinessParts {
   readonly isSynced: () => boolean;
   readonly leaseProblem: () => string | undefined;
   readonly nodeProblem: () => string | undefined;
+  readonly certificateProblem: () => string | undefined;
 }
 
 export function readyChecks(parts: ReadinessParts): Record<string, ReadyCheck> {
-  const { config, isSynced, leaseProblem, nodeProblem } = parts;
+  const { config, isSynced, leaseProblem, nodeProblem, certificateProblem } = parts;
   return {
     requests: () => (isSynced() ? undefined : 'Not every kind of request is listed yet.'),
     'API server': leaseProblem,
     node: nodeProblem,
+    certificate: certificateProblem,
     socket: () => socketProblem(config.socketPath),
     files: () => filesProblem(config),
   };

@@ -25,7 +25,8 @@ try {
   const api = new Client(new Rest(config, 'sealift-operator'));
   const limits = limitsFrom(process.env);
   const namespace = process.env['POD_NAMESPACE'] ?? namespaceOf(config);
-  const operator = new Operator({ api, log, limits, namespace });
+  const agentAccount = process.env['SEALIFT_AGENT_ACCOUNT'];
+  const operator = new Operator({ api, log, limits, namespace, agentAccount });
   const elector = new LeaderElector({ api, log, identity, namespace, name: 'sealift-operator' });
   let isLeading = false;
   const health = await serveHealth(Number(process.env['SEALIFT_METRICS_PORT'] ?? 7462), {

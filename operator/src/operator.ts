@@ -23,6 +23,7 @@ import {
   type MigrationRequest,
   type RestoreRequest,
 } from '../../crds/src/index.ts';
+import { AgentSigner } from './certificates/agent-signer.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
 import { migrationParts } from './migration/reconcile.ts';
 import { restoreParts } from './restore/reconcile.ts';
@@ -40,6 +41,8 @@ export interface OperatorOptions {
   readonly limits?: MoveLimits;
   /** Where the agents' Leases are. Absent: nobody looks whether an agent is alive. */
   readonly namespace?: string | undefined;
+  /** The agents' service account, `system:serviceaccount:<namespace>:<name>`. Absent: agents get no certificates. */
+  readonly agentAccount?: string | undefined;
 }
 
 export class Operator {
@@ -56,7 +59,8 @@ export class Operator {
 
   /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { api, log, clock = realClock, limits = defaultLimits, namespace } = this.#options;
+    const { api, log, clock = realClock, limits = defaultLimits } = this.#options;
+    const { namespace, agentAccount: account } = this.#options;
     const migrations = new Informer({ api, resource: migrationRequests, log, clock });
     const checkpoints = new Informer({ api, resource: checkpointRequests, log, clock });
     const restores = new Informer({ api, resource: restoreRequests, log, clock });
@@ -68,6 +72,10 @@ export class Operator {
     const nodeCache = new Informer({ api, resource: nodes, log, clock });
     const agents =
       namespace === undefined ? undefined : new AgentLeases({ api, log, clock, namespace });
+    const signer =
+      namespace === undefined || account === undefined
+        ? undefined
+        : new AgentSigner({ api, log, clock, namespace, account });
     const events = new EventRecorder({ api, log, component: 'sealift-operator', clock });
     const moves = new MoveQueue(limits, clock);
     const dependencies = new Dependencies({
@@ -127,6 +135,7 @@ export class Operator {
     const informers = [
       ...[migrations, checkpoints, restores, targets, nodeCache],
       ...(agents ? [agents.informer] : []),
+      ...(signer ? [signer.informer] : []),
     ];
     const running = informers.map((informer) => informer.run(signal));
     await Promise.race([Promise.all(informers.map((one) => one.synced)), Promise.all(running)]);
@@ -137,6 +146,7 @@ export class Operator {
       ...running,
       ...controllers.map((one) => one.run(signal)),
       agents?.sweep(() => nodeCache.list(), signal),
+      signer?.run(signal),
     ]);
   }
 }

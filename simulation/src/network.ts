@@ -139,7 +139,7 @@ export class Network {
         refuse('ImageTruncated', 'the stream of images ended early');
         return;
       }
-      if (options.manifest.id !== expected) {
+      if (options.manifest.id !== expected.imageId) {
         refuse('UnexpectedImages', `these are the images of ${options.manifest.id}`);
         return;
       }

@@ -16,10 +16,6 @@ app.kubernetes.io/component: {{ .component }}
 {{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag }}{{ end }}
 {{- end }}
 
-{{- define "sealift.tlsSecret" -}}
-{{ .Values.tls.existingSecret | default (printf "%s-agent-tls" .Release.Name) }}
-{{- end }}
-
 {{- /* A third of the memory limit, in MiB: the rest is for buffers, native code and the young generation. */ -}}
 {{- define "sealift.heap" -}}
 {{- $limit := toString . }}

@@ -5,7 +5,11 @@
 
 KIND_MODULES="kind kubernetes containerd crictl coredns"
 
-kind_binaries_key() { cache_key "@$KIND_SRC/go/$1" "$(declare -f kind_binaries_build kind_patient)" "$(uname -m)"; }
+kind_binaries_key() {
+	local changes=''
+	[ "$1" != kind ] || changes=$(declare -f kind_source kind_change)
+	cache_key "@$KIND_SRC/go/$1" "$(declare -f kind_binaries_build)$changes" "$(uname -m)"
+}
 
 kind_binaries_dir() { cache_dir "kind-$1" "$(kind_binaries_key "$1")"; }
 
@@ -28,7 +32,7 @@ kind_binaries_build() {
 	export GOFLAGS='-mod=readonly -buildvcs=false -gcflags=all=-dwarf=false' GOTOOLCHAIN=auto GOWORK=off
 	case $BINARIES_MODULE in
 	kind)
-		kind_patient "$go" "$out/source"
+		kind_source "$go" "$out/source"
 		cd "$out/source"
 		;;
 	kubernetes)
@@ -49,12 +53,24 @@ kind_binaries_build() {
 	rm -rf "$out/source"
 }
 
-# kind_patient GO DIR: copy kind's sources, with one change: kind waits ten minutes for a node's systemd, not half a minute.
-# Three of them start at once on two emulated CPUs.
-kind_patient() {
-	local go=$1 dir=$2 source file=pkg/cluster/internal/providers/docker/provision.go
+# kind_source GO DIR: copy kind's sources, with changes for emulated CPUs.
+# - It waits an hour for a node's systemd, not half a minute: three of them start at once.
+# - kubeadm does not log each try to reach the control plane: what carries the log to kind took a third of the CPUs.
+# - kubeadm's configuration is in the version that has timeouts, v1beta4, from Kubernetes 1.31 on, which is the first to know it.
+#   kind itself writes that version from 1.36 on.
+kind_source() {
+	local go=$1 dir=$2 source
 	source=$("$go" list -m -f '{{.Dir}}' sigs.k8s.io/kind)
 	cp -r --no-preserve=mode "$source" "$dir"
-	sed -i 's/context.Background(), 30\*time.Second)/context.Background(), 10*time.Minute)/' "$dir/$file"
-	! cmp -s "$source/$file" "$dir/$file" || die "kind's wait for systemd is not where it was: see kind_patient"
+	kind_change "$source" "$dir" pkg/cluster/internal/providers/docker/provision.go \
+		's/context.Background(), 30\*time.Second)/context.Background(), time.Hour)/'
+	kind_change "$source" "$dir" pkg/cluster/internal/create/actions/kubeadminit/init.go 's/"--v=6"/"--v=1"/'
+	kind_change "$source" "$dir" pkg/cluster/internal/create/actions/kubeadmjoin/join.go 's/"--v=6"/"--v=1"/'
+	kind_change "$source" "$dir" pkg/cluster/internal/kubeadm/config.go 's/MustParseSemantic("v1.36.0")/MustParseSemantic("v1.31.0")/'
+}
+
+# kind_change SOURCE DIR FILE EXPRESSION: edit a file of the copy DIR with sed.
+kind_change() {
+	sed -i "$4" "$2/$3"
+	! cmp -s "$1/$3" "$2/$3" || die "kind's $3 has nothing to change any more: see kind_source"
 }

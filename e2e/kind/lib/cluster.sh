@@ -7,9 +7,10 @@ cluster_kubectl() { "$KIND/bin/kubectl" --kubeconfig "$KIND/kubeconfig" "$@"; }
 # cluster_address: where Docker publishes the API server.
 cluster_address() { if [ "$(engine)" = vm ]; then node_ip 1; else echo 127.0.0.1; fi; }
 
-# cluster_config: kind's configuration. Long timeouts are for emulated CPUs; they cost a fast machine nothing.
+# cluster_config: kind's configuration. Long timeouts are for emulated CPUs; they cost a fast machine nothing. What the kubelet
+# would compute all the time, and no case needs, is off.
 cluster_config() {
-	local own=''
+	local own='' node role
 	case $KIND_IMAGE in sealift.local/*) own=1 ;; esac
 	cat <<-Y
 		kind: Cluster
@@ -20,17 +21,24 @@ cluster_config() {
 		  disableDefaultCNI: true
 		  kubeProxyMode: nftables
 		  podSubnet: $KIND_POD_SUBNET
-		nodes: [{ role: control-plane }, { role: worker }, { role: worker }]
+		nodes:
+		$(for node in $KIND_NODES; do
+			role=worker
+			[ "$node" != "$KIND_CONTROL_PLANE" ] || role=control-plane
+			cluster_node_config "$node" "$role" "$own"
+		done)
 		kubeadmConfigPatches:
 		  - |
 		    kind: ClusterConfiguration
 		    ${own:+imageRepository: $KIND_REPOSITORY}
+		    encryptionAlgorithm: ECDSA-P256
 		    controllerManager:
 		      extraArgs: [{ name: leader-elect, value: 'false' }, { name: node-monitor-grace-period, value: 60s }]
 		    scheduler:
 		      extraArgs: [{ name: leader-elect, value: 'false' }]
 		  - |
 		    kind: InitConfiguration
+		    ${own:+patches: { directory: /kind/patches \}}
 		    timeouts: { controlPlaneComponentHealthCheck: 20m0s, kubeletHealthCheck: 20m0s, kubernetesAPICall: 10m0s, etcdAPICall: 10m0s }
 		  - |
 		    kind: JoinConfiguration
@@ -40,7 +48,17 @@ cluster_config() {
 		    runtimeRequestTimeout: 5m0s
 		    volumeStatsAggPeriod: -1s
 		    makeIPTablesUtilChains: false
+		    localStorageCapacityIsolation: false
 	Y
+}
+
+# cluster_node_config NODE ROLE OWN: one node of kind's configuration. The VM has the image store of its own image ready.
+cluster_node_config() {
+	if [ "$(engine)" = vm ] && [ -n "$3" ]; then
+		echo "- { role: $2, extraMounts: [{ hostPath: $MACHINE_STORES/$1, containerPath: /var/lib/containerd }] }"
+	else
+		echo "- { role: $2 }"
+	fi
 }
 
 # cluster_create: one control plane, two workers. Does nothing if the cluster is there.

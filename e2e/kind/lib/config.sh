@@ -33,6 +33,16 @@ LAB_NODES=1
 LAB_MEMORY_MIB=${KIND_MEMORY_MIB:-6144}
 LAB_DISK_SIZE=16G
 KIND_CPUS=${KIND_CPUS:-2}
+# The first boot beside a busy lab takes ten minutes.
+LAB_SSH_TRIES=900
+
+# Parameters of the VM's kernel beyond the lab's. Where the machine is busy, the kernel's watchdog calls the emulated TSC unstable,
+# and from then on each reading of the clock leaves the emulated CPU. Go's runtime sleeps for microseconds many times a second,
+# which emulated timers make expensive; without high resolution it sleeps for a tick. Security modules without a policy hook
+# each system call.
+accel_kernel_args() {
+	[ "$(accel_name)" = kvm ] || echo norandmaps tsc=reliable highres=off lsm=capability
+}
 
 node_ip() { echo "10.78.0.1$1"; }
 node_pod_cidr() { echo "$KIND_POD_SUBNET"; }

@@ -21,7 +21,7 @@ machine_module() { echo "${KIND_DRIVER:-$CHECKOUT/build/native/modules/$(builder
 
 machine_key() {
 	[ -z "${MACHINE_KEY:-}" ] || { echo "$MACHINE_KEY" && return; }
-	cache_key "$(machine_tree_key)" "$(kind_image_key)" "$(declare -f machine_build machine_docker_import rootfs_finish_disk)" "@$(machine_module)" \
+	cache_key "$(machine_tree_key)" "$(kind_image_key)" "$(declare -f machine_build machine_stores machine_docker_import rootfs_finish_disk)" "@$(machine_module)" \
 		"$(find "$KIND_SRC/machine/node/etc" "$KIND_SRC/machine/node/usr" -type f -exec sha256sum {} + | sort | cut -c1-64)" \
 		"$(kind_binaries_key kind)" "@$LAB_PKI/ssh.pub" "$LAB_DISK_SIZE" "$KIND_IMAGE"
 }
@@ -60,12 +60,26 @@ machine_build() {
 	chroot "$root" depmod "$kernel"
 	install "$(kind_binaries_dir kind)/kind" "$root/usr/local/bin/"
 	ln -sf /etc/systemd/system/kind-init.service "$root/etc/systemd/system/multi-user.target.wants/"
+	machine_stores "$root"
 	machine_docker_import "$root"
 	rootfs_finish_disk "$out"
 }
 
-# machine_docker_import ROOT: import the node image with the tree's Docker at native speed. It needs no network and no
-# containers for that.
+# The folder of the VM with each node's image store.
+MACHINE_STORES=/var/lib/kind-stores
+
+# machine_stores ROOT: unpack the image store of the node image once for each node. In a plain kind cluster it is below /var of
+# the image, and Docker copies that into a volume for each node, which takes the emulated CPUs minutes.
+machine_stores() {
+	local root=$1 node
+	for node in $KIND_NODES; do
+		mkdir -p "$root$MACHINE_STORES/$node"
+		tar -C "$root$MACHINE_STORES/$node" --strip-components=4 -xf "$(kind_image_dir)/root.tar" ./var/lib/containerd
+	done
+}
+
+# machine_docker_import ROOT: import the node image, without its image store, with the tree's Docker at native speed. It needs no
+# network and no containers for that.
 machine_docker_import() {
 	local root=$1
 	# shellcheck disable=SC2016
@@ -80,13 +94,14 @@ machine_docker_import() {
 		mount -t tmpfs tmpfs "$1/run"
 		mkdir "$1/run/import"
 		mount --bind "$3" "$1/run/import"
-		chroot "$1" /bin/bash -euc "
+		chroot "$1" /bin/bash -euo pipefail -c "
 			dockerd --iptables=false --ip6tables=false --bridge=none >/run/dockerd.log 2>&1 &
 			daemon=\$!
 			for i in \$(seq 300); do docker version >/dev/null 2>&1 && break; sleep 0.2; done
-			docker import --change \"ENV container=docker\" --change \"STOPSIGNAL SIGRTMIN+3\" \
+			tar --delete -f - ./var/lib/containerd </run/import/root.tar |
+				docker import --change \"ENV container=docker\" --change \"STOPSIGNAL SIGRTMIN+3\" \
 				--change \"ENTRYPOINT [\\\"/usr/local/bin/entrypoint\\\", \\\"/sbin/init\\\"]\" \
-				/run/import/root.tar $2 || { tail -n 50 /run/dockerd.log >&2; exit 1; }
+				- $2 || { tail -n 50 /run/dockerd.log >&2; exit 1; }
 			kill \$daemon
 			wait \$daemon || true
 		"

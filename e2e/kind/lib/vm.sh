@@ -7,7 +7,7 @@ vm_options() { echo -smp "$KIND_CPUS"; }
 
 vm_snapshot_key() {
 	[ -z "${VM_SNAPSHOT_KEY:-}" ] || { echo "$VM_SNAPSHOT_KEY" && return; }
-	cache_key "$(machine_key)" "$(declare -f vm_snapshot_build vm_snapshot_take vm_options node_start cluster_create cluster_config cluster_furnish cluster_network cluster_multus_kubeconfig)" \
+	cache_key "$(machine_key)" "$(declare -f vm_snapshot_build vm_snapshot_take vm_options node_start cluster_create cluster_config cluster_node_config cluster_furnish cluster_network cluster_multus_kubeconfig)" \
 		"@$LAB_SRC/manifests" "@$KIND_SRC/manifests" "memory $LAB_MEMORY_MIB cpus $KIND_CPUS" \
 		"$(accel_args)" "$(accel_kernel_args)" "$(qemu-system-x86_64 --version | head -1)"
 }

@@ -62,8 +62,9 @@ node_ssh() {
 		-o ControlMaster=auto -o ControlPersist=120 -o "ControlPath=$LAB_RUN/w$n.ssh" "root@$(node_ip "$n")" "$@"
 }
 
+# node_wait_ssh N: a try takes a second to a few.
 node_wait_ssh() {
-	local tries=120
+	local tries=${LAB_SSH_TRIES:-120}
 	until node_ssh "$1" true </dev/null 2>/dev/null; do
 		proc_alive "w$1" || die "w$1 ended: see $LAB_RUN/w$1.log and $LAB_RUN/w$1.console"
 		[ $((tries--)) -gt 0 ] || die "w$1 does not answer: see $LAB_RUN/w$1.console"

@@ -25,6 +25,7 @@ progress_table() {
 		node-disk|45|the nodes' disk with their images|this machine's disk
 		snapshot|240|first boot of both nodes, kept as a snapshot|the emulated nodes
 		start|30|the lab, from its snapshot|the emulated nodes
+		debug-kernel|1200|user-mode Linux with KASAN, lockdep and kmemleak|the compiler
 		driver|60|kernel module rdma_rxe|the compiler
 		native|45|CRIU plugin, shim, addon and workloads|the compiler
 		images|20|image archives of operator, agent and workloads|this machine's disk

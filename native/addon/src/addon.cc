@@ -10,6 +10,7 @@
 #include "rdma_link.h"
 #include "rdma_resources.h"
 #include "rxe.h"
+#include "rxe_objects.h"
 #include "sockets.h"
 #include "sysvipc.h"
 #include "tcp_orphans.h"
@@ -22,6 +23,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportRdmaResources(env, exports);
   sealift::ExportGids(env, exports);
   sealift::ExportRxe(env, exports);
+  sealift::ExportRxeObjects(env, exports);
   sealift::ExportNft(env, exports);
   sealift::ExportInterface(env, exports);
   sealift::ExportMacvlan(env, exports);

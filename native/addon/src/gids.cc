@@ -60,7 +60,7 @@ std::vector<GidEntry> ReadGids(const std::string& device) {
 }
 
 Napi::Value Gids(const Napi::CallbackInfo& info) {
-  std::string device = NameArgument(info, 1, "device", 63);
+  std::string device = NameArgument(info, 1, "device", kLongestRdmaName);
   return Promise<std::vector<GidEntry>>(
       info.Env(), PathArgument(info, 0, "netns"), [device] { return ReadGids(device); },
       [](Napi::Env env, const std::vector<GidEntry>& gids) {

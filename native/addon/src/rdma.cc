@@ -76,4 +76,10 @@ std::optional<Chardev> UverbsChardev(Netlink& nldev, uint32_t index) {
   return std::nullopt;
 }
 
+const char* QpTypeName(uint32_t type) {
+  static constexpr const char* kNames[] = {"SMI",   "GSI",       "RC",    "UC",         "UD",     "RAW_IPV6",
+                                           "RAW_ETHERTYPE", "OTHER", "RAW_PACKET", "XRC_INI", "XRC_TGT"};
+  return type < std::size(kNames) ? kNames[type] : "OTHER";
+}
+
 }  // namespace sealift

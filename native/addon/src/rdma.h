@@ -13,6 +13,9 @@
 
 namespace sealift {
 
+/// Of a device's name: IB_DEVICE_NAME_MAX without its NUL.
+constexpr size_t kLongestRdmaName = 63;
+
 struct RdmaDevice {
   uint32_t index = 0;
   std::string name;
@@ -33,5 +36,7 @@ std::optional<RdmaDevice> FindRdmaDevice(Netlink& nldev, const std::string& name
 RdmaDevice RequireRdmaDevice(Netlink& nldev, const std::string& name);
 /// The uverbs character device; nothing if ib_uverbs is not loaded.
 std::optional<Chardev> UverbsChardev(Netlink& nldev, uint32_t index);
+/// Name of a value of the RDMA core's enum ib_qp_type, which no user header has.
+const char* QpTypeName(uint32_t type);
 
 }  // namespace sealift

@@ -16,7 +16,6 @@ namespace sealift {
 
 namespace {
 
-constexpr size_t kLongestRdmaName = 63;
 constexpr size_t kLongestInterfaceName = 15;
 
 std::string NetnsMode() {

@@ -78,13 +78,7 @@ struct Property {
 using Entry = std::vector<Property>;
 using Resources = std::array<std::vector<Entry>, 4>;
 
-// enum ib_qp_type and enum ib_qp_state of the RDMA core, which no user header has.
-const char* QpType(uint8_t type) {
-  static constexpr const char* kNames[] = {"SMI", "GSI", "RC",       "UC",      "UD",
-                                           "RAW", "ETY", "RAW_PKT", "XRC_INI", "XRC_TGT"};
-  return type < std::size(kNames) ? kNames[type] : "OTHER";
-}
-
+// enum ib_qp_state of the RDMA core, which no user header has.
 const char* QpState(uint8_t state) {
   static constexpr const char* kNames[] = {"RESET", "INIT", "RTR", "RTS", "SQD", "SQE", "ERR"};
   return state < std::size(kNames) ? kNames[state] : "UNKNOWN";
@@ -101,7 +95,7 @@ std::optional<Property> Read(const Attributes& of, const Field& field) {
     auto value = of.U8(field.attribute);
     if (value)
       return Property{field.property, 0,
-                      field.kind == Field::kType ? QpType(*value) : QpState(*value)};
+                      field.kind == Field::kType ? QpTypeName(*value) : QpState(*value)};
   }
   return std::nullopt;
 }
@@ -155,7 +149,7 @@ Napi::Value ToObject(Napi::Env env, const Resources& resources) {
 }
 
 Napi::Value RdmaResources(const Napi::CallbackInfo& info) {
-  std::string device = NameArgument(info, 1, "device", 63);
+  std::string device = NameArgument(info, 1, "device", kLongestRdmaName);
   return Promise<Resources>(
       info.Env(), PathArgument(info, 0, "netns"), [device] { return ReadResources(device); },
       ToObject);

@@ -3,31 +3,25 @@
 // (native/rxe/uapi/sealift_rxe.h; the ones that act on a process's objects belong to the CRIU plugin).
 #include "rxe.h"
 
-#include <sealift_rxe.h>
-
 #include "arguments.h"
 #include "job.h"
 #include "uverbs.h"
 
 namespace sealift {
 
-namespace {
-
-constexpr size_t kLongestRdmaName = 63;
-
-[[noreturn]] void Refused(int error, const std::string& attempted) {
+void RxeRefused(int error, const std::string& attempted) {
   // What uverbs says of a method that the driver does not have.
   if (error == EPROTONOSUPPORT)
     throw Failure("AbiMismatch", attempted + ": the driver of this device has no Sealift methods");
   throw Failure::FromErrno(error, attempted);
 }
 
-sealift_rxe_query Query(const UverbsContext& context, const std::string& device) {
+sealift_rxe_query QueryRxe(const UverbsContext& context, const std::string& device) {
   sealift_rxe_query answer{};
   int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_QUERY)
                   .Out(SEALIFT_RXE_ATTR_QUERY_OUT, &answer, sizeof(answer))
                   .Run(context.fd());
-  if (error) Refused(error, "query " + device);
+  if (error) RxeRefused(error, "query " + device);
   if (answer.abi_version != SEALIFT_RXE_ABI_VERSION)
     throw Failure("AbiMismatch", device + ": the driver speaks ABI " +
                                      std::to_string(answer.abi_version) + ", this build " +
@@ -35,24 +29,26 @@ sealift_rxe_query Query(const UverbsContext& context, const std::string& device)
   return answer;
 }
 
+namespace {
+
 void Hold(const std::string& device, uint32_t rnr_timer, uint32_t timeout_ms) {
   UverbsContext context(device);
-  Query(context, device);
+  QueryRxe(context, device);
   sealift_rxe_hold hold{rnr_timer, timeout_ms};
   int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_HOLD)
                   .In(SEALIFT_RXE_ATTR_HOLD_IN, &hold, sizeof(hold))
                   .Run(context.fd());
-  if (error) Refused(error, "hold " + device);
+  if (error) RxeRefused(error, "hold " + device);
 }
 
 void Resume(const std::string& device) {
   UverbsContext context(device);
-  Query(context, device);
+  QueryRxe(context, device);
   sealift_rxe_resume resume{};
   int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_RESUME)
                   .In(SEALIFT_RXE_ATTR_RESUME_IN, &resume, sizeof(resume))
                   .Run(context.fd());
-  if (error) Refused(error, "resume " + device);
+  if (error) RxeRefused(error, "resume " + device);
 }
 
 Napi::Value RxeQuery(const Napi::CallbackInfo& info) {
@@ -61,7 +57,7 @@ Napi::Value RxeQuery(const Napi::CallbackInfo& info) {
       info.Env(), PathArgument(info, 0, "netns"),
       [device] {
         UverbsContext context(device);
-        return Query(context, device);
+        return QueryRxe(context, device);
       },
       [](Napi::Env env, const sealift_rxe_query& answer) {
         Napi::Object object = Napi::Object::New(env);

@@ -13,7 +13,7 @@
 
 #include "arguments.h"
 #include "job.h"
-#include "task_sockets.h"
+#include "task_files.h"
 
 namespace sealift {
 

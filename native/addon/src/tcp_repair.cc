@@ -11,7 +11,7 @@
 
 #include "arguments.h"
 #include "job.h"
-#include "task_sockets.h"
+#include "task_files.h"
 
 namespace sealift {
 

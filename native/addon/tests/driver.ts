@@ -107,6 +107,10 @@ const cases: [name: string, run: () => Promise<void>][] = [
       assert.equal(await code(addon.rxeQuery({ netns: netns(B), device: 'rxea' })), 'NoSuchDevice');
       assert.equal(await code(addon.gids(netns(B), 'rxea')), 'NoSuchDevice');
       assert.equal(await code(addon.rdmaResources(netns(B), 'rxea')), 'NoSuchDevice');
+      assert.equal(
+        await code(addon.rxeObjects({ netns: netns(B), device: 'rxea' })),
+        'NoSuchDevice',
+      );
     },
   ],
   [
@@ -148,6 +152,42 @@ const cases: [name: string, run: () => Promise<void>][] = [
       assert.ok(resources.pd.some((one) => one.pid === before.pid));
       const counts = await addon.rxeQuery(of);
       assert.ok(counts.qps >= 1 && counts.mrs >= 1 && counts.cqs >= 1);
+
+      const objects = await addon.rxeObjects(of);
+      const ours = objects.find((one) => one.kind === 'qp' && one.number === before.lqpn);
+      assert.deepEqual([ours?.type, ours?.owner], ['RC', before.pid]);
+      const open = await addon.rxeContexts({ ...of, pid: before.pid });
+      assert.deepEqual(
+        open.map(({ context }) => context),
+        [ours?.context],
+        'the context that the process has open is that of its queue pair',
+      );
+      // perftest reads no event. Without one of the port so far, it has one now.
+      const unread = async () =>
+        (await addon.rxeContexts({ ...of, pid: before.pid ?? 0 })).map((one) => one.unreadEvents);
+      const portActive = 1 << 9;
+      assert.deepEqual(await unread(), [0]);
+      await addon.notifyInterface(of.netns, 'va');
+      assert.deepEqual(await unread(), [portActive]);
+      ip('-n', A, 'addr', 'add', '10.123.0.77/32', 'dev', 'va');
+      const gidChange = 1 << 18;
+      await until(async () => (await unread())[0] === (portActive | gidChange), 5000);
+      const region = objects.find((one) => one.kind === 'mr' && one.number === mr.rkey);
+      assert.deepEqual([region?.isUserMemory, region?.owner], [true, before.pid]);
+      assert.equal(region?.context, ours?.context);
+      const contexts = objects.filter(({ kind }) => kind === 'context');
+      assert.deepEqual(
+        contexts.map(({ owner }) => owner),
+        [before.pid],
+        "the calls' own contexts are left out",
+      );
+      const kernels = objects.filter((one) => one.kind === 'qp' && one.context === undefined);
+      assert.deepEqual(
+        kernels.map(({ type }) => type),
+        ['GSI'],
+      );
+      assert.deepEqual(await addon.rxeContexts({ ...of, pid: process.pid }), []);
+      assert.deepEqual(await addon.rxeContexts({ ...of, pid: 0x3ffffff }), []);
 
       await new Promise((resolve) => setTimeout(resolve, 1500));
       assert.equal((await qp())?.rqPsn, before.rqPsn, 'nothing moves while held');

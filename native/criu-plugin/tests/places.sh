@@ -46,18 +46,7 @@ setup() {
 	ip netns add sl_sw && ip -n sl_sw link add sl_br type bridge && ip -n sl_sw link set sl_br up || return 1
 	port a 02:00:00:99:00:01 10.99.0.1/24 fd99::1/64 &&
 		port b 02:00:00:99:00:02 10.99.0.2/24 fd99::2/64 &&
-		port c 02:00:00:99:00:01 10.99.0.1/24 fd99::1/64 && pin_nodes
-}
-
-# The places share this machine's /dev, which none of them would in a pod: a restore removes the nodes that lead to
-# other devices than its own. It leaves mount points alone.
-pin_nodes() {
-	local node
-	for node in /dev/infiniband/uverbs*; do mount --bind "$node" "$node" || return 1; done
-}
-unpin_nodes() {
-	local node
-	for node in /dev/infiniband/uverbs*; do umount "$node"; done 2> /dev/null
+		port c 02:00:00:99:00:01 10.99.0.1/24 fd99::1/64
 }
 
 uverbs() { in_ns "sl_$1" sh -c "echo /dev/infiniband/\$(ls /sys/class/infiniband/sl_rxe_$1/device/infiniband_verbs 2> /dev/null || basename \$(dirname \$(grep -lx sl_rxe_$1 /sys/class/infiniband_verbs/*/ibdev)))"; }

@@ -46,6 +46,9 @@ static int rxe_check_send_wqe(struct rxe_qp *qp, struct rxe_send_wqe *wqe,
 	case wqe_state_pending:
 	case wqe_state_done:
 	case wqe_state_error:
+		if (wqe->state == wqe_state_error &&
+		    wqe->status == IB_WC_SUCCESS)
+			return -EINVAL;
 		if (wqe->mask != mask)
 			return -EINVAL;
 		/* local operations (bind, invalidate) have no PSNs */
@@ -134,7 +137,8 @@ int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 	struct rxe_queue *q = qp->sq.queue;
 	u32 prod = q->buf->producer_index;
 	u32 cons = in->sq.index;
-	u32 sent, i, count;
+	u32 sent, i, count, reads = in->req.rd_atomic;
+	struct rxe_send_wqe *wqe;
 
 	if (prod > q->index_mask || q->buf->consumer_index != cons)
 		return -EINVAL;
@@ -144,13 +148,19 @@ int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 	if (sent > count)
 		return -EINVAL;
 
-	for (i = 0; i < count; i++)
-		if (rxe_check_send_wqe(qp, queue_addr_from_index(q, cons + i),
-				       i < sent))
+	for (i = 0; i < count; i++) {
+		wqe = queue_addr_from_index(q, cons + i);
+		if (rxe_check_send_wqe(qp, wqe, i < sent))
 			return -EINVAL;
+		reads += wqe->has_rd_atomic;
+	}
 
 	if (in->state < IB_QPS_RTS || in->state == IB_QPS_ERR)
 		return 0;
+
+	/* those under way and those that may still be sent */
+	if (reads > in->attr.max_rd_atomic)
+		return -EINVAL;
 
 	return rxe_check_ends(q, count, sent, in);
 }

@@ -4,6 +4,7 @@
  * dumped one.
  */
 #include "rxe_sealift.h"
+#include "rxe_sealift_invariants.h"
 #include "rxe_queue.h"
 
 /* User space may have the ring mapped. The geometry in its header stays. */
@@ -195,6 +196,8 @@ static void rxe_restore_requester(struct rxe_qp *qp,
 	/* as the application has set them, not as they are now */
 	qp->attr.rq_psn = in->attr.rq_psn;
 	qp->attr.sq_psn = in->attr.sq_psn;
+	/* a queue pair keeps it in RESET and INIT, until it is set anew */
+	qp->attr.max_rd_atomic = in->attr.max_rd_atomic;
 	qp->attr.qkey = in->attr.qkey;
 	qp->attr.en_sqd_async_notify = in->attr.en_sqd_async_notify;
 	qp->attr.path_mig_state = in->attr.path_mig_state;
@@ -227,7 +230,9 @@ int rxe_restore_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 	if (err)
 		return err;
 
-	if (!error && in->src_port != qp->src_port)
+	/* before RTR it is what an earlier connection had, and is set anew */
+	if (!error && rxe_image_is_connected(in) &&
+	    in->src_port != qp->src_port)
 		return -EINVAL;
 
 	rxe_restore_cache(qp, in, bytes[RXE_BYTES_RES].data);

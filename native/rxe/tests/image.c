@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "image.h"
+#include "ring_map.h"
 
 #include <err.h>
 #include <errno.h>
@@ -26,27 +27,6 @@ static void *alloc(size_t size)
 	if (size && !p)
 		err(1, "calloc");
 	return p;
-}
-
-/* A queue's mapping is known by its offset in the uverbs file. */
-static void *find_map(uint64_t offset)
-{
-	unsigned long start, end, pgoff;
-	char line[512];
-	FILE *f = fopen("/proc/self/maps", "r");
-
-	if (!f)
-		err(1, "/proc/self/maps");
-
-	while (fgets(line, sizeof(line), f)) {
-		if (strstr(line, "/dev/infiniband/uverbs") &&
-		    sscanf(line, "%lx-%lx %*s %lx", &start, &end, &pgoff) == 3 &&
-		    pgoff == offset) {
-			fclose(f);
-			return (void *)start;
-		}
-	}
-	errx(1, "no mapping at offset %#llx", (unsigned long long)offset);
 }
 
 static void map_again(int fd, void *at, const struct raw_map *map)
@@ -123,20 +103,20 @@ void image_dump(struct image *img, int fd, int channel)
 		switch (o->type) {
 		case UVERBS_OBJECT_CQ:
 			dump_cq(o, fd);
-			o->map = find_map(o->cq.ring.mmap_offset);
+			o->map = ring_map(o->cq.ring.mmap_offset);
 			if (o->cq.channel != (channel >= 0 ? found.index :
 					      SEALIFT_RXE_NONE))
 				errx(1, "channel of the CQ: %u", o->cq.channel);
 			break;
 		case UVERBS_OBJECT_QP:
 			dump_qp(o, fd);
-			o->map = find_map(o->qp.sq.mmap_offset);
+			o->map = ring_map(o->qp.sq.mmap_offset);
 			if (o->qp.rq.size)
-				o->rq_map = find_map(o->qp.rq.mmap_offset);
+				o->rq_map = ring_map(o->qp.rq.mmap_offset);
 			break;
 		case UVERBS_OBJECT_SRQ:
 			dump_srq(o, fd);
-			o->map = find_map(o->srq.ring.mmap_offset);
+			o->map = ring_map(o->srq.ring.mmap_offset);
 			break;
 		case UVERBS_OBJECT_MR:
 			check(sl_dump_mr(fd, o->handle, &o->mr), "DUMP_MR");

@@ -13,6 +13,7 @@
 
 #include "expect.h"
 #include "malformed.h"
+#include "random.h"
 
 /* A connection within the device, stopped with requests under way. */
 static void half_way(struct traffic *a, struct traffic *b, const char *device)
@@ -56,6 +57,16 @@ static void hold_busy(struct traffic *a, struct traffic *b, struct victim *v)
 	victim_take(v, a->end.ctx->cmd_fd, a->end.qp->handle);
 }
 
+static void random_images(const struct traffic *t, struct victim *v,
+			  unsigned int rounds)
+{
+	malformed_fuzz(v, &(struct mutate_memory){
+		.address = t->local.va,
+		.size = TRAFFIC_BYTES,
+		.key = t->local.rkey,
+	}, rounds);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int rounds = argc > 2 ? atoi(argv[2]) : 500;
@@ -64,14 +75,14 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		errx(2, "usage: %s DEVICE [FUZZ_ROUNDS [SEED]]", argv[0]);
-	srand(argc > 3 ? atoi(argv[3]) : 1);
+	random_seed(argc > 3 ? atoi(argv[3]) : 1);
 
 	half_way(&a, &b, argv[1]);
 	malformed_calls(&a);
 	hold_busy(&a, &b, &v);
 	malformed_cq(&a);
 	malformed_image(&v);
-	malformed_fuzz(&v, rounds);
+	random_images(&a, &v, rounds);
 	sl_resume(v.fd);
 
 	/* the same of a queue pair that shares its receive queue */
@@ -79,7 +90,7 @@ int main(int argc, char **argv)
 	half_way(&a, &b, argv[1]);
 	hold_busy(&a, &b, &v);
 	malformed_srq(&a, &v, rounds / 4);
-	malformed_fuzz(&v, rounds / 2);
+	random_images(&a, &v, rounds / 2);
 	sl_resume(v.fd);
 
 	return expect_failed;

@@ -2,6 +2,7 @@
 #ifndef MALFORMED_H
 #define MALFORMED_H
 
+#include "mutate.h"
 #include "traffic.h"
 #include "victim.h"
 
@@ -20,9 +21,8 @@ void malformed_image(struct victim *v);
  */
 void malformed_srq(struct traffic *t, const struct victim *sharer,
 		   unsigned int rounds);
-/* Alter what a queue pair's image says of a shared receive queue. */
-void malformed_share(struct victim *v);
-/* @rounds images with a few altered bytes or fields */
-void malformed_fuzz(struct victim *v, unsigned int rounds);
+/* @rounds images with random changes; @mem is a region of the queue pair's */
+void malformed_fuzz(struct victim *v, const struct mutate_memory *mem,
+		    unsigned int rounds);
 
 #endif /* MALFORMED_H */

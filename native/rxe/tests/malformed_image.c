@@ -173,6 +173,7 @@ static void test_rings(struct victim *v)
 	BAD_SEND(wr.opcode = -1);
 	BAD_SEND(state = 5);
 	BAD_SEND(state = -1);
+	BAD_SEND(state = 4);	/* an error, but its status is success */
 	BAD_SEND(has_rd_atomic = 2);
 	/* the oldest request was sent: it has PSNs and a mask */
 	BAD_SEND(first_psn = 1 << 24);

@@ -12,6 +12,7 @@
 
 #include "expect.h"
 #include "malformed.h"
+#include "random.h"
 #include "../src/rxe_sealift_invariants.h"
 
 struct queue {
@@ -214,11 +215,11 @@ static void fuzz(struct queue *q, unsigned int rounds)
 	unsigned char *at;
 
 	for (i = 0; i < rounds; i++) {
-		for (n = 1 + rand() % 3; n; n--) {
-			at = rand() % 2 ? (unsigned char *)&q->srq +
-					  rand() % sizeof(q->srq) :
-					  q->ring + rand() % q->orig.ring.size;
-			*at = rand() % 3 ? rand() : *at ^ 1 << rand() % 8;
+		for (n = 1 + any(3); n; n--) {
+			at = any(2) ? (unsigned char *)&q->srq +
+					  any(sizeof(q->srq)) :
+					  q->ring + any(q->orig.ring.size);
+			*at = any(3) ? any(256) : *at ^ 1U << any(8);
 		}
 		if (!attempt(q)) {
 			accepted++;
@@ -230,22 +231,6 @@ static void fuzz(struct queue *q, unsigned int rounds)
 		reset(q);
 	}
 	expect(0, wrong, "random SRQ images: %u of %u accepted", accepted, rounds);
-}
-
-void malformed_share(struct victim *v)
-{
-	static const uint32_t handles[] = { SEALIFT_RXE_NONE, 0, 1000 };
-
-	if (rand() % 2)
-		v->qp.srq_handle = handles[rand() % 3];
-	v->qp.last_wqe_reached = rand() % 3;
-	v->qp.resp.wqe.num_sge = rand() % (SEALIFT_RXE_MAX_SGE + 2);
-	if (rand() % 4 == 0)
-		v->qp.max_recv_sge = rand() % 3;
-	if (rand() % 4 == 0)
-		v->qp.rq.size = rand() % 2 ? 64 : 0;
-	if (rand() % 2)
-		v->qp.state = 6;
 }
 
 void malformed_srq(struct traffic *t, const struct victim *sharer,

@@ -12,6 +12,8 @@
 
 #define MAX_ATTRS 8
 
+_Atomic unsigned long sl_calls;
+
 int sl_call(int fd, uint16_t object, uint16_t method,
 	    const struct sl_attr *attrs, unsigned int num)
 {
@@ -29,6 +31,8 @@ int sl_call(int fd, uint16_t object, uint16_t method,
 	};
 	unsigned int i;
 
+	if (object == SEALIFT_RXE_OBJECT)
+		sl_calls++;
 	for (i = 0; i < num && i < MAX_ATTRS; i++) {
 		cmd.attrs[i].attr_id = attrs[i].id;
 		cmd.attrs[i].len = attrs[i].len;

@@ -49,6 +49,9 @@ struct sl_attr {
 	uint64_t data;
 };
 
+/* How often a driver method was called. */
+extern _Atomic unsigned long sl_calls;
+
 int sl_call(int fd, uint16_t object, uint16_t method,
 	    const struct sl_attr *attrs, unsigned int num);
 

@@ -257,6 +257,43 @@ static void acknowledged_to_its_end(void)
 	       "its end is repeated");
 }
 
+/* READs under way and READs that may be sent are together what was agreed. */
+static void reads_above_depth(void)
+{
+	struct scripted s;
+	struct victim v;
+	uint32_t handle;
+
+	scripted_open(&s);
+	scripted_post(&s, IBV_WR_RDMA_READ, 0, 100, 1);
+	expect(1, scripted_count(&s, WIRE_READ, 300), "a READ is sent");
+	scripted_hold(&s);
+	victim_take(&v, s.fd, s.end.qp->handle);
+	v.qp.req.rd_atomic++;
+	expect(-EINVAL, victim_restore(&v, &handle),
+	       "an image of more READs than agreed");
+	victim_reset(&v);
+	expect(0, victim_restore(&v, &handle), "the image as it was");
+}
+
+/* A queue pair that was connected once, and is in RESET, moves twice. */
+static void restored_twice_in_reset(void)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_RESET };
+	struct scripted s;
+	struct victim v;
+	uint32_t handle;
+
+	scripted_open(&s);
+	if (ibv_modify_qp(s.end.qp, &attr, IBV_QP_STATE))
+		err(1, "RESET");
+	scripted_hold(&s);
+	victim_take(&v, s.fd, s.end.qp->handle);
+	expect(0, victim_restore(&v, &handle), "restored");
+	victim_take(&v, s.fd, handle);
+	expect(0, victim_restore(&v, &handle), "restored again");
+}
+
 const struct protocol_case protocol_image_cases[] = {
 	{ "replay of an unaltered READ", replay_of_ones_own },
 	{ "replay of another domain", replay_of_another_domain },
@@ -266,5 +303,7 @@ const struct protocol_case protocol_image_cases[] = {
 	{ "replay of another kind", replay_of_another_kind },
 	{ "message without request", message_without_request },
 	{ "acknowledged to its end", acknowledged_to_its_end },
+	{ "READs of an image above the depth", reads_above_depth },
+	{ "restored twice in RESET", restored_twice_in_reset },
 	{ 0 },
 };

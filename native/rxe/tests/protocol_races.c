@@ -10,23 +10,15 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "expect.h"
 #include "protocol.h"
 #include "scripted.h"
 #include "victim.h"
 
 #define RACE_ROUNDS 400
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
 
 struct stall {
 	_Atomic int ret;

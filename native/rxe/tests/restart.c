@@ -17,9 +17,9 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "image.h"
 #include "pair.h"
 
@@ -35,14 +35,6 @@ struct times {
 	_Atomic double late;
 	_Atomic int stop;
 };
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
 
 /* RNR timers by code, in ms: 655.36 for 0, then 0.01 ... 491.52. */
 static double rnr_ms(unsigned int code)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include "clock.h"
 #include "scripted.h"
 
 #include <arpa/inet.h>
@@ -7,20 +8,11 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PSN_MASK	0xffffffU
 
 struct scripted_place scripted_place;
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
 
 void scripted_peer_gid(const struct scripted *s, union ibv_gid *gid)
 {

@@ -2,8 +2,10 @@
 #include "victim.h"
 
 #include <err.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void *alloc(size_t size)
 {
@@ -76,11 +78,21 @@ uint32_t victim_create(const struct victim *v)
 {
 	uint32_t handle, number;
 	struct raw_map sq, rq;
+	int ret;
 
-	if (sl_hint(v->fd, SEALIFT_RXE_HINT_QPN, v->qp_orig.qpn) ||
-	    raw_create_qp(v->fd, &v->qp_orig, &handle, &number, &sq, &rq))
-		errx(1, "CREATE_QP");
+	ret = sl_hint(v->fd, SEALIFT_RXE_HINT_QPN, v->qp_orig.qpn);
+	if (ret)
+		errx(1, "HINT: %s", strerror(-ret));
+	ret = raw_create_qp(v->fd, &v->qp_orig, &handle, &number, &sq, &rq);
+	if (ret)
+		errx(1, "CREATE_QP: %s", strerror(-ret));
 	return handle;
+}
+
+void victim_destroy(const struct victim *v, uint32_t handle)
+{
+	while (raw_destroy(v->fd, UVERBS_OBJECT_QP, handle) == -EBUSY)
+		usleep(100);
 }
 
 int victim_restore(const struct victim *v, uint32_t *handle)
@@ -91,7 +103,7 @@ int victim_restore(const struct victim *v, uint32_t *handle)
 	*handle = victim_create(v);
 	ret = sl_restore_qp(v->fd, *handle, &v->qp, &b);
 	if (ret)
-		raw_destroy(v->fd, UVERBS_OBJECT_QP, *handle);
+		victim_destroy(v, *handle);
 	return ret;
 }
 

@@ -30,6 +30,8 @@ struct sealift_rxe_qp_buffers victim_buffers(const struct victim *v);
  * Return: 0 and the handle, or -errno with nothing left behind
  */
 int victim_restore(const struct victim *v, uint32_t *handle);
+/* Destroy a restored one, when no other thread dumps it any more. */
+void victim_destroy(const struct victim *v, uint32_t handle);
 /* The image is again what was dumped. */
 void victim_reset(struct victim *v);
 void victim_free(struct victim *v);

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { expect, it } from 'vitest';
+import { agentDnsName } from '../../../crds/src/index.ts';
 import { readConfig } from '../support/config.ts';
 import { certificates } from '../testing/certificates.ts';
 import { nodeOperations } from './operations.ts';
-import { SERVER_NAME } from './transfer/tls.ts';
 
 const connects = async (host: string, port: number): Promise<boolean> => {
   const socket = connect({ host, port });
@@ -25,7 +25,7 @@ const connects = async (host: string, port: number): Promise<boolean> => {
 
 it('the receiver listens on the node’s own address and on no other', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'sealift-operations-'));
-  const tls = await certificates(dir, { ca: 'ca', san: SERVER_NAME });
+  const tls = await certificates(dir, { ca: 'ca', san: agentDnsName('node-a') });
   const config = readConfig({
     ...{ NODE_NAME: 'node-a', NODE_IP: '127.0.0.2', SEALIFT_PORT: '0', SEALIFT_TLS_DIR: tls },
   });

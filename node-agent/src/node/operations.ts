@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Logger } from '../../../kube/src/index.ts';
 import * as addon from '../../../native/addon/index.ts';
 import { Checkpointer } from './dump/checkpointer.ts';
+import { DeviceObjects } from './dump/device-objects.ts';
 import { ExecSessions } from './dump/exec-sessions.ts';
 import { UnmovableFiles } from './dump/unmovable.ts';
 import type { Config } from '../support/config.ts';
@@ -75,6 +76,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     checkpointer: new Checkpointer({
       ...{ ...shared, runc, version },
       ...{ exec: new ExecSessions(host), unmovable: new UnmovableFiles(host) },
+      deviceObjects: new DeviceObjects({ host, driver }),
     }),
     restorer: new Restorer({ ...shared, editor }),
     send: sendImages,

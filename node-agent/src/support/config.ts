@@ -15,7 +15,7 @@ const environment = z.object({
   NODE_IP: z.string().min(1),
   SEALIFT_PORT: port.default(7460),
   SEALIFT_METRICS_PORT: port.default(7461),
-  SEALIFT_TLS_DIR: folder.default('/etc/sealift/tls'),
+  SEALIFT_TLS_DIR: folder.default('/run/sealift/tls'),
   SEALIFT_STATE_DIR: folder.default('/var/lib/sealift'),
   SEALIFT_SOCKET: folder.default('/run/sealift/agent.sock'),
   SEALIFT_CNI_BIN_DIR: folder.default('/opt/cni/bin'),
@@ -46,6 +46,7 @@ export interface Config {
   listenAddress: string;
   port: number;
   metricsPort: number;
+  /** Of the agent's certificate. */
   tlsDir: string;
   checkpointDir: string;
   journalDir: string;

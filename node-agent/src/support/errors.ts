@@ -32,6 +32,7 @@ export type AgentCode =
   | 'MultusMissing'
   | 'NetnsModeShared'
   | 'PeerRetryBudgetTooShort'
+  | 'PodCompleted'
   | 'PodNotFound'
   | 'ProtocolError'
   | 'RestoreFailed'

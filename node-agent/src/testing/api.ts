@@ -4,7 +4,6 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   ApiError,
   ConnectionError,
-  keyOf,
   type Api,
   type ApiObject,
   type JsonPatch,
@@ -30,7 +29,8 @@ export class MemoryApi implements Api {
   put(resource: Resource<unknown>, object: object): void {
     const stored = structuredClone(object) as Stored;
     stored.metadata.resourceVersion = String(++this.#version);
-    this.#objects.set(this.#key(resource, keyOf(stored)), stored);
+    const { namespace, name } = stored.metadata;
+    this.#objects.set(this.#key(resource, `${namespace}/${name}`), stored);
   }
 
   remove(resource: Resource<unknown>, namespace: string, name: string): void {

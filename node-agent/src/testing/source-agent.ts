@@ -84,6 +84,9 @@ export class SourceNode {
       if (this.gone) throw new AgentError('PodNotFound', 'no running container');
       return { podUid: SOURCE_UID, netns: '/run/netns/x', containers: [{ id: 'c', name: 'main' }] };
     },
+    checkDevices: async () => {
+      if (this.fail?.at === 'devices') throw this.fail.error;
+    },
     runningContainerIds: async () => (this.gone ? [] : ['c']),
     lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
     holdDevice: (_pod: unknown, timer: number) => this.#pass('hold', () => (this.held = timer)),

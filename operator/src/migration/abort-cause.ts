@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why an undecided migration has to be aborted. Pure.
-import type { Decision } from '../../../crds/src/index.ts';
+import { hasCompleted, podCompleted, type Decision } from '../../../crds/src/index.ts';
 import {
   agentCause,
   deadlineCause,
@@ -40,7 +40,7 @@ function sourceCause(observed: Observed): AbortCause | undefined {
   if (!sourcePod) return gone('was deleted');
   if (sourcePod.metadata.uid !== request.status?.source?.podUID) return gone('was replaced');
   if (sourcePod.metadata.deletionTimestamp !== undefined) return gone('is being deleted');
-  if (isCompleted(observed)) return completed(name);
+  if (isCompleted(observed)) return podCompleted(name);
   const adopted = refuseController(sourcePod);
   if (adopted) return adopted;
   const lost = (what: string): AbortCause => ({
@@ -56,15 +56,11 @@ function sourceCause(observed: Observed): AbortCause | undefined {
 /** Whether the source pod has done its work: every container has ended with exit code 0 and is not started again. */
 export function isCompleted({ request, sourcePod }: Observed): boolean {
   return (
-    sourcePod?.metadata.uid === request.status?.source?.podUID &&
-    sourcePod?.status.phase === 'Succeeded'
+    sourcePod !== undefined &&
+    sourcePod.metadata.uid === request.status?.source?.podUID &&
+    hasCompleted(sourcePod)
   );
 }
-
-const completed = (name: string): AbortCause => ({
-  reason: 'PodCompleted',
-  message: `The source pod ${name} has completed: its containers ended with exit code 0 before the pod was moved. There is nothing left to move.`,
-});
 
 /**
  * What an aborted migration ends with: its decision, with one exception. The source's agent misses the containers of a
@@ -72,6 +68,6 @@ const completed = (name: string): AbortCause => ({
  */
 export function endedCause(observed: Observed, decision: Decision): AbortCause {
   return decision.reason === 'SourceLost' && isCompleted(observed)
-    ? completed(observed.request.spec.podName)
+    ? podCompleted(observed.request.spec.podName)
     : decision;
 }

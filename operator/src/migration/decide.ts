@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What to do next about a MigrationRequest. Pure: the same observation gives the same plan.
 import {
+  completionGraceMs,
   isFinished,
   type Decision,
   type MigrationPhase,
@@ -36,13 +37,7 @@ import { failureHints, sentences } from '../requests/message.ts';
 import type { Refusal } from '../requests/refusal.ts';
 import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
-import {
-  completionGraceMs,
-  isSourceLost,
-  mayComplete,
-  planRecovery,
-  sourceLossGraceMs,
-} from './recovery.ts';
+import { isSourceLost, mayComplete, planRecovery, sourceLossGraceMs } from './recovery.ts';
 import {
   ownedStatus,
   type Effect,

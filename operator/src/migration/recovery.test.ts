@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is done about a source that was lost before the decision, in which order, and when nothing is done.
 import { describe, expect, it } from 'vitest';
+import { completionGraceMs } from '../../../crds/src/index.ts';
 import { effects, message, published, see, summary } from '../../testing/migration.ts';
 import {
   accepted,
@@ -18,7 +19,7 @@ import {
 } from '../../testing/objects.ts';
 import { abortConfirmationMs } from '../requests/deadlines.ts';
 import { decideMigration } from './decide.ts';
-import { completionGraceMs, newestOf, restoreName, sourceLossGraceMs } from './recovery.ts';
+import { newestOf, restoreName, sourceLossGraceMs } from './recovery.ts';
 import type { Observed } from './types.ts';
 
 const lost = { state: 'Lost', reason: 'SourceLost', message: 'its node was reset' };

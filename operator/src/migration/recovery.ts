@@ -6,6 +6,7 @@
 //                            owns the name and the addresses
 import {
   isStored,
+  mayYetComplete,
   type CheckpointRequest,
   type Decision,
   type Recovery,
@@ -19,12 +20,6 @@ import type { Effect, Observed } from './types.ts';
  * frozen copy may come back.
  */
 export const sourceLossGraceMs = 840_000;
-
-/**
- * How long the kubelet may take to report that a pod has completed. The agent sees at once that no container runs, and
- * cannot tell a pod that has done its work from a lost one.
- */
-export const completionGraceMs = 10_000;
 
 export interface RecoveryPlan {
   readonly recovery: Recovery | undefined;
@@ -45,8 +40,7 @@ export function isSourceLost(observed: Observed, decision: Decision): boolean {
 /** Whether a pod without containers may yet be reported as completed: the kubelet does not start them again. */
 export function mayComplete(observed: Observed): boolean {
   const pod = lostPod(observed);
-  if (observed.request.status?.recovery || pod?.status.phase !== 'Running') return false;
-  return (pod.spec.restartPolicy ?? 'Always') !== 'Always';
+  return !observed.request.status?.recovery && pod !== undefined && mayYetComplete(pod);
 }
 
 /** @param isOverdue the node has had all the time that it gets */

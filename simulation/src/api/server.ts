@@ -218,7 +218,11 @@ class SimulatedApi implements Api {
   }
 
   #writer(options: Partial<ApplyOptions>): Writer {
-    return { by: this.#writerName, manager: options.manager, subresource: options.subresource };
+    return {
+      by: this.#writerName,
+      manager: options.manager,
+      subresource: options.subresource === 'status' ? 'status' : undefined,
+    };
   }
 
   /** The server carries out a request that was sent even if the sender dies or stops to wait. */

@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { DEFAULT_RNR_TIMER, type Identity } from '../../../../crds/src/index.ts';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
-import { checkSupported } from './supported-objects.ts';
 
 /** How long the driver may take until the queues of a device that it holds are idle. */
 const HOLD_TIMEOUT_MS = 5000;
@@ -165,11 +164,14 @@ export class RdmaDriver {
     return descriptions;
   }
 
-  /** Every queue pair of the devices can be moved. @throws AgentError UnsupportedObject */
-  async checkSupported(netns: string): Promise<void> {
-    for (const { name } of await this.devices(netns)) {
-      checkSupported(name, await addon.rdmaResources(netns, name));
-    }
+  /** Every object of the device, whosever it is (method LIST of native/rxe). @throws AgentError DriverMissing */
+  async objects(netns: string, device: string): Promise<addon.RxeObject[]> {
+    return sealiftDriver(device, addon.rxeObjects({ netns, device }));
+  }
+
+  /** The device's contexts that a process has open; empty if it has ended. @throws AgentError DriverMissing */
+  async contexts(netns: string, device: string, pid: number): Promise<addon.RxeContext[]> {
+    return sealiftDriver(device, addon.rxeContexts({ netns, device, pid }));
   }
 
   /** As `uname -r`. */
@@ -199,9 +201,18 @@ export class RdmaDriver {
     }
   }
 
-  /** Undoes `hide`. */
+  /**
+   * Undoes `hide`, and raises IBV_EVENT_PORT_ACTIVE in every context of the devices: events of the port that were unread
+   * at the dump are not restored (unread-events.ts).
+   */
   async show(netns: string, interfaces: readonly string[]): Promise<void> {
-    for (const ifname of interfaces) await unlessGone(addon.showInterface(netns, ifname));
+    for (const ifname of interfaces) {
+      await unlessGone(
+        addon.showInterface(netns, ifname).then(async (hasRaised) => {
+          if (!hasRaised) await addon.notifyInterface(netns, ifname);
+        }),
+      );
+    }
   }
 
   /** Sends gratuitous ARP and unsolicited neighbour advertisements for the addresses of these interfaces. */
@@ -248,6 +259,21 @@ async function orReason(work: Promise<unknown>): Promise<unknown> {
     return await work;
   } catch (error) {
     return messageOf(error);
+  }
+}
+
+/** @throws AgentError DriverMissing for a device of another driver */
+async function sealiftDriver<T>(device: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!isErrno(error, 'AbiMismatch')) throw error;
+    throw new AgentError(
+      'DriverMissing',
+      `RDMA device ${device} cannot be moved: ${error.message}. Only devices of the rdma_rxe that this version of Sealift ` +
+        'has loaded can be.',
+      { cause: error },
+    );
   }
 }
 

@@ -1,29 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { checkSupported } from './supported-objects.ts';
+import type { RxeObject } from '../../../../native/addon/index.ts';
+import { unmovableObject, type ContextHolder } from './supported-objects.ts';
+import { unreadEventReason } from './unread-events.ts';
 
-const qp = (lqpn: number, type: string, pid?: number) => {
-  return { lqpn, type, state: 'RTS', ...(pid === undefined ? {} : { pid }) };
+const nameOf = (pid: number) => `Process ${pid} (app)`;
+const holder = (pid: number, context = 1, container = 'main'): ContextHolder => {
+  return { pid, context, container, fd: 3, unreadEvents: 0 };
 };
+const context = (number: number, owner?: number): RxeObject => {
+  return { kind: 'context', number, context: number, ...(owner !== undefined && { owner }) };
+};
+const inContext = (kind: RxeObject['kind'], more: Partial<RxeObject> = {}): RxeObject => {
+  return { kind, number: 17, handle: 4, context: 1, owner: 40, ...more };
+};
+const rc = inContext('qp', { type: 'RC' });
+const region = (more: Partial<RxeObject> = {}) =>
+  inContext('mr', { number: 0x2a1, isUserMemory: true, ...more });
+/** What each device has of the kernel: ib_mad's, for the special queue pair. */
+const kernels: RxeObject[] = [
+  { kind: 'pd', number: 1 },
+  { kind: 'cq', number: 1 },
+  { kind: 'qp', number: 1, type: 'GSI' },
+  { kind: 'mr', number: 0x100, isUserMemory: false },
+];
 
-describe('queue pairs', () => {
-  it('of type RC, and the kernel’s own, are accepted', () => {
-    checkSupported('rxe0', { qp: [qp(1, 'GSI'), qp(17, 'RC', 40), qp(18, 'RC', 41)] });
-    checkSupported('rxe0', { qp: [] });
+const look = (objects: RxeObject[], holders = [holder(40)]) =>
+  unmovableObject({ device: 'rxe0', objects: [...kernels, ...objects], holders }, nameOf);
+
+describe('the objects of a device', () => {
+  it('can be moved if they are of contexts that processes of one container have open', () => {
+    expect(look([], [])).toBeUndefined();
+    const [pd, cq, srq] = [inContext('pd'), inContext('cq'), inContext('srq')];
+    expect(look([context(1, 40), pd, cq, srq, rc, region()])).toBeUndefined();
   });
 
-  it('of a thread that has ended are refused too', () => {
-    expect(() => checkSupported('rxe0', { qp: [qp(1, 'GSI'), qp(18, 'UD')] })).toThrow(
-      /A process has queue pair 18 of type UD/,
+  it('can be moved if a worker registers memory of its own and has the context open', () => {
+    const holders = [holder(40), holder(41)];
+    expect(look([context(1, 40), rc, region({ owner: 41 })], holders)).toBeUndefined();
+    // Who created them, and with which thread, does not matter: others may use them.
+    expect(look([context(1), inContext('qp', { type: 'RC', owner: 99 })])).toBeUndefined();
+  });
+
+  it.each(['UD', 'UC', 'XRC_TGT'])('cannot if one is a queue pair of type %s', (type) => {
+    expect(look([context(1, 40), rc, inContext('qp', { number: 18, type })])).toBe(
+      `Process 40 (app) has queue pair 18 (handle 4) of type ${type} on rxe0. Only RC queue pairs can be moved: destroy ` +
+        'it, then ask again.',
     );
   });
 
-  it.each(['UD', 'UC', 'XRC_TGT'])('of type %s are refused by number', (type) => {
-    expect(() => checkSupported('rxe0', { qp: [qp(17, 'RC', 40), qp(18, type, 41)] })).toThrow(
-      expect.objectContaining({
-        code: 'UnsupportedObject',
-        message: expect.stringContaining(`Process 41 has queue pair 18 of type ${type}`) as string,
-      }),
+  it.each([
+    ['ah', /^Process 40 \(app\) has an address handle \(handle 4\) on rxe0.*ibv_destroy_ah\(\)/],
+    ['mw', /has a memory window \(handle 4\) .*ibv_dealloc_mw\(\)/],
+    ['other', /has an object of an unknown kind/],
+  ] as const)('cannot if one is of kind %s', (kind, text) => {
+    // The driver does not know who has made an address handle or a memory window.
+    const { owner: _, ...object } = inContext(kind);
+    expect(look([context(1, 40), object])).toMatch(text);
+  });
+
+  it('cannot if a context is of a process outside of the containers', () => {
+    const objects = [context(1, 40), rc, context(2, 812), inContext('qp', { context: 2 })];
+    expect(look(objects)).toMatch(
+      /^Process 812 \(app\) has opened verbs context 2 \(queue pair 17\) of rxe0, which no process of the pod/,
     );
+    expect(look([context(1, 40), context(2)])).toMatch(
+      /^The process that opened verbs context 2 of rxe0 has ended/,
+    );
+  });
+
+  it('cannot if two containers share a context', () => {
+    const holders = [holder(40), holder(50, 1, 'side')];
+    expect(look([context(1, 40), rc], holders)).toMatch(
+      /^Containers main and side have verbs context 1 \(queue pair 17\) of rxe0 open/,
+    );
+  });
+
+  it('cannot if a region’s process has ended, or does not have the context open', () => {
+    const { owner: _, ...orphan } = region();
+    expect(look([context(1, 40), orphan])).toMatch(
+      /^The process whose memory is registered as memory region 0x2a1 \(handle 4\) on rxe0 has ended. Let process 40/,
+    );
+    expect(look([context(1, 40), region({ owner: 812 })])).toMatch(
+      /^Process 812 \(app\) has its memory registered as memory region 0x2a1 \(handle 4\)/,
+    );
+    expect(look([context(1, 40), region({ isUserMemory: false })])).toMatch(
+      /memory region 0x2a1 \(handle 4\) on rxe0 over something else/,
+    );
+  });
+
+  it('cannot if a module of the kernel has a connection', () => {
+    expect(look([{ kind: 'qp', number: 20, type: 'RC' }], [])).toMatch(
+      /^The node's kernel has queue pair 20 of type RC on rxe0/,
+    );
+  });
+
+  it('cannot if an event would be lost', () => {
+    const unread = { ...holder(40), unreadEvents: (1 << 9) | (1 << 18) };
+    expect(look([context(1, 40)], [unread])).toMatch(
+      /^Process 40 \(app\) has not read IBV_EVENT_GID_CHANGE, which would be lost/,
+    );
+  });
+});
+
+describe('unread events of the device and the port', () => {
+  it.each([
+    [0, undefined],
+    [1 << 9, undefined],
+    [(1 << 9) | (1 << 10), undefined],
+    [1 << 8, /^IBV_EVENT_DEVICE_FATAL: its device has failed/],
+    [1 << 11, /^IBV_EVENT_LID_CHANGE/],
+    [1 << 17, /^IBV_EVENT_CLIENT_REREGISTER/],
+    [1 << 18, /^IBV_EVENT_GID_CHANGE/],
+    [1 << 30, /^event type 30/],
+    [1 << 31, /^event type 31/],
+  ])('of types %i', (unread, text) => {
+    if (text) expect(unreadEventReason(unread)).toMatch(text);
+    else expect(unreadEventReason(unread)).toBeUndefined();
   });
 });

@@ -27,7 +27,6 @@ class RecordingCheckpointer extends Checkpointer {
         resume: record('resume'),
         hide: record('hide'),
         interfaces: async () => ['net1'],
-        checkSupported: async () => undefined,
       },
       exec: {
         check: async () => undefined,
@@ -35,6 +34,7 @@ class RecordingCheckpointer extends Checkpointer {
         allow: async () => void did.push('allow exec'),
       },
       unmovable: { check: async () => undefined },
+      deviceObjects: { check: async () => undefined },
     } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
     this.did = did;
     this.here = here;

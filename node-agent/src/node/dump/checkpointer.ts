@@ -17,6 +17,7 @@ import { uverbsPath } from '../runtime/bundle.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
+import type { DeviceObjects } from './device-objects.ts';
 import type { ExecSessions } from './exec-sessions.ts';
 import type { UnmovableFiles } from './unmovable.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
@@ -33,6 +34,7 @@ export interface CheckpointerParts {
   workRoot: string;
   exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
   unmovable: Pick<UnmovableFiles, 'check'>;
+  deviceObjects: Pick<DeviceObjects, 'check'>;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
   /** Sealift's version, for the manifest. */
@@ -98,16 +100,24 @@ export class Checkpointer {
   /**
    * The pod, if the agent knows of nothing that would make its dump or its restore fail. Changes nothing.
    * @param names of the containers that have to run, and no others
-   * @throws AgentError PodNotFound, ContainerNotRunning, UnsupportedObject, ExecSessionOpen
+   * @throws AgentError PodNotFound, ContainerNotRunning, UnsupportedObject, DriverMissing, ExecSessionOpen
    */
   async inspectPod(podUid: string, names: readonly string[]): Promise<LocalPod> {
     const pod = await this.findPod(podUid);
     checkComplete(pod.containers, names);
-    await this.#parts.driver.checkSupported(pod.netns);
+    await this.checkDevices(pod);
     await this.checkIpc(pod.containers);
     await this.#parts.exec.check(pod.containers);
     await this.#parts.unmovable.check(pod.containers);
     return pod;
+  }
+
+  /**
+   * Every object on the pod's RDMA devices would be dumped and can be restored. Changes nothing.
+   * @throws AgentError UnsupportedObject, DriverMissing
+   */
+  async checkDevices(pod: LocalPod): Promise<void> {
+    await this.#parts.deviceObjects.check(pod.netns, pod.containers);
   }
 
   /**

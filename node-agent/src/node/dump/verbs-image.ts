@@ -96,23 +96,17 @@ export function openEnvelope(bytes: Uint8Array, name: string): Uint8Array {
     })
     .safeParse(decode(schema().envelope, bytes, name));
   if (!envelope.success || envelope.data.magic !== MAGIC) {
-    throw new AgentError(
-      'ImageCorrupt',
-      `${name} is not an image of verbs objects. Take a new checkpoint.`,
-    );
+    throw new AgentError('ImageCorrupt', `${name} is not an image of verbs objects.`);
   }
   const { version, body } = envelope.data;
   if (version !== IMAGE_VERSION) {
     throw new AgentError(
       'ImageVersion',
-      `${name} has format version ${version}, this node reads version ${IMAGE_VERSION}. Take a new checkpoint.`,
+      `${name} has format version ${version}, this node reads version ${IMAGE_VERSION}.`,
     );
   }
   if (crc32(body) !== envelope.data.crc32) {
-    throw new AgentError(
-      'ImageCorrupt',
-      `${name} is damaged: its checksum differs. Take a new checkpoint.`,
-    );
+    throw new AgentError('ImageCorrupt', `${name} is damaged: its checksum differs.`);
   }
   return body;
 }
@@ -121,11 +115,7 @@ function decode(type: protobuf.Type, bytes: Uint8Array, name: string): unknown {
   try {
     return type.toObject(type.decode(bytes), { longs: Number });
   } catch (cause) {
-    throw new AgentError(
-      'ImageCorrupt',
-      `${name} is damaged and cannot be decoded. Take a new checkpoint.`,
-      { cause },
-    );
+    throw new AgentError('ImageCorrupt', `${name} is damaged and cannot be decoded.`, { cause });
   }
 }
 
@@ -153,10 +143,7 @@ export async function readVerbs(dir: string): Promise<VerbsSummary> {
     const body = openEnvelope(await readFile(file), name);
     const parsed = context.safeParse(decode(schema().context, body, name));
     if (!parsed.success) {
-      throw new AgentError(
-        'ImageCorrupt',
-        `${name} is damaged: ${z.prettifyError(parsed.error)}. Take a new checkpoint.`,
-      );
+      throw new AgentError('ImageCorrupt', `${name} is damaged: ${z.prettifyError(parsed.error)}.`);
     }
     addContext(summary, parsed.data);
   }

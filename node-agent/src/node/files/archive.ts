@@ -103,7 +103,7 @@ function addMarker(markers: OverlayMarkers, header: TarHeader): void {
   if (!isInside(name))
     throw new AgentError(
       'ImageCorrupt',
-      `The writable layer has an entry outside its root: ${name}. Take a new checkpoint.`,
+      `The writable layer has an entry outside its root: ${name}.`,
     );
   if (header.type === 'character-device' && !header.devmajor && !header.devminor) {
     // Its bytes are lost: the file of the layers below could not be found by this name.

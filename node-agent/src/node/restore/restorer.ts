@@ -92,7 +92,7 @@ export class Restorer {
     if (digest !== undefined && digestOf(formatManifest(manifest)) !== digest) {
       throw new AgentError(
         'ImageCorrupt',
-        'The stored images are not those of this checkpoint: the digest of their manifest differs. Take a new checkpoint.',
+        'The stored images are not those of this checkpoint: the digest of their manifest differs.',
       );
     }
     verifyFiles(manifest.files, await digestFiles(this.#parts.store.dir(imageId)));
@@ -189,10 +189,7 @@ export class Restorer {
   async #manifest(imageId: string): Promise<Manifest> {
     const stored = await this.#parts.store.manifest(imageId);
     if (stored) return stored.manifest;
-    throw new AgentError(
-      'CheckpointNotFound',
-      `This node stores no images of ${imageId}. Take a new checkpoint, or choose one that still has its images.`,
-    );
+    throw new AgentError('CheckpointNotFound', `This node stores no images of ${imageId}.`);
   }
 
   async #prepare(options: RestoreOptions): Promise<RestoreReply> {
@@ -262,8 +259,7 @@ export class Restorer {
     if (here === wanted) return;
     throw new AgentError(
       'ImageVersion',
-      `The images were made with driver ABI ${wanted}, this node has ${here}. ` +
-        `Choose a node whose label sealift.dev/driver-abi is ${wanted}.`,
+      `The images were made with driver ABI ${wanted}, this node has ${here} (label sealift.dev/driver-abi).`,
     );
   }
 }

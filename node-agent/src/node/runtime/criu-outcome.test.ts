@@ -55,9 +55,9 @@ describe('a restore', () => {
 
   it.each([
     ['unsupported', 'UnsupportedObject', 'SRQ 3: use none', 'SRQ 3: use none.'],
-    ['image-version', 'ImageVersion', 'x', /^x\. Take a new checkpoint with/],
-    ['driver-abi', 'ImageVersion', 'x', /Install the same version/],
-    ['image-damaged', 'ImageCorrupt', 'x was altered.', 'x was altered. Take a new checkpoint.'],
+    ['image-version', 'ImageVersion', 'x', 'x.'],
+    ['driver-abi', 'ImageVersion', 'x', 'x.'],
+    ['image-damaged', 'ImageCorrupt', 'x was altered.', 'x was altered.'],
     ['image-missing', 'ImageTruncated', 'ibverbs-0.img', /^ibverbs-0.img is not among the images/],
     ['gid', 'RestoreFailed', 'no address at index 3', 'no address at index 3.'],
     ['toString', 'RestoreFailed', 'x', 'x.'],

@@ -40,16 +40,16 @@ const pluginCodes: Record<string, { code: AgentCode; message: (text: string) => 
   unsupported: { code: 'UnsupportedObject', message: (text) => `${text}.` },
   'driver-abi': {
     code: 'ImageVersion',
-    message: (text) => `${text}. Install the same version of Sealift on both nodes.`,
+    message: (text) => `${text}.`,
   },
   'image-version': {
     code: 'ImageVersion',
-    message: (text) => `${text}. Take a new checkpoint with the installed version of Sealift.`,
+    message: (text) => `${text}.`,
   },
-  'image-damaged': { code: 'ImageCorrupt', message: (text) => `${text}. Take a new checkpoint.` },
+  'image-damaged': { code: 'ImageCorrupt', message: (text) => `${text}.` },
   'image-missing': {
     code: 'ImageTruncated',
-    message: (text) => `${text} is not among the images. Take a new checkpoint.`,
+    message: (text) => `${text} is not among the images.`,
   },
 };
 

@@ -8,12 +8,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { agentDnsName } from '../../../../crds/src/index.ts';
 import { certificates } from '../../testing/certificates.ts';
 import type { ManifestHeader } from './manifest.ts';
 import { Receiver } from './receiver.ts';
 import { sendImages } from './sender.ts';
 import { ImageStore } from './image-store.ts';
-import { readCertificates, SERVER_NAME } from './tls.ts';
+import { readCertificates } from './tls.ts';
 
 const header: ManifestHeader = {
   ...{ version: 1, id: 'one', createdAt: '', versions: { sealift: '0', kernel: '6' } },
@@ -22,12 +23,13 @@ const header: ManifestHeader = {
   bytes: { pages: 0, verbs: 0, rootfs: 0 },
 };
 
+const NAME = agentDnsName('a');
 let base: string;
 let good: string;
 let server: https.Server | undefined;
 beforeAll(async () => {
   base = await mkdtemp(join(tmpdir(), 'sealift-peer-'));
-  good = await certificates(base, { ca: 'ca', san: SERVER_NAME });
+  good = await certificates(base, { ca: 'ca', san: NAME });
   await mkdir(join(base, 'images', 'main'), { recursive: true });
   await writeFile(join(base, 'images', 'main', 'pages-1.img'), Buffer.alloc(32 << 20));
 });
@@ -49,7 +51,13 @@ async function peer(serve: RequestListener): Promise<string> {
 }
 const send = async (serve: RequestListener) =>
   sendImages({
-    ...{ address: await peer(serve), id: 'one', dir: join(base, 'images'), manifest: header },
+    ...{
+      address: await peer(serve),
+      node: 'a',
+      id: 'one',
+      dir: join(base, 'images'),
+      manifest: header,
+    },
     ...{ certificateDir: good, idleMs: 500 },
   });
 
@@ -57,7 +65,7 @@ describe('certificates', () => {
   it('that are missing are named', async () => {
     await expect(readCertificates(join(base, 'nowhere'))).rejects.toMatchObject({
       code: 'CertificateMissing',
-      message: expect.stringContaining('ca.crt') as string,
+      message: expect.stringContaining('nowhere') as string,
     });
   });
 });
@@ -99,7 +107,8 @@ describe('a sender', () => {
       store: new ImageStore(root),
       certificateDir: good,
       log: pino({ level: 'silent' }),
-      expected: (id) => (asked.push(id) > 0 && id === 'one' ? id : undefined),
+      expected: (id) =>
+        asked.push(id) > 0 && id === 'one' ? { imageId: id, node: 'a' } : undefined,
       received: () => undefined,
       failed: () => undefined,
     });
@@ -108,7 +117,7 @@ describe('a sender', () => {
     const ask = (method: string, path: string, body = '') =>
       new Promise<string>((resolve, reject) => {
         const options = { ...files, host: '127.0.0.1', port, method, path, agent: false as const };
-        const request = https.request({ ...options, servername: SERVER_NAME }, (response) => {
+        const request = https.request({ ...options, servername: NAME }, (response) => {
           let text = '';
           response.on('data', (chunk: Buffer) => (text += chunk.toString()));
           response.on('end', () => resolve(text));

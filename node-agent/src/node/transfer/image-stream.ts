@@ -114,11 +114,9 @@ async function sizeOf(file: string, path: string): Promise<{ size: number }> {
   try {
     return await lstat(file);
   } catch (cause) {
-    throw new AgentError(
-      'ImageTruncated',
-      `Image ${path} is missing on the source's node. Take a new checkpoint.`,
-      { cause },
-    );
+    throw new AgentError('ImageTruncated', `Image ${path} is missing on the source's node.`, {
+      cause,
+    });
   }
 }
 
@@ -170,10 +168,7 @@ class Unpacker {
 
   finish(): Manifest {
     if (!this.#manifest) {
-      throw new AgentError(
-        'ImageTruncated',
-        'The images came without a manifest. Create a new request.',
-      );
+      throw new AgentError('ImageTruncated', 'The images came without a manifest.');
     }
     verifyFiles(this.#manifest.files, this.#stored);
     return this.#manifest;
@@ -182,14 +177,11 @@ class Unpacker {
   async #entry(entry: Entry): Promise<void> {
     const { name, type } = entry.header;
     if (this.#manifest)
-      throw new AgentError(
-        'ImageCorrupt',
-        `An entry follows the manifest of the images: ${name}. Create a new request.`,
-      );
+      throw new AgentError('ImageCorrupt', `An entry follows the manifest of the images: ${name}.`);
     if (type !== 'file' || !isInside(name)) {
       throw new AgentError(
         'ImageCorrupt',
-        `The images have an entry that is not a plain file in their folder: ${type} ${name}. Create a new request.`,
+        `The images have an entry that is not a plain file in their folder: ${type} ${name}.`,
       );
     }
     if (name === MANIFEST_NAME) {
@@ -207,7 +199,7 @@ function asImageError(error: unknown): unknown {
   if (isCut(error)) {
     return new AgentError(
       'ImageTruncated',
-      'The stream of images ended early. See the network between the nodes, then create a new request.',
+      'The stream of images ended early. See the network between the nodes.',
       { cause: error },
     );
   }

@@ -3,12 +3,12 @@
 // request.
 import type { Logger } from '../../../../kube/src/index.ts';
 import { microTimestamp } from '../../support/step-times.ts';
-import type { ReceiverOptions } from './receiver.ts';
+import type { AwaitedImages, ReceiverOptions } from './receiver.ts';
 
 /** Awaits images and reacts to them. */
 export interface ImageListener {
-  /** The id in the manifest of images that are awaited now in folder `id`; undefined if none are. */
-  awaits(id: string): string | undefined;
+  /** The images that are awaited now in folder `id`; undefined if none are. */
+  awaits(id: string): AwaitedImages | undefined;
   /**
    * Images have begun to arrive, or have ended.
    * @param begun when they began to arrive, RFC 3339 with microseconds, if they have arrived whole

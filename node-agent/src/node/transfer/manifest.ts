@@ -88,25 +88,20 @@ export function parseManifest(text: string): Manifest {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new AgentError(
-      'ImageCorrupt',
-      'The manifest of the images is not JSON. Take a new checkpoint.',
-      { cause },
-    );
+    throw new AgentError('ImageCorrupt', 'The manifest of the images is not JSON.', { cause });
   }
   const version = z.looseObject({ version: z.unknown() }).safeParse(json);
   if (version.success && version.data.version !== MANIFEST_VERSION) {
     throw new AgentError(
       'ImageVersion',
-      `The images have format version ${String(version.data.version)}, this agent reads version ${MANIFEST_VERSION}. ` +
-        'Take a new checkpoint with the installed version of Sealift.',
+      `The images have format version ${String(version.data.version)}, this agent reads version ${MANIFEST_VERSION}.`,
     );
   }
   const parsed = manifest.safeParse(json);
   if (parsed.success) return parsed.data;
   throw new AgentError(
     'ImageCorrupt',
-    `The manifest of the images is damaged: ${z.prettifyError(parsed.error)}. Take a new checkpoint.`,
+    `The manifest of the images is damaged: ${z.prettifyError(parsed.error)}.`,
   );
 }
 
@@ -133,29 +128,26 @@ export function verifyFiles(
 ): void {
   const left = new Map(actual.map((file) => [file.path, file]));
   if (left.size !== actual.length) {
-    throw new AgentError('ImageCorrupt', 'A file of the images came twice. Create a new request.');
+    throw new AgentError('ImageCorrupt', 'A file of the images came twice.');
   }
   for (const file of expected) {
     const found = left.get(file.path);
     if (!found || found.size < file.size) {
       throw new AgentError(
         'ImageTruncated',
-        `Image ${file.path} has ${found?.size ?? 0} of ${file.size} bytes. Take a new checkpoint.`,
+        `Image ${file.path} has ${found?.size ?? 0} of ${file.size} bytes.`,
       );
     }
     if (found.size !== file.size || found.sha256 !== file.sha256) {
       throw new AgentError(
         'ImageCorrupt',
-        `Image ${file.path} is not what the source wrote: its SHA-256 differs. Take a new checkpoint.`,
+        `Image ${file.path} is not what the source wrote: its SHA-256 differs.`,
       );
     }
     left.delete(file.path);
   }
   const [extra] = left.keys();
   if (extra !== undefined) {
-    throw new AgentError(
-      'ImageCorrupt',
-      `Image ${extra} is not in the manifest. Take a new checkpoint.`,
-    );
+    throw new AgentError('ImageCorrupt', `Image ${extra} is not in the manifest.`);
   }
 }

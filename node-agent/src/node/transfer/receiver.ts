@@ -1,42 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 // The HTTPS server for images from other agents: `PUT /v1/images/<id>` with a tar stream. It replies after every byte was
-// verified and synced. A client needs a certificate of the agents' own CA with the agents' name.
+// verified and synced. A client needs the certificate of the node from which the images are awaited.
 import https from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
+import { agentDnsName } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import type { Manifest } from './manifest.ts';
 import { watchIdle } from './idle-watch.ts';
 import type { ImageStore } from './image-store.ts';
-import { readCertificates, SERVER_NAME } from './tls.ts';
+import { readCertificates } from './tls.ts';
 
-/** How often the certificates are read again. */
-const RELOAD_MS = 60_000;
+/** How often the certificate is read again. */
+const RELOAD_MS = 5_000;
 /** A sender that sends no byte for that long is gone. */
 const IDLE_MS = 30_000;
 const HANDSHAKE_MS = 10_000;
 const MAX_CONNECTIONS = 64;
+
+/** Images that are awaited. */
+export interface AwaitedImages {
+  /** The id that their manifest must have. */
+  imageId: string;
+  /** The node that sends them. */
+  node: string;
+}
 
 /** What the receiver needs, and the callbacks by which it asks and reports. */
 export interface ReceiverOptions {
   store: ImageStore;
   certificateDir: string;
   log: Logger;
-  /** The id that the manifest of images for folder `id` must have; undefined if none are awaited there. */
-  expected(id: string): string | undefined;
+  /** What is awaited in folder `id`; undefined if nothing is. */
+  expected(id: string): AwaitedImages | undefined;
   /** Called before the sender gets its reply. */
   received(id: string, manifest: Manifest): void;
   failed(id: string, error: unknown): void;
   /** Called before the first byte is read. */
   started?(id: string): void;
+  /** How often the certificate is read again, in milliseconds; for tests. */
+  reloadMs?: number;
 }
+
+const options: https.ServerOptions = {
+  requestCert: true,
+  rejectUnauthorized: true,
+  minVersion: 'TLSv1.3',
+  handshakeTimeout: HANDSHAKE_MS,
+  headersTimeout: HANDSHAKE_MS,
+};
 
 export class Receiver {
   readonly #options: ReceiverOptions;
   #server: https.Server | undefined;
   #reload: NodeJS.Timeout | undefined;
+  #certificate: Buffer | undefined;
+  #trusted: Buffer | undefined;
+  #complaint: string | undefined;
   /** Ids of images that are being received. */
   readonly #busy = new Set<string>();
 
@@ -44,12 +66,15 @@ export class Receiver {
     this.#options = options;
   }
 
-  /** @returns the port, which differs from the one asked for only if that was 0. @throws AgentError CertificateMissing */
+  /**
+   * Without a certificate it refuses every client until there is one.
+   * @returns the port, which differs from the one asked for only if that was 0
+   */
   async listen(port: number, host?: string): Promise<number> {
-    const options = await this.#tls();
     const server = https.createServer(options, (request, response) => {
       void this.#serve(request, response);
     });
+    await this.#reloadCertificate(server);
     server.requestTimeout = 0;
     // A move needs one connection: this bounds what a client can occupy.
     server.maxConnections = MAX_CONNECTIONS;
@@ -61,12 +86,8 @@ export class Receiver {
       server.listen(port, host, () => resolve());
     });
     this.#server = server;
-    this.#reload = setInterval(() => {
-      this.#tls().then(
-        (fresh) => server.setSecureContext(fresh),
-        (error: unknown) => this.#options.log.error({ err: error }, 'cannot reload certificates'),
-      );
-    }, RELOAD_MS).unref();
+    const reload = this.#options.reloadMs ?? RELOAD_MS;
+    this.#reload = setInterval(() => void this.#reloadCertificate(server), reload).unref();
     const address = server.address();
     return typeof address === 'object' && address ? address.port : port;
   }
@@ -80,23 +101,25 @@ export class Receiver {
     );
   }
 
-  async #tls(): Promise<https.ServerOptions> {
-    const files = await readCertificates(this.#options.certificateDir);
-    return {
-      ...files,
-      requestCert: true,
-      rejectUnauthorized: true,
-      minVersion: 'TLSv1.3',
-      handshakeTimeout: HANDSHAKE_MS,
-      headersTimeout: HANDSHAKE_MS,
-    };
+  /** Connections that are open go on with the certificate that they began with. */
+  async #reloadCertificate(server: https.Server): Promise<void> {
+    try {
+      const files = await readCertificates(this.#options.certificateDir);
+      if (this.#certificate?.equals(files.cert) && this.#trusted?.equals(files.ca)) return;
+      server.setSecureContext({ ...files, minVersion: 'TLSv1.3' });
+      [this.#certificate, this.#trusted] = [files.cert, files.ca];
+    } catch (error) {
+      const { code, message } = reasonOf(error);
+      if (this.#complaint !== message)
+        this.#options.log.warn({ code, message }, 'no image client is served');
+      this.#complaint = message;
+    }
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const id = /^\/v1\/images\/([A-Za-z0-9.-]+)$/.exec(request.url ?? '')?.[1];
-    let awaited: string | undefined;
+    let awaited: AwaitedImages | undefined;
     try {
-      checkClient(request.socket as TLSSocket);
       if (request.method !== 'PUT' || !id) {
         throw new AgentError('BadRequest', 'The agent serves only PUT /v1/images/<id>.');
       }
@@ -104,6 +127,7 @@ export class Receiver {
       if (awaited === undefined) {
         throw new AgentError('UnexpectedImages', `This node awaits no images of ${id} now.`);
       }
+      checkClient(request.socket as TLSSocket, awaited.node);
       if (this.#busy.has(id)) {
         throw new AgentError('UnexpectedImages', `This node is receiving images of ${id} already.`);
       }
@@ -116,7 +140,7 @@ export class Receiver {
     try {
       this.#options.started?.(id);
       const manifest = await withFaults('receiver.store', () =>
-        this.#options.store.receive(id, request, awaited),
+        this.#options.store.receive(id, request, awaited.imageId),
       );
       this.#options.received(id, manifest);
       const stored = await this.#options.store.manifest(id);
@@ -132,13 +156,13 @@ export class Receiver {
   }
 }
 
-/** A certificate of the agents' CA may be another program's. @throws AgentError BadRequest */
-function checkClient(socket: TLSSocket): void {
-  const names = socket.getPeerCertificate().subjectaltname ?? '';
-  if (names.split(/,\s*/).includes(`DNS:${SERVER_NAME}`)) return;
+/** The agent of another node sends no images in the name of this one. @throws AgentError BadRequest */
+function checkClient(socket: TLSSocket, node: string): void {
+  const names = (socket.getPeerCertificate().subjectaltname ?? '').split(/,\s*/);
+  if (names.includes(`DNS:${agentDnsName(node)}`)) return;
   throw new AgentError(
     'BadRequest',
-    `The client's certificate is not for ${SERVER_NAME}. Check the agents' Secret.`,
+    `These images are awaited from node ${node}, and the client's certificate is for ${names.join(', ')}.`,
   );
 }
 

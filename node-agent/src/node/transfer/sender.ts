@@ -5,15 +5,18 @@ import https from 'node:https';
 import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { z } from 'zod';
+import { agentDnsName } from '../../../../crds/src/index.ts';
 import { AgentError, type AgentCode } from '../../support/errors.ts';
 import type { Manifest, ManifestHeader } from './manifest.ts';
 import { packImages } from './image-stream.ts';
-import { readCertificates, SERVER_NAME } from './tls.ts';
+import { readCertificates } from './tls.ts';
 
 /** What to send, and to whom. */
 export interface SendOptions {
   /** `host:port` of the other agent. */
   address: string;
+  /** The other agent's node, which its certificate must name. */
+  node: string;
   /** Folder of the images on the other node. */
   id: string;
   /** Folder of the images on this node, as the agent sees it. */
@@ -60,7 +63,7 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
     port,
     method: 'PUT',
     path: `/v1/images/${options.id}`,
-    servername: SERVER_NAME,
+    servername: agentDnsName(options.node),
     minVersion: 'TLSv1.3',
     agent: false,
     headers: { 'content-type': 'application/x-tar' },

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agents' certificates, for sender and receiver. Each use reads the files again, so that a rotated Secret needs no
-// restart.
-import { readFile } from 'node:fs/promises';
+// The node's certificate as sender, receiver and probe answers use it (docs/adr/0015). Each use reads the files again, so
+// that a new certificate needs no restart; connections that are open go on with the old one.
+import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError } from '../../support/errors.ts';
-
-/** DNS name in every agent's certificate. Both sides check it. */
-export const SERVER_NAME = 'sealift-agent';
 
 /** In PEM. */
 export interface Certificates {
@@ -15,24 +12,28 @@ export interface Certificates {
   key: Buffer;
 }
 
+/** Names of the files in the folder. */
+export const tlsFiles = { ca: 'ca.crt', cert: 'tls.crt', key: 'tls.key' } as const;
+
 /**
- * Reads ca.crt, tls.crt and tls.key.
- * @param dir where a Secret of type kubernetes.io/tls is mounted
+ * Reads the three files of one certificate.
+ * @param dir a link to the folder that has them: it changes at once
  * @throws AgentError CertificateMissing
  */
 export async function readCertificates(dir: string): Promise<Certificates> {
-  const read = async (name: string): Promise<Buffer> => {
-    try {
-      return await readFile(join(dir, name));
-    } catch (cause) {
-      const message = cause instanceof Error ? cause.message : String(cause);
-      throw new AgentError(
-        'CertificateMissing',
-        `The agent cannot read its certificate (${message}). Check the Secret with ca.crt, tls.crt and tls.key.`,
-        { cause },
-      );
-    }
-  };
-  const [ca, cert, key] = [await read('ca.crt'), await read('tls.crt'), await read('tls.key')];
-  return { ca, cert, key };
+  try {
+    const folder = await realpath(dir);
+    const [ca, cert, key] = await Promise.all(
+      [tlsFiles.ca, tlsFiles.cert, tlsFiles.key].map((name) => readFile(join(folder, name))),
+    );
+    if (!ca || !cert || !key) throw new Error('a file is missing');
+    return { ca, cert, key };
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new AgentError(
+      'CertificateMissing',
+      `The agent has no certificate (${message}). See the operator's log, and \`kubectl get csr\` for signer sealift.dev/agent.`,
+      { cause },
+    );
+  }
 }

@@ -8,8 +8,10 @@ import {
   mkdir,
   readFile,
   readdir,
+  rename,
   rm,
   stat,
+  symlink,
   truncate,
   writeFile,
 } from 'node:fs/promises';
@@ -20,7 +22,9 @@ import fc from 'fast-check';
 import pino from 'pino';
 import tar from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { agentDnsName } from '../../../../crds/src/index.ts';
 import { certificates } from '../../testing/certificates.ts';
+import { reasonOf } from '../../support/errors.ts';
 import {
   digestOf,
   formatManifest,
@@ -170,7 +174,7 @@ describe('packing', () => {
     ).rejects.toMatchObject({ code: 'ImageCorrupt' });
     await expect(build([[{ name: 'a' }, 'x'], manifest])).rejects.toMatchObject({
       code: 'ImageCorrupt',
-      message: 'Image a is not in the manifest. Take a new checkpoint.',
+      message: 'Image a is not in the manifest.',
     });
     await expect(build([manifest, [{ name: 'a' }, 'x']])).rejects.toMatchObject({
       code: 'ImageCorrupt',
@@ -190,15 +194,16 @@ it('gives a manifest one text, whatever order its fields were read in', () => {
 describe('agent to agent', () => {
   const log = pino({ level: 'silent' });
 
-  async function receiver(certificateDir: string) {
+  async function receiver(certificateDir: string, reloadMs?: number) {
     const root = await fresh();
     const store = new ImageStore(root);
     const failures: unknown[] = [];
     const server = new Receiver({
       store,
       certificateDir,
+      ...(reloadMs !== undefined && { reloadMs }),
       log,
-      expected: (id) => ({ one: 'one', copy: 'one' })[id],
+      expected: (id) => (['one', 'copy'].includes(id) ? { imageId: 'one', node: 'a' } : undefined),
       received: () => undefined,
       failed: (_id, error) => failures.push(error),
     });
@@ -207,12 +212,13 @@ describe('agent to agent', () => {
   }
 
   it('delivers over mutual TLS, and only images that are awaited', async () => {
-    const good = await certificates(base, { ca: 'ca1', san: 'sealift-agent' });
+    const good = await certificates(base, { ca: 'ca1', san: agentDnsName('a') });
     const to = await receiver(good);
     const dir = await sample();
     try {
       const sent = await sendImages({
         address: to.address,
+        node: 'a',
         id: 'one',
         dir,
         manifest: header('one'),
@@ -227,14 +233,14 @@ describe('agent to agent', () => {
       // Sent again, they stay the files that they are; others take their place.
       const files = async () => (await stat(join(to.root, 'one', 'main', 'pages-1.img'))).ino;
       const first = await files();
-      const one = { address: to.address, id: 'one', dir, certificateDir: good };
+      const one = { address: to.address, node: 'a', id: 'one', dir, certificateDir: good };
       expect((await sendImages({ ...one, manifest: header('one') })).digest).toBe(sent.digest);
       expect(await files()).toBe(first);
       await sendImages({ ...one, manifest: { ...header('one'), createdAt: 'later' } });
       expect(await files()).not.toBe(first);
       expect((await readdir(to.root)).sort()).toEqual(['one']);
       // A checkpoint's images, for a request that restores from it.
-      const again = { address: to.address, id: 'copy', dir, certificateDir: good };
+      const again = { address: to.address, node: 'a', id: 'copy', dir, certificateDir: good };
       await sendImages({ ...again, manifest: header('one') });
       expect((await to.store.manifest('copy'))?.manifest.id).toBe('one');
       await expect(sendImages({ ...again, manifest: header('two') })).rejects.toMatchObject({
@@ -243,6 +249,7 @@ describe('agent to agent', () => {
       await expect(
         sendImages({
           address: to.address,
+          node: 'a',
           id: 'two',
           dir,
           manifest: header('two'),
@@ -255,7 +262,7 @@ describe('agent to agent', () => {
   });
 
   it('reports images that the source’s disk has damaged, and stores nothing', async () => {
-    const good = await certificates(base, { ca: 'ca1', san: 'sealift-agent' });
+    const good = await certificates(base, { ca: 'ca1', san: agentDnsName('a') });
     const to = await receiver(good);
     const root = await fresh();
     await cp(await sample(), join(root, 'one'), { recursive: true });
@@ -265,11 +272,25 @@ describe('agent to agent', () => {
     try {
       await appendFile(join(dir, 'rootfs.tar'), 'x');
       await expect(
-        sendImages({ address: to.address, id: 'one', dir, manifest, certificateDir: good }),
+        sendImages({
+          address: to.address,
+          node: 'a',
+          id: 'one',
+          dir,
+          manifest,
+          certificateDir: good,
+        }),
       ).rejects.toMatchObject({ code: 'ImageCorrupt' });
       await truncate(join(dir, 'rootfs.tar'), 10);
       await expect(
-        sendImages({ address: to.address, id: 'one', dir, manifest, certificateDir: good }),
+        sendImages({
+          address: to.address,
+          node: 'a',
+          id: 'one',
+          dir,
+          manifest,
+          certificateDir: good,
+        }),
       ).rejects.toMatchObject({ code: 'ImageTruncated' });
       expect(to.failures).toHaveLength(2);
       expect(await readdir(to.root)).toEqual([]);
@@ -279,16 +300,31 @@ describe('agent to agent', () => {
   });
 
   it('refuses certificates of another CA, for another name, and none', async () => {
-    const good = await certificates(base, { ca: 'ca1', san: 'sealift-agent' });
-    const foreign = await certificates(base, { ca: 'ca2', san: 'sealift-agent' });
+    const good = await certificates(base, { ca: 'ca1', san: agentDnsName('a') });
+    const foreign = await certificates(base, { ca: 'ca2', san: agentDnsName('a') });
     const otherName = await certificates(base, { ca: 'ca1', san: 'something-else' });
     const to = await receiver(good);
     const dir = await sample();
     const attempt = (certificateDir: string) =>
-      sendImages({ address: to.address, id: 'one', dir, manifest: header('one'), certificateDir });
+      sendImages({
+        address: to.address,
+        node: 'a',
+        id: 'one',
+        dir,
+        manifest: header('one'),
+        certificateDir,
+      });
     try {
       await expect(attempt(foreign)).rejects.toMatchObject({ code: 'TransferFailed' });
       await expect(attempt(otherName)).rejects.toMatchObject({ code: 'BadRequest' });
+      // The agent of another node, for images that are awaited from node a.
+      const other = await certificates(base, { ca: 'ca1', san: agentDnsName('b') });
+      await expect(attempt(other)).rejects.toMatchObject({
+        code: 'BadRequest',
+        message: expect.stringMatching(
+          /awaited from node a.*DNS:b\.agents\.sealift\.dev/,
+        ) as string,
+      });
       // Trusts the right CA, shows a certificate of the wrong one.
       const mixed = await fresh();
       await cp(foreign, mixed, { recursive: true });
@@ -303,6 +339,7 @@ describe('agent to agent', () => {
       await expect(
         sendImages({
           address: impostor.address,
+          node: 'a',
           id: 'one',
           dir,
           manifest: header('one'),
@@ -311,6 +348,65 @@ describe('agent to agent', () => {
       ).rejects.toMatchObject({ code: 'TransferFailed' });
     } finally {
       await impostor.server.close();
+    }
+  });
+
+  it('does not send to the agent of another node than the request’s', async () => {
+    const good = await certificates(base, { ca: 'ca1', san: agentDnsName('a') });
+    const to = await receiver(good);
+    try {
+      const dir = await sample();
+      const options = { address: to.address, id: 'one', dir, manifest: header('one') };
+      await expect(
+        sendImages({ ...options, node: 'b', certificateDir: good }),
+      ).rejects.toMatchObject({ code: 'TransferFailed' });
+      expect(await readdir(to.root)).toEqual([]);
+    } finally {
+      await to.server.close();
+    }
+  });
+
+  it('goes on when certificate and authority are replaced, and then takes only the new ones', async () => {
+    const [first, second] = await Promise.all(
+      ['ca1', 'ca3'].map((ca) => certificates(base, { ca, san: agentDnsName('a') })),
+    );
+    if (first === undefined || second === undefined) throw new Error('no certificates');
+    const link = join(await fresh(), 'tls');
+    // Without a certificate, nobody is served.
+    const to = await receiver(link, 20);
+    const dir = await sample();
+    const attempt = (certificateDir: string, sealed?: () => Promise<void>) =>
+      sendImages({
+        ...{ address: to.address, node: 'a', id: 'one', dir, manifest: header('one') },
+        ...{ certificateDir, ...(sealed && { sealed }) },
+      });
+    const become = async (folder: string): Promise<void> => {
+      await symlink(folder, `${link}.new`);
+      await rename(`${link}.new`, link);
+    };
+    try {
+      await expect(attempt(first)).rejects.toMatchObject({ code: 'TransferFailed' });
+      await become(first);
+      await expect
+        .poll(() =>
+          attempt(first).then(
+            () => 'sent',
+            () => 'refused',
+          ),
+        )
+        .toBe('sent');
+      // Everything but the manifest is on its way when the certificate changes.
+      const sent = await attempt(first, async () => {
+        await become(second);
+        await expect
+          .poll(() => attempt(second).catch((error: unknown) => reasonOf(error).code))
+          .toBe('UnexpectedImages');
+      });
+      expect(sent.digest).toBe((await to.store.manifest('one'))?.digest);
+      await expect(attempt(first)).rejects.toMatchObject({ code: 'TransferFailed' });
+      expect((await attempt(second)).digest).toBe(sent.digest);
+    } finally {
+      await to.server.close();
     }
   });
 

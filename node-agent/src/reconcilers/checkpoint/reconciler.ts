@@ -28,6 +28,7 @@ import type { Entry, Journal, Stage } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import { claimPod } from '../claim.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
+import { withRemedy } from '../remedy.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import type { Publisher } from '../publisher.ts';
 import { RunningWork } from '../running-work.ts';
@@ -123,7 +124,7 @@ export class CheckpointReconciler implements HandoverReconciler<
 
   async failed(error: unknown, effect: CheckpointEffect, observed: Observed): Promise<void> {
     if (effect.type !== 'TakeCheckpoint') return;
-    const { code, message } = reasonOf(error);
+    const { code, message } = withRemedy('CheckpointRequest', reasonOf(error));
     const { uid } = observed.request.metadata;
     const entry = this.#deps.journal.get(uid, 'checkpoint');
     if (entry) {

@@ -25,7 +25,8 @@ import {
 import { doWithin, stepLimit, type Limit } from '../step-limits.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import type { Publisher } from '../publisher.ts';
-import { receiverAddress } from '../receiver-address.ts';
+import { receiverOf } from '../receiver-of.ts';
+import { withRemedy } from '../remedy.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
 import type { ImageStore } from '../../node/transfer/image-store.ts';
@@ -125,12 +126,12 @@ export class ImageSenderReconciler implements HandoverReconciler<
 
   async act(_effect: ImageSenderEffect, observed: Observed, context: Context): Promise<void> {
     const { request, imageId } = observed;
-    const address = receiverAddress(request);
+    const receiver = receiverOf(request);
     const stored = await this.#deps.store.manifest(imageId);
     if (!stored) {
       throw new AgentError(
         'CheckpointNotFound',
-        `Node ${this.#deps.nodeName} no longer stores the images of checkpoint ${imageId}: restore another checkpoint.`,
+        `Node ${this.#deps.nodeName} no longer stores the images of checkpoint ${imageId}.`,
       );
     }
     const uid = request.metadata.uid;
@@ -149,7 +150,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
       await doWithin(this.#limitOf(request), this.#clock, stop, () =>
         withFaults('images.send', () =>
           this.#deps.send({
-            address,
+            ...receiver,
             // Several requests may restore one checkpoint on one node. Each has its own folder there.
             id: uid,
             dir: this.#deps.store.dir(imageId),
@@ -169,7 +170,10 @@ export class ImageSenderReconciler implements HandoverReconciler<
   async failed(error: unknown, _effect: ImageSenderEffect, observed: Observed): Promise<void> {
     const { code, message } = reasonOf(error);
     if (isTransient(code)) return;
-    this.#failures.set(observed.request.metadata.uid, { code, message });
+    this.#failures.set(
+      observed.request.metadata.uid,
+      withRemedy('RestoreRequest', { code, message }),
+    );
   }
 
   forget(uid: string): void {

@@ -18,6 +18,7 @@ interface Finding extends Reported {
 export class Findings {
   readonly #findings = new Map<string, Finding>();
   readonly #refusals = new Map<string, Failure>();
+  readonly #missing = new Map<string, number>();
 
   get(uid: string): Finding {
     return this.#findings.get(uid) ?? {};
@@ -25,6 +26,18 @@ export class Findings {
 
   add(uid: string, more: Finding): void {
     this.#findings.set(uid, { ...this.get(uid), ...more });
+  }
+
+  /** Since when the pod runs no container, by the clock that gives `now`. */
+  missingSince(uid: string, now: number): number {
+    const since = this.#missing.get(uid) ?? now;
+    this.#missing.set(uid, since);
+    return since;
+  }
+
+  /** The pod runs. */
+  found(uid: string): void {
+    this.#missing.delete(uid);
   }
 
   /** Keeps a failure from before the agent has begun, or drops it. The journal has the later failures. */
@@ -41,5 +54,6 @@ export class Findings {
   forget(uid: string): void {
     this.#findings.delete(uid);
     this.#refusals.delete(uid);
+    this.#missing.delete(uid);
   }
 }

@@ -3,12 +3,13 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { migrationRequests } from '../../../../kube/src/index.ts';
+import { podCompleted } from '../../../../crds/src/index.ts';
+import { migrationRequests, Pod, pods } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { Host } from '../../node/host/host.ts';
 import { RdmaDriver } from '../../node/device/driver.ts';
-import { decision, migration, NAMESPACE } from '../../testing/objects.ts';
+import { decision, migration, NAMESPACE, pod, SOURCE_UID } from '../../testing/objects.ts';
 import {
   api,
   decide,
@@ -68,6 +69,16 @@ describe('a source', () => {
     await runs();
     expect([sourceNode.did, sourceNode.locked]).toEqual([['release'], false]);
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'LockFailed' });
+  });
+
+  it('is not locked if an object that cannot be moved was made since the inspection', async () => {
+    put({ targetAgent: { state: 'Preparing' } });
+    await runs();
+    sourceNode.fail = { at: 'devices', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    put();
+    await runs();
+    expect([sourceNode.did, stage()]).toEqual([[], undefined]);
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'UnsupportedObject' });
   });
 
   it('has its network probes answered once, from the lock on', async () => {
@@ -234,6 +245,55 @@ describe('a source', () => {
     await runs();
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'UnsupportedObject' });
     expect([sourceNode.did, status()?.sourceAgent?.state]).toEqual([[], 'Resumed']);
+  });
+
+  describe('whose pod runs no container before it is locked', () => {
+    const podIs = (phase: string, restartPolicy?: string) =>
+      api.put(
+        pods,
+        Pod.parse({
+          ...pod('app', SOURCE_UID),
+          spec: { containers: [{ name: 'main' }], ...(restartPolicy && { restartPolicy }) },
+          status: { phase },
+        }),
+      );
+
+    it.each([{ targetAgent: undefined, deadlines: {} }, {}])(
+      'says as the operator that the pod has completed: %j',
+      async (status_) => {
+        sourceNode.gone = true;
+        podIs('Running', 'OnFailure');
+        put(status_);
+        await runs();
+        expect(status()?.decision, 'its kubelet has not reported it yet').toBeUndefined();
+        pass(5000);
+        podIs('Succeeded', 'OnFailure');
+        await runs();
+        expect(status()?.decision).toMatchObject({
+          outcome: 'Aborted',
+          ...podCompleted('app'),
+        });
+        await runs();
+        expect(status()?.sourceAgent).toMatchObject({ state: 'Resumed', reason: 'PodCompleted' });
+        expect(sourceNode.did).toEqual([]);
+      },
+    );
+
+    it.each([
+      ['its kubelet starts it again', 'Running', 'Always', 0],
+      ['it has failed', 'Failed', 'Never', 0],
+      ['its kubelet reports nothing', 'Running', 'Never', 10_000],
+    ])('says that it is lost: %s', async (_why, phase, policy, afterMs) => {
+      sourceNode.gone = true;
+      podIs(phase, policy);
+      put({ targetAgent: undefined, deadlines: {} });
+      await runs();
+      pass(afterMs);
+      await runs();
+      expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'SourceLost' });
+      await runs();
+      expect(status()?.sourceAgent?.state).toBe('Lost');
+    });
   });
 
   it('refuses a pod with an exec session before it holds the device, and then allows exec again', async () => {

@@ -25,11 +25,13 @@ import { beginStep, endStep } from '../../support/step-times.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import { isTargetAnswering, SOURCE_WAIT_MS, waitUntil } from '../handover-waits.ts';
+import { withRemedy } from '../remedy.ts';
 import { RunningWork } from '../running-work.ts';
 import { SeenDeadlines } from '../seen-deadlines.ts';
 import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
 import { Findings } from './findings.ts';
 import { entryOf, isLost, lockedPodOf, lostMessage, podName, podUid } from './journal-entry.ts';
+import { missingPod } from './missing-pod.ts';
 import { SourceObserver, type Observed, type SourceDependencies } from './observe.ts';
 import { SourceReport } from './report.ts';
 import { SourceSteps } from './steps.ts';
@@ -117,7 +119,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   async failed(error: unknown, effect: SourceEffect, observed: Observed): Promise<void> {
     if (repeatedEffects.has(effect.type)) return;
-    const failure = reasonOf(error);
+    const failure = withRemedy('MigrationRequest', reasonOf(error));
     const { uid } = observed.request.metadata;
     const isBegun = this.#deps.journal.get(uid, 'source') !== undefined;
     if (effect.type === 'LockNetwork' && !isBegun) {
@@ -163,15 +165,19 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   /** Finds out what would make the move fail, while nothing is locked. */
   async #inspectPod(request: MigrationRequest): Promise<void> {
     checkRetryBudget(request.status?.peers, request.spec.timeouts);
-    const names = startOrder(await this.#deps.pods.getPod(podName(request)));
+    const pod = await this.#deps.pods.getPod(podName(request));
+    const { uid } = request.metadata;
     try {
-      await this.#deps.checkpointer.inspectPod(podUid(request), names);
+      await this.#deps.checkpointer.inspectPod(podUid(request), startOrder(pod));
     } catch (error) {
       // The pod ran when the operator accepted the request.
       if (reasonOf(error).code !== 'PodNotFound') throw error;
-      throw new AgentError('SourceLost', lostMessage(podName(request).pod), { cause: error });
+      const now = this.#clock.now();
+      const missingMs = now - this.#findings.missingSince(uid, now);
+      throw missingPod(podName(request).pod, pod, missingMs, { cause: error });
     }
-    this.#findings.refuse(request.metadata.uid, undefined);
+    this.#findings.found(uid);
+    this.#findings.refuse(uid, undefined);
   }
 
   async #proposeAbort(

@@ -15,6 +15,7 @@ import {
   withFaults,
   type Clock,
   type Context,
+  type Pod,
 } from '../../../../kube/src/index.ts';
 import { startOrder } from '../../callers/request-lookup.ts';
 import { checkRetryBudget, readPeers } from '../../support/peers.ts';
@@ -25,7 +26,7 @@ import type { Entry, Stage } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
 import { beginOnce, endStep, secondsOf } from '../../support/step-times.ts';
 import { claimPod } from '../claim.ts';
-import { receiverAddress } from '../receiver-address.ts';
+import { receiverOf } from '../receiver-of.ts';
 import type { RunningWork } from '../running-work.ts';
 import { blackoutDeadline, deadlineField, type SeenDeadlines } from '../seen-deadlines.ts';
 import type { Findings } from './findings.ts';
@@ -39,6 +40,7 @@ import {
   podUid,
   retryBudgetOf,
 } from './journal-entry.ts';
+import { missingPod } from './missing-pod.ts';
 import type { SourceDependencies } from './observe.ts';
 import type { SourceReport } from './report.ts';
 
@@ -80,9 +82,11 @@ export class SourceSteps {
   async lockNetwork(request: MigrationRequest, context: Context): Promise<void> {
     this.#checkUndecided(request);
     checkRetryBudget(request.status?.peers, request.spec.timeouts);
-    const pod = await this.#findPod(request);
     const described = await this.#deps.pods.getPod(podName(request));
+    const pod = await this.#findPod(request, described);
     checkComplete(pod.containers, startOrder(described));
+    // The processes may have opened contexts and made objects since the inspection.
+    await this.#deps.checkpointer.checkDevices(pod);
     const probes = await this.#deps.probes?.probesOf(pod.netns, described);
     claimPod(this.#deps.journal, podUid(request), request.metadata.uid);
     const before = this.#entry(request);
@@ -145,7 +149,7 @@ export class SourceSteps {
 
   async sendImages(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
-    const address = receiverAddress(request);
+    const receiver = receiverOf(request);
     const { header } = this.#findings.get(uid);
     if (!header)
       throw new AgentError(
@@ -155,7 +159,7 @@ export class SourceSteps {
     await this.#runStep(request, 'Transferring', context, async (_pod, signal) => {
       await withFaults('source.transfer', () =>
         this.#deps.send({
-          address,
+          ...receiver,
           id: uid,
           dir: this.#deps.store.dir(uid),
           manifest: header,
@@ -212,9 +216,14 @@ export class SourceSteps {
     return timestamp(this.#clock.now() + secondsOfStep(spec.timeouts, step) * 1000);
   }
 
-  /** The pod, with the containers that it had when the agent locked it. @throws AgentError SourceLost, PodNotFound */
-  async #findPod(request: MigrationRequest): Promise<LocalPod> {
-    const entry = this.#deps.journal.get(request.metadata.uid, 'source');
+  /**
+   * The pod, with the containers that it had when the agent locked it.
+   * @param described the pod as the API server has it, before the agent has begun
+   * @throws AgentError SourceLost, PodCompleted; CompletionUnknown
+   */
+  async #findPod(request: MigrationRequest, described?: Pod): Promise<LocalPod> {
+    const { uid } = request.metadata;
+    const entry = this.#deps.journal.get(uid, 'source');
     const lost = (cause?: unknown) =>
       new AgentError('SourceLost', lostMessage(podName(request).pod), { cause });
     try {
@@ -222,7 +231,10 @@ export class SourceSteps {
       if (!entry || !isLost(entry, containerIds(pod.containers))) return pod;
     } catch (error) {
       if (reasonOf(error).code !== 'PodNotFound') throw error;
-      throw lost(error);
+      if (entry || !described) throw lost(error);
+      const now = this.#clock.now();
+      const missingMs = now - this.#findings.missingSince(uid, now);
+      throw missingPod(podName(request).pod, described, missingMs, { cause: error });
     }
     throw lost();
   }

@@ -11,6 +11,7 @@ import {
 import { AgentError, reasonOf, type Failure } from '../../support/errors.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
+import { withRemedy } from '../remedy.ts';
 import { isSourceStopped } from '../handover-waits.ts';
 import type { Entry, Journal } from '../../support/journal/journal.ts';
 import { stepLimit, type Limit } from '../step-limits.ts';
@@ -110,11 +111,11 @@ export class TargetObserver<T extends Handover> {
       throw new AgentError(
         'ImageCorrupt',
         `The images on this node are not those that the source’s agent has reported: its digest is ${reported}, theirs ` +
-          `${stored.digest}. Move the pod again, and find out who else has the agents’ certificate.`,
+          `${stored.digest}. Find out who else has the agents’ certificate.`,
       );
     } catch (error) {
       if (!(error instanceof AgentError)) throw error;
-      return { images: 'absent', failure: reasonOf(error) };
+      return { images: 'absent', failure: withRemedy(request.kind, reasonOf(error)) };
     }
   }
 
@@ -142,12 +143,9 @@ export class TargetObserver<T extends Handover> {
   #failure(entry: Entry | undefined, states: ContainerStates): Failure | undefined {
     if (entry?.reason !== undefined) return { code: entry.reason, message: entry.message ?? '' };
     const failure = entry && states.failure();
-    return (
-      failure && {
-        ...failure,
-        message: withDiagnosticsPath(this.#deps.diagnostics, failure.message, entry),
-      }
-    );
+    if (!failure) return undefined;
+    const { code, message } = withRemedy(entry.kind, failure);
+    return { code, message: withDiagnosticsPath(this.#deps.diagnostics, message, entry) };
   }
 }
 

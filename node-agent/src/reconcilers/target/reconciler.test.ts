@@ -82,7 +82,12 @@ describe('a target', () => {
     expect([state(), stage()]).toEqual(['Receiving', undefined]);
     put({ sourceAgent: { state: 'Sent', checkpointDigest: 'sha256:00' } });
     await runs();
-    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'ImageCorrupt' });
+    expect(status()?.decision).toMatchObject({
+      outcome: 'Aborted',
+      reason: 'ImageCorrupt',
+      // There is no checkpoint to take again.
+      message: expect.stringMatching(/Create a new MigrationRequest\.$/) as string,
+    });
     expect(await created).not.toBe('restore');
     expect(whole).toMatch(/^sha256:/);
   });

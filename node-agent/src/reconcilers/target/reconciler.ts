@@ -13,6 +13,7 @@ import { AgentError, failureFields, reasonOf } from '../../support/errors.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
+import { withRemedy } from '../remedy.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import { SeenDeadlines } from '../seen-deadlines.ts';
 import { ContainerRestore } from './container-restore.ts';
@@ -93,7 +94,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   async failed(error: unknown, effect: TargetEffect, observed: Observed<T>): Promise<void> {
     // A restore that cannot begin fails the request. The agent repeats every other effect until it succeeds.
     if (effect.type !== 'StartRestore') return;
-    const { code, message } = reasonOf(error);
+    const { code, message } = withRemedy(observed.request.kind, reasonOf(error));
     const entry = this.#entry(observed.request);
     const located = withDiagnosticsPath(this.#deps.diagnostics, message, entry);
     await this.#deps.journal.put({ ...entry, ...failureFields({ code, message: located }) });

@@ -5,7 +5,7 @@ set -eu
 echo kind >/proc/sys/kernel/hostname
 ip link set lo up
 # The interface appears when udev has loaded its driver.
-tries=100
+tries=3000
 while [ ! -e /sys/class/net/eth0 ] && [ $((tries = tries - 1)) -gt 0 ]; do sleep 0.2; done
 echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra
 ip link set eth0 up

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "task_sockets.h"
+#include "task_files.h"
 
 #include <dirent.h>
 #include <sys/syscall.h>
@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <memory>
-#include <string>
 
 #include "descriptor.h"
 #include "job.h"
@@ -28,7 +27,8 @@ bool IsSocket(const std::string& path) {
 
 }  // namespace
 
-void EachSocket(pid_t pid, const std::function<void(uint32_t fd, int socket)>& visit) {
+void EachFile(pid_t pid, const std::function<bool(const std::string& path)>& wanted,
+              const std::function<void(uint32_t fd, int file)>& visit) {
   std::string folder = "/proc/" + std::to_string(pid) + "/fd";
   Descriptor task(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   std::unique_ptr<DIR, CloseDir> dir(opendir(folder.c_str()));
@@ -37,11 +37,15 @@ void EachSocket(pid_t pid, const std::function<void(uint32_t fd, int socket)>& v
     throw Failure::FromErrno(errno, "open task " + std::to_string(pid));
   }
   while (const dirent* entry = readdir(dir.get())) {
-    if (entry->d_name[0] == '.' || !IsSocket(folder + "/" + entry->d_name)) continue;
+    if (entry->d_name[0] == '.' || !wanted(folder + "/" + entry->d_name)) continue;
     uint32_t fd = static_cast<uint32_t>(std::stoul(entry->d_name));
-    Descriptor socket(static_cast<int>(syscall(SYS_pidfd_getfd, task.get(), fd, 0)));
-    if (socket.open()) visit(fd, socket.get());
+    Descriptor file(static_cast<int>(syscall(SYS_pidfd_getfd, task.get(), fd, 0)));
+    if (file.open()) visit(fd, file.get());
   }
+}
+
+void EachSocket(pid_t pid, const std::function<void(uint32_t fd, int socket)>& visit) {
+  EachFile(pid, IsSocket, visit);
 }
 
 }  // namespace sealift

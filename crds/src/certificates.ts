@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What operator and agents agree on about the agents' certificates (docs/adr/0015).
+
+/** The name of a node in its agent's certificate, and the only one: in a domain of Sealift's, whatever the node is called. */
+export const agentDnsName = (node: string): string => `${node}.agents.sealift.dev`;
+
+export const agentCertificate = {
+  /** Of the CertificateSigningRequests that the operator signs. */
+  signerName: 'sealift.dev/agent',
+  usages: ['digital signature', 'client auth', 'server auth'],
+  lifetimeMs: 24 * 3_600_000,
+  /** The agent renews when this share of the lifetime has passed. */
+  renewAfter: 2 / 3,
+} as const;
+
+/** Both in the chart's namespace: the Secret with the authority's keys, the ConfigMap with the certificates to trust. */
+export const agentAuthority = {
+  secret: 'sealift-agent-ca',
+  configMap: 'sealift-agent-ca',
+  key: 'ca.crt',
+} as const;
+
+/** In a token's, and so in a CertificateSigningRequest's `extra`: the node that the API server has bound the token to. */
+export const nodeClaim = 'authentication.kubernetes.io/node-name';

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whose the objects of an rxe device are: all of the device's (LIST of native/rxe/uapi/sealift_rxe.h), and which of its
+// contexts a process has open (DUMP_CONTEXT on the process's descriptors).
+#include "rxe_objects.h"
+
+#include <sealift_rxe.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+#include <vector>
+
+#include "arguments.h"
+#include "job.h"
+#include "rdma.h"
+#include "rxe.h"
+#include "task_files.h"
+#include "uverbs.h"
+
+namespace sealift {
+
+namespace {
+
+// IB_MR_TYPE_USER of the RDMA core's enum ib_mr_type, which no user header has.
+constexpr uint32_t kUserMemory = 3;
+
+using Object = sealift_rxe_device_object;
+
+struct Context {
+  uint32_t fd;
+  uint32_t number;
+  uint32_t events;
+};
+
+int List(int fd, std::vector<Object>* objects, sealift_rxe_list* answer) {
+  sealift_rxe_buffer buffer{};
+  buffer.address = objects->empty() ? 0 : reinterpret_cast<uintptr_t>(objects->data());
+  buffer.size = static_cast<uint32_t>(objects->size() * sizeof(Object));
+  return UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_LIST)
+      .In(SEALIFT_RXE_ATTR_LIST_IN, &buffer, sizeof(buffer))
+      .Out(SEALIFT_RXE_ATTR_LIST_OUT, answer, sizeof(*answer))
+      .Run(fd);
+}
+
+// The contexts of this process are those of calls like this one, which last no longer than their call.
+std::vector<Object> WithoutOwn(const std::vector<Object>& objects) {
+  std::set<uint32_t> own;
+  for (const Object& one : objects)
+    if (one.kind == SEALIFT_RXE_KIND_CONTEXT && one.owner == static_cast<uint32_t>(getpid()))
+      own.insert(one.number);
+  std::vector<Object> others;
+  std::copy_if(objects.begin(), objects.end(), std::back_inserter(others),
+               [&](const Object& one) { return own.count(one.context) == 0; });
+  return others;
+}
+
+std::vector<Object> ListObjects(const std::string& device) {
+  UverbsContext context(device);
+  QueryRxe(context, device);
+  std::vector<Object> objects;
+  sealift_rxe_list answer{};
+  int error = List(context.fd(), &objects, &answer);
+  // Processes may add objects between the count and the list.
+  for (int tries = 0; tries < 5 && (!error || error == ENOSPC); tries++) {
+    objects.assign(answer.count + 64, Object{});
+    error = List(context.fd(), &objects, &answer);
+    if (error) continue;
+    objects.resize(answer.count);
+    return WithoutOwn(objects);
+  }
+  RxeRefused(error, "list the objects of " + device);
+}
+
+std::vector<Context> OpenContexts(const std::string& device, pid_t pid) {
+  Netlink nldev(NETLINK_RDMA);
+  auto chardev = UverbsChardev(nldev, RequireRdmaDevice(nldev, device).index);
+  std::vector<Context> found;
+  if (!chardev) return found;
+  auto is_device = [&](const std::string& path) {
+    struct stat status;
+    return stat(path.c_str(), &status) == 0 && S_ISCHR(status.st_mode) &&
+           status.st_rdev == chardev->number;
+  };
+  EachFile(pid, is_device, [&](uint32_t fd, int file) {
+    sealift_rxe_buffer none{};
+    sealift_rxe_context context{};
+    int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_DUMP_CONTEXT)
+                    .In(SEALIFT_RXE_ATTR_DUMP_CONTEXT_IN, &none, sizeof(none))
+                    .Out(SEALIFT_RXE_ATTR_DUMP_CONTEXT_OUT, &context, sizeof(context))
+                    .Run(file);
+    // Open, but without a context (yet), or its device is being removed.
+    if (error == EINVAL || error == EIO || error == ENODEV) return;
+    if (error) RxeRefused(error, "read a context of " + device);
+    found.push_back({fd, context.number, context.async_pending});
+  });
+  return found;
+}
+
+const char* KindName(uint32_t kind) {
+  static constexpr const char* kNames[] = {"context", "pd", "ah", "srq", "qp", "cq", "mr", "mw"};
+  return kind < std::size(kNames) ? kNames[kind] : "other";
+}
+
+Napi::Object ToObject(Napi::Env env, const Object& from) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("kind", KindName(from.kind));
+  object.Set("number", from.number);
+  if (from.handle != SEALIFT_RXE_NONE) object.Set("handle", from.handle);
+  if (from.context != SEALIFT_RXE_NONE) object.Set("context", from.context);
+  if (from.owner != 0) object.Set("owner", from.owner);
+  if (from.kind == SEALIFT_RXE_KIND_QP) object.Set("type", QpTypeName(from.type));
+  if (from.kind == SEALIFT_RXE_KIND_MR) object.Set("isUserMemory", from.type == kUserMemory);
+  return object;
+}
+
+template <typename T, typename Convert>
+Napi::Value ToArray(Napi::Env env, const std::vector<T>& from, Convert convert) {
+  Napi::Array array = Napi::Array::New(env, from.size());
+  for (uint32_t at = 0; at < from.size(); at++) array[at] = convert(env, from[at]);
+  return array;
+}
+
+Napi::Value RxeObjects(const Napi::CallbackInfo& info) {
+  std::string device = NameArgument(info, 1, "device", kLongestRdmaName);
+  return Promise<std::vector<Object>>(
+      info.Env(), PathArgument(info, 0, "netns"), [device] { return ListObjects(device); },
+      [](Napi::Env env, const std::vector<Object>& objects) {
+        return ToArray(env, objects, ToObject);
+      });
+}
+
+Napi::Value RxeContexts(const Napi::CallbackInfo& info) {
+  std::string device = NameArgument(info, 1, "device", kLongestRdmaName);
+  pid_t pid = static_cast<pid_t>(NumberArgument(info, 2, "pid", INT32_MAX));
+  return Promise<std::vector<Context>>(
+      info.Env(), PathArgument(info, 0, "netns"), [=] { return OpenContexts(device, pid); },
+      [](Napi::Env env, const std::vector<Context>& contexts) {
+        return ToArray(env, contexts, [](Napi::Env in, const Context& from) {
+          Napi::Object object = Napi::Object::New(in);
+          object.Set("fd", from.fd);
+          object.Set("context", from.number);
+          object.Set("unreadEvents", from.events);
+          return object;
+        });
+      });
+}
+
+}  // namespace
+
+void ExportRxeObjects(Napi::Env env, Napi::Object exports) {
+  exports.Set("rxeObjects", Napi::Function::New<RxeObjects>(env));
+  exports.Set("rxeContexts", Napi::Function::New<RxeContexts>(env));
+}
+
+}  // namespace sealift

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the addon's functions take and return.
+
+/** Path of a network namespace, for example `/proc/123/ns/net` or `/var/run/netns/x`. */
+export type Netns = string;
+
+export type RdmaNetnsMode = 'shared' | 'exclusive';
+
+export interface RdmaDevice {
+  /** nldev's device index: unique on the host until it boots again. */
+  index: number;
+  name: string;
+  /** Sixteen hex digits in groups of four, `5054:00ff:fe12:3456`. */
+  nodeGuid: string;
+  /** Interface beneath port 1, where the driver reports it. */
+  netdev?: string;
+  /** The character device; absent while ib_uverbs is not loaded. */
+  uverbs?: { name: string; major: number; minor: number };
+}
+
+/** `type` and `state` are verbs' names (`RC`, `RTS`); `pid` is absent for objects of the kernel. */
+export interface RdmaQp {
+  lqpn: number;
+  rqpn?: number;
+  type: string;
+  state: string;
+  sqPsn?: number;
+  rqPsn?: number;
+  pid?: number;
+}
+export interface RdmaCq {
+  cqn: number;
+  /** Capacity in completions. */
+  cqe: number;
+  users: number;
+  pid?: number;
+}
+export interface RdmaMr {
+  mrn: number;
+  /** The kernel shows keys to CAP_NET_ADMIN only. */
+  rkey?: number;
+  lkey?: number;
+  /** Length in bytes. */
+  mrlen: number;
+  pid?: number;
+}
+export interface RdmaPd {
+  pdn: number;
+  users: number;
+  pid?: number;
+}
+export interface RdmaResources {
+  qp: RdmaQp[];
+  cq: RdmaCq[];
+  mr: RdmaMr[];
+  pd: RdmaPd[];
+}
+
+export interface Gid {
+  index: number;
+  /** IPv6 notation, IPv4 addresses as `::ffff:192.0.2.1`. */
+  gid: string;
+  netdev?: string;
+  type: 'IB/RoCE v1' | 'RoCE v2' | 'IB';
+}
+
+/** What the driver says of one rxe device: native/rxe/uapi/sealift_rxe.h. */
+export interface RxeInfo {
+  /** ABI version of the driver's Sealift methods. */
+  abi: number;
+  held: boolean;
+  /** RNR timer code (0..31) in use while held. */
+  rnrTimer: number;
+  /** Objects on the device: queue pairs, completion queues, memory regions. */
+  qps: number;
+  cqs: number;
+  mrs: number;
+}
+
+/** An object of a device: native/rxe/uapi/sealift_rxe.h, sealift_rxe_device_object. */
+export interface RxeObject {
+  kind: 'context' | 'pd' | 'ah' | 'srq' | 'qp' | 'cq' | 'mr' | 'mw' | 'other';
+  /** Of a context its number, of a queue pair its QPN, of a region or window its rkey; else unique for the kind. */
+  number: number;
+  /** In its context; absent for contexts and for what is the kernel's. */
+  handle?: number;
+  /** Number of the context that it belongs to; absent for what is the kernel's. */
+  context?: number;
+  /**
+   * PID, in the caller's PID namespace: of a region the process whose memory it is, of others the one that created it.
+   * Absent if no process that runs and is visible is that.
+   */
+  owner?: number;
+  /** Of a queue pair: verbs' name (`RC`). */
+  type?: string;
+  /** Of a region: it is over plain memory of a process. */
+  isUserMemory?: boolean;
+}
+
+/** A verbs context that a process has open. */
+export interface RxeContext {
+  fd: number;
+  /** As `RxeObject.context`. */
+  context: number;
+  /** Unread events of the device and its port: bit n for event type n (enum ibv_event_type). */
+  unreadEvents: number;
+}
+
+export interface InterfaceAddress {
+  family: 'ipv4' | 'ipv6';
+  address: string;
+  prefix: number;
+}
+export interface InterfaceInfo {
+  index: number;
+  /** Lower-case, colons. */
+  mac: string;
+  mtu: number;
+  /** IFF_UP. */
+  up: boolean;
+  /** IFF_LOWER_UP: there is a carrier. */
+  carrier: boolean;
+  addresses: InterfaceAddress[];
+}
+
+/** Numbers of System V IPC objects. */
+export interface SysvObjects {
+  /** Shared memory segments. */
+  shm: number;
+  /** Semaphore sets. */
+  sem: number;
+  /** Message queues. */
+  msg: number;
+}
+
+/** A socket that CRIU cannot dump. */
+export interface UndumpableSocket {
+  fd: number;
+  /** AF_INET is 2, AF_INET6 10 (socket(2)). */
+  family: number;
+  /** IPPROTO_MPTCP is 262. */
+  protocol: number;
+  listens: boolean;
+  /** The local one; 0 if there is none. */
+  port: number;
+}

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0
+# The driver under a kernel with KASAN, lockdep and kmemleak. See native/rxe/debug-kernel/README.md.
+
+DEBUG_KERNEL_SH := native/rxe/debug-kernel/debug-kernel.sh
+
+.PHONY: debug-kernel debug-test debug-lane fuzz
+
+debug-kernel: lab-deps ## Build the debug kernel: about 20 minutes the first time
+	@$(DEBUG_KERNEL_SH) up
+
+debug-test: lab-deps ## Run the driver's tests under the debug kernel; ONLY='goes on' picks
+	@$(DEBUG_KERNEL_SH) test
+
+fuzz: lab-deps ## Fuzz the driver under the debug kernel: TIME=600 seconds, SEED=1, EPOCHS=1 for one alone
+	@$(DEBUG_KERNEL_SH) fuzz $(or $(TIME),600) $(or $(SEED),$$(date +%s)) $(EPOCHS)
+
+debug-lane:
+	@$(DEBUG_KERNEL_SH) lane

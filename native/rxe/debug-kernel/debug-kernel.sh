@@ -1,0 +1,129 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The debug kernel: user-mode Linux, which runs as a process of this machine, at its speed, and needs no KVM.
+# usage: debug-kernel.sh up | test | lane | fuzz SECONDS SEED [EPOCHS]
+#   up    make it, unless it is in the lab's cache
+#   test  run the driver's tests in it
+#   fuzz  run the fuzzer in it; what the kernel reports is in build/native/debug-kernel
+#   lane  the tests and a minute of the fuzzer, or, if it has not been made, say so
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+lab=$here/../../../e2e/lab
+for part in config progress cache debian builder rootfs; do
+	# shellcheck source=/dev/null
+	. "$lab/lib/$part.sh"
+done
+
+# Seconds of the fuzzer in a lane, and the most that the driver's tests may take there.
+LANE_FUZZ=60
+TESTS_SECONDS=1800
+
+kernel_key() { cache_key "@$here/config" "@$here/build.sh" "$(builder_kernel)" "$(declare -f kernel_build)"; }
+kernel_dir() { cache_dir debug-kernel "$(kernel_key)"; }
+kernel_build() { builder_run "$here/build.sh" /usr/src/linux-source-6.12.tar.xz "$here/config" "$1"; }
+
+up() {
+	mkdir -p "$LAB_CACHE"
+	"$lab/builder.sh" up
+	cache_build debug-kernel "$(kernel_key)" kernel_build
+	cache_build node-tree "$(rootfs_tree_key)" rootfs_build_tree
+}
+
+# The driver and its tests as they are now.
+share=$CHECKOUT/build/native/debug-kernel
+prepare() {
+	local kernel release sums
+	kernel=$(kernel_dir)
+	release=$(cat "$kernel/release")
+	mkdir -p "$share/lib/modules/$release"
+	cp "$kernel"/modules.* "$share/lib/modules/$release/"
+	sums=$(cache_key "@$here/../patches" "@$here/../src" "@$here/../uapi" "@$here/../build.sh" "$kernel")
+	if [ "$(cat "$share/sums" 2>/dev/null)" != "$sums" ]; then
+		builder_run env ARCH=um "$here/../build.sh" "$kernel/headers" /usr/src/linux-source-6.12.tar.xz "$share"
+		echo "$sums" >"$share/sums"
+	fi
+	builder_run depmod -b "$share" "$release"
+	builder_run make -s -C "$here/.." tests
+	rm -rf "$share/rxe-tests"
+	cp -r "$CHECKOUT/build/native/rxe-tests" "$here/init.sh" "$share/"
+}
+
+# Lines of the kernel's log that are faults, and leaks.
+reports() {
+	grep -aE 'BUG|WARNING|KASAN|UBSAN|Oops|general protection|unable to handle|refcount|list_(add|del) corruption|ODEBUG|INFO: (task|trying)|possible .* lock' \
+		"$share/dmesg" || true
+	cat "$share/kmemleak"
+}
+
+# run SECONDS COMMAND: boot, run the command in bash, show what it prints. Return: its status, or 1 if the kernel reports a fault.
+run() {
+	local seconds=$1 status=0 shown found
+	rm -f "$share"/{rc,dmesg,kmemleak}
+	printf '%s\n' "$2" >"$share/job"
+	: >"$share/out"
+	tail -n +1 -f "$share/out" --pid=$$ &
+	shown=$!
+	builder_run timeout --kill-after=10 "$seconds" "$(kernel_dir)/linux" "mem=${DEBUG_KERNEL_MEMORY:-768M}" \
+		rootfstype=hostfs "rootflags=$(rootfs_tree)" ro con=null con0=null,fd:1 \
+		init=/bin/bash -- -c "\"mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mkdir /run/share; mount -t hostfs hostfs /run/share -o $share; exec bash /run/share/init.sh\"" \
+		>"$share/console" 2>&1 </dev/null || status=$?
+	sleep 1
+	kill "$shown"
+	[ -s "$share/rc" ] || { echo "not ok - the debug kernel ended early, with status $status: see ${share#"$PWD/"}/console"; return 1; }
+	found=$(reports)
+	if [ -n "$found" ]; then
+		echo "not ok - the debug kernel reports nothing: see ${share#"$PWD/"}/dmesg and kmemleak"
+		head -n 20 <<<"$found" | sed 's/^/    /'
+		return 1
+	fi
+	return "$(cat "$share/rc")"
+}
+
+namespaces='rdma system set netns exclusive && ip netns add sl_a && ip netns add sl_b &&
+ip link add sl_a netns sl_a type veth peer name sl_b netns sl_b || exit 1
+for n in a b; do ip -n sl_$n link set lo up; ip -n sl_$n link set sl_$n mtu 4500 up; done
+ip -n sl_a addr add 10.99.0.1/24 dev sl_a; ip -n sl_b addr add 10.99.0.2/24 dev sl_b
+modprobe -a ib_uverbs udp_tunnel ip6_udp_tunnel rdma_ucm && insmod rdma_rxe.ko &&
+ip netns exec sl_a rdma link add sl_rxe_a type rxe netdev sl_a || exit 1'
+
+tests() {
+	run "$TESTS_SECONDS" "rdma system set netns exclusive; ONLY='${ONLY:-}' bash rxe-tests/run.sh rxe-tests rdma_rxe.ko"
+}
+
+# fuzz SECONDS SEED [EPOCHS]
+fuzz() {
+	local status=0
+	run $(($1 + 600)) "$namespaces
+exec ip netns exec sl_a rxe-tests/fuzz sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 $*" || status=1
+	echo "$((1 - status)) passed, $status failed"
+	return $status
+}
+
+lane() {
+	local status=0
+	if [ ! -d "$(kernel_dir)" ] || [ ! -d "$(rootfs_tree)" ]; then
+		echo "skipped: the driver under a debug kernel, which has not been made (make debug-kernel, about 20 minutes)"
+		return
+	fi
+	prepare
+	tests || status=1
+	fuzz "$LANE_FUZZ" "${SEED:-1}" || status=1
+	return $status
+}
+
+case ${1:-} in
+up) up ;;
+test)
+	up
+	prepare
+	tests
+	;;
+fuzz)
+	up
+	prepare
+	shift
+	fuzz "$@"
+	;;
+lane) lane ;;
+*) sed -n 's/^# usage: /usage: /p' "$0" >&2 && exit 2 ;;
+esac

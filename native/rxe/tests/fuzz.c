@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fuzz every method of the driver for some time. What an epoch does follows from
+ * its seed; the first one's is SEED, each next one's is one more. It stops at the
+ * first report of the kernel, image accepted against a rule, or process that
+ * ends otherwise than by itself, and says the epoch's seed.
+ *
+ * usage: fuzz DEVICE ADDRESS PEER_NETNS PEER_INTERFACE PEER_ADDRESS SECONDS SEED [EPOCHS]
+ */
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "expect.h"
+#include "fuzz.h"
+#include "random.h"
+#include "../src/rxe_sealift_invariants.h"
+
+#define ROUNDS		60	/* of an epoch */
+#define EPOCH_SECONDS	180
+#define SAY_SECONDS	30
+#define HOLD_MS		10000
+
+static void broken(struct fuzz *f, const char *what, const char *rule,
+		   const struct sealift_rxe_qp *qp)
+{
+	printf("# %s: %s (state %u, restored as %u, READs %u of %u)\n", what, rule,
+	       qp->state, f->v.qp.state, qp->req.rd_atomic,
+	       qp->attr.max_rd_atomic);
+	f->counts->broken++;
+}
+
+static const char *broken_rule(const struct sealift_rxe_qp *qp)
+{
+	const char *rule = rxe_image_broken_limit(qp);
+
+	return rule ? rule : rxe_image_broken_rule(qp);
+}
+
+static void hold(struct fuzz *f)
+{
+	int ret = sl_hold(f->s.fd, any(32), HOLD_MS);
+
+	if (ret)
+		errx(1, "HOLD: %s", strerror(-ret));
+}
+
+/* What is dumped can be restored: it breaks no rule either. */
+static void dump(struct fuzz *f, uint32_t handle)
+{
+	struct sealift_rxe_qp_buffers none = { 0 };
+	struct sealift_rxe_qp qp;
+	int ret = sl_dump_qp(f->s.fd, handle, &none, &qp);
+
+	if (!ret && broken_rule(&qp))
+		broken(f, "dumped", broken_rule(&qp), &qp);
+}
+
+static void use(struct fuzz *f, uint32_t handle, bool racing)
+{
+	unsigned int n;
+
+	for (n = any(3); n; n--)
+		fuzz_packet(f);
+	if (any(8))
+		sl_resume(f->s.fd);
+	for (n = any(6); n; n--)
+		fuzz_packet(f);
+	if (any(4) == 0)
+		usleep(any(3000));
+	if (any(2) == 0)
+		fuzz_call(f);
+	if (any(2) == 0) {
+		hold(f);
+		if (!racing)
+			dump(f, handle);
+	}
+}
+
+static void a_round(struct fuzz *f, bool racing)
+{
+	uint32_t handle;
+	unsigned int n;
+
+	hold(f);
+	for (n = any(4); n; n--)
+		fuzz_call(f);
+	if (any(4) == 0)
+		fuzz_object(f);
+	hold(f);
+	victim_reset(&f->v);
+	mutate(&f->v, &f->memory);
+	f->counts->images++;
+	if (victim_restore(&f->v, &handle))
+		return;
+	f->counts->accepted++;
+	if (broken_rule(&f->v.qp))
+		broken(f, "accepted", broken_rule(&f->v.qp), &f->v.qp);
+	__atomic_store_n(&f->qp_handle, handle, __ATOMIC_RELAXED);
+	use(f, handle, racing);
+	victim_destroy(&f->v, handle);
+}
+
+/* Each round has a seed of its own, so that one that goes another way changes none after it. */
+static void epoch(struct fuzz_counts *counts, uint64_t seed)
+{
+	static struct fuzz f;
+	unsigned int i;
+	bool racing;
+
+	alarm(EPOCH_SECONDS);
+	f.counts = counts;
+	random_seed(seed << 16);
+	fuzz_take(&f);
+	racing = any(4) == 0;
+	if (racing)
+		fuzz_race(&f);
+	for (i = 1; i <= ROUNDS; i++) {
+		random_seed((seed << 16) + i);
+		a_round(&f, racing);
+		counts->calls += sl_calls;
+		sl_calls = 0;
+	}
+}
+
+/* Return: did it end by itself? */
+static bool run_epoch(struct fuzz_counts *counts, uint64_t seed)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		epoch(counts, seed);
+		fflush(stdout);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		err(1, "fork");
+	if (status)
+		printf("# the epoch's process ended with status %#x\n", status);
+	scripted_release();
+	return !status;
+}
+
+static void say(const struct fuzz_counts *c, double seconds, uint64_t seed)
+{
+	printf("# %.0f s: %lu calls, %lu packets, %lu of %lu images accepted, seed %llu\n",
+	       seconds, c->calls, c->packets, c->accepted, c->images,
+	       (unsigned long long)seed);
+	fflush(stdout);
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+	double start = now(), said = 0, limit;
+	unsigned long epochs = 0, most;
+	struct fuzz_counts *counts;
+	uint64_t seed;
+	bool ok;
+	int log;
+
+	if (argc < 8)
+		errx(2, "usage: %s DEVICE ADDRESS PEER_NETNS PEER_INTERFACE PEER_ADDRESS SECONDS SEED [EPOCHS]",
+		     argv[0]);
+	scripted_place = (struct scripted_place){
+		argv[1], argv[2], argv[3], argv[4], argv[5]
+	};
+	limit = atof(argv[6]);
+	seed = strtoull(argv[7], NULL, 0);
+	most = argc > 8 ? strtoul(argv[8], NULL, 0) : -1UL;
+	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (counts == MAP_FAILED)
+		err(1, "mmap");
+	log = fuzz_log_open();
+	do {
+		ok = run_epoch(counts, seed);
+		ok = !fuzz_log_reports(log) && ok && !counts->broken;
+		if (now() - start - said > SAY_SECONDS) {
+			said = now() - start;
+			say(counts, said, seed);
+		}
+	} while (ok && now() - start < limit && ++epochs < most && ++seed);
+	say(counts, now() - start, seed);
+	printf("%s fuzzer: %lu calls, stopped at seed %llu\n",
+	       ok ? "ok" : "not ok", counts->calls, (unsigned long long)seed);
+	return !ok;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Random changes to an image. Some change all fields of a kind so that they
+ * agree, and are mostly accepted; others break one rule, or one byte.
+ */
+#ifndef MUTATE_H
+#define MUTATE_H
+
+#include "victim.h"
+
+/* A region that the image's queue pair may use. */
+struct mutate_memory {
+	uint64_t address;
+	uint32_t size;
+	uint32_t key;		/* lkey = rkey */
+};
+
+/* Change what it says of a shared receive queue. */
+void mutate_share(struct victim *v);
+/* Change the image once or several times (random.h). */
+void mutate(struct victim *v, const struct mutate_memory *mem);
+
+#endif /* MUTATE_H */

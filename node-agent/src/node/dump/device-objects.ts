@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compares what is on a pod's RDMA devices with what would be dumped. The checkpointer looks before anything is held: CRIU
+// would say some of it only in the pause, and of the rest nobody would say anything.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentError } from '../../support/errors.ts';
+import type { RdmaDriver } from '../device/driver.ts';
+import {
+  unmovableObject,
+  type ContextHolder,
+  type DeviceUse,
+} from '../device/supported-objects.ts';
+import type { Host } from '../host/host.ts';
+import { Cgroup } from '../runtime/cgroup.ts';
+import type { Container } from '../runtime/containers.ts';
+import { PROC, readProcess } from '../runtime/process.ts';
+
+/** Processes open and close contexts between the lists. What is wrong in each look is wrong. */
+const LOOKS = 3;
+const BETWEEN_MS = 100;
+
+export interface DeviceObjectsParts {
+  host: Host;
+  driver: Pick<RdmaDriver, 'devices' | 'objects' | 'contexts'>;
+  /** The folder /proc. */
+  proc?: string;
+  sleep?: (ms: number) => Promise<unknown>;
+}
+
+type Looked = Pick<Container, 'name' | 'cgroup'>;
+
+export class DeviceObjects {
+  readonly #parts: DeviceObjectsParts;
+
+  constructor(parts: DeviceObjectsParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Changes nothing.
+   * @param netns of the pod, whose devices are looked at
+   * @throws AgentError UnsupportedObject, which names the process, the object and what to do; DriverMissing
+   */
+  async check(netns: string, containers: readonly Looked[]): Promise<void> {
+    for (const { name } of await this.#parts.driver.devices(netns)) {
+      let reason: string | undefined;
+      for (let look = 0; look < LOOKS; look++) {
+        if (look > 0) await (this.#parts.sleep ?? sleep)(BETWEEN_MS);
+        reason = await this.#reasonOf(netns, name, containers);
+        if (reason === undefined) break;
+      }
+      if (reason !== undefined) throw new AgentError('UnsupportedObject', reason);
+    }
+  }
+
+  async #reasonOf(
+    netns: string,
+    device: string,
+    containers: readonly Looked[],
+  ): Promise<string | undefined> {
+    const objects = await this.#parts.driver.objects(netns, device);
+    const holders = await this.#holders(netns, device, containers);
+    const names = await this.#namesOf({ device, objects, holders });
+    return unmovableObject(
+      { device, objects, holders },
+      (pid) => names.get(pid) ?? `Process ${pid}`,
+    );
+  }
+
+  async #holders(
+    netns: string,
+    device: string,
+    containers: readonly Looked[],
+  ): Promise<ContextHolder[]> {
+    const { host, driver } = this.#parts;
+    const holders: ContextHolder[] = [];
+    for (const { name: container, cgroup } of containers) {
+      if (cgroup === undefined) continue;
+      for (const pid of await new Cgroup(host.path(cgroup)).tasks()) {
+        for (const context of await driver.contexts(netns, device, pid)) {
+          holders.push({ ...context, pid, container });
+        }
+      }
+    }
+    return holders;
+  }
+
+  async #namesOf({ objects, holders }: DeviceUse): Promise<Map<number, string>> {
+    const pids = new Set([
+      ...objects.flatMap(({ owner }) => (owner === undefined ? [] : [owner])),
+      ...holders.map(({ pid }) => pid),
+    ]);
+    const names = new Map<number, string>();
+    for (const pid of pids) {
+      const process = await readProcess(pid, this.#parts.proc ?? PROC);
+      // A process chooses its name.
+      const name = process?.name.replaceAll(/[^\x20-\x7e]/g, '?');
+      names.set(pid, `Process ${pid}${name === undefined ? '' : ` (${name})`}`);
+    }
+    return names;
+  }
+}

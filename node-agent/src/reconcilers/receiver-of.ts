@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { MigrationRequest, RestoreRequest } from '../../../crds/src/index.ts';
+import { AgentError } from '../support/errors.ts';
+
+/** `host:port` to which a request's images are sent, and the node whose agent must be there. @throws AgentError TransferFailed */
+export function receiverOf({ status }: MigrationRequest | RestoreRequest): {
+  address: string;
+  node: string;
+} {
+  const { agentAddress: address, nodeName: node } = status?.target ?? {};
+  if (address !== undefined && node !== undefined) return { address, node };
+  throw new AgentError(
+    'TransferFailed',
+    "The target node's agent has no address yet. Check that the Sealift agent runs on that node.",
+  );
+}
