@@ -83,7 +83,7 @@ static void between_messages(struct victim *v)
 /* an answer in the cache: what it was, and as many PSNs as its length has */
 static void in_cache(struct victim *v, const struct mutate_memory *mem)
 {
-	uint32_t mtu = 128u << v->qp.attr.path_mtu, packets = 1;
+	uint32_t mtu = 128u << (v->qp.attr.path_mtu & 7), packets = 1;
 	struct sealift_rxe_res *res;
 
 	if (!v->qp.num_res || v->qp.num_res > v->qp_orig.num_res)
