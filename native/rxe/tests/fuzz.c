@@ -19,6 +19,7 @@
 #include "expect.h"
 #include "fuzz.h"
 #include "random.h"
+#include "send_ring.h"
 #include "../src/rxe_sealift_invariants.h"
 
 #define ROUNDS		60	/* of an epoch */
@@ -61,10 +62,38 @@ static void dump(struct fuzz *f, uint32_t handle)
 		broken(f, "dumped", broken_rule(&qp), &qp);
 }
 
+/* The process writes to its requests while the driver works on them. */
+static void scribble(struct fuzz *f, uint32_t handle)
+{
+	struct sealift_rxe_qp_buffers none = { 0 };
+	struct sealift_rxe_qp qp;
+	unsigned int n;
+	void *ring;
+
+	if (sl_dump_qp(f->s.fd, handle, &none, &qp))
+		return;
+	ring = mmap(NULL, qp.sq.mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		    f->s.fd, qp.sq.mmap_offset);
+	if (ring == MAP_FAILED)
+		return;
+	sl_resume(f->s.fd);
+	for (n = any(64); n; n--) {
+		send_ring_poke(ring, qp.sq.size, any(2) ? any(1024) :
+			       any(qp.sq.size), any(2) ? any(256) : any(20));
+		if (any(8) == 0)
+			fuzz_packet(f);
+	}
+	munmap(ring, qp.sq.mmap_size);
+}
+
 static void use(struct fuzz *f, uint32_t handle, bool racing)
 {
 	unsigned int n;
 
+	if (any(8) == 0) {
+		scribble(f, handle);
+		return;
+	}
 	for (n = any(3); n; n--)
 		fuzz_packet(f);
 	if (any(8))

@@ -31,7 +31,7 @@ static void alter_cq(struct sealift_rxe_cq *cq, unsigned char *ring)
 		((unsigned char *)cq)[any(sizeof(*cq))] = any(256);
 		break;
 	case 4:
-		ring[any(cq->ring.size)] = any(256);
+		ring[any(cq->ring.size) % RING_BYTES] = any(256);
 		break;
 	}
 }

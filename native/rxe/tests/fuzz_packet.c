@@ -53,7 +53,7 @@ static void go_on(const struct fuzz *f, struct wire_packet *p)
 	else
 		p->opcode = any(0x20);
 	p->size = payload(f);
-	p->length = any(2) ? p->size : any(f->memory.size);
+	p->length = any(2) ? p->size : any(4) ? any(f->memory.size) : 0;
 	p->flush = any(64);
 	p->swap_add = interesting();
 }

@@ -37,7 +37,7 @@ static void in_send(struct victim *v, const struct mutate_memory *mem)
 	memset(wqe, 0, sizeof(*wqe));
 	r->opcode = any(2) ? RXE_IMAGE_SEND_FIRST : RXE_IMAGE_SEND_MIDDLE;
 	wqe->present = 1;
-	wqe->num_sge = any(v->qp.max_recv_sge + 1);
+	wqe->num_sge = any(v->qp_orig.max_recv_sge + 1);
 	for (i = 0; i < wqe->num_sge; i++) {
 		wqe->sge[i].addr = some_address(mem);
 		wqe->sge[i].length = some_length(mem);
@@ -83,7 +83,7 @@ static void between_messages(struct victim *v)
 /* an answer in the cache: what it was, and as many PSNs as its length has */
 static void in_cache(struct victim *v, const struct mutate_memory *mem)
 {
-	uint32_t mtu = 128u << v->qp.attr.path_mtu, packets = 1;
+	uint32_t mtu = 128u << (v->qp.attr.path_mtu & 7), packets = 1;
 	struct sealift_rxe_res *res;
 
 	if (!v->qp.num_res || v->qp.num_res > v->qp_orig.num_res)

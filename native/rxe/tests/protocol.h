@@ -13,5 +13,6 @@ extern const struct protocol_case protocol_hold_cases[];
 extern const struct protocol_case protocol_races_cases[];
 extern const struct protocol_case protocol_list_cases[];
 extern const struct protocol_case protocol_process_cases[];
+extern const struct protocol_case protocol_peer_cases[];
 
 #endif /* PROTOCOL_H */

@@ -8,7 +8,7 @@
 #include "scripted.h"
 #include "send_ring.h"
 
-/* The send ring as the process has it mapped. */
+/* Hold the device. Return: the send ring as the process has it mapped */
 static void *mapped_ring(struct scripted *s)
 {
 	struct sealift_rxe_qp_buffers none = { 0 };
@@ -17,7 +17,6 @@ static void *mapped_ring(struct scripted *s)
 	scripted_hold(s);
 	if (sl_dump_qp(s->fd, s->end.qp->handle, &none, &qp))
 		errx(1, "DUMP_QP");
-	scripted_resume(s);
 	return ring_map(qp.sq.mmap_offset);
 }
 
@@ -29,7 +28,8 @@ static void error_without_status(void)
 	scripted_open(&s);
 	scripted_post(&s, IBV_WR_RDMA_WRITE, 0, 100, 1);
 	expect(1, scripted_count(&s, WIRE_WRITE_ONLY, 300), "a WRITE is sent");
-	send_ring_set_error(mapped_ring(&s), 0);
+	send_ring_change(mapped_ring(&s), 0, SEND_RING_ERROR);
+	scripted_resume(&s);
 	scripted_answer(&s, WIRE_OK, 0);
 	expect(IBV_WC_GENERAL_ERR, scripted_completion(&s, 1000, NULL),
 	       "it completes with an error");
@@ -45,7 +45,8 @@ static void reads_above_depth(void)
 	scripted_open(&s);
 	scripted_post(&s, IBV_WR_RDMA_WRITE, 0, 100, 1);
 	expect(1, scripted_count(&s, WIRE_WRITE_ONLY, 300), "a WRITE is sent");
-	send_ring_set_read(mapped_ring(&s), 0);
+	send_ring_change(mapped_ring(&s), 0, SEND_RING_COUNTED);
+	scripted_resume(&s);
 	scripted_answer(&s, WIRE_OK, 0);
 	expect(IBV_WC_SUCCESS, scripted_completion(&s, 1000, NULL),
 	       "it completes");
@@ -56,8 +57,77 @@ static void reads_above_depth(void)
 	       "READs that may be sent");
 }
 
+/* A request that is changed before it is sent is refused. */
+static void changed_before(enum send_ring_change change, const char *what)
+{
+	struct scripted s;
+	void *ring;
+
+	scripted_open(&s);
+	ring = mapped_ring(&s);
+	scripted_post(&s, IBV_WR_RDMA_WRITE, 0, WIRE_MTU, 1);
+	send_ring_change(ring, 0, change);
+	scripted_resume(&s);
+	expect(IBV_WC_LOC_QP_OP_ERR, scripted_completion(&s, 1000, NULL),
+	       "%s completes with an error", what);
+}
+
+static void unknown_opcode(void)
+{
+	changed_before(SEND_RING_OPCODE, "an opcode beyond all tables");
+}
+
+static void kernel_opcode(void)
+{
+	changed_before(SEND_RING_REG_MR, "an opcode of the kernel's");
+}
+
+static void inline_beyond(void)
+{
+	changed_before(SEND_RING_INLINE, "inline data beyond the ring");
+}
+
+static void long_atomic_write(void)
+{
+	changed_before(SEND_RING_ATOMIC_WRITE, "an ATOMIC_WRITE of a packet");
+}
+
+static void element_before(void)
+{
+	changed_before(SEND_RING_ELEMENT, "an element beyond the ring");
+}
+
+/* The answer to a READ is written to no element beyond the ring. */
+static void element_after(void)
+{
+	struct wire_packet p = {
+		.opcode = WIRE_READ_ONLY,
+		.psn = SCRIPTED_SQ_PSN,
+		.syndrome = WIRE_OK,
+		.size = 100,
+	};
+	struct scripted s;
+
+	scripted_open(&s);
+	scripted_post(&s, IBV_WR_RDMA_READ, 0, 100, 1);
+	expect(1, scripted_count(&s, WIRE_READ, 300), "a READ is sent");
+	send_ring_change(mapped_ring(&s), 0, SEND_RING_ELEMENT);
+	scripted_resume(&s);
+	scripted_count(&s, WIRE_READ, 100);
+	p.qpn = s.end.qp->qp_num;
+	wire_send(&s.wire, &p);
+	expect(1, scripted_completion(&s, 1000, NULL) > 0,
+	       "it completes with an error");
+}
+
 const struct protocol_case protocol_process_cases[] = {
 	{ "error without status", error_without_status },
 	{ "READs above the depth", reads_above_depth },
+	{ "unknown opcode in the ring", unknown_opcode },
+	{ "kernel's opcode in the ring", kernel_opcode },
+	{ "inline data beyond the ring", inline_beyond },
+	{ "ATOMIC_WRITE of a packet", long_atomic_write },
+	{ "element beyond the ring", element_before },
+	{ "answer beyond the ring", element_after },
 	{ 0 },
 };

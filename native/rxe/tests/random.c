@@ -22,7 +22,7 @@ static uint64_t next(void)
 
 uint32_t any(uint32_t below)
 {
-	return next() % below;
+	return below ? next() % below : 0;
 }
 
 uint64_t interesting(void)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 void random_seed(uint64_t seed);
-/* 0 .. @below - 1; @below is not 0 */
+/* 0 .. @below - 1; 0 of 0 */
 uint32_t any(uint32_t below);
 /* A number at some limit. */
 uint64_t interesting(void);

@@ -1,28 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "send_ring.h"
 
-#include <stddef.h>
-
 #include <rdma/rdma_user_rxe.h>
 
-#define STATE_ERROR 4	/* rxe_verbs.h */
+#define STATE_ERROR	4	/* rxe_verbs.h */
+#define OPCODE_REG_MR	0x20
+#define OPCODE_ATOMIC_WRITE 15
+#define FLAG_INLINE	(1 << 3)
+#define FAR		0x10000000
 
-static struct rxe_send_wqe *request(void *ring, uint32_t index)
+void send_ring_change(void *ring, uint32_t index, enum send_ring_change change)
+{
+	struct rxe_queue_buf *head = ring;
+	struct rxe_send_wqe *wqe;
+
+	wqe = (void *)(head->data + ((size_t)index << head->log2_elem_size));
+	switch (change) {
+	case SEND_RING_ERROR:
+		wqe->status = 0;
+		wqe->state = STATE_ERROR;
+		break;
+	case SEND_RING_COUNTED:
+		wqe->has_rd_atomic = 1;
+		break;
+	case SEND_RING_OPCODE:
+		wqe->wr.opcode = FAR;
+		break;
+	case SEND_RING_REG_MR:
+		wqe->wr.opcode = OPCODE_REG_MR;
+		wqe->wr.wr.rdma.remote_addr = 8;	/* the same place */
+		break;
+	case SEND_RING_INLINE:
+		wqe->wr.send_flags |= FLAG_INLINE;
+		wqe->dma.sge_offset = FAR;
+		break;
+	case SEND_RING_ATOMIC_WRITE:
+		wqe->wr.opcode = OPCODE_ATOMIC_WRITE;
+		break;
+	case SEND_RING_ELEMENT:
+		wqe->dma.cur_sge = FAR / 16;
+		wqe->dma.num_sge = FAR;
+		break;
+	}
+}
+
+void send_ring_poke(void *ring, size_t size, size_t offset, uint8_t value)
 {
 	struct rxe_queue_buf *head = ring;
 
-	return (void *)(head->data + ((size_t)index << head->log2_elem_size));
-}
-
-void send_ring_set_error(void *ring, uint32_t index)
-{
-	struct rxe_send_wqe *wqe = request(ring, index);
-
-	wqe->status = 0;
-	wqe->state = STATE_ERROR;
-}
-
-void send_ring_set_read(void *ring, uint32_t index)
-{
-	request(ring, index)->has_rd_atomic = 1;
+	if (size > sizeof(*head))
+		head->data[offset % (size - sizeof(*head))] = value;
 }

@@ -6,11 +6,23 @@
 #ifndef SEND_RING_H
 #define SEND_RING_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-/* The request at @index is in error, with success for its status. */
-void send_ring_set_error(void *ring, uint32_t index);
-/* The request at @index counts against the READs under way. */
-void send_ring_set_read(void *ring, uint32_t index);
+/* What a process may write to the request at @index of its ring. */
+enum send_ring_change {
+	SEND_RING_ERROR,	/* in error, with success for its status */
+	SEND_RING_COUNTED,	/* counts against the READs under way */
+	SEND_RING_OPCODE,	/* an opcode beyond all tables */
+	SEND_RING_REG_MR,	/* the kernel's own opcode, with a pointer */
+	SEND_RING_INLINE,	/* inline, with an offset beyond the ring */
+	SEND_RING_ATOMIC_WRITE,	/* ATOMIC_WRITE of a whole packet */
+	SEND_RING_ELEMENT,	/* an element beyond the ring */
+};
+
+void send_ring_change(void *ring, uint32_t index, enum send_ring_change change);
+
+/* Overwrite the byte at @offset of the requests; it may be beyond them. */
+void send_ring_poke(void *ring, size_t size, size_t offset, uint8_t value);
 
 #endif /* SEND_RING_H */
