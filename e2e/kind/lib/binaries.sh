@@ -56,6 +56,7 @@ kind_binaries_build() {
 # kind_source GO DIR: copy kind's sources, with changes for emulated CPUs.
 # - It waits an hour for a node's systemd, not half a minute: three of them start at once.
 # - kubeadm does not log each try to reach the control plane: what carries the log to kind took a third of the CPUs.
+# - Workers join one after another, each with three tries: beside the start of other nodes, kubeadm's requests time out.
 # - kubeadm's configuration is in the version that has timeouts, v1beta4, from Kubernetes 1.31 on, which is the first to know it.
 #   kind itself writes that version from 1.36 on.
 kind_source() {
@@ -66,6 +67,23 @@ kind_source() {
 		's/context.Background(), 30\*time.Second)/context.Background(), time.Hour)/'
 	kind_change "$source" "$dir" pkg/cluster/internal/create/actions/kubeadminit/init.go 's/"--v=6"/"--v=1"/'
 	kind_change "$source" "$dir" pkg/cluster/internal/create/actions/kubeadmjoin/join.go 's/"--v=6"/"--v=1"/'
+	kind_change "$source" "$dir" pkg/cluster/internal/create/actions/kubeadmjoin/join.go \
+		's/errors.UntilErrorConcurrent(fns)/inTurn(fns)/'
+	cat >>"$dir/pkg/cluster/internal/create/actions/kubeadmjoin/join.go" <<-'E'
+
+		func inTurn(fns []func() error) error {
+			for _, fn := range fns {
+				err := fn()
+				for try := 1; err != nil && try < 3; try++ {
+					err = fn()
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	E
 	kind_change "$source" "$dir" pkg/cluster/internal/kubeadm/config.go 's/MustParseSemantic("v1.36.0")/MustParseSemantic("v1.31.0")/'
 }
 

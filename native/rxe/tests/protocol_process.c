@@ -68,7 +68,8 @@ static void changed_before(enum send_ring_change change, const char *what)
 	scripted_post(&s, IBV_WR_RDMA_WRITE, 0, WIRE_MTU, 1);
 	send_ring_change(ring, 0, change);
 	scripted_resume(&s);
-	expect(IBV_WC_LOC_QP_OP_ERR, scripted_completion(&s, 1000, NULL),
+	/* the queue pair is in error: all its requests are flushed */
+	expect(IBV_WC_WR_FLUSH_ERR, scripted_completion(&s, 1000, NULL),
 	       "%s completes with an error", what);
 }
 
