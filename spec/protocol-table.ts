@@ -21,18 +21,18 @@ this page. The columns there have the types of the code, and \`spec/protocol.tes
 | effect | the effect that its plan names; a dash: the process only observes and publishes | \`node-agent/src/reconcilers/*/decide.ts\`, \`operator/src/*/types.ts\` |
 | journal | the stage in the agent's journal; \`A → B\`: while the effect runs, and after it | \`node-agent/src/support/journal/journal.ts\` |
 | agent state | \`status.sourceAgent.state\`, \`status.targetAgent.state\` or \`status.agent.state\` | \`crds/src/agents.ts\` |
-| condition | what the operator sets when it reads that state: type, status, reason | \`crds/src/conditions.ts\`, \`crds/src/reasons.ts\` |
+| condition | what the operator sets when it reads that state, of two states the second: type, status, reason | \`crds/src/conditions.ts\`, \`crds/src/reasons.ts\` |
 | phase | \`status.phase\`, for people | \`crds/src/migration-request.ts\` and its neighbours |
 | report | step in \`status.report.steps\` | \`crds/src/steps.ts\` |
-| fault points | where a test can make the step fail | \`docs/faults.md\` |
+| fault points | where a test can make the step fail; a restore and a checkpoint also pass those of the same step of a migration | \`docs/faults.md\` |
 | model | label of the transition in the model | \`spec/handover.pml\` |
 | undone by | the effect that undoes it; a dash: nothing undoes it, or nothing has to | |
 
 Journal stages and agent states use the same words. They differ in when they are written: an agent writes a stage to its disk *before* the
 effect, so that a restarted agent knows what may have begun, and publishes a state while the effect runs or *after* it, because the other
 side acts on it. The journal also has stages that only the node needs (\`Locking\`, \`Freezing\`, \`Resuming\`, \`Stopping\`), and the
-API has states without an entry in the journal (\`Waiting\`, \`AtCreateGate\`, \`Receiving\`, \`Answering\`): the agent observes those anew after
-a restart. Phases and report steps stay vocabularies of their own, because they say something about the request as a whole: a phase
+API has states that are no stage of the journal: \`Waiting\`, \`AtCreateGate\`, \`Receiving\`, \`Answering\` and \`Removed\`, which the agent observes
+anew after a restart, and \`Failed\`, whose reason is in the entry. Phases and report steps stay vocabularies of their own, because they say something about the request as a whole: a phase
 follows from both agents' states, and one step may be timed on both nodes.
 `;
 

@@ -164,7 +164,7 @@ describe('an agent does what the row says', () => {
     const plan = planOf(row);
     expect(plan?.effects[0]).toBe(row.effect);
     const last = both(row.stage).at(-1);
-    // A state that is published before the plan is done is progress: walk.test.ts looks at that.
+    // A state that is published before the plan is done is progress: source-walk.test.ts and target-walk.test.ts look at that.
     const isPart = row.effect === 'TakeCheckpoint' && last !== 'Stored';
     if (isPart || (plan?.effects.length ?? 0) > 1) return;
     const ended = last === 'Running' || last === 'TornDown' || last === 'Lost' ? last : undefined;

@@ -11,7 +11,8 @@ export const reasons = {
   TargetPodCreated: 'The target pod exists and is being prepared.',
   AtCreateGate: 'The target is prepared and waits for the images.',
   Held: 'The source is locked, held and frozen.',
-  ImagesWritten: 'The images of the source are complete.',
+  ImagesWritten:
+    'The images are complete: a target has verified those of a move, the node stores those of a checkpoint.',
   AtResumeGate: 'The target is restored and waits for the decision.',
   Resumed: 'The source runs again.',
   Moved: 'The target runs, the source is gone.',

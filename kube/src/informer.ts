@@ -148,16 +148,16 @@ export class Informer<T extends ApiObject> {
     const before = this.#objects.get(key);
     if (before?.metadata.resourceVersion === object.metadata.resourceVersion) return;
     this.#objects.set(key, object);
-    this.#tell(key, object, before);
+    this.#notify(key, object, before);
   }
 
   #drop(key: string, last?: T): void {
     const before = this.#objects.get(key) ?? last;
     this.#objects.delete(key);
-    this.#tell(key, undefined, before);
+    this.#notify(key, undefined, before);
   }
 
-  #tell(key: string, after: T | undefined, before: T | undefined): void {
+  #notify(key: string, after: T | undefined, before: T | undefined): void {
     for (const listener of this.#listeners) listener(key, after, before);
   }
 }
@@ -166,7 +166,7 @@ function versionOf(json: unknown): string {
   return (json as { metadata?: { resourceVersion?: string } }).metadata?.resourceVersion ?? '';
 }
 
-/** Callers share cached objects: who wants to change one copies it first. */
+/** Callers share cached objects: copy one before you change it. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value);

@@ -145,9 +145,10 @@ export async function idle(config: Config): Promise<void> {
 }
 
 /**
- * What this node lacks: what keeps every pod from being moved first. An ABI only if nothing does.
- * @param known what it returned last. While the driver is loaded its ABI is not asked again, and nothing else of a node that
- * lacked nothing: this is called with each renewal of the Lease, and only a device of the driver tells the ABI
+ * What this node lacks, first what keeps every pod from being moved; and the driver's ABI, if nothing does. The agent calls
+ * this with each renewal of its Lease.
+ * @param known the last result. If that had no problem and the driver is still loaded, it is the result again: reading the
+ * ABI takes an RDMA device
  */
 export async function describeNode(
   config: Config,

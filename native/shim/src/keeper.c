@@ -116,7 +116,7 @@ static void keeper(const struct kept_restore *order, int word, int marked)
 	while (waitpid(runc, &status, 0) < 0)
 		if (errno != EINTR)
 			_exit(1);
-	/* First what it came to: without the marker it looks as if it went on. */
+	/* Write the outcome before the marker goes: a restore with neither looks as if it still ran. */
 	outcome_end(order->state, status);
 	marker_clear_waiting(order->args->bundle);
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));

@@ -16,7 +16,7 @@
 
 #define MOST_OPTIONS	64
 
-/* What one attempt is given does not hold for the next. */
+/* Variables of one attempt must not reach the next. */
 static json_t *exported;
 
 static int export_environment(json_t *environment, struct reason *why)

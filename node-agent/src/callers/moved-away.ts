@@ -5,7 +5,7 @@ import { AgentError } from '../support/errors.ts';
 import type { Journal } from '../support/journal/journal.ts';
 
 /**
- * Does nothing for a pod that may start here: one that no move has begun with, or whose move was undone.
+ * Returns if the pod may start here: no request has begun to move it, or its move was undone.
  * @throws AgentError MovedAway
  */
 export function refuseMovedAway(journal: Journal, podUid: string): void {

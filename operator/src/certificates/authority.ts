@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The authority that signs the agents' certificates. Its keys are in a Secret that only the operator reads, the certificates
-// to trust in a ConfigMap. A new authority is announced for as long as an agent's certificate lasts before it signs: whoever
-// has not heard of it by then has no certificate either.
+// to trust in a ConfigMap. The operator publishes a new authority for the lifetime of one agent's certificate before it signs
+// with it. An agent that has not read of it by then has no valid certificate either.
 import {
   createPrivateKey,
   createPublicKey,

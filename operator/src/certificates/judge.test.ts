@@ -37,7 +37,7 @@ describe('a request for a certificate', () => {
   });
 
   it.each([
-    ['of another account', { username: 'system:serviceaccount:x:sealift-agent' }, /^Only system/],
+    ['of another account', { username: 'system:serviceaccount:x:sealift-agent' }, /which only system:serviceaccount/],
     ['of a token without a node', { extra: {} }, /names no node/],
     [
       'of a token with two nodes',
@@ -57,7 +57,7 @@ describe('a request for a certificate', () => {
       { request: request(p256.replace('256 -sha256', '256 -sha512')) },
       /SHA-256/,
     ],
-    ['that is cut', { request: request(p256, "sed '4d'") }, /no good/],
+    ['that is cut', { request: request(p256, "sed '4d'") }, /cannot be used/],
     ['that was changed after it was signed', { request: changed() }, /not by its own key/],
   ])('is refused: %s', (_what, spec, text) => {
     expect(judge(asked(spec), account)).toMatchObject({

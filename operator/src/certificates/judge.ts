@@ -19,7 +19,7 @@ const MIN_LIFETIME_MS = 600_000;
 export function judge({ spec }: CertificateSigningRequest, account: string): Verdict {
   if (spec.username !== account) {
     return {
-      refusal: `Only ${account} gets certificates of ${agentCertificate.signerName}, and ${spec.username} has asked.`,
+      refusal: `${spec.username} asked for a certificate of ${agentCertificate.signerName}, which only ${account} may have.`,
     };
   }
   const [node, ...others] = spec.extra[nodeClaim] ?? [];
@@ -38,6 +38,6 @@ export function judge({ spec }: CertificateSigningRequest, account: string): Ver
     return { node, publicKey, lifetimeMs };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return { refusal: `The request is no good: ${why}.` };
+    return { refusal: `The certificate request cannot be used: ${why}.` };
   }
 }

@@ -48,7 +48,7 @@ export class MoveQueue {
     this.#wake = wake;
   }
 
-  /** What an informer tells. */
+  /** What an informer reports. */
   update(after: MigrationRequest | undefined, before: MigrationRequest | undefined): void {
     if (before && before.metadata.uid !== after?.metadata.uid) this.#forget(before.metadata.uid);
     if (!after) return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which nodes have an agent that is alive. Each agent renews a Lease in the chart's namespace. Its label on the node says what
-// driver the node has, and would say so for ever after the agent has gone: the operator takes it away when the Lease has run out.
+// Which nodes have a live agent. Each agent renews a Lease in the chart's namespace, and labels its node with the driver's ABI.
+// An agent that has died cannot remove its label: the operator removes it when the Lease has run out.
 import { agentLease, labels } from '../../../crds/src/index.ts';
 import {
   codeOf,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Another node is tried when the first one cannot take the target. Only while nothing has been done to the source, and only
-// for what is the node's fault: no room, or its kubelet has refused the pod and has made nothing of it. Pure.
-//   1. the node is noted in status.triedNodes, with the UID of its pod
-//   2. that pod is deleted; it never had a container
-//   3. once it is gone, status.target names the next node, and the pod is created there under the same name
-// After each of them a restarted operator goes on. The prepare deadline stays that of the first node.
+// The operator tries another node when the first one cannot take the target. It does so only before anything has been done to
+// the source, and only if the node is the cause: no room, or its kubelet has refused the pod before it made a container. Pure.
+//   1. record the node in status.triedNodes, with the UID of its pod
+//   2. delete that pod
+//   3. when it is gone, name the next node in status.target; the pod is created there under the same name
+// A restarted operator continues after any of them. The prepare deadline stays that of the first node.
 import type { Plan, Node } from '../../../kube/src/index.ts';
 import { targetProblem } from '../target-pod/health.ts';
 import { agentAddress } from '../nodes/node-choice.ts';
@@ -86,7 +86,7 @@ function planNextNode<S extends HandoverStatus, E extends Own>(
   const nodeName = node.metadata.name;
   const { podName } = request.status?.target ?? {};
   draft.status.target = { nodeName, podName, agentAddress: agentAddress(node) };
-  draft.progress.waiting('TargetReady', 'Waiting', `Node ${nodeName} is tried next.`);
+  draft.progress.waiting('TargetReady', 'Waiting', `The operator tries node ${nodeName} next.`);
   return draft.plan('Preparing', [], 0);
 }
 

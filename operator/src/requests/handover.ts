@@ -141,13 +141,17 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
     }
     const waitMs = lastLookAt(draft.status, now) - now;
     if (waitMs > 0) {
-      progress.waiting('Succeeded', 'Committed', 'The target runs; its containers are watched.');
+      progress.waiting(
+        'Succeeded',
+        'Committed',
+        'The target runs. The operator watches its containers for a while.',
+      );
       return draft.plan('Resuming', [], waitMs);
     }
     const { reason, message } = steps.success;
     return draft.finish(true, reason, sentences([message, endedMessage(own)]), detach);
   }
-  progress.waiting('Succeeded', 'Committed', 'The target is being resumed.');
+  progress.waiting('Succeeded', 'Committed', "The target's agent resumes the pod.");
   return draft.plan('Resuming', [], Math.min(pollMs, Math.max(0, deadline - now) + 1));
 }
 
@@ -199,7 +203,7 @@ function finalizersOf({ metadata }: Pod): string | undefined {
 export function keptMessage(pod: Pod | undefined): string | undefined {
   const names = pod && finalizersOf(pod);
   if (names === undefined) return undefined;
-  return `Pod ${pod?.metadata.name ?? ''} is deleted, but its object is kept by finalizers of others: ${names}. Find out what removes them.`;
+  return `Pod ${pod?.metadata.name ?? ''} is deleted, but finalizers of other programs keep its object: ${names}. Check that these programs run, or remove the finalizers.`;
 }
 
 /**

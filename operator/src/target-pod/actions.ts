@@ -56,9 +56,10 @@ export async function createTargetPod(
       );
     }
     if (error instanceof ApiError && [400, 403, 422].includes(error.status)) {
-      throw new TargetRejectedError(`The API server refused the target pod: ${messageOf(error)}`, {
-        cause: error,
-      });
+      throw new TargetRejectedError(
+        `The API server refused the target pod: ${messageOf(error)} See the admission policies and quotas of the namespace, then create a new request.`,
+        { cause: error },
+      );
     }
     throw error;
   }

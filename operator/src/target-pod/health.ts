@@ -27,7 +27,7 @@ export interface TargetProblem {
   readonly recheckAt?: number;
 }
 
-/** @param isPrepared the source may be held: nothing is worth another attempt */
+/** @param isPrepared the source may be held, so that nothing is tried again */
 export function targetProblem(pod: Pod, now: number, isPrepared: boolean): TargetProblem {
   const scheduled = pod.status.conditions.find((one) => one.type === 'PodScheduled');
   // Pods of lower priority are being ended to make room on that node.

@@ -19,7 +19,7 @@ const MAX_FILE_BYTES = 1 << 20;
 /** CRIU logs in a folder. */
 const MAX_LOGS = 16;
 const UNFINISHED = '.new';
-/** Nobody writes for so long. */
+/** An unfinished folder that is older has lost its writer. */
 const UNFINISHED_MS = 3_600_000;
 
 export interface DiagnosticsParts {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compares what is on a pod's RDMA devices with what would be dumped. The checkpointer looks before anything is held: CRIU
-// would say some of it only in the pause, and of the rest nobody would say anything.
+// Compares the objects on a pod's RDMA devices with those that a dump would write, before the agent holds anything. CRIU
+// reports some differences only in the pause, and others never.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../../support/errors.ts';
 import type { RdmaDriver } from '../device/driver.ts';

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a node lacks for Sealift, by name. main.ts publishes it on the Node object.
+// What a node lacks for Sealift, by name. registration.ts publishes it on the Node object.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reasonOf, type Failure } from '../../support/errors.ts';
