@@ -9,6 +9,8 @@ export const agentCertificate = {
   signerName: 'sealift.dev/agent',
   usages: ['digital signature', 'client auth', 'server auth'],
   lifetimeMs: 24 * 3_600_000,
+  /** ECDSA with SHA-256, the only one that operator and agents sign with (RFC 5758). */
+  signatureAlgorithm: '1.2.840.10045.4.3.2',
   /** The agent renews when this share of the lifetime has passed. */
   renewAfter: 2 / 3,
 } as const;

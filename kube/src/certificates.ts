@@ -36,30 +36,26 @@ export const certificateSigningRequests: Resource<CertificateSigningRequest> = {
   parse: (json) => CertificateSigningRequest.parse(json),
 };
 
-const data = z
-  .record(z.string(), z.string())
-  .nullish()
-  .transform((value) => value ?? {});
+const KeyValues = z.object({
+  metadata: ObjectMeta,
+  data: z
+    .record(z.string(), z.string())
+    .nullish()
+    .transform((value) => value ?? {}),
+});
+export type KeyValues = z.infer<typeof KeyValues>;
 
-/** The values are in base64. */
-const Secret = z.object({ metadata: ObjectMeta, data });
-export type Secret = z.infer<typeof Secret>;
-
-export const secrets: Resource<Secret> = {
+const keyValues = {
   apiVersion: 'v1',
-  kind: 'Secret',
-  plural: 'secrets',
   namespaced: true,
-  parse: (json) => Secret.parse(json),
+  parse: (json: unknown) => KeyValues.parse(json),
 };
 
-const ConfigMap = z.object({ metadata: ObjectMeta, data });
-export type ConfigMap = z.infer<typeof ConfigMap>;
+/** The values are in base64. */
+export const secrets: Resource<KeyValues> = { ...keyValues, kind: 'Secret', plural: 'secrets' };
 
-export const configMaps: Resource<ConfigMap> = {
-  apiVersion: 'v1',
+export const configMaps: Resource<KeyValues> = {
+  ...keyValues,
   kind: 'ConfigMap',
   plural: 'configmaps',
-  namespaced: true,
-  parse: (json) => ConfigMap.parse(json),
 };

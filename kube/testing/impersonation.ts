@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests to a test's API server in the name of somebody else, with all rights: what is refused then, a policy has refused.
 import { Agent, fetch } from 'undici';
+import { nodeClaim } from '../../crds/src/index.ts';
 import type { TestServer } from './api-server.ts';
 
 export interface Identity {
@@ -24,7 +25,7 @@ export class Impersonation {
     path: string,
     body: object,
   ): Promise<string> {
-    const extra = 'Impersonate-Extra-authentication.kubernetes.io%2Fnode-name';
+    const extra = `Impersonate-Extra-${encodeURIComponent(nodeClaim)}`;
     const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
     const response = await fetch(this.#server.url + path, {
       method,

@@ -7,6 +7,7 @@
 #include <rdma/ib_user_ioctl_verbs.h>
 
 #include "arguments.h"
+#include "array.h"
 #include "job.h"
 #include "uverbs.h"
 
@@ -64,16 +65,14 @@ Napi::Value Gids(const Napi::CallbackInfo& info) {
   return Promise<std::vector<GidEntry>>(
       info.Env(), PathArgument(info, 0, "netns"), [device] { return ReadGids(device); },
       [](Napi::Env env, const std::vector<GidEntry>& gids) {
-        Napi::Array array = Napi::Array::New(env, gids.size());
-        for (uint32_t at = 0; at < gids.size(); at++) {
-          Napi::Object gid = Napi::Object::New(env);
-          gid.Set("index", gids[at].index);
-          gid.Set("gid", gids[at].gid);
-          if (!gids[at].netdev.empty()) gid.Set("netdev", gids[at].netdev);
-          gid.Set("type", gids[at].type);
-          array[at] = gid;
-        }
-        return array;
+        return ToArray(env, gids, [](Napi::Env in, const GidEntry& from) {
+          Napi::Object gid = Napi::Object::New(in);
+          gid.Set("index", from.index);
+          gid.Set("gid", from.gid);
+          if (!from.netdev.empty()) gid.Set("netdev", from.netdev);
+          gid.Set("type", from.type);
+          return gid;
+        });
       });
 }
 

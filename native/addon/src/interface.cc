@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 
 #include "arguments.h"
+#include "array.h"
 #include "job.h"
 #include "netlink.h"
 
@@ -82,16 +83,13 @@ Napi::Value ToObject(Napi::Env env, const Interface& interface) {
   object.Set("mtu", interface.mtu);
   object.Set("up", (interface.flags & IFF_UP) != 0);
   object.Set("carrier", (interface.flags & IFF_LOWER_UP) != 0);
-  Napi::Array addresses = Napi::Array::New(env, interface.addresses.size());
-  for (uint32_t at = 0; at < interface.addresses.size(); at++) {
-    const Address& from = interface.addresses[at];
-    Napi::Object address = Napi::Object::New(env);
+  object.Set("addresses", ToArray(env, interface.addresses, [](Napi::Env in, const Address& from) {
+    Napi::Object address = Napi::Object::New(in);
     address.Set("family", from.family == AF_INET ? "ipv4" : "ipv6");
     address.Set("address", from.Text());
     address.Set("prefix", from.prefix);
-    addresses[at] = address;
-  }
-  object.Set("addresses", addresses);
+    return address;
+  }));
   return object;
 }
 

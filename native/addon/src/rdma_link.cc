@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "arguments.h"
+#include "array.h"
 #include "job.h"
 #include "netns.h"
 #include "rdma.h"
@@ -145,10 +146,9 @@ Napi::Value RdmaDevicesOf(const Napi::CallbackInfo& info) {
   return Promise<std::vector<Listed>>(
       info.Env(), PathArgument(info, 0, "netns"), ListDevices,
       [](Napi::Env env, const std::vector<Listed>& list) {
-        Napi::Array array = Napi::Array::New(env, list.size());
-        for (uint32_t at = 0; at < list.size(); at++)
-          array[at] = DeviceObject(env, list[at].device, list[at].chardev);
-        return array;
+        return ToArray(env, list, [](Napi::Env in, const Listed& one) {
+          return DeviceObject(in, one.device, one.chardev);
+        });
       });
 }
 

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "arguments.h"
+#include "array.h"
 #include "job.h"
 #include "rdma.h"
 
@@ -132,18 +133,17 @@ Resources ReadResources(const std::string& device) {
 Napi::Value ToObject(Napi::Env env, const Resources& resources) {
   Napi::Object result = Napi::Object::New(env);
   for (size_t kind = 0; kind < resources.size(); kind++) {
-    Napi::Array array = Napi::Array::New(env, resources[kind].size());
-    for (uint32_t at = 0; at < resources[kind].size(); at++) {
-      Napi::Object object = Napi::Object::New(env);
-      for (const auto& property : resources[kind][at]) {
-        if (property.text)
-          object.Set(property.name, property.text);
-        else
-          object.Set(property.name, property.number);
-      }
-      array[at] = object;
-    }
-    result.Set(Kinds()[kind].property, array);
+    result.Set(Kinds()[kind].property,
+               ToArray(env, resources[kind], [](Napi::Env in, const Entry& from) {
+                 Napi::Object object = Napi::Object::New(in);
+                 for (const auto& property : from) {
+                   if (property.text)
+                     object.Set(property.name, property.text);
+                   else
+                     object.Set(property.name, property.number);
+                 }
+                 return object;
+               }));
   }
   return result;
 }

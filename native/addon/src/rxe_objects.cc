@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "array.h"
 #include "job.h"
 #include "rdma.h"
 #include "rxe.h"
@@ -113,13 +114,6 @@ Napi::Object ToObject(Napi::Env env, const Object& from) {
   if (from.kind == SEALIFT_RXE_KIND_QP) object.Set("type", QpTypeName(from.type));
   if (from.kind == SEALIFT_RXE_KIND_MR) object.Set("isUserMemory", from.type == kUserMemory);
   return object;
-}
-
-template <typename T, typename Convert>
-Napi::Value ToArray(Napi::Env env, const std::vector<T>& from, Convert convert) {
-  Napi::Array array = Napi::Array::New(env, from.size());
-  for (uint32_t at = 0; at < from.size(); at++) array[at] = convert(env, from[at]);
-  return array;
 }
 
 Napi::Value RxeObjects(const Napi::CallbackInfo& info) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "array.h"
 #include "job.h"
 #include "task_files.h"
 
@@ -79,17 +80,15 @@ Napi::Value UndumpableSockets(const Napi::CallbackInfo& info) {
   return Promise<std::vector<Socket>>(
       info.Env(), "", [=] { return Undumpable(pid); },
       [](Napi::Env env, const std::vector<Socket>& found) {
-        Napi::Array list = Napi::Array::New(env, found.size());
-        for (uint32_t i = 0; i < found.size(); i++) {
-          Napi::Object one = Napi::Object::New(env);
-          one.Set("fd", found[i].fd);
-          one.Set("family", found[i].family);
-          one.Set("protocol", found[i].protocol);
-          one.Set("listens", found[i].listens);
-          one.Set("port", found[i].port);
-          list.Set(i, one);
-        }
-        return list;
+        return ToArray(env, found, [](Napi::Env in, const Socket& from) {
+          Napi::Object one = Napi::Object::New(in);
+          one.Set("fd", from.fd);
+          one.Set("family", from.family);
+          one.Set("protocol", from.protocol);
+          one.Set("listens", from.listens);
+          one.Set("port", from.port);
+          return one;
+        });
       });
 }
 

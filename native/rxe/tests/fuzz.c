@@ -13,9 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "expect.h"
 #include "fuzz.h"
 #include "random.h"
@@ -186,17 +186,9 @@ static void say(const struct fuzz_counts *c, double seconds, uint64_t seed)
 	fflush(stdout);
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
 int main(int argc, char **argv)
 {
-	double start = now(), said = 0, limit;
+	double start = now_ms(), seconds, said = 0, limit;
 	unsigned long epochs = 0, most;
 	struct fuzz_counts *counts;
 	uint64_t seed;
@@ -220,12 +212,13 @@ int main(int argc, char **argv)
 	do {
 		ok = run_epoch(counts, seed);
 		ok = !fuzz_log_reports(log) && ok && !counts->broken;
-		if (now() - start - said > SAY_SECONDS) {
-			said = now() - start;
+		seconds = (now_ms() - start) / 1e3;
+		if (seconds - said > SAY_SECONDS) {
+			said = seconds;
 			say(counts, said, seed);
 		}
-	} while (ok && now() - start < limit && ++epochs < most && ++seed);
-	say(counts, now() - start, seed);
+	} while (ok && seconds < limit && ++epochs < most && ++seed);
+	say(counts, seconds, seed);
 	printf("%s fuzzer: %lu calls, stopped at seed %llu\n",
 	       ok ? "ok" : "not ok", counts->calls, (unsigned long long)seed);
 	return !ok;

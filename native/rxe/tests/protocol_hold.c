@@ -13,15 +13,6 @@
 /* WIRE_RNR, timer code 0, asks for 655.36 ms: the least that the device waits. */
 #define RNR_WAIT_MS 650
 
-/* The device sends a WRITE; the peer has seen it. */
-static void send_write(struct scripted *s, uint32_t size, uint64_t wr_id)
-{
-	scripted_post(s, IBV_WR_RDMA_WRITE, 0, size, wr_id);
-	expect(1, scripted_count(s, size > WIRE_MTU ? WIRE_WRITE_LAST :
-					WIRE_WRITE_ONLY, 300),
-	       "a WRITE is sent");
-}
-
 /* Dump, destroy and restore the held queue pair. */
 static void dump_and_restore(struct scripted *s, uint32_t *handle)
 {
@@ -42,7 +33,7 @@ static void acknowledgment(void)
 	struct scripted s;
 
 	scripted_open(&s);
-	send_write(&s, 100, 1);
+	scripted_write(&s, 100, 1);
 	scripted_hold(&s);
 	if (sl_dump_qp(s.fd, s.end.qp->handle, &none, &before))
 		errx(1, "DUMP_QP");
@@ -105,8 +96,8 @@ static void fatal_nak(int syndrome, int status, int move)
 	uint64_t id = 0;
 
 	scripted_open(&s);
-	send_write(&s, 100, 1);
-	send_write(&s, 100, 2);
+	scripted_write(&s, 100, 1);
+	scripted_write(&s, 100, 2);
 	scripted_hold(&s);
 	scripted_answer(&s, syndrome, 1);
 	usleep(100000);
@@ -144,7 +135,7 @@ static void fatal_nak_after_read(void)
 	scripted_open(&s);
 	scripted_post(&s, IBV_WR_RDMA_READ, 0, 64, 1);
 	expect(1, scripted_count(&s, WIRE_READ, 300), "a READ is sent");
-	send_write(&s, 100, 2);
+	scripted_write(&s, 100, 2);
 	scripted_hold(&s);
 	scripted_answer(&s, WIRE_NAK_ACCESS, 1);
 	usleep(100000);
@@ -161,7 +152,7 @@ static void nak_of_nothing(void)
 	struct scripted s;
 
 	scripted_open(&s);
-	send_write(&s, 100, 1);
+	scripted_write(&s, 100, 1);
 	scripted_hold(&s);
 	scripted_answer(&s, WIRE_NAK_ACCESS, 7);
 	usleep(100000);
@@ -189,7 +180,7 @@ static void rnr_wait(int move)
 		.rnr_retry = 1,
 		.min_rnr_timer = 1,
 	});
-	send_write(&s, 100, 1);
+	scripted_write(&s, 100, 1);
 	start = now_ms();
 	scripted_answer(&s, WIRE_RNR, 0);
 	usleep(20000);
@@ -267,8 +258,8 @@ static void draining(int move)
 	uint32_t handle = 0;
 
 	scripted_open(&s);
-	send_write(&s, 3000, 1);
-	send_write(&s, 100, 2);
+	scripted_write(&s, 3000, 1);
+	scripted_write(&s, 100, 2);
 	if (ibv_modify_qp(s.end.qp, &attr,
 			  IBV_QP_STATE | IBV_QP_EN_SQD_ASYNC_NOTIFY))
 		err(1, "SQD");

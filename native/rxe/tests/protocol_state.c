@@ -34,19 +34,39 @@ static void error_in_read(void)
 		ends_in_read(i % 2 ? IBV_QPS_ERR : IBV_QPS_RESET);
 }
 
-/* An image in which the queue pair never left RESET can be restored as failed. */
-static void reset_in_error(void)
+/* Take the image of a queue pair that was connected once, and is in RESET. */
+static void take_in_reset(struct scripted *s, struct victim *v)
 {
 	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_RESET };
+
+	scripted_open(s);
+	if (ibv_modify_qp(s->end.qp, &attr, IBV_QP_STATE))
+		err(1, "RESET");
+	scripted_hold(s);
+	victim_take(v, s->fd, s->end.qp->handle);
+}
+
+/* It moves twice. */
+static void restored_twice_in_reset(void)
+{
 	struct scripted s;
 	struct victim v;
 	uint32_t handle;
 
-	scripted_open(&s);
-	if (ibv_modify_qp(s.end.qp, &attr, IBV_QP_STATE))
-		err(1, "RESET");
-	scripted_hold(&s);
-	victim_take(&v, s.fd, s.end.qp->handle);
+	take_in_reset(&s, &v);
+	expect(0, victim_restore(&v, &handle), "restored");
+	victim_take(&v, s.fd, handle);
+	expect(0, victim_restore(&v, &handle), "restored again");
+}
+
+/* An image in which the queue pair never left RESET can be restored as failed. */
+static void reset_in_error(void)
+{
+	struct scripted s;
+	struct victim v;
+	uint32_t handle;
+
+	take_in_reset(&s, &v);
 	v.qp.flags = SEALIFT_RXE_QP_ERROR;
 	expect(0, victim_restore(&v, &handle),
 	       "a queue pair in RESET is restored with the error flag");
@@ -71,6 +91,7 @@ static void alternate_path(void)
 
 const struct protocol_case protocol_state_cases[] = {
 	{ "error in a READ", error_in_read },
+	{ "restored twice in RESET", restored_twice_in_reset },
 	{ "RESET in error", reset_in_error },
 	{ "alternate path", alternate_path },
 	{ 0 },

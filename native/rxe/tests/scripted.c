@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "clock.h"
+#include "expect.h"
 #include "scripted.h"
 
 #include <arpa/inet.h>
@@ -191,4 +192,12 @@ unsigned int scripted_count(struct scripted *s, uint8_t opcode, int ms)
 		if (wire_recv(&s->wire, &p, end - now_ms() + 1))
 			n += p.opcode == opcode;
 	return n;
+}
+
+void scripted_write(struct scripted *s, uint32_t size, uint64_t wr_id)
+{
+	scripted_post(s, IBV_WR_RDMA_WRITE, 0, size, wr_id);
+	expect(1, scripted_count(s, size > WIRE_MTU ? WIRE_WRITE_LAST :
+					WIRE_WRITE_ONLY, 300),
+	       "a WRITE is sent");
 }

@@ -43,6 +43,9 @@ void scripted_post_recv(struct scripted *s, uint32_t size);
 void scripted_post(struct scripted *s, enum ibv_wr_opcode opcode,
 		   uint32_t offset, uint32_t size, uint64_t wr_id);
 
+/* Post a WRITE, and expect that the peer sees it. */
+void scripted_write(struct scripted *s, uint32_t size, uint64_t wr_id);
+
 /* A packet for the device, PSN @nth of the peer's own requests. */
 struct wire_packet scripted_request(const struct scripted *s, uint8_t opcode,
 				    uint32_t nth);

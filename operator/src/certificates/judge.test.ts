@@ -37,7 +37,7 @@ describe('a request for a certificate', () => {
   });
 
   it.each([
-    ['of another account', { username: 'system:serviceaccount:x:sealift-agent' }, /which only system:serviceaccount/],
+    ['of another account', { username: 'system:serviceaccount:x:sealift-agent' }, /^Only system/],
     ['of a token without a node', { extra: {} }, /names no node/],
     [
       'of a token with two nodes',

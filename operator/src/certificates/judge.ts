@@ -2,7 +2,7 @@
 // Who gets a certificate, and for which node. Pure.
 import type { KeyObject } from 'node:crypto';
 import { agentCertificate, nodeClaim } from '../../../crds/src/index.ts';
-import type { CertificateSigningRequest } from '../../../kube/src/index.ts';
+import { messageOf, type CertificateSigningRequest } from '../../../kube/src/index.ts';
 import { requestedKey } from './x509.ts';
 
 export type Verdict =
@@ -19,7 +19,7 @@ const MIN_LIFETIME_MS = 600_000;
 export function judge({ spec }: CertificateSigningRequest, account: string): Verdict {
   if (spec.username !== account) {
     return {
-      refusal: `${spec.username} asked for a certificate of ${agentCertificate.signerName}, which only ${account} may have.`,
+      refusal: `Only ${account} may have a certificate of ${agentCertificate.signerName}, and ${spec.username} has asked.`,
     };
   }
   const [node, ...others] = spec.extra[nodeClaim] ?? [];
@@ -37,7 +37,6 @@ export function judge({ spec }: CertificateSigningRequest, account: string): Ver
     const publicKey = requestedKey(Buffer.from(spec.request, 'base64').toString());
     return { node, publicKey, lifetimeMs };
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return { refusal: `The certificate request cannot be used: ${why}.` };
+    return { refusal: `The certificate request cannot be used: ${messageOf(error)}.` };
   }
 }

@@ -42,8 +42,9 @@ import {
   Validity,
   Version,
 } from '@peculiar/asn1-x509';
+import { agentCertificate } from '../../../crds/src/index.ts';
+import { encodePem } from '../../../kube/src/index.ts';
 
-const ECDSA_WITH_SHA256 = '1.2.840.10045.4.3.2';
 const COMMON_NAME = '2.5.4.3';
 /** Bounds what somebody's request makes us read. */
 const MAX_REQUEST_BYTES = 16 * 1024;
@@ -117,7 +118,7 @@ export function requestedKey(pem: string): KeyObject {
   });
   if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
     throw new Error('its key is not of the curve P-256');
-  if (signatureAlgorithm.algorithm !== ECDSA_WITH_SHA256)
+  if (signatureAlgorithm.algorithm !== agentCertificate.signatureAlgorithm)
     throw new Error('it is not signed by ECDSA with SHA-256');
   const signed = verify(
     'sha256',
@@ -136,7 +137,7 @@ function certificate(
   { from, to }: Lifetime,
   extensions: Extension[],
 ): string {
-  const signature = new AlgorithmIdentifier({ algorithm: ECDSA_WITH_SHA256 });
+  const signature = new AlgorithmIdentifier({ algorithm: agentCertificate.signatureAlgorithm });
   const tbsCertificate = new TBSCertificate({
     version: Version.v3,
     serialNumber: serialNumber(),
@@ -159,11 +160,7 @@ function certificate(
       signatureValue: bytes(signatureValue),
     }),
   );
-  const lines =
-    Buffer.from(der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? [];
-  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
+  return encodePem('CERTIFICATE', der);
 }
 
 function extension(extnID: string, value: object, critical = false): Extension {

@@ -5,8 +5,8 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { Attributes, CertificationRequest, CertificationRequestInfo } from '@peculiar/asn1-csr';
 import { AsnConvert } from '@peculiar/asn1-schema';
 import { AlgorithmIdentifier, Name, SubjectPublicKeyInfo } from '@peculiar/asn1-x509';
-
-const ECDSA_WITH_SHA256 = '1.2.840.10045.4.3.2';
+import { agentCertificate } from '../../../../crds/src/index.ts';
+import { encodePem } from '../../../../kube/src/index.ts';
 
 /** Both in PEM. The key is ECDSA over P-256. */
 export interface SigningRequest {
@@ -29,17 +29,14 @@ export function makeSigningRequest(): SigningRequest {
   const der = AsnConvert.serialize(
     new CertificationRequest({
       certificationRequestInfo,
-      signatureAlgorithm: new AlgorithmIdentifier({ algorithm: ECDSA_WITH_SHA256 }),
+      signatureAlgorithm: new AlgorithmIdentifier({
+        algorithm: agentCertificate.signatureAlgorithm,
+      }),
       signature,
     }),
   );
-  const lines =
-    Buffer.from(der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? [];
-  const [begin, end] = ['-----BEGIN CERTIFICATE REQUEST-----', '-----END CERTIFICATE REQUEST-----'];
   return {
     key: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
-    request: [begin, ...lines, end, ''].join('\n'),
+    request: encodePem('CERTIFICATE REQUEST', der),
   };
 }

@@ -23,10 +23,12 @@ export const tlsFiles = { ca: 'ca.crt', cert: 'tls.crt', key: 'tls.key' } as con
 export async function readCertificates(dir: string): Promise<Certificates> {
   try {
     const folder = await realpath(dir);
-    const [ca, cert, key] = await Promise.all(
-      [tlsFiles.ca, tlsFiles.cert, tlsFiles.key].map((name) => readFile(join(folder, name))),
-    );
-    if (!ca || !cert || !key) throw new Error('a file is missing');
+    const read = (name: string): Promise<Buffer> => readFile(join(folder, name));
+    const [ca, cert, key] = await Promise.all([
+      read(tlsFiles.ca),
+      read(tlsFiles.cert),
+      read(tlsFiles.key),
+    ]);
     return { ca, cert, key };
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);

@@ -269,29 +269,14 @@ describe('agent to agent', () => {
     const store = new ImageStore(root);
     const manifest = await store.seal('one', header('one'));
     const dir = store.dir('one');
+    const { address } = to;
+    const send = () =>
+      sendImages({ address, node: 'a', id: 'one', dir, manifest, certificateDir: good });
     try {
       await appendFile(join(dir, 'rootfs.tar'), 'x');
-      await expect(
-        sendImages({
-          address: to.address,
-          node: 'a',
-          id: 'one',
-          dir,
-          manifest,
-          certificateDir: good,
-        }),
-      ).rejects.toMatchObject({ code: 'ImageCorrupt' });
+      await expect(send()).rejects.toMatchObject({ code: 'ImageCorrupt' });
       await truncate(join(dir, 'rootfs.tar'), 10);
-      await expect(
-        sendImages({
-          address: to.address,
-          node: 'a',
-          id: 'one',
-          dir,
-          manifest,
-          certificateDir: good,
-        }),
-      ).rejects.toMatchObject({ code: 'ImageTruncated' });
+      await expect(send()).rejects.toMatchObject({ code: 'ImageTruncated' });
       expect(to.failures).toHaveLength(2);
       expect(await readdir(to.root)).toEqual([]);
     } finally {

@@ -28,11 +28,11 @@ export class Findings {
     this.#findings.set(uid, { ...this.get(uid), ...more });
   }
 
-  /** Since when the pod runs no container, by the clock that gives `now`. */
-  missingSince(uid: string, now: number): number {
+  /** The pod runs no container. @returns for how long the agent has known that, in milliseconds of the clock that gives `now` */
+  missing(uid: string, now: number): number {
     const since = this.#missing.get(uid) ?? now;
     this.#missing.set(uid, since);
-    return since;
+    return now - since;
   }
 
   /** The pod runs. */

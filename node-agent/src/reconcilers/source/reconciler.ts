@@ -172,8 +172,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     } catch (error) {
       // The pod ran when the operator accepted the request.
       if (reasonOf(error).code !== 'PodNotFound') throw error;
-      const now = this.#clock.now();
-      const missingMs = now - this.#findings.missingSince(uid, now);
+      const missingMs = this.#findings.missing(uid, this.#clock.now());
       throw missingPod(podName(request).pod, pod, missingMs, { cause: error });
     }
     this.#findings.found(uid);

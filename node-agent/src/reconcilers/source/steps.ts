@@ -232,8 +232,7 @@ export class SourceSteps {
     } catch (error) {
       if (reasonOf(error).code !== 'PodNotFound') throw error;
       if (entry || !described) throw lost(error);
-      const now = this.#clock.now();
-      const missingMs = now - this.#findings.missingSince(uid, now);
+      const missingMs = this.#findings.missing(uid, this.#clock.now());
       throw missingPod(podName(request).pod, described, missingMs, { cause: error });
     }
     throw lost();
