@@ -102,8 +102,8 @@ uint32_t image_region_owner(const PB(Context) *context, const PB(MemoryRegion) *
 
 static bool holds(const PB(Context) *context, uint32_t inner)
 {
-	for (size_t i = 0; i < context->n_holders; i++)
-		if (context->holders[i]->pid == inner)
+	for (size_t i = 0; i < context->n_descriptors; i++)
+		if (context->descriptors[i]->pid == inner)
 			return true;
 	return false;
 }
@@ -192,11 +192,11 @@ int image_check_context(const PB(Context) *context, const char *name)
 
 	if (strncmp(context->node_path, "/dev/", 5) || strstr(context->node_path, "/../"))
 		return bad(name, "%.64s is no device node", context->node_path);
-	if (!context->n_holders || context->max_fd > 1U << 20)
+	if (!context->n_descriptors || context->max_fd > 1U << 20)
 		return bad(name, "no process holds the context");
-	for (size_t i = 0; i < context->n_holders; i++)
-		if (context->holders[i]->fd > context->max_fd)
-			return bad(name, "descriptor %u is out of range", context->holders[i]->fd);
+	for (size_t i = 0; i < context->n_descriptors; i++)
+		if (context->descriptors[i]->fd > context->max_fd)
+			return bad(name, "descriptor %u is out of range", context->descriptors[i]->fd);
 	if (context->n_channels > 4096)
 		return bad(name, "too many completion channels");
 

@@ -78,7 +78,7 @@ static int check_place(pid_t pid, const PB(Mapping) *mapping)
 int mapping_restore(struct late_task *task, const struct restored *restored)
 {
 	const PB(Context) *context = restored->context;
-	int fd = late_holder_fd(context, task->inner);
+	int fd = late_context_fd(context, task->inner);
 
 	for (size_t i = 0; i < context->n_mappings; i++) {
 		const PB(Mapping) *mapping = context->mappings[i];

@@ -54,7 +54,7 @@ static int restore_one(struct late_task *task, const struct restored *restored, 
 	if (!ret)
 		ret = restored->driver->hint_mr(fd, mr->lkey);
 	if (!ret)
-		ret = call_reg_mr(task, late_holder_fd(restored->context, task->inner), mr, &answer);
+		ret = call_reg_mr(task, late_context_fd(restored->context, task->inner), mr, &answer);
 	if (!ret && (answer.handle != mr->handle || answer.lkey != mr->lkey ||
 		     answer.rkey != mr->rkey))
 		ret = -EEXIST;

@@ -77,9 +77,9 @@ PB(Context) *sample_fill(struct sample *s)
 	sealift__ibverbs__driver__init(&s->driver);
 	s->driver.name = "rxe";
 	s->driver.abi = 1;
-	sealift__ibverbs__holder__init(&s->holder);
-	s->holder.pid = 7;
-	s->holder.fd = 5;
+	sealift__ibverbs__descriptor__init(&s->descriptor);
+	s->descriptor.pid = 7;
+	s->descriptor.fd = 5;
 	sealift__ibverbs__event_file__init(&s->async);
 	sealift__ibverbs__event_file__init(&s->channel);
 	s->channel.index = 1;
@@ -89,7 +89,7 @@ PB(Context) *sample_fill(struct sample *s)
 	c->owner = 7;
 	c->async = &s->async;
 #define LIST(name, item) (s->name[0] = (item), c->n_##name = 1, c->name = s->name)
-	LIST(holders, &s->holder);
+	LIST(descriptors, &s->descriptor);
 	LIST(channels, &s->channel);
 	LIST(pds, &s->pd);
 	LIST(cqs, &s->cq);

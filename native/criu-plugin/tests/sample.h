@@ -8,7 +8,7 @@
 struct sample {
 	PB(Context) context;
 	PB(Driver) driver;
-	PB(Holder) holder;
+	PB(Descriptor) descriptor;
 	PB(EventFile) async, channel;
 	PB(ProtectionDomain) pd;
 	PB(CompletionQueue) cq;
@@ -19,7 +19,7 @@ struct sample {
 	PB(Mapping) mapping;
 	PB(DriverState) cq_state, srq_state, qp_state;
 	ProtobufCBinaryData buffers[3];
-	PB(Holder) *holders[1];
+	PB(Descriptor) *descriptors[1];
 	PB(EventFile) *channels[1];
 	PB(ProtectionDomain) *pds[1];
 	PB(CompletionQueue) *cqs[1];

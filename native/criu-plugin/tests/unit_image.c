@@ -145,8 +145,8 @@ static void contradictions(void)
 	REFUSED(s.context.n_srqs = 0);
 	REFUSED(s.context.node_path = "/etc/passwd");
 	REFUSED(s.context.node_path = "/dev/../etc/passwd");
-	REFUSED(s.context.n_holders = 0);
-	REFUSED(s.holder.fd = 10);
+	REFUSED(s.context.n_descriptors = 0);
+	REFUSED(s.descriptor.fd = 10);
 	REFUSED(s.context.max_fd = 1 << 30);
 #undef REFUSED
 }
