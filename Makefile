@@ -67,7 +67,7 @@ demo: lab-up build ## Move running RDMA pods between two nodes; KEEP=1 leaves th
 e2e: lab-up build ## Run every case on the lab; CASE=name picks
 	@PROVIDER=lab node e2e/src/main.ts
 
-e2e-kind: kind-up build ## Run every case that a kind cluster can run; CASE=name picks
+e2e-kind: kind-cluster build ## Run every case that a kind cluster can run; CASE=name picks
 	@PROVIDER=kind node e2e/src/main.ts
 
 faults: lab-up build ## Let each component fail at each step of a move; CASE=fault-operator picks

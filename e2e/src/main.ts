@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `make e2e`: runs the cases on the running cluster, which is the lab unless PROVIDER or KUBECONFIG says otherwise. CASE
-// selects by name. --faults (`make faults`): the fault matrix. --test: the part of both that `make test` runs.
+// selects by name. --faults (`make faults`): the fault matrix. --test: the part of both that `make test` runs. --install
+// (`make kind-up`): only installs Sealift, as each run does first.
 import { cells, Matrix, type Cell } from '../faults/matrix.ts';
 import type { Case } from './case.ts';
 import { readyNodes, versions } from './cluster.ts';
@@ -48,6 +49,7 @@ async function main(): Promise<number> {
     return 2;
   }
   await installSealift(log);
+  if (has('--install')) return 0;
   const results = new Results();
   const outcomes = await runCases(cases, { nodes: [first, second], results, log });
   if (matrix.hasResults) log(`\n${matrix.table()}`);

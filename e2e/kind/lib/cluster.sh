@@ -32,6 +32,7 @@ cluster_config() {
 		    kind: ClusterConfiguration
 		    ${own:+imageRepository: $KIND_REPOSITORY}
 		    encryptionAlgorithm: ECDSA-P256
+		    etcd: { local: { extraArgs: [{ name: heartbeat-interval, value: '1000' }, { name: election-timeout, value: '10000' }] } }
 		    controllerManager:
 		      extraArgs: [{ name: leader-elect, value: 'false' }, { name: node-monitor-grace-period, value: 60s }]
 		    scheduler:
@@ -49,6 +50,8 @@ cluster_config() {
 		    volumeStatsAggPeriod: -1s
 		    makeIPTablesUtilChains: false
 		    localStorageCapacityIsolation: false
+		    # The first quota and the last change code of the scheduler. An emulated CPU that runs it meanwhile may crash its kernel.
+		    cpuCFSQuota: false
 	Y
 }
 
@@ -88,6 +91,8 @@ cluster_kubeconfig() {
 # cluster_furnish: the pods' network, Multus, and the fabric. Each step may run again.
 cluster_furnish() {
 	local node token
+	# The nodes share CPUs. The API server and etcd go first: what waits for them gives up and asks again.
+	engine_run docker update --cpu-shares 8192 "$KIND_CONTROL_PLANE" >/dev/null </dev/null
 	cluster_kubeconfig
 	cluster_kubectl apply --server-side -f "$LAB_SRC/manifests" -f "$KIND_SRC/manifests" >/dev/null
 	engine_run docker network inspect "$KIND_FABRIC" >/dev/null 2>&1 </dev/null ||

@@ -28,7 +28,8 @@ engine_run() {
 engine_node_pid() {
 	engine_run sh -c '
 		node=$1 memo=/run/sealift-kind/$1
-		read -r pid start <"$memo" 2>/dev/null || pid=
+		pid=
+		[ ! -r "$memo" ] || read -r pid start <"$memo"
 		if [ -z "$pid" ] || [ "$(cut -d" " -f22 "/proc/$pid/stat" 2>/dev/null)" != "$start" ]; then
 			pid=$(docker inspect -f "{{.State.Pid}}" "$node") && [ "$pid" -gt 0 ] || exit 1
 			mkdir -p /run/sealift-kind

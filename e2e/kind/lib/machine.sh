@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# The VM's disk: Debian 13 with Docker, which has the node image already, Sealift's driver and kind. It is for machines whose
-# own kernel can't take the driver. Its node.sh is the lab's: the VM is node 1.
+# The VM's disk: Debian 13 with Docker, which has the node image already, and kind. It is for machines whose own kernel can't take
+# the driver. Its node.sh is the lab's: the VM is node 1.
 
 machine_tree_key() {
 	cache_key "@$KIND_SRC/machine/node.packages" "$(declare -f rootfs_build_tree debian_tree)" "@$LAB_SRC/node/etc/initramfs-tools" "$(builder_kernel)"
@@ -17,11 +17,9 @@ machine_tree_build() {
 	LAB_SRC=$KIND_SRC/machine rootfs_build_tree "$1"
 }
 
-machine_module() { echo "${KIND_DRIVER:-$CHECKOUT/build/native/modules/$(builder_kernel)/rdma_rxe.ko}"; }
-
 machine_key() {
 	[ -z "${MACHINE_KEY:-}" ] || { echo "$MACHINE_KEY" && return; }
-	cache_key "$(machine_tree_key)" "$(kind_image_key)" "$(declare -f machine_build machine_stores machine_docker_import rootfs_finish_disk)" "@$(machine_module)" \
+	cache_key "$(machine_tree_key)" "$(kind_image_key)" "$(declare -f machine_build machine_stores machine_docker_import rootfs_finish_disk)" \
 		"$(find "$KIND_SRC/machine/node/etc" "$KIND_SRC/machine/node/usr" -type f -exec sha256sum {} + | sort | cut -c1-64)" \
 		"$(kind_binaries_key kind)" "@$LAB_PKI/ssh.pub" "$LAB_DISK_SIZE" "$KIND_IMAGE"
 }
@@ -30,7 +28,6 @@ machine_key() {
 rootfs_dir() { cache_dir kind-machine "$(machine_key)"; }
 
 machine_up() {
-	[ -r "$(machine_module)" ] || die "there is no driver at $(machine_module): run make native"
 	machine_keys
 	cache_build kind-machine-tree "$(machine_tree_key)" machine_tree_build
 	MACHINE_KEY=$(machine_key)
@@ -48,16 +45,12 @@ machine_keys() {
 }
 
 machine_build() {
-	local out=$1 root=$1/root file kernel
-	kernel=$(builder_kernel)
+	local out=$1 root=$1/root file
 	mkdir "$root"
 	cp -a "$(machine_tree)/." "$root/"
 	cp "$root/boot/vmlinuz" "$root/boot/initrd" "$out/"
 	for file in etc usr; do cp -rL --no-preserve=ownership "$KIND_SRC/machine/node/$file" "$root/"; done
 	rm -rf "$root/etc/initramfs-tools"
-	install -D -m 0644 "$(machine_module)" "$root/usr/lib/modules/$kernel/updates/rdma_rxe.ko"
-	strip --strip-debug "$root/usr/lib/modules/$kernel/updates/rdma_rxe.ko"
-	chroot "$root" depmod "$kernel"
 	install "$(kind_binaries_dir kind)/kind" "$root/usr/local/bin/"
 	ln -sf /etc/systemd/system/kind-init.service "$root/etc/systemd/system/multi-user.target.wants/"
 	machine_stores "$root"

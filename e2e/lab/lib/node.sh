@@ -29,10 +29,10 @@ node_start() {
 		-monitor "unix:$LAB_RUN/w$n.monitor,server=on,wait=off" "$@"
 }
 
-# node_continue N: run a VM once QEMU has read its memory from the snapshot.
+# node_continue N: run a VM once QEMU listens and has read its memory from the snapshot.
 node_continue() {
 	local tries=600
-	while node_monitor "$1" 'info status' | grep -q 'inmigrate'; do
+	until node_monitor "$1" 'info status' | grep 'VM status' | grep -qv 'inmigrate'; do
 		proc_alive "w$1" || die "w$1 ended: see $LAB_RUN/w$1.log"
 		[ $((tries--)) -gt 0 ] || die "w$1 does not come out of its snapshot: see $LAB_RUN/w$1.log"
 		sleep 0.2
