@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { countLines, countVitest, judge } from './lanes.ts';
+import { countLines, countVitest, resultOf } from './lanes.ts';
 
 describe('a lane', () => {
   it('sums the lines of its parts and keeps why something was skipped', () => {
@@ -16,22 +16,22 @@ describe('a lane', () => {
 
   it('fails when it runs nothing', () => {
     const nothing = countLines('skipped: no compiler\n');
-    expect(judge({ counts: 'lines' }, 0, nothing)).toMatchObject({ passed: 0, failed: 1 });
+    expect(resultOf({ counts: 'lines' }, 0, nothing)).toMatchObject({ passed: 0, failed: 1 });
   });
 
   it('may run nothing if it is allowed to, says why, and its command succeeds', () => {
     const lane = { counts: 'lines', optional: true } as const;
     const skipped = countLines('skipped: no debug kernel\n');
-    expect(judge(lane, 0, skipped)).toMatchObject({ passed: 0, failed: 0 });
-    expect(judge(lane, 1, skipped)).toMatchObject({ failed: 1 });
-    expect(judge(lane, 0, countLines(''))).toMatchObject({ failed: 1 });
+    expect(resultOf(lane, 0, skipped)).toMatchObject({ passed: 0, failed: 0 });
+    expect(resultOf(lane, 1, skipped)).toMatchObject({ failed: 1 });
+    expect(resultOf(lane, 0, countLines(''))).toMatchObject({ failed: 1 });
   });
 
   it('fails when its command does, whatever it counted', () => {
     const counted = countLines('5 passed, 0 failed');
-    expect(judge({ counts: 'lines' }, 2, counted)).toMatchObject({ passed: 5, failed: 1 });
-    expect(judge({ counts: 'status' }, 1, counted)).toMatchObject({ passed: 0, failed: 1 });
-    expect(judge({ counts: 'status' }, 0, counted)).toMatchObject({ passed: 1, failed: 0 });
+    expect(resultOf({ counts: 'lines' }, 2, counted)).toMatchObject({ passed: 5, failed: 1 });
+    expect(resultOf({ counts: 'status' }, 1, counted)).toMatchObject({ passed: 0, failed: 1 });
+    expect(resultOf({ counts: 'status' }, 0, counted)).toMatchObject({ passed: 1, failed: 0 });
   });
 
   it('counts a test file that does not load', () => {

@@ -97,7 +97,7 @@ export function countVitest(json: string, output = ''): Result {
 }
 
 /** A lane's result from its exit status and its counts. A failure that no count includes is one more. */
-export function judge(
+export function resultOf(
   lane: Pick<Lane, 'counts' | 'optional'>,
   status: number,
   counted: Result,
@@ -125,7 +125,7 @@ async function runLane(lane: Lane): Promise<Result> {
       counted = { passed: 0, failed: 1, skipped: [], failures: ['no report'] };
     }
   }
-  return judge(lane, status, counted);
+  return resultOf(lane, status, counted);
 }
 
 async function main(): Promise<number> {

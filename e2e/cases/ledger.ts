@@ -31,6 +31,18 @@ async function oneMove(context: CaseContext): Promise<void> {
   await expectBalanced(pair, context.log, 'server');
 }
 
+/** Messages that come in at once take requests of one queue, on either end. */
+async function sharedReceiveQueue(context: CaseContext): Promise<void> {
+  const pair = new LedgerPair(context, { qps: 4, rate: 200, extraArguments: ['--srq'] });
+  await pair.start();
+  for (const endpoint of ['client', 'server', 'client'] as const) {
+    await pair.waitForOperations(endpoint, 600);
+    await pair.move(endpoint);
+  }
+  await pair.waitForOperations('server', 600);
+  await expectBalanced(pair, context.log);
+}
+
 async function injectFault(context: CaseContext, fault: string): Promise<void> {
   const pair = new LedgerPair(context, { rate: 100, inject: { endpoint: 'client', fault } });
   await pair.start();
@@ -59,6 +71,12 @@ export const cases: readonly Case[] = [
     promise: `${OPERATIONS} operations over three moves of the ${endpoint}, there and back, are all accounted for.`,
     run: (context: CaseContext) => threeMoves(context, endpoint),
   })),
+  {
+    name: 'ledger-shared-receive-queue',
+    promise:
+      'Four queue pairs that share a receive queue lose, repeat, corrupt and reorder no operation over three moves, of either end.',
+    run: sharedReceiveQueue,
+  },
   ...['lose', 'duplicate', 'corrupt', 'reorder'].map((fault) => ({
     name: `ledger-inject-${fault}`,
     promise: `The ledger reports an injected fault: ${fault}.`,

@@ -80,7 +80,7 @@ const endingPoints: readonly ArmedPoint[] = [
     'driver.find_fd',
     'driver.dump_cq',
   ),
-  ...beforeAndAfter('source', 'driver.dump_mr', 'driver.dump_qp'),
+  ...beforeAndAfter('source', 'driver.dump_mr', 'driver.dump_qp', 'driver.dump_srq'),
   ...beforeAndAfter('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
   ...beforeAndAfter('target', 'target.createGate', 'shim.create', 'shim.mark', 'receiver.store'),
   ...beforeAndAfter(
@@ -98,6 +98,7 @@ const endingPoints: readonly ArmedPoint[] = [
     'driver.hint',
     'driver.restore_cq',
     'driver.restore_qp',
+    'driver.restore_srq',
     'driver.adopt',
   ),
 ];

@@ -12,7 +12,7 @@ import type { CaseResult, Results } from './report.ts';
 export interface Outcome {
   readonly name: string;
   readonly error: unknown;
-  /** Why the case was not played. */
+  /** Why the case did not run. */
   readonly skipped?: string;
   readonly seconds: number;
 }

@@ -158,6 +158,25 @@ static int build_cqs(struct restored *restored, int fd)
 	return 0;
 }
 
+static int build_srqs(struct restored *restored, int fd)
+{
+	for (size_t i = 0; i < restored->context->n_srqs; i++) {
+		const PB(SharedReceiveQueue) *srq = restored->context->srqs[i];
+		uint32_t handle;
+		int ret;
+
+		ret = uverbs_destroy_pd(fd, srq->handle);
+		if (!ret)
+			ret = restored->driver->restore_srq(fd, srq, &handle,
+							    &restored->built->srq_offset[i]);
+		if (!ret)
+			ret = same_handle(handle, srq->handle);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
 static int build_qps(struct restored *restored, int fd)
 {
 	const char *state = getenv("SEALIFT_QP_STATE");
@@ -210,10 +229,12 @@ static int build_objects(struct restored *restored, int fd)
 	if (!ret)
 		ret = build_cqs(restored, fd);
 	if (!ret)
+		ret = build_srqs(restored, fd);
+	if (!ret)
 		ret = build_qps(restored, fd);
 	if (!ret)
-		log_info("built %zu CQ and %zu QP", restored->context->n_cqs,
-			 restored->context->n_qps);
+		log_info("built %zu CQ, %zu SRQ and %zu QP", restored->context->n_cqs,
+			 restored->context->n_srqs, restored->context->n_qps);
 	return ret ? ret : fault("restore.context.after") ? -EIO : 0;
 }
 

@@ -8,11 +8,11 @@
 #include "tasks.h"
 #include "uverbs.h"
 
-int late_holder_fd(const PB(Context) *context, uint32_t inner)
+int late_context_fd(const PB(Context) *context, uint32_t inner)
 {
-	for (size_t i = 0; i < context->n_holders; i++)
-		if (context->holders[i]->pid == inner)
-			return context->holders[i]->fd;
+	for (size_t i = 0; i < context->n_descriptors; i++)
+		if (context->descriptors[i]->pid == inner)
+			return context->descriptors[i]->fd;
 	return -EBADF;
 }
 
@@ -30,14 +30,14 @@ static int adopt_in_thread(pid_t tid, void *arg)
 
 	adoption->restored->driver->build_adopt_thread(
 		&cmd, leader->scratch,
-		late_holder_fd(adoption->restored->context, adoption->task->inner));
+		late_context_fd(adoption->restored->context, adoption->task->inner));
 	ret = inject_begin_thread(&inject, tid, leader);
 	if (ret)
 		return ret;
 	ret = inject_write(&inject, cmd.bytes, cmd.used);
 	if (!ret)
 		ret = inject_syscall(&inject, SYS_ioctl,
-				     late_holder_fd(adoption->restored->context,
+				     late_context_fd(adoption->restored->context,
 						    adoption->task->inner),
 				     RDMA_VERBS_IOCTL, inject.scratch, 0, 0, 0);
 	end = inject_end(&inject);

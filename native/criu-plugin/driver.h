@@ -63,9 +63,11 @@ struct driver {
 	int (*find_file)(int fd, int event_fd, PB(FileKind) *kind, uint32_t *index,
 			 uint32_t *unread);
 
-	/* Create and fill; @offset, for mmap(), of the CQ's ring; of SQ and RQ. */
+	/* Create and fill; @offset, for mmap(), of the CQ's or SRQ's ring; of SQ and RQ. */
 	int (*restore_cq)(int fd, const PB(CompletionQueue) *cq, int channel_fd,
 			  uint32_t *handle, uint64_t *offset);
+	int (*restore_srq)(int fd, const PB(SharedReceiveQueue) *srq, uint32_t *handle,
+			   uint64_t *offset);
 	int (*restore_qp)(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
 			  uint64_t offset[2]);
 

@@ -102,6 +102,40 @@ static int restore_cq(int fd, const PB(CompletionQueue) *cq, int channel_fd, uin
 	return ret;
 }
 
+static int restore_srq(int fd, const PB(SharedReceiveQueue) *srq, uint32_t *handle,
+		       uint64_t *offset)
+{
+	struct rxe_create_srq_resp created = {};
+	struct uverbs_srq_request request = {
+		.user_handle = srq->user_handle,
+		.pd = srq->pd,
+		.max_wr = srq->max_wr,
+		.max_sge = srq->max_sge,
+		.driver_out = &created,
+		.driver_out_size = sizeof(created),
+	};
+	struct sealift_rxe_buffer ring;
+	struct sealift_rxe_srq state;
+	int ret;
+
+	if (srq->driver->state.len != sizeof(state) || srq->driver->n_buffers != 1) {
+		log_fail("image-damaged", "shared receive queue %u has driver state of a wrong size",
+			 srq->handle);
+		return -EINVAL;
+	}
+	memcpy(&state, srq->driver->state.data, sizeof(state));
+	ring = buffer_of(srq->driver, 0);
+
+	ret = uverbs_create_srq(fd, &request, handle);
+	if (!ret)
+		ret = rxe_restore_srq(fd, *handle, &state, &ring);
+	if (ret)
+		log_fail("kernel", "shared receive queue %u cannot be restored: %s", srq->handle,
+			 strerror(-ret));
+	*offset = created.mi.offset;
+	return ret;
+}
+
 static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
 		      uint64_t offset[2])
 {
@@ -112,6 +146,8 @@ static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *han
 		.pd = qp->pd,
 		.send_cq = qp->send_cq,
 		.recv_cq = qp->recv_cq,
+		.has_srq = qp->has_srq,
+		.srq = qp->srq,
 		.max_send_wr = qp->max_send_wr,
 		.max_send_sge = qp->max_send_sge,
 		.max_inline = qp->max_inline,
@@ -175,6 +211,7 @@ const struct driver driver_rxe = {
 	.dump = rxe_dump,
 	.find_file = find_file,
 	.restore_cq = restore_cq,
+	.restore_srq = restore_srq,
 	.restore_qp = restore_qp,
 	.hint_mr = hint_mr,
 	.adopt_file = rxe_adopt_file,

@@ -17,12 +17,16 @@ int rxe_dump_context(int fd, struct sealift_rxe_object *list, uint32_t count,
 int rxe_find_fd(int fd, uint16_t attribute, int event_fd, struct sealift_rxe_fd *found);
 int rxe_dump_cq(int fd, uint32_t handle, const struct sealift_rxe_buffer *ring,
 		struct sealift_rxe_cq *cq);
+int rxe_dump_srq(int fd, uint32_t handle, const struct sealift_rxe_buffer *ring,
+		 struct sealift_rxe_srq *srq);
 int rxe_dump_mr(int fd, uint32_t handle, struct sealift_rxe_mr *mr);
 int rxe_dump_qp(int fd, uint32_t handle, const struct sealift_rxe_qp_buffers *buffers,
 		struct sealift_rxe_qp *qp);
 int rxe_hint(int fd, uint32_t type, uint32_t value);
 int rxe_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *cq,
 		   const struct sealift_rxe_buffer *ring);
+int rxe_restore_srq(int fd, uint32_t handle, const struct sealift_rxe_srq *srq,
+		    const struct sealift_rxe_buffer *ring);
 int rxe_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *qp,
 		   const struct sealift_rxe_qp_buffers *buffers);
 int rxe_adopt_file(int fd, pid_t tid);

@@ -15,7 +15,6 @@
 static const char *unsupported_name(uint32_t type)
 {
 	switch (type) {
-	case UVERBS_OBJECT_SRQ:		return "a shared receive queue";
 	case UVERBS_OBJECT_AH:		return "an address handle";
 	case UVERBS_OBJECT_MW:		return "a memory window";
 	case UVERBS_OBJECT_FLOW:	return "a flow steering rule";
@@ -119,6 +118,53 @@ static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *
 	return add_ring(rings, SEALIFT__IBVERBS__RING__CQ, handle, &cq.ring);
 }
 
+static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
+		    struct async_events *events)
+{
+	struct sealift_rxe_buffer none = {}, buffer = {};
+	PB(SharedReceiveQueue) *record;
+	struct sealift_rxe_srq srq;
+	int ret;
+
+	ret = rxe_dump_srq(fd, handle, &none, &srq);
+	if (ret == -EOPNOTSUPP)
+		log_fail("unsupported",
+			 "shared receive queue %u is for XRC or tag matching; destroy it first", handle);
+	if (!ret && srq.ring.size > MAX_RING_BYTES) {
+		log_fail("unsupported",
+			 "shared receive queue %u has room for %u requests, %u MiB; resize it to %u MiB or less (ibv_modify_srq())",
+			 handle, srq.max_wr, srq.ring.size >> 20, MAX_RING_BYTES >> 20);
+		ret = -EOPNOTSUPP;
+	}
+	if (ret)
+		return ret;
+	record = calloc(1, sizeof(*record));
+	if (!record)
+		return -ENOMEM;
+	sealift__ibverbs__shared_receive_queue__init(record);
+	ret = image_append(&context->srqs, &context->n_srqs, record);
+	if (ret) {
+		free(record);
+		return ret;
+	}
+	record->driver = new_state(&srq, sizeof(srq), 1);
+	if (!record->driver)
+		return -ENOMEM;
+	ret = reserve(record->driver, 0, srq.ring.size, &buffer);
+	if (!ret)
+		ret = rxe_dump_srq(fd, handle, &buffer, &srq);
+	if (ret)
+		return ret;
+	memcpy(record->driver->state.data, &srq, sizeof(srq));
+	events->objects += __builtin_popcount(srq.async_pending);
+	record->handle = handle;
+	record->user_handle = srq.user_handle;
+	record->pd = srq.pd_handle;
+	record->max_wr = srq.max_wr;
+	record->max_sge = srq.max_sge;
+	return add_ring(rings, SEALIFT__IBVERBS__RING__SRQ, handle, &srq.ring);
+}
+
 static int dump_path(PB(QueuePair) *record, const struct sealift_rxe_qp_attr *attr)
 {
 	PB(Path) *path;
@@ -147,9 +193,9 @@ static int check_qp(const struct sealift_rxe_qp *qp)
 			 qp->qpn, qp->qp_type);
 		return -EOPNOTSUPP;
 	}
-	if (qp->srq_handle != SEALIFT_RXE_NONE || qp->num_mcast) {
+	if (qp->num_mcast) {
 		log_fail("unsupported",
-			 "queue pair %#x has a shared receive queue or a multicast group; destroy it first",
+			 "queue pair %#x is in a multicast group; let it leave the group first",
 			 qp->qpn);
 		return -EOPNOTSUPP;
 	}
@@ -172,6 +218,8 @@ static void fill_qp(PB(QueuePair) *record, uint32_t handle, const struct sealift
 	record->max_inline = qp->max_inline;
 	record->max_recv_wr = qp->max_recv_wr;
 	record->max_recv_sge = qp->max_recv_sge;
+	record->has_srq = qp->srq_handle != SEALIFT_RXE_NONE;
+	record->srq = record->has_srq ? qp->srq_handle : 0;
 }
 
 static int dump_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
@@ -303,6 +351,8 @@ static int dump_object(int fd, const struct sealift_rxe_object *object, uint32_t
 		return dump_pd(object->handle, context);
 	case UVERBS_OBJECT_CQ:
 		return dump_cq(fd, object->handle, context, rings, events);
+	case UVERBS_OBJECT_SRQ:
+		return dump_srq(fd, object->handle, context, rings, events);
 	case UVERBS_OBJECT_QP:
 		return dump_qp(fd, object->handle, context, rings, events);
 	case UVERBS_OBJECT_MR:

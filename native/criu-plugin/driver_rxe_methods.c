@@ -76,6 +76,17 @@ int rxe_dump_cq(int fd, uint32_t handle, const struct sealift_rxe_buffer *ring,
 	return call_out(fd, &cmd, SEALIFT_RXE_ATTR_DUMP_CQ_OUT, cq, sizeof(*cq));
 }
 
+int rxe_dump_srq(int fd, uint32_t handle, const struct sealift_rxe_buffer *ring,
+		 struct sealift_rxe_srq *srq)
+{
+	struct uverbs_cmd cmd;
+
+	uverbs_init(&cmd, 0, SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_DUMP_SRQ);
+	uverbs_object(&cmd, SEALIFT_RXE_ATTR_DUMP_SRQ_HANDLE, handle);
+	uverbs_in(&cmd, SEALIFT_RXE_ATTR_DUMP_SRQ_IN, ring, sizeof(*ring));
+	return call_out(fd, &cmd, SEALIFT_RXE_ATTR_DUMP_SRQ_OUT, srq, sizeof(*srq));
+}
+
 int rxe_dump_mr(int fd, uint32_t handle, struct sealift_rxe_mr *mr)
 {
 	struct uverbs_cmd cmd;
@@ -115,6 +126,18 @@ int rxe_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *cq,
 	uverbs_object(&cmd, SEALIFT_RXE_ATTR_RESTORE_CQ_HANDLE, handle);
 	uverbs_in(&cmd, SEALIFT_RXE_ATTR_RESTORE_CQ_IN, cq, sizeof(*cq));
 	uverbs_in(&cmd, SEALIFT_RXE_ATTR_RESTORE_CQ_RING, ring, sizeof(*ring));
+	return uverbs_call(fd, &cmd);
+}
+
+int rxe_restore_srq(int fd, uint32_t handle, const struct sealift_rxe_srq *srq,
+		    const struct sealift_rxe_buffer *ring)
+{
+	struct uverbs_cmd cmd;
+
+	uverbs_init(&cmd, 0, SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_RESTORE_SRQ);
+	uverbs_object(&cmd, SEALIFT_RXE_ATTR_RESTORE_SRQ_HANDLE, handle);
+	uverbs_in(&cmd, SEALIFT_RXE_ATTR_RESTORE_SRQ_IN, srq, sizeof(*srq));
+	uverbs_in(&cmd, SEALIFT_RXE_ATTR_RESTORE_SRQ_RING, ring, sizeof(*ring));
 	return uverbs_call(fd, &cmd);
 }
 

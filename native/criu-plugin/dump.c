@@ -135,25 +135,26 @@ static int add_context(const char *path, int fd)
 		return -EIO;
 	ret = driver->dump(fd, dumped->context, &dumped->rings, &dumped->events);
 	if (!ret)
-		log_info("dumped context %zu: %zu QP, %zu CQ, %zu MR, %zu PD", context_count - 1,
-			 dumped->context->n_qps, dumped->context->n_cqs,
-			 dumped->context->n_mrs, dumped->context->n_pds);
+		log_info("dumped context %zu: %zu QP, %zu SRQ, %zu CQ, %zu MR, %zu PD",
+			 context_count - 1, dumped->context->n_qps, dumped->context->n_srqs,
+			 dumped->context->n_cqs, dumped->context->n_mrs,
+			 dumped->context->n_pds);
 	return ret ? ret : fault("dump.context.after") ? -EIO : 0;
 }
 
-static int add_holder(PB(Context) *context, uint32_t inner, int fd)
+static int add_descriptor(PB(Context) *context, uint32_t inner, int fd)
 {
-	PB(Holder) *holder = calloc(1, sizeof(*holder));
+	PB(Descriptor) *descriptor = calloc(1, sizeof(*descriptor));
 	int ret;
 
-	if (!holder)
+	if (!descriptor)
 		return -ENOMEM;
-	sealift__ibverbs__holder__init(holder);
-	holder->pid = inner;
-	holder->fd = fd;
-	ret = image_append(&context->holders, &context->n_holders, holder);
+	sealift__ibverbs__descriptor__init(descriptor);
+	descriptor->pid = inner;
+	descriptor->fd = fd;
+	ret = image_append(&context->descriptors, &context->n_descriptors, descriptor);
 	if (ret)
-		free(holder);
+		free(descriptor);
 	return ret;
 }
 
@@ -196,7 +197,7 @@ static int look_at_fd(pid_t pid, int fd, const char *link, void *arg)
 			return ret;
 	}
 	task->found = true;
-	return add_holder(contexts[i].context, task->inner, fd);
+	return add_descriptor(contexts[i].context, task->inner, fd);
 }
 
 int dump_task(pid_t pid)

@@ -153,9 +153,9 @@ int dump_place_mappings(struct dumped *dumped)
 		context->owner = context->mappings[0]->pid;
 		return ret;
 	}
-	for (size_t i = 0; i < context->n_holders; i++)
-		if (!i || context->holders[i]->pid < context->owner)
-			context->owner = context->holders[i]->pid;
+	for (size_t i = 0; i < context->n_descriptors; i++)
+		if (!i || context->descriptors[i]->pid < context->owner)
+			context->owner = context->descriptors[i]->pid;
 	return ret;
 }
 

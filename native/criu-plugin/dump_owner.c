@@ -12,8 +12,8 @@
 
 static bool holds(const PB(Context) *context, uint32_t inner)
 {
-	for (size_t i = 0; i < context->n_holders; i++)
-		if (context->holders[i]->pid == inner)
+	for (size_t i = 0; i < context->n_descriptors; i++)
+		if (context->descriptors[i]->pid == inner)
 			return true;
 	return false;
 }

@@ -20,7 +20,7 @@
 #define bad(name, format, ...) \
 	(log_fail("image-damaged", "%s: " format, name, ##__VA_ARGS__), -EINVAL)
 
-enum { FREE, PD, CQ, QP, MR };
+enum { FREE, PD, CQ, SRQ, QP, MR };
 
 struct handles {
 	uint8_t kind[IMAGE_MAX_HANDLE];
@@ -62,6 +62,15 @@ static int check_cq(const PB(Context) *context, const PB(CompletionQueue) *cq,
 	return bad(handles->name, "completion queue %u has an unknown channel", cq->handle);
 }
 
+static int check_srq(const PB(SharedReceiveQueue) *srq, struct handles *handles)
+{
+	int ret = take(handles, srq->handle, SRQ);
+
+	if (!ret)
+		ret = refers(handles, srq->pd, PD);
+	return ret ? ret : check_driver_state(srq->driver, 1, handles->name);
+}
+
 static int check_qp(const PB(QueuePair) *qp, struct handles *handles)
 {
 	int ret = take(handles, qp->handle, QP);
@@ -72,6 +81,8 @@ static int check_qp(const PB(QueuePair) *qp, struct handles *handles)
 		ret = refers(handles, qp->send_cq, CQ);
 	if (!ret)
 		ret = refers(handles, qp->recv_cq, CQ);
+	if (!ret && qp->has_srq)
+		ret = refers(handles, qp->srq, SRQ);
 	if (!ret)
 		ret = check_driver_state(qp->driver, 3, handles->name);
 	if (ret)
@@ -91,8 +102,8 @@ uint32_t image_region_owner(const PB(Context) *context, const PB(MemoryRegion) *
 
 static bool holds(const PB(Context) *context, uint32_t inner)
 {
-	for (size_t i = 0; i < context->n_holders; i++)
-		if (context->holders[i]->pid == inner)
+	for (size_t i = 0; i < context->n_descriptors; i++)
+		if (context->descriptors[i]->pid == inner)
 			return true;
 	return false;
 }
@@ -120,11 +131,17 @@ static int check_mapping(const PB(Mapping) *mapping, const struct handles *handl
 	if (mapping->address % PAGE || mapping->length % PAGE || !mapping->length ||
 	    mapping->length > IMAGE_MAX_BYTES || mapping->address > ADDRESS_LIMIT ||
 	    mapping->protection & ~(uint32_t)(PROT_READ | PROT_WRITE) ||
-	    (uint32_t)mapping->ring > SEALIFT__IBVERBS__RING__RQ)
+	    (uint32_t)mapping->ring > SEALIFT__IBVERBS__RING__SRQ)
 		return bad(handles->name, "mapping at %#llx is out of range",
 			   (unsigned long long)mapping->address);
-	return refers(handles, mapping->handle,
-		      mapping->ring == SEALIFT__IBVERBS__RING__CQ ? CQ : QP);
+	switch (mapping->ring) {
+	case SEALIFT__IBVERBS__RING__CQ:
+		return refers(handles, mapping->handle, CQ);
+	case SEALIFT__IBVERBS__RING__SRQ:
+		return refers(handles, mapping->handle, SRQ);
+	default:
+		return refers(handles, mapping->handle, QP);
+	}
 }
 
 static int check_all(const PB(Context) *context, struct handles *handles)
@@ -135,6 +152,8 @@ static int check_all(const PB(Context) *context, struct handles *handles)
 		ret = take(handles, context->pds[i]->handle, PD);
 	for (size_t i = 0; i < context->n_cqs && !ret; i++)
 		ret = check_cq(context, context->cqs[i], handles);
+	for (size_t i = 0; i < context->n_srqs && !ret; i++)
+		ret = check_srq(context->srqs[i], handles);
 	for (size_t i = 0; i < context->n_qps && !ret; i++)
 		ret = check_qp(context->qps[i], handles);
 	for (size_t i = 0; i < context->n_mrs && !ret; i++)
@@ -157,6 +176,8 @@ long image_max_handle(const PB(Context) *context)
 		highest = higher(highest, context->pds[i]->handle);
 	for (size_t i = 0; i < context->n_cqs; i++)
 		highest = higher(highest, context->cqs[i]->handle);
+	for (size_t i = 0; i < context->n_srqs; i++)
+		highest = higher(highest, context->srqs[i]->handle);
 	for (size_t i = 0; i < context->n_qps; i++)
 		highest = higher(highest, context->qps[i]->handle);
 	for (size_t i = 0; i < context->n_mrs; i++)
@@ -171,11 +192,11 @@ int image_check_context(const PB(Context) *context, const char *name)
 
 	if (strncmp(context->node_path, "/dev/", 5) || strstr(context->node_path, "/../"))
 		return bad(name, "%.64s is no device node", context->node_path);
-	if (!context->n_holders || context->max_fd > 1U << 20)
+	if (!context->n_descriptors || context->max_fd > 1U << 20)
 		return bad(name, "no process holds the context");
-	for (size_t i = 0; i < context->n_holders; i++)
-		if (context->holders[i]->fd > context->max_fd)
-			return bad(name, "descriptor %u is out of range", context->holders[i]->fd);
+	for (size_t i = 0; i < context->n_descriptors; i++)
+		if (context->descriptors[i]->fd > context->max_fd)
+			return bad(name, "descriptor %u is out of range", context->descriptors[i]->fd);
 	if (context->n_channels > 4096)
 		return bad(name, "too many completion channels");
 

@@ -68,8 +68,8 @@ static bool concerns(const struct restored *restored, uint32_t inner)
 {
 	if (restored->built->builder == (int)inner || restored->context->owner == inner)
 		return true;
-	for (size_t i = 0; i < restored->context->n_holders; i++)
-		if (restored->context->holders[i]->pid == inner)
+	for (size_t i = 0; i < restored->context->n_descriptors; i++)
+		if (restored->context->descriptors[i]->pid == inner)
 			return true;
 	return false;
 }

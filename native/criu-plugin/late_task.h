@@ -30,6 +30,6 @@ int memory_regions_end(const struct restored *restored, int fd);
 int credentials_restore(struct late_task *task, const struct restored *restored, int fd);
 
 /* The descriptor that process @inner has of the context, or -EBADF. */
-int late_holder_fd(const PB(Context) *context, uint32_t inner);
+int late_context_fd(const PB(Context) *context, uint32_t inner);
 
 #endif

@@ -26,6 +26,15 @@ static int offset_of(const struct restored *restored, const PB(Mapping) *mapping
 			return 0;
 		}
 	}
+	if (mapping->ring == SEALIFT__IBVERBS__RING__SRQ) {
+		for (size_t i = 0; i < context->n_srqs; i++) {
+			if (context->srqs[i]->handle != mapping->handle)
+				continue;
+			*offset = restored->built->srq_offset[i];
+			return 0;
+		}
+		return -ENOENT;
+	}
 	for (size_t i = 0; i < context->n_qps; i++) {
 		if (context->qps[i]->handle != mapping->handle)
 			continue;
@@ -69,7 +78,7 @@ static int check_place(pid_t pid, const PB(Mapping) *mapping)
 int mapping_restore(struct late_task *task, const struct restored *restored)
 {
 	const PB(Context) *context = restored->context;
-	int fd = late_holder_fd(context, task->inner);
+	int fd = late_context_fd(context, task->inner);
 
 	for (size_t i = 0; i < context->n_mappings; i++) {
 		const PB(Mapping) *mapping = context->mappings[i];

@@ -54,7 +54,7 @@ static int restore_one(struct late_task *task, const struct restored *restored, 
 	if (!ret)
 		ret = restored->driver->hint_mr(fd, mr->lkey);
 	if (!ret)
-		ret = call_reg_mr(task, late_holder_fd(restored->context, task->inner), mr, &answer);
+		ret = call_reg_mr(task, late_context_fd(restored->context, task->inner), mr, &answer);
 	if (!ret && (answer.handle != mr->handle || answer.lkey != mr->lkey ||
 		     answer.rkey != mr->rkey))
 		ret = -EEXIST;
@@ -76,6 +76,8 @@ static uint8_t *used_handles(const PB(Context) *context)
 		used[context->pds[i]->handle] = 1;
 	for (size_t i = 0; i < context->n_cqs; i++)
 		used[context->cqs[i]->handle] = 1;
+	for (size_t i = 0; i < context->n_srqs; i++)
+		used[context->srqs[i]->handle] = 1;
 	for (size_t i = 0; i < context->n_qps; i++)
 		used[context->qps[i]->handle] = 1;
 	for (size_t i = 0; i < context->n_mrs; i++)

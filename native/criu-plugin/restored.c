@@ -30,6 +30,7 @@ static struct built *share(const PB(Context) *context)
 {
 	size_t n_files = 2 + context->n_channels;
 	size_t size = sizeof(struct built) + context->n_cqs * sizeof(uint64_t) +
+		      context->n_srqs * sizeof(uint64_t) +
 		      context->n_qps * sizeof(uint64_t[2]) + n_files * sizeof(int);
 	struct built *built;
 
@@ -37,7 +38,8 @@ static struct built *share(const PB(Context) *context)
 	if (built == MAP_FAILED)
 		return NULL;
 	built->cq_offset = (uint64_t *)(built + 1);
-	built->qp_offset = (uint64_t (*)[2])(built->cq_offset + context->n_cqs);
+	built->srq_offset = built->cq_offset + context->n_cqs;
+	built->qp_offset = (uint64_t (*)[2])(built->srq_offset + context->n_srqs);
 	built->files = (int *)(built->qp_offset + context->n_qps);
 	for (size_t i = 0; i < n_files; i++)
 		built->files[i] = -1;

@@ -23,6 +23,7 @@ struct built {
 	int builder;		/* pid, as the builder sees itself */
 	int *files;		/* stashed descriptors: context, async, channels */
 	uint64_t *cq_offset;	/* for mmap(), one per CQ */
+	uint64_t *srq_offset;	/* the same, one per SRQ */
 	uint64_t (*qp_offset)[2]; /* SQ, RQ, one pair per QP */
 };
 

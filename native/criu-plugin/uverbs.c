@@ -236,6 +236,31 @@ int uverbs_create_cq(int fd, const struct uverbs_cq_request *request, uint32_t *
 	return 0;
 }
 
+int uverbs_create_srq(int fd, const struct uverbs_srq_request *request, uint32_t *handle)
+{
+	struct uverbs_cmd cmd;
+	uint32_t at;
+	int ret;
+
+	uverbs_init(&cmd, 0, UVERBS_OBJECT_SRQ, UVERBS_METHOD_SRQ_CREATE);
+	uverbs_object(&cmd, UVERBS_ATTR_CREATE_SRQ_HANDLE, 0);
+	uverbs_object(&cmd, UVERBS_ATTR_CREATE_SRQ_PD_HANDLE, request->pd);
+	uverbs_in_u64(&cmd, UVERBS_ATTR_CREATE_SRQ_TYPE, IB_UVERBS_SRQT_BASIC);
+	uverbs_in_u64(&cmd, UVERBS_ATTR_CREATE_SRQ_USER_HANDLE, request->user_handle);
+	uverbs_in_u32(&cmd, UVERBS_ATTR_CREATE_SRQ_MAX_WR, request->max_wr);
+	uverbs_in_u32(&cmd, UVERBS_ATTR_CREATE_SRQ_MAX_SGE, request->max_sge);
+	uverbs_in_u32(&cmd, UVERBS_ATTR_CREATE_SRQ_LIMIT, 0);
+	uverbs_out(&cmd, UVERBS_ATTR_CREATE_SRQ_RESP_MAX_WR, sizeof(uint32_t));
+	uverbs_out(&cmd, UVERBS_ATTR_CREATE_SRQ_RESP_MAX_SGE, sizeof(uint32_t));
+	at = uverbs_out(&cmd, UVERBS_ATTR_UHW_OUT, request->driver_out_size);
+	ret = uverbs_call(fd, &cmd);
+	if (ret)
+		return ret;
+	*handle = uverbs_new_object(&cmd, 0);
+	memcpy(request->driver_out, cmd.bytes + at, request->driver_out_size);
+	return 0;
+}
+
 int uverbs_create_qp(int fd, const struct uverbs_qp_request *request, uint32_t *handle,
 		     uint32_t *qpn)
 {
@@ -255,6 +280,8 @@ int uverbs_create_qp(int fd, const struct uverbs_qp_request *request, uint32_t *
 	uverbs_object(&cmd, UVERBS_ATTR_CREATE_QP_PD_HANDLE, request->pd);
 	uverbs_object(&cmd, UVERBS_ATTR_CREATE_QP_SEND_CQ_HANDLE, request->send_cq);
 	uverbs_object(&cmd, UVERBS_ATTR_CREATE_QP_RECV_CQ_HANDLE, request->recv_cq);
+	if (request->has_srq)
+		uverbs_object(&cmd, UVERBS_ATTR_CREATE_QP_SRQ_HANDLE, request->srq);
 	uverbs_in_u64(&cmd, UVERBS_ATTR_CREATE_QP_USER_HANDLE, request->user_handle);
 	uverbs_in(&cmd, UVERBS_ATTR_CREATE_QP_CAP, &cap, sizeof(cap));
 	uverbs_in_u64(&cmd, UVERBS_ATTR_CREATE_QP_TYPE, request->type);

@@ -69,10 +69,22 @@ struct uverbs_cq_request {
 
 int uverbs_create_cq(int fd, const struct uverbs_cq_request *request, uint32_t *handle);
 
+struct uverbs_srq_request {
+	uint64_t user_handle;
+	uint32_t pd, max_wr, max_sge;
+	void *driver_out;
+	uint16_t driver_out_size;
+};
+
+/* A basic one: neither XRC nor tag matching. */
+int uverbs_create_srq(int fd, const struct uverbs_srq_request *request, uint32_t *handle);
+
 struct uverbs_qp_request {
 	uint64_t user_handle;
 	uint32_t type;
 	uint32_t pd, send_cq, recv_cq;
+	int has_srq;
+	uint32_t srq;
 	uint32_t max_send_wr, max_send_sge, max_inline, max_recv_wr, max_recv_sge;
 	int sq_sig_all;
 	void *driver_out;

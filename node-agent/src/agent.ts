@@ -25,7 +25,7 @@ import type { NodeOperations, Server } from './node/operations.ts';
 import { IncomingImages } from './node/transfer/incoming-images.ts';
 import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
 import { handoverLoop, type HandoverReconciler } from './reconcilers/handover-loop.ts';
-import { isBegun, type Begun } from './reconcilers/begun.ts';
+import { isInProgress, type AnyRequest } from './reconcilers/in-progress.ts';
 import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
 import { OrphanSweep } from './reconcilers/orphan-sweep.ts';
 import { Publisher } from './reconcilers/publisher.ts';
@@ -161,7 +161,7 @@ export class Agent {
       if (after) source.interrupt(after);
     });
     this.#reconcile('source', informer, source, (key) =>
-      this.#isBegun(informer.get(key), 'source'),
+      this.#isInProgress(informer.get(key), 'source'),
     );
   }
 
@@ -187,7 +187,7 @@ export class Agent {
       publisher: this.#publisher(resource, 'target'),
     });
     const controller = this.#reconcile(`target-${kind}`, informer, target, (key) =>
-      this.#isBegun(informer.get(key), 'target'),
+      this.#isInProgress(informer.get(key), 'target'),
     );
     this.#gates.onChange((uid) => {
       const request = informer.list().find((one) => one.metadata.uid === uid);
@@ -219,7 +219,7 @@ export class Agent {
       publisher: this.#publisher(checkpointRequests, 'checkpoint'),
     });
     this.#reconcile('checkpoint', informer, checkpoint, (key) =>
-      this.#isBegun(informer.get(key), 'checkpoint'),
+      this.#isInProgress(informer.get(key), 'checkpoint'),
     );
   }
 
@@ -274,8 +274,8 @@ export class Agent {
   }
 
   /** A pod that is locked or frozen, or whose move is decided, waits for no other pod: not even for four dumps. */
-  #isBegun(request: Begun | undefined, role: Entry['role']): boolean {
-    return request !== undefined && isBegun(this.#options.journal, request, role);
+  #isInProgress(request: AnyRequest | undefined, role: Entry['role']): boolean {
+    return request !== undefined && isInProgress(this.#options.journal, request, role);
   }
 
   async #sweepOrphans(signal: AbortSignal): Promise<void> {

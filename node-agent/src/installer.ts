@@ -7,6 +7,7 @@ import {
   Client,
   loadConfig,
   nodes,
+  realClock,
   Rest,
   serveHealth,
   withFaults,
@@ -17,6 +18,7 @@ import { driverLoaded, loadDriver, loadedAbi } from './node/install/driver.ts';
 import { oneAtATime } from './node/install/one-at-a-time.ts';
 import { multusProblem, runtimeProblem } from './node/install/problems.ts';
 import { installCni, installRelease } from './node/install/release.ts';
+import { knownRuntimeVersion } from './node/install/runtime-version.ts';
 import { addHandler, removeHandler, type RuntimeParts } from './node/install/runtime-handler.ts';
 import {
   LOADED_MARK,
@@ -86,8 +88,12 @@ async function runtimeVersion(config: Config): Promise<string> {
 }
 
 async function configureRuntime(config: Config, log: Logger): Promise<void> {
+  const version = await knownRuntimeVersion(() => runtimeVersion(config), {
+    clock: realClock,
+    log,
+  });
   try {
-    const major = majorOf(await runtimeVersion(config));
+    const major = majorOf(version);
     const options = { handler: config.runtimeHandler, binary: runtimeBinary(config) };
     const outcome = await addHandler(await runtimeParts(config, log), major, options);
     log.info({ outcome }, 'runtime handler');

@@ -94,12 +94,12 @@ class Run {
   async execute(): Promise<Outcome> {
     const simulation = this.#simulation;
     simulation.start(this.#schedule.scenario === 'retryLimit' ? retryLimit : {});
-    const decision = await this.#play(this.#schedule.scenario);
+    const decision = await this.#run(this.#schedule.scenario);
     const { steps, now } = simulation.timeline;
     return { steps, ms: Math.round(now - startMs), decision };
   }
 
-  async #play(scenario: Schedule['scenario']): Promise<string> {
+  async #run(scenario: Schedule['scenario']): Promise<string> {
     switch (scenario) {
       case 'move':
       case 'retryLimit':

@@ -78,7 +78,7 @@ function reasonLacking({ name, why }: Pick<Provider, 'name' | 'why'>, ability: A
   return `provider ${name} cannot ${abilities[ability]}${because === undefined ? '' : `: ${because}`}`;
 }
 
-/** Why a case cannot be played, or undefined if it can: one sentence that names each ability that is lacking. */
+/** Why a case cannot run, or undefined if it can: one sentence that names each ability that is lacking. */
 export function skipReason(
   provider: Pick<Provider, 'name' | 'why' | 'abilities'>,
   needs: readonly Ability[] = [],

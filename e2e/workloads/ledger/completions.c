@@ -34,7 +34,16 @@ static void log_cause(struct side *side)
 	}
 }
 
-typedef int (*take_fn)(struct lane *, const struct ibv_wc *, struct tally *);
+typedef int (*take_fn)(struct lane *, struct lane *, const struct ibv_wc *, struct tally *);
+
+static struct lane *lane_of(struct side *side, uint32_t qpn)
+{
+	for (unsigned int i = 0; i < side->settings->lanes; i++)
+		if (side->lanes[i].own.qpn == qpn)
+			return &side->lanes[i];
+	return NULL;
+}
+
 
 /* Returns the number of completions taken, or -errno. */
 static int reap(struct side *side, struct ibv_cq *cq, take_fn take)
@@ -47,7 +56,9 @@ static int reap(struct side *side, struct ibv_cq *cq, take_fn take)
 		if (n < 0)
 			return broke("poll CQ", -EIO);
 		for (int i = 0; i < n; i++) {
-			unsigned int lane = (unsigned int)(wc[i].wr_id >> 48);
+			unsigned int home = (unsigned int)(wc[i].wr_id >> 48);
+			struct lane *lane = lane_of(side, wc[i].qp_num);
+			bool shared = side->endpoint.srq && cq == side->endpoint.receive_cq;
 
 			if (wc[i].status != IBV_WC_SUCCESS) {
 				log_failure(&wc[i]);
@@ -55,14 +66,14 @@ static int reap(struct side *side, struct ibv_cq *cq, take_fn take)
 					log_cause(side);
 				return -EIO;
 			}
-			if (lane >= side->settings->lanes ||
-			    wc[i].qp_num != side->lanes[lane].own.qpn) {
+			if (!lane || home >= side->settings->lanes ||
+			    (!shared && lane != &side->lanes[home])) {
 				side->tally.corrupted++;
 				return broke("completion of an unknown lane", -EPROTO);
 			}
 			pulse_beat(&side->pulse, clock_ns(CLOCK_MONOTONIC),
 				   clock_ns(CLOCK_REALTIME), &side->tally);
-			ret = take(&side->lanes[lane], &wc[i], &side->tally);
+			ret = take(lane, &side->lanes[home], &wc[i], &side->tally);
 			if (ret)
 				return broke("take completion", ret);
 		}

@@ -104,8 +104,25 @@ int endpoint_open(struct endpoint *e, const char *device, int gid_index, bool ev
 	return 0;
 }
 
+int endpoint_share(struct endpoint *e, unsigned int depth)
+{
+	struct ibv_srq_init_attr init = { .attr = { .max_wr = depth, .max_sge = 1 } };
+
+	e->srq = ibv_create_srq(e->pd, &init);
+	return e->srq ? 0 : complain("create SRQ");
+}
+
+int endpoint_post_receive(struct endpoint *e, struct ibv_qp *qp, struct ibv_recv_wr *wr)
+{
+	struct ibv_recv_wr *bad;
+
+	return -(e->srq ? ibv_post_srq_recv(e->srq, wr, &bad) : ibv_post_recv(qp, wr, &bad));
+}
+
 void endpoint_close(struct endpoint *e)
 {
+	if (e->srq)
+		ibv_destroy_srq(e->srq);
 	if (e->send_cq)
 		ibv_destroy_cq(e->send_cq);
 	if (e->receive_cq)
@@ -128,7 +145,8 @@ struct ibv_qp *endpoint_qp(struct endpoint *e, unsigned int send_depth, unsigned
 	struct ibv_qp_init_attr init = {
 		.send_cq = e->send_cq,
 		.recv_cq = e->receive_cq,
-		.cap = { send_depth, receive_depth, 1, 1, 0 },
+		.srq = e->srq,
+		.cap = { send_depth, e->srq ? 0 : receive_depth, 1, e->srq ? 0 : 1, 0 },
 		.qp_type = IBV_QPT_RC,
 		.sq_sig_all = 1,
 	};

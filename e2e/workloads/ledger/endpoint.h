@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One RDMA device opened for the ledger: context, PD, two CQs, their event channel, one MR. */
+/* One RDMA device opened for the ledger: context, PD, two CQs, their event channel, one MR, perhaps an SRQ. */
 #ifndef LEDGER_ENDPOINT_H
 #define LEDGER_ENDPOINT_H
 
@@ -16,6 +16,7 @@ struct endpoint {
 	struct ibv_comp_channel *channel; /* NULL when polling */
 	struct ibv_cq *send_cq;
 	struct ibv_cq *receive_cq;
+	struct ibv_srq *srq; /* NULL: each queue pair has a receive queue */
 	struct ibv_mr *mr;
 	uint8_t *arena;
 	size_t arena_size;
@@ -47,10 +48,14 @@ struct retries {
  */
 int endpoint_open(struct endpoint *e, const char *device, int gid_index, bool events, int cqe,
 		  size_t arena_size);
+/* From now on all queue pairs share a receive queue of @depth entries. Return 0 or -errno. */
+int endpoint_share(struct endpoint *e, unsigned int depth);
 void endpoint_close(struct endpoint *e);
 
 struct ibv_qp *endpoint_qp(struct endpoint *e, unsigned int send_depth,
 			   unsigned int receive_depth);
+/* Posts to @qp, or to the queue that is shared. Return 0 or -errno. */
+int endpoint_post_receive(struct endpoint *e, struct ibv_qp *qp, struct ibv_recv_wr *wr);
 int endpoint_connect(struct endpoint *e, struct ibv_qp *qp, uint32_t own_psn,
 		     const struct address *peer, const struct retries *r);
 

@@ -46,9 +46,9 @@ static int post_receive(struct lane *l, uint64_t number)
 	struct ibv_sge sge = { (uintptr_t)item(l, AREA_RECEIVES, number), MESSAGE_SIZE,
 			       l->endpoint->mr->lkey };
 	struct ibv_recv_wr wr = { .wr_id = (uint64_t)l->index << 48 | number, .sg_list = &sge,
-				  .num_sge = 1 }, *bad;
+				  .num_sge = 1 };
 
-	return -ibv_post_recv(l->qp, &wr, &bad);
+	return endpoint_post_receive(l->endpoint, l->qp, &wr);
 }
 
 int lane_open(struct lane *l, struct endpoint *e, uint16_t index, size_t record_size,
@@ -239,11 +239,12 @@ int lane_acknowledge(struct lane *l)
 	return post_message(l, l->message++, 0);
 }
 
-int lane_sent(struct lane *l, const struct ibv_wc *wc, struct tally *t)
+int lane_sent(struct lane *l, struct lane *home, const struct ibv_wc *wc, struct tally *t)
 {
 	uint64_t sequence = wc->wr_id & 0xffffffffffffULL;
 	struct operation *o = &l->operations[sequence % LANE_SEND_DEPTH];
 
+	(void)home;
 	book_see(&l->completions, sequence, t);
 	if (sequence + LANE_SEND_DEPTH < l->posted || sequence >= l->posted) {
 		t->corrupted++;
@@ -299,9 +300,8 @@ static void check_round(struct lane *l, uint64_t r, struct tally *t)
 		    r + 1);
 }
 
-static void take_message(struct lane *l, uint64_t number, struct tally *t)
+static void take_message(struct lane *l, const uint8_t *in, struct tally *t)
 {
-	const uint8_t *in = item(l, AREA_RECEIVES, number);
 	struct message m;
 
 	if (!record_sealed(in, MESSAGE_SIZE, RECORD_MESSAGE, l->peer_index, t))
@@ -319,21 +319,35 @@ static void take_message(struct lane *l, uint64_t number, struct tally *t)
 		check_round(l, m.round_and_one - 1, t);
 }
 
-int lane_received(struct lane *l, const struct ibv_wc *wc, struct tally *t)
+/*
+ * Queue pairs take requests from a shared queue in turn, but each says so when it is done: which
+ * completion is the first says nothing.
+ */
+static void see_receive(struct lane *home, uint64_t number, struct tally *t)
+{
+	struct tally seen = { 0 };
+
+	book_see(&home->receives, number, &seen);
+	if (home->endpoint->srq)
+		seen.reordered = 0;
+	tally_merge(t, &seen);
+	home->received++;
+}
+
+int lane_received(struct lane *l, struct lane *home, const struct ibv_wc *wc, struct tally *t)
 {
 	uint64_t number = wc->wr_id & 0xffffffffffffULL;
 
-	book_see(&l->receives, number, t);
-	l->received++;
+	see_receive(home, number, t);
 	if (wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM) {
 		uint64_t r = l->immediates.next;
 
 		r += (int32_t)(ntohl(wc->imm_data) - (uint32_t)r);
 		book_see(&l->immediates, r, t);
 	} else {
-		take_message(l, number, t);
+		take_message(l, item(home, AREA_RECEIVES, number), t);
 	}
-	return post_receive(l, number + LANE_RECEIVE_DEPTH);
+	return post_receive(home, number + LANE_RECEIVE_DEPTH);
 }
 
 bool lane_drained(const struct lane *l)

@@ -63,7 +63,7 @@ struct lane {
 	struct book messages, rounds, immediates, receives;
 	uint64_t seen;
 	uint64_t acknowledged;
-	uint64_t received;
+	uint64_t received; /* of the requests that this lane has posted */
 	struct totals peer_totals;
 };
 
@@ -79,9 +79,12 @@ int lane_issue(struct lane *l);
 /* Sends the peer the number of checked rounds, if that is new and there is room. */
 int lane_acknowledge(struct lane *l);
 
-/* Both take a successful completion. Return 0 or -errno. */
-int lane_sent(struct lane *l, const struct ibv_wc *wc, struct tally *t);
-int lane_received(struct lane *l, const struct ibv_wc *wc, struct tally *t);
+/*
+ * Both take a successful completion of @l's queue pair. @home: the lane that has posted the request,
+ * another one if a receive queue is shared. Return 0 or -errno.
+ */
+int lane_sent(struct lane *l, struct lane *home, const struct ibv_wc *wc, struct tally *t);
+int lane_received(struct lane *l, struct lane *home, const struct ibv_wc *wc, struct tally *t);
 
 /* All own work is complete and the peer has checked all rounds. */
 bool lane_drained(const struct lane *l);

@@ -25,6 +25,7 @@ static const char usage[] =
 	"  --operations N     end after N own operations (default: at SIGTERM)\n"
 	"  --rate N           own operations per second, 0 = as fast as possible (default 300)\n"
 	"  --poll             poll the completion queues instead of waiting for events\n"
+	"  --srq              all queue pairs share a receive queue\n"
 	"  --stall SECONDS    give up when nothing completes for so long (default 180)\n"
 	"  --timeout CODE     local ACK timeout, 4.096 us * 2^CODE (default 14)\n"
 	"  --retry-count N    0..7 (default 7)\n"
@@ -50,6 +51,7 @@ enum {
 	OPT_MIN_RNR_TIMER,
 	OPT_INJECT,
 	OPT_EVENTS,
+	OPT_SRQ,
 };
 
 static const struct option options[] = {
@@ -64,6 +66,7 @@ static const struct option options[] = {
 	{ "rate", required_argument, NULL, OPT_RATE },
 	{ "poll", no_argument, NULL, OPT_POLL },
 	{ "events", no_argument, NULL, OPT_EVENTS },
+	{ "srq", no_argument, NULL, OPT_SRQ },
 	{ "stall", required_argument, NULL, OPT_STALL },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "retry-count", required_argument, NULL, OPT_RETRY_COUNT },
@@ -128,6 +131,9 @@ static bool take(struct settings *s, int opt, const char *arg)
 		break;
 	case OPT_EVENTS:
 		s->events = true;
+		break;
+	case OPT_SRQ:
+		s->srq = true;
 		break;
 	case OPT_INJECT:
 		ok = fault(arg, &s->inject);

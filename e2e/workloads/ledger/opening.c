@@ -14,6 +14,8 @@ int open_all(struct side *side)
 
 	ret = endpoint_open(&side->endpoint, s->device, s->gid_index, s->events,
 			    (int)s->lanes * LANE_SEND_DEPTH, size * s->lanes);
+	if (!ret && s->srq)
+		ret = endpoint_share(&side->endpoint, s->lanes * LANE_RECEIVE_DEPTH);
 	if (ret)
 		return ret;
 	for (unsigned int i = 0; i < s->lanes; i++) {

@@ -19,6 +19,7 @@ struct settings {
 	uint64_t operations; /* 0: until SIGTERM */
 	long rate; /* operations per second, 0: no limit */
 	bool events;
+	bool srq; /* the lanes share a receive queue */
 	int stall_seconds;
 	struct retries retries;
 	enum inject inject;

@@ -21,6 +21,7 @@
 
 #define PDS 3
 #define CQS 3
+#define SRQS 3
 #define QPS 5
 #define MRS 4
 #define PAGE 4096
@@ -30,6 +31,7 @@ struct bundle {
 	struct ibv_comp_channel *channels[2];
 	struct ibv_pd *pds[PDS];
 	struct ibv_cq *cqs[CQS];
+	struct ibv_srq *srqs[SRQS];
 	struct ibv_qp *qps[QPS];
 	struct ibv_mr *mrs[MRS];
 	uint8_t *memory;
@@ -66,11 +68,49 @@ static void go_to(struct ibv_qp *qp, enum ibv_qp_state state)
 		MUST(!ibv_modify_qp(qp, &attr, IBV_QP_STATE));
 }
 
+static void post_to(struct ibv_srq *srq, uint64_t id)
+{
+	struct ibv_recv_wr *bad, wr = { .wr_id = id };
+
+	MUST(!ibv_post_srq_recv(srq, &wr, &bad));
+}
+
+/* One alone with a limit, one that was resized, one that a queue pair shares. */
+static void make_srqs(struct bundle *b)
+{
+	struct ibv_srq_attr limit = { .srq_limit = 2 }, size = { .max_wr = 300 };
+
+	for (int i = 0; i < SRQS; i++) {
+		struct ibv_srq_init_attr init = { .srq_context = b, .attr = { 20 << i, 1 + i, 0 } };
+
+		b->srqs[i] = ibv_create_srq(b->pds[i], &init);
+		MUST(b->srqs[i]);
+		for (int n = 0; n < 3 + i; n++)
+			post_to(b->srqs[i], n);
+	}
+	MUST(!ibv_modify_srq(b->srqs[0], &limit, IBV_SRQ_LIMIT));
+	MUST(!ibv_modify_srq(b->srqs[1], &size, IBV_SRQ_MAX_WR));
+}
+
+static void look_at_srqs(struct bundle *b)
+{
+	struct ibv_srq_attr attr;
+
+	MUST(!ibv_query_srq(b->srqs[0], &attr) && attr.srq_limit == 2 && attr.max_wr == 31);
+	MUST(!ibv_query_srq(b->srqs[1], &attr) && attr.srq_limit == 0 && attr.max_wr == 511);
+	MUST(!ibv_query_srq(b->srqs[2], &attr) && attr.max_sge == 3 && attr.max_wr == 127);
+	/* 31 places, 3 of them taken since before the dump */
+	for (int n = 0; n < 28; n++)
+		post_to(b->srqs[0], n);
+	MUST(ibv_post_srq_recv(b->srqs[0], &(struct ibv_recv_wr){ 0 }, &(struct ibv_recv_wr *){ 0 }));
+}
+
 static void make_qp(struct bundle *b, int i)
 {
 	struct ibv_qp_init_attr init = {
 		.send_cq = b->cqs[i % CQS],
 		.recv_cq = b->cqs[(i + 1) % CQS],
+		.srq = i == 4 ? b->srqs[2] : NULL,
 		.cap = { .max_send_wr = 10 << i, .max_recv_wr = 100 >> i, .max_send_sge = 1 + i,
 			 .max_recv_sge = 1, .max_inline_data = 32 * i },
 		.qp_type = IBV_QPT_RC,
@@ -100,6 +140,7 @@ static void make(struct bundle *b, const char *device)
 		MUST((b->cqs[i] = ibv_create_cq(b->ctx, 10, b, i < 2 ? b->channels[i] : NULL, 0)));
 	MUST(!ibv_resize_cq(b->cqs[1], 300));
 	MUST(!ibv_req_notify_cq(b->cqs[0], 1));
+	make_srqs(b);
 	for (int i = 0; i < QPS; i++)
 		make_qp(b, i);
 	for (int i = 0; i < MRS; i++) {
@@ -152,11 +193,14 @@ static void take_apart(struct bundle *b)
 		if (b->qps[i])
 			look_at_qp(b, i);
 	MUST(b->cqs[1]->cqe >= 300);
+	look_at_srqs(b);
 	/* QP 0 receives on CQ 1, whose events come on the second channel. */
 	go_to(b->qps[0], IBV_QPS_INIT);
 	flush_one(b, 0);
 	for (int i = 0; i < QPS; i++)
 		MUST(!b->qps[i] || !ibv_destroy_qp(b->qps[i]));
+	for (int i = 0; i < SRQS; i++)
+		MUST(!ibv_destroy_srq(b->srqs[i]));
 	for (int i = 0; i < MRS; i++) {
 		MUST(!b->mrs[i] || b->mrs[i]->rkey == b->keys[i]);
 		MUST(!b->mrs[i] || !ibv_dereg_mr(b->mrs[i]));

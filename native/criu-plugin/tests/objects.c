@@ -45,9 +45,9 @@ static struct ibv_qp *create_qp(struct verbs *v, enum ibv_qp_type type, struct i
 	return ibv_create_qp(v->pd, &init);
 }
 
-static struct ibv_srq *create_srq(struct verbs *v)
+static struct ibv_srq *create_srq(struct verbs *v, uint32_t max_wr)
 {
-	struct ibv_srq_init_attr init = { .attr = { .max_wr = 16, .max_sge = 1 } };
+	struct ibv_srq_init_attr init = { .attr = { .max_wr = max_wr, .max_sge = 1 } };
 
 	return ibv_create_srq(v->pd, &init);
 }
@@ -237,9 +237,11 @@ static bool forked(struct verbs *v)
 static bool make(struct verbs *v, const char *kind)
 {
 	if (!strcmp(kind, "srq"))
-		return create_srq(v);
+		return create_srq(v, 16);
 	if (!strcmp(kind, "srq-qp"))
-		return create_qp(v, IBV_QPT_RC, create_srq(v));
+		return create_qp(v, IBV_QPT_RC, create_srq(v, 16));
+	if (!strcmp(kind, "huge-srq"))
+		return create_srq(v, 1 << 20);
 	if (!strcmp(kind, "ah"))
 		return create_ah(v);
 	if (!strcmp(kind, "mw"))

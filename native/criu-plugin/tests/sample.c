@@ -14,6 +14,7 @@ static void fill_objects(struct sample *s)
 	s->cq_state.state = some;
 	s->cq_state.n_buffers = 1;
 	s->cq_state.buffers = s->buffers;
+	s->srq_state = s->cq_state;
 	sealift__ibverbs__driver_state__init(&s->qp_state);
 	s->qp_state.state = some;
 	s->qp_state.n_buffers = 3;
@@ -27,6 +28,12 @@ static void fill_objects(struct sample *s)
 	s->cq.has_channel = 1;
 	s->cq.channel = 1;
 	s->cq.driver = &s->cq_state;
+	sealift__ibverbs__shared_receive_queue__init(&s->srq);
+	s->srq.handle = 4;
+	s->srq.user_handle = 0x7f00deadbeef;
+	s->srq.max_wr = 255;
+	s->srq.max_sge = 1;
+	s->srq.driver = &s->srq_state;
 	sealift__ibverbs__path__init(&s->path);
 	s->path.port = 1;
 	s->path.sgid_index = 1;
@@ -40,6 +47,8 @@ static void fill_objects(struct sample *s)
 	s->qp.pd = 0;
 	s->qp.send_cq = 1;
 	s->qp.recv_cq = 1;
+	s->qp.has_srq = 1;
+	s->qp.srq = 4;
 	s->qp.path = &s->path;
 	s->qp.driver = &s->qp_state;
 	sealift__ibverbs__memory_region__init(&s->mr);
@@ -68,9 +77,9 @@ PB(Context) *sample_fill(struct sample *s)
 	sealift__ibverbs__driver__init(&s->driver);
 	s->driver.name = "rxe";
 	s->driver.abi = 1;
-	sealift__ibverbs__holder__init(&s->holder);
-	s->holder.pid = 7;
-	s->holder.fd = 5;
+	sealift__ibverbs__descriptor__init(&s->descriptor);
+	s->descriptor.pid = 7;
+	s->descriptor.fd = 5;
 	sealift__ibverbs__event_file__init(&s->async);
 	sealift__ibverbs__event_file__init(&s->channel);
 	s->channel.index = 1;
@@ -80,10 +89,11 @@ PB(Context) *sample_fill(struct sample *s)
 	c->owner = 7;
 	c->async = &s->async;
 #define LIST(name, item) (s->name[0] = (item), c->n_##name = 1, c->name = s->name)
-	LIST(holders, &s->holder);
+	LIST(descriptors, &s->descriptor);
 	LIST(channels, &s->channel);
 	LIST(pds, &s->pd);
 	LIST(cqs, &s->cq);
+	LIST(srqs, &s->srq);
 	LIST(qps, &s->qp);
 	LIST(mrs, &s->mr);
 	LIST(mappings, &s->mapping);

@@ -8,20 +8,22 @@
 struct sample {
 	PB(Context) context;
 	PB(Driver) driver;
-	PB(Holder) holder;
+	PB(Descriptor) descriptor;
 	PB(EventFile) async, channel;
 	PB(ProtectionDomain) pd;
 	PB(CompletionQueue) cq;
+	PB(SharedReceiveQueue) srq;
 	PB(QueuePair) qp;
 	PB(Path) path;
 	PB(MemoryRegion) mr;
 	PB(Mapping) mapping;
-	PB(DriverState) cq_state, qp_state;
+	PB(DriverState) cq_state, srq_state, qp_state;
 	ProtobufCBinaryData buffers[3];
-	PB(Holder) *holders[1];
+	PB(Descriptor) *descriptors[1];
 	PB(EventFile) *channels[1];
 	PB(ProtectionDomain) *pds[1];
 	PB(CompletionQueue) *cqs[1];
+	PB(SharedReceiveQueue) *srqs[1];
 	PB(QueuePair) *qps[1];
 	PB(MemoryRegion) *mrs[1];
 	PB(Mapping) *mappings[1];

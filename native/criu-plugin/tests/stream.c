@@ -7,7 +7,7 @@
  * usage: stream DEVICE DIR NAME PEER SEED PEER_SEED REQUESTS
  * Writes its pid, and how many requests are done, to DIR/NAME.{pid,progress}.
  * STREAM_UID: run as that user. STREAM_THREAD: let another thread do the work.
- * LIVE_IPV6: use the device's IPv6 address.
+ * LIVE_IPV6: use the device's IPv6 address. LIVE_SRQ: receive from a shared receive queue.
  */
 #include <err.h>
 #include <fcntl.h>

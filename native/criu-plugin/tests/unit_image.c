@@ -22,6 +22,8 @@ static void round_trip(void)
 	CHECK(context && context->qps[0]->qpn == 17 && context->mrs[0]->lkey == 0x1234);
 	CHECK(context && context->cqs[0]->user_handle == 0x7f0012345678);
 	CHECK(context && context->qps[0]->driver->buffers[2].len == 64);
+	CHECK(context && context->qps[0]->has_srq && context->qps[0]->srq == 4);
+	CHECK(context && context->srqs[0]->user_handle == 0x7f00deadbeef);
 	if (context)
 		sealift__ibverbs__context__free_unpacked(context, NULL);
 	free(data);
@@ -98,6 +100,14 @@ static void contradictions(void)
 	CHECK(!image_check_context(&s.context, "x"));
 	s.mr.handle = 40000;
 	CHECK(!image_check_context(&s.context, "x"));
+	s.mapping.ring = SEALIFT__IBVERBS__RING__SRQ;
+	s.mapping.handle = 4;
+	CHECK(!image_check_context(&s.context, "x"));
+	s.qp.has_srq = 0;
+	s.context.n_mappings = 0;
+	CHECK(!image_check_context(&s.context, "x"));
+	s.context.n_srqs = 0;
+	CHECK(!image_check_context(&s.context, "x"));
 	REFUSED(s.mr.handle = 2);
 	REFUSED(s.mr.handle = IMAGE_MAX_HANDLE);
 	REFUSED(s.cq.handle = 0xffffffff);
@@ -122,11 +132,21 @@ static void contradictions(void)
 	REFUSED(s.mapping.length = 0);
 	REFUSED(s.mapping.protection = 7);
 	REFUSED(s.mapping.handle = 1);
-	REFUSED(s.mapping.ring = 3);
+	REFUSED(s.mapping.ring = SEALIFT__IBVERBS__RING__SRQ);
+	REFUSED(s.mapping.handle = 4);
+	REFUSED(s.mapping.ring = 4);
+	REFUSED(s.srq.handle = 1);
+	REFUSED(s.srq.handle = IMAGE_MAX_HANDLE);
+	REFUSED(s.srq.pd = 1);
+	REFUSED(s.srq_state.n_buffers = 2);
+	REFUSED(s.srq_state.state.len = 0);
+	REFUSED(s.qp.srq = 1);
+	REFUSED(s.qp.srq = 99);
+	REFUSED(s.context.n_srqs = 0);
 	REFUSED(s.context.node_path = "/etc/passwd");
 	REFUSED(s.context.node_path = "/dev/../etc/passwd");
-	REFUSED(s.context.n_holders = 0);
-	REFUSED(s.holder.fd = 10);
+	REFUSED(s.context.n_descriptors = 0);
+	REFUSED(s.descriptor.fd = 10);
 	REFUSED(s.context.max_fd = 1 << 30);
 #undef REFUSED
 }

@@ -14,7 +14,7 @@
 /* One context, opened by the parent, with two regions of 4 and 2 pages. */
 struct shared {
 	PB(Context) context;
-	PB(Holder) holder[2], *holders[2];
+	PB(Descriptor) descriptor[2], *descriptors[2];
 	PB(MemoryRegion) mr[2], *mrs[2];
 	struct dumped dumped;
 };
@@ -24,9 +24,9 @@ static void fill(struct shared *s)
 	memset(s, 0, sizeof(*s));
 	sealift__ibverbs__context__init(&s->context);
 	for (int i = 0; i < 2; i++) {
-		sealift__ibverbs__holder__init(&s->holder[i]);
-		s->holder[i].pid = i ? CHILD : PARENT;
-		s->holders[i] = &s->holder[i];
+		sealift__ibverbs__descriptor__init(&s->descriptor[i]);
+		s->descriptor[i].pid = i ? CHILD : PARENT;
+		s->descriptors[i] = &s->descriptor[i];
 		sealift__ibverbs__memory_region__init(&s->mr[i]);
 		s->mrs[i] = &s->mr[i];
 	}
@@ -36,8 +36,8 @@ static void fill(struct shared *s)
 	s->mr[1].start = 0x7f0000100000;
 	s->mr[1].length = 2 * 4096;
 	s->context.owner = PARENT;
-	s->context.n_holders = 2;
-	s->context.holders = s->holders;
+	s->context.n_descriptors = 2;
+	s->context.descriptors = s->descriptors;
 	s->context.n_mrs = 2;
 	s->context.mrs = s->mrs;
 	s->dumped.context = &s->context;
@@ -99,7 +99,7 @@ static void region_of_nobody(void)
 
 	/* It has closed the context: it could not register again. */
 	fill(&s);
-	s.context.n_holders = 1;
+	s.context.n_descriptors = 1;
 	told(&s, 1008, 1007);
 	CHECK(look(&s) == -EOPNOTSUPP);
 	CHECK(strstr(unit_log(), "handle 3, address 0x7f0000001800"));

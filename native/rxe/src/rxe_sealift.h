@@ -30,13 +30,17 @@ void rxe_uobject_dump_channel(struct ib_uobject *uobj,
 void rxe_uobject_dump_async(struct ib_uobject *uobj,
 			    struct sealift_rxe_fd *out);
 void rxe_uobject_dump_cq(struct ib_cq *ibcq, struct sealift_rxe_cq *out);
+void rxe_uobject_dump_srq(struct ib_srq *ibsrq, struct sealift_rxe_srq *out);
 void rxe_uobject_dump_qp(struct ib_qp *ibqp, struct sealift_rxe_qp *out);
 bool rxe_uobject_cq_has_channel(struct ib_cq *ibcq);
 /* Has no event ever been raised for it? */
 bool rxe_uobject_cq_is_new(struct ib_cq *ibcq);
+bool rxe_uobject_srq_is_new(struct ib_srq *ibsrq);
 /* Return: 0; -ENOMEM if an event is lost */
 int rxe_uobject_restore_cq(struct ib_cq *ibcq,
 			   const struct sealift_rxe_cq *in);
+int rxe_uobject_restore_srq(struct ib_srq *ibsrq,
+			    const struct sealift_rxe_srq *in);
 int rxe_uobject_restore_qp(struct ib_qp *ibqp,
 			   const struct sealift_rxe_qp *in);
 
@@ -74,6 +78,7 @@ void rxe_bytes_free(struct rxe_bytes *bytes, unsigned int num);
 int rxe_dump_cq(struct rxe_cq *cq, const struct sealift_rxe_buffer *ring,
 		struct sealift_rxe_cq *out, struct rxe_bytes *bytes);
 int rxe_dump_mr(struct rxe_mr *mr, struct sealift_rxe_mr *out);
+void rxe_dump_ring(const struct rxe_queue *q, struct sealift_rxe_ring *out);
 /* @bytes: RXE_BYTES_QP of them */
 int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
 		struct sealift_rxe_qp *out, struct rxe_bytes *bytes);
@@ -104,6 +109,7 @@ int rxe_check_dma(u32 length, u32 resid, u32 cur_sge, u32 num_sge,
 /* once the ring's bytes are in place */
 int rxe_check_cq_ring(struct rxe_cq *cq, const struct sealift_rxe_cq *in);
 /* rxe_sealift_check_ring.c */
+int rxe_check_recv_ring(struct rxe_queue *q, u32 index, u32 max_sge);
 int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 
@@ -112,6 +118,7 @@ int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
  * caller has the object to itself.
  * Return: 0; -EINVAL; -EFAULT; -EOPNOTSUPP; -ENOMEM
  */
+bool rxe_ring_is_new(const struct rxe_queue *q);
 int rxe_restore_copy_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
 			const struct sealift_rxe_buffer *ring,
 			struct rxe_bytes *bytes);
@@ -124,10 +131,23 @@ int rxe_restore_copy_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
  * Return: 0; -EINVAL; -EADDRNOTAVAIL; -EMSGSIZE; -ENOMEM.
  * After an error the object is only good to be destroyed.
  */
+void rxe_restore_ring(struct rxe_queue *q, const struct rxe_bytes *bytes);
+void rxe_clear_ring(struct rxe_queue *q);
 int rxe_restore_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
 		   const struct rxe_bytes *bytes);
 int rxe_restore_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 		   const struct rxe_bytes *bytes);
+/*
+ * rxe_sealift_srq.c: the same of a shared receive queue.
+ * Return: as of the other objects; -EOPNOTSUPP: not a basic one
+ */
+int rxe_dump_srq(struct rxe_srq *srq, const struct sealift_rxe_buffer *ring,
+		 struct sealift_rxe_srq *out, struct rxe_bytes *bytes);
+int rxe_restore_copy_srq(struct rxe_srq *srq, const struct sealift_rxe_srq *in,
+			 const struct sealift_rxe_buffer *ring,
+			 struct rxe_bytes *bytes);
+int rxe_restore_srq(struct rxe_srq *srq, const struct sealift_rxe_srq *in,
+		    const struct rxe_bytes *bytes);
 /* rxe_sealift_restore_states.c */
 int rxe_restore_states(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 		       bool error);

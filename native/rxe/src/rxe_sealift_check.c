@@ -136,8 +136,7 @@ int rxe_check_dma(u32 length, u32 resid, u32 cur_sge, u32 num_sge,
 	return sge_offset > sge[cur_sge].length ? -EINVAL : 0;
 }
 
-static int rxe_check_recv_wqe(struct rxe_qp *qp,
-			      const struct sealift_rxe_recv_wqe *wqe)
+static int rxe_check_recv_wqe(const struct sealift_rxe_recv_wqe *wqe)
 {
 	size_t used;
 
@@ -146,8 +145,7 @@ static int rxe_check_recv_wqe(struct rxe_qp *qp,
 	if (!wqe->present)
 		return is_zero(wqe, sizeof(*wqe)) ? 0 : -EINVAL;
 
-	if (wqe->present != 1 || wqe->num_sge > qp->rq.max_sge ||
-	    wqe->num_sge > SEALIFT_RXE_MAX_SGE)
+	if (wqe->present != 1 || wqe->num_sge > SEALIFT_RXE_MAX_SGE)
 		return -EINVAL;
 
 	used = offsetof(struct sealift_rxe_recv_wqe, sge[wqe->num_sge]);
@@ -161,18 +159,22 @@ static int rxe_check_recv_wqe(struct rxe_qp *qp,
 
 int rxe_check_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 {
+	const struct rxe_rq *rq = qp->srq ? &qp->srq->rq : &qp->rq;
+
 	if (in->qpn != qp_num(qp) || in->qp_type != qp_type(qp) ||
 	    in->async_pending & ~RXE_QP_EVENTS ||
 	    in->attr.access_flags & ~RXE_ACCESS_SUPPORTED_QP ||
+	    (in->srq_handle != SEALIFT_RXE_NONE) != !!qp->srq ||
 	    in->req.wqe_index > in->sq.index_mask ||
 	    in->req.noack_pkts > RXE_MAX_PKT_PER_ACK + 1)
 		return -EINVAL;
 
 	if (rxe_image_broken_limit(in) || rxe_image_broken_rule(in) ||
+	    rxe_image_broken_taken(in, rq->max_sge) ||
 	    rxe_check_caps(qp, in) || rxe_check_av(&in->attr.av))
 		return -EINVAL;
 
-	return rxe_check_recv_wqe(qp, &in->resp.wqe);
+	return rxe_check_recv_wqe(&in->resp.wqe);
 }
 
 /*

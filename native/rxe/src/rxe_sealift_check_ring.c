@@ -165,29 +165,21 @@ int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 	return rxe_check_ends(q, count, sent, in);
 }
 
-int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
+int rxe_check_recv_ring(struct rxe_queue *q, u32 index, u32 max_sge)
 {
-	struct rxe_queue *q = qp->rq.queue;
+	u32 prod = q->buf->producer_index;
 	struct rxe_recv_wqe *wqe;
-	u32 prod, i, count;
+	u32 i, count;
 
-	if (!q)
-		return 0;
-
-	prod = q->buf->producer_index;
-	if (prod > q->index_mask || q->buf->consumer_index != in->rq.index)
+	if (prod > q->index_mask || q->buf->consumer_index != index)
 		return -EINVAL;
 
-	count = (prod - in->rq.index) & q->index_mask;
-
-	/* an incoming message uses the oldest receive request */
-	if (in->resp.wqe.present && !count)
-		return -EINVAL;
+	count = (prod - index) & q->index_mask;
 
 	for (i = 0; i < count; i++) {
-		wqe = queue_addr_from_index(q, in->rq.index + i);
+		wqe = queue_addr_from_index(q, index + i);
 
-		if (wqe->dma.num_sge > qp->rq.max_sge ||
+		if (wqe->dma.num_sge > max_sge ||
 		    rxe_check_dma(wqe->dma.length, wqe->dma.resid,
 				  wqe->dma.cur_sge, wqe->dma.num_sge,
 				  wqe->dma.sge_offset, wqe->dma.sge))
@@ -195,4 +187,19 @@ int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 	}
 
 	return 0;
+}
+
+/* With a shared receive queue the queue pair has no ring of its own. */
+int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
+{
+	struct rxe_queue *q = qp->rq.queue;
+
+	if (!q)
+		return 0;
+
+	/* an incoming message uses the oldest receive request */
+	if (in->resp.wqe.present && q->buf->producer_index == in->rq.index)
+		return -EINVAL;
+
+	return rxe_check_recv_ring(q, in->rq.index, qp->rq.max_sge);
 }

@@ -5,8 +5,7 @@
 #include "rxe_sealift.h"
 #include "rxe_queue.h"
 
-static void rxe_dump_ring(const struct rxe_queue *q,
-			  struct sealift_rxe_ring *out)
+void rxe_dump_ring(const struct rxe_queue *q, struct sealift_rxe_ring *out)
 {
 	if (q->ip) {
 		out->mmap_offset = q->ip->info.offset;
@@ -235,6 +234,7 @@ int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
 	out->qpn = qp_num(qp);
 	out->qp_type = qp_type(qp);
 	out->sq_sig_all = qp->sq_sig_type == IB_SIGNAL_ALL_WR;
+	out->last_wqe_reached = qp->resp.last_wqe;
 	out->num_mcast = atomic_read(&qp->mcg_num);
 	out->max_send_wr = qp->sq.max_wr;
 	out->max_send_sge = qp->sq.max_sge;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The rules that hold in the image of every queue pair. The driver refuses an
- * image that breaks one. The tests break each of them, and the fuzzer knows by
+ * The rules that hold in the image of every queue pair and of every shared
+ * receive queue. The driver refuses an image that breaks one. The tests break each of them, and the fuzzer knows by
  * them what the driver must refuse. Rules about the rings and about the new
- * queue pair are in rxe_sealift_check_ring.c and rxe_sealift_check.c.
+ * objects are in rxe_sealift_check_ring.c, rxe_sealift_check.c and
+ * rxe_sealift_srq.c.
  */
 #ifndef RXE_SEALIFT_INVARIANTS_H
 #define RXE_SEALIFT_INVARIANTS_H
@@ -20,6 +21,9 @@
 #define RXE_IMAGE_DEPTH_MAX	128		/* READs and atomics */
 #define RXE_IMAGE_LENGTH_MAX	0x80000000U	/* of a message */
 #define RXE_IMAGE_RNR_WAIT_MAX	655360		/* us, the longest RNR timer */
+#define RXE_IMAGE_SRQ_WR_MAX	(1U << 20)
+#define RXE_IMAGE_SRQ_SGE_MAX	27
+#define RXE_IMAGE_SRQ_EVENTS	(1U << 14 | 1U << 15) /* IBV_EVENT_SRQ_* */
 
 /* enum ib_qp_state */
 enum {
@@ -80,12 +84,15 @@ struct rxe_image_limit {
 	__u32 max;
 };
 
-#define RXE_IMAGE_LIMIT(_field, _max) {					\
+#define RXE_IMAGE_LIMIT_OF(_type, _field, _max) {			\
 	.field = #_field,						\
-	.offset = offsetof(struct sealift_rxe_qp, _field),		\
-	.size = sizeof(((struct sealift_rxe_qp *)0)->_field),		\
+	.offset = offsetof(_type, _field),				\
+	.size = sizeof(((_type *)0)->_field),				\
 	.max = _max,							\
 }
+
+#define RXE_IMAGE_LIMIT(_field, _max)					\
+	RXE_IMAGE_LIMIT_OF(struct sealift_rxe_qp, _field, _max)
 
 static const struct rxe_image_limit rxe_image_limits[] = {
 	RXE_IMAGE_LIMIT(flags, SEALIFT_RXE_QP_ERROR),
@@ -95,7 +102,7 @@ static const struct rxe_image_limit rxe_image_limits[] = {
 	RXE_IMAGE_LIMIT(num_mcast, 0),
 	RXE_IMAGE_LIMIT(src_port, 0xffff),
 	RXE_IMAGE_LIMIT(num_res, RXE_IMAGE_DEPTH_MAX),
-	RXE_IMAGE_LIMIT(reserved, 0),
+	RXE_IMAGE_LIMIT(last_wqe_reached, 1),
 	RXE_IMAGE_LIMIT(sq.reserved, 0),
 	RXE_IMAGE_LIMIT(rq.reserved, 0),
 	RXE_IMAGE_LIMIT(attr.path_mtu, 5),
@@ -139,20 +146,47 @@ static const struct rxe_image_limit rxe_image_limits[] = {
 	{ .field = NULL },
 };
 
-/* The first field that is beyond its limit, or NULL. */
 static inline const char *
-rxe_image_broken_limit(const struct sealift_rxe_qp *in)
+rxe_image_beyond(const struct rxe_image_limit *limit, const void *in)
 {
-	const struct rxe_image_limit *limit;
 	const __u8 *at;
 	__u32 value;
 
-	for (limit = rxe_image_limits; limit->field; limit++) {
+	for (; limit->field; limit++) {
 		at = (const __u8 *)in + limit->offset;
 		value = limit->size == 1 ? *at : *(const __u32 *)at;
 		if (value > limit->max)
 			return limit->field;
 	}
+
+	return NULL;
+}
+
+/* The first field that is beyond its limit, or NULL. */
+static inline const char *
+rxe_image_broken_limit(const struct sealift_rxe_qp *in)
+{
+	return rxe_image_beyond(rxe_image_limits, in);
+}
+
+/* Of a queue pair and its shared receive queue. */
+static inline const char *
+rxe_image_broken_share(const struct sealift_rxe_qp *in)
+{
+	const struct sealift_rxe_ring *rq = &in->rq;
+
+	if (in->srq_handle == SEALIFT_RXE_NONE)
+		return in->last_wqe_reached ?
+		       "only a shared receive queue has a last request" : NULL;
+
+	if (in->max_recv_wr || in->max_recv_sge || rq->mmap_offset ||
+	    rq->mmap_size || rq->size || rq->log2_elem_size ||
+	    rq->index_mask || rq->index)
+		return "who shares a receive queue has none of its own";
+	if (in->last_wqe_reached && in->state != RXE_IMAGE_ERR)
+		return "the last request is reached in the error state";
+	if (in->last_wqe_reached && in->resp.wqe.present)
+		return "nothing is taken once the last request is reached";
 
 	return NULL;
 }
@@ -204,6 +238,60 @@ rxe_image_broken_rule(const struct sealift_rxe_qp *in)
 	if (connected && rxe_image_in_write(in->resp.opcode) &&
 	    (!in->resp.resid || in->resp.resid >= in->resp.length))
 		return "a WRITE that comes in has a rest";
+
+	return rxe_image_broken_share(in);
+}
+
+/*
+ * The request that a queue pair has taken is one of a queue whose requests have
+ * up to @max_sge elements: its own, or the one that it shares.
+ */
+static inline const char *
+rxe_image_broken_taken(const struct sealift_rxe_qp *in, __u32 max_sge)
+{
+	if (in->resp.wqe.num_sge > max_sge)
+		return "a request that was taken fits in its queue";
+
+	return NULL;
+}
+
+#define RXE_IMAGE_SRQ_LIMIT(_field, _max)				\
+	RXE_IMAGE_LIMIT_OF(struct sealift_rxe_srq, _field, _max)
+
+/* `limit` and `async_reported` may have any value: the driver only compares one, and counts the other. */
+static const struct rxe_image_limit rxe_image_srq_limits[] = {
+	RXE_IMAGE_SRQ_LIMIT(ring.log2_elem_size, 9),
+	RXE_IMAGE_SRQ_LIMIT(ring.index_mask, 2 * RXE_IMAGE_SRQ_WR_MAX - 1),
+	RXE_IMAGE_SRQ_LIMIT(ring.index, 2 * RXE_IMAGE_SRQ_WR_MAX - 1),
+	RXE_IMAGE_SRQ_LIMIT(ring.reserved, 0),
+	RXE_IMAGE_SRQ_LIMIT(max_wr, RXE_IMAGE_SRQ_WR_MAX),
+	RXE_IMAGE_SRQ_LIMIT(max_sge, RXE_IMAGE_SRQ_SGE_MAX),
+	{ .field = NULL },
+};
+
+static inline const char *
+rxe_image_srq_broken_limit(const struct sealift_rxe_srq *in)
+{
+	return in->reserved ? "reserved" :
+	       rxe_image_beyond(rxe_image_srq_limits, in);
+}
+
+static inline const char *
+rxe_image_srq_broken_rule(const struct sealift_rxe_srq *in)
+{
+	const __u32 mask = in->ring.index_mask;
+
+	if (!in->max_wr || !in->max_sge)
+		return "a shared receive queue has requests and elements";
+	if (!mask || mask & (mask + 1))
+		return "a ring's size is a power of two";
+	/* one place stays empty */
+	if (in->max_wr > mask || in->max_wr < (mask + 1) / 2)
+		return "a ring is as large as was asked for";
+	if (in->ring.index > mask)
+		return "a ring's index is in it";
+	if (in->async_pending & ~RXE_IMAGE_SRQ_EVENTS)
+		return "a shared receive queue has events of its own kinds";
 
 	return NULL;
 }

@@ -53,4 +53,10 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_QP)(
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_ADOPT)(
 	struct uverbs_attr_bundle *attrs);
 
+/* rxe_sealift_methods_srq.c */
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_SRQ)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_SRQ)(
+	struct uverbs_attr_bundle *attrs);
+
 #endif /* RXE_SEALIFT_METHODS_H */

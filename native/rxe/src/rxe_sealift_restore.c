@@ -8,7 +8,7 @@
 #include "rxe_queue.h"
 
 /* User space may have the ring mapped. The geometry in its header stays. */
-static void rxe_restore_ring(struct rxe_queue *q, const struct rxe_bytes *bytes)
+void rxe_restore_ring(struct rxe_queue *q, const struct rxe_bytes *bytes)
 {
 	struct rxe_queue_buf *buf = q->buf;
 
@@ -17,7 +17,7 @@ static void rxe_restore_ring(struct rxe_queue *q, const struct rxe_bytes *bytes)
 	buf->index_mask = q->index_mask;
 }
 
-static void rxe_clear_ring(struct rxe_queue *q)
+void rxe_clear_ring(struct rxe_queue *q)
 {
 	if (!q)
 		return;
@@ -224,6 +224,7 @@ int rxe_restore_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 		return err;
 
 	rxe_restore_resp(qp, &in->resp);
+	qp->resp.last_wqe = in->last_wqe_reached;
 
 	err = rxe_restore_states(qp, in, error);
 	if (err)

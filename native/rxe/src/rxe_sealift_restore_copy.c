@@ -5,7 +5,7 @@
 #include "rxe_sealift.h"
 #include "rxe_queue.h"
 
-static bool rxe_ring_is_new(const struct rxe_queue *q)
+bool rxe_ring_is_new(const struct rxe_queue *q)
 {
 	return !q || (!q->index && !q->buf->producer_index &&
 		      !q->buf->consumer_index);
@@ -54,7 +54,7 @@ int rxe_restore_copy_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 {
 	int err;
 
-	if (qp_type(qp) != IB_QPT_RC || qp->srq)
+	if (qp_type(qp) != IB_QPT_RC)
 		return -EOPNOTSUPP;
 
 	if (qp_state(qp) != IB_QPS_RESET || !rxe_ring_is_new(qp->sq.queue) ||

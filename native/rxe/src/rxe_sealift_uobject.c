@@ -197,6 +197,15 @@ void rxe_uobject_dump_cq(struct ib_cq *ibcq, struct sealift_rxe_cq *out)
 	}
 }
 
+void rxe_uobject_dump_srq(struct ib_srq *ibsrq, struct sealift_rxe_srq *out)
+{
+	struct ib_usrq_object *usrq = ibsrq->uobject;
+
+	out->user_handle = usrq->uevent.uobject.user_handle;
+	out->async_pending = rxe_object_events(&usrq->uevent);
+	out->async_reported = usrq->uevent.events_reported;
+}
+
 void rxe_uobject_dump_qp(struct ib_qp *ibqp, struct sealift_rxe_qp *out)
 {
 	struct ib_uqp_object *uqp = ibqp->uobject;
@@ -220,6 +229,14 @@ bool rxe_uobject_cq_is_new(struct ib_cq *ibcq)
 	return !ucq->comp_events_reported && !ucq->uevent.events_reported &&
 	       !rxe_object_events(&ucq->uevent) &&
 	       !(evq && rxe_count_events(evq, &ucq->comp_list));
+}
+
+bool rxe_uobject_srq_is_new(struct ib_srq *ibsrq)
+{
+	struct ib_usrq_object *usrq = ibsrq->uobject;
+
+	return !usrq->uevent.events_reported &&
+	       !rxe_object_events(&usrq->uevent);
 }
 
 /* ib_uverbs drops an event silently when it has no memory: count them. */
@@ -251,6 +268,25 @@ int rxe_uobject_restore_cq(struct ib_cq *ibcq, const struct sealift_rxe_cq *in)
 		return -ENOMEM;
 
 	return rxe_events_lost(&ucq->uevent, in->async_pending,
+			       in->async_reported) ? -ENOMEM : 0;
+}
+
+int rxe_uobject_restore_srq(struct ib_srq *ibsrq,
+			    const struct sealift_rxe_srq *in)
+{
+	struct ib_usrq_object *usrq = ibsrq->uobject;
+	unsigned long pending = in->async_pending;
+	struct ib_event ev = { .device = ibsrq->device, .element.srq = ibsrq };
+	unsigned int type;
+
+	usrq->uevent.events_reported = in->async_reported;
+
+	for_each_set_bit(type, &pending, 32) {
+		ev.event = type;
+		ibsrq->event_handler(&ev, ibsrq->srq_context);
+	}
+
+	return rxe_events_lost(&usrq->uevent, in->async_pending,
 			       in->async_reported) ? -ENOMEM : 0;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 2, as images and other programs know them. A
+ * The structs of ABI version 3, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,8 +24,8 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 2);
-	expect("the last method", SEALIFT_RXE_METHOD_LIST, 12);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 3);
+	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_SRQ, 14);
 	SIZE(query, 64);
 	SIZE(hold, 8);
 	SIZE(resume, 8);
@@ -37,6 +37,7 @@ int main(void)
 	SIZE(fd, 8);
 	SIZE(ring, 32);
 	SIZE(cq, 72);
+	SIZE(srq, 72);
 	SIZE(mr, 56);
 	SIZE(qp_buffers, 48);
 	SIZE(res, 40);
@@ -52,7 +53,10 @@ int main(void)
 	SIZE(adopt, 8);
 	PLACE(cq, user_handle, 32);
 	PLACE(cq, notify, 48);
+	PLACE(srq, user_handle, 32);
+	PLACE(srq, limit, 52);
 	PLACE(mr, lkey, 28);
+	PLACE(qp, last_wqe_reached, 84);
 	PLACE(qp, sq, 88);
 	PLACE(qp, attr, 152);
 	PLACE(qp, req, 264);

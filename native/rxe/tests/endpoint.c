@@ -56,15 +56,51 @@ struct ibv_context *endpoint_open_device(const char *name)
 	return ctx;
 }
 
+static void create_srq(struct endpoint *e, const struct ibv_qp_cap *cap)
+{
+	struct ibv_srq_init_attr init = {
+		.srq_context = e,
+		.attr = {
+			.max_wr = cap->max_recv_wr,
+			.max_sge = cap->max_recv_sge,
+		},
+	};
+
+	e->srq = ibv_create_srq(e->pd, &init);
+	if (!e->srq)
+		err(1, "ibv_create_srq");
+}
+
+struct ibv_qp *endpoint_create_qp(struct endpoint *e,
+				  const struct ibv_qp_cap *cap)
+{
+	struct ibv_qp_init_attr init = {
+		.send_cq = e->cq,
+		.recv_cq = e->cq,
+		.srq = e->srq,
+		.cap = *cap,
+		.qp_type = IBV_QPT_RC,
+	};
+	struct ibv_qp *qp = ibv_create_qp(e->pd, &init);
+
+	if (!qp)
+		err(1, "ibv_create_qp");
+	return qp;
+}
+
+void endpoint_post_recv(struct endpoint *e, struct ibv_recv_wr *wr)
+{
+	struct ibv_recv_wr *bad;
+
+	if (e->srq ? ibv_post_srq_recv(e->srq, wr, &bad) :
+		     ibv_post_recv(e->qp, wr, &bad))
+		err(1, "post a receive request");
+}
+
 void endpoint_open(struct endpoint *e, const char *device,
 		   const struct ibv_qp_cap *cap, void *mem, size_t size,
 		   void *cq_context)
 {
-	struct ibv_qp_init_attr init = {
-		.cap = *cap,
-		.qp_type = IBV_QPT_RC,
-	};
-
 	memset(e, 0, sizeof(*e));
 	e->ctx = endpoint_open_device(device);
 	e->pd = ibv_alloc_pd(e->ctx);
@@ -77,11 +113,9 @@ void endpoint_open(struct endpoint *e, const char *device,
 			      cq_context, e->channel, 0);
 	if (!e->cq || ibv_req_notify_cq(e->cq, 0))
 		err(1, "ibv_create_cq");
-	init.send_cq = e->cq;
-	init.recv_cq = e->cq;
-	e->qp = ibv_create_qp(e->pd, &init);
-	if (!e->qp)
-		err(1, "ibv_create_qp");
+	if (getenv("LIVE_SRQ"))
+		create_srq(e, cap);
+	e->qp = endpoint_create_qp(e, cap);
 	choose_gid(e);
 }
 
@@ -153,8 +187,8 @@ void endpoint_connect(struct endpoint *e, const struct endpoint_path *path)
 void endpoint_close(struct endpoint *e)
 {
 	/* destroying waits until every event read was acknowledged */
-	if (ibv_destroy_qp(e->qp) || ibv_destroy_cq(e->cq) ||
-	    ibv_dereg_mr(e->mr) || ibv_destroy_comp_channel(e->channel) ||
-	    ibv_dealloc_pd(e->pd) || ibv_close_device(e->ctx))
+	if (ibv_destroy_qp(e->qp) || (e->srq && ibv_destroy_srq(e->srq)) ||
+	    ibv_destroy_cq(e->cq) || ibv_dereg_mr(e->mr) ||
+	    ibv_destroy_comp_channel(e->channel) || ibv_dealloc_pd(e->pd) || ibv_close_device(e->ctx))
 		err(1, "close");
 }

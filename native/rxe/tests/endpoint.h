@@ -12,6 +12,7 @@ struct endpoint {
 	struct ibv_pd *pd;
 	struct ibv_comp_channel *channel;
 	struct ibv_cq *cq;
+	struct ibv_srq *srq;	/* with LIVE_SRQ in the environment, else NULL */
 	struct ibv_qp *qp;
 	struct ibv_mr *mr;
 	union ibv_gid gid;
@@ -39,6 +40,11 @@ struct ibv_context *endpoint_open_device(const char *name);
 void endpoint_open(struct endpoint *e, const char *device,
 		   const struct ibv_qp_cap *cap, void *mem, size_t size,
 		   void *cq_context);
+/* One more of the kind of e->qp, with the same queues; not connected. */
+struct ibv_qp *endpoint_create_qp(struct endpoint *e,
+				  const struct ibv_qp_cap *cap);
+/* Post to the SRQ if there is one. */
+void endpoint_post_recv(struct endpoint *e, struct ibv_recv_wr *wr);
 int endpoint_sgid_index(const struct endpoint *e);
 /* To INIT; receive requests may be posted after it. */
 void endpoint_init(struct endpoint *e);

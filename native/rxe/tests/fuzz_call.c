@@ -13,7 +13,7 @@
 #define BYTES	(64 * PAGE)
 #define MOST	4	/* attributes of a method, and one too many */
 
-enum kind { END, IN, OUT, BUFFER, RINGS, QP, CQ, MR, FD, IMAGE_QP, IMAGE_CQ };
+enum kind { END, IN, OUT, BUFFER, RINGS, QP, CQ, SRQ, MR, FD, IMAGE_QP, IMAGE_CQ, IMAGE_SRQ };
 
 static const struct method {
 	struct {
@@ -53,6 +53,12 @@ static const struct method {
 	[SEALIFT_RXE_METHOD_LIST] = { {
 		{ BUFFER, sizeof(struct sealift_rxe_buffer) },
 		{ OUT, sizeof(struct sealift_rxe_list) } } },
+	[SEALIFT_RXE_METHOD_DUMP_SRQ] = { {
+		{ SRQ, 0 }, { BUFFER, sizeof(struct sealift_rxe_buffer) },
+		{ OUT, sizeof(struct sealift_rxe_srq) } } },
+	[SEALIFT_RXE_METHOD_RESTORE_SRQ] = { {
+		{ SRQ, 0 }, { IMAGE_SRQ, sizeof(struct sealift_rxe_srq) },
+		{ BUFFER, sizeof(struct sealift_rxe_buffer) } } },
 };
 
 /* Memory that ends where nothing is mapped; its last page but one can't be written. */
@@ -103,6 +109,8 @@ static uint32_t some_handle(const struct fuzz *f, uint8_t kind)
 		return any(2) ? any(32) : interesting();
 	if (kind == CQ)
 		return f->cq_handle;
+	if (kind == SRQ)
+		return f->srq_handle;
 	return kind == MR ? f->mr_handle : f->qp_handle;
 }
 
@@ -148,6 +156,7 @@ static uint64_t small(const struct fuzz *f, unsigned int method)
 struct arguments {
 	struct sealift_rxe_qp qp;
 	struct sealift_rxe_cq cq;
+	struct sealift_rxe_srq srq;
 	struct sealift_rxe_qp_buffers rings;
 	struct sealift_rxe_buffer buffer;
 };
@@ -187,6 +196,10 @@ static struct sl_attr attribute(const struct fuzz *f, struct arguments *args,
 	case IMAGE_CQ:
 		((unsigned char *)&args->cq)[any(sizeof(args->cq))] = any(256);
 		attr.data = (uintptr_t)&args->cq;
+		break;
+	case IMAGE_SRQ:
+		((unsigned char *)&args->srq)[any(sizeof(args->srq))] = any(256);
+		attr.data = (uintptr_t)&args->srq;
 		break;
 	case FD:
 		attr.data = (int64_t)some_fd(f);

@@ -2,16 +2,20 @@
 /* Completion queues and memory regions, and a thread that calls meanwhile. */
 #include <err.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "fuzz.h"
 #include "mutate_ring.h"
 #include "random.h"
+#include "../src/rxe_sealift_invariants.h"
 
 #define RING_BYTES (1 << 20)
 
-static void alter_cq(struct sealift_rxe_cq *cq, unsigned char *ring)
+/* @size: of the ring as it was dumped */
+static void alter_cq(struct sealift_rxe_cq *cq, unsigned char *ring,
+		     uint32_t size)
 {
 	switch (any(6)) {
 	case 0:
@@ -31,7 +35,7 @@ static void alter_cq(struct sealift_rxe_cq *cq, unsigned char *ring)
 		((unsigned char *)cq)[any(sizeof(*cq))] = any(256);
 		break;
 	case 4:
-		ring[any(cq->ring.size) % RING_BYTES] = any(256);
+		ring[any(size)] = any(256);
 		break;
 	}
 }
@@ -41,18 +45,86 @@ static void a_cq(struct fuzz *f)
 	static unsigned char ring[RING_BYTES];
 	struct sealift_rxe_cq cq, now;
 	struct raw_map map;
-	uint32_t handle;
+	uint32_t handle, size;
 
 	if (sl_dump_cq(f->s.fd, f->cq_handle, ring, sizeof(ring), &cq) ||
 	    raw_create_cq(f->s.fd, cq.cqe, 1,
 			  any(2) ? f->s.end.channel->fd : -1, &handle, &map))
 		return;
+	size = cq.ring.size;
 	do {
-		alter_cq(&cq, ring);
-		sl_restore_cq(f->s.fd, handle, &cq, ring, cq.ring.size);
+		alter_cq(&cq, ring, size);
+		sl_restore_cq(f->s.fd, handle, &cq, ring, size);
 	} while (any(3));
 	sl_dump_cq(f->s.fd, handle, ring, sizeof(ring), &now);
 	raw_destroy(f->s.fd, UVERBS_OBJECT_CQ, handle);
+}
+
+static void alter_srq(struct sealift_rxe_srq *srq, unsigned char *ring,
+		      uint32_t size)
+{
+	switch (any(6)) {
+	case 0:
+		srq->ring.index = any(srq->ring.index_mask + 2);
+		mutate_indices(ring, any(srq->ring.index_mask + 2),
+			       srq->ring.index);
+		break;
+	case 1:
+		srq->limit = interesting();
+		srq->async_reported = interesting();
+		break;
+	case 2:
+		srq->async_pending = any(2) ? RXE_IMAGE_SRQ_EVENTS :
+					      interesting();
+		break;
+	case 3:
+		((unsigned char *)srq)[any(sizeof(*srq))] = any(256);
+		break;
+	case 4:
+		ring[any(size)] = any(256);
+		break;
+	}
+}
+
+/* A new queue pair may share it, as it is or restored. */
+static void share(struct fuzz *f, uint32_t srq)
+{
+	struct sealift_rxe_qp like = f->v.qp_orig;
+	uint32_t handle, number;
+	struct raw_map sq, rq;
+
+	like.srq_handle = srq;
+	if (raw_create_qp(f->s.fd, &like, &handle, &number, &sq, &rq))
+		return;
+	sl_dump_srq(f->s.fd, srq, NULL, 0, &(struct sealift_rxe_srq){ 0 });
+	raw_destroy(f->s.fd, UVERBS_OBJECT_QP, handle);
+}
+
+static void an_srq(struct fuzz *f)
+{
+	static unsigned char ring[RING_BYTES];
+	struct sealift_rxe_srq srq, now;
+	struct raw_map map;
+	uint32_t handle, size;
+	const char *rule;
+
+	if (sl_dump_srq(f->s.fd, f->srq_handle, ring, sizeof(ring), &srq) ||
+	    raw_create_srq(f->s.fd, &srq, &handle, &map))
+		return;
+	size = srq.ring.size;
+	do {
+		alter_srq(&srq, ring, size);
+		rule = rxe_image_srq_broken_limit(&srq);
+		if (!rule)
+			rule = rxe_image_srq_broken_rule(&srq);
+		if (!sl_restore_srq(f->s.fd, handle, &srq, ring, size) && rule) {
+			printf("# accepted an SRQ: %s\n", rule);
+			f->counts->broken++;
+		}
+	} while (any(3));
+	share(f, handle);
+	sl_dump_srq(f->s.fd, handle, ring, sizeof(ring), &now);
+	raw_destroy_srq(f->s.fd, handle);
 }
 
 static void an_mr(struct fuzz *f)
@@ -75,10 +147,16 @@ static void an_mr(struct fuzz *f)
 
 void fuzz_object(struct fuzz *f)
 {
-	if (any(2))
+	switch (any(3)) {
+	case 0:
 		a_cq(f);
-	else
+		break;
+	case 1:
+		an_srq(f);
+		break;
+	default:
 		an_mr(f);
+	}
 }
 
 /* It takes no random numbers: they are the main thread's. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Queue pairs in the states that an image can show. */
 #include <err.h>
+#include <stdlib.h>
 
 #include "fuzz.h"
 #include "random.h"
@@ -93,6 +94,10 @@ void fuzz_take(struct fuzz *f)
 {
 	struct scripted *s = &f->s;
 
+	if (any(2))
+		setenv("LIVE_SRQ", "1", 1);
+	else
+		unsetenv("LIVE_SRQ");
 	scripted_open(s);
 	f->memory = (struct mutate_memory){
 		.address = (uintptr_t)s->mem,
@@ -101,6 +106,7 @@ void fuzz_take(struct fuzz *f)
 	};
 	f->cq_handle = s->end.cq->handle;
 	f->mr_handle = s->end.mr->handle;
+	f->srq_handle = s->end.srq ? s->end.srq->handle : SEALIFT_RXE_NONE;
 	some_state(s);
 	scripted_hold(s);
 	if (any(8) == 0)

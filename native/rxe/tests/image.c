@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "expect.h"
+
 static void check(int ret, const char *what)
 {
 	if (ret) {
@@ -64,6 +66,14 @@ static void dump_cq(struct image_object *o, int fd)
 	      "DUMP_CQ");
 }
 
+static void dump_srq(struct image_object *o, int fd)
+{
+	check(sl_dump_srq(fd, o->handle, NULL, 0, &o->srq), "DUMP_SRQ size");
+	o->ring = alloc(o->srq.ring.size);
+	check(sl_dump_srq(fd, o->handle, o->ring, o->srq.ring.size, &o->srq),
+	      "DUMP_SRQ");
+}
+
 void image_dump(struct image *img, int fd, int channel)
 {
 	struct sealift_rxe_object objs[IMAGE_MAX];
@@ -101,7 +111,12 @@ void image_dump(struct image *img, int fd, int channel)
 		case UVERBS_OBJECT_QP:
 			dump_qp(o, fd);
 			o->map = ring_map(o->qp.sq.mmap_offset);
-			o->rq_map = ring_map(o->qp.rq.mmap_offset);
+			if (o->qp.rq.size)
+				o->rq_map = ring_map(o->qp.rq.mmap_offset);
+			break;
+		case UVERBS_OBJECT_SRQ:
+			dump_srq(o, fd);
+			o->map = ring_map(o->srq.ring.mmap_offset);
 			break;
 		case UVERBS_OBJECT_MR:
 			check(sl_dump_mr(fd, o->handle, &o->mr), "DUMP_MR");
@@ -130,6 +145,7 @@ static void destroy_all(const struct image *img, int fd, uint32_t type)
 void image_destroy(const struct image *img, int fd)
 {
 	destroy_all(img, fd, UVERBS_OBJECT_QP);
+	destroy_all(img, fd, UVERBS_OBJECT_SRQ);
 	destroy_all(img, fd, UVERBS_OBJECT_CQ);
 	destroy_all(img, fd, UVERBS_OBJECT_MR);
 }
@@ -171,6 +187,13 @@ static void restore_one(struct image *img, struct image_object *o, int fd,
 		check(sl_restore_cq(fd, handle, &o->cq, o->ring,
 				    o->cq.ring.size), "RESTORE_CQ");
 		break;
+	case UVERBS_OBJECT_SRQ:
+		check(raw_create_srq(fd, &o->srq,
+				     &handle, &map), "CREATE_SRQ");
+		map_again(fd, o->map, &map);
+		check(sl_restore_srq(fd, handle, &o->srq, o->ring,
+				     o->srq.ring.size), "RESTORE_SRQ");
+		break;
 	case UVERBS_OBJECT_QP:
 		check(sl_hint(fd, SEALIFT_RXE_HINT_QPN, o->qp.qpn), "HINT");
 		check(raw_create_qp(fd, &o->qp, &handle, &number, &map,
@@ -178,7 +201,8 @@ static void restore_one(struct image *img, struct image_object *o, int fd,
 		if (number != o->qp.qpn)
 			errx(1, "QPN is %u, not %u", number, o->qp.qpn);
 		map_again(fd, o->map, &map);
-		map_again(fd, o->rq_map, &rq_map);
+		if (o->rq_map)
+			map_again(fd, o->rq_map, &rq_map);
 		o->qp.flags = qp_flags;
 		bufs = qp_buffers(o);
 		check(sl_restore_qp(fd, handle, &o->qp, &bufs), "RESTORE_QP");
@@ -198,11 +222,12 @@ static void restore_one(struct image *img, struct image_object *o, int fd,
 void image_restore(struct image *img, int fd, uint32_t qp_flags)
 {
 	static const uint32_t order[] = {
-		UVERBS_OBJECT_CQ, UVERBS_OBJECT_QP, UVERBS_OBJECT_MR
+		UVERBS_OBJECT_CQ, UVERBS_OBJECT_SRQ, UVERBS_OBJECT_QP,
+		UVERBS_OBJECT_MR
 	};
 	uint32_t fill[IMAGE_MAX], num, i, t;
 
-	for (t = 0; t < 3; t++) {
+	for (t = 0; t < ARRAY_SIZE(order); t++) {
 		for (i = 0; i < img->num; i++) {
 			if (img->obj[i].type != order[t])
 				continue;
@@ -274,6 +299,18 @@ static void compare_cq(const struct image_object *o, int fd)
 	free(now.ring);
 }
 
+static void compare_srq(const struct image_object *o, int fd)
+{
+	struct image_object now = { .handle = o->handle };
+	struct sealift_rxe_srq was = o->srq;
+
+	dump_srq(&now, fd);
+	was.ring.mmap_offset = now.srq.ring.mmap_offset;
+	differ(&was, &now.srq, sizeof(was), "SRQ");
+	differ(o->ring, now.ring, was.ring.size, "SRQ ring");
+	free(now.ring);
+}
+
 void image_compare(const struct image *img, int fd)
 {
 	struct sealift_rxe_mr mr;
@@ -288,6 +325,9 @@ void image_compare(const struct image *img, int fd)
 			break;
 		case UVERBS_OBJECT_CQ:
 			compare_cq(o, fd);
+			break;
+		case UVERBS_OBJECT_SRQ:
+			compare_srq(o, fd);
 			break;
 		default:
 			check(sl_dump_mr(fd, o->handle, &mr), "DUMP_MR");

@@ -12,10 +12,11 @@ struct image_object {
 	uint32_t handle;
 	union {
 		struct sealift_rxe_cq cq;
+		struct sealift_rxe_srq srq;
 		struct sealift_rxe_qp qp;
 		struct sealift_rxe_mr mr;
 	};
-	void *ring;	/* CQ or SQ */
+	void *ring;	/* CQ, SRQ or SQ */
 	void *rq;
 	void *res;
 	void *map;	/* where `ring` and `rq` are mapped */

@@ -57,6 +57,16 @@ static void hold_busy(struct traffic *a, struct traffic *b, struct victim *v)
 	victim_take(v, a->end.ctx->cmd_fd, a->end.qp->handle);
 }
 
+static void random_images(const struct traffic *t, struct victim *v,
+			  unsigned int rounds)
+{
+	malformed_fuzz(v, &(struct mutate_memory){
+		.address = t->local.va,
+		.size = TRAFFIC_BYTES,
+		.key = t->local.rkey,
+	}, rounds);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int rounds = argc > 2 ? atoi(argv[2]) : 500;
@@ -72,11 +82,15 @@ int main(int argc, char **argv)
 	hold_busy(&a, &b, &v);
 	malformed_cq(&a);
 	malformed_image(&v);
-	malformed_fuzz(&v, &(struct mutate_memory){
-		.address = a.local.va,
-		.size = TRAFFIC_BYTES,
-		.key = a.local.rkey,
-	}, rounds);
+	random_images(&a, &v, rounds);
+	sl_resume(v.fd);
+
+	/* the same of a queue pair that shares its receive queue */
+	setenv("LIVE_SRQ", "1", 1);
+	half_way(&a, &b, argv[1]);
+	hold_busy(&a, &b, &v);
+	malformed_srq(&a, &v, rounds / 4);
+	random_images(&a, &v, rounds / 2);
 	sl_resume(v.fd);
 
 	return expect_failed;

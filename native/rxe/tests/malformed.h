@@ -15,6 +15,12 @@ void malformed_calls(struct traffic *t);
 /* The device is held. */
 void malformed_cq(struct traffic *t);
 void malformed_image(struct victim *v);
+/*
+ * Of the shared receive queue of @t: altered field by field, then @rounds times
+ * at random.
+ */
+void malformed_srq(struct traffic *t, const struct victim *sharer,
+		   unsigned int rounds);
 /* @rounds images with random changes; @mem is a region of the queue pair's */
 void malformed_fuzz(struct victim *v, const struct mutate_memory *mem,
 		    unsigned int rounds);

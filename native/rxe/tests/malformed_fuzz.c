@@ -25,6 +25,9 @@ void malformed_fuzz(struct victim *v, const struct mutate_memory *mem,
 		broken = rxe_image_broken_limit(&v->qp);
 		if (!broken)
 			broken = rxe_image_broken_rule(&v->qp);
+		if (!broken)
+			broken = rxe_image_broken_taken(&v->qp,
+							v->max_recv_sge);
 		if (!victim_restore(v, &handle)) {
 			accepted++;
 			if (broken) {

@@ -253,6 +253,8 @@ int raw_destroy(int fd, uint16_t object, uint32_t handle)
 				       out(UVERBS_ATTR_DESTROY_QP_RESP, &qp,
 					   sizeof(qp)),
 			       }, 2);
+	case UVERBS_OBJECT_SRQ:
+		return raw_destroy_srq(fd, handle);
 	default:
 		return -EINVAL;
 	}
@@ -296,6 +298,8 @@ int raw_create_qp(int fd, const struct sealift_rxe_qp *like, uint32_t *handle,
 		.max_inline_data = like->max_inline,
 		.sq_sig_all = like->sq_sig_all,
 		.qp_type = like->qp_type,
+		.is_srq = like->srq_handle != SEALIFT_RXE_NONE,
+		.srq_handle = like->srq_handle,
 	};
 	struct ib_uverbs_create_qp_resp resp;
 	struct rxe_create_qp_resp uhw;

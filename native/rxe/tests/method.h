@@ -31,6 +31,15 @@ int sl_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *in,
 		  const void *ring, uint32_t size);
 int sl_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *in,
 		  const struct sealift_rxe_qp_buffers *bufs);
+/* method_srq.c */
+int sl_dump_srq(int fd, uint32_t handle, void *ring, uint32_t size,
+		struct sealift_rxe_srq *out);
+int sl_restore_srq(int fd, uint32_t handle, const struct sealift_rxe_srq *in,
+		   const void *ring, uint32_t size);
+/* Into a ring's bytes; <rdma/rdma_user_rxe.h> and <netinet/in.h> exclude each other. */
+uint32_t sl_ring_producer(const void *ring);
+unsigned char *sl_ring_entry(void *ring, const struct sealift_rxe_ring *like,
+			     uint32_t index);
 struct sealift_rxe_buffer sl_buffer(const void *p, uint32_t size);
 
 /* Any method, any attribute: for malformed calls. */
@@ -58,6 +67,10 @@ int raw_create_cq(int fd, uint32_t cqe, uint64_t user_handle, int channel,
 		  uint32_t *handle, struct raw_map *map);
 int raw_create_qp(int fd, const struct sealift_rxe_qp *like, uint32_t *handle,
 		  uint32_t *qpn, struct raw_map *sq, struct raw_map *rq);
+/* method_srq.c */
+int raw_create_srq(int fd, const struct sealift_rxe_srq *like,
+		   uint32_t *handle, struct raw_map *map);
+int raw_destroy_srq(int fd, uint32_t handle);
 int raw_reg_mr(int fd, const struct sealift_rxe_mr *like, uint32_t *handle,
 	       uint32_t *lkey, uint32_t *rkey);
 

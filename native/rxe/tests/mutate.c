@@ -37,7 +37,7 @@ static void in_send(struct victim *v, const struct mutate_memory *mem)
 	memset(wqe, 0, sizeof(*wqe));
 	r->opcode = any(2) ? RXE_IMAGE_SEND_FIRST : RXE_IMAGE_SEND_MIDDLE;
 	wqe->present = 1;
-	wqe->num_sge = any(v->qp_orig.max_recv_sge + 1);
+	wqe->num_sge = any(v->max_recv_sge + 1);
 	for (i = 0; i < wqe->num_sge; i++) {
 		wqe->sge[i].addr = some_address(mem);
 		wqe->sge[i].length = some_length(mem);
@@ -207,7 +207,8 @@ static void bytes(struct victim *v)
 			at = v->sq + any(v->qp_orig.sq.size);
 			break;
 		case 1:
-			at = v->rq + any(v->qp_orig.rq.size);
+			if (v->qp_orig.rq.size)
+				at = v->rq + any(v->qp_orig.rq.size);
 			break;
 		case 2:
 			if (cache_bytes(v))
@@ -222,7 +223,7 @@ void mutate(struct victim *v, const struct mutate_memory *mem)
 	unsigned int n = 1 + any(4);
 
 	while (n--) {
-		switch (any(14)) {
+		switch (any(15)) {
 		case 0:
 			in_send(v, mem);
 			break;
@@ -257,6 +258,9 @@ void mutate(struct victim *v, const struct mutate_memory *mem)
 			break;
 		case 12:
 			limit(v);
+			break;
+		case 13:
+			mutate_share(v);
 			break;
 		default:
 			bytes(v);

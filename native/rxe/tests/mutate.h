@@ -15,6 +15,8 @@ struct mutate_memory {
 	uint32_t key;		/* lkey = rkey */
 };
 
+/* Change what it says of a shared receive queue. */
+void mutate_share(struct victim *v);
 /* Change the image once or several times (random.h). */
 void mutate(struct victim *v, const struct mutate_memory *mem);
 

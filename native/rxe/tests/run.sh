@@ -229,13 +229,13 @@ hold_fails_once() {
 # A restore that fails ends the program, which leaves its device held.
 restore() {
 	local rc
-	"$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 200 1 1
+	LIVE_SRQ=1 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 200 1 1
 	rc=$?
 	in_a "$bin/hold" sl_rxe_a resume && in_b "$bin/hold" sl_rxe_b resume && return $rc
 }
 restore_fails_once() {
 	local method when
-	for method in dump_context dump_cq dump_mr dump_qp hint restore_cq restore_qp; do
+	for method in dump_context dump_cq dump_srq dump_mr dump_qp hint restore_cq restore_srq restore_qp; do
 		for when in before after; do
 			fails_once $method.$when restore || { echo "at $method.$when"; return 1; }
 		done
@@ -282,6 +282,8 @@ check 'traffic, nothing held' "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 500 0
 check 'traffic, one end restored 20 times' "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 2000 20 1
 check 'traffic, both ends restored 10 times' "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 2000 10 2 10
 check 'traffic over IPv6, one end restored 6 times' env LIVE_IPV6=1 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 800 6 3
+check 'traffic with shared receive queues, one end restored 20 times' env LIVE_SRQ=1 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 2000 20 1
+check 'traffic with shared receive queues, both ends restored 10 times' env LIVE_SRQ=1 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 2000 10 2 10
 # what was answered before the hold, and forgotten by it, is repeated without counting
 check 'traffic without any retry, one end restored 40 times' env LIVE_RETRY_CNT=0 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 2000 60 1
 restart() { "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b "$@"; }

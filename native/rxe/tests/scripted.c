@@ -95,10 +95,9 @@ void scripted_post_recv(struct scripted *s, uint32_t size)
 		.length = size,
 		.lkey = s->end.mr->lkey,
 	};
-	struct ibv_recv_wr *bad, wr = { .sg_list = &sge, .num_sge = 1 };
+	struct ibv_recv_wr wr = { .sg_list = &sge, .num_sge = 1 };
 
-	if (ibv_post_recv(s->end.qp, &wr, &bad))
-		err(1, "ibv_post_recv");
+	endpoint_post_recv(&s->end, &wr);
 }
 
 void scripted_post(struct scripted *s, enum ibv_wr_opcode opcode,

@@ -87,14 +87,13 @@ static void post_recv(struct traffic *t)
 		.length = TRAFFIC_BYTES,
 		.lkey = t->end.mr->lkey,
 	};
-	struct ibv_recv_wr *bad, wr = {
+	struct ibv_recv_wr wr = {
 		.wr_id = RECV_ID | t->recvs,
 		.sg_list = &sge,
 		.num_sge = 1,
 	};
 
-	if (ibv_post_recv(t->end.qp, &wr, &bad))
-		err(1, "ibv_post_recv");
+	endpoint_post_recv(&t->end, &wr);
 	t->recvs++;
 }
 

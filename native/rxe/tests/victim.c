@@ -40,6 +40,7 @@ struct sealift_rxe_qp_buffers victim_buffers(const struct victim *v)
 void victim_take(struct victim *v, int fd, uint32_t handle)
 {
 	struct sealift_rxe_qp_buffers b = { 0 };
+	struct sealift_rxe_srq srq;
 
 	memset(v, 0, sizeof(*v));
 	v->fd = fd;
@@ -54,6 +55,12 @@ void victim_take(struct victim *v, int fd, uint32_t handle)
 	buffers(&b, v, v->sq_orig, v->rq_orig, v->res_orig);
 	if (sl_dump_qp(fd, handle, &b, &v->qp_orig))
 		errx(1, "DUMP_QP");
+	v->max_recv_sge = v->qp_orig.max_recv_sge;
+	if (v->qp_orig.srq_handle != SEALIFT_RXE_NONE) {
+		if (sl_dump_srq(fd, v->qp_orig.srq_handle, NULL, 0, &srq))
+			errx(1, "DUMP_SRQ");
+		v->max_recv_sge = srq.max_sge;
+	}
 	victim_reset(v);
 	if (raw_destroy(fd, UVERBS_OBJECT_QP, handle))
 		errx(1, "DESTROY_QP");

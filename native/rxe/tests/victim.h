@@ -8,6 +8,7 @@
 struct victim {
 	int fd;			/* of the context */
 	struct sealift_rxe_qp qp, qp_orig;
+	uint32_t max_recv_sge;	/* of the queue that it receives from */
 	unsigned char *sq, *rq;
 	struct sealift_rxe_res *res;
 	/* as dumped */

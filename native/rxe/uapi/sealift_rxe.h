@@ -25,7 +25,7 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		2
+#define SEALIFT_RXE_ABI_VERSION		3
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
@@ -58,6 +58,8 @@ enum sealift_rxe_methods {
 	SEALIFT_RXE_METHOD_RESTORE_QP,
 	SEALIFT_RXE_METHOD_ADOPT,
 	SEALIFT_RXE_METHOD_LIST,
+	SEALIFT_RXE_METHOD_DUMP_SRQ,
+	SEALIFT_RXE_METHOD_RESTORE_SRQ,
 };
 
 /*
@@ -216,6 +218,26 @@ enum sealift_rxe_restore_cq_attrs {
 };
 
 /*
+ * DUMP_SRQ and RESTORE_SRQ. The device must be held (-EBUSY, also while another
+ * call uses the queue). RESTORE_SRQ wants a shared receive queue that is new,
+ * empty, without queue pairs, never had an event, and of the same ring geometry
+ * and max_sge. Buffer too small: -ENOSPC, struct filled.
+ * The driver has basic shared receive queues only (no XRC, no tag matching):
+ * others cannot be created.
+ */
+enum sealift_rxe_dump_srq_attrs {
+	SEALIFT_RXE_ATTR_DUMP_SRQ_HANDLE = SEALIFT_RXE_NS, /* IDR UVERBS_OBJECT_SRQ */
+	SEALIFT_RXE_ATTR_DUMP_SRQ_IN, /* IN sealift_rxe_buffer for the ring; address 0: only the struct */
+	SEALIFT_RXE_ATTR_DUMP_SRQ_OUT, /* OUT sealift_rxe_srq */
+};
+
+enum sealift_rxe_restore_srq_attrs {
+	SEALIFT_RXE_ATTR_RESTORE_SRQ_HANDLE = SEALIFT_RXE_NS, /* IDR UVERBS_OBJECT_SRQ */
+	SEALIFT_RXE_ATTR_RESTORE_SRQ_IN, /* IN sealift_rxe_srq */
+	SEALIFT_RXE_ATTR_RESTORE_SRQ_RING, /* IN sealift_rxe_buffer */
+};
+
+/*
  * DUMP_MR. A region comes back through HINT and REG_MR, there is no RESTORE.
  * -EOPNOTSUPP: not a plain user memory region.
  */
@@ -227,9 +249,10 @@ enum sealift_rxe_dump_mr_attrs {
 /*
  * DUMP_QP and RESTORE_QP. The device must be held (-EBUSY, also while another
  * call uses the queue pair). RESTORE_QP wants a
- * queue pair in RESET with the same number, type and ring geometry; restores
- * RC only (-EOPNOTSUPP). Restore completion queues first, register memory
- * later, then resume. -EADDRNOTAVAIL: the device lacks the source address.
+ * queue pair in RESET with the same number, type and ring geometry, and with a
+ * shared receive queue if the dumped one had one; restores RC only
+ * (-EOPNOTSUPP). Restore completion queues and shared receive queues first,
+ * register memory later, then resume. -EADDRNOTAVAIL: the device lacks the source address.
  * -EMSGSIZE: packets of its path MTU are too long for the device's interface.
  * After an error the queue pair is only good to be destroyed.
  */

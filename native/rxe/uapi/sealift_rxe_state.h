@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * What a completion queue, a memory region or a queue pair is: DUMP fills these
- * structs, RESTORE takes them, and images keep them as they are. Included by
- * sealift_rxe.h.
+ * What a completion queue, a shared receive queue, a memory region or a queue
+ * pair is: DUMP fills these structs, RESTORE takes them, and images keep them as
+ * they are. Included by sealift_rxe.h.
  */
 #ifndef SEALIFT_RXE_STATE_H
 #define SEALIFT_RXE_STATE_H
@@ -16,7 +16,7 @@ struct sealift_rxe_ring {
 	__u32 size;		/* bytes of the ring, header too */
 	__u32 log2_elem_size;
 	__u32 index_mask;	/* elements - 1 */
-	__u32 index;		/* the driver's own: producer of a CQ, consumer of SQ and RQ */
+	__u32 index;		/* the driver's own: producer of a CQ, consumer of SQ, RQ and SRQ */
 	__u32 reserved;		/* 0 */
 };
 
@@ -31,6 +31,18 @@ struct sealift_rxe_cq {
 	__u32 async_pending;	/* unread asynchronous events, bit IBV_EVENT_* each; RESTORE_CQ raises them */
 	__u32 async_reported;	/* asynchronous events already read */
 	__u32 reserved;		/* 0 */
+};
+
+struct sealift_rxe_srq {
+	struct sealift_rxe_ring ring;
+	__aligned_u64 user_handle; /* pass it to CREATE_SRQ again; ignored by RESTORE_SRQ */
+	__u32 pd_handle;	/* ignored by RESTORE_SRQ */
+	__u32 max_wr;		/* pass it to CREATE_SRQ again and get the same ring, also after a resize */
+	__u32 max_sge;		/* the same */
+	__u32 limit;		/* a limit event is asked for below so many requests, 0: none; CREATE_SRQ takes any */
+	__u32 async_pending;	/* as in sealift_rxe_cq */
+	__u32 async_reported;
+	__aligned_u64 reserved;	/* 0 */
 };
 
 struct sealift_rxe_mr {
@@ -188,7 +200,7 @@ struct sealift_rxe_qp {
 	__u32 num_res;		/* entries of the replay cache, max_dest_rd_atomic or 0 */
 	__u32 async_pending;	/* as in sealift_rxe_cq */
 	__u32 async_reported;
-	__u32 reserved;		/* 0 */
+	__u32 last_wqe_reached;	/* 1: has raised LAST_WQE_REACHED; with an SRQ, in the error state */
 	struct sealift_rxe_ring sq;
 	struct sealift_rxe_ring rq; /* all 0 with an SRQ */
 	struct sealift_rxe_qp_attr attr;

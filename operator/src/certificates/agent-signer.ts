@@ -14,7 +14,7 @@ import {
   type Logger,
 } from '../../../kube/src/index.ts';
 import { AuthorityStore } from './authority.ts';
-import { judge, type Verdict } from './judge.ts';
+import { decideCertificate, type CertificateDecision } from './decide.ts';
 import { signAgent, type Signer } from './x509.ts';
 
 /** How often the operator looks whether the authority is to be renewed, or its objects were changed. */
@@ -77,10 +77,10 @@ export class AgentSigner {
   async #reconcile(key: string, { signal, log }: Context): Promise<void> {
     const request = this.informer.get(key);
     if (!request || isOver(request)) return;
-    const verdict = judge(request, this.#parts.account);
-    if ('refusal' in verdict) {
-      log.warn({ request: keyOf(request), detail: verdict.refusal }, 'certificate refused');
-      await this.#refuse(request, verdict.refusal, signal);
+    const decision = decideCertificate(request, this.#parts.account);
+    if ('refusal' in decision) {
+      log.warn({ request: keyOf(request), detail: decision.refusal }, 'certificate refused');
+      await this.#refuse(request, decision.refusal, signal);
       return;
     }
     const signer = await this.#store.refresh({ signal });
@@ -89,18 +89,18 @@ export class AgentSigner {
         request,
         'approval',
         'Approved',
-        `The agent of node ${verdict.node}.`,
+        `The agent of node ${decision.node}.`,
         signal,
       );
     }
     const { api, clock } = this.#parts;
-    const certificate = Buffer.from(issue(signer, verdict, clock.now())).toString('base64');
+    const certificate = Buffer.from(issue(signer, decision, clock.now())).toString('base64');
     const patch = { status: { certificate } };
     await api.merge(certificateSigningRequests, '', request.metadata.name, patch, {
       subresource: 'status',
       signal,
     });
-    log.info({ node: verdict.node, request: keyOf(request) }, 'certificate signed');
+    log.info({ node: decision.node, request: keyOf(request) }, 'certificate signed');
   }
 
   /** One that somebody else has approved can't be denied any more. */
@@ -132,7 +132,7 @@ const isOver = (request: CertificateSigningRequest): boolean =>
 
 function issue(
   signer: Signer,
-  { node, publicKey, lifetimeMs }: Exclude<Verdict, { refusal: string }>,
+  { node, publicKey, lifetimeMs }: Exclude<CertificateDecision, { refusal: string }>,
   now: number,
 ): string {
   const lifetime = { from: now - BACKDATED_MS, to: now + lifetimeMs };

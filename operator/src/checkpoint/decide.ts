@@ -2,6 +2,7 @@
 // What to do next about a CheckpointRequest. Pure.
 import {
   conditionTypes,
+  imagesRemoved,
   finalizers,
   isFinished,
   type CheckpointRequest,
@@ -16,7 +17,7 @@ import {
 import { agentProblem, chooseNode } from '../nodes/node-choice.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import { pollMs } from '../requests/deadlines.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 import { StatusDraft } from '../requests/status-draft.ts';
 import { refusePeers, refusePod } from '../target-pod/pod-rules.ts';
 import {
@@ -147,13 +148,13 @@ function remove({ request, nodes }: Observed, now: number): CheckpointPlan {
   }
   const conditions = setCondition(
     request.status?.conditions ?? [],
-    { type: 'ImagesRemoved', ...waitsFor(node, request) },
+    { type: imagesRemoved, ...waitsFor(node, request) },
     now,
     request.metadata.generation,
   );
   const own = Object.fromEntries(ownedStatus.map((key) => [key, request.status?.[key]]));
   const status: OwnStatus = { ...own, conditions };
-  const { status: answer, lastTransitionTime } = getCondition(conditions, 'ImagesRemoved') ?? {};
+  const { status: answer, lastTransitionTime } = getCondition(conditions, imagesRemoved) ?? {};
   const waitMs = Date.parse(lastTransitionTime ?? '') + abandonMs - now;
   if (answer === 'False' && waitMs <= 0) return { status, effects: [{ type: 'RemoveFinalizer' }] };
   return { status, effects: [], requeueAfterMs: pollMs };

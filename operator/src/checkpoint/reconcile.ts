@@ -21,7 +21,7 @@ import { competingKinds, competingRequests } from '../requests/competing-request
 import type { Dependencies } from '../requests/dependencies.ts';
 import { setFinalizer } from '../requests/finalizer.ts';
 import { publishStatus } from '../requests/publish.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 import { templateOf, type Template } from '../target-pod/manifest.ts';
 import { decideCheckpoint } from './decide.ts';
 import { ownedStatus, type Effect, type Observed, type OwnStatus } from './types.ts';

@@ -6,7 +6,7 @@ import type {
 } from '../../../crds/src/index.ts';
 import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
 import type { CompetingRequest } from '../requests/competing-requests.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 import type { StatusDraft } from '../requests/status-draft.ts';
 import type { Template } from '../target-pod/manifest.ts';
 

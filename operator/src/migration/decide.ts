@@ -34,7 +34,7 @@ import {
   showTargetState,
 } from '../requests/handover.ts';
 import { failureHints, sentences } from '../requests/message.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
 import { isSourceLost, mayComplete, planRecovery, sourceLossGraceMs } from './recovery.ts';

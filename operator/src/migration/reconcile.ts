@@ -17,7 +17,7 @@ import { competingKinds, competingRequests } from '../requests/competing-request
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
-import { deletePod } from '../target-pod/actions.ts';
+import { deletePod } from '../requests/target-calls.ts';
 import { targetPod, templateOf } from '../target-pod/manifest.ts';
 import { decideMigration } from './decide.ts';
 import { ownedStatus, type Effect, type Observed, type OwnStatus } from './types.ts';

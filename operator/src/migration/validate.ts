@@ -5,7 +5,7 @@ import type { Node, Pod } from '../../../kube/src/index.ts';
 import { agentAddress, chooseNode } from '../nodes/node-choice.ts';
 import { isFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 import { targetName } from '../target-pod/manifest.ts';
 import { refusePeers, refusePod, restartsOf } from '../target-pod/pod-rules.ts';
 import type { Observed } from './types.ts';

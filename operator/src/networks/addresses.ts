@@ -11,7 +11,7 @@ import {
   withPrefix,
   type NetworkSelection,
 } from './networks.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 import { rdmaDevice } from '../target-pod/manifest.ts';
 
 /** From `<namespace>/<network> <ip or mac>` to `<namespace>/<pod>`. */

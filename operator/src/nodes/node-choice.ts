@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { annotations, labels } from '../../../crds/src/index.ts';
 import { isNodeReady, type Node } from '../../../kube/src/index.ts';
 import { unfit, type Scheduling } from './fitness.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 
 export interface NodeQuestion {
   readonly nodes: readonly Node[];

@@ -20,7 +20,7 @@ import type {
   HandoverStatus,
 } from './handover-types.ts';
 import { sentences } from './message.ts';
-import type { Refusal } from './refusal.ts';
+import type { Refusal } from '../refusal.ts';
 
 type Own = { readonly type: string };
 type Draft<S extends HandoverStatus, E extends Own> = HandoverDraft<HandoverCondition, S, E>;

@@ -13,7 +13,7 @@ import {
   type Resource,
 } from '../../../kube/src/index.ts';
 import type { Dependencies } from './dependencies.ts';
-import type { Refusal } from './refusal.ts';
+import type { Refusal } from '../refusal.ts';
 
 interface PodRequest extends ApiObject {
   readonly spec: { readonly podName: string };

@@ -3,7 +3,7 @@
 import type { Condition } from '../../../crds/src/index.ts';
 import { timestamp, type Plan } from '../../../kube/src/index.ts';
 import { ConditionProgress } from './condition-progress.ts';
-import type { Refusal } from './refusal.ts';
+import type { Refusal } from '../refusal.ts';
 
 /** Fields that the operator owns in the status of every kind. */
 export interface DraftStatus {

@@ -15,7 +15,7 @@ import {
   deletePod,
   detachTarget,
   TargetRejectedError,
-} from '../target-pod/actions.ts';
+} from './target-calls.ts';
 import type { AbortCause } from './abort-cause.ts';
 import type { Dependencies } from './dependencies.ts';
 import { setFinalizer } from './finalizer.ts';

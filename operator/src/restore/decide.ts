@@ -25,7 +25,7 @@ import {
   showTargetState,
 } from '../requests/handover.ts';
 import { failureHints, sentences } from '../requests/message.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 import { abortCause } from './abort-cause.ts';
 import {
   ownedStatus,

@@ -8,7 +8,7 @@ import type {
 import type { Node, Plan } from '../../../kube/src/index.ts';
 import type { HandoverDraft } from '../requests/handover-draft.ts';
 import type { HandoverEffect, HandoverObserved } from '../requests/handover-types.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 
 /** What a restored pod keeps of the checkpointed pod's identity. */
 export interface PodIdentity {

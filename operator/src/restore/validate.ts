@@ -3,7 +3,7 @@
 import { isStored } from '../../../crds/src/index.ts';
 import { PodScheduling, type Node } from '../../../kube/src/index.ts';
 import { chooseNode } from '../nodes/node-choice.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 import type { Observed, PodIdentity } from './types.ts';
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can go wrong with a target pod before its agent can report it. Pure.
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 
 /** The scheduler's cache may be old: a node that was just freed still looks full to it. */
 export const unschedulableGraceMs = 15_000;

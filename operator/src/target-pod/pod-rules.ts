@@ -8,7 +8,7 @@ import {
   RUNTIME_CLASS,
 } from '../../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
-import type { Refusal } from '../requests/refusal.ts';
+import type { Refusal } from '../refusal.ts';
 import { controllerOf, namesRequest } from './ownership.ts';
 
 /** Volumes whose content is part of the images, or is created again from the same API objects. */

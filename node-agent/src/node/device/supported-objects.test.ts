@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
 import type { RxeObject } from '../../../../native/addon/index.ts';
-import { unmovableObject, type ContextHolder } from './supported-objects.ts';
+import { unmovableObject, type OpenContext } from './supported-objects.ts';
 import { unreadEventReason } from './unread-events.ts';
 
 const nameOf = (pid: number) => `Process ${pid} (app)`;
-const holder = (pid: number, context = 1, container = 'main'): ContextHolder => {
+const open = (pid: number, context = 1, container = 'main'): OpenContext => {
   return { pid, context, container, fd: 3, unreadEvents: 0 };
 };
 const context = (number: number, owner?: number): RxeObject => {
@@ -25,19 +25,19 @@ const kernels: RxeObject[] = [
   { kind: 'mr', number: 0x100, isUserMemory: false },
 ];
 
-const look = (objects: RxeObject[], holders = [holder(40)]) =>
-  unmovableObject({ device: 'rxe0', objects: [...kernels, ...objects], holders }, nameOf);
+const look = (objects: RxeObject[], opened = [open(40)]) =>
+  unmovableObject({ device: 'rxe0', objects: [...kernels, ...objects], opened }, nameOf);
 
 describe('the objects of a device', () => {
   it('can be moved if they are of contexts that processes of one container have open', () => {
     expect(look([], [])).toBeUndefined();
-    const [pd, cq] = [inContext('pd'), inContext('cq')];
-    expect(look([context(1, 40), pd, cq, rc, region()])).toBeUndefined();
+    const [pd, cq, srq] = [inContext('pd'), inContext('cq'), inContext('srq')];
+    expect(look([context(1, 40), pd, cq, srq, rc, region()])).toBeUndefined();
   });
 
   it('can be moved if a worker registers memory of its own and has the context open', () => {
-    const holders = [holder(40), holder(41)];
-    expect(look([context(1, 40), rc, region({ owner: 41 })], holders)).toBeUndefined();
+    const opened = [open(40), open(41)];
+    expect(look([context(1, 40), rc, region({ owner: 41 })], opened)).toBeUndefined();
     // Who created them, and with which thread, does not matter: others may use them.
     expect(look([context(1), inContext('qp', { type: 'RC', owner: 99 })])).toBeUndefined();
   });
@@ -50,7 +50,6 @@ describe('the objects of a device', () => {
   });
 
   it.each([
-    ['srq', /^Process 40 \(app\) has a shared receive queue \(handle 4\) .*ibv_destroy_srq\(\)/],
     ['ah', /^Process 40 \(app\) has an address handle \(handle 4\) on rxe0.*ibv_destroy_ah\(\)/],
     ['mw', /has a memory window \(handle 4\) .*ibv_dealloc_mw\(\)/],
     ['other', /has an object of an unknown kind/],
@@ -71,8 +70,8 @@ describe('the objects of a device', () => {
   });
 
   it('cannot if two containers share a context', () => {
-    const holders = [holder(40), holder(50, 1, 'side')];
-    expect(look([context(1, 40), rc], holders)).toMatch(
+    const opened = [open(40), open(50, 1, 'side')];
+    expect(look([context(1, 40), rc], opened)).toMatch(
       /^Containers main and side have verbs context 1 \(queue pair 17\) of rxe0 open/,
     );
   });
@@ -97,7 +96,7 @@ describe('the objects of a device', () => {
   });
 
   it('cannot if an event would be lost', () => {
-    const unread = { ...holder(40), unreadEvents: (1 << 9) | (1 << 18) };
+    const unread = { ...open(40), unreadEvents: (1 << 9) | (1 << 18) };
     expect(look([context(1, 40)], [unread])).toMatch(
       /^Process 40 \(app\) has not read IBV_EVENT_GID_CHANGE, which would be lost/,
     );

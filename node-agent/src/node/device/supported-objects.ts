@@ -6,7 +6,7 @@ import type { RxeContext, RxeObject } from '../../../../native/addon/index.ts';
 import { unreadEventReason } from './unread-events.ts';
 
 /** A process of the pod that has a context of the device open. */
-export interface ContextHolder extends RxeContext {
+export interface OpenContext extends RxeContext {
   pid: number;
   /** Name of its container. */
   container: string;
@@ -17,7 +17,7 @@ export interface DeviceUse {
   /** Name of the RDMA device. */
   device: string;
   objects: readonly RxeObject[];
-  holders: readonly ContextHolder[];
+  opened: readonly OpenContext[];
 }
 
 /** Says which process a PID is, for messages: `Process 41 (python3)`. */
@@ -40,7 +40,6 @@ const kindNames: Record<RxeObject['kind'], string> = {
 
 const unsupported: Partial<Record<RxeObject['kind'], string>> = {
   ah: 'ibv_destroy_ah()',
-  srq: 'ibv_destroy_srq()',
   mw: 'ibv_dealloc_mw()',
   other: 'the call that belongs to it',
 };
@@ -58,20 +57,20 @@ export function unmovableObject(use: DeviceUse, nameOf: NameProcess): string | u
     const reason = object.kind === 'context' ? undefined : objectReason(use, object, nameOf);
     if (reason !== undefined) return reason;
   }
-  for (const { unreadEvents, pid } of use.holders) {
+  for (const { unreadEvents, pid } of use.opened) {
     const reason = unreadEventReason(unreadEvents);
     if (reason !== undefined) return `${nameOf(pid)} has not read ${reason}`;
   }
   return undefined;
 }
 
-/** A context without a holder would be held with the device, but never dumped. */
+/** A context that no process of the pod has open would be held with the device, but never dumped. */
 function contextReason(
-  { device, objects, holders }: DeviceUse,
+  { device, objects, opened }: DeviceUse,
   { number, owner }: RxeObject,
   nameOf: NameProcess,
 ): string | undefined {
-  const here = holders.filter(({ context }) => context === number);
+  const here = opened.filter(({ context }) => context === number);
   const containers = [...new Set(here.map(({ container }) => container))];
   if (containers.length === 1) return undefined;
   const used = objects.find((one) => one.kind === 'qp' && one.context === number);
@@ -95,13 +94,13 @@ function contextReason(
 }
 
 function objectReason(
-  { device, holders }: DeviceUse,
+  { device, opened }: DeviceUse,
   object: RxeObject,
   nameOf: NameProcess,
 ): string | undefined {
   const { kind, context } = object;
   if (context === undefined) return kernelReason(device, object);
-  const here = holders.filter((one) => one.context === context);
+  const here = opened.filter((one) => one.context === context);
   const [first] = here;
   // A context that came after the list of contexts.
   if (!first) return undefined;

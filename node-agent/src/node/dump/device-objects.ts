@@ -4,11 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../../support/errors.ts';
 import type { RdmaDriver } from '../device/driver.ts';
-import {
-  unmovableObject,
-  type ContextHolder,
-  type DeviceUse,
-} from '../device/supported-objects.ts';
+import { unmovableObject, type OpenContext, type DeviceUse } from '../device/supported-objects.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
@@ -58,36 +54,36 @@ export class DeviceObjects {
     containers: readonly Looked[],
   ): Promise<string | undefined> {
     const objects = await this.#parts.driver.objects(netns, device);
-    const holders = await this.#holders(netns, device, containers);
-    const names = await this.#namesOf({ device, objects, holders });
+    const opened = await this.#openContexts(netns, device, containers);
+    const names = await this.#namesOf({ device, objects, opened });
     return unmovableObject(
-      { device, objects, holders },
+      { device, objects, opened },
       (pid) => names.get(pid) ?? `Process ${pid}`,
     );
   }
 
-  async #holders(
+  async #openContexts(
     netns: string,
     device: string,
     containers: readonly Looked[],
-  ): Promise<ContextHolder[]> {
+  ): Promise<OpenContext[]> {
     const { host, driver } = this.#parts;
-    const holders: ContextHolder[] = [];
+    const opened: OpenContext[] = [];
     for (const { name: container, cgroup } of containers) {
       if (cgroup === undefined) continue;
       for (const pid of await new Cgroup(host.path(cgroup)).tasks()) {
         for (const context of await driver.contexts(netns, device, pid)) {
-          holders.push({ ...context, pid, container });
+          opened.push({ ...context, pid, container });
         }
       }
     }
-    return holders;
+    return opened;
   }
 
-  async #namesOf({ objects, holders }: DeviceUse): Promise<Map<number, string>> {
+  async #namesOf({ objects, opened }: DeviceUse): Promise<Map<number, string>> {
     const pids = new Set([
       ...objects.flatMap(({ owner }) => (owner === undefined ? [] : [owner])),
-      ...holders.map(({ pid }) => pid),
+      ...opened.map(({ pid }) => pid),
     ]);
     const names = new Map<number, string>();
     for (const pid of pids) {

@@ -52,6 +52,13 @@ afterEach(async () => {
 const write = (name: string, bytes: Buffer) => writeFile(join(dir, name), bytes);
 
 describe('the images of verbs objects', () => {
+  it('may have shared receive queues', async () => {
+    const srq = { handle: 3, userHandle: 0, pd: 1, maxWr: 64, maxSge: 1, driver: {} };
+    const shared = { srqs: [srq], qps: [{ ...queuePair(17, 3), srq: 3 }] };
+    await write('ibverbs-0.img', envelope(context(shared)));
+    expect((await readVerbs(dir)).qpns).toEqual([17]);
+  });
+
   it('are summed up over all contexts', async () => {
     const [one, two] = [envelope(context()), envelope(context({ qps: [], cqs: [], mrs: [] }))];
     await write('ibverbs-0.img', one);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images over real TLS, on real sockets and files: whole, altered, cut, too big for the disk, wrong certificate.
-import { randomBytes } from 'node:crypto';
 import {
   appendFile,
   cp,
@@ -13,31 +12,18 @@ import {
   stat,
   symlink,
   truncate,
-  writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { PassThrough, Readable } from 'node:stream';
-import fc from 'fast-check';
+import { join } from 'node:path';
 import pino from 'pino';
-import tar from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { agentDnsName } from '../../../../crds/src/index.ts';
+import { manifestHeader, writeImages } from '../../testing/images.ts';
 import { certificates } from '../../testing/certificates.ts';
 import { reasonOf } from '../../support/errors.ts';
-import {
-  digestOf,
-  formatManifest,
-  MANIFEST_NAME,
-  type Manifest,
-  type ManifestHeader,
-} from './manifest.ts';
-import { packImages, unpackImages } from './image-stream.ts';
 import { Receiver } from './receiver.ts';
 import { sendImages, splitAddress } from './sender.ts';
 import { ImageStore } from './image-store.ts';
-
-type Head = Partial<tar.Header> & Pick<tar.Header, 'name'>;
 
 let base: string;
 let counter = 0;
@@ -46,149 +32,17 @@ const fresh = async () => {
   await mkdir(dir);
   return dir;
 };
-
-const header = (id: string): ManifestHeader => ({
-  version: 1,
-  id,
-  createdAt: '2026-01-01T00:00:00Z',
-  versions: { sealift: '0.1.0', kernel: '6.12' },
-  containers: [{ name: 'main' }],
-  volumes: [],
-  identity: { qpns: [17], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] },
-  bytes: { pages: 1, verbs: 2, rootfs: 3 },
-  objects: { qp: 1, cq: 1, mr: 1 },
-});
+const sample = async () => {
+  const dir = await fresh();
+  await writeImages(dir);
+  return dir;
+};
 
 beforeAll(async () => {
   base = await mkdtemp(join(tmpdir(), 'sealift-transfer-'));
 });
 afterAll(async () => {
   await rm(base, { recursive: true, force: true });
-});
-
-async function packed(dir: string, of: ManifestHeader | Manifest): Promise<Buffer> {
-  const pack = tar.pack();
-  const chunks: Buffer[] = [];
-  const reading = (async () => {
-    for await (const chunk of pack as unknown as AsyncIterable<Buffer>) chunks.push(chunk);
-  })();
-  await packImages(dir, of, pack);
-  await reading;
-  return Buffer.concat(chunks);
-}
-
-async function sample(): Promise<string> {
-  const dir = await fresh();
-  await mkdir(join(dir, 'main'));
-  await writeFile(join(dir, 'main', 'pages-1.img'), randomBytes(300_000));
-  await writeFile(join(dir, 'main', 'empty.img'), '');
-  await writeFile(join(dir, 'rootfs.tar'), randomBytes(1000));
-  return dir;
-}
-
-describe('packing', () => {
-  it('returns any set of files, byte for byte', async () => {
-    const name = fc.stringMatching(/^[a-z0-9]{1,8}(\/[a-z0-9]{1,8})?\.img$/);
-    const files = fc.dictionary(name, fc.uint8Array({ maxLength: 5000 }), { maxKeys: 6 });
-    await fc.assert(
-      fc.asyncProperty(files, async (content) => {
-        const [from, to] = [await fresh(), await fresh()];
-        for (const [path, bytes] of Object.entries(content)) {
-          await mkdir(dirname(join(from, path)), { recursive: true });
-          await writeFile(join(from, path), bytes);
-        }
-        const manifest = await unpackImages(Readable.from([await packed(from, header('x'))]), to);
-        expect(manifest.files.map((file) => file.path).sort()).toEqual(Object.keys(content).sort());
-        for (const [path, bytes] of Object.entries(content)) {
-          expect(Buffer.compare(await readFile(join(to, path)), bytes)).toBe(0);
-        }
-      }),
-      { numRuns: 40 },
-    );
-  });
-
-  it('tells the manifest’s digest before the images are whole', async () => {
-    const pack = tar.pack();
-    let text = '';
-    const reading = (async () => {
-      for await (const chunk of pack as unknown as AsyncIterable<Buffer>)
-        text += chunk.toString('latin1');
-    })();
-    let told = '';
-    const manifest = await packImages(await sample(), header('x'), pack, async (digest) => {
-      // What was packed before is out by now.
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      expect([text.includes('rootfs.tar'), text.includes(MANIFEST_NAME)]).toEqual([true, false]);
-      told = digest;
-    });
-    await reading;
-    expect(told).toBe(digestOf(formatManifest(manifest)));
-    expect(text.includes(MANIFEST_NAME)).toBe(true);
-  });
-
-  it('refuses any single altered byte and any cut', async () => {
-    const whole = await packed(await sample(), header('x'));
-    const outcome = async (bytes: Buffer): Promise<string> => {
-      try {
-        await unpackImages(Readable.from([bytes]), await fresh());
-        return 'accepted';
-      } catch (error) {
-        return (error as { code: string }).code;
-      }
-    };
-    expect(await outcome(whole)).toBe('accepted');
-    await fc.assert(
-      fc.asyncProperty(fc.nat({ max: 300_000 }), async (at) => {
-        // Past the first header, inside the pages: only the digest shows it.
-        const bytes = Buffer.from(whole);
-        const where = 4 * 512 + (at % 290_000);
-        bytes[where] = (bytes[where] ?? 0) ^ 1;
-        expect(await outcome(bytes)).toBe('ImageCorrupt');
-      }),
-      { numRuns: 20 },
-    );
-    await fc.assert(
-      fc.asyncProperty(fc.nat({ max: whole.length - 1100 }), async (length) => {
-        expect(await outcome(whole.subarray(0, length))).toBe('ImageTruncated');
-      }),
-      { numRuns: 20 },
-    );
-  });
-
-  it('refuses entries that would leave the folder, links, doubles and what follows the manifest', async () => {
-    const build = async (entries: [Head, string][]) => {
-      const pack = tar.pack();
-      for (const [head, text] of entries) pack.entry(head, text);
-      pack.finalize();
-      return unpackImages(pack.pipe(new PassThrough()), await fresh());
-    };
-    const manifest: [Head, string] = [
-      { name: MANIFEST_NAME },
-      formatManifest({ ...header('x'), files: [] }),
-    ];
-    await expect(build([[{ name: '../evil' }, 'x'], manifest])).rejects.toMatchObject({
-      code: 'ImageCorrupt',
-    });
-    await expect(
-      build([[{ name: 'a', type: 'symlink', linkname: '/etc' }, ''], manifest]),
-    ).rejects.toMatchObject({ code: 'ImageCorrupt' });
-    await expect(build([[{ name: 'a' }, 'x'], manifest])).rejects.toMatchObject({
-      code: 'ImageCorrupt',
-      message: 'Image a is not in the manifest.',
-    });
-    await expect(build([manifest, [{ name: 'a' }, 'x']])).rejects.toMatchObject({
-      code: 'ImageCorrupt',
-    });
-    const other: [Head, string] = [{ name: MANIFEST_NAME }, JSON.stringify({ version: 2 })];
-    await expect(build([other])).rejects.toMatchObject({ code: 'ImageVersion' });
-  });
-});
-
-it('gives a manifest one text, whatever order its fields were read in', () => {
-  const content: Manifest = { ...header('x'), files: [] };
-  const reversed = Object.fromEntries(Object.entries(content).reverse()) as unknown as Manifest;
-  expect(Object.keys(reversed)).not.toEqual(Object.keys(content));
-  expect(formatManifest(reversed)).toBe(formatManifest(content));
 });
 
 describe('agent to agent', () => {
@@ -221,7 +75,7 @@ describe('agent to agent', () => {
         node: 'a',
         id: 'one',
         dir,
-        manifest: header('one'),
+        manifest: manifestHeader('one'),
         certificateDir: good,
       });
       const stored = await to.store.manifest('one');
@@ -234,25 +88,29 @@ describe('agent to agent', () => {
       const files = async () => (await stat(join(to.root, 'one', 'main', 'pages-1.img'))).ino;
       const first = await files();
       const one = { address: to.address, node: 'a', id: 'one', dir, certificateDir: good };
-      expect((await sendImages({ ...one, manifest: header('one') })).digest).toBe(sent.digest);
+      expect((await sendImages({ ...one, manifest: manifestHeader('one') })).digest).toBe(
+        sent.digest,
+      );
       expect(await files()).toBe(first);
-      await sendImages({ ...one, manifest: { ...header('one'), createdAt: 'later' } });
+      await sendImages({ ...one, manifest: { ...manifestHeader('one'), createdAt: 'later' } });
       expect(await files()).not.toBe(first);
       expect((await readdir(to.root)).sort()).toEqual(['one']);
       // A checkpoint's images, for a request that restores from it.
       const again = { address: to.address, node: 'a', id: 'copy', dir, certificateDir: good };
-      await sendImages({ ...again, manifest: header('one') });
+      await sendImages({ ...again, manifest: manifestHeader('one') });
       expect((await to.store.manifest('copy'))?.manifest.id).toBe('one');
-      await expect(sendImages({ ...again, manifest: header('two') })).rejects.toMatchObject({
-        code: 'UnexpectedImages',
-      });
+      await expect(sendImages({ ...again, manifest: manifestHeader('two') })).rejects.toMatchObject(
+        {
+          code: 'UnexpectedImages',
+        },
+      );
       await expect(
         sendImages({
           address: to.address,
           node: 'a',
           id: 'two',
           dir,
-          manifest: header('two'),
+          manifest: manifestHeader('two'),
           certificateDir: good,
         }),
       ).rejects.toMatchObject({ code: 'UnexpectedImages' });
@@ -267,7 +125,7 @@ describe('agent to agent', () => {
     const root = await fresh();
     await cp(await sample(), join(root, 'one'), { recursive: true });
     const store = new ImageStore(root);
-    const manifest = await store.seal('one', header('one'));
+    const manifest = await store.seal('one', manifestHeader('one'));
     const dir = store.dir('one');
     const { address } = to;
     const send = () =>
@@ -296,7 +154,7 @@ describe('agent to agent', () => {
         node: 'a',
         id: 'one',
         dir,
-        manifest: header('one'),
+        manifest: manifestHeader('one'),
         certificateDir,
       });
     try {
@@ -327,7 +185,7 @@ describe('agent to agent', () => {
           node: 'a',
           id: 'one',
           dir,
-          manifest: header('one'),
+          manifest: manifestHeader('one'),
           certificateDir: good,
         }),
       ).rejects.toMatchObject({ code: 'TransferFailed' });
@@ -341,7 +199,7 @@ describe('agent to agent', () => {
     const to = await receiver(good);
     try {
       const dir = await sample();
-      const options = { address: to.address, id: 'one', dir, manifest: header('one') };
+      const options = { address: to.address, id: 'one', dir, manifest: manifestHeader('one') };
       await expect(
         sendImages({ ...options, node: 'b', certificateDir: good }),
       ).rejects.toMatchObject({ code: 'TransferFailed' });
@@ -362,7 +220,7 @@ describe('agent to agent', () => {
     const dir = await sample();
     const attempt = (certificateDir: string, sealed?: () => Promise<void>) =>
       sendImages({
-        ...{ address: to.address, node: 'a', id: 'one', dir, manifest: header('one') },
+        ...{ address: to.address, node: 'a', id: 'one', dir, manifest: manifestHeader('one') },
         ...{ certificateDir, ...(sealed && { sealed }) },
       });
     const become = async (folder: string): Promise<void> => {

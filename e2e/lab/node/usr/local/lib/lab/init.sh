@@ -15,9 +15,9 @@ done
 
 echo "w$n" >/proc/sys/kernel/hostname
 ip link set lo up
-# The interfaces appear when udev has loaded their driver.
+# The interfaces appear when udev has loaded their driver. Their settings are the last of it: /sys has them a moment before.
 tries=100
-while [ ! -e /sys/class/net/eth1 ] && [ $((tries = tries - 1)) -gt 0 ]; do sleep 0.2; done
+while { [ ! -e /proc/sys/net/ipv6/conf/eth0 ] || [ ! -e /proc/sys/net/ipv6/conf/eth1 ]; } && [ $((tries = tries - 1)) -gt 0 ]; do sleep 0.2; done
 for port in eth0 eth1; do
 	# SLAAC and duplicate address detection have nothing to find here.
 	echo 0 >/proc/sys/net/ipv6/conf/$port/accept_ra

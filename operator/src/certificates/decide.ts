@@ -5,7 +5,7 @@ import { agentCertificate, nodeClaim } from '../../../crds/src/index.ts';
 import { messageOf, type CertificateSigningRequest } from '../../../kube/src/index.ts';
 import { requestedKey } from './x509.ts';
 
-export type Verdict =
+export type CertificateDecision =
   | { readonly node: string; readonly publicKey: KeyObject; readonly lifetimeMs: number }
   | { readonly refusal: string };
 
@@ -16,7 +16,10 @@ const MIN_LIFETIME_MS = 600_000;
  * agent wrote.
  * @param account of the agents: `system:serviceaccount:<namespace>:<name>`
  */
-export function judge({ spec }: CertificateSigningRequest, account: string): Verdict {
+export function decideCertificate(
+  { spec }: CertificateSigningRequest,
+  account: string,
+): CertificateDecision {
   if (spec.username !== account) {
     return {
       refusal: `Only ${account} may have a certificate of ${agentCertificate.signerName}, and ${spec.username} has asked.`,

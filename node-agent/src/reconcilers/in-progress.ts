@@ -3,15 +3,15 @@
 import { isOver, type Entry, type Journal } from '../support/journal/journal.ts';
 
 /** A request of any kind. */
-export interface Begun {
+export interface AnyRequest {
   metadata: { uid: string };
   status?: object | undefined;
 }
 
 /** Whether the request is decided, or the agent has begun something that it has not ended or undone. */
-export function isBegun(
+export function isInProgress(
   journal: Journal,
-  { metadata, status }: Begun,
+  { metadata, status }: AnyRequest,
   role: Entry['role'],
 ): boolean {
   if (status && 'decision' in status && status.decision !== undefined) return true;

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Controller } from '../../../kube/src/index.ts';
 import { Journal, type Stage } from '../support/journal/journal.ts';
 import { decision } from '../testing/objects.ts';
-import { isBegun, type Begun } from './begun.ts';
+import { isInProgress, type AnyRequest } from './in-progress.ts';
 
 let dir: string;
 let journal: Journal;
@@ -36,20 +36,20 @@ describe('a request', () => {
   ] as const)('in stage %s and decided %s has begun: %s', async (stage, outcome, expected) => {
     if (stage) await record('u', stage);
     const status = outcome ? { decision: decision(outcome) } : {};
-    expect(isBegun(journal, { metadata: { uid: 'u' }, status }, 'source')).toBe(expected);
+    expect(isInProgress(journal, { metadata: { uid: 'u' }, status }, 'source')).toBe(expected);
   });
 });
 
 describe('an aborted pod', () => {
   it('is resumed while four others are being dumped and a fifth waits to be', async () => {
-    const requests = new Map<string, Begun>();
+    const requests = new Map<string, AnyRequest>();
     const began: string[] = [];
     const resumed = Promise.withResolvers<void>();
     const dumps = Promise.withResolvers<void>();
     const controller = new Controller({
       name: 'source',
       log: pino({ level: 'silent' }),
-      isUrgent: (key) => isBegun(journal, requests.get(key)!, 'source'),
+      isUrgent: (key) => isInProgress(journal, requests.get(key)!, 'source'),
       reconcile: async (key) => {
         began.push(key);
         if (key === 'aborted') return resumed.resolve();

@@ -14,8 +14,8 @@ import {
   type Pod,
   type Resource,
 } from '../../../kube/src/index.ts';
-import { isTargetOf, ownersAfterMove } from './ownership.ts';
-import type { Dependencies } from '../requests/dependencies.ts';
+import { isTargetOf, ownersAfterMove } from '../target-pod/ownership.ts';
+import type { Dependencies } from './dependencies.ts';
 
 interface Request {
   readonly metadata: { readonly namespace: string; readonly uid: string };

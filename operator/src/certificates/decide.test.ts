@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { certificateSigningRequests } from '../../../kube/src/index.ts';
-import { judge } from './judge.ts';
+import { decideCertificate } from './decide.ts';
 
 const account = 'system:serviceaccount:sealift:sealift-agent';
 const hours = 3_600_000;
@@ -30,10 +30,15 @@ const asked = (spec: object = {}) =>
 
 describe('a request for a certificate', () => {
   it('is granted for the node of the token, whatever else it names', () => {
-    expect(judge(asked(), account)).toMatchObject({ node: 'a', lifetimeMs: 24 * hours });
-    expect(judge(asked({ expirationSeconds: 3600 }), account)).toMatchObject({ lifetimeMs: hours });
+    expect(decideCertificate(asked(), account)).toMatchObject({
+      node: 'a',
+      lifetimeMs: 24 * hours,
+    });
+    expect(decideCertificate(asked({ expirationSeconds: 3600 }), account)).toMatchObject({
+      lifetimeMs: hours,
+    });
     const long = { expirationSeconds: 999_999_999 };
-    expect(judge(asked(long), account)).toMatchObject({ lifetimeMs: 24 * hours });
+    expect(decideCertificate(asked(long), account)).toMatchObject({ lifetimeMs: 24 * hours });
   });
 
   it.each([
@@ -60,7 +65,7 @@ describe('a request for a certificate', () => {
     ['that is cut', { request: request(p256, "sed '4d'") }, /cannot be used/],
     ['that was changed after it was signed', { request: changed() }, /not by its own key/],
   ])('is refused: %s', (_what, spec, text) => {
-    expect(judge(asked(spec), account)).toMatchObject({
+    expect(decideCertificate(asked(spec), account)).toMatchObject({
       refusal: expect.stringMatching(text) as string,
     });
   });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ReasonName } from '../../../crds/src/index.ts';
+import type { ReasonName } from '../../crds/src/index.ts';
 
 /** Why a request cannot be accepted; the message says what to do about it. */
 export interface Refusal {

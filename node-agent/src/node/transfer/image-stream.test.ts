@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images as a stream, and back to files: any names and sizes, altered, cut, entries that lead elsewhere.
+import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import fc from 'fast-check';
+import tar from 'tar-stream';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { manifestHeader, writeImages } from '../../testing/images.ts';
+import {
+  digestOf,
+  formatManifest,
+  MANIFEST_NAME,
+  type Manifest,
+  type ManifestHeader,
+} from './manifest.ts';
+import { packImages, unpackImages } from './image-stream.ts';
+
+type Head = Partial<tar.Header> & Pick<tar.Header, 'name'>;
+
+let base: string;
+let counter = 0;
+const fresh = async () => {
+  const dir = join(base, String(counter++));
+  await mkdir(dir);
+  return dir;
+};
+const sample = async () => {
+  const dir = await fresh();
+  await writeImages(dir);
+  return dir;
+};
+
+beforeAll(async () => {
+  base = await mkdtemp(join(tmpdir(), 'sealift-transfer-'));
+});
+afterAll(async () => {
+  await rm(base, { recursive: true, force: true });
+});
+
+async function packed(dir: string, of: ManifestHeader | Manifest): Promise<Buffer> {
+  const pack = tar.pack();
+  const chunks: Buffer[] = [];
+  const reading = (async () => {
+    for await (const chunk of pack as unknown as AsyncIterable<Buffer>) chunks.push(chunk);
+  })();
+  await packImages(dir, of, pack);
+  await reading;
+  return Buffer.concat(chunks);
+}
+
+describe('packing', () => {
+  it('returns any set of files, byte for byte', async () => {
+    const name = fc.stringMatching(/^[a-z0-9]{1,8}(\/[a-z0-9]{1,8})?\.img$/);
+    const files = fc.dictionary(name, fc.uint8Array({ maxLength: 5000 }), { maxKeys: 6 });
+    await fc.assert(
+      fc.asyncProperty(files, async (content) => {
+        const [from, to] = [await fresh(), await fresh()];
+        for (const [path, bytes] of Object.entries(content)) {
+          await mkdir(dirname(join(from, path)), { recursive: true });
+          await writeFile(join(from, path), bytes);
+        }
+        const manifest = await unpackImages(
+          Readable.from([await packed(from, manifestHeader('x'))]),
+          to,
+        );
+        expect(manifest.files.map((file) => file.path).sort()).toEqual(Object.keys(content).sort());
+        for (const [path, bytes] of Object.entries(content)) {
+          expect(Buffer.compare(await readFile(join(to, path)), bytes)).toBe(0);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('tells the manifest’s digest before the images are whole', async () => {
+    const pack = tar.pack();
+    let text = '';
+    const reading = (async () => {
+      for await (const chunk of pack as unknown as AsyncIterable<Buffer>)
+        text += chunk.toString('latin1');
+    })();
+    let reported = '';
+    const manifest = await packImages(await sample(), manifestHeader('x'), pack, async (digest) => {
+      // What was packed before is out by now.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      expect([text.includes('rootfs.tar'), text.includes(MANIFEST_NAME)]).toEqual([true, false]);
+      reported = digest;
+    });
+    await reading;
+    expect(reported).toBe(digestOf(formatManifest(manifest)));
+    expect(text.includes(MANIFEST_NAME)).toBe(true);
+  });
+
+  it('refuses any single altered byte and any cut', async () => {
+    const whole = await packed(await sample(), manifestHeader('x'));
+    const outcome = async (bytes: Buffer): Promise<string> => {
+      try {
+        await unpackImages(Readable.from([bytes]), await fresh());
+        return 'accepted';
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    };
+    expect(await outcome(whole)).toBe('accepted');
+    await fc.assert(
+      fc.asyncProperty(fc.nat({ max: 300_000 }), async (at) => {
+        // Past the first header, inside the pages: only the digest shows it.
+        const bytes = Buffer.from(whole);
+        const where = 4 * 512 + (at % 290_000);
+        bytes[where] = (bytes[where] ?? 0) ^ 1;
+        expect(await outcome(bytes)).toBe('ImageCorrupt');
+      }),
+      { numRuns: 20 },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.nat({ max: whole.length - 1100 }), async (length) => {
+        expect(await outcome(whole.subarray(0, length))).toBe('ImageTruncated');
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('refuses entries that would leave the folder, links, doubles and what follows the manifest', async () => {
+    const build = async (entries: [Head, string][]) => {
+      const pack = tar.pack();
+      for (const [head, text] of entries) pack.entry(head, text);
+      pack.finalize();
+      return unpackImages(pack.pipe(new PassThrough()), await fresh());
+    };
+    const manifest: [Head, string] = [
+      { name: MANIFEST_NAME },
+      formatManifest({ ...manifestHeader('x'), files: [] }),
+    ];
+    await expect(build([[{ name: '../evil' }, 'x'], manifest])).rejects.toMatchObject({
+      code: 'ImageCorrupt',
+    });
+    await expect(
+      build([[{ name: 'a', type: 'symlink', linkname: '/etc' }, ''], manifest]),
+    ).rejects.toMatchObject({ code: 'ImageCorrupt' });
+    await expect(build([[{ name: 'a' }, 'x'], manifest])).rejects.toMatchObject({
+      code: 'ImageCorrupt',
+      message: 'Image a is not in the manifest.',
+    });
+    await expect(build([manifest, [{ name: 'a' }, 'x']])).rejects.toMatchObject({
+      code: 'ImageCorrupt',
+    });
+    const other: [Head, string] = [{ name: MANIFEST_NAME }, JSON.stringify({ version: 2 })];
+    await expect(build([other])).rejects.toMatchObject({ code: 'ImageVersion' });
+  });
+});
+
+it('gives a manifest one text, whatever order its fields were read in', () => {
+  const content: Manifest = { ...manifestHeader('x'), files: [] };
+  const reversed = Object.fromEntries(Object.entries(content).reverse()) as unknown as Manifest;
+  expect(Object.keys(reversed)).not.toEqual(Object.keys(content));
+  expect(formatManifest(reversed)).toBe(formatManifest(content));
+});

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images of a pod as files, and what their manifest says.
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ManifestHeader } from '../node/transfer/manifest.ts';
+
+export const manifestHeader = (id: string): ManifestHeader => ({
+  version: 1,
+  id,
+  createdAt: '2026-01-01T00:00:00Z',
+  versions: { sealift: '0.1.0', kernel: '6.12' },
+  containers: [{ name: 'main' }],
+  volumes: [],
+  identity: { qpns: [17], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] },
+  bytes: { pages: 1, verbs: 2, rootfs: 3 },
+  objects: { qp: 1, cq: 1, mr: 1 },
+});
+
+/** Writes images of one container into an empty folder. */
+export async function writeImages(dir: string): Promise<void> {
+  await mkdir(join(dir, 'main'));
+  await writeFile(join(dir, 'main', 'pages-1.img'), randomBytes(300_000));
+  await writeFile(join(dir, 'main', 'empty.img'), '');
+  await writeFile(join(dir, 'rootfs.tar'), randomBytes(1000));
+}
