@@ -61,7 +61,7 @@ async function countReadyPods(): Promise<{ ready: number; wanted: number; why: s
 }
 
 const waitUntilReady = (): Promise<boolean> =>
-  until('Sealift is ready', { within: 420, every: 3 }, async () => {
+  until('Sealift is ready', { within: 900, every: 3 }, async () => {
     const state = await countReadyPods();
     if (state.wanted > 0 && state.ready === state.wanted) return true;
     throw new Error(state.why);
@@ -110,6 +110,7 @@ export async function installSealift(log: (line: string) => void): Promise<void>
 /** @param own values of the chart for this cluster */
 async function installChart(own: object, log: (line: string) => void): Promise<void> {
   const changed = await loadImages(log);
+  const old = (await kubectl('-n', 'sealift', 'get', 'pods', '-o', 'name')).split(/\s+/);
   const values = `${top}/build/e2e-values.json`;
   await writeFile(
     values,
@@ -131,5 +132,6 @@ async function installChart(own: object, log: (line: string) => void): Promise<v
   );
   // Helm never upgrades the definitions.
   await kubectl('apply', '--server-side', '--force-conflicts', '-f', `${top}/charts/sealift/crds`);
-  if (changed) await kubectl('-n', 'sealift', 'delete', 'pods', '--all', '--wait=false');
+  const gone = ['--ignore-not-found', '--wait=false'];
+  if (changed && old[0]) await kubectl('-n', 'sealift', 'delete', ...old.filter(Boolean), ...gone);
 }

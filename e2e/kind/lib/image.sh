@@ -50,7 +50,7 @@ kind_image_furnish() {
 	echo ReadKMsg=no >>"$root/etc/systemd/journald.conf"
 	cp -r --no-preserve=ownership "$KIND_SRC/node/." "$root/"
 	mkdir -p "$root"/etc/systemd/system/multi-user.target.wants "$root"/etc/{sealift-kind,cni/net.d,kubernetes/manifests}
-	for unit in kubelet containerd undo-mount-hacks sealift-kind; do
+	for unit in kubelet containerd undo-mount-hacks sealift-kind sealift-kind-api; do
 		ln -sf "/etc/systemd/system/$unit.service" "$root/etc/systemd/system/multi-user.target.wants/"
 	done
 	# Units of no use to a node that is a container, and what is the kernel's alone.
