@@ -92,7 +92,7 @@ cluster_kubeconfig() {
 cluster_furnish() {
 	local node token
 	# The nodes share CPUs. The API server and etcd go first: what waits for them gives up and asks again.
-	engine_run docker update --cpu-shares 8192 "$KIND_CONTROL_PLANE" >/dev/null </dev/null
+	engine_run docker update --cpu-shares 2048 "$KIND_CONTROL_PLANE" >/dev/null </dev/null
 	cluster_kubeconfig
 	cluster_kubectl apply --server-side -f "$LAB_SRC/manifests" -f "$KIND_SRC/manifests" >/dev/null
 	engine_run docker network inspect "$KIND_FABRIC" >/dev/null 2>&1 </dev/null ||
