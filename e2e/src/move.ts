@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moves a pod by a MigrationRequest, and makes the entry of the report from the request's status.
 import type { MigrationRequest } from '../../crds/src/index.ts';
+import { provider } from './provider/choice.ts';
 import { Move } from './report.ts';
 import { createRequest, waitUntilEnded, migration, succeededCondition } from './requests.ts';
 
@@ -18,12 +19,13 @@ let lastMove = 0;
 
 /** Creates the request only. @returns its name. @throws CommandError when admission refuses it */
 export async function requestMove(o: MoveOptions): Promise<string> {
+  const timeouts = { ...provider.moveTimeouts, ...o.timeouts };
   const name = o.name ?? `move-${o.pod.slice(0, 40)}-${++lastMove}`;
   await createRequest(migration, o.namespace, name, {
     podName: o.pod,
     ...(o.to === undefined ? {} : { targetNodeName: o.to }),
     ...(o.onSourceLoss === undefined ? {} : { onSourceLoss: o.onSourceLoss }),
-    ...(o.timeouts === undefined ? {} : { timeouts: o.timeouts }),
+    ...(Object.keys(timeouts).length > 0 ? { timeouts } : {}),
   });
   return name;
 }

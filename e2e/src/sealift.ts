@@ -61,7 +61,7 @@ async function countReadyPods(): Promise<{ ready: number; wanted: number; why: s
 }
 
 const waitUntilReady = (): Promise<boolean> =>
-  until('Sealift is ready', { within: 900, every: 3 }, async () => {
+  until('Sealift is ready', { within: 420, every: 3 }, async () => {
     const state = await countReadyPods();
     if (state.wanted > 0 && state.ready === state.wanted) return true;
     throw new Error(state.why);

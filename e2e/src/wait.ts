@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Waits with a deadline.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { provider } from './provider/choice.ts';
 
 /** Something has not happened in time, or cannot happen any more (`code` NotReached). */
 export class NotReachedError extends Error {
@@ -12,7 +13,7 @@ export class NotReachedError extends Error {
 }
 
 export interface WaitOptions {
-  /** Seconds. */
+  /** Seconds, on the lab; elsewhere `Provider.slowness` times that. */
   readonly within: number;
   /** Seconds between checks. Absent: 1. */
   readonly every?: number;
@@ -27,7 +28,8 @@ export async function until<T>(
   options: WaitOptions,
   check: () => Promise<T | undefined>,
 ): Promise<T> {
-  const end = Date.now() + options.within * 1000;
+  const within = options.within * provider.slowness;
+  const end = Date.now() + within * 1000;
   let last = '';
   for (;;) {
     try {
@@ -38,8 +40,7 @@ export async function until<T>(
       if (error instanceof NotReachedError) throw error;
       last = error instanceof Error ? `: ${error.message}` : '';
     }
-    if (Date.now() >= end)
-      throw new NotReachedError(`${what}: not within ${options.within} s${last}`);
+    if (Date.now() >= end) throw new NotReachedError(`${what}: not within ${within} s${last}`);
     await sleep((options.every ?? 1) * 1000);
   }
 }

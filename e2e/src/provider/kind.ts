@@ -1,9 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 // A kind cluster (e2e/kind): its nodes are containers on one kernel, either this machine's or that of a VM.
+import { readFileSync } from 'node:fs';
 import { run, top } from '../command.ts';
 import { UnableError, type Ability, type Provider } from './provider.ts';
 
 const script = `${top}/e2e/kind/kind.sh`;
+
+/** In the VM the control plane is emulated, too, and shares two CPUs with all nodes. */
+const slow = {
+  slowness: 3,
+  moveTimeouts: {
+    ...{ prepareSeconds: 900, blackoutSeconds: 110, holdSeconds: 110, freezeSeconds: 110 },
+    ...{ dumpSeconds: 110, transferSeconds: 110, restoreSeconds: 110 },
+  },
+};
+
+/** `kind.sh` notes where Docker runs the nodes. */
+const isInVm = (dir: string): boolean => (textOf(`${dir}/engine`) ?? '').trim() === 'vm';
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
 
 const own: readonly Ability[] = ['shell', 'images', 'cables', 'reset', 'control-plane'];
 
@@ -24,6 +45,7 @@ export function kind(dir: string): Provider {
       'outside-peer': "the one kernel has Sealift's driver, not the distribution's",
     },
     // No pod of the cases is on the control plane's node.
+    ...(isInVm(dir) ? slow : { slowness: 1, moveTimeouts: {} }),
     chartValues: { agent: { tolerations: [] } },
     runOnNode: (node, line, timeoutMs) => command(['exec', node, line], timeoutMs),
     async unpack(node, archive, folder) {

@@ -27,6 +27,8 @@ export function lab(dir: string): Provider {
     },
     abilities: new Set(Object.keys(abilities) as Ability[]),
     why: {},
+    slowness: 1,
+    moveTimeouts: {},
     chartValues: {},
     runOnNode: (node, line, timeoutMs) => run(script, ['ssh', numberOf(node), line], { timeoutMs }),
     async unpack(node, archive, folder) {

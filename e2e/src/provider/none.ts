@@ -11,6 +11,8 @@ export function none(kubeconfig: string | undefined): Provider {
     tools: { kubectl: 'kubectl', helm: 'helm', kubeconfig },
     abilities: new Set(),
     why: {},
+    slowness: 1,
+    moveTimeouts: {},
     chartValues: undefined,
     runOnNode: unable('shell'),
     unpack: unable('shell'),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What cases do to a cluster that isn't Kubernetes. Each kind of cluster has a provider that does it, as far as it can.
 
+import type { MigrationRequest } from '../../../crds/src/index.ts';
+
 /** An ability of a provider, with what a case does with it. */
 export const abilities = {
   shell: 'run a command on a node',
@@ -47,6 +49,10 @@ export interface Provider {
    * that is there.
    */
   readonly chartValues: object | undefined;
+  /** How many times longer than on the lab things may take: the suite's own limits are multiplied by it. */
+  readonly slowness: number;
+  /** `spec.timeouts` of each move, where the defaults are too short for this cluster. A case's own go first. */
+  readonly moveTimeouts: Partial<MigrationRequest['spec']['timeouts']>;
   /** Runs a shell line on a node, as root. @returns its output. @throws CommandError */
   runOnNode(node: string, line: string, timeoutMs: number): Promise<string>;
   /** Unpacks a .tar.gz of this machine into a folder of a node. */
