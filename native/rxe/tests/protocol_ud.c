@@ -109,7 +109,7 @@ static void received(struct ud *u, uint64_t wr_id, char mark, const char *what)
 }
 
 /* The next packet is the datagram of request @wr_id. */
-static void sent(struct ud *u, uint64_t wr_id, uint32_t immediate)
+static void goes_out(struct ud *u, uint64_t wr_id, uint32_t immediate)
 {
 	struct wire_packet p = { 0 };
 	bool got = wire_recv(&u->s.wire, &p, 2000);
@@ -134,7 +134,7 @@ static void lives(struct ud *u)
 {
 	receive(u, 3);
 	post(u, 9, 0, 0);
-	sent(u, 9, 0);
+	goes_out(u, 9, 0);
 	completes(u, IBV_WC_SUCCESS, 9, "a datagram is sent afterwards");
 	arrive(u, 'z', DATAGRAM_QKEY);
 	received(u, 3, 'z', "a datagram is received afterwards");
@@ -173,9 +173,9 @@ static void silent(void)
 	arrive(&u, 'y', DATAGRAM_QKEY);
 	nothing_is_sent(&u, "nothing is sent before the resume");
 	scripted_resume(&u.s);
-	sent(&u, 4, 0);
-	sent(&u, 5, 0);
-	sent(&u, 6, 77);
+	goes_out(&u, 4, 0);
+	goes_out(&u, 5, 0);
+	goes_out(&u, 6, 77);
 	nothing_is_sent(&u, "each is sent once");
 	completes(&u, IBV_WC_SUCCESS, 4, "they complete in order");
 	completes(&u, IBV_WC_SUCCESS, 5, "they complete in order");
@@ -205,7 +205,7 @@ static void carries_its_path(void)
 		err(1, "ibv_destroy_ah");
 	shared_move_held(&u.s);
 	scripted_resume(&u.s);
-	sent(&u, 4, 0);
+	goes_out(&u, 4, 0);
 	completes(&u, IBV_WC_SUCCESS, 4, "without a handle");
 }
 
