@@ -102,7 +102,8 @@ int rxe_check_ring(const struct rxe_queue *q,
 		   const struct sealift_rxe_ring *ring,
 		   const struct sealift_rxe_buffer *buf);
 int rxe_check_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in);
-int rxe_check_av(const struct sealift_rxe_av *av);
+/* @any_group: the verbs core takes a multicast address of either family */
+int rxe_check_av(const struct sealift_rxe_av *av, bool any_group);
 int rxe_check_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 int rxe_check_res(const struct sealift_rxe_res *res);
 int rxe_check_dma(u32 length, u32 resid, u32 cur_sge, u32 num_sge,

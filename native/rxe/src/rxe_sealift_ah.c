@@ -86,7 +86,7 @@ int rxe_restore_ah(struct rxe_ah *ah, const struct sealift_rxe_ah *in)
 	int err;
 
 	if (rxe_image_ah_broken_limit(in) || rxe_image_ah_broken_rule(in) ||
-	    in->number != ah->ah_num || rxe_check_av(&in->av))
+	    in->number != ah->ah_num || rxe_check_av(&in->av, true))
 		return -EINVAL;
 
 	err = rxe_restore_av(to_rdev(ah->ibah.device), &in->av, &attr);

@@ -107,7 +107,7 @@ static int rxe_check_caps(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 	return 0;
 }
 
-int rxe_check_av(const struct sealift_rxe_av *av)
+int rxe_check_av(const struct sealift_rxe_av *av, bool any_group)
 {
 	bool ipv4;
 
@@ -117,12 +117,13 @@ int rxe_check_av(const struct sealift_rxe_av *av)
 	if (av->present != 1 || av->sl || av->flow_label > 0xfffff)
 		return -EINVAL;
 
-	/* the verbs core takes any multicast address, else one of the family */
+	/* both ends' addresses are of the path's family */
 	ipv4 = av->network_type == RXE_NETWORK_TYPE_IPV4;
 	if ((!ipv4 && av->network_type != RXE_NETWORK_TYPE_IPV6) ||
 	    ipv6_addr_v4mapped((const struct in6_addr *)av->sgid) != ipv4 ||
 	    (ipv6_addr_v4mapped((const struct in6_addr *)av->dgid) != ipv4 &&
-	     !rdma_is_multicast_addr((struct in6_addr *)av->dgid)))
+	     !(any_group &&
+	       rdma_is_multicast_addr((struct in6_addr *)av->dgid))))
 		return -EINVAL;
 
 	return 0;
@@ -177,7 +178,7 @@ int rxe_check_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 
 	if (rxe_image_broken_limit(in) || rxe_image_broken_rule(in) ||
 	    rxe_image_broken_taken(in, rq->max_sge) ||
-	    rxe_check_caps(qp, in) || rxe_check_av(&in->attr.av))
+	    rxe_check_caps(qp, in) || rxe_check_av(&in->attr.av, false))
 		return -EINVAL;
 
 	return rxe_check_recv_wqe(&in->resp.wqe);
