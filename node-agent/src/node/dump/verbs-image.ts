@@ -42,7 +42,7 @@ export interface VerbsSummary {
   contexts: number;
   /** Path of a uverbs node by which a process has opened the device. After a move it has several names. */
   uverbs?: string;
-  /** `<driver>-<ABI>`, for instance `rxe-3`. */
+  /** `<driver>-<ABI>`, for instance `rxe-4`. */
   driverAbi?: string;
   objects: { qp: number; cq: number; mr: number };
   qpns: number[];
