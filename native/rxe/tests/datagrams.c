@@ -29,7 +29,8 @@
 #define RECEIVE_ID	(1ULL << 63)
 #define STEP_MS		100	/* of traffic before a move, at most */
 #define ENOUGH		10	/* datagrams that say that traffic goes on */
-#define PATIENCE_MS	20000
+#define PATIENCE_MS	20000	/* emulated nodes may be slow */
+#define LAST_MS		300	/* what is on its way arrives, or is lost */
 
 struct message {
 	uint32_t number;	/* of this end's datagrams, from 1 */
@@ -236,6 +237,7 @@ static void run_end(int sock, char **argv, unsigned int moves, bool moving)
 	struct end t;
 	uint64_t posted;
 	unsigned int n;
+	double until;
 
 	pair_enter(argv[0]);
 	open_end(&t, argv[1], sock);
@@ -250,7 +252,10 @@ static void run_end(int sock, char **argv, unsigned int moves, bool moving)
 		}
 		goes_on(&t, sock, n);
 	}
-	run_for(&t, 300, false);
+	for (until = now_ms() + PATIENCE_MS;
+	     t.completed != t.posted && now_ms() < until;)
+		step(&t, false);
+	run_for(&t, LAST_MS, false);
 	if (t.completed != t.posted)
 		errx(1, "%llu requests of %llu completed",
 		     (unsigned long long)t.completed,
