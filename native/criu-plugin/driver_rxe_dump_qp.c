@@ -49,7 +49,7 @@ static void fill_qp(PB(QueuePair) *record, uint32_t handle, const struct sealift
 }
 
 int rxe_record_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
-		   struct async_events *events)
+		  struct async_events *events)
 {
 	struct sealift_rxe_qp_buffers none = {}, buffers = {};
 	struct sealift_rxe_qp qp;

@@ -5,7 +5,7 @@
 #include "driver_rxe_record.h"
 
 int rxe_add_ring(struct rings *rings, PB(Ring) kind, uint32_t handle,
-		    const struct sealift_rxe_ring *ring)
+		 const struct sealift_rxe_ring *ring)
 {
 	struct ring *grown;
 
@@ -42,7 +42,7 @@ PB(DriverState) *rxe_new_state(const void *state, size_t size, size_t buffers)
 }
 
 int rxe_reserve(PB(DriverState) *driver, unsigned int nth, uint32_t size,
-		   struct sealift_rxe_buffer *buffer)
+		struct sealift_rxe_buffer *buffer)
 {
 	if (size > RXE_MAX_RING_BYTES)
 		return -EFBIG;
