@@ -63,7 +63,7 @@ async function noCompatibleNode(context: CaseContext): Promise<void> {
 }
 
 async function unsupported(context: CaseContext): Promise<void> {
-  const pair = new PerftestPair(context, 'ib_send_bw', 1, 100, ['-c', 'UD', '-s', '1024']);
+  const pair = new PerftestPair(context, 'ib_send_bw', 1, 100, ['-c', 'UC', '-s', '1024']);
   await pair.start();
   const { server } = pair.pods;
   await expectRefused(context, server, 'UnsupportedObject', context.nodes[1]);
@@ -103,7 +103,7 @@ export const cases: readonly Case[] = [
   },
   {
     name: 'bad-object',
-    promise: 'A move of a pod with an unreliable datagram queue pair fails with UnsupportedObject.',
+    promise: 'A move of a pod with an unreliable connection fails with UnsupportedObject.',
     run: unsupported,
   },
   {

@@ -119,8 +119,9 @@ async function cancelArmed(context: CaseContext, pair: LedgerPair): Promise<void
 }
 
 async function failInMoves(context: CaseContext, name: keyof typeof armedMoves): Promise<void> {
-  // With a shared receive queue, so that the driver's points for one are passed too.
-  const pair = new LedgerPair(context, { rate: 100, extraArguments: ['--srq'] });
+  // With a shared receive queue and an address handle, so that the driver's points for them are passed too.
+  const extraArguments = ['--srq', '--datagrams'];
+  const pair = new LedgerPair(context, { rate: 100, extraArguments });
   await pair.start();
   await pair.waitForOperations('client', 200);
   for (const armed of armedMoves[name]) {

@@ -43,6 +43,18 @@ async function sharedReceiveQueue(context: CaseContext): Promise<void> {
   await expectBalanced(pair, context.log);
 }
 
+/** Datagrams beside the operations, with a queue pair and an address handle of their own. */
+async function datagrams(context: CaseContext): Promise<void> {
+  const pair = new LedgerPair(context, { rate: 150, extraArguments: ['--datagrams'] });
+  await pair.start();
+  for (const endpoint of ['client', 'server', 'client'] as const) {
+    await pair.waitForOperations(endpoint, 400);
+    await pair.move(endpoint);
+  }
+  await pair.waitForOperations('server', 400);
+  await expectBalanced(pair, context.log);
+}
+
 async function injectFault(context: CaseContext, fault: string): Promise<void> {
   const pair = new LedgerPair(context, { rate: 100, inject: { endpoint: 'client', fault } });
   await pair.start();
@@ -76,6 +88,12 @@ export const cases: readonly Case[] = [
     promise:
       'Four queue pairs that share a receive queue lose, repeat, corrupt and reorder no operation over three moves, of either end.',
     run: sharedReceiveQueue,
+  },
+  {
+    name: 'ledger-datagrams',
+    promise:
+      'Datagrams of a UD queue pair come once and whole, and go on, over three moves, of either end.',
+    run: datagrams,
   },
   ...['lose', 'duplicate', 'corrupt', 'reorder'].map((fault) => ({
     name: `ledger-inject-${fault}`,

@@ -80,7 +80,13 @@ const endingPoints: readonly ArmedPoint[] = [
     'driver.find_fd',
     'driver.dump_cq',
   ),
-  ...beforeAndAfter('source', 'driver.dump_mr', 'driver.dump_qp', 'driver.dump_srq'),
+  ...beforeAndAfter(
+    'source',
+    'driver.dump_mr',
+    'driver.dump_qp',
+    'driver.dump_srq',
+    'driver.dump_ah',
+  ),
   ...beforeAndAfter('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
   ...beforeAndAfter('target', 'target.createGate', 'shim.create', 'shim.mark', 'receiver.store'),
   ...beforeAndAfter(
@@ -99,6 +105,7 @@ const endingPoints: readonly ArmedPoint[] = [
     'driver.restore_cq',
     'driver.restore_qp',
     'driver.restore_srq',
+    'driver.restore_ah',
     'driver.adopt',
   ),
 ];

@@ -93,6 +93,8 @@ export interface RxeObject {
   owner?: number;
   /** Of a queue pair: verbs' name (`RC`). */
   type?: string;
+  /** Of a queue pair: multicast groups that it is attached to; absent if there are none. */
+  multicastGroups?: number;
   /** Of a region: it is over plain memory of a process. */
   isUserMemory?: boolean;
 }

@@ -60,29 +60,27 @@ static int check_device(const struct restored *restored, int fd, const char *pat
 }
 
 /* The device's address table is filled some time after the link comes up. */
-static int wait_gid(int fd, const PB(QueuePair) *qp)
+static int wait_gid(int fd, const PB(Path) *path, const char *what, uint32_t number)
 {
 	uint8_t gid[16] = {};
 	int ret;
 
-	if (!qp->path)
-		return 0;
 	for (int i = 0; i < GID_TRIES; i++) {
-		ret = uverbs_query_gid(fd, qp->path->port, qp->path->sgid_index, gid);
-		if (!ret && !memcmp(gid, qp->path->sgid.data, sizeof(gid)))
+		ret = uverbs_query_gid(fd, path->port, path->sgid_index, gid);
+		if (!ret && !memcmp(gid, path->sgid.data, sizeof(gid)))
 			return 0;
 		if (ret && ret != -ENODATA) {
-			log_fail("kernel", "GID index %u cannot be read: %s", qp->path->sgid_index,
+			log_fail("kernel", "GID index %u cannot be read: %s", path->sgid_index,
 				 strerror(-ret));
 			return ret;
 		}
 		usleep(GID_WAIT_US);
 	}
 	log_fail("gid",
-		 "GID index %u is %02x%02x:...:%02x%02x%02x%02x, queue pair %#x needs ...%02x%02x%02x%02x; give the target the source's address",
-		 qp->path->sgid_index, gid[0], gid[1], gid[12], gid[13], gid[14], gid[15],
-		 qp->qpn, qp->path->sgid.data[12], qp->path->sgid.data[13],
-		 qp->path->sgid.data[14], qp->path->sgid.data[15]);
+		 "GID index %u is %02x%02x:...:%02x%02x%02x%02x, %s %#x needs ...%02x%02x%02x%02x; give the target the source's address",
+		 path->sgid_index, gid[0], gid[1], gid[12], gid[13], gid[14], gid[15],
+		 what, number, path->sgid.data[12], path->sgid.data[13],
+		 path->sgid.data[14], path->sgid.data[15]);
 	return -EADDRNOTAVAIL;
 }
 
@@ -177,6 +175,26 @@ static int build_srqs(struct restored *restored, int fd)
 	return 0;
 }
 
+static int build_ahs(struct restored *restored, int fd)
+{
+	for (size_t i = 0; i < restored->context->n_ahs; i++) {
+		const PB(AddressHandle) *ah = restored->context->ahs[i];
+		uint32_t handle;
+		int ret;
+
+		ret = wait_gid(fd, ah->path, "address handle", ah->handle);
+		if (!ret)
+			ret = uverbs_destroy_pd(fd, ah->handle);
+		if (!ret)
+			ret = restored->driver->restore_ah(fd, ah, &handle);
+		if (!ret)
+			ret = same_handle(handle, ah->handle);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
 static int build_qps(struct restored *restored, int fd)
 {
 	const char *state = getenv("SEALIFT_QP_STATE");
@@ -187,7 +205,7 @@ static int build_qps(struct restored *restored, int fd)
 		uint32_t handle;
 		int ret;
 
-		ret = wait_gid(fd, qp);
+		ret = qp->path ? wait_gid(fd, qp->path, "queue pair", qp->qpn) : 0;
 		if (!ret)
 			ret = uverbs_destroy_pd(fd, qp->handle);
 		if (!ret)
@@ -231,10 +249,13 @@ static int build_objects(struct restored *restored, int fd)
 	if (!ret)
 		ret = build_srqs(restored, fd);
 	if (!ret)
+		ret = build_ahs(restored, fd);
+	if (!ret)
 		ret = build_qps(restored, fd);
 	if (!ret)
-		log_info("built %zu CQ, %zu SRQ and %zu QP", restored->context->n_cqs,
-			 restored->context->n_srqs, restored->context->n_qps);
+		log_info("built %zu CQ, %zu SRQ, %zu AH and %zu QP", restored->context->n_cqs,
+			 restored->context->n_srqs, restored->context->n_ahs,
+			 restored->context->n_qps);
 	return ret ? ret : fault("restore.context.after") ? -EIO : 0;
 }
 

@@ -68,6 +68,7 @@ struct driver {
 			  uint32_t *handle, uint64_t *offset);
 	int (*restore_srq)(int fd, const PB(SharedReceiveQueue) *srq, uint32_t *handle,
 			   uint64_t *offset);
+	int (*restore_ah)(int fd, const PB(AddressHandle) *ah, uint32_t *handle);
 	int (*restore_qp)(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
 			  uint64_t offset[2]);
 

@@ -136,6 +136,42 @@ static int restore_srq(int fd, const PB(SharedReceiveQueue) *srq, uint32_t *hand
 	return ret;
 }
 
+/* It gets any path, then the dumped one: CREATE_AH alone would ask the network for it. */
+static int restore_ah(int fd, const PB(AddressHandle) *ah, uint32_t *handle)
+{
+	struct rxe_create_ah_resp created = {};
+	struct sealift_rxe_ah state;
+	struct uverbs_ah_request request = {
+		.user_handle = ah->user_handle,
+		.pd = ah->pd,
+		.port = ah->path->port,
+		.sgid_index = ah->path->sgid_index,
+		.driver_out = &created,
+	};
+	int ret = 0;
+
+	if (ah->driver->state.len != sizeof(state)) {
+		log_fail("image-damaged", "address handle %u has driver state of a wrong size",
+			 ah->handle);
+		return -EINVAL;
+	}
+	memcpy(&state, ah->driver->state.data, sizeof(state));
+
+	/* a provider without numbers asks for none, and the driver gives it none */
+	if (state.number) {
+		request.driver_out_size = sizeof(created);
+		ret = rxe_hint(fd, SEALIFT_RXE_HINT_AH, state.number);
+	}
+	if (!ret)
+		ret = uverbs_create_ah(fd, &request, handle);
+	if (!ret)
+		ret = rxe_restore_ah(fd, *handle, &state);
+	if (ret)
+		log_fail("kernel", "address handle %u cannot be restored: %s", ah->handle,
+			 strerror(-ret));
+	return ret;
+}
+
 static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
 		      uint64_t offset[2])
 {
@@ -212,6 +248,7 @@ const struct driver driver_rxe = {
 	.find_file = find_file,
 	.restore_cq = restore_cq,
 	.restore_srq = restore_srq,
+	.restore_ah = restore_ah,
 	.restore_qp = restore_qp,
 	.hint_mr = hint_mr,
 	.adopt_file = rxe_adopt_file,

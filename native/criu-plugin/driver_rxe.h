@@ -22,6 +22,7 @@ int rxe_dump_srq(int fd, uint32_t handle, const struct sealift_rxe_buffer *ring,
 int rxe_dump_mr(int fd, uint32_t handle, struct sealift_rxe_mr *mr);
 int rxe_dump_qp(int fd, uint32_t handle, const struct sealift_rxe_qp_buffers *buffers,
 		struct sealift_rxe_qp *qp);
+int rxe_dump_ah(int fd, uint32_t handle, struct sealift_rxe_ah *ah);
 int rxe_hint(int fd, uint32_t type, uint32_t value);
 int rxe_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *cq,
 		   const struct sealift_rxe_buffer *ring);
@@ -29,6 +30,7 @@ int rxe_restore_srq(int fd, uint32_t handle, const struct sealift_rxe_srq *srq,
 		    const struct sealift_rxe_buffer *ring);
 int rxe_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *qp,
 		   const struct sealift_rxe_qp_buffers *buffers);
+int rxe_restore_ah(int fd, uint32_t handle, const struct sealift_rxe_ah *ah);
 int rxe_adopt_file(int fd, pid_t tid);
 void rxe_build_adopt_thread(struct uverbs_cmd *cmd, uint64_t base, int fd);
 

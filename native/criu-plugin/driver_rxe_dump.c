@@ -7,15 +7,12 @@
 #include "driver.h"
 #include "driver_rxe.h"
 #include "driver_rxe_dump.h"
+#include "driver_rxe_record.h"
 #include "log.h"
-
-#define QPT_RC 2
-#define MAX_RING_BYTES (64U << 20)
 
 static const char *unsupported_name(uint32_t type)
 {
 	switch (type) {
-	case UVERBS_OBJECT_AH:		return "an address handle";
 	case UVERBS_OBJECT_MW:		return "a memory window";
 	case UVERBS_OBJECT_FLOW:	return "a flow steering rule";
 	case UVERBS_OBJECT_XRCD:	return "an XRC domain";
@@ -26,58 +23,6 @@ static const char *unsupported_name(uint32_t type)
 	case UVERBS_OBJECT_COUNTERS:	return "a counter set";
 	default:			return "an object of an unknown kind";
 	}
-}
-
-static int add_ring(struct rings *rings, PB(Ring) kind, uint32_t handle,
-		    const struct sealift_rxe_ring *ring)
-{
-	struct ring *grown;
-
-	if (!ring->size)
-		return 0;
-	grown = realloc(rings->items, (rings->count + 1) * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	grown[rings->count++] = (struct ring){
-		.kind = kind,
-		.handle = handle,
-		.offset = ring->mmap_offset,
-		.size = ring->mmap_size,
-	};
-	rings->items = grown;
-	return 0;
-}
-
-static PB(DriverState) *new_state(const void *state, size_t size, size_t buffers)
-{
-	PB(DriverState) *driver = calloc(1, sizeof(*driver));
-
-	if (!driver)
-		return NULL;
-	sealift__ibverbs__driver_state__init(driver);
-	driver->buffers = calloc(buffers, sizeof(*driver->buffers));
-	if (!driver->buffers || image_bytes(&driver->state, state, size)) {
-		free(driver->buffers);
-		free(driver);
-		return NULL;
-	}
-	driver->n_buffers = buffers;
-	return driver;
-}
-
-/* A buffer of the record itself, so that the driver fills the image in place. */
-static int reserve(PB(DriverState) *driver, unsigned int nth, uint32_t size,
-		   struct sealift_rxe_buffer *buffer)
-{
-	if (size > MAX_RING_BYTES)
-		return -EFBIG;
-	driver->buffers[nth].data = calloc(1, size ? size : 1);
-	if (!driver->buffers[nth].data)
-		return -ENOMEM;
-	driver->buffers[nth].len = size;
-	buffer->address = size ? (uintptr_t)driver->buffers[nth].data : 0;
-	buffer->size = size;
-	return 0;
 }
 
 static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
@@ -100,10 +45,10 @@ static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *
 		free(record);
 		return ret;
 	}
-	record->driver = new_state(&cq, sizeof(cq), 1);
+	record->driver = rxe_new_state(&cq, sizeof(cq), 1);
 	if (!record->driver)
 		return -ENOMEM;
-	ret = reserve(record->driver, 0, cq.ring.size, &buffer);
+	ret = rxe_reserve(record->driver, 0, cq.ring.size, &buffer);
 	if (!ret)
 		ret = rxe_dump_cq(fd, handle, &buffer, &cq);
 	if (ret)
@@ -115,7 +60,7 @@ static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *
 	record->user_handle = cq.user_handle;
 	record->has_channel = cq.channel != SEALIFT_RXE_NONE;
 	record->channel = record->has_channel ? cq.channel : 0;
-	return add_ring(rings, SEALIFT__IBVERBS__RING__CQ, handle, &cq.ring);
+	return rxe_add_ring(rings, SEALIFT__IBVERBS__RING__CQ, handle, &cq.ring);
 }
 
 static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
@@ -130,10 +75,10 @@ static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings 
 	if (ret == -EOPNOTSUPP)
 		log_fail("unsupported",
 			 "shared receive queue %u is for XRC or tag matching; destroy it first", handle);
-	if (!ret && srq.ring.size > MAX_RING_BYTES) {
+	if (!ret && srq.ring.size > RXE_MAX_RING_BYTES) {
 		log_fail("unsupported",
 			 "shared receive queue %u has room for %u requests, %u MiB; resize it to %u MiB or less (ibv_modify_srq())",
-			 handle, srq.max_wr, srq.ring.size >> 20, MAX_RING_BYTES >> 20);
+			 handle, srq.max_wr, srq.ring.size >> 20, RXE_MAX_RING_BYTES >> 20);
 		ret = -EOPNOTSUPP;
 	}
 	if (ret)
@@ -147,10 +92,10 @@ static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings 
 		free(record);
 		return ret;
 	}
-	record->driver = new_state(&srq, sizeof(srq), 1);
+	record->driver = rxe_new_state(&srq, sizeof(srq), 1);
 	if (!record->driver)
 		return -ENOMEM;
-	ret = reserve(record->driver, 0, srq.ring.size, &buffer);
+	ret = rxe_reserve(record->driver, 0, srq.ring.size, &buffer);
 	if (!ret)
 		ret = rxe_dump_srq(fd, handle, &buffer, &srq);
 	if (ret)
@@ -162,111 +107,7 @@ static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings 
 	record->pd = srq.pd_handle;
 	record->max_wr = srq.max_wr;
 	record->max_sge = srq.max_sge;
-	return add_ring(rings, SEALIFT__IBVERBS__RING__SRQ, handle, &srq.ring);
-}
-
-static int dump_path(PB(QueuePair) *record, const struct sealift_rxe_qp_attr *attr)
-{
-	PB(Path) *path;
-
-	if (!attr->av.present)
-		return 0;
-	path = calloc(1, sizeof(*path));
-	if (!path)
-		return -ENOMEM;
-	sealift__ibverbs__path__init(path);
-	record->path = path;
-	path->port = attr->port_num;
-	path->sgid_index = attr->av.sgid_index;
-	path->dest_qpn = attr->dest_qpn;
-	if (image_bytes(&path->sgid, attr->av.sgid, 16) ||
-	    image_bytes(&path->dgid, attr->av.dgid, 16))
-		return -ENOMEM;
-	return 0;
-}
-
-static int check_qp(const struct sealift_rxe_qp *qp)
-{
-	if (qp->qp_type != QPT_RC) {
-		log_fail("unsupported",
-			 "queue pair %#x is of type %u; only reliable connections (RC) can move, destroy it first",
-			 qp->qpn, qp->qp_type);
-		return -EOPNOTSUPP;
-	}
-	if (qp->num_mcast) {
-		log_fail("unsupported",
-			 "queue pair %#x is in a multicast group; let it leave the group first",
-			 qp->qpn);
-		return -EOPNOTSUPP;
-	}
-	return 0;
-}
-
-static void fill_qp(PB(QueuePair) *record, uint32_t handle, const struct sealift_rxe_qp *qp)
-{
-	record->handle = handle;
-	record->qpn = qp->qpn;
-	record->type = qp->qp_type;
-	record->state = qp->state;
-	record->user_handle = qp->user_handle;
-	record->pd = qp->pd_handle;
-	record->send_cq = qp->send_cq_handle;
-	record->recv_cq = qp->recv_cq_handle;
-	record->sq_sig_all = qp->sq_sig_all;
-	record->max_send_wr = qp->max_send_wr;
-	record->max_send_sge = qp->max_send_sge;
-	record->max_inline = qp->max_inline;
-	record->max_recv_wr = qp->max_recv_wr;
-	record->max_recv_sge = qp->max_recv_sge;
-	record->has_srq = qp->srq_handle != SEALIFT_RXE_NONE;
-	record->srq = record->has_srq ? qp->srq_handle : 0;
-}
-
-static int dump_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
-		   struct async_events *events)
-{
-	struct sealift_rxe_qp_buffers none = {}, buffers = {};
-	struct sealift_rxe_qp qp;
-	PB(QueuePair) *record;
-	int ret;
-
-	ret = rxe_dump_qp(fd, handle, &none, &qp);
-	if (ret)
-		return ret;
-	ret = check_qp(&qp);
-	if (ret)
-		return ret;
-	record = calloc(1, sizeof(*record));
-	if (!record)
-		return -ENOMEM;
-	sealift__ibverbs__queue_pair__init(record);
-	ret = image_append(&context->qps, &context->n_qps, record);
-	if (ret) {
-		free(record);
-		return ret;
-	}
-	record->driver = new_state(&qp, sizeof(qp), 3);
-	if (!record->driver)
-		return -ENOMEM;
-	ret = reserve(record->driver, 0, qp.sq.size, &buffers.sq);
-	if (!ret)
-		ret = reserve(record->driver, 1, qp.rq.size, &buffers.rq);
-	if (!ret)
-		ret = reserve(record->driver, 2, qp.num_res * sizeof(struct sealift_rxe_res),
-			      &buffers.res);
-	if (!ret)
-		ret = rxe_dump_qp(fd, handle, &buffers, &qp);
-	if (ret)
-		return ret;
-	memcpy(record->driver->state.data, &qp, sizeof(qp));
-	events->objects += __builtin_popcount(qp.async_pending);
-	fill_qp(record, handle, &qp);
-	ret = dump_path(record, &qp.attr);
-	if (!ret)
-		ret = add_ring(rings, SEALIFT__IBVERBS__RING__SQ, handle, &qp.sq);
-	if (!ret)
-		ret = add_ring(rings, SEALIFT__IBVERBS__RING__RQ, handle, &qp.rq);
-	return ret;
+	return rxe_add_ring(rings, SEALIFT__IBVERBS__RING__SRQ, handle, &srq.ring);
 }
 
 static int dump_mr(int fd, uint32_t handle, PB(Context) *context)
@@ -302,6 +143,32 @@ static int dump_mr(int fd, uint32_t handle, PB(Context) *context)
 	if (ret)
 		free(record);
 	return ret;
+}
+
+static int dump_ah(int fd, uint32_t handle, PB(Context) *context)
+{
+	PB(AddressHandle) *record;
+	struct sealift_rxe_ah ah;
+	int ret;
+
+	ret = rxe_dump_ah(fd, handle, &ah);
+	if (ret)
+		return ret;
+	record = calloc(1, sizeof(*record));
+	if (!record)
+		return -ENOMEM;
+	sealift__ibverbs__address_handle__init(record);
+	ret = image_append(&context->ahs, &context->n_ahs, record);
+	if (ret) {
+		free(record);
+		return ret;
+	}
+	record->handle = handle;
+	record->user_handle = ah.user_handle;
+	record->pd = ah.pd_handle;
+	record->driver = rxe_new_state(&ah, sizeof(ah), 0);
+	record->path = rxe_new_path(&ah.av, RXE_PORT, 0);
+	return record->driver && record->path ? 0 : -ENOMEM;
 }
 
 static int dump_pd(uint32_t handle, PB(Context) *context)
@@ -354,7 +221,9 @@ static int dump_object(int fd, const struct sealift_rxe_object *object, uint32_t
 	case UVERBS_OBJECT_SRQ:
 		return dump_srq(fd, object->handle, context, rings, events);
 	case UVERBS_OBJECT_QP:
-		return dump_qp(fd, object->handle, context, rings, events);
+		return rxe_record_qp(fd, object->handle, context, rings, events);
+	case UVERBS_OBJECT_AH:
+		return dump_ah(fd, object->handle, context);
 	case UVERBS_OBJECT_MR:
 		return dump_mr(fd, object->handle, context);
 	case UVERBS_OBJECT_COMP_CHANNEL:

@@ -107,6 +107,15 @@ int rxe_dump_qp(int fd, uint32_t handle, const struct sealift_rxe_qp_buffers *bu
 	return call_out(fd, &cmd, SEALIFT_RXE_ATTR_DUMP_QP_OUT, qp, sizeof(*qp));
 }
 
+int rxe_dump_ah(int fd, uint32_t handle, struct sealift_rxe_ah *ah)
+{
+	struct uverbs_cmd cmd;
+
+	uverbs_init(&cmd, 0, SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_DUMP_AH);
+	uverbs_object(&cmd, SEALIFT_RXE_ATTR_DUMP_AH_HANDLE, handle);
+	return call_out(fd, &cmd, SEALIFT_RXE_ATTR_DUMP_AH_OUT, ah, sizeof(*ah));
+}
+
 int rxe_hint(int fd, uint32_t type, uint32_t value)
 {
 	struct sealift_rxe_hint in = { .type = type, .value = value };
@@ -150,6 +159,16 @@ int rxe_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *qp,
 	uverbs_object(&cmd, SEALIFT_RXE_ATTR_RESTORE_QP_HANDLE, handle);
 	uverbs_in(&cmd, SEALIFT_RXE_ATTR_RESTORE_QP_IN, qp, sizeof(*qp));
 	uverbs_in(&cmd, SEALIFT_RXE_ATTR_RESTORE_QP_BUFFERS, buffers, sizeof(*buffers));
+	return uverbs_call(fd, &cmd);
+}
+
+int rxe_restore_ah(int fd, uint32_t handle, const struct sealift_rxe_ah *ah)
+{
+	struct uverbs_cmd cmd;
+
+	uverbs_init(&cmd, 0, SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_RESTORE_AH);
+	uverbs_object(&cmd, SEALIFT_RXE_ATTR_RESTORE_AH_HANDLE, handle);
+	uverbs_in(&cmd, SEALIFT_RXE_ATTR_RESTORE_AH_IN, ah, sizeof(*ah));
 	return uverbs_call(fd, &cmd);
 }
 

@@ -135,10 +135,10 @@ static int add_context(const char *path, int fd)
 		return -EIO;
 	ret = driver->dump(fd, dumped->context, &dumped->rings, &dumped->events);
 	if (!ret)
-		log_info("dumped context %zu: %zu QP, %zu SRQ, %zu CQ, %zu MR, %zu PD",
+		log_info("dumped context %zu: %zu QP, %zu SRQ, %zu AH, %zu CQ, %zu MR, %zu PD",
 			 context_count - 1, dumped->context->n_qps, dumped->context->n_srqs,
-			 dumped->context->n_cqs, dumped->context->n_mrs,
-			 dumped->context->n_pds);
+			 dumped->context->n_ahs, dumped->context->n_cqs,
+			 dumped->context->n_mrs, dumped->context->n_pds);
 	return ret ? ret : fault("dump.context.after") ? -EIO : 0;
 }
 

@@ -20,7 +20,7 @@
 #define bad(name, format, ...) \
 	(log_fail("image-damaged", "%s: " format, name, ##__VA_ARGS__), -EINVAL)
 
-enum { FREE, PD, CQ, SRQ, QP, MR };
+enum { FREE, PD, CQ, SRQ, AH, QP, MR };
 
 struct handles {
 	uint8_t kind[IMAGE_MAX_HANDLE];
@@ -71,6 +71,26 @@ static int check_srq(const PB(SharedReceiveQueue) *srq, struct handles *handles)
 	return ret ? ret : check_driver_state(srq->driver, 1, handles->name);
 }
 
+/* @path may be NULL. */
+static bool is_path(const PB(Path) *path)
+{
+	return !path || (path->sgid.len == 16 && path->dgid.len == 16 &&
+			 path->sgid_index <= 255 && path->port == 1);
+}
+
+static int check_ah(const PB(AddressHandle) *ah, struct handles *handles)
+{
+	int ret = take(handles, ah->handle, AH);
+
+	if (!ret)
+		ret = refers(handles, ah->pd, PD);
+	if (!ret)
+		ret = check_driver_state(ah->driver, 0, handles->name);
+	if (!ret && !is_path(ah->path))
+		return bad(handles->name, "address handle %u has a malformed path", ah->handle);
+	return ret;
+}
+
 static int check_qp(const PB(QueuePair) *qp, struct handles *handles)
 {
 	int ret = take(handles, qp->handle, QP);
@@ -89,8 +109,7 @@ static int check_qp(const PB(QueuePair) *qp, struct handles *handles)
 		return ret;
 	if (qp->qpn >> 24 || qp->state > 6)
 		return bad(handles->name, "queue pair %#x is out of range", qp->qpn);
-	if (qp->path && (qp->path->sgid.len != 16 || qp->path->dgid.len != 16 ||
-			 qp->path->sgid_index > 255 || qp->path->port != 1))
+	if (!is_path(qp->path))
 		return bad(handles->name, "queue pair %#x has a malformed path", qp->qpn);
 	return 0;
 }
@@ -154,6 +173,8 @@ static int check_all(const PB(Context) *context, struct handles *handles)
 		ret = check_cq(context, context->cqs[i], handles);
 	for (size_t i = 0; i < context->n_srqs && !ret; i++)
 		ret = check_srq(context->srqs[i], handles);
+	for (size_t i = 0; i < context->n_ahs && !ret; i++)
+		ret = check_ah(context->ahs[i], handles);
 	for (size_t i = 0; i < context->n_qps && !ret; i++)
 		ret = check_qp(context->qps[i], handles);
 	for (size_t i = 0; i < context->n_mrs && !ret; i++)
@@ -178,6 +199,8 @@ long image_max_handle(const PB(Context) *context)
 		highest = higher(highest, context->cqs[i]->handle);
 	for (size_t i = 0; i < context->n_srqs; i++)
 		highest = higher(highest, context->srqs[i]->handle);
+	for (size_t i = 0; i < context->n_ahs; i++)
+		highest = higher(highest, context->ahs[i]->handle);
 	for (size_t i = 0; i < context->n_qps; i++)
 		highest = higher(highest, context->qps[i]->handle);
 	for (size_t i = 0; i < context->n_mrs; i++)

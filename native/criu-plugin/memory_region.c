@@ -78,6 +78,8 @@ static uint8_t *used_handles(const PB(Context) *context)
 		used[context->cqs[i]->handle] = 1;
 	for (size_t i = 0; i < context->n_srqs; i++)
 		used[context->srqs[i]->handle] = 1;
+	for (size_t i = 0; i < context->n_ahs; i++)
+		used[context->ahs[i]->handle] = 1;
 	for (size_t i = 0; i < context->n_qps; i++)
 		used[context->qps[i]->handle] = 1;
 	for (size_t i = 0; i < context->n_mrs; i++)

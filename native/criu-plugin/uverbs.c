@@ -261,6 +261,37 @@ int uverbs_create_srq(int fd, const struct uverbs_srq_request *request, uint32_t
 	return 0;
 }
 
+int uverbs_create_ah(int fd, const struct uverbs_ah_request *request, uint32_t *handle)
+{
+	static const uint8_t all_nodes[16] = { 0xff, 0x02, [15] = 1 };
+	struct ib_uverbs_create_ah in = {
+		.user_handle = request->user_handle,
+		.pd_handle = request->pd,
+		.attr = {
+			.is_global = 1,
+			.port_num = request->port,
+			.grh.sgid_index = request->sgid_index,
+		},
+	};
+	struct ib_uverbs_create_ah_resp resp;
+	uint32_t at, driver_at = 0;
+	struct uverbs_cmd cmd;
+	int ret;
+
+	memcpy(in.attr.grh.dgid, all_nodes, sizeof(all_nodes));
+	at = invoke_write(&cmd, 0, IB_USER_VERBS_CMD_CREATE_AH, &in, sizeof(in), sizeof(resp));
+	if (request->driver_out_size)
+		driver_at = uverbs_out(&cmd, UVERBS_ATTR_UHW_OUT, request->driver_out_size);
+	ret = uverbs_call(fd, &cmd);
+	if (ret)
+		return ret;
+	memcpy(&resp, cmd.bytes + at, sizeof(resp));
+	*handle = resp.ah_handle;
+	if (request->driver_out_size)
+		memcpy(request->driver_out, cmd.bytes + driver_at, request->driver_out_size);
+	return 0;
+}
+
 int uverbs_create_qp(int fd, const struct uverbs_qp_request *request, uint32_t *handle,
 		     uint32_t *qpn)
 {

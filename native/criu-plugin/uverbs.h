@@ -79,6 +79,16 @@ struct uverbs_srq_request {
 /* A basic one: neither XRC nor tag matching. */
 int uverbs_create_srq(int fd, const struct uverbs_srq_request *request, uint32_t *handle);
 
+struct uverbs_ah_request {
+	uint64_t user_handle;
+	uint32_t pd, port, sgid_index;
+	void *driver_out;
+	uint16_t driver_out_size; /* 0: the driver is to answer nothing */
+};
+
+/* To all nodes of the link: of a multicast address the kernel asks no one. */
+int uverbs_create_ah(int fd, const struct uverbs_ah_request *request, uint32_t *handle);
+
 struct uverbs_qp_request {
 	uint64_t user_handle;
 	uint32_t type;

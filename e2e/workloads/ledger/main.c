@@ -26,6 +26,7 @@ static const char usage[] =
 	"  --rate N           own operations per second, 0 = as fast as possible (default 300)\n"
 	"  --poll             poll the completion queues instead of waiting for events\n"
 	"  --srq              all queue pairs share a receive queue\n"
+	"  --datagrams        datagrams beside it, of a UD queue pair; both sides the same\n"
 	"  --stall SECONDS    give up when nothing completes for so long (default 180)\n"
 	"  --timeout CODE     local ACK timeout, 4.096 us * 2^CODE (default 14)\n"
 	"  --retry-count N    0..7 (default 7)\n"
@@ -52,6 +53,7 @@ enum {
 	OPT_INJECT,
 	OPT_EVENTS,
 	OPT_SRQ,
+	OPT_DATAGRAMS,
 };
 
 static const struct option options[] = {
@@ -67,6 +69,7 @@ static const struct option options[] = {
 	{ "poll", no_argument, NULL, OPT_POLL },
 	{ "events", no_argument, NULL, OPT_EVENTS },
 	{ "srq", no_argument, NULL, OPT_SRQ },
+	{ "datagrams", no_argument, NULL, OPT_DATAGRAMS },
 	{ "stall", required_argument, NULL, OPT_STALL },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "retry-count", required_argument, NULL, OPT_RETRY_COUNT },
@@ -134,6 +137,9 @@ static bool take(struct settings *s, int opt, const char *arg)
 		break;
 	case OPT_SRQ:
 		s->srq = true;
+		break;
+	case OPT_DATAGRAMS:
+		s->datagrams = true;
 		break;
 	case OPT_INJECT:
 		ok = fault(arg, &s->inject);

@@ -26,7 +26,7 @@ int open_all(struct side *side)
 		side->lanes[i].peer_index = (uint16_t)i;
 		side->lanes[i].inject = s->inject;
 	}
-	return 0;
+	return s->datagrams ? datagrams_open(&side->datagrams, &side->endpoint) : 0;
 }
 
 int connect_all(struct side *side)
@@ -44,6 +44,8 @@ int connect_all(struct side *side)
 	ret = control_send(&side->control, "ledger 1 %u %zu", s->lanes, s->record_size);
 	for (unsigned int i = 0; !ret && i < s->lanes; i++)
 		ret = address_send(&side->control, i, &side->lanes[i].own);
+	if (!ret && s->datagrams)
+		ret = datagrams_offer(&side->datagrams, &side->control);
 	if (ret)
 		return broke("send addresses", ret);
 	ret = control_receive(&side->control, line, CONNECT_SECONDS * 1000);
@@ -57,6 +59,12 @@ int connect_all(struct side *side)
 		if (ret)
 			return broke("receive addresses", ret);
 		ret = lane_connect(&side->lanes[i], &s->retries);
+		if (ret)
+			return ret;
+	}
+	if (s->datagrams) {
+		ret = datagrams_connect(&side->datagrams, &side->endpoint, &side->control,
+					&side->lanes[0].peer.gid);
 		if (ret)
 			return ret;
 	}

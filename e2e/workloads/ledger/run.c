@@ -27,6 +27,9 @@ static int work(struct side *side)
 		ret = handle_completions(side, now);
 		if (ret >= 0)
 			ret = handle_time(side, now);
+		if (!ret && side->settings->datagrams)
+			ret = datagrams_step(&side->datagrams, clock_ns(CLOCK_REALTIME),
+					     side->phase == RUNNING, &side->tally);
 		if (!ret)
 			ret = handle_control(side);
 		if (asked_to_stop)
@@ -69,6 +72,7 @@ int run(const struct settings *s)
 	}
 	for (unsigned int i = 0; i < s->lanes; i++)
 		lane_close(&side.lanes[i]);
+	datagrams_close(&side.datagrams);
 	endpoint_close(&side.endpoint);
 	control_close(&side.control);
 	free(side.lanes);

@@ -20,6 +20,7 @@ struct settings {
 	long rate; /* operations per second, 0: no limit */
 	bool events;
 	bool srq; /* the lanes share a receive queue */
+	bool datagrams; /* beside the lanes; both sides the same */
 	int stall_seconds;
 	struct retries retries;
 	enum inject inject;

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "control.h"
+#include "datagrams.h"
 #include "settings.h"
 
 #define SECOND 1000000000LL
@@ -21,6 +22,7 @@ struct side {
 	struct endpoint endpoint;
 	struct control control;
 	struct lane *lanes;
+	struct datagrams datagrams;
 	struct tally tally, result;
 	struct pulse pulse;
 	enum phase phase;

@@ -22,9 +22,12 @@
 #define PDS 3
 #define CQS 3
 #define SRQS 3
+#define AHS 3
 #define QPS 5
 #define MRS 4
 #define PAGE 4096
+#define QKEY 0x1ee7
+#define GRH 40
 
 struct bundle {
 	struct ibv_context *ctx;
@@ -32,7 +35,8 @@ struct bundle {
 	struct ibv_pd *pds[PDS];
 	struct ibv_cq *cqs[CQS];
 	struct ibv_srq *srqs[SRQS];
-	struct ibv_qp *qps[QPS];
+	struct ibv_ah *ahs[AHS];
+	struct ibv_qp *qps[QPS], *datagrams;
 	struct ibv_mr *mrs[MRS];
 	uint8_t *memory;
 	uint32_t qpns[QPS], keys[MRS];
@@ -123,6 +127,63 @@ static void make_qp(struct bundle *b, int i)
 	b->qpns[i] = b->qps[i]->qp_num;
 }
 
+/* Handles to this device itself, and a UD queue pair that uses one. */
+static void make_datagrams(struct bundle *b)
+{
+	struct ibv_ah_attr to = { .is_global = 1, .port_num = 1, .grh.hop_limit = 1 };
+	struct ibv_qp_init_attr init = {
+		.send_cq = b->cqs[2],
+		.recv_cq = b->cqs[2],
+		.cap = { .max_send_wr = 4, .max_recv_wr = 4, .max_send_sge = 1, .max_recv_sge = 1 },
+		.qp_type = IBV_QPT_UD,
+	};
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_INIT, .port_num = 1, .qkey = QKEY };
+
+	while (ibv_query_gid(b->ctx, 1, to.grh.sgid_index, &to.grh.dgid) ||
+	       to.grh.dgid.raw[10] != 0xff)
+		MUST(to.grh.sgid_index++ < 16);
+	for (int i = 0; i < AHS; i++)
+		MUST((b->ahs[i] = ibv_create_ah(b->pds[2], &to)));
+	MUST(!ibv_destroy_ah(b->ahs[0]));
+	b->datagrams = ibv_create_qp(b->pds[2], &init);
+	MUST(b->datagrams);
+	MUST(!ibv_modify_qp(b->datagrams, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+						 IBV_QP_QKEY));
+	attr.qp_state = IBV_QPS_RTR;
+	MUST(!ibv_modify_qp(b->datagrams, &attr, IBV_QP_STATE));
+	attr.qp_state = IBV_QPS_RTS;
+	MUST(!ibv_modify_qp(b->datagrams, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN));
+}
+
+/* A datagram to itself, with the handle and the Q_Key from before. */
+static void send_datagram(struct bundle *b)
+{
+	struct ibv_mr *mr = ibv_reg_mr(b->pds[2], b->memory + 8 * PAGE, 2 * PAGE, IBV_ACCESS_LOCAL_WRITE);
+	struct ibv_sge out = { (uintptr_t)b->memory + 8 * PAGE, 100, mr ? mr->lkey : 0 };
+	struct ibv_sge in = { (uintptr_t)b->memory + 9 * PAGE, PAGE, out.lkey };
+	struct ibv_recv_wr *bad_recv, recv = { .wr_id = 1, .sg_list = &in, .num_sge = 1 };
+	struct ibv_send_wr *bad, wr = {
+		.wr_id = 2, .sg_list = &out, .num_sge = 1, .opcode = IBV_WR_SEND,
+		.send_flags = IBV_SEND_SIGNALED,
+		.wr.ud = { b->ahs[2], b->datagrams->qp_num, QKEY },
+	};
+	struct ibv_wc wc;
+
+	MUST(mr);
+	memset(b->memory + 8 * PAGE, 0x5a, 100);
+	MUST(!ibv_post_recv(b->datagrams, &recv, &bad_recv) && !ibv_post_send(b->datagrams, &wr, &bad));
+	for (int done = 0, tries = 0; done < 2; tries++) {
+		int n = ibv_poll_cq(b->cqs[2], 1, &wc);
+
+		MUST(n >= 0 && tries < 3000);
+		MUST(!n || wc.status == IBV_WC_SUCCESS);
+		done += n;
+		usleep(1000);
+	}
+	MUST(b->memory[9 * PAGE + GRH] == 0x5a && b->memory[9 * PAGE + GRH + 99] == 0x5a);
+	MUST(!ibv_dereg_mr(mr));
+}
+
 static void make(struct bundle *b, const char *device)
 {
 	struct ibv_pd *gap;
@@ -143,6 +204,7 @@ static void make(struct bundle *b, const char *device)
 	make_srqs(b);
 	for (int i = 0; i < QPS; i++)
 		make_qp(b, i);
+	make_datagrams(b);
 	for (int i = 0; i < MRS; i++) {
 		b->mrs[i] = ibv_reg_mr(b->pds[i % PDS], b->memory + i * PAGE + 8 * i, PAGE * (1 + i),
 				       i % 2 ? IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE : 0);
@@ -194,6 +256,10 @@ static void take_apart(struct bundle *b)
 			look_at_qp(b, i);
 	MUST(b->cqs[1]->cqe >= 300);
 	look_at_srqs(b);
+	send_datagram(b);
+	MUST(!ibv_destroy_qp(b->datagrams));
+	for (int i = 1; i < AHS; i++)
+		MUST(!ibv_destroy_ah(b->ahs[i]));
 	/* QP 0 receives on CQ 1, whose events come on the second channel. */
 	go_to(b->qps[0], IBV_QPS_INIT);
 	flush_one(b, 0);

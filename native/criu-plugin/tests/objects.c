@@ -64,6 +64,15 @@ static struct ibv_ah *create_ah(struct verbs *v)
 	return NULL;
 }
 
+/* A UD queue pair in a multicast group. */
+static bool join_group(struct verbs *v)
+{
+	union ibv_gid group = { .raw = { [10] = 0xff, 0xff, 239, 0, 0, 9 } };
+	struct ibv_qp *qp = create_qp(v, IBV_QPT_UD, NULL);
+
+	return qp && !ibv_attach_mcast(qp, &group, 0);
+}
+
 static struct ibv_mr *reg_mr(struct verbs *v)
 {
 	return ibv_reg_mr(v->pd, v->memory, 8 * PAGE, IBV_ACCESS_LOCAL_WRITE);
@@ -248,6 +257,8 @@ static bool make(struct verbs *v, const char *kind)
 		return ibv_alloc_mw(v->pd, IBV_MW_TYPE_1);
 	if (!strcmp(kind, "ud"))
 		return create_qp(v, IBV_QPT_UD, NULL);
+	if (!strcmp(kind, "group"))
+		return join_group(v);
 	if (!strcmp(kind, "uc"))
 		return create_qp(v, IBV_QPT_UC, NULL);
 	if (!strcmp(kind, "rdma-cm"))

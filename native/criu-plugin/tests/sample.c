@@ -15,6 +15,8 @@ static void fill_objects(struct sample *s)
 	s->cq_state.n_buffers = 1;
 	s->cq_state.buffers = s->buffers;
 	s->srq_state = s->cq_state;
+	s->ah_state = s->cq_state;
+	s->ah_state.n_buffers = 0;
 	sealift__ibverbs__driver_state__init(&s->qp_state);
 	s->qp_state.state = some;
 	s->qp_state.n_buffers = 3;
@@ -39,6 +41,13 @@ static void fill_objects(struct sample *s)
 	s->path.sgid_index = 1;
 	s->path.sgid = gid;
 	s->path.dgid = gid;
+	s->ah_path = s->path;
+	s->ah_path.dest_qpn = 0;
+	sealift__ibverbs__address_handle__init(&s->ah);
+	s->ah.handle = 5;
+	s->ah.user_handle = 0x7f00abcd1234;
+	s->ah.path = &s->ah_path;
+	s->ah.driver = &s->ah_state;
 	sealift__ibverbs__queue_pair__init(&s->qp);
 	s->qp.handle = 2;
 	s->qp.qpn = 17;
@@ -94,6 +103,7 @@ PB(Context) *sample_fill(struct sample *s)
 	LIST(pds, &s->pd);
 	LIST(cqs, &s->cq);
 	LIST(srqs, &s->srq);
+	LIST(ahs, &s->ah);
 	LIST(qps, &s->qp);
 	LIST(mrs, &s->mr);
 	LIST(mappings, &s->mapping);

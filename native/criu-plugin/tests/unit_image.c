@@ -24,6 +24,8 @@ static void round_trip(void)
 	CHECK(context && context->qps[0]->driver->buffers[2].len == 64);
 	CHECK(context && context->qps[0]->has_srq && context->qps[0]->srq == 4);
 	CHECK(context && context->srqs[0]->user_handle == 0x7f00deadbeef);
+	CHECK(context && context->ahs[0]->handle == 5 && !context->ahs[0]->driver->n_buffers);
+	CHECK(context && context->ahs[0]->path->sgid.len == 16);
 	if (context)
 		sealift__ibverbs__context__free_unpacked(context, NULL);
 	free(data);
@@ -108,6 +110,8 @@ static void contradictions(void)
 	CHECK(!image_check_context(&s.context, "x"));
 	s.context.n_srqs = 0;
 	CHECK(!image_check_context(&s.context, "x"));
+	s.context.n_ahs = 0;
+	CHECK(!image_check_context(&s.context, "x"));
 	REFUSED(s.mr.handle = 2);
 	REFUSED(s.mr.handle = IMAGE_MAX_HANDLE);
 	REFUSED(s.cq.handle = 0xffffffff);
@@ -140,6 +144,17 @@ static void contradictions(void)
 	REFUSED(s.srq.pd = 1);
 	REFUSED(s.srq_state.n_buffers = 2);
 	REFUSED(s.srq_state.state.len = 0);
+	REFUSED(s.ah.handle = 1);
+	REFUSED(s.ah.handle = IMAGE_MAX_HANDLE);
+	REFUSED(s.ah.pd = 1);
+	REFUSED(s.ah_state.n_buffers = 1);
+	REFUSED(s.ah_state.state.len = 0);
+	REFUSED(s.ah_path.sgid.len = 4);
+	REFUSED(s.ah_path.dgid.len = 17);
+	REFUSED(s.ah_path.sgid_index = 256);
+	REFUSED(s.ah_path.port = 0);
+	REFUSED(s.qp.pd = 5);
+	REFUSED(s.qp.srq = 5);
 	REFUSED(s.qp.srq = 1);
 	REFUSED(s.qp.srq = 99);
 	REFUSED(s.context.n_srqs = 0);

@@ -102,6 +102,8 @@ int rxe_check_ring(const struct rxe_queue *q,
 		   const struct sealift_rxe_ring *ring,
 		   const struct sealift_rxe_buffer *buf);
 int rxe_check_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in);
+/* @any_group: the verbs core takes a multicast address of either family */
+int rxe_check_av(const struct sealift_rxe_av *av, bool any_group);
 int rxe_check_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 int rxe_check_res(const struct sealift_rxe_res *res);
 int rxe_check_dma(u32 length, u32 resid, u32 cur_sge, u32 num_sge,
@@ -148,6 +150,20 @@ int rxe_restore_copy_srq(struct rxe_srq *srq, const struct sealift_rxe_srq *in,
 			 struct rxe_bytes *bytes);
 int rxe_restore_srq(struct rxe_srq *srq, const struct sealift_rxe_srq *in,
 		    const struct rxe_bytes *bytes);
+/*
+ * rxe_sealift_ah.c: the same of an address handle.
+ * Return: 0; -EINVAL; -EADDRNOTAVAIL
+ */
+void rxe_dump_av(const struct rxe_av *av, const struct ib_gid_attr *sgid_attr,
+		 struct sealift_rxe_av *out);
+void rxe_dump_ah(const struct rxe_ah *ah, struct sealift_rxe_ah *out);
+int rxe_restore_ah(struct rxe_ah *ah, const struct sealift_rxe_ah *in);
+/*
+ * The kernel's form of a path, with the index that its source address has here.
+ * Return: 0; -EADDRNOTAVAIL; -ENODEV
+ */
+int rxe_restore_av(struct rxe_dev *rxe, const struct sealift_rxe_av *av,
+		   struct rdma_ah_attr *attr);
 /* rxe_sealift_restore_states.c */
 int rxe_restore_states(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 		       bool error);

@@ -22,6 +22,11 @@ static_assert(RXE_IMAGE_PSN_MAX == BTH_PSN_MASK);
 static_assert(RXE_IMAGE_LENGTH_MAX == RXE_PORT_MAX_MSG_SZ);
 static_assert(RXE_IMAGE_SQE == (int)IB_QPS_SQE);
 static_assert(RXE_IMAGE_ERR == (int)IB_QPS_ERR);
+static_assert(RXE_IMAGE_UD == (int)IB_QPT_UD);
+static_assert(RXE_IMAGE_UD_SEND == (int)IB_OPCODE_UD_SEND_ONLY);
+static_assert(RXE_IMAGE_UD_SEND_IMM ==
+	      (int)IB_OPCODE_UD_SEND_ONLY_WITH_IMMEDIATE);
+static_assert(RXE_IMAGE_AH_MAX == RXE_MAX_AH_INDEX);
 static_assert(RXE_IMAGE_WRITE_MIDDLE == (int)IB_OPCODE_RC_RDMA_WRITE_MIDDLE);
 static_assert(RXE_IMAGE_READ_MIDDLE ==
 	      (int)IB_OPCODE_RC_RDMA_READ_RESPONSE_MIDDLE);
@@ -102,7 +107,7 @@ static int rxe_check_caps(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 	return 0;
 }
 
-static int rxe_check_av(const struct sealift_rxe_av *av)
+int rxe_check_av(const struct sealift_rxe_av *av, bool any_group)
 {
 	bool ipv4;
 
@@ -116,7 +121,9 @@ static int rxe_check_av(const struct sealift_rxe_av *av)
 	ipv4 = av->network_type == RXE_NETWORK_TYPE_IPV4;
 	if ((!ipv4 && av->network_type != RXE_NETWORK_TYPE_IPV6) ||
 	    ipv6_addr_v4mapped((const struct in6_addr *)av->sgid) != ipv4 ||
-	    ipv6_addr_v4mapped((const struct in6_addr *)av->dgid) != ipv4)
+	    (ipv6_addr_v4mapped((const struct in6_addr *)av->dgid) != ipv4 &&
+	     !(any_group &&
+	       rdma_is_multicast_addr((struct in6_addr *)av->dgid))))
 		return -EINVAL;
 
 	return 0;
@@ -171,7 +178,7 @@ int rxe_check_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 
 	if (rxe_image_broken_limit(in) || rxe_image_broken_rule(in) ||
 	    rxe_image_broken_taken(in, rq->max_sge) ||
-	    rxe_check_caps(qp, in) || rxe_check_av(&in->attr.av))
+	    rxe_check_caps(qp, in) || rxe_check_av(&in->attr.av, false))
 		return -EINVAL;
 
 	return rxe_check_recv_wqe(&in->resp.wqe);

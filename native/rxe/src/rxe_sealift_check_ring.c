@@ -51,6 +51,11 @@ static int rxe_check_send_wqe(struct rxe_qp *qp, struct rxe_send_wqe *wqe,
 			return -EINVAL;
 		if (wqe->mask != mask)
 			return -EINVAL;
+		/* a datagram is sent in one go, and has no answer */
+		if (qp_type(qp) == IB_QPT_UD &&
+		    (wqe->state == wqe_state_processing ||
+		     wqe->state == wqe_state_pending))
+			return -EINVAL;
 		/* local operations (bind, invalidate) have no PSNs */
 		if (!(mask & WR_LOCAL_OP_MASK) &&
 		    (!is_psn(wqe->first_psn) || !is_psn(wqe->last_psn) ||

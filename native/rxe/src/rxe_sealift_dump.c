@@ -116,48 +116,37 @@ static int rxe_dump_resources(struct rxe_qp *qp,
 	return err;
 }
 
-static void rxe_dump_av(const struct rxe_qp *qp, struct sealift_rxe_av *out)
-{
-	const struct ib_gid_attr *sgid_attr = qp->ibqp.av_sgid_attr;
-	const struct rxe_av *av = &qp->pri_av;
-
-	if (!sgid_attr)
-		return;
-
-	out->present = 1;
-	memcpy(out->dgid, av->grh.dgid.raw, sizeof(out->dgid));
-	memcpy(out->sgid, sgid_attr->gid.raw, sizeof(out->sgid));
-	memcpy(out->dmac, av->dmac, sizeof(out->dmac));
-	out->flow_label = av->grh.flow_label;
-	out->sgid_index = av->grh.sgid_index;
-	out->hop_limit = av->grh.hop_limit;
-	out->traffic_class = av->grh.traffic_class;
-	out->network_type = av->network_type;
-}
-
 static void rxe_dump_attr(const struct rxe_qp *qp,
 			  struct sealift_rxe_qp_attr *out)
 {
 	const struct ib_qp_attr *attr = &qp->attr;
 
+	out->sq_psn = attr->sq_psn;
+	out->pkey_index = attr->pkey_index;
+	out->port_num = attr->port_num;
+	out->sq_draining = attr->sq_draining;
+	out->qkey = attr->qkey;
+	out->en_sqd_async_notify = attr->en_sqd_async_notify;
+
+	/* modify_qp takes the rest, too, unless it changes the state */
+	if (qp->ibqp.qp_type == IB_QPT_UD) {
+		out->path_mtu =
+			to_rdev(qp->ibqp.device)->port.attr.active_mtu;
+		return;
+	}
+
 	out->path_mtu = attr->path_mtu;
 	out->dest_qpn = attr->dest_qp_num;
 	out->rq_psn = attr->rq_psn;
-	out->sq_psn = attr->sq_psn;
 	out->access_flags = attr->qp_access_flags;
-	out->pkey_index = attr->pkey_index;
-	out->port_num = attr->port_num;
 	out->timeout = attr->timeout;
 	out->retry_cnt = attr->retry_cnt;
 	out->rnr_retry = attr->rnr_retry;
 	out->min_rnr_timer = attr->min_rnr_timer;
 	out->max_rd_atomic = attr->max_rd_atomic;
 	out->max_dest_rd_atomic = attr->max_dest_rd_atomic;
-	out->sq_draining = attr->sq_draining;
-	out->qkey = attr->qkey;
-	out->en_sqd_async_notify = attr->en_sqd_async_notify;
 	out->path_mig_state = attr->path_mig_state;
-	rxe_dump_av(qp, &out->av);
+	rxe_dump_av(&qp->pri_av, qp->ibqp.av_sgid_attr, &out->av);
 }
 
 static void rxe_dump_recv_wqe(const struct rxe_qp *qp,
@@ -202,6 +191,11 @@ static void rxe_dump_resp(const struct rxe_qp *qp, struct sealift_rxe_resp *out)
 	out->resid = resp->resid;
 	out->rkey = resp->rkey;
 	out->length = resp->length;
+
+	/* a datagram takes its request anew; one that was refused stays here */
+	if (qp->ibqp.qp_type == IB_QPT_UD)
+		return;
+
 	out->res_head = resp->res_head;
 	rxe_dump_recv_wqe(qp, &out->wqe);
 }
@@ -212,6 +206,9 @@ static void rxe_dump_comp(struct rxe_qp *qp, struct sealift_rxe_comp *out)
 
 	out->psn = comp->psn;
 	out->opcode = comp->opcode;
+	if (qp->ibqp.qp_type == IB_QPT_UD)
+		return;
+
 	out->retry_cnt = comp->retry_cnt;
 	out->rnr_retry = comp->rnr_retry;
 	out->started_retry = comp->started_retry;
@@ -240,7 +237,8 @@ int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
 	out->max_send_sge = qp->sq.max_sge;
 	out->max_inline = qp->sq.max_inline;
 	out->src_port = qp->src_port;
-	out->num_res = qp->resp.resources ? qp->attr.max_dest_rd_atomic : 0;
+	if (qp->ibqp.qp_type != IB_QPT_UD && qp->resp.resources)
+		out->num_res = qp->attr.max_dest_rd_atomic;
 
 	spin_lock_irqsave(&qp->state_lock, flags);
 	out->state = qp_state(qp);
@@ -251,7 +249,8 @@ int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
 	out->req.wqe_index = qp->req.wqe_index;
 	out->req.psn = qp->req.psn;
 	out->req.opcode = qp->req.opcode;
-	out->req.rd_atomic = atomic_read(&qp->req.rd_atomic);
+	if (qp->ibqp.qp_type != IB_QPT_UD)
+		out->req.rd_atomic = atomic_read(&qp->req.rd_atomic);
 	out->req.noack_pkts = qp->req.noack_pkts;
 	out->req.ssn = atomic_read(&qp->ssn);
 

@@ -30,6 +30,8 @@ static const char * const rxe_fault_methods[] = {
 	[RXE_FAULT_LIST]		= "list",
 	[RXE_FAULT_DUMP_SRQ]		= "dump_srq",
 	[RXE_FAULT_RESTORE_SRQ]		= "restore_srq",
+	[RXE_FAULT_DUMP_AH]		= "dump_ah",
+	[RXE_FAULT_RESTORE_AH]		= "restore_ah",
 };
 
 /* Bit 2n is the point before method n, bit 2n + 1 the one after it. */

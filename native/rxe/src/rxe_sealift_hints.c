@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which number the next queue pair or memory region of a context gets.
+ * Which number the next queue pair, memory region or address handle of a context
+ * gets.
  */
 #include <rdma/uverbs_ioctl.h>
 
@@ -36,6 +37,9 @@ int rxe_hint_set(struct rxe_ucontext *uc, u32 type, u32 value)
 		break;
 	case SEALIFT_RXE_HINT_MR:
 		err = rxe_hint_check(&rxe->mr_pool, value >> 8);
+		break;
+	case SEALIFT_RXE_HINT_AH:
+		err = rxe_hint_check(&rxe->ah_pool, value);
 		break;
 	default:
 		err = -EINVAL;
@@ -74,4 +78,9 @@ u32 rxe_hint_take_qpn(struct ib_udata *udata)
 u32 rxe_hint_take_key(struct ib_udata *udata)
 {
 	return rxe_hint_take(udata, SEALIFT_RXE_HINT_MR);
+}
+
+u32 rxe_hint_take_ah(struct ib_udata *udata)
+{
+	return rxe_hint_take(udata, SEALIFT_RXE_HINT_AH);
 }

@@ -24,5 +24,6 @@ int rxe_hint_set(struct rxe_ucontext *uc, u32 type, u32 value);
 /* Take the hint of the creating context: the number, or 0 for any. */
 u32 rxe_hint_take_qpn(struct ib_udata *udata);
 u32 rxe_hint_take_key(struct ib_udata *udata);
+u32 rxe_hint_take_ah(struct ib_udata *udata);
 
 #endif /* RXE_SEALIFT_HINTS_H */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The rules that hold in the image of every queue pair and of every shared
- * receive queue. The driver refuses an image that breaks one. The tests break each of them, and the fuzzer knows by
+ * receive queue; what is special to UD queue pairs, and address handles, are in
+ * rxe_sealift_invariants_ud.h. The driver refuses an image that breaks one. The tests break each of them, and the fuzzer knows by
  * them what the driver must refuse. Rules about the rings and about the new
  * objects are in rxe_sealift_check_ring.c, rxe_sealift_check.c and
  * rxe_sealift_srq.c.
@@ -41,6 +42,9 @@ enum {
 	RXE_IMAGE_SEND_LAST_INV = 0x16, RXE_IMAGE_SEND_ONLY_INV = 0x17,
 	RXE_IMAGE_FLUSH = 0x1c, RXE_IMAGE_ATOMIC_WRITE = 0x1d,
 };
+
+/* enum ib_qp_type, of datagrams */
+#define RXE_IMAGE_UD		4
 
 /* Is it a request's opcode, or none yet? */
 static inline int rxe_image_is_request(__u32 opcode)
@@ -191,6 +195,8 @@ rxe_image_broken_share(const struct sealift_rxe_qp *in)
 	return NULL;
 }
 
+#include "rxe_sealift_invariants_ud.h"
+
 /* The first rule about several fields that is broken, or NULL. */
 static inline const char *
 rxe_image_broken_rule(const struct sealift_rxe_qp *in)
@@ -199,11 +205,13 @@ rxe_image_broken_rule(const struct sealift_rxe_qp *in)
 	const __u32 depth = in->attr.max_dest_rd_atomic;
 
 	if (in->state == RXE_IMAGE_SQE)
-		return "a reliable connection has no SQE state";
+		return "a queue pair has no SQE state";
 	if (!in->attr.path_mtu)
 		return "an MTU is set";
 	if (in->state != RXE_IMAGE_RESET && !in->attr.port_num)
 		return "a port is set from INIT on";
+	if (in->qp_type == RXE_IMAGE_UD)
+		return rxe_image_broken_datagrams(in);
 	if (connected && !in->attr.av.present)
 		return "a path is set from RTR on";
 	if (in->attr.av.present && !in->attr.port_num)

@@ -167,6 +167,7 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 			break;
 		obj->owner = rxe_creator(&qp->ibqp.res);
 		obj->type = qp_type(qp);
+		obj->num_mcast = atomic_read(&qp->mcg_num);
 		break;
 	}
 	case RXE_TYPE_CQ: {

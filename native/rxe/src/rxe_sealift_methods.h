@@ -59,4 +59,10 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_SRQ)(
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_SRQ)(
 	struct uverbs_attr_bundle *attrs);
 
+/* rxe_sealift_methods_ah.c */
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_AH)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_AH)(
+	struct uverbs_attr_bundle *attrs);
+
 #endif /* RXE_SEALIFT_METHODS_H */

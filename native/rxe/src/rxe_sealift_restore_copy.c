@@ -54,7 +54,7 @@ int rxe_restore_copy_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 {
 	int err;
 
-	if (qp_type(qp) != IB_QPT_RC)
+	if (qp_type(qp) != IB_QPT_RC && qp_type(qp) != IB_QPT_UD)
 		return -EOPNOTSUPP;
 
 	if (qp_state(qp) != IB_QPS_RESET || !rxe_ring_is_new(qp->sq.queue) ||

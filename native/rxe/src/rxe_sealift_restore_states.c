@@ -2,45 +2,11 @@
 /* Take a new queue pair through the states to the state of a dumped one. */
 #include "rxe_sealift.h"
 
-static int rxe_find_sgid(struct rxe_dev *rxe, const struct sealift_rxe_av *av)
+static int rxe_restore_to(struct rxe_qp *qp, enum ib_qp_state state)
 {
-	const struct ib_gid_attr *attr;
-	struct net_device *ndev;
-	union ib_gid gid;
-	int index;
+	struct ib_qp_attr attr = { .qp_state = state };
 
-	memcpy(gid.raw, av->sgid, sizeof(gid.raw));
-
-	ndev = rxe_ib_device_get_netdev(&rxe->ib_dev);
-	if (!ndev)
-		return -ENODEV;
-
-	attr = rdma_find_gid_by_port(&rxe->ib_dev, &gid,
-				     IB_GID_TYPE_ROCE_UDP_ENCAP, RXE_PORT,
-				     ndev);
-	dev_put(ndev);
-	if (IS_ERR(attr))
-		return -EADDRNOTAVAIL;
-
-	index = attr->index;
-	rdma_put_gid_attr(attr);
-	return index;
-}
-
-static void rxe_fill_ah_attr(const struct sealift_rxe_av *av, u8 sgid_index,
-			     struct rdma_ah_attr *ah)
-{
-	struct ib_global_route *grh = &ah->grh;
-
-	ah->type = RDMA_AH_ATTR_TYPE_ROCE;
-	ah->port_num = RXE_PORT;
-	ah->ah_flags = IB_AH_GRH;
-	memcpy(grh->dgid.raw, av->dgid, sizeof(grh->dgid.raw));
-	grh->flow_label = av->flow_label;
-	grh->sgid_index = sgid_index;
-	grh->hop_limit = av->hop_limit;
-	grh->traffic_class = av->traffic_class;
-	memcpy(ah->roce.dmac, av->dmac, ETH_ALEN);
+	return ib_modify_qp(&qp->ibqp, &attr, IB_QP_STATE);
 }
 
 static int rxe_restore_to_init(struct rxe_qp *qp,
@@ -51,11 +17,13 @@ static int rxe_restore_to_init(struct rxe_qp *qp,
 		.pkey_index = in->attr.pkey_index,
 		.port_num = in->attr.port_num,
 		.qp_access_flags = in->attr.access_flags,
+		.qkey = in->attr.qkey,
 	};
 
 	return ib_modify_qp(&qp->ibqp, &attr,
 			    IB_QP_STATE | IB_QP_PKEY_INDEX | IB_QP_PORT |
-			    IB_QP_ACCESS_FLAGS);
+			    (qp_type(qp) == IB_QPT_UD ? IB_QP_QKEY :
+							IB_QP_ACCESS_FLAGS));
 }
 
 /* A kernel caller passes a resolved address: this sends nothing. */
@@ -71,17 +39,18 @@ static int rxe_restore_to_rtr(struct rxe_qp *qp,
 		.min_rnr_timer = in->attr.min_rnr_timer,
 	};
 	struct rxe_dev *rxe = to_rdev(qp->ibqp.device);
-	int index;
+	int err;
 
 	/* the interface would drop every packet and its retransmissions */
 	if (in->attr.path_mtu > rxe->port.attr.active_mtu)
 		return -EMSGSIZE;
 
-	index = rxe_find_sgid(rxe, &in->attr.av);
-	if (index < 0)
-		return index;
+	if (qp_type(qp) == IB_QPT_UD)
+		return rxe_restore_to(qp, IB_QPS_RTR);
 
-	rxe_fill_ah_attr(&in->attr.av, index, &attr.ah_attr);
+	err = rxe_restore_av(rxe, &in->attr.av, &attr.ah_attr);
+	if (err)
+		return err;
 
 	return ib_modify_qp(&qp->ibqp, &attr,
 			    IB_QP_STATE | IB_QP_AV | IB_QP_PATH_MTU |
@@ -101,17 +70,14 @@ static int rxe_restore_to_rts(struct rxe_qp *qp,
 		.max_rd_atomic = in->attr.max_rd_atomic,
 	};
 
+	if (qp_type(qp) == IB_QPT_UD)
+		return ib_modify_qp(&qp->ibqp, &attr,
+				    IB_QP_STATE | IB_QP_SQ_PSN);
+
 	return ib_modify_qp(&qp->ibqp, &attr,
 			    IB_QP_STATE | IB_QP_TIMEOUT | IB_QP_RETRY_CNT |
 			    IB_QP_RNR_RETRY | IB_QP_SQ_PSN |
 			    IB_QP_MAX_QP_RD_ATOMIC);
-}
-
-static int rxe_restore_to(struct rxe_qp *qp, enum ib_qp_state state)
-{
-	struct ib_qp_attr attr = { .qp_state = state };
-
-	return ib_modify_qp(&qp->ibqp, &attr, IB_QP_STATE);
 }
 
 /*
@@ -128,8 +94,12 @@ int rxe_restore_states(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 		return 0;
 
 	err = rxe_restore_to_init(qp, in);
-	if (err || in->state == IB_QPS_INIT || !in->attr.av.present)
+	if (err || in->state == IB_QPS_INIT)
 		return err;
+
+	/* the error state needs no more than that */
+	if (qp_type(qp) == IB_QPT_UD ? error : !in->attr.av.present)
+		return 0;
 
 	err = rxe_restore_to_rtr(qp, in);
 	if ((err == -EADDRNOTAVAIL || err == -EMSGSIZE) && error)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 3, as images and other programs know them. A
+ * The structs of ABI version 4, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,8 +24,8 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 3);
-	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_SRQ, 14);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 4);
+	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_AH, 16);
 	SIZE(query, 64);
 	SIZE(hold, 8);
 	SIZE(resume, 8);
@@ -39,6 +39,7 @@ int main(void)
 	SIZE(cq, 72);
 	SIZE(srq, 72);
 	SIZE(mr, 56);
+	SIZE(ah, 64);
 	SIZE(qp_buffers, 48);
 	SIZE(res, 40);
 	SIZE(sge, 16);
@@ -56,6 +57,9 @@ int main(void)
 	PLACE(srq, user_handle, 32);
 	PLACE(srq, limit, 52);
 	PLACE(mr, lkey, 28);
+	PLACE(device_object, num_mcast, 24);
+	PLACE(ah, number, 12);
+	PLACE(ah, av, 16);
 	PLACE(qp, last_wqe_reached, 84);
 	PLACE(qp, sq, 88);
 	PLACE(qp, attr, 152);

@@ -79,7 +79,7 @@ struct ibv_qp *endpoint_create_qp(struct endpoint *e,
 		.recv_cq = e->cq,
 		.srq = e->srq,
 		.cap = *cap,
-		.qp_type = IBV_QPT_RC,
+		.qp_type = e->type,
 	};
 	struct ibv_qp *qp = ibv_create_qp(e->pd, &init);
 
@@ -98,10 +98,11 @@ void endpoint_post_recv(struct endpoint *e, struct ibv_recv_wr *wr)
 }
 
 void endpoint_open(struct endpoint *e, const char *device,
-		   const struct ibv_qp_cap *cap, void *mem, size_t size,
-		   void *cq_context)
+		   enum ibv_qp_type type, const struct ibv_qp_cap *cap,
+		   void *mem, size_t size, void *cq_context)
 {
 	memset(e, 0, sizeof(*e));
+	e->type = type;
 	e->ctx = endpoint_open_device(device);
 	e->pd = ibv_alloc_pd(e->ctx);
 	e->channel = ibv_create_comp_channel(e->ctx);

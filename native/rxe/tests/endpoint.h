@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A reliable queue pair with what belongs to it. */
+/* A queue pair with what belongs to it. */
 #ifndef ENDPOINT_H
 #define ENDPOINT_H
 
@@ -8,6 +8,7 @@
 #include <infiniband/verbs.h>
 
 struct endpoint {
+	enum ibv_qp_type type;
 	struct ibv_context *ctx;
 	struct ibv_pd *pd;
 	struct ibv_comp_channel *channel;
@@ -34,19 +35,19 @@ struct endpoint_path {
 
 struct ibv_context *endpoint_open_device(const char *name);
 /*
- * Open @device and create all objects: @cap for the queue pair, one region of
- * @mem with every remote access. The CQ's context is @cq_context.
+ * Open @device and create all objects: @cap for the queue pair of @type, one
+ * region of @mem with every remote access. The CQ's context is @cq_context.
  */
 void endpoint_open(struct endpoint *e, const char *device,
-		   const struct ibv_qp_cap *cap, void *mem, size_t size,
-		   void *cq_context);
+		   enum ibv_qp_type type, const struct ibv_qp_cap *cap,
+		   void *mem, size_t size, void *cq_context);
 /* One more of the kind of e->qp, with the same queues; not connected. */
 struct ibv_qp *endpoint_create_qp(struct endpoint *e,
 				  const struct ibv_qp_cap *cap);
 /* Post to the SRQ if there is one. */
 void endpoint_post_recv(struct endpoint *e, struct ibv_recv_wr *wr);
 int endpoint_sgid_index(const struct endpoint *e);
-/* To INIT; receive requests may be posted after it. */
+/* To INIT; receive requests may be posted after it. This and what follows is for RC. */
 void endpoint_init(struct endpoint *e);
 /* From INIT to RTS. */
 void endpoint_connect(struct endpoint *e, const struct endpoint_path *path);

@@ -27,6 +27,7 @@ struct fuzz {
 	struct fuzz_counts *counts;
 	uint32_t cq_handle, mr_handle;
 	uint32_t srq_handle;	/* or SEALIFT_RXE_NONE */
+	uint32_t ah_handle;
 	uint32_t qp_handle;	/* the restored one; the racing thread reads it */
 };
 

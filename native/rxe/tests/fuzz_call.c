@@ -13,7 +13,10 @@
 #define BYTES	(64 * PAGE)
 #define MOST	4	/* attributes of a method, and one too many */
 
-enum kind { END, IN, OUT, BUFFER, RINGS, QP, CQ, SRQ, MR, FD, IMAGE_QP, IMAGE_CQ, IMAGE_SRQ };
+enum kind {
+	END, IN, OUT, BUFFER, RINGS, QP, CQ, SRQ, MR, AH, FD,
+	IMAGE_QP, IMAGE_CQ, IMAGE_SRQ, IMAGE_AH,
+};
 
 static const struct method {
 	struct {
@@ -59,6 +62,10 @@ static const struct method {
 	[SEALIFT_RXE_METHOD_RESTORE_SRQ] = { {
 		{ SRQ, 0 }, { IMAGE_SRQ, sizeof(struct sealift_rxe_srq) },
 		{ BUFFER, sizeof(struct sealift_rxe_buffer) } } },
+	[SEALIFT_RXE_METHOD_DUMP_AH] = { {
+		{ AH, 0 }, { OUT, sizeof(struct sealift_rxe_ah) } } },
+	[SEALIFT_RXE_METHOD_RESTORE_AH] = { {
+		{ AH, 0 }, { IMAGE_AH, sizeof(struct sealift_rxe_ah) } } },
 };
 
 /* Memory that ends where nothing is mapped; its last page but one can't be written. */
@@ -111,6 +118,8 @@ static uint32_t some_handle(const struct fuzz *f, uint8_t kind)
 		return f->cq_handle;
 	if (kind == SRQ)
 		return f->srq_handle;
+	if (kind == AH)
+		return f->ah_handle;
 	return kind == MR ? f->mr_handle : f->qp_handle;
 }
 
@@ -141,7 +150,7 @@ static uint64_t small(const struct fuzz *f, unsigned int method)
 		second = any(8) ? 0 : interesting();
 		break;
 	case SEALIFT_RXE_METHOD_HINT:
-		first = any(4);
+		first = any(5);
 		second = any(2) ? any(0x20000) : interesting();
 		break;
 	case SEALIFT_RXE_METHOD_ADOPT:
@@ -157,6 +166,7 @@ struct arguments {
 	struct sealift_rxe_qp qp;
 	struct sealift_rxe_cq cq;
 	struct sealift_rxe_srq srq;
+	struct sealift_rxe_ah ah;
 	struct sealift_rxe_qp_buffers rings;
 	struct sealift_rxe_buffer buffer;
 };
@@ -200,6 +210,10 @@ static struct sl_attr attribute(const struct fuzz *f, struct arguments *args,
 	case IMAGE_SRQ:
 		((unsigned char *)&args->srq)[any(sizeof(args->srq))] = any(256);
 		attr.data = (uintptr_t)&args->srq;
+		break;
+	case IMAGE_AH:
+		((unsigned char *)&args->ah)[any(sizeof(args->ah))] = any(256);
+		attr.data = (uintptr_t)&args->ah;
 		break;
 	case FD:
 		attr.data = (int64_t)some_fd(f);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Completion queues and memory regions, and a thread that calls meanwhile. */
+/* Completion queues, regions and address handles, and a thread that calls meanwhile. */
 #include <err.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -127,6 +127,51 @@ static void an_srq(struct fuzz *f)
 	raw_destroy_srq(f->s.fd, handle);
 }
 
+static void alter_ah(struct sealift_rxe_ah *ah)
+{
+	switch (any(5)) {
+	case 0:
+		ah->av.dgid[any(16)] = any(2) ? 0xff : any(256);
+		break;
+	case 1:
+		ah->av.sgid[any(16)] = any(256);
+		break;
+	case 2:
+		ah->av.network_type = any(4);
+		ah->av.flow_label = interesting();
+		break;
+	case 3:
+		((unsigned char *)ah)[any(sizeof(*ah))] = any(256);
+		break;
+	}
+}
+
+static void an_ah(struct fuzz *f)
+{
+	struct sealift_rxe_ah ah, now;
+	uint32_t handle, number;
+	const char *rule;
+
+	if (sl_dump_ah(f->s.fd, f->ah_handle, &ah))
+		return;
+	ah.number = any(3) ? any(RXE_IMAGE_AH_MAX + 2) : 0;
+	sl_hint(f->s.fd, SEALIFT_RXE_HINT_AH, ah.number);
+	if (raw_create_ah(f->s.fd, &ah, &handle, &number))
+		return;
+	do {
+		alter_ah(&ah);
+		rule = rxe_image_ah_broken_limit(&ah);
+		if (!rule)
+			rule = rxe_image_ah_broken_rule(&ah);
+		if (!sl_restore_ah(f->s.fd, handle, &ah) && rule) {
+			printf("# accepted an AH: %s\n", rule);
+			f->counts->broken++;
+		}
+	} while (any(3));
+	sl_dump_ah(f->s.fd, handle, &now);
+	raw_destroy_ah(f->s.fd, handle);
+}
+
 static void an_mr(struct fuzz *f)
 {
 	struct sealift_rxe_mr mr;
@@ -147,12 +192,15 @@ static void an_mr(struct fuzz *f)
 
 void fuzz_object(struct fuzz *f)
 {
-	switch (any(3)) {
+	switch (any(4)) {
 	case 0:
 		a_cq(f);
 		break;
 	case 1:
 		an_srq(f);
+		break;
+	case 2:
+		an_ah(f);
 		break;
 	default:
 		an_mr(f);

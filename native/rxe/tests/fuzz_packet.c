@@ -86,6 +86,16 @@ static void response(struct fuzz *f, struct wire_packet *p)
 		p->size = payload(f);
 }
 
+static void datagram(struct fuzz *f, struct wire_packet *p)
+{
+	p->opcode = any(8) ? WIRE_UD_SEND + any(2) : any(256);
+	p->psn = PSN(any(2) ? f->v.qp.resp.psn : interesting());
+	p->qkey = any(8) ? f->v.qp.attr.qkey : interesting();
+	p->src_qpn = PSN(interesting());
+	p->immediate = interesting();
+	p->size = any(WIRE_MTU + 1);
+}
+
 void fuzz_packet(struct fuzz *f)
 {
 	struct wire_packet p = {
@@ -93,7 +103,9 @@ void fuzz_packet(struct fuzz *f)
 		.ack_req = any(2),
 	};
 
-	if (any(2))
+	if (f->v.qp_orig.qp_type == RXE_IMAGE_UD)
+		datagram(f, &p);
+	else if (any(2))
 		request(f, &p);
 	else
 		response(f, &p);

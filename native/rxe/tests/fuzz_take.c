@@ -3,6 +3,7 @@
 #include <err.h>
 #include <stdlib.h>
 
+#include "datagram.h"
 #include "fuzz.h"
 #include "random.h"
 
@@ -90,15 +91,56 @@ static void some_state(struct scripted *s)
 	scripted_count(s, WIRE_ACK, 20);
 }
 
+/* Datagrams: the one that waits is of a hold, those before are sent. */
+static void some_datagrams(struct scripted *s, struct ibv_ah *ah)
+{
+	struct datagram d = {
+		.ah = ah,
+		.qpn = SCRIPTED_QPN,
+		.data = s->mem,
+		.size = 500,
+	};
+	unsigned int n;
+
+	for (n = any(4); n; n--) {
+		d.immediate = any(2);
+		d.flags = any(4) ? 0 : IBV_SEND_SOLICITED;
+		datagram_send(&s->end, &d);
+	}
+	for (n = any(4); n; n--)
+		scripted_post_recv(s, 4096);
+	scripted_count(s, WIRE_UD_SEND, 20);
+	scripted_hold(s);
+	for (n = any(4); n; n--)
+		datagram_send(&s->end, &d);
+}
+
+static void open_some(struct scripted *s)
+{
+	if (any(4)) {
+		scripted_open(s);
+		return;
+	}
+	scripted_open_end(s, IBV_QPT_UD);
+	datagram_ready(&s->end);
+}
+
 void fuzz_take(struct fuzz *f)
 {
+	struct sealift_rxe_ah handle;
+	struct ibv_ah *ah;
+	union ibv_gid gid;
+
 	struct scripted *s = &f->s;
 
 	if (any(2))
 		setenv("LIVE_SRQ", "1", 1);
 	else
 		unsetenv("LIVE_SRQ");
-	scripted_open(s);
+	open_some(s);
+	scripted_peer_gid(s, &gid);
+	ah = datagram_handle(&s->end, &gid);
+	f->ah_handle = ah->handle;
 	f->memory = (struct mutate_memory){
 		.address = (uintptr_t)s->mem,
 		.size = SCRIPTED_BYTES,
@@ -107,10 +149,16 @@ void fuzz_take(struct fuzz *f)
 	f->cq_handle = s->end.cq->handle;
 	f->mr_handle = s->end.mr->handle;
 	f->srq_handle = s->end.srq ? s->end.srq->handle : SEALIFT_RXE_NONE;
-	some_state(s);
+	if (s->end.type == IBV_QPT_UD)
+		some_datagrams(s, ah);
+	else
+		some_state(s);
 	scripted_hold(s);
 	if (any(8) == 0)
 		scripted_answer(s, WIRE_NAK_ACCESS, any(4));
+	if (sl_dump_ah(s->fd, ah->handle, &handle))
+		errx(1, "DUMP_AH");
+	f->memory.handle = handle.number;
 	scripted_hold(s);
 	victim_take(&f->v, s->fd, s->end.qp->handle);
 }

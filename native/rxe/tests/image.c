@@ -121,6 +121,9 @@ void image_dump(struct image *img, int fd, int channel)
 		case UVERBS_OBJECT_MR:
 			check(sl_dump_mr(fd, o->handle, &o->mr), "DUMP_MR");
 			break;
+		case UVERBS_OBJECT_AH:
+			check(sl_dump_ah(fd, o->handle, &o->ah), "DUMP_AH");
+			break;
 		case UVERBS_OBJECT_PD:
 		case UVERBS_OBJECT_COMP_CHANNEL:
 		case UVERBS_OBJECT_ASYNC_EVENT:
@@ -145,6 +148,7 @@ static void destroy_all(const struct image *img, int fd, uint32_t type)
 void image_destroy(const struct image *img, int fd)
 {
 	destroy_all(img, fd, UVERBS_OBJECT_QP);
+	destroy_all(img, fd, UVERBS_OBJECT_AH);
 	destroy_all(img, fd, UVERBS_OBJECT_SRQ);
 	destroy_all(img, fd, UVERBS_OBJECT_CQ);
 	destroy_all(img, fd, UVERBS_OBJECT_MR);
@@ -208,6 +212,16 @@ static void restore_one(struct image *img, struct image_object *o, int fd,
 		check(sl_restore_qp(fd, handle, &o->qp, &bufs), "RESTORE_QP");
 		o->qp.flags = 0;
 		break;
+	case UVERBS_OBJECT_AH:
+		if (o->ah.number)
+			check(sl_hint(fd, SEALIFT_RXE_HINT_AH, o->ah.number),
+			      "HINT");
+		check(raw_create_ah(fd, &o->ah, &handle, &number),
+		      "CREATE_AH");
+		if (number != o->ah.number)
+			errx(1, "number is %u, not %u", number, o->ah.number);
+		check(sl_restore_ah(fd, handle, &o->ah), "RESTORE_AH");
+		break;
 	default:
 		check(sl_hint(fd, SEALIFT_RXE_HINT_MR, o->mr.lkey), "HINT");
 		check(raw_reg_mr(fd, &o->mr, &handle, &number, &rkey),
@@ -222,8 +236,8 @@ static void restore_one(struct image *img, struct image_object *o, int fd,
 void image_restore(struct image *img, int fd, uint32_t qp_flags)
 {
 	static const uint32_t order[] = {
-		UVERBS_OBJECT_CQ, UVERBS_OBJECT_SRQ, UVERBS_OBJECT_QP,
-		UVERBS_OBJECT_MR
+		UVERBS_OBJECT_CQ, UVERBS_OBJECT_SRQ, UVERBS_OBJECT_AH,
+		UVERBS_OBJECT_QP, UVERBS_OBJECT_MR
 	};
 	uint32_t fill[IMAGE_MAX], num, i, t;
 
@@ -314,6 +328,7 @@ static void compare_srq(const struct image_object *o, int fd)
 void image_compare(const struct image *img, int fd)
 {
 	struct sealift_rxe_mr mr;
+	struct sealift_rxe_ah ah;
 	uint32_t i;
 
 	for (i = 0; i < img->num; i++) {
@@ -328,6 +343,10 @@ void image_compare(const struct image *img, int fd)
 			break;
 		case UVERBS_OBJECT_SRQ:
 			compare_srq(o, fd);
+			break;
+		case UVERBS_OBJECT_AH:
+			check(sl_dump_ah(fd, o->handle, &ah), "DUMP_AH");
+			differ(&o->ah, &ah, sizeof(ah), "AH");
 			break;
 		default:
 			check(sl_dump_mr(fd, o->handle, &mr), "DUMP_MR");

@@ -15,6 +15,7 @@ struct image_object {
 		struct sealift_rxe_srq srq;
 		struct sealift_rxe_qp qp;
 		struct sealift_rxe_mr mr;
+		struct sealift_rxe_ah ah;
 	};
 	void *ring;	/* CQ, SRQ or SQ */
 	void *rq;

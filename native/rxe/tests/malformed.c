@@ -93,5 +93,10 @@ int main(int argc, char **argv)
 	random_images(&a, &v, rounds / 2);
 	sl_resume(v.fd);
 
+	unsetenv("LIVE_SRQ");
+	malformed_ud(argv[1], rounds / 2);
+	setenv("LIVE_SRQ", "1", 1);
+	malformed_ud(argv[1], rounds / 4);
+
 	return expect_failed;
 }

@@ -21,6 +21,8 @@ void malformed_image(struct victim *v);
  */
 void malformed_srq(struct traffic *t, const struct victim *sharer,
 		   unsigned int rounds);
+/* Opens a context of its own; not held afterwards. */
+void malformed_ud(const char *device, unsigned int rounds);
 /* @rounds images with random changes; @mem is a region of the queue pair's */
 void malformed_fuzz(struct victim *v, const struct mutate_memory *mem,
 		    unsigned int rounds);

@@ -53,7 +53,7 @@ static void test_device(struct traffic *t)
 				SEALIFT_RXE_METHOD_HOLD, NULL, 0),
 	       "hold without its struct");
 	expect(-EPROTONOSUPPORT, sl_call(fd, SEALIFT_RXE_OBJECT,
-					  SEALIFT_RXE_METHOD_RESTORE_SRQ + 1,
+					  SEALIFT_RXE_METHOD_RESTORE_AH + 1,
 					  NULL, 0),
 	       "unknown method");
 	expect(0, sl_resume(fd), "resume of a device that is not held");
@@ -111,7 +111,8 @@ static void test_hints(struct traffic *t)
 	    sl_dump_mr(fd, t->end.mr->handle, &mr))
 		errx(1, "dump");
 
-	expect(-EINVAL, sl_hint(fd, 3, 20), "hint of an unknown type");
+	expect(-EINVAL, sl_hint(fd, SEALIFT_RXE_HINT_AH + 1, 20),
+	       "hint of an unknown type");
 	expect(-EINVAL, sl_hint(fd, SEALIFT_RXE_HINT_NONE, 1),
 	       "no hint, but a value");
 	expect(-EINVAL, sl_hint(fd, SEALIFT_RXE_HINT_QPN, q.min_qpn - 1),

@@ -255,6 +255,8 @@ int raw_destroy(int fd, uint16_t object, uint32_t handle)
 			       }, 2);
 	case UVERBS_OBJECT_SRQ:
 		return raw_destroy_srq(fd, handle);
+	case UVERBS_OBJECT_AH:
+		return raw_destroy_ah(fd, handle);
 	default:
 		return -EINVAL;
 	}

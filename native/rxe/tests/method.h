@@ -36,6 +36,9 @@ int sl_dump_srq(int fd, uint32_t handle, void *ring, uint32_t size,
 		struct sealift_rxe_srq *out);
 int sl_restore_srq(int fd, uint32_t handle, const struct sealift_rxe_srq *in,
 		   const void *ring, uint32_t size);
+/* method_ah.c */
+int sl_dump_ah(int fd, uint32_t handle, struct sealift_rxe_ah *out);
+int sl_restore_ah(int fd, uint32_t handle, const struct sealift_rxe_ah *in);
 /* Into a ring's bytes; <rdma/rdma_user_rxe.h> and <netinet/in.h> exclude each other. */
 uint32_t sl_ring_producer(const void *ring);
 unsigned char *sl_ring_entry(void *ring, const struct sealift_rxe_ring *like,
@@ -71,6 +74,13 @@ int raw_create_qp(int fd, const struct sealift_rxe_qp *like, uint32_t *handle,
 int raw_create_srq(int fd, const struct sealift_rxe_srq *like,
 		   uint32_t *handle, struct raw_map *map);
 int raw_destroy_srq(int fd, uint32_t handle);
+/*
+ * method_ah.c: to a multicast address, which asks no one, over the device's GID
+ * of @like's index; without room for the number if @like has none.
+ */
+int raw_create_ah(int fd, const struct sealift_rxe_ah *like, uint32_t *handle,
+		  uint32_t *number);
+int raw_destroy_ah(int fd, uint32_t handle);
 int raw_reg_mr(int fd, const struct sealift_rxe_mr *like, uint32_t *handle,
 	       uint32_t *lkey, uint32_t *rkey);
 

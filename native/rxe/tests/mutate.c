@@ -179,7 +179,7 @@ static void attributes(struct victim *v)
 }
 
 /* one field at its limit, or just beyond it */
-static void limit(struct victim *v)
+void mutate_limit(struct victim *v)
 {
 	const struct rxe_image_limit *l;
 	uint32_t value;
@@ -195,7 +195,7 @@ static uint32_t cache_bytes(const struct victim *v)
 	return v->qp_orig.num_res * sizeof(*v->res);
 }
 
-static void bytes(struct victim *v)
+void mutate_bytes(struct victim *v)
 {
 	unsigned int n = 1 + any(3);
 	unsigned char *at;
@@ -222,6 +222,10 @@ void mutate(struct victim *v, const struct mutate_memory *mem)
 {
 	unsigned int n = 1 + any(4);
 
+	if (v->qp_orig.qp_type == RXE_IMAGE_UD) {
+		mutate_datagrams(v, mem);
+		return;
+	}
 	while (n--) {
 		switch (any(15)) {
 		case 0:
@@ -257,13 +261,13 @@ void mutate(struct victim *v, const struct mutate_memory *mem)
 			mutate_requests(v, mem);
 			break;
 		case 12:
-			limit(v);
+			mutate_limit(v);
 			break;
 		case 13:
 			mutate_share(v);
 			break;
 		default:
-			bytes(v);
+			mutate_bytes(v);
 		}
 	}
 }

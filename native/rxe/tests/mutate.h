@@ -8,15 +8,21 @@
 
 #include "victim.h"
 
-/* A region that the image's queue pair may use. */
+/* A region and a handle that the image's queue pair may use. */
 struct mutate_memory {
 	uint64_t address;
 	uint32_t size;
 	uint32_t key;		/* lkey = rkey */
+	uint32_t handle;	/* number of an address handle, or 0 */
 };
 
 /* Change what it says of a shared receive queue. */
 void mutate_share(struct victim *v);
+/* The same of a UD queue pair's image. */
+void mutate_datagrams(struct victim *v, const struct mutate_memory *mem);
+/* What images of both kinds have in common. */
+void mutate_limit(struct victim *v);
+void mutate_bytes(struct victim *v);
 /* Change the image once or several times (random.h). */
 void mutate(struct victim *v, const struct mutate_memory *mem);
 

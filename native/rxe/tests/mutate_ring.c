@@ -201,3 +201,54 @@ void mutate_requests(struct victim *v, const struct mutate_memory *mem)
 		v->qp.comp.nak_psn = PSN(v->qp.comp.psn + any(4));
 	}
 }
+
+/* Datagrams: some sent, some to a handle that is none, some with their path. */
+void mutate_datagram_requests(struct victim *v, const struct mutate_memory *mem)
+{
+	struct rxe_queue_buf *head = (void *)v->sq;
+	struct rxe_send_wqe *wqe;
+	unsigned int i, count, sent;
+	uint32_t length;
+
+	if (!same_ring(&v->qp.sq, &v->qp_orig.sq))
+		return;
+	count = any(6);
+	if (count > v->qp.sq.index_mask)
+		count = v->qp.sq.index_mask;
+	sent = any(count + 1);
+	for (i = 0; i < count; i++) {
+		wqe = element(v->sq, &v->qp.sq, v->qp.sq.index + i);
+		memset(&wqe->wr, 0, sizeof(wqe->wr));
+		wqe->wr.wr_id = i;
+		wqe->wr.opcode = any(16) ? IB_UVERBS_WR_SEND + any(2) : any(20);
+		wqe->wr.send_flags = any(32) & ~SEND_INLINE;
+		wqe->wr.wr.ud.remote_qpn = any(2) ? v->qp.qpn : any(1 << 24);
+		wqe->wr.wr.ud.remote_qkey = any(2) ? v->qp.attr.qkey :
+						     interesting();
+		wqe->wr.wr.ud.ah_num = any(4) ? mem->handle : any(2) ? any(8) :
+							      interesting();
+		if (!wqe->wr.wr.ud.ah_num) {
+			wqe->wr.wr.ud.av.network_type = any(4);
+			wqe->wr.wr.ud.av.grh.sgid_index = any(2) ? any(4) :
+								   any(256);
+		}
+		wqe->mask = WR_INLINE | WR_SEND;
+		length = elements(&wqe->dma, v->qp_orig.max_send_sge, mem);
+		if (any(4) == 0) {
+			wqe->wr.send_flags |= SEND_INLINE;
+			length = any(v->qp_orig.max_inline + 1);
+			wqe->dma.length = length;
+			wqe->dma.resid = length;
+		}
+		wqe->first_psn = PSN(v->qp.comp.psn + i);
+		wqe->last_psn = wqe->first_psn;
+		wqe->has_rd_atomic = 0;
+		wqe->state = i < sent ? DONE + (any(8) == 0) : POSTED;
+		wqe->status = wqe->state == FAILED ? 1 + any(20) : 0;
+		if (any(16) == 0)
+			wqe->state = any(6);
+	}
+	head->producer_index = (v->qp.sq.index + count) & v->qp.sq.index_mask;
+	v->qp.req.wqe_index = (v->qp.sq.index + sent) & v->qp.sq.index_mask;
+	v->qp.req.psn = PSN(v->qp.comp.psn + sent);
+}

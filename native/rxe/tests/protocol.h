@@ -18,5 +18,6 @@ extern const struct protocol_case protocol_peer_cases[];
 extern const struct protocol_case protocol_srq_cases[];
 extern const struct protocol_case protocol_srq_events_cases[];
 extern const struct protocol_case protocol_srq_image_cases[];
+extern const struct protocol_case protocol_ud_cases[];
 
 #endif /* PROTOCOL_H */

@@ -145,6 +145,23 @@ survives_lost_route() {
 	wait $pid
 }
 
+# and a datagram is lost then
+datagrams() { "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b "$@"; }
+datagrams_survive() {
+	datagrams 12 &
+	local pid=$!
+	sleep 2
+	in_a nft add table inet sl '{ chain out { type filter hook output priority 0; udp dport 4791 drop; }; }' ||
+		return 1
+	sleep 0.1
+	in_a nft delete table inet sl
+	sleep 0.5
+	ip -n sl_a route del 10.99.0.0/24 dev sl_a || return 1
+	sleep 0.1
+	ip -n sl_a route add 10.99.0.0/24 dev sl_a src 10.99.0.1
+	wait $pid
+}
+
 # A user namespace of its own gives nobody power over a device that it was given.
 pod_may_not_hold() {
 	local pid rc
@@ -226,18 +243,21 @@ hold_fails_once() {
 		fails_once adopt.$when in_a "$bin/hold" sl_rxe_a adopt || return 1
 	done
 }
-# A restore that fails ends the program, which leaves its device held.
-restore() {
+# A restore that fails ends the program, which leaves its device held. Only datagrams have address handles.
+restore() { # restore METHOD
 	local rc
-	LIVE_SRQ=1 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 200 1 1
+	case $1 in
+	*_ah) datagrams 1 1 ;;
+	*) LIVE_SRQ=1 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 200 1 1 ;;
+	esac
 	rc=$?
 	in_a "$bin/hold" sl_rxe_a resume && in_b "$bin/hold" sl_rxe_b resume && return $rc
 }
 restore_fails_once() {
 	local method when
-	for method in dump_context dump_cq dump_srq dump_mr dump_qp hint restore_cq restore_srq restore_qp; do
+	for method in dump_context dump_cq dump_srq dump_ah dump_mr dump_qp hint restore_cq restore_srq restore_ah restore_qp; do
 		for when in before after; do
-			fails_once $method.$when restore || { echo "at $method.$when"; return 1; }
+			fails_once $method.$when restore $method || { echo "at $method.$when"; return 1; }
 		done
 	done
 }
@@ -292,6 +312,11 @@ told 'traffic goes on at once after a restore, RNR timer 10 ms' restart 20 1500 
 told 'traffic goes on after a hold, RNR timer 41 ms' restart 24 1500
 told 'traffic goes on after a hold, RNR timer 655 ms' restart 0 2500
 told 'traffic over IPv6 goes on at once after a restore' env LIVE_IPV6=1 "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b 20 1500 1
+
+check 'datagrams, one end restored 20 times' datagrams 20 1
+check 'datagrams with a shared receive queue, one end restored 10 times' env LIVE_SRQ=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 2
+check 'datagrams over IPv6, one end restored 10 times' env LIVE_IPV6=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 3
+check 'a filter and a lost route harm no datagrams but those they drop' datagrams_survive
 
 check 'a filter that drops packets harms no queue pair' survives_filter
 check 'a route that is lost for a while harms no queue pair' survives_lost_route

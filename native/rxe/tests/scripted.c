@@ -23,7 +23,7 @@ void scripted_peer_gid(const struct scripted *s, union ibv_gid *gid)
 	memcpy(gid->raw + 12, &s->wire.from, 4);
 }
 
-void scripted_open_path(struct scripted *s, struct endpoint_path path)
+void scripted_open_end(struct scripted *s, enum ibv_qp_type type)
 {
 	static const struct ibv_qp_cap cap = {
 		.max_send_wr = 16,
@@ -41,11 +41,16 @@ void scripted_open_path(struct scripted *s, struct endpoint_path path)
 		err(1, "mmap");
 	wire_open(&s->wire, at->peer_netns, at->peer_dev, at->peer_address,
 		  at->address);
-	endpoint_open(&s->end, at->device, &cap, s->mem, SCRIPTED_BYTES, s);
+	endpoint_open(&s->end, at->device, type, &cap, s->mem, SCRIPTED_BYTES,
+		      s);
 	s->fd = s->end.ctx->cmd_fd;
 	if (fcntl(s->end.ctx->async_fd, F_SETFL, O_NONBLOCK))
 		err(1, "fcntl");
+}
 
+void scripted_open_path(struct scripted *s, struct endpoint_path path)
+{
+	scripted_open_end(s, IBV_QPT_RC);
 	scripted_peer_gid(s, &path.gid);
 	path.qpn = SCRIPTED_QPN;
 	path.sq_psn = SCRIPTED_SQ_PSN;

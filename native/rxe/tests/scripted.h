@@ -32,6 +32,8 @@ extern struct scripted_place scripted_place;
 void scripted_open(struct scripted *s);
 /* The same with fields of @path other than gid, qpn and PSNs. */
 void scripted_open_path(struct scripted *s, struct endpoint_path path);
+/* Only the objects; the queue pair is in RESET. */
+void scripted_open_end(struct scripted *s, enum ibv_qp_type type);
 void scripted_peer_gid(const struct scripted *s, union ibv_gid *gid);
 void scripted_hold(const struct scripted *s);
 void scripted_resume(const struct scripted *s);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "send_ring.h"
 
+#include <string.h>
+#include <sys/socket.h>
+
 #include <rdma/rdma_user_rxe.h>
 
 #define STATE_ERROR	4	/* rxe_verbs.h */
@@ -42,6 +45,33 @@ void send_ring_change(void *ring, uint32_t index, enum send_ring_change change)
 		wqe->dma.num_sge = FAR;
 		break;
 	}
+}
+
+static void set_address(struct sockaddr_in *at, const uint8_t *gid)
+{
+	at->sin_family = AF_INET;
+	memcpy(&at->sin_addr, gid + 12, sizeof(at->sin_addr));
+}
+
+void send_ring_path(void *ring, uint32_t index,
+		    const struct sealift_rxe_av *path)
+{
+	struct rxe_queue_buf *head = ring;
+	struct rxe_send_wqe *wqe;
+	struct rxe_av *av;
+
+	wqe = (void *)(head->data + ((size_t)index << head->log2_elem_size));
+	wqe->wr.wr.ud.ah_num = 0;
+	av = &wqe->wr.wr.ud.av;
+	memset(av, 0, sizeof(*av));
+	av->port_num = 1;
+	av->network_type = path->network_type;
+	memcpy(av->dmac, path->dmac, sizeof(av->dmac));
+	memcpy(av->grh.dgid.raw, path->dgid, sizeof(path->dgid));
+	av->grh.sgid_index = path->sgid_index;
+	av->grh.hop_limit = path->hop_limit;
+	set_address(&av->sgid_addr._sockaddr_in, path->sgid);
+	set_address(&av->dgid_addr._sockaddr_in, path->dgid);
 }
 
 void send_ring_poke(void *ring, size_t size, size_t offset, uint8_t value)

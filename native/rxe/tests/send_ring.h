@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sealift_rxe.h"
+
 /* What a process may write to the request at @index of its ring. */
 enum send_ring_change {
 	SEND_RING_ERROR,	/* in error, with success for its status */
@@ -21,6 +23,13 @@ enum send_ring_change {
 };
 
 void send_ring_change(void *ring, uint32_t index, enum send_ring_change change);
+
+/*
+ * Let the request at @index carry the path to its destination itself, as those
+ * of a provider that knows no numbers of address handles.
+ */
+void send_ring_path(void *ring, uint32_t index,
+		    const struct sealift_rxe_av *path);
 
 /* Overwrite the byte at @offset of the requests; it may be beyond them. */
 void send_ring_poke(void *ring, size_t size, size_t offset, uint8_t value);

@@ -117,7 +117,8 @@ void traffic_open(struct traffic *t, const char *device, uint64_t seed,
 		err(1, "mmap");
 	fill(t->mem->source, TRAFFIC_BYTES, seed, 0);
 
-	endpoint_open(&t->end, device, &cap, t->mem, sizeof(*t->mem), t);
+	endpoint_open(&t->end, device, IBV_QPT_RC, &cap, t->mem,
+		      sizeof(*t->mem), t);
 	t->local.gid = t->end.gid;
 	t->local.qpn = t->end.qp->qp_num;
 	/* PSNs have 24 bits: wrap around soon, but after the first moves */

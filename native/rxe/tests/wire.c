@@ -93,7 +93,13 @@ static bool has_aeth(uint8_t opcode)
 static bool has_immediate(uint8_t opcode)
 {
 	return opcode == WIRE_SEND_LAST_IMM || opcode == WIRE_SEND_ONLY_IMM ||
-	       opcode == WIRE_WRITE_LAST_IMM || opcode == WIRE_WRITE_ONLY_IMM;
+	       opcode == WIRE_WRITE_LAST_IMM || opcode == WIRE_WRITE_ONLY_IMM ||
+	       opcode == WIRE_UD_SEND_IMM;
+}
+
+static bool is_datagram(uint8_t opcode)
+{
+	return opcode == WIRE_UD_SEND || opcode == WIRE_UD_SEND_IMM;
 }
 
 static bool is_atomic(uint8_t opcode)
@@ -110,6 +116,10 @@ static uint8_t *put_transport(uint8_t *at, const struct wire_packet *p)
 	at = put(at, 0xffff, 2);
 	at = put(at, p->qpn, 4);
 	at = put(at, (p->ack_req ? ACK_REQ : 0) | p->psn, 4);
+	if (is_datagram(p->opcode)) {
+		at = put(at, p->qkey, 4);
+		at = put(at, p->src_qpn, 4);
+	}
 	if (p->opcode == WIRE_FLUSH)
 		at = put(at, p->flush, 4);
 	if (has_reth(p->opcode)) {
@@ -128,7 +138,7 @@ static uint8_t *put_transport(uint8_t *at, const struct wire_packet *p)
 	if (p->opcode == WIRE_ATOMIC_ACK)
 		at = put(at, p->compare, 8);
 	if (has_immediate(p->opcode))
-		at = put(at, 0, 4);
+		at = put(at, p->immediate, 4);
 	memcpy(at, p->payload, p->size);
 	memset(at + p->size, 0, pad);
 	return at + p->size + pad;
@@ -186,6 +196,12 @@ static bool parse(const struct wire *w, const uint8_t *packet, size_t size,
 	at = get(at, &value, 4);
 	p->psn = value & PSN_MASK;
 	p->ack_req = value & ACK_REQ;
+	if (is_datagram(p->opcode)) {
+		at = get(at, &value, 4);
+		p->qkey = value;
+		at = get(at, &value, 4);
+		p->src_qpn = value & PSN_MASK;
+	}
 	if (p->opcode == WIRE_FLUSH)
 		at += 4;
 	if (has_reth(p->opcode) || is_atomic(p->opcode)) {
@@ -206,8 +222,10 @@ static bool parse(const struct wire *w, const uint8_t *packet, size_t size,
 	}
 	if (p->opcode == WIRE_ATOMIC_ACK)
 		at = get(at, &p->compare, 8);
-	if (has_immediate(p->opcode))
-		at += 4;
+	if (has_immediate(p->opcode)) {
+		at = get(at, &value, 4);
+		p->immediate = value;
+	}
 	p->size = packet + size - at - 4 - (flags >> 4 & 3);
 	if (p->size <= WIRE_MTU)
 		memcpy(p->payload, at, p->size);

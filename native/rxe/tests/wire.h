@@ -13,7 +13,7 @@
 
 #define WIRE_MTU 1024
 
-/* opcodes of a reliable connection */
+/* opcodes of a reliable connection, and of datagrams */
 enum wire_opcode {
 	WIRE_SEND_FIRST, WIRE_SEND_MIDDLE, WIRE_SEND_LAST, WIRE_SEND_LAST_IMM,
 	WIRE_SEND_ONLY, WIRE_SEND_ONLY_IMM, WIRE_WRITE_FIRST,
@@ -22,6 +22,8 @@ enum wire_opcode {
 	WIRE_READ_MIDDLE, WIRE_READ_LAST, WIRE_READ_ONLY, WIRE_ACK,
 	WIRE_ATOMIC_ACK, WIRE_CMP_SWAP, WIRE_FETCH_ADD, WIRE_FLUSH = 0x1c,
 	WIRE_ATOMIC_WRITE,
+	/* of datagrams */
+	WIRE_UD_SEND = 0x64, WIRE_UD_SEND_IMM,
 };
 
 /* syndromes of an acknowledgment */
@@ -46,6 +48,8 @@ struct wire_packet {
 	uint32_t length;	/* READ, WRITE, FLUSH: of the whole message */
 	uint64_t swap_add, compare; /* atomics */
 	uint32_t flush;		/* type | level << 4 */
+	uint32_t qkey, src_qpn;	/* datagrams */
+	uint32_t immediate;	/* of datagrams; else 0 is sent */
 	uint32_t size;		/* payload, at most WIRE_MTU */
 	uint8_t payload[WIRE_MTU];
 };

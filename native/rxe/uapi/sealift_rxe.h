@@ -25,7 +25,7 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		3
+#define SEALIFT_RXE_ABI_VERSION		4
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
@@ -60,6 +60,8 @@ enum sealift_rxe_methods {
 	SEALIFT_RXE_METHOD_LIST,
 	SEALIFT_RXE_METHOD_DUMP_SRQ,
 	SEALIFT_RXE_METHOD_RESTORE_SRQ,
+	SEALIFT_RXE_METHOD_DUMP_AH,
+	SEALIFT_RXE_METHOD_RESTORE_AH,
 };
 
 /*
@@ -179,7 +181,8 @@ struct sealift_rxe_device_object {
 				 * the one that created it; 0: none that runs and that the caller can see
 				 */
 	__u32 type;		/* QP: enum ib_qp_type; MR: enum ib_mr_type; MW: enum ib_mw_type; else 0 */
-	__u32 reserved[2];
+	__u32 num_mcast;	/* QP: multicast groups that it is attached to; else 0 */
+	__u32 reserved;
 };
 
 /*
@@ -250,10 +253,11 @@ enum sealift_rxe_dump_mr_attrs {
  * DUMP_QP and RESTORE_QP. The device must be held (-EBUSY, also while another
  * call uses the queue pair). RESTORE_QP wants a
  * queue pair in RESET with the same number, type and ring geometry, and with a
- * shared receive queue if the dumped one had one; restores RC only
+ * shared receive queue if the dumped one had one; restores RC and UD only
  * (-EOPNOTSUPP). Restore completion queues and shared receive queues first,
  * register memory later, then resume. -EADDRNOTAVAIL: the device lacks the source address.
  * -EMSGSIZE: packets of its path MTU are too long for the device's interface.
+ * Of UD, what only a connection has is 0.
  * After an error the queue pair is only good to be destroyed.
  */
 enum sealift_rxe_dump_qp_attrs {
@@ -275,7 +279,24 @@ struct sealift_rxe_qp_buffers {
 };
 
 /*
- * HINT: the next CREATE_QP or REG_MR of this context gets this number. The
+ * DUMP_AH and RESTORE_AH. The device must be held (-EBUSY). CREATE_AH asks the
+ * network for the destination's Ethernet address, unless it is a multicast one:
+ * create the handle with a multicast address and any of the device's GIDs, and
+ * RESTORE_AH gives it the path of the dumped one. It must have the same number.
+ * -EADDRNOTAVAIL: the device lacks the source address.
+ */
+enum sealift_rxe_dump_ah_attrs {
+	SEALIFT_RXE_ATTR_DUMP_AH_HANDLE = SEALIFT_RXE_NS, /* IDR UVERBS_OBJECT_AH */
+	SEALIFT_RXE_ATTR_DUMP_AH_OUT, /* OUT sealift_rxe_ah */
+};
+
+enum sealift_rxe_restore_ah_attrs {
+	SEALIFT_RXE_ATTR_RESTORE_AH_HANDLE = SEALIFT_RXE_NS, /* IDR UVERBS_OBJECT_AH */
+	SEALIFT_RXE_ATTR_RESTORE_AH_IN, /* IN sealift_rxe_ah */
+};
+
+/*
+ * HINT: the next CREATE_QP, REG_MR or CREATE_AH of this context gets this number. The
  * create fails with -EEXIST, never with another number, if it is taken by then.
  * -EEXIST: taken now. NONE forgets a hint.
  */
@@ -287,6 +308,7 @@ enum sealift_rxe_hint_type {
 	SEALIFT_RXE_HINT_NONE,
 	SEALIFT_RXE_HINT_QPN,	/* value: queue pair number */
 	SEALIFT_RXE_HINT_MR,	/* value: lkey (= rkey) */
+	SEALIFT_RXE_HINT_AH,	/* value: number of an address handle */
 };
 
 struct sealift_rxe_hint {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * What a completion queue, a shared receive queue, a memory region or a queue
- * pair is: DUMP fills these structs, RESTORE takes them, and images keep them as
- * they are. Included by sealift_rxe.h.
+ * What a completion queue, a shared receive queue, a memory region, an address
+ * handle or a queue pair is: DUMP fills these structs, RESTORE takes them, and
+ * images keep them as they are. Included by sealift_rxe.h.
  */
 #ifndef SEALIFT_RXE_STATE_H
 #define SEALIFT_RXE_STATE_H
@@ -112,8 +112,18 @@ struct sealift_rxe_av {
 	__u8 dmac[6];
 };
 
+struct sealift_rxe_ah {
+	__aligned_u64 user_handle; /* pass it to CREATE_AH again; ignored by RESTORE_AH */
+	__u32 pd_handle;	/* ignored by RESTORE_AH */
+	/* HINT it to CREATE_AH; send requests name the handle by it. 0: they have a copy of the path instead, and
+	 * CREATE_AH had, and must have, no room for the number in its answer
+	 */
+	__u32 number;
+	struct sealift_rxe_av av;
+};
+
 struct sealift_rxe_qp_attr {
-	__u32 path_mtu;		/* enum ibv_mtu, 1..5 */
+	__u32 path_mtu;		/* enum ibv_mtu, 1..5; of UD the longest datagram, as the port's active MTU says */
 	__u32 dest_qpn;
 	__u32 rq_psn;		/* as last set by the application */
 	__u32 sq_psn;

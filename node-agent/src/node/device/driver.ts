@@ -230,7 +230,7 @@ export class RdmaDriver {
     for (const device of await this.devices(netns)) {
       const objects = await addon.rdmaResources(netns, device.name);
       // An object without a PID is the kernel's own, or its thread has ended: of queue pairs the type tells.
-      for (const qp of objects.qp) if (qp.type === 'RC') found.qpns.add(qp.lqpn);
+      for (const qp of objects.qp) if (/^(RC|UD)$/.test(qp.type)) found.qpns.add(qp.lqpn);
       for (const mr of objects.mr) {
         if (mr.pid === undefined) continue;
         if (mr.lkey !== undefined) found.lkeys.add(mr.lkey);

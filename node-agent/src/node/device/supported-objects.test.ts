@@ -42,19 +42,35 @@ describe('the objects of a device', () => {
     expect(look([context(1), inContext('qp', { type: 'RC', owner: 99 })])).toBeUndefined();
   });
 
-  it.each(['UD', 'UC', 'XRC_TGT'])('cannot if one is a queue pair of type %s', (type) => {
+  it('can be moved if they are of datagrams, whoever has made the address handles', () => {
+    const { owner: _, ...handle } = inContext('ah');
+    // The kernel has handles and a UD queue pair's kin (GSI) of its own.
+    const kernelHandle: RxeObject = { kind: 'ah', number: 2 };
+    expect(
+      look([context(1, 40), inContext('qp', { type: 'UD' }), handle, kernelHandle]),
+    ).toBeUndefined();
+  });
+
+  it('cannot if a queue pair is in a multicast group', () => {
+    const member = inContext('qp', { type: 'UD', multicastGroups: 2 });
+    expect(look([context(1, 40), rc, member])).toBe(
+      'Process 40 (app) has queue pair 17 (handle 4) on rxe0 in a multicast group, which cannot be moved. Detach it from ' +
+        'the group (ibv_detach_mcast()), then ask again.',
+    );
+  });
+
+  it.each(['UC', 'XRC_TGT'])('cannot if one is a queue pair of type %s', (type) => {
     expect(look([context(1, 40), rc, inContext('qp', { number: 18, type })])).toBe(
-      `Process 40 (app) has queue pair 18 (handle 4) of type ${type} on rxe0. Only RC queue pairs can be moved: destroy ` +
-        'it, then ask again.',
+      `Process 40 (app) has queue pair 18 (handle 4) of type ${type} on rxe0. Only RC and UD queue pairs can be moved: ` +
+        'destroy it, then ask again.',
     );
   });
 
   it.each([
-    ['ah', /^Process 40 \(app\) has an address handle \(handle 4\) on rxe0.*ibv_destroy_ah\(\)/],
-    ['mw', /has a memory window \(handle 4\) .*ibv_dealloc_mw\(\)/],
+    ['mw', /^Process 40 \(app\) has a memory window \(handle 4\) on rxe0.*ibv_dealloc_mw\(\)/],
     ['other', /has an object of an unknown kind/],
   ] as const)('cannot if one is of kind %s', (kind, text) => {
-    // The driver does not know who has made an address handle or a memory window.
+    // The driver does not know who has made a memory window.
     const { owner: _, ...object } = inContext(kind);
     expect(look([context(1, 40), object])).toMatch(text);
   });

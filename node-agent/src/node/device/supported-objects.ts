@@ -26,6 +26,9 @@ export type NameProcess = (pid: number) => string;
 /** Queue pairs that every device comes with. No process can make one. */
 const kernelTypes: ReadonlySet<string | undefined> = new Set(['GSI', 'SMI']);
 
+/** Queue pairs that the driver restores. */
+const movableTypes: ReadonlySet<string | undefined> = new Set(['RC', 'UD']);
+
 const kindNames: Record<RxeObject['kind'], string> = {
   context: 'a verbs context',
   pd: 'a protection domain',
@@ -39,7 +42,6 @@ const kindNames: Record<RxeObject['kind'], string> = {
 };
 
 const unsupported: Partial<Record<RxeObject['kind'], string>> = {
-  ah: 'ibv_destroy_ah()',
   mw: 'ibv_dealloc_mw()',
   other: 'the call that belongs to it',
 };
@@ -110,12 +112,7 @@ function objectReason(
   if (destroy !== undefined) {
     return `${owner} has ${kindNames[kind]} ${handle} on ${device}, which cannot be moved. Destroy it (${destroy}), then ask again.`;
   }
-  if (kind === 'qp' && object.type !== 'RC') {
-    return (
-      `${owner} has queue pair ${object.number} ${handle} of type ${object.type ?? '?'} on ${device}. Only RC queue pairs ` +
-      'can be moved: destroy it, then ask again.'
-    );
-  }
+  if (kind === 'qp') return queuePairReason(device, object, owner);
   if (kind !== 'mr') return undefined;
   const region = `memory region 0x${object.number.toString(16)} ${handle} on ${device}`;
   if (object.isUserMemory === false) {
@@ -131,6 +128,26 @@ function objectReason(
   return (
     `${owner} has its memory registered as ${region}, but does not have the region's verbs context open here. Let the process ` +
     'that registers memory keep the context open, or deregister the region, then ask again.'
+  );
+}
+
+/** A group's members are known to the network's switches and to the interface, which a restore does not tell. */
+function queuePairReason(
+  device: string,
+  { number, handle, type, multicastGroups }: RxeObject,
+  owner: string,
+): string | undefined {
+  const queuePair = `queue pair ${number} (handle ${handle ?? '?'})`;
+  if (!movableTypes.has(type)) {
+    return (
+      `${owner} has ${queuePair} of type ${type ?? '?'} on ${device}. Only RC and UD queue pairs can be moved: destroy ` +
+      'it, then ask again.'
+    );
+  }
+  if (multicastGroups === undefined) return undefined;
+  return (
+    `${owner} has ${queuePair} on ${device} in a multicast group, which cannot be moved. Detach it from the group ` +
+    '(ibv_detach_mcast()), then ask again.'
   );
 }
 

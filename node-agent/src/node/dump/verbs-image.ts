@@ -16,7 +16,7 @@ import { AgentError } from '../../support/errors.ts';
 const MAGIC = 0x54464c53;
 export const IMAGE_VERSION = 1;
 /** enum ib_qp_state (include/rdma/ib_verbs.h). */
-const RC_STATES = ['RESET', 'INIT', 'RTR', 'RTS', 'SQD', 'SQE', 'ERR'] as const;
+const QP_STATES = ['RESET', 'INIT', 'RTR', 'RTS', 'SQD', 'SQE', 'ERR'] as const;
 
 const path = z.looseObject({ sgid: z.instanceof(Uint8Array), destQpn: z.number() });
 const context = z.looseObject({
@@ -42,7 +42,7 @@ export interface VerbsSummary {
   contexts: number;
   /** Path of a uverbs node by which a process has opened the device. After a move it has several names. */
   uverbs?: string;
-  /** `<driver>-<ABI>`, for instance `rxe-3`. */
+  /** `<driver>-<ABI>`, for instance `rxe-4`. */
   driverAbi?: string;
   objects: { qp: number; cq: number; mr: number };
   qpns: number[];
@@ -159,7 +159,7 @@ function addContext(summary: VerbsSummary, of: z.infer<typeof context>): void {
   summary.objects.mr += of.mrs.length;
   for (const qp of of.qps) {
     summary.qpns.push(qp.qpn);
-    summary.qpStates.push(RC_STATES[qp.state] ?? String(qp.state));
+    summary.qpStates.push(QP_STATES[qp.state] ?? String(qp.state));
     const gid = qp.path && formatGid(qp.path.sgid);
     if (gid && !summary.gids.includes(gid)) summary.gids.push(gid);
   }
