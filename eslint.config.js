@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lint rules. The `walls` below keep imports pointing one way:
-// crds <- kube <- operator, node-agent; native/addon is used by node-agent only; e2e sees crds only.
+// crds <- kube <- operator, node-agent; native/addon is used by node-agent only; e2e sees crds only; simulation and spec see
+// operator and node-agent; nothing imports e2e, simulation or spec.
 // Within operator/src: certificates, moves, nodes, target-pod <- networks <- requests <- migration, restore, checkpoint <- operator.ts.
 // Within node-agent/src: support <- node <- callers <- reconcilers <- agent.ts.
+import { readdirSync } from 'node:fs';
 import tseslint from 'typescript-eslint';
 
 const components = [
@@ -34,7 +36,11 @@ const forbidden = (component) =>
     .map((other) => ({
       regex: `^(\\./)?(\\.\\./)+${other}(/|$)`,
       message: `${component} must not import ${other}: see docs/architecture.md`,
-    }));
+    }))
+    .concat({
+      regex: '(^|/)[^./][^/]*/\\.\\./',
+      message: 'Write the path without a detour: the walls read its beginning.',
+    });
 
 const walls = components.map((component) => ({
   files: [`${component}/**/*.ts`],
@@ -46,8 +52,14 @@ const walls = components.map((component) => ({
  * Top-level files that wire the folders, and `testing`, are imported by none of them. Tests import any.
  * @param {string} component @param {string[][]} rows @param {string[]} wiring
  */
-const orderedFolders = (component, rows, wiring) =>
-  rows.flatMap((row, place) =>
+const orderedFolders = (component, rows, wiring) => {
+  const source = new URL(`./${component}/src`, import.meta.url);
+  for (const entry of readdirSync(source, { withFileTypes: true })) {
+    const isOutside = entry.isDirectory() && entry.name !== 'testing';
+    if (isOutside && !rows.flat().includes(entry.name))
+      throw new Error(`${component}/src/${entry.name} has no row in eslint.config.js`);
+  }
+  return rows.flatMap((row, place) =>
     row.map((folder) => {
       const later = rows.slice(place).flat();
       return {
@@ -62,7 +74,7 @@ const orderedFolders = (component, rows, wiring) =>
                 ...[...later, ...wiring, 'testing']
                   .filter((other) => other !== folder)
                   .map((other) => ({
-                    regex: `^(\\./)?(\\.\\./)+${other}(/|$)`,
+                    regex: `^(\\./)?(\\.\\./)+(src/)?${other}(/|$)`,
                     message: `${folder} must not import ${other}: see ${component}/README.md`,
                   })),
               ],
@@ -72,6 +84,24 @@ const orderedFolders = (component, rows, wiring) =>
       };
     }),
   );
+};
+
+/** What runs imports no tests. */
+const testingWalls = ['kube', 'operator', 'node-agent'].map((component) => ({
+  files: [`${component}/src/*.ts`],
+  ignores: ['**/*.test.ts'],
+  rules: {
+    'no-restricted-imports': [
+      'error',
+      {
+        patterns: [
+          ...forbidden(component),
+          { regex: '(^|/)testing/', message: `${component}/src must not import testing` },
+        ],
+      },
+    ],
+  },
+}));
 
 const operatorWalls = orderedFolders(
   'operator',
@@ -110,7 +140,9 @@ export default tseslint.config(
   // Tables of tests may be longer.
   { files: ['**/*.test.ts'], rules: { 'max-lines': ['error', { max: 450 }] } },
   {
-    files: ['{crds,kube,operator,node-agent}/src/**/*.ts'],
+    files: ['{crds,kube,operator,node-agent,simulation,spec,e2e}/**/*.ts'],
+    // Cases are found by their files' names.
+    ignores: ['e2e/src/runner.ts', '**/*.test.ts'],
     rules: {
       'no-restricted-syntax': [
         'error',
@@ -122,6 +154,7 @@ export default tseslint.config(
     },
   },
   ...walls,
+  ...testingWalls,
   ...operatorWalls,
   ...agentWalls,
 );

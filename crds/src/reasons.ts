@@ -64,14 +64,15 @@ export const reasons = {
   TargetUnschedulable: 'The scheduler found no room for the target pod.',
   TargetRejected: 'The API server did not admit the target pod.',
   TargetFailed: 'The target pod or its agent reported a failure.',
-  TargetGone: 'Another client than the operator deleted the target pod.',
+  TargetGone: 'A client other than the operator deleted the target pod.',
 
   // After the decision
   RestoringCheckpoint:
     'The source was lost; the operator restores a new pod from its newest checkpoint.',
   NoCheckpoint: 'The source was lost, and it has no checkpoint.',
   TargetLost: 'The target failed after Committed.',
-  TargetRestarted: 'What was moved ended after its resume, and the kubelet started it anew.',
+  TargetRestarted:
+    'A container of the target ended after its resume, and the kubelet started it from nothing.',
   RemovingImages: 'The request is deleted; the node’s agent removes the images first.',
   NodeUnavailable: 'The node that stores the images has no working Sealift agent.',
   CheckpointFailed: 'The node’s agent could not take the checkpoint.',

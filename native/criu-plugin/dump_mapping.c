@@ -165,7 +165,7 @@ int dump_all_mappings_placed(void)
 		if (mappings[i].placed)
 			continue;
 		log_fail("unsupported",
-			 "process %u has mapped %s at %#llx without holding its context open; unmap it",
+			 "process %u has mapped %s at %#llx but does not have its context open; unmap it",
 			 mappings[i].inner, mappings[i].map.path,
 			 (unsigned long long)mappings[i].map.start);
 		return -EOPNOTSUPP;

@@ -119,7 +119,7 @@ uint32_t image_region_owner(const PB(Context) *context, const PB(MemoryRegion) *
 	return mr->has_pid ? mr->pid : context->owner;
 }
 
-static bool holds(const PB(Context) *context, uint32_t inner)
+static bool has_open(const PB(Context) *context, uint32_t inner)
 {
 	for (size_t i = 0; i < context->n_descriptors; i++)
 		if (context->descriptors[i]->pid == inner)
@@ -139,7 +139,7 @@ static int check_mr(const PB(Context) *context, const PB(MemoryRegion) *mr,
 	if (mr->length > ADDRESS_LIMIT || mr->start > ADDRESS_LIMIT - mr->length ||
 	    mr->start % PAGE != mr->iova % PAGE)
 		return bad(handles->name, "memory region %#x is out of range", mr->lkey);
-	if (!holds(context, image_region_owner(context, mr)))
+	if (!has_open(context, image_region_owner(context, mr)))
 		return bad(handles->name, "memory region %#x is of a process without the context",
 			   mr->lkey);
 	return 0;
@@ -216,7 +216,7 @@ int image_check_context(const PB(Context) *context, const char *name)
 	if (strncmp(context->node_path, "/dev/", 5) || strstr(context->node_path, "/../"))
 		return bad(name, "%.64s is no device node", context->node_path);
 	if (!context->n_descriptors || context->max_fd > 1U << 20)
-		return bad(name, "no process holds the context");
+		return bad(name, "no process has the context open");
 	for (size_t i = 0; i < context->n_descriptors; i++)
 		if (context->descriptors[i]->fd > context->max_fd)
 			return bad(name, "descriptor %u is out of range", context->descriptors[i]->fd);

@@ -59,7 +59,7 @@ static int close_strays(struct late_task *task)
 						     restored->built->files[i], 0, 0, 0, 0, 0);
 	}
 	if (ret)
-		log_fail("kernel", "strays of process %d cannot be closed: %s", task->pid,
+		log_fail("kernel", "descriptors that the restore has left in process %d cannot be closed: %s", task->pid,
 			 strerror(-ret));
 	return ret;
 }
@@ -207,7 +207,7 @@ static void reap_all(void)
 			return;
 		usleep(REAP_US);
 	}
-	log_fail("restore", "what was killed does not end");
+	log_fail("restore", "a restored process that the plugin killed has not ended");
 }
 
 /*
@@ -315,7 +315,7 @@ int late_resume(pid_t pid)
 		if (tree[i] == pid)
 			return 0;
 	/* It would run without its queues and regions. */
-	log_fail("restore", "process %d is new since the others were finished: it is killed with them", pid);
+	log_fail("restore", "process %d appeared after the others were finished; the plugin kills it with them", pid);
 	failed = true;
 	kill_all();
 	kill(pid, SIGKILL);

@@ -127,6 +127,6 @@ int memory_regions_end(const struct restored *restored, int fd)
 			ret = uverbs_destroy_pd(fd, i);
 	free(used);
 	if (ret)
-		log_fail("kernel", "a kept place cannot be freed: %s", strerror(-ret));
+		log_fail("kernel", "a handle that only kept a place cannot be freed: %s", strerror(-ret));
 	return ret;
 }

@@ -90,7 +90,7 @@ int report_opened(pid_t root)
 		ret = write_state(line);
 	}
 	if (ret)
-		log_fail("gate", "that the gate is open cannot be written to %s: %s",
+		log_fail("gate", "cannot write to %s that the gate is open: %s",
 			 state_path() ?: "a file", strerror(-ret));
 	opened = !ret;
 	return ret;

@@ -94,7 +94,7 @@ static int restore_thread(pid_t tid, bool leader, const PB(Settings) *settings)
 		if (settings->threads[i]->tid == inner)
 			wanted = settings->threads[i];
 	if (!wanted) {
-		log_fail("image-damaged", "of thread %u no settings are recorded", inner);
+		log_fail("image-damaged", "the images have no settings of thread %u", inner);
 		return -EINVAL;
 	}
 	sealift__ibverbs__thread__init(&now);

@@ -4,7 +4,7 @@
  * refuses it when the caller's credentials are not the opener's, and CRIU
  * restores credentials after it opens files.
  *
- * A command is built in one buffer that holds the header, the attributes and
+ * A command is built in one buffer that contains the header, the attributes and
  * whatever they point to, so that it can as well be copied into another
  * process and called there.
  */

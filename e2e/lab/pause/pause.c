@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The sandbox container's only process: holds the pod's namespaces, reaps
+ * The sandbox container's only process: keeps the pod's namespaces, reaps
  * what is re-parented to it, leaves when asked to.
  */
 #include <signal.h>

@@ -70,7 +70,7 @@ void record_consume(void *buf);
 /* True when the record is one that was consumed and is now there a second time. */
 bool record_is_back(const void *buf, enum record_kind kind, uint16_t lane, uint64_t number);
 /*
- * Checks that @buf holds exactly the record (kind, lane, number) and counts what is wrong:
+ * Checks that @buf contains exactly the record (kind, lane, number) and counts what is wrong:
  * an older record is a lost write, a newer one a reordered write, anything else corruption.
  * Returns true when it is right.
  */

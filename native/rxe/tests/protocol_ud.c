@@ -16,38 +16,11 @@
 #include "ring_map.h"
 #include "send_ring.h"
 #include "shared.h"
+#include "ud.h"
 
 #define SLOT	4096	/* of the memory; receive requests have the first ones */
 #define OUT	(8 * SLOT)
 #define BYTES	700	/* of a datagram */
-
-struct ud {
-	struct scripted s;
-	struct ibv_ah *ah;	/* to the peer */
-};
-
-static void open_in(struct ud *u, enum ibv_qp_state state)
-{
-	union ibv_gid gid;
-
-	memset(u, 0, sizeof(*u));
-	scripted_open_end(&u->s, IBV_QPT_UD);
-	scripted_peer_gid(&u->s, &gid);
-	/* the number of the one that stays is not the first */
-	u->ah = datagram_handle(&u->s.end, &gid);
-	ibv_destroy_ah(datagram_handle(&u->s.end, &gid));
-	if (ibv_destroy_ah(u->ah))
-		err(1, "ibv_destroy_ah");
-	u->ah = datagram_handle(&u->s.end, &gid);
-	if (state != IBV_QPS_RESET)
-		datagram_init(&u->s.end);
-	if (state >= IBV_QPS_RTR)
-		datagram_to(&u->s.end, IBV_QPS_RTR);
-	if (state >= IBV_QPS_RTS)
-		datagram_to(&u->s.end, IBV_QPS_RTS);
-	if (state > IBV_QPS_RTS)
-		datagram_to(&u->s.end, state);
-}
 
 static void post(struct ud *u, uint64_t wr_id, int flags, uint32_t immediate)
 {
@@ -144,7 +117,7 @@ static void moves(void)
 {
 	struct ud u;
 
-	open_in(&u, IBV_QPS_RTS);
+	ud_open(&u, IBV_QPS_RTS);
 	lives(&u);
 	shared_move(&u.s);
 	lives(&u);
@@ -157,7 +130,7 @@ static void silent(void)
 {
 	struct ud u;
 
-	open_in(&u, IBV_QPS_RTS);
+	ud_open(&u, IBV_QPS_RTS);
 	receive(&u, 1);
 	receive(&u, 2);
 	scripted_hold(&u.s);
@@ -194,7 +167,7 @@ static void carries_its_path(void)
 	struct sealift_rxe_ah ah;
 	struct ud u;
 
-	open_in(&u, IBV_QPS_RTS);
+	ud_open(&u, IBV_QPS_RTS);
 	scripted_hold(&u.s);
 	if (sl_dump_ah(u.s.fd, u.ah->handle, &ah) ||
 	    sl_dump_qp(u.s.fd, u.s.end.qp->handle, &none, &qp))
@@ -218,7 +191,7 @@ static void other_handles(void)
 	union ibv_gid gid;
 	struct ud u;
 
-	open_in(&u, IBV_QPS_RTS);
+	ud_open(&u, IBV_QPS_RTS);
 	memset(&gid, 0, sizeof(gid));
 	gid.raw[10] = 0xff;
 	gid.raw[11] = 0xff;
@@ -264,7 +237,7 @@ static void in_each_state(void)
 	struct ud u;
 
 	for (i = 0; i < ARRAY_SIZE(states); i++) {
-		open_in(&u, states[i]);
+		ud_open(&u, states[i]);
 		shared_move(&u.s);
 		if (ibv_query_qp(u.s.end.qp, &attr, IBV_QP_STATE, &init))
 			err(1, "ibv_query_qp");
@@ -293,7 +266,7 @@ static void restored_as_failed(void)
 	struct image img;
 	struct ud u;
 
-	open_in(&u, IBV_QPS_RTS);
+	ud_open(&u, IBV_QPS_RTS);
 	receive(&u, 1);
 	scripted_hold(&u.s);
 	post(&u, 4, 0, 0);
@@ -314,7 +287,7 @@ static void keys(void)
 	struct ibv_qp_attr attr = { .qkey = 0x22222222 };
 	struct ud u;
 
-	open_in(&u, IBV_QPS_RTS);
+	ud_open(&u, IBV_QPS_RTS);
 	attr.qp_state = IBV_QPS_RTS;
 	if (ibv_modify_qp(u.s.end.qp, &attr, IBV_QP_STATE | IBV_QP_QKEY))
 		err(1, "Q_Key");
@@ -332,7 +305,7 @@ static void too_long(void)
 {
 	struct ud u;
 
-	open_in(&u, IBV_QPS_RTS);
+	ud_open(&u, IBV_QPS_RTS);
 	datagram_receive(&u.s.end, u.s.mem, 100, 1);
 	arrive(&u, 'x', DATAGRAM_QKEY);
 	expect(u.s.end.srq ? IBV_WC_REM_INV_REQ_ERR : -1,
@@ -354,52 +327,6 @@ static void shared_queue(void)
 	too_long();
 }
 
-/* A group's members are told apart by the driver, and do not move. */
-static void in_a_group(void)
-{
-	struct sealift_rxe_qp_buffers none = { 0 };
-	struct sealift_rxe_device_object objs[64];
-	struct sealift_rxe_list list;
-	struct sealift_rxe_qp qp;
-	union ibv_gid gid = { .raw = { [10] = 0xff, 0xff, 239, 0, 0, 9 } };
-	uint32_t i, groups = 0;
-	struct ud u;
-
-	open_in(&u, IBV_QPS_RTS);
-	if (ibv_attach_mcast(u.s.end.qp, &gid, 0))
-		err(1, "ibv_attach_mcast");
-	if (sl_list(u.s.fd, objs, 64, &list))
-		errx(1, "LIST");
-	for (i = 0; i < list.count; i++)
-		if (objs[i].kind == SEALIFT_RXE_KIND_QP &&
-		    objs[i].number == u.s.end.qp->qp_num)
-			groups = objs[i].num_mcast;
-	expect(1, groups, "LIST says that it is in a group");
-	scripted_hold(&u.s);
-	if (sl_dump_qp(u.s.fd, u.s.end.qp->handle, &none, &qp))
-		errx(1, "DUMP_QP");
-	expect(1, qp.num_mcast, "and so does DUMP_QP");
-	scripted_resume(&u.s);
-}
-
-static void numbers(void)
-{
-	struct sealift_rxe_ah ah;
-	struct ud u;
-
-	open_in(&u, IBV_QPS_RTS);
-	scripted_hold(&u.s);
-	if (sl_dump_ah(u.s.fd, u.ah->handle, &ah))
-		errx(1, "DUMP_AH");
-	expect(-EEXIST, sl_hint(u.s.fd, SEALIFT_RXE_HINT_AH, ah.number),
-	       "a hint of a number that is taken");
-	expect(-EINVAL, sl_hint(u.s.fd, SEALIFT_RXE_HINT_AH, 0),
-	       "a hint of no number");
-	expect(-EINVAL, sl_hint(u.s.fd, SEALIFT_RXE_HINT_AH, 1 << 15),
-	       "a hint of a number too large");
-	scripted_resume(&u.s);
-}
-
 const struct protocol_case protocol_ud_cases[] = {
 	{ "datagrams: moved", moves },
 	{ "datagrams: silent in a hold", silent },
@@ -410,7 +337,5 @@ const struct protocol_case protocol_ud_cases[] = {
 	{ "datagrams: Q_Key", keys },
 	{ "datagrams: too long", too_long },
 	{ "datagrams: shared receive queue", shared_queue },
-	{ "datagrams: in a group", in_a_group },
-	{ "datagrams: numbers of handles", numbers },
 	{ 0 },
 };

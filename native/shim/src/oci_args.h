@@ -26,7 +26,7 @@ struct oci_args {
 /*
  * Reads the global options and, of create and start, the command's own. The strings are argv's.
  * Returns 0, or -1 with @why filled (BadArguments) if an option is unknown or create names no container;
- * @args then holds what stands before that option.
+ * @args then contains what stands before that option.
  */
 int oci_args_parse(int argc, char **argv, struct oci_args *args, struct reason *why);
 

@@ -2,7 +2,7 @@
 /*
  * The outcome of a restore, for the agent: a file in the restore's work directory. The CRIU plugin writes it
  * ($SEALIFT_STATE), and what the plugin can no longer know is completed once runc has ended.
- * docs/architecture.md, "The state of a restore".
+ * docs/architecture.md, "Outcome of a dump or restore".
  */
 #ifndef SHIM_OUTCOME_H
 #define SHIM_OUTCOME_H

@@ -73,11 +73,14 @@ export class CreateHandler {
     if (decision === 'Committed' && !(await this.#hasNotRun(target, request.container))) {
       throw new AgentError(
         'RestoreFailed',
-        'The restored container may have run before it ended. It is not restored a second time.',
+        'The restored container may have run before it ended, so the agent does not restore it again. Restore a checkpoint, if there is one.',
       );
     }
     if (decision === 'Aborted') {
-      throw new AgentError('Aborted', 'The move was aborted. The target pod must not run.');
+      throw new AgentError(
+        'Aborted',
+        'The request was aborted. The target pod must not run; its request says why.',
+      );
     }
     const { rnrTimer } = readPeers(pod.metadata.annotations);
     const containers = startOrder(pod);

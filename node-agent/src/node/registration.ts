@@ -107,7 +107,8 @@ export class Registration {
       },
     };
     const isSame =
-      holds(metadata.labels, wanted.labels) && holds(metadata.annotations, wanted.annotations);
+      contains(metadata.labels, wanted.labels) &&
+      contains(metadata.annotations, wanted.annotations);
     if (isSame) return;
     const patch = {
       labels: orNull(wanted.labels),
@@ -121,7 +122,7 @@ export class Registration {
 
 type Wanted = Readonly<Record<string, string | undefined>>;
 
-const holds = (present: Readonly<Record<string, string>>, wanted: Wanted): boolean =>
+const contains = (present: Readonly<Record<string, string>>, wanted: Wanted): boolean =>
   Object.entries(wanted).every(([name, value]) => present[name] === value);
 
 /** A merge patch removes what is null. */

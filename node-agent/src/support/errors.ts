@@ -71,7 +71,10 @@ export function failureFields(failure: Failure | undefined): { reason?: string; 
 export function reasonOf(error: unknown): Failure {
   if (error instanceof AgentError) return { code: error.code, message: error.message };
   if (isErrno(error, 'ENOSPC') || isErrno(error, 'EDQUOT')) {
-    return { code: 'DiskFull', message: `The node has no disk space left: ${error.message}.` };
+    return {
+      code: 'DiskFull',
+      message: `The node has no disk space left: ${error.message}. Free space below /var/lib/sealift on the node.`,
+    };
   }
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     const code = /^[A-Z][a-z][A-Za-z]+$/.test(error.code) ? error.code : 'Internal';

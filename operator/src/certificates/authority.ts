@@ -151,7 +151,7 @@ export class AuthorityStore {
 
 const fields = ['tls.crt', 'tls.key', 'next.crt', 'next.key', 'previous.crt'] as const;
 
-/** Undefined for a Secret that holds nothing yet. */
+/** Undefined for a Secret that contains nothing yet. */
 function parse(data: Record<string, string>): Authority | undefined {
   const [certificate, key, nextCertificate, nextKey, previous] = fields.map((field) => {
     const value = data[field];

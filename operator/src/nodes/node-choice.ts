@@ -33,7 +33,7 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   if (source && !isNodeReady(source)) {
     return {
       reason: 'SourceNodeUnavailable',
-      message: `Node ${from} is not Ready; wait until it is.`,
+      message: `Node ${from} is not Ready. Create a new request when it is.`,
     };
   }
   if (!source || abi === undefined || agentAddress(source) === undefined) {

@@ -55,7 +55,7 @@ export function targetCause(
   if (target?.podUID !== undefined && targetPod?.metadata.uid !== target.podUID) {
     return {
       reason: 'TargetGone',
-      message: `The target pod ${name} was deleted by another client than the operator. Create a new request to try again.`,
+      message: `The target pod ${name} was deleted, and not by the operator. Create a new request to try again.`,
     };
   }
   if (targetPod && !isTargetOf(targetPod, request)) {

@@ -98,7 +98,7 @@ describe('a new request', () => {
     [
       'a checkpoint that has failed',
       'CheckpointNotReady',
-      /restore from one that has succeeded/,
+      /Create a new request with one that has succeeded/,
       { checkpoint: stored({ conditions: [succeeded('False', 'X')], phase: 'Failed' }) },
     ],
     [

@@ -18,20 +18,20 @@ export function validate(observed: Observed): Refusal | Accepted {
   if (!checkpoint) {
     return {
       reason: 'CheckpointNotFound',
-      message: `There is no CheckpointRequest ${name} in this namespace.`,
+      message: `There is no CheckpointRequest ${name} in this namespace. Create a new request with the name of one that has succeeded.`,
     };
   }
   const { status } = checkpoint;
   if (!isStored(checkpoint) || !status?.podTemplate) {
     return {
       reason: 'CheckpointNotReady',
-      message: `CheckpointRequest ${name} has no images: its phase is ${status?.phase ?? 'Pending'}; restore from one that has succeeded.`,
+      message: `CheckpointRequest ${name} has no images: its phase is ${status?.phase ?? 'Pending'}. Create a new request with one that has succeeded.`,
     };
   }
   if (targetPod && !isTargetOf(targetPod, request)) {
     return {
       reason: 'PodNameTaken',
-      message: `A pod ${podName} exists already; set spec.podName or delete it.`,
+      message: `Pod ${podName} exists already. Delete that pod, or create a new request with another spec.podName.`,
     };
   }
   const node = chooseTarget(observed, request.spec.targetNodeName);

@@ -42,7 +42,7 @@ export function targetProblem(pod: Pod, now: number, isPrepared: boolean): Targe
   if (pod.metadata.deletionTimestamp !== undefined) {
     return failed(
       'TargetGone',
-      `The target pod ${pod.metadata.name} is being deleted by another client than the operator. Create a new request to try again.`,
+      `The target pod ${pod.metadata.name} is being deleted, and not by the operator. Create a new request to try again.`,
     );
   }
   if (pod.status.phase === 'Failed' || pod.status.phase === 'Succeeded') {

@@ -244,7 +244,7 @@ describe('refusePod', () => {
     [
       'a host path',
       'UnsupportedVolume',
-      /Volume v is of kind hostPath; supported are emptyDir/,
+      /Volume v is of kind hostPath, which does not move.* emptyDir/,
       { spec: { volumes: [{ name: 'v', hostPath: { path: '/' } }] } },
     ],
     [

@@ -17,7 +17,10 @@ const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 
 /** @returns undefined for a pod that can be migrated. */
 export function refusePod(pod: Pod | undefined, podName: string, now: number): Refusal | undefined {
   if (!pod)
-    return { reason: 'PodNotFound', message: `There is no pod ${podName} in this namespace.` };
+    return {
+      reason: 'PodNotFound',
+      message: `There is no pod ${podName} in this namespace. Create a new request with the name of a pod that exists.`,
+    };
   return (
     refuseKind(pod) ??
     refuseTarget(pod) ??
@@ -57,7 +60,7 @@ export function refuseController(pod: Pod): Refusal | undefined {
   return (
     owner && {
       reason: 'PodHasController',
-      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace the pod or remove its target. Only pods without a controller can be migrated.`,
+      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace the pod or remove its target. Only a pod without a controller can be migrated: create the pod without one.`,
     }
   );
 }
@@ -68,18 +71,22 @@ function refuseTarget(pod: Pod): Refusal | undefined {
     pod.metadata.annotations;
   return {
     reason: 'AnotherMigration',
-    message: `Request ${migration ?? restore ?? 'of another kind'} still creates the pod. Wait until it has finished.`,
+    message: `Request ${migration ?? restore ?? 'of another kind'} still creates the pod. Create a new request when it has finished.`,
   };
 }
 
 function refuseState(pod: Pod, now: number): Refusal | undefined {
   if (pod.metadata.deletionTimestamp !== undefined) {
-    return { reason: 'PodNotRunning', message: 'The pod is being deleted.' };
+    return {
+      reason: 'PodNotRunning',
+      message:
+        'The pod is being deleted and cannot be migrated. Create a new request for another pod.',
+    };
   }
   if (pod.status.phase !== 'Running') {
     return {
       reason: 'PodNotRunning',
-      message: `The pod is in phase ${pod.status.phase || 'Unknown'}; wait until it runs.`,
+      message: `The pod is in phase ${pod.status.phase || 'Unknown'}. Create a new request when it runs.`,
     };
   }
   const { containerStatuses, initContainerStatuses } = pod.status;
@@ -203,7 +210,7 @@ function refuseVolumes({ spec }: Pod): Refusal | undefined {
     if (!movableVolumes.has(kind)) {
       return {
         reason: 'UnsupportedVolume',
-        message: `Volume ${volume.name} is of kind ${kind}; supported are ${[...movableVolumes].join(', ')}.`,
+        message: `Volume ${volume.name} is of kind ${kind}, which does not move. Create the pod with volumes of the kinds ${[...movableVolumes].join(', ')} only.`,
       };
     }
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether what was moved still runs, or has ended and was started afresh. Pure.
+// Whether the restored containers still run, or the kubelet has started one from nothing. Pure.
 import type { TargetAgent } from '../../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 

@@ -111,7 +111,11 @@ export class Runc {
     if (code !== 'CheckpointFailed') return new AgentError(code, message);
     // CRIU says so in its log only, in which the names of a container's files are too.
     if (await isFull(images)) {
-      return new AgentError('DiskFull', `The node has no space left for the images: ${message}.`);
+      const detail = message.replace(/\.$/, '');
+      return new AgentError(
+        'DiskFull',
+        `The node has no space left for the images of this dump (CRIU: ${detail}). Free space below /var/lib/sealift, then create a new request.`,
+      );
     }
     return new AgentError(code, `${message} (${stderr.trim().slice(-300)})`);
   }

@@ -95,7 +95,7 @@ export class TargetObserver<T extends Handover> {
   }
 
   /**
-   * Whoever has an agent's certificate can send images. Those of a migration count only once the source's agent has
+   * Only the agent of the source's node can send images (docs/adr/0015). Those of a migration count only once that agent has
    * reported their digest to the API server; those of a checkpoint are verified before the restore. A manifest that the
    * agent cannot read fails the request: another attempt would read the same.
    */
@@ -110,8 +110,8 @@ export class TargetObserver<T extends Handover> {
       if (reported === stored.digest) return { images: 'complete', failure: undefined };
       throw new AgentError(
         'ImageCorrupt',
-        `The images on this node are not those that the source’s agent has reported: its digest is ${reported}, theirs ` +
-          `${stored.digest}. Find out who else has the agents’ certificate.`,
+        `The images on this node have digest ${stored.digest}, but the source's agent has reported ${reported}. ` +
+          "Find out who uses the certificate of the source's node.",
       );
     } catch (error) {
       if (!(error instanceof AgentError)) throw error;

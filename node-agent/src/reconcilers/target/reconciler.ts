@@ -155,7 +155,10 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   async #tearDown(observed: Observed<T>): Promise<void> {
     const { request, limit } = observed;
     const entry = this.#entry(request);
-    const error = new AgentError('Aborted', 'The request was aborted: the pod runs on its source.');
+    const error = new AgentError(
+      'Aborted',
+      'The request was aborted. The target pod must not run; its request says why.',
+    );
     // CRIU cleans up by itself at a gate that refuses it (docs/adr/0006). One that hangs is killed.
     const isLate = limit !== undefined && this.#clock.now() > limit.at;
     const hanging = isLate ? this.#containers.restoring(entry) : [];
