@@ -61,13 +61,13 @@ const finalizer = { AddFinalizer: true, RemoveFinalizer: true } as const;
 const operatorEffects: { [K in Kind]: Listed<Kinds[K]['operatorEffect']> } = {
   MigrationRequest: {
     ...finalizer,
-    ...({ CreateTarget: true, AllowTraffic: true, DetachTarget: true } as const),
+    ...({ CreateTarget: true, AllowTraffic: true, ReleaseTarget: true } as const),
     ...({ DeleteSource: true, DeleteLostSource: true, CreateRestoreRequest: true } as const),
     ...({ DeleteTarget: true, ProposeAbort: true, DeleteRequest: true } as const),
   },
   RestoreRequest: {
     ...finalizer,
-    ...({ CreateTarget: true, AllowTraffic: true, DetachTarget: true } as const),
+    ...({ CreateTarget: true, AllowTraffic: true, ReleaseTarget: true } as const),
     ...({ DeleteTarget: true, ProposeAbort: true, DeleteRequest: true } as const),
   },
   CheckpointRequest: { ...finalizer, DeleteRequest: true },

@@ -38,7 +38,7 @@ const retriedMoves: readonly ArmedMove[] = [
         'operator.status',
         'operator.create-target',
       ),
-      ...beforeAndAfter('operator', 'operator.allow-traffic', 'operator.detach-target'),
+      ...beforeAndAfter('operator', 'operator.allow-traffic', 'operator.release-target'),
       ...beforeAndAfter('operator', 'operator.delete-source'),
       ...beforeAndAfter('source', 'agent.status', 'source.silence', 'source.hide', 'source.kill'),
       ...beforeAndAfter('source', 'source.clean'),

@@ -93,7 +93,7 @@ export const committed: readonly Row<'MigrationRequest'>[] = [
   {
     step: 'The target runs: the operator makes it a pod like any other.',
     by: 'operator',
-    effect: 'DetachTarget',
+    effect: 'ReleaseTarget',
     given: {
       decision,
       source: 'Gone',
@@ -104,7 +104,7 @@ export const committed: readonly Row<'MigrationRequest'>[] = [
     },
     condition: ['Succeeded', 'True', 'Moved'],
     phase: 'Succeeded',
-    faults: ['operator.detach-target'],
+    faults: ['operator.release-target'],
   },
   {
     step: 'The target’s agent removes the images.',
@@ -156,7 +156,7 @@ export const retries: readonly Row<'MigrationRequest'>[] = [
   {
     step: 'The target failed after Committed: the operator ends the request.',
     by: 'operator',
-    effect: 'DetachTarget',
+    effect: 'ReleaseTarget',
     given: {
       decision,
       source: 'Gone',
@@ -166,6 +166,6 @@ export const retries: readonly Row<'MigrationRequest'>[] = [
     },
     condition: ['Succeeded', 'False', 'TargetLost'],
     phase: 'Failed',
-    faults: ['operator.detach-target'],
+    faults: ['operator.release-target'],
   },
 ];

@@ -160,11 +160,11 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
   {
     step: 'The new pod runs: the operator makes it a pod like any other.',
     by: 'operator',
-    effect: 'DetachTarget',
+    effect: 'ReleaseTarget',
     given: { decision, target: 'Running', targetPod: 'allowed', lastLook: true },
     condition: ['Succeeded', 'True', 'PodRestored'],
     phase: 'Succeeded',
-    faults: ['operator.detach-target'],
+    faults: ['operator.release-target'],
   },
   {
     step: 'CRIU ended before it detached: the journal goes back, and StartRestore follows.',

@@ -130,13 +130,13 @@ describe('Committed', () => {
     });
     const plan = decideMigration(seen({ targetAgent }, { targetPod }), NOW);
     expect(summary(plan)).toBe('False TargetRestarted');
-    expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
+    expect(effects(plan)).toEqual(['ReleaseTarget', 'RemoveFinalizer']);
     expect(message(plan)).toMatch(/p-reque .* main ended with exit code 139 .*--previous p-reque/);
   });
 
   it('succeeds when the target runs, detaches it, and every condition is True', () => {
     const plan = decideMigration(seen(looked), NOW + 20_000);
-    expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
+    expect(effects(plan)).toEqual(['ReleaseTarget', 'RemoveFinalizer']);
     expect(plan.status).toMatchObject({ phase: 'Succeeded', completionTime: at(20) });
     expect(conditionsOf(plan.status?.conditions)).toEqual({
       Validated: 'True Moved',

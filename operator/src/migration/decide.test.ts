@@ -379,7 +379,7 @@ describe('a finished request', () => {
       { type: 'DeleteTarget', uid: 'target-uid', force: false },
     ]);
     expect(decideMigration({ ...done('Committed'), targetPod }, NOW).effects).toEqual([
-      { type: 'DetachTarget' },
+      { type: 'ReleaseTarget' },
     ]);
     const plain = target('request-uid', {
       metadata: { annotations: { 'sealift.dev/request-uid': 'request-uid' } },

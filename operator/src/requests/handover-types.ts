@@ -35,6 +35,6 @@ export interface HandoverStatus extends DraftStatus {
 /** Effects of both kinds; `target-effects.ts` carries them out. */
 export type HandoverEffect =
   | { readonly type: 'AddFinalizer' | 'RemoveFinalizer' | 'DeleteRequest' }
-  | { readonly type: 'AllowTraffic' | 'DetachTarget' }
+  | { readonly type: 'AllowTraffic' | 'ReleaseTarget' }
   | { readonly type: 'DeleteTarget'; readonly uid: string; readonly force: boolean }
   | { readonly type: 'ProposeAbort'; readonly reason: string; readonly message: string };

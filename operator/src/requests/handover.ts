@@ -131,13 +131,13 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
   effects.push(...steps.effects(lost !== undefined));
   if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);
 
-  const detach: HandoverEffect[] = own ? [{ type: 'DetachTarget' }] : [];
-  if (lost !== undefined) return draft.finish(false, 'TargetLost', lost, detach);
+  const release: HandoverEffect[] = own ? [{ type: 'ReleaseTarget' }] : [];
+  if (lost !== undefined) return draft.finish(false, 'TargetLost', lost, release);
   const { targetAgent } = observed.request.status ?? {};
   if (own && targetAgent?.state === 'Running') {
     const restart = restartAfterResume(own, targetAgent);
     if (restart !== undefined) {
-      return draft.finish(false, 'TargetRestarted', restartedMessage(own, restart), detach);
+      return draft.finish(false, 'TargetRestarted', restartedMessage(own, restart), release);
     }
     const waitMs = lastLookAt(draft.status, now) - now;
     if (waitMs > 0) {
@@ -149,7 +149,7 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
       return draft.plan('Resuming', [], waitMs);
     }
     const { reason, message } = steps.success;
-    return draft.finish(true, reason, sentences([message, endedMessage(own)]), detach);
+    return draft.finish(true, reason, sentences([message, endedMessage(own)]), release);
   }
   progress.waiting('Succeeded', 'Committed', "The target's agent resumes the pod.");
   return draft.plan('Resuming', [], Math.min(pollMs, Math.max(0, deadline - now) + 1));
@@ -253,7 +253,7 @@ function remainingEffects(observed: HandoverObserved): HandoverEffect[] {
   if (own && outcome === 'Aborted' && own.metadata.deletionTimestamp === undefined) {
     effects.push({ type: 'DeleteTarget', uid: own.metadata.uid, force: false });
   }
-  if (own && outcome === 'Committed' && namesRequest(own)) effects.push({ type: 'DetachTarget' });
+  if (own && outcome === 'Committed' && namesRequest(own)) effects.push({ type: 'ReleaseTarget' });
   if (metadata.finalizers.includes(finalizers.active)) effects.push({ type: 'RemoveFinalizer' });
   return effects;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Creates target pods, lets Services select them, detaches and deletes them. Idempotent.
+// Creates target pods, lets Services select them, releases and deletes them. Idempotent.
 import { annotations, fieldManagers, labels, podConditions } from '../../../crds/src/index.ts';
 import {
   ApiError,
@@ -96,7 +96,7 @@ export async function allowTraffic(
 }
 
 /** Makes the target a pod like any other: it no longer names the request that created it. */
-export async function detachTarget(
+export async function releaseTarget(
   dependencies: Dependencies,
   pod: Pod,
   { signal }: Context,
@@ -107,7 +107,9 @@ export async function detachTarget(
     // The list is replaced whole.
     resourceVersion: pod.metadata.resourceVersion,
   };
-  await withFaults('operator.detach-target', () => patchMetadata(dependencies, pod, patch, signal));
+  await withFaults('operator.release-target', () =>
+    patchMetadata(dependencies, pod, patch, signal),
+  );
 }
 
 async function patchMetadata(

@@ -13,7 +13,7 @@ import {
   createTargetPod,
   deleteIfAborted,
   deletePod,
-  detachTarget,
+  releaseTarget,
   TargetRejectedError,
 } from './target-calls.ts';
 import type { AbortCause } from './abort-cause.ts';
@@ -47,8 +47,8 @@ export async function actOnHandover<T extends HandoverRequest>(
     case 'AllowTraffic':
       if (targetPod) await allowTraffic(dependencies, targetPod, context);
       return;
-    case 'DetachTarget':
-      if (targetPod) await detachTarget(dependencies, targetPod, context);
+    case 'ReleaseTarget':
+      if (targetPod) await releaseTarget(dependencies, targetPod, context);
       return;
     case 'DeleteTarget': {
       if (!targetPod) return;

@@ -107,7 +107,7 @@ describe('a new request', () => {
       /no images/,
       { checkpoint: stored({}, { metadata: { deletionTimestamp: at(0) } }) },
     ],
-    ['a pod of that name', 'PodNameTaken', /set spec.podName/, { targetPod: pod() }],
+    ['a pod of that name', 'PodNameTaken', /another spec.podName/, { targetPod: pod() }],
     [
       'images on a node without an agent',
       'CheckpointNodeUnavailable',
@@ -259,7 +259,7 @@ describe('Committed', () => {
     const first = decideRestore(running, NOW);
     expect(first).toMatchObject({ effects: [], requeueAfterMs: lastLookMs });
     const plan = decideRestore(published(running, first), NOW + lastLookMs);
-    expect(effects(plan)).toEqual(['DetachTarget', 'RemoveFinalizer']);
+    expect(effects(plan)).toEqual(['ReleaseTarget', 'RemoveFinalizer']);
     expect(summary(plan)).toBe('True PodRestored');
     const { Failed: _opposite, ...others } = conditionsOf(plan.status?.conditions);
     expect(Object.values(others).filter((one) => !one.startsWith('True'))).toEqual([]);
@@ -330,7 +330,7 @@ describe('a finished request', () => {
       'RemoveFinalizer',
     ]);
     expect(effects(decideRestore(done('Committed', targetPod), NOW))).toEqual([
-      'DetachTarget',
+      'ReleaseTarget',
       'RemoveFinalizer',
     ]);
     expect(done('Committed', targetPod).request.metadata.finalizers).toEqual([finalizers.active]);

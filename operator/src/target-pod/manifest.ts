@@ -3,7 +3,7 @@
 import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 
 import type { OwnerReference } from '../../../kube/src/index.ts';
-import { pinImage, runningImages, type RunningImages } from './images.ts';
+import { pinImage, runningImages, type RunningImages } from './container-images.ts';
 import { namespaceOwner } from './ownership.ts';
 
 type Json = Record<string, unknown>;
