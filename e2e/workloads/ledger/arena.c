@@ -13,15 +13,15 @@ static size_t area_items(enum area a)
 	case AREA_WORDS:
 		return 2;
 	case AREA_PAGES:
-		return LANE_PAGES;
+		return STREAM_PAGES;
 	case AREA_RECEIVES:
-		return LANE_RECEIVE_DEPTH;
+		return STREAM_RECEIVE_DEPTH;
 	case AREA_OUT_MESSAGES:
-		return LANE_SEND_DEPTH;
+		return STREAM_SEND_DEPTH;
 	case AREA_RESULTS:
-		return 2 * LANE_RING;
+		return 2 * STREAM_RING;
 	default:
-		return LANE_RING;
+		return STREAM_RING;
 	}
 }
 

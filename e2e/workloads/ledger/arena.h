@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory of one lane: a part of the endpoint's memory region, divided into areas of equal items.
+ * Memory of one stream: a part of the endpoint's memory region, divided into areas of equal items.
  * Both sides divide theirs alike, so that either finds an item in the peer's arena.
  */
 #ifndef LEDGER_ARENA_H
@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LANE_RING 32 /* records in each ring; more than LANE_WINDOW */
-#define LANE_PAGES 64 /* pages; a READ may lag behind by several windows */
-#define LANE_SEND_DEPTH 64
-#define LANE_RECEIVE_DEPTH 64
+#define STREAM_RING 32 /* records in each ring; more than STREAM_WINDOW */
+#define STREAM_PAGES 64 /* pages; a READ may lag behind by several windows */
+#define STREAM_SEND_DEPTH 64
+#define STREAM_RECEIVE_DEPTH 64
 #define MESSAGE_SIZE 64
 
 /* The first group is written or read by the peer. */

@@ -9,16 +9,16 @@
 
 static bool all_drained(const struct side *side)
 {
-	for (unsigned int i = 0; i < side->settings->lanes; i++)
-		if (!lane_drained(&side->lanes[i]))
+	for (unsigned int i = 0; i < side->settings->streams; i++)
+		if (!stream_drained(&side->streams[i]))
 			return false;
 	return true;
 }
 
 static bool all_complete(const struct side *side)
 {
-	for (unsigned int i = 0; i < side->settings->lanes; i++)
-		if (side->lanes[i].completed != side->lanes[i].posted)
+	for (unsigned int i = 0; i < side->settings->streams; i++)
+		if (side->streams[i].completed != side->streams[i].posted)
 			return false;
 	return true;
 }
@@ -27,8 +27,8 @@ static int send_totals(struct side *side)
 {
 	int ret = 0;
 
-	for (unsigned int i = 0; !ret && i < side->settings->lanes; i++) {
-		const struct lane *l = &side->lanes[i];
+	for (unsigned int i = 0; !ret && i < side->settings->streams; i++) {
+		const struct stream *l = &side->streams[i];
 
 		ret = control_send(&side->control, "total %u %" PRIu64 " %" PRIu64 " %" PRIu64, i,
 				   l->round, l->message, l->adds);
@@ -52,14 +52,14 @@ static int finish(struct side *side)
 {
 	int ret;
 
-	if (side->phase != SUMMING || side->peer_lanes != side->settings->lanes || side->summed)
+	if (side->phase != SUMMING || side->peer_streams != side->settings->streams || side->summed)
 		return 0;
 	/* The peer has completed all that its totals count: it is in this side's queues. */
 	ret = reap_all(side);
 	if (ret < 0)
 		return ret;
-	for (unsigned int i = 0; i < side->settings->lanes; i++)
-		lane_finish(&side->lanes[i], &side->tally);
+	for (unsigned int i = 0; i < side->settings->streams; i++)
+		stream_finish(&side->streams[i], &side->tally);
 	side->summed = true;
 	ret = send_sum(side);
 	return ret ? broke("send sum", ret) : 0;
@@ -68,14 +68,14 @@ static int finish(struct side *side)
 static int take_total(struct side *side, const char *line)
 {
 	struct totals t;
-	unsigned int lane;
+	unsigned int stream;
 
-	if (sscanf(line, "total %u %" SCNu64 " %" SCNu64 " %" SCNu64, &lane, &t.rounds,
-		   &t.messages, &t.adds) != 4 || lane != side->peer_lanes ||
-	    lane >= side->settings->lanes)
+	if (sscanf(line, "total %u %" SCNu64 " %" SCNu64 " %" SCNu64, &stream, &t.rounds,
+		   &t.messages, &t.adds) != 4 || stream != side->peer_streams ||
+	    stream >= side->settings->streams)
 		return broke("take the peer's totals", -EPROTO);
-	side->lanes[lane].peer_totals = t;
-	side->peer_lanes++;
+	side->streams[stream].peer_totals = t;
+	side->peer_streams++;
 	return finish(side);
 }
 

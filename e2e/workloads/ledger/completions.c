@@ -34,13 +34,13 @@ static void log_cause(struct side *side)
 	}
 }
 
-typedef int (*take_fn)(struct lane *, struct lane *, const struct ibv_wc *, struct tally *);
+typedef int (*take_fn)(struct stream *, struct stream *, const struct ibv_wc *, struct tally *);
 
-static struct lane *lane_of(struct side *side, uint32_t qpn)
+static struct stream *stream_of(struct side *side, uint32_t qpn)
 {
-	for (unsigned int i = 0; i < side->settings->lanes; i++)
-		if (side->lanes[i].own.qpn == qpn)
-			return &side->lanes[i];
+	for (unsigned int i = 0; i < side->settings->streams; i++)
+		if (side->streams[i].own.qpn == qpn)
+			return &side->streams[i];
 	return NULL;
 }
 
@@ -57,7 +57,7 @@ static int reap(struct side *side, struct ibv_cq *cq, take_fn take)
 			return broke("poll CQ", -EIO);
 		for (int i = 0; i < n; i++) {
 			unsigned int home = (unsigned int)(wc[i].wr_id >> 48);
-			struct lane *lane = lane_of(side, wc[i].qp_num);
+			struct stream *stream = stream_of(side, wc[i].qp_num);
 			bool shared = side->endpoint.srq && cq == side->endpoint.receive_cq;
 
 			if (wc[i].status != IBV_WC_SUCCESS) {
@@ -66,14 +66,14 @@ static int reap(struct side *side, struct ibv_cq *cq, take_fn take)
 					log_cause(side);
 				return -EIO;
 			}
-			if (!lane || home >= side->settings->lanes ||
-			    (!shared && lane != &side->lanes[home])) {
+			if (!stream || home >= side->settings->streams ||
+			    (!shared && stream != &side->streams[home])) {
 				side->tally.corrupted++;
-				return broke("completion of an unknown lane", -EPROTO);
+				return broke("completion of an unknown stream", -EPROTO);
 			}
 			pulse_beat(&side->pulse, clock_ns(CLOCK_MONOTONIC),
 				   clock_ns(CLOCK_REALTIME), &side->tally);
-			ret = take(lane, &side->lanes[home], &wc[i], &side->tally);
+			ret = take(stream, &side->streams[home], &wc[i], &side->tally);
 			if (ret)
 				return broke("take completion", ret);
 		}
@@ -84,8 +84,8 @@ static int reap(struct side *side, struct ibv_cq *cq, take_fn take)
 
 int reap_all(struct side *side)
 {
-	int got = reap(side, side->endpoint.receive_cq, lane_received);
-	int more = got < 0 ? got : reap(side, side->endpoint.send_cq, lane_sent);
+	int got = reap(side, side->endpoint.receive_cq, stream_received);
+	int more = got < 0 ? got : reap(side, side->endpoint.send_cq, stream_sent);
 
 	if (more < 0)
 		return more;

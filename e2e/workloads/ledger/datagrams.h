@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Datagrams beside the lanes: one UD queue pair with an address handle to the peer's. Some may be lost. The
+ * Datagrams beside the streams: one UD queue pair with an address handle to the peer's. Some may be lost. The
  * ledger counts those that come twice or torn, and breaks off when none comes any more.
  */
 #ifndef LEDGER_DATAGRAMS_H

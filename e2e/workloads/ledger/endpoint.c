@@ -206,17 +206,17 @@ int endpoint_connect(struct endpoint *e, struct ibv_qp *qp, uint32_t own_psn,
 	return 0;
 }
 
-int address_send(struct control *c, unsigned int lane, const struct address *a)
+int address_send(struct control *c, unsigned int stream, const struct address *a)
 {
 	char gid[33];
 
 	for (int i = 0; i < 16; i++)
 		snprintf(gid + 2 * i, 3, "%02x", a->gid.raw[i]);
-	return control_send(c, "address %u %u %u %u %" PRIx64 " %d %s", lane, a->qpn, a->psn, a->rkey,
+	return control_send(c, "address %u %u %u %u %" PRIx64 " %d %s", stream, a->qpn, a->psn, a->rkey,
 			    a->base, (int)a->mtu, gid);
 }
 
-int address_receive(struct control *c, unsigned int lane, struct address *a)
+int address_receive(struct control *c, unsigned int stream, struct address *a)
 {
 	char line[CONTROL_LINE], gid[33];
 	unsigned int got, byte;
@@ -225,7 +225,7 @@ int address_receive(struct control *c, unsigned int lane, struct address *a)
 	if (ret <= 0)
 		return ret ? ret : -ETIMEDOUT;
 	if (sscanf(line, "address %u %u %u %u %" SCNx64 " %d %32s", &got, &a->qpn, &a->psn, &a->rkey,
-		   &a->base, &mtu, gid) != 7 || got != lane || strlen(gid) != 32)
+		   &a->base, &mtu, gid) != 7 || got != stream || strlen(gid) != 32)
 		return -EPROTO;
 	a->mtu = (enum ibv_mtu)mtu;
 	for (int i = 0; i < 16; i++) {

@@ -59,8 +59,8 @@ int endpoint_post_receive(struct endpoint *e, struct ibv_qp *qp, struct ibv_recv
 int endpoint_connect(struct endpoint *e, struct ibv_qp *qp, uint32_t own_psn,
 		     const struct address *peer, const struct retries *r);
 
-/* Send and receive one lane's address on the control connection. Return 0 or -errno. */
-int address_send(struct control *c, unsigned int lane, const struct address *a);
-int address_receive(struct control *c, unsigned int lane, struct address *a);
+/* Send and receive one stream's address on the control connection. Return 0 or -errno. */
+int address_send(struct control *c, unsigned int stream, const struct address *a);
+int address_receive(struct control *c, unsigned int stream, struct address *a);
 
 #endif

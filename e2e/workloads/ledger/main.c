@@ -153,8 +153,8 @@ static bool take(struct settings *s, int opt, const char *arg)
 		s->gid_index = (int)n;
 		break;
 	case OPT_QPS:
-		ok = number(arg, 1, MAX_LANES, &n);
-		s->lanes = (unsigned int)n;
+		ok = number(arg, 1, MAX_STREAMS, &n);
+		s->streams = (unsigned int)n;
 		break;
 	case OPT_SIZE:
 		ok = number(arg, 64, 65536, &n);
@@ -199,7 +199,7 @@ int main(int argc, char **argv)
 	struct settings s = {
 		.port = 18600,
 		.gid_index = -1,
-		.lanes = 1,
+		.streams = 1,
 		.record_size = 4096,
 		.rate = 300,
 		.events = true,

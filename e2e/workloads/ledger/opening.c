@@ -13,18 +13,18 @@ int open_all(struct side *side)
 	int ret;
 
 	ret = endpoint_open(&side->endpoint, s->device, s->gid_index, s->events,
-			    (int)s->lanes * LANE_SEND_DEPTH, size * s->lanes);
+			    (int)s->streams * STREAM_SEND_DEPTH, size * s->streams);
 	if (!ret && s->srq)
-		ret = endpoint_share(&side->endpoint, s->lanes * LANE_RECEIVE_DEPTH);
+		ret = endpoint_share(&side->endpoint, s->streams * STREAM_RECEIVE_DEPTH);
 	if (ret)
 		return ret;
-	for (unsigned int i = 0; i < s->lanes; i++) {
-		ret = lane_open(&side->lanes[i], &side->endpoint, (uint16_t)i, s->record_size,
+	for (unsigned int i = 0; i < s->streams; i++) {
+		ret = stream_open(&side->streams[i], &side->endpoint, (uint16_t)i, s->record_size,
 				side->endpoint.arena + size * i);
 		if (ret)
-			return broke("open lane", ret);
-		side->lanes[i].peer_index = (uint16_t)i;
-		side->lanes[i].inject = s->inject;
+			return broke("open stream", ret);
+		side->streams[i].peer_index = (uint16_t)i;
+		side->streams[i].inject = s->inject;
 	}
 	return s->datagrams ? datagrams_open(&side->datagrams, &side->endpoint) : 0;
 }
@@ -32,7 +32,7 @@ int open_all(struct side *side)
 int connect_all(struct side *side)
 {
 	const struct settings *s = side->settings;
-	unsigned int lanes;
+	unsigned int streams;
 	size_t size;
 	char line[CONTROL_LINE];
 	int ret;
@@ -41,9 +41,9 @@ int connect_all(struct side *side)
 			  control_connect(&side->control, s->peer, s->port, CONNECT_SECONDS);
 	if (ret)
 		return broke("connect", ret);
-	ret = control_send(&side->control, "ledger 1 %u %zu", s->lanes, s->record_size);
-	for (unsigned int i = 0; !ret && i < s->lanes; i++)
-		ret = address_send(&side->control, i, &side->lanes[i].own);
+	ret = control_send(&side->control, "ledger 1 %u %zu", s->streams, s->record_size);
+	for (unsigned int i = 0; !ret && i < s->streams; i++)
+		ret = address_send(&side->control, i, &side->streams[i].own);
 	if (!ret && s->datagrams)
 		ret = datagrams_offer(&side->datagrams, &side->control);
 	if (ret)
@@ -51,20 +51,20 @@ int connect_all(struct side *side)
 	ret = control_receive(&side->control, line, CONNECT_SECONDS * 1000);
 	if (ret <= 0)
 		return broke("greet", ret ? ret : -ETIMEDOUT);
-	if (sscanf(line, "ledger 1 %u %zu", &lanes, &size) != 2 || lanes != s->lanes ||
+	if (sscanf(line, "ledger 1 %u %zu", &streams, &size) != 2 || streams != s->streams ||
 	    size != s->record_size)
 		return broke("both sides need the same --qps and --size", -EPROTO);
-	for (unsigned int i = 0; i < s->lanes; i++) {
-		ret = address_receive(&side->control, i, &side->lanes[i].peer);
+	for (unsigned int i = 0; i < s->streams; i++) {
+		ret = address_receive(&side->control, i, &side->streams[i].peer);
 		if (ret)
 			return broke("receive addresses", ret);
-		ret = lane_connect(&side->lanes[i], &s->retries);
+		ret = stream_connect(&side->streams[i], &s->retries);
 		if (ret)
 			return ret;
 	}
 	if (s->datagrams) {
 		ret = datagrams_connect(&side->datagrams, &side->endpoint, &side->control,
-					&side->lanes[0].peer.gid);
+					&side->streams[0].peer.gid);
 		if (ret)
 			return ret;
 	}

@@ -5,9 +5,9 @@
 
 #include "side.h"
 
-/* Opens the device and all lanes. Returns 0 or -errno. */
+/* Opens the device and all streams. Returns 0 or -errno. */
 int open_all(struct side *side);
-/* Meets the peer over TCP and connects every lane to its own. Returns 0 or -errno. */
+/* Meets the peer over TCP and connects every stream to its own. Returns 0 or -errno. */
 int connect_all(struct side *side);
 
 #endif

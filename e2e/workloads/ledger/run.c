@@ -54,8 +54,8 @@ int run(const struct settings *s)
 
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
-	side.lanes = calloc(s->lanes, sizeof(*side.lanes));
-	if (!side.lanes)
+	side.streams = calloc(s->streams, sizeof(*side.streams));
+	if (!side.streams)
 		return 3;
 	ret = open_all(&side);
 	if (!ret)
@@ -70,11 +70,11 @@ int run(const struct settings *s)
 	} else {
 		tally_print(stdout, &side.result);
 	}
-	for (unsigned int i = 0; i < s->lanes; i++)
-		lane_close(&side.lanes[i]);
+	for (unsigned int i = 0; i < s->streams; i++)
+		stream_close(&side.streams[i]);
 	datagrams_close(&side.datagrams);
 	endpoint_close(&side.endpoint);
 	control_close(&side.control);
-	free(side.lanes);
+	free(side.streams);
 	return ret ? 3 : tally_clean(&side.result) ? 0 : 1;
 }

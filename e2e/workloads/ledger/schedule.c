@@ -12,7 +12,7 @@ int handle_time(struct side *side, int64_t now)
 {
 	const struct settings *s = side->settings;
 	const struct tally *t = &side->tally;
-	int64_t period = s->rate ? LANE_OPERATIONS * SECOND / s->rate : 0;
+	int64_t period = s->rate ? STREAM_OPERATIONS * SECOND / s->rate : 0;
 	int ret;
 
 	/* After a move the clock may have jumped either way. */
@@ -20,16 +20,16 @@ int handle_time(struct side *side, int64_t now)
 		side->next_round = now;
 	side->blocked = true;
 	for (unsigned int i = 0;
-	     side->phase == RUNNING && i < s->lanes && now >= side->next_round; i++) {
-		struct lane *l = &side->lanes[side->turn++ % s->lanes];
+	     side->phase == RUNNING && i < s->streams && now >= side->next_round; i++) {
+		struct stream *l = &side->streams[side->turn++ % s->streams];
 
-		if (!lane_may_issue(l))
+		if (!stream_may_issue(l))
 			continue;
 		side->blocked = false;
-		ret = lane_issue(l);
+		ret = stream_issue(l);
 		if (ret)
 			return broke("post", ret);
-		side->issued += LANE_OPERATIONS;
+		side->issued += STREAM_OPERATIONS;
 		side->next_round += period;
 	}
 	if (now < side->next_round)
@@ -37,8 +37,8 @@ int handle_time(struct side *side, int64_t now)
 	if (now >= side->next_flush || side->next_flush > now + FLUSH_NS ||
 	    side->phase == DRAINING) {
 		side->next_flush = now + FLUSH_NS;
-		for (unsigned int i = 0; side->phase <= CLOSING && i < s->lanes; i++) {
-			ret = lane_acknowledge(&side->lanes[i]);
+		for (unsigned int i = 0; side->phase <= CLOSING && i < s->streams; i++) {
+			ret = stream_acknowledge(&side->streams[i]);
 			if (ret)
 				return broke("post acknowledgement", ret);
 		}

@@ -3,9 +3,9 @@
 #ifndef LEDGER_SETTINGS_H
 #define LEDGER_SETTINGS_H
 
-#include "lane.h"
+#include "stream.h"
 
-#define MAX_LANES 64
+#define MAX_STREAMS 64
 
 struct settings {
 	bool server;
@@ -14,13 +14,13 @@ struct settings {
 	int port;
 	const char *device;
 	int gid_index;
-	unsigned int lanes;
+	unsigned int streams;
 	size_t record_size;
 	uint64_t operations; /* 0: until SIGTERM */
 	long rate; /* operations per second, 0: no limit */
 	bool events;
-	bool srq; /* the lanes share a receive queue */
-	bool datagrams; /* beside the lanes; both sides the same */
+	bool srq; /* the streams share a receive queue */
+	bool datagrams; /* beside the streams; both sides the same */
 	int stall_seconds;
 	struct retries retries;
 	enum inject inject;

@@ -21,7 +21,7 @@ struct side {
 	const struct settings *settings;
 	struct endpoint endpoint;
 	struct control control;
-	struct lane *lanes;
+	struct stream *streams;
 	struct datagrams datagrams;
 	struct tally tally, result;
 	struct pulse pulse;
@@ -30,7 +30,7 @@ struct side {
 	bool stop; /* asked for here or by the peer */
 	bool summed;
 	bool blocked; /* rounds are due, and every window is full */
-	unsigned int peer_lanes; /* whose totals have come */
+	unsigned int peer_streams; /* whose totals have come */
 	uint64_t beats_sent, issued;
 	struct book beats;
 	int64_t next_round, next_beat, next_flush, last_progress, last_event;

@@ -116,10 +116,10 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 31;
 }
 
-static void payload_fill(uint8_t *payload, size_t size, uint16_t kind, uint16_t lane,
+static void payload_fill(uint8_t *payload, size_t size, uint16_t kind, uint16_t stream,
 			 uint64_t number)
 {
-	uint64_t x = mix(number << 20 ^ (uint64_t)kind << 12 ^ lane);
+	uint64_t x = mix(number << 20 ^ (uint64_t)kind << 12 ^ stream);
 	size_t n;
 
 	for (; size; payload += n, size -= n) {
@@ -129,10 +129,10 @@ static void payload_fill(uint8_t *payload, size_t size, uint16_t kind, uint16_t 
 	}
 }
 
-static bool payload_is(const uint8_t *payload, size_t size, uint16_t kind, uint16_t lane,
+static bool payload_is(const uint8_t *payload, size_t size, uint16_t kind, uint16_t stream,
 		       uint64_t number)
 {
-	uint64_t x = mix(number << 20 ^ (uint64_t)kind << 12 ^ lane);
+	uint64_t x = mix(number << 20 ^ (uint64_t)kind << 12 ^ stream);
 	size_t n;
 
 	for (; size; payload += n, size -= n) {
@@ -152,12 +152,12 @@ static uint32_t record_crc(const void *buf, size_t size)
 		      size - sizeof(struct record));
 }
 
-void record_seal(void *buf, size_t size, enum record_kind kind, uint16_t lane, uint64_t number)
+void record_seal(void *buf, size_t size, enum record_kind kind, uint16_t stream, uint64_t number)
 {
 	struct record r = {
 		.magic = RECORD_MAGIC,
 		.kind = (uint16_t)kind,
-		.lane = lane,
+		.stream = stream,
 		.number = number,
 		.length = (uint32_t)size,
 	};
@@ -167,11 +167,11 @@ void record_seal(void *buf, size_t size, enum record_kind kind, uint16_t lane, u
 	memcpy(buf, &r, sizeof(r));
 }
 
-void record_fill(void *buf, size_t size, enum record_kind kind, uint16_t lane, uint64_t number)
+void record_fill(void *buf, size_t size, enum record_kind kind, uint16_t stream, uint64_t number)
 {
 	payload_fill((uint8_t *)buf + sizeof(struct record), size - sizeof(struct record),
-		     (uint16_t)kind, lane, number);
-	record_seal(buf, size, kind, lane, number);
+		     (uint16_t)kind, stream, number);
+	record_seal(buf, size, kind, stream, number);
 }
 
 void record_consume(void *buf)
@@ -181,28 +181,28 @@ void record_consume(void *buf)
 	memcpy((uint8_t *)buf + offsetof(struct record, magic), &mark, sizeof(mark));
 }
 
-bool record_is_back(const void *buf, enum record_kind kind, uint16_t lane, uint64_t number)
+bool record_is_back(const void *buf, enum record_kind kind, uint16_t stream, uint64_t number)
 {
 	struct record r;
 
 	memcpy(&r, buf, sizeof(r));
-	return r.magic == RECORD_MAGIC && r.kind == kind && r.lane == lane && r.number == number;
+	return r.magic == RECORD_MAGIC && r.kind == kind && r.stream == stream && r.number == number;
 }
 
-bool record_sealed(const void *buf, size_t size, enum record_kind kind, uint16_t lane,
+bool record_sealed(const void *buf, size_t size, enum record_kind kind, uint16_t stream,
 		   struct tally *t)
 {
 	struct record r;
 
 	memcpy(&r, buf, sizeof(r));
-	if (r.magic == RECORD_MAGIC && r.kind == kind && r.lane == lane && r.length == size &&
+	if (r.magic == RECORD_MAGIC && r.kind == kind && r.stream == stream && r.length == size &&
 	    r.crc == record_crc(buf, size))
 		return true;
 	t->corrupted++;
 	return false;
 }
 
-bool record_check(const void *buf, size_t size, enum record_kind kind, uint16_t lane,
+bool record_check(const void *buf, size_t size, enum record_kind kind, uint16_t stream,
 		  uint64_t number, struct tally *t)
 {
 	struct record r;
@@ -214,13 +214,13 @@ bool record_check(const void *buf, size_t size, enum record_kind kind, uint16_t 
 		t->lost++;
 		return false;
 	}
-	if (!record_sealed(buf, size, kind, lane, t))
+	if (!record_sealed(buf, size, kind, stream, t))
 		return false;
 	if (r.number > number) {
 		t->reordered++;
 		return false;
 	}
-	if (!payload_is((const uint8_t *)buf + sizeof(r), size - sizeof(r), r.kind, lane,
+	if (!payload_is((const uint8_t *)buf + sizeof(r), size - sizeof(r), r.kind, stream,
 			number)) {
 		t->corrupted++;
 		return false;
@@ -244,21 +244,21 @@ void adder_see(struct adder *a, uint64_t fetched, struct tally *t)
 	a->number++;
 }
 
-uint64_t swap_value(uint16_t lane, uint64_t number)
+uint64_t swap_value(uint16_t stream, uint64_t number)
 {
-	return mix((uint64_t)lane << 48 ^ (number + 1));
+	return mix((uint64_t)stream << 48 ^ (number + 1));
 }
 
-void swap_see(uint16_t lane, uint64_t number, uint64_t fetched, struct tally *t)
+void swap_see(uint16_t stream, uint64_t number, uint64_t fetched, struct tally *t)
 {
-	if (fetched == swap_value(lane, number))
+	if (fetched == swap_value(stream, number))
 		return;
-	if (fetched == swap_value(lane, number + 1)) {
+	if (fetched == swap_value(stream, number + 1)) {
 		t->duplicated++;
 		return;
 	}
 	for (uint64_t back = 1; back <= SWAP_HISTORY && back <= number; back++) {
-		if (fetched == swap_value(lane, number - back)) {
+		if (fetched == swap_value(stream, number - back)) {
 			t->lost++;
 			return;
 		}

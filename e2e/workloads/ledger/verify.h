@@ -55,29 +55,29 @@ enum record_kind {
 struct record {
 	uint32_t magic;
 	uint16_t kind;
-	uint16_t lane;
+	uint16_t stream;
 	uint64_t number;
 	uint32_t length;
 	uint32_t crc;
 };
 
-/* Fills @size bytes at @buf with the record (kind, lane, number). @size >= sizeof(struct record). */
-void record_fill(void *buf, size_t size, enum record_kind kind, uint16_t lane, uint64_t number);
+/* Fills @size bytes at @buf with the record (kind, stream, number). @size >= sizeof(struct record). */
+void record_fill(void *buf, size_t size, enum record_kind kind, uint16_t stream, uint64_t number);
 /* Writes header and checksum around a payload that the caller has placed behind the header. */
-void record_seal(void *buf, size_t size, enum record_kind kind, uint16_t lane, uint64_t number);
+void record_seal(void *buf, size_t size, enum record_kind kind, uint16_t stream, uint64_t number);
 /* Marks a checked record as consumed: it must not become valid again by itself. */
 void record_consume(void *buf);
 /* True when the record is one that was consumed and is now there a second time. */
-bool record_is_back(const void *buf, enum record_kind kind, uint16_t lane, uint64_t number);
+bool record_is_back(const void *buf, enum record_kind kind, uint16_t stream, uint64_t number);
 /*
- * Checks that @buf contains exactly the record (kind, lane, number) and counts what is wrong:
+ * Checks that @buf contains exactly the record (kind, stream, number) and counts what is wrong:
  * an older record is a lost write, a newer one a reordered write, anything else corruption.
  * Returns true when it is right.
  */
-bool record_check(const void *buf, size_t size, enum record_kind kind, uint16_t lane,
+bool record_check(const void *buf, size_t size, enum record_kind kind, uint16_t stream,
 		  uint64_t number, struct tally *t);
 /* As record_check, for a payload that the caller interprets: only header and checksum. */
-bool record_sealed(const void *buf, size_t size, enum record_kind kind, uint16_t lane,
+bool record_sealed(const void *buf, size_t size, enum record_kind kind, uint16_t stream,
 		   struct tally *t);
 
 /*
@@ -93,11 +93,11 @@ uint64_t add_step(uint64_t number);
 void adder_see(struct adder *a, uint64_t fetched, struct tally *t);
 
 /*
- * CMP_SWAP: operation n compares with swap_value(lane, n) and puts swap_value(lane, n + 1).
+ * CMP_SWAP: operation n compares with swap_value(stream, n) and puts swap_value(stream, n + 1).
  * Finding the new value means that it ran twice, finding an older one that an earlier one was lost.
  */
-uint64_t swap_value(uint16_t lane, uint64_t number);
-void swap_see(uint16_t lane, uint64_t number, uint64_t fetched, struct tally *t);
+uint64_t swap_value(uint16_t stream, uint64_t number);
+void swap_see(uint16_t stream, uint64_t number, uint64_t fetched, struct tally *t);
 
 /*
  * The longest time between two completed operations. A process that was moved finds another host's

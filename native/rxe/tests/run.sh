@@ -26,8 +26,8 @@ check() {
 	[[ $name =~ $only ]] || return 0
 	if "$@" > "$log" 2>&1; then ok "$name"; else not_ok "$name"; fi
 }
-# told NAME COMMAND...: the same, and what it says is of interest
-told() {
+# check_and_show NAME COMMAND...: the same, and print the RNR timers of the output
+check_and_show() {
 	check "$@"
 	[[ $1 =~ $only ]] && sed -n '/RNR timer/s/^/    /p' "$log"
 	return 0
@@ -307,11 +307,11 @@ check 'traffic with shared receive queues, both ends restored 10 times' env LIVE
 # what was answered before the hold, and forgotten by it, is repeated without counting
 check 'traffic without any retry, one end restored 40 times' env LIVE_RETRY_CNT=0 "$bin/live" sl_a sl_rxe_a sl_b sl_rxe_b 2000 60 1
 restart() { "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b "$@"; }
-told 'traffic goes on at once after a hold, RNR timer 10 ms' restart 20 1500
-told 'traffic goes on at once after a restore, RNR timer 10 ms' restart 20 1500 1
-told 'traffic goes on after a hold, RNR timer 41 ms' restart 24 1500
-told 'traffic goes on after a hold, RNR timer 655 ms' restart 0 2500
-told 'traffic over IPv6 goes on at once after a restore' env LIVE_IPV6=1 "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b 20 1500 1
+check_and_show 'traffic goes on at once after a hold, RNR timer 10 ms' restart 20 1500
+check_and_show 'traffic goes on at once after a restore, RNR timer 10 ms' restart 20 1500 1
+check_and_show 'traffic goes on after a hold, RNR timer 41 ms' restart 24 1500
+check_and_show 'traffic goes on after a hold, RNR timer 655 ms' restart 0 2500
+check_and_show 'traffic over IPv6 goes on at once after a restore' env LIVE_IPV6=1 "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b 20 1500 1
 
 check 'datagrams, one end restored 20 times' datagrams 20 1
 check 'datagrams with a shared receive queue, one end restored 10 times' env LIVE_SRQ=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 2

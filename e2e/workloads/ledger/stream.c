@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lane.h"
+#include "stream.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum lane_kind { KIND_WRITE, KIND_WRITE_IMM, KIND_READ, KIND_ADD, KIND_SWAP, KIND_MESSAGE };
+enum stream_kind { KIND_WRITE, KIND_WRITE_IMM, KIND_READ, KIND_ADD, KIND_SWAP, KIND_MESSAGE };
 
 /* Rounds in which a fault is injected: all early, so that every run gets there. */
 enum { FAULT_WRITE = 3, FAULT_ADD = 5, FAULT_MESSAGE = 7 };
@@ -18,12 +18,12 @@ struct message {
 	uint64_t seen;
 };
 
-static size_t item_offset(const struct lane *l, enum area a, uint64_t number)
+static size_t item_offset(const struct stream *l, enum area a, uint64_t number)
 {
 	return arena_offset(&l->arena, a, number);
 }
 
-static void *item(const struct lane *l, enum area a, uint64_t number)
+static void *item(const struct stream *l, enum area a, uint64_t number)
 {
 	return arena_item(&l->arena, a, number);
 }
@@ -41,7 +41,7 @@ static void word_put(void *at, uint64_t v)
 	memcpy(at, &v, sizeof(v));
 }
 
-static int post_receive(struct lane *l, uint64_t number)
+static int post_receive(struct stream *l, uint64_t number)
 {
 	struct ibv_sge sge = { (uintptr_t)item(l, AREA_RECEIVES, number), MESSAGE_SIZE,
 			       l->endpoint->mr->lkey };
@@ -51,7 +51,7 @@ static int post_receive(struct lane *l, uint64_t number)
 	return endpoint_post_receive(l->endpoint, l->qp, &wr);
 }
 
-int lane_open(struct lane *l, struct endpoint *e, uint16_t index, size_t record_size,
+int stream_open(struct stream *l, struct endpoint *e, uint16_t index, size_t record_size,
 	      uint8_t *base)
 {
 	int ret;
@@ -62,10 +62,10 @@ int lane_open(struct lane *l, struct endpoint *e, uint16_t index, size_t record_
 	l->arena = (struct arena){ base, record_size };
 	word_put(item(l, AREA_WORDS, 1), swap_value(index, 0));
 	record_fill(item(l, AREA_PAGES, 0), record_size, RECORD_PAGE, index, 0);
-	l->qp = endpoint_qp(e, LANE_SEND_DEPTH, LANE_RECEIVE_DEPTH);
+	l->qp = endpoint_qp(e, STREAM_SEND_DEPTH, STREAM_RECEIVE_DEPTH);
 	if (!l->qp)
 		return -EIO;
-	for (uint64_t n = 0; n < LANE_RECEIVE_DEPTH; n++) {
+	for (uint64_t n = 0; n < STREAM_RECEIVE_DEPTH; n++) {
 		ret = post_receive(l, n);
 		if (ret)
 			return ret;
@@ -81,12 +81,12 @@ int lane_open(struct lane *l, struct endpoint *e, uint16_t index, size_t record_
 	return 0;
 }
 
-int lane_connect(struct lane *l, const struct retries *r)
+int stream_connect(struct stream *l, const struct retries *r)
 {
 	return endpoint_connect(l->endpoint, l->qp, l->own.psn, &l->peer, r);
 }
 
-void lane_close(struct lane *l)
+void stream_close(struct stream *l)
 {
 	if (l->qp)
 		ibv_destroy_qp(l->qp);
@@ -94,13 +94,13 @@ void lane_close(struct lane *l)
 }
 
 /* @here: item in this side's arena; @there: offset of the other item in the peer's. */
-static int post(struct lane *l, enum lane_kind kind, uint64_t number, uint64_t expects,
+static int post(struct stream *l, enum stream_kind kind, uint64_t number, uint64_t expects,
 		struct ibv_send_wr *wr, void *here, size_t size, size_t there)
 {
 	struct ibv_sge sge = { (uintptr_t)here, (uint32_t)size, l->endpoint->mr->lkey };
 	struct ibv_send_wr *bad;
 
-	l->operations[l->posted % LANE_SEND_DEPTH] =
+	l->operations[l->posted % STREAM_SEND_DEPTH] =
 		(struct operation){ (uint8_t)kind, number, expects };
 	wr->wr_id = (uint64_t)l->index << 48 | l->posted;
 	wr->sg_list = &sge;
@@ -117,7 +117,7 @@ static int post(struct lane *l, enum lane_kind kind, uint64_t number, uint64_t e
 	return -ibv_post_send(l->qp, wr, &bad);
 }
 
-static int post_write(struct lane *l, uint64_t r)
+static int post_write(struct stream *l, uint64_t r)
 {
 	void *out = item(l, AREA_OUT_WRITES, r);
 	struct ibv_send_wr wr = { .opcode = IBV_WR_RDMA_WRITE };
@@ -131,7 +131,7 @@ static int post_write(struct lane *l, uint64_t r)
 		    item_offset(l, AREA_WRITES, r));
 }
 
-static int post_write_imm(struct lane *l, uint64_t r)
+static int post_write_imm(struct stream *l, uint64_t r)
 {
 	void *out = item(l, AREA_OUT_WRITE_IMMS, r);
 	struct ibv_send_wr wr = { .opcode = IBV_WR_RDMA_WRITE_WITH_IMM,
@@ -142,7 +142,7 @@ static int post_write_imm(struct lane *l, uint64_t r)
 		    item_offset(l, AREA_WRITE_IMMS, r));
 }
 
-static int post_read(struct lane *l, uint64_t r)
+static int post_read(struct stream *l, uint64_t r)
 {
 	struct ibv_send_wr wr = { .opcode = IBV_WR_RDMA_READ };
 
@@ -150,7 +150,7 @@ static int post_read(struct lane *l, uint64_t r)
 		    l->arena.record_size, item_offset(l, AREA_PAGES, l->peer_seen));
 }
 
-static int post_add(struct lane *l, uint64_t r)
+static int post_add(struct stream *l, uint64_t r)
 {
 	struct ibv_send_wr wr = { .opcode = IBV_WR_ATOMIC_FETCH_AND_ADD };
 
@@ -165,7 +165,7 @@ static int post_add(struct lane *l, uint64_t r)
 		    item_offset(l, AREA_WORDS, 0));
 }
 
-static int post_swap(struct lane *l, uint64_t r)
+static int post_swap(struct stream *l, uint64_t r)
 {
 	struct ibv_send_wr wr = { .opcode = IBV_WR_ATOMIC_CMP_AND_SWP };
 
@@ -175,7 +175,7 @@ static int post_swap(struct lane *l, uint64_t r)
 		    item_offset(l, AREA_WORDS, 1));
 }
 
-static int post_message(struct lane *l, uint64_t number, uint64_t round_and_one)
+static int post_message(struct stream *l, uint64_t number, uint64_t round_and_one)
 {
 	struct ibv_send_wr wr = { .opcode = IBV_WR_SEND };
 	struct message m = { .round_and_one = round_and_one, .seen = l->seen };
@@ -189,7 +189,7 @@ static int post_message(struct lane *l, uint64_t number, uint64_t round_and_one)
 }
 
 /* Posts the SEND of round @r, with the injected fault if this is its round. */
-static int post_round_message(struct lane *l, uint64_t r)
+static int post_round_message(struct stream *l, uint64_t r)
 {
 	uint64_t number = l->message++;
 
@@ -209,16 +209,16 @@ static int post_round_message(struct lane *l, uint64_t r)
 	return post_message(l, number, r + 1);
 }
 
-bool lane_may_issue(const struct lane *l)
+bool stream_may_issue(const struct stream *l)
 {
 	/* Two more than a round: room for an acknowledgement and an injected repetition. */
-	return l->round - l->peer_seen < LANE_WINDOW &&
-	       l->posted - l->completed + LANE_OPERATIONS + 2 <= LANE_SEND_DEPTH;
+	return l->round - l->peer_seen < STREAM_WINDOW &&
+	       l->posted - l->completed + STREAM_OPERATIONS + 2 <= STREAM_SEND_DEPTH;
 }
 
-int lane_issue(struct lane *l)
+int stream_issue(struct stream *l)
 {
-	static int (*const steps[])(struct lane *, uint64_t) = {
+	static int (*const steps[])(struct stream *, uint64_t) = {
 		post_write, post_write_imm, post_read, post_add, post_swap, post_round_message,
 	};
 	uint64_t r = l->round++;
@@ -232,21 +232,21 @@ int lane_issue(struct lane *l)
 	return 0;
 }
 
-int lane_acknowledge(struct lane *l)
+int stream_acknowledge(struct stream *l)
 {
-	if (l->acknowledged == l->seen || l->posted - l->completed >= LANE_SEND_DEPTH)
+	if (l->acknowledged == l->seen || l->posted - l->completed >= STREAM_SEND_DEPTH)
 		return 0;
 	return post_message(l, l->message++, 0);
 }
 
-int lane_sent(struct lane *l, struct lane *home, const struct ibv_wc *wc, struct tally *t)
+int stream_sent(struct stream *l, struct stream *home, const struct ibv_wc *wc, struct tally *t)
 {
 	uint64_t sequence = wc->wr_id & 0xffffffffffffULL;
-	struct operation *o = &l->operations[sequence % LANE_SEND_DEPTH];
+	struct operation *o = &l->operations[sequence % STREAM_SEND_DEPTH];
 
 	(void)home;
 	book_see(&l->completions, sequence, t);
-	if (sequence + LANE_SEND_DEPTH < l->posted || sequence >= l->posted) {
+	if (sequence + STREAM_SEND_DEPTH < l->posted || sequence >= l->posted) {
 		t->corrupted++;
 		return -EPROTO;
 	}
@@ -271,7 +271,7 @@ int lane_sent(struct lane *l, struct lane *home, const struct ibv_wc *wc, struct
 }
 
 /* Called when the SEND of the peer's round @r has come: all of the round must be here. */
-static void check_round(struct lane *l, uint64_t r, struct tally *t)
+static void check_round(struct stream *l, uint64_t r, struct tally *t)
 {
 	static const struct {
 		enum area area;
@@ -281,13 +281,13 @@ static void check_round(struct lane *l, uint64_t r, struct tally *t)
 	book_see(&l->rounds, r, t);
 	for (size_t i = 0; i < 2; i++) {
 		void *at = item(l, rings[i].area, r);
-		void *old = item(l, rings[i].area, r + LANE_RING / 2);
+		void *old = item(l, rings[i].area, r + STREAM_RING / 2);
 
 		record_check(at, l->arena.record_size, rings[i].kind, l->peer_index, r, t);
 		record_consume(at);
 		/* This one was consumed half a ring ago. If it is back, the write ran twice. */
-		if (r >= LANE_RING / 2 && record_is_back(old, rings[i].kind, l->peer_index,
-							 r - LANE_RING / 2)) {
+		if (r >= STREAM_RING / 2 && record_is_back(old, rings[i].kind, l->peer_index,
+							 r - STREAM_RING / 2)) {
 			t->duplicated++;
 			record_consume(old);
 		}
@@ -300,7 +300,7 @@ static void check_round(struct lane *l, uint64_t r, struct tally *t)
 		    r + 1);
 }
 
-static void take_message(struct lane *l, const uint8_t *in, struct tally *t)
+static void take_message(struct stream *l, const uint8_t *in, struct tally *t)
 {
 	struct message m;
 
@@ -323,7 +323,7 @@ static void take_message(struct lane *l, const uint8_t *in, struct tally *t)
  * Queue pairs take requests from a shared queue in turn, but each says so when it is done: which
  * completion is the first says nothing.
  */
-static void see_receive(struct lane *home, uint64_t number, struct tally *t)
+static void see_receive(struct stream *home, uint64_t number, struct tally *t)
 {
 	struct tally seen = { 0 };
 
@@ -334,7 +334,7 @@ static void see_receive(struct lane *home, uint64_t number, struct tally *t)
 	home->received++;
 }
 
-int lane_received(struct lane *l, struct lane *home, const struct ibv_wc *wc, struct tally *t)
+int stream_received(struct stream *l, struct stream *home, const struct ibv_wc *wc, struct tally *t)
 {
 	uint64_t number = wc->wr_id & 0xffffffffffffULL;
 
@@ -347,15 +347,15 @@ int lane_received(struct lane *l, struct lane *home, const struct ibv_wc *wc, st
 	} else {
 		take_message(l, item(home, AREA_RECEIVES, number), t);
 	}
-	return post_receive(home, number + LANE_RECEIVE_DEPTH);
+	return post_receive(home, number + STREAM_RECEIVE_DEPTH);
 }
 
-bool lane_drained(const struct lane *l)
+bool stream_drained(const struct stream *l)
 {
 	return l->completed == l->posted && l->peer_seen == l->round;
 }
 
-void lane_finish(struct lane *l, struct tally *t)
+void stream_finish(struct stream *l, struct tally *t)
 {
 	const struct totals *peer = &l->peer_totals;
 	uint64_t word = word_get(item(l, AREA_WORDS, 0));
