@@ -50,6 +50,12 @@ const retriedMoves: readonly ArmedMove[] = [
   },
   // The agent cannot even record the failure. Its next attempt knows nothing of it.
   { name: 'the journal', decision: 'Committed', points: beforeAndAfter('source', 'journal.write') },
+  // The agent lists what a pod has open before the hold, and lists it again.
+  {
+    name: 'the inspection',
+    decision: 'Committed',
+    points: beforeAndAfter('source', 'driver.dump_context'),
+  },
   // The decision is known by then, so the agent restores the target again.
   {
     name: 'the open gate',
@@ -73,13 +79,7 @@ const retriedMoves: readonly ArmedMove[] = [
 /** Each of these alone aborts a move. */
 const endingPoints: readonly ArmedPoint[] = [
   ...beforeAndAfter('source', 'source.lock', 'source.hold', 'source.freeze', 'source.dump'),
-  ...beforeAndAfter(
-    'source',
-    'driver.hold',
-    'driver.dump_context',
-    'driver.find_fd',
-    'driver.dump_cq',
-  ),
+  ...beforeAndAfter('source', 'driver.hold', 'driver.find_fd', 'driver.dump_cq'),
   ...beforeAndAfter(
     'source',
     'driver.dump_mr',
