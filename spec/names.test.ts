@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The columns report, fault points and model, row by row: each name stands in a row of whoever it belongs to.
 // What the agents themselves pass, source-walk.test.ts and target-walk.test.ts look at.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { stepOf } from '../node-agent/src/reconcilers/source/steps.ts';
 import * as seen from './observe.ts';
 import { protocol, rowsOf } from './protocol.ts';
+import { read } from './repository.ts';
 import { both, type Row } from './steps/row.ts';
 
 const all = protocol.flatMap(({ kind, rows }) =>
@@ -101,7 +100,7 @@ describe('a fault point', () => {
 });
 
 describe('a label of the model', () => {
-  const model = readFileSync(join(import.meta.dirname, 'handover.pml'), 'utf8');
+  const model = read('spec/handover.pml');
   const labels = new Set(
     [...model.matchAll(/\[((?:source|target|operator)\.\w+)\]/g)].map((found) => found[1]),
   );

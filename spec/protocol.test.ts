@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table against the code: nothing is left out of it, and operator and agents do what each row says.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   CheckpointState,
@@ -29,10 +27,9 @@ import { decideRestore } from '../operator/src/restore/decide.ts';
 import * as seen from './observe.ts';
 import { isStale } from './protocol-table.ts';
 import { protocol, rowsOf } from './protocol.ts';
+import { read } from './repository.ts';
 import { both, type AnyEffect, type Kind, type Kinds, type Row } from './steps/row.ts';
 
-const root = join(import.meta.dirname, '..');
-const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const sorted = (names: Iterable<string>): string[] => [...new Set(names)].sort();
 const matches = (text: string, pattern: RegExp): string[] =>
   [...text.matchAll(pattern)].map((match) => match[1] ?? '');
