@@ -1,19 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every path of this repository that a document names exists: in backticks, as a link, or as the number of an ADR.
 import { globSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
-
-const root = join(import.meta.dirname, '..');
-const skipped = new Set(['node_modules', 'build', '.git']);
-
-function filesIn(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
-    if (skipped.has(entry.name)) return [];
-    const path = join(folder, entry.name);
-    return entry.isDirectory() ? filesIn(path) : [relative(root, path)];
-  });
-}
+import { filesIn, root, skipped } from './repository.ts';
 
 const files = filesIn(root);
 const documents = files.filter((path) => path.endsWith('.md'));

@@ -85,14 +85,24 @@ function metadataOf({ given }: Row): Record<string, unknown> {
   return {};
 }
 
+/** The status of a request that has ended. */
+function endOf({ given }: Row): Record<string, unknown> {
+  const [status, reason] = given?.finished ?? [];
+  if (!status || !reason) return {};
+  const failed = reason === 'Cancelled' ? reason : 'Failed';
+  return {
+    phase: status === 'True' ? 'Succeeded' : failed,
+    conditions: [objects.succeeded(status, reason)],
+    completionTime: objects.at(-1),
+  };
+}
+
 function statusOf(row: Row): Record<string, unknown> {
   const [outcome, reason] = row.given?.decision ?? [];
   return {
     ...agentsOf(row),
     ...(outcome ? { decision: objects.decision(outcome, reason) } : {}),
-    ...(row.given?.expired
-      ? { conditions: [objects.succeeded('True', 'Moved')], completionTime: objects.at(-1) }
-      : {}),
+    ...endOf(row),
     ...(row.given?.lastLook ? { deadlines: { lastLook: objects.at(0) } } : {}),
   };
 }

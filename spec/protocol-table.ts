@@ -21,7 +21,7 @@ this page. The columns there have the types of the code, and \`spec/protocol.tes
 | effect | the effect that its plan names; a dash: the process only observes and publishes | \`node-agent/src/reconcilers/*/decide.ts\`, \`operator/src/*/types.ts\` |
 | journal | the stage in the agent's journal; \`A → B\`: while the effect runs, and after it | \`node-agent/src/support/journal/journal.ts\` |
 | agent state | \`status.sourceAgent.state\`, \`status.targetAgent.state\` or \`status.agent.state\` | \`crds/src/agents.ts\` |
-| condition | what the operator sets when it reads that state, of two states the second: type, status, reason | \`crds/src/conditions.ts\`, \`crds/src/reasons.ts\` |
+| condition | one that the operator shows when it has read that state, of two states the second: type, status, reason | \`crds/src/conditions.ts\`, \`crds/src/reasons.ts\` |
 | phase | \`status.phase\`, for people | \`crds/src/migration-request.ts\` and its neighbours |
 | report | step in \`status.report.steps\` | \`crds/src/steps.ts\` |
 | fault points | where a test can make the step fail; a restore and a checkpoint also pass those of the same step of a migration | \`docs/faults.md\` |

@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// One move through the real reconciler of the target: stages and states in the order of the table.
-import { expect, it } from 'vitest';
+// One move through the real reconciler of the target: stages and states in the order of the table, and the fault points
+// and steps of the report that each effect passes.
+import { expect, it, vi } from 'vitest';
+import type { MigrationRequest } from '../crds/src/index.ts';
+import { migrationRequests } from '../kube/src/index.ts';
+import { ContainerRestore } from '../node-agent/src/reconcilers/target/container-restore.ts';
+import { TargetDecision } from '../node-agent/src/reconcilers/target/decision.ts';
+import { recordPreparation } from '../node-agent/src/reconcilers/target/journal-entry.ts';
+import { TargetReconciler } from '../node-agent/src/reconcilers/target/reconciler.ts';
+import { TargetResume } from '../node-agent/src/reconcilers/target/resume.ts';
+import { microTimestamp } from '../node-agent/src/support/step-times.ts';
+import { NAMESPACE, REQUEST_UID } from '../node-agent/src/testing/objects.ts';
 import {
   api,
   create,
   images,
+  journal,
   node,
   put,
   receive,
@@ -13,10 +24,18 @@ import {
   run,
   runs,
   stage,
+  target,
   toResumeGate,
 } from '../node-agent/src/testing/target-agent.ts';
+import { passRestorer, Passing } from './passing.ts';
 import { rowsOf } from './protocol.ts';
 import { both, type Row } from './steps/row.ts';
+
+// The namespace of the test has no sockets.
+vi.mock('../native/addon/index.ts', async (original) => ({
+  ...(await original<object>()),
+  endTcpOrphans: () => Promise.resolve(0),
+}));
 
 const rows = rowsOf('MigrationRequest').filter((row) => row.by === 'target agent');
 const rowOf = (effect: Row['effect'], state?: string) =>
@@ -41,6 +60,27 @@ const states = (...effects: Row['effect'][]): string[] => {
   return all.filter((state, at) => state !== all[at - 1]);
 };
 
+/** Records what each effect passes. One run that proposes the decision continues with what follows from it. */
+function watchEffects(): Passing {
+  passRestorer((node as unknown as { restorer: object }).restorer);
+  const passing = new Passing(() => journal.get(REQUEST_UID, 'target'));
+  passing.watchAct(TargetReconciler.prototype, ['ProposeCommit']);
+  passing.watch(ContainerRestore.prototype, 'startAll', 'StartRestore');
+  passing.watch(TargetDecision.prototype, 'commit', 'ProposeCommit');
+  passing.watch(TargetResume.prototype, 'answerPeers', 'AnswerPeers');
+  passing.watch(TargetResume.prototype, 'openGates', 'OpenResumeGates');
+  passing.watch(TargetResume.prototype, 'resume', 'ResumeTarget');
+  return passing;
+}
+
+const left = (): string[] =>
+  (journal.get(REQUEST_UID, 'target')?.steps ?? []).map(({ name }) => name);
+function request(): MigrationRequest {
+  const found = api.peek(migrationRequests, NAMESPACE, 'move');
+  if (!found) throw new Error('the test has put no request');
+  return found;
+}
+
 it('a target that runs passes the table’s stages and states', async () => {
   const stages: Record<string, string | undefined> = {};
   const { restorer } = node as unknown as { restorer: Record<string, () => Promise<unknown>> };
@@ -51,6 +91,7 @@ it('a target that runs passes the table’s stages and states', async () => {
       return work(...all);
     };
   }
+  const passing = watchEffects();
   put();
   await run();
   const created = create();
@@ -74,13 +115,44 @@ it('a target that runs passes the table’s stages and states', async () => {
     ...waiting,
     ...states('StartRestore', 'ProposeCommit', 'AnswerPeers', 'OpenResumeGates'),
   ]);
+  const passed = ['StartRestore', 'ProposeCommit', 'AnswerPeers', 'OpenResumeGates'] as const;
+  passing.expect([...passed, 'ResumeTarget' as const].flatMap((effect) => rowOf(effect) ?? []));
+});
+
+it('a target leaves the steps of the report in its journal that the rows name', async () => {
+  put();
+  await recordPreparation(journal, { kind: 'MigrationRequest', request: request() }, false);
+  const timed = rows.filter((row) => row.report && !row.given?.decision);
+  const named = (state: string): readonly string[] =>
+    timed.find((row) => row.effect === undefined && both<string>(row.state).includes(state))
+      ?.report ?? [];
+  expect(left()).toEqual(named('Preparing'));
+  const created = create();
+  await run();
+  expect(left()).toEqual(named('AtCreateGate'));
+  await target.received(request(), microTimestamp(), microTimestamp());
+  expect(left().at(-1)).toBe(named('Receiving')[0]);
+  await images();
+  await run();
+  await created;
+  expect(left().at(-1)).toBe(rowOf('StartRestore')?.report?.[0]);
+  const gate = resumeGate();
+  await runs();
+  await gate;
+  const committed = rows.filter((row) => row.report && row.given?.decision);
+  const inOrder = [...timed, ...committed].flatMap(({ report }) => report ?? []);
+  expect(left()).toEqual([...new Set(inOrder)]);
+  // CRIU's row names what the plugin has timed: the restore until the gate, and the memory's registration.
+  expect(named('Restoring')).toEqual(['restore', 'register']);
 });
 
 it('a target that is torn down ends as the table says', async () => {
   const { gate } = await toResumeGate();
+  const passing = watchEffects();
   record('Aborted');
   await runs();
   await gate;
   expect(stage()).toBe(stageOf('TearDownTarget'));
   expect(published().at(-1)).toBe(both(rowOf('TearDownTarget')?.state)[0]);
+  passing.expect([rowOf('TearDownTarget') ?? []].flat());
 });

@@ -80,6 +80,7 @@ export const aborted: readonly Row<'MigrationRequest'>[] = [
     stage: 'Resumed',
     state: 'Lost',
     given: { decision: lost, target: 'TornDown' },
+    condition: ['Committed', 'False', 'SourceLost'],
     phase: 'RollingBack',
   },
   {
@@ -164,7 +165,9 @@ export const aborted: readonly Row<'MigrationRequest'>[] = [
     step: 'spec.ttlSecondsAfterFinished has passed since the end: the operator deletes the request.',
     by: 'operator',
     effect: 'DeleteRequest',
-    given: { expired: true, targetPod: 'absent', sourcePod: 'absent' },
+    given: { finished: ['False', 'Cancelled'], expired: true, targetPod: 'absent' },
+    condition: ['Succeeded', 'False', 'Cancelled'],
+    phase: 'Cancelled',
     faults: ['operator.delete-request'],
   },
 ];

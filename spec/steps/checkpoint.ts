@@ -19,6 +19,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     found: 'none',
     state: 'Waiting',
     observed: { deadline: undefined },
+    condition: ['Quiesced', 'Unknown', 'Waiting'],
     phase: 'Checkpointing',
   },
   {
@@ -36,6 +37,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     found: 'none',
     stage: 'Locking',
     state: 'Holding',
+    condition: ['Quiesced', 'Unknown', 'Waiting'],
     phase: 'Checkpointing',
     report: ['hold'],
     faults: ['source.lock', 'source.hold'],
@@ -48,6 +50,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     found: 'none',
     stage: 'Freezing',
     state: 'Holding',
+    condition: ['Quiesced', 'Unknown', 'Waiting'],
     phase: 'Checkpointing',
     report: ['freeze'],
     faults: ['source.freeze'],
@@ -113,7 +116,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     step: 'spec.retention says that the time of the images is over: the operator deletes the request.',
     by: 'operator',
     effect: 'DeleteRequest',
-    given: { checkpoint: 'Stored', finished: true },
+    given: { checkpoint: 'Stored', finished: ['True', 'CheckpointStored'] },
     faults: ['operator.delete-request'],
   },
   {
@@ -123,6 +126,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     found: 'Stored',
     state: 'Removed',
     observed: { deleting: true },
+    given: { request: 'deleted' },
     faults: ['checkpoint.remove'],
   },
   {

@@ -70,8 +70,8 @@ export interface Given {
   readonly checkpoint?: CheckpointState;
   readonly decision?: readonly [Outcome, ReasonName];
   readonly cancel?: true;
-  /** The request has ended. */
-  readonly finished?: true;
+  /** The request has ended: status and reason of its condition Succeeded. */
+  readonly finished?: readonly ['True' | 'False', ReasonName];
   /** Absent: the request has been accepted. */
   readonly request?: 'new' | 'deleted' | 'without finalizer';
   /** Absent: it exists, marked as a target. */

@@ -44,10 +44,10 @@ import { missingPod } from './missing-pod.ts';
 import type { SourceDependencies } from './observe.ts';
 import type { SourceReport } from './report.ts';
 
-type StepName = Extract<Stage, 'Holding' | 'Freezing' | 'Dumping' | 'Transferring'>;
+type StepStage = Extract<Stage, 'Holding' | 'Freezing' | 'Dumping' | 'Transferring'>;
 
 /** The step that each stage times, and the state that the agent reports meanwhile. */
-const stepOf: Record<StepName, { step: LimitedStep; state: SourceState }> = {
+export const stepOf: Record<StepStage, { step: LimitedStep; state: SourceState }> = {
   Holding: { step: 'hold', state: 'Holding' },
   Freezing: { step: 'freeze', state: 'Holding' },
   Dumping: { step: 'dump', state: 'Dumping' },
@@ -179,7 +179,7 @@ export class SourceSteps {
   /** Records the step, does its work within its limit, and records its end. */
   async #runStep(
     request: MigrationRequest,
-    stage: StepName,
+    stage: StepStage,
     context: Context,
     work: (pod: LocalPod, signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
