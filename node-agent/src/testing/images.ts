@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images of a pod as files, and what their manifest says.
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
 import type { ManifestHeader } from '../node/transfer/manifest.ts';
 
 export const manifestHeader = (id: string): ManifestHeader => ({
@@ -23,4 +25,31 @@ export async function writeImages(dir: string): Promise<void> {
   await writeFile(join(dir, 'main', 'pages-1.img'), randomBytes(300_000));
   await writeFile(join(dir, 'main', 'empty.img'), '');
   await writeFile(join(dir, 'rootfs.tar'), randomBytes(1000));
+}
+
+/** Folders that go when the file's tests have ended. */
+export class TestFolders {
+  base = '';
+  #count = 0;
+
+  constructor() {
+    beforeAll(async () => {
+      this.base = await mkdtemp(join(tmpdir(), 'sealift-images-'));
+    });
+    afterAll(() => rm(this.base, { recursive: true, force: true }));
+  }
+
+  /** An empty one. */
+  async fresh(): Promise<string> {
+    const dir = join(this.base, String(this.#count++));
+    await mkdir(dir);
+    return dir;
+  }
+
+  /** One with images. */
+  async sample(): Promise<string> {
+    const dir = await this.fresh();
+    await writeImages(dir);
+    return dir;
+  }
 }

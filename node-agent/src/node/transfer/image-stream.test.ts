@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images as a stream, and back to files: any names and sizes, altered, cut, entries that lead elsewhere.
-import { mkdtemp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import fc from 'fast-check';
 import tar from 'tar-stream';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { manifestHeader, writeImages } from '../../testing/images.ts';
+import { describe, expect, it } from 'vitest';
+import { manifestHeader, TestFolders } from '../../testing/images.ts';
 import {
   digestOf,
   formatManifest,
@@ -19,25 +18,7 @@ import { packImages, unpackImages } from './image-stream.ts';
 
 type Head = Partial<tar.Header> & Pick<tar.Header, 'name'>;
 
-let base: string;
-let counter = 0;
-const fresh = async () => {
-  const dir = join(base, String(counter++));
-  await mkdir(dir);
-  return dir;
-};
-const sample = async () => {
-  const dir = await fresh();
-  await writeImages(dir);
-  return dir;
-};
-
-beforeAll(async () => {
-  base = await mkdtemp(join(tmpdir(), 'sealift-transfer-'));
-});
-afterAll(async () => {
-  await rm(base, { recursive: true, force: true });
-});
+const folders = new TestFolders();
 
 async function packed(dir: string, of: ManifestHeader | Manifest): Promise<Buffer> {
   const pack = tar.pack();
@@ -56,7 +37,7 @@ describe('packing', () => {
     const files = fc.dictionary(name, fc.uint8Array({ maxLength: 5000 }), { maxKeys: 6 });
     await fc.assert(
       fc.asyncProperty(files, async (content) => {
-        const [from, to] = [await fresh(), await fresh()];
+        const [from, to] = [await folders.fresh(), await folders.fresh()];
         for (const [path, bytes] of Object.entries(content)) {
           await mkdir(dirname(join(from, path)), { recursive: true });
           await writeFile(join(from, path), bytes);
@@ -82,22 +63,27 @@ describe('packing', () => {
         text += chunk.toString('latin1');
     })();
     let reported = '';
-    const manifest = await packImages(await sample(), manifestHeader('x'), pack, async (digest) => {
-      // What was packed before is out by now.
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      expect([text.includes('rootfs.tar'), text.includes(MANIFEST_NAME)]).toEqual([true, false]);
-      reported = digest;
-    });
+    const manifest = await packImages(
+      await folders.sample(),
+      manifestHeader('x'),
+      pack,
+      async (digest) => {
+        // What was packed before is out by now.
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        expect([text.includes('rootfs.tar'), text.includes(MANIFEST_NAME)]).toEqual([true, false]);
+        reported = digest;
+      },
+    );
     await reading;
     expect(reported).toBe(digestOf(formatManifest(manifest)));
     expect(text.includes(MANIFEST_NAME)).toBe(true);
   });
 
   it('refuses any single altered byte and any cut', async () => {
-    const whole = await packed(await sample(), manifestHeader('x'));
+    const whole = await packed(await folders.sample(), manifestHeader('x'));
     const outcome = async (bytes: Buffer): Promise<string> => {
       try {
-        await unpackImages(Readable.from([bytes]), await fresh());
+        await unpackImages(Readable.from([bytes]), await folders.fresh());
         return 'accepted';
       } catch (error) {
         return (error as { code: string }).code;
@@ -127,7 +113,7 @@ describe('packing', () => {
       const pack = tar.pack();
       for (const [head, text] of entries) pack.entry(head, text);
       pack.finalize();
-      return unpackImages(pack.pipe(new PassThrough()), await fresh());
+      return unpackImages(pack.pipe(new PassThrough()), await folders.fresh());
     };
     const manifest: [Head, string] = [
       { name: MANIFEST_NAME },

@@ -3,53 +3,31 @@
 import {
   appendFile,
   cp,
-  mkdtemp,
-  mkdir,
   readFile,
   readdir,
   rename,
-  rm,
   stat,
   symlink,
   truncate,
 } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { agentDnsName } from '../../../../crds/src/index.ts';
-import { manifestHeader, writeImages } from '../../testing/images.ts';
+import { manifestHeader, TestFolders } from '../../testing/images.ts';
 import { certificates } from '../../testing/certificates.ts';
 import { reasonOf } from '../../support/errors.ts';
 import { Receiver } from './receiver.ts';
 import { sendImages, splitAddress } from './sender.ts';
 import { ImageStore } from './image-store.ts';
 
-let base: string;
-let counter = 0;
-const fresh = async () => {
-  const dir = join(base, String(counter++));
-  await mkdir(dir);
-  return dir;
-};
-const sample = async () => {
-  const dir = await fresh();
-  await writeImages(dir);
-  return dir;
-};
-
-beforeAll(async () => {
-  base = await mkdtemp(join(tmpdir(), 'sealift-transfer-'));
-});
-afterAll(async () => {
-  await rm(base, { recursive: true, force: true });
-});
+const folders = new TestFolders();
 
 describe('agent to agent', () => {
   const log = pino({ level: 'silent' });
 
   async function receiver(certificateDir: string, reloadMs?: number) {
-    const root = await fresh();
+    const root = await folders.fresh();
     const store = new ImageStore(root);
     const failures: unknown[] = [];
     const server = new Receiver({
@@ -66,9 +44,9 @@ describe('agent to agent', () => {
   }
 
   it('delivers over mutual TLS, and only images that are awaited', async () => {
-    const good = await certificates(base, { ca: 'ca1', san: agentDnsName('a') });
+    const good = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('a') });
     const to = await receiver(good);
-    const dir = await sample();
+    const dir = await folders.sample();
     try {
       const sent = await sendImages({
         address: to.address,
@@ -120,10 +98,10 @@ describe('agent to agent', () => {
   });
 
   it('reports images that the source’s disk has damaged, and stores nothing', async () => {
-    const good = await certificates(base, { ca: 'ca1', san: agentDnsName('a') });
+    const good = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('a') });
     const to = await receiver(good);
-    const root = await fresh();
-    await cp(await sample(), join(root, 'one'), { recursive: true });
+    const root = await folders.fresh();
+    await cp(await folders.sample(), join(root, 'one'), { recursive: true });
     const store = new ImageStore(root);
     const manifest = await store.seal('one', manifestHeader('one'));
     const dir = store.dir('one');
@@ -143,11 +121,11 @@ describe('agent to agent', () => {
   });
 
   it('refuses certificates of another CA, for another name, and none', async () => {
-    const good = await certificates(base, { ca: 'ca1', san: agentDnsName('a') });
-    const foreign = await certificates(base, { ca: 'ca2', san: agentDnsName('a') });
-    const otherName = await certificates(base, { ca: 'ca1', san: 'something-else' });
+    const good = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('a') });
+    const foreign = await certificates(folders.base, { ca: 'ca2', san: agentDnsName('a') });
+    const otherName = await certificates(folders.base, { ca: 'ca1', san: 'something-else' });
     const to = await receiver(good);
-    const dir = await sample();
+    const dir = await folders.sample();
     const attempt = (certificateDir: string) =>
       sendImages({
         address: to.address,
@@ -161,7 +139,7 @@ describe('agent to agent', () => {
       await expect(attempt(foreign)).rejects.toMatchObject({ code: 'TransferFailed' });
       await expect(attempt(otherName)).rejects.toMatchObject({ code: 'BadRequest' });
       // The agent of another node, for images that are awaited from node a.
-      const other = await certificates(base, { ca: 'ca1', san: agentDnsName('b') });
+      const other = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('b') });
       await expect(attempt(other)).rejects.toMatchObject({
         code: 'BadRequest',
         message: expect.stringMatching(
@@ -169,7 +147,7 @@ describe('agent to agent', () => {
         ) as string,
       });
       // Trusts the right CA, shows a certificate of the wrong one.
-      const mixed = await fresh();
+      const mixed = await folders.fresh();
       await cp(foreign, mixed, { recursive: true });
       await cp(join(good, 'ca.crt'), join(mixed, 'ca.crt'));
       await expect(attempt(mixed)).rejects.toMatchObject({ code: 'TransferFailed' });
@@ -195,10 +173,10 @@ describe('agent to agent', () => {
   });
 
   it('does not send to the agent of another node than the request’s', async () => {
-    const good = await certificates(base, { ca: 'ca1', san: agentDnsName('a') });
+    const good = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('a') });
     const to = await receiver(good);
     try {
-      const dir = await sample();
+      const dir = await folders.sample();
       const options = { address: to.address, id: 'one', dir, manifest: manifestHeader('one') };
       await expect(
         sendImages({ ...options, node: 'b', certificateDir: good }),
@@ -211,13 +189,13 @@ describe('agent to agent', () => {
 
   it('goes on when certificate and authority are replaced, and then takes only the new ones', async () => {
     const [first, second] = await Promise.all(
-      ['ca1', 'ca3'].map((ca) => certificates(base, { ca, san: agentDnsName('a') })),
+      ['ca1', 'ca3'].map((ca) => certificates(folders.base, { ca, san: agentDnsName('a') })),
     );
     if (first === undefined || second === undefined) throw new Error('no certificates');
-    const link = join(await fresh(), 'tls');
+    const link = join(await folders.fresh(), 'tls');
     // Without a certificate, nobody is served.
     const to = await receiver(link, 20);
-    const dir = await sample();
+    const dir = await folders.sample();
     const attempt = (certificateDir: string, sealed?: () => Promise<void>) =>
       sendImages({
         ...{ address: to.address, node: 'a', id: 'one', dir, manifest: manifestHeader('one') },
