@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What lint does not see: circles of imports.
+// What lint does not see: circles of imports, and the length of files that are not TypeScript.
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { filesIn, read, root } from './repository.ts';
@@ -36,4 +36,13 @@ it('no imports form a circle', () => {
   expect(imports.size).toBeGreaterThan(0);
   const done = new Set<string>();
   for (const path of imports.keys()) expect(circleFrom(path, [], done)).toEqual([]);
+});
+
+/** Tables of tests may be longer: eslint.config.js has their limit. */
+const isSource = (path: string): boolean =>
+  /\.(ts|cjs|js|c|h|cc|cpp|py|sh|pml|mk)$/.test(path) && !path.endsWith('.test.ts');
+
+it('no source file is longer than 400 lines', () => {
+  const lines = (path: string): number => read(path).trimEnd().split('\n').length;
+  expect(files.filter(isSource).filter((path) => lines(path) > 400)).toEqual([]);
 });

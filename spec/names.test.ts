@@ -58,6 +58,22 @@ describe('a fault point', () => {
     }
   });
 
+  /** Points of the programs that call the agent, and of what answers them, by the state in which they call. */
+  const callers: Record<string, RegExp> = {
+    Preparing: /^(shim\.add|cni\.(before|after|device))$/,
+    AtCreateGate: /^(shim\.create|target\.createGate)$/,
+    Receiving: /^receiver\./,
+    Restoring: /^shim\.(mark|keep|atGate)$/,
+  };
+
+  it.each(all)('of the agent’s callers in a %s fits the state: %s', (_kind, _name, row) => {
+    for (const point of row.faults ?? []) {
+      const state = Object.keys(callers).find((one) => callers[one]?.test(point));
+      if (state) expect(statesOf(row), point).toContain(state);
+      if (/^(shim|cni)\.del$/.test(point)) expect(row.effect).toBe('DeleteTarget');
+    }
+  });
+
   const short: Record<string, string> = {
     AddFinalizer: 'finalizer',
     RemoveFinalizer: 'finalizer',
