@@ -5,6 +5,7 @@ import { targetProblem, waitOf } from '../target-pod/health.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 import { isPrepared } from './deadlines.ts';
 import type { HandoverObserved, HandoverRequest } from './handover-types.ts';
+import { sentences } from './message.ts';
 
 export interface AbortCause {
   readonly reason: string;
@@ -43,6 +44,12 @@ export function isGivenUp({ status }: HandoverRequest): boolean {
   return target?.podUID !== undefined && triedNodes.some((one) => one.podUID === target.podUID);
 }
 
+/** What a user can do about a target's own problem, by its reason; others say it themselves. */
+const advice: Readonly<Record<string, string | undefined>> = {
+  TargetUnschedulable: 'Free resources there, or create a request for another node.',
+  TargetFailed: "See the events of the request's namespace, then create a new request.",
+};
+
 /** @param nameTaken the reason if another pod has the target's name */
 export function targetCause(
   { request, targetPod }: HandoverObserved,
@@ -64,7 +71,8 @@ export function targetCause(
       message: `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
     };
   }
-  return targetPod && targetProblem(targetPod, now, isPrepared(request)).refusal;
+  const { refusal } = targetPod ? targetProblem(targetPod, now, isPrepared(request)) : {};
+  return refusal && { ...refusal, message: sentences([refusal.message, advice[refusal.reason]]) };
 }
 
 export function deadlineCause(
