@@ -51,10 +51,16 @@ export const Bytes = z
 export type Bytes = z.infer<typeof Bytes>;
 
 export const ObjectCounts = z
-  .object({ qp: Count.optional(), cq: Count.optional(), mr: Count.optional() })
+  .object({
+    qp: Count.optional(),
+    cq: Count.optional(),
+    mr: Count.optional(),
+    srq: Count.optional(),
+    ah: Count.optional(),
+  })
   .meta({
     description:
-      'How many RDMA objects the pod has: queue pairs, completion queues, memory regions.',
+      'How many RDMA objects the pod has: queue pairs, completion queues, memory regions, shared receive queues, address handles.',
   });
 export type ObjectCounts = z.infer<typeof ObjectCounts>;
 

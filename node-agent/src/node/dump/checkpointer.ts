@@ -276,7 +276,7 @@ export class Checkpointer {
   ): Promise<DumpResult> {
     const { host, runc, store, driver } = this.#parts;
     const bytes = { pages: 0, verbs: 0, rootfs: 0 };
-    const objects = { qp: 0, cq: 0, mr: 0 };
+    const objects = { qp: 0, cq: 0, mr: 0, srq: 0, ah: 0 };
     const containers: ManifestHeader['containers'] = [];
     await this.endFormerDumps(pod.containers);
     // The held device does not change any more: the target must show the same identity.
@@ -297,9 +297,8 @@ export class Checkpointer {
       const verbs = await readVerbs(host.path(imagePath));
       bytes.pages += await pagesBytes(host.path(imagePath));
       bytes.verbs += verbs.bytes;
-      objects.qp += verbs.objects.qp;
-      objects.cq += verbs.objects.cq;
-      objects.mr += verbs.objects.mr;
+      for (const kind of Object.keys(objects) as (keyof typeof objects)[])
+        objects[kind] += verbs.objects[kind];
       // CRIU restores the node's bind mount, whatever name of the device its processes have opened it by.
       const uverbs = uverbsPath(container.spec) ?? verbs.uverbs;
       containers.push({ name: container.name, ...(uverbs === undefined ? {} : { uverbs }) });

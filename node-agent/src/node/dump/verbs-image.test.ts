@@ -23,10 +23,11 @@ const envelope = (body: Buffer, change: object = {}): Buffer =>
   encode('Envelope', { magic: 0x54464c53, version: 1, crc32: crc32(body), body, ...change });
 
 const gid = Buffer.from('00000000000000000000ffff0a090807', 'hex');
+const path = { port: 1, sgidIndex: 1, sgid: gid, dgid: gid, destQpn: 9 };
 const queuePair = (qpn: number, state: number) => ({
   ...{ handle: 1, qpn, type: 2, state, userHandle: 0, pd: 1, sendCq: 1, recvCq: 1 },
   ...{ sqSigAll: false, maxSendWr: 1, maxSendSge: 1, maxInline: 0, maxRecvWr: 1, maxRecvSge: 1 },
-  path: { port: 1, sgidIndex: 1, sgid: gid, dgid: gid, destQpn: 9 },
+  path,
   driver: {},
 });
 const region = (lkey: number, rkey: number) => ({
@@ -52,11 +53,13 @@ afterEach(async () => {
 const write = (name: string, bytes: Buffer) => writeFile(join(dir, name), bytes);
 
 describe('the images of verbs objects', () => {
-  it('may have shared receive queues', async () => {
+  it('may have shared receive queues and address handles', async () => {
     const srq = { handle: 3, userHandle: 0, pd: 1, maxWr: 64, maxSge: 1, driver: {} };
-    const shared = { srqs: [srq], qps: [{ ...queuePair(17, 3), srq: 3 }] };
+    const ah = { handle: 4, userHandle: 0, pd: 1, path, driver: {} };
+    const shared = { srqs: [srq], ahs: [ah, ah], qps: [{ ...queuePair(17, 3), srq: 3 }] };
     await write('ibverbs-0.img', envelope(context(shared)));
-    expect((await readVerbs(dir)).qpns).toEqual([17]);
+    const { qpns, objects } = await readVerbs(dir);
+    expect([qpns, objects]).toEqual([[17], { qp: 1, cq: 1, mr: 1, srq: 1, ah: 2 }]);
   });
 
   it('are summed up over all contexts', async () => {
@@ -69,7 +72,7 @@ describe('the images of verbs objects', () => {
       contexts: 2,
       uverbs: '/dev/infiniband/uverbs0',
       driverAbi: 'rxe-1',
-      objects: { qp: 2, cq: 1, mr: 1 },
+      objects: { qp: 2, cq: 1, mr: 1, srq: 0, ah: 0 },
       qpns: [17, 18],
       lkeys: [0x1100],
       rkeys: [0x1101],
@@ -81,7 +84,11 @@ describe('the images of verbs objects', () => {
 
   it('are empty for a container without RDMA', async () => {
     const { contexts, objects, uverbs } = await readVerbs(dir);
-    expect([contexts, objects, uverbs]).toEqual([0, { qp: 0, cq: 0, mr: 0 }, undefined]);
+    expect([contexts, objects, uverbs]).toEqual([
+      0,
+      { qp: 0, cq: 0, mr: 0, srq: 0, ah: 0 },
+      undefined,
+    ]);
   });
 
   it.each([

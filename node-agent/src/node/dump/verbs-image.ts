@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import protobuf from 'protobufjs';
 import { z } from 'zod';
+import type { ObjectCounts } from '../../../../crds/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 
 /** `SLFT`, little endian. */
@@ -34,6 +35,8 @@ const context = z.looseObject({
     )
     .default([]),
   mrs: z.array(z.looseObject({ lkey: z.number(), rkey: z.number() })).default([]),
+  srqs: z.array(z.looseObject({})).default([]),
+  ahs: z.array(z.looseObject({})).default([]),
 });
 
 /** Sums over all contexts of one container. */
@@ -44,7 +47,7 @@ export interface VerbsSummary {
   uverbs?: string;
   /** `<driver>-<ABI>`, for instance `rxe-4`. */
   driverAbi?: string;
-  objects: { qp: number; cq: number; mr: number };
+  objects: Record<keyof ObjectCounts, number>;
   qpns: number[];
   lkeys: number[];
   rkeys: number[];
@@ -127,7 +130,7 @@ function decode(type: protobuf.Type, bytes: Uint8Array, name: string): unknown {
 export async function readVerbs(dir: string): Promise<VerbsSummary> {
   const summary: VerbsSummary = {
     contexts: 0,
-    objects: { qp: 0, cq: 0, mr: 0 },
+    objects: { qp: 0, cq: 0, mr: 0, srq: 0, ah: 0 },
     qpns: [],
     lkeys: [],
     rkeys: [],
@@ -157,6 +160,8 @@ function addContext(summary: VerbsSummary, of: z.infer<typeof context>): void {
   summary.objects.qp += of.qps.length;
   summary.objects.cq += of.cqs.length;
   summary.objects.mr += of.mrs.length;
+  summary.objects.srq += of.srqs.length;
+  summary.objects.ah += of.ahs.length;
   for (const qp of of.qps) {
     summary.qpns.push(qp.qpn);
     summary.qpStates.push(QP_STATES[qp.state] ?? String(qp.state));

@@ -69,6 +69,9 @@ export const manifest = z.object({
     qp: z.number().int().nonnegative(),
     cq: z.number().int().nonnegative(),
     mr: z.number().int().nonnegative(),
+    // Manifests of checkpoints from before these could be moved lack them.
+    srq: z.number().int().nonnegative().optional(),
+    ah: z.number().int().nonnegative().optional(),
   }),
   files: z.array(manifestFile),
 });
