@@ -42,10 +42,16 @@ const forbidden = (component) =>
       message: 'Write the path without a detour: the walls read its beginning.',
     });
 
-const walls = components.map((component) => ({
-  files: [`${component}/**/*.ts`],
-  rules: { 'no-restricted-imports': ['error', { patterns: forbidden(component) }] },
-}));
+/** Of two walls around a file the later one counts: each repeats what its component must not import. @param {object[]} more */
+const wall = (component, files, more = []) => ({
+  files: [files],
+  ignores: more.length > 0 ? ['**/*.test.ts'] : [],
+  rules: {
+    'no-restricted-imports': ['error', { patterns: [...forbidden(component), ...more] }],
+  },
+});
+
+const walls = components.map((component) => wall(component, `${component}/**/*.ts`));
 
 /**
  * The folders of a component, in order: each imports those before it, and none of its own row.
@@ -61,47 +67,27 @@ const orderedFolders = (component, rows, wiring) => {
   }
   return rows.flatMap((row, place) =>
     row.map((folder) => {
-      const later = rows.slice(place).flat();
-      return {
-        files: [`${component}/src/${folder}/**/*.ts`],
-        ignores: ['**/*.test.ts'],
-        rules: {
-          'no-restricted-imports': [
-            'error',
-            {
-              patterns: [
-                ...forbidden(component),
-                ...[...later, ...wiring, 'testing']
-                  .filter((other) => other !== folder)
-                  .map((other) => ({
-                    regex: `^(\\./)?(\\.\\./)+(src/)?${other}(/|$)`,
-                    message: `${folder} must not import ${other}: see ${component}/README.md`,
-                  })),
-              ],
-            },
-          ],
-        },
-      };
+      const others = [...rows.slice(place).flat(), ...wiring, 'testing'];
+      return wall(
+        component,
+        `${component}/src/${folder}/**/*.ts`,
+        others
+          .filter((other) => other !== folder)
+          .map((other) => ({
+            regex: `^(\\./)?(\\.\\./)+(src/)?${other}(/|$)`,
+            message: `${folder} must not import ${other}: see ${component}/README.md`,
+          })),
+      );
     }),
   );
 };
 
 /** What runs imports no tests. */
-const testingWalls = ['kube', 'operator', 'node-agent'].map((component) => ({
-  files: [`${component}/src/*.ts`],
-  ignores: ['**/*.test.ts'],
-  rules: {
-    'no-restricted-imports': [
-      'error',
-      {
-        patterns: [
-          ...forbidden(component),
-          { regex: '(^|/)testing/', message: `${component}/src must not import testing` },
-        ],
-      },
-    ],
-  },
-}));
+const testingWalls = ['kube', 'operator', 'node-agent'].map((component) =>
+  wall(component, `${component}/src/*.ts`, [
+    { regex: '(^|/)testing/', message: `${component}/src must not import testing` },
+  ]),
+);
 
 const operatorWalls = orderedFolders(
   'operator',

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every path of this repository that a document names exists: in backticks, as a link, or as the number of an ADR.
-import { globSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { globSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
-import { filesIn, root, skipped } from './repository.ts';
+import { filesIn, read, root, skipped } from './repository.ts';
 
 const files = filesIn(root);
 const documents = files.filter((path) => path.endsWith('.md'));
@@ -35,7 +35,7 @@ const all = (text: string, pattern: RegExp): string[] =>
   [...text.matchAll(pattern)].map((match) => match[1] ?? '');
 
 function missingIn(document: string): string[] {
-  const text = readFileSync(join(root, document), 'utf8');
+  const text = read(document);
   const prose = text.replaceAll(/^```.*?^```/gms, '');
   const words = all(prose, /`([^`\n]+)`/g).filter((word) => !isFine(word, document));
   const links = all(prose, /\]\((?!https?:|#)([^)#\s]+)/g).filter(

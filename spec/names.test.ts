@@ -4,13 +4,11 @@
 import { describe, expect, it } from 'vitest';
 import { stepOf } from '../node-agent/src/reconcilers/source/steps.ts';
 import * as seen from './observe.ts';
-import { protocol, rowsOf } from './protocol.ts';
+import { rowsOf } from './protocol.ts';
 import { read } from './repository.ts';
 import { both, type Row } from './steps/row.ts';
 
-const all = protocol.flatMap(({ kind, rows }) =>
-  rows.map((row: Row) => [kind, seen.nameOf(row), row] as const),
-);
+const all = seen.namedRows;
 const migration: readonly Row[] = rowsOf('MigrationRequest');
 const stagesOf = (row: Row): readonly string[] => (row.by === 'operator' ? [] : both(row.stage));
 const statesOf = (row: Row): readonly string[] =>

@@ -16,6 +16,7 @@ import type { Observed as MigrationOperatorObserved } from '../operator/src/migr
 import type { Observed as RestoreOperatorObserved } from '../operator/src/restore/types.ts';
 import { see } from '../operator/testing/migration.ts';
 import * as objects from '../operator/testing/objects.ts';
+import { protocol } from './protocol.ts';
 import type { Kind, Row } from './steps/row.ts';
 import { both } from './steps/row.ts';
 
@@ -189,3 +190,8 @@ export function checkpointOf(row: Row<'CheckpointRequest'>): CheckpointOperatorO
 
 /** How a row is called in a list of tests. */
 export const nameOf = (row: Row<Kind>): string => `${row.by}: ${row.effect ?? '–'}, ${row.step}`;
+
+/** Every row of the table with its kind of request and its name. */
+export const namedRows = protocol.flatMap(({ kind, rows }) =>
+  rows.map((row: Row) => [kind, nameOf(row), row] as const),
+);

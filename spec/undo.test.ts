@@ -9,12 +9,9 @@ import { decideCheckpoint as operatorDecidesCheckpoint } from '../operator/src/c
 import { decideMigration } from '../operator/src/migration/decide.ts';
 import { decideRestore } from '../operator/src/restore/decide.ts';
 import * as seen from './observe.ts';
-import { protocol } from './protocol.ts';
 import { both, type Given, type Kind, type Row } from './steps/row.ts';
 
-const all = protocol.flatMap(({ kind, rows }) =>
-  rows.map((row: Row) => [kind, seen.nameOf(row), row] as const),
-);
+const all = seen.namedRows;
 const undone = all.filter(([, , row]) => row.undoneBy !== undefined);
 
 interface Effects {

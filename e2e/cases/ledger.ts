@@ -2,7 +2,7 @@
 // The ledger accounts for every operation over one and three moves; and it notices faults that are injected into it.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectBalanced } from '../src/checks.ts';
-import { LedgerPair } from '../src/ledger-pair.ts';
+import { LedgerPair, type LedgerOptions } from '../src/ledger-pair.ts';
 import type { Endpoint } from '../src/pair.ts';
 
 const OPERATIONS = 10_000;
@@ -31,29 +31,26 @@ async function oneMove(context: CaseContext): Promise<void> {
   await expectBalanced(pair, context.log, 'server');
 }
 
-/** Messages that come in at once take requests of one queue, on either end. */
-async function sharedReceiveQueue(context: CaseContext): Promise<void> {
-  const pair = new LedgerPair(context, { qps: 4, rate: 200, extraArguments: ['--srq'] });
+/** Either end moves while `operations` more are done between the moves. */
+async function movesOfEither(
+  context: CaseContext,
+  options: LedgerOptions,
+  operations: number,
+): Promise<void> {
+  const pair = new LedgerPair(context, options);
   await pair.start();
   for (const endpoint of ['client', 'server', 'client'] as const) {
-    await pair.waitForOperations(endpoint, 600);
+    await pair.waitForOperations(endpoint, operations);
     await pair.move(endpoint);
   }
-  await pair.waitForOperations('server', 600);
+  await pair.waitForOperations('server', operations);
   await expectBalanced(pair, context.log);
 }
 
+/** Messages that come in at once take requests of one queue, on either end. */
+const sharedReceiveQueue = { qps: 4, rate: 200, extraArguments: ['--srq'] };
 /** Datagrams beside the operations, with a queue pair and an address handle of their own. */
-async function datagrams(context: CaseContext): Promise<void> {
-  const pair = new LedgerPair(context, { rate: 150, extraArguments: ['--datagrams'] });
-  await pair.start();
-  for (const endpoint of ['client', 'server', 'client'] as const) {
-    await pair.waitForOperations(endpoint, 400);
-    await pair.move(endpoint);
-  }
-  await pair.waitForOperations('server', 400);
-  await expectBalanced(pair, context.log);
-}
+const datagrams = { rate: 150, extraArguments: ['--datagrams'] };
 
 async function injectFault(context: CaseContext, fault: string): Promise<void> {
   const pair = new LedgerPair(context, { rate: 100, inject: { endpoint: 'client', fault } });
@@ -87,13 +84,13 @@ export const cases: readonly Case[] = [
     name: 'ledger-shared-receive-queue',
     promise:
       'Four queue pairs that share a receive queue lose, repeat, corrupt and reorder no operation over three moves, of either end.',
-    run: sharedReceiveQueue,
+    run: (context: CaseContext) => movesOfEither(context, sharedReceiveQueue, 600),
   },
   {
     name: 'ledger-datagrams',
     promise:
       'Datagrams of a UD queue pair come once and whole, and go on, over three moves, of either end.',
-    run: datagrams,
+    run: (context: CaseContext) => movesOfEither(context, datagrams, 400),
   },
   ...['lose', 'duplicate', 'corrupt', 'reorder'].map((fault) => ({
     name: `ledger-inject-${fault}`,

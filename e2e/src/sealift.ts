@@ -110,7 +110,7 @@ export async function installSealift(log: (line: string) => void): Promise<void>
 /** @param own values of the chart for this cluster */
 async function installChart(own: object, log: (line: string) => void): Promise<void> {
   const changed = await loadImages(log);
-  const old = (await kubectl('-n', 'sealift', 'get', 'pods', '-o', 'name')).split(/\s+/);
+  const old = (await kubectl('-n', 'sealift', 'get', 'pods', '-o', 'name')).match(/\S+/g);
   const values = `${top}/build/e2e-values.json`;
   await writeFile(
     values,
@@ -133,5 +133,5 @@ async function installChart(own: object, log: (line: string) => void): Promise<v
   // Helm never upgrades the definitions.
   await kubectl('apply', '--server-side', '--force-conflicts', '-f', `${top}/charts/sealift/crds`);
   const gone = ['--ignore-not-found', '--wait=false'];
-  if (changed && old[0]) await kubectl('-n', 'sealift', 'delete', ...old.filter(Boolean), ...gone);
+  if (changed && old) await kubectl('-n', 'sealift', 'delete', ...old, ...gone);
 }

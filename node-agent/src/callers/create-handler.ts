@@ -4,7 +4,7 @@
 // wait at the create gate for the reply that restores it, or refuses.
 import { annotations } from '../../../crds/src/index.ts';
 import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
-import { AgentError } from '../support/errors.ts';
+import { abortedError, AgentError } from '../support/errors.ts';
 import { isRestoring, type Journal } from '../support/journal/journal.ts';
 import { readPeers } from '../support/peers.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
@@ -76,12 +76,7 @@ export class CreateHandler {
         'The restored container may have run before it ended, so the agent does not restore it again. Restore a checkpoint, if there is one.',
       );
     }
-    if (decision === 'Aborted') {
-      throw new AgentError(
-        'Aborted',
-        'The request was aborted. The target pod must not run; its request says why.',
-      );
-    }
+    if (decision === 'Aborted') throw abortedError();
     const { rnrTimer } = readPeers(pod.metadata.annotations);
     const containers = startOrder(pod);
     // Without `since` no limit ends the restore: the kubelet would not start such a pod again.

@@ -62,6 +62,13 @@ export class AgentError extends Error {
   }
 }
 
+/** What the creates and gates of an aborted target are answered. */
+export const abortedError = (): AgentError =>
+  new AgentError(
+    'Aborted',
+    'The request was aborted. The target pod must not run; its request says why.',
+  );
+
 /** The fields of a status or a journal entry that name a failure; none without a failure. */
 export function failureFields(failure: Failure | undefined): { reason?: string; message?: string } {
   return failure ? { reason: failure.code, message: failure.message } : {};

@@ -9,7 +9,7 @@ import {
   type Plan,
 } from '../../../../kube/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
-import { AgentError, failureFields, reasonOf } from '../../support/errors.ts';
+import { abortedError, failureFields, reasonOf } from '../../support/errors.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
@@ -155,10 +155,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   async #tearDown(observed: Observed<T>): Promise<void> {
     const { request, limit } = observed;
     const entry = this.#entry(request);
-    const error = new AgentError(
-      'Aborted',
-      'The request was aborted. The target pod must not run; its request says why.',
-    );
+    const error = abortedError();
     // CRIU cleans up by itself at a gate that refuses it (docs/adr/0006). One that hangs is killed.
     const isLate = limit !== undefined && this.#clock.now() > limit.at;
     const hanging = isLate ? this.#containers.restoring(entry) : [];
