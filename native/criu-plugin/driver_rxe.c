@@ -69,6 +69,18 @@ static struct sealift_rxe_buffer buffer_of(const PB(DriverState) *driver, unsign
 	};
 }
 
+/* The struct that the driver has filled at the dump, if it has as many buffers. */
+static int state_of(const PB(DriverState) *driver, void *state, size_t size, size_t buffers,
+		    const char *what, uint32_t handle)
+{
+	if (driver->state.len != size || driver->n_buffers != buffers) {
+		log_fail("image-damaged", "%s %u has driver state of a wrong size", what, handle);
+		return -EINVAL;
+	}
+	memcpy(state, driver->state.data, size);
+	return 0;
+}
+
 static int restore_cq(int fd, const PB(CompletionQueue) *cq, int channel_fd, uint32_t *handle,
 		      uint64_t *offset)
 {
@@ -84,12 +96,9 @@ static int restore_cq(int fd, const PB(CompletionQueue) *cq, int channel_fd, uin
 	struct sealift_rxe_cq state;
 	int ret;
 
-	if (cq->driver->state.len != sizeof(state) || cq->driver->n_buffers != 1) {
-		log_fail("image-damaged", "completion queue %u has driver state of a wrong size",
-			 cq->handle);
-		return -EINVAL;
-	}
-	memcpy(&state, cq->driver->state.data, sizeof(state));
+	ret = state_of(cq->driver, &state, sizeof(state), 1, "completion queue", cq->handle);
+	if (ret)
+		return ret;
 	ring = buffer_of(cq->driver, 0);
 
 	ret = uverbs_create_cq(fd, &request, handle);
@@ -118,12 +127,9 @@ static int restore_srq(int fd, const PB(SharedReceiveQueue) *srq, uint32_t *hand
 	struct sealift_rxe_srq state;
 	int ret;
 
-	if (srq->driver->state.len != sizeof(state) || srq->driver->n_buffers != 1) {
-		log_fail("image-damaged", "shared receive queue %u has driver state of a wrong size",
-			 srq->handle);
-		return -EINVAL;
-	}
-	memcpy(&state, srq->driver->state.data, sizeof(state));
+	ret = state_of(srq->driver, &state, sizeof(state), 1, "shared receive queue", srq->handle);
+	if (ret)
+		return ret;
 	ring = buffer_of(srq->driver, 0);
 
 	ret = uverbs_create_srq(fd, &request, handle);
@@ -148,14 +154,11 @@ static int restore_ah(int fd, const PB(AddressHandle) *ah, uint32_t *handle)
 		.sgid_index = ah->path->sgid_index,
 		.driver_out = &created,
 	};
-	int ret = 0;
+	int ret;
 
-	if (ah->driver->state.len != sizeof(state)) {
-		log_fail("image-damaged", "address handle %u has driver state of a wrong size",
-			 ah->handle);
-		return -EINVAL;
-	}
-	memcpy(&state, ah->driver->state.data, sizeof(state));
+	ret = state_of(ah->driver, &state, sizeof(state), 0, "address handle", ah->handle);
+	if (ret)
+		return ret;
 
 	/* a provider without numbers asks for none, and the driver gives it none */
 	if (state.number) {

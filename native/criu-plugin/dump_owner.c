@@ -10,14 +10,6 @@
 #include "dump_owner.h"
 #include "log.h"
 
-static bool has_open(const PB(Context) *context, uint32_t inner)
-{
-	for (size_t i = 0; i < context->n_descriptors; i++)
-		if (context->descriptors[i]->pid == inner)
-			return true;
-	return false;
-}
-
 /* The driver has left the pid as this process sees it, 0 if there is none. */
 static int translate(const PB(Context) *context, PB(MemoryRegion) *mr, const struct owner *owners,
 		     size_t owner_count)
@@ -25,7 +17,7 @@ static int translate(const PB(Context) *context, PB(MemoryRegion) *mr, const str
 	pid_t pid = mr->pid;
 
 	for (size_t n = 0; n < owner_count; n++) {
-		if (!pid || owners[n].pid != pid || !has_open(context, owners[n].inner))
+		if (!pid || owners[n].pid != pid || !image_has_open(context, owners[n].inner))
 			continue;
 		mr->pid = owners[n].inner;
 		return 0;

@@ -6,6 +6,7 @@
 #ifndef SEALIFT_IMAGE_H
 #define SEALIFT_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -53,6 +54,9 @@ uint32_t image_crc32(const uint8_t *data, size_t size);
 
 /* The process, by its pid inside, in whose memory the region lies. */
 uint32_t image_region_owner(const PB(Context) *context, const PB(MemoryRegion) *mr);
+
+/* Has the process, by its pid inside, the context open? */
+bool image_has_open(const PB(Context) *context, uint32_t inner);
 
 /* The highest handle of any object, or -1. */
 long image_max_handle(const PB(Context) *context);

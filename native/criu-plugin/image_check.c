@@ -6,7 +6,6 @@
  * anything was done, and with a name.
  */
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -119,7 +118,7 @@ uint32_t image_region_owner(const PB(Context) *context, const PB(MemoryRegion) *
 	return mr->has_pid ? mr->pid : context->owner;
 }
 
-static bool has_open(const PB(Context) *context, uint32_t inner)
+bool image_has_open(const PB(Context) *context, uint32_t inner)
 {
 	for (size_t i = 0; i < context->n_descriptors; i++)
 		if (context->descriptors[i]->pid == inner)
@@ -139,7 +138,7 @@ static int check_mr(const PB(Context) *context, const PB(MemoryRegion) *mr,
 	if (mr->length > ADDRESS_LIMIT || mr->start > ADDRESS_LIMIT - mr->length ||
 	    mr->start % PAGE != mr->iova % PAGE)
 		return bad(handles->name, "memory region %#x is out of range", mr->lkey);
-	if (!has_open(context, image_region_owner(context, mr)))
+	if (!image_has_open(context, image_region_owner(context, mr)))
 		return bad(handles->name, "memory region %#x is of a process without the context",
 			   mr->lkey);
 	return 0;

@@ -66,12 +66,8 @@ static int close_strays(struct late_task *task)
 
 static bool concerns(const struct restored *restored, uint32_t inner)
 {
-	if (restored->built->builder == (int)inner || restored->context->owner == inner)
-		return true;
-	for (size_t i = 0; i < restored->context->n_descriptors; i++)
-		if (restored->context->descriptors[i]->pid == inner)
-			return true;
-	return false;
+	return restored->built->builder == (int)inner || restored->context->owner == inner ||
+	       image_has_open(restored->context, inner);
 }
 
 static int restore_contexts(struct late_task *task, int *fds)

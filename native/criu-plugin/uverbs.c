@@ -213,11 +213,23 @@ int uverbs_query_gid(int fd, uint32_t port, uint32_t index, uint8_t gid[16])
 	return ret;
 }
 
+/* The end of a CREATE command whose first attribute is the new object. */
+static int call_create(int fd, struct uverbs_cmd *cmd, void *driver_out, size_t size,
+		       uint32_t *handle)
+{
+	uint32_t at = uverbs_out(cmd, UVERBS_ATTR_UHW_OUT, size);
+	int ret = uverbs_call(fd, cmd);
+
+	if (ret)
+		return ret;
+	*handle = uverbs_new_object(cmd, 0);
+	memcpy(driver_out, cmd->bytes + at, size);
+	return 0;
+}
+
 int uverbs_create_cq(int fd, const struct uverbs_cq_request *request, uint32_t *handle)
 {
 	struct uverbs_cmd cmd;
-	uint32_t at;
-	int ret;
 
 	uverbs_init(&cmd, 0, UVERBS_OBJECT_CQ, UVERBS_METHOD_CQ_CREATE);
 	uverbs_object(&cmd, UVERBS_ATTR_CREATE_CQ_HANDLE, 0);
@@ -227,20 +239,12 @@ int uverbs_create_cq(int fd, const struct uverbs_cq_request *request, uint32_t *
 		uverbs_object(&cmd, UVERBS_ATTR_CREATE_CQ_COMP_CHANNEL, request->channel_fd);
 	uverbs_in_u32(&cmd, UVERBS_ATTR_CREATE_CQ_COMP_VECTOR, 0);
 	uverbs_out(&cmd, UVERBS_ATTR_CREATE_CQ_RESP_CQE, sizeof(uint32_t));
-	at = uverbs_out(&cmd, UVERBS_ATTR_UHW_OUT, request->driver_out_size);
-	ret = uverbs_call(fd, &cmd);
-	if (ret)
-		return ret;
-	*handle = uverbs_new_object(&cmd, 0);
-	memcpy(request->driver_out, cmd.bytes + at, request->driver_out_size);
-	return 0;
+	return call_create(fd, &cmd, request->driver_out, request->driver_out_size, handle);
 }
 
 int uverbs_create_srq(int fd, const struct uverbs_srq_request *request, uint32_t *handle)
 {
 	struct uverbs_cmd cmd;
-	uint32_t at;
-	int ret;
 
 	uverbs_init(&cmd, 0, UVERBS_OBJECT_SRQ, UVERBS_METHOD_SRQ_CREATE);
 	uverbs_object(&cmd, UVERBS_ATTR_CREATE_SRQ_HANDLE, 0);
@@ -252,13 +256,7 @@ int uverbs_create_srq(int fd, const struct uverbs_srq_request *request, uint32_t
 	uverbs_in_u32(&cmd, UVERBS_ATTR_CREATE_SRQ_LIMIT, 0);
 	uverbs_out(&cmd, UVERBS_ATTR_CREATE_SRQ_RESP_MAX_WR, sizeof(uint32_t));
 	uverbs_out(&cmd, UVERBS_ATTR_CREATE_SRQ_RESP_MAX_SGE, sizeof(uint32_t));
-	at = uverbs_out(&cmd, UVERBS_ATTR_UHW_OUT, request->driver_out_size);
-	ret = uverbs_call(fd, &cmd);
-	if (ret)
-		return ret;
-	*handle = uverbs_new_object(&cmd, 0);
-	memcpy(request->driver_out, cmd.bytes + at, request->driver_out_size);
-	return 0;
+	return call_create(fd, &cmd, request->driver_out, request->driver_out_size, handle);
 }
 
 int uverbs_create_ah(int fd, const struct uverbs_ah_request *request, uint32_t *handle)
@@ -302,8 +300,8 @@ int uverbs_create_qp(int fd, const struct uverbs_qp_request *request, uint32_t *
 		.max_recv_sge = request->max_recv_sge,
 		.max_inline_data = request->max_inline,
 	};
-	uint32_t at, qpn_at;
 	struct uverbs_cmd cmd;
+	uint32_t qpn_at;
 	int ret;
 
 	uverbs_init(&cmd, 0, UVERBS_OBJECT_QP, UVERBS_METHOD_QP_CREATE);
@@ -321,14 +319,10 @@ int uverbs_create_qp(int fd, const struct uverbs_qp_request *request, uint32_t *
 			      IB_UVERBS_QP_CREATE_SQ_SIG_ALL);
 	uverbs_out(&cmd, UVERBS_ATTR_CREATE_QP_RESP_CAP, sizeof(cap));
 	qpn_at = uverbs_out(&cmd, UVERBS_ATTR_CREATE_QP_RESP_QP_NUM, sizeof(*qpn));
-	at = uverbs_out(&cmd, UVERBS_ATTR_UHW_OUT, request->driver_out_size);
-	ret = uverbs_call(fd, &cmd);
-	if (ret)
-		return ret;
-	*handle = uverbs_new_object(&cmd, 0);
-	memcpy(qpn, cmd.bytes + qpn_at, sizeof(*qpn));
-	memcpy(request->driver_out, cmd.bytes + at, request->driver_out_size);
-	return 0;
+	ret = call_create(fd, &cmd, request->driver_out, request->driver_out_size, handle);
+	if (!ret)
+		memcpy(qpn, cmd.bytes + qpn_at, sizeof(*qpn));
+	return ret;
 }
 
 uint32_t uverbs_build_reg_mr(struct uverbs_cmd *cmd, uint64_t base,

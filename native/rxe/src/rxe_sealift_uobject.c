@@ -240,25 +240,40 @@ bool rxe_uobject_srq_is_new(struct ib_srq *ibsrq)
 }
 
 /* ib_uverbs drops an event silently when it has no memory: count them. */
+static int rxe_restore_events(struct ib_uevent_object *uevent,
+			      struct ib_event *ev,
+			      void (*handler)(struct ib_event *, void *),
+			      void *context, u32 pending, u32 reported)
+{
+	unsigned long types = pending;
+	unsigned int type;
+
+	uevent->events_reported = reported;
+
+	for_each_set_bit(type, &types, 32) {
+		ev->event = type;
+		handler(ev, context);
+	}
+
+	return rxe_events_lost(uevent, pending, reported) ? -ENOMEM : 0;
+}
+
 int rxe_uobject_restore_cq(struct ib_cq *ibcq, const struct sealift_rxe_cq *in)
 {
 	struct ib_ucq_object *ucq = ibcq->uobject;
 	struct ib_uverbs_event_queue *evq = ibcq->cq_context;
-	unsigned long pending = in->async_pending;
 	struct ib_event ev = { .device = ibcq->device, .element.cq = ibcq };
-	unsigned int type;
+	int err;
 	u32 i;
 
 	ucq->comp_events_reported = in->comp_reported;
-	ucq->uevent.events_reported = in->async_reported;
 
 	for (i = 0; i < in->comp_pending; i++)
 		ibcq->comp_handler(ibcq, ibcq->cq_context);
 
-	for_each_set_bit(type, &pending, 32) {
-		ev.event = type;
-		ibcq->event_handler(&ev, ibcq->cq_context);
-	}
+	err = rxe_restore_events(&ucq->uevent, &ev, ibcq->event_handler,
+				 ibcq->cq_context, in->async_pending,
+				 in->async_reported);
 
 	/* the application may have read some already */
 	if (in->comp_pending &&
@@ -267,43 +282,26 @@ int rxe_uobject_restore_cq(struct ib_cq *ibcq, const struct sealift_rxe_cq *in)
 	    in->comp_pending)
 		return -ENOMEM;
 
-	return rxe_events_lost(&ucq->uevent, in->async_pending,
-			       in->async_reported) ? -ENOMEM : 0;
+	return err;
 }
 
 int rxe_uobject_restore_srq(struct ib_srq *ibsrq,
 			    const struct sealift_rxe_srq *in)
 {
 	struct ib_usrq_object *usrq = ibsrq->uobject;
-	unsigned long pending = in->async_pending;
 	struct ib_event ev = { .device = ibsrq->device, .element.srq = ibsrq };
-	unsigned int type;
 
-	usrq->uevent.events_reported = in->async_reported;
-
-	for_each_set_bit(type, &pending, 32) {
-		ev.event = type;
-		ibsrq->event_handler(&ev, ibsrq->srq_context);
-	}
-
-	return rxe_events_lost(&usrq->uevent, in->async_pending,
-			       in->async_reported) ? -ENOMEM : 0;
+	return rxe_restore_events(&usrq->uevent, &ev, ibsrq->event_handler,
+				  ibsrq->srq_context, in->async_pending,
+				  in->async_reported);
 }
 
 int rxe_uobject_restore_qp(struct ib_qp *ibqp, const struct sealift_rxe_qp *in)
 {
 	struct ib_uqp_object *uqp = ibqp->uobject;
-	unsigned long pending = in->async_pending;
 	struct ib_event ev = { .device = ibqp->device, .element.qp = ibqp };
-	unsigned int type;
 
-	uqp->uevent.events_reported = in->async_reported;
-
-	for_each_set_bit(type, &pending, 32) {
-		ev.event = type;
-		ibqp->event_handler(&ev, ibqp->qp_context);
-	}
-
-	return rxe_events_lost(&uqp->uevent, in->async_pending,
-			       in->async_reported) ? -ENOMEM : 0;
+	return rxe_restore_events(&uqp->uevent, &ev, ibqp->event_handler,
+				  ibqp->qp_context, in->async_pending,
+				  in->async_reported);
 }

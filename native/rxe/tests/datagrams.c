@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -276,26 +275,19 @@ static void run_end(int sock, char **argv, unsigned int moves, bool moving)
 int main(int argc, char **argv)
 {
 	unsigned int moves = argc > 5 ? atoi(argv[5]) : 10;
-	int sock[2], status;
 	pid_t pid;
+	int sock;
 
 	if (argc < 5)
 		errx(2, "usage: %s NETNS DEVICE PEER_NETNS PEER_DEVICE [MOVES [SEED]]",
 		     argv[0]);
 	srand(argc > 6 ? atoi(argv[6]) : 1);
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sock))
-		err(1, "socketpair");
-	pid = fork();
-	if (pid < 0)
-		err(1, "fork");
+	pid = pair_fork(&sock);
 	if (!pid) {
-		close(sock[0]);
-		run_end(sock[1], argv + 3, moves, false);
+		run_end(sock, argv + 3, moves, false);
 		return 0;
 	}
-	close(sock[1]);
-	run_end(sock[0], argv + 1, moves, true);
-	if (waitpid(pid, &status, 0) != pid || status)
-		errx(1, "the peer failed: %#x", status);
+	run_end(sock, argv + 1, moves, true);
+	pair_join(pid);
 	return 0;
 }

@@ -11,8 +11,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "image.h"
@@ -116,8 +114,8 @@ int main(int argc, char **argv)
 	uint64_t total = argc > 5 ? strtoull(argv[5], NULL, 0) : 3000;
 	unsigned int moves = argc > 6 ? atoi(argv[6]) : 12;
 	struct other first, second;
-	int sock[2], status;
 	pid_t pid;
+	int sock;
 
 	if (argc < 5)
 		errx(2, "usage: %s NETNS DEVICE PEER_NETNS PEER_DEVICE [REQUESTS [MOVES [SEED [PEER_MOVES]]]]",
@@ -126,22 +124,14 @@ int main(int argc, char **argv)
 	first = (struct other){ argv[1], argv[2], dirname(argv[0]) };
 	second = (struct other){ argv[3], argv[4], first.programs };
 
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sock))
-		err(1, "socketpair");
-	pid = fork();
-	if (pid < 0)
-		err(1, "fork");
+	pid = pair_fork(&sock);
 	if (!pid) {
-		close(sock[0]);
 		srand(rand());
-		run_end(sock[1], argv + 3, &first, 2, total,
+		run_end(sock, argv + 3, &first, 2, total,
 			argc > 8 ? atoi(argv[8]) : 0);
 		return 0;
 	}
-	close(sock[1]);
-	run_end(sock[0], argv + 1, &second, 1, total, moves);
-
-	if (waitpid(pid, &status, 0) != pid || status)
-		errx(1, "the peer failed: %#x", status);
+	run_end(sock, argv + 1, &second, 1, total, moves);
+	pair_join(pid);
 	return 0;
 }

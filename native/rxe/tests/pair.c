@@ -6,7 +6,32 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+pid_t pair_fork(int *sock)
+{
+	int both[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, both))
+		err(1, "socketpair");
+	pid = fork();
+	if (pid < 0)
+		err(1, "fork");
+	*sock = both[!pid];
+	close(both[!!pid]);
+	return pid;
+}
+
+void pair_join(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid || status)
+		errx(1, "the peer failed: %#x", status);
+}
 
 void pair_enter(const char *netns)
 {

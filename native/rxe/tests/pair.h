@@ -4,6 +4,7 @@
 #define PAIR_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "traffic.h"
 
@@ -16,6 +17,10 @@ struct pair_end {
 
 /* All exit the process on failure. */
 
+/* Another process for the other end. Return: 0 there. @sock: to the other one */
+pid_t pair_fork(int *sock);
+/* The other end's process has ended well. */
+void pair_join(pid_t pid);
 /* Go to the namespace, with its own view of /sys/class/infiniband. */
 void pair_enter(const char *netns);
 /* Give the other end @out, and get as much. */

@@ -132,7 +132,7 @@ int main(int argc, char **argv)
 	int restore = argc > 7 && atoi(argv[7]);
 	struct pair_end ends[2] = { 0 };
 	struct times *times;
-	int sock[2], status;
+	int sock[2];
 	pid_t pid, sleeper;
 
 	if (argc < 5)
@@ -161,8 +161,7 @@ int main(int argc, char **argv)
 	run_end(&ends[!pid], times, !pid, timer, held_ms, restore);
 	if (!pid)
 		return 0;
-	if (waitpid(pid, &status, 0) != pid || status)
-		errx(1, "the peer failed: %#x", status);
+	pair_join(pid);
 
 	printf("RNR timer %.2f ms, held %u ms: own request after %.1f ms, the peer's after %.1f ms; a sleeper late by %.1f ms\n",
 	       rnr_ms(timer), held_ms, times->first[0], times->first[1],
