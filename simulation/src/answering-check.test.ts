@@ -12,7 +12,9 @@ const sandbox = (id: string, lock: Lock): Sandbox => ({
 
 describe('the check of who answers', () => {
   const source = sandbox('source', 'source');
-  const target = (lock: Lock) => ({ source, target: sandbox('target', lock), targetRuns: true });
+  const target = (lock: Lock, runs = true) => ({
+    ...{ source, target: sandbox('target', lock), targetRuns: runs },
+  });
 
   it('allows a target beside a source that answers after the limit, also after a reset of its node', () => {
     const record = newAnsweringRecord(0);
@@ -23,9 +25,18 @@ describe('the check of who answers', () => {
     expect(checkAnswering(record, target('none'), TARGET_WAIT_MS + 2)).toBeUndefined();
   });
 
+  it('allows it after a reset that came between the gates and the unlock', () => {
+    const record = newAnsweringRecord(0);
+    expect(checkAnswering(record, target('source', false), 0)).toBeUndefined();
+    expect(checkAnswering(record, target('source'), TARGET_WAIT_MS)).toBeUndefined();
+    const reset = { source, target: undefined, targetRuns: false };
+    expect(checkAnswering(record, reset, TARGET_WAIT_MS + 1)).toBeUndefined();
+    expect(checkAnswering(record, target('none'), TARGET_WAIT_MS + 2)).toBeUndefined();
+  });
+
   it('finds a target that is resumed earlier, also if a reset has interrupted its wait', () => {
     const record = newAnsweringRecord(0);
-    expect(checkAnswering(record, target('source'), 0)).toBeUndefined();
+    expect(checkAnswering(record, target('source', false), 0)).toBeUndefined();
     const reset = { source, target: undefined, targetRuns: false };
     expect(checkAnswering(record, reset, TARGET_WAIT_MS)).toBeUndefined();
     expect(checkAnswering(record, target('none'), TARGET_WAIT_MS + 1)?.[0]).toBe('BothAnswer');

@@ -11,13 +11,16 @@ export interface AnsweringRecord {
   /** Since when the target answers. Undefined: it does not. */
   targetSince: number | undefined;
   targetHasAnswered: boolean;
-  /** Once it was resumed rightly, it need not wait again: a reset of its node starts it in another sandbox. */
-  targetHasResumed: boolean;
+  /**
+   * Its gates have opened after it had waited. It need not wait again: a reset of its node, also one that comes before
+   * the pod is unlocked, starts it in another sandbox.
+   */
+  targetHasWaited: boolean;
 }
 
 export const newAnsweringRecord = (now: number): AnsweringRecord => ({
   ...{ committedAt: now, sourceAnswered: false, targetSince: undefined, targetHasAnswered: false },
-  targetHasResumed: false,
+  targetHasWaited: false,
 });
 
 interface Sides {
@@ -40,14 +43,14 @@ export function checkAnswering(
   const answeredBefore = record.sourceAnswered;
   record.sourceAnswered = isConnected(source) && source.lock === 'source';
   const resumed = isResumed(target, targetRuns);
+  const waited = record.targetSince === undefined ? 0 : now - record.targetSince;
+  const needNotWait = !record.sourceAnswered || waited >= TARGET_WAIT_MS;
+  record.targetHasWaited ||= needNotWait && (targetRuns || resumed);
   if (source && record.sourceAnswered) {
-    const waited = record.targetSince === undefined ? 0 : now - record.targetSince;
-    if (resumed && !record.targetHasResumed && waited < TARGET_WAIT_MS)
-      return ['BothAnswer', `${target?.id} was resumed while ${source.id} answers`];
-    record.targetHasResumed ||= resumed;
-    return undefined;
+    return resumed && !record.targetHasWaited
+      ? ['BothAnswer', `${target?.id} was resumed while ${source.id} answers`]
+      : undefined;
   }
-  record.targetHasResumed ||= resumed;
   // A source without a sandbox was not silenced: its node was reset, or a user deleted the pod.
   if (!answeredBefore || source?.lock !== 'total' || record.targetHasAnswered) return undefined;
   return now - record.committedAt < SOURCE_WAIT_MS

@@ -65,6 +65,18 @@ describe('the queue of migrations', () => {
     expect(woken).toEqual(['default/w1', 'default/w2']);
   });
 
+  it('tells those near the head that their position has changed', () => {
+    const queue = new MoveQueue({ cluster: 3, perNode: 1 });
+    const names = ['w1', 'w2', 'w3', 'w4', 'w5'];
+    for (const one of [running('r'), ...names.map(waiting)]) queue.update(one, undefined);
+    const woken: string[] = [];
+    queue.open((key) => woken.push(key));
+    queue.update(undefined, waiting('w2'));
+    expect(woken).toEqual(['default/w3', 'default/w4']);
+    queue.update(running('w1'), waiting('w1'));
+    expect(woken.slice(2)).toEqual(['default/w3', 'default/w4', 'default/w5']);
+  });
+
   it('accepts one at a time, and counts it before the informer has seen it', async () => {
     const queue = new MoveQueue({ cluster: 1, perNode: 1 });
     const move = { from: 'a', to: 'b' };

@@ -43,7 +43,10 @@ export class MoveQueue {
     this.#clock = clock;
   }
 
-  /** From now on calls `wake` for each request whose turn may have come. */
+  /**
+   * From now on calls `wake` for each request whose turn may have come, and for those near the head whose position has
+   * changed: a user reads it in the status.
+   */
   open(wake: (key: string) => void): void {
     this.#wake = wake;
   }
@@ -140,8 +143,9 @@ export class MoveQueue {
     if (!known) return;
     this.#waitingOf.delete(uid);
     this.#newSince.delete(uid);
-    this.#waiting.splice(this.#placeOf(known), 1);
-    this.#wakeNext();
+    const place = this.#placeOf(known);
+    this.#waiting.splice(place, 1);
+    this.#wakeNext(place);
   }
 
   #forget(uid: string): void {
@@ -153,10 +157,12 @@ export class MoveQueue {
     this.#wakeNext();
   }
 
-  #wakeNext(): void {
+  /** @param moved the first place whose request has come nearer to the head */
+  #wakeNext(moved = Infinity): void {
     if (!this.#wake || this.#waiting.length === 0) return;
-    const first = this.#first(Infinity);
-    for (const key of nextMoves(first, this.#underWay(), this.limits)) this.#wake(key);
+    const next = nextMoves(this.#first(Infinity), this.#underWay(), this.limits);
+    const nearer = this.#waiting.slice(moved, this.limits.cluster).map(({ key }) => key);
+    for (const key of new Set([...next, ...nearer])) this.#wake(key);
   }
 
   #count({ from, to }: Move, by: 1 | -1): void {
