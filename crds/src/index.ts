@@ -12,6 +12,7 @@ export * from './peers.ts';
 export * from './placement.ts';
 export { reasons } from './reasons.ts';
 export type { Reason as ReasonName } from './reasons.ts';
+export * from './restore-advice.ts';
 export * from './restore-request.ts';
 export * from './steps.ts';
 export * from './timeouts.ts';

@@ -2,7 +2,7 @@
 // The handler of the shim's `create`, which the shim sends for every container before runc creates it (OCI runtime
 // specification, Operations: Create). It answers `run` for a container that starts as usual, lets a target's container
 // wait at the create gate for the reply that restores it, or refuses.
-import { annotations } from '../../../crds/src/index.ts';
+import { annotations, restoreAdvice } from '../../../crds/src/index.ts';
 import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
 import { abortedError, AgentError } from '../support/errors.ts';
 import { isRestoring, type Journal } from '../support/journal/journal.ts';
@@ -73,7 +73,8 @@ export class CreateHandler {
     if (decision === 'Committed' && !(await this.#hasNotRun(target, request.container))) {
       throw new AgentError(
         'RestoreFailed',
-        'The restored container may have run before it ended, so the agent does not restore it again. Restore a checkpoint, if there is one.',
+        'The restored container may have run before it ended, so the agent does not restore it again. ' +
+          restoreAdvice(target.request),
       );
     }
     if (decision === 'Aborted') throw abortedError();
@@ -103,7 +104,10 @@ export class CreateHandler {
     const { attempt, since, container } = request;
     const target = found === 'runs' ? undefined : found.target;
     if (found === 'runs' || !target || !(await this.#hasNotRun(target, container))) {
-      throw new AgentError('RestoreFailed', 'The restore has ended and is not repeated.');
+      throw new AgentError(
+        'RestoreFailed',
+        'The restore has ended and is not repeated. The message of its MigrationRequest or RestoreRequest says what to do.',
+      );
     }
     // The kubelet would give up the create in the middle of the restore.
     if (isRestartable(found.pod) && Date.now() - (since ?? 0) > LAST_ATTEMPT_AFTER_MS) {

@@ -6,12 +6,12 @@ const fault = (code: string) => ({ code, message: 'The manifest is damaged.' });
 
 describe('the remedy for images that cannot be used', () => {
   it.each(['ImageCorrupt', 'ImageTruncated'])('fits the request: %s', (code) => {
-    const told = (['MigrationRequest', 'RestoreRequest', 'CheckpointRequest'] as const).map(
+    const messages = (['MigrationRequest', 'RestoreRequest', 'CheckpointRequest'] as const).map(
       (kind) => withRemedy(kind, fault(code)).message,
     );
-    expect(told).toEqual([
+    expect(messages).toEqual([
       'The manifest is damaged. Create a new MigrationRequest.',
-      'The manifest is damaged. Restore another checkpoint, or take a new one.',
+      'The manifest is damaged. Create a RestoreRequest with another checkpoint as spec.checkpointName ("kubectl get creq" lists them), or take a new one with a CheckpointRequest.',
       'The manifest is damaged. Create a new CheckpointRequest.',
     ]);
   });
@@ -20,7 +20,7 @@ describe('the remedy for images that cannot be used', () => {
     const move = withRemedy('MigrationRequest', fault('ImageVersion'));
     expect(move.message).toMatch(/same version of Sealift on both nodes, then create a new Mig/);
     expect(withRemedy('RestoreRequest', fault('ImageVersion')).message).toMatch(
-      /or take a new checkpoint\.$/,
+      /spec\.targetNodeName .* or take a new one with a CheckpointRequest\.$/,
     );
   });
 

@@ -8,7 +8,8 @@ type Kind = Entry['kind'];
 
 const newImages: Record<Kind, string> = {
   MigrationRequest: 'Create a new MigrationRequest.',
-  RestoreRequest: 'Restore another checkpoint, or take a new one.',
+  RestoreRequest:
+    'Create a RestoreRequest with another checkpoint as spec.checkpointName ("kubectl get creq" lists them), or take a new one with a CheckpointRequest.',
   CheckpointRequest: 'Create a new CheckpointRequest.',
 };
 
@@ -16,7 +17,7 @@ const sameVersion: Record<Kind, string> = {
   MigrationRequest:
     'Install the same version of Sealift on both nodes, then create a new MigrationRequest.',
   RestoreRequest:
-    'Choose a node with the version of Sealift that took the checkpoint, or take a new checkpoint.',
+    'Create a RestoreRequest whose spec.targetNodeName is a node with the version of Sealift that took the checkpoint, or take a new one with a CheckpointRequest.',
   CheckpointRequest:
     'Wait until Sealift on the node has one version, then create a new CheckpointRequest.',
 };

@@ -131,7 +131,9 @@ describe('Committed', () => {
     const plan = decideMigration(seen({ targetAgent }, { targetPod }), NOW);
     expect(summary(plan)).toBe('False TargetRestarted');
     expect(effects(plan)).toEqual(['ReleaseTarget', 'RemoveFinalizer']);
-    expect(message(plan)).toMatch(/p-reque .* main ended with exit code 139 .*--previous p-reque/);
+    expect(message(plan)).toMatch(
+      /p-reque .* main ended with exit code 139 .*--previous p-reque.*kubectl get creq/,
+    );
   });
 
   it('succeeds when the target runs, detaches it, and every condition is True', () => {
@@ -176,6 +178,7 @@ describe('Committed', () => {
   ])('fails with TargetLost when the target was %s', (_name, parts, pods) => {
     const plan = decideMigration(seen(parts, pods), NOW);
     expect(summary(plan)).toBe('False TargetLost');
+    expect(message(plan)).toMatch(/checkpoint of pod p that has succeeded.*a RestoreRequest/);
     expect(plan.status?.phase).toBe('Failed');
   });
 });

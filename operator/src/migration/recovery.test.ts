@@ -45,7 +45,9 @@ describe('a source that was lost', () => {
     const plan = decideMigration(seen({}, {}), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);
     expect(summary(plan)).toBe('False SourceLost');
-    expect(message(plan)).toMatch(/its node was reset.*restartPolicy/);
+    expect(message(plan)).toMatch(
+      /its node was reset.*restartPolicy.*kubectl get creq -n .* RestoreRequest/,
+    );
     expect(plan.status?.recovery).toBeUndefined();
     expect(plan.status?.phase).toBe('Failed');
   });
@@ -89,15 +91,19 @@ describe('a source that was lost', () => {
   it.each<[string, RegExp, Observed]>([
     [
       'there is no checkpoint',
-      /no CheckpointRequest of pod p/,
+      /no CheckpointRequest of pod p .*Create a CheckpointRequest/,
       seen({}, asked, { checkpoints: [] }),
     ],
     [
       'the request was deleted',
-      /request was deleted/,
+      /request was deleted.*kubectl get creq/,
       seen({}, { ...asked, metadata: { deletionTimestamp: at(0) } }),
     ],
-    ['the pod was deleted', /pod was deleted/, seen({}, asked, { sourcePod: undefined })],
+    [
+      'the pod was deleted',
+      /pod was deleted.*kubectl get creq/,
+      seen({}, asked, { sourcePod: undefined }),
+    ],
     [
       'the pod is being deleted',
       /pod was deleted/,

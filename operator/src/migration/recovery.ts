@@ -7,11 +7,13 @@
 import {
   isStored,
   mayYetComplete,
+  restoreAdvice,
   type CheckpointRequest,
   type Decision,
   type Recovery,
 } from '../../../crds/src/index.ts';
 import { isCompleted } from './abort-cause.ts';
+import { sentences } from '../requests/message.ts';
 import type { Effect, Observed } from './types.ts';
 
 /**
@@ -51,7 +53,11 @@ export function planRecovery(observed: Observed, isOverdue: boolean): RecoveryPl
     const outcome = pod
       ? 'Its containers start from nothing, as its restartPolicy says (spec.onSourceLoss is Fail).'
       : 'The pod was deleted meanwhile.';
-    return { recovery: undefined, effects: [], outcome };
+    return {
+      recovery: undefined,
+      effects: [],
+      outcome: sentences([outcome, restoreAdvice(request)]),
+    };
   }
   const recovery = request.status?.recovery ?? chooseCheckpoint(observed);
   const { checkpointName, restoreRequestName: name, message } = recovery;
@@ -60,7 +66,7 @@ export function planRecovery(observed: Observed, isOverdue: boolean): RecoveryPl
   }
   if (pod) {
     if (isOverdue) {
-      const outcome = `Pod ${pod.metadata.name} could not be deleted on node ${pod.spec.nodeName}; nothing is restored. Take the node out of service, then create a RestoreRequest.`;
+      const outcome = `Pod ${pod.metadata.name} could not be deleted on node ${pod.spec.nodeName}; nothing is restored. Take the node out of service (taint node.kubernetes.io/out-of-service), then create a RestoreRequest with spec.checkpointName ${checkpointName}.`;
       return { recovery: { message: outcome }, effects: [], outcome };
     }
     if (pod.metadata.deletionTimestamp !== undefined) return { recovery, effects: [] };
@@ -76,18 +82,20 @@ export function planRecovery(observed: Observed, isOverdue: boolean): RecoveryPl
 function chooseCheckpoint(observed: Observed): Recovery {
   const { request, checkpoints } = observed;
   if (request.metadata.deletionTimestamp !== undefined) {
-    return { message: 'The request was deleted; nothing is restored.' };
+    const deleted = 'The request was deleted; nothing is restored.';
+    return { message: sentences([deleted, restoreAdvice(request)]) };
   }
   const pod = lostPod(observed);
   if (!pod || pod.metadata.deletionTimestamp !== undefined) {
-    return { message: 'The pod was deleted meanwhile; nothing is restored.' };
+    const deleted = 'The pod was deleted meanwhile; nothing is restored.';
+    return { message: sentences([deleted, restoreAdvice(request)]) };
   }
   const newest = newestOf(checkpoints, request.status?.source?.podUID);
   if (newest) {
     const restoreRequestName = restoreName(request.metadata);
     return { checkpointName: newest.metadata.name, restoreRequestName };
   }
-  const message = `There is no CheckpointRequest of pod ${request.spec.podName} that has succeeded; nothing is restored.`;
+  const message = `There is no CheckpointRequest of pod ${request.spec.podName} that has succeeded; nothing is restored. Its containers start from nothing, as its restartPolicy says. Create a CheckpointRequest before the next move.`;
   return { message };
 }
 

@@ -3,6 +3,7 @@
 import {
   finalizers,
   labels,
+  restoreAdvice,
   type Condition,
   type Decision,
   type TargetState,
@@ -137,7 +138,12 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
   if (own && targetAgent?.state === 'Running') {
     const restart = restartAfterResume(own, targetAgent);
     if (restart !== undefined) {
-      return draft.finish(false, 'TargetRestarted', restartedMessage(own, restart), release);
+      return draft.finish(
+        false,
+        'TargetRestarted',
+        sentences([restartedMessage(own, restart), restoreAdvice(observed.request)]),
+        release,
+      );
     }
     const waitMs = lastLookAt(draft.status, now) - now;
     if (waitMs > 0) {
@@ -162,19 +168,22 @@ function endedMessage({ status: { phase } }: Pod): string | undefined {
 }
 
 const restartedMessage = ({ metadata, spec }: Pod, restart: string): string =>
-  `Pod ${metadata.name} was resumed on ${spec.nodeName}, but container ${restart}: what it had in memory is lost. See kubectl logs --previous ${metadata.name}, and restore a checkpoint if there is one.`;
+  `Pod ${metadata.name} was resumed on ${spec.nodeName}, but container ${restart}: what it had in memory is lost. See kubectl logs --previous ${metadata.name}.`;
 
 /** Why a committed target does not run; undefined while it may. */
 function lostMessage(observed: HandoverObserved, isOverdue: boolean): string | undefined {
   const { targetAgent, target } = observed.request.status ?? {};
   const name = target?.podName ?? '';
-  if (!ownTarget(observed))
-    return `The target pod ${name} was deleted after the decision: what it had in memory is lost. Restore a checkpoint if there is one.`;
+  const advice = restoreAdvice(observed.request);
+  if (!ownTarget(observed)) {
+    const loss = `The target pod ${name} was deleted after the decision: what it had in memory is lost.`;
+    return sentences([loss, advice]);
+  }
   if (targetAgent?.state === 'Failed' || targetAgent?.state === 'TornDown') {
-    return (
+    const failure =
       targetAgent.message ??
-      `The target pod ${name} could not be resumed, and its agent gave no reason. See the logs of the agent's pod on node ${target?.nodeName ?? ''}.`
-    );
+      `The target pod ${name} could not be resumed, and its agent gave no reason. See the logs of the agent's pod on node ${target?.nodeName ?? ''}.`;
+    return sentences([failure, advice]);
   }
   if (!isOverdue || targetAgent?.state === 'Running') return undefined;
   return `Node ${target?.nodeName ?? ''} has not confirmed within ${commitConfirmationMs / 1000} s that pod ${name} runs. Look at the node and its Sealift agent.`;

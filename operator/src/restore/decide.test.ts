@@ -277,6 +277,9 @@ describe('Committed', () => {
   it('fails with TargetLost', () => {
     const gone = see({ request: accepted(status), targetPod: undefined });
     expect(summary(decideRestore(gone, NOW))).toBe('False TargetLost');
+    expect(message(decideRestore(gone, NOW))).toMatch(
+      /another RestoreRequest with spec\.checkpointName/,
+    );
     const failed = seen({ targetAgent: { state: 'Failed', message: 'x' } });
     expect(summary(decideRestore(failed, NOW))).toBe('False TargetLost');
   });
