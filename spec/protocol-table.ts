@@ -18,7 +18,7 @@ this page. The columns there have the types of the code, and \`spec/protocol.tes
 | column | what it is | defined in |
 |---|---|---|
 | who | the process that does it | \`operator/src\`, \`node-agent/src/reconcilers\` |
-| effect | the effect that its plan names; a dash: the process only observes and publishes | \`node-agent/src/reconcilers/*/decide.ts\`, \`operator/src/*/types.ts\` |
+| effect | the effect that its plan names; a dash: the process only observes and publishes | \`node-agent/src/reconcilers/*/decide.ts\`, \`node-agent/src/reconcilers/image-sender/reconciler.ts\`, \`operator/src/*/types.ts\`; the code that carries it out: \`docs/architecture.md\`, "Which code does a step" |
 | journal | the stage in the agent's journal; \`A → B\`: while the effect runs, and after it | \`node-agent/src/support/journal/journal.ts\` |
 | agent state | \`status.sourceAgent.state\`, \`status.targetAgent.state\` or \`status.agent.state\` | \`crds/src/agents.ts\` |
 | condition | one that the operator shows when it has read that state, of two states the second: type, status, reason | \`crds/src/conditions.ts\`, \`crds/src/reasons.ts\` |

@@ -29,7 +29,7 @@ function creationCause(observed: Observed): AbortCause | undefined {
   if (!podTemplate || checkpointId !== request.status?.checkpointId) {
     return {
       reason: 'CheckpointNotFound',
-      message: `CheckpointRequest ${request.spec.checkpointName} was deleted, and its images with it. Restore from another one.`,
+      message: `CheckpointRequest ${request.spec.checkpointName} was deleted, and its images with it. Create a RestoreRequest with another one as spec.checkpointName ("kubectl get creq" lists them).`,
     };
   }
   return 'reason' in identity ? identity : undefined;

@@ -55,14 +55,14 @@ describe('the objects of a device', () => {
     const member = inContext('qp', { type: 'UD', multicastGroups: 2 });
     expect(look([context(1, 40), rc, member])).toBe(
       'Process 40 (app) has queue pair 17 (handle 4) on rxe0 in a multicast group, which cannot be moved. Detach it from ' +
-        'the group (ibv_detach_mcast()), then ask again.',
+        'the group (ibv_detach_mcast()), then create a new request.',
     );
   });
 
   it.each(['UC', 'XRC_TGT'])('cannot if one is a queue pair of type %s', (type) => {
     expect(look([context(1, 40), rc, inContext('qp', { number: 18, type })])).toBe(
       `Process 40 (app) has queue pair 18 (handle 4) of type ${type} on rxe0. Only RC and UD queue pairs can be moved: ` +
-        'destroy it, then ask again.',
+        'destroy it, then create a new request.',
     );
   });
 

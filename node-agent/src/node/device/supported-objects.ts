@@ -86,12 +86,12 @@ function contextReason(
   if (owner === undefined) {
     return (
       `The process that opened ${what} has ended, and no process of the pod's containers has the context open. End the ` +
-      'process that still uses it, then ask again.'
+      'process that still uses it, then create a new request.'
     );
   }
   return (
     `${nameOf(owner)} has opened ${what}, which no process of the pod's containers has open. End that process, or let it ` +
-    'close the context and unmap its queues, then ask again.'
+    'close the context and unmap its queues, then create a new request.'
   );
 }
 
@@ -110,24 +110,24 @@ function objectReason(
   const handle = `(handle ${object.handle ?? '?'})`;
   const destroy = unsupported[kind];
   if (destroy !== undefined) {
-    return `${owner} has ${kindNames[kind]} ${handle} on ${device}, which cannot be moved. Destroy it (${destroy}), then ask again.`;
+    return `${owner} has ${kindNames[kind]} ${handle} on ${device}, which cannot be moved. Destroy it (${destroy}), then create a new request.`;
   }
   if (kind === 'qp') return queuePairReason(device, object, owner);
   if (kind !== 'mr') return undefined;
   const region = `memory region 0x${object.number.toString(16)} ${handle} on ${device}`;
   if (object.isUserMemory === false) {
-    return `${owner} has ${region} over something else than its memory, which cannot be moved. Deregister it, then ask again.`;
+    return `${owner} has ${region} over something else than its memory, which cannot be moved. Deregister it, then create a new request.`;
   }
   if (object.owner === undefined) {
     return (
       `The process whose memory is registered as ${region} has ended. Let ${lower(nameOf(first.pid))}, which has its ` +
-      'verbs context open, deregister it, then ask again.'
+      'verbs context open, deregister it, then create a new request.'
     );
   }
   if (here.some(({ pid }) => pid === object.owner)) return undefined;
   return (
     `${owner} has its memory registered as ${region}, but does not have the region's verbs context open here. Let the process ` +
-    'that registers memory keep the context open, or deregister the region, then ask again.'
+    'that registers memory keep the context open, or deregister the region, then create a new request.'
   );
 }
 
@@ -141,13 +141,13 @@ function queuePairReason(
   if (!movableTypes.has(type)) {
     return (
       `${owner} has ${queuePair} of type ${type ?? '?'} on ${device}. Only RC and UD queue pairs can be moved: destroy ` +
-      'it, then ask again.'
+      'it, then create a new request.'
     );
   }
   if (multicastGroups === undefined) return undefined;
   return (
     `${owner} has ${queuePair} on ${device} in a multicast group, which cannot be moved. Detach it from the group ` +
-    '(ibv_detach_mcast()), then ask again.'
+    '(ibv_detach_mcast()), then create a new request.'
   );
 }
 
@@ -156,7 +156,7 @@ function kernelReason(device: string, { kind, number, type }: RxeObject): string
   if (kind !== 'qp' || kernelTypes.has(type)) return undefined;
   return (
     `The node's kernel has queue pair ${number} of type ${type ?? '?'} on ${device} (NVMe over Fabrics, NFS over RDMA, SMC-R or ` +
-    'the like), which cannot be moved. End that connection, then ask again.'
+    'the like), which cannot be moved. End that connection, then create a new request.'
   );
 }
 

@@ -32,8 +32,8 @@ export function unreadEventReason(unread: number): string | undefined {
     if (((unread >>> type) & 1) === 0 || raisedAgain.has(type)) continue;
     const name = names[type] ?? `event type ${type}`;
     return type === DEVICE_FATAL
-      ? `${name}: its device has failed. Let it open the device again, then ask again.`
-      : `${name}, which would be lost. Let it read its asynchronous events (ibv_get_async_event()), then ask again.`;
+      ? `${name}: its device has failed. Let it open the device again, then create a new request.`
+      : `${name}, which would be lost. Let it read its asynchronous events (ibv_get_async_event()), then create a new request.`;
   }
   return undefined;
 }

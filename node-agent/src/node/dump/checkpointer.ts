@@ -86,7 +86,7 @@ export class Checkpointer {
     if (!first) {
       throw new AgentError(
         'PodNotFound',
-        `Pod ${podUid} has no running container on this node. Wait until the pod is Running, then ask again.`,
+        `Pod ${podUid} has no running container on this node. Wait until the pod is Running, then create a new request.`,
       );
     }
     return { podUid, netns: first.netns, containers };

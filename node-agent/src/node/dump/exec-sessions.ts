@@ -105,7 +105,7 @@ export class ExecSessions {
       return new AgentError(
         'ExecSessionOpen',
         `Process ${joining.pid} has been starting a program in container ${joining.container} (kubectl exec or an exec ` +
-          'probe) for too long. Ask again when it has ended.',
+          'probe) for too long. Create a new request when it has ended.',
       );
     }
     for (const container of containers) {
@@ -153,7 +153,7 @@ function sessionOpen({ name }: Bundle, { pid, name: command }: ProcessInfo): Age
     'ExecSessionOpen',
     `Process ${pid} (${command.replaceAll(/[^\x20-\x7e]/g, '?')}) in container ${name} was started by kubectl exec or by ` +
       'an exec probe. It is no part of the container and would be lost. End it, or let the container itself start it; ' +
-      'then ask again.',
+      'then create a new request.',
   );
 }
 

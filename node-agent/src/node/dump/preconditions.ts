@@ -21,7 +21,7 @@ export function checkComplete(found: readonly Named[], names: readonly string[])
   throw new AgentError(
     'UnsupportedObject',
     `Container ${extra.name} is not in the pod's list of containers (an ephemeral one of kubectl debug?) and cannot ` +
-      'be moved. Ask again when it has ended.',
+      'be moved. Create a new request when it has ended.',
   );
 }
 
@@ -40,7 +40,7 @@ export function checkUnchanged(
 function notRunning(name: string): AgentError {
   return new AgentError(
     'ContainerNotRunning',
-    `Container ${name} does not run, and a pod is moved with all of its containers. Ask again when it runs.`,
+    `Container ${name} does not run, and a pod is moved with all of its containers. Create a new request when it runs.`,
   );
 }
 

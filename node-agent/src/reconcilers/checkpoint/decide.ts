@@ -31,11 +31,11 @@ type CheckpointPlan = Plan<CheckpointEffect, CheckpointStatus>;
 
 const agentRestarted: Failure = {
   code: 'AgentRestarted',
-  message: 'The agent restarted during the checkpoint: make the request again.',
+  message: 'The agent restarted during the checkpoint. Create a new CheckpointRequest.',
 };
 const deadlineExceeded: Failure = {
   code: 'DeadlineExceeded',
-  message: 'The checkpoint did not begin in time: make the request again.',
+  message: 'The checkpoint did not begin in time. Create a new CheckpointRequest.',
 };
 
 const failed = (failure: Failure, ...effects: CheckpointEffect[]): CheckpointPlan => ({
