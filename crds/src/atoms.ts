@@ -17,7 +17,7 @@ export const Message = z.string().max(4096);
 export const Milliseconds = z.number().min(0);
 export const Count = z.int().min(0).meta({ format: 'int64' });
 
-/** Of every spec, as a Job's. */
+/** A field of every spec, with the meaning that it has in a Job's. */
 export const TtlSecondsAfterFinished = Count.optional().meta({
   description: 'Delete the request that long after it has finished. Absent: keep it.',
 });

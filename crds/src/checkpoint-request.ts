@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The schema of CheckpointRequests: spec, status, and the pod template that a restore starts from.
 import { z } from 'zod';
 import { CheckpointAgent } from './agents.ts';
 import { Count, DnsName, ObjectMeta, Timestamp, Uid } from './atoms.ts';

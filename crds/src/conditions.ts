@@ -47,7 +47,7 @@ export const conditionTypes = {
   CheckpointRequest: ['Validated', 'Quiesced', 'Checkpointed', 'Failed', 'Succeeded'],
   RestoreRequest: ['Validated', 'TargetReady', 'Restored', 'Committed', 'Failed', 'Succeeded'],
 } as const;
-/** Of a CheckpointRequest that is being deleted: whether the node's agent has removed the images. It has no place before. */
+/** Of a CheckpointRequest that is being deleted: whether the node's agent has removed the images. Other requests do not have it. */
 export const imagesRemoved = 'ImagesRemoved';
 export type MigrationConditionType = (typeof conditionTypes.MigrationRequest)[number];
 export type CheckpointConditionType = (typeof conditionTypes.CheckpointRequest)[number];

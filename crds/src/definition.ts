@@ -13,7 +13,7 @@ interface Column {
   readonly jsonPath: string;
   readonly type: 'string' | 'number' | 'integer' | 'date';
   readonly description?: string;
-  /** 1 shows it with `-o wide` only. */
+  /** 1: kubectl shows the column only with `-o wide`. */
   readonly priority?: number;
 }
 

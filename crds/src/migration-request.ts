@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The schema of MigrationRequests: spec and status. The operator and the agents of both nodes own parts of the status.
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
 import {

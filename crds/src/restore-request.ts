@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The schema of RestoreRequests: spec and status.
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
 import { Count, DnsName, ObjectMeta, Timestamp, TtlSecondsAfterFinished, Uid } from './atoms.ts';

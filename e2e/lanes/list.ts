@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The lanes of `make test`: what each runs, and how its result is counted. e2e/lanes.ts runs them.
 
 export interface Lane {
   readonly name: string;

@@ -18,7 +18,7 @@ interface Taker {
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #backoff: Backoff;
-  /** In order of arrival. `get` returns keys that are here and not in #processing. */
+  /** In order of arrival. `take` returns keys that are here and not in #processing. */
   readonly #dirty = new Set<string>();
   readonly #processing = new Set<string>();
   readonly #delayed = new Map<string, { at: number; timer: Timer }>();
@@ -31,7 +31,7 @@ export class WorkQueue {
     this.#backoff = backoff;
   }
 
-  /** Keys that `get` could return now. */
+  /** How many keys `take` could return now. */
   get length(): number {
     let count = 0;
     for (const key of this.#dirty) if (!this.#processing.has(key)) count++;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The generated CustomResourceDefinitions, for tests that install them in an API server.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';

@@ -38,7 +38,7 @@ import { AgentError, reasonOf, type Failure } from './support/errors.ts';
 
 const apiClient = (): Client => new Client(new Rest(loadConfig()));
 
-/** Puts programs, runtime handler and driver onto the node. What the node refuses is logged, and `describeNode` tells it. */
+/** Puts programs, runtime handler and driver onto the node. The log has what the node refuses, and `describeNode` reports it. */
 export async function install(config: Config, log: Logger): Promise<void> {
   const release = await withFaults('install.bundle', async () => {
     const installed = await installRelease(config.bundleDir, config.installDir);
@@ -98,13 +98,13 @@ async function configureRuntime(config: Config, log: Logger): Promise<void> {
     const outcome = await addHandler(await runtimeParts(config, log), major, options);
     log.info({ outcome }, 'runtime handler');
   } catch (error) {
-    // `describeNode` finds it out.
+    // `describeNode` reports it.
     log.error({ ...reasonOf(error) }, 'runtime handler not configured');
   }
 }
 
-/** A runtime that the installer has refused has nothing to give back. */
-async function takeHandlerBack(config: Config, log: Logger): Promise<void> {
+/** Does nothing for a runtime that the installer has refused: it has no handler. */
+async function removeRuntimeHandler(config: Config, log: Logger): Promise<void> {
   try {
     const outcome = await removeHandler(await runtimeParts(config, log));
     log.info({ outcome }, 'runtime handler removed');
@@ -118,7 +118,7 @@ async function takeHandlerBack(config: Config, log: Logger): Promise<void> {
 export async function uninstall(config: Config, log: Logger): Promise<void> {
   const host = new Host(config.host);
   await refuseWhileUsed(host, runtimeBinary(config));
-  await takeHandlerBack(config, log);
+  await removeRuntimeHandler(config, log);
   const loadedHere = existsSync(join(config.runDir, LOADED_MARK));
   // Where it is not known whether other nodes need the driver, it stays.
   const shared = (await sharesKernel(apiClient(), config.nodeName)) !== false;

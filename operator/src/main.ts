@@ -31,7 +31,7 @@ try {
   let isLeading = false;
   const health = await serveHealth(Number(process.env['SEALIFT_METRICS_PORT'] ?? 7462), {
     'API server': () => elector.unreachable(),
-    // One that waits for its turn has no caches.
+    // A process that does not lead has no caches.
     caches: () => (isLeading && !operator.synced ? 'Not every kind is listed yet.' : undefined),
   });
   const ending = await elector.run((signal) => {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The operator's own metrics; kube/src/metrics.ts has those of every process.
 import { Counter, Histogram } from 'prom-client';
 import { registry } from '../../kube/src/index.ts';
 

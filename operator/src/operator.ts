@@ -39,7 +39,7 @@ export interface OperatorOptions {
   readonly clock?: Clock;
   /** How many migrations may be under way at a time. */
   readonly limits?: MoveLimits;
-  /** Where the agents' Leases are. Absent: nobody looks whether an agent is alive. */
+  /** Where the agents' Leases are. Absent: the operator takes every agent for alive. */
   readonly namespace?: string | undefined;
   /** The agents' service account, `system:serviceaccount:<namespace>:<name>`. Absent: agents get no certificates. */
   readonly agentAccount?: string | undefined;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// One request at a time works on a pod of this node. The reconcilers of source and checkpoint claim the pod before they lock it.
 import { AgentError } from '../support/errors.ts';
 import type { Journal } from '../support/journal/journal.ts';
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Adds to a failure's message where its diagnostics are. The reconcilers call it before they record the failure.
 import type { Diagnostics } from '../node/diagnostics/diagnostics.ts';
 import type { Entry } from '../support/journal/journal.ts';
 

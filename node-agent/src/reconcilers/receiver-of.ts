@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Where a request's images go. The reconcilers of source and image sender call it before they send.
 import type { MigrationRequest, RestoreRequest } from '../../../crds/src/index.ts';
 import { AgentError } from '../support/errors.ts';
 

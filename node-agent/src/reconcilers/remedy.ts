@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What to do about images that cannot be used. Whoever finds the fault does not know what the images are for; the
+// What to do about images that cannot be used. The code that finds the fault does not know what the images are for; the
 // reconciler that reports it does.
 import type { Failure } from '../support/errors.ts';
 import type { Entry } from '../support/journal/journal.ts';

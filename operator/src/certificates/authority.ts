@@ -36,11 +36,11 @@ export interface Issuer {
 }
 
 export interface Authority {
-  /** Signs. */
+  /** Signs the agents' certificates. */
   readonly current: Issuer;
-  /** Is announced. */
+  /** Agents trust it already; it signs next. */
   readonly next?: Issuer | undefined;
-  /** Signed before: its certificate. */
+  /** Certificate of the issuer that signed before `current`. */
   readonly previous?: string | undefined;
 }
 
@@ -59,7 +59,7 @@ export function planAuthority(
   if (next && madeAt(next.certificate) + ANNOUNCED_MS <= now) {
     return { current: next, previous: current.certificate };
   }
-  // By then every certificate that the previous one has signed is over.
+  // By then every certificate that the previous issuer has signed has expired.
   if (previous !== undefined && madeAt(current.certificate) + 2 * ANNOUNCED_MS < now) {
     return { current, next };
   }

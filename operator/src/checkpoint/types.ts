@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// What the CheckpointRequest controller decides from, its effects, and its fields of the status.
 import type {
   CheckpointConditionType,
   CheckpointRequest,

@@ -32,9 +32,9 @@ export class AgentLeases {
   readonly informer: Informer<Lease>;
   /** By the Lease's name: when its last renewal was seen, by this process's own clock. */
   readonly #renewedAt = new Map<string, number>();
-  /** Nobody is taken for gone before this process could have seen a renewal. */
+  /** From when this process could have seen a renewal. Before its lease time has passed since, every agent counts as alive. */
   #since: number;
-  /** When this process last had a look at the time. */
+  /** When this process last read the clock. */
   #awakeAt: number;
 
   constructor(parts: Parts) {
@@ -61,7 +61,7 @@ export class AgentLeases {
     return ageMs <= (leaseDurationSeconds ?? agentLease.durationSeconds) * 1000;
   }
 
-  /** The node as it is to be seen: without a label that nobody stands for any more. */
+  /** The node as controllers see it: without the driver's label if its agent is gone. */
   seen(node: Node): Node {
     if (node.metadata.labels[labels.driverAbi] === undefined) return node;
     if (this.isAlive(node.metadata.name)) return node;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Adds and removes the finalizer of a request; the effects AddFinalizer and RemoveFinalizer of every controller call it.
 import {
   isNotFound,
   withFaults,

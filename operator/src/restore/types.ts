@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// What the RestoreRequest controller decides from, its effects, and its fields of the status.
 import type {
   CheckpointRequest,
   RestoreConditionType,

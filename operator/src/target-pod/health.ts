@@ -16,7 +16,7 @@ const fatalWaiting = new Set([
   'InvalidImageName',
 ]);
 
-/** With these it tries again: until the prepare deadline there is time, and nobody waits. */
+/** With these the kubelet tries again. The source still runs, so the operator waits until the prepare deadline. */
 const pulling = new Set(['ErrImagePull', 'ImagePullBackOff']);
 
 export interface TargetProblem {

@@ -164,7 +164,7 @@ export class RdmaDriver {
     return descriptions;
   }
 
-  /** Every object of the device, whosever it is (method LIST of native/rxe). @throws AgentError DriverMissing */
+  /** Every object of the device, of all processes and of the kernel (method LIST of native/rxe). @throws AgentError DriverMissing */
   async objects(netns: string, device: string): Promise<addon.RxeObject[]> {
     return sealiftDriver(device, addon.rxeObjects({ netns, device }));
   }

@@ -35,7 +35,7 @@ export function unitOf(cgroup: string): string | undefined {
   return /\/([^/\n]+\.service)\s*$/m.exec(cgroup)?.[1];
 }
 
-/** Major version of the node's runtime by the kubelet's word, e.g. `containerd://1.7.24`. @throws AgentError RuntimeUnsupported */
+/** Major version of the node's runtime as the kubelet reports it, e.g. `containerd://1.7.24`. @throws AgentError RuntimeUnsupported */
 export function majorOf(runtimeVersion: string): number {
   const [name = '', version = ''] = runtimeVersion.split('://');
   const major = Number(/^v?(\d+)\./.exec(version)?.[1] ?? Number.NaN);
@@ -88,7 +88,7 @@ export function effectiveConfig(
   });
 }
 
-/** Restarts it. Containers go on: their shims are processes of their own. @throws AgentError RuntimeFailed */
+/** Restarts containerd. Containers keep running: their shims are processes of their own. @throws AgentError RuntimeFailed */
 export async function restartContainerd(host: Host, containerd: Containerd): Promise<void> {
   await host.check('systemctl', ['restart', containerd.unit], { timeoutMs: 300_000 });
 }

@@ -20,7 +20,7 @@ async function probeName(): Promise<string> {
   return `sealift-probe-${(await stat(HOST_NETNS)).ino}`;
 }
 
-/** An rdma_rxe is loaded, whosever it is. */
+/** Whether an rdma_rxe is loaded: Sealift's or the distribution's. */
 export const driverLoaded = (): boolean => addon.moduleLoaded('rdma_rxe');
 
 /** `rxe-<ABI version>` of the loaded driver; undefined if none is loaded or it is not Sealift's. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The node's container runtime by the kubelet's word. A kubelet that has just started may not know it yet.
+// The node's container runtime as the kubelet reports it. A kubelet that has just started may not know it yet.
 import {
   ApiError,
   ConnectionError,

@@ -37,8 +37,8 @@ export async function refuseWhileUsed(host: Host, binary: string): Promise<void>
 }
 
 /**
- * Removes files. Images of checkpoints stay: they are of CheckpointRequests, which helm does not delete. All folders are as
- * the agent sees them; they are mounts, whose content goes and which themselves stay.
+ * Removes files. Images of checkpoints stay, because helm does not delete their CheckpointRequests. All folders are as the
+ * agent sees them. They are mount points, so only their content is removed.
  */
 export async function removeFiles(o: {
   readonly installDir: string;

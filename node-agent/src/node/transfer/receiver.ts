@@ -101,7 +101,7 @@ export class Receiver {
     );
   }
 
-  /** Connections that are open go on with the certificate that they began with. */
+  /** Open connections keep the certificate that they began with. */
   async #reloadCertificate(server: https.Server): Promise<void> {
     try {
       const files = await readCertificates(this.#options.certificateDir);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node's certificate as sender, receiver and probe answers use it (docs/adr/0015). Each use reads the files again, so
-// that a new certificate needs no restart; connections that are open go on with the old one.
+// that a new certificate needs no restart; open connections keep the old one.
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError } from '../../support/errors.ts';

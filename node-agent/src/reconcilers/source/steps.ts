@@ -164,7 +164,7 @@ export class SourceSteps {
           dir: this.#deps.store.dir(uid),
           manifest: header,
           certificateDir: this.#deps.certificateDir,
-          // Whoever has whole images can restore them, even if this node is lost the moment after.
+          // A target that has whole images can restore them, even if this node is lost a moment later.
           sealed: async (digest) => {
             this.#findings.add(uid, { checkpointDigest: digest });
             await this.#report.write(request, { state: 'Transferring' }, signal);

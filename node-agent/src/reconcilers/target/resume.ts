@@ -55,7 +55,7 @@ export class TargetResume<T extends Handover> {
 
   /**
    * Opens the gates and resumes the pod once CRIU has detached. The journal has the stage before the first gate opens,
-   * so a restarted agent reads from CRIU's log whether the tasks have run.
+   * so a restarted agent reads from the plugin's report whether the tasks have run.
    */
   async openGates(request: T, context: Context): Promise<void> {
     const { journal, gates } = this.#deps;
