@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What operator and agents agree on about the agents' certificates (docs/adr/0015).
 
-/** The name of a node in its agent's certificate, and the only one: in a domain of Sealift's, whatever the node is called. */
+/** The DNS name in the certificate of a node's agent, and its only name. The domain is Sealift's, whatever the node is called. */
 export const agentDnsName = (node: string): string => `${node}.agents.sealift.dev`;
 
 export const agentCertificate = {

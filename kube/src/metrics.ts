@@ -28,6 +28,6 @@ export const queueLength = new Gauge({
 
 export const isLeader = new Gauge({
   name: 'sealift_leader',
-  help: '1 while this process holds the lease.',
+  help: '1 while this process has the Lease.',
   registers: [registry],
 });

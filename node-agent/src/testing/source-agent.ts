@@ -24,7 +24,7 @@ import { decision, migration, NAMESPACE, pod, REQUEST_UID, SOURCE_UID } from './
 
 const KEY = `${NAMESPACE}/move`;
 export const effects = ['lock', 'hold', 'freeze', 'dump', 'send'] as const;
-export type Point = `${(typeof effects)[number] | 'release' | 'end'}.${'before' | 'after'}`;
+export type Point = `${(typeof effects)[number] | 'resume' | 'stop'}.${'before' | 'after'}`;
 
 const dumped = {
   header: { id: REQUEST_UID },
@@ -61,7 +61,7 @@ export class SourceNode {
     },
   } as unknown as ProbeAnswers;
 
-  async #pass(name: (typeof effects)[number] | 'release' | 'end', work: () => void): Promise<void> {
+  async #pass(name: (typeof effects)[number] | 'resume' | 'stop', work: () => void): Promise<void> {
     await this.#die(`${name}.before`);
     if (this.fail?.at === name) throw this.fail.error;
     this.did.push(name);
@@ -102,12 +102,12 @@ export class SourceNode {
       return dumped;
     },
     resumePod: () =>
-      this.#pass('release', () => {
+      this.#pass('resume', () => {
         expect(this.dead).toBe(false);
         [this.locked, this.held, this.frozen] = [false, undefined, false];
       }),
     allowOrphanedExec: async () => undefined,
-    stopPod: () => this.#pass('end', () => (this.dead = true)),
+    stopPod: () => this.#pass('stop', () => (this.dead = true)),
   } as unknown as Checkpointer;
 
   readonly send: typeof sendImages = async ({ sealed }) => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests: what a target's node does when it is asked to restore and to release.
+// For tests: what a target's node does when the agent asks it to restore and to resume a pod.
 import type { RestoreOptions, Restorer } from '../node/restore/restorer.ts';
 import type { RestoreOutcome } from '../node/runtime/criu-outcome.ts';
 
@@ -26,8 +26,8 @@ export class TargetNode {
   cut = 0;
   /** The next CRIU that is let through its gate ends before it detaches. */
   endsAtGate = false;
-  /** The agent dies in the release, before or after it. */
-  dieAt: 'release.before' | 'release.after' | undefined;
+  /** The agent dies while it resumes the pod, before or after the node has done so. */
+  dieAt: 'resume.before' | 'resume.after' | undefined;
   died = Promise.withResolvers<void>();
 
   async #die(at: string): Promise<void> {
@@ -55,9 +55,9 @@ export class TargetNode {
       this.source();
     },
     resumePod: async () => {
-      await this.#die('release.before');
+      await this.#die('resume.before');
       this.locked = false;
-      await this.#die('release.after');
+      await this.#die('resume.after');
     },
     outcome: async ({ container }: { container: string }) =>
       this.outcomes[container] ?? 'Restoring',

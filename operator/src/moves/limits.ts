@@ -28,8 +28,8 @@ export interface MovesUnderWay {
 }
 
 /**
- * How many requests of the queue are looked at when places become free: those behind a longer row of requests whose nodes
- * are busy find out by themselves, when they look again.
+ * How many requests at the queue's head the operator looks at when places become free. A request that is farther behind
+ * finds out when it is reconciled again.
  */
 export const lookAhead = 500;
 

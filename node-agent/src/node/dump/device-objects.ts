@@ -10,7 +10,7 @@ import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { PROC, readProcess } from '../runtime/process.ts';
 
-/** Processes open and close contexts between the lists. What is wrong in each look is wrong. */
+/** Processes open and close contexts between the lists, so only what is wrong in each of these looks is reported. */
 const LOOKS = 3;
 const BETWEEN_MS = 100;
 

@@ -32,7 +32,7 @@ const RUNTIMES = /^\/opt\/sealift\/(.*\/)?(sealift-runc|runc)( \(deleted\))?$/;
 /** An exec probe ends by itself. The kubelet's default limit for one is a second. */
 const WAIT_MS = 5000;
 const POLL_MS = 50;
-/** Older than this a process is no probe. */
+/** A process that is older than this is no probe. */
 const SESSION_AGE_MS = 10_000;
 /** Clock ticks of /proc are 10 ms on every architecture that Sealift runs on (sysconf(3), _SC_CLK_TCK). */
 const TICK_MS = 10;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes Sealift off all nodes before helm deletes the chart's objects. The chart's pre-delete hook calls it. It lets the
-// DaemonSet's pods run `uninstall` and then idle: Kubernetes does that one node after another, and tells when it is done.
+// DaemonSet's pods run `uninstall` and then idle: Kubernetes does that one node after another, and reports when it is done.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { isNotFound, type Api, type Logger, type Resource } from '../../../../kube/src/index.ts';

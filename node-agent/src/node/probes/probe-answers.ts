@@ -72,7 +72,7 @@ export class ProbeAnswers {
     return { ...probed, addresses: global };
   }
 
-  /** Answers for these pods from now on, and for no others. `inPlace` tells when that is so. */
+  /** Answers for these pods from now on, and for no others. `inPlace` resolves when that is so. */
   answerFor(pods: readonly ProbedPod[]): void {
     if (JSON.stringify(pods) === JSON.stringify(this.#wanted)) return;
     this.#wanted = pods;

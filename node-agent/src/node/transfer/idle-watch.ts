@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ends an upload whose sender is gone. Only the sender's idleness counts: a receiver that writes or syncs a large image
-// reads nothing meanwhile, and after the last byte it is its own turn.
+// reads nothing meanwhile, and after the last byte only the receiver has work to do.
 import type { IncomingMessage } from 'node:http';
 
 const CHECK_MS = 1000;

@@ -170,7 +170,7 @@ describe('a source', () => {
       put();
       await run();
       decide('Aborted');
-      await dieAt('release.after');
+      await dieAt('resume.after');
       sourceNode.gone = true;
       await runs();
       expect([stage(), status()?.sourceAgent?.state]).toEqual(['Resumed', 'Resumed']);

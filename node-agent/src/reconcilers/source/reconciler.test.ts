@@ -55,9 +55,9 @@ describe('a source', () => {
     expect(sourceNode.did).toHaveLength(effects.length);
     decide('Committed');
     await runs();
-    expect([sourceNode.dead, sourceNode.did.filter((one) => one === 'end')]).toEqual([
+    expect([sourceNode.dead, sourceNode.did.filter((one) => one === 'stop')]).toEqual([
       true,
-      ['end'],
+      ['stop'],
     ]);
     expect([stage(), status()?.sourceAgent?.state]).toEqual(['Gone', 'Gone']);
   });
@@ -67,7 +67,7 @@ describe('a source', () => {
     sourceNode.fail = { at: 'probes', error: new AgentError('LockFailed', 'no nft_redir') };
     put();
     await runs();
-    expect([sourceNode.did, sourceNode.locked]).toEqual([['release'], false]);
+    expect([sourceNode.did, sourceNode.locked]).toEqual([['resume'], false]);
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'LockFailed' });
   });
 
@@ -134,7 +134,7 @@ describe('a source', () => {
     expect([sourceNode.dead, stage()]).toEqual([true, 'Gone']);
   });
 
-  it.each(['release.before', 'release.after'] as Point[])(
+  it.each(['resume.before', 'resume.after'] as Point[])(
     'whose agent dies at %s',
     async (point) => {
       put();
@@ -146,7 +146,7 @@ describe('a source', () => {
     },
   );
 
-  it.each(['end.before', 'end.after'] as Point[])('whose agent dies at %s', async (point) => {
+  it.each(['stop.before', 'stop.after'] as Point[])('whose agent dies at %s', async (point) => {
     put();
     await run();
     decide('Committed');
@@ -201,7 +201,7 @@ describe('a source', () => {
     api.peek = peek;
     expect([sourceNode.frozen, status()?.decision?.outcome]).toEqual([true, 'Committed']);
     await runs();
-    expect([sourceNode.dead, sourceNode.did.includes('release')]).toEqual([true, false]);
+    expect([sourceNode.dead, sourceNode.did.includes('resume')]).toEqual([true, false]);
   });
 
   it('sends again while the target’s agent does not answer', async () => {
@@ -302,7 +302,7 @@ describe('a source', () => {
     await runs();
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'ExecSessionOpen' });
     // Only resuming the pod removes the files that keep people out.
-    expect([sourceNode.did, status()?.sourceAgent?.state]).toEqual([['release'], 'Resumed']);
+    expect([sourceNode.did, status()?.sourceAgent?.state]).toEqual([['resume'], 'Resumed']);
   });
 
   it('reports where the diagnostics of a failure, or of a cancel, are', async () => {

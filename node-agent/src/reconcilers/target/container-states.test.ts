@@ -33,10 +33,10 @@ describe('a target’s container states', () => {
     [['AtResumeGate', 'Detached'], [], 'some'],
     [['Detached', failed], ['b'], 'some'],
     [['Detached', 'Detached'], [], 'all'],
-  ] as const)('%j: missing %j, detached %s', (all, missing, released) => {
+  ] as const)('%j: missing %j, detached %s', (all, missing, detached) => {
     const read = states('Resuming', ...all);
     expect(read.missing()).toEqual(missing);
-    expect(read.detached()).toBe(released);
+    expect(read.detached()).toBe(detached);
   });
 
   it('count a restore as unfinished until CRIU has detached or failed', () => {

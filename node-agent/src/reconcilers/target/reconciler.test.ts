@@ -157,7 +157,7 @@ describe('a target', () => {
     expect([node.ran, node.killed]).toEqual([1, 0]);
   });
 
-  it.each(['release.before', 'release.after'] as const)(
+  it.each(['resume.before', 'resume.after'] as const)(
     'whose agent dies at %s runs once, and is heard when the next one has looked',
     async (point) => {
       const { gate } = await toResumeGate();
