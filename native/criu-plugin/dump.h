@@ -24,7 +24,7 @@ int dump_task(pid_t pid);
  */
 int dump_file(int fd, int id);
 
-/* Let go of everything; @resume: also of what the plugin itself held. */
+/* Close and free everything; @resume: also resume the devices that the plugin itself held. */
 void dump_end(bool resume);
 
 #endif

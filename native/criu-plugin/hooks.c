@@ -28,7 +28,7 @@ static bool has_agent(void)
 	return path && *path;
 }
 
-/* Only criu on its own; an agent that drives it over RPC has the device in its hands. */
+/* Only for criu on its own; an agent that drives it over RPC holds and resumes the device itself. */
 static bool left_running(void)
 {
 	char buffer[4096];
@@ -94,7 +94,7 @@ static void end(int stage, int ret)
 		restore_end();
 		settings_restore_end();
 		report_end(ret || late_failed() ? NULL : "detached");
-		/* Should CRIU have missed that its tasks are dead, its caller must not. */
+		/* CRIU may not have noticed that its tasks are dead: its exit status says so to its caller. */
 		if (late_failed() && !ret)
 			_exit(1);
 		break;

@@ -27,7 +27,7 @@ int report_begin(void);
 int report_opened(pid_t root);
 
 /*
- * report_end - what it came to
+ * report_end - how the dump or restore has ended
  * @good: "dumped", "detached" (CRIU has detached from every restored task); NULL: it has failed
  */
 void report_end(const char *good);

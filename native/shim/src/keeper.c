@@ -66,7 +66,7 @@ static pid_t start_runc(const struct kept_restore *order)
 	_exit(order->become(order->argv));
 }
 
-/* Waits for runc, and for the create's word as long as there may be one. */
+/* Waits for runc, and for the create's message until it has come or the create has ended. */
 static void keep(const struct kept_restore *order, pid_t runc, int word)
 {
 	int ended = pidfd_of(runc);
@@ -147,7 +147,7 @@ static int write_pid_file(const char *path, long long pid, struct reason *why)
 	return -1;
 }
 
-/* What runc, which has ended, has come to: 0, or -1 with @why filled or its code empty. */
+/* How runc has ended: 0, or -1 with @why filled or its code empty. */
 static int judge(int status, struct reason *why)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)

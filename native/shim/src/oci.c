@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Stands between containerd (or CRI-O) and runc. `create` of a pod's container asks the agent, and may
- * become `restore`; `start` of a restored container has nothing to do. What cannot be understood is refused,
- * because the container might be a target, which must not be created from nothing. All else goes straight to
- * runc.
+ * become `restore`; `start` of a restored container has nothing to do. sealift-runc refuses what it does not
+ * understand, because the container might be a target, which must not be created from nothing. All else goes
+ * straight to runc.
  */
 #include "oci.h"
 
@@ -26,7 +26,7 @@
 #include "runc.h"
 #include "signals.h"
 
-/* Between a restore that has failed and the question what to do now, times their number. */
+/* The wait after a failed restore before the agent is asked again: this times the number of failures. */
 #define AGAIN_MS	1000
 #define AGAIN_MOST_MS	5000
 
@@ -68,7 +68,7 @@ static int fail(const struct oci_args *args, const struct reason *why)
 	return 1;
 }
 
-/* Makes the question to the agent of what the bundle says of its container. */
+/* Completes the request to the agent, which has what the bundle says of its container. */
 static void complete_request(json_t *request, const struct oci_args *args)
 {
 	char *bundle = realpath(args->bundle, NULL);

@@ -134,7 +134,7 @@ int oci_args_parse(int argc, char **argv, struct oci_args *args, struct reason *
 		at = take_option(argc, argv, at, global, why);
 		if (at < 0)
 			return -1;
-		/* Here already: the next option may be refused, and the log is where that is said. */
+		/* Set at once: if the next option is refused, fail() writes that to the log. */
 		args->log_json = log_format && !strcmp(log_format, "json");
 	}
 	if (at >= argc)

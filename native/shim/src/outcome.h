@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The outcome of a restore, for the agent: a file in the restore's work directory. The CRIU plugin writes it
- * ($SEALIFT_STATE), and what the plugin can no longer know is completed once runc has ended.
+ * ($SEALIFT_STATE); sealift-runc completes it once runc has ended.
  * docs/architecture.md, "Outcome of a dump or restore".
  */
 #ifndef SHIM_OUTCOME_H

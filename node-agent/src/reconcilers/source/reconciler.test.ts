@@ -134,17 +134,14 @@ describe('a source', () => {
     expect([sourceNode.dead, stage()]).toEqual([true, 'Gone']);
   });
 
-  it.each(['resume.before', 'resume.after'] as Point[])(
-    'whose agent dies at %s',
-    async (point) => {
-      put();
-      await run();
-      decide('Aborted');
-      await dieAt(point);
-      await runs();
-      expect([sourceNode.asItWas, stage()]).toEqual([true, 'Resumed']);
-    },
-  );
+  it.each(['resume.before', 'resume.after'] as Point[])('whose agent dies at %s', async (point) => {
+    put();
+    await run();
+    decide('Aborted');
+    await dieAt(point);
+    await runs();
+    expect([sourceNode.asItWas, stage()]).toEqual([true, 'Resumed']);
+  });
 
   it.each(['stop.before', 'stop.after'] as Point[])('whose agent dies at %s', async (point) => {
     put();
