@@ -47,7 +47,7 @@ export function parseNetworks(text: string | undefined): NetworkSelection[] {
     const match = /^(?:([^/@]+)\/)?([^/@]+)(?:@([^/@]+))?$/.exec(item.trim());
     if (!match)
       throw new NetworksError(
-        `The annotation ${annotations.networks} cannot be read: ${item} is not [namespace/]name[@interface].`,
+        `The annotation ${annotations.networks} cannot be read: ${item} is not [namespace/]name[@interface]. Create the pod with a valid one.`,
       );
     const [, namespace, name = '', iface] = match;
     return { name, ...(namespace ? { namespace } : {}), ...(iface ? { interface: iface } : {}) };

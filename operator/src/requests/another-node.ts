@@ -64,7 +64,7 @@ function planGivingUp<S extends HandoverStatus, E extends Own>(
   const tried = [...triedNodes, { nodeName, podUID: own.metadata.uid, reason, message }];
   if ('reason' in choose(namesOf(tried))) return undefined;
   draft.status.triedNodes = tried;
-  draft.progress.waiting('TargetReady', reason, `${message} Another node is tried.`);
+  draft.progress.waiting('TargetReady', reason, `${message} The operator tries another node.`);
   return draft.plan('Preparing', [deletion(own.metadata.uid)], 1000);
 }
 
