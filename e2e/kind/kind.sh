@@ -71,7 +71,7 @@ kind_plan() {
 	[ -z "$(deps_missing)" ] || steps+=(deps)
 	[ -d "$CHECKOUT/node_modules" ] || steps+=(npm)
 	mapfile -t lacking < <(cache_missing image-node image-workloads builder kubernetes etcd runc kind-kind kind-kubernetes \
-		kind-containerd kind-crictl kind-coredns kind-tree kind-image)
+		kind-containerd kind-crictl kind-coredns kind-multus kind-tree kind-image)
 	steps+=("${lacking[@]}")
 	if [ "$(engine)" = vm ]; then
 		mapfile -t lacking < <(cache_missing kind-machine-tree kind-machine kind-snapshot)

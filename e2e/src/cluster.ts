@@ -6,8 +6,12 @@ import { provider } from './provider/choice.ts';
 const { kubeconfig } = provider.tools;
 const env: Record<string, string> = kubeconfig === undefined ? {} : { KUBECONFIG: kubeconfig };
 
+/** How long a command may take that takes `ms` on the lab at most. */
+const within = (ms: number): { timeoutMs: number } => ({ timeoutMs: ms * provider.slowness });
+const KUBECTL_MS = 120_000;
+
 export const kubectl = (...args: string[]): Promise<string> =>
-  run(provider.tools.kubectl, args, { env });
+  run(provider.tools.kubectl, args, { env, ...within(KUBECTL_MS) });
 
 export async function kubectlJson(...args: string[]): Promise<unknown> {
   return JSON.parse(await kubectl(...args, '-o', 'json')) as unknown;
@@ -17,15 +21,15 @@ export async function kubectlJson(...args: string[]): Promise<unknown> {
 export async function apply(...objects: object[]): Promise<string> {
   const list = { apiVersion: 'v1', kind: 'List', items: objects };
   const input = JSON.stringify(list);
-  return run(provider.tools.kubectl, ['apply', '-f', '-'], { env, input });
+  return run(provider.tools.kubectl, ['apply', '-f', '-'], { env, input, ...within(KUBECTL_MS) });
 }
 
 export const helm = (...args: string[]): Promise<string> =>
-  run(provider.tools.helm, args, { env, timeoutMs: 900_000 });
+  run(provider.tools.helm, args, { env, ...within(900_000) });
 
 /** Runs a shell line on a node. @throws CommandError, UnableError */
 export const onNode = (node: string, line: string, timeoutMs = 60_000): Promise<string> =>
-  provider.runOnNode(node, line, timeoutMs);
+  provider.runOnNode(node, line, timeoutMs * provider.slowness);
 
 interface NodeList {
   items: {

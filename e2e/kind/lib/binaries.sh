@@ -13,6 +13,24 @@ kind_binaries_key() {
 
 kind_binaries_dir() { cache_dir "kind-$1" "$(kind_binaries_key "$1")"; }
 
+# Multus gives up when its pod's object has not come within 2.5 s. Beside the start of a pod the API server of an emulated cluster
+# takes longer than that to answer.
+kind_multus_key() { cache_key "$(binaries_key kubernetes)" "$(declare -f kind_multus_build kind_change)"; }
+kind_multus_dir() { cache_dir kind-multus "$(kind_multus_key)"; }
+kind_multus_build() {
+	local out=$1 go module=gopkg.in/k8snetworkplumbingwg/multus-cni.v4 source
+	go=$(binaries_go)
+	cd "$LAB_SRC/go/kubernetes" || exit
+	export GOFLAGS='-mod=readonly -buildvcs=false -gcflags=all=-dwarf=false' GOTOOLCHAIN=auto GOWORK=off
+	source=$("$go" list -m -f '{{.Dir}}' "$module")
+	cp -r --no-preserve=mode "$source" "$out/source"
+	kind_change "$source" "$out/source" pkg/multus/multus.go 's/2500 \* time.Millisecond/time.Minute/'
+	cp go.mod go.sum "$out/"
+	"$go" mod edit -replace "$module=$out/source" "$out/go.mod"
+	CGO_ENABLED=0 nice "$go" build -modfile "$out/go.mod" -trimpath -ldflags '-s -w' -o "$out/multus" "$module/cmd/multus"
+	rm -r "$out/source" "$out/go.mod" "$out/go.sum"
+}
+
 # kind_binaries_up: build what is missing, and link kind, kubectl and helm under $KIND/bin.
 kind_binaries_up() {
 	local module file
@@ -20,6 +38,7 @@ kind_binaries_up() {
 		BINARIES_MODULE=$module
 		cache_build "kind-$module" "$(kind_binaries_key "$module")" kind_binaries_build
 	done
+	cache_build kind-multus "$(kind_multus_key)" kind_multus_build
 	mkdir -p "$KIND/bin"
 	for file in "$(kind_binaries_dir kind)/kind" "$(binaries_dir kubernetes)"/{kubectl,helm}; do ln -sfn "$file" "$KIND/bin/"; done
 }
@@ -90,5 +109,5 @@ kind_source() {
 # kind_change SOURCE DIR FILE EXPRESSION: edit a file of the copy DIR with sed.
 kind_change() {
 	sed -i "$4" "$2/$3"
-	! cmp -s "$1/$3" "$2/$3" || die "kind's $3 has nothing to change any more: see kind_source"
+	! cmp -s "$1/$3" "$2/$3" || die "$3 of $1 has nothing to change any more: see e2e/kind/lib/binaries.sh"
 }

@@ -116,14 +116,14 @@ cluster_network() {
 	local node=$1 token=$2 subnet
 	subnet=$(cluster_kubectl get node "$node" -o 'jsonpath={.spec.podCIDR}')
 	[ -n "$subnet" ] || die "node $node has no pod subnet"
-	cluster_multus_kubeconfig "$token" | engine_exec "$node" 'umask 077 && cat >/etc/sealift-kind/api.kubeconfig && systemctl restart sealift-kind-api'
+	cluster_multus_kubeconfig "$token" | engine_exec "$node" 'umask 077 && cat >/etc/sealift-kind/multus.kubeconfig'
 	cluster_kubectl get nodes -o 'jsonpath={range .items[*]}{.spec.podCIDR}{" "}{.metadata.name}{"\n"}{end}' | grep -v " $node\$" |
 		engine_exec "$node" "cat >/etc/sealift-kind/routes && systemctl restart sealift-kind && \
 			sed 's#@SUBNET@#$subnet#' /usr/local/lib/sealift-kind/cni.conf.in >/etc/cni/net.d/00-multus.conf.new && \
 			mv /etc/cni/net.d/00-multus.conf.new /etc/cni/net.d/00-multus.conf"
 }
 
-# Multus runs on the nodes and speaks to the API server as a service account, through a proxy on its node (sealift-kind-api.service).
+# Multus runs on the nodes and speaks to the API server as a service account.
 cluster_multus_kubeconfig() {
 	local ca
 	ca=$(cluster_kubectl config view --raw -o 'jsonpath={.clusters[0].cluster.certificate-authority-data}')

@@ -13,7 +13,7 @@ kind_image_key() {
 	[ -z "${KIND_IMAGE_KEY:-}" ] || { echo "$KIND_IMAGE_KEY" && return; }
 	cache_key "$(kind_tree_key)" "@$KIND_SRC/node" "@$LAB_SRC/pause" "@$LAB_SRC/image.ts" \
 		"$(declare -f kind_image_build kind_image_furnish kind_image_control_plane kind_image_seed kind_scratch_image kind_libraries)" \
-		"$(binaries_key kubernetes)" "$(binaries_key etcd)" "$(binaries_key runc)" \
+		"$(binaries_key kubernetes)" "$(binaries_key etcd)" "$(binaries_key runc)" "$(kind_multus_key)" \
 		"$(for module in $KIND_MODULES; do [ "$module" = kind ] || kind_binaries_key "$module"; done)" "@$KIND_SRC/go/kind" "$KIND_REPOSITORY" "$(rootfs_seed_sums)"
 }
 kind_image_dir() { cache_dir kind-image "$(kind_image_key)"; }
@@ -50,7 +50,7 @@ kind_image_furnish() {
 	echo ReadKMsg=no >>"$root/etc/systemd/journald.conf"
 	cp -r --no-preserve=ownership "$KIND_SRC/node/." "$root/"
 	mkdir -p "$root"/etc/systemd/system/multi-user.target.wants "$root"/etc/{sealift-kind,cni/net.d,kubernetes/manifests}
-	for unit in kubelet containerd undo-mount-hacks sealift-kind sealift-kind-api; do
+	for unit in kubelet containerd undo-mount-hacks sealift-kind; do
 		ln -sf "/etc/systemd/system/$unit.service" "$root/etc/systemd/system/multi-user.target.wants/"
 	done
 	# Units of no use to a node that is a container, and what is the kernel's alone.
@@ -64,7 +64,7 @@ kind_image_furnish() {
 	install -D "$(binaries_dir runc)/runc" "$root/usr/local/sbin/runc"
 	mkdir -p "$root/opt/cni/bin"
 	for file in "$root"/usr/lib/cni/*; do ln -sf "/usr/lib/cni/$(basename "$file")" "$root/opt/cni/bin/"; done
-	install "$(binaries_dir kubernetes)/multus" "$root/opt/cni/bin/"
+	install "$(kind_multus_dir)/multus" "$root/opt/cni/bin/"
 	"$(binaries_dir kubernetes)/kubectl" version --client -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p' >"$root/kind/version"
 	mkdir -p "$root/kind/manifests"
 	# Pods of the cases have no claims: a class for those who make volumes by hand.

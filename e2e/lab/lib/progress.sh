@@ -32,6 +32,7 @@ progress_table() {
 		kind-kind|60|kind|Go modules, then the compiler
 		kind-kubernetes|140|kubeadm and kube-proxy|Go modules, then the compiler
 		kind-containerd|120|containerd 2.x|Go modules, then the compiler
+		kind-multus|30|Multus, with a longer timeout|the compiler
 		kind-crictl|120|crictl|Go modules, then the compiler
 		kind-coredns|120|CoreDNS|Go modules, then the compiler
 		kind-tree|60|the Debian tree of kind's nodes|the package mirror

@@ -30,8 +30,11 @@ const own: readonly Ability[] = ['shell', 'images', 'cables', 'reset', 'control-
 
 /** @param dir what kind-up has made, `build/kind` */
 export function kind(dir: string): Provider {
-  const command = (args: readonly string[], timeoutMs = 120_000): Promise<string> =>
-    run(script, args, { timeoutMs });
+  const speed = isInVm(dir) ? slow : { slowness: 1, moveTimeouts: {} };
+  const command = (
+    args: readonly string[],
+    timeoutMs = 120_000 * speed.slowness,
+  ): Promise<string> => run(script, args, { timeoutMs });
   const provider: Provider = {
     name: 'kind',
     tools: {
@@ -45,14 +48,15 @@ export function kind(dir: string): Provider {
       'outside-peer': "the one kernel has Sealift's driver, not the distribution's",
     },
     // No pod of the cases is on the control plane's node.
-    ...(isInVm(dir) ? slow : { slowness: 1, moveTimeouts: {} }),
+    ...speed,
     chartValues: { agent: { tolerations: [] } },
     runOnNode: (node, line, timeoutMs) => command(['exec', node, line], timeoutMs),
     async unpack(node, archive, folder) {
-      await run('bash', ['-c', `'${script}' exec ${node} 'tar -xz -C ${folder}' <'${archive}'`]);
+      const line = `'${script}' exec ${node} 'tar -xz -C ${folder}' <'${archive}'`;
+      await run('bash', ['-c', line], { timeoutMs: 120_000 * speed.slowness });
     },
     async loadImage(archive, nodes) {
-      await command(['load', archive, ...nodes], 900_000);
+      await command(['load', archive, ...nodes], 900_000 * speed.slowness);
     },
     async setCable(node, cable, state) {
       await command(['link', node, cable, state]);
