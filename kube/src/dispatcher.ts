@@ -7,6 +7,9 @@ import { Agent, type buildConnector, type Dispatcher } from 'undici';
 /** Less than the 90 s after which an API server closes an idle connection. */
 const KEEP_MS = 60_000;
 
+/** undici's own is 10 s. Each request has a limit of its own, which grows (`TimeoutFactor` in rest.ts). */
+const CONNECT_TIMEOUT_MS = 90_000;
+
 /**
  * HTTP/1.1, because over HTTP/2 undici passes the error of a broken connection to streams of cancelled requests. They
  * have no listener any more, and the error ends the process. (Seen with 8.12.4 and 8.13.1, when a connection was reset
@@ -35,6 +38,6 @@ export async function dispatcherOf(
   return new Agent({
     ...http1,
     keepAliveTimeout: KEEP_MS,
-    connect: connect as buildConnector.BuildOptions,
+    connect: { timeout: CONNECT_TIMEOUT_MS, ...(connect as buildConnector.BuildOptions) },
   });
 }

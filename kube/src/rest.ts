@@ -16,7 +16,7 @@ export interface RestRequest {
   readonly body?: unknown;
   readonly contentType?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Default 10 s. */
+  /** Default 10 s. Longer while the API server does not answer in time: see `TimeoutFactor`. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -27,8 +27,32 @@ export interface WatchLine {
 
 const jsonType = 'application/json';
 const credentialsMs = 30_000;
-const defaultTimeoutMs = 10_000;
+export const defaultTimeoutMs = 10_000;
 const maxBody = 64 * 1024 * 1024;
+
+/** How much longer than at first a request waits at most. */
+export const longestFactor = 8;
+
+/**
+ * How long requests wait. A timeout doubles it and an answer halves it: with a limit that the TLS handshake alone exceeds
+ * on a starved machine, each request would start from nothing and none would end.
+ */
+class TimeoutFactor {
+  #now = 1;
+
+  get now(): number {
+    return this.#now;
+  }
+
+  /** @param used by the request that had no answer: of several at a time one counts */
+  timedOut(used: number): void {
+    if (used === this.#now) this.#now = Math.min(longestFactor, this.#now * 2);
+  }
+
+  answered(): void {
+    this.#now = Math.max(1, this.#now / 2);
+  }
+}
 
 interface Access {
   readonly dispatcher: Dispatcher;
@@ -39,6 +63,7 @@ export class Rest {
   readonly #config: KubeConfig;
   readonly #base: string;
   readonly #userAgent: string;
+  readonly #factor = new TimeoutFactor();
   #access: Access | undefined;
   #credentialsAt = 0;
 
@@ -53,27 +78,34 @@ export class Rest {
    * @throws ApiError for an answer outside 2xx; ConnectionError without an answer.
    */
   async request(request: RestRequest): Promise<unknown> {
-    const timeoutMs = request.timeoutMs ?? defaultTimeoutMs;
+    const factor = this.#factor.now;
+    const timeoutMs = (request.timeoutMs ?? defaultTimeoutMs) * factor;
     const timeout = AbortSignal.timeout(timeoutMs);
     const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout;
     try {
       const response = await this.#send(request, signal);
       const text = await response.text();
+      this.#factor.answered();
       return text === '' ? undefined : (JSON.parse(text) as unknown);
     } catch (error) {
-      if (error instanceof ApiError) throw error;
+      if (error instanceof ApiError) {
+        this.#factor.answered();
+        throw error;
+      }
       if (request.signal?.aborted)
         throw new ConnectionError(
           'Cancelled',
           `${request.method} ${request.path} was cancelled`,
           error,
         );
-      if (timeout.aborted)
+      if (timeout.aborted) {
+        this.#factor.timedOut(factor);
         throw new ConnectionError(
           'RequestTimeout',
           `${request.method} ${request.path}: no answer within ${timeoutMs} ms`,
           error,
         );
+      }
       throw new ConnectionError(
         'Unreachable',
         `${request.method} ${request.path}: ${messageOf(error)}`,

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { KubeConfig } from '@kubernetes/client-node';
+import { afterEach, describe, expect, it } from 'vitest';
+import { longestFactor, Rest } from './rest.ts';
+
+const timeoutMs = 100;
+
+describe('a server that answers late', () => {
+  let server: Server | undefined;
+  let answerMs = 0;
+  let status = 200;
+
+  async function rest(): Promise<Rest> {
+    server = createServer((_, response) => {
+      setTimeout(() => response.writeHead(status).end('{}'), answerMs);
+    });
+    await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const config = new KubeConfig();
+    config.loadFromClusterAndUser(
+      { name: 'c', server: `http://127.0.0.1:${port}`, skipTLSVerify: true },
+      { name: 'u' },
+    );
+    return new Rest(config);
+  }
+  const get = (from: Rest): Promise<unknown> =>
+    from.request({ method: 'GET', path: '/', timeoutMs });
+
+  afterEach(() => {
+    server?.closeAllConnections();
+    server?.close();
+    status = 200;
+  });
+
+  it('gets more time after each timeout, until it answers', async () => {
+    const client = await rest();
+    answerMs = 3 * timeoutMs;
+    await expect(get(client)).rejects.toThrow('no answer within 100 ms');
+    await expect(get(client)).rejects.toThrow('no answer within 200 ms');
+    expect(await get(client)).toEqual({});
+    await expect(get(client)).rejects.toThrow('no answer within 200 ms');
+  });
+
+  it('counts timeouts of requests at the same time once', async () => {
+    const client = await rest();
+    answerMs = 60_000;
+    const results = await Promise.allSettled([get(client), get(client), get(client)]);
+    expect(results.map(({ status: how }) => how)).toEqual(['rejected', 'rejected', 'rejected']);
+    await expect(get(client)).rejects.toThrow('no answer within 200 ms');
+  });
+
+  it('never gets more than the longest time', async () => {
+    const client = await rest();
+    answerMs = 60_000;
+    for (let n = 0; n < 5; n++) await get(client).catch(() => undefined);
+    await expect(get(client)).rejects.toThrow(`no answer within ${longestFactor * timeoutMs} ms`);
+  });
+
+  it('has answered with an error too', async () => {
+    const client = await rest();
+    answerMs = 60_000;
+    await get(client).catch(() => undefined);
+    [answerMs, status] = [0, 409];
+    await expect(get(client)).rejects.toMatchObject({ name: 'ApiError' });
+    [answerMs, status] = [60_000, 200];
+    await expect(get(client)).rejects.toThrow('no answer within 100 ms');
+  });
+});
