@@ -24,6 +24,8 @@ export interface Application {
   readonly name: string;
   /** For people: what runs. */
   readonly title: string;
+  /** It is in the image with UCX and Open MPI, not in that of the workloads. */
+  readonly inApplicationsImage?: true;
   /** The TCP port on which the server waits for its client. */
   readonly port: number;
   /** The words of the server's command line. `$GID` is the index of the device's IPv4 GID. */
@@ -57,7 +59,7 @@ export function shellLine(
   tail: readonly string[] = [],
   countFile = COUNT_FILE,
 ): string {
-  const prelude = words.includes('$GID') ? [FIND_GID] : [];
+  const prelude = words.some((word) => word.includes('$GID')) ? [FIND_GID] : [];
   if (counted === undefined) return [...prelude, ['exec', ...words, ...tail].join(' ')].join('; ');
   const line = (count: string): string => [...words, counted.option, count, ...tail].join(' ');
   const wait = `until [ -s ${countFile} ]; do sleep 0.2; done`;

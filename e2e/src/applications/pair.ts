@@ -8,8 +8,9 @@ import {
   type Output,
 } from './application.ts';
 import type { CaseContext } from '../case.ts';
+import { APPLICATIONS_IMAGE, needApplicationsImage } from '../images.ts';
 import { Pair, type Endpoint } from '../pair.ts';
-import { execInPod, waitUntilPodEnded } from '../pods.ts';
+import { execInPod, waitUntilPodEnded, type PodOptions } from '../pods.ts';
 import type { ApplicationResult } from '../report.ts';
 import { NotReachedError, until } from '../wait.ts';
 
@@ -32,12 +33,17 @@ export class ApplicationPair extends Pair {
   }
 
   async start(): Promise<void> {
-    const { server, client = server, counted, port } = this.#application;
-    const inShell = (line: string): string[] => ['/bin/sh', '-c', line];
-    await this.startPod('server', { command: inShell(shellLine(server, counted)) });
+    const { server, client = server, counted, port, inApplicationsImage } = this.#application;
+    if (inApplicationsImage) await needApplicationsImage(this.context.log);
+    const image = inApplicationsImage ? { image: APPLICATIONS_IMAGE } : {};
+    const inShell = (line: string): Pick<PodOptions, 'command' | 'image'> => ({
+      command: ['/bin/sh', '-c', line],
+      ...image,
+    });
+    await this.startPod('server', inShell(shellLine(server, counted)));
     await this.waitUntilListening(port);
     const tail = [this.addresses.server];
-    await this.startPod('client', { command: inShell(shellLine(client, counted, tail)) });
+    await this.startPod('client', inShell(shellLine(client, counted, tail)));
     if (counted === undefined) return;
 
     const rate = await until('the pilot run ends', { within: 180, every: 3 }, async () =>
