@@ -5,6 +5,7 @@ import type { Application } from '../src/applications/application.ts';
 import { ApplicationPair, outcome } from '../src/applications/pair.ts';
 import { perftests } from '../src/applications/perftest.ts';
 import { pingpongs } from '../src/applications/pingpong.ts';
+import { ucx } from '../src/applications/ucx.ts';
 import type { Endpoint } from '../src/pair.ts';
 import { sleepSeconds } from '../src/wait.ts';
 
@@ -22,12 +23,13 @@ async function run(
   expect(moved >= application.queuePairs, `only ${moved} queue pairs were moved`);
 }
 
-const applications = [...perftests, ...pingpongs];
+const applications = [...perftests, ...pingpongs, ...ucx];
 
 export const cases: readonly Case[] = applications.flatMap((application) =>
   (['client', 'server'] as const).map((endpoint) => ({
     name: `application-${application.name}-${endpoint}`,
     promise: `\`${application.title}\` survives a move of its ${endpoint}: both ends exit with 0, and find their work right.`,
+    ...(application.inApplicationsImage && { needs: ['images', 'shell'] as const }),
     run: (context: CaseContext) => run(context, application, endpoint),
   })),
 );

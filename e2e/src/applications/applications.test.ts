@@ -9,6 +9,7 @@ import { cases } from '../../cases/applications.ts';
 import { iterationsFor, shellLine } from './application.ts';
 import * as perftest from './perftest.ts';
 import * as pingpong from './pingpong.ts';
+import * as ucx from './ucx.ts';
 
 /** As perftest 6.24 prints them. */
 const BANDWIDTH = `
@@ -33,6 +34,13 @@ const PINGPONG = `
   remote address: LID 0x0000, QPN 0x000012, PSN 0x0be8a2, GID ::ffff:10.99.0.12
 8192000 bytes in 1.25 seconds = 52.43 Mbit/sec
 1000 iters in 1.25 seconds = 1250.00 usec/iter
+`;
+/** As ucx_perftest 1.18 prints them. */
+const UCX = `
+|    Stage     | # iterations | 50.0%ile | average | overall |  average |  overall |  average  |  overall  |
++--------------+--------------+----------+---------+---------+----------+----------+-----------+-----------+
+[thread 0]             19684      5.678    27.205    50.927        2.24       1.20       36758       19636
+Final:                200000      7.657    10.495    17.639        5.82       3.46       95281       56694
 `;
 const client = { endpoint: 'client', iterations: undefined } as const;
 const server = { endpoint: 'server', iterations: undefined } as const;
@@ -89,6 +97,29 @@ describe('ibv_*_pingpong', () => {
     expect(pingpong.isVerified({ ...server, log: PINGPONG, iterations: 90_000 })).toBe(false);
     const wrong = `${log}invalid data in page 0\n`;
     expect(pingpong.isVerified({ ...server, log: wrong, iterations: 90_000 })).toBe(false);
+  });
+});
+
+describe('ucx_perftest', () => {
+  test('prints how fast it was', () => {
+    expect(ucx.resultIn(UCX)).toEqual({ iterations: 200_000, messagesPerS: 56_694 });
+    expect(ucx.resultIn('')).toBeUndefined();
+  });
+
+  test('counts two messages for an iteration of a latency test, and one for others', () => {
+    const rateOf = (name: string): number | undefined =>
+      ucx.ucx.find((one) => one.name === name)?.counted?.rate(UCX);
+    expect(rateOf('ucx-rc-tag-lat')).toBe(28_347);
+    expect(rateOf('ucx-ud-tag-bw')).toBe(56_694);
+  });
+
+  test('is verified by the iterations of its client and by silence about errors', () => {
+    expect(ucx.isVerified({ ...client, log: UCX, iterations: 200_000 })).toBe(true);
+    expect(ucx.isVerified({ ...client, log: UCX, iterations: 200_001 })).toBe(false);
+    expect(ucx.isVerified({ ...server, log: '', iterations: 200_000 })).toBe(true);
+    const complaint =
+      '[1795968511.1] [pod-a:26   :0]  ud_ep.c:278  UCX  ERROR UD endpoint timeout\n';
+    expect(ucx.isVerified({ ...server, log: complaint, iterations: 200_000 })).toBe(false);
   });
 });
 
