@@ -47,16 +47,22 @@ applications_build() {
 
 applications_tree() {
 	local key
-	key=$(cache_key "@$here/applications.packages" "@$here/applications.sh" "$(tree workloads)" "$(declare -f tree_build)")
+	key=$(cache_key "@$here/applications.packages" "$(tree workloads)" "$(declare -f tree_build linked take applications_build)" \
+		"${APPLICATION_PROGRAMS[*]} ${APPLICATION_MODULES[*]} ${APPLICATION_DATA[*]}")
 	cache_build image-applications "$key" applications_build >&2
 	cache_dir image-applications "$key"
 }
 
 image_applications() {
-	local base own
+	local base files own
 	base=$(tree workloads)
+	files=$(applications_tree)
 	own=$(stage applications)
-	cp -a "$(applications_tree)/." "$own/"
+	cp -a "$files/." "$own/"
+	builder_run make -s -C e2e/workloads mpi MPI="$files/$LIBDIR"
+	install "$BUILD/workloads/mpi-rounds" "$own/usr/bin/"
+	install e2e/workloads/mpi/agent.sh "$own/usr/bin/mpi-agent"
+	install e2e/workloads/mpi/shell.sh "$own/usr/bin/mpi-shell"
 	rm -rf "${own:?}/$LIBDIR/openmpi/include"
 	ln -s mpirun.openmpi "$own/usr/bin/mpirun"
 	write applications "$(cache_key "$base" "@$own")" --layer "$base" \

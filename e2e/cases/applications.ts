@@ -3,33 +3,34 @@
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import type { Application } from '../src/applications/application.ts';
 import { ApplicationPair, outcome } from '../src/applications/pair.ts';
+import { mpi } from '../src/applications/mpi.ts';
 import { perftests } from '../src/applications/perftest.ts';
 import { pingpongs } from '../src/applications/pingpong.ts';
 import { ucx } from '../src/applications/ucx.ts';
-import type { Endpoint } from '../src/pair.ts';
-import { sleepSeconds } from '../src/wait.ts';
 
-async function run(
-  context: CaseContext,
-  application: Application,
-  endpoint: Endpoint,
-): Promise<void> {
+type Moved = 'client' | 'server' | 'both';
+
+/** An application with several processes has more queue pairs than one end of a connection needs; never fewer. */
+async function run(context: CaseContext, application: Application, moved: Moved): Promise<void> {
   const pair = new ApplicationPair(context, application);
   await pair.start();
-  await sleepSeconds(5);
-  await pair.move(endpoint);
-  context.log(`  ${outcome(await pair.waitForResult(endpoint))}`);
-  const moved = context.results.moves.at(-1)?.objects.qp ?? 0;
-  expect(moved >= application.queuePairs, `only ${moved} queue pairs were moved`);
+  for (const endpoint of moved === 'both' ? (['client', 'server'] as const) : [moved]) {
+    await pair.move(endpoint);
+    const count = context.results.moves.at(-1)?.objects.qp ?? 0;
+    expect(count >= application.queuePairs, `only ${count} queue pairs were moved`);
+  }
+  context.log(`  ${outcome(await pair.waitForResult(moved))}`);
 }
 
-const applications = [...perftests, ...pingpongs, ...ucx];
+const WHAT = { client: 'of its client', server: 'of its server', both: 'of both its ends' };
+
+const applications = [...perftests, ...pingpongs, ...ucx, ...mpi];
 
 export const cases: readonly Case[] = applications.flatMap((application) =>
-  (['client', 'server'] as const).map((endpoint) => ({
-    name: `application-${application.name}-${endpoint}`,
-    promise: `\`${application.title}\` survives a move of its ${endpoint}: both ends exit with 0, and find their work right.`,
+  (application.moves ?? (['client', 'server'] as const)).map((moved) => ({
+    name: `application-${application.name}-${moved}`,
+    promise: `\`${application.title}\` survives a move ${WHAT[moved]}: both ends exit with 0, and find their work right.`,
     ...(application.inApplicationsImage && { needs: ['images', 'shell'] as const }),
-    run: (context: CaseContext) => run(context, application, endpoint),
+    run: (context: CaseContext) => run(context, application, moved),
   })),
 );

@@ -20,7 +20,7 @@ export interface Output {
 }
 
 export interface Application {
-  /** Lower case with dashes. The cases are `application-<name>-client` and `application-<name>-server`. */
+  /** Lower case with dashes. The cases are `application-<name>-client`, and so on. */
   readonly name: string;
   /** For people: what runs. */
   readonly title: string;
@@ -28,10 +28,16 @@ export interface Application {
   readonly inApplicationsImage?: true;
   /** The TCP port on which the server waits for its client. */
   readonly port: number;
+  /** CPU limit of each pod. Absent: that of all pods of cases. */
+  readonly cpuLimit?: string;
   /** The words of the server's command line. `$GID` is the index of the device's IPv4 GID. */
   readonly server: readonly string[];
-  /** The client's; the server's address is added. Absent: as the server's. */
+  /** The client's. The server's address is added, unless they have `$PEER`, which is that. Absent: as the server's. */
   readonly client?: readonly string[];
+  /** What the client prints when there is traffic. Absent: nothing. */
+  readonly started?: RegExp;
+  /** What moves; each is a case. Absent: either end. */
+  readonly moves?: readonly ('client' | 'server' | 'both')[];
   /** Absent: the application runs for a time. */
   readonly counted?: Counted;
   /** How many queue pairs an end has at least. */
@@ -51,15 +57,18 @@ export const COUNT_FILE = '/tmp/iterations';
 /**
  * The command line of an endpoint's container. It ends by `exec`: the application is the container's first process, and its
  * exit status the container's.
- * @param tail words after all others: the client's have the server's address
+ * @param peer the server's address, for the client
  */
 export function shellLine(
   words: readonly string[],
   counted: Counted | undefined,
-  tail: readonly string[] = [],
+  peer?: string,
   countFile = COUNT_FILE,
 ): string {
-  const prelude = words.some((word) => word.includes('$GID')) ? [FIND_GID] : [];
+  const uses = (name: string): boolean => words.some((word) => word.includes(name));
+  const prelude = uses('$GID') ? [FIND_GID] : [];
+  if (uses('$PEER')) prelude.push(`PEER=${peer ?? ''}`);
+  const tail = peer === undefined || uses('$PEER') ? [] : [peer];
   if (counted === undefined) return [...prelude, ['exec', ...words, ...tail].join(' ')].join('; ');
   const line = (count: string): string => [...words, counted.option, count, ...tail].join(' ');
   const wait = `until [ -s ${countFile} ]; do sleep 0.2; done`;

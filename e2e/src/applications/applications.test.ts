@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { cases } from '../../cases/applications.ts';
 import { iterationsFor, shellLine } from './application.ts';
+import * as mpi from './mpi.ts';
 import * as perftest from './perftest.ts';
 import * as pingpong from './pingpong.ts';
 import * as ucx from './ucx.ts';
@@ -123,17 +124,49 @@ describe('ucx_perftest', () => {
   });
 });
 
+describe('mpi-rounds', () => {
+  const VERDICT = '{"test":"allreduce","ranks":2,"rounds":1334,"wrong":0}';
+
+  test('prints a verdict', () => {
+    const verdict = { test: 'allreduce', ranks: 2, rounds: 1334, wrong: 0 };
+    expect(mpi.verdictIn(`progress 3\n${VERDICT}\n`)).toEqual(verdict);
+    expect(mpi.verdictIn('progress 3\n')).toBeUndefined();
+  });
+
+  test('is verified by rank 0', () => {
+    expect(mpi.isVerified({ ...client, log: VERDICT })).toBe(true);
+    expect(mpi.isVerified({ ...client, log: 'progress 3\n' })).toBe(false);
+    expect(mpi.isVerified({ ...client, log: VERDICT.replace('"wrong":0', '"wrong":1') })).toBe(
+      false,
+    );
+    expect(mpi.isVerified({ ...client, log: VERDICT.replace('1334', '0') })).toBe(false);
+    expect(mpi.isVerified({ ...server, log: '' })).toBe(true);
+  });
+
+  test('has begun after the first rounds', () => {
+    expect(mpi.mpi[0]?.started?.test('progress 0\n')).toBe(false);
+    expect(mpi.mpi[0]?.started?.test('progress 0\nprogress 53\n')).toBe(true);
+  });
+});
+
 describe('an endpoint', () => {
   const counted = { option: '-n', pilot: 7, rate: () => undefined };
 
   test('is replaced by the application', () => {
-    expect(shellLine(['echo', 'a'], undefined, ['b'])).toBe('exec echo a b');
+    expect(shellLine(['echo', 'a'], undefined, 'b')).toBe('exec echo a b');
+  });
+
+  test('finds its peer where its words have it', () => {
+    const line = shellLine(['echo', 'to', '$PEER:1'], undefined, '10.99.0.12');
+    expect(spawnSync('/bin/sh', ['-c', line], { encoding: 'utf8' }).stdout).toBe(
+      'to 10.99.0.12:1\n',
+    );
   });
 
   test('does the pilot run, and then as many iterations as it is told', () => {
     const file = join(mkdtempSync(join(tmpdir(), 'iterations-')), 'count');
     writeFileSync(file, '9\n');
-    const line = shellLine(['echo', 'run'], counted, ['peer'], file);
+    const line = shellLine(['echo', 'run'], counted, 'peer', file);
     const done = spawnSync('/bin/sh', ['-c', line], { encoding: 'utf8' });
     expect(done.stdout).toBe('run -n 7 peer\nrun -n 9 peer\n');
   });

@@ -5,6 +5,7 @@ import {
   iterationsFor,
   shellLine,
   type Application,
+  type Counted,
   type Output,
 } from './application.ts';
 import type { CaseContext } from '../case.ts';
@@ -12,7 +13,7 @@ import { APPLICATIONS_IMAGE, needApplicationsImage } from '../images.ts';
 import { Pair, type Endpoint } from '../pair.ts';
 import { execInPod, waitUntilPodEnded, type PodOptions } from '../pods.ts';
 import type { ApplicationResult } from '../report.ts';
-import { NotReachedError, until } from '../wait.ts';
+import { NotReachedError, sleepSeconds, until } from '../wait.ts';
 
 /**
  * How long an application that counts is to run, in seconds. The pilot run is slower than the rest, as an emulated node
@@ -33,19 +34,27 @@ export class ApplicationPair extends Pair {
   }
 
   async start(): Promise<void> {
-    const { server, client = server, counted, port, inApplicationsImage } = this.#application;
+    const { server, client = server, counted, port } = this.#application;
+    const { inApplicationsImage, cpuLimit, started } = this.#application;
     if (inApplicationsImage) await needApplicationsImage(this.context.log);
-    const image = inApplicationsImage ? { image: APPLICATIONS_IMAGE } : {};
-    const inShell = (line: string): Pick<PodOptions, 'command' | 'image'> => ({
+    const inShell = (line: string): Partial<PodOptions> & Pick<PodOptions, 'command'> => ({
       command: ['/bin/sh', '-c', line],
-      ...image,
+      ...(inApplicationsImage && { image: APPLICATIONS_IMAGE }),
+      ...(cpuLimit !== undefined && { cpuLimit }),
     });
     await this.startPod('server', inShell(shellLine(server, counted)));
     await this.waitUntilListening(port);
-    const tail = [this.addresses.server];
-    await this.startPod('client', inShell(shellLine(client, counted, tail)));
-    if (counted === undefined) return;
+    await this.startPod('client', inShell(shellLine(client, counted, this.addresses.server)));
+    if (counted !== undefined) await this.#startCounted(counted);
+    if (started === undefined) await sleepSeconds(5);
+    else
+      await until('there is traffic', { within: 300, every: 3 }, async () =>
+        started.test(await this.podLog('client')) ? true : undefined,
+      );
+  }
 
+  /** Lets the pilot run end, and then both ends do as much as is to be done. */
+  async #startCounted(counted: Counted): Promise<void> {
     const rate = await until('the pilot run ends', { within: 180, every: 3 }, async () =>
       counted.rate(await this.podLog('client')),
     );
@@ -54,7 +63,7 @@ export class ApplicationPair extends Pair {
       `  ${rate.toFixed(0)} iterations a second: ${this.#iterations} are to be done`,
     );
     await this.#setIterations('server');
-    await this.waitUntilListening(port);
+    await this.waitUntilListening(this.#application.port);
     await this.#setIterations('client');
   }
 

@@ -60,6 +60,7 @@ function perftest(transport: 'rc' | 'ud', { test, size, messages = 1 }: Test): A
     name: `ucx-${transport}-${test.replace(/^ucp_/, '').replaceAll('_', '-')}`,
     title: `UCX_TLS=${transport}_v ucx_perftest -t ${test} -s ${size}`,
     inApplicationsImage: true,
+    cpuLimit: '500m',
     port: 13337,
     server: [...environment(transport), ...words],
     counted: { option: '-n', pilot: PILOT, rate },
