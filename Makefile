@@ -14,7 +14,7 @@ include e2e/kind/kind.mk
 include simulation/simulation.mk
 include native/rxe/debug-kernel/debug-kernel.mk
 
-.PHONY: help native native-check native-clean js images build demo e2e e2e-kind faults e2e-test test format model
+.PHONY: help native native-check native-clean js images applications build demo e2e e2e-kind faults e2e-test test format model
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {gsub(/[$$][$$]/, "$$", $$2); printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ js: node_modules/.package-lock.json ## Bundle operator and agent
 
 images: native js lab-binaries ## Build the image archives under build/images
 	@$(STEP) images images/build.sh
+
+applications: node_modules/.package-lock.json builder ## Build the image with UCX and Open MPI, for the cases that run them
+	@$(STEP) applications images/build.sh applications
 
 build: images ## Build everything
 

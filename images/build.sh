@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # build.sh [workloads] [operator] [agent]: write image archives to build/images, the node bundle to build/bundle.
 # Needs what `make native` and images/bundle.ts have built.
+# build.sh applications: write the image with UCX and Open MPI, for the cases that run them.
 # build.sh bases: write the layers below each image's own layer as images; needs only node_modules.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,6 +14,8 @@ BUILD=$CHECKOUT/build
 NATIVE=$BUILD/native
 IMAGES=$BUILD/images
 LIBDIR=usr/lib/x86_64-linux-gnu
+# shellcheck source=/dev/null
+. "$here/applications.sh"
 
 # tree_build DIR: a root with only the packages' files; PACKAGES is the path of the list.
 tree_build() {

@@ -7,7 +7,7 @@ import type { Case } from './case.ts';
 import { readyNodes, versions } from './cluster.ts';
 import { pickByName, unknownNames } from './names.ts';
 import { provider } from './provider/choice.ts';
-import { Results, writeReport } from './report.ts';
+import { applicationTable, Results, writeReport } from './report.ts';
 import { allCases, caseResult, runCases } from './runner.ts';
 import { installSealift } from './sealift.ts';
 
@@ -31,7 +31,7 @@ const folder = (): string => (provider.name === 'lab' ? 'e2e' : `e2e-${provider.
 async function main(): Promise<number> {
   if (has('--list')) {
     for (const c of has('--faults') ? cells : await allCases())
-      log(`${c.name.padEnd(36)} ${c.inTest ? 'test' : '    '} ${c.promise}`);
+      log(`${c.name.padEnd(44)} ${c.inTest ? 'test' : '    '} ${c.promise}`);
     return 0;
   }
   const names = process.env['CASE'] ?? '';
@@ -53,6 +53,7 @@ async function main(): Promise<number> {
   const results = new Results();
   const outcomes = await runCases(cases, { nodes: [first, second], results, log });
   if (matrix.hasResults) log(`\n${matrix.table()}`);
+  if (results.applications.length > 0) log(`\n${applicationTable(results.applications)}`);
   const ended = outcomes.map(caseResult);
   const report = `build/${has('--faults') ? 'faults' : folder()}/report.json`;
   if (!has('--faults')) await writeReport(report, results.report(await versions(), ended));

@@ -15,6 +15,8 @@ export interface PodOptions {
   readonly namespace: string;
   readonly name: string;
   readonly node?: string;
+  /** Absent: the workloads' image. */
+  readonly image?: string;
   readonly command: readonly string[];
   /** Address on the fabric network, without prefix length. Absent: no fabric network, no RDMA. */
   readonly address?: string;
@@ -96,7 +98,7 @@ export function podManifest(o: PodOptions): object {
       containers: [
         {
           name: 'main',
-          image: IMAGE,
+          image: o.image ?? IMAGE,
           imagePullPolicy: 'IfNotPresent',
           command: [...o.command],
           // A node of the lab has one CPU. The limit leaves some of it to the agent.

@@ -48,6 +48,18 @@ export const PerftestResult = z.strictObject({
 });
 export type PerftestResult = z.infer<typeof PerftestResult>;
 
+export const ApplicationResult = z.strictObject({
+  name: z.string(),
+  moved: z.enum(['client', 'server', 'both']),
+  /** Exit statuses; -1 of one that has not ended. */
+  exit: z.strictObject({ client: z.int(), server: z.int() }),
+  /** By what the application itself checks and prints. */
+  verified: z.boolean(),
+  /** The longest of its moves. */
+  blackoutMs: ms,
+});
+export type ApplicationResult = z.infer<typeof ApplicationResult>;
+
 export const LedgerResult = z.strictObject({
   operations: count,
   lost: count,
@@ -71,6 +83,7 @@ export const Report = z.strictObject({
   cases: z.array(CaseResult).optional(),
   moves: z.array(Move),
   perftest: z.array(PerftestResult),
+  applications: z.array(ApplicationResult),
   ledger: LedgerResult,
   versions: z.strictObject({
     kernel: z.string(),
@@ -89,6 +102,7 @@ export type Report = z.infer<typeof Report>;
 export class Results {
   readonly moves: Move[] = [];
   readonly perftest: PerftestResult[] = [];
+  readonly applications: ApplicationResult[] = [];
   readonly ledger: LedgerResult = {
     operations: 0,
     lost: 0,
@@ -108,8 +122,9 @@ export class Results {
   }
 
   report(versions: Record<string, string>, cases?: readonly CaseResult[]): Report {
-    const { moves, perftest, ledger } = this;
-    return Report.parse({ ...(cases && { cases }), moves, perftest, ledger, versions });
+    const { moves, perftest, applications, ledger } = this;
+    const measured = { moves, perftest, applications, ledger };
+    return Report.parse({ ...(cases && { cases }), ...measured, versions });
   }
 }
 
@@ -142,6 +157,22 @@ export function moveTable(moves: readonly Move[]): string {
       ),
     ],
   ];
+  return aligned(rows);
+}
+
+/** One row per application. */
+export function applicationTable(applications: readonly ApplicationResult[]): string {
+  return aligned([
+    ['application', 'moved', 'client', 'server', 'verified', 'blackout'],
+    ...applications.map(({ name, moved, exit, verified, blackoutMs }) => [
+      ...[name, moved, String(exit.client), String(exit.server)],
+      ...[verified ? 'yes' : 'NO', `${blackoutMs.toFixed(0)} ms`],
+    ]),
+  ]);
+}
+
+/** Rows of equally many cells as lines, each column as wide as its widest cell. */
+function aligned(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]?.map((_, i) => Math.max(...rows.map((r) => r[i]?.length ?? 0))) ?? [];
   return rows
     .map((r) =>

@@ -1,38 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Installs Sealift on the cluster: images, chart, fabric network.
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { helm, kubectl, kubectlJson, onNode, readyNodes } from './cluster.ts';
+import { helm, kubectl, kubectlJson, readyNodes } from './cluster.ts';
 import { top } from './command.ts';
+import { loadImage } from './images.ts';
 import { FABRIC } from './pods.ts';
 import { provider } from './provider/choice.ts';
 import { NotReachedError, until } from './wait.ts';
 
 const IMAGES = ['operator', 'agent', 'workloads'] as const;
 
-async function digest(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
-}
-
-/** Imports each image archive that a node lacks. A mark file on the node has the digest of what it has. */
+/** @returns whether a node lacked one of those that Sealift's pods run */
 async function loadImages(log: (line: string) => void): Promise<boolean> {
   let changed = false;
   for (const image of IMAGES) {
-    const archive = `${top}/build/images/${image}.tar`;
-    const sum = await digest(archive);
-    const mark = `/var/lib/sealift-lab-image-${image}`;
-    const lacking: string[] = [];
-    for (const node of await readyNodes())
-      if ((await onNode(node, `cat ${mark} 2>/dev/null || true`)).trim() !== sum)
-        lacking.push(node);
-    if (lacking.length === 0) continue;
-    log(`loading image ${image} onto ${lacking.join(', ')}`);
-    await provider.loadImage(archive, lacking);
-    for (const node of lacking) await onNode(node, `echo ${sum} > ${mark}`);
-    changed ||= image !== 'workloads';
+    const lacked = await loadImage(image, log);
+    if (image !== 'workloads') changed ||= lacked;
   }
   return changed;
 }

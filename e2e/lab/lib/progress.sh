@@ -29,6 +29,8 @@ progress_table() {
 		driver|60|kernel module rdma_rxe|the compiler
 		native|45|CRIU plugin, shim, addon and workloads|the compiler
 		images|20|image archives of operator, agent and workloads|this machine's disk
+		image-applications|70|UCX and Open MPI with what they link|the package mirror
+		applications|80|image archive with UCX and Open MPI|this machine's disk
 		kind-kind|60|kind|Go modules, then the compiler
 		kind-kubernetes|140|kubeadm and kube-proxy|Go modules, then the compiler
 		kind-containerd|120|containerd 2.x|Go modules, then the compiler

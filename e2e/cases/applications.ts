@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Applications as users have them, unmodified: one end moves in mid-run, and both end as if nothing had been.
+import { expect, type Case, type CaseContext } from '../src/case.ts';
+import type { Application } from '../src/applications/application.ts';
+import { ApplicationPair, outcome } from '../src/applications/pair.ts';
+import { mpi } from '../src/applications/mpi.ts';
+import { perftests } from '../src/applications/perftest.ts';
+import { pingpongs } from '../src/applications/pingpong.ts';
+import { ucx } from '../src/applications/ucx.ts';
+
+type Moved = 'client' | 'server' | 'both';
+
+/** An application with several processes has more queue pairs than one end of a connection needs; never fewer. */
+async function run(context: CaseContext, application: Application, moved: Moved): Promise<void> {
+  const pair = new ApplicationPair(context, application);
+  await pair.start();
+  for (const endpoint of moved === 'both' ? (['client', 'server'] as const) : [moved]) {
+    await pair.move(endpoint);
+    const count = context.results.moves.at(-1)?.objects.qp ?? 0;
+    expect(count >= application.queuePairs, `only ${count} queue pairs were moved`);
+  }
+  context.log(`  ${outcome(await pair.waitForResult(moved))}`);
+}
+
+const WHAT = { client: 'of its client', server: 'of its server', both: 'of both its ends' };
+
+const applications = [...perftests, ...pingpongs, ...ucx, ...mpi];
+
+export const cases: readonly Case[] = applications.flatMap((application) =>
+  (application.moves ?? (['client', 'server'] as const)).map((moved) => ({
+    name: `application-${application.name}-${moved}`,
+    promise: `\`${application.title}\` survives a move ${WHAT[moved]}: both ends exit with 0, and find their work right.`,
+    ...(application.inApplicationsImage && { needs: ['images', 'shell'] as const }),
+    run: (context: CaseContext) => run(context, application, moved),
+  })),
+);
