@@ -3,6 +3,7 @@
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import type { Application } from '../src/applications/application.ts';
 import { ApplicationPair, outcome } from '../src/applications/pair.ts';
+import { forking } from '../src/applications/forking.ts';
 import { mpi } from '../src/applications/mpi.ts';
 import { perftests } from '../src/applications/perftest.ts';
 import { pingpongs } from '../src/applications/pingpong.ts';
@@ -10,7 +11,6 @@ import { ucx } from '../src/applications/ucx.ts';
 
 type Moved = 'client' | 'server' | 'both';
 
-/** An application with several processes has more queue pairs than one end of a connection needs; never fewer. */
 async function run(context: CaseContext, application: Application, moved: Moved): Promise<void> {
   const pair = new ApplicationPair(context, application);
   await pair.start();
@@ -24,7 +24,7 @@ async function run(context: CaseContext, application: Application, moved: Moved)
 
 const WHAT = { client: 'of its client', server: 'of its server', both: 'of both its ends' };
 
-const applications = [...perftests, ...pingpongs, ...ucx, ...mpi];
+const applications = [...perftests, ...pingpongs, ...forking, ...ucx, ...mpi];
 
 export const cases: readonly Case[] = applications.flatMap((application) =>
   (application.moves ?? (['client', 'server'] as const)).map((moved) => ({

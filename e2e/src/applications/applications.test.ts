@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { cases } from '../../cases/applications.ts';
 import { iterationsFor, shellLine } from './application.ts';
+import * as forking from './forking.ts';
 import * as mpi from './mpi.ts';
 import * as perftest from './perftest.ts';
 import * as pingpong from './pingpong.ts';
@@ -146,6 +147,24 @@ describe('mpi-rounds', () => {
   test('has begun after the first rounds', () => {
     expect(mpi.mpi[0]?.started?.test('progress 0\n')).toBe(false);
     expect(mpi.mpi[0]?.started?.test('progress 0\nprogress 53\n')).toBe(true);
+  });
+});
+
+describe('the forking server', () => {
+  const VERDICT = '{"workers":4,"rounds":910,"wrong":0}';
+
+  test('is verified by its client', () => {
+    expect(forking.isVerified({ ...client, log: VERDICT })).toBe(true);
+    expect(forking.isVerified({ ...client, log: VERDICT.replace('"wrong":0', '"wrong":2') })).toBe(
+      false,
+    );
+    expect(forking.isVerified({ ...client, log: '' })).toBe(false);
+  });
+
+  test('complains of what its workers find', () => {
+    expect(forking.isVerified({ ...server, log: '' })).toBe(true);
+    const complaint = 'forking: worker 2, round 17: word 3 is wrong\n';
+    expect(forking.isVerified({ ...server, log: complaint })).toBe(false);
   });
 });
 

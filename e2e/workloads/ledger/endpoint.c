@@ -58,11 +58,8 @@ static int find_gid(struct endpoint *e, int wanted, int count)
 	return complain("find an IPv4 GID");
 }
 
-int endpoint_open(struct endpoint *e, const char *device, int gid_index, bool events, int cqe,
-		  size_t arena_size)
+int endpoint_open_device(struct endpoint *e, const char *device, int gid_index)
 {
-	int access = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
-		     IBV_ACCESS_REMOTE_ATOMIC;
 	struct ibv_port_attr port;
 	int ret;
 
@@ -73,9 +70,14 @@ int endpoint_open(struct endpoint *e, const char *device, int gid_index, bool ev
 	if (ibv_query_port(e->context, PORT, &port))
 		return complain("query port");
 	e->mtu = port.active_mtu;
-	ret = find_gid(e, gid_index, port.gid_tbl_len);
-	if (ret)
-		return ret;
+	return find_gid(e, gid_index, port.gid_tbl_len);
+}
+
+int endpoint_set_up(struct endpoint *e, bool events, int cqe, size_t arena_size)
+{
+	int access = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
+		     IBV_ACCESS_REMOTE_ATOMIC;
+
 	e->arena = mmap(NULL, arena_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (e->arena == MAP_FAILED) {
 		e->arena = NULL;

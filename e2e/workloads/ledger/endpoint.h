@@ -43,11 +43,12 @@ struct retries {
 };
 
 /*
- * Opens @device (NULL: the first one) and the GID at @gid_index (-1: the first IPv4 one).
- * @cqe: entries of each CQ. Prints what failed and returns -errno.
+ * Opens @device (NULL: the first one) and the GID at @gid_index (-1: the first IPv4 one). Prints what failed and returns
+ * -errno.
  */
-int endpoint_open(struct endpoint *e, const char *device, int gid_index, bool events, int cqe,
-		  size_t arena_size);
+int endpoint_open_device(struct endpoint *e, const char *device, int gid_index);
+/* Makes the objects; another process may have opened the device. @cqe: entries of each CQ. Prints, and returns -errno. */
+int endpoint_set_up(struct endpoint *e, bool events, int cqe, size_t arena_size);
 /* From now on all queue pairs share a receive queue of @depth entries. Return 0 or -errno. */
 int endpoint_share(struct endpoint *e, unsigned int depth);
 void endpoint_close(struct endpoint *e);

@@ -12,8 +12,10 @@ int open_all(struct side *side)
 	size_t size = arena_size(s->record_size);
 	int ret;
 
-	ret = endpoint_open(&side->endpoint, s->device, s->gid_index, s->events,
-			    (int)s->streams * STREAM_SEND_DEPTH, size * s->streams);
+	ret = endpoint_open_device(&side->endpoint, s->device, s->gid_index);
+	if (!ret)
+		ret = endpoint_set_up(&side->endpoint, s->events, (int)s->streams * STREAM_SEND_DEPTH,
+				      size * s->streams);
 	if (!ret && s->srq)
 		ret = endpoint_share(&side->endpoint, s->streams * STREAM_RECEIVE_DEPTH);
 	if (ret)

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// A server that opens its device and forks workers, which register memory and post (e2e/workloads/forking).
+import { z } from 'zod';
+import type { Application, Output } from './application.ts';
+
+/** What the client prints at the end. */
+const Verdict = z.strictObject({ workers: z.int(), rounds: z.int(), wrong: z.int() });
+export type Verdict = z.infer<typeof Verdict>;
+
+/** Undefined: there is none in the log. @throws ZodError, SyntaxError for a line of another form */
+export function verdictIn(log: string): Verdict | undefined {
+  const line = log.split('\n').findLast((one) => one.startsWith('{'));
+  return line === undefined ? undefined : Verdict.parse(JSON.parse(line));
+}
+
+const WORKERS = 4;
+/** Longer than preparation and move take on an emulated node. */
+const DURATION_S = 110;
+
+/** The client's verdict has what the workers have found, too. */
+export function isVerified({ endpoint, log }: Output): boolean {
+  if (/^forking: /m.test(log)) return false;
+  if (endpoint === 'server') return true;
+  const verdict = verdictIn(log);
+  return verdict?.workers === WORKERS && verdict.rounds > 0 && verdict.wrong === 0;
+}
+
+export const forking: readonly Application[] = [
+  {
+    name: 'forking-server',
+    title: `forking server ${WORKERS}`,
+    /** The last worker's: the first ones listen by then. */
+    port: 18700 + WORKERS - 1,
+    server: ['forking', 'server', String(WORKERS)],
+    client: ['forking', 'client', String(WORKERS), String(DURATION_S)],
+    started: /^progress [1-9]/m,
+    queuePairs: WORKERS,
+    verified: isVerified,
+  },
+];
