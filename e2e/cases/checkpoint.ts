@@ -120,12 +120,12 @@ const damages = [
   {
     name: 'truncated',
     reason: 'ImageTruncated',
-    line: 'truncate -s -100 "$(ls main/pages-*.img | head -1)"',
+    line: 'truncate -s -100 "$(ls main/pages-*.img* | head -1)"',
   },
   {
     name: 'altered',
     reason: 'ImageCorrupt',
-    line: 'printf Z | dd of="$(ls main/pages-*.img | head -1)" bs=1 seek=5000 conv=notrunc status=none',
+    line: 'printf Z | dd of="$(ls main/pages-*.img* | head -1)" bs=1 seek=5000 conv=notrunc status=none',
   },
   {
     name: 'version',

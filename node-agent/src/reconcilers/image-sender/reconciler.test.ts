@@ -124,9 +124,8 @@ describe('the image sender', () => {
     await run();
     await run();
     // Into the request's own folder: another request may restore from the same images there.
-    expect(sent.map((one) => [one.id, one.dir, one.address])).toEqual([
-      ['r', store.dir('images'), '192.0.2.2:7460'],
-    ]);
+    expect(sent.map((one) => [one.id, one.address])).toEqual([['r', '192.0.2.2:7460']]);
+    expect(await sent[0]?.images.list()).toEqual(['main/core.img']);
     expect(status()?.sourceAgent).toMatchObject({
       state: 'Sent',
       bytes: { pages: 1 },
