@@ -31,7 +31,7 @@ export interface CheckpointStatus {
 
 /** How often the agent looks whether there is a key, and whether there still is that of stored images. */
 const KEY_LOOK_MS = 2_000;
-const STORED_LOOK_MS = 600_000;
+const STORED_LOOK_MS = 300_000;
 
 type CheckpointPlan = Plan<CheckpointEffect, CheckpointStatus>;
 
