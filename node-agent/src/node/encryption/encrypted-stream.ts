@@ -25,11 +25,14 @@ function nonceOf(chunk: number, isLast: boolean): Buffer {
   return nonce;
 }
 
-/** Cuts what comes into pieces of one size. The last one may be shorter; it is known for the last one only at the end. */
+/** What to read of a file at a time: then no byte is copied on the way. */
+export const READ_BYTES = { plain: CHUNK_BYTES, encrypted: CHUNK_BYTES + TAG_BYTES } as const;
+
+/** Cuts what comes into pieces of one size. The last one may be shorter; that it is the last one shows only at the end. */
 abstract class Chunks extends Transform {
   readonly #bytes: number;
-  #parts: Buffer[] = [];
-  #size = 0;
+  /** Less than a piece, or one piece. */
+  #held: Buffer = Buffer.alloc(0);
   #count = 0;
 
   constructor(bytes: number) {
@@ -38,10 +41,15 @@ abstract class Chunks extends Transform {
   }
 
   override _transform(data: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    this.#parts.push(data);
-    this.#size += data.length;
     try {
-      while (this.#size > this.#bytes) this.push(this.convert(this.#take(), this.#count++, false));
+      let rest = data;
+      while (this.#held.length + rest.length > this.#bytes) {
+        const missing = this.#bytes - this.#held.length;
+        this.#convert(join(this.#held, rest.subarray(0, missing)), false);
+        this.#held = Buffer.alloc(0);
+        rest = rest.subarray(missing);
+      }
+      this.#held = join(this.#held, rest);
       done();
     } catch (error) {
       done(error as Error);
@@ -50,22 +58,27 @@ abstract class Chunks extends Transform {
 
   override _flush(done: TransformCallback): void {
     try {
-      done(null, this.convert(Buffer.concat(this.#parts), this.#count, true));
+      this.#convert(this.#held, true);
+      done();
     } catch (error) {
       done(error as Error);
     }
   }
 
-  protected abstract convert(piece: Buffer, chunk: number, isLast: boolean): Buffer;
+  /** @returns what goes on of a piece */
+  protected abstract convert(piece: Buffer, chunk: number, isLast: boolean): readonly Buffer[];
 
-  #take(): Buffer {
-    const all =
-      this.#parts.length === 1 ? (this.#parts[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#parts);
-    const rest = all.subarray(this.#bytes);
-    this.#parts = [rest];
-    this.#size = rest.length;
-    return all.subarray(0, this.#bytes);
+  #convert(piece: Buffer, isLast: boolean): void {
+    for (const part of this.convert(piece, this.#count++, isLast)) {
+      if (part.length > 0) this.push(part);
+    }
   }
+}
+
+/** Copies only where both have bytes. */
+function join(first: Buffer, second: Buffer): Buffer {
+  if (first.length === 0) return second;
+  return second.length === 0 ? first : Buffer.concat([first, second]);
 }
 
 /** Encrypts a file. */
@@ -78,9 +91,9 @@ export class EncryptStream extends Chunks {
     this.#key = key;
   }
 
-  protected convert(piece: Buffer, chunk: number, isLast: boolean): Buffer {
+  protected convert(piece: Buffer, chunk: number, isLast: boolean): readonly Buffer[] {
     const cipher = createCipheriv(CIPHER, this.#key, nonceOf(chunk, isLast));
-    return Buffer.concat([cipher.update(piece), cipher.final(), cipher.getAuthTag()]);
+    return [cipher.update(piece), cipher.final(), cipher.getAuthTag()];
   }
 }
 
@@ -96,7 +109,7 @@ export class DecryptStream extends Chunks {
     this.#path = path;
   }
 
-  protected convert(piece: Buffer, chunk: number, isLast: boolean): Buffer {
+  protected convert(piece: Buffer, chunk: number, isLast: boolean): readonly Buffer[] {
     const plain = this.#open(piece, chunk, isLast);
     if (plain) return plain;
     if (isLast && (piece.length < TAG_BYTES || this.#open(piece, chunk, false))) {
@@ -111,7 +124,7 @@ export class DecryptStream extends Chunks {
     );
   }
 
-  #open(piece: Buffer, chunk: number, isLast: boolean): Buffer | undefined {
+  #open(piece: Buffer, chunk: number, isLast: boolean): readonly Buffer[] | undefined {
     const size = piece.length - TAG_BYTES;
     if (size < 0) return undefined;
     const decipher = createDecipheriv(CIPHER, this.#key, nonceOf(chunk, isLast), {
@@ -120,7 +133,7 @@ export class DecryptStream extends Chunks {
     decipher.setAuthTag(piece.subarray(size));
     const plain = decipher.update(piece.subarray(0, size));
     try {
-      return Buffer.concat([plain, decipher.final()]);
+      return [plain, decipher.final()];
     } catch {
       return undefined;
     }

@@ -7,7 +7,12 @@ import { join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { pipeline as pipelined } from 'node:stream/promises';
 import { AgentError, isErrno } from '../../support/errors.ts';
-import { DecryptStream, encryptedSize, EncryptStream } from '../encryption/encrypted-stream.ts';
+import {
+  DecryptStream,
+  encryptedSize,
+  EncryptStream,
+  READ_BYTES,
+} from '../encryption/encrypted-stream.ts';
 import type { DataKey } from '../encryption/data-key.ts';
 import { Digest, listFiles } from './image-digest.ts';
 import type { ManifestFile } from './manifest.ts';
@@ -79,7 +84,11 @@ export class EncryptedFiles implements ImageFiles {
   read(path: string): Readable {
     const decrypted = new DecryptStream(this.#key.ofFile(path), path);
     // Whoever reads gets the error, and its end ends the reading of the file.
-    return pipeline(createReadStream(join(this.#dir, path + ENDING)), decrypted, () => undefined);
+    return pipeline(
+      createReadStream(join(this.#dir, path + ENDING), { highWaterMark: READ_BYTES.encrypted }),
+      decrypted,
+      () => undefined,
+    );
   }
 }
 
@@ -99,7 +108,7 @@ export async function encryptFiles(
     const plain = join(dir, path);
     const digest = new Digest();
     await pipelined(
-      createReadStream(plain),
+      createReadStream(plain, { highWaterMark: READ_BYTES.plain }),
       digest,
       new EncryptStream(key.ofFile(path)),
       createWriteStream(plain + ENDING, { mode: 0o600, flags: 'wx', flush: true }),
