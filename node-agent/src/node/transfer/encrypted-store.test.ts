@@ -2,7 +2,16 @@
 // A checkpoint's images on the disk: encrypted when they are sealed, read back, and what an attacker, a crash, a rotation or
 // a lost Secret makes of them. Real files, real keys.
 import { execFileSync } from 'node:child_process';
-import { copyFile, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import {
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import tar from 'tar-stream';
@@ -269,14 +278,30 @@ describe('an agent that ends, or a disk that', () => {
   it('ends in the middle has every image in one form only, but for the one that it was at', async () => {
     const dir = await dump('c1');
     // The third one can't be written.
-    await writeFile(join(dir, 'other', 'pages-1.img.enc'), '');
-    await expect(store.seal('c1', manifestHeader('c1'))).rejects.toMatchObject({ code: 'EEXIST' });
+    await mkdir(join(dir, 'other', 'pages-1.img.enc'));
+    await expect(store.seal('c1', manifestHeader('c1'))).rejects.toMatchObject({
+      code: 'EEXIST',
+    });
     const left = await listFiles(dir);
     expect(left).toContain('main/pages-1.img.enc');
     expect(left).not.toContain('main/pages-1.img');
     expect(await store.manifest('c1')).toBeUndefined();
     await store.remove('c1');
     expect(await readdir(root)).toEqual([]);
+  });
+
+  it('has left half a checkpoint makes a whole one of the next dump, under another data key', async () => {
+    const dir = await dump('c1');
+    await mkdir(join(dir, 'other', 'pages-1.img.enc'));
+    await expect(store.seal('c1', manifestHeader('c1'))).rejects.toThrow();
+    const before = await readFile(join(dir, 'key.json'), 'utf8');
+    await rm(join(dir, 'other'), { recursive: true });
+    await store.createFolder('c1', 'main');
+    await writeFile(join(dir, 'main', 'pages-1.img'), SECRET);
+    const manifest = await store.seal('c1', manifestHeader('c1'));
+    expect(manifest.files.map(({ path }) => path)).toEqual([PAGES, 'rootfs.tar']);
+    expect(await readFile(join(dir, 'key.json'), 'utf8')).not.toBe(before);
+    expect(await readFile(join(await restore(manifest), PAGES), 'utf8')).toBe(SECRET);
   });
 
   it('is full leaves no checkpoint, and all of it goes', async ({ skip }) => {

@@ -13,7 +13,7 @@ import {
   EncryptStream,
   READ_BYTES,
 } from '../encryption/encrypted-stream.ts';
-import type { DataKey } from '../encryption/data-key.ts';
+import { KEY_NAME, type DataKey } from '../encryption/data-key.ts';
 import { Digest, listFiles } from './image-digest.ts';
 import type { ManifestFile } from './manifest.ts';
 
@@ -94,17 +94,15 @@ export class EncryptedFiles implements ImageFiles {
 
 /**
  * Encrypts images and removes the plain ones, one after another: at no time is more than one there in both forms. Every
- * encrypted image is synced before its plain form goes.
- * @param paths relative to the folder
+ * encrypted image is synced before its plain form goes. Encrypted images of an attempt that was cut off are removed: nobody
+ * has their key.
  * @returns size and SHA-256 of the plain images
  */
-export async function encryptFiles(
-  dir: string,
-  paths: readonly string[],
-  key: DataKey,
-): Promise<ManifestFile[]> {
+export async function encryptFiles(dir: string, key: DataKey): Promise<ManifestFile[]> {
   const files: ManifestFile[] = [];
-  for (const path of paths) {
+  const paths = (await listFiles(dir)).filter((path) => path !== KEY_NAME);
+  for (const path of paths.filter((one) => one.endsWith(ENDING))) await rm(join(dir, path));
+  for (const path of paths.filter((one) => !one.endsWith(ENDING))) {
     const plain = join(dir, path);
     const digest = new Digest();
     await pipelined(

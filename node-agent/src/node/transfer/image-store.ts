@@ -24,7 +24,7 @@ import {
 } from './manifest.ts';
 import { syncPath } from '../../support/durable.ts';
 import { syncFolders, syncTree } from '../host/fsync.ts';
-import { Digest, digestFiles, listFiles } from './image-digest.ts';
+import { Digest, digestFiles } from './image-digest.ts';
 import { EncryptedFiles, encryptFiles, PlainFiles, type ImageFiles } from './image-files.ts';
 import { unpackImages } from './image-stream.ts';
 
@@ -202,10 +202,9 @@ export class ImageStore {
     const dir = this.dir(id);
     const newest = await this.#keys().newest();
     const dataKey = DataKey.make();
-    const paths = await listFiles(dir);
     const text = `${JSON.stringify(dataKey.wrap(id, newest), null, 1)}\n`;
     await writeFile(join(dir, KEY_NAME), text, { mode: 0o600, flush: true });
-    return encryptFiles(dir, paths, dataKey);
+    return encryptFiles(dir, dataKey);
   }
 
   async #wrappedKey(id: string): Promise<string | undefined> {
