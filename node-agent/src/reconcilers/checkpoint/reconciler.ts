@@ -112,6 +112,8 @@ export class CheckpointReconciler implements HandoverReconciler<
     entry: Entry | undefined,
   ): Promise<Failure | undefined> {
     const { store } = this.#deps;
+    // Images are removed whatever has become of their key.
+    if (request.metadata.deletionTimestamp !== undefined) return undefined;
     if (entry?.stage === 'Stored') return store.storedKeyProblem(imageId(request));
     return entry || isFinished(request) ? undefined : store.keyProblem();
   }
