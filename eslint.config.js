@@ -2,7 +2,7 @@
 // Lint rules. The `walls` below keep imports pointing one way:
 // crds <- kube <- operator, node-agent; native/addon is used by node-agent only; e2e sees crds only; simulation and spec see
 // operator and node-agent; nothing imports e2e, simulation or spec.
-// Within operator/src: certificates, moves, nodes, target-pod <- networks <- requests <- migration, restore, checkpoint <- operator.ts.
+// Within operator/src: certificates, image-keys, moves, nodes, target-pod <- networks <- requests <- migration, restore, checkpoint <- operator.ts.
 // Within node-agent/src: support <- node <- callers <- reconcilers <- agent.ts.
 import { readdirSync } from 'node:fs';
 import tseslint from 'typescript-eslint';
@@ -92,7 +92,7 @@ const testingWalls = ['kube', 'operator', 'node-agent'].map((component) =>
 const operatorWalls = orderedFolders(
   'operator',
   [
-    ['certificates', 'moves', 'nodes', 'target-pod'],
+    ['certificates', 'image-keys', 'moves', 'nodes', 'target-pod'],
     ['networks'],
     ['requests'],
     ['migration', 'restore', 'checkpoint'],

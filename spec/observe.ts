@@ -57,6 +57,7 @@ export const checkpoint: CheckpointObserved = {
   deleting: false,
   finished: false,
   deadline: NOW + 1000,
+  keyProblem: undefined,
 };
 export const sender: ImageSenderObserved = {
   decided: false,

@@ -49,6 +49,8 @@ export const conditionTypes = {
 } as const;
 /** Of a CheckpointRequest that is being deleted: whether the node's agent has removed the images. Other requests do not have it. */
 export const imagesRemoved = 'ImagesRemoved';
+/** Of a CheckpointRequest that has succeeded: False while its images cannot be read, with the agent's reason. Absent otherwise. */
+export const restorable = 'Restorable';
 export type MigrationConditionType = (typeof conditionTypes.MigrationRequest)[number];
 export type CheckpointConditionType = (typeof conditionTypes.CheckpointRequest)[number];
 export type RestoreConditionType = (typeof conditionTypes.RestoreRequest)[number];

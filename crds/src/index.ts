@@ -6,6 +6,7 @@ export * from './checkpoint-request.ts';
 export * from './completion.ts';
 export * from './conditions.ts';
 export * from './decision.ts';
+export * from './image-keys.ts';
 export * from './migration-request.ts';
 export * from './names.ts';
 export * from './peers.ts';

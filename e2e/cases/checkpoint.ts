@@ -2,12 +2,13 @@
 // Checkpoints and restores: a checkpoint leaves the pod running, and a new pod is restored from it unless it is damaged.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { numbersIn, expectUntouched, expectContinues } from '../src/checks.ts';
-import { kubectl, onNode } from '../src/cluster.ts';
+import { kubectl, kubectlJson, onNode } from '../src/cluster.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { waitUntilPodEnded, podLog, podNames, podStatus, startPod } from '../src/pods.ts';
 import {
   checkpoint,
   createRequest,
+  readRequest,
   waitUntilEnded,
   restore,
   succeededCondition,
@@ -120,12 +121,12 @@ const damages = [
   {
     name: 'truncated',
     reason: 'ImageTruncated',
-    line: 'truncate -s -100 "$(ls main/pages-*.img | head -1)"',
+    line: 'truncate -s -100 "$(ls main/pages-*.img* | head -1)"',
   },
   {
     name: 'altered',
     reason: 'ImageCorrupt',
-    line: 'printf Z | dd of="$(ls main/pages-*.img | head -1)" bs=1 seek=5000 conv=notrunc status=none',
+    line: 'printf Z | dd of="$(ls main/pages-*.img* | head -1)" bs=1 seek=5000 conv=notrunc status=none',
   },
   {
     name: 'version',
@@ -153,6 +154,70 @@ async function damagedImages(context: CaseContext): Promise<void> {
   expect(status.ready && status.restarts === 0, `the pod was touched: ${JSON.stringify(status)}`);
 }
 
+/** In the memory of the counter: its own program. */
+const MARKER = 'echo $i; i=$((i+1))';
+
+/** The keys of stored images, in base64: the chart's Secret, in the namespace that e2e installs Sealift into. */
+async function imageKeys(): Promise<Record<string, string>> {
+  const secret = await kubectlJson('-n', 'sealift', 'get', 'secret', 'sealift-image-keys');
+  return (secret as { data?: Record<string, string> }).data ?? {};
+}
+
+async function changeImageKeys(data: Record<string, string | null>): Promise<void> {
+  const patch = ['--type=merge', '-p', JSON.stringify({ data })];
+  await kubectl('-n', 'sealift', 'patch', 'secret', 'sealift-image-keys', ...patch);
+}
+
+/** Waits until the condition `Restorable` has this reason; undefined: until it is gone. The kubelet brings keys to nodes. */
+async function waitForRestorable(namespace: string, name: string, reason?: string): Promise<void> {
+  let looks = 0;
+  await until(`Restorable is ${reason}`, { within: 240, every: 5 }, async () => {
+    // The agent looks at once when the request changes, and every few minutes otherwise.
+    const mark = `e2e/looks=${++looks}`;
+    await kubectl('-n', namespace, 'annotate', '--overwrite', 'creq', name, mark);
+    const { status } = await readRequest(checkpoint, namespace, name);
+    const found = status?.conditions?.find(({ type }) => type === 'Restorable');
+    return found?.reason === reason ? true : undefined;
+  });
+}
+
+async function encryptedImages(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
+  await startCounter(context, 'counter');
+  const { location } = await takeCheckpoint(context, 'counter', 'kept');
+  const [node = '', folder = ''] = location.split(/:(.*)/);
+  const files = await onNode(node, `cd ${folder} && find . -type f | sort`);
+  expect(/pages-\d+\.img\.enc/.test(files), `no encrypted pages:\n${files}`);
+  const plain = files.split('\n').filter((name) => /\.(img|tar)$/.test(name));
+  expect(plain.length === 0, `plain images are left: ${plain.join(' ')}`);
+  const shown = await onNode(node, `grep -rlaF '${MARKER}' ${folder} || true`);
+  expect(shown.trim() === '', `the images show the memory of the pod: ${shown}`);
+
+  const again = (podName: string) => ({
+    checkpointName: 'kept',
+    podName,
+    targetNodeName: nodes[0],
+  });
+  await restoreFrom(context, 'same-node', again('copy'));
+  await waitForCount(context, 'copy', 5);
+  const { uid } = (await readRequest(restore, namespace, 'same-node')).metadata;
+  const decrypted = `${folder.replace(/\/[^/]+$/, '')}/${uid}`;
+  await until('what was decrypted is gone', { within: 60 }, async () =>
+    (await onNode(node, `ls -d ${decrypted} 2>/dev/null || true`)).trim() === '' ? true : undefined,
+  );
+
+  const keys = await imageKeys();
+  await changeImageKeys(Object.fromEntries(Object.keys(keys).map((id) => [id, null])));
+  try {
+    await waitForRestorable(namespace, 'kept', 'ImageKeyMissing');
+    await restoreFrom(context, 'without-key', again('nothing'), 'ImageKeyMissing');
+  } finally {
+    await changeImageKeys(keys);
+  }
+  await waitForRestorable(namespace, 'kept');
+  await restoreFrom(context, 'with-key', again('copy-2'));
+}
+
 export const cases: readonly Case[] = [
   {
     name: 'checkpoint-ledger',
@@ -165,6 +230,13 @@ export const cases: readonly Case[] = [
     promise:
       'A pod that is restored from a checkpoint on the other node runs beside the original pod.',
     run: restoreBeside,
+  },
+  {
+    name: 'checkpoint-encrypted',
+    promise:
+      'A checkpoint shows nothing of the pod’s memory on the disk, is restored on its own node, and not without its key.',
+    needs: ['shell'],
+    run: encryptedImages,
   },
   {
     name: 'bad-image',

@@ -214,10 +214,16 @@ async function failInCheckpoints(context: CaseContext): Promise<void> {
   }
   const whole = await checkpointEnd(context, 'whole');
   expect(whole?.status === 'True', `${whole?.reason}: ${whole?.message}`);
-  for (const [n, one] of [...checkpointPoints.sent, ...checkpointPoints.verified].entries()) {
+  const restores = [
+    ...[...checkpointPoints.sent, ...checkpointPoints.verified].map(
+      (one) => [one, nodes[1]] as const,
+    ),
+    ...checkpointPoints.decrypted.map((one) => [one, nodes[0]] as const),
+  ];
+  for (const [n, [one, targetNodeName]] of restores.entries()) {
     await armAll([one], places);
     const name = `restore-${n}`;
-    const spec = { checkpointName: 'whole', podName: `copy-${n}`, targetNodeName: nodes[1] };
+    const spec = { checkpointName: 'whole', podName: `copy-${n}`, targetNodeName };
     await createRequest(restore, namespace, name, spec);
     const end = succeededCondition(
       await waitUntilEnded(restore, { namespace, name }, () => undefined),

@@ -174,9 +174,11 @@ export const deletionPoints = beforeAndAfter('source', 'orphans.remove');
 
 /** Checkpoints, and restores from them. Each point of `failing` fails a checkpoint. */
 export const checkpointPoints = {
-  failing: beforeAndAfter('source', 'checkpoint.seal'),
+  failing: beforeAndAfter('source', 'checkpoint.seal', 'checkpoint.encrypt'),
   sent: beforeAndAfter('source', 'images.send'),
   verified: beforeAndAfter('target', 'target.verify'),
+  /** The node that stores the images restores from them itself. */
+  decrypted: beforeAndAfter('source', 'target.decrypt'),
   removed: [
     ...beforeAndAfter('source', 'checkpoint.remove'),
     ...beforeAndAfter('operator', 'operator.delete-request'),

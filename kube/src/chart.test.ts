@@ -10,6 +10,21 @@ const { folder = '' } = { ...binaries() } as { folder?: string };
 const hasHelm = existsSync(join(folder, 'helm'));
 if (!hasHelm) console.warn('SKIPPED, no helm beside the API server');
 
+interface Volumes {
+  spec: {
+    template: {
+      spec: {
+        volumes: { name: string; secret?: object }[];
+        initContainers: { volumeMounts: { name: string }[] }[];
+        containers: {
+          volumeMounts: { name: string; readOnly?: boolean }[];
+          env: { name: string; value?: string }[];
+        }[];
+      };
+    };
+  };
+}
+
 interface Workload {
   spec: {
     template: {
@@ -55,5 +70,72 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
     expect(spec.priorityClassName).toBe('system-cluster-critical');
     // One that may not be evicted would keep its node from being drained.
     expect(() => render({ binaries: folder }, 'disruption-budget.yaml')).toThrow(/could not find/);
+  });
+
+  describe('encrypts stored images', () => {
+    const rulesOf = (...values: string[]): string =>
+      JSON.stringify(render({ binaries: folder }, 'rbac.yaml', values));
+    const agentOf = (...values: string[]) =>
+      (workload('agent.yaml', ...values) as unknown as Volumes).spec.template.spec;
+    const environment = (template: string, ...values: string[]) =>
+      Object.fromEntries(
+        workload(template, ...values).spec.template.spec.containers[0]?.env.map(
+          ({ name, value }) => [name, value],
+        ) ?? [],
+      );
+
+    it('with a Secret that survives an uninstall, which only the operator reads by the API', () => {
+      const [secret] = render({ binaries: folder }, 'image-keys.yaml') ?? [];
+      expect(secret).toMatchObject({
+        kind: 'Secret',
+        metadata: {
+          name: 'sealift-image-keys',
+          annotations: { 'helm.sh/resource-policy': 'keep' },
+        },
+      });
+      // With a field here, an upgrade would take the operator's keys away.
+      expect(Object.keys(secret ?? {})).not.toContain('data');
+      const holders = (render({ binaries: folder }, 'rbac.yaml') ?? []).filter((one) =>
+        JSON.stringify(one).includes('sealift-image-keys'),
+      );
+      expect(holders.map(({ kind, metadata }) => [kind, metadata?.name])).toEqual([
+        ['Role', 'sealift-operator'],
+      ]);
+      expect(environment('operator.yaml')).toMatchObject({
+        SEALIFT_IMAGE_KEY_SECRET: 'sealift-image-keys',
+      });
+    });
+
+    it('and mounts the Secret where images are encrypted, and nowhere else', () => {
+      const { volumes, containers, initContainers } = agentOf();
+      expect(volumes.find(({ name }) => name === 'image-keys')?.secret).toEqual({
+        secretName: 'sealift-image-keys',
+        defaultMode: 0o400,
+        optional: true,
+      });
+      const mounted = containers.flatMap(({ volumeMounts }) => volumeMounts);
+      expect(mounted.find(({ name }) => name === 'image-keys')?.readOnly).toBe(true);
+      const others = initContainers.flatMap(({ volumeMounts }) => volumeMounts);
+      expect(others.map(({ name }) => name)).not.toContain('image-keys');
+      expect(others.map(({ name }) => name)).toContain('state');
+    });
+
+    it('by the keys of somebody else’s Secret, which the operator does not touch', () => {
+      const theirs = 'imageEncryption.existingSecret=theirs';
+      expect(agentOf(theirs).volumes.at(-1)?.secret).toMatchObject({ secretName: 'theirs' });
+      expect(rulesOf(theirs)).not.toMatch(/theirs|image-keys/);
+      expect(environment('operator.yaml', theirs)).not.toHaveProperty('SEALIFT_IMAGE_KEY_SECRET');
+      expect(environment('agent.yaml', theirs)).toMatchObject({ SEALIFT_ENCRYPT_IMAGES: 'true' });
+      expect(() => render({ binaries: folder }, 'image-keys.yaml', [theirs])).toThrow(
+        /could not find/,
+      );
+    });
+
+    it('unless it is off: then earlier images stay readable', () => {
+      const off = 'imageEncryption.enabled=false';
+      expect(environment('agent.yaml', off)).toMatchObject({ SEALIFT_ENCRYPT_IMAGES: 'false' });
+      expect(agentOf(off).volumes.map(({ name }) => name)).toContain('image-keys');
+      expect(environment('operator.yaml', off)).not.toHaveProperty('SEALIFT_IMAGE_KEY_SECRET');
+    });
   });
 });

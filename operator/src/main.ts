@@ -26,7 +26,8 @@ try {
   const limits = limitsFrom(process.env);
   const namespace = process.env['POD_NAMESPACE'] ?? namespaceOf(config);
   const agentAccount = process.env['SEALIFT_AGENT_ACCOUNT'];
-  const operator = new Operator({ api, log, limits, namespace, agentAccount });
+  const imageKeySecret = process.env['SEALIFT_IMAGE_KEY_SECRET'];
+  const operator = new Operator({ api, log, limits, namespace, agentAccount, imageKeySecret });
   const elector = new LeaderElector({ api, log, identity, namespace, name: 'sealift-operator' });
   let isLeading = false;
   const health = await serveHealth(Number(process.env['SEALIFT_METRICS_PORT'] ?? 7462), {

@@ -25,6 +25,7 @@ import {
 } from '../../crds/src/index.ts';
 import { AgentSigner } from './certificates/agent-signer.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
+import { ImageKeyStore } from './image-keys/image-key-store.ts';
 import { migrationParts } from './migration/reconcile.ts';
 import { restoreParts } from './restore/reconcile.ts';
 import { defaultLimits, type MoveLimits } from './moves/limits.ts';
@@ -43,6 +44,8 @@ export interface OperatorOptions {
   readonly namespace?: string | undefined;
   /** The agents' service account, `system:serviceaccount:<namespace>:<name>`. Absent: agents get no certificates. */
   readonly agentAccount?: string | undefined;
+  /** The Secret in which the operator keeps the keys of stored images. Absent: somebody else does, or nobody. */
+  readonly imageKeySecret?: string | undefined;
 }
 
 export class Operator {
@@ -60,7 +63,7 @@ export class Operator {
   /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { api, log, clock = realClock, limits = defaultLimits } = this.#options;
-    const { namespace, agentAccount: account } = this.#options;
+    const { namespace, agentAccount: account, imageKeySecret: secret } = this.#options;
     const migrations = new Informer({ api, resource: migrationRequests, log, clock });
     const checkpoints = new Informer({ api, resource: checkpointRequests, log, clock });
     const restores = new Informer({ api, resource: restoreRequests, log, clock });
@@ -76,6 +79,10 @@ export class Operator {
       namespace === undefined || account === undefined
         ? undefined
         : new AgentSigner({ api, log, clock, namespace, account });
+    const imageKeys =
+      namespace === undefined || secret === undefined
+        ? undefined
+        : new ImageKeyStore({ api, log, clock, namespace, secret });
     const events = new EventRecorder({ api, log, component: 'sealift-operator', clock });
     const moves = new MoveQueue(limits, clock);
     const dependencies = new Dependencies({
@@ -147,6 +154,7 @@ export class Operator {
       ...controllers.map((one) => one.run(signal)),
       agents?.sweep(() => nodeCache.list(), signal),
       signer?.run(signal),
+      imageKeys?.run(signal),
     ]);
   }
 }

@@ -82,7 +82,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     faults: ['source.unlock', 'source.thaw', 'source.resume', 'driver.resume'],
   },
   {
-    step: 'The agent computes the digests and writes the manifest.',
+    step: 'The agent encrypts the images, removes the plain ones, and writes the manifest with their digests.',
     by: 'checkpoint agent',
     effect: 'TakeCheckpoint',
     found: 'none',
@@ -90,7 +90,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     state: ['Dumping', 'Stored'],
     condition: ['Checkpointed', 'True', 'ImagesWritten'],
     phase: 'Succeeded',
-    faults: ['checkpoint.seal'],
+    faults: ['checkpoint.seal', 'checkpoint.encrypt'],
     undoneBy: 'RemoveImages',
   },
   {

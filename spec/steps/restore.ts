@@ -86,7 +86,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     undoneBy: 'TearDownTarget',
   },
   {
-    step: 'The target’s agent verifies the images against the checkpoint’s digest, locks, hides and holds, unpacks the files, and answers create: restore.',
+    step: 'The target’s agent verifies the images against the checkpoint’s digest, decrypts those that this node stores, locks, hides and holds, unpacks the files, and answers create: restore.',
     by: 'target agent',
     effect: 'StartRestore',
     found: 'Preparing',
@@ -97,7 +97,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     condition: ['TargetReady', 'True', 'AtCreateGate'],
     phase: 'Restoring',
     report: ['restore'],
-    faults: ['target.verify', 'target.prepare'],
+    faults: ['target.verify', 'target.decrypt', 'target.prepare'],
     undoneBy: 'TearDownTarget',
   },
   {

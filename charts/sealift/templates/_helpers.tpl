@@ -40,3 +40,15 @@ app.kubernetes.io/component: {{ .component }}
 - { name: {{ $name }}, value: {{ $value | quote }} }
 {{- end }}
 {{- end }}
+
+{{- /* What the agent's containers see of the node. */ -}}
+{{- define "sealift.agentMounts" -}}
+- { name: bundle, mountPath: /opt/sealift }
+- { name: state, mountPath: /var/lib/sealift }
+- { name: run, mountPath: /run/sealift }
+- { name: runtime, mountPath: /run/containerd, mountPropagation: HostToContainer }
+- { name: kubelet, mountPath: /var/lib/kubelet, mountPropagation: HostToContainer }
+- { name: cni, mountPath: {{ .Values.agent.cniBinDir }} }
+- { name: modules, mountPath: /lib/modules, readOnly: true }
+- { name: dev, mountPath: /dev }
+{{- end }}

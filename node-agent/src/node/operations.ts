@@ -11,6 +11,7 @@ import { ExecSessions } from './dump/exec-sessions.ts';
 import { UnmovableFiles } from './dump/unmovable.ts';
 import type { Config } from '../support/config.ts';
 import { Diagnostics } from './diagnostics/diagnostics.ts';
+import { ImageKeys } from './encryption/image-keys.ts';
 import { NetworkLock } from './lock/network-lock.ts';
 import { syncCniState } from './host/fsync.ts';
 import { Host } from './host/host.ts';
@@ -62,7 +63,8 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
   const host = new Host(config.host);
   const driver = new RdmaDriver();
   const lock = new NetworkLock(addon.nft);
-  const store = new ImageStore(config.checkpointDir);
+  const keys = new ImageKeys(config.imageKeyDir);
+  const store = new ImageStore(config.checkpointDir, { isOn: config.encryptImages, keys });
   const editor = new BundleEditor(host, driver);
   const { workDir: workRoot, socketPath } = config;
   const runc = new Runc(host);

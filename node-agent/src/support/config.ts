@@ -16,6 +16,10 @@ const environment = z.object({
   SEALIFT_PORT: port.default(7460),
   SEALIFT_METRICS_PORT: port.default(7461),
   SEALIFT_TLS_DIR: folder.default('/run/sealift/tls'),
+  /** Where the Secret with the keys of stored images is mounted. */
+  SEALIFT_IMAGE_KEY_DIR: folder.default('/etc/sealift/image-keys'),
+  /** `true`: images of checkpoints are encrypted on the node's disk. */
+  SEALIFT_ENCRYPT_IMAGES: z.enum(['true', 'false']).default('true'),
   SEALIFT_STATE_DIR: folder.default('/var/lib/sealift'),
   SEALIFT_SOCKET: folder.default('/run/sealift/agent.sock'),
   SEALIFT_CNI_BIN_DIR: folder.default('/opt/cni/bin'),
@@ -48,6 +52,9 @@ export interface Config {
   metricsPort: number;
   /** Of the agent's certificate. */
   tlsDir: string;
+  /** Of the keys of stored images. */
+  imageKeyDir: string;
+  encryptImages: boolean;
   checkpointDir: string;
   journalDir: string;
   workDir: string;
@@ -83,6 +90,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     port: of.SEALIFT_PORT,
     metricsPort: of.SEALIFT_METRICS_PORT,
     tlsDir: of.SEALIFT_TLS_DIR,
+    imageKeyDir: of.SEALIFT_IMAGE_KEY_DIR,
+    encryptImages: of.SEALIFT_ENCRYPT_IMAGES === 'true',
     checkpointDir: `${of.SEALIFT_STATE_DIR}/checkpoints`,
     journalDir: `${of.SEALIFT_STATE_DIR}/journal`,
     workDir: `${of.SEALIFT_STATE_DIR}/work`,

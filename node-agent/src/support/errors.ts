@@ -24,6 +24,8 @@ export type AgentCode =
   | 'HandlerMissing'
   | 'HoldFailed'
   | 'ImageCorrupt'
+  | 'ImageKeyMissing'
+  | 'ImageKeyWrong'
   | 'ImageTruncated'
   | 'ImageVersion'
   | 'Internal'

@@ -202,6 +202,29 @@ describe('a finished request', () => {
     expect(effects(decideCheckpoint(both, NOW + 50_000))).toEqual(['DeleteRequest']);
   });
 
+  it('says that its images cannot be read, once, and no more when they can be read again', () => {
+    const lost = { state: 'Stored', reason: 'ImageKeyMissing', message: 'Key 1 is gone.' };
+    const observed = kept({ spec: { retention: { ttlSeconds: 60 } } }, { agent: lost });
+    const plan = decideCheckpoint(observed, NOW);
+    expect(conditionsOf(plan.status?.conditions)).toMatchObject({
+      Restorable: 'False ImageKeyMissing',
+      Succeeded: 'True CheckpointStored',
+    });
+    // The operator writes nothing else anew.
+    expect({ ...observed.request.status, ...plan.status, conditions: undefined }).toEqual({
+      ...observed.request.status,
+      conditions: undefined,
+    });
+    expect(plan.requeueAfterMs).toBe(50_000);
+    const status = { ...observed.request.status, ...plan.status };
+    const next = { ...observed, request: { ...observed.request, status } };
+    expect(decideCheckpoint(next, NOW + 1000).status).toBeUndefined();
+    const agent = { state: 'Stored' } as const;
+    const back = { ...next, request: { ...next.request, status: { ...status, agent } } };
+    const conditions = conditionsOf(decideCheckpoint(back, NOW).status?.conditions);
+    expect(Object.keys(conditions)).toEqual(['Succeeded']);
+  });
+
   const deleted = { metadata: { deletionTimestamp: at(0) } };
 
   it('loses its finalizer when its images are removed', () => {

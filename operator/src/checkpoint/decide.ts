@@ -5,6 +5,8 @@ import {
   imagesRemoved,
   finalizers,
   isFinished,
+  isStored,
+  restorable,
   type CheckpointRequest,
 } from '../../../crds/src/index.ts';
 import {
@@ -34,7 +36,10 @@ const reportGraceMs = 60_000;
 export function decideCheckpoint(observed: Observed, now: number): CheckpointPlan {
   const { request } = observed;
   if (request.metadata.deletionTimestamp !== undefined) return remove(observed, now);
-  if (isFinished(request)) return afterFinish(observed, now);
+  if (isFinished(request)) {
+    const plan = afterFinish(observed, now);
+    return plan.effects.length > 0 ? plan : { ...plan, status: restorability(request, now) };
+  }
   const types = conditionTypes.CheckpointRequest;
   const draft: CheckpointDraft = new StatusDraft(request, types, ownedStatus, now);
   if (!request.metadata.finalizers.includes(finalizers.images)) {
@@ -129,6 +134,30 @@ function afterFinish({ request, inUse, newer }: Observed, now: number): Checkpoi
   return { status: undefined, effects: [{ type: 'DeleteRequest' }] };
 }
 
+/**
+ * The status with the condition `Restorable`, if the agent has found that the images cannot be read, or that they can be
+ * read again: their key is gone from its Secret, or is back.
+ */
+function restorability(request: CheckpointRequest, now: number): OwnStatus | undefined {
+  const { conditions = [], agent } = request.status ?? {};
+  const shown = getCondition(conditions, restorable);
+  if (!isStored(request) || agent?.state !== 'Stored') return undefined;
+  const { reason, message = '' } = agent;
+  if (reason === undefined) {
+    const others = conditions.filter((one) => one.type !== restorable);
+    return shown ? { ...ownOf(request), conditions: others } : undefined;
+  }
+  if (shown?.reason === reason && shown.message === message) return undefined;
+  const value: ConditionValue = { type: restorable, status: 'False', reason, message };
+  const { generation } = request.metadata;
+  return { ...ownOf(request), conditions: setCondition(conditions, value, now, generation) };
+}
+
+/** What the operator has written, to be written again with one part changed. */
+function ownOf({ status }: CheckpointRequest): OwnStatus {
+  return Object.fromEntries(ownedStatus.map((key) => [key, status?.[key]]));
+}
+
 /** How long a deleted request waits for the agent of a node that has none. */
 export const abandonMs = 600_000;
 
@@ -152,8 +181,7 @@ function remove({ request, nodes }: Observed, now: number): CheckpointPlan {
     now,
     request.metadata.generation,
   );
-  const own = Object.fromEntries(ownedStatus.map((key) => [key, request.status?.[key]]));
-  const status: OwnStatus = { ...own, conditions };
+  const status: OwnStatus = { ...ownOf(request), conditions };
   const { status: answer, lastTransitionTime } = getCondition(conditions, imagesRemoved) ?? {};
   const waitMs = Date.parse(lastTransitionTime ?? '') + abandonMs - now;
   if (answer === 'False' && waitMs <= 0) return { status, effects: [{ type: 'RemoveFinalizer' }] };

@@ -9,6 +9,7 @@ import {
   type Manifest,
   type ManifestHeader,
 } from '../../../node-agent/src/node/transfer/manifest.ts';
+import { PlainFiles, type ImageFiles } from '../../../node-agent/src/node/transfer/image-files.ts';
 import { ImageStore } from '../../../node-agent/src/node/transfer/image-store.ts';
 import { runEffect } from './kernel.ts';
 import type { Machine } from './machine.ts';
@@ -63,6 +64,23 @@ export class SimulatedImageStore extends ImageStore {
 
   override seal(id: string, header: ManifestHeader): Promise<Manifest> {
     return this.saveManifest(id, { ...header, files: [] });
+  }
+
+  /** Images have no bytes here, and so no key. */
+  override keyProblem(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  override storedKeyProblem(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  override isEncrypted(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  override async files(id: string): Promise<ImageFiles> {
+    return new PlainFiles(this.dir(id));
   }
 
   override manifest(id: string): Promise<{ manifest: Manifest; digest: string } | undefined> {

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { isErrno } from '../../support/errors.ts';
 import { syncPath } from '../../support/durable.ts';
 import { syncTree } from '../host/fsync.ts';
-import { digestFiles } from '../transfer/image-stream.ts';
+import { digestFiles } from '../transfer/image-digest.ts';
 
 const CURRENT = 'current';
 /** The release that was current before: what has begun before the agent was updated may still run from it. */

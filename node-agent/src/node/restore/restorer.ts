@@ -18,7 +18,7 @@ import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../../support/socket-protocol.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
-import { digestFiles } from '../transfer/image-stream.ts';
+import { digestFiles } from '../transfer/image-digest.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
 
@@ -40,6 +40,8 @@ export interface RestoreOptions {
   requestUid: string;
   /** Folder of the images in the store. */
   imageId: string;
+  /** Of a checkpoint's manifest, as in ImagesToVerify. */
+  digest?: string | undefined;
   create: Omit<CreateAtGate, 'rnrTimer' | 'since' | 'attempt'>;
   /** State of the restored queue pairs. `error` for a checkpoint: its peers are not in the same state any more. */
   qpState: 'keep' | 'error';
@@ -48,6 +50,16 @@ export interface RestoreOptions {
   /** Whether to unpack the files that the pod's containers share: only before the first of them is restored. */
   podFiles: boolean;
   /** Ends the unpacking of files. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Images of a checkpoint, before they are restored. */
+export interface ImagesToVerify {
+  /** UID of the request, and the folder of the decrypted images. */
+  requestUid: string;
+  /** Folder of the images in the store. */
+  imageId: string;
+  digest: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -79,15 +91,17 @@ export class Restorer {
   }
 
   /**
-   * Compares every stored image with the manifest: a disk may have damaged it since the checkpoint.
-   * @param digest of the manifest, `sha256:<hex>`, from the CheckpointRequest's status
-   * @throws AgentError ImageCorrupt, ImageTruncated, ImageVersion, CheckpointNotFound
+   * Compares every stored image with the manifest: a disk may have damaged it since the checkpoint. Encrypted images are
+   * decrypted for CRIU on the way, into the request's own folder.
+   * @param of `digest` of the manifest, `sha256:<hex>`, from the CheckpointRequest's status; `signal` ends the decryption
+   * @throws AgentError ImageCorrupt, ImageTruncated, ImageVersion, ImageKeyMissing, ImageKeyWrong, CheckpointNotFound, DiskFull
    */
-  async verifyImages(imageId: string, digest: string | undefined): Promise<void> {
-    return withFaults('target.verify', () => this.#verify(imageId, digest));
+  async verifyImages(of: ImagesToVerify): Promise<void> {
+    return withFaults('target.verify', () => this.#verify(of));
   }
 
-  async #verify(imageId: string, digest: string | undefined): Promise<void> {
+  async #verify({ requestUid, imageId, digest, signal }: ImagesToVerify): Promise<void> {
+    const { store } = this.#parts;
     const manifest = await this.#manifest(imageId);
     if (digest !== undefined && digestOf(formatManifest(manifest)) !== digest) {
       throw new AgentError(
@@ -95,7 +109,23 @@ export class Restorer {
         'The stored images are not those of this checkpoint: the digest of their manifest differs.',
       );
     }
-    verifyFiles(manifest.files, await digestFiles(this.#parts.store.dir(imageId)));
+    if (await store.isEncrypted(imageId)) {
+      await withFaults('target.decrypt', () =>
+        store.decrypt(imageId, manifest, requestUid, signal),
+      );
+    } else {
+      verifyFiles(manifest.files, await digestFiles(store.dir(imageId)));
+    }
+  }
+
+  /** Folder of the images as CRIU reads them. A crash may have left no decrypted ones. */
+  async #plainDir({ imageId, requestUid, digest, signal }: RestoreOptions): Promise<string> {
+    const { store } = this.#parts;
+    if (imageId === requestUid || !(await store.isEncrypted(imageId))) return store.dir(imageId);
+    if ((await store.manifest(requestUid)) === undefined) {
+      await this.verifyImages({ requestUid, imageId, digest, signal });
+    }
+    return store.dir(requestUid);
   }
 
   /**
@@ -193,7 +223,7 @@ export class Restorer {
   }
 
   async #prepare(options: RestoreOptions): Promise<RestoreReply> {
-    const { store, editor, driver } = this.#parts;
+    const { editor, driver } = this.#parts;
     const { create } = options;
     const manifest = await this.#manifest(options.imageId);
     const container = manifest.containers.find((one) => one.name === create.container);
@@ -225,7 +255,7 @@ export class Restorer {
         'The checkpointed pod had an RDMA device, but the new pod has none. Check its annotation k8s.v1.cni.cncf.io/networks.',
       );
     }
-    const dir = store.dir(options.imageId);
+    const dir = await this.#plainDir(options);
     const { requestUid } = options;
     const workPath = this.workPath({ requestUid, container: create.container, id: create.id });
     await withFaults('target.files', () => this.unpackFiles(dir, workPath, options));

@@ -12,6 +12,7 @@ import { agentDnsName } from '../../../../crds/src/index.ts';
 import { certificates } from '../../testing/certificates.ts';
 import type { ManifestHeader } from './manifest.ts';
 import { Receiver } from './receiver.ts';
+import { PlainFiles } from './image-files.ts';
 import { sendImages } from './sender.ts';
 import { ImageStore } from './image-store.ts';
 import { readCertificates } from './tls.ts';
@@ -55,7 +56,7 @@ const send = async (serve: RequestListener) =>
       address: await peer(serve),
       node: 'a',
       id: 'one',
-      dir: join(base, 'images'),
+      images: new PlainFiles(join(base, 'images')),
       manifest: header,
     },
     ...{ certificateDir: good, idleMs: 500 },

@@ -1,31 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 // The images on this node: <root>/<id>/<container>/... with a manifest once they are whole and verified. The
 // checkpointer writes into it, the receiver receives into it, the restorer reads from it; reconcilers and orphan sweep
-// remove.
+// remove. Images that are kept are encrypted (docs/adr/0016).
+import { createWriteStream } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { AgentError, isErrno } from '../../support/errors.ts';
+import { pipeline } from 'node:stream/promises';
+import { withFaults } from '../../../../kube/src/index.ts';
+import { AgentError, isErrno, reasonOf, type Failure } from '../../support/errors.ts';
+import { textOf } from '../../support/if-there.ts';
+import { DataKey, KEY_NAME, parseWrappedKey } from '../encryption/data-key.ts';
+import type { ImageKeys } from '../encryption/image-keys.ts';
 import {
   digestOf,
   formatManifest,
   MANIFEST_NAME,
   parseManifest,
+  verifyFiles,
   type Manifest,
+  type ManifestFile,
   type ManifestHeader,
 } from './manifest.ts';
 import { syncPath } from '../../support/durable.ts';
 import { syncFolders, syncTree } from '../host/fsync.ts';
-import { digestFiles, unpackImages } from './image-stream.ts';
+import { Digest, digestFiles } from './image-digest.ts';
+import { EncryptedFiles, encryptFiles, PlainFiles, type ImageFiles } from './image-files.ts';
+import { unpackImages } from './image-stream.ts';
 
 const idPattern = /^[a-z0-9][a-z0-9.-]{0,127}$/i;
 const INCOMING = '.incoming-';
 
+/** Whether kept images are encrypted, and the keys by which those are read that were. */
+export interface ImageEncryption {
+  isOn: boolean;
+  keys: ImageKeys;
+}
+
 export class ImageStore {
   readonly #root: string;
+  readonly #encryption: ImageEncryption | undefined;
 
-  constructor(root: string) {
+  /** @param encryption absent: kept images are stored as they are */
+  constructor(root: string, encryption?: ImageEncryption) {
     this.#root = root;
+    this.#encryption = encryption;
   }
 
   /** Folder of the images with this id. @throws AgentError BadRequest for an id that is not a file name */
@@ -78,12 +97,78 @@ export class ImageStore {
     }
   }
 
-  /** Computes the digests of a folder's files, syncs them and writes the manifest. @returns the manifest */
+  /**
+   * Makes images that are to be kept whole: encrypts them, or leaves them as they are if encryption is off, computes their
+   * digests, syncs them and writes the manifest. Until the manifest is there, the images count for nothing.
+   * @returns the manifest, of the plain images
+   * @throws AgentError ImageKeyMissing, ImageKeyWrong; ENOSPC
+   */
   async seal(id: string, header: ManifestHeader): Promise<Manifest> {
-    const files = await digestFiles(this.dir(id));
-    // After a loss of power a manifest must not list files that were not written.
+    const files = this.#encryption?.isOn
+      ? await withFaults('checkpoint.encrypt', () => this.#encrypt(id))
+      : await digestFiles(this.dir(id));
+    // After a loss of power a manifest must not list files that were not written, nor may plain ones come back.
     await syncTree(this.dir(id));
     return this.saveManifest(id, { ...header, files });
+  }
+
+  /** Why images can't be encrypted now; undefined if they can, or need not be. */
+  async keyProblem(): Promise<Failure | undefined> {
+    if (!this.#encryption?.isOn) return undefined;
+    return problemOf(this.#encryption.keys.newest());
+  }
+
+  /** Why the stored images can't be read, as far as their key tells; undefined for images that are not encrypted. */
+  async storedKeyProblem(id: string): Promise<Failure | undefined> {
+    return problemOf(this.#dataKey(id));
+  }
+
+  /** Whole images, to be read as plain bytes. @throws AgentError ImageKeyMissing, ImageKeyWrong, ImageVersion, ImageCorrupt */
+  async files(id: string, { files }: Pick<Manifest, 'files'>): Promise<ImageFiles> {
+    const key = await this.#dataKey(id);
+    return key ? new EncryptedFiles(this.dir(id), key, files) : new PlainFiles(this.dir(id));
+  }
+
+  /** Whether the images were encrypted when they were sealed. */
+  async isEncrypted(id: string): Promise<boolean> {
+    return (await this.#wrappedKey(id)) !== undefined;
+  }
+
+  /**
+   * Decrypts images into a folder of their own, for CRIU, which reads files. They appear there only after every byte was
+   * verified. They are not synced: the encrypted ones are still there.
+   * @param copyId the folder's id. What is there already is replaced.
+   * @throws AgentError ImageKeyMissing, ImageKeyWrong, ImageTruncated, ImageCorrupt; ENOSPC; AbortError
+   */
+  async decrypt(
+    id: string,
+    manifest: Manifest,
+    copyId: string,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const images = await this.files(id, manifest);
+    const [final, incoming] = [this.dir(copyId), join(this.#root, `${INCOMING}${copyId}`)];
+    await rm(incoming, { recursive: true, force: true });
+    await mkdir(incoming, { recursive: true, mode: 0o700 });
+    try {
+      const copied: ManifestFile[] = [];
+      for (const { path } of manifest.files) {
+        const [file, digest] = [join(incoming, path), new Digest()];
+        await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+        const output = createWriteStream(file, { mode: 0o600, flags: 'wx' });
+        const input = images.read(path, await images.size(path));
+        await pipeline(input, digest, output, ...(signal ? [{ signal }] : []));
+        copied.push(digest.file(path));
+      }
+      verifyFiles(manifest.files, copied);
+      signal?.throwIfAborted();
+      await writeFile(join(incoming, MANIFEST_NAME), formatManifest(manifest), { mode: 0o600 });
+      await rm(final, { recursive: true, force: true });
+      await rename(incoming, final);
+    } catch (error) {
+      await rm(incoming, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   /** Writes manifest.json by rename and syncs it. @returns the manifest */
@@ -112,6 +197,30 @@ export class ImageStore {
     await rm(this.dir(id), { recursive: true, force: true });
   }
 
+  /** The images' data key goes to the disk before the first image that it encrypts. */
+  async #encrypt(id: string): Promise<ManifestFile[]> {
+    const dir = this.dir(id);
+    const newest = await this.#keys().newest();
+    const dataKey = DataKey.make();
+    const text = `${JSON.stringify(dataKey.wrap(id, newest), null, 1)}\n`;
+    await writeFile(join(dir, KEY_NAME), text, { mode: 0o600, flush: true });
+    return encryptFiles(dir, dataKey);
+  }
+
+  async #wrappedKey(id: string): Promise<string | undefined> {
+    return textOf(join(this.dir(id), KEY_NAME));
+  }
+
+  async #dataKey(id: string): Promise<DataKey | undefined> {
+    const text = await this.#wrappedKey(id);
+    return text === undefined ? undefined : DataKey.unwrap(id, parseWrappedKey(text), this.#keys());
+  }
+
+  #keys(): ImageKeys {
+    if (this.#encryption) return this.#encryption.keys;
+    throw new AgentError('ImageKeyMissing', 'This agent was started without keys of images.');
+  }
+
   /** Ids of all images, whole or not. */
   async ids(): Promise<string[]> {
     try {
@@ -121,5 +230,15 @@ export class ImageStore {
       if (isErrno(error, 'ENOENT')) return [];
       throw error;
     }
+  }
+}
+
+async function problemOf(reading: Promise<unknown>): Promise<Failure | undefined> {
+  try {
+    await reading;
+    return undefined;
+  } catch (error) {
+    if (error instanceof AgentError) return reasonOf(error);
+    throw error;
   }
 }

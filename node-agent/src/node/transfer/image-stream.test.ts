@@ -14,6 +14,7 @@ import {
   type Manifest,
   type ManifestHeader,
 } from './manifest.ts';
+import { PlainFiles } from './image-files.ts';
 import { packImages, unpackImages } from './image-stream.ts';
 
 type Head = Partial<tar.Header> & Pick<tar.Header, 'name'>;
@@ -26,7 +27,7 @@ async function packed(dir: string, of: ManifestHeader | Manifest): Promise<Buffe
   const reading = (async () => {
     for await (const chunk of pack as unknown as AsyncIterable<Buffer>) chunks.push(chunk);
   })();
-  await packImages(dir, of, pack);
+  await packImages(new PlainFiles(dir), of, pack);
   await reading;
   return Buffer.concat(chunks);
 }
@@ -64,7 +65,7 @@ describe('packing', () => {
     })();
     let reported = '';
     const manifest = await packImages(
-      await folders.sample(),
+      new PlainFiles(await folders.sample()),
       manifestHeader('x'),
       pack,
       async (digest) => {

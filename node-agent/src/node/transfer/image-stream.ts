@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder of images as a tar stream, and back. The sender packs, the image store unpacks. Digests are computed while
-// bytes pass: no file is whole in memory, and none is read twice.
-import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { lstat, mkdir, readdir, writeFile } from 'node:fs/promises';
-import { dirname, join, relative, sep } from 'node:path';
-import { Transform, type Readable } from 'node:stream';
+// Images as a tar stream, and back. The sender packs, the image store unpacks. Digests are computed while bytes pass: no
+// file is whole in memory, and none is read twice.
+import { createWriteStream } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { AgentError } from '../../support/errors.ts';
+import { Digest } from './image-digest.ts';
+import type { ImageFiles } from './image-files.ts';
 import {
   digestOf,
   formatManifest,
@@ -27,66 +28,24 @@ type Entry = tar.Extract extends AsyncIterable<infer Source> ? Source : never;
 /** A manifest is a few hundred bytes per file. */
 const MAX_MANIFEST_BYTES = 8 << 20;
 
-/** Relative paths of a folder's regular files, sorted, without the manifest. */
-export async function listFiles(dir: string): Promise<string[]> {
-  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(dir, join(entry.parentPath, entry.name)).split(sep).join('/'))
-    .filter((path) => path !== MANIFEST_NAME)
-    .sort();
-}
-
-/** Passes bytes on and computes their size and SHA-256. */
-class Digest extends Transform {
-  readonly #hash = createHash('sha256');
-  size = 0;
-
-  override _transform(
-    chunk: Buffer,
-    _encoding: BufferEncoding,
-    done: (error: null, chunk: Buffer) => void,
-  ): void {
-    this.#hash.update(chunk);
-    this.size += chunk.length;
-    done(null, chunk);
-  }
-
-  file(path: string): ManifestFile {
-    return { path, size: this.size, sha256: this.#hash.digest('hex') };
-  }
-}
-
-/** Size and SHA-256 of every file of a folder. */
-export async function digestFiles(dir: string): Promise<ManifestFile[]> {
-  const files: ManifestFile[] = [];
-  for (const path of await listFiles(dir)) {
-    const digest = new Digest();
-    digest.resume();
-    await pipeline(createReadStream(join(dir, path)), digest);
-    files.push(digest.file(path));
-  }
-  return files;
-}
-
 /**
- * Writes a folder into a tar stream and ends it with the manifest.
+ * Writes images into a tar stream and ends it with the manifest.
  * @param of a manifest, whose digests the receiver compares with the files; or a header, to which this adds the digests
  * @param sealed called with the manifest's digest before the manifest goes out, without which the images are not whole
  * @returns the manifest, once the stream has taken everything
- * @throws AgentError ImageTruncated for a missing file
+ * @throws AgentError ImageTruncated for a missing file; what reading throws
  */
 export async function packImages(
-  dir: string,
+  images: ImageFiles,
   of: ManifestHeader | Manifest,
   pack: tar.Pack,
   sealed?: (digest: string) => Promise<void>,
 ): Promise<Manifest> {
   const known = 'files' in of ? of.files : undefined;
-  const paths = known?.map((file) => file.path) ?? (await listFiles(dir));
+  const paths = known?.map((file) => file.path) ?? (await images.list());
   const files: ManifestFile[] = [];
   for (const path of paths) {
-    const { size } = await sizeOf(join(dir, path), path);
+    const size = await images.size(path);
     const digest = new Digest();
     if (size === 0) {
       pack.entry({ name: path, mode: 0o600 }, '');
@@ -94,7 +53,7 @@ export async function packImages(
       continue;
     }
     const entry = pack.entry({ name: path, size, mode: 0o600, type: 'file' });
-    await pipeline(createReadStream(join(dir, path), { end: size - 1 }), digest, entry);
+    await pipeline(images.read(path, size), digest, entry);
     files.push(digest.file(path));
   }
   const manifest: Manifest = { ...of, files: known ?? files };
@@ -108,16 +67,6 @@ export async function packImages(
   });
   pack.finalize();
   return manifest;
-}
-
-async function sizeOf(file: string, path: string): Promise<{ size: number }> {
-  try {
-    return await lstat(file);
-  } catch (cause) {
-    throw new AgentError('ImageTruncated', `Image ${path} is missing on the source's node.`, {
-      cause,
-    });
-  }
 }
 
 /**

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams a folder of images to another agent over TLS and waits until that agent has verified it. The reconcilers of
+// Streams images to another agent over TLS and waits until that agent has verified it. The reconcilers of
 // source and image sender call it.
 import https from 'node:https';
 import { pipeline } from 'node:stream/promises';
@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { agentDnsName } from '../../../../crds/src/index.ts';
 import { AgentError, type AgentCode } from '../../support/errors.ts';
 import type { Manifest, ManifestHeader } from './manifest.ts';
+import type { ImageFiles } from './image-files.ts';
 import { packImages } from './image-stream.ts';
 import { readCertificates } from './tls.ts';
 
@@ -19,8 +20,7 @@ export interface SendOptions {
   node: string;
   /** Folder of the images on the other node. */
   id: string;
-  /** Folder of the images on this node, as the agent sees it. */
-  dir: string;
+  images: ImageFiles;
   /** A header if the images were not sealed: their digests are computed on the way. */
   manifest: ManifestHeader | Manifest;
   certificateDir: string;
@@ -84,7 +84,7 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
   const piping = pipeline(pack, request);
   piping.catch(() => undefined);
   let packed: string | undefined;
-  const packing = packImages(options.dir, options.manifest, pack, async (digest) => {
+  const packing = packImages(options.images, options.manifest, pack, async (digest) => {
     packed = digest;
     await options.sealed?.(digest);
   });

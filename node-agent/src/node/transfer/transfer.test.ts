@@ -9,15 +9,18 @@ import {
   stat,
   symlink,
   truncate,
+  writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import pino from 'pino';
 import { describe, expect, it } from 'vitest';
 import { agentDnsName } from '../../../../crds/src/index.ts';
 import { manifestHeader, TestFolders } from '../../testing/images.ts';
+import { KEY_2026, MountedKeys, randomKey } from '../../testing/image-keys.ts';
 import { certificates } from '../../testing/certificates.ts';
 import { reasonOf } from '../../support/errors.ts';
 import { Receiver } from './receiver.ts';
+import { PlainFiles } from './image-files.ts';
 import { sendImages, splitAddress } from './sender.ts';
 import { ImageStore } from './image-store.ts';
 
@@ -52,7 +55,7 @@ describe('agent to agent', () => {
         address: to.address,
         node: 'a',
         id: 'one',
-        dir,
+        images: new PlainFiles(dir),
         manifest: manifestHeader('one'),
         certificateDir: good,
       });
@@ -65,7 +68,13 @@ describe('agent to agent', () => {
       // Sent again, they stay the files that they are; others take their place.
       const files = async () => (await stat(join(to.root, 'one', 'main', 'pages-1.img'))).ino;
       const first = await files();
-      const one = { address: to.address, node: 'a', id: 'one', dir, certificateDir: good };
+      const one = {
+        address: to.address,
+        node: 'a',
+        id: 'one',
+        images: new PlainFiles(dir),
+        certificateDir: good,
+      };
       expect((await sendImages({ ...one, manifest: manifestHeader('one') })).digest).toBe(
         sent.digest,
       );
@@ -74,7 +83,13 @@ describe('agent to agent', () => {
       expect(await files()).not.toBe(first);
       expect((await readdir(to.root)).sort()).toEqual(['one']);
       // A checkpoint's images, for a request that restores from it.
-      const again = { address: to.address, node: 'a', id: 'copy', dir, certificateDir: good };
+      const again = {
+        address: to.address,
+        node: 'a',
+        id: 'copy',
+        images: new PlainFiles(dir),
+        certificateDir: good,
+      };
       await sendImages({ ...again, manifest: manifestHeader('one') });
       expect((await to.store.manifest('copy'))?.manifest.id).toBe('one');
       await expect(sendImages({ ...again, manifest: manifestHeader('two') })).rejects.toMatchObject(
@@ -87,7 +102,7 @@ describe('agent to agent', () => {
           address: to.address,
           node: 'a',
           id: 'two',
-          dir,
+          images: new PlainFiles(dir),
           manifest: manifestHeader('two'),
           certificateDir: good,
         }),
@@ -107,7 +122,14 @@ describe('agent to agent', () => {
     const dir = store.dir('one');
     const { address } = to;
     const send = () =>
-      sendImages({ address, node: 'a', id: 'one', dir, manifest, certificateDir: good });
+      sendImages({
+        address,
+        node: 'a',
+        id: 'one',
+        images: new PlainFiles(dir),
+        manifest,
+        certificateDir: good,
+      });
     try {
       await appendFile(join(dir, 'rootfs.tar'), 'x');
       await expect(send()).rejects.toMatchObject({ code: 'ImageCorrupt' });
@@ -115,6 +137,42 @@ describe('agent to agent', () => {
       await expect(send()).rejects.toMatchObject({ code: 'ImageTruncated' });
       expect(to.failures).toHaveLength(2);
       expect(await readdir(to.root)).toEqual([]);
+    } finally {
+      await to.server.close();
+    }
+  });
+
+  it('delivers a checkpoint that is encrypted on the sender’s disk, and reports that the disk has damaged it', async () => {
+    const good = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('a') });
+    const to = await receiver(good);
+    const root = await folders.fresh();
+    const whole = await folders.sample();
+    await cp(whole, join(root, 'one'), { recursive: true });
+    const mounted = new MountedKeys(await folders.fresh());
+    await mounted.mount({ [KEY_2026]: randomKey() });
+    const store = new ImageStore(root, { isOn: true, keys: mounted.keys });
+    const manifest = await store.seal('one', manifestHeader('one'));
+    const { address } = to;
+    const send = async () =>
+      sendImages({
+        ...{ address, node: 'a', id: 'one', manifest, certificateDir: good },
+        images: await store.files('one', manifest),
+      });
+    const encrypted = join(store.dir('one'), 'main', 'pages-1.img.enc');
+    try {
+      await send();
+      const [sent, stored] = [whole, join(to.root, 'one')].map((dir) =>
+        readFile(join(dir, 'main', 'pages-1.img')),
+      );
+      expect(await stored).toEqual(await sent);
+      await to.store.remove('one');
+      const bytes = await readFile(encrypted);
+      bytes[200_000] = (bytes[200_000] ?? 0) ^ 1;
+      await writeFile(encrypted, bytes);
+      await expect(send()).rejects.toMatchObject({ code: 'ImageCorrupt' });
+      await truncate(encrypted, 1000);
+      await expect(send()).rejects.toMatchObject({ code: 'ImageTruncated' });
+      await expect.poll(() => readdir(to.root)).toEqual([]);
     } finally {
       await to.server.close();
     }
@@ -131,7 +189,7 @@ describe('agent to agent', () => {
         address: to.address,
         node: 'a',
         id: 'one',
-        dir,
+        images: new PlainFiles(dir),
         manifest: manifestHeader('one'),
         certificateDir,
       });
@@ -162,7 +220,7 @@ describe('agent to agent', () => {
           address: impostor.address,
           node: 'a',
           id: 'one',
-          dir,
+          images: new PlainFiles(dir),
           manifest: manifestHeader('one'),
           certificateDir: good,
         }),
@@ -177,7 +235,12 @@ describe('agent to agent', () => {
     const to = await receiver(good);
     try {
       const dir = await folders.sample();
-      const options = { address: to.address, id: 'one', dir, manifest: manifestHeader('one') };
+      const options = {
+        address: to.address,
+        id: 'one',
+        images: new PlainFiles(dir),
+        manifest: manifestHeader('one'),
+      };
       await expect(
         sendImages({ ...options, node: 'b', certificateDir: good }),
       ).rejects.toMatchObject({ code: 'TransferFailed' });
@@ -198,7 +261,13 @@ describe('agent to agent', () => {
     const dir = await folders.sample();
     const attempt = (certificateDir: string, sealed?: () => Promise<void>) =>
       sendImages({
-        ...{ address: to.address, node: 'a', id: 'one', dir, manifest: manifestHeader('one') },
+        ...{
+          address: to.address,
+          node: 'a',
+          id: 'one',
+          images: new PlainFiles(dir),
+          manifest: manifestHeader('one'),
+        },
         ...{ certificateDir, ...(sealed && { sealed }) },
       });
     const become = async (folder: string): Promise<void> => {

@@ -9,8 +9,11 @@ const base: CheckpointObserved = {
   deleting: false,
   finished: false,
   deadline: NOW + 1,
+  keyProblem: undefined,
 };
 const failure = { code: 'DiskFull', message: 'no space' };
+
+const keyProblem = { code: 'ImageKeyMissing', message: 'no key' };
 
 const cases: [string, Partial<CheckpointObserved>, string | undefined, string[]][] = [
   ['waits for the operator', { deadline: undefined }, 'Waiting', []],
@@ -38,6 +41,37 @@ const cases: [string, Partial<CheckpointObserved>, string | undefined, string[]]
     ['ResumePod', 'RemoveImages'],
   ],
 ];
+
+describe('a checkpoint without a key to encrypt its images', () => {
+  it('waits for it, and leaves the pod alone', () => {
+    const plan = decideCheckpoint({ ...base, keyProblem }, NOW);
+    expect(plan).toMatchObject({
+      status: { state: 'Waiting', reason: 'ImageKeyMissing' },
+      effects: [],
+    });
+    expect(plan.requeueAfterMs).toBeLessThan(10_000);
+  });
+
+  it('fails for that reason at its deadline', () => {
+    const plan = decideCheckpoint({ ...base, keyProblem, deadline: NOW - 1 }, NOW);
+    expect(plan).toMatchObject({
+      status: { state: 'Failed', reason: 'ImageKeyMissing' },
+      effects: [],
+    });
+  });
+
+  it('says so of stored images, looks again, and still removes them', () => {
+    const stored = { ...base, keyProblem, stage: 'Stored', finished: true } as const;
+    const plan = decideCheckpoint(stored, NOW);
+    expect(plan).toMatchObject({
+      status: { state: 'Stored', reason: 'ImageKeyMissing' },
+      effects: [],
+    });
+    expect(plan.requeueAfterMs).toBeGreaterThan(0);
+    const removed = decideCheckpoint({ ...stored, deleting: true }, NOW);
+    expect(removed.effects).toEqual([{ type: 'RemoveImages' }]);
+  });
+});
 
 describe('a checkpoint', () => {
   it.each(cases)('%s', (_what, observed, state, effects) => {

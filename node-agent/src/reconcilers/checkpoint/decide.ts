@@ -16,6 +16,8 @@ export interface CheckpointObserved {
   finished: boolean;
   /** When the checkpoint must have begun, in milliseconds since the epoch. The operator sets it. */
   deadline: number | undefined;
+  /** Before the checkpoint: why images can't be encrypted. After it: why those that are stored can't be read. */
+  keyProblem: Failure | undefined;
 }
 
 export type CheckpointEffect =
@@ -26,6 +28,10 @@ export interface CheckpointStatus {
   reason?: string;
   message?: string;
 }
+
+/** How often the agent looks whether there is a key, and whether there still is that of stored images. */
+const KEY_LOOK_MS = 2_000;
+const STORED_LOOK_MS = 300_000;
 
 type CheckpointPlan = Plan<CheckpointEffect, CheckpointStatus>;
 
@@ -44,18 +50,26 @@ const failed = (failure: Failure, ...effects: CheckpointEffect[]): CheckpointPla
 });
 
 export function decideCheckpoint(observed: CheckpointObserved, now: number): CheckpointPlan {
-  const { stage, failure } = observed;
+  const { stage, failure, keyProblem } = observed;
   const isUnfinished = stage !== undefined && stage !== 'Stored' && stage !== 'Resumed';
   const resume: CheckpointEffect[] = isUnfinished ? [{ type: 'ResumePod' }] : [];
   if (observed.deleting) {
     return { status: { state: 'Removed' }, effects: [...resume, { type: 'RemoveImages' }] };
   }
   if (failure) return failed(failure, ...resume);
-  if (stage === 'Stored') return { status: { state: 'Stored' }, effects: [] };
+  if (stage === 'Stored') {
+    const status: CheckpointStatus = { state: 'Stored', ...failureFields(keyProblem) };
+    return { status, effects: [], requeueAfterMs: STORED_LOOK_MS };
+  }
   // An agent ended during the checkpoint: the pod resumes now, without another attempt.
   if (stage !== undefined) return failed(agentRestarted, ...resume);
   if (observed.finished) return { status: undefined, effects: [] };
   if (observed.deadline === undefined) return { status: { state: 'Waiting' }, effects: [] };
-  if (now > observed.deadline) return failed(deadlineExceeded);
+  if (now > observed.deadline) return failed(keyProblem ?? deadlineExceeded);
+  // The kubelet may not have brought the key to the node yet. The pod is not touched before.
+  if (keyProblem) {
+    const status: CheckpointStatus = { state: 'Waiting', ...failureFields(keyProblem) };
+    return { status, effects: [], requeueAfterMs: KEY_LOOK_MS };
+  }
   return { status: { state: 'Stored' }, effects: [{ type: 'TakeCheckpoint' }] };
 }

@@ -103,7 +103,19 @@ export class CheckpointReconciler implements HandoverReconciler<
           : { code: entry.reason, message: entry.message ?? '' },
       deleting: deletionTimestamp !== undefined,
       deadline: this.#deadlineOf(request),
+      keyProblem: await this.#keyProblem(request, entry),
     };
+  }
+
+  async #keyProblem(
+    request: CheckpointRequest,
+    entry: Entry | undefined,
+  ): Promise<Failure | undefined> {
+    const { store } = this.#deps;
+    // Images are removed whatever has become of their key.
+    if (request.metadata.deletionTimestamp !== undefined) return undefined;
+    if (entry?.stage === 'Stored') return store.storedKeyProblem(imageId(request));
+    return entry || isFinished(request) ? undefined : store.keyProblem();
   }
 
   decide(observed: Observed, now: number): Plan<CheckpointEffect, CheckpointStatus> {

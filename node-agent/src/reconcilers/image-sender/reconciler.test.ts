@@ -13,7 +13,10 @@ import { Publisher } from '../publisher.ts';
 import { MemoryApi } from '../../testing/api.ts';
 import { decision, NAMESPACE } from '../../testing/objects.ts';
 import type { SendOptions } from '../../node/transfer/sender.ts';
-import { ImageStore } from '../../node/transfer/image-store.ts';
+import { DataKey } from '../../node/encryption/data-key.ts';
+import { ImageKeys } from '../../node/encryption/image-keys.ts';
+import { ImageStore, type ImageEncryption } from '../../node/transfer/image-store.ts';
+import { KEY_2026, MountedKeys, randomKey } from '../../testing/image-keys.ts';
 import {
   decideImageSender,
   ImageSenderReconciler,
@@ -59,6 +62,7 @@ describe('the image sender', () => {
   let dir: string;
   let api: MemoryApi;
   let store: ImageStore;
+  let encryption: ImageEncryption;
   let sent: SendOptions[];
   let refusal: Error | undefined;
   let sender: ImageSenderReconciler;
@@ -86,7 +90,8 @@ describe('the image sender', () => {
 
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), 'sealift-sender-'));
-    store = new ImageStore(dir);
+    encryption = { isOn: false, keys: new ImageKeys(join(dir, 'keys')) };
+    store = new ImageStore(dir, encryption);
     await writeFile(join(await store.createFolder('images', 'main'), 'core.img'), 'x');
     await store.seal('images', {
       ...{ version: 1, id: 'images', createdAt: '', versions: { sealift: '0', kernel: '6' } },
@@ -124,9 +129,8 @@ describe('the image sender', () => {
     await run();
     await run();
     // Into the request's own folder: another request may restore from the same images there.
-    expect(sent.map((one) => [one.id, one.dir, one.address])).toEqual([
-      ['r', store.dir('images'), '192.0.2.2:7460'],
-    ]);
+    expect(sent.map((one) => [one.id, one.address])).toEqual([['r', '192.0.2.2:7460']]);
+    expect(await sent[0]?.images.list()).toEqual(['main/core.img']);
     expect(status()?.sourceAgent).toMatchObject({
       state: 'Sent',
       bytes: { pages: 1 },
@@ -166,5 +170,20 @@ describe('the image sender', () => {
     await expect(run()).rejects.toMatchObject({ code: 'CheckpointNotFound' });
     await run();
     expect(status()?.sourceAgent).toMatchObject({ state: 'Failed', reason: 'CheckpointNotFound' });
+  });
+
+  it('reports that the key of its images is gone', async () => {
+    const mounted = new MountedKeys(join(dir, 'keys'));
+    await mounted.mount({ [KEY_2026]: randomKey() });
+    const wrapped = DataKey.make().wrap('images', await mounted.keys.newest());
+    await writeFile(join(store.dir('images'), 'key.json'), JSON.stringify(wrapped));
+    await mounted.mount({});
+    encryption.keys = mounted.keys;
+    put();
+    await expect(run()).rejects.toMatchObject({ code: 'ImageKeyMissing' });
+    await run();
+    expect(sent).toEqual([]);
+    expect(status()?.sourceAgent).toMatchObject({ state: 'Failed', reason: 'ImageKeyMissing' });
+    expect(status()?.sourceAgent?.message).toContain(KEY_2026);
   });
 });

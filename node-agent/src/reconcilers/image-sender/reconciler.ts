@@ -148,12 +148,12 @@ export class ImageSenderReconciler implements HandoverReconciler<
     context.signal.addEventListener('abort', end, { once: true });
     try {
       await doWithin(this.#limitOf(request), this.#clock, stop, () =>
-        withFaults('images.send', () =>
+        withFaults('images.send', async () =>
           this.#deps.send({
             ...receiver,
             // Several requests may restore one checkpoint on one node. Each has its own folder there.
             id: uid,
-            dir: this.#deps.store.dir(imageId),
+            images: await this.#deps.store.files(imageId, stored.manifest),
             manifest: stored.manifest,
             certificateDir: this.#deps.certificateDir,
             signal: stop.signal,

@@ -21,6 +21,7 @@ import { startOrder } from '../../callers/request-lookup.ts';
 import { checkRetryBudget, readPeers } from '../../support/peers.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
+import { PlainFiles } from '../../node/transfer/image-files.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import type { Entry, Stage } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
@@ -161,7 +162,7 @@ export class SourceSteps {
         this.#deps.send({
           ...receiver,
           id: uid,
-          dir: this.#deps.store.dir(uid),
+          images: new PlainFiles(this.#deps.store.dir(uid)),
           manifest: header,
           certificateDir: this.#deps.certificateDir,
           // A target that has whole images can restore them, even if this node is lost a moment later.

@@ -81,12 +81,13 @@ export class ContainerRestore<T extends Handover> {
     signal: AbortSignal,
   ) {
     const { restorer, kind } = this.#deps;
+    const digest = request.kind === 'RestoreRequest' ? request.status?.digest : undefined;
+    const images = { requestUid: request.metadata.uid, imageId, digest };
     if (request.kind === 'RestoreRequest' && podFiles) {
-      await restorer.verifyImages(imageId, request.status?.digest);
+      await restorer.verifyImages({ ...images, signal });
     }
     return restorer.prepareRestore({
-      requestUid: request.metadata.uid,
-      imageId,
+      ...images,
       create,
       qpState: kind === 'RestoreRequest' ? 'error' : 'keep',
       rnrTimer: create.rnrTimer,

@@ -177,8 +177,11 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   async #removeImages(observed: Observed<T>): Promise<void> {
     const { request, imageId } = observed;
     await withFaults('target.clean', async () => {
-      if (!this.#observer.areImagesCheckpoint(request)) await this.#deps.store.remove(imageId);
-      await this.#deps.removeWork(request.metadata.uid);
+      const { uid } = request.metadata;
+      // A checkpoint of this node stays. What was decrypted of it for CRIU goes.
+      const isKept = this.#observer.areImagesCheckpoint(request);
+      await this.#deps.store.remove(isKept ? uid : imageId);
+      await this.#deps.removeWork(uid);
     });
   }
 }
