@@ -2,6 +2,7 @@
 // Open MPI over UCX, with two ranks in two pods: mpirun and rank 0 in the client's, rank 1 in the server's.
 import { z } from 'zod';
 import type { Application, Output } from './application.ts';
+import { NO_DGID_CHECK } from './ucx.ts';
 
 /** What rank 0 prints at the end (e2e/workloads/mpi). */
 const Verdict = z.strictObject({
@@ -37,7 +38,7 @@ const MPIRUN = [
   ...['--host', '$(hostname):1,$PEER:1', '-np', '2'],
   ...['--prtemca', 'oob_tcp_if_include', '10.99.0.0/24'],
   ...['--mca', 'pml', 'ucx', '--mca', 'opal_common_ucx_devices', 'any', '--mca', 'shmem', 'mmap'],
-  ...['-x', 'UCX_TLS=rc_v,self'],
+  ...['-x', 'UCX_TLS=rc_v,self', '-x', NO_DGID_CHECK],
 ];
 
 function rounds(test: 'pingpong' | 'allreduce', bytes: number): Application {

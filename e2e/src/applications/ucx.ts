@@ -20,13 +20,19 @@ export const isVerified = ({ endpoint, log, iterations }: Output): boolean =>
   !COMPLAINT.test(log) && (endpoint === 'server' || resultIn(log)?.iterations === iterations);
 
 /**
+ * UCX reads from a completion's service level whether a datagram came over IPv4. rxe writes none, so UCX takes the IPv4
+ * header for a GRH and drops each datagram as another's: with SoftRoCE the check has to be off, with or without Sealift.
+ */
+export const NO_DGID_CHECK = 'UCX_UD_VERBS_ETH_DGID_CHECK=n';
+
+/**
  * - `rc_v` is rc_verbs, and ud_verbs for its first messages.
  * - Debian's ucx_perftest links MPI, and starts it where its input is no terminal; without `-P 0` it wants two ranks then.
  *   MPI is to look for no network and no shared memory of its own.
  * - The IPv4 GID is what UCX chooses by itself on RoCE v2; the kernel's order of GIDs is not to matter.
  */
 const environment = (transport: 'rc' | 'ud'): string[] => [
-  ...['env', `UCX_TLS=${transport}_v,self`, 'UCX_IB_GID_INDEX=$GID'],
+  ...['env', `UCX_TLS=${transport}_v,self`, 'UCX_IB_GID_INDEX=$GID', NO_DGID_CHECK],
   ...['OMPI_MCA_btl=self', 'OMPI_MCA_shmem=mmap'],
 ];
 
