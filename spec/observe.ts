@@ -11,13 +11,16 @@ import type { CheckpointObserved } from '../node-agent/src/reconcilers/checkpoin
 import type { ImageSenderObserved } from '../node-agent/src/reconcilers/image-sender/reconciler.ts';
 import type { SourceObserved } from '../node-agent/src/reconcilers/source/decide.ts';
 import type { TargetObserved } from '../node-agent/src/reconcilers/target/decide.ts';
+import { failureFields } from '../node-agent/src/support/errors.ts';
 import type { Observed as CheckpointOperatorObserved } from '../operator/src/checkpoint/types.ts';
 import type { Observed as MigrationOperatorObserved } from '../operator/src/migration/types.ts';
 import type { Observed as RestoreOperatorObserved } from '../operator/src/restore/types.ts';
 import { see } from '../operator/testing/migration.ts';
 import * as objects from '../operator/testing/objects.ts';
+import { abandonMs } from '../operator/src/checkpoint/decide.ts';
+import { defaultLimits } from '../operator/src/moves/limits.ts';
 import { protocol } from './protocol.ts';
-import type { Kind, Row } from './steps/row.ts';
+import type { Given, Kind, Row } from './steps/row.ts';
 import { both } from './steps/row.ts';
 
 export const NOW = objects.NOW;
@@ -105,17 +108,59 @@ function statusOf(row: Row): Record<string, unknown> {
     ...agentsOf(row),
     ...(outcome ? { decision: objects.decision(outcome, reason) } : {}),
     ...endOf(row),
+    ...triedOf(row),
     ...(row.given?.lastLook ? { deadlines: { lastLook: objects.at(0) } } : {}),
   };
 }
 
 const isNew = ({ given }: Row): boolean =>
-  given?.request === 'new' || given?.request === 'without finalizer';
+  given?.request === 'new' ||
+  given?.request === 'invalid' ||
+  given?.request === 'without finalizer';
 
 function targetPodOf({ given }: Row): MigrationOperatorObserved['targetPod'] {
   if (given?.targetPod === 'absent' || given?.request === 'without finalizer') return undefined;
-  return objects.target('request-uid', given?.targetPod ? { metadata: { labels: {} } } : {});
+  const parts =
+    given?.targetPod === 'allowed'
+      ? { metadata: { labels: {} } }
+      : given?.targetPod === 'unschedulable'
+        ? { spec: { nodeName: '' }, status: { conditions: [noRoom] } }
+        : {};
+  return objects.target('request-uid', parts);
 }
+
+/** As the scheduler writes it. */
+const noRoom = {
+  type: 'PodScheduled',
+  status: 'False',
+  reason: 'Unschedulable',
+  message: '0/3 nodes are available.',
+  lastTransitionTime: objects.at(-60),
+};
+
+/** The status of a request whose first node had no room for the target. */
+function triedOf({ given }: Row): Record<string, unknown> {
+  if (!given?.targetNode) return {};
+  const tried = { podUID: 'target-uid', reason: 'TargetUnschedulable', message: noRoom.message };
+  return {
+    triedNodes: [{ nodeName: 'b', ...tried }],
+    ...(given.targetNode === 'next' ? { target: { nodeName: 'c', podName: 'p-reque' } } : {}),
+  };
+}
+
+/** Two nodes, and a third one where the first may have no room. */
+const nodesOf = ({ given }: Row): MigrationOperatorObserved['nodes'] =>
+  [
+    ...(['a', 'b'] as const),
+    ...(given?.targetPod === 'unschedulable' || given?.targetNode ? ['c'] : []),
+  ].map((name) => objects.node(name));
+
+const fullMoves: MigrationOperatorObserved['moves'] = {
+  limits: defaultLimits,
+  underWay: { total: defaultLimits.cluster, out: new Map(), into: new Map() },
+  position: 1,
+  older: [],
+};
 
 export function migrationOf(row: Row<'MigrationRequest'>): MigrationOperatorObserved {
   const { given } = row;
@@ -135,13 +180,18 @@ export function migrationOf(row: Row<'MigrationRequest'>): MigrationOperatorObse
   return see({
     request,
     targetPod: targetPodOf(row),
-    ...(given?.sourcePod ? { sourcePod: undefined } : {}),
+    nodes: nodesOf(row),
+    ...(given?.sourcePod || given?.request === 'invalid' ? { sourcePod: undefined } : {}),
+    ...(given?.moves ? { moves: fullMoves } : {}),
     checkpoints: given?.recovery ? [objects.stored()] : [],
   });
 }
 
 export function restoreOf(row: Row<'RestoreRequest'>): RestoreOperatorObserved {
-  const metadata = metadataOf(row);
+  const metadata = {
+    ...metadataOf(row),
+    ...(row.given?.cancel ? { deletionTimestamp: objects.at(1) } : {}),
+  };
   const accepted = {
     startTime: objects.at(0),
     checkpointId: 'saved-uid',
@@ -154,36 +204,53 @@ export function restoreOf(row: Row<'RestoreRequest'>): RestoreOperatorObserved {
   const request: RestoreRequest = objects.restore({ metadata, spec, status });
   return {
     request,
-    checkpoint: objects.stored(),
+    checkpoint: row.given?.request === 'invalid' ? undefined : objects.stored(),
     targetPod: targetPodOf(row),
     podName: 'p-reque',
-    nodes: [objects.node('a'), objects.node('b')],
+    nodes: nodesOf(row),
     load: new Map(),
     identity: { keepsDevice: true },
   };
+}
+
+/** The conditions of a checkpoint that has succeeded, as the operator has written them before. */
+function endedConditionsOf({ imageAgent, restorable }: Given): object[] {
+  const condition = (type: string, reason: string, seconds: number): object => ({
+    ...{ type, status: 'False', reason, message: '', lastTransitionTime: objects.at(seconds) },
+  });
+  return [
+    objects.succeeded('True', 'CheckpointStored'),
+    ...(restorable ? [condition('Restorable', 'ImageKeyMissing', -1)] : []),
+    ...(imageAgent === 'missing for long'
+      ? [condition('ImagesRemoved', 'NodeUnavailable', -abandonMs / 1000)]
+      : []),
+  ];
 }
 
 export function checkpointOf(row: Row<'CheckpointRequest'>): CheckpointOperatorObserved {
   const { given } = row;
   const state =
     row.by === 'checkpoint agent' ? both(row.state).at(-1) : (given?.checkpoint ?? 'Waiting');
+  const keyProblem = row.by === 'checkpoint agent' ? row.observed?.keyProblem : undefined;
+  const agent = { state, ...failureFields(keyProblem) };
   const accepted = {
     startTime: objects.at(0),
     nodeName: 'a',
     podUID: 'pod-uid',
     deadline: objects.at(100),
-    agent: { state },
+    agent,
   };
   const metadata = metadataOf(row);
+  const spec = given?.expired ? { retention: { ttlSeconds: 1 } } : {};
   const request: CheckpointRequest = given?.finished
-    ? objects.stored({}, { metadata, spec: { retention: { ttlSeconds: 1 } } })
+    ? objects.stored({ agent, conditions: endedConditionsOf(given) }, { metadata, spec })
     : objects.checkpoint({ metadata, status: isNew(row) ? undefined : accepted });
   return {
     request,
-    pod: objects.pod(),
+    pod: given?.request === 'invalid' ? undefined : objects.pod(),
     template: { metadata: { labels: {}, annotations: {} }, spec: { containers: [] } },
     others: [],
-    nodes: [objects.node('a')],
+    nodes: [objects.node('a', given?.imageAgent ? { address: null } : {})],
     inUse: false,
     newer: 0,
   };

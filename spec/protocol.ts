@@ -2,6 +2,7 @@
 // The protocol as one table: what happens, who does it, and what it is called in the journal, in the API, in the report,
 // among the fault points and in the model. docs/protocol.md is generated from it.
 import { aborted } from './steps/aborted.ts';
+import { anotherNode } from './steps/another-node.ts';
 import { checkpoint } from './steps/checkpoint.ts';
 import { committed, retries } from './steps/committed.ts';
 import { restore } from './steps/restore.ts';
@@ -23,13 +24,16 @@ const section = <K extends Kind>(kind: K, title: string, rows: readonly Row<K>[]
 export const protocol: readonly [
   ...Section<'MigrationRequest'>[],
   Section<'RestoreRequest'>,
+  Section<'RestoreRequest'>,
   Section<'CheckpointRequest'>,
 ] = [
   section('MigrationRequest', 'Migration, up to the decision', undecided),
+  section('MigrationRequest', 'Migration, another node for the target', anotherNode),
   section('MigrationRequest', 'Migration, after Committed', committed),
   section('MigrationRequest', 'Migration, a target that fails after Committed', retries),
   section('MigrationRequest', 'Migration, after a failure or Aborted', aborted),
   section('RestoreRequest', 'Restore', restore),
+  section('RestoreRequest', 'Restore, another node for the new pod', anotherNode),
   section('CheckpointRequest', 'Checkpoint', checkpoint),
 ];
 

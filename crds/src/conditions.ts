@@ -51,9 +51,17 @@ export const conditionTypes = {
 export const imagesRemoved = 'ImagesRemoved';
 /** Of a CheckpointRequest that has succeeded: False while its images cannot be read, with the agent's reason. Absent otherwise. */
 export const restorable = 'Restorable';
+/** Condition types that a request has only while there is something to say; the others are there from the start. */
+export const occasionalConditionTypes = {
+  MigrationRequest: [],
+  CheckpointRequest: [imagesRemoved, restorable],
+  RestoreRequest: [],
+} as const satisfies Record<keyof typeof conditionTypes, readonly string[]>;
 export type MigrationConditionType = (typeof conditionTypes.MigrationRequest)[number];
 export type CheckpointConditionType = (typeof conditionTypes.CheckpointRequest)[number];
 export type RestoreConditionType = (typeof conditionTypes.RestoreRequest)[number];
+export type OccasionalConditionType =
+  (typeof occasionalConditionTypes)[keyof typeof occasionalConditionTypes][number];
 
 /** Whether the summary condition says how the request ended. */
 export function isFinished(object: {

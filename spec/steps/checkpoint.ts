@@ -2,6 +2,9 @@
 // The steps of a CheckpointRequest. The pod runs on whatever happens, so there is no decision.
 import type { Row } from './row.ts';
 
+const keyMissing = { code: 'ImageKeyMissing', message: 'the key of the images is missing' };
+const finished = ['True', 'CheckpointStored'] as const;
+
 export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
   {
     step: 'The operator adds its finalizer.',
@@ -12,6 +15,14 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     phase: 'Pending',
     faults: ['operator.finalizer'],
     undoneBy: 'RemoveFinalizer',
+  },
+  {
+    step: 'The request cannot be met: the operator refuses it. The pod is untouched.',
+    by: 'operator',
+    given: { request: 'invalid' },
+    condition: ['Validated', 'False', 'PodNotFound'],
+    phase: 'Failed',
+    faults: ['operator.status'],
   },
   {
     step: 'The agent waits until the operator has accepted the request and set status.deadline.',
@@ -29,6 +40,15 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     condition: ['Validated', 'True', 'Accepted'],
     phase: 'Checkpointing',
     faults: ['operator.status'],
+  },
+  {
+    step: 'The images are to be encrypted and the node has no key yet: the agent waits for it.',
+    by: 'checkpoint agent',
+    found: 'none',
+    state: 'Waiting',
+    observed: { keyProblem: keyMissing },
+    condition: ['Quiesced', 'Unknown', 'Waiting'],
+    phase: 'Checkpointing',
   },
   {
     step: 'The agent locks the pod’s network and holds its RDMA device.',
@@ -113,11 +133,37 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     faults: ['source.unlock', 'source.thaw', 'source.resume'],
   },
   {
+    step: 'The key of stored images is gone: the agent reports it, and the operator shows it.',
+    by: 'checkpoint agent',
+    found: 'Stored',
+    state: 'Stored',
+    observed: { keyProblem: keyMissing },
+    given: { finished },
+    condition: ['Restorable', 'False', 'ImageKeyMissing'],
+    phase: 'Succeeded',
+  },
+  {
+    step: 'The key is back: the operator removes the condition Restorable.',
+    by: 'operator',
+    given: { checkpoint: 'Stored', finished, restorable: 'False' },
+    condition: ['Succeeded', 'True', 'CheckpointStored'],
+    phase: 'Succeeded',
+    faults: ['operator.status'],
+  },
+  {
     step: 'spec.retention says that the time of the images is over: the operator deletes the request.',
     by: 'operator',
     effect: 'DeleteRequest',
-    given: { checkpoint: 'Stored', finished: ['True', 'CheckpointStored'] },
+    given: { checkpoint: 'Stored', finished, expired: true },
     faults: ['operator.delete-request'],
+  },
+  {
+    step: 'The request is being deleted: the operator keeps it until the agent has removed the images.',
+    by: 'operator',
+    given: { checkpoint: 'Stored', finished, request: 'deleted' },
+    condition: ['ImagesRemoved', 'Unknown', 'RemovingImages'],
+    phase: 'Succeeded',
+    faults: ['operator.status'],
   },
   {
     step: 'The request is being deleted: the agent removes the images.',
@@ -128,6 +174,23 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     observed: { deleting: true },
     given: { request: 'deleted' },
     faults: ['checkpoint.remove'],
+  },
+  {
+    step: 'The request is being deleted, and the node has no agent: the operator waits ten minutes for one.',
+    by: 'operator',
+    given: { checkpoint: 'Stored', finished, request: 'deleted', imageAgent: 'missing' },
+    condition: ['ImagesRemoved', 'False', 'NodeUnavailable'],
+    phase: 'Succeeded',
+    faults: ['operator.status'],
+  },
+  {
+    step: 'The ten minutes are over: the operator removes its finalizer, and the images stay on the node.',
+    by: 'operator',
+    effect: 'RemoveFinalizer',
+    given: { checkpoint: 'Stored', finished, request: 'deleted', imageAgent: 'missing for long' },
+    condition: ['ImagesRemoved', 'False', 'NodeUnavailable'],
+    phase: 'Succeeded',
+    faults: ['operator.finalizer'],
   },
   {
     step: 'The images are gone: the operator removes its finalizer.',

@@ -7,6 +7,7 @@ import type {
   CheckpointState,
   MigrationConditionType,
   MigrationPhase,
+  OccasionalConditionType,
   Outcome,
   ReasonName,
   RestoreConditionType,
@@ -31,6 +32,7 @@ import type {
   TargetEffect,
   TargetObserved,
 } from '../../node-agent/src/reconcilers/target/decide.ts';
+import type { AgentCode } from '../../node-agent/src/support/errors.ts';
 import type { Stage } from '../../node-agent/src/support/journal/journal.ts';
 import type { Effect as CheckpointOperatorEffect } from '../../operator/src/checkpoint/types.ts';
 import type { Effect as MigrationOperatorEffect } from '../../operator/src/migration/types.ts';
@@ -49,7 +51,7 @@ export interface Kinds {
     operatorEffect: RestoreOperatorEffect['type'];
   };
   CheckpointRequest: {
-    condition: CheckpointConditionType;
+    condition: CheckpointConditionType | OccasionalConditionType;
     phase: NonNullable<CheckpointRequestStatus['phase']>;
     operatorEffect: CheckpointOperatorEffect['type'];
   };
@@ -69,21 +71,30 @@ export interface Given {
   readonly target?: TargetState;
   readonly checkpoint?: CheckpointState;
   readonly decision?: readonly [Outcome, ReasonName];
+  /** `spec.cancel` is set; a RestoreRequest has none and is deleted. */
   readonly cancel?: true;
   /** The request has ended: status and reason of its condition Succeeded. */
   readonly finished?: readonly ['True' | 'False', ReasonName];
-  /** Absent: the request has been accepted. */
-  readonly request?: 'new' | 'deleted' | 'without finalizer';
-  /** Absent: it exists, marked as a target. */
-  readonly targetPod?: 'absent' | 'allowed';
+  /** Absent: the request has been accepted. `invalid`: it is new, and what it names does not exist. */
+  readonly request?: 'new' | 'invalid' | 'deleted' | 'without finalizer';
+  /** As many moves are under way as there may be. */
+  readonly moves?: 'at the limit';
+  /** Absent: it exists, marked as a target. `unschedulable`: the scheduler has found no room for it. */
+  readonly targetPod?: 'absent' | 'allowed' | 'unschedulable';
+  /** Absent: the target's node is the first one. `given up`: it is in status.triedNodes. `next`: it replaces one of those. */
+  readonly targetNode?: 'given up' | 'next';
   /** Absent: it runs. */
   readonly sourcePod?: 'absent';
   /** The operator has looked once more at the containers that were resumed. */
   readonly lastLook?: true;
-  /** `spec.ttlSecondsAfterFinished` has passed. */
+  /** `spec.ttlSecondsAfterFinished`, or `spec.retention` of a checkpoint, has passed. */
   readonly expired?: true;
   /** `spec.onSourceLoss` is `RestoreNewestCheckpoint`, and there is a checkpoint. */
   readonly recovery?: 'asked' | 'begun';
+  /** The condition Restorable is there; absent: it is not. */
+  readonly restorable?: 'False';
+  /** Of the node that stores the images; absent: it is at work. `missing for long`: the operator waits no longer. */
+  readonly imageAgent?: 'missing' | 'missing for long';
 }
 
 /** One value, or what it is while the step runs and after it. */
@@ -94,7 +105,11 @@ interface Columns<K extends Kind> {
   readonly step: string;
   readonly given?: Given;
   /** What the operator shows when it has read the agents' states: type, status, reason. */
-  readonly condition?: readonly [Kinds[K]['condition'], 'True' | 'False' | 'Unknown', ReasonName];
+  readonly condition?: readonly [
+    Kinds[K]['condition'],
+    'True' | 'False' | 'Unknown',
+    ReasonName | AgentCode,
+  ];
   readonly phase?: Kinds[K]['phase'];
   /** Steps of `status.report` that it is timed as. */
   readonly report?: readonly StepName[];
