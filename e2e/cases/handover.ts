@@ -110,13 +110,13 @@ async function secondRequest(context: CaseContext): Promise<void> {
 
 export const cases: readonly Case[] = [
   {
-    name: 'cancel-held',
-    promise: 'spec.cancel while the source is held: the source resumes, and no operation is lost.',
+    name: 'cancel-dumping',
+    promise: 'spec.cancel before the dump: the source resumes, and no operation is lost.',
     needs: ['shell'],
     run: (context) => cancelAt(context, 'source.dump.before'),
   },
   {
-    name: 'cancel-streaming',
+    name: 'cancel-transferring',
     promise: 'spec.cancel during the transfer: the source resumes, and no operation is lost.',
     needs: ['shell'],
     run: (context) => cancelAt(context, 'source.transfer.before'),

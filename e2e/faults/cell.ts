@@ -24,11 +24,11 @@ const READY_TIMEOUT_S = 60;
 
 /** Which copies may run in the end, after that failure at that step. */
 export function expectedRunners(victim: Victim, step: Step): RunningCopy[] {
-  const decided = step.name === 'decided';
+  const committed = step.name === 'committed';
   // A committed target that has not run is restored again when its node is back.
-  if (victim.loses === 'target') return decided ? ['target'] : ['source'];
-  if (victim.loses === 'source') return decided ? ['target'] : ['none', 'target'];
-  if (decided) return ['target'];
+  if (victim.loses === 'target') return committed ? ['target'] : ['source'];
+  if (victim.loses === 'source') return committed ? ['target'] : ['none', 'target'];
+  if (committed) return ['target'];
   return victim.name === 'cancel' ? ['source'] : ['source', 'target'];
 }
 

@@ -18,11 +18,11 @@ import { victims, type Victim } from './victims.ts';
 
 const REPORT = 'build/faults/report.json';
 
-/** `make test` runs these: a cancelled move, and the death of CRIU while it dumps and at its open gate. */
+/** `make test` runs these: a cancelled move, and the death of CRIU while it dumps and after the decision. */
 const inTest = new Set([
-  'fault-cancel-held',
+  'fault-cancel-holding',
   'fault-source-criu-dumping',
-  'fault-target-criu-decided',
+  'fault-target-criu-committed',
 ]);
 
 /** After a reset a node's pods still count as ready while it boots. So this waits for the agents' sockets. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of a move at which the matrix lets something fail. Each is a fault point at which an agent waits.
+// Their names are those of the agents’ states, of the journal’s stage Locking and of the decision Committed.
 
 export interface Step {
   readonly name: string;
@@ -9,11 +10,11 @@ export interface Step {
 
 /** In the order of a move. */
 export const steps: readonly Step[] = [
-  { name: 'before-hold', role: 'source', point: 'source.lock.before' },
-  { name: 'held', role: 'source', point: 'source.hold.after' },
+  { name: 'locking', role: 'source', point: 'source.lock.before' },
+  { name: 'holding', role: 'source', point: 'source.hold.after' },
   { name: 'dumping', role: 'source', point: 'source.dump.before' },
-  { name: 'streaming', role: 'source', point: 'source.transfer.before' },
+  { name: 'transferring', role: 'source', point: 'source.transfer.before' },
   { name: 'restoring', role: 'target', point: 'target.prepare.after' },
-  { name: 'at-the-gate', role: 'target', point: 'target.decide.before' },
-  { name: 'decided', role: 'target', point: 'target.decide.after' },
+  { name: 'at-resume-gate', role: 'target', point: 'target.decide.before' },
+  { name: 'committed', role: 'target', point: 'target.decide.after' },
 ];

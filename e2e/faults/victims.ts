@@ -121,7 +121,7 @@ export const victims: readonly Victim[] = [
   { name: 'source-criu', steps: ['dumping'], inject: killCriu('source') },
   {
     name: 'target-criu',
-    steps: ['restoring', 'at-the-gate', 'decided'],
+    steps: ['restoring', 'at-resume-gate', 'committed'],
     inject: killCriu('target'),
   },
   {
@@ -152,7 +152,7 @@ export const victims: readonly Victim[] = [
   { name: 'link-target-api', inject: cut('target', () => 'api-server', 20_000) },
   {
     name: 'disk-full',
-    steps: ['before-hold', 'held', 'dumping', 'streaming'],
+    steps: ['locking', 'holding', 'dumping', 'transferring'],
     async inject(context) {
       // Only in the agent's mount namespace. A node whose whole disk is full would also be a failure of the kubelet.
       const enter = `nsenter -t $(${agentPid}) -m`;
@@ -166,7 +166,7 @@ export const victims: readonly Victim[] = [
   },
   {
     name: 'corruption',
-    steps: ['before-hold', 'held', 'dumping', 'streaming'],
+    steps: ['locking', 'holding', 'dumping', 'transferring'],
     async inject(context) {
       await onNode(context.source, 'tc qdisc add dev eth0 root netem corrupt 20%');
       return async () => {
@@ -177,7 +177,7 @@ export const victims: readonly Victim[] = [
   },
   {
     name: 'target-memory',
-    steps: ['before-hold', 'held', 'dumping', 'streaming', 'restoring'],
+    steps: ['locking', 'holding', 'dumping', 'transferring', 'restoring'],
     async inject(context) {
       const uid = (await context.targetUid()).replaceAll('-', '[-_]');
       const find = `find /sys/fs/cgroup -type d -name '*pod${uid}*' | head -1`;
