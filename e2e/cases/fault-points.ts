@@ -12,7 +12,7 @@ import {
   stopPoints,
   type ArmedPoint,
   type ArmedMove,
-  type Place,
+  type FaultLocation,
 } from '../faults/points.ts';
 import { arm, armedPoints, disarm, OPERATOR, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
@@ -33,22 +33,23 @@ import {
 } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
-type PlaceNames = Record<Place, string>;
+/** The node of each location; the operator's is OPERATOR. */
+type LocationNames = Record<FaultLocation, string>;
 
-async function armAll(armed: readonly ArmedPoint[], places: PlaceNames): Promise<void> {
-  for (const place of ['source', 'target', 'operator'] as const) {
-    const points = armed.filter((one) => one.place === place).map((one) => one.point);
-    if (points.length > 0) await arm(places[place], points, 'throw');
+async function armAll(armed: readonly ArmedPoint[], locationNames: LocationNames): Promise<void> {
+  for (const location of ['source', 'target', 'operator'] as const) {
+    const points = armed.filter((one) => one.location === location).map((one) => one.point);
+    if (points.length > 0) await arm(locationNames[location], points, 'throw');
   }
 }
 
 /** Waits until every armed point has failed. */
 async function expectAllTripped(
   armed: readonly ArmedPoint[],
-  places: PlaceNames,
+  locationNames: LocationNames,
   within = 120,
 ): Promise<void> {
-  const used = [...new Set(armed.map((one) => places[one.place]))];
+  const used = [...new Set(armed.map((one) => locationNames[one.location]))];
   await until('every armed point is passed', { within, every: 3 }, async () => {
     const left = (await Promise.all(used.map(armedPoints))).flat();
     if (left.length > 0) throw new Error(`still armed: ${left.join(', ')}`);
@@ -64,22 +65,26 @@ async function moveArmed(context: CaseContext, pair: LedgerPair, armed: ArmedMov
   const { namespace } = context;
   const pod = pair.pods.server;
   const source = pair.nodes.server;
-  const places: PlaceNames = { source, target: otherNode(context, source), operator: OPERATOR };
+  const locationNames: LocationNames = {
+    source,
+    target: otherNode(context, source),
+    operator: OPERATOR,
+  };
   const before = await podStatus(namespace, pod);
   const pods = await podNames(namespace);
-  await armAll(armed.points, places);
+  await armAll(armed.points, locationNames);
   const timeouts = { prepareSeconds: 600 };
-  const name = await requestMove({ namespace, pod, to: places.target, timeouts });
+  const name = await requestMove({ namespace, pod, to: locationNames.target, timeouts });
   const key = { namespace, name, within: 900 };
   const request = await waitUntilEnded(migration, key, () => undefined);
   const end = succeededCondition(request);
   const outcome = request.status?.decision?.outcome;
   const ended = `${armed.name}: ${end?.reason}: ${end?.message}`;
   expect(outcome === armed.decision, `${ended}: decided ${outcome}, not ${armed.decision}`);
-  await expectAllTripped(armed.points, places);
+  await expectAllTripped(armed.points, locationNames);
   if (armed.decision === 'Committed') {
     expect(end?.status === 'True', ended);
-    pair.follow('server', request.status?.target?.podName ?? '', places.target);
+    pair.follow('server', request.status?.target?.podName ?? '', locationNames.target);
     context.log(
       `  ${armed.name}: moved, blackout ${request.status?.report?.blackoutMs?.toFixed(0)} ms`,
     );
@@ -96,11 +101,15 @@ async function moveArmed(context: CaseContext, pair: LedgerPair, armed: ArmedMov
 async function cancelArmed(context: CaseContext, pair: LedgerPair): Promise<void> {
   const { namespace } = context;
   const source = pair.nodes.server;
-  const places: PlaceNames = { source, target: otherNode(context, source), operator: OPERATOR };
+  const locationNames: LocationNames = {
+    source,
+    target: otherNode(context, source),
+    operator: OPERATOR,
+  };
   const pods = await podNames(namespace);
   await arm(source, ['source.dump.before'], 'delay:5000');
-  await armAll(cancelPoints, places);
-  const name = await requestMove({ namespace, pod: pair.pods.server, to: places.target });
+  await armAll(cancelPoints, locationNames);
+  const name = await requestMove({ namespace, pod: pair.pods.server, to: locationNames.target });
   await waitUntilTripped(source, 'source.dump.before', 180);
   const patch = '{"spec":{"cancel":true}}';
   await kubectl('-n', namespace, 'patch', 'mreq', name, '--type=merge', '-p', patch);
@@ -109,13 +118,13 @@ async function cancelArmed(context: CaseContext, pair: LedgerPair): Promise<void
     succeededCondition(request)?.reason === 'Cancelled',
     JSON.stringify(succeededCondition(request)),
   );
-  await expectAllTripped(cancelPoints, places);
+  await expectAllTripped(cancelPoints, locationNames);
   await waitUntilTargetGone(context.namespace, pods);
-  context.log(`  cancelled while held: pause ${abortCost(request)} ms`);
+  context.log(`  cancelled before the dump: pause ${abortCost(request)} ms`);
 
-  await armAll(deletionPoints, places);
+  await armAll(deletionPoints, locationNames);
   await deleteRequest(migration, namespace, name);
-  await expectAllTripped(deletionPoints, places, 240);
+  await expectAllTripped(deletionPoints, locationNames, 240);
 }
 
 async function failInMoves(context: CaseContext, name: keyof typeof armedMoves): Promise<void> {
@@ -135,16 +144,16 @@ async function failInMoves(context: CaseContext, name: keyof typeof armedMoves):
 /** The kubelet reports a container whose start has failed. The next container starts. */
 async function failInStart(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
-  const places: PlaceNames = { source: nodes[0], target: nodes[1], operator: OPERATOR };
+  const locationNames: LocationNames = { source: nodes[0], target: nodes[1], operator: OPERATOR };
   for (const [n, one] of startPoints.entries()) {
-    await armAll([one], places);
+    await armAll([one], locationNames);
     const pod = { namespace, name: `start-${n}`, node: nodes[0], command: ['/bin/true'] };
     const failed = await startPod(pod).then(
       () => false,
       () => true,
     );
     expect(failed, `${one.point}: the pod has started nevertheless`);
-    await expectAllTripped([one], places);
+    await expectAllTripped([one], locationNames);
   }
   await startPod({ namespace, name: 'start', node: nodes[0], command: ['/bin/true'] });
   await waitUntilPodEnded(namespace, 'start', 60);
@@ -153,14 +162,14 @@ async function failInStart(context: CaseContext): Promise<void> {
 /** A pod is deleted although its CNI DEL has failed, and the next pod can use its address. */
 async function failInStop(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
-  const places: PlaceNames = { source: nodes[0], target: nodes[1], operator: OPERATOR };
+  const locationNames: LocationNames = { source: nodes[0], target: nodes[1], operator: OPERATOR };
   const command = IDLE;
   const pod = { namespace, name: 'stop', node: nodes[0], address: newAddress(), command };
   for (const one of stopPoints) {
     await startPod(pod);
-    await armAll([one], places);
+    await armAll([one], locationNames);
     await kubectl('-n', namespace, 'delete', 'pod', pod.name, '--grace-period=1', '--timeout=120s');
-    await expectAllTripped([one], places);
+    await expectAllTripped([one], locationNames);
     context.log(`  ${one.point}: gone`);
   }
   await startPod(pod);
@@ -168,7 +177,7 @@ async function failInStop(context: CaseContext): Promise<void> {
 
 /** The kubelet restarts an agent that has failed in its installation until it is ready. */
 async function failInInstall(context: CaseContext): Promise<void> {
-  const places: PlaceNames = {
+  const locationNames: LocationNames = {
     source: context.nodes[0],
     target: context.nodes[1],
     operator: OPERATOR,
@@ -176,9 +185,9 @@ async function failInInstall(context: CaseContext): Promise<void> {
   const agents = ['-n', 'sealift', '-l', 'app.kubernetes.io/component=agent'];
   const here = `spec.nodeName=${context.nodes[0]}`;
   for (const armed of installPoints) {
-    await armAll(armed, places);
+    await armAll(armed, locationNames);
     await kubectl('delete', 'pod', ...agents, '--field-selector', here, '--timeout=120s');
-    await expectAllTripped(armed, places, 300);
+    await expectAllTripped(armed, locationNames, 300);
   }
   await until('the agent is ready', { within: 300 }, async () => {
     const list = (await kubectlJson('get', 'pods', ...agents, '--field-selector', here)) as {
@@ -202,14 +211,14 @@ async function checkpointEnd(context: CaseContext, name: string, retention?: obj
 
 async function failInCheckpoints(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
-  const places: PlaceNames = { source: nodes[0], target: nodes[1], operator: OPERATOR };
+  const locationNames: LocationNames = { source: nodes[0], target: nodes[1], operator: OPERATOR };
   const command = IDLE;
   const before = await startPod({ namespace, name: 'counter', node: nodes[0], command });
   for (const [n, one] of checkpointPoints.failing.entries()) {
-    await armAll([one], places);
+    await armAll([one], locationNames);
     const end = await checkpointEnd(context, `failing-${n}`);
     context.log(`  ${one.point}: ${end?.reason}`);
-    await expectAllTripped([one], places);
+    await expectAllTripped([one], locationNames);
     await expectUntouched(namespace, before);
   }
   const whole = await checkpointEnd(context, 'whole');
@@ -221,7 +230,7 @@ async function failInCheckpoints(context: CaseContext): Promise<void> {
     ...checkpointPoints.decrypted.map((one) => [one, nodes[0]] as const),
   ];
   for (const [n, [one, targetNodeName]] of restores.entries()) {
-    await armAll([one], places);
+    await armAll([one], locationNames);
     const name = `restore-${n}`;
     const spec = { checkpointName: 'whole', podName: `copy-${n}`, targetNodeName };
     await createRequest(restore, namespace, name, spec);
@@ -229,16 +238,16 @@ async function failInCheckpoints(context: CaseContext): Promise<void> {
       await waitUntilEnded(restore, { namespace, name }, () => undefined),
     );
     context.log(`  ${one.point}: ${end?.reason}`);
-    await expectAllTripped([one], places);
+    await expectAllTripped([one], locationNames);
   }
-  await armAll(checkpointPoints.removed, places);
+  await armAll(checkpointPoints.removed, locationNames);
   await checkpointEnd(context, 'short', { ttlSeconds: 1 });
   await until('the checkpoint is gone', { within: 120 }, async () =>
     (await kubectl('-n', namespace, 'get', 'creq', '-o', 'name')).includes('/short')
       ? undefined
       : true,
   );
-  await expectAllTripped(checkpointPoints.removed, places);
+  await expectAllTripped(checkpointPoints.removed, locationNames);
 }
 
 /** Disarms all points after a case. */

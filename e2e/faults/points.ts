@@ -2,11 +2,11 @@
 // A plan for every fault point of docs/faults.md: in which move it fails, and what is decided then. `points.test.ts` checks
 // that no point is left out.
 
-/** Where a point is armed: a node by its role in the move, or the operator's container. */
-export type Place = 'source' | 'target' | 'operator';
+/** Where a fault point is armed: source node, target node or operator container. */
+export type FaultLocation = 'source' | 'target' | 'operator';
 
 export interface ArmedPoint {
-  readonly place: Place;
+  readonly location: FaultLocation;
   readonly point: string;
 }
 
@@ -20,10 +20,10 @@ export interface ArmedMove {
   readonly points: readonly ArmedPoint[];
 }
 
-const beforeAndAfter = (place: Place, ...names: readonly string[]): ArmedPoint[] =>
+const beforeAndAfter = (location: FaultLocation, ...names: readonly string[]): ArmedPoint[] =>
   names.flatMap((name) => [
-    { place, point: `${name}.before` },
-    { place, point: `${name}.after` },
+    { location, point: `${name}.before` },
+    { location, point: `${name}.after` },
   ]);
 
 /** After a decision, an agent repeats its work until it succeeds. Work that only prepares is repeated until a deadline. */
@@ -60,7 +60,7 @@ const retriedMoves: readonly ArmedMove[] = [
   {
     name: 'the open gate',
     decision: 'Committed',
-    points: [{ place: 'target', point: 'plugin.restore.gate.after' }],
+    points: [{ location: 'target', point: 'plugin.restore.gate.after' }],
   },
   {
     name: "the target's network",
@@ -98,7 +98,7 @@ const endingPoints: readonly ArmedPoint[] = [
   ),
   ...beforeAndAfter('target', 'target.hold', 'target.files'),
   ...beforeAndAfter('target', 'plugin.restore.context', 'plugin.restore.memory'),
-  { place: 'target', point: 'plugin.restore.gate.before' },
+  { location: 'target', point: 'plugin.restore.gate.before' },
   ...beforeAndAfter(
     'target',
     'driver.hint',
@@ -121,13 +121,13 @@ const abortedMoves: readonly ArmedMove[] = [
   {
     name: 'the work after an abort',
     decision: 'Aborted',
-    points: [{ place: 'source', point: 'source.transfer.before' }, ...afterAbortPoints],
+    points: [{ location: 'source', point: 'source.transfer.before' }, ...afterAbortPoints],
   },
   {
     name: 'the proposal of the target to abort',
     decision: 'Aborted',
     points: [
-      { place: 'target', point: 'target.files.before' },
+      { location: 'target', point: 'target.files.before' },
       ...beforeAndAfter('target', 'target.abort'),
     ],
   },
@@ -135,9 +135,9 @@ const abortedMoves: readonly ArmedMove[] = [
 
 const isInCriu = ({ point }: ArmedPoint): boolean => /^(plugin|driver)\./.test(point);
 
-const oneMoveEach = (place: Place, ofCriu: boolean): ArmedMove[] =>
+const oneMoveEach = (location: FaultLocation, ofCriu: boolean): ArmedMove[] =>
   endingPoints
-    .filter((one) => one.place === place && isInCriu(one) === ofCriu)
+    .filter((one) => one.location === location && isInCriu(one) === ofCriu)
     .map((one) => ({ name: one.point, decision: 'Aborted', points: [one] }));
 
 /** By the case that makes these moves, one after another with one ledger pair. */
@@ -164,9 +164,9 @@ export const stopPoints = beforeAndAfter('source', 'shim.del', 'cni.del');
 export const installPoints: readonly (readonly ArmedPoint[])[] = [
   [
     ...beforeAndAfter('source', 'install.bundle', 'node.publish'),
-    { place: 'source', point: 'install.driver.before' },
+    { location: 'source', point: 'install.driver.before' },
   ],
-  [{ place: 'source', point: 'install.driver.after' }],
+  [{ location: 'source', point: 'install.driver.after' }],
 ];
 
 /** A request that is deleted after it has ended. */

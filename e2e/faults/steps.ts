@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of a move at which the matrix lets something fail. Each is a fault point at which an agent waits.
-// Their names are those of the agents’ states, of the journal’s stage Locking and of the decision Committed.
+// Their names are those of the agents' states, of the journal's stage Locking and of the decision Committed.
 
 export interface Step {
   readonly name: string;
