@@ -271,7 +271,7 @@ async function sealiftDriver<T>(device: string, work: Promise<T>): Promise<T> {
     throw new AgentError(
       'DriverMissing',
       `RDMA device ${device} cannot be moved: ${error.message}. Only devices of the rdma_rxe that this version of Sealift ` +
-        'has loaded can be.',
+        'has loaded can be. Create the pod anew on a node whose Sealift agent is ready.',
       { cause: error },
     );
   }

@@ -110,7 +110,7 @@ function addMarker(markers: OverlayMarkers, header: TarHeader): void {
     if (name.includes('\ufffd')) {
       throw new AgentError(
         'UnsupportedRootfs',
-        `The container has deleted a file of its image whose name is not UTF-8: ${name}. Such a name cannot be moved.`,
+        `The container has deleted a file of its image whose name is not UTF-8: ${name}. Such a name cannot be moved. Build an image without that file.`,
       );
     }
     markers.whiteouts.push(name);

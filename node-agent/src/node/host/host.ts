@@ -100,9 +100,10 @@ export class Host {
     const result = await this.run(program, args, options);
     if (result.status === 0) return result.stdout;
     const output = (result.stderr || result.stdout).trim().slice(-1000);
+    const said = output === '' ? 'it printed nothing.' : output.replace(/\.?$/, '.');
     throw new AgentError(
       'RuntimeFailed',
-      `${program} ${args[0] ?? ''} ended with status ${result.status}: ${output}`,
+      `${program} ${args[0] ?? ''} ended with status ${result.status}: ${said} Mend the cause on this node, then try again.`,
     );
   }
 }

@@ -42,7 +42,7 @@ export function majorOf(runtimeVersion: string): number {
   if (name === 'containerd' && major >= 1) return major;
   throw new AgentError(
     'RuntimeUnsupported',
-    `This node's container runtime is ${runtimeVersion || 'unknown'}. Sealift works with containerd 1.7 and 2.x.`,
+    `This node's container runtime is ${runtimeVersion || 'unknown'}. Sealift works with containerd 1.7 and 2.x. Install one of them, or keep the agent off this node with agent.nodeSelector.`,
   );
 }
 
@@ -74,7 +74,10 @@ export async function findContainerd(proc = '/proc'): Promise<Containerd> {
       if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ESRCH')) throw error;
     }
   }
-  throw new AgentError('RuntimeUnsupported', 'No containerd runs on this node.');
+  throw new AgentError(
+    'RuntimeUnsupported',
+    'No containerd runs on this node. Start it, or keep the agent off this node with agent.nodeSelector.',
+  );
 }
 
 /** The configuration that containerd would have with that main file. @throws AgentError RuntimeFailed if it refuses it */

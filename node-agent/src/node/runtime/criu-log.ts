@@ -27,7 +27,9 @@ export function messageInLog(text: string): string {
     const line = errors.find((one) => pattern.test(one));
     if (line) return `${message}: ${plain(line)}`;
   }
-  return errors[0] === undefined ? 'CRIU failed and left no error in its log.' : plain(errors[0]);
+  return errors[0] === undefined
+    ? 'CRIU failed and left no error in its log. The copy of the log is in /var/lib/sealift/failures on the node.'
+    : plain(errors[0]);
 }
 
 /** The error in a log file's last 128 KiB. */

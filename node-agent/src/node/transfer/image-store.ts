@@ -218,7 +218,10 @@ export class ImageStore {
 
   #keys(): ImageKeys {
     if (this.#encryption) return this.#encryption.keys;
-    throw new AgentError('ImageKeyMissing', 'This agent was started without keys of images.');
+    throw new AgentError(
+      'ImageKeyMissing',
+      'The agent of this node was started without keys of images. Set imageEncryption.enabled to true in the values of the chart sealift.',
+    );
   }
 
   /** Ids of all images, whole or not. */

@@ -184,11 +184,8 @@ export class CheckpointReconciler implements HandoverReconciler<
     const { checkpointer, journal, pods } = this.#deps;
     const { uid, namespace, name } = request.metadata;
     const id = imageId(request);
-    const described = await pods.getPod({
-      namespace,
-      pod: request.spec.podName,
-      podUid: podUid(request),
-    });
+    const key = { namespace, pod: request.spec.podName, podUid: podUid(request) };
+    const described = await pods.getPod(key);
     const peers = readPeers(described.metadata.annotations);
     checkRetryBudget(peers);
     const pod = await checkpointer.inspectPod(podUid(request), startOrder(described));
@@ -202,7 +199,7 @@ export class CheckpointReconciler implements HandoverReconciler<
     const step = <R>(names: StepNames, work: () => Promise<R>): Promise<R> =>
       this.#runStep(request, pod, names, context, work);
     const probes = await this.#deps.probes?.probesOf(pod.netns, described);
-    claimPod(journal, podUid(request), uid);
+    claimPod(journal, key, uid);
     if (probes) await this.#answerProbes(request, pod, probes);
     await step({ stage: 'Locking', step: 'hold', state: 'Holding' }, () =>
       withinLimit(async () => {

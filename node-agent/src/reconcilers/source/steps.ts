@@ -89,7 +89,7 @@ export class SourceSteps {
     // The processes may have opened contexts and made objects since the inspection.
     await this.#deps.checkpointer.checkDevices(pod);
     const probes = await this.#deps.probes?.probesOf(pod.netns, described);
-    claimPod(this.#deps.journal, podUid(request), request.metadata.uid);
+    claimPod(this.#deps.journal, podName(request), request.metadata.uid);
     const before = this.#entry(request);
     const entry: Entry = {
       ...before,
