@@ -39,7 +39,7 @@ const forbidden = (component) =>
     }))
     .concat({
       regex: '(^|/)[^./][^/]*/\\.\\./',
-      message: 'Write the path without a detour: the walls read its beginning.',
+      message: 'Use the shortest relative path: the import rules match its prefix.',
     });
 
 /** Of two walls around a file the later one counts: each repeats what its component must not import. @param {object[]} more */

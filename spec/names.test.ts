@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The columns report, fault points and model, row by row: each name stands in a row of whoever it belongs to.
-// What the agents themselves pass, source-walk.test.ts and target-walk.test.ts look at.
+// The columns report, fault points and model: each name is in a row of the process that has that step, fault point or transition.
+// source-walk.test.ts and target-walk.test.ts check which of them the agents pass.
 import { describe, expect, it } from 'vitest';
 import { stepOf } from '../node-agent/src/reconcilers/source/steps.ts';
 import * as seen from './observe.ts';

@@ -110,7 +110,7 @@ export const victims: readonly Victim[] = [
     inject: killProcesses((context) => [context.target], '/bin/containerd$'),
   },
   {
-    // Whoever starts it again finds the containers that run; a create that waits at a gate is given up with its caller.
+    // A restarted kubelet finds the containers that run. A create that waits at a gate ends together with the kubelet that called it.
     name: 'source-kubelet',
     inject: killProcesses((context) => [context.source], '/usr/local/bin/kubelet '),
   },

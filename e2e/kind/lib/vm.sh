@@ -32,7 +32,7 @@ vm_driver() {
 	node_ssh 1 'cat >/run/rdma_rxe.ko && insmod /run/rdma_rxe.ko' <"$module"
 }
 
-# The first start: boot, let kind create the cluster, furnish it, then keep VM and disk of that moment.
+# The first start: boot, let kind create the cluster, prepare its nodes, then save the VM's state and its disk.
 vm_snapshot_build() {
 	local out=$1
 	# shellcheck disable=SC2046

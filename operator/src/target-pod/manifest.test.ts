@@ -150,7 +150,7 @@ describe('the target', () => {
     expect(make(raw({}, { hostname: 'old' })).spec['hostname']).toBe('old');
   });
 
-  it('has its labels from birth, and one readiness gate that keeps Services away', () => {
+  it('has its labels from creation, and one readiness gate that keeps Services away', () => {
     const gate = { conditionType: podConditions.committed };
     const own = { conditionType: 'example.com/own' };
     const made = make(raw({ labels: { app: 'x', [labels.role]: 'stale' } }));

@@ -17,7 +17,7 @@ describe('the keys of stored images', () => {
     await expect(new MountedKeys(join(dir, 'nowhere')).keys.newest()).rejects.toMatchObject({
       code: 'ImageKeyMissing',
     });
-    // Names that are no keys' do not count: somebody's notes, and what the kubelet has there.
+    // A file whose name is not that of a key does not count: here a README, and a folder that the kubelet makes.
     await writeFile(join(dir, 'README'), 'x');
     await mkdir(join(dir, '..2026_01_01'));
     await expect(keys.newest()).rejects.toMatchObject({ code: 'ImageKeyMissing' });
