@@ -93,7 +93,7 @@ export class Matrix {
       context.log(`  -- ${name}`);
       try {
         await waitForAgents(context);
-        await replaceCrashedPods();
+        await replaceCrashedPods(context.log);
         if (pair && !outlives(pair, victim)) {
           await expectBalanced(pair, context.log);
           await removePods(context);

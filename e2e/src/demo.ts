@@ -7,16 +7,18 @@ import { LedgerPair } from './ledger-pair.ts';
 import { PerftestPair } from './perftest-pair.ts';
 import { Results, isClean, moveTable, writeReport } from './report.ts';
 import { installSealift } from './sealift.ts';
+import { sayWhile } from './wait.ts';
 
 const NAMESPACE = 'sealift-demo';
+/** Long enough for perftest to be still running when it moves, however long the preparation takes. */
+const PERFTEST_S = 110;
 const REPORT = 'build/demo/report.json';
 const started = Date.now();
 const log = (line: string): void =>
   console.log(`[${((Date.now() - started) / 1000).toFixed(0).padStart(4)} s] ${line}`);
 
 async function runWorkloads(context: CaseContext): Promise<boolean> {
-  // Long enough for perftest to be still running when it moves, however long the preparation takes.
-  const perftest = new PerftestPair(context, 'ib_write_bw', 1, 110);
+  const perftest = new PerftestPair(context, 'ib_write_bw', 1, PERFTEST_S);
   const ledger = new LedgerPair(context);
   log(`ledger: server on ${ledger.nodes.server}, client on ${ledger.nodes.client}`);
   await ledger.start();
@@ -24,6 +26,7 @@ async function runWorkloads(context: CaseContext): Promise<boolean> {
     `perftest ib_write_bw: server on ${perftest.nodes.server}, client on ${perftest.nodes.client}`,
   );
   await perftest.start();
+  const perftestEnd = Date.now() + PERFTEST_S * 1000;
   await ledger.waitForOperations('client', 500);
 
   log(`kubectl apply: MigrationRequest for ${perftest.pods.client}`);
@@ -32,8 +35,10 @@ async function runWorkloads(context: CaseContext): Promise<boolean> {
   await ledger.move('server');
   await ledger.waitForOperations('client', 500);
 
-  log('waiting until perftest ends by itself');
-  const ended = await perftest.waitForResult('client');
+  const ended = await sayWhile(perftest.waitForResult('client'), () => {
+    const seconds = Math.round((perftestEnd - Date.now()) / 1000);
+    log(seconds > 0 ? `perftest runs for another ${seconds} s` : 'perftest is about to end');
+  });
   log(`perftest: client ended with ${ended.clientExit}, server with ${ended.serverExit}`);
   await ledger.stop('client');
   const { result, exits } = await ledger.waitForVerdict();

@@ -6,7 +6,7 @@ import { top } from './command.ts';
 import { loadImage } from './images.ts';
 import { FABRIC } from './pods.ts';
 import { provider } from './provider/choice.ts';
-import { NotReachedError, until } from './wait.ts';
+import { NotReachedError, sparing, until } from './wait.ts';
 
 const IMAGES = ['operator', 'agent', 'workloads'] as const;
 
@@ -43,18 +43,21 @@ async function countReadyPods(): Promise<{ ready: number; wanted: number; why: s
   return { ready: have, wanted, why: `${have} of ${wanted} pods ready` };
 }
 
-const waitUntilReady = (): Promise<boolean> =>
-  until('Sealift is ready', { within: 420, every: 3 }, async () => {
-    const state = await countReadyPods();
-    if (state.wanted > 0 && state.ready === state.wanted) return true;
-    throw new Error(state.why);
+async function waitUntilReady(log: (line: string) => void): Promise<void> {
+  const say = sparing(log);
+  await until('Sealift is ready', { within: 420, every: 3 }, async () => {
+    const { ready, wanted, why } = await countReadyPods();
+    if (wanted > 0 && ready === wanted) return true;
+    say(`waiting until operator and agents are ready (${ready} of ${wanted}), usually 60 s`);
+    throw new Error(why);
   });
+}
 
 /** After that many crashes the kubelet's back-off is longer than a new pod takes to become ready. */
 const MAX_CRASHES = 3;
 
 /** Replaces the pods that have crashed often, so that nothing waits for the kubelet's back-off. */
-export async function replaceCrashedPods(): Promise<void> {
+export async function replaceCrashedPods(log: (line: string) => void): Promise<void> {
   const list = (await kubectlJson('-n', 'sealift', 'get', 'pods')) as {
     items: {
       metadata: { name: string };
@@ -67,7 +70,7 @@ export async function replaceCrashedPods(): Promise<void> {
     )
     .map(({ metadata }) => metadata.name);
   if (crashed.length > 0) await kubectl('-n', 'sealift', 'delete', 'pods', ...crashed);
-  await waitUntilReady();
+  await waitUntilReady(log);
 }
 
 /**
@@ -78,7 +81,7 @@ export async function replaceCrashedPods(): Promise<void> {
 export async function installSealift(log: (line: string) => void): Promise<void> {
   if (provider.chartValues === undefined) log('taking the Sealift that the cluster has');
   else await installChart(provider.chartValues, log);
-  await waitUntilReady();
+  await waitUntilReady(log);
   const nodes = await readyNodes();
   const list = (await kubectlJson('get', 'nodes', '-l', 'sealift.dev/driver-abi')) as {
     items: { metadata: { name: string } }[];

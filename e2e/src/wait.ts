@@ -45,4 +45,28 @@ export async function until<T>(
   }
 }
 
+/** Seconds between the lines of a long wait. */
+const LINE_EVERY_S = 25;
+
+/** Passes a line on, then none for a while: a long wait shows that it is one, and does not fill the log. */
+export function sparing(log: (line: string) => void): (line: string) => void {
+  let next = 0;
+  return (line) => {
+    if (Date.now() < next) return;
+    next = Date.now() + LINE_EVERY_S * 1000;
+    log(line);
+  };
+}
+
+/** Calls `say` now and every 25 s until the work has ended. */
+export async function sayWhile<T>(work: Promise<T>, say: () => void): Promise<T> {
+  say();
+  const timer = setInterval(say, LINE_EVERY_S * 1000);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
 export const sleepSeconds = (n: number): Promise<void> => sleep(n * 1000);
