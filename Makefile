@@ -64,20 +64,20 @@ model: builder ## Check the handover's model, and that it finds seeded mistakes
 	@$(BUILDER) run spec/check.sh
 
 demo: lab-up build ## Move running RDMA pods between two nodes; KEEP=1 leaves the lab up
-	@status=0; PROVIDER=lab node e2e/src/demo.ts || status=$$?; \
+	@status=0; PROVIDER=lab node e2e/demo.ts || status=$$?; \
 	[ -n "$${KEEP:-}" ] || $(MAKE) --no-print-directory lab-down; exit $$status
 
 e2e: lab-up build ## Run every case on the lab; CASE=name picks
-	@PROVIDER=lab node e2e/src/main.ts
+	@PROVIDER=lab node e2e/main.ts
 
 e2e-kind: kind-cluster build ## Run every case that a kind cluster can run; CASE=name picks
-	@PROVIDER=kind node e2e/src/main.ts
+	@PROVIDER=kind node e2e/main.ts
 
 faults: lab-up build ## Let each component fail at each step of a move; CASE=fault-operator picks
-	@PROVIDER=lab node e2e/src/main.ts --faults
+	@PROVIDER=lab node e2e/main.ts --faults
 
 e2e-test: lab-up build
-	@PROVIDER=lab node e2e/src/main.ts --test
+	@PROVIDER=lab node e2e/main.ts --test
 
 test: lab-plan lab-deps node_modules/.package-lock.json lab-binaries ## Run the tests; ends with `N passed, N failed`; LANES=unit,native picks
 	@node e2e/lanes.ts

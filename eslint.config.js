@@ -3,6 +3,7 @@
 // crds <- kube <- operator, node-agent; native/addon is used by node-agent only; e2e sees crds only; simulation and spec see
 // operator and node-agent; nothing imports e2e, simulation or spec.
 // Within operator/src: certificates, image-keys, moves, nodes, target-pod <- networks <- requests <- migration, restore, checkpoint <- operator.ts.
+// Within e2e: src <- faults <- cases <- main.ts.
 // Within node-agent/src: support <- node <- callers <- reconcilers <- agent.ts.
 import { readdirSync } from 'node:fs';
 import tseslint from 'typescript-eslint';
@@ -106,6 +107,20 @@ const agentWalls = orderedFolders(
   ['agent.ts', 'installer.ts', 'readiness.ts', 'main.ts'],
 );
 
+/** What cases and the fault matrix share knows neither of them. */
+const e2eWalls = [
+  ['src', '(cases|faults|lanes(\\.ts)?|main\\.ts|demo\\.ts)'],
+  ['faults', '(cases|lanes(\\.ts)?|main\\.ts|demo\\.ts)'],
+  ['cases', '(lanes(\\.ts)?|main\\.ts|demo\\.ts)'],
+].map(([folder, others]) =>
+  wall('e2e', `e2e/${folder}/**/*.ts`, [
+    {
+      regex: `^(\\./)?(\\.\\./)+${others}(/|$)`,
+      message: `e2e/${folder} must not import that: main.ts <- cases <- faults <- src`,
+    },
+  ]),
+);
+
 export default tseslint.config(
   { ignores: ['build/**', 'node_modules/**', '**/*.js', '**/*.cjs', '**/*.mjs'] },
   ...tseslint.configs.recommendedTypeChecked,
@@ -143,4 +158,5 @@ export default tseslint.config(
   ...testingWalls,
   ...operatorWalls,
   ...agentWalls,
+  ...e2eWalls,
 );

@@ -15,7 +15,7 @@ kind-cluster: kind-plan lab-seed native
 	@$(KIND_SH) up
 
 kind-up: kind-cluster build ## Start a kind cluster with SoftRoCE and Sealift: half an hour the first time, then a few minutes
-	@PROVIDER=kind node e2e/src/main.ts --install
+	@PROVIDER=kind node e2e/main.ts --install
 
 kind-down: ## End the kind cluster
 	@$(KIND_SH) down

@@ -2,14 +2,14 @@
 // `make e2e`: runs the cases on the running cluster, which is the lab unless PROVIDER or KUBECONFIG says otherwise. CASE
 // selects by name. --faults (`make faults`): the fault matrix. --test: the part of both that `make test` runs. --install
 // (`make kind-up`): only installs Sealift, as each run does first.
-import { cells, Matrix, type Cell } from '../faults/matrix.ts';
-import type { Case } from './case.ts';
-import { readyNodes, versions } from './cluster.ts';
-import { pickByName, unknownNames } from './names.ts';
-import { provider } from './provider/choice.ts';
-import { applicationTable, Results, writeReport } from './report.ts';
-import { allCases, caseResult, runCases } from './runner.ts';
-import { installSealift } from './sealift.ts';
+import { cells, Matrix, type Cell } from './faults/matrix.ts';
+import type { Case } from './src/case.ts';
+import { readyNodes, versions } from './src/cluster.ts';
+import { pickByName, unknownNames } from './src/names.ts';
+import { provider } from './src/provider/choice.ts';
+import { applicationTable, Results, writeReport } from './src/report.ts';
+import { allCases, caseResult, runCases } from './src/runner.ts';
+import { installSealift } from './src/sealift.ts';
 
 const log = (line: string): void => console.log(line);
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `make demo`: a perftest pair and a ledger pair on two nodes. One endpoint of each moves while traffic flows.
-import { artefactsDir, type CaseContext } from './case.ts';
-import { collectArtefacts } from './artefacts.ts';
-import { kubectl, readyNodes, versions } from './cluster.ts';
-import { LedgerPair } from './ledger-pair.ts';
-import { PerftestPair } from './perftest-pair.ts';
-import { Results, isClean, moveTable, writeReport } from './report.ts';
-import { installSealift } from './sealift.ts';
-import { sayWhile } from './wait.ts';
+import { artefactsDir, type CaseContext } from './src/case.ts';
+import { collectArtefacts } from './src/artefacts.ts';
+import { kubectl, readyNodes, versions } from './src/cluster.ts';
+import { LedgerPair } from './src/ledger-pair.ts';
+import { PerftestPair } from './src/perftest-pair.ts';
+import { Results, isClean, moveTable, writeReport } from './src/report.ts';
+import { installSealift } from './src/sealift.ts';
+import { sayWhile } from './src/wait.ts';
 
 const NAMESPACE = 'sealift-demo';
 /** Long enough for perftest to be still running when it moves, however long the preparation takes. */
