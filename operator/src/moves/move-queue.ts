@@ -2,7 +2,7 @@
 // Which migrations are under way, and which wait, as the API objects say: an index that is built again from them after a
 // restart. A look at it costs nothing that grows with the cluster.
 import { isFinished, type MigrationRequest } from '../../../crds/src/index.ts';
-import { ApiError, keyOf, KeyedMutex, realClock, type Clock } from '../../../kube/src/index.ts';
+import { ApiError, keyOf, realClock, type Clock } from '../../../kube/src/index.ts';
 import {
   compareMoves,
   defaultLimits,
@@ -35,7 +35,8 @@ export class MoveQueue {
   /** When requests that were not looked at yet were seen first, in milliseconds since the epoch. */
   readonly #newSince = new Map<string, number>();
   readonly #clock: Clock;
-  readonly #accepting = new KeyedMutex();
+  /** Resolves when the last acceptance that has begun is over. */
+  #lastAcceptance: Promise<unknown> = Promise.resolve();
   #wake: ((key: string) => void) | undefined;
 
   constructor(limits: MoveLimits = defaultLimits, clock: Clock = realClock) {
@@ -109,7 +110,7 @@ export class MoveQueue {
    */
   accept<T>(request: MigrationRequest, move: Move, write: () => Promise<T>): Promise<T> {
     const { uid, name } = request.metadata;
-    return this.#accepting.run('', async () => {
+    return this.#acceptOne(async () => {
       if (queueCause(move, this.look(request))) {
         throw new ApiError(409, 'Conflict', `it is no longer the turn of ${name}`);
       }
@@ -121,6 +122,13 @@ export class MoveQueue {
         throw error;
       }
     });
+  }
+
+  /** Runs the work after all earlier acceptances, whether they failed or not. */
+  #acceptOne<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#lastAcceptance.then(work);
+    this.#lastAcceptance = result.catch(() => undefined);
+    return result;
   }
 
   #run(uid: string, move: Running): void {

@@ -67,7 +67,7 @@ export async function acceptExclusively<T>(
   write: () => Promise<T>,
 ): Promise<T> {
   const key = `${request.metadata.namespace}/${request.spec.podName}`;
-  return dependencies.accepting.run(key, async () => {
+  return dependencies.acceptingPod.run(key, async () => {
     const others = await competingRequests(dependencies, request, competingKinds, signal);
     const refusal = refuseCompeting(request, others);
     if (refusal) throw new ApiError(409, 'Conflict', refusal.message);

@@ -33,8 +33,8 @@ export class Dependencies {
   readonly agents: AgentLeases | undefined;
   readonly moves: MoveQueue;
   readonly clock: Clock;
-  /** The operator accepts one request at a time per pod. */
-  readonly accepting = new KeyedMutex();
+  /** By the pod's namespace and name: the operator accepts one request at a time for a pod. */
+  readonly acceptingPod = new KeyedMutex();
 
   constructor(parts: {
     api: Api;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The specification of what happens when a node cannot take the target, as tables.
 import { describe, expect, it } from 'vitest';
-import { effects, published, see } from '../testing/migration.ts';
+import { effects, published, see } from '../../testing/migration.ts';
 import {
   accepted,
   at,
@@ -11,11 +11,11 @@ import {
   restore,
   stored,
   target,
-} from '../testing/objects.ts';
-import { defaultLimits } from './moves/limits.ts';
-import { decideMigration } from './migration/decide.ts';
-import type { Observed } from './migration/types.ts';
-import { decideRestore } from './restore/decide.ts';
+} from '../../testing/objects.ts';
+import { defaultLimits } from '../moves/limits.ts';
+import { decideMigration } from '../migration/decide.ts';
+import type { Observed } from '../migration/types.ts';
+import { decideRestore } from '../restore/decide.ts';
 
 const full = {
   type: 'PodScheduled',
