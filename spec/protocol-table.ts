@@ -34,6 +34,10 @@ side acts on it. The journal also has stages that only the node needs (\`Locking
 API has states that are no stage of the journal: \`Waiting\`, \`AtCreateGate\`, \`Receiving\`, \`Answering\` and \`Removed\`, which the agent observes
 anew after a restart, and \`Failed\`, whose reason is in the entry. Phases and report steps stay vocabularies of their own, because they say something about the request as a whole: a phase
 follows from both agents' states, and one step may be timed on both nodes.
+
+\`Holding\`, \`Held\` and \`Quiesced\` name one state of the source: its network is locked, its RDMA device is held and its tasks are frozen. The
+agent publishes \`Holding\` while it brings the pod there (journal: \`Locking\`, \`Holding\`, \`Freezing\`), and the phase is called so too. From
+\`Dumping\` on the pod is there, and the operator sets the condition \`Quiesced\` to True with the reason \`Held\`.
 `;
 
 const head =
