@@ -33,7 +33,7 @@ import { RdmaDriver } from './node/device/driver.ts';
 import { Host } from './node/host/host.ts';
 import { sharesKernel } from './support/shared-kernel.ts';
 import type { Config } from './support/config.ts';
-import { textOf } from './support/if-there.ts';
+import { textOf } from './support/optional-file.ts';
 import { AgentError, reasonOf, type Failure } from './support/errors.ts';
 
 const apiClient = (): Client => new Client(new Rest(loadConfig()));

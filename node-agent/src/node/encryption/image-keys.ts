@@ -5,7 +5,7 @@ import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageKeys, imageKeyTime } from '../../../../crds/src/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
-import { namesIn } from '../../support/if-there.ts';
+import { namesIn } from '../../support/optional-file.ts';
 
 /** The kubelet replaces all files of a Secret at once, by this link. */
 const CURRENT = '..data';

@@ -5,7 +5,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError, isErrno } from '../../support/errors.ts';
-import { namesIn } from '../../support/if-there.ts';
+import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 import { sandboxShm, type Container } from '../runtime/containers.ts';
 import { applyLayer, hasContent, packDir, unpackDir } from './archive.ts';

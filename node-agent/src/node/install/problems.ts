@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reasonOf, type Failure } from '../../support/errors.ts';
-import { namesIn } from '../../support/if-there.ts';
+import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 import { findContainerd, majorOf } from './containerd.ts';
 import { handlerConfigured } from './runtime-handler.ts';

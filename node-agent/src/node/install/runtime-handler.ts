@@ -4,7 +4,7 @@
 import { chmod, glob, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { AgentError } from '../../support/errors.ts';
-import { textOf } from '../../support/if-there.ts';
+import { textOf } from '../../support/optional-file.ts';
 import { syncPath } from '../../support/durable.ts';
 import type { Host } from '../host/host.ts';
 import {

@@ -5,7 +5,7 @@ import { readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
-import { namesIn } from '../../support/if-there.ts';
+import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 import { BUNDLES } from '../runtime/containers.ts';
 

@@ -5,7 +5,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AgentError, isErrno } from '../../support/errors.ts';
-import { namesIn } from '../../support/if-there.ts';
+import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 import { networkNamespace, readSpec, type OciSpec } from './bundle.ts';
 

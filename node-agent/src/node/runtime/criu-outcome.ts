@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AgentError, type AgentCode, type Failure } from '../../support/errors.ts';
-import { textOf } from '../../support/if-there.ts';
+import { textOf } from '../../support/optional-file.ts';
 import { readLogMessage } from './criu-log.ts';
 import { PROC, readProcess, readTracer } from './process.ts';
 

@@ -3,7 +3,7 @@
 // The plugin reads them from the environment of CRIU, so the callers add the result to it.
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { namesIn } from '../../support/if-there.ts';
+import { namesIn } from '../../support/optional-file.ts';
 
 const PREFIX = 'plugin.';
 

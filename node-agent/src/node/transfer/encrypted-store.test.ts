@@ -154,7 +154,7 @@ describe('the keys of a checkpoint', () => {
     expect(await code(restore(second.manifest, 'c2'))).toBe('accepted');
   });
 
-  it('are told to be gone, or wrong, before and while images are read', async () => {
+  it('are reported to be gone, or wrong, before and while images are read', async () => {
     const { key } = await node.keys.newest();
     const { manifest } = await seal();
     await node.mount({ [KEY_2026]: key });

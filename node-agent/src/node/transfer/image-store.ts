@@ -9,7 +9,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError, isErrno, reasonOf, type Failure } from '../../support/errors.ts';
-import { textOf } from '../../support/if-there.ts';
+import { textOf } from '../../support/optional-file.ts';
 import { DataKey, KEY_NAME, parseWrappedKey } from '../encryption/data-key.ts';
 import type { ImageKeys } from '../encryption/image-keys.ts';
 import {

@@ -32,7 +32,7 @@ import { withRemedy } from '../remedy.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import type { Publisher } from '../publisher.ts';
 import { RunningWork } from '../running-work.ts';
-import { SeenDeadlines } from '../seen-deadlines.ts';
+import { LocalDeadlines } from '../local-deadlines.ts';
 import { earliest, type Limit } from '../step-limits.ts';
 import {
   decideCheckpoint,
@@ -75,9 +75,9 @@ export class CheckpointReconciler implements HandoverReconciler<
   readonly #deps: CheckpointDependencies;
   readonly #clock: Clock;
   readonly #running: RunningWork;
-  readonly #deadlines: SeenDeadlines;
+  readonly #deadlines: LocalDeadlines;
   /** What this process has found out about a checkpoint, by request. */
-  readonly #findings = new Map<string, Partial<CheckpointAgent>>();
+  readonly #results = new Map<string, Partial<CheckpointAgent>>();
   /** Failures from before the agent has begun, by request. The journal has the later ones. */
   readonly #refusals = new Map<string, Failure>();
 
@@ -85,7 +85,7 @@ export class CheckpointReconciler implements HandoverReconciler<
     this.#deps = deps;
     this.#clock = deps.clock ?? realClock;
     this.#running = new RunningWork(this.#clock);
-    this.#deadlines = new SeenDeadlines(this.#clock);
+    this.#deadlines = new LocalDeadlines(this.#clock);
   }
 
   async observe(key: string): Promise<Observed | undefined> {
@@ -156,7 +156,7 @@ export class CheckpointReconciler implements HandoverReconciler<
   forget(uid: string): void {
     this.#running.forget(uid);
     this.#deadlines.forget(uid);
-    this.#findings.delete(uid);
+    this.#results.delete(uid);
     this.#refusals.delete(uid);
   }
 
@@ -172,7 +172,7 @@ export class CheckpointReconciler implements HandoverReconciler<
     const steps = this.#deps.journal.get(uid, 'checkpoint')?.steps;
     return {
       ...reported,
-      ...this.#findings.get(uid),
+      ...this.#results.get(uid),
       steps: steps?.length ? steps : reported?.steps,
       reason: undefined,
       message: undefined,
@@ -241,7 +241,7 @@ export class CheckpointReconciler implements HandoverReconciler<
     const manifest = await withFaults('checkpoint.seal', () =>
       store.seal(id, { ...dumped.header, owner }),
     );
-    this.#findings.set(uid, {
+    this.#results.set(uid, {
       bytes: dumped.bytes,
       objects: dumped.objects,
       identity: dumped.identity,

@@ -25,7 +25,7 @@ import {
 import { doWithin, stepLimit, type Limit } from '../step-limits.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
 import type { Publisher } from '../publisher.ts';
-import { receiverOf } from '../receiver-of.ts';
+import { receiverAddress } from '../receiver-address.ts';
 import { withRemedy } from '../remedy.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
@@ -126,7 +126,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
 
   async act(_effect: ImageSenderEffect, observed: Observed, context: Context): Promise<void> {
     const { request, imageId } = observed;
-    const receiver = receiverOf(request);
+    const receiver = receiverAddress(request);
     const stored = await this.#deps.store.manifest(imageId);
     if (!stored) {
       throw new AgentError(

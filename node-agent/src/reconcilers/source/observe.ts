@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a source's agent observes: the request, its journal entry and the agent's findings. Only reads.
+// What a source's agent observes: the request, its journal entry and what the agent keeps in memory. Only reads.
 import type { MigrationRequest } from '../../../../crds/src/index.ts';
 import type { Api, Clock } from '../../../../kube/src/index.ts';
 import type { Checkpointer } from '../../node/dump/checkpointer.ts';
@@ -13,8 +13,8 @@ import type { sendImages } from '../../node/transfer/sender.ts';
 import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { SourceObserved } from './decide.ts';
 import { isReplaced, limitOf, stageWithoutEntry } from './journal-entry.ts';
-import type { Findings } from './findings.ts';
-import { blackoutDeadline, type SeenDeadlines } from '../seen-deadlines.ts';
+import type { VolatileState } from './volatile-state.ts';
+import { blackoutDeadline, type LocalDeadlines } from '../local-deadlines.ts';
 
 export interface SourceDependencies {
   api: Api;
@@ -40,12 +40,12 @@ export interface Observed extends SourceObserved {
 
 export class SourceObserver {
   readonly #deps: SourceDependencies;
-  readonly #findings: Findings;
-  readonly #deadlines: SeenDeadlines;
+  readonly #volatile: VolatileState;
+  readonly #deadlines: LocalDeadlines;
 
-  constructor(deps: SourceDependencies, findings: Findings, deadlines: SeenDeadlines) {
+  constructor(deps: SourceDependencies, volatile: VolatileState, deadlines: LocalDeadlines) {
     this.#deps = deps;
-    this.#findings = findings;
+    this.#volatile = volatile;
     this.#deadlines = deadlines;
   }
 
@@ -55,7 +55,7 @@ export class SourceObserver {
     const { status, metadata } = request;
     const entry = this.#deps.journal.get(metadata.uid, 'source');
     // A restarted agent has no header to send. It dumps again: the pod is frozen and has not changed.
-    const mustDump = entry?.stage === 'Transferring' && !this.#findings.get(metadata.uid).header;
+    const mustDump = entry?.stage === 'Transferring' && !this.#volatile.get(metadata.uid).header;
     return {
       request,
       decision: status.decision?.outcome,
@@ -67,7 +67,7 @@ export class SourceObserver {
       isReplaced: isReplaced(request),
       failure:
         entry?.reason === undefined
-          ? this.#findings.refusal(metadata.uid)
+          ? this.#volatile.refusal(metadata.uid)
           : { code: entry.reason, message: entry.message ?? '' },
     };
   }

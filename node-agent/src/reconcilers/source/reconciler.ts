@@ -27,9 +27,9 @@ import type { HandoverReconciler } from '../handover-loop.ts';
 import { isTargetAnswering, SOURCE_WAIT_MS, waitUntil } from '../handover-waits.ts';
 import { withRemedy } from '../remedy.ts';
 import { RunningWork } from '../running-work.ts';
-import { SeenDeadlines } from '../seen-deadlines.ts';
+import { LocalDeadlines } from '../local-deadlines.ts';
 import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
-import { Findings } from './findings.ts';
+import { VolatileState } from './volatile-state.ts';
 import { entryOf, isLost, lockedPodOf, lostMessage, podName, podUid } from './journal-entry.ts';
 import { missingPod } from './missing-pod.ts';
 import { SourceObserver, type Observed, type SourceDependencies } from './observe.ts';
@@ -48,8 +48,8 @@ const repeatedEffects: ReadonlySet<SourceEffect['type']> = new Set([
 export class SourceReconciler implements HandoverReconciler<Observed, SourceEffect, SourceStatus> {
   readonly #deps: SourceDependencies;
   readonly #clock: Clock;
-  readonly #findings = new Findings();
-  readonly #deadlines: SeenDeadlines;
+  readonly #volatile = new VolatileState();
+  readonly #deadlines: LocalDeadlines;
   readonly #observer: SourceObserver;
   readonly #report: SourceReport;
   readonly #running: RunningWork;
@@ -58,12 +58,12 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   constructor(deps: SourceDependencies) {
     this.#deps = deps;
     this.#clock = deps.clock ?? realClock;
-    this.#deadlines = new SeenDeadlines(this.#clock);
-    this.#observer = new SourceObserver(deps, this.#findings, this.#deadlines);
-    this.#report = new SourceReport(deps, this.#findings);
+    this.#deadlines = new LocalDeadlines(this.#clock);
+    this.#observer = new SourceObserver(deps, this.#volatile, this.#deadlines);
+    this.#report = new SourceReport(deps, this.#volatile);
     this.#running = new RunningWork(this.#clock);
     this.#steps = new SourceSteps(deps, {
-      findings: this.#findings,
+      volatile: this.#volatile,
       report: this.#report,
       running: this.#running,
       deadlines: this.#deadlines,
@@ -84,7 +84,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   }
 
   forget(uid: string): void {
-    this.#findings.forget(uid);
+    this.#volatile.forget(uid);
     this.#running.forget(uid);
     this.#deadlines.forget(uid);
   }
@@ -127,7 +127,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     }
     // The agent has begun nothing, so there is nothing to undo.
     if (effect.type === 'InspectPod' || (effect.type === 'LockNetwork' && !isBegun)) {
-      if (error instanceof AgentError) this.#findings.refuse(uid, failure);
+      if (error instanceof AgentError) this.#volatile.refuse(uid, failure);
       return;
     }
     if (effect.type === 'SendImages' && isTransient(failure.code)) return;
@@ -172,11 +172,11 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     } catch (error) {
       // The pod ran when the operator accepted the request.
       if (reasonOf(error).code !== 'PodNotFound') throw error;
-      const missingMs = this.#findings.missing(uid, this.#clock.now());
+      const missingMs = this.#volatile.missing(uid, this.#clock.now());
       throw missingPod(podName(request).pod, pod, missingMs, { cause: error });
     }
-    this.#findings.found(uid);
-    this.#findings.refuse(uid, undefined);
+    this.#volatile.found(uid);
+    this.#volatile.refuse(uid, undefined);
   }
 
   async #proposeAbort(

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a source's agent reports of a request: its part of the status, from the journal and its findings.
+// What a source's agent reports of a request: its part of the status, from the journal and its memory.
 import type { MigrationRequest, SourceAgent, SourceState } from '../../../../crds/src/index.ts';
 import type { Context } from '../../../../kube/src/index.ts';
 import type { Journal } from '../../support/journal/journal.ts';
 import type { Publisher } from '../publisher.ts';
 import type { SourceStatus } from './decide.ts';
-import type { Findings } from './findings.ts';
+import type { VolatileState } from './volatile-state.ts';
 
 export class SourceReport {
   readonly #journal: Journal;
   readonly #publisher: Publisher<MigrationRequest>;
-  readonly #findings: Findings;
+  readonly #volatile: VolatileState;
 
   constructor(
     deps: { journal: Journal; publisher: Publisher<MigrationRequest> },
-    findings: Findings,
+    volatile: VolatileState,
   ) {
     this.#journal = deps.journal;
     this.#publisher = deps.publisher;
-    this.#findings = findings;
+    this.#volatile = volatile;
   }
 
   /** Writes the agent's part of the status. @throws ApiError, ConnectionError */
@@ -34,7 +34,7 @@ export class SourceReport {
   #part(request: MigrationRequest, status: SourceStatus): SourceAgent {
     const { uid } = request.metadata;
     const entry = this.#journal.get(uid, 'source');
-    const found = this.#findings.get(uid);
+    const found = this.#volatile.get(uid);
     const reported = request.status?.sourceAgent;
     const part: Partial<SourceAgent> = {
       steps: entry?.steps.length ? entry.steps : reported?.steps,

@@ -27,10 +27,10 @@ import type { Entry, Stage } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
 import { beginOnce, endStep, secondsOf } from '../../support/step-times.ts';
 import { claimPod } from '../claim.ts';
-import { receiverOf } from '../receiver-of.ts';
+import { receiverAddress } from '../receiver-address.ts';
 import type { RunningWork } from '../running-work.ts';
-import { blackoutDeadline, deadlineField, type SeenDeadlines } from '../seen-deadlines.ts';
-import type { Findings } from './findings.ts';
+import { blackoutDeadline, deadlineField, type LocalDeadlines } from '../local-deadlines.ts';
+import type { VolatileState } from './volatile-state.ts';
 import {
   containerIds,
   entryOf,
@@ -57,23 +57,23 @@ export const stepOf: Record<StepStage, { step: LimitedStep; state: SourceState }
 
 export class SourceSteps {
   readonly #deps: SourceDependencies;
-  readonly #findings: Findings;
+  readonly #volatile: VolatileState;
   readonly #report: SourceReport;
   readonly #running: RunningWork;
-  readonly #deadlines: SeenDeadlines;
+  readonly #deadlines: LocalDeadlines;
   readonly #clock: Clock;
 
   constructor(
     deps: SourceDependencies,
     parts: {
-      findings: Findings;
+      volatile: VolatileState;
       report: SourceReport;
       running: RunningWork;
-      deadlines: SeenDeadlines;
+      deadlines: LocalDeadlines;
     },
   ) {
     this.#deps = deps;
-    this.#findings = parts.findings;
+    this.#volatile = parts.volatile;
     this.#report = parts.report;
     this.#running = parts.running;
     this.#deadlines = parts.deadlines;
@@ -123,7 +123,7 @@ export class SourceSteps {
     if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
       this.#checkUndecided(request);
       checkRetryBudget(peers, request.spec.timeouts);
-      this.#findings.add(request.metadata.uid, { peerBudgetMs: budget });
+      this.#volatile.add(request.metadata.uid, { peerBudgetMs: budget });
       await this.#withinLimit(request, () =>
         this.#report.write(request, { state: 'Holding' }, context.signal),
       );
@@ -144,14 +144,14 @@ export class SourceSteps {
   async dumpContainers(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
     return this.#runStep(request, 'Dumping', context, async (pod, signal) => {
-      this.#findings.add(uid, await this.#deps.checkpointer.dumpContainers(pod, uid, signal));
+      this.#volatile.add(uid, await this.#deps.checkpointer.dumpContainers(pod, uid, signal));
     });
   }
 
   async sendImages(request: MigrationRequest, context: Context): Promise<void> {
     const { uid } = request.metadata;
-    const receiver = receiverOf(request);
-    const { header } = this.#findings.get(uid);
+    const receiver = receiverAddress(request);
+    const { header } = this.#volatile.get(uid);
     if (!header)
       throw new AgentError(
         'CheckpointFailed',
@@ -167,7 +167,7 @@ export class SourceSteps {
           certificateDir: this.#deps.certificateDir,
           // A target that has whole images can restore them, even if this node is lost a moment later.
           sealed: async (digest) => {
-            this.#findings.add(uid, { checkpointDigest: digest });
+            this.#volatile.add(uid, { checkpointDigest: digest });
             await this.#report.write(request, { state: 'Transferring' }, signal);
           },
           signal,
@@ -233,7 +233,7 @@ export class SourceSteps {
     } catch (error) {
       if (reasonOf(error).code !== 'PodNotFound') throw error;
       if (entry || !described) throw lost(error);
-      const missingMs = this.#findings.missing(uid, this.#clock.now());
+      const missingMs = this.#volatile.missing(uid, this.#clock.now());
       throw missingPod(podName(request).pod, described, missingMs, { cause: error });
     }
     throw lost();

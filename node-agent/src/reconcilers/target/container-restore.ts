@@ -7,7 +7,7 @@ import type { Handover } from '../../callers/request-lookup.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginOnce, beginStep } from '../../support/step-times.ts';
-import { deadlineField } from '../seen-deadlines.ts';
+import { deadlineField } from '../local-deadlines.ts';
 import { doWithin } from '../step-limits.ts';
 import { entryOf, isOtherAttempt, withCreate } from './journal-entry.ts';
 import { restoreLimitOf, type Observed, type TargetDependencies } from './observe.ts';

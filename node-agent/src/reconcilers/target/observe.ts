@@ -22,7 +22,7 @@ import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { TargetContainers } from './containers.ts';
 import type { TargetObserved } from './decide.ts';
 import { peerLimitOf } from './journal-entry.ts';
-import { blackoutDeadline, type SeenDeadlines } from '../seen-deadlines.ts';
+import { blackoutDeadline, type LocalDeadlines } from '../local-deadlines.ts';
 import type { Gates } from '../../callers/gates.ts';
 import type { ContainerStates } from './container-states.ts';
 
@@ -55,9 +55,13 @@ export interface Observed<T> extends TargetObserved {
 export class TargetObserver<T extends Handover> {
   readonly #deps: TargetDependencies<T>;
   readonly #containers: TargetContainers;
-  readonly #deadlines: SeenDeadlines;
+  readonly #deadlines: LocalDeadlines;
 
-  constructor(deps: TargetDependencies<T>, containers: TargetContainers, deadlines: SeenDeadlines) {
+  constructor(
+    deps: TargetDependencies<T>,
+    containers: TargetContainers,
+    deadlines: LocalDeadlines,
+  ) {
     this.#deps = deps;
     this.#containers = containers;
     this.#deadlines = deadlines;

@@ -15,7 +15,7 @@ import { beginStep, endStep } from '../../support/step-times.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
 import { withRemedy } from '../remedy.ts';
 import type { HandoverReconciler } from '../handover-loop.ts';
-import { SeenDeadlines } from '../seen-deadlines.ts';
+import { LocalDeadlines } from '../local-deadlines.ts';
 import { ContainerRestore } from './container-restore.ts';
 import { TargetContainers } from './containers.ts';
 import { decideTarget, type TargetEffect, type TargetStatus } from './decide.ts';
@@ -32,7 +32,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
 > {
   readonly #deps: TargetDependencies<T>;
   readonly #clock: Clock;
-  readonly #deadlines: SeenDeadlines;
+  readonly #deadlines: LocalDeadlines;
   readonly #observer: TargetObserver<T>;
   readonly #containers: TargetContainers;
   readonly #report: TargetReport<T>;
@@ -44,7 +44,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     this.#deps = deps;
     this.#clock = deps.clock ?? realClock;
     this.#containers = new TargetContainers(deps);
-    this.#deadlines = new SeenDeadlines(this.#clock);
+    this.#deadlines = new LocalDeadlines(this.#clock);
     this.#observer = new TargetObserver(deps, this.#containers, this.#deadlines);
     this.#report = new TargetReport(deps, this.#containers);
     this.#restore = new ContainerRestore(deps, this.#report);

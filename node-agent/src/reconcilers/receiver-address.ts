@@ -4,7 +4,7 @@ import type { MigrationRequest, RestoreRequest } from '../../../crds/src/index.t
 import { AgentError } from '../support/errors.ts';
 
 /** `host:port` to which a request's images are sent, and the node whose agent must be there. @throws AgentError TransferFailed */
-export function receiverOf({ status }: MigrationRequest | RestoreRequest): {
+export function receiverAddress({ status }: MigrationRequest | RestoreRequest): {
   address: string;
   node: string;
 } {

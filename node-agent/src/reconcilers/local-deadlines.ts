@@ -6,7 +6,7 @@ import { timestamp, type Clock } from '../../../kube/src/index.ts';
 import type { Handover } from '../callers/request-lookup.ts';
 import type { Entry } from '../support/journal/journal.ts';
 
-export class SeenDeadlines {
+export class LocalDeadlines {
   readonly #clock: Clock;
   /** By the request's UID. */
   readonly #seen = new Map<string, { written: string; at: number }>();
@@ -37,12 +37,12 @@ export class SeenDeadlines {
 
 /** Until when a move or a restore must be decided, by this node's clock. The journal keeps it across a restart. */
 export function blackoutDeadline(
-  seen: SeenDeadlines,
+  deadlines: LocalDeadlines,
   { metadata, spec, status }: Handover,
   entry: Entry | undefined,
 ): number | undefined {
   if (entry?.deadline !== undefined) return Date.parse(entry.deadline);
-  return seen.at(metadata.uid, status?.deadlines?.blackout, spec.timeouts.blackoutSeconds);
+  return deadlines.at(metadata.uid, status?.deadlines?.blackout, spec.timeouts.blackoutSeconds);
 }
 
 /** For the journal. */

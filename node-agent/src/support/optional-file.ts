@@ -5,15 +5,15 @@ import { isErrno } from './errors.ts';
 
 /** Names of what is in a folder, in the folder's order; none if there is no such folder. */
 export async function namesIn(dir: string): Promise<string[]> {
-  return (await ifThere(readdir(dir))) ?? [];
+  return (await ifExists(readdir(dir))) ?? [];
 }
 
 /** A file's text; undefined if there is no such file. */
 export function textOf(path: string): Promise<string | undefined> {
-  return ifThere(readFile(path, 'utf8'));
+  return ifExists(readFile(path, 'utf8'));
 }
 
-async function ifThere<T>(read: Promise<T>): Promise<T | undefined> {
+async function ifExists<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read;
   } catch (error) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a source's agent has found out about the pod.
+// What a source's agent keeps of a request in memory alone; the journal has what must outlast the agent.
 import type { SourceAgent } from '../../../../crds/src/index.ts';
 import type { Failure } from '../../support/errors.ts';
 import type { ManifestHeader } from '../../node/transfer/manifest.ts';
@@ -9,23 +9,23 @@ type Reported = Pick<
   'bytes' | 'objects' | 'identity' | 'checkpointDigest' | 'peerBudgetMs'
 >;
 
-interface Finding extends Reported {
+interface Results extends Reported {
   /** The manifest's header, which a dump finds out and the transfer sends. */
   header?: ManifestHeader;
 }
 
 /** By request. A restarted agent has none: it reads what it reported from the status, and without a header dumps again. */
-export class Findings {
-  readonly #findings = new Map<string, Finding>();
+export class VolatileState {
+  readonly #results = new Map<string, Results>();
   readonly #refusals = new Map<string, Failure>();
   readonly #missing = new Map<string, number>();
 
-  get(uid: string): Finding {
-    return this.#findings.get(uid) ?? {};
+  get(uid: string): Results {
+    return this.#results.get(uid) ?? {};
   }
 
-  add(uid: string, more: Finding): void {
-    this.#findings.set(uid, { ...this.get(uid), ...more });
+  add(uid: string, more: Results): void {
+    this.#results.set(uid, { ...this.get(uid), ...more });
   }
 
   /** The pod runs no container. @returns for how long the agent has known that, in milliseconds of the clock that gives `now` */
@@ -52,7 +52,7 @@ export class Findings {
 
   /** The request is deleted. */
   forget(uid: string): void {
-    this.#findings.delete(uid);
+    this.#results.delete(uid);
     this.#refusals.delete(uid);
     this.#missing.delete(uid);
   }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { FakeClock, timestamp } from '../../../kube/src/index.ts';
 import { migration } from '../testing/objects.ts';
 import type { Entry } from '../support/journal/journal.ts';
-import { blackoutDeadline, deadlineField, SeenDeadlines } from './seen-deadlines.ts';
+import { blackoutDeadline, deadlineField, LocalDeadlines } from './local-deadlines.ts';
 
 const HOUR = 3_600_000;
 
@@ -13,7 +13,7 @@ describe('a deadline of the operator', () => {
     'lasts as long by this node’s clock: the operator’s is %s ms ahead',
     async (skew) => {
       const clock = new FakeClock();
-      const seen = new SeenDeadlines(clock);
+      const seen = new LocalDeadlines(clock);
       const begun = clock.now();
       const written = timestamp(begun + skew + 100_000);
       expect(seen.at('u', undefined, 100)).toBeUndefined();
@@ -31,10 +31,10 @@ describe('a deadline of the operator', () => {
   it('is the journal’s after a restart', () => {
     const clock = new FakeClock();
     const request = migration({ deadlines: { blackout: '2016-01-01T00:00:00Z' } });
-    const at = blackoutDeadline(new SeenDeadlines(clock), request, undefined);
+    const at = blackoutDeadline(new LocalDeadlines(clock), request, undefined);
     expect(at).toBe(clock.now() + 100_000);
     const entry = deadlineField(at) as Entry;
-    const later = new SeenDeadlines(new FakeClock(clock.now() + 50_000));
+    const later = new LocalDeadlines(new FakeClock(clock.now() + 50_000));
     expect(blackoutDeadline(later, request, entry)).toBe(at);
     expect(blackoutDeadline(later, migration(), undefined)).toBeUndefined();
     expect(deadlineField(undefined)).toEqual({});
