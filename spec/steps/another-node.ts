@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The steps of a request whose target's node has no room for it. A migration and a restore take the same ones.
+// The steps of a request whose target's node has no room for it. A migration and a restore take the same ones. The model has
+// none of them: nothing has been done to the source yet.
 import type { Row } from './row.ts';
 
 export const anotherNode: readonly (Row<'MigrationRequest'> & Row<'RestoreRequest'>)[] = [
@@ -10,7 +11,7 @@ export const anotherNode: readonly (Row<'MigrationRequest'> & Row<'RestoreReques
     given: { targetPod: 'unschedulable' },
     condition: ['TargetReady', 'Unknown', 'TargetUnschedulable'],
     phase: 'Preparing',
-    faults: ['operator.status', 'operator.delete-target'],
+    faults: ['operator.delete-target'],
   },
   {
     step: 'The operator has recorded the node, and the pod is still there: the operator deletes it.',
@@ -36,7 +37,7 @@ export const anotherNode: readonly (Row<'MigrationRequest'> & Row<'RestoreReques
     given: { targetNode: 'next', targetPod: 'absent' },
     condition: ['TargetReady', 'Unknown', 'Waiting'],
     phase: 'Preparing',
-    faults: ['operator.create-target'],
+    faults: ['operator.status', 'operator.create-target'],
     undoneBy: 'DeleteTarget',
   },
 ];

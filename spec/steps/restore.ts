@@ -26,7 +26,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     given: { request: 'invalid', targetPod: 'absent' },
     condition: ['Validated', 'False', 'CheckpointNotFound'],
     phase: 'Failed',
-    faults: ['operator.status', 'operator.finalizer'],
+    faults: ['operator.finalizer'],
   },
   {
     step: 'The request is deleted before the operator has accepted it: the operator ends it.',

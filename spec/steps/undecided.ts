@@ -20,7 +20,7 @@ export const undecided: readonly Row<'MigrationRequest'>[] = [
     given: { request: 'invalid', targetPod: 'absent' },
     condition: ['Validated', 'False', 'PodNotFound'],
     phase: 'Failed',
-    faults: ['operator.status', 'operator.finalizer'],
+    faults: ['operator.finalizer'],
   },
   {
     step: 'As many moves are under way as there may be: the request waits for its turn.',
