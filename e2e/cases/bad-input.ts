@@ -8,19 +8,20 @@ import { PerftestPair } from '../src/perftest-pair.ts';
 import { IDLE, IMAGE, podManifest, podStatus, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
 
-/** Requests a move. It must fail for this reason. */
+/** Requests a move. It must fail for this reason. @returns the message */
 async function expectRefused(
   context: CaseContext,
   pod: string,
   reason: string,
   to?: string,
-): Promise<void> {
+): Promise<string> {
   const name = await requestMove({ namespace: context.namespace, pod, ...(to ? { to } : {}) });
   const key = { namespace: context.namespace, name, within: 90 };
   const end = succeededCondition(await waitUntilEnded(migration, key, context.log));
   expect(end?.status === 'False', `the request did not fail: ${JSON.stringify(end)}`);
   expect(end.reason === reason, `reason ${end.reason} (${end.message}), not ${reason}`);
   expect(end.message.length > 20, `the message says little: ${end.message}`);
+  return end.message;
 }
 
 async function expectUntouched(context: CaseContext, pod: string, node: string): Promise<void> {
@@ -70,6 +71,16 @@ async function unsupported(context: CaseContext): Promise<void> {
   await expectUntouched(context, server, context.nodes[0]);
 }
 
+/** The target gets another cluster address, at which the socket cannot be restored. */
+async function clusterAddress(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
+  const listen = 'nc -l -p 7000 -s "$(hostname -i)"';
+  await startPod({ namespace, name: 'bound', node: nodes[0], command: ['/bin/sh', '-c', listen] });
+  const message = await expectRefused(context, 'bound', 'UnsupportedObject');
+  expect(/listens at .*, port 7000/.test(message), `the message names no socket: ${message}`);
+  await expectUntouched(context, 'bound', nodes[0]);
+}
+
 /** A sidecar that the kubelet restarts again and again. */
 async function crashLoop(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
@@ -105,6 +116,11 @@ export const cases: readonly Case[] = [
     name: 'bad-object',
     promise: 'A move of a pod with an unreliable connection fails with UnsupportedObject.',
     run: unsupported,
+  },
+  {
+    name: 'bad-cluster-address',
+    promise: 'A move of a pod that listens at its cluster address fails with UnsupportedObject.',
+    run: clusterAddress,
   },
   {
     name: 'bad-crash-loop',

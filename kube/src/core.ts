@@ -147,6 +147,7 @@ export const Pod = z.object({
       reason: z.string().default(''),
       message: z.string().default(''),
       podIP: z.string().default(''),
+      podIPs: z.array(z.object({ ip: z.string() })).default([]),
       /** The node on which pods of lower priority are being ended for this one. */
       nominatedNodeName: z.string().default(''),
       conditions: z.array(PodCondition).default([]),

@@ -26,17 +26,25 @@ export function isVerified({ endpoint, log }: Output): boolean {
   return verdict?.ranks === 2 && verdict.rounds > 0 && verdict.wrong === 0;
 }
 
+const FABRIC = '10.99.0.0/24';
+const PMIX_NETWORK = `PMIX_MCA_ptl_tcp_if_include=${FABRIC}`;
+
 /**
  * mpirun starts rank 1 as it does on any cluster, by a remote shell; `mpi-agent` and `mpi-shell` are that, as the image has no
- * ssh. Its daemons talk to each other on the fabric network: a pod's address on the cluster network does not move.
+ * ssh. Its daemons and their ranks (PMIx) talk on the fabric network: a pod's address on the cluster network does not move.
  * They stay in the foreground, so that the container lives as long as they do. Debian turns UCX off and Open MPI knows
  * no SoftRoCE, so both are asked for.
  */
 const MPIRUN = [
-  ...['env', 'PRTE_MCA_plm_ssh_agent=mpi-agent', 'PRTE_MCA_prte_leave_session_attached=1'],
+  ...[
+    'env',
+    PMIX_NETWORK,
+    'PRTE_MCA_plm_ssh_agent=mpi-agent',
+    'PRTE_MCA_prte_leave_session_attached=1',
+  ],
   ...['mpirun', '--allow-run-as-root', '--bind-to', 'none', '--map-by', 'node'],
   ...['--host', '$(hostname):1,$PEER:1', '-np', '2'],
-  ...['--prtemca', 'oob_tcp_if_include', '10.99.0.0/24'],
+  ...['--prtemca', 'oob_tcp_if_include', FABRIC],
   ...['--mca', 'pml', 'ucx', '--mca', 'opal_common_ucx_devices', 'any', '--mca', 'shmem', 'mmap'],
   ...['-x', 'UCX_TLS=rc_v,self', '-x', NO_DGID_CHECK],
 ];
@@ -51,7 +59,7 @@ function rounds(test: 'pingpong' | 'allreduce', bytes: number): Application {
     inApplicationsImage: true,
     cpuLimit: '600m',
     port: 2222,
-    server: ['mpi-shell'],
+    server: ['env', PMIX_NETWORK, 'mpi-shell'],
     client: [...MPIRUN, ...words, String(seconds), String(bytes)],
     started: /^progress [1-9]/m,
     moves: ['client', 'server', 'both'],

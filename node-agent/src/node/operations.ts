@@ -8,6 +8,7 @@ import * as addon from '../../../native/addon/index.ts';
 import { Checkpointer } from './dump/checkpointer.ts';
 import { DeviceObjects } from './dump/device-objects.ts';
 import { ExecSessions } from './dump/exec-sessions.ts';
+import { ClusterSockets } from './dump/cluster-sockets.ts';
 import { UnmovableFiles } from './dump/unmovable.ts';
 import type { Config } from '../support/config.ts';
 import { Diagnostics } from './diagnostics/diagnostics.ts';
@@ -78,6 +79,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     checkpointer: new Checkpointer({
       ...{ ...shared, runc, version },
       ...{ exec: new ExecSessions(host), unmovable: new UnmovableFiles(host) },
+      clusterSockets: new ClusterSockets(host),
       deviceObjects: new DeviceObjects({ host, driver }),
     }),
     restorer: new Restorer({ ...shared, editor }),

@@ -34,6 +34,7 @@ class RecordingCheckpointer extends Checkpointer {
         allow: async () => void did.push('allow exec'),
       },
       unmovable: { check: async () => undefined },
+      clusterSockets: { check: async () => undefined },
       deviceObjects: { check: async () => undefined },
     } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
     this.did = did;
@@ -63,7 +64,7 @@ class RecordingCheckpointer extends Checkpointer {
 describe('a pod that was locked', () => {
   it('is resumed with every container that runs, also one that cannot be moved', async () => {
     const pod = new RecordingCheckpointer([container('main', '/a'), container('debugger', '/b')]);
-    await expect(pod.inspectPod('u', ['main'])).rejects.toMatchObject({
+    await expect(pod.inspectPod('u', ['main'], [])).rejects.toMatchObject({
       code: 'UnsupportedObject',
     });
     await pod.resumePod({ podUid: 'u' });
@@ -115,13 +116,13 @@ describe('a pod that was locked', () => {
 
   it('is frozen as a whole', async () => {
     const pod = new RecordingCheckpointer([container('main', '/a'), container('side', '/b')]);
-    await pod.freezeTasks(await pod.inspectPod('u', ['side', 'main']));
+    await pod.freezeTasks(await pod.inspectPod('u', ['side', 'main'], []));
     expect(pod.did).toEqual(['no dump', 'freeze /a', 'freeze /b']);
   });
 
   it('is not touched while a container of its own does not run', async () => {
     const pod = new RecordingCheckpointer([container('main', '/a')]);
-    await expect(pod.inspectPod('u', ['side', 'main'])).rejects.toMatchObject({
+    await expect(pod.inspectPod('u', ['side', 'main'], [])).rejects.toMatchObject({
       code: 'ContainerNotRunning',
       message: expect.stringMatching(/side/) as string,
     });

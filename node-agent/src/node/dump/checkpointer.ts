@@ -17,6 +17,7 @@ import { uverbsPath } from '../runtime/bundle.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
+import type { ClusterSockets } from './cluster-sockets.ts';
 import type { DeviceObjects } from './device-objects.ts';
 import type { ExecSessions } from './exec-sessions.ts';
 import type { UnmovableFiles } from './unmovable.ts';
@@ -34,6 +35,7 @@ export interface CheckpointerParts {
   workRoot: string;
   exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
   unmovable: Pick<UnmovableFiles, 'check'>;
+  clusterSockets: Pick<ClusterSockets, 'check'>;
   deviceObjects: Pick<DeviceObjects, 'check'>;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
@@ -100,15 +102,21 @@ export class Checkpointer {
   /**
    * The pod, if the agent knows of nothing that would make its dump or its restore fail. Changes nothing.
    * @param names of the containers that have to run, and no others
+   * @param clusterAddresses the pod's, which its target does not get
    * @throws AgentError PodNotFound, ContainerNotRunning, UnsupportedObject, DriverMissing, ExecSessionOpen
    */
-  async inspectPod(podUid: string, names: readonly string[]): Promise<LocalPod> {
+  async inspectPod(
+    podUid: string,
+    names: readonly string[],
+    clusterAddresses: readonly string[],
+  ): Promise<LocalPod> {
     const pod = await this.findPod(podUid);
     checkComplete(pod.containers, names);
     await this.checkDevices(pod);
     await this.checkIpc(pod.containers);
     await this.#parts.exec.check(pod.containers);
     await this.#parts.unmovable.check(pod.containers);
+    await this.#parts.clusterSockets.check(pod.containers, clusterAddresses);
     return pod;
   }
 

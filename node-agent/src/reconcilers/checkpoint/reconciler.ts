@@ -188,7 +188,8 @@ export class CheckpointReconciler implements HandoverReconciler<
     const described = await pods.getPod(key);
     const peers = readPeers(described.metadata.annotations);
     checkRetryBudget(peers);
-    const pod = await checkpointer.inspectPod(podUid(request), startOrder(described));
+    const addresses = described.status.podIPs.map(({ ip }) => ip);
+    const pod = await checkpointer.inspectPod(podUid(request), startOrder(described), addresses);
     // A restarted agent takes no checkpoint any more but resumes the pod, so the limit need not be in the journal.
     const limit = earliest(
       timeoutLimit(request, this.#deadlineOf(request)),

@@ -168,7 +168,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     const pod = await this.#deps.pods.getPod(podName(request));
     const { uid } = request.metadata;
     try {
-      await this.#deps.checkpointer.inspectPod(podUid(request), startOrder(pod));
+      const addresses = pod.status.podIPs.map(({ ip }) => ip);
+      await this.#deps.checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
     } catch (error) {
       // The pod ran when the operator accepted the request.
       if (reasonOf(error).code !== 'PodNotFound') throw error;

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sockets at the pod's cluster address, the one that the kubelet reports (status.podIPs). The target has another one, so
+// CRIU cannot bind them there. The checkpointer looks before anything is done to the pod.
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentError, isErrno } from '../../support/errors.ts';
+import type { Host } from '../host/host.ts';
+import { Cgroup } from '../runtime/cgroup.ts';
+import type { Container } from '../runtime/containers.ts';
+import { PROC, readProcess } from '../runtime/process.ts';
+
+type Looked = Pick<Container, 'name' | 'cgroup' | 'pid'>;
+
+interface BoundSocket {
+  readonly inode: string;
+  readonly protocol: 'TCP' | 'UDP';
+  readonly listens: boolean;
+  readonly address: string;
+  readonly port: number;
+}
+
+const TABLES = ['tcp', 'tcp6', 'udp', 'udp6'] as const;
+/** include/net/tcp_states.h: TCP_LISTEN. */
+const LISTEN = '0A';
+/** A probe or a short request of a peer is over by then. */
+const LOOKS = 3;
+const BETWEEN_MS = 300;
+
+export interface ClusterSocketsParts {
+  /** The folder /proc. */
+  proc?: string;
+  betweenMs?: number;
+}
+
+export class ClusterSockets {
+  readonly #host: Host;
+  readonly #proc: string;
+  readonly #betweenMs: number;
+
+  constructor(host: Host, { proc = PROC, betweenMs = BETWEEN_MS }: ClusterSocketsParts = {}) {
+    this.#host = host;
+    this.#proc = proc;
+    this.#betweenMs = betweenMs;
+  }
+
+  /**
+   * No process has a socket at one of the addresses, or only for a moment. Changes nothing.
+   * @param addresses the pod's cluster addresses, as text
+   * @throws AgentError UnsupportedObject, which names the process and what to do
+   */
+  async check(containers: readonly Looked[], addresses: readonly string[]): Promise<void> {
+    const own = new Set(addresses.map(canonical));
+    const pid = containers.find((one) => one.pid !== undefined)?.pid;
+    if (pid === undefined || own.size === 0) return;
+    let bound = await this.#boundTo(pid, own);
+    for (let look = 1; look < LOOKS && bound.size > 0; look++) {
+      await sleep(this.#betweenMs);
+      const now = await this.#boundTo(pid, own);
+      bound = new Map([...bound].filter(([inode]) => now.has(inode)));
+    }
+    if (bound.size === 0) return;
+    for (const container of containers) {
+      const refusal = await this.#refusal(container, bound);
+      if (refusal) throw refusal;
+    }
+  }
+
+  /** Sockets of the pod's network namespace that belong to a file, by inode number. The agent's own are among them. */
+  async #boundTo(pid: number, own: ReadonlySet<string>): Promise<Map<string, BoundSocket>> {
+    const found = new Map<string, BoundSocket>();
+    for (const table of TABLES) {
+      const path = join(this.#proc, String(pid), 'net', table);
+      const lines = ((await unlessEnded(readFile(path, 'utf8'))) ?? '').split('\n').slice(1);
+      for (const line of lines) {
+        const socket = socketIn(line, table.startsWith('tcp') ? 'TCP' : 'UDP');
+        if (socket && own.has(socket.address)) found.set(socket.inode, socket);
+      }
+    }
+    return found;
+  }
+
+  /** Of the first process of the container that has one of the sockets open. */
+  async #refusal(
+    { name, cgroup }: Looked,
+    bound: ReadonlyMap<string, BoundSocket>,
+  ): Promise<AgentError | undefined> {
+    if (cgroup === undefined) return undefined;
+    for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) {
+      const folder = join(this.#proc, String(pid), 'fd');
+      for (const fd of (await unlessEnded(readdir(folder))) ?? []) {
+        const link = await unlessEnded(readlink(join(folder, fd)));
+        const socket = bound.get(/^socket:\[(\d+)\]$/.exec(link ?? '')?.[1] ?? '');
+        if (!socket) continue;
+        const process = await readProcess(pid, this.#proc);
+        const who = `Process ${pid} (${plain(process?.name ?? '?')}) in container ${name}`;
+        return new AgentError('UnsupportedObject', `${who} ${reasonOf(socket)}`);
+      }
+    }
+    return undefined;
+  }
+}
+
+function reasonOf({ protocol, listens, address, port }: BoundSocket): string {
+  const what = listens ? 'listens at' : `has a ${protocol} socket at`;
+  const other = listens ? 'listen on all addresses, or use' : 'use';
+  return (
+    `${what} ${address}, port ${port}: the pod's cluster address, which does not move with it. Let it ${other} an ` +
+    'address of its RDMA network, or loopback between processes of the pod.'
+  );
+}
+
+/** A line of /proc/net/tcp and its like (proc_net_tcp.rst). Undefined: a socket that no file has, or no line. */
+function socketIn(line: string, protocol: 'TCP' | 'UDP'): BoundSocket | undefined {
+  const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
+  const [hex, port] = local?.split(':') ?? [];
+  if (!hex || !port || !inode || inode === '0') return undefined;
+  const listens = protocol === 'TCP' && state === LISTEN;
+  return { inode, protocol, listens, address: addressIn(hex), port: parseInt(port, 16) };
+}
+
+/** The kernel prints an address as words of 32 bits in its own byte order, little-endian on all that Sealift runs on. */
+function addressIn(hex: string): string {
+  const bytes = Buffer.concat(
+    (hex.match(/.{8}/g) ?? []).map((word) => Buffer.from(word, 'hex').reverse()),
+  );
+  if (bytes.length === 4) return bytes.join('.');
+  const isMapped = bytes.subarray(0, 12).toString('hex') === '00000000000000000000ffff';
+  if (isMapped) return bytes.subarray(12).join('.');
+  return canonical((bytes.toString('hex').match(/.{4}/g) ?? []).join(':'));
+}
+
+/** Of an IPv6 address there is more than one spelling. */
+const canonical = (address: string): string =>
+  address.includes(':') ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;
+
+/** A process chooses its name. */
+const plain = (name: string): string => name.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200);
+
+/** Undefined if the process has ended meanwhile. */
+async function unlessEnded<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].some((code) => isErrno(error, code))) return undefined;
+    throw error;
+  }
+}
