@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # For `run`: rdma-core's ibv_ud_pingpong, as it is, moved as agents move it. It repeats no datagram and waits for ever if one is lost.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2034,SC2154
 
 pingpong() { # NAME ITERATIONS [SERVER]
 	local index=0 gids="/sys/class/infiniband/sl_rxe_$1/ports/1/gids"
