@@ -46,7 +46,13 @@ interface Native {
   rdmaResources(netns: Netns, device: string): Promise<RdmaResources>;
   gids(netns: Netns, device: string): Promise<Gid[]>;
   rxeQuery(netns: Netns, device: string): Promise<RxeInfo>;
-  rxeHold(netns: Netns, device: string, rnrTimer: number, timeoutMs: number): Promise<void>;
+  rxeHold(
+    netns: Netns,
+    device: string,
+    rnrTimer: number,
+    timeoutMs: number,
+    receiveDatagrams: boolean,
+  ): Promise<void>;
   rxeResume(netns: Netns, device: string): Promise<void>;
   rxeObjects(netns: Netns, device: string): Promise<RxeObject[]>;
   rxeContexts(netns: Netns, device: string, pid: number): Promise<RxeContext[]>;
@@ -153,14 +159,18 @@ export function rxeQuery(of: { netns: Netns; device: string }): Promise<RxeInfo>
  * Holds every queue pair of the device, and those still to come.
  * `rnrTimer` is the RNR timer code (0..31) sent to peers; `timeoutMs` (1 to 60000) bounds the wait for
  * the driver's work queues to be idle (rejects with `ETIMEDOUT`, and the device is as it was).
+ * With `receiveDatagrams` UD queue pairs still receive, and the driver refuses to dump and restore until it holds the device
+ * without. A device that is held takes over what a further call says.
  */
 export function rxeHold(of: {
   netns: Netns;
   device: string;
   rnrTimer: number;
   timeoutMs: number;
+  receiveDatagrams: boolean;
 }): Promise<void> {
-  return call((addon) => addon.rxeHold(of.netns, of.device, of.rnrTimer, of.timeoutMs));
+  const { netns, device, rnrTimer, timeoutMs, receiveDatagrams } = of;
+  return call((addon) => addon.rxeHold(netns, device, rnrTimer, timeoutMs, receiveDatagrams));
 }
 
 /**

@@ -21,7 +21,8 @@ static int query(int fd, struct driver_info *info)
 	if (rxe_query(fd, &query))
 		return -EOPNOTSUPP;
 	info->abi = query.abi_version;
-	info->held = query.held;
+	/* One that still receives datagrams is not held for what the plugin does. */
+	info->held = query.held && !(query.hold_flags & SEALIFT_RXE_HOLD_RECEIVE_UD);
 	return 0;
 }
 

@@ -16,7 +16,8 @@ struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs);
 
 /*
  * Lock a held device, so that nobody resumes it during a dump or restore.
- * Return: an ERR_PTR: as above; -EBUSY not held; -ERESTARTSYS
+ * Return: an ERR_PTR: as above; -EBUSY not held, or still receiving datagrams;
+ * -ERESTARTSYS
  */
 struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs);
 void rxe_sealift_unlock(struct rxe_dev *rxe);

@@ -317,6 +317,8 @@ check 'datagrams, one end restored 20 times' datagrams 20 1
 check 'datagrams with a shared receive queue, one end restored 10 times' env LIVE_SRQ=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 2
 check 'datagrams over IPv6, one end restored 10 times' env LIVE_IPV6=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 3
 check 'a filter and a lost route harm no datagrams but those they drop' datagrams_survive
+check 'ping-pong loses no datagram, both ends restored 20 times' "$bin/pingpong" sl_a sl_rxe_a sl_b sl_rxe_b 20 1
+check 'ping-pong with shared receive queues, both ends restored 10 times' env LIVE_SRQ=1 "$bin/pingpong" sl_a sl_rxe_a sl_b sl_rxe_b 10 2
 
 check 'a filter that drops packets harms no queue pair' survives_filter
 check 'a route that is lost for a while harms no queue pair' survives_lost_route
