@@ -22,7 +22,7 @@ void unit_gate(void);
 void unit_limits(void);
 void unit_memory(void);
 void unit_owner(void);
-void unit_report(void);
+void unit_outcome(void);
 void unit_settings(void);
 void unit_tasks(void);
 void unit_uverbs(void);
