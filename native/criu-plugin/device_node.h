@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The restored container's device node, under the name that this node's kernel gives the device. */
 #ifndef SEALIFT_DEVICE_NODE_H
 #define SEALIFT_DEVICE_NODE_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The names in a directory. */
 #ifndef SEALIFT_DIRECTORY_H
 #define SEALIFT_DIRECTORY_H
 

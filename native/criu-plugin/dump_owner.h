@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The process in whose memory each region is. */
 #ifndef SEALIFT_DUMP_OWNER_H
 #define SEALIFT_DUMP_OWNER_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Memory marked MADV_WIPEONFORK or mapped MAP_DROPPABLE. */
 #ifndef SEALIFT_MEMORY_ADVICE_H
 #define SEALIFT_MEMORY_ADVICE_H
 

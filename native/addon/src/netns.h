@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Entering a network namespace.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The checks of the unit tests, and the tests of each part. */
 #ifndef SEALIFT_UNIT_H
 #define SEALIFT_UNIT_H
 
