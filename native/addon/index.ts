@@ -58,7 +58,7 @@ interface Native {
   rxeContexts(netns: Netns, device: string, pid: number): Promise<RxeContext[]>;
   nft(netns: Netns, commands: string, json: boolean): Promise<string>;
   interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
-  hideInterface(netns: Netns, ifname: string, born: boolean): Promise<boolean>;
+  hideInterface(netns: Netns, ifname: string, createdHidden: boolean): Promise<boolean>;
   showInterface(netns: Netns, ifname: string): Promise<boolean>;
   notifyInterface(netns: Netns, ifname: string): Promise<void>;
   announce(netns: Netns, ifname: string, count: number, intervalMs: number): Promise<number>;
@@ -222,15 +222,15 @@ export function interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceIn
  * Keeps a macvlan in bridge mode from taking frames that its siblings on this host send to its MAC while
  * another host's interface still has that MAC, or has it already: they leave by the wire instead (VEPA).
  * Interfaces of other kinds and modes are left alone. Remembered on the interface (its alias): idempotent,
- * also over a restart. `born` if it was made in VEPA mode only in order to be hidden (the CNI delegate says
- * so). Resolves with whether it is hidden now. Rejects with `NoSuchInterface`.
+ * also over a restart. `createdHidden` if it was created in VEPA mode only in order to be hidden (the CNI
+ * delegate says so). Resolves with whether it is hidden now. Rejects with `NoSuchInterface`.
  */
 export function hideInterface(
   netns: Netns,
   ifname: string,
-  options: { born?: boolean } = {},
+  options: { createdHidden?: boolean } = {},
 ): Promise<boolean> {
-  return call((addon) => addon.hideInterface(netns, ifname, options.born ?? false));
+  return call((addon) => addon.hideInterface(netns, ifname, options.createdHidden ?? false));
 }
 
 /** Ends what `hideInterface` began; resolves with whether there was anything to end. */

@@ -5,8 +5,8 @@
 #include <rdma/rdma_user_rxe.h>
 
 #include "driver.h"
-#include "driver_rxe.h"
 #include "driver_rxe_dump.h"
+#include "driver_rxe_methods.h"
 #include "log.h"
 
 /* Only for a plugin on its own; an agent holds the device itself. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The hold of a device. */
 #ifndef RXE_SEALIFT_HOLD_H
 #define RXE_SEALIFT_HOLD_H
 

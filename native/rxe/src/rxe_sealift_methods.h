@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* What the driver methods have in common, and their handlers. */
 #ifndef RXE_SEALIFT_METHODS_H
 #define RXE_SEALIFT_METHODS_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The cases of the test `protocol`. */
 #ifndef PROTOCOL_H
 #define PROTOCOL_H
 

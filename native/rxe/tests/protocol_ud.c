@@ -205,7 +205,10 @@ static void keys(void)
 	ud_received(&u, 1, 'y', "one with the Q_Key is received");
 }
 
-/* Too long for its request: class D or E of the specification, no end of it all. */
+/*
+ * A datagram longer than its receive request: the specification's class D or E
+ * error. The queue pair goes on.
+ */
 static void too_long(void)
 {
 	struct ud u;

@@ -70,7 +70,7 @@ setup() {
 }
 
 # namespaces
-born_in_namespace() {
+created_in_namespace() {
 	in_a rdma link show sl_rxe_a/1 && ! rdma link show sl_rxe_a/1 2> /dev/null &&
 		! in_b rdma link show sl_rxe_a/1 2> /dev/null
 }
@@ -293,7 +293,7 @@ done
 dmesg -C
 setup || { echo "0 passed, 1 failed"; exit 1; }
 
-check 'a device is born in the namespace of its netdev' born_in_namespace
+check 'a device is created in the namespace of its netdev' created_in_namespace
 check 'packets are received in the namespace only' sockets_in_namespace
 check 'a device can be moved to another namespace' moved_by_nldev
 check 'a namespace takes its device along' namespace_goes_away

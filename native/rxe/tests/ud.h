@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* A UD queue pair for the cases of the test `protocol`. */
 #ifndef UD_H
 #define UD_H
 

@@ -225,11 +225,11 @@ export class RdmaDriver {
   /**
    * Keeps these macvlans from taking frames that sibling macvlans of this node send to a MAC which another node has by
    * now (native/addon, hideInterface). Skips interfaces of other kinds and those that are gone.
-   * @param madeHidden whether the CNI plugin has made them hidden, because the agent asked for it
+   * @param createdHidden whether the CNI plugin has created them hidden, because the agent asked for it
    */
-  async hide(netns: string, interfaces: readonly string[], madeHidden = false): Promise<void> {
+  async hide(netns: string, interfaces: readonly string[], createdHidden = false): Promise<void> {
     for (const ifname of interfaces) {
-      await unlessGone(addon.hideInterface(netns, ifname, { born: madeHidden }));
+      await unlessGone(addon.hideInterface(netns, ifname, { createdHidden }));
     }
   }
 
