@@ -123,8 +123,15 @@ export class Passing {
 }
 
 const nothing = async (): Promise<undefined> => undefined;
-const kernel = { lock: nothing, unlock: nothing, hold: nothing, resume: nothing } as const;
-const shown = { interfaces: async () => [], hide: nothing, show: nothing, announce: nothing };
+const devices = { hold: nothing, holdButDatagrams: nothing, stopDatagrams: nothing };
+const kernel = { lock: nothing, unlock: nothing, ...devices, resume: nothing } as const;
+const shown = {
+  receiveDatagrams: nothing,
+  interfaces: async () => [],
+  hide: nothing,
+  show: nothing,
+  announce: nothing,
+};
 
 class IdleCheckpointer extends Checkpointer {
   constructor() {

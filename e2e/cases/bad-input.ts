@@ -74,7 +74,7 @@ async function unsupported(context: CaseContext): Promise<void> {
 /** The target gets another cluster address, at which the socket cannot be restored. */
 async function clusterAddress(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
-  const listen = 'nc -l -p 7000 -s "$(hostname -i)"';
+  const listen = 'httpd -f -p "$(hostname -i):7000"';
   await startPod({ namespace, name: 'bound', node: nodes[0], command: ['/bin/sh', '-c', listen] });
   const message = await expectRefused(context, 'bound', 'UnsupportedObject');
   expect(/listens at .*, port 7000/.test(message), `the message names no socket: ${message}`);

@@ -46,13 +46,19 @@ interface Native {
   rdmaResources(netns: Netns, device: string): Promise<RdmaResources>;
   gids(netns: Netns, device: string): Promise<Gid[]>;
   rxeQuery(netns: Netns, device: string): Promise<RxeInfo>;
-  rxeHold(netns: Netns, device: string, rnrTimer: number, timeoutMs: number): Promise<void>;
+  rxeHold(
+    netns: Netns,
+    device: string,
+    rnrTimer: number,
+    timeoutMs: number,
+    receiveDatagrams: boolean,
+  ): Promise<void>;
   rxeResume(netns: Netns, device: string): Promise<void>;
   rxeObjects(netns: Netns, device: string): Promise<RxeObject[]>;
   rxeContexts(netns: Netns, device: string, pid: number): Promise<RxeContext[]>;
   nft(netns: Netns, commands: string, json: boolean): Promise<string>;
   interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
-  hideInterface(netns: Netns, ifname: string, born: boolean): Promise<boolean>;
+  hideInterface(netns: Netns, ifname: string, createdHidden: boolean): Promise<boolean>;
   showInterface(netns: Netns, ifname: string): Promise<boolean>;
   notifyInterface(netns: Netns, ifname: string): Promise<void>;
   announce(netns: Netns, ifname: string, count: number, intervalMs: number): Promise<number>;
@@ -153,14 +159,18 @@ export function rxeQuery(of: { netns: Netns; device: string }): Promise<RxeInfo>
  * Holds every queue pair of the device, and those still to come.
  * `rnrTimer` is the RNR timer code (0..31) sent to peers; `timeoutMs` (1 to 60000) bounds the wait for
  * the driver's work queues to be idle (rejects with `ETIMEDOUT`, and the device is as it was).
+ * With `receiveDatagrams` UD queue pairs still receive, and the driver refuses to dump and restore until it holds the device
+ * without. A device that is held takes over what a further call says.
  */
 export function rxeHold(of: {
   netns: Netns;
   device: string;
   rnrTimer: number;
   timeoutMs: number;
+  receiveDatagrams: boolean;
 }): Promise<void> {
-  return call((addon) => addon.rxeHold(of.netns, of.device, of.rnrTimer, of.timeoutMs));
+  const { netns, device, rnrTimer, timeoutMs, receiveDatagrams } = of;
+  return call((addon) => addon.rxeHold(netns, device, rnrTimer, timeoutMs, receiveDatagrams));
 }
 
 /**
@@ -212,15 +222,15 @@ export function interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceIn
  * Keeps a macvlan in bridge mode from taking frames that its siblings on this host send to its MAC while
  * another host's interface still has that MAC, or has it already: they leave by the wire instead (VEPA).
  * Interfaces of other kinds and modes are left alone. Remembered on the interface (its alias): idempotent,
- * also over a restart. `born` if it was made in VEPA mode only in order to be hidden (the CNI delegate says
- * so). Resolves with whether it is hidden now. Rejects with `NoSuchInterface`.
+ * also over a restart. `createdHidden` if it was created in VEPA mode only in order to be hidden (the CNI
+ * delegate says so). Resolves with whether it is hidden now. Rejects with `NoSuchInterface`.
  */
 export function hideInterface(
   netns: Netns,
   ifname: string,
-  options: { born?: boolean } = {},
+  options: { createdHidden?: boolean } = {},
 ): Promise<boolean> {
-  return call((addon) => addon.hideInterface(netns, ifname, options.born ?? false));
+  return call((addon) => addon.hideInterface(netns, ifname, options.createdHidden ?? false));
 }
 
 /** Ends what `hideInterface` began; resolves with whether there was anything to end. */

@@ -69,6 +69,8 @@ export interface RxeInfo {
   /** ABI version of the driver's Sealift methods. */
   abi: number;
   held: boolean;
+  /** Held, but its UD queue pairs still receive. */
+  receivesDatagrams: boolean;
   /** RNR timer code (0..31) in use while held. */
   rnrTimer: number;
   /** Objects on the device: queue pairs, completion queues, memory regions. */

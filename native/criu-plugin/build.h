@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The restore's first half: contexts and all their objects but memory regions. */
 #ifndef SEALIFT_BUILD_H
 #define SEALIFT_BUILD_H
 

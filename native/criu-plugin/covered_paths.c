@@ -39,7 +39,7 @@ static int clone_of(int fd)
 	return mount < 0 ? -errno : mount;
 }
 
-static int empty_folder(void)
+static int empty_directory(void)
 {
 	int fs = syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), mount = -1;
 
@@ -54,7 +54,7 @@ static int empty_folder(void)
 	return mount;
 }
 
-/* As runc does it: the container's own /dev/null over a file, an empty folder over a folder. */
+/* As runc does it: the container's own /dev/null over a file, an empty directory over a directory. */
 static int empty_file(void)
 {
 	struct stat st;
@@ -102,7 +102,7 @@ static int cover(const char *path, bool masked)
 	if (!masked)
 		mount = read_only_clone(place);
 	else
-		mount = S_ISDIR(st.stx_mode) ? empty_folder() : empty_file();
+		mount = S_ISDIR(st.stx_mode) ? empty_directory() : empty_file();
 	ret = mount < 0 ? mount : put_over(mount, place);
 	if (mount >= 0)
 		close(mount);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* CPU affinity of a thread. */
 #ifndef SEALIFT_CPU_AFFINITY_H
 #define SEALIFT_CPU_AFFINITY_H
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "device_node.h"
-#include "folder.h"
+#include "directory.h"
 #include "log.h"
 
 #define KERNEL_NAME "uverbs"
@@ -31,7 +31,7 @@ static int open_in_root(int root, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-static int open_folder(const char *root, const char *path)
+static int open_directory(const char *root, const char *path)
 {
 	int at = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
 
@@ -73,11 +73,11 @@ static int kernel_name(const char *names, dev_t device, char *name, size_t size)
 	return 0;
 }
 
-static int stat_node(int folder, const char *name, struct statx *st)
+static int stat_node(int dir, const char *name, struct statx *st)
 {
 	int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
 
-	return statx(folder, name, flags, STATX_TYPE | STATX_MODE, st) ? -errno : 0;
+	return statx(dir, name, flags, STATX_TYPE | STATX_MODE, st) ? -errno : 0;
 }
 
 static bool is_device(const struct statx *st, dev_t device)
@@ -90,14 +90,14 @@ static bool is_device(const struct statx *st, dev_t device)
  * A node of an earlier move leads to another device, or to none. Unlinking a mount point from outside its mount
  * namespace would unmount it there, so those stay.
  */
-static int remove_stale(int folder, const char *name, void *device)
+static int remove_stale(int dir, const char *name, void *device)
 {
 	struct statx st;
 	int ret;
 
 	if (!is_kernel_name(name))
 		return 0;
-	ret = stat_node(folder, name, &st);
+	ret = stat_node(dir, name, &st);
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
 	if (!S_ISCHR(st.stx_mode) || st.stx_attributes & STATX_ATTR_MOUNT_ROOT ||
@@ -105,50 +105,50 @@ static int remove_stale(int folder, const char *name, void *device)
 		return 0;
 	if (!(st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
 		return -EOPNOTSUPP;
-	if (unlinkat(folder, name, 0) && errno != ENOENT)
+	if (unlinkat(dir, name, 0) && errno != ENOENT)
 		return -errno;
 	log_info("removed the stale node %s", name);
 	return 0;
 }
 
-static int make_node(int folder, const char *name, dev_t device)
+static int make_node(int dir, const char *name, dev_t device)
 {
 	struct statx st;
 
-	if (!stat_node(folder, name, &st))
+	if (!stat_node(dir, name, &st))
 		return is_device(&st, device) ? 0 : -EEXIST;
 	/* Not subject to the umask: a user other than root opens it too. */
-	if (mknodat(folder, name, S_IFCHR | NODE_MODE, device))
+	if (mknodat(dir, name, S_IFCHR | NODE_MODE, device))
 		return -errno;
-	if (fchmodat(folder, name, NODE_MODE, 0))
+	if (fchmodat(dir, name, NODE_MODE, 0))
 		return -errno;
 	log_info("made the node %s for %u:%u", name, major(device), minor(device));
 	return 0;
 }
 
-/* The node at @name in @folder, which is a mount of this node's device. */
-static int place_beside(int folder, const char *name, const char *names)
+/* The node at @name in @dir, which is a mount of this node's device. */
+static int place_beside(int dir, const char *name, const char *names)
 {
 	char wanted[NAME_MAX + 1];
 	struct stat st;
 	int ret;
 
-	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW))
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	if (!S_ISCHR(st.st_mode))
 		return -ENODEV;
 	ret = kernel_name(names, st.st_rdev, wanted, sizeof(wanted));
 	if (!ret)
-		ret = folder_each_name(folder, remove_stale, &st.st_rdev);
-	return ret ? ret : make_node(folder, wanted, st.st_rdev);
+		ret = directory_each_name(dir, remove_stale, &st.st_rdev);
+	return ret ? ret : make_node(dir, wanted, st.st_rdev);
 }
 
 /* Processes without a /dev of their own use the node's, which has the nodes of all devices, under their right names. */
-static bool is_own(int folder, const char *path)
+static bool is_own(int dir, const char *path)
 {
 	struct stat own, st;
 
-	return !stat(path, &own) && !fstat(folder, &st) && own.st_dev == st.st_dev &&
+	return !stat(path, &own) && !fstat(dir, &st) && own.st_dev == st.st_dev &&
 	       own.st_ino == st.st_ino;
 }
 
@@ -156,17 +156,17 @@ int device_node_place(const char *root, const char *path, const char *names)
 {
 	const char *slash = strrchr(path, '/');
 	char parent[PATH_MAX];
-	int folder, ret;
+	int dir, ret;
 
 	if (!slash || !slash[1] || (size_t)(slash - path) >= sizeof(parent) - 1) {
 		ret = -EINVAL;
 	} else {
 		snprintf(parent, sizeof(parent), "%.*s/", (int)(slash - path), path);
-		folder = open_folder(root, parent);
-		ret = folder;
-		if (folder >= 0) {
-			ret = is_own(folder, parent) ? 0 : place_beside(folder, slash + 1, names);
-			close(folder);
+		dir = open_directory(root, parent);
+		ret = dir;
+		if (dir >= 0) {
+			ret = is_own(dir, parent) ? 0 : place_beside(dir, slash + 1, names);
+			close(dir);
 		}
 	}
 	if (ret)

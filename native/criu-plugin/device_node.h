@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The restored container's device node, under the name that this node's kernel gives the device. */
 #ifndef SEALIFT_DEVICE_NODE_H
 #define SEALIFT_DEVICE_NODE_H
 
@@ -11,7 +12,7 @@
  * what it finds with the device's (libibverbs/open_cdev.c). CRIU restores the
  * node under the source's name only. Make one under this kernel's name beside
  * it, and remove those that earlier moves have left. Nothing is done to a
- * folder that is the caller's own.
+ * directory that is the caller's own.
  * @pid: a task of the container
  *
  * $SEALIFT_UVERBS names the node inside the container; without it there is
@@ -23,7 +24,7 @@ int device_node_restore(pid_t pid);
  * device_node_place - the same, with all places given
  * @root: path of the container's root; nothing outside it is reached, whatever links it contains
  * @path: of the node, inside @root
- * @names: folder of links that are called <major>:<minor>: /sys/dev/char
+ * @names: directory of links that are called <major>:<minor>: /sys/dev/char
  */
 int device_node_place(const char *root, const char *path, const char *names);
 

@@ -5,8 +5,8 @@
 #include <rdma/rdma_user_rxe.h>
 
 #include "driver.h"
-#include "driver_rxe.h"
 #include "driver_rxe_dump.h"
+#include "driver_rxe_methods.h"
 #include "log.h"
 
 /* Only for a plugin on its own; an agent holds the device itself. */
@@ -21,7 +21,8 @@ static int query(int fd, struct driver_info *info)
 	if (rxe_query(fd, &query))
 		return -EOPNOTSUPP;
 	info->abi = query.abi_version;
-	info->held = query.held;
+	/* One that still receives datagrams is not held for what the plugin does. */
+	info->held = query.held && !(query.hold_flags & SEALIFT_RXE_HOLD_RECEIVE_UD);
 	return 0;
 }
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "driver.h"
-#include "driver_rxe.h"
 #include "driver_rxe_dump.h"
+#include "driver_rxe_methods.h"
 #include "driver_rxe_record.h"
 #include "log.h"
 

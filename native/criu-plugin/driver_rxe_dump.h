@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* rxe's part of a dump. */
 #ifndef SEALIFT_DRIVER_RXE_DUMP_H
 #define SEALIFT_DRIVER_RXE_DUMP_H
 

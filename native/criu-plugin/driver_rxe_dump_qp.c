@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver_rxe.h"
+#include "driver_rxe_methods.h"
 #include "driver_rxe_record.h"
 #include "log.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <string.h>
 
-#include "driver_rxe.h"
+#include "driver_rxe_methods.h"
 
 /* Call, and copy the one answer out. */
 static int call_out(int fd, struct uverbs_cmd *cmd, uint16_t attribute, void *out, uint16_t size)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The dump of the contexts of all processes. */
 #ifndef SEALIFT_DUMP_H
 #define SEALIFT_DUMP_H
 

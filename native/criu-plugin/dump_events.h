@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Whether unread asynchronous events allow a dump. */
 #ifndef SEALIFT_DUMP_EVENTS_H
 #define SEALIFT_DUMP_EVENTS_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Whether a device has room for the handles of all contexts at a restore. */
 #ifndef SEALIFT_DUMP_LIMITS_H
 #define SEALIFT_DUMP_LIMITS_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* A dumped context, and the mappings of its rings in the processes. */
 #ifndef SEALIFT_DUMP_MAPPING_H
 #define SEALIFT_DUMP_MAPPING_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Whether a context's memory regions can be registered again. */
 #ifndef SEALIFT_DUMP_MEMORY_H
 #define SEALIFT_DUMP_MEMORY_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The process in whose memory each region is. */
 #ifndef SEALIFT_DUMP_OWNER_H
 #define SEALIFT_DUMP_OWNER_H
 
@@ -13,7 +14,7 @@ struct owner {
 /*
  * dump_owner_find - in whose memory is each region?
  * @contexts: all that were dumped; the pid of each region, which the driver has
- *	told, becomes the one inside
+ *	reported, becomes the one inside
  * @owners: all dumped processes
  *
  * 0, or -EOPNOTSUPP with the reason in the log: a region is in the memory of a

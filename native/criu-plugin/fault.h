@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Fault points, for tests. */
 #ifndef SEALIFT_FAULT_H
 #define SEALIFT_FAULT_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The resume gate: the agent's permission to let restored tasks run. */
 #ifndef SEALIFT_GATE_H
 #define SEALIFT_GATE_H
 

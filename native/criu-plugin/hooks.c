@@ -10,7 +10,7 @@
 #include "dump.h"
 #include "late.h"
 #include "log.h"
-#include "report.h"
+#include "outcome.h"
 #include "restore.h"
 #include "settings.h"
 
@@ -69,12 +69,12 @@ static int begin(int stage)
 
 	if (stage != CR_PLUGIN_STAGE__DUMP && stage != CR_PLUGIN_STAGE__RESTORE)
 		return 0;
-	ret = report_begin();
+	ret = outcome_begin();
 	if (!ret)
 		ret = begin_stage(stage);
 	/* CRIU does not call end() of a plugin that could not begin. */
 	if (ret)
-		report_end(NULL);
+		outcome_end(NULL);
 	return ret;
 }
 
@@ -88,12 +88,12 @@ static void end(int stage, int ret)
 	case CR_PLUGIN_STAGE__DUMP:
 		dump_end(ret || left_running());
 		settings_dump_end();
-		report_end(ret ? NULL : "dumped");
+		outcome_end(ret ? NULL : "dumped");
 		break;
 	case CR_PLUGIN_STAGE__RESTORE:
 		restore_end();
 		settings_restore_end();
-		report_end(ret || late_failed() ? NULL : "detached");
+		outcome_end(ret || late_failed() ? NULL : "detached");
 		/* CRIU may not have noticed that its tasks are dead: its exit status says so to its caller. */
 		if (late_failed() && !ret)
 			_exit(1);

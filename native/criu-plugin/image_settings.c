@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "folder.h"
+#include "directory.h"
 #include "image_settings.h"
 #include "log.h"
 
@@ -99,7 +99,7 @@ static int read_one(int dir, const char *name, void *arg)
 int image_read_all_settings(int dir, struct settings_images *all)
 {
 	*all = (struct settings_images){};
-	return folder_each_name(dir, read_one, all);
+	return directory_each_name(dir, read_one, all);
 }
 
 void image_forget_settings(struct settings_images *all)
@@ -120,5 +120,5 @@ static int remove_one(int dir, const char *name, void *arg)
 
 int image_remove_all_settings(int dir)
 {
-	return folder_each_name(dir, remove_one, NULL);
+	return directory_each_name(dir, remove_one, NULL);
 }

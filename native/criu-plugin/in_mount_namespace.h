@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Work in a container's mount namespace. */
 #ifndef SEALIFT_IN_MOUNT_NAMESPACE_H
 #define SEALIFT_IN_MOUNT_NAMESPACE_H
 

@@ -15,7 +15,7 @@
 #include "late.h"
 #include "late_task.h"
 #include "log.h"
-#include "report.h"
+#include "outcome.h"
 #include "settings.h"
 #include "tasks.h"
 
@@ -181,7 +181,7 @@ static int open_gate(const int *fds, uint64_t register_us)
 	if (!ret && fault("restore.gate.after"))
 		ret = -EIO;
 	/* Last: once this is written tasks may run, and before it none may. */
-	return ret ? ret : report_opened(tree[0]);
+	return ret ? ret : outcome_opened(tree[0]);
 }
 
 /*

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The restore's second half, in tasks that CRIU has restored and stopped. */
 #ifndef SEALIFT_LATE_H
 #define SEALIFT_LATE_H
 

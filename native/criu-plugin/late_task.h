@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* What the second half of a restore does in one task. */
 #ifndef SEALIFT_LATE_TASK_H
 #define SEALIFT_LATE_TASK_H
 

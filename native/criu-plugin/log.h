@@ -16,7 +16,7 @@ void print_on_level(unsigned int level, const char *format, ...)
 
 /*
  * A failure: "sealift: <code>: <text>" in the log for people, code and text in
- * the report for the node agent (failure.h, report.h). A code never changes; README.md
+ * the outcome for the node agent (failure.h, outcome.h). A code never changes; README.md
  * lists them.
  */
 void log_fail(const char *code, const char *format, ...)

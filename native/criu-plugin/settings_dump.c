@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "advice.h"
 #include "log.h"
+#include "memory_advice.h"
 #include "mounts.h"
 #include "settings.h"
 #include "tasks.h"
@@ -89,7 +89,7 @@ static int record(pid_t pid, PB(Settings) *settings)
 		ret = task_each_thread(pid, record_other, settings);
 	if (!ret)
 		ret = record_mounts(pid, settings);
-	return ret ? ret : advice_read(pid, settings);
+	return ret ? ret : memory_advice_read(pid, settings);
 }
 
 int settings_dump_begin(int dir)

@@ -8,8 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "advice.h"
 #include "log.h"
+#include "memory_advice.h"
 #include "mounts.h"
 #include "settings.h"
 #include "tasks.h"
@@ -131,7 +131,7 @@ static int restore_process(pid_t pid)
 		ret = task_each_thread(pid, restore_other, (void *)settings);
 	if (!ret)
 		ret = mounts_restore(pid, settings);
-	return ret ? ret : advice_restore(pid, settings);
+	return ret ? ret : memory_advice_restore(pid, settings);
 }
 
 int settings_restore(const pid_t *tree, size_t count)

@@ -46,7 +46,10 @@ export function makeRunningPod(
     { by: 'user' },
   );
   const sandbox = machine.newSandbox(pod.metadata.uid, name);
-  Object.assign(sandbox, { connected: true, device: { name: 'rxe0', held: false } });
+  Object.assign(sandbox, {
+    connected: true,
+    device: { name: 'rxe0', held: false, receivesDatagrams: false },
+  });
   for (const container of [...sidecars, ...containers]) {
     const memory = { application: name, done: 0 };
     Object.assign(machine.newContainer(sandbox, container), {

@@ -51,7 +51,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     phase: 'Checkpointing',
   },
   {
-    step: 'The agent locks the pod’s network and holds its RDMA device.',
+    step: 'The agent locks the pod’s network and holds its RDMA device, but for datagrams.',
     by: 'checkpoint agent',
     effect: 'TakeCheckpoint',
     found: 'none',
@@ -64,7 +64,7 @@ export const checkpoint: readonly Row<'CheckpointRequest'>[] = [
     undoneBy: 'ResumePod',
   },
   {
-    step: 'The agent freezes the pod’s tasks.',
+    step: 'The agent freezes the pod’s tasks; then the device drops datagrams too.',
     by: 'checkpoint agent',
     effect: 'TakeCheckpoint',
     found: 'none',

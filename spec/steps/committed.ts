@@ -7,7 +7,7 @@ const decision = ['Committed', 'Committed'] as const;
 
 export const committed: readonly Row<'MigrationRequest'>[] = [
   {
-    step: 'The target’s device, still held, answers peers: the agent lets RoCE, ARP and neighbour discovery pass and announces the addresses.',
+    step: 'The target’s device, still held, answers peers and receives datagrams: the agent lets RoCE, ARP and neighbour discovery pass and announces the addresses.',
     by: 'target agent',
     effect: 'AnswerPeers',
     stage: 'AtResumeGate',

@@ -118,7 +118,7 @@ export const undecided: readonly Row<'MigrationRequest'>[] = [
     faults: ['journal.write'],
   },
   {
-    step: 'The source’s agent holds the pod’s RDMA device: peers get RNR NAKs.',
+    step: 'The source’s agent holds the pod’s RDMA device: peers get RNR NAKs; datagrams are received.',
     by: 'source agent',
     effect: 'HoldDevice',
     stage: 'Holding',
@@ -132,7 +132,7 @@ export const undecided: readonly Row<'MigrationRequest'>[] = [
     undoneBy: 'ResumeSource',
   },
   {
-    step: 'The source’s agent freezes the pod’s tasks.',
+    step: 'The source’s agent freezes the pod’s tasks; then the device drops datagrams too.',
     by: 'source agent',
     effect: 'FreezeTasks',
     stage: 'Freezing',

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The client of a forking server. */
 #ifndef FORKING_CLIENT_H
 #define FORKING_CLIENT_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A server that forks workers. Each uses a context that the parent has opened. */
 #ifndef FORKING_SERVER_H
 #define FORKING_SERVER_H
 

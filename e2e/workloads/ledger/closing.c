@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "completions.h"
+#include "failure.h"
 
 static bool all_drained(const struct side *side)
 {

@@ -5,6 +5,9 @@
 #include <inttypes.h>
 #include <poll.h>
 
+#include "clock.h"
+#include "failure.h"
+
 #define QUIET_NS (2 * SECOND) /* then look whether an event was lost */
 #define BATCH 32
 

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "side.h"
+#include "clock.h"
+#include "failure.h"
 
 #define PORT 1
 #define QKEY 0x1ed9e2

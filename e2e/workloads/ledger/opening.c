@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "failure.h"
+
 #define CONNECT_SECONDS 600
 
 int open_all(struct side *side)

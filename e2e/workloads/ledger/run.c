@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "closing.h"
 #include "completions.h"
 #include "opening.h"

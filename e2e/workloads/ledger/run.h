@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A run of one side. */
 #ifndef LEDGER_RUN_H
 #define LEDGER_RUN_H
 

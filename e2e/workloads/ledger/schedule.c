@@ -6,6 +6,9 @@
 #include <poll.h>
 #include <sched.h>
 
+#include "clock.h"
+#include "failure.h"
+
 #define FLUSH_NS (50 * 1000000LL) /* an acknowledgement waits no longer */
 
 int handle_time(struct side *side, int64_t now)

@@ -7,13 +7,9 @@
 #ifndef LEDGER_SIDE_H
 #define LEDGER_SIDE_H
 
-#include <time.h>
-
 #include "control.h"
 #include "datagrams.h"
 #include "settings.h"
-
-#define SECOND 1000000000LL
 
 enum phase { RUNNING, DRAINING, CLOSING, SUMMING, DONE };
 
@@ -37,10 +33,5 @@ struct side {
 	uint64_t progress;
 	unsigned int turn;
 };
-
-/* Nanoseconds on the clock @id. */
-int64_t clock_ns(clockid_t id);
-/* Says on stderr what could not be done, and returns @err, which is -errno. */
-int broke(const char *what, int err);
 
 #endif

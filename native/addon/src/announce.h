@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Gratuitous ARP and unsolicited neighbour advertisements.
 #pragma once
 
 #include <napi.h>

@@ -45,4 +45,10 @@ inline uint32_t NumberArgument(const Napi::CallbackInfo& info, size_t at, const 
   return static_cast<uint32_t>(number);
 }
 
+inline bool BooleanArgument(const Napi::CallbackInfo& info, size_t at, const char* name) {
+  if (!info[at].IsBoolean())
+    throw Napi::TypeError::New(info.Env(), std::string(name) + " must be true or false");
+  return info[at].As<Napi::Boolean>();
+}
+
 }  // namespace sealift

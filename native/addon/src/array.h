@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// JavaScript arrays from vectors.
 #pragma once
 
 #include <napi.h>

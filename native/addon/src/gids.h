@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The GID table of a device's port 1.
 #pragma once
 
 #include <napi.h>

@@ -70,12 +70,12 @@ void WriteLink(Netlink& route, const std::string& name, const Link& link) {
 
 bool IsHidden(const Link& link) { return link.alias.compare(0, kHidden.size(), kHidden) == 0; }
 
-// `born`: it was made in VEPA mode in order to be hidden, which nothing says yet.
-bool Hide(const std::string& name, bool born) {
+// `created_hidden`: the interface was created in VEPA mode in order to be hidden; its alias does not say so yet.
+bool Hide(const std::string& name, bool created_hidden) {
   Netlink route(NETLINK_ROUTE);
   Link link = ReadLink(route, name);
-  bool as_born = born && link.mode == MACVLAN_MODE_VEPA && !IsHidden(link);
-  if (link.mode != MACVLAN_MODE_BRIDGE && !as_born) return link.mode && IsHidden(link);
+  bool unmarked = created_hidden && link.mode == MACVLAN_MODE_VEPA && !IsHidden(link);
+  if (link.mode != MACVLAN_MODE_BRIDGE && !unmarked) return link.mode && IsHidden(link);
   if (!IsHidden(link)) link.alias = (kHidden + link.alias).substr(0, IFALIASZ - 1);
   link.mode = MACVLAN_MODE_VEPA;
   WriteLink(route, name, link);
@@ -92,8 +92,7 @@ bool Show(const std::string& name) {
   return true;
 }
 
-// Whoever writes an alias, the same one too, makes the kernel tell everybody that the interface may have changed
-// (rtnetlink's do_setlink(), NETDEV_CHANGE).
+// Writing an alias, even an unchanged one, makes the kernel send NETDEV_CHANGE (rtnetlink's do_setlink()).
 void Notify(const std::string& name) {
   Netlink route(NETLINK_ROUTE);
   Link link = ReadLink(route, name);
@@ -107,9 +106,9 @@ Napi::Value Boolean(Napi::Env env, const bool& did) { return Napi::Boolean::New(
 
 Napi::Value HideInterface(const Napi::CallbackInfo& info) {
   std::string name = NameArgument(info, 1, "ifname", kLongestInterfaceName);
-  bool born = info[2].ToBoolean();
+  bool created_hidden = info[2].ToBoolean();
   return Promise<bool>(
-      info.Env(), PathArgument(info, 0, "netns"), [=] { return Hide(name, born); }, Boolean);
+      info.Env(), PathArgument(info, 0, "netns"), [=] { return Hide(name, created_hidden); }, Boolean);
 }
 
 Napi::Value ShowInterface(const Napi::CallbackInfo& info) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Hiding a macvlan from its siblings on the host.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Entering a network namespace.
 #pragma once
 
 #include <string>
@@ -9,7 +10,7 @@ namespace sealift {
 /// Throws Failure with errno's name.
 void EnterNetns(const std::string& path);
 
-/// The network namespace of the host's init, where RDMA devices are born.
+/// The network namespace of the host's init, where RDMA devices are created.
 inline constexpr char kInitNetns[] = "/proc/1/ns/net";
 
 }  // namespace sealift

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// nftables rules.
 #pragma once
 
 #include <napi.h>

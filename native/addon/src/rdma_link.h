@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// RDMA links: add, delete, move, list.
 #pragma once
 
 #include <napi.h>

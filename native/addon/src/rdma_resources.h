@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Objects of an RDMA device, from the core's resource tracking.
 #pragma once
 
 #include <napi.h>

@@ -31,10 +31,10 @@ sealift_rxe_query QueryRxe(const UverbsContext& context, const std::string& devi
 
 namespace {
 
-void Hold(const std::string& device, uint32_t rnr_timer, uint32_t timeout_ms) {
+void Hold(const std::string& device, uint32_t rnr_timer, uint32_t timeout_ms, uint32_t flags) {
   UverbsContext context(device);
   QueryRxe(context, device);
-  sealift_rxe_hold hold{rnr_timer, timeout_ms};
+  sealift_rxe_hold hold{rnr_timer, timeout_ms, flags, 0};
   int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_HOLD)
                   .In(SEALIFT_RXE_ATTR_HOLD_IN, &hold, sizeof(hold))
                   .Run(context.fd());
@@ -64,6 +64,7 @@ Napi::Value RxeQuery(const Napi::CallbackInfo& info) {
         object.Set("abi", answer.abi_version);
         object.Set("held", answer.held != 0);
         object.Set("rnrTimer", answer.rnr_timer);
+        object.Set("receivesDatagrams", (answer.hold_flags & SEALIFT_RXE_HOLD_RECEIVE_UD) != 0);
         object.Set("qps", answer.num_qp);
         object.Set("cqs", answer.num_cq);
         object.Set("mrs", answer.num_mr);
@@ -75,8 +76,10 @@ Napi::Value RxeHold(const Napi::CallbackInfo& info) {
   std::string device = NameArgument(info, 1, "device", kLongestRdmaName);
   uint32_t rnr_timer = NumberArgument(info, 2, "rnrTimer", 31);
   uint32_t timeout_ms = NumberArgument(info, 3, "timeoutMs", SEALIFT_RXE_MAX_TIMEOUT_MS);
+  bool receives = BooleanArgument(info, 4, "receiveDatagrams");
+  uint32_t flags = receives ? SEALIFT_RXE_HOLD_RECEIVE_UD : 0;
   return PromiseDone(info.Env(), PathArgument(info, 0, "netns"),
-                     [=] { Hold(device, rnr_timer, timeout_ms); });
+                     [=] { Hold(device, rnr_timer, timeout_ms, flags); });
 }
 
 Napi::Value RxeResume(const Napi::CallbackInfo& info) {

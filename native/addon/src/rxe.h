@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The rxe driver's methods QUERY, HOLD and RESUME.
 #pragma once
 
 #include <napi.h>

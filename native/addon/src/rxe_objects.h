@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Objects of an rxe device by owner (LIST), and the contexts that a process has open.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Sockets that CRIU cannot dump.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// System V IPC objects of an IPC namespace.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// TCP connections without a process.
 #pragma once
 
 #include <napi.h>

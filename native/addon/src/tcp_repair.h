@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// TCP sockets left in repair mode.
 #pragma once
 
 #include <napi.h>

@@ -118,15 +118,19 @@ const cases: [name: string, run: () => Promise<void>][] = [
     async () => {
       const of = { netns: netns(A), device: 'rxea' };
       assert.equal((await addon.rxeQuery(of)).held, false);
-      await addon.rxeHold({ ...of, rnrTimer: 22, timeoutMs: 5000 });
-      const held = await addon.rxeQuery(of);
-      assert.deepEqual([held.held, held.rnrTimer], [true, 22]);
+      const hold = (receiveDatagrams: boolean, rnrTimer = 22, timeoutMs = 5000) =>
+        addon.rxeHold({ ...of, rnrTimer, timeoutMs, receiveDatagrams });
+      for (const receives of [true, false]) {
+        await hold(receives);
+        const { held, rnrTimer, receivesDatagrams } = await addon.rxeQuery(of);
+        assert.deepEqual([held, rnrTimer, receivesDatagrams], [true, 22, receives]);
+      }
       assert.equal((await addon.rxeQuery({ netns: netns(B), device: 'rxeb' })).held, false);
       await addon.rxeResume(of);
       await addon.rxeResume(of);
       assert.equal((await addon.rxeQuery(of)).held, false);
-      assert.equal(await code(addon.rxeHold({ ...of, rnrTimer: 32, timeoutMs: 5 })), 'BadArgument');
-      assert.equal(await code(addon.rxeHold({ ...of, rnrTimer: 1, timeoutMs: 0 })), 'EINVAL');
+      assert.equal(await code(hold(false, 32, 5)), 'BadArgument');
+      assert.equal(await code(hold(false, 1, 0)), 'EINVAL');
     },
   ],
   [
@@ -141,7 +145,7 @@ const cases: [name: string, run: () => Promise<void>][] = [
         (await addon.rdmaResources(of.netns, of.device)).qp.find((one) => one.type === 'RC');
       await until(async () => (await qp())?.state === 'RTS' || (await qp())?.state === 'RTR');
       await new Promise((resolve) => setTimeout(resolve, 1000));
-      await addon.rxeHold({ ...of, rnrTimer: 20, timeoutMs: 10_000 });
+      await addon.rxeHold({ ...of, rnrTimer: 20, timeoutMs: 10_000, receiveDatagrams: false });
 
       const resources = await addon.rdmaResources(of.netns, of.device);
       const before = await qp();

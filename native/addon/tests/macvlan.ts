@@ -84,14 +84,14 @@ async function leavesAlone(): Promise<void> {
 }
 
 /** Made in VEPA mode: by itself that means nothing. */
-async function bornHidden(): Promise<void> {
+async function createdHidden(): Promise<void> {
   const source = path('source');
   ip('-n', ns('source'), 'link', 'set', 'v0', 'type', 'macvlan', 'mode', 'vepa');
   assert.equal(await addon.hideInterface(source, 'v0'), false);
   assert.equal(await addon.showInterface(source, 'v0'), false);
   ip('-n', ns('source'), 'link', 'set', 'v0', 'alias', 'mine');
-  assert.equal(await addon.hideInterface(source, 'v0', { born: true }), true);
-  assert.equal(await addon.hideInterface(source, 'v0', { born: true }), true);
+  assert.equal(await addon.hideInterface(source, 'v0', { createdHidden: true }), true);
+  assert.equal(await addon.hideInterface(source, 'v0', { createdHidden: true }), true);
   assert.equal(mode('source'), 'vepa');
   assert.equal(await addon.showInterface(source, 'v0'), true);
   assert.equal(mode('source'), 'bridge');
@@ -104,7 +104,7 @@ export async function macvlanCase(): Promise<void> {
     build();
     await takesFramesUnlessHidden();
     await leavesAlone();
-    await bornHidden();
+    await createdHidden();
   } finally {
     tearDown();
   }

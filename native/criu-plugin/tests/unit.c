@@ -65,7 +65,7 @@ int main(void)
 	unit_limits();
 	unit_memory();
 	unit_owner();
-	unit_report();
+	unit_outcome();
 	unit_settings();
 	unit_tasks();
 	unit_uverbs();

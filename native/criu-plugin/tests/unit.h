@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The checks of the unit tests, and the tests of each part. */
 #ifndef SEALIFT_UNIT_H
 #define SEALIFT_UNIT_H
 
@@ -22,7 +23,7 @@ void unit_gate(void);
 void unit_limits(void);
 void unit_memory(void);
 void unit_owner(void);
-void unit_report(void);
+void unit_outcome(void);
 void unit_settings(void);
 void unit_tasks(void);
 void unit_uverbs(void);

@@ -19,7 +19,7 @@
 
 static char top[] = "/tmp/sealift-node-XXXXXX";
 
-/* A path below the test's folder. */
+/* A path below the test's directory. */
 static const char *below(const char *path)
 {
 	static char full[2][256];
@@ -62,13 +62,13 @@ static int place(const char *path)
 
 static void make_places(void)
 {
-	static const char *const folders[] = {
+	static const char *const directories[] = {
 		"root", "root/dev", "root/dev/infiniband", "names", "outside"
 	};
 
 	CHECK(mkdtemp(top));
-	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++)
-		CHECK(!mkdir(below(folders[i]), 0755));
+	for (size_t i = 0; i < sizeof(directories) / sizeof(*directories); i++)
+		CHECK(!mkdir(below(directories[i]), 0755));
 	CHECK(!symlink("../../devices/virtual/infiniband_verbs/uverbs2", below("names/231:194")));
 	CHECK(!symlink("../../devices/virtual/infiniband_verbs/uverbs5", below("names/231:197")));
 	CHECK(!symlink("../../devices/virtual/mem/null", below("names/231:3")));

@@ -51,8 +51,8 @@ static int look(struct shared *s)
 	return dump_owner_find(&s->dumped, 1, owners, 2);
 }
 
-/* What the driver says of the regions: the pids outside. */
-static void told(struct shared *s, uint32_t first, uint32_t second)
+/* The pids that the driver reports for the regions, as the host has them. */
+static void driver_reports(struct shared *s, uint32_t first, uint32_t second)
 {
 	s->mr[0].has_pid = true;
 	s->mr[0].pid = first;
@@ -65,7 +65,7 @@ static void regions_of_one_process(void)
 	struct shared s;
 
 	fill(&s);
-	told(&s, 1007, 1007);
+	driver_reports(&s, 1007, 1007);
 	CHECK(!look(&s));
 	CHECK(s.mr[0].pid == PARENT && s.mr[1].pid == PARENT);
 }
@@ -76,7 +76,7 @@ static void regions_of_a_worker(void)
 	struct shared s;
 
 	fill(&s);
-	told(&s, 1007, 1008);
+	driver_reports(&s, 1007, 1008);
 	CHECK(!look(&s));
 	CHECK(s.mr[0].pid == PARENT && s.mr[1].pid == CHILD);
 	CHECK(image_region_owner(&s.context, &s.mr[1]) == CHILD);
@@ -88,19 +88,19 @@ static void region_of_nobody(void)
 
 	/* The worker has ended. */
 	fill(&s);
-	told(&s, 1007, 0);
+	driver_reports(&s, 1007, 0);
 	CHECK(look(&s) == -EOPNOTSUPP);
 	CHECK(strstr(unit_log(), "sealift: unsupported: memory region 0 (handle 0, address 0x7f0000100000)"));
 
 	/* It is not in the dump; a pid inside is none outside. */
 	fill(&s);
-	told(&s, 1007, CHILD);
+	driver_reports(&s, 1007, CHILD);
 	CHECK(look(&s) == -EOPNOTSUPP);
 
 	/* It has closed the context: it could not register again. */
 	fill(&s);
 	s.context.n_descriptors = 1;
-	told(&s, 1008, 1007);
+	driver_reports(&s, 1008, 1007);
 	CHECK(look(&s) == -EOPNOTSUPP);
 	CHECK(strstr(unit_log(), "handle 3, address 0x7f0000001800"));
 }

@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "advice.h"
 #include "cpu_affinity.h"
+#include "memory_advice.h"
 #include "mountinfo.h"
 #include "mounts.h"
 #include "settings.h"
@@ -99,15 +99,15 @@ static bool has_advice(const PB(Settings) *settings, uint64_t start)
 
 static void round_trip(void)
 {
-	char folder[] = "/tmp/sealift-settings.XXXXXX";
+	char path[] = "/tmp/sealift-settings.XXXXXX";
 	char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	pid_t pid = sleeper(memory);
 	PB(Settings) *settings;
 	const PB(Setting) *found;
 	int dir;
 
-	CHECK(mkdtemp(folder));
-	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK(mkdtemp(path));
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK(!settings_dump_begin(dir));
 	CHECK(!settings_dump_task(dir, pid));
 	settings_dump_end();
@@ -132,7 +132,7 @@ static void round_trip(void)
 	CHECK(!settings_dump_begin(dir));
 	CHECK(settings_restore_begin(dir) == -ENOENT);
 	close(dir);
-	CHECK(!rmdir(folder));
+	CHECK(!rmdir(path));
 }
 
 static void altered(void)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* What the files of the driver methods need of each other. */
 #ifndef RXE_SEALIFT_H
 #define RXE_SEALIFT_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Fault points of the driver methods, for tests. */
 #ifndef RXE_SEALIFT_FAULT_H
 #define RXE_SEALIFT_FAULT_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* A context's hint: the number of the next object that it creates. */
 #ifndef RXE_SEALIFT_HINTS_H
 #define RXE_SEALIFT_HINTS_H
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Hold a device: its queue pairs answer their peers with RNR NAKs, send no
- * requests and drop responses, so that their state does not change.
+ * requests and drop responses, so that their state does not change. Those of UD
+ * may receive all the same, until a second hold ends that.
  */
 #include <linux/delay.h>
 #include <linux/sched/signal.h>
@@ -15,7 +16,7 @@
 void rxe_hold_init(struct rxe_hold *hold)
 {
 	mutex_init(&hold->lock);
-	hold->held = false;
+	hold->state = RXE_NOT_HELD;
 	hold->timer = RXE_HOLD_DEFAULT_TIMER;
 }
 
@@ -25,16 +26,22 @@ void rxe_hold_init(struct rxe_hold *hold)
  * it has used up its iterations and is scheduled again. HOLD waits for the
  * response to a new READ. It does not wait for a repeated response: the peer
  * can ask again. A queue pair in the error state or in RESET sends none.
+ * The responder of a UD queue pair that still receives need not be idle.
  *
  * modify_qp may replace the replay cache: this reads no resource in it.
  */
-static bool rxe_qp_has_settled(struct rxe_qp *qp)
+static bool rxe_qp_has_settled(struct rxe_qp *qp, bool receives_ud)
 {
 	enum ib_qp_state state;
 	unsigned long flags;
 
-	if (!rxe_task_is_idle(&qp->send_task) ||
-	    !rxe_task_is_idle(&qp->recv_task))
+	if (!rxe_task_is_idle(&qp->send_task))
+		return false;
+
+	if (receives_ud && qp_type(qp) == IB_QPT_UD)
+		return true;
+
+	if (!rxe_task_is_idle(&qp->recv_task))
 		return false;
 
 	spin_lock_irqsave(&qp->state_lock, flags);
@@ -48,12 +55,13 @@ static bool rxe_qp_has_settled(struct rxe_qp *qp)
 /* Keeps no reference while it sleeps: a destroy must not wait for a hold. */
 static int rxe_hold_settle(struct rxe_dev *rxe, unsigned long deadline)
 {
+	bool receives_ud = !rxe_is_held_fully(&rxe->hold);
 	unsigned long index = 0;
 	struct rxe_qp *qp;
 	bool settled;
 
 	while ((qp = rxe_pool_get_next(&rxe->qp_pool, &index))) {
-		settled = rxe_qp_has_settled(qp);
+		settled = rxe_qp_has_settled(qp, receives_ud);
 		if (!settled)
 			index = qp->elem.index;
 		rxe_put(qp);
@@ -70,16 +78,17 @@ static int rxe_hold_settle(struct rxe_dev *rxe, unsigned long deadline)
 	return 0;
 }
 
-int rxe_hold(struct rxe_dev *rxe, u8 timer, unsigned long timeout)
+int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
+	     unsigned long timeout)
 {
 	struct rxe_hold *hold = &rxe->hold;
 	unsigned long deadline = jiffies + timeout;
-	bool was_held = hold->held;
+	u8 old_state = hold->state;
 	u8 old_timer = hold->timer;
 	int err;
 
 	WRITE_ONCE(hold->timer, timer);
-	WRITE_ONCE(hold->held, true);
+	WRITE_ONCE(hold->state, state);
 	/* pairs with the task's lock, taken between two runs of a task */
 	smp_mb();
 
@@ -88,8 +97,10 @@ int rxe_hold(struct rxe_dev *rxe, u8 timer, unsigned long timeout)
 		return 0;
 
 	WRITE_ONCE(hold->timer, old_timer);
-	if (!was_held)
+	if (old_state == RXE_NOT_HELD)
 		rxe_resume(rxe);
+	else
+		WRITE_ONCE(hold->state, old_state);
 
 	return err;
 }
@@ -187,7 +198,7 @@ void rxe_resume(struct rxe_dev *rxe)
 	unsigned long index = 0;
 	struct rxe_qp *qp;
 
-	if (!rxe->hold.held)
+	if (!rxe_is_held(&rxe->hold))
 		return;
 
 	/* the device is still held: no task changes these fields */
@@ -196,8 +207,8 @@ void rxe_resume(struct rxe_dev *rxe)
 		rxe_put(qp);
 	}
 
-	WRITE_ONCE(rxe->hold.held, false);
-	/* a task that runs and has seen the flag must run again */
+	WRITE_ONCE(rxe->hold.state, RXE_NOT_HELD);
+	/* a task that runs and has seen it held must run again */
 	smp_mb();
 
 	index = 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The hold of a device. */
 #ifndef RXE_SEALIFT_HOLD_H
 #define RXE_SEALIFT_HOLD_H
 
@@ -9,10 +10,16 @@ struct rxe_dev;
 struct rxe_pkt_info;
 struct rxe_qp;
 
+enum rxe_hold_state {
+	RXE_NOT_HELD,
+	RXE_HELD_BUT_UD,	/* UD queue pairs receive */
+	RXE_HELD,
+};
+
 /* Part of struct rxe_dev. */
 struct rxe_hold {
 	struct mutex	lock;	/* serialises hold, resume, dump and restore */
-	bool		held;
+	u8		state;	/* enum rxe_hold_state */
 	u8		timer;	/* RNR timer code that a held responder sends */
 };
 
@@ -21,18 +28,26 @@ void rxe_hold_init(struct rxe_hold *hold);
 /* The tasks read it without a lock: rxe_hold() waits for those that run. */
 static inline bool rxe_is_held(const struct rxe_hold *hold)
 {
-	return READ_ONCE(hold->held);
+	return READ_ONCE(hold->state) != RXE_NOT_HELD;
+}
+
+/* Nothing changes: objects can be dumped and restored. */
+static inline bool rxe_is_held_fully(const struct rxe_hold *hold)
+{
+	return READ_ONCE(hold->state) == RXE_HELD;
 }
 
 /*
  * rxe_hold - hold all queue pairs of a device, present and future
+ * @state: RXE_HELD or RXE_HELD_BUT_UD
  * @timer: RNR timer code, 0..31
  * @timeout: how long to wait for them to settle, in jiffies
  *
  * Context: process context, caller holds hold.lock.
  * Return: 0; -ETIMEDOUT or -ERESTARTSYS, then the device is as it was before.
  */
-int rxe_hold(struct rxe_dev *rxe, u8 timer, unsigned long timeout);
+int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
+	     unsigned long timeout);
 
 /*
  * rxe_resume - end a hold

@@ -31,7 +31,7 @@ struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs)
 	if (mutex_lock_killable(&rxe->hold.lock))
 		return ERR_PTR(-ERESTARTSYS);
 
-	if (!rxe_is_held(&rxe->hold)) {
+	if (!rxe_is_held_fully(&rxe->hold)) {
 		mutex_unlock(&rxe->hold.lock);
 		return ERR_PTR(-EBUSY);
 	}
@@ -50,13 +50,17 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_QUERY)(
 	struct ib_ucontext *uc = ib_uverbs_get_ucontext(attrs);
 	struct sealift_rxe_query out = {};
 	struct rxe_dev *rxe;
+	u8 state;
 
 	if (IS_ERR(uc))
 		return PTR_ERR(uc);
 
 	rxe = to_rdev(uc->device);
+	state = READ_ONCE(rxe->hold.state);
 	out.abi_version = SEALIFT_RXE_ABI_VERSION;
-	out.held = rxe_is_held(&rxe->hold);
+	out.held = state != RXE_NOT_HELD;
+	if (state == RXE_HELD_BUT_UD)
+		out.hold_flags = SEALIFT_RXE_HOLD_RECEIVE_UD;
 	out.rnr_timer = READ_ONCE(rxe->hold.timer);
 	out.num_qp = atomic_read(&rxe->qp_pool.num_elem);
 	out.num_cq = atomic_read(&rxe->cq_pool.num_elem);
@@ -76,6 +80,7 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HOLD)(
 	struct uverbs_attr_bundle *attrs)
 {
 	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
+	enum rxe_hold_state state = RXE_HELD;
 	struct sealift_rxe_hold in;
 	int err;
 
@@ -87,14 +92,18 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HOLD)(
 		return err;
 
 	if (in.rnr_timer > 31 || !in.timeout_ms ||
-	    in.timeout_ms > SEALIFT_RXE_MAX_TIMEOUT_MS)
+	    in.timeout_ms > SEALIFT_RXE_MAX_TIMEOUT_MS ||
+	    in.flags & ~SEALIFT_RXE_HOLD_RECEIVE_UD || in.reserved)
 		return -EINVAL;
+
+	if (in.flags & SEALIFT_RXE_HOLD_RECEIVE_UD)
+		state = RXE_HELD_BUT_UD;
 
 	if (mutex_lock_killable(&rxe->hold.lock))
 		return -ERESTARTSYS;
 
 	err = rxe_fault_around(RXE_FAULT_HOLD,
-			       rxe_hold(rxe, in.rnr_timer,
+			       rxe_hold(rxe, state, in.rnr_timer,
 					msecs_to_jiffies(in.timeout_ms)));
 	mutex_unlock(&rxe->hold.lock);
 

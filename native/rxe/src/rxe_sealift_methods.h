@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* What the driver methods have in common, and their handlers. */
 #ifndef RXE_SEALIFT_METHODS_H
 #define RXE_SEALIFT_METHODS_H
 
@@ -16,7 +17,8 @@ struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs);
 
 /*
  * Lock a held device, so that nobody resumes it during a dump or restore.
- * Return: an ERR_PTR: as above; -EBUSY not held; -ERESTARTSYS
+ * Return: an ERR_PTR: as above; -EBUSY not held, or still receiving datagrams;
+ * -ERESTARTSYS
  */
 struct rxe_dev *rxe_sealift_lock_held(struct uverbs_attr_bundle *attrs);
 void rxe_sealift_unlock(struct rxe_dev *rxe);

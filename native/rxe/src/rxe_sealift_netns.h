@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The sockets that RoCE packets arrive on, per network namespace. */
 #ifndef RXE_SEALIFT_NETNS_H
 #define RXE_SEALIFT_NETNS_H
 

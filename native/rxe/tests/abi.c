@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 4, as images and other programs know them. A
+ * The structs of ABI version 5, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,10 +24,10 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 4);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 5);
 	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_AH, 16);
 	SIZE(query, 64);
-	SIZE(hold, 8);
+	SIZE(hold, 16);
 	SIZE(resume, 8);
 	SIZE(buffer, 16);
 	SIZE(object, 8);
@@ -52,6 +52,8 @@ int main(void)
 	SIZE(qp, 928);
 	SIZE(hint, 8);
 	SIZE(adopt, 8);
+	PLACE(query, hold_flags, 48);
+	PLACE(hold, flags, 8);
 	PLACE(cq, user_handle, 32);
 	PLACE(cq, notify, 48);
 	PLACE(srq, user_handle, 32);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Time in milliseconds. */
 #ifndef CLOCK_H
 #define CLOCK_H
 

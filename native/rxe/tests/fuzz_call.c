@@ -14,7 +14,7 @@
 #define MOST	4	/* attributes of a method, and one too many */
 
 enum kind {
-	END, IN, OUT, BUFFER, RINGS, QP, CQ, SRQ, MR, AH, FD,
+	END, IN, OUT, HOLD, BUFFER, RINGS, QP, CQ, SRQ, MR, AH, FD,
 	IMAGE_QP, IMAGE_CQ, IMAGE_SRQ, IMAGE_AH,
 };
 
@@ -27,7 +27,7 @@ static const struct method {
 	[SEALIFT_RXE_METHOD_QUERY] = { {
 		{ OUT, sizeof(struct sealift_rxe_query) } } },
 	[SEALIFT_RXE_METHOD_HOLD] = { {
-		{ IN, sizeof(struct sealift_rxe_hold) } } },
+		{ HOLD, sizeof(struct sealift_rxe_hold) } } },
 	[SEALIFT_RXE_METHOD_RESUME] = { {
 		{ IN, sizeof(struct sealift_rxe_resume) } } },
 	[SEALIFT_RXE_METHOD_DUMP_CONTEXT] = { {
@@ -139,7 +139,18 @@ static int32_t some_fd(const struct fuzz *f)
 	}
 }
 
-/* The struct of 8 bytes that a method takes. A HOLD may wait, but not for long. */
+/* A HOLD may wait, but not for long. */
+static struct sealift_rxe_hold some_hold(void)
+{
+	return (struct sealift_rxe_hold){
+		.rnr_timer = any(4) ? any(40) : interesting(),
+		.timeout_ms = any(100),
+		.flags = any(4) ? any(2) : interesting(),
+		.reserved = any(16) ? 0 : interesting(),
+	};
+}
+
+/* The struct of 8 bytes that a method takes. */
 static uint64_t small(const struct fuzz *f, unsigned int method)
 {
 	uint32_t first = any(4) ? any(40) : interesting(), second = any(100);
@@ -169,6 +180,7 @@ struct arguments {
 	struct sealift_rxe_ah ah;
 	struct sealift_rxe_qp_buffers rings;
 	struct sealift_rxe_buffer buffer;
+	struct sealift_rxe_hold hold;
 };
 
 static struct sl_attr attribute(const struct fuzz *f, struct arguments *args,
@@ -186,6 +198,10 @@ static struct sl_attr attribute(const struct fuzz *f, struct arguments *args,
 		break;
 	case OUT:
 		attr.data = address();
+		break;
+	case HOLD:
+		args->hold = some_hold();
+		attr.data = (uintptr_t)&args->hold;
 		break;
 	case BUFFER:
 		args->buffer = buffer();

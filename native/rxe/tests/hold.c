@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Hold or resume a device, ask what it does, or adopt its file for oneself.
- * usage: hold DEVICE query|resume|adopt|hold [TIMER [TIMEOUT_MS]]
+ * usage: hold DEVICE query|resume|adopt|hold|hold-but-ud [TIMER [TIMEOUT_MS]]
  */
 #include <err.h>
 #include <errno.h>
@@ -35,13 +35,15 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		errx(2,
-		     "usage: %s DEVICE query|resume|adopt|hold [TIMER [TIMEOUT_MS]]",
+		     "usage: %s DEVICE query|resume|adopt|hold|hold-but-ud [TIMER [TIMEOUT_MS]]",
 		     argv[0]);
 	fd = open_fd(argv[1]);
 
-	if (!strcmp(argv[2], "hold")) {
-		ret = sl_hold(fd, argc > 3 ? atoi(argv[3]) : 20,
-			      argc > 4 ? atoi(argv[4]) : 5000);
+	if (!strncmp(argv[2], "hold", 4)) {
+		ret = sl_hold_with(fd, argc > 3 ? atoi(argv[3]) : 20,
+				   argc > 4 ? atoi(argv[4]) : 5000,
+				   strcmp(argv[2], "hold-but-ud") ? 0 :
+				   SEALIFT_RXE_HOLD_RECEIVE_UD);
 	} else if (!strcmp(argv[2], "resume")) {
 		ret = sl_resume(fd);
 	} else if (!strcmp(argv[2], "adopt")) {
@@ -49,9 +51,9 @@ int main(int argc, char **argv)
 	} else {
 		ret = sl_query(fd, &q);
 		if (!ret)
-			printf("abi=rxe-%u held=%u timer=%u qp=%u cq=%u mr=%u\n",
-			       q.abi_version, q.held, q.rnr_timer, q.num_qp,
-			       q.num_cq, q.num_mr);
+			printf("abi=rxe-%u held=%u flags=%#x timer=%u qp=%u cq=%u mr=%u\n",
+			       q.abi_version, q.held, q.hold_flags,
+			       q.rnr_timer, q.num_qp, q.num_cq, q.num_mr);
 	}
 	if (ret) {
 		errno = -ret;

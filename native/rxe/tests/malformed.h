@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The parts of the test `malformed`. */
 #ifndef MALFORMED_H
 #define MALFORMED_H
 

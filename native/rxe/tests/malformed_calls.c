@@ -22,6 +22,7 @@ static void test_device(struct traffic *t)
 	int fd = t->end.ctx->cmd_fd;
 	struct sealift_rxe_qp_buffers none = { 0 };
 	struct sealift_rxe_resume resume = { .flags = 1 };
+	struct sealift_rxe_hold hold = { TIMER, 5000, 0, 1 };
 	struct sealift_rxe_query query;
 	struct sealift_rxe_context ctx;
 	struct sealift_rxe_object objs[2];
@@ -38,6 +39,16 @@ static void test_device(struct traffic *t)
 	expect(-EINVAL, sl_hold(fd, TIMER, 0), "hold without timeout");
 	expect(-EINVAL, sl_hold(fd, TIMER, SEALIFT_RXE_MAX_TIMEOUT_MS + 1),
 	       "hold with too long a timeout");
+	expect(-EINVAL, sl_hold_with(fd, TIMER, 5000, 1 << 1),
+	       "hold with an unknown flag");
+	expect(-EINVAL, sl_call(fd, SEALIFT_RXE_OBJECT,
+				SEALIFT_RXE_METHOD_HOLD,
+				&(struct sl_attr){ SEALIFT_RXE_ATTR_HOLD_IN,
+						   sizeof(hold),
+						   (uintptr_t)&hold }, 1),
+	       "hold with a reserved field");
+	expect(0, sl_query(fd, &query), "query after them");
+	expect(0, query.held, "none of them holds");
 	memcpy(&inline_in, &resume, sizeof(inline_in));
 	expect(-EINVAL, sl_call(fd, SEALIFT_RXE_OBJECT,
 				SEALIFT_RXE_METHOD_RESUME,
@@ -47,7 +58,7 @@ static void test_device(struct traffic *t)
 	expect(-EINVAL, sl_call(fd, SEALIFT_RXE_OBJECT,
 				SEALIFT_RXE_METHOD_HOLD,
 				&(struct sl_attr){ SEALIFT_RXE_ATTR_HOLD_IN,
-						   4, TIMER }, 1),
+						   8, TIMER }, 1),
 	       "hold with a short struct");
 	expect(-EINVAL, sl_call(fd, SEALIFT_RXE_OBJECT,
 				SEALIFT_RXE_METHOD_HOLD, NULL, 0),
@@ -65,7 +76,8 @@ static void test_device(struct traffic *t)
 	expect(0, sl_hold(fd, TIMER, 5000), "hold");
 	expect(0, sl_hold(fd, TIMER + 1, 5000), "hold again");
 	expect(0, sl_query(fd, &query), "query of a held device");
-	expect(1, query.held && query.rnr_timer == TIMER + 1,
+	expect(1, query.held && query.rnr_timer == TIMER + 1 &&
+	       !query.hold_flags,
 	       "query says held, and the timer");
 	expect(-ENOENT, sl_dump_qp(fd, 1000, &none, &qp), "dump of no QP");
 	expect(-EINVAL, sl_dump_qp(fd, t->end.cq->handle, &none, &qp),

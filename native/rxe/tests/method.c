@@ -87,7 +87,13 @@ int sl_query(int fd, struct sealift_rxe_query *q)
 
 int sl_hold(int fd, uint32_t rnr_timer, uint32_t timeout_ms)
 {
-	struct sealift_rxe_hold in = { rnr_timer, timeout_ms };
+	return sl_hold_with(fd, rnr_timer, timeout_ms, 0);
+}
+
+int sl_hold_with(int fd, uint32_t rnr_timer, uint32_t timeout_ms,
+		 uint32_t flags)
+{
+	struct sealift_rxe_hold in = { rnr_timer, timeout_ms, flags, 0 };
 
 	return CALL(fd, HOLD, ptr(SEALIFT_RXE_ATTR_HOLD_IN, &in, sizeof(in)));
 }

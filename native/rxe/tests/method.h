@@ -11,6 +11,9 @@
 /* All return 0 or -errno. @fd: ibv_context.cmd_fd. */
 int sl_query(int fd, struct sealift_rxe_query *out);
 int sl_hold(int fd, uint32_t rnr_timer, uint32_t timeout_ms);
+/* @flags: enum sealift_rxe_hold_flags */
+int sl_hold_with(int fd, uint32_t rnr_timer, uint32_t timeout_ms,
+		 uint32_t flags);
 int sl_resume(int fd);
 int sl_context(int fd, struct sealift_rxe_object *objs, uint32_t max,
 	       struct sealift_rxe_context *out);

@@ -6,15 +6,8 @@
 #ifndef MUTATE_H
 #define MUTATE_H
 
+#include "mutate_memory.h"
 #include "victim.h"
-
-/* A region and a handle that the image's queue pair may use. */
-struct mutate_memory {
-	uint64_t address;
-	uint32_t size;
-	uint32_t key;		/* lkey = rkey */
-	uint32_t handle;	/* number of an address handle, or 0 */
-};
 
 /* Change what it says of a shared receive queue. */
 void mutate_share(struct victim *v);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Random changes to the rings of an image. */
 #ifndef MUTATE_RING_H
 #define MUTATE_RING_H
 
-#include "mutate.h"
+#include "mutate_memory.h"
+#include "victim.h"
 
 /* Receive requests, @count of them or as many as fit. */
 void mutate_receives(struct victim *v, const struct mutate_memory *mem,

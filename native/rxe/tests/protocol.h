@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* The cases of the test `protocol`. */
 #ifndef PROTOCOL_H
 #define PROTOCOL_H
 
@@ -19,6 +20,7 @@ extern const struct protocol_case protocol_srq_cases[];
 extern const struct protocol_case protocol_srq_events_cases[];
 extern const struct protocol_case protocol_srq_image_cases[];
 extern const struct protocol_case protocol_ud_cases[];
+extern const struct protocol_case protocol_ud_hold_cases[];
 extern const struct protocol_case protocol_ud_numbers_cases[];
 
 #endif /* PROTOCOL_H */

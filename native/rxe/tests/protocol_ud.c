@@ -18,111 +18,16 @@
 #include "shared.h"
 #include "ud.h"
 
-#define SLOT	4096	/* of the memory; receive requests have the first ones */
-#define OUT	(8 * SLOT)
-#define BYTES	700	/* of a datagram */
-
-static void post(struct ud *u, uint64_t wr_id, int flags, uint32_t immediate)
-{
-	unsigned char *at = u->s.mem + OUT + wr_id % 4 * SLOT;
-	struct datagram d = {
-		.ah = u->ah,
-		.qpn = SCRIPTED_QPN,
-		.data = at,
-		.size = flags & IBV_SEND_INLINE ? 50 : BYTES,
-		.wr_id = wr_id,
-		.flags = flags,
-		.immediate = immediate,
-	};
-
-	memset(at, 'a' + wr_id, d.size);
-	datagram_send(&u->s.end, &d);
-}
-
-static void receive(struct ud *u, uint64_t wr_id)
-{
-	datagram_receive(&u->s.end, u->s.mem + wr_id * SLOT, SLOT, wr_id);
-}
-
-/* The peer sends a datagram with @mark in it. */
-static void arrive(struct ud *u, char mark, uint32_t qkey)
-{
-	struct wire_packet p = {
-		.opcode = WIRE_UD_SEND,
-		.qpn = u->s.end.qp->qp_num,
-		.qkey = qkey,
-		.src_qpn = SCRIPTED_QPN,
-		.size = BYTES,
-	};
-
-	memset(p.payload, mark, p.size);
-	wire_send(&u->s.wire, &p);
-}
-
-/* The next completion is of @wr_id. */
-static void completes(struct ud *u, int status, uint64_t wr_id,
-		      const char *what)
-{
-	uint64_t got = ~0ULL;
-	int is = scripted_completion(&u->s, 2000, &got);
-
-	expect(1, is == status && got == wr_id, "%s (request %d, status %d)",
-	       what, (int)got, is);
-}
-
-static void received(struct ud *u, uint64_t wr_id, char mark, const char *what)
-{
-	const unsigned char *at = u->s.mem + wr_id * SLOT + DATAGRAM_GRH;
-	unsigned int i, wrong = 0;
-
-	completes(u, IBV_WC_SUCCESS, wr_id, what);
-	for (i = 0; i < BYTES; i++)
-		wrong += at[i] != (unsigned char)mark;
-	expect(0, wrong, "%s: all of it", what);
-}
-
-/* The next packet is the datagram of request @wr_id. */
-static void goes_out(struct ud *u, uint64_t wr_id, uint32_t immediate)
-{
-	struct wire_packet p = { 0 };
-	bool got = wire_recv(&u->s.wire, &p, 2000);
-
-	expect(1, got && p.opcode == (immediate ? WIRE_UD_SEND_IMM : WIRE_UD_SEND) &&
-	       p.qpn == SCRIPTED_QPN && p.qkey == DATAGRAM_QKEY &&
-	       p.src_qpn == u->s.end.qp->qp_num && p.immediate == immediate &&
-	       p.payload[0] == 'a' + wr_id && p.payload[p.size - 1] == 'a' + wr_id,
-	       "datagram %d is sent (opcode %#x of %u bytes)", (int)wr_id,
-	       p.opcode, p.size);
-}
-
-static void nothing_is_sent(struct ud *u, const char *what)
-{
-	struct wire_packet p;
-
-	expect(0, wire_recv(&u->s.wire, &p, 300), "%s", what);
-}
-
-/* Both ways work. */
-static void lives(struct ud *u)
-{
-	receive(u, 3);
-	post(u, 9, 0, 0);
-	goes_out(u, 9, 0);
-	completes(u, IBV_WC_SUCCESS, 9, "a datagram is sent afterwards");
-	arrive(u, 'z', DATAGRAM_QKEY);
-	received(u, 3, 'z', "a datagram is received afterwards");
-}
-
 static void moves(void)
 {
 	struct ud u;
 
 	ud_open(&u, IBV_QPS_RTS);
-	lives(&u);
+	ud_lives(&u);
 	shared_move(&u.s);
-	lives(&u);
+	ud_lives(&u);
 	shared_move(&u.s);
-	lives(&u);
+	ud_lives(&u);
 }
 
 /* Silence both ways; what was posted is sent after it, once and in order. */
@@ -131,32 +36,32 @@ static void silent(void)
 	struct ud u;
 
 	ud_open(&u, IBV_QPS_RTS);
-	receive(&u, 1);
-	receive(&u, 2);
+	ud_receive(&u, 1);
+	ud_receive(&u, 2);
 	scripted_hold(&u.s);
 	wire_drain(&u.s.wire);
-	post(&u, 4, 0, 0);
-	post(&u, 5, IBV_SEND_INLINE, 0);
-	post(&u, 6, 0, 77);
-	nothing_is_sent(&u, "nothing is sent in a hold");
-	arrive(&u, 'x', DATAGRAM_QKEY);
+	ud_post(&u, 4, 0, 0);
+	ud_post(&u, 5, IBV_SEND_INLINE, 0);
+	ud_post(&u, 6, 0, 77);
+	ud_nothing_is_sent(&u, "nothing is sent in a hold");
+	ud_arrive(&u, 'x', DATAGRAM_QKEY);
 	expect(-1, scripted_completion(&u.s, 300, NULL),
 	       "nothing completes in a hold");
 	shared_move_held(&u.s);
-	arrive(&u, 'y', DATAGRAM_QKEY);
-	nothing_is_sent(&u, "nothing is sent before the resume");
+	ud_arrive(&u, 'y', DATAGRAM_QKEY);
+	ud_nothing_is_sent(&u, "nothing is sent before the resume");
 	scripted_resume(&u.s);
-	goes_out(&u, 4, 0);
-	goes_out(&u, 5, 0);
-	goes_out(&u, 6, 77);
-	nothing_is_sent(&u, "each is sent once");
-	completes(&u, IBV_WC_SUCCESS, 4, "they complete in order");
-	completes(&u, IBV_WC_SUCCESS, 5, "they complete in order");
-	completes(&u, IBV_WC_SUCCESS, 6, "they complete in order");
+	ud_goes_out(&u, 4, 0);
+	ud_goes_out(&u, 5, 0);
+	ud_goes_out(&u, 6, 77);
+	ud_nothing_is_sent(&u, "each is sent once");
+	ud_completes(&u, IBV_WC_SUCCESS, 4, "they complete in order");
+	ud_completes(&u, IBV_WC_SUCCESS, 5, "they complete in order");
+	ud_completes(&u, IBV_WC_SUCCESS, 6, "they complete in order");
 	expect(-1, scripted_completion(&u.s, 100, NULL),
 	       "what arrived in the hold is lost");
-	arrive(&u, 'z', DATAGRAM_QKEY);
-	received(&u, 1, 'z', "the next one gets the first request");
+	ud_arrive(&u, 'z', DATAGRAM_QKEY);
+	ud_received(&u, 1, 'z', "the next one gets the first request");
 }
 
 /* A process may have written the path into the request, and no number. */
@@ -172,14 +77,14 @@ static void carries_its_path(void)
 	if (sl_dump_ah(u.s.fd, u.ah->handle, &ah) ||
 	    sl_dump_qp(u.s.fd, u.s.end.qp->handle, &none, &qp))
 		errx(1, "DUMP");
-	post(&u, 4, 0, 0);
+	ud_post(&u, 4, 0, 0);
 	send_ring_path(ring_map(qp.sq.mmap_offset), qp.sq.index, &ah.av);
 	if (ibv_destroy_ah(u.ah))
 		err(1, "ibv_destroy_ah");
 	shared_move_held(&u.s);
 	scripted_resume(&u.s);
-	goes_out(&u, 4, 0);
-	completes(&u, IBV_WC_SUCCESS, 4, "without a handle");
+	ud_goes_out(&u, 4, 0);
+	ud_completes(&u, IBV_WC_SUCCESS, 4, "without a handle");
 }
 
 /* A handle made by a provider without numbers, and one to a multicast address. */
@@ -222,7 +127,7 @@ static void other_handles(void)
 	expect(0, first.number, "without a number");
 	shared_move_held(&u.s);
 	scripted_resume(&u.s);
-	lives(&u);
+	ud_lives(&u);
 }
 
 static void in_each_state(void)
@@ -256,7 +161,7 @@ static void in_each_state(void)
 				err(1, "RTS");
 		}
 		if (states[i] != IBV_QPS_ERR)
-			lives(&u);
+			ud_lives(&u);
 	}
 }
 
@@ -267,14 +172,14 @@ static void restored_as_failed(void)
 	struct ud u;
 
 	ud_open(&u, IBV_QPS_RTS);
-	receive(&u, 1);
+	ud_receive(&u, 1);
 	scripted_hold(&u.s);
-	post(&u, 4, 0, 0);
+	ud_post(&u, 4, 0, 0);
 	image_dump(&img, u.s.fd, u.s.end.channel->fd);
 	image_destroy(&img, u.s.fd);
 	image_restore(&img, u.s.fd, SEALIFT_RXE_QP_ERROR);
 	scripted_resume(&u.s);
-	nothing_is_sent(&u, "a failed one sends nothing");
+	ud_nothing_is_sent(&u, "a failed one sends nothing");
 	expect(IBV_WC_WR_FLUSH_ERR, scripted_completion(&u.s, 2000, NULL),
 	       "its requests are flushed");
 	expect(IBV_WC_WR_FLUSH_ERR, scripted_completion(&u.s, 2000, NULL),
@@ -291,23 +196,26 @@ static void keys(void)
 	attr.qp_state = IBV_QPS_RTS;
 	if (ibv_modify_qp(u.s.end.qp, &attr, IBV_QP_STATE | IBV_QP_QKEY))
 		err(1, "Q_Key");
-	receive(&u, 1);
+	ud_receive(&u, 1);
 	shared_move(&u.s);
-	arrive(&u, 'x', DATAGRAM_QKEY);
+	ud_arrive(&u, 'x', DATAGRAM_QKEY);
 	expect(-1, scripted_completion(&u.s, 300, NULL),
 	       "a datagram with the former Q_Key is dropped");
-	arrive(&u, 'y', attr.qkey);
-	received(&u, 1, 'y', "one with the Q_Key is received");
+	ud_arrive(&u, 'y', attr.qkey);
+	ud_received(&u, 1, 'y', "one with the Q_Key is received");
 }
 
-/* Too long for its request: class D or E of the specification, no end of it all. */
+/*
+ * A datagram longer than its receive request: the specification's class D or E
+ * error. The queue pair goes on.
+ */
 static void too_long(void)
 {
 	struct ud u;
 
 	ud_open(&u, IBV_QPS_RTS);
 	datagram_receive(&u.s.end, u.s.mem, 100, 1);
-	arrive(&u, 'x', DATAGRAM_QKEY);
+	ud_arrive(&u, 'x', DATAGRAM_QKEY);
 	expect(u.s.end.srq ? IBV_WC_REM_INV_REQ_ERR : -1,
 	       scripted_completion(&u.s, 300, NULL),
 	       "a datagram that is too long");
@@ -316,7 +224,7 @@ static void too_long(void)
 		shared_move(&u.s);
 		return;
 	}
-	lives(&u);
+	ud_lives(&u);
 }
 
 static void shared_queue(void)

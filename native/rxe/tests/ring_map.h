@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+/* Where a queue is mapped. */
 #ifndef RING_MAP_H
 #define RING_MAP_H
 

@@ -70,7 +70,7 @@ setup() {
 }
 
 # namespaces
-born_in_namespace() {
+created_in_namespace() {
 	in_a rdma link show sl_rxe_a/1 && ! rdma link show sl_rxe_a/1 2> /dev/null &&
 		! in_b rdma link show sl_rxe_a/1 2> /dev/null
 }
@@ -293,7 +293,7 @@ done
 dmesg -C
 setup || { echo "0 passed, 1 failed"; exit 1; }
 
-check 'a device is born in the namespace of its netdev' born_in_namespace
+check 'a device is created in the namespace of its netdev' created_in_namespace
 check 'packets are received in the namespace only' sockets_in_namespace
 check 'a device can be moved to another namespace' moved_by_nldev
 check 'a namespace takes its device along' namespace_goes_away
@@ -317,6 +317,8 @@ check 'datagrams, one end restored 20 times' datagrams 20 1
 check 'datagrams with a shared receive queue, one end restored 10 times' env LIVE_SRQ=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 2
 check 'datagrams over IPv6, one end restored 10 times' env LIVE_IPV6=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 3
 check 'a filter and a lost route harm no datagrams but those they drop' datagrams_survive
+check 'ping-pong loses no datagram, both ends restored 20 times' "$bin/pingpong" sl_a sl_rxe_a sl_b sl_rxe_b 20 1
+check 'ping-pong with shared receive queues, both ends restored 10 times' env LIVE_SRQ=1 "$bin/pingpong" sl_a sl_rxe_a sl_b sl_rxe_b 10 2
 
 check 'a filter that drops packets harms no queue pair' survives_filter
 check 'a route that is lost for a while harms no queue pair' survives_lost_route

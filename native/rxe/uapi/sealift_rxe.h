@@ -25,7 +25,7 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		4
+#define SEALIFT_RXE_ABI_VERSION		5
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
@@ -84,22 +84,33 @@ struct sealift_rxe_query {
 	__u32 max_rd_atomic;
 	__u32 num_cq;
 	__u32 num_mr;
-	__aligned_u64 reserved[2];
+	__u32 hold_flags;	/* enum sealift_rxe_hold_flags, of the last HOLD while held; else 0 */
+	__u32 reserved;
+	__aligned_u64 reserved2;
 };
 
 /*
  * HOLD: hold every queue pair of the device, those to come too. Returns when
  * nothing in a queue pair's state changes any more. Holding a held device
- * sets the timer and waits again.
+ * sets timer and flags and waits again.
+ * With RECEIVE_UD, UD queue pairs still receive: a datagram takes a receive
+ * request and completes it, with its events. Nobody sends, and other types are
+ * held as without the flag. What wants a held device (DUMP, RESTORE) says -EBUSY.
  * -ETIMEDOUT: not idle within timeout_ms; the device is as it was before.
  */
 enum sealift_rxe_hold_attrs {
 	SEALIFT_RXE_ATTR_HOLD_IN = SEALIFT_RXE_NS, /* IN sealift_rxe_hold */
 };
 
+enum sealift_rxe_hold_flags {
+	SEALIFT_RXE_HOLD_RECEIVE_UD = 1 << 0,
+};
+
 struct sealift_rxe_hold {
 	__u32 rnr_timer;	/* 0..31, as in ibv_qp_attr.min_rnr_timer */
 	__u32 timeout_ms;	/* 1..SEALIFT_RXE_MAX_TIMEOUT_MS */
+	__u32 flags;		/* enum sealift_rxe_hold_flags */
+	__u32 reserved;		/* 0 */
 };
 
 /*
@@ -202,8 +213,8 @@ struct sealift_rxe_fd {
 };
 
 /*
- * DUMP_CQ and RESTORE_CQ. The device must be held (-EBUSY, also while another
- * call uses the queue). RESTORE_CQ wants a completion queue that is new, empty,
+ * DUMP_CQ and RESTORE_CQ. The device must be held, without RECEIVE_UD (-EBUSY,
+ * also while another call uses the queue). RESTORE_CQ wants a completion queue that is new, empty,
  * never had an event, and of the same ring geometry.
  * Buffer too small: -ENOSPC, struct filled. More than SEALIFT_RXE_MAX_EVENTS
  * completion events unread: DUMP_CQ says -E2BIG, struct filled.

@@ -73,7 +73,7 @@ struct sealift_rxe_res {
 	__u32 last_psn;
 	__u32 rkey;		/* READ */
 	__aligned_u64 va;	/* READ, FLUSH */
-	__aligned_u64 orig_val;	/* ATOMIC: what the peer was or will be told */
+	__aligned_u64 orig_val;	/* ATOMIC: value returned to the peer */
 	__u32 length;		/* READ, FLUSH */
 	__u8 flush_type;
 	__u8 flush_level;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Time in milliseconds. */
 #ifndef SHIM_CLOCK_H
 #define SHIM_CLOCK_H
 

@@ -5,8 +5,9 @@
  * CRIU thaws what it dumps, so that its code can run in the tasks, and puts their TCP sockets into repair mode; a
  * CRIU that is killed leaves them so, and to a task that runs then each send and receive is an error. The guard sees
  * CRIU's end before any of the tasks gets a processor (or as good as: it runs before all that is not real-time),
- * freezes them and mends their sockets. It and what it starts are in a cgroup of their own: an agent that ends takes
- * what is in its container's cgroup with it, and a CRIU in the middle of a dump must not end like that.
+ * freezes them and takes their sockets out of repair mode. It and what it starts are in a cgroup of their own: an
+ * agent that ends takes what is in its container's cgroup with it, and a CRIU in the middle of a dump must not end
+ * like that.
  */
 #include "guard.h"
 
@@ -64,7 +65,7 @@ static int leave(const char *dir)
 	return write_file(dir, "cgroup.procs", "0");
 }
 
-static void mend_socket(int fd)
+static void socket_leave_repair(int fd)
 {
 	int mode = TCP_REPAIR_OFF;
 	socklen_t size = sizeof(mode);
@@ -77,7 +78,7 @@ static void mend_socket(int fd)
 		fprintf(stderr, "sealift-guard: a socket stays in repair mode: %s\n", strerror(errno));
 }
 
-static void mend_task(pid_t pid)
+static void task_leave_repair(pid_t pid)
 {
 	char path[64], link[16];
 	struct dirent *entry;
@@ -96,7 +97,7 @@ static void mend_task(pid_t pid)
 		fd = syscall(SYS_pidfd_getfd, task, atoi(entry->d_name), 0);
 		if (fd < 0)
 			continue;
-		mend_socket(fd);
+		socket_leave_repair(fd);
 		close(fd);
 	}
 	if (task >= 0)
@@ -118,9 +119,9 @@ static int each_task(const char *path, int (*work)(pid_t pid))
 	return result;
 }
 
-static int mend(pid_t pid)
+static int leave_repair(pid_t pid)
 {
-	mend_task(pid);
+	task_leave_repair(pid);
 	return 0;
 }
 
@@ -128,7 +129,7 @@ static int look(const char *path, const struct stat *st, int type, struct FTW *f
 {
 	(void)st;
 	if (type == FTW_F && !strcmp(path + ftw->base, "cgroup.procs"))
-		each_task(path, mend);
+		each_task(path, leave_repair);
 	return 0;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The guard of a dump: it sees the end of CRIU, also of one that is killed. */
 #ifndef SHIM_GUARD_H
 #define SHIM_GUARD_H
 

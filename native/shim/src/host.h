@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Running a host's program from the agent's container. */
 #ifndef SHIM_HOST_H
 #define SHIM_HOST_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Reading JSON files that Go programs have written. */
 #ifndef SHIM_JSON_FILE_H
 #define SHIM_JSON_FILE_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The OCI runtime wrapper, sealift-runc. */
 #ifndef SHIM_OCI_H
 #define SHIM_OCI_H
 

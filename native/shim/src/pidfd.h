@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A pidfd of a task. */
 #ifndef SHIM_PIDFD_H
 #define SHIM_PIDFD_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Start time and end of another process. */
 #ifndef SHIM_PROCESS_H
 #define SHIM_PROCESS_H
 

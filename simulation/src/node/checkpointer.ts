@@ -98,6 +98,10 @@ export class SimulatedCheckpointer extends Checkpointer {
           this.#faults.dumpFails = false;
           throw new AgentError('CheckpointFailed', 'CRIU could not dump the pod (simulated)');
         }
+        const { device } = container.sandbox;
+        if (device && (!device.held || device.receivesDatagrams)) {
+          throw new AgentError('CheckpointFailed', 'The driver refuses (EBUSY, simulated)');
+        }
         const { name, memory, sandbox } = container;
         const done = memory.done + (name === rdmaContainer ? sandbox.pending : 0);
         memories[name] = { application: memory.application, done };

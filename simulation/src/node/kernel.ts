@@ -40,7 +40,7 @@ export class Kernel {
 
   rdmaLinkAdd(netns: string, name: string): Promise<void> {
     return this.#inNamespace(netns, 2, (sandbox) => {
-      sandbox.device ??= { name, held: false };
+      sandbox.device ??= { name, held: false, receivesDatagrams: false };
     });
   }
 
@@ -67,22 +67,24 @@ export class Kernel {
   rxeQuery(netns: string): Promise<object> {
     return this.#inNamespace(netns, 0.3, ({ device }) => ({
       ...{ abi: 1, held: device?.held ?? false, rnrTimer: 20, qps: 1, cqs: 1, mrs: 1 },
+      receivesDatagrams: device?.receivesDatagrams ?? false,
     }));
   }
 
-  rxeHold(netns: string): Promise<void> {
+  rxeHold(netns: string, ...of: [string, number, number, boolean]): Promise<void> {
+    const receivesDatagrams = of[3];
     return this.#inNamespace(netns, 5, ({ device }) => {
       if (this.holdFails) {
         this.holdFails = false;
         throw coded('ETIMEDOUT', 'the queues did not become idle');
       }
-      if (device) device.held = true;
+      if (device) Object.assign(device, { held: true, receivesDatagrams });
     });
   }
 
   rxeResume(netns: string): Promise<void> {
     return this.#inNamespace(netns, 1, ({ device }) => {
-      if (device) device.held = false;
+      if (device) Object.assign(device, { held: false, receivesDatagrams: false });
     });
   }
 

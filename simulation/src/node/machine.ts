@@ -26,7 +26,8 @@ export interface Sandbox {
   /** Its interface is up. */
   connected: boolean;
   lock: Lock;
-  device: { name: string; held: boolean } | undefined;
+  /** `receivesDatagrams`: held, but not for datagrams. */
+  device: { name: string; held: boolean; receivesDatagrams: boolean } | undefined;
   hidden: boolean;
   announced: boolean;
   /** Operations that the kernel has acknowledged and the application has not read. */

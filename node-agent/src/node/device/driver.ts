@@ -113,14 +113,46 @@ export class RdmaDriver {
 
   /**
    * Holds the devices: they answer in-sequence requests with RNR NAK and send nothing of their own (method HOLD of
-   * native/rxe).
+   * native/rxe). They drop datagrams.
    * @param rnrTimer code 0 to 31 (InfiniBand specification, RNR NAK timer field)
    * @throws AgentError HoldFailed
    */
   async hold(netns: string, rnrTimer = DEFAULT_RNR_TIMER): Promise<void> {
+    await this.#eachDevice(netns, (device) => holdDevice({ netns, device, rnrTimer }));
+  }
+
+  /**
+   * Holds the devices, but for datagrams: nobody repeats one, and the answer to the last one that the pod has sent may be
+   * on its way. Nothing can be dumped until `stopDatagrams`.
+   * @throws AgentError HoldFailed
+   */
+  async holdButDatagrams(netns: string, rnrTimer = DEFAULT_RNR_TIMER): Promise<void> {
+    await this.#eachDevice(netns, (device) =>
+      holdDevice({ netns, device, rnrTimer, receiveDatagrams: true }),
+    );
+  }
+
+  /** Holds the devices as `hold` does, with the timer that they have. @throws AgentError HoldFailed */
+  async stopDatagrams(netns: string): Promise<void> {
+    await this.#eachDevice(netns, async (device) => {
+      const { rnrTimer } = await addon.rxeQuery({ netns, device });
+      await holdDevice({ netns, device, rnrTimer });
+    });
+  }
+
+  /** Lets the devices receive datagrams, those that are held. @throws AgentError HoldFailed */
+  async receiveDatagrams(netns: string): Promise<void> {
+    await this.#eachDevice(netns, async (device) => {
+      const { held, rnrTimer } = await addon.rxeQuery({ netns, device });
+      if (held) await holdDevice({ netns, device, rnrTimer, receiveDatagrams: true });
+    });
+  }
+
+  /** @throws AgentError HoldFailed */
+  async #eachDevice(netns: string, hold: (device: string) => Promise<void>): Promise<void> {
     for (const { name } of await this.devices(netns)) {
       try {
-        await addon.rxeHold({ netns, device: name, rnrTimer, timeoutMs: HOLD_TIMEOUT_MS });
+        await hold(name);
       } catch (error) {
         throw new AgentError(
           'HoldFailed',
@@ -193,11 +225,11 @@ export class RdmaDriver {
   /**
    * Keeps these macvlans from taking frames that sibling macvlans of this node send to a MAC which another node has by
    * now (native/addon, hideInterface). Skips interfaces of other kinds and those that are gone.
-   * @param madeHidden whether the CNI plugin has made them hidden, because the agent asked for it
+   * @param createdHidden whether the CNI plugin has created them hidden, because the agent asked for it
    */
-  async hide(netns: string, interfaces: readonly string[], madeHidden = false): Promise<void> {
+  async hide(netns: string, interfaces: readonly string[], createdHidden = false): Promise<void> {
     for (const ifname of interfaces) {
-      await unlessGone(addon.hideInterface(netns, ifname, { born: madeHidden }));
+      await unlessGone(addon.hideInterface(netns, ifname, { createdHidden }));
     }
   }
 
@@ -252,6 +284,15 @@ export class RdmaDriver {
       macs: [...macs].sort(),
     };
   }
+}
+
+function holdDevice(of: {
+  netns: string;
+  device: string;
+  rnrTimer: number;
+  receiveDatagrams?: boolean;
+}): Promise<void> {
+  return addon.rxeHold({ receiveDatagrams: false, ...of, timeoutMs: HOLD_TIMEOUT_MS });
 }
 
 async function orReason(work: Promise<unknown>): Promise<unknown> {

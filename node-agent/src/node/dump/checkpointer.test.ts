@@ -24,6 +24,9 @@ class RecordingCheckpointer extends Checkpointer {
       host: new Host({ root: '/' }),
       lock: { lock: record('lock'), unlock: record('unlock') },
       driver: {
+        hold: record('hold'),
+        holdButDatagrams: record('hold but datagrams'),
+        stopDatagrams: record('stop datagrams'),
         resume: record('resume'),
         hide: record('hide'),
         interfaces: async () => ['net1'],
@@ -117,7 +120,18 @@ describe('a pod that was locked', () => {
   it('is frozen as a whole', async () => {
     const pod = new RecordingCheckpointer([container('main', '/a'), container('side', '/b')]);
     await pod.freezeTasks(await pod.inspectPod('u', ['side', 'main'], []));
-    expect(pod.did).toEqual(['no dump', 'freeze /a', 'freeze /b']);
+    expect(pod.did.slice(0, 3)).toEqual(['no dump', 'freeze /a', 'freeze /b']);
+  });
+
+  it('receives datagrams until its tasks are frozen, and none while it is dumped', async () => {
+    const pod = new RecordingCheckpointer([container('main', '/a')]);
+    const found = await pod.findPod('u');
+    await pod.holdDevice(found, 20);
+    await pod.freezeTasks(found);
+    expect(pod.did).toEqual([
+      'hold but datagrams /run/netns/x',
+      ...['no dump', 'freeze /a', 'stop datagrams /run/netns/x'],
+    ]);
   });
 
   it('is not touched while a container of its own does not run', async () => {

@@ -142,19 +142,25 @@ export class Checkpointer {
   }
 
   /**
-   * The pod's RDMA devices answer requests with RNR NAK and send nothing of their own.
+   * The pod's RDMA devices answer requests with RNR NAK and send nothing of their own. They receive datagrams until the
+   * tasks are frozen.
    * @param rnrTimer code 0 to 31 (InfiniBand specification, RNR NAK timer field)
    * @throws AgentError HoldFailed
    */
   async holdDevice(pod: LocalPod, rnrTimer: number): Promise<void> {
-    await withFaults('source.hold', () => this.#parts.driver.hold(pod.netns, rnrTimer));
+    await withFaults('source.hold', () => this.#parts.driver.holdButDatagrams(pod.netns, rnrTimer));
   }
 
-  /** Ends what is left of an earlier dump first. @throws AgentError RuntimeFailed */
+  /**
+   * Ends what is left of an earlier dump first. Once the tasks are frozen the devices receive no datagrams any more: from
+   * then on nothing changes what is dumped.
+   * @throws AgentError RuntimeFailed, HoldFailed
+   */
   async freezeTasks(pod: LocalPod): Promise<void> {
     await withFaults('source.freeze', async () => {
       await this.endFormerDumps(pod.containers);
       await this.#eachCgroup(pod.containers, (cgroup) => cgroup.freeze());
+      await this.#parts.driver.stopDatagrams(pod.netns);
     });
   }
 

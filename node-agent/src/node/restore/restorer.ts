@@ -139,13 +139,17 @@ export class Restorer {
 
   /**
    * After Committed, while the source still answers: from now on peers find the pod on this node. Its device stays held,
-   * so it answers them with RNR NAK only.
-   * @throws AgentError LockFailed
+   * so it answers them with RNR NAK only. It receives datagrams: every container is at its resume gate, with its memory in
+   * place and registered.
+   * @throws AgentError LockFailed, HoldFailed
    */
   async answerPeers(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
-    await withFaults('target.answer', () => lock.lock(netns, 'roce'));
+    await withFaults('target.answer', async () => {
+      await driver.receiveDatagrams(netns);
+      await lock.lock(netns, 'roce');
+    });
     await withFaults('target.show', () => driver.show(netns, interfaces));
     await withFaults('target.announce', () => driver.announce(netns, interfaces));
   }

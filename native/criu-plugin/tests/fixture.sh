@@ -3,7 +3,7 @@
 # For `run`: three network namespaces with an rxe device each, processes in them, dump and restore.
 # shellcheck disable=SC2154
 
-# A switch; the pod's first place (a), its peer (b), the pod's second place (c, with a's addresses).
+# A switch (sw); where the pod is dumped (a), its peer (b), where the pod is restored (c, with a's addresses).
 port() { # port NAME MAC IPV4 IPV6
 	ip netns add "sl_$1" || return 1
 	ip link add "sl_$1" netns "sl_$1" address "$2" type veth peer name "p_$1" netns sl_sw || return 1
@@ -123,7 +123,7 @@ dump() {
 	[[ " $* " = *' --leave-running '* ]] || wait_for 10 gone "$pid"
 }
 gone() { ! kill -0 "$1"; }
-# restore PLACE, with the environment of $env_restore
+# restore NAME, with the environment of $env_restore
 restore() {
 	in_ns "sl_$1" env SEALIFT_STATE="$work/images/state" SEALIFT_UVERBS="$(uverbs "$1")" "${env_restore[@]}" \
 		"$criu" restore --images-dir "$work/images" --libdir "$plugins" --manage-cgroups=ignore \

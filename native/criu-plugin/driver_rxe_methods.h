@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The driver methods of native/rxe, one function each. All return 0 or -errno. */
-#ifndef SEALIFT_DRIVER_RXE_H
-#define SEALIFT_DRIVER_RXE_H
+#ifndef SEALIFT_DRIVER_RXE_METHODS_H
+#define SEALIFT_DRIVER_RXE_METHODS_H
 
 #include <sys/types.h>
 #include <sealift_rxe.h>

@@ -4,32 +4,32 @@
  * whole, at the path that $SEALIFT_STATE gives. A container can write into
  * CRIU's log (the names of its files are logged), but not here.
  */
-#ifndef SEALIFT_REPORT_H
-#define SEALIFT_REPORT_H
+#ifndef SEALIFT_OUTCOME_H
+#define SEALIFT_OUTCOME_H
 
 #include <sys/types.h>
 
 /*
- * report_begin - forget what an earlier attempt has reported
+ * outcome_begin - forget what an earlier attempt has reported
  *
  * Before CRIU forks: what a restored task fails with reaches the file too.
  * 0 or -errno.
  */
-int report_begin(void);
+int outcome_begin(void);
 
 /*
- * report_opened - the gate is open: from now on CRIU may detach from the tasks
+ * outcome_opened - the gate is open: from now on CRIU may detach from the tasks
  * @root: the container's first task
  *
  * 0, or -errno with a line in the log: the file would not say then whether a
  * task has run, so none may run.
  */
-int report_opened(pid_t root);
+int outcome_opened(pid_t root);
 
 /*
- * report_end - how the dump or restore has ended
+ * outcome_end - how the dump or restore has ended
  * @good: "dumped", "detached" (CRIU has detached from every restored task); NULL: it has failed
  */
-void report_end(const char *good);
+void outcome_end(const char *good);
 
 #endif

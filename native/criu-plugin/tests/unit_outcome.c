@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "report.h"
+#include "outcome.h"
 #include "tasks.h"
 #include "unit.h"
 
@@ -39,13 +39,13 @@ static bool says(const char *line)
 
 static void ends(void)
 {
-	CHECK(!report_begin());
+	CHECK(!outcome_begin());
 	CHECK(!said());
-	report_end("detached");
+	outcome_end("detached");
 	CHECK(says("{\"state\":\"detached\"}\n"));
-	CHECK(!report_begin());
+	CHECK(!outcome_begin());
 	CHECK(!said());
-	report_end(NULL);
+	outcome_end(NULL);
 	CHECK(says("{\"state\":\"failed\",\"opened\":false,\"code\":\"criu\",\"message\":\"\"}\n"));
 }
 
@@ -54,7 +54,7 @@ static void first_failure(void)
 	int status;
 	pid_t pid;
 
-	CHECK(!report_begin());
+	CHECK(!outcome_begin());
 	/* As in a task that CRIU restores. */
 	pid = fork();
 	if (!pid) {
@@ -63,12 +63,12 @@ static void first_failure(void)
 	}
 	CHECK(waitpid(pid, &status, 0) == pid && !status);
 	log_fail("restore", "its consequence");
-	report_end(NULL);
+	outcome_end(NULL);
 	CHECK(says("{\"state\":\"failed\",\"opened\":false,\"code\":\"gid\","
 		   "\"message\":\"GID \\u00223\\u0022\\u000astate\\u005c\"}\n"));
 	/* The next attempt knows nothing of it. */
-	CHECK(!report_begin());
-	report_end(NULL);
+	CHECK(!outcome_begin());
+	outcome_end(NULL);
 	CHECK(strstr(said(), "\"code\":\"criu\""));
 }
 
@@ -78,9 +78,9 @@ static void long_text(void)
 
 	memset(text, '\xff', sizeof(text));
 	text[sizeof(text) - 1] = 0;
-	CHECK(!report_begin());
+	CHECK(!outcome_begin());
 	log_fail("unsupported", "%s", text);
-	report_end(NULL);
+	outcome_end(NULL);
 	CHECK(said() && strlen(said()) > 3000 && strstr(said(), "\\u00ff\"}\n"));
 }
 
@@ -91,34 +91,34 @@ static void gate_open(void)
 
 	CHECK(!task_start_time(getpid(), &start) && start);
 	CHECK(task_start_time(0, &start) < 0);
-	CHECK(!report_begin());
-	CHECK(!report_opened(getpid()));
+	CHECK(!outcome_begin());
+	CHECK(!outcome_opened(getpid()));
 	snprintf(line, sizeof(line), "{\"state\":\"opened\",\"pid\":%d,\"startTime\":%llu}\n", getpid(),
 		 (unsigned long long)start);
-	report_end(NULL);
+	outcome_end(NULL);
 	CHECK(strstr(said(), "\"opened\":true"));
-	CHECK(!report_begin());
-	report_end(NULL);
+	CHECK(!outcome_begin());
+	outcome_end(NULL);
 	CHECK(strstr(said(), "\"opened\":false"));
 }
 
 /* A gate whose opening is written nowhere must not open. */
 static void unwritable(void)
 {
-	CHECK(!report_begin());
+	CHECK(!outcome_begin());
 	CHECK(!mkdir(path, 0700));
 	unit_clear_log();
-	CHECK(report_opened(getpid()) == -EISDIR);
+	CHECK(outcome_opened(getpid()) == -EISDIR);
 	CHECK(strstr(unit_log(), "sealift: gate: cannot write to "));
 	rmdir(path);
-	CHECK(report_opened(-1) < 0);
+	CHECK(outcome_opened(-1) < 0);
 }
 
-void unit_report(void)
+void unit_outcome(void)
 {
-	CHECK(!report_begin());
-	CHECK(!report_opened(getpid()));
-	report_end("dumped");
+	CHECK(!outcome_begin());
+	CHECK(!outcome_opened(getpid()));
+	outcome_end("dumped");
 	snprintf(path, sizeof(path), "/tmp/sealift-state-%d", getpid());
 	setenv("SEALIFT_STATE", path, 1);
 	ends();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * CRIU 4.1.1 restores both kinds as plain memory. A random generator that keeps its state there (the C library's does)
- * would go on with the same state in a forked process, and in two copies of a checkpoint.
+ * Memory marked MADV_WIPEONFORK or mapped MAP_DROPPABLE. CRIU 4.1.1 restores both as plain memory; the plugin restores
+ * the marks. Without them a random generator that keeps its state there (the C library's does) goes on with the same
+ * state in a forked process, and in two copies of a checkpoint.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -11,9 +12,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "advice.h"
 #include "inject.h"
 #include "log.h"
+#include "memory_advice.h"
 #include "tasks.h"
 
 #ifndef MAP_DROPPABLE
@@ -47,7 +48,7 @@ static bool has_flag(const char *flags, const char *flag)
 	return at && (at[2] == ' ' || at[2] == '\n' || !at[2]);
 }
 
-int advice_read(pid_t pid, PB(Settings) *settings)
+int memory_advice_read(pid_t pid, PB(Settings) *settings)
 {
 	unsigned long long start = 0, end = 0;
 	FILE *file = task_open(pid, "smaps");
@@ -117,7 +118,7 @@ static int64_t restore_one(struct inject *inject, const PB(Advice) *advice)
 			      MADV_WIPEONFORK, 0, 0, 0);
 }
 
-int advice_restore(pid_t pid, const PB(Settings) *settings)
+int memory_advice_restore(pid_t pid, const PB(Settings) *settings)
 {
 	struct inject inject;
 	int64_t ret;

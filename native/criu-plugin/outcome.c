@@ -10,7 +10,7 @@
 
 #include "failure.h"
 #include "log.h"
-#include "report.h"
+#include "outcome.h"
 #include "tasks.h"
 
 static bool opened;
@@ -22,7 +22,7 @@ static const char *state_path(void)
 	return path && *path ? path : NULL;
 }
 
-int report_begin(void)
+int outcome_begin(void)
 {
 	const char *path = state_path();
 	int ret;
@@ -76,7 +76,7 @@ static int write_state(const char *line)
 	return ret;
 }
 
-int report_opened(pid_t root)
+int outcome_opened(pid_t root)
 {
 	uint64_t start;
 	char line[128];
@@ -96,7 +96,7 @@ int report_opened(pid_t root)
 	return ret;
 }
 
-void report_end(const char *good)
+void outcome_end(const char *good)
 {
 	const struct failure *failure = good ? NULL : failure_first();
 	char line[sizeof(failure->text) * 6 + 256], text[sizeof(failure->text) * 6 + 8] = "";
