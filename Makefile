@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-# Folders with native code. Their Makefiles build (all), test (check) and clean (clean) it in the builder.
+# Directories with native code. Their Makefiles build (all), test (check) and clean (clean) it in the builder.
 NATIVE := native/rxe native/criu-plugin native/shim native/addon e2e/workloads
 
 include e2e/lab/lab.mk

@@ -55,11 +55,11 @@ const wall = (component, files, more = []) => ({
 const walls = components.map((component) => wall(component, `${component}/**/*.ts`));
 
 /**
- * The folders of a component, in order: each imports those before it, and none of its own row.
- * Top-level files that wire the folders, and `testing`, are imported by none of them. Tests import any.
+ * The directories of a component, in order: each imports those before it, and none of its own row.
+ * Top-level files that wire the directories, and `testing`, are imported by none of them. Tests import any.
  * @param {string} component @param {string[][]} rows @param {string[]} wiring
  */
-const orderedFolders = (component, rows, wiring) => {
+const orderedDirectories = (component, rows, wiring) => {
   const source = new URL(`./${component}/src`, import.meta.url);
   for (const entry of readdirSync(source, { withFileTypes: true })) {
     const isOutside = entry.isDirectory() && entry.name !== 'testing';
@@ -67,16 +67,16 @@ const orderedFolders = (component, rows, wiring) => {
       throw new Error(`${component}/src/${entry.name} has no row in eslint.config.js`);
   }
   return rows.flatMap((row, place) =>
-    row.map((folder) => {
+    row.map((directory) => {
       const others = [...rows.slice(place).flat(), ...wiring, 'testing'];
       return wall(
         component,
-        `${component}/src/${folder}/**/*.ts`,
+        `${component}/src/${directory}/**/*.ts`,
         others
-          .filter((other) => other !== folder)
+          .filter((other) => other !== directory)
           .map((other) => ({
             regex: `^(\\./)?(\\.\\./)+(src/)?${other}(/|$)`,
-            message: `${folder} must not import ${other}: see ${component}/README.md`,
+            message: `${directory} must not import ${other}: see ${component}/README.md`,
           })),
       );
     }),
@@ -90,7 +90,7 @@ const testingWalls = ['kube', 'operator', 'node-agent'].map((component) =>
   ]),
 );
 
-const operatorWalls = orderedFolders(
+const operatorWalls = orderedDirectories(
   'operator',
   [
     ['certificates', 'image-keys', 'moves', 'nodes', 'target-pod'],
@@ -101,7 +101,7 @@ const operatorWalls = orderedFolders(
   ['operator.ts', 'main.ts'],
 );
 
-const agentWalls = orderedFolders(
+const agentWalls = orderedDirectories(
   'node-agent',
   [['support'], ['node'], ['callers'], ['reconcilers']],
   ['agent.ts', 'installer.ts', 'readiness.ts', 'main.ts'],
@@ -112,11 +112,11 @@ const e2eWalls = [
   ['src', '(cases|faults|lanes(\\.ts)?|main\\.ts|demo\\.ts)'],
   ['faults', '(cases|lanes(\\.ts)?|main\\.ts|demo\\.ts)'],
   ['cases', '(lanes(\\.ts)?|main\\.ts|demo\\.ts)'],
-].map(([folder, others]) =>
-  wall('e2e', `e2e/${folder}/**/*.ts`, [
+].map(([directory, others]) =>
+  wall('e2e', `e2e/${directory}/**/*.ts`, [
     {
       regex: `^(\\./)?(\\.\\./)+${others}(/|$)`,
-      message: `e2e/${folder} must not import that: main.ts <- cases <- faults <- src`,
+      message: `e2e/${directory} must not import that: main.ts <- cases <- faults <- src`,
     },
   ]),
 );

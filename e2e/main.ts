@@ -26,7 +26,7 @@ async function availableCases(): Promise<{ plain: readonly Case[]; faults: reado
 }
 
 /** Under build: `e2e`, or `e2e-kind`. */
-const folder = (): string => (provider.name === 'lab' ? 'e2e' : `e2e-${provider.name}`);
+const directory = (): string => (provider.name === 'lab' ? 'e2e' : `e2e-${provider.name}`);
 
 async function main(): Promise<number> {
   if (has('--list')) {
@@ -55,7 +55,7 @@ async function main(): Promise<number> {
   if (matrix.hasResults) log(`\n${matrix.table()}`);
   if (results.applications.length > 0) log(`\n${applicationTable(results.applications)}`);
   const ended = outcomes.map(caseResult);
-  const report = `build/${has('--faults') ? 'faults' : folder()}/report.json`;
+  const report = `build/${has('--faults') ? 'faults' : directory()}/report.json`;
   if (!has('--faults')) await writeReport(report, results.report(await versions(), ended));
   const count = (status: string): number => ended.filter((one) => one.status === status).length;
   log('');

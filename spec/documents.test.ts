@@ -9,14 +9,14 @@ const files = filesIn(root);
 const documents = files.filter((path) => path.endsWith('.md'));
 const top = readdirSync(root).filter((name) => !skipped.has(name));
 
-/** Endings of files that are written here: a name that has one and no folder is one of ours too. */
+/** Endings of files that are written here: a name that has one and no directory is one of ours too. */
 const source = /^[\w.*{},/-]+\.(ts|c|h|cpp|sh|md|pml|mk|proto|py|patch|tpl)$/;
 const path = /^[\w.@*{},-]+(\/[\w.@*{},-]+)*\/?$/;
 
-const exists = (folder: string, name: string): boolean =>
+const exists = (directory: string, name: string): boolean =>
   /[*{]/.test(name)
-    ? globSync(name, { cwd: join(root, folder) }).length > 0
-    : statSync(join(root, folder, name), { throwIfNoEntry: false }) !== undefined;
+    ? globSync(name, { cwd: join(root, directory) }).length > 0
+    : statSync(join(root, directory, name), { throwIfNoEntry: false }) !== undefined;
 
 /** Whether a word in backticks names nothing of this repository, or something that is there. */
 function isFine(word: string, document: string): boolean {
@@ -26,7 +26,7 @@ function isFine(word: string, document: string): boolean {
   if (!source.test(word)) return true;
   const isBare = !/[/*{]/.test(word);
   return (
-    [here, join(here, 'src'), dirname(here), '.'].some((folder) => exists(folder, word)) ||
+    [here, join(here, 'src'), dirname(here), '.'].some((directory) => exists(directory, word)) ||
     (isBare && files.some((file) => file.startsWith(here) && file.endsWith(`/${word}`)))
   );
 }

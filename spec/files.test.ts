@@ -22,7 +22,7 @@ function imports(): Graph {
 }
 
 /** Where the Makefiles' `-I` finds a header that does not lie beside the file that includes it. */
-const includeFolders = ['native/criu-plugin', 'native/rxe/uapi', 'native/rxe/tests'];
+const includeDirectories = ['native/criu-plugin', 'native/rxe/uapi', 'native/rxe/tests'];
 
 /** C and C++: a module is `x.c` or `x.cc` with the `x.h` beside it. Headers of the kernel and of libraries are none. */
 function includes(): Graph {
@@ -35,8 +35,8 @@ function includes(): Graph {
     const named = graph.get(of) ?? new Set();
     graph.set(of, named);
     for (const [, name = ''] of read(path).matchAll(/^\s*#\s*include\s+"([^"]+)"/gm)) {
-      const header = [dirname(path), ...includeFolders]
-        .map((folder) => join(folder, name))
+      const header = [dirname(path), ...includeDirectories]
+        .map((directory) => join(directory, name))
         .find((candidate) => known.has(candidate));
       if (header !== undefined && moduleOf(header) !== of) named.add(moduleOf(header));
     }

@@ -7,11 +7,11 @@ export const root = join(import.meta.dirname, '..');
 /** What was installed or built. */
 export const skipped: ReadonlySet<string> = new Set(['node_modules', 'build', '.git']);
 
-/** Every file below a folder, by its path from the repository's root. */
-export function filesIn(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+/** Every file below a directory, by its path from the repository's root. */
+export function filesIn(directory: string): string[] {
+  return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
     if (skipped.has(entry.name)) return [];
-    const path = join(folder, entry.name);
+    const path = join(directory, entry.name);
     return entry.isDirectory() ? filesIn(path) : [relative(root, path)];
   });
 }

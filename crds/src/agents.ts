@@ -143,7 +143,7 @@ export const CheckpointAgent = z
       .string()
       .max(1024)
       .optional()
-      .meta({ description: 'Folder of the images on the node.' }),
+      .meta({ description: 'Directory of the images on the node.' }),
     digest: z.string().max(128).optional().meta({ description: 'Digest of the manifest.' }),
     size: Count.optional().meta({ description: 'Bytes of all image files on the disk.' }),
   })

@@ -81,7 +81,7 @@ export const CheckpointRequestStatus = z.object({
     .optional()
     .meta({ description: 'The node that runs the pod and stores the images.' }),
   podUID: Uid.optional(),
-  checkpointId: Uid.optional().meta({ description: 'Folder name of the images on the node.' }),
+  checkpointId: Uid.optional().meta({ description: 'Directory name of the images on the node.' }),
   podTemplate: PodTemplate.optional().meta({
     description: 'The pod’s description at the time of the checkpoint, for a RestoreRequest.',
     'x-kubernetes-preserve-unknown-fields': true,
@@ -90,7 +90,7 @@ export const CheckpointRequestStatus = z.object({
     .string()
     .max(1400)
     .optional()
-    .meta({ description: 'Node and folder of the images: <node>:<folder>.' }),
+    .meta({ description: 'Node and directory of the images: <node>:<directory>.' }),
   digest: z.string().max(128).optional(),
   bytes: Bytes.optional(),
   size: Count.optional().meta({ description: 'Bytes of all image files on the node’s disk.' }),

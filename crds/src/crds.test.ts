@@ -48,11 +48,11 @@ describe('the generated definitions', () => {
 
 describe('the examples', () => {
   const schemas = { MigrationRequest, CheckpointRequest, RestoreRequest };
-  const folder = join(import.meta.dirname, '..', 'examples');
+  const directory = join(import.meta.dirname, '..', 'examples');
 
   it('are one of each kind, and use no field that does not exist', () => {
-    const seen = readdirSync(folder).map((name) => {
-      const object = parse(readFileSync(join(folder, name), 'utf8')) as {
+    const seen = readdirSync(directory).map((name) => {
+      const object = parse(readFileSync(join(directory, name), 'utf8')) as {
         kind: keyof typeof schemas;
         spec: object;
       };

@@ -81,7 +81,7 @@ export const RestoreRequestStatus = z.object({
   startTime: Timestamp.optional(),
   completionTime: Timestamp.optional(),
   conditions: Conditions.optional(),
-  checkpointId: Uid.optional().meta({ description: 'Folder name of the images on both nodes.' }),
+  checkpointId: Uid.optional().meta({ description: 'Directory name of the images on both nodes.' }),
   digest: z.string().max(128).optional(),
   source: Placement.optional().meta({
     description: 'The node that stores the checkpoint. Written by the operator.',

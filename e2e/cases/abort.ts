@@ -13,7 +13,7 @@ import { waitUntilEnded, migration, succeededCondition } from '../src/requests.t
 const configMap = (context: CaseContext): Promise<string> =>
   kubectl('-n', context.namespace, 'create', 'configmap', 'settings', '--from-literal=open=here');
 
-/** CRIU cannot restore an open file of a ConfigMap: each kubelet keeps such files in a folder with another name. */
+/** CRIU cannot restore an open file of a ConfigMap: each kubelet keeps such files in a directory with another name. */
 async function restoreFails(context: CaseContext): Promise<void> {
   await configMap(context);
   const pair = new LedgerPair(context, { rate: 150, serverConfigMap: 'settings' });

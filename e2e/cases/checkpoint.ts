@@ -138,16 +138,16 @@ const damages = [
 async function damagedImages(context: CaseContext): Promise<void> {
   await startCounter(context, 'counter');
   const { location } = await takeCheckpoint(context, 'counter', 'kept');
-  const [node = '', folder = ''] = location.split(/:(.*)/);
+  const [node = '', directory = ''] = location.split(/:(.*)/);
   for (const [n, { name, reason, line }] of damages.entries()) {
-    await onNode(node, `cp -a ${folder} ${folder}.whole && cd ${folder} && ${line}`);
+    await onNode(node, `cp -a ${directory} ${directory}.whole && cd ${directory} && ${line}`);
     try {
       // The other node checks images when it receives them; the same node checks those on its disk.
       const targetNodeName = n === 1 ? context.nodes[0] : context.nodes[1];
       const spec = { checkpointName: 'kept', podName: `copy-${name}`, targetNodeName };
       await restoreFrom(context, `from-${name}`, spec, reason);
     } finally {
-      await onNode(node, `rm -rf ${folder} && mv ${folder}.whole ${folder}`);
+      await onNode(node, `rm -rf ${directory} && mv ${directory}.whole ${directory}`);
     }
   }
   const status = await podStatus(context.namespace, 'counter');
@@ -185,12 +185,12 @@ async function encryptedImages(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   await startCounter(context, 'counter');
   const { location } = await takeCheckpoint(context, 'counter', 'kept');
-  const [node = '', folder = ''] = location.split(/:(.*)/);
-  const files = await onNode(node, `cd ${folder} && find . -type f | sort`);
+  const [node = '', directory = ''] = location.split(/:(.*)/);
+  const files = await onNode(node, `cd ${directory} && find . -type f | sort`);
   expect(/pages-\d+\.img\.enc/.test(files), `no encrypted pages:\n${files}`);
   const plain = files.split('\n').filter((name) => /\.(img|tar)$/.test(name));
   expect(plain.length === 0, `plain images are left: ${plain.join(' ')}`);
-  const shown = await onNode(node, `grep -rlaF '${MARKER}' ${folder} || true`);
+  const shown = await onNode(node, `grep -rlaF '${MARKER}' ${directory} || true`);
   expect(shown.trim() === '', `the images show the memory of the pod: ${shown}`);
 
   const again = (podName: string) => ({
@@ -201,7 +201,7 @@ async function encryptedImages(context: CaseContext): Promise<void> {
   await restoreFrom(context, 'same-node', again('copy'));
   await waitForCount(context, 'copy', 5);
   const { uid } = (await readRequest(restore, namespace, 'same-node')).metadata;
-  const decrypted = `${folder.replace(/\/[^/]+$/, '')}/${uid}`;
+  const decrypted = `${directory.replace(/\/[^/]+$/, '')}/${uid}`;
   await until('what was decrypted is gone', { within: 60 }, async () =>
     (await onNode(node, `ls -d ${decrypted} 2>/dev/null || true`)).trim() === '' ? true : undefined,
   );

@@ -35,17 +35,17 @@ const archives: readonly Archive[] = [
   },
 ];
 
-const FOLDER = '/var/tmp/sealift-native';
+const DIRECTORY = '/var/tmp/sealift-native';
 const MINUTES = 60_000;
 
 async function runOnNode(context: CaseContext, archive: Archive): Promise<void> {
   const node = context.nodes[1];
   const make = ['run', 'make', '--no-print-directory', '-C', archive.part, 'archive'];
   await run(`${top}/e2e/lab/builder.sh`, make, { timeoutMs: 5 * MINUTES });
-  await onNode(node, `rm -rf ${FOLDER} && mkdir ${FOLDER}`);
+  await onNode(node, `rm -rf ${DIRECTORY} && mkdir ${DIRECTORY}`);
   try {
-    await provider.unpack(node, `${top}/${archive.file}`, FOLDER);
-    const output = await onNode(node, `${FOLDER}/${archive.script} 2>&1 || true`, 20 * MINUTES);
+    await provider.unpack(node, `${top}/${archive.file}`, DIRECTORY);
+    const output = await onNode(node, `${DIRECTORY}/${archive.script} 2>&1 || true`, 20 * MINUTES);
     const wrong = output.split('\n').filter((line) => /^(not ok|    )/.test(line));
     const last = output.trim().split('\n').at(-1) ?? '';
     const counts = /(\d+) passed, (\d+) failed$/.exec(last);
@@ -55,7 +55,7 @@ async function runOnNode(context: CaseContext, archive: Archive): Promise<void> 
       [last, ...wrong].join('\n').slice(0, 4000),
     );
   } finally {
-    await onNode(node, `rm -rf ${FOLDER}`);
+    await onNode(node, `rm -rf ${DIRECTORY}`);
   }
 }
 

@@ -156,11 +156,11 @@ export const victims: readonly Victim[] = [
     async inject(context) {
       // Only in the agent's mount namespace. A node whose whole disk is full would also be a failure of the kubelet.
       const enter = `nsenter -t $(${agentPid}) -m`;
-      const folder = '/var/lib/sealift/checkpoints';
-      await onNode(context.target, `${enter} mount -t tmpfs -o size=64k none ${folder}`);
+      const directory = '/var/lib/sealift/checkpoints';
+      await onNode(context.target, `${enter} mount -t tmpfs -o size=64k none ${directory}`);
       return async () => {
         await sleepSeconds(20);
-        await onNode(context.target, `${enter} umount -l ${folder}`);
+        await onNode(context.target, `${enter} umount -l ${directory}`);
       };
     },
   },

@@ -329,8 +329,15 @@ describe.skipIf(found.missing !== undefined)(
       const kubectl = join(server.binaries, 'kubectl');
       if (!existsSync(kubectl)) return skip('no kubectl beside the API server');
       const apply = async (...more: string[]): Promise<string[]> => {
-        const folder = join(import.meta.dirname, '..', '..', 'crds', ...more.slice(0, 1));
-        const args = ['--kubeconfig', server.kubeconfig, 'apply', '-f', folder, ...more.slice(1)];
+        const directory = join(import.meta.dirname, '..', '..', 'crds', ...more.slice(0, 1));
+        const args = [
+          '--kubeconfig',
+          server.kubeconfig,
+          'apply',
+          '-f',
+          directory,
+          ...more.slice(1),
+        ];
         const { stdout } = await promisify(execFile)(kubectl, args);
         return stdout.trim().split('\n');
       };

@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { binaries } from '../testing/api-server.ts';
 import { render } from '../testing/chart.ts';
 
-const { folder = '' } = { ...binaries() } as { folder?: string };
-const hasHelm = existsSync(join(folder, 'helm'));
+const { directory = '' } = { ...binaries() } as { directory?: string };
+const hasHelm = existsSync(join(directory, 'helm'));
 if (!hasHelm) console.warn('SKIPPED, no helm beside the API server');
 
 interface Volumes {
@@ -37,7 +37,7 @@ interface Workload {
   };
 }
 const workload = (template: string, ...values: string[]): Workload =>
-  render({ binaries: folder }, template, values)?.at(-1) as unknown as Workload;
+  render({ binaries: directory }, template, values)?.at(-1) as unknown as Workload;
 const heapOf = ({ spec }: Workload): string | undefined =>
   spec.template.spec.containers[0]?.env.find((one) => one.name === 'NODE_OPTIONS')?.value;
 
@@ -63,18 +63,20 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
 
   it('keeps one of several operators running, on different nodes', () => {
     const several = ['operator.replicas=2'];
-    const [budget] = render({ binaries: folder }, 'disruption-budget.yaml', several) ?? [];
+    const [budget] = render({ binaries: directory }, 'disruption-budget.yaml', several) ?? [];
     expect(budget).toMatchObject({ kind: 'PodDisruptionBudget', spec: { maxUnavailable: 1 } });
     const { spec } = workload('operator.yaml', ...several).spec.template;
     expect(spec.topologySpreadConstraints).toHaveLength(1);
     expect(spec.priorityClassName).toBe('system-cluster-critical');
     // One that may not be evicted would keep its node from being drained.
-    expect(() => render({ binaries: folder }, 'disruption-budget.yaml')).toThrow(/could not find/);
+    expect(() => render({ binaries: directory }, 'disruption-budget.yaml')).toThrow(
+      /could not find/,
+    );
   });
 
   describe('encrypts stored images', () => {
     const rulesOf = (...values: string[]): string =>
-      JSON.stringify(render({ binaries: folder }, 'rbac.yaml', values));
+      JSON.stringify(render({ binaries: directory }, 'rbac.yaml', values));
     const agentOf = (...values: string[]) =>
       (workload('agent.yaml', ...values) as unknown as Volumes).spec.template.spec;
     const environment = (template: string, ...values: string[]) =>
@@ -85,7 +87,7 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
       );
 
     it('with a Secret that survives an uninstall, which only the operator reads by the API', () => {
-      const [secret] = render({ binaries: folder }, 'image-keys.yaml') ?? [];
+      const [secret] = render({ binaries: directory }, 'image-keys.yaml') ?? [];
       expect(secret).toMatchObject({
         kind: 'Secret',
         metadata: {
@@ -95,7 +97,7 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
       });
       // With a field here, an upgrade would take the operator's keys away.
       expect(Object.keys(secret ?? {})).not.toContain('data');
-      const holders = (render({ binaries: folder }, 'rbac.yaml') ?? []).filter((one) =>
+      const holders = (render({ binaries: directory }, 'rbac.yaml') ?? []).filter((one) =>
         JSON.stringify(one).includes('sealift-image-keys'),
       );
       expect(holders.map(({ kind, metadata }) => [kind, metadata?.name])).toEqual([
@@ -126,7 +128,7 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
       expect(rulesOf(theirs)).not.toMatch(/theirs|image-keys/);
       expect(environment('operator.yaml', theirs)).not.toHaveProperty('SEALIFT_IMAGE_KEY_SECRET');
       expect(environment('agent.yaml', theirs)).toMatchObject({ SEALIFT_ENCRYPT_IMAGES: 'true' });
-      expect(() => render({ binaries: folder }, 'image-keys.yaml', [theirs])).toThrow(
+      expect(() => render({ binaries: directory }, 'image-keys.yaml', [theirs])).toThrow(
         /could not find/,
       );
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fault points: named places at which a test can make the product fail. They are off unless SEALIFT_FAULT_DIR names a
-// folder. A file there with the name of a point arms that point, also while the process runs. Its text says what happens:
+// directory. A file there with the name of a point arms that point, also while the process runs. Its text says what happens:
 //   crash (or nothing), throw, delay:<ms>
 // The process removes the file when the point trips: each trips once, and the test sees that it has.
 import { readFileSync, rmSync } from 'node:fs';
@@ -25,17 +25,17 @@ export function parseAction(text: string): Action {
 
 let owner: ((name: string) => Promise<void> | undefined) | undefined;
 
-/** For the simulation, whose processes share this one: each point calls it instead of looking into the folder. */
+/** For the simulation, whose processes share this one: each point calls it instead of looking into the directory. */
 export function ownFaults(own: typeof owner): void {
   owner = own;
 }
 
-/** Passes a point. It costs nothing where no folder is named. */
+/** Passes a point. It costs nothing where no directory is named. */
 export async function fault(name: string): Promise<void> {
   if (owner) return owner(name);
-  const folder = process.env['SEALIFT_FAULT_DIR'];
-  if (folder === undefined) return;
-  const action = takeArmed(join(folder, name));
+  const directory = process.env['SEALIFT_FAULT_DIR'];
+  if (directory === undefined) return;
+  const action = takeArmed(join(directory, name));
   if (action?.kind === 'delay') await sleep(action.ms);
   else if (action?.kind === 'throw') throw new FaultError(name);
   else if (action) process.kill(process.pid, 'SIGKILL');

@@ -106,16 +106,17 @@ describe('a deadline', () => {
 });
 
 describe('fault points', () => {
-  let folder: string;
+  let directory: string;
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
-    process.env['SEALIFT_FAULT_DIR'] = folder;
+    directory = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
+    process.env['SEALIFT_FAULT_DIR'] = directory;
   });
   afterEach(() => {
     delete process.env['SEALIFT_FAULT_DIR'];
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   });
-  const arm = (point: string, action: string): void => writeFileSync(join(folder, point), action);
+  const arm = (point: string, action: string): void =>
+    writeFileSync(join(directory, point), action);
 
   it('have three actions', () => {
     expect(parseAction('')).toEqual({ kind: 'crash' });
@@ -140,7 +141,7 @@ describe('fault points', () => {
   it('trip once, and their files are removed', async () => {
     arm('x', 'throw');
     await expect(fault('x')).rejects.toThrow(FaultError);
-    expect(readdirSync(folder)).toEqual([]);
+    expect(readdirSync(directory)).toEqual([]);
     await fault('x');
   });
 });

@@ -26,23 +26,23 @@ import { files, type Manifest } from './definitions.ts';
 const startLimitMs = 120_000;
 const repository = join(import.meta.dirname, '..', '..');
 
-/** @returns the folder of the binaries, or why there is none. */
-export function binaries(): { folder: string; missing?: undefined } | { missing: string } {
-  const folder = process.env['SEALIFT_KUBE_BIN'] ?? join(repository, 'build', 'lab', 'bin');
+/** @returns the directory of the binaries, or why there is none. */
+export function binaries(): { directory: string; missing?: undefined } | { missing: string } {
+  const directory = process.env['SEALIFT_KUBE_BIN'] ?? join(repository, 'build', 'lab', 'bin');
   for (const name of ['etcd', 'kube-apiserver']) {
     try {
-      accessSync(join(folder, name), constants.X_OK);
+      accessSync(join(directory, name), constants.X_OK);
     } catch {
-      return { missing: `${join(folder, name)} is not there; set SEALIFT_KUBE_BIN` };
+      return { missing: `${join(directory, name)} is not there; set SEALIFT_KUBE_BIN` };
     }
   }
-  return { folder };
+  return { directory };
 }
 
 export interface TestServer {
   readonly kubeconfig: string;
   readonly client: Client;
-  /** Folder of the binaries: kubectl and helm may be there too. */
+  /** Directory of the binaries: kubectl and helm may be there too. */
   readonly binaries: string;
   /** Address of the server: `https://...`, with a self-signed certificate. */
   readonly url: string;
@@ -62,28 +62,28 @@ export interface TestServer {
 export async function startApiServer(): Promise<TestServer> {
   const found = binaries();
   if (found.missing !== undefined) throw new Error(found.missing);
-  const folder = mkdtempSync(join(tmpdir(), 'sealift-api-'));
+  const directory = mkdtempSync(join(tmpdir(), 'sealift-api-'));
   const [etcdPort, peerPort, apiPort] = await Promise.all([freePort(), freePort(), freePort()]);
   const etcdUrl = `http://127.0.0.1:${etcdPort}`;
-  const etcd = run(folder, join(found.folder, 'etcd'), [
-    `--data-dir=${join(folder, 'etcd')}`,
+  const etcd = run(directory, join(found.directory, 'etcd'), [
+    `--data-dir=${join(directory, 'etcd')}`,
     `--listen-client-urls=${etcdUrl}`,
     `--advertise-client-urls=${etcdUrl}`,
     `--listen-peer-urls=http://127.0.0.1:${peerPort}`,
     '--unsafe-no-fsync',
     '--log-level=warn',
   ]);
-  secrets(folder);
-  const kubeconfig = credentials(folder, apiPort, 'test-token');
+  secrets(directory);
+  const kubeconfig = credentials(directory, apiPort, 'test-token');
   const start = (): ChildProcess =>
-    run(folder, join(found.folder, 'kube-apiserver'), [
+    run(directory, join(found.directory, 'kube-apiserver'), [
       `--etcd-servers=${etcdUrl}`,
-      `--cert-dir=${join(folder, 'pki')}`,
+      `--cert-dir=${join(directory, 'pki')}`,
       '--bind-address=127.0.0.1',
       `--secure-port=${apiPort}`,
-      `--token-auth-file=${join(folder, 'tokens.csv')}`,
-      `--service-account-key-file=${join(folder, 'sa.key')}`,
-      `--service-account-signing-key-file=${join(folder, 'sa.key')}`,
+      `--token-auth-file=${join(directory, 'tokens.csv')}`,
+      `--service-account-key-file=${join(directory, 'sa.key')}`,
+      `--service-account-signing-key-file=${join(directory, 'sa.key')}`,
       '--service-account-issuer=https://kubernetes.default.svc',
       '--service-cluster-ip-range=10.96.0.0/24',
       '--authorization-mode=RBAC',
@@ -93,24 +93,24 @@ export async function startApiServer(): Promise<TestServer> {
   let server = start();
   const connect = (account?: string): Client => {
     const path =
-      account === undefined ? kubeconfig : credentials(folder, apiPort, tokenOf(account));
+      account === undefined ? kubeconfig : credentials(directory, apiPort, tokenOf(account));
     return new Client(new Rest(loadConfig(path)));
   };
   const client = connect();
   const stop = async (): Promise<void> => {
     await end(server);
     await end(etcd);
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   };
   try {
-    await ready(client, server, folder);
+    await ready(client, server, directory);
     await install(client);
   } catch (error) {
     await stop();
     throw error;
   }
   return {
-    binaries: found.folder,
+    binaries: found.directory,
     url: `https://127.0.0.1:${apiPort}`,
     kubeconfig,
     client,
@@ -119,7 +119,7 @@ export async function startApiServer(): Promise<TestServer> {
     restart: async () => {
       await end(server);
       server = start();
-      await ready(client, server, folder);
+      await ready(client, server, directory);
       await served(client);
     },
     stop,
@@ -169,10 +169,10 @@ async function established(client: Client, name: string): Promise<void> {
   }
 }
 
-async function ready(client: Client, server: ChildProcess, folder: string): Promise<void> {
+async function ready(client: Client, server: ChildProcess, directory: string): Promise<void> {
   const limit = Date.now() + startLimitMs;
   for (;;) {
-    if (server.exitCode !== null) throw new Error(`kube-apiserver ended:\n${log(folder)}`);
+    if (server.exitCode !== null) throw new Error(`kube-apiserver ended:\n${log(directory)}`);
     try {
       // The server creates the default namespace after it reports that it is ready.
       await client.rest.request({
@@ -183,7 +183,7 @@ async function ready(client: Client, server: ChildProcess, folder: string): Prom
       return;
     } catch (error) {
       if (Date.now() > limit)
-        throw new Error(`${messageOf(error)}\n${log(folder)}`, { cause: error });
+        throw new Error(`${messageOf(error)}\n${log(directory)}`, { cause: error });
       await sleep(200);
     }
   }
@@ -203,15 +203,15 @@ async function served(client: Client): Promise<void> {
   }
 }
 
-function run(folder: string, command: string, args: string[]): ChildProcess {
-  const out = openSync(join(folder, 'log'), 'a');
+function run(directory: string, command: string, args: string[]): ChildProcess {
+  const out = openSync(join(directory, 'log'), 'a');
   // It ends with the test process, however that ends.
   const tied = ['--pdeathsig', 'KILL', command, ...args];
-  return spawn('setpriv', tied, { stdio: ['ignore', out, out], cwd: folder });
+  return spawn('setpriv', tied, { stdio: ['ignore', out, out], cwd: directory });
 }
 
-function log(folder: string): string {
-  return readFileSync(join(folder, 'log'), 'utf8').slice(-3000);
+function log(directory: string): string {
+  return readFileSync(join(directory, 'log'), 'utf8').slice(-3000);
 }
 
 async function end(child: ChildProcess): Promise<void> {
@@ -225,16 +225,16 @@ async function end(child: ChildProcess): Promise<void> {
 const accounts = ['sealift:sealift-operator', 'sealift:sealift-agent'];
 const tokenOf = (account: string): string => `token-${account.replace(':', '-')}`;
 
-function secrets(folder: string): void {
+function secrets(directory: string): void {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  writeFileSync(join(folder, 'sa.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  writeFileSync(join(directory, 'sa.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
   const users = accounts.map((one) => `${tokenOf(one)},system:serviceaccount:${one},${one}`);
   const lines = ['test-token,admin,admin,system:masters', ...users];
-  writeFileSync(join(folder, 'tokens.csv'), `${lines.join('\n')}\n`);
+  writeFileSync(join(directory, 'tokens.csv'), `${lines.join('\n')}\n`);
 }
 
-function credentials(folder: string, port: number, token: string): string {
-  const path = join(folder, `kubeconfig-${token}`);
+function credentials(directory: string, port: number, token: string): string {
+  const path = join(directory, `kubeconfig-${token}`);
   const config = {
     apiVersion: 'v1',
     kind: 'Config',

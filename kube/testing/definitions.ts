@@ -15,11 +15,11 @@ export interface Manifest {
   readonly [field: string]: unknown;
 }
 
-const folder = join(import.meta.dirname, '..', '..', 'crds');
+const directory = join(import.meta.dirname, '..', '..', 'crds');
 
 /** The generated CustomResourceDefinitions, read from the disk. */
 export function files(): Manifest[] {
-  return readdirSync(folder)
+  return readdirSync(directory)
     .filter((name) => name.endsWith('.yaml'))
-    .map((name) => parse(readFileSync(join(folder, name), 'utf8')) as Manifest);
+    .map((name) => parse(readFileSync(join(directory, name), 'utf8')) as Manifest);
 }

@@ -165,14 +165,14 @@ export class Agent {
     );
   }
 
-  /** @param ownImages the folder in which the node that took the checkpoint stores a request's images */
+  /** @param ownImages the directory in which the node that took the checkpoint stores a request's images */
   #addTarget<T extends Handover>(
     kind: HandoverKind,
     resource: Resource<T>,
     ownImages: (request: T) => string,
   ): void {
     const informer = this.#informer(resource, 'status.target.nodeName');
-    // A checkpoint of this node is restored from where it is stored; images from another node get the request's folder.
+    // A checkpoint of this node is restored from where it is stored; images from another node get the request's directory.
     const imageId = (request: T): string =>
       request.status?.source?.nodeName === this.#options.config.nodeName
         ? ownImages(request)
@@ -287,9 +287,9 @@ export class Agent {
   }
 }
 
-/** A migration's images have the request's own folder on both nodes. */
+/** A migration's images have the request's own directory on both nodes. */
 const migrationImages = (request: MigrationRequest): string => request.metadata.uid;
 
-/** A restore's images have the checkpoint's folder on the node that took it. */
+/** A restore's images have the checkpoint's directory on the node that took it. */
 const restoreImages = (request: RestoreRequest): string =>
   request.status?.checkpointId ?? request.metadata.uid;

@@ -10,11 +10,11 @@ import { pluginFaults } from './node/runtime/plugin-faults.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
 
-/** The texts of a folder's sources, without tests. */
-function sources(folder: string, ending: RegExp): string {
-  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+/** The texts of a directory's sources, without tests. */
+function sources(directory: string, ending: RegExp): string {
+  return readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' })
     .filter((path) => ending.test(path) && !/\.test\.ts$|(^|\/)(tests|testing|build)\//.test(path))
-    .map((path) => read(join(folder, path)))
+    .map((path) => read(join(directory, path)))
     .join('\n');
 }
 const all = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1]);
@@ -25,7 +25,7 @@ const listed = all(read('docs/faults.md'), /^\| `([a-z]+\.[a-zA-Z_-]+)` \|/gm);
 describe('the list of fault points', () => {
   it('has those of operator and agent', () => {
     const text = ['operator/src', 'node-agent/src', 'kube/src']
-      .map((folder) => sources(folder, /\.ts$/))
+      .map((directory) => sources(directory, /\.ts$/))
       .join('\n');
     // Some names are arguments of functions that pass the point.
     const named = [
@@ -39,8 +39,8 @@ describe('the list of fault points', () => {
   it.each([
     ['shim', 'native/shim', /^shim\./],
     ['plugin', 'native/criu-plugin', /^(dump|restore)\./],
-  ])('has those of the %s', (_what, folder, own) => {
-    const points = all(sources(folder, /\.c$/), /\bfault\("([^"]+)"\)/g);
+  ])('has those of the %s', (_what, directory, own) => {
+    const points = all(sources(directory, /\.c$/), /\bfault\("([^"]+)"\)/g);
     const expected = listed
       .filter((name) => own.test(name ?? ''))
       .flatMap((name) => [`${name}.before`, `${name}.after`]);
@@ -61,14 +61,14 @@ describe('the list of fault points', () => {
 });
 
 describe('the plugin’s fault points', () => {
-  let folder: string;
+  let directory: string;
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
-    process.env['SEALIFT_FAULT_DIR'] = folder;
+    directory = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
+    process.env['SEALIFT_FAULT_DIR'] = directory;
   });
   afterEach(() => {
     delete process.env['SEALIFT_FAULT_DIR'];
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   });
 
   it('are read from the files for the next dump or restore, once', async () => {
@@ -78,18 +78,18 @@ describe('the plugin’s fault points', () => {
       ['plugin.restore.gate.before', 'crash\n'],
       ['source.dump.before', 'throw'],
     ] as const) {
-      writeFileSync(join(folder, name), action);
+      writeFileSync(join(directory, name), action);
     }
     expect(await pluginFaults('dump')).toEqual({
       SEALIFT_FAULT: 'dump.hold.after,dump.image.before:kill',
     });
     expect(await pluginFaults('dump')).toEqual({});
     expect(await pluginFaults('restore')).toEqual({ SEALIFT_FAULT: 'restore.gate.before:kill' });
-    expect(readdirSync(folder)).toEqual(['source.dump.before']);
+    expect(readdirSync(directory)).toEqual(['source.dump.before']);
   });
 
-  it('are empty where the folder does not exist or is not named', async () => {
-    rmSync(folder, { recursive: true });
+  it('are empty where the directory does not exist or is not named', async () => {
+    rmSync(directory, { recursive: true });
     expect(await pluginFaults('dump')).toEqual({});
     delete process.env['SEALIFT_FAULT_DIR'];
     expect(await pluginFaults('dump')).toEqual({});

@@ -23,7 +23,7 @@ import { addHandler, removeHandler, type RuntimeParts } from './node/install/run
 import {
   LOADED_MARK,
   refuseWhileUsed,
-  removeEmptyFolders,
+  removeEmptyDirectories,
   removeFiles,
   unloadDriver,
 } from './node/install/uninstall.ts';
@@ -65,7 +65,7 @@ export async function install(config: Config, log: Logger): Promise<void> {
   }
 }
 
-/** In the agent's run folder: why the driver could not be loaded. */
+/** In the agent's run directory: why the driver could not be loaded. */
 const DRIVER_PROBLEM = 'driver-problem.json';
 
 /** Path of the OCI wrapper on the node. */
@@ -130,7 +130,7 @@ export async function uninstall(config: Config, log: Logger): Promise<void> {
   await withdrawNode(apiClient(), config.nodeName);
   // Last: sealift-host, with which the agent runs the host's programs, is among the files.
   await removeFiles(config);
-  await removeEmptyFolders(host, [config.installDir, config.stateDir, config.runDir]);
+  await removeEmptyDirectories(host, [config.installDir, config.stateDir, config.runDir]);
   log.info({ node: config.nodeName }, 'Sealift is off this node');
 }
 

@@ -7,16 +7,16 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readyChecks } from './readiness.ts';
 
 describe('the agent is ready', () => {
-  let folder: string;
+  let directory: string;
   let server: Server;
-  const path = (name: string): string => join(folder, name);
+  const path = (name: string): string => join(directory, name);
   const files = [
     ...['opt/bin/sealift-runc', 'opt/bin/runc', 'opt/bin/criu'],
     ...['opt/lib/criu/ibverbs_plugin.so', 'cni/sealift'],
   ];
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'sealift-ready-'));
+    directory = mkdtempSync(join(tmpdir(), 'sealift-ready-'));
     for (const name of files) {
       mkdirSync(dirname(path(name)), { recursive: true });
       writeFileSync(path(name), '');
@@ -27,7 +27,7 @@ describe('the agent is ready', () => {
   });
   afterEach(async () => {
     await new Promise((resolve) => server.close(resolve));
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   });
 
   async function problems(more: object = {}): Promise<Record<string, string>> {

@@ -268,15 +268,15 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
   });
 
   it('continues where another operator has stopped', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
-    process.env['SEALIFT_FAULT_DIR'] = folder;
-    writeFileSync(join(folder, 'operator.create-target.after'), 'throw');
+    const directory = mkdtempSync(join(tmpdir(), 'sealift-fault-'));
+    process.env['SEALIFT_FAULT_DIR'] = directory;
+    writeFileSync(join(directory, 'operator.create-target.after'), 'throw');
     const source = await c.run('again');
     const request = await c.migrate('again', 'again');
     const target = await created(c, 'again');
     const { status } = await c.until(moves, 'again', { phase: 'Preparing' });
     await c.stopOperator();
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
     delete process.env['SEALIFT_FAULT_DIR'];
 
     await c.bind(target, 'b');

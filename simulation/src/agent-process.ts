@@ -7,7 +7,7 @@ import { Journal } from '../../node-agent/src/support/journal/journal.ts';
 import type { SocketHandlers } from '../../node-agent/src/callers/socket/server.ts';
 import type { Server } from '../../node-agent/src/node/operations.ts';
 import type { ApiServer } from './api/server.ts';
-import { SimulatedJournalFolder } from './node/disk.ts';
+import { SimulatedJournalDirectory } from './node/disk.ts';
 import type { Machine } from './node/machine.ts';
 import { simulatedOperations, type NodeParts } from './node/operations.ts';
 import type { Process } from './process.ts';
@@ -20,7 +20,7 @@ export interface AgentParts extends NodeParts {
 /** Runs the agent until its process dies. */
 export async function runAgent(process: Process, parts: AgentParts): Promise<void> {
   const { machine, server, log } = parts;
-  const { journal } = await Journal.open(new SimulatedJournalFolder(machine));
+  const { journal } = await Journal.open(new SimulatedJournalDirectory(machine));
   const env = { NODE_NAME: machine.name, NODE_IP: machine.name, SEALIFT_HOST_ROOT: '/' };
   const config = readConfig(env);
   const agent = new Agent({

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # What a kind cluster needs beyond the lab's binaries, built from Go modules: kind itself, kubeadm and kube-proxy, containerd
-# 2.x, crictl and CoreDNS. Each folder under go/ is one module, as in the lab.
+# 2.x, crictl and CoreDNS. Each directory under go/ is one module, as in the lab.
 
 KIND_MODULES="kind kubernetes containerd crictl coredns"
 

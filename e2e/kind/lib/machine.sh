@@ -24,7 +24,7 @@ machine_key() {
 		"$(kind_binaries_key kind)" "@$LAB_PKI/ssh.pub" "$LAB_DISK_SIZE" "$KIND_IMAGE"
 }
 
-# The lab's node.sh and accel.sh ask for it: a folder with disk.img, vmlinuz and initrd.
+# The lab's node.sh and accel.sh ask for it: a directory with disk.img, vmlinuz and initrd.
 rootfs_dir() { cache_dir kind-machine "$(machine_key)"; }
 
 machine_up() {
@@ -58,7 +58,7 @@ machine_build() {
 	rootfs_finish_disk "$out"
 }
 
-# The folder of the VM with each node's image store.
+# The directory of the VM with each node's image store.
 MACHINE_STORES=/var/lib/kind-stores
 
 # machine_stores ROOT: unpack the image store of the node image once for each node. In a plain kind cluster it is below /var of

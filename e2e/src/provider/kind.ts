@@ -51,8 +51,8 @@ export function kind(dir: string): Provider {
     ...speed,
     chartValues: { agent: { tolerations: [] } },
     runOnNode: (node, line, timeoutMs) => command(['exec', node, line], timeoutMs),
-    async unpack(node, archive, folder) {
-      const line = `'${script}' exec ${node} 'tar -xz -C ${folder}' <'${archive}'`;
+    async unpack(node, archive, directory) {
+      const line = `'${script}' exec ${node} 'tar -xz -C ${directory}' <'${archive}'`;
       await run('bash', ['-c', line], { timeoutMs: 120_000 * speed.slowness });
     },
     async loadImage(archive, nodes) {

@@ -31,8 +31,8 @@ export function lab(dir: string): Provider {
     moveTimeouts: {},
     chartValues: {},
     runOnNode: (node, line, timeoutMs) => run(script, ['ssh', numberOf(node), line], { timeoutMs }),
-    async unpack(node, archive, folder) {
-      const copy = `'${script}' ssh ${numberOf(node)} tar -xz -C ${folder} <'${archive}'`;
+    async unpack(node, archive, directory) {
+      const copy = `'${script}' ssh ${numberOf(node)} tar -xz -C ${directory} <'${archive}'`;
       await run('bash', ['-c', copy]);
     },
     loadImage: (archive, nodes) => command(['load', archive, ...nodes.map(numberOf)], 600_000),

@@ -55,8 +55,8 @@ export interface Provider {
   readonly moveTimeouts: Partial<MigrationRequest['spec']['timeouts']>;
   /** Runs a shell line on a node, as root. @returns its output. @throws CommandError */
   runOnNode(node: string, line: string, timeoutMs: number): Promise<string>;
-  /** Unpacks a .tar.gz of this machine into a folder of a node. */
-  unpack(node: string, archive: string, folder: string): Promise<void>;
+  /** Unpacks a .tar.gz of this machine into a directory of a node. */
+  unpack(node: string, archive: string, directory: string): Promise<void>;
   loadImage(archive: string, nodes: readonly string[]): Promise<void>;
   setCable(node: string, cable: Cable, state: 'up' | 'down'): Promise<void>;
   /** Takes a node's power for a moment. Returns before it is back. */

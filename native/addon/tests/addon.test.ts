@@ -167,28 +167,28 @@ describe.runIf(built && root && namespaces())('in network namespaces', () => {
 });
 
 describe.runIf(built)('on the host', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'sealift-addon-'));
-  afterAll(() => rmSync(folder, { recursive: true }));
+  const directory = mkdtempSync(join(tmpdir(), 'sealift-addon-'));
+  afterAll(() => rmSync(directory, { recursive: true }));
 
   it("tells the kernel's release", () => {
     expect(addon.kernelRelease()).toBe(execFileSync('uname', ['-r']).toString().trim());
   });
 
   it('syncs a directory, and only that', async () => {
-    writeFileSync(join(folder, 'file'), '');
-    await addon.fsyncDir(folder);
-    expect(await code(addon.fsyncDir(join(folder, 'file')))).toBe('ENOTDIR');
-    expect(await code(addon.fsyncDir(join(folder, 'nope')))).toBe('ENOENT');
+    writeFileSync(join(directory, 'file'), '');
+    await addon.fsyncDir(directory);
+    expect(await code(addon.fsyncDir(join(directory, 'file')))).toBe('ENOTDIR');
+    expect(await code(addon.fsyncDir(join(directory, 'nope')))).toBe('ENOENT');
   });
 
   it('refuses what is no module', async () => {
-    expect(await code(addon.finitModule(join(folder, 'nope.ko')))).toBe('ENOENT');
+    expect(await code(addon.finitModule(join(directory, 'nope.ko')))).toBe('ENOENT');
     expect(await code(addon.deleteModule(''))).toBe('BadArgument');
     expect(addon.moduleLoaded('no-such-module')).toBe(false);
   });
 
   it.runIf(root)('makes a device node that any user may open, and replaces another', async () => {
-    const node = join(folder, 'null');
+    const node = join(directory, 'null');
     await addon.makeCharDevice(node, 1, 5);
     await addon.makeCharDevice(node, 1, 3);
     await addon.makeCharDevice(node, 1, 3);

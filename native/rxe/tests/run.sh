@@ -6,7 +6,7 @@
 # ONLY, a regular expression, picks checks by name.
 # The last line is `N passed, N failed`, or says why nothing ran: `skipped: ...`.
 # usage: run.sh [BIN [MODULE]]
-#   BIN  folder with the programs; default: where this file is
+#   BIN  directory with the programs; default: where this file is
 set -u
 
 bin=$(cd "${1:-$(dirname "$0")}" && pwd)

@@ -1,21 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A virtual machine for the driver's tests: one emulated CPU, no network, a folder shared with it.
+# A virtual machine for the driver's tests: one emulated CPU, no network, a directory shared with it.
 # usage: vm.sh start | run COMMAND... | stop
 #   start  boot the kernel, initrd and disk in VM_BOOT; changes to the disk are thrown away
-#   run    run a command in the guest as root, in the shared folder; its output and exit code are vm.sh's.
+#   run    run a command in the guest as root, in the shared directory; its output and exit code are vm.sh's.
 #          VM_TIMEOUT (seconds, default 900) bounds it
-#   VM_BOOT  folder with vmlinuz, initrd and disk.img (raw ext4), say a node-disk-* of the lab's cache
-#   VM_DIR   folder of the machine's own files; VM_DIR/share is /share in the guest
+#   VM_BOOT  directory with vmlinuz, initrd and disk.img (raw ext4), say a node-disk-* of the lab's cache
+#   VM_DIR   directory of the machine's own files; VM_DIR/share is /share in the guest
 #   VM_APPEND  more kernel parameters
 set -euo pipefail
 
-dir=${VM_DIR:?"the machine's own folder"}
+dir=${VM_DIR:?"the machine's own directory"}
 share=$dir/share
 die() { echo "vm.sh: $*" >&2; exit 1; }
 alive() { [ -s "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; }
 
-# The guest has no service to talk to: its init runs one file after the other from the shared folder.
+# The guest has no service to talk to: its init runs one file after the other from the shared directory.
 agent() {
 	cat <<'AGENT'
 mount -t sysfs sysfs /sys
@@ -40,7 +40,7 @@ AGENT
 }
 
 start() {
-	local boot=${VM_BOOT:?"a folder with vmlinuz, initrd and disk.img"} tries=1200 disk
+	local boot=${VM_BOOT:?"a directory with vmlinuz, initrd and disk.img"} tries=1200 disk
 	alive && die "it runs already"
 	disk=$(cd "$boot" && pwd)/disk.img
 	mkdir -p "$share"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A scratch folder with a runc and CNI plugins that write down how they were called, and an agent's
+// A scratch directory with a runc and CNI plugins that write down how they were called, and an agent's
 // socket whose answers the test chooses. The shim itself is the real binary.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -70,7 +70,7 @@ export class Bench {
 
   constructor(shim: string) {
     this.#shim = shim;
-    for (const folder of ['bundle', 'root', 'bin', 'cni']) mkdirSync(join(this.dir, folder));
+    for (const directory of ['bundle', 'root', 'bin', 'cni']) mkdirSync(join(this.dir, directory));
     for (const [path, text] of [
       ['bin/runc', RECORDER],
       ['cni/macvlan', PLUGIN],

@@ -44,7 +44,7 @@ export interface NodeOperations {
   readonly send: typeof sendImages;
   /** The HTTPS server for images from other agents. */
   receiver(on: Pick<ReceiverOptions, 'expected' | 'started' | 'received' | 'failed'>): Server;
-  /** Called once, before anything else: makes folders and removes the cgroups that earlier dumps have left. */
+  /** Called once, before anything else: makes directories and removes the cgroups that earlier dumps have left. */
   prepare(): Promise<void>;
   /** Syncs CNI's records of the node's sandboxes to the disk. */
   syncCniState(): Promise<void>;

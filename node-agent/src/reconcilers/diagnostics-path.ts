@@ -3,7 +3,7 @@
 import type { Diagnostics } from '../node/diagnostics/diagnostics.ts';
 import type { Entry } from '../support/journal/journal.ts';
 
-/** The message, with the node and the folder that has the failure's diagnostics. */
+/** The message, with the node and the directory that has the failure's diagnostics. */
 export function withDiagnosticsPath(
   diagnostics: Diagnostics | undefined,
   message: string,

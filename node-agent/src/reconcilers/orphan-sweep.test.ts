@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sweep on a real journal and a real image folder.
+// The sweep on a real journal and a real image directory.
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -81,7 +81,7 @@ const base: Entry = {
 };
 async function begin(change: Partial<Entry> = {}): Promise<void> {
   await journal.put({ ...base, ...change });
-  await store.createFolder(REQUEST_UID, 'main');
+  await store.createDirectory(REQUEST_UID, 'main');
 }
 const left = async () => [journal.all().map((one) => one.stage), await store.ids()];
 const minutes = (n: number) => clock.advance(n * 60_000);
@@ -198,7 +198,7 @@ describe('what is left', () => {
         spec: { podName: 'app' },
         status: { nodeName, checkpointId: 'kept' },
       });
-    for (const id of ['kept', 'nobody']) await store.createFolder(id, 'main');
+    for (const id of ['kept', 'nobody']) await store.createDirectory(id, 'main');
     api.put(checkpointRequests, owner('node-a'));
     await sweep.sweep();
     expect(await store.ids()).toHaveLength(2);
@@ -220,7 +220,7 @@ describe('what is left', () => {
   it('is half-received images, after a restart', async () => {
     await mkdir(join(dir, 'images', '.incoming-x'));
     await writeFile(join(dir, 'images', '.incoming-x', 'f'), '');
-    await store.createFolder('whole', 'main');
+    await store.createDirectory('whole', 'main');
     await removeIncoming(join(dir, 'images'));
     await removeIncoming(join(dir, 'nowhere'));
     expect(await store.ids()).toEqual(['whole']);

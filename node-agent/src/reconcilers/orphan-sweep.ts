@@ -74,7 +74,7 @@ export class OrphanSweep {
     this.#clock = deps.clock ?? realClock;
   }
 
-  /** Looks at every journal entry and every image folder once. One that fails does not stop the others. */
+  /** Looks at every journal entry and every image directory once. One that fails does not stop the others. */
   async sweep(): Promise<void> {
     for (const entry of this.#deps.journal.all()) {
       await this.#try(entry.id, () => this.#sweepEntry(entry));
@@ -231,7 +231,7 @@ export class OrphanSweep {
   }
 }
 
-/** Removes the folders of incomplete images that a crash has left. */
+/** Removes the directories of incomplete images that a crash has left. */
 export async function removeIncoming(checkpointDir: string): Promise<void> {
   try {
     for (const name of await readdir(checkpointDir)) {

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { AgentError } from './errors.ts';
 
 const port = z.coerce.number().int().min(0).max(65535);
-const folder = z.string().startsWith('/');
+const directory = z.string().startsWith('/');
 
 const environment = z.object({
   NODE_NAME: z.string().min(1),
@@ -15,23 +15,23 @@ const environment = z.object({
   NODE_IP: z.string().min(1),
   SEALIFT_PORT: port.default(7460),
   SEALIFT_METRICS_PORT: port.default(7461),
-  SEALIFT_TLS_DIR: folder.default('/run/sealift/tls'),
+  SEALIFT_TLS_DIR: directory.default('/run/sealift/tls'),
   /** Where the Secret with the keys of stored images is mounted. */
-  SEALIFT_IMAGE_KEY_DIR: folder.default('/etc/sealift/image-keys'),
+  SEALIFT_IMAGE_KEY_DIR: directory.default('/etc/sealift/image-keys'),
   /** `true`: images of checkpoints are encrypted on the node's disk. */
   SEALIFT_ENCRYPT_IMAGES: z.enum(['true', 'false']).default('true'),
-  SEALIFT_STATE_DIR: folder.default('/var/lib/sealift'),
-  SEALIFT_SOCKET: folder.default('/run/sealift/agent.sock'),
-  SEALIFT_CNI_BIN_DIR: folder.default('/opt/cni/bin'),
+  SEALIFT_STATE_DIR: directory.default('/var/lib/sealift'),
+  SEALIFT_SOCKET: directory.default('/run/sealift/agent.sock'),
+  SEALIFT_CNI_BIN_DIR: directory.default('/opt/cni/bin'),
   /** `true`: the agent writes the runtime handler into containerd's configuration. */
   SEALIFT_CONFIGURE_RUNTIME: z.enum(['true', 'false']).default('false'),
   SEALIFT_RUNTIME_HANDLER: z.string().min(1).default('sealift'),
-  /** Folder of the image whose files the agent installs on the node. */
-  SEALIFT_BUNDLE: folder.default('/opt/bundle'),
-  /** Folder of the node into which they go. The programs work in this folder only. */
-  SEALIFT_INSTALL_DIR: folder.default('/opt/sealift'),
+  /** Directory of the image whose files the agent installs on the node. */
+  SEALIFT_BUNDLE: directory.default('/opt/bundle'),
+  /** Directory of the node into which they go. The programs work in this directory only. */
+  SEALIFT_INSTALL_DIR: directory.default('/opt/sealift'),
   /** Where the agent sees the host's files; `/` if the agent runs on the host itself. */
-  SEALIFT_HOST_ROOT: folder.default('/proc/1/root'),
+  SEALIFT_HOST_ROOT: directory.default('/proc/1/root'),
   /** Program that enters the host's mount namespace; empty if the agent runs on the host itself. */
   SEALIFT_HOST_ENTER: z.string().default('/opt/sealift/bin/sealift-host'),
 });

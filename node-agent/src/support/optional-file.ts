@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files and folders that may not be there.
+// Files and directories that may not be there.
 import { readdir, readFile } from 'node:fs/promises';
 import { isErrno } from './errors.ts';
 
-/** Names of what is in a folder, in the folder's order; none if there is no such folder. */
+/** Names of what is in a directory, in the directory's order; none if there is no such directory. */
 export async function namesIn(dir: string): Promise<string[]> {
   return (await ifExists(readdir(dir))) ?? [];
 }

@@ -4,7 +4,7 @@ import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runHere } from '../node/host/host.ts';
 
-/** @returns the folder with ca.crt, tls.crt and tls.key; the CA is made once per `dir`. */
+/** @returns the directory with ca.crt, tls.crt and tls.key; the CA is made once per `dir`. */
 export async function certificates(
   dir: string,
   names: { ca: string; san: string },

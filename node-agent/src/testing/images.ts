@@ -19,7 +19,7 @@ export const manifestHeader = (id: string): ManifestHeader => ({
   objects: { qp: 1, cq: 1, mr: 1 },
 });
 
-/** Writes images of one container into an empty folder. */
+/** Writes images of one container into an empty directory. */
 export async function writeImages(dir: string): Promise<void> {
   await mkdir(join(dir, 'main'));
   await writeFile(join(dir, 'main', 'pages-1.img'), randomBytes(300_000));
@@ -27,8 +27,8 @@ export async function writeImages(dir: string): Promise<void> {
   await writeFile(join(dir, 'rootfs.tar'), randomBytes(1000));
 }
 
-/** Folders that go when the file's tests have ended. */
-export class TestFolders {
+/** Directories that go when the file's tests have ended. */
+export class TestDirectories {
   base = '';
   #count = 0;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests of the source: one node whose agent can die at every effect, a real journal, a real image folder and the
+// For tests of the source: one node whose agent can die at every effect, a real journal, a real image directory and the
 // real loop. The node itself is the few flags of SourceNode; each test gets a new one.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

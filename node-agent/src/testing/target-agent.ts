@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests of the target: one node whose agent can die, a real journal, real gates, a real image folder and the real
+// For tests of the target: one node whose agent can die, a real journal, real gates, a real image directory and the real
 // loop. TargetNode stands in for the runtime and CRIU: they wait at the gates as the shim and the plugin do.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -152,8 +152,8 @@ export function resumeGate(container = 'main'): Promise<void> {
   );
 }
 export async function images(): Promise<void> {
-  const folder = await store.createFolder(REQUEST_UID, 'main');
-  await writeFile(join(folder, 'core.img'), 'x');
+  const directory = await store.createDirectory(REQUEST_UID, 'main');
+  await writeFile(join(directory, 'core.img'), 'x');
   const manifest = await store.seal(REQUEST_UID, header);
   const checkpointDigest = digestOf(formatManifest(manifest));
   put({ sourceAgent: { state: 'Sent', checkpointDigest } });

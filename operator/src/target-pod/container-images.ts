@@ -32,7 +32,7 @@ export function pinImage(image: string, imageID: string | undefined): string {
   return repository === repositoryOf(image) ? `${image}@${digest}` : image;
 }
 
-/** As container runtimes complete a name: without a registry it is one of docker.io, without a folder of its library. */
+/** As container runtimes complete a name: without a registry it is one of docker.io, without a directory of its library. */
 function repositoryOf(image: string): string {
   const name = image.replace(/:[^:/]+$/, '');
   const [first = '', ...rest] = name.split('/');

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A node's disk as the agent uses it: the journal's folder and the store of images. The methods that read and write
+// A node's disk as the agent uses it: the journal's directory and the store of images. The methods that read and write
 // files are replaced; everything above them is the product's code.
 import { withFaults } from '../../../kube/src/index.ts';
-import type { Folder } from '../../../node-agent/src/support/journal/folder.ts';
+import type { Directory } from '../../../node-agent/src/support/journal/journal-directory.ts';
 import {
   digestOf,
   formatManifest,
@@ -14,8 +14,8 @@ import { ImageStore } from '../../../node-agent/src/node/transfer/image-store.ts
 import { runEffect } from './kernel.ts';
 import type { Machine } from './machine.ts';
 
-/** The journal's folder. A file has its old or its new content, whenever the agent dies. */
-export class SimulatedJournalFolder implements Folder {
+/** The journal's directory. A file has its old or its new content, whenever the agent dies. */
+export class SimulatedJournalDirectory implements Directory {
   readonly #machine: Machine;
 
   constructor(machine: Machine) {
@@ -56,7 +56,7 @@ export class SimulatedImageStore extends ImageStore {
   override saveManifest(id: string, manifest: Manifest): Promise<Manifest> {
     return runEffect(this.#machine.timeline, 3, () => {
       const image = this.#machine.images.get(id);
-      if (!image) throw Object.assign(new Error('no such folder'), { code: 'ENOENT' });
+      if (!image) throw Object.assign(new Error('no such directory'), { code: 'ENOENT' });
       image.manifest = manifest;
       return manifest;
     });

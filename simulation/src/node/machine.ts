@@ -76,7 +76,7 @@ export class Machine {
   readonly containers = new Map<string, Container>();
   readonly images = new Map<string, Image>();
   readonly journal = new Map<string, string>();
-  /** Folders of CRIU's logs, by request. */
+  /** Directories of CRIU's logs, by request. */
   readonly work = new Set<string>();
   /** `<request UID>/<container>` of restores after which CRIU has detached from the tasks. */
   readonly detached = new Set<string>();

@@ -136,8 +136,8 @@ describe('the certificate of a node’s agent', () => {
     expect(await agent.look()).toBe(true);
     expect((await current()).cert).not.toEqual(cert);
     const isLink = (await lstat(join(dir, 'tls'))).isSymbolicLink();
-    const folders = (await readdir(dir)).filter((name) => name.startsWith('tls.'));
-    expect([isLink, folders.length], 'whoever reads the old one may finish').toEqual([true, 2]);
+    const directories = (await readdir(dir)).filter((name) => name.startsWith('tls.'));
+    expect([isLink, directories.length], 'whoever reads the old one may finish').toEqual([true, 2]);
   });
 
   it('is not a node’s whose name differs, nor of an authority that nobody trusts any more', async () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The certificate of this node's agent: asks the operator for one, and for another before it ends (docs/adr/0015). Key and
-// certificate are in a folder that does not outlive a boot.
+// certificate are in a directory that does not outlive a boot.
 import { createPublicKey, createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -30,7 +30,7 @@ export interface AgentCertificateParts {
   readonly nodeName: string;
   /** The chart's. */
   readonly namespace: string;
-  /** A link, which the agent makes, to the folder with the files; folders beside it have names that begin with its own. */
+  /** A link, which the agent makes, to the directory with the files; directories beside it have names that begin with its own. */
   readonly dir: string;
 }
 
@@ -164,20 +164,20 @@ export class AgentCertificate {
     return { name: certificateSigningRequests.parse(created).metadata.name, key };
   }
 
-  /** A new folder takes the place of the old one at once, which stays for whoever is reading it. */
+  /** A new directory takes the place of the old one at once, which stays for whoever is reading it. */
   async #write(files: Record<keyof Certificates, Buffer | string>): Promise<void> {
     const { dir, clock } = this.#parts;
-    const folder = `${dir}.${clock.now()}`;
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const directory = `${dir}.${clock.now()}`;
+    await mkdir(directory, { recursive: true, mode: 0o700 });
     for (const [part, name] of Object.entries(tlsFiles) as [keyof Certificates, string][]) {
-      await writeFile(join(folder, name), files[part], { mode: 0o600 });
+      await writeFile(join(directory, name), files[part], { mode: 0o600 });
     }
-    const link = `${folder}.link`;
+    const link = `${directory}.link`;
     await rm(link, { force: true });
-    await symlink(basename(folder), link);
+    await symlink(basename(directory), link);
     await rename(link, dir);
     const others = (await readdir(dirname(dir)))
-      .filter((name) => name.startsWith(`${basename(dir)}.`) && name !== basename(folder))
+      .filter((name) => name.startsWith(`${basename(dir)}.`) && name !== basename(directory))
       .sort();
     for (const name of others.slice(0, -1)) {
       await rm(join(dirname(dir), name), { recursive: true, force: true });

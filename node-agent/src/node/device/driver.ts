@@ -54,12 +54,12 @@ export class RdmaDriver {
    * Makes a node of the device on a disk. CRIU opens a file that a process has mapped from a file system without a block
    * device (devtmpfs, tmpfs), and uverbs refuses to be opened from another network namespace. Of a file on a disk CRIU
    * takes the mapping's path only (criu/proc_parse.c, vma_get_mapfile()).
-   * @param folder the same path on the host and in the agent's container, not mounted `nodev`
+   * @param directory the same path on the host and in the agent's container, not mounted `nodev`
    * @returns the node's path
    */
-  async makeNode(device: UverbsDevice, folder: string): Promise<string> {
-    await mkdir(folder, { recursive: true, mode: 0o755 });
-    const path = join(folder, device.name);
+  async makeNode(device: UverbsDevice, directory: string): Promise<string> {
+    await mkdir(directory, { recursive: true, mode: 0o755 });
+    const path = join(directory, device.name);
     await addon.makeCharDevice(path, device.major, device.minor);
     return path;
   }

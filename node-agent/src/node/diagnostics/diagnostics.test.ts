@@ -10,7 +10,7 @@ import { Host } from '../host/host.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { RdmaDriver } from '../device/driver.ts';
 import { migration, REQUEST_UID } from '../../testing/objects.ts';
-import { Diagnostics, MAX_FOLDERS } from './diagnostics.ts';
+import { Diagnostics, MAX_DIRECTORIES } from './diagnostics.ts';
 import { kernelLog, parseRecord } from './kernel-log.ts';
 
 class DescribedDriver extends RdmaDriver {
@@ -71,30 +71,31 @@ describe('the diagnostics of a failure', () => {
     await writeFile(join(restore, 'restore.log'), 'restored');
     await writeFile(join(restore, 'sealift-restore.json'), '{}');
     await diagnostics.keep(entry(), migration());
-    const folder = diagnostics.folder(entry());
-    expect(diagnostics.pointTo('no', entry())).toBe(`no (logs: node node-a, ${folder})`);
-    expect((await readdir(folder)).sort()).toEqual([
+    const directory = diagnostics.directory(entry());
+    expect(diagnostics.pointTo('no', entry())).toBe(`no (logs: node node-a, ${directory})`);
+    expect((await readdir(directory)).sort()).toEqual([
       ...['journal.json', 'kernel.log', 'main.dump.log', 'rdma.json', 'request.json'],
       ...['side.restore.log', 'side.sealift-restore.json'],
     ]);
-    const text = (name: string) => readFile(join(folder, name), 'utf8');
+    const text = (name: string) => readFile(join(directory, name), 'utf8');
     expect(JSON.parse(await text('request.json'))).toEqual(migration());
     expect(JSON.parse(await text('journal.json'))).toMatchObject({ stage: 'Freezing' });
     expect(await text('rdma.json')).toMatch(/17/);
     const log = await text('main.dump.log');
     expect([log.length, log.endsWith('the end')]).toEqual([1 << 20, true]);
-    expect((await stat(folder)).mode & 0o777).toBe(0o700);
+    expect((await stat(directory)).mode & 0o777).toBe(0o700);
   });
 
-  it('stay as they were first, and only the newest folders stay', async () => {
+  it('stay as they were first, and only the newest directories stay', async () => {
     await diagnostics.keep(entry(), { first: true });
     await diagnostics.keep(entry(), { second: true });
-    const read = () => readFile(join(diagnostics.folder(entry()), 'request.json'), 'utf8');
+    const read = () => readFile(join(diagnostics.directory(entry()), 'request.json'), 'utf8');
     expect(await read()).toMatch(/first/);
     const long = new Date(Date.now() - 3_600_000);
-    await utimes(diagnostics.folder(entry()), long, long);
-    for (let n = 0; n < MAX_FOLDERS; n++) await diagnostics.keep(entry(`${10_000_000 + n}`), {});
-    expect(await readdir(join(dir, 'failures'))).toHaveLength(MAX_FOLDERS);
+    await utimes(diagnostics.directory(entry()), long, long);
+    for (let n = 0; n < MAX_DIRECTORIES; n++)
+      await diagnostics.keep(entry(`${10_000_000 + n}`), {});
+    expect(await readdir(join(dir, 'failures'))).toHaveLength(MAX_DIRECTORIES);
     await expect(read()).rejects.toMatchObject({ code: 'ENOENT' });
   });
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the diagnostics of a move that failed or was aborted in <state>/failures/<request>-<uid>.<role>/: CRIU's logs, the
-// kernel's messages since the move began, the RDMA objects, the journal's entry and the request. Folders and sizes are
+// kernel's messages since the move began, the RDMA objects, the journal's entry and the request. Directories and sizes are
 // bounded. The reconcilers call it; a failure in here never fails them.
 import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -12,23 +12,23 @@ import type { RdmaDriver } from '../device/driver.ts';
 import { readTail } from '../runtime/criu-log.ts';
 import { kernelLog } from './kernel-log.ts';
 
-/** The newest folders that are kept. */
-export const MAX_FOLDERS = 20;
-/** Size limit of a file; a folder has a handful of files. */
+/** The newest directories that are kept. */
+export const MAX_DIRECTORIES = 20;
+/** Size limit of a file; a directory has a handful of files. */
 const MAX_FILE_BYTES = 1 << 20;
-/** CRIU logs in a folder. */
+/** CRIU logs in a directory. */
 const MAX_LOGS = 16;
 const UNFINISHED = '.new';
-/** An unfinished folder that is older has lost its writer. */
+/** An unfinished directory that is older has lost its writer. */
 const UNFINISHED_MS = 3_600_000;
 
 export interface DiagnosticsParts {
-  /** Parent of the folders: the same path on the host and in the agent's container. */
+  /** Parent of the directories: the same path on the host and in the agent's container. */
   dir: string;
   nodeName: string;
   host: Host;
   driver: RdmaDriver;
-  /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>`, on the host. */
+  /** Directory of CRIU's work directories, `<workRoot>/<request UID>/<container>`, on the host. */
   workRoot: string;
   log: Logger;
 }
@@ -40,38 +40,38 @@ export class Diagnostics {
     this.#parts = parts;
   }
 
-  /** The folder of a request's diagnostics, whether or not it exists. */
-  folder(entry: Pick<Entry, 'id' | 'role' | 'name'>): string {
+  /** The directory of a request's diagnostics, whether or not it exists. */
+  directory(entry: Pick<Entry, 'id' | 'role' | 'name'>): string {
     const name = entry.name.replace(/[^a-z0-9.-]/gi, '_').slice(0, 100);
     return join(this.#parts.dir, `${name}-${entry.id.slice(0, 8)}.${entry.role}`);
   }
 
-  /** Adds node and folder to a message for people. */
+  /** Adds node and directory to a message for people. */
   pointTo(message: string, entry: Pick<Entry, 'id' | 'role' | 'name'>): string {
-    return `${message} (logs: node ${this.#parts.nodeName}, ${this.folder(entry)})`;
+    return `${message} (logs: node ${this.#parts.nodeName}, ${this.directory(entry)})`;
   }
 
   /**
    * Writes the diagnostics, unless the request has some: those were written nearer to the failure. Never throws.
    * @param request the API object
-   * @param workId name of the folder of CRIU's work directories
+   * @param workId name of the directory of CRIU's work directories
    */
   async keep(entry: Entry, request: object, workId = entry.id): Promise<void> {
-    const folder = this.folder(entry);
+    const directory = this.directory(entry);
     try {
-      if (await exists(folder)) return;
-      const unfinished = folder + UNFINISHED;
+      if (await exists(directory)) return;
+      const unfinished = directory + UNFINISHED;
       await rm(unfinished, { recursive: true, force: true });
       await mkdir(unfinished, { recursive: true, mode: 0o700 });
       await this.#write(unfinished, entry, request, workId);
-      await rename(unfinished, folder);
+      await rename(unfinished, directory);
       await this.sweep();
     } catch (error) {
-      this.#parts.log.warn({ folder, ...reasonOf(error) }, 'cannot write diagnostics');
+      this.#parts.log.warn({ directory, ...reasonOf(error) }, 'cannot write diagnostics');
     }
   }
 
-  /** Removes all folders but the newest, and those that an agent has not finished. */
+  /** Removes all directories but the newest, and those that an agent has not finished. */
   async sweep(): Promise<void> {
     const found: { path: string; at: number }[] = [];
     for (const name of await list(this.#parts.dir)) {
@@ -81,10 +81,10 @@ export class Diagnostics {
       else if (Date.now() - at > UNFINISHED_MS) await rm(path, { recursive: true, force: true });
     }
     found.sort((a, b) => b.at - a.at);
-    for (const { path } of found.slice(MAX_FOLDERS)) await rm(path, { recursive: true });
+    for (const { path } of found.slice(MAX_DIRECTORIES)) await rm(path, { recursive: true });
   }
 
-  async #write(folder: string, entry: Entry, request: object, workId: string): Promise<void> {
+  async #write(directory: string, entry: Entry, request: object, workId: string): Promise<void> {
     const write = async (name: string, content: () => unknown): Promise<void> => {
       let text: string;
       try {
@@ -93,7 +93,7 @@ export class Diagnostics {
       } catch (error) {
         text = `${reasonOf(error).code}: ${reasonOf(error).message}\n`;
       }
-      await writeFile(join(folder, name), text.slice(-MAX_FILE_BYTES), { mode: 0o600 });
+      await writeFile(join(directory, name), text.slice(-MAX_FILE_BYTES), { mode: 0o600 });
     };
     await write('journal.json', () => entry);
     await write('request.json', () => request);
@@ -123,12 +123,12 @@ function beginOf(entry: Entry): number {
   return (times.length > 0 ? Math.min(...times) : Date.now()) - 5000;
 }
 
-/** A dump's logs and report are in the container's folder, those of a restore in a folder below it. */
-async function logsIn(folder: string): Promise<{ name: string; file: string }[]> {
+/** A dump's logs and report are in the container's directory, those of a restore in a directory below it. */
+async function logsIn(directory: string): Promise<{ name: string; file: string }[]> {
   const found: { name: string; file: string }[] = [];
-  for (const path of await list(folder, true)) {
+  for (const path of await list(directory, true)) {
     if (!/\.(log|json)$/.test(path)) continue;
-    found.push({ name: basename(path), file: join(folder, path) });
+    found.push({ name: basename(path), file: join(directory, path) });
   }
   return found;
 }

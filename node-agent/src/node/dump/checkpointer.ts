@@ -31,7 +31,7 @@ export interface CheckpointerParts {
   lock: NetworkLock;
   driver: RdmaDriver;
   store: ImageStore;
-  /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
+  /** Directory of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
   workRoot: string;
   exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
   unmovable: Pick<UnmovableFiles, 'check'>;
@@ -166,7 +166,7 @@ export class Checkpointer {
 
   /**
    * Dumps every container of a frozen pod into the image store. The tasks stay frozen.
-   * @param id folder of the images
+   * @param id directory of the images
    * @param signal aborts once the images are not needed any more. CRIU itself is interrupted only for a DeadlineError:
    * it has its parasite code in the tasks.
    * @throws AgentError Aborted, CheckpointFailed, UnsupportedObject, UnsupportedRootfs, DiskFull
@@ -297,7 +297,7 @@ export class Checkpointer {
     const identity = await driver.identity(pod.netns);
     for (const container of pod.containers) {
       throwIfAborted(signal);
-      const imagePath = await store.createFolder(id, container.name);
+      const imagePath = await store.createDirectory(id, container.name);
       const workPath = join(this.#parts.workRoot, id, container.name);
       await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
       const env = { SEALIFT_SOCKET: this.#parts.socketPath };
@@ -368,7 +368,7 @@ function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new AgentError('Aborted', 'The images are not needed any more.');
 }
 
-/** Size of CRIU's memory pages in a folder of images, in bytes. */
+/** Size of CRIU's memory pages in a directory of images, in bytes. */
 async function pagesBytes(dir: string): Promise<number> {
   let bytes = 0;
   for (const name of await readdir(dir)) {

@@ -28,7 +28,7 @@ const LOOKS = 3;
 const BETWEEN_MS = 300;
 
 export interface ClusterSocketsParts {
-  /** The folder /proc. */
+  /** The directory /proc. */
   proc?: string;
   betweenMs?: number;
 }
@@ -87,9 +87,9 @@ export class ClusterSockets {
   ): Promise<AgentError | undefined> {
     if (cgroup === undefined) return undefined;
     for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) {
-      const folder = join(this.#proc, String(pid), 'fd');
-      for (const fd of (await unlessEnded(readdir(folder))) ?? []) {
-        const link = await unlessEnded(readlink(join(folder, fd)));
+      const directory = join(this.#proc, String(pid), 'fd');
+      for (const fd of (await unlessEnded(readdir(directory))) ?? []) {
+        const link = await unlessEnded(readlink(join(directory, fd)));
         const socket = bound.get(/^socket:\[(\d+)\]$/.exec(link ?? '')?.[1] ?? '');
         if (!socket) continue;
         const process = await readProcess(pid, this.#proc);

@@ -12,8 +12,8 @@ import { DeviceObjects } from './device-objects.ts';
 let dir: string;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sealift-objects-'));
-  for (const folder of ['proc/42', 'proc/812', 'main', 'side']) {
-    await mkdir(join(dir, folder), { recursive: true });
+  for (const directory of ['proc/42', 'proc/812', 'main', 'side']) {
+    await mkdir(join(dir, directory), { recursive: true });
   }
   await writeFile(join(dir, 'main', 'cgroup.procs'), '42\n43\n');
   await writeFile(join(dir, 'side', 'cgroup.procs'), '50\n');

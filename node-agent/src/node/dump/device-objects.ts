@@ -17,7 +17,7 @@ const BETWEEN_MS = 100;
 export interface DeviceObjectsParts {
   host: Host;
   driver: Pick<RdmaDriver, 'devices' | 'objects' | 'contexts'>;
-  /** The folder /proc. */
+  /** The directory /proc. */
   proc?: string;
   sleep?: (ms: number) => Promise<unknown>;
 }

@@ -44,7 +44,7 @@ export class ExecSessions {
   readonly #proc: string;
   readonly #waitMs: number;
 
-  /** @param proc the folder /proc. @param waitMs how long `refuse` waits for what has begun */
+  /** @param proc the directory /proc. @param waitMs how long `refuse` waits for what has begun */
   constructor(host: Host, proc = PROC, waitMs = WAIT_MS) {
     this.#host = host;
     this.#proc = proc;

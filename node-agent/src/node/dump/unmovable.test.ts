@@ -29,12 +29,13 @@ afterEach(async () => {
 const container = { name: 'main', pid: 42, cgroup: '/cgroup' };
 const fake = (sockets: Parameters<typeof check>[1] = []) => check(proc, sockets);
 const check = (
-  folder: string,
+  directory: string,
   sockets: { fd: number; family: number; protocol: number; listens: boolean; port: number }[] = [],
 ) =>
-  new UnmovableFiles(new Host({ root: dir }), { proc: folder, sockets: async () => sockets }).check(
-    [container],
-  );
+  new UnmovableFiles(new Host({ root: dir }), {
+    proc: directory,
+    sockets: async () => sockets,
+  }).check([container]);
 const refused = (text: RegExp) => ({
   code: 'UnsupportedObject',
   message: expect.stringMatching(text) as string,

@@ -11,7 +11,7 @@ import type { Container } from '../runtime/containers.ts';
 import { PROC, readProcess } from '../runtime/process.ts';
 
 export interface UnmovableParts {
-  /** The folder /proc. */
+  /** The directory /proc. */
   proc?: string;
   sockets?: (pid: number) => Promise<UndumpableSocket[]>;
 }
@@ -87,9 +87,9 @@ export class UnmovableFiles {
 
   /** Messages in a POSIX queue would be lost without a word, also in one that nobody has open. */
   async #checkQueues({ name }: Looked, pid: number): Promise<void> {
-    const folder = join(this.#proc, String(pid), 'root/dev/mqueue');
+    const directory = join(this.#proc, String(pid), 'root/dev/mqueue');
     const queues = await unlessEnded(
-      statfs(folder).then(({ type }) => (type === MQUEUE ? readdir(folder) : [])),
+      statfs(directory).then(({ type }) => (type === MQUEUE ? readdir(directory) : [])),
     );
     if (!queues?.length) return;
     throw new AgentError(
@@ -101,9 +101,9 @@ export class UnmovableFiles {
 
   /** What process `pid` has, and what to do; undefined for a process that can be dumped. */
   async #reasonOf(pid: number): Promise<string | undefined> {
-    const folder = join(this.#proc, String(pid), 'fd');
-    for (const fd of await readdir(folder)) {
-      const path = join(folder, fd);
+    const directory = join(this.#proc, String(pid), 'fd');
+    for (const fd of await readdir(directory)) {
+      const path = join(directory, fd);
       const link = await unlessEnded(readlink(path));
       if (link === undefined) continue;
       const kind = kinds.find((one) => one.link.test(link));
@@ -148,8 +148,8 @@ export class UnmovableFiles {
     const known = await inodesBelow(join(this.#proc, String(pid), 'root'));
     if (watched.every((ino) => known.has(ino))) return undefined;
     return (
-      "watches a file or folder of its image's file system (inotify), which cannot be moved outside of /etc, /var/log and " +
-      '/var/spool. Watch a folder of a volume (emptyDir), or poll.'
+      "watches a file or directory of its image's file system (inotify), which cannot be moved outside of /etc, /var/log and " +
+      '/var/spool. Watch a directory of a volume (emptyDir), or poll.'
     );
   }
 
@@ -173,17 +173,17 @@ function reasonOfSocket({ family, protocol, listens, port }: UndumpableSocket): 
   return `has a socket of family ${family} and protocol ${protocol} open, which cannot be moved. Close it first.`;
 }
 
-/** Inode numbers of what lies in CRIU's places, folders below them included. */
+/** Inode numbers of what lies in CRIU's places, directories below them included. */
 async function inodesBelow(root: string): Promise<Set<number>> {
   const found = new Set<number>();
-  const folders = HINTS.map((hint) => join(root, hint));
-  for (let path = folders.shift(); path !== undefined; path = folders.shift()) {
+  const directories = HINTS.map((hint) => join(root, hint));
+  for (let path = directories.shift(); path !== undefined; path = directories.shift()) {
     const entry = await unlessEnded(stat(path));
     if (!entry || found.size > MAX_HINTED) continue;
     found.add(entry.ino);
     if (!entry.isDirectory() || path === join(root, '/')) continue;
     for (const child of (await unlessEnded(readdir(path, { withFileTypes: true }))) ?? []) {
-      if (child.isDirectory()) folders.push(join(path, child.name));
+      if (child.isDirectory()) directories.push(join(path, child.name));
       else if (child.isFile())
         found.add((await unlessEnded(stat(join(path, child.name))))?.ino ?? 0);
     }

@@ -124,7 +124,7 @@ function decode(type: protobuf.Type, bytes: Uint8Array, name: string): unknown {
 
 /**
  * Sums up every context of one container's images; zeros for a container without RDMA.
- * @param dir folder of the images, as the agent sees it
+ * @param dir directory of the images, as the agent sees it
  * @throws AgentError ImageCorrupt, ImageVersion
  */
 export async function readVerbs(dir: string): Promise<VerbsSummary> {

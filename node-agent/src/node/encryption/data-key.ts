@@ -8,7 +8,7 @@ import { AgentError } from '../../support/errors.ts';
 import type { ImageKey, ImageKeys } from './image-keys.ts';
 import { TAG_BYTES } from './encrypted-stream.ts';
 
-/** In the folder of the images; one that has it has encrypted images. */
+/** In the directory of the images; one that has it has encrypted images. */
 export const KEY_NAME = 'key.json';
 /** Of the format: of key.json, and of the files. */
 const VERSION = 1;

@@ -4,11 +4,11 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { KEY_2025, KEY_2026, MountedKeys, randomKey } from '../../testing/image-keys.ts';
-import { TestFolders } from '../../testing/images.ts';
+import { TestDirectories } from '../../testing/images.ts';
 import { DataKey, parseWrappedKey } from './data-key.ts';
 
-const folders = new TestFolders();
-const mounted = async () => new MountedKeys(await folders.fresh());
+const directories = new TestDirectories();
+const mounted = async () => new MountedKeys(await directories.fresh());
 
 describe('the keys of stored images', () => {
   it('are missing as long as the Secret is not there or is empty', async () => {
@@ -17,7 +17,7 @@ describe('the keys of stored images', () => {
     await expect(new MountedKeys(join(dir, 'nowhere')).keys.newest()).rejects.toMatchObject({
       code: 'ImageKeyMissing',
     });
-    // A file whose name is not that of a key does not count: here a README, and a folder that the kubelet makes.
+    // A file whose name is not that of a key does not count: here a README, and a directory that the kubelet makes.
     await writeFile(join(dir, 'README'), 'x');
     await mkdir(join(dir, '..2026_01_01'));
     await expect(keys.newest()).rejects.toMatchObject({ code: 'ImageKeyMissing' });

@@ -26,12 +26,12 @@ export class ImageKeys {
 
   /** The newest key, which wraps new data keys. @throws AgentError ImageKeyMissing, ImageKeyWrong */
   async newest(): Promise<ImageKey> {
-    const folder = await this.#folder();
-    const id = (await namesIn(folder))
+    const directory = await this.#directory();
+    const id = (await namesIn(directory))
       .filter((name) => imageKeyTime(name) !== undefined)
       .sort()
       .at(-1);
-    if (id !== undefined) return readKey(folder, id);
+    if (id !== undefined) return readKey(directory, id);
     throw new AgentError(
       'ImageKeyMissing',
       `The agent has no key to encrypt images with: the Secret in ${this.#dir} has none. ` +
@@ -41,8 +41,8 @@ export class ImageKeys {
 
   /** @throws AgentError ImageKeyMissing, ImageKeyWrong */
   async get(id: string): Promise<ImageKey> {
-    const folder = await this.#folder();
-    if ((await namesIn(folder)).includes(id)) return readKey(folder, id);
+    const directory = await this.#directory();
+    if ((await namesIn(directory)).includes(id)) return readKey(directory, id);
     throw new AgentError(
       'ImageKeyMissing',
       `These images are encrypted with key ${id}, which is not in the Secret of the images' keys (${imageKeys.secret}, unless ` +
@@ -50,7 +50,7 @@ export class ImageKeys {
     );
   }
 
-  async #folder(): Promise<string> {
+  async #directory(): Promise<string> {
     try {
       return await realpath(join(this.#dir, CURRENT));
     } catch (error) {
@@ -60,8 +60,8 @@ export class ImageKeys {
   }
 }
 
-async function readKey(folder: string, id: string): Promise<ImageKey> {
-  const key = await readFile(join(folder, id));
+async function readKey(directory: string, id: string): Promise<ImageKey> {
+  const key = await readFile(join(directory, id));
   if (key.length === imageKeys.bytes) return { id, key };
   throw new AgentError(
     'ImageKeyWrong',

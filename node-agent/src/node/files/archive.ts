@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Folders of the host as tar files: writable layers, emptyDir volumes, /dev/shm. The host's tar packs and unpacks them;
+// Directories of the host as tar files: writable layers, emptyDir volumes, /dev/shm. The host's tar packs and unpacks them;
 // it keeps owners, modes, times, devices, links and extended attributes. pod-files.ts calls this; all paths are the
 // host's.
 import { createReadStream } from 'node:fs';
@@ -20,7 +20,7 @@ export interface TarOptions {
 const XATTRS = ['--xattrs', '--xattrs-include=*', '--numeric-owner'];
 
 /**
- * Packs a folder into a file.
+ * Packs a directory into a file.
  * @param what it is, for the message of a failure
  * @param signal ends tar: the caller's deadline
  * @returns the file's size in bytes
@@ -37,7 +37,7 @@ export async function packDir(
   return (await stat(host.path(file))).size;
 }
 
-/** Unpacks a file into an existing folder. @throws AgentError RuntimeFailed */
+/** Unpacks a file into an existing directory. @throws AgentError RuntimeFailed */
 export async function unpackDir(
   host: Host,
   file: string,
@@ -70,7 +70,7 @@ async function runTar(
   }
 }
 
-/** Whether a folder exists and is not empty. */
+/** Whether a directory exists and is not empty. */
 export async function hasContent(host: Host, dir: string): Promise<boolean> {
   try {
     return (await readdir(host.path(dir))).length > 0;
@@ -192,7 +192,7 @@ async function emptyInside(root: string, name: string): Promise<void> {
   }
 }
 
-/** Whether every parent of the path is a folder and no link. */
+/** Whether every parent of the path is a directory and no link. */
 async function hasPlainParents(root: string, name: string): Promise<boolean> {
   let path = root;
   for (const part of name.split('/').slice(0, -1)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files that travel with a pod: the writable layer of each container, the emptyDir volumes, /dev/shm. The kubelet of
-// the target mounts or makes all others. The checkpointer packs them into the folder of images, the restorer unpacks
+// the target mounts or makes all others. The checkpointer packs them into the directory of images, the restorer unpacks
 // them.
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { sandboxShm, type Container } from '../runtime/containers.ts';
 import { applyLayer, hasContent, packDir, unpackDir } from './archive.ts';
 import { findOverlay } from './overlay.ts';
 
-/** Names in the folder of images: `<container>/rootfs.tar`, `volumes/<name>.tar`, `shm.tar`. */
+/** Names in the directory of images: `<container>/rootfs.tar`, `volumes/<name>.tar`, `shm.tar`. */
 const LAYER = 'rootfs.tar';
 const VOLUMES = 'volumes';
 const SHM = 'shm.tar';
@@ -21,7 +21,7 @@ const emptyDirs = (podUid: string): string =>
 
 /**
  * Packs the pod's files.
- * @param of `dir` is the folder of images on the host; the signal ends the packing
+ * @param of `dir` is the directory of images on the host; the signal ends the packing
  * @returns size in bytes and the names of the emptyDir volumes
  * @throws AgentError UnsupportedRootfs, RuntimeFailed, Aborted
  */
@@ -69,7 +69,7 @@ export async function packPodFiles(
 export interface UnpackTarget {
   podUid: string;
   sandboxId: string;
-  /** Folder of its bundle on the host. Its root is mounted. */
+  /** Directory of its bundle on the host. Its root is mounted. */
   bundle: string;
   /** Its name. */
   container: string;

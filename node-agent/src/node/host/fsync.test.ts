@@ -8,30 +8,30 @@ import { CniStateSync, syncCniState, syncTree } from './fsync.ts';
 import { Host } from './host.ts';
 
 describe('syncTree', () => {
-  let folder: string;
+  let directory: string;
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'sealift-durable-'));
+    directory = await mkdtemp(join(tmpdir(), 'sealift-durable-'));
   });
-  afterEach(() => rm(folder, { recursive: true, force: true }));
+  afterEach(() => rm(directory, { recursive: true, force: true }));
 
   it('does nothing where CNI has no records', async () => {
-    const host = new Host({ root: folder });
+    const host = new Host({ root: directory });
     await expect(syncCniState(host)).resolves.toBeUndefined();
-    await expect(syncTree(join(folder, 'none'))).rejects.toThrow('ENOENT');
+    await expect(syncTree(join(directory, 'none'))).rejects.toThrow('ENOENT');
   });
 
-  it('goes through folders and skips what is not a file: a pipe would block it', async () => {
-    await mkdir(join(folder, 'results'));
-    await writeFile(join(folder, 'results', 'net-eth0'), '{}');
-    await symlink('/nowhere', join(folder, 'dangling'));
-    execFileSync('mkfifo', [join(folder, 'pipe')]);
-    await syncTree(folder);
-    expect(await readFile(join(folder, 'results', 'net-eth0'), 'utf8')).toBe('{}');
+  it('goes through directories and skips what is not a file: a pipe would block it', async () => {
+    await mkdir(join(directory, 'results'));
+    await writeFile(join(directory, 'results', 'net-eth0'), '{}');
+    await symlink('/nowhere', join(directory, 'dangling'));
+    execFileSync('mkfifo', [join(directory, 'pipe')]);
+    await syncTree(directory);
+    expect(await readFile(join(directory, 'results', 'net-eth0'), 'utf8')).toBe('{}');
   });
 
-  it('fails for what is not a folder', async () => {
-    await writeFile(join(folder, 'file'), '');
-    await expect(syncTree(join(folder, 'file'))).rejects.toThrow('ENOTDIR');
+  it('fails for what is not a directory', async () => {
+    await writeFile(join(directory, 'file'), '');
+    await expect(syncTree(join(directory, 'file'))).rejects.toThrow('ENOTDIR');
   });
 
   it('syncs CNI’s records once for each sandbox, and again if that has failed', async () => {

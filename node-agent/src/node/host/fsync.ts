@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Syncs folders of files to the disk, so that a loss of power does not undo them. The image store, the installer and the
+// Syncs directories of files to the disk, so that a loss of power does not undo them. The image store, the installer and the
 // socket's handlers call it.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,23 +14,23 @@ import type { Host } from './host.ts';
  */
 const CNI_STATE = '/var/lib/cni';
 
-/** Syncs a folder with all files and folders in it. Skips what vanishes meanwhile. @throws ENOENT, ENOTDIR */
-export function syncTree(folder: string): Promise<void> {
-  return syncWith(folder, syncPath);
+/** Syncs a directory with all files and directories in it. Skips what vanishes meanwhile. @throws ENOENT, ENOTDIR */
+export function syncTree(directory: string): Promise<void> {
+  return syncWith(directory, syncPath);
 }
 
 /** As syncTree, for files that are synced already: syncs the lists of entries only. */
-export function syncFolders(folder: string): Promise<void> {
-  return syncWith(folder, () => Promise.resolve());
+export function syncDirectories(directory: string): Promise<void> {
+  return syncWith(directory, () => Promise.resolve());
 }
 
-async function syncWith(folder: string, syncFile: typeof syncPath): Promise<void> {
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
-    const path = join(folder, entry.name);
+async function syncWith(directory: string, syncFile: typeof syncPath): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
     if (entry.isDirectory()) await unlessGone(syncWith(path, syncFile));
     else if (entry.isFile()) await unlessGone(syncFile(path));
   }
-  await syncPath(folder);
+  await syncPath(directory);
 }
 
 /** Called before a target waits at its create gate: after Committed its node may be the only one that can restore it. */

@@ -79,7 +79,7 @@ describe('reading', () => {
 });
 
 describe('the handler', () => {
-  it('is a drop-in for 2.x where the main file imports the folder', () => {
+  it('is a drop-in for 2.x where the main file imports the directory', () => {
     const made = plan(two, 2);
     expect(made).toMatchObject({ kind: 'write', path: '/etc/containerd/conf.d/50-sealift.toml' });
     if (made.kind !== 'write') return;
@@ -106,7 +106,7 @@ describe('the handler', () => {
     expect(withoutHandler(made.content)).toBe(kind);
   });
 
-  it('is a block with 1.7 even where the folder is imported: a drop-in would replace all of CRI', () => {
+  it('is a block with 1.7 even where the directory is imported: a drop-in would replace all of CRI', () => {
     const main = `version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n${kind.split('version = 2')[1]}`;
     expect(plan(main, 1)).toMatchObject({ kind: 'write', path: MAIN });
   });

@@ -2,7 +2,7 @@
 // Where Sealift's runtime handler goes in containerd's configuration. Pure: it reads and writes texts. containerd merges the
 // files that its main file imports (containerd-config.toml(5)). Version 1.7 does so by whole plugin sections: a drop-in
 // with a CRI section would replace all that the main file says about CRI. From 2.0 on it merges key by key. So a drop-in
-// is used only with 2.x, and only where the main file imports its folder; else the handler is a marked block at the end
+// is used only with 2.x, and only where the main file imports its directory; else the handler is a marked block at the end
 // of the main file.
 import { posix } from 'node:path';
 

@@ -50,7 +50,7 @@ async function removeProbe(name: string): Promise<void> {
 
 /**
  * Loads the driver, unless Sealift's is loaded already: a node that is a container finds it there, and may load nothing.
- * @param modulesDir folder with `<kernel release>/rdma_rxe.ko`, as the agent sees it
+ * @param modulesDir directory with `<kernel release>/rdma_rxe.ko`, as the agent sees it
  * @returns the driver's ABI
  * @throws AgentError DriverMissing, RuntimeFailed
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Installs a release of the node's programs: runc, CRIU with its plugin and libraries, the shim. A release is a folder
+// Installs a release of the node's programs: runc, CRIU with its plugin and libraries, the shim. A release is a directory
 // under releases/, named after a digest of its content; links to it are swapped by rename, so that a program never sees a
 // mixture. Containers that run keep the release that they were started with; only the one before the new release is
 // kept. main.ts calls it in the init container.
@@ -17,7 +17,7 @@ const PREVIOUS = 'previous';
 
 /**
  * Copies the programs into a new release, syncs it and links it, unless it is the current one.
- * @param bundleDir folder of the programs in the agent's image
+ * @param bundleDir directory of the programs in the agent's image
  * @param installDir `/opt/sealift` on the host, as the agent sees it
  * @returns the release's name, 16 hexadecimal digits of SHA-256
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Over real files in a folder that stands for the node's root. Programs of the node are recorded, and answered as
+// Over real files in a directory that stands for the node's root. Programs of the node are recorded, and answered as
 // containerd would.
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

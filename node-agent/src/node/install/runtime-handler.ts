@@ -21,7 +21,7 @@ import { effectiveConfig, restartContainerd, type Containerd } from './container
 export interface RuntimeParts {
   readonly host: Host;
   readonly containerd: Containerd;
-  /** Folder that does not outlive a boot, `/run/sealift`. */
+  /** Directory that does not outlive a boot, `/run/sealift`. */
   readonly runDir: string;
   /** Runs work while no other node of the cluster runs such work. */
   readonly alone: (work: () => Promise<void>) => Promise<void>;

@@ -36,7 +36,7 @@ export const daemonSets: Resource<DaemonSet> = {
 export function uninstalling(of: DaemonSet): object {
   const spec = of.spec.template.spec;
   const initContainers = spec.initContainers.map((one) => ({ ...one, args: ['uninstall'] }));
-  // Without mounts: the runtime would make the folders again that have just been removed.
+  // Without mounts: the runtime would make the directories again that have just been removed.
   const idling = { args: ['idle'], volumeMounts: [] };
   const containers = spec.containers.map((one) => ({ ...one, ...idling }));
   return { spec: { template: { spec: { containers, initContainers } } } };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Over real folders that stand for the node's.
+// Over real directories that stand for the node's.
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ describe('the programs of a node', () => {
 
   it('go with all files but images of checkpoints', async () => {
     const at = (name: string): string => join(root, name);
-    const folders = {
+    const directories = {
       ...{ installDir: at('opt'), stateDir: at('state'), runDir: at('run'), cniBinDir: at('cni') },
     };
     for (const file of [
@@ -52,13 +52,13 @@ describe('the programs of a node', () => {
     ])
       await put(file);
     await put('state/checkpoints/one/manifest.json');
-    await removeFiles(folders);
+    await removeFiles(directories);
     expect(await readdir(at('opt'))).toEqual([]);
     expect(await readdir(at('run'))).toEqual([]);
     expect(await readdir(at('cni'))).toEqual(['bridge']);
     expect(await readdir(at('state'))).toEqual(['checkpoints']);
     await rm(at('state/checkpoints/one'), { recursive: true });
-    await removeFiles(folders);
+    await removeFiles(directories);
     expect(await readdir(at('state'))).toEqual([]);
   });
 });

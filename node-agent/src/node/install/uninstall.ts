@@ -37,7 +37,7 @@ export async function refuseWhileUsed(host: Host, binary: string): Promise<void>
 }
 
 /**
- * Removes files. Images of checkpoints stay, because helm does not delete their CheckpointRequests. All folders are as the
+ * Removes files. Images of checkpoints stay, because helm does not delete their CheckpointRequests. All directories are as the
  * agent sees them. They are mount points, so only their content is removed.
  */
 export async function removeFiles(o: {
@@ -58,12 +58,15 @@ export async function removeFiles(o: {
     await rm(join(o.runDir, name), { recursive: true, force: true });
 }
 
-/** Removes the node's own folders where nothing is in them any more. */
-export async function removeEmptyFolders(host: Host, folders: readonly string[]): Promise<void> {
-  for (const folder of folders) await rmdir(host.path(folder)).catch(() => undefined);
+/** Removes the node's own directories where nothing is in them any more. */
+export async function removeEmptyDirectories(
+  host: Host,
+  directories: readonly string[],
+): Promise<void> {
+  for (const directory of directories) await rmdir(host.path(directory)).catch(() => undefined);
 }
 
-/** In the agent's run folder: this node's installer has loaded the driver since the boot. */
+/** In the agent's run directory: this node's installer has loaded the driver since the boot. */
 export const LOADED_MARK = 'driver-loaded';
 
 /**

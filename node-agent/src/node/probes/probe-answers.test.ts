@@ -50,7 +50,7 @@ describe.runIf(kernelRedirects && works('command -v python3 && command -v openss
   () => {
     const lock = new NetworkLock(nft);
     const netns = netnsPath(pod);
-    const folder = mkdtempSync(join(tmpdir(), 'sealift-probes-'));
+    const directory = mkdtempSync(join(tmpdir(), 'sealift-probes-'));
     const accepted: string[] = [];
     let application: ChildProcess;
     let agent: ChildProcess;
@@ -61,7 +61,7 @@ describe.runIf(kernelRedirects && works('command -v python3 && command -v openss
     const sockets = () => sh(`ip netns exec ${pod} ss -Htan state all | grep -v LISTEN || true`);
 
     async function startAgent(): Promise<void> {
-      const dir = await certificates(folder, { ca: 'ca', san: 'sealift-agent' });
+      const dir = await certificates(directory, { ca: 'ca', san: 'sealift-agent' });
       agent = spawn('ip', within(node, process.execPath, file('probe-node.ts'), dir), {
         stdio: ['pipe', 'pipe', 'inherit'],
       });
@@ -105,7 +105,7 @@ describe.runIf(kernelRedirects && works('command -v python3 && command -v openss
     afterAll(() => {
       for (const child of [agent, application]) child.kill('SIGKILL');
       sh(`ip netns del ${node}; ip netns del ${pod}`);
-      rmSync(folder, { recursive: true });
+      rmSync(directory, { recursive: true });
     });
     afterEach(async () => {
       await lock.unlock(netns);

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What CRIU is given of a checkpoint that this node stores: decrypted images, verified, in the request's own folder.
+// What CRIU is given of a checkpoint that this node stores: decrypted images, verified, in the request's own directory.
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { KEY_2026, MountedKeys, randomKey } from '../../testing/image-keys.ts';
-import { manifestHeader, TestFolders, writeImages } from '../../testing/images.ts';
+import { manifestHeader, TestDirectories, writeImages } from '../../testing/images.ts';
 import { ImageStore } from '../transfer/image-store.ts';
 import { digestOf, formatManifest } from '../transfer/manifest.ts';
 import { Restorer, type RestoreOptions, type RestorerParts } from './restorer.ts';
 
 vi.mock('../../../../native/addon/index.ts', () => ({ endTcpOrphans: async () => undefined }));
 
-const folders = new TestFolders();
+const directories = new TestDirectories();
 let root: string;
 let store: ImageStore;
 let mounted: MountedKeys;
@@ -24,9 +24,9 @@ class StoreRestorer extends Restorer {
 }
 
 async function makeStore(isOn: boolean): Promise<void> {
-  root = await folders.fresh();
+  root = await directories.fresh();
   store = new ImageStore(root, { isOn, keys: mounted.keys });
-  await store.createFolder('c1', 'other');
+  await store.createDirectory('c1', 'other');
   await writeImages(store.dir('c1'));
   digest = digestOf(formatManifest(await store.seal('c1', manifestHeader('c1'))));
   restorer = new StoreRestorer({
@@ -62,7 +62,7 @@ async function imagePath(): Promise<string> {
 }
 
 beforeEach(async () => {
-  mounted = new MountedKeys(await folders.fresh());
+  mounted = new MountedKeys(await directories.fresh());
   await mounted.mount({ [KEY_2026]: randomKey() });
 });
 

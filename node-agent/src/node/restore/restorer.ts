@@ -28,7 +28,7 @@ export interface RestorerParts {
   driver: RdmaDriver;
   store: ImageStore;
   editor: BundleEditor;
-  /** Folder of CRIU's work directories, `<workRoot>/<request UID>/<container>/<id>`: the same path on the host and here. */
+  /** Directory of CRIU's work directories, `<workRoot>/<request UID>/<container>/<id>`: the same path on the host and here. */
   workRoot: string;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
@@ -38,7 +38,7 @@ export interface RestorerParts {
 export interface RestoreOptions {
   /** UID of the request, and the token at the resume gate. */
   requestUid: string;
-  /** Folder of the images in the store. */
+  /** Directory of the images in the store. */
   imageId: string;
   /** Of a checkpoint's manifest, as in ImagesToVerify. */
   digest?: string | undefined;
@@ -55,9 +55,9 @@ export interface RestoreOptions {
 
 /** Images of a checkpoint, before they are restored. */
 export interface ImagesToVerify {
-  /** UID of the request, and the folder of the decrypted images. */
+  /** UID of the request, and the directory of the decrypted images. */
   requestUid: string;
-  /** Folder of the images in the store. */
+  /** Directory of the images in the store. */
   imageId: string;
   digest: string | undefined;
   signal?: AbortSignal | undefined;
@@ -68,7 +68,7 @@ export interface RestoreToRead {
   requestUid: string;
   /** The container's name. */
   container: string;
-  /** The container's id and folder of its bundle on the host, as its create gave them. */
+  /** The container's id and directory of its bundle on the host, as its create gave them. */
   id: string;
   bundle: string;
 }
@@ -92,7 +92,7 @@ export class Restorer {
 
   /**
    * Compares every stored image with the manifest: a disk may have damaged it since the checkpoint. Encrypted images are
-   * decrypted for CRIU on the way, into the request's own folder.
+   * decrypted for CRIU on the way, into the request's own directory.
    * @param of `digest` of the manifest, `sha256:<hex>`, from the CheckpointRequest's status; `signal` ends the decryption
    * @throws AgentError ImageCorrupt, ImageTruncated, ImageVersion, ImageKeyMissing, ImageKeyWrong, CheckpointNotFound, DiskFull
    */
@@ -118,7 +118,7 @@ export class Restorer {
     }
   }
 
-  /** Folder of the images as CRIU reads them. A crash may have left no decrypted ones. */
+  /** Directory of the images as CRIU reads them. A crash may have left no decrypted ones. */
   async #plainDir({ imageId, requestUid, digest, signal }: RestoreOptions): Promise<string> {
     const { store } = this.#parts;
     if (imageId === requestUid || !(await store.isEncrypted(imageId))) return store.dir(imageId);

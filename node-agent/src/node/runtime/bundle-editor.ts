@@ -24,7 +24,7 @@ export class BundleEditor {
 
   /**
    * Path of the network namespace that the bundle's container joins, as the agent can open it; undefined for the host's.
-   * @param bundle folder on the host
+   * @param bundle directory on the host
    * @throws AgentError BadBundle
    */
   async netns(bundle: string): Promise<string | undefined> {
@@ -32,14 +32,14 @@ export class BundleEditor {
     return path ? openableNetns(this.#host, path) : undefined;
   }
 
-  /** For the CRIU plugin: what the bundle masks or makes read-only. @param bundle folder on the host. @throws AgentError BadBundle */
+  /** For the CRIU plugin: what the bundle masks or makes read-only. @param bundle directory on the host. @throws AgentError BadBundle */
   async coverEnvironment(bundle: string): Promise<Record<string, string>> {
     return coverEnvironment(await readSpec(this.#host.path(bundle)));
   }
 
   /**
    * Adds the uverbs node of the pod's RDMA device to the container.
-   * @param bundle folder on the host
+   * @param bundle directory on the host
    * @param inContainer path of the node in the checkpointed container; without it the node's own path
    * @returns the device; undefined for a pod without one, whose bundle stays as it is
    * @throws AgentError BadBundle

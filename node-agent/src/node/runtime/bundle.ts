@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { AgentError } from '../../support/errors.ts';
 import { parseLossless } from './lossless-json.ts';
 
-/** Folder of the uverbs nodes on a disk: the same path on the host and in the agent's container. */
+/** Directory of the uverbs nodes on a disk: the same path on the host and in the agent's container. */
 export const DEVICE_DIR = '/var/lib/sealift/dev';
 
 const mount = z.looseObject({
@@ -62,12 +62,12 @@ export function parseSpec(text: string): OciSpec {
   );
 }
 
-/** @param bundle folder, as the agent sees it. @throws AgentError BadBundle; ENOENT */
+/** @param bundle directory, as the agent sees it. @throws AgentError BadBundle; ENOENT */
 export async function readSpec(bundle: string): Promise<OciSpec> {
   return parseSpec(await readFile(join(bundle, 'config.json'), 'utf8'));
 }
 
-/** Replaces config.json by rename, because runc reads it right after. @param bundle folder, as the agent sees it */
+/** Replaces config.json by rename, because runc reads it right after. @param bundle directory, as the agent sees it */
 export async function writeSpec(bundle: string, content: OciSpec): Promise<void> {
   const file = join(bundle, 'config.json');
   await writeFile(`${file}.sealift`, JSON.stringify(content));

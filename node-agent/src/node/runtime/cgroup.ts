@@ -114,7 +114,7 @@ const MAX_DEPTH = 6;
  * Finds a container's cgroup before runc has written the container's state. With every cgroup driver its name contains
  * the container's id.
  * @param root `/sys/fs/cgroup` of the host, as the agent sees it
- * @returns the folder; undefined if there is none
+ * @returns the directory; undefined if there is none
  */
 export async function findCgroup(
   root: string,
@@ -122,7 +122,7 @@ export async function findCgroup(
   depth = MAX_DEPTH,
 ): Promise<string | undefined> {
   if (depth === 0 || id === '') return undefined;
-  for (const name of await listFolders(root)) {
+  for (const name of await listDirectories(root)) {
     const path = join(root, name);
     if (name.includes(id)) return path;
     const found = await findCgroup(path, id, depth - 1);
@@ -131,8 +131,8 @@ export async function findCgroup(
   return undefined;
 }
 
-/** Names of the folders in a folder; empty if it is gone. */
-export async function listFolders(path: string): Promise<string[]> {
+/** Names of the directories in a directory; empty if it is gone. */
+export async function listDirectories(path: string): Promise<string[]> {
   const entries = await unlessGone(readdir(path, { withFileTypes: true }), []);
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }

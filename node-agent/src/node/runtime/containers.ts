@@ -11,7 +11,7 @@ import { networkNamespace, readSpec, type OciSpec } from './bundle.ts';
 
 /** runc's `--root` under containerd, on the host. */
 export const RUNC_ROOT = '/run/containerd/runc/k8s.io';
-/** Folder of the containers' bundles on the host. A bundle's name is the container's id. */
+/** Directory of the containers' bundles on the host. A bundle's name is the container's id. */
 export const BUNDLES = '/run/containerd/io.containerd.runtime.v2.task/k8s.io';
 const SANDBOXES = '/run/containerd/io.containerd.grpc.v1.cri/sandboxes';
 
@@ -21,7 +21,7 @@ const CRI = 'io.kubernetes.cri.';
 /** A container as containerd and runc describe it. */
 export interface Container {
   id: string;
-  /** Folder of its OCI bundle on the host. */
+  /** Directory of its OCI bundle on the host. */
   bundle: string;
   sandboxId: string;
   namespace: string;
@@ -31,7 +31,7 @@ export interface Container {
   spec: OciSpec;
   /** PID of the container's first task, in the host's PID namespace; absent while runc has no state of it. */
   pid?: number;
-  /** Folder of its cgroup on the host, `/sys/fs/cgroup/...`; absent with cgroup v1. */
+  /** Directory of its cgroup on the host, `/sys/fs/cgroup/...`; absent with cgroup v1. */
   cgroup?: string;
   /** Path of its network namespace, as the agent can open it. */
   netns: string;
@@ -116,7 +116,7 @@ export function openableNetns(host: Host, path: string): string {
   return path.startsWith('/proc/') ? path : host.path(path);
 }
 
-/** Folder on the host of a sandbox's /dev/shm. */
+/** Directory on the host of a sandbox's /dev/shm. */
 export function sandboxShm(sandboxId: string): string {
   return join(SANDBOXES, sandboxId, 'shm');
 }

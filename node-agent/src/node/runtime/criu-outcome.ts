@@ -93,7 +93,7 @@ export async function failureOf(
 
 /**
  * Reads the outcome of a restore.
- * @param of `workPath` and `bundle` are folders as the agent sees them
+ * @param of `workPath` and `bundle` are directories as the agent sees them
  * @throws AgentError RuntimeFailed if the report cannot be read
  */
 export async function readRestoreOutcome(

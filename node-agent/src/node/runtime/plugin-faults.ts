@@ -12,13 +12,13 @@ const PREFIX = 'plugin.';
  * @returns variables to add to CRIU's environment; empty if no point is armed
  */
 export async function pluginFaults(of: 'dump' | 'restore'): Promise<Record<string, string>> {
-  const folder = process.env['SEALIFT_FAULT_DIR'];
-  if (folder === undefined) return {};
+  const directory = process.env['SEALIFT_FAULT_DIR'];
+  if (directory === undefined) return {};
   const points: string[] = [];
-  for (const name of (await namesIn(folder)).sort()) {
+  for (const name of (await namesIn(directory)).sort()) {
     if (!name.startsWith(`${PREFIX}${of}.`)) continue;
-    const action = (await readFile(join(folder, name), 'utf8')).trim() || 'crash';
-    await rm(join(folder, name));
+    const action = (await readFile(join(directory, name), 'utf8')).trim() || 'crash';
+    await rm(join(directory, name));
     points.push(name.slice(PREFIX.length) + (action === 'crash' ? ':kill' : ''));
   }
   return points.length > 0 ? { SEALIFT_FAULT: points.join(',') } : {};

@@ -17,7 +17,7 @@ export interface ProcessInfo {
   startTime: number;
 }
 
-/** @returns undefined for a process that has ended, a zombie included. @param proc the folder /proc */
+/** @returns undefined for a process that has ended, a zombie included. @param proc the directory /proc */
 export async function readProcess(pid: number, proc = PROC): Promise<ProcessInfo | undefined> {
   const text = await readProcFile(join(proc, String(pid), 'stat'));
   if (text === undefined) return undefined;

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DeadlineError } from '../../../../kube/src/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
-import { Cgroup, listFolders } from './cgroup.ts';
+import { Cgroup, listDirectories } from './cgroup.ts';
 import { RUNC_ROOT, type Container } from './containers.ts';
 import { DUMP_REPORT, failureOf, readReport } from './criu-outcome.ts';
 import { pluginFaults } from './plugin-faults.ts';
@@ -45,7 +45,7 @@ const GIVE_UP_MS = 6000;
 const FULL_BYTES = 1 << 20;
 
 export interface CheckpointOptions {
-  /** Folders of the host, for CRIU's images and its logs. Both exist. */
+  /** Directories of the host, for CRIU's images and its logs. Both exist. */
   imagePath: string;
   workPath: string;
   /** Added to CRIU's environment. */
@@ -146,7 +146,7 @@ export class Runc {
 
   /** Removes the cgroups of guards that have ended. */
   async removeGuards(): Promise<void> {
-    for (const id of await listFolders(this.#host.path(GUARDS))) await this.#guard(id).remove();
+    for (const id of await listDirectories(this.#host.path(GUARDS))) await this.#guard(id).remove();
   }
 
   #guard(id: string): Cgroup {
@@ -154,10 +154,10 @@ export class Runc {
   }
 }
 
-/** Whether a folder's disk has no room for another image. */
-async function isFull(folder: string): Promise<boolean> {
+/** Whether a directory's disk has no room for another image. */
+async function isFull(directory: string): Promise<boolean> {
   try {
-    const { bavail, bsize } = await statfs(folder);
+    const { bavail, bsize } = await statfs(directory);
     return bavail * bsize < FULL_BYTES;
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return false;

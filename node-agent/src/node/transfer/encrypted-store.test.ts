@@ -17,14 +17,14 @@ import { PassThrough } from 'node:stream';
 import tar from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KEY_2025, KEY_2026, MountedKeys, randomKey } from '../../testing/image-keys.ts';
-import { manifestHeader, TestFolders, writeImages } from '../../testing/images.ts';
+import { manifestHeader, TestDirectories, writeImages } from '../../testing/images.ts';
 import { reasonOf } from '../../support/errors.ts';
 import { listFiles } from './image-digest.ts';
 import { packImages, unpackImages } from './image-stream.ts';
 import { ImageStore } from './image-store.ts';
 import type { Manifest } from './manifest.ts';
 
-const folders = new TestFolders();
+const directories = new TestDirectories();
 const SECRET = 'the pod’s password';
 const PAGES = 'main/pages-1.img';
 /** Of the pages of both containers, in bytes. */
@@ -42,7 +42,7 @@ const plainTexts = (): string =>
 /** A dump of a pod. */
 async function dump(id: string): Promise<string> {
   const dir = store.dir(id);
-  await store.createFolder(id, 'other');
+  await store.createDirectory(id, 'other');
   await writeImages(dir);
   await writeFile(join(dir, 'other', 'pages-1.img'), SECRET.padEnd(SIZE - 2, ' '));
   return dir;
@@ -59,9 +59,9 @@ const restore = async (manifest: Manifest, id = 'c1'): Promise<string> => {
   await store.decrypt(id, manifest, 'r1');
   return store.dir('r1');
 };
-/** From this store to another node's. @returns the folder there */
+/** From this store to another node's. @returns the directory there */
 async function send(manifest: Manifest): Promise<string> {
-  const to = await folders.fresh();
+  const to = await directories.fresh();
   const images = await store.files('c1', manifest);
   const pack = tar.pack();
   pack.on('error', () => undefined);
@@ -78,8 +78,8 @@ const code = (work: Promise<unknown>): Promise<string> =>
   );
 
 beforeEach(async () => {
-  root = await folders.fresh();
-  node = new MountedKeys(await folders.fresh());
+  root = await directories.fresh();
+  node = new MountedKeys(await directories.fresh());
   await node.mount({ [KEY_2025]: randomKey() });
   store = encrypting();
 });
@@ -101,7 +101,7 @@ describe('a sealed checkpoint', () => {
     expect((await store.manifest('c1'))?.manifest).toEqual(manifest);
   });
 
-  it('is decrypted for CRIU into a folder of its own, byte for byte, as often as it is restored', async () => {
+  it('is decrypted for CRIU into a directory of its own, byte for byte, as often as it is restored', async () => {
     const { manifest, before } = await seal();
     for (const _attempt of [1, 2]) {
       const copy = await restore(manifest);
@@ -174,7 +174,7 @@ describe('the keys of a checkpoint', () => {
     const other = await seal('c2');
     await copyFile(join(other.dir, 'key.json'), join(dir, 'key.json'));
     expect(await code(restore(manifest))).toBe('ImageKeyWrong');
-    // Nor does the whole folder of another checkpoint do under this one's name.
+    // Nor does the whole directory of another checkpoint do under this one's name.
     await rm(dir, { recursive: true });
     await rename(other.dir, dir);
     expect(await code(restore(manifest))).toBe('ImageKeyWrong');
@@ -255,7 +255,7 @@ describe('an attacker with the disk', () => {
 describe('an agent that ends, or a disk that', () => {
   let faults: string;
   beforeEach(async () => {
-    faults = await folders.fresh();
+    faults = await directories.fresh();
     process.env['SEALIFT_FAULT_DIR'] = faults;
   });
   afterEach(() => {
@@ -296,7 +296,7 @@ describe('an agent that ends, or a disk that', () => {
     await expect(store.seal('c1', manifestHeader('c1'))).rejects.toThrow();
     const before = await readFile(join(dir, 'key.json'), 'utf8');
     await rm(join(dir, 'other'), { recursive: true });
-    await store.createFolder('c1', 'main');
+    await store.createDirectory('c1', 'main');
     await writeFile(join(dir, 'main', 'pages-1.img'), SECRET);
     const manifest = await store.seal('c1', manifestHeader('c1'));
     expect(manifest.files.map(({ path }) => path)).toEqual([PAGES, 'rootfs.tar']);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The files of a folder with their sizes and digests, computed while bytes pass: no file is whole in memory.
+// The files of a directory with their sizes and digests, computed while bytes pass: no file is whole in memory.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { MANIFEST_NAME, type ManifestFile } from './manifest.ts';
 
-/** Relative paths of a folder's regular files, sorted, without the manifest. */
+/** Relative paths of a directory's regular files, sorted, without the manifest. */
 export async function listFiles(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
   return entries
@@ -38,7 +38,7 @@ export class Digest extends Transform {
   }
 }
 
-/** Size and SHA-256 of every file of a folder. */
+/** Size and SHA-256 of every file of a directory. */
 export async function digestFiles(dir: string): Promise<ManifestFile[]> {
   const files: ManifestFile[] = [];
   for (const path of await listFiles(dir)) {

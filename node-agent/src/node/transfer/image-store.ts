@@ -23,7 +23,7 @@ import {
   type ManifestHeader,
 } from './manifest.ts';
 import { syncPath } from '../../support/durable.ts';
-import { syncFolders, syncTree } from '../host/fsync.ts';
+import { syncDirectories, syncTree } from '../host/fsync.ts';
 import { Digest, digestFiles } from './image-digest.ts';
 import { EncryptedFiles, encryptFiles, PlainFiles, type ImageFiles } from './image-files.ts';
 import { unpackImages } from './image-stream.ts';
@@ -47,14 +47,14 @@ export class ImageStore {
     this.#encryption = encryption;
   }
 
-  /** Folder of the images with this id. @throws AgentError BadRequest for an id that is not a file name */
+  /** Directory of the images with this id. @throws AgentError BadRequest for an id that is not a file name */
   dir(id: string): string {
     if (!idPattern.test(id)) throw new AgentError('BadRequest', `Not an id of images: ${id}.`);
     return join(this.#root, id);
   }
 
-  /** Makes an empty folder for one container's dump, in place of an earlier attempt's. @returns its path */
-  async createFolder(id: string, container: string): Promise<string> {
+  /** Makes an empty directory for one container's dump, in place of an earlier attempt's. @returns its path */
+  async createDirectory(id: string, container: string): Promise<string> {
     const dir = join(this.dir(id), container);
     await rm(dir, { recursive: true, force: true });
     await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -62,9 +62,9 @@ export class ImageStore {
   }
 
   /**
-   * Unpacks a stream. The images appear in their folder only after every byte was verified and synced. If the folder has
+   * Unpacks a stream. The images appear in their directory only after every byte was verified and synced. If the directory has
    * the same images already, those stay, because a restore may be reading them: a sender that got no reply sends again.
-   * @param ownId the id that the manifest must have. It differs from the folder's for a restore from a checkpoint of
+   * @param ownId the id that the manifest must have. It differs from the directory's for a restore from a checkpoint of
    * another node.
    * @throws AgentError UnexpectedImages, ImageTruncated, ImageCorrupt, ImageVersion; ENOSPC
    */
@@ -86,7 +86,7 @@ export class ImageStore {
         await rm(incoming, { recursive: true, force: true });
         return manifest;
       }
-      await syncFolders(incoming);
+      await syncDirectories(incoming);
       await rm(final, { recursive: true, force: true });
       await rename(incoming, final);
       await syncPath(this.#root);
@@ -135,9 +135,9 @@ export class ImageStore {
   }
 
   /**
-   * Decrypts images into a folder of their own, for CRIU, which reads files. They appear there only after every byte was
+   * Decrypts images into a directory of their own, for CRIU, which reads files. They appear there only after every byte was
    * verified. They are not synced: the encrypted ones are still there.
-   * @param copyId the folder's id. What is there already is replaced.
+   * @param copyId the directory's id. What is there already is replaced.
    * @throws AgentError ImageKeyMissing, ImageKeyWrong, ImageTruncated, ImageCorrupt; ENOSPC; AbortError
    */
   async decrypt(

@@ -6,7 +6,7 @@ import { PassThrough, Readable } from 'node:stream';
 import fc from 'fast-check';
 import tar from 'tar-stream';
 import { describe, expect, it } from 'vitest';
-import { manifestHeader, TestFolders } from '../../testing/images.ts';
+import { manifestHeader, TestDirectories } from '../../testing/images.ts';
 import {
   digestOf,
   formatManifest,
@@ -19,7 +19,7 @@ import { packImages, unpackImages } from './image-stream.ts';
 
 type Head = Partial<tar.Header> & Pick<tar.Header, 'name'>;
 
-const folders = new TestFolders();
+const directories = new TestDirectories();
 
 async function packed(dir: string, of: ManifestHeader | Manifest): Promise<Buffer> {
   const pack = tar.pack();
@@ -38,7 +38,7 @@ describe('packing', () => {
     const files = fc.dictionary(name, fc.uint8Array({ maxLength: 5000 }), { maxKeys: 6 });
     await fc.assert(
       fc.asyncProperty(files, async (content) => {
-        const [from, to] = [await folders.fresh(), await folders.fresh()];
+        const [from, to] = [await directories.fresh(), await directories.fresh()];
         for (const [path, bytes] of Object.entries(content)) {
           await mkdir(dirname(join(from, path)), { recursive: true });
           await writeFile(join(from, path), bytes);
@@ -65,7 +65,7 @@ describe('packing', () => {
     })();
     let reported = '';
     const manifest = await packImages(
-      new PlainFiles(await folders.sample()),
+      new PlainFiles(await directories.sample()),
       manifestHeader('x'),
       pack,
       async (digest) => {
@@ -81,10 +81,10 @@ describe('packing', () => {
   });
 
   it('refuses any single altered byte and any cut', async () => {
-    const whole = await packed(await folders.sample(), manifestHeader('x'));
+    const whole = await packed(await directories.sample(), manifestHeader('x'));
     const outcome = async (bytes: Buffer): Promise<string> => {
       try {
-        await unpackImages(Readable.from([bytes]), await folders.fresh());
+        await unpackImages(Readable.from([bytes]), await directories.fresh());
         return 'accepted';
       } catch (error) {
         return (error as { code: string }).code;
@@ -109,12 +109,12 @@ describe('packing', () => {
     );
   });
 
-  it('refuses entries that would leave the folder, links, doubles and what follows the manifest', async () => {
+  it('refuses entries that would leave the directory, links, doubles and what follows the manifest', async () => {
     const build = async (entries: [Head, string][]) => {
       const pack = tar.pack();
       for (const [head, text] of entries) pack.entry(head, text);
       pack.finalize();
-      return unpackImages(pack.pipe(new PassThrough()), await folders.fresh());
+      return unpackImages(pack.pipe(new PassThrough()), await directories.fresh());
     };
     const manifest: [Head, string] = [
       { name: MANIFEST_NAME },

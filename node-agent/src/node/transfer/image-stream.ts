@@ -70,7 +70,7 @@ export async function packImages(
 }
 
 /**
- * Unpacks a tar stream into an empty folder, syncs every file and verifies it.
+ * Unpacks a tar stream into an empty directory, syncs every file and verifies it.
  * @throws AgentError ImageTruncated, ImageCorrupt, ImageVersion
  */
 export async function unpackImages(stream: Readable, dir: string): Promise<Manifest> {
@@ -130,7 +130,7 @@ class Unpacker {
     if (type !== 'file' || !isInside(name)) {
       throw new AgentError(
         'ImageCorrupt',
-        `The images have an entry that is not a plain file in their folder: ${type} ${name}.`,
+        `The images have an entry that is not a plain file in their directory: ${type} ${name}.`,
       );
     }
     if (name === MANIFEST_NAME) {

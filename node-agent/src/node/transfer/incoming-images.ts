@@ -7,7 +7,7 @@ import type { AwaitedImages, ReceiverOptions } from './receiver.ts';
 
 /** Awaits images and reacts to them. */
 export interface ImageListener {
-  /** The images that are awaited now in folder `id`; undefined if none are. */
+  /** The images that are awaited now in directory `id`; undefined if none are. */
   awaits(id: string): AwaitedImages | undefined;
   /**
    * Images have begun to arrive, or have ended.
@@ -30,7 +30,7 @@ export class IncomingImages {
     this.#listeners.push(listener);
   }
 
-  /** Whether images for folder `id` are arriving. */
+  /** Whether images for directory `id` are arriving. */
   isReceiving(id: string): boolean {
     return this.#arriving.has(id);
   }

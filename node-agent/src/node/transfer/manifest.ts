@@ -79,7 +79,7 @@ export type Manifest = z.infer<typeof manifest>;
 /** A manifest without its files, which sealing or sending adds. */
 export type ManifestHeader = Omit<Manifest, 'files'>;
 
-/** Whether a path of an archive stays inside the folder that it is unpacked to. Pure. */
+/** Whether a path of an archive stays inside the directory that it is unpacked to. Pure. */
 export function isInside(path: string): boolean {
   if (path.startsWith('/') || path.includes('\0')) return false;
   return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');

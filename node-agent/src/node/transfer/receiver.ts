@@ -33,7 +33,7 @@ export interface ReceiverOptions {
   store: ImageStore;
   certificateDir: string;
   log: Logger;
-  /** What is awaited in folder `id`; undefined if nothing is. */
+  /** What is awaited in directory `id`; undefined if nothing is. */
   expected(id: string): AwaitedImages | undefined;
   /** Called before the sender gets its reply. */
   received(id: string, manifest: Manifest): void;

@@ -18,7 +18,7 @@ export interface SendOptions {
   address: string;
   /** The other agent's node, which its certificate must name. */
   node: string;
-  /** Folder of the images on the other node. */
+  /** Directory of the images on the other node. */
   id: string;
   images: ImageFiles;
   /** A header if the images were not sealed: their digests are computed on the way. */

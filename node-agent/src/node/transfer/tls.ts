@@ -12,18 +12,18 @@ export interface Certificates {
   key: Buffer;
 }
 
-/** Names of the files in the folder. */
+/** Names of the files in the directory. */
 export const tlsFiles = { ca: 'ca.crt', cert: 'tls.crt', key: 'tls.key' } as const;
 
 /**
  * Reads the three files of one certificate.
- * @param dir a link to the folder that has them: it changes at once
+ * @param dir a link to the directory that has them: it changes at once
  * @throws AgentError CertificateMissing
  */
 export async function readCertificates(dir: string): Promise<Certificates> {
   try {
-    const folder = await realpath(dir);
-    const read = (name: string): Promise<Buffer> => readFile(join(folder, name));
+    const directory = await realpath(dir);
+    const read = (name: string): Promise<Buffer> => readFile(join(directory, name));
     const [ca, cert, key] = await Promise.all([
       read(tlsFiles.ca),
       read(tlsFiles.cert),

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { describe, expect, it } from 'vitest';
 import { agentDnsName } from '../../../../crds/src/index.ts';
-import { manifestHeader, TestFolders } from '../../testing/images.ts';
+import { manifestHeader, TestDirectories } from '../../testing/images.ts';
 import { KEY_2026, MountedKeys, randomKey } from '../../testing/image-keys.ts';
 import { certificates } from '../../testing/certificates.ts';
 import { reasonOf } from '../../support/errors.ts';
@@ -24,13 +24,13 @@ import { PlainFiles } from './image-files.ts';
 import { sendImages, splitAddress } from './sender.ts';
 import { ImageStore } from './image-store.ts';
 
-const folders = new TestFolders();
+const directories = new TestDirectories();
 
 describe('agent to agent', () => {
   const log = pino({ level: 'silent' });
 
   async function receiver(certificateDir: string, reloadMs?: number) {
-    const root = await folders.fresh();
+    const root = await directories.fresh();
     const store = new ImageStore(root);
     const failures: unknown[] = [];
     const server = new Receiver({
@@ -47,9 +47,9 @@ describe('agent to agent', () => {
   }
 
   it('delivers over mutual TLS, and only images that are awaited', async () => {
-    const good = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('a') });
+    const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
     const to = await receiver(good);
-    const dir = await folders.sample();
+    const dir = await directories.sample();
     try {
       const sent = await sendImages({
         address: to.address,
@@ -113,10 +113,10 @@ describe('agent to agent', () => {
   });
 
   it('reports images that the source’s disk has damaged, and stores nothing', async () => {
-    const good = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('a') });
+    const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
     const to = await receiver(good);
-    const root = await folders.fresh();
-    await cp(await folders.sample(), join(root, 'one'), { recursive: true });
+    const root = await directories.fresh();
+    await cp(await directories.sample(), join(root, 'one'), { recursive: true });
     const store = new ImageStore(root);
     const manifest = await store.seal('one', manifestHeader('one'));
     const dir = store.dir('one');
@@ -143,12 +143,12 @@ describe('agent to agent', () => {
   });
 
   it('delivers a checkpoint that is encrypted on the sender’s disk, and reports that the disk has damaged it', async () => {
-    const good = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('a') });
+    const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
     const to = await receiver(good);
-    const root = await folders.fresh();
-    const whole = await folders.sample();
+    const root = await directories.fresh();
+    const whole = await directories.sample();
     await cp(whole, join(root, 'one'), { recursive: true });
-    const mounted = new MountedKeys(await folders.fresh());
+    const mounted = new MountedKeys(await directories.fresh());
     await mounted.mount({ [KEY_2026]: randomKey() });
     const store = new ImageStore(root, { isOn: true, keys: mounted.keys });
     const manifest = await store.seal('one', manifestHeader('one'));
@@ -179,11 +179,11 @@ describe('agent to agent', () => {
   });
 
   it('refuses certificates of another CA, for another name, and none', async () => {
-    const good = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('a') });
-    const foreign = await certificates(folders.base, { ca: 'ca2', san: agentDnsName('a') });
-    const otherName = await certificates(folders.base, { ca: 'ca1', san: 'something-else' });
+    const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
+    const foreign = await certificates(directories.base, { ca: 'ca2', san: agentDnsName('a') });
+    const otherName = await certificates(directories.base, { ca: 'ca1', san: 'something-else' });
     const to = await receiver(good);
-    const dir = await folders.sample();
+    const dir = await directories.sample();
     const attempt = (certificateDir: string) =>
       sendImages({
         address: to.address,
@@ -197,7 +197,7 @@ describe('agent to agent', () => {
       await expect(attempt(foreign)).rejects.toMatchObject({ code: 'TransferFailed' });
       await expect(attempt(otherName)).rejects.toMatchObject({ code: 'BadRequest' });
       // The agent of another node, for images that are awaited from node a.
-      const other = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('b') });
+      const other = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('b') });
       await expect(attempt(other)).rejects.toMatchObject({
         code: 'BadRequest',
         message: expect.stringMatching(
@@ -205,7 +205,7 @@ describe('agent to agent', () => {
         ) as string,
       });
       // Trusts the right CA, shows a certificate of the wrong one.
-      const mixed = await folders.fresh();
+      const mixed = await directories.fresh();
       await cp(foreign, mixed, { recursive: true });
       await cp(join(good, 'ca.crt'), join(mixed, 'ca.crt'));
       await expect(attempt(mixed)).rejects.toMatchObject({ code: 'TransferFailed' });
@@ -231,10 +231,10 @@ describe('agent to agent', () => {
   });
 
   it('does not send to the agent of another node than the request’s', async () => {
-    const good = await certificates(folders.base, { ca: 'ca1', san: agentDnsName('a') });
+    const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
     const to = await receiver(good);
     try {
-      const dir = await folders.sample();
+      const dir = await directories.sample();
       const options = {
         address: to.address,
         id: 'one',
@@ -252,13 +252,13 @@ describe('agent to agent', () => {
 
   it('goes on when certificate and authority are replaced, and then takes only the new ones', async () => {
     const [first, second] = await Promise.all(
-      ['ca1', 'ca3'].map((ca) => certificates(folders.base, { ca, san: agentDnsName('a') })),
+      ['ca1', 'ca3'].map((ca) => certificates(directories.base, { ca, san: agentDnsName('a') })),
     );
     if (first === undefined || second === undefined) throw new Error('no certificates');
-    const link = join(await folders.fresh(), 'tls');
+    const link = join(await directories.fresh(), 'tls');
     // Without a certificate, nobody is served.
     const to = await receiver(link, 20);
-    const dir = await folders.sample();
+    const dir = await directories.sample();
     const attempt = (certificateDir: string, sealed?: () => Promise<void>) =>
       sendImages({
         ...{
@@ -270,8 +270,8 @@ describe('agent to agent', () => {
         },
         ...{ certificateDir, ...(sealed && { sealed }) },
       });
-    const become = async (folder: string): Promise<void> => {
-      await symlink(folder, `${link}.new`);
+    const become = async (directory: string): Promise<void> => {
+      await symlink(directory, `${link}.new`);
       await rename(`${link}.new`, link);
     };
     try {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The node that keeps a checkpoint: decision table, and the reconciler over a real image folder.
+// The node that keeps a checkpoint: decision table, and the reconciler over a real image directory.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -92,7 +92,7 @@ describe('the image sender', () => {
     dir = await mkdtemp(join(tmpdir(), 'sealift-sender-'));
     encryption = { isOn: false, keys: new ImageKeys(join(dir, 'keys')) };
     store = new ImageStore(dir, encryption);
-    await writeFile(join(await store.createFolder('images', 'main'), 'core.img'), 'x');
+    await writeFile(join(await store.createDirectory('images', 'main'), 'core.img'), 'x');
     await store.seal('images', {
       ...{ version: 1, id: 'images', createdAt: '', versions: { sealift: '0', kernel: '6' } },
       ...{ containers: [{ name: 'main' }], volumes: [], bytes: { pages: 1, verbs: 2, rootfs: 3 } },
@@ -128,7 +128,7 @@ describe('the image sender', () => {
     put();
     await run();
     await run();
-    // Into the request's own folder: another request may restore from the same images there.
+    // Into the request's own directory: another request may restore from the same images there.
     expect(sent.map((one) => [one.id, one.address])).toEqual([['r', '192.0.2.2:7460']]);
     expect(await sent[0]?.images.list()).toEqual(['main/core.img']);
     expect(status()?.sourceAgent).toMatchObject({

@@ -151,7 +151,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
         withFaults('images.send', async () =>
           this.#deps.send({
             ...receiver,
-            // Several requests may restore one checkpoint on one node. Each has its own folder there.
+            // Several requests may restore one checkpoint on one node. Each has its own directory there.
             id: uid,
             images: await this.#deps.store.files(imageId, stored.manifest),
             manifest: stored.manifest,

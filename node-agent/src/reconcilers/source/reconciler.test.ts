@@ -316,14 +316,14 @@ describe('a source', () => {
     put();
     sourceNode.fail = { at: 'dump', error: new AgentError('UnsupportedObject', 'an SRQ') };
     await runs();
-    const folder = join(dir, 'failures', 'move-11111111.source');
-    const where = `(logs: node node-a, ${folder})`;
+    const directory = join(dir, 'failures', 'move-11111111.source');
+    const where = `(logs: node node-a, ${directory})`;
     expect(status()?.decision?.message).toBe(`an SRQ ${where}`);
     expect(status()?.sourceAgent?.message).toBe(`an SRQ ${where}`);
-    expect(await readdir(folder)).toContain('kernel.log');
+    expect(await readdir(directory)).toContain('kernel.log');
     // Nothing failed here: another writer has aborted it.
     await rm(join(dir, 'journal'), { recursive: true });
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
     sourceNode.fail = undefined;
     await startAgent(diagnostics);
     put({ decision: undefined, sourceAgent: undefined });
@@ -331,7 +331,7 @@ describe('a source', () => {
     decide('Aborted');
     await runs();
     expect(status()?.sourceAgent?.message).toBe(`The pod resumed on its source node. ${where}`);
-    expect(await readdir(folder)).toContain('request.json');
+    expect(await readdir(directory)).toContain('request.json');
   });
 
   it('reports a message of any length', async () => {

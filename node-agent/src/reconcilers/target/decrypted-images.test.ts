@@ -10,17 +10,17 @@ import { Gates } from '../../callers/gates.ts';
 import { ImageStore } from '../../node/transfer/image-store.ts';
 import { Journal } from '../../support/journal/journal.ts';
 import { MemoryApi } from '../../testing/api.ts';
-import { manifestHeader, TestFolders, writeImages } from '../../testing/images.ts';
+import { manifestHeader, TestDirectories, writeImages } from '../../testing/images.ts';
 import { decision, NAMESPACE } from '../../testing/objects.ts';
 import { TargetNode } from '../../testing/target-node.ts';
 import { handoverLoop } from '../handover-loop.ts';
 import { Publisher } from '../publisher.ts';
 import { TargetReconciler } from './reconciler.ts';
 
-const folders = new TestFolders();
+const directories = new TestDirectories();
 
 it('an aborted restore leaves the checkpoint and nothing of its memory in plain text', async () => {
-  const [root, api] = [await folders.fresh(), new MemoryApi()];
+  const [root, api] = [await directories.fresh(), new MemoryApi()];
   const store = new ImageStore(root);
   for (const id of ['c1', 'r', 'r-of-another']) {
     await mkdir(join(root, id));
@@ -39,7 +39,7 @@ it('an aborted restore leaves the checkpoint and nothing of its memory in plain 
     },
   });
   api.put(restoreRequests, request);
-  const { journal } = await Journal.open(await folders.fresh());
+  const { journal } = await Journal.open(await directories.fresh());
   const target = new TargetReconciler<RestoreRequest>({
     ...{ api, kind: 'RestoreRequest', resource: restoreRequests, nodeName: 'node-b' },
     ...{ journal, gates: new Gates(), restorer: new TargetNode().restorer, store },

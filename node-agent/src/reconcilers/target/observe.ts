@@ -37,7 +37,7 @@ export interface TargetDependencies<T extends Handover> {
   store: ImageStore;
   publisher: Publisher<T>;
   request(key: string): T | undefined;
-  /** Id of the request's images, which is their folder in the image store. */
+  /** Id of the request's images, which is their directory in the image store. */
   imageId(request: T): string;
   /** Whether these images are arriving from another agent. */
   receiving(imageId: string): boolean;

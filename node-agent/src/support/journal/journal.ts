@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { Step } from '../../../../crds/src/index.ts';
 import { KeyedMutex, withFaults } from '../../../../kube/src/index.ts';
-import { DiskFolder, type Folder } from './folder.ts';
+import { DiskDirectory, type Directory } from './journal-directory.ts';
 
 /**
  * The agent writes a stage before the effect that the stage names. It writes `Sent`, `Stored` and the final stages after
@@ -35,7 +35,7 @@ const journalContainer = z.object({
   /** Absent while the kubelet has not created a target's container yet. */
   id: z.string().optional(),
   name: z.string(),
-  /** OCI bundle: a folder on the host. */
+  /** OCI bundle: a directory on the host. */
   bundle: z.string().optional(),
   /** Target: when its create began, in milliseconds since the epoch by this node's clock. */
   since: z.number().optional(),
@@ -98,7 +98,7 @@ export const isRestoring = ({ stage: reached }: { stage: Stage | undefined }): b
 const fileName = (id: string, role: Entry['role']) => `${id}.${role}.json`;
 
 export class Journal {
-  readonly #folder: Folder;
+  readonly #directory: Directory;
   readonly #entries = new Map<string, Entry>();
   /** One writer per file at a time: two would spoil each other's temporary file. */
   readonly #mutex = new KeyedMutex();
@@ -106,20 +106,20 @@ export class Journal {
   readonly #claims = new Map<string, string>();
   readonly #listeners: (() => void)[] = [];
 
-  private constructor(folder: Folder) {
-    this.#folder = folder;
+  private constructor(directory: Directory) {
+    this.#directory = directory;
   }
 
   /** Reads what a former agent wrote. Returns the names of the files that it cannot read. */
   static async open(
-    location: string | Folder,
+    location: string | Directory,
   ): Promise<{ journal: Journal; unreadable: string[] }> {
-    const folder = typeof location === 'string' ? new DiskFolder(location) : location;
-    const journal = new Journal(folder);
+    const directory = typeof location === 'string' ? new DiskDirectory(location) : location;
+    const journal = new Journal(directory);
     const unreadable: string[] = [];
-    for (const name of await folder.names()) {
+    for (const name of await directory.names()) {
       if (!name.endsWith('.json')) continue;
-      const parsed = entry.safeParse(parseJson(await folder.read(name)));
+      const parsed = entry.safeParse(parseJson(await directory.read(name)));
       if (parsed.success)
         journal.#entries.set(fileName(parsed.data.id, parsed.data.role), parsed.data);
       else unreadable.push(name);
@@ -177,7 +177,7 @@ export class Journal {
   async remove(id: string, role: Entry['role']): Promise<void> {
     const name = fileName(id, role);
     await this.#mutex.run(name, async () => {
-      await this.#folder.remove(name);
+      await this.#directory.remove(name);
       const podUid = this.#entries.get(name)?.podUid;
       this.#entries.delete(name);
       if (podUid !== undefined) this.unclaim(podUid, id);
@@ -187,7 +187,7 @@ export class Journal {
 
   async #replace(name: string, content: Entry): Promise<void> {
     const text = `${JSON.stringify(entry.parse(content))}\n`;
-    await withFaults('journal.write', () => this.#folder.replace(name, text));
+    await withFaults('journal.write', () => this.#directory.replace(name, text));
     this.#entries.set(name, content);
     for (const changed of this.#listeners) changed();
   }

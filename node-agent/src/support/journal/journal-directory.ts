@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder of small files. `replace` writes a file as a whole; once `replace` or `remove` has resolved, its change
+// A directory of small files. `replace` writes a file as a whole; once `replace` or `remove` has resolved, its change
 // survives a crash.
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isErrno } from '../errors.ts';
 import { syncPath } from '../durable.ts';
 
-export interface Folder {
+export interface Directory {
   names(): Promise<string[]>;
   read(name: string): Promise<string>;
   replace(name: string, text: string): Promise<void>;
@@ -17,14 +17,14 @@ export interface Folder {
 /** Suffix of a file that is not complete yet. */
 const UNFINISHED = '.new';
 
-export class DiskFolder implements Folder {
+export class DiskDirectory implements Directory {
   readonly #dir: string;
 
   constructor(dir: string) {
     this.#dir = dir;
   }
 
-  /** Makes the folder, and removes files that a crash has left unfinished. */
+  /** Makes the directory, and removes files that a crash has left unfinished. */
   async names(): Promise<string[]> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     await syncPath(dirname(this.#dir));
