@@ -20,6 +20,7 @@ export * from './lease.ts';
 export * from './logger.ts';
 export * from './metrics.ts';
 export * from './pem.ts';
+export * from './refresh.ts';
 export * from './resource.ts';
 export * from './rest.ts';
 export * from './status-writer.ts';

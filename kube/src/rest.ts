@@ -27,7 +27,7 @@ export interface WatchLine {
 
 const jsonType = 'application/json';
 const credentialsMs = 30_000;
-export const defaultTimeoutMs = 10_000;
+const defaultTimeoutMs = 10_000;
 const maxBody = 64 * 1024 * 1024;
 
 /** How much longer than at first a request waits at most. */

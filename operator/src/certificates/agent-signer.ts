@@ -5,8 +5,8 @@ import {
   certificateSigningRequests,
   Controller,
   Informer,
+  keepRefreshed,
   keyOf,
-  messageOf,
   type Api,
   type CertificateSigningRequest,
   type Clock,
@@ -17,9 +17,6 @@ import { AuthorityStore } from './authority.ts';
 import { decideCertificate, type CertificateDecision } from './decide.ts';
 import { signAgent, type Signer } from './x509.ts';
 
-/** How often the operator looks whether the authority is to be renewed, or its objects were changed. */
-const REFRESH_MS = 600_000;
-const RETRY_MS = 15_000;
 /** Clocks of nodes differ. */
 const BACKDATED_MS = 3_600_000;
 
@@ -57,21 +54,14 @@ export class AgentSigner {
 
   /** Runs until the signal aborts; whoever calls runs the informer. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#controller.run(signal), this.#refreshAll(signal)]);
-  }
-
-  async #refreshAll(signal: AbortSignal): Promise<void> {
     const { log, clock } = this.#parts;
-    while (!signal.aborted) {
-      let waitMs = REFRESH_MS;
-      try {
-        await this.#store.refresh({ signal });
-      } catch (error) {
-        log.error({ detail: messageOf(error) }, "the agents' authority is not ready");
-        waitMs = RETRY_MS;
-      }
-      await clock.sleep(waitMs, signal);
-    }
+    // The authority may have to be renewed, and somebody may have changed its objects.
+    const refresh = (): Promise<unknown> => this.#store.refresh({ signal });
+    const failed = "the agents' authority is not ready";
+    await Promise.all([
+      this.#controller.run(signal),
+      keepRefreshed({ refresh, failed, log, clock }, signal),
+    ]);
   }
 
   async #reconcile(key: string, { signal, log }: Context): Promise<void> {

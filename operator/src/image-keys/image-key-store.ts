@@ -5,17 +5,13 @@ import { randomBytes } from 'node:crypto';
 import { imageKeyId, imageKeys, imageKeyTime } from '../../../crds/src/index.ts';
 import {
   isNotFound,
-  messageOf,
+  keepRefreshed,
   secrets,
   type Api,
   type Call,
   type Clock,
   type Logger,
 } from '../../../kube/src/index.ts';
-
-/** How often the operator looks whether another key is due. */
-const REFRESH_MS = 600_000;
-const RETRY_MS = 15_000;
 
 export interface ImageKeyStoreParts {
   readonly api: Api;
@@ -49,18 +45,11 @@ export class ImageKeyStore {
   }
 
   /** Runs until the signal aborts. */
-  async run(signal: AbortSignal): Promise<void> {
+  run(signal: AbortSignal): Promise<void> {
     const { log, clock } = this.#parts;
-    while (!signal.aborted) {
-      let waitMs = REFRESH_MS;
-      try {
-        await this.refresh({ signal });
-      } catch (error) {
-        log.error({ detail: messageOf(error) }, 'the keys of stored images are not ready');
-        waitMs = RETRY_MS;
-      }
-      await clock.sleep(waitMs, signal);
-    }
+    const refresh = (): Promise<void> => this.refresh({ signal });
+    const failed = 'the keys of stored images are not ready';
+    return keepRefreshed({ refresh, failed, log, clock }, signal);
   }
 
   /**

@@ -4,11 +4,11 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AgentError, isErrno } from '../../support/errors.ts';
+import { AgentError } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
-import { PROC, readProcess } from '../runtime/process.ts';
+import { PROC, processIn, unlessEnded } from '../runtime/process.ts';
 
 type Looked = Pick<Container, 'name' | 'cgroup' | 'pid'>;
 
@@ -92,8 +92,7 @@ export class ClusterSockets {
         const link = await unlessEnded(readlink(join(directory, fd)));
         const socket = bound.get(/^socket:\[(\d+)\]$/.exec(link ?? '')?.[1] ?? '');
         if (!socket) continue;
-        const process = await readProcess(pid, this.#proc);
-        const who = `Process ${pid} (${plain(process?.name ?? '?')}) in container ${name}`;
+        const who = await processIn(name, pid, this.#proc);
         return new AgentError('UnsupportedObject', `${who} ${reasonOf(socket)}`);
       }
     }
@@ -133,16 +132,3 @@ function addressIn(hex: string): string {
 /** Of an IPv6 address there is more than one spelling. */
 const canonical = (address: string): string =>
   address.includes(':') ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;
-
-/** A process chooses its name. */
-const plain = (name: string): string => name.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200);
-
-/** Undefined if the process has ended meanwhile. */
-async function unlessEnded<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (['ENOENT', 'ESRCH'].some((code) => isErrno(error, code))) return undefined;
-    throw error;
-  }
-}

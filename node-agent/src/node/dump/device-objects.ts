@@ -8,7 +8,7 @@ import { unmovableObject, type OpenContext, type DeviceUse } from '../device/sup
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
-import { PROC, readProcess } from '../runtime/process.ts';
+import { printable, PROC, readProcess } from '../runtime/process.ts';
 
 /** Processes open and close contexts between the lists, so only what is wrong in each of these looks is reported. */
 const LOOKS = 3;
@@ -88,9 +88,7 @@ export class DeviceObjects {
     const names = new Map<number, string>();
     for (const pid of pids) {
       const process = await readProcess(pid, this.#parts.proc ?? PROC);
-      // A process chooses its name.
-      const name = process?.name.replaceAll(/[^\x20-\x7e]/g, '?');
-      names.set(pid, `Process ${pid}${name === undefined ? '' : ` (${name})`}`);
+      names.set(pid, `Process ${pid}${process ? ` (${printable(process.name)})` : ''}`);
     }
     return names;
   }

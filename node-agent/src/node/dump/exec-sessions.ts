@@ -17,6 +17,7 @@ import {
 } from '../runtime/containers.ts';
 import {
   listProcesses,
+  printable,
   PROC,
   readArguments,
   readProcess,
@@ -67,7 +68,7 @@ export class ExecSessions {
    * @throws AgentError ExecSessionOpen after 5 s. The refusal stays until `allow`.
    */
   async refuse(containers: readonly Bundle[], request: string): Promise<void> {
-    const line = request.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, MAX_LINE);
+    const line = printable(request, MAX_LINE);
     for (const { bundle } of containers) {
       await writeFile(join(this.#host.path(bundle), MOVING), `${line}\n`, { mode: 0o600 });
     }
@@ -151,7 +152,7 @@ export class ExecSessions {
 function sessionOpen({ name }: Bundle, { pid, name: command }: ProcessInfo): AgentError {
   return new AgentError(
     'ExecSessionOpen',
-    `Process ${pid} (${command.replaceAll(/[^\x20-\x7e]/g, '?')}) in container ${name} was started by kubectl exec or by ` +
+    `Process ${pid} (${printable(command)}) in container ${name} was started by kubectl exec or by ` +
       'an exec probe. It is no part of the container and would be lost. End it, or let the container itself start it; ' +
       'then create a new request.',
   );

@@ -8,7 +8,7 @@ import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
-import { PROC, readProcess } from '../runtime/process.ts';
+import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 
 export interface UnmovableParts {
   /** The directory /proc. */
@@ -88,13 +88,16 @@ export class UnmovableFiles {
   /** Messages in a POSIX queue would be lost without a word, also in one that nobody has open. */
   async #checkQueues({ name }: Looked, pid: number): Promise<void> {
     const directory = join(this.#proc, String(pid), 'root/dev/mqueue');
-    const queues = await unlessEnded(
+    const queues = await unlessAbsent(
       statfs(directory).then(({ type }) => (type === MQUEUE ? readdir(directory) : [])),
     );
     if (!queues?.length) return;
     throw new AgentError(
       'UnsupportedObject',
-      `Container ${name} has POSIX message queues (${queues.slice(0, 5).map(plain).join(', ')}), which cannot be moved. ` +
+      `Container ${name} has POSIX message queues (${queues
+        .slice(0, 5)
+        .map((one) => printable(one))
+        .join(', ')}), which cannot be moved. ` +
         'Remove them from /dev/mqueue, or use a socket instead.',
     );
   }
@@ -120,12 +123,12 @@ export class UnmovableFiles {
     if (!link.startsWith('/')) return undefined;
     const path = join(this.#proc, String(pid), 'fd', fd);
     if ((await statfs(path)).type === MQUEUE) {
-      return `has the POSIX message queue ${plain(link)} open, which cannot be moved. Use a socket instead.`;
+      return `has the POSIX message queue ${printable(link)} open, which cannot be moved. Use a socket instead.`;
     }
     // CRIU dumps a memfd as memory, whatever its size.
     if (!link.endsWith(' (deleted)') || link.startsWith('/memfd:')) return undefined;
     const file = await stat(path);
-    const name = plain(link.slice(0, -' (deleted)'.length));
+    const name = printable(link.slice(0, -' (deleted)'.length));
     if (!file.isFile()) return undefined;
     if (file.nlink > 0) {
       return (
@@ -154,11 +157,8 @@ export class UnmovableFiles {
   }
 
   async #refusal({ name }: Looked, pid: number, reason: string): Promise<AgentError> {
-    const process = await readProcess(pid, this.#proc);
-    return new AgentError(
-      'UnsupportedObject',
-      `Process ${pid} (${plain(process?.name ?? '?')}) in container ${name} ${reason}`,
-    );
+    const who = await processIn(name, pid, this.#proc);
+    return new AgentError('UnsupportedObject', `${who} ${reason}`);
   }
 }
 
@@ -178,28 +178,25 @@ async function inodesBelow(root: string): Promise<Set<number>> {
   const found = new Set<number>();
   const directories = HINTS.map((hint) => join(root, hint));
   for (let path = directories.shift(); path !== undefined; path = directories.shift()) {
-    const entry = await unlessEnded(stat(path));
+    const entry = await unlessAbsent(stat(path));
     if (!entry || found.size > MAX_HINTED) continue;
     found.add(entry.ino);
     if (!entry.isDirectory() || path === join(root, '/')) continue;
-    for (const child of (await unlessEnded(readdir(path, { withFileTypes: true }))) ?? []) {
+    for (const child of (await unlessAbsent(readdir(path, { withFileTypes: true }))) ?? []) {
       if (child.isDirectory()) directories.push(join(path, child.name));
       else if (child.isFile())
-        found.add((await unlessEnded(stat(join(path, child.name))))?.ino ?? 0);
+        found.add((await unlessAbsent(stat(join(path, child.name))))?.ino ?? 0);
     }
   }
   return found;
 }
 
-/** A container chooses the names of its files. */
-const plain = (name: string): string => name.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 200);
-
-/** Undefined if the process has ended or closed the file meanwhile. */
-async function unlessEnded<T>(work: Promise<T>): Promise<T | undefined> {
+/** Undefined also for a path of the container's that leads through what is no directory. */
+async function unlessAbsent<T>(work: Promise<T>): Promise<T | undefined> {
   try {
-    return await work;
+    return await unlessEnded(work);
   } catch (error) {
-    if (['ENOENT', 'ESRCH', 'ENOTDIR'].some((code) => isErrno(error, code))) return undefined;
+    if (isErrno(error, 'ENOTDIR')) return undefined;
     throw error;
   }
 }

@@ -57,13 +57,27 @@ export async function listProcesses(proc = PROC): Promise<number[]> {
   return (await readdir(proc)).filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
-async function readProcFile(path: string): Promise<string | undefined> {
+/** A process in a message. @param container its name */
+export async function processIn(container: string, pid: number, proc = PROC): Promise<string> {
+  const process = await readProcess(pid, proc);
+  return `Process ${pid} (${printable(process?.name ?? '?')}) in container ${container}`;
+}
+
+/** Of what a container chooses, such as the names of its processes and files: what a message may have of it. */
+export const printable = (text: string, longest = 200): string =>
+  text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, longest);
+
+/** Undefined if the process has ended meanwhile, or has closed the file. */
+export async function unlessEnded<T>(work: Promise<T>): Promise<T | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return await work;
   } catch (error) {
     if (hasEnded(error)) return undefined;
     throw error;
   }
 }
+
+const readProcFile = (path: string): Promise<string | undefined> =>
+  unlessEnded(readFile(path, 'utf8'));
 
 const hasEnded = (error: unknown): boolean => isErrno(error, 'ENOENT') || isErrno(error, 'ESRCH');

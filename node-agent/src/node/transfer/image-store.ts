@@ -69,11 +69,7 @@ export class ImageStore {
    * @throws AgentError UnexpectedImages, ImageTruncated, ImageCorrupt, ImageVersion; ENOSPC
    */
   async receive(id: string, stream: Readable, ownId = id): Promise<Manifest> {
-    const final = this.dir(id);
-    const incoming = join(this.#root, `${INCOMING}${id}`);
-    await rm(incoming, { recursive: true, force: true });
-    await mkdir(incoming, { recursive: true, mode: 0o700 });
-    try {
+    return this.#incoming(id, async (incoming, replace) => {
       const manifest = await unpackImages(stream, incoming);
       if (manifest.id !== ownId) {
         throw new AgentError(
@@ -82,19 +78,12 @@ export class ImageStore {
         );
       }
       const stored = await this.manifest(id).catch(() => undefined);
-      if (stored?.digest === digestOf(formatManifest(manifest))) {
-        await rm(incoming, { recursive: true, force: true });
-        return manifest;
-      }
+      if (stored?.digest === digestOf(formatManifest(manifest))) return manifest;
       await syncDirectories(incoming);
-      await rm(final, { recursive: true, force: true });
-      await rename(incoming, final);
+      await replace();
       await syncPath(this.#root);
       return manifest;
-    } catch (error) {
-      await rm(incoming, { recursive: true, force: true });
-      throw error;
-    }
+    });
   }
 
   /**
@@ -147,10 +136,7 @@ export class ImageStore {
     signal?: AbortSignal,
   ): Promise<void> {
     const images = await this.files(id, manifest);
-    const [final, incoming] = [this.dir(copyId), join(this.#root, `${INCOMING}${copyId}`)];
-    await rm(incoming, { recursive: true, force: true });
-    await mkdir(incoming, { recursive: true, mode: 0o700 });
-    try {
+    await this.#incoming(copyId, async (incoming, replace) => {
       const copied: ManifestFile[] = [];
       for (const { path } of manifest.files) {
         const [file, digest] = [join(incoming, path), new Digest()];
@@ -163,11 +149,28 @@ export class ImageStore {
       verifyFiles(manifest.files, copied);
       signal?.throwIfAborted();
       await writeFile(join(incoming, MANIFEST_NAME), formatManifest(manifest), { mode: 0o600 });
-      await rm(final, { recursive: true, force: true });
-      await rename(incoming, final);
-    } catch (error) {
+      await replace();
+    });
+  }
+
+  /**
+   * Lets images appear in their directory as a whole or not at all.
+   * @param work fills the incoming directory, and calls `replace` when it is to take the place of what is there
+   */
+  async #incoming<T>(
+    id: string,
+    work: (incoming: string, replace: () => Promise<void>) => Promise<T>,
+  ): Promise<T> {
+    const [final, incoming] = [this.dir(id), join(this.#root, `${INCOMING}${id}`)];
+    await rm(incoming, { recursive: true, force: true });
+    await mkdir(incoming, { recursive: true, mode: 0o700 });
+    try {
+      return await work(incoming, async () => {
+        await rm(final, { recursive: true, force: true });
+        await rename(incoming, final);
+      });
+    } finally {
       await rm(incoming, { recursive: true, force: true });
-      throw error;
     }
   }
 
