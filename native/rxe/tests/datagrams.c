@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "datagram.h"
+#include "datagram_pair.h"
 #include "image.h"
 #include "pair.h"
 
@@ -208,10 +208,6 @@ static void move(struct end *t)
 static void open_end(struct end *t, const char *device, int sock)
 {
 	static const struct ibv_qp_cap cap = { WINDOW, RECEIVES, 1, 1, 64 };
-	struct {
-		union ibv_gid gid;
-		uint32_t qpn;
-	} own = { 0 }, peer;
 	int i;
 
 	memset(t, 0, sizeof(*t));
@@ -223,11 +219,7 @@ static void open_end(struct end *t, const char *device, int sock)
 	datagram_ready(&t->e);
 	for (i = 0; i < RECEIVES; i++)
 		receive(t);
-	own.gid = t->e.gid;
-	own.qpn = t->e.qp->qp_num;
-	pair_exchange(sock, &own, &peer, sizeof(own));
-	t->peer_qpn = peer.qpn;
-	t->ah = datagram_handle(&t->e, &peer.gid);
+	t->ah = datagram_pair_meet(&t->e, sock, &t->peer_qpn);
 }
 
 /* Before and after each move traffic goes on. */
@@ -274,20 +266,5 @@ static void run_end(int sock, char **argv, unsigned int moves, bool moving)
 
 int main(int argc, char **argv)
 {
-	unsigned int moves = argc > 5 ? atoi(argv[5]) : 10;
-	pid_t pid;
-	int sock;
-
-	if (argc < 5)
-		errx(2, "usage: %s NETNS DEVICE PEER_NETNS PEER_DEVICE [MOVES [SEED]]",
-		     argv[0]);
-	srand(argc > 6 ? atoi(argv[6]) : 1);
-	pid = pair_fork(&sock);
-	if (!pid) {
-		run_end(sock, argv + 3, moves, false);
-		return 0;
-	}
-	run_end(sock, argv + 1, moves, true);
-	pair_join(pid);
-	return 0;
+	return datagram_pair_main(argc, argv, run_end);
 }

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "datagram.h"
+#include "datagram_pair.h"
 #include "image.h"
 #include "pair.h"
 
@@ -136,10 +136,6 @@ static void move(struct player *t, uint64_t total)
 static void open_player(struct player *t, const char *device, int sock)
 {
 	static const struct ibv_qp_cap cap = { 1, RECEIVES, 1, 1, 0 };
-	struct {
-		union ibv_gid gid;
-		uint32_t qpn;
-	} own = { 0 }, peer;
 	int i;
 
 	t->memory = aligned_alloc(4096, (RECEIVES + 2) * SLOT);
@@ -150,11 +146,7 @@ static void open_player(struct player *t, const char *device, int sock)
 	datagram_ready(&t->e);
 	for (i = 0; i < RECEIVES; i++)
 		receive(t, i);
-	own.gid = t->e.gid;
-	own.qpn = t->e.qp->qp_num;
-	pair_exchange(sock, &own, &peer, sizeof(own));
-	t->peer_qpn = peer.qpn;
-	t->ah = datagram_handle(&t->e, &peer.gid);
+	t->ah = datagram_pair_meet(&t->e, sock, &t->peer_qpn);
 	t->heard = now_ms();
 }
 
@@ -165,6 +157,9 @@ static void play(int sock, char **argv, unsigned int moves, bool serves)
 	unsigned int moved = 0;
 	char c;
 
+	/* the ends move at different times */
+	if (!serves)
+		srand(rand());
 	pair_enter(argv[0]);
 	open_player(&t, argv[1], sock);
 	while (t.completed < total || t.received < total) {
@@ -192,21 +187,5 @@ static void play(int sock, char **argv, unsigned int moves, bool serves)
 
 int main(int argc, char **argv)
 {
-	unsigned int moves = argc > 5 ? atoi(argv[5]) : 10;
-	pid_t pid;
-	int sock;
-
-	if (argc < 5)
-		errx(2, "usage: %s NETNS DEVICE PEER_NETNS PEER_DEVICE [MOVES [SEED]]",
-		     argv[0]);
-	srand(argc > 6 ? atoi(argv[6]) : 1);
-	pid = pair_fork(&sock);
-	if (!pid) {
-		srand(rand());
-		play(sock, argv + 3, moves, false);
-		return 0;
-	}
-	play(sock, argv + 1, moves, true);
-	pair_join(pid);
-	return 0;
+	return datagram_pair_main(argc, argv, play);
 }
