@@ -88,7 +88,7 @@ static int ask(struct watch *watch, const char *path, const char *request)
 		return fd;
 	ret = exchange_line(fd, request, REPLY_LIMIT, &line, watch_wait, watch);
 	close(fd);
-	/* Byte for byte: what is not known to open the gate does not. */
+	/* Byte for byte: after anything else the tasks may not be frozen. */
 	if (!ret && strcmp(line, "{\"ok\":true}")) {
 		log_fail("gate", "the agent refused: %s", line);
 		ret = -ECANCELED;
@@ -163,6 +163,6 @@ int gate_wait(const pid_t *tasks, size_t n_tasks, uint64_t register_us)
 	if (!ret)
 		ret = watch_check(&watch);
 	if (!ret)
-		log_info("the gate is open");
+		log_info("the agent has frozen the tasks");
 	return ret;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The resume gate: the agent's permission to let restored tasks run. */
+/* The resume gate: the agent freezes the restored tasks, so that CRIU may detach from them. */
 #ifndef SEALIFT_GATE_H
 #define SEALIFT_GATE_H
 
@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 /*
- * gate_wait - ask the agent at $SEALIFT_SOCKET whether the tasks may run
+ * gate_wait - have the agent at $SEALIFT_SOCKET freeze the tasks
  * @tasks: the container's threads, its first task first; each is traced
  *
  * The request says that finishing the tasks (contexts, memory regions) took
@@ -17,7 +17,7 @@
  * again every 500 ms for up to 110 s. Gives up when a task has died, when this
  * process is not $SEALIFT_RUNC_PID's child any more, or when the file
  * $SEALIFT_WHILE is gone: nothing would keep track of the tasks.
- * 0: resume. -ECANCELED: no, and the reason is logged. -ETIMEDOUT: nobody
+ * 0: they are frozen. -ECANCELED: no, and the reason is logged. -ETIMEDOUT: nobody
  * answers.
  */
 int gate_wait(const pid_t *tasks, size_t n_tasks, uint64_t register_us);

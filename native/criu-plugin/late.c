@@ -15,7 +15,6 @@
 #include "late.h"
 #include "late_task.h"
 #include "log.h"
-#include "outcome.h"
 #include "settings.h"
 #include "tasks.h"
 
@@ -166,8 +165,8 @@ static int finish_tasks(int *fds)
 	return ret;
 }
 
-/* With an agent the agent decides; without one the plugin resumes the device. */
-static int open_gate(const int *fds, uint64_t register_us)
+/* With an agent the agent freezes the tasks; without one the plugin resumes the device. */
+static int pass_gate(const int *fds, uint64_t register_us)
 {
 	int ret = 0;
 
@@ -180,8 +179,7 @@ static int open_gate(const int *fds, uint64_t register_us)
 			ret = restored_at(n)->driver->resume(fds[n]);
 	if (!ret && fault("restore.gate.after"))
 		ret = -EIO;
-	/* Last: once this is written tasks may run, and before it none may. */
-	return ret ? ret : outcome_opened(tree[0]);
+	return ret;
 }
 
 /*
@@ -281,7 +279,7 @@ static int resume_all(pid_t root)
 	if (!ret)
 		ret = settings_restore(tree, tree_count);
 	if (!ret)
-		ret = open_gate(fds, monotonic_us() - begun);
+		ret = pass_gate(fds, monotonic_us() - begun);
 	if (ret)
 		kill_all();
 	for (size_t n = 0; n < restored_count(); n++) {

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +10,6 @@
 #include "failure.h"
 #include "log.h"
 #include "outcome.h"
-#include "tasks.h"
-
-static bool opened;
 
 static const char *state_path(void)
 {
@@ -27,7 +23,6 @@ int outcome_begin(void)
 	const char *path = state_path();
 	int ret;
 
-	opened = false;
 	ret = failure_reset();
 	if (ret)
 		return ret;
@@ -76,26 +71,6 @@ static int write_state(const char *line)
 	return ret;
 }
 
-int outcome_opened(pid_t root)
-{
-	uint64_t start;
-	char line[128];
-	int ret;
-
-	ret = task_start_time(root, &start);
-	if (!ret) {
-		snprintf(line, sizeof(line),
-			 "{\"state\":\"opened\",\"pid\":%d,\"startTime\":%llu}\n", root,
-			 (unsigned long long)start);
-		ret = write_state(line);
-	}
-	if (ret)
-		log_fail("gate", "cannot write to %s that the gate is open: %s",
-			 state_path() ?: "a file", strerror(-ret));
-	opened = !ret;
-	return ret;
-}
-
 void outcome_end(const char *good)
 {
 	const struct failure *failure = good ? NULL : failure_first();
@@ -111,8 +86,7 @@ void outcome_end(const char *good)
 		snprintf(line, sizeof(line), "{\"state\":\"%s\"}\n", good);
 	else
 		snprintf(line, sizeof(line),
-			 "{\"state\":\"failed\",\"opened\":%s,\"code\":\"%s\",\"message\":\"%s\"}\n",
-			 opened ? "true" : "false", code, text);
+			 "{\"state\":\"failed\",\"code\":\"%s\",\"message\":\"%s\"}\n", code, text);
 	ret = write_state(line);
 	if (ret)
 		log_warn("the outcome cannot be written to %s: %s", state_path(),

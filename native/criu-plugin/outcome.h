@@ -7,8 +7,6 @@
 #ifndef SEALIFT_OUTCOME_H
 #define SEALIFT_OUTCOME_H
 
-#include <sys/types.h>
-
 /*
  * outcome_begin - forget what an earlier attempt has reported
  *
@@ -16,15 +14,6 @@
  * 0 or -errno.
  */
 int outcome_begin(void);
-
-/*
- * outcome_opened - the gate is open: from now on CRIU may detach from the tasks
- * @root: the container's first task
- *
- * 0, or -errno with a line in the log: the file would not say then whether a
- * task has run, so none may run.
- */
-int outcome_opened(pid_t root);
 
 /*
  * outcome_end - how the dump or restore has ended

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "json_file.h"
-#include "process.h"
 
 #define RESTORED	"sealift-restored"
 #define WAITING		"sealift-waiting"
+#define STARTED		"sealift-started"
 #define MOVING		"sealift-moving"
 
 static int join(char path[PATH_MAX], const char *folder, const char *name)
@@ -56,45 +56,9 @@ int marker_clear_restored(const char *bundle)
 	return clear(bundle, RESTORED);
 }
 
-/* `<pid> <start time>`, a line for each process. */
-int marker_set_waiting(const char *bundle, pid_t runc)
+int marker_set_waiting(const char *bundle)
 {
-	pid_t pids[] = { getpid(), runc };
-	char path[PATH_MAX], unfinished[PATH_MAX], text[128];
-	int fd, used = 0;
-	size_t i;
-
-	if (join(path, bundle, WAITING) < 0 || join(unfinished, bundle, WAITING ".new") < 0)
-		return -1;
-	for (i = 0; i < sizeof(pids) / sizeof(pids[0]); i++)
-		if (pids[i])
-			used += snprintf(text + used, sizeof(text) - used, "%d %llu\n", pids[i],
-					 process_start_time(pids[i]));
-	fd = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -1;
-	if (write(fd, text, used) != used) {
-		close(fd);
-		return -1;
-	}
-	/* By a rename, because the plugin gives the restore up as soon as it does not find the file. */
-	return close(fd) < 0 ? -1 : rename(unfinished, path);
-}
-
-/* Whether one of the processes that would remove the marker is there. Yes, if it does not say which they are. */
-static int is_attended(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	unsigned long long start;
-	int pid, lines = 0, alive = 0;
-
-	while (file && fscanf(file, "%d %llu", &pid, &start) == 2) {
-		lines++;
-		alive |= pid > 0 && start && process_start_time(pid) == start;
-	}
-	if (file)
-		fclose(file);
-	return alive || !lines;
+	return set(bundle, WAITING);
 }
 
 int marker_clear_waiting(const char *bundle)
@@ -158,12 +122,18 @@ int marker_is_restored(const char *root, const char *id, struct reason *why)
 	return is_marked(root, id, RESTORED, path, why);
 }
 
-int marker_is_waiting(const char *root, const char *id, struct reason *why)
+int marker_start_restored(const char *root, const char *id, struct reason *why)
 {
 	char path[PATH_MAX];
-	int marked = is_marked(root, id, WAITING, path, why);
+	int marked = is_marked(root, id, RESTORED, path, why);
 
-	return marked > 0 ? is_attended(path) : marked;
+	if (marked <= 0)
+		return marked;
+	*strrchr(path, '/') = '\0';
+	if (set(path, STARTED) == 0)
+		return 1;
+	reason_set(why, "MarkerFailed", "cannot mark %s: %s", path, strerror(errno));
+	return -1;
 }
 
 /* The first line of a file, as far as it can be printed. */
@@ -191,20 +161,25 @@ int marker_is_moving(const char *root, const char *id, char *by, size_t size, st
 	return marked;
 }
 
-long long marker_init_pid(const char *root, const char *id, struct reason *why)
+void marker_kill_frozen(const char *root, const char *id)
 {
+	char path[PATH_MAX];
+	const char *cgroup;
 	json_t *state = NULL;
-	long long pid;
+	struct reason why;
+	int fd = -1;
 
-	switch (load_state(root, id, &state, why)) {
-	case 1:
-		pid = json_number_value(json_object_get(state, "init_process_pid"));
-		json_decref(state);
-		if (pid > 0)
-			return pid;
-		/* fall through */
-	case 0:
-		reason_set(why, "RestoreFailed", "runc knows no process of %s", id);
+	if (is_marked(root, id, RESTORED, path, &why) <= 0 ||
+	    is_marked(root, id, MOVING, path, &why) <= 0 || load_state(root, id, &state, &why) <= 0)
+		return;
+	/* cgroup v2: one path, of no controller. */
+	cgroup = json_string_value(json_object_get(json_object_get(state, "cgroup_paths"), ""));
+	if (cgroup && join(path, cgroup, "cgroup.kill") == 0)
+		fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0) {
+		if (write(fd, "1", 1) < 0)
+			fprintf(stderr, "sealift: cannot write to %s: %s\n", path, strerror(errno));
+		close(fd);
 	}
-	return 0;
+	json_decref(state);
 }

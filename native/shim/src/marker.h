@@ -13,12 +13,8 @@
 int marker_set_restored(const char *bundle);
 int marker_clear_restored(const char *bundle);
 
-/*
- * The marker that stands while a restore is under way: no exec may enter what was restored before the
- * decision, and the plugin gives the restore up when the marker goes. It names the calling process and @runc
- * (0: not started yet) and counts for nothing when both have ended. Sets it anew if it is there.
- */
-int marker_set_waiting(const char *bundle, pid_t runc);
+/* The marker that stands while a restore is under way: the plugin gives the restore up when it goes. */
+int marker_set_waiting(const char *bundle);
 int marker_clear_waiting(const char *bundle);
 /* Its path. Returns 0, or -1 if that is too long. */
 int marker_waiting_path(const char *bundle, char path[PATH_MAX]);
@@ -28,7 +24,12 @@ int marker_waiting_path(const char *bundle, char path[PATH_MAX]);
  * container; -1 with @why filled if runc's state of it cannot be read.
  */
 int marker_is_restored(const char *root, const char *id, struct reason *why);
-int marker_is_waiting(const char *root, const char *id, struct reason *why);
+
+/*
+ * A restored container's `start`: tells the agent, by another file in the bundle, that the `create` has
+ * returned. As marker_is_restored(); -1 too if the file cannot be made.
+ */
+int marker_start_restored(const char *root, const char *id, struct reason *why);
 
 /*
  * The same for the marker that the agent sets while it moves or checkpoints a running container; its first
@@ -36,7 +37,10 @@ int marker_is_waiting(const char *root, const char *id, struct reason *why);
  */
 int marker_is_moving(const char *root, const char *id, char *by, size_t size, struct reason *why);
 
-/* The first process of runc's container @id under @root; 0 with @why filled if runc keeps no state of it. */
-long long marker_init_pid(const char *root, const char *id, struct reason *why);
+/*
+ * Kills a restored container that the agent has not resumed yet, all tasks at once: runc's own kill thaws the
+ * cgroup after it has killed the first task. Does nothing to others.
+ */
+void marker_kill_frozen(const char *root, const char *id);
 
 #endif

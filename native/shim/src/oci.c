@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,11 +25,6 @@
 #include "oci_args.h"
 #include "restore.h"
 #include "runc.h"
-#include "signals.h"
-
-/* The wait after a failed restore before the agent is asked again: this times the number of failures. */
-#define AGAIN_MS	1000
-#define AGAIN_MOST_MS	5000
 
 /* containerd shows the last line of runc's log, CRI-O what came on standard error. */
 static int fail(const struct oci_args *args, const struct reason *why)
@@ -79,8 +75,8 @@ static void complete_request(json_t *request, const struct oci_args *args)
 	free(bundle);
 }
 
-/* Asks once and does what is said. Returns as the process should, or -1 if a restore has failed in runc. */
-static int create_once(char **argv, const struct oci_args *args, const json_t *request)
+/* Asks and does what is said. Returns as the process should. */
+static int ask_and_create(char **argv, const struct oci_args *args, const json_t *request)
 {
 	const char *action;
 	struct reason why;
@@ -95,10 +91,11 @@ static int create_once(char **argv, const struct oci_args *args, const json_t *r
 	action = json_string_value(json_object_get(reply, "action"));
 	if (action && !strcmp(action, "restore")) {
 		status = restore_container(argv, args, reply, &why);
-		if (status < 0 && *why.code)
-			status = fail(args, &why);
+		/* Without a code runc has failed, and has said itself why. */
+		if (status < 0)
+			status = *why.code ? fail(args, &why) : 1;
 	} else if (action && !strcmp(action, "run")) {
-		/* A marker of an earlier attempt must not keep it from being started. */
+		/* A marker of an earlier restore must not keep it from being started. */
 		marker_clear_restored(args->bundle);
 		marker_clear_waiting(args->bundle);
 		status = runc_become(argv);
@@ -109,41 +106,6 @@ static int create_once(char **argv, const struct oci_args *args, const json_t *r
 	}
 	json_decref(reply);
 	return status;
-}
-
-static int pause_for(int ms)
-{
-	struct signals signals;
-	int ready;
-
-	signals_take(&signals);
-	ready = signals_wait(&signals, -1, 0, ms);
-	signals_give_back(&signals);
-	return ready;
-}
-
-/*
- * A restore that has failed may be made once more within the same create, if the agent says so. After
- * `Committed` a create that failed would be the end of a pod whose restartPolicy is Never.
- */
-static int create_with_retries(char **argv, const struct oci_args *args, json_t *request)
-{
-	struct timespec now;
-	int attempt;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	json_object_set_new(request, "since",
-			    json_integer(now.tv_sec * 1000LL + now.tv_nsec / 1000000));
-	for (attempt = 1;; attempt++) {
-		int wait = attempt * AGAIN_MS, status;
-
-		json_object_set_new(request, "attempt", json_integer(attempt));
-		status = create_once(argv, args, request);
-		if (status >= 0)
-			return status;
-		if (pause_for(wait < AGAIN_MOST_MS ? wait : AGAIN_MOST_MS) < 0)
-			return 1;
-	}
 }
 
 static int create(char **argv, const struct oci_args *args)
@@ -157,7 +119,7 @@ static int create(char **argv, const struct oci_args *args)
 		return runc_become(argv);
 	case BUNDLE_CONTAINER:
 		complete_request(request, args);
-		status = create_with_retries(argv, args, request);
+		status = ask_and_create(argv, args, request);
 		break;
 	default:
 		status = fail(args, &why);
@@ -170,7 +132,7 @@ static int start(char **argv, const struct oci_args *args)
 {
 	struct reason why;
 
-	switch (marker_is_restored(args->root, args->id, &why)) {
+	switch (marker_start_restored(args->root, args->id, &why)) {
 	case 0:
 		return runc_become(argv);
 	case 1:
@@ -181,20 +143,14 @@ static int start(char **argv, const struct oci_args *args)
 }
 
 /*
- * Whether nothing may be done to a container just now, with @why filled: its restore waits for the decision, or
- * it is being dumped.
+ * Whether nothing may be done to a container just now, with @why filled: it is being dumped, or it is restored and
+ * the agent has not resumed it.
  */
 static int stands_still(const struct oci_args *args, const char *id, struct reason *why)
 {
 	char by[128] = "";
-	int marked = marker_is_waiting(args->root, id, why);
+	int marked = marker_is_moving(args->root, id, by, sizeof(by), why);
 
-	if (marked > 0)
-		reason_set(why, "AtResumeGate",
-			   "the container is being moved here and has not been resumed yet: try again later");
-	if (marked)
-		return 1;
-	marked = marker_is_moving(args->root, id, by, sizeof(by), why);
 	if (marked > 0)
 		reason_set(why, "Moving",
 			   "the container is being moved or checkpointed%s%s: try again when that has ended",
@@ -229,6 +185,23 @@ static int unless_still(int argc, char **argv, const struct oci_args *args)
 	return runc_become(argv);
 }
 
+static int is_sigkill(const char *word)
+{
+	return !strcmp(word, "9") || !strcasecmp(word, "KILL") || !strcasecmp(word, "SIGKILL");
+}
+
+/* `kill` with SIGKILL, and `delete`: no task of a target may run on the way, whatever runc does. */
+static int end(int argc, char **argv, const struct oci_args *args)
+{
+	int kills = !strcmp(args->command, "delete"), at;
+
+	for (at = args->command_at + 1; at < argc; at++)
+		kills |= is_sigkill(argv[at]);
+	for (at = args->command_at + 1; kills && at < argc; at++)
+		marker_kill_frozen(args->root, argv[at]);
+	return runc_become(argv);
+}
+
 /* Kubernetes calls none of these, and they would make a container without a question to the agent. */
 static int refuse(const struct oci_args *args)
 {
@@ -255,6 +228,8 @@ int oci_main(int argc, char **argv)
 		return start(argv, &args);
 	if (disturbs(args.command))
 		return unless_still(argc, argv, &args);
+	if (!strcmp(args.command, "kill") || !strcmp(args.command, "delete"))
+		return end(argc, argv, &args);
 	if (!strcmp(args.command, "run") || !strcmp(args.command, "restore"))
 		return refuse(&args);
 	return runc_become(argv);

@@ -10,11 +10,8 @@
 #include <unistd.h>
 
 #include "json_file.h"
-#include "process.h"
 
-#define NAME		"sealift-restore.json"
-/* CRIU's end kills the tasks from which it has not detached, but they end a moment after it. */
-#define KILL_MS		200
+#define NAME	"sealift-restore.json"
 
 int outcome_begin(const char *work_path, char path[PATH_MAX], struct reason *why)
 {
@@ -48,37 +45,26 @@ static void write_state(const char *path, json_t *state)
 	json_decref(state);
 }
 
-/* Whether the first task of a restore whose gate is open runs without CRIU, which was killed before it reported. */
-static int runs(const json_t *state)
-{
-	pid_t pid = json_number_value(json_object_get(state, "pid"));
-	double start = json_number_value(json_object_get(state, "startTime"));
-
-	if (pid <= 0 || process_ends(pid, KILL_MS))
-		return 0;
-	return process_start_time(pid) == (unsigned long long)start;
-}
-
 void outcome_end(const char *path, int status)
 {
 	int succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	json_error_t error;
 	json_t *state = json_file_load(path, &error);
 	const char *word = json_string_value(json_object_get(state, "state"));
-	int opened = word && !strcmp(word, "opened");
 	char message[64];
 
-	if (word && !opened && (!succeeded || !strcmp(word, "detached")))
+	/* A runc that fails kills what CRIU has restored, whatever CRIU has reported. */
+	if (word && (succeeded ? !strcmp(word, "detached") : !strcmp(word, "failed")))
 		goto out;
-	if (succeeded || (opened && runs(state))) {
+	if (succeeded) {
 		write_state(path, json_pack("{s:s}", "state", "detached"));
 		goto out;
 	}
 	snprintf(message, sizeof(message), "runc %s %d",
 		 WIFEXITED(status) ? "ended with status" : "was killed by signal",
 		 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-	write_state(path, json_pack("{s:s, s:b, s:s, s:s}", "state", "failed", "opened", opened,
-				    "code", "runc", "message", message));
+	write_state(path, json_pack("{s:s, s:s, s:s}", "state", "failed", "code", "runc",
+				    "message", message));
 out:
 	json_decref(state);
 }

@@ -16,18 +16,11 @@
 
 #define MOST_OPTIONS	64
 
-/* Variables of one attempt must not reach the next. */
-static json_t *exported;
-
 static int export_environment(json_t *environment, struct reason *why)
 {
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(exported, name, value)
-		unsetenv(name);
-	json_decref(exported);
-	exported = json_incref(environment);
 	json_object_foreach(environment, name, value) {
 		if (!json_is_string(value) || setenv(name, json_string_value(value), 1) < 0) {
 			reason_set(why, "BadReply", "the agent's reply has no usable env %s", name);
@@ -73,7 +66,7 @@ static int translatable(const struct oci_args *args, struct reason *why)
 	return 1;
 }
 
-/* In runc's own process: what is set here is for this attempt alone. */
+/* In runc's own process. */
 static int become_restore(char **argv)
 {
 	const char *folder_end = strrchr(runc_path(), '/');
@@ -92,50 +85,28 @@ static int become_restore(char **argv)
 	return runc_become(argv);
 }
 
-/* Asks whether the container's restore is at the resume gate. */
-static json_t *at_gate_request(const json_t *environment)
-{
-	return json_pack("{s:s, s:O, s:O}", "op", "atGate", "token",
-			 json_object_get(environment, "SEALIFT_GATE"), "container",
-			 json_object_get(environment, "SEALIFT_CONTAINER"));
-}
-
 /* Runs runc with a keeper. The plugin gives the restore up when the bundle's marker is gone. */
 static int keep_restore(char **argv, const struct oci_args *args, json_t *reply, struct reason *why)
 {
 	struct kept_restore order = { .args = args, .argv = argv, .become = become_restore };
 	const char *work = json_string_value(json_object_get(reply, "workPath"));
 	char waiting[PATH_MAX], state[PATH_MAX], *absolute;
-	json_t *at_gate = NULL;
-	int result;
 
 	if (outcome_begin(work, state, why) < 0)
 		return -1;
 	order.state = state;
-	if (json_is_true(json_object_get(reply, "background"))) {
-		at_gate = at_gate_request(json_object_get(reply, "env"));
-		if (!at_gate) {
-			reason_set(why, "BadReply", "the agent's reply names no gate to wait at");
-			return -1;
-		}
-	}
-	if (marker_waiting_path(args->bundle, waiting) < 0 || marker_set_waiting(args->bundle, 0) < 0) {
+	if (marker_waiting_path(args->bundle, waiting) < 0 || marker_set_waiting(args->bundle) < 0) {
 		reason_set(why, "MarkerFailed", "cannot mark %s: %s", args->bundle, strerror(errno));
-		json_decref(at_gate);
 		return -1;
 	}
 	absolute = realpath(waiting, NULL);
 	setenv("SEALIFT_WHILE", absolute ? absolute : waiting, 1);
 	free(absolute);
-	order.at_gate = at_gate;
-	result = keeper_restore(&order, why);
-	json_decref(at_gate);
-	return result;
+	return keeper_restore(&order, why);
 }
 
 int restore_container(char **argv, const struct oci_args *args, json_t *reply, struct reason *why)
 {
-	int background = json_is_true(json_object_get(reply, "background"));
 	const char *image = json_string_value(json_object_get(reply, "imagePath"));
 	const char *work = json_string_value(json_object_get(reply, "workPath"));
 	int count = 0, at, result = -1;
@@ -167,8 +138,7 @@ int restore_container(char **argv, const struct oci_args *args, json_t *reply, s
 		goto out;
 	to[count++] = "--bundle";
 	to[count++] = (char *)args->bundle;
-	/* runc would write it when the gate has been opened. */
-	if (args->pid_file && !background) {
+	if (args->pid_file) {
 		to[count++] = "--pid-file";
 		to[count++] = (char *)args->pid_file;
 	}

@@ -8,8 +8,6 @@ import { abortedError, AgentError } from '../support/errors.ts';
 import { isRestoring, type Journal } from '../support/journal/journal.ts';
 import { readPeers } from '../support/peers.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
-import type { RestoreOutcome } from '../node/runtime/criu-outcome.ts';
-import type { RestoreToRead } from '../node/restore/restorer.ts';
 import type { CreateReply, CreateRequest } from '../support/socket-protocol.ts';
 import type { Gates } from './gates.ts';
 import { refuseMovedAway } from './moved-away.ts';
@@ -27,24 +25,17 @@ export interface CreateParts {
   pods: RequestLookup;
   /** Called before a target's container waits at the create gate. */
   recordWaiting(target: TargetRequest, pod: Pod, request: CreateRequest): Promise<void>;
-  /** Outcome of a container's restore. */
-  outcome(of: RestoreToRead): Promise<RestoreOutcome>;
   /** Unlocks, shows and resumes the network namespace of a former target. */
   resumePod(netns: string): Promise<void>;
 }
 
 /** More pods than a kubelet runs. */
 const MAX_REMEMBERED_PODS = 1000;
-/** The kubelet gives up a create after two minutes: a later attempt would not leave enough time for a restore. */
-const LAST_ATTEMPT_AFTER_MS = 60_000;
 
 interface LookedUp {
   pod: Pod;
   target: TargetRequest | undefined;
 }
-
-/** Whether the kubelet starts a container again that has failed. */
-const isRestartable = ({ spec }: Pod): boolean => spec.restartPolicy !== 'Never';
 
 export class CreateHandler {
   readonly #parts: CreateParts;
@@ -63,14 +54,13 @@ export class CreateHandler {
   async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
     refuseMovedAway(this.#parts.journal, request.podUid);
     const found = await this.#lookUp(request);
-    if (request.attempt > 1) await this.#checkNextAttempt(request, found);
     if (found === 'runs') return this.#run(request);
     const { pod, target } = found;
     if (!target) return this.#run(request, pod);
     const decision = target.request.status?.decision?.outcome;
     const uid = target.request.metadata.uid;
     if (hasResumed(this.#parts.journal, target)) return this.#run(request, pod);
-    if (decision === 'Committed' && !(await this.#hasNotRun(target, request.container))) {
+    if (decision === 'Committed' && !this.#hasNotRun(target)) {
       throw new AgentError(
         'RestoreFailed',
         'The restored container may have run before it ended, so the agent does not restore it again. ' +
@@ -80,40 +70,16 @@ export class CreateHandler {
     if (decision === 'Aborted') throw abortedError();
     const { rnrTimer } = readPeers(pod.metadata.annotations);
     const containers = startOrder(pod);
-    // Without `since` no limit ends the restore: the kubelet would not start such a pod again.
-    const since = isRestartable(pod) ? (request.since ?? Date.now()) : undefined;
     await this.#parts.recordWaiting(target, pod, request);
     return withFaults('target.createGate', () =>
-      this.#parts.gates.waitAtCreateGate(uid, { ...request, rnrTimer, containers, since }, gone),
+      this.#parts.gates.waitAtCreateGate(uid, { ...request, rnrTimer, containers }, gone),
     );
   }
 
-  /** A restored container has not run as long as CRIU cannot have detached from it. */
-  async #hasNotRun({ request }: TargetRequest, container: string): Promise<boolean> {
-    const { uid } = request.metadata;
-    const entry = this.#parts.journal.get(uid, 'target');
-    if (entry?.stage !== 'Resuming') return entry !== undefined && isRestoring(entry);
-    const { id, bundle } = entry.containers.find(({ name }) => name === container) ?? {};
-    if (id === undefined || bundle === undefined) return false;
-    const outcome = await this.#parts.outcome({ requestUid: uid, container, id, bundle });
-    return outcome !== 'Detached' && outcome !== 'Opened';
-  }
-
-  /** The shim repeats a failed restore within one create, as long as nothing of the container has run. */
-  async #checkNextAttempt(request: CreateRequest, found: LookedUp | 'runs'): Promise<void> {
-    const { attempt, since, container } = request;
-    const target = found === 'runs' ? undefined : found.target;
-    if (found === 'runs' || !target || !(await this.#hasNotRun(target, container))) {
-      throw new AgentError(
-        'RestoreFailed',
-        'The restore has ended and is not repeated. The message of its MigrationRequest or RestoreRequest says what to do.',
-      );
-    }
-    // The kubelet would give up the create in the middle of the restore.
-    if (isRestartable(found.pod) && Date.now() - (since ?? 0) > LAST_ATTEMPT_AFTER_MS) {
-      const message = `Attempt ${attempt} at this restore comes too late. The kubelet restarts the container.`;
-      throw new AgentError('RestoreFailed', message);
-    }
+  /** No container has run before the agent begins to resume the pod: it journals that first. */
+  #hasNotRun({ request }: TargetRequest): boolean {
+    const entry = this.#parts.journal.get(request.metadata.uid, 'target');
+    return entry !== undefined && isRestoring(entry);
   }
 
   /**

@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The create gate and the resume gate (docs/architecture.md): which callers of the socket wait there. A container waits
-// at the create gate until its images are here, CRIU at the resume gate until the decision is recorded. A shim whose
-// restore runs in the background waits for CRIU to arrive. The socket's handlers put callers in; the target's reconciler
-// opens or refuses. Nothing here is durable: a caller that loses its connection asks again, also after a restart of the
-// agent.
+// The create gate and the resume gate (docs/architecture.md). A container waits at the create gate until its images are
+// here. At the resume gate CRIU waits for a moment: the agent freezes the tasks. The socket's handlers put callers in; the
+// target's reconciler answers. Nothing here is durable: a caller that loses its connection asks again, also after a restart
+// of the agent, and whether a container is frozen is read from its cgroup.
 import { AgentError } from '../support/errors.ts';
 import type { CreateAtGate, RestoredAtGate } from '../support/gate-waiters.ts';
-import type {
-  AtGateReply,
-  AtGateRequest,
-  CreateReply,
-  GateRequest,
-  PlainReply,
-} from '../support/socket-protocol.ts';
+import type { CreateReply } from '../support/socket-protocol.ts';
 
 interface Waiter<Request, Reply> {
   request: Request;
@@ -59,10 +52,6 @@ class Gate<Request extends { container: string }, Reply> {
     return promise;
   }
 
-  get(uid: string, container: string): Request | undefined {
-    return this.#waiting.get(uid)?.get(container)?.request;
-  }
-
   list(uid: string): Request[] {
     return [...(this.#waiting.get(uid)?.values() ?? [])].map((one) => one.request);
   }
@@ -72,10 +61,6 @@ class Gate<Request extends { container: string }, Reply> {
     const entry = this.#take(uid, container);
     entry?.resolve(reply);
     return entry !== undefined;
-  }
-
-  reject(uid: string, container: string, error: Error): void {
-    this.#take(uid, container)?.reject(error);
   }
 
   /** Rejects every waiter of a request. */
@@ -97,8 +82,7 @@ class Gate<Request extends { container: string }, Reply> {
 /** The gates of every target on this node. `uid` is the request's, which the socket calls `token`. */
 export class Gates {
   readonly #create = new Gate<CreateAtGate, CreateReply>();
-  readonly #resume = new Gate<RestoredAtGate, PlainReply>();
-  readonly #arrivals = new Gate<AtGateRequest, AtGateReply>();
+  readonly #passed = new Map<string, Map<string, RestoredAtGate>>();
   readonly #listeners: ((requestUid: string) => void)[] = [];
 
   /** Calls the listener whenever a caller begins to wait or leaves. */
@@ -115,25 +99,12 @@ export class Gates {
     return this.#create.wait(uid, request, gone, () => this.#changed(uid));
   }
 
-  /**
-   * Resolves when `openResumeGate` is called.
-   * @param at when CRIU arrived, RFC 3339 with microseconds
-   * @throws AgentError Aborted, or the error of `refuseAll`
-   */
-  waitAtResumeGate(request: GateRequest, at: string, gone: AbortSignal): Promise<PlainReply> {
-    const { token: uid, container, pid } = request;
-    const waiting = this.#resume.wait(uid, { ...request, at }, gone, () => this.#changed(uid));
-    if (this.getAtResumeGate(uid, container))
-      this.#arrivals.answer(uid, container, { ok: true, pid });
-    return waiting;
-  }
-
-  /** Resolves with the first task's PID once CRIU waits at the resume gate. @throws the error of `refuseAll` */
-  async waitForArrival(request: AtGateRequest, gone: AbortSignal): Promise<AtGateReply> {
-    const { token: uid, container } = request;
-    const arrived = this.getAtResumeGate(uid, container);
-    if (arrived) return { ok: true, pid: arrived.pid };
-    return this.#arrivals.wait(uid, request, gone, () => undefined);
+  /** The container's tasks are frozen: CRIU may detach from them. */
+  passResumeGate(restored: RestoredAtGate): void {
+    const { token: uid, container } = restored;
+    const passed = this.#passed.get(uid) ?? new Map<string, RestoredAtGate>();
+    this.#passed.set(uid, passed.set(container, restored));
+    this.#changed(uid);
   }
 
   /** The containers at the create gate. */
@@ -141,14 +112,9 @@ export class Gates {
     return this.#create.list(uid);
   }
 
-  /** What the CRIU plugin has sent at the resume gate; undefined if it is not there. */
-  getAtResumeGate(uid: string, container: string): RestoredAtGate | undefined {
-    return this.#resume.get(uid, container);
-  }
-
-  /** The containers whose CRIU waits at the resume gate. */
-  listAtResumeGate(uid: string): RestoredAtGate[] {
-    return this.#resume.list(uid);
+  /** The containers that have passed their resume gate since this agent's start. */
+  listPassed(uid: string): RestoredAtGate[] {
+    return [...(this.#passed.get(uid)?.values() ?? [])];
   }
 
   /** Answers a container at the create gate. @returns whether it waited */
@@ -156,20 +122,14 @@ export class Gates {
     return this.#create.answer(uid, container, reply);
   }
 
-  /** Lets CRIU resume the container's tasks. @returns whether it waited */
-  openResumeGate(uid: string, container: string): boolean {
-    return this.#resume.answer(uid, container, { ok: true });
+  /** The container is restored again, from its create on. */
+  forgetPassed(uid: string, container: string): void {
+    this.#passed.get(uid)?.delete(container);
   }
 
-  /** Refuses CRIU at the resume gate: the plugin kills the restored tasks. The container may be restored once more. */
-  refuseAtResumeGate(uid: string, container: string, message: string): void {
-    this.#resume.reject(uid, container, new AgentError('Aborted', message));
-  }
-
-  /** Refuses all callers of a request: the shim fails the create, the plugin kills the restored tasks. */
+  /** Refuses all callers of a request: the shim fails the create. */
   refuseAll(uid: string, error: AgentError): void {
     this.#create.rejectAll(uid, error);
-    this.#arrivals.rejectAll(uid, error);
-    this.#resume.rejectAll(uid, error);
+    this.#passed.delete(uid);
   }
 }

@@ -85,11 +85,11 @@ export class OrphanSweep {
     );
   }
 
-  /** Whether a request has the pod, or has moved it away. */
+  /** Whether a request has the pod, makes it, or has moved it away. */
   #isMoving(podUid: string): boolean {
     return this.#deps.journal
       .all()
-      .some((one) => one.podUid === podUid && one.role !== 'target' && !hasResumedPod(one));
+      .some((one) => one.podUid === podUid && !(one.role === 'target' ? isOver : hasResumedPod)(one));
   }
 
   async #try(request: string, work: () => Promise<void>): Promise<void> {

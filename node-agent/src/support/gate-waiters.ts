@@ -8,11 +8,9 @@ export type CreateAtGate = CreateRequest & {
   rnrTimer: number;
   /** Names of the pod's containers that are restored, in the order in which the kubelet starts them. */
   containers: string[];
-  /** When its create began, in milliseconds since the epoch. Undefined if its kubelet does not start it twice. */
-  since: number | undefined;
 };
 
-/** CRIU at the resume gate. */
+/** A container that has passed its resume gate: its tasks are frozen. */
 export type RestoredAtGate = GateRequest & {
   /** When it arrived, RFC 3339 with microseconds. */
   at: string;

@@ -21,10 +21,6 @@ export const createRequest = z.object({
   pod: text,
   podUid: text,
   container: text,
-  /** When the create began, in milliseconds since the epoch. A shim of an earlier version does not send it. */
-  since: z.number().int().positive().optional(),
-  /** Above 1 if earlier restores within the same create have failed. */
-  attempt: z.number().int().positive().default(1),
 });
 export const gateRequest = z.object({
   op: z.literal('gate'),
@@ -33,11 +29,6 @@ export const gateRequest = z.object({
   pid: z.number().int().nonnegative(),
   /** Microseconds that the plugin took to register memory and restore the queue pairs' state. */
   registerUs: z.number().int().nonnegative().optional(),
-});
-export const atGateRequest = z.object({
-  op: z.literal('atGate'),
-  token: text,
-  container: text,
 });
 export const cniRequest = z.object({
   op: z.literal('cni'),
@@ -54,13 +45,11 @@ export const cniRequest = z.object({
 export const request = z.discriminatedUnion('op', [
   createRequest,
   gateRequest,
-  atGateRequest,
   cniRequest,
 ]);
 
 export type CreateRequest = z.infer<typeof createRequest>;
 export type GateRequest = z.infer<typeof gateRequest>;
-export type AtGateRequest = z.infer<typeof atGateRequest>;
 export type CniRequest = z.infer<typeof cniRequest>;
 export type Request = z.infer<typeof request>;
 
@@ -75,26 +64,17 @@ export interface RestoreReply {
   workPath: string;
   options: string[];
   env: Record<string, string>;
-  /**
-   * The kubelet starts more containers after this one. The shim ends the create once the restore waits at the resume
-   * gate (`atGate`), and leaves the restore running.
-   */
-  background?: true;
 }
 export type CreateReply = RunReply | RestoreReply;
 export interface PlainReply {
   ok: true;
-}
-export interface AtGateReply extends PlainReply {
-  /** PID of the restored container's first task in the node's PID namespace. */
-  pid: number;
 }
 export interface CniReply extends PlainReply {
   /** Phase `before`: whether the delegate must make a macvlan in bridge mode that takes no frames of its siblings. */
   hide?: true;
 }
 export type Reply =
-  CreateReply | AtGateReply | CniReply | { ok: false; code: string; message: string };
+  CreateReply | PlainReply | CniReply | { ok: false; code: string; message: string };
 
 /** @throws AgentError ProtocolError */
 export function parseRequest(line: string): Request {

@@ -122,10 +122,9 @@ function templateSpec(pod: RawPod): Json {
   // Init containers have run. Sidecars run beside the others, and start in the same order.
   const sidecars = list(initContainers).filter((one) => one['restartPolicy'] === 'Always');
   const containers = list(spec['containers']);
-  const last = containers.at(-1);
   const images = runningImages(pod.status);
   const template = (container: Json): Json => ({
-    ...templateContainer(container, tokens, container === last),
+    ...templateContainer(container, tokens),
     ...pinned(container, images),
   });
   return {
@@ -149,12 +148,12 @@ function pinned(container: Json, images: ReadonlyMap<string, string>): Json {
   return typeof image === 'string' ? { image: pinImage(image, images.get(String(name))) } : {};
 }
 
-function templateContainer(container: Json, tokens: ReadonlySet<string>, isLast: boolean): Json {
+function templateContainer(container: Json, tokens: ReadonlySet<string>): Json {
   const mounts = list(container['volumeMounts']).filter(
     (mount) => !tokens.has(String(mount['name'])),
   );
   const out: Json = {
-    ...(isLast ? container : withoutEarlyProbes(container)),
+    ...withoutEarlyProbes(container),
     volumeMounts: mounts,
   };
   // A postStart hook runs once, and has run.
@@ -166,13 +165,13 @@ function templateContainer(container: Json, tokens: ReadonlySet<string>, isLast:
   return out;
 }
 
-/** How long a container may wait at the resume gate: as long as a create may take. */
+/** How long a container may stand frozen at its resume gate. The blackout's deadline is shorter. */
 const gateSeconds = 120;
 
 /**
- * Every container but the last waits at the resume gate while the kubelet takes it for running. Until then no liveness
- * probe may end it. A probe that runs a program in the container fails without effect, so it may stay. The startup
- * probe has passed on the source, and the next container would wait for it.
+ * A container stands at its resume gate while the kubelet takes it for running. Until then no liveness probe may end it:
+ * the agent answers those over the network, but an agent may restart. A probe that runs a program in the container fails
+ * without effect, so it may stay. The startup probe has passed on the source, and the next container would wait for it.
  */
 function withoutEarlyProbes(container: Json): Json {
   const { startupProbe: _startup, ...kept } = container;

@@ -2,20 +2,19 @@
 // The handlers of the agent's socket: which part of the agent answers which request. agent.ts makes them.
 import type { Pod } from '../../../../kube/src/index.ts';
 import type { NodeOperations } from '../../node/operations.ts';
-import { AgentError } from '../../support/errors.ts';
 import type { Journal } from '../../support/journal/journal.ts';
 import { CreateHandler } from '../create-handler.ts';
 import type { RequestLookup, TargetRequest } from '../request-lookup.ts';
 import { CniHandler } from '../cni-handler.ts';
+import { GateHandler } from '../gate-handler.ts';
 import type { Gates } from '../gates.ts';
-import { microTimestamp } from '../../support/step-times.ts';
 import { CniStateSync } from '../../node/host/fsync.ts';
 import { probedPorts } from '../../node/probes/probed-ports.ts';
 import type { CreateRequest } from '../../support/socket-protocol.ts';
 import type { PodProbes } from '../../node/probes/probe-answers.ts';
 import type { SocketHandlers } from './server.ts';
 
-/** The handlers for SocketServer. They refuse a `gate` or `atGate` whose token is no move of this node. */
+/** The handlers for SocketServer. They refuse a `gate` whose token is no move of this node. */
 export function socketHandlers(parts: {
   node: NodeOperations;
   journal: Journal;
@@ -48,7 +47,6 @@ export function socketHandlers(parts: {
       await parts.recordPreparation(target, true, probed);
       if (probed) await node.probes?.inPlace();
     },
-    outcome: (of) => restorer.outcome(of),
     resumePod: (netns) => restorer.resumePod(netns),
   });
   const cni = new CniHandler({
@@ -59,21 +57,10 @@ export function socketHandlers(parts: {
     pods,
     recordPreparing: (target) => parts.recordPreparation(target, false),
   });
-  // A gate of a move that the journal does not know would never be answered.
-  const checkKnown = (token: string): void => {
-    if (journal.get(token, 'target')) return;
-    throw new AgentError('Aborted', `No move with UID ${token} is under way on this node.`);
-  };
+  const gate = new GateHandler({ journal, gates, restorer });
   return {
     create: (request, gone) => create.handle(request, gone),
-    gate: async (request, gone) => {
-      checkKnown(request.token);
-      return gates.waitAtResumeGate(request, microTimestamp(), gone);
-    },
-    atGate: async (request, gone) => {
-      checkKnown(request.token);
-      return gates.waitForArrival(request, gone);
-    },
+    gate: (request) => gate.handle(request),
     cni: (request) => cni.handle(request),
   };
 }

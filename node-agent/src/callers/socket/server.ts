@@ -10,8 +10,6 @@ import { AgentError, isErrno, reasonOf } from '../../support/errors.ts';
 import {
   MAX_REQUEST_BYTES,
   parseRequest,
-  type AtGateReply,
-  type AtGateRequest,
   type CniReply,
   type CniRequest,
   type CreateReply,
@@ -28,7 +26,6 @@ const READ_TIMEOUT_MS = 10_000;
 export interface SocketHandlers {
   create(request: CreateRequest, gone: AbortSignal): Promise<CreateReply>;
   gate(request: GateRequest, gone: AbortSignal): Promise<PlainReply>;
-  atGate(request: AtGateRequest, gone: AbortSignal): Promise<AtGateReply>;
   cni(request: CniRequest, gone: AbortSignal): Promise<CniReply>;
 }
 
@@ -102,8 +99,6 @@ export class SocketServer {
         return this.#handlers.create(request, gone);
       case 'gate':
         return this.#handlers.gate(request, gone);
-      case 'atGate':
-        return this.#handlers.atGate(request, gone);
       case 'cni':
         return this.#handlers.cni(request, gone);
     }

@@ -3,7 +3,7 @@
 // What `kubectl exec` or an exec probe has started beside them would be lost, or be in the way of the dump. While the file
 // sealift-moving is in a bundle, sealift-runc refuses every exec into its container. The checkpointer makes the file
 // before anything else is done to the pod; the orphan sweep removes what an earlier agent has left.
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError, isErrno } from '../../support/errors.ts';
@@ -15,6 +15,7 @@ import {
   inspectContainer,
   type Container,
 } from '../runtime/containers.ts';
+import { markMoving, MOVING, unmarkMoving } from '../runtime/moving-marker.ts';
 import {
   listProcesses,
   printable,
@@ -25,9 +26,6 @@ import {
   type ProcessInfo,
 } from '../runtime/process.ts';
 
-const MOVING = 'sealift-moving';
-/** sealift-runc shows this much of the file's first line. */
-const MAX_LINE = 127;
 /** Sealift's runc and sealift-runc, of whatever release. */
 const RUNTIMES = /^\/opt\/sealift\/(.*\/)?(sealift-runc|runc)( \(deleted\))?$/;
 /** An exec probe ends by itself. The kubelet's default limit for one is a second. */
@@ -68,10 +66,7 @@ export class ExecSessions {
    * @throws AgentError ExecSessionOpen after 5 s. The refusal stays until `allow`.
    */
   async refuse(containers: readonly Bundle[], request: string): Promise<void> {
-    const line = printable(request, MAX_LINE);
-    for (const { bundle } of containers) {
-      await writeFile(join(this.#host.path(bundle), MOVING), `${line}\n`, { mode: 0o600 });
-    }
+    for (const { bundle } of containers) await markMoving(this.#host, bundle, request);
     const end = performance.now() + this.#waitMs;
     for (;;) {
       const reason = await this.#inTheWay(containers);
@@ -83,7 +78,7 @@ export class ExecSessions {
 
   /** Undoes `refuse`. */
   async allow(containers: readonly Pick<Bundle, 'bundle'>[]): Promise<void> {
-    for (const { bundle } of containers) await this.#remove(bundle);
+    for (const { bundle } of containers) await unmarkMoving(this.#host, bundle);
   }
 
   /** Undoes the refusals that no request needs any more. @param isMoving whether a request of this node has the pod */
@@ -92,12 +87,8 @@ export class ExecSessions {
       const bundle = join(BUNDLES, id);
       if (!(await exists(join(this.#host.path(bundle), MOVING)))) continue;
       const container = await inspectContainer(this.#host, id);
-      if (!container || !isMoving(container.podUid)) await this.#remove(bundle);
+      if (!container || !isMoving(container.podUid)) await unmarkMoving(this.#host, bundle);
     }
-  }
-
-  async #remove(bundle: string): Promise<void> {
-    await rm(join(this.#host.path(bundle), MOVING), { force: true });
   }
 
   async #inTheWay(containers: readonly Bundle[]): Promise<AgentError | undefined> {

@@ -6,14 +6,15 @@ import { dirname, join } from 'node:path';
 import type { Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
-import { AgentError, isErrno } from '../../support/errors.ts';
+import { AgentError, isErrno, type Failure } from '../../support/errors.ts';
 import type { NetworkLock } from '../lock/network-lock.ts';
 import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import { Cgroup, findCgroup } from '../runtime/cgroup.ts';
-import { failureOf, readRestoreOutcome, type RestoreOutcome } from '../runtime/criu-outcome.ts';
+import { failureOf, readCriuOutcome } from '../runtime/criu-outcome.ts';
+import { markMoving } from '../runtime/moving-marker.ts';
 import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../../support/socket-protocol.ts';
@@ -21,6 +22,7 @@ import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import { digestFiles } from '../transfer/image-digest.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
+import { RestoredContainers, type RestoredContainer } from './restored-container.ts';
 
 export interface RestorerParts {
   host: Host;
@@ -42,7 +44,9 @@ export interface RestoreOptions {
   imageId: string;
   /** Of a checkpoint's manifest, as in ImagesToVerify. */
   digest?: string | undefined;
-  create: Omit<CreateAtGate, 'rnrTimer' | 'since' | 'attempt'>;
+  create: Omit<CreateAtGate, 'rnrTimer'>;
+  /** The request for people: its kind and name. */
+  request: string;
   /** State of the restored queue pairs. `error` for a checkpoint: its peers are not in the same state any more. */
   qpState: 'keep' | 'error';
   /** RNR timer code 0 to 31 that the held device answers with. */
@@ -64,20 +68,30 @@ export interface ImagesToVerify {
 }
 
 /** A restore that was begun. */
-export interface RestoreToRead {
+export interface RestoreToRead extends RestoredContainer {
   requestUid: string;
   /** The container's name. */
   container: string;
-  /** The container's id and directory of its bundle on the host, as its create gave them. */
-  id: string;
-  bundle: string;
 }
+
+/**
+ * Restoring: CRIU or its create has not ended. Frozen: the container is started, and no task has run. Thawed: its tasks
+ * may run. Failure: they are dead.
+ */
+export type RestoreOutcome = 'Restoring' | 'Frozen' | 'Thawed' | Failure;
+
+const ended: Failure = {
+  code: 'RestoreFailed',
+  message: 'The restored container was killed before the agent resumed it.',
+};
 
 export class Restorer {
   readonly #parts: RestorerParts;
+  readonly #restored: RestoredContainers;
 
   constructor(parts: RestorerParts) {
     this.#parts = parts;
+    this.#restored = new RestoredContainers(parts.host);
   }
 
   /** Path of the network namespace that a container joins, from its bundle. @throws AgentError BadBundle */
@@ -155,8 +169,8 @@ export class Restorer {
   }
 
   /**
-   * After Committed, once CRIU has detached from the tasks: unlocks the network and resumes the device. The addresses
-   * come before the queue pairs. They are announced again, because the source may have sent ARP in between.
+   * After Committed, before the tasks are thawed: unlocks the network and resumes the device. The addresses come before
+   * the queue pairs. They are announced again, because the source may have sent ARP in between.
    * @throws AgentError LockFailed
    */
   async resumePod(netns: string): Promise<void> {
@@ -180,11 +194,32 @@ export class Restorer {
    */
   async outcome(of: RestoreToRead): Promise<RestoreOutcome> {
     const { host } = this.#parts;
-    const bundle = host.path(of.bundle);
     const workPath = host.path(this.workPath(of));
-    const outcome = await readRestoreOutcome({ workPath, bundle });
-    if (outcome !== 'Restoring' || (await exists(join(bundle, 'config.json')))) return outcome;
+    const outcome = await readCriuOutcome(workPath);
+    if (outcome === 'Detached') {
+      const state = await this.#restored.state(of);
+      return state === 'Ended' ? ended : state;
+    }
+    const hasBundle = await exists(join(host.path(of.bundle), 'config.json'));
+    if (outcome !== 'Restoring' || hasBundle) return outcome;
     return failureOf(undefined, join(workPath, 'restore.log'), 'RestoreFailed');
+  }
+
+  /** At the resume gate: freezes the tasks, which CRIU has stopped. @throws AgentError RestoreFailed, RuntimeFailed */
+  async freezeRestored(of: Pick<RestoredContainer, 'id'>): Promise<void> {
+    await withFaults('target.freeze', () => this.#restored.freeze(of));
+  }
+
+  /** After Committed: lets the tasks of containers run. One that has ended is passed over. */
+  async thawRestored(all: readonly RestoredContainer[]): Promise<void> {
+    await withFaults('target.thaw', async () => {
+      for (const one of all) await this.#restored.thaw(one);
+    });
+  }
+
+  /** After Aborted: kills what is past its resume gate, and nothing else. */
+  async killFrozen(of: Pick<RestoredContainer, 'id'>): Promise<void> {
+    await this.#restored.killFrozen(of);
   }
 
   /**
@@ -252,6 +287,8 @@ export class Restorer {
     await withFaults('target.stale-sockets', () => endTcpOrphans(netns));
     await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
     await withFaults('target.hold', () => driver.hold(netns, options.rnrTimer));
+    // Removed when the container is thawed. It goes with the bundle of one that is not.
+    await markMoving(this.#parts.host, create.bundle, options.request);
     const node = await editor.addUverbs(create.bundle, netns, container.uverbs);
     if (container.uverbs !== undefined && !node) {
       throw new AgentError(
@@ -279,8 +316,6 @@ export class Restorer {
         ...(await editor.coverEnvironment(create.bundle)),
         ...(container.uverbs === undefined ? {} : { SEALIFT_UVERBS: container.uverbs }),
       },
-      // The kubelet starts the next container when this one's create has returned.
-      ...(create.containers.at(-1) === create.container ? {} : { background: true }),
     };
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Freezes, thaws and kills a container through its cgroup (kernel documentation, admin-guide/cgroup-v2: cgroup.freeze,
 // cgroup.kill, cgroup.events). `runc pause` does the same, but starting runc three times would lengthen the blackout.
-import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endTcpRepair } from '../../../../native/addon/index.ts';
@@ -46,6 +46,28 @@ export class Cgroup {
 
   async isFrozen(): Promise<boolean> {
     return (await this.#event('frozen')) === '1';
+  }
+
+  /**
+   * `frozen`: each task is; one that a tracer has stopped counts. `freezing`: one is on the way, or has just lost its
+   * tracer. `ended`: the cgroup is gone or has no tasks.
+   */
+  async state(): Promise<'frozen' | 'freezing' | 'thawed' | 'ended'> {
+    const wanted = await unlessGone(readFile(join(this.#dir, 'cgroup.freeze'), 'utf8'), undefined);
+    const populated = await unlessGone(this.#event('populated'), undefined);
+    if (wanted === undefined || populated !== '1') return 'ended';
+    if (wanted.trim() !== '1') return 'thawed';
+    return (await this.isFrozen()) ? 'frozen' : 'freezing';
+  }
+
+  /** Takes a process in, with all its threads. Makes the cgroup if there is none. Nothing happens if the process is gone. */
+  async take(pid: number): Promise<void> {
+    await mkdir(this.#dir, { recursive: true });
+    try {
+      await writeFile(join(this.#dir, 'cgroup.procs'), String(pid));
+    } catch (error) {
+      if (!isErrno(error, 'ESRCH')) throw error;
+    }
   }
 
   /** Sends SIGKILL to every task. A frozen one runs no other instruction. Does nothing if the cgroup is gone. */

@@ -29,11 +29,15 @@ export async function readProcess(pid: number, proc = PROC): Promise<ProcessInfo
   return { pid, parent, name: text.slice(open + 1, close), startTime };
 }
 
-/** PID of the process that traces this one (ptrace(2)); 0 if none does; undefined if it has ended. */
-export async function readTracer(pid: number, proc = PROC): Promise<number | undefined> {
+/**
+ * Whether a process is in a PID namespace below the node's, as a container's tasks are. `proc_pid_status(5)`, NSpid: one
+ * PID for each namespace from that of the mounted /proc on.
+ * @returns undefined if it has ended
+ */
+export async function isInContainer(pid: number, proc = PROC): Promise<boolean | undefined> {
   const text = await readProcFile(join(proc, String(pid), 'status'));
-  const tracer = text === undefined ? undefined : /^TracerPid:\t(\d+)$/m.exec(text)?.[1];
-  return tracer === undefined ? undefined : Number(tracer);
+  const pids = text === undefined ? undefined : /^NSpid:\t(.+)$/m.exec(text)?.[1];
+  return pids === undefined ? undefined : pids.trim().split(/\s+/).length > 1;
 }
 
 /** Arguments of a process; empty if it has ended. */

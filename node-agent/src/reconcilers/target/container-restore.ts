@@ -2,14 +2,14 @@
 // StartRestore: prepares each container that waits at the create gate and answers its create with `restore`. The shim
 // then runs CRIU.
 import { secondsOfStep } from '../../../../crds/src/index.ts';
-import { realClock, timestamp, type Clock, type Context } from '../../../../kube/src/index.ts';
+import { keyOf, realClock, timestamp, type Clock, type Context } from '../../../../kube/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginOnce, beginStep } from '../../support/step-times.ts';
 import { deadlineField } from '../local-deadlines.ts';
 import { doWithin } from '../step-limits.ts';
-import { entryOf, isOtherAttempt, withCreate } from './journal-entry.ts';
+import { entryOf, isRecreated, withCreate } from './journal-entry.ts';
 import { restoreLimitOf, type Observed, type TargetDependencies } from './observe.ts';
 import type { TargetReport } from './report.ts';
 
@@ -49,7 +49,7 @@ export class ContainerRestore<T extends Handover> {
       message: undefined,
     };
     await journal.put(entry);
-    gates.refuseAtResumeGate(uid, create.container, 'The kubelet has created the container again.');
+    gates.forgetPassed(uid, create.container);
     this.#report.progress(request, 'Restoring', context);
     // After Committed the target is the pod's only copy, so the step's limit does not count any more.
     const limit = observed.decision ? undefined : restoreLimitOf(request, entry);
@@ -64,12 +64,12 @@ export class ContainerRestore<T extends Handover> {
     gates.answerCreate(uid, create.container, reply);
   }
 
-  /** A create that asks again continues the step; a new attempt begins it anew. */
+  /** A create that asks again continues the step; a container that is made again begins it anew. */
   #beginRestore(before: Entry, create: CreateAtGate, request: T): Entry['steps'] {
     const seconds = secondsOfStep(request.spec.timeouts, 'restore');
     const deadline = timestamp(this.#clock.now() + seconds * 1000);
-    const isSameAttempt = before.stage === 'Restoring' && !isOtherAttempt(before, create);
-    return isSameAttempt
+    const isSameContainer = before.stage === 'Restoring' && !isRecreated(before, create);
+    return isSameContainer
       ? beginOnce(before.steps, 'restore', deadline)
       : beginStep(before.steps, 'restore', undefined, deadline);
   }
@@ -89,6 +89,7 @@ export class ContainerRestore<T extends Handover> {
     return restorer.prepareRestore({
       ...images,
       create,
+      request: `${request.kind} ${keyOf(request)}`,
       qpState: kind === 'RestoreRequest' ? 'error' : 'keep',
       rnrTimer: create.rnrTimer,
       podFiles,

@@ -10,18 +10,16 @@ export interface TargetObserved {
   decision: Decision['outcome'] | undefined;
   /** The journal's stage of this request. */
   stage: Stage | undefined;
-  /** A container waits at the create gate; `retried`: its first restore has ended. */
+  /** A container waits at the create gate; `retried`: the kubelet has made it again, its first restore has ended. */
   create: 'none' | 'waiting' | 'retried';
   images: 'absent' | 'receiving' | 'complete';
   /** The images are a checkpoint that this node stores: they outlive the request. */
   imagesAreCheckpoint: boolean;
-  /** Containers whose CRIU waits at the resume gate. `all` counts the detached ones too, once the gates are open. */
+  /** Containers that are started and frozen; those that have been thawed since count too. */
   atResumeGate: 'none' | 'some' | 'all';
+  /** A container has been frozen: its create returns within moments. */
+  passing: boolean;
   failure: Failure | undefined;
-  /** Containers from whose tasks CRIU has detached. */
-  detached: 'none' | 'some' | 'all';
-  /** A container whose CRIU has ended cannot be restored again, because its kubelet does not create it again. */
-  unrestorable: boolean;
   /** The blackout deadline, in milliseconds since the epoch. */
   deadline: number | undefined;
   /** The restore's, once it has begun. */
@@ -44,10 +42,8 @@ export type TargetEffect =
   | { type: 'ProposeCommit' }
   | { type: 'ProposeAbort'; reason: string; message: string }
   | { type: 'AnswerPeers' }
-  | { type: 'OpenResumeGates' }
-  | { type: 'RetryRestore' }
-  | { type: 'OpenRemainingGates' }
   | { type: 'ResumeTarget' }
+  | { type: 'ResumeRemaining' }
   | { type: 'TearDownTarget' }
   | { type: 'KeepDiagnostics' }
   | { type: 'RemoveImages' };
@@ -65,6 +61,8 @@ const startRestore: TargetEffect = { type: 'StartRestore' };
 
 /** How often the agent looks at a restore that reports nothing. */
 const POLL_MS = 500;
+/** The same from the resume gate to the container's start, which nothing reports either. */
+const PASSING_POLL_MS = 50;
 
 const plan = (status: TargetStatus, ...effects: TargetEffect[]): TargetPlan => ({
   status,
@@ -95,58 +93,45 @@ function recordingPeerDeadline(
 }
 
 function committed(observed: TargetObserved): TargetPlan {
-  const { stage, atResumeGate, detached, failure, finished } = observed;
+  const { stage, atResumeGate, failure, finished } = observed;
   if (stage === 'Running') return plan({ state: 'Running' }, ...(finished ? [removeImages] : []));
-  // A container that the kubelet creates again replaces the one that waits under its name.
-  const isReplaced = observed.create === 'retried' && stage !== 'Resuming';
-  if (atResumeGate === 'all' && !isReplaced) {
-    return plan({ state: 'Running' }, ...openGates(observed));
+  // The agent restarted in the middle. Peers may have heard the pod, so nothing is restored again.
+  if (stage === 'Resuming') return plan({ state: 'Running' }, { type: 'ResumeTarget' });
+  // A container that the kubelet creates again replaces the one that stands still under its name.
+  if (atResumeGate === 'all' && observed.create !== 'retried') {
+    return plan({ state: 'Running' }, ...resume(observed));
   }
-  // The agent restarted after it had opened the gates and before it recorded that the pod runs.
-  if (stage === 'Resuming' && detached === 'all') {
-    return plan({ state: 'Running' }, { type: 'ResumeTarget' });
-  }
-  // CRIU ended between the open gate and the detach. The pod is still locked and held, so no peer has heard it.
-  if (mustRetryRestore(observed)) return plan({ state: 'AtResumeGate' }, { type: 'RetryRestore' });
-  // The restore ended before any task ran: the agent restores the container again.
+  // A container was killed before any task ran: the agent restores it again.
   if (isRestoring(observed)) {
     const canStart =
       observed.create !== 'none' && observed.images === 'complete' && !observed.finished;
     const state = canStart || failure ? 'Restoring' : 'AtResumeGate';
     const status: TargetStatus = { state, ...failureFields(failure) };
-    if (finished) return plan(status, ...openRemainingGates(observed), removeImages);
-    return { ...plan(status, ...(canStart ? [startRestore] : [])), requeueAfterMs: POLL_MS };
+    if (finished) return plan(status, ...resumeRemaining(observed), removeImages);
+    const requeueAfterMs = observed.passing ? PASSING_POLL_MS : POLL_MS;
+    return { ...plan(status, ...(canStart ? [startRestore] : [])), requeueAfterMs };
   }
-  // The container may have run before it ended: the agent can only report the loss.
   if (failure) {
-    // The other containers must not wait without end for the one that is lost.
-    const areWaiting = stage === 'Resuming' && atResumeGate !== 'none';
     return plan(
       { state: 'Failed', ...failureFields(failure) },
       { type: 'KeepDiagnostics' },
-      ...(areWaiting ? [{ type: 'OpenResumeGates' } as const] : []),
       ...(finished ? [removeImages] : []),
     );
   }
   return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: POLL_MS };
 }
 
-/** Whether CRIU ended before it detached from a container that can be restored again. */
-function mustRetryRestore(observed: TargetObserved): boolean {
-  const { stage, detached, create, failure, unrestorable, finished } = observed;
-  const hasEnded = failure !== undefined || create === 'retried';
-  return stage === 'Resuming' && detached !== 'all' && hasEnded && !unrestorable && !finished;
+/** The restored containers must not stand still without end for one that has not come back. */
+function resumeRemaining({ atResumeGate }: TargetObserved): TargetEffect[] {
+  return atResumeGate === 'none' ? [] : [{ type: 'ResumeRemaining' }];
 }
 
-/** The restored containers must not wait without end for one that has not come back. */
-function openRemainingGates({ detached, atResumeGate }: TargetObserved): TargetEffect[] {
-  return detached === 'none' && atResumeGate === 'none' ? [] : [{ type: 'OpenRemainingGates' }];
-}
-
-/** A target that dies between the two effects is restored again: no task runs before the gates open. */
-function openGates({ sourceAnswers, stage }: TargetObserved): TargetEffect[] {
-  const open: TargetEffect = { type: 'OpenResumeGates' };
-  return sourceAnswers && stage !== 'Resuming' ? [{ type: 'AnswerPeers' }, open] : [open];
+/** A target that is killed between the two effects is restored again, if its kubelet makes it again. */
+function resume({ sourceAnswers }: TargetObserved): TargetEffect[] {
+  return [
+    ...(sourceAnswers ? [{ type: 'AnswerPeers' } as const] : []),
+    { type: 'ResumeTarget' } as const,
+  ];
 }
 
 function aborted(observed: TargetObserved): TargetPlan {
@@ -183,7 +168,8 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
   if (isRestoring(observed)) {
     if (observed.atResumeGate === 'all') return commit(observed);
     if (observed.create === 'none') {
-      return { ...plan({ state: 'Restoring' }), requeueAfterMs: POLL_MS };
+      const requeueAfterMs = observed.passing ? PASSING_POLL_MS : POLL_MS;
+      return { ...plan({ state: 'Restoring' }), requeueAfterMs };
     }
   }
   if (observed.create === 'none') return plan({ state: 'Preparing' });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ProposeCommit and ProposeAbort: proposes the decision and records which one stands. Committed is the point of no
-// return: every container is restored and none has run.
+// return: every container is restored, started and frozen, and none has run.
 import {
   proposeDecision,
   realClock,
@@ -33,16 +33,14 @@ export class TargetDecision<T extends Handover> {
     this.#clock = deps.clock ?? realClock;
   }
 
-  /** @returns the decision that stands; undefined if a container has left its gate and nothing was proposed */
+  /** @returns the decision that stands; undefined if a container has ended and nothing was proposed */
   async commit(request: T, context: Context): Promise<Outcome | undefined> {
     const { journal, gates, restorer } = this.#deps;
     const { uid } = request.metadata;
     const before = this.#entry(request);
-    const restored = gates.listAtResumeGate(uid).sort((a, b) => (a.at < b.at ? -1 : 1));
-    const last = restored.at(-1);
     // A container may have been killed since the agent observed it.
-    if (!last || (await this.#isContainerMissing(before))) return undefined;
-    const steps = beginStep(withRestoreSteps(before.steps, restored, last), 'decide');
+    if (await this.#isContainerMissing(before)) return undefined;
+    const steps = beginStep(withRestoreSteps(before.steps, gates.listPassed(uid)), 'decide');
     await journal.put({ ...before, stage: 'AtResumeGate', steps });
     // The agent reads the identity while no task has run, as the source read it while the device was held.
     if (before.netns !== undefined) {
@@ -57,7 +55,7 @@ export class TargetDecision<T extends Handover> {
       if (late && this.#clock.now() > late.at) {
         return this.#propose(request, 'Aborted', late.code, late.message, context);
       }
-      const message = 'Every container waits at its resume gate.';
+      const message = 'Every container is restored and frozen.';
       return this.#propose(request, 'Committed', 'Committed', message, context);
     });
   }
@@ -101,12 +99,16 @@ export class TargetDecision<T extends Handover> {
   }
 }
 
-/** Ends the step `restore` at the last arrival at the gate, and adds the step `register` with the plugins' own times. */
+/**
+ * Ends the step `restore` at the last arrival at the gate, and adds the step `register` with the plugins' own times. An
+ * agent that has restarted since knows neither.
+ */
 function withRestoreSteps(
   steps: Entry['steps'],
   restored: readonly RestoredAtGate[],
-  last: RestoredAtGate,
 ): Entry['steps'] {
+  const [last] = restored.toSorted((a, b) => (a.at < b.at ? 1 : -1));
+  if (!last) return endStep(steps, 'restore');
   const ended = endStep(steps, 'restore', last.at);
   const times = restored.flatMap(({ registerUs }) => registerUs ?? []);
   if (times.length === 0) return ended;

@@ -27,16 +27,12 @@ export function entryOf(journal: Journal, kind: HandoverKind, request: Handover)
   };
 }
 
-type Create = Pick<
-  CreateAtGate,
-  'id' | 'container' | 'bundle' | 'containers' | 'since' | 'attempt'
->;
+type Create = Pick<CreateAtGate, 'id' | 'container' | 'bundle' | 'containers'>;
 
-/** Whether this create is of another container than the one that the agent answered, or a later attempt of it. */
-export function isOtherAttempt(entry: Entry | undefined, create: Create): boolean {
+/** Whether this create is of another container than the one that the agent answered: the kubelet has made it again. */
+export function isRecreated(entry: Entry | undefined, create: Create): boolean {
   const answered = entry?.containers.find((one) => one.name === create.container);
-  if (answered?.id === undefined) return false;
-  return answered.id !== create.id || create.attempt > (answered.attempt ?? 1);
+  return answered?.id !== undefined && answered.id !== create.id;
 }
 
 /** The entry's containers with this create. */
@@ -44,8 +40,7 @@ export function withCreate(entry: Entry, create: Create): Entry['containers'] {
   return create.containers.map((name) => {
     const recorded = entry.containers.find((one) => one.name === name);
     if (name !== create.container) return recorded ?? { name };
-    const { id, bundle, since, attempt } = create;
-    return { name, id, bundle, since, attempt };
+    return { name, id: create.id, bundle: create.bundle };
   });
 }
 

@@ -75,18 +75,18 @@ export class TargetObserver<T extends Handover> {
     const imageId = this.#deps.imageId(request);
     const { images, failure } = await this.#images(request, imageId);
     const states = await this.#containers.read(entry);
+    const decision = request.status.decision?.outcome ?? entry?.decided;
     return {
       request,
       imageId,
-      decision: request.status.decision?.outcome ?? entry?.decided,
+      decision,
       stage: entry?.stage,
       create: this.#containers.atCreateGate(uid, entry),
       images,
       imagesAreCheckpoint: this.areImagesCheckpoint(request),
-      atResumeGate: this.#containers.atResumeGate(uid, states),
-      failure: this.#failure(entry, states) ?? failure,
-      detached: states.detached(),
-      unrestorable: states.isUnrestorable(),
+      atResumeGate: states.atResumeGate(),
+      passing: this.#containers.isPassing(uid),
+      failure: this.#failure(entry, states, decision) ?? failure,
       deadline: blackoutDeadline(this.#deadlines, request, entry),
       limit: restoreLimitOf(request, entry),
       peersHaveRetryLimit:
@@ -144,10 +144,14 @@ export class TargetObserver<T extends Handover> {
   }
 
   /** A failure that this agent or an earlier one has found. */
-  #failure(entry: Entry | undefined, states: ContainerStates): Failure | undefined {
+  #failure(
+    entry: Entry | undefined,
+    states: ContainerStates,
+    decision: TargetObserved['decision'],
+  ): Failure | undefined {
     if (entry?.reason !== undefined) return { code: entry.reason, message: entry.message ?? '' };
-    const failure = entry && states.failure();
-    if (!failure) return undefined;
+    const failure = states.failure() ?? (decision ? undefined : states.thawed());
+    if (!entry || !failure) return undefined;
     const { code, message } = withRemedy(entry.kind, failure);
     return { code, message: withDiagnosticsPath(this.#deps.diagnostics, message, entry) };
   }

@@ -10,7 +10,7 @@ import {
 } from '../../../../kube/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
 import { abortedError, failureFields, reasonOf } from '../../support/errors.ts';
-import type { Entry } from '../../support/journal/journal.ts';
+import { isRestoring, type Entry } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
 import { withRemedy } from '../remedy.ts';
@@ -74,14 +74,10 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
         return;
       case 'AnswerPeers':
         return this.#resume.answerPeers(request, context);
-      case 'OpenResumeGates':
-        return this.#resume.openGates(request, context);
-      case 'RetryRestore':
-        return this.#resume.retryRestore(request);
-      case 'OpenRemainingGates':
-        return this.#resume.openRemainingGates(request);
       case 'ResumeTarget':
-        return this.#resume.resume(this.#entry(request));
+        return this.#resume.resume(request);
+      case 'ResumeRemaining':
+        return this.#resume.resumeRemaining(request);
       case 'KeepDiagnostics':
         return this.#keepDiagnostics(request);
       case 'TearDownTarget':
@@ -148,21 +144,23 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     if (outcome === undefined) return;
     if (outcome === 'Aborted') return this.#tearDown(observed);
     if (observed.sourceAnswers) await this.#resume.answerPeers(request, context);
-    return this.#resume.openGates(request, context);
+    return this.#resume.resume(request);
   }
 
-  /** Refuses every caller at a gate, so that no restored task runs. The namespace stays locked until the pod is deleted. */
+  /** Refuses every caller at a gate and kills what is frozen. The namespace stays locked until the pod is deleted. */
   async #tearDown(observed: Observed<T>): Promise<void> {
     const { request, limit } = observed;
     const entry = this.#entry(request);
     const error = abortedError();
-    // CRIU cleans up by itself at a gate that refuses it (docs/adr/0006). One that hangs is killed.
-    const isLate = limit !== undefined && this.#clock.now() > limit.at;
-    const hanging = isLate ? this.#containers.restoring(entry) : [];
+    // CRIU cleans up by itself at a gate that refuses it (docs/adr/0021). One that hangs is killed.
+    const isLate = limit !== undefined && this.#clock.now() > limit.at && isRestoring(entry);
+    const { restorer } = this.#deps;
     await this.#keepDiagnostics(request);
     await withFaults('target.tearDown', async () => {
       this.#deps.gates.refuseAll(request.metadata.uid, error);
-      for (const { id } of hanging) if (id !== undefined) await this.#deps.restorer.killRestore(id);
+      for (const { id } of entry.containers) {
+        if (id !== undefined) await (isLate ? restorer.killRestore(id) : restorer.killFrozen({ id }));
+      }
     });
     await this.#removeImages(observed);
     await this.#deps.journal.put({ ...entry, stage: 'TornDown' });

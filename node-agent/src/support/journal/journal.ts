@@ -37,10 +37,6 @@ const journalContainer = z.object({
   name: z.string(),
   /** OCI bundle: a directory on the host. */
   bundle: z.string().optional(),
-  /** Target: when its create began, in milliseconds since the epoch by this node's clock. */
-  since: z.number().optional(),
-  /** Target: the attempt of that create that the agent has answered. */
-  attempt: z.number().optional(),
 });
 
 export const entry = z.object({
