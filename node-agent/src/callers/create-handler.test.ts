@@ -8,7 +8,6 @@ import type { Decision } from '../../../crds/src/index.ts';
 import { migrationRequests, pods } from '../../../kube/src/index.ts';
 import { Journal, type Entry, type Stage } from '../support/journal/journal.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
-import type { RestoreOutcome } from '../node/runtime/criu-outcome.ts';
 import type { CreateRequest } from '../support/socket-protocol.ts';
 import { Gates } from './gates.ts';
 import { MemoryApi } from '../testing/api.ts';
@@ -31,10 +30,7 @@ let journal: Journal;
 let gates: Gates;
 let did: string[];
 let handler: CreateHandler;
-/** Outcome of the container's restore. */
-let outcome: RestoreOutcome;
 beforeEach(async () => {
-  outcome = 'Detached';
   dir = await mkdtemp(join(tmpdir(), 'sealift-create-'));
   ({ journal } = await Journal.open(dir));
   api = new MemoryApi();
@@ -49,7 +45,6 @@ beforeEach(async () => {
       addUverbs: async () => void did.push('edit'),
     } as unknown as BundleEditor,
     recordWaiting: async () => void did.push('waiting'),
-    outcome: async () => outcome,
     resumePod: async () => void did.push('resume'),
   });
 });
@@ -59,13 +54,9 @@ afterEach(async () => {
 
 const request = (name: string, podUid: string): CreateRequest => ({
   ...{ op: 'create', id: 'c1', bundle: '/run/c1', sandboxId: 'box', container: 'main' },
-  ...{ namespace: NAMESPACE, pod: name, podUid, attempt: 1 },
+  ...{ namespace: NAMESPACE, pod: name, podUid },
 });
 const connection = () => new AbortController();
-const again = (ageMs: number): CreateRequest => ({
-  ...request('app-2', TARGET_UID),
-  ...{ attempt: 2, since: Date.now() - ageMs },
-});
 const source = () => handler.handle(request('app', SOURCE_UID), connection().signal);
 const target = (gone = connection()) => handler.handle(request('app-2', TARGET_UID), gone.signal);
 const record = (role: Entry['role'], stage: Stage) =>
@@ -104,24 +95,6 @@ describe('the create of a container', () => {
   );
 
   it.each([
-    ['Always', expect.any(Number)],
-    ['OnFailure', expect.any(Number)],
-    ['Never', undefined],
-  ])(
-    'passes on since when it waits, unless its kubelet never restarts it: restartPolicy %s',
-    async (restartPolicy, since) => {
-      move();
-      const one = targetPod();
-      api.put(pods, { ...one, spec: { ...one.spec, restartPolicy } });
-      const waiting = target();
-      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)).toHaveLength(1);
-      expect(gates.listAtCreateGate(REQUEST_UID)[0]?.since).toEqual(since);
-      gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
-      await waiting;
-    },
-  );
-
-  it.each([
     ['aborted', 'Aborted', 'Restoring', 'Aborted'],
     ['committed and may have run', 'Committed', 'Resuming', 'RestoreFailed'],
     ['committed and forgotten', 'Committed', undefined, 'RestoreFailed'],
@@ -133,69 +106,6 @@ describe('the create of a container', () => {
       await expect(target()).rejects.toMatchObject({ code });
     },
   );
-
-  it.each([
-    ['of a committed move', 'Committed', 'Restoring', 'Always', 10_000],
-    ['of an undecided move', undefined, 'AtResumeGate', 'Always', 10_000],
-    ['late, of a pod that is never restarted', 'Committed', 'AtResumeGate', 'Never', 100_000],
-  ] as [string, Decision['outcome'] | undefined, Stage, string, number][])(
-    'waits again when its restore has failed: %s',
-    async (_what, outcome, stage, restartPolicy, ageMs) => {
-      move(outcome);
-      const one = targetPod();
-      api.put(pods, { ...one, spec: { ...one.spec, restartPolicy } });
-      await record('target', stage);
-      const waiting = handler.handle(again(ageMs), connection().signal);
-      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.attempt).toBe(2);
-      gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
-      await waiting;
-    },
-  );
-
-  it.each(['Restoring', { code: 'RestoreFailed', message: 'CRIU was killed' }] as const)(
-    'waits again when CRIU has ended behind its gate and had not detached: %j',
-    async (found) => {
-      move('Committed');
-      await record('target', 'Resuming');
-      outcome = found;
-      const waiting = handler.handle(again(0), connection().signal);
-      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.attempt).toBe(2);
-      gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
-      await waiting;
-    },
-  );
-
-  it('is refused another restore while CRIU may detach at any moment', async () => {
-    move('Committed');
-    await record('target', 'Resuming');
-    outcome = 'Opened';
-    const refused = handler.handle(again(0), connection().signal);
-    await expect(refused).rejects.toThrow(/not repeated/);
-  });
-
-  it.each([
-    ['its kubelet may give up', 'Committed', 'Restoring', 70_000, /too late/],
-    ['it may have run', 'Committed', 'Resuming', 0, /not repeated/],
-    ['it has run', 'Committed', 'Running', 0, /not repeated/],
-    ['nothing is known of it', 'Committed', undefined, 0, /not repeated/],
-  ] as [string, Decision['outcome'], Stage | undefined, number, RegExp][])(
-    'is refused another restore where %s',
-    async (_what, outcome, stage, ageMs, message) => {
-      move(outcome);
-      if (stage) await record('target', stage);
-      const refused = handler.handle(again(ageMs), connection().signal);
-      await expect(refused).rejects.toThrow(message);
-      await expect(refused).rejects.toMatchObject({ code: 'RestoreFailed' });
-    },
-  );
-
-  it('is never answered `run` in place of a failed restore', async () => {
-    api.put(pods, pod('app', SOURCE_UID));
-    await source();
-    const second = { ...request('app', SOURCE_UID), attempt: 2 };
-    const refused = handler.handle(second, connection().signal);
-    await expect(refused).rejects.toMatchObject({ code: 'RestoreFailed' });
-  });
 
   it('resumes the sandbox of a former target that restarts', async () => {
     move('Committed');

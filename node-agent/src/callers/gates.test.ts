@@ -3,21 +3,18 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { NodeOperations } from '../node/operations.ts';
 import { AgentError } from '../support/errors.ts';
-import { Journal } from '../support/journal/journal.ts';
-import { RequestLookup } from './request-lookup.ts';
-import { socketHandlers } from './socket/handlers.ts';
-import { MemoryApi } from '../testing/api.ts';
+import { Journal, type Entry } from '../support/journal/journal.ts';
 import { migration, NAMESPACE, REQUEST_UID, TARGET_UID } from '../testing/objects.ts';
 import { recordPreparation } from '../reconcilers/target/journal-entry.ts';
+import { GateHandler } from './gate-handler.ts';
 import { Gates } from './gates.ts';
 
 const resume = { op: 'gate' as const, token: REQUEST_UID, container: 'main', pid: 7 };
 const create = (id: string) => ({
   ...{ op: 'create' as const, id, bundle: '/run/c', sandboxId: 'box', rnrTimer: 20 },
   ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container: 'main' },
-  ...{ containers: ['main'], since: 0, attempt: 1 },
+  containers: ['main'],
 });
 const messageOf = (work: Promise<unknown>) => work.catch((error: Error) => error.message);
 
@@ -30,10 +27,10 @@ describe('a gate', () => {
   it('does not list a caller that has left', async () => {
     const gone = new AbortController();
     gone.abort();
-    await expect(gates.waitAtResumeGate(resume, '', gone.signal)).rejects.toMatchObject({
-      code: 'Aborted',
-    });
-    expect(gates.listAtResumeGate(REQUEST_UID)).toEqual([]);
+    await expect(
+      gates.waitAtCreateGate(REQUEST_UID, create('c1'), gone.signal),
+    ).rejects.toMatchObject({ code: 'Aborted' });
+    expect(gates.listAtCreateGate(REQUEST_UID)).toEqual([]);
   });
 
   it('keeps the newer connection of a caller, and removes a caller that leaves', async () => {
@@ -50,43 +47,17 @@ describe('a gate', () => {
     expect(changes).toEqual([REQUEST_UID, REQUEST_UID, REQUEST_UID]);
   });
 
-  it('opens for no caller where none waits', () => {
-    expect(gates.openResumeGate(REQUEST_UID, 'main')).toBe(false);
-  });
-
-  it('has one waiter per container, opens for each by itself and refuses all', async () => {
+  it('refuses all, and forgets what has passed', async () => {
     const { signal } = new AbortController();
-    const first = gates.waitAtResumeGate(resume, '', signal);
-    const second = messageOf(gates.waitAtResumeGate({ ...resume, container: 'side' }, '', signal));
-    expect(gates.listAtResumeGate(REQUEST_UID).map((one) => one.container)).toEqual([
-      'main',
-      'side',
-    ]);
-    expect([
-      gates.openResumeGate(REQUEST_UID, 'main'),
-      gates.openResumeGate(REQUEST_UID, 'main'),
-    ]).toEqual([true, false]);
-    expect(await first).toEqual({ ok: true });
+    gates.passResumeGate({ ...resume, at: '' });
+    gates.passResumeGate({ ...resume, container: 'side', at: '' });
+    const passed = () => gates.listPassed(REQUEST_UID).map((one) => one.container);
+    expect(passed()).toEqual(['main', 'side']);
+    gates.forgetPassed(REQUEST_UID, 'main');
+    expect(passed()).toEqual(['side']);
     const created = messageOf(gates.waitAtCreateGate(REQUEST_UID, create('c1'), signal));
     gates.refuseAll(REQUEST_UID, new AgentError('Aborted', 'no'));
-    expect([await second, await created]).toEqual(['no', 'no']);
-  });
-
-  it('answers with the PID at the resume gate, asked before and after CRIU arrives', async () => {
-    const { signal } = new AbortController();
-    const ask = () =>
-      gates.waitForArrival({ op: 'atGate', token: REQUEST_UID, container: 'main' }, signal);
-    const before = ask();
-    void messageOf(gates.waitAtResumeGate({ ...resume, container: 'side', pid: 8 }, '', signal));
-    void messageOf(gates.waitAtResumeGate(resume, '', signal));
-    expect([await before, await ask()]).toEqual([
-      { ok: true, pid: 7 },
-      { ok: true, pid: 7 },
-    ]);
-    gates.refuseAtResumeGate(REQUEST_UID, 'main', 'restarted');
-    const after = messageOf(ask());
-    gates.refuseAll(REQUEST_UID, new AgentError('Aborted', 'no'));
-    expect(await after).toBe('no');
+    expect([await created, passed()]).toEqual(['no', []]);
   });
 });
 
@@ -99,23 +70,32 @@ describe('the socket’s resume gate', () => {
     await rm(dir, { recursive: true });
   });
 
-  it('refuses a token of no move at once', async () => {
+  it('freezes a container of a move that is not aborted, and answers at once', async () => {
     const { journal } = await Journal.open(dir);
     const gates = new Gates();
-    const pods = new RequestLookup(new MemoryApi());
-    const handlers = socketHandlers({
-      node: {} as NodeOperations,
-      ...{ journal, gates, pods },
-      recordPreparation: async () => undefined,
-    });
-    const { signal } = new AbortController();
-    await expect(handlers.gate(resume, signal)).rejects.toMatchObject({ code: 'Aborted' });
-    const asked = { op: 'atGate' as const, token: REQUEST_UID, container: 'main' };
-    await expect(handlers.atGate(asked, signal)).rejects.toMatchObject({ code: 'Aborted' });
+    const frozen: string[] = [];
+    let happens = async (): Promise<void> => undefined;
+    const restorer = {
+      freezeRestored: async ({ id }: { id: string }) => {
+        frozen.push(id);
+        await happens();
+      },
+    };
+    const handler = new GateHandler({ journal, gates, restorer });
+    const refused = { code: 'Aborted' };
+    await expect(handler.handle(resume)).rejects.toMatchObject(refused);
     await recordPreparation(journal, { kind: 'MigrationRequest', request: migration() }, true);
-    const waiting = handlers.gate(resume, signal);
-    await expect.poll(() => gates.listAtResumeGate(REQUEST_UID)).toHaveLength(1);
-    gates.openResumeGate(REQUEST_UID, 'main');
-    expect(await waiting).toEqual({ ok: true });
+    await expect(handler.handle(resume)).rejects.toMatchObject(refused);
+    expect(frozen).toEqual([]);
+    const change = (more: Partial<Entry>) =>
+      journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, ...more }));
+    await change({ stage: 'Restoring', containers: [{ name: 'main', id: 'c1', bundle: '/b' }] });
+    expect(await handler.handle(resume)).toEqual({ ok: true });
+    expect([frozen, gates.listPassed(REQUEST_UID)]).toMatchObject([['c1'], [{ pid: 7 }]]);
+    // Torn down while the tasks are being frozen: the tear-down may have found nothing to kill.
+    happens = () => change({ stage: 'TornDown' });
+    await expect(handler.handle(resume)).rejects.toMatchObject(refused);
+    await expect(handler.handle(resume)).rejects.toMatchObject(refused);
+    expect(frozen).toEqual(['c1', 'c1']);
   });
 });

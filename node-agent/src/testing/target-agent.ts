@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests of the target: one node whose agent can die, a real journal, real gates, a real image directory and the real
-// loop. TargetNode stands in for the runtime and CRIU: they wait at the gates as the shim and the plugin do.
+// loop. TargetNode stands in for the runtime and CRIU.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { migrationRequests, realClock, type Clock } from '../../../kube/src/inde
 import { Journal } from '../support/journal/journal.ts';
 import { handoverLoop } from '../reconcilers/handover-loop.ts';
 import { Publisher } from '../reconcilers/publisher.ts';
+import { GateHandler } from '../callers/gate-handler.ts';
 import { Gates } from '../callers/gates.ts';
 import { TargetReconciler } from '../reconcilers/target/reconciler.ts';
 import type { ManifestHeader } from '../node/transfer/manifest.ts';
@@ -108,48 +109,30 @@ export const status = () => api.peek(migrationRequests, NAMESPACE, 'move')?.stat
 export const state = () => status()?.targetAgent?.state;
 export const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
 
-/**
- * The kubelet starts the container; CRIU continues to the resume gate when the agent says so.
- * @param since when it began to, in milliseconds since the epoch
- * @param attempt above 1: its restore has failed
- */
-export function create(
-  id = 'c1',
-  container = 'main',
-  since = Date.now(),
-  attempt = 1,
-): Promise<string> {
+/** The kubelet makes the container; CRIU begins when the agent says so. */
+export function create(id = 'c1', container = 'main'): Promise<string> {
   const request = {
     ...{ op: 'create' as const, id, bundle: `/run/${id}`, sandboxId: 'box', rnrTimer: 20 },
     ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container },
-    ...{ containers, since, attempt },
+    containers,
   };
   return gates.waitAtCreateGate(REQUEST_UID, request, connections.signal).then(
     (reply) => reply.action,
     (error: Error) => error.message,
   );
 }
-/** CRIU at the resume gate: the tasks resume, or are killed. */
-export function resumeGate(container = 'main'): Promise<void> {
-  const { signal } = connections;
+/** CRIU at the resume gate: the agent freezes the tasks, and the kubelet starts the container; or they are killed. */
+export async function resumeGate(container = 'main'): Promise<'started' | 'refused'> {
   const gate = { op: 'gate' as const, token: REQUEST_UID, container, pid: 7, registerUs: 5000 };
-  return gates.waitAtResumeGate(gate, '2026-01-01T00:00:05.000000Z', signal).then(
-    () => {
-      // Heard only once CRIU has detached from all of it.
-      expect(node.locked).toBe(true);
-      if (node.endsAtGate) {
-        node.endsAtGate = false;
-        node.outcomes[container] = criuFailed;
-        return;
-      }
-      node.ran++;
-      node.outcomes[container] = 'Detached';
-    },
-    () => {
-      // A lost connection is made again; a refusal is final.
-      if (!signal.aborted) node.killed++;
-    },
-  );
+  const handler = new GateHandler({ journal, gates, restorer: node.restorer });
+  try {
+    await handler.handle(gate);
+  } catch {
+    node.outcomes[container] = criuFailed;
+    return 'refused';
+  }
+  node.outcomes[container] = 'Frozen';
+  return 'started';
 }
 export async function images(): Promise<void> {
   const directory = await store.createDirectory(REQUEST_UID, 'main');
@@ -178,14 +161,14 @@ export function put(change: { sourceAgent?: object } & Record<string, unknown> =
   );
 }
 export const record = (outcome: Decision['outcome']) => put({ decision: decision(outcome) });
-/** Up to CRIU at its gate, nothing decided. */
-export async function toResumeGate(): Promise<{ gate: Promise<void> }> {
+/** Frozen and started, nothing decided. */
+export async function toResumeGate(): Promise<void> {
   put();
   const created = create();
   await images();
   await run();
   expect(await created).toBe('restore');
-  return { gate: resumeGate() };
+  expect(await resumeGate()).toBe('started');
 }
 
 beforeEach(async () => {

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests: what a target's node does when the agent asks it to restore and to resume a pod.
-import type { RestoreOptions, Restorer } from '../node/restore/restorer.ts';
-import type { RestoreOutcome } from '../node/runtime/criu-outcome.ts';
+import type { RestoreOptions, RestoreOutcome, Restorer } from '../node/restore/restorer.ts';
 
 export const criuFailed = { code: 'RestoreFailed', message: 'CRIU said no' };
 
-/** The node: its lock, its kubelet and its CRIU. */
+interface Named {
+  id: string;
+  name?: string;
+}
+
+/** The node: its lock, its kubelet, its freezer and its CRIU. */
 export class TargetNode {
   locked = true;
   /** The held device answers peers. */
   answers = false;
   /** What the source does when it hears that. */
   source: () => void = () => undefined;
-  /** How often the pod’s tasks have been resumed. */
+  /** How many containers have been thawed. */
   ran = 0;
+  /** How many frozen containers have been killed. */
   killed = 0;
   prepared = 0;
   /** Outcomes of the restores, by container. */
@@ -21,13 +26,12 @@ export class TargetNode {
   /** Containers for which the files that the pod shares were unpacked. */
   readonly unpacked: string[] = [];
   prepareFails: Error | undefined;
+  freezeFails: Error | undefined;
   /** The files are never unpacked. */
   hangs = false;
   cut = 0;
-  /** The next CRIU that is let through its gate ends before it detaches. */
-  endsAtGate = false;
   /** The agent dies while it resumes the pod, before or after the node has done so. */
-  dieAt: 'resume.before' | 'resume.after' | undefined;
+  dieAt: 'resume.before' | 'resume.after' | 'thaw.after' | undefined;
   died = Promise.withResolvers<void>();
 
   async #die(at: string): Promise<void> {
@@ -61,6 +65,22 @@ export class TargetNode {
     },
     outcome: async ({ container }: { container: string }) =>
       this.outcomes[container] ?? 'Restoring',
+    freezeRestored: async () => {
+      if (this.freezeFails) throw this.freezeFails;
+    },
+    thawRestored: async (all: readonly Named[]) => {
+      for (const { name = '' } of all) {
+        if (this.outcomes[name] !== 'Frozen') continue;
+        this.outcomes[name] = 'Thawed';
+        this.ran++;
+      }
+      await this.#die('thaw.after');
+    },
+    killFrozen: async ({ name = '' }: Named) => {
+      if (this.outcomes[name] !== 'Frozen') return;
+      this.outcomes[name] = criuFailed;
+      this.killed++;
+    },
     killRestore: async () => this.cut++,
   } as unknown as Restorer;
 }

@@ -21,14 +21,12 @@ beforeEach(async () => {
   handlers = {
     create: async () => ({ ok: true, action: 'run' }),
     gate: async () => ({ ok: true }),
-    atGate: async () => ({ ok: true, pid: 7 }),
     cni: async () => ({ ok: true }),
   };
   server = new SocketServer(
     {
       create: (request, gone) => handlers.create(request, gone),
       gate: (request, gone) => handlers.gate(request, gone),
-      atGate: (request, gone) => handlers.atGate(request, gone),
       cni: (request, gone) => handlers.cni(request, gone),
     },
     pino({ level: 'silent' }),
@@ -104,11 +102,6 @@ describe('the agent socket', () => {
       code: 'MovedAway',
       message: 'this pod runs elsewhere now',
     });
-  });
-
-  it('answers which process waits at the gate', async () => {
-    const text = JSON.stringify({ op: 'atGate', token: 't', container: 'main' });
-    expect(await ask(`${text}\n`)).toEqual({ ok: true, pid: 7 });
   });
 
   it.each([

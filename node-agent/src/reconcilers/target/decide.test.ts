@@ -12,8 +12,7 @@ const base: TargetObserved = {
   imagesAreCheckpoint: false,
   atResumeGate: 'none',
   failure: undefined,
-  detached: 'none',
-  unrestorable: false,
+  passing: false,
   deadline: undefined,
   limit: undefined,
   peersHaveRetryLimit: false,
@@ -56,12 +55,6 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     'AtResumeGate',
     ['ProposeCommit'],
   ],
-  [
-    'waits for CRIU to ask again after a restart of the agent',
-    { stage: 'AtResumeGate' },
-    'Restoring',
-    [],
-  ],
   ['waits for the other containers', { stage: 'Restoring', atResumeGate: 'some' }, 'Restoring', []],
   [
     'restores the next container',
@@ -76,7 +69,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['ProposeAbort'],
   ],
   [
-    'opens no gate on Committed while a container is missing',
+    'resumes nothing on Committed while a container is missing',
     { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'some' },
     'AtResumeGate',
     [],
@@ -91,7 +84,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['StartRestore'],
   ],
   [
-    'restores a container that was created again although its predecessor waits at the gate',
+    'restores a container that was created again although its predecessor stands at the gate',
     {
       ...{ decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'all', create: 'retried' },
       images: 'complete',
@@ -100,13 +93,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['StartRestore'],
   ],
   [
-    'opens the other gates when one container was lost after Committed',
-    { decision: 'Committed', unrestorable: true, stage: 'Resuming', atResumeGate: 'some', failure },
-    'Failed',
-    ['KeepDiagnostics', 'OpenResumeGates'],
-  ],
-  [
-    'tears down while some containers wait at the resume gate',
+    'tears down while some containers stand at the resume gate',
     { decision: 'Aborted', stage: 'TornDown', atResumeGate: 'some' },
     'TornDown',
     ['TearDownTarget'],
@@ -180,7 +167,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     ['ProposeAbort'],
   ],
   [
-    'opens the gates on Committed, however late it reads it',
+    'resumes on Committed, however late it reads it',
     {
       decision: 'Committed',
       stage: 'AtResumeGate',
@@ -189,25 +176,19 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
       peerLimit: late,
     },
     'Running',
-    ['OpenResumeGates'],
+    ['ResumeTarget'],
   ],
   [
-    'opens the gates on Committed',
+    'resumes on Committed',
     { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'all' },
     'Running',
-    ['OpenResumeGates'],
+    ['ResumeTarget'],
   ],
   [
-    'answers the peers beside the source before it opens the gates',
+    'answers the peers beside the source before it resumes',
     { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'all', sourceAnswers: true },
     'Running',
-    ['AnswerPeers', 'OpenResumeGates'],
-  ],
-  [
-    'continues to open the gates, whether or not the source answers',
-    { decision: 'Committed', stage: 'Resuming', atResumeGate: 'all', sourceAnswers: true },
-    'Running',
-    ['OpenResumeGates'],
+    ['AnswerPeers', 'ResumeTarget'],
   ],
   [
     'answers no peers while a container is missing',
@@ -216,13 +197,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     [],
   ],
   [
-    'waits on Committed for CRIU to come to the gate',
-    { decision: 'Committed', stage: 'AtResumeGate' },
-    'AtResumeGate',
-    [],
-  ],
-  [
-    'opens the gates once',
+    'resumes once',
     { decision: 'Committed', stage: 'Running', atResumeGate: 'all' },
     'Running',
     [],
@@ -231,36 +206,6 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     'removes the images when the request has finished',
     { decision: 'Committed', stage: 'Running', finished: true },
     'Running',
-    ['RemoveImages'],
-  ],
-  [
-    'reports a loss after Committed',
-    { decision: 'Committed', stage: 'Resuming', failure, unrestorable: true },
-    'Failed',
-    ['KeepDiagnostics'],
-  ],
-  [
-    'removes the images of a lost target when the request has finished',
-    { decision: 'Committed', stage: 'Resuming', failure, finished: true, images: 'complete' },
-    'Failed',
-    ['KeepDiagnostics', 'RemoveImages'],
-  ],
-  [
-    'opens the remaining gates when the request has finished',
-    { decision: 'Committed', stage: 'AtResumeGate', detached: 'some', finished: true, failure },
-    'Restoring',
-    ['OpenRemainingGates', 'RemoveImages'],
-  ],
-  [
-    'restores nothing when the request has finished',
-    {
-      decision: 'Committed',
-      stage: 'AtResumeGate',
-      create: 'retried',
-      finished: true,
-      images: 'complete',
-    },
-    'AtResumeGate',
     ['RemoveImages'],
   ],
   [
@@ -282,31 +227,37 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     [],
   ],
   [
-    'restores no container again that may have run',
-    {
-      ...{ decision: 'Committed', stage: 'Resuming', create: 'retried', images: 'complete' },
-      ...{ detached: 'some', unrestorable: true },
-    },
-    'AtResumeGate',
-    [],
-  ],
-  [
-    'retries the restore of a container from which CRIU did not detach',
-    { decision: 'Committed', stage: 'Resuming', create: 'retried', images: 'complete' },
-    'AtResumeGate',
-    ['RetryRestore'],
-  ],
-  [
-    'retries a failed restore, also before the kubelet creates the container again',
-    { decision: 'Committed', stage: 'Resuming', failure },
-    'AtResumeGate',
-    ['RetryRestore'],
-  ],
-  [
-    'resumes a target whose gates a former agent opened',
-    { decision: 'Committed', stage: 'Resuming', detached: 'all' },
+    'continues to resume what it has begun to, whether or not the source answers',
+    { decision: 'Committed', stage: 'Resuming', atResumeGate: 'all', sourceAnswers: true },
     'Running',
     ['ResumeTarget'],
+  ],
+  [
+    'continues to resume the others, though one has ended since',
+    { decision: 'Committed', stage: 'Resuming', atResumeGate: 'some', failure },
+    'Running',
+    ['ResumeTarget'],
+  ],
+  [
+    'restores no container again once it has begun to resume the pod',
+    { decision: 'Committed', stage: 'Resuming', create: 'retried', images: 'complete' },
+    'Running',
+    ['ResumeTarget'],
+  ],
+  [
+    'resumes what is there when the request has finished without a container',
+    { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'some', finished: true, failure },
+    'Restoring',
+    ['KeepDiagnostics', 'ResumeRemaining'],
+  ],
+  [
+    'keeps the images when the request has finished and nothing has run',
+    {
+      ...{ decision: 'Committed', stage: 'AtResumeGate', create: 'retried', finished: true },
+      images: 'complete',
+    },
+    'AtResumeGate',
+    ['KeepDiagnostics'],
   ],
   [
     'removes images that arrive after the tear-down',
@@ -354,8 +305,7 @@ const anything = fc.record({
   peersHaveRetryLimit: fc.boolean(),
   peerBudgetMs: fc.constantFrom(undefined, 3000),
   peerLimit: fc.constantFrom(undefined, late, ahead),
-  detached: fc.constantFrom('none' as const, 'some' as const, 'all' as const),
-  unrestorable: fc.boolean(),
+  passing: fc.boolean(),
   atResumeGate: fc.constantFrom('none' as const, 'some' as const, 'all' as const),
   failure: fc.constantFrom(undefined, failure),
   deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1),
@@ -370,40 +320,31 @@ describe('the target', () => {
     expect(plan.effects.map((effect) => effect.type)).toEqual(effects);
   });
 
-  it('opens no gate beside a source that answers, unless it opened the gates before', () => {
+  it('resumes nothing beside a source that answers, unless it began to before', () => {
     fc.assert(
       fc.property(anything, (observed) => {
         const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
         const beside = observed.sourceAnswers && observed.stage !== 'Resuming';
         const wanted =
-          types.includes('OpenResumeGates') && beside ? ['AnswerPeers', 'OpenResumeGates'] : [];
+          types.includes('ResumeTarget') && beside ? ['AnswerPeers', 'ResumeTarget'] : [];
         expect(types.includes('AnswerPeers') ? types : []).toEqual(wanted);
       }),
     );
   });
 
-  it('retries no restore that peers have heard or that cannot be repeated', () => {
+  it('resumes only on Committed and proposes a commit only at the gate, in every state', () => {
     fc.assert(
       fc.property(anything, (observed) => {
         const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
-        const isHeard = observed.stage !== 'Resuming' || observed.detached === 'all';
-        if (isHeard || observed.unrestorable || observed.decision !== 'Committed')
-          expect(types).not.toContain('RetryRestore');
-      }),
-    );
-  });
-
-  it('opens the gates only on Committed and proposes a commit only at the gate, in every state', () => {
-    fc.assert(
-      fc.property(anything, (observed) => {
-        const types = decideTarget(observed, NOW).effects.map((effect) => effect.type);
-        if (observed.decision !== 'Committed' || observed.atResumeGate === 'none') {
-          expect(types).not.toContain('OpenResumeGates');
+        if (observed.decision !== 'Committed') {
+          expect(types).not.toContain('ResumeTarget');
+          expect(types).not.toContain('ResumeRemaining');
         }
-        // All gates or none, except for a target that may run already.
-        if (observed.atResumeGate === 'some' && observed.stage !== 'Resuming') {
-          expect(types).not.toContain('OpenResumeGates');
+        // All containers or none, except for a target that may run already.
+        if (observed.atResumeGate !== 'all' && observed.stage !== 'Resuming') {
+          expect(types).not.toContain('ResumeTarget');
         }
+        if (!observed.finished) expect(types).not.toContain('ResumeRemaining');
         if (
           observed.decision !== undefined ||
           observed.atResumeGate !== 'all' ||

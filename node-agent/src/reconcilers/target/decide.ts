@@ -107,7 +107,7 @@ function committed(observed: TargetObserved): TargetPlan {
       observed.create !== 'none' && observed.images === 'complete' && !observed.finished;
     const state = canStart || failure ? 'Restoring' : 'AtResumeGate';
     const status: TargetStatus = { state, ...failureFields(failure) };
-    if (finished) return plan(status, ...resumeRemaining(observed), removeImages);
+    if (finished) return lost(observed, status);
     const requeueAfterMs = observed.passing ? PASSING_POLL_MS : POLL_MS;
     return { ...plan(status, ...(canStart ? [startRestore] : [])), requeueAfterMs };
   }
@@ -121,9 +121,17 @@ function committed(observed: TargetObserved): TargetPlan {
   return { ...plan({ state: 'AtResumeGate' }), requeueAfterMs: POLL_MS };
 }
 
-/** The restored containers must not stand still without end for one that has not come back. */
-function resumeRemaining({ atResumeGate }: TargetObserved): TargetEffect[] {
-  return atResumeGate === 'none' ? [] : [{ type: 'ResumeRemaining' }];
+/**
+ * The request has ended before every container was back. Those that are restored must not stand still without end for the
+ * others. Where nothing has run, the images are the pod's only copy.
+ */
+function lost({ atResumeGate }: TargetObserved, status: TargetStatus): TargetPlan {
+  const keep: TargetEffect = { type: 'KeepDiagnostics' };
+  if (atResumeGate !== 'none') return plan(status, keep, { type: 'ResumeRemaining' });
+  const message =
+    'No task of the pod has run on this node. Its images stay in /var/lib/sealift/checkpoints, in the directory called ' +
+    'like the UID of this request, until the request is deleted.';
+  return plan({ ...status, message: status.message ? `${status.message} ${message}` : message }, keep);
 }
 
 /** A target that is killed between the two effects is restored again, if its kubelet makes it again. */

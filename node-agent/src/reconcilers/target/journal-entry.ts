@@ -35,6 +35,12 @@ export function isRecreated(entry: Entry | undefined, create: Create): boolean {
   return answered?.id !== undefined && answered.id !== create.id;
 }
 
+/** Whether the kubelet has made the container. */
+export const isMade = (
+  one: Entry['containers'][number],
+): one is Entry['containers'][number] & { id: string; bundle: string } =>
+  one.id !== undefined && one.bundle !== undefined;
+
 /** The entry's containers with this create. */
 export function withCreate(entry: Entry, create: Create): Entry['containers'] {
   return create.containers.map((name) => {

@@ -9,10 +9,8 @@ import { Journal } from '../../support/journal/journal.ts';
 import { migration, NAMESPACE, REQUEST_UID } from '../../testing/objects.ts';
 import {
   api,
-  connections,
   create,
   dir,
-  gates,
   images,
   journal,
   node,
@@ -55,9 +53,8 @@ describe('a target', () => {
     expect(await created).toBe('restore');
     await run();
     expect([state(), stage()]).toEqual(['Restoring', 'Restoring']);
-    const gate = resumeGate();
+    await resumeGate();
     await run();
-    await gate;
     expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'Running', 'Running']);
     expect(status()?.decision).toMatchObject({ outcome: 'Committed', by: 'agent/node-b' });
     expect(status()?.targetAgent?.identity).toEqual({ qpns: [17] });
@@ -93,14 +90,13 @@ describe('a target', () => {
   });
 
   it('acts on the decision that stands, not on the one it wanted', async () => {
-    const { gate } = await toResumeGate();
+    await toResumeGate();
     const seen = api.peek(migrationRequests, NAMESPACE, 'move');
     record('Aborted');
     const peek = api.peek.bind(api);
     api.peek = (() => seen) as unknown as typeof api.peek;
     await runs(1);
     api.peek = peek;
-    await gate;
     expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'TornDown']);
     await runs();
     expect([state(), await store.ids()]).toEqual(['TornDown', []]);
@@ -108,64 +104,101 @@ describe('a target', () => {
 
   it('answers the peers, held, until the source is stopped', async () => {
     node.source = () => undefined;
-    const { gate } = await toResumeGate();
+    await toResumeGate();
     const opening = run();
     await vi.waitFor(() => expect(state()).toBe('Answering'));
     expect([node.answers, node.locked, node.ran, stage()]).toEqual([true, true, 0, 'AtResumeGate']);
     put({ sourceAgent: { state: 'Gone' } });
     await opening;
-    await gate;
     expect([node.locked, node.ran, stage(), state()]).toEqual([false, 1, 'Running', 'Running']);
   });
 
   it('is restored again, and answers no peers meanwhile, if it is killed while it answers', async () => {
     node.source = () => {
       node.outcomes['main'] = criuFailed;
-      gates.refuseAtResumeGate(REQUEST_UID, 'main', 'killed');
       put({ sourceAgent: { state: 'Gone' } });
     };
-    const { gate } = await toResumeGate();
+    await toResumeGate();
     await runs();
-    await gate;
     expect([state(), node.ran, stage()]).toEqual(['Restoring', 0, 'AtResumeGate']);
     const created = create('c2');
     await runs(1);
     expect([await created, node.answers, node.locked]).toEqual(['restore', false, true]);
   });
 
-  it('commits nothing of which a container has left its gate since it was looked at', async () => {
-    const { gate } = await toResumeGate();
+  it('commits nothing of which a container was killed since it was looked at', async () => {
+    await toResumeGate();
     node.restorer.identity = () => {
       node.outcomes['main'] = criuFailed;
-      connections.abort();
       return Promise.resolve({});
     };
     await runs();
-    await gate;
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
     expect([node.ran, stage()]).toEqual([0, 'TornDown']);
   });
 
+  it('is not committed by an agent that has restarted and knows nothing of the gate, unless its containers stand frozen', async () => {
+    await toResumeGate();
+    node.outcomes['main'] = 'Restoring';
+    await restartAgent();
+    await runs();
+    expect([state(), status()?.decision]).toEqual(['Restoring', undefined]);
+    node.outcomes['main'] = 'Frozen';
+    await runs();
+    expect([node.ran, stage(), state()]).toEqual([1, 'Running', 'Running']);
+  });
+
+  it('is given up if something else thaws it before the decision', async () => {
+    await toResumeGate();
+    node.outcomes['main'] = 'Thawed';
+    await runs();
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
+    expect(status()?.decision?.message).toMatch(/^Container main was thawed/);
+  });
+
+  it('kills CRIU’s tasks if they cannot be frozen', async () => {
+    put();
+    void create();
+    await images();
+    await run();
+    node.freezeFails = new AgentError('RuntimeFailed', 'no cgroup');
+    expect(await resumeGate()).toBe('refused');
+    await runs();
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
+  });
+
+  it('keeps the images of a pod that was committed and never ran', async () => {
+    await toResumeGate();
+    record('Committed');
+    node.outcomes['main'] = criuFailed;
+    put({ conditions: [{ ...succeeded, status: 'False', reason: 'TargetLost' }] });
+    await runs();
+    expect([node.ran, await store.ids()]).toEqual([0, [REQUEST_UID]]);
+    expect(status()?.targetAgent?.message).toMatch(/Its images stay in/);
+  });
+
   it('neither runs nor dies while the API server does not answer', async () => {
-    const { gate } = await toResumeGate();
+    await toResumeGate();
     api.reachable = false;
     await runs().catch(() => undefined);
     expect([node.ran, node.killed, node.locked]).toEqual([0, 0, true]);
     api.reachable = true;
     await runs();
-    await gate;
     expect([node.ran, node.killed]).toEqual([1, 0]);
   });
 
-  it.each(['resume.before', 'resume.after'] as const)(
-    'whose agent dies at %s runs once, and is heard when the next one has looked',
-    async (point) => {
-      const { gate } = await toResumeGate();
+  it.each([
+    ['resume.before', 0],
+    ['resume.after', 0],
+    ['thaw.after', 1],
+  ] as const)(
+    'whose agent dies at %s runs once: before the next one has looked %s times',
+    async (point, ran) => {
+      await toResumeGate();
       node.dieAt = point;
       run().catch(() => undefined);
       await node.died.promise;
-      await gate;
-      expect([stage(), node.ran]).toEqual(['Resuming', 1]);
+      expect([stage(), node.ran]).toEqual(['Resuming', ran]);
       await restartAgent();
       await runs();
       expect([node.ran, node.locked, node.killed]).toEqual([1, false, 0]);
@@ -173,34 +206,8 @@ describe('a target', () => {
     },
   );
 
-  it('is restored again if CRIU ends between the open gate and the detach', async () => {
-    const { gate } = await toResumeGate();
-    node.endsAtGate = true;
-    await runs(1);
-    await gate;
-    expect([node.ran, node.locked, stage()]).toEqual([0, true, 'AtResumeGate']);
-    const created = create('c1', 'main', Date.now(), 2);
-    await runs(1);
-    expect([await created, node.prepared, stage()]).toEqual(['restore', 2, 'Restoring']);
-    const second = resumeGate();
-    await runs();
-    await second;
-    expect([node.ran, node.locked, stage(), state()]).toEqual([1, false, 'Running', 'Running']);
-  });
-
-  it('is restored again if its agent dies too', async () => {
-    const { gate } = await toResumeGate();
-    record('Committed');
-    await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, stage: 'Resuming' }));
-    await restartAgent();
-    await gate;
-    const created = create('c1', 'main', Date.now(), 2);
-    await runs(3);
-    expect([await created, node.prepared, stage()]).toEqual(['restore', 2, 'Restoring']);
-  });
-
   it('is restored again if it was committed and never ran', async () => {
-    const { gate } = await toResumeGate();
+    await toResumeGate();
     // Committed by this agent, which dies before it knows.
     const request = api.peek(migrationRequests, NAMESPACE, 'move');
     if (!request) throw new Error('no request');
@@ -210,7 +217,6 @@ describe('a target', () => {
       reason: 'Committed',
     });
     await restartAgent();
-    await gate;
     node.outcomes['main'] = criuFailed;
     await runs();
     expect([state(), node.ran]).toEqual(['Restoring', 0]);
@@ -218,36 +224,14 @@ describe('a target', () => {
     await runs(1);
     expect(await created).toBe('restore');
     expect(node.prepared).toBe(2);
-    const second = resumeGate();
+    await resumeGate();
     await runs();
-    await second;
     expect([node.ran, stage(), state()]).toEqual([1, 'Running', 'Running']);
     // And not a third time.
     node.outcomes['main'] = criuFailed;
     void create('c3');
     await runs();
     expect([node.prepared, state()]).toEqual([2, 'Running']);
-  });
-
-  it('is restored again where the kubelet may give up its start any moment', async () => {
-    put();
-    const created = create('c1', 'main', Date.now() - 101_000);
-    await images();
-    await run();
-    await created;
-    const gate = resumeGate();
-    await runs();
-    await gate;
-    expect(status()?.decision).toMatchObject({ outcome: 'Committed' });
-    expect([node.ran, node.killed, node.locked, stage()]).toEqual([0, 1, true, 'AtResumeGate']);
-    node.outcomes['main'] = criuFailed;
-    const again = create('c2');
-    await runs(1);
-    expect(await again).toBe('restore');
-    const second = resumeGate();
-    await runs();
-    await second;
-    expect([node.ran, stage(), state()]).toEqual([1, 'Running', 'Running']);
   });
 
   it.each([
@@ -265,10 +249,9 @@ describe('a target', () => {
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason, by: 'agent/node-b' });
     expect([stage(), state(), await store.ids()]).toEqual(['TornDown', 'TornDown', []]);
     // CRIU comes to its gate after all.
-    const gate = resumeGate();
+    expect(await resumeGate()).toBe('refused');
     await runs();
-    await gate;
-    expect([node.ran, node.killed]).toEqual([0, 1]);
+    expect([node.ran, node.killed]).toEqual([0, 0]);
   });
 
   it.each([
@@ -284,35 +267,6 @@ describe('a target', () => {
     expect(await created, what).toMatch(/aborted/);
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason });
     expect(status()?.targetAgent).toMatchObject({ state: 'TornDown' });
-  });
-
-  it('is given up by the same create’s second attempt, whatever CRIU has logged', async () => {
-    put();
-    const created = create();
-    await images();
-    await run();
-    await created;
-    const second = create('c1', 'main', Date.now(), 2);
-    await runs();
-    expect(await second).toMatch(/aborted/);
-    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'RestoreFailed' });
-  });
-
-  it('is restored once more by the same create, also for an agent that dies before it answers', async () => {
-    put();
-    void create();
-    await images();
-    await run();
-    record('Committed');
-    node.outcomes['main'] = criuFailed;
-    await restartAgent();
-    const second = create('c1', 'main', Date.now(), 2);
-    await runs(1);
-    expect([await second, node.prepared, stage()]).toEqual(['restore', 2, 'Restoring']);
-    const gate = resumeGate();
-    await runs();
-    await gate;
-    expect([node.ran, node.killed, stage()]).toEqual([1, 0, 'Running']);
   });
 
   it('removes images that arrive after it was torn down', async () => {

@@ -20,7 +20,7 @@ import { ContainerRestore } from './container-restore.ts';
 import { TargetContainers } from './containers.ts';
 import { decideTarget, type TargetEffect, type TargetStatus } from './decide.ts';
 import { TargetDecision } from './decision.ts';
-import { entryOf } from './journal-entry.ts';
+import { entryOf, isMade } from './journal-entry.ts';
 import { TargetObserver, type Observed, type TargetDependencies } from './observe.ts';
 import { TargetReport } from './report.ts';
 import { TargetResume } from './resume.ts';
@@ -158,8 +158,8 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
     await this.#keepDiagnostics(request);
     await withFaults('target.tearDown', async () => {
       this.#deps.gates.refuseAll(request.metadata.uid, error);
-      for (const { id } of entry.containers) {
-        if (id !== undefined) await (isLate ? restorer.killRestore(id) : restorer.killFrozen({ id }));
+      for (const one of entry.containers.filter(isMade)) {
+        await (isLate ? restorer.killRestore(one.id) : restorer.killFrozen(one));
       }
     });
     await this.#removeImages(observed);

@@ -15,7 +15,7 @@ import { stepSeconds } from '../../support/metrics.ts';
 import { beginOnce, endStep, secondsOf } from '../../support/step-times.ts';
 import { isSourceStopped, TARGET_WAIT_MS, waitUntil } from '../handover-waits.ts';
 import type { TargetContainers } from './containers.ts';
-import { entryOf } from './journal-entry.ts';
+import { entryOf, isMade } from './journal-entry.ts';
 import type { TargetDependencies } from './observe.ts';
 import type { TargetReport } from './report.ts';
 
@@ -98,9 +98,3 @@ export class TargetResume<T extends Handover> {
     return entryOf(this.#deps.journal, this.#deps.kind, request);
   }
 }
-
-/** Whether the kubelet has made the container. */
-const isMade = (
-  one: Entry['containers'][number],
-): one is Entry['containers'][number] & { id: string; bundle: string } =>
-  one.id !== undefined && one.bundle !== undefined;
