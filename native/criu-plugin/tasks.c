@@ -56,25 +56,6 @@ int task_inner_pid(pid_t pid, uint32_t *inner)
 	return ret;
 }
 
-int task_start_time(pid_t pid, uint64_t *ticks)
-{
-	FILE *file = task_open(pid, "stat");
-	unsigned long long start;
-	const char *rest;
-	char line[1024];
-
-	if (!file)
-		return -errno;
-	rest = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
-	fclose(file);
-	/* Field 22; the name before its closing bracket may hold anything. */
-	if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-			    &start) != 1)
-		return -EINVAL;
-	*ticks = start;
-	return 0;
-}
-
 int task_get_fd(pid_t pid, int fd)
 {
 	int pidfd, ret;

@@ -15,9 +15,6 @@ FILE *task_open(pid_t pid, const char *name);
 /* The pid as the process itself sees it, which a restore keeps. 0 or -errno. */
 int task_inner_pid(pid_t pid, uint32_t *inner);
 
-/* When the process was started, in clock ticks since boot; a later process of the same pid has another time. */
-int task_start_time(pid_t pid, uint64_t *ticks);
-
 /* A descriptor of ours for the open file behind the other's @fd, or -errno. */
 int task_get_fd(pid_t pid, int fd);
 

@@ -131,7 +131,7 @@ restore() {
 }
 # reported STATE [CODE]: in the file that the agent reads
 reported() {
-	grep -qF "{\"state\":\"$1\"${2:+,\"opened\":false,\"code\":\"$2\"}" "$work/images/state" && return
+	grep -qF "{\"state\":\"$1\"${2:+,\"code\":\"$2\"}" "$work/images/state" && return
 	echo "not reported: $*; but:"
 	cat "$work/images/state"
 	return 1

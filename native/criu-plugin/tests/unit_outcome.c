@@ -4,13 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "outcome.h"
-#include "tasks.h"
 #include "unit.h"
 
 static char path[64];
@@ -46,7 +44,7 @@ static void ends(void)
 	CHECK(!outcome_begin());
 	CHECK(!said());
 	outcome_end(NULL);
-	CHECK(says("{\"state\":\"failed\",\"opened\":false,\"code\":\"criu\",\"message\":\"\"}\n"));
+	CHECK(says("{\"state\":\"failed\",\"code\":\"criu\",\"message\":\"\"}\n"));
 }
 
 static void first_failure(void)
@@ -64,7 +62,7 @@ static void first_failure(void)
 	CHECK(waitpid(pid, &status, 0) == pid && !status);
 	log_fail("restore", "its consequence");
 	outcome_end(NULL);
-	CHECK(says("{\"state\":\"failed\",\"opened\":false,\"code\":\"gid\","
+	CHECK(says("{\"state\":\"failed\",\"code\":\"gid\","
 		   "\"message\":\"GID \\u00223\\u0022\\u000astate\\u005c\"}\n"));
 	/* The next attempt knows nothing of it. */
 	CHECK(!outcome_begin());
@@ -84,48 +82,15 @@ static void long_text(void)
 	CHECK(said() && strlen(said()) > 3000 && strstr(said(), "\\u00ff\"}\n"));
 }
 
-static void gate_open(void)
-{
-	uint64_t start = 0;
-	char line[128];
-
-	CHECK(!task_start_time(getpid(), &start) && start);
-	CHECK(task_start_time(0, &start) < 0);
-	CHECK(!outcome_begin());
-	CHECK(!outcome_opened(getpid()));
-	snprintf(line, sizeof(line), "{\"state\":\"opened\",\"pid\":%d,\"startTime\":%llu}\n", getpid(),
-		 (unsigned long long)start);
-	outcome_end(NULL);
-	CHECK(strstr(said(), "\"opened\":true"));
-	CHECK(!outcome_begin());
-	outcome_end(NULL);
-	CHECK(strstr(said(), "\"opened\":false"));
-}
-
-/* A gate whose opening is written nowhere must not open. */
-static void unwritable(void)
-{
-	CHECK(!outcome_begin());
-	CHECK(!mkdir(path, 0700));
-	unit_clear_log();
-	CHECK(outcome_opened(getpid()) == -EISDIR);
-	CHECK(strstr(unit_log(), "sealift: gate: cannot write to "));
-	rmdir(path);
-	CHECK(outcome_opened(-1) < 0);
-}
-
 void unit_outcome(void)
 {
 	CHECK(!outcome_begin());
-	CHECK(!outcome_opened(getpid()));
 	outcome_end("dumped");
 	snprintf(path, sizeof(path), "/tmp/sealift-state-%d", getpid());
 	setenv("SEALIFT_STATE", path, 1);
 	ends();
 	first_failure();
 	long_text();
-	gate_open();
-	unwritable();
 	unlink(path);
 	unsetenv("SEALIFT_STATE");
 }

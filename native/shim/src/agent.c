@@ -121,11 +121,6 @@ static int limited(int wanted_ms)
 
 json_t *agent_ask(const json_t *request, int limit_ms, struct reason *why)
 {
-	return agent_ask_while(request, limit_ms, -1, why);
-}
-
-json_t *agent_ask_while(const json_t *request, int limit_ms, int watched, struct reason *why)
-{
 	char *body = json_dumps(request, JSON_COMPACT);
 	size_t length = body ? strlen(body) : 0;
 	char *text = body ? realloc(body, length + 2) : NULL;
@@ -141,7 +136,6 @@ json_t *agent_ask_while(const json_t *request, int limit_ms, int watched, struct
 	memcpy(text + length, "\n", 2);
 
 	signals_take(&signals);
-	signals.watched = watched;
 	limit_ms = limited(limit_ms);
 	while (ask_once(&signals, text, &reply, why) == LOST) {
 		/*

@@ -21,9 +21,6 @@
  */
 json_t *agent_ask(const json_t *request, int limit_ms, struct reason *why);
 
-/* The same, until @watched, a descriptor, is readable: then "Cancelled". */
-json_t *agent_ask_while(const json_t *request, int limit_ms, int watched, struct reason *why);
-
 /* Whether the agent listens. */
 int agent_present(void);
 

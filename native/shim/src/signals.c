@@ -25,7 +25,6 @@ void signals_take(struct signals *signals)
 	size_t i;
 
 	signals->parent = getppid();
-	signals->watched = -1;
 	sigemptyset(&block);
 	for (i = 0; i < 3; i++)
 		sigaddset(&block, taken[i]);
@@ -49,8 +48,7 @@ void signals_give_back(const struct signals *signals)
 int signals_wait(const struct signals *signals, int fd, short events, int timeout_ms)
 {
 	/* A negative descriptor is skipped. */
-	struct pollfd fds[] = { { .fd = fd, .events = events },
-				{ .fd = signals->watched, .events = POLLIN } };
+	struct pollfd poll_fd = { .fd = fd, .events = events };
 	long long end = clock_ms() + timeout_ms;
 	sigset_t open;
 
@@ -72,9 +70,9 @@ int signals_wait(const struct signals *signals, int fd, short events, int timeou
 			left = PARENT_CHECK_MS;
 		step.tv_sec = left / 1000;
 		step.tv_nsec = left % 1000 * 1000000;
-		ready = ppoll(fds, 2, &step, &open);
+		ready = ppoll(&poll_fd, 1, &step, &open);
 		if (ready > 0)
-			return fds[0].revents ? 1 : -1;
+			return 1;
 		if (ready < 0 && errno != EINTR)
 			return 1;	/* let the caller's read() or write() say why */
 	}

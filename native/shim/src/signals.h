@@ -11,7 +11,6 @@ struct signals {
 	sigset_t mask;			/* as inherited */
 	struct sigaction actions[4];
 	pid_t parent;
-	int watched;			/* another descriptor whose end ends the wait; -1: none */
 };
 
 /* Takes SIGTERM, SIGINT and SIGHUP, ignores SIGPIPE. */
@@ -21,8 +20,7 @@ void signals_give_back(const struct signals *signals);
 
 /*
  * Like poll() on one descriptor (or none if @fd is -1) with a time limit, -1 for none.
- * Returns 1: ready; 0: time is up; -1: asked to end, the parent process is gone, or what is watched
- * has become readable.
+ * Returns 1: ready; 0: time is up; -1: asked to end, or the parent process is gone.
  */
 int signals_wait(const struct signals *signals, int fd, short events, int timeout_ms);
 

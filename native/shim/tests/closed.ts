@@ -111,10 +111,10 @@ async function startsNothingTwice(bench: Bench): Promise<void> {
   );
   const start = ['--root', bench.root, 'start', 'c1'];
   assert.equal((await bench.run('sealift-runc', start, { RUNC_EXIT: '9' })).status, 0);
-  writeFileSync(join(bench.bundle, 'sealift-waiting'), '');
+  writeFileSync(join(bench.bundle, 'sealift-moving'), '');
   const refused = await bench.run('sealift-runc', ['--root', bench.root, 'exec', 'c1', 'true']);
   assert.equal(refused.status, 1);
-  assert.match(refused.stderr, /AtResumeGate/);
+  assert.match(refused.stderr, /Moving/);
 }
 
 async function refusesAStateItCannotRead(bench: Bench): Promise<void> {

@@ -21,7 +21,7 @@ export type Answer = object | { raw: string } | 'close' | 'silence';
 
 /**
  * RUNC_WAITS: a restore stays until the file `go` is there, or, as the plugin sees to, what it was given is gone.
- * RUNC_FAILS: the first restore fails. RUNC_STATE: what the plugin reports. RUNC_DIES: a restore is killed.
+ * RUNC_STATE: what the plugin reports. RUNC_DIES: a restore is killed.
  */
 const RECORDER = `#!/bin/sh
 case " $* " in *" restore "*)
@@ -32,8 +32,7 @@ case " $* " in *" restore "*)
   done
   if [ -e "$SEALIFT_STATE" ]; then touch "$RECORD/stale"; fi
   if [ -n "$RUNC_STATE" ]; then printf '%s' "$RUNC_STATE" > "$SEALIFT_STATE"; fi
-  if [ -n "$RUNC_DIES" ]; then kill -9 $$; fi
-  if [ -n "$RUNC_FAILS" ] && [ ! -e "$RECORD/failed" ]; then touch "$RECORD/failed"; exit 1; fi;;
+  if [ -n "$RUNC_DIES" ]; then kill -9 $$; fi;;
 esac
 printf '%s\\n' "$@" > "$RECORD/runc.args"
 env > "$RECORD/runc.env"
@@ -126,7 +125,6 @@ export class Bench {
     args: string[],
     env: Record<string, string> = {},
     input = '',
-    background = false,
   ): { child: ChildProcess; ended: Promise<Ended> } {
     const began = performance.now();
     const child = spawn(join(this.dir, face), args, {
@@ -146,14 +144,10 @@ export class Bench {
       const out = { stdout: '', stderr: '' };
       child.stdout.on('data', (chunk: Buffer) => (out.stdout += chunk.toString()));
       child.stderr.on('data', (chunk: Buffer) => (out.stderr += chunk.toString()));
-      // Not `close`: what is left in the background keeps the streams, as it keeps a container's.
-      child.on(
-        background ? 'exit' : 'close',
-        (status: Ended['status'], signal: Ended['signal']) => {
-          this.#children.delete(child);
-          resolve({ status, signal, ...out, ms: performance.now() - began });
-        },
-      );
+      child.on('close', (status, signal) => {
+        this.#children.delete(child);
+        resolve({ status, signal, ...out, ms: performance.now() - began });
+      });
     });
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A container that is being dumped or waits for the decision: exec and resume are refused, and at once.
+// A container that is being dumped or waits for the decision: exec and resume are refused, and at once. What kills one
+// that waits kills all of it.
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,7 +41,8 @@ const call = (bench: Bench, args: string[]): Promise<Ended> =>
     RUNC_EXIT: '7',
   });
 
-async function refuses(bench: Bench, args: string[], marker: string, said: RegExp): Promise<void> {
+async function refuses(bench: Bench, args: string[]): Promise<void> {
+  const [marker, said] = ['sealift-moving', MOVING];
   marked(bench, marker, 'MigrationRequest team/move-trainer\nmore\n');
   const ended = await call(bench, args);
   assert.equal(ended.status, 1);
@@ -52,15 +54,42 @@ async function refuses(bench: Bench, args: string[], marker: string, said: RegEx
   assert.equal((await call(bench, args)).status, 7);
 }
 
+/** Command lines; whether the container is a restored one; whether its cgroup is killed before runc is asked. */
+const kills: Record<string, [args: string[], restored: boolean, killed: boolean]> = {
+  'kills a frozen target at once': [['kill', 'c1', '9'], true, true],
+  'kills a frozen target at once, by name': [['kill', '--all', 'c1', 'SIGKILL'], true, true],
+  'kills a frozen target that is deleted': [['delete', '--force', 'c1'], true, true],
+  'leaves another signal to a frozen target': [['kill', 'c1', '15'], true, false],
+  'leaves a source that is dumped to runc': [['kill', 'c1', '9'], false, false],
+};
+
+async function killsAll(
+  bench: Bench,
+  args: string[],
+  restored: boolean,
+  killed: boolean,
+): Promise<void> {
+  marked(bench, 'sealift-moving', '');
+  if (restored) writeFileSync(join(bench.bundle, 'sealift-restored'), '');
+  const cgroup = join(bench.dir, 'cgroup');
+  mkdirSync(cgroup);
+  writeFileSync(join(cgroup, 'cgroup.kill'), '');
+  const state = { config: { labels: [`bundle=${bench.bundle}`] }, cgroup_paths: { '': cgroup } };
+  writeFileSync(join(bench.root, 'c1', 'state.json'), JSON.stringify(state));
+  assert.equal((await call(bench, args)).status, 7);
+  assert.equal(bench.read('cgroup/cgroup.kill'), killed ? '1' : '');
+}
+
 const MOVING = /Moving: .* by MigrationRequest team\/move-trainer: try again/;
 
 export const movingCases: Case[] = [
-  ...Object.entries(refused).flatMap(([name, args]): Case[] => [
-    [`moving: refuses ${name}`, (bench) => refuses(bench, args, 'sealift-moving', MOVING)],
-    [
-      `moving: refuses ${name} on the other side`,
-      (bench) => refuses(bench, args, 'sealift-waiting', /AtResumeGate: .*: try again/),
-    ],
+  ...Object.entries(refused).map(([name, args]): Case => [
+    `moving: refuses ${name}`,
+    (bench) => refuses(bench, args),
+  ]),
+  ...Object.entries(kills).map(([name, [args, restored, killed]]): Case => [
+    `moving: ${name}`,
+    (bench) => killsAll(bench, args, restored, killed),
   ]),
   ...Object.entries(forwarded).map(([name, args]): Case => [
     `moving: forwards ${name}`,

@@ -1,49 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
-// Restores for which the create waits: made again when they fail, given up when the create is killed.
+// Restores, for which the create waits: given up when the create is killed.
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isAlive, until, type Answer, type Bench, type Case } from './harness.ts';
+import { isAlive, until, type Bench, type Case } from './harness.ts';
 import { CONTAINER } from './oci.ts';
 
-const REFUSED = { ok: false, code: 'RestoreFailed', message: 'the kubelet starts it anew' };
-
-const reply = (bench: Bench, env = {}) => ({
-  ...{ ok: true, action: 'restore', options: [], env: { SEALIFT_GATE: 'uid', ...env } },
+const reply = (bench: Bench) => ({
+  ...{ ok: true, action: 'restore', options: [], env: { SEALIFT_GATE: 'uid' } },
   ...{ imagePath: join(bench.dir, 'images'), workPath: join(bench.dir, 'work') },
 });
 
-async function start(bench: Bench, env: Record<string, string>, ...more: Answer[]) {
+async function start(bench: Bench, env: Record<string, string>) {
   bench.annotate(CONTAINER);
-  await bench.listen(reply(bench, { SEALIFT_FAULT: 'once' }), ...more);
+  await bench.listen(reply(bench));
   const args = ['--root', bench.root, '--log', bench.log, 'create', '--bundle', bench.bundle, 'c1'];
   return bench.start('sealift-runc', args, env);
 }
 
-async function isMadeAgain(bench: Bench): Promise<void> {
-  const { ended } = await start(bench, { RUNC_FAILS: 'once' }, reply(bench));
-  const end = await ended;
-  assert.equal(end.status, 0, end.stderr);
-  assert.ok(end.ms > 900, `${end.ms} ms`);
-  const [first, second] = bench.requests;
-  assert.equal(bench.requests.length, 2);
-  assert.deepEqual(second, { ...first, attempt: 2 });
-  assert.ok(bench.runcArgs()?.includes('restore') && !bench.isWaiting);
-  // What the first attempt alone was given is gone.
-  assert.deepEqual(
-    ['GATE', 'FAULT'].map((name) => bench.runcEnv(`SEALIFT_${name}`)),
-    ['uid', undefined],
-  );
+async function isMarkedWhileItRuns(bench: Bench): Promise<void> {
+  const { ended } = await start(bench, { RUNC_WAITS: 'yes' });
+  await until(() => bench.has('runc.pid'));
+  assert.ok(bench.isWaiting && bench.has('bundle/sealift-restored'));
+  writeFileSync(join(bench.dir, 'go'), '');
+  assert.equal((await ended).status, 0);
+  assert.equal(bench.isWaiting, false);
+  assert.equal(bench.runcEnv('SEALIFT_WHILE'), join(bench.bundle, 'sealift-waiting'));
+  assert.equal(bench.runcEnv('SEALIFT_RUNC_PID'), String(bench.runcPid));
 }
 
-async function failsAsTheAgentSays(bench: Bench): Promise<void> {
-  const { ended } = await start(bench, { RUNC_EXIT: '1' }, reply(bench), REFUSED);
-  const end = await ended;
-  assert.equal(end.status, 1);
-  assert.match(end.stderr, /RestoreFailed: the kubelet starts it anew/);
-  assert.deepEqual(
-    bench.requests.map(({ attempt }) => attempt),
-    [1, 2, 3],
-  );
+async function failsOnce(bench: Bench): Promise<void> {
+  const { ended } = await start(bench, { RUNC_EXIT: '1' });
+  assert.equal((await ended).status, 1);
+  assert.deepEqual([bench.requests.length, bench.isWaiting], [1, false]);
+}
+
+/** A session of its own: who ends the create's process group does not end the restore. */
+async function isOfItsOwnSession(bench: Bench): Promise<void> {
+  const { ended } = await start(bench, { RUNC_WAITS: 'yes' });
+  await until(() => isAlive(bench.runcPid));
+  const session = (pid: number | 'self') =>
+    readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[3];
+  assert.notEqual(session(bench.runcPid), session('self'));
+  writeFileSync(join(bench.dir, 'go'), '');
+  await ended;
+}
+
+const keeperOf = (bench: Bench): number =>
+  Number(readFileSync(`/proc/${bench.runcPid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1]);
+
+async function isGivenUpWithItsKeeper(bench: Bench): Promise<void> {
+  const { ended } = await start(bench, { RUNC_WAITS: 'yes' });
+  await until(() => bench.has('runc.pid'));
+  process.kill(keeperOf(bench), 'SIGKILL');
+  assert.equal((await ended).status, 1);
+  await until(() => bench.has('gave-up') && !isAlive(bench.runcPid));
+  assert.equal(bench.isWaiting, false);
 }
 
 /** It is unknown what such a runc has left behind. */
@@ -67,22 +79,14 @@ async function isGivenUp(bench: Bench, signal: NodeJS.Signals): Promise<void> {
   assert.deepEqual([bench.isWaiting, bench.requests.length], [false, 1]);
 }
 
-async function isToldToEndInBetween(bench: Bench): Promise<void> {
-  const { child, ended } = await start(bench, { RUNC_EXIT: '1' }, reply(bench));
-  await until(() => bench.has('runc.args') && !bench.isWaiting);
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  child.kill('SIGTERM');
-  assert.equal((await ended).status, 1);
-  assert.equal(bench.requests.length, 1);
-}
-
 const cases: Record<string, (bench: Bench) => Promise<void>> = {
-  'is made again when it has failed': isMadeAgain,
-  'fails as soon as the agent says so': failsAsTheAgentSays,
+  'is marked while it runs': isMarkedWhileItRuns,
+  'fails with runc, and is not made again': failsOnce,
+  'has a session of its own': isOfItsOwnSession,
+  'is given up when its keeper is killed': isGivenUpWithItsKeeper,
   'fails with a runc that is killed': failsWithAKilledRunc,
   'is given up with a create that is killed': (bench) => isGivenUp(bench, 'SIGKILL'),
   'is given up with a create that is asked to end': (bench) => isGivenUp(bench, 'SIGTERM'),
-  'is not made again by a create that is asked to end': isToldToEndInBetween,
 };
 
 export const restoreCases: Case[] = Object.entries(cases).map(([name, run]): Case => [
