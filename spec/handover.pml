@@ -4,8 +4,8 @@
  *
  * The model has the API object with its one decision, the operator, two agents
  * that may crash, restart and be cut off, two kernels (task, hold, lock), the
- * transfer of the images, the peer's traffic, node resets, and a kubelet that
- * gives up on a start. A step is a guarded transition on the state as it is,
+ * transfer of the images, the peer's traffic, node resets, and containers that
+ * are killed. A step is a guarded transition on the state as it is,
  * never on an agent's memory. A crash therefore costs only time; that is the
  * claim under test. Each transition disables itself, so every run is finite
  * and `timeout` can judge its end.
@@ -36,7 +36,7 @@
 
 mtype = { Undecided, Committed, Aborted };                  /* the decision */
 mtype = { Running, Frozen, Gone };                          /* source task */
-/* ResumeGate: every container of the pod is at its resume gate (README.md). */
+/* ResumeGate: every container of the pod is restored, started and frozen (README.md). */
 mtype = { Absent, CreateGate, ResumeGate, Resumed, Killed };/* target task */
 mtype = { NoImage, InFlight, Damaged, Verified };           /* the image */
 
@@ -57,7 +57,7 @@ bool dumped = false;
 mtype targetTask = Absent;
 bool targetLocked = true, targetHeld = true;
 bool targetAnswers = false;    /* shown, announced, RoCE passes: RNR NAKs while held */
-bool targetJournalResuming = false;   /* on disk before the gates open */
+bool targetJournalResuming = false;   /* on disk before peers may hear the target */
 mtype image = NoImage;
 
 byte faults = 0;
@@ -77,9 +77,9 @@ bool earlyTarget = false;      /* the target acknowledged before the decision */
 #define mayStop     (answeringPublished || runningPublished || waitedOut)
 #endif
 #ifdef OPEN_AT_ONCE
-#define mayOpen    true
+#define mayResume    true
 #else
-#define mayOpen    (gonePublished || waitedOut)
+#define mayResume    (gonePublished || waitedOut)
 #endif
 
 /* Compare-and-swap at the API server; the writer reads back the decision that stands. */
@@ -165,9 +165,11 @@ active proctype TargetAgent() {
 	:: atomic { alive[TARGET] && image == InFlight && faults < FAULTS -> image = Damaged; faults++ }
 	/* [target.FindDamage] */
 	:: atomic { alive[TARGET] && image == Damaged -> targetFailed = true }
-	/* Up to the resume gate. [target.StartRestore] */
-	:: atomic { alive[TARGET] && image == Verified && targetTask == CreateGate &&
-	   view[TARGET] != Aborted -> targetTask = ResumeGate }
+	/* Up to the resume gate. A target that is killed there and made again is restored again, after
+	 * Committed too: the verified image is still here and nothing has happened since. [target.StartRestore] */
+	:: atomic { alive[TARGET] && image == Verified && view[TARGET] != Aborted &&
+	   (targetTask == CreateGate || (targetTask == Killed && view[TARGET] == Committed &&
+	   !targetJournalResuming && !lost)) -> targetTask = ResumeGate }
 	/* [target.Fail] */
 	:: atomic { alive[TARGET] && targetTask == CreateGate && faults < FAULTS && !targetFailed &&
 	   view[TARGET] == Undecided -> targetFailed = true; faults++ }
@@ -182,7 +184,7 @@ active proctype TargetAgent() {
 	:: atomic { alive[TARGET] && targetTask == ResumeGate && view[TARGET] == Undecided ->
 	   targetJournalResuming = true; targetLocked = false; targetHeld = false; targetTask = Resumed }
 #endif
-	/* Committed. Answering can be undone; then come the journal and the gates; unlock and resume are last. */
+	/* Committed. Answering can be undone; then come the journal, the network and the device; the tasks are last. */
 	/* [target.AnswerPeers] */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == ResumeGate &&
 	   !targetAnswers -> targetAnswers = true }
@@ -190,23 +192,19 @@ active proctype TargetAgent() {
 	:: atomic { can(TARGET) && targetAnswers && !answeringPublished -> answeringPublished = true }
 	/* [target.RecordResuming] */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == ResumeGate &&
-	   targetAnswers && mayOpen && !targetJournalResuming -> targetJournalResuming = true }
-	/* [target.OpenResumeGates] */
-	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
-	   targetTask == ResumeGate -> targetTask = Resumed }
+	   targetAnswers && mayResume && !targetJournalResuming -> targetJournalResuming = true }
 	/* [target.UnlockNetwork] */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
-	   targetTask == Resumed && targetLocked -> targetLocked = false }
+	   targetTask == ResumeGate && targetLocked -> targetLocked = false }
 	/* [target.ResumeDevice] */
 	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
-	   targetTask == Resumed && !targetLocked && targetHeld -> targetHeld = false }
+	   targetTask == ResumeGate && !targetLocked && targetHeld -> targetHeld = false }
+	/* [target.ThawTasks] */
+	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetJournalResuming &&
+	   targetTask == ResumeGate && !targetLocked && !targetHeld -> targetTask = Resumed }
 	/* [target.PublishRunning] */
 	:: atomic { can(TARGET) && targetTask == Resumed && !targetHeld && !runningPublished ->
 	   runningPublished = true }
-	/* CRIU ended, or the kubelet gave up on a start, before the target ran: the verified image is
-	 * still here and nothing has happened since, so restore it again. [target.RetryRestore] */
-	:: atomic { alive[TARGET] && view[TARGET] == Committed && targetTask == Killed &&
-	   !lost && image == Verified -> targetJournalResuming = false; targetTask = CreateGate }
 	/* Aborted. [target.TearDownTarget] */
 	:: atomic { alive[TARGET] && view[TARGET] == Aborted && targetTask != Killed ->
 	   targetTask = Killed; targetLocked = true }
@@ -250,6 +248,7 @@ active proctype Faults() {
 	:: faults < FAULTS -> faults++; select(who : 0 .. 2); connected[who] = false; connected[who] = true
 	:: faults < FAULTS -> faults++; link = false; link = true
 	:: atomic { faults < FAULTS && targetTask != Absent && targetTask != Resumed -> faults++;
+	   if :: targetJournalResuming -> lost = true :: else fi;
 	   targetTask = Killed; targetLocked = true; targetAnswers = false }
 	:: atomic { faults < FAULTS && sourceTask != Gone -> faults++;
 	   if :: decision != Committed -> lost = true :: else fi;

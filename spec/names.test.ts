@@ -62,7 +62,7 @@ describe('a fault point', () => {
     Preparing: /^(shim\.add|cni\.(before|after|device))$/,
     AtCreateGate: /^(shim\.create|target\.createGate)$/,
     Receiving: /^receiver\./,
-    Restoring: /^shim\.(mark|keep|atGate)$/,
+    Restoring: /^shim\.(mark|keep)$/,
   };
 
   it.each(all)('of the agent’s callers in a %s fits the state: %s', (_kind, _name, row) => {

@@ -47,8 +47,8 @@ const sourceEffects: Listed<SourceEffect['type']> = {
 };
 const targetEffects: Listed<TargetEffect['type']> = {
   ...({ StartRestore: true, RecordPeerDeadline: true, ProposeCommit: true } as const),
-  ...({ ProposeAbort: true, AnswerPeers: true, OpenResumeGates: true } as const),
-  ...({ RetryRestore: true, OpenRemainingGates: true, ResumeTarget: true } as const),
+  ...({ ProposeAbort: true, AnswerPeers: true } as const),
+  ...({ ResumeTarget: true, ResumeRemaining: true } as const),
   ...({ TearDownTarget: true, KeepDiagnostics: true, RemoveImages: true } as const),
 };
 const checkpointEffects: Listed<CheckpointEffect['type']> = {

@@ -68,7 +68,6 @@ function watchEffects(): Passing {
   passing.watch(ContainerRestore.prototype, 'startAll', 'StartRestore');
   passing.watch(TargetDecision.prototype, 'commit', 'ProposeCommit');
   passing.watch(TargetResume.prototype, 'answerPeers', 'AnswerPeers');
-  passing.watch(TargetResume.prototype, 'openGates', 'OpenResumeGates');
   passing.watch(TargetResume.prototype, 'resume', 'ResumeTarget');
   return passing;
 }
@@ -84,7 +83,7 @@ function request(): MigrationRequest {
 it('a target that runs passes the table’s stages and states', async () => {
   const stages: Record<string, string | undefined> = {};
   const { restorer } = node as unknown as { restorer: Record<string, () => Promise<unknown>> };
-  for (const name of ['prepareRestore', 'answerPeers', 'resumePod']) {
+  for (const name of ['prepareRestore', 'answerPeers', 'resumePod', 'thawRestored']) {
     const work = restorer[name] as (...all: unknown[]) => Promise<unknown>;
     restorer[name] = (...all: unknown[]) => {
       stages[name] = stage();
@@ -102,21 +101,21 @@ it('a target that runs passes the table’s stages and states', async () => {
   await images();
   await run();
   expect(await created).toBe('restore');
-  const gate = resumeGate();
+  await resumeGate();
   await runs();
-  await gate;
   expect(stages).toEqual({
     prepareRestore: stageOf('StartRestore'),
     answerPeers: stageOf('AnswerPeers'),
     resumePod: stageOf('ResumeTarget'),
+    thawRestored: stageOf('ResumeTarget'),
   });
   expect(stage()).toBe(stageOf('ResumeTarget', -1));
   expect(published()).toEqual([
     ...waiting,
-    ...states('StartRestore', 'ProposeCommit', 'AnswerPeers', 'OpenResumeGates'),
+    ...states('StartRestore', 'ProposeCommit', 'AnswerPeers', 'ResumeTarget'),
   ]);
-  const passed = ['StartRestore', 'ProposeCommit', 'AnswerPeers', 'OpenResumeGates'] as const;
-  passing.expect([...passed, 'ResumeTarget' as const].flatMap((effect) => rowOf(effect) ?? []));
+  const passed = ['StartRestore', 'ProposeCommit', 'AnswerPeers', 'ResumeTarget'] as const;
+  passing.expect(passed.flatMap((effect) => rowOf(effect) ?? []));
 });
 
 it('a target leaves the steps of the report in its journal that the rows name', async () => {
@@ -136,9 +135,8 @@ it('a target leaves the steps of the report in its journal that the rows name', 
   await run();
   await created;
   expect(left().at(-1)).toBe(rowOf('StartRestore')?.report?.[0]);
-  const gate = resumeGate();
+  await resumeGate();
   await runs();
-  await gate;
   const committed = rows.filter((row) => row.report && row.given?.decision);
   const inOrder = [...timed, ...committed].flatMap(({ report }) => report ?? []);
   expect(left()).toEqual([...new Set(inOrder)]);
@@ -147,11 +145,10 @@ it('a target leaves the steps of the report in its journal that the rows name', 
 });
 
 it('a target that is torn down ends as the table says', async () => {
-  const { gate } = await toResumeGate();
+  await toResumeGate();
   const passing = watchEffects();
   record('Aborted');
   await runs();
-  await gate;
   expect(stage()).toBe(stageOf('TearDownTarget'));
   expect(published().at(-1)).toBe(both(rowOf('TearDownTarget')?.state)[0]);
   passing.expect([rowOf('TearDownTarget') ?? []].flat());

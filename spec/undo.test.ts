@@ -91,7 +91,7 @@ const final: readonly Row['effect'][] = [
   ...(['ResumeSource', 'AllowRestart', 'TearDownTarget', 'ResumePod'] as const),
 ];
 /** After Committed only what a target has not done for good. */
-const repeated: readonly Row['effect'][] = ['AnswerPeers', 'OpenResumeGates'];
+const repeated: readonly Row['effect'][] = ['AnswerPeers'];
 
 /** Whether the step leaves something behind that a failure must undo. */
 function leavesSomething(row: Row): boolean {

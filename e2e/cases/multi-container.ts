@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods of several containers: a sidecar, a main container with RDMA, and a third one. They move together or not at all.
-import { backgroundPoints } from '../faults/points.ts';
+import { keeperPoints } from '../faults/points.ts';
 import { arm, disarm, waitUntilTripped } from '../faults/arming.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import {
@@ -148,10 +148,10 @@ async function abortHalfway(
   const before = await podStatus(namespace, pair.pods.server);
   const at = await lastNumbers(context, before.name);
   const pods = await podNames(namespace);
-  await arm(nodes[1], [o.point ?? 'shim.atGate.after'], o.what ?? 'delay:8000');
+  await arm(nodes[1], [o.point ?? 'target.freeze.after'], o.what ?? 'delay:8000');
   try {
     const name = await requestMove({ namespace, pod: before.name, to: nodes[1] });
-    await waitUntilTripped(nodes[1], o.point ?? 'shim.atGate.after', 240);
+    await waitUntilTripped(nodes[1], o.point ?? 'target.freeze.after', 240);
     await o.by?.(name);
     const end = succeededCondition(
       await waitUntilEnded(migration, { namespace, name }, context.log),
@@ -187,46 +187,11 @@ async function abortMoves(context: CaseContext): Promise<void> {
     reason: 'FaultInjected',
     by: () => arm(nodes[1], ['target.prepare.before'], 'throw'),
   });
-  for (const { point } of backgroundPoints) {
+  for (const { point } of keeperPoints) {
     await pair.waitForOperations('client', 100);
     await abortHalfway(context, pair, { point, what: 'throw' });
   }
   await expectContinues(context, pair);
-}
-
-/** CRIU of the sidecar dies at its open gate. Its create has returned, so nothing restores the sidecar again. */
-async function loseSidecar(context: CaseContext): Promise<void> {
-  const { namespace, nodes } = context;
-  const pair = new LedgerPair(context, { rate: 120, serverExtras: extras });
-  await pair.start();
-  await pair.waitForOperations('client', 200);
-  const at = await waitForCounting(context, pair.pods.server, []);
-  await arm(nodes[1], ['plugin.restore.gate.after'], 'throw');
-  try {
-    const name = await requestMove({
-      namespace,
-      pod: pair.pods.server,
-      to: nodes[1],
-      timeouts: slowTimeouts,
-    });
-    const request = await waitUntilEnded(migration, { namespace, name }, context.log);
-    const end = succeededCondition(request);
-    context.log(`  ${end?.reason}: ${end?.message}`);
-    const isReported = end?.reason === 'TargetLost' && end.message.includes('container side');
-    expect(isReported, JSON.stringify(end));
-    pair.follow('server', request.status?.target?.podName ?? '', nodes[1]);
-  } finally {
-    await disarm(nodes);
-  }
-  await pair.waitForOperations('client', 200);
-  await until('the sidecar is restarted', { within: 120, every: 2 }, async () => {
-    const raw = await rawPod(context, pair.pods.server);
-    const side = raw.status.initContainerStatuses?.find((one) => one.name === 'side');
-    return (side?.restartCount ?? 0) > 0 ? true : undefined;
-  });
-  const more = await lastNumberIn(files[1], context, pair.pods.server);
-  expect(more > (at[1] ?? 0) + 3, `the third container has counted to ${more}`);
-  await expectBalanced(pair, context.log);
 }
 
 async function checkpointAndRestore(context: CaseContext): Promise<void> {
@@ -269,13 +234,6 @@ export const cases: readonly Case[] = [
       'If a move is aborted when only the sidecar is restored, all containers resume at the source.',
     needs: ['shell'],
     run: abortMoves,
-  },
-  {
-    name: 'multi-container-lost',
-    promise:
-      'A sidecar that is lost when its gate opens is reported and restarted. The other containers resume.',
-    needs: ['shell'],
-    run: loseSidecar,
   },
   {
     name: 'multi-container-checkpoint',

@@ -60,7 +60,7 @@ async function probesInThePause(context: CaseContext): Promise<void> {
   });
   await expectNeverRestarted(namespace, 'probed');
   await arm(nodes[0], ['source.dump.after'], `delay:${PAUSE_MS}`);
-  await arm(nodes[1], ['target.open.before'], `delay:${PAUSE_MS}`);
+  await arm(nodes[1], ['target.unlock.before'], `delay:${PAUSE_MS}`);
   const { pod, entry } = await move(
     { namespace, pod: 'probed', to: nodes[1], workload: 'probed', timeouts: slowTimeouts },
     log,

@@ -44,7 +44,7 @@ const retriedMoves: readonly ArmedMove[] = [
       ...beforeAndAfter('source', 'source.clean'),
       ...beforeAndAfter('target', 'driver.resume'),
       ...beforeAndAfter('target', 'target.decide', 'target.answer', 'target.unlock'),
-      ...beforeAndAfter('target', 'target.show', 'target.announce', 'target.resume', 'target.open'),
+      ...beforeAndAfter('target', 'target.show', 'target.announce', 'target.resume', 'target.thaw'),
       ...beforeAndAfter('target', 'target.clean'),
     ],
   },
@@ -55,12 +55,6 @@ const retriedMoves: readonly ArmedMove[] = [
     name: 'the inspection',
     decision: 'Committed',
     points: beforeAndAfter('source', 'driver.dump_context'),
-  },
-  // The decision is known by then, so the agent restores the target again.
-  {
-    name: 'the open gate',
-    decision: 'Committed',
-    points: [{ location: 'target', point: 'plugin.restore.gate.after' }],
   },
   {
     name: "the target's network",
@@ -96,9 +90,9 @@ const endingPoints: readonly ArmedPoint[] = [
     'target.stale-sockets',
     'target.hide',
   ),
-  ...beforeAndAfter('target', 'target.hold', 'target.files'),
+  ...beforeAndAfter('target', 'target.hold', 'target.files', 'target.freeze'),
   ...beforeAndAfter('target', 'plugin.restore.context', 'plugin.restore.memory'),
-  { location: 'target', point: 'plugin.restore.gate.before' },
+  ...beforeAndAfter('target', 'plugin.restore.gate'),
   ...beforeAndAfter(
     'target',
     'driver.hint',
@@ -185,8 +179,8 @@ export const checkpointPoints = {
   ],
 } as const;
 
-/** The background restore of a container that is not the pod's last. `multi-container-abort` arms these. */
-export const backgroundPoints = beforeAndAfter('target', 'shim.atGate', 'shim.keep');
+/** The keeper of a container's restore. `multi-container-abort` arms these. */
+export const keeperPoints = beforeAndAfter('target', 'shim.keep');
 
 /** A lost source that is restored from its checkpoint. `recovery` arms these. */
 export const recoveryPoints = beforeAndAfter(
@@ -212,7 +206,7 @@ export function coveredPoints(): string[] {
       ...installPoints.flat(),
       ...deletionPoints,
       ...Object.values(checkpointPoints).flat(),
-      ...backgroundPoints,
+      ...keeperPoints,
       ...recoveryPoints,
     ],
   ];

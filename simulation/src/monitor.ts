@@ -142,13 +142,11 @@ export class Monitor {
   }
 
   /**
-   * A target that is killed after CRIU has detached from it may have run and been heard. Its images are old then, and it
-   * is lost. The journal tells from which stage on, also if the write was under way. The agent restores a container that
-   * is still at its gate once more, whatever the journal says.
+   * A target that is killed after its agent has begun to resume it may have been heard. Its images are old then, and it is
+   * lost. The journal tells from which moment on, also if the write was under way. Before, the agent restores it again.
    */
-  #containerRemoved({ journal }: Machine, { state, sandbox, started }: Container): void {
-    // `Running` and not started: CRIU detached in the moment in which the kubelet gave up the start.
-    if (state !== 'Running' || started) return;
+  #containerRemoved({ journal }: Machine, { state, sandbox }: Container): void {
+    if (state !== 'AtResumeGate') return;
     const uid = this.#requestOf(sandbox)?.request.metadata.uid;
     const checkJournal = (): void => {
       const entry = journal.get(`${uid}.target.json`) ?? '';

@@ -43,7 +43,7 @@ const resumeBeforeDecision: Mutant = {
     const { act } = prototype;
     prototype.act = async function (effect, observed, context) {
       if (effect.type === 'ProposeCommit') {
-        await act.call(this, { type: 'OpenResumeGates' }, observed as never, context);
+        await act.call(this, { type: 'ResumeTarget' }, observed as never, context);
       }
       return act.call(this, effect, observed as never, context);
     };

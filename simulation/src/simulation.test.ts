@@ -140,7 +140,7 @@ it('reads the fault points from the code of operator and agent', () => {
     expect.arrayContaining([
       ...['operator.abort', 'operator.delete-source', 'operator.delete-target'],
       ...['source.lock', 'source.hold', 'source.freeze', 'source.dump', 'source.transfer'],
-      ...['source.thaw', 'source.kill', 'target.decide', 'target.open', 'target.tearDown'],
+      ...['source.thaw', 'source.kill', 'target.decide', 'target.thaw', 'target.tearDown'],
       ...['cni.before', 'images.send', 'checkpoint.remove', 'orphans.remove'],
     ]),
   );

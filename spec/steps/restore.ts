@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of a RestoreRequest. The target's agent does what it does for a migration, but there is
-// no source to silence, so it neither answers before it opens the gates nor waits.
+// no source to silence, so it neither answers before it resumes nor waits.
 import type { Row } from './row.ts';
 
 const failure = { code: 'RestoreFailed', message: 'the restore failed' };
@@ -119,7 +119,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     undoneBy: 'TearDownTarget',
   },
   {
-    step: 'CRIU restores the tasks; the plugin creates the verbs objects, their queue pairs in the error state.',
+    step: 'CRIU restores the tasks; the plugin creates the verbs objects, their queue pairs in the error state; the agent freezes the tasks, and CRIU ends.',
     by: 'target agent',
     stage: 'Restoring',
     state: 'Restoring',
@@ -128,11 +128,11 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     condition: ['TargetReady', 'True', 'AtCreateGate'],
     phase: 'Restoring',
     report: ['restore', 'register'],
-    faults: ['restore.context', 'restore.memory', 'restore.gate'],
+    faults: ['restore.context', 'restore.memory', 'restore.gate', 'target.freeze'],
     undoneBy: 'TearDownTarget',
   },
   {
-    step: 'Every container is at its resume gate: the target’s agent proposes Committed.',
+    step: 'Every container is started and frozen: the target’s agent proposes Committed.',
     by: 'target agent',
     effect: 'ProposeCommit',
     found: 'Restoring',
@@ -155,32 +155,18 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     faults: ['operator.allow-traffic'],
   },
   {
-    step: 'The target’s agent opens the resume gates; CRIU detaches from the tasks.',
+    step: 'The target’s agent lifts the lock, announces the addresses, resumes the device and thaws the tasks.',
     by: 'target agent',
-    effect: 'OpenResumeGates',
+    effect: 'ResumeTarget',
     found: 'AtResumeGate',
-    stage: 'Resuming',
+    stage: ['Resuming', 'Running'],
     state: 'Running',
     observed: { atResumeGate: 'all' },
     given: { decision },
     condition: ['Committed', 'True', 'Committed'],
     phase: 'Resuming',
     report: ['resume'],
-    faults: ['target.open'],
-    undoneBy: 'RetryRestore',
-  },
-  {
-    step: 'CRIU has detached: the target’s agent lifts the lock, announces the addresses and resumes the device.',
-    by: 'target agent',
-    effect: 'ResumeTarget',
-    stage: ['Resuming', 'Running'],
-    state: 'Running',
-    observed: { detached: 'all' },
-    given: { decision },
-    condition: ['Committed', 'True', 'Committed'],
-    phase: 'Resuming',
-    report: ['resume'],
-    faults: ['target.unlock', 'target.show', 'target.announce', 'target.resume'],
+    faults: ['target.unlock', 'target.show', 'target.announce', 'target.resume', 'target.thaw'],
   },
   {
     step: 'The new pod runs: the operator makes it a pod like any other.',
@@ -190,18 +176,6 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     condition: ['Succeeded', 'True', 'PodRestored'],
     phase: 'Succeeded',
     faults: ['operator.release-target'],
-  },
-  {
-    step: 'CRIU ended before it detached: the journal goes back, and StartRestore follows.',
-    by: 'target agent',
-    effect: 'RetryRestore',
-    found: 'Resuming',
-    stage: 'AtResumeGate',
-    state: 'AtResumeGate',
-    observed: { failure },
-    given: { decision },
-    condition: ['Committed', 'True', 'Committed'],
-    phase: 'Resuming',
   },
   {
     step: 'The request is deleted, a deadline passes, or the new pod is gone: the operator proposes Aborted.',
@@ -234,7 +208,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     faults: ['target.abort'],
   },
   {
-    step: 'The target’s agent keeps diagnostics, refuses every caller at a gate and removes the images.',
+    step: 'The target’s agent keeps diagnostics, refuses every caller at a gate, kills what is frozen and removes the images.',
     by: 'target agent',
     effect: 'TearDownTarget',
     found: 'Restoring',

@@ -55,6 +55,11 @@ beforeEach(async () => {
     journal,
     gates,
     checkpointer,
+    restorer: {
+      killFrozen: async ({ id }) => void did.push(`kill ${id}`),
+      resumePod: async (netns) => void did.push(`resume ${netns}`),
+      thawRestored: async (all) => void did.push(`thaw ${all.map(({ id }) => id).join()}`),
+    },
     store,
     removeWork: async (id) => void did.push(`work ${id}`),
     log: pino({ level: 'silent' }),
@@ -86,6 +91,8 @@ async function begin(change: Partial<Entry> = {}): Promise<void> {
 const left = async () => [journal.all().map((one) => one.stage), await store.ids()];
 const minutes = (n: number) => clock.advance(n * 60_000);
 
+const committed = { type: 'sealift.dev/committed', status: 'True', reason: '', message: '' };
+
 describe('what is left', () => {
   it.each([
     [undefined, 'source', false],
@@ -96,7 +103,10 @@ describe('what is left', () => {
     ['Resumed', 'source', false],
     ['Dumping', 'checkpoint', true],
     ['Stored', 'checkpoint', false],
+    ['Restoring', 'target', true],
+    ['Resuming', 'target', true],
     ['Running', 'target', false],
+    ['TornDown', 'target', false],
   ] as const)(
     'of a pod that refused exec: in stage %s of a %s it stays: %s',
     async (stage, role, stays) => {
@@ -150,11 +160,11 @@ describe('what is left', () => {
     expect(await left()).toEqual([[], []]);
   });
 
-  it('stops a pod whose target runs', async () => {
+  it('stops a pod whose target was committed', async () => {
     await begin();
     api.put(pods, pod('app', SOURCE_UID));
     const annotations = { 'sealift.dev/request-uid': REQUEST_UID };
-    api.put(pods, pod('app-2', 'u', annotations, { phase: 'Running' }));
+    api.put(pods, pod('app-2', 'u', annotations, { phase: 'Running', conditions: [committed] }));
     await sweep.sweep();
     expect(did).toEqual([`end ${SOURCE_UID} /run/netns/x`]);
     // Its create stays refused for as long as the pod exists.
@@ -162,6 +172,35 @@ describe('what is left', () => {
     api.remove(pods, NAMESPACE, 'app');
     await sweep.sweep();
     expect(await left()).toEqual([[], []]);
+  });
+
+  it('leaves a pod frozen while nothing says whether its target is to run', async () => {
+    await begin();
+    const annotations = { 'sealift.dev/request-uid': REQUEST_UID };
+    // Frozen at its resume gate, or resumed a moment ago.
+    const running = { name: 'main', restartCount: 0, state: { running: {} } };
+    const put = (status: object) => api.put(pods, pod('app-2', 'u', annotations, status));
+    put({ phase: 'Running', containerStatuses: [running] });
+    for (let n = 0; n < 3; n++) {
+      await sweep.sweep();
+      await minutes(60);
+    }
+    expect(did).toEqual([]);
+    put({ phase: 'Running', containerStatuses: [{ ...running, state: { terminated: {} } }] });
+    await sweep.sweep();
+    expect(did[0]).toBe(`release ${SOURCE_UID} /run/netns/x`);
+  });
+
+  it.each([
+    [undefined, ['kill c1']],
+    ['Committed', ['resume /run/netns/x', 'thaw c1']],
+  ] as const)('ends a frozen target of a deleted request: decided %s', async (decided, done) => {
+    const containers = [{ name: 'main', id: 'c1', bundle: '/b' }, { name: 'more' }];
+    await begin({ role: 'target', stage: 'AtResumeGate', containers, decided });
+    await sweep.sweep();
+    await minutes(4);
+    await sweep.sweep();
+    expect(did).toEqual([...done, `work ${REQUEST_UID}`]);
   });
 
   it('repeats a stop that an earlier agent began', async () => {
@@ -180,9 +219,12 @@ describe('what is left', () => {
 
   it('refuses the callers at the gates of a deleted request', async () => {
     await begin({ role: 'target', stage: 'Preparing' });
-    const waiting = gates.waitAtResumeGate(
-      { op: 'gate', token: REQUEST_UID, container: 'main', pid: 1 },
-      '2026-01-01T00:00:00Z',
+    const waiting = gates.waitAtCreateGate(
+      REQUEST_UID,
+      {
+        ...{ op: 'create', id: 'c1', bundle: '/b', sandboxId: 'box', namespace: NAMESPACE },
+        ...{ pod: 'app-2', podUid: 'u', container: 'main', rnrTimer: 20, containers: ['main'] },
+      },
       new AbortController().signal,
     );
     const refused = expect(waiting).rejects.toMatchObject({ code: 'Aborted' });

@@ -4,7 +4,7 @@
 // server itself says that the request does not exist.
 import { rm, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { annotations } from '../../../crds/src/index.ts';
+import { annotations, podConditions } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
   isNotFound,
@@ -21,7 +21,9 @@ import type { Checkpointer } from '../node/dump/checkpointer.ts';
 import { AgentError, isErrno, reasonOf } from '../support/errors.ts';
 import { isOver, type Entry, type Journal } from '../support/journal/journal.ts';
 import type { Gates } from '../callers/gates.ts';
+import type { Restorer } from '../node/restore/restorer.ts';
 import type { ImageStore } from '../node/transfer/image-store.ts';
+import { isMade } from './target/journal-entry.ts';
 
 const resources = {
   MigrationRequest: migrationRequests,
@@ -45,6 +47,7 @@ export interface OrphanSweepDependencies {
   journal: Journal;
   gates: Gates;
   checkpointer: Checkpointer;
+  restorer: Pick<Restorer, 'killFrozen' | 'resumePod' | 'thawRestored'>;
   store: ImageStore;
   /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
@@ -114,6 +117,7 @@ export class OrphanSweep {
         entry.id,
         new AgentError('Aborted', `${entry.kind} ${entry.namespace}/${entry.name} was deleted.`),
       );
+      if (!isOver(entry)) await this.#endTarget(entry);
     } else if (!isOver(entry)) {
       if (!(await this.#endSource(entry))) return;
     }
@@ -131,14 +135,15 @@ export class OrphanSweep {
   /**
    * Ends what a request that was deleted by force has begun with a pod. Without force its finalizer keeps a request until
    * both agents have reported how they ended. A deleted request cannot be committed, so the pod resumes, unless the
-   * request was committed before or its target runs.
+   * request was committed before. A target whose containers run, as its kubelet says, may be committed or stand frozen.
    * @returns false if the sweep must wait before it can tell
    */
   async #endSource(entry: Entry): Promise<boolean> {
     const { journal, checkpointer, log } = this.#deps;
     const fields = { request: entry.id, pod: entry.pod };
     const isCommitted = entry.stage === 'Stopping' || entry.decided === 'Committed';
-    if (isCommitted || (await this.#isTargetRunning(entry))) {
+    const target = await this.#committedTarget(entry);
+    if (isCommitted || target === 'yes') {
       log.error(fields, 'a request that was deleted by force has moved this pod: stopping it');
       await journal.put({ ...entry, stage: 'Stopping' });
       await checkpointer.stopPod(entry);
@@ -148,9 +153,28 @@ export class OrphanSweep {
     if (entry.role === 'source' && this.#goneFor(entry.id) < FORCED_DELETION_GRACE_MS) {
       return false;
     }
+    if (target === 'unknown') {
+      log.error(
+        fields,
+        'a request was deleted by force, and nothing says whether its target is to run: the pod stays frozen until the pod of the target is deleted',
+      );
+      return false;
+    }
     log.warn(fields, 'a request was deleted by force: resuming its pod');
     await checkpointer.resumePod(entry);
     return true;
+  }
+
+  /** A deleted request cannot be committed, so what stands frozen is killed. A committed target is the pod's only copy. */
+  async #endTarget({ decided, containers, netns }: Entry): Promise<void> {
+    const { restorer } = this.#deps;
+    const made = containers.filter(isMade);
+    if (decided !== 'Committed') {
+      for (const one of made) await restorer.killFrozen(one);
+      return;
+    }
+    if (netns !== undefined) await restorer.resumePod(netns);
+    await restorer.thawRestored(made);
   }
 
   /** Removes images without a journal entry and without an owner: of a lost journal, or of a deleted checkpoint. */
@@ -220,14 +244,20 @@ export class OrphanSweep {
     }
   }
 
-  async #isTargetRunning(entry: Entry): Promise<boolean> {
-    if (entry.role !== 'source') return false;
+  /** Whether the request was committed, by what the API server has of its target: the operator marks one (docs/adr/0013). */
+  async #committedTarget(entry: Entry): Promise<'yes' | 'no' | 'unknown'> {
+    if (entry.role !== 'source') return 'no';
     const { items } = await this.#deps.api.list(pods, { namespace: entry.namespace });
-    return items.some((item) => {
-      const pod = pods.parse(item);
-      const requestUid = pod.metadata.annotations[annotations.requestUid];
-      return requestUid === entry.id && pod.status.phase === 'Running';
-    });
+    const target = items
+      .map((item) => pods.parse(item))
+      .find(({ metadata }) => metadata.annotations[annotations.requestUid] === entry.id);
+    if (!target) return 'no';
+    const { conditions, containerStatuses, initContainerStatuses } = target.status;
+    const isMarked = ({ type, status }: { type: string; status: string }): boolean =>
+      type === podConditions.committed && status === 'True';
+    if (conditions.some(isMarked)) return 'yes';
+    const all = [...containerStatuses, ...initContainerStatuses];
+    return all.some(({ state }) => state.running) ? 'unknown' : 'no';
   }
 }
 

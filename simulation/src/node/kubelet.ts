@@ -52,10 +52,7 @@ export class Kubelet {
     this.#machine = machine;
     this.#server = server;
     this.#hooks = hooks;
-    this.#runtime = new Runtime(machine, faults, {
-      restored: (sandbox) => hooks.restored?.(sandbox),
-      failedInBackground: (podUid) => this.#wakeSoon(podUid),
-    });
+    this.#runtime = new Runtime(machine, faults, hooks);
     server.store.onChange(({ before, after }) => {
       const object = after ?? before;
       if (object?.kind !== 'Pod' || this.#isStopped) return;

@@ -78,11 +78,9 @@ export class Machine {
   readonly journal = new Map<string, string>();
   /** Directories of CRIU's logs, by request. */
   readonly work = new Set<string>();
-  /** `<request UID>/<container>` of restores after which CRIU has detached from the tasks. */
-  readonly detached = new Set<string>();
   /** The agent's socket, while an agent listens. */
   socket: { handlers: SocketHandlers; agent: Process } | undefined;
-  /** Called before a container, or what CRIU has restored of it, is removed. */
+  /** Called before a container is removed. */
   onRemove: ((container: Container) => void) | undefined;
   #ids = 0;
 
@@ -142,13 +140,6 @@ export class Machine {
     container.state = 'Dead';
     this.containers.delete(container.id);
     container.stop.abort();
-  }
-
-  /** Kills the restored tasks. CRIU may restore the container once more. */
-  endRestore(container: Container): void {
-    if (container.state === 'Dead') return;
-    this.onRemove?.(container);
-    Object.assign(container, { state: 'Creating', memory: undefined, restored: false });
   }
 
   removeSandbox(sandbox: Sandbox): void {

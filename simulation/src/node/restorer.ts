@@ -4,9 +4,11 @@
 import {
   Restorer,
   type RestoreOptions,
+  type RestoreOutcome,
   type RestoreToRead,
 } from '../../../node-agent/src/node/restore/restorer.ts';
-import type { RestoreOutcome } from '../../../node-agent/src/node/runtime/criu-outcome.ts';
+import type { RestoredControl } from '../../../node-agent/src/node/restore/restored-container.ts';
+import { AgentError } from '../../../node-agent/src/support/errors.ts';
 import { BundleEditor } from '../../../node-agent/src/node/runtime/bundle-editor.ts';
 import { runEffect } from './kernel.ts';
 import type { Machine } from './machine.ts';
@@ -15,7 +17,7 @@ export class SimulatedRestorer extends Restorer {
   readonly #machine: Machine;
 
   constructor(parts: ConstructorParameters<typeof Restorer>[0], machine: Machine) {
-    super(parts);
+    super(parts, simulatedFreezer(machine));
     this.#machine = machine;
   }
 
@@ -42,20 +44,58 @@ export class SimulatedRestorer extends Restorer {
     const { timeline, containers } = this.#machine;
     await runEffect(timeline, 2, () => {
       const container = containers.get(id);
-      if (container?.state === 'Restoring') this.#machine.removeContainer(container);
+      const isKilled = container?.state === 'Restoring' || container?.state === 'AtResumeGate';
+      if (container && isKilled) this.#machine.removeContainer(container);
     });
   }
 
-  /** The product reads the report of CRIU's plugin. */
-  override outcome(of: RestoreToRead): Promise<RestoreOutcome> {
+  /** The product reads the report of CRIU's plugin, and the container's cgroup. */
+  override outcome({ id }: RestoreToRead): Promise<RestoreOutcome> {
     return runEffect(this.#machine.timeline, 1, () => {
-      const { containers, detached } = this.#machine;
-      if (detached.has(`${of.requestUid}/${of.container}`)) return 'Detached';
-      const container = [...containers.values()].find((one) => one.bundle === of.bundle);
-      if (container && container.state !== 'Dead') return 'Restoring';
-      return { code: 'RestoreFailed', message: 'the bundle is gone (simulated)' };
+      const container = this.#machine.containers.get(id);
+      switch (container?.state) {
+        case undefined:
+        case 'Dead':
+          return { code: 'RestoreFailed', message: 'the container is gone (simulated)' };
+        case 'Running':
+          return 'Thawed';
+        case 'AtResumeGate':
+          return container.started ? 'Frozen' : 'Restoring';
+        default:
+          return 'Restoring';
+      }
     });
   }
+}
+
+/** The freezer of restored containers. */
+export function simulatedFreezer(machine: Machine): RestoredControl {
+  const { timeline, containers } = machine;
+  return {
+    // The simulation has no exec.
+    refuseExec: async (bundle) => {
+      for (const one of containers.values()) if (one.bundle === bundle) one.refusesExec = true;
+    },
+    freeze: ({ id }) =>
+      runEffect(timeline, 3, () => {
+        const container = containers.get(id);
+        if (container?.state === 'Restoring') container.state = 'AtResumeGate';
+        if (container?.state === 'AtResumeGate') return;
+        throw new AgentError('RestoreFailed', 'the container is gone (simulated)');
+      }),
+    thaw: ({ id }) =>
+      runEffect(timeline, 3, () => {
+        const container = containers.get(id);
+        if (container?.state === 'AtResumeGate') container.state = 'Running';
+        if (container) container.refusesExec = false;
+      }),
+    killFrozen: ({ id }) =>
+      runEffect(timeline, 1, () => {
+        const container = containers.get(id);
+        if (container?.state === 'AtResumeGate') machine.removeContainer(container);
+      }),
+    state: async () => 'Restoring',
+  };
 }
 
 export class SimulatedBundleEditor extends BundleEditor {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup, findCgroup } from '../runtime/cgroup.ts';
-import { unmarkMoving } from '../runtime/moving-marker.ts';
+import { markMoving, unmarkMoving } from '../runtime/moving-marker.ts';
 import { isInContainer, PROC } from '../runtime/process.ts';
 
 const CGROUPS = '/sys/fs/cgroup';
@@ -24,6 +24,11 @@ export interface RestoredContainer {
   bundle: string;
 }
 
+export type RestoredControl = Pick<
+  RestoredContainers,
+  'refuseExec' | 'freeze' | 'thaw' | 'killFrozen' | 'state'
+>;
+
 export class RestoredContainers {
   readonly #host: Host;
   readonly #proc: string;
@@ -34,6 +39,11 @@ export class RestoredContainers {
   constructor(host: Host, proc = PROC) {
     this.#host = host;
     this.#proc = proc;
+  }
+
+  /** From its create until it is thawed, no program is run in the container. @param request for people: its kind and name */
+  async refuseExec(bundle: string, request: string): Promise<void> {
+    await markMoving(this.#host, bundle, request);
   }
 
   /**

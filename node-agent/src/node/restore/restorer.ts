@@ -14,7 +14,6 @@ import type { RdmaDriver } from '../device/driver.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import { Cgroup, findCgroup } from '../runtime/cgroup.ts';
 import { failureOf, readCriuOutcome } from '../runtime/criu-outcome.ts';
-import { markMoving } from '../runtime/moving-marker.ts';
 import { pluginFaults } from '../runtime/plugin-faults.ts';
 import { CRIU_ENVIRONMENT } from '../runtime/runc.ts';
 import type { CreateRequest, RestoreReply } from '../../support/socket-protocol.ts';
@@ -22,7 +21,7 @@ import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import { digestFiles } from '../transfer/image-digest.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
-import { RestoredContainers, type RestoredContainer } from './restored-container.ts';
+import { RestoredContainers, type RestoredContainer, type RestoredControl } from './restored-container.ts';
 
 export interface RestorerParts {
   host: Host;
@@ -87,11 +86,11 @@ const ended: Failure = {
 
 export class Restorer {
   readonly #parts: RestorerParts;
-  readonly #restored: RestoredContainers;
+  readonly #restored: RestoredControl;
 
-  constructor(parts: RestorerParts) {
+  constructor(parts: RestorerParts, restored: RestoredControl = new RestoredContainers(parts.host)) {
     this.#parts = parts;
-    this.#restored = new RestoredContainers(parts.host);
+    this.#restored = restored;
   }
 
   /** Path of the network namespace that a container joins, from its bundle. @throws AgentError BadBundle */
@@ -287,8 +286,7 @@ export class Restorer {
     await withFaults('target.stale-sockets', () => endTcpOrphans(netns));
     await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
     await withFaults('target.hold', () => driver.hold(netns, options.rnrTimer));
-    // Removed when the container is thawed. It goes with the bundle of one that is not.
-    await markMoving(this.#parts.host, create.bundle, options.request);
+    await this.#restored.refuseExec(create.bundle, options.request);
     const node = await editor.addUverbs(create.bundle, netns, container.uverbs);
     if (container.uverbs !== undefined && !node) {
       throw new AgentError(
