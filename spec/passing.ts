@@ -9,6 +9,7 @@ import {
   type CheckpointerParts,
   type LocalPod,
 } from '../node-agent/src/node/dump/checkpointer.ts';
+import type { RestoredControl } from '../node-agent/src/node/restore/restored-container.ts';
 import { Restorer, type RestorerParts } from '../node-agent/src/node/restore/restorer.ts';
 import type { Container } from '../node-agent/src/node/runtime/containers.ts';
 import type { Entry } from '../node-agent/src/support/journal/journal.ts';
@@ -159,10 +160,15 @@ class IdleCheckpointer extends Checkpointer {
   }
 }
 
+const idleFreezer: RestoredControl = {
+  ...{ refuseExec: nothing, freeze: nothing, thaw: nothing, killFrozen: nothing },
+  state: async () => 'Frozen',
+};
+
 class IdleRestorer extends Restorer {
   constructor() {
     const manifest = { containers: [{ name: 'main' }], versions: {}, objects: { qp: 0, mr: 0 } };
-    super({
+    const parts = {
       host: { path: (path: string) => path },
       lock: kernel,
       driver: { ...kernel, ...shown },
@@ -174,7 +180,8 @@ class IdleRestorer extends Restorer {
       },
       workRoot: '/work',
       socketPath: '/socket',
-    } as unknown as RestorerParts);
+    };
+    super(parts as unknown as RestorerParts, idleFreezer);
   }
   protected override async unpackFiles(): Promise<void> {}
 }
@@ -193,5 +200,6 @@ function passFirst(node: object, own: object, names: readonly string[]): void {
 const dumping = ['lockNetwork', 'holdDevice', 'freezeTasks', 'dumpContainers'];
 export const passCheckpointer = (node: object): void =>
   passFirst(node, new IdleCheckpointer(), [...dumping, 'resumePod', 'stopPod']);
+const restoring = ['prepareRestore', 'answerPeers', 'resumePod', 'thawRestored'];
 export const passRestorer = (node: object): void =>
-  passFirst(node, new IdleRestorer(), ['prepareRestore', 'answerPeers', 'resumePod']);
+  passFirst(node, new IdleRestorer(), restoring);

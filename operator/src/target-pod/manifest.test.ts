@@ -102,7 +102,7 @@ describe('the target', () => {
     });
   });
 
-  it('keeps sidecars in their order, and delays probes of containers that wait at the resume gate', () => {
+  it('keeps sidecars in their order, and delays probes of containers, which stand at the resume gate', () => {
     const probe = { httpGet: { port: 80 } };
     const probes = {
       ...{ startupProbe: probe, readinessProbe: probe },
@@ -141,7 +141,10 @@ describe('the target', () => {
     ]);
     expect(made.spec['containers']).toEqual([
       { name: 'main', livenessProbe: { ...probe, initialDelaySeconds: 500 }, ...rest },
-      { name: 'last', ...probes, ...rest },
+      {
+        ...{ name: 'last', readinessProbe: probe, ...rest },
+        livenessProbe: { ...probe, initialDelaySeconds: 120 },
+      },
     ]);
   });
 

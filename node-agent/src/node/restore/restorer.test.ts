@@ -7,6 +7,7 @@ import { KEY_2026, MountedKeys, randomKey } from '../../testing/image-keys.ts';
 import { manifestHeader, TestDirectories, writeImages } from '../../testing/images.ts';
 import { ImageStore } from '../transfer/image-store.ts';
 import { digestOf, formatManifest } from '../transfer/manifest.ts';
+import type { RestoredControl } from './restored-container.ts';
 import { Restorer, type RestoreOptions, type RestorerParts } from './restorer.ts';
 
 vi.mock('../../../../native/addon/index.ts', () => ({ endTcpOrphans: async () => undefined }));
@@ -29,7 +30,12 @@ async function makeStore(isOn: boolean): Promise<void> {
   await store.createDirectory('c1', 'other');
   await writeImages(store.dir('c1'));
   digest = digestOf(formatManifest(await store.seal('c1', manifestHeader('c1'))));
-  restorer = new StoreRestorer({
+  const nothing = async () => undefined;
+  const freezer: RestoredControl = {
+    ...{ refuseExec: nothing, freeze: nothing, thaw: nothing, killFrozen: nothing },
+    state: async () => 'Frozen',
+  };
+  const parts = {
     store,
     driver: {
       interfaces: async () => [],
@@ -45,7 +51,8 @@ async function makeStore(isOn: boolean): Promise<void> {
     },
     workRoot: '/work',
     socketPath: '/socket',
-  } as unknown as RestorerParts);
+  };
+  restorer = new StoreRestorer(parts as unknown as RestorerParts, freezer);
 }
 const verify = (): Promise<void> =>
   restorer.verifyImages({ requestUid: 'r1', imageId: 'c1', digest });
@@ -55,6 +62,7 @@ async function imagePath(): Promise<string> {
     requestUid: 'r1',
     imageId: 'c1',
     create,
+    request: 'RestoreRequest team/again',
     podFiles: false,
   } as unknown as RestoreOptions;
   const reply = await restorer.prepareRestore(options);

@@ -248,7 +248,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     'resumes what is there when the request has finished without a container',
     { decision: 'Committed', stage: 'AtResumeGate', atResumeGate: 'some', finished: true, failure },
     'Restoring',
-    ['KeepDiagnostics', 'ResumeRemaining'],
+    ['ResumeRemaining', 'KeepDiagnostics'],
   ],
   [
     'keeps the images when the request has finished and nothing has run',

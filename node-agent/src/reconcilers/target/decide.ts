@@ -127,7 +127,7 @@ function committed(observed: TargetObserved): TargetPlan {
  */
 function lost({ atResumeGate }: TargetObserved, status: TargetStatus): TargetPlan {
   const keep: TargetEffect = { type: 'KeepDiagnostics' };
-  if (atResumeGate !== 'none') return plan(status, keep, { type: 'ResumeRemaining' });
+  if (atResumeGate !== 'none') return plan(status, { type: 'ResumeRemaining' }, keep);
   const message =
     'No task of the pod has run on this node. Its images stay in /var/lib/sealift/checkpoints, in the directory called ' +
     'like the UID of this request, until the request is deleted.';
