@@ -80,6 +80,8 @@ export class FaultInjector {
         return network.cut(forMs);
       case 'reset':
         return this.#reset(what.who, forMs);
+      case 'restartKubelet':
+        return simulation.node(nodeOf(what.who)).kubelet.restart();
       default:
         if (!this.#setNextFailure(what.do)) this.#actAsUser(what.do);
     }
@@ -197,11 +199,13 @@ export class FaultInjector {
   }
 
   #reset(who: 'source' | 'target', forMs: number): void {
-    const name = who === 'source' ? sourceNode : targetNode;
+    const name = nodeOf(who);
     this.#monitor.nodeLost(this.#simulation.node(name).machine);
     this.#simulation.reset(name, forMs);
   }
 }
+
+const nodeOf = (who: 'source' | 'target'): string => (who === 'source' ? sourceNode : targetNode);
 
 const processKeyOf = (who: Who): ProcessKey =>
   who === 'operator' ? 'operator' : { agent: who === 'source' ? sourceNode : targetNode };

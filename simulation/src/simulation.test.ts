@@ -49,10 +49,10 @@ describe('with one fault', () => {
       'Aborted RestoreDeadlineExceeded',
     ],
     [
-      'restores again after CRIU has died at its open gate',
+      'aborts when CRIU dies at its resume gate',
       'move',
       { do: 'endsAtGate' },
-      'Committed Committed',
+      'Aborted RestoreFailed',
     ],
     [
       'aborts when the source is lost',
@@ -62,6 +62,25 @@ describe('with one fault', () => {
     ],
   ])('%s', async (_name, scenario, what, decision) => {
     expect(await run({ seed: 1, scenario, faults: [atDump(what)] })).toMatchObject({ decision });
+  });
+
+  it.each([
+    ['shim', 'Aborted'],
+    ['target.freeze.before', 'Aborted'],
+    ['target.decide.before', 'Committed'],
+    ['target.decide.after', 'Committed'],
+    ['target.unlock.before', 'Committed'],
+    ['target.thaw.after', 'Committed'],
+  ])('a restart of the target’s kubelet at %s ends in %s', async (point, decision) => {
+    const at = point === 'shim' ? 'target.createGate.before' : point;
+    const fault = { when: { point: at, nth: 1 }, what: { do: 'restartKubelet', who: 'target' } };
+    for (const containers of [1, 3]) {
+      const outcome = await run({
+        ...{ seed: 1, scenario: 'move', containers },
+        faults: [{ ...fault, forMs: 1 } as never],
+      });
+      expect(outcome.decision).toMatch(decision);
+    }
   });
 
   it('restores a lost source from its checkpoint', async () => {

@@ -46,6 +46,8 @@ export class Kubelet {
   readonly #hooks: KubeletHooks;
   readonly #workers = new Map<string, Worker>();
   readonly #wakes = new Map<string, () => void>();
+  /** Starts of containers that are under way. */
+  readonly #starts = new Set<AbortController>();
   #isStopped = false;
 
   constructor(machine: Machine, server: ApiServer, faults: RestoreFaults, hooks: KubeletHooks) {
@@ -64,6 +66,11 @@ export class Kubelet {
   /** The node has lost its power. The next boot has a kubelet of its own. */
   stop(): void {
     this.#isStopped = true;
+  }
+
+  /** Its outstanding calls end, and with them what the runtime was starting. Containers that are started stay. */
+  restart(): void {
+    for (const start of this.#starts) start.abort();
   }
 
   /** Looks at every pod of the node, as after a boot. */
@@ -214,13 +221,14 @@ export class Kubelet {
     const machine = this.#machine;
     const container = machine.newContainer(sandbox, name);
     const killed = new AbortController();
+    this.#starts.add(killed);
     const kill = (): void => killed.abort();
     const timer = machine.boot.clock.after(startTimeoutMs, kill);
     worker.stop.signal.addEventListener('abort', kill, { once: true });
     const timeout = new Promise<Failure>((resolve) => {
       killed.signal.addEventListener('abort', () => {
         machine.removeContainer(container);
-        resolve({ ok: false, code: 'DeadlineExceeded', message: 'the start took too long' });
+        resolve({ ok: false, code: 'DeadlineExceeded', message: 'the start was cancelled' });
       });
     });
     try {
@@ -230,6 +238,7 @@ export class Kubelet {
       return failure;
     } finally {
       timer.cancel();
+      this.#starts.delete(killed);
       worker.stop.signal.removeEventListener('abort', kill);
     }
   }
