@@ -201,5 +201,4 @@ const dumping = ['lockNetwork', 'holdDevice', 'freezeTasks', 'dumpContainers'];
 export const passCheckpointer = (node: object): void =>
   passFirst(node, new IdleCheckpointer(), [...dumping, 'resumePod', 'stopPod']);
 const restoring = ['prepareRestore', 'answerPeers', 'resumePod', 'thawRestored'];
-export const passRestorer = (node: object): void =>
-  passFirst(node, new IdleRestorer(), restoring);
+export const passRestorer = (node: object): void => passFirst(node, new IdleRestorer(), restoring);

@@ -18,11 +18,11 @@ import { victims, type Victim } from './victims.ts';
 
 const REPORT = 'build/faults/report.json';
 
-/** `make test` runs these: a cancelled move, and the death of CRIU while it dumps and after the decision. */
+/** `make test` runs these: a cancelled move, the death of CRIU while it dumps, and of the target's kubelet after the decision. */
 const inTest = new Set([
   'fault-cancel-holding',
   'fault-source-criu-dumping',
-  'fault-target-criu-committed',
+  'fault-target-kubelet-committed',
 ]);
 
 /** After a reset a node's pods still count as ready while it boots. So this waits for the agents' sockets. */

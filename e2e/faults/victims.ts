@@ -110,7 +110,7 @@ export const victims: readonly Victim[] = [
     inject: killProcesses((context) => [context.target], '/bin/containerd$'),
   },
   {
-    // A restarted kubelet finds the containers that run. A create that waits at a gate ends together with the kubelet that called it.
+    // A restarted kubelet finds the containers that are started. A create that waits at its gate ends together with the kubelet that called it.
     name: 'source-kubelet',
     inject: killProcesses((context) => [context.source], '/usr/local/bin/kubelet '),
   },
@@ -119,11 +119,8 @@ export const victims: readonly Victim[] = [
     inject: killProcesses((context) => [context.target], '/usr/local/bin/kubelet '),
   },
   { name: 'source-criu', steps: ['dumping'], inject: killCriu('source') },
-  {
-    name: 'target-criu',
-    steps: ['restoring', 'at-resume-gate', 'committed'],
-    inject: killCriu('target'),
-  },
+  // It ends at the resume gate.
+  { name: 'target-criu', steps: ['restoring'], inject: killCriu('target') },
   {
     name: 'source-reset',
     loses: 'source',

@@ -92,7 +92,9 @@ export class OrphanSweep {
   #isMoving(podUid: string): boolean {
     return this.#deps.journal
       .all()
-      .some((one) => one.podUid === podUid && !(one.role === 'target' ? isOver : hasResumedPod)(one));
+      .some(
+        (one) => one.podUid === podUid && !(one.role === 'target' ? isOver : hasResumedPod)(one),
+      );
   }
 
   async #try(request: string, work: () => Promise<void>): Promise<void> {

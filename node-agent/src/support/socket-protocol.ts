@@ -42,11 +42,7 @@ export const cniRequest = z.object({
   /** Phase `after`: whether the CNI delegate has made a hidden interface, as the reply to `before` asked. */
   hidden: z.boolean().default(false),
 });
-export const request = z.discriminatedUnion('op', [
-  createRequest,
-  gateRequest,
-  cniRequest,
-]);
+export const request = z.discriminatedUnion('op', [createRequest, gateRequest, cniRequest]);
 
 export type CreateRequest = z.infer<typeof createRequest>;
 export type GateRequest = z.infer<typeof gateRequest>;

@@ -61,7 +61,9 @@ describe.skipIf(!mounted)('a restored container', () => {
   afterEach(async () => {
     await writeFile(join(own, 'cgroup.kill'), '1').catch(() => undefined);
     for (const child of children.splice(0)) child.kill('SIGKILL');
-    await expect.poll(async () => readFile(join(own, 'cgroup.events'), 'utf8')).toMatch(/populated 0/);
+    await expect
+      .poll(async () => readFile(join(own, 'cgroup.events'), 'utf8'))
+      .toMatch(/populated 0/);
     await rmdir(own);
     await rmdir(join(cgroups, 'sealift/past-gate')).catch(() => undefined);
     await rm(bundle, { recursive: true });

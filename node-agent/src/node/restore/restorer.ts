@@ -21,7 +21,11 @@ import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import { digestFiles } from '../transfer/image-digest.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
-import { RestoredContainers, type RestoredContainer, type RestoredControl } from './restored-container.ts';
+import {
+  RestoredContainers,
+  type RestoredContainer,
+  type RestoredControl,
+} from './restored-container.ts';
 
 export interface RestorerParts {
   host: Host;
@@ -88,7 +92,10 @@ export class Restorer {
   readonly #parts: RestorerParts;
   readonly #restored: RestoredControl;
 
-  constructor(parts: RestorerParts, restored: RestoredControl = new RestoredContainers(parts.host)) {
+  constructor(
+    parts: RestorerParts,
+    restored: RestoredControl = new RestoredContainers(parts.host),
+  ) {
     this.#parts = parts;
     this.#restored = restored;
   }

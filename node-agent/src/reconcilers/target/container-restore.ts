@@ -2,7 +2,13 @@
 // StartRestore: prepares each container that waits at the create gate and answers its create with `restore`. The shim
 // then runs CRIU.
 import { secondsOfStep } from '../../../../crds/src/index.ts';
-import { keyOf, realClock, timestamp, type Clock, type Context } from '../../../../kube/src/index.ts';
+import {
+  keyOf,
+  realClock,
+  timestamp,
+  type Clock,
+  type Context,
+} from '../../../../kube/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
 import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import type { Entry } from '../../support/journal/journal.ts';

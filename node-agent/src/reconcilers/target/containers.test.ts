@@ -2,7 +2,7 @@
 // A target from its create gate to its end, crashed at what matters.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { proposeDecision, migrationRequests } from '../../../../kube/src/index.ts';
-import { NAMESPACE, REQUEST_UID } from '../../testing/objects.ts';
+import { NAMESPACE } from '../../testing/objects.ts';
 import {
   api,
   containers,

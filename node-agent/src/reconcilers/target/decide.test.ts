@@ -196,12 +196,7 @@ const cases: [string, Partial<TargetObserved>, string, string[]][] = [
     'AtResumeGate',
     [],
   ],
-  [
-    'resumes once',
-    { decision: 'Committed', stage: 'Running', atResumeGate: 'all' },
-    'Running',
-    [],
-  ],
+  ['resumes once', { decision: 'Committed', stage: 'Running', atResumeGate: 'all' }, 'Running', []],
   [
     'removes the images when the request has finished',
     { decision: 'Committed', stage: 'Running', finished: true },

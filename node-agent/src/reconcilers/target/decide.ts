@@ -131,7 +131,10 @@ function lost({ atResumeGate }: TargetObserved, status: TargetStatus): TargetPla
   const message =
     'No task of the pod has run on this node. Its images stay in /var/lib/sealift/checkpoints, in the directory called ' +
     'like the UID of this request, until the request is deleted.';
-  return plan({ ...status, message: status.message ? `${status.message} ${message}` : message }, keep);
+  return plan(
+    { ...status, message: status.message ? `${status.message} ${message}` : message },
+    keep,
+  );
 }
 
 /** A target that is killed between the two effects is restored again, if its kubelet makes it again. */

@@ -12,7 +12,6 @@ import {
   create,
   dir,
   images,
-  journal,
   node,
   pass,
   put,

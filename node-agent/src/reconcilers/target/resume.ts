@@ -3,7 +3,6 @@
 import {
   keyOf,
   realClock,
-  withFaults,
   type Clock,
   type Context,
 } from '../../../../kube/src/index.ts';
