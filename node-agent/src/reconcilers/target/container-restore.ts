@@ -47,6 +47,8 @@ export class ContainerRestore<T extends Handover> {
     const entry: Entry = {
       ...before,
       stage: 'Restoring',
+      // The entry may be older than the operator's note of the pod.
+      podUid: create.podUid,
       netns,
       containers: withCreate(before, create),
       ...deadlineField(observed.deadline),

@@ -6,12 +6,13 @@ import { describe, expect, it, vi } from 'vitest';
 import { proposeDecision, migrationRequests } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import { Journal } from '../../support/journal/journal.ts';
-import { migration, NAMESPACE, REQUEST_UID } from '../../testing/objects.ts';
+import { migration, NAMESPACE, REQUEST_UID, TARGET_UID } from '../../testing/objects.ts';
 import {
   api,
   create,
   dir,
   images,
+  journal,
   node,
   pass,
   put,
@@ -65,6 +66,21 @@ describe('a target', () => {
     put({ conditions: [succeeded] });
     await run();
     expect(await store.ids()).toEqual([]);
+  });
+
+  it('is known by its pod before anything is done to its bundle', async () => {
+    put();
+    const created = create();
+    await images();
+    await run();
+    await journal.change(REQUEST_UID, 'target', (now) => ({ ...now!, podUid: '' }));
+    void created;
+    const again = create();
+    await run();
+    expect([await again, journal.get(REQUEST_UID, 'target')?.podUid]).toEqual([
+      'restore',
+      TARGET_UID,
+    ]);
   });
 
   it('restores only the images that the source has reported to the API server', async () => {

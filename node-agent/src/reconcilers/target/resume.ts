@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The effects after Committed: AnswerPeers, ResumeTarget and ResumeRemaining.
-import {
-  keyOf,
-  realClock,
-  type Clock,
-  type Context,
-} from '../../../../kube/src/index.ts';
+import { keyOf, realClock, type Clock, type Context } from '../../../../kube/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
 import { isGone } from '../../node/lock/network-lock.ts';
 import { AgentError } from '../../support/errors.ts';
