@@ -31,6 +31,7 @@ find / /var -xdev \\( ${prune} \\) -prune -o \\( -type d -printf 'file d %m %U:%
 find /etc /opt /usr/local -xdev -type f -exec sha256sum {} + | sed 's/^/digest /'
 find /run -mindepth 1 -maxdepth 1 -name '*sealift*' -printf 'run %y %p\\n'
 find /run/sealift -mindepth 1 -printf 'run %y %p\\n' 2>/dev/null || true
+find /sys/fs/cgroup -maxdepth 1 -name '*sealift*' -printf 'run %y %p\\n'
 containerd config dump | sed 's/^ */containerd /'
 cut -d ' ' -f 1 /proc/modules | sed 's/^/module /'
 echo "rdma netns_mode $(cat /sys/module/ib_core/parameters/netns_mode 2>/dev/null)"
