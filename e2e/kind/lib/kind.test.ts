@@ -106,6 +106,29 @@ describe('the engine', () => {
   });
 });
 
+describe('a cluster that is not whole', () => {
+  /** What kind_up does, with everything that takes long replaced. */
+  const up = (lines: string): string[] => {
+    const script = shell(
+      `sed -n '/^kind_up() {/,/^}/p; /^cluster_runs() {/,/^}/p; /^kind_end() {/,/^}/p' ${top}/e2e/kind/kind.sh`,
+    ).stdout;
+    const fakes = `for f in lock image_up machine_up net_up accel_name; do eval "$f() { :; }"; done
+      log() { echo "$*"; }; vm_up() { echo up; }; vm_down() { echo down; }; cluster_kubectl() { :; };`;
+    const said = shell(`${script}\n${fakes} ${lines} kind_up`, { KIND_ENGINE: 'vm' });
+    expect([said.status, said.stderr]).toEqual([0, '']);
+    return said.stdout.split('\n').slice(0, 2);
+  };
+
+  it('is ended before a new one comes up', () => {
+    expect(up('proc_alive() { :; };')).toEqual(['down', 'up']);
+    expect(up('touch "$READY"; proc_alive() { return 1; };')).toEqual(['down', 'up']);
+  });
+
+  it('is another than one that is', () => {
+    expect(up('touch "$READY"; proc_alive() { :; };')).toEqual(['already up']);
+  });
+});
+
 describe('kind’s configuration', () => {
   it('names the image repository of the own image only', () => {
     const own = shell('cluster_config', { KIND_ENGINE: 'vm' }).stdout;

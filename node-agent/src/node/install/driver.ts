@@ -54,8 +54,11 @@ async function removeProbe(name: string): Promise<void> {
  * changed while there are containers.
  * @throws AgentError RuntimeFailed
  */
-export async function loadInfiniBand(host: Host): Promise<void> {
-  if (addon.moduleLoaded('ib_core')) return;
+export async function loadInfiniBand(
+  host: Pick<Host, 'check'>,
+  isLoaded = addon.moduleLoaded,
+): Promise<void> {
+  if (isLoaded('ib_core')) return;
   await host.check('modprobe', ['ib_core', 'netns_mode=0']);
 }
 
