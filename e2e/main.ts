@@ -8,7 +8,7 @@ import { readyNodes, versions } from './src/cluster.ts';
 import { pickByName, unknownNames } from './src/names.ts';
 import { provider } from './src/provider/choice.ts';
 import { applicationTable, Results, writeReport } from './src/report.ts';
-import { allCases, caseResult, runCases } from './src/runner.ts';
+import { allCases, caseResult, prepareCases, runCases } from './src/runner.ts';
 import { installSealift } from './src/sealift.ts';
 
 const log = (line: string): void => console.log(line);
@@ -48,6 +48,7 @@ async function main(): Promise<number> {
     console.error('Two nodes for pods have to be Ready. Run make lab-up or make kind-up.');
     return 2;
   }
+  await prepareCases(cases, [first, second]);
   await installSealift(log);
   if (has('--install')) return 0;
   const results = new Results();

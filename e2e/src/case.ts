@@ -21,6 +21,8 @@ export interface Case {
   readonly inTest?: boolean;
   /** What it does to nodes. It is skipped where the cluster's provider cannot do that. */
   readonly needs?: readonly Ability[];
+  /** What it looks at before the suite installs Sealift. Not called where Sealift is there already. */
+  readonly beforeInstall?: (nodes: CaseContext['nodes']) => Promise<void>;
   run(context: CaseContext): Promise<void>;
 }
 
@@ -29,7 +31,7 @@ export class PromiseBrokenError extends Error {
   readonly code = 'PromiseBroken';
   constructor(message: string) {
     super(message);
-    this.name = 'NotHeldError';
+    this.name = 'PromiseBrokenError';
   }
 }
 
