@@ -17,8 +17,9 @@ const has = (option: string): boolean => process.argv.includes(option);
 
 /** The cases and the cells of the fault matrix from which CASE selects. */
 async function availableCases(): Promise<{ plain: readonly Case[]; faults: readonly Cell[] }> {
-  const part = <T extends { readonly inTest?: boolean }>(all: readonly T[]): readonly T[] =>
-    has('--test') ? all.filter((c) => c.inTest) : all;
+  const isNamed = (process.env['CASE'] ?? '').trim() !== '';
+  const part = <T extends Pick<Case, 'inTest' | 'onlyByName'>>(all: readonly T[]): readonly T[] =>
+    all.filter((c) => (isNamed || !c.onlyByName) && (c.inTest || !has('--test')));
   return {
     plain: has('--faults') ? [] : part(await allCases()),
     faults: has('--faults') || has('--test') ? part(cells) : [],

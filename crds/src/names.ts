@@ -18,9 +18,9 @@ export const annotations = {
   requestUid: 'sealift.dev/request-uid',
   /** Target pod: name of the rxe device to create (the source's). */
   rdmaDevice: 'sealift.dev/rdma-device',
-  /** Any pod: RNR timer code 0..31 that a held device sends. */
+  /** Any pod: RNR timer code 0..31 that a held device sends to peers without a retry limit. */
   rnrTimer: 'sealift.dev/rnr-timer',
-  /** Any pod: `rnr_retry` of its peers' queue pairs, 1..7; absent: 7, no limit. */
+  /** Any pod: `rnr_retry` of its peers' queue pairs, 1..7; 7: no limit. Absent: its own queue pairs say it. */
   peerRnrRetry: 'sealift.dev/peer-rnr-retry',
   /** Node: `host:port` of the agent's image receiver. */
   agentAddress: 'sealift.dev/agent-address',
@@ -32,7 +32,7 @@ export const annotations = {
 } as const;
 
 export const labels = {
-  /** Node: ABI of the node's driver, e.g. `rxe-5`; absent means no Sealift there. */
+  /** Node: ABI of the node's driver, e.g. `rxe-6`; absent means no Sealift there. */
   driverAbi: 'sealift.dev/driver-abi',
   /** Lease of an agent, in the chart's namespace: the name of its node's Lease is `agent-<node>`. */
   agent: 'sealift.dev/agent',

@@ -118,7 +118,7 @@ export const undecided: readonly Row<'MigrationRequest'>[] = [
     faults: ['journal.write'],
   },
   {
-    step: 'The source’s agent holds the pod’s RDMA device: peers get RNR NAKs; datagrams are received.',
+    step: 'The source’s agent holds the pod’s RDMA device: peers get RNR NAKs or silence; datagrams are received.',
     by: 'source agent',
     effect: 'HoldDevice',
     stage: 'Holding',
