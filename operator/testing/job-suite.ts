@@ -39,7 +39,10 @@ export function jobSuite(cluster: () => Cluster): void {
           metadata: { name },
           spec: { ...count, template },
         });
-        await by(w, await w.ready(2, name));
+        const names = await w.ready(2, name);
+        // The Job acts a second after an event: nothing is left for it to do.
+        await eventually(statusOf(name)).toMatchObject({ active: 2, ready: 2 });
+        await by(w, names);
       } finally {
         await c.client.delete(jobs, 'default', name, { gracePeriodSeconds: 0 });
         await w.stop();

@@ -19,7 +19,7 @@ import {
   type Resource,
 } from '../../../kube/src/index.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
-import { lowestCost, referenceTo } from '../target-pod/controllers.ts';
+import { isDetached, lowestCost, referenceTo } from '../target-pod/controllers.ts';
 import { controllerOf, namespaceOwner } from '../target-pod/ownership.ts';
 import type { ControllerState } from './types.ts';
 
@@ -72,17 +72,29 @@ export async function attach(
   await setOwner(dependencies, pod, referenceTo(controller), added, point, context);
 }
 
-/** @param point `operator.detach-source` or `operator.detach-target` */
+/**
+ * @param point `operator.detach-source` or `operator.detach-target`
+ * @param other a pod that may have the namespace as owner already: reading it would take time, in which both are counted
+ */
 export async function detach(
   dependencies: Dependencies,
   pod: Pod,
+  other: Pod | undefined,
   point: string,
   context: Context,
 ): Promise<void> {
-  const { namespace, finalizers: before } = pod.metadata;
-  const uid = await dependencies.namespaceUid(namespace, context.signal);
-  const left = before.filter((one) => one !== finalizers.jobTracking);
-  await setOwner(dependencies, pod, namespaceOwner(namespace, uid), left, point, context);
+  const known = other && isDetached(other) ? controllerOf(other) : undefined;
+  const owner = known ?? (await readNamespace(dependencies, pod, context));
+  const left = pod.metadata.finalizers.filter((one) => one !== finalizers.jobTracking);
+  await setOwner(dependencies, pod, owner, left, point, context);
+}
+
+async function readNamespace(
+  dependencies: Dependencies,
+  { metadata: { namespace } }: Pod,
+  { signal }: Context,
+): Promise<OwnerReference> {
+  return namespaceOwner(namespace, await dependencies.namespaceUid(namespace, signal));
 }
 
 /** Of a source whose controller is gone and has left it behind: it belongs to nobody again. */

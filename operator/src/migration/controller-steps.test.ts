@@ -207,6 +207,15 @@ describe('a pod of a Job', () => {
       { sourcePod: undefined, targetPod: successor(own), controller: 'active' },
     ],
     [
+      'is counted by its target when a user deletes it',
+      ['DeleteTarget'],
+      {
+        sourcePod: source(nobody, { metadata: { deletionTimestamp: at(1) } }),
+        targetPod: successor(own),
+        controller: 'active',
+      },
+    ],
+    [
       'ends with a Job that has finished',
       ['EndSource'],
       { sourcePod: source(nobody), targetPod: undefined, controller: 'finished' },

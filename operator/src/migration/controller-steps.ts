@@ -33,21 +33,20 @@ export function beforeHold(observed: Observed): readonly Effect[] {
 
 /**
  * After `Aborted`: first the source joins again, then the target leaves. Should the controller see both, it deletes the
- * target. A source that is gone has no place to take back: the target's end is then counted as the source's would be.
+ * target. A source that is gone, or is being deleted, takes no place back: the target's end is then counted as the source's would be.
  * @returns nothing once it is done
  */
 export function giveBack(observed: Observed): readonly Effect[] {
   const controller = observed.request.status?.source?.controller;
   const from = oldPod(observed);
   if (controller?.handover !== 'BeforeHold' || !from) return [];
-  const { uid } = from.metadata;
+  const { uid, deletionTimestamp } = from.metadata;
+  if (deletionTimestamp !== undefined) return [];
   const to = ownTarget(observed);
   const effects: Effect[] = [];
   // A Job that has finished has ended its pods, but this one was not among them.
-  const isEnded = observed.controller === 'finished';
-  const isEnding = from.metadata.deletionTimestamp !== undefined;
-  if (isDetached(from) && !isEnded) effects.push({ type: 'AttachSource', uid });
-  if (isDetached(from) && isEnded && !isEnding) effects.push({ type: 'EndSource', uid });
+  const isFinished = observed.controller === 'finished';
+  if (isDetached(from)) effects.push({ type: isFinished ? 'EndSource' : 'AttachSource', uid });
   if (to && isAttached(to, controller)) effects.push({ type: 'DetachTarget' });
   return effects;
 }

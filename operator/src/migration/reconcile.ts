@@ -166,16 +166,17 @@ async function actOnController(
   observed: Observed,
   context: Context,
 ): Promise<void> {
-  const pod = type.endsWith('Target') ? ownTarget(observed) : oldPod(observed);
+  const [source, target] = [oldPod(observed), ownTarget(observed)];
+  const pod = type.endsWith('Target') ? target : source;
   const controller = observed.request.status?.source?.controller;
   if (!pod || !controller) return;
   switch (type) {
     case 'AttachTarget':
       return attach(dependencies, pod, controller, 'operator.attach-target', context);
     case 'DetachTarget':
-      return detach(dependencies, pod, 'operator.detach-target', context);
+      return detach(dependencies, pod, source, 'operator.detach-target', context);
     case 'DetachSource':
-      return detach(dependencies, pod, 'operator.detach-source', context);
+      return detach(dependencies, pod, target, 'operator.detach-source', context);
     case 'AttachSource':
       return isOrphaned(observed)
         ? release(dependencies, pod, 'operator.attach-source', context)
