@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods of a Job move, and the Job counts them rightly: real Job and garbage collector controllers.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { finalizers } from '../../crds/src/index.ts';
-import { migrationRequests, type Pod } from '../../kube/src/index.ts';
+import { migrationRequests, ownFaults, type Pod } from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { ControllerManager } from './controller-manager.ts';
 import { created, prepared } from './moving.ts';
-import { containersEnded, jobs, move, podTemplate, Workloads } from './workloads.ts';
+import { containersEnded, failOnce, jobs, move, podTemplate, Workloads } from './workloads.ts';
 
 const moves = migrationRequests;
 
@@ -22,6 +22,7 @@ export function jobSuite(cluster: () => Cluster): void {
       if (!isMissing) manager.start();
     });
     afterAll(() => manager.stop());
+    afterEach(() => ownFaults(undefined));
 
     /** Runs a Job with pods that are never restarted, two at a time; the first failure ends it. */
     async function running(
@@ -93,7 +94,9 @@ export function jobSuite(cluster: () => Cluster): void {
           expect((await c.pod(one))?.metadata.annotations[index]).toBe(
             before?.metadata.annotations[index],
           );
+          const left = failOnce('operator.detach-source', 'operator.delete-source');
           const two = await move(c, `${name}-2`, one, 'Failed');
+          expect(left).toEqual(new Set());
           await eventually(statusOf(name)).toMatchObject({ active: 2, ready: 2 });
           expect(Math.min(...activeSince(w, name))).toBe(2);
           expect(await statusOf(name)()).not.toHaveProperty('failed');
@@ -121,10 +124,12 @@ export function jobSuite(cluster: () => Cluster): void {
         expect(isMember(await c.pod(target), 'back')).toBe(true);
         expect((await c.pod(first))?.metadata.finalizers).toEqual([]);
         await c.source(moves, 'back', { state: 'Dumping' });
+        const left = failOnce('operator.attach-source', 'operator.detach-target');
         await c.client.merge(moves, 'default', 'back', { spec: { cancel: true } });
         await c.until(moves, 'back', { decision: { outcome: 'Aborted' } });
         await c.source(moves, 'back', { state: 'Resumed' });
         await c.until(moves, 'back', ended('Cancelled'));
+        expect(left).toEqual(new Set());
         expect(await c.pod(target)).toBeUndefined();
         const kept = (await c.pod(first))?.metadata;
         expect(kept?.ownerReferences).toEqual(ownerReferences);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods of a Deployment move: real Deployment, ReplicaSet and garbage collector controllers.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { annotations } from '../../crds/src/index.ts';
-import { migrationRequests, pods } from '../../kube/src/index.ts';
+import { migrationRequests, ownFaults, pods } from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { ControllerManager } from './controller-manager.ts';
@@ -11,6 +11,7 @@ import {
   committed,
   containersEnded,
   deployments,
+  failOnce,
   move,
   podTemplate,
   replicaSets,
@@ -30,6 +31,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
       if (!isMissing) manager.start();
     });
     afterAll(() => manager.stop());
+    afterEach(() => ownFaults(undefined));
 
     /** Runs a Deployment of 3, and sees every state of its pods. */
     async function deployed(
@@ -73,6 +75,8 @@ export function replicaSetSuite(cluster: () => Cluster): void {
         await eventually(counted).toMatchObject(status);
         let pod = names[0] ?? '';
         const targets: string[] = [];
+        const writes = ['retire-source', 'attach-target', 'delete-source'];
+        const left = failOnce(...writes.map((one) => `operator.${one}`));
         for (const turn of [1, 2, 3]) {
           pod = await move(c, `web-${turn}`, pod);
           targets.push(pod);
@@ -84,6 +88,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
           const cost = (await c.pod(pod))?.metadata.annotations[annotations.deletionCost];
           expect(cost).toBeUndefined();
         }
+        expect(left, 'each write of the first move failed once').toEqual(new Set());
         expect([...w.names].sort(), 'no pod was made from nothing').toEqual(
           [...names, ...targets].sort(),
         );

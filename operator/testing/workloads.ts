@@ -3,8 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { annotations, labels, RUNTIME_CLASS } from '../../crds/src/index.ts';
 import {
+  FaultError,
   isNotFound,
   migrationRequests,
+  ownFaults,
   pods,
   type Pod,
   type Resource,
@@ -154,6 +156,13 @@ export class Workloads {
   pod(name: string): Pod | undefined {
     return this.#pods.get(name);
   }
+}
+
+/** Each of these fault points fails once, before its effect and after it. @returns those that nothing has passed yet */
+export function failOnce(...points: string[]): Set<string> {
+  const left = new Set(points.flatMap((one) => [`${one}.before`, `${one}.after`]));
+  ownFaults((name) => (left.delete(name) ? Promise.reject(new FaultError(name)) : undefined));
+  return left;
 }
 
 /** What the kubelet reports once the agent has killed the containers. */

@@ -106,7 +106,7 @@ export const committed: readonly Row<'MigrationRequest'>[] = [
     },
     condition: ['Committed', 'True', 'Committed'],
     phase: 'Resuming',
-    faults: ['operator.attach-target', 'operator.delete-source'],
+    faults: ['operator.attach-target'],
   },
   {
     step: 'The source is silent: the operator deletes its pod.',
