@@ -3,6 +3,24 @@
 import { z } from 'zod';
 import { Count, Message, Reason, Timestamp, Uid } from './atoms.ts';
 
+/** The pod's controller, as the pod's ownerReferences name it. */
+export const PodController = z
+  .object({
+    apiVersion: z.string().max(300),
+    kind: z.string().max(63),
+    name: z.string().max(253),
+    uid: Uid,
+    blockOwnerDeletion: z.boolean().optional(),
+    handover: z.enum(['AfterResume', 'BeforeHold']).meta({
+      description:
+        'When the target takes the source’s place in its controller: after it has been resumed, as for a ReplicaSet; or before the source is held, as for a Job.',
+    }),
+  })
+  .meta({
+    description: 'Only of a source: its controller. The moved pod belongs to it afterwards.',
+  });
+export type PodController = z.infer<typeof PodController>;
+
 export const Placement = z.object({
   nodeName: z.string().max(253),
   podName: z.string().max(253).optional(),
@@ -11,6 +29,7 @@ export const Placement = z.object({
     description:
       'Only of a source: how often its containers had been restarted when the operator accepted the request.',
   }),
+  controller: PodController.optional(),
   agentAddress: z
     .string()
     .max(300)

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a MigrationRequest can be accepted, and from which node to which. Pure.
-import { peersOf, type MigrationRequestStatus, type Placement } from '../../../crds/src/index.ts';
+import {
+  peersOf,
+  type MigrationRequestStatus,
+  type Placement,
+  type PodController,
+} from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
 import { agentAddress, chooseNode } from '../nodes/node-choice.ts';
 import { isFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import type { Refusal } from '../refusal.ts';
+import { handoverOf } from '../target-pod/controllers.ts';
 import { targetName } from '../target-pod/manifest.ts';
 import { refusePeers, refusePod, restartsOf } from '../target-pod/pod-rules.ts';
 import type { Observed } from './types.ts';
@@ -24,6 +30,9 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
   if (!sourcePod) throw new Error('a missing pod was not refused');
   const peersRefusal = refusePeers(sourcePod, request.spec.timeouts);
   if (peersRefusal) return peersRefusal;
+  const controller = handoverOf(sourcePod);
+  if (controller && 'reason' in controller) return controller;
+  if (controller && request.spec.onSourceLoss !== 'Fail') return refuseRecovery(controller);
   const from = sourcePod.spec.nodeName;
   const node = chooseTarget(observed, sourcePod, targetNodeName);
   if ('reason' in node) return node;
@@ -35,6 +44,7 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
       podUID: sourcePod.metadata.uid,
       agentAddress: sourceNode && agentAddress(sourceNode),
       restarts: restartsOf(sourcePod),
+      ...(controller ? { controller } : {}),
     },
     peers: peersWithLimit(sourcePod),
     target: {
@@ -44,6 +54,11 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
     },
   };
 }
+
+const refuseRecovery = ({ kind, name }: PodController): Refusal => ({
+  reason: 'PodHasController',
+  message: `The pod belongs to ${kind} ${name}, which replaces a pod that is lost; a pod restored from a checkpoint would be one too many. Create a request with spec.onSourceLoss: Fail.`,
+});
 
 function chooseTarget(
   { request, nodes, load, moves }: Observed,
