@@ -2,6 +2,7 @@
 // What the node agents publish. Each part has one writer, so that no writer overwrites another's fields.
 import { z } from 'zod';
 import { Count, Message, Milliseconds, Reason, Timestamp } from './atoms.ts';
+import { Inspection } from './inspection.ts';
 import { Bytes, ObjectCounts, Steps } from './steps.ts';
 
 const atomicList = { 'x-kubernetes-list-type': 'atomic' } as const;
@@ -25,6 +26,7 @@ export type Identity = z.infer<typeof Identity>;
 
 export const SourceState = z.enum([
   'Waiting',
+  'Inspected',
   'Holding',
   'Dumping',
   'Transferring',
@@ -40,7 +42,8 @@ export const SourceAgent = z
   .object({
     state: SourceState.meta({
       description:
-        'Waiting: the agent has seen the request. Holding: it locks the network, holds the device and freezes the tasks. ' +
+        'Waiting: the agent has seen the request. Inspected: only of a dry run, the agent has looked at the pod. ' +
+        'Holding: it locks the network, holds the device and freezes the tasks. ' +
         'Dumping: it writes the images. Transferring: it sends them. Sent: the target has verified them. ' +
         'Resumed: the pod runs again after Aborted. ' +
         'Lost: after Aborted nothing was left to resume, because the node was reset or a container ended. ' +
@@ -51,6 +54,7 @@ export const SourceAgent = z
     message: Message.optional().meta({
       description: 'Why the agent cannot continue, and what to do.',
     }),
+    inspection: Inspection.optional(),
     steps: Steps.optional(),
     bytes: Bytes.optional(),
     objects: ObjectCounts.optional(),

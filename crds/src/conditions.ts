@@ -51,6 +51,8 @@ export const conditionTypes = {
   CheckpointRequest: ['Validated', 'Quiesced', 'Checkpointed', 'Failed', 'Succeeded'],
   RestoreRequest: ['Validated', 'TargetReady', 'Restored', 'Committed', 'Failed', 'Succeeded'],
 } as const;
+/** Of a MigrationRequest with spec.dryRun: it reaches nothing else. */
+export const dryRunConditionTypes = ['Validated', 'Failed', 'Succeeded'] as const;
 /** Of a CheckpointRequest that is being deleted: whether the node's agent has removed the images. Other requests do not have it. */
 export const imagesRemoved = 'ImagesRemoved';
 /** Of a CheckpointRequest that has succeeded: False while its images cannot be read, with the agent's reason. Absent otherwise. */

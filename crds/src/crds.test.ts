@@ -119,6 +119,7 @@ describe('a MigrationRequest', () => {
     expect(request.spec).toEqual({
       podName: 'p',
       cancel: false,
+      dryRun: false,
       onSourceLoss: 'Fail',
       timeouts: { prepareSeconds: 300, blackoutSeconds: 100 },
     });

@@ -14,6 +14,7 @@ import {
 } from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
+import { Inspection } from './inspection.ts';
 import { API_VERSION } from './names.ts';
 import { Deadlines, Placement, TriedNodes } from './placement.ts';
 import { Report } from './steps.ts';
@@ -31,6 +32,14 @@ export const MigrationRequestSpec = z
     cancel: z.boolean().default(false).meta({
       description: 'Stop the move if nothing is decided yet. It can be set, not unset.',
     }),
+    dryRun: z
+      .boolean()
+      .default(false)
+      .meta({
+        description:
+          'Only look whether the pod can be moved: the request ends with what would be moved or with everything that is in ' +
+          'the way (status.inspection). Nothing is created, and the pod is not touched.',
+      }),
     onSourceLoss: OnSourceLoss.default('Fail').meta({
       description:
         'What the operator does when the source is lost before the decision (its node was reset or a container ended). ' +
@@ -51,6 +60,7 @@ export const MigrationRequestSpec = z
           '(!has(self.targetNodeName) || self.targetNodeName == oldSelf.targetNodeName)',
         message: 'targetNodeName is immutable',
       },
+      { rule: 'self.dryRun == oldSelf.dryRun', message: 'dryRun is immutable' },
       { rule: 'self.timeouts == oldSelf.timeouts', message: 'timeouts are immutable' },
       { rule: 'self.onSourceLoss == oldSelf.onSourceLoss', message: 'onSourceLoss is immutable' },
       {
@@ -67,6 +77,7 @@ export type MigrationRequestSpec = z.infer<typeof MigrationRequestSpec>;
 
 export const MigrationPhase = z.enum([
   'Pending',
+  'Inspecting',
   'Preparing',
   'Holding',
   'Transferring',
@@ -140,6 +151,7 @@ export const MigrationRequestStatus = z
     }),
     conditions: Conditions.optional(),
     queue: Queue.optional(),
+    inspection: Inspection.optional(),
     source: Placement.optional().meta({
       description: 'The pod that runs now. Written by the operator.',
     }),

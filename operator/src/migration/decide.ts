@@ -37,6 +37,7 @@ import { failureHints, sentences } from '../requests/message.ts';
 import type { Refusal } from '../refusal.ts';
 import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
+import { decideDryRun } from './dry-run.ts';
 import { isSourceLost, mayComplete, planRecovery, sourceLossGraceMs } from './recovery.ts';
 import {
   ownedStatus,
@@ -49,6 +50,7 @@ import { chooseAnother, validate } from './validate.ts';
 
 export function decideMigration(observed: Observed, now: number): MigrationPlan {
   const { request } = observed;
+  if (request.spec.dryRun) return decideDryRun(observed, now);
   if (isFinished(request)) return afterFinish(observed, now);
   const draft: MigrationDraft = new HandoverDraft(request, ownedStatus, now);
   const unprotected = planFinalizer(observed, draft);

@@ -49,6 +49,7 @@ export const ownedStatus = [
   'completionTime',
   'conditions',
   'queue',
+  'inspection',
   'source',
   'target',
   'triedNodes',
