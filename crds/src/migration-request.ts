@@ -3,13 +3,11 @@
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
 import {
-  Count,
   commonStatus,
   DnsName,
   Message,
   Milliseconds,
   ObjectMeta,
-  Timestamp,
   TtlSecondsAfterFinished,
 } from './atoms.ts';
 import { Conditions } from './conditions.ts';

@@ -2,15 +2,7 @@
 // The schema of RestoreRequests: spec and status.
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
-import {
-  Count,
-  commonStatus,
-  DnsName,
-  ObjectMeta,
-  Timestamp,
-  TtlSecondsAfterFinished,
-  Uid,
-} from './atoms.ts';
+import { commonStatus, DnsName, ObjectMeta, TtlSecondsAfterFinished, Uid } from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';

@@ -75,8 +75,7 @@ function begin(observed: Observed, draft: Draft): MigrationPlan {
 }
 
 function followAgent(observed: Observed, draft: Draft): MigrationPlan {
-  const { sourcePod } = observed;
-  const { source, sourceAgent, inspection, deadlines } = observed.request.status ?? {};
+  const { sourceAgent, inspection, deadlines } = observed.request.status ?? {};
   const own = inspection ?? { findings: [] };
   const more = (reason: string, message: string): MigrationPlan =>
     conclude(observed, draft, { ...own, findings: [...own.findings, { reason, message }] });
@@ -89,33 +88,48 @@ function followAgent(observed: Observed, draft: Draft): MigrationPlan {
       ...(bytes && { bytes }),
     });
   }
+  const problem = withoutAgent(observed, draft.now);
+  if (problem) return more(problem.reason, problem.message);
+  const waitMs = Date.parse(deadlines?.prepare ?? '') - draft.now;
+  return draft.plan('Inspecting', [], Math.min(pollMs, waitMs + 1));
+}
+
+/** Why the request ends although the agent has not looked; undefined while it may. */
+function withoutAgent({ request, sourcePod }: Observed, now: number): Finding | undefined {
+  const { source, sourceAgent, deadlines } = request.status ?? {};
   // An agent of an earlier version knows no dry run: it says the first thing that is in the way.
   if (sourceAgent?.state === 'Failed') {
-    return more(sourceAgent.reason ?? 'SourceFailed', sourceAgent.message ?? '');
+    const { reason = 'SourceFailed', message = '' } = sourceAgent;
+    return { reason, message };
   }
   if (sourcePod?.metadata.uid !== source?.podUID) {
-    return more('SourceGone', `Pod ${source?.podName ?? ''} was deleted or replaced meanwhile.`);
+    const message = `Pod ${source?.podName ?? ''} was deleted or replaced meanwhile.`;
+    return { reason: 'SourceGone', message };
   }
-  const waitMs = Date.parse(deadlines?.prepare ?? '') - draft.now;
-  if (waitMs > 0) return draft.plan('Inspecting', [], Math.min(pollMs, waitMs + 1));
-  return more(
-    'NotInspected',
-    `The Sealift agent of node ${source?.nodeName ?? ''} has not looked at the pod within ${inspectionMs / 1000} s. See the agent's pod on that node; an agent of an earlier version cannot.`,
-  );
+  if (now < Date.parse(deadlines?.prepare ?? '')) return undefined;
+  return {
+    reason: 'NotInspected',
+    message: `The Sealift agent of node ${source?.nodeName ?? ''} has not looked at the pod within ${inspectionMs / 1000} s. See the agent's pod on that node; an agent of an earlier version cannot.`,
+  };
 }
 
 const findingOf = ({ reason, message }: Refusal): Finding => ({ reason, message });
 
 /** Texts of a condition are this long at most (crds/src/atoms.ts). */
 const maxMessage = 4096;
+/** And so are findings (crds/src/inspection.ts). */
+const maxFindings = 160;
+const maxFinding = 2048;
 
 function conclude(
   { request, sourcePod }: Observed,
   draft: Draft,
   inspection: Inspection,
 ): MigrationPlan {
-  draft.status.inspection = inspection;
-  const { findings } = inspection;
+  const findings = inspection.findings
+    .slice(0, maxFindings)
+    .map(({ reason, message }) => ({ reason, message: message.slice(0, maxFinding) }));
+  draft.status.inspection = { ...inspection, findings };
   const text = findings.length === 0 ? movable(request, sourcePod, inspection) : refused(findings);
   const isMovable = findings.length === 0;
   const message = text.length > maxMessage ? `${text.slice(0, maxMessage - 3)}...` : text;

@@ -92,7 +92,6 @@ describe('a pod inspector', () => {
 
   it('takes an error of a check for a finding, and goes on', async () => {
     const broken = {
-      // eslint-disable-next-line require-yield -- it fails first
       async *findings(): AsyncGenerator<AgentError> {
         throw new AgentError('DriverMissing', 'no driver');
       },

@@ -98,7 +98,6 @@ export class PodInspector {
         yield* incompleteness(containers, names);
       },
       () => deviceObjects.findings(netns, containers),
-      // eslint-disable-next-line require-yield -- it throws what it finds
       async function* () {
         await ipc();
       },

@@ -32,7 +32,7 @@ it('a dry run only looks, in every state', () => {
   });
   fc.assert(
     fc.property(any, (some) => {
-      const { effects, status } = decideSource({ ...base, ...some } as SourceObserved, NOW);
+      const { effects, status } = decideSource({ ...base, ...some }, NOW);
       const wanted = some.dryRun === 'open' ? ['ListFindings'] : [];
       expect(effects.map(({ type }) => type)).toEqual(wanted);
       expect(status?.state).toBe('Inspected');
