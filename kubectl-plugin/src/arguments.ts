@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a command line. Every mistake becomes an error that names the argument and says what to do.
 import { parseArgs } from 'node:util';
-import { globalOptions, type Command, type Option, type Values } from './command.ts';
+import { globalOptions, type Command, type Option } from './command.ts';
 import { usageError } from './exit-codes.ts';
+import type { Values } from './values.ts';
 
 export interface CommandLine {
   readonly values: Values;
@@ -91,17 +92,3 @@ function checkPositionals(command: Command, given: readonly string[]): void {
 
 const mistake = (command: Command, message: string): ReturnType<typeof usageError> =>
   usageError(`${message} See 'kubectl sealift ${command.name} --help'.`);
-
-/** An option that is a number of seconds. @throws CommandError */
-export function secondsIn(values: Values, name: string): number | undefined {
-  const text = values[name];
-  if (typeof text !== 'string') return undefined;
-  const seconds = /^(\d+)s?$/.exec(text)?.[1];
-  if (seconds !== undefined && Number(seconds) > 0) return Number(seconds);
-  throw usageError(`Option --${name} is a number of seconds above 0, such as 300, not '${text}'.`);
-}
-
-export const textIn = (values: Values, name: string): string | undefined => {
-  const value = values[name];
-  return typeof value === 'string' ? value : undefined;
-};

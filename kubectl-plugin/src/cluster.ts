@@ -2,9 +2,8 @@
 // The API server that the kubeconfig names, as kubectl chooses it: --kubeconfig, $KUBECONFIG, ~/.kube/config; --context, -n.
 import { KubeConfig } from '@kubernetes/client-node';
 import { Client, messageOf, namespaceOf, Rest } from '../../kube/src/index.ts';
-import { textIn } from './arguments.ts';
-import type { Values } from './command.ts';
 import { CommandError, exitCodes, usageError } from './exit-codes.ts';
+import { textIn, type Values } from './values.ts';
 
 export interface Cluster {
   readonly api: Client;

@@ -3,6 +3,7 @@
 import type { Cluster } from './cluster.ts';
 import type { ExitCode } from './exit-codes.ts';
 import type { Output } from './output.ts';
+import type { Values } from './values.ts';
 
 /** What an option or argument names; completion asks the API server for the names. */
 export type Names = 'pod' | 'workload' | 'node' | 'request' | 'checkpoint';
@@ -27,8 +28,6 @@ export interface Argument {
   /** It may be given more than once; only the last one may. */
   readonly repeated?: true;
 }
-
-export type Values = Readonly<Record<string, string | boolean | undefined>>;
 
 export interface Invocation {
   readonly values: Values;

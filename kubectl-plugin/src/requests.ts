@@ -44,7 +44,7 @@ export function requestNamed(text: string): RequestName {
   if (!resource || !name || more.length > 0) {
     throw usageError(`'${text}' names no request. Give NAME, mreq/NAME, creq/NAME or rreq/NAME.`);
   }
-  return { resource: resource as Resource<AnyRequest>, name };
+  return { resource, name };
 }
 
 /** The name of a request for a pod: the pod's, and what the API server appends. Names of requests are short. */

@@ -2,7 +2,7 @@
 // `cancel`: stops a move or a restore that is not decided yet.
 import { isFinished, type MigrationRequest } from '../../../crds/src/index.ts';
 import { migrationRequests } from '../../../kube/src/index.ts';
-import { secondsIn } from '../arguments.ts';
+import { secondsIn } from '../values.ts';
 import { waitOptions, type Command } from '../command.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
 import { outcomeOf } from '../progress.ts';

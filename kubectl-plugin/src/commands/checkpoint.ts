@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `checkpoint` and `restore`.
 import { checkpointRequests, restoreRequests } from '../../../kube/src/index.ts';
-import { textIn } from '../arguments.ts';
+import { textIn } from '../values.ts';
 import { outputOption, waitOptions, type Command } from '../command.ts';
 import { createRequest, nameFor } from '../requests.ts';
 import { find, podsNamed } from '../workloads.ts';

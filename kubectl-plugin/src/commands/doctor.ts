@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `doctor`: what is wrong with Sealift in this cluster, and what to do.
-import { textIn } from '../arguments.ts';
+import { textIn } from '../values.ts';
 import { outputOption, type Command } from '../command.ts';
 import { examine } from '../doctor/checks.ts';
 import { readFacts } from '../doctor/facts.ts';

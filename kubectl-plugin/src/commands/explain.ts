@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `explain`: a dry run. Whether a pod can be moved, and if not, everything that is in the way.
-import type { MigrationRequest } from '../../../crds/src/index.ts';
+import type { Bytes, MigrationRequest, ObjectCounts } from '../../../crds/src/index.ts';
 import { migrationRequests, type Client, type Pod } from '../../../kube/src/index.ts';
-import { secondsIn, textIn } from '../arguments.ts';
+import { secondsIn, textIn } from '../values.ts';
 import { outputOption, type Command, type Invocation } from '../command.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { size, type Output } from '../output.ts';
@@ -75,32 +75,35 @@ async function remove(api: Client, requests: readonly MigrationRequest[]): Promi
 
 /** What a dry run has found, for people. */
 export function describe(output: Output, request: MigrationRequest): void {
-  const { namespace } = request.metadata;
   const { inspection, source } = request.status ?? {};
-  const { findings = [], objects, bytes, targetNodeName } = inspection ?? { findings: [] };
+  const { findings = [], objects, bytes } = inspection ?? {};
   const where = source ? ` on node ${source.nodeName}` : '';
-  output.line(`Pod ${namespace}/${request.spec.podName}${where}`);
-  if (hasSucceeded(request)) {
-    output.line(`  can be moved to node ${targetNodeName ?? '?'}.`);
-  } else if (findings.length === 0) {
-    output.line(`  ${summaryOf(request)?.message ?? 'was not looked at.'}`);
-  } else {
-    output.line(`  cannot be moved: ${findings.length} in the way.`);
-  }
+  output.line(`Pod ${request.metadata.namespace}/${request.spec.podName}${where}`);
+  output.line(`  ${verdictOf(request)}`);
   for (const [index, { reason, message }] of findings.entries()) {
     output.line(`  ${index + 1}. ${reason}: ${message}`);
   }
-  if (!objects && !bytes) return;
-  const counts = [
-    counted(objects?.qp, 'queue pair'),
-    counted(objects?.cq, 'completion queue'),
-    counted(objects?.mr, 'memory region'),
-    counted(objects?.srq, 'shared receive queue'),
-    counted(objects?.ah, 'address handle'),
-  ];
-  output.line(`  It has ${counts.join(', ')},`);
-  const files = bytes?.rootfs === undefined ? 'an unknown amount' : size(bytes.rootfs);
-  output.line(`  ${size(bytes?.pages ?? 0)} of memory and ${files} of files.`);
+  if (objects) output.line(`  It has ${countsOf(objects)},`);
+  if (bytes) output.line(`  ${size(bytes.pages ?? 0)} of memory and ${filesOf(bytes)} of files.`);
 }
+
+function verdictOf(request: MigrationRequest): string {
+  const { findings = [], targetNodeName } = request.status?.inspection ?? {};
+  if (hasSucceeded(request)) return `can be moved to node ${targetNodeName ?? '?'}.`;
+  if (findings.length > 0) return `cannot be moved: ${findings.length} in the way.`;
+  return summaryOf(request)?.message ?? 'was not looked at.';
+}
+
+const filesOf = ({ rootfs }: Bytes): string =>
+  rootfs === undefined ? 'an unknown amount' : size(rootfs);
+
+const countsOf = ({ qp, cq, mr, srq, ah }: ObjectCounts): string =>
+  [
+    counted(qp, 'queue pair'),
+    counted(cq, 'completion queue'),
+    counted(mr, 'memory region'),
+    counted(srq, 'shared receive queue'),
+    counted(ah, 'address handle'),
+  ].join(', ');
 
 const counted = (number = 0, name: string): string => `${number} ${name}${number === 1 ? '' : 's'}`;

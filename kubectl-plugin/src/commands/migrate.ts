@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `migrate`: a MigrationRequest for each pod that is named, and its progress.
 import { migrationRequests, type Pod } from '../../../kube/src/index.ts';
-import { textIn } from '../arguments.ts';
+import { textIn } from '../values.ts';
 import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
 import { createRequest, nameFor } from '../requests.ts';
 import { podsNamed } from '../workloads.ts';

@@ -7,7 +7,7 @@ import {
   restoreRequests,
   type Resource,
 } from '../../../kube/src/index.ts';
-import { secondsIn, textIn } from '../arguments.ts';
+import { secondsIn, textIn } from '../values.ts';
 import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { age, duration } from '../output.ts';

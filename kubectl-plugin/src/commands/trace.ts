@@ -4,7 +4,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { Step } from '../../../crds/src/index.ts';
 import type { Resource } from '../../../kube/src/index.ts';
-import { textIn } from '../arguments.ts';
+import { textIn } from '../values.ts';
 import type { Command } from '../command.ts';
 import { CommandError, exitCodes, usageError } from '../exit-codes.ts';
 import type { Request } from '../progress.ts';

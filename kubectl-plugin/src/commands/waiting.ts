@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What commands that make requests do with them: print them, or follow them to their end.
-import { secondsIn, textIn } from '../arguments.ts';
+import { secondsIn, textIn } from '../values.ts';
 import type { Invocation } from '../command.ts';
 import { displayOn } from '../display.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
