@@ -82,10 +82,13 @@ function agentsOf(row: Row): { sourceAgent?: object; targetAgent?: object } {
   const sourceState = isSource ? (own as SourceState) : from;
   const targetState = row.by === 'target agent' ? (own as TargetState) : to;
   return {
-    ...(sourceState ? { sourceAgent: { state: sourceState } } : {}),
+    ...(sourceState ? { sourceAgent: { state: sourceState, ...inspectionOf(row) } } : {}),
     ...(targetState ? { targetAgent: { state: targetState } } : {}),
   };
 }
+
+const inspectionOf = ({ given }: Row): object =>
+  given?.dryRun ? { inspection: { findings: [], objects: { qp: 1, mr: 1 } } } : {};
 
 function metadataOf({ given }: Row): Record<string, unknown> {
   if (given?.request === 'without finalizer' || given?.expired) return { finalizers: [] };
@@ -206,6 +209,7 @@ export function migrationOf(row: Row<'MigrationRequest'>): MigrationOperatorObse
     metadata: metadataOf(row),
     spec: {
       ...(given?.cancel ? { cancel: true } : {}),
+      ...(given?.dryRun ? { dryRun: true } : {}),
       ...(given?.expired ? { ttlSecondsAfterFinished: 0 } : {}),
       ...(given?.recovery ? { onSourceLoss: 'RestoreNewestCheckpoint' } : {}),
     },

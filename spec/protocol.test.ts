@@ -41,6 +41,7 @@ const agentRows = rows.filter((row) => row.by !== 'operator');
 /** tsc refuses a list that leaves one out. */
 type Listed<Name extends string> = Record<Name, true>;
 const sourceEffects: Listed<SourceEffect['type']> = {
+  ListFindings: true,
   ...({ InspectPod: true, LockNetwork: true, HoldDevice: true, FreezeTasks: true } as const),
   ...({ DumpContainers: true, SendImages: true, ProposeAbort: true, ResumeSource: true } as const),
   ...({ AllowRestart: true, AwaitTargetAnswering: true, StopSource: true } as const),

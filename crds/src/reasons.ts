@@ -8,6 +8,8 @@ export const reasons = {
   Accepted: 'The request is valid.',
   Queued: 'Too many moves are under way; the request waits for its turn.',
   Waiting: 'An earlier step has not finished.',
+  Inspecting: 'Dry run: the agent of the pod’s node looks at the pod.',
+  Movable: 'Dry run: nothing was found that would make a move fail.',
   TargetPodCreated: 'The target pod exists and is being prepared.',
   AtCreateGate: 'The target is prepared and waits for the images.',
   Held: 'The source is locked, held and frozen.',
@@ -21,6 +23,8 @@ export const reasons = {
   Committed: 'Decided: the target runs.',
 
   // Refused: the source is untouched
+  NotMovable: 'Dry run: a move would fail; status.inspection.findings says why.',
+  NotInspected: 'Dry run: the agent of the pod’s node has not looked at the pod in time.',
   PodNotFound: 'There is no such pod.',
   PodNotRunning: 'The pod is not in phase Running, or is being deleted.',
   ContainerNotRunning: 'A container of the pod is waiting, terminated or not ready.',

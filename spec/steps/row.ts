@@ -73,6 +73,8 @@ export interface Given {
   readonly decision?: readonly [Outcome, ReasonName];
   /** `spec.cancel` is set; a RestoreRequest has none and is deleted. */
   readonly cancel?: true;
+  /** `spec.dryRun` is set. */
+  readonly dryRun?: true;
   /** The request has ended: status and reason of its condition Succeeded. */
   readonly finished?: readonly ['True' | 'False', ReasonName];
   /** Absent: the request has been accepted. `invalid`: it is new, and what it names does not exist. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, expect } from 'vitest';
-import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
+import { fieldManagers, type Decision, type Inspection } from '../../../crds/src/index.ts';
 import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
 import type { Checkpointer, DumpResult } from '../node/dump/checkpointer.ts';
 import type { LimitedQueuePair } from '../node/device/retry-budget.ts';
@@ -76,6 +76,14 @@ export class SourceNode {
     if (this.dieAt !== at) return;
     this.died.resolve();
     await new Promise(() => undefined);
+  }
+
+  looked = 0;
+  /** What a dry run finds. */
+  look(): Inspection {
+    if (this.fail?.at === 'look') throw this.fail.error;
+    this.looked++;
+    return { findings: [{ reason: 'UnsupportedObject', message: 'io_uring' }] };
   }
 
   readonly checkpointer = {
@@ -171,6 +179,7 @@ export async function startAgent(diagnostics?: Diagnostics): Promise<void> {
     certificateDir: '/nowhere',
     send: sourceNode.send,
     probes: sourceNode.probes,
+    inspector: { inspect: async () => sourceNode.look() },
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
     diagnostics,
     removeWork: async () => undefined,

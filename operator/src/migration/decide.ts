@@ -38,6 +38,7 @@ import type { Refusal } from '../refusal.ts';
 import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
 import { afterCommit, beforeHold, giveBack, oldPod } from './controller-steps.ts';
+import { decideDryRun } from './dry-run.ts';
 import { isSourceLost, mayComplete, planRecovery, sourceLossGraceMs } from './recovery.ts';
 import {
   ownedStatus,
@@ -50,6 +51,7 @@ import { chooseAnother, validate } from './validate.ts';
 
 export function decideMigration(observed: Observed, now: number): MigrationPlan {
   const { request } = observed;
+  if (request.spec.dryRun) return decideDryRun(observed, now);
   if (isFinished(request)) return afterFinish(observed, now);
   const draft: MigrationDraft = new HandoverDraft(request, ownedStatus, now);
   const unprotected = planFinalizer(observed, draft);

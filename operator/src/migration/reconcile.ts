@@ -83,7 +83,8 @@ async function publish(
   context: Context,
 ): Promise<void> {
   const { source } = status;
-  const accepted = request.status?.source === undefined && source ? source : undefined;
+  const isAccepted = request.status?.source === undefined && !request.spec.dryRun;
+  const accepted = isAccepted ? source : undefined;
   const update = {
     resource: migrationRequests,
     request,

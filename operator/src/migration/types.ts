@@ -61,6 +61,7 @@ export const ownedStatus = [
   'completionTime',
   'conditions',
   'queue',
+  'inspection',
   'source',
   'target',
   'triedNodes',

@@ -35,24 +35,26 @@ const kernelTypes: ReadonlySet<string | undefined> = new Set(['GSI', 'SMI']);
 /** Queue pairs that the driver restores. */
 const movableTypes: ReadonlySet<string | undefined> = new Set(['RC', 'UD']);
 
-/**
- * Pure.
- * @returns what cannot be moved, whose it is, and what to do; undefined if everything can be
- */
+/** The first of `unmovableObjects`; undefined if everything can be moved. Pure. */
 export function unmovableObject(use: DeviceUse, nameOf: NameProcess): string | undefined {
+  const [first] = unmovableObjects(use, nameOf);
+  return first;
+}
+
+/** Pure. @returns of each object that cannot be moved: what it is, whose it is, and what to do */
+export function* unmovableObjects(use: DeviceUse, nameOf: NameProcess): Generator<string> {
   for (const object of use.objects) {
     const reason = object.kind === 'context' ? contextReason(use, object, nameOf) : undefined;
-    if (reason !== undefined) return reason;
+    if (reason !== undefined) yield reason;
   }
   for (const object of use.objects) {
     const reason = object.kind === 'context' ? undefined : objectReason(use, object, nameOf);
-    if (reason !== undefined) return reason;
+    if (reason !== undefined) yield reason;
   }
   for (const { unreadEvents, pid } of use.opened) {
     const reason = unreadEventReason(unreadEvents);
-    if (reason !== undefined) return `${nameOf(pid)} has not read ${reason}`;
+    if (reason !== undefined) yield `${nameOf(pid)} has not read ${reason}`;
   }
-  return undefined;
 }
 
 /** A context that no process of the pod has open would be held with the device, but never dumped. */
