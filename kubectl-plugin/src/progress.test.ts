@@ -82,14 +82,22 @@ describe('a display', () => {
 
   it('that is no terminal gets each thing once, as a line', () => {
     const display = over(false);
-    for (const status of ['queued', 'queued', 'dumping', 'dumping', 'succeeded'] as const)
+    for (const status of [
+      'new',
+      'seen',
+      'queued',
+      'queued',
+      'dumping',
+      'dumping',
+      'succeeded',
+    ] as const)
       display.show(status);
     display.end();
     expect(display.text).not.toContain('\x1b');
     const lines = display.text.trimEnd().split('\n');
     expect(new Set(lines).size).toBe(lines.length);
     expect(lines[0]).toBe('move: Pending, pod trainer: ? -> ?');
-    expect(lines[1]).toBe('move: Position 3 in the queue.');
+    expect(lines[1], 'without a reason there is no line').toBe('move: Position 3 in the queue.');
     expect(lines).toContain('move: hold 100 ms, network locked, RDMA device held');
     expect(lines.at(-1)).toBe('move: Pod trainer-x runs on b. (blackout 4.31 s, 3.0 MiB)');
   });

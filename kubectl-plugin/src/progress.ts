@@ -59,12 +59,15 @@ export function progressOf(request: Request, now: number): Progress {
     title: titleOf(request),
     phase: request.status?.phase ?? 'Pending',
     steps: isDryRun ? [] : order[request.kind].map((name) => lineOf(request, name, now)),
-    outcome: isOpen ? (isWaiting(request) ? summary?.message : undefined) : outcomeOf(request),
+    outcome: isOpen ? waitsFor(request) : outcomeOf(request),
   };
 }
 
-const isWaiting = ({ status }: Request): boolean =>
-  status?.phase === undefined || status.phase === 'Pending';
+/** Of a request that has not begun. At first the operator gives no reason. */
+function waitsFor(request: Request): string | undefined {
+  if (request.status?.phase !== 'Pending') return undefined;
+  return summaryOf(request)?.message || undefined;
+}
 
 function titleOf(request: Request): string {
   switch (request.kind) {

@@ -12,6 +12,7 @@ const step = (name: string, start: number, end?: number): object => ({
 /** A move of pod `trainer` from node `a` to `b`, whose dump takes from 2 s to 4 s. */
 export const statuses = {
   new: undefined,
+  seen: { phase: 'Pending', conditions: [condition('Unknown', 'Pending', '')] },
   queued: {
     phase: 'Pending',
     queue: { position: 3, waitsFor: 'Cluster', sourceNodeName: 'a' },
