@@ -113,6 +113,7 @@ Napi::Object ToObject(Napi::Env env, const Object& from) {
   if (from.owner != 0) object.Set("owner", from.owner);
   if (from.kind == SEALIFT_RXE_KIND_QP) object.Set("type", QpTypeName(from.type));
   if (from.num_mcast != 0) object.Set("multicastGroups", from.num_mcast);
+  if (from.flags & SEALIFT_RXE_OBJECT_NO_SOURCE) object.Set("sourceAddressLost", true);
   if (from.kind == SEALIFT_RXE_KIND_MR) object.Set("isUserMemory", from.type == kUserMemory);
   return object;
 }

@@ -25,7 +25,7 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		5
+#define SEALIFT_RXE_ABI_VERSION		6
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
@@ -183,6 +183,12 @@ enum sealift_rxe_kind {
 	SEALIFT_RXE_KIND_MW,
 };
 
+/* Of an object of LIST. */
+enum sealift_rxe_object_flags {
+	/* QP, AH: its source GID has left the device's table. It sends nothing, and RESTORE finds no such GID. */
+	SEALIFT_RXE_OBJECT_NO_SOURCE = 1 << 0,
+};
+
 struct sealift_rxe_device_object {
 	__u32 kind;		/* enum sealift_rxe_kind */
 	__u32 number;		/* CONTEXT: its number; QP: QPN; MR, MW: rkey; else unique for the kind */
@@ -193,7 +199,7 @@ struct sealift_rxe_device_object {
 				 */
 	__u32 type;		/* QP: enum ib_qp_type; MR: enum ib_mr_type; MW: enum ib_mw_type; else 0 */
 	__u32 num_mcast;	/* QP: multicast groups that it is attached to; else 0 */
-	__u32 reserved;
+	__u32 flags;		/* enum sealift_rxe_object_flags */
 };
 
 /*

@@ -112,6 +112,7 @@ function objectReason(
   if (destroy !== undefined) {
     return `${owner} has ${kindNames[kind]} ${handle} on ${device}, which cannot be moved. Destroy it (${destroy}), then create a new request.`;
   }
+  if (object.sourceAddressLost === true) return sourceReason(device, object, owner);
   if (kind === 'qp') return queuePairReason(device, object, owner);
   if (kind !== 'mr') return undefined;
   const region = `memory region 0x${object.number.toString(16)} ${handle} on ${device}`;
@@ -128,6 +129,15 @@ function objectReason(
   return (
     `${owner} has its memory registered as ${region}, but does not have the region's verbs context open here. Let the process ` +
     'that registers memory keep the context open, or deregister the region, then create a new request.'
+  );
+}
+
+/** The target has the addresses that the source has now: it could not restore the path. */
+function sourceReason(device: string, { kind, number, handle }: RxeObject, owner: string): string {
+  const what = kind === 'qp' ? `queue pair ${number}` : kindNames[kind];
+  return (
+    `${owner} has ${what} (handle ${handle ?? '?'}) on ${device} whose source address has left the interface, which cannot be ` +
+    `moved. Destroy it (${kind === 'qp' ? 'ibv_destroy_qp()' : 'ibv_destroy_ah()'}), then create a new request.`
   );
 }
 
