@@ -231,6 +231,16 @@ static void drained(struct match *m, struct match_op op)
 	match_posts(m, 1, op);
 }
 
+/* The place after the last request has an old one in it. */
+static void drained_wrapped(struct match *m, struct match_op op)
+{
+	match_posts(m, 5, op);
+	match_wait(m);
+	match_posts(m, 4, op);
+	match_wait(m);
+	drained(m, op);
+}
+
 static void draining(struct match *m, struct match_op op)
 {
 	match_silence(m, 1);
@@ -277,6 +287,7 @@ const struct matrix_situation matrix_situations[] = {
 	{ "RTS, duplicates after the move: answers lost", IBV_QPS_RTS, MATRIX_RC,
 	  answers_lost },
 	{ "SQD, drained, requests queued", IBV_QPS_RTS, 0, drained },
+	{ "SQD, drained, send queue wrapped", IBV_QPS_RTS, 0, drained_wrapped },
 	{ "SQD, requests under way", IBV_QPS_RTS, MATRIX_RC, draining },
 	{ "ERR, flushed requests unread", IBV_QPS_RTS, 0, in_error },
 };
