@@ -341,12 +341,13 @@ done
 check "ib_atomic_bw, server held 3 s" perf ib_atomic_bw 20 -e -n 20000
 check "ib_write_bw, 8 QPs of 64 KiB, server held 3 s" perf ib_write_bw 14 -q 8 -s 65536 -n 300
 
-# docs/driver-matrix.md is what a right run writes
+# docs/driver-matrix.md is what a right run writes; PROGRAMS and SEED: how many random programmes, and the first one's seed
 if [ -z "$only" ]; then
 	table=$(mktemp)
 	apart matrix sl_a sl_rxe_a sl_b sl_rxe_b "$table" || not_ok 'matrix'
 	check 'docs/driver-matrix.md is what the matrix has written' diff "$bin/driver-matrix.md" "$table"
 	rm -f "$table"
+	apart programs sl_a sl_rxe_a sl_b sl_rxe_b "${PROGRAMS:-40}" "${SEED:-1}" || not_ok 'programs'
 	cases malformed sl_rxe_a 2000 || { echo 'not ok - malformed'; failed=$((failed + 1)); }
 	cases protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 || { echo 'not ok - protocol'; failed=$((failed + 1)); }
 fi
