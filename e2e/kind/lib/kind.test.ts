@@ -156,7 +156,8 @@ describe('an image that kind.sh has not made', () => {
       name: 'kindnet',
       plugins: [{ type: 'ptp' }],
     });
-    const made = shell(`published_multus_program >${dir}/p; echo '${own}' | jq -cf ${dir}/p`);
+    writeFileSync(join(dir, 'own'), own);
+    const made = shell(`sh -c "$(declare -f published_multus); published_multus ${dir}/own"`);
     expect(JSON.parse(made.stdout)).toMatchObject({
       ...{ cniVersion: '0.3.1', type: 'multus' },
       delegates: [JSON.parse(own) as object],

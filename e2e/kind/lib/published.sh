@@ -32,9 +32,8 @@ published_network() {
 	engine_exec "$node" 'cat >/opt/cni/bin/multus.new && chmod 0755 /opt/cni/bin/multus.new && mv /opt/cni/bin/multus.new /opt/cni/bin/multus' \
 		<"$(kind_multus_dir)/multus"
 	cluster_multus_kubeconfig "$token" | engine_exec "$node" 'umask 077 && mkdir -p /etc/sealift-kind && cat >/etc/sealift-kind/multus.kubeconfig'
-	published_multus_program | engine_exec "$node" 'cat >/etc/sealift-kind/multus.jq'
 	# shellcheck disable=SC2016
-	engine_exec "$node" '
+	engine_exec "$node" "$(declare -f published_multus)"'
 		cd /etc/cni/net.d
 		for i in $(seq 300); do
 			own=$(ls | grep -v "^00-multus" | grep "\.conflist$" | head -n 1)
@@ -42,15 +41,12 @@ published_network() {
 			sleep 1
 		done
 		[ -n "$own" ] || { echo "node has no CNI configuration after 300 s" >&2; exit 1; }
-		jq -f /etc/sealift-kind/multus.jq "$own" >00-multus.conf.new && mv 00-multus.conf.new 00-multus.conf' </dev/null
+		published_multus "$own" >00-multus.conf.new && mv 00-multus.conf.new 00-multus.conf' </dev/null
 }
 
-# published_multus_program: a jq program that makes Multus' configuration of the node's own.
-published_multus_program() {
-	cat <<-'J'
-		{
-		  cniVersion, name: "multus", type: "multus", kubeconfig: "/etc/sealift-kind/multus.kubeconfig",
-		  confDir: "/etc/cni/net.d", logLevel: "error", logToStderr: true, delegates: [.]
-		}
-	J
+# published_multus FILE: Multus' configuration in front of that of a file. It runs on the node, in whichever shell that has.
+published_multus() {
+	printf '{ "cniVersion": "%s", "name": "multus", "type": "multus", "kubeconfig": "/etc/sealift-kind/multus.kubeconfig", ' \
+		"$(sed -n 's/.*"cniVersion": *"\([^"]*\)".*/\1/p' "$1" | head -n 1)"
+	printf '"confDir": "/etc/cni/net.d", "logLevel": "error", "logToStderr": true, "delegates": [%s] }\n' "$(cat "$1")"
 }
