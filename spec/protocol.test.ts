@@ -62,6 +62,8 @@ const operatorEffects: { [K in Kind]: Listed<Kinds[K]['operatorEffect']> } = {
   MigrationRequest: {
     ...finalizer,
     ...({ CreateTarget: true, AllowTraffic: true, ReleaseTarget: true } as const),
+    ...({ AttachTarget: true, DetachTarget: true, RetireSource: true } as const),
+    ...({ AttachSource: true, DetachSource: true, EndSource: true } as const),
     ...({ DeleteSource: true, DeleteLostSource: true, CreateRestoreRequest: true } as const),
     ...({ DeleteTarget: true, ProposeAbort: true, DeleteRequest: true } as const),
   },

@@ -103,7 +103,10 @@ export const PeersStatus = z
       .meta({ format: 'int32', description: 'Code of the RNR timer that the held device sends.' }),
     retryBudgetMs: Milliseconds.meta({ description: 'How many milliseconds a hold may last.' }),
   })
-  .meta({ description: 'Retry limit of the pod’s peers. Absent: they retry without a limit.' });
+  .meta({
+    description:
+      'Retry limit of the pod’s peers, as its annotations say. Absent: the agent takes it from the pod’s queue pairs.',
+  });
 
 export const Recovery = z
   .object({

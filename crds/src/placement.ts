@@ -3,6 +3,27 @@
 import { z } from 'zod';
 import { Count, Message, Reason, Timestamp, Uid } from './atoms.ts';
 
+/** The pod's controller, as the pod's ownerReferences name it. */
+export const PodController = z
+  .object({
+    apiVersion: z.string().max(300).meta({ description: 'Version of its API.' }),
+    kind: z.string().max(63).meta({ description: 'Its kind, such as ReplicaSet.' }),
+    name: z.string().max(253).meta({ description: 'Its name.' }),
+    uid: Uid.meta({ description: 'Its UID.' }),
+    blockOwnerDeletion: z
+      .boolean()
+      .optional()
+      .meta({ description: 'As in the ownerReference of the pod.' }),
+    handover: z.enum(['AfterResume', 'BeforeHold']).meta({
+      description:
+        'When the target takes the source’s place in its controller: after it has been resumed, as for a ReplicaSet; or before the source is held, as for a Job.',
+    }),
+  })
+  .meta({
+    description: 'Only of a source: its controller. The moved pod belongs to it afterwards.',
+  });
+export type PodController = z.infer<typeof PodController>;
+
 export const Placement = z.object({
   nodeName: z.string().max(253).meta({ description: 'Name of the node.' }),
   podName: z
@@ -15,6 +36,7 @@ export const Placement = z.object({
     description:
       'Only of a source: how often its containers had been restarted when the operator accepted the request.',
   }),
+  controller: PodController.optional(),
   agentAddress: z
     .string()
     .max(300)

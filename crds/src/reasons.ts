@@ -32,7 +32,7 @@ export const reasons = {
   NotSealiftRuntime: 'The pod does not use the RuntimeClass sealift.',
   ExecSessionOpen:
     'A program that kubectl exec or an exec probe has started runs in a container and would be lost.',
-  PodHasController: 'The pod belongs to a controller, which would replace it.',
+  PodHasController: 'The pod belongs to a controller with which it cannot be moved.',
   UnsupportedVolume: 'The pod has a volume that cannot be moved.',
   UnsupportedPod: 'The pod uses something that Sealift does not move.',
   SourceNodeUnavailable: 'The pod’s node has no working Sealift agent.',
@@ -63,6 +63,7 @@ export const reasons = {
   PodCompleted:
     'The source pod’s containers have ended with exit code 0: there is nothing left to move.',
   SourceGone: 'The source pod was deleted or replaced.',
+  ControllerChanged: 'The source pod no longer belongs to the controller that it had.',
   SourceLost: 'The source’s node was reset or a container ended: its memory is gone.',
   SourceFailed: 'The source’s agent reported a failure.',
   TargetUnschedulable: 'The scheduler found no room for the target pod.',

@@ -31,6 +31,9 @@ async function removedName(context: CaseContext): Promise<void> {
   await expectMoveFails(context, { pod: 'linked', to: nodes[1], reason: 'UnsupportedObject' });
 }
 
+/** Port 7000 of /proc/net/tcp, listening. */
+const LISTENING = `grep -c ":1B58 .* 0A " /proc/net/tcp || true`;
+
 /** Port 7000 of /proc/net/tcp, established. */
 const CONNECTED = `grep -c ":1B58 .* 01 " /proc/net/tcp || true`;
 
@@ -38,14 +41,20 @@ async function unaccepted(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   const address = newAddress();
   // A server that was stopped before it accepts: the kernel makes the connection without it.
-  const line = 'nc -l -p 7000 & sleep 1; kill -STOP $!; while :; do sleep 1; done';
+  const line =
+    `nc -l -p 7000 & until [ $(${LISTENING}) -gt 0 ]; do sleep 0.2; done; kill -STOP $!; ` +
+    'echo stopped >/tmp/server; while :; do sleep 1; done';
   await startPod({
     ...{ namespace, name: 'busy', node: nodes[0], address },
     command: ['/bin/sh', '-c', line],
   });
+  await until('the server is stopped', { within: 60 }, async () =>
+    (await execInPod(namespace, 'busy', 'cat /tmp/server 2>/dev/null || true')) ? true : undefined,
+  );
   await startPod({
     ...{ namespace, name: 'client', node: nodes[1], address: newAddress() },
-    command: ['/bin/sh', '-c', `sleep 2; nc ${address} 7000; ${IDLE[2] ?? ''}`],
+    // It keeps its end open.
+    command: ['/bin/sh', '-c', `tail -f /dev/null | nc ${address} 7000; ${IDLE[2] ?? ''}`],
   });
   await until('a connection waits to be accepted', { within: 60 }, async () =>
     Number(await execInPod(namespace, 'busy', CONNECTED)) > 0 ? true : undefined,

@@ -73,6 +73,8 @@ export interface RxeInfo {
   receivesDatagrams: boolean;
   /** RNR timer code (0..31) in use while held. */
   rnrTimer: number;
+  /** Held, and each queue pair chooses between RNR NAK and silence. */
+  chooses: boolean;
   /** Objects on the device: queue pairs, completion queues, memory regions. */
   qps: number;
   cqs: number;
@@ -99,6 +101,24 @@ export interface RxeObject {
   multicastGroups?: number;
   /** Of a region: it is over plain memory of a process. */
   isUserMemory?: boolean;
+  /** Of an RC queue pair in RTS, SQD or SQE. */
+  peer?: RxePeer;
+}
+
+/** How the peer of a queue pair retries if it is set up as the queue pair is, and what a hold that chooses makes of it. */
+export interface RxePeer {
+  /** `rnr_retry`, 0..7. */
+  rnrRetry: number;
+  /** `retry_cnt`, 0..7. */
+  retryCount: number;
+  /** Code of the response timeout, 0..31: 4.096 us x 2^code; 0: none. */
+  timeout: number;
+  /** The queue pair answers nothing; else RNR NAK, with `rnrTimer`. */
+  isSilent: boolean;
+  /** Code 0..31. */
+  rnrTimer: number;
+  /** For how many milliseconds it retries; absent: without a limit. */
+  budgetMs?: number;
 }
 
 /** A verbs context that a process has open. */

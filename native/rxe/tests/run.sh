@@ -313,6 +313,12 @@ check_and_show 'traffic goes on after a hold, RNR timer 41 ms' restart 24 1500
 check_and_show 'traffic goes on after a hold, RNR timer 655 ms' restart 0 2500
 check_and_show 'traffic over IPv6 goes on at once after a restore' env LIVE_IPV6=1 "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b 20 1500 1
 
+retries() { "$bin/retries" sl_a sl_rxe_a sl_b sl_rxe_b "$@"; }
+# each rnr_retry and retry_cnt, by RNR NAKs and by silence
+check_and_show 'peers with a retry limit outlast a hold, timeout 1.07 s' retries 18 2500
+check_and_show 'peers with a retry limit outlast a hold, timeout 537 ms' retries 17 1400
+check_and_show 'peers with a retry limit outlast a hold, timeout 67 ms' retries 14 900
+
 check 'datagrams, one end restored 20 times' datagrams 20 1
 check 'datagrams with a shared receive queue, one end restored 10 times' env LIVE_SRQ=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 2
 check 'datagrams over IPv6, one end restored 10 times' env LIVE_IPV6=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 3

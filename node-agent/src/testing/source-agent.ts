@@ -9,8 +9,10 @@ import { afterEach, beforeEach, expect } from 'vitest';
 import { fieldManagers, type Decision, type Inspection } from '../../../crds/src/index.ts';
 import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
 import type { Checkpointer, DumpResult } from '../node/dump/checkpointer.ts';
+import type { LimitedQueuePair } from '../node/device/retry-budget.ts';
 import type { PodProbes, ProbeAnswers } from '../node/probes/probe-answers.ts';
 import { AgentError } from '../support/errors.ts';
+import type { HoldAnswer } from '../support/peers.ts';
 import type { Diagnostics } from '../node/diagnostics/diagnostics.ts';
 import { Journal } from '../support/journal/journal.ts';
 import { handoverLoop } from '../reconcilers/handover-loop.ts';
@@ -50,6 +52,8 @@ export class SourceNode {
   dieAt: Point | undefined;
   died = Promise.withResolvers<void>();
   fail: { at: string; error: Error } | undefined;
+  /** The queue pair whose peer gives up first. */
+  firstToGiveUp: LimitedQueuePair | undefined;
   /** The network probes of its pod. */
   probed: PodProbes | undefined;
   readonly probes = {
@@ -97,7 +101,9 @@ export class SourceNode {
     },
     runningContainerIds: async () => (this.gone ? [] : ['c']),
     lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
-    holdDevice: (_pod: unknown, timer: number) => this.#pass('hold', () => (this.held = timer)),
+    firstPeerToGiveUp: async () => this.firstToGiveUp,
+    holdDevice: (_pod: unknown, { rnrTimer }: HoldAnswer) =>
+      this.#pass('hold', () => (this.held = rnrTimer)),
     freezeTasks: () => this.#pass('freeze', () => (this.frozen = true)),
     dumpContainers: async (_pod: unknown, _id: string, signal: AbortSignal) => {
       if (this.hangs) {

@@ -120,7 +120,13 @@ export function create(
   attempt = 1,
 ): Promise<string> {
   const request = {
-    ...{ op: 'create' as const, id, bundle: `/run/${id}`, sandboxId: 'box', rnrTimer: 20 },
+    ...{
+      op: 'create' as const,
+      id,
+      bundle: `/run/${id}`,
+      sandboxId: 'box',
+      answer: { rnrTimer: 20, chooses: true },
+    },
     ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container },
     ...{ containers, since, attempt },
   };

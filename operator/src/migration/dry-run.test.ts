@@ -48,7 +48,13 @@ describe('a dry run', () => {
   });
 
   it('lists all that the operator would refuse, and still lets the agent look', () => {
-    const owner = { kind: 'Job', name: 'j', uid: 'u', apiVersion: 'batch/v1', controller: true };
+    const owner = {
+      kind: 'DaemonSet',
+      name: 'j',
+      uid: 'u',
+      apiVersion: 'apps/v1',
+      controller: true,
+    };
     const sourcePod = pod({
       metadata: { ownerReferences: [owner] },
       spec: {
@@ -62,7 +68,7 @@ describe('a dry run', () => {
     const plan = decideMigration(asked({ sourcePod, nodes: [node('a')] }), NOW);
     expect(plan.status?.phase).toBe('Inspecting');
     expect(reasons(plan)).toEqual([
-      ...['PodHasController', 'UnsupportedPod', 'UnsupportedVolume', 'UnsupportedVolume'],
+      ...['UnsupportedPod', 'UnsupportedVolume', 'UnsupportedVolume', 'PodHasController'],
       'NoCompatibleNode',
     ]);
   });

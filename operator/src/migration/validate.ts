@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a MigrationRequest can be accepted, and from which node to which. Pure.
-import { peersOf, type MigrationRequestStatus, type Placement } from '../../../crds/src/index.ts';
+import {
+  peersOf,
+  type MigrationRequestStatus,
+  type Placement,
+  type PodController,
+} from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
 import { agentAddress, chooseNode, nodeRefusals, type NodeQuestion } from '../nodes/node-choice.ts';
 import { isFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import type { Refusal } from '../refusal.ts';
+import { handoverOf } from '../target-pod/controllers.ts';
 import { targetName } from '../target-pod/manifest.ts';
 import { podRefusals, refusePeers, refusePod, restartsOf } from '../target-pod/pod-rules.ts';
 import type { Observed } from './types.ts';
@@ -24,10 +30,16 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
   if (!sourcePod) throw new Error('a missing pod was not refused');
   const peersRefusal = refusePeers(sourcePod, request.spec.timeouts);
   if (peersRefusal) return peersRefusal;
+  const controller = handoverOf(sourcePod);
+  if (controller && 'reason' in controller) return controller;
+  if (controller && request.spec.onSourceLoss !== 'Fail') return refuseRecovery(controller);
   const node = chooseTarget(observed, sourcePod, targetNodeName);
   if ('reason' in node) return node;
   return {
-    source: sourceOf(observed, sourcePod),
+    source: {
+      ...sourceOf(observed, sourcePod),
+      ...(controller ? { controller } : {}),
+    },
     peers: peersWithLimit(sourcePod),
     target: {
       nodeName: node.metadata.name,
@@ -36,6 +48,11 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
     },
   };
 }
+
+const refuseRecovery = ({ kind, name }: PodController): Refusal => ({
+  reason: 'PodHasController',
+  message: `The pod belongs to ${kind} ${name}, which replaces a pod that is lost; a pod restored from a checkpoint would be one too many. Create a request with spec.onSourceLoss: Fail.`,
+});
 
 function chooseTarget(
   observed: Observed,
@@ -73,6 +90,10 @@ export function validateAll(
   if (!sourcePod) return { findings };
   const more = [refuseCompeting(request, others), refusePeers(sourcePod, request.spec.timeouts)];
   findings.push(...more.filter((one) => one !== undefined));
+  const controller = handoverOf(sourcePod);
+  if (controller && 'reason' in controller) findings.push(controller);
+  else if (controller && request.spec.onSourceLoss !== 'Fail')
+    findings.push(refuseRecovery(controller));
   const target = chooseTarget(observed, sourcePod, targetNodeName);
   if (!('reason' in target)) return { findings, target };
   findings.push(target);

@@ -9,12 +9,12 @@ import {
 } from '../../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../refusal.ts';
-import { controllerOf, namesRequest } from './ownership.ts';
+import { namesRequest } from './ownership.ts';
 
 /** Volumes whose content is part of the images, or is created again from the same API objects. */
 const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 'downwardAPI']);
 
-/** @returns undefined for a pod that can be migrated. */
+/** @returns undefined for a pod that can be migrated, as far as its controller lets it. */
 export function refusePod(pod: Pod | undefined, podName: string, now: number): Refusal | undefined {
   const [first] = podRefusals(pod, podName, now);
   return first;
@@ -33,7 +33,7 @@ export function* podRefusals(
     };
     return;
   }
-  for (const one of [refuseKind(pod), refuseTarget(pod), refuseController(pod)]) {
+  for (const one of [refuseKind(pod), refuseTarget(pod)]) {
     if (one) yield one;
   }
   yield* stateRefusals(pod, now);
@@ -62,17 +62,6 @@ function refuseKind(pod: Pod): Refusal | undefined {
     };
   }
   return undefined;
-}
-
-/** A controller may also adopt a pod later, by its labels. */
-export function refuseController(pod: Pod): Refusal | undefined {
-  const owner = controllerOf(pod);
-  return (
-    owner && {
-      reason: 'PodHasController',
-      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace the pod or remove its target. Only a pod without a controller can be migrated: create the pod without one.`,
-    }
-  );
 }
 
 function refuseTarget(pod: Pod): Refusal | undefined {

@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../../support/errors.ts';
 import type { RdmaDriver } from '../device/driver.ts';
+import { firstToGiveUp, type LimitedQueuePair } from '../device/retry-budget.ts';
 import { unmovableObjects, type OpenContext, type DeviceUse } from '../device/supported-objects.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
@@ -61,6 +62,18 @@ export class DeviceObjects {
     }
   }
 
+  /** The queue pair of the pod whose peer gives up first; undefined if none does. @throws AgentError DriverMissing */
+  async firstPeerToGiveUp(netns: string): Promise<LimitedQueuePair | undefined> {
+    let first: LimitedQueuePair | undefined;
+    for (const { name: device } of await this.#parts.driver.devices(netns)) {
+      const found = firstToGiveUp(await this.#parts.driver.objects(netns, device));
+      if (!found || (first && first.peer.budgetMs <= found.peer.budgetMs)) continue;
+      const { number, handle, owner, peer } = found;
+      first = { device, number, handle, peer, owner: await this.#nameOf(owner) };
+    }
+    return first;
+  }
+
   async #reasonsOf(
     netns: string,
     device: string,
@@ -98,10 +111,13 @@ export class DeviceObjects {
       ...opened.map(({ pid }) => pid),
     ]);
     const names = new Map<number, string>();
-    for (const pid of pids) {
-      const process = await readProcess(pid, this.#parts.proc ?? PROC);
-      names.set(pid, `Process ${pid}${process ? ` (${printable(process.name)})` : ''}`);
-    }
+    for (const pid of pids) names.set(pid, await this.#nameOf(pid));
     return names;
+  }
+
+  async #nameOf(pid: number | undefined): Promise<string> {
+    if (pid === undefined) return 'A process that has ended';
+    const process = await readProcess(pid, this.#parts.proc ?? PROC);
+    return `Process ${pid}${process ? ` (${printable(process.name)})` : ''}`;
   }
 }

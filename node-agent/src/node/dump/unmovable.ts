@@ -5,6 +5,7 @@ import { readdir, readFile, readlink, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { undumpableSockets, type UndumpableSocket } from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
+import { unsupportedDevice } from '../device/unsupported-kinds.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
@@ -32,6 +33,9 @@ const HINTS = [
   ...['/var/lib/polkit-1/localauthority', '/usr/share/polkit-1/actions', '/lib/udev', '/'],
 ];
 const MAX_HINTED = 20_000;
+
+/** Nodes of the RDMA core's devices, wherever the container has them. */
+const RDMA_DEVICE = /\/infiniband\/([a-z_]+\d*)$/;
 
 /** Open files by what /proc/PID/fd links to. */
 const kinds: readonly { link: RegExp; what: string; advice: string }[] = [
@@ -132,6 +136,14 @@ export class UnmovableFiles {
     if (link === 'anon_inode:inotify') return this.#reasonOfWatches(pid, fd);
     if (!link.startsWith('/')) return undefined;
     const path = join(this.#proc, String(pid), 'fd', fd);
+    const device = RDMA_DEVICE.exec(link)?.[1];
+    const kind = device === undefined ? undefined : unsupportedDevice(device);
+    if (kind) {
+      return (
+        `has ${printable(link)} open (descriptor ${fd}) for ${kind.what}, which cannot be moved. ${kind.advice}, then create ` +
+        'a new request.'
+      );
+    }
     if ((await statfs(path)).type === MQUEUE) {
       return `has the POSIX message queue ${printable(link)} open, which cannot be moved. Use a socket instead.`;
     }

@@ -12,7 +12,7 @@ import {
   type Plan,
 } from '../../../../kube/src/index.ts';
 import { startOrder } from '../../callers/request-lookup.ts';
-import { checkRetryBudget } from '../../support/peers.ts';
+import { peerLimits } from '../peer-limits.ts';
 import {
   AgentError,
   failureFields,
@@ -167,12 +167,16 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   /** Finds out what would make the move fail, while nothing is locked. */
   async #inspectPod(request: MigrationRequest): Promise<void> {
-    checkRetryBudget(request.status?.peers, request.spec.timeouts);
     const pod = await this.#deps.pods.getPod(podName(request));
     const { uid } = request.metadata;
     try {
       const addresses = pod.status.podIPs.map(({ ip }) => ip);
-      await this.#deps.checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
+      const { checkpointer } = this.#deps;
+      const found = await checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
+      await peerLimits(checkpointer, found, pod.metadata.annotations, {
+        accepted: request.status?.peers,
+        timeouts: request.spec.timeouts,
+      });
     } catch (error) {
       // The pod ran when the operator accepted the request.
       if (reasonOf(error).code !== 'PodNotFound') throw error;

@@ -90,7 +90,7 @@ export class ContainerRestore<T extends Handover> {
       ...images,
       create,
       qpState: kind === 'RestoreRequest' ? 'error' : 'keep',
-      rnrTimer: create.rnrTimer,
+      answer: create.answer,
       podFiles,
       signal,
     });
