@@ -6,14 +6,14 @@ import { Count, Message, Reason, Timestamp, Uid } from './atoms.ts';
 /** The pod's controller, as the pod's ownerReferences name it. */
 export const PodController = z
   .object({
-    apiVersion: z.string().max(300).meta({ description: 'Version of its API.' }),
-    kind: z.string().max(63).meta({ description: 'Its kind, such as ReplicaSet.' }),
+    apiVersion: z.string().max(300).meta({ description: 'Its group and version.' }),
+    kind: z.string().max(63).meta({ description: 'Its kind, as ReplicaSet.' }),
     name: z.string().max(253).meta({ description: 'Its name.' }),
     uid: Uid.meta({ description: 'Its UID.' }),
     blockOwnerDeletion: z
       .boolean()
       .optional()
-      .meta({ description: 'As in the ownerReference of the pod.' }),
+      .meta({ description: 'As the source’s owner reference had it.' }),
     handover: z.enum(['AfterResume', 'BeforeHold']).meta({
       description:
         'When the target takes the source’s place in its controller: after it has been resumed, as for a ReplicaSet; or before the source is held, as for a Job.',

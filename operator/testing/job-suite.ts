@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods of a Job move, and the Job counts them rightly: real Job and garbage collector controllers.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { finalizers } from '../../crds/src/index.ts';
-import { migrationRequests, ownFaults, type Pod } from '../../kube/src/index.ts';
+import { migrationRequests, ownFaults, pods, type Pod } from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { ControllerManager } from './controller-manager.ts';
@@ -141,6 +142,40 @@ export function jobSuite(cluster: () => Cluster): void {
         });
         expect(await statusOf('back')()).not.toHaveProperty('failed');
         expect(w.names).toEqual(new Set([...names, target]));
+      });
+    });
+
+    it('has its place again when the Job deletes the target in between', async ({ skip }) => {
+      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      const c = cluster();
+      await running('between', 'NonIndexed', async (w, names) => {
+        const [first = ''] = names;
+        const before = (await c.pod(first))?.metadata;
+        await c.migrate('between', first);
+        const target = await created(c, 'between');
+        await c.bind(target, 'b');
+        // What the Job does with a pod too many.
+        const remove = async (): Promise<void> => {
+          const patch = { metadata: { finalizers: null } };
+          await c.client.merge(pods, 'default', target, patch);
+          await c.client.delete(pods, 'default', target, { gracePeriodSeconds: 0 });
+        };
+        let isOnce = true;
+        ownFaults((point) => {
+          if (point !== 'operator.detach-source.before' || !isOnce) return undefined;
+          isOnce = false;
+          return remove();
+        });
+        await c.target(moves, 'between', { state: 'AtCreateGate' });
+        await c.until(moves, 'between', { ...ended('Failed'), ...failed('TargetGone') });
+        expect(isOnce, 'the target was deleted in between').toBe(false);
+        const kept = (await c.pod(first))?.metadata;
+        expect(kept?.ownerReferences).toEqual(before?.ownerReferences);
+        expect(kept?.finalizers).toEqual(before?.finalizers);
+        // Long enough for the Job to have acted.
+        await sleep(2500);
+        expect(w.names).toEqual(new Set([...names, target]));
+        expect(await statusOf('between')()).not.toHaveProperty('failed');
       });
     });
 

@@ -134,6 +134,8 @@ export class SetModel {
     one.version++;
     if (effect.type.startsWith('Attach')) one.owner = 'set';
     if (effect.type.startsWith('Detach')) one.owner = 'namespace';
+    // The operator looks again, and takes this back, before the controller acts again.
+    if (effect.type === 'DetachSource' && !this.has('p-reque')) one.owner = 'set';
     if (effect.type === 'RetireSource') Object.assign(one, { cost: lowestCost, ready: false });
     if (effect.type === 'AllowTraffic') this.#allow();
     if (effect.type === 'DeleteSource' || effect.type === 'DeleteTarget') this.#delete(one);
@@ -200,18 +202,23 @@ export class SetModel {
     const source = this.#pods.get('p');
     if (source) {
       const isKilled = sourceAgent?.state === 'Gone';
-      if (isKilled) source.containersReady = false;
       if (isKilled && this.#kind === 'Job') this.#fail(source);
-      source.ready = source.containersReady;
-      source.version++;
+      const containersReady = source.containersReady && !isKilled;
+      this.#report(source, { containersReady, ready: containersReady });
     }
     const to = this.#pods.get('p-reque');
     if (to && targetAgent?.state === 'Running') {
       // One step later it is ready.
-      Object.assign(to, { ready: to.phase === 'Running' && !to.isTarget, phase: 'Running' });
-      to.containersReady = to.ready;
-      to.version++;
+      const ready = to.phase === 'Running' && !to.isTarget;
+      this.#report(to, { ready, containersReady: ready, phase: 'Running' });
     }
+  }
+
+  #report(one: ModelPod, status: Partial<ModelPod>): void {
+    if (Object.entries(status).every(([key, value]) => one[key as keyof ModelPod] === value))
+      return;
+    Object.assign(one, status);
+    one.version++;
   }
 
   /** restartPolicy is Never. */

@@ -61,6 +61,10 @@ function perftest(ns: string, ...more: string[]) {
   return { child, ended, output: () => text };
 }
 
+/** perftest's server waits for its client. */
+const isListening = (): boolean =>
+  execFileSync('ip', ['netns', 'exec', A, 'ss', '-ltnH']).toString().includes(':18515');
+
 const cases: [name: string, run: () => Promise<void>][] = [
   ['the mode is reported', async () => assert.equal(await addon.rdmaNetnsMode(), 'exclusive')],
   [
@@ -145,8 +149,7 @@ const cases: [name: string, run: () => Promise<void>][] = [
     'a stream is held and resumes; its objects are reported',
     async () => {
       const server = perftest(A, '-d', 'rxea');
-      const listening = () => execFileSync('ip', ['netns', 'exec', A, 'ss', '-ltnH']).toString();
-      await until(async () => listening().includes(':18515'));
+      await until(async () => isListening());
       const client = perftest(B, '-d', 'rxeb', '10.123.0.1');
       const of = { netns: netns(A), device: 'rxea' };
       const qp = async () =>
@@ -213,6 +216,30 @@ const cases: [name: string, run: () => Promise<void>][] = [
       assert.equal(client.child.exitCode, null);
       await addon.rxeResume(of);
       assert.deepEqual(await Promise.all([server.ended, client.ended]), [0, 0], client.output());
+    },
+  ],
+  [
+    'a queue pair that cannot be moved is reported with its type and owner',
+    async () => {
+      const of = { netns: netns(A), device: 'rxea' };
+      const server = perftest(A, '-d', 'rxea', '-c', 'UC');
+      await until(async () => isListening());
+      const client = perftest(B, '-d', 'rxeb', '-c', 'UC', '10.123.0.1');
+      const unreliable = async () =>
+        (await addon.rxeObjects(of)).find((one) => one.kind === 'qp' && one.type === 'UC');
+      await until(async () => (await unreliable()) !== undefined);
+      const found = await unreliable();
+      assert.ok(found?.owner && found.handle !== undefined);
+      assert.equal(found.peer, undefined, 'nobody repeats to it');
+      const open = await addon.rxeContexts({ ...of, pid: found.owner });
+      assert.deepEqual(
+        open.map(({ context }) => context),
+        [found.context],
+      );
+      for (const { child, ended } of [client, server]) {
+        child.kill();
+        await ended;
+      }
     },
   ],
   [

@@ -2,12 +2,16 @@
 // How long the peers of a pod bear its hold, and how the held device puts them off. What the pod's annotations say wins
 // over what its queue pairs say (docs/adr/0018).
 import { declaresPeers, peerBudgetMs, type Peers } from '../../../crds/src/index.ts';
-import type { Checkpointer, LocalPod } from '../node/dump/checkpointer.ts';
-import { shortBudgetReason } from '../node/device/retry-budget.ts';
+import { shortBudgetReason, type LimitedQueuePair } from '../node/device/retry-budget.ts';
 import { AgentError } from '../support/errors.ts';
 import { checkRetryBudget, readHoldAnswer, readPeers, type HoldAnswer } from '../support/peers.ts';
 
 type Timeouts = { readonly peerMarginMs?: number | undefined };
+
+/** Knows the queue pairs of a pod, or of its network namespace. */
+interface QueuePairs<Owner> {
+  firstPeerToGiveUp(owner: Owner): Promise<LimitedQueuePair | undefined>;
+}
 
 export interface PeerLimits {
   answer: HoldAnswer;
@@ -20,9 +24,9 @@ export interface PeerLimits {
  * @param accepted what the operator has read from the annotations; they may have been changed since
  * @throws AgentError PeerRetryBudgetTooShort, BadAnnotation
  */
-export async function peerLimits(
-  checkpointer: Pick<Checkpointer, 'firstPeerToGiveUp'>,
-  pod: LocalPod,
+export async function peerLimits<Owner>(
+  queuePairs: QueuePairs<Owner>,
+  owner: Owner,
   annotations: Readonly<Record<string, string>>,
   { accepted, timeouts = {} }: { accepted?: Peers | undefined; timeouts?: Timeouts } = {},
 ): Promise<PeerLimits> {
@@ -33,7 +37,7 @@ export async function peerLimits(
     return { answer, budgetMs: peerBudgetMs(declared, timeouts) };
   }
   const answer = readHoldAnswer(annotations);
-  const first = await checkpointer.firstPeerToGiveUp(pod);
+  const first = await queuePairs.firstPeerToGiveUp(owner);
   if (!first) return { answer, budgetMs: undefined };
   const reason = shortBudgetReason(first, timeouts);
   if (reason !== undefined) throw new AgentError('PeerRetryBudgetTooShort', reason);

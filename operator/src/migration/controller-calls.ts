@@ -89,6 +89,27 @@ export async function detach(
   await setOwner(dependencies, pod, owner, left, point, context);
 }
 
+/**
+ * The controller may have deleted the target just before the source left: then the source comes back, before the
+ * controller acts on the next event. A Job does so a second later.
+ */
+export async function undoIfAlone(
+  dependencies: Dependencies,
+  source: Pod,
+  target: Pod | undefined,
+  controller: PodController,
+  context: Context,
+): Promise<void> {
+  const { namespace, name, uid } = source.metadata;
+  const [from, to] = await Promise.all([
+    dependencies.findPod(namespace, name, context.signal),
+    dependencies.findPod(namespace, target?.metadata.name, context.signal),
+  ]);
+  const isThere = to?.metadata.uid === target?.metadata.uid && !to?.metadata.deletionTimestamp;
+  if (from?.metadata.uid !== uid || !isDetached(from) || isThere) return;
+  await attach(dependencies, from, controller, 'operator.attach-source', context);
+}
+
 async function readNamespace(
   dependencies: Dependencies,
   { metadata: { namespace } }: Pod,

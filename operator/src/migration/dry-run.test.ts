@@ -48,13 +48,7 @@ describe('a dry run', () => {
   });
 
   it('lists all that the operator would refuse, and still lets the agent look', () => {
-    const owner = {
-      kind: 'DaemonSet',
-      name: 'j',
-      uid: 'u',
-      apiVersion: 'apps/v1',
-      controller: true,
-    };
+    const owner = { kind: 'Db', name: 'd', uid: 'u', apiVersion: 'x.io/v1', controller: true };
     const sourcePod = pod({
       metadata: { ownerReferences: [owner] },
       spec: {

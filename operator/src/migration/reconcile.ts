@@ -20,7 +20,14 @@ import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
 import { deletePod } from '../requests/target-calls.ts';
 import { targetPod, templateOf } from '../target-pod/manifest.ts';
-import { attach, detach, readController, release, retire } from './controller-calls.ts';
+import {
+  attach,
+  detach,
+  readController,
+  release,
+  retire,
+  undoIfAlone,
+} from './controller-calls.ts';
 import { isOrphaned, oldPod } from './controller-steps.ts';
 import { decideMigration } from './decide.ts';
 import {
@@ -177,7 +184,8 @@ async function actOnController(
     case 'DetachTarget':
       return detach(dependencies, pod, source, 'operator.detach-target', context);
     case 'DetachSource':
-      return detach(dependencies, pod, target, 'operator.detach-source', context);
+      await detach(dependencies, pod, target, 'operator.detach-source', context);
+      return undoIfAlone(dependencies, pod, target, controller, context);
     case 'AttachSource':
       return isOrphaned(observed)
         ? release(dependencies, pod, 'operator.attach-source', context)

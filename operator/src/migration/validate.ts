@@ -30,16 +30,12 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
   if (!sourcePod) throw new Error('a missing pod was not refused');
   const peersRefusal = refusePeers(sourcePod, request.spec.timeouts);
   if (peersRefusal) return peersRefusal;
-  const controller = handoverOf(sourcePod);
+  const controller = controllerIn(observed, sourcePod);
   if (controller && 'reason' in controller) return controller;
-  if (controller && request.spec.onSourceLoss !== 'Fail') return refuseRecovery(controller);
   const node = chooseTarget(observed, sourcePod, targetNodeName);
   if ('reason' in node) return node;
   return {
-    source: {
-      ...sourceOf(observed, sourcePod),
-      ...(controller ? { controller } : {}),
-    },
+    source: { ...sourceOf(observed, sourcePod), ...(controller && { controller }) },
     peers: peersWithLimit(sourcePod),
     target: {
       nodeName: node.metadata.name,
@@ -47,6 +43,14 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
       agentAddress: agentAddress(node),
     },
   };
+}
+
+/** Who counts the pod; a refusal if its move would be counted wrongly. */
+function controllerIn({ request }: Observed, pod: Pod): PodController | Refusal | undefined {
+  const controller = handoverOf(pod);
+  if (!controller || 'reason' in controller || request.spec.onSourceLoss === 'Fail')
+    return controller;
+  return refuseRecovery(controller);
 }
 
 const refuseRecovery = ({ kind, name }: PodController): Refusal => ({
@@ -88,12 +92,13 @@ export function validateAll(
   const { podName, targetNodeName } = request.spec;
   const findings = [...podRefusals(sourcePod, podName, now)];
   if (!sourcePod) return { findings };
-  const more = [refuseCompeting(request, others), refusePeers(sourcePod, request.spec.timeouts)];
+  const controller = controllerIn(observed, sourcePod);
+  const more = [
+    refuseCompeting(request, others),
+    refusePeers(sourcePod, request.spec.timeouts),
+    controller && 'reason' in controller ? controller : undefined,
+  ];
   findings.push(...more.filter((one) => one !== undefined));
-  const controller = handoverOf(sourcePod);
-  if (controller && 'reason' in controller) findings.push(controller);
-  else if (controller && request.spec.onSourceLoss !== 'Fail')
-    findings.push(refuseRecovery(controller));
   const target = chooseTarget(observed, sourcePod, targetNodeName);
   if (!('reason' in target)) return { findings, target };
   findings.push(target);

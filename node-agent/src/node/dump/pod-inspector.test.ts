@@ -56,12 +56,15 @@ function inspector(
     exec: yields('exec'),
     unmovable: yields('unmovable'),
     clusterSockets: yields('clusterSockets'),
-    deviceObjects: yields('deviceObjects'),
+    deviceObjects: { ...yields('deviceObjects'), firstPeerToGiveUp: async () => undefined },
     ...parts,
   });
   return made;
 }
-const pod = { podUid: 'u', names: ['main'], clusterAddresses: [] };
+const pod = {
+  ...{ podUid: 'u', names: ['main'], clusterAddresses: [] },
+  checkPeers: async (): Promise<void> => undefined,
+};
 
 describe('a pod inspector', () => {
   it('counts what would be moved', async () => {
@@ -70,6 +73,15 @@ describe('a pod inspector', () => {
       objects: { qp: 2, cq: 0, mr: 1, srq: 0, ah: 0 },
       bytes: { pages: 4196, rootfs: 300 },
     });
+  });
+
+  it('names peers that retry too short', async () => {
+    const checkPeers = async (): Promise<void> => {
+      throw new AgentError('PeerRetryBudgetTooShort', 'queue pair 17');
+    };
+    expect((await inspector({}).inspect({ ...pod, checkPeers })).findings).toEqual([
+      { reason: 'PeerRetryBudgetTooShort', message: 'queue pair 17' },
+    ]);
   });
 
   it('goes on after a finding: every check has its say', async () => {
@@ -95,6 +107,7 @@ describe('a pod inspector', () => {
       async *findings(): AsyncGenerator<AgentError> {
         throw new AgentError('DriverMissing', 'no driver');
       },
+      firstPeerToGiveUp: async () => undefined,
     };
     const found = inspector({ unmovable: [refused('io_uring')] }, { deviceObjects: broken });
     const { findings } = await found.inspect(pod);

@@ -22,7 +22,7 @@ export interface PodInspectorParts {
   exec: Pick<ExecSessions, 'findings'>;
   unmovable: Pick<UnmovableFiles, 'findings'>;
   clusterSockets: Pick<ClusterSockets, 'findings'>;
-  deviceObjects: Pick<DeviceObjects, 'findings'>;
+  deviceObjects: Pick<DeviceObjects, 'findings' | 'firstPeerToGiveUp'>;
 }
 
 /** What is known of the pod from the API server. */
@@ -32,6 +32,11 @@ export interface InspectedPod {
   names: readonly string[];
   /** The pod's cluster addresses, which its target does not get. */
   clusterAddresses: readonly string[];
+  /** @throws AgentError for peers that do not retry long enough for a move of the pod in this network namespace */
+  checkPeers: (
+    queuePairs: Pick<DeviceObjects, 'firstPeerToGiveUp'>,
+    netns: string,
+  ) => Promise<unknown>;
 }
 
 /** More than a user reads. The API server takes no longer text (crds/src/inspection.ts). */
@@ -89,7 +94,7 @@ export class PodInspector {
   #checks(
     netns: string,
     containers: readonly Container[],
-    { names, clusterAddresses }: InspectedPod,
+    { names, clusterAddresses, checkPeers }: InspectedPod,
   ): (() => Findings)[] {
     const { exec, unmovable, clusterSockets, deviceObjects } = this.#parts;
     const ipc = (): Promise<void> => this.checkIpc(containers);
@@ -98,6 +103,9 @@ export class PodInspector {
         yield* incompleteness(containers, names);
       },
       () => deviceObjects.findings(netns, containers),
+      async function* () {
+        await checkPeers(deviceObjects, netns);
+      },
       async function* () {
         await ipc();
       },
