@@ -99,6 +99,8 @@ export interface RxeObject {
   type?: string;
   /** Of a queue pair: multicast groups that it is attached to; absent if there are none. */
   multicastGroups?: number;
+  /** Of a queue pair or an address handle: its source address is no longer in the GID table; absent if it is. */
+  sourceAddressLost?: boolean;
   /** Of a region: it is over plain memory of a process. */
   isUserMemory?: boolean;
   /** Of an RC queue pair in RTS, SQD or SQE. */

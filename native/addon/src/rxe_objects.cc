@@ -125,6 +125,7 @@ Napi::Object ToObject(Napi::Env env, const Object& from) {
   if (from.kind == SEALIFT_RXE_KIND_QP) object.Set("type", QpTypeName(from.type));
   if (from.num_mcast != 0) object.Set("multicastGroups", from.num_mcast);
   if (from.has_peer != 0) object.Set("peer", ToPeer(env, from));
+  if (from.flags & SEALIFT_RXE_OBJECT_NO_SOURCE) object.Set("sourceAddressLost", true);
   if (from.kind == SEALIFT_RXE_KIND_MR) object.Set("isUserMemory", from.type == kUserMemory);
   return object;
 }

@@ -164,8 +164,11 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 	case RXE_TYPE_AH: {
 		struct rxe_ah *ah = any;
 
-		rxe_list_add(list, SEALIFT_RXE_KIND_AH, ah->elem.index,
-			     ah->ibah.uobject);
+		obj = rxe_list_add(list, SEALIFT_RXE_KIND_AH, ah->elem.index,
+				   ah->ibah.uobject);
+		if (obj && rxe_av_has_lost_source(to_rdev(ah->ibah.device),
+						  &ah->av))
+			obj->flags |= SEALIFT_RXE_OBJECT_NO_SOURCE;
 		break;
 	}
 	case RXE_TYPE_SRQ: {
@@ -188,6 +191,9 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 		obj->type = qp_type(qp);
 		obj->num_mcast = atomic_read(&qp->mcg_num);
 		rxe_list_peer(to_rdev(qp->ibqp.device), qp, obj);
+		if (rxe_av_has_lost_source(to_rdev(qp->ibqp.device),
+					   &qp->pri_av))
+			obj->flags |= SEALIFT_RXE_OBJECT_NO_SOURCE;
 		break;
 	}
 	case RXE_TYPE_CQ: {

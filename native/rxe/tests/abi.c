@@ -62,6 +62,7 @@ int main(void)
 	PLACE(device_object, num_mcast, 24);
 	PLACE(device_object, budget_ms, 28);
 	PLACE(device_object, rnr_timer, 37);
+	PLACE(device_object, flags, 38);
 	PLACE(ah, number, 12);
 	PLACE(ah, av, 16);
 	PLACE(qp, last_wqe_reached, 84);

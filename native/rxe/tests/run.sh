@@ -3,7 +3,8 @@
 # Run the driver's tests on this machine: two namespaces joined by a veth pair,
 # a device in each. Needs root, perftest, rdma-core, nft and the module loaded
 # (or its path as second argument: it is loaded in place of the one that is).
-# ONLY, a regular expression, picks checks by name.
+# ONLY, a regular expression, picks checks by name; with it the programs that
+# count for themselves do not run: each has an argument that picks cases.
 # The last line is `N passed, N failed`, or says why nothing ran: `skipped: ...`.
 # usage: run.sh [BIN [MODULE]]
 #   BIN  directory with the programs; default: where this file is
@@ -268,19 +269,22 @@ unknown_point() {
 		echo > $faults && ! armed
 }
 
-# cases PROGRAM ARGS...: it counts for itself, with a line for each case
-cases() {
+# counted PROGRAM COMMAND...: it counts for itself, with a line for each case, and says why one is wrong
+counted() {
 	local out
 	out=$(mktemp)
-	in_a "$bin/$1" "${@:2}" > "$out" 2> "$log"
+	"${@:2}" > "$out" 2> "$log"
 	local rc=$?
 	passed=$((passed + $(grep -c '^ok ' "$out")))
 	failed=$((failed + $(grep -c '^not ok ' "$out")))
-	grep '^not ok ' "$out"
+	grep "^not ok \|^$1: " "$out"
 	echo "$1: $(grep -c '^ok ' "$out") passed, $(tail -n 1 "$out")"
 	rm -f "$out"
 	[ $rc -le 1 ] && ! [ -s "$log" ]
 }
+cases() { counted "$1" in_a "$bin/$1" "${@:2}"; }
+# It enters the namespaces itself.
+apart() { counted "$1" "$bin/$1" "${@:2}"; }
 
 # Not every kernel has what is to be tested.
 skipped() { echo "skipped: driver tests: $1"; exit 0; }
@@ -343,7 +347,13 @@ done
 check "ib_atomic_bw, server held 3 s" perf ib_atomic_bw 20 -e -n 20000
 check "ib_write_bw, 8 QPs of 64 KiB, server held 3 s" perf ib_write_bw 14 -q 8 -s 65536 -n 300
 
+# docs/driver-matrix.md is what a right run writes; PROGRAMS and SEED: how many random programmes, and the first one's seed
 if [ -z "$only" ]; then
+	table=$(mktemp)
+	apart matrix sl_a sl_rxe_a sl_b sl_rxe_b "$table" || not_ok 'matrix'
+	check 'docs/driver-matrix.md is what the matrix has written' diff "$bin/driver-matrix.md" "$table"
+	rm -f "$table"
+	apart programs sl_a sl_rxe_a sl_b sl_rxe_b "${PROGRAMS:-40}" "${SEED:-1}" || not_ok 'programs'
 	cases malformed sl_rxe_a 2000 || { echo 'not ok - malformed'; failed=$((failed + 1)); }
 	cases protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 || { echo 'not ok - protocol'; failed=$((failed + 1)); }
 fi

@@ -189,6 +189,12 @@ enum sealift_rxe_kind {
 	SEALIFT_RXE_KIND_MW,
 };
 
+/* Of an object of LIST. */
+enum sealift_rxe_object_flags {
+	/* QP, AH: its source GID has left the device's table. It sends nothing, and RESTORE finds no such GID. */
+	SEALIFT_RXE_OBJECT_NO_SOURCE = 1 << 0,
+};
+
 struct sealift_rxe_device_object {
 	__u32 kind;		/* enum sealift_rxe_kind */
 	__u32 number;		/* CONTEXT: its number; QP: QPN; MR, MW: rkey; else unique for the kind */
@@ -207,7 +213,9 @@ struct sealift_rxe_device_object {
 	__u8 timeout;		/* 0..31 */
 	__u8 silent;		/* such a hold answers nothing; else RNR NAK */
 	__u8 rnr_timer;		/* with this timer, code 0..31 */
-	__u8 reserved[2];
+	/* Of any object again */
+	__u8 flags;		/* enum sealift_rxe_object_flags */
+	__u8 reserved;
 };
 
 /*

@@ -60,6 +60,17 @@ describe('the objects of a device', () => {
     );
   });
 
+  it('cannot if the source address of a queue pair or an address handle has left the interface', () => {
+    expect(look([context(1, 40), inContext('qp', { type: 'RC', sourceAddressLost: true })])).toBe(
+      'Process 40 (app) has queue pair 17 (handle 4 of descriptor 3) on rxe0 whose source address has left the interface, ' +
+        'which cannot be moved. Destroy it (ibv_destroy_qp()), then create a new request.',
+    );
+    const { owner: _, ...handle } = inContext('ah', { sourceAddressLost: true });
+    expect(look([context(1, 40), handle])).toMatch(
+      /^Process 40 \(app\) has an address handle \(handle 4 of descriptor 3\) on rxe0 whose source.*ibv_destroy_ah\(\)/,
+    );
+  });
+
   it.each([
     ['UC', /an unreliable connection, which cannot be moved\. Use RC \(perftest: -c RC\), then/],
     [

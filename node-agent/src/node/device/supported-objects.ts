@@ -104,6 +104,7 @@ function objectReason(
     const { what, advice } = unsupportedObjects[kind];
     return refusal(`${owner} has ${what} ${where}`, advice);
   }
+  if (object.sourceAddressLost === true) return sourceReason(where, object, owner);
   if (kind === 'qp') return queuePairReason(where, object, owner);
   if (kind !== 'mr') return undefined;
   const region = `memory region 0x${object.number.toString(16)} ${where}`;
@@ -126,6 +127,18 @@ function objectReason(
 
 const refusal = (what: string, advice: string): string =>
   `${what}, which cannot be moved. ${advice}, then create a new request.`;
+
+/** The target has the addresses that the source has now: it could not restore the path. */
+function sourceReason(where: string, { kind, number }: RxeObject, owner: string): string {
+  const [what, destroy] =
+    kind === 'qp'
+      ? [`queue pair ${number}`, 'ibv_destroy_qp()']
+      : ['an address handle', 'ibv_destroy_ah()'];
+  return refusal(
+    `${owner} has ${what} ${where} whose source address has left the interface`,
+    `Destroy it (${destroy})`,
+  );
+}
 
 function queuePairReason(
   where: string,
