@@ -24,6 +24,10 @@ import { controllerOf, namespaceOwner } from '../target-pod/ownership.ts';
 import type { ControllerState } from './types.ts';
 
 interface Controller extends ApiObject {
+  readonly metadata: ApiObject['metadata'] & {
+    readonly deletionTimestamp?: string;
+    readonly finalizers?: readonly string[];
+  };
   readonly status?: {
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
   };
@@ -50,6 +54,8 @@ export async function readController(
   if (one?.apiVersion !== apiVersion) return undefined;
   const found = await dependencies.find(one, namespace, name, signal);
   if (found?.metadata.uid !== uid) return 'gone';
+  const { deletionTimestamp, finalizers: own = [] } = found.metadata;
+  if (deletionTimestamp !== undefined) return own.includes('orphan') ? 'orphaning' : 'gone';
   const isFinished = found.status?.conditions?.some(
     ({ type, status }) => (type === 'Complete' || type === 'Failed') && status === 'True',
   );

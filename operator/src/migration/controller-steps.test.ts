@@ -115,6 +115,14 @@ describe('a pod of a ReplicaSet', () => {
       { sourcePod: source(undefined), targetPod: successor(nobody, runs), controller: 'gone' },
     ],
     [
+      'belongs to nobody when the set is about to leave the source',
+      ['DeleteSource'],
+      {
+        ...{ sourcePod: retired('ReplicaSet'), targetPod: successor(nobody, runs) },
+        controller: 'orphaning',
+      },
+    ],
+    [
       'lets the set replace a target that is lost',
       ['DeleteSource', 'AttachTarget'],
       { sourcePod: retired('ReplicaSet'), targetPod: successor(nobody) },

@@ -56,6 +56,7 @@ export function giveBack(observed: Observed): readonly Effect[] {
  * taken the reference from the target, which had it. Otherwise it has deleted the target, and will delete the source.
  */
 export function isOrphaned(observed: Observed): boolean {
+  if (observed.controller === 'orphaning') return true;
   const to = ownTarget(observed);
   return observed.controller === 'gone' && to !== undefined && controllerOf(to) === undefined;
 }
@@ -117,6 +118,7 @@ function afterResume(
 
 /** Whether the controller has given up the source, or is gone: the target belongs to nobody, like the source. */
 function isReleased(observed: Observed): boolean {
+  if (observed.controller === 'orphaning') return true;
   const from = oldPod(observed);
   return from ? controllerOf(from) === undefined : observed.controller === 'gone';
 }

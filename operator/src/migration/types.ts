@@ -33,8 +33,11 @@ export interface Observed extends HandoverObserved {
   readonly load: ReadonlyMap<string, number>;
 }
 
-/** `finished` is a Job that starts no more pods; `gone` is one that was deleted or replaced. */
-export type ControllerState = 'active' | 'finished' | 'gone';
+/**
+ * `finished` is a Job that starts no more pods; `gone` is one that was deleted or replaced; `orphaning` is one that is
+ * being deleted and leaves its pods behind.
+ */
+export type ControllerState = 'active' | 'finished' | 'orphaning' | 'gone';
 
 /** Puts a pod into its controller's place, or takes it out. */
 export type ControllerEffect =
