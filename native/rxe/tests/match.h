@@ -21,6 +21,7 @@
 #define MATCH_RECV	(1ULL << 32) /* in the wr_id of receive requests */
 #define MATCH_TIMEOUT	17	/* code of the ACK timeout */
 #define MATCH_TIMEOUT_MS 537
+#define MATCH_WAIT_MS	15000	/* no operation takes that long, on a slow machine either */
 
 enum match_kind {
 	MATCH_SEND, MATCH_SEND_IMM, MATCH_WRITE, MATCH_WRITE_IMM, MATCH_READ,
@@ -101,12 +102,15 @@ void match_move(struct match *m);
 void match_silence(struct match *m, int end);
 void match_hear(struct match *m);
 
-/* Take the completions that are there. Return: was there one? */
+/* match_completion.c */
+/* Take a completion if there is one. Return: was there one? */
 bool match_poll(struct match *m, int end);
 /* Until everything posted has completed, and every message has come. */
 void match_wait(struct match *m);
 /* What was done is right, and nothing else happens. */
 void match_validate(struct match *m);
+
+/* match.c */
 void match_close(struct match *m);
 /* After an end of the process in the middle: nothing is held or silent. */
 void match_clean(void);
