@@ -30,7 +30,7 @@ up() {
 }
 
 # The driver and its tests as they are now.
-share=$CHECKOUT/build/native/debug-kernel
+share=${DEBUG_KERNEL_DIR:-$CHECKOUT/build/native/debug-kernel}
 prepare() {
 	local kernel release sums
 	kernel=$(kernel_dir)
@@ -64,8 +64,8 @@ run() {
 	tail -n +1 -f "$share/out" --pid=$$ &
 	shown=$!
 	builder_run timeout --kill-after=10 "$seconds" "$(kernel_dir)/linux" "mem=${DEBUG_KERNEL_MEMORY:-768M}" \
-		rootfstype=hostfs "rootflags=$(rootfs_tree)" ro con=null con0=null,fd:1 \
-		init=/bin/bash -- -c "\"mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mkdir /run/share; mount -t hostfs hostfs /run/share -o $share; exec bash /run/share/init.sh\"" \
+		rootfstype=hostfs "rootflags=$(rootfs_tree)" ro con=null con0=null,fd:1 ssl=none \
+		init=/bin/bash -- -c "\"mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mkdir /run/share; mount -t hostfs hostfs /run/share -o hostfs=$share; exec bash /run/share/init.sh\"" \
 		>"$share/console" 2>&1 </dev/null || status=$?
 	sleep 1
 	kill "$shown"
