@@ -124,6 +124,25 @@ static void element_after(void)
 	       "it completes with an error");
 }
 
+/* Nor is a message. */
+static void element_received(void)
+{
+	struct scripted s;
+	struct wire_packet p;
+	void *ring;
+
+	scripted_open(&s);
+	scripted_post_recv(&s, 100);
+	ring = ring_map(held_qp(&s).rq.mmap_offset);
+	recv_ring_element(ring, 0);
+	scripted_resume(&s);
+	p = scripted_request(&s, WIRE_SEND_ONLY, 0);
+	p.size = 100;
+	wire_send(&s.wire, &p);
+	expect(1, scripted_completion(&s, 1000, NULL) > 0,
+	       "it completes with an error");
+}
+
 const struct protocol_case protocol_process_cases[] = {
 	{ "error without status", error_without_status },
 	{ "READs above the depth", reads_above_depth },
@@ -133,5 +152,6 @@ const struct protocol_case protocol_process_cases[] = {
 	{ "ATOMIC_WRITE of a packet", long_atomic_write },
 	{ "element beyond the ring", element_before },
 	{ "answer beyond the ring", element_after },
+	{ "received beyond the ring", element_received },
 	{ 0 },
 };

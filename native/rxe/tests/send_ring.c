@@ -47,6 +47,15 @@ void send_ring_change(void *ring, uint32_t index, enum send_ring_change change)
 	}
 }
 
+void recv_ring_element(void *ring, uint32_t index)
+{
+	struct rxe_queue_buf *head = ring;
+	struct rxe_recv_wqe *wqe;
+
+	wqe = (void *)(head->data + ((size_t)index << head->log2_elem_size));
+	wqe->dma.cur_sge = FAR / 16;
+}
+
 static void set_address(struct sockaddr_in *at, const uint8_t *gid)
 {
 	at->sin_family = AF_INET;

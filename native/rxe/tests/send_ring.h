@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Requests in a mapped send ring. Apart from its users, as the header that
+ * Requests in a mapped ring. Apart from its users, as the header that
  * describes the ring goes with no other network header.
  */
 #ifndef SEND_RING_H
@@ -23,6 +23,9 @@ enum send_ring_change {
 };
 
 void send_ring_change(void *ring, uint32_t index, enum send_ring_change change);
+
+/* Let the receive request at @index begin at an element beyond the ring. */
+void recv_ring_element(void *ring, uint32_t index);
 
 /*
  * Let the request at @index carry the path to its destination itself, as those
