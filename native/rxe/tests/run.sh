@@ -3,8 +3,7 @@
 # Run the driver's tests on this machine: two namespaces joined by a veth pair,
 # a device in each. Needs root, perftest, rdma-core, nft and the module loaded
 # (or its path as second argument: it is loaded in place of the one that is).
-# ONLY, a regular expression, picks checks by name; with it the programs that
-# count for themselves do not run: each has an argument that picks cases.
+# ONLY, a regular expression, picks checks by name, and the programs `matrix`, `programs`, `malformed` and `protocol`.
 # The last line is `N passed, N failed`, or says why nothing ran: `skipped: ...`.
 # usage: run.sh [BIN [MODULE]]
 #   BIN  directory with the programs; default: where this file is
@@ -347,16 +346,25 @@ done
 check "ib_atomic_bw, server held 3 s" perf ib_atomic_bw 20 -e -n 20000
 check "ib_write_bw, 8 QPs of 64 KiB, server held 3 s" perf ib_write_bw 14 -q 8 -s 65536 -n 300
 
+# picked NAME: unless ONLY picks others
+picked() { [[ $1 =~ $only ]]; }
+# cases_of PROGRAM ARGS...
+cases_of() {
+	picked "$1" || return 0
+	cases "$@" || { echo "not ok - $1"; failed=$((failed + 1)); }
+}
 # docs/driver-matrix.md is what a right run writes; PROGRAMS and SEED: how many random programmes, and the first one's seed
-if [ -z "$only" ]; then
+if picked matrix; then
 	table=$(mktemp)
 	apart matrix sl_a sl_rxe_a sl_b sl_rxe_b "$table" || not_ok 'matrix'
 	check 'docs/driver-matrix.md is what the matrix has written' diff "$bin/driver-matrix.md" "$table"
 	rm -f "$table"
-	apart programs sl_a sl_rxe_a sl_b sl_rxe_b "${PROGRAMS:-40}" "${SEED:-1}" || not_ok 'programs'
-	cases malformed sl_rxe_a 2000 || { echo 'not ok - malformed'; failed=$((failed + 1)); }
-	cases protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 || { echo 'not ok - protocol'; failed=$((failed + 1)); }
 fi
+if picked programs; then
+	apart programs sl_a sl_rxe_a sl_b sl_rxe_b "${PROGRAMS:-40}" "${SEED:-1}" || not_ok 'programs'
+fi
+cases_of malformed sl_rxe_a 2000
+cases_of protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2
 
 dmesg > "$log"
 if grep -E 'BUG|WARNING|Oops|general protection|unable to handle|refcount|list_(add|del) corruption|RIP:' "$log"; then
