@@ -14,7 +14,7 @@ include e2e/kind/kind.mk
 include simulation/simulation.mk
 include native/rxe/debug-kernel/debug-kernel.mk
 
-.PHONY: help native native-check native-clean js images applications build demo e2e e2e-kind faults e2e-test test format model
+.PHONY: help native native-check native-clean js kubectl-plugin kubectl-plugin-executable images applications build demo e2e e2e-kind faults e2e-test test format model
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {gsub(/[$$][$$]/, "$$", $$2); printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,13 @@ native-check: builder node_modules/.package-lock.json ## Run `make check` of eve
 
 js: node_modules/.package-lock.json ## Bundle operator and agent
 	@node images/bundle.ts
+
+kubectl-plugin: node_modules/.package-lock.json ## Bundle the plugin of kubectl to build/kubectl-plugin/kubectl-sealift
+	@node images/bundle.ts kubectl-plugin
+
+kubectl-plugin-executable: kubectl-plugin ## The same with Node.js in it: build/kubectl-plugin/single/kubectl-sealift
+	@mkdir -p build/kubectl-plugin/single
+	@node images/single-executable.ts build/kubectl-plugin/kubectl-sealift build/kubectl-plugin/single/kubectl-sealift
 
 images: native js lab-binaries ## Build the image archives under build/images
 	@$(STEP) images images/build.sh

@@ -3,7 +3,9 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['{crds,kube,operator,node-agent,e2e,native,simulation,spec}/**/*.test.ts'],
+    include: [
+      '{crds,kube,kubectl-plugin,operator,node-agent,e2e,native,simulation,spec}/**/*.test.ts',
+    ],
     exclude: ['**/node_modules/**', 'build/**'],
     testTimeout: 20_000,
   },

@@ -138,6 +138,8 @@ async function main(): Promise<number> {
   }
   const chosen = pickByName(lanes, names);
   mkdirSync(`${top}build/test`, { recursive: true });
+  // For a lane that is left out when there is not enough time: seconds since 1970.
+  process.env['LANES_STARTED'] = String(Math.floor(Date.now() / 1000));
   const rows: string[] = [];
   let passed = 0;
   let failed = 0;

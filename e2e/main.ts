@@ -8,7 +8,7 @@ import { readyNodes, versions } from './src/cluster.ts';
 import { pickByName, unknownNames } from './src/names.ts';
 import { provider } from './src/provider/choice.ts';
 import { applicationTable, Results, writeReport } from './src/report.ts';
-import { allCases, caseResult, runCases } from './src/runner.ts';
+import { allCases, caseResult, prepareCases, runCases } from './src/runner.ts';
 import { installSealift } from './src/sealift.ts';
 
 const log = (line: string): void => console.log(line);
@@ -17,8 +17,9 @@ const has = (option: string): boolean => process.argv.includes(option);
 
 /** The cases and the cells of the fault matrix from which CASE selects. */
 async function availableCases(): Promise<{ plain: readonly Case[]; faults: readonly Cell[] }> {
-  const part = <T extends { readonly inTest?: boolean }>(all: readonly T[]): readonly T[] =>
-    has('--test') ? all.filter((c) => c.inTest) : all;
+  const isNamed = (process.env['CASE'] ?? '').trim() !== '';
+  const part = <T extends Pick<Case, 'inTest' | 'onlyByName'>>(all: readonly T[]): readonly T[] =>
+    all.filter((c) => (isNamed || !c.onlyByName) && (c.inTest || !has('--test')));
   return {
     plain: has('--faults') ? [] : part(await allCases()),
     faults: has('--faults') || has('--test') ? part(cells) : [],
@@ -48,6 +49,7 @@ async function main(): Promise<number> {
     console.error('Two nodes for pods have to be Ready. Run make lab-up or make kind-up.');
     return 2;
   }
+  await prepareCases(cases, [first, second]);
   await installSealift(log);
   if (has('--install')) return 0;
   const results = new Results();

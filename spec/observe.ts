@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // For the test of the table: what operator and agents observe in a row, and no more than that.
-import type {
-  CheckpointRequest,
-  MigrationRequest,
-  RestoreRequest,
-  SourceState,
-  TargetState,
+import {
+  annotations,
+  type CheckpointRequest,
+  type MigrationRequest,
+  type RestoreRequest,
+  type SourceState,
+  type TargetState,
 } from '../crds/src/index.ts';
 import type { CheckpointObserved } from '../node-agent/src/reconcilers/checkpoint/decide.ts';
 import type { ImageSenderObserved } from '../node-agent/src/reconcilers/image-sender/reconciler.ts';
@@ -18,6 +19,8 @@ import type { Observed as RestoreOperatorObserved } from '../operator/src/restor
 import { see } from '../operator/testing/migration.ts';
 import * as objects from '../operator/testing/objects.ts';
 import { abandonMs } from '../operator/src/checkpoint/decide.ts';
+import { lowestCost } from '../operator/src/target-pod/controllers.ts';
+import { namespaceOwner } from '../operator/src/target-pod/ownership.ts';
 import { defaultLimits } from '../operator/src/moves/limits.ts';
 import { protocol } from './protocol.ts';
 import type { Given, Kind, Row } from './steps/row.ts';
@@ -78,10 +81,13 @@ function agentsOf(row: Row): { sourceAgent?: object; targetAgent?: object } {
   const sourceState = isSource ? (own as SourceState) : from;
   const targetState = row.by === 'target agent' ? (own as TargetState) : to;
   return {
-    ...(sourceState ? { sourceAgent: { state: sourceState } } : {}),
+    ...(sourceState ? { sourceAgent: { state: sourceState, ...inspectionOf(row) } } : {}),
     ...(targetState ? { targetAgent: { state: targetState } } : {}),
   };
 }
+
+const inspectionOf = ({ given }: Row): object =>
+  given?.dryRun ? { inspection: { findings: [], objects: { qp: 1, mr: 1 } } } : {};
 
 function metadataOf({ given }: Row): Record<string, unknown> {
   if (given?.request === 'without finalizer' || given?.expired) return { finalizers: [] };
@@ -108,6 +114,7 @@ function statusOf(row: Row): Record<string, unknown> {
     ...(outcome ? { decision: objects.decision(outcome, reason) } : {}),
     ...endOf(row),
     ...triedOf(row),
+    ...controllerOf(row),
     ...(row.given?.lastLook ? { deadlines: { lastLook: objects.at(0) } } : {}),
   };
 }
@@ -119,14 +126,47 @@ const isNew = ({ given }: Row): boolean =>
 
 function targetPodOf({ given }: Row): MigrationOperatorObserved['targetPod'] {
   if (given?.targetPod === 'absent' || given?.request === 'without finalizer') return undefined;
-  const parts =
-    given?.targetPod === 'allowed'
-      ? { metadata: { labels: {} } }
-      : given?.targetPod === 'unschedulable'
-        ? { spec: { nodeName: '' }, status: { conditions: [noRoom] } }
-        : {};
+  const isMember = given?.member === 'both' || given?.member === 'target';
+  const ownerReferences = isMember ? [controller] : [namespace];
+  const isAllowed = given?.targetPod === 'allowed' || given?.targetPod === 'ready';
+  const parts = {
+    metadata: { ownerReferences, ...(isAllowed ? { labels: {} } : {}) },
+    ...(given?.targetPod === 'unschedulable'
+      ? { spec: { nodeName: '' }, status: { conditions: [noRoom] } }
+      : {}),
+    ...(given?.targetPod === 'ready'
+      ? { status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] } }
+      : {}),
+  };
   return objects.target('request-uid', parts);
 }
+
+const controller = { apiVersion: 'x/v1', kind: 'Set', name: 's', uid: 'set-uid', controller: true };
+const namespace = namespaceOwner('default', 'namespace-uid');
+
+/** A source with a controller. */
+function sourcePodOf({ given }: Row): MigrationOperatorObserved['sourcePod'] {
+  const cost = { [annotations.deletionCost]: String(lowestCost) };
+  return objects.pod({
+    metadata: {
+      ownerReferences: given?.member === 'target' ? [namespace] : [controller],
+      annotations: given?.member === 'retired' ? cost : {},
+    },
+  });
+}
+
+const seenOfController = (row: Row): Partial<MigrationOperatorObserved> => ({
+  ...(row.given?.controller ? { sourcePod: sourcePodOf(row) } : {}),
+  ...(row.given?.controllerFinished ? { controller: 'finished' } : {}),
+});
+
+/** The status of a request for such a source. */
+const controllerOf = ({ given }: Row): Record<string, unknown> =>
+  given?.controller
+    ? { source: { ...accepted.source, controller: { ...reference, handover: given.controller } } }
+    : {};
+const { controller: _isController, ...reference } = controller;
+const accepted = { source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid' } };
 
 /** As the scheduler writes it. */
 const noRoom = {
@@ -168,6 +208,7 @@ export function migrationOf(row: Row<'MigrationRequest'>): MigrationOperatorObse
     metadata: metadataOf(row),
     spec: {
       ...(given?.cancel ? { cancel: true } : {}),
+      ...(given?.dryRun ? { dryRun: true } : {}),
       ...(given?.expired ? { ttlSecondsAfterFinished: 0 } : {}),
       ...(given?.recovery ? { onSourceLoss: 'RestoreNewestCheckpoint' } : {}),
     },
@@ -180,6 +221,7 @@ export function migrationOf(row: Row<'MigrationRequest'>): MigrationOperatorObse
     request,
     targetPod: targetPodOf(row),
     nodes: nodesOf(row),
+    ...seenOfController(row),
     ...(given?.sourcePod || given?.request === 'invalid' ? { sourcePod: undefined } : {}),
     ...(given?.moves ? { moves: fullMoves } : {}),
     checkpoints: given?.recovery ? [objects.stored()] : [],

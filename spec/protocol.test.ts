@@ -41,6 +41,7 @@ const agentRows = rows.filter((row) => row.by !== 'operator');
 /** tsc refuses a list that leaves one out. */
 type Listed<Name extends string> = Record<Name, true>;
 const sourceEffects: Listed<SourceEffect['type']> = {
+  ListFindings: true,
   ...({ InspectPod: true, LockNetwork: true, HoldDevice: true, FreezeTasks: true } as const),
   ...({ DumpContainers: true, SendImages: true, ProposeAbort: true, ResumeSource: true } as const),
   ...({ AllowRestart: true, AwaitTargetAnswering: true, StopSource: true } as const),
@@ -61,6 +62,8 @@ const operatorEffects: { [K in Kind]: Listed<Kinds[K]['operatorEffect']> } = {
   MigrationRequest: {
     ...finalizer,
     ...({ CreateTarget: true, AllowTraffic: true, ReleaseTarget: true } as const),
+    ...({ AttachTarget: true, DetachTarget: true, RetireSource: true } as const),
+    ...({ AttachSource: true, DetachSource: true, EndSource: true } as const),
     ...({ DeleteSource: true, DeleteLostSource: true, CreateRestoreRequest: true } as const),
     ...({ DeleteTarget: true, ProposeAbort: true, DeleteRequest: true } as const),
   },

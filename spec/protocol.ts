@@ -5,6 +5,7 @@ import { aborted } from './steps/aborted.ts';
 import { anotherNode } from './steps/another-node.ts';
 import { checkpoint } from './steps/checkpoint.ts';
 import { committed, retries } from './steps/committed.ts';
+import { dryRun } from './steps/dry-run.ts';
 import { restore } from './steps/restore.ts';
 import type { Kind, Row } from './steps/row.ts';
 import { undecided } from './steps/undecided.ts';
@@ -28,6 +29,7 @@ export const protocol: readonly [
   Section<'CheckpointRequest'>,
 ] = [
   section('MigrationRequest', 'Migration, up to the decision', undecided),
+  section('MigrationRequest', 'Migration, a dry run', dryRun),
   section('MigrationRequest', 'Migration, another node for the target', anotherNode),
   section('MigrationRequest', 'Migration, after Committed', committed),
   section('MigrationRequest', 'Migration, a target that fails after Committed', retries),

@@ -29,6 +29,8 @@ function operatorPlans(kind: Kind, row: Row): Effects {
     decision: ['Aborted', 'Cancelled'],
     target: 'TornDown',
     ...(row.effect === 'AddFinalizer' ? { targetPod: 'absent' } : {}),
+    ...(row.effect === 'AttachTarget' ? { controller: 'BeforeHold', member: 'both' } : {}),
+    ...(row.effect === 'DetachSource' ? { controller: 'BeforeHold', member: 'target' } : {}),
   };
   const by = 'operator';
   const step = row.step;
@@ -93,9 +95,14 @@ const final: readonly Row['effect'][] = [
 /** After Committed only what a target has not done for good. */
 const repeated: readonly Row['effect'][] = ['AnswerPeers'];
 
+/** By the operator, before the decision. */
+const begun: readonly Row['effect'][] = [
+  ...(['AddFinalizer', 'CreateTarget', 'AttachTarget', 'DetachSource'] as const),
+];
+
 /** Whether the step leaves something behind that a failure must undo. */
 function leavesSomething(row: Row): boolean {
-  if (row.by === 'operator') return row.effect === 'AddFinalizer' || row.effect === 'CreateTarget';
+  if (row.by === 'operator') return !row.given?.decision && begun.includes(row.effect);
   if (row.given?.decision) return repeated.includes(row.effect);
   if (row.by === 'image sender') return row.effect === 'SendImages';
   // A checkpoint's pod runs again.

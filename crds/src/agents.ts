@@ -2,6 +2,7 @@
 // What the node agents publish. Each part has one writer, so that no writer overwrites another's fields.
 import { z } from 'zod';
 import { Count, Message, Milliseconds, Reason, Timestamp } from './atoms.ts';
+import { Inspection } from './inspection.ts';
 import { Bytes, ObjectCounts, Steps } from './steps.ts';
 
 const atomicList = { 'x-kubernetes-list-type': 'atomic' } as const;
@@ -10,12 +11,12 @@ const Strings = z.array(z.string().max(253)).meta(atomicList);
 
 export const Identity = z
   .object({
-    qpns: Numbers.optional(),
-    lkeys: Numbers.optional(),
-    rkeys: Numbers.optional(),
-    gids: Strings.optional(),
-    ips: Strings.optional(),
-    macs: Strings.optional(),
+    qpns: Numbers.optional().meta({ description: 'Queue pair numbers.' }),
+    lkeys: Numbers.optional().meta({ description: 'Local keys of memory regions.' }),
+    rkeys: Numbers.optional().meta({ description: 'Remote keys of memory regions.' }),
+    gids: Strings.optional().meta({ description: 'GIDs of the RDMA devices.' }),
+    ips: Strings.optional().meta({ description: 'Addresses of their interfaces.' }),
+    macs: Strings.optional().meta({ description: 'MAC addresses of their interfaces.' }),
   })
   .meta({
     description:
@@ -25,6 +26,7 @@ export type Identity = z.infer<typeof Identity>;
 
 export const SourceState = z.enum([
   'Waiting',
+  'Inspected',
   'Holding',
   'Dumping',
   'Transferring',
@@ -40,20 +42,28 @@ export const SourceAgent = z
   .object({
     state: SourceState.meta({
       description:
-        'Waiting: the agent has seen the request. Holding: it locks the network, holds the device and freezes the tasks. ' +
+        'Waiting: the agent has seen the request. Inspected: only of a dry run, the agent has looked at the pod. ' +
+        'Holding: it locks the network, holds the device and freezes the tasks. ' +
         'Dumping: it writes the images. Transferring: it sends them. Sent: the target has verified them. ' +
         'Resumed: the pod runs again after Aborted. ' +
         'Lost: after Aborted nothing was left to resume, because the node was reset or a container ended. ' +
         'Gone: the pod is silent and killed after Committed. ' +
         'Failed: the agent cannot continue; the pod runs unless it is frozen.',
     }),
-    reason: Reason.optional(),
-    message: Message.optional(),
+    reason: Reason.optional().meta({ description: 'Why the agent cannot continue, as one word.' }),
+    message: Message.optional().meta({
+      description: 'Why the agent cannot continue, and what to do.',
+    }),
+    inspection: Inspection.optional(),
     steps: Steps.optional(),
     bytes: Bytes.optional(),
     objects: ObjectCounts.optional(),
     identity: Identity.optional(),
-    checkpointDigest: z.string().max(128).optional(),
+    checkpointDigest: z
+      .string()
+      .max(128)
+      .optional()
+      .meta({ description: 'Digest of the manifest of the images that the agent sends.' }),
     peerDeadline: Timestamp.optional().meta({
       format: 'date-time',
       description:
@@ -81,8 +91,8 @@ export const TargetState = z.enum([
 export type TargetState = z.infer<typeof TargetState>;
 
 export const TargetContainer = z.object({
-  name: z.string().max(253),
-  state: TargetState,
+  name: z.string().max(253).meta({ description: 'Name of the container.' }),
+  state: TargetState.meta({ description: 'How far the agent has brought the container.' }),
 });
 export type TargetContainer = z.infer<typeof TargetContainer>;
 
@@ -97,8 +107,10 @@ export const TargetAgent = z
         'Running: the pod runs after Committed. TornDown: the agent has removed the restored state after Aborted. ' +
         'Failed: the agent cannot continue.',
     }),
-    reason: Reason.optional(),
-    message: Message.optional(),
+    reason: Reason.optional().meta({ description: 'Why the agent cannot continue, as one word.' }),
+    message: Message.optional().meta({
+      description: 'Why the agent cannot continue, and what to do.',
+    }),
     steps: Steps.optional(),
     identity: Identity.optional(),
     peerDeadline: Timestamp.optional().meta({
@@ -110,7 +122,11 @@ export const TargetAgent = z
       .array(TargetContainer)
       .max(64)
       .optional()
-      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
+      .meta({
+        description: 'The containers of the target.',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['name'],
+      }),
   })
   .meta({ description: 'Written by the agent of the target’s node.' });
 export type TargetAgent = z.infer<typeof TargetAgent>;
@@ -133,8 +149,10 @@ export const CheckpointAgent = z
         'Dumping: it writes the images. Stored: the images are complete and the pod runs on. ' +
         'Removed: the agent has deleted the images. Failed: the pod runs on, no images are left.',
     }),
-    reason: Reason.optional(),
-    message: Message.optional(),
+    reason: Reason.optional().meta({ description: 'Why the agent cannot continue, as one word.' }),
+    message: Message.optional().meta({
+      description: 'Why the agent cannot continue, and what to do.',
+    }),
     steps: Steps.optional(),
     bytes: Bytes.optional(),
     objects: ObjectCounts.optional(),

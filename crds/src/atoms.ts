@@ -17,6 +17,17 @@ export const Message = z.string().max(4096);
 export const Milliseconds = z.number().min(0);
 export const Count = z.int().min(0).meta({ format: 'int64' });
 
+/** Fields that the operator writes into the status of every kind. */
+export const commonStatus = {
+  observedGeneration: Count.optional().meta({
+    description: 'The metadata.generation of the spec that the operator has acted on.',
+  }),
+  startTime: Timestamp.optional().meta({ description: 'When the operator first saw the request.' }),
+  completionTime: Timestamp.optional().meta({
+    description: 'When the request ended. Absent: it is active.',
+  }),
+};
+
 /** A field of every spec, with the meaning that it has in a Job's. */
 export const TtlSecondsAfterFinished = Count.optional().meta({
   description: 'Delete the request that long after it has finished. Absent: keep it.',

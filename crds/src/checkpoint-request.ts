@@ -2,7 +2,7 @@
 // The schema of CheckpointRequests: spec, status, and the pod template that a restore starts from.
 import { z } from 'zod';
 import { CheckpointAgent } from './agents.ts';
-import { Count, DnsName, ObjectMeta, Timestamp, Uid } from './atoms.ts';
+import { Count, commonStatus, DnsName, ObjectMeta, Timestamp, Uid } from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { API_VERSION } from './names.ts';
 import { Bytes } from './steps.ts';
@@ -38,7 +38,10 @@ export const CheckpointRequestSpec = z
               'Absent: it keeps them.',
           }),
       })
-      .optional(),
+      .optional()
+      .meta({
+        description: 'When the operator deletes the request with its images. Absent: never.',
+      }),
   })
   .meta({
     description: 'What to checkpoint. The pod runs on afterwards. Immutable.',
@@ -52,50 +55,66 @@ export const CheckpointPhase = z.enum(['Pending', 'Checkpointing', 'Succeeded', 
 export const PodTemplate = z.looseObject({
   metadata: z
     .looseObject({
-      labels: z.record(z.string(), z.string()).optional(),
-      annotations: z.record(z.string(), z.string()).optional(),
+      labels: z
+        .record(z.string(), z.string())
+        .optional()
+        .meta({ description: 'Labels of the pod.' }),
+      annotations: z
+        .record(z.string(), z.string())
+        .optional()
+        .meta({ description: 'Annotations of the pod.' }),
     })
     .optional()
-    .meta({ 'x-kubernetes-preserve-unknown-fields': true }),
-  spec: z
-    .record(z.string(), z.unknown())
-    .meta({ 'x-kubernetes-preserve-unknown-fields': true, type: 'object' }),
+    .meta({
+      description: 'Labels and annotations of the pod.',
+      'x-kubernetes-preserve-unknown-fields': true,
+    }),
+  spec: z.record(z.string(), z.unknown()).meta({
+    description: 'The spec of the pod.',
+    'x-kubernetes-preserve-unknown-fields': true,
+    type: 'object',
+  }),
 });
 export type PodTemplate = z.infer<typeof PodTemplate>;
 
-export const CheckpointRequestStatus = z.object({
-  observedGeneration: Count.optional(),
-  phase: CheckpointPhase.optional().meta({
-    description: 'Summary for people, derived from the other fields. Programs read the conditions.',
-  }),
-  startTime: Timestamp.optional(),
-  completionTime: Timestamp.optional(),
-  deadline: Timestamp.optional().meta({
-    format: 'date-time',
-    description: 'When the agent gives up and resumes the pod.',
-  }),
-  conditions: Conditions.optional(),
-  nodeName: z
-    .string()
-    .max(253)
-    .optional()
-    .meta({ description: 'The node that runs the pod and stores the images.' }),
-  podUID: Uid.optional(),
-  checkpointId: Uid.optional().meta({ description: 'Directory name of the images on the node.' }),
-  podTemplate: PodTemplate.optional().meta({
-    description: 'The pod’s description at the time of the checkpoint, for a RestoreRequest.',
-    'x-kubernetes-preserve-unknown-fields': true,
-  }),
-  location: z
-    .string()
-    .max(1400)
-    .optional()
-    .meta({ description: 'Node and directory of the images: <node>:<directory>.' }),
-  digest: z.string().max(128).optional(),
-  bytes: Bytes.optional(),
-  size: Count.optional().meta({ description: 'Bytes of all image files on the node’s disk.' }),
-  agent: CheckpointAgent.optional(),
-});
+export const CheckpointRequestStatus = z
+  .object({
+    ...commonStatus,
+    phase: CheckpointPhase.optional().meta({
+      description:
+        'Summary for people, derived from the other fields. Programs read the conditions.',
+    }),
+    deadline: Timestamp.optional().meta({
+      format: 'date-time',
+      description: 'When the agent gives up and resumes the pod.',
+    }),
+    conditions: Conditions.optional(),
+    nodeName: z
+      .string()
+      .max(253)
+      .optional()
+      .meta({ description: 'The node that runs the pod and stores the images.' }),
+    podUID: Uid.optional().meta({ description: 'UID of the pod.' }),
+    checkpointId: Uid.optional().meta({ description: 'Directory name of the images on the node.' }),
+    podTemplate: PodTemplate.optional().meta({
+      description: 'The pod’s description at the time of the checkpoint, for a RestoreRequest.',
+      'x-kubernetes-preserve-unknown-fields': true,
+    }),
+    location: z
+      .string()
+      .max(1400)
+      .optional()
+      .meta({ description: 'Node and directory of the images: <node>:<directory>.' }),
+    digest: z
+      .string()
+      .max(128)
+      .optional()
+      .meta({ description: 'Digest of the manifest of the images.' }),
+    bytes: Bytes.optional(),
+    size: Count.optional().meta({ description: 'Bytes of all image files on the node’s disk.' }),
+    agent: CheckpointAgent.optional(),
+  })
+  .meta({ description: 'How far the checkpoint is, and how it ended.' });
 export type CheckpointRequestStatus = z.infer<typeof CheckpointRequestStatus>;
 
 /** Whether a checkpoint has images that a pod can be restored from. */

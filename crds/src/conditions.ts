@@ -9,15 +9,19 @@ export type ConditionStatus = z.infer<typeof ConditionStatus>;
 
 export const Condition = z
   .object({
-    type: z.string().max(64),
-    status: ConditionStatus,
-    observedGeneration: Count.optional(),
+    type: z.string().max(64).meta({ description: 'The aspect, as CamelCase word.' }),
+    status: ConditionStatus.meta({ description: 'True, False, or Unknown while it is open.' }),
+    observedGeneration: Count.optional().meta({
+      description: 'The metadata.generation that the condition speaks of.',
+    }),
     lastTransitionTime: Timestamp.meta({
       format: 'date-time',
       description: 'When the status last changed.',
     }),
-    reason: Reason.regex(/^[A-Z][A-Za-z0-9]*$/),
-    message: Message,
+    reason: Reason.regex(/^[A-Z][A-Za-z0-9]*$/).meta({
+      description: 'Why, as one CamelCase word for programs.',
+    }),
+    message: Message.meta({ description: 'Why, and what to do, as sentences for people.' }),
   })
   .meta({ description: 'One aspect of the progress, as in metav1.Condition.' });
 export type Condition = z.infer<typeof Condition>;
@@ -47,6 +51,8 @@ export const conditionTypes = {
   CheckpointRequest: ['Validated', 'Quiesced', 'Checkpointed', 'Failed', 'Succeeded'],
   RestoreRequest: ['Validated', 'TargetReady', 'Restored', 'Committed', 'Failed', 'Succeeded'],
 } as const;
+/** Of a MigrationRequest with spec.dryRun: it reaches nothing else. */
+export const dryRunConditionTypes = ['Validated', 'Failed', 'Succeeded'] as const;
 /** Of a CheckpointRequest that is being deleted: whether the node's agent has removed the images. Other requests do not have it. */
 export const imagesRemoved = 'ImagesRemoved';
 /** Of a CheckpointRequest that has succeeded: False while its images cannot be read, with the agent's reason. Absent otherwise. */

@@ -46,6 +46,40 @@ describe('the generated definitions', () => {
   });
 });
 
+describe('kubectl explain', () => {
+  interface Node {
+    readonly description?: string;
+    readonly properties?: Readonly<Record<string, Node>>;
+    readonly items?: Node;
+  }
+  function* fields(node: Node, path: string): Generator<readonly [string, string | undefined]> {
+    yield [path, node.description];
+    for (const [name, child] of Object.entries(node.properties ?? {}))
+      yield* fields(child, `${path}.${name}`);
+    for (const [name, child] of Object.entries(node.items?.properties ?? {}))
+      yield* fields(child, `${path}[].${name}`);
+  }
+
+  it.each(kinds)('has a sentence for every field of a $kind', (kind) => {
+    const all = [
+      ...fields(toStructural(kind.spec), 'spec'),
+      ...fields(toStructural(kind.status), 'status'),
+    ];
+    expect(all.length).toBeGreaterThan(20);
+    const without = all.filter(([, text]) => !/^[A-Z0-9h].*\.$/s.test(text ?? ''));
+    expect(without.map(([path]) => path)).toEqual([]);
+  });
+});
+
+describe('kubectl get', () => {
+  it('shows what people ask first of a MigrationRequest', () => {
+    const shown = kinds[0]?.columns.filter(({ priority }) => priority === undefined);
+    expect(shown?.map(({ name }) => name)).toEqual([
+      ...['Pod', 'From', 'To', 'Phase', 'Blackout ms', 'Age', 'Message'],
+    ]);
+  });
+});
+
 describe('the examples', () => {
   const schemas = { MigrationRequest, CheckpointRequest, RestoreRequest };
   const directory = join(import.meta.dirname, '..', 'examples');
@@ -85,6 +119,7 @@ describe('a MigrationRequest', () => {
     expect(request.spec).toEqual({
       podName: 'p',
       cancel: false,
+      dryRun: false,
       onSourceLoss: 'Fail',
       timeouts: { prepareSeconds: 300, blackoutSeconds: 100 },
     });

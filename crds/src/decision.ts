@@ -8,14 +8,19 @@ export type Outcome = z.infer<typeof Outcome>;
 
 export const Decision = z
   .object({
-    outcome: Outcome,
+    outcome: Outcome.meta({
+      description:
+        'Which copy of the pod runs: the target after Committed, the source after Aborted.',
+    }),
     by: z
       .string()
       .max(253)
       .meta({ description: 'Who wrote the decision: operator or agent/<node>.' }),
-    time: Timestamp,
-    reason: Reason,
-    message: Message.default(''),
+    time: Timestamp.meta({
+      description: 'When it was proposed, by the clock of the process that wrote it.',
+    }),
+    reason: Reason.meta({ description: 'Why, as one word.' }),
+    message: Message.default('').meta({ description: 'Why, and what to do.' }),
   })
   .meta({
     description:

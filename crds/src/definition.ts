@@ -32,12 +32,16 @@ interface Kind {
 const succeeded = (field: string): string => `.status.conditions[?(@.type=="Succeeded")].${field}`;
 const age: Column = { name: 'Age', jsonPath: '.metadata.creationTimestamp', type: 'date' };
 const phase: Column = { name: 'Phase', jsonPath: '.status.phase', type: 'string' };
-const reason: Column = { name: 'Reason', jsonPath: succeeded('reason'), type: 'string' };
+const reason: Column = {
+  name: 'Reason',
+  jsonPath: succeeded('reason'),
+  type: 'string',
+  priority: 1,
+};
 const message: Column = {
   name: 'Message',
   jsonPath: succeeded('message'),
   type: 'string',
-  priority: 1,
 };
 const pausedMs: Column = {
   name: 'Blackout ms',
@@ -62,11 +66,11 @@ export const kinds: readonly Kind[] = [
       { name: 'From', jsonPath: '.status.source.nodeName', type: 'string' },
       { name: 'To', jsonPath: '.status.target.nodeName', type: 'string' },
       phase,
-      reason,
       pausedMs,
-      { name: 'New pod', jsonPath: '.status.target.podName', type: 'string', priority: 1 },
-      message,
       age,
+      message,
+      reason,
+      { name: 'New pod', jsonPath: '.status.target.podName', type: 'string', priority: 1 },
     ],
     selectable: [
       '.spec.podName',
@@ -89,16 +93,16 @@ export const kinds: readonly Kind[] = [
       { name: 'Pod', jsonPath: '.spec.podName', type: 'string' },
       { name: 'Node', jsonPath: '.status.nodeName', type: 'string' },
       phase,
-      reason,
       {
         name: 'Size',
         jsonPath: '.status.size',
         type: 'integer',
         description: 'Bytes of the images on the node’s disk.',
       },
-      { name: 'Location', jsonPath: '.status.location', type: 'string', priority: 1 },
-      message,
       age,
+      message,
+      reason,
+      { name: 'Location', jsonPath: '.status.location', type: 'string', priority: 1 },
     ],
     selectable: ['.spec.podName', '.status.nodeName'],
   },
@@ -115,9 +119,9 @@ export const kinds: readonly Kind[] = [
       { name: 'Pod', jsonPath: '.status.target.podName', type: 'string' },
       { name: 'Node', jsonPath: '.status.target.nodeName', type: 'string' },
       phase,
-      reason,
-      message,
       age,
+      message,
+      reason,
     ],
     selectable: ['.spec.checkpointName', '.status.source.nodeName', '.status.target.nodeName'],
   },
@@ -157,8 +161,8 @@ export function definition(kind: Kind): object {
               description: kind.description,
               required: ['spec'],
               properties: {
-                apiVersion: { type: 'string' },
-                kind: { type: 'string' },
+                apiVersion: { type: 'string', description: 'Version of the API.' },
+                kind: { type: 'string', description: 'Kind of the object.' },
                 metadata: {
                   type: 'object',
                   properties: { name: { type: 'string', maxLength: 63 } },

@@ -7,6 +7,7 @@ export * from './completion.ts';
 export * from './conditions.ts';
 export * from './decision.ts';
 export * from './image-keys.ts';
+export * from './inspection.ts';
 export * from './migration-request.ts';
 export * from './names.ts';
 export * from './peers.ts';

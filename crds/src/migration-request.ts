@@ -3,16 +3,16 @@
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
 import {
-  Count,
+  commonStatus,
   DnsName,
   Message,
   Milliseconds,
   ObjectMeta,
-  Timestamp,
   TtlSecondsAfterFinished,
 } from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
+import { Inspection } from './inspection.ts';
 import { API_VERSION } from './names.ts';
 import { Deadlines, Placement, TriedNodes } from './placement.ts';
 import { Report } from './steps.ts';
@@ -30,6 +30,14 @@ export const MigrationRequestSpec = z
     cancel: z.boolean().default(false).meta({
       description: 'Stop the move if nothing is decided yet. It can be set, not unset.',
     }),
+    dryRun: z
+      .boolean()
+      .default(false)
+      .meta({
+        description:
+          'Only look whether the pod can be moved: the request ends with what would be moved or with everything that is in ' +
+          'the way (status.inspection). Nothing is created, and the pod is not touched.',
+      }),
     onSourceLoss: OnSourceLoss.default('Fail').meta({
       description:
         'What the operator does when the source is lost before the decision (its node was reset or a container ended). ' +
@@ -50,6 +58,7 @@ export const MigrationRequestSpec = z
           '(!has(self.targetNodeName) || self.targetNodeName == oldSelf.targetNodeName)',
         message: 'targetNodeName is immutable',
       },
+      { rule: 'self.dryRun == oldSelf.dryRun', message: 'dryRun is immutable' },
       { rule: 'self.timeouts == oldSelf.timeouts', message: 'timeouts are immutable' },
       { rule: 'self.onSourceLoss == oldSelf.onSourceLoss', message: 'onSourceLoss is immutable' },
       {
@@ -66,6 +75,7 @@ export type MigrationRequestSpec = z.infer<typeof MigrationRequestSpec>;
 
 export const MigrationPhase = z.enum([
   'Pending',
+  'Inspecting',
   'Preparing',
   'Holding',
   'Transferring',
@@ -81,7 +91,11 @@ export type MigrationPhase = z.infer<typeof MigrationPhase>;
 /** From the pod's annotations when the operator accepted the request. Later changes of the annotations do not count. */
 export const PeersStatus = z
   .object({
-    rnrRetry: z.int().min(1).max(7).meta({ format: 'int32' }),
+    rnrRetry: z.int().min(1).max(7).meta({
+      format: 'int32',
+      description:
+        'How often the peers repeat an operation that is not received: rnr_retry of their queue pairs.',
+    }),
     rnrTimer: z
       .int()
       .min(0)
@@ -89,15 +103,20 @@ export const PeersStatus = z
       .meta({ format: 'int32', description: 'Code of the RNR timer that the held device sends.' }),
     retryBudgetMs: Milliseconds.meta({ description: 'How many milliseconds a hold may last.' }),
   })
-  .meta({ description: 'Retry limit of the pod’s peers. Absent: they retry without a limit.' });
+  .meta({
+    description:
+      'Retry limit of the pod’s peers, as its annotations say. Absent: the agent takes it from the pod’s queue pairs.',
+  });
 
 export const Recovery = z
   .object({
-    checkpointName: DnsName.optional(),
+    checkpointName: DnsName.optional().meta({
+      description: 'The CheckpointRequest that the pod is restored from.',
+    }),
     restoreRequestName: DnsName.optional().meta({
       description: 'The RestoreRequest that restores the pod. Absent: there is none.',
     }),
-    message: Message.optional(),
+    message: Message.optional().meta({ description: 'Why nothing is restored.' }),
   })
   .meta({
     description: 'What the operator does about a lost source, if spec.onSourceLoss asks for it.',
@@ -110,7 +129,10 @@ export type QueueCause = z.infer<typeof QueueCause>;
 
 export const Queue = z
   .object({
-    position: z.int().min(1).meta({ format: 'int32', description: '1 comes first.' }),
+    position: z
+      .int()
+      .min(1)
+      .meta({ format: 'int32', description: 'Place in the queue: 1 comes first.' }),
     waitsFor: QueueCause.meta({
       description:
         'Which limit is reached: of the cluster, of the pod’s node, of the nodes that it could move to. ' +
@@ -121,30 +143,32 @@ export const Queue = z
   .meta({ description: 'While the request waits for its turn. Ordered by age, then by name.' });
 export type Queue = z.infer<typeof Queue>;
 
-export const MigrationRequestStatus = z.object({
-  observedGeneration: Count.optional(),
-  phase: MigrationPhase.optional().meta({
-    description: 'Summary for people, derived from the other fields. Programs read the conditions.',
-  }),
-  startTime: Timestamp.optional(),
-  completionTime: Timestamp.optional(),
-  conditions: Conditions.optional(),
-  queue: Queue.optional(),
-  source: Placement.optional().meta({
-    description: 'The pod that runs now. Written by the operator.',
-  }),
-  target: Placement.optional().meta({
-    description: 'The pod that will run. Written by the operator.',
-  }),
-  triedNodes: TriedNodes.optional(),
-  peers: PeersStatus.optional(),
-  deadlines: Deadlines.optional(),
-  recovery: Recovery.optional(),
-  report: Report.optional(),
-  decision: Decision.optional(),
-  sourceAgent: SourceAgent.optional(),
-  targetAgent: TargetAgent.optional(),
-});
+export const MigrationRequestStatus = z
+  .object({
+    ...commonStatus,
+    phase: MigrationPhase.optional().meta({
+      description:
+        'Summary for people, derived from the other fields. Programs read the conditions.',
+    }),
+    conditions: Conditions.optional(),
+    queue: Queue.optional(),
+    inspection: Inspection.optional(),
+    source: Placement.optional().meta({
+      description: 'The pod that runs now. Written by the operator.',
+    }),
+    target: Placement.optional().meta({
+      description: 'The pod that will run. Written by the operator.',
+    }),
+    triedNodes: TriedNodes.optional(),
+    peers: PeersStatus.optional(),
+    deadlines: Deadlines.optional(),
+    recovery: Recovery.optional(),
+    report: Report.optional(),
+    decision: Decision.optional(),
+    sourceAgent: SourceAgent.optional(),
+    targetAgent: TargetAgent.optional(),
+  })
+  .meta({ description: 'How far the move is, and how it ended.' });
 export type MigrationRequestStatus = z.infer<typeof MigrationRequestStatus>;
 
 export const MigrationRequest = z.object({

@@ -18,10 +18,12 @@ export const annotations = {
   requestUid: 'sealift.dev/request-uid',
   /** Target pod: name of the rxe device to create (the source's). */
   rdmaDevice: 'sealift.dev/rdma-device',
-  /** Any pod: RNR timer code 0..31 that a held device sends. */
+  /** Any pod: RNR timer code 0..31 that a held device sends to peers without a retry limit. */
   rnrTimer: 'sealift.dev/rnr-timer',
-  /** Any pod: `rnr_retry` of its peers' queue pairs, 1..7; absent: 7, no limit. */
+  /** Any pod: `rnr_retry` of its peers' queue pairs, 1..7; 7: no limit. Absent: its own queue pairs say it. */
   peerRnrRetry: 'sealift.dev/peer-rnr-retry',
+  /** Any pod with a controller that Sealift does not know: `AfterResume` or `BeforeHold` (docs/adr/0019). */
+  handover: 'sealift.dev/controller-handover',
   /** Node: `host:port` of the agent's image receiver. */
   agentAddress: 'sealift.dev/agent-address',
   /** Node: what keeps its agent from moving pods, or pods with RDMA, as a sentence; absent: nothing. */
@@ -29,10 +31,12 @@ export const annotations = {
   /** Multus: the networks that a pod asks for, and those that it has. */
   networks: 'k8s.v1.cni.cncf.io/networks',
   networkStatus: 'k8s.v1.cni.cncf.io/network-status',
+  /** ReplicaSet controller: of several pods that are alike it deletes the one with the lowest cost first. */
+  deletionCost: 'controller.kubernetes.io/pod-deletion-cost',
 } as const;
 
 export const labels = {
-  /** Node: ABI of the node's driver, e.g. `rxe-5`; absent means no Sealift there. */
+  /** Node: ABI of the node's driver, e.g. `rxe-6`; absent means no Sealift there. */
   driverAbi: 'sealift.dev/driver-abi',
   /** Lease of an agent, in the chart's namespace: the name of its node's Lease is `agent-<node>`. */
   agent: 'sealift.dev/agent',
@@ -61,6 +65,8 @@ export const finalizers = {
   active: 'sealift.dev/active',
   /** On a CheckpointRequest: the agent deletes the images first. */
   images: 'sealift.dev/images',
+  /** On a Job's pod, of the Job controller: it counts the pod's end before the object goes. */
+  jobTracking: 'batch.kubernetes.io/job-tracking',
 } as const;
 
 /** Server-side-apply field managers: each owns its own part of a status. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The retry budget of a held pod's peers, from the pod's annotations. Pure. The operator refuses a request by it, the
-// agent limits the hold by it. Neither the pod's kernel nor the API knows how a peer's queue pair was set up, so the
-// user has to say.
+// agent limits the hold by it. Without the annotation the agent takes the pod's own queue pairs for their peers
+// (docs/adr/0018); with it the user says that the peers are set up otherwise.
 import { annotations } from './names.ts';
 import { PEER_MARGIN_MS } from './timeouts.ts';
 
@@ -54,6 +54,19 @@ export function peersOf(of: Readonly<Record<string, string | undefined>>): Peers
 const microseconds = (code: number): number => rnrTimerMicroseconds[code] ?? 0;
 export const rnrTimerMs = (code: number): number => microseconds(code) / 1000;
 
+/** The annotation says how the peers retry: it wins over what the pod's queue pairs say. @param of a pod's annotations */
+export const declaresPeers = (of: Readonly<Record<string, string | undefined>>): boolean =>
+  of[annotations.peerRnrRetry] !== undefined;
+
+/** The least retry budget that a move needs, in milliseconds, and the part of it that is the margin. */
+export function leastBudget(timeouts: { readonly peerMarginMs?: number | undefined }): {
+  leastMs: number;
+  marginMs: number;
+} {
+  const marginMs = marginOf(timeouts);
+  return { leastMs: marginMs + LEAST_MOVE_MS, marginMs };
+}
+
 /** How many milliseconds after the start of a hold the decision is due; undefined: no limit. */
 export function peerBudgetMs(
   { retryBudgetMs }: Pick<Peers, 'retryBudgetMs'>,
@@ -68,8 +81,7 @@ export function refuseShortRetryBudget(
   timeouts: { readonly peerMarginMs?: number | undefined },
 ): PeersRefusal | undefined {
   const { retryBudgetMs, rnrRetry, rnrTimer } = peers;
-  const margin = marginOf(timeouts);
-  const least = margin + LEAST_MOVE_MS;
+  const { leastMs: least, marginMs: margin } = leastBudget(timeouts);
   if (retryBudgetMs === undefined || retryBudgetMs >= least) return undefined;
   const timer = `${rnrTimerMs(rnrTimer)} ms, code ${rnrTimer}`;
   return {

@@ -3,14 +3,40 @@
 import { z } from 'zod';
 import { Count, Message, Reason, Timestamp, Uid } from './atoms.ts';
 
+/** The pod's controller, as the pod's ownerReferences name it. */
+export const PodController = z
+  .object({
+    apiVersion: z.string().max(300).meta({ description: 'Its group and version.' }),
+    kind: z.string().max(63).meta({ description: 'Its kind, as ReplicaSet.' }),
+    name: z.string().max(253).meta({ description: 'Its name.' }),
+    uid: Uid.meta({ description: 'Its UID.' }),
+    blockOwnerDeletion: z
+      .boolean()
+      .optional()
+      .meta({ description: 'As the source’s owner reference had it.' }),
+    handover: z.enum(['AfterResume', 'BeforeHold']).meta({
+      description:
+        'When the target takes the source’s place in its controller: after it has been resumed, as for a ReplicaSet; or before the source is held, as for a Job.',
+    }),
+  })
+  .meta({
+    description: 'Only of a source: its controller. The moved pod belongs to it afterwards.',
+  });
+export type PodController = z.infer<typeof PodController>;
+
 export const Placement = z.object({
-  nodeName: z.string().max(253),
-  podName: z.string().max(253).optional(),
-  podUID: Uid.optional(),
+  nodeName: z.string().max(253).meta({ description: 'Name of the node.' }),
+  podName: z
+    .string()
+    .max(253)
+    .optional()
+    .meta({ description: 'Name of the pod, in the namespace of the request.' }),
+  podUID: Uid.optional().meta({ description: 'UID of the pod. Absent: it is not created yet.' }),
   restarts: Count.optional().meta({
     description:
       'Only of a source: how often its containers had been restarted when the operator accepted the request.',
   }),
+  controller: PodController.optional(),
   agentAddress: z
     .string()
     .max(300)
@@ -21,10 +47,10 @@ export type Placement = z.infer<typeof Placement>;
 
 /** A target that was given up before the source had been touched. */
 export const TriedNode = z.object({
-  nodeName: z.string().max(253),
-  podUID: Uid.optional(),
-  reason: Reason,
-  message: Message,
+  nodeName: z.string().max(253).meta({ description: 'Name of the node.' }),
+  podUID: Uid.optional().meta({ description: 'UID of the target pod that was created there.' }),
+  reason: Reason.meta({ description: 'Why the node could not take the target, as one word.' }),
+  message: Message.meta({ description: 'Why the node could not take the target.' }),
 });
 export const TriedNodes = z.array(TriedNode).max(64).meta({
   'x-kubernetes-list-type': 'atomic',
@@ -34,7 +60,9 @@ export type TriedNode = z.infer<typeof TriedNode>;
 
 export const Deadlines = z
   .object({
-    prepare: Timestamp.optional(),
+    prepare: Timestamp.optional().meta({
+      description: 'When the target has to be at its create gate.',
+    }),
     blackout: Timestamp.optional().meta({
       format: 'date-time',
       description:

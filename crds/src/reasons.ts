@@ -8,6 +8,8 @@ export const reasons = {
   Accepted: 'The request is valid.',
   Queued: 'Too many moves are under way; the request waits for its turn.',
   Waiting: 'An earlier step has not finished.',
+  Inspecting: 'Dry run: the agent of the pod’s node looks at the pod.',
+  Movable: 'Dry run: nothing was found that would make a move fail.',
   TargetPodCreated: 'The target pod exists and is being prepared.',
   AtCreateGate: 'The target is prepared and waits for the images.',
   Held: 'The source is locked, held and frozen.',
@@ -21,6 +23,8 @@ export const reasons = {
   Committed: 'Decided: the target runs.',
 
   // Refused: the source is untouched
+  NotMovable: 'Dry run: a move would fail; status.inspection.findings says why.',
+  NotInspected: 'Dry run: the agent of the pod’s node has not looked at the pod in time.',
   PodNotFound: 'There is no such pod.',
   PodNotRunning: 'The pod is not in phase Running, or is being deleted.',
   ContainerNotRunning: 'A container of the pod is waiting, terminated or not ready.',
@@ -28,7 +32,7 @@ export const reasons = {
   NotSealiftRuntime: 'The pod does not use the RuntimeClass sealift.',
   ExecSessionOpen:
     'A program that kubectl exec or an exec probe has started runs in a container and would be lost.',
-  PodHasController: 'The pod belongs to a controller, which would replace it.',
+  PodHasController: 'The pod belongs to a controller with which it cannot be moved.',
   UnsupportedVolume: 'The pod has a volume that cannot be moved.',
   UnsupportedPod: 'The pod uses something that Sealift does not move.',
   SourceNodeUnavailable: 'The pod’s node has no working Sealift agent.',
@@ -59,6 +63,7 @@ export const reasons = {
   PodCompleted:
     'The source pod’s containers have ended with exit code 0: there is nothing left to move.',
   SourceGone: 'The source pod was deleted or replaced.',
+  ControllerChanged: 'The source pod no longer belongs to the controller that it had.',
   SourceLost: 'The source’s node was reset or a container ended: its memory is gone.',
   SourceFailed: 'The source’s agent reported a failure.',
   TargetUnschedulable: 'The scheduler found no room for the target pod.',

@@ -2,7 +2,7 @@
 // The schema of RestoreRequests: spec and status.
 import { z } from 'zod';
 import { SourceAgent, TargetAgent } from './agents.ts';
-import { Count, DnsName, ObjectMeta, Timestamp, TtlSecondsAfterFinished, Uid } from './atoms.ts';
+import { commonStatus, DnsName, ObjectMeta, TtlSecondsAfterFinished, Uid } from './atoms.ts';
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
@@ -73,29 +73,36 @@ export const RestorePhase = z.enum([
   'Cancelled',
 ]);
 
-export const RestoreRequestStatus = z.object({
-  observedGeneration: Count.optional(),
-  phase: RestorePhase.optional().meta({
-    description: 'Summary for people, derived from the other fields. Programs read the conditions.',
-  }),
-  startTime: Timestamp.optional(),
-  completionTime: Timestamp.optional(),
-  conditions: Conditions.optional(),
-  checkpointId: Uid.optional().meta({ description: 'Directory name of the images on both nodes.' }),
-  digest: z.string().max(128).optional(),
-  source: Placement.optional().meta({
-    description: 'The node that stores the checkpoint. Written by the operator.',
-  }),
-  target: Placement.optional().meta({
-    description: 'The pod that will run. Written by the operator.',
-  }),
-  triedNodes: TriedNodes.optional(),
-  deadlines: Deadlines.optional(),
-  report: Report.optional(),
-  decision: Decision.optional(),
-  sourceAgent: SourceAgent.optional(),
-  targetAgent: TargetAgent.optional(),
-});
+export const RestoreRequestStatus = z
+  .object({
+    ...commonStatus,
+    phase: RestorePhase.optional().meta({
+      description:
+        'Summary for people, derived from the other fields. Programs read the conditions.',
+    }),
+    conditions: Conditions.optional(),
+    checkpointId: Uid.optional().meta({
+      description: 'Directory name of the images on both nodes.',
+    }),
+    digest: z
+      .string()
+      .max(128)
+      .optional()
+      .meta({ description: 'Digest of the manifest of the images.' }),
+    source: Placement.optional().meta({
+      description: 'The node that stores the checkpoint. Written by the operator.',
+    }),
+    target: Placement.optional().meta({
+      description: 'The pod that will run. Written by the operator.',
+    }),
+    triedNodes: TriedNodes.optional(),
+    deadlines: Deadlines.optional(),
+    report: Report.optional(),
+    decision: Decision.optional(),
+    sourceAgent: SourceAgent.optional(),
+    targetAgent: TargetAgent.optional(),
+  })
+  .meta({ description: 'How far the restore is, and how it ended.' });
 export type RestoreRequestStatus = z.infer<typeof RestoreRequestStatus>;
 
 export const RestoreRequest = z.object({

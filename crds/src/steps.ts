@@ -21,9 +21,9 @@ export const StepName = z.enum([
 export type StepName = z.infer<typeof StepName>;
 
 export const Step = z.object({
-  name: StepName,
-  startTime: Timestamp,
-  endTime: Timestamp.optional(),
+  name: StepName.meta({ description: 'Name of the step.' }),
+  startTime: Timestamp.meta({ description: 'When the step began, by the clock of the node.' }),
+  endTime: Timestamp.optional().meta({ description: 'When the step ended. Absent: it has not.' }),
   deadline: Timestamp.optional().meta({
     format: 'date-time',
     description:
@@ -52,11 +52,11 @@ export type Bytes = z.infer<typeof Bytes>;
 
 export const ObjectCounts = z
   .object({
-    qp: Count.optional(),
-    cq: Count.optional(),
-    mr: Count.optional(),
-    srq: Count.optional(),
-    ah: Count.optional(),
+    qp: Count.optional().meta({ description: 'Queue pairs.' }),
+    cq: Count.optional().meta({ description: 'Completion queues.' }),
+    mr: Count.optional().meta({ description: 'Memory regions.' }),
+    srq: Count.optional().meta({ description: 'Shared receive queues.' }),
+    ah: Count.optional().meta({ description: 'Address handles.' }),
   })
   .meta({
     description:
@@ -66,26 +66,39 @@ export type ObjectCounts = z.infer<typeof ObjectCounts>;
 
 const StepDurations = z
   .object({
-    prepareMs: Milliseconds.optional(),
-    holdMs: Milliseconds.optional(),
-    freezeMs: Milliseconds.optional(),
-    dumpMs: Milliseconds.optional(),
-    transferMs: Milliseconds.optional(),
-    restoreMs: Milliseconds.optional(),
-    registerMs: Milliseconds.optional(),
-    decideMs: Milliseconds.optional(),
-    resumeMs: Milliseconds.optional(),
+    prepareMs: Milliseconds.optional().meta({
+      description: 'Milliseconds until the target was at its create gate.',
+    }),
+    holdMs: Milliseconds.optional().meta({
+      description: 'Milliseconds of locking the network and holding the RDMA device.',
+    }),
+    freezeMs: Milliseconds.optional().meta({ description: 'Milliseconds of freezing the tasks.' }),
+    dumpMs: Milliseconds.optional().meta({ description: 'Milliseconds of writing the images.' }),
+    transferMs: Milliseconds.optional().meta({
+      description: 'Milliseconds of sending the images until the target had verified them.',
+    }),
+    restoreMs: Milliseconds.optional().meta({
+      description: 'Milliseconds of restoring tasks and RDMA objects.',
+    }),
+    registerMs: Milliseconds.optional().meta({
+      description:
+        'Milliseconds of registering the memory regions, which is a part of the restore.',
+    }),
+    decideMs: Milliseconds.optional().meta({
+      description: 'Milliseconds until the decision was recorded.',
+    }),
+    resumeMs: Milliseconds.optional().meta({ description: 'Milliseconds of resuming the pod.' }),
   })
   .meta({ description: 'How long each step took.' });
 
 const Same = z
   .object({
-    qpn: z.boolean().optional(),
-    lkey: z.boolean().optional(),
-    rkey: z.boolean().optional(),
-    gid: z.boolean().optional(),
-    ip: z.boolean().optional(),
-    mac: z.boolean().optional(),
+    qpn: z.boolean().optional().meta({ description: 'Queue pair numbers.' }),
+    lkey: z.boolean().optional().meta({ description: 'Local keys of memory regions.' }),
+    rkey: z.boolean().optional().meta({ description: 'Remote keys of memory regions.' }),
+    gid: z.boolean().optional().meta({ description: 'GIDs of the RDMA devices.' }),
+    ip: z.boolean().optional().meta({ description: 'Addresses of their interfaces.' }),
+    mac: z.boolean().optional().meta({ description: 'MAC addresses of their interfaces.' }),
   })
   .meta({
     description:

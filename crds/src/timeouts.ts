@@ -63,7 +63,7 @@ const source = {
     .meta({
       format: 'int32',
       description:
-        'Only for peers with a retry limit (annotation sealift.dev/peer-rnr-retry): how many milliseconds of their ' +
+        'Only for peers with a retry limit: how many milliseconds of their ' +
         `retry budget are reserved for the decision and the resume. Absent: ${PEER_MARGIN_MS}.`,
     }),
 };

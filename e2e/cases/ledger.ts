@@ -31,6 +31,19 @@ async function oneMove(context: CaseContext): Promise<void> {
   await expectBalanced(pair, context.log, 'server');
 }
 
+async function thereAndBack(context: CaseContext): Promise<void> {
+  const pair = new LedgerPair(context, { qps: 2, rate: 120 });
+  await pair.start();
+  for (const way of ['there', 'back']) {
+    await pair.waitForOperations('client', 300);
+    context.log(`  ${way}`);
+    await pair.move('client');
+  }
+  await pair.waitForOperations('client', 300);
+  const result = await expectBalanced(pair, context.log, 'server');
+  expect(result.operations > 1200, `only ${result.operations} operations`);
+}
+
 /** Either end moves while `operations` more are done between the moves. */
 async function movesOfEither(
   context: CaseContext,
@@ -74,6 +87,12 @@ export const cases: readonly Case[] = [
     promise: 'A move loses, repeats, corrupts and reorders no operation.',
     inTest: true,
     run: oneMove,
+  },
+  {
+    name: 'ledger-there-and-back',
+    promise:
+      'A pod that moves to another node and back loses, repeats, corrupts and reorders nothing.',
+    run: thereAndBack,
   },
   ...(['client', 'server'] as const).map((endpoint) => ({
     name: `ledger-three-moves-${endpoint}`,

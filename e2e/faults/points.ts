@@ -189,6 +189,14 @@ export const recoveryPoints = beforeAndAfter(
   'operator.create-restore',
 );
 
+/** Pods that have a controller. `owner-deployment` and `owner-job` arm these. */
+export const controllerPoints = {
+  replicaSet: beforeAndAfter('operator', 'operator.retire-source', 'operator.attach-target'),
+  job: beforeAndAfter('operator', 'operator.detach-source'),
+  jobAborted: beforeAndAfter('operator', 'operator.attach-source', 'operator.detach-target'),
+  jobFinished: beforeAndAfter('operator', 'operator.end-source'),
+} as const;
+
 /**
  * Points that no move passes: the CRIU plugin holds a device only without an agent, and only the driver's own tests ask for a
  * device's list.
@@ -208,6 +216,7 @@ export function coveredPoints(): string[] {
       ...Object.values(checkpointPoints).flat(),
       ...keeperPoints,
       ...recoveryPoints,
+      ...Object.values(controllerPoints).flat(),
     ],
   ];
   const names = points.map(({ point }) => point.replace(/^plugin\./, '').replace(/\.\w+$/, ''));

@@ -3,7 +3,7 @@
 
 KIND_SH := e2e/kind/kind.sh
 
-.PHONY: kind-plan kind-cluster kind-up kind-down kind-env kind-image kind-load kind-status kind-logs
+.PHONY: kind-plan kind-cluster kind-up kind-down kind-env kind-image kind-load kind-status kind-logs kind-lane
 
 kind-plan: ## Say what kind-up has to make first, and how long that usually takes
 	@$(KIND_SH) plan driver native images
@@ -19,6 +19,10 @@ kind-up: kind-cluster build ## Start a kind cluster with SoftRoCE and Sealift: h
 
 kind-down: ## End the kind cluster
 	@$(KIND_SH) down
+
+# A case there and back, where that fits; else it says why not.
+kind-lane:
+	@$(KIND_SH) lane
 
 kind-env: ## Print shell lines for kubectl and helm: eval "$$(make -s kind-env)"
 	@$(KIND_SH) env

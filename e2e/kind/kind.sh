@@ -8,7 +8,7 @@ for part in config progress cache proc net debian builder binaries rootfs accel 
 	# shellcheck source=/dev/null
 	. "$here/../lab/lib/$part.sh"
 done
-for part in config binaries image machine engine cluster vm; do
+for part in config binaries image machine engine cluster published vm lane; do
 	# shellcheck source=/dev/null
 	. "$here/lib/$part.sh"
 done
@@ -31,6 +31,7 @@ usage() {
 		  address NODE|api-server       on the cluster's network
 		  logs [DIR]                    collect logs (default: \$KIND/logs)
 		  version                       kind's version
+		  lane                          what \`make test\` runs of kind, or why not
 		nodes: $KIND_NODES
 	E
 	exit 2
@@ -63,11 +64,14 @@ shared_up() {
 image_up() {
 	with_lab_lock shared_up
 	kind_binaries_up
-	kind_image_up
+	if cluster_image_is_own; then kind_image_up; else kind_tree_up; fi
 }
 
 kind_plan() {
 	local -a steps=() lacking
+	# Here and not after half an hour of building.
+	published_require
+	engine_require
 	[ -z "$(deps_missing)" ] || steps+=(deps)
 	[ -d "$CHECKOUT/node_modules" ] || steps+=(npm)
 	mapfile -t lacking < <(cache_missing image-node image-workloads builder kubernetes etcd runc kind-kind kind-kubernetes \
@@ -82,35 +86,57 @@ kind_plan() {
 	progress_plan "${steps[@]}"
 }
 
+# What an earlier kind-up has left unfinished is ended first.
 kind_up() {
 	lock
+	published_require
 	engine_require
 	image_up
+	if [ -e "$READY" ] && cluster_runs; then
+		log "already up"
+		return 0
+	fi
+	kind_end
 	engine >"$KIND/engine.new"
 	mv "$KIND/engine.new" "$KIND/engine"
 	case $(engine) in
-	docker)
-		progress_run kind-cluster cluster_create
-		progress_run kind-start cluster_furnish
+	docker | podman)
+		cluster_note_network
+		if cluster_image_is_own; then
+			progress_run kind-cluster cluster_create
+			progress_run kind-start cluster_furnish
+		else
+			progress_run kind-cluster published_create
+			progress_run kind-start published_furnish
+		fi
 		;;
 	vm)
 		machine_up
-		if proc_alive w1; then
-			log "already up"
-			return 0
-		fi
 		net_up
 		accel_name >/dev/null
 		vm_up
 		;;
 	esac
+	touch "$READY"
 	log "ready: $(cluster_kubectl get nodes --no-headers | awk '{printf "%s %s, ", $1, $2}' | sed 's/, $//')"
+}
+
+# cluster_runs: the VM, or the control plane's container, is there.
+cluster_runs() {
+	if [ "$(engine)" = vm ]; then proc_alive w1; else engine_node_pid "$KIND_CONTROL_PLANE" >/dev/null 2>&1; fi
+}
+
+# kind_end: end what runs of a cluster, whichever engine has it.
+kind_end() {
+	cluster_down
+	vm_down
+	rm -f "$KIND/engine" "$KIND/kubeconfig" "$READY"
 }
 
 kind_down() {
 	lock
-	case $(engine) in docker) cluster_down ;; vm) vm_down ;; esac
-	rm -f "$KIND/engine" "$KIND/kubeconfig"
+	kind_end
+	engine_say_undo
 }
 
 kind_env() {
@@ -120,7 +146,7 @@ kind_env() {
 
 kind_status() {
 	echo "engine: $(engine)"
-	[ "$(engine)" = docker ] || printf '%-24s %s\n' "VM ($(node_ip 1))" "$(proc_pid w1 || echo down)"
+	[ "$(engine)" != vm ] || printf '%-24s %s\n' "VM ($(node_ip 1))" "$(proc_pid w1 || echo down)"
 	[ ! -e "$KIND/kubeconfig" ] || cluster_kubectl get nodes -o wide
 }
 
@@ -129,7 +155,7 @@ kind_logs() {
 	mkdir -p "$out"
 	cp "$LAB_RUN"/*.log "$LAB_RUN"/*.console "$out/" 2>/dev/null || true
 	cluster_kubectl get pods,events,nodes -A -o wide >"$out/objects.txt" 2>&1 || true
-	engine_run sh -c 'dmesg; docker ps -a; rdma link' >"$out/engine.txt" 2>&1 </dev/null || true
+	engine_run sh -c 'dmesg; "$1" ps -a; rdma link' logs "$(engine_program)" >"$out/engine.txt" 2>&1 </dev/null || true
 	for node in $KIND_NODES; do
 		engine_exec "$node" 'journalctl -b --no-pager -o short-precise -n 2000; crictl ps -a; ip addr; ip route' >"$out/$node.txt" 2>&1 </dev/null || true
 	done
@@ -154,5 +180,6 @@ part) [ $# -eq 2 ] || usage; cluster_part "$@" ;;
 address) [ $# -eq 1 ] || usage; cluster_node_address "$@" ;;
 logs) kind_logs "$@" ;;
 version) "$KIND/bin/kind" version -q ;;
+lane) lane ;;
 *) usage ;;
 esac

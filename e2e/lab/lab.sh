@@ -3,7 +3,7 @@
 # The lab's commands; see README.md. lab.mk has a make target for most of them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-for part in config progress cache proc net pki binaries debian builder rootfs accel control-plane node load snapshot deps report; do
+for part in config progress cache proc net pki binaries debian builder rootfs containerd accel control-plane node load snapshot deps report; do
 	# shellcheck source=/dev/null
 	. "$here/lib/$part.sh"
 done
@@ -43,7 +43,8 @@ lab_plan() {
 	local -a steps=() lab
 	[ -z "$(deps_missing)" ] || steps+=(deps)
 	[ -d "$CHECKOUT/node_modules" ] || steps+=(npm)
-	mapfile -t lab < <(cache_missing image-node image-workloads builder kubernetes etcd runc node-tree node-disk snapshot)
+	mapfile -t lab < <(cache_missing image-node image-workloads builder kubernetes etcd runc node-tree \
+		"node-disk$(rootfs_variant)" "snapshot$(rootfs_variant)")
 	steps+=("${lab[@]}")
 	[ ${#steps[@]} -eq 0 ] || steps+=(start)
 	[ -f "$CHECKOUT/build/images/agent.tar" ] || steps+=("$@")
@@ -52,6 +53,7 @@ lab_plan() {
 
 lab_up() {
 	lock
+	case $LAB_CONTAINERD in 1 | 2) ;; *) die "LAB_CONTAINERD: 1 or 2, not $LAB_CONTAINERD" ;; esac
 	pki_up
 	builder_up
 	binaries_up
@@ -62,12 +64,15 @@ lab_up() {
 	for n in $LAB_NODES; do proc_alive "w$n" || alive=; done
 	for part in $CONTROL_PLANE_PARTS; do proc_alive "$part" || alive=; done
 	if [ -n "$alive" ]; then
+		[ "$(cat "$LAB_RUN/containerd" 2>/dev/null || echo 1)" = "$LAB_CONTAINERD" ] ||
+			die "the lab is up, with another containerd: make lab-down first"
 		log "already up"
 		return 0
 	fi
 	# Half a lab can't be completed: VMs and etcd must be of the same moment.
 	lab_stop_all
 	accel_name >/dev/null
+	echo "$LAB_CONTAINERD" >"$LAB_RUN/containerd"
 	snapshot_up
 	log "ready: $(lab_kubectl get nodes --no-headers | awk '{printf "%s %s, ", $1, $2}' | sed 's/, $//')"
 }

@@ -66,6 +66,14 @@ export const lanes: readonly Lane[] = [
     optional: true,
   },
   {
+    // Before the lab is started: two cores carry one of them.
+    name: 'kind',
+    what: 'a pod there and back in a kind cluster, where there is a snapshot of it and time for it',
+    command: 'make --no-print-directory kind-lane',
+    counts: 'lines',
+    optional: true,
+  },
+  {
     name: 'e2e',
     what: 'the cases that matter most, on the lab',
     command: 'make --no-print-directory e2e-test',

@@ -19,8 +19,12 @@ export interface Case {
   readonly promise: string;
   /** `make test` runs it. */
   readonly inTest?: boolean;
+  /** It runs only if CASE names it: another case shows the same, together with its like. */
+  readonly onlyByName?: true;
   /** What it does to nodes. It is skipped where the cluster's provider cannot do that. */
   readonly needs?: readonly Ability[];
+  /** What it looks at before the suite installs Sealift. Not called where Sealift is there already. */
+  readonly beforeInstall?: (nodes: CaseContext['nodes']) => Promise<void>;
   run(context: CaseContext): Promise<void>;
 }
 
@@ -29,7 +33,7 @@ export class PromiseBrokenError extends Error {
   readonly code = 'PromiseBroken';
   constructor(message: string) {
     super(message);
-    this.name = 'NotHeldError';
+    this.name = 'PromiseBrokenError';
   }
 }
 

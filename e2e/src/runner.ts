@@ -8,6 +8,7 @@ import { top } from './command.ts';
 import { provider } from './provider/choice.ts';
 import { skipReason } from './provider/provider.ts';
 import type { CaseResult, Results } from './report.ts';
+import { isInstalled } from './sealift.ts';
 
 export interface Outcome {
   readonly name: string;
@@ -35,6 +36,16 @@ export async function allCases(): Promise<Case[]> {
     cases.push(...module.cases);
   }
   return cases;
+}
+
+/** Lets the cases look at a cluster without Sealift, if it is one, and those that will not be skipped. */
+export async function prepareCases(
+  cases: readonly Case[],
+  nodes: CaseContext['nodes'],
+): Promise<void> {
+  if (!provider.abilities.has('chart') || (await isInstalled())) return;
+  for (const one of cases)
+    if (skipReason(provider, one.needs) === undefined) await one.beforeInstall?.(nodes);
 }
 
 async function withNamespace(name: string, work: () => Promise<void>): Promise<void> {

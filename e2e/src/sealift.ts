@@ -93,6 +93,18 @@ export async function installSealift(log: (line: string) => void): Promise<void>
     );
 }
 
+/** Whether helm knows of a Sealift in this cluster, whole or not. */
+export async function isInstalled(): Promise<boolean> {
+  const releases = JSON.parse(await helm('list', '-a', '-n', 'sealift', '-o', 'json')) as unknown[];
+  return releases.length > 0;
+}
+
+/** As an administrator does. @throws CommandError when the chart's hook fails: then the nodes have what they had */
+export async function uninstallSealift(log: (line: string) => void): Promise<void> {
+  log('helm uninstall sealift');
+  await helm('uninstall', 'sealift', '--namespace', 'sealift', '--wait', '--timeout', '14m');
+}
+
 /** @param own values of the chart for this cluster */
 async function installChart(own: object, log: (line: string) => void): Promise<void> {
   const changed = await loadImages(log);

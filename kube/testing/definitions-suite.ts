@@ -20,6 +20,7 @@ export function definitionsSuite(f: Fixture): void {
       expect((await f.make()).spec).toEqual({
         podName: 'victim',
         cancel: false,
+        dryRun: false,
         onSourceLoss: 'Fail',
         timeouts: { prepareSeconds: 300, blackoutSeconds: 100 },
       });

@@ -52,6 +52,7 @@ interface Native {
     rnrTimer: number,
     timeoutMs: number,
     receiveDatagrams: boolean,
+    choose: boolean,
   ): Promise<void>;
   rxeResume(netns: Netns, device: string): Promise<void>;
   rxeObjects(netns: Netns, device: string): Promise<RxeObject[]>;
@@ -159,6 +160,8 @@ export function rxeQuery(of: { netns: Netns; device: string }): Promise<RxeInfo>
  * Holds every queue pair of the device, and those still to come.
  * `rnrTimer` is the RNR timer code (0..31) sent to peers; `timeoutMs` (1 to 60000) bounds the wait for
  * the driver's work queues to be idle (rejects with `ETIMEDOUT`, and the device is as it was).
+ * With `choose` each RC queue pair chooses between RNR NAK and silence, what its peer bears longer if it is set up the same
+ * (`RxeObject.peer`); `rnrTimer` is for peers that bear it for ever. Without it all answer RNR NAK with `rnrTimer`.
  * With `receiveDatagrams` UD queue pairs still receive, and the driver refuses to dump and restore until it holds the device
  * without. A device that is held takes over what a further call says.
  */
@@ -168,9 +171,12 @@ export function rxeHold(of: {
   rnrTimer: number;
   timeoutMs: number;
   receiveDatagrams: boolean;
+  choose: boolean;
 }): Promise<void> {
-  const { netns, device, rnrTimer, timeoutMs, receiveDatagrams } = of;
-  return call((addon) => addon.rxeHold(netns, device, rnrTimer, timeoutMs, receiveDatagrams));
+  const { netns, device, rnrTimer, timeoutMs, receiveDatagrams, choose } = of;
+  return call((addon) =>
+    addon.rxeHold(netns, device, rnrTimer, timeoutMs, receiveDatagrams, choose),
+  );
 }
 
 /**

@@ -73,6 +73,8 @@ export interface RxeInfo {
   receivesDatagrams: boolean;
   /** RNR timer code (0..31) in use while held. */
   rnrTimer: number;
+  /** Held, and each queue pair chooses between RNR NAK and silence. */
+  chooses: boolean;
   /** Objects on the device: queue pairs, completion queues, memory regions. */
   qps: number;
   cqs: number;
@@ -97,8 +99,28 @@ export interface RxeObject {
   type?: string;
   /** Of a queue pair: multicast groups that it is attached to; absent if there are none. */
   multicastGroups?: number;
+  /** Of a queue pair or an address handle: its source address is no longer in the GID table; absent if it is. */
+  sourceAddressLost?: boolean;
   /** Of a region: it is over plain memory of a process. */
   isUserMemory?: boolean;
+  /** Of an RC queue pair in RTS, SQD or SQE. */
+  peer?: RxePeer;
+}
+
+/** How the peer of a queue pair retries if it is set up as the queue pair is, and what a hold that chooses makes of it. */
+export interface RxePeer {
+  /** `rnr_retry`, 0..7. */
+  rnrRetry: number;
+  /** `retry_cnt`, 0..7. */
+  retryCount: number;
+  /** Code of the response timeout, 0..31: 4.096 us x 2^code; 0: none. */
+  timeout: number;
+  /** The queue pair answers nothing; else RNR NAK, with `rnrTimer`. */
+  isSilent: boolean;
+  /** Code 0..31. */
+  rnrTimer: number;
+  /** For how many milliseconds it retries; absent: without a limit. */
+  budgetMs?: number;
 }
 
 /** A verbs context that a process has open. */

@@ -140,6 +140,7 @@ export class Agent {
       pods: this.#pods,
       gates: this.#gates,
       checkpointer: node.checkpointer,
+      inspector: node.inspector,
       restorer: node.restorer,
       store: node.store,
       send: node.send,

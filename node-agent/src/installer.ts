@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the agent does to its node besides serving: install, uninstall, and say what is lacking. main.ts calls it.
-import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -14,14 +13,14 @@ import {
   type Logger,
 } from '../../kube/src/index.ts';
 import { findContainerd, majorOf } from './node/install/containerd.ts';
-import { driverLoaded, loadDriver, loadedAbi } from './node/install/driver.ts';
+import { driverLoaded, loadDriver, loadedAbi, loadInfiniBand } from './node/install/driver.ts';
+import { loadedModules, noteLoaded, presentModules } from './node/install/loaded-modules.ts';
 import { oneAtATime } from './node/install/one-at-a-time.ts';
 import { multusProblem, runtimeProblem } from './node/install/problems.ts';
 import { installCni, installRelease } from './node/install/release.ts';
 import { knownRuntimeVersion } from './node/install/runtime-version.ts';
 import { addHandler, removeHandler, type RuntimeParts } from './node/install/runtime-handler.ts';
 import {
-  LOADED_MARK,
   refuseWhileUsed,
   removeEmptyDirectories,
   removeFiles,
@@ -31,6 +30,7 @@ import { uninstallNodes } from './node/install/uninstall-nodes.ts';
 import { withdrawNode, type NodeDescription } from './node/registration.ts';
 import { RdmaDriver } from './node/device/driver.ts';
 import { Host } from './node/host/host.ts';
+import { GUARDS } from './node/runtime/runc.ts';
 import { sharesKernel } from './support/shared-kernel.ts';
 import type { Config } from './support/config.ts';
 import { textOf } from './support/optional-file.ts';
@@ -50,12 +50,20 @@ export async function install(config: Config, log: Logger): Promise<void> {
   const problemFile = join(config.runDir, DRIVER_PROBLEM);
   await mkdir(config.runDir, { recursive: true });
   try {
-    await new RdmaDriver().checkNetnsMode();
-    const before = driverLoaded();
-    const abi = await withFaults('install.driver', () =>
-      loadDriver(new Host(config.host), `${config.installDir}/modules`),
-    );
-    if (!before) await writeFile(join(config.runDir, LOADED_MARK), '');
+    const host = new Host(config.host);
+    const before = presentModules();
+    let replacedDriver = false;
+    let abi;
+    try {
+      await loadInfiniBand(host);
+      await new RdmaDriver().checkNetnsMode();
+      ({ abi, replacedDriver } = await withFaults('install.driver', () =>
+        loadDriver(host, `${config.installDir}/modules`),
+      ));
+    } finally {
+      // Also where it ends half way: the uninstall takes out what is there.
+      await noteLoaded(config.runDir, before, replacedDriver);
+    }
     await rm(problemFile, { force: true });
     log.info({ abi }, 'driver loaded');
   } catch (error) {
@@ -119,10 +127,13 @@ export async function uninstall(config: Config, log: Logger): Promise<void> {
   const host = new Host(config.host);
   await refuseWhileUsed(host, runtimeBinary(config));
   await removeRuntimeHandler(config, log);
-  const loadedHere = existsSync(join(config.runDir, LOADED_MARK));
   // Where it is not known whether other nodes need the driver, it stays.
   const shared = (await sharesKernel(apiClient(), config.nodeName)) !== false;
-  const stays = await unloadDriver({ loadedHere, shared });
+  const stays = await unloadDriver({
+    host,
+    shared,
+    loaded: await loadedModules(config.runDir),
+  });
   log.info(
     { ...(stays === undefined ? {} : { because: stays }) },
     `driver ${stays === undefined ? 'unloaded' : 'stays'}`,
@@ -130,7 +141,9 @@ export async function uninstall(config: Config, log: Logger): Promise<void> {
   await withdrawNode(apiClient(), config.nodeName);
   // Last: sealift-host, with which the agent runs the host's programs, is among the files.
   await removeFiles(config);
-  await removeEmptyDirectories(host, [config.installDir, config.stateDir, config.runDir]);
+  await removeEmptyDirectories(host, [
+    ...[config.installDir, config.stateDir, config.runDir, GUARDS],
+  ]);
   log.info({ node: config.nodeName }, 'Sealift is off this node');
 }
 

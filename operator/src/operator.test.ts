@@ -18,6 +18,7 @@ import { conditionsOf } from '../testing/objects.ts';
 import { abortSuite } from '../testing/abort-suite.ts';
 import { agentsSuite } from '../testing/agents-suite.ts';
 import { controllersSuite } from '../testing/controllers-suite.ts';
+import { dryRunSuite } from '../testing/dry-run-suite.ts';
 import { lossSuite } from '../testing/loss-suite.ts';
 import { created } from '../testing/moving.ts';
 import { queueSuite } from '../testing/queue-suite.ts';
@@ -308,6 +309,7 @@ describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }
   abortSuite(() => c);
   restoreSuite(() => c);
   lossSuite(() => c);
+  dryRunSuite(() => c);
   queueSuite(() => c);
   controllersSuite(() => c);
   agentsSuite(() => c);

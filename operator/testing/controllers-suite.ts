@@ -1,43 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kubernetes' own controllers beside a move, with a real API server and a real kube-controller-manager.
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  migrationRequests,
-  pods,
-  type ApiObject,
-  type Pod,
-  type Resource,
-} from '../../kube/src/index.ts';
+import { migrationRequests, pods, type Pod } from '../../kube/src/index.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
+import { ControllerManager } from './controller-manager.ts';
 import { created, prepared } from './moving.ts';
+import { replicaSets } from './workloads.ts';
 
 const moves = migrationRequests;
-const replicaSets: Resource<ApiObject> = {
-  ...{ apiVersion: 'apps/v1', kind: 'ReplicaSet', plural: 'replicasets', namespaced: true },
-  parse: (json) => json as ApiObject,
-};
-
 export function controllersSuite(cluster: () => Cluster): void {
   describe('a ReplicaSet that is made in the middle of a move', { timeout: 90_000 }, () => {
-    let stop: (() => void) | undefined;
+    let manager: ControllerManager;
     let isMissing = false;
 
     beforeAll(() => {
-      const { server } = cluster();
-      const program = join(server.binaries, 'kube-controller-manager');
-      isMissing = !existsSync(program);
-      if (isMissing) return;
-      const names = 'replicaset-controller,garbage-collector-controller';
-      const flags = [`--kubeconfig=${server.kubeconfig}`, `--controllers=${names}`];
-      const others = ['--leader-elect=false', '--secure-port=0', '--concurrent-gc-syncs=2'];
-      const tied = ['--pdeathsig', 'KILL', program, ...flags, ...others];
-      const child = spawn('setpriv', tied, { stdio: 'ignore' });
-      stop = () => child.kill();
+      manager = new ControllerManager(cluster().server);
+      ({ isMissing } = manager);
+      if (!isMissing) manager.start();
     });
-    afterAll(() => stop?.());
+    afterAll(() => manager.stop());
 
     /** Takes every pod that is labelled `app: <name>` and has no controller. */
     async function replicaSet(name: string): Promise<void> {

@@ -15,6 +15,7 @@ export function see(parts: Partial<Observed> = {}): Observed {
     others: [],
     checkpoints: [],
     restore: undefined,
+    controller: undefined,
     nodes: [node('a'), node('b')],
     load: new Map(),
     moves: { limits: defaultLimits, underWay: noMoves, position: 1, older: [] },

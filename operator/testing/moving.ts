@@ -21,7 +21,8 @@ export async function prepared(
 ): Promise<string> {
   await c.migrate(name, podName, spec);
   const target = await created(c, name);
-  await c.bind(target, 'b');
+  const { status } = await c.client.get(migrationRequests, 'default', name);
+  await c.bind(target, status?.target?.nodeName ?? '');
   await c.target(migrationRequests, name, { state: 'AtCreateGate' });
   await c.until(migrationRequests, name, {
     deadlines: { blackout: expect.any(String) as string },

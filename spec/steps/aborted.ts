@@ -98,6 +98,42 @@ export const aborted: readonly Row<'MigrationRequest'>[] = [
     model: ['target.TearDownTarget'],
   },
   {
+    step: 'Only for a pod of a Job: the operator gives the source the reference to the Job, and its finalizer.',
+    by: 'operator',
+    effect: 'AttachSource',
+    given: {
+      ...{ decision: cancelled, source: 'Sent', target: 'AtCreateGate' },
+      ...{ controller: 'BeforeHold', member: 'target' },
+    },
+    condition: ['Committed', 'False', 'Cancelled'],
+    phase: 'RollingBack',
+    faults: ['operator.attach-source'],
+  },
+  {
+    step: 'The operator takes both from the target: the Job does not count its end.',
+    by: 'operator',
+    effect: 'DetachTarget',
+    given: {
+      ...{ decision: cancelled, source: 'Sent', target: 'AtCreateGate' },
+      ...{ controller: 'BeforeHold', member: 'both' },
+    },
+    condition: ['Committed', 'False', 'Cancelled'],
+    phase: 'RollingBack',
+    faults: ['operator.detach-target'],
+  },
+  {
+    step: 'The Job has finished meanwhile and ended its pods: the operator ends the source too.',
+    by: 'operator',
+    effect: 'EndSource',
+    given: {
+      ...{ decision: cancelled, source: 'Resumed', target: 'TornDown', targetPod: 'absent' },
+      ...{ controller: 'BeforeHold', member: 'target', controllerFinished: true },
+    },
+    condition: ['Committed', 'False', 'Cancelled'],
+    phase: 'RollingBack',
+    faults: ['operator.end-source'],
+  },
+  {
     step: 'The operator deletes the target pod; its sandbox, device and lock go with it.',
     by: 'operator',
     effect: 'DeleteTarget',

@@ -83,6 +83,30 @@ export const committed: readonly Row<'MigrationRequest'>[] = [
     faults: ['operator.allow-traffic'],
   },
   {
+    step: 'Only for a pod of a ReplicaSet: the source is silent. The operator says that it is not ready, and the first one to delete.',
+    by: 'operator',
+    effect: 'RetireSource',
+    given: {
+      ...{ decision, source: 'Gone', target: 'Answering', targetPod: 'allowed' },
+      controller: 'AfterResume',
+    },
+    condition: ['Committed', 'True', 'Committed'],
+    phase: 'Resuming',
+    faults: ['operator.retire-source'],
+  },
+  {
+    step: 'The target is ready: the operator gives it the reference to the ReplicaSet, and deletes the source at once.',
+    by: 'operator',
+    effect: 'AttachTarget',
+    given: {
+      ...{ decision, source: 'Gone', target: 'Running', targetPod: 'ready' },
+      ...{ controller: 'AfterResume', member: 'retired' },
+    },
+    condition: ['Committed', 'True', 'Committed'],
+    phase: 'Resuming',
+    faults: ['operator.attach-target'],
+  },
+  {
     step: 'The source is silent: the operator deletes its pod.',
     by: 'operator',
     effect: 'DeleteSource',

@@ -73,18 +73,29 @@ export interface Given {
   readonly decision?: readonly [Outcome, ReasonName];
   /** `spec.cancel` is set; a RestoreRequest has none and is deleted. */
   readonly cancel?: true;
+  /** `spec.dryRun` is set. */
+  readonly dryRun?: true;
   /** The request has ended: status and reason of its condition Succeeded. */
   readonly finished?: readonly ['True' | 'False', ReasonName];
   /** Absent: the request has been accepted. `invalid`: it is new, and what it names does not exist. */
   readonly request?: 'new' | 'invalid' | 'deleted' | 'without finalizer';
   /** As many moves are under way as there may be. */
   readonly moves?: 'at the limit';
-  /** Absent: it exists, marked as a target. `unschedulable`: the scheduler has found no room for it. */
-  readonly targetPod?: 'absent' | 'allowed' | 'unschedulable';
+  /**
+   * Absent: it exists, marked as a target. `allowed`: Services may select it, and `ready`: they do.
+   * `unschedulable`: the scheduler has found no room for it.
+   */
+  readonly targetPod?: 'absent' | 'allowed' | 'ready' | 'unschedulable';
   /** Absent: the target's node is the first one. `given up`: it is in status.triedNodes. `next`: it replaces one of those. */
   readonly targetNode?: 'given up' | 'next';
   /** Absent: it runs. */
   readonly sourcePod?: 'absent';
+  /** The source has a controller, which asks for this handover (docs/adr/0019); absent: it has none. */
+  readonly controller?: 'AfterResume' | 'BeforeHold';
+  /** Who belongs to that controller; absent: the source. `retired`: the source, and it is marked as the one to delete. */
+  readonly member?: 'retired' | 'both' | 'target';
+  /** It is a Job that has finished. */
+  readonly controllerFinished?: true;
   /** The operator has looked once more at the containers that were resumed. */
   readonly lastLook?: true;
   /** `spec.ttlSecondsAfterFinished`, or `spec.retention` of a checkpoint, has passed. */

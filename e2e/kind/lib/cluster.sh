@@ -76,9 +76,8 @@ cluster_create() {
 # The VM's disk has kind and the image; this machine's engine gets the image here.
 cluster_kind() { if [ "$(engine)" = vm ]; then echo kind; else echo "$KIND/bin/kind"; fi; }
 cluster_image() {
-	[ "$(engine)" = docker ] || return 0
-	case $KIND_IMAGE in sealift.local/*) ;; *) return 0 ;; esac
-	docker import --change 'ENV container=docker' --change 'STOPSIGNAL SIGRTMIN+3' \
+	[ "$(engine)" != vm ] && cluster_image_is_own || return 0
+	engine_run docker import --change 'ENV container=docker' --change 'STOPSIGNAL SIGRTMIN+3' \
 		--change 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]' "$(kind_image_dir)/root.tar" "$KIND_IMAGE" >/dev/null
 }
 
@@ -181,7 +180,8 @@ cluster_cable() {
 
 # cluster_reset NODE: all of the node's processes die at once and its container starts anew.
 cluster_reset() {
-	engine_run sh -c 'docker kill -s KILL "$1" >/dev/null; docker start "$1" >/dev/null; rm -f "/run/sealift-kind/$1"' reset "$1" </dev/null
+	engine_run sh -c '"$2" kill -s KILL "$1" >/dev/null; "$2" start "$1" >/dev/null; rm -f "/run/sealift-kind/$1"' \
+		reset "$1" "$(engine_program)" </dev/null
 }
 
 # cluster_part stop|start NAME: static pods run as long as their manifest is there.
@@ -202,8 +202,20 @@ cluster_node_address() {
 	echo
 }
 
+# kind makes a network for all of its clusters and leaves it. The file says that this cluster was the first.
+CLUSTER_NETWORK_MARK=$KIND/network-is-new
+cluster_note_network() { engine_run docker network inspect kind >/dev/null 2>&1 </dev/null || touch "$CLUSTER_NETWORK_MARK"; }
+
+# cluster_down: remove what kind-up has made on this machine's engine. The VM's ends with the VM.
 cluster_down() {
-	[ "$(engine)" = docker ] || return 0
-	"$KIND/bin/kind" delete cluster --name "$KIND_CLUSTER" || true
-	docker network rm "$KIND_FABRIC" >/dev/null 2>&1 || true
+	[ "$(engine)" != vm ] || return 0
+	engine_run env KUBECONFIG=/run/sealift-kind.kubeconfig "$KIND/bin/kind" delete cluster --name "$KIND_CLUSTER" || true
+	engine_run docker network rm "$KIND_FABRIC" >/dev/null 2>&1 || true
+	[ ! -e "$CLUSTER_NETWORK_MARK" ] || engine_run docker network rm kind >/dev/null 2>&1 || true
+	rm -f "$CLUSTER_NETWORK_MARK"
+	! cluster_image_is_own || engine_run docker rmi "$KIND_IMAGE" >/dev/null 2>&1 || true
+	rm -rf /run/sealift-kind /run/sealift-kind.{yaml,kubeconfig}
 }
+
+# cluster_image_is_own: the nodes' image is the one that kind.sh makes.
+cluster_image_is_own() { case $KIND_IMAGE in sealift.local/*) ;; *) return 1 ;; esac; }

@@ -6,6 +6,8 @@
 KIND_SRC=$CHECKOUT/e2e/kind
 # All that kind-up makes is in here, but for what goes into the lab's cache.
 KIND=${KIND:-$CHECKOUT/build/kind}
+# A cluster that is whole has this file.
+READY=$KIND/ready
 KIND_CLUSTER=sealift
 KIND_CONTROL_PLANE=$KIND_CLUSTER-control-plane
 KIND_WORKERS="$KIND_CLUSTER-worker $KIND_CLUSTER-worker2"
@@ -21,6 +23,9 @@ KIND_REPOSITORY=sealift.local/kubernetes
 # Another image of a kind node, e.g. one that kind publishes, where it can be had. Its containerd, runc and control plane
 # are then its own.
 KIND_IMAGE=${KIND_IMAGE:-sealift.local/kind-node:dev}
+
+# The lab's own, before it is replaced: whether it is up.
+LANE_LAB_NETNS=$LAB_NETNS
 
 LAB_RUN=$KIND/run
 LAB_PKI=$KIND/pki

@@ -2,23 +2,41 @@
 # shellcheck shell=bash
 # Where Docker runs the nodes: on this machine, if its kernel can take the driver, else in the VM.
 
-# engine: `docker` or `vm`. KIND_ENGINE overrides the choice.
+# engine: `docker`, `podman` or `vm`. KIND_ENGINE overrides the choice, which is kept until kind-down.
 engine() {
 	if [ -n "${KIND_ENGINE:-}" ]; then
+		case $KIND_ENGINE in docker | podman | vm) ;; *) die "KIND_ENGINE: docker, podman or vm, not $KIND_ENGINE" ;; esac
 		echo "$KIND_ENGINE"
 	elif [ -s "$KIND/engine" ]; then
 		cat "$KIND/engine"
-	elif [ -d "/sys/module/ib_core" ] && docker info >/dev/null 2>&1; then
+	elif ! engine_kernel; then
+		echo vm
+	elif docker info >/dev/null 2>&1; then
 		echo docker
+	elif podman info >/dev/null 2>&1; then
+		echo podman
 	else
 		echo vm
 	fi
 }
 
-# engine_run COMMAND...: where Docker is. Standard input goes through.
+# engine_kernel: whether this machine's kernel can take the driver: it has InfiniBand, and headers to build the module for it.
+engine_kernel() {
+	[ -d /sys/module/ib_core ] && return 0
+	[ -d "/lib/modules/$(uname -r)/build" ] && modinfo ib_core >/dev/null 2>&1
+}
+
+# engine_program: what takes Docker's command line.
+engine_program() { if [ "$(engine)" = podman ]; then echo podman; else echo docker; fi; }
+
+# engine_run COMMAND...: where the engine is. Standard input goes through. `docker` stands for the engine's program.
 engine_run() {
 	case $(engine) in
 	docker) "$@" ;;
+	podman)
+		[ "$1" != docker ] || set -- podman "${@:2}"
+		KIND_EXPERIMENTAL_PROVIDER=podman "$@"
+		;;
 	vm) node_ssh 1 "$(printf '%q ' "$@")" ;;
 	esac
 }
@@ -27,15 +45,15 @@ engine_run() {
 # start, so the VM keeps the ids of a boot of its nodes.
 engine_node_pid() {
 	engine_run sh -c '
-		node=$1 memo=/run/sealift-kind/$1
+		node=$1 memo=/run/sealift-kind/$1 program=$2
 		pid=
 		[ ! -r "$memo" ] || read -r pid start <"$memo"
 		if [ -z "$pid" ] || [ "$(cut -d" " -f22 "/proc/$pid/stat" 2>/dev/null)" != "$start" ]; then
-			pid=$(docker inspect -f "{{.State.Pid}}" "$node") && [ "$pid" -gt 0 ] || exit 1
+			pid=$("$program" inspect -f "{{.State.Pid}}" "$node") && [ "$pid" -gt 0 ] || exit 1
 			mkdir -p /run/sealift-kind
 			echo "$pid $(cut -d" " -f22 "/proc/$pid/stat")" >"$memo"
 		fi
-		echo "$pid"' pid "$1" </dev/null
+		echo "$pid"' pid "$1" "$(engine_program)" </dev/null
 }
 
 # engine_exec NODE LINE: run a shell line on a node as root, in all of the node's namespaces.
@@ -45,14 +63,15 @@ engine_exec() {
 	engine_run nsenter -t "$pid" -m -u -i -n -p -C -r -w env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -c "$line"
 }
 
-# engine_require: what this machine's own engine needs of root, once. The VM has it from its boot.
+# engine_require: what this machine's own engine needs of root, once per boot. The VM has it from its boot.
 engine_require() {
-	[ "$(engine)" = docker ] || return 0
+	[ "$(engine)" != vm ] || return 0
 	local mode module
-	docker info >/dev/null 2>&1 || die "Docker does not answer. Start it, or set KIND_ENGINE=vm"
+	[ "$(id -u)" = 0 ] || die "a kind cluster on this machine's own engine needs root: its nodes get devices of this machine's kernel. Run make as root, or set KIND_ENGINE=vm on a machine where QEMU may make networks"
+	"$(engine_program)" info >/dev/null 2>&1 || die "$(engine_program) does not answer. Start it, or set KIND_ENGINE=vm"
 	mode=$(rdma system 2>/dev/null | grep -o 'netns [a-z]*') || true
 	module=$CHECKOUT/build/native/modules/$(uname -r)/rdma_rxe.ko
-	[ "$mode" = 'netns exclusive' ] && [ -d /sys/module/rdma_rxe ] && return 0
+	[ "$mode" = 'netns exclusive' ] && [ -e "$ENGINE_DRIVER/parameters/fault" ] && return 0
 	cat >&2 <<-E
 		kind's nodes share this machine's kernel. It needs, once per boot and as root:
 
@@ -61,10 +80,20 @@ engine_require() {
 		    insmod $module
 
 		The module has to be built for this kernel, $(uname -r):
-		    native/rxe/build.sh HEADERS LINUX-SOURCE $(dirname "$module")
-
+		    native/rxe/build.sh /lib/modules/$(uname -r)/build LINUX-SOURCE $(dirname "$module")
+		$(! [ -d "$ENGINE_DRIVER" ] || [ -e "$ENGINE_DRIVER/parameters/fault" ] ||
+			echo "The rdma_rxe that is loaded is not Sealift's: rmmod rdma_rxe first.")
 		To undo it after make kind-down: rmmod rdma_rxe; rdma system set netns shared.
 		KIND_ENGINE=vm needs none of it: then kind runs in a VM.
 	E
 	exit 1
+}
+
+# Sealift's driver has the parameter `fault`, the distribution's has not.
+ENGINE_DRIVER=/sys/module/rdma_rxe
+
+# engine_say_undo: what root has done for this machine's engine stays until root undoes it.
+engine_say_undo() {
+	[ ! -e "$ENGINE_DRIVER/parameters/fault" ] ||
+		log "the driver is still loaded. To undo what kind-up has asked for, as root: rmmod rdma_rxe; rdma system set netns shared"
 }

@@ -18,8 +18,10 @@ kind_image_key() {
 }
 kind_image_dir() { cache_dir kind-image "$(kind_image_key)"; }
 
+kind_tree_up() { cache_build kind-tree "$(kind_tree_key)" kind_tree_build; }
+
 kind_image_up() {
-	cache_build kind-tree "$(kind_tree_key)" kind_tree_build
+	kind_tree_up
 	KIND_IMAGE_KEY=$(kind_image_key)
 	cache_build kind-image "$(kind_image_key)" kind_image_build
 }

@@ -17,13 +17,25 @@ afterEach(() => rmSync(dir, { recursive: true }));
 /** Runs shell lines with the libraries of lab and kind, as kind.sh does. */
 function shell(lines: string, env: Record<string, string> = {}) {
   const parts = ['config', 'cache', 'proc', 'net', 'node', 'binaries', 'rootfs'];
-  const own = ['config', 'binaries', 'image', 'machine', 'engine', 'cluster', 'vm'];
+  const own = [
+    'config',
+    'binaries',
+    'image',
+    'machine',
+    'engine',
+    'cluster',
+    'published',
+    'vm',
+    'lane',
+  ];
   const sourced = [
     ...parts.map((part) => `. ${top}/e2e/lab/lib/${part}.sh`),
     ...own.map((part) => `. ${top}/e2e/kind/lib/${part}.sh`),
   ].join('\n');
   const done = spawnSync('bash', ['-c', `set -euo pipefail\n${sourced}\n${lines}`], {
     encoding: 'utf8',
+    // From a socket bash would take itself for started by rshd, and read .bashrc.
+    stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '', KIND: dir, ...env },
   });
   return { status: done.status, stdout: done.stdout.trim(), stderr: done.stderr };
@@ -38,12 +50,46 @@ describe('the engine', () => {
   });
 
   it('of this machine is refused with what root has to do, where the driver is missing', () => {
-    const fakes = 'docker() { :; }; rdma() { echo netns shared; };';
+    const fakes = 'docker() { :; }; rdma() { echo netns shared; }; id() { echo 0; };';
     const said = shell(`${fakes} engine_require`, { KIND_ENGINE: 'docker' });
     expect(said.status).not.toBe(0);
     expect(said.stderr).toContain('rdma system set netns exclusive');
     expect(said.stderr).toContain('To undo it');
     expect(shell('engine_require', { KIND_ENGINE: 'vm' }).status).toBe(0);
+  });
+
+  it('may be Podman, which then has each command of Docker’s, and kind is told', () => {
+    const fakes = 'podman() { echo "podman $*: $KIND_EXPERIMENTAL_PROVIDER"; };';
+    const said = (lines: string): string =>
+      shell(`${fakes} ${lines}`, { KIND_ENGINE: 'podman' }).stdout;
+    expect(said('engine_run docker network rm x')).toBe('podman network rm x: podman');
+    expect(said('engine_run sh -c \'echo "$KIND_EXPERIMENTAL_PROVIDER"\'')).toBe('podman');
+    expect(said('cluster_config')).toContain("apiServerAddress: '127.0.0.1'");
+    expect(shell('engine', { KIND_ENGINE: 'crio' }).stderr).toContain('not crio');
+  });
+
+  it('is this machine’s where it answers and the kernel can take the driver', () => {
+    const chosen = (kernel: string, docker: string, podman: string): string =>
+      shell(
+        `engine_kernel() { ${kernel}; }; docker() { ${docker}; }; podman() { ${podman}; }; engine`,
+      ).stdout;
+    expect(chosen('true', 'true', 'true')).toBe('docker');
+    expect(chosen('true', 'false', 'true')).toBe('podman');
+    expect(chosen('true', 'false', 'false')).toBe('vm');
+    expect(chosen('false', 'true', 'true')).toBe('vm');
+  });
+
+  it('of this machine is refused with another driver, and taken with Sealift’s in exclusive mode', () => {
+    const fakes = `docker() { :; }; rdma() { echo netns exclusive; }; id() { echo 0; }; ENGINE_DRIVER=${dir}/rdma_rxe;`;
+    mkdirSync(join(dir, 'rdma_rxe'));
+    const required = () => shell(`${fakes} engine_require`, { KIND_ENGINE: 'docker' });
+    expect(required().status).not.toBe(0);
+    expect(required().stderr).toContain('is not Sealift');
+    mkdirSync(join(dir, 'rdma_rxe/parameters'));
+    writeFileSync(join(dir, 'rdma_rxe/parameters/fault'), '');
+    expect(required().status).toBe(0);
+    const other = shell(`${fakes} id() { echo 1000; }; engine_require`, { KIND_ENGINE: 'docker' });
+    expect(other.stderr).toContain('needs root');
   });
 
   it('runs a line on a node with its quotes as they are', () => {
@@ -60,6 +106,29 @@ describe('the engine', () => {
   });
 });
 
+describe('a cluster that is not whole', () => {
+  /** What kind_up does, with everything that takes long replaced. */
+  const up = (lines: string): string[] => {
+    const script = shell(
+      `sed -n '/^kind_up() {/,/^}/p; /^cluster_runs() {/,/^}/p; /^kind_end() {/,/^}/p' ${top}/e2e/kind/kind.sh`,
+    ).stdout;
+    const fakes = `for f in lock image_up machine_up net_up accel_name; do eval "$f() { :; }"; done
+      log() { echo "$*"; }; vm_up() { echo up; }; vm_down() { echo down; }; cluster_kubectl() { :; };`;
+    const said = shell(`${script}\n${fakes} ${lines} kind_up`, { KIND_ENGINE: 'vm' });
+    expect([said.status, said.stderr]).toEqual([0, '']);
+    return said.stdout.split('\n').slice(0, 2);
+  };
+
+  it('is ended before a new one comes up', () => {
+    expect(up('proc_alive() { :; };')).toEqual(['down', 'up']);
+    expect(up('touch "$READY"; proc_alive() { return 1; };')).toEqual(['down', 'up']);
+  });
+
+  it('is another than one that is', () => {
+    expect(up('touch "$READY"; proc_alive() { :; };')).toEqual(['already up']);
+  });
+});
+
 describe('kind’s configuration', () => {
   it('names the image repository of the own image only', () => {
     const own = shell('cluster_config', { KIND_ENGINE: 'vm' }).stdout;
@@ -69,6 +138,71 @@ describe('kind’s configuration', () => {
     const published = shell('cluster_config', other).stdout;
     expect(published).not.toContain('imageRepository');
     expect(published).toContain("apiServerAddress: '127.0.0.1'");
+  });
+});
+
+describe('an image that kind.sh has not made', () => {
+  const published = { KIND_ENGINE: 'docker', KIND_IMAGE: 'example.test/node:v1' };
+
+  it('keeps its network, and has no own repository', () => {
+    const made = `cluster_create() { cluster_config; }; published_create`;
+    expect(shell(made, published).stdout).toContain('disableDefaultCNI: false');
+    expect(shell('cluster_config', published).stdout).toContain('disableDefaultCNI: true');
+  });
+
+  it('has Multus in front of the configuration of its own', () => {
+    const own = JSON.stringify({
+      cniVersion: '0.3.1',
+      name: 'kindnet',
+      plugins: [{ type: 'ptp' }],
+    });
+    writeFileSync(join(dir, 'own'), own);
+    const made = shell(`sh -c "$(declare -f published_multus); published_multus ${dir}/own"`);
+    expect(JSON.parse(made.stdout)).toMatchObject({
+      ...{ cniVersion: '0.3.1', type: 'multus' },
+      delegates: [JSON.parse(own) as object],
+    });
+  });
+
+  it('is refused for the VM', () => {
+    const inVm = shell('published_require', { ...published, KIND_ENGINE: 'vm' });
+    expect([inVm.status === 0, inVm.stderr]).toEqual([
+      false,
+      expect.stringContaining('reaches no registry'),
+    ]);
+    expect(shell('published_require', published).status).toBe(0);
+    expect(shell('published_require', { KIND_ENGINE: 'vm' }).status).toBe(0);
+  });
+});
+
+describe('the lane of make test', () => {
+  /** What lane_obstacle says where all is well but for what `lines` changes. */
+  const obstacle = (lines: string, env: Record<string, string> = {}): string => {
+    const well = 'cache_missing() { :; }; ip() { :; }; awk() { echo 20000; };';
+    const said = shell(`${well} ${lines} lane_obstacle`, { KIND_ENGINE: 'vm', ...env });
+    expect([said.status, said.stderr]).toEqual([0, '']);
+    return said.stdout;
+  };
+
+  it('runs from a snapshot, with memory and time', () => {
+    expect(obstacle('')).toBe('');
+    expect(obstacle('', { LANES_STARTED: String(Math.floor(Date.now() / 1000) - 60) })).toBe('');
+  });
+
+  it.each([
+    ['without a snapshot', 'cache_missing() { echo $1; };', 'no snapshot'],
+    ['beside the lab', 'ip() { echo 1234; };', 'make lab-down'],
+    ['with too little memory', 'awk() { echo 3000; };', '3000 MiB are free'],
+    ['beside a kind cluster', 'touch "$READY";', 'make kind-down'],
+    ['beside another command', 'exec 9>"$KIND/lock"; flock 9;', 'another command'],
+    ['too late', 'LANES_STARTED=$(($(date +%s) - 1800));', 'have taken 30 minutes'],
+  ])('is skipped %s, and says so', (_, lines, why) => {
+    expect(obstacle(lines)).toContain(why);
+  });
+
+  it('says in a line that e2e/lanes.ts counts why it is skipped', () => {
+    const said = shell('cache_missing() { echo $1; }; lane', { KIND_ENGINE: 'vm' });
+    expect([said.status, said.stdout]).toEqual([0, expect.stringMatching(/^skipped: .*snapshot/)]);
   });
 });
 

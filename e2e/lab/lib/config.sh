@@ -21,6 +21,8 @@ LAB_SERVICE_CIDR=10.96.0.0/16
 # Workers of a plain `lab-up`. A third VM can be a worker or a peer outside the cluster.
 LAB_NODES=${LAB_NODES:-1 2}
 LAB_MAX_NODE=3
+# Major version of the nodes' containerd: 1 is Debian's, 2 the build that kind's nodes have.
+LAB_CONTAINERD=${LAB_CONTAINERD:-1}
 LAB_MEMORY_MIB=${LAB_MEMORY_MIB:-2048}
 LAB_DISK_SIZE=8G
 # Image archives with the layers below Sealift's own. They are imported into the nodes' disk when it is made, at native

@@ -24,6 +24,8 @@ progress_table() {
 		node-tree|150|the nodes' Debian tree with their kernel|the package mirror
 		node-disk|45|the nodes' disk with their images|this machine's disk
 		snapshot|240|first boot of both nodes, kept as a snapshot|the emulated nodes
+		node-disk-containerd2|45|the nodes' disk, with containerd 2.x|this machine's disk
+		snapshot-containerd2|240|first boot of both nodes with containerd 2.x, kept as a snapshot|the emulated nodes
 		start|30|the lab, from its snapshot|the emulated nodes
 		debug-kernel|1200|user-mode Linux with KASAN, lockdep and kmemleak|the compiler
 		driver|60|kernel module rdma_rxe|the compiler

@@ -10,12 +10,17 @@ rootfs_tree() { cache_dir node-tree "$(rootfs_tree_key)"; }
 
 # Read many times in a run, during which it must not change: rootfs_up sets ROOTFS_KEY.
 rootfs_key() {
-	local archive
+	local key
 	[ -z "${ROOTFS_KEY:-}" ] || { echo "$ROOTFS_KEY" && return; }
-	cache_key "$(rootfs_tree_key)" "@$LAB_SRC/node" "@$LAB_SRC/pause" "@$LAB_SRC/image.ts" "$(declare -f rootfs_build_disk rootfs_finish_disk rootfs_seed_images)" \
+	key=$(cache_key "$(rootfs_tree_key)" "@$LAB_SRC/node" "@$LAB_SRC/pause" "@$LAB_SRC/image.ts" "$(declare -f rootfs_build_disk rootfs_finish_disk rootfs_seed_images)" \
 		"$(binaries_key kubernetes)" "$(binaries_key runc)" "@$LAB_PKI/ca.crt" "$LAB_DISK_SIZE" \
-		"$(rootfs_seed_sums)"
+		"$(rootfs_seed_sums)")
+	[ -z "$(rootfs_variant)" ] || key=$(cache_key "$key" "$(containerd_key)")
+	echo "$key"
 }
+
+# rootfs_variant: what names of disk and snapshot end in, with another containerd than Debian's.
+rootfs_variant() { [ "$LAB_CONTAINERD" = 1 ] || echo "-containerd$LAB_CONTAINERD"; }
 
 rootfs_seed_sums() {
 	local archive
@@ -25,12 +30,17 @@ rootfs_seed_sums() {
 	done
 }
 
-rootfs_dir() { cache_dir node-disk "$(rootfs_key)"; }
+rootfs_dir() { cache_dir "node-disk$(rootfs_variant)" "$(rootfs_key)"; }
 
 rootfs_up() {
 	cache_build node-tree "$(rootfs_tree_key)" rootfs_build_tree
+	[ "$LAB_CONTAINERD" = 1 ] || containerd_up
 	ROOTFS_KEY=$(rootfs_key)
-	cache_build node-disk "$(rootfs_key)" rootfs_build_disk
+	if [ "$LAB_CONTAINERD" = 1 ]; then
+		cache_build node-disk "$ROOTFS_KEY" rootfs_build_disk
+	else
+		cache_build "node-disk$(rootfs_variant)" "$ROOTFS_KEY" containerd_build_disk
+	fi
 }
 
 # The last hooks make the initrd again, with the lab's initramfs configuration.

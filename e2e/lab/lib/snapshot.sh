@@ -13,11 +13,11 @@ snapshot_key() {
 # snapshot_up: make the snapshot if there is none, then start the lab from it.
 snapshot_up() {
 	SNAPSHOT_KEY=$(snapshot_key)
-	cache_build snapshot "$SNAPSHOT_KEY" snapshot_build
+	cache_build "snapshot$(rootfs_variant)" "$SNAPSHOT_KEY" snapshot_build
 	progress_run start snapshot_start "$(snapshot_dir)"
 }
 
-snapshot_dir() { cache_dir snapshot "$(snapshot_key)"; }
+snapshot_dir() { cache_dir "snapshot$(rootfs_variant)" "$(snapshot_key)"; }
 
 # The first start: boot, wait until every node is Ready and has run a pod, so that the page cache contains what the next
 # pod needs, then take the snapshot.

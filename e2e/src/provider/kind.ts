@@ -26,7 +26,10 @@ function textOf(path: string): string | undefined {
   }
 }
 
-const own: readonly Ability[] = ['shell', 'images', 'cables', 'reset', 'control-plane'];
+/** The chart's default. */
+const UNINSTALL_SECONDS = 240;
+
+const own: readonly Ability[] = ['shell', 'images', 'chart', 'cables', 'reset', 'control-plane'];
 
 /** @param dir what kind-up has made, `build/kind` */
 export function kind(dir: string): Provider {
@@ -47,9 +50,14 @@ export function kind(dir: string): Provider {
       'own-kernel': 'all nodes of a kind cluster share one kernel',
       'outside-peer': "the one kernel has Sealift's driver, not the distribution's",
     },
-    // No pod of the cases is on the control plane's node.
     ...speed,
-    chartValues: { agent: { tolerations: [] } },
+    chartValues: {
+      agent: {
+        // No pod of the cases is on the control plane's node.
+        tolerations: [],
+        uninstallSeconds: UNINSTALL_SECONDS * speed.slowness,
+      },
+    },
     runOnNode: (node, line, timeoutMs) => command(['exec', node, line], timeoutMs),
     async unpack(node, archive, directory) {
       const line = `'${script}' exec ${node} 'tar -xz -C ${directory}' <'${archive}'`;

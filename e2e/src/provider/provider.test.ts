@@ -86,20 +86,7 @@ describe('a case that needs more than the provider can', () => {
   });
 });
 
-/** What in a case's file shows that it runs commands on nodes. */
-const SHELL = /\b(onNode|arm|disarm|waitUntilTripped|countResources|agentFiles|armedPoints)\(/;
-
 describe('the cases', () => {
-  test('that do anything to nodes say so: a file without a need does nothing to nodes', async () => {
-    const needing = new Set((await allCases()).filter((one) => one.needs).map((one) => one.name));
-    for (const file of ['bad-input', 'ledger', 'perftest', 'reopen']) {
-      const text = readFileSync(new URL(`../../cases/${file}.ts`, import.meta.url), 'utf8');
-      expect(SHELL.test(text), file).toBe(false);
-    }
-    for (const name of ['abort-criu-killed', 'plain-pod', 'move-ping-pong', 'probes-in-the-pause'])
-      expect(needing.has(name), name).toBe(true);
-  });
-
   test('that can run in kind are not skipped there', async () => {
     const kind = chooseProvider({ PROVIDER: 'kind' });
     const able = (await allCases()).filter((one) => !skipReason(kind, one.needs));

@@ -7,6 +7,7 @@ import type { MigrationRequest } from '../../../crds/src/index.ts';
 export const abilities = {
   shell: 'run a command on a node',
   images: 'load an image archive onto a node',
+  chart: 'install and uninstall Sealift',
   cables: 'pull the cable of a node',
   reset: 'reset a node',
   'control-plane': 'stop a part of the control plane',

@@ -35,6 +35,9 @@ struct address {
 	enum ibv_mtu mtu;
 };
 
+/* Of rnr_retry and retry_cnt, 0..7 each. */
+#define RETRY_COMBINATIONS 64
+
 struct retries {
 	int timeout; /* IB code: 4.096 us * 2^timeout */
 	int retry_count;

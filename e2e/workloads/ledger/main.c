@@ -31,6 +31,7 @@ static const char usage[] =
 	"  --timeout CODE     local ACK timeout, 4.096 us * 2^CODE (default 14)\n"
 	"  --retry-count N    0..7 (default 7)\n"
 	"  --rnr-retry N      0..7 (default 7, no limit)\n"
+	"  --retry-matrix N   queue pair i has rnr_retry (N + i) % 8 and retry_cnt (N + i) / 8\n"
 	"  --min-rnr-timer N  code 0..31 (default 12, 0.64 ms)\n"
 	"  --inject FAULT     lose, duplicate, corrupt or reorder one operation: the run must fail\n";
 
@@ -49,6 +50,7 @@ enum {
 	OPT_TIMEOUT,
 	OPT_RETRY_COUNT,
 	OPT_RNR_RETRY,
+	OPT_RETRY_MATRIX,
 	OPT_MIN_RNR_TIMER,
 	OPT_INJECT,
 	OPT_EVENTS,
@@ -74,6 +76,7 @@ static const struct option options[] = {
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "retry-count", required_argument, NULL, OPT_RETRY_COUNT },
 	{ "rnr-retry", required_argument, NULL, OPT_RNR_RETRY },
+	{ "retry-matrix", required_argument, NULL, OPT_RETRY_MATRIX },
 	{ "min-rnr-timer", required_argument, NULL, OPT_MIN_RNR_TIMER },
 	{ "inject", required_argument, NULL, OPT_INJECT },
 	{ 0 },
@@ -184,6 +187,10 @@ static bool take(struct settings *s, int opt, const char *arg)
 		ok = number(arg, 0, 7, &n);
 		s->retries.rnr_retry = (int)n;
 		break;
+	case OPT_RETRY_MATRIX:
+		ok = number(arg, 0, RETRY_COMBINATIONS - 1, &n);
+		s->first_combination = (int)n;
+		break;
 	case OPT_MIN_RNR_TIMER:
 		ok = number(arg, 0, 31, &n);
 		s->retries.min_rnr_timer = (int)n;
@@ -204,6 +211,7 @@ int main(int argc, char **argv)
 		.rate = 300,
 		.events = true,
 		.stall_seconds = 180,
+		.first_combination = -1,
 		.retries = { .timeout = 14, .retry_count = 7, .rnr_retry = 7,
 			     .min_rnr_timer = 12 },
 	};
@@ -221,6 +229,9 @@ int main(int argc, char **argv)
 	}
 	if (optind != argc)
 		return bad_usage("too many arguments");
+	if (s.first_combination >= 0 &&
+	    s.first_combination + (int)s.streams > RETRY_COMBINATIONS)
+		return bad_usage("--retry-matrix and --qps go beyond the last combination");
 	if (s.server == !!s.peer)
 		return bad_usage(s.server ? "a server takes no --peer" : "a client needs --peer");
 	setvbuf(stdout, NULL, _IOLBF, 0);

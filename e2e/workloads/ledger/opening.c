@@ -33,9 +33,23 @@ int open_all(struct side *side)
 	return s->datagrams ? datagrams_open(&side->datagrams, &side->endpoint) : 0;
 }
 
+/* What queue pair @i is set up with: both sides the same. */
+static struct retries retries_of(const struct settings *s, unsigned int i)
+{
+	struct retries retries = s->retries;
+	int combination = s->first_combination + (int)i;
+
+	if (s->first_combination >= 0) {
+		retries.rnr_retry = combination % 8;
+		retries.retry_count = combination / 8;
+	}
+	return retries;
+}
+
 int connect_all(struct side *side)
 {
 	const struct settings *s = side->settings;
+	struct retries retries;
 	unsigned int streams;
 	size_t size;
 	char line[CONTROL_LINE];
@@ -62,7 +76,8 @@ int connect_all(struct side *side)
 		ret = address_receive(&side->control, i, &side->streams[i].peer);
 		if (ret)
 			return broke("receive addresses", ret);
-		ret = stream_connect(&side->streams[i], &s->retries);
+		retries = retries_of(s, i);
+		ret = stream_connect(&side->streams[i], &retries);
 		if (ret)
 			return ret;
 	}

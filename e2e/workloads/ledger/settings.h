@@ -23,6 +23,7 @@ struct settings {
 	bool datagrams; /* beside the streams; both sides the same */
 	int stall_seconds;
 	struct retries retries;
+	int first_combination; /* of rnr_retry and retry_cnt, one for each stream; -1: all have those of retries */
 	enum inject inject;
 };
 

@@ -65,6 +65,7 @@ Napi::Value RxeQuery(const Napi::CallbackInfo& info) {
         object.Set("held", answer.held != 0);
         object.Set("rnrTimer", answer.rnr_timer);
         object.Set("receivesDatagrams", (answer.hold_flags & SEALIFT_RXE_HOLD_RECEIVE_UD) != 0);
+        object.Set("chooses", (answer.hold_flags & SEALIFT_RXE_HOLD_CHOOSE) != 0);
         object.Set("qps", answer.num_qp);
         object.Set("cqs", answer.num_cq);
         object.Set("mrs", answer.num_mr);
@@ -77,7 +78,9 @@ Napi::Value RxeHold(const Napi::CallbackInfo& info) {
   uint32_t rnr_timer = NumberArgument(info, 2, "rnrTimer", 31);
   uint32_t timeout_ms = NumberArgument(info, 3, "timeoutMs", SEALIFT_RXE_MAX_TIMEOUT_MS);
   bool receives = BooleanArgument(info, 4, "receiveDatagrams");
-  uint32_t flags = receives ? SEALIFT_RXE_HOLD_RECEIVE_UD : 0;
+  bool chooses = BooleanArgument(info, 5, "choose");
+  uint32_t flags = (receives ? SEALIFT_RXE_HOLD_RECEIVE_UD : 0) |
+                   (chooses ? SEALIFT_RXE_HOLD_CHOOSE : 0);
   return PromiseDone(info.Env(), PathArgument(info, 0, "netns"),
                      [=] { Hold(device, rnr_timer, timeout_ms, flags); });
 }

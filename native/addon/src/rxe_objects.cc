@@ -104,6 +104,17 @@ const char* KindName(uint32_t kind) {
   return kind < std::size(kNames) ? kNames[kind] : "other";
 }
 
+Napi::Object ToPeer(Napi::Env env, const Object& from) {
+  Napi::Object peer = Napi::Object::New(env);
+  peer.Set("rnrRetry", from.rnr_retry);
+  peer.Set("retryCount", from.retry_cnt);
+  peer.Set("timeout", from.timeout);
+  peer.Set("isSilent", from.silent != 0);
+  peer.Set("rnrTimer", from.rnr_timer);
+  if (from.budget_ms != SEALIFT_RXE_NONE) peer.Set("budgetMs", from.budget_ms);
+  return peer;
+}
+
 Napi::Object ToObject(Napi::Env env, const Object& from) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("kind", KindName(from.kind));
@@ -113,6 +124,8 @@ Napi::Object ToObject(Napi::Env env, const Object& from) {
   if (from.owner != 0) object.Set("owner", from.owner);
   if (from.kind == SEALIFT_RXE_KIND_QP) object.Set("type", QpTypeName(from.type));
   if (from.num_mcast != 0) object.Set("multicastGroups", from.num_mcast);
+  if (from.has_peer != 0) object.Set("peer", ToPeer(env, from));
+  if (from.flags & SEALIFT_RXE_OBJECT_NO_SOURCE) object.Set("sourceAddressLost", true);
   if (from.kind == SEALIFT_RXE_KIND_MR) object.Set("isUserMemory", from.type == kUserMemory);
   return object;
 }

@@ -61,6 +61,10 @@ function perftest(ns: string, ...more: string[]) {
   return { child, ended, output: () => text };
 }
 
+/** perftest's server waits for its client. */
+const isListening = (): boolean =>
+  execFileSync('ip', ['netns', 'exec', A, 'ss', '-ltnH']).toString().includes(':18515');
+
 const cases: [name: string, run: () => Promise<void>][] = [
   ['the mode is reported', async () => assert.equal(await addon.rdmaNetnsMode(), 'exclusive')],
   [
@@ -118,34 +122,42 @@ const cases: [name: string, run: () => Promise<void>][] = [
     async () => {
       const of = { netns: netns(A), device: 'rxea' };
       assert.equal((await addon.rxeQuery(of)).held, false);
-      const hold = (receiveDatagrams: boolean, rnrTimer = 22, timeoutMs = 5000) =>
-        addon.rxeHold({ ...of, rnrTimer, timeoutMs, receiveDatagrams });
-      for (const receives of [true, false]) {
-        await hold(receives);
-        const { held, rnrTimer, receivesDatagrams } = await addon.rxeQuery(of);
-        assert.deepEqual([held, rnrTimer, receivesDatagrams], [true, 22, receives]);
+      const hold = (receiveDatagrams: boolean, choose: boolean, rnrTimer = 22, timeoutMs = 5000) =>
+        addon.rxeHold({ ...of, rnrTimer, timeoutMs, receiveDatagrams, choose });
+      for (const [receives, chosen] of [
+        [true, true],
+        [false, true],
+        [true, false],
+        [false, false],
+      ] as const) {
+        await hold(receives, chosen);
+        const { held, rnrTimer, receivesDatagrams, chooses } = await addon.rxeQuery(of);
+        assert.deepEqual(
+          [held, rnrTimer, receivesDatagrams, chooses],
+          [true, 22, receives, chosen],
+        );
       }
       assert.equal((await addon.rxeQuery({ netns: netns(B), device: 'rxeb' })).held, false);
       await addon.rxeResume(of);
       await addon.rxeResume(of);
       assert.equal((await addon.rxeQuery(of)).held, false);
-      assert.equal(await code(hold(false, 32, 5)), 'BadArgument');
-      assert.equal(await code(hold(false, 1, 0)), 'EINVAL');
+      assert.equal(await code(hold(false, true, 32, 5)), 'BadArgument');
+      assert.equal(await code(hold(false, true, 1, 0)), 'EINVAL');
     },
   ],
   [
     'a stream is held and resumes; its objects are reported',
     async () => {
       const server = perftest(A, '-d', 'rxea');
-      const listening = () => execFileSync('ip', ['netns', 'exec', A, 'ss', '-ltnH']).toString();
-      await until(async () => listening().includes(':18515'));
+      await until(async () => isListening());
       const client = perftest(B, '-d', 'rxeb', '10.123.0.1');
       const of = { netns: netns(A), device: 'rxea' };
       const qp = async () =>
         (await addon.rdmaResources(of.netns, of.device)).qp.find((one) => one.type === 'RC');
       await until(async () => (await qp())?.state === 'RTS' || (await qp())?.state === 'RTR');
       await new Promise((resolve) => setTimeout(resolve, 1000));
-      await addon.rxeHold({ ...of, rnrTimer: 20, timeoutMs: 10_000, receiveDatagrams: false });
+      const mode = { receiveDatagrams: false, choose: true };
+      await addon.rxeHold({ ...of, ...mode, rnrTimer: 20, timeoutMs: 10_000 });
 
       const resources = await addon.rdmaResources(of.netns, of.device);
       const before = await qp();
@@ -176,6 +188,12 @@ const cases: [name: string, run: () => Promise<void>][] = [
       ip('-n', A, 'addr', 'add', '10.123.0.77/32', 'dev', 'va');
       const gidChange = 1 << 18;
       await until(async () => (await unread())[0] === (portActive | gidChange), 5000);
+      const peers = await addon.rxeObjects({ netns: netns(B), device: 'rxeb' });
+      assert.deepEqual(
+        peers.find(({ type }) => type === 'RC')?.peer,
+        { rnrRetry: 7, retryCount: 7, timeout: 14, isSilent: false, rnrTimer: 20 },
+        "perftest's client, which may send",
+      );
       const region = objects.find((one) => one.kind === 'mr' && one.number === mr.rkey);
       assert.deepEqual([region?.isUserMemory, region?.owner], [true, before.pid]);
       assert.equal(region?.context, ours?.context);
@@ -198,6 +216,30 @@ const cases: [name: string, run: () => Promise<void>][] = [
       assert.equal(client.child.exitCode, null);
       await addon.rxeResume(of);
       assert.deepEqual(await Promise.all([server.ended, client.ended]), [0, 0], client.output());
+    },
+  ],
+  [
+    'a queue pair that cannot be moved is reported with its type and owner',
+    async () => {
+      const of = { netns: netns(A), device: 'rxea' };
+      const server = perftest(A, '-d', 'rxea', '-c', 'UC');
+      await until(async () => isListening());
+      const client = perftest(B, '-d', 'rxeb', '-c', 'UC', '10.123.0.1');
+      const unreliable = async () =>
+        (await addon.rxeObjects(of)).find((one) => one.kind === 'qp' && one.type === 'UC');
+      await until(async () => (await unreliable()) !== undefined);
+      const found = await unreliable();
+      assert.ok(found?.owner && found.handle !== undefined);
+      assert.equal(found.peer, undefined, 'nobody repeats to it');
+      const open = await addon.rxeContexts({ ...of, pid: found.owner });
+      assert.deepEqual(
+        open.map(({ context }) => context),
+        [found.context],
+      );
+      for (const { child, ended } of [client, server]) {
+        child.kill();
+        await ended;
+      }
     },
   ],
   [

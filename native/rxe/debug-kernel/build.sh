@@ -29,6 +29,8 @@ grep '^CONFIG_' "$config" | grep -vxFf .config && {
 
 make -j"$(nproc)" linux modules
 make -s run-command KBUILD_RUN_COMMAND="scripts/package/install-extmod-build $out/headers"
+# UML has the processor's headers too, which that script does not know of.
+find arch/x86/Makefile.um arch/x86/include arch/x86/um -name '*.h' -o -name Makefile.um | tar -c -T - | tar -x -C "$out/headers"
 cp .config "$out/headers/"
 cp linux modules.builtin modules.order "$out/"
 make -s kernelrelease >"$out/release"

@@ -5,7 +5,7 @@ DEBUG_KERNEL_SH := native/rxe/debug-kernel/debug-kernel.sh
 
 .PHONY: debug-kernel debug-test debug-lane fuzz
 
-debug-kernel: lab-deps ## Build the debug kernel, about 20 minutes; not seen running yet, see its README
+debug-kernel: lab-deps ## Build the debug kernel, about 20 minutes
 	@$(DEBUG_KERNEL_SH) up
 
 debug-test: lab-deps ## Run the driver's tests under the debug kernel; ONLY='goes on' picks

@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The debug kernel: user-mode Linux, which runs as a process of this machine, at its speed, and needs no KVM.
-# usage: debug-kernel.sh up | test | lane | fuzz SECONDS SEED [EPOCHS]
+# usage: debug-kernel.sh up | test | lane | fuzz SECONDS SEED [EPOCHS] | run COMMAND
 #   up    make it, unless it is in the lab's cache
 #   test  run the driver's tests in it
 #   fuzz  run the fuzzer in it; what the kernel reports is in build/native/debug-kernel
-#   lane  the tests and a minute of the fuzzer, or, if it has not been made, say so
+#   run   run a command in it, say `rxe-tests/protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 meanwhile`
+#   lane  some of the tests and a minute of the fuzzer, or, if it has not been made, say so
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 lab=$here/../../../e2e/lab
@@ -14,9 +15,11 @@ for part in config progress cache debian builder rootfs; do
 	. "$lab/lib/$part.sh"
 done
 
-# Seconds of the fuzzer in a lane, and the most that the driver's tests may take there.
+# Seconds of the fuzzer in the lane, and the most that the driver's tests may take.
 LANE_FUZZ=60
-TESTS_SECONDS=1800
+TESTS_SECONDS=3600
+# Its tests: all that sends hostile images and calls, and one of each other kind. All of them: make debug-test.
+LANE_ONLY='^malformed$|^protocol$|takes its device along|^(traffic|ping-pong) .*both ends restored 10 times|fault point|destroyed at once|may not hold|mapped'
 
 kernel_key() { cache_key "@$here/config" "@$here/build.sh" "$(builder_kernel)" "$(declare -f kernel_build)"; }
 kernel_dir() { cache_dir debug-kernel "$(kernel_key)"; }
@@ -30,13 +33,14 @@ up() {
 }
 
 # The driver and its tests as they are now.
-share=$CHECKOUT/build/native/debug-kernel
+share=${DEBUG_KERNEL_DIR:-$CHECKOUT/build/native/debug-kernel}
 prepare() {
 	local kernel release sums
 	kernel=$(kernel_dir)
 	release=$(cat "$kernel/release")
 	mkdir -p "$share/lib/modules/$release"
 	cp "$kernel"/modules.* "$share/lib/modules/$release/"
+	: >"$share/lib/modules/$release/modules.builtin.modinfo" # depmod asks for it
 	sums=$(cache_key "@$here/../patches" "@$here/../src" "@$here/../uapi" "@$here/../build.sh" "$kernel")
 	if [ "$(cat "$share/sums" 2>/dev/null)" != "$sums" ]; then
 		builder_run env ARCH=um "$here/../build.sh" "$kernel/headers" /usr/src/linux-source-6.12.tar.xz "$share"
@@ -50,7 +54,7 @@ prepare() {
 
 # Lines of the kernel's log that are faults, and leaks.
 reports() {
-	grep -aE 'BUG|WARNING|KASAN|UBSAN|Oops|general protection|unable to handle|refcount|list_(add|del) corruption|ODEBUG|INFO: (task|trying)|possible .* lock' \
+	grep -aE 'BUG:|WARNING:|KASAN:|UBSAN:|Oops|general protection|unable to handle|refcount_t:|list_(add|del) corruption|ODEBUG:|INFO: (task|trying)|possible .* locking|inconsistent lock state|Call Trace:' \
 		"$share/dmesg" || true
 	cat "$share/kmemleak"
 }
@@ -64,8 +68,8 @@ run() {
 	tail -n +1 -f "$share/out" --pid=$$ &
 	shown=$!
 	builder_run timeout --kill-after=10 "$seconds" "$(kernel_dir)/linux" "mem=${DEBUG_KERNEL_MEMORY:-768M}" \
-		rootfstype=hostfs "rootflags=$(rootfs_tree)" ro con=null con0=null,fd:1 \
-		init=/bin/bash -- -c "\"mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mkdir /run/share; mount -t hostfs hostfs /run/share -o $share; exec bash /run/share/init.sh\"" \
+		rootfstype=hostfs "rootflags=$(rootfs_tree)" ro con=null con0=null,fd:1 ssl=none \
+		init=/bin/bash -- -c "\"mount -t proc proc /proc; mount -t tmpfs tmpfs /run; mkdir /run/share; mount -t hostfs hostfs /run/share -o hostfs=$share; exec bash /run/share/init.sh\"" \
 		>"$share/console" 2>&1 </dev/null || status=$?
 	sleep 1
 	kill "$shown"
@@ -90,11 +94,21 @@ tests() {
 	run "$TESTS_SECONDS" "rdma system set netns exclusive; ONLY='${ONLY:-}' bash rxe-tests/run.sh rxe-tests rdma_rxe.ko"
 }
 
+# Add a run without a report to the list of them, and say how much this driver has stood in all of them.
+fuzzed() {
+	local driver
+	driver=$(cat "$share/sums")
+	sed -n "s/^ok fuzzer: /$driver /p" "$share/out" >>"$share/fuzzed"
+	awk -v driver="$driver" '$1 == driver { calls += $2; runs++ }
+		END { printf "# this driver: %d calls in %d runs without a report\n", calls, runs }' "$share/fuzzed"
+}
+
 # fuzz SECONDS SEED [EPOCHS]
 fuzz() {
 	local status=0
 	run $(($1 + 600)) "$namespaces
 exec ip netns exec sl_a rxe-tests/fuzz sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 $*" || status=1
+	[ $status = 1 ] || fuzzed
 	echo "$((1 - status)) passed, $status failed"
 	return $status
 }
@@ -106,6 +120,8 @@ lane() {
 		return
 	fi
 	prepare
+	ONLY=${ONLY:-$LANE_ONLY}
+	echo "skipped: under the debug kernel, the driver's tests but $ONLY (make debug-test runs all of them)"
 	tests || status=1
 	fuzz "$LANE_FUZZ" "${SEED:-1}" || status=1
 	return $status
@@ -123,6 +139,13 @@ fuzz)
 	prepare
 	shift
 	fuzz "$@"
+	;;
+run)
+	up
+	prepare
+	shift
+	run "$TESTS_SECONDS" "$namespaces
+exec ip netns exec sl_a $*"
 	;;
 lane) lane ;;
 *) sed -n 's/^# usage: /usage: /p' "$0" >&2 && exit 2 ;;

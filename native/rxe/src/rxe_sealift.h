@@ -155,6 +155,7 @@ int rxe_restore_srq(struct rxe_srq *srq, const struct sealift_rxe_srq *in,
  * rxe_sealift_ah.c: the same of an address handle.
  * Return: 0; -EINVAL; -EADDRNOTAVAIL
  */
+bool rxe_av_has_lost_source(struct rxe_dev *rxe, const struct rxe_av *av);
 void rxe_dump_av(const struct rxe_av *av, const struct ib_gid_attr *sgid_attr,
 		 struct sealift_rxe_av *out);
 void rxe_dump_ah(const struct rxe_ah *ah, struct sealift_rxe_ah *out);

@@ -24,6 +24,27 @@ void rxe_dump_av(const struct rxe_av *av, const struct ib_gid_attr *sgid_attr,
 	out->network_type = av->network_type;
 }
 
+/*
+ * Is the path's source address no longer in the GID table, at the path's index?
+ * An entry that left stays invalid while a path has it, even if the address
+ * comes back: that gets another index. Reads the path alone, which a
+ * modify_qp() may be writing to; does not sleep.
+ */
+bool rxe_av_has_lost_source(struct rxe_dev *rxe, const struct rxe_av *av)
+{
+	struct rxe_av now = {};
+	union ib_gid gid;
+
+	if (!av->network_type)
+		return false;
+
+	if (rdma_query_gid(&rxe->ib_dev, RXE_PORT, av->grh.sgid_index, &gid))
+		return true;
+
+	rdma_gid2ip((struct sockaddr *)&now.sgid_addr, &gid);
+	return memcmp(&now.sgid_addr, &av->sgid_addr, sizeof(now.sgid_addr));
+}
+
 static int rxe_find_sgid(struct rxe_dev *rxe, const struct sealift_rxe_av *av)
 {
 	const struct ib_gid_attr *attr;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Hold a device: its queue pairs answer their peers with RNR NAKs, send no
- * requests and drop responses, so that their state does not change. Those of UD
- * may receive all the same, until a second hold ends that.
+ * Hold a device: its queue pairs put their peers off with RNR NAKs or silence,
+ * send no requests and drop responses, so that their state does not change.
+ * Those of UD may receive all the same, until a second hold ends that.
  */
 #include <linux/delay.h>
 #include <linux/sched/signal.h>
@@ -79,15 +79,17 @@ static int rxe_hold_settle(struct rxe_dev *rxe, unsigned long deadline)
 }
 
 int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
-	     unsigned long timeout)
+	     bool chooses, unsigned long timeout)
 {
 	struct rxe_hold *hold = &rxe->hold;
 	unsigned long deadline = jiffies + timeout;
 	u8 old_state = hold->state;
 	u8 old_timer = hold->timer;
+	bool old_chooses = hold->chooses;
 	int err;
 
 	WRITE_ONCE(hold->timer, timer);
+	WRITE_ONCE(hold->chooses, chooses);
 	WRITE_ONCE(hold->state, state);
 	/* pairs with the task's lock, taken between two runs of a task */
 	smp_mb();
@@ -97,6 +99,7 @@ int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
 		return 0;
 
 	WRITE_ONCE(hold->timer, old_timer);
+	WRITE_ONCE(hold->chooses, old_chooses);
 	if (old_state == RXE_NOT_HELD)
 		rxe_resume(rxe);
 	else

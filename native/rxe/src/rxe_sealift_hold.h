@@ -21,6 +21,16 @@ struct rxe_hold {
 	struct mutex	lock;	/* serialises hold, resume, dump and restore */
 	u8		state;	/* enum rxe_hold_state */
 	u8		timer;	/* RNR timer code that a held responder sends */
+	bool		chooses; /* each queue pair how to put its peer off */
+};
+
+#define RXE_HOLD_NO_LIMIT	U32_MAX
+
+/* How a held queue pair puts its peer off. */
+struct rxe_hold_answer {
+	bool	is_silent;	/* else RNR NAK */
+	u8	timer;		/* RNR timer code */
+	u32	budget_ms;	/* how long the peer retries, or NO_LIMIT */
 };
 
 void rxe_hold_init(struct rxe_hold *hold);
@@ -41,13 +51,14 @@ static inline bool rxe_is_held_fully(const struct rxe_hold *hold)
  * rxe_hold - hold all queue pairs of a device, present and future
  * @state: RXE_HELD or RXE_HELD_BUT_UD
  * @timer: RNR timer code, 0..31
+ * @chooses: queue pairs choose between RNR NAK and silence
  * @timeout: how long to wait for them to settle, in jiffies
  *
  * Context: process context, caller holds hold.lock.
  * Return: 0; -ETIMEDOUT or -ERESTARTSYS, then the device is as it was before.
  */
 int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
-	     unsigned long timeout);
+	     bool chooses, unsigned long timeout);
 
 /*
  * rxe_resume - end a hold
@@ -55,6 +66,23 @@ int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
  * Context: process context, caller holds hold.lock.
  */
 void rxe_resume(struct rxe_dev *rxe);
+
+/*
+ * rxe_sealift_retry.c
+ * Whether @qp has the attributes that tell how long its peer retries: those of
+ * an RC queue pair that may send.
+ */
+bool rxe_hold_knows_peer(const struct rxe_qp *qp);
+/*
+ * rxe_hold_choose - what a queue pair chooses in a hold
+ * @timer: RNR timer code for a peer without a limit
+ *
+ * Without the attributes: RNR NAK with @timer, no limit. Context: any.
+ */
+void rxe_hold_choose(const struct rxe_qp *qp, u8 timer,
+		     struct rxe_hold_answer *answer);
+/* RNR timer code of a held responder's answer to a new request; -1: silence */
+int rxe_hold_rnr_timer(const struct rxe_qp *qp);
 
 /* The rest of a held queue pair's RNR wait, in us; 0: no wait. */
 u32 rxe_hold_rnr_wait(struct rxe_qp *qp);

@@ -111,6 +111,25 @@ rxe_list_add(struct rxe_listing *list, u32 kind, u32 number,
 	return obj;
 }
 
+/* What a hold that chooses would do, and does. */
+static void rxe_list_peer(const struct rxe_dev *rxe, const struct rxe_qp *qp,
+			  struct sealift_rxe_device_object *obj)
+{
+	struct rxe_hold_answer answer;
+
+	if (!rxe_hold_knows_peer(qp))
+		return;
+
+	rxe_hold_choose(qp, READ_ONCE(rxe->hold.timer), &answer);
+	obj->has_peer = 1;
+	obj->rnr_retry = qp->attr.rnr_retry;
+	obj->retry_cnt = qp->attr.retry_cnt;
+	obj->timeout = qp->attr.timeout;
+	obj->silent = answer.is_silent;
+	obj->rnr_timer = answer.timer;
+	obj->budget_ms = answer.budget_ms;
+}
+
 /*
  * The caller holds the pool's lock: an object leaves the pool before its last
  * reference is dropped, so neither it nor what it points to is freed here.
@@ -145,8 +164,11 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 	case RXE_TYPE_AH: {
 		struct rxe_ah *ah = any;
 
-		rxe_list_add(list, SEALIFT_RXE_KIND_AH, ah->elem.index,
-			     ah->ibah.uobject);
+		obj = rxe_list_add(list, SEALIFT_RXE_KIND_AH, ah->elem.index,
+				   ah->ibah.uobject);
+		if (obj && rxe_av_has_lost_source(to_rdev(ah->ibah.device),
+						  &ah->av))
+			obj->flags |= SEALIFT_RXE_OBJECT_NO_SOURCE;
 		break;
 	}
 	case RXE_TYPE_SRQ: {
@@ -168,6 +190,10 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 		obj->owner = rxe_creator(&qp->ibqp.res);
 		obj->type = qp_type(qp);
 		obj->num_mcast = atomic_read(&qp->mcg_num);
+		rxe_list_peer(to_rdev(qp->ibqp.device), qp, obj);
+		if (rxe_av_has_lost_source(to_rdev(qp->ibqp.device),
+					   &qp->pri_av))
+			obj->flags |= SEALIFT_RXE_OBJECT_NO_SOURCE;
 		break;
 	}
 	case RXE_TYPE_CQ: {

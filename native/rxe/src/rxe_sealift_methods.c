@@ -7,6 +7,8 @@
 
 #include "rxe_sealift_methods.h"
 
+#define RXE_HOLD_FLAGS	(SEALIFT_RXE_HOLD_RECEIVE_UD | SEALIFT_RXE_HOLD_CHOOSE)
+
 /* The initial user namespace, not the device's: the kernel believes an image. */
 struct rxe_dev *rxe_sealift_dev(struct uverbs_attr_bundle *attrs)
 {
@@ -60,7 +62,9 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_QUERY)(
 	out.abi_version = SEALIFT_RXE_ABI_VERSION;
 	out.held = state != RXE_NOT_HELD;
 	if (state == RXE_HELD_BUT_UD)
-		out.hold_flags = SEALIFT_RXE_HOLD_RECEIVE_UD;
+		out.hold_flags |= SEALIFT_RXE_HOLD_RECEIVE_UD;
+	if (out.held && READ_ONCE(rxe->hold.chooses))
+		out.hold_flags |= SEALIFT_RXE_HOLD_CHOOSE;
 	out.rnr_timer = READ_ONCE(rxe->hold.timer);
 	out.num_qp = atomic_read(&rxe->qp_pool.num_elem);
 	out.num_cq = atomic_read(&rxe->cq_pool.num_elem);
@@ -93,7 +97,7 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HOLD)(
 
 	if (in.rnr_timer > 31 || !in.timeout_ms ||
 	    in.timeout_ms > SEALIFT_RXE_MAX_TIMEOUT_MS ||
-	    in.flags & ~SEALIFT_RXE_HOLD_RECEIVE_UD || in.reserved)
+	    in.flags & ~RXE_HOLD_FLAGS || in.reserved)
 		return -EINVAL;
 
 	if (in.flags & SEALIFT_RXE_HOLD_RECEIVE_UD)
@@ -104,6 +108,7 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HOLD)(
 
 	err = rxe_fault_around(RXE_FAULT_HOLD,
 			       rxe_hold(rxe, state, in.rnr_timer,
+					in.flags & SEALIFT_RXE_HOLD_CHOOSE,
 					msecs_to_jiffies(in.timeout_ms)));
 	mutex_unlock(&rxe->hold.lock);
 

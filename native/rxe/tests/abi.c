@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 5, as images and other programs know them. A
+ * The structs of ABI version 6, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,7 +24,7 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 5);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 6);
 	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_AH, 16);
 	SIZE(query, 64);
 	SIZE(hold, 16);
@@ -33,7 +33,7 @@ int main(void)
 	SIZE(object, 8);
 	SIZE(context, 32);
 	SIZE(list, 8);
-	SIZE(device_object, 32);
+	SIZE(device_object, 40);
 	SIZE(fd, 8);
 	SIZE(ring, 32);
 	SIZE(cq, 72);
@@ -60,6 +60,9 @@ int main(void)
 	PLACE(srq, limit, 52);
 	PLACE(mr, lkey, 28);
 	PLACE(device_object, num_mcast, 24);
+	PLACE(device_object, budget_ms, 28);
+	PLACE(device_object, rnr_timer, 37);
+	PLACE(device_object, flags, 38);
 	PLACE(ah, number, 12);
 	PLACE(ah, av, 16);
 	PLACE(qp, last_wqe_reached, 84);

@@ -138,7 +138,7 @@ void endpoint_init(struct endpoint *e)
 		err(1, "INIT");
 }
 
-int endpoint_try_connect(struct endpoint *e, const struct endpoint_path *path)
+int endpoint_try_receive(struct endpoint *e, const struct endpoint_path *path)
 {
 	struct ibv_qp_attr attr = {
 		.qp_state = IBV_QPS_RTR,
@@ -157,16 +157,16 @@ int endpoint_try_connect(struct endpoint *e, const struct endpoint_path *path)
 			},
 		},
 	};
-	int ret;
 
-	ret = ibv_modify_qp(e->qp, &attr, IBV_QP_STATE | IBV_QP_AV |
-			    IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
-			    IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
-			    IBV_QP_MIN_RNR_TIMER);
-	if (ret)
-		return ret;
+	return ibv_modify_qp(e->qp, &attr, IBV_QP_STATE | IBV_QP_AV |
+			     IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
+			     IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
+			     IBV_QP_MIN_RNR_TIMER);
+}
 
-	attr = (struct ibv_qp_attr){
+int endpoint_try_connect(struct endpoint *e, const struct endpoint_path *path)
+{
+	struct ibv_qp_attr attr = {
 		.qp_state = IBV_QPS_RTS,
 		.sq_psn = path->sq_psn,
 		.timeout = path->timeout,
@@ -174,6 +174,11 @@ int endpoint_try_connect(struct endpoint *e, const struct endpoint_path *path)
 		.rnr_retry = path->rnr_retry,
 		.max_rd_atomic = 4,
 	};
+	int ret = endpoint_try_receive(e, path);
+
+	if (ret)
+		return ret;
+
 	return ibv_modify_qp(e->qp, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN |
 			     IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
 			     IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC);

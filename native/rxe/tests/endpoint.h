@@ -53,6 +53,8 @@ void endpoint_init(struct endpoint *e);
 void endpoint_connect(struct endpoint *e, const struct endpoint_path *path);
 /* The same without an end of the process. Return: 0 or errno */
 int endpoint_try_init(struct endpoint *e);
+/* From INIT to RTR only. */
+int endpoint_try_receive(struct endpoint *e, const struct endpoint_path *path);
 int endpoint_try_connect(struct endpoint *e, const struct endpoint_path *path);
 void endpoint_close(struct endpoint *e);
 

@@ -191,7 +191,7 @@ int main(int argc, char **argv)
 	double start = now_ms(), seconds, said = 0, limit;
 	unsigned long epochs = 0, most;
 	struct fuzz_counts *counts;
-	uint64_t seed;
+	uint64_t first, seed;
 	bool ok;
 	int log;
 
@@ -202,7 +202,7 @@ int main(int argc, char **argv)
 		argv[1], argv[2], argv[3], argv[4], argv[5]
 	};
 	limit = atof(argv[6]);
-	seed = strtoull(argv[7], NULL, 0);
+	first = seed = strtoull(argv[7], NULL, 0);
 	most = argc > 8 ? strtoul(argv[8], NULL, 0) : -1UL;
 	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -219,7 +219,8 @@ int main(int argc, char **argv)
 		}
 	} while (ok && seconds < limit && ++epochs < most && ++seed);
 	say(counts, seconds, seed);
-	printf("%s fuzzer: %lu calls, stopped at seed %llu\n",
-	       ok ? "ok" : "not ok", counts->calls, (unsigned long long)seed);
+	printf("%s fuzzer: %lu calls in %.0f s, seeds %llu to %llu\n",
+	       ok ? "ok" : "not ok", counts->calls, seconds,
+	       (unsigned long long)first, (unsigned long long)seed);
 	return !ok;
 }

@@ -145,7 +145,7 @@ static struct sealift_rxe_hold some_hold(void)
 	return (struct sealift_rxe_hold){
 		.rnr_timer = any(4) ? any(40) : interesting(),
 		.timeout_ms = any(100),
-		.flags = any(4) ? any(2) : interesting(),
+		.flags = any(4) ? any(4) : interesting(),
 		.reserved = any(16) ? 0 : interesting(),
 	};
 }

@@ -103,20 +103,20 @@ void image_dump(struct image *img, int fd, int channel)
 		switch (o->type) {
 		case UVERBS_OBJECT_CQ:
 			dump_cq(o, fd);
-			o->map = ring_map(o->cq.ring.mmap_offset);
+			o->map = ring_map(fd, o->cq.ring.mmap_offset);
 			if (o->cq.channel != (channel >= 0 ? found.index :
 					      SEALIFT_RXE_NONE))
 				errx(1, "channel of the CQ: %u", o->cq.channel);
 			break;
 		case UVERBS_OBJECT_QP:
 			dump_qp(o, fd);
-			o->map = ring_map(o->qp.sq.mmap_offset);
+			o->map = ring_map(fd, o->qp.sq.mmap_offset);
 			if (o->qp.rq.size)
-				o->rq_map = ring_map(o->qp.rq.mmap_offset);
+				o->rq_map = ring_map(fd, o->qp.rq.mmap_offset);
 			break;
 		case UVERBS_OBJECT_SRQ:
 			dump_srq(o, fd);
-			o->map = ring_map(o->srq.ring.mmap_offset);
+			o->map = ring_map(fd, o->srq.ring.mmap_offset);
 			break;
 		case UVERBS_OBJECT_MR:
 			check(sl_dump_mr(fd, o->handle, &o->mr), "DUMP_MR");

@@ -39,7 +39,7 @@ static void test_device(struct traffic *t)
 	expect(-EINVAL, sl_hold(fd, TIMER, 0), "hold without timeout");
 	expect(-EINVAL, sl_hold(fd, TIMER, SEALIFT_RXE_MAX_TIMEOUT_MS + 1),
 	       "hold with too long a timeout");
-	expect(-EINVAL, sl_hold_with(fd, TIMER, 5000, 1 << 1),
+	expect(-EINVAL, sl_hold_with(fd, TIMER, 5000, 1 << 2),
 	       "hold with an unknown flag");
 	expect(-EINVAL, sl_call(fd, SEALIFT_RXE_OBJECT,
 				SEALIFT_RXE_METHOD_HOLD,

@@ -16,6 +16,8 @@ extern const struct protocol_case protocol_races_cases[];
 extern const struct protocol_case protocol_list_cases[];
 extern const struct protocol_case protocol_process_cases[];
 extern const struct protocol_case protocol_peer_cases[];
+extern const struct protocol_case protocol_retry_cases[];
+extern const struct protocol_case protocol_receive_cases[];
 extern const struct protocol_case protocol_srq_cases[];
 extern const struct protocol_case protocol_srq_events_cases[];
 extern const struct protocol_case protocol_srq_image_cases[];

@@ -2,11 +2,14 @@
 /* LIST and DUMP_MR: the objects of a device and their owners. */
 #include <err.h>
 #include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "datagram.h"
 #include "expect.h"
 #include "protocol.h"
 #include "scripted.h"
@@ -125,8 +128,112 @@ static void region_of_a_child(void)
 	expect(0, mr.owner, "it is nobody's then");
 }
 
+#define ADDRESS "10.99.0.99"
+
+static void run_ip(const char *verb)
+{
+	char path[128], dev[32] = "", cmd[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/infiniband/%s/parent",
+		 scripted_place.device);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%31s", dev) != 1)
+		err(1, "%s", path);
+	fclose(f);
+	snprintf(cmd, sizeof(cmd), "ip addr %s " ADDRESS "/24 dev %s", verb, dev);
+	if (system(cmd))
+		errx(1, "%s", cmd);
+}
+
+/* The device's table follows the interface some time later. */
+static bool has_gid(const struct scripted *s, const union ibv_gid *gid)
+{
+	struct ibv_gid_entry entry;
+	int i, tries;
+
+	for (tries = 0; tries < 300; tries++) {
+		for (i = 0; i < 16; i++)
+			if (!ibv_query_gid_ex(s->end.ctx, 1, i, &entry, 0) &&
+			    entry.gid_type == IBV_GID_TYPE_ROCE_V2 &&
+			    !memcmp(&entry.gid, gid, sizeof(*gid)))
+				return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+static uint32_t flags_of(const struct scripted *s, uint32_t kind,
+			 uint32_t handle, uint32_t context)
+{
+	struct sealift_rxe_list out;
+	uint32_t i;
+
+	if (sl_list(s->fd, objects, MAX_OBJECTS, &out))
+		errx(1, "LIST");
+	for (i = 0; i < out.count; i++)
+		if (objects[i].kind == kind && objects[i].handle == handle &&
+		    objects[i].context == context)
+			return objects[i].flags;
+	return ~0U;
+}
+
+/*
+ * A queue pair and an address handle whose source address the interface has
+ * lost: no target can restore them, and LIST says so before the hold.
+ */
+static void lost_source(void)
+{
+	struct endpoint_path to = { .qpn = SCRIPTED_QPN };
+	union ibv_gid gid = { .raw = { [10] = 0xff, 0xff, 10, 99, 0, 99 } };
+	struct sealift_rxe_context ctx;
+	struct sealift_rxe_ah ah;
+	struct ibv_ah *handle;
+	uint32_t number, other;
+	struct scripted s;
+	int tries;
+
+	scripted_open_end(&s, IBV_QPT_RC);
+	run_ip("add");
+	expect(1, has_gid(&s, &gid), "the address is in the table");
+	s.end.gid = gid;
+	scripted_peer_gid(&s, &to.gid);
+	endpoint_init(&s.end);
+	endpoint_connect(&s.end, &to);
+	handle = datagram_handle(&s.end, &to.gid);
+	if (sl_context(s.fd, NULL, 0, &ctx))
+		errx(1, "DUMP_CONTEXT");
+	expect(0, flags_of(&s, SEALIFT_RXE_KIND_AH, handle->handle, ctx.number),
+	       "a handle with a source address");
+	expect(0, flags_of(&s, SEALIFT_RXE_KIND_QP, s.end.qp->handle, ctx.number),
+	       "a queue pair with a source address");
+	run_ip("del");
+	for (tries = 0; tries < 300 && !flags_of(&s, SEALIFT_RXE_KIND_AH,
+						 handle->handle, ctx.number); tries++)
+		usleep(10000);
+	expect(SEALIFT_RXE_OBJECT_NO_SOURCE,
+	       flags_of(&s, SEALIFT_RXE_KIND_AH, handle->handle, ctx.number),
+	       "a handle whose source address has left");
+	expect(SEALIFT_RXE_OBJECT_NO_SOURCE,
+	       flags_of(&s, SEALIFT_RXE_KIND_QP, s.end.qp->handle, ctx.number),
+	       "a queue pair whose source address has left");
+	expect(0, flags_of(&s, SEALIFT_RXE_KIND_MR, s.end.mr->handle, ctx.number),
+	       "nothing is said of a region");
+	scripted_hold(&s);
+	if (sl_dump_ah(s.fd, handle->handle, &ah))
+		errx(1, "DUMP_AH");
+	ah.av.sgid_index = 0;
+	ah.number = 0;
+	if (raw_create_ah(s.fd, &ah, &other, &number))
+		errx(1, "CREATE_AH");
+	expect(-EADDRNOTAVAIL, sl_restore_ah(s.fd, other, &ah),
+	       "as RESTORE_AH would");
+	scripted_resume(&s);
+}
+
 const struct protocol_case protocol_list_cases[] = {
 	{ "list of a device", whole_device },
 	{ "region of a child", region_of_a_child },
+	{ "source address lost", lost_source },
 	{ 0 },
 };

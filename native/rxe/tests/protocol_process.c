@@ -23,7 +23,7 @@ static struct sealift_rxe_qp held_qp(struct scripted *s)
 /* Hold the device. Return: the send ring as the process has it mapped */
 static void *mapped_ring(struct scripted *s)
 {
-	return ring_map(held_qp(s).sq.mmap_offset);
+	return ring_map(s->fd, held_qp(s).sq.mmap_offset);
 }
 
 /* A WRITE is sent, changed in the ring, and acknowledged. */

@@ -78,7 +78,7 @@ static void carries_its_path(void)
 	    sl_dump_qp(u.s.fd, u.s.end.qp->handle, &none, &qp))
 		errx(1, "DUMP");
 	ud_post(&u, 4, 0, 0);
-	send_ring_path(ring_map(qp.sq.mmap_offset), qp.sq.index, &ah.av);
+	send_ring_path(ring_map(u.s.fd, qp.sq.mmap_offset), qp.sq.index, &ah.av);
 	if (ibv_destroy_ah(u.ah))
 		err(1, "ibv_destroy_ah");
 	shared_move_held(&u.s);

@@ -3,21 +3,22 @@
 
 #include <err.h>
 #include <stdio.h>
-#include <string.h>
+#include <sys/stat.h>
 
-void *ring_map(uint64_t offset)
+void *ring_map(int fd, uint64_t offset)
 {
-	unsigned long start, end, pgoff;
-	char line[512];
+	unsigned long start, pgoff, inode;
 	FILE *f = fopen("/proc/self/maps", "r");
+	struct stat file;
+	char line[512];
 
-	if (!f)
+	if (!f || fstat(fd, &file))
 		err(1, "/proc/self/maps");
 
 	while (fgets(line, sizeof(line), f)) {
-		if (strstr(line, "/dev/infiniband/uverbs") &&
-		    sscanf(line, "%lx-%lx %*s %lx", &start, &end, &pgoff) == 3 &&
-		    pgoff == offset) {
+		if (sscanf(line, "%lx-%*x %*s %lx %*s %lu", &start, &pgoff,
+			   &inode) == 3 &&
+		    inode == file.st_ino && pgoff == offset) {
 			fclose(f);
 			return (void *)start;
 		}

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 /*
- * Where this process has a queue mapped, whose offset in the uverbs file is
+ * Where this process has a queue mapped, whose offset in the uverbs file @fd is
  * @offset. Exits the process if nowhere.
  */
-void *ring_map(uint64_t offset);
+void *ring_map(int fd, uint64_t offset);
 
 #endif /* RING_MAP_H */

@@ -3,7 +3,7 @@
 # Run the driver's tests on this machine: two namespaces joined by a veth pair,
 # a device in each. Needs root, perftest, rdma-core, nft and the module loaded
 # (or its path as second argument: it is loaded in place of the one that is).
-# ONLY, a regular expression, picks checks by name.
+# ONLY, a regular expression, picks checks by name, and the programs `matrix`, `programs`, `malformed` and `protocol`.
 # The last line is `N passed, N failed`, or says why nothing ran: `skipped: ...`.
 # usage: run.sh [BIN [MODULE]]
 #   BIN  directory with the programs; default: where this file is
@@ -268,19 +268,22 @@ unknown_point() {
 		echo > $faults && ! armed
 }
 
-# cases PROGRAM ARGS...: it counts for itself, with a line for each case
-cases() {
+# counted PROGRAM COMMAND...: it counts for itself, with a line for each case, and says why one is wrong
+counted() {
 	local out
 	out=$(mktemp)
-	in_a "$bin/$1" "${@:2}" > "$out" 2> "$log"
+	"${@:2}" > "$out" 2> "$log"
 	local rc=$?
 	passed=$((passed + $(grep -c '^ok ' "$out")))
 	failed=$((failed + $(grep -c '^not ok ' "$out")))
-	grep '^not ok ' "$out"
+	grep "^not ok \|^$1: " "$out"
 	echo "$1: $(grep -c '^ok ' "$out") passed, $(tail -n 1 "$out")"
 	rm -f "$out"
 	[ $rc -le 1 ] && ! [ -s "$log" ]
 }
+cases() { counted "$1" in_a "$bin/$1" "${@:2}"; }
+# It enters the namespaces itself.
+apart() { counted "$1" "$bin/$1" "${@:2}"; }
 
 # Not every kernel has what is to be tested.
 skipped() { echo "skipped: driver tests: $1"; exit 0; }
@@ -313,6 +316,12 @@ check_and_show 'traffic goes on after a hold, RNR timer 41 ms' restart 24 1500
 check_and_show 'traffic goes on after a hold, RNR timer 655 ms' restart 0 2500
 check_and_show 'traffic over IPv6 goes on at once after a restore' env LIVE_IPV6=1 "$bin/restart" sl_a sl_rxe_a sl_b sl_rxe_b 20 1500 1
 
+retries() { "$bin/retries" sl_a sl_rxe_a sl_b sl_rxe_b "$@"; }
+# each rnr_retry and retry_cnt, by RNR NAKs and by silence
+check_and_show 'peers with a retry limit outlast a hold, timeout 1.07 s' retries 18 2500
+check_and_show 'peers with a retry limit outlast a hold, timeout 537 ms' retries 17 1400
+check_and_show 'peers with a retry limit outlast a hold, timeout 67 ms' retries 14 900
+
 check 'datagrams, one end restored 20 times' datagrams 20 1
 check 'datagrams with a shared receive queue, one end restored 10 times' env LIVE_SRQ=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 2
 check 'datagrams over IPv6, one end restored 10 times' env LIVE_IPV6=1 "$bin/datagrams" sl_a sl_rxe_a sl_b sl_rxe_b 10 3
@@ -337,10 +346,25 @@ done
 check "ib_atomic_bw, server held 3 s" perf ib_atomic_bw 20 -e -n 20000
 check "ib_write_bw, 8 QPs of 64 KiB, server held 3 s" perf ib_write_bw 14 -q 8 -s 65536 -n 300
 
-if [ -z "$only" ]; then
-	cases malformed sl_rxe_a 2000 || { echo 'not ok - malformed'; failed=$((failed + 1)); }
-	cases protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 || { echo 'not ok - protocol'; failed=$((failed + 1)); }
+# picked NAME: unless ONLY picks others
+picked() { [[ $1 =~ $only ]]; }
+# cases_of PROGRAM ARGS...
+cases_of() {
+	picked "$1" || return 0
+	cases "$@" || { echo "not ok - $1"; failed=$((failed + 1)); }
+}
+# docs/driver-matrix.md is what a right run writes; PROGRAMS and SEED: how many random programmes, and the first one's seed
+if picked matrix; then
+	table=$(mktemp)
+	apart matrix sl_a sl_rxe_a sl_b sl_rxe_b "$table" || not_ok 'matrix'
+	check 'docs/driver-matrix.md is what the matrix has written' diff "$bin/driver-matrix.md" "$table"
+	rm -f "$table"
 fi
+if picked programs; then
+	apart programs sl_a sl_rxe_a sl_b sl_rxe_b "${PROGRAMS:-40}" "${SEED:-1}" || not_ok 'programs'
+fi
+cases_of malformed sl_rxe_a 2000
+cases_of protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2
 
 dmesg > "$log"
 if grep -E 'BUG|WARNING|Oops|general protection|unable to handle|refcount|list_(add|del) corruption|RIP:' "$log"; then

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A virtual machine for the driver's tests: one emulated CPU, no network, a directory shared with it.
+# A virtual machine for the driver's tests: an emulated CPU, no network, a directory shared with it.
 # usage: vm.sh start | run COMMAND... | stop
 #   start  boot the kernel, initrd and disk in VM_BOOT; changes to the disk are thrown away
 #   run    run a command in the guest as root, in the shared directory; its output and exit code are vm.sh's.
@@ -8,6 +8,7 @@
 #   VM_BOOT  directory with vmlinuz, initrd and disk.img (raw ext4), say a node-disk-* of the lab's cache
 #   VM_DIR   directory of the machine's own files; VM_DIR/share is /share in the guest
 #   VM_APPEND  more kernel parameters
+#   VM_CPUS  default 1; races between the driver and a process need 2
 set -euo pipefail
 
 dir=${VM_DIR:?"the machine's own directory"}
@@ -48,7 +49,7 @@ start() {
 	agent >"$share/agent"
 	qemu-img create -q -f qcow2 -F raw -b "$disk" "$dir/disk.qcow2"
 	qemu-system-x86_64 -name rxe-tests -no-user-config -nodefaults -display none -machine pc \
-		-accel tcg -cpu max,la57=off,-erms,-fsrm -smp 1 -m "${VM_MEMORY_MIB:-1024}" \
+		-accel tcg -cpu max,la57=off,-erms,-fsrm -smp "${VM_CPUS:-1}" -m "${VM_MEMORY_MIB:-1024}" \
 		-kernel "$boot/vmlinuz" -initrd "$boot/initrd" \
 		-append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off nowatchdog norandmaps fsck.mode=skip ${VM_APPEND:-} init=/bin/sh -- -c \"mount -t proc proc /proc; modprobe -a 9pnet_virtio 9p; mkdir -p /share; mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /share; exec /bin/bash /share/agent\"" \
 		-drive "file=$dir/disk.qcow2,if=virtio,format=qcow2,cache=unsafe" \

@@ -25,7 +25,7 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		5
+#define SEALIFT_RXE_ABI_VERSION		6
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
@@ -96,6 +96,11 @@ struct sealift_rxe_query {
  * With RECEIVE_UD, UD queue pairs still receive: a datagram takes a receive
  * request and completes it, with its events. Nobody sends, and other types are
  * held as without the flag. What wants a held device (DUMP, RESTORE) says -EBUSY.
+ * Without CHOOSE each RC queue pair answers a new request with RNR NAK and
+ * rnr_timer. With it, each chooses between RNR NAK, with any timer, and silence:
+ * what its peer bears longest, if the peer is set up as the queue pair is.
+ * rnr_timer is for peers that bear it for ever, and of queue pairs not in RTS.
+ * LIST tells what each chooses. Requests that were done are acknowledged again.
  * -ETIMEDOUT: not idle within timeout_ms; the device is as it was before.
  */
 enum sealift_rxe_hold_attrs {
@@ -104,6 +109,7 @@ enum sealift_rxe_hold_attrs {
 
 enum sealift_rxe_hold_flags {
 	SEALIFT_RXE_HOLD_RECEIVE_UD = 1 << 0,
+	SEALIFT_RXE_HOLD_CHOOSE = 1 << 1,
 };
 
 struct sealift_rxe_hold {
@@ -183,6 +189,12 @@ enum sealift_rxe_kind {
 	SEALIFT_RXE_KIND_MW,
 };
 
+/* Of an object of LIST. */
+enum sealift_rxe_object_flags {
+	/* QP, AH: its source GID has left the device's table. It sends nothing, and RESTORE finds no such GID. */
+	SEALIFT_RXE_OBJECT_NO_SOURCE = 1 << 0,
+};
+
 struct sealift_rxe_device_object {
 	__u32 kind;		/* enum sealift_rxe_kind */
 	__u32 number;		/* CONTEXT: its number; QP: QPN; MR, MW: rkey; else unique for the kind */
@@ -193,7 +205,17 @@ struct sealift_rxe_device_object {
 				 */
 	__u32 type;		/* QP: enum ib_qp_type; MR: enum ib_mr_type; MW: enum ib_mw_type; else 0 */
 	__u32 num_mcast;	/* QP: multicast groups that it is attached to; else 0 */
-	__u32 reserved;
+	/* QP of RC in RTS, SQD or SQE: how its peer retries, if it is set up the same. All of it 0 for others */
+	__u32 budget_ms;	/* how long, in a hold with CHOOSE; NONE: no limit */
+	__u8 has_peer;		/* 1 */
+	__u8 rnr_retry;		/* 0..7 */
+	__u8 retry_cnt;		/* 0..7 */
+	__u8 timeout;		/* 0..31 */
+	__u8 silent;		/* such a hold answers nothing; else RNR NAK */
+	__u8 rnr_timer;		/* with this timer, code 0..31 */
+	/* Of any object again */
+	__u8 flags;		/* enum sealift_rxe_object_flags */
+	__u8 reserved;
 };
 
 /*

@@ -10,6 +10,7 @@ import { nft } from '../../../native/addon/index.ts';
 import { NetworkLock } from '../node/lock/network-lock.ts';
 import { Host } from '../node/host/host.ts';
 import { AgentError } from '../support/errors.ts';
+import type { HoldAnswer } from '../support/peers.ts';
 import { Journal, type Stage } from '../support/journal/journal.ts';
 import { RequestLookup } from './request-lookup.ts';
 import { Restorer } from '../node/restore/restorer.ts';
@@ -41,8 +42,8 @@ class DriverWithoutRxe extends RdmaDriver {
     if (this.taken.has(name)) throw new AgentError('DeviceNameTaken', `${name} is taken.`);
     this.did.push(`create ${name} on ${netdev}`);
   }
-  override async hold(_netns: string, timer?: number): Promise<void> {
-    this.did.push(`hold ${timer}`);
+  override async hold(_netns: string, answer?: HoldAnswer): Promise<void> {
+    this.did.push(`hold ${answer?.rnrTimer}`);
   }
   override async resume(): Promise<void> {
     this.did.push('resume');

@@ -15,7 +15,7 @@ import { hasResumed, type RequestLookup, type TargetRequest } from './request-lo
 import { openableNetns } from '../node/runtime/containers.ts';
 import type { CniReply, CniRequest } from '../support/socket-protocol.ts';
 import { deviceName, type RdmaDriver } from '../node/device/driver.ts';
-import { readPeers } from '../support/peers.ts';
+import { readHoldAnswer } from '../support/peers.ts';
 
 export interface CniParts {
   host: Host;
@@ -75,7 +75,7 @@ export class CniHandler {
     if (isTarget || request.hidden) await driver.hide(netns, [request.ifname], request.hidden);
     if (request.hidden && !isTarget) await driver.show(netns, [request.ifname]);
     await withFaults('cni.device', () => this.#createDevice(pod, netns, request.ifname));
-    if (isTarget) await driver.hold(netns, readPeers(wanted).rnrTimer);
+    if (isTarget) await driver.hold(netns, readHoldAnswer(wanted));
   }
 
   /**

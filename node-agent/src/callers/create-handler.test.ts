@@ -87,7 +87,9 @@ describe('the create of a container', () => {
       move(outcome);
       if (stage) await record('target', stage);
       const waiting = target();
-      await expect.poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.rnrTimer).toBe(7);
+      await expect
+        .poll(() => gates.listAtCreateGate(REQUEST_UID)[0]?.answer)
+        .toEqual({ rnrTimer: 7, chooses: true });
       gates.answerCreate(REQUEST_UID, 'main', { ok: true, action: 'run' });
       await waiting;
       expect(did).toEqual(['waiting']);

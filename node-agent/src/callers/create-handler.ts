@@ -6,7 +6,7 @@ import { annotations, restoreAdvice } from '../../../crds/src/index.ts';
 import { ConnectionError, withFaults, type Pod } from '../../../kube/src/index.ts';
 import { abortedError, AgentError } from '../support/errors.ts';
 import { isRestoring, type Journal } from '../support/journal/journal.ts';
-import { readPeers } from '../support/peers.ts';
+import { readHoldAnswer } from '../support/peers.ts';
 import type { BundleEditor } from '../node/runtime/bundle-editor.ts';
 import type { CreateReply, CreateRequest } from '../support/socket-protocol.ts';
 import type { Gates } from './gates.ts';
@@ -68,11 +68,11 @@ export class CreateHandler {
       );
     }
     if (decision === 'Aborted') throw abortedError();
-    const { rnrTimer } = readPeers(pod.metadata.annotations);
+    const answer = readHoldAnswer(pod.metadata.annotations);
     const containers = startOrder(pod);
     await this.#parts.recordWaiting(target, pod, request);
     return withFaults('target.createGate', () =>
-      this.#parts.gates.waitAtCreateGate(uid, { ...request, rnrTimer, containers }, gone),
+      this.#parts.gates.waitAtCreateGate(uid, { ...request, answer, containers }, gone),
     );
   }
 

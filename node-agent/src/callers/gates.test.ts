@@ -12,7 +12,13 @@ import { Gates } from './gates.ts';
 
 const resume = { op: 'gate' as const, token: REQUEST_UID, container: 'main', pid: 7 };
 const create = (id: string) => ({
-  ...{ op: 'create' as const, id, bundle: '/run/c', sandboxId: 'box', rnrTimer: 20 },
+  ...{
+    op: 'create' as const,
+    id,
+    bundle: '/run/c',
+    sandboxId: 'box',
+    answer: { rnrTimer: 20, chooses: true },
+  },
   ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container: 'main' },
   containers: ['main'],
 });

@@ -8,6 +8,7 @@ import * as addon from '../../../native/addon/index.ts';
 import { Checkpointer } from './dump/checkpointer.ts';
 import { DeviceObjects } from './dump/device-objects.ts';
 import { ExecSessions } from './dump/exec-sessions.ts';
+import { PodInspector } from './dump/pod-inspector.ts';
 import { ClusterSockets } from './dump/cluster-sockets.ts';
 import { UnmovableFiles } from './dump/unmovable.ts';
 import type { Config } from '../support/config.ts';
@@ -40,6 +41,8 @@ export interface NodeOperations {
   readonly store: ImageStore;
   readonly editor: BundleEditor;
   readonly checkpointer: Checkpointer;
+  /** Looks at pods for dry runs. Undefined in the simulation, whose users ask for none. */
+  readonly inspector?: PodInspector;
   readonly restorer: Restorer;
   readonly send: typeof sendImages;
   /** The HTTPS server for images from other agents. */
@@ -70,6 +73,12 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
   const { workDir: workRoot, socketPath } = config;
   const runc = new Runc(host);
   const shared = { host, lock, driver, store, workRoot, socketPath };
+  const checks = {
+    exec: new ExecSessions(host),
+    unmovable: new UnmovableFiles(host),
+    clusterSockets: new ClusterSockets(host),
+    deviceObjects: new DeviceObjects({ host, driver }),
+  };
   return {
     host,
     driver,
@@ -77,11 +86,9 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     store,
     editor,
     checkpointer: new Checkpointer({
-      ...{ ...shared, runc, version },
-      ...{ exec: new ExecSessions(host), unmovable: new UnmovableFiles(host) },
-      clusterSockets: new ClusterSockets(host),
-      deviceObjects: new DeviceObjects({ host, driver }),
+      ...{ ...shared, ...checks, runc, version },
     }),
+    inspector: new PodInspector({ ...checks, host, driver }),
     restorer: new Restorer({ ...shared, editor }),
     send: sendImages,
     diagnostics: new Diagnostics({

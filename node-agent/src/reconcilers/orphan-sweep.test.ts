@@ -223,7 +223,13 @@ describe('what is left', () => {
       REQUEST_UID,
       {
         ...{ op: 'create', id: 'c1', bundle: '/b', sandboxId: 'box', namespace: NAMESPACE },
-        ...{ pod: 'app-2', podUid: 'u', container: 'main', rnrTimer: 20, containers: ['main'] },
+        ...{
+          pod: 'app-2',
+          podUid: 'u',
+          container: 'main',
+          containers: ['main'],
+          answer: { rnrTimer: 20, chooses: true },
+        },
       },
       new AbortController().signal,
     );

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who waits at a gate: the request on the socket, and what the agent adds to it.
+import type { HoldAnswer } from './peers.ts';
 import type { CreateRequest, GateRequest } from './socket-protocol.ts';
 
 /** A container at the create gate. */
 export type CreateAtGate = CreateRequest & {
-  /** RNR timer code 0 to 31, from the pod's annotation. */
-  rnrTimer: number;
+  /** How the device, held, puts the peers off: from the pod's annotations. */
+  answer: HoldAnswer;
   /** Names of the pod's containers that are restored, in the order in which the kubelet starts them. */
   containers: string[];
 };

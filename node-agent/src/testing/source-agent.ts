@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, expect } from 'vitest';
-import { fieldManagers, type Decision } from '../../../crds/src/index.ts';
+import { fieldManagers, type Decision, type Inspection } from '../../../crds/src/index.ts';
 import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
 import type { Checkpointer, DumpResult } from '../node/dump/checkpointer.ts';
+import type { LimitedQueuePair } from '../node/device/retry-budget.ts';
 import type { PodProbes, ProbeAnswers } from '../node/probes/probe-answers.ts';
 import { AgentError } from '../support/errors.ts';
+import type { HoldAnswer } from '../support/peers.ts';
 import type { Diagnostics } from '../node/diagnostics/diagnostics.ts';
 import { Journal } from '../support/journal/journal.ts';
 import { handoverLoop } from '../reconcilers/handover-loop.ts';
@@ -50,6 +52,8 @@ export class SourceNode {
   dieAt: Point | undefined;
   died = Promise.withResolvers<void>();
   fail: { at: string; error: Error } | undefined;
+  /** The queue pair whose peer gives up first. */
+  firstToGiveUp: LimitedQueuePair | undefined;
   /** The network probes of its pod. */
   probed: PodProbes | undefined;
   readonly probes = {
@@ -74,6 +78,14 @@ export class SourceNode {
     await new Promise(() => undefined);
   }
 
+  looked = 0;
+  /** What a dry run finds. */
+  look(): Inspection {
+    if (this.fail?.at === 'look') throw this.fail.error;
+    this.looked++;
+    return { findings: [{ reason: 'UnsupportedObject', message: 'io_uring' }] };
+  }
+
   readonly checkpointer = {
     inspectPod: async (podUid: string) => {
       if (this.fail?.at === 'inspect') throw this.fail.error;
@@ -89,7 +101,9 @@ export class SourceNode {
     },
     runningContainerIds: async () => (this.gone ? [] : ['c']),
     lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
-    holdDevice: (_pod: unknown, timer: number) => this.#pass('hold', () => (this.held = timer)),
+    firstPeerToGiveUp: async () => this.firstToGiveUp,
+    holdDevice: (_pod: unknown, { rnrTimer }: HoldAnswer) =>
+      this.#pass('hold', () => (this.held = rnrTimer)),
     freezeTasks: () => this.#pass('freeze', () => (this.frozen = true)),
     dumpContainers: async (_pod: unknown, _id: string, signal: AbortSignal) => {
       if (this.hangs) {
@@ -165,6 +179,7 @@ export async function startAgent(diagnostics?: Diagnostics): Promise<void> {
     certificateDir: '/nowhere',
     send: sourceNode.send,
     probes: sourceNode.probes,
+    inspector: { inspect: async () => sourceNode.look() },
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
     diagnostics,
     removeWork: async () => undefined,

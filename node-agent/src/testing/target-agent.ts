@@ -112,7 +112,13 @@ export const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
 /** The kubelet makes the container; CRIU begins when the agent says so. */
 export function create(id = 'c1', container = 'main'): Promise<string> {
   const request = {
-    ...{ op: 'create' as const, id, bundle: `/run/${id}`, sandboxId: 'box', rnrTimer: 20 },
+    ...{
+      op: 'create' as const,
+      id,
+      bundle: `/run/${id}`,
+      sandboxId: 'box',
+      answer: { rnrTimer: 20, chooses: true },
+    },
     ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container },
     containers,
   };

@@ -67,6 +67,16 @@ describe('a new request', () => {
     ['no pod', 'PodNotFound', /no pod p/, { pod: undefined, template: undefined }],
     ['a pending pod', 'PodNotRunning', /Pending/, { pod: pod({ status: { phase: 'Pending' } }) }],
     [
+      'a controller, which would count a restored pod too',
+      'PodHasController',
+      /Job j/,
+      {
+        pod: pod({
+          metadata: { ownerReferences: [{ kind: 'Job', name: 'j', uid: 'u', controller: true }] },
+        }),
+      },
+    ],
+    [
       'a node without an agent',
       'SourceNodeUnavailable',
       /no working/,

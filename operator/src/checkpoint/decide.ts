@@ -21,6 +21,7 @@ import { refuseCompeting } from '../requests/competing-requests.ts';
 import { pollMs } from '../requests/deadlines.ts';
 import type { Refusal } from '../refusal.ts';
 import { StatusDraft } from '../requests/status-draft.ts';
+import { refuseAnyController } from '../target-pod/controllers.ts';
 import { refusePeers, refusePod } from '../target-pod/pod-rules.ts';
 import {
   ownedStatus,
@@ -72,6 +73,8 @@ function refuse(observed: Observed, now: number): Refusal | undefined {
   const { request, pod, template, others, nodes } = observed;
   const refusal = refusePod(pod, request.spec.podName, now) ?? refuseCompeting(request, others);
   if (refusal || !pod) return refusal;
+  const controllerRefusal = refuseAnyController(pod);
+  if (controllerRefusal) return controllerRefusal;
   if (template && 'reason' in template) return template;
   const peersRefusal = refusePeers(pod);
   if (peersRefusal) return peersRefusal;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why an undecided migration has to be aborted. Pure.
 import { hasCompleted, podCompleted, type Decision } from '../../../crds/src/index.ts';
+import type { Pod } from '../../../kube/src/index.ts';
 import {
   agentCause,
   deadlineCause,
@@ -8,7 +9,9 @@ import {
   targetCause,
   type AbortCause,
 } from '../requests/abort-cause.ts';
-import { refuseController, restartsOf } from '../target-pod/pod-rules.ts';
+import { isDetached } from '../target-pod/controllers.ts';
+import { controllerOf } from '../target-pod/ownership.ts';
+import { restartsOf } from '../target-pod/pod-rules.ts';
 import type { Observed } from './types.ts';
 
 /** @returns the first cause, in the order of what a user would want to read; undefined: continue. */
@@ -41,8 +44,8 @@ function sourceCause(observed: Observed): AbortCause | undefined {
   if (sourcePod.metadata.uid !== request.status?.source?.podUID) return gone('was replaced');
   if (sourcePod.metadata.deletionTimestamp !== undefined) return gone('is being deleted');
   if (isCompleted(observed)) return podCompleted(name);
-  const adopted = refuseController(sourcePod);
-  if (adopted) return adopted;
+  const changed = controllerCause(observed, sourcePod);
+  if (changed) return changed;
   const lost = (what: string): AbortCause => ({
     reason: 'SourceLost',
     message: `The source pod ${name} ${what}; what it had in memory is lost.`,
@@ -51,6 +54,25 @@ function sourceCause(observed: Observed): AbortCause | undefined {
   const { restarts } = request.status.source;
   if (restarts !== undefined && restartsOf(sourcePod) > restarts) return lost('was restarted');
   return undefined;
+}
+
+/** A source that another controller has taken, or that its own has given up. */
+function controllerCause({ request }: Observed, sourcePod: Pod): AbortCause | undefined {
+  const { podName } = request.spec;
+  const before = request.status?.source?.controller;
+  const now = controllerOf(sourcePod);
+  if (now?.uid === before?.uid) return undefined;
+  if (!before) {
+    return {
+      reason: 'PodHasController',
+      message: `The source pod ${podName} was adopted by ${now?.kind ?? ''} ${now?.name ?? ''} after the move began. Create a new request.`,
+    };
+  }
+  if (before.handover === 'BeforeHold' && isDetached(sourcePod)) return undefined;
+  return {
+    reason: 'ControllerChanged',
+    message: `The source pod ${podName} no longer belongs to ${before.kind} ${before.name}: its labels, its owner or that controller were changed or deleted. Create a new request.`,
+  };
 }
 
 /** Whether the source pod has done its work: every container has ended with exit code 0 and is not started again. */

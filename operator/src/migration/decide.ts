@@ -37,6 +37,8 @@ import { failureHints, sentences } from '../requests/message.ts';
 import type { Refusal } from '../refusal.ts';
 import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
+import { afterCommit, beforeHold, giveBack, oldPod } from './controller-steps.ts';
+import { decideDryRun } from './dry-run.ts';
 import { isSourceLost, mayComplete, planRecovery, sourceLossGraceMs } from './recovery.ts';
 import {
   ownedStatus,
@@ -49,6 +51,7 @@ import { chooseAnother, validate } from './validate.ts';
 
 export function decideMigration(observed: Observed, now: number): MigrationPlan {
   const { request } = observed;
+  if (request.spec.dryRun) return decideDryRun(observed, now);
   if (isFinished(request)) return afterFinish(observed, now);
   const draft: MigrationDraft = new HandoverDraft(request, ownedStatus, now);
   const unprotected = planFinalizer(observed, draft);
@@ -119,6 +122,8 @@ function undecided(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const next = tryAnotherNode(observed, draft, cause, choose);
   if (next && 'effects' in next) return next;
   if (next) return planAbort(draft, next, 'RollingBack');
+  const joining = beforeHold(observed);
+  if (joining.length > 0) return draft.plan('Preparing', joining, 0);
   startBlackout(draft.status, request, now);
   const effects = target && isTargetMissing(observed) ? [createTarget(target)] : [];
   const waitMs = untilNextDeadline(observed, draft.status.deadlines, now);
@@ -173,26 +178,8 @@ function committed(observed: Observed, draft: MigrationDraft, decision: Decision
   const message = sentences([runs, keptMessage(oldPod(observed))]);
   return planCommitted(observed, draft, decision, {
     success: { reason: 'Moved', message },
-    effects: (isTargetLost) => deleteSource(observed, isTargetLost),
+    work: (situation) => afterCommit(observed, situation),
   });
-}
-
-/** The source's pod, as long as its object exists. */
-const oldPod = ({ request, sourcePod }: Observed): Observed['sourcePod'] =>
-  sourcePod?.metadata.uid === request.status?.source?.podUID ? sourcePod : undefined;
-
-/**
- * The source is deleted once it answers its peers no more: its agent has reported so, or the target runs. A kubelet
- * that deletes it earlier would leave peers without an answer: docs/adr/0008.
- */
-function deleteSource({ request, sourcePod }: Observed, isTargetLost: boolean): Effect[] {
-  const { source, sourceAgent, targetAgent } = request.status ?? {};
-  if (sourcePod === undefined || sourcePod.metadata.uid !== source?.podUID) return [];
-  // Deleted already: only the owner of a finalizer can do more.
-  if (keptMessage(sourcePod) !== undefined) return [];
-  const isSilent = sourceAgent?.state === 'Gone' || targetAgent?.state === 'Running';
-  if (!isTargetLost && !isSilent) return [];
-  return [{ type: 'DeleteSource', uid: sourcePod.metadata.uid }];
 }
 
 /** States of a source that may still be held, frozen or locked. */
@@ -209,6 +196,8 @@ function aborted(observed: Observed, draft: MigrationDraft, decision: Decision):
     progress.set('Quiesced', 'False', 'Resumed', 'The source runs again.');
   }
   const deadline = confirmationDeadline(draft.status, now + abortConfirmationMs);
+  const returning = giveBack(observed);
+  if (returning.length > 0) return draft.plan('RollingBack', returning, 0);
   const deletion = planTargetDeletion(observed, draft, 'RollingBack');
   if (deletion) return deletion;
   const isHeld = heldStates.includes(sourceAgent?.state);

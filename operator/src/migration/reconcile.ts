@@ -13,14 +13,30 @@ import {
 } from '../../../kube/src/index.ts';
 import { blackoutSeconds } from '../metrics.ts';
 import { keepAddresses, networkNames } from '../networks/networks.ts';
+import { ownTarget } from '../requests/handover.ts';
 import { competingKinds, competingRequests } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
 import { deletePod } from '../requests/target-calls.ts';
 import { targetPod, templateOf } from '../target-pod/manifest.ts';
+import {
+  attach,
+  detach,
+  readController,
+  release,
+  retire,
+  undoIfAlone,
+} from './controller-calls.ts';
+import { isOrphaned, oldPod } from './controller-steps.ts';
 import { decideMigration } from './decide.ts';
-import { ownedStatus, type Effect, type Observed, type OwnStatus } from './types.ts';
+import {
+  ownedStatus,
+  type ControllerEffect,
+  type Effect,
+  type Observed,
+  type OwnStatus,
+} from './types.ts';
 
 export function migrationParts(dependencies: Dependencies): Parts<Observed, Effect, OwnStatus> {
   return {
@@ -41,7 +57,8 @@ async function observe(
   if (!request) return undefined;
   const isNew = request.status?.source === undefined;
   const restoreName = request.status?.recovery?.restoreRequestName;
-  const [sourcePod, target, others, checkpoints, restore] = await Promise.all([
+  const owner = request.status?.decision && request.status.source?.controller;
+  const [sourcePod, target, others, checkpoints, restore, controller] = await Promise.all([
     dependencies.findPod(namespace, request.spec.podName, signal),
     dependencies.findPod(namespace, request.status?.target?.podName, signal),
     isNew ? competingRequests(dependencies, request, competingKinds, signal) : [],
@@ -51,8 +68,11 @@ async function observe(
     restoreName === undefined
       ? undefined
       : dependencies.find(restoreRequests, namespace, restoreName, signal),
+    owner === undefined || isFinished(request)
+      ? undefined
+      : readController(dependencies, namespace, owner, signal),
   ]);
-  const found = { request, sourcePod, targetPod: target, others, checkpoints, restore };
+  const found = { request, sourcePod, targetPod: target, others, checkpoints, restore, controller };
   const moves = dependencies.moves.look(request);
   return { ...found, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
 }
@@ -70,7 +90,8 @@ async function publish(
   context: Context,
 ): Promise<void> {
   const { source } = status;
-  const accepted = request.status?.source === undefined && source ? source : undefined;
+  const isAccepted = request.status?.source === undefined && !request.spec.dryRun;
+  const accepted = isAccepted ? source : undefined;
   const update = {
     resource: migrationRequests,
     request,
@@ -125,6 +146,16 @@ async function act(
       const pod = { namespace, name: request.spec.podName, uid: effect.uid };
       return deletePod(dependencies, pod, 'operator.delete-source', 0, context);
     }
+    case 'AttachTarget':
+    case 'DetachTarget':
+    case 'RetireSource':
+    case 'AttachSource':
+    case 'DetachSource':
+      return actOnController(dependencies, effect, observed, context);
+    case 'EndSource': {
+      const pod = { namespace, name: request.spec.podName, uid: effect.uid };
+      return deletePod(dependencies, pod, 'operator.end-source', undefined, context);
+    }
     case 'DeleteLostSource': {
       // Never by force: only its kubelet can say that nothing of it runs.
       const pod = { namespace, name: request.spec.podName, uid: effect.uid };
@@ -134,6 +165,33 @@ async function act(
       return createRestoreRequest(dependencies, request, effect, context);
     default:
       return actOnHandover(dependencies, migrationRequests, effect, observed, context);
+  }
+}
+
+async function actOnController(
+  dependencies: Dependencies,
+  { type }: Exclude<ControllerEffect, { type: 'EndSource' }>,
+  observed: Observed,
+  context: Context,
+): Promise<void> {
+  const [source, target] = [oldPod(observed), ownTarget(observed)];
+  const pod = type.endsWith('Target') ? target : source;
+  const controller = observed.request.status?.source?.controller;
+  if (!pod || !controller) return;
+  switch (type) {
+    case 'AttachTarget':
+      return attach(dependencies, pod, controller, 'operator.attach-target', context);
+    case 'DetachTarget':
+      return detach(dependencies, pod, source, 'operator.detach-target', context);
+    case 'DetachSource':
+      await detach(dependencies, pod, target, 'operator.detach-source', context);
+      return undoIfAlone(dependencies, pod, target, controller, context);
+    case 'AttachSource':
+      return isOrphaned(observed)
+        ? release(dependencies, pod, 'operator.attach-source', context)
+        : attach(dependencies, pod, controller, 'operator.attach-source', context);
+    case 'RetireSource':
+      return retire(dependencies, pod, context);
   }
 }
 

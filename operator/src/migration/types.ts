@@ -24,6 +24,8 @@ export interface Observed extends HandoverObserved {
   readonly checkpoints: readonly CheckpointRequest[];
   /** The RestoreRequest of `status.recovery`, once it exists. */
   readonly restore: RestoreRequest | undefined;
+  /** Of the source's controller; undefined: it was not read, or its kind is not known. */
+  readonly controller: ControllerState | undefined;
   readonly nodes: readonly Node[];
   /** Other migrations: under way, and waiting before this one. */
   readonly moves: MovesSeen;
@@ -31,7 +33,20 @@ export interface Observed extends HandoverObserved {
   readonly load: ReadonlyMap<string, number>;
 }
 
+/**
+ * `finished` is a Job that starts no more pods; `gone` is one that was deleted or replaced; `orphaning` is one that is
+ * being deleted and leaves its pods behind.
+ */
+export type ControllerState = 'active' | 'finished' | 'orphaning' | 'gone';
+
+/** Puts a pod into its controller's place, or takes it out. */
+export type ControllerEffect =
+  | { readonly type: 'AttachTarget' | 'DetachTarget' }
+  | { readonly type: 'RetireSource' | 'AttachSource' | 'DetachSource'; readonly uid: string }
+  | { readonly type: 'EndSource'; readonly uid: string };
+
 type OwnEffect =
+  | ControllerEffect
   | { readonly type: 'CreateTarget'; readonly nodeName: string; readonly podName: string }
   | { readonly type: 'DeleteSource' | 'DeleteLostSource'; readonly uid: string }
   | {
@@ -49,6 +64,7 @@ export const ownedStatus = [
   'completionTime',
   'conditions',
   'queue',
+  'inspection',
   'source',
   'target',
   'triedNodes',

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a MigrationRequest can be accepted, and from which node to which. Pure.
-import { peersOf, type MigrationRequestStatus, type Placement } from '../../../crds/src/index.ts';
+import {
+  peersOf,
+  type MigrationRequestStatus,
+  type Placement,
+  type PodController,
+} from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
-import { agentAddress, chooseNode } from '../nodes/node-choice.ts';
+import { agentAddress, chooseNode, nodeRefusals, type NodeQuestion } from '../nodes/node-choice.ts';
 import { isFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import type { Refusal } from '../refusal.ts';
+import { handoverOf } from '../target-pod/controllers.ts';
 import { targetName } from '../target-pod/manifest.ts';
-import { refusePeers, refusePod, restartsOf } from '../target-pod/pod-rules.ts';
+import { podRefusals, refusePeers, refusePod, restartsOf } from '../target-pod/pod-rules.ts';
 import type { Observed } from './types.ts';
 
 interface Accepted {
@@ -17,25 +23,19 @@ interface Accepted {
 }
 
 export function validate(observed: Observed, now: number): Refusal | Accepted {
-  const { request, sourcePod, nodes } = observed;
+  const { request, sourcePod } = observed;
   const { podName, targetNodeName } = request.spec;
   const refusal = refusePod(sourcePod, podName, now) ?? refuseCompeting(request, observed.others);
   if (refusal) return refusal;
   if (!sourcePod) throw new Error('a missing pod was not refused');
   const peersRefusal = refusePeers(sourcePod, request.spec.timeouts);
   if (peersRefusal) return peersRefusal;
-  const from = sourcePod.spec.nodeName;
+  const controller = controllerIn(observed, sourcePod);
+  if (controller && 'reason' in controller) return controller;
   const node = chooseTarget(observed, sourcePod, targetNodeName);
   if ('reason' in node) return node;
-  const sourceNode = nodes.find((one) => one.metadata.name === from);
   return {
-    source: {
-      nodeName: from,
-      podName,
-      podUID: sourcePod.metadata.uid,
-      agentAddress: sourceNode && agentAddress(sourceNode),
-      restarts: restartsOf(sourcePod),
-    },
+    source: { ...sourceOf(observed, sourcePod), ...(controller && { controller }) },
     peers: peersWithLimit(sourcePod),
     target: {
       nodeName: node.metadata.name,
@@ -45,18 +45,80 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
   };
 }
 
+/** Who counts the pod; a refusal if its move would be counted wrongly. */
+function controllerIn({ request }: Observed, pod: Pod): PodController | Refusal | undefined {
+  const controller = handoverOf(pod);
+  if (!controller || 'reason' in controller || request.spec.onSourceLoss === 'Fail')
+    return controller;
+  return refuseRecovery(controller);
+}
+
+const refuseRecovery = ({ kind, name }: PodController): Refusal => ({
+  reason: 'PodHasController',
+  message: `The pod belongs to ${kind} ${name}, which replaces a pod that is lost; a pod restored from a checkpoint would be one too many. Create a request with spec.onSourceLoss: Fail.`,
+});
+
 function chooseTarget(
-  { request, nodes, load, moves }: Observed,
-  { spec }: Pod,
+  observed: Observed,
+  pod: Pod,
   wanted: string | undefined,
   without?: ReadonlySet<string>,
 ): Node | Refusal {
-  return chooseNode({
-    ...{ nodes, from: spec.nodeName, mayStay: false, wanted, without, load },
-    seed: request.metadata.uid,
-    isBusy: (name) => isFull(name, moves),
-    scheduling: spec,
-  });
+  return chooseNode({ ...targetQuestion(observed, pod), wanted, without });
+}
+
+const targetQuestion = (
+  { request, nodes, load, moves }: Observed,
+  { spec }: Pod,
+): NodeQuestion => ({
+  ...{ nodes, from: spec.nodeName, mayStay: false, load },
+  seed: request.metadata.uid,
+  isBusy: (name) => isFull(name, moves),
+  scheduling: spec,
+});
+
+/** How many nodes a dry run speaks of. */
+const mostNodes = 16;
+
+/**
+ * For a dry run: everything that `validate` would refuse, and the node that it would choose. Where there is none, why not
+ * each of the first nodes.
+ */
+export function validateAll(
+  observed: Observed,
+  now: number,
+): { readonly findings: Refusal[]; readonly target?: Node } {
+  const { request, sourcePod, others } = observed;
+  const { podName, targetNodeName } = request.spec;
+  const findings = [...podRefusals(sourcePod, podName, now)];
+  if (!sourcePod) return { findings };
+  const controller = controllerIn(observed, sourcePod);
+  const more = [
+    refuseCompeting(request, others),
+    refusePeers(sourcePod, request.spec.timeouts),
+    controller && 'reason' in controller ? controller : undefined,
+  ];
+  findings.push(...more.filter((one) => one !== undefined));
+  const target = chooseTarget(observed, sourcePod, targetNodeName);
+  if (!('reason' in target)) return { findings, target };
+  findings.push(target);
+  if (targetNodeName === undefined) {
+    findings.push(...nodeRefusals(targetQuestion(observed, sourcePod)).slice(0, mostNodes));
+  }
+  return { findings };
+}
+
+/** The pod that runs now, as the request's status has it. */
+export function sourceOf({ nodes }: Pick<Observed, 'nodes'>, pod: Pod): Placement {
+  const { nodeName } = pod.spec;
+  const node = nodes.find((one) => one.metadata.name === nodeName);
+  return {
+    nodeName,
+    podName: pod.metadata.name,
+    podUID: pod.metadata.uid,
+    agentAddress: node && agentAddress(node),
+    restarts: restartsOf(pod),
+  };
 }
 
 /** A node for a request that is under way; one that takes no more pods for now is none. */

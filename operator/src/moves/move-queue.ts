@@ -55,7 +55,7 @@ export class MoveQueue {
   /** What an informer reports. */
   update(after: MigrationRequest | undefined, before: MigrationRequest | undefined): void {
     if (before && before.metadata.uid !== after?.metadata.uid) this.#forget(before.metadata.uid);
-    if (!after) return;
+    if (!after || after.spec.dryRun) return;
     const { status, metadata } = after;
     if (isFinished(after)) return this.#forget(metadata.uid);
     if (status?.source) {

@@ -61,6 +61,17 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   );
 }
 
+/** Why each node but the pod's own cannot be chosen. Empty if one can, or if no node could answer that. */
+export function nodeRefusals(question: NodeQuestion): Refusal[] {
+  const { nodes, from } = question;
+  const abi = nodes.find((one) => one.metadata.name === from)?.metadata.labels[labels.driverAbi];
+  if (abi === undefined) return [];
+  const answers = nodes
+    .filter((one) => one.metadata.name !== from)
+    .map((one) => checkWanted(question, one.metadata.name, abi));
+  return answers.every((one) => 'reason' in one) ? answers : [];
+}
+
 function checkWanted(question: NodeQuestion, wanted: string, abi: string): Node | Refusal {
   if (wanted === question.from && !question.mayStay) {
     return {

@@ -32,6 +32,7 @@ export function refuseCompeting(
   const winner = others.find(
     (other) =>
       other.metadata.uid !== request.metadata.uid &&
+      !isDryRun(other) &&
       !isFinished(other) &&
       (isAccepted(other) || isOlder(other, request)),
   );
@@ -42,6 +43,10 @@ export function refuseCompeting(
     }
   );
 }
+
+/** It only looks: it needs no pod for itself. */
+const isDryRun = (request: CompetingRequest): boolean =>
+  request.kind === 'MigrationRequest' && request.spec.dryRun;
 
 function isAccepted({ status }: CompetingRequest): boolean {
   if (!status) return false;

@@ -106,11 +106,21 @@ export function planAbort<S extends HandoverStatus, E extends Own>(
   return draft.plan(phase, [{ type: 'ProposeAbort', ...cause }], pollMs);
 }
 
+/** What is left to do before a committed request may end. */
+export interface CommittedWork<E> {
+  readonly effects: readonly E[];
+  /** For users: what it waits for, if there is nothing to do. */
+  readonly waitsFor?: string;
+}
+
 export interface CommittedSteps<E> {
   /** The outcome once the target runs. */
   readonly success: Pick<Condition, 'reason' | 'message'>;
-  /** What has to be done before the request may end. */
-  effects(isTargetLost: boolean): readonly E[];
+  /** @param isOverdue the deadline of the nodes' confirmation has passed */
+  work(situation: {
+    readonly isTargetLost: boolean;
+    readonly isOverdue: boolean;
+  }): CommittedWork<E>;
 }
 
 /** After `Committed`: Services may select the target, it runs, and becomes a pod like any other. */
@@ -125,12 +135,19 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
   progress.reached('Committed', 'Committed', `${decision.by} decided at ${decision.time}.`);
   recordTarget(observed, draft);
   const deadline = confirmationDeadline(draft.status, now + commitConfirmationMs);
-  const lost = lostMessage(observed, now > deadline);
+  const isOverdue = now > deadline;
+  const lost = lostMessage(observed, isOverdue);
   // First: a Service that selects the pod should find one of the two at any time.
   const isAllowed = own?.metadata.labels[labels.role] === undefined;
   const effects: (E | HandoverEffect)[] = isAllowed ? [] : [{ type: 'AllowTraffic' }];
-  effects.push(...steps.effects(lost !== undefined));
+  const work = steps.work({ isTargetLost: lost !== undefined, isOverdue });
+  effects.push(...work.effects);
   if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);
+  const waitMs = Math.min(pollMs, Math.max(0, deadline - now) + 1);
+  if (work.waitsFor !== undefined) {
+    progress.waiting('Succeeded', 'Committed', work.waitsFor);
+    return draft.plan('Resuming', [], waitMs);
+  }
 
   const release: HandoverEffect[] = own ? [{ type: 'ReleaseTarget' }] : [];
   if (lost !== undefined) return draft.finish(false, 'TargetLost', lost, release);
@@ -145,20 +162,20 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
         release,
       );
     }
-    const waitMs = lastLookAt(draft.status, now) - now;
-    if (waitMs > 0) {
+    const lastLookMs = lastLookAt(draft.status, now) - now;
+    if (lastLookMs > 0) {
       progress.waiting(
         'Succeeded',
         'Committed',
         'The target runs. The operator watches its containers for a while.',
       );
-      return draft.plan('Resuming', [], waitMs);
+      return draft.plan('Resuming', [], lastLookMs);
     }
     const { reason, message } = steps.success;
     return draft.finish(true, reason, sentences([message, endedMessage(own)]), release);
   }
   progress.waiting('Succeeded', 'Committed', "The target's agent resumes the pod.");
-  return draft.plan('Resuming', [], Math.min(pollMs, Math.max(0, deadline - now) + 1));
+  return draft.plan('Resuming', [], waitMs);
 }
 
 /** A pod may do its work, or fail for good, between its resume and the last look. */

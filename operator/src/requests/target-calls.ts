@@ -133,13 +133,13 @@ async function unlessGone(write: Promise<unknown>): Promise<void> {
 
 /**
  * @param point fault point, e.g. `operator.delete-source`
- * @param gracePeriodSeconds 0 removes the object at once, whatever its node does.
+ * @param gracePeriodSeconds 0 removes the object at once, whatever its node does; undefined: the pod's own
  */
 export async function deletePod(
   dependencies: Dependencies,
   pod: { readonly namespace: string; readonly name: string; readonly uid: string },
   point: string,
-  gracePeriodSeconds: number,
+  gracePeriodSeconds: number | undefined,
   { signal }: Context,
 ): Promise<void> {
   await withFaults(point, () =>

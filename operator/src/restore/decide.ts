@@ -125,7 +125,7 @@ function committed(observed: Observed, draft: RestoreDraft, decision: Decision):
   showTargetState(observed, draft);
   return planCommitted(observed, draft, decision, {
     success: { reason: 'PodRestored', message: `Pod ${observed.podName} runs on ${nodeName}.` },
-    effects: () => [],
+    work: () => ({ effects: [] }),
   });
 }
 

@@ -102,12 +102,6 @@ describe('refusePod', () => {
       { spec: { runtimeClassName: null } },
     ],
     [
-      'a controller',
-      'PodHasController',
-      /ReplicaSet web/,
-      { metadata: { ownerReferences: [{ kind: 'ReplicaSet', name: 'web', controller: true }] } },
-    ],
-    [
       'the target of a request that has not finished',
       'AnotherMigration',
       /default\/move/,

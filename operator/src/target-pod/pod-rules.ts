@@ -9,25 +9,35 @@ import {
 } from '../../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../refusal.ts';
-import { controllerOf, namesRequest } from './ownership.ts';
+import { namesRequest } from './ownership.ts';
 
 /** Volumes whose content is part of the images, or is created again from the same API objects. */
 const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 'downwardAPI']);
 
-/** @returns undefined for a pod that can be migrated. */
+/** @returns undefined for a pod that can be migrated, as far as its controller lets it. */
 export function refusePod(pod: Pod | undefined, podName: string, now: number): Refusal | undefined {
-  if (!pod)
-    return {
+  const [first] = podRefusals(pod, podName, now);
+  return first;
+}
+
+/** Everything that keeps a pod from being migrated. */
+export function* podRefusals(
+  pod: Pod | undefined,
+  podName: string,
+  now: number,
+): Generator<Refusal> {
+  if (!pod) {
+    yield {
       reason: 'PodNotFound',
       message: `There is no pod ${podName} in this namespace. Create a new request with the name of a pod that exists.`,
     };
-  return (
-    refuseKind(pod) ??
-    refuseTarget(pod) ??
-    refuseController(pod) ??
-    refuseState(pod, now) ??
-    refuseShape(pod)
-  );
+    return;
+  }
+  for (const one of [refuseKind(pod), refuseTarget(pod)]) {
+    if (one) yield one;
+  }
+  yield* stateRefusals(pod, now);
+  yield* shapeRefusals(pod);
 }
 
 /** The sum of the containers' restart counts. */
@@ -54,17 +64,6 @@ function refuseKind(pod: Pod): Refusal | undefined {
   return undefined;
 }
 
-/** A controller may also adopt a pod later, by its labels. */
-export function refuseController(pod: Pod): Refusal | undefined {
-  const owner = controllerOf(pod);
-  return (
-    owner && {
-      reason: 'PodHasController',
-      message: `The pod belongs to ${owner.kind} ${owner.name}, which would replace the pod or remove its target. Only a pod without a controller can be migrated: create the pod without one.`,
-    }
-  );
-}
-
 function refuseTarget(pod: Pod): Refusal | undefined {
   if (pod.metadata.labels[labels.role] === undefined && !namesRequest(pod)) return undefined;
   const { [annotations.migration]: migration, [annotations.restore]: restore } =
@@ -75,19 +74,21 @@ function refuseTarget(pod: Pod): Refusal | undefined {
   };
 }
 
-function refuseState(pod: Pod, now: number): Refusal | undefined {
+function* stateRefusals(pod: Pod, now: number): Generator<Refusal> {
   if (pod.metadata.deletionTimestamp !== undefined) {
-    return {
+    yield {
       reason: 'PodNotRunning',
       message:
         'The pod is being deleted and cannot be migrated. Create a new request for another pod.',
     };
+    return;
   }
   if (pod.status.phase !== 'Running') {
-    return {
+    yield {
       reason: 'PodNotRunning',
       message: `The pod is in phase ${pod.status.phase || 'Unknown'}. Create a new request when it runs.`,
     };
+    return;
   }
   const { containerStatuses, initContainerStatuses } = pod.status;
   const all = [...containerStatuses, ...initContainerStatuses];
@@ -95,20 +96,20 @@ function refuseState(pod: Pod, now: number): Refusal | undefined {
     const status = all.find((one) => one.name === name);
     const loop = status && crashLoop(status, now);
     if (loop !== undefined) {
-      return {
+      yield {
         reason: 'ContainerCrashLooping',
         message: `Container ${name} ${loop}; its target would end in the same way. Find out why it ends (kubectl logs --previous), and create a new request when it runs steadily.`,
       };
+      continue;
     }
     const problem = containerProblem(status);
     if (problem !== undefined) {
-      return {
+      yield {
         reason: 'ContainerNotRunning',
         message: `Container ${name} ${problem}; every container has to be running and ready. Wait until they are, then create a new request.`,
       };
     }
   }
-  return undefined;
 }
 
 type Container = Pod['spec']['containers'][number];
@@ -149,43 +150,40 @@ function containerProblem(status: ContainerStatus | undefined): string | undefin
   return undefined;
 }
 
-function refuseShape(pod: Pod): Refusal | undefined {
+function* shapeRefusals(pod: Pod): Generator<Refusal> {
   const { spec } = pod;
   const unsupported = (what: string): Refusal => ({
     reason: 'UnsupportedPod',
     message: `Sealift does not migrate pods with ${what}. Create the pod without it.`,
   });
-  if (spec.hostNetwork) return unsupported('hostNetwork');
-  if (spec.hostPID) return unsupported('hostPID');
-  if (spec.hostIPC) return unsupported('hostIPC');
-  if (spec.shareProcessNamespace === true) return unsupported('shareProcessNamespace');
-  if (spec.resourceClaims.length > 0) return unsupported('resourceClaims');
-  if (spec.ephemeralContainers.length > 0) return unsupported('ephemeral containers');
+  if (spec.hostNetwork) yield unsupported('hostNetwork');
+  if (spec.hostPID) yield unsupported('hostPID');
+  if (spec.hostIPC) yield unsupported('hostIPC');
+  if (spec.shareProcessNamespace === true) yield unsupported('shareProcessNamespace');
+  if (spec.resourceClaims.length > 0) yield unsupported('resourceClaims');
+  if (spec.ephemeralContainers.length > 0) yield unsupported('ephemeral containers');
   if (spec.hostUsers === false) {
     const message =
       'Sealift does not migrate pods with hostUsers: false: its user and group IDs map to others on each node, and CRIU does not translate them. Create the pod without hostUsers.';
-    return { reason: 'UnsupportedPod', message };
+    yield { reason: 'UnsupportedPod', message };
   }
-  for (const container of movedContainers(pod)) {
-    const refusal = refuseContainer(container);
-    if (refusal) return refusal;
-  }
-  return refuseVolumes(pod);
+  for (const container of movedContainers(pod)) yield* containerRefusals(container);
+  yield* volumeRefusals(pod);
 }
 
 /** What ties a container to one node. */
-function refuseContainer({ name, ports, resources }: Container): Refusal | undefined {
+function* containerRefusals({ name, ports, resources }: Container): Generator<Refusal> {
   const hostPort = ports?.find((one) => one.hostPort)?.hostPort;
   if (hostPort) {
-    return {
+    yield {
       reason: 'UnsupportedPod',
       message: `Container ${name} has hostPort ${hostPort}: clients reach it at its node's address, which does not move with the pod. Create the pod without it, and use a Service.`,
     };
   }
   const names = Object.keys({ ...resources?.requests, ...resources?.limits });
   const device = names.find(isExtended);
-  if (device === undefined) return undefined;
-  return {
+  if (device === undefined) return;
+  yield {
     reason: 'UnsupportedPod',
     message: `Container ${name} has resource ${device}, which a device plugin provides: the device and its state do not move with the pod. Create the pod without it. The RDMA device of a pod needs no such resource.`,
   };
@@ -197,22 +195,21 @@ function isExtended(resource: string): boolean {
   return name !== undefined && !/(^|\.)kubernetes\.io$/.test(domain);
 }
 
-function refuseVolumes({ spec }: Pod): Refusal | undefined {
+function* volumeRefusals({ spec }: Pod): Generator<Refusal> {
   for (const volume of spec.volumes) {
     const medium = (volume['emptyDir'] as { medium?: unknown } | null | undefined)?.medium;
     if (typeof medium === 'string' && medium.startsWith('HugePages')) {
-      return {
+      yield {
         reason: 'UnsupportedVolume',
         message: `Volume ${volume.name} is an emptyDir with medium ${medium}, whose files CRIU cannot dump. Create the pod with medium Memory, or without the volume.`,
       };
     }
     const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'emptyDir';
     if (!movableVolumes.has(kind)) {
-      return {
+      yield {
         reason: 'UnsupportedVolume',
         message: `Volume ${volume.name} is of kind ${kind}, which does not move. Create the pod with volumes of the kinds ${[...movableVolumes].join(', ')} only.`,
       };
     }
   }
-  return undefined;
 }

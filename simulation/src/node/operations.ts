@@ -47,7 +47,10 @@ export function simulatedOperations(
         ...{ ...shared, runc: new Runc(host), exec: simulatedExec(machine), version: '0' },
         unmovable: { check: () => Promise.resolve() },
         clusterSockets: { check: () => Promise.resolve() },
-        deviceObjects: { check: () => Promise.resolve() },
+        deviceObjects: {
+          check: () => Promise.resolve(),
+          firstPeerToGiveUp: () => Promise.resolve(undefined),
+        },
       },
       machine,
       nodeFaults,

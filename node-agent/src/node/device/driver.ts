@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { DEFAULT_RNR_TIMER, type Identity } from '../../../../crds/src/index.ts';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
+import type { HoldAnswer } from '../../support/peers.ts';
 
 /** How long the driver may take until the queues of a device that it holds are idle. */
 const HOLD_TIMEOUT_MS = 5000;
@@ -23,6 +24,8 @@ export interface UverbsDevice {
   major: number;
   minor: number;
 }
+
+const CHOOSE: HoldAnswer = { rnrTimer: DEFAULT_RNR_TIMER, chooses: true };
 
 export class RdmaDriver {
   /** The node has RDMA in exclusive network namespace mode (rdma-system(8)). @throws AgentError NetnsModeShared */
@@ -112,13 +115,12 @@ export class RdmaDriver {
   }
 
   /**
-   * Holds the devices: they answer in-sequence requests with RNR NAK and send nothing of their own (method HOLD of
-   * native/rxe). They drop datagrams.
-   * @param rnrTimer code 0 to 31 (InfiniBand specification, RNR NAK timer field)
+   * Holds the devices: they put in-sequence requests off, with RNR NAK or silence, and send nothing of their own (method
+   * HOLD of native/rxe). They drop datagrams.
    * @throws AgentError HoldFailed
    */
-  async hold(netns: string, rnrTimer = DEFAULT_RNR_TIMER): Promise<void> {
-    await this.#eachDevice(netns, (device) => holdDevice({ netns, device, rnrTimer }));
+  async hold(netns: string, answer = CHOOSE): Promise<void> {
+    await this.#eachDevice(netns, (device) => holdDevice({ netns, device, ...answer }));
   }
 
   /**
@@ -126,25 +128,25 @@ export class RdmaDriver {
    * on its way. Nothing can be dumped until `stopDatagrams`.
    * @throws AgentError HoldFailed
    */
-  async holdButDatagrams(netns: string, rnrTimer = DEFAULT_RNR_TIMER): Promise<void> {
+  async holdButDatagrams(netns: string, answer = CHOOSE): Promise<void> {
     await this.#eachDevice(netns, (device) =>
-      holdDevice({ netns, device, rnrTimer, receiveDatagrams: true }),
+      holdDevice({ netns, device, ...answer, receiveDatagrams: true }),
     );
   }
 
-  /** Holds the devices as `hold` does, with the timer that they have. @throws AgentError HoldFailed */
+  /** Holds the devices as `hold` does, and answers as they did. @throws AgentError HoldFailed */
   async stopDatagrams(netns: string): Promise<void> {
     await this.#eachDevice(netns, async (device) => {
-      const { rnrTimer } = await addon.rxeQuery({ netns, device });
-      await holdDevice({ netns, device, rnrTimer });
+      const { rnrTimer, chooses } = await addon.rxeQuery({ netns, device });
+      await holdDevice({ netns, device, rnrTimer, chooses });
     });
   }
 
   /** Lets the devices receive datagrams, those that are held. @throws AgentError HoldFailed */
   async receiveDatagrams(netns: string): Promise<void> {
     await this.#eachDevice(netns, async (device) => {
-      const { held, rnrTimer } = await addon.rxeQuery({ netns, device });
-      if (held) await holdDevice({ netns, device, rnrTimer, receiveDatagrams: true });
+      const { held, rnrTimer, chooses } = await addon.rxeQuery({ netns, device });
+      if (held) await holdDevice({ netns, device, rnrTimer, chooses, receiveDatagrams: true });
     });
   }
 
@@ -286,13 +288,11 @@ export class RdmaDriver {
   }
 }
 
-function holdDevice(of: {
-  netns: string;
-  device: string;
-  rnrTimer: number;
-  receiveDatagrams?: boolean;
-}): Promise<void> {
-  return addon.rxeHold({ receiveDatagrams: false, ...of, timeoutMs: HOLD_TIMEOUT_MS });
+function holdDevice({
+  chooses: choose,
+  ...of
+}: HoldAnswer & { netns: string; device: string; receiveDatagrams?: boolean }): Promise<void> {
+  return addon.rxeHold({ receiveDatagrams: false, ...of, choose, timeoutMs: HOLD_TIMEOUT_MS });
 }
 
 async function orReason(work: Promise<unknown>): Promise<unknown> {

@@ -54,21 +54,53 @@ describe('the objects of a device', () => {
   it('cannot if a queue pair is in a multicast group', () => {
     const member = inContext('qp', { type: 'UD', multicastGroups: 2 });
     expect(look([context(1, 40), rc, member])).toBe(
-      'Process 40 (app) has queue pair 17 (handle 4) on rxe0 in a multicast group, which cannot be moved. Detach it from ' +
-        'the group (ibv_detach_mcast()), then create a new request.',
+      'Process 40 (app) has queue pair 17 (handle 4 of descriptor 3) on rxe0 in a multicast group, which cannot be moved. ' +
+        'Detach it from the group (ibv_detach_mcast()), or let the program send to each of its peers (perftest: without ' +
+        '-g), then create a new request.',
     );
   });
 
-  it.each(['UC', 'XRC_TGT'])('cannot if one is a queue pair of type %s', (type) => {
-    expect(look([context(1, 40), rc, inContext('qp', { number: 18, type })])).toBe(
-      `Process 40 (app) has queue pair 18 (handle 4) of type ${type} on rxe0. Only RC and UD queue pairs can be moved: ` +
-        'destroy it, then create a new request.',
+  it('cannot if the source address of a queue pair or an address handle has left the interface', () => {
+    expect(look([context(1, 40), inContext('qp', { type: 'RC', sourceAddressLost: true })])).toBe(
+      'Process 40 (app) has queue pair 17 (handle 4 of descriptor 3) on rxe0 whose source address has left the interface, ' +
+        'which cannot be moved. Destroy it (ibv_destroy_qp()), then create a new request.',
+    );
+    const { owner: _, ...handle } = inContext('ah', { sourceAddressLost: true });
+    expect(look([context(1, 40), handle])).toMatch(
+      /^Process 40 \(app\) has an address handle \(handle 4 of descriptor 3\) on rxe0 whose source.*ibv_destroy_ah\(\)/,
     );
   });
 
   it.each([
-    ['mw', /^Process 40 \(app\) has a memory window \(handle 4\) on rxe0.*ibv_dealloc_mw\(\)/],
-    ['other', /has an object of an unknown kind/],
+    ['UC', /an unreliable connection, which cannot be moved\. Use RC \(perftest: -c RC\), then/],
+    [
+      'XRC_INI',
+      /an extended reliable connection.*UCX_TLS=rc_verbs,ud_verbs,tcp.*FI_VERBS_PREFER_XRC=0/,
+    ],
+    ['XRC_TGT', /an extended reliable connection/],
+    ['RAW_PACKET', /a raw packet queue pair.*packet socket/],
+    ['OTHER', /a type that this version of Sealift does not know.*Use RC or UD.*UCX_TLS=/],
+  ])('cannot if one is a queue pair of type %s', (type, text) => {
+    const reason = look([context(1, 40), rc, inContext('qp', { number: 18, type })]);
+    expect(reason).toContain(
+      `Process 40 (app) has queue pair 18 (handle 4 of descriptor 3) on rxe0 of type ${type}, `,
+    );
+    expect(reason).toMatch(text);
+    expect(reason).toMatch(/, then create a new request\.$/);
+  });
+
+  it('names the descriptor of the process that has made the object', () => {
+    const opened = [open(40), { ...open(41), fd: 9 }];
+    const window = inContext('mw', { owner: 41 });
+    expect(look([context(1, 40), window], opened)).toContain('(handle 4 of descriptor 9)');
+  });
+
+  it.each([
+    [
+      'mw',
+      /^Process 40 \(app\) has a memory window \(handle 4 of descriptor 3\) on rxe0.*ibv_dealloc_mw\(\)/,
+    ],
+    ['other', /has an object of a kind that this version of Sealift does not know/],
   ] as const)('cannot if one is of kind %s', (kind, text) => {
     // The driver does not know who has made a memory window.
     const { owner: _, ...object } = inContext(kind);
@@ -95,13 +127,13 @@ describe('the objects of a device', () => {
   it('cannot if a region’s process has ended, or does not have the context open', () => {
     const { owner: _, ...orphan } = region();
     expect(look([context(1, 40), orphan])).toMatch(
-      /^The process whose memory is registered as memory region 0x2a1 \(handle 4\) on rxe0 has ended. Let process 40/,
+      /^The process whose memory is registered as memory region 0x2a1 \(handle 4 of descriptor 3\) on rxe0 has ended. Let process 40/,
     );
     expect(look([context(1, 40), region({ owner: 812 })])).toMatch(
-      /^Process 812 \(app\) has its memory registered as memory region 0x2a1 \(handle 4\)/,
+      /^Process 812 \(app\) has its memory registered as memory region 0x2a1 \(handle 4 of descriptor 3\) on rxe0,/,
     );
     expect(look([context(1, 40), region({ isUserMemory: false })])).toMatch(
-      /memory region 0x2a1 \(handle 4\) on rxe0 over something else/,
+      /memory region 0x2a1 \(handle 4 of descriptor 3\) on rxe0 over something else.*register plain memory/,
     );
   });
 

@@ -4,6 +4,12 @@
 // processes of one container have open.
 import type { RxeContext, RxeObject } from '../../../../native/addon/index.ts';
 import { unreadEventReason } from './unread-events.ts';
+import {
+  multicastMember,
+  unsupportedObjects,
+  unsupportedQueuePair,
+  unsupportedRegion,
+} from './unsupported-kinds.ts';
 
 /** A process of the pod that has a context of the device open. */
 export interface OpenContext extends RxeContext {
@@ -29,41 +35,26 @@ const kernelTypes: ReadonlySet<string | undefined> = new Set(['GSI', 'SMI']);
 /** Queue pairs that the driver restores. */
 const movableTypes: ReadonlySet<string | undefined> = new Set(['RC', 'UD']);
 
-const kindNames: Record<RxeObject['kind'], string> = {
-  context: 'a verbs context',
-  pd: 'a protection domain',
-  ah: 'an address handle',
-  srq: 'a shared receive queue',
-  qp: 'queue pair',
-  cq: 'a completion queue',
-  mr: 'memory region',
-  mw: 'a memory window',
-  other: 'an object of an unknown kind',
-};
-
-const unsupported: Partial<Record<RxeObject['kind'], string>> = {
-  mw: 'ibv_dealloc_mw()',
-  other: 'the call that belongs to it',
-};
-
-/**
- * Pure.
- * @returns what cannot be moved, whose it is, and what to do; undefined if everything can be
- */
+/** The first of `unmovableObjects`; undefined if everything can be moved. Pure. */
 export function unmovableObject(use: DeviceUse, nameOf: NameProcess): string | undefined {
+  const [first] = unmovableObjects(use, nameOf);
+  return first;
+}
+
+/** Pure. @returns of each object that cannot be moved: what it is, whose it is, and what to do */
+export function* unmovableObjects(use: DeviceUse, nameOf: NameProcess): Generator<string> {
   for (const object of use.objects) {
     const reason = object.kind === 'context' ? contextReason(use, object, nameOf) : undefined;
-    if (reason !== undefined) return reason;
+    if (reason !== undefined) yield reason;
   }
   for (const object of use.objects) {
     const reason = object.kind === 'context' ? undefined : objectReason(use, object, nameOf);
-    if (reason !== undefined) return reason;
+    if (reason !== undefined) yield reason;
   }
   for (const { unreadEvents, pid } of use.opened) {
     const reason = unreadEventReason(unreadEvents);
-    if (reason !== undefined) return `${nameOf(pid)} has not read ${reason}`;
+    if (reason !== undefined) yield `${nameOf(pid)} has not read ${reason}`;
   }
-  return undefined;
 }
 
 /** A context that no process of the pod has open would be held with the device, but never dumped. */
@@ -107,16 +98,19 @@ function objectReason(
   // A context that came after the list of contexts.
   if (!first) return undefined;
   const owner = nameOf(object.owner ?? first.pid);
-  const handle = `(handle ${object.handle ?? '?'})`;
-  const destroy = unsupported[kind];
-  if (destroy !== undefined) {
-    return `${owner} has ${kindNames[kind]} ${handle} on ${device}, which cannot be moved. Destroy it (${destroy}), then create a new request.`;
+  const { fd } = here.find(({ pid }) => pid === object.owner) ?? first;
+  const where = `(handle ${object.handle ?? '?'} of descriptor ${fd}) on ${device}`;
+  if (kind === 'mw' || kind === 'other') {
+    const { what, advice } = unsupportedObjects[kind];
+    return refusal(`${owner} has ${what} ${where}`, advice);
   }
-  if (kind === 'qp') return queuePairReason(device, object, owner);
+  if (object.sourceAddressLost === true) return sourceReason(where, object, owner);
+  if (kind === 'qp') return queuePairReason(where, object, owner);
   if (kind !== 'mr') return undefined;
-  const region = `memory region 0x${object.number.toString(16)} ${handle} on ${device}`;
+  const region = `memory region 0x${object.number.toString(16)} ${where}`;
   if (object.isUserMemory === false) {
-    return `${owner} has ${region} over something else than its memory, which cannot be moved. Deregister it, then create a new request.`;
+    const { what, advice } = unsupportedRegion;
+    return refusal(`${owner} has ${region} ${what}`, advice);
   }
   if (object.owner === undefined) {
     return (
@@ -131,24 +125,33 @@ function objectReason(
   );
 }
 
-/** A group's members are known to the network's switches and to the interface, which a restore does not tell. */
+const refusal = (what: string, advice: string): string =>
+  `${what}, which cannot be moved. ${advice}, then create a new request.`;
+
+/** The target has the addresses that the source has now: it could not restore the path. */
+function sourceReason(where: string, { kind, number }: RxeObject, owner: string): string {
+  const [what, destroy] =
+    kind === 'qp'
+      ? [`queue pair ${number}`, 'ibv_destroy_qp()']
+      : ['an address handle', 'ibv_destroy_ah()'];
+  return refusal(
+    `${owner} has ${what} ${where} whose source address has left the interface`,
+    `Destroy it (${destroy})`,
+  );
+}
+
 function queuePairReason(
-  device: string,
-  { number, handle, type, multicastGroups }: RxeObject,
+  where: string,
+  { number, type, multicastGroups }: RxeObject,
   owner: string,
 ): string | undefined {
-  const queuePair = `queue pair ${number} (handle ${handle ?? '?'})`;
+  const queuePair = `queue pair ${number} ${where}`;
   if (!movableTypes.has(type)) {
-    return (
-      `${owner} has ${queuePair} of type ${type ?? '?'} on ${device}. Only RC and UD queue pairs can be moved: destroy ` +
-      'it, then create a new request.'
-    );
+    const { what, advice } = unsupportedQueuePair(type);
+    return refusal(`${owner} has ${queuePair} of type ${type ?? '?'}, ${what}`, advice);
   }
   if (multicastGroups === undefined) return undefined;
-  return (
-    `${owner} has ${queuePair} on ${device} in a multicast group, which cannot be moved. Detach it from the group ` +
-    '(ibv_detach_mcast()), then create a new request.'
-  );
+  return refusal(`${owner} has ${queuePair} in ${multicastMember.what}`, multicastMember.advice);
 }
 
 /** Modules of the kernel make queue pairs on any device that they see. A move would break those connections. */

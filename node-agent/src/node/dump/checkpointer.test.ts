@@ -126,7 +126,7 @@ describe('a pod that was locked', () => {
   it('receives datagrams until its tasks are frozen, and none while it is dumped', async () => {
     const pod = new RecordingCheckpointer([container('main', '/a')]);
     const found = await pod.findPod('u');
-    await pod.holdDevice(found, 20);
+    await pod.holdDevice(found, { rnrTimer: 20, chooses: true });
     await pod.freezeTasks(found);
     expect(pod.did).toEqual([
       'hold but datagrams /run/netns/x',

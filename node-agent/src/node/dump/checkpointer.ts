@@ -8,11 +8,13 @@ import { join } from 'node:path';
 import type { Identity, ObjectCounts } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
+import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import { packPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import { readVerbs } from './verbs-image.ts';
 import type { RdmaDriver } from '../device/driver.ts';
+import type { LimitedQueuePair } from '../device/retry-budget.ts';
 import { uverbsPath } from '../runtime/bundle.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
@@ -36,7 +38,7 @@ export interface CheckpointerParts {
   exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
   unmovable: Pick<UnmovableFiles, 'check'>;
   clusterSockets: Pick<ClusterSockets, 'check'>;
-  deviceObjects: Pick<DeviceObjects, 'check'>;
+  deviceObjects: Pick<DeviceObjects, 'check' | 'firstPeerToGiveUp'>;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
   /** Sealift's version, for the manifest. */
@@ -128,6 +130,11 @@ export class Checkpointer {
     await this.#parts.deviceObjects.check(pod.netns, pod.containers);
   }
 
+  /** The pod's queue pair whose peer gives up first in a hold; undefined if none does. @throws AgentError DriverMissing */
+  async firstPeerToGiveUp(pod: LocalPod): Promise<LimitedQueuePair | undefined> {
+    return this.#parts.deviceObjects.firstPeerToGiveUp(pod.netns);
+  }
+
   /**
    * From now on no exec enters the containers (kubectl exec, exec probes), and only RoCE, ARP and neighbour discovery
    * pass in and out.
@@ -142,13 +149,12 @@ export class Checkpointer {
   }
 
   /**
-   * The pod's RDMA devices answer requests with RNR NAK and send nothing of their own. They receive datagrams until the
+   * The pod's RDMA devices put their peers' requests off and send nothing of their own. They receive datagrams until the
    * tasks are frozen.
-   * @param rnrTimer code 0 to 31 (InfiniBand specification, RNR NAK timer field)
    * @throws AgentError HoldFailed
    */
-  async holdDevice(pod: LocalPod, rnrTimer: number): Promise<void> {
-    await withFaults('source.hold', () => this.#parts.driver.holdButDatagrams(pod.netns, rnrTimer));
+  async holdDevice(pod: LocalPod, answer: HoldAnswer): Promise<void> {
+    await withFaults('source.hold', () => this.#parts.driver.holdButDatagrams(pod.netns, answer));
   }
 
   /**

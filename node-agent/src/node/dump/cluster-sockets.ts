@@ -9,6 +9,7 @@ import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { PROC, processIn, unlessEnded } from '../runtime/process.ts';
+import { throwFirst } from './findings.ts';
 
 type Looked = Pick<Container, 'name' | 'cgroup' | 'pid'>;
 
@@ -49,7 +50,15 @@ export class ClusterSockets {
    * @param addresses the pod's cluster addresses, as text
    * @throws AgentError UnsupportedObject, which names the process and what to do
    */
-  async check(containers: readonly Looked[], addresses: readonly string[]): Promise<void> {
+  check(containers: readonly Looked[], addresses: readonly string[]): Promise<void> {
+    return throwFirst(this.findings(containers, addresses));
+  }
+
+  /** All that `check` would refuse, process by process. Changes nothing. */
+  async *findings(
+    containers: readonly Looked[],
+    addresses: readonly string[],
+  ): AsyncGenerator<AgentError> {
     const own = new Set(addresses.map(canonical));
     const pid = containers.find((one) => one.pid !== undefined)?.pid;
     if (pid === undefined || own.size === 0) return;
@@ -60,10 +69,7 @@ export class ClusterSockets {
       bound = new Map([...bound].filter(([inode]) => now.has(inode)));
     }
     if (bound.size === 0) return;
-    for (const container of containers) {
-      const refusal = await this.#refusal(container, bound);
-      if (refusal) throw refusal;
-    }
+    for (const container of containers) yield* this.#refusals(container, bound);
   }
 
   /** Sockets of the pod's network namespace that belong to a file, by inode number. The agent's own are among them. */
@@ -80,12 +86,12 @@ export class ClusterSockets {
     return found;
   }
 
-  /** Of the first process of the container that has one of the sockets open. */
-  async #refusal(
+  /** Of each process of the container that has one of the sockets open. */
+  async *#refusals(
     { name, cgroup }: Looked,
     bound: ReadonlyMap<string, BoundSocket>,
-  ): Promise<AgentError | undefined> {
-    if (cgroup === undefined) return undefined;
+  ): AsyncGenerator<AgentError> {
+    if (cgroup === undefined) return;
     for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) {
       const directory = join(this.#proc, String(pid), 'fd');
       for (const fd of (await unlessEnded(readdir(directory))) ?? []) {
@@ -93,10 +99,9 @@ export class ClusterSockets {
         const socket = bound.get(/^socket:\[(\d+)\]$/.exec(link ?? '')?.[1] ?? '');
         if (!socket) continue;
         const who = await processIn(name, pid, this.#proc);
-        return new AgentError('UnsupportedObject', `${who} ${reasonOf(socket)}`);
+        yield new AgentError('UnsupportedObject', `${who} ${reasonOf(socket)}`);
       }
     }
-    return undefined;
   }
 }
 

@@ -4,7 +4,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../../support/errors.ts';
 import type { RdmaDriver } from '../device/driver.ts';
-import { unmovableObject, type OpenContext, type DeviceUse } from '../device/supported-objects.ts';
+import { firstToGiveUp, type LimitedQueuePair } from '../device/retry-budget.ts';
+import { unmovableObjects, type OpenContext, type DeviceUse } from '../device/supported-objects.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
@@ -41,25 +42,49 @@ export class DeviceObjects {
       let reason: string | undefined;
       for (let look = 0; look < LOOKS; look++) {
         if (look > 0) await (this.#parts.sleep ?? sleep)(BETWEEN_MS);
-        reason = await this.#reasonOf(netns, name, containers);
+        [reason] = await this.#reasonsOf(netns, name, containers);
         if (reason === undefined) break;
       }
       if (reason !== undefined) throw new AgentError('UnsupportedObject', reason);
     }
   }
 
-  async #reasonOf(
+  /** Everything that is wrong in each of the looks, object by object. Changes nothing. @throws AgentError DriverMissing */
+  async *findings(netns: string, containers: readonly Looked[]): AsyncGenerator<AgentError> {
+    for (const { name } of await this.#parts.driver.devices(netns)) {
+      let reasons = await this.#reasonsOf(netns, name, containers);
+      for (let look = 1; look < LOOKS && reasons.length > 0; look++) {
+        await (this.#parts.sleep ?? sleep)(BETWEEN_MS);
+        const now = new Set(await this.#reasonsOf(netns, name, containers));
+        reasons = reasons.filter((reason) => now.has(reason));
+      }
+      for (const reason of reasons) yield new AgentError('UnsupportedObject', reason);
+    }
+  }
+
+  /** The queue pair of the pod whose peer gives up first; undefined if none does. @throws AgentError DriverMissing */
+  async firstPeerToGiveUp(netns: string): Promise<LimitedQueuePair | undefined> {
+    let first: LimitedQueuePair | undefined;
+    for (const { name: device } of await this.#parts.driver.devices(netns)) {
+      const found = firstToGiveUp(await this.#parts.driver.objects(netns, device));
+      if (!found || (first && first.peer.budgetMs <= found.peer.budgetMs)) continue;
+      const { number, handle, owner, peer } = found;
+      first = { device, number, handle, peer, owner: await this.#nameOf(owner) };
+    }
+    return first;
+  }
+
+  async #reasonsOf(
     netns: string,
     device: string,
     containers: readonly Looked[],
-  ): Promise<string | undefined> {
+  ): Promise<string[]> {
     const objects = await this.#parts.driver.objects(netns, device);
     const opened = await this.#openContexts(netns, device, containers);
     const names = await this.#namesOf({ device, objects, opened });
-    return unmovableObject(
-      { device, objects, opened },
-      (pid) => names.get(pid) ?? `Process ${pid}`,
-    );
+    return [
+      ...unmovableObjects({ device, objects, opened }, (pid) => names.get(pid) ?? `Process ${pid}`),
+    ];
   }
 
   async #openContexts(
@@ -86,10 +111,13 @@ export class DeviceObjects {
       ...opened.map(({ pid }) => pid),
     ]);
     const names = new Map<number, string>();
-    for (const pid of pids) {
-      const process = await readProcess(pid, this.#parts.proc ?? PROC);
-      names.set(pid, `Process ${pid}${process ? ` (${printable(process.name)})` : ''}`);
-    }
+    for (const pid of pids) names.set(pid, await this.#nameOf(pid));
     return names;
+  }
+
+  async #nameOf(pid: number | undefined): Promise<string> {
+    if (pid === undefined) return 'A process that has ended';
+    const process = await readProcess(pid, this.#parts.proc ?? PROC);
+    return `Process ${pid}${process ? ` (${printable(process.name)})` : ''}`;
   }
 }

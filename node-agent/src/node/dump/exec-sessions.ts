@@ -25,6 +25,7 @@ import {
   readProgram,
   type ProcessInfo,
 } from '../runtime/process.ts';
+import { throwFirst } from './findings.ts';
 
 /** Sealift's runc and sealift-runc, of whatever release. */
 const RUNTIMES = /^\/opt\/sealift\/(.*\/)?(sealift-runc|runc)( \(deleted\))?$/;
@@ -51,10 +52,15 @@ export class ExecSessions {
   }
 
   /** Changes nothing, and overlooks what may be a probe. @throws AgentError ExecSessionOpen */
-  async check(containers: readonly Bundle[]): Promise<void> {
+  check(containers: readonly Bundle[]): Promise<void> {
+    return throwFirst(this.findings(containers));
+  }
+
+  /** All that `check` would refuse. Changes nothing. */
+  async *findings(containers: readonly Bundle[]): AsyncGenerator<AgentError> {
     for (const container of containers) {
       for (const one of await this.#joined(container)) {
-        if (await this.#isOlder(one, SESSION_AGE_MS)) throw sessionOpen(container, one);
+        if (await this.#isOlder(one, SESSION_AGE_MS)) yield sessionOpen(container, one);
       }
     }
   }

@@ -14,15 +14,26 @@ type Named = Pick<Container, 'id' | 'name'>;
  * @throws AgentError ContainerNotRunning, UnsupportedObject for a container beyond those
  */
 export function checkComplete(found: readonly Named[], names: readonly string[]): void {
-  const missing = names.find((name) => !found.some((one) => one.name === name));
-  if (missing !== undefined) throw notRunning(missing);
-  const extra = found.find((one) => !names.includes(one.name));
-  if (!extra) return;
-  throw new AgentError(
-    'UnsupportedObject',
-    `Container ${extra.name} is not in the pod's list of containers (an ephemeral one of kubectl debug?) and cannot ` +
-      'be moved. Create a new request when it has ended.',
-  );
+  const [first] = incompleteness(found, names);
+  if (first) throw first;
+}
+
+/** All that `checkComplete` would refuse. Pure. */
+export function* incompleteness(
+  found: readonly Named[],
+  names: readonly string[],
+): Generator<AgentError> {
+  for (const name of names) {
+    if (!found.some((one) => one.name === name)) yield notRunning(name);
+  }
+  for (const { name } of found) {
+    if (names.includes(name)) continue;
+    yield new AgentError(
+      'UnsupportedObject',
+      `Container ${name} is not in the pod's list of containers (an ephemeral one of kubectl debug?) and cannot ` +
+        'be moved. Create a new request when it has ended.',
+    );
+  }
 }
 
 /**

@@ -76,6 +76,28 @@ describe('what CRIU cannot dump', () => {
     await expect(fake()).rejects.toMatchObject(refused(text));
   });
 
+  it.each([
+    ['rdma_cm', /librdmacm's connections.*without -R; UCX: UCX_SOCKADDR_TLS_PRIORITY=tcp/],
+    ['umad0', /management datagrams.*opensm/],
+    ['issm1', /management datagrams/],
+    ['ucm0', /libibcm's connections/],
+  ])('is /dev/infiniband/%s; the message names its descriptor', async (name, text) => {
+    await open(`/dev/infiniband/${name}`);
+    await expect(fake()).rejects.toMatchObject(
+      refused(
+        new RegExp(
+          `^Process 42 \\(ap\\?p\\) in container main has /dev/infiniband/${name} open \\(descriptor 3\\) for `,
+        ),
+      ),
+    );
+    await expect(fake()).rejects.toMatchObject(refused(text));
+  });
+
+  it('is not the device whose contexts are moved', async () => {
+    await open('/dev/infiniband/uverbs0');
+    await expect(fake()).resolves.toBeUndefined();
+  });
+
   it('is an MPTCP listener, of which the message says how to do without it', async () => {
     const socket = { fd: 5, family: 10, protocol: 262, listens: true, port: 8080 };
     await expect(fake([socket])).rejects.toMatchObject(

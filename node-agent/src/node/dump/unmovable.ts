@@ -5,10 +5,12 @@ import { readdir, readFile, readlink, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { undumpableSockets, type UndumpableSocket } from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
+import { unsupportedDevice } from '../device/unsupported-kinds.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
+import { throwFirst } from './findings.ts';
 
 export interface UnmovableParts {
   /** The directory /proc. */
@@ -31,6 +33,9 @@ const HINTS = [
   ...['/var/lib/polkit-1/localauthority', '/usr/share/polkit-1/actions', '/lib/udev', '/'],
 ];
 const MAX_HINTED = 20_000;
+
+/** Nodes of the RDMA core's devices, wherever the container has them. */
+const RDMA_DEVICE = /\/infiniband\/([a-z_]+\d*)$/;
 
 /** Open files by what /proc/PID/fd links to. */
 const kinds: readonly { link: RegExp; what: string; advice: string }[] = [
@@ -68,31 +73,38 @@ export class UnmovableFiles {
   }
 
   /** Changes nothing. @throws AgentError UnsupportedObject, which names the process, the file and what to do */
-  async check(containers: readonly Looked[]): Promise<void> {
+  check(containers: readonly Looked[]): Promise<void> {
+    return throwFirst(this.findings(containers));
+  }
+
+  /** All that `check` would refuse, process by process. Changes nothing. */
+  async *findings(containers: readonly Looked[]): AsyncGenerator<AgentError> {
     for (const container of containers) {
       if (container.cgroup === undefined) {
-        throw new AgentError(
+        yield new AgentError(
           'UnsupportedObject',
           `Container ${container.name} has no cgroup v2, without which it cannot be frozen. Boot the node with the ` +
             'unified cgroup hierarchy.',
         );
+        continue;
       }
-      if (container.pid !== undefined) await this.#checkQueues(container, container.pid);
+      const queues = container.pid !== undefined && (await this.#queues(container, container.pid));
+      if (queues) yield queues;
       for (const pid of await new Cgroup(this.#host.path(container.cgroup)).tasks()) {
-        const reason = await unlessEnded(this.#reasonOf(pid));
-        if (reason) throw await this.#refusal(container, pid, reason);
+        for (const reason of (await unlessEnded(this.#reasonsOf(pid))) ?? [])
+          yield await this.#refusal(container, pid, reason);
       }
     }
   }
 
   /** Messages in a POSIX queue would be lost without a word, also in one that nobody has open. */
-  async #checkQueues({ name }: Looked, pid: number): Promise<void> {
+  async #queues({ name }: Looked, pid: number): Promise<AgentError | undefined> {
     const directory = join(this.#proc, String(pid), 'root/dev/mqueue');
     const queues = await unlessAbsent(
       statfs(directory).then(({ type }) => (type === MQUEUE ? readdir(directory) : [])),
     );
-    if (!queues?.length) return;
-    throw new AgentError(
+    if (!queues?.length) return undefined;
+    return new AgentError(
       'UnsupportedObject',
       `Container ${name} has POSIX message queues (${queues
         .slice(0, 5)
@@ -102,26 +114,36 @@ export class UnmovableFiles {
     );
   }
 
-  /** What process `pid` has, and what to do; undefined for a process that can be dumped. */
-  async #reasonOf(pid: number): Promise<string | undefined> {
+  /** What process `pid` has, and what to do; empty for a process that can be dumped. */
+  async #reasonsOf(pid: number): Promise<string[]> {
+    const reasons = new Set<string>();
     const directory = join(this.#proc, String(pid), 'fd');
     for (const fd of await readdir(directory)) {
       const path = join(directory, fd);
       const link = await unlessEnded(readlink(path));
       if (link === undefined) continue;
       const kind = kinds.find((one) => one.link.test(link));
-      if (kind) return `${kind.what}, which cannot be moved. ${kind.advice}.`;
-      const reason = await unlessEnded(this.#reasonOfFile(pid, fd, link));
-      if (reason !== undefined) return reason;
+      const reason = kind
+        ? `${kind.what}, which cannot be moved. ${kind.advice}.`
+        : await unlessEnded(this.#reasonOfFile(pid, fd, link));
+      if (reason !== undefined) reasons.add(reason);
     }
-    const [socket] = await this.#sockets(pid);
-    return socket && reasonOfSocket(socket);
+    for (const socket of await this.#sockets(pid)) reasons.add(reasonOfSocket(socket));
+    return [...reasons];
   }
 
   async #reasonOfFile(pid: number, fd: string, link: string): Promise<string | undefined> {
     if (link === 'anon_inode:inotify') return this.#reasonOfWatches(pid, fd);
     if (!link.startsWith('/')) return undefined;
     const path = join(this.#proc, String(pid), 'fd', fd);
+    const device = RDMA_DEVICE.exec(link)?.[1];
+    const kind = device === undefined ? undefined : unsupportedDevice(device);
+    if (kind) {
+      return (
+        `has ${printable(link)} open (descriptor ${fd}) for ${kind.what}, which cannot be moved. ${kind.advice}, then create ` +
+        'a new request.'
+      );
+    }
     if ((await statfs(path)).type === MQUEUE) {
       return `has the POSIX message queue ${printable(link)} open, which cannot be moved. Use a socket instead.`;
     }

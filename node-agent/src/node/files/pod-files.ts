@@ -10,6 +10,7 @@ import type { Host } from '../host/host.ts';
 import { sandboxShm, type Container } from '../runtime/containers.ts';
 import { applyLayer, hasContent, packDir, unpackDir } from './archive.ts';
 import { findOverlay } from './overlay.ts';
+import { sizeBelow } from './size.ts';
 
 /** Names in the directory of images: `<container>/rootfs.tar`, `volumes/<name>.tar`, `shm.tar`. */
 const LAYER = 'rootfs.tar';
@@ -63,6 +64,24 @@ export async function packPodFiles(
     });
   }
   return { bytes, volumes };
+}
+
+/**
+ * About how much `packPodFiles` would write, in bytes; undefined for a pod with very many files.
+ * @throws AgentError UnsupportedRootfs
+ */
+export async function podFilesSize(
+  host: Host,
+  podUid: string,
+  containers: readonly Container[],
+): Promise<number | undefined> {
+  const mounts = await host.mountinfo();
+  const layers = containers.map(
+    ({ bundle }) => findOverlay(mounts, join(bundle, 'rootfs')).upperdir,
+  );
+  const volumes = (await emptyDirNames(host, podUid)).map((name) => join(emptyDirs(podUid), name));
+  const shm = containers.slice(0, 1).map(({ sandboxId }) => sandboxShm(sandboxId));
+  return sizeBelow([...layers, ...volumes, ...shm].map((path) => host.path(path)));
 }
 
 /** The new pod's container whose files are unpacked. */

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
+import { DRIVER } from './loaded-modules.ts';
 
-/** rdma_ucm is there for applications that connect with librdmacm. */
-const dependencies = ['ib_core', 'ib_uverbs', 'rdma_ucm', 'udp_tunnel', 'ip6_udp_tunnel'];
+/** Besides ib_core. rdma_ucm is there for applications that connect with librdmacm. */
+const dependencies = ['ib_uverbs', 'rdma_ucm', 'udp_tunnel', 'ip6_udp_tunnel'];
 const HOST_NETNS = '/proc/1/ns/net';
 
 /**
@@ -21,7 +22,7 @@ async function probeName(): Promise<string> {
 }
 
 /** Whether an rdma_rxe is loaded: Sealift's or the distribution's. */
-export const driverLoaded = (): boolean => addon.moduleLoaded('rdma_rxe');
+export const driverLoaded = (): boolean => addon.moduleLoaded(DRIVER);
 
 /** `rxe-<ABI version>` of the loaded driver; undefined if none is loaded or it is not Sealift's. */
 export async function loadedAbi(): Promise<string | undefined> {
@@ -49,22 +50,38 @@ async function removeProbe(name: string): Promise<void> {
 }
 
 /**
+ * Loads ib_core in exclusive network namespace mode (`netns_mode=0`), unless it is there, in whichever mode: that can't be
+ * changed while there are containers.
+ * @throws AgentError RuntimeFailed
+ */
+export async function loadInfiniBand(
+  host: Pick<Host, 'check'>,
+  isLoaded = addon.moduleLoaded,
+): Promise<void> {
+  if (isLoaded('ib_core')) return;
+  await host.check('modprobe', ['ib_core', 'netns_mode=0']);
+}
+
+/**
  * Loads the driver, unless Sealift's is loaded already: a node that is a container finds it there, and may load nothing.
  * @param modulesDir directory with `<kernel release>/rdma_rxe.ko`, as the agent sees it
- * @returns the driver's ABI
+ * @returns the driver's ABI, and whether the distribution's rdma_rxe had to give way
  * @throws AgentError DriverMissing, RuntimeFailed
  */
-export async function loadDriver(host: Host, modulesDir: string): Promise<string> {
+export async function loadDriver(
+  host: Host,
+  modulesDir: string,
+): Promise<{ abi: string; replacedDriver: boolean }> {
   const release = addon.kernelRelease();
   const file = join(modulesDir, release, 'rdma_rxe.ko');
   const present = await loadedAbi();
   if (present !== undefined) {
     // Applications may want rdma_ucm, too. A node that may load no modules has what it has.
     await host.run('modprobe', ['--all', '--quiet', ...dependencies]);
-    return present;
+    return { abi: present, replacedDriver: false };
   }
   await host.check('modprobe', ['--all', ...dependencies]);
-  if (driverLoaded()) await unloadForeign();
+  const replacedDriver = driverLoaded();
   if (!existsSync(file)) {
     const releases = existsSync(modulesDir) ? await readdir(modulesDir) : [];
     throw new AgentError(
@@ -73,6 +90,8 @@ export async function loadDriver(host: Host, modulesDir: string): Promise<string
         'Build native/rxe for that kernel and put it into the image.',
     );
   }
+  // Not before it is known that there is another one.
+  if (replacedDriver) await unloadForeign();
   try {
     await addon.finitModule(file);
   } catch (error) {
@@ -88,7 +107,7 @@ export async function loadDriver(host: Host, modulesDir: string): Promise<string
     }
   }
   const abi = await loadedAbi();
-  if (abi !== undefined) return abi;
+  if (abi !== undefined) return { abi, replacedDriver };
   throw new AgentError(
     'DriverMissing',
     `${file} is loaded but does not answer Sealift's methods. Build native/rxe again for this version.`,
@@ -98,7 +117,7 @@ export async function loadDriver(host: Host, modulesDir: string): Promise<string
 /** Unloads the distribution's driver, which lacks Sealift's methods. The kernel refuses while a device uses it. */
 async function unloadForeign(): Promise<void> {
   try {
-    await addon.deleteModule('rdma_rxe');
+    await addon.deleteModule(DRIVER);
   } catch (error) {
     throw new AgentError(
       'DriverMissing',

@@ -8,6 +8,7 @@ import type { Api, Logger } from '../../../../kube/src/index.ts';
 import { MemoryApi } from '../../testing/api.ts';
 import { Host } from '../host/host.ts';
 import { multusProblem } from './problems.ts';
+import { loadedModules, noteLoaded, presentModules, type LoadedModules } from './loaded-modules.ts';
 import { daemonSets, isDone, uninstalling, uninstallNodes } from './uninstall-nodes.ts';
 import { refuseWhileUsed, removeFiles, unloadDriver } from './uninstall.ts';
 
@@ -64,41 +65,88 @@ describe('the programs of a node', () => {
 });
 
 describe('the driver', () => {
-  const kernel = (devices: Record<string, string[]> = {}) => {
-    let loaded = true;
+  /** A kernel with these modules, of which those in use can't be unloaded, and with these devices by namespace. */
+  const kernel = (
+    o: { modules?: string[]; used?: string[]; devices?: Record<string, string[]> } = {},
+  ) => {
+    const modules = new Set(o.modules ?? ['rdma_rxe']);
+    const ran: string[] = [];
     return {
-      moduleLoaded: () => loaded,
-      deleteModule: async () => {
-        loaded = false;
+      ...{ modules, ran },
+      moduleLoaded: (name: string) => modules.has(name),
+      deleteModule: async (name: string) => {
+        if (o.used?.includes(name)) throw Object.assign(new Error('used'), { code: 'EAGAIN' });
+        if (!modules.delete(name)) throw Object.assign(new Error('none'), { code: 'ENOENT' });
       },
       rdmaDevices: async (netns: string) =>
-        (devices[netns] ?? []).map((name) => ({ name }) as never),
+        (o.devices?.[netns] ?? []).map((name) => ({ name }) as never),
+      host: {
+        run: async (program: string, args: readonly string[]) => {
+          ran.push([program, ...args].join(' '));
+          return { status: 0, stdout: '', stderr: '' };
+        },
+      },
     };
   };
   const proc = (): string => join(root, 'proc');
+  const loaded = (...names: string[]) => ({ names, replacedDriver: false });
+  const unload = (of: ReturnType<typeof kernel>, what: LoadedModules, shared = false) =>
+    unloadDriver({ host: of.host, loaded: what, shared }, of, proc());
 
   it('goes where this node has loaded it and nobody has a device', async () => {
     await put('proc/7/ns/net');
     const of = kernel();
-    expect(await unloadDriver({ loadedHere: true, shared: false }, of, proc())).toBeUndefined();
-    expect(of.moduleLoaded()).toBe(false);
+    expect(await unload(of, loaded('rdma_rxe'))).toBeUndefined();
+    expect([...of.modules]).toEqual([]);
+  });
+
+  it('takes with it what was loaded for it, but for what others use by now', async () => {
+    const modules = ['ib_core', 'ib_uverbs', 'rdma_cm', 'rdma_ucm', 'rdma_rxe', 'udp_tunnel'];
+    const of = kernel({ modules, used: ['udp_tunnel'] });
+    expect(
+      await unload(of, loaded('rdma_rxe', 'rdma_ucm', 'rdma_cm', 'ib_uverbs', 'udp_tunnel')),
+    ).toBeUndefined();
+    expect([...of.modules]).toEqual(['ib_core', 'udp_tunnel']);
+  });
+
+  it('gives way to the distribution’s, if it has replaced that', async () => {
+    const of = kernel({ modules: ['ib_core', 'rdma_rxe'] });
+    const replaced = { names: [], replacedDriver: true };
+    expect(await unload(of, replaced)).toBeUndefined();
+    expect([...of.modules, ...of.ran]).toEqual(['ib_core', 'modprobe rdma_rxe']);
   });
 
   it.each([
-    ['another node has the same kernel', { loadedHere: true, shared: true }, 'other nodes'],
-    ['it was there before', { loadedHere: false, shared: false }, 'before Sealift'],
-  ])('stays where %s', async (_, o, why) => {
+    ['another node has the same kernel', ['rdma_rxe'], true, 'other nodes'],
+    ['it was there before', [], false, 'before Sealift'],
+  ])('stays where %s', async (_, names, shared, why) => {
     const of = kernel();
-    expect(await unloadDriver(o, of, proc())).toContain(why);
-    expect(of.moduleLoaded()).toBe(true);
+    expect(await unload(of, loaded(...names), shared)).toContain(why);
+    expect(of.modules.has('rdma_rxe')).toBe(true);
   });
 
   it('stays while anybody has a device, in whichever namespace: unloading would remove it', async () => {
     await put('proc/7/ns/net');
     await put('proc/8/ns/net');
-    const of = kernel({ [`${proc()}/8/ns/net`]: ['rxe0'] });
-    expect(await unloadDriver({ loadedHere: true, shared: false }, of, proc())).toContain('rxe0');
-    expect(of.moduleLoaded()).toBe(true);
+    const of = kernel({ devices: { [`${proc()}/8/ns/net`]: ['rxe0'] } });
+    expect(await unload(of, loaded('rdma_rxe'))).toContain('rxe0');
+    expect(of.modules.has('rdma_rxe')).toBe(true);
+  });
+});
+
+describe('what the installer has loaded', () => {
+  it('is nothing without a note of this boot, and the driver by the note of an earlier version', async () => {
+    expect(await loadedModules(root)).toEqual({ names: [], replacedDriver: false });
+    await put('driver-loaded');
+    expect(await loadedModules(root)).toEqual({ names: ['rdma_rxe'], replacedDriver: false });
+  });
+
+  it('adds up over the runs of a boot, and is not written down where there is nothing', async () => {
+    await noteLoaded(root, presentModules(), false);
+    expect(await readdir(root)).toEqual([]);
+    await noteLoaded(root, presentModules(), true);
+    await noteLoaded(root, presentModules(), false);
+    expect(await loadedModules(root)).toEqual({ names: [], replacedDriver: true });
   });
 });
 

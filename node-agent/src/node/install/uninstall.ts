@@ -8,6 +8,7 @@ import { AgentError } from '../../support/errors.ts';
 import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 import { BUNDLES } from '../runtime/containers.ts';
+import { DRIVER, unloadUnused, type LoadedModules } from './loaded-modules.ts';
 
 /** Ids of the node's containers and sandboxes that run with Sealift's runtime. */
 export async function sealiftContainers(host: Host, binary: string): Promise<string[]> {
@@ -66,33 +67,39 @@ export async function removeEmptyDirectories(
   for (const directory of directories) await rmdir(host.path(directory)).catch(() => undefined);
 }
 
-/** In the agent's run directory: this node's installer has loaded the driver since the boot. */
-export const LOADED_MARK = 'driver-loaded';
-
 /**
- * Unloads the driver if nothing can need it.
- * @param o `loadedHere`: this node's installer has loaded it. `shared`: other nodes have the same kernel
+ * Unloads the driver, and what was loaded for it, if nothing can need it. Loads the distribution's driver again that it has
+ * replaced.
+ * @param o `loaded`: by this node's installer. `shared`: other nodes have the same kernel
  * @returns why it stays; undefined if it is gone
  */
 export async function unloadDriver(
-  o: { readonly loadedHere: boolean; readonly shared: boolean },
+  o: {
+    readonly host: Pick<Host, 'run'>;
+    readonly loaded: LoadedModules;
+    readonly shared: boolean;
+  },
   of: Pick<typeof addon, 'moduleLoaded' | 'deleteModule' | 'rdmaDevices'> = addon,
   proc = '/proc',
 ): Promise<string | undefined> {
-  if (!of.moduleLoaded('rdma_rxe')) return undefined;
+  const { names, replacedDriver } = o.loaded;
   if (o.shared) return 'other nodes of this kernel use it';
-  if (!o.loadedHere) return 'it was there before Sealift';
-  // Unloading the module removes every device of it, also those that nobody has open.
-  for (const pid of (await namesIn(proc)).filter((name) => /^\d+$/.test(name))) {
-    const devices = await of.rdmaDevices(`${proc}/${pid}/ns/net`).catch(() => []);
-    const [first] = devices;
-    if (first)
-      return `RDMA device ${first.name} is there, in the network namespace of process ${pid}`;
+  if (of.moduleLoaded(DRIVER)) {
+    if (!names.includes(DRIVER) && !replacedDriver) return 'it was there before Sealift';
+    // Unloading the module removes every device of it, also those that nobody has open.
+    for (const pid of (await namesIn(proc)).filter((name) => /^\d+$/.test(name))) {
+      const devices = await of.rdmaDevices(`${proc}/${pid}/ns/net`).catch(() => []);
+      const [first] = devices;
+      if (first)
+        return `RDMA device ${first.name} is there, in the network namespace of process ${pid}`;
+    }
+    try {
+      await of.deleteModule(DRIVER);
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
   }
-  try {
-    await of.deleteModule('rdma_rxe');
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
+  if (replacedDriver) await o.host.run('modprobe', [DRIVER]);
+  else await unloadUnused(names, of);
+  return undefined;
 }

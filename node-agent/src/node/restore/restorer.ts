@@ -7,6 +7,7 @@ import type { Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, isErrno, type Failure } from '../../support/errors.ts';
+import type { HoldAnswer } from '../../support/peers.ts';
 import type { NetworkLock } from '../lock/network-lock.ts';
 import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
@@ -47,13 +48,13 @@ export interface RestoreOptions {
   imageId: string;
   /** Of a checkpoint's manifest, as in ImagesToVerify. */
   digest?: string | undefined;
-  create: Omit<CreateAtGate, 'rnrTimer'>;
+  create: Omit<CreateAtGate, 'answer'>;
   /** The request for people: its kind and name. */
   request: string;
   /** State of the restored queue pairs. `error` for a checkpoint: its peers are not in the same state any more. */
   qpState: 'keep' | 'error';
-  /** RNR timer code 0 to 31 that the held device answers with. */
-  rnrTimer: number;
+  /** How the held device puts the peers off. */
+  answer: HoldAnswer;
   /** Whether to unpack the files that the pod's containers share: only before the first of them is restored. */
   podFiles: boolean;
   /** Ends the unpacking of files. */
@@ -292,7 +293,7 @@ export class Restorer {
     // Sockets of a restore that was killed here would keep the same connections from being restored again.
     await withFaults('target.stale-sockets', () => endTcpOrphans(netns));
     await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
-    await withFaults('target.hold', () => driver.hold(netns, options.rnrTimer));
+    await withFaults('target.hold', () => driver.hold(netns, options.answer));
     await this.#restored.refuseExec(create.bundle, options.request);
     const node = await editor.addUverbs(create.bundle, netns, container.uverbs);
     if (container.uverbs !== undefined && !node) {

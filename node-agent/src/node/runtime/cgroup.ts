@@ -94,6 +94,13 @@ export class Cgroup {
       .map(Number);
   }
 
+  /** Bytes of memory that no file backs (memory.stat, anon and shmem): what a dump writes. 0 if the cgroup is gone. */
+  async memory(): Promise<number> {
+    const text = await unlessGone(readFile(join(this.#dir, 'memory.stat'), 'utf8'), '');
+    const fields = [...text.matchAll(/^(?:anon|shmem) (\d+)$/gm)];
+    return fields.reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+  }
+
   /** Does nothing if the cgroup is gone or has tasks. */
   async remove(): Promise<void> {
     try {

@@ -17,7 +17,7 @@ export const RUNC = '/opt/sealift/bin/runc';
 /** Leaves the dumped tasks frozen and out of TCP repair mode, however CRIU ends (native/shim/src/guard.c). */
 const GUARD = '/opt/sealift/bin/sealift-guard';
 /** The guards' cgroups on the host, each named after the container that it dumps. */
-const GUARDS = '/sys/fs/cgroup/sealift';
+export const GUARDS = '/sys/fs/cgroup/sealift';
 const POLL_MS = 20;
 
 /**

@@ -2,11 +2,9 @@
 // CheckpointRequests for pods of this node: locks, holds, freezes and dumps the pod, and resumes it. The images stay.
 import {
   isFinished,
-  peerBudgetMs,
   type CheckpointAgent,
   type CheckpointRequest,
   type CheckpointState,
-  type Peers,
   type StepName,
 } from '../../../../crds/src/index.ts';
 import {
@@ -17,7 +15,7 @@ import {
   type Plan,
 } from '../../../../kube/src/index.ts';
 import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
-import { checkRetryBudget, readPeers } from '../../support/peers.ts';
+import { checkStillInBudget, peerLimits } from '../peer-limits.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import type { Checkpointer, LocalPod } from '../../node/dump/checkpointer.ts';
 import type { PodProbes, ProbeAnswers } from '../../node/probes/probe-answers.ts';
@@ -186,14 +184,14 @@ export class CheckpointReconciler implements HandoverReconciler<
     const id = imageId(request);
     const key = { namespace, pod: request.spec.podName, podUid: podUid(request) };
     const described = await pods.getPod(key);
-    const peers = readPeers(described.metadata.annotations);
-    checkRetryBudget(peers);
+    const { annotations } = described.metadata;
     const addresses = described.status.podIPs.map(({ ip }) => ip);
     const pod = await checkpointer.inspectPod(podUid(request), startOrder(described), addresses);
+    const limits = await peerLimits(checkpointer, pod, annotations);
     // A restarted agent takes no checkpoint any more but resumes the pod, so the limit need not be in the journal.
     const limit = earliest(
       timeoutLimit(request, this.#deadlineOf(request)),
-      retryBudgetLimit(peers, this.#clock.now()),
+      retryBudgetLimit(limits.budgetMs, this.#clock.now()),
     );
     const withinLimit = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
       this.#running.run(uid, limit, work);
@@ -205,11 +203,14 @@ export class CheckpointReconciler implements HandoverReconciler<
     await step({ stage: 'Locking', step: 'hold', state: 'Holding' }, () =>
       withinLimit(async () => {
         await checkpointer.lockNetwork(pod, `CheckpointRequest ${namespace}/${name}`);
-        await checkpointer.holdDevice(pod, peers.rnrTimer);
+        await checkpointer.holdDevice(pod, limits.answer);
       }),
     );
     await step({ stage: 'Freezing', step: 'freeze', state: 'Holding' }, () =>
-      withinLimit(() => checkpointer.freezeTasks(pod)),
+      withinLimit(async () => {
+        await checkpointer.freezeTasks(pod);
+        checkStillInBudget(limits.budgetMs, await peerLimits(checkpointer, pod, annotations));
+      }),
     );
     const dumped = await step({ stage: 'Dumping', step: 'dump', state: 'Dumping' }, () =>
       withinLimit((signal) => checkpointer.dumpContainers(pod, id, signal)),
@@ -333,15 +334,14 @@ function timeoutLimit({ spec }: CheckpointRequest, at: number | undefined): Limi
 }
 
 /** Until when the pod must resume if its device is held from now on. */
-function retryBudgetLimit(peers: Peers, now: number): Limit | undefined {
-  const budget = peerBudgetMs(peers, {});
+function retryBudgetLimit(budget: number | undefined, now: number): Limit | undefined {
   if (budget === undefined) return undefined;
   return {
     at: now + budget,
     code: 'PeerRetryBudgetExceeded',
     message:
-      "The pod's peers have a retry limit (annotation sealift.dev/peer-rnr-retry), and the checkpoint was not taken " +
-      `within their retry budget of ${budget} ms. docs/peers.md says what to set.`,
+      "The pod's peers have a retry limit (that of its queue pairs, or annotation sealift.dev/peer-rnr-retry), and the " +
+      `checkpoint was not taken within their retry budget of ${budget} ms. docs/peers.md says what to set.`,
   };
 }
 

@@ -19,6 +19,27 @@ const late = { at: NOW - 1, code: 'DumpDeadlineExceeded', message: 'step dump' }
 const ahead = { ...late, at: NOW };
 const begun = { deadline: NOW + 1000, targetState: 'AtCreateGate' } as const;
 
+/** Whatever a status, a journal or a clock says: a dry run has no step that touches the pod. */
+it('a dry run only looks, in every state', () => {
+  const any = fc.record({
+    decision: fc.constantFrom(undefined, 'Committed', 'Aborted'),
+    stage: fc.constantFrom(undefined, 'Locking', 'Sent', 'Stopping', 'Lost'),
+    targetState: fc.constantFrom(undefined, 'AtCreateGate', 'Answering'),
+    deadline: fc.constantFrom(undefined, NOW - 1, NOW + 1000),
+    failure: fc.constantFrom(undefined, failure),
+    limit: fc.constantFrom(undefined, late),
+    dryRun: fc.constantFrom('open', 'inspected'),
+  });
+  fc.assert(
+    fc.property(any, (some) => {
+      const { effects, status } = decideSource({ ...base, ...some }, NOW);
+      const wanted = some.dryRun === 'open' ? ['ListFindings'] : [];
+      expect(effects.map(({ type }) => type)).toEqual(wanted);
+      expect(status?.state).toBe('Inspected');
+    }),
+  );
+});
+
 const cases: [string, Partial<SourceObserved>, string, string[]][] = [
   ['inspects the pod first', {}, 'Waiting', ['InspectPod']],
   [

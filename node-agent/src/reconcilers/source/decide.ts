@@ -8,6 +8,8 @@ import { blackoutExceeded, type Limit } from '../step-limits.ts';
 import { failureFields, type Failure } from '../../support/errors.ts';
 
 export interface SourceObserved {
+  /** The request only asks whether the pod can be moved: absent for a move; whether the agent has looked. */
+  dryRun?: 'open' | 'inspected' | undefined;
   decision: Decision['outcome'] | undefined;
   /** The journal's stage of this request, which the agent writes before each effect. */
   stage: Stage | undefined;
@@ -25,6 +27,7 @@ export interface SourceObserved {
 
 export type SourceEffect =
   | { type: 'InspectPod' }
+  | { type: 'ListFindings' }
   | { type: 'LockNetwork' }
   | { type: 'HoldDevice' }
   | { type: 'FreezeTasks' }
@@ -61,6 +64,13 @@ const awaitingImages: ReadonlySet<TargetState | undefined> = new Set(['AtCreateG
 
 export function decideSource(observed: SourceObserved, now: number): SourcePlan {
   const { decision, stage, failure } = observed;
+  if (observed.dryRun) {
+    // Before everything else: whatever a status says, a dry run has no step that touches the pod.
+    return plan(
+      { state: 'Inspected' },
+      ...(observed.dryRun === 'open' ? [{ type: 'ListFindings' } as const] : []),
+    );
+  }
   if (decision === 'Committed') return committed(observed);
   if (decision === 'Aborted') {
     if (stage === 'Lost') return lost(observed);

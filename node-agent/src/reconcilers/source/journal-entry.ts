@@ -103,8 +103,8 @@ function retryBudgetLimit(request: MigrationRequest, entry: Entry | undefined): 
     at: Date.parse(entry.peerDeadline),
     code: 'PeerRetryBudgetExceeded',
     message:
-      "The pod's peers have a retry limit (annotation sealift.dev/peer-rnr-retry), and the move was not decided within " +
-      `their retry budget of ${budget ?? 0} ms. The pod resumes on its source node. docs/peers.md says what to set.`,
+      "The pod's peers have a retry limit (that of its queue pairs, or annotation sealift.dev/peer-rnr-retry), and the move " +
+      `was not decided within their retry budget of ${budget ?? 0} ms. The pod resumes on its source node. docs/peers.md says what to set.`,
   };
 }
 

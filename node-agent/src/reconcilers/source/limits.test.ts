@@ -97,6 +97,63 @@ describe('a source', () => {
       expect([sourceNode.did, status()?.decision?.reason]).toEqual([[], 'PeerRetryBudgetTooShort']);
     });
 
+    describe('as its queue pairs have', () => {
+      const limited = (budgetMs: number) => ({
+        ...{ device: 'rxe0', number: 17, handle: 4, owner: 'Process 41 (brpc)' },
+        peer: {
+          ...{ rnrRetry: 0, retryCount: 6, timeout: 18, isSilent: true, rnrTimer: 20 },
+          budgetMs,
+        },
+      });
+
+      it('reports their budget before it holds the device', async () => {
+        put();
+        sourceNode.firstToGiveUp = limited(6420);
+        await run();
+        expect(status()?.sourceAgent?.peerBudgetMs).toBe(5620);
+        expect(status()?.sourceAgent?.peerDeadline).toMatch(/^2/);
+        expect(sourceNode.held).toBe(9);
+      });
+
+      it('is refused before anything is touched if they wait too short', async () => {
+        put();
+        sourceNode.firstToGiveUp = limited(1199);
+        await runs();
+        expect([sourceNode.did, status()?.decision?.reason]).toEqual([
+          [],
+          'PeerRetryBudgetTooShort',
+        ]);
+        expect(status()?.decision?.message).toMatch(
+          /^Process 41 \(brpc\) has queue pair 17 \(handle 4\) on rxe0 with rnr_retry 0, retry_cnt 6/,
+        );
+      });
+
+      it('does not count if the annotation says otherwise', async () => {
+        api.put(pods, pod('app', SOURCE_UID, { 'sealift.dev/peer-rnr-retry': '7' }));
+        put();
+        sourceNode.firstToGiveUp = limited(0);
+        await run();
+        expect(status()?.sourceAgent?.peerBudgetMs).toBeUndefined();
+        expect(sourceNode.did).toContain('send');
+      });
+
+      it('resumes at once if it connects one that gives up sooner while it is being held', async () => {
+        put();
+        sourceNode.firstToGiveUp = limited(6420);
+        const freeze = sourceNode.checkpointer.freezeTasks.bind(sourceNode.checkpointer);
+        sourceNode.checkpointer.freezeTasks = async (pod) => {
+          await freeze(pod);
+          sourceNode.firstToGiveUp = limited(5350);
+        };
+        await runs();
+        expect(status()?.decision).toMatchObject({
+          outcome: 'Aborted',
+          reason: 'PeerRetryBudgetTooShort',
+        });
+        expect([sourceNode.did.includes('dump'), sourceNode.asItWas]).toEqual([false, true]);
+      });
+    });
+
     it('says which annotation it cannot read', async () => {
       api.put(pods, pod('app', SOURCE_UID, { 'sealift.dev/peer-rnr-retry': '9' }));
       put();

@@ -3,6 +3,7 @@
 import type { MigrationRequest } from '../../../../crds/src/index.ts';
 import type { Api, Clock } from '../../../../kube/src/index.ts';
 import type { Checkpointer } from '../../node/dump/checkpointer.ts';
+import type { PodInspector } from '../../node/dump/pod-inspector.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
 import type { ProbeAnswers } from '../../node/probes/probe-answers.ts';
 import { isTargetAnswering } from '../handover-waits.ts';
@@ -21,6 +22,7 @@ export interface SourceDependencies {
   nodeName: string;
   journal: Journal;
   checkpointer: Checkpointer;
+  inspector?: Pick<PodInspector, 'inspect'> | undefined;
   pods: RequestLookup;
   publisher: Publisher<MigrationRequest>;
   store: ImageStore;
@@ -56,8 +58,11 @@ export class SourceObserver {
     const entry = this.#deps.journal.get(metadata.uid, 'source');
     // A restarted agent has no header to send. It dumps again: the pod is frozen and has not changed.
     const mustDump = entry?.stage === 'Transferring' && !this.#volatile.get(metadata.uid).header;
+    const hasInspected =
+      this.#volatile.get(metadata.uid).inspection ?? status.sourceAgent?.inspection;
     return {
       request,
+      dryRun: request.spec.dryRun ? (hasInspected ? 'inspected' : 'open') : undefined,
       decision: status.decision?.outcome,
       stage: mustDump ? 'Dumping' : (entry?.stage ?? stageWithoutEntry(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,

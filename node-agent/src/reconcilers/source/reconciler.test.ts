@@ -12,6 +12,7 @@ import { RdmaDriver } from '../../node/device/driver.ts';
 import { decision, migration, NAMESPACE, pod, SOURCE_UID } from '../../testing/objects.ts';
 import {
   api,
+  ask,
   decide,
   dieAt,
   dir,
@@ -39,6 +40,26 @@ describe('a source', () => {
       undefined,
       'Waiting',
     ]);
+  });
+
+  it('of a dry run is looked at once, and nothing is done to it', async () => {
+    ask({ dryRun: true });
+    sourceNode.fail = { at: 'look', error: new Error('EIO') };
+    put();
+    await runs(2);
+    expect(status()?.sourceAgent, 'it is tried again').toBeUndefined();
+    sourceNode.fail = undefined;
+    await runs();
+    await startAgent();
+    await runs();
+    expect(status()?.sourceAgent).toMatchObject({
+      state: 'Inspected',
+      inspection: { findings: [{ reason: 'UnsupportedObject', message: 'io_uring' }] },
+    });
+    decide('Aborted');
+    await runs();
+    expect([sourceNode.did, sourceNode.looked, stage()]).toEqual([[], 1, undefined]);
+    expect(status()?.decision?.outcome).toBe('Aborted');
   });
 
   it('does every step in order, with its pod’s RNR timer', async () => {

@@ -12,7 +12,7 @@ import {
   type Plan,
 } from '../../../../kube/src/index.ts';
 import { startOrder } from '../../callers/request-lookup.ts';
-import { checkRetryBudget } from '../../support/peers.ts';
+import { peerLimits } from '../peer-limits.ts';
 import {
   AgentError,
   failureFields,
@@ -31,6 +31,7 @@ import { LocalDeadlines } from '../local-deadlines.ts';
 import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
 import { VolatileState } from './volatile-state.ts';
 import { entryOf, isLost, lockedPodOf, lostMessage, podName, podUid } from './journal-entry.ts';
+import { inspect } from './inspect.ts';
 import { missingPod } from './missing-pod.ts';
 import { SourceObserver, type Observed, type SourceDependencies } from './observe.ts';
 import { SourceReport } from './report.ts';
@@ -94,6 +95,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     switch (effect.type) {
       case 'InspectPod':
         return this.#inspectPod(request);
+      case 'ListFindings':
+        return this.#listFindings(request);
       case 'LockNetwork':
         return this.#steps.lockNetwork(request, context);
       case 'HoldDevice':
@@ -118,7 +121,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
   }
 
   async failed(error: unknown, effect: SourceEffect, observed: Observed): Promise<void> {
-    if (repeatedEffects.has(effect.type)) return;
+    if (repeatedEffects.has(effect.type) || effect.type === 'ListFindings') return;
     const failure = withRemedy('MigrationRequest', reasonOf(error));
     const { uid } = observed.request.metadata;
     const isBegun = this.#deps.journal.get(uid, 'source') !== undefined;
@@ -164,12 +167,16 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   /** Finds out what would make the move fail, while nothing is locked. */
   async #inspectPod(request: MigrationRequest): Promise<void> {
-    checkRetryBudget(request.status?.peers, request.spec.timeouts);
     const pod = await this.#deps.pods.getPod(podName(request));
     const { uid } = request.metadata;
     try {
       const addresses = pod.status.podIPs.map(({ ip }) => ip);
-      await this.#deps.checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
+      const { checkpointer } = this.#deps;
+      const found = await checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
+      await peerLimits(checkpointer, found, pod.metadata.annotations, {
+        accepted: request.status?.peers,
+        timeouts: request.spec.timeouts,
+      });
     } catch (error) {
       // The pod ran when the operator accepted the request.
       if (reasonOf(error).code !== 'PodNotFound') throw error;
@@ -178,6 +185,12 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     }
     this.#volatile.found(uid);
     this.#volatile.refuse(uid, undefined);
+  }
+
+  /** For a dry run. An error that is no finding is tried again; the operator waits for a while. */
+  async #listFindings(request: MigrationRequest): Promise<void> {
+    const inspection = await inspect(request, this.#deps);
+    this.#volatile.add(request.metadata.uid, { inspection });
   }
 
   async #proposeAbort(

@@ -38,6 +38,7 @@ export class SourceReport {
     const reported = request.status?.sourceAgent;
     const part: Partial<SourceAgent> = {
       steps: entry?.steps.length ? entry.steps : reported?.steps,
+      inspection: found.inspection ?? reported?.inspection,
       bytes: found.bytes ?? reported?.bytes,
       objects: found.objects ?? reported?.objects,
       identity: found.identity ?? reported?.identity,

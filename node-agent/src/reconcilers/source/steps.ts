@@ -5,7 +5,6 @@ import {
   secondsOfStep,
   type LimitedStep,
   type MigrationRequest,
-  type Peers,
   type SourceState,
 } from '../../../../crds/src/index.ts';
 import {
@@ -18,7 +17,7 @@ import {
   type Pod,
 } from '../../../../kube/src/index.ts';
 import { startOrder } from '../../callers/request-lookup.ts';
-import { checkRetryBudget, readPeers } from '../../support/peers.ts';
+import { checkStillInBudget, peerLimits, type PeerLimits } from '../peer-limits.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
 import { PlainFiles } from '../../node/transfer/image-files.ts';
@@ -39,7 +38,6 @@ import {
   lostMessage,
   podName,
   podUid,
-  retryBudgetOf,
 } from './journal-entry.ts';
 import { missingPod } from './missing-pod.ts';
 import type { SourceDependencies } from './observe.ts';
@@ -82,12 +80,12 @@ export class SourceSteps {
 
   async lockNetwork(request: MigrationRequest, context: Context): Promise<void> {
     this.#checkUndecided(request);
-    checkRetryBudget(request.status?.peers, request.spec.timeouts);
     const described = await this.#deps.pods.getPod(podName(request));
     const pod = await this.#findPod(request, described);
     checkComplete(pod.containers, startOrder(described));
     // The processes may have opened contexts and made objects since the inspection.
     await this.#deps.checkpointer.checkDevices(pod);
+    await this.#peerLimits(request, pod, described);
     const probes = await this.#deps.probes?.probesOf(pod.netns, described);
     claimPod(this.#deps.journal, podName(request), request.metadata.uid);
     const before = this.#entry(request);
@@ -117,28 +115,28 @@ export class SourceSteps {
    * counts from its first reading: before the hold begins or, at worst, as late as its watch.
    */
   async holdDevice(request: MigrationRequest, context: Context): Promise<void> {
-    const { metadata } = await this.#deps.pods.getPod(podName(request));
-    const peers: Peers = request.status?.peers ?? readPeers(metadata.annotations);
-    const budget = retryBudgetOf(peers, request);
-    if (budget !== undefined && this.#entry(request).peerDeadline === undefined) {
+    const { answer, budgetMs } = await this.#peerLimits(request, await this.#findPod(request));
+    if (budgetMs !== undefined && this.#entry(request).peerDeadline === undefined) {
       this.#checkUndecided(request);
-      checkRetryBudget(peers, request.spec.timeouts);
-      this.#volatile.add(request.metadata.uid, { peerBudgetMs: budget });
+      this.#volatile.add(request.metadata.uid, { peerBudgetMs: budgetMs });
       await this.#withinLimit(request, () =>
         this.#report.write(request, { state: 'Holding' }, context.signal),
       );
-      const peerDeadline = timestamp(this.#clock.now() + budget);
+      const peerDeadline = timestamp(this.#clock.now() + budgetMs);
       await this.#deps.journal.put({ ...this.#entry(request), peerDeadline });
     }
     return this.#runStep(request, 'Holding', context, (pod) =>
-      this.#deps.checkpointer.holdDevice(pod, peers.rnrTimer),
+      this.#deps.checkpointer.holdDevice(pod, answer),
     );
   }
 
   async freezeTasks(request: MigrationRequest, context: Context): Promise<void> {
-    return this.#runStep(request, 'Freezing', context, (pod) =>
-      this.#deps.checkpointer.freezeTasks(pod),
-    );
+    return this.#runStep(request, 'Freezing', context, async (pod) => {
+      await this.#deps.checkpointer.freezeTasks(pod);
+      const reported = request.status?.sourceAgent?.peerBudgetMs;
+      const known = this.#volatile.get(request.metadata.uid).peerBudgetMs ?? reported;
+      checkStillInBudget(known, await this.#peerLimits(request, pod));
+    });
   }
 
   async dumpContainers(request: MigrationRequest, context: Context): Promise<void> {
@@ -175,6 +173,22 @@ export class SourceSteps {
       );
     });
     await this.#deps.journal.put({ ...this.#entry(request), stage: 'Sent' });
+  }
+
+  /**
+   * @param described the pod as the API server has it, if the caller has asked
+   * @throws AgentError PeerRetryBudgetTooShort, BadAnnotation
+   */
+  async #peerLimits(
+    request: MigrationRequest,
+    pod: LocalPod,
+    described?: Pod,
+  ): Promise<PeerLimits> {
+    const { metadata } = described ?? (await this.#deps.pods.getPod(podName(request)));
+    return peerLimits(this.#deps.checkpointer, pod, metadata.annotations, {
+      accepted: request.status?.peers,
+      timeouts: request.spec.timeouts,
+    });
   }
 
   /** Records the step, does its work within its limit, and records its end. */

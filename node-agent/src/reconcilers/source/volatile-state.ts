@@ -6,7 +6,7 @@ import type { ManifestHeader } from '../../node/transfer/manifest.ts';
 
 type Reported = Pick<
   SourceAgent,
-  'bytes' | 'objects' | 'identity' | 'checkpointDigest' | 'peerBudgetMs'
+  'bytes' | 'objects' | 'identity' | 'checkpointDigest' | 'peerBudgetMs' | 'inspection'
 >;
 
 interface Results extends Reported {

@@ -99,7 +99,7 @@ export class ContainerRestore<T extends Handover> {
       create,
       request: `${request.kind} ${keyOf(request)}`,
       qpState: kind === 'RestoreRequest' ? 'error' : 'keep',
-      rnrTimer: create.rnrTimer,
+      answer: create.answer,
       podFiles,
       signal,
     });

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a dry run finds out. The agent of the pod's node writes what it has seen; the operator adds its own findings.
+import { z } from 'zod';
+import { Reason } from './atoms.ts';
+import { Bytes, ObjectCounts } from './steps.ts';
+
+export const Finding = z.object({
+  reason: Reason.meta({ description: 'The reason with which a move would fail, as one word.' }),
+  message: z
+    .string()
+    .max(2048)
+    .meta({ description: 'What is in the way, whose it is, and what to do.' }),
+});
+export type Finding = z.infer<typeof Finding>;
+
+export const Inspection = z
+  .object({
+    targetNodeName: z
+      .string()
+      .max(253)
+      .optional()
+      .meta({ description: 'The node that a move would begin with. Absent: there is none.' }),
+    findings: z.array(Finding).max(160).meta({
+      description: 'Everything that would make a move fail. Empty: nothing was found.',
+      'x-kubernetes-list-type': 'atomic',
+    }),
+    objects: ObjectCounts.optional(),
+    bytes: Bytes.optional(),
+  })
+  .meta({
+    description:
+      'Only of a dry run: what is in the way of a move, and how much would be moved. Bytes are those of now.',
+  });
+export type Inspection = z.infer<typeof Inspection>;

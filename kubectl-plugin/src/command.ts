@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a command is: its options and arguments, which help, parser and completion are made from, and what it does.
+import type { Cluster } from './cluster.ts';
+import type { ExitCode } from './exit-codes.ts';
+import type { Output } from './output.ts';
+import type { Values } from './values.ts';
+
+/** What an option or argument names; completion asks the API server for the names. */
+export type Names = 'pod' | 'workload' | 'node' | 'request' | 'checkpoint';
+
+export interface Option {
+  readonly type: 'boolean' | 'string';
+  readonly short?: string;
+  /** Placeholder of its value in the help. */
+  readonly value?: string;
+  readonly help: string;
+  /** The only values. */
+  readonly choices?: readonly string[];
+  readonly names?: Names;
+}
+
+export interface Argument {
+  /** As in the help: `POD`. */
+  readonly name: string;
+  readonly names?: Names;
+  readonly choices?: readonly string[];
+  readonly optional?: true;
+  /** It may be given more than once; only the last one may. */
+  readonly repeated?: true;
+}
+
+export interface Invocation {
+  readonly values: Values;
+  readonly args: readonly string[];
+  readonly output: Output;
+  /** Reads the kubeconfig at the first call. */
+  readonly cluster: () => Cluster;
+  /** Aborts at Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+export interface Command {
+  readonly name: string;
+  /** One line. */
+  readonly summary: string;
+  /** What else a user has to know, as sentences. */
+  readonly details?: string;
+  readonly args: readonly Argument[];
+  readonly options: Readonly<Record<string, Option>>;
+  readonly run: (invocation: Invocation) => Promise<ExitCode>;
+}
+
+/** Options of every command, named as kubectl's. */
+export const globalOptions = {
+  namespace: { type: 'string', short: 'n', value: 'NAMESPACE', help: 'Namespace of the objects.' },
+  context: { type: 'string', value: 'NAME', help: 'Context of the kubeconfig.' },
+  kubeconfig: { type: 'string', value: 'FILE', help: 'Path of the kubeconfig.' },
+  help: { type: 'boolean', short: 'h', help: 'Show this help.' },
+} as const satisfies Record<string, Option>;
+
+export const outputOption: Option = {
+  type: 'string',
+  short: 'o',
+  value: 'FORMAT',
+  help: 'Print objects as json or yaml instead of text.',
+  choices: ['json', 'yaml'],
+};
+export const waitOptions = {
+  wait: { type: 'boolean', help: 'Wait for the end, and show the progress.' },
+  timeout: {
+    type: 'string',
+    value: 'SECONDS',
+    help: 'Wait so long at most. The request goes on. Implies --wait.',
+  },
+} as const satisfies Record<string, Option>;

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What commands that make requests do with them: print them, or follow them to their end.
+import { secondsIn, textIn } from '../values.ts';
+import type { Invocation } from '../command.ts';
+import { displayOn } from '../display.ts';
+import { exitCodes, type ExitCode } from '../exit-codes.ts';
+import { outcomeOf, type Request } from '../progress.ts';
+import { follow, fullName, hasSucceeded } from '../requests.ts';
+import type { Resource } from '../../../kube/src/index.ts';
+
+/** Prints the requests. With --wait or --timeout it follows them, and the exit code says how they ended. */
+export async function finish<T extends Request>(
+  invocation: Invocation,
+  resource: Resource<T>,
+  requests: readonly T[],
+): Promise<ExitCode> {
+  const { values, output } = invocation;
+  const timeoutSeconds = secondsIn(values, 'timeout');
+  const format = textIn(values, 'output');
+  const isWaiting = values['wait'] === true || timeoutSeconds !== undefined;
+  if (format === undefined) for (const one of requests) output.line(`${fullName(one)} created`);
+  if (!isWaiting) {
+    if (format !== undefined) output.objects(format, requests);
+    return exitCodes.ok;
+  }
+  const ended = await followAll(invocation, resource, requests, timeoutSeconds);
+  if (format !== undefined) output.objects(format, ended);
+  else for (const one of ended) output.line(`${fullName(one)} ${outcomeOf(one)}`);
+  return ended.every(hasSucceeded) ? exitCodes.ok : exitCodes.failed;
+}
+
+/** Shows the progress of the requests until the last one has ended. */
+export async function followAll<T extends Request>(
+  { output, cluster, signal }: Invocation,
+  resource: Resource<T>,
+  requests: readonly T[],
+  timeoutSeconds: number | undefined,
+): Promise<T[]> {
+  const display = displayOn(output.streams);
+  try {
+    const options = { resource, requests, seen: display.show, timeoutSeconds, signal };
+    return await follow(cluster().api, options);
+  } finally {
+    display.end();
+  }
+}

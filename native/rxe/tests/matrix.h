@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The rows of the matrix: situations in which an end moves. */
+#ifndef MATRIX_H
+#define MATRIX_H
+
+#include "match.h"
+
+enum matrix_needs {
+	MATRIX_MESSAGE = 1 << 0,	/* an operation that takes a receive request */
+	MATRIX_INLINE = 1 << 1,		/* one that may carry its data in the request */
+	MATRIX_RC = 1 << 2,		/* a connection */
+	MATRIX_NO_RECEIVES = 1 << 3,	/* nobody has posted receive requests */
+};
+
+struct matrix_situation {
+	const char *name;
+	enum ibv_qp_state state;	/* of both ends before run() */
+	unsigned int needs;		/* enum matrix_needs */
+	/* Bring about the situation, move, and go on. */
+	void (*run)(struct match *m, struct match_op op);
+};
+
+extern const struct matrix_situation matrix_situations[];
+extern const unsigned int matrix_num_situations;
+
+#endif /* MATRIX_H */

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looks at a pod for a dry run: everything that would make its dump fail, and how much a dump would have to write. Reads
+// /proc, cgroups, the RDMA driver's lists and the sizes of files; changes nothing. The source's reconciler calls it.
+import type { Bytes, Inspection, ObjectCounts } from '../../../../crds/src/index.ts';
+import type { RxeObject } from '../../../../native/addon/index.ts';
+import { AgentError, reasonOf, type Failure } from '../../support/errors.ts';
+import { podFilesSize } from '../files/pod-files.ts';
+import type { RdmaDriver } from '../device/driver.ts';
+import type { Host } from '../host/host.ts';
+import { Cgroup } from '../runtime/cgroup.ts';
+import { podContainers, type Container } from '../runtime/containers.ts';
+import type { ClusterSockets } from './cluster-sockets.ts';
+import type { DeviceObjects } from './device-objects.ts';
+import type { ExecSessions } from './exec-sessions.ts';
+import type { Findings } from './findings.ts';
+import { checkIpc, incompleteness } from './preconditions.ts';
+import type { UnmovableFiles } from './unmovable.ts';
+
+export interface PodInspectorParts {
+  host: Host;
+  driver: Pick<RdmaDriver, 'devices' | 'objects'>;
+  exec: Pick<ExecSessions, 'findings'>;
+  unmovable: Pick<UnmovableFiles, 'findings'>;
+  clusterSockets: Pick<ClusterSockets, 'findings'>;
+  deviceObjects: Pick<DeviceObjects, 'findings' | 'firstPeerToGiveUp'>;
+}
+
+/** What is known of the pod from the API server. */
+export interface InspectedPod {
+  podUid: string;
+  /** Names of the containers that have to run, and no others. */
+  names: readonly string[];
+  /** The pod's cluster addresses, which its target does not get. */
+  clusterAddresses: readonly string[];
+  /** @throws AgentError for peers that do not retry long enough for a move of the pod in this network namespace */
+  checkPeers: (
+    queuePairs: Pick<DeviceObjects, 'firstPeerToGiveUp'>,
+    netns: string,
+  ) => Promise<unknown>;
+}
+
+/** More than a user reads. The API server takes no longer text (crds/src/inspection.ts). */
+const MAX_FINDINGS = 64;
+const MAX_LENGTH = 2048;
+
+const counted: Partial<Record<RxeObject['kind'], keyof ObjectCounts>> = {
+  qp: 'qp',
+  cq: 'cq',
+  mr: 'mr',
+  srq: 'srq',
+  ah: 'ah',
+};
+
+export class PodInspector {
+  readonly #parts: PodInspectorParts;
+
+  constructor(parts: PodInspectorParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws what is no AgentError: the node could not be read, and another attempt may succeed */
+  async inspect(pod: InspectedPod): Promise<Inspection> {
+    const containers = await this.containers(pod.podUid);
+    const [first] = containers;
+    if (!first) {
+      const message = `Pod ${pod.podUid} has no running container on this node. Wait until the pod is Running.`;
+      return { findings: [{ reason: 'PodNotFound', message }] };
+    }
+    const findings = new Map<string, Failure>();
+    const add = (error: unknown): void => {
+      if (!(error instanceof AgentError)) throw error;
+      const { code, message } = reasonOf(error);
+      if (findings.size < MAX_FINDINGS) findings.set(message, { code, message });
+    };
+    for (const check of this.#checks(first.netns, containers, pod)) {
+      try {
+        for await (const error of check()) add(error);
+      } catch (error) {
+        add(error);
+      }
+    }
+    const objects = await this.#objects(first.netns).catch(add);
+    const bytes = await this.#bytes(pod.podUid, containers).catch(add);
+    return {
+      findings: [...findings.values()].map(({ code, message }) => ({
+        reason: code,
+        message: message.slice(0, MAX_LENGTH),
+      })),
+      ...(objects && { objects }),
+      ...(bytes && { bytes }),
+    };
+  }
+
+  #checks(
+    netns: string,
+    containers: readonly Container[],
+    { names, clusterAddresses, checkPeers }: InspectedPod,
+  ): (() => Findings)[] {
+    const { exec, unmovable, clusterSockets, deviceObjects } = this.#parts;
+    const ipc = (): Promise<void> => this.checkIpc(containers);
+    return [
+      async function* () {
+        yield* incompleteness(containers, names);
+      },
+      () => deviceObjects.findings(netns, containers),
+      async function* () {
+        await checkPeers(deviceObjects, netns);
+      },
+      async function* () {
+        await ipc();
+      },
+      () => exec.findings(containers),
+      () => unmovable.findings(containers),
+      () => clusterSockets.findings(containers, clusterAddresses),
+    ];
+  }
+
+  /** RDMA objects of the pod's processes; the kernel's own have no context. */
+  async #objects(netns: string): Promise<ObjectCounts> {
+    const counts = { qp: 0, cq: 0, mr: 0, srq: 0, ah: 0 };
+    for (const { name } of await this.#parts.driver.devices(netns)) {
+      for (const { kind, context } of await this.#parts.driver.objects(netns, name)) {
+        const field = counted[kind];
+        if (field !== undefined && context !== undefined) counts[field]++;
+      }
+    }
+    return counts;
+  }
+
+  async #bytes(podUid: string, containers: readonly Container[]): Promise<Bytes> {
+    const { host } = this.#parts;
+    let pages = 0;
+    for (const { cgroup } of containers) {
+      if (cgroup !== undefined) pages += await new Cgroup(host.path(cgroup)).memory();
+    }
+    const rootfs = await podFilesSize(host, podUid, containers);
+    return { pages, ...(rootfs !== undefined && { rootfs }) };
+  }
+
+  protected checkIpc(containers: readonly Container[]): Promise<void> {
+    return checkIpc(containers);
+  }
+
+  protected containers(podUid: string): Promise<Container[]> {
+    return podContainers(this.#parts.host, podUid);
+  }
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// Puts source and target into their controller's place, and takes them out. Idempotent: each call is one write of a pod,
+// and names the version that was read, because lists are replaced whole.
+import {
+  annotations,
+  fieldManagers,
+  finalizers,
+  type PodController,
+} from '../../../crds/src/index.ts';
+import {
+  isNotFound,
+  pods,
+  timestamp,
+  withFaults,
+  type ApiObject,
+  type Context,
+  type OwnerReference,
+  type Pod,
+  type Resource,
+} from '../../../kube/src/index.ts';
+import type { Dependencies } from '../requests/dependencies.ts';
+import { isDetached, lowestCost, referenceTo } from '../target-pod/controllers.ts';
+import { controllerOf, namespaceOwner } from '../target-pod/ownership.ts';
+import type { ControllerState } from './types.ts';
+
+interface Controller extends ApiObject {
+  readonly metadata: ApiObject['metadata'] & {
+    readonly deletionTimestamp?: string;
+    readonly finalizers?: readonly string[];
+  };
+  readonly status?: {
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
+}
+
+const kinds: Readonly<Record<string, Resource<Controller> | undefined>> = {
+  ReplicaSet: resource('apps/v1', 'ReplicaSet', 'replicasets'),
+  Job: resource('batch/v1', 'Job', 'jobs'),
+};
+
+function resource(apiVersion: string, kind: string, plural: string): Resource<Controller> {
+  const parse = (json: unknown): Controller => json as Controller;
+  return { apiVersion, kind, plural, namespaced: true, parse };
+}
+
+/** @returns undefined if nobody knows: the kind is another one */
+export async function readController(
+  dependencies: Dependencies,
+  namespace: string,
+  { apiVersion, kind, name, uid }: PodController,
+  signal: AbortSignal,
+): Promise<ControllerState | undefined> {
+  const one = kinds[kind];
+  if (one?.apiVersion !== apiVersion) return undefined;
+  const found = await dependencies.find(one, namespace, name, signal);
+  if (found?.metadata.uid !== uid) return 'gone';
+  const { deletionTimestamp, finalizers: own = [] } = found.metadata;
+  if (deletionTimestamp !== undefined) return own.includes('orphan') ? 'orphaning' : 'gone';
+  const isFinished = found.status?.conditions?.some(
+    ({ type, status }) => (type === 'Complete' || type === 'Failed') && status === 'True',
+  );
+  return isFinished ? 'finished' : 'active';
+}
+
+/** @param point `operator.attach-target` or `operator.attach-source` */
+export async function attach(
+  dependencies: Dependencies,
+  pod: Pod,
+  controller: PodController,
+  point: string,
+  context: Context,
+): Promise<void> {
+  const { deletionTimestamp, finalizers: before } = pod.metadata;
+  // The API server lets nobody add a finalizer to a pod that is being deleted.
+  const isCounted = controller.kind === 'Job' && deletionTimestamp === undefined;
+  const { jobTracking } = finalizers;
+  const added = isCounted && !before.includes(jobTracking) ? [...before, jobTracking] : before;
+  await setOwner(dependencies, pod, referenceTo(controller), added, point, context);
+}
+
+/**
+ * @param point `operator.detach-source` or `operator.detach-target`
+ * @param other a pod that may have the namespace as owner already: reading it would take time, in which both are counted
+ */
+export async function detach(
+  dependencies: Dependencies,
+  pod: Pod,
+  other: Pod | undefined,
+  point: string,
+  context: Context,
+): Promise<void> {
+  const known = other && isDetached(other) ? controllerOf(other) : undefined;
+  const owner = known ?? (await readNamespace(dependencies, pod, context));
+  const left = pod.metadata.finalizers.filter((one) => one !== finalizers.jobTracking);
+  await setOwner(dependencies, pod, owner, left, point, context);
+}
+
+/**
+ * The controller may have deleted the target just before the source left: then the source comes back, before the
+ * controller acts on the next event. A Job does so a second later.
+ */
+export async function undoIfAlone(
+  dependencies: Dependencies,
+  source: Pod,
+  target: Pod | undefined,
+  controller: PodController,
+  context: Context,
+): Promise<void> {
+  const { namespace, name, uid } = source.metadata;
+  const [from, to] = await Promise.all([
+    dependencies.findPod(namespace, name, context.signal),
+    dependencies.findPod(namespace, target?.metadata.name, context.signal),
+  ]);
+  const isThere = to?.metadata.uid === target?.metadata.uid && !to?.metadata.deletionTimestamp;
+  if (from?.metadata.uid !== uid || !isDetached(from) || isThere) return;
+  await attach(dependencies, from, controller, 'operator.attach-source', context);
+}
+
+async function readNamespace(
+  dependencies: Dependencies,
+  { metadata: { namespace } }: Pod,
+  { signal }: Context,
+): Promise<OwnerReference> {
+  return namespaceOwner(namespace, await dependencies.namespaceUid(namespace, signal));
+}
+
+/** Of a source whose controller is gone and has left it behind: it belongs to nobody again. */
+export async function release(
+  dependencies: Dependencies,
+  pod: Pod,
+  point: string,
+  context: Context,
+): Promise<void> {
+  await setOwner(dependencies, pod, undefined, pod.metadata.finalizers, point, context);
+}
+
+async function setOwner(
+  { api }: Dependencies,
+  pod: Pod,
+  owner: OwnerReference | undefined,
+  finalizersAfter: readonly string[],
+  point: string,
+  { signal }: Context,
+): Promise<void> {
+  const { namespace, name, uid, resourceVersion, ownerReferences } = pod.metadata;
+  const before = controllerOf(pod);
+  const others = ownerReferences.filter((one) => one !== before);
+  const metadata = {
+    ...{ uid, resourceVersion, finalizers: finalizersAfter },
+    ownerReferences: owner ? [owner, ...others] : others,
+  };
+  await withFaults(point, () =>
+    unlessGone(api.merge(pods, namespace, name, { metadata }, { signal })),
+  );
+}
+
+/**
+ * Says of a source that has ended what its kubelet is about to say, as the node controller does for a node that is gone,
+ * and makes it the first pod that its ReplicaSet deletes.
+ */
+export async function retire(
+  { api, clock }: Dependencies,
+  pod: Pod,
+  { signal }: Context,
+): Promise<void> {
+  const { namespace, name, uid } = pod.metadata;
+  const condition = {
+    ...{ type: 'Ready', status: 'False', reason: 'MovedAway' },
+    ...{ message: 'The pod runs on another node.', lastTransitionTime: timestamp(clock.now()) },
+  };
+  const cost = { annotations: { [annotations.deletionCost]: String(lowestCost) } };
+  await withFaults('operator.retire-source', async () => {
+    await unlessGone(api.merge(pods, namespace, name, { metadata: { uid, ...cost } }, { signal }));
+    const current = await findSame(api.get(pods, namespace, name, { signal }), uid);
+    if (!current) return;
+    // The kubelet owns the other conditions. The version keeps the write away from another pod of that name.
+    const options = {
+      manager: fieldManagers.operator,
+      subresource: 'status',
+      exact: true,
+    } as const;
+    const status = { conditions: [condition] };
+    await unlessGone(api.apply(pods, current, { status }, { ...options, signal }));
+  });
+}
+
+async function findSame(read: Promise<Pod>, uid: string): Promise<Pod | undefined> {
+  const pod = await unlessGone(read);
+  return pod?.metadata.uid === uid ? pod : undefined;
+}
+
+/** A pod that is gone is left alone: the next reconcile sees that. */
+async function unlessGone<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    return undefined;
+  }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// When source and target change places in their controller (docs/adr/0019). Pure. The controller acts on any state in
+// between that it happens to see, also while the operator is away; each order below is one in which it deletes a copy
+// that is not needed, and makes none.
+import type { PodController } from '../../../crds/src/index.ts';
+import type { Pod } from '../../../kube/src/index.ts';
+import { isPrepared } from '../requests/deadlines.ts';
+import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
+import { isAttached, isDetached, isRetired, isWorthMore } from '../target-pod/controllers.ts';
+import { controllerOf } from '../target-pod/ownership.ts';
+import type { Effect, Observed } from './types.ts';
+
+/** The source's pod, as long as its object exists. */
+export const oldPod = ({ request, sourcePod }: Observed): Pod | undefined =>
+  sourcePod?.metadata.uid === request.status?.source?.podUID ? sourcePod : undefined;
+
+/**
+ * Before the source is held, if its controller asks for that: first the target joins, then the source leaves. Should the
+ * controller see both, it deletes the target, whose containers have not started, and the move is aborted.
+ * @returns nothing once it is done
+ */
+export function beforeHold(observed: Observed): readonly Effect[] {
+  const { request } = observed;
+  const { source, deadlines } = request.status ?? {};
+  const controller = source?.controller;
+  if (controller?.handover !== 'BeforeHold' || deadlines?.blackout !== undefined) return [];
+  const [from, to] = [oldPod(observed), ownTarget(observed)];
+  if (!isPrepared(request) || !from || !to) return [];
+  const effects: Effect[] = isAttached(to, controller) ? [] : [{ type: 'AttachTarget' }];
+  if (isAttached(from, controller)) effects.push({ type: 'DetachSource', uid: from.metadata.uid });
+  return effects;
+}
+
+/**
+ * After `Aborted`: first the source joins again, then the target leaves. Should the controller see both, it deletes the
+ * target. A source that is gone, or is being deleted, takes no place back: the target's end is then counted as the source's would be.
+ * @returns nothing once it is done
+ */
+export function giveBack(observed: Observed): readonly Effect[] {
+  const controller = observed.request.status?.source?.controller;
+  const from = oldPod(observed);
+  if (controller?.handover !== 'BeforeHold' || !from) return [];
+  const { uid, deletionTimestamp } = from.metadata;
+  if (deletionTimestamp !== undefined) return [];
+  const to = ownTarget(observed);
+  const effects: Effect[] = [];
+  // A Job that has finished has ended its pods, but this one was not among them.
+  const isFinished = observed.controller === 'finished';
+  if (isDetached(from)) effects.push({ type: isFinished ? 'EndSource' : 'AttachSource', uid });
+  if (to && isAttached(to, controller)) effects.push({ type: 'DetachTarget' });
+  return effects;
+}
+
+/**
+ * Whether the source's controller was deleted and its pods are to stay (`--cascade=orphan`): the garbage collector has
+ * taken the reference from the target, which had it. Otherwise it has deleted the target, and will delete the source.
+ */
+export function isOrphaned(observed: Observed): boolean {
+  if (observed.controller === 'orphaning') return true;
+  const to = ownTarget(observed);
+  return observed.controller === 'gone' && to !== undefined && controllerOf(to) === undefined;
+}
+
+interface Situation {
+  readonly isTargetLost: boolean;
+  /** The deadline of the nodes' confirmation has passed. */
+  readonly isOverdue: boolean;
+}
+
+/** After `Committed`: the source is deleted, and its controller keeps the number of its pods. */
+export function afterCommit(observed: Observed, situation: Situation): CommittedWork<Effect> {
+  const controller = observed.request.status?.source?.controller;
+  return controller?.handover === 'AfterResume'
+    ? afterResume(observed, controller, situation)
+    : { effects: isSilent(observed, situation) ? deleteSource(observed) : [] };
+}
+
+/**
+ * A source answers its peers no more: its agent has reported so, or the target runs. A kubelet that deletes it earlier
+ * would leave peers without an answer: docs/adr/0008.
+ */
+function isSilent({ request }: Observed, { isTargetLost }: Situation): boolean {
+  const { sourceAgent, targetAgent } = request.status ?? {};
+  return isTargetLost || sourceAgent?.state === 'Gone' || targetAgent?.state === 'Running';
+}
+
+function deleteSource(observed: Observed): readonly Effect[] {
+  const source = oldPod(observed);
+  // Deleted already: only the owner of a finalizer can do more.
+  if (!source || keptMessage(source) !== undefined) return [];
+  return [{ type: 'DeleteSource', uid: source.metadata.uid }];
+}
+
+function afterResume(
+  observed: Observed,
+  controller: PodController,
+  situation: Situation,
+): CommittedWork<Effect> {
+  const [from, to] = [oldPod(observed), ownTarget(observed)];
+  if (!isSilent(observed, situation)) return { effects: [] };
+  const deletion = deleteSource(observed);
+  if (!to || isAttached(to, controller) || isReleased(observed)) {
+    return { effects: deletion };
+  }
+  const attach: Effect = { type: 'AttachTarget' };
+  // The controller does not count a pod that is being deleted.
+  if (!from || from.metadata.deletionTimestamp !== undefined) {
+    return { effects: [attach, ...deletion] };
+  }
+  if (isWorthMore(to, from)) return { effects: [attach, ...deletion] };
+  // Nothing is known of the target. Beside the source it would be deleted; beside a pod that is made now, it is not.
+  if (situation.isTargetLost || situation.isOverdue) return { effects: [...deletion, attach] };
+  if (!isRetired(from)) return { effects: [{ type: 'RetireSource', uid: from.metadata.uid }] };
+  const { kind, name } = controller;
+  const waitsFor = `Pod ${to.metadata.name} takes its place in ${kind} ${name} once it is ready, or the kubelet of node ${from.spec.nodeName} has seen the end of the source.`;
+  return { effects: [], waitsFor };
+}
+
+/** Whether the controller has given up the source, or is gone: the target belongs to nobody, like the source. */
+function isReleased(observed: Observed): boolean {
+  if (observed.controller === 'orphaning') return true;
+  const from = oldPod(observed);
+  return from ? controllerOf(from) === undefined : observed.controller === 'gone';
+}

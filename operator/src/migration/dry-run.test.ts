@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import type { Inspection } from '../../../crds/src/index.ts';
+import { effects, message, published, see, summary } from '../../testing/migration.ts';
+import { accepted, at, conditionsOf, migration, node, NOW, pod } from '../../testing/objects.ts';
+import { MoveQueue } from '../moves/move-queue.ts';
+import { refuseCompeting } from '../requests/competing-requests.ts';
+import { decideMigration } from './decide.ts';
+import type { MigrationPlan, Observed } from './types.ts';
+
+const asked = (parts: Partial<Observed> = {}, spec: object = {}): Observed =>
+  see({
+    request: migration({ spec: { dryRun: true, ...spec }, metadata: { finalizers: [] } }),
+    ...parts,
+  });
+const reasons = (plan: MigrationPlan): string[] =>
+  plan.status?.inspection?.findings.map(({ reason }) => reason) ?? [];
+const inspected = (inspection: Inspection, status: object = {}): Observed =>
+  see({
+    request: accepted(
+      {
+        target: undefined,
+        deadlines: { prepare: at(60) },
+        inspection: { targetNodeName: 'b', findings: [] },
+        sourceAgent: { state: 'Inspected', inspection },
+        ...status,
+      },
+      { spec: { dryRun: true }, metadata: { finalizers: [] } },
+    ),
+  });
+
+describe('a dry run', () => {
+  it('names the pod’s node, so that its agent looks, and nothing that would make anyone act', () => {
+    const plan = decideMigration(asked(), NOW);
+    expect(effects(plan)).toEqual([]);
+    expect(plan.status).toMatchObject({
+      phase: 'Inspecting',
+      source: { nodeName: 'a', podUID: 'pod-uid' },
+      inspection: { targetNodeName: 'b', findings: [] },
+    });
+    expect(plan.status?.target).toBeUndefined();
+    expect(plan.status?.deadlines?.blackout).toBeUndefined();
+    expect(Object.keys(conditionsOf(plan.status?.conditions))).toEqual([
+      'Validated',
+      'Failed',
+      'Succeeded',
+    ]);
+  });
+
+  it('lists all that the operator would refuse, and still lets the agent look', () => {
+    const owner = { kind: 'Db', name: 'd', uid: 'u', apiVersion: 'x.io/v1', controller: true };
+    const sourcePod = pod({
+      metadata: { ownerReferences: [owner] },
+      spec: {
+        volumes: [
+          { name: 'data', persistentVolumeClaim: {} },
+          { name: 'host', hostPath: {} },
+        ],
+        containers: [{ name: 'main', ports: [{ containerPort: 80, hostPort: 80 }] }],
+      },
+    });
+    const plan = decideMigration(asked({ sourcePod, nodes: [node('a')] }), NOW);
+    expect(plan.status?.phase).toBe('Inspecting');
+    expect(reasons(plan)).toEqual([
+      ...['UnsupportedPod', 'UnsupportedVolume', 'UnsupportedVolume', 'PodHasController'],
+      'NoCompatibleNode',
+    ]);
+  });
+
+  it('says of each node why it cannot take the pod', () => {
+    const nodes = [node('a'), node('b', { cordoned: true }), node('old', { abi: 'rxe-0' })];
+    const plan = decideMigration(asked({ nodes }), NOW);
+    const texts = plan.status?.inspection?.findings.map((one) => one.message) ?? [];
+    expect(texts).toHaveLength(3);
+    expect(texts[1]).toMatch(/^Node b is not Ready, or is cordoned/);
+    expect(texts[2]).toMatch(/^Node old has driver ABI rxe-0/);
+  });
+
+  const another = migration({
+    metadata: { uid: 'other', name: 'other', creationTimestamp: at(-9) },
+  });
+  it.each<[string, Partial<Observed>, string]>([
+    ['there is no pod', { sourcePod: undefined }, 'PodNotFound'],
+    [
+      'it is no pod of Sealift’s',
+      { sourcePod: pod({ spec: { runtimeClassName: 'x' } }) },
+      'NotSealiftRuntime',
+    ],
+    ['it does not run', { sourcePod: pod({ status: { phase: 'Pending' } }) }, 'PodNotRunning'],
+    ['another request works on it', { others: [another] }, 'AnotherMigration'],
+    [
+      'its node has no agent',
+      { nodes: [node('a', { abi: null }), node('b')] },
+      'SourceNodeUnavailable',
+    ],
+  ])('ends without the agent if %s', (_name, parts, reason) => {
+    const plan = decideMigration(asked(parts), NOW);
+    expect(plan.status?.phase).toBe('Failed');
+    expect(summary(plan)).toBe('False NotMovable');
+    expect(reasons(plan)).toContain(reason);
+    expect(plan.status?.source).toBeUndefined();
+  });
+
+  it('ends with what would be moved', () => {
+    const objects = { qp: 2, cq: 2, mr: 1, srq: 0, ah: 0 };
+    const bytes = { pages: 5 * 2 ** 20, rootfs: 10 };
+    const plan = decideMigration(inspected({ findings: [], objects, bytes }), NOW);
+    expect(summary(plan)).toBe('True Movable');
+    expect(message(plan)).toBe(
+      'Dry run: pod p can be moved from node a to node b, with 2 queue pairs, 1 memory region and about 6 MiB.',
+    );
+    expect(plan.status).toMatchObject({ phase: 'Succeeded', inspection: { objects, bytes } });
+    expect(effects(plan)).toEqual([]);
+    // No condition says that anything was moved.
+    expect(conditionsOf(plan.status?.conditions)).not.toHaveProperty('Committed');
+  });
+
+  it('ends with everything that the operator and the agent have found', () => {
+    const own = [{ reason: 'PodHasController', message: 'The pod belongs to Job j.' }];
+    const found = [
+      { reason: 'UnsupportedObject', message: 'Process 41 (a) has a memory window.' },
+      { reason: 'ExecSessionOpen', message: 'Process 99 (sh) was started by kubectl exec.' },
+    ];
+    const inspection = { targetNodeName: 'b', findings: own };
+    const plan = decideMigration(inspected({ findings: found }, { inspection }), NOW);
+    expect(reasons(plan)).toEqual(['PodHasController', 'UnsupportedObject', 'ExecSessionOpen']);
+    expect(message(plan)).toMatch(
+      /^Dry run: 3 things are in the way\. \(1\) The pod .*\(3\) Process 99/,
+    );
+    expect(summary(plan)).toBe('False NotMovable');
+  });
+
+  it('cuts a message that the API would refuse', () => {
+    const findings = Array.from({ length: 64 }, (_, n) => ({
+      reason: 'X',
+      message: `${n} ${'x'.repeat(500)}.`,
+    }));
+    const text = message(decideMigration(inspected({ findings }), NOW));
+    expect(text).toHaveLength(4096);
+    expect(text?.endsWith('...')).toBe(true);
+  });
+
+  it.each([
+    ['has not looked in time', { sourceAgent: undefined }, 61, 'NotInspected'],
+    [
+      'is of an earlier version',
+      { sourceAgent: { state: 'Failed', reason: 'UnsupportedObject', message: 'm' } },
+      0,
+      'UnsupportedObject',
+    ],
+    ['still looks', { sourceAgent: { state: 'Waiting' } }, 59, undefined],
+  ])('knows an agent that %s', (_name, status, seconds, reason) => {
+    const plan = decideMigration(inspected({ findings: [] }, status), NOW + seconds * 1000);
+    expect(reasons(plan)).toEqual(reason ? [reason] : []);
+    expect(plan.status?.phase).toBe(reason ? 'Failed' : 'Inspecting');
+  });
+
+  it('notices that its pod is gone', () => {
+    const observed = {
+      ...inspected({ findings: [] }, { sourceAgent: undefined }),
+      sourcePod: undefined,
+    };
+    expect(reasons(decideMigration(observed, NOW))).toEqual(['SourceGone']);
+  });
+
+  it('is cancelled, deleted and kept as long as its user says', () => {
+    expect(decideMigration(asked({}, { cancel: true }), NOW).status?.phase).toBe('Cancelled');
+    const first = inspected({ findings: [] });
+    const ended = published(first, decideMigration(first, NOW));
+    expect(effects(decideMigration(ended, NOW + 1e9))).not.toContain('DeleteRequest');
+    const { request } = ended;
+    const kept = {
+      ...ended,
+      request: { ...request, spec: { ...request.spec, ttlSecondsAfterFinished: 5 } },
+    };
+    expect(effects(decideMigration(kept, NOW + 6000))).toContain('DeleteRequest');
+  });
+
+  it('takes no place in the queue and no pod from another request', () => {
+    const dry = inspected({ findings: [] }).request;
+    const moves = new MoveQueue();
+    moves.update(dry, undefined);
+    const request = migration({ metadata: { uid: 'mine', name: 'mine' } });
+    expect(moves.look(request)).toMatchObject({ position: 1, underWay: { total: 0 } });
+    expect(
+      refuseCompeting(request, [{ ...dry, metadata: { ...dry.metadata, uid: 'dry' } }]),
+    ).toBeUndefined();
+  });
+});

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// A real kube-controller-manager beside the real API server.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestServer } from '../../kube/testing/api-server.ts';
+
+const controllers = [
+  ...['deployment-controller', 'replicaset-controller', 'job-controller'],
+  ...['garbage-collector-controller', 'disruption-controller'],
+];
+
+export class ControllerManager {
+  readonly #server: TestServer;
+  readonly #program: string;
+  #child: ChildProcess | undefined;
+
+  constructor(server: TestServer) {
+    this.#server = server;
+    this.#program = join(server.binaries, 'kube-controller-manager');
+  }
+
+  /** Whether the program is not there. */
+  get isMissing(): boolean {
+    return !existsSync(this.#program);
+  }
+
+  start(): void {
+    const flags = [
+      `--kubeconfig=${this.#server.kubeconfig}`,
+      `--controllers=${controllers.join(',')}`,
+    ];
+    const others = ['--leader-elect=false', '--secure-port=0', '--concurrent-gc-syncs=2'];
+    const tied = ['--pdeathsig', 'KILL', this.#program, ...flags, ...others];
+    this.#child = spawn('setpriv', tied, { stdio: 'ignore' });
+  }
+
+  /** Kills it, as the crash of its node would. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (!child || child.exitCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Dry runs of migrations with a real API server.
+import { describe, expect, it } from 'vitest';
+import { migrationRequests } from '../../kube/src/index.ts';
+import { ended, failed, type Cluster } from './cluster.ts';
+
+const moves = migrationRequests;
+
+export function dryRunSuite(cluster: () => Cluster): void {
+  describe('a dry run', () => {
+    it('ends with what would be moved, and touches nothing', async () => {
+      const c = cluster();
+      const pod = await c.run('dry');
+      await c.migrate('dry', 'dry', { dryRun: true });
+      await c.until(moves, 'dry', { phase: 'Inspecting', source: { nodeName: 'a' } });
+      const inspection = { findings: [], objects: { qp: 1, mr: 2 }, bytes: { pages: 4096 } };
+      await c.source(moves, 'dry', { state: 'Inspected', inspection });
+      const { status, metadata } = await c.until(moves, 'dry', {
+        ...ended('Succeeded'),
+        inspection: { ...inspection, targetNodeName: 'b' },
+      });
+      expect(metadata.finalizers).toEqual([]);
+      expect([status.target, status.decision, status.deadlines?.blackout]).toEqual([
+        undefined,
+        undefined,
+        undefined,
+      ]);
+      await c.untouched(pod);
+      expect(await c.events(metadata.uid)).toContain('Normal Movable');
+    });
+
+    it('ends with all that is in the way, and a move of the pod may follow at once', async () => {
+      const c = cluster();
+      await c.run('stuck', {
+        spec: { hostPID: true, volumes: [{ name: 'h', hostPath: { path: '/' } }] },
+      });
+      await c.migrate('stuck', 'stuck', { dryRun: true });
+      await c.until(moves, 'stuck', { phase: 'Inspecting' });
+      const message = 'Process 7 (app) in container main uses io_uring, which cannot be moved.';
+      const findings = [{ reason: 'UnsupportedObject', message }];
+      await c.source(moves, 'stuck', { state: 'Inspected', inspection: { findings } });
+      const { status } = await c.until(moves, 'stuck', {
+        ...ended('Failed'),
+        ...failed('NotMovable'),
+      });
+      expect(status.inspection?.findings.map(({ reason }) => reason)).toEqual([
+        ...['UnsupportedPod', 'UnsupportedVolume', 'UnsupportedObject'],
+      ]);
+      await c.migrate('stuck-2', 'stuck');
+      await c.until(moves, 'stuck-2', failed('UnsupportedPod'));
+    });
+
+    it('cannot become a move', async () => {
+      const c = cluster();
+      await c.migrate('fixed', 'nothing', { dryRun: true });
+      await c.until(moves, 'fixed', failed('NotMovable'));
+      await expect(
+        c.client.merge(moves, 'default', 'fixed', { spec: { dryRun: false } }),
+      ).rejects.toThrow('dryRun is immutable');
+    });
+  });
+}
