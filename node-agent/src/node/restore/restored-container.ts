@@ -87,6 +87,7 @@ export class RestoredContainers {
     const state = (await (await this.#cgroup(id))?.state()) ?? 'ended';
     switch (state) {
       case 'ended':
+        this.#found.delete(id);
         return 'Ended';
       case 'thawed':
         return 'Thawed';
