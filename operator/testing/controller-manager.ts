@@ -4,7 +4,9 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
 import type { TestServer } from '../../kube/testing/api-server.ts';
+import type { Cluster } from './cluster.ts';
 
 const controllers = [
   ...['deployment-controller', 'replicaset-controller', 'job-controller'],
@@ -45,4 +47,15 @@ export class ControllerManager {
     child.kill('SIGKILL');
     await ended;
   }
+}
+
+/** One for the suite that calls this: it runs before the first test, if the program is there, and ends after the last. */
+export function suiteControllerManager(cluster: () => Cluster): () => ControllerManager {
+  let manager: ControllerManager;
+  beforeAll(() => {
+    manager = new ControllerManager(cluster().server);
+    if (!manager.isMissing) manager.start();
+  });
+  afterAll(() => manager.stop());
+  return () => manager;
 }

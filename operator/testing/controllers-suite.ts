@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kubernetes' own controllers beside a move, with a real API server and a real kube-controller-manager.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { migrationRequests, pods, type Pod } from '../../kube/src/index.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
-import { ControllerManager } from './controller-manager.ts';
+import { suiteControllerManager } from './controller-manager.ts';
 import { created, prepared } from './moving.ts';
 import { replicaSets } from './workloads.ts';
 
 const moves = migrationRequests;
 export function controllersSuite(cluster: () => Cluster): void {
   describe('a ReplicaSet that is made in the middle of a move', { timeout: 90_000 }, () => {
-    let manager: ControllerManager;
-    let isMissing = false;
-
-    beforeAll(() => {
-      manager = new ControllerManager(cluster().server);
-      ({ isMissing } = manager);
-      if (!isMissing) manager.start();
-    });
-    afterAll(() => manager.stop());
+    const manager = suiteControllerManager(cluster);
 
     /** Takes every pod that is labelled `app: <name>` and has no controller. */
     async function replicaSet(name: string): Promise<void> {
@@ -36,7 +28,7 @@ export function controllersSuite(cluster: () => Cluster): void {
       (pod?.metadata.ownerReferences ?? []).map((one) => one.kind);
 
     it('takes the source, which is then not moved', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await c.run('early');
       await c.migrate('early', 'early');
@@ -55,7 +47,7 @@ export function controllersSuite(cluster: () => Cluster): void {
     });
 
     it('neither adopts nor deletes a committed target', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await c.run('after');
       const target = await prepared(c, 'after', 'after');

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods of a Job move, and the Job counts them rightly: real Job and garbage collector controllers.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { finalizers } from '../../crds/src/index.ts';
 import { migrationRequests, ownFaults, pods, type Pod } from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
-import { ControllerManager } from './controller-manager.ts';
+import { suiteControllerManager } from './controller-manager.ts';
 import { created, prepared } from './moving.ts';
 import { containersEnded, failOnce, jobs, move, podTemplate, Workloads } from './workloads.ts';
 
@@ -14,15 +14,7 @@ const moves = migrationRequests;
 
 export function jobSuite(cluster: () => Cluster): void {
   describe('a pod of a Job', { timeout: 120_000 }, () => {
-    let manager: ControllerManager;
-    let isMissing = false;
-
-    beforeAll(() => {
-      manager = new ControllerManager(cluster().server);
-      ({ isMissing } = manager);
-      if (!isMissing) manager.start();
-    });
-    afterAll(() => manager.stop());
+    const manager = suiteControllerManager(cluster);
     afterEach(() => ownFaults(undefined));
 
     /** Runs a Job with pods that are never restarted, two at a time; the first failure ends it. */
@@ -82,7 +74,7 @@ export function jobSuite(cluster: () => Cluster): void {
     it.each(['Indexed', 'NonIndexed'] as const)(
       'that is %s moves, and the Job completes with the right count',
       async (mode) => {
-        if (isMissing) return;
+        if (manager().isMissing) return;
         const c = cluster();
         const name = `count-${mode.toLowerCase()}`;
         await running(name, mode, async (w, names) => {
@@ -116,7 +108,7 @@ export function jobSuite(cluster: () => Cluster): void {
     );
 
     it('has its place again after an abort', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await running('back', 'Indexed', async (w, names) => {
         const [first = ''] = names;
@@ -146,7 +138,7 @@ export function jobSuite(cluster: () => Cluster): void {
     });
 
     it('has its place again when the Job deletes the target in between', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await running('between', 'NonIndexed', async (w, names) => {
         const [first = ''] = names;
@@ -180,7 +172,7 @@ export function jobSuite(cluster: () => Cluster): void {
     });
 
     it('that has completed before the hold is counted once', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await running('early-end', 'NonIndexed', async (w, names) => {
         const [first = ''] = names;
@@ -196,7 +188,7 @@ export function jobSuite(cluster: () => Cluster): void {
     });
 
     it('that fails before the hold is counted as failed', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await running('failing', 'NonIndexed', async (_w, names) => {
         const [first = ''] = names;
@@ -208,7 +200,7 @@ export function jobSuite(cluster: () => Cluster): void {
     });
 
     it('ends with a Job that ends in the middle of a move', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await running('over', 'NonIndexed', async (w, names) => {
         const [first = ''] = names;
@@ -225,7 +217,7 @@ export function jobSuite(cluster: () => Cluster): void {
     it.each(['background', 'orphan'] as const)(
       'whose Job is deleted (%s) in the middle of a move',
       async (cascade) => {
-        if (isMissing) return;
+        if (manager().isMissing) return;
         const c = cluster();
         await running(cascade, 'NonIndexed', async (_w, names) => {
           const [first = ''] = names;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods of a Deployment move: real Deployment, ReplicaSet and garbage collector controllers.
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { annotations } from '../../crds/src/index.ts';
 import { migrationRequests, ownFaults, pods } from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
-import { ControllerManager } from './controller-manager.ts';
+import { suiteControllerManager } from './controller-manager.ts';
 import { created, prepared } from './moving.ts';
 import {
   committed,
@@ -22,15 +22,7 @@ const moves = migrationRequests;
 
 export function replicaSetSuite(cluster: () => Cluster): void {
   describe('a pod of a Deployment', { timeout: 90_000 }, () => {
-    let manager: ControllerManager;
-    let isMissing = false;
-
-    beforeAll(() => {
-      manager = new ControllerManager(cluster().server);
-      ({ isMissing } = manager);
-      if (!isMissing) manager.start();
-    });
-    afterAll(() => manager.stop());
+    const manager = suiteControllerManager(cluster);
     afterEach(() => ownFaults(undefined));
 
     /** Runs a Deployment of 3, and sees every state of its pods. */
@@ -67,7 +59,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
       cluster().client.merge(deployments, 'default', name, { spec: { replicas } });
 
     it('moves three times, and the set counts three', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await deployed('web', async (w, set, names) => {
         const status = { replicas: 3, readyReplicas: 3, availableReplicas: 3 };
@@ -97,7 +89,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     });
 
     it('is never counted twice while the target is not ready', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await deployed('slow', async (w, set, names) => {
         const [name = ''] = names;
@@ -129,13 +121,13 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     });
 
     it('stays with its set while the controllers restart', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await deployed('restart', async (w, set, names) => {
         const [name = ''] = names;
-        await manager.stop();
+        await manager().stop();
         const target = await move(c, 'restart', name);
-        manager.start();
+        manager().start();
         const counted = async () => (await c.client.get(replicaSets, 'default', set)).status;
         await scale('restart', 4);
         await eventually(counted).toMatchObject({ replicas: 4, readyReplicas: 4 });
@@ -145,7 +137,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     });
 
     it('is not moved when a rollout deletes it', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await deployed('rollout', async (w, set, names) => {
         const [name = ''] = names;
@@ -165,7 +157,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     });
 
     it('goes with its set when a rollout begins after the decision', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await deployed('late', async (w, set, names) => {
         const [name = ''] = names;
@@ -187,7 +179,7 @@ export function replicaSetSuite(cluster: () => Cluster): void {
     });
 
     it('is scaled down and up with its set', async ({ skip }) => {
-      if (isMissing) return skip('no kube-controller-manager beside the API server');
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
       const c = cluster();
       await deployed('scale', async (w, set, names) => {
         const [name = ''] = names;

@@ -104,6 +104,19 @@ export function isTransient(code: string): boolean {
   return transient.has(code);
 }
 
+/** Undefined where the work failed with one of these codes: what it was to be done to is not there. */
+export async function unlessErrno<T>(
+  work: Promise<T>,
+  ...codes: readonly string[]
+): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (codes.some((code) => isErrno(error, code))) return undefined;
+    throw error;
+  }
+}
+
 export function isErrno(error: unknown, code: string): error is NodeJS.ErrnoException {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
 }

@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts source and target into their controller's place, and takes them out. Idempotent: each call is one write of a pod,
 // and names the version that was read, because lists are replaced whole.
+import { annotations, finalizers, type PodController } from '../../../crds/src/index.ts';
 import {
-  annotations,
-  fieldManagers,
-  finalizers,
-  type PodController,
-} from '../../../crds/src/index.ts';
-import {
-  isNotFound,
   pods,
-  timestamp,
   withFaults,
   type ApiObject,
   type Context,
@@ -19,6 +12,7 @@ import {
   type Resource,
 } from '../../../kube/src/index.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
+import { setPodCondition, unlessGone } from '../requests/pod-writes.ts';
 import { isDetached, lowestCost, referenceTo } from '../target-pod/controllers.ts';
 import { controllerOf, namespaceOwner } from '../target-pod/ownership.ts';
 import type { ControllerState } from './types.ts';
@@ -159,42 +153,24 @@ async function setOwner(
  * and makes it the first pod that its ReplicaSet deletes.
  */
 export async function retire(
-  { api, clock }: Dependencies,
+  dependencies: Dependencies,
   pod: Pod,
-  { signal }: Context,
+  context: Context,
 ): Promise<void> {
+  const { api } = dependencies;
   const { namespace, name, uid } = pod.metadata;
+  const { signal } = context;
+  const annotated = { uid, annotations: { [annotations.deletionCost]: String(lowestCost) } };
   const condition = {
-    ...{ type: 'Ready', status: 'False', reason: 'MovedAway' },
-    ...{ message: 'The pod runs on another node.', lastTransitionTime: timestamp(clock.now()) },
-  };
-  const cost = { annotations: { [annotations.deletionCost]: String(lowestCost) } };
+    type: 'Ready',
+    status: 'False',
+    reason: 'MovedAway',
+    message: 'The pod runs on another node.',
+  } as const;
   await withFaults('operator.retire-source', async () => {
-    await unlessGone(api.merge(pods, namespace, name, { metadata: { uid, ...cost } }, { signal }));
-    const current = await findSame(api.get(pods, namespace, name, { signal }), uid);
-    if (!current) return;
-    // The kubelet owns the other conditions. The version keeps the write away from another pod of that name.
-    const options = {
-      manager: fieldManagers.operator,
-      subresource: 'status',
-      exact: true,
-    } as const;
-    const status = { conditions: [condition] };
-    await unlessGone(api.apply(pods, current, { status }, { ...options, signal }));
+    const patch = { metadata: annotated };
+    const changed = await unlessGone(api.merge(pods, namespace, name, patch, { signal }));
+    if (changed?.metadata.uid !== uid) return;
+    await setPodCondition(dependencies, changed, condition, context);
   });
-}
-
-async function findSame(read: Promise<Pod>, uid: string): Promise<Pod | undefined> {
-  const pod = await unlessGone(read);
-  return pod?.metadata.uid === uid ? pod : undefined;
-}
-
-/** A pod that is gone is left alone: the next reconcile sees that. */
-async function unlessGone<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-    return undefined;
-  }
 }

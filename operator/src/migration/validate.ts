@@ -13,7 +13,7 @@ import { refuseCompeting } from '../requests/competing-requests.ts';
 import type { Refusal } from '../refusal.ts';
 import { handoverOf } from '../target-pod/controllers.ts';
 import { targetName } from '../target-pod/manifest.ts';
-import { podRefusals, refusePeers, refusePod, restartsOf } from '../target-pod/pod-rules.ts';
+import { podRefusals, refusePeers, restartsOf } from '../target-pod/pod-rules.ts';
 import type { Observed } from './types.ts';
 
 interface Accepted {
@@ -24,15 +24,13 @@ interface Accepted {
 
 export function validate(observed: Observed, now: number): Refusal | Accepted {
   const { request, sourcePod } = observed;
-  const { podName, targetNodeName } = request.spec;
-  const refusal = refusePod(sourcePod, podName, now) ?? refuseCompeting(request, observed.others);
+  const controller = sourcePod && controllerIn(observed, sourcePod);
+  const [refusal] = refusals(observed, controller, now);
   if (refusal) return refusal;
-  if (!sourcePod) throw new Error('a missing pod was not refused');
-  const peersRefusal = refusePeers(sourcePod, request.spec.timeouts);
-  if (peersRefusal) return peersRefusal;
-  const controller = controllerIn(observed, sourcePod);
-  if (controller && 'reason' in controller) return controller;
-  const node = chooseTarget(observed, sourcePod, targetNodeName);
+  if (!sourcePod || (controller && 'reason' in controller)) {
+    throw new Error('a pod that is missing, or whose controller cannot be kept, was not refused');
+  }
+  const node = chooseTarget(observed, sourcePod, request.spec.targetNodeName);
   if ('reason' in node) return node;
   return {
     source: { ...sourceOf(observed, sourcePod), ...(controller && { controller }) },
@@ -43,6 +41,22 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
       agentAddress: agentAddress(node),
     },
   };
+}
+
+/** Everything about the pod, its peers and its controller that is refused; of a pod that is not there, only that. */
+function* refusals(
+  { request, sourcePod, others }: Observed,
+  controller: PodController | Refusal | undefined,
+  now: number,
+): Generator<Refusal> {
+  yield* podRefusals(sourcePod, request.spec.podName, now);
+  if (!sourcePod) return;
+  const more = [
+    refuseCompeting(request, others),
+    refusePeers(sourcePod, request.spec.timeouts),
+    controller && 'reason' in controller ? controller : undefined,
+  ];
+  yield* more.filter((one) => one !== undefined);
 }
 
 /** Who counts the pod; a refusal if its move would be counted wrongly. */
@@ -88,17 +102,11 @@ export function validateAll(
   observed: Observed,
   now: number,
 ): { readonly findings: Refusal[]; readonly target?: Node } {
-  const { request, sourcePod, others } = observed;
-  const { podName, targetNodeName } = request.spec;
-  const findings = [...podRefusals(sourcePod, podName, now)];
+  const { request, sourcePod } = observed;
+  const { targetNodeName } = request.spec;
+  const controller = sourcePod && controllerIn(observed, sourcePod);
+  const findings = [...refusals(observed, controller, now)];
   if (!sourcePod) return { findings };
-  const controller = controllerIn(observed, sourcePod);
-  const more = [
-    refuseCompeting(request, others),
-    refusePeers(sourcePod, request.spec.timeouts),
-    controller && 'reason' in controller ? controller : undefined,
-  ];
-  findings.push(...more.filter((one) => one !== undefined));
   const target = chooseTarget(observed, sourcePod, targetNodeName);
   if (!('reason' in target)) return { findings, target };
   findings.push(target);

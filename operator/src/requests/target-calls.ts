@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Creates target pods, lets Services select them, releases and deletes them. Idempotent.
-import { annotations, fieldManagers, labels, podConditions } from '../../../crds/src/index.ts';
+import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 import {
   ApiError,
   isAlreadyExists,
-  isNotFound,
   messageOf,
   pods,
-  timestamp,
   withFaults,
   type Context,
   type Decidable,
@@ -16,6 +14,7 @@ import {
 } from '../../../kube/src/index.ts';
 import { isTargetOf, ownersAfterMove } from '../target-pod/ownership.ts';
 import type { Dependencies } from './dependencies.ts';
+import { setPodCondition, unlessGone } from './pod-writes.ts';
 
 interface Request {
   readonly metadata: { readonly namespace: string; readonly uid: string };
@@ -69,9 +68,8 @@ export async function createTargetPod(
 export async function allowTraffic(
   dependencies: Dependencies,
   pod: Pod,
-  { signal }: Context,
+  context: Context,
 ): Promise<void> {
-  const { api, clock } = dependencies;
   const { committed } = podConditions;
   const isSet = pod.status.conditions.some(
     (one) => one.type === committed && one.status === 'True',
@@ -79,19 +77,14 @@ export async function allowTraffic(
   await withFaults('operator.allow-traffic', async () => {
     if (!isSet) {
       const condition = {
-        ...{ type: committed, status: 'True', reason: 'Committed' },
-        ...{ message: 'The move is decided.', lastTransitionTime: timestamp(clock.now()) },
-      };
-      // The kubelet owns the other conditions. The version keeps the write away from another pod of that name.
-      const options = {
-        manager: fieldManagers.operator,
-        subresource: 'status',
-        exact: true,
+        type: committed,
+        status: 'True',
+        reason: 'Committed',
+        message: 'The move is decided.',
       } as const;
-      const status = { conditions: [condition] };
-      await unlessGone(api.apply(pods, pod, { status }, { ...options, signal }));
+      await setPodCondition(dependencies, pod, condition, context);
     }
-    await patchMetadata(dependencies, pod, { labels: { [labels.role]: null } }, signal);
+    await patchMetadata(dependencies, pod, { labels: { [labels.role]: null } }, context.signal);
   });
 }
 
@@ -120,15 +113,6 @@ async function patchMetadata(
 ): Promise<void> {
   const metadata = { uid, ...patch };
   await unlessGone(api.merge(pods, namespace, name, { metadata }, { signal }));
-}
-
-/** A pod that is gone is left alone: the next reconcile sees that. */
-async function unlessGone(write: Promise<unknown>): Promise<void> {
-  try {
-    await write;
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
 }
 
 /**

@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEFAULT_RNR_TIMER, type Identity } from '../../../../crds/src/index.ts';
 import * as addon from '../../../../native/addon/index.ts';
-import { AgentError, isErrno } from '../../support/errors.ts';
+import { AgentError, isErrno, unlessErrno } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
 
 /** How long the driver may take until the queues of a device that it holds are idle. */
@@ -318,13 +318,8 @@ async function sealiftDriver<T>(device: string, work: Promise<T>): Promise<T> {
   }
 }
 
-async function unlessGone(work: Promise<unknown>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!isErrno(error, 'NoSuchInterface')) throw error;
-  }
-}
+const unlessGone = (work: Promise<unknown>): Promise<unknown> =>
+  unlessErrno(work, 'NoSuchInterface');
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

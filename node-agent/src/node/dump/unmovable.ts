@@ -4,7 +4,7 @@
 import { readdir, readFile, readlink, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { undumpableSockets, type UndumpableSocket } from '../../../../native/addon/index.ts';
-import { AgentError, isErrno } from '../../support/errors.ts';
+import { AgentError, unlessErrno } from '../../support/errors.ts';
 import { unsupportedDevice } from '../device/unsupported-kinds.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
@@ -214,11 +214,5 @@ async function inodesBelow(root: string): Promise<Set<number>> {
 }
 
 /** Undefined also for a path of the container's that leads through what is no directory. */
-async function unlessAbsent<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await unlessEnded(work);
-  } catch (error) {
-    if (isErrno(error, 'ENOTDIR')) return undefined;
-    throw error;
-  }
-}
+const unlessAbsent = <T>(work: Promise<T>): Promise<T | undefined> =>
+  unlessErrno(unlessEnded(work), 'ENOTDIR');

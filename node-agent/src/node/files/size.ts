@@ -2,7 +2,7 @@
 // How large the files below a directory are. Only a dry run asks; a dump learns it from tar.
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../../support/errors.ts';
+import { unlessErrno } from '../../support/errors.ts';
 
 /** Counting more would load the node's disk for an estimate. */
 const MAX_FILES = 100_000;
@@ -28,11 +28,5 @@ export async function sizeBelow(
 const entriesOf = async (directory: string) =>
   (await unlessGone(readdir(directory, { withFileTypes: true }))) ?? [];
 
-async function unlessGone<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined;
-    throw error;
-  }
-}
+const unlessGone = <T>(work: Promise<T>): Promise<T | undefined> =>
+  unlessErrno(work, 'ENOENT', 'ENOTDIR');

@@ -4,7 +4,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncPath } from '../../support/durable.ts';
-import { isErrno } from '../../support/errors.ts';
+import { unlessErrno } from '../../support/errors.ts';
 import type { Host } from './host.ts';
 
 /**
@@ -67,10 +67,4 @@ export class CniStateSync {
   }
 }
 
-async function unlessGone(work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT')) throw error;
-  }
-}
+const unlessGone = (work: Promise<void>): Promise<void> => unlessErrno(work, 'ENOENT');

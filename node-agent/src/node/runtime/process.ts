@@ -3,7 +3,7 @@
 // namespace, so a PID here is the host's.
 import { readFile, readlink, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../../support/errors.ts';
+import { unlessErrno } from '../../support/errors.ts';
 
 export const PROC = '/proc';
 
@@ -47,14 +47,8 @@ export async function readArguments(pid: number, proc = PROC): Promise<string[]>
 }
 
 /** Path of the program that a process runs; undefined if it has ended or is the kernel's own. */
-export async function readProgram(pid: number, proc = PROC): Promise<string | undefined> {
-  try {
-    return await readlink(join(proc, String(pid), 'exe'));
-  } catch (error) {
-    if (hasEnded(error) || isErrno(error, 'EACCES')) return undefined;
-    throw error;
-  }
-}
+export const readProgram = (pid: number, proc = PROC): Promise<string | undefined> =>
+  unlessErrno(unlessEnded(readlink(join(proc, String(pid), 'exe'))), 'EACCES');
 
 /** PIDs of all processes. */
 export async function listProcesses(proc = PROC): Promise<number[]> {
@@ -72,16 +66,8 @@ export const printable = (text: string, longest = 200): string =>
   text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, longest);
 
 /** Undefined if the process has ended meanwhile, or has closed the file. */
-export async function unlessEnded<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (hasEnded(error)) return undefined;
-    throw error;
-  }
-}
+export const unlessEnded = <T>(work: Promise<T>): Promise<T | undefined> =>
+  unlessErrno(work, 'ENOENT', 'ESRCH');
 
 const readProcFile = (path: string): Promise<string | undefined> =>
   unlessEnded(readFile(path, 'utf8'));
-
-const hasEnded = (error: unknown): boolean => isErrno(error, 'ENOENT') || isErrno(error, 'ESRCH');
