@@ -4,7 +4,7 @@
 // native part have no fabric network.
 import { randomBytes } from 'node:crypto';
 import { spawn } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Informer, pods, silent, type Client, type Pod } from '../../kube/src/index.ts';
@@ -138,6 +138,8 @@ export async function program(
   env: Record<string, string> = {},
 ): Promise<void> {
   const log = join(tmpdir(), `output-${randomBytes(8).toString('hex')}`);
+  // The program may end before the copier has begun.
+  await writeFile(log, '');
   const script = 'exec "$@" < /dev/null > >(exec cat > "$0") 2>&1';
   const child = spawn('bash', ['-c', script, log, file, ...args], {
     stdio: 'ignore',

@@ -110,7 +110,7 @@ serve({
 } satisfies Record<string, (argument: never) => unknown>);
 
 async function exists(path: string): Promise<void> {
-  const end = nowMs() + 30_000;
+  const end = nowMs() + 120_000;
   for (;;) {
     try {
       await access(path);

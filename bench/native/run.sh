@@ -5,11 +5,13 @@ set -euo pipefail
 checkout=$(cd "$(dirname "$0")/../.." && pwd)
 lab=${LAB:-$checkout/build/lab}
 cd "$checkout"
+# The builder starts its programs with an environment of its own.
+settings=("SEALIFT_KUBE_BIN=$lab/bin")
+for name in RUNS MIB NODES PODS REQUESTS MOVES BENCH_CHECKOUT; do
+	[ -z "${!name:-}" ] || settings+=("$name=${!name}")
+done
+# Names of network namespaces are files in /run, and the builder is shared.
 # shellcheck disable=SC2016
-exec env LAB="$lab" e2e/lab/builder.sh run unshare --net --mount --propagation private bash -euc '
-	# Names of network namespaces are files in here, and the builder is shared.
-	mount -t tmpfs tmpfs /run
-	mkdir /run/netns
-	export RUNS="$1" MIB="$2" NODES="$3" SEALIFT_KUBE_BIN="$4/bin" BENCH_CHECKOUT="$8"; program=$5 checkout=$6 out=$7
-	exec node "$program" "$checkout" "$4" "$out"
-' bench "${RUNS:-5}" "${MIB:-64}" "${NODES:-}" "$lab" "bench/$1" "$checkout" "$2" "${BENCH_CHECKOUT:-}"
+exec env LAB="$lab" e2e/lab/builder.sh run env "${settings[@]}" unshare --net --mount --propagation private \
+	bash -euc 'mount -t tmpfs tmpfs /run; mkdir /run/netns; exec node "$@"' bench \
+	"bench/$1" "$checkout" "$lab" "$2"

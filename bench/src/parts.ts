@@ -37,6 +37,26 @@ export const parts = {
     what: 'the blackout of a plain pod and the transfer, on this machine’s own kernel',
     run: isolated('native', 'native/main.ts', 'two network namespaces of this machine'),
   },
+  operator: {
+    what: 'the operator’s memory, reconciles and requests, with many nodes, pods and queued requests',
+    run: isolated(
+      'operator',
+      'operator/main.ts',
+      'this machine; nodes and agents are only written',
+    ),
+  },
+  packet: {
+    what: 'instructions of the packet path, stock driver (floor) and Sealift’s',
+    run: isolated('packet', 'packet/main.ts', 'object code of the builder’s compiler'),
+  },
+  blackout: {
+    what: 'the blackout of pods with and without queue pairs, on the lab',
+    async run({ top, out }: Place): Promise<Result> {
+      await run(process.execPath, [`${top}bench/lab/main.ts`, out]);
+      const figures = JSON.parse(await readFile(`${out}/blackout.json`, 'utf8')) as Figure[];
+      return { figures, on: 'the lab: two emulated nodes' };
+    },
+  },
 } as const satisfies Record<string, Part>;
 
 export type PartName = keyof typeof parts;
