@@ -13,6 +13,7 @@ include e2e/lab/lab.mk
 include e2e/kind/kind.mk
 include simulation/simulation.mk
 include native/rxe/debug-kernel/debug-kernel.mk
+include bench/bench.mk
 
 .PHONY: help native native-check native-clean js kubectl-plugin kubectl-plugin-executable images applications build demo e2e e2e-kind faults e2e-test test format model
 

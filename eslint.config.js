@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lint rules. The `walls` below keep imports pointing one way:
 // crds <- kube <- operator, node-agent, kubectl-plugin; native/addon is used by node-agent only; e2e sees crds only; simulation and spec see
-// operator and node-agent; nothing imports e2e, simulation or spec.
+// operator and node-agent; bench sees all that it measures; nothing imports bench, simulation or spec, and only bench imports e2e.
 // Within operator/src: certificates, image-keys, moves, nodes, target-pod <- networks <- requests <- migration, restore, checkpoint <- operator.ts.
 // Within e2e: src <- faults <- cases <- main.ts.
 // Within node-agent/src: support <- node <- callers <- reconcilers <- agent.ts.
@@ -9,6 +9,7 @@ import { readdirSync } from 'node:fs';
 import tseslint from 'typescript-eslint';
 
 const components = [
+  'bench',
   'crds',
   'kube',
   'kubectl-plugin',
@@ -21,6 +22,7 @@ const components = [
 ];
 /** @type {Record<string, string[]>} */
 const mayImport = {
+  bench: ['crds', 'kube', 'operator', 'node-agent', 'native', 'e2e'],
   crds: [],
   kube: ['crds'],
   'kubectl-plugin': ['crds', 'kube'],

@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: [
-      '{crds,kube,kubectl-plugin,operator,node-agent,e2e,native,simulation,spec}/**/*.test.ts',
+      '{bench,crds,kube,kubectl-plugin,operator,node-agent,e2e,native,simulation,spec}/**/*.test.ts',
     ],
     exclude: ['**/node_modules/**', 'build/**'],
     testTimeout: 20_000,

@@ -128,7 +128,7 @@ const devices = { hold: nothing, holdButDatagrams: nothing, stopDatagrams: nothi
 const kernel = { lock: nothing, unlock: nothing, ...devices, resume: nothing } as const;
 const shown = {
   receiveDatagrams: nothing,
-  interfaces: async () => [],
+  interfaces: async () => ['net1'],
   hide: nothing,
   show: nothing,
   announce: nothing,

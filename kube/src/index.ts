@@ -23,5 +23,6 @@ export * from './pem.ts';
 export * from './refresh.ts';
 export * from './resource.ts';
 export * from './rest.ts';
+export * from './status-part.ts';
 export * from './status-writer.ts';
 export * from './work-queue.ts';

@@ -59,7 +59,7 @@ export async function writeStatus<T extends ApiObject>(
 }
 
 /** JSON has no undefined, so the comparison leaves it out. */
-function withoutUndefined(value: unknown): unknown {
+export function withoutUndefined(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutUndefined);
   if (typeof value !== 'object' || value === null) return value;
   const out: Record<string, unknown> = {};

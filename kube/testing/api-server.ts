@@ -58,8 +58,16 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
+export interface ServerOptions {
+  /** Where the API server listens. Default: loopback. */
+  readonly address?: string;
+  /** Whether etcd syncs each write to the disk, as it does in a cluster. Default: it does not. */
+  readonly isDurable?: boolean;
+}
+
 /** Starts both, with the project's CustomResourceDefinitions and the RuntimeClass installed. */
-export async function startApiServer(): Promise<TestServer> {
+export async function startApiServer(options: ServerOptions = {}): Promise<TestServer> {
+  const { address = '127.0.0.1', isDurable = false } = options;
   const found = binaries();
   if (found.missing !== undefined) throw new Error(found.missing);
   const directory = mkdtempSync(join(tmpdir(), 'sealift-api-'));
@@ -70,16 +78,16 @@ export async function startApiServer(): Promise<TestServer> {
     `--listen-client-urls=${etcdUrl}`,
     `--advertise-client-urls=${etcdUrl}`,
     `--listen-peer-urls=http://127.0.0.1:${peerPort}`,
-    '--unsafe-no-fsync',
+    ...(isDurable ? [] : ['--unsafe-no-fsync']),
     '--log-level=warn',
   ]);
   secrets(directory);
-  const kubeconfig = credentials(directory, apiPort, 'test-token');
+  const kubeconfig = credentials(directory, `${address}:${apiPort}`, 'test-token');
   const start = (): ChildProcess =>
     run(directory, join(found.directory, 'kube-apiserver'), [
       `--etcd-servers=${etcdUrl}`,
       `--cert-dir=${join(directory, 'pki')}`,
-      '--bind-address=127.0.0.1',
+      `--bind-address=${address}`,
       `--secure-port=${apiPort}`,
       `--token-auth-file=${join(directory, 'tokens.csv')}`,
       `--service-account-key-file=${join(directory, 'sa.key')}`,
@@ -93,7 +101,7 @@ export async function startApiServer(): Promise<TestServer> {
   let server = start();
   const connect = (account?: string): Client => {
     const path =
-      account === undefined ? kubeconfig : credentials(directory, apiPort, tokenOf(account));
+      account === undefined ? kubeconfig : credentials(directory, `${address}:${apiPort}`, tokenOf(account));
     return new Client(new Rest(loadConfig(path)));
   };
   const client = connect();
@@ -111,7 +119,7 @@ export async function startApiServer(): Promise<TestServer> {
   }
   return {
     binaries: found.directory,
-    url: `https://127.0.0.1:${apiPort}`,
+    url: `https://${address}:${apiPort}`,
     kubeconfig,
     client,
     connect,
@@ -233,7 +241,7 @@ function secrets(directory: string): void {
   writeFileSync(join(directory, 'tokens.csv'), `${lines.join('\n')}\n`);
 }
 
-function credentials(directory: string, port: number, token: string): string {
+function credentials(directory: string, server: string, token: string): string {
   const path = join(directory, `kubeconfig-${token}`);
   const config = {
     apiVersion: 'v1',
@@ -243,7 +251,7 @@ function credentials(directory: string, port: number, token: string): string {
     clusters: [
       {
         name: 'test',
-        cluster: { server: `https://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true },
+        cluster: { server: `https://${server}`, 'insecure-skip-tls-verify': true },
       },
     ],
     users: [{ name: 'test', user: { token } }],

@@ -5,6 +5,7 @@
 #   KDIR         kernel headers, e.g. /lib/modules/$(uname -r)/build
 #   SRC_TARBALL  the same kernel's source, e.g. /usr/src/linux-source-6.12.tar.xz
 #   OUT          folder that gets rdma_rxe.ko
+# STOCK=1: the distribution's driver, without patches and own files, to compare with
 set -eu
 
 [ $# -eq 3 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 2; }
@@ -33,10 +34,12 @@ have=$(version "$work/Makefile")
 	exit 1
 }
 
-for patch in "$here"/patches/*.patch; do
-	patch -s -p1 -d "$work" < "$patch"
-done
-cp "$here"/src/*.[ch] "$here"/uapi/*.h "$work/$dir/sw/rxe/"
+if [ -z "${STOCK:-}" ]; then
+	for patch in "$here"/patches/*.patch; do
+		patch -s -p1 -d "$work" < "$patch"
+	done
+	cp "$here"/src/*.[ch] "$here"/uapi/*.h "$work/$dir/sw/rxe/"
+fi
 
 make -C "$kdir" M="$work/$dir/sw/rxe" CONFIG_RDMA_RXE=m \
 	KCFLAGS=-Werror modules

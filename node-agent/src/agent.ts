@@ -144,6 +144,7 @@ export class Agent {
       restorer: node.restorer,
       store: node.store,
       send: node.send,
+      connections: node.connections,
       diagnostics: node.diagnostics,
       probes: node.probes,
       removeWork: (id: string) => node.removeWork(id),

@@ -32,6 +32,7 @@ import { defaultLimits, type MoveLimits } from './moves/limits.ts';
 import { MoveQueue } from './moves/move-queue.ts';
 import { AgentLeases } from './nodes/agent-leases.ts';
 import { PodWatches } from './requests/pod-watches.ts';
+import { isProgress, PROGRESS_MS } from './requests/progress.ts';
 import { Dependencies } from './requests/dependencies.ts';
 
 export interface OperatorOptions {
@@ -115,7 +116,8 @@ export class Operator {
     migrations.listen((key, after, before) => {
       moves.update(after, before);
       watches.follow(`migration ${key}`, podsOf(after), () => migration.enqueue(key));
-      migration.enqueue(key);
+      if (isProgress(after, before)) migration.queue.addAfter(key, PROGRESS_MS);
+      else migration.enqueue(key);
     });
     checkpoints.listen((key, after) => {
       checkpoint.enqueue(key);
@@ -127,9 +129,10 @@ export class Operator {
           checkpoint.enqueue(keyOf(other));
       }
     });
-    restores.listen((key, after) => {
+    restores.listen((key, after, before) => {
       watches.follow(`restore ${key}`, podsOf(after), () => restore.enqueue(key));
-      restore.enqueue(key);
+      if (isProgress(after, before)) restore.queue.addAfter(key, PROGRESS_MS);
+      else restore.enqueue(key);
     });
     targets.listen((_key, after, before) => {
       const pod = after ?? before;

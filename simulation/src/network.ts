@@ -149,7 +149,8 @@ export class Network {
         return;
       }
       const manifest = manifestOf(options);
-      to.machine.images.set(id, { id, manifest, memories: structuredClone(image.memories) });
+      const memories = structuredClone(image.memories);
+      to.machine.images.set(id, { id, manifest: undefined, received: manifest, memories });
       to.on.received(id, manifest);
       const digest = digestOf(formatManifest(manifest));
       if (this.isCut) reply.fail('TransferFailed', 'no answer', idleMs);

@@ -143,7 +143,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     condition: ['Restored', 'True', 'AtResumeGate'],
     phase: 'Restoring',
     report: ['decide'],
-    faults: ['target.decide'],
+    faults: ['target.persist', 'target.decide'],
   },
   {
     step: 'The operator sets the new pod’s readiness gate: Services may select it.',

@@ -282,7 +282,7 @@ export const undecided: readonly Row<'MigrationRequest'>[] = [
     condition: ['Restored', 'True', 'AtResumeGate'],
     phase: 'Restoring',
     report: ['decide'],
-    faults: ['target.decide'],
+    faults: ['target.persist', 'target.decide'],
     model: ['target.ProposeCommit'],
   },
 ];

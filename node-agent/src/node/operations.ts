@@ -26,6 +26,7 @@ import { Receiver, type ReceiverOptions } from './transfer/receiver.ts';
 import { readCertificates } from './transfer/tls.ts';
 import { sendImages } from './transfer/sender.ts';
 import { ImageStore } from './transfer/image-store.ts';
+import { WarmConnections } from './transfer/warm-connections.ts';
 
 /** Serves after `listen` has resolved, until `close`. */
 export interface Server {
@@ -45,6 +46,8 @@ export interface NodeOperations {
   readonly inspector?: PodInspector;
   readonly restorer: Restorer;
   readonly send: typeof sendImages;
+  /** Connections to other agents, opened before they are needed. Undefined in the simulation. */
+  readonly connections?: WarmConnections;
   /** The HTTPS server for images from other agents. */
   receiver(on: Pick<ReceiverOptions, 'expected' | 'started' | 'received' | 'failed'>): Server;
   /** Called once, before anything else: makes directories and removes the cgroups that earlier dumps have left. */
@@ -72,6 +75,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
   const editor = new BundleEditor(host, driver);
   const { workDir: workRoot, socketPath } = config;
   const runc = new Runc(host);
+  const connections = new WarmConnections();
   const shared = { host, lock, driver, store, workRoot, socketPath };
   const checks = {
     exec: new ExecSessions(host),
@@ -90,7 +94,8 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     }),
     inspector: new PodInspector({ ...checks, host, driver }),
     restorer: new Restorer({ ...shared, editor }),
-    send: sendImages,
+    send: async (of) => sendImages({ ...of, connection: await connections.take(of) }),
+    connections,
     diagnostics: new Diagnostics({
       ...{ dir: config.failureDir, nodeName: config.nodeName, workRoot },
       ...{ host, driver, log },

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes this agent's part of a request's status. Nothing waits for a progress report, so a slow API server does not
-// lengthen the blackout. The writes of one request stay in order.
+// lengthen the blackout. The writes of one request stay in order, and of several that wait only the newest is sent.
 import {
   KeyedMutex,
   withFaults,
-  writeStatus,
+  withoutUndefined,
+  writePart,
   type Api,
   type ApiObject,
   type Context,
@@ -20,9 +21,26 @@ export interface PublisherOptions<T extends ApiObject> {
   field: 'sourceAgent' | 'targetAgent' | 'agent';
 }
 
-export class Publisher<T extends ApiObject> {
+interface Written {
+  readonly part: object;
+  /** The request's version with it. */
+  readonly version: string;
+}
+
+/** Versions of one kind of object are numbers that grow (Kubernetes' API concepts, "Resource versions"). */
+const isOlder = (one: string, other: string): boolean =>
+  one.length < other.length || (one.length === other.length && one < other);
+
+/** More requests than a node works on. */
+const MAX_REMEMBERED = 1000;
+
+export class Publisher<T extends ApiObject & { readonly status?: unknown }> {
   readonly #options: PublisherOptions<T>;
   readonly #mutex = new KeyedMutex();
+  /** The part that was written last, by the request's UID: the informer may not have it yet. Oldest first. */
+  readonly #written = new Map<string, Written>();
+  /** Progress that waits for an earlier write, by the request's UID. A newer part takes its place. */
+  readonly #waiting = new Map<string, { object: T; part: object }>();
 
   constructor(options: PublisherOptions<T>) {
     this.#options = options;
@@ -30,29 +48,53 @@ export class Publisher<T extends ApiObject> {
 
   /** Resolves once the API server has stored it. @throws ApiError, ConnectionError */
   async write(object: T, part: object, signal?: AbortSignal): Promise<void> {
-    const { api, resource, manager, field } = this.#options;
-    await this.#mutex.run(object.metadata.uid, () =>
-      withFaults('agent.status', () =>
-        writeStatus(api, {
-          resource,
-          object,
-          manager,
-          owned: [field],
-          status: { [field]: truncated(part) },
-          onConflict: 'retry',
-          signal,
-        }),
-      ),
-    );
+    const { uid } = object.metadata;
+    // This part has what the progress would have reported.
+    this.#waiting.delete(uid);
+    await this.#mutex.run(uid, () => this.#send(object, part, signal));
   }
 
-  /** Reports without waiting. The end of the run reports again what gets lost. */
-  progress(object: T, part: object, context: Context): void {
-    this.write(object, part).catch((error: unknown) => {
+  /**
+   * Reports without waiting. The end of the run reports again what gets lost. A state that was reported before is not
+   * reported again for its steps: they come with the next state.
+   */
+  progress<P extends { readonly state: string }>(object: T, part: P, context: Context): void {
+    const { uid } = object.metadata;
+    if (stateOf(this.#waiting.get(uid)?.part ?? this.#written.get(uid)?.part) === part.state)
+      return;
+    const isQueued = this.#waiting.has(uid);
+    this.#waiting.set(uid, { object, part });
+    if (isQueued) return;
+    const work = async (): Promise<void> => {
+      const newest = this.#waiting.get(uid);
+      this.#waiting.delete(uid);
+      if (newest) await this.#send(newest.object, newest.part);
+    };
+    this.#mutex.run(uid, work).catch((error: unknown) => {
       context.log.debug({ detail: reasonOf(error).message }, 'progress not written');
     });
   }
+
+  async #send(object: T, part: object, signal?: AbortSignal): Promise<void> {
+    const { api, resource, manager, field } = this.#options;
+    const { uid } = object.metadata;
+    const value = truncated(part);
+    const last = this.#written.get(uid);
+    const known = last && isOlder(object.metadata.resourceVersion, last.version) ? last : undefined;
+    const written = withFaults('agent.status', () =>
+      writePart(api, { resource, object, manager, field, value, known: known?.part, signal }),
+    );
+    // Whether a write that fails has been stored is not known.
+    this.#written.delete(uid);
+    const version = (await written) ?? known?.version ?? object.metadata.resourceVersion;
+    this.#written.set(uid, { part: withoutUndefined(value) as object, version });
+    const [oldest] = this.#written.keys();
+    if (this.#written.size > MAX_REMEMBERED && oldest !== undefined) this.#written.delete(oldest);
+  }
 }
+
+const stateOf = (part: object | undefined): unknown =>
+  part && (part as Record<string, unknown>)['state'];
 
 /** The longest texts that the CRDs accept (crds/src/atoms.ts). The API server refuses a status with a longer one. */
 const MAX_LENGTH = { reason: 128, message: 4096 } as const;

@@ -81,17 +81,20 @@ export class MemoryApi implements Api {
   ): Promise<T> {
     const found = this.#find(resource, namespace, name);
     for (const { op, path, value } of patch) {
-      if (op === 'test' && path === '/metadata/uid' && found.metadata.uid !== value) {
+      if (op === 'test' && !isDeepStrictEqual(memberOf(found, path), value)) {
         throw new ApiError(422, 'Invalid', 'test failed');
       }
-      if (op !== 'add' || path !== '/status/decision') continue;
+      const field = /^\/status\/(\w+)$/.exec(path)?.[1];
+      if (op !== 'add' || field === undefined) continue;
       const standing = found.status?.['decision'];
-      if (standing && !isDeepStrictEqual(standing, value)) {
+      if (field === 'decision' && standing && !isDeepStrictEqual(standing, value)) {
         throw new ApiError(422, 'Invalid', 'status.decision: a decision is written once');
       }
-      found.status = { ...found.status, decision: value };
+      found.status = { ...found.status, [field]: structuredClone(value) };
+      const isPart = field !== 'decision';
+      const fields = isPart ? { status: { [field]: value } } : patch;
+      this.writes.push({ kind: resource.kind, fields: structuredClone(fields) });
     }
-    this.writes.push({ kind: resource.kind, fields: structuredClone(patch) });
     found.metadata.resourceVersion = String(++this.#version);
     return resource.parse(structuredClone(found));
   }
@@ -127,4 +130,12 @@ export class MemoryApi implements Api {
   #key(resource: Resource<unknown>, key: string): string {
     return `${resource.plural} ${key}`;
   }
+}
+
+/** A member by its JSON pointer (RFC 6901). */
+function memberOf(object: unknown, pointer: string): unknown {
+  return pointer
+    .split('/')
+    .slice(1)
+    .reduce<unknown>((at, name) => (at as Record<string, unknown> | undefined)?.[name], object);
 }

@@ -57,6 +57,7 @@ export class TargetNode {
     answerPeers: async () => {
       this.answers = true;
       this.source();
+      return true;
     },
     resumePod: async () => {
       await this.#die('resume.before');

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Objects as the simulated API server stores them, and the two kinds of patch. An object is never changed in place.
+import { isDeepStrictEqual } from 'node:util';
 
 export type Json = Record<string, unknown>;
 
@@ -51,7 +52,7 @@ export function jsonPatch(target: StoredObject, operations: readonly Operation[]
     const parts = path.split('/').slice(1);
     if (op === 'test') {
       const found = parts.reduce<unknown>((at, part) => (isObject(at) ? at[part] : undefined), out);
-      if (found !== value) throw new PatchError(`test of ${path} failed`);
+      if (!isDeepStrictEqual(found, value)) throw new PatchError(`test of ${path} failed`);
     } else if (op === 'add' || op === 'replace') out = put(out, parts, value);
     else throw new PatchError(`${op} is not simulated`);
   }

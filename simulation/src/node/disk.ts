@@ -10,6 +10,7 @@ import {
   type ManifestHeader,
 } from '../../../node-agent/src/node/transfer/manifest.ts';
 import { PlainFiles, type ImageFiles } from '../../../node-agent/src/node/transfer/image-files.ts';
+import { AgentError } from '../../../node-agent/src/support/errors.ts';
 import { ImageStore } from '../../../node-agent/src/node/transfer/image-store.ts';
 import { runEffect } from './kernel.ts';
 import type { Machine } from './machine.ts';
@@ -66,6 +67,14 @@ export class SimulatedImageStore extends ImageStore {
     return this.saveManifest(id, { ...header, files: [] });
   }
 
+  override persist(id: string): Promise<void> {
+    return runEffect(this.#machine.timeline, 30, () => {
+      const image = this.#machine.images.get(id);
+      if (!image) throw new AgentError('CheckpointNotFound', `There are no images of ${id}.`);
+      image.manifest ??= image.received;
+    });
+  }
+
   /** Images have no bytes here, and so no key. */
   override keyProblem(): Promise<undefined> {
     return Promise.resolve(undefined);
@@ -85,7 +94,8 @@ export class SimulatedImageStore extends ImageStore {
 
   override manifest(id: string): Promise<{ manifest: Manifest; digest: string } | undefined> {
     return runEffect(this.#machine.timeline, 0.3, () => {
-      const manifest = this.#machine.images.get(id)?.manifest;
+      const image = this.#machine.images.get(id);
+      const manifest = image?.manifest ?? image?.received;
       return manifest && { manifest, digest: digestOf(formatManifest(manifest)) };
     });
   }

@@ -61,8 +61,10 @@ export interface Container {
 /** CRIU's images of a pod on a disk. */
 export interface Image {
   readonly id: string;
-  /** Undefined: the images are incomplete, or not sealed. */
+  /** Undefined: the images are incomplete, or not sealed, or not synced. */
   manifest: Manifest | undefined;
+  /** Of images that another node has sent. They are not synced before `manifest` is set. */
+  readonly received?: Manifest;
   /** By container. */
   readonly memories: Readonly<Record<string, Memory>>;
 }

@@ -38,9 +38,14 @@ export class RdmaDriver {
     );
   }
 
-  /** The devices, with their uverbs nodes. */
+  /** The devices, with their uverbs nodes. None where the kernel is built without the RDMA subsystem. */
   async devices(netns: string): Promise<addon.RdmaDevice[]> {
-    return addon.rdmaDevices(netns);
+    try {
+      return await addon.rdmaDevices(netns);
+    } catch (error) {
+      if (isErrno(error, 'EPROTONOSUPPORT')) return [];
+      throw error;
+    }
   }
 
   /** The uverbs device of the first RDMA device that has one; undefined without. */

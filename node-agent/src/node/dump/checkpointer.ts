@@ -3,8 +3,6 @@
 // containers, and undo all of that or stop the pod. The reconcilers of source and checkpoint and the orphan sweep call
 // it. Every method may be repeated and passes two fault points (docs/faults.md). What one method undoes, and in which
 // order, is modelled in spec/handover.pml.
-import { mkdir, readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Identity, ObjectCounts } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
@@ -12,10 +10,9 @@ import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import { packPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
-import { readVerbs } from './verbs-image.ts';
+import { dumpContainers, type Dumped } from './container-dump.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import type { LimitedQueuePair } from '../device/retry-budget.ts';
-import { uverbsPath } from '../runtime/bundle.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
@@ -294,47 +291,42 @@ export class Checkpointer {
     id: string,
     signal?: AbortSignal,
   ): Promise<DumpResult> {
-    const { host, runc, store, driver } = this.#parts;
-    const bytes = { pages: 0, verbs: 0, rootfs: 0 };
-    const objects = { qp: 0, cq: 0, mr: 0, srq: 0, ah: 0 };
-    const containers: ManifestHeader['containers'] = [];
+    const { host, store, driver } = this.#parts;
     await this.endFormerDumps(pod.containers);
-    // The held device does not change any more: the target must show the same identity.
-    const identity = await driver.identity(pod.netns);
-    for (const container of pod.containers) {
-      throwIfAborted(signal);
-      const imagePath = await store.createDirectory(id, container.name);
-      const workPath = join(this.#parts.workRoot, id, container.name);
-      await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
-      const env = { SEALIFT_SOCKET: this.#parts.socketPath };
-      try {
-        await runc.checkpoint(container, { imagePath, workPath, env, signal });
-      } catch (error) {
-        // The guard freezes the tasks again, unless it was killed with CRIU.
-        await this.#eachCgroup([container], (cgroup) => cgroup.freeze());
-        throw error;
-      }
-      const verbs = await readVerbs(host.path(imagePath));
-      bytes.pages += await pagesBytes(host.path(imagePath));
-      bytes.verbs += verbs.bytes;
-      for (const kind of Object.keys(objects) as (keyof typeof objects)[])
-        objects[kind] += verbs.objects[kind];
-      // CRIU restores the node's bind mount, whatever name of the device its processes have opened it by.
-      const uverbs = uverbsPath(container.spec) ?? verbs.uverbs;
-      containers.push({ name: container.name, ...(uverbs === undefined ? {} : { uverbs }) });
-    }
-    const files = await packPodFiles(host, {
+    for (const { name } of pod.containers) await store.createDirectory(id, name);
+    // All at the same time: the tasks are frozen and the device is held, so that none changes what another reads.
+    const stop = new AbortController();
+    const stopped = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const packing = packPodFiles(host, {
       podUid: pod.podUid,
       containers: pod.containers,
       dir: store.dir(id),
-      signal,
+      signal: stopped,
     });
-    bytes.rootfs = files.bytes;
+    // The target must show the same identity.
+    const describing = Promise.all([driver.identity(pod.netns), this.#versionsOf(pod)]);
+    const others = Promise.all([packing, describing]);
+    others.catch(() => undefined);
+    let dumped: Dumped;
+    try {
+      dumped = await dumpContainers(this.#parts, pod.containers, {
+        id,
+        signal,
+        freeze: (container) => this.#eachCgroup([container], (cgroup) => cgroup.freeze()),
+      });
+    } catch (error) {
+      stop.abort();
+      await Promise.allSettled([packing, describing]);
+      throw error;
+    }
+    const [files, [identity, versions]] = await others;
+    const { containers, objects } = dumped;
+    const bytes = { ...dumped.bytes, rootfs: files.bytes };
     const header: ManifestHeader = {
       version: 1,
       id,
       createdAt: new Date().toISOString(),
-      ...(await this.#versionsOf(pod)),
+      ...versions,
       containers,
       volumes: files.volumes,
       identity: {
@@ -368,17 +360,4 @@ function unlessEnded(error: unknown): void {
 /** The path if it names the sandbox's namespace. A path through a PID may lead to another pod by now. */
 function lastingNetns(netns: string | undefined): string | undefined {
   return netns !== undefined && /^\/proc\/\d+\/ns\//.test(netns) ? undefined : netns;
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new AgentError('Aborted', 'The images are not needed any more.');
-}
-
-/** Size of CRIU's memory pages in a directory of images, in bytes. */
-async function pagesBytes(dir: string): Promise<number> {
-  let bytes = 0;
-  for (const name of await readdir(dir)) {
-    if (/^pages-\d+\.img$/.test(name)) bytes += (await stat(join(dir, name))).size;
-  }
-  return bytes;
 }

@@ -162,17 +162,20 @@ export class Restorer {
    * After Committed, while the source still answers: from now on peers find the pod on this node. Its device stays held,
    * so it answers them with RNR NAK only. It receives datagrams: every container is at its resume gate, with its memory in
    * place and registered.
+   * @returns false for a pod without an RDMA device: it has no peers, and its source answers none
    * @throws AgentError LockFailed, HoldFailed
    */
-  async answerPeers(netns: string): Promise<void> {
+  async answerPeers(netns: string): Promise<boolean> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
+    if (interfaces.length === 0) return false;
     await withFaults('target.answer', async () => {
       await driver.receiveDatagrams(netns);
       await lock.lock(netns, 'roce');
     });
     await withFaults('target.show', () => driver.show(netns, interfaces));
     await withFaults('target.announce', () => driver.announce(netns, interfaces));
+    return true;
   }
 
   /**

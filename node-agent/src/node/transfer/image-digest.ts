@@ -8,13 +8,13 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { MANIFEST_NAME, type ManifestFile } from './manifest.ts';
 
-/** Relative paths of a directory's regular files, sorted, without the manifest. */
+/** Relative paths of a directory's regular files, sorted, without the manifest, be it synced or not. */
 export async function listFiles(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => entry.isFile())
     .map((entry) => relative(dir, join(entry.parentPath, entry.name)).split(sep).join('/'))
-    .filter((path) => path !== MANIFEST_NAME)
+    .filter((path) => !path.startsWith(MANIFEST_NAME))
     .sort();
 }
 
@@ -36,6 +36,11 @@ export class Digest extends Transform {
   file(path: string): ManifestFile {
     return { path, size: this.size, sha256: this.#hash.digest('hex') };
   }
+}
+
+/** Size and SHA-256 of a file's bytes. */
+export function fileOf(path: string, bytes: Buffer): ManifestFile {
+  return { path, size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
 /** Size and SHA-256 of every file of a directory. */

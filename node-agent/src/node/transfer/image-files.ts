@@ -2,7 +2,7 @@
 // Stored images as plain bytes, whether they are encrypted on the disk or not. Whoever sends or restores images reads them
 // through this; no file is whole in memory.
 import { createReadStream, createWriteStream } from 'node:fs';
-import { lstat, rm } from 'node:fs/promises';
+import { lstat, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { pipeline as pipelined } from 'node:stream/promises';
@@ -20,6 +20,9 @@ import type { ManifestFile } from './manifest.ts';
 /** An encrypted image is `<path>` with this behind it. */
 const ENDING = '.enc';
 
+/** Each read costs a switch of threads. */
+const PLAIN_READ_BYTES = 1 << 20;
+
 export interface ImageFiles {
   /** Relative paths, sorted, without the manifest. */
   list(): Promise<string[]>;
@@ -27,6 +30,8 @@ export interface ImageFiles {
   size(path: string): Promise<number>;
   /** The first `size` bytes of an image. The stream fails with AgentError ImageTruncated, ImageCorrupt. */
   read(path: string, size: number): Readable;
+  /** The same of a small image, at once. @throws AgentError ImageTruncated, ImageCorrupt */
+  readWhole(path: string, size: number): Promise<Buffer>;
 }
 
 /** Images as CRIU has written them. */
@@ -47,7 +52,16 @@ export class PlainFiles implements ImageFiles {
 
   read(path: string, size: number): Readable {
     if (size === 0) return Readable.from([]);
-    return createReadStream(join(this.#dir, path), { end: size - 1 });
+    return createReadStream(join(this.#dir, path), {
+      end: size - 1,
+      highWaterMark: PLAIN_READ_BYTES,
+    });
+  }
+
+  async readWhole(path: string, size: number): Promise<Buffer> {
+    const bytes = await readFile(join(this.#dir, path));
+    if (bytes.length >= size) return bytes.subarray(0, size);
+    throw new AgentError('ImageTruncated', `Image ${path} has become shorter while it was read.`);
   }
 }
 
@@ -89,6 +103,12 @@ export class EncryptedFiles implements ImageFiles {
       decrypted,
       () => undefined,
     );
+  }
+
+  async readWhole(path: string): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of this.read(path) as AsyncIterable<Buffer>) chunks.push(chunk);
+    return Buffer.concat(chunks);
   }
 }
 

@@ -3,7 +3,7 @@
 // checkpointer writes into it, the receiver receives into it, the restorer reads from it; reconcilers and orphan sweep
 // remove. Images that are kept are encrypted (docs/adr/0016).
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -23,13 +23,19 @@ import {
   type ManifestHeader,
 } from './manifest.ts';
 import { syncPath } from '../../support/durable.ts';
-import { syncDirectories, syncTree } from '../host/fsync.ts';
+import { bootId } from '../host/boot-id.ts';
+import { syncTree } from '../host/fsync.ts';
 import { Digest, digestFiles } from './image-digest.ts';
 import { EncryptedFiles, encryptFiles, PlainFiles, type ImageFiles } from './image-files.ts';
 import { unpackImages } from './image-stream.ts';
 
 const idPattern = /^[a-z0-9][a-z0-9.-]{0,127}$/i;
 const INCOMING = '.incoming-';
+/**
+ * The manifest of images that are not synced yet. After a loss of power the files may be empty or old, so that the name counts
+ * only until the next boot.
+ */
+const UNSYNCED_NAME = `${MANIFEST_NAME}.boot-${bootId()}`;
 
 /** Whether kept images are encrypted, and the keys by which those are read that were. */
 export interface ImageEncryption {
@@ -40,6 +46,7 @@ export interface ImageEncryption {
 export class ImageStore {
   readonly #root: string;
   readonly #encryption: ImageEncryption | undefined;
+  readonly #persisting = new Map<string, Promise<void>>();
 
   /** @param encryption absent: kept images are stored as they are */
   constructor(root: string, encryption?: ImageEncryption) {
@@ -62,14 +69,15 @@ export class ImageStore {
   }
 
   /**
-   * Unpacks a stream. The images appear in their directory only after every byte was verified and synced. If the directory has
-   * the same images already, those stay, because a restore may be reading them: a sender that got no reply sends again.
+   * Unpacks a stream. The images appear in their directory only after every byte was verified. They are synced meanwhile, and
+   * survive a loss of power once `persist` has resolved. If the directory has the same images already, those stay, because a
+   * restore may be reading them: a sender that got no reply sends again.
    * @param ownId the id that the manifest must have. It differs from the directory's for a restore from a checkpoint of
    * another node.
    * @throws AgentError UnexpectedImages, ImageTruncated, ImageCorrupt, ImageVersion; ENOSPC
    */
   async receive(id: string, stream: Readable, ownId = id): Promise<Manifest> {
-    return this.#incoming(id, async (incoming, replace) => {
+    const received = await this.#incoming(id, async (incoming, replace) => {
       const manifest = await unpackImages(stream, incoming);
       if (manifest.id !== ownId) {
         throw new AgentError(
@@ -78,12 +86,49 @@ export class ImageStore {
         );
       }
       const stored = await this.manifest(id).catch(() => undefined);
-      if (stored?.digest === digestOf(formatManifest(manifest))) return manifest;
-      await syncDirectories(incoming);
+      const text = formatManifest(manifest);
+      if (stored?.digest === digestOf(text)) return manifest;
+      await writeFile(join(incoming, UNSYNCED_NAME), text, { mode: 0o600 });
+      await this.#persisting.get(id)?.catch(() => undefined);
       await replace();
-      await syncPath(this.#root);
       return manifest;
     });
+    // Whoever needs it asks again, and gets the error.
+    this.persist(id).catch(() => undefined);
+    return received;
+  }
+
+  /**
+   * Resolves once a loss of power cannot undo the images any more. The restore does not wait for it, but the decision does:
+   * from then on they may be the pod's only copy (docs/adr/0024).
+   * @throws AgentError CheckpointNotFound; ENOSPC, EIO
+   */
+  async persist(id: string): Promise<void> {
+    const begun = this.#persisting.get(id);
+    if (begun) return begun;
+    const work = this.#persist(id);
+    this.#persisting.set(id, work);
+    try {
+      await work;
+    } finally {
+      if (this.#persisting.get(id) === work) this.#persisting.delete(id);
+    }
+  }
+
+  /** Until the manifest has its name, the images count for nothing after the next boot. */
+  async #persist(id: string): Promise<void> {
+    const dir = this.dir(id);
+    const final = join(dir, MANIFEST_NAME);
+    if ((await textOf(final)) !== undefined) return;
+    try {
+      await syncTree(dir);
+      await rename(join(dir, UNSYNCED_NAME), final);
+    } catch (cause) {
+      if (!isErrno(cause, 'ENOENT')) throw cause;
+      throw new AgentError('CheckpointNotFound', `This node stores no images of ${id}.`, { cause });
+    }
+    await syncPath(dir);
+    await syncPath(this.#root);
   }
 
   /**
@@ -184,19 +229,23 @@ export class ImageStore {
     return manifest;
   }
 
-  /** The manifest of whole images, with its digest; undefined if there is none. @throws AgentError ImageVersion, ImageCorrupt */
+  /**
+   * The manifest of whole images, with its digest; undefined if there is none. Images that were received since the node's last
+   * boot are whole, synced or not.
+   * @throws AgentError ImageVersion, ImageCorrupt
+   */
   async manifest(id: string): Promise<{ manifest: Manifest; digest: string } | undefined> {
-    try {
-      const text = await readFile(join(this.dir(id), MANIFEST_NAME), 'utf8');
-      return { manifest: parseManifest(text), digest: digestOf(text) };
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return undefined;
-      throw error;
+    for (const name of [MANIFEST_NAME, UNSYNCED_NAME, MANIFEST_NAME]) {
+      // The last: it may have got its name between the first two.
+      const text = await textOf(join(this.dir(id), name));
+      if (text !== undefined) return { manifest: parseManifest(text), digest: digestOf(text) };
     }
+    return undefined;
   }
 
   /** Removes the images. Does nothing if there are none. */
   async remove(id: string): Promise<void> {
+    await this.#persisting.get(id)?.catch(() => undefined);
     await rm(this.dir(id), { recursive: true, force: true });
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images as a tar stream, and back. The sender packs, the image store unpacks. Digests are computed while bytes pass: no
-// file is whole in memory, and none is read twice.
+// large file is whole in memory, and none is read twice.
 import { createWriteStream } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { AgentError } from '../../support/errors.ts';
-import { Digest } from './image-digest.ts';
+import { Digest, fileOf } from './image-digest.ts';
 import type { ImageFiles } from './image-files.ts';
 import {
   digestOf,
@@ -27,6 +27,10 @@ type Entry = tar.Extract extends AsyncIterable<infer Source> ? Source : never;
 
 /** A manifest is a few hundred bytes per file. */
 const MAX_MANIFEST_BYTES = 8 << 20;
+/** Images up to this size are read and written whole: CRIU writes dozens of small ones, and a stream costs several switches each. */
+const SMALL_BYTES = 64 << 10;
+/** Buffered before a file takes no more: each write costs a switch of threads. */
+const WRITE_BYTES = 1 << 20;
 
 /**
  * Writes images into a tar stream and ends it with the manifest.
@@ -46,12 +50,13 @@ export async function packImages(
   const files: ManifestFile[] = [];
   for (const path of paths) {
     const size = await images.size(path);
-    const digest = new Digest();
-    if (size === 0) {
-      pack.entry({ name: path, mode: 0o600 }, '');
-      files.push(digest.file(path));
+    if (size <= SMALL_BYTES) {
+      const bytes = await images.readWhole(path, size);
+      files.push(fileOf(path, bytes));
+      await packBytes(pack, path, bytes);
       continue;
     }
+    const digest = new Digest();
     const entry = pack.entry({ name: path, size, mode: 0o600, type: 'file' });
     await pipeline(images.read(path, size), digest, entry);
     files.push(digest.file(path));
@@ -59,18 +64,22 @@ export async function packImages(
   const manifest: Manifest = { ...of, files: known ?? files };
   const text = formatManifest(manifest);
   await sealed?.(digestOf(text));
-  await new Promise<void>((resolve, reject) => {
-    pack.entry({ name: MANIFEST_NAME, mode: 0o600 }, text, (error) => {
-      if (error) reject(error);
-      else resolve();
-    });
-  });
+  await packBytes(pack, MANIFEST_NAME, Buffer.from(text));
   pack.finalize();
   return manifest;
 }
 
+function packBytes(pack: tar.Pack, name: string, bytes: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    pack.entry({ name, mode: 0o600 }, bytes, (error) => {
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
 /**
- * Unpacks a tar stream into an empty directory, syncs every file and verifies it.
+ * Unpacks a tar stream into an empty directory and verifies every file. It syncs nothing and writes no manifest.
  * @throws AgentError ImageTruncated, ImageCorrupt, ImageVersion
  */
 export async function unpackImages(stream: Readable, dir: string): Promise<Manifest> {
@@ -134,9 +143,7 @@ class Unpacker {
       );
     }
     if (name === MANIFEST_NAME) {
-      const text = await readText(entry, MAX_MANIFEST_BYTES);
-      this.#manifest = parseManifest(text);
-      await writeFile(join(this.#dir, MANIFEST_NAME), text, { mode: 0o600, flush: true });
+      this.#manifest = parseManifest(await readText(entry, MAX_MANIFEST_BYTES));
     } else {
       this.#stored.push(await storeFile(entry, join(this.#dir, name), name, this.#signal));
     }
@@ -167,25 +174,32 @@ async function storeFile(
   signal: AbortSignal,
 ): Promise<ManifestFile> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  if (entry.header.size !== undefined && entry.header.size <= SMALL_BYTES) {
+    const bytes = await readWhole(entry);
+    await writeFile(file, bytes, { mode: 0o600, flag: 'wx', signal });
+    return fileOf(path, bytes);
+  }
   const digest = new Digest();
-  const output = createWriteStream(file, { mode: 0o600, flags: 'wx', flush: true });
+  const output = createWriteStream(file, { mode: 0o600, flags: 'wx', highWaterMark: WRITE_BYTES });
   await pipeline(entry, digest, output, { signal });
   return digest.file(path);
 }
 
 async function readText(entry: Entry, limit: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of entry as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > limit)
-      throw new AgentError(
-        'ImageCorrupt',
-        `The manifest of the images is longer than ${limit} bytes.`,
-      );
-    chunks.push(chunk);
+  if ((entry.header.size ?? 0) > limit) {
+    throw new AgentError(
+      'ImageCorrupt',
+      `The manifest of the images is longer than ${limit} bytes.`,
+    );
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return (await readWhole(entry)).toString('utf8');
+}
+
+/** The extractor gives as many bytes as the entry's header says. */
+async function readWhole(entry: Entry): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of entry as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }
 
 /** Whether a stream has ended early. */

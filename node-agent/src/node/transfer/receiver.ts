@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The HTTPS server for images from other agents: `PUT /v1/images/<id>` with a tar stream. It replies after every byte was
-// verified and synced. A client needs the certificate of the node from which the images are awaited.
+// verified. A client needs the certificate of the node from which the images are awaited.
 import https from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import { agentDnsName } from '../../../../crds/src/index.ts';
@@ -11,13 +12,15 @@ import { AgentError, reasonOf } from '../../support/errors.ts';
 import type { Manifest } from './manifest.ts';
 import { watchIdle } from './idle-watch.ts';
 import type { ImageStore } from './image-store.ts';
-import { readCertificates } from './tls.ts';
+import { CIPHERS, readCertificates } from './tls.ts';
 
 /** How often the certificate is read again. */
 const RELOAD_MS = 5_000;
 /** A sender that sends no byte for that long is gone. */
 const IDLE_MS = 30_000;
 const HANDSHAKE_MS = 10_000;
+/** A connection is opened before its pod is locked, and has a request when the images are written. */
+const HEADERS_MS = 120_000;
 const MAX_CONNECTIONS = 64;
 
 /** Images that are awaited. */
@@ -47,9 +50,9 @@ export interface ReceiverOptions {
 const options: https.ServerOptions = {
   requestCert: true,
   rejectUnauthorized: true,
-  minVersion: 'TLSv1.3',
+  ...CIPHERS,
   handshakeTimeout: HANDSHAKE_MS,
-  headersTimeout: HANDSHAKE_MS,
+  headersTimeout: HEADERS_MS,
 };
 
 export class Receiver {
@@ -59,6 +62,7 @@ export class Receiver {
   #certificate: Buffer | undefined;
   #trusted: Buffer | undefined;
   #complaint: string | undefined;
+  readonly #sockets = new Set<Duplex>();
   /** Ids of images that are being received. */
   readonly #busy = new Set<string>();
 
@@ -78,6 +82,10 @@ export class Receiver {
     server.requestTimeout = 0;
     // A move needs one connection: this bounds what a client can occupy.
     server.maxConnections = MAX_CONNECTIONS;
+    server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
     server.on('tlsClientError', (error) => {
       this.#options.log.warn({ err: error }, 'image client refused');
     });
@@ -92,10 +100,10 @@ export class Receiver {
     return typeof address === 'object' && address ? address.port : port;
   }
 
-  /** Closes open connections too. */
+  /** Closes open connections too, also those that have asked for nothing yet. */
   async close(): Promise<void> {
     clearInterval(this.#reload);
-    this.#server?.closeAllConnections();
+    for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) =>
       this.#server ? this.#server.close(() => resolve()) : resolve(),
     );
@@ -106,7 +114,7 @@ export class Receiver {
     try {
       const files = await readCertificates(this.#options.certificateDir);
       if (this.#certificate?.equals(files.cert) && this.#trusted?.equals(files.ca)) return;
-      server.setSecureContext({ ...files, minVersion: 'TLSv1.3' });
+      server.setSecureContext({ ...files, ...CIPHERS });
       [this.#certificate, this.#trusted] = [files.cert, files.ca];
     } catch (error) {
       const { code, message } = reasonOf(error);

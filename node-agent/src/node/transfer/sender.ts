@@ -2,6 +2,7 @@
 // Streams images to another agent over TLS and waits until that agent has verified it. The reconcilers of
 // source and image sender call it.
 import https from 'node:https';
+import type { TLSSocket } from 'node:tls';
 import { pipeline } from 'node:stream/promises';
 import tar from 'tar-stream';
 import { z } from 'zod';
@@ -10,26 +11,24 @@ import { AgentError, type AgentCode } from '../../support/errors.ts';
 import type { Manifest, ManifestHeader } from './manifest.ts';
 import type { ImageFiles } from './image-files.ts';
 import { packImages } from './image-stream.ts';
-import { readCertificates } from './tls.ts';
+import { CIPHERS, readCertificates, splitAddress } from './tls.ts';
+import type { Destination } from './warm-connections.ts';
 
 /** What to send, and to whom. */
-export interface SendOptions {
-  /** `host:port` of the other agent. */
-  address: string;
-  /** The other agent's node, which its certificate must name. */
-  node: string;
+export interface SendOptions extends Destination {
   /** Directory of the images on the other node. */
   id: string;
   images: ImageFiles;
   /** A header if the images were not sealed: their digests are computed on the way. */
   manifest: ManifestHeader | Manifest;
-  certificateDir: string;
   /** Called with the manifest's digest before the images are whole on the other node. */
   sealed?: (digest: string) => Promise<void>;
   /** Ends the transfer. */
   signal?: AbortSignal;
   /** A connection that takes no byte for that long is dead. */
   idleMs?: number;
+  /** A connection to that agent; absent: a new one is made. */
+  connection?: TLSSocket | undefined;
 }
 
 /** A transfer that succeeded. */
@@ -39,7 +38,7 @@ export interface Sent {
   digest: string;
 }
 
-/** Long enough for the receiver to sync every file before it replies. */
+/** Long enough for a receiver whose disk is slow. */
 const IDLE_MS = 60_000;
 const accepted = z.object({ ok: z.literal(true), digest: z.string() });
 const refused = z.object({
@@ -55,6 +54,8 @@ const MAX_REPLY_BYTES = 64 * 1024;
  * ImageTruncated, ImageVersion, UnexpectedImages, DiskFull)
  */
 export async function sendImages(options: SendOptions): Promise<Sent> {
+  const { connection } = options;
+  connection?.ref();
   const { host, port } = splitAddress(options.address);
   const files = await readCertificates(options.certificateDir);
   const request = https.request({
@@ -64,8 +65,9 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
     method: 'PUT',
     path: `/v1/images/${options.id}`,
     servername: agentDnsName(options.node),
-    minVersion: 'TLSv1.3',
+    ...CIPHERS,
     agent: false,
+    ...(connection && { createConnection: () => connection }),
     headers: { 'content-type': 'application/x-tar' },
     ...(options.signal ? { signal: options.signal } : {}),
   });
@@ -168,18 +170,4 @@ function parseReply(text: string): { digest: string } {
       "The target node's agent has answered with an unknown reply. Check that both nodes have the same version of Sealift.",
     );
   throw new AgentError(refusal.data.code as AgentCode, refusal.data.message);
-}
-
-/** Splits `host:port`, with an IPv6 host in brackets. Pure. @throws AgentError BadRequest */
-export function splitAddress(address: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(address);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (!host || port < 1 || port > 65535) {
-    throw new AgentError(
-      'BadRequest',
-      `${address} is not an agent's address. Check the node's annotation sealift.dev/agent-address.`,
-    );
-  }
-  return { host, port };
 }

@@ -12,6 +12,15 @@ export interface Certificates {
   key: Buffer;
 }
 
+/**
+ * TLS 1.3 with the cheapest of its ciphers first: both ends are node agents, and encryption is a large part of a transfer's
+ * processor time.
+ */
+export const CIPHERS = {
+  minVersion: 'TLSv1.3',
+  ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256',
+} as const;
+
 /** Names of the files in the directory. */
 export const tlsFiles = { ca: 'ca.crt', cert: 'tls.crt', key: 'tls.key' } as const;
 
@@ -38,4 +47,18 @@ export async function readCertificates(dir: string): Promise<Certificates> {
       { cause },
     );
   }
+}
+
+/** Splits `host:port`, with an IPv6 host in brackets. Pure. @throws AgentError BadRequest */
+export function splitAddress(address: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (!host || port < 1 || port > 65535) {
+    throw new AgentError(
+      'BadRequest',
+      `${address} is not an agent's address. Check the node's annotation sealift.dev/agent-address.`,
+    );
+  }
+  return { host, port };
 }

@@ -12,6 +12,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import pino from 'pino';
 import { describe, expect, it } from 'vitest';
 import { agentDnsName } from '../../../../crds/src/index.ts';
@@ -21,7 +22,9 @@ import { certificates } from '../../testing/certificates.ts';
 import { reasonOf } from '../../support/errors.ts';
 import { Receiver } from './receiver.ts';
 import { PlainFiles } from './image-files.ts';
-import { sendImages, splitAddress } from './sender.ts';
+import { sendImages } from './sender.ts';
+import { splitAddress } from './tls.ts';
+import { WarmConnections } from './warm-connections.ts';
 import { ImageStore } from './image-store.ts';
 
 const directories = new TestDirectories();
@@ -107,6 +110,49 @@ describe('agent to agent', () => {
           certificateDir: good,
         }),
       ).rejects.toMatchObject({ code: 'UnexpectedImages' });
+    } finally {
+      await to.server.close();
+    }
+  });
+
+  it('delivers over a connection that was opened before, and over a new one when that is gone', async () => {
+    const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
+    const to = await receiver(good);
+    const connections = new WarmConnections();
+    const one = { address: to.address, node: 'a', certificateDir: good };
+    const images = new PlainFiles(await directories.sample());
+    const send = async (connection?: TLSSocket) =>
+      sendImages({ ...one, id: 'one', images, manifest: manifestHeader('one'), connection });
+    try {
+      connections.prepare(one);
+      connections.prepare(one);
+      const connection = await connections.take(one);
+      expect(connection?.authorized).toBe(true);
+      // Nobody else gets it.
+      expect(await connections.take(one)).toBeUndefined();
+      const { port } = connection?.address() as { port: number };
+      const { digest } = await send(connection);
+      expect(digest).toBe((await to.store.manifest('one'))?.digest);
+      expect(port).toBeGreaterThan(0);
+      connections.prepare(one);
+      const other = await connections.take(one);
+      connections.prepare(one);
+      await to.server.close();
+      await expect.poll(() => connections.take(one)).toBeUndefined();
+      other?.destroy();
+    } finally {
+      await to.server.close();
+    }
+  });
+
+  it('has no connection opened before to another node’s agent', async () => {
+    const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
+    const to = await receiver(good);
+    const connections = new WarmConnections();
+    const wrong = { address: to.address, node: 'b', certificateDir: good };
+    try {
+      connections.prepare(wrong);
+      expect(await connections.take(wrong)).toBeUndefined();
     } finally {
       await to.server.close();
     }

@@ -12,6 +12,7 @@ import type { RequestLookup } from '../../callers/request-lookup.ts';
 import type { Publisher } from '../publisher.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
 import type { ImageStore } from '../../node/transfer/image-store.ts';
+import type { WarmConnections } from '../../node/transfer/warm-connections.ts';
 import type { SourceObserved } from './decide.ts';
 import { isReplaced, limitOf, stageWithoutEntry } from './journal-entry.ts';
 import type { VolatileState } from './volatile-state.ts';
@@ -28,6 +29,7 @@ export interface SourceDependencies {
   store: ImageStore;
   certificateDir: string;
   send: typeof sendImages;
+  connections?: Pick<WarmConnections, 'prepare'> | undefined;
   request(key: string): MigrationRequest | undefined;
   diagnostics?: Diagnostics | undefined;
   probes?: ProbeAnswers | undefined;

@@ -81,11 +81,15 @@ export class SourceSteps {
   async lockNetwork(request: MigrationRequest, context: Context): Promise<void> {
     this.#checkUndecided(request);
     const described = await this.#deps.pods.getPod(podName(request));
+    this.#volatile.add(request.metadata.uid, { annotations: described.metadata.annotations });
     const pod = await this.#findPod(request, described);
     checkComplete(pod.containers, startOrder(described));
     // The processes may have opened contexts and made objects since the inspection.
     await this.#deps.checkpointer.checkDevices(pod);
-    await this.#peerLimits(request, pod, described);
+    await this.#peerLimits(request, pod);
+    const { certificateDir, connections } = this.#deps;
+    // Its handshake ends while the pod is locked and dumped.
+    connections?.prepare({ ...receiverAddress(request), certificateDir });
     const probes = await this.#deps.probes?.probesOf(pod.netns, described);
     claimPod(this.#deps.journal, podName(request), request.metadata.uid);
     const before = this.#entry(request);
@@ -176,16 +180,14 @@ export class SourceSteps {
   }
 
   /**
-   * @param described the pod as the API server has it, if the caller has asked
+   * By the pod's annotations at its lock: to ask the API server again would lengthen the blackout.
    * @throws AgentError PeerRetryBudgetTooShort, BadAnnotation
    */
-  async #peerLimits(
-    request: MigrationRequest,
-    pod: LocalPod,
-    described?: Pod,
-  ): Promise<PeerLimits> {
-    const { metadata } = described ?? (await this.#deps.pods.getPod(podName(request)));
-    return peerLimits(this.#deps.checkpointer, pod, metadata.annotations, {
+  async #peerLimits(request: MigrationRequest, pod: LocalPod): Promise<PeerLimits> {
+    const known = this.#volatile.get(request.metadata.uid).annotations;
+    const annotations =
+      known ?? (await this.#deps.pods.getPod(podName(request))).metadata.annotations;
+    return peerLimits(this.#deps.checkpointer, pod, annotations, {
       accepted: request.status?.peers,
       timeouts: request.spec.timeouts,
     });
@@ -211,7 +213,7 @@ export class SourceSteps {
     const ended = steps.find((one) => one.name === step);
     const seconds = ended && secondsOf(ended);
     if (seconds !== undefined) stepSeconds.observe({ role: 'source', step }, seconds);
-    await this.#deps.journal.put({ ...this.#entry(request), steps });
+    await this.#deps.journal.note({ ...this.#entry(request), steps });
   }
 
   /** Does the work within the step's limit. Its signal aborts at the limit, and when there is a decision. */

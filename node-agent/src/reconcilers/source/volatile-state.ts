@@ -12,6 +12,8 @@ type Reported = Pick<
 interface Results extends Reported {
   /** The manifest's header, which a dump finds out and the transfer sends. */
   header?: ManifestHeader;
+  /** The pod's, when the agent was about to lock it. */
+  annotations?: Readonly<Record<string, string>>;
 }
 
 /** By request. A restarted agent has none: it reads what it reported from the status, and without a header dumps again. */

@@ -33,11 +33,15 @@ export class TargetDecision<T extends Handover> {
     this.#clock = deps.clock ?? realClock;
   }
 
-  /** @returns the decision that stands; undefined if a container has ended and nothing was proposed */
+  /**
+   * Waits until the images survive a loss of power: from the decision on they may be the pod's only copy.
+   * @returns the decision that stands; undefined if a container has ended and nothing was proposed
+   */
   async commit(request: T, context: Context): Promise<Outcome | undefined> {
-    const { journal, gates, restorer } = this.#deps;
+    const { journal, gates, restorer, store } = this.#deps;
     const { uid } = request.metadata;
     const before = this.#entry(request);
+    await withFaults('target.persist', () => store.persist(this.#deps.imageId(request)));
     // A container may have been killed since the agent observed it.
     if (await this.#isContainerMissing(before)) return undefined;
     const steps = beginStep(withRestoreSteps(before.steps, gates.listPassed(uid)), 'decide');

@@ -27,12 +27,14 @@ export class TargetResume<T extends Handover> {
 
   /**
    * Lets the held device answer the peers, and waits until the source is stopped. This is no stage of the journal: a
-   * target that is killed before it resumes is restored again, locked and hidden.
+   * target that is killed before it resumes is restored again, locked and hidden. A pod without an RDMA device has no peers,
+   * and its source, whose tasks are frozen for good, nothing that could answer: the agent waits for nothing.
    */
   async answerPeers(request: T, context: Context): Promise<void> {
     const before = this.#entry(request);
     await this.#deps.journal.put({ ...before, steps: beginOnce(before.steps, 'resume') });
-    if (before.netns !== undefined) await this.#deps.restorer.answerPeers(before.netns);
+    const { restorer } = this.#deps;
+    if (before.netns !== undefined && !(await restorer.answerPeers(before.netns))) return;
     this.#report.progress(request, 'Answering', context);
     const isStopped = () => {
       const now = this.#deps.request(keyOf(request));

@@ -164,6 +164,18 @@ export class Journal {
     await this.#mutex.run(name, () => this.#replace(name, content));
   }
 
+  /**
+   * Replaces the entry for this process alone: the next `put` writes it. For what a restarted agent can do without, as the end
+   * of a step: a write to the disk would lengthen the blackout.
+   */
+  async note(content: Entry): Promise<void> {
+    const name = fileName(content.id, content.role);
+    await this.#mutex.run(name, () => {
+      this.#set(name, content);
+      return Promise.resolve();
+    });
+  }
+
   /** Replaces the entry by what `update` makes of the current one: for writers beside a reconciler's run. */
   async change(id: string, role: Entry['role'], update: (now?: Entry) => Entry): Promise<void> {
     const name = fileName(id, role);
@@ -184,6 +196,10 @@ export class Journal {
   async #replace(name: string, content: Entry): Promise<void> {
     const text = `${JSON.stringify(entry.parse(content))}\n`;
     await withFaults('journal.write', () => this.#directory.replace(name, text));
+    this.#set(name, content);
+  }
+
+  #set(name: string, content: Entry): void {
     this.#entries.set(name, content);
     for (const changed of this.#listeners) changed();
   }
