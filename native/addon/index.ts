@@ -7,8 +7,11 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type {
   Gid,
+  HostEnd,
   InterfaceInfo,
   Netns,
+  OwnRoute,
+  ProxyNeighbour,
   RdmaDevice,
   RdmaNetnsMode,
   RdmaResources,
@@ -62,7 +65,29 @@ interface Native {
   hideInterface(netns: Netns, ifname: string, createdHidden: boolean): Promise<boolean>;
   showInterface(netns: Netns, ifname: string): Promise<boolean>;
   notifyInterface(netns: Netns, ifname: string): Promise<void>;
-  announce(netns: Netns, ifname: string, count: number, intervalMs: number): Promise<number>;
+  announce(
+    netns: Netns,
+    ifname: string,
+    count: number,
+    intervalMs: number,
+    address?: string,
+  ): Promise<number>;
+  replaceAddresses(netns: Netns, ifname: string, addresses: string[]): Promise<void>;
+  hostEnd(netns: Netns, ifname: string, hostNetns: Netns): Promise<HostEnd>;
+  replaceRoute(
+    netns: Netns,
+    table: number,
+    destination: string,
+    via: string | undefined,
+    ifname: string | undefined,
+    source: string | undefined,
+  ): Promise<void>;
+  deleteRoute(netns: Netns, table: number, destination: string): Promise<boolean>;
+  routes(netns: Netns, table: number): Promise<OwnRoute[]>;
+  ensureRule(netns: Netns, table: number, priority: number): Promise<void>;
+  addProxyNeighbour(netns: Netns, ifname: string, address: string): Promise<boolean>;
+  deleteProxyNeighbour(netns: Netns, ifname: string, address: string): Promise<boolean>;
+  proxyNeighbours(netns: Netns): Promise<ProxyNeighbour[]>;
   finitModule(path: string, params: string): Promise<void>;
   deleteModule(name: string): Promise<void>;
   fsyncDir(path: string): Promise<void>;
@@ -255,15 +280,98 @@ export function notifyInterface(netns: Netns, ifname: string): Promise<void> {
 /**
  * Tells the network where the interface's addresses are: for each IPv4 address a gratuitous ARP request
  * and reply, for each IPv6 address an unsolicited neighbour advertisement; `count` times,
- * `intervalMs` (default 20) apart. Resolves with the number of frames sent.
+ * `intervalMs` (default 20) apart. With `address` it announces that one only, whether or not the interface has it.
+ * Resolves with the number of frames sent.
  */
 export function announce(of: {
   netns: Netns;
   ifname: string;
   count: number;
   intervalMs?: number;
+  address?: string;
 }): Promise<number> {
-  return call((addon) => addon.announce(of.netns, of.ifname, of.count, of.intervalMs ?? 20));
+  const { netns, ifname, count, intervalMs = 20, address } = of;
+  return call((addon) => addon.announce(netns, ifname, count, intervalMs, address));
+}
+
+/**
+ * Gives an interface these addresses (`10.0.0.1/32`) and takes every other but link-local ones from it. Without duplicate
+ * address detection. Routes that need an address that goes, go with it. Rejects with `NoSuchInterface`, `BadArgument`.
+ */
+export function replaceAddresses(of: {
+  netns: Netns;
+  ifname: string;
+  addresses: readonly string[];
+}): Promise<void> {
+  return call((addon) => addon.replaceAddresses(of.netns, of.ifname, [...of.addresses]));
+}
+
+/** The other end, in `hostNetns`, of a pod's veth. Rejects with `NoSuchInterface` for one that has no other end. */
+export function hostEnd(of: {
+  netns: Netns;
+  ifname: string;
+  hostNetns: Netns;
+}): Promise<HostEnd> {
+  return call((addon) => addon.hostEnd(of.netns, of.ifname, of.hostNetns));
+}
+
+/**
+ * Adds a route to `destination` (`10.0.0.1/32`), or changes the one that is there. With `via` and `ifname` the gateway
+ * need not be within a subnet of the interface. Rejects with the kernel's refusal (`ENETUNREACH`: the gateway is not
+ * reached directly), `NoSuchInterface`, `BadArgument`. Source: RTM_NEWROUTE.
+ */
+export function replaceRoute(of: {
+  netns: Netns;
+  table: number;
+  destination: string;
+  via?: string | undefined;
+  ifname?: string | undefined;
+  source?: string | undefined;
+}): Promise<void> {
+  const { netns, table, destination, via, ifname, source } = of;
+  return call((addon) => addon.replaceRoute(netns, table, destination, via, ifname, source));
+}
+
+/** Resolves with whether there was one of Sealift's. */
+export function deleteRoute(of: {
+  netns: Netns;
+  table: number;
+  destination: string;
+}): Promise<boolean> {
+  return call((addon) => addon.deleteRoute(of.netns, of.table, of.destination));
+}
+
+/** The routes that `replaceRoute` has put into a table. */
+export function routes(netns: Netns, table: number): Promise<OwnRoute[]> {
+  return call((addon) => addon.routes(netns, table));
+}
+
+/** Has the kernel look into a table before those whose rules have higher priority numbers. May be repeated. */
+export function ensureRule(of: { netns: Netns; table: number; priority: number }): Promise<void> {
+  return call((addon) => addon.ensureRule(of.netns, of.table, of.priority));
+}
+
+/** The host answers neighbours on the interface for the address (ARP; for IPv6 only with the sysctl proxy_ndp). */
+export function addProxyNeighbour(of: {
+  netns: Netns;
+  ifname: string;
+  address: string;
+}): Promise<boolean> {
+  return call((addon) => addon.addProxyNeighbour(of.netns, of.ifname, of.address));
+}
+
+/** Resolves with whether there was one. */
+export function deleteProxyNeighbour(of: {
+  netns: Netns;
+  ifname: string;
+  address: string;
+}): Promise<boolean> {
+  return call((addon) => addon.deleteProxyNeighbour(of.netns, of.ifname, of.address));
+}
+
+/** Those that `addProxyNeighbour` has added. */
+export function proxyNeighbours(netns: Netns): Promise<ProxyNeighbour[]> {
+  return call((addon) => addon.proxyNeighbours(netns));
 }
 
 /** Loads a kernel module from a file; `params` as on modprobe's command line. */
