@@ -307,11 +307,7 @@ export function replaceAddresses(of: {
 }
 
 /** The other end, in `hostNetns`, of a pod's veth. Rejects with `NoSuchInterface` for one that has no other end. */
-export function hostEnd(of: {
-  netns: Netns;
-  ifname: string;
-  hostNetns: Netns;
-}): Promise<HostEnd> {
+export function hostEnd(of: { netns: Netns; ifname: string; hostNetns: Netns }): Promise<HostEnd> {
   return call((addon) => addon.hostEnd(of.netns, of.ifname, of.hostNetns));
 }
 

@@ -43,6 +43,13 @@ std::optional<Address> AddressOf(const Attributes& of, uint16_t attribute, int f
   return address;
 }
 
+// The kernel takes no destination with bits behind its prefix.
+Address Network(Address address) {
+  for (size_t bit = address.prefix; bit < Length(address) * 8; bit++)
+    address.bytes[bit / 8] &= static_cast<uint8_t>(~(0x80u >> (bit % 8)));
+  return address;
+}
+
 void PutRoute(Request& request, uint32_t table, const Route& route) {
   auto* fixed = static_cast<rtmsg*>(request.Fixed(sizeof(rtmsg)));
   fixed->rtm_family = static_cast<uint8_t>(route.destination.family);
@@ -147,7 +154,7 @@ Napi::Value ReplaceRouteIn(const Napi::CallbackInfo& info) {
   std::string source = TextArgument(info, 5, "source");
   return PromiseDone(info.Env(), PathArgument(info, 0, "netns"), [=] {
     Route route;
-    route.destination = ParsePrefix(destination);
+    route.destination = Network(ParsePrefix(destination));
     if (!via.empty()) route.via = ParseAddress(via);
     if (!source.empty()) route.source = ParseAddress(source);
     route.ifname = ifname;
@@ -160,7 +167,7 @@ Napi::Value DeleteRouteIn(const Napi::CallbackInfo& info) {
   std::string destination = StringArgument(info, 2, "destination");
   return Promise<bool>(
       info.Env(), PathArgument(info, 0, "netns"),
-      [=] { return DeleteRoute(table, ParsePrefix(destination)); },
+      [=] { return DeleteRoute(table, Network(ParsePrefix(destination))); },
       [](Napi::Env env, const bool& did) { return Napi::Boolean::New(env, did); });
 }
 

@@ -11,7 +11,12 @@ import type { PodIp } from '../node/pod-ip/pod-ip.ts';
 import { openableNetns } from '../node/runtime/containers.ts';
 import { AgentError } from '../support/errors.ts';
 import type { Journal } from '../support/journal/journal.ts';
-import type { CniRequest, PlainReply, PodAddressReply, PodNetworkReply } from '../support/socket-protocol.ts';
+import type {
+  CniRequest,
+  PlainReply,
+  PodAddressReply,
+  PodNetworkReply,
+} from '../support/socket-protocol.ts';
 import { refuseMovedAway } from './moved-away.ts';
 import { hasResumed, type RequestLookup, type TargetRequest } from './request-lookup.ts';
 

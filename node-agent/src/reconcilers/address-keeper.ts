@@ -69,7 +69,8 @@ export class AddressKeeper {
       } catch (error) {
         waitMs = RETRY_MS;
         this.#done = '';
-        if (!signal.aborted) log.warn({ ...reasonOf(error) }, 'addresses of moved pods are not in place');
+        if (!signal.aborted)
+          log.warn({ ...reasonOf(error) }, 'addresses of moved pods are not in place');
       }
       await this.#idle(waitMs, signal);
       if (!this.#isDue) this.#done = '';

@@ -88,7 +88,8 @@ export function rdmaDevice(pod: Pick<RawPod, 'metadata'>): string {
 export function templateOf(pod: RawPod): Template {
   const { [labels.role]: _role, [labels.podIp]: keptIp, ...own } = pod.metadata.labels ?? {};
   // The network of a pod that has kept its address is of Sealift, another one is the user's.
-  const isOwn = (key: string): boolean => keptIp === undefined || key !== annotations.defaultNetwork;
+  const isOwn = (key: string): boolean =>
+    keptIp === undefined || key !== annotations.defaultNetwork;
   const kept = Object.entries(pod.metadata.annotations ?? {}).filter(
     ([key]) => !notCopied.has(key) && isOwn(key),
   );

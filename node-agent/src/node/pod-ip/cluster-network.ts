@@ -72,7 +72,9 @@ function parse(text: string): Configuration | undefined {
 
 /** `multus-shim` is the thick plugin's. */
 const isMultus = ({ type, plugins }: Configuration): boolean =>
-  [type, ...(plugins ?? []).map((one) => one.type)].some((one) => /^multus(-shim)?$/.test(one ?? ''));
+  [type, ...(plugins ?? []).map((one) => one.type)].some((one) =>
+    /^multus(-shim)?$/.test(one ?? ''),
+  );
 
 function networkIn(content: Configuration): ClusterNetwork | undefined {
   const { cniVersion, name, plugins, type } = content;
