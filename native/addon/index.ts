@@ -85,6 +85,7 @@ interface Native {
   deleteRoute(netns: Netns, table: number, destination: string): Promise<boolean>;
   routes(netns: Netns, table: number): Promise<OwnRoute[]>;
   ensureRule(netns: Netns, table: number, priority: number): Promise<void>;
+  removeRule(netns: Netns, table: number, priority: number): Promise<void>;
   addProxyNeighbour(netns: Netns, ifname: string, address: string): Promise<boolean>;
   deleteProxyNeighbour(netns: Netns, ifname: string, address: string): Promise<boolean>;
   proxyNeighbours(netns: Netns): Promise<ProxyNeighbour[]>;
@@ -345,6 +346,11 @@ export function routes(netns: Netns, table: number): Promise<OwnRoute[]> {
 /** Has the kernel look into a table before those whose rules have higher priority numbers. May be repeated. */
 export function ensureRule(of: { netns: Netns; table: number; priority: number }): Promise<void> {
   return call((addon) => addon.ensureRule(of.netns, of.table, of.priority));
+}
+
+/** Ends what `ensureRule` has begun. May be repeated. */
+export function removeRule(of: { netns: Netns; table: number; priority: number }): Promise<void> {
+  return call((addon) => addon.removeRule(of.netns, of.table, of.priority));
 }
 
 /** The host answers neighbours on the interface for the address (ARP; for IPv6 only with the sysctl proxy_ndp). */

@@ -121,11 +121,11 @@ std::vector<Route> ReadRoutes(uint32_t table) {
   return routes;
 }
 
-// Looks into `table` before the tables of higher priority numbers; for both families.
-void EnsureRule(uint32_t table, uint32_t priority) {
+// A rule of both families that has the kernel look into `table` before the tables of higher priority numbers.
+void ChangeRule(bool add, uint32_t table, uint32_t priority) {
   Netlink netlink(NETLINK_ROUTE);
   for (int family : {AF_INET, AF_INET6}) {
-    Request request(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
+    Request request(add ? RTM_NEWRULE : RTM_DELRULE, add ? NLM_F_CREATE | NLM_F_EXCL : 0);
     auto* fixed = static_cast<fib_rule_hdr*>(request.Fixed(sizeof(fib_rule_hdr)));
     fixed->family = static_cast<uint8_t>(family);
     fixed->action = FR_ACT_TO_TBL;
@@ -133,11 +133,11 @@ void EnsureRule(uint32_t table, uint32_t priority) {
     request.Put(FRA_PRIORITY, priority);
     mnl_attr_put_u8(request.header(), FRA_PROTOCOL, kProtocol);
     try {
-      netlink.Ask(request, "add a routing rule");
+      netlink.Ask(request, add ? "add a routing rule" : "delete a routing rule");
     } catch (const Failure& failure) {
       // A kernel without IPv6 has no rules for it.
       bool is_missing = family == AF_INET6 && (failure.code() == "EAFNOSUPPORT" || failure.code() == "EOPNOTSUPP");
-      if (failure.code() != "EEXIST" && !is_missing) throw;
+      if (failure.code() != (add ? "EEXIST" : "ENOENT") && !is_missing) throw;
     }
   }
 }
@@ -186,10 +186,11 @@ Napi::Value RoutesIn(const Napi::CallbackInfo& info) {
       });
 }
 
-Napi::Value EnsureRuleIn(const Napi::CallbackInfo& info) {
+template <bool add>
+Napi::Value ChangeRuleIn(const Napi::CallbackInfo& info) {
   uint32_t table = NumberArgument(info, 1, "table", UINT32_MAX);
   uint32_t priority = NumberArgument(info, 2, "priority", UINT32_MAX);
-  return PromiseDone(info.Env(), PathArgument(info, 0, "netns"), [=] { EnsureRule(table, priority); });
+  return PromiseDone(info.Env(), PathArgument(info, 0, "netns"), [=] { ChangeRule(add, table, priority); });
 }
 
 }  // namespace
@@ -233,7 +234,8 @@ void ExportRoute(Napi::Env env, Napi::Object exports) {
   exports.Set("replaceRoute", Napi::Function::New<ReplaceRouteIn>(env));
   exports.Set("deleteRoute", Napi::Function::New<DeleteRouteIn>(env));
   exports.Set("routes", Napi::Function::New<RoutesIn>(env));
-  exports.Set("ensureRule", Napi::Function::New<EnsureRuleIn>(env));
+  exports.Set("ensureRule", Napi::Function::New<ChangeRuleIn<true>>(env));
+  exports.Set("removeRule", Napi::Function::New<ChangeRuleIn<false>>(env));
 }
 
 }  // namespace sealift

@@ -123,8 +123,12 @@ static void forget(const struct cni *cni)
 	struct reason why;
 	char path[PATH_MAX];
 
-	if (state_path(cni, path, &why) == 0)
-		unlink(path);
+	if (state_path(cni, path, &why) < 0)
+		return;
+	unlink(path);
+	*strrchr(path, '/') = '\0';
+	/* The last one takes the directory along. */
+	rmdir(path);
 }
 
 /* Runs the plugin at @index. Returns its result, or NULL with @why filled. */
@@ -224,7 +228,7 @@ int cni_pod_delete(const struct cni *cni)
 	/* One that cannot be read was not written to its end: no plugin had run. */
 	network = json_load_file(path, 0, NULL);
 	if (!network) {
-		unlink(path);
+		forget(cni);
 		return 0;
 	}
 	fault("shim.del.before");

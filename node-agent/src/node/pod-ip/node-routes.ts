@@ -9,6 +9,7 @@ import {
   deleteRoute,
   ensureRule,
   proxyNeighbours,
+  removeRule,
   replaceRoute,
   routes,
 } from '../../../../native/addon/index.ts';
@@ -46,11 +47,7 @@ export class NodeRoutes {
   async apply(wanted: readonly KeptRoute[]): Promise<string[]> {
     const { netns } = this.#options;
     const present = await routes(netns, TABLE);
-    if (wanted.length === 0 && present.length === 0) {
-      await this.#answerFor([]);
-      return [];
-    }
-    await ensureRule({ netns, table: TABLE, priority: PRIORITY });
+    if (wanted.length > 0) await ensureRule({ netns, table: TABLE, priority: PRIORITY });
     const changed: string[] = [];
     for (const one of wanted) {
       const destination = withPrefix(one.address);
@@ -72,6 +69,8 @@ export class NodeRoutes {
     for (const { destination } of present) {
       if (!destinations.has(destination)) await deleteRoute({ netns, table: TABLE, destination });
     }
+    // Nothing is left on a node that no kept address concerns.
+    if (wanted.length === 0) await removeRule({ netns, table: TABLE, priority: PRIORITY });
     const elsewhere = wanted.filter((one) => 'via' in one).map(({ address }) => address);
     await this.#answerFor(elsewhere);
     await this.#announce(elsewhere.filter((one) => changed.includes(one)));
