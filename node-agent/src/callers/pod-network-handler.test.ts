@@ -7,6 +7,7 @@ import { Host } from '../node/host/host.ts';
 import type { Entry, Journal } from '../support/journal/journal.ts';
 import { decision, migration, targetPod, REQUEST_UID } from '../testing/objects.ts';
 import { PodNetworkHandler } from './pod-network-handler.ts';
+import type { CniRequest } from '../support/socket-protocol.ts';
 import type { TargetRequest } from './request-lookup.ts';
 
 const ADDRESS = { podIPs: [{ ip: '10.88.1.5' }] };
@@ -14,10 +15,10 @@ const target = {
   ...{ nodeName: 'node-b', podName: 'app-2', agentAddress: '192.0.2.2:7460' },
   ...ADDRESS,
 };
-const call = {
-  ...{ op: 'cni', containerId: 'sandbox', netns: '/var/run/netns/x', ifname: 'eth0' },
-  ...{ namespace: 'default', pod: 'app-2', podUid: '', hidden: false, network: 'pod' },
-} as const;
+const call: Omit<CniRequest, 'phase'> = {
+  ...{ op: 'cni' as const, containerId: 'sandbox', netns: '/var/run/netns/x', ifname: 'eth0' },
+  ...{ namespace: 'default', pod: 'app-2', podUid: '', hidden: false, network: 'pod' as const },
+};
 const RESULT = { ips: [{ address: '10.88.2.7/24' }] };
 
 /** @returns what was locked, and which addresses were placed */

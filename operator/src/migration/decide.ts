@@ -82,7 +82,11 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const { source, target, peers } = result;
   const wait = queueUp(observed, draft, { from: source.nodeName, to: target.nodeName });
   if (wait) return wait;
-  progress.accepted(`The pod is to move from node ${source.nodeName} to node ${target.nodeName}.`);
+  const ips = target.podIPs?.map(({ ip }) => ip).join(' and ');
+  const keeping = ips === undefined ? '' : `, and keeps its address ${ips}`;
+  progress.accepted(
+    `The pod is to move from node ${source.nodeName} to node ${target.nodeName}${keeping}.`,
+  );
   const deadlines = { prepare: prepareDeadline(request, now) };
   draft.status = { ...draft.status, queue: undefined, source, target, peers, deadlines };
   return draft.plan('Preparing', [createTarget(target)], pollMs);
