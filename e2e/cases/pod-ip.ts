@@ -20,7 +20,7 @@ const RESUME_SECONDS = 120;
 /** A client of the echo server, in a pod or on a node: how far it has counted. */
 interface Client {
   readonly name: string;
-  numbers(): Promise<number[]>;
+  readonly numbers: () => Promise<number[]>;
 }
 
 async function podClient(context: CaseContext, node: string, address: string): Promise<Client> {

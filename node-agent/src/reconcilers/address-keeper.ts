@@ -90,7 +90,10 @@ export class AddressKeeper {
     const remote = await Promise.all(elsewhere.map((one) => this.#behindNode(one, signal)));
     await withFaults('addresses.route', () => podIp.route({ here, elsewhere: remote.flat() }));
     await withFaults('addresses.reserve', async () => {
-      await podIp.release((address) => kept.has(address));
+      // As of now: a source's agent writes its journal before it reserves, and both may have come since.
+      await podIp.release((address) =>
+        keptAddresses(this.#pods.list(), journal.all()).has(address),
+      );
       const taken = await podIp.reserveMissing(places.flatMap(({ addresses }) => addresses));
       if (taken.length > 0) log.error({ addresses: taken }, 'two pods have the same address');
     });
@@ -129,6 +132,8 @@ export class AddressKeeper {
       return address;
     } catch (error) {
       if (isNotFound(error)) return undefined;
+      // A node rarely changes its address, and other routes must not wait for the API server.
+      if (known) return known.address;
       throw error;
     }
   }

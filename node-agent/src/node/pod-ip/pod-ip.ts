@@ -97,7 +97,7 @@ export class PodIp {
   async release(isKept: (address: string) => boolean): Promise<void> {
     const records = await this.#records();
     const reserved = ((await records?.list()) ?? []).filter((one) => one.isReserved);
-    if (reserved.every(({ address }) => isKept(address))) return;
+    if (reserved.length === 0) return;
     const sandboxes = new Set(await containerBundles(this.#host));
     for (const one of reserved) {
       if (!isKept(one.address)) await records?.release(one, sandboxes.has(one.sandboxId));
