@@ -61,7 +61,10 @@ export interface TestPod {
   readonly name: string;
   readonly uid: string;
   readonly netns: string;
+  /** IPv4. */
   readonly address: string;
+  /** All of them. */
+  readonly addresses: readonly string[];
 }
 
 export class TestNode {
@@ -77,7 +80,7 @@ export class TestNode {
   /** What the delegate's pods are to the API server, by UID. */
   readonly #described = new Map<string, { pod: Pod; addresses: string[]; isUndecided: boolean }>();
 
-  constructor(prefix: string, number: number, dir: string, type: PluginType) {
+  constructor(prefix: string, number: number, dir: string, type: PluginType, isDual: boolean) {
     this.name = `${prefix}n${number}`;
     this.number = number;
     this.dir = join(dir, this.name);
@@ -90,8 +93,11 @@ export class TestNode {
       ...{ cniVersion: '1.0.0', name: 'pods', ...plugin },
       ipam: {
         type: 'host-local',
-        ranges: [[{ subnet: `10.88.${number}.0/24` }]],
-        routes: [{ dst: '0.0.0.0/0' }],
+        ranges: [
+          [{ subnet: `10.88.${number}.0/24` }],
+          ...(isDual ? [[{ subnet: `fd88:0:0:${number}::/64` }]] : []),
+        ],
+        routes: [{ dst: '0.0.0.0/0' }, ...(isDual ? [{ dst: '::/0' }] : [])],
         dataDir: join(this.dir, 'ipam'),
       },
     };
@@ -182,8 +188,8 @@ export class TestNode {
     const spec = { ociVersion: '1.1.0', annotations: cri, linux: { namespaces } };
     writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec));
     writeFileSync(join(state, 'state.json'), JSON.stringify({ init_process_pid: process.pid }));
-    const address = result.ips[0]?.address.replace(/\/.*/, '') ?? '';
-    return { name, uid, netns, address };
+    const addresses = result.ips.map((one) => one.address.replace(/\/.*/, ''));
+    return { name, uid, netns, address: addresses[0] ?? '', addresses };
   }
 
   async #cni(
@@ -258,9 +264,11 @@ export class TestCluster {
   readonly #dir = mkdtempSync(join(tmpdir(), 'sealift-pods-'));
   readonly #children = new Set<ChildProcess>();
 
-  constructor(prefix: string, type: PluginType) {
+  /** @param isDual pods have IPv6 addresses beside the IPv4 ones */
+  constructor(prefix: string, type: PluginType, isDual = false) {
     this.#prefix = prefix;
-    const node = (number: number): TestNode => new TestNode(prefix, number, this.#dir, type);
+    const node = (number: number): TestNode =>
+      new TestNode(prefix, number, this.#dir, type, isDual);
     sh(
       `ip netns add ${prefix}sw; ip -n ${prefix}sw link add br0 type bridge; ip -n ${prefix}sw link set br0 up`,
     );
@@ -270,12 +278,15 @@ export class TestCluster {
         ip netns exec ${name} sysctl -qw net.ipv4.ip_forward=1
         ip -n ${name} link add eth0 type veth peer name p${number} netns ${prefix}sw
         ip -n ${prefix}sw link set p${number} master br0 up
-        ip -n ${name} addr add 10.77.0.1${number}/24 dev eth0; ip -n ${name} link set eth0 up`);
+        ip -n ${name} addr add 10.77.0.1${number}/24 dev eth0; ip -n ${name} link set eth0 up
+        ip netns exec ${name} sysctl -qw net.ipv6.conf.all.forwarding=1
+        ip -n ${name} addr add fd77::1${number}/64 dev eth0 nodad`);
     }
     for (const { name, number } of this.nodes) {
       for (const other of this.nodes) {
         if (other.number === number) continue;
-        sh(`ip -n ${name} route add 10.88.${other.number}.0/24 via 10.77.0.1${other.number}`);
+        sh(`ip -n ${name} route add 10.88.${other.number}.0/24 via 10.77.0.1${other.number}
+          ip -n ${name} route add fd88:0:0:${other.number}::/64 via fd77::1${other.number}`);
       }
     }
   }
@@ -287,9 +298,12 @@ export class TestCluster {
   /** What the agents do when the decision is known: each node routes the pod's address. */
   async route(pod: TestPod | undefined, on: TestNode): Promise<void> {
     for (const node of this.nodes) {
-      const { address = '', uid: podUid = '' } = pod ?? {};
-      const here = pod && node === on ? [{ podUid, addresses: [address] }] : [];
-      const elsewhere = pod && node !== on ? [{ address, via: `10.77.0.1${on.number}` }] : [];
+      const { addresses = [], uid: podUid = '' } = pod ?? {};
+      const here = pod && node === on ? [{ podUid, addresses }] : [];
+      const via = (address: string): string =>
+        address.includes(':') ? `fd77::1${on.number}` : `10.77.0.1${on.number}`;
+      const elsewhere =
+        pod && node !== on ? addresses.map((address) => ({ address, via: via(address) })) : [];
       await node.podIp.route({ here, elsewhere });
     }
   }
