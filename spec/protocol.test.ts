@@ -126,7 +126,7 @@ describe('the table has every', () => {
     const named = sorted(rows.flatMap(({ faults }) => faults ?? []));
     expect(named.filter((name) => !listed.includes(name))).toEqual([]);
     // Those of the agents' start, of the orphan sweep and of what only the driver's tests call are no step's.
-    const ofNoStep = /^(install|node|orphans|create)\.|^driver\.list$/;
+    const ofNoStep = /^(install|node|orphans|create|addresses)\.|^driver\.list$/;
     const left = listed.filter((name) => !named.includes(name) && !ofNoStep.test(name));
     expect(left).toEqual([]);
   });

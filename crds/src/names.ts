@@ -28,6 +28,10 @@ export const annotations = {
   agentAddress: 'sealift.dev/agent-address',
   /** Node: what keeps its agent from moving pods, or pods with RDMA, as a sentence; absent: nothing. */
   problem: 'sealift.dev/problem',
+  /** Node: `<namespace>/<name>` of the network by which a pod that moves here keeps its address; absent: it does not. */
+  podNetwork: 'sealift.dev/pod-network',
+  /** Multus: the network that a pod has in the place of the cluster's own. */
+  defaultNetwork: 'v1.multus-cni.io/default-network',
   /** Multus: the networks that a pod asks for, and those that it has. */
   networks: 'k8s.v1.cni.cncf.io/networks',
   networkStatus: 'k8s.v1.cni.cncf.io/network-status',
@@ -44,6 +48,8 @@ export const labels = {
   problem: 'sealift.dev/problem',
   /** Target pod: `target` until the decision is Committed. */
   role: 'sealift.dev/role',
+  /** Target pod, for ever: `kept` if it has the addresses of its source in the cluster's network. */
+  podIp: 'sealift.dev/pod-ip',
 } as const;
 
 /** The Lease that a node's agent renews. */

@@ -37,6 +37,15 @@ export const Placement = z.object({
       'Only of a source: how often its containers had been restarted when the operator accepted the request.',
   }),
   controller: PodController.optional(),
+  podIPs: z
+    .array(z.object({ ip: z.string().max(45).meta({ description: 'IPv4 or IPv6 address.' }) }))
+    .max(2)
+    .optional()
+    .meta({
+      'x-kubernetes-list-type': 'atomic',
+      description:
+        'Only of a target: the addresses of the source in the cluster’s network, which it keeps. Absent: it gets new ones.',
+    }),
   agentAddress: z
     .string()
     .max(300)

@@ -3,7 +3,13 @@
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { apply, kubectl, kubectlJson } from '../src/cluster.ts';
 import { requestMove } from '../src/move.ts';
-import { waitUntilEnded, migration, succeededCondition } from '../src/requests.ts';
+import {
+  checkpoint,
+  createRequest,
+  migration,
+  succeededCondition,
+  waitUntilEnded,
+} from '../src/requests.ts';
 import { PerftestPair } from '../src/perftest-pair.ts';
 import { IDLE, IMAGE, podManifest, podStatus, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
@@ -76,7 +82,11 @@ async function clusterAddress(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   const listen = 'httpd -f -p "$(hostname -i):7000"';
   await startPod({ namespace, name: 'bound', node: nodes[0], command: ['/bin/sh', '-c', listen] });
-  const message = await expectRefused(context, 'bound', 'UnsupportedObject');
+  const name = 'at-cluster-address';
+  await createRequest(checkpoint, namespace, name, { podName: 'bound' });
+  const request = await waitUntilEnded(checkpoint, { namespace, name }, context.log);
+  const { reason, message = '' } = succeededCondition(request) ?? {};
+  expect(reason === 'UnsupportedObject', `${reason}: ${message}`);
   expect(/listens at .*, port 7000/.test(message), `the message names no socket: ${message}`);
   await expectUntouched(context, 'bound', nodes[0]);
 }
@@ -119,7 +129,8 @@ export const cases: readonly Case[] = [
   },
   {
     name: 'bad-cluster-address',
-    promise: 'A move of a pod that listens at its cluster address fails with UnsupportedObject.',
+    promise:
+      'A checkpoint of a pod that listens at its cluster address fails with UnsupportedObject: what is restored has another.',
     run: clusterAddress,
   },
   {

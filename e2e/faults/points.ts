@@ -56,6 +56,15 @@ const retriedMoves: readonly ArmedMove[] = [
     decision: 'Committed',
     points: beforeAndAfter('source', 'driver.dump_context'),
   },
+  // The keeper of addresses looks again a second later.
+  {
+    name: 'the address that the pod keeps',
+    decision: 'Committed',
+    points: [
+      ...beforeAndAfter('source', 'addresses.route', 'addresses.reserve'),
+      ...beforeAndAfter('target', 'addresses.route', 'addresses.reserve'),
+    ],
+  },
   {
     name: "the target's network",
     decision: 'Committed',
@@ -64,6 +73,7 @@ const retriedMoves: readonly ArmedMove[] = [
       'shim.add',
       'cni.before',
       'cni.after',
+      'cni.address',
       'cni.device',
       'driver.hold',
     ),

@@ -2,7 +2,7 @@
 // A pair of pods that run the ledger (e2e/workloads), which accounts for every operation.
 import type { CaseContext } from './case.ts';
 import { Pair, type Endpoint } from './pair.ts';
-import { signalPod, waitUntilPodEnded, type PodExtras } from './pods.ts';
+import { podIp, signalPod, waitUntilPodEnded, type PodExtras } from './pods.ts';
 import { LedgerResult } from './report.ts';
 import { NotReachedError, until } from './wait.ts';
 
@@ -14,6 +14,8 @@ export interface LedgerOptions {
   readonly inject?: { readonly endpoint: Endpoint; readonly fault: string };
   /** Further arguments of both endpoints. */
   readonly extraArguments?: readonly string[];
+  /** The control connection is between the pods' addresses in the cluster's network. */
+  readonly controlOnPodIp?: boolean;
   /** Start the client on the server's node. */
   readonly clientOnServerNode?: boolean;
   /** The server opens the key `open` of this ConfigMap and keeps it open. */
@@ -36,7 +38,8 @@ export class LedgerPair extends Pair {
     if (options.clientOnServerNode) this.nodes.client = this.nodes.server;
   }
 
-  #command(endpoint: Endpoint): string[] {
+  /** @param peer the server's address for the control connection */
+  #command(endpoint: Endpoint, peer = this.addresses.server): string[] {
     const { qps = 2, size = 4096, rate = 120, inject, extraArguments } = this.#options;
     // An ACK timeout of 1.07 s: a busy emulated node answers late, and repeated requests cost it more time.
     const sizes = ['--qps', qps, '--size', size, '--rate', rate, '--timeout', 18];
@@ -44,7 +47,7 @@ export class LedgerPair extends Pair {
     const fault = inject?.endpoint === endpoint ? ['--inject', inject.fault] : [];
     return endpoint === 'server'
       ? ['ledger', 'server', ...common, ...fault]
-      : ['ledger', 'client', '--peer', this.addresses.server, ...common, ...fault];
+      : ['ledger', 'client', '--peer', peer, ...common, ...fault];
   }
 
   async start(): Promise<void> {
@@ -56,6 +59,12 @@ export class LedgerPair extends Pair {
     };
     const command = this.#command('server');
     const commandWithOpenFile = ['/bin/sh', '-c', `exec 3</config/open; exec ${command.join(' ')}`];
+    if (this.#options.controlOnPodIp) {
+      await this.startPod('server', { command, annotations, ...options });
+      const peer = await podIp(this.context.namespace, this.pods.server);
+      await this.startPod('client', { command: this.#command('client', peer) });
+      return;
+    }
     // Both at once: the client tries to connect until the server answers.
     await Promise.all([
       this.startPod(

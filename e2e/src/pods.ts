@@ -168,6 +168,14 @@ export async function startPod(o: PodOptions, within = 240): Promise<PodStatus> 
   });
 }
 
+/** Its address in the cluster's network, as the kubelet reports it. */
+export async function podIp(namespace: string, name: string): Promise<string> {
+  const raw = await kubectlJson('-n', namespace, 'get', 'pod', name);
+  const address = (raw as { status?: { podIP?: string } }).status?.podIP;
+  if (address === undefined || address === '') throw new NotReachedError(`${name} has no address`);
+  return address;
+}
+
 /** Names of the pods of a namespace, sorted. */
 export async function podNames(namespace: string): Promise<string[]> {
   const list = (await kubectlJson('-n', namespace, 'get', 'pods')) as {

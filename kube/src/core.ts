@@ -183,6 +183,7 @@ export const Node = z.object({
   status: z
     .object({
       conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),
+      addresses: z.array(z.object({ type: z.string(), address: z.string() })).default([]),
       nodeInfo: NodeSystemInfo.prefault({}),
     })
     .prefault({}),

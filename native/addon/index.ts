@@ -2,13 +2,15 @@
 // What Node.js cannot do by itself: RDMA netlink, uverbs ioctls, nftables and raw sockets inside
 // another network namespace, kernel modules. Every function runs on a thread of its own that enters
 // the namespace, does its work and ends, so that no thread of libuv's pool ever changes namespace.
-import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { call, native } from './native.ts';
 import type {
   Gid,
+  HostEnd,
   InterfaceInfo,
   Netns,
+  OwnRoute,
+  ProxyNeighbour,
   RdmaDevice,
   RdmaNetnsMode,
   RdmaResources,
@@ -19,97 +21,8 @@ import type {
   UndumpableSocket,
 } from './types.ts';
 
+export { NativeError } from './native.ts';
 export type * from './types.ts';
-
-/**
- * A failed native call.
- * `code` is an errno's name (`ENOENT`, `EPERM`, `EBUSY`, ...) when the kernel refused, or one of:
- * `AddonMissing` (the addon's file is absent or does not load), `BadArgument`, `NoSuchDevice` (no RDMA
- * device of that name in that namespace), `NoSuchInterface`, `NftFailed` (the message is libnftables'
- * own), `AbiMismatch` (the loaded driver has no Sealift methods or another version of them).
- */
-export class NativeError extends Error {
-  readonly code: string;
-  constructor(code: string, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = 'NativeError';
-    this.code = code;
-  }
-}
-
-interface Native {
-  rdmaNetnsMode(): Promise<RdmaNetnsMode>;
-  setRdmaNetnsMode(mode: RdmaNetnsMode): Promise<void>;
-  rdmaLinkAdd(netns: Netns, name: string, netdev: string): Promise<void>;
-  rdmaLinkDelete(netns: Netns, name: string): Promise<void>;
-  rdmaDevices(netns: Netns): Promise<RdmaDevice[]>;
-  rdmaResources(netns: Netns, device: string): Promise<RdmaResources>;
-  gids(netns: Netns, device: string): Promise<Gid[]>;
-  rxeQuery(netns: Netns, device: string): Promise<RxeInfo>;
-  rxeHold(
-    netns: Netns,
-    device: string,
-    rnrTimer: number,
-    timeoutMs: number,
-    receiveDatagrams: boolean,
-    choose: boolean,
-  ): Promise<void>;
-  rxeResume(netns: Netns, device: string): Promise<void>;
-  rxeObjects(netns: Netns, device: string): Promise<RxeObject[]>;
-  rxeContexts(netns: Netns, device: string, pid: number): Promise<RxeContext[]>;
-  nft(netns: Netns, commands: string, json: boolean): Promise<string>;
-  interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
-  hideInterface(netns: Netns, ifname: string, createdHidden: boolean): Promise<boolean>;
-  showInterface(netns: Netns, ifname: string): Promise<boolean>;
-  notifyInterface(netns: Netns, ifname: string): Promise<void>;
-  announce(netns: Netns, ifname: string, count: number, intervalMs: number): Promise<number>;
-  finitModule(path: string, params: string): Promise<void>;
-  deleteModule(name: string): Promise<void>;
-  fsyncDir(path: string): Promise<void>;
-  makeCharDevice(path: string, major: number, minor: number): Promise<void>;
-  kernelRelease(): string;
-  sysvipc(path: string): Promise<SysvObjects>;
-  undumpableSockets(pid: number): Promise<UndumpableSocket[]>;
-  endTcpRepair(pid: number): Promise<number>;
-  endTcpOrphans(netns: Netns): Promise<number>;
-}
-
-let loaded: Native | undefined;
-
-/** Where the addon may be: SEALIFT_ADDON, else the checkout's build, else beside a bundled file. */
-function candidates(): string[] {
-  const named = process.env['SEALIFT_ADDON'];
-  if (named) return [named];
-  return ['../../build/native/sealift.node', './sealift.node'].map((at) =>
-    fileURLToPath(new URL(at, import.meta.url)),
-  );
-}
-
-function native(): Native {
-  if (loaded) return loaded;
-  const path = candidates().find((file) => existsSync(file));
-  if (!path) {
-    throw new NativeError('AddonMissing', `no native addon at ${candidates().join(' or ')}`);
-  }
-  try {
-    loaded = createRequire(import.meta.url)(path) as Native;
-  } catch (error) {
-    throw new NativeError('AddonMissing', `${path} does not load: ${String(error)}`, {
-      cause: error,
-    });
-  }
-  return loaded;
-}
-
-async function call<T>(work: (addon: Native) => Promise<T>): Promise<T> {
-  try {
-    return await work(native());
-  } catch (error) {
-    if (error instanceof NativeError || !(error instanceof Error)) throw error;
-    const code = (error as NodeJS.ErrnoException).code ?? 'BadArgument';
-    throw new NativeError(code, error.message, { cause: error });
-  }
-}
 
 /** Whether RDMA devices belong to one network namespace each. Source: RDMA_NLDEV_CMD_SYS_GET. */
 export function rdmaNetnsMode(): Promise<RdmaNetnsMode> {
@@ -255,15 +168,99 @@ export function notifyInterface(netns: Netns, ifname: string): Promise<void> {
 /**
  * Tells the network where the interface's addresses are: for each IPv4 address a gratuitous ARP request
  * and reply, for each IPv6 address an unsolicited neighbour advertisement; `count` times,
- * `intervalMs` (default 20) apart. Resolves with the number of frames sent.
+ * `intervalMs` (default 20) apart. With `address` it announces that one only, whether or not the interface has it.
+ * Resolves with the number of frames sent.
  */
 export function announce(of: {
   netns: Netns;
   ifname: string;
   count: number;
   intervalMs?: number;
+  address?: string;
 }): Promise<number> {
-  return call((addon) => addon.announce(of.netns, of.ifname, of.count, of.intervalMs ?? 20));
+  const { netns, ifname, count, intervalMs = 20, address } = of;
+  return call((addon) => addon.announce(netns, ifname, count, intervalMs, address));
+}
+
+/**
+ * Gives an interface these addresses (`10.0.0.1/32`) and takes every other but link-local ones from it. Without duplicate
+ * address detection. Routes that need an address that goes, go with it. Rejects with `NoSuchInterface`, `BadArgument`.
+ */
+export function replaceAddresses(of: {
+  netns: Netns;
+  ifname: string;
+  addresses: readonly string[];
+}): Promise<void> {
+  return call((addon) => addon.replaceAddresses(of.netns, of.ifname, [...of.addresses]));
+}
+
+/** The other end, in `hostNetns`, of a pod's veth. Rejects with `NoSuchInterface` for one that has no other end. */
+export function hostEnd(of: { netns: Netns; ifname: string; hostNetns: Netns }): Promise<HostEnd> {
+  return call((addon) => addon.hostEnd(of.netns, of.ifname, of.hostNetns));
+}
+
+/**
+ * Adds a route to `destination` (`10.0.0.1/32`), or changes the one that is there. With `via` and `ifname` the gateway
+ * need not be within a subnet of the interface. Rejects with the kernel's refusal (`ENETUNREACH`: the gateway is not
+ * reached directly), `NoSuchInterface`, `BadArgument`. Source: RTM_NEWROUTE.
+ */
+export function replaceRoute(of: {
+  netns: Netns;
+  table: number;
+  destination: string;
+  via?: string | undefined;
+  ifname?: string | undefined;
+  source?: string | undefined;
+}): Promise<void> {
+  const { netns, table, destination, via, ifname, source } = of;
+  return call((addon) => addon.replaceRoute(netns, table, destination, via, ifname, source));
+}
+
+/** Resolves with whether there was one of Sealift's. */
+export function deleteRoute(of: {
+  netns: Netns;
+  table: number;
+  destination: string;
+}): Promise<boolean> {
+  return call((addon) => addon.deleteRoute(of.netns, of.table, of.destination));
+}
+
+/** The routes that `replaceRoute` has put into a table. */
+export function routes(netns: Netns, table: number): Promise<OwnRoute[]> {
+  return call((addon) => addon.routes(netns, table));
+}
+
+/** Has the kernel look into a table before those whose rules have higher priority numbers. May be repeated. */
+export function ensureRule(of: { netns: Netns; table: number; priority: number }): Promise<void> {
+  return call((addon) => addon.ensureRule(of.netns, of.table, of.priority));
+}
+
+/** Ends what `ensureRule` has begun. May be repeated. */
+export function removeRule(of: { netns: Netns; table: number; priority: number }): Promise<void> {
+  return call((addon) => addon.removeRule(of.netns, of.table, of.priority));
+}
+
+/** The host answers neighbours on the interface for the address (ARP; for IPv6 only with the sysctl proxy_ndp). */
+export function addProxyNeighbour(of: {
+  netns: Netns;
+  ifname: string;
+  address: string;
+}): Promise<boolean> {
+  return call((addon) => addon.addProxyNeighbour(of.netns, of.ifname, of.address));
+}
+
+/** Resolves with whether there was one. */
+export function deleteProxyNeighbour(of: {
+  netns: Netns;
+  ifname: string;
+  address: string;
+}): Promise<boolean> {
+  return call((addon) => addon.deleteProxyNeighbour(of.netns, of.ifname, of.address));
+}
+
+/** Those that `addProxyNeighbour` has added. */
+export function proxyNeighbours(netns: Netns): Promise<ProxyNeighbour[]> {
+  return call((addon) => addon.proxyNeighbours(netns));
 }
 
 /** Loads a kernel module from a file; `params` as on modprobe's command line. */

@@ -149,6 +149,24 @@ export interface InterfaceInfo {
   addresses: InterfaceAddress[];
 }
 
+/** The host's end of a pod's veth, and the bridge that it is a port of. */
+export interface HostEnd {
+  ifname: string;
+  bridge?: string;
+}
+
+/** A route of Sealift's. `destination` has a prefix length; `ifname` is empty if the interface is gone. */
+export interface OwnRoute {
+  destination: string;
+  via?: string;
+  ifname: string;
+}
+
+export interface ProxyNeighbour {
+  address: string;
+  ifname: string;
+}
+
 /** Numbers of System V IPC objects. */
 export interface SysvObjects {
   /** Shared memory segments. */

@@ -27,6 +27,7 @@ import { CheckpointReconciler } from './reconcilers/checkpoint/reconciler.ts';
 import { handoverLoop, type HandoverReconciler } from './reconcilers/handover-loop.ts';
 import { isInProgress, type AnyRequest } from './reconcilers/in-progress.ts';
 import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
+import { AddressKeeper } from './reconcilers/address-keeper.ts';
 import { OrphanSweep } from './reconcilers/orphan-sweep.ts';
 import { Publisher } from './reconcilers/publisher.ts';
 import { SourceReconciler } from './reconcilers/source/reconciler.ts';
@@ -68,6 +69,7 @@ export class Agent {
   readonly #incoming: IncomingImages;
   readonly #informers: Informer<never>[] = [];
   readonly #controllers: Controller[] = [];
+  readonly #keeper: AddressKeeper | undefined;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -79,6 +81,7 @@ export class Agent {
     this.#addTarget('RestoreRequest', restoreRequests, restoreImages);
     this.#addCheckpoint();
     this.#addImageSender();
+    this.#keeper = this.#addressKeeper();
   }
 
   /** Whether every informer has listed its requests. */
@@ -96,6 +99,7 @@ export class Agent {
     const running = [
       ...this.#informers.map((informer) => informer.run(signal)),
       ...this.#controllers.map((controller) => controller.run(signal)),
+      ...(this.#keeper ? [this.#keeper.run(signal)] : []),
     ];
     // The socket answers a `create` from the requests, so it opens after the informers have listed them.
     await Promise.race([
@@ -147,6 +151,7 @@ export class Agent {
       connections: node.connections,
       diagnostics: node.diagnostics,
       probes: node.probes,
+      podIp: node.podIp,
       removeWork: (id: string) => node.removeWork(id),
       clock: this.#clock,
     };
@@ -233,6 +238,17 @@ export class Agent {
       publisher: this.#publisher(restoreRequests, 'source'),
     });
     this.#reconcile('image-sender', informer, imageSender);
+  }
+
+  #addressKeeper(): AddressKeeper | undefined {
+    const { api, log, config, journal, node } = this.#options;
+    if (!node.podIp) return undefined;
+    const { nodeName } = config;
+    const keeper = new AddressKeeper({
+      ...{ api, log, clock: this.#clock, nodeName, journal, podIp: node.podIp },
+    });
+    this.#informers.push(keeper.informer as unknown as Informer<never>);
+    return keeper;
   }
 
   /** An informer of the requests whose `nodeField` names this node. */

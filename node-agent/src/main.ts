@@ -31,12 +31,13 @@ async function run(config: Config): Promise<void> {
   const { journal, unreadable } = await Journal.open(config.journalDir);
   if (unreadable.length > 0) log.error({ unreadable }, 'journal files cannot be read');
   await removeIncoming(config.checkpointDir);
+  const node = nodeOperations(config, VERSION, log);
   const agent = new Agent({
     api,
     config,
     journal,
     log,
-    node: nodeOperations(config, VERSION, log),
+    node,
     socket: (handlers) => {
       const server = new SocketServer(handlers, log);
       return { listen: () => server.listen(config.socketPath), close: () => server.close() };
@@ -46,6 +47,8 @@ async function run(config: Config): Promise<void> {
   const registration = new Registration({
     ...{ api, log, clock: realClock, nodeName, address, namespace },
     describe: (known) => describeNode(config, known),
+    podNetwork: async () =>
+      typeof (await node.podIp?.look()) === 'object' ? config.podNetwork : undefined,
   });
   const certificate = new AgentCertificate({
     ...{ api, log, clock: realClock, nodeName, namespace },

@@ -9,6 +9,7 @@
 #include "nft.h"
 #include "rdma_link.h"
 #include "rdma_resources.h"
+#include "route.h"
 #include "rxe.h"
 #include "rxe_objects.h"
 #include "sockets.h"
@@ -27,6 +28,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportNft(env, exports);
   sealift::ExportInterface(env, exports);
   sealift::ExportMacvlan(env, exports);
+  sealift::ExportAddresses(env, exports);
+  sealift::ExportRoute(env, exports);
+  sealift::ExportNeighbour(env, exports);
   sealift::ExportAnnounce(env, exports);
   sealift::ExportHost(env, exports);
   sealift::ExportSockets(env, exports);

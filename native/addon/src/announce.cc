@@ -18,6 +18,7 @@
 #include "descriptor.h"
 #include "interface.h"
 #include "job.h"
+#include "route.h"
 
 namespace sealift {
 
@@ -104,8 +105,10 @@ Frame Advertisement(const uint8_t* mac, const Address& address) {
   return frame;
 }
 
-uint32_t Announce(const std::string& name, uint32_t count, uint32_t interval_ms) {
+// `only`: an address that need not be the interface's own; empty: all that it has.
+uint32_t Announce(const std::string& name, uint32_t count, uint32_t interval_ms, const std::string& only) {
   Interface interface = ReadInterface(name);
+  if (!only.empty()) interface.addresses = {ParseAddress(only)};
   if (interface.mac.size() != ETH_ALEN)
     throw Failure::FromErrno(EOPNOTSUPP, "announce on " + name + ", which is no Ethernet");
 
@@ -144,8 +147,10 @@ Napi::Value AnnounceOn(const Napi::CallbackInfo& info) {
   std::string name = NameArgument(info, 1, "ifname", 15);
   uint32_t count = NumberArgument(info, 2, "count", 100);
   uint32_t interval_ms = NumberArgument(info, 3, "intervalMs", 60'000);
+  std::string only = info[4].IsUndefined() ? "" : StringArgument(info, 4, "address");
   return Promise<uint32_t>(
-      info.Env(), PathArgument(info, 0, "netns"), [=] { return Announce(name, count, interval_ms); },
+      info.Env(), PathArgument(info, 0, "netns"),
+      [=] { return Announce(name, count, interval_ms, only); },
       [](Napi::Env env, const uint32_t& sent) { return Napi::Number::New(env, sent); });
 }
 

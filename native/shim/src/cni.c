@@ -12,26 +12,13 @@
 #include <string.h>
 
 #include "agent.h"
+#include "cni_call.h"
 #include "cni_conf.h"
+#include "cni_pod.h"
 #include "delegate.h"
 #include "fault.h"
 
-/* Error codes of the CNI specification, and one of our own. */
-#define CNI_BAD_ENVIRONMENT	4
-#define CNI_BAD_CONFIGURATION	7
-#define CNI_TRY_LATER		11
-#define CNI_NOT_AVAILABLE	50
-#define CNI_FAILED		100
-
-struct cni {
-	json_t *conf;
-	const char *container;
-	const char *netns;
-	const char *ifname;
-	int hidden;	/* the interface was made so, as the agent asked */
-};
-
-static int print_error(const json_t *conf, int code, const struct reason *why)
+int cni_print_error(const json_t *conf, int code, const struct reason *why)
 {
 	char message[sizeof(why->code) + 16];
 	json_t *error;
@@ -46,7 +33,7 @@ static int print_error(const json_t *conf, int code, const struct reason *why)
 	return 1;
 }
 
-static int code_of(const struct reason *why)
+int cni_error_code(const struct reason *why)
 {
 	if (!strcmp(why->code, "AgentUnreachable"))
 		return CNI_TRY_LATER;
@@ -71,7 +58,8 @@ static json_t *cni_arg(const char *key)
 	return json_string("");
 }
 
-static json_t *ask(const struct cni *cni, const char *phase, int limit_ms, struct reason *why)
+json_t *cni_ask(const struct cni *cni, const char *phase, int limit_ms, json_t *more,
+		struct reason *why)
 {
 	json_t *reply = NULL;
 	json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "op", "cni",
@@ -82,6 +70,9 @@ static json_t *ask(const struct cni *cni, const char *phase, int limit_ms, struc
 
 	if (request && cni->hidden)
 		json_object_set_new(request, "hidden", json_true());
+	if (request && more)
+		json_object_update(request, more);
+	json_decref(more);
 	if (request)
 		reply = agent_ask(request, limit_ms, why);
 	else
@@ -95,7 +86,7 @@ static void report_deleted(const struct cni *cni)
 {
 	struct reason why;
 
-	json_decref(ask(cni, "del", AGENT_BRIEF_MS, &why));
+	json_decref(cni_ask(cni, "del", AGENT_BRIEF_MS, NULL, &why));
 }
 
 static void run_quietly(const json_t *delegate, const char *command)
@@ -115,7 +106,7 @@ static int run_and_print(const struct cni *cni, const json_t *delegate, const ch
 	int status = delegate_run(delegate, command, &output, &why);
 
 	if (status < 0)
-		return print_error(cni->conf, code_of(&why), &why);
+		return cni_print_error(cni->conf, cni_error_code(&why), &why);
 	fputs(output ? output : "", stdout);
 	free(output);
 	return status;
@@ -134,18 +125,18 @@ static int add_delegate(const struct cni *cni, const json_t *delegate, struct re
 		run_quietly(delegate, "DEL");
 		report_deleted(cni);
 		if (status < 0)
-			return print_error(cni->conf, code_of(why), why);
+			return cni_print_error(cni->conf, cni_error_code(why), why);
 		fputs(output ? output : "", stdout);	/* its own error */
 		free(output);
 		return 1;
 	}
-	reply = ask(cni, "after", AGENT_LIMIT_MS, why);
+	reply = cni_ask(cni, "after", AGENT_LIMIT_MS, NULL, why);
 	if (reply) {
 		fputs(output ? output : "", stdout);
 	} else {
 		run_quietly(delegate, "DEL");
 		report_deleted(cni);
-		print_error(cni->conf, code_of(why), why);
+		cni_print_error(cni->conf, cni_error_code(why), why);
 	}
 	free(output);
 	status = reply ? 0 : 1;
@@ -162,12 +153,12 @@ static int add(struct cni *cni)
 	/* What is wrong with the configuration is better known before anything is done. */
 	delegate = cni_conf_delegate(cni->conf, NULL, 0, &why);
 	if (!delegate)
-		return print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
+		return cni_print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
 	json_decref(delegate);
 
-	wish = ask(cni, "before", AGENT_LIMIT_MS, &why);
+	wish = cni_ask(cni, "before", AGENT_LIMIT_MS, NULL, &why);
 	if (!wish)
-		return print_error(cni->conf, code_of(&why), &why);
+		return cni_print_error(cni->conf, cni_error_code(&why), &why);
 	delegate = cni_conf_delegate(cni->conf, wish, 0, &why);
 	cni->hidden = json_is_true(json_object_get(wish, "hide")) && cni_conf_hide(delegate);
 	json_decref(wish);
@@ -183,7 +174,7 @@ static int pass_on(const struct cni *cni, const char *command)
 	int status;
 
 	if (!delegate)
-		return print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
+		return cni_print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
 	if (!strcmp(command, "DEL")) {
 		fault("shim.del.before");
 		report_deleted(cni);
@@ -209,7 +200,7 @@ static int status_of_agent(const struct cni *cni)
 	if (agent_present())
 		return 0;
 	reason_set(&why, "AgentUnreachable", "no Sealift agent answers on this node");
-	return print_error(cni->conf, CNI_NOT_AVAILABLE, &why);
+	return cni_print_error(cni->conf, CNI_NOT_AVAILABLE, &why);
 }
 
 static int need(const char **value, const char *name, const struct cni *cni)
@@ -220,7 +211,7 @@ static int need(const char **value, const char *name, const struct cni *cni)
 	if (*value && **value)
 		return 0;
 	reason_set(&why, "BadEnvironment", "%s is not set", name);
-	print_error(cni->conf, CNI_BAD_ENVIRONMENT, &why);
+	cni_print_error(cni->conf, CNI_BAD_ENVIRONMENT, &why);
 	return -1;
 }
 
@@ -231,7 +222,7 @@ static int run_command(const char *command, struct cni *cni)
 	if (!strcmp(command, "STATUS"))
 		return status_of_agent(cni);
 	if (!strcmp(command, "GC"))
-		return pass_on(cni, command);
+		return cni_is_pod(cni->conf) ? 0 : pass_on(cni, command);
 	if (need(&cni->container, "CNI_CONTAINERID", cni) < 0 ||
 	    need(&cni->ifname, "CNI_IFNAME", cni) < 0)
 		return 1;
@@ -239,16 +230,16 @@ static int run_command(const char *command, struct cni *cni)
 	if (!strcmp(command, "DEL")) {
 		/* The namespace may be gone already. */
 		cni->netns = cni->netns ? cni->netns : "";
-		return pass_on(cni, command);
+		return cni_is_pod(cni->conf) ? cni_pod_delete(cni) : pass_on(cni, command);
 	}
 	if (need(&cni->netns, "CNI_NETNS", cni) < 0)
 		return 1;
 	if (!strcmp(command, "ADD"))
-		return add(cni);
+		return cni_is_pod(cni->conf) ? cni_pod_add(cni) : add(cni);
 	if (!strcmp(command, "CHECK"))
-		return pass_on(cni, command);
+		return cni_is_pod(cni->conf) ? 0 : pass_on(cni, command);
 	reason_set(&why, "BadEnvironment", "unknown CNI_COMMAND %s", command);
-	return print_error(cni->conf, CNI_BAD_ENVIRONMENT, &why);
+	return cni_print_error(cni->conf, CNI_BAD_ENVIRONMENT, &why);
 }
 
 int cni_main(void)
@@ -260,13 +251,13 @@ int cni_main(void)
 
 	if (!command) {
 		reason_set(&why, "BadEnvironment", "CNI_COMMAND is not set");
-		return print_error(NULL, CNI_BAD_ENVIRONMENT, &why);
+		return cni_print_error(NULL, CNI_BAD_ENVIRONMENT, &why);
 	}
 	if (!strcmp(command, "VERSION"))
 		return version();
 	cni.conf = cni_conf_read(&why);
 	if (!cni.conf)
-		return print_error(NULL, CNI_BAD_CONFIGURATION, &why);
+		return cni_print_error(NULL, CNI_BAD_CONFIGURATION, &why);
 	status = run_command(command, &cni);
 	json_decref(cni.conf);
 	return status;

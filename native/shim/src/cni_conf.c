@@ -46,6 +46,11 @@ static json_t *runtime_config(const json_t *conf, const json_t *delegate, const 
 	return all;
 }
 
+json_t *cni_conf_runtime(const json_t *conf, const json_t *plugin)
+{
+	return runtime_config(conf, plugin, NULL);
+}
+
 /*
  * An address that the agent wishes for must not be allocated too: host-local takes only addresses of its own range
  * that are free on its own node, and the address of a pod that moves here need be neither.

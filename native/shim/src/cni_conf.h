@@ -23,6 +23,9 @@ const char *cni_conf_version(const json_t *conf);
 json_t *cni_conf_delegate(const json_t *conf, const json_t *wish, int keep_result,
 			  struct reason *why);
 
+/* The part of @conf's runtimeConfig that @plugin has capabilities for, all of it if it lists none. A new object. */
+json_t *cni_conf_runtime(const json_t *conf, const json_t *plugin);
+
 /*
  * A macvlan in bridge mode takes every frame for its MAC that a sibling on this host sends, though the
  * pod that it is to replace still runs elsewhere. Has the plugin of @delegate, a configuration that

@@ -10,6 +10,7 @@ import { hostCases } from './host.ts';
 import { movingCases } from './moving.ts';
 import { ociCases } from './oci.ts';
 import { outcomeCases } from './outcome.ts';
+import { podCases } from './pod.ts';
 import { restoreCases } from './restore.ts';
 
 const root = process.getuid?.() === 0;
@@ -20,6 +21,7 @@ const cases: Case[] = [
   ...restoreCases,
   ...outcomeCases,
   ...cniCases,
+  ...podCases,
   ...faultCases,
   ...(root ? [...hostCases, ...guardCases] : []),
 ];

@@ -14,6 +14,7 @@ import { UnmovableFiles } from './dump/unmovable.ts';
 import type { Config } from '../support/config.ts';
 import { Diagnostics } from './diagnostics/diagnostics.ts';
 import { ImageKeys } from './encryption/image-keys.ts';
+import { PodIp } from './pod-ip/pod-ip.ts';
 import { NetworkLock } from './lock/network-lock.ts';
 import { syncCniState } from './host/fsync.ts';
 import { Host } from './host/host.ts';
@@ -56,6 +57,8 @@ export interface NodeOperations {
   syncCniState(): Promise<void>;
   /** Answers the network probes of locked pods. Undefined in the simulation, whose pods have none. */
   readonly probes?: ProbeAnswers;
+  /** Lets moved pods keep their addresses in the cluster's network. Undefined in the simulation, whose pods have none. */
+  readonly podIp?: PodIp;
   /** Keeps logs and records of a failed move. Undefined in the simulation. */
   readonly diagnostics?: Diagnostics;
   /** Removes CRIU's work directories of a request. @param id the request's UID or the images' */
@@ -106,6 +109,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
       certificate: () => readCertificates(config.tlsDir),
       log,
     }),
+    podIp: new PodIp({ host }),
     receiver: (on) => {
       const receiver = new Receiver({ ...on, store, certificateDir: config.tlsDir, log });
       return {

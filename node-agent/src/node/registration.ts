@@ -30,6 +30,8 @@ export interface RegistrationParts {
   readonly address: string;
   /** The agent's own namespace, where its Lease is. */
   readonly namespace: string;
+  /** The network by which a pod that moves here keeps its address; undefined: it gets another one. */
+  readonly podNetwork?: () => Promise<string | undefined>;
   /** @param known what it returned last */
   readonly describe: (known: NodeDescription | undefined) => Promise<NodeDescription>;
 }
@@ -99,11 +101,13 @@ export class Registration {
   ): Promise<void> {
     const { api, nodeName, address } = this.#parts;
     const { metadata } = await api.get(nodes, '', nodeName, { signal });
+    const podNetwork = driverAbi === undefined ? undefined : await this.#parts.podNetwork?.();
     const wanted = {
       labels: { [labels.driverAbi]: driverAbi, [labels.problem]: problem?.code },
       annotations: {
         [annotations.agentAddress]: address,
         [annotations.problem]: problem?.message,
+        [annotations.podNetwork]: podNetwork,
       },
     };
     const isSame =
@@ -133,7 +137,11 @@ const orNull = (wanted: Wanted): Record<string, string | null> =>
 export async function withdrawNode(api: Api, name: string): Promise<void> {
   const metadata = {
     labels: { [labels.driverAbi]: null, [labels.problem]: null },
-    annotations: { [annotations.agentAddress]: null, [annotations.problem]: null },
+    annotations: {
+      [annotations.agentAddress]: null,
+      [annotations.problem]: null,
+      [annotations.podNetwork]: null,
+    },
   };
   await api.merge(nodes, '', name, { metadata });
 }

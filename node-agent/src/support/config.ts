@@ -22,6 +22,8 @@ const environment = z.object({
   SEALIFT_ENCRYPT_IMAGES: z.enum(['true', 'false']).default('true'),
   SEALIFT_STATE_DIR: directory.default('/var/lib/sealift'),
   SEALIFT_SOCKET: directory.default('/run/sealift/agent.sock'),
+  /** `<namespace>/<name>` of the Multus network by which moved pods keep their addresses; empty: they do not. */
+  SEALIFT_POD_NETWORK: z.string().default(''),
   SEALIFT_CNI_BIN_DIR: directory.default('/opt/cni/bin'),
   /** `true`: the agent writes the runtime handler into containerd's configuration. */
   SEALIFT_CONFIGURE_RUNTIME: z.enum(['true', 'false']).default('false'),
@@ -61,6 +63,7 @@ export interface Config {
   /** Diagnostics of failed requests. */
   failureDir: string;
   socketPath: string;
+  podNetwork: string | undefined;
   cniBinDir: string;
   bundleDir: string;
   installDir: string;
@@ -97,6 +100,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     workDir: `${of.SEALIFT_STATE_DIR}/work`,
     failureDir: `${of.SEALIFT_STATE_DIR}/failures`,
     socketPath: of.SEALIFT_SOCKET,
+    podNetwork: of.SEALIFT_POD_NETWORK === '' ? undefined : of.SEALIFT_POD_NETWORK,
     cniBinDir: of.SEALIFT_CNI_BIN_DIR,
     bundleDir: of.SEALIFT_BUNDLE,
     installDir: of.SEALIFT_INSTALL_DIR,

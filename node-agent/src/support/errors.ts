@@ -35,6 +35,7 @@ export type AgentCode =
   | 'NetnsModeShared'
   | 'PeerRetryBudgetTooShort'
   | 'PodCompleted'
+  | 'PodNetworkUnsupported'
   | 'PodNotFound'
   | 'ProtocolError'
   | 'RestoreFailed'

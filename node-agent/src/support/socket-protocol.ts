@@ -41,6 +41,10 @@ export const cniRequest = z.object({
   podUid: z.string().max(64).default(''),
   /** Phase `after`: whether the CNI delegate has made a hidden interface, as the reply to `before` asked. */
   hidden: z.boolean().default(false),
+  /** `pod`: the pod's first interface, in the cluster's own network. Absent: a network of RDMA. */
+  network: z.literal('pod').optional(),
+  /** Phase `after` of the pod's network: what its plugins have printed. */
+  result: z.looseObject({}).optional(),
 });
 export const request = z.discriminatedUnion('op', [createRequest, gateRequest, cniRequest]);
 
@@ -69,8 +73,23 @@ export interface CniReply extends PlainReply {
   /** Phase `before`: whether the delegate must make a macvlan in bridge mode that takes no frames of its siblings. */
   hide?: true;
 }
+/** Of the pod's network, phase `before`: the plugins that the delegate is to run, in order. */
+export interface PodNetworkReply extends PlainReply {
+  cniVersion: string;
+  name: string;
+  plugins: readonly object[];
+}
+/** Of the pod's network, phase `after`: what the delegate prints, if not the plugins' own result. */
+export interface PodAddressReply extends PlainReply {
+  result?: object;
+}
 export type Reply =
-  CreateReply | PlainReply | CniReply | { ok: false; code: string; message: string };
+  | CreateReply
+  | PlainReply
+  | CniReply
+  | PodNetworkReply
+  | PodAddressReply
+  | { ok: false; code: string; message: string };
 
 /** @throws AgentError ProtocolError */
 export function parseRequest(line: string): Request {

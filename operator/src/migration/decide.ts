@@ -6,6 +6,7 @@ import {
   type Decision,
   type MigrationPhase,
   type MigrationRequest,
+  type Placement,
   type SourceState,
 } from '../../../crds/src/index.ts';
 import type { Node } from '../../../kube/src/index.ts';
@@ -47,7 +48,7 @@ import {
   type MigrationPlan,
   type Observed,
 } from './types.ts';
-import { chooseAnother, validate } from './validate.ts';
+import { addressesOn, chooseAnother, validate } from './validate.ts';
 
 export function decideMigration(observed: Observed, now: number): MigrationPlan {
   const { request } = observed;
@@ -81,7 +82,11 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const { source, target, peers } = result;
   const wait = queueUp(observed, draft, { from: source.nodeName, to: target.nodeName });
   if (wait) return wait;
-  progress.accepted(`The pod is to move from node ${source.nodeName} to node ${target.nodeName}.`);
+  const ips = target.podIPs?.map(({ ip }) => ip).join(' and ');
+  const keeping = ips === undefined ? '' : `, and keeps its address ${ips}`;
+  progress.accepted(
+    `The pod is to move from node ${source.nodeName} to node ${target.nodeName}${keeping}.`,
+  );
   const deadlines = { prepare: prepareDeadline(request, now) };
   draft.status = { ...draft.status, queue: undefined, source, target, peers, deadlines };
   return draft.plan('Preparing', [createTarget(target)], pollMs);
@@ -104,10 +109,9 @@ function queueUp(
   return draft.plan('Pending', [], queuePollMs(position, moves.limits));
 }
 
-const createTarget = (target: { nodeName: string; podName?: string | undefined }): Effect => ({
-  type: 'CreateTarget',
-  nodeName: target.nodeName,
-  podName: target.podName ?? '',
+const createTarget = ({ nodeName, podName = '', podIPs }: Placement): Effect => ({
+  ...{ type: 'CreateTarget', nodeName, podName },
+  ...(podIPs && { keepsAddresses: true }),
 });
 
 /** Accepted and not decided. */
@@ -119,7 +123,8 @@ function undecided(observed: Observed, draft: MigrationDraft): MigrationPlan {
   showTarget(observed, draft);
   const cause = abortCause(observed, now);
   const choose = (without: ReadonlySet<string>): Node | Refusal => chooseAnother(observed, without);
-  const next = tryAnotherNode(observed, draft, cause, choose);
+  const placed = (node: Node): Pick<Placement, 'podIPs'> => addressesOn(observed, node);
+  const next = tryAnotherNode(observed, draft, cause, choose, placed);
   if (next && 'effects' in next) return next;
   if (next) return planAbort(draft, next, 'RollingBack');
   const joining = beforeHold(observed);

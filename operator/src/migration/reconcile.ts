@@ -12,6 +12,7 @@ import {
   type Parts,
 } from '../../../kube/src/index.ts';
 import { blackoutSeconds } from '../metrics.ts';
+import { podNetworkOf } from '../networks/pod-address.ts';
 import { keepAddresses, networkNames } from '../networks/networks.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingKinds, competingRequests } from '../requests/competing-requests.ts';
@@ -218,7 +219,7 @@ async function createRestoreRequest(
 
 async function createFromSource(
   dependencies: Dependencies,
-  { nodeName, podName }: Extract<Effect, { type: 'CreateTarget' }>,
+  { nodeName, podName, keepsAddresses }: Extract<Effect, { type: 'CreateTarget' }>,
   { request, sourcePod }: Observed,
   context: Context,
 ): Promise<void> {
@@ -227,6 +228,11 @@ async function createFromSource(
   const manifest = async (): Promise<object | undefined> => {
     const source = await dependencies.rawPod(namespace, request.spec.podName, signal);
     if (source.metadata.uid !== sourcePod?.metadata.uid) return undefined;
+    const node = dependencies.nodeList().find((one) => one.metadata.name === nodeName);
+    const podNetwork = keepsAddresses && podNetworkOf(node);
+    if (keepsAddresses && podNetwork === undefined) {
+      throw new Error(`node ${nodeName} lets no pod keep its address any more`);
+    }
     const podAnnotations = source.metadata.annotations ?? {};
     const names = networkNames(podAnnotations, namespace);
     const [configs, namespaceUid] = await Promise.all([
@@ -241,6 +247,7 @@ async function createFromSource(
       namespaceUid,
       marker: { key: 'migration', value: `${namespace}/${name}` },
       networks: keepAddresses(podAnnotations, namespace, configs),
+      podNetwork,
     });
   };
   await createTarget(dependencies, migrationRequests, request, podName, manifest, context);

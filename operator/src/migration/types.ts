@@ -47,7 +47,12 @@ export type ControllerEffect =
 
 type OwnEffect =
   | ControllerEffect
-  | { readonly type: 'CreateTarget'; readonly nodeName: string; readonly podName: string }
+  | {
+      readonly type: 'CreateTarget';
+      readonly nodeName: string;
+      readonly podName: string;
+      readonly keepsAddresses?: true;
+    }
   | { readonly type: 'DeleteSource' | 'DeleteLostSource'; readonly uid: string }
   | {
       readonly type: 'CreateRestoreRequest';

@@ -7,6 +7,7 @@ import {
   type PodController,
 } from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
+import { keptAddresses } from '../networks/pod-address.ts';
 import { agentAddress, chooseNode, nodeRefusals, type NodeQuestion } from '../nodes/node-choice.ts';
 import { isFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
@@ -39,6 +40,7 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
       nodeName: node.metadata.name,
       podName: targetName(sourcePod, request.metadata.uid),
       agentAddress: agentAddress(node),
+      ...keptAddresses(sourcePod, observed.nodes, node),
     },
   };
 }
@@ -135,6 +137,14 @@ export function chooseAnother(observed: Observed, without: ReadonlySet<string>):
   const full = observed.nodes.map((one) => one.metadata.name).filter((name) => isFull(name, moves));
   if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
   return chooseTarget(observed, sourcePod, undefined, new Set([...without, ...full]));
+}
+
+/** Addresses that the source keeps on a node that was chosen later. */
+export function addressesOn(
+  { sourcePod, nodes }: Pick<Observed, 'sourcePod' | 'nodes'>,
+  node: Node,
+): Pick<Placement, 'podIPs'> {
+  return sourcePod ? keptAddresses(sourcePod, nodes, node) : {};
 }
 
 /** Only peers with a retry limit are recorded in the status. */

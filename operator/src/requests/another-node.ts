@@ -5,6 +5,7 @@
 //   2. delete that pod
 //   3. when it is gone, name the next node in status.target; the pod is created there under the same name
 // A restarted operator continues after any of them. The prepare deadline stays that of the first node.
+import type { Placement } from '../../../crds/src/index.ts';
 import type { Plan, Node } from '../../../kube/src/index.ts';
 import { targetProblem } from '../target-pod/health.ts';
 import { agentAddress } from '../nodes/node-choice.ts';
@@ -26,6 +27,8 @@ type Own = { readonly type: string };
 type Draft<S extends HandoverStatus, E extends Own> = HandoverDraft<HandoverCondition, S, E>;
 /** @param without names of nodes that are not to be chosen */
 type Choose = (without: ReadonlySet<string>) => Node | Refusal;
+/** What a status says of the target on a node beside its name. */
+type Placed = (node: Node) => Partial<Placement>;
 
 /**
  * @param cause why the request would be aborted
@@ -36,10 +39,11 @@ export function tryAnotherNode<S extends HandoverStatus, E extends Own>(
   draft: Draft<S, E>,
   cause: AbortCause | undefined,
   choose: Choose,
+  placed: Placed = () => ({}),
 ): Plan<E | HandoverEffect, S> | AbortCause | undefined {
   const { request } = observed;
   if (isGivenUp(request)) {
-    return cause ?? planNextNode(observed, draft, choose) ?? lastCause(request);
+    return cause ?? planNextNode(observed, draft, choose, placed) ?? lastCause(request);
   }
   if (!cause) return undefined;
   const plan = planGivingUp(observed, draft, cause, choose);
@@ -73,6 +77,7 @@ function planNextNode<S extends HandoverStatus, E extends Own>(
   observed: HandoverObserved,
   draft: Draft<S, E>,
   choose: Choose,
+  placed: Placed,
 ): Plan<E | HandoverEffect, S> | undefined {
   const { request } = observed;
   const own = ownTarget(observed);
@@ -85,7 +90,7 @@ function planNextNode<S extends HandoverStatus, E extends Own>(
   if ('reason' in node) return undefined;
   const nodeName = node.metadata.name;
   const { podName } = request.status?.target ?? {};
-  draft.status.target = { nodeName, podName, agentAddress: agentAddress(node) };
+  draft.status.target = { nodeName, podName, agentAddress: agentAddress(node), ...placed(node) };
   draft.progress.waiting('TargetReady', 'Waiting', `The operator tries node ${nodeName} next.`);
   return draft.plan('Preparing', [], 0);
 }

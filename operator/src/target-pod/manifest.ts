@@ -43,6 +43,8 @@ export interface TargetOptions {
   readonly marker: { readonly key: 'migration' | 'restore'; readonly value: string };
   /** Value of the networks annotation; undefined: none. */
   readonly networks: string | undefined;
+  /** The network by which the pod keeps its addresses, `<namespace>/<name>`; undefined: it gets others. */
+  readonly podNetwork?: string | undefined;
 }
 
 /** Annotations that describe one pod on one node, or an earlier request. */
@@ -84,11 +86,14 @@ export function rdmaDevice(pod: Pick<RawPod, 'metadata'>): string {
  * a node has added and adds again.
  */
 export function templateOf(pod: RawPod): Template {
+  const { [labels.role]: _role, [labels.podIp]: keptIp, ...own } = pod.metadata.labels ?? {};
+  // The network of a pod that has kept its address is of Sealift, another one is the user's.
+  const isOwn = (key: string): boolean =>
+    keptIp === undefined || key !== annotations.defaultNetwork;
   const kept = Object.entries(pod.metadata.annotations ?? {}).filter(
-    ([key]) => !notCopied.has(key),
+    ([key]) => !notCopied.has(key) && isOwn(key),
   );
   const networks = pod.metadata.annotations?.[annotations.networks];
-  const { [labels.role]: _role, ...own } = pod.metadata.labels ?? {};
   return {
     metadata: {
       labels: own,
@@ -186,7 +191,7 @@ function withoutEarlyProbes(container: Json): Json {
  * Services away, and the owner other controllers: docs/adr/0013.
  */
 export function targetPod(template: Template, options: TargetOptions): Json {
-  const { networks, namespace } = options;
+  const { networks, namespace, podNetwork } = options;
   const { metadata, spec } = template;
   const kept = Object.entries(metadata.annotations).filter(([key]) => !notCopied.has(key));
   return {
@@ -195,12 +200,17 @@ export function targetPod(template: Template, options: TargetOptions): Json {
     metadata: {
       name: options.name,
       namespace,
-      labels: { ...metadata.labels, [labels.role]: 'target' },
+      labels: {
+        ...metadata.labels,
+        [labels.role]: 'target',
+        ...(podNetwork !== undefined ? { [labels.podIp]: 'kept' } : {}),
+      },
       annotations: {
         ...Object.fromEntries(kept),
         [annotations[options.marker.key]]: options.marker.value,
         [annotations.requestUid]: options.requestUid,
         ...(networks !== undefined ? { [annotations.networks]: networks } : {}),
+        ...(podNetwork !== undefined ? { [annotations.defaultNetwork]: podNetwork } : {}),
       },
       ownerReferences: [
         namespaceOwner(namespace, options.namespaceUid),

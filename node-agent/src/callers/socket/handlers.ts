@@ -7,6 +7,7 @@ import { CreateHandler } from '../create-handler.ts';
 import type { RequestLookup, TargetRequest } from '../request-lookup.ts';
 import { CniHandler } from '../cni-handler.ts';
 import { GateHandler } from '../gate-handler.ts';
+import { PodNetworkHandler } from '../pod-network-handler.ts';
 import type { Gates } from '../gates.ts';
 import { CniStateSync } from '../../node/host/fsync.ts';
 import { probedPorts } from '../../node/probes/probed-ports.ts';
@@ -57,10 +58,14 @@ export function socketHandlers(parts: {
     pods,
     recordPreparing: (target) => parts.recordPreparation(target, false),
   });
+  const podNetwork = new PodNetworkHandler({
+    ...{ host, journal, lock, pods, podIp: node.podIp },
+    recordPreparing: (target) => parts.recordPreparation(target, false),
+  });
   const gate = new GateHandler({ journal, gates, restorer });
   return {
     create: (request, gone) => create.handle(request, gone),
     gate: (request) => gate.handle(request),
-    cni: (request) => cni.handle(request),
+    cni: (request) => (request.network === 'pod' ? podNetwork : cni).handle(request),
   };
 }

@@ -16,6 +16,8 @@ import {
   type CreateRequest,
   type GateRequest,
   type PlainReply,
+  type PodAddressReply,
+  type PodNetworkReply,
   type Reply,
 } from '../../support/socket-protocol.ts';
 
@@ -26,7 +28,10 @@ const READ_TIMEOUT_MS = 10_000;
 export interface SocketHandlers {
   create(request: CreateRequest, gone: AbortSignal): Promise<CreateReply>;
   gate(request: GateRequest, gone: AbortSignal): Promise<PlainReply>;
-  cni(request: CniRequest, gone: AbortSignal): Promise<CniReply>;
+  cni(
+    request: CniRequest,
+    gone: AbortSignal,
+  ): Promise<CniReply | PodNetworkReply | PodAddressReply>;
 }
 
 export class SocketServer {

@@ -55,6 +55,9 @@ describe('sockets at the cluster address', () => {
     await expect(check('127.0.0.1')).rejects.toMatchObject(
       refused(/has a TCP socket at 127\.0\.0\.1, port \d+: .* Let it use an address of its RDMA/),
     );
+    await expect(check('127.0.0.1')).rejects.toMatchObject(
+      refused(/The pod would lose \d+ established connections? at it/),
+    );
   });
 
   it('are named when they are connected UDP sockets, as resolvers have them', async () => {

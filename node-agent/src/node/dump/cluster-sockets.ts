@@ -17,6 +17,7 @@ interface BoundSocket {
   readonly inode: string;
   readonly protocol: 'TCP' | 'UDP';
   readonly listens: boolean;
+  readonly isEstablished: boolean;
   readonly address: string;
   readonly port: number;
 }
@@ -24,6 +25,8 @@ interface BoundSocket {
 const TABLES = ['tcp', 'tcp6', 'udp', 'udp6'] as const;
 /** include/net/tcp_states.h: TCP_LISTEN. */
 const LISTEN = '0A';
+/** TCP_ESTABLISHED. */
+const ESTABLISHED = '01';
 /** A probe or a short request of a peer is over by then. */
 const LOOKS = 3;
 const BETWEEN_MS = 300;
@@ -69,7 +72,8 @@ export class ClusterSockets {
       bound = new Map([...bound].filter(([inode]) => now.has(inode)));
     }
     if (bound.size === 0) return;
-    for (const container of containers) yield* this.#refusals(container, bound);
+    const established = [...bound.values()].filter((one) => one.isEstablished).length;
+    for (const container of containers) yield* this.#refusals(container, bound, established);
   }
 
   /** Sockets of the pod's network namespace that belong to a file, by inode number. The agent's own are among them. */
@@ -90,6 +94,7 @@ export class ClusterSockets {
   async *#refusals(
     { name, cgroup }: Looked,
     bound: ReadonlyMap<string, BoundSocket>,
+    established: number,
   ): AsyncGenerator<AgentError> {
     if (cgroup === undefined) return;
     for (const pid of await new Cgroup(this.#host.path(cgroup)).tasks()) {
@@ -99,17 +104,21 @@ export class ClusterSockets {
         const socket = bound.get(/^socket:\[(\d+)\]$/.exec(link ?? '')?.[1] ?? '');
         if (!socket) continue;
         const who = await processIn(name, pid, this.#proc);
-        yield new AgentError('UnsupportedObject', `${who} ${reasonOf(socket)}`);
+        yield new AgentError('UnsupportedObject', `${who} ${reasonOf(socket, established)}`);
       }
     }
   }
 }
 
-function reasonOf({ protocol, listens, address, port }: BoundSocket): string {
+/** @param established how many connections the whole pod has at its cluster addresses */
+function reasonOf({ protocol, listens, address, port }: BoundSocket, established: number): string {
   const what = listens ? 'listens at' : `has a ${protocol} socket at`;
   const other = listens ? 'listen on all addresses, or use' : 'use';
+  const connections =
+    established === 1 ? '1 established connection' : `${established} established connections`;
+  const lost = established > 0 ? ` The pod would lose ${connections} at it.` : '';
   return (
-    `${what} ${address}, port ${port}: the pod's cluster address, which does not move with it. Let it ${other} an ` +
+    `${what} ${address}, port ${port}: the pod's cluster address, which does not move with it.${lost} Let it ${other} an ` +
     'address of its RDMA network, or loopback between processes of the pod.'
   );
 }
@@ -120,7 +129,9 @@ function socketIn(line: string, protocol: 'TCP' | 'UDP'): BoundSocket | undefine
   const [hex, port] = local?.split(':') ?? [];
   if (!hex || !port || !inode || inode === '0') return undefined;
   const listens = protocol === 'TCP' && state === LISTEN;
-  return { inode, protocol, listens, address: addressIn(hex), port: parseInt(port, 16) };
+  const isEstablished = protocol === 'TCP' && state === ESTABLISHED;
+  const address = addressIn(hex);
+  return { inode, protocol, listens, isEstablished, address, port: parseInt(port, 16) };
 }
 
 /** The kernel prints an address as words of 32 bits in its own byte order, little-endian on all that Sealift runs on. */

@@ -2,6 +2,7 @@
 // A source's dry run: what the agent finds out about the pod, without touching it.
 import type { Inspection, MigrationRequest } from '../../../../crds/src/index.ts';
 import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts';
+import type { PodIp } from '../../node/pod-ip/pod-ip.ts';
 import type { PodInspector } from '../../node/dump/pod-inspector.ts';
 import { reasonOf } from '../../support/errors.ts';
 import { peerLimits } from '../peer-limits.ts';
@@ -10,20 +11,23 @@ import { podName, podUid } from './journal-entry.ts';
 interface Dependencies {
   readonly pods: Pick<RequestLookup, 'getPod'>;
   readonly inspector?: Pick<PodInspector, 'inspect'> | undefined;
+  readonly podIp?: Pick<PodIp, 'look'> | undefined;
 }
 
 /** @throws what is no finding: ConnectionError, errors of the node */
 export async function inspect(
   request: MigrationRequest,
-  { pods, inspector }: Dependencies,
+  { pods, inspector, podIp }: Dependencies,
 ): Promise<Inspection> {
   if (!inspector) throw new Error('this agent has no inspector');
   try {
     const pod = await pods.getPod(podName(request));
+    // A dry run has no target. Where this node's network keeps addresses, that of the target's node most likely does.
+    const isKept = typeof (await podIp?.look()) === 'object';
     return await inspector.inspect({
       podUid: podUid(request),
       names: startOrder(pod),
-      clusterAddresses: pod.status.podIPs.map(({ ip }) => ip),
+      clusterAddresses: isKept ? [] : pod.status.podIPs.map(({ ip }) => ip),
       checkPeers: (queuePairs, netns) =>
         peerLimits(queuePairs, netns, pod.metadata.annotations, {
           timeouts: request.spec.timeouts,

@@ -77,6 +77,12 @@ export function podName(request: MigrationRequest): {
   return { namespace: request.metadata.namespace, pod, podUid: podUid(request) };
 }
 
+/** The journal's field for the addresses that the target keeps; none where it gets new ones. */
+export function keptAddressesField(request: MigrationRequest): { addresses?: string[] } {
+  const kept = request.status?.target?.podIPs;
+  return kept ? { addresses: kept.map(({ ip }) => ip) } : {};
+}
+
 const stepOf: Partial<Record<Stage, LimitedStep>> = {
   Locking: 'hold',
   Holding: 'hold',

@@ -5,6 +5,7 @@ import type { Api, Clock } from '../../../../kube/src/index.ts';
 import type { Checkpointer } from '../../node/dump/checkpointer.ts';
 import type { PodInspector } from '../../node/dump/pod-inspector.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
+import type { PodIp } from '../../node/pod-ip/pod-ip.ts';
 import type { ProbeAnswers } from '../../node/probes/probe-answers.ts';
 import { isTargetAnswering } from '../handover-waits.ts';
 import type { Journal } from '../../support/journal/journal.ts';
@@ -33,6 +34,7 @@ export interface SourceDependencies {
   request(key: string): MigrationRequest | undefined;
   diagnostics?: Diagnostics | undefined;
   probes?: ProbeAnswers | undefined;
+  podIp?: Pick<PodIp, 'reserve' | 'look'> | undefined;
   /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
   clock?: Clock;

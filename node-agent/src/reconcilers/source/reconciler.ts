@@ -170,7 +170,9 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     const pod = await this.#deps.pods.getPod(podName(request));
     const { uid } = request.metadata;
     try {
-      const addresses = pod.status.podIPs.map(({ ip }) => ip);
+      // Sockets at an address that the target has too move with the pod.
+      const isKept = request.status?.target?.podIPs !== undefined;
+      const addresses = isKept ? [] : pod.status.podIPs.map(({ ip }) => ip);
       const { checkpointer } = this.#deps;
       const found = await checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
       await peerLimits(checkpointer, found, pod.metadata.annotations, {

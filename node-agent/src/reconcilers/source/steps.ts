@@ -34,6 +34,7 @@ import {
   containerIds,
   entryOf,
   isLost,
+  keptAddressesField,
   limitOf,
   lostMessage,
   podName,
@@ -100,6 +101,7 @@ export class SourceSteps {
       containers: pod.containers.map(({ id, name }) => ({ id, name })),
       ...deadlineField(blackoutDeadline(this.#deadlines, request, before)),
       probes,
+      ...keptAddressesField(request),
     };
     // The blackout begins with the lock, so the step `hold` does too.
     const steps = beginOnce(entry.steps, 'hold', this.#stepDeadline(request, 'hold'));
@@ -107,6 +109,8 @@ export class SourceSteps {
     this.#report.progress(request, 'Holding', context);
     const { namespace, name } = request.metadata;
     await this.#withinLimit(request, async () => {
+      // Whatever deletes the pod later on, its addresses are not given to another one.
+      await this.#deps.podIp?.reserve(entry.addresses ?? []);
       // A pod whose probes get no answer may be killed by its kubelet in the middle of the move.
       if (probes) await this.#deps.probes?.inPlace();
       await this.#deps.checkpointer.lockNetwork(pod, `MigrationRequest ${namespace}/${name}`);

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps this node's routes to moved pods, and its reservations of addresses that have moved away, as the API server's pods
+// and the journal say (kept-addresses.ts). Every node's agent does so, whether or not the node takes part in a move.
+import {
+  Informer,
+  isNotFound,
+  nodes,
+  pods,
+  withFaults,
+  type Api,
+  type Clock,
+  type Logger,
+  type Pod,
+} from '../../../kube/src/index.ts';
+import type { PodIp } from '../node/pod-ip/pod-ip.ts';
+import { reasonOf } from '../support/errors.ts';
+import type { Journal } from '../support/journal/journal.ts';
+import { KEPT, keptAddresses, placesOf, type KeptPlace } from './kept-addresses.ts';
+
+/** Something else may have changed routes or records. */
+const INTERVAL_MS = 60_000;
+const RETRY_MS = 1000;
+/** How long the address of a node is taken for right. */
+const NODE_ADDRESS_MS = 300_000;
+
+export interface AddressKeeperParts {
+  api: Api;
+  clock: Clock;
+  log: Logger;
+  nodeName: string;
+  journal: Journal;
+  podIp: Pick<PodIp, 'route' | 'release' | 'reserveMissing'>;
+}
+
+export class AddressKeeper {
+  readonly #parts: AddressKeeperParts;
+  readonly #pods: Informer<Pod>;
+  readonly #nodeAddresses = new Map<string, { address: string; until: number }>();
+  #wake = (): void => undefined;
+  #isDue = true;
+  /** What was done last: without a change the node is not asked before the interval is over. */
+  #done = '';
+
+  constructor(parts: AddressKeeperParts) {
+    this.#parts = parts;
+    const { api, log, clock, journal } = parts;
+    const selection = { labelSelector: KEPT };
+    this.#pods = new Informer({ api, resource: pods, log, clock, selection });
+    this.#pods.listen(() => this.#due());
+    journal.listen(() => this.#due());
+  }
+
+  get informer(): Informer<Pod> {
+    return this.#pods;
+  }
+
+  /** Runs until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { log } = this.#parts;
+    await Promise.race([
+      this.#pods.synced,
+      new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
+    ]);
+    while (!signal.aborted) {
+      this.#isDue = false;
+      let waitMs = INTERVAL_MS;
+      try {
+        await this.reconcile(signal);
+      } catch (error) {
+        waitMs = RETRY_MS;
+        this.#done = '';
+        if (!signal.aborted)
+          log.warn({ ...reasonOf(error) }, 'addresses of moved pods are not in place');
+      }
+      await this.#idle(waitMs, signal);
+      if (!this.#isDue) this.#done = '';
+    }
+  }
+
+  /** Once. @throws what the node or the API server says */
+  async reconcile(signal?: AbortSignal): Promise<void> {
+    const { podIp, journal, nodeName, log } = this.#parts;
+    const all = this.#pods.list();
+    const places = placesOf(all, journal.all());
+    const kept = keptAddresses(all, journal.all());
+    const what = JSON.stringify([places, [...kept].sort()]);
+    if (what === this.#done) return;
+    const here = places.filter((one) => one.nodeName === nodeName);
+    const elsewhere = places.filter((one) => one.nodeName !== nodeName);
+    const remote = await Promise.all(elsewhere.map((one) => this.#behindNode(one, signal)));
+    await withFaults('addresses.route', () => podIp.route({ here, elsewhere: remote.flat() }));
+    await withFaults('addresses.reserve', async () => {
+      // As of now: a source's agent writes its journal before it reserves, and both may have come since.
+      await podIp.release((address) =>
+        keptAddresses(this.#pods.list(), journal.all()).has(address),
+      );
+      const taken = await podIp.reserveMissing(places.flatMap(({ addresses }) => addresses));
+      if (taken.length > 0) log.error({ addresses: taken }, 'two pods have the same address');
+    });
+    this.#done = what;
+  }
+
+  async #behindNode(
+    { nodeName, addresses }: KeptPlace,
+    signal: AbortSignal | undefined,
+  ): Promise<{ address: string; via: string }[]> {
+    const found: { address: string; via: string }[] = [];
+    for (const address of addresses) {
+      const via = await this.#nodeAddress(nodeName, address.includes(':'), signal);
+      if (via !== undefined) found.push({ address, via });
+    }
+    return found;
+  }
+
+  async #nodeAddress(
+    name: string,
+    isIpv6: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined> {
+    const { api, clock } = this.#parts;
+    const key = `${name} ${isIpv6}`;
+    const known = this.#nodeAddresses.get(key);
+    if (known && known.until > clock.now()) return known.address;
+    try {
+      const { status } = await api.get(nodes, '', name, { signal });
+      const internal = status.addresses.find(
+        ({ type, address }) => type === 'InternalIP' && address.includes(':') === isIpv6,
+      );
+      if (!internal) return undefined;
+      const { address } = internal;
+      this.#nodeAddresses.set(key, { address, until: clock.now() + NODE_ADDRESS_MS });
+      return address;
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      // A node rarely changes its address, and other routes must not wait for the API server.
+      if (known) return known.address;
+      throw error;
+    }
+  }
+
+  #due(): void {
+    this.#isDue = true;
+    this.#wake();
+  }
+
+  async #idle(waitMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#isDue) return;
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    await this.#parts.clock.sleep(waitMs, AbortSignal.any([signal, woken.signal]));
+    this.#wake = () => undefined;
+  }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest';
+import { annotations, podConditions } from '../../../crds/src/index.ts';
+import { pods, type Pod } from '../../../kube/src/index.ts';
+import type { Entry } from '../support/journal/journal.ts';
+import { keptAddresses, placesOf } from './kept-addresses.ts';
+
+interface Described {
+  node: string;
+  committed?: boolean;
+  createdAt?: string;
+  phase?: string;
+  request?: string;
+}
+
+const pod = (uid: string, o: Described): Pod =>
+  pods.parse({
+    metadata: {
+      ...{ name: uid, uid, creationTimestamp: o.createdAt ?? '2026-01-01T00:00:00Z' },
+      annotations: { [annotations.requestUid]: o.request ?? `request-${uid}` },
+    },
+    spec: { nodeName: o.node },
+    status: {
+      phase: o.phase ?? 'Running',
+      podIPs: [{ ip: '10.88.1.5' }],
+      conditions: o.committed ? [{ type: podConditions.committed, status: 'True' }] : [],
+    },
+  });
+
+const entry = (fields: Partial<Entry>): Entry =>
+  ({ id: 'r', role: 'source', stage: 'Dumping', ...fields }) as Entry;
+
+describe('the place of a kept address', () => {
+  it('is none before the decision', () => {
+    expect(placesOf([pod('a', { node: 'w2' })], [])).toEqual([]);
+  });
+
+  it.each(['source', 'target'] as const)(
+    'is known to the %s before the operator says it',
+    (role) => {
+      const target = pod('a', { node: 'w2', request: 'r' });
+      const known = entry({ role, decided: 'Committed' });
+      expect(placesOf([target], [known])).toMatchObject([{ nodeName: 'w2' }]);
+      expect(placesOf([target], [entry({ role, decided: 'Aborted' })])).toEqual([]);
+      expect(placesOf([target], [entry({ role, id: 'other', decided: 'Committed' })])).toEqual([]);
+    },
+  );
+
+  it('is that of the newer pod, while the former one is still there', () => {
+    const former = pod('a', { node: 'w2', committed: true });
+    const newer = pod('b', { node: 'w3', committed: true, createdAt: '2026-01-01T01:00:00Z' });
+    const undecided = pod('b', { node: 'w3', createdAt: '2026-01-01T01:00:00Z' });
+    expect(placesOf([former, newer], [])).toMatchObject([{ podUid: 'b', nodeName: 'w3' }]);
+    expect(placesOf([former, undecided], [])).toMatchObject([{ podUid: 'a', nodeName: 'w2' }]);
+  });
+
+  it('is none for a pod that has ended', () => {
+    const ended = pod('a', { node: 'w2', committed: true, phase: 'Succeeded' });
+    expect(placesOf([ended], [])).toEqual([]);
+    expect([...keptAddresses([ended], [])]).toEqual([]);
+  });
+});
+
+describe('an address', () => {
+  it('is kept for a target, and for a source as long as it may move', () => {
+    expect([...keptAddresses([pod('a', { node: 'w2' })], [])]).toEqual(['10.88.1.5']);
+    const addresses = ['10.88.1.9'];
+    expect([...keptAddresses([], [entry({ addresses })])]).toEqual(addresses);
+    expect([...keptAddresses([], [entry({ addresses, stage: 'Resumed' })])]).toEqual([]);
+  });
+});

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which addresses of moved pods this node has to route and to reserve. Pure: it follows from the pods as the API server
+// has them and from this agent's journal, so that a restarted agent comes to the same.
+import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
+import type { Pod } from '../../../kube/src/index.ts';
+import { isOver, type Entry } from '../support/journal/journal.ts';
+
+/** Label selector of the pods that have kept their addresses, or are about to. */
+export const KEPT = labels.podIp;
+
+export interface KeptPlace {
+  readonly podUid: string;
+  readonly nodeName: string;
+  readonly addresses: readonly string[];
+}
+
+/** Pods whose addresses are to be routed to their node. Of two with the same address the newer one has it. */
+export function placesOf(pods: readonly Pod[], journal: readonly Entry[]): KeptPlace[] {
+  const active = pods
+    .filter((pod) => !hasEnded(pod) && isCommitted(pod, journal))
+    .sort((a, b) => createdAt(b) - createdAt(a));
+  const taken = new Set<string>();
+  const places: KeptPlace[] = [];
+  for (const pod of active) {
+    const addresses = addressesOf(pod).filter((one) => !taken.has(one));
+    for (const one of addresses) taken.add(one);
+    if (addresses.length === 0) continue;
+    places.push({ podUid: pod.metadata.uid, nodeName: pod.spec.nodeName, addresses });
+  }
+  return places;
+}
+
+/** Addresses that no other pod may get: of moved pods, of targets that are not decided, and of sources that may move. */
+export function keptAddresses(pods: readonly Pod[], journal: readonly Entry[]): Set<string> {
+  const moving = journal.filter((one) => one.role === 'source' && !isOver(one));
+  return new Set([
+    ...pods.filter((pod) => !hasEnded(pod)).flatMap(addressesOf),
+    ...moving.flatMap(({ addresses = [] }) => addresses),
+  ]);
+}
+
+/** The agents of source and target know it before the operator has written the condition. */
+function isCommitted({ metadata, status }: Pod, journal: readonly Entry[]): boolean {
+  const isWritten = status.conditions.some(
+    (one) => one.type === podConditions.committed && one.status === 'True',
+  );
+  if (isWritten) return true;
+  const request = metadata.annotations[annotations.requestUid];
+  return journal.some(({ id, decided }) => id === request && decided === 'Committed');
+}
+
+const addressesOf = ({ status }: Pod): string[] => status.podIPs.map(({ ip }) => ip);
+
+/** Its sandbox is gone, or goes. */
+const hasEnded = ({ status }: Pod): boolean =>
+  status.phase === 'Succeeded' || status.phase === 'Failed';
+
+const createdAt = ({ metadata }: Pod): number => Date.parse(metadata.creationTimestamp ?? '') || 0;

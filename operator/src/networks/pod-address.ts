@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether a pod keeps its addresses in the cluster's network (docs/adr/0023). Pure.
+import { annotations, type Placement } from '../../../crds/src/index.ts';
+import type { Node, Pod } from '../../../kube/src/index.ts';
+
+/** `<namespace>/<name>` of the network by which pods that move to a node keep their addresses; undefined: they do not. */
+export const podNetworkOf = (node: Node | undefined): string | undefined =>
+  node?.metadata.annotations[annotations.podNetwork];
+
+/** The addresses that a pod keeps if it moves to the node; none where it gets others. */
+export function keptAddresses(
+  pod: Pod,
+  nodes: readonly Node[],
+  target: Node,
+): Pick<Placement, 'podIPs'> {
+  const source = podNetworkOf(nodes.find((one) => one.metadata.name === pod.spec.nodeName));
+  if (source === undefined || podNetworkOf(target) === undefined) return {};
+  const own = pod.metadata.annotations[annotations.defaultNetwork];
+  // Another network than the cluster's own: the agents know nothing of it.
+  if (own !== undefined && own !== source) return {};
+  const { podIPs } = pod.status;
+  return podIPs.length > 0 ? { podIPs: podIPs.map(({ ip }) => ({ ip })) } : {};
+}
