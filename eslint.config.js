@@ -2,7 +2,7 @@
 // Lint rules. The `walls` below keep imports pointing one way:
 // crds <- kube <- operator, node-agent, kubectl-plugin; native/addon is used by node-agent only; e2e sees crds only; simulation and spec see
 // operator and node-agent; bench sees all that it measures; nothing imports bench, simulation or spec, and only bench imports e2e.
-// Within operator/src: certificates, image-keys, moves, nodes, target-pod <- networks <- requests <- migration, restore, checkpoint <- operator.ts.
+// Within operator/src: certificates, image-keys, moves, nodes, target-pod <- networks <- requests <- migration, restore, checkpoint, evictions <- operator.ts.
 // Within e2e: src <- faults <- cases <- main.ts.
 // Within node-agent/src: support <- node <- callers <- reconcilers <- agent.ts.
 import { readdirSync } from 'node:fs';
@@ -100,7 +100,7 @@ const operatorWalls = orderedDirectories(
     ['certificates', 'image-keys', 'moves', 'nodes', 'target-pod'],
     ['networks'],
     ['requests'],
-    ['migration', 'restore', 'checkpoint'],
+    ['migration', 'restore', 'checkpoint', 'evictions'],
   ],
   ['operator.ts', 'main.ts'],
 );

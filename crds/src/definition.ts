@@ -3,6 +3,7 @@
 import type { z } from 'zod';
 import { CheckpointRequestSpec, CheckpointRequestStatus } from './checkpoint-request.ts';
 import { committedRule, decisionRule, migrationCommittedRule } from './decision.ts';
+import { MigrationPolicySpec } from './migration-policy.ts';
 import { MigrationRequestSpec, MigrationRequestStatus } from './migration-request.ts';
 import { GROUP, VERSION } from './names.ts';
 import { RestoreRequestSpec, RestoreRequestStatus } from './restore-request.ts';
@@ -11,7 +12,7 @@ import { toStructural } from './structural.ts';
 interface Column {
   readonly name: string;
   readonly jsonPath: string;
-  readonly type: 'string' | 'number' | 'integer' | 'date';
+  readonly type: 'string' | 'number' | 'integer' | 'boolean' | 'date';
   readonly description?: string;
   /** 1: kubectl shows the column only with `-o wide`. */
   readonly priority?: number;
@@ -22,8 +23,11 @@ interface Kind {
   readonly plural: string;
   readonly shortName: string;
   readonly description: string;
+  /** Default: Namespaced. */
+  readonly scope?: 'Cluster';
   readonly spec: z.ZodType;
-  readonly status: z.ZodType;
+  /** Absent: the kind has none. */
+  readonly status?: z.ZodType;
   readonly rules: readonly object[];
   readonly columns: readonly Column[];
   readonly selectable: readonly string[];
@@ -71,6 +75,7 @@ export const kinds: readonly Kind[] = [
       message,
       reason,
       { name: 'New pod', jsonPath: '.status.target.podName', type: 'string', priority: 1 },
+      { name: 'Policy', jsonPath: '.status.policy.name', type: 'string', priority: 1 },
     ],
     selectable: [
       '.spec.podName',
@@ -125,6 +130,25 @@ export const kinds: readonly Kind[] = [
     ],
     selectable: ['.spec.checkpointName', '.status.source.nodeName', '.status.target.nodeName'],
   },
+  {
+    kind: 'MigrationPolicy',
+    plural: 'migrationpolicies',
+    shortName: 'mpol',
+    scope: 'Cluster',
+    description:
+      'Says for a choice of pods how they are moved: limits and deadlines of their MigrationRequests, what their eviction ' +
+      'does, and whether they leave a node that is cordoned or tainted.',
+    spec: MigrationPolicySpec,
+    rules: [],
+    columns: [
+      { name: 'Priority', jsonPath: '.spec.priority', type: 'integer' },
+      { name: 'Eviction', jsonPath: '.spec.eviction.action', type: 'string' },
+      { name: 'Unmovable', jsonPath: '.spec.eviction.unmovable', type: 'string' },
+      { name: 'Cordoned', jsonPath: '.spec.nodes.cordoned', type: 'boolean' },
+      age,
+    ],
+    selectable: [],
+  },
 ];
 
 /** @returns the CustomResourceDefinition manifest of a kind. */
@@ -138,7 +162,7 @@ export function definition(kind: Kind): object {
     },
     spec: {
       group: GROUP,
-      scope: 'Namespaced',
+      scope: kind.scope ?? 'Namespaced',
       names: {
         kind: kind.kind,
         listKind: `${kind.kind}List`,
@@ -152,9 +176,11 @@ export function definition(kind: Kind): object {
           name: VERSION,
           served: true,
           storage: true,
-          subresources: { status: {} },
+          ...(kind.status ? { subresources: { status: {} } } : {}),
           additionalPrinterColumns: kind.columns,
-          selectableFields: kind.selectable.map((jsonPath) => ({ jsonPath })),
+          ...(kind.selectable.length > 0
+            ? { selectableFields: kind.selectable.map((jsonPath) => ({ jsonPath })) }
+            : {}),
           schema: {
             openAPIV3Schema: {
               type: 'object',
@@ -168,7 +194,7 @@ export function definition(kind: Kind): object {
                   properties: { name: { type: 'string', maxLength: 63 } },
                 },
                 spec: toStructural(kind.spec),
-                status: toStructural(kind.status),
+                ...(kind.status ? { status: toStructural(kind.status) } : {}),
               },
               ...(kind.rules.length > 0 ? { 'x-kubernetes-validations': kind.rules } : {}),
             },

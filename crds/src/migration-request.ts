@@ -13,6 +13,7 @@ import {
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { Inspection } from './inspection.ts';
+import { AppliedPolicy } from './migration-policy.ts';
 import { API_VERSION } from './names.ts';
 import { Deadlines, Placement, TriedNodes } from './placement.ts';
 import { Report } from './steps.ts';
@@ -124,7 +125,13 @@ export const Recovery = z
 export type Recovery = z.infer<typeof Recovery>;
 
 /** What a request that is not accepted yet waits for. */
-export const QueueCause = z.enum(['Cluster', 'SourceNode', 'TargetNode', 'OlderRequests']);
+export const QueueCause = z.enum([
+  'Cluster',
+  'SourceNode',
+  'TargetNode',
+  'Policy',
+  'OlderRequests',
+]);
 export type QueueCause = z.infer<typeof QueueCause>;
 
 export const Queue = z
@@ -135,7 +142,7 @@ export const Queue = z
       .meta({ format: 'int32', description: 'Place in the queue: 1 comes first.' }),
     waitsFor: QueueCause.meta({
       description:
-        'Which limit is reached: of the cluster, of the pod’s node, of the nodes that it could move to. ' +
+        'Which limit is reached: of the cluster, of the pod’s node, of the nodes that it could move to, of the policy. ' +
         'OlderRequests: what is free goes to requests before this one.',
     }),
     sourceNodeName: z.string().max(253).meta({ description: 'The node that the pod runs on.' }),
@@ -151,6 +158,7 @@ export const MigrationRequestStatus = z
         'Summary for people, derived from the other fields. Programs read the conditions.',
     }),
     conditions: Conditions.optional(),
+    policy: AppliedPolicy.optional(),
     queue: Queue.optional(),
     inspection: Inspection.optional(),
     source: Placement.optional().meta({

@@ -24,6 +24,10 @@ export const annotations = {
   peerRnrRetry: 'sealift.dev/peer-rnr-retry',
   /** Any pod with a controller that Sealift does not know: `AfterResume` or `BeforeHold` (docs/adr/0019). */
   handover: 'sealift.dev/controller-handover',
+  /** Any pod: `migrate`: its eviction moves it; `evict`: its eviction evicts it, whatever a policy says. */
+  eviction: 'sealift.dev/eviction',
+  /** MigrationRequest that an eviction or a node's state has made: UID of the pod that it is for. */
+  podUid: 'sealift.dev/pod-uid',
   /** Node: `host:port` of the agent's image receiver. */
   agentAddress: 'sealift.dev/agent-address',
   /** Node: what keeps its agent from moving pods, or pods with RDMA, as a sentence; absent: nothing. */
@@ -46,6 +50,8 @@ export const labels = {
   agent: 'sealift.dev/agent',
   /** Node: the reason of `annotations.problem`, e.g. `DriverMissing`. */
   problem: 'sealift.dev/problem',
+  /** MigrationRequest: what has made it, if no user has: `Eviction`, `Cordon` or `Taint`. */
+  trigger: 'sealift.dev/trigger',
   /** Target pod: `target` until the decision is Committed. */
   role: 'sealift.dev/role',
   /** Target pod, for ever: `kept` if it has the addresses of its source in the cluster's network. */

@@ -107,6 +107,72 @@ export const Timeouts = within({ ...handover, ...source }, [
 ]);
 export type Timeouts = z.infer<typeof Timeouts>;
 
+const limit = (least: number, most: number, what: string) =>
+  seconds(least, most).optional().meta({ format: 'int32', description: what });
+
+/** The longest times that a MigrationPolicy allows. */
+export const TimeoutLimits = z
+  .object({
+    prepareSeconds: limit(1, 3600, 'Until the target is at its create gate.'),
+    blackoutSeconds: limit(1, 110, 'From the create gate to the decision.'),
+    holdSeconds: limit(1, 110, 'Locking the network and holding the RDMA device.'),
+    freezeSeconds: limit(1, 110, 'Freezing the tasks.'),
+    dumpSeconds: limit(1, 110, 'Writing the images.'),
+    transferSeconds: limit(1, 110, 'Sending the images, until the target has verified them.'),
+    restoreSeconds: limit(
+      1,
+      110,
+      'From the verified images until the target is at its resume gate.',
+    ),
+  })
+  .meta({
+    description:
+      'The longest times that a migration of these pods and its steps may take. A request whose spec.timeouts asks for more ' +
+      'gets these.',
+    'x-kubernetes-validations': (Object.keys(stepDefaults) as LimitedStep[]).map((step) => ({
+      rule: `!has(self.${step}Seconds) || !has(self.blackoutSeconds) || self.${step}Seconds <= self.blackoutSeconds`,
+      message: `timeouts.${step}Seconds must not exceed timeouts.blackoutSeconds`,
+      fieldPath: `.${step}Seconds`,
+    })),
+  });
+export type TimeoutLimits = z.infer<typeof TimeoutLimits>;
+
+/** What timeouts of a request and those of a policy amount to. Pure. */
+export function narrowTimeouts<T extends RestoreTimeouts & { peerMarginMs?: number | undefined }>(
+  asked: T,
+  limits: TimeoutLimits | undefined,
+): T {
+  if (!limits) return asked;
+  const least = (a: number, b: number | undefined): number => Math.min(a, b ?? Infinity);
+  const blackoutSeconds = least(asked.blackoutSeconds, limits.blackoutSeconds);
+  const steps = (Object.keys(stepDefaults) as LimitedStep[]).map((step) => {
+    const field = `${step}Seconds` as const;
+    const own = (asked as Given)[field] ?? stepDefaults[step];
+    return [field, Math.min(own, blackoutSeconds, limits[field] ?? Infinity)] as const;
+  });
+  return {
+    ...asked,
+    ...Object.fromEntries(steps),
+    prepareSeconds: least(asked.prepareSeconds, limits.prepareSeconds),
+    blackoutSeconds,
+  };
+}
+
+/**
+ * The timeouts of a request: those of its spec, or what the policy in its status allows. Operator and agents count by
+ * these. Pure.
+ */
+export function timeoutsOf<
+  T extends RestoreTimeouts & { peerMarginMs?: number | undefined },
+>(request: {
+  readonly spec: { readonly timeouts: T };
+  /** A RestoreRequest's has no policy. */
+  readonly status?: object | undefined;
+}): T {
+  const { policy } = (request.status ?? {}) as { policy?: { timeouts?: TimeoutLimits } };
+  return narrowTimeouts(request.spec.timeouts, policy?.timeouts);
+}
+
 /** The limit of a step in seconds. Pure. */
 export function secondsOfStep(
   timeouts: Partial<Record<`${LimitedStep}Seconds`, number | undefined>> & {

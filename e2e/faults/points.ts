@@ -199,6 +199,9 @@ export const recoveryPoints = beforeAndAfter(
   'operator.create-restore',
 );
 
+/** A pod that is evicted. `drain` arms these. */
+export const evacuationPoints = beforeAndAfter('operator', 'operator.create-evacuation');
+
 /** Pods that have a controller. `owner-deployment` and `owner-job` arm these. */
 export const controllerPoints = {
   replicaSet: beforeAndAfter('operator', 'operator.retire-source', 'operator.attach-target'),
@@ -226,6 +229,7 @@ export function coveredPoints(): string[] {
       ...Object.values(checkpointPoints).flat(),
       ...keeperPoints,
       ...recoveryPoints,
+      ...evacuationPoints,
       ...Object.values(controllerPoints).flat(),
     ],
   ];

@@ -159,6 +159,7 @@ export const Pod = z.object({
 export type Pod = z.infer<typeof Pod>;
 
 export const Namespace = z.object({ metadata: ObjectMeta });
+export type Namespace = z.infer<typeof Namespace>;
 
 const NodeSystemInfo = z.object({
   kernelVersion: z.string().default(''),

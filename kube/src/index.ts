@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+export * from './admission.ts';
 export * from './api.ts';
 export * from './certificates.ts';
 export * from './client.ts';

@@ -2,6 +2,7 @@
 // A kind of object: its path in the API, and how its JSON becomes one of our types.
 import {
   CheckpointRequest,
+  MigrationPolicy,
   MigrationRequest,
   RestoreRequest,
   API_VERSION,
@@ -49,6 +50,14 @@ export const restoreRequests: Resource<RestoreRequest> = {
   parse: (json) => RestoreRequest.parse(json),
 };
 
+export const migrationPolicies: Resource<MigrationPolicy> = {
+  ...sealift,
+  kind: 'MigrationPolicy',
+  plural: 'migrationpolicies',
+  namespaced: false,
+  parse: (json) => MigrationPolicy.parse(json),
+};
+
 export const pods: Resource<Pod> = {
   apiVersion: 'v1',
   kind: 'Pod',
@@ -58,7 +67,7 @@ export const pods: Resource<Pod> = {
 };
 
 /** Only their metadata is read. */
-export const namespaces: Resource<ApiObject> = {
+export const namespaces: Resource<Namespace> = {
   apiVersion: 'v1',
   kind: 'Namespace',
   plural: 'namespaces',

@@ -11,6 +11,7 @@ import {
   Rest,
   serveHealth,
 } from '../../kube/src/index.ts';
+import { EvictionWebhook, webhookOptionsFrom } from './evictions/webhook.ts';
 import { limitsFrom } from './moves/limits-config.ts';
 import { Operator } from './operator.ts';
 
@@ -27,19 +28,28 @@ try {
   const namespace = process.env['POD_NAMESPACE'] ?? namespaceOf(config);
   const agentAccount = process.env['SEALIFT_AGENT_ACCOUNT'];
   const imageKeySecret = process.env['SEALIFT_IMAGE_KEY_SECRET'];
-  const operator = new Operator({ api, log, limits, namespace, agentAccount, imageKeySecret });
   const elector = new LeaderElector({ api, log, identity, namespace, name: 'sealift-operator' });
+  const webhookOptions = webhookOptionsFrom(process.env);
+  const operator = new Operator({
+    ...{ api, log, limits, namespace, agentAccount, imageKeySecret },
+    webhookConfiguration: webhookOptions?.configuration,
+  });
+  const webhook = webhookOptions && new EvictionWebhook({ api, log, namespace, ...webhookOptions });
+  await webhook?.listen();
+  const answering = webhook?.run(stop.signal);
   let isLeading = false;
   const health = await serveHealth(Number(process.env['SEALIFT_METRICS_PORT'] ?? 7462), {
     'API server': () => elector.unreachable(),
     // A process that does not lead has no caches.
     caches: () => (isLeading && !operator.synced ? 'Not every kind is listed yet.' : undefined),
+    'eviction webhook': () => webhook?.problem(),
   });
   const ending = await elector.run((signal) => {
     isLeading = true;
     return operator.run(signal);
   }, stop.signal);
-  await health.close();
+  stop.abort();
+  await Promise.all([health.close(), answering]);
   // A process that has lost the lease must end before the next leader acts; the kubelet starts it again.
   process.exit(ending === 'lost' ? 1 : 0);
 } catch (error) {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operator's controllers and what enqueues their keys. Runs only while this process leads.
+import { isDeepStrictEqual } from 'node:util';
 import {
   Controller,
   EventRecorder,
   Informer,
   keyOf,
   checkpointRequests,
+  migrationPolicies,
   migrationRequests,
+  namespaces,
   nodes,
   pods,
   realClock,
@@ -25,6 +28,9 @@ import {
 } from '../../crds/src/index.ts';
 import { AgentSigner } from './certificates/agent-signer.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
+import { Evictor } from './evictions/evictor.ts';
+import { EvictionGuard } from './evictions/guard.ts';
+import { nodeTriggerParts } from './evictions/node-trigger.ts';
 import { ImageKeyStore } from './image-keys/image-key-store.ts';
 import { migrationParts } from './migration/reconcile.ts';
 import { restoreParts } from './restore/reconcile.ts';
@@ -45,6 +51,8 @@ export interface OperatorOptions {
   readonly namespace?: string | undefined;
   /** The agents' service account, `system:serviceaccount:<namespace>:<name>`. Absent: agents get no certificates. */
   readonly agentAccount?: string | undefined;
+  /** The chart's ValidatingWebhookConfiguration of evictions. Absent: there is no webhook, and nothing to guard. */
+  readonly webhookConfiguration?: string | undefined;
   /** The Secret in which the operator keeps the keys of stored images. Absent: somebody else does, or nobody. */
   readonly imageKeySecret?: string | undefined;
 }
@@ -65,6 +73,7 @@ export class Operator {
   async run(signal: AbortSignal): Promise<void> {
     const { api, log, clock = realClock, limits = defaultLimits } = this.#options;
     const { namespace, agentAccount: account, imageKeySecret: secret } = this.#options;
+    const { webhookConfiguration: configuration } = this.#options;
     const migrations = new Informer({ api, resource: migrationRequests, log, clock });
     const checkpoints = new Informer({ api, resource: checkpointRequests, log, clock });
     const restores = new Informer({ api, resource: restoreRequests, log, clock });
@@ -74,6 +83,7 @@ export class Operator {
       selection: { labelSelector: labels.role },
     });
     const nodeCache = new Informer({ api, resource: nodes, log, clock });
+    const policies = new Informer({ api, resource: migrationPolicies, log, clock });
     const agents =
       namespace === undefined ? undefined : new AgentLeases({ api, log, clock, namespace });
     const signer =
@@ -86,8 +96,14 @@ export class Operator {
         : new ImageKeyStore({ api, log, clock, namespace, secret });
     const events = new EventRecorder({ api, log, component: 'sealift-operator', clock });
     const moves = new MoveQueue(limits, clock);
+    const spaces = new Informer({ api, resource: namespaces, log, clock });
+    const guard =
+      configuration === undefined
+        ? undefined
+        : new EvictionGuard({ api, log, clock, configuration, policies, namespaces: spaces });
     const dependencies = new Dependencies({
       moves,
+      policies,
       api,
       events,
       clock,
@@ -109,6 +125,14 @@ export class Operator {
     const restore = new Controller({
       name: 'restore',
       reconcile: reconciler(restoreParts(dependencies), clock),
+      log,
+      clock,
+    });
+    const evictor = new Evictor({ api, events, log });
+    const caches = { nodes: nodeCache, namespaces: spaces, policies };
+    const nodeTrigger = new Controller({
+      name: 'node-trigger',
+      reconcile: reconciler(nodeTriggerParts({ api, evictor, ...caches }), clock),
       log,
       clock,
     });
@@ -142,8 +166,15 @@ export class Operator {
       if (migrationKey !== undefined) migration.enqueue(migrationKey);
       if (restoreKey !== undefined) restore.enqueue(restoreKey);
     });
+    nodeCache.listen((name, after, before) => {
+      if (after && !isDeepStrictEqual(after.spec, before?.spec)) nodeTrigger.enqueue(name);
+    });
+    policies.listen(() => {
+      for (const { metadata } of nodeCache.list()) nodeTrigger.enqueue(metadata.name);
+    });
     const informers = [
-      ...[migrations, checkpoints, restores, targets, nodeCache],
+      ...[migrations, checkpoints, restores, targets, nodeCache, policies, spaces],
+      ...(guard ? [guard.informer] : []),
       ...(agents ? [agents.informer] : []),
       ...(signer ? [signer.informer] : []),
     ];
@@ -151,13 +182,14 @@ export class Operator {
     await Promise.race([Promise.all(informers.map((one) => one.synced)), Promise.all(running)]);
     this.#synced = !signal.aborted;
     moves.open((key) => migration.enqueue(key));
-    const controllers = [migration, checkpoint, restore];
+    const controllers = [migration, checkpoint, restore, nodeTrigger];
     await Promise.all([
       ...running,
       ...controllers.map((one) => one.run(signal)),
       agents?.sweep(() => nodeCache.list(), signal),
       signer?.run(signal),
       imageKeys?.run(signal),
+      guard?.run(signal),
     ]);
   }
 }

@@ -70,14 +70,15 @@ export const eventually = <T>(see: () => T): ReturnType<typeof expect.poll<T>> =
 export class Cluster {
   readonly server: TestServer;
   readonly client: Client;
-  #operator: Client;
+  /** The API with the rights of the operator. */
+  operator: Client;
   #stop: AbortController | undefined;
   #running: Promise<void> | undefined;
 
   private constructor(server: TestServer) {
     this.server = server;
     this.client = server.client;
-    this.#operator = server.client;
+    this.operator = server.client;
   }
 
   /** Nodes `a` and `b` with Sealift, `old` with another driver, `bare` without; one static network. */
@@ -165,14 +166,14 @@ export class Cluster {
     const manifests = render(this.server, 'rbac.yaml');
     if (!manifests) return;
     for (const one of manifests) await this.server.create(one);
-    this.#operator = this.server.connect('sealift:sealift-operator');
+    this.operator = this.server.connect('sealift:sealift-operator');
   }
 
   /** Starts the operator as its process does once it leads. */
   startOperator(options: Partial<OperatorOptions> = {}): void {
     this.#stop = new AbortController();
     const limits = { cluster: 100, perNode: 100 };
-    const operator = new Operator({ api: this.#operator, log: silent, limits, ...options });
+    const operator = new Operator({ api: this.operator, log: silent, limits, ...options });
     this.#running = operator.run(this.#stop.signal);
   }
 

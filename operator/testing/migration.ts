@@ -16,6 +16,7 @@ export function see(parts: Partial<Observed> = {}): Observed {
     checkpoints: [],
     restore: undefined,
     controller: undefined,
+    policy: undefined,
     nodes: [node('a'), node('b')],
     load: new Map(),
     moves: { limits: defaultLimits, underWay: noMoves, position: 1, older: [] },

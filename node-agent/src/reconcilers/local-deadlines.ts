@@ -2,6 +2,7 @@
 // The operator writes a deadline as a time of its own clock. Clocks of two machines are never compared: the agent counts
 // the same duration by its own clock, from when it first sees the deadline. The operator watches its deadlines itself, so
 // an agent that sees one late, or again after a restart, only ends later by as much.
+import { timeoutsOf } from '../../../crds/src/index.ts';
 import { timestamp, type Clock } from '../../../kube/src/index.ts';
 import type { Handover } from '../callers/request-lookup.ts';
 import type { Entry } from '../support/journal/journal.ts';
@@ -38,11 +39,16 @@ export class LocalDeadlines {
 /** Until when a move or a restore must be decided, by this node's clock. The journal keeps it across a restart. */
 export function blackoutDeadline(
   deadlines: LocalDeadlines,
-  { metadata, spec, status }: Handover,
+  request: Handover,
   entry: Entry | undefined,
 ): number | undefined {
   if (entry?.deadline !== undefined) return Date.parse(entry.deadline);
-  return deadlines.at(metadata.uid, status?.deadlines?.blackout, spec.timeouts.blackoutSeconds);
+  const { metadata, status } = request;
+  return deadlines.at(
+    metadata.uid,
+    status?.deadlines?.blackout,
+    timeoutsOf(request).blackoutSeconds,
+  );
 }
 
 /** For the journal. */

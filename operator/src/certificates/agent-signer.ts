@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Approves and signs the agents' CertificateSigningRequests, and keeps the authority that signs them.
-import { agentCertificate, agentDnsName } from '../../../crds/src/index.ts';
+import { agentAuthority, agentCertificate, agentDnsName } from '../../../crds/src/index.ts';
 import {
   certificateSigningRequests,
+  configMaps,
   Controller,
   Informer,
+  isNotFound,
   keepRefreshed,
   keyOf,
   type Api,
+  type Call,
   type CertificateSigningRequest,
   type Clock,
   type Context,
@@ -38,7 +41,10 @@ export class AgentSigner {
 
   constructor(parts: AgentSignerParts) {
     this.#parts = parts;
-    this.#store = new AuthorityStore(parts);
+    const { secret } = agentAuthority;
+    const publish = (certificates: string, call: Call): Promise<void> =>
+      publishTrust(parts, certificates, call);
+    this.#store = new AuthorityStore({ ...parts, secret, publish });
     const { api, log, clock } = parts;
     const selection = { fieldSelector: `spec.signerName=${agentCertificate.signerName}` };
     const resource = certificateSigningRequests;
@@ -111,6 +117,26 @@ export class AgentSigner {
     const patch = { status: { conditions: [...status.conditions, condition] } };
     const { api } = this.#parts;
     await api.merge(certificateSigningRequests, '', metadata.name, patch, { subresource, signal });
+  }
+}
+
+/** Into the ConfigMap that the agents read. */
+async function publishTrust(
+  { api, namespace }: AgentSignerParts,
+  certificates: string,
+  call: Call,
+): Promise<void> {
+  const { configMap, key } = agentAuthority;
+  try {
+    const published = await api.get(configMaps, namespace, configMap, call);
+    if (published.data[key] === certificates) return;
+    await api.merge(configMaps, namespace, configMap, { data: { [key]: certificates } }, call);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    throw new Error(
+      `ConfigMap ${namespace}/${configMap} is missing: agents get no certificates. Install the chart again.`,
+      { cause: error },
+    );
   }
 }
 

@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// The authority that signs the agents' certificates. Its keys are in a Secret that only the operator reads, the certificates
-// to trust in a ConfigMap. The operator publishes a new authority for the lifetime of one agent's certificate before it signs
-// with it. An agent that has not read of it by then has no valid certificate either.
+// An authority: the one that signs the agents' certificates, and that of the eviction webhook. Its keys are in a Secret that
+// only the operator reads. The operator publishes a new one for the lifetime of one certificate before it signs with it: an
+// agent that has not read of it by then has no valid certificate either.
 import {
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
   X509Certificate,
 } from 'node:crypto';
-import { agentAuthority, agentCertificate } from '../../../crds/src/index.ts';
+import { agentCertificate } from '../../../crds/src/index.ts';
 import {
-  configMaps,
   isNotFound,
   secrets,
   type Api,
   type Call,
   type Clock,
-  type Resource,
+  type KeyValues,
 } from '../../../kube/src/index.ts';
 import { signAuthority, type Signer } from './x509.ts';
 
@@ -27,7 +26,6 @@ const RENEW_AFTER = 2 / 3;
 const ANNOUNCED_MS = agentCertificate.lifetimeMs;
 /** Clocks of nodes differ. */
 const BACKDATED_MS = 3_600_000;
-const NAME = 'sealift-agents';
 
 /** In PEM. */
 export interface Issuer {
@@ -36,9 +34,9 @@ export interface Issuer {
 }
 
 export interface Authority {
-  /** Signs the agents' certificates. */
+  /** Signs certificates. */
   readonly current: Issuer;
-  /** Agents trust it already; it signs next. */
+  /** It is trusted already; it signs next. */
   readonly next?: Issuer | undefined;
   /** Certificate of the issuer that signed before `current`. */
   readonly previous?: string | undefined;
@@ -73,11 +71,12 @@ export function planAuthority(
 export const trusted = ({ current, next, previous }: Authority): string =>
   [current.certificate, next?.certificate, previous].filter((one) => one !== undefined).join('');
 
-export function makeIssuer(now: number): Issuer {
+/** @param name in its certificate */
+export function makeIssuer(now: number, name = 'sealift'): Issuer {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const lifetime = { from: now - BACKDATED_MS, to: now + LIFETIME_MS };
   return {
-    certificate: signAuthority({ name: NAME, publicKey, privateKey }, lifetime),
+    certificate: signAuthority({ name, publicKey, privateKey }, lifetime),
     key: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
   };
 }
@@ -86,7 +85,7 @@ export function signerOf({ certificate, key }: Issuer): Signer {
   const { publicKey, subject } = new X509Certificate(certificate);
   const privateKey = createPrivateKey(key);
   if (!createPublicKey(privateKey).equals(publicKey)) {
-    throw new Error(`The key in Secret ${agentAuthority.secret} is not its certificate's.`);
+    throw new Error(`The key of authority ${subject} is not its certificate's.`);
   }
   return { name: subject.replace(/^CN=/, ''), publicKey, privateKey };
 }
@@ -103,9 +102,13 @@ export interface AuthorityStoreParts {
   readonly clock: Clock;
   /** The chart's. */
   readonly namespace: string;
+  /** Name of the Secret. */
+  readonly secret: string;
+  /** Tells whoever has to trust the authority, unless they know. @param certificates in PEM */
+  readonly publish: (certificates: string, call: Call) => Promise<void>;
 }
 
-/** The authority in its Secret and ConfigMap, which the chart makes empty. */
+/** The authority in its Secret, which the chart makes empty. */
 export class AuthorityStore {
   readonly #parts: AuthorityStoreParts;
 
@@ -118,31 +121,27 @@ export class AuthorityStore {
    * @throws Error if the chart's objects are missing; ApiError, `Conflict` among them, if another operator was faster
    */
   async refresh(call: Call = {}): Promise<Signer> {
-    const { api, clock, namespace } = this.#parts;
-    const { secret, configMap, key } = agentAuthority;
-    const stored = await this.#get(secrets, secret, call);
+    const { api, clock, namespace, secret, publish } = this.#parts;
+    const stored = await this.#get(call);
     const before = parse(stored.data);
-    const now = planAuthority(before, clock.now());
+    const now = planAuthority(before, clock.now(), (at) => makeIssuer(at, secret));
     if (now !== before) {
       const { resourceVersion } = stored.metadata;
       const patch = { metadata: { resourceVersion }, data: format(now, stored.data) };
       await api.merge(secrets, namespace, secret, patch, call);
     }
-    const published = await this.#get(configMaps, configMap, call);
-    if (published.data[key] !== trusted(now)) {
-      await api.merge(configMaps, namespace, configMap, { data: { [key]: trusted(now) } }, call);
-    }
+    await publish(trusted(now), call);
     return signerOf(now.current);
   }
 
-  async #get<T>(resource: Resource<T>, name: string, call: Call): Promise<T> {
-    const { api, namespace } = this.#parts;
+  async #get(call: Call): Promise<KeyValues> {
+    const { api, namespace, secret } = this.#parts;
     try {
-      return await api.get(resource, namespace, name, call);
+      return await api.get(secrets, namespace, secret, call);
     } catch (error) {
       if (!isNotFound(error)) throw error;
       throw new Error(
-        `${resource.kind} ${namespace}/${name} is missing: agents get no certificates. Install the chart again.`,
+        `Secret ${namespace}/${secret} is missing: there is no authority. Install the chart again.`,
         { cause: error },
       );
     }

@@ -76,18 +76,32 @@ export function signAuthority(signer: Signer, lifetime: Lifetime): string {
   ]);
 }
 
+interface Subject {
+  readonly publicKey: KeyObject;
+  readonly dnsName: string;
+}
+
 /** A certificate for a client and server of this DNS name. @returns PEM */
-export function signAgent(
+export const signAgent = (signer: Signer, subject: Subject, lifetime: Lifetime): string =>
+  signLeaf(signer, 'sealift-agent', subject, [id_kp_clientAuth, id_kp_serverAuth], lifetime);
+
+/** A certificate for a server of this DNS name. @returns PEM */
+export const signServer = (signer: Signer, subject: Subject, lifetime: Lifetime): string =>
+  signLeaf(signer, 'sealift-operator', subject, [id_kp_serverAuth], lifetime);
+
+function signLeaf(
   signer: Signer,
-  { publicKey, dnsName }: { readonly publicKey: KeyObject; readonly dnsName: string },
+  name: string,
+  { publicKey, dnsName }: Subject,
+  usages: string[],
   lifetime: Lifetime,
 ): string {
   const key = spkiOf(publicKey);
   const keyIdentifier = new KeyIdentifier(identifierOf(spkiOf(signer.publicKey)));
-  return certificate(signer, 'sealift-agent', key, lifetime, [
+  return certificate(signer, name, key, lifetime, [
     extension(id_ce_basicConstraints, new BasicConstraints({ cA: false }), true),
     extension(id_ce_keyUsage, new KeyUsage(KeyUsageFlags.digitalSignature), true),
-    extension(id_ce_extKeyUsage, new ExtendedKeyUsage([id_kp_clientAuth, id_kp_serverAuth])),
+    extension(id_ce_extKeyUsage, new ExtendedKeyUsage(usages)),
     extension(
       id_ce_subjectAltName,
       new SubjectAlternativeName([new GeneralName({ dNSName: dnsName })]),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What to do next about a MigrationRequest. Pure: the same observation gives the same plan.
 import {
+  applied,
   completionGraceMs,
   isFinished,
   type Decision,
@@ -10,7 +11,7 @@ import {
   type SourceState,
 } from '../../../crds/src/index.ts';
 import type { Node } from '../../../kube/src/index.ts';
-import { queueCause, queueMessage, queuePollMs } from '../moves/limits.ts';
+import { queueCause, queueMessage, queuePollMs, type Move } from '../moves/limits.ts';
 import {
   abortConfirmationMs,
   confirmationDeadline,
@@ -74,20 +75,27 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
       'The request was cancelled before the operator created anything.',
     );
   }
+  const policy = observed.policy && applied(observed.policy);
+  draft.status.policy = policy;
   const result = validate(observed, now);
   if ('reason' in result) {
     draft.status.queue = undefined;
     return draft.refuse(result);
   }
   const { source, target, peers } = result;
-  const wait = queueUp(observed, draft, { from: source.nodeName, to: target.nodeName });
+  const wait = queueUp(observed, draft, {
+    from: source.nodeName,
+    to: target.nodeName,
+    policy,
+  });
   if (wait) return wait;
   const ips = target.podIPs?.map(({ ip }) => ip).join(' and ');
   const keeping = ips === undefined ? '' : `, and keeps its address ${ips}`;
   progress.accepted(
     `The pod is to move from node ${source.nodeName} to node ${target.nodeName}${keeping}.`,
   );
-  const deadlines = { prepare: prepareDeadline(request, now) };
+  const timed = { ...request, status: { ...request.status, policy } };
+  const deadlines = { prepare: prepareDeadline(timed, now) };
   draft.status = { ...draft.status, queue: undefined, source, target, peers, deadlines };
   return draft.plan('Preparing', [createTarget(target)], pollMs);
 }
@@ -96,7 +104,7 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
 function queueUp(
   { request, moves }: Observed,
   draft: MigrationDraft,
-  move: { readonly from: string; readonly to: string },
+  move: Move & { readonly to: string },
 ): MigrationPlan | undefined {
   const waitsFor = queueCause(move, moves);
   if (!waitsFor) return undefined;

@@ -59,7 +59,7 @@ async function observe(
   const isNew = request.status?.source === undefined;
   const restoreName = request.status?.recovery?.restoreRequestName;
   const owner = request.status?.decision && request.status.source?.controller;
-  const [sourcePod, target, others, checkpoints, restore, controller] = await Promise.all([
+  const [source, target, others, checkpoints, restore, controller] = await Promise.all([
     dependencies.findPod(namespace, request.spec.podName, signal),
     dependencies.findPod(namespace, request.status?.target?.podName, signal),
     isNew ? competingRequests(dependencies, request, competingKinds, signal) : [],
@@ -73,7 +73,9 @@ async function observe(
       ? undefined
       : readController(dependencies, namespace, owner, signal),
   ]);
-  const found = { request, sourcePod, targetPod: target, others, checkpoints, restore, controller };
+  const policy = isNew && source ? await dependencies.policyFor(source, signal) : undefined;
+  const pods = { sourcePod: source, targetPod: target };
+  const found = { request, ...pods, policy, others, checkpoints, restore, controller };
   const moves = dependencies.moves.look(request);
   return { ...found, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
 }
@@ -102,7 +104,8 @@ async function publish(
     accepts: accepted && request,
   };
   const write = (): Promise<boolean> => publishStatus(dependencies, update, context);
-  const move = { from: accepted?.nodeName ?? '', to: status.target?.nodeName };
+  const { policy } = status;
+  const move = { from: accepted?.nodeName ?? '', to: status.target?.nodeName, policy };
   const isChanged = await (accepted ? dependencies.moves.accept(request, move, write) : write());
   if (!isChanged) return;
   recordRecovery(dependencies, request, status);

@@ -3,6 +3,7 @@
 import type {
   CheckpointRequest,
   MigrationConditionType,
+  MigrationPolicy,
   MigrationRequest,
   MigrationRequestStatus,
   RestoreRequest,
@@ -26,6 +27,8 @@ export interface Observed extends HandoverObserved {
   readonly restore: RestoreRequest | undefined;
   /** Of the source's controller; undefined: it was not read, or its kind is not known. */
   readonly controller: ControllerState | undefined;
+  /** The policy that applies to the pod; read only before the request is accepted. */
+  readonly policy: MigrationPolicy | undefined;
   readonly nodes: readonly Node[];
   /** Other migrations: under way, and waiting before this one. */
   readonly moves: MovesSeen;
@@ -68,6 +71,7 @@ export const ownedStatus = [
   'startTime',
   'completionTime',
   'conditions',
+  'policy',
   'queue',
   'inspection',
   'source',

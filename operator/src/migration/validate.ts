@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a MigrationRequest can be accepted, and from which node to which. Pure.
 import {
+  annotations,
+  applied,
   peersOf,
   type MigrationRequestStatus,
   type Placement,
@@ -53,6 +55,13 @@ function* refusals(
 ): Generator<Refusal> {
   yield* podRefusals(sourcePod, request.spec.podName, now);
   if (!sourcePod) return;
+  const wanted = request.metadata.annotations[annotations.podUid];
+  if (wanted !== undefined && wanted !== sourcePod.metadata.uid) {
+    yield {
+      reason: 'PodNotFound',
+      message: `The pod that this request was made for is gone (UID ${wanted}); another one has its name.`,
+    };
+  }
   const more = [
     refuseCompeting(request, others),
     refusePeers(sourcePod, request.spec.timeouts),
@@ -84,12 +93,12 @@ function chooseTarget(
 }
 
 const targetQuestion = (
-  { request, nodes, load, moves }: Observed,
+  { request, nodes, load, moves, policy }: Observed,
   { spec }: Pod,
 ): NodeQuestion => ({
   ...{ nodes, from: spec.nodeName, mayStay: false, load },
   seed: request.metadata.uid,
-  isBusy: (name) => isFull(name, moves),
+  isBusy: (name) => isFull(name, moves, policy && applied(policy)),
   scheduling: spec,
 });
 
@@ -133,8 +142,10 @@ export function sourceOf({ nodes }: Pick<Observed, 'nodes'>, pod: Pod): Placemen
 
 /** A node for a request that is under way; one that takes no more pods for now is none. */
 export function chooseAnother(observed: Observed, without: ReadonlySet<string>): Node | Refusal {
-  const { sourcePod, moves } = observed;
-  const full = observed.nodes.map((one) => one.metadata.name).filter((name) => isFull(name, moves));
+  const { sourcePod, moves, request } = observed;
+  const full = observed.nodes
+    .map((one) => one.metadata.name)
+    .filter((name) => isFull(name, moves, request.status?.policy));
   if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
   return chooseTarget(observed, sourcePod, undefined, new Set([...without, ...full]));
 }

@@ -2,8 +2,9 @@
 // How many migrations may be under way at a time, and which of those that wait goes next. Pure.
 //   cluster  in the whole cluster
 //   perNode  that leave a node, and that arrive at a node
+// A policy may set lower ones for the pods that it selects: of these both count.
 // A migration is under way from its acceptance to its end.
-import type { QueueCause } from '../../../crds/src/index.ts';
+import type { MoveLimitsOfPolicy, QueueCause } from '../../../crds/src/index.ts';
 
 export interface MoveLimits {
   readonly cluster: number;
@@ -13,18 +14,32 @@ export interface MoveLimits {
 /** As KubeVirt's. */
 export const defaultLimits: MoveLimits = { cluster: 5, perNode: 2 };
 
+/** Limits that a policy sets; one that is absent is the chart's alone. */
+export interface PolicyLimits {
+  /** The policy's. */
+  readonly name: string;
+  readonly limits?: MoveLimitsOfPolicy | undefined;
+}
+
 export interface Move {
   readonly from: string;
   /** undefined: any node. */
   readonly to: string | undefined;
+  /** The policy that applies to it. */
+  readonly policy?: PolicyLimits | undefined;
 }
 
-export interface MovesUnderWay {
+export interface MoveCounts {
   readonly total: number;
   /** How many leave a node. */
   readonly out: ReadonlyMap<string, number>;
   /** How many arrive at a node. */
   readonly into: ReadonlyMap<string, number>;
+}
+
+export interface MovesUnderWay extends MoveCounts {
+  /** Those that a policy applies to, by its name. */
+  readonly policies?: ReadonlyMap<string, MoveCounts> | undefined;
 }
 
 /**
@@ -61,8 +76,17 @@ export function compareMoves(a: Order, b: Order): number {
   return a.key < b.key ? -1 : Number(a.key > b.key);
 }
 
-export const isFull = (node: string, { limits, underWay }: MovesSeen): boolean =>
-  (underWay.into.get(node) ?? 0) >= limits.perNode;
+/** Whether a node takes no more pods for now; of a policy: no more of its pods. */
+export function isFull(
+  node: string,
+  { limits, underWay }: MovesSeen,
+  policy?: PolicyLimits,
+): boolean {
+  const arriving = (counts?: MoveCounts): number => counts?.into.get(node) ?? 0;
+  const own = policy && underWay.policies?.get(policy.name);
+  const most = policy?.limits?.migrationsPerNode ?? Infinity;
+  return arriving(underWay) >= limits.perNode || arriving(own) >= most;
+}
 
 /** @returns what a move has to wait for; undefined: it may start now */
 export function queueCause(move: Move, seen: MovesSeen): QueueCause | undefined {
@@ -85,13 +109,61 @@ export function nextMoves(
 }
 
 function limitReached(
+  move: Move,
+  underWay: MovesUnderWay,
+  limits: MoveLimits,
+): Exclude<QueueCause, 'OlderRequests'> | undefined {
+  const { policy } = move;
+  const own = policy?.limits && underWay.policies?.get(policy.name);
+  const { migrations = Infinity, migrationsPerNode = Infinity } = policy?.limits ?? {};
+  const lower = { cluster: migrations, perNode: migrationsPerNode };
+  return (
+    countsReached(move, underWay, limits) ?? (own && countsReached(move, own, lower) && 'Policy')
+  );
+}
+
+function countsReached(
   { from, to }: Move,
-  { total, out, into }: MovesUnderWay,
+  { total, out, into }: MoveCounts,
   { cluster, perNode }: MoveLimits,
-): QueueCause | undefined {
+): 'Cluster' | 'SourceNode' | 'TargetNode' | undefined {
   if (total >= cluster) return 'Cluster';
   if ((out.get(from) ?? 0) >= perNode) return 'SourceNode';
   return to !== undefined && (into.get(to) ?? 0) >= perNode ? 'TargetNode' : undefined;
+}
+
+/** Counts of moves that can be added to. */
+export class MoveTally implements MovesUnderWay {
+  total = 0;
+  readonly out = new Map<string, number>();
+  readonly into = new Map<string, number>();
+  readonly policies = new Map<string, MoveTally>();
+
+  static of(counts: MovesUnderWay): MoveTally {
+    const tally = new MoveTally();
+    tally.total = counts.total;
+    for (const [node, count] of counts.out) tally.out.set(node, count);
+    for (const [node, count] of counts.into) tally.into.set(node, count);
+    for (const [name, own] of counts.policies ?? []) tally.policies.set(name, MoveTally.of(own));
+    return tally;
+  }
+
+  add({ from, to, policy }: Move, by: 1 | -1): void {
+    this.total += by;
+    addTo(this.out, from, by);
+    if (to !== undefined) addTo(this.into, to, by);
+    if (!policy) return;
+    const own = this.policies.get(policy.name) ?? new MoveTally();
+    this.policies.set(policy.name, own);
+    own.add({ from, to }, by);
+    if (own.total === 0) this.policies.delete(policy.name);
+  }
+}
+
+function addTo(counts: Map<string, number>, node: string, by: number): void {
+  const count = (counts.get(node) ?? 0) + by;
+  if (count > 0) counts.set(node, count);
+  else counts.delete(node);
 }
 
 /**
@@ -103,25 +175,23 @@ function handOut(
   underWay: MovesUnderWay,
   limits: MoveLimits,
 ): { next: string[]; claimed: MovesUnderWay } {
-  const [out, into] = [new Map(underWay.out), new Map(underWay.into)];
-  let { total } = underWay;
+  const claimed = MoveTally.of(underWay);
   const next: string[] = [];
   for (const move of waiting) {
-    if (total >= limits.cluster || next.length >= limits.cluster) break;
-    if (limitReached(move, { total, out, into }, limits)) continue;
+    if (claimed.total >= limits.cluster || next.length >= limits.cluster) break;
+    if (limitReached(move, claimed, limits)) continue;
     next.push(move.key);
-    if (move.to === undefined && move.waitsFor === 'TargetNode') continue;
-    total++;
-    out.set(move.from, (out.get(move.from) ?? 0) + 1);
-    if (move.to !== undefined) into.set(move.to, (into.get(move.to) ?? 0) + 1);
+    const mayHaveNoTarget = move.waitsFor === 'TargetNode' || move.waitsFor === 'Policy';
+    if (move.to === undefined && mayHaveNoTarget) continue;
+    claimed.add(move, 1);
   }
-  return { next, claimed: { total, out, into } };
+  return { next, claimed };
 }
 
 /** For users: why a request waits, and what ends that. */
 export function queueMessage(
   cause: QueueCause,
-  { from, to }: Move,
+  { from, to, policy }: Move,
   { limits, underWay, position }: MovesSeen,
 ): string {
   const start = `The request waits at position ${position} of the queue`;
@@ -137,6 +207,14 @@ export function queueMessage(
       return to === undefined
         ? `${start}: every node that the pod could move to has ${limits.perNode} migrations under way, which is the limit. ${end}`
         : busy(underWay.into.get(to) ?? 0, limits.perNode, `to node ${to}`);
+    case 'Policy': {
+      const { migrations, migrationsPerNode } = policy?.limits ?? {};
+      const most = [
+        ...(migrations === undefined ? [] : [`${migrations} in the cluster`]),
+        ...(migrationsPerNode === undefined ? [] : [`${migrationsPerNode} from or to a node`]),
+      ];
+      return `${start}: MigrationPolicy ${policy?.name ?? ''} allows ${most.join(' and ')} at a time. ${end}`;
+    }
     case 'OlderRequests':
       return `${start}: older requests come first. ${end}`;
   }

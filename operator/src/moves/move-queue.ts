@@ -7,12 +7,12 @@ import {
   compareMoves,
   defaultLimits,
   lookAhead,
+  MoveTally,
   nextMoves,
   queueCause,
   type Move,
   type MoveLimits,
   type MovesSeen,
-  type MovesUnderWay,
   type WaitingMove,
 } from './limits.ts';
 
@@ -27,8 +27,7 @@ interface Running extends Move {
 export class MoveQueue {
   readonly limits: MoveLimits;
   readonly #running = new Map<string, Running>();
-  readonly #out = new Map<string, number>();
-  readonly #into = new Map<string, number>();
+  readonly #counts = new MoveTally();
   /** In the queue's order. */
   readonly #waiting: WaitingMove[] = [];
   readonly #waitingOf = new Map<string, WaitingMove>();
@@ -60,7 +59,8 @@ export class MoveQueue {
     if (isFinished(after)) return this.#forget(metadata.uid);
     if (status?.source) {
       const to = status.target?.nodeName;
-      this.#run(metadata.uid, { from: status.source.nodeName, to, isAssumed: false });
+      const { policy } = status;
+      this.#run(metadata.uid, { from: status.source.nodeName, to, policy, isAssumed: false });
       return;
     }
     // An older version than the one that was written here.
@@ -74,6 +74,7 @@ export class MoveQueue {
       creationTimestamp: metadata.creationTimestamp,
       from: wait?.sourceNodeName ?? '',
       to: after.spec.targetNodeName,
+      policy: status?.policy,
       waitsFor: wait?.waitsFor,
     });
   }
@@ -83,12 +84,12 @@ export class MoveQueue {
     const { creationTimestamp } = request.metadata;
     const end = this.#placeOf({ creationTimestamp, key: keyOf(request) });
     const older = this.#first(end);
-    return { limits: this.limits, underWay: this.#underWay(), position: end + 1, older };
+    return { limits: this.limits, underWay: this.#counts, position: end + 1, older };
   }
 
   /** How many migrations arrive at a node. */
   get arriving(): ReadonlyMap<string, number> {
-    return this.#into;
+    return this.#counts.into;
   }
 
   /** The first of the queue. A new request that the operator could not look at in time delays no other. */
@@ -97,10 +98,6 @@ export class MoveQueue {
     if (this.#newSince.size === 0) return first;
     const since = this.#clock.now() - newMs;
     return first.filter(({ uid }) => (this.#newSince.get(uid) ?? Infinity) > since);
-  }
-
-  #underWay(): MovesUnderWay {
-    return { total: this.#running.size, out: this.#out, into: this.#into };
   }
 
   /**
@@ -134,9 +131,9 @@ export class MoveQueue {
   #run(uid: string, move: Running): void {
     this.#stopWaiting(uid);
     const before = this.#running.get(uid);
-    if (before) this.#count(before, -1);
+    if (before) this.#counts.add(before, -1);
     this.#running.set(uid, move);
-    this.#count(move, 1);
+    this.#counts.add(move, 1);
   }
 
   #wait(move: WaitingMove): void {
@@ -161,21 +158,16 @@ export class MoveQueue {
     const running = this.#running.get(uid);
     if (!running) return;
     this.#running.delete(uid);
-    this.#count(running, -1);
+    this.#counts.add(running, -1);
     this.#wakeNext();
   }
 
   /** @param moved the first place whose request has come nearer to the head */
   #wakeNext(moved = Infinity): void {
     if (!this.#wake || this.#waiting.length === 0) return;
-    const next = nextMoves(this.#first(Infinity), this.#underWay(), this.limits);
+    const next = nextMoves(this.#first(Infinity), this.#counts, this.limits);
     const nearer = this.#waiting.slice(moved, this.limits.cluster).map(({ key }) => key);
     for (const key of new Set([...next, ...nearer])) this.#wake(key);
-  }
-
-  #count({ from, to }: Move, by: 1 | -1): void {
-    add(this.#out, from, by);
-    if (to !== undefined) add(this.#into, to, by);
   }
 
   /** How many wait before it. */
@@ -189,10 +181,4 @@ export class MoveQueue {
     }
     return low;
   }
-}
-
-function add(counts: Map<string, number>, node: string, by: number): void {
-  const count = (counts.get(node) ?? 0) + by;
-  if (count > 0) counts.set(node, count);
-  else counts.delete(node);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why an undecided handover has to be aborted: the causes that both kinds have. Pure.
+import { timeoutsOf } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import { targetProblem, waitOf } from '../target-pod/health.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
@@ -80,7 +81,7 @@ export function deadlineCause(
   now: number,
 ): AbortCause | undefined {
   const { deadlines, target } = request.status ?? {};
-  const { prepareSeconds, blackoutSeconds } = request.spec.timeouts;
+  const { prepareSeconds, blackoutSeconds } = timeoutsOf(request);
   const name = target?.podName ?? '';
   if (deadlines?.blackout !== undefined) {
     if (now <= Date.parse(deadlines.blackout)) return undefined;

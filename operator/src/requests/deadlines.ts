@@ -4,7 +4,7 @@
 //   blackout      from then until the decision
 //   confirmation  from the decision until the nodes have confirmed it
 //   lastLook      from the target's resume until the operator says that it runs
-import type { Deadlines } from '../../../crds/src/index.ts';
+import { timeoutsOf, type Deadlines } from '../../../crds/src/index.ts';
 import { timestamp } from '../../../kube/src/index.ts';
 import { targetProblem } from '../target-pod/health.ts';
 import type { HandoverObserved, HandoverRequest } from './handover-types.ts';
@@ -27,8 +27,8 @@ export function isPrepared({ status }: HandoverRequest): boolean {
   return status?.targetAgent !== undefined && status.targetAgent.state !== 'Preparing';
 }
 
-export function prepareDeadline({ spec }: HandoverRequest, now: number): string {
-  return timestamp(now + spec.timeouts.prepareSeconds * 1000);
+export function prepareDeadline(request: HandoverRequest, now: number): string {
+  return timestamp(now + timeoutsOf(request).prepareSeconds * 1000);
 }
 
 /**
@@ -37,7 +37,7 @@ export function prepareDeadline({ spec }: HandoverRequest, now: number): string 
  */
 export function startBlackout(status: WithDeadlines, request: HandoverRequest, now: number): void {
   if (!isPrepared(request) || status.deadlines?.blackout !== undefined) return;
-  const blackout = timestamp(now + request.spec.timeouts.blackoutSeconds * 1000);
+  const blackout = timestamp(now + timeoutsOf(request).blackoutSeconds * 1000);
   status.deadlines = { ...status.deadlines, blackout };
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is injected into every controller of the operator.
+import { policyFor, type MigrationPolicy } from '../../../crds/src/index.ts';
 import {
   isNotFound,
   KeyedMutex,
@@ -32,6 +33,7 @@ export class Dependencies {
   readonly nodes: Informer<Node>;
   readonly agents: AgentLeases | undefined;
   readonly moves: MoveQueue;
+  readonly policies: Pick<Informer<MigrationPolicy>, 'list'>;
   readonly clock: Clock;
   /** By the pod's namespace and name: the operator accepts one request at a time for a pod. */
   readonly acceptingPod = new KeyedMutex();
@@ -43,6 +45,8 @@ export class Dependencies {
     /** Absent: every agent that has labelled its node is taken for alive. */
     agents?: AgentLeases | undefined;
     moves?: MoveQueue;
+    /** Absent: there is none. */
+    policies?: Pick<Informer<MigrationPolicy>, 'list'>;
     clock?: Clock;
   }) {
     this.api = parts.api;
@@ -50,6 +54,7 @@ export class Dependencies {
     this.nodes = parts.nodes;
     this.agents = parts.agents;
     this.moves = parts.moves ?? new MoveQueue();
+    this.policies = parts.policies ?? { list: () => [] };
     this.clock = parts.clock ?? realClock;
   }
 
@@ -79,6 +84,15 @@ export class Dependencies {
   /** A pod with all its fields, also those that the operator does not know. */
   async rawPod(namespace: string, name: string, signal: AbortSignal): Promise<RawPod> {
     return (await this.api.getRaw(pods, namespace, name, { signal })) as RawPod;
+  }
+
+  /** The policy that applies to a pod. */
+  async policyFor(pod: Pod, signal: AbortSignal): Promise<MigrationPolicy | undefined> {
+    const policies = this.policies.list();
+    if (policies.length === 0) return undefined;
+    const { namespace } = pod.metadata;
+    const { metadata } = await this.api.get(namespaces, '', namespace, { signal });
+    return policyFor(policies, pod, metadata);
   }
 
   /** @throws ApiError `NotFound` */

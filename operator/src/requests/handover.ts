@@ -255,14 +255,15 @@ export function planTargetDeletion<S extends HandoverStatus, E extends Own>(
   return draft.plan(phase, [effect], isOverdue ? 1000 : pollMs);
 }
 
-/** A finished request: the operator leaves nothing behind, and deletes it when spec.ttlSecondsAfterFinished is over. */
+/** A finished request: the operator leaves nothing behind, and deletes it when its time is over, as the request or its policy says. */
 export function planRemaining(
   observed: HandoverObserved,
   now: number,
 ): Pick<Plan<HandoverEffect, never>, 'effects' | 'requeueAfterMs'> {
   const effects = remainingEffects(observed);
   const { metadata, spec, status } = observed.request;
-  const { ttlSecondsAfterFinished: ttl } = spec;
+  const policy = status && 'policy' in status ? status.policy : undefined;
+  const ttl = spec.ttlSecondsAfterFinished ?? policy?.ttlSecondsAfterFinished;
   if (effects.length > 0 || metadata.deletionTimestamp !== undefined) return { effects };
   if (ttl === undefined || status?.completionTime === undefined) return { effects };
   const remainingMs = Date.parse(status.completionTime) + ttl * 1000 - now;

@@ -2,6 +2,7 @@
 // RestoreRequests whose images this node stores: sends them to the node of the new pod.
 import {
   secondsOfStep,
+  timeoutsOf,
   type RestoreRequest,
   type SourceAgent,
   type SourceState,
@@ -138,7 +139,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
     const transfer = this.#transferOf(request);
     // The step begins once. A write with every attempt would enqueue this key at once, without the backoff.
     const isBegun = transfer.steps?.some((step) => step.name === 'transfer') === true;
-    const seconds = secondsOfStep(request.spec.timeouts, 'transfer');
+    const seconds = secondsOfStep(timeoutsOf(request), 'transfer');
     const deadline = timestamp(this.#clock.now() + seconds * 1000);
     const steps = isBegun ? (transfer.steps ?? []) : beginStep([], 'transfer', undefined, deadline);
     this.#transfers.set(uid, { ...transfer, steps });
@@ -198,7 +199,7 @@ export class ImageSenderReconciler implements HandoverReconciler<
 
   /** The transfer's limit. The status has it, so a restarted agent finds it. */
   #limitOf(request: RestoreRequest): Limit | undefined {
-    const seconds = secondsOfStep(request.spec.timeouts, 'transfer');
+    const seconds = secondsOfStep(timeoutsOf(request), 'transfer');
     return stepLimit(this.#transferOf(request).steps, 'transfer', seconds);
   }
 

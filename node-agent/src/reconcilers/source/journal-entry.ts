@@ -4,6 +4,7 @@ import {
   isFinished,
   peerBudgetMs,
   secondsOfStep,
+  timeoutsOf,
   type LimitedStep,
   type MigrationRequest,
   type Peers,
@@ -95,7 +96,7 @@ const stepOf: Partial<Record<Stage, LimitedStep>> = {
 export function limitOf(request: MigrationRequest, entry: Entry | undefined): Limit | undefined {
   const step = entry && stepOf[entry.stage];
   return earliest(
-    step && stepLimit(entry.steps, step, secondsOfStep(request.spec.timeouts, step)),
+    step && stepLimit(entry.steps, step, secondsOfStep(timeoutsOf(request), step)),
     retryBudgetLimit(request, entry),
   );
 }

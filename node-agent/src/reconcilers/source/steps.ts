@@ -3,6 +3,7 @@
 // Each step has a limit, is in the journal before its effect, and can be repeated.
 import {
   secondsOfStep,
+  timeoutsOf,
   type LimitedStep,
   type MigrationRequest,
   type SourceState,
@@ -233,8 +234,8 @@ export class SourceSteps {
   }
 
   /** When a step that begins now must end. */
-  #stepDeadline({ spec }: MigrationRequest, step: LimitedStep): string {
-    return timestamp(this.#clock.now() + secondsOfStep(spec.timeouts, step) * 1000);
+  #stepDeadline(request: MigrationRequest, step: LimitedStep): string {
+    return timestamp(this.#clock.now() + secondsOfStep(timeoutsOf(request), step) * 1000);
   }
 
   /**

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // StartRestore: prepares each container that waits at the create gate and answers its create with `restore`. The shim
 // then runs CRIU.
-import { secondsOfStep } from '../../../../crds/src/index.ts';
+import { secondsOfStep, timeoutsOf } from '../../../../crds/src/index.ts';
 import {
   keyOf,
   realClock,
@@ -74,7 +74,7 @@ export class ContainerRestore<T extends Handover> {
 
   /** A create that asks again continues the step; a container that is made again begins it anew. */
   #beginRestore(before: Entry, create: CreateAtGate, request: T): Entry['steps'] {
-    const seconds = secondsOfStep(request.spec.timeouts, 'restore');
+    const seconds = secondsOfStep(timeoutsOf(request), 'restore');
     const deadline = timestamp(this.#clock.now() + seconds * 1000);
     const isSameContainer = before.stage === 'Restoring' && !isRecreated(before, create);
     return isSameContainer

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a target's agent observes: the request, its journal entry, its gates and its images. Only reads.
-import { isFinished, secondsOfStep } from '../../../../crds/src/index.ts';
+import { isFinished, secondsOfStep, timeoutsOf } from '../../../../crds/src/index.ts';
 import {
   ConnectionError,
   isNotFound,
@@ -159,5 +159,5 @@ export class TargetObserver<T extends Handover> {
 
 /** The limit of the step `restore`, once it has begun. */
 export function restoreLimitOf(request: Handover, entry: Entry | undefined): Limit | undefined {
-  return stepLimit(entry?.steps, 'restore', secondsOfStep(request.spec.timeouts, 'restore'));
+  return stepLimit(entry?.steps, 'restore', secondsOfStep(timeoutsOf(request), 'restore'));
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// PodDisruptionBudgets. A move is a disruption of one pod for as long as it is under way: docs/adr/0022. Pure.
+import { isFinished, selects, type MigrationRequest } from '../../../crds/src/index.ts';
+import type { Pod, PodDisruptionBudget } from '../../../kube/src/index.ts';
+
+interface Named {
+  readonly metadata: {
+    readonly name: string;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+}
+
+/** A budget that a pod is bound by, and the moves that take from it. */
+export interface BudgetSeen {
+  readonly name: string;
+  /** As its status says; 0 while the disruption controller has not looked at its newest spec. */
+  readonly allowed: number;
+  /** Moves under way, or waiting, of other pods that it is for. */
+  readonly moves: number;
+}
+
+/** Budgets of a namespace that are for a pod. One without a selector is for none, one with an empty selector for all. */
+export const budgetsOf = (
+  pod: { readonly metadata: { readonly labels: Readonly<Record<string, string>> } },
+  budgets: readonly PodDisruptionBudget[],
+): PodDisruptionBudget[] =>
+  budgets.filter(({ spec }) => spec.selector && selects(spec.selector, pod.metadata.labels));
+
+/**
+ * @param pods of the budget's namespace
+ * @param requests of that namespace
+ * @param except UID of the pod that is to be moved
+ */
+export function see(
+  budget: PodDisruptionBudget,
+  pods: readonly Named[],
+  requests: readonly MigrationRequest[],
+  except: Pod,
+): BudgetSeen {
+  const { metadata, spec, status } = budget;
+  const names = new Set(
+    pods
+      .filter(({ metadata: { labels } }) => spec.selector && selects(spec.selector, labels))
+      .map((one) => one.metadata.name),
+  );
+  const others = requests
+    .filter((one) => !one.spec.dryRun && !isFinished(one))
+    .filter((one) => one.spec.podName !== except.metadata.name)
+    .filter((one) => names.has(one.spec.podName) || names.has(one.status?.target?.podName ?? ''));
+  const isCurrent = status.observedGeneration >= metadata.generation;
+  return {
+    name: metadata.name,
+    allowed: isCurrent ? status.disruptionsAllowed : 0,
+    moves: others.length,
+  };
+}
+
+/** The budget that forbids another move. */
+export const forbids = (budgets: readonly BudgetSeen[]): BudgetSeen | undefined =>
+  budgets.find(({ allowed, moves }) => allowed - moves < 1);
+
+/** For users, as an end of a sentence that begins with the pod. */
+export function budgetMessage({ name, allowed, moves }: BudgetSeen): string {
+  const taken = moves === 0 ? '' : `, and ${moves} of its pods are being moved or wait for it`;
+  return `PodDisruptionBudget ${name} allows ${allowed} disruptions now${taken}`;
+}

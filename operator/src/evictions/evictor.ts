@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads what an answer to an eviction depends on, and creates the MigrationRequest that moves the pod.
+import { evacuationRequest, isFinished, type Trigger } from '../../../crds/src/index.ts';
+import {
+  checkpointRequests,
+  isAlreadyExists,
+  isNotFound,
+  KeyedMutex,
+  messageOf,
+  migrationPolicies,
+  migrationRequests,
+  namespaces,
+  podDisruptionBudgets,
+  pods,
+  withFaults,
+  type Api,
+  type EventRecorder,
+  type Logger,
+  type Pod,
+  type Resource,
+} from '../../../kube/src/index.ts';
+import { budgetMessage, budgetsOf, forbids, see, type BudgetSeen } from './budgets.ts';
+import {
+  decideAtOnce,
+  decideEviction,
+  type Candidate,
+  type Eviction,
+  type EvictionAnswer,
+} from './decide.ts';
+import { wishFor } from './wish.ts';
+
+export interface EvictorParts {
+  readonly api: Api;
+  readonly events: EventRecorder;
+  readonly log: Logger;
+}
+
+export class Evictor {
+  readonly #parts: EvictorParts;
+  /** By namespace: of evictions at the same time each sees the requests of those before it. */
+  readonly #turns = new KeyedMutex();
+
+  constructor(parts: EvictorParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Answers an eviction. What fails once it is known that the pod is Sealift's refuses the eviction: the client asks again.
+   * @throws Error while that is not known: the webhook's failurePolicy decides then
+   */
+  async answer(eviction: Eviction, signal: AbortSignal): Promise<EvictionAnswer> {
+    const { namespace, podName } = eviction;
+    const pod = await this.#find(pods, namespace, podName, signal);
+    const atOnce = decideAtOnce(eviction, pod);
+    if (atOnce) return atOnce;
+    if (!pod) throw new Error('a pod that is not there was not answered at once');
+    try {
+      const answer = decideEviction(eviction, await this.#observe(pod, signal));
+      if (answer.verdict !== 'Move') return answer;
+      return await this.#turns.run(namespace, () => this.#decide(eviction, pod, signal));
+    } catch (error) {
+      const detail = messageOf(error);
+      this.#parts.log.warn({ pod: `${namespace}/${podName}`, detail }, 'eviction refused');
+      const message = `Sealift could not find out what to do with pod ${podName} (${detail}). Evict it again.`;
+      return { verdict: 'Refuse', message };
+    }
+  }
+
+  async #decide(eviction: Eviction, pod: Pod, signal: AbortSignal): Promise<EvictionAnswer> {
+    const candidate = await this.#observeWhole(pod, signal);
+    const answer = decideEviction(eviction, candidate);
+    if (answer.verdict !== 'Move') return answer;
+    const problem = await this.#move(candidate, 'Eviction', signal);
+    return problem === undefined ? answer : { verdict: 'Refuse', message: problem };
+  }
+
+  /** Moves a pod away from its node, as its eviction would. It never evicts. */
+  async evacuate(pod: Pod, trigger: Trigger, signal: AbortSignal): Promise<void> {
+    const { namespace, name: podName, uid: podUid } = pod.metadata;
+    await this.#turns.run(namespace, async () => {
+      const candidate = await this.#observeWhole(pod, signal);
+      const wish = { ...candidate.wish, moves: true };
+      const eviction = { namespace, podName, podUid, isDryRun: false };
+      const { verdict } = decideEviction(eviction, { ...candidate, wish });
+      if (verdict === 'Move') await this.#move(candidate, trigger, signal);
+    });
+  }
+
+  /** With the budgets, which cost more and matter only for a pod that is to be moved. */
+  async #observeWhole(pod: Pod, signal: AbortSignal): Promise<Candidate> {
+    const [candidate, budgets] = await Promise.all([
+      this.#observe(pod, signal),
+      this.#budgets(pod, signal),
+    ]);
+    return { ...candidate, budgets };
+  }
+
+  async #observe(pod: Pod, signal: AbortSignal): Promise<Candidate> {
+    const { namespace, name, uid } = pod.metadata;
+    const owner = await this.#parts.api.get(namespaces, '', namespace, { signal });
+    const policies = await this.#list(migrationPolicies, {}, signal);
+    const wish = wishFor(pod, owner.metadata, policies);
+    const [all, checkpoints] = await Promise.all([
+      this.#list(migrationRequests, { namespace }, signal),
+      this.#list(checkpointRequests, { namespace, fieldSelector: `spec.podName=${name}` }, signal),
+    ]);
+    const requests = all
+      .filter((one) => one.spec.podName === name)
+      // One for an earlier pod of the same name says nothing about this one.
+      .filter((one) => (one.status?.source?.podUID ?? uid) === uid);
+    return {
+      pod,
+      wish,
+      requests,
+      checkpoints: checkpoints.filter((one) => !isFinished(one)),
+      budgets: [],
+    };
+  }
+
+  /**
+   * Creates the request that moves the pod, if there is none. Another replica may have created one for another pod at the
+   * same time: if both are more than a budget allows, this one gives way.
+   * @returns why it has not, as a sentence
+   */
+  async #move(
+    { pod, wish, budgets }: Candidate,
+    trigger: Trigger,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const { api, events, log } = this.#parts;
+    const { namespace, name } = pod.metadata;
+    const body = evacuationRequest(pod, trigger, wish.ttlSeconds);
+    try {
+      const made = await withFaults('operator.create-evacuation', async () =>
+        migrationRequests.parse(await api.create(migrationRequests, namespace, body, { signal })),
+      );
+      const budget = budgets.length > 0 && forbids(await this.#budgets(pod, signal));
+      if (budget) {
+        const { uid } = made.metadata;
+        await api.delete(migrationRequests, namespace, made.metadata.name, { uid, signal });
+        return `Pod ${name} is not moved yet: ${budgetMessage(budget)}.`;
+      }
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+      return undefined;
+    }
+    const why = {
+      Eviction: 'It was evicted',
+      Cordon: 'Its node is cordoned',
+      Taint: 'Its node is tainted',
+    }[trigger];
+    const message = `${why}: MigrationRequest ${body.metadata.name} moves it to another node.`;
+    events.record({ resource: pods, object: pod, type: 'Normal', reason: 'Evacuating', message });
+    log.info(
+      { pod: `${namespace}/${name}`, trigger, request: body.metadata.name },
+      'a pod is moved away',
+    );
+    return undefined;
+  }
+
+  async #budgets(pod: Pod, signal: AbortSignal): Promise<BudgetSeen[]> {
+    const { namespace } = pod.metadata;
+    const own = budgetsOf(pod, await this.#list(podDisruptionBudgets, { namespace }, signal));
+    if (own.length === 0) return [];
+    const [all, requests] = await Promise.all([
+      this.#list(pods, { namespace }, signal),
+      this.#list(migrationRequests, { namespace }, signal),
+    ]);
+    return own.map((budget) => see(budget, all, requests, pod));
+  }
+
+  async #find<T>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<T | undefined> {
+    try {
+      return await this.#parts.api.get(resource, namespace, name, { signal });
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #list<T>(
+    resource: Resource<T>,
+    selection: { namespace?: string; fieldSelector?: string },
+    signal: AbortSignal,
+  ): Promise<T[]> {
+    const { items } = await this.#parts.api.list(resource, { ...selection, signal });
+    return items.map((item) => resource.parse(item));
+  }
+}

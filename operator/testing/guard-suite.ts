@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// Evictions while no operator answers, and nodes that are emptied without evictions, with a real API server.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { annotations, evacuationName, labels } from '../../crds/src/index.ts';
+import {
+  migrationPolicies,
+  migrationRequests,
+  nodes,
+  pods,
+  validatingWebhookConfigurations,
+} from '../../kube/src/index.ts';
+import { webhookNames } from '../src/evictions/registration.ts';
+import { ended, eventually, type Cluster } from './cluster.ts';
+import { evict, MIGRATE, startWebhook, WEBHOOK_CONFIGURATION } from './eviction-suite.ts';
+
+const moves = migrationRequests;
+
+export function guardSuite(cluster: () => Cluster): void {
+  describe('while no operator answers', { timeout: 60_000 }, () => {
+    let hook: Awaited<ReturnType<typeof startWebhook>>;
+    beforeAll(async () => {
+      hook = await startWebhook(cluster());
+    });
+    afterAll(async () => {
+      await hook?.stop();
+      const c = cluster();
+      await c.client.delete(validatingWebhookConfigurations, '', WEBHOOK_CONFIGURATION);
+    });
+
+    const guardOf = async (): Promise<string> => {
+      const found = await cluster().client.get(
+        validatingWebhookConfigurations,
+        '',
+        WEBHOOK_CONFIGURATION,
+      );
+      const guard = found.webhooks.find(({ name }) => name === webhookNames.guard);
+      return `${guard?.failurePolicy ?? ''} ${guard?.matchConditions?.[0]?.expression ?? ''}`;
+    };
+    const remove = (name: string): Promise<void> =>
+      cluster().client.delete(pods, 'default', name, { gracePeriodSeconds: 0 });
+
+    it('an eviction fails of a pod that is to be moved, and of no other', async ({ skip }) => {
+      if (!hook) return skip('no helm beside the API server');
+      const c = cluster();
+      await eventually(() => hook?.webhook.problem()).toBeUndefined();
+      await c.run('safe', { podAnnotations: MIGRATE });
+      await c.run('unsafe');
+      await c.run('foreign', { spec: { runtimeClassName: null }, podAnnotations: MIGRATE });
+      await c.stopOperator();
+      c.startOperator({ webhookConfiguration: WEBHOOK_CONFIGURATION });
+      await eventually(guardOf).toBe(
+        "Fail (request.namespace + '/' + request.name) in ['default/safe']",
+      );
+      // As long as it answers, the guarded pod is moved.
+      await eventually(() => evict(c, 'safe', { deleteOptions: { dryRun: ['All'] } })).toBe(
+        'evicted',
+      );
+      await hook.stop();
+      await eventually(() => evict(c, 'safe', { deleteOptions: { dryRun: ['All'] } })).toMatch(
+        /^500 InternalError: .*failed calling webhook "guard\.evictions\.sealift\.dev"/,
+      );
+      expect((await c.pod('safe'))?.metadata.deletionTimestamp).toBeUndefined();
+      for (const name of ['unsafe', 'foreign']) {
+        expect(await evict(c, name)).toBe('evicted');
+        await remove(name);
+      }
+      // A pod that is gone needs no guard.
+      await remove('safe');
+      await eventually(guardOf).toBe(' ');
+      await c.stopOperator();
+      c.startOperator();
+    });
+
+    it('the API server takes a guard of many pods', async ({ skip }) => {
+      if (!hook) return skip('no helm beside the API server');
+      const c = cluster();
+      const names = Array.from(
+        { length: 1_800 },
+        (_, i) => `'default/pod-with-a-long-name-${i}-x7k2p'`,
+      );
+      const expression = `(request.namespace + '/' + request.name) in [${names.join(',')}]`;
+      const { metadata, webhooks } = await c.client.get(
+        validatingWebhookConfigurations,
+        '',
+        WEBHOOK_CONFIGURATION,
+      );
+      const many = webhooks.map((one) => ({
+        ...one,
+        matchConditions: [{ name: 'pods', expression }],
+      }));
+      const patch = { metadata: { resourceVersion: metadata.resourceVersion }, webhooks: many };
+      await c.client.merge(validatingWebhookConfigurations, '', WEBHOOK_CONFIGURATION, patch);
+      await c.run('beside');
+      expect(await evict(c, 'beside')).toBe('evicted');
+      await remove('beside');
+    });
+  });
+
+  describe('a node', { timeout: 60_000 }, () => {
+    const cordon = (unschedulable: boolean): Promise<unknown> =>
+      cluster().client.merge(nodes, '', 'a', { spec: { unschedulable } });
+    const taint = (taints: object[] | null): Promise<unknown> =>
+      cluster().client.merge(nodes, '', 'a', { spec: { taints } });
+
+    it.each([
+      ['that is cordoned', 'Cordon', () => cordon(true), () => cordon(false)],
+      [
+        'that has a taint',
+        'Taint',
+        () => taint([{ key: 'example.com/reboot', effect: 'NoSchedule' }]),
+        () => taint(null),
+      ],
+    ])('%s is left by the pods of a policy', async (_what, trigger, begin, end) => {
+      const c = cluster();
+      const name = `node-${trigger.toLowerCase()}`;
+      await c.client.create(migrationPolicies, '', {
+        metadata: { name },
+        spec: {
+          podSelector: {
+            matchExpressions: [{ key: 'app', operator: 'In', values: [name, `${name}-2`] }],
+          },
+          limits: { migrations: 1 },
+          nodes: { cordoned: true, taints: [{ key: 'example.com/reboot' }] },
+        },
+      });
+      const { metadata } = await c.run(name);
+      const second = await c.run(`${name}-2`);
+      await c.run(`${name}-other`);
+      const request = evacuationName(metadata.uid);
+      expect(await c.find(moves, request)).toBeUndefined();
+      await begin();
+      try {
+        // The node that it leaves is no target, and the policy's limit keeps the second one.
+        const all = [request, evacuationName(second.metadata.uid)];
+        await eventually(async () =>
+          (await Promise.all(all.map((one) => c.find(moves, one))))
+            .map((one) => one?.status?.queue?.waitsFor ?? one?.status?.target?.nodeName ?? '')
+            .sort(),
+        ).toEqual(['Policy', 'b']);
+        const made = await c.find(moves, request);
+        expect(made?.metadata.labels).toEqual({ [labels.trigger]: trigger });
+        expect(made?.metadata.annotations[annotations.podUid]).toBe(metadata.uid);
+        expect(made?.status?.policy).toEqual({ name, generation: 1, limits: { migrations: 1 } });
+        const others = (await c.migrations()).filter((one) => one.startsWith('evict-'));
+        expect(others.sort()).toEqual([...all].sort());
+      } finally {
+        await end();
+        await c.client.delete(migrationPolicies, '', name);
+      }
+      for (const one of await c.migrations()) {
+        await c.client.merge(moves, 'default', one, { spec: { cancel: true } });
+        await c.until(moves, one, ended('Cancelled'));
+        await c.client.delete(moves, 'default', one);
+      }
+      for (const one of [name, `${name}-2`, `${name}-other`]) {
+        await c.client.delete(pods, 'default', one, { gracePeriodSeconds: 0 });
+      }
+    });
+  });
+
+  describe('a MigrationPolicy', () => {
+    const make = (spec: object) =>
+      cluster().client.create(migrationPolicies, '', { metadata: { name: 'bad' }, spec });
+    it.each<[string, object, string]>([
+      [
+        'a step longer than its blackout',
+        { timeouts: { blackoutSeconds: 5, dumpSeconds: 6 } },
+        'dumpSeconds must not exceed',
+      ],
+      ['a limit of nothing', { limits: { migrations: 0 } }, 'spec.limits.migrations'],
+      [
+        'a way out that there is not',
+        { eviction: { unmovable: 'Kill' } },
+        'spec.eviction.unmovable',
+      ],
+      [
+        'an operator without values',
+        { podSelector: { matchExpressions: [{ key: 'a', operator: 'In' }] } },
+        'In and NotIn need values',
+      ],
+    ])('is refused with %s', async (_name, spec, message) => {
+      await expect(make(spec)).rejects.toThrow(message);
+    });
+  });
+}
