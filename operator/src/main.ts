@@ -13,6 +13,7 @@ import {
 } from '../../kube/src/index.ts';
 import { limitsFrom } from './moves/limits-config.ts';
 import { Operator } from './operator.ts';
+import { sharedHostPathsFrom } from './target-pod/shared-host-paths.ts';
 
 const { values: flags } = parseArgs({ options: { kubeconfig: { type: 'string' } } });
 const log = makeLogger('sealift-operator');
@@ -27,7 +28,11 @@ try {
   const namespace = process.env['POD_NAMESPACE'] ?? namespaceOf(config);
   const agentAccount = process.env['SEALIFT_AGENT_ACCOUNT'];
   const imageKeySecret = process.env['SEALIFT_IMAGE_KEY_SECRET'];
-  const operator = new Operator({ api, log, limits, namespace, agentAccount, imageKeySecret });
+  const sharedHostPaths = sharedHostPathsFrom(process.env);
+  const operator = new Operator({
+    ...{ api, log, limits, namespace, agentAccount, imageKeySecret },
+    sharedHostPaths,
+  });
   const elector = new LeaderElector({ api, log, identity, namespace, name: 'sealift-operator' });
   let isLeading = false;
   const health = await serveHealth(Number(process.env['SEALIFT_METRICS_PORT'] ?? 7462), {

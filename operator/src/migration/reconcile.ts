@@ -19,6 +19,7 @@ import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
 import { deletePod } from '../requests/target-calls.ts';
+import { readVolumeFacts } from '../requests/volume-facts.ts';
 import { targetPod, templateOf } from '../target-pod/manifest.ts';
 import {
   attach,
@@ -72,9 +73,10 @@ async function observe(
       ? undefined
       : readController(dependencies, namespace, owner, signal),
   ]);
+  const volumes = isNew ? await readVolumeFacts(dependencies, sourcePod, signal) : undefined;
   const found = { request, sourcePod, targetPod: target, others, checkpoints, restore, controller };
   const moves = dependencies.moves.look(request);
-  return { ...found, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
+  return { ...found, volumes, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
 }
 
 /** Whether checkpoints of the pod have to be known. */

@@ -33,6 +33,8 @@ export class Dependencies {
   readonly agents: AgentLeases | undefined;
   readonly moves: MoveQueue;
   readonly clock: Clock;
+  /** Paths of nodes below which every node has the same files. */
+  readonly sharedHostPaths: readonly string[];
   /** By the pod's namespace and name: the operator accepts one request at a time for a pod. */
   readonly acceptingPod = new KeyedMutex();
 
@@ -44,6 +46,7 @@ export class Dependencies {
     agents?: AgentLeases | undefined;
     moves?: MoveQueue;
     clock?: Clock;
+    sharedHostPaths?: readonly string[] | undefined;
   }) {
     this.api = parts.api;
     this.events = parts.events;
@@ -51,6 +54,7 @@ export class Dependencies {
     this.agents = parts.agents;
     this.moves = parts.moves ?? new MoveQueue();
     this.clock = parts.clock ?? realClock;
+    this.sharedHostPaths = parts.sharedHostPaths ?? [];
   }
 
   /** An object as it is now, not as a cache has it. */

@@ -10,6 +10,7 @@ import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
+import { packApiVolumes } from '../files/api-volumes.ts';
 import { packPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import { readVerbs } from './verbs-image.ts';
@@ -24,6 +25,7 @@ import type { DeviceObjects } from './device-objects.ts';
 import type { ExecSessions } from './exec-sessions.ts';
 import type { UnmovableFiles } from './unmovable.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
+import { flushSharedMounts } from './shared-files.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
 
@@ -301,6 +303,7 @@ export class Checkpointer {
     await this.endFormerDumps(pod.containers);
     // The held device does not change any more: the target must show the same identity.
     const identity = await driver.identity(pod.netns);
+    await packApiVolumes(host, pod.podUid, store.dir(id));
     for (const container of pod.containers) {
       throwIfAborted(signal);
       const imagePath = await store.createDirectory(id, container.name);
@@ -323,6 +326,8 @@ export class Checkpointer {
       const uverbs = uverbsPath(container.spec) ?? verbs.uverbs;
       containers.push({ name: container.name, ...(uverbs === undefined ? {} : { uverbs }) });
     }
+    const pids = pod.containers.flatMap(({ pid }) => pid ?? []);
+    await flushSharedMounts(host, pids, signal);
     const files = await packPodFiles(host, {
       podUid: pod.podUid,
       containers: pod.containers,
