@@ -31,11 +31,14 @@ async function removedName(context: CaseContext): Promise<void> {
   await expectMoveFails(context, { pod: 'linked', to: nodes[1], reason: 'UnsupportedObject' });
 }
 
-/** Port 7000 of /proc/net/tcp, listening. */
-const LISTENING = `grep -c ":1B58 .* 0A " /proc/net/tcp || true`;
+/** nc may listen on an IPv6 socket that takes IPv4 too: both tables are read. */
+const SOCKETS = 'cat /proc/net/tcp /proc/net/tcp6';
 
-/** Port 7000 of /proc/net/tcp, established. */
-const CONNECTED = `grep -c ":1B58 .* 01 " /proc/net/tcp || true`;
+/** How many sockets listen on port 7000. */
+const LISTENING = `${SOCKETS} | grep -c ":1B58 .* 0A " || true`;
+
+/** How many sockets are connected to port 7000 or from it. */
+const CONNECTED = `${SOCKETS} | grep -c ":1B58 .* 01 " || true`;
 
 async function unaccepted(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;

@@ -63,7 +63,13 @@ function orphansOn({ store }: Simulation, machine: Machine): string[] {
   for (const uid of machine.sandboxes.keys()) {
     if (!podUids.has(uid)) out.push(`node ${machine.name} keeps a sandbox of ${uid}`);
   }
-  const kept = new Set(store.all('CheckpointRequest').map(({ metadata }) => metadata.uid));
+  // Of a pod that was committed and lost before it ran, the images are the only copy: they stay as long as the request.
+  const kept = new Set(
+    [
+      ...store.all('CheckpointRequest'),
+      ...[...store.all('MigrationRequest'), ...store.all('RestoreRequest')].filter(isTargetLost),
+    ].map(({ metadata }) => metadata.uid),
+  );
   for (const id of machine.images.keys()) {
     if (!kept.has(id)) out.push(`node ${machine.name} keeps images of ${id}`);
   }

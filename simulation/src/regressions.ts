@@ -159,4 +159,21 @@ export const regressions: readonly Regression[] = [
       ],
     },
   },
+  {
+    found:
+      'images of a committed target that was deleted before it ran stayed, because its namespace was gone',
+    schedule: {
+      seed: 0,
+      scenario: 'return',
+      containers: 2,
+      faults: [
+        {
+          when: { point: 'source.clean.before', nth: 1 },
+          what: { do: 'deleteTarget' },
+          forMs: 3000,
+        },
+        { when: { step: 0 }, what: { do: 'crash', who: 'operator' }, forMs: 40_000 },
+      ],
+    },
+  },
 ];

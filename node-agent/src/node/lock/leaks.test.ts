@@ -126,11 +126,13 @@ describe.runIf(able && works('command -v python3'))('the network lock', () => {
     const gone = netnsPath('slt-gone');
     await checkpointer.resumePod({ podUid: 'none', netns: gone });
     await checkpointer.stopPod({ podUid: 'none', netns: gone });
+    await restorer.resumePod(gone);
     await lock.unlock(gone);
     // A file on which nothing is mounted any more.
     sh(`touch ${gone}`);
     await checkpointer.resumePod({ podUid: 'none', netns: gone });
     await checkpointer.stopPod({ podUid: 'none', netns: gone });
+    await restorer.resumePod(gone);
     sh(`rm ${gone}`);
     // Another task's namespace by now, perhaps.
     await checkpointer.resumePod({ podUid: 'none', netns: '/proc/1/ns/net' });

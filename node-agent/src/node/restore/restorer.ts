@@ -8,7 +8,7 @@ import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, isErrno, type Failure } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
-import type { NetworkLock } from '../lock/network-lock.ts';
+import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import { unpackApiVolumes } from '../files/api-volumes.ts';
 import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
@@ -178,10 +178,19 @@ export class Restorer {
 
   /**
    * After Committed, before the tasks are thawed: unlocks the network and resumes the device. The addresses come before
-   * the queue pairs. They are announced again, because the source may have sent ARP in between.
+   * the queue pairs. They are announced again, because the source may have sent ARP in between. A namespace that is gone,
+   * with its pod or its node, needs nothing.
    * @throws AgentError LockFailed
    */
   async resumePod(netns: string): Promise<void> {
+    try {
+      await this.#resumeNetwork(netns);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  }
+
+  async #resumeNetwork(netns: string): Promise<void> {
     const { lock, driver } = this.#parts;
     const interfaces = await driver.interfaces(netns);
     await withFaults('target.unlock', () => lock.unlock(netns));

@@ -2,7 +2,6 @@
 // The effects after Committed: AnswerPeers, ResumeTarget and ResumeRemaining.
 import { keyOf, realClock, type Clock, type Context } from '../../../../kube/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
-import { isGone } from '../../node/lock/network-lock.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
@@ -69,7 +68,7 @@ export class TargetResume<T extends Handover> {
       steps: beginOnce(entry.steps, 'resume'),
     };
     await journal.put(resuming);
-    await this.#resumePod(resuming);
+    if (resuming.netns !== undefined) await restorer.resumePod(resuming.netns);
     await restorer.thawRestored(entry.containers.filter(isMade));
     const steps = endStep(resuming.steps, 'resume');
     for (const step of steps) {
@@ -77,15 +76,6 @@ export class TargetResume<T extends Handover> {
       if (seconds !== undefined) stepSeconds.observe({ role: 'target', step: step.name }, seconds);
     }
     await journal.put({ ...resuming, stage: 'Running', steps });
-  }
-
-  /** A pod that is gone, with its namespace or its node, needs no resume. */
-  async #resumePod({ netns }: Entry): Promise<void> {
-    try {
-      if (netns !== undefined) await this.#deps.restorer.resumePod(netns);
-    } catch (error) {
-      if (!isGone(error)) throw error;
-    }
   }
 
   #entry(request: T): Entry {
