@@ -18,8 +18,8 @@ export interface LedgerOptions {
   readonly controlOnPodIp?: boolean;
   /** Start the client on the server's node. */
   readonly clientOnServerNode?: boolean;
-  /** The server opens the key `open` of this ConfigMap and keeps it open. */
-  readonly serverConfigMap?: string;
+  /** Shell commands before the server, in the shell that it replaces: files that it is to have open. */
+  readonly serverPrelude?: string;
   /** Of the server's pod. */
   readonly serverAnnotations?: Record<string, string>;
   /** What else the server's pod contains. */
@@ -51,14 +51,17 @@ export class LedgerPair extends Pair {
   }
 
   async start(): Promise<void> {
-    const { serverConfigMap: configMap, serverExtras } = this.#options;
+    const { serverPrelude, serverExtras } = this.#options;
     const { serverAnnotations: annotations = {}, serverRestart: restartPolicy } = this.#options;
     const options = {
       ...(serverExtras && { extras: serverExtras }),
       ...(restartPolicy && { restartPolicy }),
     };
-    const command = this.#command('server');
-    const commandWithOpenFile = ['/bin/sh', '-c', `exec 3</config/open; exec ${command.join(' ')}`];
+    const plain = this.#command('server');
+    const command =
+      serverPrelude === undefined
+        ? plain
+        : ['/bin/sh', '-c', `${serverPrelude}; exec ${plain.join(' ')}`];
     if (this.#options.controlOnPodIp) {
       await this.startPod('server', { command, annotations, ...options });
       const peer = await podIp(this.context.namespace, this.pods.server);
@@ -67,12 +70,7 @@ export class LedgerPair extends Pair {
     }
     // Both at once: the client tries to connect until the server answers.
     await Promise.all([
-      this.startPod(
-        'server',
-        configMap
-          ? { command: commandWithOpenFile, configMap }
-          : { command, annotations, ...options },
-      ),
+      this.startPod('server', { command, annotations, ...options }),
       this.startPod('client', { command: this.#command('client') }),
     ]);
   }

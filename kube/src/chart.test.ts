@@ -74,6 +74,17 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
     );
   });
 
+  it('tells the operator which paths the nodes share, one a line', () => {
+    const names = (...values: string[]) =>
+      workload('operator.yaml', ...values).spec.template.spec.containers[0]?.env.filter(
+        ({ name }) => name === 'SEALIFT_SHARED_HOST_PATHS',
+      );
+    expect(names()).toEqual([]);
+    const two = 'operator.sharedHostPaths={/scratch,/data/shared}';
+    expect(names(two)?.map(({ value }) => value)).toEqual(['/scratch\n/data/shared']);
+    expect(() => names('operator.sharedHostPaths={scratch}')).toThrow(/sharedHostPaths/);
+  });
+
   describe('encrypts stored images', () => {
     const rulesOf = (...values: string[]): string =>
       JSON.stringify(render({ binaries: directory }, 'rbac.yaml', values));

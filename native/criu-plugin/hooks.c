@@ -13,6 +13,7 @@
 #include "outcome.h"
 #include "restore.h"
 #include "settings.h"
+#include "watches.h"
 
 #define PLUGIN_NAME "ibverbs_plugin"
 #define UVERBS_PREFIX "/dev/infiniband/uverbs"
@@ -88,6 +89,7 @@ static void end(int stage, int ret)
 	case CR_PLUGIN_STAGE__DUMP:
 		dump_end(ret || left_running());
 		settings_dump_end();
+		watches_end();
 		outcome_end(ret ? NULL : "dumped");
 		break;
 	case CR_PLUGIN_STAGE__RESTORE:
@@ -110,6 +112,8 @@ static int checkpoint_devices(int pid)
 {
 	int ret = settings_dump_task(criu_get_image_dir(), pid);
 
+	if (!ret)
+		ret = watches_name(pid);
 	return ret ? ret : dump_task(pid);
 }
 

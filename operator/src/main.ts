@@ -14,6 +14,7 @@ import {
 import { EvictionWebhook, webhookOptionsFrom } from './evictions/webhook.ts';
 import { limitsFrom } from './moves/limits-config.ts';
 import { Operator } from './operator.ts';
+import { sharedHostPathsFrom } from './target-pod/shared-host-paths.ts';
 
 const { values: flags } = parseArgs({ options: { kubeconfig: { type: 'string' } } });
 const log = makeLogger('sealift-operator');
@@ -33,6 +34,7 @@ try {
   const operator = new Operator({
     ...{ api, log, limits, namespace, agentAccount, imageKeySecret },
     webhookConfiguration: webhookOptions?.configuration,
+    sharedHostPaths: sharedHostPathsFrom(process.env),
   });
   const webhook = webhookOptions && new EvictionWebhook({ api, log, namespace, ...webhookOptions });
   await webhook?.listen();

@@ -55,6 +55,8 @@ export interface OperatorOptions {
   readonly webhookConfiguration?: string | undefined;
   /** The Secret in which the operator keeps the keys of stored images. Absent: somebody else does, or nobody. */
   readonly imageKeySecret?: string | undefined;
+  /** Paths of nodes below which every node has the same files. */
+  readonly sharedHostPaths?: readonly string[] | undefined;
 }
 
 export class Operator {
@@ -109,6 +111,7 @@ export class Operator {
       clock,
       nodes: nodeCache,
       agents,
+      sharedHostPaths: this.#options.sharedHostPaths,
     });
     const migration = new Controller({
       name: 'migration',

@@ -50,6 +50,35 @@ export function dryRunSuite(cluster: () => Cluster): void {
       await c.until(moves, 'stuck-2', failed('UnsupportedPod'));
     });
 
+    it('reads which nodes may mount the pod’s claims', async () => {
+      const c = cluster();
+      const capacity = { storage: '1Gi' };
+      const claims = { shared: 'ReadWriteMany', single: 'ReadWriteOnce' };
+      for (const [name, mode] of Object.entries(claims)) {
+        const common = { accessModes: [mode], storageClassName: '' };
+        const nfs = { server: 'files', path: '/' };
+        await c.server.create({
+          ...{ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name } },
+          spec: { ...common, capacity, nfs },
+        });
+        await c.server.create({
+          ...{ apiVersion: 'v1', kind: 'PersistentVolumeClaim' },
+          metadata: { name, namespace: 'default' },
+          spec: { ...common, volumeName: name, resources: { requests: capacity } },
+        });
+      }
+      const volumes = Object.keys(claims).map((name) => ({
+        ...{ name, persistentVolumeClaim: { claimName: name } },
+      }));
+      await c.run('claims', { spec: { hostPID: true, volumes } });
+      await c.migrate('claims', 'claims', { dryRun: true });
+      const { status } = await c.until(moves, 'claims', { phase: 'Inspecting' });
+      expect(status.inspection?.findings.map(({ message }) => message)).toEqual([
+        expect.stringContaining('hostPID'),
+        expect.stringMatching(/^Volume single is claim single, .* \(ReadWriteOnce\)/),
+      ]);
+    });
+
     it('cannot become a move', async () => {
       const c = cluster();
       await c.migrate('fixed', 'nothing', { dryRun: true });

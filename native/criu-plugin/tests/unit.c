@@ -69,6 +69,7 @@ int main(void)
 	unit_settings();
 	unit_tasks();
 	unit_uverbs();
+	unit_watches();
 	unit_fault();
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed != 0;

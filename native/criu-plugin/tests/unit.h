@@ -27,5 +27,6 @@ void unit_outcome(void);
 void unit_settings(void);
 void unit_tasks(void);
 void unit_uverbs(void);
+void unit_watches(void);
 
 #endif

@@ -23,6 +23,7 @@ import type { Refusal } from '../refusal.ts';
 import { StatusDraft } from '../requests/status-draft.ts';
 import { refuseAnyController } from '../target-pod/controllers.ts';
 import { refusePeers, refusePod } from '../target-pod/pod-rules.ts';
+import { sharedVolumeRefusals } from '../target-pod/volume-rules.ts';
 import {
   ownedStatus,
   type CheckpointDraft,
@@ -70,9 +71,12 @@ function accept(observed: Observed, draft: CheckpointDraft): CheckpointPlan {
 }
 
 function refuse(observed: Observed, now: number): Refusal | undefined {
-  const { request, pod, template, others, nodes } = observed;
-  const refusal = refusePod(pod, request.spec.podName, now) ?? refuseCompeting(request, others);
+  const { request, pod, volumes, template, others, nodes } = observed;
+  const refusal =
+    refusePod(pod, request.spec.podName, now, volumes) ?? refuseCompeting(request, others);
   if (refusal || !pod) return refusal;
+  const [sharedVolume] = sharedVolumeRefusals(pod);
+  if (sharedVolume) return sharedVolume;
   const controllerRefusal = refuseAnyController(pod);
   if (controllerRefusal) return controllerRefusal;
   if (template && 'reason' in template) return template;

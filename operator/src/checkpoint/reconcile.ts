@@ -21,6 +21,7 @@ import { competingKinds, competingRequests } from '../requests/competing-request
 import type { Dependencies } from '../requests/dependencies.ts';
 import { setFinalizer } from '../requests/finalizer.ts';
 import { publishStatus } from '../requests/publish.ts';
+import { readVolumeFacts } from '../requests/volume-facts.ts';
 import type { Refusal } from '../refusal.ts';
 import { templateOf, type Template } from '../target-pod/manifest.ts';
 import { decideCheckpoint } from './decide.ts';
@@ -48,13 +49,15 @@ async function observe(
   const others = isNew
     ? await competingRequests(dependencies, request, competingKinds, signal)
     : [];
+  const volumes = isNew ? await readVolumeFacts(dependencies, pod, signal) : undefined;
   const template = isNew && pod ? await readTemplate(dependencies, pod, signal) : undefined;
   const inUse =
     mayExpire(request) && isFinished(request)
       ? await isRestored(dependencies, request, signal)
       : false;
   const newer = await countNewer(dependencies, request, signal);
-  return { request, pod, template, others, nodes: dependencies.nodeList(), inUse, newer };
+  const nodes = dependencies.nodeList();
+  return { request, pod, volumes, template, others, nodes, inUse, newer };
 }
 
 const mayExpire = ({ spec }: CheckpointRequest): boolean =>

@@ -10,10 +10,13 @@ import type { CompetingRequest } from '../requests/competing-requests.ts';
 import type { Refusal } from '../refusal.ts';
 import type { StatusDraft } from '../requests/status-draft.ts';
 import type { Template } from '../target-pod/manifest.ts';
+import type { VolumeFacts } from '../target-pod/volume-rules.ts';
 
 export interface Observed {
   readonly request: CheckpointRequest;
   readonly pod: Pod | undefined;
+  /** Of the pod's volumes; read only before the request is accepted. */
+  readonly volumes?: VolumeFacts | undefined;
   /** Read only before the request is accepted. */
   readonly template: Template | Refusal | undefined;
   /** Other requests for the same pod; read only before the request is accepted. */

@@ -20,6 +20,7 @@ import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
 import { deletePod } from '../requests/target-calls.ts';
+import { readVolumeFacts } from '../requests/volume-facts.ts';
 import { targetPod, templateOf } from '../target-pod/manifest.ts';
 import {
   attach,
@@ -74,10 +75,11 @@ async function observe(
       : readController(dependencies, namespace, owner, signal),
   ]);
   const policy = isNew && source ? await dependencies.policyFor(source, signal) : undefined;
+  const volumes = isNew ? await readVolumeFacts(dependencies, source, signal) : undefined;
   const pods = { sourcePod: source, targetPod: target };
   const found = { request, ...pods, policy, others, checkpoints, restore, controller };
   const moves = dependencies.moves.look(request);
-  return { ...found, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
+  return { ...found, volumes, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
 }
 
 /** Whether checkpoints of the pod have to be known. */

@@ -13,12 +13,15 @@ import type { MovesSeen } from '../moves/limits.ts';
 import type { CompetingRequest } from '../requests/competing-requests.ts';
 import type { HandoverDraft } from '../requests/handover-draft.ts';
 import type { HandoverEffect, HandoverObserved } from '../requests/handover-types.ts';
+import type { VolumeFacts } from '../target-pod/volume-rules.ts';
 
 /** All that a decision is made from. Requests and pods are read fresh, nodes come from the cache. */
 export interface Observed extends HandoverObserved {
   readonly request: MigrationRequest;
   /** The pod of spec.podName, whichever it is now. */
   readonly sourcePod: Pod | undefined;
+  /** Of the pod's volumes; read only before the request is accepted. */
+  readonly volumes?: VolumeFacts | undefined;
   /** Other requests for the same pod; read only before the request is accepted. */
   readonly others: readonly CompetingRequest[];
   /** Of the pod's name; read only when a lost source is to be restored. */

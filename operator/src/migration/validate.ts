@@ -49,11 +49,11 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
 
 /** Everything about the pod, its peers and its controller that is refused; of a pod that is not there, only that. */
 function* refusals(
-  { request, sourcePod, others }: Observed,
+  { request, sourcePod, others, volumes }: Observed,
   controller: PodController | Refusal | undefined,
   now: number,
 ): Generator<Refusal> {
-  yield* podRefusals(sourcePod, request.spec.podName, now);
+  yield* podRefusals(sourcePod, request.spec.podName, now, volumes);
   if (!sourcePod) return;
   const wanted = request.metadata.annotations[annotations.podUid];
   if (wanted !== undefined && wanted !== sourcePod.metadata.uid) {

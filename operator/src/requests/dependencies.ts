@@ -35,6 +35,8 @@ export class Dependencies {
   readonly moves: MoveQueue;
   readonly policies: Pick<Informer<MigrationPolicy>, 'list'>;
   readonly clock: Clock;
+  /** Paths of nodes below which every node has the same files. */
+  readonly sharedHostPaths: readonly string[];
   /** By the pod's namespace and name: the operator accepts one request at a time for a pod. */
   readonly acceptingPod = new KeyedMutex();
 
@@ -48,6 +50,7 @@ export class Dependencies {
     /** Absent: there is none. */
     policies?: Pick<Informer<MigrationPolicy>, 'list'>;
     clock?: Clock;
+    sharedHostPaths?: readonly string[] | undefined;
   }) {
     this.api = parts.api;
     this.events = parts.events;
@@ -56,6 +59,7 @@ export class Dependencies {
     this.moves = parts.moves ?? new MoveQueue();
     this.policies = parts.policies ?? { list: () => [] };
     this.clock = parts.clock ?? realClock;
+    this.sharedHostPaths = parts.sharedHostPaths ?? [];
   }
 
   /** An object as it is now, not as a cache has it. */

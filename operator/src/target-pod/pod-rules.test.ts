@@ -24,6 +24,10 @@ const many = (more: object = {}): PodParts => ({
   },
 });
 const ready = { ready: true, started: true };
+const volume = { name: 'pv', kind: 'csi' };
+const claims = new Map([
+  ['c', { accessModes: ['ReadWriteOnce'], volumeMode: 'Filesystem', volume }],
+]);
 
 describe('refusePod', () => {
   it.each<[string, PodParts]>([
@@ -230,25 +234,13 @@ describe('refusePod', () => {
       },
     ],
     [
-      'a volume of huge pages',
+      'a volume (volume-rules.test.ts)',
       'UnsupportedVolume',
-      /Volume v .*medium HugePages-2Mi/,
-      { spec: { volumes: [{ name: 'v', emptyDir: { medium: 'HugePages-2Mi' } }] } },
-    ],
-    [
-      'a host path',
-      'UnsupportedVolume',
-      /Volume v is of kind hostPath, which does not move.* emptyDir/,
-      { spec: { volumes: [{ name: 'v', hostPath: { path: '/' } }] } },
-    ],
-    [
-      'a claim',
-      'UnsupportedVolume',
-      /persistentVolumeClaim/,
-      { spec: { volumes: [{ name: 'v', persistentVolumeClaim: {} }] } },
+      /Volume v is claim c, which only one node at a time/,
+      { spec: { volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'c' } }] } },
     ],
   ])('refuses %s', (_name, reason, text, parts) => {
-    expect(refusePod(pod(parts), 'p', NOW)).toEqual({
+    expect(refusePod(pod(parts), 'p', NOW, { claims, sharedHostPaths: [] })).toEqual({
       reason,
       message: expect.stringMatching(text) as string,
     });

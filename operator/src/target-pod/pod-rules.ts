@@ -10,13 +10,16 @@ import {
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../refusal.ts';
 import { namesRequest } from './ownership.ts';
-
-/** Volumes whose content is part of the images, or is created again from the same API objects. */
-const movableVolumes = new Set(['emptyDir', 'configMap', 'secret', 'projected', 'downwardAPI']);
+import { noVolumeFacts, volumeRefusals, type VolumeFacts } from './volume-rules.ts';
 
 /** @returns undefined for a pod that can be migrated, as far as its controller lets it. */
-export function refusePod(pod: Pod | undefined, podName: string, now: number): Refusal | undefined {
-  const [first] = podRefusals(pod, podName, now);
+export function refusePod(
+  pod: Pod | undefined,
+  podName: string,
+  now: number,
+  volumes: VolumeFacts = noVolumeFacts,
+): Refusal | undefined {
+  const [first] = podRefusals(pod, podName, now, volumes);
   return first;
 }
 
@@ -25,6 +28,7 @@ export function* podRefusals(
   pod: Pod | undefined,
   podName: string,
   now: number,
+  volumes: VolumeFacts = noVolumeFacts,
 ): Generator<Refusal> {
   if (!pod) {
     yield {
@@ -38,6 +42,7 @@ export function* podRefusals(
   }
   yield* stateRefusals(pod, now);
   yield* shapeRefusals(pod);
+  yield* volumeRefusals(pod, volumes);
 }
 
 /** The sum of the containers' restart counts. */
@@ -168,7 +173,6 @@ function* shapeRefusals(pod: Pod): Generator<Refusal> {
     yield { reason: 'UnsupportedPod', message };
   }
   for (const container of movedContainers(pod)) yield* containerRefusals(container);
-  yield* volumeRefusals(pod);
 }
 
 /** What ties a container to one node. */
@@ -193,23 +197,4 @@ function* containerRefusals({ name, ports, resources }: Container): Generator<Re
 function isExtended(resource: string): boolean {
   const [domain = '', name] = resource.split('/');
   return name !== undefined && !/(^|\.)kubernetes\.io$/.test(domain);
-}
-
-function* volumeRefusals({ spec }: Pod): Generator<Refusal> {
-  for (const volume of spec.volumes) {
-    const medium = (volume['emptyDir'] as { medium?: unknown } | null | undefined)?.medium;
-    if (typeof medium === 'string' && medium.startsWith('HugePages')) {
-      yield {
-        reason: 'UnsupportedVolume',
-        message: `Volume ${volume.name} is an emptyDir with medium ${medium}, whose files CRIU cannot dump. Create the pod with medium Memory, or without the volume.`,
-      };
-    }
-    const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'emptyDir';
-    if (!movableVolumes.has(kind)) {
-      yield {
-        reason: 'UnsupportedVolume',
-        message: `Volume ${volume.name} is of kind ${kind}, which does not move. Create the pod with volumes of the kinds ${[...movableVolumes].join(', ')} only.`,
-      };
-    }
-  }
 }

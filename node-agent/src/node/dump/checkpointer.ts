@@ -8,6 +8,7 @@ import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
+import { packApiVolumes } from '../files/api-volumes.ts';
 import { packPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import { dumpContainers, type Dumped } from './container-dump.ts';
@@ -21,6 +22,7 @@ import type { DeviceObjects } from './device-objects.ts';
 import type { ExecSessions } from './exec-sessions.ts';
 import type { UnmovableFiles } from './unmovable.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
+import { flushSharedMounts } from './shared-files.ts';
 import type { ManifestHeader } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
 
@@ -293,6 +295,7 @@ export class Checkpointer {
   ): Promise<DumpResult> {
     const { host, store, driver } = this.#parts;
     await this.endFormerDumps(pod.containers);
+    await packApiVolumes(host, pod.podUid, store.dir(id));
     for (const { name } of pod.containers) await store.createDirectory(id, name);
     // All at the same time: the tasks are frozen and the device is held, so that none changes what another reads.
     const stop = new AbortController();
@@ -314,6 +317,8 @@ export class Checkpointer {
         signal,
         freeze: (container) => this.#eachCgroup([container], (cgroup) => cgroup.freeze()),
       });
+      const pids = pod.containers.flatMap(({ pid }) => pid ?? []);
+      await flushSharedMounts(host, pids, signal);
     } catch (error) {
       stop.abort();
       await Promise.allSettled([packing, describing]);

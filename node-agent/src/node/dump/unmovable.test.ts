@@ -161,4 +161,24 @@ describe('what CRIU cannot dump', () => {
       refused(/main has no cgroup v2/),
     );
   });
+
+  it('is a file that is mounted alone and was replaced since, as subPath of a ConfigMap that was updated', async () => {
+    const line = (root: string, at: string) => `7 1 8:1 ${root} ${at} rw - ext4 /dev/sda1 rw\n`;
+    await writeFile(join(proc, '42', 'mountinfo'), line('/pods/u/..1/key', '/etc/app.conf'));
+    await expect(fake()).resolves.toBeUndefined();
+    const text = line('/pods/u/..1/key//deleted', '/etc/app.conf');
+    await writeFile(join(proc, '42', 'mountinfo'), text);
+    await expect(fake()).rejects.toMatchObject(
+      refused(/^Container main has \/etc\/app\.conf mounted, .*subPath/),
+    );
+  });
+
+  it('is a lock that a file server keeps', async () => {
+    await writeFile(join(proc, '42', 'mountinfo'), '7 1 0:52 / /data rw - nfs4 s:/ rw,vers=4.2\n');
+    await open(
+      '/data/log',
+      'flags:\t02\nmnt_id:\t7\nlock:\t1: FLOCK  ADVISORY  WRITE 9 00:34:1 0 EOF\n',
+    );
+    await expect(fake()).rejects.toMatchObject(refused(/^Process 42 .* holds a lock \(FLOCK\)/));
+  });
 });

@@ -11,6 +11,7 @@ import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { throwFirst } from './findings.ts';
+import { reasonOfSharedFile, sharedMountsOf, type SharedMount } from './shared-files.ts';
 
 export interface UnmovableParts {
   /** The directory /proc. */
@@ -90,6 +91,7 @@ export class UnmovableFiles {
       }
       const queues = container.pid !== undefined && (await this.#queues(container, container.pid));
       if (queues) yield queues;
+      if (container.pid !== undefined) yield* this.#replacedMounts(container, container.pid);
       for (const pid of await new Cgroup(this.#host.path(container.cgroup)).tasks()) {
         for (const reason of (await unlessEnded(this.#reasonsOf(pid))) ?? [])
           yield await this.#refusal(container, pid, reason);
@@ -114,10 +116,26 @@ export class UnmovableFiles {
     );
   }
 
+  /** Files that are mounted alone (subPath) and were replaced since: CRIU restores no mount of a removed file. */
+  async *#replacedMounts({ name }: Looked, pid: number): AsyncGenerator<AgentError> {
+    const file = join(this.#proc, String(pid), 'mountinfo');
+    const text = (await unlessEnded(readFile(file, 'utf8'))) ?? '';
+    for (const line of text.split('\n')) {
+      const [, , , root = '', at = ''] = line.split(' ');
+      if (!root.endsWith('//deleted')) continue;
+      yield new AgentError(
+        'UnsupportedObject',
+        `Container ${name} has ${printable(at)} mounted, a file that was removed or replaced since (subPath of a volume that was updated), ` +
+          'which cannot be moved. Mount the whole volume instead, or start the pod again.',
+      );
+    }
+  }
+
   /** What process `pid` has, and what to do; empty for a process that can be dumped. */
   async #reasonsOf(pid: number): Promise<string[]> {
     const reasons = new Set<string>();
     const directory = join(this.#proc, String(pid), 'fd');
+    const shared = await sharedMountsOf(pid, this.#proc);
     for (const fd of await readdir(directory)) {
       const path = join(directory, fd);
       const link = await unlessEnded(readlink(path));
@@ -125,14 +143,19 @@ export class UnmovableFiles {
       const kind = kinds.find((one) => one.link.test(link));
       const reason = kind
         ? `${kind.what}, which cannot be moved. ${kind.advice}.`
-        : await unlessEnded(this.#reasonOfFile(pid, fd, link));
+        : await unlessEnded(this.#reasonOfFile(pid, fd, link, shared));
       if (reason !== undefined) reasons.add(reason);
     }
     for (const socket of await this.#sockets(pid)) reasons.add(reasonOfSocket(socket));
     return [...reasons];
   }
 
-  async #reasonOfFile(pid: number, fd: string, link: string): Promise<string | undefined> {
+  async #reasonOfFile(
+    pid: number,
+    fd: string,
+    link: string,
+    shared: ReadonlyMap<string, SharedMount>,
+  ): Promise<string | undefined> {
     if (link === 'anon_inode:inotify') return this.#reasonOfWatches(pid, fd);
     if (!link.startsWith('/')) return undefined;
     const path = join(this.#proc, String(pid), 'fd', fd);
@@ -143,6 +166,11 @@ export class UnmovableFiles {
         `has ${printable(link)} open (descriptor ${fd}) for ${kind.what}, which cannot be moved. ${kind.advice}, then create ` +
         'a new request.'
       );
+    }
+    if (shared.size > 0) {
+      const info = await readFile(join(this.#proc, String(pid), 'fdinfo', fd), 'utf8');
+      const reason = await reasonOfSharedFile({ at: path, link, info }, shared);
+      if (reason !== undefined) return reason;
     }
     if ((await statfs(path)).type === MQUEUE) {
       return `has the POSIX message queue ${printable(link)} open, which cannot be moved. Use a socket instead.`;

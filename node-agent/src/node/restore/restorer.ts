@@ -9,6 +9,7 @@ import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, isErrno, type Failure } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
+import { unpackApiVolumes } from '../files/api-volumes.ts';
 import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver } from '../device/driver.ts';
@@ -270,6 +271,7 @@ export class Restorer {
     const place = { podUid, sandboxId, bundle, container, signal: options.signal };
     await unpackLayer(host, dir, place);
     if (options.podFiles) await unpackPodFiles(host, dir, place);
+    await unpackApiVolumes(host, podUid, dir);
     await rm(host.path(dirname(workPath)), { recursive: true, force: true });
     await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
   }
