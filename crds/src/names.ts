@@ -32,6 +32,8 @@ export const annotations = {
   agentAddress: 'sealift.dev/agent-address',
   /** Node: what keeps its agent from moving pods, or pods with RDMA, as a sentence; absent: nothing. */
   problem: 'sealift.dev/problem',
+  /** Target pod: the addresses of its source that it keeps, separated by commas. */
+  podIp: 'sealift.dev/pod-ip',
   /** Node: `<namespace>/<name>` of the network by which a pod that moves here keeps its address; absent: it does not. */
   podNetwork: 'sealift.dev/pod-network',
   /** Multus: the network that a pod has in the place of the cluster's own. */
@@ -39,6 +41,8 @@ export const annotations = {
   /** Multus: the networks that a pod asks for, and those that it has. */
   networks: 'k8s.v1.cni.cncf.io/networks',
   networkStatus: 'k8s.v1.cni.cncf.io/network-status',
+  /** The kubelet's, on the mirror pod of a static pod (kubernetes.io/docs/reference/labels-annotations-taints). */
+  mirror: 'kubernetes.io/config.mirror',
   /** ReplicaSet controller: of several pods that are alike it deletes the one with the lowest cost first. */
   deletionCost: 'controller.kubernetes.io/pod-deletion-cost',
 } as const;

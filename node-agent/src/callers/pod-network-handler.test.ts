@@ -76,7 +76,10 @@ describe('the cluster network of a pod that asks for it through Sealift', () => 
 
   it('has the address of the former sandbox when the request is gone', async () => {
     const committed = { type: podConditions.committed, status: 'True' };
-    const metadata = { name: 'app', uid: 'u', labels: { [labels.podIp]: 'kept' } };
+    const metadata = {
+      ...{ name: 'app', uid: 'u', labels: { [labels.podIp]: 'kept' } },
+      annotations: { [annotations.podIp]: '10.88.1.5' },
+    };
     const { placed } = await run(
       plain({ metadata, status: { ...ADDRESS, conditions: [committed] } }),
     );
@@ -86,7 +89,10 @@ describe('the cluster network of a pod that asks for it through Sealift', () => 
   it('gives a pod that nobody has moved no address, whatever its user has written', async () => {
     const metadata = {
       ...{ name: 'app', uid: 'u', labels: { [labels.podIp]: 'kept' } },
-      annotations: { [annotations.defaultNetwork]: 'sealift/sealift-pods', ips: '10.88.1.5' },
+      annotations: {
+        [annotations.defaultNetwork]: 'sealift/sealift-pods',
+        [annotations.podIp]: '10.88.1.5',
+      },
     };
     const { placed, locked, after } = await run(plain({ metadata, status: ADDRESS }));
     expect([placed, locked, after]).toEqual([[], [], { ok: true }]);

@@ -3,13 +3,14 @@
 // (docs/adr/0023). Any user may name that network in a pod's annotation, so who gets which address is decided here.
 //   before  ADD: locks a target's namespace before it has an interface, and names the plugins
 //   after   ADD: gives the interface the pod's addresses
-import { labels, podConditions } from '../../../crds/src/index.ts';
+import { podConditions } from '../../../crds/src/index.ts';
 import { withFaults, type Pod } from '../../../kube/src/index.ts';
 import type { NetworkLock } from '../node/lock/network-lock.ts';
 import type { Host } from '../node/host/host.ts';
 import type { PodIp } from '../node/pod-ip/pod-ip.ts';
 import { openableNetns } from '../node/runtime/containers.ts';
 import { AgentError } from '../support/errors.ts';
+import { keptBy } from '../support/kept-by.ts';
 import type { Journal } from '../support/journal/journal.ts';
 import type {
   CniRequest,
@@ -89,13 +90,9 @@ export class PodNetworkHandler {
  * of the pod's last sandbox: a user cannot write either.
  */
 function keptAddresses(pod: Pod, target: TargetRequest | undefined): string[] {
-  const ips = target ? target.request.status?.target?.podIPs : reportedBefore(pod);
-  return (ips ?? []).map(({ ip }) => ip);
-}
-
-function reportedBefore({ metadata, status }: Pod): readonly { ip: string }[] {
-  const isMoved = status.conditions.some(
+  if (target) return (target.request.status?.target?.podIPs ?? []).map(({ ip }) => ip);
+  const isMoved = pod.status.conditions.some(
     (one) => one.type === podConditions.committed && one.status === 'True',
   );
-  return isMoved && metadata.labels[labels.podIp] !== undefined ? status.podIPs : [];
+  return isMoved ? keptBy(pod) : [];
 }

@@ -33,9 +33,6 @@ export interface TargetRequest {
   request: Handover;
 }
 
-/** The kubelet's, on the mirror pod of a static pod (kubernetes.io/docs/reference/labels-annotations-taints). */
-const MIRROR = 'kubernetes.io/config.mirror';
-
 export interface PodName {
   namespace: string;
   pod: string;
@@ -60,7 +57,7 @@ export class RequestLookup {
       throw new AgentError('PodNotFound', `There is no pod ${name.namespace}/${name.pod}.`);
     }
     // The kubelet calls a static pod by the hash of its file, which its mirror pod in the API has in an annotation.
-    const isMirrored = pod.metadata.annotations[MIRROR] === name.podUid;
+    const isMirrored = pod.metadata.annotations[annotations.mirror] === name.podUid;
     if (name.podUid && pod.metadata.uid !== name.podUid && !isMirrored) {
       throw new AgentError(
         'PodNotFound',

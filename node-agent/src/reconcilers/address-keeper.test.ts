@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { annotations, podConditions } from '../../../crds/src/index.ts';
+import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 import { nodes, pods, realClock } from '../../../kube/src/index.ts';
 import type { KeptAddresses } from '../node/pod-ip/pod-ip.ts';
 import { Journal, type Entry } from '../support/journal/journal.ts';
@@ -45,7 +45,8 @@ describe('the keeper of addresses', () => {
     api.put(pods, {
       metadata: {
         ...{ name: uid, namespace: 'default', uid },
-        annotations: { [annotations.requestUid]: `request-${uid}` },
+        labels: { [labels.podIp]: 'kept' },
+        annotations: { [annotations.requestUid]: `request-${uid}`, [annotations.podIp]: ip },
       },
       spec: { nodeName: node },
       status: { podIPs: [{ ip }], conditions: committed ? [condition] : [] },

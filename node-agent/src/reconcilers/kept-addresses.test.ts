@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { annotations, podConditions } from '../../../crds/src/index.ts';
+import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 import { pods, type Pod } from '../../../kube/src/index.ts';
 import type { Entry } from '../support/journal/journal.ts';
 import { keptAddresses, placesOf } from './kept-addresses.ts';
@@ -11,13 +11,19 @@ interface Described {
   createdAt?: string;
   phase?: string;
   request?: string;
+  annotations?: Record<string, string>;
 }
 
 const pod = (uid: string, o: Described): Pod =>
   pods.parse({
     metadata: {
       ...{ name: uid, uid, creationTimestamp: o.createdAt ?? '2026-01-01T00:00:00Z' },
-      annotations: { [annotations.requestUid]: o.request ?? `request-${uid}` },
+      labels: { [labels.podIp]: 'kept' },
+      annotations: {
+        [annotations.requestUid]: o.request ?? `request-${uid}`,
+        [annotations.podIp]: '10.88.1.5',
+        ...o.annotations,
+      },
     },
     spec: { nodeName: o.node },
     status: {
@@ -58,6 +64,21 @@ describe('the place of a kept address', () => {
     const ended = pod('a', { node: 'w2', committed: true, phase: 'Succeeded' });
     expect(placesOf([ended], [])).toEqual([]);
     expect([...keptAddresses([ended], [])]).toEqual([]);
+  });
+});
+
+describe('an address that only one of operator and kubelet says', () => {
+  it('is not believed: a user changes annotations, a node changes a status or makes a mirror pod', () => {
+    const o = { node: 'w2', committed: true };
+    for (const annotation of [
+      { [annotations.podIp]: '10.88.1.6' },
+      { [annotations.podIp]: '' },
+      { 'kubernetes.io/config.mirror': 'hash' },
+    ]) {
+      const forged = pod('a', { ...o, annotations: annotation });
+      expect(placesOf([forged], [])).toEqual([]);
+      expect([...keptAddresses([forged], [])]).toEqual([]);
+    }
   });
 });
 

@@ -3,6 +3,7 @@
 // has them and from this agent's journal, so that a restarted agent comes to the same.
 import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
+import { keptBy } from '../support/kept-by.ts';
 import { isOver, type Entry } from '../support/journal/journal.ts';
 
 /** Label selector of the pods that have kept their addresses, or are about to. */
@@ -22,7 +23,7 @@ export function placesOf(pods: readonly Pod[], journal: readonly Entry[]): KeptP
   const taken = new Set<string>();
   const places: KeptPlace[] = [];
   for (const pod of active) {
-    const addresses = addressesOf(pod).filter((one) => !taken.has(one));
+    const addresses = keptBy(pod).filter((one) => !taken.has(one));
     for (const one of addresses) taken.add(one);
     if (addresses.length === 0) continue;
     places.push({ podUid: pod.metadata.uid, nodeName: pod.spec.nodeName, addresses });
@@ -34,7 +35,7 @@ export function placesOf(pods: readonly Pod[], journal: readonly Entry[]): KeptP
 export function keptAddresses(pods: readonly Pod[], journal: readonly Entry[]): Set<string> {
   const moving = journal.filter((one) => one.role === 'source' && !isOver(one));
   return new Set([
-    ...pods.filter((pod) => !hasEnded(pod)).flatMap(addressesOf),
+    ...pods.filter((pod) => !hasEnded(pod)).flatMap(keptBy),
     ...moving.flatMap(({ addresses = [] }) => addresses),
   ]);
 }
@@ -48,8 +49,6 @@ function isCommitted({ metadata, status }: Pod, journal: readonly Entry[]): bool
   const request = metadata.annotations[annotations.requestUid];
   return journal.some(({ id, decided }) => id === request && decided === 'Committed');
 }
-
-const addressesOf = ({ status }: Pod): string[] => status.podIPs.map(({ ip }) => ip);
 
 /** Its sandbox is gone, or goes. */
 const hasEnded = ({ status }: Pod): boolean =>

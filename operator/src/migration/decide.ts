@@ -119,7 +119,7 @@ function queueUp(
 
 const createTarget = ({ nodeName, podName = '', podIPs }: Placement): Effect => ({
   ...{ type: 'CreateTarget', nodeName, podName },
-  ...(podIPs && { keepsAddresses: true }),
+  ...(podIPs && { addresses: podIPs.map(({ ip }) => ip) }),
 });
 
 /** Accepted and not decided. */

@@ -224,7 +224,7 @@ async function createRestoreRequest(
 
 async function createFromSource(
   dependencies: Dependencies,
-  { nodeName, podName, keepsAddresses }: Extract<Effect, { type: 'CreateTarget' }>,
+  { nodeName, podName, addresses }: Extract<Effect, { type: 'CreateTarget' }>,
   { request, sourcePod }: Observed,
   context: Context,
 ): Promise<void> {
@@ -234,8 +234,8 @@ async function createFromSource(
     const source = await dependencies.rawPod(namespace, request.spec.podName, signal);
     if (source.metadata.uid !== sourcePod?.metadata.uid) return undefined;
     const node = dependencies.nodeList().find((one) => one.metadata.name === nodeName);
-    const podNetwork = keepsAddresses && podNetworkOf(node);
-    if (keepsAddresses && podNetwork === undefined) {
+    const network = addresses && podNetworkOf(node);
+    if (addresses && network === undefined) {
       throw new Error(`node ${nodeName} lets no pod keep its address any more`);
     }
     const podAnnotations = source.metadata.annotations ?? {};
@@ -252,7 +252,7 @@ async function createFromSource(
       namespaceUid,
       marker: { key: 'migration', value: `${namespace}/${name}` },
       networks: keepAddresses(podAnnotations, namespace, configs),
-      podNetwork,
+      kept: network === undefined ? undefined : { network, addresses: addresses ?? [] },
     });
   };
   await createTarget(dependencies, migrationRequests, request, podName, manifest, context);

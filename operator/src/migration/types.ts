@@ -57,7 +57,8 @@ type OwnEffect =
       readonly type: 'CreateTarget';
       readonly nodeName: string;
       readonly podName: string;
-      readonly keepsAddresses?: true;
+      /** Those of the source that it keeps. */
+      readonly addresses?: readonly string[];
     }
   | { readonly type: 'DeleteSource' | 'DeleteLostSource'; readonly uid: string }
   | {

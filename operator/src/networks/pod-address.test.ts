@@ -37,24 +37,27 @@ describe('the target of a pod', () => {
     metadata: { ...{ name: 'p', namespace: 'default', uid: 'u' }, annotations: own, labels: more },
     spec: { containers: [] },
   });
-  const target = (from: RawPod, podNetwork?: string) =>
+  const target = (from: RawPod, network?: string) =>
     targetPod(templateOf(from), {
       ...{ name: 'p-1', namespace: 'default', nodeName: 'b', requestUid: 'r', namespaceUid: 'n' },
       marker: { key: 'migration', value: 'default/r' },
-      ...{ networks: undefined, podNetwork },
+      ...{ networks: undefined, kept: network ? { network, addresses: ['10.88.1.5'] } : undefined },
     }) as { metadata: { labels: Record<string, string>; annotations: Record<string, string> } };
 
   it('asks for the network by which it keeps its address', () => {
     const { metadata } = target(raw({}), NETWORK);
     expect(metadata.annotations[annotations.defaultNetwork]).toBe(NETWORK);
     expect(metadata.labels[labels.podIp]).toBe('kept');
+    expect(metadata.annotations[annotations.podIp]).toBe('10.88.1.5');
   });
 
   it('does not where it gets another one, also if its source did', () => {
-    const moved = raw({ [annotations.defaultNetwork]: NETWORK }, { [labels.podIp]: 'kept' });
+    const own = { [annotations.defaultNetwork]: NETWORK, [annotations.podIp]: '10.88.1.5' };
+    const moved = raw(own, { [labels.podIp]: 'kept' });
     const { metadata } = target(moved);
     expect(metadata.annotations[annotations.defaultNetwork]).toBeUndefined();
     expect(metadata.labels[labels.podIp]).toBeUndefined();
+    expect(metadata.annotations[annotations.podIp]).toBeUndefined();
     expect(target(moved, NETWORK).metadata.labels[labels.podIp]).toBe('kept');
   });
 

@@ -43,8 +43,8 @@ export interface TargetOptions {
   readonly marker: { readonly key: 'migration' | 'restore'; readonly value: string };
   /** Value of the networks annotation; undefined: none. */
   readonly networks: string | undefined;
-  /** The network by which the pod keeps its addresses, `<namespace>/<name>`; undefined: it gets others. */
-  readonly podNetwork?: string | undefined;
+  /** Addresses in the cluster's network that the pod keeps, and by which network, `<namespace>/<name>`; undefined: none. */
+  readonly kept?: { readonly network: string; readonly addresses: readonly string[] } | undefined;
 }
 
 /** Annotations that describe one pod on one node, or an earlier request. */
@@ -54,6 +54,7 @@ const notCopied = new Set<string>([
   annotations.migration,
   annotations.restore,
   annotations.requestUid,
+  annotations.podIp,
   'kubectl.kubernetes.io/last-applied-configuration',
 ]);
 
@@ -191,7 +192,7 @@ function withoutEarlyProbes(container: Json): Json {
  * Services away, and the owner other controllers: docs/adr/0013.
  */
 export function targetPod(template: Template, options: TargetOptions): Json {
-  const { networks, namespace, podNetwork } = options;
+  const { networks, namespace, kept: keptIp } = options;
   const { metadata, spec } = template;
   const kept = Object.entries(metadata.annotations).filter(([key]) => !notCopied.has(key));
   return {
@@ -203,14 +204,17 @@ export function targetPod(template: Template, options: TargetOptions): Json {
       labels: {
         ...metadata.labels,
         [labels.role]: 'target',
-        ...(podNetwork !== undefined ? { [labels.podIp]: 'kept' } : {}),
+        ...(keptIp ? { [labels.podIp]: 'kept' } : {}),
       },
       annotations: {
         ...Object.fromEntries(kept),
         [annotations[options.marker.key]]: options.marker.value,
         [annotations.requestUid]: options.requestUid,
         ...(networks !== undefined ? { [annotations.networks]: networks } : {}),
-        ...(podNetwork !== undefined ? { [annotations.defaultNetwork]: podNetwork } : {}),
+        ...(keptIp && {
+          [annotations.defaultNetwork]: keptIp.network,
+          [annotations.podIp]: keptIp.addresses.join(','),
+        }),
       },
       ownerReferences: [
         namespaceOwner(namespace, options.namespaceUid),
