@@ -6,7 +6,7 @@ import { isNotFound, migrationRequests, pods, type Pod } from '../../kube/src/in
 import type { NativeCluster, NodeName } from './nodes.ts';
 
 const NAMESPACE = 'default';
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 240_000;
 
 export interface Gap {
   /** Microseconds since the epoch. */
@@ -117,7 +117,7 @@ export class Moves {
 /** In milliseconds. */
 export const lengthOf = ({ from, to }: Gap): number => (to - from) / 1000;
 
-/** @throws Error that names `what` after a minute */
+/** @throws Error that names `what` after four minutes */
 async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
   const end = performance.now() + LIMIT_MS;
   for (;;) {

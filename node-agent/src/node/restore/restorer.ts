@@ -283,7 +283,7 @@ export class Restorer {
   }
 
   async #prepare(options: RestoreOptions): Promise<RestoreReply> {
-    const { editor, driver } = this.#parts;
+    const { editor } = this.#parts;
     const { create } = options;
     const manifest = await this.#manifest(options.imageId);
     const container = manifest.containers.find((one) => one.name === create.container);
@@ -300,26 +300,19 @@ export class Restorer {
         `The images have a container ${absent.name}, but the new pod does not. Give the new pod the same containers.`,
       );
     }
-    const netns = await this.netns(create);
-    await this.#checkAbi(netns, manifest);
-    // The CNI handler has locked, hidden and held it already. This repeats it, whatever has happened meanwhile.
-    await withFaults('target.lock', () => this.#parts.lock.lock(netns, 'total'));
-    // Sockets of a restore that was killed here would keep the same connections from being restored again.
-    await withFaults('target.stale-sockets', () => endTcpOrphans(netns));
-    await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
-    await withFaults('target.hold', () => driver.hold(netns, options.answer));
-    await this.#restored.refuseExec(create.bundle, options.request);
-    const node = await editor.addUverbs(create.bundle, netns, container.uverbs);
-    if (container.uverbs !== undefined && !node) {
-      throw new AgentError(
-        'RestoreFailed',
-        'The checkpointed pod had an RDMA device, but the new pod has none. Check its annotation k8s.v1.cni.cncf.io/networks.',
-      );
-    }
-    const dir = await this.#plainDir(options);
     const { requestUid } = options;
     const workPath = this.workPath({ requestUid, container: create.container, id: create.id });
-    await withFaults('target.files', () => this.unpackFiles(dir, workPath, options));
+    // Side by side. Both have ended before a failure is thrown: the next attempt must not meet them.
+    const [prepared, unpacked] = await Promise.allSettled([
+      this.#prepareSandbox(options, manifest, container),
+      this.#plainDir(options).then(async (images) => {
+        await withFaults('target.files', () => this.unpackFiles(images, workPath, options));
+        return images;
+      }),
+    ]);
+    if (prepared.status === 'rejected') throw prepared.reason;
+    if (unpacked.status === 'rejected') throw unpacked.reason;
+    const dir = unpacked.value;
     return {
       ok: true,
       action: 'restore',
@@ -337,6 +330,31 @@ export class Restorer {
         ...(container.uverbs === undefined ? {} : { SEALIFT_UVERBS: container.uverbs }),
       },
     };
+  }
+
+  /** What CRIU meets: a locked, hidden and held network namespace, and a bundle with the RDMA device. */
+  async #prepareSandbox(
+    { create, answer, request }: RestoreOptions,
+    manifest: Manifest,
+    container: Manifest['containers'][number],
+  ): Promise<void> {
+    const { editor, driver, lock } = this.#parts;
+    const netns = await this.netns(create);
+    await this.#checkAbi(netns, manifest);
+    // The CNI handler has locked, hidden and held it already. This repeats it, whatever has happened meanwhile.
+    await withFaults('target.lock', () => lock.lock(netns, 'total'));
+    // Sockets of a restore that was killed here would keep the same connections from being restored again.
+    await withFaults('target.stale-sockets', () => endTcpOrphans(netns));
+    await withFaults('target.hide', async () => driver.hide(netns, await driver.interfaces(netns)));
+    await withFaults('target.hold', () => driver.hold(netns, answer));
+    await this.#restored.refuseExec(create.bundle, request);
+    const node = await editor.addUverbs(create.bundle, netns, container.uverbs);
+    if (container.uverbs !== undefined && !node) {
+      throw new AgentError(
+        'RestoreFailed',
+        'The checkpointed pod had an RDMA device, but the new pod has none. Check its annotation k8s.v1.cni.cncf.io/networks.',
+      );
+    }
   }
 
   async #checkAbi(netns: string, manifest: Manifest): Promise<void> {

@@ -218,7 +218,8 @@ export class SourceSteps {
     const ended = steps.find((one) => one.name === step);
     const seconds = ended && secondsOf(ended);
     if (seconds !== undefined) stepSeconds.observe({ role: 'source', step }, seconds);
-    await this.#deps.journal.note({ ...this.#entry(request), steps });
+    const { journal } = this.#deps;
+    await journal.note(request.metadata.uid, 'source', (now = before) => ({ ...now, steps }));
   }
 
   /** Does the work within the step's limit. Its signal aborts at the limit, and when there is a decision. */

@@ -113,7 +113,7 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   /** Records the step `transfer`, which the image receiver drives: begun and ended are RFC 3339 with microseconds. */
   async received(request: T, begun: string, ended: string): Promise<void> {
     const { journal } = this.#deps;
-    await journal.change(request.metadata.uid, 'target', (now = this.#entry(request)) => ({
+    await journal.note(request.metadata.uid, 'target', (now = this.#entry(request)) => ({
       ...now,
       steps: endStep(beginStep(now.steps, 'transfer', begun), 'transfer', ended),
     }));

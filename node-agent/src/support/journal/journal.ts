@@ -167,13 +167,13 @@ export class Journal {
   }
 
   /**
-   * Replaces the entry for this process alone: the next `put` writes it. For what a restarted agent can do without, as the end
-   * of a step: a write to the disk would lengthen the blackout.
+   * As `change`, for this process alone: the next `put` or `change` writes it. For what a restarted agent can do without, as
+   * the end of a step: a write to the disk would lengthen the blackout.
    */
-  async note(content: Entry): Promise<void> {
-    const name = fileName(content.id, content.role);
+  async note(id: string, role: Entry['role'], update: (now?: Entry) => Entry): Promise<void> {
+    const name = fileName(id, role);
     await this.#mutex.run(name, () => {
-      this.#set(name, content);
+      this.#set(name, update(this.#entries.get(name)));
       return Promise.resolve();
     });
   }
