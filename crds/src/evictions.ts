@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// MigrationRequests that no user has made: those of evictions and of nodes that are to be emptied.
+// MigrationRequests that empty a node: those of evictions, of policies, and of `kubectl sealift drain`.
 import { z } from 'zod';
 import { annotations, labels } from './names.ts';
 
-/** What has made such a request. */
-export const Trigger = z.enum(['Eviction', 'Cordon', 'Taint']);
+/** What has made such a request; `Drain`: the command of `kubectl sealift`. */
+export const Trigger = z.enum(['Eviction', 'Cordon', 'Taint', 'Drain']);
 export type Trigger = z.infer<typeof Trigger>;
 
 /** Such a request is deleted that long after it has finished, unless the policy says otherwise. Its pod is tried again then. */

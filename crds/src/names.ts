@@ -54,7 +54,7 @@ export const labels = {
   agent: 'sealift.dev/agent',
   /** Node: the reason of `annotations.problem`, e.g. `DriverMissing`. */
   problem: 'sealift.dev/problem',
-  /** MigrationRequest: what has made it, if no user has: `Eviction`, `Cordon` or `Taint`. */
+  /** MigrationRequest: what has made it, if no user has: `Eviction`, `Cordon` or `Taint`; `Drain`: `kubectl sealift drain`. */
   trigger: 'sealift.dev/trigger',
   /** Target pod: `target` until the decision is Committed. */
   role: 'sealift.dev/role',

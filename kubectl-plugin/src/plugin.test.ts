@@ -4,7 +4,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { annotations, fieldManagers, labels, type MigrationRequest } from '../../crds/src/index.ts';
+import {
+  annotations,
+  evacuationRequest,
+  fieldManagers,
+  labels,
+  type MigrationRequest,
+} from '../../crds/src/index.ts';
 import {
   checkpointRequests,
   migrationRequests,
@@ -265,11 +271,16 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
   });
 
   it('drains a node: cordons it, and names the pods that are not Sealift’s', async () => {
-    await createPod('mine', {}, { nodeName: 'b' });
+    const metadata = pods.parse(await createPod('mine', {}, { nodeName: 'b' })).metadata;
+    // An eviction has begun to move it: there is no second request.
+    const made = evacuationRequest({ metadata }, 'Eviction');
+    await server.client.create(migrationRequests, 'default', made);
     await createPod('theirs', {}, { nodeName: 'b', runtimeClassName: null });
     const running = run('drain', 'b');
     const request = await requestFor('mine');
-    expect((await server.client.get(nodes, '', 'b')).spec.unschedulable).toBe(true);
+    const isCordoned = async (): Promise<boolean> =>
+      (await server.client.get(nodes, '', 'b')).spec.unschedulable;
+    await eventually(isCordoned).toBe(true);
     await write(request, statuses.succeeded);
     const { code, error } = await running;
     expect(code).toBe(0);
@@ -277,6 +288,7 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     expect(error).toMatch(
       /1 pods of node b do not run in Sealift's runtime and stay: default\/theirs\. Evict them/,
     );
+    expect(request.metadata.name).toBe(made.metadata.name);
     expect((await run('drain', 'none')).error).toContain('There is no Node none.');
   });
 

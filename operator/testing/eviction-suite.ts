@@ -34,6 +34,8 @@ export async function evict(
     await c.client.rest.request({
       method: 'POST',
       path: `/api/v1/namespaces/${where}/pods/${name}/eviction`,
+      // The API server itself waits 10 s for the webhook.
+      timeoutMs: 60_000,
       body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name }, ...options },
     });
     return 'evicted';

@@ -14,7 +14,9 @@ control_plane_start() {
 	case $part in
 	# No fsync: the data is a copy that ends with the lab.
 	etcd) args=(--data-dir "$LAB_RUN/etcd" --unsafe-no-fsync --log-level warn) ;;
+	# There is no kube-proxy: it calls a webhook's pods, not its Service's address.
 	kube-apiserver) args=(
+		--enable-aggregator-routing
 		--etcd-servers http://127.0.0.1:2379
 		--advertise-address "$LAB_API" --secure-port "$LAB_API_PORT" --service-cluster-ip-range "$LAB_SERVICE_CIDR"
 		--tls-cert-file "$LAB_PKI/apiserver.crt" --tls-private-key-file "$LAB_PKI/apiserver.key"

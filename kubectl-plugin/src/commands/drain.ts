@@ -1,12 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // `drain`: cordons a node and moves every pod of Sealift's away from it. What is left is for `kubectl drain`.
-import { RUNTIME_CLASS } from '../../../crds/src/index.ts';
-import { nodes, pods, type Pod } from '../../../kube/src/index.ts';
+import {
+  evacuationRequest,
+  isFinished,
+  RUNTIME_CLASS,
+  type MigrationRequest,
+} from '../../../crds/src/index.ts';
+import {
+  isAlreadyExists,
+  isNotFound,
+  migrationRequests,
+  nodes,
+  pods,
+  type Client,
+  type Pod,
+} from '../../../kube/src/index.ts';
 import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { find } from '../workloads.ts';
 import { explainPods } from './explain.ts';
-import { migratePods } from './migrate.ts';
+import { createRequest } from '../requests.ts';
+import { finish } from './waiting.ts';
 
 export const drain: Command = {
   name: 'drain',
@@ -41,9 +55,36 @@ export const drain: Command = {
       return exitCodes.ok;
     }
     if (isDryRun) return explainPods(invocation, own);
-    return migratePods({ ...invocation, values: { ...values, wait: true } }, own);
+    const requests = [];
+    for (const pod of own) requests.push(await evacuate(api, pod, signal));
+    const waiting = { ...invocation, values: { ...values, wait: true } };
+    return finish(waiting, migrationRequests, requests);
   },
 };
+
+/**
+ * The request by which an eviction of the pod would move it: `kubectl drain` beside this command makes no second one, and the
+ * end of one is the end of both. One that has ended is made anew.
+ */
+async function evacuate(api: Client, pod: Pod, signal: AbortSignal): Promise<MigrationRequest> {
+  const { namespace } = pod.metadata;
+  const request = { namespace, ...evacuationRequest(pod, 'Drain') };
+  const { name } = request.metadata;
+  for (;;) {
+    try {
+      return await createRequest(api, migrationRequests, request, signal);
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+    }
+    try {
+      const known = await api.get(migrationRequests, namespace, name, { signal });
+      if (!isFinished(known)) return known;
+      await api.delete(migrationRequests, namespace, name, { uid: known.metadata.uid, signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}
 
 async function podsOn(
   { cluster, signal }: Invocation,

@@ -59,9 +59,12 @@ const healthy: Facts = {
   now: NOW,
   nodes: [node('a'), node('b')],
   handler: 'sealift',
-  definitions: ['migrationrequests', 'checkpointrequests', 'restorerequests'].map(
-    (one) => `${one}.sealift.dev`,
-  ),
+  definitions: [
+    'migrationrequests',
+    'checkpointrequests',
+    'restorerequests',
+    'migrationpolicies',
+  ].map((one) => `${one}.sealift.dev`),
   leases: [lease('a', -5, -5), lease('b', -9, -8)],
   certificates: [],
   hasMultus: true,
@@ -89,7 +92,9 @@ describe('doctor', () => {
     [
       'a missing definition',
       { definitions: ['migrationrequests.sealift.dev'] },
-      [/^fault definitions .*checkpointrequests, restorerequests are missing.*helm install/],
+      [
+        /^fault definitions .*checkpointrequests, restorerequests, migrationpolicies are missing.*helm install/,
+      ],
     ],
     [
       'no RuntimeClass',

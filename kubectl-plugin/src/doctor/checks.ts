@@ -38,7 +38,9 @@ export interface Result {
   readonly message: string;
 }
 
-const kinds = ['migrationrequests', 'checkpointrequests', 'restorerequests'] as const;
+const kinds = [
+  ...['migrationrequests', 'checkpointrequests', 'restorerequests', 'migrationpolicies'],
+] as const;
 /** Certificates of agents live for a day, and are renewed after two thirds. */
 const nearEndMs = agentCertificate.lifetimeMs * (1 - agentCertificate.renewAfter) * 0.5;
 /** The API server writes times in whole seconds. */

@@ -35,6 +35,13 @@ export interface EvictorParts {
   readonly log: Logger;
 }
 
+const reasonOf: Readonly<Record<Trigger, string>> = {
+  Eviction: 'It was evicted',
+  Cordon: 'Its node is cordoned',
+  Taint: 'Its node is tainted',
+  Drain: 'Its node is drained',
+};
+
 export class Evictor {
   readonly #parts: EvictorParts;
   /** By namespace: of evictions at the same time each sees the requests of those before it. */
@@ -144,11 +151,7 @@ export class Evictor {
       if (!isAlreadyExists(error)) throw error;
       return undefined;
     }
-    const why = {
-      Eviction: 'It was evicted',
-      Cordon: 'Its node is cordoned',
-      Taint: 'Its node is tainted',
-    }[trigger];
+    const why = reasonOf[trigger];
     const message = `${why}: MigrationRequest ${body.metadata.name} moves it to another node.`;
     events.record({ resource: pods, object: pod, type: 'Normal', reason: 'Evacuating', message });
     log.info(
