@@ -21,7 +21,7 @@ import type { ManifestFile } from './manifest.ts';
 const ENDING = '.enc';
 
 /** Each read costs a switch of threads. */
-const PLAIN_READ_BYTES = 1 << 20;
+const PLAIN_READ_BYTES = 256 << 10;
 
 export interface ImageFiles {
   /** Relative paths, sorted, without the manifest. */
