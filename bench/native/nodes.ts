@@ -92,14 +92,23 @@ export class NativeCluster {
     for (const name of ['a', 'b'] as const) await cluster.#addNode(name);
     const log = openSync(join(directory, 'operator.log'), 'a');
     processes.push(
-      spawn(process.execPath, [join(measuredCheckout, 'bench/native/operator.ts')], {
-        stdio: ['ignore', log, log],
-        env: {
-          ...process.env,
-          KUBECONFIG: kubeconfig,
-          BENCH_SPANS: join(directory, 'operator.spans'),
+      spawn(
+        'setpriv',
+        [
+          '--pdeathsig',
+          'KILL',
+          process.execPath,
+          join(measuredCheckout, 'bench/native/operator.ts'),
+        ],
+        {
+          stdio: ['ignore', log, log],
+          env: {
+            ...process.env,
+            KUBECONFIG: kubeconfig,
+            BENCH_SPANS: join(directory, 'operator.spans'),
+          },
         },
-      }),
+      ),
     );
     cluster.#schedule();
     return cluster;

@@ -25,6 +25,8 @@ export function serve(functions: Record<string, (argument: never) => unknown>): 
         }),
     );
   });
+  // However the bench ends, nothing of it stays.
+  process.once('disconnect', () => process.exit(1));
   process.send?.({ id: 0, result: undefined });
 }
 
