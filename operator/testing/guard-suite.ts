@@ -143,8 +143,8 @@ export function guardSuite(cluster: () => Cluster): void {
         expect(made?.metadata.labels).toEqual({ [labels.trigger]: trigger });
         expect(made?.metadata.annotations[annotations.podUid]).toBe(metadata.uid);
         expect(made?.status?.policy).toEqual({ name, generation: 1, limits: { migrations: 1 } });
-        const others = (await c.migrations()).filter((one) => one.startsWith('evict-'));
-        expect(others.sort()).toEqual([...all].sort());
+        const { metadata: beside } = (await c.pod(`${name}-other`)) ?? {};
+        expect(await c.find(moves, evacuationName(beside?.uid ?? ''))).toBeUndefined();
       } finally {
         await end();
         await c.client.delete(migrationPolicies, '', name);
