@@ -356,6 +356,34 @@ describe.skipIf(found.missing !== undefined)(
     policySuite(fixture, () => server);
     writersSuite(() => server);
 
+    it('an informer keeps what it is told to keep, as long as it is so', async () => {
+      const keep = ({ metadata }: { metadata: { labels: Record<string, string> } }): boolean =>
+        metadata.labels['kept'] === 'yes';
+      const label = (name: string, kept: string | null) =>
+        client.merge(migrationRequests, 'default', name, { metadata: { labels: { kept } } });
+      const [early, late] = [await make(), await make()].map(({ metadata }) => metadata.name);
+      if (early === undefined || late === undefined) throw new Error('two were made');
+      await label(early, 'yes');
+      const api = server.connect();
+      const informer = new Informer({ api, resource: migrationRequests, log: silent, keep });
+      const seen: string[] = [];
+      informer.listen((key, after) => seen.push(`${after ? '+' : '-'}${key}`));
+      const stop = new AbortController();
+      const run = informer.run(stop.signal);
+      await informer.synced;
+      expect(seen).toEqual([`+default/${early}`]);
+      await label(late, 'yes');
+      await label(early, null);
+      await label(late, 'no');
+      await label(late, 'yes');
+      const [e, l] = [`default/${early}`, `default/${late}`];
+      const all = [`+${e}`, `+${l}`, `-${e}`, `-${l}`, `+${l}`];
+      await expect.poll(() => seen, { timeout: 5000 }).toEqual(all);
+      expect(informer.list().map(({ metadata }) => metadata.name)).toEqual([late]);
+      stop.abort();
+      await run;
+    });
+
     // Last: it restarts the server.
     it('an informer follows through a restart of the server', async () => {
       const api = server.connect();

@@ -13,6 +13,8 @@ export interface InformerOptions<T extends ApiObject> {
   readonly log: Logger;
   readonly clock?: Clock;
   readonly selection?: Omit<Selection, 'signal'>;
+  /** For what the API server cannot select by. An object that is not kept is as one that does not exist. */
+  readonly keep?: (object: T) => boolean;
 }
 
 /** Called for every change; `before` is undefined for a new object, `after` for a deleted one. */
@@ -99,7 +101,7 @@ export class Informer<T extends ApiObject> {
     // One at a time: a page of raw objects is much larger than what is kept of it.
     const each = (item: unknown): void => {
       const object = this.#parse(item);
-      if (!object) return;
+      if (!object || !this.#isKept(object)) return;
       gone.delete(keyOf(object));
       this.#put(object);
     };
@@ -122,12 +124,18 @@ export class Informer<T extends ApiObject> {
       }
       const version = versionOf(event.object);
       const object = this.#parse(event.object);
-      if (object) {
+      if (object && !this.#isKept(object)) {
+        if (this.#objects.has(keyOf(object))) this.#drop(keyOf(object));
+      } else if (object) {
         if (event.type === 'DELETED') this.#drop(keyOf(object), object);
         else this.#put(object);
       }
       if (version !== '') this.#version = version;
     }
+  }
+
+  #isKept(object: T): boolean {
+    return this.#options.keep?.(object) ?? true;
   }
 
   /** One object that does not match its schema must not stop the others. */

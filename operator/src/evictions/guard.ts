@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the list of pods whose evictions fail while no operator answers: those that are to be moved (docs/adr/0022). Only the
-// replica that leads writes it. It follows all pods of the cluster, and keeps a few fields of those that may matter.
+// replica that leads writes it. The API server cannot select pods by their runtime class or by an annotation, so the guard reads
+// all pods of the cluster; it keeps a few fields of those in Sealift's runtime, and its work grows with these alone.
 import { z } from 'zod';
 import {
   annotations,
@@ -96,7 +97,8 @@ export class EvictionGuard {
   constructor(parts: GuardParts) {
     this.#parts = parts;
     const { api, log, clock } = parts;
-    this.informer = new Informer({ api, resource: guardPods, log, clock });
+    const keep = ({ isCandidate }: GuardPod): boolean => isCandidate;
+    this.informer = new Informer({ api, resource: guardPods, log, clock, keep });
     this.#controller = new Controller({
       name: 'eviction-guard',
       reconcile: async (_key, { signal }) => {
@@ -106,9 +108,7 @@ export class EvictionGuard {
       ...{ log, clock, concurrency: 1 },
     });
     const changed = (): void => this.#controller.queue.addAfter('pods', quietMs);
-    this.informer.listen((_key, after, before) => {
-      if (after?.isCandidate === true || before?.isCandidate === true) changed();
-    });
+    this.informer.listen(changed);
     parts.policies.listen(changed);
     parts.namespaces.listen(changed);
   }
