@@ -125,8 +125,9 @@ describe('the table has every', () => {
     const listed = matches(read('docs/faults.md'), /^\| `([a-z]+\.[a-zA-Z_-]+)` \|/gm);
     const named = sorted(rows.flatMap(({ faults }) => faults ?? []));
     expect(named.filter((name) => !listed.includes(name))).toEqual([]);
-    // Those of the agents' start, of the orphan sweep and of what only the driver's tests call are no step's.
-    const ofNoStep = /^(install|node|orphans|create|addresses)\.|^driver\.list$/;
+    // Those of the agents' start, of the orphan sweep, of evictions and of what only the driver's tests call are no step's.
+    const ofNoStep =
+      /^(install|node|orphans|create|addresses)\.|^(driver\.list|operator\.create-evacuation)$/;
     const left = listed.filter((name) => !named.includes(name) && !ofNoStep.test(name));
     expect(left).toEqual([]);
   });
