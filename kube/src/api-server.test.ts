@@ -343,12 +343,14 @@ describe.skipIf(found.missing !== undefined)(
       };
       expect((await apply('')).map((line) => line.replace(/ .*/, '')).sort()).toEqual([
         'customresourcedefinition.apiextensions.k8s.io/checkpointrequests.sealift.dev',
+        'customresourcedefinition.apiextensions.k8s.io/migrationpolicies.sealift.dev',
         'customresourcedefinition.apiextensions.k8s.io/migrationrequests.sealift.dev',
         'customresourcedefinition.apiextensions.k8s.io/restorerequests.sealift.dev',
       ]);
       expect(await apply('examples', '--dry-run=server')).toEqual([
         'checkpointrequest.sealift.dev/trainer-monday created (server dry run)',
         'migrationrequest.sealift.dev/move-trainer created (server dry run)',
+        'migrationpolicy.sealift.dev/trainers created (server dry run)',
         'restorerequest.sealift.dev/trainer-again created (server dry run)',
       ]);
     });
