@@ -85,7 +85,8 @@ export class Runtime {
     while (hangs && container.state === 'Restoring' && !killed.aborted);
     if (container.state !== 'Restoring') return undefined;
     const image = machine.images.get(imageId);
-    if (!image?.manifest || this.#faults.restoreFails) {
+    // CRIU reads images that are not synced yet as well as others.
+    if (!(image?.manifest ?? image?.received) || this.#faults.restoreFails) {
       this.#faults.restoreFails = false;
       return failed();
     }
