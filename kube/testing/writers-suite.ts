@@ -194,6 +194,43 @@ export function writersSuite(server: () => TestServer): void {
       expect(added['edit']).toContain('create');
     });
 
+    it('keep others from what the operator says of a pod', async ({ skip }) => {
+      if (manifests.length === 0) return skip('no helm beside the API server');
+      const path = '/api/v1/namespaces/default/pods';
+      const spec = { containers: [{ name: 'c', image: 'i' }] };
+      const made = (who: Identity, metadata: object): Promise<string> => {
+        const body = { apiVersion: 'v1', kind: 'Pod', metadata, spec };
+        return others.write(who, 'POST', path, body);
+      };
+      const forged = [
+        { annotations: { [annotations.migration]: 'x' } },
+        { annotations: { [annotations.restore]: 'x' } },
+        { annotations: { [annotations.requestUid]: 'x' } },
+        { annotations: { [annotations.podIp]: '10.0.0.1' } },
+        { labels: { [labels.podIp]: '' } },
+      ];
+      const own = "only Sealift's operator sets";
+      expect(await made(admin, { name: 'pods-plain', annotations: { own: '1' } })).toBe('written');
+      for (const metadata of forged) {
+        await expect
+          .poll(() => made(admin, { name: 'pods-forged', ...metadata }), { timeout: 20_000 })
+          .toContain(own);
+        expect(await patch(admin, `${path}/pods-plain`, { metadata })).toContain(own);
+      }
+      const metadata = {
+        annotations: { [annotations.podIp]: '10.0.0.1' },
+        labels: { [labels.podIp]: '' },
+      };
+      expect(await made(operator, { name: 'pods-moved', ...metadata })).toBe('written');
+      const at = `${path}/pods-moved`;
+      const changed = { annotations: { [annotations.podIp]: '10.0.0.2' } };
+      expect(await patch(admin, at, { metadata: changed })).toContain(own);
+      expect(await patch(admin, at, { metadata: { labels: { own: '1' } } })).toBe('written');
+      expect(await patch(admin, at, { metadata: { labels: { [labels.podIp]: null } } })).toBe(
+        'written',
+      );
+    });
+
     it('keep an agent to the Lease of its node', async ({ skip }) => {
       if (manifests.length === 0) return skip('no helm beside the API server');
       const path = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
