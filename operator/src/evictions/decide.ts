@@ -59,8 +59,8 @@ export function decideAtOnce(eviction: Eviction, pod: Pod | undefined): Eviction
 
 export function decideEviction(eviction: Eviction, seen: Candidate): EvictionAnswer {
   const { pod, wish, requests, checkpoints, budgets } = seen;
-  if (!wish.moves) return allow();
   const { name } = pod.metadata;
+  // Whoever has asked for the move: an eviction in the middle of it would lose the pod.
   if (namesRequest(pod))
     return refuse(`Pod ${name} is arriving on this node: its move is not over.`);
   const active = requests.find((one) => !isFinished(one) && !one.spec.dryRun);
@@ -68,8 +68,11 @@ export function decideEviction(eviction: Eviction, seen: Candidate): EvictionAns
     const message = progressOf(pod, active);
     return eviction.isDryRun ? allow(message) : refuse(message);
   }
+  if (!wish.moves) return allow();
   const made = evacuationName(pod.metadata.uid);
-  const ended = requests.find((one) => one.metadata.name === made && isFinished(one));
+  const ended = requests.find(
+    (one) => one.metadata.name === made && isFinished(one) && !one.spec.dryRun,
+  );
   if (ended) return afterEnd(seen, ended);
   const [checkpoint] = checkpoints;
   if (checkpoint) {

@@ -93,6 +93,14 @@ export class Evictor {
     });
   }
 
+  /** Whether the request of that name is not one that moves the pod. @returns what to do about it, as a sentence */
+  async #otherRequest(pod: Pod, made: string, signal: AbortSignal): Promise<string | undefined> {
+    const { namespace, name } = pod.metadata;
+    const found = await this.#find(migrationRequests, namespace, made, signal);
+    if (!found || (found.spec.podName === name && !found.spec.dryRun)) return undefined;
+    return `MigrationRequest ${namespace}/${made} has the name that the request for pod ${name} needs, and does not move it: delete it.`;
+  }
+
   /** With the budgets, which cost more and matter only for a pod that is to be moved. */
   async #observeWhole(pod: Pod, signal: AbortSignal): Promise<Candidate> {
     const [candidate, budgets] = await Promise.all([
@@ -149,7 +157,7 @@ export class Evictor {
       }
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
-      return undefined;
+      return this.#otherRequest(pod, body.metadata.name, signal);
     }
     const why = reasonOf[trigger];
     const message = `${why}: MigrationRequest ${body.metadata.name} moves it to another node.`;

@@ -10,6 +10,9 @@ import {
 } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 
+/** A request that has failed has to be seen by the next eviction, which comes seconds later. */
+const leastTtlSeconds = 60;
+
 export interface Wish {
   /** Whether an eviction moves it. */
   readonly moves: boolean;
@@ -36,11 +39,16 @@ export function wishFor(
 ): Wish {
   const policy = policyFor(policies, pod, namespace);
   const own = pod.metadata.annotations[annotations.eviction];
-  const byPolicy = policy?.spec.eviction.action === 'Migrate';
+  // A drain cordons its node first, and evicts a moment later: a policy that empties cordoned nodes means those pods too.
+  const byPolicy =
+    policy?.spec.eviction.action === 'Migrate' || policy?.spec.nodes?.cordoned === true;
   return {
     moves: own === 'migrate' || (byPolicy && own !== 'evict'),
     unmovable: policy?.spec.eviction.unmovable ?? 'Keep',
-    ttlSeconds: policy?.spec.ttlSecondsAfterFinished ?? triggeredTtlSeconds,
+    ttlSeconds: Math.max(
+      policy?.spec.ttlSecondsAfterFinished ?? triggeredTtlSeconds,
+      leastTtlSeconds,
+    ),
     policy,
   };
 }

@@ -31,8 +31,13 @@ export function isProgress(after: Handover | undefined, before: Handover | undef
   const isOfUser =
     after.metadata.generation !== before.metadata.generation ||
     after.metadata.deletionTimestamp !== before.metadata.deletionTimestamp;
-  return !isOfUser && isHandingOver(after) && isHandingOver(before);
+  // All other nodes route an address that the pod keeps by what the operator says of the decision.
+  const isAwaited =
+    after.status?.target?.podIPs !== undefined && isDecided(after) !== isDecided(before);
+  return !isOfUser && !isAwaited && isHandingOver(after) && isHandingOver(before);
 }
+
+const isDecided = ({ status }: Handover): boolean => status?.decision !== undefined;
 
 function isHandingOver({ status }: Handover): boolean {
   if (status?.deadlines?.blackout === undefined) return false;

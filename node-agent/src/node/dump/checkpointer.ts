@@ -311,6 +311,7 @@ export class Checkpointer {
     const others = Promise.all([packing, describing]);
     others.catch(() => undefined);
     let dumped: Dumped;
+    let described: Awaited<typeof others>;
     try {
       dumped = await dumpContainers(this.#parts, pod.containers, {
         id,
@@ -319,12 +320,13 @@ export class Checkpointer {
       });
       const pids = pod.containers.flatMap(({ pid }) => pid ?? []);
       await flushSharedMounts(host, pids, signal);
+      described = await others;
     } catch (error) {
       stop.abort();
       await Promise.allSettled([packing, describing]);
       throw error;
     }
-    const [files, [identity, versions]] = await others;
+    const [files, [identity, versions]] = described;
     const { containers, objects } = dumped;
     const bytes = { ...dumped.bytes, rootfs: files.bytes };
     const header: ManifestHeader = {

@@ -90,10 +90,11 @@ export class ImageStore {
       if (stored?.digest === digestOf(text)) return manifest;
       await writeFile(join(incoming, UNSYNCED_NAME), text, { mode: 0o600 });
       await this.#persisting.get(id)?.catch(() => undefined);
+      this.#persisting.delete(id);
       await replace();
       return manifest;
     });
-    // Whoever needs it asks again, and gets the error.
+    // Whoever needs them asks again: images that could not be synced are gone.
     this.persist(id).catch(() => undefined);
     return received;
   }
@@ -101,7 +102,7 @@ export class ImageStore {
   /**
    * Resolves once a loss of power cannot undo the images any more. The restore does not wait for it, but the decision does:
    * from then on they may be the pod's only copy (docs/adr/0024).
-   * @throws AgentError CheckpointNotFound; ENOSPC, EIO
+   * @throws AgentError CheckpointNotFound, ImageCorrupt
    */
   async persist(id: string): Promise<void> {
     const begun = this.#persisting.get(id);
@@ -110,8 +111,9 @@ export class ImageStore {
     this.#persisting.set(id, work);
     try {
       await work;
-    } finally {
+    } catch (error) {
       if (this.#persisting.get(id) === work) this.#persisting.delete(id);
+      throw error;
     }
   }
 
@@ -119,16 +121,29 @@ export class ImageStore {
   async #persist(id: string): Promise<void> {
     const dir = this.dir(id);
     const final = join(dir, MANIFEST_NAME);
-    if ((await textOf(final)) !== undefined) return;
     try {
-      await syncTree(dir);
-      await rename(join(dir, UNSYNCED_NAME), final);
+      // An agent that has ended since may have got as far as the name.
+      if ((await textOf(final)) === undefined) {
+        await this.syncFiles(dir);
+        await rename(join(dir, UNSYNCED_NAME), final);
+      }
     } catch (cause) {
-      if (!isErrno(cause, 'ENOENT')) throw cause;
-      throw new AgentError('CheckpointNotFound', `This node stores no images of ${id}.`, { cause });
+      if (isErrno(cause, 'ENOENT')) {
+        throw new AgentError('CheckpointNotFound', `This node stores no images of ${id}.`, {
+          cause,
+        });
+      }
+      // The kernel reports a page that it could not write once: the next fsync would succeed without it.
+      await rm(join(dir, UNSYNCED_NAME), { force: true });
+      const why = `The images of ${id} could not be written to the disk: ${String(cause)}. Check the target node's disk.`;
+      throw new AgentError('ImageCorrupt', why, { cause });
     }
     await syncPath(dir);
     await syncPath(this.#root);
+  }
+
+  protected syncFiles(dir: string): Promise<void> {
+    return syncTree(dir);
   }
 
   /**
@@ -246,6 +261,7 @@ export class ImageStore {
   /** Removes the images. Does nothing if there are none. */
   async remove(id: string): Promise<void> {
     await this.#persisting.get(id)?.catch(() => undefined);
+    this.#persisting.delete(id);
     await rm(this.dir(id), { recursive: true, force: true });
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // TLS connections to other agents that are opened before a pod is locked, so that no handshake lengthens its blackout. One
 // that is not there in time, or has been closed, costs nothing: the sender makes its own.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
 import { agentDnsName } from '../../../../crds/src/index.ts';
 import { CIPHERS, readCertificates, splitAddress } from './tls.ts';
@@ -16,6 +17,8 @@ export interface Destination {
 
 /** Longer than a blackout. The receiver closes one that asks for nothing a little later. */
 const KEPT_MS = 110_000;
+/** For one that is still being opened. The sender's own attempt, which a signal ends, may take longer. */
+const WAIT_MS = 500;
 /** More moves than leave a node at a time. */
 const MAX_KEPT = 16;
 
@@ -37,12 +40,14 @@ export class WarmConnections {
     if (this.#kept.size > MAX_KEPT && oldest !== undefined) void this.#drop(oldest);
   }
 
-  /** A connection that is open and that nobody else gets; undefined without one. Waits for one that is being opened. */
+  /** A connection that is open and that nobody else gets; undefined without one, half a second later if one is being opened. */
   async take(to: Destination): Promise<TLSSocket | undefined> {
     const key = keyOf(to);
     const opening = this.#kept.get(key);
     this.#kept.delete(key);
-    const socket = await opening;
+    if (!opening) return undefined;
+    const socket = await Promise.race([opening, sleep(WAIT_MS, undefined, { ref: false })]);
+    if (!socket) void opening.then((late) => late?.destroy());
     if (!socket || socket.destroyed || !socket.writable) return undefined;
     socket.removeAllListeners('timeout');
     socket.setTimeout(0);

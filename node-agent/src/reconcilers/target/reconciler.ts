@@ -25,6 +25,9 @@ import { TargetObserver, type Observed, type TargetDependencies } from './observ
 import { TargetReport } from './report.ts';
 import { TargetResume } from './resume.ts';
 
+/** Images that this node cannot keep, of a pod that must not be committed then. */
+const imagesLost: ReadonlySet<string> = new Set(['CheckpointNotFound', 'ImageCorrupt']);
+
 export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   Observed<T>,
   TargetEffect,
@@ -88,9 +91,11 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   }
 
   async failed(error: unknown, effect: TargetEffect, observed: Observed<T>): Promise<void> {
-    // A restore that cannot begin fails the request. The agent repeats every other effect until it succeeds.
-    if (effect.type !== 'StartRestore') return;
-    const { code, message } = withRemedy(observed.request.kind, reasonOf(error));
+    // A restore that cannot begin fails the request, and so do images that are lost. The agent repeats all else until it succeeds.
+    const reason = reasonOf(error);
+    const isFatal = effect.type === 'ProposeCommit' && imagesLost.has(reason.code);
+    if (effect.type !== 'StartRestore' && !isFatal) return;
+    const { code, message } = withRemedy(observed.request.kind, reason);
     const entry = this.#entry(observed.request);
     const located = withDiagnosticsPath(this.#deps.diagnostics, message, entry);
     await this.#deps.journal.put({ ...entry, ...failureFields({ code, message: located }) });
