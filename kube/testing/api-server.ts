@@ -101,7 +101,9 @@ export async function startApiServer(options: ServerOptions = {}): Promise<TestS
   let server = start();
   const connect = (account?: string): Client => {
     const path =
-      account === undefined ? kubeconfig : credentials(directory, `${address}:${apiPort}`, tokenOf(account));
+      account === undefined
+        ? kubeconfig
+        : credentials(directory, `${address}:${apiPort}`, tokenOf(account));
     return new Client(new Rest(loadConfig(path)));
   };
   const client = connect();

@@ -40,6 +40,10 @@ const made = (...conditions: object[]): MigrationRequest =>
     spec: { ttlSecondsAfterFinished: 600 },
     status: { phase: 'Failed', completionTime: at(0), conditions },
   });
+const dryRunOf = (request: MigrationRequest): MigrationRequest => ({
+  ...request,
+  spec: { ...request.spec, dryRun: true },
+});
 const failed = (reason: string) => made({ ...succeeded('False', reason), message: 'So it is.' });
 const message = (of: Candidate, by = eviction): string => {
   const answer = decideEviction(by, of);
@@ -80,9 +84,15 @@ describe('a wish', () => {
     ['not by a policy that says nothing of evictions', {}, [none], false],
     ['not by a policy against the annotation', asked('evict'), [migrates()], false],
     ['by a policy beside an annotation that says nothing', asked('later'), [migrates()], true],
+    ['by a policy that empties cordoned nodes', {}, [policy({ nodes: { cordoned: true } })], true],
   ])('%s', (_name, parts, policies, moves) => {
     expect(wishFor(pod(parts), { labels: {} }, policies).moves).toBe(moves);
   });
+});
+
+it('a request that an eviction makes is there when the next eviction comes', () => {
+  const hasty = policy({ eviction: { action: 'Migrate' }, ttlSecondsAfterFinished: 0 });
+  expect(wishFor(pod(), { labels: {} }, [hasty]).ttlSeconds).toBe(60);
 });
 
 describe('an eviction of a pod of Sealift’s', () => {
@@ -98,6 +108,19 @@ describe('an eviction of a pod of Sealift’s', () => {
       'Refuse',
     ],
     ['that is being moved', seen(pod(asked()), [], { requests: [migration()] }), 'Refuse'],
+    ['that a user moves', seen(pod(), [], { requests: [migration()] }), 'Refuse'],
+    [
+      'that is moved though its eviction is wanted',
+      seen(pod(asked('evict')), [], { requests: [migration()] }),
+      'Refuse',
+    ],
+    [
+      'that a finished dry run of that name looked at',
+      seen(pod(asked()), [], {
+        requests: [dryRunOf(made(succeeded('True', 'Movable')))],
+      }),
+      'Move',
+    ],
     [
       'that a dry run looks at',
       seen(pod(asked()), [], { requests: [migration({ spec: { dryRun: true } })] }),

@@ -31,6 +31,19 @@ describe('a change of a request', () => {
     expect(isProgress(accepted(status), before)).toBe(waits);
   });
 
+  it('cannot wait when it is the decision on a pod that keeps its address', () => {
+    const target = { nodeName: 'b', podName: 't', podIPs: [{ ip: '10.88.1.5' }] };
+    const committed = {
+      ...agents('Sent', 'AtResumeGate'),
+      target,
+      decision: decision('Committed'),
+    };
+    const undecided = accepted({ ...agents('Sent', 'AtResumeGate'), target });
+    expect(isProgress(accepted(committed), undecided)).toBe(false);
+    const later = accepted({ ...committed, targetAgent: { state: 'Answering' } });
+    expect(isProgress(later, accepted(committed))).toBe(true);
+  });
+
   it('cannot wait if it is the user’s', () => {
     const after = accepted(agents('Dumping', 'AtCreateGate'), { metadata: { generation: 2 } });
     expect(isProgress(after, before)).toBe(false);

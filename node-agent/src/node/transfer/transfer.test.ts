@@ -11,6 +11,8 @@ import {
   truncate,
   writeFile,
 } from 'node:fs/promises';
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import pino from 'pino';
@@ -143,6 +145,22 @@ describe('agent to agent', () => {
     } finally {
       await to.server.close();
     }
+  });
+
+  it('does not wait for a connection that another agent never answers', async () => {
+    const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
+    const accepted: Socket[] = [];
+    const silent = createServer((socket) => accepted.push(socket)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as { port: number };
+    const connections = new WarmConnections();
+    const one = { address: `127.0.0.1:${port}`, node: 'a', certificateDir: good };
+    const begun = performance.now();
+    connections.prepare(one);
+    expect(await connections.take(one)).toBeUndefined();
+    expect(performance.now() - begun).toBeLessThan(5000);
+    for (const socket of accepted) socket.destroy();
+    silent.close();
   });
 
   it('has no connection opened before to another node’s agent', async () => {

@@ -50,8 +50,25 @@ it('after the next boot, those that were not synced do not count: their files ma
   await store.persist('one');
   const former = unsynced.replace(/boot-.*/, 'boot-of-before');
   await rename(join(root, 'one', 'manifest.json'), join(root, 'one', former));
-  expect(await store.manifest('one')).toBeUndefined();
-  await expect(store.persist('one')).rejects.toMatchObject({ code: 'CheckpointNotFound' });
+  const booted = new ImageStore(root);
+  expect(await booted.manifest('one')).toBeUndefined();
+  await expect(booted.persist('one')).rejects.toMatchObject({ code: 'CheckpointNotFound' });
+});
+
+it('images that the disk has refused once count for nothing, however often they are asked for', async () => {
+  // As fsync of a page that could not be written: it fails once, and succeeds without the page from then on.
+  let refusals = 1;
+  class Refusing extends ImageStore {
+    protected override async syncFiles(): Promise<void> {
+      if (refusals-- > 0) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
+    }
+  }
+  await store.persist('one');
+  await rename(join(root, 'one', 'manifest.json'), join(root, 'one', unsynced));
+  const refusing = new Refusing(root);
+  await expect(refusing.persist('one')).rejects.toMatchObject({ code: 'ImageCorrupt' });
+  expect(await refusing.manifest('one')).toBeUndefined();
+  await expect(refusing.persist('one')).rejects.toMatchObject({ code: 'CheckpointNotFound' });
 });
 
 it('images that are gone cannot be synced, so that nothing is committed without them', async () => {
