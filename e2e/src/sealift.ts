@@ -120,6 +120,7 @@ async function installChart(own: object, log: (line: string) => void): Promise<v
           delegate: { type: 'macvlan', master: 'eth1', mode: 'bridge', ipam: { type: 'static' } },
         },
       ],
+      podNetwork: { enabled: true },
       ...own,
     }),
   );
