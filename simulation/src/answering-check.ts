@@ -12,8 +12,8 @@ export interface AnsweringRecord {
   targetSince: number | undefined;
   targetHasAnswered: boolean;
   /**
-   * Its gates have opened after it had waited. It need not wait again: a reset of its node, also one that comes before
-   * the pod is unlocked, starts it in another sandbox.
+   * It has waited for the source, or has been resumed without a need to. It need not wait again: a reset of its node, also
+   * one that comes before the pod is unlocked, starts it in another sandbox.
    */
   targetHasWaited: boolean;
 }
@@ -45,7 +45,7 @@ export function checkAnswering(
   const resumed = isResumed(target, targetRuns);
   const waited = record.targetSince === undefined ? 0 : now - record.targetSince;
   const needNotWait = !record.sourceAnswered || waited >= TARGET_WAIT_MS;
-  record.targetHasWaited ||= needNotWait && (targetRuns || resumed);
+  record.targetHasWaited ||= waited >= TARGET_WAIT_MS || (needNotWait && (targetRuns || resumed));
   if (source && record.sourceAnswered) {
     return resumed && !record.targetHasWaited
       ? ['BothAnswer', `${target?.id} was resumed while ${source.id} answers`]

@@ -176,4 +176,21 @@ export const regressions: readonly Regression[] = [
       ],
     },
   },
+  {
+    found:
+      'the monitor took a target that had waited for its source for one that had not, since its tasks are thawed last',
+    schedule: {
+      seed: 0,
+      scenario: 'move',
+      containers: 1,
+      faults: [
+        { when: { step: 211 }, what: { do: 'crash', who: 'source' }, forMs: 40_000 },
+        {
+          when: { point: 'target.unlock.before', nth: 1 },
+          what: { do: 'reset', who: 'target' },
+          forMs: 3000,
+        },
+      ],
+    },
+  },
 ];
