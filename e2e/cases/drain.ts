@@ -188,6 +188,7 @@ export const cases: readonly Case[] = [
     name: 'drain',
     promise:
       'kubectl drain moves the pods of a node, keeps one that cannot move and one whose budget forbids it, and ends when a policy lets both go.',
+    needs: ['shell'],
     run: drains,
   },
   {
