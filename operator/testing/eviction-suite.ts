@@ -205,12 +205,12 @@ export function evictionSuite(cluster: () => Cluster): void {
         needsHelm(skip);
         const c = cluster();
         const eviction = { action: 'Migrate' };
-        await policy('chosen', { ...only('chosen'), eviction, ttlSecondsAfterFinished: 7 });
+        await policy('chosen', { ...only('chosen'), eviction, ttlSecondsAfterFinished: 77 });
         await c.run('chosen');
         expect(await evict(c, 'chosen')).toMatch(/^429/);
         const { request } = await named(c, 'chosen');
         const { spec } = await c.client.get(moves, 'default', request);
-        expect(spec.ttlSecondsAfterFinished).toBe(7);
+        expect(spec.ttlSecondsAfterFinished).toBe(77);
         await c.client.delete(moves, 'default', request);
         await drop('chosen');
         await eventually(() => c.find(moves, request)).toBeUndefined();

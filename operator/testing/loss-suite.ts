@@ -65,7 +65,9 @@ export function lossSuite(cluster: () => Cluster): void {
       ...failed('TargetRestarted'),
     });
     expect(done.status.decision?.outcome).toBe('Committed');
-    expect((await c.pod(target))?.metadata.annotations[annotations.migration]).toBeUndefined();
+    await eventually(
+      async () => (await c.pod(target))?.metadata.annotations[annotations.migration],
+    ).toBeUndefined();
   });
 
   describe('a source that is lost', () => {
