@@ -45,6 +45,11 @@ const newLogger = (name: string): Logger =>
     formatters: { level: (label) => ({ level: label }) },
   });
 
+/** More than half of all schedules commit a move. */
+const enoughRuns = 50;
+const isAnyCommitted = (ends: ReadonlyMap<string, number>): boolean =>
+  [...ends.keys()].some((end) => end.includes('Committed Committed'));
+
 async function simulate(): Promise<boolean> {
   // Runs throw many errors on purpose. Their stacks take time and only a replay needs them.
   Error.stackTraceLimit = 0;
@@ -67,6 +72,13 @@ async function simulate(): Promise<boolean> {
   console.log(
     `simulation: ${runs} runs, ${Math.round(steps / runs)} steps each, ${(ms / runs).toFixed(1)} ms of CPU each, SEED=${seed}`,
   );
+  if (!details.failed && runs >= enoughRuns && !isAnyCommitted(ends)) {
+    console.log(
+      'No move was committed, so that hardly anything was tried: a part of the simulation is broken.',
+    );
+    console.log(`simulation: ${count - 1} passed, 1 failed`);
+    return false;
+  }
   if (!details.failed) {
     console.log(`simulation: ${count} passed, 0 failed`);
     return true;
