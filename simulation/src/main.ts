@@ -48,7 +48,7 @@ const newLogger = (name: string): Logger =>
 /** More than half of all schedules commit a move. */
 const enoughRuns = 50;
 const isAnyCommitted = (ends: ReadonlyMap<string, number>): boolean =>
-  [...ends.keys()].some((end) => end.includes('Committed Committed'));
+  [...ends.keys()].some((end) => end.split(', ').includes('Committed Committed'));
 
 async function simulate(): Promise<boolean> {
   // Runs throw many errors on purpose. Their stacks take time and only a replay needs them.
