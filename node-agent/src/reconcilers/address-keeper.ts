@@ -2,6 +2,7 @@
 // Keeps this node's routes to moved pods, and its reservations of addresses that have moved away, as the API server's pods
 // and the journal say (kept-addresses.ts). Every node's agent does so, whether or not the node takes part in a move.
 import {
+  Controller,
   Informer,
   isNotFound,
   nodes,
@@ -13,13 +14,14 @@ import {
   type Pod,
 } from '../../../kube/src/index.ts';
 import type { PodIp } from '../node/pod-ip/pod-ip.ts';
-import { reasonOf } from '../support/errors.ts';
 import type { Journal } from '../support/journal/journal.ts';
 import { KEPT, keptAddresses, placesOf, type KeptPlace } from './kept-addresses.ts';
 
+/** The controller's only key: all addresses are looked at together. */
+const ALL = 'all';
 /** Something else may have changed routes or records. */
 const INTERVAL_MS = 60_000;
-const RETRY_MS = 1000;
+const RETRY = { baseMs: 1000, maxMs: 1000 };
 /** How long the address of a node is taken for right. */
 const NODE_ADDRESS_MS = 300_000;
 
@@ -36,18 +38,26 @@ export class AddressKeeper {
   readonly #parts: AddressKeeperParts;
   readonly #pods: Informer<Pod>;
   readonly #nodeAddresses = new Map<string, { address: string; until: number }>();
-  #wake = (): void => undefined;
-  #isDue = true;
+  readonly #controller: Controller;
   /** What was done last: without a change the node is not asked before the interval is over. */
-  #done = '';
+  #done: { readonly what: string; readonly until: number } | undefined;
 
   constructor(parts: AddressKeeperParts) {
     this.#parts = parts;
     const { api, log, clock, journal } = parts;
     const selection = { labelSelector: KEPT };
     this.#pods = new Informer({ api, resource: pods, log, clock, selection });
-    this.#pods.listen(() => this.#due());
-    journal.listen(() => this.#due());
+    this.#controller = new Controller({
+      name: 'kept-addresses',
+      reconcile: async (_key, { signal }) => {
+        await this.reconcile(signal);
+        return { requeueAfterMs: INTERVAL_MS };
+      },
+      ...{ log, clock, concurrency: 1, backoff: RETRY },
+    });
+    const changed = (): void => this.#controller.enqueue(ALL);
+    this.#pods.listen(changed);
+    journal.listen(changed);
   }
 
   get informer(): Informer<Pod> {
@@ -56,35 +66,23 @@ export class AddressKeeper {
 
   /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { log } = this.#parts;
     await Promise.race([
       this.#pods.synced,
       new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
     ]);
-    while (!signal.aborted) {
-      this.#isDue = false;
-      let waitMs = INTERVAL_MS;
-      try {
-        await this.reconcile(signal);
-      } catch (error) {
-        waitMs = RETRY_MS;
-        this.#done = '';
-        if (!signal.aborted)
-          log.warn({ ...reasonOf(error) }, 'addresses of moved pods are not in place');
-      }
-      await this.#idle(waitMs, signal);
-      if (!this.#isDue) this.#done = '';
-    }
+    this.#controller.enqueue(ALL);
+    await this.#controller.run(signal);
   }
 
   /** Once. @throws what the node or the API server says */
   async reconcile(signal?: AbortSignal): Promise<void> {
-    const { podIp, journal, nodeName, log } = this.#parts;
+    const { podIp, journal, nodeName, log, clock } = this.#parts;
     const all = this.#pods.list();
     const places = placesOf(all, journal.all());
     const kept = keptAddresses(all, journal.all());
     const what = JSON.stringify([places, [...kept].sort()]);
-    if (what === this.#done) return;
+    if (what === this.#done?.what && clock.now() < this.#done.until) return;
+    this.#done = undefined;
     const here = places.filter((one) => one.nodeName === nodeName);
     const elsewhere = places.filter((one) => one.nodeName !== nodeName);
     const remote = await Promise.all(elsewhere.map((one) => this.#behindNode(one, signal)));
@@ -97,7 +95,7 @@ export class AddressKeeper {
       const taken = await podIp.reserveMissing(places.flatMap(({ addresses }) => addresses));
       if (taken.length > 0) log.error({ addresses: taken }, 'two pods have the same address');
     });
-    this.#done = what;
+    this.#done = { what, until: clock.now() + INTERVAL_MS };
   }
 
   async #behindNode(
@@ -136,18 +134,5 @@ export class AddressKeeper {
       if (known) return known.address;
       throw error;
     }
-  }
-
-  #due(): void {
-    this.#isDue = true;
-    this.#wake();
-  }
-
-  async #idle(waitMs: number, signal: AbortSignal): Promise<void> {
-    if (this.#isDue) return;
-    const woken = new AbortController();
-    this.#wake = () => woken.abort();
-    await this.#parts.clock.sleep(waitMs, AbortSignal.any([signal, woken.signal]));
-    this.#wake = () => undefined;
   }
 }
