@@ -21,6 +21,7 @@ export * from './lease.ts';
 export * from './logger.ts';
 export * from './metrics.ts';
 export * from './pem.ts';
+export * from './reads.ts';
 export * from './refresh.ts';
 export * from './resource.ts';
 export * from './rest.ts';

@@ -2,7 +2,8 @@
 // Leader election by a Lease. A process that loses the Lease must stop at once: the caller ends the process.
 import type { Api } from './api.ts';
 import { realClock, type Clock } from './clock.ts';
-import { codeOf, isAlreadyExists, isConflict, isNotFound, messageOf } from './errors.ts';
+import { codeOf, isAlreadyExists, isConflict, messageOf } from './errors.ts';
+import { unlessNotFound } from './reads.ts';
 import { leases, microTime, type Lease } from './lease.ts';
 import type { Logger } from './logger.ts';
 import { isLeader } from './metrics.ts';
@@ -136,12 +137,7 @@ export class LeaderElector {
 
   async #read(signal: AbortSignal): Promise<Lease | undefined> {
     const { api, namespace, name } = this.#options;
-    try {
-      return await api.get(leases, namespace, name, { signal });
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    return unlessNotFound(api.get(leases, namespace, name, { signal }));
   }
 
   #expired(lease: Lease): boolean {

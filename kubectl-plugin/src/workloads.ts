@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a user names by POD, deploy/NAME, sts/NAME and the like: the pods that are meant.
 import { z } from 'zod';
-import { isNotFound, Pod, pods, type Client, type Resource } from '../../kube/src/index.ts';
+import {
+  isNotFound,
+  listParsed,
+  Pod,
+  pods,
+  type Client,
+  type Resource,
+} from '../../kube/src/index.ts';
 import { CommandError, exitCodes, usageError } from './exit-codes.ts';
 
 const Workload = z.object({
@@ -88,8 +95,7 @@ async function ownersOf(
   signal: AbortSignal,
 ): Promise<Set<string>> {
   if (kind !== 'Deployment') return new Set([metadata.uid]);
-  const { items } = await api.list(replicaSets, { namespace, signal });
-  const sets = items.map((item) => replicaSets.parse(item));
+  const sets = await listParsed(api, replicaSets, { namespace, signal });
   const own = sets.filter((one) =>
     one.metadata.ownerReferences.some(({ uid }) => uid === metadata.uid),
   );

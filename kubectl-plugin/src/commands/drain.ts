@@ -9,6 +9,7 @@ import {
 import {
   isAlreadyExists,
   isNotFound,
+  listParsed,
   migrationRequests,
   nodes,
   pods,
@@ -91,10 +92,10 @@ async function podsOn(
   node: string,
 ): Promise<{ own: Pod[]; others: Pod[] }> {
   const fieldSelector = `spec.nodeName=${node}`;
-  const { items } = await cluster().api.list(pods, { fieldSelector, signal });
-  const here = items
-    .map((item) => pods.parse(item))
-    .filter(({ status }) => status.phase !== 'Succeeded' && status.phase !== 'Failed');
+  const all = await listParsed(cluster().api, pods, { fieldSelector, signal });
+  const here = all.filter(
+    ({ status }) => status.phase !== 'Succeeded' && status.phase !== 'Failed',
+  );
   const isOwn = ({ spec }: Pod): boolean => spec.runtimeClassName === RUNTIME_CLASS;
   return { own: here.filter(isOwn), others: here.filter((one) => !isOwn(one)) };
 }

@@ -3,6 +3,7 @@
 import { isFinished, type MigrationRequest } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
+  listParsed,
   migrationRequests,
   restoreRequests,
   type Resource,
@@ -39,11 +40,8 @@ async function listAll({ values, output, cluster, signal }: Invocation): Promise
   const isEverywhere = values['all-namespaces'] === true;
   const found: Request[] = [];
   for (const resource of [migrationRequests, checkpointRequests, restoreRequests]) {
-    const { items } = await api.list(resource, {
-      ...(isEverywhere ? {} : { namespace }),
-      signal,
-    });
-    found.push(...items.map((item) => resource.parse(item)));
+    const selection = { ...(isEverywhere ? {} : { namespace }), signal };
+    found.push(...(await listParsed<Request>(api, resource, selection)));
   }
   const format = textIn(values, 'output');
   if (format !== undefined) {

@@ -4,9 +4,9 @@ import { agentCertificate, GROUP, labels, RUNTIME_CLASS } from '../../../crds/sr
 import {
   certificateSigningRequests,
   isForbidden,
-  isNotFound,
   leases,
   nodes,
+  unlessNotFound,
   type Client,
   type Resource,
 } from '../../../kube/src/index.ts';
@@ -45,12 +45,8 @@ export async function readFacts(api: Client, now: number, signal: AbortSignal): 
     const { items } = await api.list(resource, { labelSelector, signal });
     return [...items];
   };
-  const handler = api.getRaw(runtimeClasses, '', RUNTIME_CLASS, { signal }).then(
-    (found) => (found as { handler?: string }).handler,
-    (error: unknown) => {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    },
+  const handler = unlessNotFound(api.getRaw(runtimeClasses, '', RUNTIME_CLASS, { signal })).then(
+    (found) => (found as { handler?: string } | undefined)?.handler,
   );
   const definitions = (
     await orElse('CustomResourceDefinitions', listed(customDefinitions), [])

@@ -14,6 +14,7 @@ import {
   pods,
   restoreRequests,
   splitKey,
+  unlessNotFound,
   type Api,
   type Pod,
 } from '../../../kube/src/index.ts';
@@ -112,14 +113,11 @@ export class RequestLookup {
 
   async #request(kind: HandoverKind, key: string): Promise<Handover | undefined> {
     const { namespace, name } = splitKey(key);
-    try {
-      return kind === 'MigrationRequest'
-        ? await this.#api.get(migrationRequests, namespace, name)
-        : await this.#api.get(restoreRequests, namespace, name);
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    return unlessNotFound<Handover>(
+      kind === 'MigrationRequest'
+        ? this.#api.get(migrationRequests, namespace, name)
+        : this.#api.get(restoreRequests, namespace, name),
+    );
   }
 }
 

@@ -4,9 +4,9 @@
 import {
   Controller,
   Informer,
-  isNotFound,
   nodes,
   pods,
+  unlessNotFound,
   withFaults,
   type Api,
   type Clock,
@@ -120,8 +120,8 @@ export class AddressKeeper {
     const known = this.#nodeAddresses.get(key);
     if (known && known.until > clock.now()) return known.address;
     try {
-      const { status } = await api.get(nodes, '', name, { signal });
-      const internal = status.addresses.find(
+      const node = await unlessNotFound(api.get(nodes, '', name, { signal }));
+      const internal = node?.status.addresses.find(
         ({ type, address }) => type === 'InternalIP' && address.includes(':') === isIpv6,
       );
       if (!internal) return undefined;
@@ -129,7 +129,6 @@ export class AddressKeeper {
       this.#nodeAddresses.set(key, { address, until: clock.now() + NODE_ADDRESS_MS });
       return address;
     } catch (error) {
-      if (isNotFound(error)) return undefined;
       // A node rarely changes its address, and other routes must not wait for the API server.
       if (known) return known.address;
       throw error;

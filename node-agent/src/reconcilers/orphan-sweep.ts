@@ -8,10 +8,12 @@ import { annotations, podConditions } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
   isNotFound,
+  listParsed,
   migrationRequests,
   pods,
   realClock,
   restoreRequests,
+  unlessNotFound,
   withFaults,
   type Api,
   type Clock,
@@ -237,22 +239,17 @@ export class OrphanSweep {
   }
 
   async #podExists(entry: Entry): Promise<boolean> {
-    try {
-      const pod = await this.#deps.api.get(pods, entry.namespace, entry.pod);
-      return pod.metadata.uid === entry.podUid;
-    } catch (error) {
-      if (isNotFound(error)) return false;
-      throw error;
-    }
+    const pod = await unlessNotFound(this.#deps.api.get(pods, entry.namespace, entry.pod));
+    return pod?.metadata.uid === entry.podUid;
   }
 
   /** Whether the request was committed, by what the API server has of its target: the operator marks one (docs/adr/0013). */
   async #committedTarget(entry: Entry): Promise<'yes' | 'no' | 'unknown'> {
     if (entry.role !== 'source') return 'no';
-    const { items } = await this.#deps.api.list(pods, { namespace: entry.namespace });
-    const target = items
-      .map((item) => pods.parse(item))
-      .find(({ metadata }) => metadata.annotations[annotations.requestUid] === entry.id);
+    const here = await listParsed(this.#deps.api, pods, { namespace: entry.namespace });
+    const target = here.find(
+      ({ metadata }) => metadata.annotations[annotations.requestUid] === entry.id,
+    );
     if (!target) return 'no';
     const { conditions, containerStatuses, initContainerStatuses } = target.status;
     const isMarked = ({ type, status }: { type: string; status: string }): boolean =>

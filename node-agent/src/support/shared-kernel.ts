@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nodes that are containers of one machine (kind) have one kernel, and with it one name space of RDMA devices, and one driver.
-import { nodes, type Api } from '../../../kube/src/index.ts';
+import { listParsed, nodes, type Api } from '../../../kube/src/index.ts';
 
 /**
  * Whether another node of the cluster has the kernel of this one: the same boot ID.
@@ -8,7 +8,7 @@ import { nodes, type Api } from '../../../kube/src/index.ts';
  * @throws the API server's error
  */
 export async function sharesKernel(api: Api, nodeName: string): Promise<boolean | undefined> {
-  const all = (await api.list(nodes)).items.map((item) => nodes.parse(item));
+  const all = await listParsed(api, nodes);
   const own = all.find((node) => node.metadata.name === nodeName);
   if (!own) return false;
   const { bootID } = own.status.nodeInfo;

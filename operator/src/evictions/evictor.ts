@@ -4,20 +4,20 @@ import { evacuationRequest, isFinished, type Trigger } from '../../../crds/src/i
 import {
   checkpointRequests,
   isAlreadyExists,
-  isNotFound,
   KeyedMutex,
+  listParsed,
   messageOf,
   migrationPolicies,
   migrationRequests,
   namespaces,
   podDisruptionBudgets,
   pods,
+  unlessNotFound,
   withFaults,
   type Api,
   type EventRecorder,
   type Logger,
   type Pod,
-  type Resource,
 } from '../../../kube/src/index.ts';
 import { budgetMessage, budgetsOf, forbids, see, type BudgetSeen } from './budgets.ts';
 import {
@@ -57,7 +57,7 @@ export class Evictor {
    */
   async answer(eviction: Eviction, signal: AbortSignal): Promise<EvictionAnswer> {
     const { namespace, podName } = eviction;
-    const pod = await this.#find(pods, namespace, podName, signal);
+    const pod = await unlessNotFound(this.#parts.api.get(pods, namespace, podName, { signal }));
     const atOnce = decideAtOnce(eviction, pod);
     if (atOnce) return atOnce;
     if (!pod) throw new Error('a pod that is not there was not answered at once');
@@ -96,7 +96,9 @@ export class Evictor {
   /** Whether the request of that name is not one that moves the pod. @returns what to do about it, as a sentence */
   async #otherRequest(pod: Pod, made: string, signal: AbortSignal): Promise<string | undefined> {
     const { namespace, name } = pod.metadata;
-    const found = await this.#find(migrationRequests, namespace, made, signal);
+    const found = await unlessNotFound(
+      this.#parts.api.get(migrationRequests, namespace, made, { signal }),
+    );
     if (!found || (found.spec.podName === name && !found.spec.dryRun)) return undefined;
     return `MigrationRequest ${namespace}/${made} has the name that the request for pod ${name} needs, and does not move it: delete it.`;
   }
@@ -112,21 +114,19 @@ export class Evictor {
 
   async #observe(pod: Pod, signal: AbortSignal): Promise<Candidate> {
     const { namespace, name, uid } = pod.metadata;
-    const owner = await this.#parts.api.get(namespaces, '', namespace, { signal });
-    const policies = await this.#list(migrationPolicies, {}, signal);
-    const wish = wishFor(pod, owner.metadata, policies);
-    const [all, checkpoints] = await Promise.all([
-      this.#list(migrationRequests, { namespace }, signal),
-      this.#list(checkpointRequests, { namespace, fieldSelector: `spec.podName=${name}` }, signal),
+    const { api } = this.#parts;
+    const ofPod = { namespace, fieldSelector: `spec.podName=${name}`, signal };
+    const [owner, policies, requests, checkpoints] = await Promise.all([
+      api.get(namespaces, '', namespace, { signal }),
+      listParsed(api, migrationPolicies, { signal }),
+      listParsed(api, migrationRequests, ofPod),
+      listParsed(api, checkpointRequests, ofPod),
     ]);
-    const requests = all
-      .filter((one) => one.spec.podName === name)
-      // One for an earlier pod of the same name says nothing about this one.
-      .filter((one) => (one.status?.source?.podUID ?? uid) === uid);
     return {
       pod,
-      wish,
-      requests,
+      wish: wishFor(pod, owner.metadata, policies),
+      // One for an earlier pod of the same name says nothing about this one.
+      requests: requests.filter((one) => (one.status?.source?.podUID ?? uid) === uid),
       checkpoints: checkpoints.filter((one) => !isFinished(one)),
       budgets: [],
     };
@@ -170,36 +170,14 @@ export class Evictor {
   }
 
   async #budgets(pod: Pod, signal: AbortSignal): Promise<BudgetSeen[]> {
-    const { namespace } = pod.metadata;
-    const own = budgetsOf(pod, await this.#list(podDisruptionBudgets, { namespace }, signal));
+    const { api } = this.#parts;
+    const here = { namespace: pod.metadata.namespace, signal };
+    const own = budgetsOf(pod, await listParsed(api, podDisruptionBudgets, here));
     if (own.length === 0) return [];
     const [all, requests] = await Promise.all([
-      this.#list(pods, { namespace }, signal),
-      this.#list(migrationRequests, { namespace }, signal),
+      listParsed(api, pods, here),
+      listParsed(api, migrationRequests, here),
     ]);
     return own.map((budget) => see(budget, all, requests, pod));
-  }
-
-  async #find<T>(
-    resource: Resource<T>,
-    namespace: string,
-    name: string,
-    signal: AbortSignal,
-  ): Promise<T | undefined> {
-    try {
-      return await this.#parts.api.get(resource, namespace, name, { signal });
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
-  }
-
-  async #list<T>(
-    resource: Resource<T>,
-    selection: { namespace?: string; fieldSelector?: string },
-    signal: AbortSignal,
-  ): Promise<T[]> {
-    const { items } = await this.#parts.api.list(resource, { ...selection, signal });
-    return items.map((item) => resource.parse(item));
   }
 }

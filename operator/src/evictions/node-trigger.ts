@@ -2,6 +2,7 @@
 // Pods that leave their node without an eviction: a policy says so of nodes that are cordoned, or have a taint.
 import { annotations, type MigrationPolicy, type Trigger } from '../../../crds/src/index.ts';
 import {
+  listParsed,
   pods,
   type Api,
   type Context,
@@ -87,8 +88,8 @@ async function observe(
   const node = nodes.get(name);
   const all = policies.list();
   if (!node || !all.some((policy) => triggerOf(node, policy))) return undefined;
-  const { items } = await api.list(pods, { fieldSelector: `spec.nodeName=${name}`, signal });
-  const own = items.map((item) => pods.parse(item)).filter(runsInSealift);
+  const here = await listParsed(api, pods, { fieldSelector: `spec.nodeName=${name}`, signal });
+  const own = here.filter(runsInSealift);
   return {
     node,
     pods: own.map((pod) => {

@@ -4,6 +4,7 @@
 import { annotations, finalizers, type PodController } from '../../../crds/src/index.ts';
 import {
   pods,
+  unlessNotFound,
   withFaults,
   type ApiObject,
   type Context,
@@ -12,7 +13,7 @@ import {
   type Resource,
 } from '../../../kube/src/index.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
-import { setPodCondition, unlessGone } from '../requests/pod-writes.ts';
+import { setPodCondition } from '../requests/pod-writes.ts';
 import { isDetached, lowestCost, referenceTo } from '../target-pod/controllers.ts';
 import { controllerOf, namespaceOwner } from '../target-pod/ownership.ts';
 import type { ControllerState } from './types.ts';
@@ -144,7 +145,7 @@ async function setOwner(
     ownerReferences: owner ? [owner, ...others] : others,
   };
   await withFaults(point, () =>
-    unlessGone(api.merge(pods, namespace, name, { metadata }, { signal })),
+    unlessNotFound(api.merge(pods, namespace, name, { metadata }, { signal })),
   );
 }
 
@@ -169,7 +170,7 @@ export async function retire(
   } as const;
   await withFaults('operator.retire-source', async () => {
     const patch = { metadata: annotated };
-    const changed = await unlessGone(api.merge(pods, namespace, name, patch, { signal }));
+    const changed = await unlessNotFound(api.merge(pods, namespace, name, patch, { signal }));
     if (changed?.metadata.uid !== uid) return;
     await setPodCondition(dependencies, changed, condition, context);
   });

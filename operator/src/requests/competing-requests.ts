@@ -8,6 +8,7 @@ import {
 import {
   ApiError,
   checkpointRequests,
+  listParsed,
   migrationRequests,
   type ApiObject,
   type Resource,
@@ -92,10 +93,9 @@ export async function competingRequests<T extends readonly Resource<PodRequest>[
   const { namespace, uid } = request.metadata;
   const fieldSelector = `spec.podName=${request.spec.podName}`;
   const lists = await Promise.all(
-    kinds.map(async (resource) => {
-      const { items } = await dependencies.api.list(resource, { namespace, fieldSelector, signal });
-      return items.map((item) => resource.parse(item) as Parsed<T>);
-    }),
+    kinds.map((resource) =>
+      listParsed(dependencies.api, resource, { namespace, fieldSelector, signal }),
+    ),
   );
-  return lists.flat().filter((other) => other.metadata.uid !== uid);
+  return lists.flat().filter((other): other is Parsed<T> => other.metadata.uid !== uid);
 }

@@ -7,6 +7,7 @@ import {
   namespaces,
   pods,
   realClock,
+  unlessNotFound,
   type Api,
   type Clock,
   type EventRecorder,
@@ -69,12 +70,7 @@ export class Dependencies {
     name: string,
     signal: AbortSignal,
   ): Promise<T | undefined> {
-    try {
-      return await this.api.get(resource, namespace, name, { signal });
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    return unlessNotFound(this.api.get(resource, namespace, name, { signal }));
   }
 
   async findPod(

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every write of a pod has in common: a pod that is gone is left alone, and a condition of ours stands beside the kubelet's.
 import { fieldManagers } from '../../../crds/src/index.ts';
-import { isNotFound, pods, timestamp, type Context, type Pod } from '../../../kube/src/index.ts';
+import {
+  pods,
+  timestamp,
+  unlessNotFound,
+  type Context,
+  type Pod,
+} from '../../../kube/src/index.ts';
 import type { Dependencies } from './dependencies.ts';
 
 interface PodCondition {
@@ -20,15 +26,5 @@ export async function setPodCondition(
 ): Promise<void> {
   const status = { conditions: [{ ...condition, lastTransitionTime: timestamp(clock.now()) }] };
   const options = { manager: fieldManagers.operator, subresource: 'status', exact: true } as const;
-  await unlessGone(api.apply(pods, pod, { status }, { ...options, signal }));
-}
-
-/** A pod that is gone is left alone: the next reconcile sees that. */
-export async function unlessGone<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-    return undefined;
-  }
+  await unlessNotFound(api.apply(pods, pod, { status }, { ...options, signal }));
 }

@@ -6,6 +6,7 @@ import {
   isAlreadyExists,
   messageOf,
   pods,
+  unlessNotFound,
   withFaults,
   type Context,
   type Decidable,
@@ -14,7 +15,7 @@ import {
 } from '../../../kube/src/index.ts';
 import { isTargetOf, ownersAfterMove } from '../target-pod/ownership.ts';
 import type { Dependencies } from './dependencies.ts';
-import { setPodCondition, unlessGone } from './pod-writes.ts';
+import { setPodCondition } from './pod-writes.ts';
 
 interface Request {
   readonly metadata: { readonly namespace: string; readonly uid: string };
@@ -112,7 +113,7 @@ async function patchMetadata(
   signal: AbortSignal,
 ): Promise<void> {
   const metadata = { uid, ...patch };
-  await unlessGone(api.merge(pods, namespace, name, { metadata }, { signal }));
+  await unlessNotFound(api.merge(pods, namespace, name, { metadata }, { signal }));
 }
 
 /**
