@@ -20,7 +20,7 @@ import { outputOption, waitOptions, type Command, type Invocation } from '../com
 import { exitCodes } from '../exit-codes.ts';
 import { find } from '../workloads.ts';
 import { explainPods } from './explain.ts';
-import { createRequest } from '../requests.ts';
+import { createRequest, hasSucceeded } from '../requests.ts';
 import { finish } from './waiting.ts';
 
 export const drain: Command = {
@@ -65,7 +65,7 @@ export const drain: Command = {
 
 /**
  * The request by which an eviction of the pod would move it: `kubectl drain` beside this command makes no second one, and the
- * end of one is the end of both. One that has ended is made anew.
+ * end of one is the end of both. One that has failed is made anew.
  */
 async function evacuate(api: Client, pod: Pod, signal: AbortSignal): Promise<MigrationRequest> {
   const { namespace } = pod.metadata;
@@ -79,7 +79,7 @@ async function evacuate(api: Client, pod: Pod, signal: AbortSignal): Promise<Mig
     }
     try {
       const known = await api.get(migrationRequests, namespace, name, { signal });
-      if (!isFinished(known)) return known;
+      if (!isFinished(known) || hasSucceeded(known)) return known;
       await api.delete(migrationRequests, namespace, name, { uid: known.metadata.uid, signal });
     } catch (error) {
       if (!isNotFound(error)) throw error;
