@@ -69,12 +69,16 @@ export type RestoreConditionType = (typeof conditionTypes.RestoreRequest)[number
 export type OccasionalConditionType =
   (typeof occasionalConditionTypes)[keyof typeof occasionalConditionTypes][number];
 
-/** Whether the summary condition says how the request ended. */
-export function isFinished(object: {
+interface WithConditions {
   readonly status?:
     { readonly conditions?: readonly Readonly<Condition>[] | undefined } | undefined;
-}): boolean {
-  return (object.status?.conditions ?? []).some(
-    (condition) => condition.type === 'Succeeded' && condition.status !== 'Unknown',
-  );
+}
+
+/** The summary condition; undefined for a request that the operator has not seen yet. */
+export const summaryOf = ({ status }: WithConditions): Readonly<Condition> | undefined =>
+  status?.conditions?.find((one) => one.type === 'Succeeded');
+
+/** Whether the summary condition says how the request ended. */
+export function isFinished(object: WithConditions): boolean {
+  return (summaryOf(object)?.status ?? 'Unknown') !== 'Unknown';
 }

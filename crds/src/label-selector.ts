@@ -53,12 +53,19 @@ export function selects(selector: LabelSelector, labels: Labels): boolean {
   const { matchLabels = {}, matchExpressions = [] } = selector;
   return (
     Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
-    matchExpressions.every((one) => meets(one, labels))
+    matchExpressions.every((one) => meetsRequirement(one, labels))
   );
 }
 
-function meets(
-  { key, operator, values = [] }: z.infer<typeof Requirement>,
+/** Whether these labels meet one requirement. */
+export function meetsRequirement(
+  {
+    key,
+    operator,
+    values = [],
+  }: Readonly<Omit<z.infer<typeof Requirement>, 'values'>> & {
+    readonly values?: readonly string[] | undefined;
+  },
   labels: Labels,
 ): boolean {
   const value = Object.hasOwn(labels, key) ? labels[key] : undefined;

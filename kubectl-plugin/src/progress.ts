@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How far a request is, as a person reads it: its steps with their times, bytes, and where it goes. Pure.
+import { summaryOf } from '../../crds/src/index.ts';
 import type {
   Bytes,
   CheckpointRequest,
@@ -9,7 +10,7 @@ import type {
   StepName,
 } from '../../crds/src/index.ts';
 import { duration, size } from './output.ts';
-import { hasSucceeded, summaryOf } from './requests.ts';
+import { hasSucceeded } from './requests.ts';
 
 export type Request = MigrationRequest | CheckpointRequest | RestoreRequest;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes requests, and follows them until they end.
-import { isFinished, type Condition } from '../../crds/src/index.ts';
+import { isFinished, summaryOf, type Condition } from '../../crds/src/index.ts';
 import {
   checkpointRequests,
   Informer,
@@ -63,9 +63,6 @@ export async function createRequest<T extends AnyRequest>(
   const body = { apiVersion, kind, metadata, spec };
   return resource.parse(await api.create(resource, namespace, body, { signal }));
 }
-
-export const summaryOf = ({ status }: AnyRequest): Condition | undefined =>
-  status?.conditions?.find((one) => one.type === 'Succeeded');
 
 export const hasSucceeded = (request: AnyRequest): boolean => summaryOf(request)?.status === 'True';
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `cancel`: stops a move or a restore that is not decided yet.
-import { isFinished, type MigrationRequest } from '../../../crds/src/index.ts';
+import { isFinished, summaryOf, type MigrationRequest } from '../../../crds/src/index.ts';
 import { migrationRequests } from '../../../kube/src/index.ts';
 import { secondsIn } from '../values.ts';
 import { waitOptions, type Command } from '../command.ts';
 import { CommandError, exitCodes } from '../exit-codes.ts';
 import { outcomeOf } from '../progress.ts';
-import { fullName, requestNamed, summaryOf } from '../requests.ts';
+import { fullName, requestNamed } from '../requests.ts';
 import { find } from '../workloads.ts';
 import { followAll } from './waiting.ts';
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `explain`: a dry run. Whether a pod can be moved, and if not, everything that is in the way.
+import { summaryOf } from '../../../crds/src/index.ts';
 import type { Bytes, MigrationRequest, ObjectCounts } from '../../../crds/src/index.ts';
 import { migrationRequests, type Client, type Pod } from '../../../kube/src/index.ts';
 import { secondsIn, textIn } from '../values.ts';
 import { outputOption, type Command, type Invocation } from '../command.ts';
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { size, type Output } from '../output.ts';
-import { createRequest, follow, hasSucceeded, nameFor, summaryOf } from '../requests.ts';
+import { createRequest, follow, hasSucceeded, nameFor } from '../requests.ts';
 import { podsNamed } from '../workloads.ts';
 
 /** The operator ends a dry run within a minute. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `status`: the requests of a namespace, or how far one of them is.
-import { isFinished, type MigrationRequest } from '../../../crds/src/index.ts';
+import { isFinished, summaryOf, type MigrationRequest } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
   listParsed,
@@ -13,7 +13,7 @@ import { outputOption, waitOptions, type Command, type Invocation } from '../com
 import { exitCodes, type ExitCode } from '../exit-codes.ts';
 import { age, duration } from '../output.ts';
 import { blockOf, progressOf, type Request } from '../progress.ts';
-import { hasSucceeded, requestNamed, summaryOf } from '../requests.ts';
+import { hasSucceeded, requestNamed } from '../requests.ts';
 import { find } from '../workloads.ts';
 import { describe } from './explain.ts';
 import { followAll } from './waiting.ts';

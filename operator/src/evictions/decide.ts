@@ -5,6 +5,7 @@ import {
   evacuationName,
   isFinished,
   RUNTIME_CLASS,
+  summaryOf,
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
@@ -127,6 +128,3 @@ function progressOf({ metadata }: Pod, request: MigrationRequest): string {
   const detail = summaryOf(request)?.message ?? '';
   return `Pod ${metadata.name} is being moved by MigrationRequest ${namespace}/${name} (${phase}). ${detail}`.trim();
 }
-
-const summaryOf = ({ status }: MigrationRequest) =>
-  status?.conditions?.find((one) => one.type === 'Succeeded');

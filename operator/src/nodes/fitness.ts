@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a pod may be on a node at all: taints, node selector, required node affinity. Room, priorities and the rest are the
 // scheduler's. What names a single host does not count: a move is to leave it (target-pod/manifest.ts drops it too). Pure.
+import { meetsRequirement } from '../../../crds/src/index.ts';
 import type { Node, NodeSelectorTerm, Pod, Taint, Toleration } from '../../../kube/src/index.ts';
 
 export type Scheduling = Pick<Pod['spec'], 'nodeSelector' | 'affinity' | 'tolerations'>;
@@ -43,20 +44,16 @@ function matches(
   return matchExpressions
     .filter((one) => one.key !== host)
     .every(({ key, operator, values }) => {
-      const value = labels[key];
       switch (operator) {
         case 'In':
-          return value !== undefined && values.includes(value);
         case 'NotIn':
-          return value === undefined || !values.includes(value);
         case 'Exists':
-          return value !== undefined;
         case 'DoesNotExist':
-          return value === undefined;
+          return meetsRequirement({ key, operator, values }, labels);
         case 'Gt':
-          return Number(value) > Number(values[0]);
+          return Number(labels[key]) > Number(values[0]);
         case 'Lt':
-          return Number(value) < Number(values[0]);
+          return Number(labels[key]) < Number(values[0]);
         default:
           return true;
       }
