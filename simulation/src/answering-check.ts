@@ -44,8 +44,8 @@ export function checkAnswering(
   record.sourceAnswered = isConnected(source) && source.lock === 'source';
   const resumed = isResumed(target, targetRuns);
   const waited = record.targetSince === undefined ? 0 : now - record.targetSince;
-  const needNotWait = !record.sourceAnswered || waited >= TARGET_WAIT_MS;
-  record.targetHasWaited ||= waited >= TARGET_WAIT_MS || (needNotWait && (targetRuns || resumed));
+  record.targetHasWaited ||=
+    waited >= TARGET_WAIT_MS || (!record.sourceAnswered && (targetRuns || resumed));
   if (source && record.sourceAnswered) {
     return resumed && !record.targetHasWaited
       ? ['BothAnswer', `${target?.id} was resumed while ${source.id} answers`]
