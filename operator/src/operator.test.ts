@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { annotations, labels, podConditions } from '../../crds/src/index.ts';
 import {
   checkpointRequests,
@@ -12,8 +12,7 @@ import {
   silent,
   type Pod,
 } from '../../kube/src/index.ts';
-import { binaries } from '../../kube/testing/api-server.ts';
-import { Cluster, ended, eventually, failed, macOf, networksOf } from '../testing/cluster.ts';
+import { type Cluster, ended, eventually, failed, macOf, networksOf } from '../testing/cluster.ts';
 import { conditionsOf } from '../testing/objects.ts';
 import { abortSuite } from '../testing/abort-suite.ts';
 import { agentsSuite } from '../testing/agents-suite.ts';
@@ -23,11 +22,10 @@ import { lossSuite } from '../testing/loss-suite.ts';
 import { created } from '../testing/moving.ts';
 import { queueSuite } from '../testing/queue-suite.ts';
 import { restoreSuite } from '../testing/restore-suite.ts';
+import { describeOperator } from '../testing/running-operator.ts';
 import { checkpointParts } from './checkpoint/reconcile.ts';
 import { migrationParts } from './migration/reconcile.ts';
 
-const found = binaries();
-if (found.missing !== undefined) console.warn(`SKIPPED, no API server: ${found.missing}`);
 const moves = migrationRequests;
 const saves = checkpointRequests;
 const at = (ms: number): string => new Date(ms).toISOString();
@@ -37,15 +35,10 @@ const time = (seconds: number): string => at(Date.now() + seconds * 1000);
 const acceptedLast = (a: string, b: string): number =>
   Number(a.includes('ing')) - Number(b.includes('ing'));
 
-describe.skipIf(found.missing !== undefined)('the operator', { timeout: 60_000 }, () => {
+describeOperator((cluster) => {
   let c: Cluster;
-
-  beforeAll(async () => {
-    c = await Cluster.start();
-    c.startOperator();
-  }, 180_000);
-  afterAll(async () => {
-    await c?.stop();
+  beforeAll(() => {
+    c = cluster();
   });
 
   it('moves a pod', async () => {

@@ -1,112 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 // Evictions that are posted to a real API server, which asks the real webhook over TLS.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { annotations, evacuationName, labels } from '../../crds/src/index.ts';
 import {
-  ApiError,
   migrationPolicies,
   migrationRequests,
   podDisruptionBudgets,
   pods,
-  secrets,
-  silent,
   validatingWebhookConfigurations,
   type Pod,
 } from '../../kube/src/index.ts';
-import { render } from '../../kube/testing/chart.ts';
-import { EvictionWebhook } from '../src/evictions/webhook.ts';
 import { webhookNames } from '../src/evictions/registration.ts';
 import { ended, eventually, type Cluster } from './cluster.ts';
 import { conditionsOf } from './objects.ts';
+import { evict, MIGRATE, WEBHOOK_CONFIGURATION, withWebhook } from './webhook.ts';
 
 const moves = migrationRequests;
-export const MIGRATE = { [annotations.eviction]: 'migrate' };
-export const WEBHOOK_CONFIGURATION = 'sealift-evictions';
-
-/** `evicted`, or the code, the reason and the message of the answer. */
-export async function evict(
-  c: Cluster,
-  name: string,
-  options: object = {},
-  where = 'default',
-): Promise<string> {
-  try {
-    await c.client.rest.request({
-      method: 'POST',
-      path: `/api/v1/namespaces/${where}/pods/${name}/eviction`,
-      // The API server itself waits 10 s for the webhook.
-      timeoutMs: 60_000,
-      body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name }, ...options },
-    });
-    return 'evicted';
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    return `${error.status} ${error.code}: ${error.message}`;
-  }
-}
-
-/** The chart's configuration, with this process in place of the Service. @returns undefined where there is no helm */
-export async function startWebhook(
-  c: Cluster,
-): Promise<{ webhook: EvictionWebhook; stop: () => Promise<void> } | undefined> {
-  const manifests = render(c.server, 'evictions.yaml');
-  if (!manifests) return undefined;
-  const webhook = new EvictionWebhook({
-    api: c.operator,
-    log: silent,
-    namespace: 'sealift',
-    ...{
-      port: 0,
-      configuration: WEBHOOK_CONFIGURATION,
-      secret: 'sealift-webhook-ca',
-      dnsName: 'localhost',
-    },
-  });
-  const port = await webhook.listen();
-  for (const one of manifests) {
-    if (one.kind === 'Service') continue;
-    await c.server.create(JSON.parse(JSON.stringify(one), withUrl(port)) as typeof one);
-  }
-  const stop = new AbortController();
-  const running = webhook.run(stop.signal);
-  return {
-    webhook,
-    stop: async () => {
-      stop.abort();
-      await running;
-    },
-  };
-}
-
-const withUrl = (port: number) => (key: string, value: unknown) =>
-  key === 'clientConfig' ? { url: `https://localhost:${port}/` } : value;
 
 export function evictionSuite(cluster: () => Cluster): void {
   describe('an eviction', { timeout: 60_000 }, () => {
-    let hook: Awaited<ReturnType<typeof startWebhook>>;
-    beforeAll(async () => {
-      hook = await startWebhook(cluster());
-    });
-    afterAll(async () => {
-      await hook?.stop();
-      const c = cluster();
-      await c.client.delete(validatingWebhookConfigurations, '', WEBHOOK_CONFIGURATION);
-      // The next suite begins as an installation does.
-      await c.client.delete(secrets, 'sealift', 'sealift-webhook-ca');
-    });
+    const webhook = withWebhook(cluster);
 
     const named = async (c: Cluster, name: string): Promise<{ pod: Pod; request: string }> => {
       const pod = await c.client.get(pods, 'default', name);
       return { pod, request: evacuationName(pod.metadata.uid) };
     };
     const needsHelm = (skip: (why: string) => void): void => {
-      if (!hook) skip('no helm beside the API server');
+      if (!webhook()) skip('no helm beside the API server');
     };
 
     it('is seen by the webhook once its certificate is registered', async ({ skip }) => {
       needsHelm(skip);
       const c = cluster();
-      await eventually(() => hook?.webhook.problem()).toBeUndefined();
+      await eventually(() => webhook()?.webhook.problem()).toBeUndefined();
       // A refusal that has no effect while the API server does not follow the configuration yet.
       const arriving = { ...MIGRATE, [annotations.migration]: 'default/nothing' };
       await c.run('probe', { podAnnotations: arriving });
@@ -164,7 +90,7 @@ export function evictionSuite(cluster: () => Cluster): void {
       ['that asks to be evicted', {}, { [annotations.eviction]: 'evict' }],
       ['of another runtime', { runtimeClassName: null }, MIGRATE],
     ])('of a pod %s evicts it', async (_what, spec, podAnnotations) => {
-      if (!hook) return;
+      if (!webhook()) return;
       const c = cluster();
       const { metadata } = await c.run('plain', { spec, podAnnotations });
       expect(await evict(c, 'plain')).toBe('evicted');
@@ -222,7 +148,7 @@ export function evictionSuite(cluster: () => Cluster): void {
         ['Keep', /^429 TooManyRequests: .*could not be moved and is kept.*UnsupportedPod/],
         ['Evict', /^evicted$/],
       ])('and that cannot be moved: %s', async (unmovable, answer) => {
-        if (!hook) return;
+        if (!webhook()) return;
         const c = cluster();
         const eviction = { action: 'Migrate', unmovable };
         await policy('stuck', { ...only('stuck'), eviction });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Evictions while no operator answers, and nodes that are emptied without evictions, with a real API server.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { annotations, evacuationName, labels } from '../../crds/src/index.ts';
 import {
   migrationPolicies,
@@ -11,7 +11,7 @@ import {
 } from '../../kube/src/index.ts';
 import { webhookNames } from '../src/evictions/registration.ts';
 import { eventually, type Cluster } from './cluster.ts';
-import { evict, MIGRATE, startWebhook, WEBHOOK_CONFIGURATION } from './eviction-suite.ts';
+import { evict, MIGRATE, WEBHOOK_CONFIGURATION, withWebhook } from './webhook.ts';
 
 const moves = migrationRequests;
 /** What the operator looks at again after 15 s, if its watch has missed it. */
@@ -19,15 +19,7 @@ const slowly = <T>(see: () => T) => expect.poll(see, { timeout: 40_000, interval
 
 export function guardSuite(cluster: () => Cluster): void {
   describe('while no operator answers', { timeout: 60_000 }, () => {
-    let hook: Awaited<ReturnType<typeof startWebhook>>;
-    beforeAll(async () => {
-      hook = await startWebhook(cluster());
-    });
-    afterAll(async () => {
-      await hook?.stop();
-      const c = cluster();
-      await c.client.delete(validatingWebhookConfigurations, '', WEBHOOK_CONFIGURATION);
-    });
+    const webhook = withWebhook(cluster);
 
     const guardOf = async (): Promise<string> => {
       const found = await cluster().client.get(
@@ -42,9 +34,10 @@ export function guardSuite(cluster: () => Cluster): void {
       cluster().client.delete(pods, 'default', name, { gracePeriodSeconds: 0 });
 
     it('an eviction fails of a pod that is to be moved, and of no other', async ({ skip }) => {
+      const hook = webhook();
       if (!hook) return skip('no helm beside the API server');
       const c = cluster();
-      await eventually(() => hook?.webhook.problem()).toBeUndefined();
+      await eventually(() => hook.webhook.problem()).toBeUndefined();
       await c.run('safe', { podAnnotations: MIGRATE });
       await c.run('unsafe');
       await c.run('foreign', { spec: { runtimeClassName: null }, podAnnotations: MIGRATE });
@@ -74,7 +67,7 @@ export function guardSuite(cluster: () => Cluster): void {
     });
 
     it('the API server takes a guard of many pods', async ({ skip }) => {
-      if (!hook) return skip('no helm beside the API server');
+      if (!webhook()) return skip('no helm beside the API server');
       const c = cluster();
       const names = Array.from(
         { length: 1_800 },
