@@ -11,14 +11,17 @@ import { ImageStore } from '../../node-agent/src/node/transfer/image-store.ts';
 import { PlainFiles } from '../../node-agent/src/node/transfer/image-files.ts';
 import { Receiver } from '../../node-agent/src/node/transfer/receiver.ts';
 import { sendImages } from '../../node-agent/src/node/transfer/sender.ts';
-import type { ManifestHeader } from '../../node-agent/src/node/transfer/manifest.ts';
+import {
+  MANIFEST_VERSION,
+  type ManifestHeader,
+} from '../../node-agent/src/node/transfer/manifest.ts';
 import { nowMs } from '../src/api-log.ts';
 
 const AGENT_PORT = 7470;
 const TCP_PORT = 7471;
 const ID = 'bench';
 const header: ManifestHeader = {
-  ...{ version: 1, id: ID, createdAt: '', versions: { sealift: '0', kernel: '6' } },
+  ...{ version: MANIFEST_VERSION, id: ID, createdAt: '', versions: { sealift: '0', kernel: '6' } },
   ...{ containers: [{ name: 'main' }], volumes: [], objects: { qp: 0, cq: 0, mr: 0 } },
   identity: { qpns: [], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] },
   bytes: { pages: 0, verbs: 0, rootfs: 0 },

@@ -5,10 +5,10 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
-import type { ManifestHeader } from '../node/transfer/manifest.ts';
+import { MANIFEST_VERSION, type ManifestHeader } from '../node/transfer/manifest.ts';
 
 export const manifestHeader = (id: string): ManifestHeader => ({
-  version: 1,
+  version: MANIFEST_VERSION,
   id,
   createdAt: '2026-01-01T00:00:00Z',
   versions: { sealift: '0.1.0', kernel: '6.12' },

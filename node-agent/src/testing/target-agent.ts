@@ -14,16 +14,20 @@ import { Publisher } from '../reconcilers/publisher.ts';
 import { GateHandler } from '../callers/gate-handler.ts';
 import { Gates } from '../callers/gates.ts';
 import { TargetReconciler } from '../reconcilers/target/reconciler.ts';
-import type { ManifestHeader } from '../node/transfer/manifest.ts';
+import {
+  digestOf,
+  formatManifest,
+  MANIFEST_VERSION,
+  type ManifestHeader,
+} from '../node/transfer/manifest.ts';
 import { ImageStore } from '../node/transfer/image-store.ts';
-import { digestOf, formatManifest } from '../node/transfer/manifest.ts';
 import { MemoryApi } from './api.ts';
 import { decision, migration, NAMESPACE, REQUEST_UID, TARGET_UID } from './objects.ts';
 import { criuFailed, TargetNode } from './target-node.ts';
 
 const KEY = `${NAMESPACE}/move`;
 const header: ManifestHeader = {
-  version: 1,
+  version: MANIFEST_VERSION,
   id: REQUEST_UID,
   createdAt: '2026-01-01T00:00:00Z',
   versions: { sealift: '0.1.0', kernel: '6.12' },

@@ -9,7 +9,10 @@ import {
   type LocalPod,
 } from '../../../node-agent/src/node/dump/checkpointer.ts';
 import type { Container as RuntimeContainer } from '../../../node-agent/src/node/runtime/containers.ts';
-import type { ManifestHeader } from '../../../node-agent/src/node/transfer/manifest.ts';
+import {
+  MANIFEST_VERSION,
+  type ManifestHeader,
+} from '../../../node-agent/src/node/transfer/manifest.ts';
 import { AgentError } from '../../../node-agent/src/support/errors.ts';
 import { runEffect } from './kernel.ts';
 import { rdmaContainer, type Container, type Machine, type Memory } from './machine.ts';
@@ -115,7 +118,7 @@ export class SimulatedCheckpointer extends Checkpointer {
       ];
       const versions = { sealift: '0', driverAbi: 'rxe-1', kernel: '6.12' };
       const header: ManifestHeader = {
-        ...{ version: 1, id, createdAt: '', versions, containers },
+        ...{ version: MANIFEST_VERSION, id, createdAt: '', versions, containers },
         ...{ volumes: [], identity, bytes, objects },
       };
       return { header, identity, objects, bytes };

@@ -23,7 +23,7 @@ import type { ExecSessions } from './exec-sessions.ts';
 import type { UnmovableFiles } from './unmovable.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
 import { flushSharedMounts } from './shared-files.ts';
-import type { ManifestHeader } from '../transfer/manifest.ts';
+import { MANIFEST_VERSION, type ManifestHeader } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
 
 export interface CheckpointerParts {
@@ -330,7 +330,7 @@ export class Checkpointer {
     const { containers, objects } = dumped;
     const bytes = { ...dumped.bytes, rootfs: files.bytes };
     const header: ManifestHeader = {
-      version: 1,
+      version: MANIFEST_VERSION,
       id,
       createdAt: new Date().toISOString(),
       ...versions,

@@ -12,9 +12,12 @@ import { applyLayer, hasContent, packDir, unpackDir } from './archive.ts';
 import { findOverlay } from './overlay.ts';
 import { sizeBelow } from './size.ts';
 
-/** Names in the directory of images: `<container>/rootfs.tar`, `volumes/<name>.tar`, `shm.tar`. */
+/**
+ * Names in the directory of images: `<container>/rootfs.tar`, `volumes.d/<name>.tar`, `shm.tar`. No container's name has a
+ * dot: one may be called `volumes`.
+ */
 const LAYER = 'rootfs.tar';
-const VOLUMES = 'volumes';
+const VOLUMES = 'volumes.d';
 const SHM = 'shm.tar';
 
 const emptyDirs = (podUid: string): string =>

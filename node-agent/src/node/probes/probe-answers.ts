@@ -44,12 +44,14 @@ export interface ProbeAnswersParts {
 export class ProbeAnswers {
   readonly #parts: ProbeAnswersParts;
   readonly #responder: ProbeResponder;
-  #listening: Promise<ResponderPorts> | undefined;
+  /** Where the responder listens, once it does. */
+  #ports: ResponderPorts | undefined;
   #wanted: readonly ProbedPod[] = [];
   /** Whether the table may be there; a former agent may have left it. */
   #hasTable = true;
   /** The latest change of the rules. One at a time. */
   #change: Promise<void> = Promise.resolve();
+  #hasFailed = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: ProbeAnswersParts) {
@@ -84,8 +86,9 @@ export class ProbeAnswers {
     if (this.#wanted.length === 0) this.#enqueue(() => this.#removeTable());
   }
 
-  /** Resolves once the rules are as `answerFor` has asked last. @throws AgentError LockFailed */
+  /** Resolves once the rules are as `answerFor` has asked last. Tries again what has failed. @throws AgentError LockFailed */
   async inPlace(): Promise<void> {
+    if (this.#hasFailed) this.#apply();
     await this.#change;
   }
 
@@ -105,9 +108,9 @@ export class ProbeAnswers {
     this.#enqueue(async () => {
       if (this.#wanted.length === 0 && !this.#hasTable) return;
       const pods = await whereNetnsExists(this.#wanted);
-      this.#listening ??= this.#responder.listen();
+      this.#ports ??= await this.#responder.listen();
       this.#hasTable = true;
-      await this.#nft(redirectCommands(targetsOf(pods), await this.#listening));
+      await this.#nft(redirectCommands(targetsOf(pods), this.#ports));
     });
   }
 
@@ -129,8 +132,10 @@ export class ProbeAnswers {
   }
 
   #enqueue(work: () => Promise<void>): void {
+    this.#hasFailed = false;
     this.#change = this.#change.catch(() => undefined).then(work);
     this.#change.catch((error: unknown) => {
+      this.#hasFailed = true;
       this.#parts.log.warn({ ...reasonOf(error) }, 'probes of locked pods are not answered');
     });
   }

@@ -65,14 +65,18 @@ export class ProbeResponder {
     this.#http2.on('sessionError', () => undefined);
   }
 
-  /** Listens at 127.0.0.1 and, if the node has IPv6, at ::1; resolves with the ports that the kernel has chosen. */
+  /**
+   * Listens at 127.0.0.1 and, if the node has IPv6, at ::1; resolves with the ports that the kernel has chosen. It listens
+   * nowhere if it fails.
+   */
   async listen(): Promise<ResponderPorts> {
     const ipv4 = await this.#listen('127.0.0.1');
     try {
       return { ipv4, ipv6: await this.#listen('::1') };
     } catch (error) {
-      if (!isErrno(error, 'EADDRNOTAVAIL') && !isErrno(error, 'EAFNOSUPPORT')) throw error;
-      return { ipv4 };
+      if (isErrno(error, 'EADDRNOTAVAIL') || isErrno(error, 'EAFNOSUPPORT')) return { ipv4 };
+      for (const server of this.#servers.splice(0)) server.close();
+      throw error;
     }
   }
 

@@ -10,7 +10,7 @@ import pino from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { agentDnsName } from '../../../../crds/src/index.ts';
 import { certificates } from '../../testing/certificates.ts';
-import type { ManifestHeader } from './manifest.ts';
+import { MANIFEST_VERSION, type ManifestHeader } from './manifest.ts';
 import { Receiver } from './receiver.ts';
 import { PlainFiles } from './image-files.ts';
 import { sendImages } from './sender.ts';
@@ -18,7 +18,12 @@ import { ImageStore } from './image-store.ts';
 import { readCertificates } from './tls.ts';
 
 const header: ManifestHeader = {
-  ...{ version: 1, id: 'one', createdAt: '', versions: { sealift: '0', kernel: '6' } },
+  ...{
+    version: MANIFEST_VERSION,
+    id: 'one',
+    createdAt: '',
+    versions: { sealift: '0', kernel: '6' },
+  },
   ...{ containers: [{ name: 'main' }], volumes: [], objects: { qp: 0, cq: 0, mr: 0 } },
   identity: { qpns: [], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] },
   bytes: { pages: 0, verbs: 0, rootfs: 0 },

@@ -5,7 +5,8 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { AgentError } from '../../support/errors.ts';
 
-export const MANIFEST_VERSION = 1;
+/** 2: the emptyDir volumes are in `volumes.d`. */
+export const MANIFEST_VERSION = 2;
 export const MANIFEST_NAME = 'manifest.json';
 
 const relativePath = z

@@ -9,6 +9,7 @@ import { fieldManagers, RestoreRequest } from '../../../../crds/src/index.ts';
 import { restoreRequests } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import { handoverLoop } from '../handover-loop.ts';
+import { MANIFEST_VERSION } from '../../node/transfer/manifest.ts';
 import { Publisher } from '../publisher.ts';
 import { MemoryApi } from '../../testing/api.ts';
 import { decision, NAMESPACE } from '../../testing/objects.ts';
@@ -94,7 +95,12 @@ describe('the image sender', () => {
     store = new ImageStore(dir, encryption);
     await writeFile(join(await store.createDirectory('images', 'main'), 'core.img'), 'x');
     await store.seal('images', {
-      ...{ version: 1, id: 'images', createdAt: '', versions: { sealift: '0', kernel: '6' } },
+      ...{
+        version: MANIFEST_VERSION,
+        id: 'images',
+        createdAt: '',
+        versions: { sealift: '0', kernel: '6' },
+      },
       ...{ containers: [{ name: 'main' }], volumes: [], bytes: { pages: 1, verbs: 2, rootfs: 3 } },
       identity: { qpns: [17], lkeys: [], rkeys: [], gids: [], ips: [], macs: [] },
       objects: { qp: 1, cq: 1, mr: 1 },
