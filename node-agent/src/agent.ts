@@ -68,6 +68,8 @@ export class Agent {
   readonly #pods: RequestLookup;
   readonly #incoming: IncomingImages;
   readonly #informers: Informer<never>[] = [];
+  /** Those of the requests that name this node. */
+  readonly #requests: { list(): readonly ApiObject[] }[] = [];
   readonly #controllers: Controller[] = [];
   readonly #keeper: AddressKeeper | undefined;
 
@@ -257,6 +259,7 @@ export class Agent {
     const selection = { fieldSelector: `${nodeField}=${config.nodeName}` };
     const informer = new Informer({ api, resource, log, clock: this.#clock, selection });
     this.#informers.push(informer as unknown as Informer<never>);
+    this.#requests.push(informer);
     return informer;
   }
 
@@ -297,7 +300,8 @@ export class Agent {
   }
 
   async #sweepOrphans(signal: AbortSignal): Promise<void> {
-    const orphans = new OrphanSweep({ ...this.#shared, log: this.#options.log });
+    const requests = () => this.#requests.flatMap((informer) => informer.list());
+    const orphans = new OrphanSweep({ ...this.#shared, log: this.#options.log, requests });
     while (!signal.aborted) {
       await orphans.sweep();
       await this.#clock.sleep(SWEEP_INTERVAL_MS, signal);

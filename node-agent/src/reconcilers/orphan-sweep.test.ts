@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   ApiError,
   checkpointRequests,
@@ -31,6 +31,8 @@ let did: string[];
 /** UID of a pod into which an agent before has refused every exec. */
 let refusing: string | undefined;
 let sweep: OrphanSweep;
+/** What the informers have. */
+let informed: { metadata: { uid: string }; status?: { checkpointId: string } }[];
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sealift-sweep-'));
@@ -41,6 +43,7 @@ beforeEach(async () => {
   clock = new FakeClock();
   gates = new Gates();
   did = [];
+  informed = [];
   refusing = SOURCE_UID;
   const checkpointer = {
     resumePod: async (of: LockedPod) => void did.push(`release ${of.podUid} ${of.netns}`),
@@ -61,6 +64,7 @@ beforeEach(async () => {
       thawRestored: async (all) => void did.push(`thaw ${all.map(({ id }) => id).join()}`),
     },
     store,
+    requests: () => informed,
     removeWork: async (id) => void did.push(`work ${id}`),
     log: pino({ level: 'silent' }),
     clock,
@@ -130,6 +134,22 @@ describe('what is left', () => {
       expect(did).toEqual([]);
     },
   );
+
+  it('costs no call for requests that the informers have, however many', async () => {
+    for (let n = 0; n < 100; n++) {
+      const id = `request-${n}`;
+      await journal.put({ ...base, id, name: id, stage: 'Gone' });
+      await store.createDirectory(`checkpoint-${n}`, 'main');
+      informed.push({ metadata: { uid: id }, status: { checkpointId: `checkpoint-${n}` } });
+    }
+    const calls = [vi.spyOn(api, 'getRaw'), vi.spyOn(api, 'get'), vi.spyOn(api, 'list')];
+    await sweep.sweep();
+    await minutes(120);
+    await sweep.sweep();
+    for (const call of calls) expect(call).not.toHaveBeenCalled();
+    expect(journal.all()).toHaveLength(100);
+    expect(await store.ids()).toHaveLength(100);
+  });
 
   it('is not touched while the API server does not answer or does not know the kind', async () => {
     await begin();

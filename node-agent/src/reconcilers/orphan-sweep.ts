@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Removes what deleted requests have left on this node. A journal entry outlives its request only until its pod is deleted
 // too, so that the agent keeps refusing the `create` of a moved pod. The sweep touches nothing of a request unless the API
-// server itself says that the request does not exist.
+// server itself says that the request does not exist. It does not ask for those that the informers have.
 import { rm, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { annotations, podConditions } from '../../../crds/src/index.ts';
@@ -43,6 +43,19 @@ const IMAGES_GRACE_MS = 3_600_000;
 
 const hasResumedPod = ({ stage }: Entry): boolean => stage === 'Resumed' || stage === 'Stored';
 
+/** The fields of a request of any kind that say what it may have on a node. */
+interface RequestFields {
+  readonly metadata?: { readonly uid?: string };
+  readonly status?:
+    | {
+        readonly checkpointId?: string | undefined;
+        readonly nodeName?: string | undefined;
+        readonly source?: { readonly nodeName?: string | undefined } | undefined;
+        readonly target?: { readonly nodeName?: string | undefined } | undefined;
+      }
+    | undefined;
+}
+
 export interface OrphanSweepDependencies {
   api: Api;
   nodeName: string;
@@ -51,21 +64,12 @@ export interface OrphanSweepDependencies {
   checkpointer: Checkpointer;
   restorer: Pick<Restorer, 'killFrozen' | 'resumePod' | 'thawRestored'>;
   store: ImageStore;
+  /** The requests that name this node, as the informers have them. */
+  requests(): readonly RequestFields[];
   /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
   log: Logger;
   clock?: Clock;
-}
-
-/** The fields of a request of any kind that say what it may have on a node. */
-interface RequestFields {
-  metadata?: { uid?: string };
-  status?: {
-    checkpointId?: string;
-    nodeName?: string;
-    source?: { nodeName?: string };
-    target?: { nodeName?: string };
-  };
 }
 
 export class OrphanSweep {
@@ -185,10 +189,12 @@ export class OrphanSweep {
   async #removeOrphanImages(): Promise<void> {
     const { journal, store, log } = this.#deps;
     const recorded = new Set(journal.all().map((entry) => entry.id));
+    const known = new Set(this.#deps.requests().flatMap(idsOf));
     const ids = (await store.ids()).filter((id) => !recorded.has(id));
-    if (ids.length === 0) return;
+    const unknown = ids.filter((id) => !known.has(id));
+    if (unknown.length === 0) return;
     const owned = await this.#ownedIds();
-    for (const id of ids) {
+    for (const id of unknown) {
       if (owned.has(id)) this.#goneSince.delete(id);
       else if (this.#goneFor(id) >= IMAGES_GRACE_MS) {
         await store.remove(id);
@@ -203,13 +209,13 @@ export class OrphanSweep {
     const ids = new Set<string>();
     for (const resource of Object.values(resources)) {
       for (const item of (await this.#deps.api.list(resource)).items) {
-        const { metadata, status } = item as RequestFields;
+        const fields = item as RequestFields;
+        const { status } = fields;
         const nodes = [status?.nodeName, status?.source?.nodeName, status?.target?.nodeName].filter(
           (name) => name !== undefined,
         );
         if (nodes.length > 0 && !nodes.includes(this.#deps.nodeName)) continue;
-        if (metadata?.uid !== undefined) ids.add(metadata.uid);
-        if (status?.checkpointId !== undefined) ids.add(status.checkpointId);
+        for (const id of idsOf(fields)) ids.add(id);
       }
     }
     return ids;
@@ -225,7 +231,8 @@ export class OrphanSweep {
 
   /** @throws ApiError, ConnectionError if the API server does not answer the question itself */
   async #requestExists(entry: Entry): Promise<boolean> {
-    const { api } = this.#deps;
+    const { api, requests } = this.#deps;
+    if (requests().some(({ metadata }) => metadata?.uid === entry.id)) return true;
     const resource = resources[entry.kind];
     try {
       const found = await api.getRaw(resource, entry.namespace, entry.name);
@@ -259,6 +266,10 @@ export class OrphanSweep {
     return all.some(({ state }) => state.running) ? 'unknown' : 'no';
   }
 }
+
+/** Names of the directories of images that a request may have. */
+const idsOf = ({ metadata, status }: RequestFields): string[] =>
+  [metadata?.uid, status?.checkpointId].filter((id) => id !== undefined);
 
 /** Removes the directories of incomplete images that a crash has left. */
 export async function removeIncoming(checkpointDir: string): Promise<void> {

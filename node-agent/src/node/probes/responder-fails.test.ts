@@ -15,7 +15,7 @@ it('answers probes as soon as the responder can listen', async () => {
   const answers = new ProbeAnswers({
     nft: (_netns, commands) => {
       rules.push(commands);
-      return Promise.resolve();
+      return Promise.resolve('');
     },
     interfaceInfo: () => Promise.resolve({ addresses: [] }),
     certificate: () => Promise.reject(new Error('there is none')),

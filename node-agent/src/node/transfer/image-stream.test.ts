@@ -11,6 +11,7 @@ import {
   digestOf,
   formatManifest,
   MANIFEST_NAME,
+  MANIFEST_VERSION,
   type Manifest,
   type ManifestHeader,
 } from './manifest.ts';
@@ -133,7 +134,10 @@ describe('packing', () => {
     await expect(build([manifest, [{ name: 'a' }, 'x']])).rejects.toMatchObject({
       code: 'ImageCorrupt',
     });
-    const other: [Head, string] = [{ name: MANIFEST_NAME }, JSON.stringify({ version: 2 })];
+    const other: [Head, string] = [
+      { name: MANIFEST_NAME },
+      JSON.stringify({ version: MANIFEST_VERSION + 1 }),
+    ];
     await expect(build([other])).rejects.toMatchObject({ code: 'ImageVersion' });
   });
 });
