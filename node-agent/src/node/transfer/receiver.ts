@@ -3,6 +3,7 @@
 // verified. A client needs the certificate of the node from which the images are awaited.
 import https from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
@@ -13,6 +14,7 @@ import type { Manifest } from './manifest.ts';
 import { watchIdle } from './idle-watch.ts';
 import type { ImageStore } from './image-store.ts';
 import { CIPHERS, readCertificates } from './tls.ts';
+import { UnprovenClients } from './unproven-clients.ts';
 
 /** How often the certificate is read again. */
 const RELOAD_MS = 5_000;
@@ -21,7 +23,10 @@ const IDLE_MS = 30_000;
 const HANDSHAKE_MS = 10_000;
 /** A connection is opened before its pod is locked, and has a request when the images are written. */
 const HEADERS_MS = 120_000;
+/** Of agents. A move needs one. */
 const MAX_CONNECTIONS = 64;
+/** Of whoever has shown no certificate yet. */
+const MAX_UNPROVEN = 64;
 
 /** Images that are awaited. */
 export interface AwaitedImages {
@@ -80,12 +85,7 @@ export class Receiver {
     });
     await this.#reloadCertificate(server);
     server.requestTimeout = 0;
-    // A move needs one connection: this bounds what a client can occupy.
-    server.maxConnections = MAX_CONNECTIONS;
-    server.on('connection', (socket) => {
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
-    });
+    this.#bound(server);
     server.on('tlsClientError', (error) => {
       this.#options.log.warn({ err: error }, 'image client refused');
     });
@@ -107,6 +107,27 @@ export class Receiver {
     await new Promise<void>((resolve) =>
       this.#server ? this.#server.close(() => resolve()) : resolve(),
     );
+  }
+
+  /** Bounds what clients can occupy: agents by their number, all others so that no agent is kept out. */
+  #bound(server: https.Server): void {
+    const unproven = new UnprovenClients(MAX_UNPROVEN);
+    const proven = new Set<TLSSocket>();
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      const { remoteAddress, remotePort } = socket;
+      unproven.add(socket);
+      socket.once('close', () => {
+        this.#sockets.delete(socket);
+        unproven.remove({ remoteAddress, remotePort });
+      });
+    });
+    server.on('secureConnection', (socket) => {
+      unproven.remove(socket);
+      proven.add(socket);
+      socket.once('close', () => proven.delete(socket));
+      if (proven.size > MAX_CONNECTIONS) socket.destroy();
+    });
   }
 
   /** Open connections keep the certificate that they began with. */

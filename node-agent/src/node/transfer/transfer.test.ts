@@ -12,7 +12,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import pino from 'pino';
@@ -50,6 +50,30 @@ describe('agent to agent', () => {
     const port = await server.listen(0, '127.0.0.1');
     return { root, store, server, failures, address: `127.0.0.1:${port}` };
   }
+
+  it('lets an agent in, however many connections others hold open', async () => {
+    const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
+    const to = await receiver(good);
+    const port = Number(to.address.split(':')[1]);
+    const idle: Socket[] = [];
+    try {
+      for (let n = 0; n < 200; n++) {
+        const socket = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.2' });
+        socket.on('error', () => undefined);
+        await once(socket, 'connect');
+        idle.push(socket);
+      }
+      const sent = await sendImages({
+        ...{ address: to.address, node: 'a', id: 'one', certificateDir: good },
+        images: new PlainFiles(await directories.sample()),
+        manifest: manifestHeader('one'),
+      });
+      expect((await to.store.manifest('one'))?.digest).toBe(sent.digest);
+    } finally {
+      for (const socket of idle) socket.destroy();
+      await to.server.close();
+    }
+  });
 
   it('delivers over mutual TLS, and only images that are awaited', async () => {
     const good = await certificates(directories.base, { ca: 'ca1', san: agentDnsName('a') });
