@@ -225,10 +225,14 @@ export function writersSuite(server: () => TestServer): void {
       const at = `${path}/pods-moved`;
       const changed = { annotations: { [annotations.podIp]: '10.0.0.2' } };
       expect(await patch(admin, at, { metadata: changed })).toContain(own);
+      // Without it a target would start from nothing, and an address would be nobody's.
+      const gone = { annotations: { [annotations.podIp]: null } };
+      expect(await patch(admin, at, { metadata: gone })).toContain("only Sealift's operator takes");
       expect(await patch(admin, at, { metadata: { labels: { own: '1' } } })).toBe('written');
       expect(await patch(admin, at, { metadata: { labels: { [labels.podIp]: null } } })).toBe(
         'written',
       );
+      expect(await patch(operator, at, { metadata: gone })).toBe('written');
     });
 
     it('keep an agent to the Lease of its node', async ({ skip }) => {

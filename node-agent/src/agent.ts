@@ -14,10 +14,17 @@ import {
   type ApiObject,
   type Clock,
   type Logger,
+  type Pod,
   type Resource,
 } from '../../kube/src/index.ts';
 import { Gates } from './callers/gates.ts';
-import { RequestLookup, type Handover, type HandoverKind } from './callers/request-lookup.ts';
+import {
+  isTargetOf,
+  RequestLookup,
+  type Handover,
+  type HandoverKind,
+  type RequestName,
+} from './callers/request-lookup.ts';
 import { socketHandlers } from './callers/socket/handlers.ts';
 import type { SocketHandlers } from './callers/socket/server.ts';
 import { probedPods } from './node/probes/probed-pods.ts';
@@ -70,13 +77,14 @@ export class Agent {
   readonly #informers: Informer<never>[] = [];
   /** Those of the requests that name this node. */
   readonly #requests: { list(): readonly ApiObject[] }[] = [];
+  readonly #targets: { kind: HandoverKind; informer: { list(): readonly Handover[] } }[] = [];
   readonly #controllers: Controller[] = [];
   readonly #keeper: AddressKeeper | undefined;
 
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
-    this.#pods = new RequestLookup(options.api);
+    this.#pods = new RequestLookup(options.api, (pod) => this.#requestFor(pod));
     this.#incoming = new IncomingImages(options.log);
     this.#addSource();
     this.#addTarget('MigrationRequest', migrationRequests, migrationImages);
@@ -122,6 +130,17 @@ export class Agent {
     log.info({ node: config.nodeName }, 'agent ready');
     await Promise.all([...running, this.#sweepOrphans(signal)]);
     await Promise.all([receiver.close(), server.close(), node.probes?.close()]);
+  }
+
+  /** The request that names the pod as its target. */
+  #requestFor(pod: Pod): RequestName | undefined {
+    for (const { kind, informer } of this.#targets) {
+      const request = informer
+        .list()
+        .find((one) => one.metadata.namespace === pod.metadata.namespace && isTargetOf(pod, one));
+      if (request) return { kind, key: keyOf(request) };
+    }
+    return undefined;
   }
 
   /** Answers the network probes of the pods that the journal says are locked, also of those from before a restart. */
@@ -181,6 +200,7 @@ export class Agent {
     ownImages: (request: T) => string,
   ): void {
     const informer = this.#informer(resource, 'status.target.nodeName');
+    this.#targets.push({ kind, informer });
     // A checkpoint of this node is restored from where it is stored; images from another node get the request's directory.
     const imageId = (request: T): string =>
       request.status?.source?.nodeName === this.#options.config.nodeName

@@ -36,7 +36,7 @@ export class CniHandler {
 
   /**
    * May be repeated.
-   * @throws AgentError MovedAway, NetnsModeShared, DriverMissing, DeviceNameTaken, PodNotFound, BadRequest, LockFailed,
+   * @throws AgentError MovedAway, CheckpointUnderWay, NetnsModeShared, DriverMissing, DeviceNameTaken, PodNotFound, BadRequest, LockFailed,
    * HoldFailed; ConnectionError
    */
   async handle(request: CniRequest): Promise<CniReply> {

@@ -126,6 +126,26 @@ describe('the create of a container', () => {
     expect(await source()).toEqual({ ok: true, action: 'run' });
   });
 
+  it('is refused while a checkpoint is taken of its pod, also of one that was moved here', async () => {
+    move('Committed');
+    await record('target', 'Running');
+    const checkpoint = (stage: Stage) =>
+      journal.put({
+        ...{ version: 1, id: 'c', role: 'checkpoint', kind: 'CheckpointRequest', name: 'keep' },
+        ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, stage },
+        ...{ steps: [], containers: [] },
+      });
+    for (const stage of ['Locking', 'Holding', 'Freezing', 'Dumping'] as const) {
+      await checkpoint(stage);
+      await expect(target()).rejects.toMatchObject({ code: 'CheckpointUnderWay' });
+    }
+    expect(did).toEqual([]);
+    for (const stage of ['Stored', 'Resumed'] as const) {
+      await checkpoint(stage);
+      expect(await target()).toEqual({ ok: true, action: 'run' });
+    }
+  });
+
   it('is answered `run` again while the API server does not answer, if its pod has run here and stays', async () => {
     api.put(pods, pod('app', SOURCE_UID));
     api.reachable = false;

@@ -49,7 +49,7 @@ export class CreateHandler {
   /**
    * May take minutes, for a container that waits at the create gate.
    * @param gone aborts when the shim closes its connection
-   * @throws AgentError MovedAway, Aborted, RestoreFailed, PodNotFound, BadRequest, BadAnnotation; ConnectionError
+   * @throws AgentError MovedAway, CheckpointUnderWay, Aborted, RestoreFailed, PodNotFound, BadRequest, BadAnnotation; ConnectionError
    */
   async handle(request: CreateRequest, gone: AbortSignal): Promise<CreateReply> {
     refuseMovedAway(this.#parts.journal, request.podUid);

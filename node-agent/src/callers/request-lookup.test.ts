@@ -28,6 +28,14 @@ describe('the request whose target a pod is', () => {
     expect(await lookUp('app-2', TARGET_UID, claims, target())).toBeDefined();
   });
 
+  it('is the one that names it, also if its annotation was removed', async () => {
+    const api = new MemoryApi();
+    api.put(migrationRequests, migration());
+    const name = { kind: 'MigrationRequest', key: `${NAMESPACE}/move` } as const;
+    const lookup = new RequestLookup(api, () => name);
+    expect(await lookup.targetRequest(pod('app-2', TARGET_UID, {}))).toMatchObject(name);
+  });
+
   it.each([
     ['of another name', 'app-3', OTHER_UID, claims, undefined],
     ['of another name, without the request’s UID', 'app-3', OTHER_UID, withoutUid, undefined],

@@ -41,11 +41,17 @@ export interface PodName {
   podUid: string;
 }
 
+/** A request by its kind and `namespace/name`. */
+export type RequestName = Pick<TargetRequest, 'kind' | 'key'>;
+
 export class RequestLookup {
   readonly #api: Api;
+  readonly #requestFor: (pod: Pod) => RequestName | undefined;
 
-  constructor(api: Api) {
+  /** @param requestFor the request of this node that names the pod as its target, as the informers have it */
+  constructor(api: Api, requestFor: (pod: Pod) => RequestName | undefined = () => undefined) {
     this.#api = api;
+    this.#requestFor = requestFor;
   }
 
   /** @throws AgentError PodNotFound, also if another pod has the name by now; ConnectionError */
@@ -74,16 +80,22 @@ export class RequestLookup {
   }
 
   /**
-   * The request whose target the pod is; undefined for a pod that no request has made.
+   * The request whose target the pod is; undefined for a pod that no request has made. A target that has lost its annotation
+   * is one all the same: it must not start from nothing.
    * @throws AgentError BadRequest if its annotation names a request that does not exist or did not make it;
    * ConnectionError
    */
   async targetRequest(pod: Pod): Promise<TargetRequest | undefined> {
     const migration = pod.metadata.annotations[annotations.migration];
     const restore = pod.metadata.annotations[annotations.restore];
-    const key = migration ?? restore;
-    if (key === undefined) return undefined;
-    const kind = migration === undefined ? 'RestoreRequest' : 'MigrationRequest';
+    const named: RequestName | undefined =
+      migration !== undefined
+        ? { kind: 'MigrationRequest', key: migration }
+        : restore !== undefined
+          ? { kind: 'RestoreRequest', key: restore }
+          : this.#requestFor(pod);
+    if (named === undefined) return undefined;
+    const { kind, key } = named;
     const request = await this.#request(kind, key);
     if (!request) {
       throw new AgentError(
@@ -126,7 +138,7 @@ export class RequestLookup {
  * operator has recorded the target's UID, only it can have made a pod of the target's name: the operator records a name
  * before it creates the pod, and refuses a pod of that name that it did not make.
  */
-function isTargetOf({ metadata }: Pod, { status }: Handover): boolean {
+export function isTargetOf({ metadata }: Pod, { status }: Handover): boolean {
   const target = status?.target;
   if (target?.podName !== metadata.name) return false;
   return target.podUID === undefined || target.podUID === metadata.uid;

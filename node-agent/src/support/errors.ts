@@ -14,6 +14,7 @@ export type AgentCode =
   | 'CertificateMissing'
   | 'CheckpointFailed'
   | 'CheckpointNotFound'
+  | 'CheckpointUnderWay'
   | 'ContainerNotRunning'
   | 'ContainersLeft'
   | 'DeviceNameTaken'
