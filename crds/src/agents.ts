@@ -112,6 +112,11 @@ export const TargetAgent = z
       description: 'Why the agent cannot continue, and what to do.',
     }),
     steps: Steps.optional(),
+    resumedAt: Timestamp.optional().meta({
+      format: 'date-time',
+      description:
+        'When the agent began to let the containers run, by this node’s clock. What ended since then had been moved.',
+    }),
     identity: Identity.optional(),
     peerDeadline: Timestamp.optional().meta({
       format: 'date-time',

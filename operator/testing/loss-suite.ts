@@ -43,9 +43,7 @@ export function lossSuite(cluster: () => Cluster): void {
     await c.commit(moves, 'afresh');
     await c.source(moves, 'afresh', { state: 'Gone' });
     const resumed = new Date();
-    const [startTime, endTime] = [resumed.toISOString(), resumed.toISOString()];
-    const steps = [{ name: 'resume' as const, startTime, endTime }];
-    await c.target(moves, 'afresh', { state: 'Running', steps });
+    await c.target(moves, 'afresh', { state: 'Running', resumedAt: resumed.toISOString() });
     await c.podRuns(target);
     await c.until(moves, 'afresh', { deadlines: { lastLook: some } });
     const finishedAt = resumed.toISOString().replace(/\.\d+/, '');

@@ -120,8 +120,8 @@ describe('Committed', () => {
   });
 
   it('fails when what was moved has ended and was started afresh', () => {
-    const steps = [{ name: 'resume', startTime: at(1), endTime: at(2) }];
-    const targetAgent = { state: 'Running', steps };
+    const steps = [{ name: 'resume', startTime: at(1), endTime: at(20) }];
+    const targetAgent = { state: 'Running', steps, resumedAt: at(2) };
     const lastState = { terminated: { exitCode: 139, finishedAt: at(3) } };
     const containerStatuses = [container({ running: {} }, { restartCount: 1, lastState })];
     const targetPod = target('request-uid', {

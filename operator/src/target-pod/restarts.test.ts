@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import type { Step } from '../../../crds/src/index.ts';
 import { at, container, NOW, target } from '../../testing/objects.ts';
 import { restartAfterResume } from './restarts.ts';
 
 const ended = (seconds: number, exitCode = 1): { terminated: object } => ({
   terminated: { exitCode, finishedAt: at(seconds).replace('.000', '') },
 });
-const resumedAt = (seconds: number): { steps: Step[] } => {
-  const time = new Date(NOW + seconds * 1000).toISOString();
-  return { steps: [{ name: 'resume', startTime: time, endTime: time }] };
-};
+const resumedAt = (seconds: number): { resumedAt: string } => ({
+  resumedAt: new Date(NOW + seconds * 1000).toISOString(),
+});
 
 describe('what was moved', () => {
   it.each<[string, object, object, RegExp | undefined]>([
@@ -78,7 +76,7 @@ describe('what was moved', () => {
   it('is not judged before its agent has said when it was resumed', () => {
     const containerStatuses = [container({ running: {} }, { lastState: ended(11) })];
     const pod = target('request-uid', { status: { containerStatuses } });
-    expect(restartAfterResume(pod, { steps: [] })).toBeUndefined();
+    expect(restartAfterResume(pod, {})).toBeUndefined();
     expect(restartAfterResume(pod, undefined)).toBeUndefined();
   });
 });

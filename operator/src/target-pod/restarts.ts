@@ -5,15 +5,15 @@ import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 
 /**
  * A restart count alone says nothing: a restore that failed and was made once more before anything of it ran counts as a
- * restart too. So what counts is an end after the resume. Both times are of the target's node, to the second.
+ * restart too. So what counts is an end since the agent began to let containers run: it may have taken until long after
+ * the first of them ran, because the agent was restarted. Both times are of the target's node, to the second.
  * @returns what happened to which container, as the end of a sentence; undefined if nothing did
  */
 export function restartAfterResume(
   pod: Pod,
-  targetAgent: Pick<TargetAgent, 'steps'> | undefined,
+  targetAgent: Pick<TargetAgent, 'resumedAt'> | undefined,
 ): string | undefined {
-  const resume = targetAgent?.steps?.find((one) => one.name === 'resume');
-  const resumedAt = wholeSecond(resume?.endTime);
+  const resumedAt = wholeSecond(targetAgent?.resumedAt);
   if (resumedAt === undefined) return undefined;
   for (const status of [...pod.status.initContainerStatuses, ...pod.status.containerStatuses]) {
     const [last, current] = [status.lastState.terminated, status.state.terminated];

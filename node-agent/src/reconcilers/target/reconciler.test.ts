@@ -214,10 +214,14 @@ describe('a target', () => {
       run().catch(() => undefined);
       await node.died.promise;
       expect([stage(), node.ran]).toEqual(['Resuming', ran]);
+      const since = journal.get(REQUEST_UID, 'target')?.resumedAt;
       await restartAgent();
       await runs();
       expect([node.ran, node.locked, node.killed]).toEqual([1, false, 0]);
       expect([stage(), state()]).toEqual(['Running', 'Running']);
+      // What ends since then is no success, also if it ends while no agent is there.
+      const reported = api.peek(migrationRequests, NAMESPACE, 'move')?.status?.targetAgent;
+      expect([since !== undefined, reported?.resumedAt]).toEqual([true, since]);
     },
   );
 

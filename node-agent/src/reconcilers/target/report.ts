@@ -48,6 +48,7 @@ export class TargetReport<T extends Handover> {
     const containers = this.#containers.statuses(uid, entry, status.state);
     const part: Partial<TargetAgent> = {
       steps: entry?.steps.length ? entry.steps : reported?.steps,
+      resumedAt: entry?.resumedAt ?? reported?.resumedAt,
       identity: this.#identities.get(uid) ?? reported?.identity,
       peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
       containers: containers.length > 0 ? containers : reported?.containers,

@@ -5,7 +5,7 @@ import type { Handover } from '../../callers/request-lookup.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
-import { beginOnce, endStep, secondsOf } from '../../support/step-times.ts';
+import { beginOnce, endStep, microTimestamp, secondsOf } from '../../support/step-times.ts';
 import { isSourceStopped, TARGET_WAIT_MS, waitUntil } from '../handover-waits.ts';
 import type { TargetContainers } from './containers.ts';
 import { entryOf, isMade } from './journal-entry.ts';
@@ -68,6 +68,8 @@ export class TargetResume<T extends Handover> {
       ...entry,
       stage: 'Resuming',
       steps: beginOnce(entry.steps, 'resume'),
+      // The first time counts: some containers may run since then.
+      resumedAt: entry.resumedAt ?? microTimestamp(),
     };
     await journal.put(resuming);
     if (resuming.netns !== undefined) await restorer.resumePod(resuming.netns);

@@ -72,6 +72,8 @@ export const entry = z.object({
   addresses: z.array(z.string()).optional(),
   /** For peers with a retry limit: until when the request must be decided, by this node's clock. */
   peerDeadline: z.string().optional(),
+  /** Target: when the agent began to let the containers run, by this node's clock. */
+  resumedAt: z.string().optional(),
   /** The decision as this agent has read it: a target after its own proposal, a source before it stops. */
   decided: z.enum(['Committed', 'Aborted']).optional(),
   /** Source: whether the agent found the pod lost when it was about to resume it. */
