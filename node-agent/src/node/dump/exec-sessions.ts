@@ -27,8 +27,8 @@ import {
 } from '../runtime/process.ts';
 import { throwFirst } from './findings.ts';
 
-/** Sealift's runc and sealift-runc, of whatever release. */
-const RUNTIMES = /^\/opt\/sealift\/(.*\/)?(sealift-runc|runc)( \(deleted\))?$/;
+/** Sealift's runc and sealift-runc, of whatever release, wherever a link has put them: it is the arguments that say enough. */
+const RUNTIMES = /\/(sealift-runc|runc)( \(deleted\))?$/;
 /** An exec probe ends by itself. The kubelet's default limit for one is a second. */
 const WAIT_MS = 5000;
 const POLL_MS = 50;
