@@ -65,7 +65,7 @@ export interface OrphanSweepDependencies {
   restorer: Pick<Restorer, 'killFrozen' | 'resumePod' | 'thawRestored'>;
   store: ImageStore;
   /** The requests that name this node, as the informers have them. */
-  requests(): readonly RequestFields[];
+  requests: () => readonly RequestFields[];
   /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
   log: Logger;
