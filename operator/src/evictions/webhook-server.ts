@@ -12,6 +12,12 @@ import { answerReview, readReview } from './review.ts';
 
 /** Less than the timeoutSeconds of the chart's configuration (10): the API server gets an answer that says what is wrong. */
 const answerMs = 8_000;
+/**
+ * Longer than the API server keeps a connection that has nothing to do (90 s, net/http's default transport in Go). The side
+ * that sends closes first: else a review may go out on a connection that is just being closed, and `kubectl drain`, which
+ * asks again every 5 s and repeats nothing but a 429, ends with an internal error.
+ */
+const keepAliveMs = 120_000;
 /** A review of an eviction is about 2 KiB. */
 const maxBody = 256 * 1024;
 
@@ -32,6 +38,7 @@ export class WebhookServer {
       void this.#serve(request, response);
     });
     this.#server.requestTimeout = 30_000;
+    this.#server.keepAliveTimeout = keepAliveMs;
   }
 
   /** @returns why it cannot answer, as a sentence; undefined: it can */
