@@ -5,6 +5,8 @@
 /** Why the agent could not do something. The code that raises a reason documents it. */
 export type AgentCode =
   | 'Aborted'
+  | 'AddressInUse'
+  | 'AddressesLeft'
   | 'AgentRestarted'
   | 'AnotherMigration'
   | 'BadAnnotation'
@@ -33,6 +35,7 @@ export type AgentCode =
   | 'MovedAway'
   | 'MultusMissing'
   | 'NetnsModeShared'
+  | 'NodeUnreachable'
   | 'PeerRetryBudgetTooShort'
   | 'PodCompleted'
   | 'PodNetworkUnsupported'
