@@ -4,7 +4,7 @@
 import { annotations, labels } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import { isCommitted } from '../support/committed.ts';
-import { claimedBy, keptBy } from '../support/kept-by.ts';
+import { claimedBy, hasEnded, keptBy } from '../support/kept-by.ts';
 import { isOver, type Entry } from '../support/journal/journal.ts';
 
 /** Label selector of the pods that have kept their addresses, or are about to. */
@@ -51,9 +51,5 @@ function isDecided(pod: Pod, journal: readonly Entry[]): boolean {
   const request = pod.metadata.annotations[annotations.requestUid];
   return journal.some(({ id, decided }) => id === request && decided === 'Committed');
 }
-
-/** Its sandbox is gone, or goes. */
-const hasEnded = ({ status }: Pod): boolean =>
-  status.phase === 'Succeeded' || status.phase === 'Failed';
 
 const createdAt = ({ metadata }: Pod): number => Date.parse(metadata.creationTimestamp ?? '') || 0;

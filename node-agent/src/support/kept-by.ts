@@ -18,6 +18,10 @@ export function claimedBy(pod: Pod): string[] {
   return isMarked(pod) ? [...new Set([...writtenOn(pod), ...reportedOf(pod)])] : [];
 }
 
+/** Its sandbox is gone, or goes. */
+export const hasEnded = ({ status }: Pod): boolean =>
+  status.phase === 'Succeeded' || status.phase === 'Failed';
+
 const isMarked = ({ metadata }: Pod): boolean =>
   metadata.labels[labels.podIp] !== undefined && !(annotations.mirror in metadata.annotations);
 
