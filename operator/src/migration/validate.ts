@@ -9,7 +9,7 @@ import {
   type PodController,
 } from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
-import { keptAddresses } from '../networks/pod-address.ts';
+import { keptAddresses, missingFamily } from '../networks/pod-address.ts';
 import { agentAddress, chooseNode, nodeRefusals, type NodeQuestion } from '../nodes/node-choice.ts';
 import { isFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
@@ -94,12 +94,13 @@ function chooseTarget(
 
 const targetQuestion = (
   { request, nodes, load, moves, policy }: Observed,
-  { spec }: Pod,
+  pod: Pod,
 ): NodeQuestion => ({
-  ...{ nodes, from: spec.nodeName, mayStay: false, load },
+  ...{ nodes, from: pod.spec.nodeName, mayStay: false, load },
   seed: request.metadata.uid,
   isBusy: (name) => isFull(name, moves, policy && applied(policy)),
-  scheduling: spec,
+  scheduling: pod.spec,
+  excludes: (node) => missingFamily(pod, nodes, node),
 });
 
 /** How many nodes a dry run speaks of. */
