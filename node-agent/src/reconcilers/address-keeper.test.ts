@@ -32,13 +32,14 @@ describe('the keeper of addresses', () => {
   let wake: () => void;
   let pruned: boolean[];
   let logged: object[];
+  let reserved: (readonly string[])[];
 
   beforeEach(async () => {
     dir = mkdtempSync(join(tmpdir(), 'sealift-keeper-'));
     api = new QuietApi();
     ({ journal } = await Journal.open(dir));
     stop = new AbortController();
-    [routed, answers, pruned, logged] = [[], [{}], [], []];
+    [routed, answers, pruned, logged, reserved] = [[], [{}], [], [], []];
     isKept = () => {
       throw new Error('reservations were not looked at');
     };
@@ -79,6 +80,7 @@ describe('the keeper of addresses', () => {
         isKept = check;
         return [];
       },
+      reserve: async (addresses: readonly string[]) => void reserved.push(addresses),
       reserveMissing: async () => [],
       prune: async (isThere: (uid: string) => boolean) => void pruned.push(isThere('a')),
       listen: (listener: () => void) => (wake = listener),
@@ -131,8 +133,11 @@ describe('the keeper of addresses', () => {
     } as Entry;
     await journal.put(entry);
     expect(await isKept('10.88.1.9')).toBe(true);
+    // Whoever has removed the reservation: before the source's sandbox goes there is one again.
+    await expect.poll(() => reserved.at(-1)).toEqual(['10.88.1.9']);
     await journal.put({ ...entry, stage: 'Resumed' });
     expect(await isKept('10.88.1.9')).toBe(false);
+    await expect.poll(() => reserved.at(-1)).toEqual([]);
   });
 
   it('goes on keeping what has moved away while the kubelet there is late', async () => {

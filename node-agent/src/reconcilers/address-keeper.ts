@@ -15,7 +15,13 @@ import {
 import { AddressFailures, type AddressFailure } from '../node/pod-ip/address-failures.ts';
 import type { PodIp } from '../node/pod-ip/pod-ip.ts';
 import type { Journal } from '../support/journal/journal.ts';
-import { KEPT, keptAddresses, placesOf, type KeptPlace } from './kept-addresses.ts';
+import {
+  KEPT,
+  keptAddresses,
+  movingAddresses,
+  placesOf,
+  type KeptPlace,
+} from './kept-addresses.ts';
 import { NodeAddresses } from './node-addresses.ts';
 
 /** The controller's only key: all addresses are looked at together. */
@@ -32,7 +38,7 @@ export interface AddressKeeperParts {
   log: Logger;
   nodeName: string;
   journal: Journal;
-  podIp: Pick<PodIp, 'route' | 'release' | 'reserveMissing' | 'prune' | 'listen'>;
+  podIp: Pick<PodIp, 'route' | 'release' | 'reserve' | 'reserveMissing' | 'prune' | 'listen'>;
 }
 
 export class AddressKeeper {
@@ -149,11 +155,15 @@ export class AddressKeeper {
       fresh ??= listParsed(api, pods, { ...SELECTION, signal });
       return keptAddresses(await fresh, journal.all()).has(address);
     };
+    const failures = new AddressFailures();
+    const moving = movingAddresses(journal.all());
+    // The step that locks the pod has done so; somebody else may have removed it since.
+    await failures.attempt(moving, () => podIp.reserve(moving));
     const released = await podIp.release(isKept);
     const taken = await podIp.reserveMissing(places.flatMap(({ addresses }) => addresses));
     const known = new Set(this.#pods.list().map(({ metadata }) => metadata.uid));
     await podIp.prune((podUid) => known.has(podUid));
-    return { failed: [...released, ...taken] };
+    return { failed: [...failures.list, ...released, ...taken] };
   }
 
   /** Each failure once, as long as it stays the same. */

@@ -38,12 +38,17 @@ export function placesOf(pods: readonly Pod[], journal: readonly Entry[]): KeptP
  * costs an address, one that ends too early gives two pods the same.
  */
 export function keptAddresses(pods: readonly Pod[], journal: readonly Entry[]): Set<string> {
-  const moving = journal.filter((one) => one.role === 'source' && !isOver(one));
   return new Set([
     ...pods.filter((pod) => !hasEnded(pod)).flatMap(claimedBy),
-    ...moving.flatMap(({ addresses = [] }) => addresses),
+    ...movingAddresses(journal),
   ]);
 }
+
+/** Addresses of pods of this node that may move away, from before their lock on. */
+export const movingAddresses = (journal: readonly Entry[]): string[] =>
+  journal
+    .filter((one) => one.role === 'source' && !isOver(one))
+    .flatMap(({ addresses = [] }) => addresses);
 
 /** The agents of source and target know it before the operator has written the condition. */
 function isDecided(pod: Pod, journal: readonly Entry[]): boolean {

@@ -145,6 +145,16 @@ describe.runIf(able && hasPlugins).each(['bridge', 'ptp'] as const)(
       expect(a.records()).toEqual([]);
     });
 
+    it('are reserved also if their record was lost, but not those of other nodes', async () => {
+      const pod = await a.addPod(`${prefix}p9`);
+      sh(`rm ${a.dir}/ipam/pods/${pod.address}`);
+      await a.podIp.reserve([pod.address, '10.88.2.9']);
+      expect(a.records()).toEqual([pod.address]);
+      await a.podIp.release(() => false);
+      expect(a.records()).toEqual([]);
+      await a.deletePod(pod, false);
+    });
+
     it('are not promised by a node whose network cannot keep them any more', async () => {
       const conf = a.host.path('/etc/cni/net.d');
       sh(`mv ${conf} ${conf}.away`);

@@ -14,6 +14,7 @@ import { readClusterNetwork } from './cluster-network.ts';
 import { keepingNetwork, type KeepingNetwork } from './drivers.ts';
 import { NodeRoutes, type KeptRoute, type Routed } from './node-routes.ts';
 import { exists, PlacedSandboxes } from './placed-sandboxes.ts';
+import { familyOf } from './prefix.ts';
 import { placeAddresses, type AddResult, type Placement } from './sandbox-address.ts';
 
 /** The runtimes' name for a pod's interface in the cluster's network. */
@@ -101,8 +102,15 @@ export class PodIp {
    */
   async reserve(addresses: readonly string[]): Promise<void> {
     if (addresses.length === 0) return;
-    const records = this.#recordsOf(await this.network());
-    for (const address of addresses) await this.#mutex.run(address, () => records.reserve(address));
+    const found = await this.network();
+    const records = this.#recordsOf(found);
+    for (const address of addresses) {
+      await this.#mutex.run(address, async () => {
+        const isReserved = await records.reserve(address);
+        // The record may be lost, or the address another node's.
+        if (!isReserved && isOwn(found, address)) await records.reserveFree(address);
+      });
+    }
   }
 
   /**
@@ -113,12 +121,10 @@ export class PodIp {
   async reserveMissing(addresses: readonly string[]): Promise<readonly AddressFailure[]> {
     const found = await this.look();
     if (typeof found === 'string' || addresses.length === 0) return [];
-    const own = blockListOf(found.subnets);
     const records = this.#recordsOf(found);
     const failures = new AddressFailures();
     for (const address of addresses) {
-      const family = address.includes(':') ? 'ipv6' : 'ipv4';
-      if (!own.check(address, family)) continue;
+      if (!isOwn(found, address)) continue;
       await failures.attempt([address], async () => {
         if (await this.#mutex.run(address, () => records.reserveFree(address))) return;
         throw new AgentError(
@@ -229,11 +235,15 @@ export class PodIp {
   }
 }
 
-function blockListOf(subnets: readonly string[]): BlockList {
-  const list = new BlockList();
+/** Whether this node's IPAM gives the address to pods. */
+function isOwn({ subnets }: KeepingNetwork, address: string): boolean {
+  const own = new BlockList();
   for (const subnet of subnets) {
     const [net = '', bits = ''] = subnet.split('/');
-    list.addSubnet(net, Number(bits), net.includes(':') ? 'ipv6' : 'ipv4');
+    own.addSubnet(net, Number(bits), familyName(net));
   }
-  return list;
+  return own.check(address, familyName(address));
 }
+
+const familyName = (address: string): 'ipv4' | 'ipv6' =>
+  familyOf(address) === 6 ? 'ipv6' : 'ipv4';
