@@ -222,7 +222,9 @@ export class PodIp {
   /** Where the pod is. The sandbox that was made last is known before containerd has it. */
   async #netnsOf(podUid: string): Promise<string | undefined> {
     const placed = await this.#placed.get(podUid);
-    if (placed && (await exists(placed.netns))) return placed.netns;
+    // A process may have the PID of an earlier one.
+    const isByProcess = /^\/proc\/\d+\/ns\//.test(placed?.netns ?? '');
+    if (placed && !isByProcess && (await exists(placed.netns))) return placed.netns;
     return sandboxNetns(this.#host, podUid);
   }
 
