@@ -36,6 +36,8 @@ export const annotations = {
   podIp: 'sealift.dev/pod-ip',
   /** Node: `<namespace>/<name>` of the network by which a pod that moves here keeps its address; absent: it does not. */
   podNetwork: 'sealift.dev/pod-network',
+  /** Node: families of the addresses that pods get in that network, `IPv4`, `IPv6` or `IPv4,IPv6`; absent: not known. */
+  podNetworkFamilies: 'sealift.dev/pod-network-families',
   /** Multus: the network that a pod has in the place of the cluster's own. */
   defaultNetwork: 'v1.multus-cni.io/default-network',
   /** Multus: the networks that a pod asks for, and those that it has. */

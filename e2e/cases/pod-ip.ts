@@ -7,7 +7,8 @@ import { kubectl, onNode } from '../src/cluster.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import type { Endpoint } from '../src/pair.ts';
 import { move, requestMove } from '../src/move.ts';
-import { podIp, podLog, podNames, startPod } from '../src/pods.ts';
+import { podIp, podLog, podNames, podStatus, startPod } from '../src/pods.ts';
+import { provider } from '../src/provider/choice.ts';
 import { deleteRequest, migration, waitUntilEnded } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
@@ -135,6 +136,72 @@ async function abortOne(
   );
 }
 
+/** How long a node takes from its reset until its pods run again. */
+const BOOT_SECONDS = 900;
+/** From the new sandbox's readiness on: the kubelet reports it, then the other node routes it. */
+const ROUTED_SECONDS = 10;
+
+/** Whether a node has an echo from the address within two seconds. */
+async function echoes(node: string, address: string): Promise<boolean> {
+  const script =
+    `exec 3<>/dev/tcp/${address}/${PORT}; echo ping >&3; read -r -t 2 line <&3; ` +
+    '[ "$line" = ping ] && echo pong';
+  return (await onNode(node, `timeout 3 bash -c '${script}' 2>/dev/null; true`)).includes('pong');
+}
+
+/** Kills the first process of a pod's sandbox. The kubelet makes another one, for the same pod. */
+async function killSandbox(node: string, namespace: string, pod: string): Promise<void> {
+  const uid = (
+    await kubectl('-n', namespace, 'get', 'pod', pod, '-o', 'jsonpath={.metadata.uid}')
+  ).trim();
+  // With the systemd driver a cgroup's name has underscores.
+  const names = `${uid}|${uid.replaceAll('-', '_')}`;
+  const found = await onNode(
+    node,
+    `for p in $(pgrep -x pause); do grep -qsE '${names}' /proc/$p/cgroup && kill -9 $p && echo $p; done; true`,
+  );
+  expect(found.trim() !== '', `node ${node} has no sandbox of pod ${pod}`);
+}
+
+/** A pod that has moved keeps its address, though its request is gone: when its sandbox is made anew, and over a boot. */
+async function anew(context: CaseContext): Promise<void> {
+  const { namespace, nodes, log } = context;
+  const command = ['nc', '-ll', '-p', String(PORT), '-e', 'cat'];
+  await startPod({ namespace, name: 'echo', node: nodes[0], command, restartPolicy: 'OnFailure' });
+  const address = await podIp(namespace, 'echo');
+  const { entry, pod } = await move(
+    { namespace, pod: 'echo', to: nodes[1], workload: 'echo' },
+    log,
+  );
+  context.results.moves.push(entry);
+  await kubectl('-n', namespace, 'delete', 'mreq', '--all', '--wait=true', '--timeout=120s');
+  for (const [what, within, make] of [
+    ['its sandbox is made anew', 180, () => killSandbox(nodes[1], namespace, pod)],
+    ['its node has booted', BOOT_SECONDS, () => provider.reset(nodes[1])],
+  ] as const) {
+    const { restarts } = await podStatus(namespace, pod);
+    await make();
+    await until(`pod ${pod} runs again, as ${what}`, { within, every: 1 }, async () => {
+      const now = await podStatus(namespace, pod);
+      return now.ready && now.restarts > restarts ? true : undefined;
+    });
+    const now = await podIp(namespace, pod);
+    expect(now === address, `pod ${pod} has address ${now}, not ${address}, after ${what}`);
+    for (const node of [nodes[1], nodes[0]]) {
+      await until(
+        `node ${node} reaches it, as ${what}`,
+        { within: ROUTED_SECONDS, every: 1 },
+        async () => ((await echoes(node, address)) ? true : undefined),
+      );
+    }
+    log(`  ${address} is reached again: ${what}`);
+  }
+  await kubectl('-n', namespace, 'delete', 'pod', pod, '--wait=true', '--timeout=120s');
+  await until('nothing is left of the address', { within: 90, every: 3 }, async () =>
+    (await tracesOf(context, address)) === '' ? true : undefined,
+  );
+}
+
 /** The kubelet's report of both pods is the same address before and after. */
 async function ledger(context: CaseContext): Promise<void> {
   const pair = new LedgerPair(context, { rate: 120, controlOnPodIp: true });
@@ -160,6 +227,13 @@ export const cases: readonly Case[] = [
       'Established TCP connections at the pod IP, of pods and nodes that know nothing of Sealift, survive three moves and an abort; then nothing is left of the address.',
     needs: ['shell'],
     run: tcp,
+  },
+  {
+    name: 'pod-ip-anew',
+    promise:
+      'A pod that has moved keeps its IP when its sandbox is made anew and when its node boots, and nodes reach it again within seconds.',
+    needs: ['shell', 'reset'],
+    run: anew,
   },
   {
     name: 'pod-ip-ledger',

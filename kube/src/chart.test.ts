@@ -85,6 +85,23 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
     expect(() => names('operator.sharedHostPaths={scratch}')).toThrow(/sharedHostPaths/);
   });
 
+  it('hands on what the runtime says of a pod to the plugins that its networks wrap', () => {
+    const configs = (...values: string[]) =>
+      (render({ binaries: directory }, 'networks.yaml', values) ?? []).map((one) => {
+        const { spec } = one as unknown as { spec: { config: string } };
+        return (JSON.parse(spec.config) as { capabilities: object }).capabilities;
+      });
+    const [pods] = configs('podNetwork.enabled=true');
+    expect(pods).toMatchObject({ portMappings: true, bandwidth: true });
+    // They are the kept pod's, not the request's.
+    expect(pods).not.toHaveProperty('ips');
+    const fabric = ['networks[0].name=fabric', 'networks[0].delegate.type=macvlan'];
+    expect(configs(...fabric)).toEqual([{ ips: true, mac: true }]);
+    expect(configs(...fabric, 'networks[0].delegate.capabilities.deviceID=true')).toEqual([
+      { ips: true, mac: true, deviceID: true },
+    ]);
+  });
+
   describe('encrypts stored images', () => {
     const rulesOf = (...values: string[]): string =>
       JSON.stringify(render({ binaries: directory }, 'rbac.yaml', values));

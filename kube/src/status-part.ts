@@ -24,7 +24,8 @@ const maxAttempts = 6;
 
 /**
  * Replaces the field, if it differs. A write that arrives late, after a newer one, is refused: the patch tests the field's
- * former value. Where there is none yet, it tests the object's version.
+ * former value. Where there is none yet, it tests the object's version. What the field has beyond this process's schema, from a
+ * newer agent, stays; the test, which is of the whole field, then fails once and the field is read as the server has it.
  * @returns the object's version after the write; undefined if there was nothing to write
  * @throws TerminalError RequestReplaced; ApiError NotFound, Invalid; ConnectionError
  */
@@ -37,9 +38,10 @@ export async function writePart<T extends ApiObject & { readonly status?: unknow
   const wanted = withoutUndefined(write.value);
   let { object } = write;
   let before = write.known ?? partOf(object, field);
-  for (let attempt = 1; !isDeepStrictEqual(wanted, before); attempt++) {
+  let value = wanted;
+  for (let attempt = 1; !isDeepStrictEqual(value, before); attempt++) {
     try {
-      const operations = patch(object, field, before, wanted);
+      const operations = patch(object, field, before, value);
       const written = await api.jsonPatch(resource, namespace, name, operations, {
         ...{ manager, subresource: 'status', signal },
       });
@@ -47,7 +49,8 @@ export async function writePart<T extends ApiObject & { readonly status?: unknow
     } catch (error) {
       if (!isInvalid(error) || attempt >= maxAttempts) throw error;
       const { resourceVersion } = object.metadata;
-      object = await api.get(resource, namespace, name, { signal });
+      const stored = await api.getRaw(resource, namespace, name, { signal });
+      object = resource.parse(stored);
       if (object.metadata.uid !== uid) {
         throw new TerminalError(
           'RequestReplaced',
@@ -55,13 +58,14 @@ export async function writePart<T extends ApiObject & { readonly status?: unknow
           error,
         );
       }
-      const now = partOf(object, field);
+      const now = partOf(stored as { status?: unknown }, field);
       const isSame = isDeepStrictEqual(now, before);
       // Nothing that the patch tests has changed: the server refuses the value.
       if (isSame && (now !== undefined || object.metadata.resourceVersion === resourceVersion)) {
         throw error;
       }
       before = now;
+      value = withUnknown(wanted, now, partOf(object, field));
     }
   }
   return undefined;
@@ -86,3 +90,30 @@ function patch(
     { op: 'add', path, value },
   ];
 }
+
+/**
+ * @param stored what the server has
+ * @param known the same as this process's schema reads it
+ * @returns `wanted` with what the schema has left out, in objects, and in lists of objects with names
+ */
+function withUnknown(wanted: unknown, stored: unknown, known: unknown): unknown {
+  if (Array.isArray(wanted) && Array.isArray(stored) && Array.isArray(known)) {
+    return wanted.map((one: unknown) => {
+      const at = stored.findIndex((other) => isNamedAs(one, other));
+      return at < 0 ? one : withUnknown(one, stored[at], known[at]);
+    });
+  }
+  if (!isObject(wanted) || !isObject(stored) || !isObject(known)) return wanted;
+  const whole: Record<string, unknown> = { ...wanted };
+  for (const [key, value] of Object.entries(stored)) {
+    if (key in wanted) whole[key] = withUnknown(wanted[key], value, known[key]);
+    else if (!(key in known)) whole[key] = value;
+  }
+  return whole;
+}
+
+const isNamedAs = (one: unknown, other: unknown): boolean =>
+  isObject(one) && isObject(other) && one['name'] !== undefined && one['name'] === other['name'];
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

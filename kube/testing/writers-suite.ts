@@ -155,6 +155,14 @@ export function writersSuite(server: () => TestServer): void {
         annotations: { [annotations.problem]: 'X.' },
       };
       expect(await patch(agent('pa'), own, { metadata: problem })).toBe('written');
+      const network = {
+        [annotations.podNetwork]: 'sealift/sealift-pods',
+        [annotations.podNetworkFamilies]: 'IPv4',
+      };
+      for (const values of [network, { [annotations.podNetworkFamilies]: null }])
+        expect(await patch(agent('pa'), own, { metadata: { annotations: values } })).toBe(
+          'written',
+        );
       const nothingElse = 'changes only labels and annotations';
       for (const body of [
         { spec: { unschedulable: true } },

@@ -167,18 +167,18 @@ export function notifyInterface(netns: Netns, ifname: string): Promise<void> {
 
 /**
  * Tells the network where the interface's addresses are: for each IPv4 address a gratuitous ARP request
- * and reply, for each IPv6 address an unsolicited neighbour advertisement; `count` times,
- * `intervalMs` (default 20) apart. With `address` it announces that one only, whether or not the interface has it.
+ * and reply, for each IPv6 address an unsolicited neighbour advertisement; `count` times (default 3, as one
+ * frame may be lost), `intervalMs` (default 20) apart. With `address` it announces that one only, whether or not the interface has it.
  * Resolves with the number of frames sent.
  */
 export function announce(of: {
   netns: Netns;
   ifname: string;
-  count: number;
+  count?: number;
   intervalMs?: number;
   address?: string;
 }): Promise<number> {
-  const { netns, ifname, count, intervalMs = 20, address } = of;
+  const { netns, ifname, count = 3, intervalMs = 20, address } = of;
   return call((addon) => addon.announce(netns, ifname, count, intervalMs, address));
 }
 

@@ -21,12 +21,14 @@ import { installCni, installRelease } from './node/install/release.ts';
 import { knownRuntimeVersion } from './node/install/runtime-version.ts';
 import { addHandler, removeHandler, type RuntimeParts } from './node/install/runtime-handler.ts';
 import {
+  refuseWhileKept,
   refuseWhileUsed,
   removeEmptyDirectories,
   removeFiles,
   unloadDriver,
 } from './node/install/uninstall.ts';
 import { uninstallNodes } from './node/install/uninstall-nodes.ts';
+import { PodIp } from './node/pod-ip/pod-ip.ts';
 import { withdrawNode, type NodeDescription } from './node/registration.ts';
 import { RdmaDriver } from './node/device/driver.ts';
 import { Host } from './node/host/host.ts';
@@ -122,10 +124,12 @@ async function removeRuntimeHandler(config: Config, log: Logger): Promise<void> 
   }
 }
 
-/** Takes Sealift off the node. @throws AgentError ContainersLeft, RuntimeFailed; then it may be called again */
+/** Takes Sealift off the node. @throws AgentError ContainersLeft, AddressesLeft, RuntimeFailed; then it may be called again */
 export async function uninstall(config: Config, log: Logger): Promise<void> {
   const host = new Host(config.host);
   await refuseWhileUsed(host, runtimeBinary(config));
+  await refuseWhileKept(apiClient());
+  await new PodIp({ host }).clear();
   await removeRuntimeHandler(config, log);
   // Where it is not known whether other nodes need the driver, it stays.
   const shared = (await sharesKernel(apiClient(), config.nodeName)) !== false;

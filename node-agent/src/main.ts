@@ -14,6 +14,7 @@ import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
 import { AgentCertificate } from './node/certificates/agent-certificate.ts';
 import { nodeOperations } from './node/operations.ts';
+import { familiesOf } from './node/pod-ip/drivers.ts';
 import { reasonOf } from './support/errors.ts';
 import { describeNode, idle, install, uninstall, uninstallAll } from './installer.ts';
 import { Journal } from './support/journal/journal.ts';
@@ -47,8 +48,11 @@ async function run(config: Config): Promise<void> {
   const registration = new Registration({
     ...{ api, log, clock: realClock, nodeName, address, namespace },
     describe: (known) => describeNode(config, known),
-    podNetwork: async () =>
-      typeof (await node.podIp?.look()) === 'object' ? config.podNetwork : undefined,
+    podNetwork: async () => {
+      const found = await node.podIp?.look();
+      if (typeof found !== 'object' || config.podNetwork === undefined) return undefined;
+      return { network: config.podNetwork, families: familiesOf(found) };
+    },
   });
   const certificate = new AgentCertificate({
     ...{ api, log, clock: realClock, nodeName, namespace },

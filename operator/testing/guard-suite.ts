@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Evictions while no operator answers, and nodes that are emptied without evictions, with a real API server.
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { annotations, evacuationName, labels } from '../../crds/src/index.ts';
 import {
@@ -88,6 +93,92 @@ export function guardSuite(cluster: () => Cluster): void {
       await c.run('beside');
       expect(await evict(c, 'beside')).toBe('evicted');
       await remove('beside');
+    });
+  });
+
+  describe('kubectl drain', { timeout: 120_000 }, () => {
+    const webhook = withWebhook(cluster);
+
+    /** @returns its exit status and what it has said */
+    async function drain(node: string): Promise<string> {
+      const { server } = cluster();
+      const args = ['drain', node, '--ignore-daemonsets', '--force', '--timeout=60s'];
+      const kubectl = promisify(execFile)(join(server.binaries, 'kubectl'), [
+        ...['--kubeconfig', server.kubeconfig, ...args],
+      ]);
+      return kubectl.then(
+        ({ stdout, stderr }) => `0 ${stderr}${stdout}`,
+        (error: { code: number; stderr: string }) => `${error.code} ${error.stderr}`,
+      );
+    }
+
+    it('ends with an error while no operator answers, and waits for no longer than 10 s', async ({
+      skip,
+    }) => {
+      const hook = webhook();
+      const c = cluster();
+      if (!hook || !existsSync(join(c.server.binaries, 'kubectl')))
+        return skip('no helm or no kubectl beside the API server');
+      await eventually(() => hook.webhook.problem()).toBeUndefined();
+      for (const name of ['keep', 'go', 'go-too'])
+        await c.run(name, name === 'keep' ? { podAnnotations: MIGRATE } : {});
+      await c.stopOperator();
+      c.startOperator({ webhookConfiguration: WEBHOOK_CONFIGURATION });
+      const configured = () =>
+        c.client.get(validatingWebhookConfigurations, '', WEBHOOK_CONFIGURATION);
+      await eventually(async () => (await configured()).webhooks.length).toBe(2);
+      await hook.stop();
+      const dryRun = { deleteOptions: { dryRun: ['All'] } };
+      await eventually(() => evict(c, 'keep', dryRun)).toMatch(/^500 /);
+
+      // Nobody listens, as where the operator has no pod.
+      const draining = drain('a');
+      for (const name of ['go', 'go-too']) {
+        await eventually(async () => (await c.pod(name))?.metadata.deletionTimestamp).toBeDefined();
+        await c.client.delete(pods, 'default', name, { gracePeriodSeconds: 0 });
+      }
+      const said = await draining;
+      expect(said).toMatch(/^1 /);
+      expect(said).toMatch(
+        /error when evicting pods\/"keep" .*Internal error occurred: failed calling webhook "guard\.evictions\.sealift\.dev"/,
+      );
+      expect((await c.pod('keep'))?.metadata.deletionTimestamp).toBeUndefined();
+      expect((await c.client.get(nodes, '', 'a')).spec.unschedulable).toBe(true);
+      await c.client.merge(nodes, '', 'a', { spec: { unschedulable: false } });
+
+      // Nothing comes back, as from a node that is gone.
+      const silent = createServer(() => undefined);
+      await new Promise<void>((resolve) => silent.listen(0, resolve));
+      const { port } = silent.address() as AddressInfo;
+      const { metadata, webhooks } = await configured();
+      const away = webhooks.map((one) => ({
+        ...one,
+        clientConfig: { ...one.clientConfig, url: `https://localhost:${port}/` },
+      }));
+      await c.client.merge(validatingWebhookConfigurations, '', WEBHOOK_CONFIGURATION, {
+        metadata: { resourceVersion: metadata.resourceVersion },
+        webhooks: away,
+      });
+      await c.run('go');
+      const timed = async (name: string): Promise<[string, number]> => {
+        const began = performance.now();
+        const answer = await evict(c, name, dryRun);
+        return [answer, (performance.now() - began) / 1000];
+      };
+      // Once the API server has the new address.
+      await slowly(async () => (await timed('go'))[1] > 5).toBe(true);
+      const [[kept, keptFor], [gone, goneFor]] = await Promise.all([timed('keep'), timed('go')]);
+      expect(kept).toMatch(/^500 InternalError: .*failed calling webhook "guard/);
+      expect(gone).toBe('evicted');
+      for (const seconds of [keptFor, goneFor]) {
+        expect(seconds).toBeGreaterThan(9);
+        expect(seconds).toBeLessThan(20);
+      }
+      silent.close();
+      for (const name of ['keep', 'go'])
+        await c.client.delete(pods, 'default', name, { gracePeriodSeconds: 0 });
+      await c.stopOperator();
+      c.startOperator();
     });
   });
 

@@ -1,72 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cni_pod.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent.h"
 #include "cni_conf.h"
+#include "cni_state.h"
 #include "delegate.h"
 #include "fault.h"
-
-/* One file for each interface: the agent's reply, as the ADD has used it. It outlives a boot, as IPAM's does. */
-#define STATE_DIR	"/var/lib/sealift/cni"
 
 int cni_is_pod(const json_t *conf)
 {
 	return json_is_true(json_object_get(conf, "podNetwork"));
-}
-
-static int state_path(const struct cni *cni, char path[PATH_MAX], struct reason *why)
-{
-	const char *folder = getenv("SEALIFT_CNI_STATE");
-	int written = snprintf(path, PATH_MAX, "%s/%s-%s.json", folder ? folder : STATE_DIR,
-			       cni->container, cni->ifname);
-
-	if (written < PATH_MAX && !strchr(cni->container, '/') && !strchr(cni->ifname, '/'))
-		return 0;
-	reason_set(why, "BadEnvironment", "CNI_CONTAINERID or CNI_IFNAME names no file");
-	return -1;
-}
-
-static int make_folder(char *path)
-{
-	char *slash = strrchr(path, '/');
-	int status;
-
-	*slash = '\0';
-	status = mkdir(path, 0700) < 0 && errno != EEXIST ? -1 : 0;
-	*slash = '/';
-	return status;
-}
-
-/* Before the first plugin runs: what is there is undone whatever comes next. */
-static int save(const struct cni *cni, const json_t *network, struct reason *why)
-{
-	char path[PATH_MAX];
-	int fd, status = -1;
-
-	if (state_path(cni, path, why) < 0)
-		return -1;
-	if (make_folder(path) < 0)
-		goto failed;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		goto failed;
-	if (json_dumpfd(network, fd, JSON_COMPACT) == 0 && fsync(fd) == 0)
-		status = 0;
-	if (close(fd) == 0 && status == 0)
-		return 0;
-	unlink(path);
-failed:
-	reason_set(why, "StateFailed", "cannot write %s: %s", path, strerror(errno));
-	return -1;
 }
 
 /* The plugin at @index, with what the network has in common; a new object, or NULL. */
@@ -118,19 +65,6 @@ static int undo(const struct cni *cni, const json_t *network, struct reason *why
 	return failed ? -1 : 0;
 }
 
-static void forget(const struct cni *cni)
-{
-	struct reason why;
-	char path[PATH_MAX];
-
-	if (state_path(cni, path, &why) < 0)
-		return;
-	unlink(path);
-	*strrchr(path, '/') = '\0';
-	/* The last one takes the directory along. */
-	rmdir(path);
-}
-
 /* Runs the plugin at @index. Returns its result, or NULL with @why filled. */
 static json_t *add_plugin(const struct cni *cni, const json_t *network, size_t index,
 			  const json_t *before, struct reason *why)
@@ -175,7 +109,7 @@ static json_t *add_all(const struct cni *cni, json_t *network, struct reason *wh
 			return NULL;
 	}
 	json_object_set(network, "result", result);
-	if (save(cni, network, why) < 0) {
+	if (cni_state_save(cni, network, why) < 0) {
 		json_decref(result);
 		return NULL;
 	}
@@ -201,11 +135,12 @@ int cni_pod_add(const struct cni *cni)
 		return cni_print_error(cni->conf, cni_error_code(&why), &why);
 	if (!count(network)) {
 		reason_set(&why, "BadConfiguration", "the agent names no plugin of the cluster's network");
-	} else if (save(cni, network, &why) == 0) {
+	} else if (cni_state_save(cni, network, &why) == 0) {
+		/* Before the first plugin runs: what is there is undone whatever comes next. */
 		result = add_all(cni, network, &why);
 		if (!result) {
 			undo(cni, network, &ignored);
-			forget(cni);
+			cni_state_remove(cni);
 		}
 	}
 	json_decref(network);
@@ -220,15 +155,14 @@ int cni_pod_add(const struct cni *cni)
 int cni_pod_delete(const struct cni *cni)
 {
 	struct reason why;
-	char path[PATH_MAX];
-	json_t *network;
+	int failed;
+	json_t *network = cni_state_load(cni, &failed, &why);
 
-	if (state_path(cni, path, &why) < 0)
+	if (failed)
 		return cni_print_error(cni->conf, CNI_BAD_ENVIRONMENT, &why);
-	/* One that cannot be read was not written to its end: no plugin had run. */
-	network = json_load_file(path, 0, NULL);
+	/* Without it no plugin has run. */
 	if (!network) {
-		forget(cni);
+		cni_state_remove(cni);
 		return 0;
 	}
 	fault("shim.del.before");
@@ -237,7 +171,7 @@ int cni_pod_delete(const struct cni *cni)
 		return cni_print_error(cni->conf, cni_error_code(&why), &why);
 	}
 	fault("shim.del.after");
-	forget(cni);
+	cni_state_remove(cni);
 	json_decref(network);
 	return 0;
 }

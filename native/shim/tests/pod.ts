@@ -21,6 +21,8 @@ const NO = { ok: false, code: 'PodNotFound', message: 'no such pod' };
 const SECOND = `#!/bin/sh
 printf 'second %s\\n' "$CNI_COMMAND" >> "$RECORD/plugin.commands"
 cat > "$RECORD/second.$CNI_COMMAND.conf"
+[ -n "$BLOCK" ] && [ "$CNI_COMMAND" = ADD ] && mkdir "$BLOCK"
+[ -n "$LINK" ] && [ "$CNI_COMMAND" = ADD ] && ln "$SEALIFT_CNI_STATE/sand1-eth0.json" "$LINK"
 [ -n "$SECOND_FAILS" ] && [ "$CNI_COMMAND" = ADD ] && { printf '{"code":7,"msg":"no"}'; exit 1; }
 [ "$CNI_COMMAND" = ADD ] && printf '{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.9/24"}],"second":true}'
 exit 0
@@ -85,6 +87,31 @@ export const podCases: Case[] = [
       assert.ok(!bench.has('state'));
       assert.equal((await cni(bench, 'DEL')).status, 0);
       assert.equal(commands(bench)?.length, 4);
+    },
+  ],
+  [
+    'cni pod: the file for DEL is replaced as a whole, and what a crash has left of a new one goes with it',
+    async (bench) => {
+      await bench.listen(NETWORK, OK);
+      const before = join(bench.dir, 'before.json');
+      assert.equal((await cni(bench, 'ADD', { LINK: before })).status, 0);
+      assert.ok(!('result' in conf(bench, 'before.json')));
+      assert.ok('result' in conf(bench, 'state/sand1-eth0.json'));
+      assert.deepEqual(states(bench), ['sand1-eth0.json']);
+      writeFileSync(join(bench.dir, 'state/sand1-eth0.json.new'), '{"plu');
+      assert.equal((await cni(bench, 'DEL')).status, 0);
+      assert.ok(!bench.has('state'));
+    },
+  ],
+  [
+    'cni pod: an ADD that cannot write its file undoes what it has done, by the former one',
+    async (bench) => {
+      await bench.listen(NETWORK, OK);
+      const blocked = join(bench.dir, 'state/sand1-eth0.json.new');
+      const ended = await cni(bench, 'ADD', { BLOCK: blocked });
+      assert.equal(ended.status, 1);
+      assert.match(ended.stdout, /StateFailed.*sand1-eth0/);
+      assert.deepEqual(commands(bench), ['ADD', 'second ADD', 'second DEL', 'DEL']);
     },
   ],
   [

@@ -21,8 +21,16 @@ const call: Omit<CniRequest, 'phase'> = {
 };
 const RESULT = { ips: [{ address: '10.88.2.7/24' }] };
 
-/** @returns what was locked, and which addresses were placed */
-async function run(pod: Pod, request?: object, entries: Partial<Entry>[] = []) {
+/**
+ * @param former addresses of the pod's former sandbox
+ * @returns what was locked, and which addresses were placed
+ */
+async function run(
+  pod: Pod,
+  request?: object,
+  entries: Partial<Entry>[] = [],
+  former?: readonly string[],
+) {
   const done: { locked: string[]; placed: (readonly string[])[] } = { locked: [], placed: [] };
   const found: TargetRequest | undefined = request && {
     ...{ kind: 'MigrationRequest', key: 'default/move' },
@@ -45,6 +53,7 @@ async function run(pod: Pod, request?: object, entries: Partial<Entry>[] = []) {
         done.placed.push(addresses);
         return { ips: [], routes: [] };
       },
+      placedAddresses: async () => former,
     },
     pods: { getPod: async () => pod, targetRequest: async () => found },
     recordPreparing: async () => undefined,
@@ -84,6 +93,16 @@ describe('the cluster network of a pod that asks for it through Sealift', () => 
       plain({ metadata, status: { ...ADDRESS, conditions: [committed] } }),
     );
     expect(placed).toEqual([['10.88.1.5']]);
+  });
+
+  it('has it also after a boot, when the kubelet reports no address of a sandbox', async () => {
+    const committed = { type: podConditions.committed, status: 'True' };
+    const metadata = { ...{ name: 'app', uid: 'u', labels: { [labels.podIp]: 'kept' } } };
+    const rebooted = plain({ metadata, status: { podIPs: [], conditions: [committed] } });
+    const { placed } = await run(rebooted, undefined, [], ['10.88.1.5']);
+    expect(placed).toEqual([['10.88.1.5']]);
+    const { placed: others } = await run(plain({ metadata }), undefined, [], ['10.88.1.5']);
+    expect(others).toEqual([]);
   });
 
   it('gives a pod that nobody has moved no address, whatever its user has written', async () => {

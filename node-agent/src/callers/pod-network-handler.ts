@@ -3,12 +3,12 @@
 // (docs/adr/0023). Any user may name that network in a pod's annotation, so who gets which address is decided here.
 //   before  ADD: locks a target's namespace before it has an interface, and names the plugins
 //   after   ADD: gives the interface the pod's addresses
-import { podConditions } from '../../../crds/src/index.ts';
 import { withFaults, type Pod } from '../../../kube/src/index.ts';
 import type { NetworkLock } from '../node/lock/network-lock.ts';
 import type { Host } from '../node/host/host.ts';
 import type { PodIp } from '../node/pod-ip/pod-ip.ts';
 import { openableNetns } from '../node/runtime/containers.ts';
+import { isCommitted } from '../support/committed.ts';
 import { AgentError } from '../support/errors.ts';
 import { keptBy } from '../support/kept-by.ts';
 import type { Journal } from '../support/journal/journal.ts';
@@ -21,11 +21,13 @@ import type {
 import { refuseMovedAway } from './moved-away.ts';
 import { hasResumed, type RequestLookup, type TargetRequest } from './request-lookup.ts';
 
+type PodNetwork = Pick<PodIp, 'network' | 'place' | 'placedAddresses'>;
+
 export interface PodNetworkParts {
   host: Host;
   journal: Journal;
   lock: Pick<NetworkLock, 'lock'>;
-  podIp: Pick<PodIp, 'network' | 'place'> | undefined;
+  podIp: PodNetwork | undefined;
   pods: Pick<RequestLookup, 'getPod' | 'targetRequest'>;
   /** Called once a target's sandbox is being made. */
   recordPreparing(target: TargetRequest): Promise<void>;
@@ -68,31 +70,30 @@ export class PodNetworkHandler {
   async #after(request: CniRequest): Promise<PodAddressReply> {
     const { pods, host } = this.#parts;
     const pod = await pods.getPod(request);
-    const addresses = keptAddresses(pod, await pods.targetRequest(pod));
+    const addresses = await this.#addressesOf(pod, await pods.targetRequest(pod));
     if (addresses.length === 0) return { ok: true };
     const netns = openableNetns(host, request.netns);
     const { ifname, result } = request;
     const placed = await withFaults('cni.address', () =>
-      this.#podIp().place({ netns, ifname, result, addresses }),
+      this.#podIp().place({ podUid: pod.metadata.uid, netns, ifname, result, addresses }),
     );
     return { ok: true, result: placed };
   }
 
-  #podIp(): Pick<PodIp, 'network' | 'place'> {
+  /**
+   * What the operator has written into the request that made the pod. Once that request is gone, what this node has given to
+   * the pod's former sandbox, or what the kubelet has reported of it: a user cannot write any of these. After a boot the kubelet
+   * reports no address until there is a sandbox again.
+   */
+  async #addressesOf(pod: Pod, target: TargetRequest | undefined): Promise<readonly string[]> {
+    if (target) return (target.request.status?.target?.podIPs ?? []).map(({ ip }) => ip);
+    if (!isCommitted(pod)) return [];
+    return (await this.#podIp().placedAddresses(pod.metadata.uid)) ?? keptBy(pod);
+  }
+
+  #podIp(): PodNetwork {
     const { podIp } = this.#parts;
     if (podIp) return podIp;
     throw new AgentError('PodNetworkUnsupported', 'This agent keeps no addresses of pods.');
   }
-}
-
-/**
- * What the operator has written into the request that made the pod. Once that request is gone, what the kubelet has reported
- * of the pod's last sandbox: a user cannot write either.
- */
-function keptAddresses(pod: Pod, target: TargetRequest | undefined): string[] {
-  if (target) return (target.request.status?.target?.podIPs ?? []).map(({ ip }) => ip);
-  const isMoved = pod.status.conditions.some(
-    (one) => one.type === podConditions.committed && one.status === 'True',
-  );
-  return isMoved ? keptBy(pod) : [];
 }

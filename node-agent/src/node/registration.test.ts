@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
 import { ApiError, ConnectionError, FakeClock, silent, type Api } from '../../../kube/src/index.ts';
 import { AgentError } from '../support/errors.ts';
-import { Registration } from './registration.ts';
+import { Registration, withdrawNode, type PodNetworkDescription } from './registration.ts';
 
 interface Written {
   kind: string;
@@ -18,6 +18,7 @@ describe('an agent', () => {
   let lease: string | undefined;
   let isUp = true;
   let abi: string | AgentError = 'rxe-1';
+  let network: PodNetworkDescription | undefined;
 
   const api = {
     get: async () => ({ metadata: node }),
@@ -43,6 +44,7 @@ describe('an agent', () => {
   const make = (): Registration =>
     new Registration({
       ...{ api, clock, log: silent, nodeName: 'a', address: '10.0.0.1:7460', namespace: 'sealift' },
+      podNetwork: async () => network,
       describe: async () =>
         abi instanceof AgentError
           ? { driverAbi: undefined, problem: { code: abi.code, message: abi.message } }
@@ -51,6 +53,7 @@ describe('an agent', () => {
   const kinds = (): string[] => writes.map(({ kind }) => kind);
 
   beforeEach(() => {
+    network = undefined;
     [writes, node, lease, isUp, abi] = [
       [],
       { labels: {}, annotations: {} },
@@ -84,6 +87,24 @@ describe('an agent', () => {
     node = { ...node, labels: {} };
     await registration.renew();
     expect(node['labels']).toEqual({ [labels.driverAbi]: 'rxe-1' });
+  });
+
+  it('says in which network pods keep their addresses, and of which families', async () => {
+    const registration = make();
+    const own = () => {
+      const all = node['annotations'] ?? {};
+      return [all[annotations.podNetwork], all[annotations.podNetworkFamilies]];
+    };
+    network = { network: 'sealift/sealift-pods', families: ['IPv4', 'IPv6'] };
+    await registration.renew();
+    expect(own()).toEqual(['sealift/sealift-pods', 'IPv4,IPv6']);
+    network = { network: 'sealift/sealift-pods', families: [] };
+    await registration.renew();
+    expect(own()).toEqual(['sealift/sealift-pods', undefined]);
+    network = { network: 'sealift/sealift-pods', families: ['IPv4'] };
+    await registration.renew();
+    await withdrawNode(api, 'a');
+    expect(own()).toEqual([undefined, undefined]);
   });
 
   it('takes its label away when the driver has gone, and says why', async () => {

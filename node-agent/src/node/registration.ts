@@ -21,6 +21,13 @@ export interface NodeDescription {
   readonly problem: Failure | undefined;
 }
 
+export interface PodNetworkDescription {
+  /** `<namespace>/<name>` */
+  readonly network: string;
+  /** Families of the addresses that pods get there; none: not known. */
+  readonly families: readonly string[];
+}
+
 export interface RegistrationParts {
   readonly api: Api;
   readonly clock: Clock;
@@ -31,7 +38,7 @@ export interface RegistrationParts {
   /** The agent's own namespace, where its Lease is. */
   readonly namespace: string;
   /** The network by which a pod that moves here keeps its address; undefined: it gets another one. */
-  readonly podNetwork?: () => Promise<string | undefined>;
+  readonly podNetwork?: () => Promise<PodNetworkDescription | undefined>;
   /** @param known what it returned last */
   readonly describe: (known: NodeDescription | undefined) => Promise<NodeDescription>;
 }
@@ -107,7 +114,8 @@ export class Registration {
       annotations: {
         [annotations.agentAddress]: address,
         [annotations.problem]: problem?.message,
-        [annotations.podNetwork]: podNetwork,
+        [annotations.podNetwork]: podNetwork?.network,
+        [annotations.podNetworkFamilies]: podNetwork?.families.join(',') || undefined,
       },
     };
     const isSame =
@@ -141,6 +149,7 @@ export async function withdrawNode(api: Api, name: string): Promise<void> {
       [annotations.agentAddress]: null,
       [annotations.problem]: null,
       [annotations.podNetwork]: null,
+      [annotations.podNetworkFamilies]: null,
     },
   };
   await api.merge(nodes, '', name, { metadata });

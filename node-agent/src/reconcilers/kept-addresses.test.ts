@@ -77,12 +77,23 @@ describe('an address that only one of operator and kubelet says', () => {
     ]) {
       const forged = pod('a', { ...o, annotations: annotation });
       expect(placesOf([forged], [])).toEqual([]);
-      expect([...keptAddresses([forged], [])]).toEqual([]);
     }
   });
 });
 
 describe('an address', () => {
+  it('is kept if only one of operator and kubelet says it, but never by a mirror pod', () => {
+    const kept = (annotation: Record<string, string>, podIPs = ['10.88.1.5']) => {
+      const one = pod('a', { node: 'w2', committed: true, annotations: annotation });
+      const status = { ...one.status, podIPs: podIPs.map((ip) => ({ ip })) };
+      return [...keptAddresses([{ ...one, status }], [])];
+    };
+    expect(kept({}, [])).toEqual(['10.88.1.5']);
+    expect(kept({ [annotations.podIp]: '' })).toEqual(['10.88.1.5']);
+    expect(kept({ [annotations.podIp]: '10.88.1.6' })).toEqual(['10.88.1.6', '10.88.1.5']);
+    expect(kept({ 'kubernetes.io/config.mirror': 'hash' })).toEqual([]);
+  });
+
   it('is kept for a target, and for a source as long as it may move', () => {
     expect([...keptAddresses([pod('a', { node: 'w2' })], [])]).toEqual(['10.88.1.5']);
     const addresses = ['10.88.1.9'];

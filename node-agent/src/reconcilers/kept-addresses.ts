@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which addresses of moved pods this node has to route and to reserve. Pure: it follows from the pods as the API server
 // has them and from this agent's journal, so that a restarted agent comes to the same.
-import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
+import { annotations, labels } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
-import { keptBy } from '../support/kept-by.ts';
+import { isCommitted } from '../support/committed.ts';
+import { claimedBy, hasEnded, keptBy } from '../support/kept-by.ts';
 import { isOver, type Entry } from '../support/journal/journal.ts';
 
 /** Label selector of the pods that have kept their addresses, or are about to. */
@@ -18,7 +19,7 @@ export interface KeptPlace {
 /** Pods whose addresses are to be routed to their node. Of two with the same address the newer one has it. */
 export function placesOf(pods: readonly Pod[], journal: readonly Entry[]): KeptPlace[] {
   const active = pods
-    .filter((pod) => !hasEnded(pod) && isCommitted(pod, journal))
+    .filter((pod) => !hasEnded(pod) && isDecided(pod, journal))
     .sort((a, b) => createdAt(b) - createdAt(a));
   const taken = new Set<string>();
   const places: KeptPlace[] = [];
@@ -31,27 +32,29 @@ export function placesOf(pods: readonly Pod[], journal: readonly Entry[]): KeptP
   return places;
 }
 
-/** Addresses that no other pod may get: of moved pods, of targets that are not decided, and of sources that may move. */
+/**
+ * Addresses that no other pod may get: of moved pods, of targets that are not decided, and of sources that may move. What the
+ * operator has written into a pod is enough, as its kubelet may report the addresses late; a reservation that nobody needs
+ * costs an address, one that ends too early gives two pods the same.
+ */
 export function keptAddresses(pods: readonly Pod[], journal: readonly Entry[]): Set<string> {
-  const moving = journal.filter((one) => one.role === 'source' && !isOver(one));
   return new Set([
-    ...pods.filter((pod) => !hasEnded(pod)).flatMap(keptBy),
-    ...moving.flatMap(({ addresses = [] }) => addresses),
+    ...pods.filter((pod) => !hasEnded(pod)).flatMap(claimedBy),
+    ...movingAddresses(journal),
   ]);
 }
 
+/** Addresses of pods of this node that may move away, from before their lock on. */
+export const movingAddresses = (journal: readonly Entry[]): string[] =>
+  journal
+    .filter((one) => one.role === 'source' && !isOver(one))
+    .flatMap(({ addresses = [] }) => addresses);
+
 /** The agents of source and target know it before the operator has written the condition. */
-function isCommitted({ metadata, status }: Pod, journal: readonly Entry[]): boolean {
-  const isWritten = status.conditions.some(
-    (one) => one.type === podConditions.committed && one.status === 'True',
-  );
-  if (isWritten) return true;
-  const request = metadata.annotations[annotations.requestUid];
+function isDecided(pod: Pod, journal: readonly Entry[]): boolean {
+  if (isCommitted(pod)) return true;
+  const request = pod.metadata.annotations[annotations.requestUid];
   return journal.some(({ id, decided }) => id === request && decided === 'Committed');
 }
-
-/** Its sandbox is gone, or goes. */
-const hasEnded = ({ status }: Pod): boolean =>
-  status.phase === 'Succeeded' || status.phase === 'Failed';
 
 const createdAt = ({ metadata }: Pod): number => Date.parse(metadata.creationTimestamp ?? '') || 0;

@@ -4,7 +4,7 @@
 // server itself says that the request does not exist. It does not ask for those that the informers have.
 import { rm, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { annotations, podConditions } from '../../../crds/src/index.ts';
+import { annotations } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
   isNotFound,
@@ -20,6 +20,7 @@ import {
   type Logger,
 } from '../../../kube/src/index.ts';
 import type { Checkpointer } from '../node/dump/checkpointer.ts';
+import { isCommitted } from '../support/committed.ts';
 import { AgentError, isErrno, reasonOf } from '../support/errors.ts';
 import { isOver, type Entry, type Journal } from '../support/journal/journal.ts';
 import type { Gates } from '../callers/gates.ts';
@@ -258,10 +259,8 @@ export class OrphanSweep {
       ({ metadata }) => metadata.annotations[annotations.requestUid] === entry.id,
     );
     if (!target) return 'no';
-    const { conditions, containerStatuses, initContainerStatuses } = target.status;
-    const isMarked = ({ type, status }: { type: string; status: string }): boolean =>
-      type === podConditions.committed && status === 'True';
-    if (conditions.some(isMarked)) return 'yes';
+    if (isCommitted(target)) return 'yes';
+    const { containerStatuses, initContainerStatuses } = target.status;
     const all = [...containerStatuses, ...initContainerStatuses];
     return all.some(({ state }) => state.running) ? 'unknown' : 'no';
   }

@@ -5,6 +5,8 @@
 /** Why the agent could not do something. The code that raises a reason documents it. */
 export type AgentCode =
   | 'Aborted'
+  | 'AddressInUse'
+  | 'AddressesLeft'
   | 'AgentRestarted'
   | 'AnotherMigration'
   | 'BadAnnotation'
@@ -34,6 +36,7 @@ export type AgentCode =
   | 'MovedAway'
   | 'MultusMissing'
   | 'NetnsModeShared'
+  | 'NodeUnreachable'
   | 'PeerRetryBudgetTooShort'
   | 'PodCompleted'
   | 'PodNetworkUnsupported'

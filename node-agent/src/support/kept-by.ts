@@ -7,9 +7,25 @@ import type { Pod } from '../../../kube/src/index.ts';
  * What the operator has written and the kubelet reports. Routes of all nodes follow it, so neither is enough: a user may change
  * annotations of a pod, and a node the status of its pods. A node may make mirror pods, with any annotations.
  */
-export function keptBy({ metadata, status }: Pod): string[] {
-  if (metadata.labels[labels.podIp] === undefined || annotations.mirror in metadata.annotations)
-    return [];
-  const written = new Set((metadata.annotations[annotations.podIp] ?? '').split(','));
-  return status.podIPs.map(({ ip }) => ip).filter((ip) => written.has(ip));
+export function keptBy(pod: Pod): string[] {
+  if (!isMarked(pod)) return [];
+  const written = new Set(writtenOn(pod));
+  return reportedOf(pod).filter((ip) => written.has(ip));
 }
+
+/** What the pod has if either of the two is right. Nothing is routed by it. */
+export function claimedBy(pod: Pod): string[] {
+  return isMarked(pod) ? [...new Set([...writtenOn(pod), ...reportedOf(pod)])] : [];
+}
+
+/** Its sandbox is gone, or goes. */
+export const hasEnded = ({ status }: Pod): boolean =>
+  status.phase === 'Succeeded' || status.phase === 'Failed';
+
+const isMarked = ({ metadata }: Pod): boolean =>
+  metadata.labels[labels.podIp] !== undefined && !(annotations.mirror in metadata.annotations);
+
+const writtenOn = ({ metadata }: Pod): string[] =>
+  (metadata.annotations[annotations.podIp] ?? '').split(',').filter((one) => one !== '');
+
+const reportedOf = ({ status }: Pod): string[] => status.podIPs.map(({ ip }) => ip);

@@ -156,9 +156,15 @@ export class TestNode {
     const plugin = join(pluginDir ?? '', (this.conf as { type: string }).type);
     if (viaDelegate) await this.#cni('DEL', name, join(this.dir, 'bin/sealift'), DELEGATE);
     else await this.#cni('DEL', name, plugin, this.conf);
-    rmSync(this.host.path(join(BUNDLES, name)), { recursive: true, force: true });
-    rmSync(this.host.path(join(RUNC_ROOT, name)), { recursive: true, force: true });
+    this.removeContainer(name, `${name}-main`, name);
     sh(`ip netns del ${name}`);
+  }
+
+  /** What containerd and runc have of a pod's containers, or what a boot leaves of them. */
+  removeContainer(...ids: string[]): void {
+    for (const id of ids)
+      for (const dir of [BUNDLES, RUNC_ROOT])
+        rmSync(this.host.path(join(dir, id)), { recursive: true, force: true });
   }
 
   records(): string[] {
@@ -174,20 +180,25 @@ export class TestNode {
 
   #started(name: string, netns: string, result: { ips: { address: string }[] }): TestPod {
     const uid = `uid-${name}`;
-    const bundle = this.host.path(join(BUNDLES, name));
-    const state = this.host.path(join(RUNC_ROOT, name));
-    mkdirSync(bundle, { recursive: true });
-    mkdirSync(state, { recursive: true });
     const cri = {
-      'io.kubernetes.cri.container-type': 'container',
       'io.kubernetes.cri.sandbox-id': name,
       'io.kubernetes.cri.sandbox-uid': uid,
       'io.kubernetes.cri.container-name': 'main',
     };
-    const namespaces = [{ type: 'network', path: netns }];
-    const spec = { ociVersion: '1.1.0', annotations: cri, linux: { namespaces } };
-    writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec));
-    writeFileSync(join(state, 'state.json'), JSON.stringify({ init_process_pid: process.pid }));
+    for (const [id, type] of [
+      [name, 'sandbox'],
+      [`${name}-main`, 'container'],
+    ] as const) {
+      const bundle = this.host.path(join(BUNDLES, id));
+      const state = this.host.path(join(RUNC_ROOT, id));
+      mkdirSync(bundle, { recursive: true });
+      mkdirSync(state, { recursive: true });
+      const annotations = { ...cri, 'io.kubernetes.cri.container-type': type };
+      const namespaces = [{ type: 'network', path: netns }];
+      const spec = { ociVersion: '1.1.0', annotations, linux: { namespaces } };
+      writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec));
+      writeFileSync(join(state, 'state.json'), JSON.stringify({ init_process_pid: process.pid }));
+    }
     const addresses = result.ips.map((one) => one.address.replace(/\/.*/, ''));
     return { name, uid, netns, address: addresses[0] ?? '', addresses };
   }
@@ -304,7 +315,7 @@ export class TestCluster {
         address.includes(':') ? `fd77::1${on.number}` : `10.77.0.1${on.number}`;
       const elsewhere =
         pod && node !== on ? addresses.map((address) => ({ address, via: via(address) })) : [];
-      await node.podIp.route({ here, elsewhere });
+      await node.podIp.route({ here, elsewhere, unknown: [] });
     }
   }
 

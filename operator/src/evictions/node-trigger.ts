@@ -3,6 +3,7 @@
 import { annotations, type MigrationPolicy, type Trigger } from '../../../crds/src/index.ts';
 import {
   listParsed,
+  messageOf,
   pods,
   type Api,
   type Context,
@@ -12,6 +13,7 @@ import {
   type Parts,
   type Pod,
 } from '../../../kube/src/index.ts';
+import { triggerOf } from '../nodes/emptied.ts';
 import { namesRequest } from '../target-pod/ownership.ts';
 import type { Evictor } from './evictor.ts';
 import { runsInSealift, wishFor } from './wish.ts';
@@ -25,40 +27,30 @@ export interface NodeObserved {
   readonly pods: readonly { readonly pod: Pod; readonly policy: MigrationPolicy | undefined }[];
 }
 
-export interface Evacuate {
-  readonly type: 'Evacuate';
+export interface Leaving {
   readonly pod: Pod;
   readonly trigger: Trigger;
 }
 
-/** Why a policy wants its pods to leave a node; undefined: it does not. Pure. */
-export function triggerOf(node: Node, policy: MigrationPolicy): Trigger | undefined {
-  const { cordoned, taints = [] } = policy.spec.nodes;
-  if (cordoned && node.spec.unschedulable) return 'Cordon';
-  const isTainted = node.spec.taints.some((has) =>
-    taints.some(
-      ({ key, value, effect }) =>
-        key === has.key &&
-        (value === undefined || value === has.value) &&
-        (effect === undefined || effect === has.effect),
-    ),
-  );
-  return isTainted ? 'Taint' : undefined;
+/** One for all pods: one that fails must not keep the others. */
+export interface Evacuate {
+  readonly type: 'Evacuate';
+  readonly leaving: readonly Leaving[];
 }
 
 /** Which pods are to leave. A pod that asks to be evicted stays until it is. Pure. */
-export function decideNode({ node, pods: all }: NodeObserved): Evacuate[] {
-  return all.flatMap(({ pod, policy }): Evacuate[] => {
+export function decideNode({ node, pods: all }: NodeObserved): Leaving[] {
+  return all.flatMap(({ pod, policy }): Leaving[] => {
     const trigger = policy && triggerOf(node, policy);
     const { [annotations.eviction]: own } = pod.metadata.annotations;
     if (!trigger || own === 'evict' || !runsInSealift(pod) || namesRequest(pod)) return [];
-    return [{ type: 'Evacuate', pod, trigger }];
+    return [{ pod, trigger }];
   });
 }
 
 export interface NodeTriggerParts {
   readonly api: Api;
-  readonly evictor: Evictor;
+  readonly evictor: Pick<Evictor, 'evacuate'>;
   readonly nodes: Pick<Informer<Node>, 'get'>;
   readonly namespaces: Pick<Informer<Namespace>, 'get'>;
   readonly policies: Pick<Informer<MigrationPolicy>, 'list'>;
@@ -68,16 +60,33 @@ export interface NodeTriggerParts {
 export function nodeTriggerParts(parts: NodeTriggerParts): Parts<NodeObserved, Evacuate, never> {
   return {
     observe: (name, context) => observe(parts, name, context),
-    decide: (observed) => ({
-      status: undefined,
-      effects: decideNode(observed),
-      requeueAfterMs: pollMs,
-    }),
-    publish: () => Promise.resolve(),
-    act: async ({ pod, trigger }, _observed, { signal }) => {
-      await parts.evictor.evacuate(pod, trigger, signal);
+    decide: (observed) => {
+      const leaving = decideNode(observed);
+      const effects: Evacuate[] = leaving.length > 0 ? [{ type: 'Evacuate', leaving }] : [];
+      return { status: undefined, effects, requeueAfterMs: pollMs };
     },
+    publish: () => Promise.resolve(),
+    act: ({ leaving }, _observed, context) => evacuate(parts, leaving, context),
   };
+}
+
+/** @throws the first failure, after all pods were looked at: the controller tries again */
+async function evacuate(
+  { evictor }: NodeTriggerParts,
+  leaving: readonly Leaving[],
+  { signal, log }: Context,
+): Promise<void> {
+  const failures: unknown[] = [];
+  for (const { pod, trigger } of leaving) {
+    signal.throwIfAborted();
+    const { namespace, name } = pod.metadata;
+    await evictor.evacuate(pod, trigger, signal).catch((error: unknown) => {
+      failures.push(error);
+      const detail = messageOf(error);
+      log.warn({ pod: `${namespace}/${name}`, detail }, 'a pod is not moved away yet');
+    });
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 async function observe(

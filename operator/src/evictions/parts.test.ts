@@ -3,14 +3,19 @@
 import { describe, expect, it } from 'vitest';
 import { annotations, labels, MigrationPolicy } from '../../../crds/src/index.ts';
 import {
+  ConnectionError,
   Node,
   podDisruptionBudgets,
+  silent,
   validatingWebhookConfigurations,
+  type Context,
+  type Pod,
 } from '../../../kube/src/index.ts';
 import { accepted, migration, node, pod, succeeded } from '../../testing/objects.ts';
+import { triggerOf } from '../nodes/emptied.ts';
 import { budgetsOf, see } from './budgets.ts';
 import { guarded, guardPods } from './guard.ts';
-import { decideNode, triggerOf } from './node-trigger.ts';
+import { decideNode, nodeTriggerParts, type NodeTriggerParts } from './node-trigger.ts';
 import { guardExpression, registered, webhookNames, type Registration } from './registration.ts';
 import { answerReview, readReview } from './review.ts';
 import { webhookOptionsFrom } from './webhook.ts';
@@ -89,6 +94,41 @@ describe('a node', () => {
       ],
     });
     expect(plan.map((one) => [one.pod.metadata.name, one.trigger])).toEqual([['p', 'Cordon']]);
+  });
+});
+
+describe('a pod that cannot be moved away now', () => {
+  it('keeps no other on the node, and is tried again', async () => {
+    const asked: string[] = [];
+    const evictor = {
+      evacuate: async ({ metadata }: Pod) => {
+        asked.push(metadata.name);
+        if (metadata.name !== 'fine') throw new ConnectionError('Unreachable', metadata.name);
+      },
+    };
+    const parts = nodeTriggerParts({ evictor } as unknown as NodeTriggerParts);
+    const byPolicy = policy({ nodes: { cordoned: true } });
+    const observed = {
+      node: node('a', { cordoned: true }),
+      pods: ['bad', 'worse', 'fine'].map((name) => ({
+        pod: pod({ metadata: { name, uid: name } }),
+        policy: byPolicy,
+      })),
+    };
+    const logged: object[] = [];
+    const context = {
+      signal: new AbortController().signal,
+      log: { ...silent, warn: (fields: object) => void logged.push(fields) },
+    } as unknown as Context;
+    const { effects } = parts.decide(observed, 0);
+    const run = async (): Promise<void> => {
+      for (const one of effects) await parts.act(one, observed, context);
+    };
+    // The first failure: the controller comes again.
+    await expect(run()).rejects.toThrow('bad');
+    expect(asked).toEqual(['bad', 'worse', 'fine']);
+    expect(logged).toMatchObject([{ pod: 'default/bad' }, { pod: 'default/worse' }]);
+    expect(parts.decide({ ...observed, pods: [] }, 0).effects).toEqual([]);
   });
 });
 

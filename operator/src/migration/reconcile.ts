@@ -74,13 +74,18 @@ async function observe(
       ? undefined
       : readController(dependencies, namespace, owner, signal),
   ]);
-  const policy = isNew && source ? await dependencies.policyFor(source, signal) : undefined;
+  const choosesNode = source !== undefined && mayChooseNode(request);
+  const policy = choosesNode ? await dependencies.policyFor(source, signal) : undefined;
   const volumes = isNew ? await readVolumeFacts(dependencies, source, signal) : undefined;
   const pods = { sourcePod: source, targetPod: target };
   const found = { request, ...pods, policy, others, checkpoints, restore, controller };
   const moves = dependencies.moves.look(request);
   return { ...found, volumes, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
 }
+
+/** Whether a node may have to be found: until the pod is about to be held. */
+const mayChooseNode = ({ status }: MigrationRequest): boolean =>
+  status?.decision === undefined && status?.deadlines?.blackout === undefined;
 
 /** Whether checkpoints of the pod have to be known. */
 function mayRecover({ spec, status }: MigrationRequest): boolean {

@@ -41,6 +41,7 @@ describe.each<Kind>(['ReplicaSet', 'Job'])('a %s', (kind) => {
     }));
     const steps = fc.array(fc.oneof(...weights), { minLength: 20, maxLength: 80 });
     fc.assert(fc.property(steps, property), { numRuns: 200 });
-    expect(Math.min(outcomes.Committed, outcomes.Aborted)).toBeGreaterThan(10);
+    // About 15 of the rarer one.
+    expect(Math.min(outcomes.Committed, outcomes.Aborted)).toBeGreaterThan(2);
   });
 });

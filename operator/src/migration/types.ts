@@ -30,7 +30,7 @@ export interface Observed extends HandoverObserved {
   readonly restore: RestoreRequest | undefined;
   /** Of the source's controller; undefined: it was not read, or its kind is not known. */
   readonly controller: ControllerState | undefined;
-  /** The policy that applies to the pod; read only before the request is accepted. */
+  /** The policy that applies to the pod now; read only as long as a node may have to be found. */
   readonly policy: MigrationPolicy | undefined;
   readonly nodes: readonly Node[];
   /** Other migrations: under way, and waiting before this one. */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which MigrationRequests are taken on, and which are refused with what reason.
 import { describe, expect, it } from 'vitest';
-import { annotations } from '../../../crds/src/index.ts';
+import { annotations, MigrationPolicy } from '../../../crds/src/index.ts';
+import type { Node } from '../../../kube/src/index.ts';
 import { effects, message, published, see, summary } from '../../testing/migration.ts';
 import {
+  accepted,
   at,
   checkpoint,
   conditionsOf,
@@ -16,6 +18,7 @@ import {
 } from '../../testing/objects.ts';
 import { decideMigration } from './decide.ts';
 import type { Observed } from './types.ts';
+import { chooseAnother } from './validate.ts';
 
 describe('a new request', () => {
   it('gets its finalizer before anything else', () => {
@@ -43,6 +46,82 @@ describe('a new request', () => {
     expect(conditionsOf(plan.status?.conditions)).toMatchObject({
       Validated: 'True Accepted',
       Succeeded: 'Unknown Accepted',
+    });
+  });
+
+  describe('of a pod with addresses of both families', () => {
+    const podIPs = [{ ip: '10.88.1.5' }, { ip: 'fd88::5' }];
+    const keeping = (name: string, families?: string): Node => {
+      const one = node(name);
+      const own = {
+        [annotations.podNetwork]: 'sealift/sealift-pods',
+        ...(families ? { [annotations.podNetworkFamilies]: families } : {}),
+      };
+      return {
+        ...one,
+        metadata: { ...one.metadata, annotations: { ...one.metadata.annotations, ...own } },
+      };
+    };
+    const decided = (nodes: Node[], spec: Record<string, unknown> = {}, own: object[] = podIPs) =>
+      decideMigration(
+        see({ nodes, request: migration({ spec }), sourcePod: pod({ status: { podIPs: own } }) }),
+        NOW,
+      );
+    const [a, b, c] = [keeping('a', 'IPv4,IPv6'), keeping('b', 'IPv4'), keeping('c', 'IPv4,IPv6')];
+
+    it('is refused for a node whose network lacks one, by name', () => {
+      const plan = decided([a, b, c], { targetNodeName: 'b' });
+      expect(summary(plan)).toBe('False NoCompatibleNode');
+      expect(message(plan)).toMatch(/^Node b gives pods no IPv6 address.*fd88::5/);
+      expect(message(decided([a, b]))).toMatch(/node b gives pods no IPv6 address.*fd88::5/);
+      expect(effects(decided([a, b]))).not.toContain('CreateTarget');
+    });
+
+    it('goes to another node, or to one that does not say', () => {
+      expect(decided([a, b, c]).status?.target).toMatchObject({ nodeName: 'c', podIPs });
+      expect(decided([a, keeping('b')]).status?.target).toMatchObject({ nodeName: 'b', podIPs });
+    });
+
+    it('goes to any node if it keeps no address, and by one family if it has only that', () => {
+      expect(decided([node('a'), b]).status?.target?.nodeName).toBe('b');
+      const one = [{ ip: '10.88.1.5' }];
+      expect(decided([a, b], {}, one).status?.target).toMatchObject({ podIPs: one });
+      expect(message(decided([a, keeping('b', 'IPv6')], {}, one))).toMatch(/no IPv4 address/);
+    });
+  });
+
+  describe('of a pod that a policy moves away from tainted nodes', () => {
+    const taint = { key: 'reboot', value: '', effect: 'PreferNoSchedule' };
+    const tainted = (name: string): Node => {
+      const one = node(name);
+      return { ...one, spec: { ...one.spec, taints: [taint] } };
+    };
+    const policy = MigrationPolicy.parse({
+      metadata: { name: 'reboots' },
+      spec: { nodes: { taints: [{ key: 'reboot' }] } },
+    });
+    const nodes = [tainted('a'), tainted('b'), node('c')];
+
+    it('does not go from one to the next', () => {
+      expect(decideMigration(see({ nodes, policy }), NOW).status?.target?.nodeName).toBe('c');
+      const plan = decideMigration(see({ nodes: nodes.slice(0, 2), policy }), NOW);
+      expect(summary(plan)).toBe('False NoCompatibleNode');
+      expect(message(plan)).toMatch(/node b .*MigrationPolicy reboots/);
+      expect(decideMigration(see({ nodes }), NOW).status?.target?.nodeName).toBe('b');
+    });
+
+    it('goes where its user says', () => {
+      const request = migration({ spec: { targetNodeName: 'b' } });
+      const plan = decideMigration(see({ nodes, policy, request }), NOW);
+      expect(plan.status?.target?.nodeName).toBe('b');
+    });
+
+    it('does not go there either once another node has refused it', () => {
+      const target = { nodeName: 'd', podName: 'p-reque' };
+      const request = accepted({ target });
+      const without = new Set(['d']);
+      const observed = see({ nodes: [...nodes, node('d')], policy, request });
+      expect(chooseAnother(observed, without)).toMatchObject({ metadata: { name: 'c' } });
     });
   });
 

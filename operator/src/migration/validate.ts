@@ -9,8 +9,9 @@ import {
   type PodController,
 } from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
-import { keptAddresses } from '../networks/pod-address.ts';
+import { keptAddresses, missingFamily } from '../networks/pod-address.ts';
 import { agentAddress, chooseNode, nodeRefusals, type NodeQuestion } from '../nodes/node-choice.ts';
+import { emptiedBy } from '../nodes/emptied.ts';
 import { isFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import type { Refusal } from '../refusal.ts';
@@ -92,15 +93,17 @@ function chooseTarget(
   return chooseNode({ ...targetQuestion(observed, pod), wanted, without });
 }
 
-const targetQuestion = (
-  { request, nodes, load, moves, policy }: Observed,
-  { spec }: Pod,
-): NodeQuestion => ({
-  ...{ nodes, from: spec.nodeName, mayStay: false, load },
-  seed: request.metadata.uid,
-  isBusy: (name) => isFull(name, moves, policy && applied(policy)),
-  scheduling: spec,
-});
+function targetQuestion({ request, nodes, load, moves, policy }: Observed, pod: Pod): NodeQuestion {
+  // A node that the user names is the user's decision.
+  const isEmptied = request.spec.targetNodeName === undefined ? emptiedBy(policy) : undefined;
+  return {
+    ...{ nodes, from: pod.spec.nodeName, mayStay: false, load },
+    seed: request.metadata.uid,
+    isBusy: (name) => isFull(name, moves, policy && applied(policy)),
+    scheduling: pod.spec,
+    excludes: (node) => missingFamily(pod, nodes, node) ?? isEmptied?.(node),
+  };
+}
 
 /** How many nodes a dry run speaks of. */
 const mostNodes = 16;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a pod keeps its addresses in the cluster's network (docs/adr/0023). Pure.
+import { isIP } from 'node:net';
 import { annotations, type Placement } from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
 
@@ -20,4 +21,20 @@ export function keptAddresses(
   if (own !== undefined && own !== source) return {};
   const { podIPs } = pod.status;
   return podIPs.length > 0 ? { podIPs: podIPs.map(({ ip }) => ({ ip })) } : {};
+}
+
+/**
+ * Why a pod cannot keep all its addresses on a node that keeps addresses, as the end of a sentence; undefined: it can, or gets
+ * others there.
+ */
+export function missingFamily(pod: Pod, nodes: readonly Node[], target: Node): string | undefined {
+  const { podIPs = [] } = keptAddresses(pod, nodes, target);
+  const families = target.metadata.annotations[annotations.podNetworkFamilies]?.split(',');
+  if (!families) return undefined;
+  for (const { ip } of podIPs) {
+    const family = `IPv${isIP(ip)}`;
+    if (families.includes(family)) continue;
+    return `gives pods no ${family} address in the cluster's network, so the pod cannot keep ${ip} there`;
+  }
+  return undefined;
 }

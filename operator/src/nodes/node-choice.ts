@@ -21,6 +21,8 @@ export interface NodeQuestion {
   readonly seed?: string;
   /** What the pod asks of its node. Absent: nothing. */
   readonly scheduling?: Scheduling | undefined;
+  /** Why a node cannot have the pod for another reason, as the end of a sentence; undefined: it can. */
+  readonly excludes?: ((node: Node) => string | undefined) | undefined;
   /** Whether a node takes no more pods for now: then another one is chosen, if there is one. */
   readonly isBusy?: (node: string) => boolean;
 }
@@ -53,12 +55,22 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
         load(question, a) - load(question, b) ||
         compare(a, b, question),
     );
-  return (
-    candidates[0] ?? {
-      reason: 'NoCompatibleNode',
-      message: `No${question.mayStay ? '' : ' other'} node is Ready, schedulable for the pod (taints, nodeSelector, node affinity) and has the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`,
-    }
-  );
+  return candidates[0] ?? noCandidate(question, abi);
+}
+
+function noCandidate(question: NodeQuestion, abi: string): Refusal {
+  const { nodes, from, mayStay, without, excludes, scheduling } = question;
+  const others = nodes
+    .filter((node) => (mayStay || node.metadata.name !== from) && isUsable(node, abi))
+    .filter((node) => !without?.has(node.metadata.name))
+    .filter((node) => !scheduling || unfit(node, scheduling) === undefined)
+    .map((node) => ({ name: node.metadata.name, why: excludes?.(node) }))
+    .filter(({ why }) => why !== undefined);
+  const [first] = others;
+  const message = first
+    ? `No node can have the pod: node ${first.name} ${first.why}${others.length > 1 ? `, and ${others.length - 1} more are like it` : ''}.`
+    : `No${mayStay ? '' : ' other'} node is Ready, schedulable for the pod (taints, nodeSelector, node affinity) and has the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`;
+  return { reason: 'NoCompatibleNode', message };
 }
 
 /** Why each node but the pod's own cannot be chosen. Empty if one can, or if no node could answer that. */
@@ -133,8 +145,8 @@ function isUsable(node: Node, abi: string): boolean {
   );
 }
 
-const misfit = (node: Node, { scheduling }: NodeQuestion): string | undefined =>
-  scheduling && unfit(node, scheduling);
+const misfit = (node: Node, { scheduling, excludes }: NodeQuestion): string | undefined =>
+  (scheduling && unfit(node, scheduling)) ?? excludes?.(node);
 const busy = ({ isBusy }: NodeQuestion, node: Node): number =>
   Number(isBusy?.(node.metadata.name) ?? false);
 const load = (question: NodeQuestion, node: Node): number =>

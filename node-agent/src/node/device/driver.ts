@@ -12,8 +12,6 @@ import type { HoldAnswer } from '../../support/peers.ts';
 
 /** How long the driver may take until the queues of a device that it holds are idle. */
 const HOLD_TIMEOUT_MS = 5000;
-/** Gratuitous ARP and unsolicited neighbour advertisements per address: one frame may be lost. */
-const ANNOUNCEMENTS = 3;
 
 /** A uverbs character device. */
 export interface UverbsDevice {
@@ -257,7 +255,7 @@ export class RdmaDriver {
   /** Sends gratuitous ARP and unsolicited neighbour advertisements for the addresses of these interfaces. */
   async announce(netns: string, interfaces: readonly string[]): Promise<void> {
     for (const ifname of interfaces) {
-      await addon.announce({ netns, ifname, count: ANNOUNCEMENTS });
+      await addon.announce({ netns, ifname });
     }
   }
 

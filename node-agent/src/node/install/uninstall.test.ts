@@ -4,13 +4,14 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Api, Logger } from '../../../../kube/src/index.ts';
+import { annotations, labels } from '../../../../crds/src/index.ts';
+import { pods, type Api, type Logger } from '../../../../kube/src/index.ts';
 import { MemoryApi } from '../../testing/api.ts';
 import { Host } from '../host/host.ts';
 import { multusProblem } from './problems.ts';
 import { loadedModules, noteLoaded, presentModules, type LoadedModules } from './loaded-modules.ts';
 import { daemonSets, isDone, uninstalling, uninstallNodes } from './uninstall-nodes.ts';
-import { refuseWhileUsed, removeFiles, unloadDriver } from './uninstall.ts';
+import { refuseWhileKept, refuseWhileUsed, removeFiles, unloadDriver } from './uninstall.ts';
 
 const BINARY = '/opt/sealift/bin/sealift-runc';
 let root = '';
@@ -38,6 +39,31 @@ describe('the programs of a node', () => {
       await expect(refuseWhileUsed(host, BINARY)).rejects.toThrow('1 containers of this node');
     },
   );
+
+  it('stay while a moved pod anywhere has an address that this node may route or reserve', async () => {
+    const api = new MemoryApi();
+    const pod = (name: string, phase: string, own: object, podIPs: object[] = []) =>
+      api.put(pods, {
+        metadata: { name, namespace: 'team', uid: name, ...own },
+        spec: { nodeName: 'another' },
+        status: { phase, podIPs },
+      });
+    const kept = {
+      labels: { [labels.podIp]: 'kept' },
+      annotations: { [annotations.podIp]: '10.88.1.5' },
+    };
+    pod('plain', 'Running', {}, [{ ip: '10.88.1.9' }]);
+    pod('ended', 'Succeeded', kept, [{ ip: '10.88.1.5' }]);
+    await refuseWhileKept(api);
+    // Its kubelet has not reported yet.
+    pod('moved', 'Pending', kept);
+    await expect(refuseWhileKept(api)).rejects.toMatchObject({
+      code: 'AddressesLeft',
+      message: expect.stringContaining('team/moved') as string,
+    });
+    api.reachable = false;
+    await expect(refuseWhileKept(api)).rejects.toThrow('ECONNREFUSED');
+  });
 
   it('go with all files but images of checkpoints', async () => {
     const at = (name: string): string => join(root, name);

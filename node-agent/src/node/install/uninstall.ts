@@ -3,8 +3,11 @@
 // container of a DaemonSet that is about to be deleted (uninstall-nodes.ts).
 import { readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { labels } from '../../../../crds/src/index.ts';
+import { listParsed, pods, type Api } from '../../../../kube/src/index.ts';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
+import { claimedBy, hasEnded } from '../../support/kept-by.ts';
 import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 import { BUNDLES } from '../runtime/containers.ts';
@@ -34,6 +37,23 @@ export async function refuseWhileUsed(host: Host, binary: string): Promise<void>
     'ContainersLeft',
     `${left.length} containers of this node run with Sealift's runtime class (${left.slice(0, 3).join(', ')}). ` +
       'Delete their pods, then run helm uninstall again.',
+  );
+}
+
+/**
+ * Pods of this node reach a moved pod by the node's routes, and the node's IPAM would give its address away. So both stay as
+ * long as there is such a pod, on whatever node.
+ * @throws AgentError AddressesLeft; the API server's error
+ */
+export async function refuseWhileKept(api: Pick<Api, 'list'>): Promise<void> {
+  const all = await listParsed(api, pods, { labelSelector: labels.podIp });
+  const left = all.filter((pod) => !hasEnded(pod) && claimedBy(pod).length > 0);
+  if (left.length === 0) return;
+  const names = left.slice(0, 3).map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+  throw new AgentError(
+    'AddressesLeft',
+    `${left.length} pods have kept their addresses when they were moved (${names.join(', ')}), and every node routes them. ` +
+      'Delete them, then run helm uninstall again.',
   );
 }
 

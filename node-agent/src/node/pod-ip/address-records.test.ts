@@ -20,9 +20,9 @@ describe("host-local's records", () => {
   afterEach(() => rmSync(dir, { recursive: true }));
 
   it('are marked once, and lists leave out what is no address', async () => {
-    await records.reserve('10.0.0.5');
-    await records.reserve('10.0.0.5');
-    await records.reserve('10.0.0.6');
+    expect(await records.reserve('10.0.0.5')).toBe(true);
+    expect(await records.reserve('10.0.0.5')).toBe(true);
+    expect(await records.reserve('10.0.0.6')).toBe(false);
     expect(content('10.0.0.5')).toBe('sealift sandbox\r\neth0');
     expect(await records.list()).toEqual([
       { address: '10.0.0.5', isReserved: true, sandboxId: 'sandbox' },

@@ -38,11 +38,15 @@ export class AddressRecords {
     return records;
   }
 
-  /** Reserves an address that this node's plugin has given to a sandbox. May be repeated; others are left alone. */
-  async reserve(address: string): Promise<void> {
+  /**
+   * Reserves an address that this node's plugin has given to a sandbox. May be repeated.
+   * @returns false: it has given it to none
+   */
+  async reserve(address: string): Promise<boolean> {
     const content = await this.#read(address);
-    if (content === undefined || content.startsWith(MARK)) return;
-    await this.#replace(address, MARK + content);
+    if (content === undefined) return false;
+    if (!content.startsWith(MARK)) await this.#replace(address, MARK + content);
+    return true;
   }
 
   /** Reserves an address that nobody has. @returns false: somebody has it */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Host } from '../host/host.ts';
+import { familiesOf } from './drivers.ts';
 import { PodIp } from './pod-ip.ts';
 
 const ipam = { type: 'host-local', ranges: [[{ subnet: '10.88.1.0/24' }]], dataDir: '/run/ipam' };
@@ -51,6 +52,18 @@ describe('the network of a node', () => {
     expect(await look({ ...files, '00-multus.conf': named })).toMatchObject({
       network: { name: 'pods' },
     });
+  });
+
+  it('has the families of what its IPAM gives', async () => {
+    const of = async (ranges: object) => {
+      const conf = { ...bridge, ipam: { type: 'host-local', ...ranges } };
+      const found = await look({ '00-multus.conf': thin(conf) });
+      return typeof found === 'string' ? found : familiesOf(found);
+    };
+    const [v4, v6] = [[{ subnet: '10.88.1.0/24' }], [{ subnet: 'fd88::/64' }]];
+    expect(await of({ ranges: [v6, v4, v4] })).toEqual(['IPv4', 'IPv6']);
+    expect(await of({ subnet: 'fd88::/64' })).toEqual(['IPv6']);
+    expect(await of({})).toEqual([]);
   });
 
   it.each([

@@ -5,6 +5,7 @@ import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import type { HostEnd } from '../../../../native/addon/index.ts';
 import type { ClusterNetwork, PluginConf } from './cluster-network.ts';
+import { familyOf } from './prefix.ts';
 
 export interface PodIpDriver {
   /** The type of the plugin that makes the interface. */
@@ -71,6 +72,10 @@ export interface KeepingNetwork {
   /** Subnets whose addresses this node's IPAM gives to pods. */
   readonly subnets: readonly string[];
 }
+
+/** Families of the addresses that pods get; none where IPAM is told by somebody else. */
+export const familiesOf = ({ subnets }: Pick<KeepingNetwork, 'subnets'>): string[] =>
+  [...new Set(subnets.map((subnet) => `IPv${familyOf(subnet)}`))].sort();
 
 /** The driver of a network, or a sentence why there is none. */
 export function keepingNetwork(network: ClusterNetwork): KeepingNetwork | string {

@@ -12,13 +12,15 @@ import {
   removeRule,
   replaceRoute,
   routes,
+  type OwnRoute,
 } from '../../../../native/addon/index.ts';
-import { isIP } from 'node:net';
+import { AgentError } from '../../support/errors.ts';
+import { AddressFailures, type AddressFailure } from './address-failures.ts';
+import { withPrefix } from './prefix.ts';
 
 /** Number of the table, and the rule's priority: after `local` (0), before `main` (32766). */
 export const TABLE = 7460;
 const PRIORITY = 7460;
-const ANNOUNCEMENTS = 3;
 
 /** Where a kept address is. On this node: the interface before the pod. Elsewhere: an address of that node. */
 export type KeptRoute =
@@ -32,6 +34,16 @@ export interface NodeRoutesOptions {
   sharedLink: string | undefined;
 }
 
+/** What has become of the addresses. Those that are in none of the lists are as they should be. */
+export interface Routed {
+  /** Addresses whose route is new, or another one. */
+  readonly changed: readonly string[];
+  /** Addresses that cannot be reached, or no longer left, because the kernel or the node's configuration refuses it. */
+  readonly failed: readonly AddressFailure[];
+  /** Addresses that wait for something of this node which is still to come: a sandbox, the shared link. */
+  readonly waiting: readonly string[];
+}
+
 export class NodeRoutes {
   readonly #options: NodeRoutesOptions;
 
@@ -40,14 +52,45 @@ export class NodeRoutes {
   }
 
   /**
-   * Makes the routes these and no others.
-   * @returns addresses whose route is new, or another one
-   * @throws NativeError
+   * Makes the routes these and no others. One address that fails keeps no other from being routed.
+   * @param unknown addresses whose routes and answers stay as they are
+   * @throws NativeError where nothing can be said of any address
    */
-  async apply(wanted: readonly KeptRoute[]): Promise<string[]> {
+  async apply(wanted: readonly KeptRoute[], unknown: readonly string[] = []): Promise<Routed> {
     const { netns } = this.#options;
+    const failures = new AddressFailures();
     const present = await routes(netns, TABLE);
-    if (wanted.length > 0) await ensureRule({ netns, table: TABLE, priority: PRIORITY });
+    // Nothing is left on a node that no kept address concerns.
+    const isConcerned = wanted.length + unknown.length > 0;
+    const rule = { netns, table: TABLE, priority: PRIORITY };
+    if (isConcerned) await ensureRule(rule);
+    const changed = await this.#replaceRoutes(wanted, present, failures);
+    const stay = new Set([...wanted.map(({ address }) => address), ...unknown].map(withPrefix));
+    for (const { destination } of present) {
+      if (stay.has(destination)) continue;
+      const [address = ''] = destination.split('/');
+      await failures.attempt([address], () => deleteRoute({ netns, table: TABLE, destination }));
+    }
+    if (!isConcerned) await removeRule(rule);
+    const unrouted = failures.list.map(({ address }) => address);
+    // What the node cannot route it does not ask its pods to send.
+    const elsewhere = wanted
+      .filter((one) => 'via' in one)
+      .map(({ address }) => address)
+      .filter((one) => !unrouted.includes(one));
+    const waiting = await this.#answerFor(elsewhere, [...unknown, ...unrouted], failures);
+    const news = elsewhere.filter((one) => changed.includes(one) && !waiting.includes(one));
+    await this.#announce(news, failures);
+    return { changed, failed: failures.list, waiting };
+  }
+
+  /** @returns addresses whose route is new, or another one */
+  async #replaceRoutes(
+    wanted: readonly KeptRoute[],
+    present: readonly OwnRoute[],
+    failures: AddressFailures,
+  ): Promise<string[]> {
+    const { netns } = this.#options;
     const changed: string[] = [];
     for (const one of wanted) {
       const destination = withPrefix(one.address);
@@ -62,45 +105,54 @@ export class NodeRoutes {
       );
       if (isThere) continue;
       // A route that replaces another must not keep its interface or gateway.
-      await replaceRoute({ netns, table: TABLE, destination, via, ifname });
-      changed.push(one.address);
+      const route = { netns, table: TABLE, destination, via, ifname };
+      const replace = (): Promise<void> => replaceRoute(route).catch(explainUnreachable(via));
+      if (await failures.attempt([one.address], replace)) changed.push(one.address);
     }
-    const destinations = new Set(wanted.map(({ address }) => withPrefix(address)));
-    for (const { destination } of present) {
-      if (!destinations.has(destination)) await deleteRoute({ netns, table: TABLE, destination });
-    }
-    // Nothing is left on a node that no kept address concerns.
-    if (wanted.length === 0) await removeRule({ netns, table: TABLE, priority: PRIORITY });
-    const elsewhere = wanted.filter((one) => 'via' in one).map(({ address }) => address);
-    await this.#answerFor(elsewhere);
-    await this.#announce(elsewhere.filter((one) => changed.includes(one)));
     return changed;
   }
 
-  /** The node answers for these addresses on the shared link, and for no others. */
-  async #answerFor(addresses: readonly string[]): Promise<void> {
+  /**
+   * The node answers for these addresses on the shared link, and for no others but `unknown`.
+   * @returns those for which there is no link yet: a node without a pod has no bridge
+   */
+  async #answerFor(
+    addresses: readonly string[],
+    unknown: readonly string[],
+    failures: AddressFailures,
+  ): Promise<string[]> {
     const { netns, sharedLink } = this.#options;
-    if (sharedLink === undefined) return;
+    const waiting: string[] = [];
     const present = await proxyNeighbours(netns);
-    for (const address of addresses) {
+    for (const address of sharedLink === undefined ? [] : addresses) {
       const isThere = present.some((one) => one.address === address && one.ifname === sharedLink);
       if (isThere) continue;
-      // A node without a pod yet has no bridge; the next look comes with its first one.
-      await addProxyNeighbour({ netns, ifname: sharedLink, address }).catch(unlessMissing);
+      const answer = { netns, ifname: sharedLink ?? '', address };
+      await failures.attempt([address], () =>
+        addProxyNeighbour(answer).catch((error: unknown) => {
+          unlessMissing(error);
+          waiting.push(address);
+        }),
+      );
     }
     for (const { address, ifname } of present) {
-      if (addresses.includes(address) && ifname === sharedLink) continue;
-      await deleteProxyNeighbour({ netns, ifname, address });
+      const isWanted = addresses.includes(address) && ifname === sharedLink;
+      if (isWanted || unknown.includes(address)) continue;
+      await failures.attempt([address], () =>
+        deleteProxyNeighbour({ netns, ifname, address }).catch(unlessMissing),
+      );
     }
+    return waiting;
   }
 
   /** Neighbours that know the address by its former MAC learn the node's at once. */
-  async #announce(addresses: readonly string[]): Promise<void> {
-    const { netns, sharedLink } = this.#options;
-    if (sharedLink === undefined) return;
+  async #announce(addresses: readonly string[], failures: AddressFailures): Promise<void> {
+    const { netns, sharedLink: ifname } = this.#options;
+    if (ifname === undefined) return;
     for (const address of addresses) {
-      const frames = { netns, ifname: sharedLink, count: ANNOUNCEMENTS, address };
-      await announce(frames).catch(unlessMissing);
+      await failures.attempt([address], () =>
+        announce({ netns, ifname, address }).catch(unlessMissing),
+      );
     }
   }
 }
@@ -109,4 +161,14 @@ function unlessMissing(error: unknown): void {
   if ((error as { code?: unknown }).code !== 'NoSuchInterface') throw error;
 }
 
-const withPrefix = (address: string): string => `${address}/${isIP(address) === 6 ? 128 : 32}`;
+const explainUnreachable =
+  (via: string | undefined) =>
+  (cause: unknown): never => {
+    if (via === undefined || (cause as { code?: unknown }).code !== 'ENETUNREACH') throw cause;
+    throw new AgentError(
+      'NodeUnreachable',
+      `This node does not reach ${via}, the InternalIP of the pod's node, without a router in between, so its pods do not reach ` +
+        'the pod. Move pods only between nodes of one subnet.',
+      { cause },
+    );
+  };

@@ -2,19 +2,25 @@
 // All that this node does so that a moved pod keeps its address in the cluster's network (docs/adr/0023): its sandbox gets
 // it, the node it came from reserves it, and every node routes it.
 import { BlockList } from 'node:net';
+import { KeyedMutex } from '../../../../kube/src/index.ts';
 import { announce, hostEnd } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
+import { DiskDirectory } from '../../support/journal/journal-directory.ts';
 import type { Host } from '../host/host.ts';
-import { containerBundles, podContainers } from '../runtime/containers.ts';
-import { AddressRecords } from './address-records.ts';
+import { containerBundles, sandboxNetns } from '../runtime/containers.ts';
+import { AddressFailures, type AddressFailure } from './address-failures.ts';
+import { AddressRecords, type AddressRecord } from './address-records.ts';
 import { readClusterNetwork } from './cluster-network.ts';
 import { keepingNetwork, type KeepingNetwork } from './drivers.ts';
-import { NodeRoutes, type KeptRoute } from './node-routes.ts';
+import { NodeRoutes, type KeptRoute, type Routed } from './node-routes.ts';
+import { exists, PlacedSandboxes } from './placed-sandboxes.ts';
+import { familyOf } from './prefix.ts';
 import { placeAddresses, type AddResult, type Placement } from './sandbox-address.ts';
 
 /** The runtimes' name for a pod's interface in the cluster's network. */
 const CLUSTER_INTERFACE = 'eth0';
-const ANNOUNCEMENTS = 3;
+/** On the host: which sandboxes have got kept addresses. */
+const PLACED_DIR = '/var/lib/sealift/pod-ip';
 
 /** A pod of this node with an address that it has kept. */
 export interface KeptPod {
@@ -26,6 +32,8 @@ export interface KeptPod {
 export interface KeptAddresses {
   readonly here: readonly KeptPod[];
   readonly elsewhere: readonly { readonly address: string; readonly via: string }[];
+  /** Addresses of which nobody can tell now where they are: what there is for them stays. */
+  readonly unknown: readonly string[];
 }
 
 export interface PodIpParts {
@@ -37,10 +45,20 @@ export interface PodIpParts {
 export class PodIp {
   readonly #host: Host;
   readonly #netns: string;
+  readonly #placed: PlacedSandboxes;
+  readonly #listeners: (() => void)[] = [];
+  /** By address: a reservation must not begin while it is being looked whether the one before it has to end. */
+  readonly #mutex = new KeyedMutex();
 
   constructor({ host, netns = '/proc/self/ns/net' }: PodIpParts) {
     this.#host = host;
     this.#netns = netns;
+    this.#placed = new PlacedSandboxes(new DiskDirectory(host.path(PLACED_DIR)));
+  }
+
+  /** Calls the listener whenever a sandbox has got its addresses, so that they can be routed to it. */
+  listen(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /** The node's network, or a sentence why pods cannot keep their addresses in it. */
@@ -60,97 +78,174 @@ export class PodIp {
     );
   }
 
-  /** Gives a new sandbox the addresses. @throws AgentError BadRequest; NativeError */
-  place(of: Placement): Promise<AddResult> {
-    return placeAddresses(of);
+  /** Gives a pod's new sandbox the addresses. @throws AgentError BadRequest; NativeError */
+  async place({ podUid, ...of }: Placement & { readonly podUid: string }): Promise<AddResult> {
+    const result = await placeAddresses(of);
+    await this.#placed.put(podUid, { netns: of.netns, addresses: [...of.addresses] });
+    for (const listener of this.#listeners) listener();
+    return result;
   }
 
-  /** Before a pod may move away: its addresses are not given to others of this node, whenever it is deleted. */
+  /** The addresses that the pod's former sandbox on this node has got; undefined: there was none. */
+  async placedAddresses(podUid: string): Promise<readonly string[] | undefined> {
+    return (await this.#placed.get(podUid))?.addresses;
+  }
+
+  /** Forgets sandboxes that are gone, of pods that are gone. */
+  prune(isThere: (podUid: string) => boolean): Promise<void> {
+    return this.#placed.prune(isThere);
+  }
+
+  /**
+   * Before a pod may move away: its addresses are not given to others of this node, whenever it is deleted.
+   * @throws AgentError PodNetworkUnsupported: nobody could keep them from being given away
+   */
   async reserve(addresses: readonly string[]): Promise<void> {
-    const records = await this.#records();
-    for (const address of addresses) await records?.reserve(address);
+    if (addresses.length === 0) return;
+    const found = await this.network();
+    const records = this.#recordsOf(found);
+    for (const address of addresses) {
+      await this.#mutex.run(address, async () => {
+        const isReserved = await records.reserve(address);
+        // The record may be lost, or the address another node's.
+        if (!isReserved && isOwn(found, address)) await records.reserveFree(address);
+      });
+    }
   }
 
   /**
    * Reserves addresses of this node's own range that have no record: the agent was away when their pod was deleted here, or
    * the records did not outlive a boot.
-   * @returns those that a pod of this node has got meanwhile
+   * @returns those for which it failed, with AddressInUse if a pod of this node has got the address meanwhile
    */
-  async reserveMissing(addresses: readonly string[]): Promise<string[]> {
+  async reserveMissing(addresses: readonly string[]): Promise<readonly AddressFailure[]> {
     const found = await this.look();
     if (typeof found === 'string' || addresses.length === 0) return [];
-    const own = blockListOf(found.subnets);
-    const records = new AddressRecords(this.#host.path(found.recordsDir));
-    const taken: string[] = [];
+    const records = this.#recordsOf(found);
+    const failures = new AddressFailures();
     for (const address of addresses) {
-      const family = address.includes(':') ? 'ipv6' : 'ipv4';
-      if (!own.check(address, family)) continue;
-      if (!(await records.reserveFree(address))) taken.push(address);
+      if (!isOwn(found, address)) continue;
+      await failures.attempt([address], async () => {
+        if (await this.#mutex.run(address, () => records.reserveFree(address))) return;
+        throw new AgentError(
+          'AddressInUse',
+          `Two pods have the address ${address}: one of this node, and one that was moved to another node. Delete one of them.`,
+        );
+      });
     }
-    return taken;
+    return failures.list;
   }
 
   /**
    * Ends the reservations of addresses that no pod has any more.
    * @param isKept whether a pod has the address, or is about to
+   * @returns those for which it failed
    */
-  async release(isKept: (address: string) => boolean): Promise<void> {
-    const records = await this.#records();
-    const reserved = ((await records?.list()) ?? []).filter((one) => one.isReserved);
-    if (reserved.length === 0) return;
-    const sandboxes = new Set(await containerBundles(this.#host));
+  async release(
+    isKept: (address: string) => boolean | Promise<boolean>,
+  ): Promise<readonly AddressFailure[]> {
+    const found = await this.look();
+    if (typeof found === 'string') return [];
+    const records = this.#recordsOf(found);
+    const reserved = (await records.list()).filter((one) => one.isReserved);
+    const failures = new AddressFailures();
     for (const one of reserved) {
-      if (!isKept(one.address)) await records?.release(one, sandboxes.has(one.sandboxId));
+      await failures.attempt([one.address], () =>
+        this.#mutex.run(one.address, async () => {
+          if (!(await isKept(one.address))) await this.#release(records, one);
+        }),
+      );
     }
+    return failures.list;
+  }
+
+  async #release(records: AddressRecords, one: AddressRecord): Promise<void> {
+    const sandboxes = await containerBundles(this.#host);
+    await records.release(one, sandboxes.includes(one.sandboxId));
   }
 
   /**
    * Makes the node's routes to kept addresses these and no others, and tells neighbours of those that are new.
    * @throws NativeError
    */
-  async route({ here, elsewhere }: KeptAddresses): Promise<void> {
+  async route({ here, elsewhere, unknown }: KeptAddresses): Promise<Routed> {
     const found = await this.look();
-    if (typeof found === 'string') {
-      await this.#routes(undefined).apply(elsewhere);
-      return;
-    }
-    const { driver, network } = found;
     const wanted: KeptRoute[] = [...elsewhere];
     const netnsOf = new Map<string, string>();
+    const failures = new AddressFailures();
+    const waiting: string[] = [];
     for (const { podUid, addresses } of here) {
-      const [container] = await podContainers(this.#host, podUid);
-      if (!container) continue;
-      const { netns } = container;
-      const end = await hostEnd({ netns, ifname: CLUSTER_INTERFACE, hostNetns: this.#netns });
-      for (const address of addresses) {
-        wanted.push({ address, ifname: driver.nodeInterface(end) });
-        netnsOf.set(address, netns);
-      }
+      await failures.attempt(addresses, async () => {
+        const { driver } = typeof found === 'string' ? await this.network() : found;
+        const netns = await this.#netnsOf(podUid);
+        if (netns === undefined) {
+          waiting.push(...addresses);
+          return;
+        }
+        const end = await hostEnd({ netns, ifname: CLUSTER_INTERFACE, hostNetns: this.#netns });
+        for (const address of addresses) {
+          wanted.push({ address, ifname: driver.nodeInterface(end) });
+          netnsOf.set(address, netns);
+        }
+      });
     }
-    const changed = await this.#routes(driver.sharedLink(network.plugins[0])).apply(wanted);
-    for (const address of changed) {
+    const link =
+      typeof found === 'string' ? undefined : found.driver.sharedLink(found.network.plugins[0]);
+    const untold = [...unknown, ...waiting, ...failures.list.map(({ address }) => address)];
+    const routed = await this.#routes(link).apply(wanted, untold);
+    for (const address of routed.changed) {
       const netns = netnsOf.get(address);
       if (netns === undefined) continue;
-      await announce({ netns, ifname: CLUSTER_INTERFACE, count: ANNOUNCEMENTS, address });
+      await failures.attempt([address], () =>
+        announce({ netns, ifname: CLUSTER_INTERFACE, address }),
+      );
     }
+    return {
+      changed: routed.changed,
+      failed: [...failures.list, ...routed.failed],
+      waiting: [...waiting, ...routed.waiting],
+    };
+  }
+
+  /** Takes all of it off the node again: routes, their rule, answers, reservations. No pod may have a kept address any more. */
+  async clear(): Promise<void> {
+    const { failed } = await this.route({ here: [], elsewhere: [], unknown: [] });
+    const left = [...failed, ...(await this.release(() => false))];
+    const [first] = left;
+    if (!first) return;
+    throw new AgentError(
+      'AddressesLeft',
+      `The node cannot let go of ${left.length} addresses of moved pods, of ${first.address}: ${first.message}`,
+    );
+  }
+
+  /** Where the pod is. The sandbox that was made last is known before containerd has it. */
+  async #netnsOf(podUid: string): Promise<string | undefined> {
+    const placed = await this.#placed.get(podUid);
+    // A process may have the PID of an earlier one.
+    const isByProcess = /^\/proc\/\d+\/ns\//.test(placed?.netns ?? '');
+    if (placed && !isByProcess && (await exists(placed.netns))) return placed.netns;
+    return sandboxNetns(this.#host, podUid);
   }
 
   #routes(sharedLink: string | undefined): NodeRoutes {
     return new NodeRoutes({ netns: this.#netns, sharedLink });
   }
 
-  async #records(): Promise<AddressRecords | undefined> {
-    const found = await this.look();
-    if (typeof found === 'string') return undefined;
-    return new AddressRecords(this.#host.path(found.recordsDir));
+  #recordsOf({ recordsDir }: KeepingNetwork): AddressRecords {
+    return new AddressRecords(this.#host.path(recordsDir));
   }
 }
 
-function blockListOf(subnets: readonly string[]): BlockList {
-  const list = new BlockList();
+/** Whether this node's IPAM gives the address to pods. */
+function isOwn({ subnets }: KeepingNetwork, address: string): boolean {
+  const own = new BlockList();
   for (const subnet of subnets) {
     const [net = '', bits = ''] = subnet.split('/');
-    list.addSubnet(net, Number(bits), net.includes(':') ? 'ipv6' : 'ipv4');
+    own.addSubnet(net, Number(bits), familyName(net));
   }
-  return list;
+  return own.check(address, familyName(address));
 }
+
+const familyName = (address: string): 'ipv4' | 'ipv6' =>
+  familyOf(address) === 6 ? 'ipv6' : 'ipv4';

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A pod's kept addresses in its new network namespace. The plugin has made the interface with addresses of its own node;
 // they are replaced, because an IPAM gives no address outside its node's range. The routes go through the same gateway.
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { replaceAddresses, replaceRoute } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
+import { familyOf, withPrefix } from './prefix.ts';
 
 /** RT_TABLE_MAIN (rtnetlink(7)). */
 const MAIN_TABLE = 254;
@@ -70,7 +70,3 @@ function ownOf(address: string, ips: AddResult['ips']): { address: string; gatew
     `The cluster's network plugin names no gateway by which the pod could keep its address ${address}.`,
   );
 }
-
-const familyOf = (address: string): number => isIP(address.split('/')[0] ?? '');
-
-const withPrefix = (address: string): string => `${address}/${isIP(address) === 6 ? 128 : 32}`;

@@ -40,6 +40,8 @@ export interface Container {
 const state = z.looseObject({
   init_process_pid: z.number().int().positive(),
   cgroup_paths: z.record(z.string(), z.string()).default({}),
+  /** RFC 3339. */
+  created: z.string().default(''),
 });
 
 /** The pod's containers that runc has a state of, in the order of their names. Sandboxes are left out. */
@@ -52,6 +54,26 @@ export async function podContainers(host: Host, podUid: string): Promise<Contain
   return found.sort((a, b) => a.name.localeCompare(b.name));
 }
 
+/**
+ * The network namespace of the pod's sandbox, as the agent can open it; undefined while runc has no state of one. A sandbox
+ * outlives its containers.
+ */
+export async function sandboxNetns(host: Host, podUid: string): Promise<string | undefined> {
+  let newest: { netns: string; created: string } | undefined;
+  for (const id of await containerBundles(host)) {
+    const content = await specOf(host, join(BUNDLES, id));
+    if (content?.annotations[`${CRI}container-type`] !== 'sandbox') continue;
+    if (content.annotations[`${CRI}sandbox-uid`] !== podUid) continue;
+    const running = await runningState(host, id);
+    if (!running) continue;
+    const { pid, created } = running;
+    // The one before it may not be removed yet.
+    if (!newest || created > newest.created)
+      newest = { netns: netnsOf(host, content, pid), created };
+  }
+  return newest?.netns;
+}
+
 /** Ids of all containers that have a bundle, sandboxes included. */
 export function containerBundles(host: Host): Promise<string[]> {
   return namesIn(host.path(BUNDLES));
@@ -60,16 +82,10 @@ export function containerBundles(host: Host): Promise<string[]> {
 /** One container by its id; undefined for a sandbox and for a container that is being created or removed. */
 export async function inspectContainer(host: Host, id: string): Promise<Container | undefined> {
   const bundle = join(BUNDLES, id);
-  let content: OciSpec;
-  try {
-    content = await cachedSpec(host, bundle);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT') || error instanceof AgentError) return undefined;
-    throw error;
-  }
-  if (content.annotations[`${CRI}container-type`] !== 'container') return undefined;
+  const content = await specOf(host, bundle);
+  if (content?.annotations[`${CRI}container-type`] !== 'container') return undefined;
   const running = await runningState(host, id);
-  const pid = running?.pid;
+  const { pid, cgroup } = running ?? {};
   return {
     id,
     bundle,
@@ -79,9 +95,20 @@ export async function inspectContainer(host: Host, id: string): Promise<Containe
     podUid: content.annotations[`${CRI}sandbox-uid`] ?? '',
     name: content.annotations[`${CRI}container-name`] ?? '',
     spec: content,
-    ...running,
+    ...(pid === undefined ? {} : { pid }),
+    ...(cgroup === undefined ? {} : { cgroup }),
     netns: netnsOf(host, content, pid),
   };
+}
+
+/** Undefined for a bundle that is being made or removed. */
+async function specOf(host: Host, bundle: string): Promise<OciSpec | undefined> {
+  try {
+    return await cachedSpec(host, bundle);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || error instanceof AgentError) return undefined;
+    throw error;
+  }
 }
 
 /** A config.json that was read, and by what it is known that it is still the same file. */
@@ -134,12 +161,11 @@ function netnsOf(host: Host, content: OciSpec, pid: number | undefined): string 
 async function runningState(
   host: Host,
   id: string,
-): Promise<{ pid: number; cgroup?: string } | undefined> {
+): Promise<{ pid: number; created: string; cgroup: string | undefined } | undefined> {
   try {
     const text = await readFile(host.path(join(RUNC_ROOT, id, 'state.json')), 'utf8');
-    const { init_process_pid: pid, cgroup_paths: cgroups } = state.parse(JSON.parse(text));
-    const unified = cgroups[''];
-    return { pid, ...(unified === undefined ? {} : { cgroup: unified }) };
+    const { init_process_pid: pid, cgroup_paths, created } = state.parse(JSON.parse(text));
+    return { pid, created, cgroup: cgroup_paths[''] };
   } catch (error) {
     if (isErrno(error, 'ENOENT') || error instanceof SyntaxError || error instanceof z.ZodError) {
       return undefined;
