@@ -28,6 +28,7 @@ import { handoverLoop, type HandoverReconciler } from './reconcilers/handover-lo
 import { isInProgress, type AnyRequest } from './reconcilers/in-progress.ts';
 import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
 import { AddressKeeper } from './reconcilers/address-keeper.ts';
+import { FabricAddressKeeper } from './reconcilers/fabric-address-keeper.ts';
 import { OrphanSweep } from './reconcilers/orphan-sweep.ts';
 import { Publisher } from './reconcilers/publisher.ts';
 import { SourceReconciler } from './reconcilers/source/reconciler.ts';
@@ -69,7 +70,7 @@ export class Agent {
   readonly #incoming: IncomingImages;
   readonly #informers: Informer<never>[] = [];
   readonly #controllers: Controller[] = [];
-  readonly #keeper: AddressKeeper | undefined;
+  readonly #keepers: readonly (AddressKeeper | FabricAddressKeeper)[];
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -81,7 +82,7 @@ export class Agent {
     this.#addTarget('RestoreRequest', restoreRequests, restoreImages);
     this.#addCheckpoint();
     this.#addImageSender();
-    this.#keeper = this.#addressKeeper();
+    this.#keepers = this.#addressKeepers();
   }
 
   /** Whether every informer has listed its requests. */
@@ -99,7 +100,7 @@ export class Agent {
     const running = [
       ...this.#informers.map((informer) => informer.run(signal)),
       ...this.#controllers.map((controller) => controller.run(signal)),
-      ...(this.#keeper ? [this.#keeper.run(signal)] : []),
+      ...this.#keepers.map((keeper) => keeper.run(signal)),
     ];
     // The socket answers a `create` from the requests, so it opens after the informers have listed them.
     await Promise.race([
@@ -152,6 +153,7 @@ export class Agent {
       diagnostics: node.diagnostics,
       probes: node.probes,
       podIp: node.podIp,
+      fabricAddresses: node.fabricAddresses,
       removeWork: (id: string) => node.removeWork(id),
       clock: this.#clock,
     };
@@ -240,15 +242,16 @@ export class Agent {
     this.#reconcile('image-sender', informer, imageSender);
   }
 
-  #addressKeeper(): AddressKeeper | undefined {
+  #addressKeepers(): (AddressKeeper | FabricAddressKeeper)[] {
     const { api, log, config, journal, node } = this.#options;
-    if (!node.podIp) return undefined;
-    const { nodeName } = config;
-    const keeper = new AddressKeeper({
-      ...{ api, log, clock: this.#clock, nodeName, journal, podIp: node.podIp },
-    });
-    this.#informers.push(keeper.informer as unknown as Informer<never>);
-    return keeper;
+    const { podIp, fabricAddresses: addresses } = node;
+    const shared = { api, log, clock: this.#clock, nodeName: config.nodeName, journal };
+    const keepers = [
+      ...(podIp ? [new AddressKeeper({ ...shared, podIp })] : []),
+      ...(addresses ? [new FabricAddressKeeper({ ...shared, addresses })] : []),
+    ];
+    this.#informers.push(...keepers.map(({ informer }) => informer as unknown as Informer<never>));
+    return keepers;
   }
 
   /** An informer of the requests whose `nodeField` names this node. */

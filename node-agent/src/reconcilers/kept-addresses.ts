@@ -3,7 +3,7 @@
 // has them and from this agent's journal, so that a restarted agent comes to the same.
 import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
-import { keptBy } from '../support/kept-by.ts';
+import { fabricKeptBy, keptBy } from '../support/kept-by.ts';
 import { isOver, type Entry } from '../support/journal/journal.ts';
 
 /** Label selector of the pods that have kept their addresses, or are about to. */
@@ -40,8 +40,17 @@ export function keptAddresses(pods: readonly Pod[], journal: readonly Entry[]): 
   ]);
 }
 
+/** The same of addresses in the RDMA network. */
+export function fabricAddresses(pods: readonly Pod[], journal: readonly Entry[]): Set<string> {
+  const moving = journal.filter((one) => one.role === 'source' && !isOver(one));
+  return new Set([
+    ...pods.filter((pod) => !hasEnded(pod)).flatMap(fabricKeptBy),
+    ...moving.flatMap((one) => one.fabricAddresses ?? []),
+  ]);
+}
+
 /** The agents of source and target know it before the operator has written the condition. */
-function isCommitted({ metadata, status }: Pod, journal: readonly Entry[]): boolean {
+export function isCommitted({ metadata, status }: Pod, journal: readonly Entry[]): boolean {
   const isWritten = status.conditions.some(
     (one) => one.type === podConditions.committed && one.status === 'True',
   );
@@ -51,7 +60,7 @@ function isCommitted({ metadata, status }: Pod, journal: readonly Entry[]): bool
 }
 
 /** Its sandbox is gone, or goes. */
-const hasEnded = ({ status }: Pod): boolean =>
+export const hasEnded = ({ status }: Pod): boolean =>
   status.phase === 'Succeeded' || status.phase === 'Failed';
 
 const createdAt = ({ metadata }: Pod): number => Date.parse(metadata.creationTimestamp ?? '') || 0;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // All that this node does so that a moved pod keeps its address in the cluster's network (docs/adr/0023): its sandbox gets
 // it, the node it came from reserves it, and every node routes it.
-import { BlockList } from 'node:net';
 import { announce, hostEnd } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { containerBundles, podContainers } from '../runtime/containers.ts';
 import { AddressRecords } from './address-records.ts';
+import { blockListOf } from './address-ranges.ts';
 import { readClusterNetwork } from './cluster-network.ts';
 import { keepingNetwork, type KeepingNetwork } from './drivers.ts';
 import { NodeRoutes, type KeptRoute } from './node-routes.ts';
@@ -144,13 +144,4 @@ export class PodIp {
     if (typeof found === 'string') return undefined;
     return new AddressRecords(this.#host.path(found.recordsDir));
   }
-}
-
-function blockListOf(subnets: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const subnet of subnets) {
-    const [net = '', bits = ''] = subnet.split('/');
-    list.addSubnet(net, Number(bits), net.includes(':') ? 'ipv6' : 'ipv4');
-  }
-  return list;
 }
