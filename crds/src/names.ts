@@ -34,6 +34,8 @@ export const annotations = {
   problem: 'sealift.dev/problem',
   /** Target pod: the addresses of its source that it keeps, separated by commas. */
   podIp: 'sealift.dev/pod-ip',
+  /** Target pod: the addresses of its source in its further networks that it keeps, separated by commas. */
+  fabricIp: 'sealift.dev/fabric-ip',
   /** Node: `<namespace>/<name>` of the network by which a pod that moves here keeps its address; absent: it does not. */
   podNetwork: 'sealift.dev/pod-network',
   /** Node: families of the addresses that pods get in that network, `IPv4`, `IPv6` or `IPv4,IPv6`; absent: not known. */
@@ -62,6 +64,8 @@ export const labels = {
   role: 'sealift.dev/role',
   /** Target pod, for ever: `kept` if it has the addresses of its source in the cluster's network. */
   podIp: 'sealift.dev/pod-ip',
+  /** Target pod, for ever: `kept` if it asks for the addresses that its source has in its further networks. */
+  fabricIp: 'sealift.dev/fabric-ip',
 } as const;
 
 /** The Lease that a node's agent renews. */

@@ -216,6 +216,8 @@ export function writersSuite(server: () => TestServer): void {
         { annotations: { [annotations.requestUid]: 'x' } },
         { annotations: { [annotations.podIp]: '10.0.0.1' } },
         { labels: { [labels.podIp]: '' } },
+        { annotations: { [annotations.fabricIp]: '10.0.0.1' } },
+        { labels: { [labels.fabricIp]: '' } },
       ];
       const own = "only Sealift's operator sets";
       expect(await made(admin, { name: 'pods-plain', annotations: { own: '1' } })).toBe('written');

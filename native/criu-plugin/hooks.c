@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <criu/criu-plugin.h>
 
+#include "confinement.h"
 #include "dump.h"
 #include "late.h"
 #include "log.h"
@@ -110,8 +111,10 @@ static int dump_ext_file(int fd, int id)
 
 static int checkpoint_devices(int pid)
 {
-	int ret = settings_dump_task(criu_get_image_dir(), pid);
+	int ret = confinement_check(pid);
 
+	if (!ret)
+		ret = settings_dump_task(criu_get_image_dir(), pid);
 	if (!ret)
 		ret = watches_name(pid);
 	return ret ? ret : dump_task(pid);

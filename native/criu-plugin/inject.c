@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,14 @@ static int next_stop(struct inject *inject)
 			return -ESRCH;
 		if (WSTOPSIG(status) == SYSCALL_STOP)
 			return 0;
+		if (status >> 16 == PTRACE_EVENT_CLONE) {
+			unsigned long made = 0;
+
+			if (ptrace(PTRACE_GETEVENTMSG, inject->pid, NULL, &made))
+				return -errno;
+			inject->made = made;
+			continue;
+		}
 		/* Of what can't be blocked, a stop comes again when we are done. */
 		if (WSTOPSIG(status) == SIGSTOP && !(status >> 16))
 			inject->stopped = true;
@@ -148,18 +157,15 @@ static int stop_signals(struct inject *inject)
 	return 0;
 }
 
-int inject_begin(struct inject *inject, pid_t pid)
+static int begin(struct inject *inject, pid_t pid)
 {
-	int64_t scratch;
 	int ret;
 
 	*inject = (struct inject){ .pid = pid };
 	if (ptrace(PTRACE_GETREGS, pid, NULL, &inject->saved))
 		return -errno;
-	if (inject->saved.cs != USER_CS) {
-		log_fail("unsupported", "process %d runs 32-bit code", pid);
+	if (inject->saved.cs != USER_CS)
 		return -EOPNOTSUPP;
-	}
 	ret = task_each_map(pid, look_for_syscall, &inject->syscall_at);
 	if (ret)
 		return ret;
@@ -167,7 +173,24 @@ int inject_begin(struct inject *inject, pid_t pid)
 		log_fail("kernel", "process %d has no system call instruction", pid);
 		return -ENOEXEC;
 	}
-	ret = stop_signals(inject);
+	return stop_signals(inject);
+}
+
+int inject_begin_quietly(struct inject *inject, pid_t pid)
+{
+	int ret = begin(inject, pid);
+
+	inject->borrowed = true;
+	return ret;
+}
+
+int inject_begin(struct inject *inject, pid_t pid)
+{
+	int64_t scratch;
+	int ret = begin(inject, pid);
+
+	if (ret == -EOPNOTSUPP)
+		log_fail("unsupported", "process %d runs 32-bit code", pid);
 	if (ret)
 		return ret;
 	scratch = inject_syscall(inject, SYS_mmap, 0, INJECT_SCRATCH_SIZE,
@@ -192,6 +215,102 @@ int inject_begin_thread(struct inject *inject, pid_t tid, const struct inject *l
 	if (ptrace(PTRACE_GETREGS, tid, NULL, &inject->saved))
 		return -errno;
 	return stop_signals(inject);
+}
+
+/* Returns the exit status of a thread that is about to run, or -errno. */
+static int wait_for_exit(pid_t tid)
+{
+	int status;
+
+	for (;;) {
+		if (ptrace(PTRACE_CONT, tid, NULL, NULL))
+			return -errno;
+		while (waitpid(tid, &status, __WALL) != tid)
+			if (errno != EINTR)
+				return -errno;
+		if (WIFEXITED(status))
+			return WEXITSTATUS(status);
+		/* Signals are blocked: only a stop that concerns the whole process can come. */
+		if (!WIFSTOPPED(status) || status >> 16 != PTRACE_EVENT_STOP)
+			return -EINTR;
+	}
+}
+
+static int run_thread(pid_t tid, uint64_t code, uint64_t argument)
+{
+	struct user_regs_struct regs;
+	int status;
+
+	while (waitpid(tid, &status, __WALL) != tid)
+		if (errno != EINTR)
+			return -errno;
+	if (!WIFSTOPPED(status))
+		return -ESRCH;
+	if (ptrace(PTRACE_GETREGS, tid, NULL, &regs))
+		return -errno;
+	regs.rip = code;
+	regs.r12 = argument;
+	/* No system call is going on that the kernel might want to restart. */
+	regs.orig_rax = -1;
+	if (ptrace(PTRACE_SETREGS, tid, NULL, &regs))
+		return -errno;
+	return wait_for_exit(tid);
+}
+
+int inject_thread(struct inject *inject, uint64_t code, uint64_t argument)
+{
+	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
+				    CLONE_THREAD | CLONE_SYSVSEM;
+	int64_t tid;
+	int ret;
+
+	/* The thread begins stopped, and with the same options. */
+	ret = task_options(inject->pid, PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
+	if (ret)
+		return ret;
+	inject->made = 0;
+	tid = inject_syscall(inject, SYS_clone, flags, 0, 0, 0, 0, 0);
+	ret = task_options(inject->pid, 0);
+	if (tid < 0)
+		return tid;
+	if (!inject->made)
+		return -EPROTO;
+	tid = run_thread(inject->made, code, argument);
+	return ret ? ret : tid;
+}
+
+int64_t inject_code(struct inject *inject, const void *code, size_t size)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+	int64_t at = inject_syscall(inject, SYS_mmap, 0, page, PROT_READ | PROT_EXEC,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at < 0 && at > -4096)
+		return at;
+	/* It is never writable: a process may have forbidden itself that. */
+	for (size_t done = 0; done < size && done < page; done += sizeof(long)) {
+		size_t left = size - done;
+		long word = 0;
+
+		memcpy(&word, (const char *)code + done, left < sizeof(word) ? left : sizeof(word));
+		if (ptrace(PTRACE_POKEDATA, inject->pid, (void *)(uintptr_t)(at + done), (void *)word)) {
+			int error = errno;
+
+			inject_remove_code(inject, at);
+			return -error;
+		}
+	}
+	return at;
+}
+
+int inject_remove_code(struct inject *inject, uint64_t address)
+{
+	return inject_syscall(inject, SYS_munmap, address, sysconf(_SC_PAGESIZE), 0, 0, 0, 0);
+}
+
+int inject_peek(pid_t pid, uint64_t address, void *data, size_t size)
+{
+	return copy(pid, address, data, size, false);
 }
 
 int inject_end(struct inject *inject)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Running system calls in a restored task. The task is ptrace-stopped with us
- * as its tracer, about to return to what it did when it was dumped; it is left
+ * Running system calls in a task. The task is ptrace-stopped with us as its
+ * tracer, about to return to what it did when it was dumped; it is left
  * exactly like that.
  */
 #ifndef SEALIFT_INJECT_H
@@ -23,6 +23,7 @@ struct inject {
 	uint64_t scratch;	/* memory of ours in the task */
 	bool borrowed;		/* the scratch memory is another one's */
 	bool stopped;		/* a SIGSTOP was met on the way */
+	pid_t made;		/* the last thread that it has made */
 };
 
 /* 0 or -errno; after success inject_end() must follow. */
@@ -32,6 +33,23 @@ int inject_begin(struct inject *inject, pid_t pid);
 int inject_begin_thread(struct inject *inject, pid_t tid, const struct inject *leader);
 int inject_end(struct inject *inject);
 
+/* The same without scratch memory, so that nothing of the task changes. -EOPNOTSUPP, and no word, of one that runs 32-bit code. */
+int inject_begin_quietly(struct inject *inject, pid_t pid);
+
+/*
+ * inject_thread - make a thread in the task's process and let it run to its end
+ * @code: where it begins; it has no stack, and @argument in r12. Signals are blocked
+ *
+ * It begins with the credentials of the task, and what it does to its own concerns no other thread. It is killed when
+ * we end before it.
+ * Returns its exit status or -errno.
+ */
+int inject_thread(struct inject *inject, uint64_t code, uint64_t argument);
+
+/* Map @size bytes of code that the task's threads may run; at most a page. Its address or -errno. */
+int64_t inject_code(struct inject *inject, const void *code, size_t size);
+int inject_remove_code(struct inject *inject, uint64_t address);
+
 /* What the system call returned (a negative errno included); -ESRCH if the task died. */
 int64_t inject_syscall(struct inject *inject, long number, uint64_t a, uint64_t b, uint64_t c,
 		       uint64_t d, uint64_t e, uint64_t f);
@@ -39,5 +57,8 @@ int64_t inject_syscall(struct inject *inject, long number, uint64_t a, uint64_t 
 /* Copy to and from the scratch memory. */
 int inject_write(struct inject *inject, const void *data, uint32_t size);
 int inject_read(struct inject *inject, void *data, uint32_t size);
+
+/* Copy from any memory of a process. 0 or -errno. */
+int inject_peek(pid_t pid, uint64_t address, void *data, size_t size);
 
 #endif

@@ -152,9 +152,9 @@ int task_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg)
 	return ret;
 }
 
-int task_end_with_us(pid_t tid)
+int task_options(pid_t tid, unsigned long more)
 {
-	unsigned long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL;
+	unsigned long options = PTRACE_O_TRACESYSGOOD | more;
 
 	/* CRIU suspends the filters of tasks that have some; a kernel without filters knows no such option. */
 	if (!ptrace(PTRACE_SETOPTIONS, tid, NULL, (void *)(options | PTRACE_O_SUSPEND_SECCOMP)))
@@ -162,6 +162,11 @@ int task_end_with_us(pid_t tid)
 	if (errno != EINVAL && errno != EPERM)
 		return -errno;
 	return ptrace(PTRACE_SETOPTIONS, tid, NULL, (void *)options) ? -errno : 0;
+}
+
+int task_end_with_us(pid_t tid)
+{
+	return task_options(tid, PTRACE_O_EXITKILL);
 }
 
 static bool traced_by_us(pid_t pid)

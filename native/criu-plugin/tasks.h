@@ -39,6 +39,9 @@ int task_each_map(pid_t pid, int (*fn)(pid_t pid, const struct task_map *map, vo
 /* Call @fn for every thread of the process but the first, as above. */
 int task_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg);
 
+/* Set the options of a traced and stopped thread: those that CRIU has set, and @more. 0 or -errno. */
+int task_options(pid_t tid, unsigned long more);
+
 /*
  * task_end_with_us - a traced and stopped thread is killed when we end before we have detached from it
  *

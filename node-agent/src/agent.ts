@@ -35,6 +35,7 @@ import { handoverLoop, type HandoverReconciler } from './reconcilers/handover-lo
 import { isInProgress, type AnyRequest } from './reconcilers/in-progress.ts';
 import { ImageSenderReconciler } from './reconcilers/image-sender/reconciler.ts';
 import { AddressKeeper } from './reconcilers/address-keeper.ts';
+import { FabricAddressKeeper } from './reconcilers/fabric-address-keeper.ts';
 import { OrphanSweep } from './reconcilers/orphan-sweep.ts';
 import { Publisher } from './reconcilers/publisher.ts';
 import { SourceReconciler } from './reconcilers/source/reconciler.ts';
@@ -79,7 +80,7 @@ export class Agent {
   readonly #requests: { list(): readonly ApiObject[] }[] = [];
   readonly #targets: { kind: HandoverKind; informer: { list(): readonly Handover[] } }[] = [];
   readonly #controllers: Controller[] = [];
-  readonly #keeper: AddressKeeper | undefined;
+  readonly #keepers: readonly (AddressKeeper | FabricAddressKeeper)[];
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -91,7 +92,7 @@ export class Agent {
     this.#addTarget('RestoreRequest', restoreRequests, restoreImages);
     this.#addCheckpoint();
     this.#addImageSender();
-    this.#keeper = this.#addressKeeper();
+    this.#keepers = this.#addressKeepers();
   }
 
   /** Whether every informer has listed its requests. */
@@ -109,7 +110,7 @@ export class Agent {
     const running = [
       ...this.#informers.map((informer) => informer.run(signal)),
       ...this.#controllers.map((controller) => controller.run(signal)),
-      ...(this.#keeper ? [this.#keeper.run(signal)] : []),
+      ...this.#keepers.map((keeper) => keeper.run(signal)),
     ];
     // The socket answers a `create` from the requests, so it opens after the informers have listed them.
     await Promise.race([
@@ -173,6 +174,7 @@ export class Agent {
       diagnostics: node.diagnostics,
       probes: node.probes,
       podIp: node.podIp,
+      fabricAddresses: node.fabricAddresses,
       removeWork: (id: string) => node.removeWork(id),
       clock: this.#clock,
     };
@@ -262,15 +264,16 @@ export class Agent {
     this.#reconcile('image-sender', informer, imageSender);
   }
 
-  #addressKeeper(): AddressKeeper | undefined {
+  #addressKeepers(): (AddressKeeper | FabricAddressKeeper)[] {
     const { api, log, config, journal, node } = this.#options;
-    if (!node.podIp) return undefined;
-    const { nodeName } = config;
-    const keeper = new AddressKeeper({
-      ...{ api, log, clock: this.#clock, nodeName, journal, podIp: node.podIp },
-    });
-    this.#informers.push(keeper.informer as unknown as Informer<never>);
-    return keeper;
+    const { podIp, fabricAddresses: addresses } = node;
+    const shared = { api, log, clock: this.#clock, nodeName: config.nodeName, journal };
+    const keepers = [
+      ...(podIp ? [new AddressKeeper({ ...shared, podIp })] : []),
+      ...(addresses ? [new FabricAddressKeeper({ ...shared, addresses })] : []),
+    ];
+    this.#informers.push(...keepers.map(({ informer }) => informer as unknown as Informer<never>));
+    return keepers;
   }
 
   /** An informer of the requests whose `nodeField` names this node. */

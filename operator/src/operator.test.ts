@@ -47,7 +47,7 @@ describeOperator((cluster) => {
     const name = await created(c, 'one');
     const made = await c.pod(name);
     expect(made?.metadata.labels, 'policies find it').toEqual({
-      ...{ app: 'one', [labels.role]: 'target' },
+      ...{ app: 'one', [labels.role]: 'target', [labels.fabricIp]: 'kept' },
     });
     expect(made?.spec.readinessGates).toEqual([{ conditionType: podConditions.committed }]);
     expect(committedOf(made), 'no Service finds it').toBeUndefined();
@@ -92,7 +92,9 @@ describeOperator((cluster) => {
     await c.untouched(source);
     await c.source(moves, 'one', { ...reported, state: 'Gone' });
     await eventually(() => c.pod('one')).toBeUndefined();
-    await eventually(async () => (await c.pod(name))?.metadata.labels).toEqual({ app: 'one' });
+    await eventually(async () => (await c.pod(name))?.metadata.labels).toEqual({
+      ...{ app: 'one', [labels.fabricIp]: 'kept' },
+    });
     await c.target(moves, 'one', {
       state: 'Running',
       steps: [{ name: 'resume', startTime: time(0.2), endTime: time(2) }],

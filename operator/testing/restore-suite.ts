@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CheckpointRequests and RestoreRequests, with a real API server.
 import { describe, expect, it } from 'vitest';
-import { annotations, finalizers } from '../../crds/src/index.ts';
+import { annotations, finalizers, labels } from '../../crds/src/index.ts';
 import { checkpointRequests, pods, restoreRequests, type Pod } from '../../kube/src/index.ts';
 import { ended, eventually, failed, macOf, networksOf, type Cluster } from './cluster.ts';
 
@@ -83,7 +83,7 @@ export function restoreSuite(cluster: () => Cluster): void {
       await cluster().target(restores, 'twin-2', { state: 'AtResumeGate' });
       await cluster().commit(restores, 'twin-2');
       await eventually(async () => (await cluster().pod('second'))?.metadata.labels).toEqual({
-        app: 'twin',
+        ...{ app: 'twin', [labels.fabricIp]: 'kept' },
       });
       await cluster().target(restores, 'twin-2', { state: 'Running' });
       await cluster().until(restores, 'twin-2', ended('Succeeded'));

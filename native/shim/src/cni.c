@@ -17,6 +17,7 @@
 #include "cni_pod.h"
 #include "delegate.h"
 #include "fault.h"
+#include "ipam.h"
 
 int cni_print_error(const json_t *conf, int code, const struct reason *why)
 {
@@ -37,7 +38,7 @@ int cni_error_code(const struct reason *why)
 {
 	if (!strcmp(why->code, "AgentUnreachable"))
 		return CNI_TRY_LATER;
-	if (!strcmp(why->code, "BadConfiguration"))
+	if (!strcmp(why->code, "BadConfiguration") || !strcmp(why->code, "UnsupportedIpam"))
 		return CNI_BAD_CONFIGURATION;
 	return CNI_FAILED;
 }
@@ -112,7 +113,15 @@ static int run_and_print(const struct cni *cni, const json_t *delegate, const ch
 	return status;
 }
 
-static int add_delegate(const struct cni *cni, const json_t *delegate, struct reason *why)
+/* @own is @delegate with the network's own IPAM: what was recorded there is released. */
+static void undo(const struct cni *cni, const json_t *own)
+{
+	run_quietly(own, "DEL");
+	report_deleted(cni);
+}
+
+static int add_delegate(const struct cni *cni, const json_t *delegate, const json_t *own,
+			struct reason *why)
 {
 	char *output;
 	json_t *reply;
@@ -122,8 +131,7 @@ static int add_delegate(const struct cni *cni, const json_t *delegate, struct re
 	status = delegate_run(delegate, "ADD", &output, why);
 	fault("shim.add.after");
 	if (status) {
-		run_quietly(delegate, "DEL");
-		report_deleted(cni);
+		undo(cni, own);
 		if (status < 0)
 			return cni_print_error(cni->conf, cni_error_code(why), why);
 		fputs(output ? output : "", stdout);	/* its own error */
@@ -134,8 +142,7 @@ static int add_delegate(const struct cni *cni, const json_t *delegate, struct re
 	if (reply) {
 		fputs(output ? output : "", stdout);
 	} else {
-		run_quietly(delegate, "DEL");
-		report_deleted(cni);
+		undo(cni, own);
 		cni_print_error(cni->conf, cni_error_code(why), why);
 	}
 	free(output);
@@ -144,25 +151,43 @@ static int add_delegate(const struct cni *cni, const json_t *delegate, struct re
 	return status;
 }
 
+/* The delegate's configuration with the network's own IPAM, checked. A new object, or NULL with @why filled. */
+static json_t *own_conf(const struct cni *cni, const json_t *wish, struct reason *why)
+{
+	json_t *own = cni_conf_delegate(cni->conf, wish, CNI_OWN_IPAM, why);
+
+	if (own && ipam_check(own, why) < 0) {
+		json_decref(own);
+		own = NULL;
+	}
+	return own;
+}
+
 static int add(struct cni *cni)
 {
 	struct reason why;
-	json_t *wish, *delegate;
-	int status;
+	json_t *wish, *own, *delegate;
+	int has_moved, status;
 
 	/* What is wrong with the configuration is better known before anything is done. */
-	delegate = cni_conf_delegate(cni->conf, NULL, 0, &why);
-	if (!delegate)
+	own = own_conf(cni, NULL, &why);
+	if (!own)
 		return cni_print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
-	json_decref(delegate);
+	json_decref(own);
 
 	wish = cni_ask(cni, "before", AGENT_LIMIT_MS, NULL, &why);
 	if (!wish)
 		return cni_print_error(cni->conf, cni_error_code(&why), &why);
+	own = own_conf(cni, wish, &why);
 	delegate = cni_conf_delegate(cni->conf, wish, 0, &why);
 	cni->hidden = json_is_true(json_object_get(wish, "hide")) && cni_conf_hide(delegate);
+	has_moved = json_is_true(json_object_get(wish, "moved"));
 	json_decref(wish);
-	status = add_delegate(cni, delegate, &why);
+	if (!own || ipam_claim(cni, own, has_moved, &why) < 0)
+		status = cni_print_error(cni->conf, cni_error_code(&why), &why);
+	else
+		status = add_delegate(cni, delegate, own, &why);
+	json_decref(own);
 	json_decref(delegate);
 	return status;
 }
@@ -170,17 +195,20 @@ static int add(struct cni *cni)
 static int pass_on(const struct cni *cni, const char *command)
 {
 	struct reason why;
-	json_t *delegate = cni_conf_delegate(cni->conf, NULL, 1, &why);
+	/* What was recorded for the pod is released by the IPAM that would have given it. */
+	int is_delete = !strcmp(command, "DEL");
+	json_t *delegate = cni_conf_delegate(cni->conf, NULL,
+					     CNI_RESULT | (is_delete ? CNI_OWN_IPAM : 0), &why);
 	int status;
 
 	if (!delegate)
 		return cni_print_error(cni->conf, CNI_BAD_CONFIGURATION, &why);
-	if (!strcmp(command, "DEL")) {
+	if (is_delete) {
 		fault("shim.del.before");
 		report_deleted(cni);
 	}
 	status = run_and_print(cni, delegate, command);
-	if (!strcmp(command, "DEL"))
+	if (is_delete)
 		fault("shim.del.after");
 	json_decref(delegate);
 	return status;

@@ -52,8 +52,8 @@ json_t *cni_conf_runtime(const json_t *conf, const json_t *plugin)
 }
 
 /*
- * An address that the agent wishes for must not be allocated too: host-local takes only addresses of its own range
- * that are free on its own node, and the address of a pod that moves here need be neither.
+ * host-local takes only addresses of its own range that are free on its own node, and the address of a pod that moves
+ * here need be neither. So `static` gives it, and ipam_claim() writes host-local's record.
  * Plugins hand their whole configuration to IPAM, so that `static` finds runtimeConfig's `ips`.
  */
 static void fix_ipam(json_t *delegate, const json_t *runtime)
@@ -70,7 +70,7 @@ static void fix_ipam(json_t *delegate, const json_t *runtime)
 	json_object_set_new(delegate, "ipam", fixed);
 }
 
-json_t *cni_conf_delegate(const json_t *conf, const json_t *wish, int keep_result,
+json_t *cni_conf_delegate(const json_t *conf, const json_t *wish, enum cni_conf_parts parts,
 			  struct reason *why)
 {
 	json_t *inner = json_object_get(conf, "delegate");
@@ -85,11 +85,12 @@ json_t *cni_conf_delegate(const json_t *conf, const json_t *wish, int keep_resul
 	delegate = json_deep_copy(inner);
 	json_object_set(delegate, "name", json_object_get(conf, "name"));
 	json_object_set_new(delegate, "cniVersion", json_string(cni_conf_version(conf)));
-	if (keep_result && json_object_get(conf, "prevResult"))
+	if (parts & CNI_RESULT && json_object_get(conf, "prevResult"))
 		json_object_set(delegate, "prevResult", json_object_get(conf, "prevResult"));
 
 	runtime = runtime_config(conf, delegate, wish);
-	fix_ipam(delegate, runtime);
+	if (!(parts & CNI_OWN_IPAM))
+		fix_ipam(delegate, runtime);
 	json_object_set_new(delegate, "runtimeConfig", runtime);
 	return delegate;
 }

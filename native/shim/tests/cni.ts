@@ -11,7 +11,13 @@ const CONF = {
   delegate: {
     type: 'macvlan',
     master: 'eth1',
-    ipam: { type: 'host-local', subnet: '10.0.0.0/24', routes: [{ dst: '10.9.0.0/16' }] },
+    ipam: {
+      type: 'host-local',
+      subnet: '10.0.0.0/24',
+      routes: [{ dst: '10.9.0.0/16' }],
+      // In the bench's own directory, where the plugins run.
+      dataDir: 'records',
+    },
   },
   prevResult: { ips: [] },
 };

@@ -134,6 +134,7 @@ export class Bench {
         SEALIFT_SOCKET: this.socket,
         SEALIFT_RUNC: join(this.dir, 'bin/runc'),
         SEALIFT_LIMIT_MS: '2000',
+        SEALIFT_IPAM_STATE: join(this.dir, 'ipam'),
         CNI_PATH: `/nowhere:${join(this.dir, 'cni')}`,
         RECORD: this.dir,
         ...env,

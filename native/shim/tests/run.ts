@@ -7,6 +7,7 @@ import { faultCases } from './fault.ts';
 import { guardCases } from './guard.ts';
 import { Bench, type Case } from './harness.ts';
 import { hostCases } from './host.ts';
+import { ipamCases } from './ipam.ts';
 import { movingCases } from './moving.ts';
 import { ociCases } from './oci.ts';
 import { outcomeCases } from './outcome.ts';
@@ -21,6 +22,7 @@ const cases: Case[] = [
   ...restoreCases,
   ...outcomeCases,
   ...cniCases,
+  ...ipamCases,
   ...podCases,
   ...faultCases,
   ...(root ? [...hostCases, ...guardCases] : []),

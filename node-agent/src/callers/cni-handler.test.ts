@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { annotations, labels } from '../../../crds/src/index.ts';
 import { migrationRequests, nodes, pods } from '../../../kube/src/index.ts';
 import { nft } from '../../../native/addon/index.ts';
 import { NetworkLock } from '../node/lock/network-lock.ts';
@@ -124,6 +125,17 @@ describe.runIf(able)('a CNI call', () => {
     expect(await lock.isLocked(netnsPath(ns))).toBe(false);
     await restorer().resumePod(netnsPath(ns));
     expect(mode()).toBe('bridge');
+  });
+
+  it('lets a pod that has moved take an address that is reserved for it, and no other pod', async () => {
+    const kept = { [annotations.fabricIp]: '10.0.0.5' };
+    const moved = targetPod(kept);
+    moved.metadata.labels[labels.fabricIp] = 'kept';
+    api.put(pods, moved);
+    api.put(migrationRequests, migration());
+    expect(await target('before')).toEqual({ ok: true, hide: true, moved: true });
+    api.put(pods, pod('app', SOURCE_UID, kept));
+    expect(await source('before')).toEqual({ ok: true });
   });
 
   it('hides a target’s interface that the delegate has not hidden', async () => {

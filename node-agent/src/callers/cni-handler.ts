@@ -9,6 +9,7 @@ import { withFaults, type Pod } from '../../../kube/src/index.ts';
 import { AgentError, isErrno } from '../support/errors.ts';
 import type { NetworkLock } from '../node/lock/network-lock.ts';
 import type { Host } from '../node/host/host.ts';
+import { fabricKeptBy } from '../support/kept-by.ts';
 import type { Journal } from '../support/journal/journal.ts';
 import { refuseMovedAway } from './moved-away.ts';
 import { hasResumed, type RequestLookup, type TargetRequest } from './request-lookup.ts';
@@ -58,10 +59,11 @@ export class CniHandler {
     // A second sandbox of a pod that has moved would announce addresses that the target owns now.
     refuseMovedAway(this.#parts.journal, pod.metadata.uid);
     const target = await this.#parts.pods.targetRequest(pod);
-    if (!target || hasResumed(this.#parts.journal, target)) return { ok: true };
+    const moved = fabricKeptBy(pod).length > 0 ? { moved: true as const } : {};
+    if (!target || hasResumed(this.#parts.journal, target)) return { ok: true, ...moved };
     await this.#parts.recordPreparing(target);
     await this.#parts.lock.lock(netns, 'total');
-    return { ok: true, hide: true };
+    return { ok: true, hide: true, ...moved };
   }
 
   async #after(request: CniRequest, netns: string): Promise<void> {

@@ -22,6 +22,7 @@ import { RdmaDriver } from './device/driver.ts';
 import { Restorer } from './restore/restorer.ts';
 import { BundleEditor } from './runtime/bundle-editor.ts';
 import { Runc } from './runtime/runc.ts';
+import { FabricAddresses } from './fabric-addresses/fabric-addresses.ts';
 import { ProbeAnswers } from './probes/probe-answers.ts';
 import { Receiver, type ReceiverOptions } from './transfer/receiver.ts';
 import { readCertificates } from './transfer/tls.ts';
@@ -59,6 +60,8 @@ export interface NodeOperations {
   readonly probes?: ProbeAnswers;
   /** Lets moved pods keep their addresses in the cluster's network. Undefined in the simulation, whose pods have none. */
   readonly podIp?: PodIp;
+  /** Reserves addresses of pods that have moved away. Undefined in the simulation, whose nodes have no IPAM. */
+  readonly fabricAddresses?: FabricAddresses;
   /** Keeps logs and records of a failed move. Undefined in the simulation. */
   readonly diagnostics?: Diagnostics;
   /** Removes CRIU's work directories of a request. @param id the request's UID or the images' */
@@ -110,6 +113,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
       log,
     }),
     podIp: new PodIp({ host }),
+    fabricAddresses: new FabricAddresses(host),
     receiver: (on) => {
       const receiver = new Receiver({ ...on, store, certificateDir: config.tlsDir, log });
       return {

@@ -4,7 +4,7 @@
 import { annotations, labels } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import { isCommitted } from '../support/committed.ts';
-import { claimedBy, hasEnded, keptBy } from '../support/kept-by.ts';
+import { claimedBy, fabricKeptBy, hasEnded, keptBy } from '../support/kept-by.ts';
 import { isOver, type Entry } from '../support/journal/journal.ts';
 
 /** Label selector of the pods that have kept their addresses, or are about to. */
@@ -51,10 +51,19 @@ export const movingAddresses = (journal: readonly Entry[]): string[] =>
     .flatMap(({ addresses = [] }) => addresses);
 
 /** The agents of source and target know it before the operator has written the condition. */
-function isDecided(pod: Pod, journal: readonly Entry[]): boolean {
+export function isDecided(pod: Pod, journal: readonly Entry[]): boolean {
   if (isCommitted(pod)) return true;
   const request = pod.metadata.annotations[annotations.requestUid];
   return journal.some(({ id, decided }) => id === request && decided === 'Committed');
+}
+
+/** The same of addresses in the RDMA network. */
+export function fabricAddresses(pods: readonly Pod[], journal: readonly Entry[]): Set<string> {
+  const moving = journal.filter((one) => one.role === 'source' && !isOver(one));
+  return new Set([
+    ...pods.filter((pod) => !hasEnded(pod)).flatMap(fabricKeptBy),
+    ...moving.flatMap((one) => one.fabricAddresses ?? []),
+  ]);
 }
 
 const createdAt = ({ metadata }: Pod): number => Date.parse(metadata.creationTimestamp ?? '') || 0;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The addresses that a moved pod has kept, as far as they can be believed. Pure.
+import { isIP } from 'node:net';
+import { z } from 'zod';
 import { annotations, labels } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 
@@ -29,3 +31,27 @@ const writtenOn = ({ metadata }: Pod): string[] =>
   (metadata.annotations[annotations.podIp] ?? '').split(',').filter((one) => one !== '');
 
 const reportedOf = ({ status }: Pod): string[] => status.podIPs.map(({ ip }) => ip);
+
+/** The addresses of a moved pod in its RDMA network. Only the operator writes them: no route follows them, only reservations. */
+export function fabricKeptBy({ metadata }: Pod): string[] {
+  if (metadata.labels[labels.fabricIp] === undefined || annotations.mirror in metadata.annotations)
+    return [];
+  return (metadata.annotations[annotations.fabricIp] ?? '')
+    .split(',')
+    .filter((ip) => isIP(ip) !== 0);
+}
+
+const networkStatus = z.array(
+  z.looseObject({ default: z.boolean().default(false), ips: z.array(z.string()).default([]) }),
+);
+
+/** The addresses of any pod in its further networks, as Multus has reported them. */
+export function furtherAddresses({ metadata }: Pod): string[] {
+  try {
+    const text = metadata.annotations[annotations.networkStatus] ?? '[]';
+    const states = networkStatus.safeParse(JSON.parse(text)).data ?? [];
+    return states.filter((one) => !one.default).flatMap(({ ips }) => ips);
+  } catch {
+    return [];
+  }
+}

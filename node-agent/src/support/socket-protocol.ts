@@ -72,6 +72,8 @@ export interface PlainReply {
 export interface CniReply extends PlainReply {
   /** Phase `before`: whether the delegate must make a macvlan in bridge mode that takes no frames of its siblings. */
   hide?: true;
+  /** Phase `before`: the pod has come, or comes, from another node. It may take an address that is reserved for it. */
+  moved?: true;
 }
 /** Of the pod's network, phase `before`: the plugins that the delegate is to run, in order. */
 export interface PodNetworkReply extends PlainReply {

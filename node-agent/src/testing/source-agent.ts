@@ -65,6 +65,19 @@ export class SourceNode {
     },
   } as unknown as ProbeAnswers;
 
+  /** What the node's IPAM has given to the pod's sandbox in the RDMA network. */
+  given: string[] = [];
+  readonly fabricAddresses = {
+    givenTo: async (sandboxId: string, addresses: readonly string[]) =>
+      sandboxId === 'sand' ? addresses.filter((one) => this.given.includes(one)) : [],
+    reserve: async (sandboxId: string, addresses: readonly string[]) => {
+      if (this.fail?.at === 'reserve') throw this.fail.error;
+      // The keeper of addresses would else take them for nobody's.
+      expect(journal.get(REQUEST_UID, 'source')?.fabricAddresses ?? []).toEqual(addresses);
+      if (addresses.length > 0) this.did.push(`reserve ${addresses.join(' ')} of ${sandboxId}`);
+    },
+  };
+
   async #pass(name: (typeof effects)[number] | 'resume' | 'stop', work: () => void): Promise<void> {
     await this.#die(`${name}.before`);
     if (this.fail?.at === name) throw this.fail.error;
@@ -94,7 +107,8 @@ export class SourceNode {
     findPod: async () => {
       if (this.fail?.at === 'find') throw this.fail.error;
       if (this.gone) throw new AgentError('PodNotFound', 'no running container');
-      return { podUid: SOURCE_UID, netns: '/run/netns/x', containers: [{ id: 'c', name: 'main' }] };
+      const containers = [{ id: 'c', name: 'main', sandboxId: 'sand' }];
+      return { podUid: SOURCE_UID, netns: '/run/netns/x', containers };
     },
     checkDevices: async () => {
       if (this.fail?.at === 'devices') throw this.fail.error;
@@ -179,6 +193,7 @@ export async function startAgent(diagnostics?: Diagnostics): Promise<void> {
     certificateDir: '/nowhere',
     send: sourceNode.send,
     probes: sourceNode.probes,
+    fabricAddresses: sourceNode.fabricAddresses,
     inspector: { inspect: async () => sourceNode.look() },
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
     diagnostics,

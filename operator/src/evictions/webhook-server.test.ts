@@ -36,6 +36,6 @@ it('keeps a connection for longer than an API server does that has nothing to as
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   response.resume();
   expect(response.statusCode).toBe(404);
-  const seconds = /timeout=(\d+)/.exec(response.headers['keep-alive'] ?? '')?.[1];
+  const seconds = /timeout=(\d+)/.exec(String(response.headers['keep-alive']))?.[1];
   expect(Number(seconds)).toBeGreaterThan(90);
 });

@@ -10,10 +10,11 @@ import {
   withFaults,
   type Context,
   type Parts,
+  type Pod,
 } from '../../../kube/src/index.ts';
 import { blackoutSeconds } from '../metrics.ts';
 import { podNetworkOf } from '../networks/pod-address.ts';
-import { keepAddresses, networkNames } from '../networks/networks.ts';
+import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingKinds, competingRequests } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
@@ -77,10 +78,33 @@ async function observe(
   const choosesNode = source !== undefined && mayChooseNode(request);
   const policy = choosesNode ? await dependencies.policyFor(source, signal) : undefined;
   const volumes = isNew ? await readVolumeFacts(dependencies, source, signal) : undefined;
+  const networks = isNew && source ? await configsOf(dependencies, source, signal) : undefined;
   const pods = { sourcePod: source, targetPod: target };
   const found = { request, ...pods, policy, others, checkpoints, restore, controller };
   const moves = dependencies.moves.look(request);
-  return { ...found, volumes, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
+  return {
+    ...found,
+    volumes,
+    networks,
+    moves,
+    nodes: dependencies.nodeList(),
+    load: moves.underWay.into,
+  };
+}
+
+/** Of the pod's further networks. Undefined for an annotation that cannot be read: the target's creation says so. */
+async function configsOf(
+  dependencies: Dependencies,
+  { metadata }: Pod,
+  signal: AbortSignal,
+): Promise<Map<string, string> | undefined> {
+  try {
+    const names = networkNames(metadata.annotations, metadata.namespace);
+    return await dependencies.networkConfigs(names, signal);
+  } catch (error) {
+    if (error instanceof NetworksError) return undefined;
+    throw error;
+  }
 }
 
 /** Whether a node may have to be found: until the pod is about to be held. */
@@ -249,6 +273,7 @@ async function createFromSource(
       dependencies.networkConfigs(names, signal),
       dependencies.namespaceUid(namespace, signal),
     ]);
+    const networks = keepAddresses(podAnnotations, namespace, configs);
     return targetPod(templateOf(source), {
       name: podName,
       namespace,
@@ -256,7 +281,8 @@ async function createFromSource(
       requestUid: uid,
       namespaceUid,
       marker: { key: 'migration', value: `${namespace}/${name}` },
-      networks: keepAddresses(podAnnotations, namespace, configs),
+      networks,
+      fabricIps: askedFor(networks),
       kept: network === undefined ? undefined : { network, addresses: addresses ?? [] },
     });
   };

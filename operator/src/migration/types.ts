@@ -22,6 +22,8 @@ export interface Observed extends HandoverObserved {
   readonly sourcePod: Pod | undefined;
   /** Of the pod's volumes; read only before the request is accepted. */
   readonly volumes?: VolumeFacts | undefined;
+  /** Configurations of the pod's further networks, by `namespace/name`; read only before the request is accepted. */
+  readonly networks?: ReadonlyMap<string, string> | undefined;
   /** Other requests for the same pod; read only before the request is accepted. */
   readonly others: readonly CompetingRequest[];
   /** Of the pod's name; read only when a lost source is to be restored. */

@@ -276,6 +276,19 @@ describe('a new request', () => {
         ],
       },
     ],
+    [
+      'a network whose IPAM would give its address away',
+      'UnsupportedPod',
+      /default\/fabric .*whereabouts/,
+      {
+        networks: new Map([
+          [
+            'default/fabric',
+            '{"type":"sealift","delegate":{"type":"macvlan","ipam":{"type":"whereabouts"}}}',
+          ],
+        ]),
+      },
+    ],
   ])('is refused: %s', (_name, reason, text, parts) => {
     const plan = decideMigration(see(parts), NOW);
     expect(effects(plan)).toEqual(['RemoveFinalizer']);

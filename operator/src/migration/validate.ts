@@ -9,6 +9,7 @@ import {
   type PodController,
 } from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
+import { ipamRefusals } from '../networks/ipam.ts';
 import { keptAddresses, missingFamily } from '../networks/pod-address.ts';
 import { agentAddress, chooseNode, nodeRefusals, type NodeQuestion } from '../nodes/node-choice.ts';
 import { emptiedBy } from '../nodes/emptied.ts';
@@ -50,7 +51,7 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
 
 /** Everything about the pod, its peers and its controller that is refused; of a pod that is not there, only that. */
 function* refusals(
-  { request, sourcePod, others, volumes }: Observed,
+  { request, sourcePod, others, volumes, networks }: Observed,
   controller: PodController | Refusal | undefined,
   now: number,
 ): Generator<Refusal> {
@@ -69,6 +70,7 @@ function* refusals(
     controller && 'reason' in controller ? controller : undefined,
   ];
   yield* more.filter((one) => one !== undefined);
+  yield* ipamRefusals(networks ?? new Map());
 }
 
 /** Who counts the pod; a refusal if its move would be counted wrongly. */

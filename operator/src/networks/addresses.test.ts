@@ -51,6 +51,16 @@ describe('planAddresses', () => {
     expect(plan({ owners: ownedIp, configs: new Map() })).toMatchObject({ reason: 'AddressInUse' });
   });
 
+  it('leaves the choice to an IPAM that would give the old address to another pod too', () => {
+    const ipam = { type: 'whereabouts', range: '10.99.0.0/24' };
+    const config = { type: 'sealift', delegate: { type: 'macvlan', ipam } };
+    expect(plan({ config })).toEqual([{ name: 'fabric', interface: 'net1' }]);
+    expect(plan({ config, wanted: own(['10.99.0.50/24']) })).toMatchObject({
+      reason: 'BadAddress',
+      message: expect.stringContaining('whereabouts') as unknown,
+    });
+  });
+
   it('takes the addresses of the request, with the network’s prefix length', () => {
     const fresh = [{ name: 'fabric', interface: 'net1', ips: ['10.99.0.50/24'] }];
     expect(plan({ owners: ownedIp, wanted: own(['10.99.0.50']) })).toEqual(fresh);

@@ -6,12 +6,14 @@ import { annotations, RUNTIME_CLASS, type Addresses } from '../../../crds/src/in
 import type { Pod } from '../../../kube/src/index.ts';
 import {
   attachedTo,
+  canonical,
   parseNetworks,
   subnets,
   withPrefix,
   type NetworkSelection,
 } from './networks.ts';
 import type { Refusal } from '../refusal.ts';
+import { unrecordedIpam } from './ipam.ts';
 import { rdmaDevice } from '../target-pod/manifest.ts';
 
 /** From `<namespace>/<network> <ip or mac>` to `<namespace>/<pod>`. */
@@ -77,6 +79,13 @@ function replaced(
   const { ips, mac: _mac, ...rest } = selection;
   const prefixes = [...(ips ?? []), ...subnets(config)];
   const full = own.ips.map((ip) => withPrefix(ip, prefixes));
+  const ipam = full.length > 0 ? unrecordedIpam(config) : undefined;
+  if (ipam !== undefined) {
+    return {
+      reason: 'BadAddress',
+      message: `spec.addresses: network ${own.network} has its addresses from IPAM ${ipam}, which would give ${full.join(' and ')} to another pod too. Leave the network out of spec.addresses.`,
+    };
+  }
   const bare = full.find((ip) => !ip.includes('/'));
   if (bare !== undefined && !assignsAddresses(config)) {
     return {
@@ -88,14 +97,18 @@ function replaced(
   return { selection: { ...rest, ips: full, ...mac } };
 }
 
-/** The old addresses, unless another pod owns them and the network's IPAM can assign others. */
+/**
+ * The old addresses, unless the network's IPAM can assign others and another pod owns them, or may get them: an IPAM that
+ * does not record them.
+ */
 function kept(
   selection: NetworkSelection,
   network: string,
   { owners, configs }: AddressQuestion,
 ): NetworkSelection {
-  if (!ownerOf(selection, network, owners)) return selection;
-  if (!assignsAddresses(configs.get(network))) return selection;
+  const config = configs.get(network);
+  const mayClash = ownerOf(selection, network, owners) ?? unrecordedIpam(config);
+  if (mayClash === undefined || !assignsAddresses(config)) return selection;
   const { ips: _ips, mac: _mac, ...rest } = selection;
   return rest;
 }
@@ -181,10 +194,4 @@ function isAddress(text: string): boolean {
   return (
     bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
   );
-}
-
-/** One form for each address: without prefix length, IPv6 compressed, lower case. */
-function canonical(address: string): string {
-  const [bare = ''] = address.split('/');
-  return isIP(bare) === 6 ? new URL(`http://[${bare}]`).hostname : bare.toLowerCase();
 }

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { annotations } from '../../../crds/src/index.ts';
 import {
+  askedFor,
   attachedTo,
   keepAddresses,
   networkNames,
@@ -40,6 +41,24 @@ describe('parseNetworks', () => {
 
   it('names the networks in full', () => {
     expect(networkNames(annotated('x/a,b'), 'ns')).toEqual(['x/a', 'ns/b']);
+  });
+});
+
+describe('askedFor', () => {
+  it.each([
+    [undefined, []],
+    ['a,b', []],
+    [
+      JSON.stringify([
+        { name: 'a', ips: ['10.0.0.5/24', 'FD00:0::5/64'] },
+        { name: 'b', ips: ['10.0.0.5', 'fe80::1%net1'] },
+        { name: 'c', ips: 'odd' },
+        { name: 'd', ips: [7] },
+      ]),
+      ['10.0.0.5', 'fd00::5', 'fe80::1'],
+    ],
+  ])('of %s has one form for each address', (networks, addresses) => {
+    expect(askedFor(networks)).toEqual(addresses);
   });
 });
 

@@ -130,6 +130,20 @@ export function attachedTo(
   return out;
 }
 
+/** The addresses that a networks annotation asks for, as host-local writes them: without prefix length, IPv6 compressed. */
+export function askedFor(networks: string | undefined): string[] {
+  const all = parseNetworks(networks).flatMap(({ ips }) =>
+    Array.isArray(ips) ? (ips as unknown[]) : [],
+  );
+  return [...new Set(all.filter((one) => typeof one === 'string').map((one) => canonical(one)))];
+}
+
+/** One form for each address: without prefix length, IPv6 compressed, lower case. */
+export function canonical(address: string): string {
+  const [bare = ''] = address.split(/[/%]/);
+  return isIP(bare) === 6 ? new URL(`http://[${bare}]`).hostname.slice(1, -1) : bare.toLowerCase();
+}
+
 /** The networks that a pod is attached to, as `namespace/name`. */
 export function networkNames(
   source: Readonly<Record<string, string>>,

@@ -41,7 +41,8 @@ describe('the target of a pod', () => {
     targetPod(templateOf(from), {
       ...{ name: 'p-1', namespace: 'default', nodeName: 'b', requestUid: 'r', namespaceUid: 'n' },
       marker: { key: 'migration', value: 'default/r' },
-      ...{ networks: undefined, kept: network ? { network, addresses: ['10.88.1.5'] } : undefined },
+      ...{ networks: undefined, fabricIps: [] },
+      ...{ kept: network ? { network, addresses: ['10.88.1.5'] } : undefined },
     }) as { metadata: { labels: Record<string, string>; annotations: Record<string, string> } };
 
   it('asks for the network by which it keeps its address', () => {

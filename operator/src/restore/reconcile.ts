@@ -14,7 +14,7 @@ import {
   type Parts,
 } from '../../../kube/src/index.ts';
 import { addressOwners, devicesOf, planAddresses } from '../networks/addresses.ts';
-import { networkNames, NetworksError } from '../networks/networks.ts';
+import { askedFor, networkNames, NetworksError } from '../networks/networks.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
@@ -144,5 +144,6 @@ function manifestOf(
     namespaceUid,
     marker: { key: 'restore', value: `${namespace}/${name}` },
     networks: identity.networks,
+    fabricIps: askedFor(identity.networks),
   });
 }

@@ -23,6 +23,7 @@ const options: TargetOptions = {
   namespaceUid: 'ns-uid',
   marker: { key: 'migration', value: 'ns/move' },
   networks: undefined,
+  fabricIps: [],
 };
 interface Made {
   metadata: {
@@ -232,6 +233,16 @@ describe('the target', () => {
       [annotations.networks]: '[1]',
       [annotations.rdmaDevice]: 'rxe0f1e2d3c4b',
     });
+  });
+
+  it('says which addresses of its further networks it keeps, and says so anew each time', () => {
+    const made = make(raw(), { fabricIps: ['10.0.0.5', 'fd00::5'] });
+    expect(made.metadata.labels).toMatchObject({ [labels.fabricIp]: 'kept' });
+    expect(made.metadata.annotations[annotations.fabricIp]).toBe('10.0.0.5,fd00::5');
+    const { labels: own, annotations: more } = made.metadata;
+    const again = make(raw({ labels: own, annotations: more }));
+    expect(again.metadata.labels).toEqual({ [labels.role]: 'target' });
+    expect(again.metadata.annotations[annotations.fabricIp]).toBeUndefined();
   });
 
   it('keeps the name of its RDMA device over many migrations', () => {

@@ -43,6 +43,8 @@ export interface TargetOptions {
   readonly marker: { readonly key: 'migration' | 'restore'; readonly value: string };
   /** Value of the networks annotation; undefined: none. */
   readonly networks: string | undefined;
+  /** The addresses that it asks for, without prefix lengths. */
+  readonly fabricIps: readonly string[];
   /** Addresses in the cluster's network that the pod keeps, and by which network, `<namespace>/<name>`; undefined: none. */
   readonly kept?: { readonly network: string; readonly addresses: readonly string[] } | undefined;
 }
@@ -55,6 +57,7 @@ const notCopied = new Set<string>([
   annotations.restore,
   annotations.requestUid,
   annotations.podIp,
+  annotations.fabricIp,
   'kubectl.kubernetes.io/last-applied-configuration',
 ]);
 
@@ -87,7 +90,12 @@ export function rdmaDevice(pod: Pick<RawPod, 'metadata'>): string {
  * a node has added and adds again.
  */
 export function templateOf(pod: RawPod): Template {
-  const { [labels.role]: _role, [labels.podIp]: keptIp, ...own } = pod.metadata.labels ?? {};
+  const {
+    [labels.role]: _role,
+    [labels.podIp]: keptIp,
+    [labels.fabricIp]: _fabricIp,
+    ...own
+  } = pod.metadata.labels ?? {};
   // The network of a pod that has kept its address is of Sealift, another one is the user's.
   const isOwn = (key: string): boolean =>
     keptIp === undefined || key !== annotations.defaultNetwork;
@@ -192,7 +200,7 @@ function withoutEarlyProbes(container: Json): Json {
  * Services away, and the owner other controllers: docs/adr/0013.
  */
 export function targetPod(template: Template, options: TargetOptions): Json {
-  const { networks, namespace, kept: keptIp } = options;
+  const { networks, fabricIps, namespace, kept: keptIp } = options;
   const { metadata, spec } = template;
   const kept = Object.entries(metadata.annotations).filter(([key]) => !notCopied.has(key));
   return {
@@ -205,12 +213,14 @@ export function targetPod(template: Template, options: TargetOptions): Json {
         ...metadata.labels,
         [labels.role]: 'target',
         ...(keptIp ? { [labels.podIp]: 'kept' } : {}),
+        ...(fabricIps.length > 0 ? { [labels.fabricIp]: 'kept' } : {}),
       },
       annotations: {
         ...Object.fromEntries(kept),
         [annotations[options.marker.key]]: options.marker.value,
         [annotations.requestUid]: options.requestUid,
         ...(networks !== undefined ? { [annotations.networks]: networks } : {}),
+        ...(fabricIps.length > 0 ? { [annotations.fabricIp]: fabricIps.join(',') } : {}),
         ...(keptIp && {
           [annotations.defaultNetwork]: keptIp.network,
           [annotations.podIp]: keptIp.addresses.join(','),

@@ -23,9 +23,12 @@ export interface AddressRecord {
 
 export class AddressRecords {
   readonly #dir: string;
+  readonly #mark: string;
 
-  constructor(dir: string) {
+  /** @param mark of a reservation; each purpose has its own, and ends only its own reservations */
+  constructor(dir: string, mark = MARK) {
     this.#dir = dir;
+    this.#mark = mark;
   }
 
   async list(): Promise<AddressRecord[]> {
@@ -33,7 +36,7 @@ export class AddressRecords {
     for (const address of await namesIn(this.#dir)) {
       if (isIP(address) === 0) continue;
       const content = await this.#read(address);
-      if (content !== undefined) records.push({ address, ...parse(content) });
+      if (content !== undefined) records.push({ address, ...this.#parse(content) });
     }
     return records;
   }
@@ -45,7 +48,7 @@ export class AddressRecords {
   async reserve(address: string): Promise<boolean> {
     const content = await this.#read(address);
     if (content === undefined) return false;
-    if (!content.startsWith(MARK)) await this.#replace(address, MARK + content);
+    if (!content.startsWith(this.#mark)) await this.#replace(address, this.#mark + content);
     return true;
   }
 
@@ -53,13 +56,13 @@ export class AddressRecords {
   async reserveFree(address: string): Promise<boolean> {
     const temporary = this.#temporary();
     await mkdir(this.#dir, { recursive: true });
-    await writeFile(temporary, MARK);
+    await writeFile(temporary, this.#mark);
     try {
       await link(temporary, join(this.#dir, address));
       return true;
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error;
-      return (await this.#read(address))?.startsWith(MARK) ?? false;
+      return (await this.#read(address))?.startsWith(this.#mark) ?? false;
     } finally {
       await rm(temporary, { force: true });
     }
@@ -68,8 +71,8 @@ export class AddressRecords {
   /** Ends a reservation. @param hasSandbox the sandbox is there still and has the address again, until it is deleted */
   async release({ address, isReserved }: AddressRecord, hasSandbox: boolean): Promise<void> {
     const content = await this.#read(address);
-    if (!isReserved || content === undefined || !content.startsWith(MARK)) return;
-    if (hasSandbox) await this.#replace(address, content.slice(MARK.length));
+    if (!isReserved || content === undefined || !content.startsWith(this.#mark)) return;
+    if (hasSandbox) await this.#replace(address, content.slice(this.#mark.length));
     else await rm(join(this.#dir, address), { force: true });
   }
 
@@ -87,10 +90,11 @@ export class AddressRecords {
   #temporary(): string {
     return join(this.#dir, `${TEMPORARY}-${randomBytes(4).toString('hex')}`);
   }
-}
 
-function parse(content: string): Omit<AddressRecord, 'address'> {
-  const isReserved = content.startsWith(MARK);
-  const [sandboxId = ''] = (isReserved ? content.slice(MARK.length) : content).split(/\r?\n/);
-  return { isReserved, sandboxId: sandboxId.trim() };
+  #parse(content: string): Omit<AddressRecord, 'address'> {
+    const isReserved = content.startsWith(this.#mark);
+    const id = isReserved ? content.slice(this.#mark.length) : content;
+    const [sandboxId = ''] = id.split(/\r?\n/);
+    return { isReserved, sandboxId: sandboxId.trim() };
+  }
 }

@@ -56,12 +56,21 @@ export const drivers: readonly PodIpDriver[] = [bridge, ptp];
 /** Plugins that do nothing by the address. */
 const harmless = new Set(['portmap', 'tuning', 'bandwidth']);
 
-const hostLocal = z.looseObject({
+/** The configuration of an IPAM of type host-local. */
+export const hostLocal = z.looseObject({
   type: z.literal('host-local'),
-  dataDir: z.string().refine(isAbsolute).default('/var/lib/cni/networks'),
+  dataDir: z
+    .string()
+    .default('')
+    .transform((dir) => (dir === '' ? '/var/lib/cni/networks' : dir))
+    .refine(isAbsolute),
   subnet: z.string().optional(),
   ranges: z.array(z.array(z.looseObject({ subnet: z.string() }))).default([]),
 });
+
+/** Subnets whose addresses host-local gives to pods. */
+export const subnetsOf = ({ subnet, ranges }: z.infer<typeof hostLocal>): string[] =>
+  [subnet ?? [], ranges.flat().map((one) => one.subnet)].flat();
 
 /** A network in which a moved pod keeps its address. */
 export interface KeepingNetwork {
@@ -88,6 +97,6 @@ export function keepingNetwork(network: ClusterNetwork): KeepingNetwork | string
   if (unknown) return `CNI plugin ${unknown.type} may know the pod by its address.`;
   const refusal = driver.refusal(first);
   if (refusal !== undefined) return `CNI plugin ${first.type}: ${refusal}`;
-  const subnets = [ipam.subnet ?? [], ipam.ranges.flat().map((one) => one.subnet)].flat();
-  return { network, driver, recordsDir: join(ipam.dataDir, network.name), subnets };
+  const recordsDir = join(ipam.dataDir, network.name);
+  return { network, driver, recordsDir, subnets: subnetsOf(ipam) };
 }

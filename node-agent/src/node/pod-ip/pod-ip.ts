@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // All that this node does so that a moved pod keeps its address in the cluster's network (docs/adr/0023): its sandbox gets
 // it, the node it came from reserves it, and every node routes it.
-import { BlockList } from 'node:net';
 import { KeyedMutex } from '../../../../kube/src/index.ts';
 import { announce, hostEnd } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
@@ -10,6 +9,7 @@ import type { Host } from '../host/host.ts';
 import { containerBundles, sandboxNetns } from '../runtime/containers.ts';
 import { AddressFailures, type AddressFailure } from './address-failures.ts';
 import { AddressRecords, type AddressRecord } from './address-records.ts';
+import { blockListOf } from './address-ranges.ts';
 import { readClusterNetwork } from './cluster-network.ts';
 import { keepingNetwork, type KeepingNetwork } from './drivers.ts';
 import { NodeRoutes, type KeptRoute, type Routed } from './node-routes.ts';
@@ -238,14 +238,5 @@ export class PodIp {
 }
 
 /** Whether this node's IPAM gives the address to pods. */
-function isOwn({ subnets }: KeepingNetwork, address: string): boolean {
-  const own = new BlockList();
-  for (const subnet of subnets) {
-    const [net = '', bits = ''] = subnet.split('/');
-    own.addSubnet(net, Number(bits), familyName(net));
-  }
-  return own.check(address, familyName(address));
-}
-
-const familyName = (address: string): 'ipv4' | 'ipv6' =>
-  familyOf(address) === 6 ? 'ipv6' : 'ipv4';
+const isOwn = ({ subnets }: KeepingNetwork, address: string): boolean =>
+  blockListOf(subnets).check(address, familyOf(address) === 6 ? 'ipv6' : 'ipv4');

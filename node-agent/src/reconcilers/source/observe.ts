@@ -5,6 +5,7 @@ import type { Api, Clock } from '../../../../kube/src/index.ts';
 import type { Checkpointer } from '../../node/dump/checkpointer.ts';
 import type { PodInspector } from '../../node/dump/pod-inspector.ts';
 import type { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
+import type { FabricAddresses } from '../../node/fabric-addresses/fabric-addresses.ts';
 import type { PodIp } from '../../node/pod-ip/pod-ip.ts';
 import type { ProbeAnswers } from '../../node/probes/probe-answers.ts';
 import { isTargetAnswering } from '../handover-waits.ts';
@@ -35,6 +36,7 @@ export interface SourceDependencies {
   diagnostics?: Diagnostics | undefined;
   probes?: ProbeAnswers | undefined;
   podIp?: Pick<PodIp, 'reserve' | 'look'> | undefined;
+  fabricAddresses?: Pick<FabricAddresses, 'givenTo' | 'reserve'> | undefined;
   /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
   clock?: Clock;

@@ -3,7 +3,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { podCompleted } from '../../../../crds/src/index.ts';
+import { annotations, podCompleted } from '../../../../crds/src/index.ts';
 import { migrationRequests, Pod, pods } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import { Diagnostics } from '../../node/diagnostics/diagnostics.ts';
@@ -107,6 +107,28 @@ describe('a source', () => {
     put();
     await run();
     expect(sourceNode.did).toEqual(['probes', ...effects]);
+  });
+
+  it('reserves the addresses that its node has given it, before the lock', async () => {
+    const status = [
+      { name: 'cluster', default: true, ips: ['10.1.0.2'] },
+      { name: `${NAMESPACE}/fabric`, ips: ['10.0.0.5', 'fd00::5'] },
+      { name: `${NAMESPACE}/fixed`, ips: ['10.9.0.5'] },
+    ];
+    const own = { [annotations.networkStatus]: JSON.stringify(status) };
+    api.put(pods, pod('app', SOURCE_UID, own));
+    sourceNode.given = ['10.0.0.5', 'fd00::5', '10.1.0.2'];
+    put();
+    await run();
+    expect(sourceNode.did).toEqual(['reserve 10.0.0.5 fd00::5 of sand', ...effects]);
+  });
+
+  it('is not locked if its addresses cannot be reserved', async () => {
+    sourceNode.fail = { at: 'reserve', error: new AgentError('LockFailed', 'disk full') };
+    put();
+    await runs();
+    expect([sourceNode.did, sourceNode.locked]).toEqual([['resume'], false]);
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'LockFailed' });
   });
 
   it('answers the peers until the target does', async () => {

@@ -23,6 +23,7 @@ import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
 import { PlainFiles } from '../../node/transfer/image-files.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
+import { furtherAddresses } from '../../support/kept-by.ts';
 import type { Entry, Stage } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
 import { beginOnce, endStep, secondsOf } from '../../support/step-times.ts';
@@ -93,6 +94,8 @@ export class SourceSteps {
     // Its handshake ends while the pod is locked and dumped.
     connections?.prepare({ ...receiverAddress(request), certificateDir });
     const probes = await this.#deps.probes?.probesOf(pod.netns, described);
+    const sandboxId = pod.containers[0]?.sandboxId ?? '';
+    const given = await this.#deps.fabricAddresses?.givenTo(sandboxId, furtherAddresses(described));
     claimPod(this.#deps.journal, podName(request), request.metadata.uid);
     const before = this.#entry(request);
     const entry: Entry = {
@@ -103,6 +106,7 @@ export class SourceSteps {
       ...deadlineField(blackoutDeadline(this.#deadlines, request, before)),
       probes,
       ...keptAddressesField(request),
+      ...(given?.length ? { fabricAddresses: given } : {}),
     };
     // The blackout begins with the lock, so the step `hold` does too.
     const steps = beginOnce(entry.steps, 'hold', this.#stepDeadline(request, 'hold'));
@@ -112,6 +116,7 @@ export class SourceSteps {
     await this.#withinLimit(request, async () => {
       // Whatever deletes the pod later on, its addresses are not given to another one.
       await this.#deps.podIp?.reserve(entry.addresses ?? []);
+      await this.#deps.fabricAddresses?.reserve(sandboxId, entry.fabricAddresses ?? []);
       // A pod whose probes get no answer may be killed by its kubelet in the middle of the move.
       if (probes) await this.#deps.probes?.inPlace();
       await this.#deps.checkpointer.lockNetwork(pod, `MigrationRequest ${namespace}/${name}`);

@@ -70,6 +70,8 @@ export const entry = z.object({
     .optional(),
   /** Source: addresses that the target keeps. They are not given to other pods of this node. */
   addresses: z.array(z.string()).optional(),
+  /** Source: addresses that this node's IPAM has given to the pod in its RDMA network. They are reserved likewise. */
+  fabricAddresses: z.array(z.string()).optional(),
   /** For peers with a retry limit: until when the request must be decided, by this node's clock. */
   peerDeadline: z.string().optional(),
   /** Target: when the agent began to let the containers run, by this node's clock. */

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A process with threads in system calls of several kinds that confines itself, or one of its threads, and drops what
+ * would tell. Ten times a second it prints what it may still do, and each system call that did not go on as it should.
+ * usage: confined none|process|thread|mdwe|mce [THREADS]
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#endif
+
+static int quiet[2];
+static const char *how;
+
+static void landlock(void)
+{
+	unsigned long long rights = 1 << 3;	/* to list directories */
+	int ruleset = syscall(444, &rights, sizeof(rights), 0);
+
+	if (ruleset < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(446, ruleset, 0)) {
+		perror("landlock");
+		exit(1);
+	}
+	close(ruleset);
+}
+
+/* Nothing is written there, so none of these returns. A timed poll may end early (README.md, Limits). */
+static void *wait_for_nothing(void *arg)
+{
+	struct pollfd poll_quiet = { .fd = quiet[0], .events = POLLIN };
+	long kind = (long)arg % 3;
+	char byte;
+
+	if (arg == (void *)1 && !strcmp(how, "thread"))
+		landlock();
+	for (;;) {
+		long ret = kind == 0 ? read(quiet[0], &byte, 1) :
+			   kind == 1 ? poll(&poll_quiet, 1, -1) :
+				       syscall(SYS_futex, &quiet[0], 0, quiet[0], NULL, NULL, 0);
+
+		printf("call %ld returned %ld, %s\n", kind, ret, strerror(errno));
+		if (ret >= 0 || errno != EINTR)
+			exit(1);
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	long count = argc > 2 ? atol(argv[2]) : 6;
+	struct timespec pause = { .tv_nsec = 100000000 };
+
+	how = argc > 1 ? argv[1] : "none";
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (pipe(quiet))
+		return 1;
+	for (long i = 0; i < count; i++) {
+		pthread_t thread;
+
+		if (pthread_create(&thread, NULL, wait_for_nothing, (void *)i))
+			return 1;
+	}
+	if (!strcmp(how, "process"))
+		landlock();
+	if (!strcmp(how, "mdwe") && prctl(PR_SET_MDWE, 1, 0, 0, 0))
+		perror("PR_SET_MDWE");
+	if (!strcmp(how, "mce") && prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0))
+		perror("PR_MCE_KILL");
+	for (unsigned long i = 0;; i++) {
+		int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		printf("%lu: %s\n", i, fd < 0 ? "restricted" : "free");
+		if (fd >= 0)
+			close(fd);
+		while (nanosleep(&pause, NULL) && errno != EINTR)
+			printf("nanosleep: %s\n", strerror(errno));
+	}
+}
