@@ -14,6 +14,7 @@ import {
 import { blackoutSeconds } from '../metrics.ts';
 import { podNetworkOf } from '../networks/pod-address.ts';
 import { keepAddresses, networkNames } from '../networks/networks.ts';
+import { hostOf } from '../host-pins.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingKinds, competingRequests } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
@@ -233,7 +234,8 @@ async function createFromSource(
   const manifest = async (): Promise<object | undefined> => {
     const source = await dependencies.rawPod(namespace, request.spec.podName, signal);
     if (source.metadata.uid !== sourcePod?.metadata.uid) return undefined;
-    const node = dependencies.nodeList().find((one) => one.metadata.name === nodeName);
+    const nodes = dependencies.nodeList();
+    const node = nodes.find((one) => one.metadata.name === nodeName);
     const network = addresses && podNetworkOf(node);
     if (addresses && network === undefined) {
       throw new Error(`node ${nodeName} lets no pod keep its address any more`);
@@ -248,6 +250,7 @@ async function createFromSource(
       name: podName,
       namespace,
       nodeName,
+      source: hostOf(nodes, sourcePod.spec.nodeName),
       requestUid: uid,
       namespaceUid,
       marker: { key: 'migration', value: `${namespace}/${name}` },

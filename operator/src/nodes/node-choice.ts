@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { annotations, labels } from '../../../crds/src/index.ts';
 import { isNodeReady, type Node } from '../../../kube/src/index.ts';
 import { unfit, type Scheduling } from './fitness.ts';
+import { hostOf } from '../host-pins.ts';
 import type { Refusal } from '../refusal.ts';
 
 export interface NodeQuestion {
@@ -133,8 +134,8 @@ function isUsable(node: Node, abi: string): boolean {
   );
 }
 
-const misfit = (node: Node, { scheduling }: NodeQuestion): string | undefined =>
-  scheduling && unfit(node, scheduling);
+const misfit = (node: Node, { scheduling, nodes, from }: NodeQuestion): string | undefined =>
+  scheduling && unfit(node, scheduling, hostOf(nodes, from));
 const busy = ({ isBusy }: NodeQuestion, node: Node): number =>
   Number(isBusy?.(node.metadata.name) ?? false);
 const load = (question: NodeQuestion, node: Node): number =>

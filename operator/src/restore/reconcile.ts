@@ -15,6 +15,7 @@ import {
 } from '../../../kube/src/index.ts';
 import { addressOwners, devicesOf, planAddresses } from '../networks/addresses.ts';
 import { networkNames, NetworksError } from '../networks/networks.ts';
+import { hostOf } from '../host-pins.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
@@ -121,7 +122,7 @@ async function act(
 /** @returns undefined if the checkpoint is gone. */
 function manifestOf(
   { nodeName, identity }: Extract<Effect, { type: 'CreateTarget' }>,
-  { request, checkpoint, podName }: Observed,
+  { request, checkpoint, podName, nodes }: Observed,
   namespaceUid: string,
 ): object | undefined {
   const { namespace, name, uid } = request.metadata;
@@ -140,6 +141,7 @@ function manifestOf(
     name: podName,
     namespace,
     nodeName,
+    source: hostOf(nodes, checkpoint.status?.nodeName ?? ''),
     requestUid: uid,
     namespaceUid,
     marker: { key: 'restore', value: `${namespace}/${name}` },
