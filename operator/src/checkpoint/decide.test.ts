@@ -22,6 +22,7 @@ function see(parts: Partial<Observed> = {}): Observed {
   return {
     request: checkpoint(),
     pod: pod(),
+    nodeTime: NOW,
     template,
     others: [],
     nodes: [node('a')],

@@ -55,7 +55,7 @@ export function decideCheckpoint(observed: Observed, now: number): CheckpointPla
 function accept(observed: Observed, draft: CheckpointDraft): CheckpointPlan {
   const { request, pod, template } = observed;
   const { progress, now } = draft;
-  const refusal = refuse(observed, now);
+  const refusal = refuse(observed);
   if (refusal) return draft.refuse(refusal);
   if (!pod || !template || 'reason' in template) throw new Error('a missing pod was not refused');
   progress.accepted(`The pod runs on node ${pod.spec.nodeName}, which is to store the images.`);
@@ -70,10 +70,10 @@ function accept(observed: Observed, draft: CheckpointDraft): CheckpointPlan {
   return draft.plan('Checkpointing', [], pollMs);
 }
 
-function refuse(observed: Observed, now: number): Refusal | undefined {
-  const { request, pod, volumes, template, others, nodes } = observed;
+function refuse(observed: Observed): Refusal | undefined {
+  const { request, pod, nodeTime, volumes, template, others, nodes } = observed;
   const refusal =
-    refusePod(pod, request.spec.podName, now, volumes) ?? refuseCompeting(request, others);
+    refusePod(pod, request.spec.podName, nodeTime, volumes) ?? refuseCompeting(request, others);
   if (refusal || !pod) return refusal;
   const [sharedVolume] = sharedVolumeRefusals(pod);
   if (sharedVolume) return sharedVolume;

@@ -56,8 +56,9 @@ async function observe(
   { signal }: Context,
 ): Promise<Observed | undefined> {
   const { namespace, name } = splitKey(key);
-  const request = await dependencies.find(migrationRequests, namespace, name, signal);
-  if (!request) return undefined;
+  const read = await dependencies.find(migrationRequests, namespace, name, signal);
+  if (!read) return undefined;
+  const request = dependencies.adopt(read);
   const isNew = request.status?.source === undefined;
   const restoreName = request.status?.recovery?.restoreRequestName;
   const owner = request.status?.decision && request.status.source?.controller;
@@ -77,7 +78,10 @@ async function observe(
   ]);
   const policy = isNew && source ? await dependencies.policyFor(source, signal) : undefined;
   const volumes = isNew ? await readVolumeFacts(dependencies, source, signal) : undefined;
-  const pods = { sourcePod: source, targetPod: target };
+  const pods = {
+    ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
+    ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
+  };
   const found = { request, ...pods, policy, others, checkpoints, restore, controller };
   const moves = dependencies.moves.look(request);
   return { ...found, volumes, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };

@@ -28,6 +28,7 @@ function see(parts: Partial<Observed> = {}): Observed {
     request: restore(),
     checkpoint: stored(),
     targetPod: undefined,
+    unschedulableMs: 0,
     podName: 'p-reque',
     nodes: [node('a'), node('b')],
     load: new Map([['a', 1]]),

@@ -47,8 +47,9 @@ async function observe(
   { signal }: Context,
 ): Promise<Observed | undefined> {
   const { namespace, name } = splitKey(key);
-  const request = await dependencies.find(restoreRequests, namespace, name, signal);
-  if (!request) return undefined;
+  const read = await dependencies.find(restoreRequests, namespace, name, signal);
+  if (!read) return undefined;
+  const request = dependencies.adopt(read);
   const { checkpointName } = request.spec;
   const checkpoint = await dependencies.find(checkpointRequests, namespace, checkpointName, signal);
   const podName = podNameOf(request, checkpoint);
@@ -63,7 +64,9 @@ async function observe(
     : await readIdentity(dependencies, request, checkpoint, signal);
   const nodes = dependencies.nodeList();
   const load = dependencies.moves.arriving;
-  return { request, checkpoint, targetPod: pod, podName, nodes, load, identity };
+  const unschedulableMs = dependencies.unschedulableMs(request, pod);
+  const target = { targetPod: pod, podName, unschedulableMs };
+  return { request, checkpoint, ...target, nodes, load, identity };
 }
 
 /** Of a request that creates no pod now: every pod of the cluster is looked at only right before one is created. */
