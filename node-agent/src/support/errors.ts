@@ -16,6 +16,7 @@ export type AgentCode =
   | 'CheckpointNotFound'
   | 'ContainerNotRunning'
   | 'ContainersLeft'
+  | 'CpuIncompatible'
   | 'DeviceNameTaken'
   | 'DiskFull'
   | 'DriverMissing'

@@ -40,6 +40,7 @@ export const ownedStatus = [
   'startTime',
   'completionTime',
   'deadline',
+  'cpuFeatures',
   'conditions',
   'nodeName',
   'podUID',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which node a pod can be created on. Pure.
 import { createHash } from 'node:crypto';
-import { annotations, labels } from '../../../crds/src/index.ts';
+import { annotations, lacksFeatures, labels } from '../../../crds/src/index.ts';
 import { isNodeReady, type Node } from '../../../kube/src/index.ts';
 import { unfit, type Scheduling } from './fitness.ts';
 import { hostOf } from '../host-pins.ts';
@@ -22,6 +22,8 @@ export interface NodeQuestion {
   readonly seed?: string;
   /** What the pod asks of its node. Absent: nothing. */
   readonly scheduling?: Scheduling | undefined;
+  /** CPU features of the node that the images were made on. Absent: those that the pod's node has now. */
+  readonly cpuFeatures?: string | undefined;
   /** Whether a node takes no more pods for now: then another one is chosen, if there is one. */
   readonly isBusy?: (node: string) => boolean;
 }
@@ -57,7 +59,7 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
   return (
     candidates[0] ?? {
       reason: 'NoCompatibleNode',
-      message: `No${question.mayStay ? '' : ' other'} node is Ready, schedulable for the pod (taints, nodeSelector, node affinity) and has the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`,
+      message: `No${question.mayStay ? '' : ' other'} node is Ready, schedulable for the pod (taints, nodeSelector, node affinity), has the CPU features of node ${from} and the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`,
     }
   );
 }
@@ -134,8 +136,19 @@ function isUsable(node: Node, abi: string): boolean {
   );
 }
 
-const misfit = (node: Node, { scheduling, nodes, from }: NodeQuestion): string | undefined =>
-  scheduling && unfit(node, scheduling, hostOf(nodes, from));
+/** Why a pod cannot run on a node, as the end of a sentence. */
+function misfit(node: Node, question: NodeQuestion): string | undefined {
+  const { scheduling, nodes, from } = question;
+  const why = scheduling && unfit(node, scheduling, hostOf(nodes, from));
+  if (why !== undefined) return why;
+  const source = nodes.find((one) => one.metadata.name === from);
+  const features = question.cpuFeatures ?? (source && cpuFeaturesOf(source));
+  return lacksFeatures(features, cpuFeaturesOf(node));
+}
+
+export const cpuFeaturesOf = ({ metadata }: Node): string | undefined =>
+  metadata.annotations[annotations.cpuFeatures];
+
 const busy = ({ isBusy }: NodeQuestion, node: Node): number =>
   Number(isBusy?.(node.metadata.name) ?? false);
 const load = (question: NodeQuestion, node: Node): number =>

@@ -134,6 +134,16 @@ describe('a new request', () => {
       { request: restore({ spec: { targetNodeName: 'c' } }) },
     ],
     [
+      'a target that lacks a CPU feature of the checkpoint',
+      'NoCompatibleNode',
+      /Node b lacks CPU features that the pod may use: avx512f/,
+      {
+        checkpoint: stored({ cpuFeatures: 'avx avx512f' }),
+        nodes: [node('a', { cpu: 'avx avx512f' }), node('b', { cpu: 'avx' })],
+        request: restore({ spec: { targetNodeName: 'b' } }),
+      },
+    ],
+    [
       'an address that another pod owns',
       'AddressInUse',
       /taken/,
