@@ -220,6 +220,7 @@ export function migrationOf(row: Row<'MigrationRequest'>): MigrationOperatorObse
   return see({
     request,
     targetPod: targetPodOf(row),
+    unschedulableMs: 60_000,
     nodes: nodesOf(row),
     ...seenOfController(row),
     ...(given?.sourcePod || given?.request === 'invalid' ? { sourcePod: undefined } : {}),
@@ -248,6 +249,7 @@ export function restoreOf(row: Row<'RestoreRequest'>): RestoreOperatorObserved {
     checkpoint: row.given?.request === 'invalid' ? undefined : objects.stored(),
     targetPod: targetPodOf(row),
     podName: 'p-reque',
+    unschedulableMs: 60_000,
     nodes: nodesOf(row),
     load: new Map(),
     identity: { keepsDevice: true },
@@ -289,6 +291,7 @@ export function checkpointOf(row: Row<'CheckpointRequest'>): CheckpointOperatorO
   return {
     request,
     pod: given?.request === 'invalid' ? undefined : objects.pod(),
+    nodeTime: objects.NOW,
     template: { metadata: { labels: {}, annotations: {} }, spec: { containers: [] } },
     others: [],
     nodes: [objects.node('a', given?.imageAgent ? { address: null } : {})],

@@ -96,6 +96,10 @@ export const CheckpointRequestStatus = z
       .meta({ description: 'The node that runs the pod and stores the images.' }),
     podUID: Uid.optional().meta({ description: 'UID of the pod.' }),
     checkpointId: Uid.optional().meta({ description: 'Directory name of the images on the node.' }),
+    cpuFeatures: z.string().max(4096).optional().meta({
+      description:
+        'CPU features of the node when the checkpoint began; a node that lacks one takes no pod from it.',
+    }),
     podTemplate: PodTemplate.optional().meta({
       description: 'The pod’s description at the time of the checkpoint, for a RestoreRequest.',
       'x-kubernetes-preserve-unknown-fields': true,

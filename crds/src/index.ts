@@ -5,6 +5,7 @@ export * from './certificates.ts';
 export * from './checkpoint-request.ts';
 export * from './completion.ts';
 export * from './conditions.ts';
+export * from './cpu-features.ts';
 export * from './decision.ts';
 export * from './evictions.ts';
 export * from './image-keys.ts';

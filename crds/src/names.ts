@@ -30,6 +30,8 @@ export const annotations = {
   podUid: 'sealift.dev/pod-uid',
   /** Node: `host:port` of the agent's image receiver. */
   agentAddress: 'sealift.dev/agent-address',
+  /** Node: its CPU features that programs may use (crds/src/cpu-features.ts); absent: not known. */
+  cpuFeatures: 'sealift.dev/cpu-features',
   /** Node: what keeps its agent from moving pods, or pods with RDMA, as a sentence; absent: nothing. */
   problem: 'sealift.dev/problem',
   /** Target pod: the addresses of its source that it keeps, separated by commas. */

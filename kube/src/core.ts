@@ -56,16 +56,15 @@ const Toleration = z.object({
 });
 export type Toleration = z.infer<typeof Toleration>;
 
+const NodeRequirement = z.object({
+  key: z.string(),
+  operator: z.string(),
+  values: z.array(z.string()).default([]),
+});
+
 const NodeSelectorTerm = z.object({
-  matchExpressions: z
-    .array(
-      z.object({
-        key: z.string(),
-        operator: z.string(),
-        values: z.array(z.string()).default([]),
-      }),
-    )
-    .default([]),
+  matchExpressions: z.array(NodeRequirement).default([]),
+  matchFields: z.array(NodeRequirement).default([]),
 });
 export type NodeSelectorTerm = z.infer<typeof NodeSelectorTerm>;
 

@@ -148,7 +148,8 @@ export function writersSuite(server: () => TestServer): void {
         .toContain('only its own node');
       expect(await patch(agent(undefined), own, labelled('rxe-1'))).toContain('only its own node');
       expect(await patch(agent('pa'), own, labelled('rxe-1'))).toBe('written');
-      const address = { metadata: { annotations: { 'sealift.dev/agent-address': 'pa:1' } } };
+      const known = { 'sealift.dev/agent-address': 'pa:1', [annotations.cpuFeatures]: 'avx' };
+      const address = { metadata: { annotations: known } };
       expect(await patch(agent('pa'), own, address)).toBe('written');
       const problem = {
         labels: { [labels.problem]: 'x' },

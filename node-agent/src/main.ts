@@ -12,6 +12,7 @@ import {
 import { Agent } from './agent.ts';
 import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
+import { cpuFeatures } from './node/host/cpu-features.ts';
 import { AgentCertificate } from './node/certificates/agent-certificate.ts';
 import { nodeOperations } from './node/operations.ts';
 import { familiesOf } from './node/pod-ip/drivers.ts';
@@ -47,6 +48,7 @@ async function run(config: Config): Promise<void> {
   const { nodeName, address, namespace } = config;
   const registration = new Registration({
     ...{ api, log, clock: realClock, nodeName, address, namespace },
+    cpuFeatures: await cpuFeatures(),
     describe: (known) => describeNode(config, known),
     podNetwork: async () => {
       const found = await node.podIp?.look();

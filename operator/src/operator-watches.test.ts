@@ -12,7 +12,7 @@ import {
   type Selection,
 } from '../../kube/src/index.ts';
 import { accepted, decision, migration, restore, succeeded } from '../testing/objects.ts';
-import { Operator, podsOf } from './operator.ts';
+import { Operator, podsOf, type OperatorOptions } from './operator.ts';
 
 describe('pods that are watched by name', () => {
   const committed = { decision: decision('Committed') };
@@ -46,41 +46,57 @@ describe('pods that are watched by name', () => {
   });
 });
 
+/**
+ * Runs the operator until it has synced.
+ * @returns what it has asked about pods: verb, namespace, field and label selector
+ */
+async function askedAboutPods(options: Partial<OperatorOptions>, count: number): Promise<string[]> {
+  const asked = new Set<string>();
+  const note = (verb: string, { kind }: Resource<unknown>, selection: Selection): void => {
+    const { namespace = '*', fieldSelector = '', labelSelector = '' } = selection;
+    if (kind === 'Pod') asked.add([verb, namespace, fieldSelector, labelSelector].join(' ').trim());
+  };
+  const objects: Record<string, unknown[]> = {
+    MigrationRequest: [accepted(), migration({ metadata: { name: 'later', uid: 'later' } })],
+  };
+  const notFound = (): Promise<never> => Promise.reject(new ApiError(404, 'NotFound', 'gone'));
+  const api = {
+    list: (resource: Resource<unknown>, selection: ListOptions) => {
+      note('list', resource, selection);
+      return Promise.resolve({ items: objects[resource.kind] ?? [], resourceVersion: '1' });
+    },
+    async *watch(resource: Resource<unknown>, _version: string, selection: Selection) {
+      note('watch', resource, selection);
+      await sleep(60_000, undefined, { signal: selection.signal }).catch(() => undefined);
+    },
+    ...{ get: notFound, getRaw: notFound },
+  } as unknown as Api;
+  const stop = new AbortController();
+  const operator = new Operator({ api, log: silent, ...options });
+  const run = operator.run(stop.signal);
+  await expect.poll(() => operator.synced && asked.size).toBe(count);
+  await sleep(50);
+  stop.abort();
+  await run;
+  return [...asked].sort();
+}
+
 describe('the operator', () => {
+  const few = [
+    `list *  ${labels.role}`,
+    'list default metadata.name=p',
+    `watch *  ${labels.role}`,
+    'watch default metadata.name=p',
+  ];
+
   it('follows no pods but targets and those of requests under way', async () => {
-    const asked = new Set<string>();
-    const note = (verb: string, { kind }: Resource<unknown>, selection: Selection): void => {
-      const { namespace = '*', fieldSelector = '', labelSelector = '' } = selection;
-      if (kind === 'Pod')
-        asked.add([verb, namespace, fieldSelector, labelSelector].join(' ').trim());
-    };
-    const objects: Record<string, unknown[]> = {
-      MigrationRequest: [accepted(), migration({ metadata: { name: 'later', uid: 'later' } })],
-    };
-    const notFound = (): Promise<never> => Promise.reject(new ApiError(404, 'NotFound', 'gone'));
-    const api = {
-      list: (resource: Resource<unknown>, options: ListOptions) => {
-        note('list', resource, options);
-        return Promise.resolve({ items: objects[resource.kind] ?? [], resourceVersion: '1' });
-      },
-      async *watch(resource: Resource<unknown>, _version: string, selection: Selection) {
-        note('watch', resource, selection);
-        await sleep(60_000, undefined, { signal: selection.signal }).catch(() => undefined);
-      },
-      ...{ get: notFound, getRaw: notFound },
-    } as unknown as Api;
-    const stop = new AbortController();
-    const operator = new Operator({ api, log: silent });
-    const run = operator.run(stop.signal);
-    await expect.poll(() => operator.synced && asked.size).toBe(4);
-    await sleep(50);
-    stop.abort();
-    await run;
-    expect([...asked].sort()).toEqual([
-      `list *  ${labels.role}`,
-      'list default metadata.name=p',
-      `watch *  ${labels.role}`,
-      'watch default metadata.name=p',
-    ]);
+    expect(await askedAboutPods({}, 4)).toEqual(few);
+  });
+
+  it('follows the others too where evictions move pods, but none that has ended', async () => {
+    const notEnded = '* status.phase!=Succeeded,status.phase!=Failed';
+    expect(await askedAboutPods({ webhookConfiguration: 'sealift-evictions' }, 6)).toEqual(
+      [...few, `list ${notEnded}`, `watch ${notEnded}`].sort(),
+    );
   });
 });

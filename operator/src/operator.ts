@@ -16,6 +16,7 @@ import {
   reconciler,
   restoreRequests,
   type Api,
+  type ApiObject,
   type Clock,
   type Logger,
 } from '../../kube/src/index.ts';
@@ -139,6 +140,16 @@ export class Operator {
       log,
       clock,
     });
+    const forget = (
+      _key: string,
+      after: ApiObject | undefined,
+      before: ApiObject | undefined,
+    ): void => {
+      if (!after && before) dependencies.forget(before.metadata.uid);
+    };
+    migrations.listen(forget);
+    checkpoints.listen(forget);
+    restores.listen(forget);
     const watches = new PodWatches({ api, log, clock, signal });
     migrations.listen((key, after, before) => {
       moves.update(after, before);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { finalizers } from '../../crds/src/index.ts';
 import { migrationRequests, nodes, type Pod } from '../../kube/src/index.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
-import { created, prepared } from './moving.ts';
+import { created, noRoom, prepared } from './moving.ts';
 
 const moves = migrationRequests;
 const time = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
@@ -35,11 +35,7 @@ export function abortSuite(cluster: () => Cluster): void {
       const source = await c.run('full');
       await c.migrate('full', 'full');
       const target = await created(c, 'full');
-      const condition = {
-        ...{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable' },
-        ...{ message: '0/4 nodes are available', lastTransitionTime: time(-60) },
-      };
-      await c.podStatus(target, { conditions: [condition] });
+      await noRoom(c, target, '0/4 nodes are available');
       await aborted('full', 'TargetUnschedulable', target, source);
     });
 
@@ -57,11 +53,7 @@ export function abortSuite(cluster: () => Cluster): void {
       await c.migrate('either', 'either');
       const target = await created(c, 'either');
       const first = (await c.find(moves, 'either'))?.status?.target;
-      const condition = {
-        ...{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable' },
-        ...{ message: '0/5 nodes are available', lastTransitionTime: time(-60) },
-      };
-      await c.podStatus(target, { conditions: [condition] });
+      await noRoom(c, target, '0/5 nodes are available');
       const next = first?.nodeName === 'b' ? 'third' : 'b';
       await c.until(moves, 'either', { target: { nodeName: next, podName: target } });
       const podUID = expect.any(String) as string;

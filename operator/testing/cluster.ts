@@ -19,6 +19,7 @@ import {
 import {
   checkpointRequests,
   proposeDecision,
+  realClock,
   EventRecorder,
   Informer,
   isNotFound,
@@ -30,6 +31,7 @@ import {
   writeStatus,
   type ApiObject,
   type Client,
+  type Clock,
   type Pod,
   type Resource,
 } from '../../kube/src/index.ts';
@@ -73,6 +75,8 @@ export class Cluster {
   /** The API with the rights of the operator. */
   operator: Client;
   #stop: AbortController | undefined;
+  /** By how much the operator's clock is ahead of that of this process. */
+  skippedMs = 0;
   #running: Promise<void> | undefined;
 
   private constructor(server: TestServer) {
@@ -173,7 +177,12 @@ export class Cluster {
   startOperator(options: Partial<OperatorOptions> = {}): void {
     this.#stop = new AbortController();
     const limits = { cluster: 100, perNode: 100 };
-    const operator = new Operator({ api: this.operator, log: silent, limits, ...options });
+    const clock: Clock = {
+      now: () => Date.now() + this.skippedMs,
+      after: (ms, call) => realClock.after(ms, call),
+      sleep: (ms, signal) => realClock.sleep(ms, signal),
+    };
+    const operator = new Operator({ api: this.operator, log: silent, limits, clock, ...options });
     this.#running = operator.run(this.#stop.signal);
   }
 

@@ -2,7 +2,7 @@
 // Shared by the tables of the MigrationRequest controller.
 import { defaultLimits, type MovesUnderWay } from '../src/moves/limits.ts';
 import type { MigrationPlan, Observed } from '../src/migration/types.ts';
-import { conditionsOf, migration, node, pod } from './objects.ts';
+import { conditionsOf, migration, node, NOW, pod } from './objects.ts';
 
 const noMoves: MovesUnderWay = { total: 0, out: new Map(), into: new Map() };
 
@@ -11,7 +11,9 @@ export function see(parts: Partial<Observed> = {}): Observed {
   return {
     request: migration(),
     sourcePod: pod(),
+    nodeTime: NOW,
     targetPod: undefined,
+    unschedulableMs: 0,
     others: [],
     checkpoints: [],
     restore: undefined,

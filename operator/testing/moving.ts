@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // First steps of a migration with a real API server.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { migrationRequests } from '../../kube/src/index.ts';
+import { unschedulableGraceMs } from '../src/target-pod/health.ts';
 import type { Cluster } from './cluster.ts';
 
 /** Waits until the target of a MigrationRequest exists. @returns its name */
@@ -28,4 +30,20 @@ export async function prepared(
     deadlines: { blackout: expect.any(String) as string },
   });
   return target;
+}
+
+/** The scheduler finds no room for a target, for longer than the operator waits. */
+export async function noRoom(c: Cluster, name: string, message: string): Promise<void> {
+  const uid = (await c.pod(name))?.metadata.uid;
+  for (let round = 0; round < 15; round++) {
+    const pod = await c.pod(name);
+    if (pod?.metadata.uid !== uid || pod?.metadata.deletionTimestamp !== undefined) return;
+    const condition = {
+      ...{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable' },
+      ...{ message: `${message} (${round})`, lastTransitionTime: '2016-01-01T00:00:00Z' },
+    };
+    await c.podStatus(name, { conditions: [condition] });
+    await sleep(300);
+    c.skippedMs += unschedulableGraceMs;
+  }
 }

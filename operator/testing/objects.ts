@@ -20,14 +20,23 @@ export const at = (seconds: number): string => new Date(NOW + seconds * 1000).to
 /** A node on which Sealift works; `overrides` replace parts of its metadata, spec and status. */
 export function node(
   name: string,
-  overrides: { abi?: string | null; address?: null; ready?: boolean; cordoned?: boolean } = {},
+  overrides: {
+    abi?: string | null;
+    address?: null;
+    ready?: boolean;
+    cordoned?: boolean;
+    cpu?: string;
+  } = {},
 ): Node {
-  const { abi = 'rxe-1', address, ready = true, cordoned = false } = overrides;
+  const { abi = 'rxe-1', address, ready = true, cordoned = false, cpu } = overrides;
   return Node.parse({
     metadata: {
       name,
       labels: abi === null ? {} : { [labels.driverAbi]: abi },
-      annotations: address === null ? {} : { [annotations.agentAddress]: `${name}:7461` },
+      annotations: {
+        ...(address === null ? {} : { [annotations.agentAddress]: `${name}:7461` }),
+        ...(cpu !== undefined && { [annotations.cpuFeatures]: cpu }),
+      },
     },
     spec: { unschedulable: cordoned },
     status: { conditions: [{ type: 'Ready', status: ready ? 'True' : 'Unknown' }] },

@@ -11,7 +11,7 @@ interface Parts {
   ready?: boolean;
   cordoned?: boolean;
   kernel?: string;
-  cpu?: Record<string, string>;
+  cpu?: string;
 }
 
 const node = (name: string, parts: Parts = {}): Node =>
@@ -23,10 +23,10 @@ const node = (name: string, parts: Parts = {}): Node =>
           ? {}
           : { [labels.driverAbi]: parts.abi ?? 'rxe-5' }),
         ...(parts.problem ? { [labels.problem]: parts.problem[0] } : {}),
-        ...(parts.cpu ?? { 'feature.node.kubernetes.io/cpu-cpuid.AVX2': 'true' }),
       },
       annotations: {
         [annotations.agentAddress]: `${name}:7461`,
+        [annotations.cpuFeatures]: parts.cpu ?? 'avx avx2',
         ...(parts.problem ? { [annotations.problem]: parts.problem[1] } : {}),
       },
     },
@@ -160,16 +160,13 @@ describe('doctor', () => {
     [
       'other CPUs',
       {
-        nodes: [
-          node('a'),
-          node('b', { cpu: { 'feature.node.kubernetes.io/cpu-cpuid.SSE4': 'true' } }),
-        ],
+        nodes: [node('a'), node('b', { cpu: 'avx sse4_1' })],
       },
-      [/^warning CPU features a, b: .*Only a: cpuid\.AVX2=true/],
+      [/^warning CPU features a, b: .*Only a: avx2\. Only b: sse4_1/],
     ],
     [
       'CPUs that nobody has looked at',
-      { nodes: [node('a'), node('b', { cpu: {} })] },
+      { nodes: [node('a'), node('b', { cpu: '' })] },
       [/^warning CPU features b: Unknown/],
     ],
     [

@@ -263,14 +263,8 @@ function endOf({ status }: CertificateSigningRequest): number | undefined {
   }
 }
 
-/** Node Feature Discovery's labels; Sealift has none of its own. */
-const CPU_LABEL = /^feature\.node\.kubernetes\.io\/cpu-/;
-
 const cpuOf = ({ metadata }: Node): string[] =>
-  Object.entries(metadata.labels)
-    .filter(([name]) => CPU_LABEL.test(name))
-    .map(([name, value]) => `${name.replace(CPU_LABEL, '')}=${value}`)
-    .sort();
+  (metadata.annotations[annotations.cpuFeatures] ?? '').split(' ').filter((one) => one !== '');
 
 function cpu(node: Node): Result | undefined {
   if (cpuOf(node).length > 0) return undefined;
@@ -278,7 +272,7 @@ function cpu(node: Node): Result | undefined {
     'warning',
     'CPU features',
     node.metadata.name,
-    'Unknown: the node has no labels of Node Feature Discovery. Install it, or compare the flags in /proc/cpuinfo by hand; CRIU compares them at the restore.',
+    `Unknown: the node lacks the annotation ${annotations.cpuFeatures}. Pods move to it only from such nodes. Upgrade the agent there.`,
   );
 }
 

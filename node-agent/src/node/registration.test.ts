@@ -45,6 +45,7 @@ describe('an agent', () => {
     new Registration({
       ...{ api, clock, log: silent, nodeName: 'a', address: '10.0.0.1:7460', namespace: 'sealift' },
       podNetwork: async () => network,
+      cpuFeatures: 'avx sse2',
       describe: async () =>
         abi instanceof AgentError
           ? { driverAbi: undefined, problem: { code: abi.code, message: abi.message } }
@@ -74,7 +75,10 @@ describe('an agent', () => {
     });
     expect(node).toEqual({
       labels: { [labels.driverAbi]: 'rxe-1' },
-      annotations: { [annotations.agentAddress]: '10.0.0.1:7460' },
+      annotations: {
+        [annotations.agentAddress]: '10.0.0.1:7460',
+        [annotations.cpuFeatures]: 'avx sse2',
+      },
     });
     expect(registration.leaseProblem()).toBeUndefined();
     await registration.renew();

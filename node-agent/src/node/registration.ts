@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registers this node with the operator: the driver's ABI as a label of the Node object, the agent's address as an
-// annotation, what the node lacks as both, and a Lease that says that the agent is alive. The operator chooses nodes by label,
+// annotation, its CPU's features as another, what the node lacks as both, and a Lease that says that the agent is alive. The operator chooses nodes by label,
 // address and Lease, and takes the label away when the Lease has run out.
 import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
 import {
@@ -35,6 +35,8 @@ export interface RegistrationParts {
   readonly nodeName: string;
   /** `host:port` of the image receiver. */
   readonly address: string;
+  /** Absent: not known. */
+  readonly cpuFeatures?: string | undefined;
   /** The agent's own namespace, where its Lease is. */
   readonly namespace: string;
   /** The network by which a pod that moves here keeps its address; undefined: it gets another one. */
@@ -106,13 +108,14 @@ export class Registration {
     { driverAbi, problem }: NodeDescription,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { api, nodeName, address } = this.#parts;
+    const { api, nodeName, address, cpuFeatures } = this.#parts;
     const { metadata } = await api.get(nodes, '', nodeName, { signal });
     const podNetwork = driverAbi === undefined ? undefined : await this.#parts.podNetwork?.();
     const wanted = {
       labels: { [labels.driverAbi]: driverAbi, [labels.problem]: problem?.code },
       annotations: {
         [annotations.agentAddress]: address,
+        [annotations.cpuFeatures]: cpuFeatures,
         [annotations.problem]: problem?.message,
         [annotations.podNetwork]: podNetwork?.network,
         [annotations.podNetworkFamilies]: podNetwork?.families.join(',') || undefined,
@@ -147,6 +150,7 @@ export async function withdrawNode(api: Api, name: string): Promise<void> {
     labels: { [labels.driverAbi]: null, [labels.problem]: null },
     annotations: {
       [annotations.agentAddress]: null,
+      [annotations.cpuFeatures]: null,
       [annotations.problem]: null,
       [annotations.podNetwork]: null,
       [annotations.podNetworkFamilies]: null,

@@ -19,6 +19,7 @@ export type AgentCode =
   | 'CheckpointUnderWay'
   | 'ContainerNotRunning'
   | 'ContainersLeft'
+  | 'CpuIncompatible'
   | 'DeviceNameTaken'
   | 'DiskFull'
   | 'DriverMissing'

@@ -22,6 +22,7 @@ function see(parts: Partial<Observed> = {}): Observed {
   return {
     request: checkpoint(),
     pod: pod(),
+    nodeTime: NOW,
     template,
     others: [],
     nodes: [node('a')],
@@ -45,8 +46,8 @@ describe('a new request', () => {
     expect(effects(plan)).toEqual(['AddFinalizer']);
   });
 
-  it('records the pod, the deadline and the pod’s template in the status', () => {
-    const plan = decideCheckpoint(see(), NOW);
+  it('records the pod, the deadline, the pod’s template and its CPU’s features in the status', () => {
+    const plan = decideCheckpoint(see({ nodes: [node('a', { cpu: 'avx' })] }), NOW);
     expect(plan.status).toMatchObject({
       phase: 'Checkpointing',
       nodeName: 'a',
@@ -54,6 +55,7 @@ describe('a new request', () => {
       checkpointId: 'request-uid',
       deadline: at(100),
       podTemplate: template,
+      cpuFeatures: 'avx',
     });
     expect(plan.effects).toEqual([]);
   });

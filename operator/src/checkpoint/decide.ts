@@ -16,7 +16,7 @@ import {
   type ConditionValue,
   type Node,
 } from '../../../kube/src/index.ts';
-import { agentProblem, chooseNode } from '../nodes/node-choice.ts';
+import { agentProblem, chooseNode, cpuFeaturesOf } from '../nodes/node-choice.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import { pollMs } from '../requests/deadlines.ts';
 import type { Refusal } from '../refusal.ts';
@@ -53,16 +53,19 @@ export function decideCheckpoint(observed: Observed, now: number): CheckpointPla
 }
 
 function accept(observed: Observed, draft: CheckpointDraft): CheckpointPlan {
-  const { request, pod, template } = observed;
+  const { request, pod, template, nodes } = observed;
   const { progress, now } = draft;
-  const refusal = refuse(observed, now);
+  const refusal = refuse(observed);
   if (refusal) return draft.refuse(refusal);
   if (!pod || !template || 'reason' in template) throw new Error('a missing pod was not refused');
   progress.accepted(`The pod runs on node ${pod.spec.nodeName}, which is to store the images.`);
+  const node = nodes.find((one) => one.metadata.name === pod.spec.nodeName);
+  const features = node && cpuFeaturesOf(node);
   draft.status = {
     ...draft.status,
     nodeName: pod.spec.nodeName,
     podUID: pod.metadata.uid,
+    ...(features !== undefined && { cpuFeatures: features }),
     checkpointId: request.metadata.uid,
     deadline: timestamp(now + request.spec.timeoutSeconds * 1000),
     podTemplate: { metadata: { ...template.metadata }, spec: template.spec },
@@ -70,10 +73,10 @@ function accept(observed: Observed, draft: CheckpointDraft): CheckpointPlan {
   return draft.plan('Checkpointing', [], pollMs);
 }
 
-function refuse(observed: Observed, now: number): Refusal | undefined {
-  const { request, pod, volumes, template, others, nodes } = observed;
+function refuse(observed: Observed): Refusal | undefined {
+  const { request, pod, nodeTime, volumes, template, others, nodes } = observed;
   const refusal =
-    refusePod(pod, request.spec.podName, now, volumes) ?? refuseCompeting(request, others);
+    refusePod(pod, request.spec.podName, nodeTime, volumes) ?? refuseCompeting(request, others);
   if (refusal || !pod) return refusal;
   const [sharedVolume] = sharedVolumeRefusals(pod);
   if (sharedVolume) return sharedVolume;

@@ -42,8 +42,9 @@ async function observe(
   { signal }: Context,
 ): Promise<Observed | undefined> {
   const { namespace, name } = splitKey(key);
-  const request = await dependencies.find(checkpointRequests, namespace, name, signal);
-  if (!request) return undefined;
+  const read = await dependencies.find(checkpointRequests, namespace, name, signal);
+  if (!read) return undefined;
+  const request = dependencies.adopt(read);
   const pod = await dependencies.findPod(namespace, request.spec.podName, signal);
   const isNew = request.status?.podUID === undefined;
   const others = isNew
@@ -57,7 +58,8 @@ async function observe(
       : false;
   const newer = await countNewer(dependencies, request, signal);
   const nodes = dependencies.nodeList();
-  return { request, pod, volumes, template, others, nodes, inUse, newer };
+  const nodeTime = dependencies.nodeTime(pod?.spec.nodeName);
+  return { request, pod, nodeTime, volumes, template, others, nodes, inUse, newer };
 }
 
 const mayExpire = ({ spec }: CheckpointRequest): boolean =>

@@ -15,6 +15,8 @@ import type { VolumeFacts } from '../target-pod/volume-rules.ts';
 export interface Observed {
   readonly request: CheckpointRequest;
   readonly pod: Pod | undefined;
+  /** By the clock of the pod's node, in milliseconds since the epoch; undefined: not known. */
+  readonly nodeTime: number | undefined;
   /** Of the pod's volumes; read only before the request is accepted. */
   readonly volumes?: VolumeFacts | undefined;
   /** Read only before the request is accepted. */
@@ -38,6 +40,7 @@ export const ownedStatus = [
   'startTime',
   'completionTime',
   'deadline',
+  'cpuFeatures',
   'conditions',
   'nodeName',
   'podUID',

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the list of pods whose evictions fail while no operator answers: those that are to be moved (docs/adr/0022). Only the
-// replica that leads writes it. The API server cannot select pods by their runtime class or by an annotation, so the guard reads
-// all pods of the cluster; it keeps a few fields of those in Sealift's runtime, and its work grows with these alone.
+// replica that leads writes it. The API server cannot select pods by their runtime class or by an annotation, and an object's
+// metadata does not have the class either: the guard reads each change of all pods that have not ended. It keeps a few fields of
+// those in Sealift's runtime; for another pod it does no more than parse what came.
 import { z } from 'zod';
 import {
   annotations,
@@ -62,6 +63,9 @@ export const guardPods: Resource<GuardPod> = {
   },
 };
 
+/** One that ends leaves the list as if it were deleted. */
+const notEnded = 'status.phase!=Succeeded,status.phase!=Failed';
+
 /** Pure. */
 export function guarded(
   all: readonly GuardPod[],
@@ -98,7 +102,8 @@ export class EvictionGuard {
     this.#parts = parts;
     const { api, log, clock } = parts;
     const keep = ({ isCandidate }: GuardPod): boolean => isCandidate;
-    this.informer = new Informer({ api, resource: guardPods, log, clock, keep });
+    const selection = { fieldSelector: notEnded };
+    this.informer = new Informer({ api, resource: guardPods, log, clock, selection, keep });
     this.#controller = new Controller({
       name: 'eviction-guard',
       reconcile: async (_key, { signal }) => {

@@ -22,7 +22,7 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     cancelCause(observed) ??
     sourceCause(observed) ??
     agentCause(request) ??
-    targetCause(observed, 'TargetRejected', now) ??
+    targetCause(observed, 'TargetRejected') ??
     deadlineCause(observed, now)
   );
 }

@@ -110,8 +110,10 @@ describe('an accepted request', () => {
       status: { containerStatuses: [container({ waiting: { reason, message: 'why' } })] },
     }),
   });
+  /** The scheduler's clock is an hour behind. */
   const unschedulable = (seconds: number, nominatedNodeName = ''): Partial<Observed> => ({
     ...undecided(),
+    unschedulableMs: seconds * 1000,
     targetPod: target('request-uid', {
       spec: { nodeName: '' },
       status: {
@@ -122,7 +124,7 @@ describe('an accepted request', () => {
             status: 'False',
             reason: 'Unschedulable',
             message: '0/2 nodes are available',
-            lastTransitionTime: at(seconds),
+            lastTransitionTime: at(-3600),
           },
         ],
       },
@@ -238,7 +240,7 @@ describe('an accepted request', () => {
       { ...undecided(inBlackout), targetPod: waiting('ErrImagePull').targetPod },
     ],
     ['restore failed', 'TargetFailed', /RunContainerError/, waiting('RunContainerError')],
-    ['no room for the target', 'TargetUnschedulable', /0\/2 nodes/, unschedulable(-15)],
+    ['no room for the target', 'TargetUnschedulable', /0\/2 nodes/, unschedulable(15)],
     ['not prepared in time', 'PrepareDeadlineExceeded', /300 s/, undecided(), NOW + 300_001],
     [
       'not migrated in time',
@@ -258,20 +260,20 @@ describe('an accepted request', () => {
   });
 
   it.each<[string, Partial<Observed>, number?]>([
-    ['no room within the scheduler’s grace', unschedulable(-14)],
+    ['no room within the scheduler’s grace', unschedulable(14)],
     ['the last moment before the prepare deadline', undecided(), NOW + 300_000],
     ['the last moment before the blackout deadline', undecided(inBlackout), NOW + 100_000],
     ['prepared while the operator did not run', undecided(prepared), NOW + 400_000],
     ['a container that is being created', waiting('ContainerCreating')],
     ['an image that was not pulled yet', waiting('ErrImagePull'), NOW + 300_000],
     ['an image that is tried again', waiting('ImagePullBackOff'), NOW + 300_000],
-    ['pods of lower priority that make room', unschedulable(-60, 'b')],
+    ['pods of lower priority that make room', unschedulable(60, 'b')],
   ])('is not aborted: %s', (_name, parts, now = NOW) => {
     expect(effects(decideMigration(see(parts), now))).toEqual([]);
   });
 
   it('is looked at again when the scheduler’s grace is over', () => {
-    expect(decideMigration(see(unschedulable(-12)), NOW).requeueAfterMs).toBe(3000);
+    expect(decideMigration(see(unschedulable(12)), NOW).requeueAfterMs).toBe(3000);
   });
 });
 

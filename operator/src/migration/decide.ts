@@ -77,7 +77,7 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   }
   const policy = observed.policy && applied(observed.policy);
   draft.status.policy = policy;
-  const result = validate(observed, now);
+  const result = validate(observed);
   if ('reason' in result) {
     draft.status.queue = undefined;
     return draft.refuse(result);

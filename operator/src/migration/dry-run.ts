@@ -11,7 +11,7 @@ import {
 } from '../../../crds/src/index.ts';
 import { timestamp, type Pod } from '../../../kube/src/index.ts';
 import { agentProblem } from '../nodes/node-choice.ts';
-import { pollMs } from '../requests/deadlines.ts';
+import { inspectionMs, pollMs } from '../requests/deadlines.ts';
 import { planRemaining } from '../requests/handover.ts';
 import { StatusDraft } from '../requests/status-draft.ts';
 import type { Refusal } from '../refusal.ts';
@@ -24,8 +24,6 @@ import {
 } from './types.ts';
 import { sourceOf, validateAll } from './validate.ts';
 
-/** How long the agent may take to look. It looks at every object three times, a fraction of a second apart. */
-const inspectionMs = 60_000;
 /** Findings that leave the agent nothing to look at: there is no container of ours, or another request works on it. */
 const withoutPod: readonly string[] = [
   ...['PodNotFound', 'PodNotRunning', 'NotSealiftRuntime', 'AnotherMigration'],
@@ -53,7 +51,7 @@ export function decideDryRun(observed: Observed, now: number): MigrationPlan {
 
 function begin(observed: Observed, draft: Draft): MigrationPlan {
   const { sourcePod } = observed;
-  const { findings, target } = validateAll(observed, draft.now);
+  const { findings, target } = validateAll(observed);
   const inspection: Inspection = {
     ...(target && { targetNodeName: target.metadata.name }),
     findings: findings.map(findingOf),

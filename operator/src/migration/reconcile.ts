@@ -15,6 +15,7 @@ import {
 import { blackoutSeconds } from '../metrics.ts';
 import { podNetworkOf } from '../networks/pod-address.ts';
 import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
+import { hostOf } from '../host-pins.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingKinds, competingRequests } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
@@ -56,8 +57,9 @@ async function observe(
   { signal }: Context,
 ): Promise<Observed | undefined> {
   const { namespace, name } = splitKey(key);
-  const request = await dependencies.find(migrationRequests, namespace, name, signal);
-  if (!request) return undefined;
+  const read = await dependencies.find(migrationRequests, namespace, name, signal);
+  if (!read) return undefined;
+  const request = dependencies.adopt(read);
   const isNew = request.status?.source === undefined;
   const restoreName = request.status?.recovery?.restoreRequestName;
   const owner = request.status?.decision && request.status.source?.controller;
@@ -79,7 +81,10 @@ async function observe(
   const policy = choosesNode ? await dependencies.policyFor(source, signal) : undefined;
   const volumes = isNew ? await readVolumeFacts(dependencies, source, signal) : undefined;
   const networks = isNew && source ? await configsOf(dependencies, source, signal) : undefined;
-  const pods = { sourcePod: source, targetPod: target };
+  const pods = {
+    ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
+    ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
+  };
   const found = { request, ...pods, policy, others, checkpoints, restore, controller };
   const moves = dependencies.moves.look(request);
   return {
@@ -262,7 +267,8 @@ async function createFromSource(
   const manifest = async (): Promise<object | undefined> => {
     const source = await dependencies.rawPod(namespace, request.spec.podName, signal);
     if (source.metadata.uid !== sourcePod?.metadata.uid) return undefined;
-    const node = dependencies.nodeList().find((one) => one.metadata.name === nodeName);
+    const nodes = dependencies.nodeList();
+    const node = nodes.find((one) => one.metadata.name === nodeName);
     const network = addresses && podNetworkOf(node);
     if (addresses && network === undefined) {
       throw new Error(`node ${nodeName} lets no pod keep its address any more`);
@@ -278,6 +284,7 @@ async function createFromSource(
       name: podName,
       namespace,
       nodeName,
+      source: hostOf(nodes, sourcePod.spec.nodeName),
       requestUid: uid,
       namespaceUid,
       marker: { key: 'migration', value: `${namespace}/${name}` },

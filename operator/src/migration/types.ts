@@ -20,6 +20,8 @@ export interface Observed extends HandoverObserved {
   readonly request: MigrationRequest;
   /** The pod of spec.podName, whichever it is now. */
   readonly sourcePod: Pod | undefined;
+  /** By the clock of that pod's node, in milliseconds since the epoch; undefined: not known. */
+  readonly nodeTime: number | undefined;
   /** Of the pod's volumes; read only before the request is accepted. */
   readonly volumes?: VolumeFacts | undefined;
   /** Configurations of the pod's further networks, by `namespace/name`; read only before the request is accepted. */

@@ -27,10 +27,10 @@ interface Accepted {
   readonly peers: MigrationRequestStatus['peers'];
 }
 
-export function validate(observed: Observed, now: number): Refusal | Accepted {
+export function validate(observed: Observed): Refusal | Accepted {
   const { request, sourcePod } = observed;
   const controller = sourcePod && controllerIn(observed, sourcePod);
-  const [refusal] = refusals(observed, controller, now);
+  const [refusal] = refusals(observed, controller);
   if (refusal) return refusal;
   if (!sourcePod || (controller && 'reason' in controller)) {
     throw new Error('a pod that is missing, or whose controller cannot be kept, was not refused');
@@ -51,11 +51,10 @@ export function validate(observed: Observed, now: number): Refusal | Accepted {
 
 /** Everything about the pod, its peers and its controller that is refused; of a pod that is not there, only that. */
 function* refusals(
-  { request, sourcePod, others, volumes, networks }: Observed,
+  { request, sourcePod, nodeTime, others, volumes, networks }: Observed,
   controller: PodController | Refusal | undefined,
-  now: number,
 ): Generator<Refusal> {
-  yield* podRefusals(sourcePod, request.spec.podName, now, volumes);
+  yield* podRefusals(sourcePod, request.spec.podName, nodeTime, volumes);
   if (!sourcePod) return;
   const wanted = request.metadata.annotations[annotations.podUid];
   if (wanted !== undefined && wanted !== sourcePod.metadata.uid) {
@@ -114,14 +113,14 @@ const mostNodes = 16;
  * For a dry run: everything that `validate` would refuse, and the node that it would choose. Where there is none, why not
  * each of the first nodes.
  */
-export function validateAll(
-  observed: Observed,
-  now: number,
-): { readonly findings: Refusal[]; readonly target?: Node } {
+export function validateAll(observed: Observed): {
+  readonly findings: Refusal[];
+  readonly target?: Node;
+} {
   const { request, sourcePod } = observed;
   const { targetNodeName } = request.spec;
   const controller = sourcePod && controllerIn(observed, sourcePod);
-  const findings = [...refusals(observed, controller, now)];
+  const findings = [...refusals(observed, controller)];
   if (!sourcePod) return { findings };
   const target = chooseTarget(observed, sourcePod, targetNodeName);
   if (!('reason' in target)) return { findings, target };

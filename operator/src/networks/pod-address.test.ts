@@ -40,6 +40,7 @@ describe('the target of a pod', () => {
   const target = (from: RawPod, network?: string) =>
     targetPod(templateOf(from), {
       ...{ name: 'p-1', namespace: 'default', nodeName: 'b', requestUid: 'r', namespaceUid: 'n' },
+      source: { name: 'a', hostname: 'a' },
       marker: { key: 'migration', value: 'default/r' },
       ...{ networks: undefined, fabricIps: [] },
       ...{ kept: network ? { network, addresses: ['10.88.1.5'] } : undefined },

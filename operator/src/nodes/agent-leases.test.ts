@@ -113,6 +113,20 @@ describe('an agent', () => {
     },
   );
 
+  it('tells the time of its node, from the first renewal on that was seen to happen', async () => {
+    const behind = Date.parse('2016-01-01T00:00:00Z');
+    expect(agents.timeOf('a'), 'when that one was written is not known').toBeUndefined();
+    await clock.advance(10_000);
+    send({ type: 'MODIFIED', object: lease('a') });
+    await clock.advance(0);
+    expect(agents.timeOf('a')).toBe(behind);
+    await clock.advance(5_000);
+    expect(agents.timeOf('a')).toBe(behind + 5_000);
+    set = 3_600_000;
+    expect(agents.timeOf('a'), 'the own clock was set').toBeUndefined();
+    expect(agents.timeOf('none')).toBeUndefined();
+  });
+
   it('without a Lease has the time of one, from the operator’s start', async () => {
     await clock.advance(agentLease.durationSeconds * 1000);
     expect(isAlive('b')).toBe(true);

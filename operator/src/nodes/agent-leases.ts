@@ -32,6 +32,8 @@ export class AgentLeases {
   readonly informer: Informer<Lease>;
   /** By the Lease's name: when its last renewal was seen, by this process's own clock. */
   readonly #renewedAt = new Map<string, number>();
+  /** By the Lease's name: the clock of its node at its last renewal that was seen to happen. */
+  readonly #nodeTimes = new Map<string, number>();
   /** From when this process could have seen a renewal. Before its lease time has passed since, every agent counts as alive. */
   #since: number;
   /** When this process last read the clock. */
@@ -49,7 +51,22 @@ export class AgentLeases {
       if (name === undefined) return;
       if (after) this.#renewedAt.set(name, clock.now());
       else this.#renewedAt.delete(name);
+      // When the first one that is seen was written is not known.
+      const time = after && before ? Date.parse(after.spec.renewTime ?? '') : NaN;
+      if (Number.isFinite(time)) this.#nodeTimes.set(name, time);
+      else this.#nodeTimes.delete(name);
     });
+  }
+
+  /**
+   * The time by the clock of a node, which is that of its kubelet and its agent.
+   * @returns milliseconds since the epoch; undefined: the agent has not renewed its Lease yet since this process began
+   */
+  timeOf(node: string): number | undefined {
+    const name = agentLease.name(node);
+    const [time, seenAt] = [this.#nodeTimes.get(name), this.#renewedAt.get(name)];
+    if (time === undefined || seenAt === undefined || this.#wasPaused()) return undefined;
+    return time + this.#parts.clock.now() - seenAt;
   }
 
   isAlive(node: string): boolean {
@@ -90,6 +107,7 @@ export class AgentLeases {
   #startAgain(): void {
     this.#since = this.#parts.clock.now();
     this.#renewedAt.clear();
+    this.#nodeTimes.clear();
   }
 
   /** An agent that has come back meanwhile labels its node again within one renewal. */

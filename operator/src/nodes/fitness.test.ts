@@ -14,13 +14,18 @@ const node = Node.parse({
   },
 });
 const gpu = { key: 'gpu', operator: 'Exists' };
-const needs = (...matchExpressions: object[]): object => ({
+const requires = (...nodeSelectorTerms: object[]): object => ({
   tolerations: [gpu],
   affinity: {
-    nodeAffinity: {
-      requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions }] },
-    },
+    nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } },
   },
+});
+const needs = (...matchExpressions: object[]): object => requires({ matchExpressions });
+const host = (operator: string, ...values: string[]): object => ({
+  ...{ key: 'kubernetes.io/hostname', operator, values },
+});
+const name = (operator: string, ...values: string[]): object => ({
+  ...{ key: 'metadata.name', operator, values },
 });
 const unmatched = /required node affinity/;
 
@@ -51,22 +56,44 @@ describe('a node', () => {
       /lacks the label zone=z2/,
     ],
     [
-      'is another than the host that the pod is pinned to',
-      { tolerations: [gpu], nodeSelector: { 'kubernetes.io/hostname': 'a' } },
+      'is another than the host that the pod is pinned to, and leaves',
+      { tolerations: [gpu], nodeSelector: { 'kubernetes.io/hostname': 'host-a' } },
       undefined,
+    ],
+    [
+      'is another than the host that the selector names',
+      { tolerations: [gpu], nodeSelector: { 'kubernetes.io/hostname': 'c' } },
+      /lacks the label kubernetes.io\/hostname=c/,
     ],
     ['matches', needs({ key: 'zone', operator: 'In', values: ['z1', 'z3'] }), undefined],
     ['does not match', needs({ key: 'zone', operator: 'NotIn', values: ['z1'] }), unmatched],
     ['has no such label', needs({ key: 'ssd', operator: 'Exists' }), unmatched],
     ['has enough', needs({ key: 'cores', operator: 'Gt', values: ['4'] }), undefined],
     ['has too little', needs({ key: 'cores', operator: 'Gt', values: ['8'] }), unmatched],
+    ['has a number that is none', needs({ key: 'zone', operator: 'Lt', values: ['9'] }), unmatched],
+    ['is not the host that the pod leaves', needs(host('In', 'host-a')), undefined],
+    ['is excluded by its host name', needs(host('NotIn', 'b')), unmatched],
+    ['is none of several hosts', needs(host('In', 'host-a', 'c')), unmatched],
+    ['is one of several hosts', needs(host('In', 'host-a', 'b')), undefined],
+    ['is excluded by its name', requires({ matchFields: [name('NotIn', 'b')] }), unmatched],
+    ['is excluded by another name', requires({ matchFields: [name('NotIn', 'c')] }), undefined],
     [
-      'is not the pinned host',
-      needs({ key: 'kubernetes.io/hostname', operator: 'In', values: ['a'] }),
+      'is not the node that the pod leaves',
+      requires({ matchFields: [name('In', 'a')] }),
       undefined,
     ],
+    ['is not the node that is named', requires({ matchFields: [name('In', 'c')] }), unmatched],
+    [
+      'meets no alternative to the host that the pod leaves',
+      requires(
+        { matchExpressions: [host('In', 'host-a')] },
+        { matchExpressions: [{ key: 'zone', operator: 'In', values: ['z2'] }] },
+      ),
+      unmatched,
+    ],
+    ['is asked for nothing by a term, which no node meets', requires({}), unmatched],
   ])('%s', (_name, spec, wanted) => {
-    const found = unfit(node, pod({ spec: { ...spec } }).spec);
+    const found = unfit(node, pod({ spec: { ...spec } }).spec, { name: 'a', hostname: 'host-a' });
     if (wanted) expect(found).toMatch(wanted);
     else expect(found).toBeUndefined();
   });

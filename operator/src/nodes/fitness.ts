@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a pod may be on a node at all: taints, node selector, required node affinity. Room, priorities and the rest are the
-// scheduler's. What names a single host does not count: a move is to leave it (target-pod/manifest.ts drops it too). Pure.
+// scheduler's. What pins the pod to the node that it leaves does not count. Pure.
 import { meetsRequirement } from '../../../crds/src/index.ts';
 import type { Node, NodeSelectorTerm, Pod, Taint, Toleration } from '../../../kube/src/index.ts';
+import { freeSelector, freeTerms, type Host } from '../host-pins.ts';
 
 export type Scheduling = Pick<Pod['spec'], 'nodeSelector' | 'affinity' | 'tolerations'>;
 
-const host = 'kubernetes.io/hostname';
-
-/** @returns why the scheduler would not take the node, as the end of a sentence; undefined: it may */
-export function unfit(node: Node, spec: Scheduling): string | undefined {
+/**
+ * @param from the node that the pod leaves
+ * @returns why the scheduler would not take the node, as the end of a sentence; undefined: it may
+ */
+export function unfit(node: Node, spec: Scheduling, from: Host): string | undefined {
   const taint = node.spec.taints.find(
     (one) =>
       (one.effect === 'NoSchedule' || one.effect === 'NoExecute') &&
@@ -17,14 +19,14 @@ export function unfit(node: Node, spec: Scheduling): string | undefined {
   );
   if (taint) return `has taint ${taint.key}:${taint.effect}, which the pod does not tolerate`;
   const { labels } = node.metadata;
-  for (const [key, value] of Object.entries(spec.nodeSelector)) {
-    if (key !== host && labels[key] !== value) {
+  for (const [key, value] of Object.entries(freeSelector(spec.nodeSelector, from))) {
+    if (labels[key] !== value) {
       return `lacks the label ${key}=${value} of the pod's nodeSelector`;
     }
   }
-  const terms =
-    spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
-  if (terms && !terms.some((term) => matches(term, labels))) {
+  const required = spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution;
+  const terms = freeTerms(required?.nodeSelectorTerms ?? [], from);
+  if (terms.length > 0 && !terms.some((term) => matches(term, node))) {
     return "does not match the pod's required node affinity";
   }
   return undefined;
@@ -37,25 +39,34 @@ function tolerates({ key, operator, value, effect }: Toleration, taint: Taint): 
   return key === taint.key && (operator === 'Exists' || value === taint.value);
 }
 
-function matches(
-  { matchExpressions }: NodeSelectorTerm,
+function matches({ matchExpressions, matchFields }: NodeSelectorTerm, { metadata }: Node): boolean {
+  if (matchExpressions.length + matchFields.length === 0) return false;
+  // The API server knows no other field of a node.
+  const fields = { 'metadata.name': metadata.name };
+  return (
+    matchExpressions.every((one) => meets(one, metadata.labels)) &&
+    matchFields.every((one) => meets(one, fields))
+  );
+}
+
+function meets(
+  { key, operator, values }: NodeSelectorTerm['matchExpressions'][number],
   labels: Readonly<Record<string, string>>,
 ): boolean {
-  return matchExpressions
-    .filter((one) => one.key !== host)
-    .every(({ key, operator, values }) => {
-      switch (operator) {
-        case 'In':
-        case 'NotIn':
-        case 'Exists':
-        case 'DoesNotExist':
-          return meetsRequirement({ key, operator, values }, labels);
-        case 'Gt':
-          return Number(labels[key]) > Number(values[0]);
-        case 'Lt':
-          return Number(labels[key]) < Number(values[0]);
-        default:
-          return true;
-      }
-    });
+  switch (operator) {
+    case 'In':
+    case 'NotIn':
+    case 'Exists':
+    case 'DoesNotExist':
+      return meetsRequirement({ key, operator, values }, labels);
+    case 'Gt':
+      return integer(labels[key]) > integer(values[0]);
+    case 'Lt':
+      return integer(labels[key]) < integer(values[0]);
+    default:
+      return true;
+  }
 }
+
+/** As the scheduler reads a label: what is no whole number is neither greater nor less. */
+const integer = (text = ''): number => (/^[+-]?\d+$/.test(text) ? Number(text) : NaN);

@@ -65,6 +65,41 @@ describe('chooseNode', () => {
       'NoCompatibleNode',
       { wanted: 'b', nodes: [node('a'), tainted('b')], scheduling: pod().spec },
     ],
+    [
+      'no node that lacks a CPU feature of the pod’s own',
+      'c',
+      {
+        nodes: [
+          node('a', { cpu: 'avx avx512f' }),
+          node('b', { cpu: 'avx avx2' }),
+          node('c', { cpu: 'avx avx2 avx512f' }),
+        ],
+      },
+    ],
+    [
+      'no node whose CPU features are not known, if those of the pod’s own are',
+      'NoCompatibleNode',
+      { nodes: [node('a', { cpu: 'avx' }), node('b')] },
+    ],
+    [
+      'any node for a pod on a node whose CPU features are not known',
+      'b',
+      { nodes: [node('a'), node('b', { cpu: 'avx' })] },
+    ],
+    [
+      'refuses a wanted node that lacks a CPU feature',
+      'NoCompatibleNode',
+      { wanted: 'b', nodes: [node('a', { cpu: 'avx' }), node('b', { cpu: '' })] },
+    ],
+    [
+      'not the node of the images, if its CPU was replaced by a lesser one',
+      'b',
+      {
+        ...{ mayStay: true, cpuFeatures: 'avx' },
+        nodes: [node('a', { cpu: 'sse2' }), node('b', { cpu: 'avx sse2' })],
+        load: new Map([['b', 9]]),
+      },
+    ],
     ['no busy node, if there is another', 'c', { isBusy: (name) => name === 'b' }],
     ['a busy node, if there is no other', 'b', { isBusy: () => true }],
     ['no cordoned node', 'c', { nodes: [node('a'), node('b', { cordoned: true }), node('c')] }],

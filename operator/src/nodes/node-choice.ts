@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which node a pod can be created on. Pure.
 import { createHash } from 'node:crypto';
-import { annotations, labels } from '../../../crds/src/index.ts';
+import { annotations, lacksFeatures, labels } from '../../../crds/src/index.ts';
 import { isNodeReady, type Node } from '../../../kube/src/index.ts';
 import { unfit, type Scheduling } from './fitness.ts';
+import { hostOf } from '../host-pins.ts';
 import type { Refusal } from '../refusal.ts';
 
 export interface NodeQuestion {
@@ -23,6 +24,8 @@ export interface NodeQuestion {
   readonly scheduling?: Scheduling | undefined;
   /** Why a node cannot have the pod for another reason, as the end of a sentence; undefined: it can. */
   readonly excludes?: ((node: Node) => string | undefined) | undefined;
+  /** CPU features of the node that the images were made on. Absent: those that the pod's node has now. */
+  readonly cpuFeatures?: string | undefined;
   /** Whether a node takes no more pods for now: then another one is chosen, if there is one. */
   readonly isBusy?: (node: string) => boolean;
 }
@@ -59,17 +62,17 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
 }
 
 function noCandidate(question: NodeQuestion, abi: string): Refusal {
-  const { nodes, from, mayStay, without, excludes, scheduling } = question;
+  const { nodes, from, mayStay, without, excludes } = question;
   const others = nodes
     .filter((node) => (mayStay || node.metadata.name !== from) && isUsable(node, abi))
     .filter((node) => !without?.has(node.metadata.name))
-    .filter((node) => !scheduling || unfit(node, scheduling) === undefined)
+    .filter((node) => unable(node, question) === undefined)
     .map((node) => ({ name: node.metadata.name, why: excludes?.(node) }))
     .filter(({ why }) => why !== undefined);
   const [first] = others;
   const message = first
     ? `No node can have the pod: node ${first.name} ${first.why}${others.length > 1 ? `, and ${others.length - 1} more are like it` : ''}.`
-    : `No${mayStay ? '' : ' other'} node is Ready, schedulable for the pod (taints, nodeSelector, node affinity) and has the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`;
+    : `No${mayStay ? '' : ' other'} node is Ready, schedulable for the pod (taints, nodeSelector, node affinity), has the CPU features of node ${from} and the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`;
   return { reason: 'NoCompatibleNode', message };
 }
 
@@ -145,8 +148,23 @@ function isUsable(node: Node, abi: string): boolean {
   );
 }
 
-const misfit = (node: Node, { scheduling, excludes }: NodeQuestion): string | undefined =>
-  (scheduling && unfit(node, scheduling)) ?? excludes?.(node);
+/** Why a pod cannot run on a node, as the end of a sentence. */
+const misfit = (node: Node, question: NodeQuestion): string | undefined =>
+  unable(node, question) ?? question.excludes?.(node);
+
+/** Why the node itself is not for the pod: by what the pod asks of it, or by its CPU. */
+function unable(node: Node, question: NodeQuestion): string | undefined {
+  const { scheduling, nodes, from } = question;
+  const why = scheduling && unfit(node, scheduling, hostOf(nodes, from));
+  if (why !== undefined) return why;
+  const source = nodes.find((one) => one.metadata.name === from);
+  const features = question.cpuFeatures ?? (source && cpuFeaturesOf(source));
+  return lacksFeatures(features, cpuFeaturesOf(node));
+}
+
+export const cpuFeaturesOf = ({ metadata }: Node): string | undefined =>
+  metadata.annotations[annotations.cpuFeatures];
+
 const busy = ({ isBusy }: NodeQuestion, node: Node): number =>
   Number(isBusy?.(node.metadata.name) ?? false);
 const load = (question: NodeQuestion, node: Node): number =>

@@ -53,9 +53,8 @@ const advice: Readonly<Record<string, string | undefined>> = {
 
 /** @param nameTaken the reason if another pod has the target's name */
 export function targetCause(
-  { request, targetPod }: HandoverObserved,
+  { request, targetPod, unschedulableMs }: HandoverObserved,
   nameTaken: 'TargetRejected' | 'PodNameTaken',
-  now: number,
 ): AbortCause | undefined {
   const { target } = request.status ?? {};
   const name = target?.podName ?? '';
@@ -72,7 +71,9 @@ export function targetCause(
       message: `Another pod has the target's name ${name}. Delete that pod, then create a new request.`,
     };
   }
-  const { refusal } = targetPod ? targetProblem(targetPod, now, isPrepared(request)) : {};
+  const { refusal } = targetPod
+    ? targetProblem(targetPod, unschedulableMs, isPrepared(request))
+    : {};
   return refusal && { ...refusal, message: sentences([refusal.message, advice[refusal.reason]]) };
 }
 

@@ -29,7 +29,7 @@ const refused = target('request-uid', {
   status: { phase: 'Failed', reason: 'OutOfcpu', message: 'no cpu', containerStatuses: [] },
 });
 const nodes = [node('a'), node('b'), node('c')];
-const first = see({ nodes, targetPod: noRoom, request: accepted() });
+const first = see({ nodes, targetPod: noRoom, unschedulableMs: 60_000, request: accepted() });
 const abortReason = (observed: Observed): unknown =>
   decideMigration(observed, NOW).effects.map((one) => ('reason' in one ? one.reason : one.type));
 
@@ -143,6 +143,7 @@ describe('a node that cannot take the target', () => {
     const observed = {
       ...{ request, checkpoint: stored(), targetPod: noRoom, podName: 'p-reque', load: new Map() },
       ...{ nodes: [node('a'), node('b')], identity: { keepsDevice: true } },
+      unschedulableMs: 60_000,
     };
     const plan = decideRestore(observed, NOW);
     expect(plan.effects).toEqual([{ type: 'DeleteTarget', uid: 'target-uid', force: false }]);

@@ -60,7 +60,7 @@ function planGivingUp<S extends HandoverStatus, E extends Own>(
   const { request } = observed;
   const own = ownTarget(observed);
   if (!own || !mayChange(request)) return undefined;
-  const { refusal, isOfNode } = targetProblem(own, draft.now, false);
+  const { refusal, isOfNode } = targetProblem(own, observed.unschedulableMs, false);
   if (!isOfNode || refusal?.reason !== cause.reason) return undefined;
   const nodeName = request.status?.target?.nodeName ?? '';
   const { triedNodes = [] } = draft.status;

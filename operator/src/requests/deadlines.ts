@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deadlines of a handover. All are absolute and part of the status, so that a restarted operator keeps them. Pure.
+// Deadlines of a handover. All are part of the status, as times of the leader's clock; a later leader counts anew (adopted-times.ts). Pure.
 //   prepare       from the acceptance until the target waits at its create gate
 //   blackout      from then until the decision
 //   confirmation  from the decision until the nodes have confirmed it
@@ -11,6 +11,8 @@ import type { HandoverObserved, HandoverRequest } from './handover-types.ts';
 
 /** Watches report changes; this interval catches what a watch has missed. */
 export const pollMs = 15_000;
+/** How long the agent of a dry run may take to look. It looks at every object three times, a fraction of a second apart. */
+export const inspectionMs = 60_000;
 /** How long the operator waits for the nodes' confirmation after `Aborted`. */
 export const abortConfirmationMs = 60_000;
 /** How long it waits for the target's confirmation after `Committed`. */
@@ -64,13 +66,12 @@ export function lastLookAt(status: WithDeadlines, now: number): number {
 
 /** @returns in how many milliseconds an undecided request has to be reconciled again. */
 export function untilNextDeadline(
-  { request, targetPod }: HandoverObserved,
+  { request, targetPod, unschedulableMs }: HandoverObserved,
   deadlines: Deadlines | undefined,
   now: number,
 ): number {
   const deadline = deadlines?.blackout ?? deadlines?.prepare;
-  const expiry = deadline === undefined ? Infinity : Date.parse(deadline) + 1;
-  const recheck =
-    (targetPod && targetProblem(targetPod, now, isPrepared(request)).recheckAt) ?? Infinity;
-  return Math.min(pollMs, Math.max(0, Math.min(expiry, recheck) - now));
+  const expiryMs = deadline === undefined ? Infinity : Date.parse(deadline) + 1 - now;
+  const problem = targetPod && targetProblem(targetPod, unschedulableMs, isPrepared(request));
+  return Math.min(pollMs, Math.max(0, expiryMs), problem?.recheckMs ?? Infinity);
 }

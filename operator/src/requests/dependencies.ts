@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is injected into every controller of the operator.
-import { policyFor, type MigrationPolicy } from '../../../crds/src/index.ts';
+import {
+  policyFor,
+  type CheckpointRequest,
+  type MigrationPolicy,
+} from '../../../crds/src/index.ts';
 import {
   isNotFound,
   KeyedMutex,
@@ -17,7 +21,11 @@ import {
   type Resource,
 } from '../../../kube/src/index.ts';
 import type { AgentLeases } from '../nodes/agent-leases.ts';
+import { AdoptedTimes } from './adopted-times.ts';
+import { Sightings } from './sightings.ts';
 import { MoveQueue } from '../moves/move-queue.ts';
+import { isUnschedulable } from '../target-pod/health.ts';
+import type { HandoverRequest } from './handover-types.ts';
 import type { RawPod } from '../target-pod/manifest.ts';
 
 const attachments: Resource<unknown> = {
@@ -34,6 +42,10 @@ export class Dependencies {
   readonly nodes: Informer<Node>;
   readonly agents: AgentLeases | undefined;
   readonly moves: MoveQueue;
+  /** What earlier leaders have written. */
+  readonly adopted = new AdoptedTimes();
+  /** Target pods without a node, by the request's UID. */
+  readonly unschedulable = new Sightings();
   readonly policies: Pick<Informer<MigrationPolicy>, 'list'>;
   readonly clock: Clock;
   /** Paths of nodes below which every node has the same files. */
@@ -112,6 +124,28 @@ export class Dependencies {
     const { agents } = this;
     const all = this.nodes.list();
     return agents ? all.map((node) => agents.seen(node)) : all;
+  }
+
+  /** A request as read, with the times that this process has to wait for. */
+  adopt<T extends HandoverRequest | CheckpointRequest>(request: T): T {
+    return this.adopted.adopt(request, this.clock.now());
+  }
+
+  /** The time by the clock of a node; undefined: not known. */
+  nodeTime(node: string | undefined): number | undefined {
+    return node === undefined ? undefined : this.agents?.timeOf(node);
+  }
+
+  /** For how long this process has seen that the scheduler finds no node for a target. */
+  unschedulableMs({ metadata }: HandoverRequest, target: Pod | undefined): number {
+    const what = target && isUnschedulable(target) ? target.metadata.uid : undefined;
+    return this.unschedulable.elapsedMs(metadata.uid, what, this.clock.now());
+  }
+
+  /** The request is deleted. */
+  forget(uid: string): void {
+    this.adopted.forget(uid);
+    this.unschedulable.forget(uid);
   }
 
   /** `spec.config` of networks, by `namespace/name`; those that cannot be read are left out. */

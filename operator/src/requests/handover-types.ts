@@ -21,6 +21,8 @@ export interface HandoverObserved {
   readonly request: HandoverRequest;
   /** The pod that has the target's name, whoever created it. */
   readonly targetPod: Pod | undefined;
+  /** For how long the operator has seen that the scheduler finds no node for that pod. */
+  readonly unschedulableMs: number;
 }
 
 /** Fields of the status that the operator owns in both kinds. */

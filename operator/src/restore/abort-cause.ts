@@ -15,7 +15,7 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
   return (
     deletionCause(request) ??
     agentCause(request) ??
-    targetCause(observed, 'PodNameTaken', now) ??
+    targetCause(observed, 'PodNameTaken') ??
     creationCause(observed) ??
     deadlineCause(observed, now)
   );

@@ -28,6 +28,7 @@ function see(parts: Partial<Observed> = {}): Observed {
     request: restore(),
     checkpoint: stored(),
     targetPod: undefined,
+    unschedulableMs: 0,
     podName: 'p-reque',
     nodes: [node('a'), node('b')],
     load: new Map([['a', 1]]),
@@ -131,6 +132,16 @@ describe('a new request', () => {
       'TargetNodeNotFound',
       /no node c/,
       { request: restore({ spec: { targetNodeName: 'c' } }) },
+    ],
+    [
+      'a target that lacks a CPU feature of the checkpoint',
+      'NoCompatibleNode',
+      /Node b lacks CPU features that the pod may use: avx512f/,
+      {
+        checkpoint: stored({ cpuFeatures: 'avx avx512f' }),
+        nodes: [node('a', { cpu: 'avx avx512f' }), node('b', { cpu: 'avx' })],
+        request: restore({ spec: { targetNodeName: 'b' } }),
+      },
     ],
     [
       'an address that another pod owns',

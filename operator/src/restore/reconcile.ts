@@ -15,6 +15,7 @@ import {
 } from '../../../kube/src/index.ts';
 import { addressOwners, devicesOf, planAddresses } from '../networks/addresses.ts';
 import { askedFor, networkNames, NetworksError } from '../networks/networks.ts';
+import { hostOf } from '../host-pins.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
@@ -46,8 +47,9 @@ async function observe(
   { signal }: Context,
 ): Promise<Observed | undefined> {
   const { namespace, name } = splitKey(key);
-  const request = await dependencies.find(restoreRequests, namespace, name, signal);
-  if (!request) return undefined;
+  const read = await dependencies.find(restoreRequests, namespace, name, signal);
+  if (!read) return undefined;
+  const request = dependencies.adopt(read);
   const { checkpointName } = request.spec;
   const checkpoint = await dependencies.find(checkpointRequests, namespace, checkpointName, signal);
   const podName = podNameOf(request, checkpoint);
@@ -62,7 +64,9 @@ async function observe(
     : await readIdentity(dependencies, request, checkpoint, signal);
   const nodes = dependencies.nodeList();
   const load = dependencies.moves.arriving;
-  return { request, checkpoint, targetPod: pod, podName, nodes, load, identity };
+  const unschedulableMs = dependencies.unschedulableMs(request, pod);
+  const target = { targetPod: pod, podName, unschedulableMs };
+  return { request, checkpoint, ...target, nodes, load, identity };
 }
 
 /** Of a request that creates no pod now: every pod of the cluster is looked at only right before one is created. */
@@ -121,7 +125,7 @@ async function act(
 /** @returns undefined if the checkpoint is gone. */
 function manifestOf(
   { nodeName, identity }: Extract<Effect, { type: 'CreateTarget' }>,
-  { request, checkpoint, podName }: Observed,
+  { request, checkpoint, podName, nodes }: Observed,
   namespaceUid: string,
 ): object | undefined {
   const { namespace, name, uid } = request.metadata;
@@ -140,6 +144,7 @@ function manifestOf(
     name: podName,
     namespace,
     nodeName,
+    source: hostOf(nodes, checkpoint.status?.nodeName ?? ''),
     requestUid: uid,
     namespaceUid,
     marker: { key: 'restore', value: `${namespace}/${name}` },

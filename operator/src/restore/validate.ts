@@ -52,10 +52,11 @@ function chooseTarget(
   wanted: string | undefined,
   without?: ReadonlySet<string>,
 ): Node | Refusal {
-  const { nodeName = '', podTemplate } = checkpoint?.status ?? {};
+  const { nodeName = '', podTemplate, cpuFeatures } = checkpoint?.status ?? {};
   const { data: scheduling } = PodScheduling.safeParse(podTemplate?.spec);
   const seed = request.metadata.uid;
   return chooseNode({
     ...{ nodes, from: nodeName, mayStay: true, wanted, without, load, seed, scheduling },
+    cpuFeatures,
   });
 }

@@ -3,7 +3,7 @@
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../refusal.ts';
 
-/** The scheduler's cache may be old: a node that was just freed still looks full to it. */
+/** The scheduler's cache may be old: a node that was just freed still looks full to it. By the operator's own clock. */
 export const unschedulableGraceMs = 15_000;
 
 /** Waiting reasons with which the kubelet only repeats what has failed. */
@@ -23,20 +23,34 @@ export interface TargetProblem {
   readonly refusal?: Refusal;
   /** Another node may take the pod: this one has no room for it, or its kubelet has refused it and has made nothing of it. */
   readonly isOfNode?: true;
-  /** Look again at this time. */
-  readonly recheckAt?: number;
+  /** Look again after this time. */
+  readonly recheckMs?: number;
 }
 
-/** @param isPrepared the source may be held, so that nothing is tried again */
-export function targetProblem(pod: Pod, now: number, isPrepared: boolean): TargetProblem {
-  const scheduled = pod.status.conditions.find((one) => one.type === 'PodScheduled');
-  // Pods of lower priority are being ended to make room on that node.
-  const isMakingRoom = pod.status.nominatedNodeName !== '';
-  if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable' && !isMakingRoom) {
-    const since = Date.parse(scheduled.lastTransitionTime ?? pod.metadata.creationTimestamp);
-    const until = (Number.isFinite(since) ? since : now) + unschedulableGraceMs;
-    if (now < until) return { recheckAt: until };
-    const message = `The scheduler found no room for target pod ${pod.metadata.name}: ${scheduled.message}`;
+/** Whether the scheduler has found no node, and makes no room on one either by ending pods of lower priority. */
+export function isUnschedulable({ status }: Pod): boolean {
+  return status.nominatedNodeName === '' && scheduledOf(status)?.reason === 'Unschedulable';
+}
+
+const scheduledOf = ({
+  conditions,
+}: Pod['status']): Pod['status']['conditions'][number] | undefined =>
+  conditions.find((one) => one.type === 'PodScheduled' && one.status === 'False');
+
+/**
+ * @param unschedulableMs for how long the operator has seen it so
+ * @param isPrepared the source may be held, so that nothing is tried again
+ */
+export function targetProblem(
+  pod: Pod,
+  unschedulableMs: number,
+  isPrepared: boolean,
+): TargetProblem {
+  if (isUnschedulable(pod)) {
+    const recheckMs = unschedulableGraceMs - unschedulableMs;
+    if (recheckMs > 0) return { recheckMs };
+    const why = scheduledOf(pod.status)?.message ?? '';
+    const message = `The scheduler found no room for target pod ${pod.metadata.name}: ${why}`;
     return { ...failed('TargetUnschedulable', message), isOfNode: true };
   }
   if (pod.metadata.deletionTimestamp !== undefined) {

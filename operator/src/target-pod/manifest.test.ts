@@ -19,6 +19,7 @@ const options: TargetOptions = {
   name: 'p-00000',
   namespace: 'ns',
   nodeName: 'b',
+  source: { name: 'a', hostname: 'host-a' },
   requestUid: 'request-uid',
   namespaceUid: 'ns-uid',
   marker: { key: 'migration', value: 'ns/move' },
@@ -41,7 +42,21 @@ const make = (source: RawPod, more: Partial<TargetOptions> = {}): Made =>
 const terms = (made: Made): object[] =>
   made.spec.affinity.nodeAffinity['requiredDuringSchedulingIgnoredDuringExecution']
     ?.nodeSelectorTerms ?? [];
-const onB = { key: 'metadata.name', operator: 'In', values: ['b'] };
+const named = (operator: string, ...values: string[]): object => ({
+  ...{ key: 'metadata.name', operator, values },
+});
+const host = (operator: string, ...values: string[]): object => ({
+  ...{ key: 'kubernetes.io/hostname', operator, values },
+});
+const onB = named('In', 'b');
+const zone = { key: 'zone', operator: 'In', values: ['z'] };
+const required = (...nodeSelectorTerms: object[]): object => ({
+  requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms },
+});
+const pinnedTwice = [
+  { matchExpressions: [host('In', 'host-a')] },
+  { matchFields: [named('In', 'a')] },
+];
 
 describe('targetName', () => {
   const name = (pod: string, madeFor?: string): string => {
@@ -250,21 +265,17 @@ describe('the target', () => {
     expect(rdmaDevice(raw({ annotations: { [annotations.rdmaDevice]: 'rxe9' } }))).toBe('rxe9');
   });
 
-  it('is pinned to its node, without the pod’s own pins to a node', () => {
-    const hostname = { key: 'kubernetes.io/hostname', operator: 'In', values: ['a'] };
-    const zone = { key: 'zone', operator: 'In', values: ['z'] };
+  it('is pinned to its node, without the pod’s own pins to the node that it leaves', () => {
     const made = make(
       raw(
         {},
         {
-          nodeSelector: { 'kubernetes.io/hostname': 'a', disk: 'ssd' },
+          nodeSelector: { 'kubernetes.io/hostname': 'host-a', disk: 'ssd' },
           affinity: {
             podAntiAffinity: { x: 1 },
             nodeAffinity: {
               preferredDuringSchedulingIgnoredDuringExecution: [1],
-              requiredDuringSchedulingIgnoredDuringExecution: {
-                nodeSelectorTerms: [{ matchExpressions: [hostname, zone] }, { matchFields: ['a'] }],
-              },
+              ...required({ matchExpressions: [host('In', 'host-a'), zone] }),
             },
           },
         },
@@ -276,15 +287,62 @@ describe('the target', () => {
       podAntiAffinity: { x: 1 },
       nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [1] },
     });
-    expect(terms(made)).toEqual([
-      { matchExpressions: [zone], matchFields: [onB] },
-      { matchFields: [onB] },
-    ]);
+    expect(terms(made)).toEqual([{ matchExpressions: [zone], matchFields: [onB] }]);
     expect(terms(make(raw()))).toEqual([{ matchFields: [onB] }]);
   });
 
+  it.each<[string, object[], object[]]>([
+    [
+      'hosts that are excluded',
+      [{ matchExpressions: [host('NotIn', 'bad')] }],
+      [{ matchExpressions: [host('NotIn', 'bad')], matchFields: [onB] }],
+    ],
+    [
+      'several hosts',
+      [{ matchExpressions: [host('In', 'host-a', 'b')] }],
+      [{ matchExpressions: [host('In', 'host-a', 'b')], matchFields: [onB] }],
+    ],
+    [
+      'names that are excluded',
+      [{ matchFields: [named('NotIn', 'bad')] }],
+      [{ matchFields: [named('NotIn', 'bad'), onB] }],
+    ],
+    [
+      'an alternative to its pin',
+      [{ matchExpressions: [host('In', 'host-a')] }, { matchExpressions: [zone] }],
+      [
+        { matchExpressions: [host('In', 'host-a')], matchFields: [onB] },
+        { matchExpressions: [zone], matchFields: [onB] },
+      ],
+    ],
+    ['no pin by name', [{ matchFields: [named('In', 'a')] }], [{ matchFields: [onB] }]],
+    ['no pin of either kind', pinnedTwice, [{ matchFields: [onB] }]],
+    [
+      'what an earlier move has not added',
+      [
+        { matchExpressions: [host('In', 'host-a')], matchFields: [named('In', 'a')] },
+        { matchExpressions: [zone], matchFields: [named('In', 'a')] },
+      ],
+      [
+        { matchExpressions: [host('In', 'host-a')], matchFields: [onB] },
+        { matchExpressions: [zone], matchFields: [onB] },
+      ],
+    ],
+  ])('keeps of its affinity: %s', (_name, nodeSelectorTerms, wanted) => {
+    const nodeAffinity = required(...nodeSelectorTerms);
+    expect(terms(make(raw({}, { affinity: { nodeAffinity } })))).toEqual(wanted);
+  });
+
+  it('keeps a selector of another host', () => {
+    const nodeSelector = { 'kubernetes.io/hostname': 'b' };
+    expect(make(raw({}, { nodeSelector })).spec['nodeSelector']).toEqual(nodeSelector);
+  });
+
   it('does not change the pod that it is created from', () => {
-    const source = raw({ labels: { a: 'b' } }, { nodeSelector: { 'kubernetes.io/hostname': 'a' } });
+    const source = raw(
+      { labels: { a: 'b' } },
+      { nodeSelector: { 'kubernetes.io/hostname': 'host-a' } },
+    );
     const before = structuredClone(source);
     make(source);
     expect(source).toEqual(before);

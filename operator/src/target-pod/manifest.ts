@@ -3,6 +3,7 @@
 import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 
 import type { OwnerReference } from '../../../kube/src/index.ts';
+import { freeSelector, freeTerms, type Host } from '../host-pins.ts';
 import { pinImage, runningImages, type RunningImages } from './container-images.ts';
 import { namespaceOwner } from './ownership.ts';
 
@@ -36,6 +37,8 @@ export interface TargetOptions {
   readonly name: string;
   readonly namespace: string;
   readonly nodeName: string;
+  /** The node that the source runs on, or did when its checkpoint was taken. */
+  readonly source: Host;
   readonly requestUid: string;
   /** UID of the namespace's object. */
   readonly namespaceUid: string;
@@ -231,7 +234,7 @@ export function targetPod(template: Template, options: TargetOptions): Json {
         ...(metadata.ownerReferences ?? []),
       ],
     },
-    spec: { ...pin(spec, options.nodeName), readinessGates: withGate(spec) },
+    spec: { ...pin(spec, options), readinessGates: withGate(spec) },
   };
 }
 
@@ -243,27 +246,20 @@ function withGate(spec: Json): Json[] {
 }
 
 /**
- * Pins the pod by affinity, not by nodeName, so that the scheduler still checks whether there is room. Pins to a single
- * node are dropped: the request is to leave that node.
+ * Pins the pod by affinity, not by nodeName, so that the scheduler still checks whether there is room. Pins to the source's
+ * node are dropped: the request is to leave it.
  */
-function pin(spec: Json, nodeName: string): Json {
+function pin(spec: Json, { nodeName, source }: TargetOptions): Json {
   const { nodeSelector, affinity, ...rest } = structuredClone(spec) as {
     nodeSelector?: Record<string, string>;
     affinity?: { nodeAffinity?: NodeAffinity } & Json;
   } & Json;
-  const { 'kubernetes.io/hostname': _host, ...selector } = nodeSelector ?? {};
+  const selector = freeSelector(nodeSelector ?? {}, source);
   const { requiredDuringSchedulingIgnoredDuringExecution: required, ...preferred } =
     affinity?.nodeAffinity ?? {};
-  const terms = (required?.nodeSelectorTerms ?? []).map((term) => ({
+  const terms = freeTerms(required?.nodeSelectorTerms ?? [], source).map((term) => ({
     ...term,
-    ...(term.matchExpressions
-      ? {
-          matchExpressions: term.matchExpressions.filter(
-            (one) => one.key !== 'kubernetes.io/hostname',
-          ),
-        }
-      : {}),
-    matchFields: [byName(nodeName)],
+    matchFields: [...(term.matchFields ?? []), byName(nodeName)],
   }));
   return {
     ...rest,
@@ -280,13 +276,18 @@ function pin(spec: Json, nodeName: string): Json {
   };
 }
 
+type Requirement = { key: string; operator: string; values?: string[] };
 interface NodeAffinity extends Json {
   requiredDuringSchedulingIgnoredDuringExecution?: {
-    nodeSelectorTerms: { matchExpressions?: { key: string }[]; matchFields?: unknown[] }[];
+    nodeSelectorTerms: { matchExpressions?: Requirement[]; matchFields?: Requirement[] }[];
   };
 }
 
-const byName = (node: string): Json => ({ key: 'metadata.name', operator: 'In', values: [node] });
+const byName = (node: string): Requirement => ({
+  key: 'metadata.name',
+  operator: 'In',
+  values: [node],
+});
 
 function list(value: unknown): Json[] {
   return Array.isArray(value) ? (value as Json[]) : [];

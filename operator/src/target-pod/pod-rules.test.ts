@@ -98,6 +98,11 @@ describe('refusePod', () => {
     expect(refusePod(pod(parts), 'p', NOW)).toBeUndefined();
   });
 
+  it('accepts a pod that was restarted on a node whose clock it does not know', () => {
+    const parts = one({ running: { startedAt: at(600) } }, { ...ready, restartCount: 2 });
+    expect(refusePod(pod(parts), 'p', undefined)).toBeUndefined();
+  });
+
   it.each<[string, string, RegExp, PodParts]>([
     [
       'no runtime class',

@@ -12,22 +12,25 @@ import type { Refusal } from '../refusal.ts';
 import { namesRequest } from './ownership.ts';
 import { noVolumeFacts, volumeRefusals, type VolumeFacts } from './volume-rules.ts';
 
-/** @returns undefined for a pod that can be migrated, as far as its controller lets it. */
+/**
+ * @param nodeTime by the clock of the pod's node, in milliseconds since the epoch; undefined: not known
+ * @returns undefined for a pod that can be migrated, as far as its controller lets it.
+ */
 export function refusePod(
   pod: Pod | undefined,
   podName: string,
-  now: number,
+  nodeTime: number | undefined,
   volumes: VolumeFacts = noVolumeFacts,
 ): Refusal | undefined {
-  const [first] = podRefusals(pod, podName, now, volumes);
+  const [first] = podRefusals(pod, podName, nodeTime, volumes);
   return first;
 }
 
-/** Everything that keeps a pod from being migrated. */
+/** Everything that keeps a pod from being migrated; parameters as above. */
 export function* podRefusals(
   pod: Pod | undefined,
   podName: string,
-  now: number,
+  nodeTime: number | undefined,
   volumes: VolumeFacts = noVolumeFacts,
 ): Generator<Refusal> {
   if (!pod) {
@@ -40,7 +43,7 @@ export function* podRefusals(
   for (const one of [refuseKind(pod), refuseTarget(pod)]) {
     if (one) yield one;
   }
-  yield* stateRefusals(pod, now);
+  yield* stateRefusals(pod, nodeTime);
   yield* shapeRefusals(pod);
   yield* volumeRefusals(pod, volumes);
 }
@@ -79,7 +82,7 @@ function refuseTarget(pod: Pod): Refusal | undefined {
   };
 }
 
-function* stateRefusals(pod: Pod, now: number): Generator<Refusal> {
+function* stateRefusals(pod: Pod, nodeTime: number | undefined): Generator<Refusal> {
   if (pod.metadata.deletionTimestamp !== undefined) {
     yield {
       reason: 'PodNotRunning',
@@ -99,7 +102,7 @@ function* stateRefusals(pod: Pod, now: number): Generator<Refusal> {
   const all = [...containerStatuses, ...initContainerStatuses];
   for (const { name } of movedContainers(pod)) {
     const status = all.find((one) => one.name === name);
-    const loop = status && crashLoop(status, now);
+    const loop = status && crashLoop(status, nodeTime);
     if (loop !== undefined) {
       yield {
         reason: 'ContainerCrashLooping',
@@ -129,14 +132,18 @@ function movedContainers({ spec }: Pod): Container[] {
 const firstBackOffMs = 10_000;
 const longestBackOffMs = 300_000;
 
-/** A container runs steadily when it has run for longer than the kubelet's back-off after its next end. */
-function crashLoop(status: ContainerStatus, now: number): string | undefined {
+/**
+ * A container runs steadily when it has run for longer than the kubelet's back-off after its next end. The kubelet writes when
+ * it started: only the clock of the same node says for how long it has run.
+ */
+function crashLoop(status: ContainerStatus, nodeTime: number | undefined): string | undefined {
   const { waiting, running } = status.state;
   if (waiting?.reason === 'CrashLoopBackOff') {
     return `has ended ${status.restartCount + 1} times and waits for its next start (CrashLoopBackOff)`;
   }
   if (status.restartCount === 0 || typeof running?.startedAt !== 'string') return undefined;
-  const ranMs = now - Date.parse(running.startedAt);
+  if (nodeTime === undefined) return undefined;
+  const ranMs = nodeTime - Date.parse(running.startedAt);
   const steadyMs = Math.min(firstBackOffMs * 2 ** status.restartCount, longestBackOffMs);
   if (!(ranMs < steadyMs)) return undefined;
   const [ran, steady] = [ranMs, steadyMs].map((ms) => Math.max(0, Math.round(ms / 1000)));

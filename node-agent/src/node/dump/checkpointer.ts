@@ -10,6 +10,7 @@ import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import { packApiVolumes } from '../files/api-volumes.ts';
 import { packPodFiles } from '../files/pod-files.ts';
+import { cpuFeatures } from '../host/cpu-features.ts';
 import type { Host } from '../host/host.ts';
 import { dumpContainers, type Dumped } from './container-dump.ts';
 import type { RdmaDriver } from '../device/driver.ts';
@@ -353,7 +354,11 @@ export class Checkpointer {
   async #versionsOf(pod: LocalPod): Promise<Pick<ManifestHeader, 'versions' | 'rdmaDevice'>> {
     const { driver, version } = this.#parts;
     const [device] = await driver.devices(pod.netns);
-    const versions = { sealift: version, kernel: driver.kernelRelease() };
+    const features = await cpuFeatures();
+    const versions = {
+      ...{ sealift: version, kernel: driver.kernelRelease() },
+      ...(features !== undefined && { cpuFeatures: features }),
+    };
     if (!device) return { versions };
     const driverAbi = await driver.abi(pod.netns, device.name);
     return { versions: { ...versions, driverAbi }, rdmaDevice: device.name };

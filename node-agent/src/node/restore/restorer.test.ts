@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { KEY_2026, MountedKeys, randomKey } from '../../testing/image-keys.ts';
 import { manifestHeader, TestDirectories, writeImages } from '../../testing/images.ts';
+import { cpuFeatures } from '../host/cpu-features.ts';
 import { ImageStore } from '../transfer/image-store.ts';
 import { digestOf, formatManifest } from '../transfer/manifest.ts';
 import type { RestoredControl } from './restored-container.ts';
@@ -24,12 +25,14 @@ class StoreRestorer extends Restorer {
   protected override async unpackFiles(): Promise<void> {}
 }
 
-async function makeStore(isOn: boolean): Promise<void> {
+async function makeStore(isOn: boolean, versions: object = {}): Promise<void> {
   root = await directories.fresh();
   store = new ImageStore(root, { isOn, keys: mounted.keys });
   await store.createDirectory('c1', 'other');
   await writeImages(store.dir('c1'));
-  digest = digestOf(formatManifest(await store.seal('c1', manifestHeader('c1'))));
+  const { versions: own, ...rest } = manifestHeader('c1');
+  const header = { ...rest, versions: { ...own, ...versions } };
+  digest = digestOf(formatManifest(await store.seal('c1', header)));
   const nothing = async () => undefined;
   const freezer: RestoredControl = {
     ...{ refuseExec: nothing, freeze: nothing, thaw: nothing, killFrozen: nothing },
@@ -103,6 +106,18 @@ describe('a checkpoint of this node', () => {
     await verify();
     expect(await imagePath()).toBe(join(root, 'c1', 'main'));
     expect(await readdir(root)).toEqual(['c1']);
+  });
+
+  it('is restored only on a CPU that has the features of the one that it was made on', async () => {
+    await makeStore(false, { cpuFeatures: (await cpuFeatures()) ?? '' });
+    await verify();
+    expect(await imagePath()).toBe(join(root, 'c1', 'main'));
+    await makeStore(false, { cpuFeatures: 'avx9000 sse2' });
+    await verify();
+    await expect(imagePath()).rejects.toMatchObject({
+      code: 'CpuIncompatible',
+      message: expect.stringContaining('avx9000') as string,
+    });
   });
 
   it('fails for the key’s sake, for a damaged disk’s, or for another digest', async () => {

@@ -3,7 +3,7 @@
 // it answer its peers, resume it. The target's reconciler calls it; the create handler calls `outcome` and `resumePod`. Every method may be repeated and passes fault points (docs/faults.md).
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Identity } from '../../../../crds/src/index.ts';
+import { annotations, lacksFeatures, type Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, isErrno, type Failure } from '../../support/errors.ts';
@@ -11,6 +11,7 @@ import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import { unpackApiVolumes } from '../files/api-volumes.ts';
 import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
+import { cpuFeatures } from '../host/cpu-features.ts';
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
@@ -340,6 +341,7 @@ export class Restorer {
   ): Promise<void> {
     const { editor, driver, lock } = this.#parts;
     const netns = await this.netns(create);
+    refuseLesserCpu(manifest, await cpuFeatures());
     await this.#checkAbi(netns, manifest);
     // The CNI handler has locked, hidden and held it already. This repeats it, whatever has happened meanwhile.
     await withFaults('target.lock', () => lock.lock(netns, 'total'));
@@ -369,6 +371,16 @@ export class Restorer {
       `The images were made with driver ABI ${wanted}, this node has ${here} (label sealift.dev/driver-abi).`,
     );
   }
+}
+
+/** The operator chooses nodes by what they report; an earlier one does not. @throws AgentError CpuIncompatible */
+function refuseLesserCpu({ versions }: Manifest, here: string | undefined): void {
+  const problem = lacksFeatures(versions.cpuFeatures, here);
+  if (problem === undefined) return;
+  throw new AgentError(
+    'CpuIncompatible',
+    `This node ${problem}. Create a new request for a node that has them (annotation ${annotations.cpuFeatures}).`,
+  );
 }
 
 async function exists(file: string): Promise<boolean> {

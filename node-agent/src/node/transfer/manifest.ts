@@ -51,6 +51,8 @@ export const manifest = z.object({
   versions: z.object({
     sealift: z.string(),
     driverAbi: z.string().optional(),
+    /** Of the node that the programs ran on: crds/src/cpu-features.ts. */
+    cpuFeatures: z.string().optional(),
     kernel: z.string(),
     criu: z.string().optional(),
   }),
