@@ -19,8 +19,14 @@ export function refusePod(
   now: number,
   volumes: VolumeFacts = noVolumeFacts,
 ): Refusal | undefined {
-  const [first] = podRefusals(pod, podName, now, volumes);
+  const [first] = podRefusals(pod, podName, now, { volumes });
   return first;
+}
+
+interface Known {
+  readonly volumes?: VolumeFacts | undefined;
+  /** A landing pod, and its request is asked: it still names the request that made it. */
+  readonly isLanding?: boolean;
 }
 
 /** Everything that keeps a pod from being migrated. */
@@ -28,7 +34,7 @@ export function* podRefusals(
   pod: Pod | undefined,
   podName: string,
   now: number,
-  volumes: VolumeFacts = noVolumeFacts,
+  { volumes = noVolumeFacts, isLanding = false }: Known = {},
 ): Generator<Refusal> {
   if (!pod) {
     yield {
@@ -37,7 +43,7 @@ export function* podRefusals(
     };
     return;
   }
-  for (const one of [refuseKind(pod), refuseTarget(pod)]) {
+  for (const one of [refuseKind(pod), isLanding ? undefined : refuseTarget(pod)]) {
     if (one) yield one;
   }
   yield* stateRefusals(pod, now);
