@@ -72,6 +72,25 @@ describe('the request for a pod of a StatefulSet', () => {
     expect(plan.effects).toEqual([]);
   });
 
+  it('lands elsewhere if a node has no room for it, as long as another one is left to end on', () => {
+    const noRoom = {
+      ...{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: 'full' },
+      lastTransitionTime: at(-60),
+    };
+    const targetPod = target('request-uid', {
+      spec: { nodeName: '' },
+      status: { conditions: [noRoom] },
+    });
+    const request = accepted({ source });
+    const seen = see({ request, sourcePod: member, targetPod, nodes });
+    expect(effects(decideMigration(seen, NOW)), 'only c is left').toEqual(['ProposeAbort']);
+    const more = { ...seen, nodes: [...nodes, node('d')] };
+    const plan = decideMigration(more, NOW);
+    expect(effects(plan)).toEqual(['DeleteTarget']);
+    const next = decideMigration({ ...published(more, plan), targetPod: undefined }, NOW);
+    expect(['c', 'd']).toContain(next.status?.target?.nodeName);
+  });
+
   it('holds nothing before the name is reserved, and waits until the prepare deadline', () => {
     const request = accepted({ source, targetAgent: { state: 'AtCreateGate' } });
     const seen = see({ request, sourcePod: member, targetPod: landing(), nodes });

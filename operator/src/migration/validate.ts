@@ -173,15 +173,14 @@ export function sourceOf({ nodes }: Pick<Observed, 'nodes'>, pod: Pod): Placemen
 /** A node for a request that is under way; one that takes no more pods for now is none. */
 export function chooseAnother(observed: Observed, without: ReadonlySet<string>): Node | Refusal {
   const { sourcePod, moves, request } = observed;
-  if (isFirstMove(request)) {
-    const message = 'A node has to be left for the pod to end on.';
-    return { reason: 'NoLandingNode', message };
-  }
   const full = observed.nodes
     .map((one) => one.metadata.name)
     .filter((name) => isFull(name, moves, request.status?.policy));
   if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
-  return chooseTarget(observed, sourcePod, undefined, new Set([...without, ...full]));
+  const others = new Set([...without, ...full]);
+  if (!isFirstMove(request)) return chooseTarget(observed, sourcePod, undefined, others);
+  const chosen = chooseLanding({ ...targetQuestion(observed, sourcePod), without: others });
+  return 'reason' in chosen ? chosen : chosen.landing;
 }
 
 /** Addresses that the source keeps on a node that was chosen later. */
