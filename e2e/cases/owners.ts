@@ -312,6 +312,12 @@ async function ofStatefulSet(context: CaseContext): Promise<void> {
   const { namespace } = context;
   await startOwned(statefulSet(2), { namespace, name: 'db', command: counter });
   const before = await readyPods(namespace, 'db', 2);
+  const name = await requestMove({ namespace, pod: 'db-0' });
+  const refused = succeededCondition(
+    await waitUntilEnded(migration, { namespace, name }, context.log),
+  );
+  // There are two nodes: none is left to land on.
+  expect(refused?.reason === 'NoLandingNode', `the move ended so: ${JSON.stringify(refused)}`);
   const watch = new ControllerWatch<SetStatus>(namespace, 'db', 'statefulset/db');
   const points = names(controllerPoints.statefulSet);
   try {
