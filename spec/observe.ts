@@ -157,13 +157,20 @@ function sourcePodOf({ given }: Row): MigrationOperatorObserved['sourcePod'] {
 
 const seenOfController = (row: Row): Partial<MigrationOperatorObserved> => ({
   ...(row.given?.controller ? { sourcePod: sourcePodOf(row) } : {}),
+  ...(row.given?.controller === 'ByName' ? { nameTrial: 'reserved' } : {}),
   ...(row.given?.controllerFinished ? { controller: 'finished' } : {}),
 });
 
 /** The status of a request for such a source. */
 const controllerOf = ({ given }: Row): Record<string, unknown> =>
   given?.controller
-    ? { source: { ...accepted.source, controller: { ...reference, handover: given.controller } } }
+    ? {
+        source: {
+          ...accepted.source,
+          controller: { ...reference, handover: given.controller },
+          ...(given.standsIn ? { standsInFor: 'set-0' } : {}),
+        },
+      }
     : {};
 const { controller: _isController, ...reference } = controller;
 const accepted = { source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid' } };
@@ -191,7 +198,9 @@ function triedOf({ given }: Row): Record<string, unknown> {
 const nodesOf = ({ given }: Row): MigrationOperatorObserved['nodes'] =>
   [
     ...(['a', 'b'] as const),
-    ...(given?.targetPod === 'unschedulable' || given?.targetNode ? ['c'] : []),
+    ...(given?.targetPod === 'unschedulable' || given?.targetNode || given?.controller === 'ByName'
+      ? ['c']
+      : []),
   ].map((name) => objects.node(name));
 
 const fullMoves: MigrationOperatorObserved['moves'] = {

@@ -4,7 +4,7 @@
 import { aborted } from './steps/aborted.ts';
 import { anotherNode } from './steps/another-node.ts';
 import { checkpoint } from './steps/checkpoint.ts';
-import { committed, retries } from './steps/committed.ts';
+import { committed, retries, secondMove } from './steps/committed.ts';
 import { dryRun } from './steps/dry-run.ts';
 import { restore } from './steps/restore.ts';
 import type { Kind, Row } from './steps/row.ts';
@@ -32,6 +32,7 @@ export const protocol: readonly [
   section('MigrationRequest', 'Migration, a dry run', dryRun),
   section('MigrationRequest', 'Migration, another node for the target', anotherNode),
   section('MigrationRequest', 'Migration, after Committed', committed),
+  section('MigrationRequest', 'Migration, from a landing pod on', secondMove),
   section('MigrationRequest', 'Migration, a target that fails after Committed', retries),
   section('MigrationRequest', 'Migration, after a failure or Aborted', aborted),
   section('RestoreRequest', 'Restore', restore),

@@ -150,6 +150,18 @@ export const Queue = z
   .meta({ description: 'While the request waits for its turn. Ordered by age, then by name.' });
 export type Queue = z.infer<typeof Queue>;
 
+export const SecondMove = z
+  .object({
+    requestName: DnsName.meta({ description: 'The MigrationRequest of the landing pod.' }),
+    attempt: z.int().min(1).meta({ format: 'int32', description: 'Which attempt it is.' }),
+    nodeName: z.string().max(253).meta({ description: 'The node that it moves the pod to.' }),
+  })
+  .meta({
+    description:
+      'Only of a pod that a StatefulSet knows by its name: status.target is a landing pod, from which another request moves it on to one of that name.',
+  });
+export type SecondMove = z.infer<typeof SecondMove>;
+
 export const MigrationRequestStatus = z
   .object({
     ...commonStatus,
@@ -167,6 +179,7 @@ export const MigrationRequestStatus = z
     target: Placement.optional().meta({
       description: 'The pod that will run. Written by the operator.',
     }),
+    secondMove: SecondMove.optional(),
     triedNodes: TriedNodes.optional(),
     peers: PeersStatus.optional(),
     deadlines: Deadlines.optional(),

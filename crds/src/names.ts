@@ -10,7 +10,7 @@ export const RUNTIME_CLASS = 'sealift';
 
 /** Annotations on pods and nodes; the table in docs/architecture.md says who writes which. */
 export const annotations = {
-  /** Target pod: `<namespace>/<MigrationRequest name>`. */
+  /** Target pod, and the request of a landing pod: `<namespace>/<MigrationRequest name>` of the one that made it. */
   migration: 'sealift.dev/migration',
   /** Target pod: `<namespace>/<RestoreRequest name>`. */
   restore: 'sealift.dev/restore',

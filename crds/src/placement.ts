@@ -14,9 +14,9 @@ export const PodController = z
       .boolean()
       .optional()
       .meta({ description: 'As the source’s owner reference had it.' }),
-    handover: z.enum(['AfterResume', 'BeforeHold']).meta({
+    handover: z.enum(['AfterResume', 'BeforeHold', 'ByName']).meta({
       description:
-        'When the target takes the source’s place in its controller: after it has been resumed, as for a ReplicaSet; or before the source is held, as for a Job.',
+        'When the target takes the source’s place in its controller: after it has been resumed, as for a ReplicaSet; before the source is held, as for a Job; or with its name, in a second move, as for a StatefulSet.',
     }),
   })
   .meta({
@@ -37,6 +37,10 @@ export const Placement = z.object({
       'Only of a source: how often its containers had been restarted when the operator accepted the request.',
   }),
   controller: PodController.optional(),
+  standsInFor: z.string().max(253).optional().meta({
+    description:
+      'Only of a landing pod: the name that it has in its controller. The target of its move gets that name.',
+  }),
   podIPs: z
     .array(z.object({ ip: z.string().max(45).meta({ description: 'IPv4 or IPv6 address.' }) }))
     .max(2)

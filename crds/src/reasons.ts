@@ -40,6 +40,7 @@ export const reasons = {
   TargetNodeNotFound: 'There is no such node.',
   TargetNodeNotReady: 'The target node is not Ready, or is cordoned.',
   NoCompatibleNode: 'No other Ready node has a driver with the same ABI.',
+  NoLandingNode: 'The pod has to move by way of a further node, and no node can take it.',
   AnotherMigration: 'Another request works on this pod.',
   CheckpointNotFound: 'There is no such CheckpointRequest.',
   CheckpointNotReady: 'The checkpoint has not succeeded.',
@@ -64,6 +65,8 @@ export const reasons = {
     'The source pod’s containers have ended with exit code 0: there is nothing left to move.',
   SourceGone: 'The source pod was deleted or replaced.',
   ControllerChanged: 'The source pod no longer belongs to the controller that it had.',
+  NameNotReserved:
+    'The API server does not keep the pod’s name free for it: its controller could make a second pod.',
   SourceLost: 'The source’s node was reset or a container ended: its memory is gone.',
   SourceFailed: 'The source’s agent reported a failure.',
   TargetUnschedulable: 'The scheduler found no room for the target pod.',

@@ -5,7 +5,8 @@ import { controllerPoints } from '../faults/points.ts';
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectBalanced, numbersIn } from '../src/checks.ts';
 import { kubectl, kubectlJson } from '../src/cluster.ts';
-import { move, requestMove } from '../src/move.ts';
+import type { MigrationRequest } from '../../crds/src/index.ts';
+import { move, reportEntry, requestMove } from '../src/move.ts';
 import {
   ControllerWatch,
   deployment,
@@ -14,10 +15,11 @@ import {
   ownedPods,
   readyPods,
   startOwned,
+  statefulSet,
   type OwnedPod,
 } from '../src/owned-pods.ts';
 import { execInPod, podLog, podStatus } from '../src/pods.ts';
-import { migration, succeededCondition, waitUntilEnded } from '../src/requests.ts';
+import { migration, readRequest, succeededCondition, waitUntilEnded } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
 const MOVES = 3;
@@ -246,6 +248,120 @@ async function ofJob(context: CaseContext): Promise<void> {
   expect(succeeded === 1 && (failed ?? 0) === 0, `succeeded ${succeeded}, failed ${failed}`);
 }
 
+/** Both moves of a pod, each with its limits. */
+const WITHIN_BOTH = 900;
+
+/**
+ * Moves a pod that keeps its name. There are two nodes, so it lands on the other one and comes back: on a larger cluster it
+ * would move on to a third.
+ */
+async function moveByName(context: CaseContext, pod: string, workload: string): Promise<void> {
+  const { namespace, results, log } = context;
+  const { node } = await podStatus(namespace, pod);
+  const name = await requestMove({ namespace, pod, to: node });
+  const first = await waitUntilEnded(migration, { namespace, name, within: WITHIN_BOTH }, log);
+  const end = succeededCondition(first);
+  expect(end?.status === 'True', `the moves did not succeed: ${JSON.stringify(end)}`);
+  const second = await secondOf(context, first);
+  for (const request of [first, second]) {
+    const entry = reportEntry(request, workload);
+    results.moves.push(entry);
+    const changed = Object.entries(entry.same).filter(([, same]) => !same);
+    expect(changed.length === 0, `the move has changed ${changed.map(([key]) => key).join()}`);
+  }
+  expect(second.status?.target?.podName === pod, `it is ${second.status?.target?.podName} now`);
+}
+
+function secondOf({ namespace }: CaseContext, first: MigrationRequest): Promise<MigrationRequest> {
+  const { requestName = '' } = first.status?.secondMove ?? {};
+  return readRequest(migration, namespace, requestName);
+}
+
+async function expectMembers(context: CaseContext, set: string, count: number): Promise<void> {
+  const pods = await readyPods(context.namespace, set, count);
+  const wrong = pods.filter((one) => one.owner !== set || !/-[0-9]+$/.test(one.name));
+  expect(wrong.length === 0, `not all are pods of ${set}: ${JSON.stringify(pods)}`);
+}
+
+/** A landing pod whose container starts from nothing is given up: the set makes its own pod once that one is gone. */
+async function loseLandingPod(context: CaseContext, pod: string): Promise<void> {
+  const { namespace, log } = context;
+  const { node } = await podStatus(namespace, pod);
+  const hold = 'operator.create-second-move.before';
+  const points = names(controllerPoints.landingLost);
+  await arm(OPERATOR, [hold], 'delay:30000');
+  await arm(OPERATOR, points, 'throw');
+  try {
+    const name = await requestMove({ namespace, pod, to: node });
+    const landing = await until('the landing pod is ready', { within: 420, every: 2 }, async () => {
+      const { status } = await readRequest(migration, namespace, name);
+      const isReady = status?.secondMove !== undefined;
+      return isReady ? status.target?.podName : undefined;
+    });
+    await execInPod(namespace, landing, 'touch /tmp/end');
+    const end = succeededCondition(
+      await waitUntilEnded(migration, { namespace, name, within: WITHIN_BOTH }, log),
+    );
+    expect(end?.reason === 'TargetLost', `the move has not ended so: ${JSON.stringify(end)}`);
+    await expectTripped(points);
+    const left = (await ownedPods(namespace, 'db')).filter((one) => one.name === landing);
+    expect(left.length === 0, `pod ${landing} is still there`);
+  } finally {
+    await disarm([OPERATOR]);
+  }
+  await expectMembers(context, 'db', 2);
+  const [first = -1] = numbersIn(await podLog(namespace, pod));
+  expect(first === 0, `the set’s own pod counts from ${first}`);
+}
+
+async function ofStatefulSet(context: CaseContext): Promise<void> {
+  const { namespace } = context;
+  await startOwned(statefulSet(2), { namespace, name: 'db', command: counter });
+  const before = await readyPods(namespace, 'db', 2);
+  const name = await requestMove({ namespace, pod: 'db-0' });
+  const refused = succeededCondition(
+    await waitUntilEnded(migration, { namespace, name }, context.log),
+  );
+  // There are two nodes: none is left to land on.
+  expect(refused?.reason === 'NoLandingNode', `the move ended so: ${JSON.stringify(refused)}`);
+  const watch = new ControllerWatch<SetStatus>(namespace, 'db', 'statefulset/db');
+  const points = names(controllerPoints.statefulSet);
+  try {
+    for (let turn = 1; turn <= MOVES; turn++) {
+      const side = turn === 2 ? '.after' : '.before';
+      const armed = turn === 1 ? [] : points.filter((point) => point.endsWith(side));
+      await arm(OPERATOR, armed, 'throw');
+      const from = await counted(namespace, 'db-0', -1);
+      await moveByName(context, 'db-0', 'counter');
+      await counted(namespace, 'db-0', from);
+      const [first = 0] = numbersIn(await podLog(namespace, 'db-0'));
+      expect(first >= from, `the counter began again at ${first}, after ${from}`);
+      await expectTripped(armed);
+    }
+  } finally {
+    await disarm([OPERATOR]);
+    await watch.stop();
+  }
+  await expectMembers(context, 'db', 2);
+  const host = (await execInPod(namespace, 'db-0', 'hostname')).trim();
+  expect(host === 'db-0', `its host name is ${host}`);
+  const known = before.map((one) => one.name);
+  const landings = [...watch.names].filter((name) => !known.includes(name));
+  expect(landings.length <= MOVES, `more pods than landing pods were made: ${landings.join()}`);
+  await loseLandingPod(context, 'db-0');
+
+  const pair = new OwnedLedgerPair(context, statefulSet(1), { rate: 150 });
+  await pair.start();
+  await pair.waitForOperations('client', 200);
+  for (let turn = 1; turn <= MOVES; turn++) {
+    await moveByName(context, pair.pods.server, 'ledger server');
+    await pair.waitForOperations('client', 200);
+  }
+  const errors = await pair.errorsSoFar();
+  expect(errors.lost + errors.duplicated === 0, `the ledger found ${JSON.stringify(errors)}`);
+  await expectMembers(context, pair.name, 1);
+}
+
 export const cases: readonly Case[] = [
   {
     name: 'owner-deployment',
@@ -260,5 +376,12 @@ export const cases: readonly Case[] = [
       'A pod of a Job moves three times. It counts once, and as neither a failure nor a completion before its end.',
     needs: ['shell'],
     run: ofJob,
+  },
+  {
+    name: 'owner-statefulset',
+    promise:
+      'A pod of a StatefulSet moves three times by way of landing pods, and keeps its name. No second pod of that name runs.',
+    needs: ['shell'],
+    run: ofStatefulSet,
   },
 ];

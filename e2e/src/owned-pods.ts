@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pods that a controller makes: a Deployment or a Job with the cases' pod as its template.
+// Pods that a controller makes: a Deployment, a StatefulSet or a Job with the cases' pod as its template.
 import { apply, kubectlJson } from './cluster.ts';
 import { LedgerPair, type LedgerOptions } from './ledger-pair.ts';
 import type { CaseContext } from './case.ts';
@@ -22,6 +22,13 @@ export const deployment =
     spec: { replicas, selector: { matchLabels: labels }, template },
   });
 
+export const statefulSet =
+  (replicas: number): Controller =>
+  (name, labels, template) => ({
+    ...{ apiVersion: 'apps/v1', kind: 'StatefulSet', metadata: { name } },
+    spec: { replicas, serviceName: name, selector: { matchLabels: labels }, template },
+  });
+
 /** @param spec counts and completion mode. No pod may fail. */
 export const job =
   (spec: object): Controller =>
@@ -39,9 +46,8 @@ export async function startOwned(controller: Controller, o: PodOptions): Promise
     metadata: object;
     spec: { template: { spec: object } };
   };
-  // The only policy that a Deployment allows.
-  if (made.kind === 'Deployment')
-    Object.assign(made.spec.template.spec, { restartPolicy: 'Always' });
+  // The only policy that these allow.
+  if (made.kind !== 'Job') Object.assign(made.spec.template.spec, { restartPolicy: 'Always' });
   await apply({ ...made, metadata: { ...made.metadata, namespace: o.namespace } });
 }
 

@@ -11,6 +11,7 @@ import { fieldManagers, type MigrationRequest } from '../../crds/src/index.ts';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
 import { decisionSuite, definitionsSuite, type Fixture } from '../testing/definitions-suite.ts';
 import { policySuite } from '../testing/policy-suite.ts';
+import { namesSuite } from '../testing/names-suite.ts';
 import { writersSuite } from '../testing/writers-suite.ts';
 import type { Client } from './client.ts';
 import { proposeDecision } from './decision.ts';
@@ -357,6 +358,7 @@ describe.skipIf(found.missing !== undefined)(
 
     policySuite(fixture, () => server);
     writersSuite(() => server);
+    namesSuite(() => server);
 
     it('an informer keeps what it is told to keep, as long as it is so', async () => {
       const keep = ({ metadata }: { metadata: { labels: Record<string, string> } }): boolean =>

@@ -31,6 +31,11 @@ export type WatchEvent =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: unknown }
   | { readonly type: 'BOOKMARK'; readonly resourceVersion: string };
 
+export interface CreateOptions extends Call {
+  /** The API server answers as it would, and stores nothing. */
+  readonly dryRun?: boolean | undefined;
+}
+
 export interface DeleteOptions extends Call {
   readonly uid?: string | undefined;
   readonly gracePeriodSeconds?: number | undefined;
@@ -72,7 +77,7 @@ export interface Api {
     resource: Resource<unknown>,
     namespace: string,
     body: object,
-    call?: Call,
+    options?: CreateOptions,
   ): Promise<unknown>;
   /** JSON merge patch. */
   merge<T>(

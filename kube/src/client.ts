@@ -4,6 +4,7 @@ import type {
   Api,
   ApplyOptions,
   Call,
+  CreateOptions,
   DeleteOptions,
   JsonPatch,
   ListOptions,
@@ -110,13 +111,14 @@ export class Client implements Api {
     resource: Resource<unknown>,
     namespace: string,
     body: object,
-    call: Call = {},
+    options: CreateOptions = {},
   ): Promise<unknown> {
     return this.rest.request({
       method: 'POST',
       path: collectionPath(resource, namespace),
+      query: { dryRun: options.dryRun === true ? 'All' : undefined },
       body: { apiVersion: resource.apiVersion, kind: resource.kind, ...body },
-      signal: call.signal,
+      signal: options.signal,
     });
   }
 

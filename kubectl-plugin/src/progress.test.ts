@@ -56,6 +56,13 @@ describe('a block', () => {
     expect(blockOf(progressOf(migration(status), NOW + 3000))).toEqual(lines);
   });
 
+  it('says where a pod with a fixed name lands, and where it ends', () => {
+    const request = migration('dumping');
+    const secondMove = { requestName: 'move-2', attempt: 1, nodeName: 'c' };
+    const moving = { ...request, status: { ...request.status, secondMove } };
+    expect(progressOf(moving, NOW).title).toBe('pod trainer: a -> b -> c');
+  });
+
   it('says what a request waits for, and why one has failed', () => {
     expect(progressOf(migration('queued'), NOW).outcome).toBe('Position 3 in the queue.');
     expect(progressOf(migration('aborted'), NOW).outcome).toBe(

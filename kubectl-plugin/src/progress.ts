@@ -72,11 +72,8 @@ function waitsFor(request: Request): string | undefined {
 
 function titleOf(request: Request): string {
   switch (request.kind) {
-    case 'MigrationRequest': {
-      const { source, target, inspection } = request.status ?? {};
-      const to = target?.nodeName ?? inspection?.targetNodeName ?? request.spec.targetNodeName;
-      return `pod ${request.spec.podName}: ${source?.nodeName ?? '?'} -> ${to ?? '?'}`;
-    }
+    case 'MigrationRequest':
+      return `pod ${request.spec.podName}: ${wayOf(request).join(' -> ')}`;
     case 'CheckpointRequest':
       return `pod ${request.spec.podName} on ${request.status?.nodeName ?? '?'}`;
     case 'RestoreRequest': {
@@ -84,6 +81,14 @@ function titleOf(request: Request): string {
       return `checkpoint ${request.spec.checkpointName} -> pod ${target?.podName ?? request.spec.podName ?? '?'} on ${target?.nodeName ?? '?'}`;
     }
   }
+}
+
+/** The nodes from the first to the last. */
+function wayOf({ spec, status }: MigrationRequest): string[] {
+  const { source, target, inspection, secondMove } = status ?? {};
+  const to = target?.nodeName ?? inspection?.targetNodeName ?? spec.targetNodeName;
+  const on = secondMove ? [secondMove.nodeName] : [];
+  return [source?.nodeName ?? '?', to ?? '?', ...on];
 }
 
 /** The steps that the agents have published. What both time, such as the transfer, the sender knows best. */

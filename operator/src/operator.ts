@@ -33,6 +33,7 @@ import { Evictor } from './evictions/evictor.ts';
 import { EvictionGuard } from './evictions/guard.ts';
 import { nodeTriggerParts } from './evictions/node-trigger.ts';
 import { ImageKeyStore } from './image-keys/image-key-store.ts';
+import { firstMoveOf } from './migration/landing.ts';
 import { migrationParts } from './migration/reconcile.ts';
 import { restoreParts } from './restore/reconcile.ts';
 import { defaultLimits, type MoveLimits } from './moves/limits.ts';
@@ -156,6 +157,8 @@ export class Operator {
       watches.follow(`migration ${key}`, podsOf(after), () => migration.enqueue(key));
       if (isProgress(after, before)) migration.queue.addAfter(key, PROGRESS_MS);
       else migration.enqueue(key);
+      const first = firstMoveOf(after ?? before);
+      if (first !== undefined) migration.enqueue(first);
     });
     checkpoints.listen((key, after) => {
       checkpoint.enqueue(key);

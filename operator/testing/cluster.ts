@@ -89,10 +89,10 @@ export class Cluster {
   static async start(): Promise<Cluster> {
     const cluster = new Cluster(await startApiServer());
     try {
-      await cluster.#node('a', 'rxe-1');
-      await cluster.#node('b', 'rxe-1');
-      await cluster.#node('old', 'rxe-0');
-      await cluster.#node('bare', undefined);
+      await cluster.addNode('a', 'rxe-1');
+      await cluster.addNode('b', 'rxe-1');
+      await cluster.addNode('old', 'rxe-0');
+      await cluster.addNode('bare', undefined);
       await cluster.#network();
       await cluster.#rights();
       return cluster;
@@ -102,7 +102,8 @@ export class Cluster {
     }
   }
 
-  async #node(name: string, abi: string | undefined): Promise<void> {
+  /** @param abi of its driver; undefined: no Sealift there */
+  async addNode(name: string, abi: string | undefined): Promise<void> {
     await this.client.create(nodes, '', {
       metadata: {
         name,

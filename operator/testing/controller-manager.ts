@@ -10,7 +10,7 @@ import type { Cluster } from './cluster.ts';
 
 const controllers = [
   ...['deployment-controller', 'replicaset-controller', 'job-controller'],
-  ...['garbage-collector-controller', 'disruption-controller'],
+  ...['statefulset-controller', 'garbage-collector-controller', 'disruption-controller'],
 ];
 
 export class ControllerManager {

@@ -32,6 +32,7 @@ function resource(apiVersion: string, kind: string, plural: string): Resource<Wo
 }
 export const deployments = resource('apps/v1', 'Deployment', 'deployments');
 export const replicaSets = resource('apps/v1', 'ReplicaSet', 'replicasets');
+export const statefulSets = resource('apps/v1', 'StatefulSet', 'statefulsets');
 export const jobs = resource('batch/v1', 'Job', 'jobs');
 export const budgets = resource('policy/v1', 'PodDisruptionBudget', 'poddisruptionbudgets');
 
@@ -65,6 +66,7 @@ export class Workloads {
   readonly names = new Set<string>();
   /** By controller, each state that there was, in order. */
   readonly seen = new Map<string, Seen[]>();
+  readonly #uids = new Map<string, Set<string>>();
   #running: Promise<unknown>[] = [];
 
   constructor(c: Cluster, app: string) {
@@ -94,6 +96,7 @@ export class Workloads {
   #record(type: 'ADDED' | 'MODIFIED' | 'DELETED', pod: Pod): void {
     const { name } = pod.metadata;
     this.names.add(name);
+    this.#uids.set(name, this.uidsOf(name).add(pod.metadata.uid));
     if (type === 'DELETED') this.#pods.delete(name);
     else this.#pods.set(name, pod);
     const owners = [...this.#pods.values()].map((one) => controllerOf(one)?.name);
@@ -151,6 +154,11 @@ export class Workloads {
       });
     await eventually(() => found().length).toBe(count);
     return found().map((one) => one.metadata.name);
+  }
+
+  /** UIDs of all pods of that name that were ever seen. */
+  uidsOf(name: string): Set<string> {
+    return this.#uids.get(name) ?? new Set();
   }
 
   pod(name: string): Pod | undefined {

@@ -146,6 +146,59 @@ export const committed: readonly Row<'MigrationRequest'>[] = [
   },
 ];
 
+/** Only for a pod of a StatefulSet: the target is a landing pod, and moves on (docs/adr/0025). */
+export const secondMove: readonly Row<'MigrationRequest'>[] = [
+  {
+    step: 'The landing pod runs, and the API server reserves the source’s name: the operator deletes the source’s pod, which was stopped.',
+    by: 'operator',
+    effect: 'DeleteSource',
+    given: {
+      ...{ decision, source: 'Gone', target: 'Running', targetPod: 'ready' },
+      controller: 'ByName',
+    },
+    condition: ['Committed', 'True', 'Committed'],
+    phase: 'Resuming',
+    faults: ['operator.delete-source'],
+    model: ['operator.DeleteSource'],
+  },
+  {
+    step: 'The landing pod is ready, and the name is free: the operator records and creates a MigrationRequest that moves the landing pod to a pod of that name. It has all the steps above.',
+    by: 'operator',
+    effect: 'CreateSecondMove',
+    given: {
+      ...{ decision, source: 'Gone', target: 'Running', targetPod: 'ready' },
+      ...{ controller: 'ByName', sourcePod: 'absent' },
+    },
+    condition: ['Committed', 'True', 'Committed'],
+    phase: 'Resuming',
+    faults: ['operator.create-second-move'],
+  },
+  {
+    step: 'The second move is committed: the operator gives its target the reference to the StatefulSet.',
+    by: 'operator',
+    effect: 'AttachTarget',
+    given: {
+      ...{ decision, source: 'Sent', target: 'AtResumeGate', targetPod: 'allowed' },
+      ...{ controller: 'ByName', standsIn: true },
+    },
+    condition: ['Committed', 'True', 'Committed'],
+    phase: 'Resuming',
+    faults: ['operator.attach-target'],
+  },
+  {
+    step: 'The landing pod was lost, or its containers have started from nothing: the operator deletes it, and lets the StatefulSet make its pod once it is gone.',
+    by: 'operator',
+    effect: 'DeleteLanding',
+    given: {
+      ...{ decision, source: 'Gone', target: 'Failed', targetPod: 'allowed' },
+      ...{ controller: 'ByName', sourcePod: 'absent' },
+    },
+    condition: ['Committed', 'True', 'Committed'],
+    phase: 'Resuming',
+    faults: ['operator.delete-landing'],
+  },
+];
+
 /** A target that fails after Committed and before it has run. */
 export const retries: readonly Row<'MigrationRequest'>[] = [
   {

@@ -90,8 +90,10 @@ export interface Given {
   readonly targetNode?: 'given up' | 'next';
   /** Absent: it runs. */
   readonly sourcePod?: 'absent';
+  /** Only with `ByName`: the target is the one of the second move. */
+  readonly standsIn?: true;
   /** The source has a controller, which asks for this handover (docs/adr/0019); absent: it has none. */
-  readonly controller?: 'AfterResume' | 'BeforeHold';
+  readonly controller?: 'AfterResume' | 'BeforeHold' | 'ByName';
   /** Who belongs to that controller; absent: the source. `retired`: the source, and it is marked as the one to delete. */
   readonly member?: 'retired' | 'both' | 'target';
   /** It is a Job that has finished. */

@@ -9,9 +9,11 @@ import {
   targetCause,
   type AbortCause,
 } from '../requests/abort-cause.ts';
+import { isPrepared } from '../requests/deadlines.ts';
 import { isDetached } from '../target-pod/controllers.ts';
 import { controllerOf } from '../target-pod/ownership.ts';
 import { restartsOf } from '../target-pod/pod-rules.ts';
+import { awaitsName, nameMessage } from './name-steps.ts';
 import type { Observed } from './types.ts';
 
 /** @returns the first cause, in the order of what a user would want to read; undefined: continue. */
@@ -23,8 +25,18 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     sourceCause(observed) ??
     agentCause(request) ??
     targetCause(observed, 'TargetRejected') ??
-    deadlineCause(observed, now)
+    deadlineCause(observed, now) ??
+    nameCause(observed, now)
   );
+}
+
+/** The policy may take a moment to see the request; a target that waits has its limit, too. */
+function nameCause(observed: Observed, now: number): AbortCause | undefined {
+  const { deadlines } = observed.request.status ?? {};
+  if (!awaitsName(observed) || deadlines?.blackout !== undefined) return undefined;
+  if (!isPrepared(observed.request) || now <= Date.parse(deadlines?.prepare ?? ''))
+    return undefined;
+  return { reason: 'NameNotReserved', message: nameMessage(observed) };
 }
 
 function cancelCause({ request }: Observed): AbortCause | undefined {
@@ -68,7 +80,8 @@ function controllerCause({ request }: Observed, sourcePod: Pod): AbortCause | un
       message: `The source pod ${podName} was adopted by ${now?.kind ?? ''} ${now?.name ?? ''} after the move began. Create a new request.`,
     };
   }
-  if (before.handover === 'BeforeHold' && isDetached(sourcePod)) return undefined;
+  const isStandIn = request.status?.source?.standsInFor !== undefined;
+  if ((before.handover === 'BeforeHold' || isStandIn) && isDetached(sourcePod)) return undefined;
   return {
     reason: 'ControllerChanged',
     message: `The source pod ${podName} no longer belongs to ${before.kind} ${before.name}: its labels, its owner or that controller were changed or deleted. Create a new request.`,

@@ -31,6 +31,7 @@ interface Controller extends ApiObject {
 const kinds: Readonly<Record<string, Resource<Controller> | undefined>> = {
   ReplicaSet: resource('apps/v1', 'ReplicaSet', 'replicasets'),
   Job: resource('batch/v1', 'Job', 'jobs'),
+  StatefulSet: resource('apps/v1', 'StatefulSet', 'statefulsets'),
 };
 
 function resource(apiVersion: string, kind: string, plural: string): Resource<Controller> {

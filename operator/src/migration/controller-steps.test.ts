@@ -253,7 +253,8 @@ describe('a controller', () => {
     ['example.org/v1', 'Worker', { [annotations.handover]: 'AfterResume' }, 'AfterResume'],
     ['example.org/v1', 'Worker', { [annotations.handover]: 'now' }, 'BadAnnotation'],
     ['apps/v1', 'DaemonSet', { [annotations.handover]: 'AfterResume' }, 'PodHasController'],
-    ['apps/v1', 'StatefulSet', { [annotations.handover]: 'AfterResume' }, 'PodHasController'],
+    ['apps/v1', 'StatefulSet', { [annotations.handover]: 'AfterResume' }, 'ByName'],
+    ['example.org/v1', 'Worker', { [annotations.handover]: 'ByName' }, 'BadAnnotation'],
     ['v1', 'Node', { [annotations.handover]: 'AfterResume' }, 'PodHasController'],
   ])('%s %s with %o', (apiVersion, kind, podAnnotations, expected) => {
     const made = handoverOf(

@@ -70,9 +70,14 @@ interface Situation {
 /** After `Committed`: the source is deleted, and its controller keeps the number of its pods. */
 export function afterCommit(observed: Observed, situation: Situation): CommittedWork<Effect> {
   const controller = observed.request.status?.source?.controller;
-  return controller?.handover === 'AfterResume'
-    ? afterResume(observed, controller, situation)
-    : { effects: isSilent(observed, situation) ? deleteSource(observed) : [] };
+  if (controller?.handover === 'AfterResume') return afterResume(observed, controller, situation);
+  const deletion = isSilent(observed, situation) ? deleteSource(observed) : [];
+  if (controller?.handover !== 'ByName') return { effects: deletion };
+  // It has the name, and its landing pod was never counted: it may join at once.
+  const to = ownTarget(observed);
+  const isWanted = observed.controller !== 'gone' && observed.controller !== 'orphaning';
+  const joins = to !== undefined && isWanted && !isAttached(to, controller);
+  return { effects: joins ? [{ type: 'AttachTarget' }, ...deletion] : deletion };
 }
 
 /**
@@ -84,7 +89,7 @@ function isSilent({ request }: Observed, { isTargetLost }: Situation): boolean {
   return isTargetLost || sourceAgent?.state === 'Gone' || targetAgent?.state === 'Running';
 }
 
-function deleteSource(observed: Observed): readonly Effect[] {
+export function deleteSource(observed: Observed): readonly Effect[] {
   const source = oldPod(observed);
   // Deleted already: only the owner of a finalizer can do more.
   if (!source || keptMessage(source) !== undefined) return [];

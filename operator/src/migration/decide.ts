@@ -15,6 +15,7 @@ import { queueCause, queueMessage, queuePollMs, type Move } from '../moves/limit
 import {
   abortConfirmationMs,
   confirmationDeadline,
+  isPrepared,
   pollMs,
   prepareDeadline,
   startBlackout,
@@ -41,6 +42,8 @@ import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
 import { afterCommit, beforeHold, giveBack, oldPod } from './controller-steps.ts';
 import { decideDryRun } from './dry-run.ts';
+import { isFirstMove, placeOf } from './landing.ts';
+import { afterFirstMove, awaitsName, nameMessage } from './name-steps.ts';
 import { isSourceLost, mayComplete, planRecovery, sourceLossGraceMs } from './recovery.ts';
 import {
   ownedStatus,
@@ -50,6 +53,9 @@ import {
   type Observed,
 } from './types.ts';
 import { addressesOn, chooseAnother, validate } from './validate.ts';
+
+/** How soon a name is tried again. */
+const nameTrialMs = 1000;
 
 export function decideMigration(observed: Observed, now: number): MigrationPlan {
   const { request } = observed;
@@ -102,12 +108,14 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
 
 /** A request that is valid and has to wait for its turn. @returns undefined: it may start */
 function queueUp(
-  { request, moves }: Observed,
+  { request, moves, firstMove, sourcePod }: Observed,
   draft: MigrationDraft,
   move: Move & { readonly to: string },
 ): MigrationPlan | undefined {
   const waitsFor = queueCause(move, moves);
-  if (!waitsFor) return undefined;
+  // A landing pod has its turn already, and is to be one for a short time.
+  const isUnderWay = placeOf(request, firstMove, sourcePod) !== undefined;
+  if (!waitsFor || isUnderWay) return undefined;
   const { position } = moves;
   const wanted = { ...move, to: request.spec.targetNodeName };
   const message = queueMessage(waitsFor, wanted, moves);
@@ -137,6 +145,14 @@ function undecided(observed: Observed, draft: MigrationDraft): MigrationPlan {
   if (next) return planAbort(draft, next, 'RollingBack');
   const joining = beforeHold(observed);
   if (joining.length > 0) return draft.plan('Preparing', joining, 0);
+  if (
+    isPrepared(request) &&
+    draft.status.deadlines?.blackout === undefined &&
+    awaitsName(observed)
+  ) {
+    draft.progress.waiting('Succeeded', 'NameNotReserved', nameMessage(observed));
+    return draft.plan('Preparing', [], nameTrialMs);
+  }
   startBlackout(draft.status, request, now);
   const effects = target && isTargetMissing(observed) ? [createTarget(target)] : [];
   const waitMs = untilNextDeadline(observed, draft.status.deadlines, now);
@@ -191,7 +207,12 @@ function committed(observed: Observed, draft: MigrationDraft, decision: Decision
   const message = sentences([runs, keptMessage(oldPod(observed))]);
   return planCommitted(observed, draft, decision, {
     success: { reason: 'Moved', message },
-    work: (situation) => afterCommit(observed, situation),
+    work: (situation) => {
+      if (!isFirstMove(observed.request)) return afterCommit(observed, situation);
+      const { secondMove, ...work } = afterFirstMove(observed, situation.isTargetLost, draft.now);
+      if (secondMove) draft.status.secondMove = secondMove;
+      return work;
+    },
   });
 }
 

@@ -35,6 +35,13 @@ import {
 import { isOrphaned, oldPod } from './controller-steps.ts';
 import { decideMigration } from './decide.ts';
 import {
+  createSecondMove,
+  mustTryName,
+  readFirstMove,
+  readSecondMove,
+  tryName,
+} from './name-calls.ts';
+import {
   ownedStatus,
   type ControllerEffect,
   type Effect,
@@ -63,29 +70,36 @@ async function observe(
   const isNew = request.status?.source === undefined;
   const restoreName = request.status?.recovery?.restoreRequestName;
   const owner = request.status?.decision && request.status.source?.controller;
-  const [source, target, others, checkpoints, restore, controller] = await Promise.all([
-    dependencies.findPod(namespace, request.spec.podName, signal),
-    dependencies.findPod(namespace, request.status?.target?.podName, signal),
-    isNew ? competingRequests(dependencies, request, competingKinds, signal) : [],
-    mayRecover(request)
-      ? competingRequests(dependencies, request, [checkpointRequests], signal)
-      : [],
-    restoreName === undefined
-      ? undefined
-      : dependencies.find(restoreRequests, namespace, restoreName, signal),
-    owner === undefined || isFinished(request)
-      ? undefined
-      : readController(dependencies, namespace, owner, signal),
-  ]);
+  const [firstMove, secondMove, source, target, others, checkpoints, restore, controller] =
+    await Promise.all([
+      isNew ? readFirstMove(dependencies, request, signal) : undefined,
+      readSecondMove(dependencies, request, signal),
+      dependencies.findPod(namespace, request.spec.podName, signal),
+      dependencies.findPod(namespace, request.status?.target?.podName, signal),
+      isNew ? competingRequests(dependencies, request, competingKinds, signal) : [],
+      mayRecover(request)
+        ? competingRequests(dependencies, request, [checkpointRequests], signal)
+        : [],
+      restoreName === undefined
+        ? undefined
+        : dependencies.find(restoreRequests, namespace, restoreName, signal),
+      owner === undefined || isFinished(request)
+        ? undefined
+        : readController(dependencies, namespace, owner, signal),
+    ]);
   const choosesNode = source !== undefined && mayChooseNode(request);
   const policy = choosesNode ? await dependencies.policyFor(source, signal) : undefined;
   const volumes = isNew ? await readVolumeFacts(dependencies, source, signal) : undefined;
   const networks = isNew && source ? await configsOf(dependencies, source, signal) : undefined;
+  const nameTrial = mustTryName(request, source)
+    ? await tryName(dependencies, request, signal)
+    : undefined;
   const pods = {
     ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
     ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
   };
-  const found = { request, ...pods, policy, others, checkpoints, restore, controller };
+  const names = { firstMove, secondMove, nameTrial };
+  const found = { request, ...pods, ...names, policy, others, checkpoints, restore, controller };
   const moves = dependencies.moves.look(request);
   return {
     ...found,
@@ -142,7 +156,11 @@ async function publish(
   const write = (): Promise<boolean> => publishStatus(dependencies, update, context);
   const { policy } = status;
   const move = { from: accepted?.nodeName ?? '', to: status.target?.nodeName, policy };
-  const isChanged = await (accepted ? dependencies.moves.accept(request, move, write) : write());
+  // A second move has its turn with the first one.
+  const waitsItsTurn = accepted !== undefined && accepted.standsInFor === undefined;
+  const isChanged = await (waitsItsTurn
+    ? dependencies.moves.accept(request, move, write)
+    : write());
   if (!isChanged) return;
   recordRecovery(dependencies, request, status);
   if (!isFinished(request) && hasMoved(status) && status.report?.blackoutMs !== undefined) {
@@ -201,6 +219,13 @@ async function act(
       const pod = { namespace, name: request.spec.podName, uid: effect.uid };
       return deletePod(dependencies, pod, 'operator.delete-lost-source', 1, context);
     }
+    case 'DeleteLanding': {
+      // Never by force: only its kubelet can say that nothing of it runs.
+      const pod = { namespace, name: request.status?.target?.podName ?? '', uid: effect.uid };
+      return deletePod(dependencies, pod, 'operator.delete-landing', undefined, context);
+    }
+    case 'CreateSecondMove':
+      return createSecondMove(dependencies, effect, observed, context);
     case 'CreateRestoreRequest':
       return createRestoreRequest(dependencies, request, effect, context);
     default:

@@ -7,6 +7,7 @@ import type {
   MigrationRequest,
   MigrationRequestStatus,
   RestoreRequest,
+  SecondMove,
 } from '../../../crds/src/index.ts';
 import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
 import type { MovesSeen } from '../moves/limits.ts';
@@ -34,6 +35,12 @@ export interface Observed extends HandoverObserved {
   readonly restore: RestoreRequest | undefined;
   /** Of the source's controller; undefined: it was not read, or its kind is not known. */
   readonly controller: ControllerState | undefined;
+  /** Of a request for a landing pod: the request that made it; read only before the request is accepted. */
+  readonly firstMove?: MigrationRequest | undefined;
+  /** The request of `status.secondMove`, once it exists. */
+  readonly secondMove?: MigrationRequest | undefined;
+  /** `reserved`, or why the source's name is not; undefined: it was not tried. */
+  readonly nameTrial?: string | undefined;
   /** The policy that applies to the pod now; read only as long as a node may have to be found. */
   readonly policy: MigrationPolicy | undefined;
   readonly nodes: readonly Node[];
@@ -64,7 +71,8 @@ type OwnEffect =
       /** Those of the source that it keeps. */
       readonly addresses?: readonly string[];
     }
-  | { readonly type: 'DeleteSource' | 'DeleteLostSource'; readonly uid: string }
+  | { readonly type: 'DeleteSource' | 'DeleteLostSource' | 'DeleteLanding'; readonly uid: string }
+  | ({ readonly type: 'CreateSecondMove' } & SecondMove)
   | {
       readonly type: 'CreateRestoreRequest';
       readonly name: string;
@@ -84,6 +92,7 @@ export const ownedStatus = [
   'inspection',
   'source',
   'target',
+  'secondMove',
   'triedNodes',
   'peers',
   'deadlines',

@@ -18,6 +18,7 @@ import { refuseCompeting } from '../requests/competing-requests.ts';
 import type { Refusal } from '../refusal.ts';
 import { handoverOf } from '../target-pod/controllers.ts';
 import { targetName } from '../target-pod/manifest.ts';
+import { chooseLanding, isFirstMove, placeOf, type Place } from './landing.ts';
 import { podRefusals, refusePeers, restartsOf } from '../target-pod/pod-rules.ts';
 import type { Observed } from './types.ts';
 
@@ -35,26 +36,53 @@ export function validate(observed: Observed): Refusal | Accepted {
   if (!sourcePod || (controller && 'reason' in controller)) {
     throw new Error('a pod that is missing, or whose controller cannot be kept, was not refused');
   }
-  const node = chooseTarget(observed, sourcePod, request.spec.targetNodeName);
-  if ('reason' in node) return node;
+  const chosen = nodesFor(observed, sourcePod, controller);
+  if ('reason' in chosen) return chosen;
+  const node = chosen.target;
+  const place = placeIn(observed);
   return {
-    source: { ...sourceOf(observed, sourcePod), ...(controller && { controller }) },
+    source: {
+      ...sourceOf(observed, sourcePod),
+      ...(controller && { controller }),
+      ...(place && { standsInFor: place.name }),
+    },
     peers: peersWithLimit(sourcePod),
     target: {
       nodeName: node.metadata.name,
-      podName: targetName(sourcePod, request.metadata.uid),
+      podName: place?.name ?? targetName(sourcePod, request.metadata.uid),
       agentAddress: agentAddress(node),
       ...keptAddresses(sourcePod, observed.nodes, node),
     },
   };
 }
 
+/** Of a landing pod: what it stands in for. */
+const placeIn = ({ request, firstMove, sourcePod }: Observed): Place | undefined =>
+  placeOf(request, firstMove, sourcePod);
+
+/** The node of the target, and the one where the pod ends: another one if the target is a landing pod. */
+function nodesFor(
+  observed: Observed,
+  pod: Pod,
+  controller: PodController | undefined,
+): { readonly target: Node; readonly end: Node } | Refusal {
+  const wanted = observed.request.spec.targetNodeName;
+  if (controller?.handover === 'ByName' && !placeIn(observed)) {
+    const chosen = chooseLanding({ ...targetQuestion(observed, pod), wanted });
+    return 'reason' in chosen ? chosen : { target: chosen.landing, end: chosen.end };
+  }
+  const target = chooseTarget(observed, pod, wanted);
+  return 'reason' in target ? target : { target, end: target };
+}
+
 /** Everything about the pod, its peers and its controller that is refused; of a pod that is not there, only that. */
 function* refusals(
-  { request, sourcePod, nodeTime, others, volumes, networks }: Observed,
+  observed: Observed,
   controller: PodController | Refusal | undefined,
 ): Generator<Refusal> {
-  yield* podRefusals(sourcePod, request.spec.podName, nodeTime, volumes);
+  const { request, sourcePod, nodeTime, others, volumes, networks } = observed;
+  const isLanding = placeIn(observed) !== undefined;
+  yield* podRefusals(sourcePod, request.spec.podName, nodeTime, { volumes, isLanding });
   if (!sourcePod) return;
   const wanted = request.metadata.annotations[annotations.podUid];
   if (wanted !== undefined && wanted !== sourcePod.metadata.uid) {
@@ -73,8 +101,9 @@ function* refusals(
 }
 
 /** Who counts the pod; a refusal if its move would be counted wrongly. */
-function controllerIn({ request }: Observed, pod: Pod): PodController | Refusal | undefined {
-  const controller = handoverOf(pod);
+function controllerIn(observed: Observed, pod: Pod): PodController | Refusal | undefined {
+  const { request } = observed;
+  const controller = placeIn(observed)?.controller ?? handoverOf(pod);
   if (!controller || 'reason' in controller || request.spec.onSourceLoss === 'Fail')
     return controller;
   return refuseRecovery(controller);
@@ -122,9 +151,10 @@ export function validateAll(observed: Observed): {
   const controller = sourcePod && controllerIn(observed, sourcePod);
   const findings = [...refusals(observed, controller)];
   if (!sourcePod) return { findings };
-  const target = chooseTarget(observed, sourcePod, targetNodeName);
-  if (!('reason' in target)) return { findings, target };
-  findings.push(target);
+  const known = controller && 'reason' in controller ? undefined : controller;
+  const chosen = nodesFor(observed, sourcePod, known);
+  if (!('reason' in chosen)) return { findings, target: chosen.end };
+  findings.push(chosen);
   if (targetNodeName === undefined) {
     findings.push(...nodeRefusals(targetQuestion(observed, sourcePod)).slice(0, mostNodes));
   }
@@ -151,7 +181,10 @@ export function chooseAnother(observed: Observed, without: ReadonlySet<string>):
     .map((one) => one.metadata.name)
     .filter((name) => isFull(name, moves, request.status?.policy));
   if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
-  return chooseTarget(observed, sourcePod, undefined, new Set([...without, ...full]));
+  const others = new Set([...without, ...full]);
+  if (!isFirstMove(request)) return chooseTarget(observed, sourcePod, undefined, others);
+  const chosen = chooseLanding({ ...targetQuestion(observed, sourcePod), without: others });
+  return 'reason' in chosen ? chosen : chosen.landing;
 }
 
 /** Addresses that the source keeps on a node that was chosen later. */

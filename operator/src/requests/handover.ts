@@ -111,6 +111,12 @@ export interface CommittedWork<E> {
   readonly effects: readonly E[];
   /** For users: what it waits for, if there is nothing to do. */
   readonly waitsFor?: string;
+  /** How the request ends, whatever has become of its target. */
+  readonly outcome?: {
+    readonly succeeded: boolean;
+    readonly reason: string;
+    readonly message: string;
+  };
 }
 
 export interface CommittedSteps<E> {
@@ -143,13 +149,17 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
   const work = steps.work({ isTargetLost: lost !== undefined, isOverdue });
   effects.push(...work.effects);
   if (effects.length > 0) return draft.plan('Resuming', effects, pollMs);
-  const waitMs = Math.min(pollMs, Math.max(0, deadline - now) + 1);
+  const waitMs = isOverdue ? pollMs : Math.min(pollMs, deadline - now + 1);
   if (work.waitsFor !== undefined) {
     progress.waiting('Succeeded', 'Committed', work.waitsFor);
     return draft.plan('Resuming', [], waitMs);
   }
 
   const release: HandoverEffect[] = own ? [{ type: 'ReleaseTarget' }] : [];
+  if (work.outcome) {
+    const { succeeded, reason, message } = work.outcome;
+    return draft.finish(succeeded, reason, message, release);
+  }
   if (lost !== undefined) return draft.finish(false, 'TargetLost', lost, release);
   const { targetAgent } = observed.request.status ?? {};
   if (own && targetAgent?.state === 'Running') {

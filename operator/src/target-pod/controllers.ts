@@ -5,6 +5,8 @@
 //                it once it is worth more than the source; then the source is deleted.
 //   BeforeHold   the controller takes a pod that ends for a failure. The target gets the reference before the source
 //                is held, and the source loses its own; an abort gives it back.
+//   ByName       the controller finds the pod by its name. The target is a landing pod, from which a second move goes to
+//                a pod of that name (docs/adr/0025).
 import { annotations, type PodController } from '../../../crds/src/index.ts';
 import type { OwnerReference, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../refusal.ts';
@@ -16,6 +18,7 @@ type Handover = PodController['handover'];
 const known: Readonly<Record<string, Handover | undefined>> = {
   'apps/ReplicaSet': 'AfterResume',
   'batch/Job': 'BeforeHold',
+  'apps/StatefulSet': 'ByName',
 };
 
 /** Controllers that no rule of the user's can change, and why. */
@@ -24,8 +27,6 @@ const refused: Readonly<Record<string, string | undefined>> = {
     'which runs one pod on each node: the other node has its own. Sealift does not migrate such pods.',
   '/Node':
     'because it is a mirror pod: the kubelet of that node runs it from a file. Sealift does not migrate such pods.',
-  'apps/StatefulSet':
-    'which gives the pod its name, and a moved pod has another one. Sealift does not migrate such pods yet.',
 };
 
 /** Its controllers keep the name, so the API version's group tells more than its version. */
@@ -85,7 +86,7 @@ export const isDetached = (pod: Pod): boolean => controllerOf(pod)?.kind === 'Na
 /** The least of an int32. */
 export const lowestCost = -(2 ** 31);
 
-const isReady = ({ status }: Pod): boolean =>
+export const isReady = ({ status }: Pod): boolean =>
   status.conditions.some((one) => one.type === 'Ready' && one.status === 'True');
 const costOf = ({ metadata }: Pod): number =>
   Number(metadata.annotations[annotations.deletionCost] ?? 0);

@@ -22,16 +22,22 @@ export function refusePod(
   nodeTime: number | undefined,
   volumes: VolumeFacts = noVolumeFacts,
 ): Refusal | undefined {
-  const [first] = podRefusals(pod, podName, nodeTime, volumes);
+  const [first] = podRefusals(pod, podName, nodeTime, { volumes });
   return first;
 }
 
-/** Everything that keeps a pod from being migrated; parameters as above. */
+interface Known {
+  readonly volumes?: VolumeFacts | undefined;
+  /** A landing pod, and its request is asked: it still names the request that made it. */
+  readonly isLanding?: boolean;
+}
+
+/** Everything that keeps a pod from being migrated. */
 export function* podRefusals(
   pod: Pod | undefined,
   podName: string,
   nodeTime: number | undefined,
-  volumes: VolumeFacts = noVolumeFacts,
+  { volumes = noVolumeFacts, isLanding = false }: Known = {},
 ): Generator<Refusal> {
   if (!pod) {
     yield {
@@ -40,7 +46,7 @@ export function* podRefusals(
     };
     return;
   }
-  for (const one of [refuseKind(pod), refuseTarget(pod)]) {
+  for (const one of [refuseKind(pod), isLanding ? undefined : refuseTarget(pod)]) {
     if (one) yield one;
   }
   yield* stateRefusals(pod, nodeTime);

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pod that its controller finds by its name moves twice: to a landing pod of another name, and from there, by a request
+// of its own, to a pod of its own name (docs/adr/0025). Where to, and which request belongs to which. Pure.
+import {
+  annotations,
+  isFinished,
+  type MigrationRequest,
+  type PodController,
+} from '../../../crds/src/index.ts';
+import { splitKey, type Node, type Pod } from '../../../kube/src/index.ts';
+import { chooseNode, type NodeQuestion } from '../nodes/node-choice.ts';
+import type { Refusal } from '../refusal.ts';
+import { isTargetOf } from '../target-pod/ownership.ts';
+
+/** Whether the request makes a landing pod: the first of the two moves. */
+export function isFirstMove({ status }: MigrationRequest): boolean {
+  const source = status?.source;
+  return source?.controller?.handover === 'ByName' && source.standsInFor === undefined;
+}
+
+/** The key of the request that made the pod that this one moves on, as it says itself. Anybody may write that. */
+export function firstMoveOf(request: MigrationRequest | undefined): string | undefined {
+  const { namespace, annotations: written } = request?.metadata ?? {};
+  const key = written?.[annotations.migration];
+  return key !== undefined && splitKey(key).namespace === namespace ? key : undefined;
+}
+
+/** What the pod has in its controller, and which one that is. */
+export interface Place {
+  readonly name: string;
+  readonly controller: PodController;
+}
+
+/**
+ * The place that a landing pod stands in for, if the request is the one that moves it on.
+ * @param first the request that the annotation names
+ */
+export function placeOf(
+  request: MigrationRequest,
+  first: MigrationRequest | undefined,
+  pod: Pod | undefined,
+): Place | undefined {
+  if (!first || !pod || !isFirstMove(first) || isFinished(first)) return undefined;
+  if (request.metadata.annotations[annotations.requestUid] !== first.metadata.uid) return undefined;
+  const { decision, targetAgent, source } = first.status ?? {};
+  if (decision?.outcome !== 'Committed' || targetAgent?.state !== 'Running') return undefined;
+  if (!isTargetOf(pod, first) || !source?.controller) return undefined;
+  return { name: first.spec.podName, controller: source.controller };
+}
+
+/** Of the same attempt always the same; the request's UID keeps it apart from requests of users. */
+export function secondName({ metadata }: MigrationRequest, attempt: number): string {
+  const base = metadata.name.slice(0, 200).replace(/[^a-z0-9]+$/, '');
+  return `${base}-${metadata.uid.replaceAll('-', '').slice(0, 8)}-${attempt}`;
+}
+
+/**
+ * The node of the landing pod, and one where the pod could end. That may be the pod's own, if the user names it; the landing
+ * pod's is another one than both.
+ */
+export function chooseLanding(
+  question: NodeQuestion,
+): { readonly landing: Node; readonly end: Node } | Refusal {
+  const { from, wanted } = question;
+  const end = chooseNode({ ...question, mayStay: wanted === from });
+  if ('reason' in end) return end;
+  const without = new Set([...(question.without ?? []), end.metadata.name]);
+  const landing = chooseNode({ ...question, wanted: undefined, without });
+  if (!('reason' in landing)) return { landing, end };
+  const others = [...new Set([from, end.metadata.name])].join(' and ');
+  return {
+    reason: 'NoLandingNode',
+    message: `The pod's controller finds it by its name, so it moves twice: to a further node, and from there to ${end.metadata.name} under its own name. Besides ${others} no node can take it. Add a node with Sealift, or name the pod's own node in spec.targetNodeName: it then comes back to it.`,
+  };
+}
+
+/** The node where the pod is to end. The one that it comes from only if the user names it, or if there is no other. */
+export function chooseEnd(question: NodeQuestion, cameFrom: string): Node | Refusal {
+  const elsewhere = { ...question, without: new Set([cameFrom]) };
+  const found = chooseNode(elsewhere);
+  return 'reason' in found ? chooseNode(question) : found;
+}

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two moves of a pod that its controller finds by its name, as tables (docs/adr/0025).
+import { describe, expect, it } from 'vitest';
+import { annotations, podConditions, type MigrationRequest } from '../../../crds/src/index.ts';
+import { effects, message, published, see, summary } from '../../testing/migration.ts';
+import {
+  accepted,
+  at,
+  container,
+  decision,
+  migration,
+  node,
+  NOW,
+  pod,
+  succeeded,
+  target,
+} from '../../testing/objects.ts';
+import { namespaceOwner } from '../target-pod/ownership.ts';
+import { pollMs } from '../requests/deadlines.ts';
+import { decideMigration } from './decide.ts';
+import { firstMoveOf, placeOf, secondName } from './landing.ts';
+import type { Observed } from './types.ts';
+
+const set = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'p', uid: 'set-uid' };
+const controller = { ...set, handover: 'ByName' };
+const owned = [{ ...set, controller: true }];
+const nobody = [namespaceOwner('default', 'namespace-uid')];
+const source = { nodeName: 'a', podName: 'p', podUID: 'pod-uid', controller };
+const nodes = ['a', 'b', 'c'].map((name) => node(name));
+
+const member = pod({ metadata: { ownerReferences: owned } });
+const ready = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] };
+const landing = (status: object = ready, metadata: object = {}): Observed['targetPod'] =>
+  target('request-uid', {
+    metadata: { labels: {}, ownerReferences: nobody, ...metadata },
+    status: { containerStatuses: [container({ running: {} }, { ready: true })], ...status },
+  });
+
+describe('the request for a pod of a StatefulSet', () => {
+  const ask = (spec: Record<string, unknown> = {}, more: Partial<Observed> = {}): Observed =>
+    see({ request: migration({ spec }), sourcePod: member, nodes, ...more });
+
+  it.each<[string, Record<string, unknown>, string[], string]>([
+    ['lands on another node than the one where it ends', {}, ['a', 'b', 'c'], 'b c'],
+    [
+      'leaves the node that the user names for the end',
+      { targetNodeName: 'b' },
+      ['a', 'b', 'c'],
+      'c',
+    ],
+    ['may come back', { targetNodeName: 'a' }, ['a', 'b'], 'b'],
+    ['needs a third node', {}, ['a', 'b'], 'NoLandingNode'],
+    ['needs one besides that', { targetNodeName: 'b' }, ['a', 'b'], 'NoLandingNode'],
+    ['needs one to land on', { targetNodeName: 'a' }, ['a'], 'NoLandingNode'],
+    ['ends on a node that there is', { targetNodeName: 'x' }, ['a', 'b'], 'TargetNodeNotFound'],
+  ])('%s', (_name, spec, names, expected) => {
+    const plan = decideMigration(ask(spec, { nodes: names.map((name) => node(name)) }), NOW);
+    const found = plan.status?.target?.nodeName;
+    if (found === undefined) expect(summary(plan)).toBe(`False ${expected}`);
+    else expect(expected.split(' ')).toContain(found);
+    expect(plan.status?.source?.standsInFor).toBeUndefined();
+  });
+
+  it('is refused if a lost pod is to be restored from a checkpoint: its set replaces it', () => {
+    const plan = decideMigration(ask({ onSourceLoss: 'RestoreNewestCheckpoint' }), NOW);
+    expect(summary(plan)).toBe('False PodHasController');
+  });
+
+  it('names the node where the pod ends in a dry run', () => {
+    const plan = decideMigration(ask({ dryRun: true, targetNodeName: 'c' }), NOW);
+    expect(plan.status?.inspection?.targetNodeName).toBe('c');
+    expect(plan.effects).toEqual([]);
+  });
+
+  it('lands elsewhere if a node has no room for it, as long as another one is left to end on', () => {
+    const noRoom = {
+      ...{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: 'full' },
+    };
+    const targetPod = target('request-uid', {
+      spec: { nodeName: '' },
+      status: { conditions: [noRoom] },
+    });
+    const request = accepted({ source });
+    const seen = see({ request, sourcePod: member, targetPod, nodes, unschedulableMs: 60_000 });
+    expect(effects(decideMigration(seen, NOW)), 'only c is left').toEqual(['ProposeAbort']);
+    const more = { ...seen, nodes: [...nodes, node('d')] };
+    const plan = decideMigration(more, NOW);
+    expect(effects(plan)).toEqual(['DeleteTarget']);
+    const next = decideMigration({ ...published(more, plan), targetPod: undefined }, NOW);
+    expect(['c', 'd']).toContain(next.status?.target?.nodeName);
+  });
+
+  it('holds nothing before the name is reserved, and waits until the prepare deadline', () => {
+    const request = accepted({ source, targetAgent: { state: 'AtCreateGate' } });
+    const seen = see({ request, sourcePod: member, targetPod: landing(), nodes });
+    for (const nameTrial of [undefined, 'no such policy']) {
+      const plan = decideMigration({ ...seen, nameTrial }, NOW);
+      expect(plan.status?.deadlines?.blackout).toBeUndefined();
+      expect(effects(plan)).toEqual([]);
+      expect(summary(plan)).toBe('Unknown NameNotReserved');
+      const late = decideMigration({ ...seen, nameTrial }, NOW + 300_001);
+      expect(late.effects).toMatchObject([{ type: 'ProposeAbort', reason: 'NameNotReserved' }]);
+    }
+    const plan = decideMigration({ ...seen, nameTrial: 'reserved' }, NOW);
+    expect(plan.status?.deadlines?.blackout).toBeDefined();
+    const begun = { ...seen, nameTrial: 'reserved' };
+    const next = published(begun, plan);
+    expect(effects(decideMigration({ ...next, nameTrial: undefined }, NOW)), 'once begun').toEqual(
+      [],
+    );
+  });
+});
+
+describe('a landing pod', () => {
+  const status = {
+    source,
+    decision: decision('Committed'),
+    deadlines: { confirmation: at(300), blackout: at(60) },
+    sourceAgent: { state: 'Gone' },
+    targetAgent: {
+      state: 'Running',
+      resumedAt: at(11),
+    },
+  };
+  const second = (parts: object = {}): MigrationRequest =>
+    migration({
+      metadata: { name: 'second', uid: 'second-uid' },
+      spec: { podName: 'p-reque', targetNodeName: 'c' },
+      status: { source: { nodeName: 'b' }, ...parts },
+    });
+  const record = { requestName: 'second', attempt: 1, nodeName: 'c' };
+  const aborted = {
+    decision: decision('Aborted'),
+    conditions: [{ ...succeeded('False', 'TargetUnschedulable'), message: 'No room.' }],
+    completionTime: at(0),
+  };
+  const moved = {
+    decision: decision('Committed'),
+    conditions: [{ ...succeeded('True', 'Moved'), message: 'Pod p runs on c.' }],
+    completionTime: at(0),
+  };
+  const restarted = {
+    ...ready,
+    containerStatuses: [
+      container(
+        { running: {} },
+        { ready: true, lastState: { terminated: { exitCode: 1, finishedAt: at(20) } } },
+      ),
+    ],
+  };
+  const made = pod({
+    metadata: { uid: 'new', annotations: { [annotations.requestUid]: 'second-uid' } },
+    spec: { nodeName: 'c' },
+    status: { conditions: [{ type: podConditions.committed, status: 'True' }] },
+  });
+  const look = (parts: Partial<Observed>, more: object = {}): Observed =>
+    see({
+      request: accepted({ ...status, ...more }),
+      sourcePod: undefined,
+      targetPod: landing(),
+      nodes,
+      nameTrial: 'reserved',
+      ...parts,
+    });
+
+  it.each<[string, Partial<Observed>, object, string[]]>([
+    [
+      'keeps the source’s object, and with it the name, until it runs',
+      { sourcePod: member },
+      { targetAgent: { state: 'Answering' } },
+      [],
+    ],
+    ['frees the name once it runs', { sourcePod: member }, {}, ['DeleteSource']],
+    ['does not free a name that is not reserved', { sourcePod: member, nameTrial: 'x' }, {}, []],
+    ['does not free one that was not tried', { sourcePod: member, nameTrial: undefined }, {}, []],
+    [
+      'waits for the finalizers of others on the source',
+      { sourcePod: pod({ metadata: { deletionTimestamp: at(1), finalizers: ['x/y'] } }) },
+      {},
+      [],
+    ],
+    ['moves on', {}, {}, ['CreateSecondMove']],
+    ['moves on once it is ready', { targetPod: landing({ phase: 'Running' }) }, {}, []],
+    ['makes a request that is recorded', {}, { secondMove: record }, ['CreateSecondMove']],
+    ['waits for its request', { secondMove: second() }, { secondMove: record }, []],
+    [
+      'waits for the target of a request that was committed',
+      { secondMove: second({ decision: decision('Committed') }), targetPod: undefined },
+      { secondMove: record },
+      [],
+    ],
+    [
+      'is not deleted for containers that the second move has stopped',
+      {
+        secondMove: second({ decision: decision('Committed') }),
+        targetPod: landing(restarted),
+      },
+      { secondMove: record },
+      [],
+    ],
+    ['leaves a pod alone that others have made', { sourcePod: made }, {}, []],
+    [
+      'is deleted when it has begun from nothing',
+      { targetPod: landing(restarted), secondMove: second() },
+      { secondMove: record },
+      ['DeleteLanding'],
+    ],
+    [
+      'is deleted when its agent cannot resume it, and the source’s object with it',
+      { sourcePod: member },
+      { targetAgent: { state: 'Failed' } },
+      ['DeleteSource', 'DeleteLanding'],
+    ],
+    ['is deleted once', { targetPod: landing(ready, { deletionTimestamp: at(1) }) }, {}, []],
+    [
+      'keeps the name while its second move may yet be committed',
+      { targetPod: undefined, secondMove: second() },
+      { secondMove: record },
+      [],
+    ],
+  ])('%s', (_name, parts, more, expected) => {
+    const plan = decideMigration(look(parts, more), NOW);
+    expect(effects(plan)).toEqual(expected);
+    expect(summary(plan)).toMatch(/^Unknown/);
+    expect(plan.status?.completionTime).toBeUndefined();
+  });
+
+  it('records where it moves on to before it makes the request, and prefers a further node', () => {
+    const plan = decideMigration(look({}), NOW);
+    const requestName = secondName(look({}).request, 1);
+    const next = { requestName, attempt: 1, nodeName: 'c' };
+    expect(plan.status?.secondMove).toEqual(next);
+    expect(plan.effects).toEqual([{ type: 'CreateSecondMove', ...next }]);
+    const two = decideMigration(look({ nodes: nodes.slice(0, 2) }), NOW);
+    expect(two.status?.secondMove?.nodeName, 'there is no other by now').toBe('a');
+    const none = decideMigration(look({ nodes: nodes.slice(1, 2) }), NOW);
+    expect(none.effects).toEqual([]);
+    expect(message(none)).toMatch(/No other node is Ready/);
+  });
+
+  it('tries again after a while, ever more slowly, and under another name', () => {
+    const failedOnce = look({ secondMove: second(aborted) }, { secondMove: record });
+    const early = decideMigration(failedOnce, NOW + 9_999);
+    expect(early.effects).toEqual([]);
+    expect(message(early)).toMatch(/^No room\. p-reque runs on/);
+    const plan = decideMigration(failedOnce, NOW + 10_000);
+    const requestName = secondName(failedOnce.request, 2);
+    expect(plan.effects).toMatchObject([{ type: 'CreateSecondMove', attempt: 2, requestName }]);
+    const often = look({ secondMove: second(aborted) }, { secondMove: { ...record, attempt: 40 } });
+    expect(effects(decideMigration(often, NOW + 299_999))).toEqual([]);
+    expect(effects(decideMigration(often, NOW + 300_000))).toEqual(['CreateSecondMove']);
+  });
+
+  it.each<[string, Partial<Observed>, object, string, RegExp]>([
+    [
+      'has moved on',
+      { targetPod: undefined, sourcePod: made, secondMove: second(moved) },
+      { secondMove: record },
+      'True Moved',
+      /^Pod p runs on c\.$/,
+    ],
+    [
+      'has moved on, and somebody has deleted the request',
+      { targetPod: undefined, sourcePod: made },
+      { secondMove: record },
+      'True Moved',
+      /^Pod p runs on c\.$/,
+    ],
+    [
+      'has moved on by a request of somebody else',
+      { targetPod: undefined, sourcePod: made, secondMove: second(aborted) },
+      { secondMove: record },
+      'True Moved',
+      /^Pod p runs on c\.$/,
+    ],
+    [
+      'was lost',
+      { targetPod: undefined },
+      {},
+      'False TargetLost',
+      /p-reque, which stood in for pod p, is lost.* StatefulSet p makes pod p from nothing\./,
+    ],
+    [
+      'was lost after an attempt',
+      { targetPod: undefined, secondMove: second(aborted) },
+      { secondMove: record },
+      'False TargetLost',
+      /from nothing/,
+    ],
+  ])('ends the request once it %s', (_name, parts, more, expected, text) => {
+    const plan = decideMigration(look(parts, more), NOW);
+    expect(summary(plan)).toBe(expected);
+    expect(message(plan)).toMatch(text);
+    expect(effects(plan)).toEqual(['RemoveFinalizer']);
+  });
+
+  it('belongs to the request that a request of its namespace names', () => {
+    const by = (key: string): string | undefined =>
+      firstMoveOf(migration({ metadata: { annotations: { [annotations.migration]: key } } }));
+    expect(by('default/move')).toBe('default/move');
+    for (const key of ['', 'move', 'other/move', '/move']) expect(by(key)).toBeUndefined();
+    expect(firstMoveOf(undefined)).toBeUndefined();
+  });
+
+  it('does not look every millisecond when the confirmation is overdue', () => {
+    const plan = decideMigration(look({ secondMove: second() }, { secondMove: record }), NOW + 1e9);
+    expect(plan.requeueAfterMs).toBe(pollMs);
+  });
+});
+
+describe('the second move', () => {
+  const first = accepted({
+    source,
+    decision: decision('Committed'),
+    targetAgent: { state: 'Running' },
+  });
+  const annotated = {
+    [annotations.requestUid]: 'request-uid',
+    [annotations.migration]: 'default/move',
+  };
+  const own = (annotationsOf: object = annotated): MigrationRequest =>
+    migration({
+      metadata: { name: 'second', uid: 'second-uid', annotations: annotationsOf },
+      spec: { podName: 'p-reque', targetNodeName: 'c' },
+    });
+  const ask = (parts: Partial<Observed> = {}): Observed =>
+    see({ request: own(), sourcePod: landing(), firstMove: first, nodes, ...parts });
+
+  it('makes a pod of the name that the landing pod stands in for, without a queue', () => {
+    const moves = { ...see().moves, limits: { cluster: 0, perNode: 0 } };
+    const plan = decideMigration(ask({ moves }), NOW);
+    expect(plan.status?.source).toMatchObject({ standsInFor: 'p', controller, podName: 'p-reque' });
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'c', podName: 'p' }]);
+  });
+
+  it.each<[string, Partial<Observed>]>([
+    ['another request', { request: own({}) }],
+    ['a request of another move', { request: own({ [annotations.requestUid]: 'x' }) }],
+    ['a pod that another move has made', { sourcePod: target('x', { status: ready }) }],
+    [
+      'a landing pod that does not run',
+      { firstMove: accepted({ source, decision: decision('Committed') }) },
+    ],
+    [
+      'a landing pod of a move that is not decided',
+      { firstMove: accepted({ source, targetAgent: { state: 'Running' } }) },
+    ],
+    [
+      'a target of a move of another kind',
+      { firstMove: accepted({ ...first.status, source: { nodeName: 'a' } }) },
+    ],
+  ])('is refused of %s', (_name, parts) => {
+    const seen = ask(parts);
+    expect(placeOf(seen.request, seen.firstMove, seen.sourcePod)).toBeUndefined();
+    expect(summary(decideMigration(seen, NOW))).toBe('False AnotherMigration');
+  });
+
+  const placed = { ...source, nodeName: 'b', podName: 'p-reque', podUID: 'target-uid' };
+  const joining = {
+    source: { ...placed, standsInFor: 'p' },
+    target: { nodeName: 'c', podName: 'p' },
+  };
+  const named = (ownerReferences: object[]): Observed['targetPod'] =>
+    target('second-uid', { metadata: { name: 'p', uid: 'new', labels: {}, ownerReferences } });
+  const decided = (parts: Partial<Observed>, more: object = {}): string[] => {
+    const request = migration({
+      metadata: { name: 'second', uid: 'second-uid' },
+      spec: { podName: 'p-reque' },
+      status: { ...joining, decision: decision('Committed'), ...more },
+    });
+    const seen = see({ request, sourcePod: landing(), targetPod: named(nobody), nodes, ...parts });
+    return effects(decideMigration(seen, NOW));
+  };
+
+  it.each<[string, Partial<Observed>, object, string[]]>([
+    ['gives its target to the set at once', {}, {}, ['AttachTarget']],
+    [
+      'deletes the landing pod once it is silent',
+      { targetPod: named(owned) },
+      { sourceAgent: { state: 'Gone' } },
+      ['DeleteSource'],
+    ],
+    ['leaves it alone before', { targetPod: named(owned) }, {}, []],
+    ['gives nothing to a set that is gone', { controller: 'gone' }, {}, []],
+    ['nor to one that leaves its pods behind', { controller: 'orphaning' }, {}, []],
+  ])('%s', (_name, parts, more, expected) => {
+    expect(decided(parts, more)).toEqual(expected);
+  });
+
+  it('is aborted when its landing pod gets another controller', () => {
+    const request = migration({
+      metadata: { name: 'second', uid: 'second-uid' },
+      spec: { podName: 'p-reque' },
+      status: { ...joining, startTime: at(0), deadlines: { prepare: at(300) } },
+    });
+    const seen = see({ request, sourcePod: landing(), targetPod: named(nobody), nodes });
+    expect(effects(decideMigration(seen, NOW))).toEqual([]);
+    const taken = landing(ready, { ownerReferences: [{ ...set, uid: 'x', controller: true }] });
+    const plan = decideMigration({ ...seen, sourcePod: taken }, NOW);
+    expect(plan.effects).toMatchObject([{ type: 'ProposeAbort', reason: 'ControllerChanged' }]);
+  });
+});

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is left to do once a landing pod is committed (docs/adr/0025). Pure. The landing pod is the copy that runs, until the
+// second move is decided. Until this request ends, the API server lets nobody but the operator make a pod of the old name.
+import {
+  isFinished,
+  podConditions,
+  summaryOf,
+  type MigrationRequest,
+  type SecondMove,
+} from '../../../crds/src/index.ts';
+import type { Pod } from '../../../kube/src/index.ts';
+import { isFull } from '../moves/limits.ts';
+import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
+import { sentences } from '../requests/message.ts';
+import type { Refusal } from '../refusal.ts';
+import { isReady } from '../target-pod/controllers.ts';
+import { restartAfterResume } from '../target-pod/restarts.ts';
+import { deleteSource, oldPod } from './controller-steps.ts';
+import { chooseEnd, isFirstMove, secondName } from './landing.ts';
+import type { Effect, Observed } from './types.ts';
+
+/** How long the operator waits before the next attempt; doubled with each. */
+const firstRetryMs = 10_000;
+const longestRetryMs = 300_000;
+
+type Work = CommittedWork<Effect> & { readonly secondMove?: SecondMove };
+
+const waits = (waitsFor: string): Work => ({ effects: [], waitsFor });
+
+/** Whether the blackout may not begin yet, because the name is not known to be reserved. */
+export function awaitsName({ request, nameTrial }: Observed): boolean {
+  return isFirstMove(request) && nameTrial !== 'reserved';
+}
+
+/** For users: why a name is not reserved. */
+export const nameMessage = ({ request, nameTrial = 'it was not tried' }: Observed): string =>
+  `The API server does not reserve the name ${request.spec.podName} (${nameTrial}): its controller could make a second pod while this one moves. Install the chart with namePolicy: true, on Kubernetes 1.30 or later.`;
+
+/** @param isTargetLost of the landing pod */
+export function afterFirstMove(observed: Observed, isTargetLost: boolean, now: number): Work {
+  const { request, secondMove: second } = observed;
+  if (second?.status?.decision?.outcome === 'Committed') {
+    return isFinished(second) ? { effects: [], outcome: outcomeOf(second) } : waits(moves(second));
+  }
+  const landing = ownTarget(observed);
+  const arrived = landing ? undefined : hasArrived(observed);
+  if (arrived) return arrived;
+  const restart = landing && restartAfterResume(landing, request.status?.targetAgent);
+  const isDeleted = landing?.metadata.deletionTimestamp !== undefined;
+  if (isTargetLost || restart !== undefined || isDeleted) {
+    return giveUp(observed, landing, restart);
+  }
+  // The planner waits for its agent.
+  if (!landing || request.status?.targetAgent?.state !== 'Running') return { effects: [] };
+  return freeName(observed) ?? moveOn(observed, landing, now);
+}
+
+/** The stopped source's object keeps the name from its controller until the API server does. @returns undefined: it is gone */
+function freeName(observed: Observed): Work | undefined {
+  const old = oldPod(observed);
+  if (!old) return undefined;
+  if (awaitsName(observed)) return waits(nameMessage(observed));
+  const kept = keptMessage(old);
+  return kept === undefined ? { effects: deleteSource(observed) } : waits(kept);
+}
+
+/**
+ * Somebody has deleted the request of the second move once it had ended, or has made it. Nobody but the operator can make a
+ * pod of that name.
+ */
+function hasArrived({ request, sourcePod: named, secondMove: second }: Observed): Work | undefined {
+  const { source, secondMove: record } = request.status ?? {};
+  if (!record || !named || named.metadata.uid === source?.podUID) return undefined;
+  if (second && !isFinished(second)) return undefined;
+  const isCommitted = named.status.conditions.some(
+    (one) => one.type === podConditions.committed && one.status === 'True',
+  );
+  if (!isCommitted) return undefined;
+  const message = `Pod ${named.metadata.name} runs on ${named.spec.nodeName}.`;
+  return { effects: [], outcome: { succeeded: true, reason: 'Moved', message } };
+}
+
+/**
+ * The landing pod is lost, or has begun from nothing: the controller makes its pod itself once this request has ended. Not
+ * before the landing pod is gone, and a second move that may yet be committed has ended: two pods of one name must not run.
+ */
+function giveUp(observed: Observed, landing: Pod | undefined, restart: string | undefined): Work {
+  const { request, secondMove: second } = observed;
+  const { podName } = request.spec;
+  const effects: Effect[] = [...deleteSource(observed)];
+  if (landing && landing.metadata.deletionTimestamp === undefined) {
+    effects.push({ type: 'DeleteLanding', uid: landing.metadata.uid });
+  }
+  if (effects.length > 0) return { effects };
+  if (landing) {
+    const why = restart === undefined ? 'is lost' : `was resumed, but container ${restart}`;
+    const { name } = landing.metadata;
+    return waits(`Pod ${name} ${why}. Pod ${podName} is made from nothing once ${name} is gone.`);
+  }
+  if (second && !isFinished(second)) return waits(moves(second));
+  const name = request.status?.target?.podName ?? '';
+  const { kind = '', name: controller = '' } = request.status?.source?.controller ?? {};
+  const message = `Pod ${name}, which stood in for pod ${podName}, is lost, with what it had in memory. ${kind} ${controller} makes pod ${podName} from nothing.`;
+  return { effects: [], outcome: { succeeded: false, reason: 'TargetLost', message } };
+}
+
+function moveOn(observed: Observed, landing: Pod, now: number): Work {
+  const { request, secondMove: second, sourcePod: named } = observed;
+  const { podName } = request.spec;
+  const record = request.status?.secondMove;
+  if (second && !isFinished(second)) return waits(moves(second));
+  // The target of a second move that was aborted is gone before that request has ended.
+  if (named) {
+    return waits(
+      `Another pod has the name ${podName}, and Sealift has not made it (UID ${named.metadata.uid}). Pod ${landing.metadata.name} has the memory. Delete pod ${podName}, then the operator continues.`,
+    );
+  }
+  if (!isReady(landing)) {
+    const { name } = landing.metadata;
+    return waits(`Pod ${name} stands in for pod ${podName}. It moves on once it is ready.`);
+  }
+  if (record && !second) return { effects: [{ type: 'CreateSecondMove', ...record }] };
+  const attempt = (record?.attempt ?? 0) + 1;
+  const failure = second && summaryOf(second)?.message;
+  if (second && now < retryAt(second, attempt)) {
+    return waits(
+      sentences([failure, `${landing.metadata.name} runs on; the operator tries again.`]),
+    );
+  }
+  const node = endOf(observed, landing, attempt);
+  if ('reason' in node) return waits(sentences([failure, node.message]));
+  const next = { requestName: secondName(request, attempt), attempt, nodeName: node.name };
+  return { effects: [{ type: 'CreateSecondMove', ...next }], secondMove: next };
+}
+
+function endOf(
+  { request, nodes, load, moves }: Observed,
+  landing: Pod,
+  attempt: number,
+): { readonly name: string } | Refusal {
+  const { source, policy } = request.status ?? {};
+  const wanted = request.spec.targetNodeName;
+  const node = chooseEnd(
+    {
+      ...{ nodes, from: landing.spec.nodeName, mayStay: false, wanted, load },
+      seed: `${request.metadata.uid} ${attempt}`,
+      isBusy: (name) => isFull(name, moves, policy),
+      scheduling: landing.spec,
+    },
+    wanted === undefined ? (source?.nodeName ?? '') : '',
+  );
+  return 'reason' in node ? node : { name: node.metadata.name };
+}
+
+function retryAt({ status }: MigrationRequest, attempt: number): number {
+  const waitMs = Math.min(firstRetryMs * 2 ** (attempt - 2), longestRetryMs);
+  return Date.parse(status?.completionTime ?? '') + waitMs;
+}
+
+const moves = ({ metadata, spec }: MigrationRequest): string =>
+  `MigrationRequest ${metadata.name} moves pod ${spec.podName} on, to its own name.`;
+
+function outcomeOf(second: MigrationRequest): NonNullable<Work['outcome']> {
+  const summary = summaryOf(second);
+  return {
+    succeeded: summary?.status === 'True',
+    reason: summary?.reason ?? 'TargetLost',
+    message: summary?.message ?? '',
+  };
+}
