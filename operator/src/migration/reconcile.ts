@@ -87,27 +87,32 @@ async function observe(
         ? undefined
         : readController(dependencies, namespace, owner, signal),
     ]);
-  const choosesNode = source !== undefined && mayChooseNode(request);
-  const policy = choosesNode ? await dependencies.policyFor(source, signal) : undefined;
-  const volumes = isNew ? await readVolumeFacts(dependencies, source, signal) : undefined;
-  const networks = isNew && source ? await configsOf(dependencies, source, signal) : undefined;
-  const nameTrial = mustTryName(request, source)
-    ? await tryName(dependencies, request, signal)
-    : undefined;
+  const facts = await factsOf(dependencies, request, source, signal);
   const pods = {
     ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
     ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
   };
-  const names = { firstMove, secondMove, nameTrial };
-  const found = { request, ...pods, ...names, policy, others, checkpoints, restore, controller };
+  const requests = { firstMove, secondMove, others, checkpoints, restore };
   const moves = dependencies.moves.look(request);
+  const cluster = { controller, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
+  return { request, ...pods, ...facts, ...requests, ...cluster };
+}
+
+/** What has to be known of the source now, besides its object. */
+async function factsOf(
+  dependencies: Dependencies,
+  request: MigrationRequest,
+  source: Pod | undefined,
+  signal: AbortSignal,
+): Promise<Pick<Observed, 'policy' | 'volumes' | 'networks' | 'nameTrial'>> {
+  const isNew = request.status?.source === undefined;
+  const choosesNode = source !== undefined && mayChooseNode(request);
+  const isTried = mustTryName(request, source);
   return {
-    ...found,
-    volumes,
-    networks,
-    moves,
-    nodes: dependencies.nodeList(),
-    load: moves.underWay.into,
+    policy: choosesNode ? await dependencies.policyFor(source, signal) : undefined,
+    volumes: isNew ? await readVolumeFacts(dependencies, source, signal) : undefined,
+    networks: isNew && source ? await configsOf(dependencies, source, signal) : undefined,
+    nameTrial: isTried ? await tryName(dependencies, request, signal) : undefined,
   };
 }
 
