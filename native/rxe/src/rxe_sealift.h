@@ -88,11 +88,11 @@ int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
 
 /*
  * rxe_sealift_list.c: what is on the device, of all contexts and the kernel.
- * @objs may be NULL, to count only.
- * Return: how many there are, whatever @max.
+ * @objs may be NULL, to count only. @count: how many there are, whatever @max.
+ * Return: 0 or -ENOMEM
  */
-u32 rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
-	     u32 max);
+int rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
+	     u32 max, u32 *count);
 /* The process whose memory it is, in the caller's pid namespace, or 0. */
 u32 rxe_mr_owner(const struct rxe_mr *mr);
 
