@@ -25,5 +25,6 @@ extern const struct protocol_case protocol_ud_cases[];
 extern const struct protocol_case protocol_ud_hold_cases[];
 extern const struct protocol_case protocol_ud_numbers_cases[];
 extern const struct protocol_case protocol_early_cases[];
+extern const struct protocol_case protocol_window_cases[];
 
 #endif /* PROTOCOL_H */
