@@ -169,6 +169,31 @@ static void dump_against_modify(void)
 	       dumped, busy, race.done);
 }
 
+/* Two threads modify one queue pair: each call does all of its work, or none. */
+static void modify_against_modify(void)
+{
+	struct race race = { .stop = 0 };
+	pthread_t threads[2];
+	struct wire_packet p;
+
+	scripted_open(&race.s);
+	if (pthread_create(&threads[0], NULL, modify, &race) ||
+	    pthread_create(&threads[1], NULL, modify, &race))
+		errx(1, "pthread_create");
+	while (race.done < RACE_ROUNDS) {
+		p = scripted_request(&race.s, WIRE_WRITE_FIRST, 0);
+		p.psn = 0;
+		p.size = WIRE_MTU;
+		p.length = 2 * WIRE_MTU;
+		wire_send(&race.s.wire, &p);
+		usleep(500);
+	}
+	race.stop = 1;
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	expect(1, race.done >= RACE_ROUNDS, "modify against modify");
+}
+
 struct writer {
 	void *ring;
 	uint32_t index;
@@ -315,6 +340,7 @@ const struct protocol_case protocol_races_cases[] = {
 	{ "stalled dump", stalled_dump },
 	{ "dump against modify", dump_against_modify },
 	{ "dump against resize", dump_against_resize },
+	{ "modify against modify", modify_against_modify },
 	{ "ring written during a restore", ring_written_in_restore },
 	{ "hold against destroy", hold_against_destroy },
 	{ 0 },
