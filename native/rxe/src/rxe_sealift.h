@@ -9,6 +9,7 @@
 #include "sealift_rxe.h"
 
 struct ib_uverbs_file;
+struct rxe_queue_buf;
 
 /* rxe_sealift_methods*.c: the methods of sealift_rxe.h */
 extern const struct uapi_definition rxe_sealift_defs[];
@@ -37,6 +38,7 @@ bool rxe_uobject_cq_has_channel(struct ib_cq *ibcq);
 /* Has no event ever been raised for it? */
 bool rxe_uobject_cq_is_new(struct ib_cq *ibcq);
 bool rxe_uobject_srq_is_new(struct ib_srq *ibsrq);
+bool rxe_uobject_qp_is_new(struct ib_qp *ibqp);
 /* Return: 0; -ENOMEM if an event is lost */
 int rxe_uobject_restore_cq(struct ib_cq *ibcq,
 			   const struct sealift_rxe_cq *in);
@@ -86,11 +88,11 @@ int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
 
 /*
  * rxe_sealift_list.c: what is on the device, of all contexts and the kernel.
- * @objs may be NULL, to count only.
- * Return: how many there are, whatever @max.
+ * @objs may be NULL, to count only. @count: how many there are, whatever @max.
+ * Return: 0 or -ENOMEM
  */
-u32 rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
-	     u32 max);
+int rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
+	     u32 max, u32 *count);
 /* The process whose memory it is, in the caller's pid namespace, or 0. */
 u32 rxe_mr_owner(const struct rxe_mr *mr);
 
@@ -109,12 +111,18 @@ int rxe_check_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
 int rxe_check_res(const struct sealift_rxe_res *res);
 int rxe_check_dma(u32 length, u32 resid, u32 cur_sge, u32 num_sge,
 		  u32 sge_offset, const struct rxe_sge *sge);
-/* once the ring's bytes are in place */
-int rxe_check_cq_ring(struct rxe_cq *cq, const struct sealift_rxe_cq *in);
+/* @buf: the kernel's copy of a ring that rxe_check_ring() has accepted */
+int rxe_check_cq_ring(const struct rxe_queue_buf *buf,
+		      const struct sealift_rxe_cq *in);
 /* rxe_sealift_check_ring.c */
-int rxe_check_recv_ring(struct rxe_queue *q, u32 index, u32 max_sge);
-int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
-int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
+int rxe_check_recv_ring(const struct rxe_queue *q,
+			const struct rxe_queue_buf *buf, u32 index,
+			u32 max_sge);
+int rxe_check_sq_ring(struct rxe_qp *qp, const struct rxe_queue_buf *buf,
+		      const struct sealift_rxe_qp *in);
+/* of a queue pair that has a receive queue of its own */
+int rxe_check_rq_ring(struct rxe_qp *qp, const struct rxe_queue_buf *buf,
+		      const struct sealift_rxe_qp *in);
 
 /*
  * rxe_sealift_restore_copy.c: check all but the rings, and copy the rings. The
@@ -135,7 +143,6 @@ int rxe_restore_copy_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
  * After an error the object is only good to be destroyed.
  */
 void rxe_restore_ring(struct rxe_queue *q, const struct rxe_bytes *bytes);
-void rxe_clear_ring(struct rxe_queue *q);
 int rxe_restore_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
 		   const struct rxe_bytes *bytes);
 int rxe_restore_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,

@@ -83,10 +83,9 @@ int rxe_check_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in)
 	return 0;
 }
 
-int rxe_check_cq_ring(struct rxe_cq *cq, const struct sealift_rxe_cq *in)
+int rxe_check_cq_ring(const struct rxe_queue_buf *buf,
+		      const struct sealift_rxe_cq *in)
 {
-	const struct rxe_queue_buf *buf = cq->queue->buf;
-
 	if (buf->producer_index != in->ring.index ||
 	    buf->consumer_index > in->ring.index_mask)
 		return -EINVAL;

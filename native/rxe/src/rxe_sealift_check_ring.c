@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The requests in an image's rings. User space has the rings mapped and may
- * write to them at any time, so the tasks trust nothing in them. These checks
- * find images that were altered on the way.
+ * The requests in an image's rings, in the kernel's copy. User space has the
+ * rings themselves mapped and may write to them at any time, so the tasks trust
+ * nothing in them. These checks find images that were altered on the way.
  */
 #include "rxe_sealift.h"
 #include "rxe_sealift_invariants.h"
@@ -13,6 +13,14 @@ static bool is_psn(u32 psn)
 	return psn <= RXE_IMAGE_PSN_MAX;
 }
 
+/* The geometry in the copy's header is not believed. */
+static const void *rxe_check_addr(const struct rxe_queue *q,
+				  const struct rxe_queue_buf *buf, u32 index)
+{
+	return buf->data + ((size_t)(index & q->index_mask) <<
+			    q->log2_elem_size);
+}
+
 /* Is @psn one of @wqe's, or the one after them? */
 static bool is_psn_of(const struct rxe_send_wqe *wqe, u32 psn)
 {
@@ -21,8 +29,8 @@ static bool is_psn_of(const struct rxe_send_wqe *wqe, u32 psn)
 }
 
 /* @sent: the requester has sent this one, and waits for the answer */
-static int rxe_check_send_wqe(struct rxe_qp *qp, struct rxe_send_wqe *wqe,
-			      bool sent)
+static int rxe_check_send_wqe(struct rxe_qp *qp,
+			      const struct rxe_send_wqe *wqe, bool sent)
 {
 	unsigned int mask;
 
@@ -104,13 +112,14 @@ static bool is_under_way(const struct rxe_send_wqe *wqe)
 }
 
 /* The oldest request, the one being sent, and the fields about them. */
-static int rxe_check_ends(struct rxe_queue *q, u32 count, u32 sent,
+static int rxe_check_ends(const struct rxe_queue *q,
+			  const struct rxe_queue_buf *buf, u32 count, u32 sent,
 			  const struct sealift_rxe_qp *in)
 {
 	const struct rxe_send_wqe *head, *next;
 
-	head = queue_addr_from_index(q, in->sq.index);
-	next = queue_addr_from_index(q, in->req.wqe_index);
+	head = rxe_check_addr(q, buf, in->sq.index);
+	next = rxe_check_addr(q, buf, in->req.wqe_index);
 
 	/* only a READ has a response of several packets, and only the oldest */
 	if (in->comp.opcode != SEALIFT_RXE_NONE &&
@@ -137,15 +146,16 @@ static int rxe_check_ends(struct rxe_queue *q, u32 count, u32 sent,
 	return 0;
 }
 
-int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
+int rxe_check_sq_ring(struct rxe_qp *qp, const struct rxe_queue_buf *buf,
+		      const struct sealift_rxe_qp *in)
 {
-	struct rxe_queue *q = qp->sq.queue;
-	u32 prod = q->buf->producer_index;
+	const struct rxe_queue *q = qp->sq.queue;
+	u32 prod = buf->producer_index;
 	u32 cons = in->sq.index;
 	u32 sent, i, count, reads = in->req.rd_atomic;
-	struct rxe_send_wqe *wqe;
+	const struct rxe_send_wqe *wqe;
 
-	if (prod > q->index_mask || q->buf->consumer_index != cons)
+	if (prod > q->index_mask || buf->consumer_index != cons)
 		return -EINVAL;
 
 	count = (prod - cons) & q->index_mask;
@@ -154,7 +164,7 @@ int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 		return -EINVAL;
 
 	for (i = 0; i < count; i++) {
-		wqe = queue_addr_from_index(q, cons + i);
+		wqe = rxe_check_addr(q, buf, cons + i);
 		if (rxe_check_send_wqe(qp, wqe, i < sent))
 			return -EINVAL;
 		reads += wqe->has_rd_atomic;
@@ -167,22 +177,23 @@ int rxe_check_sq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
 	if (reads > in->attr.max_rd_atomic)
 		return -EINVAL;
 
-	return rxe_check_ends(q, count, sent, in);
+	return rxe_check_ends(q, buf, count, sent, in);
 }
 
-int rxe_check_recv_ring(struct rxe_queue *q, u32 index, u32 max_sge)
+int rxe_check_recv_ring(const struct rxe_queue *q,
+			const struct rxe_queue_buf *buf, u32 index, u32 max_sge)
 {
-	u32 prod = q->buf->producer_index;
-	struct rxe_recv_wqe *wqe;
+	u32 prod = buf->producer_index;
+	const struct rxe_recv_wqe *wqe;
 	u32 i, count;
 
-	if (prod > q->index_mask || q->buf->consumer_index != index)
+	if (prod > q->index_mask || buf->consumer_index != index)
 		return -EINVAL;
 
 	count = (prod - index) & q->index_mask;
 
 	for (i = 0; i < count; i++) {
-		wqe = queue_addr_from_index(q, index + i);
+		wqe = rxe_check_addr(q, buf, index + i);
 
 		if (wqe->dma.num_sge > max_sge ||
 		    rxe_check_dma(wqe->dma.length, wqe->dma.resid,
@@ -194,17 +205,13 @@ int rxe_check_recv_ring(struct rxe_queue *q, u32 index, u32 max_sge)
 	return 0;
 }
 
-/* With a shared receive queue the queue pair has no ring of its own. */
-int rxe_check_rq_ring(struct rxe_qp *qp, const struct sealift_rxe_qp *in)
+int rxe_check_rq_ring(struct rxe_qp *qp, const struct rxe_queue_buf *buf,
+		      const struct sealift_rxe_qp *in)
 {
-	struct rxe_queue *q = qp->rq.queue;
-
-	if (!q)
-		return 0;
-
 	/* an incoming message uses the oldest receive request */
-	if (in->resp.wqe.present && q->buf->producer_index == in->rq.index)
+	if (in->resp.wqe.present && buf->producer_index == in->rq.index)
 		return -EINVAL;
 
-	return rxe_check_recv_ring(q, in->rq.index, qp->rq.max_sge);
+	return rxe_check_recv_ring(qp->rq.queue, buf, in->rq.index,
+				   qp->rq.max_sge);
 }

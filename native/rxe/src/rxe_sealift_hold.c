@@ -24,8 +24,8 @@ void rxe_hold_init(struct rxe_hold *hold)
  * Both tasks have been idle since the flag was set: a later run of them changes
  * no state. An idle task may still have a part of a READ response to send, if
  * it has used up its iterations and is scheduled again. HOLD waits for the
- * response to a new READ. It does not wait for a repeated response: the peer
- * can ask again. A queue pair in the error state or in RESET sends none.
+ * response to a new READ, unless that takes too long. It does not wait for a
+ * repeated response: the peer can ask again. A queue pair in the error state or in RESET sends none.
  * The responder of a UD queue pair that still receives need not be idle.
  *
  * modify_qp may replace the replay cache: this reads no resource in it.
@@ -53,8 +53,10 @@ static bool rxe_qp_has_settled(struct rxe_qp *qp, bool receives_ud)
 }
 
 /* Keeps no reference while it sleeps: a destroy must not wait for a hold. */
-static int rxe_hold_settle(struct rxe_dev *rxe, unsigned long deadline)
+static int rxe_hold_settle(struct rxe_dev *rxe, unsigned long timeout)
 {
+	unsigned long deadline = jiffies + timeout;
+	unsigned long cut = jiffies + timeout / 2;
 	bool receives_ud = !rxe_is_held_fully(&rxe->hold);
 	unsigned long index = 0;
 	struct rxe_qp *qp;
@@ -70,6 +72,8 @@ static int rxe_hold_settle(struct rxe_dev *rxe, unsigned long deadline)
 
 		if (time_after(jiffies, deadline))
 			return -ETIMEDOUT;
+		if (time_after(jiffies, cut))
+			WRITE_ONCE(rxe->hold.cuts, true);
 		if (fatal_signal_pending(current))
 			return -ERESTARTSYS;
 		usleep_range(50, 200);
@@ -82,7 +86,6 @@ int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
 	     bool chooses, unsigned long timeout)
 {
 	struct rxe_hold *hold = &rxe->hold;
-	unsigned long deadline = jiffies + timeout;
 	u8 old_state = hold->state;
 	u8 old_timer = hold->timer;
 	bool old_chooses = hold->chooses;
@@ -94,7 +97,8 @@ int rxe_hold(struct rxe_dev *rxe, enum rxe_hold_state state, u8 timer,
 	/* pairs with the task's lock, taken between two runs of a task */
 	smp_mb();
 
-	err = rxe_hold_settle(rxe, deadline);
+	err = rxe_hold_settle(rxe, timeout);
+	WRITE_ONCE(hold->cuts, false);
 	if (!err)
 		return 0;
 

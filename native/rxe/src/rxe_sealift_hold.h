@@ -22,6 +22,7 @@ struct rxe_hold {
 	u8		state;	/* enum rxe_hold_state */
 	u8		timer;	/* RNR timer code that a held responder sends */
 	bool		chooses; /* each queue pair how to put its peer off */
+	bool		cuts;	/* long responses, as they keep it from settling */
 };
 
 #define RXE_HOLD_NO_LIMIT	U32_MAX
@@ -41,6 +42,12 @@ static inline bool rxe_is_held(const struct rxe_hold *hold)
 	return READ_ONCE(hold->state) != RXE_NOT_HELD;
 }
 
+/* Is the rest of a READ's response to be asked for again? */
+static inline bool rxe_hold_cuts(const struct rxe_hold *hold)
+{
+	return READ_ONCE(hold->cuts);
+}
+
 /* Nothing changes: objects can be dumped and restored. */
 static inline bool rxe_is_held_fully(const struct rxe_hold *hold)
 {
@@ -52,7 +59,8 @@ static inline bool rxe_is_held_fully(const struct rxe_hold *hold)
  * @state: RXE_HELD or RXE_HELD_BUT_UD
  * @timer: RNR timer code, 0..31
  * @chooses: queue pairs choose between RNR NAK and silence
- * @timeout: how long to wait for them to settle, in jiffies
+ * @timeout: how long to wait for them to settle, in jiffies. When half of it is
+ *   over the rest of long READ responses is dropped.
  *
  * Context: process context, caller holds hold.lock.
  * Return: 0; -ETIMEDOUT or -ERESTARTSYS, then the device is as it was before.

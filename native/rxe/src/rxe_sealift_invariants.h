@@ -195,6 +195,24 @@ rxe_image_broken_share(const struct sealift_rxe_qp *in)
 	return NULL;
 }
 
+/* What the way to RTR and to RTS does not set anew is as in a new queue pair. */
+static inline const char *
+rxe_image_broken_early(const struct sealift_rxe_qp *in)
+{
+	if (in->state < RXE_IMAGE_RTR &&
+	    (in->resp.opcode != SEALIFT_RXE_NONE || in->resp.wqe.present))
+		return "nothing comes in before RTR";
+	if (in->state >= RXE_IMAGE_RTS)
+		return NULL;
+	if (in->req.opcode != SEALIFT_RXE_NONE ||
+	    in->comp.opcode != SEALIFT_RXE_NONE || in->comp.nak_syndrome)
+		return "nothing is sent before RTS";
+	if (in->req.wqe_index != in->sq.index)
+		return "no request is under way before RTS";
+
+	return NULL;
+}
+
 #include "rxe_sealift_invariants_ud.h"
 
 /* The first rule about several fields that is broken, or NULL. */
@@ -210,6 +228,8 @@ rxe_image_broken_rule(const struct sealift_rxe_qp *in)
 		return "an MTU is set";
 	if (in->state != RXE_IMAGE_RESET && !in->attr.port_num)
 		return "a port is set from INIT on";
+	if (rxe_image_broken_early(in))
+		return rxe_image_broken_early(in);
 	if (in->qp_type == RXE_IMAGE_UD)
 		return rxe_image_broken_datagrams(in);
 	if (connected && !in->attr.av.present)

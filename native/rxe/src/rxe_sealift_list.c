@@ -7,17 +7,25 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
 #include <rdma/ib_umem.h>
 #include <rdma/restrack.h>
 
 #include "rxe_sealift.h"
 
+/* A region whose owner is still to be found. */
+struct rxe_list_region {
+	struct mm_struct			*mm;	/* grabbed */
+	struct sealift_rxe_device_object	*obj;
+};
+
 struct rxe_listing {
 	struct sealift_rxe_device_object	*objs;
 	u32					max;
 	u32					count;
-	const struct mm_struct			*mm;
-	u32					mm_owner;
+	struct rxe_list_region			*regions; /* max of them */
+	u32					num_regions;
 };
 
 /* The pid of @task's process in the caller's pid namespace, or 0. */
@@ -26,17 +34,19 @@ static u32 rxe_visible_pid(struct task_struct *task)
 	return task_tgid_nr_ns(task, task_active_pid_ns(current));
 }
 
-static bool rxe_process_has_mm(struct task_struct *process,
-			       const struct mm_struct *mm)
+static const struct mm_struct *rxe_process_mm(struct task_struct *process)
 {
+	const struct mm_struct *mm;
 	struct task_struct *t;
 
 	/* the first thread may have ended before the others */
-	for_each_thread(process, t)
-		if (READ_ONCE(t->mm) == mm)
-			return !(t->flags & PF_KTHREAD);
+	for_each_thread(process, t) {
+		mm = READ_ONCE(t->mm);
+		if (mm)
+			return t->flags & PF_KTHREAD ? NULL : mm;
+	}
 
-	return false;
+	return NULL;
 }
 
 static u32 rxe_mm_owner(const struct mm_struct *mm)
@@ -46,7 +56,7 @@ static u32 rxe_mm_owner(const struct mm_struct *mm)
 
 	rcu_read_lock();
 	for_each_process(p) {
-		if (!rxe_process_has_mm(p, mm))
+		if (rxe_process_mm(p) != mm)
 			continue;
 		pid = rxe_visible_pid(p);
 		if (pid)
@@ -78,18 +88,84 @@ static u32 rxe_creator(struct rdma_restrack_entry *res)
 	return pid;
 }
 
-/* Most regions in a row are of one process: look for it once. */
-static u32 rxe_list_mr_owner(struct rxe_listing *list, const struct rxe_mr *mr)
+/* There may be many regions, and many tasks: not under the pool's lock. */
+static void rxe_list_defer_owner(struct rxe_listing *list,
+				 const struct rxe_mr *mr,
+				 struct sealift_rxe_device_object *obj)
 {
+	struct rxe_list_region *region;
+
 	if (!mr->umem)
+		return;
+
+	region = &list->regions[list->num_regions++];
+	region->mm = mr->umem->owning_mm;
+	region->obj = obj;
+	/* else another process could have it by the time that it is looked for */
+	mmgrab(region->mm);
+}
+
+static int rxe_list_compare(const void *a, const void *b)
+{
+	const struct rxe_list_region *x = a, *y = b;
+
+	if (x->mm == y->mm)
 		return 0;
 
-	if (list->mm != mr->umem->owning_mm) {
-		list->mm = mr->umem->owning_mm;
-		list->mm_owner = rxe_mm_owner(list->mm);
+	return x->mm < y->mm ? -1 : 1;
+}
+
+/* The first of the sorted regions in @mm, or in one behind it. */
+static u32 rxe_list_search(const struct rxe_listing *list,
+			   const struct mm_struct *mm)
+{
+	u32 low = 0, high = list->num_regions, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (list->regions[middle].mm < mm)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 
-	return list->mm_owner;
+	return low;
+}
+
+static void rxe_list_set_owner(struct rxe_listing *list,
+			       const struct mm_struct *mm, u32 pid)
+{
+	u32 i;
+
+	for (i = rxe_list_search(list, mm); i < list->num_regions; i++) {
+		/* of processes that share their memory, the first one */
+		if (list->regions[i].mm != mm || list->regions[i].obj->owner)
+			break;
+		list->regions[i].obj->owner = pid;
+	}
+}
+
+/* Of all regions, in one walk over the processes. */
+static void rxe_list_find_owners(struct rxe_listing *list)
+{
+	const struct mm_struct *mm;
+	struct task_struct *p;
+	u32 i, pid;
+
+	sort(list->regions, list->num_regions, sizeof(*list->regions),
+	     rxe_list_compare, NULL);
+
+	rcu_read_lock();
+	for_each_process(p) {
+		mm = rxe_process_mm(p);
+		pid = mm ? rxe_visible_pid(p) : 0;
+		if (pid)
+			rxe_list_set_owner(list, mm, pid);
+	}
+	rcu_read_unlock();
+
+	for (i = 0; i < list->num_regions; i++)
+		mmdrop(list->regions[i].mm);
 }
 
 static struct sealift_rxe_device_object *
@@ -212,7 +288,7 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 				   mr->ibmr.uobject);
 		if (!obj)
 			break;
-		obj->owner = rxe_list_mr_owner(list, mr);
+		rxe_list_defer_owner(list, mr, obj);
 		obj->type = mr->ibmr.type;
 		break;
 	}
@@ -241,10 +317,17 @@ static void rxe_list_pool(struct rxe_listing *list, struct rxe_pool *pool)
 	xa_unlock(&pool->xa);
 }
 
-u32 rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
-	     u32 max)
+int rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
+	     u32 max, u32 *count)
 {
 	struct rxe_listing list = { .objs = objs, .max = objs ? max : 0 };
+
+	if (list.max) {
+		list.regions = kvcalloc(list.max, sizeof(*list.regions),
+					GFP_KERNEL_ACCOUNT);
+		if (!list.regions)
+			return -ENOMEM;
+	}
 
 	rxe_list_pool(&list, &rxe->uc_pool);
 	rxe_list_pool(&list, &rxe->pd_pool);
@@ -255,5 +338,9 @@ u32 rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
 	rxe_list_pool(&list, &rxe->mr_pool);
 	rxe_list_pool(&list, &rxe->mw_pool);
 
-	return list.count;
+	rxe_list_find_owners(&list);
+	kvfree(list.regions);
+
+	*count = list.count;
+	return 0;
 }

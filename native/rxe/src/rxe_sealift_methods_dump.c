@@ -230,11 +230,11 @@ static int rxe_sealift_list_device(struct rxe_dev *rxe,
 {
 	struct sealift_rxe_device_object *objs;
 	u32 max;
-	int err = 0;
+	int err;
 
-	*count = rxe_list(rxe, NULL, 0);
-	if (!buf->address)
-		return 0;
+	err = rxe_list(rxe, NULL, 0, count);
+	if (err || !buf->address)
+		return err;
 
 	max = buf->size / sizeof(*objs);
 	if (max < *count)
@@ -248,13 +248,16 @@ static int rxe_sealift_list_device(struct rxe_dev *rxe,
 	if (!objs)
 		return -ENOMEM;
 
-	*count = rxe_list(rxe, objs, max);
+	err = rxe_list(rxe, objs, max, count);
+	if (err)
+		goto out;
+
 	if (*count > max)
 		err = -ENOSPC;
 	else if (copy_to_user(u64_to_user_ptr(buf->address), objs,
 			      *count * sizeof(*objs)))
 		err = -EFAULT;
-
+out:
 	kvfree(objs);
 	return err;
 }

@@ -17,25 +17,14 @@ void rxe_restore_ring(struct rxe_queue *q, const struct rxe_bytes *bytes)
 	buf->index_mask = q->index_mask;
 }
 
-void rxe_clear_ring(struct rxe_queue *q)
-{
-	if (!q)
-		return;
-
-	rxe_queue_reset(q);
-	q->buf->producer_index = 0;
-	q->buf->consumer_index = 0;
-	q->index = 0;
-}
-
 int rxe_restore_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
 		   const struct rxe_bytes *bytes)
 {
-	rxe_restore_ring(cq->queue, bytes);
-	if (rxe_check_cq_ring(cq, in)) {
-		rxe_clear_ring(cq->queue);
+	if (rxe_check_cq_ring(bytes->data, in))
 		return -EINVAL;
-	}
+
+	cq->is_restored = true;
+	rxe_restore_ring(cq->queue, bytes);
 
 	spin_lock_irq(&cq->cq_lock);
 	cq->queue->index = in->ring.index;
@@ -149,23 +138,18 @@ static int rxe_restore_rings(struct rxe_qp *qp,
 {
 	int err;
 
-	rxe_restore_ring(qp->sq.queue, &bytes[RXE_BYTES_SQ]);
-	err = rxe_check_sq_ring(qp, in);
+	err = rxe_check_sq_ring(qp, bytes[RXE_BYTES_SQ].data, in);
+	if (!err && qp->rq.queue)
+		err = rxe_check_rq_ring(qp, bytes[RXE_BYTES_RQ].data, in);
+	if (err)
+		return err;
 
+	rxe_restore_ring(qp->sq.queue, &bytes[RXE_BYTES_SQ]);
+	qp->sq.queue->index = in->sq.index;
 	if (qp->rq.queue) {
 		rxe_restore_ring(qp->rq.queue, &bytes[RXE_BYTES_RQ]);
-		err = err ?: rxe_check_rq_ring(qp, in);
-	}
-
-	if (err) {
-		rxe_clear_ring(qp->sq.queue);
-		rxe_clear_ring(qp->rq.queue);
-		return err;
-	}
-
-	qp->sq.queue->index = in->sq.index;
-	if (qp->rq.queue)
 		qp->rq.queue->index = in->rq.index;
+	}
 
 	return 0;
 }
@@ -223,6 +207,7 @@ int rxe_restore_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 	if (err)
 		return err;
 
+	qp->is_restored = true;
 	rxe_restore_resp(qp, &in->resp);
 	qp->resp.last_wqe = in->last_wqe_reached;
 

@@ -16,7 +16,8 @@ int rxe_restore_copy_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in,
 			struct rxe_bytes *bytes)
 {
 	/* a second restore would raise the image's events again */
-	if (!rxe_ring_is_new(cq->queue) || !rxe_uobject_cq_is_new(&cq->ibcq))
+	if (cq->is_restored || !rxe_ring_is_new(cq->queue) ||
+	    !rxe_uobject_cq_is_new(&cq->ibcq))
 		return -EINVAL;
 
 	if (rxe_check_ring(cq->queue, &in->ring, ring) || rxe_check_cq(cq, in))
@@ -57,9 +58,14 @@ int rxe_restore_copy_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in,
 	if (qp_type(qp) != IB_QPT_RC && qp_type(qp) != IB_QPT_UD)
 		return -EOPNOTSUPP;
 
-	if (qp_state(qp) != IB_QPS_RESET || !rxe_ring_is_new(qp->sq.queue) ||
+	/* a second restore would raise the image's events again */
+	if (qp->is_restored || qp_state(qp) != IB_QPS_RESET ||
+	    !rxe_ring_is_new(qp->sq.queue) ||
 	    !rxe_ring_is_new(qp->rq.queue) ||
-	    rxe_check_ring(qp->sq.queue, &in->sq, &bufs->sq) ||
+	    !rxe_uobject_qp_is_new(&qp->ibqp))
+		return -EINVAL;
+
+	if (rxe_check_ring(qp->sq.queue, &in->sq, &bufs->sq) ||
 	    rxe_check_ring(qp->rq.queue, &in->rq, &bufs->rq) ||
 	    rxe_check_buffer(&bufs->res) || rxe_check_qp(qp, in))
 		return -EINVAL;

@@ -44,7 +44,7 @@ static int rxe_check_srq(struct rxe_srq *srq, const struct sealift_rxe_srq *in)
 /* Without a queue pair nobody has taken anything from it. */
 static bool rxe_srq_is_new(struct rxe_srq *srq)
 {
-	return rxe_ring_is_new(srq->rq.queue) &&
+	return !srq->is_restored && rxe_ring_is_new(srq->rq.queue) &&
 	       !atomic_read(&srq->ibsrq.usecnt) &&
 	       rxe_uobject_srq_is_new(&srq->ibsrq);
 }
@@ -72,11 +72,12 @@ int rxe_restore_srq(struct rxe_srq *srq, const struct sealift_rxe_srq *in,
 {
 	struct rxe_queue *q = srq->rq.queue;
 
-	rxe_restore_ring(q, bytes);
-	if (rxe_check_recv_ring(q, in->ring.index, srq->rq.max_sge)) {
-		rxe_clear_ring(q);
+	if (rxe_check_recv_ring(q, bytes->data, in->ring.index,
+				srq->rq.max_sge))
 		return -EINVAL;
-	}
+
+	srq->is_restored = true;
+	rxe_restore_ring(q, bytes);
 
 	spin_lock_irq(&srq->rq.consumer_lock);
 	q->index = in->ring.index;

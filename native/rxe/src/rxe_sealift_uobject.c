@@ -239,6 +239,13 @@ bool rxe_uobject_srq_is_new(struct ib_srq *ibsrq)
 	       !rxe_object_events(&usrq->uevent);
 }
 
+bool rxe_uobject_qp_is_new(struct ib_qp *ibqp)
+{
+	struct ib_uqp_object *uqp = ibqp->uobject;
+
+	return !uqp->uevent.events_reported && !rxe_object_events(&uqp->uevent);
+}
+
 /* ib_uverbs drops an event silently when it has no memory: count them. */
 static int rxe_restore_events(struct ib_uevent_object *uevent,
 			      struct ib_event *ev,

@@ -62,34 +62,79 @@ static void dump(struct fuzz *f, uint32_t handle)
 		broken(f, "dumped", broken_rule(&qp), &qp);
 }
 
-/* The process writes to its requests while the driver works on them. */
+/* The application changes the state; whether it may is not the question. */
+static void modify(struct fuzz *f, uint32_t handle, enum ibv_qp_state state)
+{
+	struct ibv_qp_attr attr = { .qp_state = state };
+
+	/* the restored one has the number that the first one had */
+	f->s.end.qp->handle = handle;
+	ibv_modify_qp(f->s.end.qp, &attr, IBV_QP_STATE);
+}
+
+/* The process writes to its rings while the driver works on them. */
 static void scribble(struct fuzz *f, uint32_t handle)
 {
+	static const enum ibv_qp_state states[] = {
+		IBV_QPS_ERR, IBV_QPS_SQD, IBV_QPS_RESET, IBV_QPS_RTS,
+	};
 	struct sealift_rxe_qp_buffers none = { 0 };
+	const struct sealift_rxe_ring *at;
 	struct sealift_rxe_qp qp;
 	unsigned int n;
 	void *ring;
 
 	if (sl_dump_qp(f->s.fd, handle, &none, &qp))
 		return;
-	ring = mmap(NULL, qp.sq.mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		    f->s.fd, qp.sq.mmap_offset);
+	at = any(4) || !qp.rq.size ? &qp.sq : &qp.rq;
+	ring = mmap(NULL, at->mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		    f->s.fd, at->mmap_offset);
 	if (ring == MAP_FAILED)
 		return;
 	sl_resume(f->s.fd);
 	for (n = any(64); n; n--) {
-		send_ring_poke(ring, qp.sq.size, any(2) ? any(1024) :
-			       any(qp.sq.size), any(2) ? any(256) : any(20));
+		send_ring_poke(ring, at->size, any(2) ? any(1024) :
+			       any(at->size), any(2) ? any(256) : any(20));
+		if (any(8) == 0)
+			send_ring_index(ring, any(8), any(2) ? interesting() :
+					any(2 * at->index_mask));
 		if (any(8) == 0)
 			fuzz_packet(f);
+		if (any(32) == 0)
+			modify(f, handle, states[any(ARRAY_SIZE(states))]);
 	}
-	munmap(ring, qp.sq.mmap_size);
+	munmap(ring, at->mmap_size);
+}
+
+/* The application connects what was restored before RTR. */
+static void go_on(struct fuzz *f, uint32_t handle)
+{
+	struct endpoint_path path = {
+		.qpn = SCRIPTED_QPN,
+		.sq_psn = f->v.qp.comp.psn,
+		.rq_psn = f->v.qp.resp.psn,
+		.timeout = any(20),
+		.retry_cnt = any(8),
+		.rnr_retry = any(8),
+	};
+
+	scripted_peer_gid(&f->s, &path.gid);
+	f->s.end.qp->handle = handle;
+	if (f->v.qp.state == RXE_IMAGE_RESET)
+		endpoint_try_init(&f->s.end);
+	if (any(2))
+		endpoint_try_receive(&f->s.end, &path);
+	else
+		endpoint_try_connect(&f->s.end, &path);
 }
 
 static void use(struct fuzz *f, uint32_t handle, bool racing)
 {
 	unsigned int n;
 
+	if (f->v.qp.state <= RXE_IMAGE_INIT && f->s.end.type == IBV_QPT_RC &&
+	    any(4))
+		go_on(f, handle);
 	if (any(8) == 0) {
 		scribble(f, handle);
 		return;

@@ -218,14 +218,24 @@ void mutate_bytes(struct victim *v)
 	}
 }
 
-void mutate(struct victim *v, const struct mutate_memory *mem)
+/* a queue pair before RTS has nothing under way */
+static void early(struct victim *v)
+{
+	v->qp.req.opcode = SEALIFT_RXE_NONE;
+	v->qp.req.wqe_index = v->qp.sq.index;
+	v->qp.comp.opcode = SEALIFT_RXE_NONE;
+	v->qp.comp.nak_syndrome = 0;
+	v->qp.comp.nak_psn = 0;
+	if (v->qp.state >= RXE_IMAGE_RTR)
+		return;
+	v->qp.resp.opcode = SEALIFT_RXE_NONE;
+	memset(&v->qp.resp.wqe, 0, sizeof(v->qp.resp.wqe));
+}
+
+static void mutate_connection(struct victim *v, const struct mutate_memory *mem)
 {
 	unsigned int n = 1 + any(4);
 
-	if (v->qp_orig.qp_type == RXE_IMAGE_UD) {
-		mutate_datagrams(v, mem);
-		return;
-	}
 	while (n--) {
 		switch (any(15)) {
 		case 0:
@@ -270,4 +280,14 @@ void mutate(struct victim *v, const struct mutate_memory *mem)
 			mutate_bytes(v);
 		}
 	}
+}
+
+void mutate(struct victim *v, const struct mutate_memory *mem)
+{
+	if (v->qp_orig.qp_type == RXE_IMAGE_UD)
+		mutate_datagrams(v, mem);
+	else
+		mutate_connection(v, mem);
+	if (v->qp.state < RXE_IMAGE_RTS && any(8))
+		early(v);
 }

@@ -24,5 +24,7 @@ extern const struct protocol_case protocol_srq_image_cases[];
 extern const struct protocol_case protocol_ud_cases[];
 extern const struct protocol_case protocol_ud_hold_cases[];
 extern const struct protocol_case protocol_ud_numbers_cases[];
+extern const struct protocol_case protocol_early_cases[];
+extern const struct protocol_case protocol_window_cases[];
 
 #endif /* PROTOCOL_H */

@@ -2,6 +2,7 @@
 /* LIST and DUMP_MR: the objects of a device and their owners. */
 #include <err.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "datagram.h"
 #include "expect.h"
 #include "protocol.h"
@@ -128,6 +130,153 @@ static void region_of_a_child(void)
 	expect(0, mr.owner, "it is nobody's then");
 }
 
+#define REGIONS		2000	/* of two processes, in turns */
+#define IDLE		1000	/* other processes */
+#define MEASURES	9
+
+static void register_some(int fd, const struct sealift_rxe_mr *like)
+{
+	uint32_t handle, lkey, rkey;
+	int ret = raw_reg_mr(fd, like, &handle, &lkey, &rkey);
+
+	if (ret)
+		errx(1, "REG_MR: %s", strerror(-ret));
+}
+
+/* Register one region for each byte, say so, and end with the pipe. */
+static pid_t start_child(int fd, struct sealift_rxe_mr like, int from, int to)
+{
+	pid_t pid = fork();
+	char c;
+
+	if (pid < 0)
+		err(1, "fork");
+	if (pid)
+		return pid;
+	like.start = (uintptr_t)aligned_alloc(4096, 4096);
+	like.iova = like.start;
+	like.length = 4096;
+	while (read(from, &c, 1) == 1) {
+		register_some(fd, &like);
+		if (write(to, &c, 1) != 1)
+			break;
+	}
+	_exit(0);
+}
+
+static pid_t idle[IDLE];
+
+/* They stand before those that have regions in the list of tasks. */
+static void start_idle(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < IDLE; i++) {
+		idle[i] = fork();
+		if (idle[i] < 0)
+			err(1, "fork");
+		if (!idle[i]) {
+			pause();
+			_exit(0);
+		}
+	}
+}
+
+/* Their parent waits for none of them: they go at once. */
+static void stop_idle(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < IDLE; i++)
+		kill(idle[i], SIGKILL);
+	for (i = 0; i < IDLE; i++)
+		while (!kill(idle[i], 0))
+			usleep(1000);
+}
+
+/* Return: ms, the best of some measures */
+static double time_list(const struct scripted *s,
+			struct sealift_rxe_device_object *all,
+			struct sealift_rxe_list *out)
+{
+	double start, best = 1e9;
+	unsigned int i;
+
+	for (i = 0; i < MEASURES; i++) {
+		start = now_ms();
+		if (sl_list(s->fd, all, REGIONS + MAX_OBJECTS, out))
+			errx(1, "LIST");
+		if (now_ms() - start < best)
+			best = now_ms() - start;
+	}
+	return best;
+}
+
+static void time_regions(void)
+{
+	struct sealift_rxe_device_object *all;
+	unsigned int i, own = 0, others = 0;
+	struct sealift_rxe_list out;
+	struct sealift_rxe_mr like;
+	double few, many;
+	int go[2], told[2];
+	struct scripted s;
+	pid_t pid;
+	char c = 0;
+
+	scripted_open_end(&s, IBV_QPT_RC);
+	if (sl_dump_mr(s.fd, s.end.mr->handle, &like) || pipe(go) || pipe(told))
+		err(1, "DUMP_MR");
+	pid = start_child(s.fd, like, go[0], told[1]);
+	for (i = 0; i < REGIONS / 2; i++) {
+		register_some(s.fd, &like);
+		if (write(go[1], &c, 1) != 1 || read(told[0], &c, 1) != 1)
+			errx(1, "the child is gone");
+	}
+	all = calloc(REGIONS + MAX_OBJECTS, sizeof(*all));
+	if (!all)
+		err(1, "calloc");
+	many = time_list(&s, all, &out);
+	stop_idle();
+	few = time_list(&s, all, &out);
+	expect(1, many < 2 * few + 10,
+	       "LIST takes as long beside other processes (%.1f ms, %.1f ms)",
+	       few, many);
+	for (i = 0; i < out.count; i++) {
+		if (all[i].kind != SEALIFT_RXE_KIND_MR)
+			continue;
+		own += (pid_t)all[i].owner == getpid();
+		others += (pid_t)all[i].owner == pid;
+	}
+	expect(REGIONS / 2 + 1, own, "regions of the parent");
+	expect(REGIONS / 2, others, "regions of the child");
+	kill(pid, SIGKILL);
+}
+
+/* How long LIST takes does not grow with regions times processes. */
+static void many_regions(void)
+{
+	int failed[2];
+	pid_t pid;
+
+	if (pipe(failed))
+		err(1, "pipe");
+	signal(SIGCHLD, SIG_IGN);
+	start_idle();
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		time_regions();
+		fflush(stdout);
+		if (write(failed[1], &expect_failed, sizeof(int)) < 0)
+			err(1, "write");
+		_exit(0);
+	}
+	close(failed[1]);
+	if (pid < 0 || read(failed[0], &expect_failed, sizeof(int)) != sizeof(int))
+		expect(0, 1, "regions of two processes end");
+}
+
 #define ADDRESS "10.99.0.99"
 
 static void run_ip(const char *verb)
@@ -234,6 +383,7 @@ static void lost_source(void)
 const struct protocol_case protocol_list_cases[] = {
 	{ "list of a device", whole_device },
 	{ "region of a child", region_of_a_child },
+	{ "regions of two processes", many_regions },
 	{ "source address lost", lost_source },
 	{ 0 },
 };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A process that writes to what the driver shares with it. */
 #include <err.h>
+#include <unistd.h>
 
+#include "clock.h"
 #include "expect.h"
 #include "protocol.h"
 #include "ring_map.h"
@@ -124,6 +126,58 @@ static void element_after(void)
 	       "it completes with an error");
 }
 
+/* A hold settles, and the queue pair goes, whatever its process has written. */
+static void expect_end(struct scripted *s, const char *name)
+{
+	double start;
+
+	expect(0, sl_hold(s->fd, SCRIPTED_TIMER, 2000), "%s: a hold settles",
+	       name);
+	scripted_resume(s);
+	start = now_ms();
+	expect(0, ibv_destroy_qp(s->end.qp), "%s: it is destroyed", name);
+	expect(1, now_ms() - start < 5000, "%s: at once", name);
+}
+
+static void producer_in_error(void)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
+	struct scripted s;
+	void *ring;
+
+	scripted_open(&s);
+	ring = mapped_ring(&s);
+	scripted_resume(&s);
+	send_ring_producer(ring, ~0U, ~0U);
+	if (ibv_modify_qp(s.end.qp, &attr, IBV_QP_STATE))
+		err(1, "ERR");
+	usleep(100000);
+	expect_end(&s, "in error");
+}
+
+/* The peer is silent, so that the queue is drained never, and repeated. */
+static void producer_in_drain(void)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_SQD };
+	struct scripted s;
+	void *ring;
+
+	scripted_open_path(&s, (struct endpoint_path){
+		.timeout = 14,
+		.retry_cnt = 7,
+	});
+	ring = mapped_ring(&s);
+	scripted_resume(&s);
+	scripted_post(&s, IBV_WR_RDMA_WRITE, 0, 100, 1);
+	expect(1, scripted_count(&s, WIRE_WRITE_ONLY, 30) > 0, "a WRITE is sent");
+	if (ibv_modify_qp(s.end.qp, &attr, IBV_QP_STATE))
+		err(1, "SQD");
+	send_ring_producer(ring, ~0U, 0);
+	/* some timeouts */
+	usleep(300000);
+	expect_end(&s, "in a drain");
+}
+
 const struct protocol_case protocol_process_cases[] = {
 	{ "error without status", error_without_status },
 	{ "READs above the depth", reads_above_depth },
@@ -133,5 +187,7 @@ const struct protocol_case protocol_process_cases[] = {
 	{ "ATOMIC_WRITE of a packet", long_atomic_write },
 	{ "element beyond the ring", element_before },
 	{ "answer beyond the ring", element_after },
+	{ "producer beyond the ring, in error", producer_in_error },
+	{ "producer beyond the ring, in a drain", producer_in_drain },
 	{ 0 },
 };

@@ -6,6 +6,7 @@
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -15,10 +16,12 @@
 #include "clock.h"
 #include "expect.h"
 #include "protocol.h"
+#include "recv_ring.h"
 #include "scripted.h"
 #include "victim.h"
 
 #define RACE_ROUNDS 400
+#define WRITER_ROUNDS 60
 
 struct stall {
 	_Atomic int ret;
@@ -39,7 +42,10 @@ static void *dump_into_page(void *arg)
 	return NULL;
 }
 
-/* Memory whose first touch waits until somebody has filled it. */
+/*
+ * Memory whose first touch waits until somebody has filled it.
+ * Return: descriptor, or -1 where the kernel has no such memory
+ */
 static int stalling_pages(void *page, size_t size)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -47,15 +53,18 @@ static int stalling_pages(void *page, size_t size)
 		.range = { (uintptr_t)page, size },
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	int fd;
 
+	if (access("/proc/sys/vm/unprivileged_userfaultfd", F_OK))
+		return -1;
+	fd = syscall(SYS_userfaultfd, O_CLOEXEC);
 	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
 	    ioctl(fd, UFFDIO_REGISTER, &reg))
 		err(1, "userfaultfd");
 	return fd;
 }
 
-/* A dump that stalls on user memory does not keep others from a RESUME. */
+/* A dump that stalls on user memory keeps nobody waiting. */
 static void stalled_dump(void)
 {
 	size_t size = 1 << 20;
@@ -69,6 +78,10 @@ static void stalled_dump(void)
 	stall.page = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	fd = stalling_pages(stall.page, size);
+	if (fd < 0) {
+		printf("# skipped: a stalled dump, as the kernel has no userfaultfd\n");
+		return;
+	}
 	scripted_hold(&stall.s);
 	if (pthread_create(&thread, NULL, dump_into_page, &stall))
 		errx(1, "pthread_create");
@@ -81,6 +94,9 @@ static void stalled_dump(void)
 	scripted_release();
 	alarm(0);
 	expect(1, now_ms() - start < 2000, "a resume does not wait for it");
+	expect(-EBUSY, raw_destroy(stall.s.fd, UVERBS_OBJECT_QP,
+				   stall.s.end.qp->handle),
+	       "nor does a destroy, which is refused");
 
 	zero = (struct uffdio_zeropage){
 		.range = { (uintptr_t)stall.page, size },
@@ -89,6 +105,9 @@ static void stalled_dump(void)
 		err(1, "UFFDIO_ZEROPAGE");
 	pthread_join(thread, NULL);
 	expect(0, stall.ret, "and the dump ends");
+	expect(0, raw_destroy(stall.s.fd, UVERBS_OBJECT_QP,
+			      stall.s.end.qp->handle),
+	       "then it can be destroyed");
 }
 
 struct race {
@@ -148,6 +167,93 @@ static void dump_against_modify(void)
 	pthread_join(thread, NULL);
 	expect(0, other, "dump against modify: %u dumped, %u busy, %u modified",
 	       dumped, busy, race.done);
+}
+
+/* Two threads modify one queue pair: each call does all of its work, or none. */
+static void modify_against_modify(void)
+{
+	struct race race = { .stop = 0 };
+	pthread_t threads[2];
+	struct wire_packet p;
+
+	scripted_open(&race.s);
+	if (pthread_create(&threads[0], NULL, modify, &race) ||
+	    pthread_create(&threads[1], NULL, modify, &race))
+		errx(1, "pthread_create");
+	while (race.done < RACE_ROUNDS) {
+		p = scripted_request(&race.s, WIRE_WRITE_FIRST, 0);
+		p.psn = 0;
+		p.size = WIRE_MTU;
+		p.length = 2 * WIRE_MTU;
+		wire_send(&race.s.wire, &p);
+		usleep(500);
+	}
+	race.stop = 1;
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	expect(1, race.done >= RACE_ROUNDS, "modify against modify");
+}
+
+struct writer {
+	void *ring;
+	uint32_t index;
+	int stop;
+};
+
+static void *write_elements(void *arg)
+{
+	struct writer *w = arg;
+
+	recv_ring_flip(w->ring, &w->index, RECV_RING_FAR, RECV_RING_FAR,
+		       &w->stop);
+	return NULL;
+}
+
+/* Restore while a thread writes to the last request of the new ring. */
+static int restore_against_writer(const struct victim *v, uint32_t last)
+{
+	struct sealift_rxe_qp_buffers b = victim_buffers(v), none = { 0 };
+	struct writer w = { .index = last };
+	uint32_t handle = victim_create(v);
+	struct sealift_rxe_qp qp;
+	pthread_t thread;
+	int ret;
+
+	if (sl_dump_qp(v->fd, handle, &none, &qp))
+		errx(1, "DUMP_QP");
+	w.ring = mmap(NULL, qp.rq.mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      v->fd, qp.rq.mmap_offset);
+	if (w.ring == MAP_FAILED || pthread_create(&thread, NULL, write_elements, &w))
+		err(1, "mmap");
+	usleep(1000);
+	ret = sl_restore_qp(v->fd, handle, &v->qp, &b);
+	__atomic_store_n(&w.stop, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	munmap(w.ring, qp.rq.mmap_size);
+	victim_destroy(v, handle);
+	return ret;
+}
+
+/* What is checked is the image, not what a process has written over it. */
+static void ring_written_in_restore(void)
+{
+	static const struct ibv_qp_cap cap = {
+		.max_send_wr = 16, .max_recv_wr = 16000,
+		.max_send_sge = 2, .max_recv_sge = 2,
+	};
+	unsigned int i, refused = 0;
+	struct scripted s;
+	struct victim v;
+	uint32_t last;
+
+	scripted_open_end(&s, IBV_QPT_RC);
+	s.end.qp = endpoint_create_qp(&s.end, &cap);
+	scripted_hold(&s);
+	victim_take(&v, s.fd, s.end.qp->handle);
+	last = recv_ring_fill(v.rq);
+	for (i = 0; i < WRITER_ROUNDS; i++)
+		refused += restore_against_writer(&v, last) != 0;
+	expect(0, refused, "images refused for what a process has written");
 }
 
 static void *resize(void *arg)
@@ -234,6 +340,8 @@ const struct protocol_case protocol_races_cases[] = {
 	{ "stalled dump", stalled_dump },
 	{ "dump against modify", dump_against_modify },
 	{ "dump against resize", dump_against_resize },
+	{ "modify against modify", modify_against_modify },
+	{ "ring written during a restore", ring_written_in_restore },
 	{ "hold against destroy", hold_against_destroy },
 	{ 0 },
 };

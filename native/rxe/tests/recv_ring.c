@@ -42,3 +42,11 @@ void recv_ring_flip(void *ring, const uint32_t *index, uint32_t a, uint32_t b,
 		}
 	}
 }
+
+uint32_t recv_ring_fill(void *ring)
+{
+	struct rxe_queue_buf *head = ring;
+
+	head->producer_index = head->index_mask;
+	return head->index_mask - 1;
+}

@@ -18,4 +18,10 @@ void recv_ring_elements(void *ring, uint32_t index, uint32_t num, uint32_t at);
 void recv_ring_flip(void *ring, const uint32_t *index, uint32_t a, uint32_t b,
 		    const int *stop);
 
+/*
+ * Let an image's ring be full of requests without elements.
+ * Return: index of the last one
+ */
+uint32_t recv_ring_fill(void *ring);
+
 #endif /* RECV_RING_H */

@@ -31,6 +31,17 @@ void send_ring_change(void *ring, uint32_t index, enum send_ring_change change);
 void send_ring_path(void *ring, uint32_t index,
 		    const struct sealift_rxe_av *path);
 
+/*
+ * Let a process's index of its next request be @producer, and all requests but
+ * the one at @keep be done.
+ */
+void send_ring_producer(void *ring, uint32_t producer, uint32_t keep);
+
+/* Change the lengths of windows between @a and @b all the time, until *@stop. */
+void send_ring_flip_window(void *ring, uint64_t a, uint64_t b, const int *stop);
+
+/* Overwrite an index of the ring; it may be beyond it. */
+void send_ring_index(void *ring, int is_producer, uint32_t value);
 /* Overwrite the byte at @offset of the requests; it may be beyond them. */
 void send_ring_poke(void *ring, size_t size, size_t offset, uint8_t value);
 
