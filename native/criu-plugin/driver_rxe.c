@@ -257,4 +257,5 @@ const struct driver driver_rxe = {
 	.hint_mr = hint_mr,
 	.adopt_file = rxe_adopt_file,
 	.build_adopt_thread = rxe_build_adopt_thread,
+	.may_write = rxe_may_write,
 };

@@ -103,16 +103,8 @@ static int place(struct dumped *dumped, struct mapping *mapping, const struct ri
 	for (size_t i = 0; i < context->n_mappings; i++) {
 		const PB(Mapping) *other = context->mappings[i];
 
-		/* Only one of them could ring the doorbell after a restore: the context's file goes to one. */
-		if (other->pid != mapping->inner) {
-			log_fail("unsupported",
-				 "processes %u and %u have both mapped queues of one verbs context (handle %u at %#llx, handle %u at %#llx); let each process open the device itself, after the fork",
-				 other->pid, mapping->inner, other->handle,
-				 (unsigned long long)other->address, ring->handle,
-				 (unsigned long long)mapping->map.start);
-			return -EOPNOTSUPP;
-		}
-		if (other->ring == ring->kind && other->handle == ring->handle) {
+		if (other->pid == mapping->inner && other->ring == ring->kind &&
+		    other->handle == ring->handle) {
 			log_fail("unsupported",
 				 "process %u has mapped the queue of handle %u twice, at %#llx and %#llx; unmap one",
 				 mapping->inner, ring->handle, (unsigned long long)other->address,
@@ -139,7 +131,6 @@ static int place(struct dumped *dumped, struct mapping *mapping, const struct ri
 
 int dump_place_mappings(struct dumped *dumped)
 {
-	PB(Context) *context = dumped->context;
 	int ret = 0;
 
 	for (size_t i = 0; i < mapping_count && !ret; i++) {
@@ -148,14 +139,6 @@ int dump_place_mappings(struct dumped *dumped)
 		if (ring)
 			ret = place(dumped, &mappings[i], ring);
 	}
-	/* The process that mapped the queues; without queues the oldest one. dump_owner_find() looks at the regions. */
-	if (context->n_mappings) {
-		context->owner = context->mappings[0]->pid;
-		return ret;
-	}
-	for (size_t i = 0; i < context->n_descriptors; i++)
-		if (!i || context->descriptors[i]->pid < context->owner)
-			context->owner = context->descriptors[i]->pid;
 	return ret;
 }
 

@@ -13,8 +13,8 @@ struct late_task {
 	struct inject inject;
 };
 
-/* Put the queues of @restored that @task had mapped in their places. */
-int mapping_restore(struct late_task *task, const struct restored *restored);
+/* Put the queues of @restored that @task had mapped in their places. @fd: our descriptor of the context. */
+int mapping_restore(struct late_task *task, const struct restored *restored, int fd);
 
 /* Register the memory regions of @restored that lie in @task. @fd: our descriptor of the context. */
 int memory_regions_restore(struct late_task *task, const struct restored *restored, int fd);

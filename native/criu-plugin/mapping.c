@@ -10,6 +10,7 @@
 
 #include "fault.h"
 #include "late_task.h"
+#include "lend.h"
 #include "log.h"
 #include "tasks.h"
 
@@ -75,10 +76,9 @@ static int check_place(pid_t pid, const PB(Mapping) *mapping)
 	return -EINVAL;
 }
 
-int mapping_restore(struct late_task *task, const struct restored *restored)
+static int map_all(struct late_task *task, const struct restored *restored, int fd)
 {
 	const PB(Context) *context = restored->context;
-	int fd = late_context_fd(context, task->inner);
 
 	for (size_t i = 0; i < context->n_mappings; i++) {
 		const PB(Mapping) *mapping = context->mappings[i];
@@ -87,7 +87,7 @@ int mapping_restore(struct late_task *task, const struct restored *restored)
 
 		if (mapping->pid != task->inner)
 			continue;
-		ret = fd < 0 ? -EBADF : offset_of(restored, mapping, &offset);
+		ret = offset_of(restored, mapping, &offset);
 		if (!ret)
 			ret = check_place(task->pid, mapping);
 		if (ret)
@@ -101,4 +101,22 @@ int mapping_restore(struct late_task *task, const struct restored *restored)
 		}
 	}
 	return 0;
+}
+
+int mapping_restore(struct late_task *task, const struct restored *restored, int fd)
+{
+	int theirs = late_context_fd(restored->context, task->inner), lent = -1;
+	int64_t ret, end;
+
+	if (theirs < 0) {
+		theirs = lent = lend_descriptor(&task->inject, fd);
+		if (lent < 0) {
+			log_fail("kernel", "process %d cannot have the context to map its queues: %s",
+				 task->pid, strerror(-lent));
+			return lent;
+		}
+	}
+	ret = map_all(task, restored, theirs);
+	end = lent < 0 ? 0 : inject_syscall(&task->inject, SYS_close, lent, 0, 0, 0, 0, 0);
+	return ret ? ret : end;
 }

@@ -62,6 +62,7 @@ int main(void)
 	unit_fuzz();
 	unit_events();
 	unit_gate();
+	unit_lend();
 	unit_limits();
 	unit_memory();
 	unit_owner();

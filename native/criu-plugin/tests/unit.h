@@ -20,6 +20,7 @@ void unit_image(void);
 void unit_events(void);
 void unit_fuzz(void);
 void unit_gate(void);
+void unit_lend(void);
 void unit_limits(void);
 void unit_memory(void);
 void unit_owner(void);
