@@ -24,6 +24,7 @@ struct ring {
 	uint32_t handle;
 	uint64_t offset;
 	uint64_t size;
+	const PB(Mapping) *last;	/* of it that was placed last */
 };
 
 struct rings {

@@ -101,6 +101,7 @@ static int map_queues(struct late_task *task, const int *fds)
 	for (size_t n = 0; n < restored_count() && !ret; n++)
 		if (image_has_mapped(restored_at(n)->context, task->inner))
 			ret = mapping_restore(task, restored_at(n), fds[n]);
+	mapping_forget_places(task);
 	return ret;
 }
 

@@ -94,6 +94,18 @@ static bool high_handle(struct verbs *v)
 	return fine && mr && mr->handle > HIGH_HANDLE;
 }
 
+/* So many queue pairs, and a completion queue for each four. */
+static bool queues(struct verbs *v, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (i % 4 == 0 && !(v->cq = ibv_create_cq(v->ctx, 16, NULL, NULL, 0)))
+			return false;
+		if (!create_qp(v, IBV_QPT_RC, NULL))
+			return false;
+	}
+	return true;
+}
+
 /* The first mapping of a queue in /proc/self/maps. */
 static int find_queue(unsigned long *start, unsigned long *end)
 {
@@ -260,6 +272,8 @@ static bool make(struct verbs *v, const char *kind)
 	/* What can be moved: that the others fail is not this program's fault. */
 	if (!strcmp(kind, "high-handle"))
 		return high_handle(v);
+	if (!strncmp(kind, "queues-", 7))
+		return queues(v, atoi(kind + 7));
 	if (!strcmp(kind, "opener-gone"))
 		return opener_gone(v);
 	if (!strcmp(kind, "rc"))

@@ -64,6 +64,7 @@ int main(void)
 	unit_gate();
 	unit_lend();
 	unit_limits();
+	unit_mapping();
 	unit_memory();
 	unit_owner();
 	unit_outcome();

@@ -22,6 +22,7 @@ void unit_fuzz(void);
 void unit_gate(void);
 void unit_lend(void);
 void unit_limits(void);
+void unit_mapping(void);
 void unit_memory(void);
 void unit_owner(void);
 void unit_outcome(void);
