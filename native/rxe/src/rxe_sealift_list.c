@@ -214,6 +214,11 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 			break;
 		obj->owner = rxe_list_mr_owner(list, mr);
 		obj->type = mr->ibmr.type;
+		if (!mr->umem)
+			break;
+		obj->start = mr->umem->address;
+		obj->length = mr->ibmr.length;
+		obj->access = mr->access;
 		break;
 	}
 	case RXE_TYPE_MW: {

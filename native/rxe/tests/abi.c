@@ -33,7 +33,7 @@ int main(void)
 	SIZE(object, 8);
 	SIZE(context, 32);
 	SIZE(list, 8);
-	SIZE(device_object, 40);
+	SIZE(device_object, 64);
 	SIZE(fd, 8);
 	SIZE(ring, 32);
 	SIZE(cq, 72);
@@ -63,6 +63,8 @@ int main(void)
 	PLACE(device_object, budget_ms, 28);
 	PLACE(device_object, rnr_timer, 37);
 	PLACE(device_object, flags, 38);
+	PLACE(device_object, start, 40);
+	PLACE(device_object, access, 56);
 	PLACE(ah, number, 12);
 	PLACE(ah, av, 16);
 	PLACE(qp, last_wqe_reached, 84);

@@ -219,6 +219,11 @@ struct sealift_rxe_device_object {
 	/* Of any object again */
 	__u8 flags;		/* enum sealift_rxe_object_flags */
 	__u8 reserved;
+	/* MR of user memory: as in sealift_rxe_mr. The owner may have unmapped it since. Else 0 */
+	__aligned_u64 start;
+	__aligned_u64 length;
+	__u32 access;
+	__u32 reserved2;
 };
 
 /*
