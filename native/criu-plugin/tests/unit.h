@@ -25,6 +25,7 @@ void unit_limits(void);
 void unit_mapping(void);
 void unit_memory(void);
 void unit_owner(void);
+void unit_pack(void);
 void unit_outcome(void);
 void unit_settings(void);
 void unit_tasks(void);
