@@ -103,6 +103,8 @@ export interface RxeObject {
   sourceAddressLost?: boolean;
   /** Of a region: it is over plain memory of a process. */
   isUserMemory?: boolean;
+  /** Of such a region: its addresses in its owner, which may have unmapped them since, and whether the device may write there. */
+  memory?: { start: number; length: number; isWritable: boolean };
   /** Of an RC queue pair in RTS, SQD or SQE. */
   peer?: RxePeer;
 }

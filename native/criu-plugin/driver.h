@@ -24,6 +24,7 @@ struct ring {
 	uint32_t handle;
 	uint64_t offset;
 	uint64_t size;
+	const PB(Mapping) *last;	/* of it that was placed last */
 };
 
 struct rings {
@@ -82,6 +83,9 @@ struct driver {
 	 */
 	int (*adopt_file)(int fd, pid_t tid);
 	void (*build_adopt_thread)(struct uverbs_cmd *cmd, uint64_t base, int fd);
+
+	/* Has thread @tid the credentials of the context's file? 0; -EACCES: no. */
+	int (*may_write)(int fd, pid_t tid);
 };
 
 /* The driver that answers on @fd, or NULL. */

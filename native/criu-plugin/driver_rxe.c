@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The rxe driver behind the plugin's seam. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <rdma/rdma_user_rxe.h>
 
 #include "driver.h"
 #include "driver_rxe_dump.h"
 #include "driver_rxe_methods.h"
+#include "driver_rxe_record.h"
+#include "driver_rxe_thin.h"
 #include "log.h"
+#include "pack.h"
 
 /* Only for a plugin on its own; an agent holds the device itself. */
 #define HOLD_RNR_TIMER		20
@@ -176,8 +180,32 @@ static int restore_ah(int fd, const PB(AddressHandle) *ah, uint32_t *handle)
 	return ret;
 }
 
-static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
-		      uint64_t offset[2])
+/* Into *@res, for free(), goes the replay cache. */
+static int unpack_qp(const PB(QueuePair) *qp, struct sealift_rxe_qp *state,
+		     struct sealift_rxe_res **res)
+{
+	const PB(DriverState) *driver = qp->driver;
+	int ret = -EINVAL;
+
+	*res = NULL;
+	if (driver->n_buffers == 3)
+		ret = unpack(driver->state.data, driver->state.len, state, sizeof(*state));
+	if (!ret)
+		rxe_full_qp(state, qp);
+	if (!ret && state->num_res > RXE_MAX_RING_BYTES / sizeof(**res))
+		ret = -EINVAL;
+	if (!ret) {
+		*res = calloc(state->num_res + 1, sizeof(**res));
+		ret = *res ? unpack(driver->buffers[2].data, driver->buffers[2].len, *res,
+				    state->num_res * sizeof(**res)) : -ENOMEM;
+	}
+	if (ret == -EINVAL)
+		log_fail("image-damaged", "queue pair %#x has driver state of a wrong size", qp->qpn);
+	return ret;
+}
+
+/* @offset: of SQ and RQ */
+static int create_qp(int fd, const PB(QueuePair) *qp, uint32_t *handle, uint64_t offset[2])
 {
 	struct rxe_create_qp_resp created = {};
 	struct uverbs_qp_request request = {
@@ -197,34 +225,48 @@ static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *han
 		.driver_out = &created,
 		.driver_out_size = sizeof(created),
 	};
-	struct sealift_rxe_qp_buffers buffers;
-	struct sealift_rxe_qp state;
 	uint32_t qpn = 0;
 	int ret;
-
-	if (qp->driver->state.len != sizeof(state) || qp->driver->n_buffers != 3) {
-		log_fail("image-damaged", "queue pair %#x has driver state of a wrong size",
-			 qp->qpn);
-		return -EINVAL;
-	}
-	memcpy(&state, qp->driver->state.data, sizeof(state));
-	if (error)
-		state.flags |= SEALIFT_RXE_QP_ERROR;
-	buffers.sq = buffer_of(qp->driver, 0);
-	buffers.rq = buffer_of(qp->driver, 1);
-	buffers.res = buffer_of(qp->driver, 2);
 
 	ret = rxe_hint(fd, SEALIFT_RXE_HINT_QPN, qp->qpn);
 	if (!ret)
 		ret = uverbs_create_qp(fd, &request, handle, &qpn);
 	if (!ret && qpn != qp->qpn)
 		ret = -EEXIST;
-	if (ret) {
+	if (ret)
 		log_fail("kernel", "queue pair %#x cannot be created: %s", qp->qpn,
 			 strerror(-ret));
+	offset[0] = created.sq_mi.offset;
+	offset[1] = created.rq_mi.offset;
+	return ret;
+}
+
+static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
+		      uint64_t offset[2])
+{
+	struct sealift_rxe_qp_buffers buffers = {};
+	struct sealift_rxe_res *res;
+	struct sealift_rxe_qp state;
+	int ret;
+
+	ret = unpack_qp(qp, &state, &res);
+	if (!ret)
+		ret = create_qp(fd, qp, handle, offset);
+	if (ret) {
+		free(res);
 		return ret;
 	}
+	if (error)
+		state.flags |= SEALIFT_RXE_QP_ERROR;
+	buffers.sq = buffer_of(qp->driver, 0);
+	buffers.rq = buffer_of(qp->driver, 1);
+	if (state.num_res)
+		buffers.res = (struct sealift_rxe_buffer){
+			.address = (uintptr_t)res,
+			.size = state.num_res * sizeof(*res),
+		};
 	ret = rxe_restore_qp(fd, *handle, &state, &buffers);
+	free(res);
 	if (ret == -EMSGSIZE)
 		log_fail("mtu",
 			 "queue pair %#x sends packets of %u bytes, for which the target's interface is too small; give it the source's MTU",
@@ -232,8 +274,6 @@ static int restore_qp(int fd, const PB(QueuePair) *qp, bool error, uint32_t *han
 	else if (ret)
 		log_fail("kernel", "queue pair %#x cannot be restored: %s", qp->qpn,
 			 strerror(-ret));
-	offset[0] = created.sq_mi.offset;
-	offset[1] = created.rq_mi.offset;
 	return ret;
 }
 
@@ -257,4 +297,5 @@ const struct driver driver_rxe = {
 	.hint_mr = hint_mr,
 	.adopt_file = rxe_adopt_file,
 	.build_adopt_thread = rxe_build_adopt_thread,
+	.may_write = rxe_may_write,
 };

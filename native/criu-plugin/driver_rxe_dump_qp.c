@@ -6,7 +6,9 @@
 
 #include "driver_rxe_methods.h"
 #include "driver_rxe_record.h"
+#include "driver_rxe_thin.h"
 #include "log.h"
+#include "pack.h"
 
 #define QPT_RC 2
 #define QPT_UD 4
@@ -28,24 +30,29 @@ static int check_qp(const struct sealift_rxe_qp *qp)
 	return 0;
 }
 
-static void fill_qp(PB(QueuePair) *record, uint32_t handle, const struct sealift_rxe_qp *qp)
+/* Replace @bytes by their packed form. */
+static int pack_bytes(ProtobufCBinaryData *bytes)
 {
-	record->handle = handle;
-	record->qpn = qp->qpn;
-	record->type = qp->qp_type;
-	record->state = qp->state;
-	record->user_handle = qp->user_handle;
-	record->pd = qp->pd_handle;
-	record->send_cq = qp->send_cq_handle;
-	record->recv_cq = qp->recv_cq_handle;
-	record->sq_sig_all = qp->sq_sig_all;
-	record->max_send_wr = qp->max_send_wr;
-	record->max_send_sge = qp->max_send_sge;
-	record->max_inline = qp->max_inline;
-	record->max_recv_wr = qp->max_recv_wr;
-	record->max_recv_sge = qp->max_recv_sge;
-	record->has_srq = qp->srq_handle != SEALIFT_RXE_NONE;
-	record->srq = record->has_srq ? qp->srq_handle : 0;
+	uint8_t *packed = malloc(PACK_ROOM(bytes->len));
+
+	if (!packed)
+		return -ENOMEM;
+	bytes->len = pack(bytes->data, bytes->len, packed);
+	free(bytes->data);
+	bytes->data = packed;
+	return 0;
+}
+
+static int pack_qp(PB(QueuePair) *record, struct sealift_rxe_qp *qp)
+{
+	ProtobufCBinaryData *state = &record->driver->state;
+	int ret;
+
+	rxe_thin_qp(qp, record->path);
+	memcpy(state->data, qp, sizeof(*qp));
+	ret = pack_bytes(state);
+	/* the replay cache: empty, if nobody reads */
+	return ret ? ret : pack_bytes(&record->driver->buffers[2]);
 }
 
 int rxe_record_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
@@ -84,9 +91,8 @@ int rxe_record_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *r
 		ret = rxe_dump_qp(fd, handle, &buffers, &qp);
 	if (ret)
 		return ret;
-	memcpy(record->driver->state.data, &qp, sizeof(qp));
 	events->objects += __builtin_popcount(qp.async_pending);
-	fill_qp(record, handle, &qp);
+	rxe_record_fields(record, handle, &qp);
 	if (qp.attr.av.present) {
 		record->path = rxe_new_path(&qp.attr.av, qp.attr.port_num, qp.attr.dest_qpn);
 		if (!record->path)
@@ -95,5 +101,5 @@ int rxe_record_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *r
 	ret = rxe_add_ring(rings, SEALIFT__IBVERBS__RING__SQ, handle, &qp.sq);
 	if (!ret)
 		ret = rxe_add_ring(rings, SEALIFT__IBVERBS__RING__RQ, handle, &qp.rq);
-	return ret;
+	return ret ? ret : pack_qp(record, &qp);
 }

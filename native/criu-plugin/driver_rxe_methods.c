@@ -180,6 +180,16 @@ static void build_adopt(struct uverbs_cmd *cmd, uint64_t base, int fd, pid_t tid
 	uverbs_in(cmd, SEALIFT_RXE_ATTR_ADOPT_IN, &in, sizeof(in));
 }
 
+int rxe_may_write(int fd, pid_t tid)
+{
+	struct sealift_rxe_adopt in = { .fd = fd, .tid = tid };
+	struct uverbs_cmd cmd;
+
+	uverbs_init(&cmd, 0, SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_MAY_WRITE);
+	uverbs_in(&cmd, SEALIFT_RXE_ATTR_MAY_WRITE_IN, &in, sizeof(in));
+	return uverbs_call(fd, &cmd);
+}
+
 int rxe_adopt_file(int fd, pid_t tid)
 {
 	struct uverbs_cmd cmd;

@@ -32,6 +32,7 @@ int rxe_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *qp,
 		   const struct sealift_rxe_qp_buffers *buffers);
 int rxe_restore_ah(int fd, uint32_t handle, const struct sealift_rxe_ah *ah);
 int rxe_adopt_file(int fd, pid_t tid);
+int rxe_may_write(int fd, pid_t tid);
 void rxe_build_adopt_thread(struct uverbs_cmd *cmd, uint64_t base, int fd);
 
 #endif

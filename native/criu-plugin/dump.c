@@ -226,6 +226,8 @@ static int find_owners(void)
 
 	for (size_t i = 0; i < count && !ret; i++)
 		owners[i].pid = dump_process_at(i, &owners[i].inner);
+	for (size_t i = 0; i < context_count && !ret; i++)
+		ret = dump_owner_choose(&contexts[i], owners, count);
 	if (!ret)
 		ret = dump_owner_find(contexts, context_count, owners, count);
 	free(owners);

@@ -79,16 +79,25 @@ pid_t dump_process_at(size_t n, uint32_t *inner)
 	return processes[n].pid;
 }
 
-static const struct ring *ring_of(const struct dumped *dumped, const struct mapping *mapping)
+static int compare_rings(const void *a, const void *b)
 {
-	for (size_t i = 0; i < dumped->rings.count; i++)
-		if (mapping->device == dumped->device &&
-		    mapping->map.offset == dumped->rings.items[i].offset)
-			return &dumped->rings.items[i];
-	return NULL;
+	const struct ring *one = a, *two = b;
+
+	return (one->offset > two->offset) - (one->offset < two->offset);
 }
 
-static int place(struct dumped *dumped, struct mapping *mapping, const struct ring *ring)
+/* Of rings that are sorted. */
+static struct ring *ring_of(const struct dumped *dumped, const struct mapping *mapping)
+{
+	struct ring wanted = { .offset = mapping->map.offset };
+
+	if (mapping->device != dumped->device || !dumped->rings.count)
+		return NULL;
+	return bsearch(&wanted, dumped->rings.items, dumped->rings.count, sizeof(wanted),
+		       compare_rings);
+}
+
+static int place(struct dumped *dumped, struct mapping *mapping, struct ring *ring)
 {
 	PB(Context) *context = dumped->context;
 	PB(Mapping) *record;
@@ -100,25 +109,13 @@ static int place(struct dumped *dumped, struct mapping *mapping, const struct ri
 			 mapping->inner);
 		return -EOPNOTSUPP;
 	}
-	for (size_t i = 0; i < context->n_mappings; i++) {
-		const PB(Mapping) *other = context->mappings[i];
-
-		/* Only one of them could ring the doorbell after a restore: the context's file goes to one. */
-		if (other->pid != mapping->inner) {
-			log_fail("unsupported",
-				 "processes %u and %u have both mapped queues of one verbs context (handle %u at %#llx, handle %u at %#llx); let each process open the device itself, after the fork",
-				 other->pid, mapping->inner, other->handle,
-				 (unsigned long long)other->address, ring->handle,
-				 (unsigned long long)mapping->map.start);
-			return -EOPNOTSUPP;
-		}
-		if (other->ring == ring->kind && other->handle == ring->handle) {
-			log_fail("unsupported",
-				 "process %u has mapped the queue of handle %u twice, at %#llx and %#llx; unmap one",
-				 mapping->inner, ring->handle, (unsigned long long)other->address,
-				 (unsigned long long)mapping->map.start);
-			return -EOPNOTSUPP;
-		}
+	/* One process's mappings come in a row. */
+	if (ring->last && ring->last->pid == mapping->inner) {
+		log_fail("unsupported",
+			 "process %u has mapped the queue of handle %u twice, at %#llx and %#llx; unmap one",
+			 mapping->inner, ring->handle, (unsigned long long)ring->last->address,
+			 (unsigned long long)mapping->map.start);
+		return -EOPNOTSUPP;
 	}
 	record = calloc(1, sizeof(*record));
 	if (!record)
@@ -131,31 +128,28 @@ static int place(struct dumped *dumped, struct mapping *mapping, const struct ri
 	record->ring = ring->kind;
 	record->handle = ring->handle;
 	ret = image_append(&context->mappings, &context->n_mappings, record);
-	if (ret)
+	if (ret) {
 		free(record);
-	mapping->placed = !ret;
-	return ret;
+		return ret;
+	}
+	ring->last = record;
+	mapping->placed = true;
+	return 0;
 }
 
 int dump_place_mappings(struct dumped *dumped)
 {
-	PB(Context) *context = dumped->context;
 	int ret = 0;
 
+	if (dumped->rings.count)
+		qsort(dumped->rings.items, dumped->rings.count, sizeof(*dumped->rings.items),
+		      compare_rings);
 	for (size_t i = 0; i < mapping_count && !ret; i++) {
-		const struct ring *ring = ring_of(dumped, &mappings[i]);
+		struct ring *ring = ring_of(dumped, &mappings[i]);
 
 		if (ring)
 			ret = place(dumped, &mappings[i], ring);
 	}
-	/* The process that mapped the queues; without queues the oldest one. dump_owner_find() looks at the regions. */
-	if (context->n_mappings) {
-		context->owner = context->mappings[0]->pid;
-		return ret;
-	}
-	for (size_t i = 0; i < context->n_descriptors; i++)
-		if (!i || context->descriptors[i]->pid < context->owner)
-			context->owner = context->descriptors[i]->pid;
 	return ret;
 }
 

@@ -27,7 +27,7 @@ int dump_collect_mappings(pid_t pid, uint32_t inner);
 size_t dump_process_count(void);
 pid_t dump_process_at(size_t n, uint32_t *inner);
 
-/* Turn those that are rings of @dumped into records, and choose its owner. */
+/* Turn those that are rings of @dumped into records. */
 int dump_place_mappings(struct dumped *dumped);
 
 /* -EOPNOTSUPP if some mapping is of no context. */

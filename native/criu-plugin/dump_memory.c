@@ -42,12 +42,26 @@ static int collect(pid_t pid, const struct task_map *map, void *arg)
 	return 0;
 }
 
-/* The first address of [@at, @end) that cannot be registered, or @end. Spans are in order. */
+/* The first span that ends behind @at; the number of spans if none does. Spans are in order. */
+static size_t span_behind(const struct spans *spans, uint64_t at)
+{
+	size_t low = 0, high = spans->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (spans->items[middle].end <= at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The first address of [@at, @end) that cannot be registered, or @end. */
 static uint64_t first_gap(const struct spans *spans, uint64_t at, uint64_t end, uint32_t needed)
 {
-	for (size_t i = 0; i < spans->count && at < end; i++) {
-		if (spans->items[i].end <= at)
-			continue;
+	for (size_t i = span_behind(spans, at); i < spans->count && at < end; i++) {
 		if (spans->items[i].start > at ||
 		    (spans->items[i].protection & needed) != needed)
 			return at;

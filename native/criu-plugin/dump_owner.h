@@ -23,4 +23,15 @@ struct owner {
 int dump_owner_find(struct dumped *contexts, size_t count, const struct owner *owners,
 		     size_t owner_count);
 
+/*
+ * dump_owner_choose - which process gets the context's file after a restore?
+ *
+ * The one that may write() to it now, and so ring the doorbell. A fork's children
+ * have descriptors and queues too, but never the opener's credentials. If the
+ * opener has ended nobody rings; the oldest process that has a descriptor and
+ * queues gets the file then.
+ * 0 or -errno with the reason in the log.
+ */
+int dump_owner_choose(struct dumped *dumped, const struct owner *owners, size_t owner_count);
+
 #endif

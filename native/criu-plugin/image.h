@@ -58,6 +58,9 @@ uint32_t image_region_owner(const PB(Context) *context, const PB(MemoryRegion) *
 /* Has the process, by its pid inside, the context open? */
 bool image_has_open(const PB(Context) *context, uint32_t inner);
 
+/* Has the process, by its pid inside, queues of the context mapped? */
+bool image_has_mapped(const PB(Context) *context, uint32_t inner);
+
 /* The highest handle of any object, or -1. */
 long image_max_handle(const PB(Context) *context);
 

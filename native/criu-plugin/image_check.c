@@ -126,6 +126,14 @@ bool image_has_open(const PB(Context) *context, uint32_t inner)
 	return false;
 }
 
+bool image_has_mapped(const PB(Context) *context, uint32_t inner)
+{
+	for (size_t i = 0; i < context->n_mappings; i++)
+		if (context->mappings[i]->pid == inner)
+			return true;
+	return false;
+}
+
 static int check_mr(const PB(Context) *context, const PB(MemoryRegion) *mr,
 		    struct handles *handles)
 {

@@ -66,30 +66,42 @@ static int close_strays(struct late_task *task)
 static bool concerns(const struct restored *restored, uint32_t inner)
 {
 	return restored->built->builder == (int)inner || restored->context->owner == inner ||
-	       image_has_open(restored->context, inner);
+	       image_has_open(restored->context, inner) || image_has_mapped(restored->context, inner);
 }
 
-static int restore_contexts(struct late_task *task, int *fds)
+/* A descriptor of ours for each context: the builder's stashed one is the context's for certain. */
+static int take_contexts(int *fds)
 {
-	int ret = 0;
+	for (size_t n = 0; n < restored_count(); n++) {
+		const struct built *built = restored_at(n)->built;
 
-	for (size_t n = 0; n < restored_count() && !ret; n++) {
-		const struct restored *restored = restored_at(n);
-
-		if (restored->built->state != 1) {
+		if (built->state != 1) {
 			log_fail("image-damaged", "no restored file belongs to context %zu", n);
 			return -EINVAL;
 		}
-		if (!concerns(restored, task->inner))
-			continue;
-		/* The builder's stashed descriptor is the context's for certain. */
-		if (fds[n] < 0 && restored->built->builder == (int)task->inner) {
-			fds[n] = task_get_fd(task->pid, restored->built->files[0]);
-			if (fds[n] < 0)
-				return fds[n];
+		for (int i = 0; i < tree_count && fds[n] < 0; i++) {
+			uint32_t inner;
+			int ret = task_inner_pid(tree[i], &inner);
+
+			if (!ret && built->builder == (int)inner)
+				ret = fds[n] = task_get_fd(tree[i], built->files[0]);
+			if (ret < 0)
+				return ret;
 		}
-		ret = mapping_restore(task, restored);
+		if (fds[n] < 0)
+			return -ESRCH;
 	}
+	return 0;
+}
+
+static int map_queues(struct late_task *task, const int *fds)
+{
+	int ret = 0;
+
+	for (size_t n = 0; n < restored_count() && !ret; n++)
+		if (image_has_mapped(restored_at(n)->context, task->inner))
+			ret = mapping_restore(task, restored_at(n), fds[n]);
+	mapping_forget_places(task);
 	return ret;
 }
 
@@ -121,7 +133,7 @@ static int register_memory(struct late_task *task, int *fds)
 static int finish_tasks(int *fds)
 {
 	size_t owners = 0, regions = 0;
-	int ret = 0;
+	int ret = take_contexts(fds);
 
 	for (int round = 0; round < 2; round++) {
 		for (int i = 0; i < tree_count && !ret; i++) {
@@ -138,7 +150,7 @@ static int finish_tasks(int *fds)
 			if (ret)
 				break;
 			if (round == 0)
-				ret = restore_contexts(&task, fds);
+				ret = map_queues(&task, fds);
 			else
 				ret = register_memory(&task, fds);
 			if (!ret && round == 1)

@@ -6,15 +6,29 @@
 #include "inject.h"
 #include "restored.h"
 
+/* Stand-ins for queues, in order of their addresses; without length once a queue has taken it. */
+struct place {
+	uint64_t start, length;
+};
+
+struct places {
+	struct place *items;
+	size_t count, room;
+};
+
 /* A restored task in which system calls can be run. */
 struct late_task {
 	pid_t pid;		/* CRIU's */
 	uint32_t inner;		/* its own */
 	struct inject inject;
+	struct places places;	/* of mapping_restore() */
 };
 
-/* Put the queues of @restored that @task had mapped in their places. */
-int mapping_restore(struct late_task *task, const struct restored *restored);
+/* Put the queues of @restored that @task had mapped in their places. @fd: our descriptor of the context. */
+int mapping_restore(struct late_task *task, const struct restored *restored, int fd);
+
+/* Once @task has all its queues. */
+void mapping_forget_places(struct late_task *task);
 
 /* Register the memory regions of @restored that lie in @task. @fd: our descriptor of the context. */
 int memory_regions_restore(struct late_task *task, const struct restored *restored, int fd);

@@ -115,6 +115,17 @@ Napi::Object ToPeer(Napi::Env env, const Object& from) {
   return peer;
 }
 
+// The kernel registers a region for writing with these: IBV_ACCESS_LOCAL_WRITE, REMOTE_WRITE, REMOTE_ATOMIC, MW_BIND.
+constexpr uint32_t kWrites = 0x1b;
+
+Napi::Object ToMemory(Napi::Env env, const Object& from) {
+  Napi::Object memory = Napi::Object::New(env);
+  memory.Set("start", static_cast<double>(from.start));
+  memory.Set("length", static_cast<double>(from.length));
+  memory.Set("isWritable", (from.access & kWrites) != 0);
+  return memory;
+}
+
 Napi::Object ToObject(Napi::Env env, const Object& from) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("kind", KindName(from.kind));
@@ -127,6 +138,7 @@ Napi::Object ToObject(Napi::Env env, const Object& from) {
   if (from.has_peer != 0) object.Set("peer", ToPeer(env, from));
   if (from.flags & SEALIFT_RXE_OBJECT_NO_SOURCE) object.Set("sourceAddressLost", true);
   if (from.kind == SEALIFT_RXE_KIND_MR) object.Set("isUserMemory", from.type == kUserMemory);
+  if (from.length != 0) object.Set("memory", ToMemory(env, from));
   return object;
 }
 

@@ -197,6 +197,7 @@ const cases: [name: string, run: () => Promise<void>][] = [
       const region = objects.find((one) => one.kind === 'mr' && one.number === mr.rkey);
       assert.deepEqual([region?.isUserMemory, region?.owner], [true, before.pid]);
       assert.equal(region?.context, ours?.context);
+      assert.ok(region?.memory && region.memory.length >= 4096 && region.memory.start > 4096);
       const contexts = objects.filter(({ kind }) => kind === 'context');
       assert.deepEqual(
         contexts.map(({ owner }) => owner),

@@ -94,6 +94,18 @@ static bool high_handle(struct verbs *v)
 	return fine && mr && mr->handle > HIGH_HANDLE;
 }
 
+/* So many queue pairs, and a completion queue for each four. */
+static bool queues(struct verbs *v, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (i % 4 == 0 && !(v->cq = ibv_create_cq(v->ctx, 16, NULL, NULL, 0)))
+			return false;
+		if (!create_qp(v, IBV_QPT_RC, NULL))
+			return false;
+	}
+	return true;
+}
+
 /* The first mapping of a queue in /proc/self/maps. */
 static int find_queue(unsigned long *start, unsigned long *end)
 {
@@ -107,22 +119,6 @@ static int find_queue(unsigned long *start, unsigned long *end)
 	if (file)
 		fclose(file);
 	return found;
-}
-
-static bool dont_fork_queues(void)
-{
-	FILE *file = fopen("/proc/self/maps", "re");
-	unsigned long start, end;
-	bool done = file;
-	char line[512];
-
-	while (file && fgets(line, sizeof(line), file))
-		if (strstr(line, "/dev/infiniband/uverbs") &&
-		    sscanf(line, "%lx-%lx", &start, &end) == 2)
-			done &= !madvise((void *)start, end - start, MADV_DONTFORK);
-	if (file)
-		fclose(file);
-	return done;
 }
 
 static bool half_a_queue(struct verbs *v)
@@ -207,9 +203,6 @@ static bool worker(struct verbs *v, bool stays)
 
 	if (pipe(ready) || !create_qp(v, IBV_QPT_RC, NULL))
 		return false;
-	/* The queues stay the parent's alone, as with ibv_fork_init(). */
-	if (!dont_fork_queues())
-		return false;
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -227,20 +220,21 @@ static bool worker(struct verbs *v, bool stays)
 	return stays || waitpid(pid, &status, 0) == pid;
 }
 
-/* Both processes have the queues; the parent's pid goes into the pid file. */
-static bool forked(struct verbs *v)
+/* The process that has opened the context has ended; its child goes on. */
+static bool opener_gone(struct verbs *v)
 {
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (!create_qp(v, IBV_QPT_RC, NULL))
 		return false;
 	pid = fork();
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
-	return pid > 0;
+	if (pid > 0)
+		_exit(0);
+	if (pid < 0 || setsid() < 0)
+		return false;
+	while (getppid() == parent)
+		usleep(1000);
+	return true;
 }
 
 static bool make(struct verbs *v, const char *kind)
@@ -269,8 +263,6 @@ static bool make(struct verbs *v, const char *kind)
 		return closed_context(v);
 	if (!strcmp(kind, "region-without-memory"))
 		return region_without_memory(v);
-	if (!strcmp(kind, "fork"))
-		return forked(v);
 	if (!strcmp(kind, "overflown"))
 		return overflown(v);
 	if (!strcmp(kind, "worker"))
@@ -280,6 +272,10 @@ static bool make(struct verbs *v, const char *kind)
 	/* What can be moved: that the others fail is not this program's fault. */
 	if (!strcmp(kind, "high-handle"))
 		return high_handle(v);
+	if (!strncmp(kind, "queues-", 7))
+		return queues(v, atoi(kind + 7));
+	if (!strcmp(kind, "opener-gone"))
+		return opener_gone(v);
 	if (!strcmp(kind, "rc"))
 		return create_qp(v, IBV_QPT_RC, NULL) && reg_mr(v);
 	errx(2, "kind %s?", kind);

@@ -7,6 +7,7 @@
  * usage: stream DEVICE DIR NAME PEER SEED PEER_SEED REQUESTS
  * Writes its pid, and how many requests are done, to DIR/NAME.{pid,progress}.
  * STREAM_UID: run as that user. STREAM_THREAD: let another thread do the work.
+ * STREAM_FORK: ibv_fork_init(), then fork processes that stay and have its queues.
  * LIVE_IPV6: use the device's IPv6 address. LIVE_SRQ: receive from a shared receive queue.
  */
 #include <err.h>
@@ -19,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "family.h"
 #include "traffic.h"
 
 struct stream {
@@ -110,6 +112,8 @@ static void *work(void *arg)
 	/* The other end may still need answers. */
 	meet(s, "done", "d", &c, 1);
 	traffic_verify(t);
+	if (getenv("STREAM_FORK"))
+		family_verify();
 	meet(s, "closed", "c", &c, 1);
 	return NULL;
 }
@@ -135,12 +139,16 @@ int main(int argc, char **argv)
 	if (getenv("STREAM_UID"))
 		become(getenv("STREAM_UID"));
 
+	if (getenv("STREAM_FORK") && ibv_fork_init())
+		errx(1, "ibv_fork_init");
 	traffic_open(&s.traffic, argv[1], atoi(argv[5]), strtoull(argv[7], NULL, 0));
 	meet(&s, "address", &s.traffic.local, &remote, sizeof(remote));
 	traffic_connect(&s.traffic, &remote, atoi(argv[6]));
 	put(&s, "ready", "r", 1);
 	while (!get(&s, "ready", &c, 1))
 		usleep(20000);
+	if (getenv("STREAM_FORK"))
+		family_fork();
 	put_number(&s, "pid", getpid());
 
 	if (!getenv("STREAM_THREAD"))

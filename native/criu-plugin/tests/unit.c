@@ -62,10 +62,13 @@ int main(void)
 	unit_fuzz();
 	unit_events();
 	unit_gate();
+	unit_lend();
 	unit_limits();
+	unit_mapping();
 	unit_memory();
 	unit_owner();
 	unit_outcome();
+	unit_pack();
 	unit_settings();
 	unit_tasks();
 	unit_uverbs();

@@ -115,6 +115,58 @@ static void no_regions(void)
 	CHECK(!look(&s));
 }
 
+/* The driver of these tests: whose thread has the credentials of the file. */
+static pid_t opener;
+static int asked, answer;
+
+static int test_may_write(int fd, pid_t tid)
+{
+	(void)fd;
+	asked++;
+	return answer ? answer : tid == opener ? 0 : -EACCES;
+}
+
+static const struct driver test_driver = { .may_write = test_may_write };
+
+static int choose(struct shared *s, pid_t who, pid_t parent)
+{
+	struct owner owners[2] = { { parent, PARENT }, { getpid(), CHILD } };
+
+	s->dumped.driver = &test_driver;
+	opener = who;
+	unit_clear_log();
+	return dump_owner_choose(&s->dumped, owners, 2);
+}
+
+static void owner_of_forked(void)
+{
+	PB(Mapping) mapping, *mappings[1] = { &mapping };
+	struct shared s;
+
+	fill(&s);
+	sealift__ibverbs__mapping__init(&mapping);
+	mapping.pid = CHILD;
+	/* The opener, whichever of them it is. */
+	CHECK(!choose(&s, getppid(), getppid()) && s.context.owner == PARENT);
+	CHECK(!choose(&s, getpid(), getppid()) && s.context.owner == CHILD);
+	/* It has ended: the oldest, but one that has queues. */
+	CHECK(!choose(&s, 1, getppid()) && s.context.owner == PARENT);
+	s.context.mappings = mappings;
+	s.context.n_mappings = 1;
+	CHECK(!choose(&s, 1, getppid()) && s.context.owner == CHILD);
+	mapping.pid = PARENT;
+	CHECK(!choose(&s, 1, getppid()) && s.context.owner == PARENT);
+	/* Who has closed the context is not asked, and does not get it. */
+	s.descriptors[0] = &s.descriptor[1];
+	s.context.n_descriptors = 1;
+	asked = 0;
+	CHECK(!choose(&s, getppid(), getppid()) && s.context.owner == CHILD && asked == 1);
+	answer = -EPERM;
+	CHECK(choose(&s, getppid(), getppid()) == -EPERM);
+	CHECK(strstr(unit_log(), "sealift: kernel: "));
+	answer = 0;
+}
+
 static void reads_the_kernel(void)
 {
 	uint32_t inner = 0;
@@ -128,5 +180,6 @@ void unit_owner(void)
 	regions_of_a_worker();
 	region_of_nobody();
 	no_regions();
+	owner_of_forked();
 	reads_the_kernel();
 }

@@ -185,5 +185,7 @@ int rxe_restore_error(struct rxe_qp *qp, const struct sealift_rxe_qp *in);
  */
 int rxe_adopt(struct ib_uverbs_file *ufile,
 	      const struct sealift_rxe_adopt *in);
+int rxe_may_write(struct ib_uverbs_file *ufile,
+		  const struct sealift_rxe_adopt *in);
 
 #endif /* RXE_SEALIFT_H */

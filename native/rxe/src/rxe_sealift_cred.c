@@ -77,6 +77,15 @@ static bool rxe_cred_equal(const struct cred *a, const struct cred *b)
 	return true;
 }
 
+static struct task_struct *rxe_get_task(u32 tid)
+{
+	struct pid *pid = find_get_pid(tid);
+	struct task_struct *task = get_pid_task(pid, PIDTYPE_PID);
+
+	put_pid(pid);
+	return task;
+}
+
 /*
  * To hand out a thread's credentials is to act as that thread, which is what
  * ptrace asks CAP_SYS_PTRACE for (ptrace_may_access() itself is not exported).
@@ -84,14 +93,11 @@ static bool rxe_cred_equal(const struct cred *a, const struct cred *b)
 static int rxe_adopt_file(struct file *file, u32 tid)
 {
 	struct task_struct *task;
-	struct pid *pid;
 
 	if (!ns_capable(&init_user_ns, CAP_SYS_PTRACE))
 		return -EPERM;
 
-	pid = find_get_pid(tid);
-	task = get_pid_task(pid, PIDTYPE_PID);
-	put_pid(pid);
+	task = rxe_get_task(tid);
 	if (!task)
 		return -ESRCH;
 
@@ -131,19 +137,60 @@ static int rxe_adopt_thread(struct file *file)
 	return err;
 }
 
-int rxe_adopt(struct ib_uverbs_file *ufile, const struct sealift_rxe_adopt *in)
+/* What ib_safe_file_access() would say of it. */
+static int rxe_thread_may_write(struct file *file, u32 tid)
 {
-	struct file *file;
+	struct task_struct *task = rxe_get_task(tid);
+	bool may;
+
+	if (!task)
+		return -ESRCH;
+
+	rcu_read_lock();
+	may = READ_ONCE(file->f_cred) == __task_cred(task);
+	rcu_read_unlock();
+	put_task_struct(task);
+
+	return may ? 0 : -EACCES;
+}
+
+/* The file of @fd, if it is the one that the method was called on. */
+static struct file *rxe_own_file(struct ib_uverbs_file *ufile, u32 fd)
+{
+	struct file *file = fget(fd);
+
+	if (file && file->private_data != ufile) {
+		fput(file);
+		file = NULL;
+	}
+
+	return file;
+}
+
+int rxe_may_write(struct ib_uverbs_file *ufile,
+		  const struct sealift_rxe_adopt *in)
+{
+	struct file *file = rxe_own_file(ufile, in->fd);
 	int err;
 
-	file = fget(in->fd);
 	if (!file)
 		return -EBADF;
 
-	/* the file that the method was called on, and no other */
-	if (file->private_data != ufile)
-		err = -EBADF;
-	else if (in->tid)
+	err = rxe_thread_may_write(file, in->tid);
+	fput(file);
+
+	return err;
+}
+
+int rxe_adopt(struct ib_uverbs_file *ufile, const struct sealift_rxe_adopt *in)
+{
+	struct file *file = rxe_own_file(ufile, in->fd);
+	int err;
+
+	if (!file)
+		return -EBADF;
+
+	if (in->tid)
 		err = rxe_adopt_file(file, in->tid);
 	else
 		err = rxe_adopt_thread(file);

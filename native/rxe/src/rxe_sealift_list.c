@@ -290,6 +290,11 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 			break;
 		rxe_list_defer_owner(list, mr, obj);
 		obj->type = mr->ibmr.type;
+		if (!mr->umem)
+			break;
+		obj->start = mr->umem->address;
+		obj->length = mr->ibmr.length;
+		obj->access = mr->access;
 		break;
 	}
 	case RXE_TYPE_MW: {

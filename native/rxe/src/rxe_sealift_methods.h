@@ -54,6 +54,8 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_QP)(
 	struct uverbs_attr_bundle *attrs);
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_ADOPT)(
 	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_MAY_WRITE)(
+	struct uverbs_attr_bundle *attrs);
 
 /* rxe_sealift_methods_srq.c */
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_SRQ)(

@@ -130,3 +130,22 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_ADOPT)(
 
 	return rxe_fault_around(RXE_FAULT_ADOPT, rxe_adopt(attrs->ufile, &in));
 }
+
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_MAY_WRITE)(
+	struct uverbs_attr_bundle *attrs)
+{
+	struct rxe_dev *rxe = rxe_sealift_dev(attrs);
+	struct sealift_rxe_adopt in;
+	int err;
+
+	if (IS_ERR(rxe))
+		return PTR_ERR(rxe);
+
+	err = uverbs_copy_from(&in, attrs, SEALIFT_RXE_ATTR_MAY_WRITE_IN);
+	if (err)
+		return err;
+	if (!in.tid)
+		return -EINVAL;
+
+	return rxe_may_write(attrs->ufile, &in);
+}

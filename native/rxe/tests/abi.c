@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 6, as images and other programs know them. A
+ * The structs of ABI version 7, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,8 +24,8 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 6);
-	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_AH, 16);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 7);
+	expect("the last method", SEALIFT_RXE_METHOD_MAY_WRITE, 17);
 	SIZE(query, 64);
 	SIZE(hold, 16);
 	SIZE(resume, 8);
@@ -33,7 +33,7 @@ int main(void)
 	SIZE(object, 8);
 	SIZE(context, 32);
 	SIZE(list, 8);
-	SIZE(device_object, 40);
+	SIZE(device_object, 64);
 	SIZE(fd, 8);
 	SIZE(ring, 32);
 	SIZE(cq, 72);
@@ -63,6 +63,8 @@ int main(void)
 	PLACE(device_object, budget_ms, 28);
 	PLACE(device_object, rnr_timer, 37);
 	PLACE(device_object, flags, 38);
+	PLACE(device_object, start, 40);
+	PLACE(device_object, access, 56);
 	PLACE(ah, number, 12);
 	PLACE(ah, av, 16);
 	PLACE(qp, last_wqe_reached, 84);

@@ -66,6 +66,8 @@ static const struct method {
 		{ AH, 0 }, { OUT, sizeof(struct sealift_rxe_ah) } } },
 	[SEALIFT_RXE_METHOD_RESTORE_AH] = { {
 		{ AH, 0 }, { IMAGE_AH, sizeof(struct sealift_rxe_ah) } } },
+	[SEALIFT_RXE_METHOD_MAY_WRITE] = { {
+		{ IN, sizeof(struct sealift_rxe_adopt) } } },
 };
 
 /* Memory that ends where nothing is mapped; its last page but one can't be written. */
@@ -165,6 +167,7 @@ static uint64_t small(const struct fuzz *f, unsigned int method)
 		second = any(2) ? any(0x20000) : interesting();
 		break;
 	case SEALIFT_RXE_METHOD_ADOPT:
+	case SEALIFT_RXE_METHOD_MAY_WRITE:
 		first = any(4) ? f->s.fd : some_fd(f);
 		second = any(2) ? 0 : any(2) ? (uint32_t)getpid() : any(100);
 		break;

@@ -64,7 +64,7 @@ static void test_device(struct traffic *t)
 				SEALIFT_RXE_METHOD_HOLD, NULL, 0),
 	       "hold without its struct");
 	expect(-EPROTONOSUPPORT, sl_call(fd, SEALIFT_RXE_OBJECT,
-					  SEALIFT_RXE_METHOD_RESTORE_AH + 1,
+					  SEALIFT_RXE_METHOD_MAY_WRITE + 1,
 					  NULL, 0),
 	       "unknown method");
 	expect(0, sl_resume(fd), "resume of a device that is not held");
@@ -222,6 +222,8 @@ static void test_privilege(struct traffic *t)
 		expect(-EPERM, sl_list(fd, NULL, 0, &list), "list by anyone");
 		expect(-EPERM, sl_adopt_tid(fd, getppid()),
 		       "adoption for another by anyone");
+		expect(-EPERM, sl_may_write(fd, getppid()),
+		       "who may write, asked by anyone");
 		fflush(stdout);
 		_exit(expect_failed);
 	}

@@ -180,6 +180,14 @@ int sl_adopt_tid(int fd, uint32_t tid)
 	return CALL(fd, ADOPT, ptr(SEALIFT_RXE_ATTR_ADOPT_IN, &in, sizeof(in)));
 }
 
+int sl_may_write(int fd, uint32_t tid)
+{
+	struct sealift_rxe_adopt in = { .fd = fd, .tid = tid };
+
+	return CALL(fd, MAY_WRITE,
+		    ptr(SEALIFT_RXE_ATTR_MAY_WRITE_IN, &in, sizeof(in)));
+}
+
 int sl_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *in,
 		  const void *ring, uint32_t size)
 {

@@ -30,6 +30,7 @@ int sl_hint(int fd, uint32_t type, uint32_t value);
 /* what a thread does for itself, or with @tid for another one */
 int sl_adopt(int fd);
 int sl_adopt_tid(int fd, uint32_t tid);
+int sl_may_write(int fd, uint32_t tid);
 int sl_restore_cq(int fd, uint32_t handle, const struct sealift_rxe_cq *in,
 		  const void *ring, uint32_t size);
 int sl_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *in,

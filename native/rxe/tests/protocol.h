@@ -15,6 +15,7 @@ extern const struct protocol_case protocol_state_cases[];
 extern const struct protocol_case protocol_races_cases[];
 extern const struct protocol_case protocol_list_cases[];
 extern const struct protocol_case protocol_process_cases[];
+extern const struct protocol_case protocol_fork_cases[];
 extern const struct protocol_case protocol_peer_cases[];
 extern const struct protocol_case protocol_retry_cases[];
 extern const struct protocol_case protocol_receive_cases[];

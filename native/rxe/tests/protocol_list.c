@@ -83,6 +83,8 @@ static void whole_device(void)
 	expect(1, o && o->handle == s.end.mr->handle &&
 	       o->context == ctx.number && (pid_t)o->owner == getpid(),
 	       "the memory region is listed");
+	expect(1, o && o->start == (uintptr_t)s.mem &&
+	       o->length == SCRIPTED_BYTES && o->access & 1, "with its memory");
 	for (i = SEALIFT_RXE_KIND_PD; i <= SEALIFT_RXE_KIND_MW; i++)
 		expect(1, count_kind(n, i, ctx.number),
 		       "objects of kind %u in the context", i);

@@ -25,7 +25,7 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		6
+#define SEALIFT_RXE_ABI_VERSION		7
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
@@ -62,6 +62,7 @@ enum sealift_rxe_methods {
 	SEALIFT_RXE_METHOD_RESTORE_SRQ,
 	SEALIFT_RXE_METHOD_DUMP_AH,
 	SEALIFT_RXE_METHOD_RESTORE_AH,
+	SEALIFT_RXE_METHOD_MAY_WRITE,
 };
 
 /*
@@ -93,6 +94,8 @@ struct sealift_rxe_query {
  * HOLD: hold every queue pair of the device, those to come too. Returns when
  * nothing in a queue pair's state changes any more. Holding a held device
  * sets timer and flags and waits again.
+ * While held, a queue that is mapped may be mapped again, by any process that
+ * has its context open: a fork had given it to several.
  * With RECEIVE_UD, UD queue pairs still receive: a datagram takes a receive
  * request and completes it, with its events. Nobody sends, and other types are
  * held as without the flag. What wants a held device (DUMP, RESTORE) says -EBUSY.
@@ -216,6 +219,11 @@ struct sealift_rxe_device_object {
 	/* Of any object again */
 	__u8 flags;		/* enum sealift_rxe_object_flags */
 	__u8 reserved;
+	/* MR of user memory: as in sealift_rxe_mr. The owner may have unmapped it since. Else 0 */
+	__aligned_u64 start;
+	__aligned_u64 length;
+	__u32 access;
+	__u32 reserved2;
 };
 
 /*
@@ -366,6 +374,15 @@ enum sealift_rxe_adopt_attrs {
 struct sealift_rxe_adopt {
 	__u32 fd;
 	__u32 tid;		/* in the caller's pid namespace */
+};
+
+/*
+ * MAY_WRITE: may thread `tid`, which is not 0, write() to the context's file,
+ * as the doorbell of a send queue needs? A fork's child may not: its credentials
+ * are a copy. -EACCES: it may not. Else as ADOPT.
+ */
+enum sealift_rxe_may_write_attrs {
+	SEALIFT_RXE_ATTR_MAY_WRITE_IN = SEALIFT_RXE_NS, /* IN sealift_rxe_adopt */
 };
 
 #endif /* SEALIFT_RXE_H */

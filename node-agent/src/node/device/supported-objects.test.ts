@@ -42,6 +42,29 @@ describe('the objects of a device', () => {
     expect(look([context(1), inContext('qp', { type: 'RC', owner: 99 })])).toBeUndefined();
   });
 
+  it('cannot if a region is over memory that its process has unmapped or protected since', () => {
+    const map = [
+      { start: 0x1000, end: 0x3000, isReadable: true, isWritable: true },
+      { start: 0x3000, end: 0x4000, isReadable: true, isWritable: false },
+    ];
+    const over = (start: number, length: number, isWritable = true) =>
+      unmovableObject(
+        {
+          device: 'rxe0',
+          objects: [context(1, 40), region({ memory: { start, length, isWritable } })],
+          opened: [open(40)],
+          maps: new Map([[40, map]]),
+        },
+        nameOf,
+      );
+    expect(over(0x1000, 0x2000)).toBeUndefined();
+    expect(over(0x2000, 0x2000, false)).toBeUndefined();
+    expect(over(0x2000, 0x2000)).toMatch(
+      /^Process 40 \(app\) has memory region 0x2a1 \(handle 4 of descriptor 3\) on rxe0 over memory that it has unmapped or protected since \(at 0x3000\), which cannot be moved. Deregister the region/,
+    );
+    expect(over(0x3800, 0x1000, false)).toContain('(at 0x4000)');
+  });
+
   it('can be moved if they are of datagrams, whoever has made the address handles', () => {
     const { owner: _, ...handle } = inContext('ah');
     // The kernel has handles and a UD queue pair's kin (GSI) of its own.

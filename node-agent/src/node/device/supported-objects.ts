@@ -3,8 +3,10 @@
 // (native/rxe, method LIST); a hold stops all of them, so each must be in a context that the dump finds: one that
 // processes of one container have open.
 import type { RxeContext, RxeObject } from '../../../../native/addon/index.ts';
+import { firstGap, type Mapping } from '../runtime/memory-map.ts';
 import { unreadEventReason } from './unread-events.ts';
 import {
+  freedMemory,
   multicastMember,
   unsupportedObjects,
   unsupportedQueuePair,
@@ -24,6 +26,8 @@ export interface DeviceUse {
   device: string;
   objects: readonly RxeObject[];
   opened: readonly OpenContext[];
+  /** What owners of regions have mapped, by their PIDs; nothing of those that have ended. */
+  maps?: ReadonlyMap<number, readonly Mapping[]>;
 }
 
 /** Says which process a PID is, for messages: `Process 41 (python3)`. */
@@ -87,7 +91,7 @@ function contextReason(
 }
 
 function objectReason(
-  { device, opened }: DeviceUse,
+  { device, opened, maps }: DeviceUse,
   object: RxeObject,
   nameOf: NameProcess,
 ): string | undefined {
@@ -107,22 +111,44 @@ function objectReason(
   if (object.sourceAddressLost === true) return sourceReason(where, object, owner);
   if (kind === 'qp') return queuePairReason(where, object, owner);
   if (kind !== 'mr') return undefined;
-  const region = `memory region 0x${object.number.toString(16)} ${where}`;
-  if (object.isUserMemory === false) {
+  return regionReason(
+    { device, objects: [], opened: here, ...(maps && { maps }) },
+    object,
+    nameOf,
+    where,
+  );
+}
+
+/** @param use with the processes only that have the region's context open */
+function regionReason(
+  { opened, maps }: DeviceUse,
+  { number, owner: pid, isUserMemory, memory }: RxeObject,
+  nameOf: NameProcess,
+  where: string,
+): string | undefined {
+  const opener = nameOf(opened[0]?.pid ?? 0);
+  const region = `memory region 0x${number.toString(16)} ${where}`;
+  if (isUserMemory === false) {
     const { what, advice } = unsupportedRegion;
-    return refusal(`${owner} has ${region} ${what}`, advice);
+    return refusal(`${pid === undefined ? opener : nameOf(pid)} has ${region} ${what}`, advice);
   }
-  if (object.owner === undefined) {
+  if (pid === undefined) {
     return (
-      `The process whose memory is registered as ${region} has ended. Let ${lower(nameOf(first.pid))}, which has its ` +
+      `The process whose memory is registered as ${region} has ended. Let ${lower(opener)}, which has its ` +
       'verbs context open, deregister it, then create a new request.'
     );
   }
-  if (here.some(({ pid }) => pid === object.owner)) return undefined;
-  return (
-    `${owner} has its memory registered as ${region}, but does not have the region's verbs context open here. Let the process ` +
-    'that registers memory keep the context open, or deregister the region, then create a new request.'
-  );
+  if (!opened.some((one) => one.pid === pid)) {
+    return (
+      `${nameOf(pid)} has its memory registered as ${region}, but does not have the region's verbs context open here. Let the process ` +
+      'that registers memory keep the context open, or deregister the region, then create a new request.'
+    );
+  }
+  const map = maps?.get(pid);
+  const gap = memory && map && firstGap(map, memory);
+  if (gap === undefined) return undefined;
+  const { what, advice } = freedMemory;
+  return refusal(`${nameOf(pid)} has ${region} ${what} (at 0x${gap.toString(16)})`, advice);
 }
 
 const refusal = (what: string, advice: string): string =>

@@ -64,6 +64,14 @@ export const unsupportedRegion: UnsupportedKind = {
   advice: 'Deregister it, and register plain memory instead',
 };
 
+/** A region is registered again over what its process has mapped. */
+export const freedMemory: UnsupportedKind = {
+  what: 'over memory that it has unmapped or protected since',
+  advice:
+    'Deregister the region (ibv_dereg_mr()) before its memory is freed. A library that caches registrations (UCX) ' +
+    'deregisters it with its next operations: let it go on, or switch that cache off',
+};
+
 /** Character devices of the RDMA core beside uverbs, by the name of their node below /dev/infiniband. */
 const devices: readonly { name: RegExp; kind: UnsupportedKind }[] = [
   {

@@ -52,6 +52,23 @@ function objectsOver(lists: RxeObject[][], open: Record<number, RxeContext[]>) {
 const one: RxeContext = { fd: 3, context: 1, unreadEvents: 0 };
 
 describe('a pod’s devices', () => {
+  it('cannot be moved with a region over memory that its process has unmapped', async () => {
+    const memory = { start: 0x5000, length: 0x1000, isWritable: true };
+    const region: RxeObject = {
+      ...{ kind: 'mr', number: 0x2a1, handle: 4, context: 1, owner: 42 },
+      ...{ isUserMemory: true, memory },
+    };
+    const pod = () => objectsOver([[context(1, 42), region]], { 42: [one] });
+    await pod().check();
+    await writeFile(join(dir, 'proc/42/maps'), '5000-6000 rw-p 0 00:00 0\n');
+    await pod().check();
+    await writeFile(join(dir, 'proc/42/maps'), '6000-7000 rw-p 0 00:00 0\n');
+    await expect(pod().check()).rejects.toMatchObject({
+      code: 'UnsupportedObject',
+      message: expect.stringContaining('memory region 0x2a1') as string,
+    });
+  });
+
   it('can be moved if a process of a container has each context open', async () => {
     const pod = objectsOver([[context(1, 42)]], { 43: [one] });
     await pod.check();

@@ -2,6 +2,7 @@
 // Compares the objects on a pod's RDMA devices with those that a dump would write, before the agent holds anything. CRIU
 // reports some differences only in the pause, and others never.
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RxeObject } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import { firstToGiveUp, type LimitedQueuePair } from '../device/retry-budget.ts';
@@ -9,6 +10,7 @@ import { unmovableObjects, type OpenContext, type DeviceUse } from '../device/su
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
+import { readMemoryMap, type Mapping } from '../runtime/memory-map.ts';
 import { printable, PROC, readProcess } from '../runtime/process.ts';
 
 /** Processes open and close contexts between the lists, so only what is wrong in each of these looks is reported. */
@@ -81,10 +83,21 @@ export class DeviceObjects {
   ): Promise<string[]> {
     const objects = await this.#parts.driver.objects(netns, device);
     const opened = await this.#openContexts(netns, device, containers);
+    const maps = await this.#mapsOf(objects);
     const names = await this.#namesOf({ device, objects, opened });
-    return [
-      ...unmovableObjects({ device, objects, opened }, (pid) => names.get(pid) ?? `Process ${pid}`),
-    ];
+    const nameOf = (pid: number): string => names.get(pid) ?? `Process ${pid}`;
+    return [...unmovableObjects({ device, objects, opened, maps }, nameOf)];
+  }
+
+  /** Of the processes that have regions. */
+  async #mapsOf(objects: readonly RxeObject[]): Promise<Map<number, Mapping[]>> {
+    const maps = new Map<number, Mapping[]>();
+    for (const { memory, owner } of objects) {
+      if (!memory || owner === undefined || maps.has(owner)) continue;
+      const map = await readMemoryMap(owner, this.#parts.proc ?? PROC);
+      if (map) maps.set(owner, map);
+    }
+    return maps;
   }
 
   async #openContexts(
