@@ -111,17 +111,27 @@ finished() {
 
 # dump NAME [OPTION...], with the environment of $env_dump
 dump() {
-	local name=$1 pid
+	local name=$1 pid family one
 	shift
 	pid=$(pid_of "$name")
+	family=$(family_of "$pid")
 	rm -rf "$work/images"
 	mkdir "$work/images"
 	nsenter -t "$pid" -n -m env SEALIFT_STATE="$work/images/state" "${env_dump[@]}" "$criu" dump --tree "$pid" --images-dir "$work/images" \
 		--libdir "$plugins" --manage-cgroups=ignore --log-file dump.log -v4 "$@" || return
 	reported dumped || return
 	# CRIU does not wait for the end of those that it has killed, and their pids are needed again.
-	[[ " $* " = *' --leave-running '* ]] || wait_for 10 gone "$pid"
+	# A child that is still there keeps its parent's number as well, as that of its process group.
+	[[ " $* " = *' --leave-running '* ]] || for one in $family; do wait_for 10 gone "$one" || return; done
 }
+
+# A process and those that descend from it
+family_of() {
+	local child
+	echo "$1"
+	for child in $(cat "/proc/$1/task/"*/children 2> /dev/null); do family_of "$child"; done
+}
+
 gone() { ! kill -0 "$1"; }
 # restore NAME, with the environment of $env_restore
 restore() {
