@@ -2,11 +2,10 @@
 // Keeps this node's routes to moved pods, and its reservations of addresses that have moved away, as the API server's pods
 // and the journal say (kept-addresses.ts). Every node's agent does so, whether or not the node takes part in a move.
 import {
-  Controller,
-  Informer,
   listParsed,
   pods,
   withFaults,
+  type Informer,
   type Api,
   type Clock,
   type Logger,
@@ -15,6 +14,7 @@ import {
 import { AddressFailures, type AddressFailure } from '../node/pod-ip/address-failures.ts';
 import type { PodIp } from '../node/pod-ip/pod-ip.ts';
 import type { Journal } from '../support/journal/journal.ts';
+import { AddressWatch } from './address-watch.ts';
 import {
   KEPT,
   keptAddresses,
@@ -24,8 +24,6 @@ import {
 } from './kept-addresses.ts';
 import { NodeAddresses } from './node-addresses.ts';
 
-/** The controller's only key: all addresses are looked at together. */
-const ALL = 'all';
 /** Something else may have changed routes or records. */
 const INTERVAL_MS = 60_000;
 /** When something is not as it should be yet: a sandbox that is being made is there within a second. */
@@ -43,9 +41,8 @@ export interface AddressKeeperParts {
 
 export class AddressKeeper {
   readonly #parts: AddressKeeperParts;
-  readonly #pods: Informer<Pod>;
+  readonly #watch: AddressWatch;
   readonly #nodeAddresses: NodeAddresses;
-  readonly #controller: Controller;
   /** How many sandboxes have got kept addresses. */
   #placed = 0;
   /** What was done last: without a change the node is not asked before the interval is over. */
@@ -55,38 +52,26 @@ export class AddressKeeper {
 
   constructor(parts: AddressKeeperParts) {
     this.#parts = parts;
-    const { api, log, clock, journal, podIp } = parts;
-    this.#pods = new Informer({ api, resource: pods, log, clock, selection: SELECTION });
+    const { api, clock, podIp } = parts;
     this.#nodeAddresses = new NodeAddresses(api, clock);
-    this.#controller = new Controller({
-      name: 'kept-addresses',
-      reconcile: async (_key, { signal }) => {
-        const isDone = await this.reconcile(signal);
-        return { requeueAfterMs: isDone ? INTERVAL_MS : RETRY_MS };
-      },
-      ...{ log, clock, concurrency: 1, backoff: { baseMs: RETRY_MS, maxMs: RETRY_MS } },
+    this.#watch = new AddressWatch({
+      ...{ ...parts, ...SELECTION, name: 'kept-addresses' },
+      backoff: { baseMs: RETRY_MS, maxMs: RETRY_MS },
+      reconcile: async (signal) => ((await this.reconcile(signal)) ? INTERVAL_MS : RETRY_MS),
     });
-    const changed = (): void => this.#controller.enqueue(ALL);
-    this.#pods.listen(changed);
-    journal.listen(changed);
     podIp.listen(() => {
       this.#placed++;
-      changed();
+      this.#watch.changed();
     });
   }
 
   get informer(): Informer<Pod> {
-    return this.#pods;
+    return this.#watch.pods;
   }
 
   /** Runs until the signal aborts. */
-  async run(signal: AbortSignal): Promise<void> {
-    await Promise.race([
-      this.#pods.synced,
-      new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
-    ]);
-    this.#controller.enqueue(ALL);
-    await this.#controller.run(signal);
+  run(signal: AbortSignal): Promise<void> {
+    return this.#watch.run(signal);
   }
 
   /**
@@ -96,7 +81,7 @@ export class AddressKeeper {
    */
   async reconcile(signal?: AbortSignal): Promise<boolean> {
     const { journal, nodeName, clock } = this.#parts;
-    const all = this.#pods.list();
+    const all = this.#watch.pods.list();
     const places = placesOf(all, journal.all());
     const here = places.filter((one) => one.nodeName === nodeName);
     const kept = [...keptAddresses(all, journal.all())].sort();
@@ -150,7 +135,7 @@ export class AddressKeeper {
     let fresh: Promise<Pod[]> | undefined;
     // As of now: a source's agent writes its journal before it reserves, and both may have come since.
     const isKept = async (address: string): Promise<boolean> => {
-      if (keptAddresses(this.#pods.list(), journal.all()).has(address)) return true;
+      if (keptAddresses(this.#watch.pods.list(), journal.all()).has(address)) return true;
       // The watch may be behind: a target is made before its source is locked.
       fresh ??= listParsed(api, pods, { ...SELECTION, signal });
       return keptAddresses(await fresh, journal.all()).has(address);
@@ -161,7 +146,7 @@ export class AddressKeeper {
     await failures.attempt(moving, () => podIp.reserve(moving));
     const released = await podIp.release(isKept);
     const taken = await podIp.reserveMissing(places.flatMap(({ addresses }) => addresses));
-    const known = new Set(this.#pods.list().map(({ metadata }) => metadata.uid));
+    const known = new Set(this.#watch.pods.list().map(({ metadata }) => metadata.uid));
     await podIp.prune((podUid) => known.has(podUid));
     return { failed: [...failures.list, ...released, ...taken] };
   }

@@ -2,10 +2,8 @@
 // Ends this node's reservations of moved pods' addresses in the RDMA network, and makes those that are missing, as the API
 // server's pods and the journal say. A pod may move on from node to node: each one that it has been on keeps its record.
 import {
-  Controller,
-  Informer,
-  pods,
   withFaults,
+  type Informer,
   type Api,
   type Clock,
   type Logger,
@@ -13,13 +11,11 @@ import {
 } from '../../../kube/src/index.ts';
 import { labels } from '../../../crds/src/index.ts';
 import type { FabricAddresses } from '../node/fabric-addresses/fabric-addresses.ts';
-import { fabricKeptBy } from '../support/kept-by.ts';
+import { fabricKeptBy, hasEnded } from '../support/kept-by.ts';
 import type { Journal } from '../support/journal/journal.ts';
+import { AddressWatch } from './address-watch.ts';
 import { fabricAddresses, isDecided } from './kept-addresses.ts';
-import { hasEnded } from '../support/kept-by.ts';
 
-/** The controller's only key: all addresses are looked at together. */
-const ALL = 'all';
 /** Something else may have changed the records. */
 const INTERVAL_MS = 60_000;
 const RETRY = { baseMs: 1000, maxMs: 60_000 };
@@ -35,52 +31,39 @@ export interface FabricAddressKeeperParts {
 
 export class FabricAddressKeeper {
   readonly #parts: FabricAddressKeeperParts;
-  readonly #pods: Informer<Pod>;
-  readonly #controller: Controller;
+  readonly #watch: AddressWatch;
 
   constructor(parts: FabricAddressKeeperParts) {
     this.#parts = parts;
-    const { api, log, clock, journal } = parts;
-    const selection = { labelSelector: labels.fabricIp };
-    this.#pods = new Informer({ api, resource: pods, log, clock, selection });
-    this.#controller = new Controller({
-      name: 'fabric-addresses',
+    this.#watch = new AddressWatch({
+      ...{ ...parts, name: 'fabric-addresses', labelSelector: labels.fabricIp, backoff: RETRY },
       reconcile: async () => {
         await this.reconcile();
-        return { requeueAfterMs: INTERVAL_MS };
+        return INTERVAL_MS;
       },
-      ...{ log, clock, concurrency: 1, backoff: RETRY },
     });
-    const changed = (): void => this.#controller.enqueue(ALL);
-    this.#pods.listen(changed);
-    journal.listen(changed);
   }
 
   get informer(): Informer<Pod> {
-    return this.#pods;
+    return this.#watch.pods;
   }
 
   /** Runs until the signal aborts. Nothing is released before the pods are known. */
-  async run(signal: AbortSignal): Promise<void> {
-    await Promise.race([
-      this.#pods.synced,
-      new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true })),
-    ]);
-    this.#controller.enqueue(ALL);
-    await this.#controller.run(signal);
+  run(signal: AbortSignal): Promise<void> {
+    return this.#watch.run(signal);
   }
 
   /** Once. @throws what the node says */
   async reconcile(): Promise<void> {
     const { addresses, journal, nodeName, log } = this.#parts;
-    const elsewhere = this.#pods
+    const elsewhere = this.#watch.pods
       .list()
       .filter((pod) => !hasEnded(pod) && isDecided(pod, journal.all()))
       .filter((pod) => pod.spec.nodeName !== nodeName);
     await withFaults('addresses.reserve', async () => {
       // As of now: a source's agent writes its journal before it reserves, and both may have come since.
       await addresses.release((address) =>
-        fabricAddresses(this.#pods.list(), journal.all()).has(address),
+        fabricAddresses(this.#watch.pods.list(), journal.all()).has(address),
       );
       const taken = await addresses.reserveMissing(elsewhere.flatMap(fabricKeptBy));
       if (taken.length > 0) log.error({ addresses: taken }, 'two pods have the same address');
