@@ -111,21 +111,19 @@ function objectReason(
   if (object.sourceAddressLost === true) return sourceReason(where, object, owner);
   if (kind === 'qp') return queuePairReason(where, object, owner);
   if (kind !== 'mr') return undefined;
-  return regionReason(
-    { device, objects: [], opened: here, ...(maps && { maps }) },
-    object,
-    nameOf,
-    where,
-  );
+  return regionReason(object, { opened: here, maps, nameOf, where });
 }
 
-/** @param use with the processes only that have the region's context open */
+/** @param seen `opened`: by the processes only that have the region's context open */
 function regionReason(
-  { opened, maps }: DeviceUse,
   { number, owner: pid, isUserMemory, memory }: RxeObject,
-  nameOf: NameProcess,
-  where: string,
+  seen: Pick<DeviceUse, 'opened'> & {
+    maps: DeviceUse['maps'] | undefined;
+    nameOf: NameProcess;
+    where: string;
+  },
 ): string | undefined {
+  const { opened, maps, nameOf, where } = seen;
   const opener = nameOf(opened[0]?.pid ?? 0);
   const region = `memory region 0x${number.toString(16)} ${where}`;
   if (isUserMemory === false) {

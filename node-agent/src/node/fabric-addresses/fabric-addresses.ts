@@ -4,6 +4,7 @@
 // record whose id is no sandbox's (docs/adr/0026).
 import { containerBundles } from '../runtime/containers.ts';
 import type { Host } from '../host/host.ts';
+import type { AddressRecords } from '../pod-ip/address-records.ts';
 import { ipamStores } from './ipam-stores.ts';
 
 export class FabricAddresses {
@@ -15,25 +16,28 @@ export class FabricAddresses {
 
   /** Of these addresses, those that this node's IPAM has given to the sandbox. */
   async givenTo(sandboxId: string, addresses: readonly string[]): Promise<string[]> {
-    const wanted = new Set(addresses);
-    const found = new Set<string>();
-    for (const { records } of await ipamStores(this.#host)) {
-      for (const one of await records.list()) {
-        if (wanted.has(one.address) && one.sandboxId === sandboxId) found.add(one.address);
-      }
-    }
-    return [...found];
+    const given = await this.#given(sandboxId, addresses);
+    return [...new Set(given.map(({ address }) => address))];
   }
 
   /** Before a pod may move away: whoever deletes it, these addresses of its sandbox are given to nobody. May be repeated. */
   async reserve(sandboxId: string, addresses: readonly string[]): Promise<void> {
-    if (addresses.length === 0) return;
+    for (const { records, address } of await this.#given(sandboxId, addresses))
+      await records.reserve(address);
+  }
+
+  async #given(
+    sandboxId: string,
+    addresses: readonly string[],
+  ): Promise<{ records: AddressRecords; address: string }[]> {
+    const found: { records: AddressRecords; address: string }[] = [];
+    if (addresses.length === 0) return found;
     for (const { records } of await ipamStores(this.#host)) {
-      for (const one of await records.list()) {
-        if (addresses.includes(one.address) && one.sandboxId === sandboxId)
-          await records.reserve(one.address);
+      for (const { address, sandboxId: of } of await records.list()) {
+        if (of === sandboxId && addresses.includes(address)) found.push({ records, address });
       }
     }
+    return found;
   }
 
   /**
