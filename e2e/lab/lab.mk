@@ -47,5 +47,5 @@ lab-peer: ## Add a VM outside the cluster, on both networks
 lab-clean: ## Stop the lab and remove its certificates and state; the cache stays
 	@$(LAB_SH) clean
 
-builder: ## Make the Debian 13 tree in which native parts are built
+builder: lab-deps ## Make the Debian 13 tree in which native parts are built
 	@$(BUILDER) up
