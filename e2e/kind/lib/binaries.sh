@@ -22,7 +22,7 @@ kind_multus_build() {
 	go=$(binaries_go)
 	cd "$LAB_SRC/go/kubernetes" || exit
 	export GOFLAGS='-mod=readonly -buildvcs=false -gcflags=all=-dwarf=false' GOTOOLCHAIN=auto GOWORK=off
-	source=$("$go" list -m -f '{{.Dir}}' "$module")
+	source=$(kind_module_source "$go" "$module")
 	cp -r --no-preserve=mode "$source" "$out/source"
 	kind_change "$source" "$out/source" pkg/multus/multus.go 's/2500 \* time.Millisecond/time.Minute/'
 	cp go.mod go.sum "$out/"
@@ -72,6 +72,13 @@ kind_binaries_build() {
 	rm -rf "$out/source"
 }
 
+# kind_module_source GO MODULE: the directory of a module's sources, which the working directory's go.mod requires.
+# `go list -m` names no directory as long as nobody has downloaded the module.
+kind_module_source() {
+	"$1" mod download "$2" >&2
+	"$1" list -m -f '{{.Dir}}' "$2"
+}
+
 # kind_source GO DIR: copy kind's sources, with changes for emulated CPUs.
 # - It waits an hour for a node's systemd, not half a minute: three of them start at once.
 # - kubeadm does not log each try to reach the control plane: what carries the log to kind took a third of the CPUs.
@@ -80,7 +87,7 @@ kind_binaries_build() {
 #   kind itself writes that version from 1.36 on.
 kind_source() {
 	local go=$1 dir=$2 source
-	source=$("$go" list -m -f '{{.Dir}}' sigs.k8s.io/kind)
+	source=$(kind_module_source "$go" sigs.k8s.io/kind)
 	cp -r --no-preserve=mode "$source" "$dir"
 	kind_change "$source" "$dir" pkg/cluster/internal/providers/docker/provision.go \
 		's/context.Background(), 30\*time.Second)/context.Background(), time.Hour)/'

@@ -41,7 +41,7 @@ kind_image_build() {
 # kind_image_furnish ROOT: kind's files, as its own Dockerfile lays them, then binaries.
 kind_image_furnish() {
 	local root=$1 files wants file unit
-	files=$(cd "$KIND_SRC/go/kind" && GOWORK=off GOFLAGS=-mod=readonly "$(binaries_go)" list -m -f '{{.Dir}}' sigs.k8s.io/kind)/images/base/files
+	files=$(cd "$KIND_SRC/go/kind" && GOWORK=off GOFLAGS=-mod=readonly kind_module_source "$(binaries_go)" sigs.k8s.io/kind)/images/base/files
 	cp -r --no-preserve=mode,ownership "$files"/{etc,kind,usr} "$root/"
 	chmod 0755 "$root"/usr/local/bin/* "$root"/kind/bin/*
 	find "$root/usr/lib/systemd/system/sysinit.target.wants" -name systemd-tmpfiles-setup.service -delete
