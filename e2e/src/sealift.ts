@@ -105,6 +105,33 @@ export async function uninstallSealift(log: (line: string) => void): Promise<voi
   await helm('uninstall', 'sealift', '--namespace', 'sealift', '--wait', '--timeout', '14m');
 }
 
+/** An API server that starts on an emulated CPU lets some of helm's requests wait for too long; helm makes each only once. */
+const UPGRADE_TRIES = 3;
+
+async function upgrade(values: string, log: (line: string) => void): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    await forgetInterrupted();
+    log('helm upgrade --install sealift charts/sealift');
+    try {
+      await helm(
+        ...['upgrade', '--install', 'sealift', `${top}/charts/sealift`, '--namespace', 'sealift'],
+        ...['--create-namespace', '-f', values],
+      );
+      return;
+    } catch (error) {
+      if (tries === UPGRADE_TRIES) throw error;
+      log(`  failed: ${(error as Error).message}; once more`);
+    }
+  }
+}
+
+/** As long as helm has a record of a revision that was interrupted, it refuses the next one. */
+async function forgetInterrupted(): Promise<void> {
+  const status = 'status in (pending-install,pending-upgrade,pending-rollback)';
+  const records = ['secrets', '-l', `owner=helm,name=sealift,${status}`];
+  await kubectl('-n', 'sealift', 'delete', ...records);
+}
+
 /** @param own values of the chart for this cluster */
 async function installChart(own: object, log: (line: string) => void): Promise<void> {
   const changed = await loadImages(log);
@@ -124,11 +151,7 @@ async function installChart(own: object, log: (line: string) => void): Promise<v
       ...own,
     }),
   );
-  log('helm upgrade --install sealift charts/sealift');
-  await helm(
-    ...['upgrade', '--install', 'sealift', `${top}/charts/sealift`, '--namespace', 'sealift'],
-    ...['--create-namespace', '-f', values],
-  );
+  await upgrade(values, log);
   // Helm never upgrades the definitions.
   await kubectl('apply', '--server-side', '--force-conflicts', '-f', `${top}/charts/sealift/crds`);
   const gone = ['--ignore-not-found', '--wait=false'];
