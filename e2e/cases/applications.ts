@@ -7,6 +7,7 @@ import { forking } from '../src/applications/forking.ts';
 import { mpi } from '../src/applications/mpi.ts';
 import { perftests } from '../src/applications/perftest.ts';
 import { pingpongs } from '../src/applications/pingpong.ts';
+import { reconnecting } from '../src/applications/reconnecting.ts';
 import { ucx } from '../src/applications/ucx.ts';
 
 type Moved = 'client' | 'server' | 'both';
@@ -14,22 +15,26 @@ type Moved = 'client' | 'server' | 'both';
 async function run(context: CaseContext, application: Application, moved: Moved): Promise<void> {
   const pair = new ApplicationPair(context, application);
   await pair.start();
-  for (const endpoint of moved === 'both' ? (['client', 'server'] as const) : [moved]) {
-    await pair.move(endpoint);
-    const count = context.results.moves.at(-1)?.objects.qp ?? 0;
-    expect(count >= application.queuePairs, `only ${count} queue pairs were moved`);
-  }
+  for (const endpoint of moved === 'both' ? (['client', 'server'] as const) : [moved])
+    for (let time = 0; time < (application.times ?? 1); time += 1) {
+      await pair.move(endpoint);
+      const count = context.results.moves.at(-1)?.objects.qp ?? 0;
+      expect(count >= application.queuePairs, `only ${count} queue pairs were moved`);
+      await pair.waitForOutputAfterMove(endpoint);
+    }
   context.log(`  ${outcome(await pair.waitForResult(moved))}`);
 }
 
 const WHAT = { client: 'of its client', server: 'of its server', both: 'of both its ends' };
 
-const applications = [...perftests, ...pingpongs, ...forking, ...ucx, ...mpi];
+const moves = ({ times = 1 }: Application): string => (times === 1 ? 'a move' : `${times} moves`);
+
+const applications = [...perftests, ...pingpongs, ...forking, ...reconnecting, ...ucx, ...mpi];
 
 export const cases: readonly Case[] = applications.flatMap((application) =>
   (application.moves ?? (['client', 'server'] as const)).map((moved) => ({
     name: `application-${application.name}-${moved}`,
-    promise: `\`${application.title}\` survives a move ${WHAT[moved]}: both ends exit with 0, and find their work right.`,
+    promise: `\`${application.title}\` survives ${moves(application)} ${WHAT[moved]}: both ends exit with 0, and find their work right.`,
     ...(application.inApplicationsImage && { needs: ['images', 'shell'] as const }),
     run: (context: CaseContext) => run(context, application, moved),
   })),

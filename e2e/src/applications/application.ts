@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An RDMA application as users have it: how its two ends are started, and what it says of its own work.
+import type { z } from 'zod';
 
 /** How an application that ends after a number of iterations is told that number. */
 export interface Counted {
@@ -38,6 +39,10 @@ export interface Application {
   readonly started?: RegExp;
   /** What moves; each is a case. Absent: either end. */
   readonly moves?: readonly ('client' | 'server' | 'both')[];
+  /** How often each end that moves does. Absent: once. */
+  readonly times?: number;
+  /** What an end prints after each of its moves. Absent: nothing. */
+  readonly afterMove?: RegExp;
   /** Absent: the application runs for a time. */
   readonly counted?: Counted;
   /** How many queue pairs an end has at least. */
@@ -79,3 +84,12 @@ export function shellLine(
 /** Iterations that last about `seconds` at the rate of the pilot. */
 export const iterationsFor = (perSecond: number, seconds: number, pilot: number): number =>
   Math.max(pilot, Math.ceil(perSecond * seconds));
+
+/**
+ * The last object that an application has printed: one line of JSON. Undefined: there is none in the log.
+ * @throws ZodError, SyntaxError for a line of another form
+ */
+export function verdictIn<T>(log: string, form: z.ZodType<T>): T | undefined {
+  const line = log.split('\n').findLast((one) => one.startsWith('{'));
+  return line === undefined ? undefined : form.parse(JSON.parse(line));
+}

@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { cases } from '../../cases/applications.ts';
-import { iterationsFor, shellLine } from './application.ts';
+import { z } from 'zod';
+import { iterationsFor, shellLine, verdictIn } from './application.ts';
 import * as forking from './forking.ts';
 import * as mpi from './mpi.ts';
 import * as perftest from './perftest.ts';
 import * as pingpong from './pingpong.ts';
+import * as reconnecting from './reconnecting.ts';
 import * as ucx from './ucx.ts';
 
 /** As perftest 6.24 prints them. */
@@ -128,12 +130,6 @@ describe('ucx_perftest', () => {
 describe('mpi-rounds', () => {
   const VERDICT = '{"test":"allreduce","ranks":2,"rounds":1334,"wrong":0}';
 
-  test('prints a verdict', () => {
-    const verdict = { test: 'allreduce', ranks: 2, rounds: 1334, wrong: 0 };
-    expect(mpi.verdictIn(`progress 3\n${VERDICT}\n`)).toEqual(verdict);
-    expect(mpi.verdictIn('progress 3\n')).toBeUndefined();
-  });
-
   test('is verified by rank 0', () => {
     expect(mpi.isVerified({ ...client, log: VERDICT })).toBe(true);
     expect(mpi.isVerified({ ...client, log: 'progress 3\n' })).toBe(false);
@@ -163,12 +159,40 @@ describe('the forking server', () => {
 
   test('complains of what its workers find', () => {
     expect(forking.isVerified({ ...server, log: '' })).toBe(true);
-    const complaint = 'forking: worker 2, round 17: word 3 is wrong\n';
+    const complaint = 'exchange: worker 2, round 17: word 3 is wrong\n';
     expect(forking.isVerified({ ...server, log: complaint })).toBe(false);
   });
 });
 
+describe('a pair that reconnects', () => {
+  const SESSIONS = 60;
+  const verdict = (more: object): string =>
+    `session 60\n${JSON.stringify({ sessions: SESSIONS, rounds: 9000, wrong: 0, ...more })}\n`;
+
+  test('is verified by its client, which has made every connection', () => {
+    expect(reconnecting.isVerified({ ...client, log: verdict({}) })).toBe(true);
+    expect(reconnecting.isVerified({ ...client, log: verdict({ sessions: 59 }) })).toBe(false);
+    expect(reconnecting.isVerified({ ...client, log: verdict({ wrong: 1 }) })).toBe(false);
+    expect(reconnecting.isVerified({ ...client, log: 'session 60\n' })).toBe(false);
+    expect(reconnecting.isVerified({ ...client, log: `exchange: send\n${verdict({})}` })).toBe(
+      false,
+    );
+  });
+
+  test('has a server that has begun the last one', () => {
+    expect(reconnecting.isVerified({ ...server, log: 'session 60\n' })).toBe(true);
+    expect(reconnecting.isVerified({ ...server, log: 'session 6\n' })).toBe(false);
+  });
+});
+
 describe('an endpoint', () => {
+  test('prints a verdict', () => {
+    const form = z.strictObject({ rounds: z.int() });
+    expect(verdictIn('progress 3\n{"rounds":1334}\n', form)).toEqual({ rounds: 1334 });
+    expect(verdictIn('progress 3\n', form)).toBeUndefined();
+    expect(() => verdictIn('{"rounds":1.5}\n', form)).toThrow();
+  });
+
   const counted = { option: '-n', pilot: 7, rate: () => undefined };
 
   test('is replaced by the application', () => {

@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A server that opens its device and forks workers, which register memory and post (e2e/workloads/forking).
 import { z } from 'zod';
-import type { Application, Output } from './application.ts';
+import { verdictIn, type Application, type Output } from './application.ts';
 
 /** What the client prints at the end. */
 const Verdict = z.strictObject({ workers: z.int(), rounds: z.int(), wrong: z.int() });
-export type Verdict = z.infer<typeof Verdict>;
-
-/** Undefined: there is none in the log. @throws ZodError, SyntaxError for a line of another form */
-export function verdictIn(log: string): Verdict | undefined {
-  const line = log.split('\n').findLast((one) => one.startsWith('{'));
-  return line === undefined ? undefined : Verdict.parse(JSON.parse(line));
-}
 
 const WORKERS = 4;
 /** Longer than preparation and move take on an emulated node. */
@@ -19,9 +12,9 @@ const DURATION_S = 110;
 
 /** The client's verdict has what the workers have found, too. */
 export function isVerified({ endpoint, log }: Output): boolean {
-  if (/^forking: /m.test(log)) return false;
+  if (/^exchange: /m.test(log)) return false;
   if (endpoint === 'server') return true;
-  const verdict = verdictIn(log);
+  const verdict = verdictIn(log, Verdict);
   return verdict?.workers === WORKERS && verdict.rounds > 0 && verdict.wrong === 0;
 }
 

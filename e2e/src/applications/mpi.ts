@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Open MPI over UCX, with two ranks in two pods: mpirun and rank 0 in the client's, rank 1 in the server's.
 import { z } from 'zod';
-import type { Application, Output } from './application.ts';
+import { verdictIn, type Application, type Output } from './application.ts';
 import { NO_DGID_CHECK } from './ucx.ts';
 
 /** What rank 0 prints at the end (e2e/workloads/mpi). */
@@ -11,18 +11,11 @@ const Verdict = z.strictObject({
   rounds: z.int(),
   wrong: z.int(),
 });
-export type Verdict = z.infer<typeof Verdict>;
-
-/** Undefined: there is none in the log. @throws ZodError, SyntaxError for a line of another form */
-export function verdictIn(log: string): Verdict | undefined {
-  const line = log.split('\n').findLast((one) => one.startsWith('{'));
-  return line === undefined ? undefined : Verdict.parse(JSON.parse(line));
-}
 
 /** Every rank compares every value that it receives. The server's rank has no output of its own: mpirun prints it. */
 export function isVerified({ endpoint, log }: Output): boolean {
   if (endpoint === 'server') return true;
-  const verdict = verdictIn(log);
+  const verdict = verdictIn(log, Verdict);
   return verdict?.ranks === 2 && verdict.rounds > 0 && verdict.wrong === 0;
 }
 

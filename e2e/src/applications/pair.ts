@@ -72,6 +72,17 @@ export class ApplicationPair extends Pair {
     return execInPod(this.context.namespace, this.pods[endpoint], line);
   }
 
+  /** What was printed before a move is in the log of the pod that it ended. */
+  async waitForOutputAfterMove(endpoint: Endpoint): Promise<void> {
+    const { afterMove } = this.#application;
+    if (afterMove === undefined) return;
+    await until(
+      `the ${endpoint} prints ${afterMove.source}`,
+      { within: 120, every: 3 },
+      async () => (afterMove.test(await this.podLog(endpoint)) ? true : undefined),
+    );
+  }
+
   /**
    * Waits until both have ended, and reports what became of them.
    * @throws NotReachedError if one does not end, or not with 0, or has not found its work right

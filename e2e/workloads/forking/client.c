@@ -142,12 +142,11 @@ static int end(struct client *c)
 			return failed("end", -EPROTO);
 		c->wrong += wrong;
 	}
-	printf("{\"workers\":%u,\"rounds\":%" PRIu64 ",\"wrong\":%" PRIu64 "}\n", c->workers, c->rounds,
-	       c->wrong);
 	return 0;
 }
 
-int exchange_with(const char *server, unsigned int workers, unsigned int seconds)
+int exchange_with(const char *server, unsigned int workers, unsigned int seconds,
+		  struct verdict *verdict)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	/* By the wall clock: the monotonic clock is another one after a move. */
@@ -177,6 +176,10 @@ int exchange_with(const char *server, unsigned int workers, unsigned int seconds
 	}
 	if (!ret)
 		ret = end(c);
+	if (!ret) {
+		verdict->rounds += c->rounds;
+		verdict->wrong += c->wrong;
+	}
 	ret = ret ? 3 : c->wrong ? 1 : 0;
 	for (unsigned int i = 0; i < workers; i++) {
 		control_close(&c->connections[i].control);

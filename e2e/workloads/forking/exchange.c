@@ -26,14 +26,14 @@ bool message_is_right(const struct message *m, enum content kind, unsigned int w
 		      uint64_t round)
 {
 	if (m->round != round) {
-		fprintf(stderr, "forking: worker %u: round %" PRIu64 " instead of %" PRIu64 "\n", worker,
+		fprintf(stderr, "exchange: worker %u: round %" PRIu64 " instead of %" PRIu64 "\n", worker,
 			m->round, round);
 		return false;
 	}
 	for (unsigned int i = 0; i < WORDS - 1; i++) {
 		if (m->words[i] == word(kind, worker, round, i))
 			continue;
-		fprintf(stderr, "forking: worker %u, round %" PRIu64 ": word %u is wrong\n", worker, round,
+		fprintf(stderr, "exchange: worker %u, round %" PRIu64 ": word %u is wrong\n", worker, round,
 			i);
 		return false;
 	}
@@ -42,7 +42,7 @@ bool message_is_right(const struct message *m, enum content kind, unsigned int w
 
 int failed(const char *what, int err)
 {
-	fprintf(stderr, "forking: %s: %s\n", what, strerror(-err));
+	fprintf(stderr, "exchange: %s: %s\n", what, strerror(-err));
 	return err;
 }
 
@@ -79,7 +79,7 @@ int wait_completion(struct endpoint *e, struct ibv_cq *cq, const struct control 
 	if (ret < 0)
 		return -EIO;
 	if (ret && wc->status != IBV_WC_SUCCESS) {
-		fprintf(stderr, "forking: completion: %s\n", ibv_wc_status_str(wc->status));
+		fprintf(stderr, "exchange: completion: %s\n", ibv_wc_status_str(wc->status));
 		return -EIO;
 	}
 	return ret;
