@@ -6,6 +6,7 @@ import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Logger } from '../../../../kube/src/index.ts';
 import { isErrno, reasonOf } from '../../support/errors.ts';
+import { exists } from '../../support/exists.ts';
 import type { Host } from '../host/host.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import type { RdmaDriver } from '../device/driver.ts';
@@ -131,16 +132,6 @@ async function logsIn(directory: string): Promise<{ name: string; file: string }
     found.push({ name: basename(path), file: join(directory, path) });
   }
   return found;
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
 }
 
 async function list(dir: string, recursive = false): Promise<string[]> {

@@ -3,10 +3,11 @@
 // What `kubectl exec` or an exec probe has started beside them would be lost, or be in the way of the dump. While the file
 // sealift-moving is in a bundle, sealift-runc refuses every exec into its container. The checkpointer makes the file
 // before anything else is done to the pod; the orphan sweep removes what an earlier agent has left.
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AgentError, isErrno } from '../../support/errors.ts';
+import { AgentError } from '../../support/errors.ts';
+import { exists } from '../../support/exists.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import {
@@ -153,14 +154,4 @@ function sessionOpen({ name }: Bundle, { pid, name: command }: ProcessInfo): Age
       'an exec probe. It is no part of the container and would be lost. End it, or let the container itself start it; ' +
       'then create a new request.',
   );
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
 }

@@ -2,9 +2,10 @@
 // The files that travel with a pod: the writable layer of each container, the emptyDir volumes, /dev/shm. The kubelet of
 // the target mounts or makes all others. The checkpointer packs them into the directory of images, the restorer unpacks
 // them.
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AgentError, isErrno } from '../../support/errors.ts';
+import { AgentError } from '../../support/errors.ts';
+import { exists } from '../../support/exists.ts';
 import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 import { sandboxShm, type Container } from '../runtime/containers.ts';
@@ -103,7 +104,7 @@ export interface UnpackTarget {
 export async function unpackLayer(host: Host, dir: string, to: UnpackTarget): Promise<void> {
   const { container, signal } = to;
   const layer = join(dir, to.container, LAYER);
-  if (!(await exists(host, layer))) return;
+  if (!(await exists(host.path(layer)))) return;
   const what = `the writable layer of container ${container}`;
   await applyLayer(host, layer, join(to.bundle, 'rootfs'), { what, signal });
 }
@@ -116,7 +117,7 @@ export async function unpackLayer(host: Host, dir: string, to: UnpackTarget): Pr
 export async function unpackPodFiles(host: Host, dir: string, to: UnpackTarget): Promise<void> {
   for (const name of await volumeTars(host, join(dir, VOLUMES))) {
     const into = join(emptyDirs(to.podUid), name);
-    if (!(await exists(host, into))) {
+    if (!(await exists(host.path(into)))) {
       throw new AgentError(
         'RestoreFailed',
         `The new pod has no emptyDir volume ${name}. Give it the same volumes as the checkpointed pod.`,
@@ -126,7 +127,7 @@ export async function unpackPodFiles(host: Host, dir: string, to: UnpackTarget):
     await unpackDir(host, join(dir, VOLUMES, `${name}.tar`), into, { what, signal: to.signal });
   }
   const shm = join(dir, SHM);
-  if (!(await exists(host, shm))) return;
+  if (!(await exists(host.path(shm)))) return;
   const what = "the pod's /dev/shm";
   await unpackDir(host, shm, sandboxShm(to.sandboxId), { what, signal: to.signal });
 }
@@ -138,14 +139,4 @@ async function emptyDirNames(host: Host, podUid: string): Promise<string[]> {
 async function volumeTars(host: Host, dir: string): Promise<string[]> {
   const names = (await namesIn(host.path(dir))).sort();
   return names.filter((name) => name.endsWith('.tar')).map((name) => name.slice(0, -4));
-}
-
-async function exists(host: Host, path: string): Promise<boolean> {
-  try {
-    await stat(host.path(path));
-    return true;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
 }

@@ -2,11 +2,11 @@
 // Which addresses this node has given to which pod's sandbox, and where that sandbox is: one small file for each pod. A
 // sandbox that is made anew gets the same ones, whatever the kubelet has reported meanwhile, and the node routes them before
 // the sandbox has a container. The files outlive a boot.
-import { access } from 'node:fs/promises';
 import { z } from 'zod';
 import { KeyedMutex } from '../../../../kube/src/index.ts';
 import type { Directory } from '../../support/journal/journal-directory.ts';
 import { unlessErrno } from '../../support/errors.ts';
+import { exists } from '../../support/exists.ts';
 
 const placedSandbox = z.object({
   /** As the agent opens it. */
@@ -61,11 +61,4 @@ export class PlacedSandboxes {
   #alone(work: () => Promise<void>): Promise<void> {
     return this.#mutex.run('all', work);
   }
-}
-
-export async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

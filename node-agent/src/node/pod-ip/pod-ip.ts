@@ -4,6 +4,7 @@
 import { KeyedMutex } from '../../../../kube/src/index.ts';
 import { announce, hostEnd } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
+import { exists } from '../../support/exists.ts';
 import { DiskDirectory } from '../../support/journal/journal-directory.ts';
 import type { Host } from '../host/host.ts';
 import { containerBundles, sandboxNetns } from '../runtime/containers.ts';
@@ -13,7 +14,7 @@ import { blockListOf } from './address-ranges.ts';
 import { readClusterNetwork } from './cluster-network.ts';
 import { keepingNetwork, type KeepingNetwork } from './drivers.ts';
 import { NodeRoutes, type KeptRoute, type Routed } from './node-routes.ts';
-import { exists, PlacedSandboxes } from './placed-sandboxes.ts';
+import { PlacedSandboxes } from './placed-sandboxes.ts';
 import { familyOf } from './prefix.ts';
 import { placeAddresses, type AddResult, type Placement } from './sandbox-address.ts';
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the agent does to a target pod: keep it locked, hidden and held, unpack its files, prepare runc's restore, let
 // it answer its peers, resume it. The target's reconciler calls it; the create handler calls `outcome` and `resumePod`. Every method may be repeated and passes fault points (docs/faults.md).
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { annotations, lacksFeatures, type Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
-import { AgentError, isErrno, type Failure } from '../../support/errors.ts';
+import { AgentError, type Failure } from '../../support/errors.ts';
+import { exists } from '../../support/exists.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import { unpackApiVolumes } from '../files/api-volumes.ts';
@@ -381,14 +382,4 @@ function refuseLesserCpu({ versions }: Manifest, here: string | undefined): void
     'CpuIncompatible',
     `This node ${problem}. Create a new request for a node that has them (annotation ${annotations.cpuFeatures}).`,
   );
-}
-
-async function exists(file: string): Promise<boolean> {
-  try {
-    await stat(file);
-    return true;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
 }
