@@ -29,7 +29,15 @@ function textOf(path: string): string | undefined {
 /** The chart's default. */
 const UNINSTALL_SECONDS = 240;
 
-const own: readonly Ability[] = ['shell', 'images', 'chart', 'cables', 'reset', 'control-plane'];
+const own: readonly Ability[] = [
+  'shell',
+  'images',
+  'chart',
+  'cables',
+  'reset',
+  'control-plane',
+  'services',
+];
 
 /** @param dir what kind-up has made, `build/kind` */
 export function kind(dir: string): Provider {

@@ -11,6 +11,7 @@ export const abilities = {
   cables: 'pull the cable of a node',
   reset: 'reset a node',
   'control-plane': 'stop a part of the control plane',
+  services: 'reach the address of a Service from a pod',
   'own-kernel': 'change the kernel of one node alone',
   'outside-peer': 'start a machine outside the cluster',
 } as const;
