@@ -8,5 +8,7 @@ export default defineConfig({
     ],
     exclude: ['**/node_modules/**', 'build/**'],
     testTimeout: 20_000,
+    // A poll that succeeds takes as long as it must, also on a machine that has other work.
+    expect: { poll: { timeout: 10_000 } },
   },
 });
