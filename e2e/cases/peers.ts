@@ -10,9 +10,8 @@ import type { Endpoint } from '../src/pair.ts';
 import { newAddress, waitUntilPodEnded, podLog, startPod } from '../src/pods.ts';
 import { provider } from '../src/provider/choice.ts';
 import type { OutsidePeer } from '../src/provider/provider.ts';
+import { RUN_SECONDS } from '../src/run-time.ts';
 import { sleepSeconds, until } from '../src/wait.ts';
-
-const DURATION_S = 110;
 
 /** Starts a machine outside the cluster. It must have the distribution's own driver. */
 async function startOutsidePeer(context: CaseContext): Promise<OutsidePeer> {
@@ -30,7 +29,7 @@ async function startOutsidePeer(context: CaseContext): Promise<OutsidePeer> {
 async function distributionPeer(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
   const outside = await startOutsidePeer(context);
-  const line = ['ib_write_bw', '-F', '-s', '4096', '-D', String(DURATION_S)];
+  const line = ['ib_write_bw', '-F', '-s', '4096', '-D', String(RUN_SECONDS)];
   await onNode(
     outside.name,
     `rm -f /run/perftest.exit; (${line.join(' ')} >/run/perftest.log 2>&1; echo $? >/run/perftest.exit) >/dev/null 2>&1 &`,

@@ -3,10 +3,8 @@
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import type { Endpoint } from '../src/pair.ts';
 import { PerftestPair } from '../src/perftest-pair.ts';
+import { RUN_SECONDS } from '../src/run-time.ts';
 import { sleepSeconds } from '../src/wait.ts';
-
-/** Longer than preparation and move take on an emulated node. */
-const DURATION_S = 110;
 
 async function run(
   context: CaseContext,
@@ -14,7 +12,7 @@ async function run(
   qps: number,
   endpoint: Endpoint,
 ): Promise<void> {
-  const pair = new PerftestPair(context, test, qps, DURATION_S);
+  const pair = new PerftestPair(context, test, qps, RUN_SECONDS);
   await pair.start();
   await sleepSeconds(5);
   await pair.move(endpoint);

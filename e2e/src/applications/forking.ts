@@ -2,14 +2,12 @@
 // A server that opens its device and forks workers, which register memory and post (e2e/workloads/forking).
 import { z } from 'zod';
 import { verdictIn, type Application, type Output } from './application.ts';
+import { RUN_SECONDS } from '../run-time.ts';
 
 /** What the client prints at the end. */
 const Verdict = z.strictObject({ workers: z.int(), rounds: z.int(), wrong: z.int() });
 
 const WORKERS = 4;
-/** Longer than preparation and move take on an emulated node. */
-const DURATION_S = 110;
-
 /** The client's verdict has what the workers have found, too. */
 export function isVerified({ endpoint, log }: Output): boolean {
   if (/^exchange: /m.test(log)) return false;
@@ -25,7 +23,7 @@ export const forking: readonly Application[] = [
     /** The last worker's: the first ones listen by then. */
     port: 18700 + WORKERS - 1,
     server: ['forking', 'server', String(WORKERS)],
-    client: ['forking', 'client', String(WORKERS), String(DURATION_S)],
+    client: ['forking', 'client', String(WORKERS), String(RUN_SECONDS)],
     started: /^progress [1-9]/m,
     queuePairs: WORKERS,
     verified: isVerified,

@@ -12,6 +12,7 @@ import type { CaseContext } from '../case.ts';
 import { APPLICATIONS_IMAGE, needApplicationsImage } from '../images.ts';
 import { Pair, type Endpoint } from '../pair.ts';
 import { execInPod, waitUntilPodEnded, type PodOptions } from '../pods.ts';
+import { provider } from '../provider/choice.ts';
 import type { ApplicationResult } from '../report.ts';
 import { NotReachedError, sleepSeconds, until } from '../wait.ts';
 
@@ -19,7 +20,7 @@ import { NotReachedError, sleepSeconds, until } from '../wait.ts';
  * How long an application that counts is to run, in seconds. The pilot run is slower than the rest, as an emulated node
  * translates each program first: the run may be shorter by a third.
  */
-const COUNTED_S = 180;
+const COUNTED_S = 180 * provider.slowness;
 
 export class ApplicationPair extends Pair {
   readonly #application: Application;

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Debian's perftest with the options that use more than the cases `perftest-*` do.
 import type { Application, Output } from './application.ts';
-
-/** Longer than preparation and move take on an emulated node. */
-const DURATION_S = 110;
+import { RUN_SECONDS } from '../run-time.ts';
 
 /** perftest's line of results. */
 export interface Result {
@@ -50,7 +48,7 @@ function perftest(
     title: words.join(' '),
     port: 18515,
     // -F: no warning about the CPU frequency.
-    server: [...words, '-F', ...(counted ? [] : ['-D', String(DURATION_S)])],
+    server: [...words, '-F', ...(counted ? [] : ['-D', String(RUN_SECONDS)])],
     queuePairs: 1,
     verified: isVerified,
     ...more,

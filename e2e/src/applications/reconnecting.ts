@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A pair that makes a connection for each piece of work, on a device that it opens anew (e2e/workloads/reconnecting).
 import { z } from 'zod';
+import { provider } from '../provider/choice.ts';
 import { verdictIn, type Application, type Output } from './application.ts';
 
 /** What the client prints at the end. */
 const Verdict = z.strictObject({ sessions: z.int(), rounds: z.int(), wrong: z.int() });
 
 /** Together longer than three moves take on an emulated node. */
-const SESSIONS = 60;
+const SESSIONS = 60 * provider.slowness;
 const SESSION_S = 6;
 
 /** The client's verdict has what the server has found, too. */

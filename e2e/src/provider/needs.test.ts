@@ -19,6 +19,7 @@ const marks: readonly (readonly [RegExp, Ability])[] = [
   [/\bprovider\.reset\(/, 'reset'],
   [/\bprovider\.controlPlane\(/, 'control-plane'],
   [/\bprovider\.startOutsidePeer\(/, 'outside-peer'],
+  [/kind: 'Service'/, 'services'],
 ];
 
 /** Top-level functions and constants of a module, by name. */
