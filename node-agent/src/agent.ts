@@ -290,7 +290,8 @@ export class Agent {
     resource: Resource<T>,
     part: keyof typeof ownedParts,
   ): Publisher<T> {
-    return new Publisher({ api: this.#options.api, resource, ...ownedParts[part] });
+    const { api } = this.#options;
+    return new Publisher({ api, resource, ...ownedParts[part], clock: this.#clock });
   }
 
   /** Runs the reconciler for every request of the informer, and lets it forget the requests that are deleted. */
