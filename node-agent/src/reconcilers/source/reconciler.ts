@@ -239,7 +239,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       const now = this.#deps.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isTargetAnswering(now);
     };
-    await waitUntil(isAnswering, { clock: this.#clock, waitMs: SOURCE_WAIT_MS, signal });
+    const changes = this.#deps.wakes?.changesOf(keyOf(request));
+    await waitUntil(isAnswering, { clock: this.#clock, waitMs: SOURCE_WAIT_MS, signal, changes });
   }
 
   /** Stops the pod for good. From this stage on the agent refuses every `create` of it. */
