@@ -24,7 +24,7 @@ export class FileWriter {
 
   /** A file whose bytes are all there. It must not exist. */
   whole(file: string, bytes: Buffer): void {
-    this.#begin(bytes.length, async () => {
+    void this.#begin(bytes.length, async () => {
       await this.#directoryOf(file);
       await writeFile(file, bytes, { mode: 0o600, flag: 'wx' });
     });
@@ -55,7 +55,7 @@ export class FileWriter {
       end: () => {
         if (size > 0) flush();
         const before = last;
-        this.#begin(0, async () => {
+        void this.#begin(0, async () => {
           await before.catch(() => undefined);
           await (await opening).close();
         });
