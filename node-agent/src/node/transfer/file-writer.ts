@@ -10,7 +10,7 @@ const MAX_UNWRITTEN = 8 << 20;
 
 /** A file that is being written. */
 export interface OpenFile {
-  /** The bytes must stay as they are. */
+  /** Takes a copy. */
   write(some: Buffer): void;
   end(): void;
 }
@@ -18,6 +18,11 @@ export interface OpenFile {
 export class FileWriter {
   readonly #directories = new Map<string, Promise<unknown>>();
   readonly #work = new Set<Promise<void>>();
+  /**
+   * Blocks that wait for bytes. They are used again and again, and what the connection gives is copied into them: thousands of its
+   * small buffers that wait for a write cost the garbage collector more.
+   */
+  readonly #free: Buffer[] = [];
   #unwritten = 0;
   #failure: { error: unknown } | undefined;
   #wake: (() => void) | undefined;
@@ -32,28 +37,33 @@ export class FileWriter {
 
   /** A file whose bytes come one after another. It must not exist. */
   open(file: string): OpenFile {
-    let gathered: Buffer[] = [];
-    let size = 0;
     const opening = this.#directoryOf(file).then(() => open(file, 'wx', 0o600));
     opening.catch(() => undefined);
     // One write at a time, in order.
     let last: Promise<unknown> = opening;
+    let block = this.#take();
+    let size = 0;
     const flush = (): void => {
-      const [buffers, bytes, before] = [gathered, size, last];
-      [gathered, size] = [[], 0];
+      const [full, bytes, before] = [block, size, last];
+      [block, size] = [this.#take(), 0];
       last = this.#begin(bytes, async () => {
         await before;
-        await writeAll(await opening, buffers);
+        await writeAll(await opening, full.subarray(0, bytes));
+        this.#free.push(full);
       });
     };
     return {
       write: (some) => {
-        gathered.push(some);
-        size += some.length;
-        if (size >= WRITE_BYTES) flush();
+        for (let at = 0; at < some.length;) {
+          const copied = some.copy(block, size, at);
+          at += copied;
+          size += copied;
+          if (size === block.length) flush();
+        }
       },
       end: () => {
         if (size > 0) flush();
+        this.#free.push(block);
         const before = last;
         void this.#begin(0, async () => {
           await before.catch(() => undefined);
@@ -74,6 +84,10 @@ export class FileWriter {
   async settle(): Promise<void> {
     await Promise.allSettled(this.#work);
     if (this.#failure) throw this.#failure.error;
+  }
+
+  #take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(WRITE_BYTES);
   }
 
   #directoryOf(file: string): Promise<unknown> {
@@ -100,16 +114,9 @@ export class FileWriter {
 }
 
 /** The kernel may take fewer bytes than it is given. */
-async function writeAll(handle: FileHandle, buffers: readonly Buffer[]): Promise<void> {
-  let left = buffers;
-  for (;;) {
-    let { bytesWritten } = await handle.writev(left);
-    const rest: Buffer[] = [];
-    for (const one of left) {
-      if (bytesWritten < one.length) rest.push(one.subarray(bytesWritten));
-      bytesWritten = Math.max(bytesWritten - one.length, 0);
-    }
-    if (rest.length === 0) return;
-    left = rest;
+async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at);
+    at += bytesWritten;
   }
 }
