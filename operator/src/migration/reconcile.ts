@@ -18,7 +18,7 @@ import { askedFor, keepAddresses, networkNames, NetworksError } from '../network
 import { hostOf } from '../host-pins.ts';
 import { isHandingOver, mayActByWatches } from '../requests/blackout-looks.ts';
 import { ownTarget } from '../requests/handover.ts';
-import { competingKinds, competingRequests } from '../requests/competing-requests.ts';
+import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
@@ -120,7 +120,7 @@ async function observe(
       readSecondMove(dependencies, request, signal),
       dependencies.findPod(namespace, request.spec.podName, signal),
       dependencies.findPod(namespace, request.status?.target?.podName, signal),
-      isNew ? competingRequests(dependencies, request, competingKinds, signal) : [],
+      isNew ? seenCompeting(dependencies, request, signal) : [],
       mayRecover(request)
         ? competingRequests(dependencies, request, [checkpointRequests], signal)
         : [],

@@ -41,9 +41,9 @@ const attachments: Resource<unknown> = {
 
 /** What watches have brought, as of some moments ago. */
 export interface Watched {
-  readonly migrations: Pick<Informer<MigrationRequest>, 'get'>;
+  readonly migrations: Pick<Informer<MigrationRequest>, 'get' | 'list'>;
   readonly restores: Pick<Informer<RestoreRequest>, 'get'>;
-  readonly checkpoints: Pick<Informer<CheckpointRequest>, 'get'>;
+  readonly checkpoints: Pick<Informer<CheckpointRequest>, 'get' | 'list'>;
   /** Of requests under way. */
   readonly pods: { get(key: string): Pod | undefined };
 }

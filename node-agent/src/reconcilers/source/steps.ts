@@ -216,7 +216,7 @@ export class SourceSteps {
     const begun = beginOnce(before.steps, step, this.#stepDeadline(request, step));
     await this.#deps.journal.put({ ...before, stage, steps: begun });
     // The state `Holding` has been reported, for the operator, which waits for the end of a hold.
-    void this.#report.mention(request, { state }, context);
+    this.#report.mention(request, { state }, context).catch(() => undefined);
     const pod = await this.#findPod(request);
     checkUnchanged(pod.containers, before.containers);
     await this.#withinLimit(request, (signal) => work(pod, signal));
