@@ -30,7 +30,8 @@ this page. The columns there have the types of the code, and \`spec/protocol.tes
 
 Journal stages and agent states use the same words. They differ in when they are written: an agent writes a stage to its disk *before* the
 effect, so that a restarted agent knows what may have begun, and publishes a state while the effect runs or *after* it, because the other
-side acts on it. The journal also has stages that only the node needs (\`Locking\`, \`Freezing\`, \`Resuming\`, \`Stopping\`), and the
+side acts on it. A state in the blackout that nobody acts on is published only if it lasts for 10 s, and the operator's phase and conditions follow
+up to 30 s later (\`docs/adr/0027\`). The journal also has stages that only the node needs (\`Locking\`, \`Freezing\`, \`Resuming\`, \`Stopping\`), and the
 API has states that are no stage of the journal: \`Waiting\`, \`Inspected\`, \`AtCreateGate\`, \`Receiving\`, \`Answering\` and \`Removed\`, which the agent observes
 anew after a restart, and \`Failed\`, whose reason is in the entry. Phases and report steps stay vocabularies of their own, because they say something about the request as a whole: a phase
 follows from both agents' states, and one step may be timed on both nodes.

@@ -85,8 +85,20 @@ function readSpans(files: readonly string[]): Span[] {
 }
 
 /** Requests to the API server of operator and agents within the move's gap. */
-const requestsIn = (spans: readonly Span[], { gap }: Move): number =>
-  spans.filter((one) => one.from >= gap.from / 1000 && one.from <= gap.to / 1000).length;
+const requestsIn = (spans: readonly Span[], { gap }: Move): Span[] =>
+  spans.filter((one) => one.from >= gap.from / 1000 && one.from <= gap.to / 1000);
+
+/** Who has asked for what and how often, for people. */
+function told(requests: readonly Span[]): string {
+  const counts = new Map<string, number>();
+  for (const { lane, name } of requests) {
+    const [verb = '', path = '', end = ''] = name.split(' ');
+    // Names of objects say nothing.
+    const what = [`${lane}: ${verb}`, path.split('/').toSpliced(1, 1).join('/'), end].join(' ');
+    counts.set(what.trim(), (counts.get(what.trim()) ?? 0) + 1);
+  }
+  return [...counts].map(([what, count]) => `${count} × ${what}`).join(', ');
+}
 
 async function measure(cluster: NativeCluster): Promise<Figure[]> {
   const { a, b } = cluster.nodes;
@@ -94,7 +106,7 @@ async function measure(cluster: NativeCluster): Promise<Figure[]> {
   const bytes = MEMORY_MIB << 20;
   await a.call('makeImages', bytes);
   await b.call('listen');
-  const runs = { blackout: [] as number[], floor: [] as number[], agent: [] as number[], tcp: [] as number[], requests: [] as number[], decide: [] as number[] }; // prettier-ignore
+  const runs = { blackout: [] as number[], floor: [] as number[], agent: [] as number[], tcp: [] as number[], requests: [] as Span[][], decide: [] as number[] }; // prettier-ignore
   const steps = new Map<string, number[]>();
   // The first of each warms up caches and connections, and does not count.
   for (let run = 0; run <= RUNS; run++) {
@@ -109,7 +121,7 @@ async function measure(cluster: NativeCluster): Promise<Figure[]> {
     const gap = lengthOf(move.gap);
     const requests = requestsIn(readSpans(cluster.spanFiles), move);
     console.error(
-      `run ${run}: blackout ${Math.round(gap)} ms (runc alone ${Math.round(floor)}), transfer ${Math.round(byAgent)} ms (TCP ${Math.round(tcp)}), ${requests} API requests; ` +
+      `run ${run}: blackout ${Math.round(gap)} ms (runc alone ${Math.round(floor)}), transfer ${Math.round(byAgent)} ms (TCP ${Math.round(tcp)}), ${requests.length} API requests (${told(requests)}); ` +
         [...stepsOf(move)].map(([name, ms]) => `${name} ${Math.round(ms)}`).join(', '),
     );
     if (run === 0) continue;
@@ -149,9 +161,16 @@ async function measure(cluster: NativeCluster): Promise<Figure[]> {
     figureOf({
       name: 'API requests within the blackout',
       unit: '',
-      runs: runs.requests,
+      runs: runs.requests.map((all) => all.length),
       goal: { of: 'value', atMost: 12 },
     }),
+    ...['operator', 'agent a', 'agent b'].map((lane) =>
+      figureOf({
+        name: `of these ${lane}`,
+        unit: '',
+        runs: runs.requests.map((all) => all.filter((one) => one.lane === lane).length),
+      }),
+    ),
     figureOf({
       name: "decision's share of the blackout",
       unit: '%',

@@ -12,8 +12,8 @@ import {
 } from '../../kube/src/index.ts';
 
 const NAMESPACE = 'default';
-const sourceStates = ['Holding', 'Dumping', 'Transferring', 'Sent'] as const;
-const targetStates = ['Receiving', 'Restoring', 'AtResumeGate'] as const;
+/** Of a short blackout: agents do not write states that nobody waits for (docs/adr/0027). */
+const sourceStates = ['Holding', 'Transferring'] as const;
 
 export class Agents {
   readonly #client: Client;
@@ -62,7 +62,6 @@ export class Agents {
 
   async #untilDecision(request: MigrationRequest): Promise<void> {
     for (const state of sourceStates) await this.#source(request, state);
-    for (const state of targetStates) await this.#target(request, state);
     const node = request.status?.target?.nodeName ?? '';
     const proposal = { outcome: 'Committed', by: `agent/${node}`, reason: 'Committed' } as const;
     await proposeDecision(this.#client, migrationRequests, request, proposal);

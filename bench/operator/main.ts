@@ -53,6 +53,7 @@ try {
   const operator = new Peer(child, 'operator');
   await operator.ready;
   log('the operator runs');
+  const started = performance.now();
   const agents = new Agents(server.client);
   const stop = new AbortController();
   const requests = new Informer({ api: server.client, resource: migrationRequests, log: silent });
@@ -61,7 +62,7 @@ try {
   const samples: Sample[] = [];
   const ended = (): MigrationRequest[] => requests.list().filter(isFinished);
   while (ended().length < Math.min(MOVES, sizes.requests)) {
-    if (performance.now() - begun > LIMIT_MS)
+    if (performance.now() - started > LIMIT_MS)
       throw new Error('The moves do not end within half an hour.');
     await sleep(2000);
     samples.push(await operator.call<Sample>('sample'));

@@ -121,6 +121,11 @@ export class Controller {
 
 /** The four parts of every reconciler. O: the observation; E: an effect; S: the status. */
 export interface Parts<O, E extends { readonly type: string }, S> {
+  /**
+   * Asked first, and makes no request: in how many milliseconds the key has to be observed, if nothing changes until then.
+   * undefined: now.
+   */
+  idleMs?(key: string, now: number): number | undefined;
   /** Reads everything. undefined: there is nothing to do for this key. */
   observe(key: string, context: Context): Promise<O | undefined>;
   /** Pure: the same observation gives the same plan. */
@@ -151,6 +156,8 @@ export function reconciler<O, E extends { readonly type: string }, S>(
   clock: Clock = realClock,
 ): Reconcile {
   return async (key, context) => {
+    const idleMs = parts.idleMs?.(key, clock.now());
+    if (idleMs !== undefined) return { requeueAfterMs: idleMs };
     const observed = await parts.observe(key, context);
     if (observed === undefined) return undefined;
     const plan = parts.decide(observed, clock.now());

@@ -38,6 +38,7 @@ import { AddressKeeper } from './reconcilers/address-keeper.ts';
 import { FabricAddressKeeper } from './reconcilers/fabric-address-keeper.ts';
 import { OrphanSweep } from './reconcilers/orphan-sweep.ts';
 import { Publisher } from './reconcilers/publisher.ts';
+import { Wakes } from './reconcilers/wakes.ts';
 import { SourceReconciler } from './reconcilers/source/reconciler.ts';
 import { recordPreparation } from './reconcilers/target/journal-entry.ts';
 import { TargetReconciler } from './reconcilers/target/reconciler.ts';
@@ -184,6 +185,7 @@ export class Agent {
     const informer = this.#informer(migrationRequests, 'status.source.nodeName');
     const source = new SourceReconciler({
       ...this.#shared,
+      wakes: wakesOf(informer),
       request: (key) => informer.get(key),
       publisher: this.#publisher(migrationRequests, 'source'),
     });
@@ -210,6 +212,7 @@ export class Agent {
         : request.metadata.uid;
     const target = new TargetReconciler<T>({
       ...this.#shared,
+      wakes: wakesOf(informer),
       kind,
       resource,
       imageId,
@@ -290,7 +293,8 @@ export class Agent {
     resource: Resource<T>,
     part: keyof typeof ownedParts,
   ): Publisher<T> {
-    return new Publisher({ api: this.#options.api, resource, ...ownedParts[part] });
+    const { api } = this.#options;
+    return new Publisher({ api, resource, ...ownedParts[part], clock: this.#clock });
   }
 
   /** Runs the reconciler for every request of the informer, and lets it forget the requests that are deleted. */
@@ -330,6 +334,13 @@ export class Agent {
       await this.#clock.sleep(SWEEP_INTERVAL_MS, signal);
     }
   }
+}
+
+/** Those who wait for a change of a request are woken with it. */
+function wakesOf<T extends ApiObject>(informer: Informer<T>): Wakes {
+  const wakes = new Wakes();
+  informer.listen((key) => wakes.wake(key));
+  return wakes;
 }
 
 /** A migration's images have the request's own directory on both nodes. */

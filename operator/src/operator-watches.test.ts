@@ -16,6 +16,7 @@ import { Operator, podsOf, type OperatorOptions } from './operator.ts';
 
 describe('pods that are watched by name', () => {
   const committed = { decision: decision('Committed') };
+  const gated = { targetAgent: { state: 'AtCreateGate' } };
   const restored = {
     source: { nodeName: 'a', podName: 'p' },
     target: { nodeName: 'b', podName: 'p-new' },
@@ -33,9 +34,15 @@ describe('pods that are watched by name', () => {
       accepted({ decision: decision('Aborted') }),
       ['default/p'],
     ],
+    ['both once the target is prepared', accepted(gated), ['default/p', 'default/p-reque']],
     ['none of a finished request', accepted({ conditions: [succeeded('True', 'Moved')] }), []],
     ['none of a deleted request', undefined, []],
-    ['none of a restore, whose target the label shows', restore({ status: restored }), []],
+    ['none of a restore that is not prepared, whose target the label shows', restore({ status: restored }), []],
+    [
+      'the target of a restore that is prepared',
+      restore({ status: { ...restored, ...gated } }),
+      ['default/p-new'],
+    ],
     [
       'the target of a committed restore',
       restore({ status: { ...restored, ...committed } }),

@@ -15,6 +15,7 @@ import {
 import { type Cluster, ended, eventually, failed, macOf, networksOf } from '../testing/cluster.ts';
 import { conditionsOf } from '../testing/objects.ts';
 import { abortSuite } from '../testing/abort-suite.ts';
+import { blackoutSuite } from '../testing/blackout-suite.ts';
 import { agentsSuite } from '../testing/agents-suite.ts';
 import { controllersSuite } from '../testing/controllers-suite.ts';
 import { dryRunSuite } from '../testing/dry-run-suite.ts';
@@ -75,7 +76,6 @@ describeOperator((cluster) => {
     const blackout = expect.any(String) as string;
     await c.until(moves, 'one', { deadlines: { blackout } });
     await c.source(moves, 'one', { state: 'Holding' });
-    await c.until(moves, 'one', { phase: 'Holding' });
     const held = Date.now();
     const reported = {
       steps: [{ name: 'hold' as const, startTime: at(held), endTime: at(held + 100) }],
@@ -83,7 +83,6 @@ describeOperator((cluster) => {
     };
     await c.source(moves, 'one', { ...reported, state: 'Sent' });
     await c.target(moves, 'one', { state: 'AtResumeGate' });
-    await c.until(moves, 'one', { phase: 'Restoring' });
     await c.untouched(source);
 
     await c.commit(moves, 'one');
@@ -307,4 +306,5 @@ describeOperator((cluster) => {
   queueSuite(() => c);
   controllersSuite(() => c);
   agentsSuite(() => c);
+  blackoutSuite(() => c);
 });

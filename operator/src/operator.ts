@@ -39,8 +39,8 @@ import { restoreParts } from './restore/reconcile.ts';
 import { defaultLimits, type MoveLimits } from './moves/limits.ts';
 import { MoveQueue } from './moves/move-queue.ts';
 import { AgentLeases } from './nodes/agent-leases.ts';
+import { isPrepared } from './requests/deadlines.ts';
 import { PodWatches } from './requests/pod-watches.ts';
-import { isProgress, PROGRESS_MS } from './requests/progress.ts';
 import { Dependencies } from './requests/dependencies.ts';
 
 export interface OperatorOptions {
@@ -105,7 +105,9 @@ export class Operator {
       configuration === undefined
         ? undefined
         : new EvictionGuard({ api, log, clock, configuration, policies, namespaces: spaces });
+    const watches = new PodWatches({ api, log, clock, signal });
     const dependencies = new Dependencies({
+      watched: { migrations, restores, checkpoints, pods: watches },
       moves,
       policies,
       api,
@@ -151,12 +153,10 @@ export class Operator {
     migrations.listen(forget);
     checkpoints.listen(forget);
     restores.listen(forget);
-    const watches = new PodWatches({ api, log, clock, signal });
     migrations.listen((key, after, before) => {
       moves.update(after, before);
       watches.follow(`migration ${key}`, podsOf(after), () => migration.enqueue(key));
-      if (isProgress(after, before)) migration.queue.addAfter(key, PROGRESS_MS);
-      else migration.enqueue(key);
+      migration.enqueue(key);
       const first = firstMoveOf(after ?? before);
       if (first !== undefined) migration.enqueue(first);
     });
@@ -170,10 +170,9 @@ export class Operator {
           checkpoint.enqueue(keyOf(other));
       }
     });
-    restores.listen((key, after, before) => {
+    restores.listen((key, after) => {
       watches.follow(`restore ${key}`, podsOf(after), () => restore.enqueue(key));
-      if (isProgress(after, before)) restore.queue.addAfter(key, PROGRESS_MS);
-      else restore.enqueue(key);
+      restore.enqueue(key);
     });
     targets.listen((_key, after, before) => {
       const pod = after ?? before;
@@ -212,8 +211,8 @@ export class Operator {
 }
 
 /**
- * Pods of a request under way that the targets' label does not show: the source until the decision, and after `Committed`,
- * when its label is gone, the target.
+ * Pods of a request under way: the source, and the target from its create gate on. After `Committed` the targets' label does
+ * not show it any more; its watch is there before the blackout begins, so that it costs no request in it.
  */
 export function podsOf(request: MigrationRequest | RestoreRequest | undefined): string[] {
   if (!request?.status?.source || isFinished(request)) return [];
@@ -221,7 +220,7 @@ export function podsOf(request: MigrationRequest | RestoreRequest | undefined): 
   const { source, target, decision } = request.status;
   const names = [
     request.kind === 'MigrationRequest' ? source.podName : undefined,
-    decision?.outcome === 'Committed' ? target?.podName : undefined,
+    decision?.outcome === 'Committed' || isPrepared(request) ? target?.podName : undefined,
   ];
   return names.filter((name) => name !== undefined).map((name) => `${namespace}/${name}`);
 }

@@ -85,7 +85,7 @@ export class Gates {
   readonly #passed = new Map<string, Map<string, RestoredAtGate>>();
   readonly #listeners: ((requestUid: string) => void)[] = [];
 
-  /** Calls the listener whenever a caller begins to wait or leaves. */
+  /** Calls the listener whenever a caller begins to wait or leaves, and when a restored container is started. */
   onChange(listener: (requestUid: string) => void): void {
     this.#listeners.push(listener);
   }
@@ -104,6 +104,11 @@ export class Gates {
     const { token: uid, container } = restored;
     const passed = this.#passed.get(uid) ?? new Map<string, RestoredAtGate>();
     this.#passed.set(uid, passed.set(container, restored));
+    this.#changed(uid);
+  }
+
+  /** The runtime has started a container of the request: its create has returned. */
+  started(uid: string): void {
     this.#changed(uid);
   }
 

@@ -20,6 +20,7 @@ import { syncCniState } from './host/fsync.ts';
 import { Host } from './host/host.ts';
 import { RdmaDriver } from './device/driver.ts';
 import { Restorer } from './restore/restorer.ts';
+import { StartWatches } from './restore/start-watches.ts';
 import { BundleEditor } from './runtime/bundle-editor.ts';
 import { Runc } from './runtime/runc.ts';
 import { FabricAddresses } from './fabric-addresses/fabric-addresses.ts';
@@ -47,6 +48,8 @@ export interface NodeOperations {
   /** Looks at pods for dry runs. Undefined in the simulation, whose users ask for none. */
   readonly inspector?: PodInspector;
   readonly restorer: Restorer;
+  /** Tells when restored containers are started. Undefined in the simulation, whose bundles are no directories. */
+  readonly starts?: StartWatches;
   readonly send: typeof sendImages;
   /** Connections to other agents, opened before they are needed. Undefined in the simulation. */
   readonly connections?: WarmConnections;
@@ -100,6 +103,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     }),
     inspector: new PodInspector({ ...checks, host, driver }),
     restorer: new Restorer({ ...shared, editor }),
+    starts: new StartWatches(host),
     send: async (of) => sendImages({ ...of, connection: await connections.take(of) }),
     connections,
     diagnostics: new Diagnostics({

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
-import { BaseClock, type Timer } from '../../../kube/src/index.ts';
+import { BaseClock, FakeClock, type Timer } from '../../../kube/src/index.ts';
 import {
   isSourceStopped,
   isTargetAnswering,
@@ -9,6 +9,7 @@ import {
   waitUntil,
 } from './handover-waits.ts';
 import { migration } from '../testing/objects.ts';
+import { Wakes } from './wakes.ts';
 
 /** Passes as fast as it is waited for. */
 class FastClock extends BaseClock {
@@ -64,6 +65,42 @@ describe('handing over', () => {
     expect(await waitUntil(never, { clock, waitMs: TARGET_WAIT_MS, signal })).toBe(false);
     expect(clock.now() - begun).toBe(TARGET_WAIT_MS);
     expect(SOURCE_WAIT_MS).toBeGreaterThan(TARGET_WAIT_MS);
+  });
+
+  it('is woken by a change, also by one that comes while it looks', async () => {
+    const clock = new FakeClock();
+    const wakes = new Wakes();
+    let looks = 0;
+    const condition = (): boolean => {
+      looks++;
+      // The first one is lost unless it listens before it looks.
+      if (looks === 1) wakes.wake('k');
+      return looks === 3;
+    };
+    const { signal } = new AbortController();
+    const of = { clock, waitMs: 3000, signal, changes: wakes.changesOf('k') };
+    const waiting = waitUntil(condition, of);
+    await clock.advance(0);
+    expect(looks).toBe(2);
+    wakes.wake('other');
+    await clock.advance(2000);
+    expect(looks, 'nothing is polled').toBe(2);
+    wakes.wake('k');
+    await clock.advance(0);
+    expect(await waiting).toBe(true);
+    expect(looks).toBe(3);
+  });
+
+  it('looks once more when its time is over', async () => {
+    const clock = new FakeClock();
+    const begun = clock.now();
+    const { signal } = new AbortController();
+    const changes = new Wakes().changesOf('k');
+    const waiting = waitUntil(() => clock.now() >= begun + 3000, {
+      ...{ clock, waitMs: 3000, signal, changes },
+    });
+    await clock.advance(3000);
+    expect(await waiting).toBe(true);
   });
 
   it('stops with its agent', async () => {

@@ -9,7 +9,7 @@ import type { Handover } from '../callers/request-lookup.ts';
 export const SOURCE_WAIT_MS = 5_000;
 /** How long a target that answers waits for a source that does not report that it is stopped. */
 export const TARGET_WAIT_MS = 3_000;
-/** Short, because a check is cheap: it reads an informer's cache, or a file of this node. */
+/** Of a condition whose changes nothing tells. */
 const POLL_MS = 20;
 
 const answering: ReadonlySet<TargetState | undefined> = new Set([
@@ -27,20 +27,37 @@ export function isSourceStopped(request: Handover | undefined): boolean {
   return request.status?.sourceAgent?.state === 'Gone';
 }
 
+interface Wait {
+  clock: Clock;
+  waitMs: number;
+  signal: AbortSignal;
+  /** Calls whenever the condition may have changed, until the result is called. Absent: the condition is looked at often. */
+  changes?: ((changed: () => void) => () => void) | undefined;
+}
+
 /**
- * Polls the condition until it is met, at most for `waitMs`: the other side may be dead.
+ * Waits until the condition is met, at most for `waitMs`: the other side may be dead.
  * @returns the condition's last result; false if the time is over
  * @throws the signal's reason when the agent stops
  */
 export async function waitUntil<T>(
   condition: () => T | false | Promise<T | false>,
-  of: { clock: Clock; waitMs: number; signal: AbortSignal },
+  { clock, waitMs, signal, changes }: Wait,
 ): Promise<T | false> {
-  const until = of.clock.now() + of.waitMs;
+  const until = clock.now() + waitMs;
   for (;;) {
-    const result = await condition();
-    if (result !== false || of.clock.now() >= until) return result;
-    await of.clock.sleep(POLL_MS, of.signal);
-    of.signal.throwIfAborted();
+    // Listens before it looks, and misses nothing in between.
+    const changed = new AbortController();
+    const stop = changes?.(() => changed.abort());
+    try {
+      const result = await condition();
+      const leftMs = until - clock.now();
+      if (result !== false || leftMs <= 0) return result;
+      const ms = changes ? leftMs : Math.min(leftMs, POLL_MS);
+      await clock.sleep(ms, AbortSignal.any([signal, changed.signal]));
+    } finally {
+      stop?.();
+    }
+    signal.throwIfAborted();
   }
 }

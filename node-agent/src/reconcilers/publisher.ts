@@ -3,13 +3,16 @@
 // lengthen the blackout. The writes of one request stay in order, and of several that wait only the newest is sent.
 import {
   KeyedMutex,
+  realClock,
   withFaults,
   withoutUndefined,
   writePart,
   type Api,
   type ApiObject,
+  type Clock,
   type Context,
   type Resource,
+  type Timer,
 } from '../../../kube/src/index.ts';
 import { reasonOf } from '../support/errors.ts';
 
@@ -19,6 +22,9 @@ export interface PublisherOptions<T extends ApiObject> {
   manager: string;
   /** The one field of the status that this agent owns. */
   field: 'sourceAgent' | 'targetAgent' | 'agent';
+  /** How long a state lasts before `mention` reports it; 0: at once. */
+  mentionMs?: number;
+  clock?: Clock;
 }
 
 interface Written {
@@ -31,6 +37,14 @@ interface Written {
 const isOlder = (one: string, other: string): boolean =>
   one.length < other.length || (one.length === other.length && one < other);
 
+/** People see which step of a blackout takes longer than this; in a shorter one only what somebody waits for is written. */
+const MENTION_MS = 10_000;
+
+interface Mention {
+  readonly state: string;
+  readonly timer: Timer;
+}
+
 /** More requests than a node works on. */
 const MAX_REMEMBERED = 1000;
 
@@ -41,6 +55,8 @@ export class Publisher<T extends ApiObject & { readonly status?: unknown }> {
   readonly #written = new Map<string, Written>();
   /** Progress that waits for an earlier write, by the request's UID. A newer part takes its place. */
   readonly #waiting = new Map<string, { object: T; part: object }>();
+  /** States that nobody waits for and that have not lasted long yet, by the request's UID. */
+  readonly #mentions = new Map<string, Mention>();
 
   constructor(options: PublisherOptions<T>) {
     this.#options = options;
@@ -51,6 +67,7 @@ export class Publisher<T extends ApiObject & { readonly status?: unknown }> {
     const { uid } = object.metadata;
     // This part has what the progress would have reported.
     this.#waiting.delete(uid);
+    this.#unmention(uid);
     await this.#mutex.run(uid, () => this.#send(object, part, signal));
   }
 
@@ -60,8 +77,8 @@ export class Publisher<T extends ApiObject & { readonly status?: unknown }> {
    */
   progress<P extends { readonly state: string }>(object: T, part: P, context: Context): void {
     const { uid } = object.metadata;
-    if (stateOf(this.#waiting.get(uid)?.part ?? this.#written.get(uid)?.part) === part.state)
-      return;
+    this.#unmention(uid);
+    if (this.#stateOf(uid) === part.state) return;
     const isQueued = this.#waiting.has(uid);
     this.#waiting.set(uid, { object, part });
     if (isQueued) return;
@@ -73,6 +90,39 @@ export class Publisher<T extends ApiObject & { readonly status?: unknown }> {
     this.#mutex.run(uid, work).catch((error: unknown) => {
       context.log.debug({ detail: reasonOf(error).message }, 'progress not written');
     });
+  }
+
+  /**
+   * Reports a state that nobody waits for, if it lasts: each write in a blackout keeps the API server from what somebody does wait
+   * for (docs/adr/0027). What is reported before takes its place.
+   */
+  async mention<P extends { readonly state: string }>(
+    object: T,
+    part: P,
+    context: Context,
+  ): Promise<void> {
+    const { uid } = object.metadata;
+    const { clock = realClock, mentionMs = MENTION_MS } = this.#options;
+    if (mentionMs === 0) return this.write(object, part, context.signal);
+    if ((this.#mentions.get(uid)?.state ?? this.#stateOf(uid)) === part.state) return;
+    this.#unmention(uid);
+    const timer = clock.after(mentionMs, () => this.progress(object, part, context));
+    this.#mentions.set(uid, { state: part.state, timer });
+  }
+
+  /** The request is deleted. */
+  forget(uid: string): void {
+    this.#unmention(uid);
+  }
+
+  #unmention(uid: string): void {
+    this.#mentions.get(uid)?.timer.cancel();
+    this.#mentions.delete(uid);
+  }
+
+  /** The state that was reported last. */
+  #stateOf(uid: string): unknown {
+    return stateOf(this.#waiting.get(uid)?.part ?? this.#written.get(uid)?.part);
   }
 
   async #send(object: T, part: object, signal?: AbortSignal): Promise<void> {

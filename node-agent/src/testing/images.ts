@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
+import type { ByteSink } from '../node/transfer/image-stream.ts';
 import { MANIFEST_VERSION, type ManifestHeader } from '../node/transfer/manifest.ts';
 
 export const manifestHeader = (id: string): ManifestHeader => ({
@@ -52,4 +53,18 @@ export class TestDirectories {
     await writeImages(dir);
     return dir;
   }
+}
+
+/** A sink that keeps what it gets. */
+export function gathered(): { sink: ByteSink; bytes: () => Buffer } {
+  const chunks: Buffer[] = [];
+  return {
+    sink: {
+      write: async (bytes) => {
+        chunks.push(Buffer.from(bytes));
+        await Promise.resolve();
+      },
+    },
+    bytes: () => Buffer.concat(chunks),
+  };
 }

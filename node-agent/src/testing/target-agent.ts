@@ -89,6 +89,8 @@ export async function startAgent(): Promise<void> {
       resource: migrationRequests,
       manager: fieldManagers.targetAgent,
       field: 'targetAgent',
+      // Every state is reported, so that tests see it.
+      mentionMs: 0,
     }),
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
     imageId: (request) => request.metadata.uid,

@@ -17,7 +17,7 @@ import {
   type Pod,
 } from '../../../kube/src/index.ts';
 import { keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
-import { competingKinds, competingRequests } from '../requests/competing-requests.ts';
+import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { setFinalizer } from '../requests/finalizer.ts';
 import { publishStatus } from '../requests/publish.ts';
@@ -47,9 +47,7 @@ async function observe(
   const request = dependencies.adopt(read);
   const pod = await dependencies.findPod(namespace, request.spec.podName, signal);
   const isNew = request.status?.podUID === undefined;
-  const others = isNew
-    ? await competingRequests(dependencies, request, competingKinds, signal)
-    : [];
+  const others = isNew ? await seenCompeting(dependencies, request, signal) : [];
   const volumes = isNew ? await readVolumeFacts(dependencies, pod, signal) : undefined;
   const template = isNew && pod ? await readTemplate(dependencies, pod, signal) : undefined;
   const inUse =

@@ -16,8 +16,9 @@ import { blackoutSeconds } from '../metrics.ts';
 import { podNetworkOf } from '../networks/pod-address.ts';
 import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
+import { isHandingOver, mayActByWatches } from '../requests/blackout-looks.ts';
 import { ownTarget } from '../requests/handover.ts';
-import { competingKinds, competingRequests } from '../requests/competing-requests.ts';
+import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
@@ -51,10 +52,52 @@ import {
 
 export function migrationParts(dependencies: Dependencies): Parts<Observed, Effect, OwnStatus> {
   return {
-    observe: (key, context) => observe(dependencies, key, context),
+    idleMs: (key, now) => {
+      const seen = handedOver(dependencies, key);
+      return seen && dependencies.looks.idleMs(seen.request, decideMigration(seen, now), now);
+    },
+    observe: async (key, context) => {
+      const seen = handedOver(dependencies, key);
+      const plan = seen && decideMigration(seen, dependencies.clock.now());
+      if (plan && mayActByWatches(seen.request, plan)) return seen;
+      return observe(dependencies, key, context);
+    },
     decide: decideMigration,
     publish: (status, observed, context) => publish(dependencies, status, observed, context),
     act: (effect, observed, context) => act(dependencies, effect, observed, context),
+  };
+}
+
+/** A request in its blackout as watches have brought it; undefined for any other. */
+function handedOver(dependencies: Dependencies, key: string): Observed | undefined {
+  const { watched } = dependencies;
+  const read = watched?.migrations.get(key);
+  if (!read || !isHandingOver(read)) return undefined;
+  const request = dependencies.adopt(read);
+  const pod = (name = ''): Pod | undefined =>
+    watched?.pods.get(`${request.metadata.namespace}/${name}`);
+  const [source, target] = [pod(request.spec.podName), pod(request.status?.target?.podName)];
+  // What is read of others matters before the blackout and after the resume only.
+  const others = { others: [], checkpoints: [], restore: undefined, controller: undefined };
+  const facts = { policy: undefined, ...others };
+  return { request, ...facts, ...situationOf(dependencies, request, source, target) };
+}
+
+/** The request's pods, and what the caches say of the nodes and of other moves. */
+function situationOf(
+  dependencies: Dependencies,
+  request: MigrationRequest,
+  source: Pod | undefined,
+  target: Pod | undefined,
+): Pick<
+  Observed,
+  'sourcePod' | 'nodeTime' | 'targetPod' | 'unschedulableMs' | 'moves' | 'nodes' | 'load'
+> {
+  const moves = dependencies.moves.look(request);
+  return {
+    ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
+    ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
+    ...{ moves, nodes: dependencies.nodeList(), load: moves.underWay.into },
   };
 }
 
@@ -67,6 +110,7 @@ async function observe(
   const read = await dependencies.find(migrationRequests, namespace, name, signal);
   if (!read) return undefined;
   const request = dependencies.adopt(read);
+  dependencies.looks.looked(request, dependencies.clock.now());
   const isNew = request.status?.source === undefined;
   const restoreName = request.status?.recovery?.restoreRequestName;
   const owner = request.status?.decision && request.status.source?.controller;
@@ -76,7 +120,7 @@ async function observe(
       readSecondMove(dependencies, request, signal),
       dependencies.findPod(namespace, request.spec.podName, signal),
       dependencies.findPod(namespace, request.status?.target?.podName, signal),
-      isNew ? competingRequests(dependencies, request, competingKinds, signal) : [],
+      isNew ? seenCompeting(dependencies, request, signal) : [],
       mayRecover(request)
         ? competingRequests(dependencies, request, [checkpointRequests], signal)
         : [],
@@ -88,14 +132,8 @@ async function observe(
         : readController(dependencies, namespace, owner, signal),
     ]);
   const facts = await factsOf(dependencies, request, source, signal);
-  const pods = {
-    ...{ sourcePod: source, nodeTime: dependencies.nodeTime(source?.spec.nodeName) },
-    ...{ targetPod: target, unschedulableMs: dependencies.unschedulableMs(request, target) },
-  };
-  const requests = { firstMove, secondMove, others, checkpoints, restore };
-  const moves = dependencies.moves.look(request);
-  const cluster = { controller, moves, nodes: dependencies.nodeList(), load: moves.underWay.into };
-  return { request, ...pods, ...facts, ...requests, ...cluster };
+  const requests = { firstMove, secondMove, others, checkpoints, restore, controller };
+  return { request, ...facts, ...requests, ...situationOf(dependencies, request, source, target) };
 }
 
 /** What has to be known of the source now, besides its object. */

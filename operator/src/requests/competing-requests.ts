@@ -81,6 +81,26 @@ export async function acceptExclusively<T>(
   });
 }
 
+/**
+ * Other requests for the same pod, before the request is accepted. A queue of many is looked at again and again, so watches say
+ * whether there is one; if they know of any, they are read: a refusal is for good. Acceptance looks again anyway.
+ */
+export async function seenCompeting(
+  dependencies: Dependencies,
+  request: CompetingRequest,
+  signal: AbortSignal,
+): Promise<CompetingRequest[]> {
+  const { migrations, checkpoints } = dependencies.watched ?? {};
+  const { namespace, uid } = request.metadata;
+  const isOther = ({ metadata, spec }: CompetingRequest): boolean =>
+    metadata.uid !== uid &&
+    metadata.namespace === namespace &&
+    spec.podName === request.spec.podName;
+  const isAlone =
+    migrations && checkpoints && ![migrations, checkpoints].some((one) => one.list().some(isOther));
+  return isAlone ? [] : competingRequests(dependencies, request, competingKinds, signal);
+}
+
 type Parsed<T> = T extends readonly Resource<infer O>[] ? O : never;
 
 /** Every other request of the given kinds for the same pod, as it is now. */

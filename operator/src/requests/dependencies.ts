@@ -4,6 +4,8 @@ import {
   policyFor,
   type CheckpointRequest,
   type MigrationPolicy,
+  type MigrationRequest,
+  type RestoreRequest,
 } from '../../../crds/src/index.ts';
 import {
   isNotFound,
@@ -22,6 +24,7 @@ import {
 } from '../../../kube/src/index.ts';
 import type { AgentLeases } from '../nodes/agent-leases.ts';
 import { AdoptedTimes } from './adopted-times.ts';
+import { BlackoutLooks } from './blackout-looks.ts';
 import { Sightings } from './sightings.ts';
 import { MoveQueue } from '../moves/move-queue.ts';
 import { isUnschedulable } from '../target-pod/health.ts';
@@ -36,6 +39,15 @@ const attachments: Resource<unknown> = {
   parse: (json) => json,
 };
 
+/** What watches have brought, as of some moments ago. */
+export interface Watched {
+  readonly migrations: Pick<Informer<MigrationRequest>, 'get' | 'list'>;
+  readonly restores: Pick<Informer<RestoreRequest>, 'get'>;
+  readonly checkpoints: Pick<Informer<CheckpointRequest>, 'get' | 'list'>;
+  /** Of requests under way. */
+  readonly pods: { get(key: string): Pod | undefined };
+}
+
 export class Dependencies {
   readonly api: Api;
   readonly events: EventRecorder;
@@ -44,6 +56,9 @@ export class Dependencies {
   readonly moves: MoveQueue;
   /** What earlier leaders have written. */
   readonly adopted = new AdoptedTimes();
+  readonly looks = new BlackoutLooks();
+  /** Absent: the operator reads everything from the API server. */
+  readonly watched: Watched | undefined;
   /** Target pods without a node, by the request's UID. */
   readonly unschedulable = new Sightings();
   readonly policies: Pick<Informer<MigrationPolicy>, 'list'>;
@@ -64,6 +79,7 @@ export class Dependencies {
     policies?: Pick<Informer<MigrationPolicy>, 'list'>;
     clock?: Clock;
     sharedHostPaths?: readonly string[] | undefined;
+    watched?: Watched | undefined;
   }) {
     this.api = parts.api;
     this.events = parts.events;
@@ -73,6 +89,7 @@ export class Dependencies {
     this.policies = parts.policies ?? { list: () => [] };
     this.clock = parts.clock ?? realClock;
     this.sharedHostPaths = parts.sharedHostPaths ?? [];
+    this.watched = parts.watched;
   }
 
   /** An object as it is now, not as a cache has it. */
@@ -146,6 +163,7 @@ export class Dependencies {
   forget(uid: string): void {
     this.adopted.forget(uid);
     this.unschedulable.forget(uid);
+    this.looks.forget(uid);
   }
 
   /** `spec.config` of networks, by `namespace/name`; those that cannot be read are left out. */

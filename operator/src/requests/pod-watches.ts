@@ -8,6 +8,7 @@ import {
   type Api,
   type Clock,
   type Logger,
+  type Pod,
 } from '../../../kube/src/index.ts';
 
 interface Parts {
@@ -18,10 +19,15 @@ interface Parts {
   readonly signal: AbortSignal;
 }
 
+interface Watch {
+  readonly informer: Informer<Pod>;
+  readonly stop: AbortController;
+}
+
 export class PodWatches {
   readonly #parts: Parts;
   /** By follower and pod. */
-  readonly #watches = new Map<string, Map<string, AbortController>>();
+  readonly #watches = new Map<string, Map<string, Watch>>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -32,8 +38,8 @@ export class PodWatches {
    * @param wanted `<namespace>/<pod>`; empty: the follower is done
    */
   follow(follower: string, wanted: readonly string[], changed: () => void): void {
-    const watches = this.#watches.get(follower) ?? new Map<string, AbortController>();
-    for (const [pod, stop] of watches) {
+    const watches = this.#watches.get(follower) ?? new Map<string, Watch>();
+    for (const [pod, { stop }] of watches) {
       if (wanted.includes(pod)) continue;
       stop.abort();
       watches.delete(pod);
@@ -45,7 +51,16 @@ export class PodWatches {
     else this.#watches.delete(follower);
   }
 
-  #watch(pod: string, changed: () => void): AbortController {
+  /** A pod that somebody follows, as its watch has brought it. @param key `<namespace>/<pod>` */
+  get(key: string): Pod | undefined {
+    for (const watches of this.#watches.values()) {
+      const found = watches.get(key)?.informer.get(key);
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  #watch(pod: string, changed: () => void): Watch {
     const { api, log, clock, signal } = this.#parts;
     const { namespace, name } = splitKey(pod);
     const selection = { namespace, fieldSelector: `metadata.name=${name}` };
@@ -53,6 +68,6 @@ export class PodWatches {
     informer.listen(changed);
     const stop = new AbortController();
     void informer.run(AbortSignal.any([signal, stop.signal]));
-    return stop;
+    return { informer, stop };
   }
 }

@@ -45,7 +45,9 @@ export async function actOnHandover<T extends HandoverRequest>(
       );
     }
     case 'AllowTraffic':
-      if (targetPod) await allowTraffic(dependencies, targetPod, context);
+      if (!targetPod) return;
+      await allowTraffic(dependencies, targetPod, context);
+      dependencies.looks.allowed(request, dependencies.clock.now());
       return;
     case 'ReleaseTarget':
       if (targetPod) await releaseTarget(dependencies, targetPod, context);

@@ -12,10 +12,12 @@ import {
   splitKey,
   type Context,
   type Parts,
+  type Pod,
 } from '../../../kube/src/index.ts';
 import { addressOwners, devicesOf, planAddresses } from '../networks/addresses.ts';
 import { askedFor, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
+import { isHandingOver, mayActByWatches } from '../requests/blackout-looks.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
@@ -31,7 +33,16 @@ import {
 
 export function restoreParts(dependencies: Dependencies): Parts<Observed, Effect, OwnStatus> {
   return {
-    observe: (key, context) => observe(dependencies, key, context),
+    idleMs: (key, now) => {
+      const seen = handedOver(dependencies, key);
+      return seen && dependencies.looks.idleMs(seen.request, decideRestore(seen, now), now);
+    },
+    observe: async (key, context) => {
+      const seen = handedOver(dependencies, key);
+      const plan = seen && decideRestore(seen, dependencies.clock.now());
+      if (plan && mayActByWatches(seen.request, plan)) return seen;
+      return observe(dependencies, key, context);
+    },
     decide: decideRestore,
     publish: async (status, { request, targetPod: pod }, context) => {
       const update = { resource: restoreRequests, request, owned: ownedStatus, status, pod };
@@ -39,6 +50,30 @@ export function restoreParts(dependencies: Dependencies): Parts<Observed, Effect
     },
     act: (effect, observed, context) => act(dependencies, effect, observed, context),
   };
+}
+
+/** A request in its blackout as watches have brought it; undefined for any other. */
+function handedOver(dependencies: Dependencies, key: string): Observed | undefined {
+  const { watched } = dependencies;
+  const read = watched?.restores.get(key);
+  if (!read || !isHandingOver(read)) return undefined;
+  const request = dependencies.adopt(read);
+  const { namespace } = request.metadata;
+  const checkpoint = watched?.checkpoints.get(`${namespace}/${request.spec.checkpointName}`);
+  const podName = podNameOf(request, checkpoint);
+  const pod = watched?.pods.get(`${namespace}/${podName}`);
+  return observedOf(dependencies, { request, checkpoint, podName }, pod, unusedIdentity);
+}
+
+function observedOf(
+  dependencies: Dependencies,
+  of: Pick<Observed, 'request' | 'checkpoint' | 'podName'>,
+  pod: Pod | undefined,
+  identity: Observed['identity'],
+): Observed {
+  const unschedulableMs = dependencies.unschedulableMs(of.request, pod);
+  const cluster = { nodes: dependencies.nodeList(), load: dependencies.moves.arriving };
+  return { ...of, targetPod: pod, unschedulableMs, identity, ...cluster };
 }
 
 async function observe(
@@ -50,6 +85,7 @@ async function observe(
   const read = await dependencies.find(restoreRequests, namespace, name, signal);
   if (!read) return undefined;
   const request = dependencies.adopt(read);
+  dependencies.looks.looked(request, dependencies.clock.now());
   const { checkpointName } = request.spec;
   const checkpoint = await dependencies.find(checkpointRequests, namespace, checkpointName, signal);
   const podName = podNameOf(request, checkpoint);
@@ -62,11 +98,7 @@ async function observe(
   const identity = isSettled
     ? unusedIdentity
     : await readIdentity(dependencies, request, checkpoint, signal);
-  const nodes = dependencies.nodeList();
-  const load = dependencies.moves.arriving;
-  const unschedulableMs = dependencies.unschedulableMs(request, pod);
-  const target = { targetPod: pod, podName, unschedulableMs };
-  return { request, checkpoint, ...target, nodes, load, identity };
+  return observedOf(dependencies, { request, checkpoint, podName }, pod, identity);
 }
 
 /** Of a request that creates no pod now: every pod of the cluster is looked at only right before one is created. */

@@ -62,7 +62,7 @@ export function socketHandlers(parts: {
     ...{ host, journal, lock, pods, podIp: node.podIp },
     recordPreparing: (target) => parts.recordPreparation(target, false),
   });
-  const gate = new GateHandler({ journal, gates, restorer });
+  const gate = new GateHandler({ journal, gates, restorer, starts: node.starts });
   return {
     create: (request, gone) => create.handle(request, gone),
     gate: (request) => gate.handle(request),

@@ -13,7 +13,7 @@ const CGROUPS = '/sys/fs/cgroup';
 /** CRIU, from its resume gate to its end. Frozen with its tasks it could not detach from them. */
 const PAST_GATE = '/sys/fs/cgroup/sealift/past-gate';
 /** In the bundle: the runtime has called `start`, so its `create` has returned (sealift-runc). */
-const STARTED = 'sealift-started';
+export const STARTED = 'sealift-started';
 
 /** Restoring: the create has not returned. Frozen: it has, and no task runs. Thawed: the tasks may run. */
 export type RestoredState = 'Restoring' | 'Frozen' | 'Thawed' | 'Ended';

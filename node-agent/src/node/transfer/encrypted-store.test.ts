@@ -13,11 +13,10 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
-import tar from 'tar-stream';
+import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KEY_2025, KEY_2026, MountedKeys, randomKey } from '../../testing/image-keys.ts';
-import { manifestHeader, TestDirectories, writeImages } from '../../testing/images.ts';
+import { gathered, manifestHeader, TestDirectories, writeImages } from '../../testing/images.ts';
 import { reasonOf } from '../../support/errors.ts';
 import { listFiles } from './image-digest.ts';
 import { packImages, unpackImages } from './image-stream.ts';
@@ -63,12 +62,9 @@ const restore = async (manifest: Manifest, id = 'c1'): Promise<string> => {
 async function send(manifest: Manifest): Promise<string> {
   const to = await directories.fresh();
   const images = await store.files('c1', manifest);
-  const pack = tar.pack();
-  pack.on('error', () => undefined);
-  const unpacking = unpackImages(pack.pipe(new PassThrough()), to);
-  unpacking.catch(() => undefined);
-  await packImages(images, manifest, pack);
-  expect(await unpacking).toEqual(manifest);
+  const { sink, bytes } = gathered();
+  await packImages(images, manifest, sink);
+  expect(await unpackImages(Readable.from([bytes()]), to)).toEqual(manifest);
   return to;
 }
 const code = (work: Promise<unknown>): Promise<string> =>

@@ -2,7 +2,7 @@
 // Stored images as plain bytes, whether they are encrypted on the disk or not. Whoever sends or restores images reads them
 // through this; no file is whole in memory.
 import { createReadStream, createWriteStream } from 'node:fs';
-import { lstat, readFile, rm } from 'node:fs/promises';
+import { lstat, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { pipeline as pipelined } from 'node:stream/promises';
@@ -22,6 +22,8 @@ const ENDING = '.enc';
 
 /** Each read costs a switch of threads. */
 const PLAIN_READ_BYTES = 256 << 10;
+/** A chunk that is sent. It should fit into a processor's cache: it is digested and encrypted right after it was read. */
+const CHUNK_BYTES = 512 << 10;
 
 export interface ImageFiles {
   /** Relative paths, sorted, without the manifest. */
@@ -30,6 +32,8 @@ export interface ImageFiles {
   size(path: string): Promise<number>;
   /** The first `size` bytes of an image. The stream fails with AgentError ImageTruncated, ImageCorrupt. */
   read(path: string, size: number): Readable;
+  /** The same in chunks, each of which is there until the next but one is asked for. @throws AgentError ImageTruncated, ImageCorrupt */
+  chunks(path: string, size: number): AsyncIterable<Buffer>;
   /** The same of a small image, at once. @throws AgentError ImageTruncated, ImageCorrupt */
   readWhole(path: string, size: number): Promise<Buffer>;
 }
@@ -58,12 +62,33 @@ export class PlainFiles implements ImageFiles {
     });
   }
 
+  /** Two buffers take turns: fresh ones would keep the garbage collector busy. */
+  async *chunks(path: string, size: number): AsyncGenerator<Buffer> {
+    const length = Math.min(size, CHUNK_BYTES);
+    let [buffer, other] = [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)];
+    const handle = await open(join(this.#dir, path));
+    try {
+      for (let left = size; left > 0;) {
+        const { bytesRead } = await handle.read(buffer, 0, Math.min(left, length), null);
+        if (bytesRead === 0) throw becameShorter(path);
+        left -= bytesRead;
+        yield buffer.subarray(0, bytesRead);
+        [buffer, other] = [other, buffer];
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
   async readWhole(path: string, size: number): Promise<Buffer> {
     const bytes = await readFile(join(this.#dir, path));
     if (bytes.length >= size) return bytes.subarray(0, size);
-    throw new AgentError('ImageTruncated', `Image ${path} has become shorter while it was read.`);
+    throw becameShorter(path);
   }
 }
+
+const becameShorter = (path: string): AgentError =>
+  new AgentError('ImageTruncated', `Image ${path} has become shorter while it was read.`);
 
 /** Images of a checkpoint that were encrypted when it was sealed. */
 export class EncryptedFiles implements ImageFiles {
@@ -103,6 +128,10 @@ export class EncryptedFiles implements ImageFiles {
       decrypted,
       () => undefined,
     );
+  }
+
+  chunks(path: string): AsyncIterable<Buffer> {
+    return this.read(path) as AsyncIterable<Buffer>;
   }
 
   async readWhole(path: string): Promise<Buffer> {

@@ -6,7 +6,7 @@ import { PassThrough, Readable } from 'node:stream';
 import fc from 'fast-check';
 import tar from 'tar-stream';
 import { describe, expect, it } from 'vitest';
-import { manifestHeader, TestDirectories } from '../../testing/images.ts';
+import { gathered, manifestHeader, TestDirectories } from '../../testing/images.ts';
 import {
   digestOf,
   formatManifest,
@@ -23,14 +23,9 @@ type Head = Partial<tar.Header> & Pick<tar.Header, 'name'>;
 const directories = new TestDirectories();
 
 async function packed(dir: string, of: ManifestHeader | Manifest): Promise<Buffer> {
-  const pack = tar.pack();
-  const chunks: Buffer[] = [];
-  const reading = (async () => {
-    for await (const chunk of pack as unknown as AsyncIterable<Buffer>) chunks.push(chunk);
-  })();
-  await packImages(new PlainFiles(dir), of, pack);
-  await reading;
-  return Buffer.concat(chunks);
+  const { sink, bytes } = gathered();
+  await packImages(new PlainFiles(dir), of, sink);
+  return bytes();
 }
 
 describe('packing', () => {
@@ -58,27 +53,23 @@ describe('packing', () => {
   });
 
   it('tells the manifest’s digest before the images are whole', async () => {
-    const pack = tar.pack();
-    let text = '';
-    const reading = (async () => {
-      for await (const chunk of pack as unknown as AsyncIterable<Buffer>)
-        text += chunk.toString('latin1');
-    })();
+    const { sink, bytes } = gathered();
+    const text = (): string => bytes().toString('latin1');
     let reported = '';
     const manifest = await packImages(
       new PlainFiles(await directories.sample()),
       manifestHeader('x'),
-      pack,
+      sink,
       async (digest) => {
-        // What was packed before is out by now.
-        await new Promise((resolve) => setTimeout(resolve, 50));
-        expect([text.includes('rootfs.tar'), text.includes(MANIFEST_NAME)]).toEqual([true, false]);
+        expect([text().includes('rootfs.tar'), text().includes(MANIFEST_NAME)]).toEqual([
+          true,
+          false,
+        ]);
         reported = digest;
       },
     );
-    await reading;
     expect(reported).toBe(digestOf(formatManifest(manifest)));
-    expect(text.includes(MANIFEST_NAME)).toBe(true);
+    expect(text().includes(MANIFEST_NAME)).toBe(true);
   });
 
   it('refuses any single altered byte and any cut', async () => {

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images as a tar stream, and back. The sender packs, the image store unpacks. Digests are computed while bytes pass: no
 // large file is whole in memory, and none is read twice.
-import { createWriteStream } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { createHash, type Hash } from 'node:crypto';
+import { join } from 'node:path';
+import { Writable, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import tar from 'tar-stream';
 import { AgentError } from '../../support/errors.ts';
-import { Digest, fileOf } from './image-digest.ts';
+import { FileWriter, type OpenFile } from './file-writer.ts';
+import { fileOf } from './image-digest.ts';
 import type { ImageFiles } from './image-files.ts';
 import {
   digestOf,
@@ -21,119 +20,170 @@ import {
   type ManifestFile,
   type ManifestHeader,
 } from './manifest.ts';
-
-/** One entry of the stream. */
-type Entry = tar.Extract extends AsyncIterable<infer Source> ? Source : never;
+import {
+  encodeHeader,
+  END_OF_ARCHIVE,
+  paddingOf,
+  TarReader,
+  type TarHeader,
+  type TarSink,
+} from './tar-format.ts';
 
 /** A manifest is a few hundred bytes per file. */
 const MAX_MANIFEST_BYTES = 8 << 20;
 /** Images up to this size are read and written whole: CRIU writes dozens of small ones, and a stream costs several switches each. */
 const SMALL_BYTES = 64 << 10;
-/** Buffered before a file takes no more: each write costs a switch of threads. */
-const WRITE_BYTES = 1 << 20;
+/** How many of them are read before their turn. */
+const READ_AHEAD = 16;
+
+/** Where packed images go. */
+export interface ByteSink {
+  /** Resolves once the bytes may be overwritten. */
+  write(bytes: Buffer): Promise<void>;
+}
 
 /**
- * Writes images into a tar stream and ends it with the manifest.
+ * Writes images as a tar archive that ends with the manifest.
  * @param of a manifest, whose digests the receiver compares with the files; or a header, to which this adds the digests
  * @param sealed called with the manifest's digest before the manifest goes out, without which the images are not whole
- * @returns the manifest, once the stream has taken everything
+ * @returns the manifest, once the sink has taken everything
  * @throws AgentError ImageTruncated for a missing file; what reading throws
  */
 export async function packImages(
   images: ImageFiles,
   of: ManifestHeader | Manifest,
-  pack: tar.Pack,
+  sink: ByteSink,
   sealed?: (digest: string) => Promise<void>,
 ): Promise<Manifest> {
   const known = 'files' in of ? of.files : undefined;
   const paths = known?.map((file) => file.path) ?? (await images.list());
   const files: ManifestFile[] = [];
-  for (const path of paths) {
-    const size = await images.size(path);
-    if (size <= SMALL_BYTES) {
-      const bytes = await images.readWhole(path, size);
-      files.push(fileOf(path, bytes));
-      await packBytes(pack, path, bytes);
-      continue;
+  const ahead = paths.slice(0, READ_AHEAD).map((path) => openImage(images, path));
+  try {
+    for (const [at, path] of paths.entries()) {
+      const next = paths[at + READ_AHEAD];
+      if (next !== undefined) ahead.push(openImage(images, next));
+      const { size, bytes } = (await ahead.shift()) ?? { size: 0, bytes: undefined };
+      if (bytes) files.push(await packBytes(sink, path, bytes));
+      else files.push(await packLarge(images, sink, path, size));
     }
-    const digest = new Digest();
-    const entry = pack.entry({ name: path, size, mode: 0o600, type: 'file' });
-    await pipeline(images.read(path, size), digest, entry);
-    files.push(digest.file(path));
+  } finally {
+    await Promise.allSettled(ahead);
   }
   const manifest: Manifest = { ...of, files: known ?? files };
   const text = formatManifest(manifest);
   await sealed?.(digestOf(text));
-  await packBytes(pack, MANIFEST_NAME, Buffer.from(text));
-  pack.finalize();
+  await packBytes(sink, MANIFEST_NAME, Buffer.from(text), END_OF_ARCHIVE);
   return manifest;
 }
 
-function packBytes(pack: tar.Pack, name: string, bytes: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    pack.entry({ name, mode: 0o600 }, bytes, (error) => {
-      if (error) reject(error);
-      else resolve();
-    });
-  });
+/** Size of an image, and its bytes if it is a small one. */
+function openImage(
+  images: ImageFiles,
+  path: string,
+): Promise<{ size: number; bytes: Buffer | undefined }> {
+  const opening = images.size(path).then(async (size) => ({
+    size,
+    bytes: size <= SMALL_BYTES ? await images.readWhole(path, size) : undefined,
+  }));
+  // Whoever takes it gets the error.
+  opening.catch(() => undefined);
+  return opening;
+}
+
+async function packBytes(
+  sink: ByteSink,
+  path: string,
+  bytes: Buffer,
+  after = Buffer.alloc(0),
+): Promise<ManifestFile> {
+  const padding = Buffer.alloc(paddingOf(bytes.length));
+  await sink.write(Buffer.concat([encodeHeader(path, bytes.length), bytes, padding, after]));
+  return fileOf(path, bytes);
+}
+
+/** One chunk is read while the one before it is sent. */
+async function packLarge(
+  images: ImageFiles,
+  sink: ByteSink,
+  path: string,
+  size: number,
+): Promise<ManifestFile> {
+  const hash = createHash('sha256');
+  let writing = sink.write(encodeHeader(path, size));
+  let packed = 0;
+  try {
+    for await (const chunk of images.chunks(path, size)) {
+      hash.update(chunk);
+      packed += chunk.length;
+      await writing;
+      writing = sink.write(chunk);
+      writing.catch(() => undefined);
+    }
+  } finally {
+    // The buffer is overwritten only afterwards.
+    await writing;
+  }
+  if (packed !== size) {
+    throw new AgentError('ImageTruncated', `Image ${path} has changed while it was read.`);
+  }
+  const padding = paddingOf(size);
+  if (padding > 0) await sink.write(Buffer.alloc(padding));
+  return { path, size, sha256: hash.digest('hex') };
 }
 
 /**
- * Unpacks a tar stream into an empty directory and verifies every file. It syncs nothing and writes no manifest.
+ * Unpacks a tar archive into an empty directory and verifies every file. It syncs nothing and writes no manifest.
  * @throws AgentError ImageTruncated, ImageCorrupt, ImageVersion
  */
 export async function unpackImages(stream: Readable, dir: string): Promise<Manifest> {
-  const extract = tar.extract();
-  const stop = new AbortController();
-  const unpacker = new Unpacker(dir, stop.signal);
-  const feeding = pipeline(stream, extract);
-  const storing = unpacker.store(extract);
+  const unpacker = new Unpacker(dir);
+  const reader = new TarReader(unpacker);
+  const output = new Writable({
+    highWaterMark: SMALL_BYTES,
+    write(chunk: Buffer, _encoding, done): void {
+      let wait: Promise<void> | undefined;
+      try {
+        reader.push(chunk);
+        wait = unpacker.files.drain();
+      } catch (error) {
+        return done(error as Error);
+      }
+      if (wait) wait.then(() => done(), done);
+      else done();
+    },
+  });
   try {
-    // If the stream ends within an entry, the extractor may leave its reader waiting: feeding fails then.
-    await Promise.all([feeding, storing]);
+    await pipeline(stream, output);
+    reader.finish();
+    await unpacker.files.settle();
     return unpacker.finish();
   } catch (error) {
-    stop.abort();
     stream.destroy();
-    throw unpacker.failure ?? asImageError(error);
+    unpacker.giveUp();
+    // Nothing may be written once the caller removes the directory.
+    await unpacker.files.settle().catch(() => undefined);
+    throw asImageError(error);
   }
 }
 
-/** Stores the entries of a stream and remembers what they were. */
-class Unpacker {
+/** Stores the entries of an archive and remembers what they were. */
+class Unpacker implements TarSink {
   readonly #dir: string;
-  readonly #signal: AbortSignal;
   readonly #stored: ManifestFile[] = [];
+  readonly files = new FileWriter();
   #manifest: Manifest | undefined;
-  /** The error while storing. It says more than the broken stream that it causes. */
-  failure: AgentError | undefined;
+  #name = '';
+  #size = 0;
+  /** The bytes of a small image, or of the manifest. */
+  #bytes: Buffer[] = [];
+  #large: { readonly file: OpenFile; readonly hash: Hash } | undefined;
 
-  constructor(dir: string, signal: AbortSignal) {
+  constructor(dir: string) {
     this.#dir = dir;
-    this.#signal = signal;
   }
 
-  async store(extract: tar.Extract): Promise<void> {
-    for await (const entry of extract) {
-      try {
-        await this.#entry(entry);
-      } catch (error) {
-        if (error instanceof AgentError) this.failure ??= error;
-        throw error;
-      }
-    }
-  }
-
-  finish(): Manifest {
-    if (!this.#manifest) {
-      throw new AgentError('ImageTruncated', 'The images came without a manifest.');
-    }
-    verifyFiles(this.#manifest.files, this.#stored);
-    return this.#manifest;
-  }
-
-  async #entry(entry: Entry): Promise<void> {
-    const { name, type } = entry.header;
+  begin({ name, type, size }: TarHeader): void {
     if (this.#manifest)
       throw new AgentError('ImageCorrupt', `An entry follows the manifest of the images: ${name}.`);
     if (type !== 'file' || !isInside(name)) {
@@ -142,11 +192,61 @@ class Unpacker {
         `The images have an entry that is not a plain file in their directory: ${type} ${name}.`,
       );
     }
-    if (name === MANIFEST_NAME) {
-      this.#manifest = parseManifest(await readText(entry, MAX_MANIFEST_BYTES));
-    } else {
-      this.#stored.push(await storeFile(entry, join(this.#dir, name), name, this.#signal));
+    if (name === MANIFEST_NAME && size > MAX_MANIFEST_BYTES) {
+      throw new AgentError(
+        'ImageCorrupt',
+        `The manifest of the images is longer than ${MAX_MANIFEST_BYTES} bytes.`,
+      );
     }
+    if (this.#stored.some((one) => one.path === name)) {
+      throw new AgentError('ImageCorrupt', `Image ${name} came twice.`);
+    }
+    [this.#name, this.#size] = [name, size];
+    if (size > SMALL_BYTES && name !== MANIFEST_NAME) {
+      this.#large = { file: this.files.open(join(this.#dir, name)), hash: createHash('sha256') };
+    }
+  }
+
+  bytes(some: Buffer): void {
+    if (!this.#large) {
+      this.#bytes.push(some);
+      return;
+    }
+    this.#large.hash.update(some);
+    this.#large.file.write(some);
+  }
+
+  end(): void {
+    const path = this.#name;
+    if (this.#large) {
+      const { file, hash } = this.#large;
+      this.#large = undefined;
+      file.end();
+      this.#stored.push({ path, size: this.#size, sha256: hash.digest('hex') });
+      return;
+    }
+    const bytes = Buffer.concat(this.#bytes);
+    this.#bytes = [];
+    if (path === MANIFEST_NAME) {
+      this.#manifest = parseManifest(bytes.toString('utf8'));
+      return;
+    }
+    this.files.whole(join(this.#dir, path), bytes);
+    this.#stored.push(fileOf(path, bytes));
+  }
+
+  /** Closes the file that is being written. */
+  giveUp(): void {
+    this.#large?.file.end();
+    this.#large = undefined;
+  }
+
+  finish(): Manifest {
+    if (!this.#manifest) {
+      throw new AgentError('ImageTruncated', 'The images came without a manifest.');
+    }
+    verifyFiles(this.#manifest.files, this.#stored);
+    return this.#manifest;
   }
 }
 
@@ -159,47 +259,7 @@ function asImageError(error: unknown): unknown {
       { cause: error },
     );
   }
-  if (isTarDamage(error)) {
-    return new AgentError('ImageCorrupt', `The stream of images is damaged: ${error.message}.`, {
-      cause: error,
-    });
-  }
   return error;
-}
-
-async function storeFile(
-  entry: Entry,
-  file: string,
-  path: string,
-  signal: AbortSignal,
-): Promise<ManifestFile> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  if (entry.header.size !== undefined && entry.header.size <= SMALL_BYTES) {
-    const bytes = await readWhole(entry);
-    await writeFile(file, bytes, { mode: 0o600, flag: 'wx', signal });
-    return fileOf(path, bytes);
-  }
-  const digest = new Digest();
-  const output = createWriteStream(file, { mode: 0o600, flags: 'wx', highWaterMark: WRITE_BYTES });
-  await pipeline(entry, digest, output, { signal });
-  return digest.file(path);
-}
-
-async function readText(entry: Entry, limit: number): Promise<string> {
-  if ((entry.header.size ?? 0) > limit) {
-    throw new AgentError(
-      'ImageCorrupt',
-      `The manifest of the images is longer than ${limit} bytes.`,
-    );
-  }
-  return (await readWhole(entry)).toString('utf8');
-}
-
-/** The extractor gives as many bytes as the entry's header says. */
-async function readWhole(entry: Entry): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of entry as AsyncIterable<Buffer>) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }
 
 /** Whether a stream has ended early. */
@@ -210,8 +270,4 @@ function isCut(error: unknown): boolean {
     ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'ABORT_ERR'].includes(code) ||
     /Unexpected end of data|Writable stream closed|aborted/i.test(error.message)
   );
-}
-
-function isTarDamage(error: unknown): error is Error {
-  return error instanceof Error && /tar header|checksum|Invalid/i.test(error.message);
 }

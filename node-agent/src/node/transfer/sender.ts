@@ -3,14 +3,12 @@
 // source and image sender call it.
 import https from 'node:https';
 import type { TLSSocket } from 'node:tls';
-import { pipeline } from 'node:stream/promises';
-import tar from 'tar-stream';
 import { z } from 'zod';
 import { agentDnsName } from '../../../../crds/src/index.ts';
 import { AgentError, type AgentCode } from '../../support/errors.ts';
 import type { Manifest, ManifestHeader } from './manifest.ts';
 import type { ImageFiles } from './image-files.ts';
-import { packImages } from './image-stream.ts';
+import { packImages, type ByteSink } from './image-stream.ts';
 import { CIPHERS, readCertificates, splitAddress } from './tls.ts';
 import type { Destination } from './warm-connections.ts';
 
@@ -82,11 +80,8 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
   const reply = readReply(request);
   // A refusal fails the sending too. Neither rejection may stay unhandled.
   reply.catch(() => undefined);
-  const pack = tar.pack();
-  const piping = pipeline(pack, request);
-  piping.catch(() => undefined);
   let packed: string | undefined;
-  const packing = packImages(options.images, options.manifest, pack, async (digest) => {
+  const packing = packImages(options.images, options.manifest, sinkOf(request), async (digest) => {
     packed = digest;
     await options.sealed?.(digest);
   });
@@ -95,7 +90,7 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
   });
   try {
     const manifest = await Promise.race([packing, reply.then(() => packing)]);
-    await piping;
+    request.end();
     const { digest } = await reply;
     // The target's agent restores what has this digest, and no other images.
     if (digest !== packed) {
@@ -106,11 +101,27 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
     }
     return { manifest, digest };
   } catch (error) {
-    pack.destroy();
     const cause = await refusalOf(reply, error);
     request.destroy();
     throw cause;
   }
+}
+
+/** A request that is destroyed calls nobody back whose bytes it has not begun to send. */
+function sinkOf(request: ReturnType<typeof https.request>): ByteSink {
+  const closed = Promise.withResolvers<never>();
+  closed.promise.catch(() => undefined);
+  const close = (): void => closed.reject(new Error('the connection has been closed'));
+  request.once('close', close);
+  request.once('error', close);
+  return {
+    write: (bytes) => {
+      const written = new Promise<void>((resolve, reject) => {
+        request.write(bytes, (error) => (error ? reject(error) : resolve()));
+      });
+      return Promise.race([written, closed.promise]);
+    },
+  };
 }
 
 /** The receiver's error says more than a broken pipe: waits up to a second for it. */

@@ -2,10 +2,9 @@
 // Received images before and after they are synced: what a restarted agent and the next boot make of them. Real files.
 import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
-import tar from 'tar-stream';
+import { Readable } from 'node:stream';
 import { beforeEach, expect, it } from 'vitest';
-import { manifestHeader, TestDirectories } from '../../testing/images.ts';
+import { gathered, manifestHeader, TestDirectories } from '../../testing/images.ts';
 import { bootId } from '../host/boot-id.ts';
 import { PlainFiles } from './image-files.ts';
 import { ImageStore } from './image-store.ts';
@@ -19,10 +18,9 @@ let store: ImageStore;
 beforeEach(async () => {
   root = await directories.fresh();
   store = new ImageStore(root);
-  const pack = tar.pack();
-  const receiving = store.receive('one', pack.pipe(new PassThrough()));
-  await packImages(new PlainFiles(await directories.sample()), manifestHeader('one'), pack);
-  await receiving;
+  const { sink, bytes } = gathered();
+  await packImages(new PlainFiles(await directories.sample()), manifestHeader('one'), sink);
+  await store.receive('one', Readable.from([bytes()]));
 });
 
 const manifests = async (): Promise<string[]> =>

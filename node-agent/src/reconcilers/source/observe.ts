@@ -12,6 +12,7 @@ import { isTargetAnswering } from '../handover-waits.ts';
 import type { Journal } from '../../support/journal/journal.ts';
 import type { RequestLookup } from '../../callers/request-lookup.ts';
 import type { Publisher } from '../publisher.ts';
+import type { Wakes } from '../wakes.ts';
 import type { sendImages } from '../../node/transfer/sender.ts';
 import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { WarmConnections } from '../../node/transfer/warm-connections.ts';
@@ -39,6 +40,8 @@ export interface SourceDependencies {
   fabricAddresses?: Pick<FabricAddresses, 'givenTo' | 'reserve'> | undefined;
   /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
+  /** Tells of changes of requests. Absent: those who wait for one look often. */
+  wakes?: Wakes | undefined;
   clock?: Clock;
 }
 

@@ -86,6 +86,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   forget(uid: string): void {
     this.#volatile.forget(uid);
+    this.#report.forget(uid);
     this.#running.forget(uid);
     this.#deadlines.forget(uid);
   }
@@ -141,6 +142,10 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
 
   async publish(status: SourceStatus, observed: Observed, context: Context): Promise<void> {
     const entry = this.#deps.journal.get(observed.request.metadata.uid, 'source');
+    // Nobody waits for it: the target has the images, and `Gone` or `Resumed` follows.
+    if (status.state === 'Sent' && entry?.stage === 'Sent') {
+      return this.#report.mention(observed.request, status, context);
+    }
     await this.#report.write(observed.request, this.#outcome(status, entry), context.signal);
   }
 
@@ -234,7 +239,8 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       const now = this.#deps.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isTargetAnswering(now);
     };
-    await waitUntil(isAnswering, { clock: this.#clock, waitMs: SOURCE_WAIT_MS, signal });
+    const changes = this.#deps.wakes?.changesOf(keyOf(request));
+    await waitUntil(isAnswering, { clock: this.#clock, waitMs: SOURCE_WAIT_MS, signal, changes });
   }
 
   /** Stops the pod for good. From this stage on the agent refuses every `create` of it. */

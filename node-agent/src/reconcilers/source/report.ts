@@ -31,6 +31,20 @@ export class SourceReport {
     this.#publisher.progress(request, this.#part(request, { state }), context);
   }
 
+  /** Reports a state that nobody waits for, if it lasts. */
+  async mention(
+    request: MigrationRequest,
+    { state }: SourceStatus,
+    context: Context,
+  ): Promise<void> {
+    await this.#publisher.mention(request, this.#part(request, { state }), context);
+  }
+
+  /** The request is deleted. */
+  forget(uid: string): void {
+    this.#publisher.forget(uid);
+  }
+
   #part(request: MigrationRequest, status: SourceStatus): SourceAgent {
     const { uid } = request.metadata;
     const entry = this.#journal.get(uid, 'source');

@@ -215,7 +215,8 @@ export class SourceSteps {
     const before = this.#entry(request);
     const begun = beginOnce(before.steps, step, this.#stepDeadline(request, step));
     await this.#deps.journal.put({ ...before, stage, steps: begun });
-    this.#report.progress(request, state, context);
+    // The state `Holding` has been reported, for the operator, which waits for the end of a hold.
+    this.#report.mention(request, { state }, context).catch(() => undefined);
     const pod = await this.#findPod(request);
     checkUnchanged(pod.containers, before.containers);
     await this.#withinLimit(request, (signal) => work(pod, signal));

@@ -58,7 +58,7 @@ export class ContainerRestore<T extends Handover> {
     };
     await journal.put(entry);
     gates.forgetPassed(uid, create.container);
-    this.#report.progress(request, 'Restoring', context);
+    this.#report.mention(request, { state: 'Restoring' }, context).catch(() => undefined);
     // After Committed the target is the pod's only copy, so the step's limit does not count any more.
     const limit = observed.decision ? undefined : restoreLimitOf(request, entry);
     const stop = new AbortController();

@@ -61,8 +61,8 @@ const startRestore: TargetEffect = { type: 'StartRestore' };
 
 /** How often the agent looks at a restore that reports nothing. */
 const POLL_MS = 500;
-/** The same from the resume gate to the container's start, which nothing reports either. */
-const PASSING_POLL_MS = 50;
+/** The same from the resume gate to the container's start, in case that its report is missed. */
+const PASSING_POLL_MS = 200;
 
 const plan = (status: TargetStatus, ...effects: TargetEffect[]): TargetPlan => ({
   status,

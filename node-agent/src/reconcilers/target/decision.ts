@@ -50,7 +50,7 @@ export class TargetDecision<T extends Handover> {
     if (before.netns !== undefined) {
       this.#report.identify(uid, await restorer.identity(before.netns));
     }
-    this.#report.progress(request, 'AtResumeGate', context);
+    this.#report.mention(request, { state: 'AtResumeGate' }, context).catch(() => undefined);
     return withFaults('target.decide', async () => {
       // A committed container that is dead is lost if its kubelet may not start it twice (restartPolicy Never).
       if (await this.#isContainerMissing(before)) return undefined;

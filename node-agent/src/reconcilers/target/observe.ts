@@ -17,6 +17,7 @@ import type { Entry, Journal } from '../../support/journal/journal.ts';
 import { stepLimit, type Limit } from '../step-limits.ts';
 import type { Handover, HandoverKind } from '../../callers/request-lookup.ts';
 import type { Publisher } from '../publisher.ts';
+import type { Wakes } from '../wakes.ts';
 import type { Restorer } from '../../node/restore/restorer.ts';
 import type { ImageStore } from '../../node/transfer/image-store.ts';
 import type { TargetContainers } from './containers.ts';
@@ -44,6 +45,8 @@ export interface TargetDependencies<T extends Handover> {
   diagnostics?: Diagnostics | undefined;
   /** Removes CRIU's logs of a request. */
   removeWork(id: string): Promise<void>;
+  /** Tells of changes of requests. Absent: those who wait for one look often. */
+  wakes?: Wakes | undefined;
   clock?: Clock;
 }
 

@@ -8,6 +8,7 @@ import {
   type Context,
   type Plan,
 } from '../../../../kube/src/index.ts';
+import type { TargetState } from '../../../../crds/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
 import { abortedError, failureFields, reasonOf } from '../../support/errors.ts';
 import { isRestoring, type Entry } from '../../support/journal/journal.ts';
@@ -24,6 +25,9 @@ import { entryOf, isMade } from './journal-entry.ts';
 import { TargetObserver, type Observed, type TargetDependencies } from './observe.ts';
 import { TargetReport } from './report.ts';
 import { TargetResume } from './resume.ts';
+
+/** States on the way to the decision that nobody waits for: the operator has seen the target at its create gate. */
+const unawaited: ReadonlySet<TargetState> = new Set(['Receiving', 'Restoring', 'AtResumeGate']);
 
 /** Images that this node cannot keep, of a pod that must not be committed then. */
 const imagesLost: ReadonlySet<string> = new Set(['CheckpointNotFound', 'ImageCorrupt']);
@@ -112,6 +116,9 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
         : undefined;
     const message = status.message ?? ending;
     const reported = { ...status, state, ...(message && { message }) };
+    if (message === undefined && unawaited.has(state)) {
+      return this.#report.mention(observed.request, reported, context);
+    }
     await this.#report.write(observed.request, reported, context.signal);
   }
 

@@ -36,9 +36,15 @@ export class TargetReport<T extends Handover> {
     this.#publisher.progress(request, this.#part(request, { state }), context);
   }
 
+  /** Reports a state that nobody waits for, if it lasts. */
+  async mention(request: T, { state }: TargetStatus, context: Context): Promise<void> {
+    await this.#publisher.mention(request, this.#part(request, { state }), context);
+  }
+
   /** The request is deleted. */
   forget(uid: string): void {
     this.#identities.delete(uid);
+    this.#publisher.forget(uid);
   }
 
   #part(request: T, status: TargetStatus): TargetAgent {

@@ -40,7 +40,8 @@ export class TargetResume<T extends Handover> {
       const now = this.#deps.request(keyOf(request));
       return now?.metadata.uid !== request.metadata.uid || isSourceStopped(now);
     };
-    const of = { clock: this.#clock, waitMs: TARGET_WAIT_MS, signal: context.signal };
+    const changes = this.#deps.wakes?.changesOf(keyOf(request));
+    const of = { clock: this.#clock, waitMs: TARGET_WAIT_MS, signal: context.signal, changes };
     await waitUntil(isStopped, of);
   }
 

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+import { beforeEach, describe, expect, it } from 'vitest';
+import { fieldManagers, type MigrationRequest } from '../../../crds/src/index.ts';
+import { FakeClock, migrationRequests, silent, type Context } from '../../../kube/src/index.ts';
+import { MemoryApi } from '../testing/api.ts';
+import { migration, NAMESPACE, REQUEST_UID } from '../testing/objects.ts';
+import { Publisher } from './publisher.ts';
+
+const context: Context = { signal: new AbortController().signal, log: silent };
+let clock: FakeClock;
+let api: MemoryApi;
+let publisher: Publisher<MigrationRequest>;
+
+const current = (): MigrationRequest => {
+  const found = api.peek(migrationRequests, NAMESPACE, 'move');
+  if (!found) throw new Error('gone');
+  return found;
+};
+const written = (): string[] =>
+  api.writes.map(
+    ({ fields }) =>
+      (fields as { status: { sourceAgent: { state: string } } }).status.sourceAgent.state,
+  );
+const mention = (state: string): Promise<void> => publisher.mention(current(), { state }, context);
+
+beforeEach(() => {
+  clock = new FakeClock();
+  api = new MemoryApi();
+  api.put(migrationRequests, migration());
+  publisher = new Publisher({
+    ...{ api, resource: migrationRequests, manager: fieldManagers.sourceAgent, clock },
+    ...{ field: 'sourceAgent', mentionMs: 1000 },
+  });
+});
+
+describe('a state that nobody waits for', () => {
+  it('is reported once it has lasted', async () => {
+    await mention('Dumping');
+    await clock.advance(999);
+    expect(written()).toEqual([]);
+    await mention('Dumping');
+    await clock.advance(1);
+    expect(written()).toEqual(['Dumping']);
+    await mention('Dumping');
+    await clock.advance(5000);
+    expect(written(), 'once').toEqual(['Dumping']);
+  });
+
+  it('gives way to the next one, which lasts for itself', async () => {
+    await mention('Dumping');
+    await clock.advance(900);
+    await mention('Transferring');
+    await clock.advance(900);
+    expect(written()).toEqual([]);
+    await clock.advance(100);
+    expect(written()).toEqual(['Transferring']);
+  });
+
+  it('gives way to one that somebody waits for', async () => {
+    await mention('Dumping');
+    await publisher.write(current(), { state: 'Transferring' });
+    await mention('Sent');
+    publisher.progress(current(), { state: 'Gone' }, context);
+    await clock.advance(5000);
+    expect(written()).toEqual(['Transferring', 'Gone']);
+  });
+
+  it('is not reported for a request that is deleted', async () => {
+    await mention('Dumping');
+    publisher.forget(REQUEST_UID);
+    await clock.advance(5000);
+    expect(written()).toEqual([]);
+  });
+});
