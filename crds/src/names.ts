@@ -68,6 +68,8 @@ export const labels = {
   podIp: 'sealift.dev/pod-ip',
   /** Target pod, for ever: `kept` if it asks for the addresses that its source has in its further networks. */
   fabricIp: 'sealift.dev/fabric-ip',
+  /** Pod of a StatefulSet, of its controller: the name of the ControllerRevision that it is made from. */
+  revision: 'controller-revision-hash',
 } as const;
 
 /** The Lease that a node's agent renews. */
