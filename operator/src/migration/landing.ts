@@ -68,9 +68,13 @@ export function chooseLanding(
   const landing = chooseNode({ ...question, wanted: undefined, without });
   if (!('reason' in landing)) return { landing, end };
   const others = [...new Set([from, end.metadata.name])].join(' and ');
+  const back =
+    wanted === from
+      ? 'it'
+      : `it, or name the pod's own node in spec.targetNodeName: it then comes back to that one, by way of ${end.metadata.name}`;
   return {
     reason: 'NoLandingNode',
-    message: `The pod's controller finds it by its name, so it moves twice: to a further node, and from there to ${end.metadata.name} under its own name. Besides ${others} no node can take it. Add a node with Sealift, or name the pod's own node in spec.targetNodeName: it then comes back to it.`,
+    message: `The pod's controller finds it by its name, so it moves twice: to a further node, and from there to ${end.metadata.name} under its own name. Besides ${others} no node can take it. Add a node with Sealift that can take ${back}.`,
   };
 }
 
