@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Controllers get another size or template, and are restarted, while pods of theirs move: the whole operator, a real API server and
-// Kubernetes' own controllers.
+// Sets get another size, or have a budget, while pods of theirs move: the whole operator, a real API server and Kubernetes' own
+// controllers.
 import { budgetSuite } from '../testing/budget-suite.ts';
 import { describeOperator } from '../testing/running-operator.ts';
 import { scalingSuite } from '../testing/scaling-suite.ts';
