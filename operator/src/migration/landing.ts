@@ -50,8 +50,10 @@ export function placeOf(
 
 /** Of the same attempt always the same; the request's UID keeps it apart from requests of users. */
 export function secondName({ metadata }: MigrationRequest, attempt: number): string {
-  const base = metadata.name.slice(0, 200).replace(/[^a-z0-9]+$/, '');
-  return `${base}-${metadata.uid.replaceAll('-', '').slice(0, 8)}-${attempt}`;
+  const ending = `-${metadata.uid.replaceAll('-', '').slice(0, 8)}-${attempt}`;
+  // The definition takes names of 63 characters.
+  const base = metadata.name.slice(0, 63 - ending.length).replace(/[^a-z0-9]+$/, '');
+  return `${base}${ending}`;
 }
 
 /**

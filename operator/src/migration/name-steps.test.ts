@@ -327,6 +327,23 @@ describe('a landing pod', () => {
   });
 });
 
+describe('the name of the request of the second move', () => {
+  it.each([
+    ['m', 1],
+    // As the plugin names the request of a pod with a long name; and the longest that the definition takes.
+    [`${'p'.repeat(50)}-x7k2q`, 1],
+    ['p'.repeat(63), 12345],
+    // Where it is cut there is no end of a name.
+    [`${'p'.repeat(50)}.-.q.-.q.-.q`, 7],
+  ])('of %s, attempt %d, is one that the API server takes', (name, attempt) => {
+    const uid = '0d1e2f3a-1111-2222-3333-444444444444';
+    const made = secondName(migration({ metadata: { name, uid } }), attempt);
+    expect(made).toMatch(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/);
+    expect(made).toMatch(new RegExp(`-0d1e2f3a-${attempt}$`));
+    expect(made.length).toBeLessThanOrEqual(63);
+  });
+});
+
 describe('the second move', () => {
   const first = accepted({
     source,
