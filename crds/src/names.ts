@@ -42,6 +42,8 @@ export const annotations = {
   podNetwork: 'sealift.dev/pod-network',
   /** Node: families of the addresses that pods get in that network, `IPv4`, `IPv6` or `IPv4,IPv6`; absent: not known. */
   podNetworkFamilies: 'sealift.dev/pod-network-families',
+  /** Node, in place of these two: why pods that move here get other addresses. Absent: podNetwork is off. */
+  podNetworkProblem: 'sealift.dev/pod-network-problem',
   /** Multus: the network that a pod has in the place of the cluster's own. */
   defaultNetwork: 'v1.multus-cni.io/default-network',
   /** Multus: the networks that a pod asks for, and those that it has. */
@@ -68,6 +70,8 @@ export const labels = {
   podIp: 'sealift.dev/pod-ip',
   /** Target pod, for ever: `kept` if it asks for the addresses that its source has in its further networks. */
   fabricIp: 'sealift.dev/fabric-ip',
+  /** Pod of a StatefulSet, of its controller: the name of the ControllerRevision that it is made from. */
+  revision: 'controller-revision-hash',
 } as const;
 
 /** The Lease that a node's agent renews. */

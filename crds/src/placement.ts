@@ -14,6 +14,10 @@ export const PodController = z
       .boolean()
       .optional()
       .meta({ description: 'As the source’s owner reference had it.' }),
+    leftBehind: z.boolean().optional().meta({
+      description:
+        'Whether it was deleted after the decision and has left its pods behind, as with --cascade=orphan: the moved pod belongs to nobody.',
+    }),
     handover: z.enum(['AfterResume', 'BeforeHold', 'ByName']).meta({
       description:
         'When the target takes the source’s place in its controller: after it has been resumed, as for a ReplicaSet; before the source is held, as for a Job; or with its name, in a second move, as for a StatefulSet.',

@@ -79,6 +79,8 @@ export const reasons = {
     'The source was lost; the operator restores a new pod from its newest checkpoint.',
   NoCheckpoint: 'The source was lost, and it has no checkpoint.',
   TargetLost: 'The target failed after Committed.',
+  ControllerDeleted:
+    'The pod’s controller was deleted after the decision, and the moved pod with it.',
   TargetRestarted:
     'A container of the target ended after its resume, and the kubelet started it from nothing.',
   RemovingImages: 'The request is deleted; the node’s agent removes the images first.',

@@ -2,11 +2,12 @@
 // What the chart's manifests say for values that differ from the defaults.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { binaries } from '../testing/api-server.ts';
-import { render } from '../testing/chart.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
+import { install, render } from '../testing/chart.ts';
 
-const { directory = '' } = { ...binaries() } as { directory?: string };
+const found = binaries();
+const { directory = '' } = { ...found } as { directory?: string };
 const hasHelm = existsSync(join(directory, 'helm'));
 if (!hasHelm) console.warn('SKIPPED, no helm beside the API server');
 
@@ -102,6 +103,44 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
     ]);
   });
 
+  describe('lets moved pods keep their addresses', () => {
+    const multus = ['k8s.cni.cncf.io/v1'];
+    /** Names of the Multus networks that it creates. */
+    const networks = (values: string[], served: string[] = []): unknown[] => {
+      try {
+        const made = render({ binaries: directory }, 'networks.yaml', values, served) ?? [];
+        return made.map((one) => one.metadata.name);
+      } catch (error) {
+        // What helm says of a template from which nothing comes.
+        if (/could not find template/.test(String(error))) return [];
+        throw error;
+      }
+    };
+    const told = (...values: string[]): unknown[] => {
+      const env = workload('agent.yaml', ...values).spec.template.spec.containers[0]?.env ?? [];
+      return ['SEALIFT_POD_NETWORK', 'SEALIFT_POD_NETWORK_AUTO'].map(
+        (wanted) => env.find(({ name }) => name === wanted)?.value,
+      );
+    };
+
+    it.each<[string, string[], string[], string[]]>([
+      ['by default, where the cluster has Multus', [], multus, ['sealift-pods']],
+      ['by default not, where it has none', [], [], []],
+      ['nor where it has another API', [], ['k8s.ovn.org/v1'], []],
+      ['whatever helm knows of the cluster', ['podNetwork.enabled=true'], [], ['sealift-pods']],
+      ['unless it is off', ['podNetwork.enabled=false'], multus, []],
+    ])('%s', (_what, values, served, made) => {
+      expect(networks(values, served)).toEqual(made);
+    });
+
+    it('and says so to the agents, which look at their nodes', () => {
+      expect(told()).toEqual(['sealift/sealift-pods', 'true']);
+      expect(told('podNetwork.enabled=true')).toEqual(['sealift/sealift-pods', 'false']);
+      expect(told('podNetwork.enabled=false')).toEqual([undefined, undefined]);
+      expect(() => told('podNetwork.enabled=maybe')).toThrow(/podNetwork/);
+    });
+  });
+
   describe('encrypts stored images', () => {
     const rulesOf = (...values: string[]): string =>
       JSON.stringify(render({ binaries: directory }, 'rbac.yaml', values));
@@ -169,3 +208,46 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
     });
   });
 });
+
+describe.skipIf(!hasHelm || found.missing !== undefined)(
+  'helm, before a real API server',
+  { timeout: 120_000 },
+  () => {
+    let server: TestServer;
+    beforeAll(async () => {
+      server = await startApiServer();
+      await server.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'sealift' } });
+    }, 180_000);
+    afterAll(() => server?.stop());
+
+    /** What `helm install` would make, and tell its user. The test's API server has the RuntimeClass already. */
+    const installed = (...values: string[]): string =>
+      install(server, ['runtimeClass.create=false', ...values]);
+
+    it('installs without Multus and says so, and with it makes the network', async () => {
+      const without = installed();
+      expect(without).not.toContain('kind: NetworkAttachmentDefinition');
+      expect(without).toMatch(/The cluster has no Multus .*helm upgrade/s);
+      expect(installed('podNetwork.enabled=false')).not.toContain('Multus (no API');
+      const names = {
+        kind: 'NetworkAttachmentDefinition',
+        plural: 'network-attachment-definitions',
+      };
+      const group = 'k8s.cni.cncf.io';
+      const openAPIV3Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+      await server.create({
+        apiVersion: 'apiextensions.k8s.io/v1',
+        kind: 'CustomResourceDefinition',
+        metadata: { name: `${names.plural}.${group}` },
+        spec: {
+          ...{ group, names, scope: 'Namespaced' },
+          versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema } }],
+        },
+      });
+      await expect
+        .poll(() => installed(), { timeout: 30_000, interval: 1000 })
+        .toMatch(/kind: NetworkAttachmentDefinition.*sealift-pods/s);
+      expect(installed()).toContain('sealift.dev/pod-network-problem.');
+    });
+  },
+);

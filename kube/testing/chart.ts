@@ -11,22 +11,42 @@ const chart = join(import.meta.dirname, '..', '..', 'charts', 'sealift');
 
 /**
  * @param values `name=value` of helm's `--set`
+ * @param apiVersions that the cluster serves besides Kubernetes' own
  * @returns the manifests of a template for the release and namespace `sealift`; undefined where there is no helm.
  */
 export function render(
   { binaries }: Pick<TestServer, 'binaries'>,
   template: string,
   values: readonly string[] = [],
+  apiVersions: readonly string[] = [],
 ): Manifest[] | undefined {
   const helm = join(binaries, 'helm');
   if (!existsSync(helm)) return undefined;
   const args = ['template', 'sealift', chart, '--namespace', 'sealift', '--kube-version', '1.31.0'];
   const text = execFileSync(
     helm,
-    [...args, ...values.flatMap((one) => ['--set', one]), '--show-only', `templates/${template}`],
+    [
+      ...args,
+      ...values.flatMap((one) => ['--set', one]),
+      ...apiVersions.flatMap((one) => ['--api-versions', one]),
+      ...['--show-only', `templates/${template}`],
+    ],
     {
       encoding: 'utf8',
     },
   );
   return parseAllDocuments(text).map((one) => one.toJS() as Manifest);
+}
+
+/** @returns the manifests and the notes that `helm install` would make, as the API server's definitions are; it makes nothing. */
+export function install(
+  { binaries, kubeconfig }: Pick<TestServer, 'binaries' | 'kubeconfig'>,
+  values: readonly string[] = [],
+): string {
+  const args = ['install', 'sealift', chart, '--namespace', 'sealift', '--dry-run=server'];
+  return execFileSync(
+    join(binaries, 'helm'),
+    [...args, '--kubeconfig', kubeconfig, ...values.flatMap((one) => ['--set', one])],
+    { encoding: 'utf8' },
+  );
 }

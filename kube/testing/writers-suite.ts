@@ -159,6 +159,7 @@ export function writersSuite(server: () => TestServer): void {
       const network = {
         [annotations.podNetwork]: 'sealift/sealift-pods',
         [annotations.podNetworkFamilies]: 'IPv4',
+        [annotations.podNetworkProblem]: 'No driver.',
       };
       for (const values of [network, { [annotations.podNetworkFamilies]: null }])
         expect(await patch(agent('pa'), own, { metadata: { annotations: values } })).toBe(

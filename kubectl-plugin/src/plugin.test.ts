@@ -39,20 +39,26 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), 'sealift-plugin-'));
     server = await startApiServer();
-    for (const name of ['a', 'b']) {
-      const metadata = {
-        name,
-        labels: { [labels.driverAbi]: 'rxe-5' },
-        annotations: { [annotations.agentAddress]: `${name}:7461` },
-      };
-      await server.client.create(nodes, '', { metadata });
-    }
+    for (const name of ['a', 'b']) await addNode(name);
   }, 180_000);
   afterAll(async () => {
     await server?.stop();
     rmSync(dir, { recursive: true, force: true });
   });
 
+  /** One that is Ready, and has Sealift. */
+  async function addNode(name: string): Promise<void> {
+    const metadata = {
+      name,
+      labels: { [labels.driverAbi]: 'rxe-5' },
+      annotations: { [annotations.agentAddress]: `${name}:7461` },
+    };
+    await server.client.create(nodes, '', { metadata });
+    const status = { conditions: [{ type: 'Ready', status: 'True' }] };
+    await server.client.merge(nodes, '', name, { status }, { subresource: 'status' });
+    // No controller takes away the taint with which the API server makes every node.
+    await server.client.merge(nodes, '', name, { spec: { taints: null } });
+  }
   const createPod = (name: string, parts: object = {}, spec: object = {}): Promise<unknown> =>
     server.client.create(pods, 'default', {
       metadata: { name, ...parts },
@@ -160,6 +166,17 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     await createPod('web-1-x', owner('ReplicaSet', 'web-1', set));
     await createPod('db-0', owner('StatefulSet', 'db', stateful));
     await createPod('alone', { labels: { app: 'web' } });
+    // Its node and another one are too few for it.
+    const few = await run('migrate', 'deploy/web', 'sts/db');
+    expect(few.code).toBe(1);
+    expect(few.error).toMatch(/Pod db-0 belongs to StatefulSet db: .* Nothing was changed\./);
+    const named = (await requests()).map((one) => one.spec.podName);
+    expect(named.filter((one) => ['web-1-x', 'db-0'].includes(one))).toEqual([]);
+    await addNode('b2');
+    await addNode('b3');
+    const there = await run('migrate', 'sts/db', '--to', 'a');
+    expect(there).toMatchObject({ code: 0, out: '' });
+    expect(there.error).toContain('Pod db-0 runs on node a already, and stays.');
     const { code, out } = await run('migrate', 'deploy/web', 'sts/db', '-o', 'yaml');
     expect(code).toBe(0);
     expect(out).toMatch(/kind: List/);

@@ -81,6 +81,10 @@ export async function podsNamed(
   );
 }
 
+/** Whether a name is that of a workload, and means all of its pods. */
+export const isWorkload = (name: string): boolean =>
+  name.includes('/') && !podKinds.includes(splitAt(name)[0]);
+
 const splitAt = (name: string): readonly [string, string] => {
   const slash = name.indexOf('/');
   return [name.slice(0, slash).toLowerCase(), name.slice(slash + 1)];

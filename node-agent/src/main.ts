@@ -15,7 +15,7 @@ import { readConfig, type Config } from './support/config.ts';
 import { cpuFeatures } from './node/host/cpu-features.ts';
 import { AgentCertificate } from './node/certificates/agent-certificate.ts';
 import { nodeOperations } from './node/operations.ts';
-import { familiesOf } from './node/pod-ip/drivers.ts';
+import { PodNetworkCheck } from './node/pod-ip/pod-network-check.ts';
 import { reasonOf } from './support/errors.ts';
 import { describeNode, idle, install, uninstall, uninstallAll } from './installer.ts';
 import { Journal } from './support/journal/journal.ts';
@@ -46,15 +46,19 @@ async function run(config: Config): Promise<void> {
     },
   });
   const { nodeName, address, namespace } = config;
+  const { podIp } = node;
+  const podNetwork =
+    podIp && config.podNetwork
+      ? new PodNetworkCheck({
+          ...{ api, clock: realClock, nodeName, ...config.podNetwork },
+          look: () => podIp.look(),
+        })
+      : undefined;
   const registration = new Registration({
     ...{ api, log, clock: realClock, nodeName, address, namespace },
     cpuFeatures: await cpuFeatures(),
     describe: (known) => describeNode(config, known),
-    podNetwork: async () => {
-      const found = await node.podIp?.look();
-      if (typeof found !== 'object' || config.podNetwork === undefined) return undefined;
-      return { network: config.podNetwork, families: familiesOf(found) };
-    },
+    podNetwork: podNetwork && ((signal) => podNetwork.describe(signal)),
   });
   const certificate = new AgentCertificate({
     ...{ api, log, clock: realClock, nodeName, namespace },

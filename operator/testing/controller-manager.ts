@@ -11,6 +11,7 @@ import type { Cluster } from './cluster.ts';
 const controllers = [
   ...['deployment-controller', 'replicaset-controller', 'job-controller'],
   ...['statefulset-controller', 'garbage-collector-controller', 'disruption-controller'],
+  'horizontal-pod-autoscaler-controller',
 ];
 
 export class ControllerManager {
@@ -33,7 +34,10 @@ export class ControllerManager {
       `--kubeconfig=${this.#server.kubeconfig}`,
       `--controllers=${controllers.join(',')}`,
     ];
-    const others = ['--leader-elect=false', '--secure-port=0', '--concurrent-gc-syncs=2'];
+    const others = [
+      ...['--leader-elect=false', '--secure-port=0', '--concurrent-gc-syncs=2'],
+      '--horizontal-pod-autoscaler-sync-period=1s',
+    ];
     const tied = ['--pdeathsig', 'KILL', this.#program, ...flags, ...others];
     this.#child = spawn('setpriv', tied, { stdio: 'ignore' });
   }

@@ -75,7 +75,37 @@ export function dryRunSuite(cluster: () => Cluster): void {
       const { status } = await c.until(moves, 'claims', { phase: 'Inspecting' });
       expect(status.inspection?.findings.map(({ message }) => message)).toEqual([
         expect.stringContaining('hostPID'),
-        expect.stringMatching(/^Volume single is claim single, .* \(ReadWriteOnce\)/),
+        expect.stringMatching(
+          /^Volume single is claim single of PersistentVolume single, .* \(ReadWriteOnce\)/,
+        ),
+      ]);
+      // A move is refused for the same, and before anything is touched.
+      await c.run('claims-2', { spec: { volumes } });
+      const pod = (await c.pod('claims-2'))!;
+      await c.migrate('claims-2', 'claims-2');
+      const refused = await c.until(moves, 'claims-2', {
+        ...ended('Failed'),
+        ...failed('UnsupportedVolume'),
+      });
+      const end = refused.status.conditions?.find(({ type }) => type === 'Succeeded');
+      expect(end?.message).toMatch(/^Volume single is claim single of PersistentVolume single/);
+      expect(refused.status.target).toBeUndefined();
+      await c.untouched(pod);
+      // Somebody deletes the other claim: the API server keeps it for the pod, and lets no new pod have it.
+      const path = '/api/v1/namespaces/default/persistentvolumeclaims/shared';
+      const keep = { metadata: { finalizers: ['kubernetes.io/pvc-protection'] } };
+      await c.client.rest.request({
+        method: 'PATCH',
+        path,
+        contentType: 'application/merge-patch+json',
+        body: keep,
+      });
+      await c.client.rest.request({ method: 'DELETE', path });
+      await c.migrate('claims-3', 'claims-2', { dryRun: true });
+      const third = await c.until(moves, 'claims-3', { phase: 'Inspecting' });
+      expect(third.status.inspection?.findings.map(({ message }) => message)).toEqual([
+        expect.stringMatching(/^Volume shared is claim shared, which is being deleted/),
+        expect.stringMatching(/^Volume single/),
       ]);
     });
 

@@ -1,100 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods of a StatefulSet move: real StatefulSet and garbage collector controllers, and the chart's policy on names.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { MigrationRequest } from '../../crds/src/index.ts';
 import { migrationRequests, nodes, ownFaults, pods, type Pod } from '../../kube/src/index.ts';
-import { render } from '../../kube/testing/chart.ts';
-import type { Manifest } from '../../kube/testing/definitions.ts';
-import { policyPath } from '../../kube/testing/impersonation.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
 import { suiteControllerManager } from './controller-manager.ts';
-import { created, prepared } from './moving.ts';
-import {
-  containersEnded,
-  failOnce,
-  podTemplate,
-  statefulSets,
-  Workloads,
-  type Workload,
-} from './workloads.ts';
+import { created } from './moving.ts';
+import { carryOut, land, moveOn, namePolicy, prepareSecond, secondOf } from './two-moves.ts';
+import { failOnce, podTemplate, statefulSets, Workloads, type Workload } from './workloads.ts';
 
 const moves = migrationRequests;
 const anyText = expect.any(String) as string;
 
-/** From a target at its create gate to one that runs, as the agents would do it. */
-async function carryOut(
-  c: Cluster,
-  request: string,
-  source: string,
-  target: string,
-): Promise<void> {
-  await c.source(moves, request, { state: 'Sent' });
-  await c.target(moves, request, { state: 'AtResumeGate' });
-  await c.commit(moves, request);
-  await c.target(moves, request, { state: 'Answering' });
-  await c.source(moves, request, { state: 'Gone' });
-  await containersEnded(c, source, 'Running');
-  await c.podRuns(target);
-  await c.target(moves, request, { state: 'Running' });
-}
-
-/** The first move, until its landing pod runs. @returns the landing pod's name */
-async function land(c: Cluster, request: string, pod: string, spec: object = {}): Promise<string> {
-  const landing = await prepared(c, request, pod, spec);
-  await carryOut(c, request, pod, landing);
-  return landing;
-}
-
-/** Waits for the request of an attempt of the second move. @returns its name */
-async function secondOf(c: Cluster, request: string, attempt = 1): Promise<string> {
-  const { status } = await c.until(moves, request, { secondMove: { attempt } });
-  return status.secondMove?.requestName ?? '';
-}
-
-/** Until the second move's target is at its create gate. */
-async function prepareSecond(c: Cluster, second: string): Promise<MigrationRequest> {
-  const name = await created(c, second);
-  const request = await c.client.get(moves, 'default', second);
-  await c.bind(name, request.status?.target?.nodeName ?? '');
-  await c.target(moves, second, { state: 'AtCreateGate' });
-  return c.until(moves, second, { deadlines: { blackout: anyText } });
-}
-
-/** A whole second move. */
-async function moveOn(c: Cluster, request: string, landing: string, pod: string): Promise<string> {
-  const second = await secondOf(c, request);
-  await prepareSecond(c, second);
-  await carryOut(c, second, landing, pod);
-  await c.until(moves, second, ended('Succeeded'));
-  return second;
-}
-
 export function statefulSetSuite(cluster: () => Cluster): void {
   describe('a pod of a StatefulSet', { timeout: 120_000 }, () => {
     const manager = suiteControllerManager(cluster);
-    let manifests: Manifest[] = [];
-    const lacks = (): string | undefined => {
-      if (manager().isMissing) return 'no kube-controller-manager beside the API server';
-      return manifests.length === 0 ? 'no helm beside the API server' : undefined;
-    };
-
-    async function install(): Promise<void> {
-      const { client } = cluster().server;
-      for (const body of manifests)
-        await client.rest.request({ method: 'POST', path: policyPath(body), body });
-    }
-    async function uninstall(): Promise<void> {
-      const { client } = cluster().server;
-      for (const one of manifests) {
-        const path = `${policyPath(one)}/${one.metadata.name}`;
-        await client.rest.request({ method: 'DELETE', path });
-      }
-    }
+    const policy = namePolicy(cluster);
+    const lacks = (): string | undefined =>
+      manager().isMissing ? 'no kube-controller-manager beside the API server' : policy.lack;
 
     beforeAll(async () => {
       await cluster().addNode('c', 'rxe-1');
-      manifests = render(cluster().server, 'name-policy.yaml') ?? [];
     });
     afterAll(async () => {
       await cluster().client.delete(nodes, '', 'c');
@@ -154,8 +80,8 @@ export function statefulSetSuite(cluster: () => Cluster): void {
     });
 
     describe('whose name is reserved', () => {
-      beforeAll(install);
-      afterAll(uninstall);
+      beforeAll(() => policy.install());
+      afterAll(() => policy.uninstall());
 
       it.for(['OrderedReady', 'Parallel'])(
         'moves by way of a landing pod and keeps its name, also if a write fails: %s',

@@ -34,6 +34,11 @@ export const deployments = resource('apps/v1', 'Deployment', 'deployments');
 export const replicaSets = resource('apps/v1', 'ReplicaSet', 'replicasets');
 export const statefulSets = resource('apps/v1', 'StatefulSet', 'statefulsets');
 export const jobs = resource('batch/v1', 'Job', 'jobs');
+export const autoscalers = resource(
+  'autoscaling/v2',
+  'HorizontalPodAutoscaler',
+  'horizontalpodautoscalers',
+);
 export const budgets = resource('policy/v1', 'PodDisruptionBudget', 'poddisruptionbudgets');
 
 /** Of pods with the label `app: <name>`. */

@@ -52,3 +52,9 @@ app.kubernetes.io/component: {{ .component }}
 - { name: modules, mountPath: /lib/modules, readOnly: true }
 - { name: dev, mountPath: /dev }
 {{- end }}
+
+{{/* Whether moved pods may keep their addresses: without Multus' definition helm could not create its network. */}}
+{{- define "sealift.createsPodNetwork" -}}
+{{- $enabled := toString .Values.podNetwork.enabled -}}
+{{- or (eq $enabled "true") (and (eq $enabled "auto") (.Capabilities.APIVersions.Has "k8s.cni.cncf.io/v1")) -}}
+{{- end -}}

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // `migrate`: a MigrationRequest for each pod that is named, and its progress.
-import { migrationRequests, type Pod } from '../../../kube/src/index.ts';
+import {
+  isForbidden,
+  listParsed,
+  migrationRequests,
+  nodes,
+  type Node,
+  type Pod,
+} from '../../../kube/src/index.ts';
 import { textIn } from '../values.ts';
 import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
+import { CommandError, exitCodes } from '../exit-codes.ts';
+import { lacksLanding, statefulSetOf } from '../landing.ts';
 import { createRequest, nameFor } from '../requests.ts';
-import { podsNamed } from '../workloads.ts';
+import { isWorkload, podsNamed } from '../workloads.ts';
 import { explainPods } from './explain.ts';
 import { finish } from './waiting.ts';
 
@@ -29,12 +38,48 @@ export const migrate: Command = {
     const { values, args, cluster, signal } = invocation;
     const { api, namespace } = cluster();
     const named: Pod[] = [];
-    for (const name of args) named.push(...(await podsNamed(api, namespace, name, signal)));
+    for (const name of args) {
+      const found = await podsNamed(api, namespace, name, signal);
+      named.push(...(isWorkload(name) ? without(invocation, found) : found));
+    }
     const pods = new Map(named.map((one) => [one.metadata.uid, one]));
+    if (pods.size === 0) return exitCodes.ok;
     if (values['dry-run'] === true) return explainPods(invocation, [...pods.values()]);
+    await refuseWithoutLanding(invocation, [...pods.values()]);
     return migratePods(invocation, [...pods.values()]);
   },
 };
+
+/** Those that are not on the node of --to yet. A pod that is named by itself may be meant to come back. */
+function without({ values, output }: Invocation, found: readonly Pod[]): Pod[] {
+  const to = textIn(values, 'to');
+  const there = found.filter(({ spec }) => spec.nodeName === to);
+  for (const { metadata } of there) {
+    output.note(`Pod ${metadata.name} runs on node ${to ?? ''} already, and stays.`);
+  }
+  return found.filter((one) => !there.includes(one));
+}
+
+/** Before the first request: of a set either all pods can be asked for, or none is. @throws CommandError */
+async function refuseWithoutLanding(
+  { values, cluster, signal }: Invocation,
+  found: readonly Pod[],
+): Promise<void> {
+  if (!found.some((one) => statefulSetOf(one) !== undefined)) return;
+  const { api } = cluster();
+  let all: Node[];
+  try {
+    all = await listParsed(api, nodes, { signal });
+  } catch (error) {
+    // Whoever may not read nodes learns it from the request.
+    if (isForbidden(error)) return;
+    throw error;
+  }
+  for (const pod of found) {
+    const why = lacksLanding(pod, all, textIn(values, 'to'));
+    if (why !== undefined) throw new CommandError(exitCodes.failed, why);
+  }
+}
 
 export async function migratePods(
   invocation: Invocation,

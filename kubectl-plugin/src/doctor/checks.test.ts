@@ -12,6 +12,7 @@ interface Parts {
   cordoned?: boolean;
   kernel?: string;
   cpu?: string;
+  said?: Record<string, string>;
 }
 
 const node = (name: string, parts: Parts = {}): Node =>
@@ -28,6 +29,7 @@ const node = (name: string, parts: Parts = {}): Node =>
         [annotations.agentAddress]: `${name}:7461`,
         [annotations.cpuFeatures]: parts.cpu ?? 'avx avx2',
         ...(parts.problem ? { [annotations.problem]: parts.problem[1] } : {}),
+        ...parts.said,
       },
     },
     spec: { unschedulable: parts.cordoned ?? false },
@@ -131,6 +133,16 @@ describe('doctor', () => {
       'what the agent misses',
       { nodes: [node('a', { problem: ['MultusMissing', 'No Multus.'] }), node('b')] },
       [/^warning runtime handler a: MultusMissing: No Multus/],
+    ],
+    [
+      'a node where a moved pod gets another IP',
+      {
+        nodes: [
+          node('a', { said: { [annotations.podNetworkProblem]: 'No driver for CNI plugin c.' } }),
+          node('b', { said: { [annotations.podNetwork]: 'sealift/sealift-pods' } }),
+        ],
+      },
+      [/^warning pod IP a: .* another IP: No driver for CNI plugin c\. docs\/pod-ip\.md/],
     ],
     [
       'an agent without a Lease',

@@ -125,6 +125,7 @@ function nodeResults(facts: Facts, node: Node): Result[] {
     ...lease(facts, node),
     certificate(facts, node),
     cpu(node),
+    podNetwork(node),
   ].flatMap((one) => one ?? []);
 }
 
@@ -274,6 +275,19 @@ function cpu(node: Node): Result | undefined {
     node.metadata.name,
     `Unknown: the node lacks the annotation ${annotations.cpuFeatures}. Pods move to it only from such nodes. Upgrade the agent there.`,
   );
+}
+
+/** Nothing of a node that says neither: podNetwork is off, or no pod moves there at all. */
+function podNetwork({ metadata: { name, annotations: said } }: Node): Result | undefined {
+  const why = said[annotations.podNetworkProblem];
+  if (why !== undefined) {
+    const message = `A pod that moves from or to this node gets another IP: ${why} docs/pod-ip.md says what it takes.`;
+    return result('warning', 'pod IP', name, message);
+  }
+  if (said[annotations.podNetwork] === undefined) return undefined;
+  const families = said[annotations.podNetworkFamilies];
+  const kept = families === undefined ? '' : ` (${families.replace(',', ', ')})`;
+  return result('ok', 'pod IP', name, `Pods that move here keep their IP${kept}.`);
 }
 
 /** Nodes between which nothing can be moved. */

@@ -3,7 +3,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
 import { ApiError, ConnectionError, FakeClock, silent, type Api } from '../../../kube/src/index.ts';
 import { AgentError } from '../support/errors.ts';
-import { Registration, withdrawNode, type PodNetworkDescription } from './registration.ts';
+import type { PodNetworkDescription } from './pod-ip/pod-network-check.ts';
+import { Registration, withdrawNode } from './registration.ts';
 
 interface Written {
   kind: string;
@@ -18,7 +19,7 @@ describe('an agent', () => {
   let lease: string | undefined;
   let isUp = true;
   let abi: string | AgentError = 'rxe-1';
-  let network: PodNetworkDescription | undefined;
+  let network: PodNetworkDescription | string | undefined;
 
   const api = {
     get: async () => ({ metadata: node }),
@@ -44,7 +45,7 @@ describe('an agent', () => {
   const make = (): Registration =>
     new Registration({
       ...{ api, clock, log: silent, nodeName: 'a', address: '10.0.0.1:7460', namespace: 'sealift' },
-      podNetwork: async () => network,
+      podNetwork: network === undefined ? undefined : async () => network ?? '',
       cpuFeatures: 'avx sse2',
       describe: async () =>
         abi instanceof AgentError
@@ -94,12 +95,12 @@ describe('an agent', () => {
   });
 
   it('says in which network pods keep their addresses, and of which families', async () => {
-    const registration = make();
     const own = () => {
       const all = node['annotations'] ?? {};
       return [all[annotations.podNetwork], all[annotations.podNetworkFamilies]];
     };
     network = { network: 'sealift/sealift-pods', families: ['IPv4', 'IPv6'] };
+    const registration = make();
     await registration.renew();
     expect(own()).toEqual(['sealift/sealift-pods', 'IPv4,IPv6']);
     network = { network: 'sealift/sealift-pods', families: [] };
@@ -109,6 +110,23 @@ describe('an agent', () => {
     await registration.renew();
     await withdrawNode(api, 'a');
     expect(own()).toEqual([undefined, undefined]);
+  });
+
+  it('says why they do not, in place of it', async () => {
+    const problem = () => node['annotations']?.[annotations.podNetworkProblem];
+    network = 'Sealift has no driver for CNI plugin calico.';
+    const registration = make();
+    await registration.renew();
+    expect(problem()).toBe('Sealift has no driver for CNI plugin calico.');
+    expect(node['annotations']?.[annotations.podNetwork]).toBeUndefined();
+    network = { network: 'sealift/sealift-pods', families: ['IPv4'] };
+    await registration.renew();
+    expect(problem()).toBeUndefined();
+    expect(node['annotations']?.[annotations.podNetwork]).toBe('sealift/sealift-pods');
+    network = 'Multus is gone.';
+    await registration.renew();
+    await withdrawNode(api, 'a');
+    expect(problem()).toBeUndefined();
   });
 
   it('takes its label away when the driver has gone, and says why', async () => {

@@ -12,6 +12,7 @@ import {
   type Logger,
 } from '../../../kube/src/index.ts';
 import { reasonOf, type Failure } from '../support/errors.ts';
+import type { PodNetworkDescription } from './pod-ip/pod-network-check.ts';
 
 /** What the agent says about its node. */
 export interface NodeDescription {
@@ -19,13 +20,6 @@ export interface NodeDescription {
   readonly driverAbi: string | undefined;
   /** The first thing that the node lacks. */
   readonly problem: Failure | undefined;
-}
-
-export interface PodNetworkDescription {
-  /** `<namespace>/<name>` */
-  readonly network: string;
-  /** Families of the addresses that pods get there; none: not known. */
-  readonly families: readonly string[];
 }
 
 export interface RegistrationParts {
@@ -39,8 +33,9 @@ export interface RegistrationParts {
   readonly cpuFeatures?: string | undefined;
   /** The agent's own namespace, where its Lease is. */
   readonly namespace: string;
-  /** The network by which a pod that moves here keeps its address; undefined: it gets another one. */
-  readonly podNetwork?: () => Promise<PodNetworkDescription | undefined>;
+  /** The network by which a pod that moves here keeps its address, or why it gets another one. Absent: nobody wants to know. */
+  readonly podNetwork?:
+    ((signal?: AbortSignal) => Promise<PodNetworkDescription | string>) | undefined;
   /** @param known what it returned last */
   readonly describe: (known: NodeDescription | undefined) => Promise<NodeDescription>;
 }
@@ -110,7 +105,8 @@ export class Registration {
   ): Promise<void> {
     const { api, nodeName, address, cpuFeatures } = this.#parts;
     const { metadata } = await api.get(nodes, '', nodeName, { signal });
-    const podNetwork = driverAbi === undefined ? undefined : await this.#parts.podNetwork?.();
+    const found = driverAbi === undefined ? undefined : await this.#parts.podNetwork?.(signal);
+    const podNetwork = typeof found === 'string' ? undefined : found;
     const wanted = {
       labels: { [labels.driverAbi]: driverAbi, [labels.problem]: problem?.code },
       annotations: {
@@ -119,6 +115,7 @@ export class Registration {
         [annotations.problem]: problem?.message,
         [annotations.podNetwork]: podNetwork?.network,
         [annotations.podNetworkFamilies]: podNetwork?.families.join(',') || undefined,
+        [annotations.podNetworkProblem]: typeof found === 'string' ? found : undefined,
       },
     };
     const isSame =
@@ -154,6 +151,7 @@ export async function withdrawNode(api: Api, name: string): Promise<void> {
       [annotations.problem]: null,
       [annotations.podNetwork]: null,
       [annotations.podNetworkFamilies]: null,
+      [annotations.podNetworkProblem]: null,
     },
   };
   await api.merge(nodes, '', name, { metadata });

@@ -24,6 +24,8 @@ const environment = z.object({
   SEALIFT_SOCKET: directory.default('/run/sealift/agent.sock'),
   /** `<namespace>/<name>` of the Multus network by which moved pods keep their addresses; empty: they do not. */
   SEALIFT_POD_NETWORK: z.string().default(''),
+  /** `true`: only where all nodes reach each other directly, as far as their addresses show. */
+  SEALIFT_POD_NETWORK_AUTO: z.enum(['true', 'false']).default('false'),
   SEALIFT_CNI_BIN_DIR: directory.default('/opt/cni/bin'),
   /** `true`: the agent writes the runtime handler into containerd's configuration. */
   SEALIFT_CONFIGURE_RUNTIME: z.enum(['true', 'false']).default('false'),
@@ -63,7 +65,7 @@ export interface Config {
   /** Diagnostics of failed requests. */
   failureDir: string;
   socketPath: string;
-  podNetwork: string | undefined;
+  podNetwork: { readonly network: string; readonly looksAtNodes: boolean } | undefined;
   cniBinDir: string;
   bundleDir: string;
   installDir: string;
@@ -100,7 +102,13 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     workDir: `${of.SEALIFT_STATE_DIR}/work`,
     failureDir: `${of.SEALIFT_STATE_DIR}/failures`,
     socketPath: of.SEALIFT_SOCKET,
-    podNetwork: of.SEALIFT_POD_NETWORK === '' ? undefined : of.SEALIFT_POD_NETWORK,
+    podNetwork:
+      of.SEALIFT_POD_NETWORK === ''
+        ? undefined
+        : {
+            network: of.SEALIFT_POD_NETWORK,
+            looksAtNodes: of.SEALIFT_POD_NETWORK_AUTO === 'true',
+          },
     cniBinDir: of.SEALIFT_CNI_BIN_DIR,
     bundleDir: of.SEALIFT_BUNDLE,
     installDir: of.SEALIFT_INSTALL_DIR,

@@ -21,6 +21,7 @@ const eviction: Eviction = {
 const asked = (value = 'migrate'): PodParts => ({
   metadata: { annotations: { [annotations.eviction]: value } },
 });
+const serving: PodParts = { status: { conditions: [{ type: 'Ready', status: 'True' }] } };
 const policy = (spec: object): MigrationPolicy =>
   MigrationPolicy.parse({ metadata: { name: 'pol' }, spec });
 const migrates = (unmovable = 'Keep') => policy({ eviction: { action: 'Migrate', unmovable } });
@@ -182,6 +183,36 @@ describe('an eviction of a pod of Sealift’s', () => {
           { name: 'a', allowed: 9, moves: 0 },
           { name: 'b', allowed: 0, moves: 0 },
         ],
+      }),
+      'Refuse',
+    ],
+    [
+      'that nobody wants to be moved, while a pod of its budget moves',
+      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 1, moves: 1 }] }),
+      'Refuse',
+    ],
+    [
+      'that nobody wants to be moved, whose budget allows one more',
+      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 2, moves: 1 }] }),
+      'Allow',
+    ],
+    [
+      'that nobody wants to be moved, whose budget the API server itself asks',
+      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 0, moves: 0 }] }),
+      'Allow',
+    ],
+    [
+      'that serves nobody, while a pod of its budget moves',
+      seen(pod(), [], {
+        budgets: [{ name: 'b', allowed: 1, moves: 1 }],
+      }),
+      'Allow',
+    ],
+    [
+      'that could not be moved, Evict, while a pod of its budget moves',
+      seen(pod(serving), [migrates('Evict')], {
+        requests: [failed('X')],
+        budgets: [{ name: 'b', allowed: 1, moves: 1 }],
       }),
       'Refuse',
     ],

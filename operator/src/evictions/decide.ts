@@ -9,6 +9,7 @@ import {
   type MigrationRequest,
 } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
+import { isReady } from '../target-pod/controllers.ts';
 import { namesRequest } from '../target-pod/ownership.ts';
 import { budgetMessage, forbids, type BudgetSeen } from './budgets.ts';
 import { runsInSealift, type Wish } from './wish.ts';
@@ -69,7 +70,7 @@ export function decideEviction(eviction: Eviction, seen: Candidate): EvictionAns
     const message = progressOf(pod, active);
     return eviction.isDryRun ? allow(message) : refuse(message);
   }
-  if (!wish.moves) return allow();
+  if (!wish.moves) return evictPlainly(seen);
   const made = evacuationName(pod.metadata.uid);
   const ended = requests.find(
     (one) => one.metadata.name === made && isFinished(one) && !one.spec.dryRun,
@@ -82,14 +83,25 @@ export function decideEviction(eviction: Eviction, seen: Candidate): EvictionAns
     );
   }
   const budget = forbids(budgets);
-  if (budget) {
-    const message = `Cannot evict pod as it would violate the pod's disruption budget. Pod ${name} is not moved yet: ${budgetMessage(budget)}.`;
-    return { verdict: 'Refuse', message, isBudget: true };
-  }
+  if (budget) return overBudget(pod, `is not moved yet: ${budgetMessage(budget)}`);
   const message = `Pod ${name} is moved to another node by MigrationRequest ${pod.metadata.namespace}/${made}. The eviction is refused until the pod has moved.`;
   return eviction.isDryRun
     ? allow(`Dry run: pod ${name} would be moved to another node.`)
     : { verdict: 'Move', message };
+}
+
+/**
+ * As without Sealift, which leaves budgets to the API server. But that one takes the source of a move for healthy while it stands
+ * still, and for a moment both copies.
+ */
+function evictPlainly({ pod, budgets }: Candidate, warning?: string): EvictionAnswer {
+  const used = isReady(pod) ? forbids(budgets.filter(({ moves }) => moves > 0)) : undefined;
+  return used ? overBudget(pod, `is not evicted yet: ${budgetMessage(used)}`) : allow(warning);
+}
+
+function overBudget({ metadata }: Pod, why: string): EvictionAnswer {
+  const message = `Cannot evict pod as it would violate the pod's disruption budget. Pod ${metadata.name} ${why}.`;
+  return { verdict: 'Refuse', message, isBudget: true };
 }
 
 const refuse = (message: string): EvictionAnswer => ({ verdict: 'Refuse', message });
@@ -97,7 +109,8 @@ const refuse = (message: string): EvictionAnswer => ({ verdict: 'Refuse', messag
 /** Ends that say nothing about whether the pod can be moved. */
 const inconclusive: readonly string[] = ['Cancelled', 'AnotherMigration'];
 
-function afterEnd({ pod, wish }: Candidate, request: MigrationRequest): EvictionAnswer {
+function afterEnd(seen: Candidate, request: MigrationRequest): EvictionAnswer {
+  const { pod, wish } = seen;
   const { name, namespace } = pod.metadata;
   const end = summaryOf(request);
   const own = `MigrationRequest ${namespace}/${request.metadata.name}`;
@@ -106,7 +119,8 @@ function afterEnd({ pod, wish }: Candidate, request: MigrationRequest): Eviction
   const why = `${own} has failed (${end?.reason ?? ''}): ${end?.message ?? ''}`;
   const isConclusive = !inconclusive.includes(end?.reason ?? '');
   if (wish.unmovable === 'Evict' && isConclusive) {
-    return allow(
+    return evictPlainly(
+      seen,
       `Pod ${name} could not be moved and is evicted, as MigrationPolicy ${wish.policy?.metadata.name ?? ''} says. ${why}`,
     );
   }

@@ -62,7 +62,10 @@ export class Evictor {
     if (atOnce) return atOnce;
     if (!pod) throw new Error('a pod that is not there was not answered at once');
     try {
-      const answer = decideEviction(eviction, await this.#observe(pod, signal));
+      let answer = decideEviction(eviction, await this.#observe(pod, signal));
+      if (answer.verdict === 'Allow') {
+        answer = decideEviction(eviction, await this.#observeWhole(pod, signal));
+      }
       if (answer.verdict !== 'Move') return answer;
       return await this.#turns.run(namespace, () => this.#decide(eviction, pod, signal));
     } catch (error) {
@@ -103,7 +106,7 @@ export class Evictor {
     return `MigrationRequest ${namespace}/${made} has the name that the request for pod ${name} needs, and does not move it: delete it.`;
   }
 
-  /** With the budgets, which cost more and matter only for a pod that is to be moved. */
+  /** With the budgets, which cost more and matter only for a pod that may go. */
   async #observeWhole(pod: Pod, signal: AbortSignal): Promise<Candidate> {
     const [candidate, budgets] = await Promise.all([
       this.#observe(pod, signal),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts source and target into their controller's place, and takes them out. Idempotent: each call is one write of a pod,
 // and names the version that was read, because lists are replaced whole.
-import { annotations, finalizers, type PodController } from '../../../crds/src/index.ts';
+import { annotations, finalizers, labels, type PodController } from '../../../crds/src/index.ts';
 import {
   pods,
   unlessNotFound,
@@ -21,7 +21,9 @@ import type { ControllerState } from './types.ts';
 interface Controller extends ApiObject {
   readonly metadata: ApiObject['metadata'] & {
     readonly deletionTimestamp?: string;
+    readonly creationTimestamp?: string;
     readonly finalizers?: readonly string[];
+    readonly ownerReferences?: readonly { readonly uid: string }[];
   };
   readonly status?: {
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
@@ -34,28 +36,60 @@ const kinds: Readonly<Record<string, Resource<Controller> | undefined>> = {
   StatefulSet: resource('apps/v1', 'StatefulSet', 'statefulsets'),
 };
 
+/** A StatefulSet's, one for each template that it has had. It is the owner of all. */
+const revisions = resource('apps/v1', 'ControllerRevision', 'controllerrevisions');
+
 function resource(apiVersion: string, kind: string, plural: string): Resource<Controller> {
   const parse = (json: unknown): Controller => json as Controller;
   return { apiVersion, kind, plural, namespaced: true, parse };
 }
 
-/** @returns undefined if nobody knows: the kind is another one */
+/**
+ * @param members pods that are or were the controller's
+ * @returns undefined if nobody knows: the kind is another one
+ */
 export async function readController(
   dependencies: Dependencies,
   namespace: string,
   { apiVersion, kind, name, uid }: PodController,
+  members: readonly (Pod | undefined)[],
   signal: AbortSignal,
 ): Promise<ControllerState | undefined> {
   const one = kinds[kind];
   if (one?.apiVersion !== apiVersion) return undefined;
   const found = await dependencies.find(one, namespace, name, signal);
-  if (found?.metadata.uid !== uid) return 'gone';
+  if (found?.metadata.uid !== uid) {
+    if (kind !== 'StatefulSet') return 'gone';
+    return afterDeletion(dependencies, namespace, { uid, successor: found }, members, signal);
+  }
   const { deletionTimestamp, finalizers: own = [] } = found.metadata;
-  if (deletionTimestamp !== undefined) return own.includes('orphan') ? 'orphaning' : 'gone';
+  if (deletionTimestamp !== undefined) return own.includes('orphan') ? 'orphaning' : 'deleted';
   const isFinished = found.status?.conditions?.some(
     ({ type, status }) => (type === 'Complete' || type === 'Failed') && status === 'True',
   );
   return isFinished ? 'finished' : 'active';
+}
+
+/**
+ * Whether a StatefulSet that is gone has left its pods behind: the garbage collector has dealt with its revisions as with them.
+ * @param successor another set of its name, which takes revisions that were left behind as its own, and makes some
+ */
+async function afterDeletion(
+  dependencies: Dependencies,
+  namespace: string,
+  { uid, successor }: { readonly uid: string; readonly successor: Controller | undefined },
+  members: readonly (Pod | undefined)[],
+  signal: AbortSignal,
+): Promise<ControllerState> {
+  const [name] = members.flatMap((pod) => pod?.metadata.labels[labels.revision] ?? []);
+  if (name === undefined) return 'gone';
+  const found = await dependencies.find(revisions, namespace, name, signal);
+  if (!found) return 'deleted';
+  const { creationTimestamp = '', deletionTimestamp, ownerReferences = [] } = found.metadata;
+  if (ownerReferences.some((one) => one.uid === uid)) return 'gone';
+  if (deletionTimestamp !== undefined) return 'deleted';
+  const since = successor?.metadata.creationTimestamp;
+  return since !== undefined && creationTimestamp >= since ? 'deleted' : 'orphaning';
 }
 
 /** @param point `operator.attach-target` or `operator.attach-source` */

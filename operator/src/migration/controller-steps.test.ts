@@ -123,6 +123,20 @@ describe('a pod of a ReplicaSet', () => {
       },
     ],
     [
+      'goes with a set that is gone, and the source with it',
+      ['AttachTarget'],
+      { sourcePod: undefined, targetPod: successor(nobody, runs), controller: 'gone' },
+    ],
+    [
+      'goes with a set that is being deleted, and its pods before it',
+      ['AttachTarget', 'DeleteSource'],
+      {
+        sourcePod: source(own, { metadata: { deletionTimestamp: at(1) } }),
+        targetPod: successor(nobody, runs),
+        controller: 'deleted',
+      },
+    ],
+    [
       'lets the set replace a target that is lost',
       ['DeleteSource', 'AttachTarget'],
       { sourcePod: retired('ReplicaSet'), targetPod: successor(nobody) },
@@ -150,6 +164,32 @@ describe('a pod of a ReplicaSet', () => {
     const plan = decideMigration(see({ request: request('ReplicaSet', decided), ...parts }), NOW);
     expect(summary(plan)).toBe('Unknown Committed');
     expect(message(plan)).toContain('ReplicaSet set');
+  });
+
+  it('belongs to nobody for good once its set was seen to leave it behind', () => {
+    const states = { sourceAgent: { state: 'Gone' }, targetAgent: { state: 'Running' } };
+    const decided = { decision: decision('Committed'), ...states };
+    const targetPod = successor(nobody, runs);
+    const first = decideMigration(
+      see({
+        request: request('ReplicaSet', decided),
+        ...{ sourcePod: source(undefined), targetPod, controller: 'gone' },
+      }),
+      NOW,
+    );
+    expect(first.status?.source?.controller?.leftBehind).toBe(true);
+    const after = request('ReplicaSet', { ...decided, ...first.status });
+    const gone = see({ request: after, sourcePod: undefined, targetPod, controller: 'gone' });
+    expect(effects(decideMigration(gone, NOW))).toEqual([]);
+  });
+
+  it('ends with its set when both are gone, and says so', () => {
+    const states = { sourceAgent: { state: 'Gone' }, targetAgent: { state: 'Running' } };
+    const decided = { decision: decision('Committed'), ...states };
+    const parts = { sourcePod: undefined, targetPod: undefined, controller: 'gone' } as const;
+    const plan = decideMigration(see({ request: request('ReplicaSet', decided), ...parts }), NOW);
+    expect(summary(plan)).toBe('False ControllerDeleted');
+    expect(message(plan)).toContain('ReplicaSet set was deleted after the decision');
   });
 
   it('is not written to before the decision', () => {

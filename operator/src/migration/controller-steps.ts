@@ -67,18 +67,44 @@ interface Situation {
   readonly isOverdue: boolean;
 }
 
+/** What is left to do, and what the status has to say of the controller. */
+export type ControllerWork = CommittedWork<Effect> & {
+  /** The controller was seen to be gone without its pods: later nobody could tell. */
+  readonly isLeftBehind?: boolean;
+};
+
 /** After `Committed`: the source is deleted, and its controller keeps the number of its pods. */
-export function afterCommit(observed: Observed, situation: Situation): CommittedWork<Effect> {
+export function afterCommit(observed: Observed, situation: Situation): ControllerWork {
   const controller = observed.request.status?.source?.controller;
-  if (controller?.handover === 'AfterResume') return afterResume(observed, controller, situation);
   const deletion = isSilent(observed, situation) ? deleteSource(observed) : [];
+  if (controller && wasDeletedToo(observed)) {
+    return { effects: deletion, outcome: controllerDeleted(controller) };
+  }
+  if (controller?.handover === 'AfterResume') return afterResume(observed, controller, situation);
   if (controller?.handover !== 'ByName') return { effects: deletion };
   // It has the name, and its landing pod was never counted: it may join at once.
   const to = ownTarget(observed);
-  const isWanted = observed.controller !== 'gone' && observed.controller !== 'orphaning';
-  const joins = to !== undefined && isWanted && !isAttached(to, controller);
-  return { effects: joins ? [{ type: 'AttachTarget' }, ...deletion] : deletion };
+  if (!to || isAttached(to, controller) || observed.controller === 'orphaning') {
+    return { effects: deletion };
+  }
+  if (observed.controller !== 'gone') return { effects: [{ type: 'AttachTarget' }, ...deletion] };
+  const { kind, name } = controller;
+  const waitsFor = `${kind} ${name} was deleted. The garbage collector has not seen to its pods yet.`;
+  return { effects: deletion, ...(!situation.isOverdue && { waitsFor }) };
 }
+
+/** Whether the target is gone, and its controller is, too. */
+const wasDeletedToo = (observed: Observed): boolean =>
+  (observed.controller === 'deleted' || observed.controller === 'gone') && !ownTarget(observed);
+
+const controllerDeleted = ({
+  kind,
+  name,
+}: PodController): NonNullable<ControllerWork['outcome']> => ({
+  succeeded: false,
+  reason: 'ControllerDeleted',
+  message: `${kind} ${name} was deleted after the decision, and the moved pod with it.`,
+});
 
 /**
  * A source answers its peers no more: its agent has reported so, or the target runs. A kubelet that deletes it earlier
@@ -100,13 +126,12 @@ function afterResume(
   observed: Observed,
   controller: PodController,
   situation: Situation,
-): CommittedWork<Effect> {
+): ControllerWork {
   const [from, to] = [oldPod(observed), ownTarget(observed)];
   if (!isSilent(observed, situation)) return { effects: [] };
   const deletion = deleteSource(observed);
-  if (!to || isAttached(to, controller) || isReleased(observed)) {
-    return { effects: deletion };
-  }
+  if (!to || isAttached(to, controller)) return { effects: deletion };
+  if (isLeftBehind(observed, controller)) return { effects: deletion, isLeftBehind: true };
   const attach: Effect = { type: 'AttachTarget' };
   // The controller does not count a pod that is being deleted.
   if (!from || from.metadata.deletionTimestamp !== undefined) {
@@ -121,9 +146,12 @@ function afterResume(
   return { effects: [], waitsFor };
 }
 
-/** Whether the controller has given up the source, or is gone: the target belongs to nobody, like the source. */
-function isReleased(observed: Observed): boolean {
-  if (observed.controller === 'orphaning') return true;
+/**
+ * Whether the controller has given up the source: the target belongs to nobody, like the source. A controller that is gone
+ * without that takes its pods along: with the reference the target goes, too, as the garbage collector would have it.
+ */
+function isLeftBehind(observed: Observed, controller: PodController): boolean {
+  if (controller.leftBehind === true || observed.controller === 'orphaning') return true;
   const from = oldPod(observed);
-  return from ? controllerOf(from) === undefined : observed.controller === 'gone';
+  return from !== undefined && controllerOf(from) === undefined;
 }

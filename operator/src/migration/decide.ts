@@ -208,12 +208,22 @@ function committed(observed: Observed, draft: MigrationDraft, decision: Decision
   return planCommitted(observed, draft, decision, {
     success: { reason: 'Moved', message },
     work: (situation) => {
-      if (!isFirstMove(observed.request)) return afterCommit(observed, situation);
+      if (!isFirstMove(observed.request)) {
+        const { isLeftBehind = false, ...work } = afterCommit(observed, situation);
+        if (isLeftBehind) recordLeftBehind(draft);
+        return work;
+      }
       const { secondMove, ...work } = afterFirstMove(observed, situation.isTargetLost, draft.now);
       if (secondMove) draft.status.secondMove = secondMove;
       return work;
     },
   });
+}
+
+function recordLeftBehind({ status }: MigrationDraft): void {
+  const { source } = status;
+  if (!source?.controller) return;
+  status.source = { ...source, controller: { ...source.controller, leftBehind: true } };
 }
 
 /** States of a source that may still be held, frozen or locked. */

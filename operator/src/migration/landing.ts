@@ -50,8 +50,10 @@ export function placeOf(
 
 /** Of the same attempt always the same; the request's UID keeps it apart from requests of users. */
 export function secondName({ metadata }: MigrationRequest, attempt: number): string {
-  const base = metadata.name.slice(0, 200).replace(/[^a-z0-9]+$/, '');
-  return `${base}-${metadata.uid.replaceAll('-', '').slice(0, 8)}-${attempt}`;
+  const ending = `-${metadata.uid.replaceAll('-', '').slice(0, 8)}-${attempt}`;
+  // The definition takes names of 63 characters.
+  const base = metadata.name.slice(0, 63 - ending.length).replace(/[^a-z0-9]+$/, '');
+  return `${base}${ending}`;
 }
 
 /**
@@ -68,9 +70,13 @@ export function chooseLanding(
   const landing = chooseNode({ ...question, wanted: undefined, without });
   if (!('reason' in landing)) return { landing, end };
   const others = [...new Set([from, end.metadata.name])].join(' and ');
+  const back =
+    wanted === from
+      ? 'it'
+      : `it, or name the pod's own node in spec.targetNodeName: it then comes back to that one, by way of ${end.metadata.name}`;
   return {
     reason: 'NoLandingNode',
-    message: `The pod's controller finds it by its name, so it moves twice: to a further node, and from there to ${end.metadata.name} under its own name. Besides ${others} no node can take it. Add a node with Sealift, or name the pod's own node in spec.targetNodeName: it then comes back to it.`,
+    message: `The pod's controller finds it by its name, so it moves twice: to a further node, and from there to ${end.metadata.name} under its own name. Besides ${others} no node can take it. Add a node with Sealift that can take ${back}.`,
   };
 }
 

@@ -16,7 +16,6 @@ import {
   target,
 } from '../../testing/objects.ts';
 import { namespaceOwner } from '../target-pod/ownership.ts';
-import { pollMs } from '../requests/deadlines.ts';
 import { decideMigration } from './decide.ts';
 import { firstMoveOf, placeOf, secondName } from './landing.ts';
 import type { Observed } from './types.ts';
@@ -206,6 +205,24 @@ describe('a landing pod', () => {
       ['DeleteLanding'],
     ],
     [
+      'is deleted with its set, also while it moves on',
+      { controller: 'deleted', secondMove: second() },
+      { secondMove: record },
+      ['DeleteLanding'],
+    ],
+    [
+      'is left to its second move when that is committed, whatever becomes of the set',
+      { controller: 'deleted', secondMove: second({ decision: decision('Committed') }) },
+      { secondMove: record },
+      [],
+    ],
+    [
+      'moves on when its set has left its pods behind',
+      { controller: 'orphaning', secondMove: second() },
+      { secondMove: record },
+      [],
+    ],
+    [
       'is deleted when its agent cannot resume it, and the source’s object with it',
       { sourcePod: member },
       { targetAgent: { state: 'Failed' } },
@@ -304,7 +321,26 @@ describe('a landing pod', () => {
 
   it('does not look every millisecond when the confirmation is overdue', () => {
     const plan = decideMigration(look({ secondMove: second() }, { secondMove: record }), NOW + 1e9);
-    expect(plan.requeueAfterMs).toBe(pollMs);
+    expect(plan.requeueAfterMs).toBeGreaterThanOrEqual(1000);
+    // Nothing tells it that the set was deleted.
+    expect(plan.requeueAfterMs).toBeLessThanOrEqual(5000);
+  });
+});
+
+describe('the name of the request of the second move', () => {
+  it.each([
+    ['m', 1],
+    // As the plugin names the request of a pod with a long name; and the longest that the definition takes.
+    [`${'p'.repeat(50)}-x7k2q`, 1],
+    ['p'.repeat(63), 12345],
+    // Where it is cut there is no end of a name.
+    [`${'p'.repeat(50)}.-.q.-.q.-.q`, 7],
+  ])('of %s, attempt %d, is one that the API server takes', (name, attempt) => {
+    const uid = '0d1e2f3a-1111-2222-3333-444444444444';
+    const made = secondName(migration({ metadata: { name, uid } }), attempt);
+    expect(made).toMatch(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/);
+    expect(made).toMatch(new RegExp(`-0d1e2f3a-${attempt}$`));
+    expect(made.length).toBeLessThanOrEqual(63);
   });
 });
 
@@ -381,7 +417,13 @@ describe('the second move', () => {
       ['DeleteSource'],
     ],
     ['leaves it alone before', { targetPod: named(owned) }, {}, []],
-    ['gives nothing to a set that is gone', { controller: 'gone' }, {}, []],
+    ['waits until it is known what a set that is gone has done', { controller: 'gone' }, {}, []],
+    [
+      'goes with a set that was deleted with its pods',
+      { controller: 'deleted' },
+      {},
+      ['AttachTarget'],
+    ],
     ['nor to one that leaves its pods behind', { controller: 'orphaning' }, {}, []],
   ])('%s', (_name, parts, more, expected) => {
     expect(decided(parts, more)).toEqual(expected);

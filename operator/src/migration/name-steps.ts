@@ -25,7 +25,10 @@ const longestRetryMs = 300_000;
 
 type Work = CommittedWork<Effect> & { readonly secondMove?: SecondMove };
 
-const waits = (waitsFor: string): Work => ({ effects: [], waitsFor });
+/** Nothing tells the operator that the set was deleted. */
+const lookAgainMs = 3000;
+
+const waits = (waitsFor: string): Work => ({ effects: [], waitsFor, lookAgainMs });
 
 /** Whether the blackout may not begin yet, because the name is not known to be reserved. */
 export function awaitsName({ request, nameTrial }: Observed): boolean {
@@ -47,7 +50,8 @@ export function afterFirstMove(observed: Observed, isTargetLost: boolean, now: n
   if (arrived) return arrived;
   const restart = landing && restartAfterResume(landing, request.status?.targetAgent);
   const isDeleted = landing?.metadata.deletionTimestamp !== undefined;
-  if (isTargetLost || restart !== undefined || isDeleted) {
+  const isUnwanted = observed.controller === 'deleted';
+  if (isTargetLost || restart !== undefined || isDeleted || isUnwanted) {
     return giveUp(observed, landing, restart);
   }
   // The planner waits for its agent.
@@ -81,8 +85,8 @@ function hasArrived({ request, sourcePod: named, secondMove: second }: Observed)
 }
 
 /**
- * The landing pod is lost, or has begun from nothing: the controller makes its pod itself once this request has ended. Not
- * before the landing pod is gone, and a second move that may yet be committed has ended: two pods of one name must not run.
+ * The landing pod is lost, or has begun from nothing: the controller makes its pod itself once this request has ended. Or the
+ * controller was deleted with its pods, of which the landing pod would be one. Not before the landing pod is gone, and a second move that may yet be committed has ended: two pods of one name must not run.
  */
 function giveUp(observed: Observed, landing: Pod | undefined, restart: string | undefined): Work {
   const { request, secondMove: second } = observed;
@@ -92,6 +96,11 @@ function giveUp(observed: Observed, landing: Pod | undefined, restart: string | 
     effects.push({ type: 'DeleteLanding', uid: landing.metadata.uid });
   }
   if (effects.length > 0) return { effects };
+  const { kind = '', name: controller = '' } = request.status?.source?.controller ?? {};
+  const isUnwanted = observed.controller === 'deleted';
+  if (landing && isUnwanted) {
+    return waits(`${kind} ${controller} was deleted. Its pod ${landing.metadata.name} goes, too.`);
+  }
   if (landing) {
     const why = restart === undefined ? 'is lost' : `was resumed, but container ${restart}`;
     const { name } = landing.metadata;
@@ -99,7 +108,11 @@ function giveUp(observed: Observed, landing: Pod | undefined, restart: string | 
   }
   if (second && !isFinished(second)) return waits(moves(second));
   const name = request.status?.target?.podName ?? '';
-  const { kind = '', name: controller = '' } = request.status?.source?.controller ?? {};
+  // Without a pod of its set nobody can tell any more whether it was to go; it has gone.
+  if (isUnwanted || observed.controller === 'gone') {
+    const message = `${kind} ${controller} was deleted after the decision, and pod ${name}, which stood in for pod ${podName}, has gone.`;
+    return { effects: [], outcome: { succeeded: false, reason: 'ControllerDeleted', message } };
+  }
   const message = `Pod ${name}, which stood in for pod ${podName}, is lost, with what it had in memory. ${kind} ${controller} makes pod ${podName} from nothing.`;
   return { effects: [], outcome: { succeeded: false, reason: 'TargetLost', message } };
 }

@@ -114,23 +114,23 @@ async function observe(
   const isNew = request.status?.source === undefined;
   const restoreName = request.status?.recovery?.restoreRequestName;
   const owner = request.status?.decision && request.status.source?.controller;
-  const [firstMove, secondMove, source, target, others, checkpoints, restore, controller] =
-    await Promise.all([
-      isNew ? readFirstMove(dependencies, request, signal) : undefined,
-      readSecondMove(dependencies, request, signal),
-      dependencies.findPod(namespace, request.spec.podName, signal),
-      dependencies.findPod(namespace, request.status?.target?.podName, signal),
-      isNew ? seenCompeting(dependencies, request, signal) : [],
-      mayRecover(request)
-        ? competingRequests(dependencies, request, [checkpointRequests], signal)
-        : [],
-      restoreName === undefined
-        ? undefined
-        : dependencies.find(restoreRequests, namespace, restoreName, signal),
-      owner === undefined || isFinished(request)
-        ? undefined
-        : readController(dependencies, namespace, owner, signal),
-    ]);
+  const [firstMove, secondMove, source, target, others, checkpoints, restore] = await Promise.all([
+    isNew ? readFirstMove(dependencies, request, signal) : undefined,
+    readSecondMove(dependencies, request, signal),
+    dependencies.findPod(namespace, request.spec.podName, signal),
+    dependencies.findPod(namespace, request.status?.target?.podName, signal),
+    isNew ? seenCompeting(dependencies, request, signal) : [],
+    mayRecover(request)
+      ? competingRequests(dependencies, request, [checkpointRequests], signal)
+      : [],
+    restoreName === undefined
+      ? undefined
+      : dependencies.find(restoreRequests, namespace, restoreName, signal),
+  ]);
+  const controller =
+    owner === undefined || isFinished(request)
+      ? undefined
+      : await readController(dependencies, namespace, owner, [target, source], signal);
   const facts = await factsOf(dependencies, request, source, signal);
   const requests = { firstMove, secondMove, others, checkpoints, restore, controller };
   return { request, ...facts, ...requests, ...situationOf(dependencies, request, source, target) };

@@ -51,10 +51,10 @@ export interface Observed extends HandoverObserved {
 }
 
 /**
- * `finished` is a Job that starts no more pods; `gone` is one that was deleted or replaced; `orphaning` is one that is
- * being deleted and leaves its pods behind.
+ * `finished` is a Job that starts no more pods; `deleted` is one that was deleted, or is being, with its pods; `orphaning` one that
+ * leaves its pods behind; `gone` is one that was deleted or replaced, and nobody can tell yet which of the two it did.
  */
-export type ControllerState = 'active' | 'finished' | 'orphaning' | 'gone';
+export type ControllerState = 'active' | 'finished' | 'orphaning' | 'deleted' | 'gone';
 
 /** Puts a pod into its controller's place, or takes it out. */
 export type ControllerEffect =

@@ -111,6 +111,8 @@ export interface CommittedWork<E> {
   readonly effects: readonly E[];
   /** For users: what it waits for, if there is nothing to do. */
   readonly waitsFor?: string;
+  /** How soon to look again, where no event tells that the wait is over. */
+  readonly lookAgainMs?: number;
   /** How the request ends, whatever has become of its target. */
   readonly outcome?: {
     readonly succeeded: boolean;
@@ -152,7 +154,7 @@ export function planCommitted<S extends HandoverStatus, E extends Own>(
   const waitMs = isOverdue ? pollMs : Math.min(pollMs, deadline - now + 1);
   if (work.waitsFor !== undefined) {
     progress.waiting('Succeeded', 'Committed', work.waitsFor);
-    return draft.plan('Resuming', [], waitMs);
+    return draft.plan('Resuming', [], Math.min(waitMs, work.lookAgainMs ?? waitMs));
   }
 
   const release: HandoverEffect[] = own ? [{ type: 'ReleaseTarget' }] : [];

@@ -6,6 +6,7 @@ import type { Dependencies } from './dependencies.ts';
 import { noVolumeFacts, type Claim, type VolumeFacts } from '../target-pod/volume-rules.ts';
 
 const ClaimObject = z.object({
+  metadata: z.object({ deletionTimestamp: z.string().optional() }),
   spec: z.object({
     accessModes: z.array(z.string()).default([]),
     volumeMode: z.string().default('Filesystem'),
@@ -66,11 +67,12 @@ async function readClaim(
   const claim = await dependencies.find(claims, namespace, name, signal);
   if (!claim) return undefined;
   const { accessModes, volumeMode, volumeName } = claim.spec;
+  const isDeleted = claim.metadata.deletionTimestamp !== undefined;
   const bound =
     volumeName === '' ? undefined : await dependencies.find(volumes, '', volumeName, signal);
   if (!bound) return { accessModes, volumeMode };
   const path = bound.spec.hostPath?.path;
   const kind = Object.keys(bound.spec).find((key) => !notSources.has(key)) ?? '';
   const volume = { name: bound.metadata.name, kind, ...(path !== undefined && { path }) };
-  return { accessModes, volumeMode, volume };
+  return { accessModes, volumeMode, isDeleted, volume };
 }

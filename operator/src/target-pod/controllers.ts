@@ -72,7 +72,7 @@ export function refuseAnyController(pod: Pod): Refusal | undefined {
 
 /** The reference to a controller, as it was on the source. */
 export function referenceTo(controller: PodController): OwnerReference {
-  const { handover: _handover, ...reference } = controller;
+  const { handover: _handover, leftBehind: _leftBehind, ...reference } = controller;
   return { ...reference, controller: true };
 }
 

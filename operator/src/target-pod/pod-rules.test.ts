@@ -241,7 +241,7 @@ describe('refusePod', () => {
     [
       'a volume (volume-rules.test.ts)',
       'UnsupportedVolume',
-      /Volume v is claim c, which only one node at a time/,
+      /Volume v is claim c of PersistentVolume [a-z]+, which only one node at a time/,
       { spec: { volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'c' } }] } },
     ],
   ])('refuses %s', (_name, reason, text, parts) => {

@@ -55,8 +55,19 @@ describe('volumes that are refused', () => {
     [{ hostPath: { path: '/scratchy' } }, /path \/scratchy/],
     [{ hostPath: { path: '/scratch/../etc' } }, /\/etc/],
     [{ hostPath: { path: '/scratch/s', type: 'Socket' } }, /of type Socket/],
-    [{ ephemeral: {} }, /is of kind ephemeral/],
-    [{ csi: { driver: 'd' } }, /is of kind csi, which does not move/],
+    [
+      { ephemeral: {} },
+      /is of kind ephemeral: its claim p-v belongs to this pod alone\. .*ReadWriteMany/,
+    ],
+    [
+      { ephemeral: { volumeClaimTemplate: { spec: { accessModes: ['ReadWriteOncePod'] } } } },
+      /its claim p-v \(ReadWriteOncePod\) belongs to this pod alone/,
+    ],
+    [
+      { csi: { driver: 'secrets.example.com' } },
+      /^Volume v is of kind csi \(driver secrets\.example\.com\), which does not move/,
+    ],
+    [{ csi: null }, /is of kind csi, which does not move/],
     [
       { persistentVolumeClaim: { claimName: 'gone' } },
       /claim gone, which is not there or not bound/,
@@ -65,13 +76,44 @@ describe('volumes that are refused', () => {
     expect(messageOf(volume)).toMatch(message);
   });
 
-  it.each<[string, Claim, RegExp]>([
+  it.each<[string, Claim, RegExp, object?]>([
     [
       'of one node',
       claim(['ReadWriteOnce']),
-      /^Volume v is claim c, which only one node at a time may mount \(ReadWriteOnce\)/,
+      /^Volume v is claim c of PersistentVolume pv, which only one node at a time may mount \(ReadWriteOnce\)\. .* ReadWriteMany, or delete the pod/,
     ],
-    ['of one pod', claim(['ReadWriteOncePod']), /\(ReadWriteOncePod\)/],
+    [
+      'of one pod',
+      claim(['ReadWriteOncePod']),
+      /^Volume v is claim c of PersistentVolume pv, which only one pod at a time may use \(ReadWriteOncePod\)\. .* ReadWriteMany/,
+    ],
+    [
+      'of one node, read only here',
+      claim(['ReadWriteOnce']),
+      /only one node at a time may mount/,
+      { readOnly: true },
+    ],
+    [
+      // No other node has it: to delete the pod helps nobody.
+      'of one node, a directory there',
+      claim(['ReadWriteOnce'], { volume: { name: 'pv', kind: 'local' } }),
+      /^Volume v is claim c, whose PersistentVolume pv is a directory of one node \(local, ReadWriteOnce\)\. Use a claim of a file system that several nodes mount\.$/,
+    ],
+    [
+      'of one node, a path there',
+      claim(['ReadWriteOnce'], { volume: { name: 'pv', kind: 'hostPath', path: '/srv' } }),
+      /PersistentVolume pv is the node's path \/srv \(ReadWriteOnce\), and the target's node/,
+    ],
+    [
+      'of one node, a path that all nodes share',
+      claim(['ReadWriteOnce'], { volume: { name: 'pv', kind: 'hostPath', path: '/scratch' } }),
+      /only one node at a time may mount \(ReadWriteOnce\)/,
+    ],
+    [
+      'that is being deleted',
+      claim(['ReadWriteMany'], { isDeleted: true }),
+      /^Volume v is claim c, which is being deleted: no other pod can use it/,
+    ],
     ['that may also be read only', claim(['ReadWriteOnce', 'ReadOnlyMany']), /only one node/],
     ['not bound', { accessModes: ['ReadWriteMany'], volumeMode: 'Filesystem' }, /not bound/],
     ['a block device', claim(['ReadWriteMany'], { volumeMode: 'Block' }), /raw block device/],
@@ -85,8 +127,8 @@ describe('volumes that are refused', () => {
       claim(['ReadWriteMany'], { volume: { name: 'pv', kind: 'hostPath', path: '/srv' } }),
       /PersistentVolume pv is the node's path \/srv/,
     ],
-  ])('a claim %s', (_what, one, message) => {
-    expect(claimed(one)).toMatch(message);
+  ])('a claim %s', (_what, one, message, more) => {
+    expect(claimed(one, more)).toMatch(message);
   });
 });
 

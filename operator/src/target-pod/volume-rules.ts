@@ -7,6 +7,8 @@ import type { Refusal } from '../refusal.ts';
 /** A PersistentVolumeClaim with the volume that it is bound to. */
 export interface Claim {
   readonly accessModes: readonly string[];
+  /** It goes once no pod uses it, and no new one may. */
+  readonly isDeleted?: boolean;
   /** Filesystem or Block. */
   readonly volumeMode: string;
   /** Undefined: the claim is not bound. */
@@ -38,9 +40,9 @@ const movableKinds = ['emptyDir', 'configMap', 'secret', 'projected', 'downwardA
 const sharedKinds = ['nfs'];
 
 /** Everything that keeps the pod's volumes from moving with it. */
-export function* volumeRefusals({ spec }: Pod, facts: VolumeFacts): Generator<Refusal> {
+export function* volumeRefusals({ metadata, spec }: Pod, facts: VolumeFacts): Generator<Refusal> {
   for (const volume of spec.volumes) {
-    const message = problemOf(volume, facts);
+    const message = problemOf(volume, metadata.name, facts);
     if (message !== undefined) {
       yield { reason: 'UnsupportedVolume', message: `Volume ${volume.name} ${message}` };
     }
@@ -67,7 +69,7 @@ const sourceOf = (volume: Volume, kind: string): Source =>
   (volume[kind] as Source | null | undefined) ?? {};
 
 /** What is wrong with a volume, and what to do; follows the volume's name. */
-function problemOf(volume: Volume, facts: VolumeFacts): string | undefined {
+function problemOf(volume: Volume, podName: string, facts: VolumeFacts): string | undefined {
   const kind = kindOf(volume);
   const source = sourceOf(volume, kind);
   if (kind === 'emptyDir') return emptyDirProblem(source);
@@ -78,9 +80,18 @@ function problemOf(volume: Volume, facts: VolumeFacts): string | undefined {
     return hostPathProblem('is', path ?? '', facts) ?? deviceProblem(type);
   }
   if (kind === 'ephemeral') {
-    return 'is of kind ephemeral: its claim belongs to this pod alone. Create the pod with a claim of its own, of access mode ReadWriteMany.';
+    // The name that the controller of such claims gives them.
+    const modes = ephemeralModes(source);
+    const claim = `${podName}-${volume.name}${modes.length > 0 ? ` (${modes.join(', ')})` : ''}`;
+    return `is of kind ephemeral: its claim ${claim} belongs to this pod alone. Create the pod with a claim of its own, of access mode ReadWriteMany.`;
   }
-  return `is of kind ${kind}, which does not move. Create the pod with volumes of the kinds that docs/volumes.md lists.`;
+  const driver = typeof source['driver'] === 'string' ? ` (driver ${source['driver']})` : '';
+  return `is of kind ${kind}${driver}, which does not move. Create the pod with volumes of the kinds that docs/volumes.md lists.`;
+}
+
+function ephemeralModes({ volumeClaimTemplate }: Source): readonly string[] {
+  const template = volumeClaimTemplate as { spec?: { accessModes?: string[] } } | null | undefined;
+  return template?.spec?.accessModes ?? [];
 }
 
 function emptyDirProblem({ medium }: Source): string | undefined {
@@ -95,6 +106,9 @@ function claimProblem(source: Source, facts: VolumeFacts): string | undefined {
     return `names claim ${name}, which is not there or not bound. Create a new request when it is.`;
   }
   const { accessModes, volumeMode, volume } = claim;
+  if (claim.isDeleted === true) {
+    return `is claim ${name}, which is being deleted: no other pod can use it. Create the pod with another claim.`;
+  }
   if (volumeMode === 'Block') {
     return `is claim ${name}, a raw block device, which does not move. Use a claim with volumeMode Filesystem.`;
   }
@@ -102,22 +116,33 @@ function claimProblem(source: Source, facts: VolumeFacts): string | undefined {
     source['readOnly'] === true || accessModes.every((one) => one === 'ReadOnlyMany');
   const isShared =
     accessModes.includes('ReadWriteMany') || (isReadOnly && accessModes.includes('ReadOnlyMany'));
-  if (!isShared) return exclusiveProblem(name, accessModes);
   const has = `is claim ${name}, whose PersistentVolume ${volume.name} is`;
+  const modes = accessModes.join(', ');
+  // No other node has what is in it, whatever the claim states.
   if (volume.kind === 'local') {
-    return `${has} a directory of one node (local), whatever access modes it states. Use a claim of a file system that several nodes mount.`;
+    return `${has} a directory of one node (local, ${modes}). Use a claim of a file system that several nodes mount.`;
   }
-  return volume.kind === 'hostPath' ? hostPathProblem(has, volume.path ?? '', facts) : undefined;
+  const path =
+    volume.kind === 'hostPath' ? hostPathProblem(has, volume.path ?? '', facts, modes) : undefined;
+  return path ?? (isShared ? undefined : exclusiveProblem(name, volume.name, accessModes));
 }
 
-/** A claim that one node at a time may mount: source and target would both have it during a move. */
-function exclusiveProblem(name: string, accessModes: readonly string[]): string {
-  return `is claim ${name}, which only one node at a time may mount (${accessModes.join(', ')}). Such claims do not move yet. Use a claim of access mode ReadWriteMany, or delete the pod so that it starts on the other node.`;
+/** A claim that one node, or one pod, at a time may mount: source and target would both have it during a move. */
+function exclusiveProblem(name: string, volume: string, accessModes: readonly string[]): string {
+  const isOfOnePod = accessModes.includes('ReadWriteOncePod');
+  const what = isOfOnePod ? 'pod at a time may use' : 'node at a time may mount';
+  return `is claim ${name} of PersistentVolume ${volume}, which only one ${what} (${accessModes.join(', ')}). Such claims do not move yet. Use a claim of access mode ReadWriteMany, or delete the pod so that it starts on the other node.`;
 }
 
-function hostPathProblem(has: string, path: string, facts: VolumeFacts): string | undefined {
+function hostPathProblem(
+  has: string,
+  path: string,
+  facts: VolumeFacts,
+  modes?: string,
+): string | undefined {
   if (facts.sharedHostPaths.some((shared) => isBelow(path, shared))) return undefined;
-  return `${has} the node's path ${path}, and the target's node has other files there. Create the pod without it; if all nodes mount the same file system there, add the path to the chart's operator.sharedHostPaths.`;
+  const of = modes === undefined ? '' : ` (${modes})`;
+  return `${has} the node's path ${path}${of}, and the target's node has other files there. Create the pod without it; if all nodes mount the same file system there, add the path to the chart's operator.sharedHostPaths.`;
 }
 
 /** Of a hostPath on a shared file system: what is no file is a node's own all the same. */
