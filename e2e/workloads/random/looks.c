@@ -15,6 +15,11 @@ static void look(struct ibv_qp *qp, struct looks *l)
 				   IBV_QP_MAX_QP_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER | IBV_QP_SQ_PSN |
 				   IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_CAP | IBV_QP_DEST_QPN,
 			   &l->init));
+	/* Of one with a shared receive queue rxe leaves these as they are in the kernel's memory. */
+	if (l->init.srq) {
+		l->attr.cap.max_recv_wr = 0;
+		l->attr.cap.max_recv_sge = 0;
+	}
 }
 
 void looks_keep(struct side *s)

@@ -103,7 +103,8 @@ static void make_end(struct plan_side *s, struct dice *d, struct plan_end *e, en
 	/* PSNs have 24 bits, and wrap around soon. */
 	e->first_psn = dice_once_in(d, 2) ? dice_any(d, 1u << 24) : (1u << 24) - 1 - dice_any(d, 3000);
 	e->rnr_timer = dice_between(d, 1, 16);
-	e->timeout = dice_between(d, 17, 20);
+	/* 1.07 s at least: a busy emulated node answers late. */
+	e->timeout = dice_between(d, 18, 20);
 	e->reads = 1u << dice_any(d, 4);
 	e->traffic_class = dice_any(d, 256) & ~3u;
 	e->hop_limit = dice_between(d, 1, 255);
