@@ -1,11 +1,11 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: Apache-2.0
 // What the node agent's inspection finds in the processes of a cgroup and on the devices of their network namespace, a line
-// each: the agent's own code, as it looks at a pod before a move. For `run`, on a node.
+// each: the agent's own code, as it looks at a pod before a move. The tests of native/criu-plugin bring it to a node.
 // usage: inspection NETNS CGROUP   (paths)
-import { RdmaDriver } from '../../../node-agent/src/node/device/driver.ts';
-import { DeviceObjects } from '../../../node-agent/src/node/dump/device-objects.ts';
-import { UnmovableFiles } from '../../../node-agent/src/node/dump/unmovable.ts';
-import { Host } from '../../../node-agent/src/node/host/host.ts';
+import { RdmaDriver } from '../node/device/driver.ts';
+import { DeviceObjects } from '../node/dump/device-objects.ts';
+import { UnmovableFiles } from '../node/dump/unmovable.ts';
+import { Host } from '../node/host/host.ts';
 
 const [netns, cgroup] = process.argv.slice(2);
 if (netns === undefined || cgroup === undefined) throw new Error('usage: inspection NETNS CGROUP');
