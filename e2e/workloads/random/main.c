@@ -112,8 +112,24 @@ static void run(struct side *s, struct meeting *m, unsigned int seconds)
 	await_messages(s, m);
 }
 
+/* What no side does: the checks that follow have to find it. */
+static void inject(struct side *s)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_RTS, .min_rnr_timer = 29 };
+
+	if (s->inject == INJECT_ATTRIBUTE)
+		MUST(!ibv_modify_qp(s->link[0].qp, &attr, IBV_QP_STATE | IBV_QP_MIN_RNR_TIMER));
+	for (unsigned int i = 0; s->inject == INJECT_FLUSH && i < s->plan->cqs; i++) {
+		struct ibv_wc wc;
+
+		if (s->queue[i].plan->quiet && ibv_poll_cq(s->queue[i].cq, 1, &wc) == 1)
+			s->inject = INJECT_NOTHING;
+	}
+}
+
 static void finish(struct side *s)
 {
+	inject(s);
 	traffic_check(s);
 	looks_check(s);
 	family_end(s);
@@ -125,16 +141,23 @@ static void finish(struct side *s)
 	fflush(stdout);
 }
 
-static int play(const struct plan *plan, enum side_name name, const char *peer, const char *device,
-		const char *directory, unsigned int seconds)
+struct options {
+	const char *peer, *device, *directory;
+	unsigned int seconds;
+	enum inject inject;
+};
+
+static int play(const struct plan *plan, const struct options *o)
 {
+	enum side_name name = o->peer ? CLIENT : SERVER;
 	static struct side s;
 	struct meeting m;
 
 	s.all = plan;
 	s.plan = &plan->side[name];
 	s.name = name;
-	s.directory = directory;
+	s.directory = o->directory;
+	s.inject = o->inject;
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	signal(SIGUSR1, on_signal);
@@ -142,9 +165,9 @@ static int play(const struct plan *plan, enum side_name name, const char *peer, 
 	fflush(stdout);
 	if (s.plan->fork_safe)
 		MUST(!ibv_fork_init());
-	meeting_open(&m, peer);
+	meeting_open(&m, o->peer);
 	family_before(&s);
-	side_open(&s, device);
+	side_open(&s, o->device);
 	side_make(&s);
 	MUST(meeting_try(&m, MEET_S * 1000));
 	meeting_exchange(&m, &s);
@@ -155,7 +178,7 @@ static int play(const struct plan *plan, enum side_name name, const char *peer, 
 	refused_make(&s);
 	printf("refused %s\n", refused_word(s.refused.kind));
 	fflush(stdout);
-	run(&s, &m, seconds);
+	run(&s, &m, o->seconds);
 	finish(&s);
 	meeting_part(&m);
 	return wrong_count() ? 1 : 0;
@@ -169,40 +192,52 @@ static int usage(void)
 	      "  --seconds N    end after so long; 0, the default: when SIGTERM comes, or the other side ends\n"
 	      "  --device NAME  default: the first one\n"
 	      "  --files DIR    where files of registered memory lie; default: /tmp\n"
+	      "  --inject corrupt|lose|attribute|flush  a fault, which has to be found\n"
 	      "SIGUSR1 lets it destroy what Sealift refuses to move.\n",
 	      stderr);
 	return 2;
 }
 
+static bool take_option(struct options *o, const char *name, const char *value)
+{
+	static const char *const faults[] = { "nothing", "corrupt", "lose", "attribute", "flush" };
+
+	if (!strcmp(name, "--seconds"))
+		o->seconds = (unsigned int)strtoul(value, NULL, 10);
+	else if (!strcmp(name, "--device"))
+		o->device = value;
+	else if (!strcmp(name, "--files"))
+		o->directory = value;
+	else if (!strcmp(name, "--inject"))
+		while (strcmp(faults[o->inject], value))
+			if (++o->inject > INJECT_FLUSH)
+				return false;
+	return !strcmp(name, "--seconds") || !strcmp(name, "--device") || !strcmp(name, "--files") ||
+	       !strcmp(name, "--inject");
+}
+
 int main(int argc, char **argv)
 {
-	const char *device = NULL, *directory = "/tmp", *peer = NULL;
-	unsigned int seconds = 0;
+	struct options o = { .directory = "/tmp" };
 	static struct plan plan;
+	char *end;
 	int next = 3;
 
 	if (argc < 3)
 		return usage();
-	plan_make(&plan, strtoull(argv[2], NULL, 0));
+	plan_make(&plan, strtoull(argv[2], &end, 0));
+	if (*end || end == argv[2])
+		return usage();
 	if (!strcmp(argv[1], "plan")) {
 		plan_describe(stdout, &plan);
 		return 0;
 	}
 	if (!strcmp(argv[1], "client") && argc > next)
-		peer = argv[next++];
+		o.peer = argv[next++];
 	else if (strcmp(argv[1], "server"))
 		return usage();
-	for (; next + 1 < argc; next += 2) {
-		if (!strcmp(argv[next], "--seconds"))
-			seconds = (unsigned int)strtoul(argv[next + 1], NULL, 10);
-		else if (!strcmp(argv[next], "--device"))
-			device = argv[next + 1];
-		else if (!strcmp(argv[next], "--files"))
-			directory = argv[next + 1];
-		else
+	for (; next + 1 < argc; next += 2)
+		if (!take_option(&o, argv[next], argv[next + 1]))
 			return usage();
-	}
-	if (next != argc)
-		return usage();
-	return play(&plan, peer ? CLIENT : SERVER, peer, device, directory, seconds);
+	return next == argc ? play(&plan, &o) : usage();
 }

@@ -84,11 +84,15 @@ struct looks {
 	struct ibv_qp_init_attr init;
 };
 
+/* A fault of this side, which has to be found. */
+enum inject { INJECT_NOTHING, INJECT_CORRUPT, INJECT_LOSE, INJECT_ATTRIBUTE, INJECT_FLUSH };
+
 struct side {
 	const struct plan *all;
 	const struct plan_side *plan;
 	enum side_name name;
 	const char *directory;
+	enum inject inject;
 	struct ibv_context *context[MAX_CONTEXTS];
 	struct ibv_comp_channel *channel[MAX_CONTEXTS];
 	struct ibv_pd *pd[MAX_PDS];

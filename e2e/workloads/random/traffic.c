@@ -7,6 +7,7 @@
 #include "side.h"
 
 #define TOLD_PLACES (MAX_RECEIVES + 2)
+#define INJECTED_AT 20 /* the operation, or the first one after it that can */
 
 static uint8_t *out_slot(const struct link *l, uint64_t number)
 {
@@ -92,6 +93,21 @@ static void set_remote(struct link *l, const struct op *op, struct ibv_send_wr *
 	}
 }
 
+/* A byte of a message, or a whole one, is not what the plan says. Return: the operation is not to be posted. */
+static bool inject(struct side *s, struct link *l, const struct op *op)
+{
+	if (l->number || op->number < INJECTED_AT || op->kind > OP_SEND_IMM)
+		return false;
+	if (s->inject == INJECT_CORRUPT)
+		out_slot(l, op->number)[0] ^= 1;
+	if (s->inject != INJECT_CORRUPT && s->inject != INJECT_LOSE)
+		return false;
+	if (s->inject == INJECT_LOSE)
+		l->out.posted++;
+	s->inject = INJECT_NOTHING;
+	return l->out.posted > op->number;
+}
+
 static const enum ibv_wr_opcode opcodes[OP_KINDS] = {
 	IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, IBV_WR_SEND, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_RDMA_WRITE,
 	IBV_WR_RDMA_READ, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_ATOMIC_CMP_AND_SWP,
@@ -113,6 +129,8 @@ static void post(struct side *s, struct link *l)
 	};
 
 	wr.num_sge = local_memory(s, l, &op, sge);
+	if (inject(s, l, &op))
+		return;
 	if (l->pair->transport == TRANSPORT_RC) {
 		set_remote(l, &op, &wr);
 	} else {
