@@ -7,7 +7,7 @@
 #include "side.h"
 
 #define TOLD_PLACES (MAX_RECEIVES + 2)
-#define INJECTED_AT 20 /* the operation, or the first one after it that can */
+#define INJECTED_AT 4 /* the operation, or the first one after it that can */
 
 static uint8_t *out_slot(const struct link *l, uint64_t number)
 {
