@@ -117,6 +117,8 @@ static void inject(struct side *s)
 {
 	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_RTS, .min_rnr_timer = 29 };
 
+	/* The run was too short for it. */
+	MUST(s->inject != INJECT_CORRUPT && s->inject != INJECT_LOSE);
 	if (s->inject == INJECT_ATTRIBUTE)
 		MUST(!ibv_modify_qp(s->link[0].qp, &attr, IBV_QP_STATE | IBV_QP_MIN_RNR_TIMER));
 	for (unsigned int i = 0; s->inject == INJECT_FLUSH && i < s->plan->cqs; i++) {
