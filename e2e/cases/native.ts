@@ -45,7 +45,7 @@ async function runOnNode(context: CaseContext, archive: Archive): Promise<void> 
   await onNode(node, `rm -rf ${DIRECTORY} && mkdir ${DIRECTORY}`);
   try {
     await provider.unpack(node, `${top}/${archive.file}`, DIRECTORY);
-    const output = await onNode(node, `${DIRECTORY}/${archive.script} 2>&1 || true`, 20 * MINUTES);
+    const output = await onNode(node, `${DIRECTORY}/${archive.script} 2>&1 || true`, 30 * MINUTES);
     const wrong = output.split('\n').filter((line) => /^(not ok|    )/.test(line));
     const last = output.trim().split('\n').at(-1) ?? '';
     const counts = /(\d+) passed, (\d+) failed$/.exec(last);

@@ -23,7 +23,7 @@
 #define PAGE 4096UL
 #define HUGE_PAGE (2UL << 20)
 #define PAGES 8
-#define MANY 1024
+#define MANY 1024 /* or as the environment's REGIONS says */
 #define KINDS 16
 #define QKEY 0x1ee7
 #define GRH 40
@@ -286,8 +286,18 @@ static void put(const char *name, const char *what)
 		err(1, "%s", path);
 }
 
+static int count_of_many(void)
+{
+	const char *text = getenv("REGIONS");
+	int count = text ? atoi(text) : MANY;
+
+	MUST(count > 0 && count <= 1 << 20);
+	return count;
+}
+
 int main(int argc, char **argv)
 {
+	const int how_many = count_of_many();
 	struct region regions[KINDS] = {}, *many;
 	struct verbs v = {};
 	uint8_t *memory;
@@ -302,9 +312,9 @@ int main(int argc, char **argv)
 	MUST(!sigprocmask(SIG_BLOCK, &set, NULL));
 	make_verbs(&v, argv[1]);
 	/* One a page: a region may not need a mapping of its own. */
-	MUST((memory = anonymous(MANY * PAGE, MAP_PRIVATE)) && (many = calloc(MANY, sizeof(*many))));
-	memset(memory, 0x5a, MANY * PAGE);
-	for (int i = 0; i < MANY; i++) {
+	MUST((memory = anonymous(how_many * PAGE, MAP_PRIVATE)) && (many = calloc(how_many, sizeof(*many))));
+	memset(memory, 0x5a, how_many * PAGE);
+	for (int i = 0; i < how_many; i++) {
 		many[i] = (struct region){ .memory = memory + i * PAGE, .access = IBV_ACCESS_LOCAL_WRITE };
 		many[i].mr = ibv_reg_mr(v.pd, many[i].memory, PAGE, many[i].access);
 		MUST(many[i].mr);
@@ -316,7 +326,7 @@ int main(int argc, char **argv)
 	sigwait(&set, &got);
 	for (int i = 0; i < count; i++)
 		look_at_region(&v, &regions[i]);
-	for (int i = 0; i < MANY; i++) {
+	for (int i = 0; i < how_many; i++) {
 		if (i % 512 == 0)
 			look_at(&v, &many[i], many[i].memory);
 		MUST(many[i].mr->lkey == many[i].key && !ibv_dereg_mr(many[i].mr));
