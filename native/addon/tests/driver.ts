@@ -3,6 +3,7 @@
 // `rdma system set netns exclusive` and perftest. Ends with the count, or says why nothing ran.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import * as addon from '../index.ts';
 import { macvlanCase } from './macvlan.ts';
 
@@ -188,6 +189,25 @@ const cases: [name: string, run: () => Promise<void>][] = [
       ip('-n', A, 'addr', 'add', '10.123.0.77/32', 'dev', 'va');
       const gidChange = 1 << 18;
       await until(async () => (await unread())[0] === (portActive | gidChange), 5000);
+      const [queue] = objects.filter(
+        ({ kind, context }) => kind === 'cq' && context === ours?.context,
+      );
+      const maps = readFileSync(`/proc/${before.pid}/maps`, 'latin1');
+      for (const { offset, size } of [...(ours?.rings ?? []), ...(queue?.rings ?? [])]) {
+        const [, start = '', end = ''] =
+          new RegExp(`^(\\w+)-(\\w+) rw-s 0*${offset.toString(16)} .*uverbs`, 'm').exec(maps) ?? [];
+        assert.equal(parseInt(end, 16) - parseInt(start, 16), size, `a ring at ${offset}\n${maps}`);
+      }
+      assert.deepEqual([ours?.rings?.length, queue?.rings?.length], [2, 1]);
+      const source = (await addon.gids(of.netns, of.device)).find(
+        ({ index }) => index === ours?.sourceIndex,
+      );
+      assert.equal(source?.netdev, 'va');
+      const files = await addon.rxeEventFiles({ ...of, pids: [before.pid, process.pid] });
+      const all = files.map(({ pid, kind, context }) => [pid, kind, context]);
+      assert.ok(all.length > 0, 'libibverbs opens a file of asynchronous events');
+      for (const one of all) assert.deepEqual(one, [before.pid, 'async', ours?.context]);
+      assert.deepEqual([open[0]?.asyncFiles, open[0]?.channels, open[0]?.others], [1, 0, []]);
       const peers = await addon.rxeObjects({ netns: netns(B), device: 'rxeb' });
       assert.deepEqual(
         peers.find(({ type }) => type === 'RC')?.peer,
