@@ -211,6 +211,15 @@ export class RdmaDriver {
     return sealiftDriver(device, addon.rxeContexts({ netns, device, pid }));
   }
 
+  /** The event files that these processes have open, with their contexts on the device. @throws AgentError DriverMissing */
+  async eventFiles(
+    netns: string,
+    device: string,
+    pids: readonly number[],
+  ): Promise<addon.RxeEventFile[]> {
+    return sealiftDriver(device, addon.rxeEventFiles({ netns, device, pids }));
+  }
+
   /** As `uname -r`. */
   kernelRelease(): string {
     return addon.kernelRelease();
