@@ -47,7 +47,11 @@ function objectsOver(
     host: new Host({ root: dir }),
     proc: join(dir, 'proc'),
     driver: {
-      devices: async () => [{ name: 'rxe0' } as RdmaDevice],
+      devices: async () => [{ name: 'rxe0', netdev: 'net1' } as RdmaDevice],
+      gids: async () => [
+        { index: 1, gid: '::ffff:10.0.0.1', netdev: 'net1', type: 'RoCE v2' },
+        { index: 2, gid: '::ffff:10.0.0.2', netdev: 'net1', type: 'RoCE v2' },
+      ],
       objects: async (_netns, device) => {
         looks.push(device);
         return lists[Math.min(looks.length, lists.length) - 1] ?? [];
@@ -69,7 +73,13 @@ function objectsOver(
     for (const { pid, fd } of files) await link(pid, fd, 'anon_inode:[infinibandevent]');
     await objects.check('/run/netns/x', containers);
   };
-  return { check, looks, waits: () => waits };
+  const checkAddresses = (gids: [index: number, gid: string][]) =>
+    objects.checkAddresses(
+      '/run/netns/x',
+      containers,
+      gids.map(([index, gid]) => ({ interface: 'net1', index, gid })),
+    );
+  return { check, checkAddresses, looks, waits: () => waits };
 }
 
 const one: RxeContext = {
@@ -142,6 +152,24 @@ describe('a pod’s devices', () => {
     await expect(bare.check()).rejects.toThrow(
       /^Process 43 has \/dev\/infiniband\/uverbs0 open \(descriptor 5\) without a verbs context/,
     );
+  });
+
+  it('cannot be moved to a target whose addresses come in another order', async () => {
+    const queuePair: RxeObject = {
+      ...{ kind: 'qp', number: 17, handle: 4, context: 1, owner: 42, type: 'RC' },
+      sourceIndex: 2,
+    };
+    const pod = objectsOver([[context(1, 42), queuePair]], { 42: [one] });
+    await pod.checkAddresses([[2, '::ffff:10.0.0.2']]);
+    await expect(
+      pod.checkAddresses([
+        [1, '::ffff:10.0.0.2'],
+        [2, '::ffff:10.0.0.1'],
+      ]),
+    ).rejects.toMatchObject({
+      code: 'UnsupportedObject',
+      message: expect.stringMatching(/^Process 42 has queue pair 17 .*has index 1/) as string,
+    });
   });
 
   it('cannot be moved with a queue that is mapped in part', async () => {

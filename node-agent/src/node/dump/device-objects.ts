@@ -2,9 +2,11 @@
 // Compares the objects on a pod's RDMA devices with those that a dump would write, before the agent holds anything. CRIU
 // reports some differences only in the pause, and others never.
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { GidEntry } from '../../../../crds/src/index.ts';
 import type { RdmaDevice, RxeEventFile, RxeObject } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { RdmaDriver } from '../device/driver.ts';
+import { otherIndexes, unknownAddresses, type AddressUse } from '../device/source-addresses.ts';
 import { unknownFiles, type VerbsFile } from '../device/event-files.ts';
 import type { NameProcess, OpenContext } from '../device/object-names.ts';
 import { firstToGiveUp, type LimitedQueuePair } from '../device/retry-budget.ts';
@@ -23,7 +25,7 @@ const BETWEEN_MS = 100;
 
 export interface DeviceObjectsParts {
   host: Host;
-  driver: Pick<RdmaDriver, 'devices' | 'objects' | 'contexts' | 'eventFiles'>;
+  driver: Pick<RdmaDriver, 'devices' | 'objects' | 'contexts' | 'eventFiles' | 'gids'>;
   /** The directory /proc. */
   proc?: string;
   sleep?: (ms: number) => Promise<unknown>;
@@ -64,6 +66,55 @@ export class DeviceObjects {
       reasons = reasons.filter((reason) => now.has(reason));
     }
     for (const reason of reasons) yield new AgentError('UnsupportedObject', reason);
+  }
+
+  /**
+   * Every address that objects of the pod use has the same index on the target. Changes nothing.
+   * @param target its GID tables
+   * @throws AgentError UnsupportedObject, which names the object, the index and both addresses; DriverMissing
+   */
+  async checkAddresses(
+    netns: string,
+    containers: readonly Looked[],
+    target: readonly GidEntry[],
+  ): Promise<void> {
+    const found = this.#addressReasons(netns, containers, (use, nameOf) =>
+      otherIndexes(use, target, nameOf),
+    );
+    await throwFirst(found);
+  }
+
+  /**
+   * Addresses that objects of the pod use and no target has. Changes nothing.
+   * @param known those that the pod's networks have given it
+   */
+  addressFindings(
+    netns: string,
+    containers: readonly Looked[],
+    known: readonly string[],
+  ): AsyncGenerator<AgentError> {
+    return this.#addressReasons(netns, containers, (use, nameOf) =>
+      unknownAddresses(use, known, nameOf),
+    );
+  }
+
+  async *#addressReasons(
+    netns: string,
+    looked: readonly Looked[],
+    reasonsOf: (use: AddressUse, nameOf: NameProcess) => Iterable<string>,
+  ): AsyncGenerator<AgentError> {
+    const { driver } = this.#parts;
+    const { containers } = await this.#processesOf(looked);
+    for (const { name: device, netdev } of await driver.devices(netns)) {
+      if (netdev === undefined) continue;
+      const opened = await this.#openContexts(netns, device, containers);
+      const objects = await driver.objects(netns, device);
+      const gids = await driver.gids(netns, device);
+      const nameOf = await this.#namesOf({ device, objects, opened, containers });
+      const use = { device, interface: netdev, gids, objects, opened };
+      for (const reason of reasonsOf(use, nameOf))
+        yield new AgentError('UnsupportedObject', reason);
+    }
   }
 
   /** The queue pair of the pod whose peer gives up first; undefined if none does. @throws AgentError DriverMissing */
