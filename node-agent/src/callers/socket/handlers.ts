@@ -10,6 +10,7 @@ import { CniHandler } from '../cni-handler.ts';
 import { GateHandler } from '../gate-handler.ts';
 import { PodNetworkHandler } from '../pod-network-handler.ts';
 import type { Gates } from '../gates.ts';
+import { settledGids } from '../../node/device/gid-tables.ts';
 import { CniStateSync } from '../../node/host/fsync.ts';
 import { probedPorts } from '../../node/probes/probed-ports.ts';
 import type { CreateRequest } from '../../support/socket-protocol.ts';
@@ -40,7 +41,7 @@ export function socketHandlers(parts: {
   /** What the source's agent compares before it locks the pod. Without it, the restore finds out. */
   const gidsAtGate = async (request: CreateRequest) => {
     try {
-      const gids = await restorer.gidEntries(await restorer.netns(request));
+      const gids = await settledGids(driver, await restorer.netns(request));
       return gids && { gids };
     } catch {
       return undefined;

@@ -3,7 +3,7 @@
 // reports some differences only in the pause, and others never.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GidEntry } from '../../../../crds/src/index.ts';
-import type { RdmaDevice, RxeEventFile, RxeObject } from '../../../../native/addon/index.ts';
+import type { RdmaDevice, RxeEventFile } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import { otherIndexes, unknownAddresses, type AddressUse } from '../device/source-addresses.ts';
@@ -176,7 +176,8 @@ export class DeviceObjects {
   async #processesOf(looked: readonly Looked[]): Promise<Processes> {
     const { host, proc = PROC } = this.#parts;
     const containers = new Map<number, string>();
-    const [files, maps]: [VerbsFile[], Map<number, Mapping[]>] = [[], new Map()];
+    const files: VerbsFile[] = [];
+    const maps = new Map<number, Mapping[]>();
     for (const { name, cgroup } of looked) {
       if (cgroup === undefined) continue;
       for (const pid of await new Cgroup(host.path(cgroup)).tasks()) {
@@ -203,11 +204,11 @@ export class DeviceObjects {
     return opened;
   }
 
-  #namesOf({ objects, opened, containers = new Map() }: DeviceUse): Promise<NameProcess> {
+  #namesOf({ objects, opened, containers }: DeviceUse): Promise<NameProcess> {
     return this.#names([
       ...objects.flatMap(({ owner }) => (owner === undefined ? [] : [owner])),
       ...opened.map(({ pid }) => pid),
-      ...containers.keys(),
+      ...(containers?.keys() ?? []),
     ]);
   }
 

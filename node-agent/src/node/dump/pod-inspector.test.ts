@@ -60,7 +60,7 @@ function inspector(
     clusterSockets: yields('clusterSockets'),
     deviceObjects: {
       ...yields('deviceObjects'),
-      addressFindings: yields('addresses').findings,
+      addressFindings: () => yields('addresses').findings(),
       firstPeerToGiveUp: async () => undefined,
     },
     ...parts,

@@ -77,30 +77,6 @@ beforeEach(async () => {
   await mounted.mount({ [KEY_2026]: randomKey() });
 });
 
-describe('the GID tables of a target', () => {
-  const entry = (gid: string) => ({ interface: 'net1', index: 1, gid });
-  const read = (tables: string[][], addresses: string[]) => {
-    let reads = 0;
-    const driver = {
-      gidEntries: async () => (tables[Math.min(reads++, tables.length - 1)] ?? []).map(entry),
-      addressesAsGids: async () => addresses,
-    };
-    return new Restorer({ driver } as unknown as RestorerParts).gidEntries('/run/netns/x');
-  };
-
-  it('are read once they have every address of the interface', async () => {
-    expect(await read([[]], [])).toEqual([]);
-    expect(await read([['fe80::1'], ['fe80::1', '::ffff:10.0.0.1']], ['::ffff:10.0.0.1'])).toEqual([
-      entry('fe80::1'),
-      entry('::ffff:10.0.0.1'),
-    ]);
-  });
-
-  it('are unknown if they never do', async () => {
-    expect(await read([['fe80::1']], ['::ffff:10.0.0.1'])).toBeUndefined();
-  });
-});
-
 describe('a checkpoint of this node', () => {
   it('that is encrypted is decrypted once, for all containers', async () => {
     await makeStore(true);

@@ -3,13 +3,7 @@
 // it answer its peers, resume it. The target's reconciler calls it; the create handler calls `outcome` and `resumePod`. Every method may be repeated and passes fault points (docs/faults.md).
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  annotations,
-  lacksFeatures,
-  type GidEntry,
-  type Identity,
-} from '../../../../crds/src/index.ts';
+import { annotations, lacksFeatures, type Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, isErrno, type Failure } from '../../support/errors.ts';
@@ -91,9 +85,6 @@ export interface RestoreToRead extends RestoredContainer {
  * may run. Failure: they are dead.
  */
 export type RestoreOutcome = 'Restoring' | 'Frozen' | 'Thawed' | Failure;
-
-const GID_TRIES = 20;
-const GID_WAIT_MS = 100;
 
 const ended: Failure = {
   code: 'RestoreFailed',
@@ -215,22 +206,6 @@ export class Restorer {
   /** What peers will know the pod by: QPNs, keys, GIDs, addresses. */
   async identity(netns: string): Promise<Identity> {
     return this.#parts.driver.identity(netns);
-  }
-
-  /**
-   * GID tables of the pod's devices, once they have every address of their interfaces: the kernel fills them some time after
-   * the addresses are there.
-   * @returns undefined if they have not within a few seconds
-   */
-  async gidEntries(netns: string): Promise<GidEntry[] | undefined> {
-    const { driver } = this.#parts;
-    for (let tries = 0; tries < GID_TRIES; tries++) {
-      if (tries > 0) await sleep(GID_WAIT_MS);
-      const entries = await driver.gidEntries(netns);
-      const gids = new Set(entries.map(({ gid }) => gid));
-      if ((await driver.addressesAsGids(netns)).every((one) => gids.has(one))) return entries;
-    }
-    return undefined;
   }
 
   /**
