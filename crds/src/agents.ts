@@ -24,6 +24,13 @@ export const Identity = z
   });
 export type Identity = z.infer<typeof Identity>;
 
+export const GidEntry = z.object({
+  interface: z.string().max(64).meta({ description: 'The interface that the RDMA device is on.' }),
+  index: z.int().min(0).meta({ description: 'By which programs name the address.' }),
+  gid: z.string().max(64).meta({ description: 'In IPv6 notation.' }),
+});
+export type GidEntry = z.infer<typeof GidEntry>;
+
 export const SourceState = z.enum([
   'Waiting',
   'Inspected',
@@ -118,6 +125,16 @@ export const TargetAgent = z
         'When the agent began to let the containers run, by this node’s clock. What ended since then had been moved.',
     }),
     identity: Identity.optional(),
+    gids: z
+      .array(GidEntry)
+      .max(1024)
+      .optional()
+      .meta({
+        description:
+          'GID tables of the target’s RDMA devices, once it is at its create gate. The source’s agent locks no pod with a ' +
+          'queue pair whose address has another index here.',
+        ...atomicList,
+      }),
     peerDeadline: Timestamp.optional().meta({
       format: 'date-time',
       description:

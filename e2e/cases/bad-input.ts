@@ -11,7 +11,7 @@ import {
   waitUntilEnded,
 } from '../src/requests.ts';
 import { PerftestPair } from '../src/perftest-pair.ts';
-import { IDLE, IMAGE, podManifest, podStatus, startPod } from '../src/pods.ts';
+import { execInPod, IDLE, IMAGE, podManifest, podStatus, startPod } from '../src/pods.ts';
 import { until } from '../src/wait.ts';
 
 /** Requests a move. It must fail for this reason. @returns the message */
@@ -77,6 +77,23 @@ async function unsupported(context: CaseContext): Promise<void> {
   await expectUntouched(context, server, context.nodes[0]);
 }
 
+/** A program of i386 that does nothing but pause(2) in a loop. */
+const SMALL_PROGRAM =
+  'f0VMRgEBAQAAAAAAAAAAAAIAAwABAAAAVIAECDQAAAAAAAAAAAAAADQAIAABAAAAAAAAAAEAAAAAAAAAAIAECACABAhdAAAAXQAAAAUAAAAAEAAAuB0AAADNgOv3';
+
+async function program32(context: CaseContext): Promise<void> {
+  const { namespace, nodes } = context;
+  const line = `echo ${SMALL_PROGRAM} | base64 -d >/tmp/small; chmod +x /tmp/small; /tmp/small`;
+  await startPod({ namespace, name: 'small', node: nodes[0], command: ['/bin/sh', '-c', line] });
+  const ready = 'ls -l /proc/[0-9]*/exe 2>/dev/null | grep -c /tmp/small || true';
+  await until('the program runs', { within: 60 }, async () =>
+    Number(await execInPod(namespace, 'small', ready)) > 0 ? true : undefined,
+  );
+  const message = await expectRefused(context, 'small', 'UnsupportedObject', nodes[1]);
+  expect(/\(small\) .* runs a 32-bit program/.test(message), `it is not named: ${message}`);
+  await expectUntouched(context, 'small', nodes[0]);
+}
+
 /** The target gets another cluster address, at which the socket cannot be restored. */
 async function clusterAddress(context: CaseContext): Promise<void> {
   const { namespace, nodes } = context;
@@ -126,6 +143,11 @@ export const cases: readonly Case[] = [
     name: 'bad-object',
     promise: 'A move of a pod with an unreliable connection fails with UnsupportedObject.',
     run: unsupported,
+  },
+  {
+    name: 'bad-32-bit',
+    promise: 'A move of a pod with a 32-bit program fails with UnsupportedObject, which names it.',
+    run: program32,
   },
   {
     name: 'bad-cluster-address',

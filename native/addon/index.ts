@@ -15,6 +15,7 @@ import type {
   RdmaNetnsMode,
   RdmaResources,
   RxeContext,
+  RxeEventFile,
   RxeInfo,
   RxeObject,
   SysvObjects,
@@ -118,6 +119,18 @@ export function rxeContexts(of: {
   pid: number;
 }): Promise<RxeContext[]> {
   return call((addon) => addon.rxeContexts(of.netns, of.device, of.pid));
+}
+
+/**
+ * The event files that these processes have open, and of which of the device's contexts that they have open each is.
+ * Rejects with `AbiMismatch`, `EPERM`.
+ */
+export function rxeEventFiles(of: {
+  netns: Netns;
+  device: string;
+  pids: readonly number[];
+}): Promise<RxeEventFile[]> {
+  return call((addon) => addon.rxeEventFiles(of.netns, of.device, of.pids));
 }
 
 /**

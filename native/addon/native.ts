@@ -14,6 +14,7 @@ import type {
   RdmaNetnsMode,
   RdmaResources,
   RxeContext,
+  RxeEventFile,
   RxeInfo,
   RxeObject,
   SysvObjects,
@@ -56,6 +57,7 @@ interface Native {
   rxeResume(netns: Netns, device: string): Promise<void>;
   rxeObjects(netns: Netns, device: string): Promise<RxeObject[]>;
   rxeContexts(netns: Netns, device: string, pid: number): Promise<RxeContext[]>;
+  rxeEventFiles(netns: Netns, device: string, pids: readonly number[]): Promise<RxeEventFile[]>;
   nft(netns: Netns, commands: string, json: boolean): Promise<string>;
   interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
   hideInterface(netns: Netns, ifname: string, createdHidden: boolean): Promise<boolean>;

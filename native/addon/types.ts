@@ -101,6 +101,14 @@ export interface RxeObject {
   multicastGroups?: number;
   /** Of a queue pair or an address handle: its source address is no longer in the GID table; absent if it is. */
   sourceAddressLost?: boolean;
+  /** The same, with a path: index of its source address in the GID table. */
+  sourceIndex?: number;
+  /** Of a completion queue, a shared receive queue or a queue pair: as `RxeContext.unreadEvents`; absent if there are none. */
+  unreadEvents?: number;
+  /** Of a completion queue: unread completion events; absent if there are none. */
+  unreadCompletions?: number;
+  /** Of the same: its queues in memory; of a queue pair first that of requests to send. Absent if there are none. */
+  rings?: { offset: number; size: number }[];
   /** Of a region: it is over plain memory of a process. */
   isUserMemory?: boolean;
   /** Of such a region: its addresses in its owner, which may have unmapped them since, and whether the device may write there. */
@@ -132,6 +140,21 @@ export interface RxeContext {
   context: number;
   /** Unread events of the device and its port: bit n for event type n (enum ibv_event_type). */
   unreadEvents: number;
+  /** How many completion channels and files of asynchronous events it has. */
+  channels: number;
+  asyncFiles: number;
+  /** Objects of kinds that `RxeObject` does not have; their types are UVERBS_OBJECT_* (rdma/ib_user_ioctl_cmds.h). */
+  others: { type: number; handle: number }[];
+}
+
+/** A completion channel or a file of asynchronous events that a process has open. */
+export interface RxeEventFile {
+  pid: number;
+  fd: number;
+  /** What it is, whose and with how many unread events; absent if it is of none of the contexts that were looked at. */
+  kind?: 'channel' | 'async';
+  context?: number;
+  unread?: number;
 }
 
 export interface InterfaceAddress {

@@ -124,8 +124,8 @@ export class Agent {
         journal,
         gates: this.#gates,
         pods: this.#pods,
-        recordPreparation: (target, atGate, probed) =>
-          recordPreparation(journal, target, atGate, probed),
+        recordPreparation: (target, atGate, seen) =>
+          recordPreparation(journal, target, atGate, seen),
       }),
     );
     if (!signal.aborted) await server.listen();

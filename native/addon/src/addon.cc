@@ -11,6 +11,7 @@
 #include "rdma_resources.h"
 #include "route.h"
 #include "rxe.h"
+#include "rxe_event_files.h"
 #include "rxe_objects.h"
 #include "sockets.h"
 #include "sysvipc.h"
@@ -25,6 +26,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportGids(env, exports);
   sealift::ExportRxe(env, exports);
   sealift::ExportRxeObjects(env, exports);
+  sealift::ExportRxeEventFiles(env, exports);
   sealift::ExportNft(env, exports);
   sealift::ExportInterface(env, exports);
   sealift::ExportMacvlan(env, exports);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace sealift {
 
@@ -43,6 +44,23 @@ inline uint32_t NumberArgument(const Napi::CallbackInfo& info, size_t at, const 
     throw Napi::TypeError::New(info.Env(), std::string(name) + " must be a whole number, 0 to " +
                                                std::to_string(largest));
   return static_cast<uint32_t>(number);
+}
+
+inline std::vector<uint32_t> NumbersArgument(const Napi::CallbackInfo& info, size_t at,
+                                             const char* name, uint32_t largest) {
+  std::vector<uint32_t> numbers;
+  if (!info[at].IsArray())
+    throw Napi::TypeError::New(info.Env(), std::string(name) + " must be an array");
+  Napi::Array array = info[at].As<Napi::Array>();
+  for (uint32_t n = 0; n < array.Length(); n++) {
+    Napi::Value value = array[n];
+    double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+    if (!(number >= 0 && number <= largest) || number != static_cast<uint32_t>(number))
+      throw Napi::TypeError::New(info.Env(), std::string(name) + " must be whole numbers, 0 to " +
+                                                 std::to_string(largest));
+    numbers.push_back(static_cast<uint32_t>(number));
+  }
+  return numbers;
 }
 
 inline bool BooleanArgument(const Napi::CallbackInfo& info, size_t at, const char* name) {

@@ -33,6 +33,7 @@ struct Context {
   uint32_t fd;
   uint32_t number;
   uint32_t events;
+  std::vector<sealift_rxe_object> objects;
 };
 
 int List(int fd, std::vector<Object>* objects, sealift_rxe_list* answer) {
@@ -74,27 +75,32 @@ std::vector<Object> ListObjects(const std::string& device) {
   RxeRefused(error, "list the objects of " + device);
 }
 
-std::vector<Context> OpenContexts(const std::string& device, pid_t pid) {
-  Netlink nldev(NETLINK_RDMA);
-  auto chardev = UverbsChardev(nldev, RequireRdmaDevice(nldev, device).index);
-  std::vector<Context> found;
-  if (!chardev) return found;
-  auto is_device = [&](const std::string& path) {
-    struct stat status;
-    return stat(path.c_str(), &status) == 0 && S_ISCHR(status.st_mode) &&
-           status.st_rdev == chardev->number;
-  };
-  EachFile(pid, is_device, [&](uint32_t fd, int file) {
-    sealift_rxe_buffer none{};
+// What LIST does not know of a context: kinds that the device has no pool of.
+std::vector<sealift_rxe_object> ObjectsOf(int file, uint32_t count, const std::string& device) {
+  std::vector<sealift_rxe_object> objects;
+  int error = ENOSPC;
+  for (int tries = 0; tries < 5 && error == ENOSPC; tries++) {
+    objects.assign(count + 64, sealift_rxe_object{});
+    sealift_rxe_buffer buffer{};
+    buffer.address = reinterpret_cast<uintptr_t>(objects.data());
+    buffer.size = static_cast<uint32_t>(objects.size() * sizeof(objects[0]));
     sealift_rxe_context context{};
-    int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_DUMP_CONTEXT)
-                    .In(SEALIFT_RXE_ATTR_DUMP_CONTEXT_IN, &none, sizeof(none))
-                    .Out(SEALIFT_RXE_ATTR_DUMP_CONTEXT_OUT, &context, sizeof(context))
-                    .Run(file);
-    // Open, but without a context (yet), or its device is being removed.
-    if (error == EINVAL || error == EIO || error == ENODEV) return;
-    if (error) RxeRefused(error, "read a context of " + device);
-    found.push_back({fd, context.number, context.async_pending});
+    error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_DUMP_CONTEXT)
+                .In(SEALIFT_RXE_ATTR_DUMP_CONTEXT_IN, &buffer, sizeof(buffer))
+                .Out(SEALIFT_RXE_ATTR_DUMP_CONTEXT_OUT, &context, sizeof(context))
+                .Run(file);
+    count = context.count;
+  }
+  if (error) RxeRefused(error, "list a context of " + device);
+  objects.resize(count);
+  return objects;
+}
+
+std::vector<Context> OpenContexts(const std::string& device, pid_t pid) {
+  std::vector<Context> found;
+  EachContext(device, pid, [&](uint32_t fd, int file, const sealift_rxe_context& context) {
+    found.push_back({fd, context.number, context.async_pending,
+                     ObjectsOf(file, context.count, device)});
   });
   return found;
 }
@@ -126,6 +132,18 @@ Napi::Object ToMemory(Napi::Env env, const Object& from) {
   return memory;
 }
 
+Napi::Array ToRings(Napi::Env env, const Object& from) {
+  Napi::Array rings = Napi::Array::New(env);
+  for (uint32_t nth = 0; nth < SEALIFT_RXE_LIST_RINGS; nth++) {
+    if (from.ring_size[nth] == 0) continue;
+    Napi::Object ring = Napi::Object::New(env);
+    ring.Set("offset", static_cast<double>(from.ring_offset[nth]));
+    ring.Set("size", from.ring_size[nth]);
+    rings[rings.Length()] = ring;
+  }
+  return rings;
+}
+
 Napi::Object ToObject(Napi::Env env, const Object& from) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("kind", KindName(from.kind));
@@ -139,6 +157,52 @@ Napi::Object ToObject(Napi::Env env, const Object& from) {
   if (from.flags & SEALIFT_RXE_OBJECT_NO_SOURCE) object.Set("sourceAddressLost", true);
   if (from.kind == SEALIFT_RXE_KIND_MR) object.Set("isUserMemory", from.type == kUserMemory);
   if (from.length != 0) object.Set("memory", ToMemory(env, from));
+  if (from.flags & SEALIFT_RXE_OBJECT_HAS_SOURCE) object.Set("sourceIndex", from.sgid_index);
+  if (from.async_pending != 0) object.Set("unreadEvents", from.async_pending);
+  if (from.comp_pending != 0) object.Set("unreadCompletions", from.comp_pending);
+  Napi::Array rings = ToRings(env, from);
+  if (rings.Length() != 0) object.Set("rings", rings);
+  return object;
+}
+
+bool IsListed(uint32_t type) {
+  switch (type) {
+    case UVERBS_OBJECT_PD:
+    case UVERBS_OBJECT_CQ:
+    case UVERBS_OBJECT_QP:
+    case UVERBS_OBJECT_SRQ:
+    case UVERBS_OBJECT_AH:
+    case UVERBS_OBJECT_MR:
+    case UVERBS_OBJECT_MW:
+    case UVERBS_OBJECT_COMP_CHANNEL:
+    case UVERBS_OBJECT_ASYNC_EVENT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+Napi::Object ToContext(Napi::Env env, const Context& from) {
+  auto count = [&](uint32_t type) {
+    return static_cast<double>(std::count_if(
+        from.objects.begin(), from.objects.end(),
+        [&](const sealift_rxe_object& one) { return one.type == type; }));
+  };
+  std::vector<sealift_rxe_object> others;
+  std::copy_if(from.objects.begin(), from.objects.end(), std::back_inserter(others),
+               [](const sealift_rxe_object& one) { return !IsListed(one.type); });
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("fd", from.fd);
+  object.Set("context", from.number);
+  object.Set("unreadEvents", from.events);
+  object.Set("channels", count(UVERBS_OBJECT_COMP_CHANNEL));
+  object.Set("asyncFiles", count(UVERBS_OBJECT_ASYNC_EVENT));
+  object.Set("others", ToArray(env, others, [](Napi::Env in, const sealift_rxe_object& other) {
+               Napi::Object result = Napi::Object::New(in);
+               result.Set("type", other.type);
+               result.Set("handle", other.handle);
+               return result;
+             }));
   return object;
 }
 
@@ -157,17 +221,36 @@ Napi::Value RxeContexts(const Napi::CallbackInfo& info) {
   return Promise<std::vector<Context>>(
       info.Env(), PathArgument(info, 0, "netns"), [=] { return OpenContexts(device, pid); },
       [](Napi::Env env, const std::vector<Context>& contexts) {
-        return ToArray(env, contexts, [](Napi::Env in, const Context& from) {
-          Napi::Object object = Napi::Object::New(in);
-          object.Set("fd", from.fd);
-          object.Set("context", from.number);
-          object.Set("unreadEvents", from.events);
-          return object;
-        });
+        return ToArray(env, contexts, ToContext);
       });
 }
 
 }  // namespace
+
+void EachContext(
+    const std::string& device, pid_t pid,
+    const std::function<void(uint32_t fd, int file, const sealift_rxe_context& context)>& visit) {
+  Netlink nldev(NETLINK_RDMA);
+  auto chardev = UverbsChardev(nldev, RequireRdmaDevice(nldev, device).index);
+  if (!chardev) return;
+  auto is_device = [&](const std::string& path) {
+    struct stat status;
+    return stat(path.c_str(), &status) == 0 && S_ISCHR(status.st_mode) &&
+           status.st_rdev == chardev->number;
+  };
+  EachFile(pid, is_device, [&](uint32_t fd, int file) {
+    sealift_rxe_buffer none{};
+    sealift_rxe_context context{};
+    int error = UverbsCall(SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_DUMP_CONTEXT)
+                    .In(SEALIFT_RXE_ATTR_DUMP_CONTEXT_IN, &none, sizeof(none))
+                    .Out(SEALIFT_RXE_ATTR_DUMP_CONTEXT_OUT, &context, sizeof(context))
+                    .Run(file);
+    // Open, but without a context (yet), or its device is being removed.
+    if (error == EINVAL || error == EIO || error == ENODEV) return;
+    if (error) RxeRefused(error, "read a context of " + device);
+    visit(fd, file, context);
+  });
+}
 
 void ExportRxeObjects(Napi::Env env, Napi::Object exports) {
   exports.Set("rxeObjects", Napi::Function::New<RxeObjects>(env));

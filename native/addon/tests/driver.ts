@@ -3,6 +3,7 @@
 // `rdma system set netns exclusive` and perftest. Ends with the count, or says why nothing ran.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import * as addon from '../index.ts';
 import { macvlanCase } from './macvlan.ts';
 
@@ -64,6 +65,34 @@ function perftest(ns: string, ...more: string[]) {
 /** perftest's server waits for its client. */
 const isListening = (): boolean =>
   execFileSync('ip', ['netns', 'exec', A, 'ss', '-ltnH']).toString().includes(':18515');
+
+/** What a process has of a queue pair and its completion queue: their memory, its address, files of events. */
+async function expectTraces(
+  of: { netns: string; device: string },
+  pid: number,
+  ours: addon.RxeObject,
+  objects: readonly addon.RxeObject[],
+): Promise<void> {
+  const [queue] = objects.filter(({ kind, context }) => kind === 'cq' && context === ours.context);
+  const maps = readFileSync(`/proc/${pid}/maps`, 'latin1');
+  for (const { offset, size } of [...(ours.rings ?? []), ...(queue?.rings ?? [])]) {
+    const line = new RegExp(`^(\\w+)-(\\w+) rw-s 0*${offset.toString(16)} .*uverbs`, 'm').exec(
+      maps,
+    );
+    const [, start = '', end = ''] = line ?? [];
+    assert.equal(parseInt(end, 16) - parseInt(start, 16), size, `a ring at ${offset}\n${maps}`);
+  }
+  assert.deepEqual([ours.rings?.length, queue?.rings?.length], [2, 1]);
+  const gids = await addon.gids(of.netns, of.device);
+  assert.equal(gids.find(({ index }) => index === ours.sourceIndex)?.netdev, 'va');
+  const files = await addon.rxeEventFiles({ ...of, pids: [pid, process.pid] });
+  assert.ok(files.length > 0, 'libibverbs opens a file of asynchronous events');
+  for (const one of files) {
+    assert.deepEqual([one.pid, one.kind, one.context], [pid, 'async', ours.context]);
+  }
+  const [open] = await addon.rxeContexts({ ...of, pid });
+  assert.deepEqual([open?.asyncFiles, open?.channels, open?.others], [1, 0, []]);
+}
 
 const cases: [name: string, run: () => Promise<void>][] = [
   ['the mode is reported', async () => assert.equal(await addon.rdmaNetnsMode(), 'exclusive')],
@@ -188,6 +217,8 @@ const cases: [name: string, run: () => Promise<void>][] = [
       ip('-n', A, 'addr', 'add', '10.123.0.77/32', 'dev', 'va');
       const gidChange = 1 << 18;
       await until(async () => (await unread())[0] === (portActive | gidChange), 5000);
+      assert.ok(ours);
+      await expectTraces(of, before.pid, ours, objects);
       const peers = await addon.rxeObjects({ netns: netns(B), device: 'rxeb' });
       assert.deepEqual(
         peers.find(({ type }) => type === 'RC')?.peer,

@@ -34,6 +34,12 @@ void rxe_uobject_dump_async(struct ib_uobject *uobj,
 void rxe_uobject_dump_cq(struct ib_cq *ibcq, struct sealift_rxe_cq *out);
 void rxe_uobject_dump_srq(struct ib_srq *ibsrq, struct sealift_rxe_srq *out);
 void rxe_uobject_dump_qp(struct ib_qp *ibqp, struct sealift_rxe_qp *out);
+/*
+ * Unread events of an object that is in its pool, by the caller's lock or
+ * reference: asynchronous ones as bits, of a CQ completion events as a number.
+ */
+u32 rxe_uobject_async_events(struct ib_uobject *uobj);
+u32 rxe_uobject_comp_events(const struct ib_cq *ibcq);
 bool rxe_uobject_cq_has_channel(struct ib_cq *ibcq);
 /* Has no event ever been raised for it? */
 bool rxe_uobject_cq_is_new(struct ib_cq *ibcq);
@@ -162,7 +168,12 @@ int rxe_restore_srq(struct rxe_srq *srq, const struct sealift_rxe_srq *in,
  * rxe_sealift_ah.c: the same of an address handle.
  * Return: 0; -EINVAL; -EADDRNOTAVAIL
  */
-bool rxe_av_has_lost_source(struct rxe_dev *rxe, const struct rxe_av *av);
+/*
+ * For LIST. @sgid_attr: the verbs core has one as long as the object has a path
+ */
+void rxe_list_source(struct rxe_dev *rxe, const struct rxe_av *av,
+		     const struct ib_gid_attr *sgid_attr,
+		     struct sealift_rxe_device_object *obj);
 void rxe_dump_av(const struct rxe_av *av, const struct ib_gid_attr *sgid_attr,
 		 struct sealift_rxe_av *out);
 void rxe_dump_ah(const struct rxe_ah *ah, struct sealift_rxe_ah *out);

@@ -30,7 +30,7 @@ void rxe_dump_av(const struct rxe_av *av, const struct ib_gid_attr *sgid_attr,
  * comes back: that gets another index. Reads the path alone, which a
  * modify_qp() may be writing to; does not sleep.
  */
-bool rxe_av_has_lost_source(struct rxe_dev *rxe, const struct rxe_av *av)
+static bool rxe_av_has_lost_source(struct rxe_dev *rxe, const struct rxe_av *av)
 {
 	struct rxe_av now = {};
 	union ib_gid gid;
@@ -43,6 +43,19 @@ bool rxe_av_has_lost_source(struct rxe_dev *rxe, const struct rxe_av *av)
 
 	rdma_gid2ip((struct sockaddr *)&now.sgid_addr, &gid);
 	return memcmp(&now.sgid_addr, &av->sgid_addr, sizeof(now.sgid_addr));
+}
+
+void rxe_list_source(struct rxe_dev *rxe, const struct rxe_av *av,
+		     const struct ib_gid_attr *sgid_attr,
+		     struct sealift_rxe_device_object *obj)
+{
+	if (rxe_av_has_lost_source(rxe, av))
+		obj->flags |= SEALIFT_RXE_OBJECT_NO_SOURCE;
+	if (!sgid_attr)
+		return;
+
+	obj->flags |= SEALIFT_RXE_OBJECT_HAS_SOURCE;
+	obj->sgid_index = av->grh.sgid_index;
 }
 
 static int rxe_find_sgid(struct rxe_dev *rxe, const struct sealift_rxe_av *av)

@@ -13,6 +13,7 @@
 #include <rdma/restrack.h>
 
 #include "rxe_sealift.h"
+#include "rxe_queue.h"
 
 /* A region whose owner is still to be found. */
 struct rxe_list_region {
@@ -206,6 +207,60 @@ static void rxe_list_peer(const struct rxe_dev *rxe, const struct rxe_qp *qp,
 	obj->budget_ms = answer.budget_ms;
 }
 
+/* The caller keeps a resize from replacing it. A ring of the kernel's has no mapping. */
+static void rxe_list_ring(const struct rxe_queue *q, unsigned int nth,
+			  struct sealift_rxe_device_object *obj)
+{
+	if (!q || !q->ip)
+		return;
+
+	obj->ring_offset[nth] = q->ip->info.offset;
+	obj->ring_size[nth] = q->ip->info.size;
+}
+
+static void rxe_list_srq(struct rxe_srq *srq,
+			 struct sealift_rxe_device_object *obj)
+{
+	obj->owner = rxe_creator(&srq->ibsrq.res);
+	obj->async_pending =
+		rxe_uobject_async_events(rxe_uobject_of_srq(&srq->ibsrq));
+
+	spin_lock_irq(&srq->rq.consumer_lock);
+	rxe_list_ring(srq->rq.queue, SEALIFT_RXE_LIST_RING, obj);
+	spin_unlock_irq(&srq->rq.consumer_lock);
+}
+
+static void rxe_list_cq(struct rxe_cq *cq,
+			struct sealift_rxe_device_object *obj)
+{
+	obj->owner = rxe_creator(&cq->ibcq.res);
+	obj->async_pending =
+		rxe_uobject_async_events(rxe_uobject_of_cq(&cq->ibcq));
+	obj->comp_pending = rxe_uobject_comp_events(&cq->ibcq);
+
+	spin_lock_irq(&cq->cq_lock);
+	rxe_list_ring(cq->queue, SEALIFT_RXE_LIST_RING, obj);
+	spin_unlock_irq(&cq->cq_lock);
+}
+
+/* Its rings stay the same as long as it lives. */
+static void rxe_list_qp(struct rxe_qp *qp,
+			struct sealift_rxe_device_object *obj)
+{
+	struct rxe_dev *rxe = to_rdev(qp->ibqp.device);
+
+	obj->owner = rxe_creator(&qp->ibqp.res);
+	obj->type = qp_type(qp);
+	obj->num_mcast = atomic_read(&qp->mcg_num);
+	obj->async_pending =
+		rxe_uobject_async_events(rxe_uobject_of_qp(&qp->ibqp));
+	rxe_list_peer(rxe, qp, obj);
+	rxe_list_source(rxe, &qp->pri_av, READ_ONCE(qp->ibqp.av_sgid_attr),
+			obj);
+	rxe_list_ring(qp->sq.queue, SEALIFT_RXE_LIST_RING, obj);
+	rxe_list_ring(qp->rq.queue, SEALIFT_RXE_LIST_RECEIVE_RING, obj);
+}
+
 /*
  * The caller holds the pool's lock: an object leaves the pool before its last
  * reference is dropped, so neither it nor what it points to is freed here.
@@ -242,9 +297,9 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 
 		obj = rxe_list_add(list, SEALIFT_RXE_KIND_AH, ah->elem.index,
 				   ah->ibah.uobject);
-		if (obj && rxe_av_has_lost_source(to_rdev(ah->ibah.device),
-						  &ah->av))
-			obj->flags |= SEALIFT_RXE_OBJECT_NO_SOURCE;
+		if (obj)
+			rxe_list_source(to_rdev(ah->ibah.device), &ah->av,
+					READ_ONCE(ah->ibah.sgid_attr), obj);
 		break;
 	}
 	case RXE_TYPE_SRQ: {
@@ -253,7 +308,7 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 		obj = rxe_list_add(list, SEALIFT_RXE_KIND_SRQ, srq->elem.index,
 				   rxe_uobject_of_srq(&srq->ibsrq));
 		if (obj)
-			obj->owner = rxe_creator(&srq->ibsrq.res);
+			rxe_list_srq(srq, obj);
 		break;
 	}
 	case RXE_TYPE_QP: {
@@ -261,15 +316,8 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 
 		obj = rxe_list_add(list, SEALIFT_RXE_KIND_QP, qp_num(qp),
 				   rxe_uobject_of_qp(&qp->ibqp));
-		if (!obj)
-			break;
-		obj->owner = rxe_creator(&qp->ibqp.res);
-		obj->type = qp_type(qp);
-		obj->num_mcast = atomic_read(&qp->mcg_num);
-		rxe_list_peer(to_rdev(qp->ibqp.device), qp, obj);
-		if (rxe_av_has_lost_source(to_rdev(qp->ibqp.device),
-					   &qp->pri_av))
-			obj->flags |= SEALIFT_RXE_OBJECT_NO_SOURCE;
+		if (obj)
+			rxe_list_qp(qp, obj);
 		break;
 	}
 	case RXE_TYPE_CQ: {
@@ -278,7 +326,7 @@ static void rxe_list_one(struct rxe_listing *list, enum rxe_elem_type type,
 		obj = rxe_list_add(list, SEALIFT_RXE_KIND_CQ, cq->elem.index,
 				   rxe_uobject_of_cq(&cq->ibcq));
 		if (obj)
-			obj->owner = rxe_creator(&cq->ibcq.res);
+			rxe_list_cq(cq, obj);
 		break;
 	}
 	case RXE_TYPE_MR: {

@@ -104,7 +104,8 @@ static u32 rxe_device_events(struct ib_uverbs_async_event_file *file)
 
 static u32 rxe_object_events(struct ib_uevent_object *uevent)
 {
-	struct ib_uverbs_async_event_file *file = uevent->event_file;
+	/* of an object that is being created it is set last */
+	struct ib_uverbs_async_event_file *file = READ_ONCE(uevent->event_file);
 	struct ib_uverbs_event *ev;
 	u32 mask = 0;
 
@@ -118,6 +119,25 @@ static u32 rxe_object_events(struct ib_uevent_object *uevent)
 	spin_unlock_irq(&file->ev_queue.lock);
 
 	return mask;
+}
+
+/* NULL for the kernel's own objects, which have no events */
+u32 rxe_uobject_async_events(struct ib_uobject *uobj)
+{
+	return uobj ? rxe_object_events(container_of(uobj,
+						     struct ib_uevent_object,
+						     uobject)) : 0;
+}
+
+u32 rxe_uobject_comp_events(const struct ib_cq *ibcq)
+{
+	struct ib_uverbs_event_queue *evq = ibcq->cq_context;
+
+	/* of a CQ of the kernel it is something else */
+	if (!ibcq->uobject || !evq)
+		return 0;
+
+	return rxe_count_events(evq, &ibcq->uobject->comp_list);
 }
 
 /* Has an event of @mask been lost? Those read since (@reported) are not. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 7, as images and other programs know them. A
+ * The structs of ABI version 8, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,7 +24,7 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 7);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 8);
 	expect("the last method", SEALIFT_RXE_METHOD_MAY_WRITE, 17);
 	SIZE(query, 64);
 	SIZE(hold, 16);
@@ -33,7 +33,7 @@ int main(void)
 	SIZE(object, 8);
 	SIZE(context, 32);
 	SIZE(list, 8);
-	SIZE(device_object, 64);
+	SIZE(device_object, 96);
 	SIZE(fd, 8);
 	SIZE(ring, 32);
 	SIZE(cq, 72);

@@ -14,6 +14,7 @@ extern const struct protocol_case protocol_hold_cases[];
 extern const struct protocol_case protocol_state_cases[];
 extern const struct protocol_case protocol_races_cases[];
 extern const struct protocol_case protocol_list_cases[];
+extern const struct protocol_case protocol_list_state_cases[];
 extern const struct protocol_case protocol_process_cases[];
 extern const struct protocol_case protocol_fork_cases[];
 extern const struct protocol_case protocol_peer_cases[];

@@ -25,7 +25,7 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		7
+#define SEALIFT_RXE_ABI_VERSION		8
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
@@ -196,6 +196,15 @@ enum sealift_rxe_kind {
 enum sealift_rxe_object_flags {
 	/* QP, AH: its source GID has left the device's table. It sends nothing, and RESTORE finds no such GID. */
 	SEALIFT_RXE_OBJECT_NO_SOURCE = 1 << 0,
+	/* QP, AH: it has a path, and its source GID is at sgid_index */
+	SEALIFT_RXE_OBJECT_HAS_SOURCE = 1 << 1,
+};
+
+/* Places in ring_offset and ring_size. */
+enum sealift_rxe_list_rings {
+	SEALIFT_RXE_LIST_RING,			/* of CQ or SRQ; of a QP its send queue */
+	SEALIFT_RXE_LIST_RECEIVE_RING,		/* of a QP without SRQ */
+	SEALIFT_RXE_LIST_RINGS,
 };
 
 struct sealift_rxe_device_object {
@@ -216,14 +225,17 @@ struct sealift_rxe_device_object {
 	__u8 timeout;		/* 0..31 */
 	__u8 silent;		/* such a hold answers nothing; else RNR NAK */
 	__u8 rnr_timer;		/* with this timer, code 0..31 */
-	/* Of any object again */
-	__u8 flags;		/* enum sealift_rxe_object_flags */
-	__u8 reserved;
+	__u8 flags;		/* of any object: enum sealift_rxe_object_flags */
+	__u8 sgid_index;	/* with HAS_SOURCE; else 0 */
 	/* MR of user memory: as in sealift_rxe_mr. The owner may have unmapped it since. Else 0 */
 	__aligned_u64 start;
 	__aligned_u64 length;
 	__u32 access;
-	__u32 reserved2;
+	__u32 async_pending;	/* CQ, SRQ, QP: unread asynchronous events, bit IBV_EVENT_* each */
+	__u32 comp_pending;	/* CQ: unread completion events */
+	__u32 ring_size[SEALIFT_RXE_LIST_RINGS];	/* of the whole mapping, in bytes; 0: there is no such ring */
+	__u32 reserved;
+	__aligned_u64 ring_offset[SEALIFT_RXE_LIST_RINGS];	/* where its mapping begins in the context's file */
 };
 
 /*

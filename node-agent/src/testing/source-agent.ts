@@ -99,6 +99,8 @@ export class SourceNode {
     return { findings: [{ reason: 'UnsupportedObject', message: 'io_uring' }] };
   }
 
+  /** What it was last told of its target's addresses. */
+  targetGids: unknown;
   readonly checkpointer = {
     inspectPod: async (podUid: string) => {
       if (this.fail?.at === 'inspect') throw this.fail.error;
@@ -112,6 +114,10 @@ export class SourceNode {
     },
     checkDevices: async () => {
       if (this.fail?.at === 'devices') throw this.fail.error;
+    },
+    checkAddresses: async (_pod: unknown, gids: unknown) => {
+      this.targetGids = gids;
+      if (this.fail?.at === 'addresses') throw this.fail.error;
     },
     runningContainerIds: async () => (this.gone ? [] : ['c']),
     lockNetwork: () => this.#pass('lock', () => (this.locked = true)),

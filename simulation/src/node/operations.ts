@@ -49,6 +49,7 @@ export function simulatedOperations(
         clusterSockets: { check: () => Promise.resolve() },
         deviceObjects: {
           check: () => Promise.resolve(),
+          checkAddresses: () => Promise.resolve(),
           firstPeerToGiveUp: () => Promise.resolve(undefined),
         },
       },

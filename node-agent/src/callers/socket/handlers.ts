@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The handlers of the agent's socket: which part of the agent answers which request. agent.ts makes them.
+import type { GidEntry } from '../../../../crds/src/index.ts';
 import type { Pod } from '../../../../kube/src/index.ts';
 import type { NodeOperations } from '../../node/operations.ts';
 import type { Journal } from '../../support/journal/journal.ts';
@@ -9,6 +10,7 @@ import { CniHandler } from '../cni-handler.ts';
 import { GateHandler } from '../gate-handler.ts';
 import { PodNetworkHandler } from '../pod-network-handler.ts';
 import type { Gates } from '../gates.ts';
+import { settledGids } from '../../node/device/gid-tables.ts';
 import { CniStateSync } from '../../node/host/fsync.ts';
 import { probedPorts } from '../../node/probes/probed-ports.ts';
 import type { CreateRequest } from '../../support/socket-protocol.ts';
@@ -25,7 +27,7 @@ export function socketHandlers(parts: {
   recordPreparation(
     target: TargetRequest,
     atGate: boolean,
-    probed?: { netns: string; probes: PodProbes },
+    seen?: { netns?: string; probes?: PodProbes; gids?: GidEntry[] },
   ): Promise<void>;
 }): SocketHandlers {
   const { node, journal, gates, pods } = parts;
@@ -36,6 +38,15 @@ export function socketHandlers(parts: {
     const probes = await node.probes.probesOf(netns, pod);
     return probes && { netns, probes };
   };
+  /** What the source's agent compares before it locks the pod. Without it, the restore finds out. */
+  const gidsAtGate = async (request: CreateRequest) => {
+    try {
+      const gids = await settledGids(driver, await restorer.netns(request));
+      return gids && { gids };
+    } catch {
+      return undefined;
+    }
+  };
   const cniState = new CniStateSync(() => node.syncCniState());
   const create = new CreateHandler({
     journal,
@@ -45,7 +56,7 @@ export function socketHandlers(parts: {
     recordWaiting: async (target, pod, request) => {
       await cniState.forSandbox(request.sandboxId);
       const probed = await probesAtGate(request, pod);
-      await parts.recordPreparation(target, true, probed);
+      await parts.recordPreparation(target, true, { ...probed, ...(await gidsAtGate(request)) });
       if (probed) await node.probes?.inPlace();
     },
     resumePod: (netns) => restorer.resumePod(netns),

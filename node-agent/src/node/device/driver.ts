@@ -5,7 +5,7 @@
 // there are none.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DEFAULT_RNR_TIMER, type Identity } from '../../../../crds/src/index.ts';
+import { DEFAULT_RNR_TIMER, type GidEntry, type Identity } from '../../../../crds/src/index.ts';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno, unlessErrno } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
@@ -209,6 +209,45 @@ export class RdmaDriver {
   /** The device's contexts that a process has open; empty if it has ended. @throws AgentError DriverMissing */
   async contexts(netns: string, device: string, pid: number): Promise<addon.RxeContext[]> {
     return sealiftDriver(device, addon.rxeContexts({ netns, device, pid }));
+  }
+
+  /** The event files that these processes have open, with their contexts on the device. @throws AgentError DriverMissing */
+  async eventFiles(
+    netns: string,
+    device: string,
+    pids: readonly number[],
+  ): Promise<addon.RxeEventFile[]> {
+    return sealiftDriver(device, addon.rxeEventFiles({ netns, device, pids }));
+  }
+
+  /** The filled entries of a device's GID table. */
+  async gids(netns: string, device: string): Promise<addon.Gid[]> {
+    return addon.gids(netns, device);
+  }
+
+  /** GID tables of the devices. */
+  async gidEntries(netns: string): Promise<GidEntry[]> {
+    const entries: GidEntry[] = [];
+    for (const { name, netdev } of await this.devices(netns)) {
+      if (netdev === undefined) continue;
+      for (const { index, gid } of await addon.gids(netns, name))
+        entries.push({ interface: netdev, index, gid });
+    }
+    return entries;
+  }
+
+  /** Addresses of these interfaces, in the notation of GIDs. */
+  async addressesAsGids(netns: string): Promise<string[]> {
+    const gids: string[] = [];
+    for (const ifname of await this.interfaces(netns)) {
+      const { addresses } = await addon.interfaceInfo(netns, ifname);
+      gids.push(
+        ...addresses.map(({ family, address }) =>
+          family === 'ipv4' ? `::ffff:${address}` : address,
+        ),
+      );
+    }
+    return gids;
   }
 
   /** As `uname -r`. */

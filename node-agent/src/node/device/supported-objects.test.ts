@@ -6,7 +6,8 @@ import { unreadEventReason } from './unread-events.ts';
 
 const nameOf = (pid: number) => `Process ${pid} (app)`;
 const open = (pid: number, context = 1, container = 'main'): OpenContext => {
-  return { pid, context, container, fd: 3, unreadEvents: 0 };
+  const nothing = { unreadEvents: 0, channels: 0, asyncFiles: 1, others: [] };
+  return { pid, context, container, fd: 3, ...nothing };
 };
 const context = (number: number, owner?: number): RxeObject => {
   return { kind: 'context', number, context: number, ...(owner !== undefined && { owner }) };

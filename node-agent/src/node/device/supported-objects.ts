@@ -2,8 +2,18 @@
 // Which objects of an RDMA device can be moved, and whose they must be. The driver lists every object of the device
 // (native/rxe, method LIST); a hold stops all of them, so each must be in a context that the dump finds: one that
 // processes of one container have open.
-import type { RxeContext, RxeObject } from '../../../../native/addon/index.ts';
+import type { RxeEventFile, RxeObject } from '../../../../native/addon/index.ts';
 import { firstGap, type Mapping } from '../runtime/memory-map.ts';
+import { limitReasons } from './dump-limits.ts';
+import { unreadObjectEvents } from './event-files.ts';
+import { mappedQueueReasons } from './mapped-queues.ts';
+import {
+  locate,
+  refusal,
+  type Located,
+  type NameProcess,
+  type OpenContext,
+} from './object-names.ts';
 import { unreadEventReason } from './unread-events.ts';
 import {
   freedMemory,
@@ -13,12 +23,7 @@ import {
   unsupportedRegion,
 } from './unsupported-kinds.ts';
 
-/** A process of the pod that has a context of the device open. */
-export interface OpenContext extends RxeContext {
-  pid: number;
-  /** Name of its container. */
-  container: string;
-}
+export type { OpenContext } from './object-names.ts';
 
 /** What is known of a device and the pod that has it. */
 export interface DeviceUse {
@@ -26,12 +31,12 @@ export interface DeviceUse {
   device: string;
   objects: readonly RxeObject[];
   opened: readonly OpenContext[];
-  /** What owners of regions have mapped, by their PIDs; nothing of those that have ended. */
+  /** What its processes and owners of regions have mapped, by their PIDs; nothing of those that have ended. */
   maps?: ReadonlyMap<number, readonly Mapping[]>;
+  /** Names of the containers of its processes. */
+  containers?: ReadonlyMap<number, string>;
+  eventFiles?: readonly RxeEventFile[];
 }
-
-/** Says which process a PID is, for messages: `Process 41 (python3)`. */
-export type NameProcess = (pid: number) => string;
 
 /** Queue pairs that every device comes with. No process can make one. */
 const kernelTypes: ReadonlySet<string | undefined> = new Set(['GSI', 'SMI']);
@@ -59,6 +64,9 @@ export function* unmovableObjects(use: DeviceUse, nameOf: NameProcess): Generato
     const reason = unreadEventReason(unreadEvents);
     if (reason !== undefined) yield `${nameOf(pid)} has not read ${reason}`;
   }
+  yield* unreadObjectEvents(use, nameOf);
+  yield* limitReasons(use, nameOf);
+  yield* mappedQueueReasons(use, nameOf);
 }
 
 /** A context that no process of the pod has open would be held with the device, but never dumped. */
@@ -97,13 +105,10 @@ function objectReason(
 ): string | undefined {
   const { kind, context } = object;
   if (context === undefined) return kernelReason(device, object);
-  const here = opened.filter((one) => one.context === context);
-  const [first] = here;
+  const located = locate(object, { device, opened }, nameOf);
   // A context that came after the list of contexts.
-  if (!first) return undefined;
-  const owner = nameOf(object.owner ?? first.pid);
-  const { fd } = here.find(({ pid }) => pid === object.owner) ?? first;
-  const where = `(handle ${object.handle ?? '?'} of descriptor ${fd}) on ${device}`;
+  if (!located) return undefined;
+  const { owner, where } = located;
   if (kind === 'mw' || kind === 'other') {
     const { what, advice } = unsupportedObjects[kind];
     return refusal(`${owner} has ${what} ${where}`, advice);
@@ -111,17 +116,13 @@ function objectReason(
   if (object.sourceAddressLost === true) return sourceReason(where, object, owner);
   if (kind === 'qp') return queuePairReason(where, object, owner);
   if (kind !== 'mr') return undefined;
-  return regionReason(object, { opened: here, maps, nameOf, where });
+  return regionReason(object, { ...located, maps, nameOf });
 }
 
 /** @param seen `opened`: by the processes only that have the region's context open */
 function regionReason(
   { number, owner: pid, isUserMemory, memory }: RxeObject,
-  seen: Pick<DeviceUse, 'opened'> & {
-    maps: DeviceUse['maps'] | undefined;
-    nameOf: NameProcess;
-    where: string;
-  },
+  seen: Located & { maps: DeviceUse['maps'] | undefined; nameOf: NameProcess },
 ): string | undefined {
   const { opened, maps, nameOf, where } = seen;
   const opener = nameOf(opened[0]?.pid ?? 0);
@@ -148,9 +149,6 @@ function regionReason(
   const { what, advice } = freedMemory;
   return refusal(`${nameOf(pid)} has ${region} ${what} (at 0x${gap.toString(16)})`, advice);
 }
-
-const refusal = (what: string, advice: string): string =>
-  `${what}, which cannot be moved. ${advice}, then create a new request.`;
 
 /** The target has the addresses that the source has now: it could not restore the path. */
 function sourceReason(where: string, { kind, number }: RxeObject, owner: string): string {

@@ -103,3 +103,9 @@ const devices: readonly { name: RegExp; kind: UnsupportedKind }[] = [
 /** @param name of a device's node, without its directory; undefined for one that can be moved, or is none of RDMA's */
 export const unsupportedDevice = (name: string): UnsupportedKind | undefined =>
   devices.find((one) => one.name.test(name))?.kind;
+
+/** Any other node below /dev/infiniband: a dump takes verbs contexts only. */
+export const unknownDevice: UnsupportedKind = {
+  what: 'something else than verbs',
+  advice: 'Close it',
+};

@@ -3,7 +3,7 @@
 // containers, and undo all of that or stop the pod. The reconcilers of source and checkpoint and the orphan sweep call
 // it. Every method may be repeated and passes two fault points (docs/faults.md). What one method undoes, and in which
 // order, is modelled in spec/handover.pml.
-import type { Identity, ObjectCounts } from '../../../../crds/src/index.ts';
+import type { GidEntry, Identity, ObjectCounts } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
@@ -38,7 +38,7 @@ export interface CheckpointerParts {
   exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
   unmovable: Pick<UnmovableFiles, 'check'>;
   clusterSockets: Pick<ClusterSockets, 'check'>;
-  deviceObjects: Pick<DeviceObjects, 'check' | 'firstPeerToGiveUp'>;
+  deviceObjects: Pick<DeviceObjects, 'check' | 'checkAddresses' | 'firstPeerToGiveUp'>;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
   socketPath: string;
   /** Sealift's version, for the manifest. */
@@ -128,6 +128,16 @@ export class Checkpointer {
    */
   async checkDevices(pod: LocalPod): Promise<void> {
     await this.#parts.deviceObjects.check(pod.netns, pod.containers);
+  }
+
+  /**
+   * Every address that the pod's objects use has the same index on the target. Changes nothing.
+   * @param target its GID tables; undefined: its agent has not reported them
+   * @throws AgentError UnsupportedObject, DriverMissing
+   */
+  async checkAddresses(pod: LocalPod, target: readonly GidEntry[] | undefined): Promise<void> {
+    if (!target) return;
+    await this.#parts.deviceObjects.checkAddresses(pod.netns, pod.containers, target);
   }
 
   /** The pod's queue pair whose peer gives up first in a hold; undefined if none does. @throws AgentError DriverMissing */

@@ -29,7 +29,9 @@ const refused = (message: string): AgentError => new AgentError('UnsupportedObje
 
 /** The checks of a node that finds these. */
 function inspector(
-  found: Partial<Record<'exec' | 'unmovable' | 'clusterSockets' | 'deviceObjects', AgentError[]>>,
+  found: Partial<
+    Record<'exec' | 'unmovable' | 'clusterSockets' | 'deviceObjects' | 'addresses', AgentError[]>
+  >,
   parts: Partial<PodInspectorParts> = {},
   here = [main],
 ): PodInspector {
@@ -56,13 +58,17 @@ function inspector(
     exec: yields('exec'),
     unmovable: yields('unmovable'),
     clusterSockets: yields('clusterSockets'),
-    deviceObjects: { ...yields('deviceObjects'), firstPeerToGiveUp: async () => undefined },
+    deviceObjects: {
+      ...yields('deviceObjects'),
+      addressFindings: () => yields('addresses').findings(),
+      firstPeerToGiveUp: async () => undefined,
+    },
     ...parts,
   });
   return made;
 }
 const pod = {
-  ...{ podUid: 'u', names: ['main'], clusterAddresses: [] },
+  ...{ podUid: 'u', names: ['main'], clusterAddresses: [], furtherAddresses: [] },
   checkPeers: async (): Promise<void> => undefined,
 };
 
@@ -87,6 +93,7 @@ describe('a pod inspector', () => {
   it('goes on after a finding: every check has its say', async () => {
     const found = inspector({
       deviceObjects: [refused('a memory window'), refused('an XRC queue pair')],
+      addresses: [refused('an address that no target has')],
       exec: [new AgentError('ExecSessionOpen', 'a shell')],
       unmovable: [refused('io_uring')],
       clusterSockets: [refused('a socket')],
@@ -96,6 +103,7 @@ describe('a pod inspector', () => {
       expect.stringMatching(/^ContainerNotRunning: Container side/),
       'UnsupportedObject: a memory window',
       'UnsupportedObject: an XRC queue pair',
+      'UnsupportedObject: an address that no target has',
       'ExecSessionOpen: a shell',
       'UnsupportedObject: io_uring',
       'UnsupportedObject: a socket',
@@ -107,6 +115,7 @@ describe('a pod inspector', () => {
       async *findings(): AsyncGenerator<AgentError> {
         throw new AgentError('DriverMissing', 'no driver');
       },
+      async *addressFindings(): AsyncGenerator<AgentError> {},
       firstPeerToGiveUp: async () => undefined,
     };
     const found = inspector({ unmovable: [refused('io_uring')] }, { deviceObjects: broken });

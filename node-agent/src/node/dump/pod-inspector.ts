@@ -22,7 +22,7 @@ export interface PodInspectorParts {
   exec: Pick<ExecSessions, 'findings'>;
   unmovable: Pick<UnmovableFiles, 'findings'>;
   clusterSockets: Pick<ClusterSockets, 'findings'>;
-  deviceObjects: Pick<DeviceObjects, 'findings' | 'firstPeerToGiveUp'>;
+  deviceObjects: Pick<DeviceObjects, 'findings' | 'addressFindings' | 'firstPeerToGiveUp'>;
 }
 
 /** What is known of the pod from the API server. */
@@ -32,6 +32,8 @@ export interface InspectedPod {
   names: readonly string[];
   /** The pod's cluster addresses, which its target does not get. */
   clusterAddresses: readonly string[];
+  /** Those in its further networks, which its target gets; none: nothing is known of them. */
+  furtherAddresses: readonly string[];
   /** @throws AgentError for peers that do not retry long enough for a move of the pod in this network namespace */
   checkPeers: (
     queuePairs: Pick<DeviceObjects, 'firstPeerToGiveUp'>,
@@ -94,7 +96,7 @@ export class PodInspector {
   #checks(
     netns: string,
     containers: readonly Container[],
-    { names, clusterAddresses, checkPeers }: InspectedPod,
+    { names, clusterAddresses, furtherAddresses, checkPeers }: InspectedPod,
   ): (() => Findings)[] {
     const { exec, unmovable, clusterSockets, deviceObjects } = this.#parts;
     const ipc = (): Promise<void> => this.checkIpc(containers);
@@ -103,6 +105,7 @@ export class PodInspector {
         yield* incompleteness(containers, names);
       },
       () => deviceObjects.findings(netns, containers),
+      () => deviceObjects.addressFindings(netns, containers, furtherAddresses),
       async function* () {
         await checkPeers(deviceObjects, netns);
       },

@@ -54,6 +54,24 @@ async function run(lines: readonly string[]): Promise<void> {
   await writeFile(join(dir, 'cgroup', 'cgroup.procs'), `${child.pid}\n`);
 }
 
+/** A program of i386 that does nothing: an ELF header, one segment, and pause(2) in a loop (elf(5)). */
+function smallestProgram(): Buffer {
+  const [address, headers] = [0x08048000, 52 + 32];
+  const code = [0xb8, 29, 0, 0, 0, 0xcd, 0x80, 0xeb, 0xf7];
+  const size = headers + code.length;
+  const program = Buffer.alloc(size);
+  program.write('\x7fELF\x01\x01\x01', 'latin1');
+  [2, 3].forEach((half, nth) => program.writeUInt16LE(half, 16 + 2 * nth));
+  [1, address + headers, 52, 0, 0].forEach((word, nth) =>
+    program.writeUInt32LE(word, 20 + 4 * nth),
+  );
+  [52, 32, 1].forEach((half, nth) => program.writeUInt16LE(half, 40 + 2 * nth));
+  const segment = [1, 0, address, address, size, size, 5, 0x1000];
+  segment.forEach((word, nth) => program.writeUInt32LE(word, 52 + 4 * nth));
+  program.set(code, headers);
+  return program;
+}
+
 describe('what CRIU cannot dump', () => {
   it('is none of the usual files', async () => {
     await open('/etc/passwd-that-is-not-here');
@@ -96,6 +114,40 @@ describe('what CRIU cannot dump', () => {
   it('is not the device whose contexts are moved', async () => {
     await open('/dev/infiniband/uverbs0');
     await expect(fake()).resolves.toBeUndefined();
+  });
+
+  it('is any other node of /dev/infiniband', async () => {
+    await open('/dev/infiniband/hfi1_0');
+    await expect(fake()).rejects.toMatchObject(
+      refused(/has \/dev\/infiniband\/hfi1_0 open \(descriptor 3\) for something else than verbs/),
+    );
+  });
+
+  it('is a 32-bit program, also one that was removed', async () => {
+    await run(['']);
+    await expect(check('/proc')).resolves.toBeUndefined();
+    const path = join(dir, 'small');
+    await writeFile(path, smallestProgram(), { mode: 0o755 });
+    const small = spawn(path);
+    await once(small, 'spawn');
+    try {
+      await writeFile(join(dir, 'cgroup', 'cgroup.procs'), `${small.pid}\n`);
+      const text = new RegExp(`^Process ${small.pid} \\(small\\) in container main runs a 32-bit`);
+      await expect(check('/proc')).rejects.toMatchObject(refused(text));
+      await rm(path);
+      await expect(check('/proc')).rejects.toMatchObject(refused(text));
+    } finally {
+      small.kill('SIGKILL');
+    }
+  });
+
+  it('is what a process has chosen for memory errors, but for the default', async () => {
+    const set = (what: string) => run(['import ctypes', `ctypes.CDLL(None).prctl(${what}, 0, 0)`]);
+    await set('33, 1, 1');
+    await expect(check('/proc')).rejects.toMatchObject(refused(/PR_MCE_KILL\), which cannot be/));
+    child?.kill('SIGKILL');
+    await set('33, 1, 2');
+    await expect(check('/proc')).resolves.toBeUndefined();
   });
 
   it('is an MPTCP listener, of which the message says how to do without it', async () => {

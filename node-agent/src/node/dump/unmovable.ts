@@ -5,12 +5,17 @@ import { readdir, readFile, readlink, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { undumpableSockets, type UndumpableSocket } from '../../../../native/addon/index.ts';
 import { AgentError, unlessErrno } from '../../support/errors.ts';
-import { unsupportedDevice } from '../device/unsupported-kinds.ts';
+import {
+  unknownDevice,
+  unsupportedDevice,
+  type UnsupportedKind,
+} from '../device/unsupported-kinds.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
 import { throwFirst } from './findings.ts';
+import { processReasons } from './process-limits.ts';
 import { reasonOfSharedFile, sharedMountsOf, type SharedMount } from './shared-files.ts';
 
 export interface UnmovableParts {
@@ -35,8 +40,15 @@ const HINTS = [
 ];
 const MAX_HINTED = 20_000;
 
+/** All that native/criu-plugin takes for RDMA's. */
+const RDMA_DIRECTORY = '/dev/infiniband/';
+
+const kindOf = (device: string, link: string): UnsupportedKind | undefined =>
+  unsupportedDevice(device) ??
+  (link.startsWith(RDMA_DIRECTORY) && !device.startsWith('uverbs') ? unknownDevice : undefined);
+
 /** Nodes of the RDMA core's devices, wherever the container has them. */
-const RDMA_DEVICE = /\/infiniband\/([a-z_]+\d*)$/;
+const RDMA_DEVICE = /\/infiniband\/([^/]+)$/;
 
 /** Open files by what /proc/PID/fd links to. */
 const kinds: readonly { link: RegExp; what: string; advice: string }[] = [
@@ -133,7 +145,7 @@ export class UnmovableFiles {
 
   /** What process `pid` has, and what to do; empty for a process that can be dumped. */
   async #reasonsOf(pid: number): Promise<string[]> {
-    const reasons = new Set<string>();
+    const reasons = new Set<string>(await processReasons(pid, this.#proc));
     const directory = join(this.#proc, String(pid), 'fd');
     const shared = await sharedMountsOf(pid, this.#proc);
     for (const fd of await readdir(directory)) {
@@ -160,7 +172,7 @@ export class UnmovableFiles {
     if (!link.startsWith('/')) return undefined;
     const path = join(this.#proc, String(pid), 'fd', fd);
     const device = RDMA_DEVICE.exec(link)?.[1];
-    const kind = device === undefined ? undefined : unsupportedDevice(device);
+    const kind = device === undefined ? undefined : kindOf(device, link);
     if (kind) {
       return (
         `has ${printable(link)} open (descriptor ${fd}) for ${kind.what}, which cannot be moved. ${kind.advice}, then create ` +

@@ -48,6 +48,23 @@ describe('the memory of a process', () => {
     expect(await readMemoryMap(44, proc)).toBeUndefined();
   });
 
+  it('has the queues of RDMA devices, and where they begin in the device', async () => {
+    await mkdir(join(proc, '45'));
+    const lines = [
+      '7f0000000000-7f0000002000 rw-s 0a005000 00:05 300                        /dev/infiniband/uverbs0',
+      '7f0000003000-7f0000004000 rwxs 00001000 00:05 300 /dev/infiniband/uverbs12 (deleted)',
+      '7f0000005000-7f0000006000 rw-s 00001000 00:05 300 /data/dev/infiniband/uverbs0',
+      '7f0000007000-7f0000008000 r--p 00002000 fe:01 12  /lib/a b.so',
+    ];
+    await writeFile(join(proc, '45', 'maps'), lines.join('\n'));
+    expect((await readMemoryMap(45, proc))?.map(({ queue }) => queue)).toEqual([
+      { offset: 0xa005000, isExecutable: false },
+      { offset: 0x1000, isExecutable: true },
+      undefined,
+      undefined,
+    ]);
+  });
+
   it('is read of this process', async () => {
     expect((await readMemoryMap(process.pid))?.length).toBeGreaterThan(10);
   });

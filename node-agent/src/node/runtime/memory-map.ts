@@ -11,6 +11,8 @@ export interface Mapping {
   end: number;
   isReadable: boolean;
   isWritable: boolean;
+  /** Of a queue of an RDMA device: where the mapping begins in the device's file. */
+  queue?: { offset: number; isExecutable: boolean } | undefined;
 }
 
 /** A range of addresses that is registered with a device. */
@@ -21,6 +23,10 @@ export interface Registered {
   isWritable: boolean;
 }
 
+/** Address, protection, offset, device, inode, and the path if it is one that a dump takes for a queue (native/criu-plugin). */
+const MAPPING =
+  /^([0-9a-f]+)-([0-9a-f]+) (r|-)(w|-)(x|-)\S* ([0-9a-f]+) \S+ \d+(?: +(\/dev\/infiniband\/uverbs))?/gm;
+
 /** In order of their addresses. @returns undefined if the process has ended, or is one of the kernel */
 export async function readMemoryMap(pid: number, proc = PROC): Promise<Mapping[] | undefined> {
   const text = await unlessErrno(
@@ -28,12 +34,15 @@ export async function readMemoryMap(pid: number, proc = PROC): Promise<Mapping[]
     'EACCES',
   );
   if (!text) return undefined;
-  return [...text.matchAll(/^([0-9a-f]+)-([0-9a-f]+) (r|-)(w|-)/gm)].map(
-    ([, start = '', end = '', read, write]) => ({
+  return [...text.matchAll(MAPPING)].map(
+    ([, start = '', end = '', read, write, execute, offset = '', device]) => ({
       start: parseInt(start, 16),
       end: parseInt(end, 16),
       isReadable: read === 'r',
       isWritable: write === 'w',
+      ...(device !== undefined && {
+        queue: { offset: parseInt(offset, 16), isExecutable: execute === 'x' },
+      }),
     }),
   );
 }

@@ -92,6 +92,18 @@ describe('a source', () => {
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'LockFailed' });
   });
 
+  it.each(['Preparing', 'AtCreateGate'])(
+    'is not locked if its addresses have other indexes on a target that is %s',
+    async (state) => {
+      const gids = [{ interface: 'net1', index: 1, gid: '::ffff:10.0.0.1' }];
+      sourceNode.fail = { at: 'addresses', error: new AgentError('UnsupportedObject', 'index 1') };
+      put({ targetAgent: { state, gids } });
+      await runs();
+      expect([sourceNode.did, stage(), sourceNode.targetGids]).toEqual([[], undefined, gids]);
+      expect(status()?.decision).toMatchObject({ outcome: 'Aborted', message: 'index 1' });
+    },
+  );
+
   it('is not locked if an object that cannot be moved was made since the inspection', async () => {
     put({ targetAgent: { state: 'Preparing' } });
     await runs();

@@ -180,6 +180,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       const addresses = isKept ? [] : pod.status.podIPs.map(({ ip }) => ip);
       const { checkpointer } = this.#deps;
       const found = await checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
+      await checkpointer.checkAddresses(found, request.status?.targetAgent?.gids);
       await peerLimits(checkpointer, found, pod.metadata.annotations, {
         accepted: request.status?.peers,
         timeouts: request.spec.timeouts,

@@ -89,6 +89,7 @@ export class SourceSteps {
     checkComplete(pod.containers, startOrder(described));
     // The processes may have opened contexts and made objects since the inspection.
     await this.#deps.checkpointer.checkDevices(pod);
+    await this.#deps.checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
     await this.#peerLimits(request, pod);
     const { certificateDir, connections } = this.#deps;
     // Its handshake ends while the pod is locked and dumped.

@@ -52,23 +52,31 @@ export function withCreate(entry: Entry, create: Create): Entry['containers'] {
 
 /**
  * Records the step `prepare`: from the first CNI call to the create gate.
- * @param probed the network probes of a pod at its create gate, and the namespace with its addresses
+ * @param seen of a pod at its create gate: its network probes, the namespace with its addresses, its GID tables
  */
 export async function recordPreparation(
   journal: Journal,
   target: { kind: HandoverKind; request: Handover },
   atGate: boolean,
-  probed?: Pick<Entry, 'netns' | 'probes'>,
+  seen: Pick<Entry, 'netns' | 'probes' | 'gids'> = {},
 ): Promise<void> {
   const entry = entryOf(journal, target.kind, target.request);
   const begun = entry.steps.find((step) => step.name === 'prepare');
   const isTimed = begun !== undefined && (!atGate || begun.endTime !== undefined);
   // A sandbox that is made again has other addresses.
-  if (isTimed && (!probed || isDeepStrictEqual(entry.probes, probed.probes))) return;
+  const before = { probes: entry.probes, gids: entry.gids };
+  if (
+    isTimed &&
+    isDeepStrictEqual(
+      { ...before, probes: seen.probes ?? before.probes, gids: seen.gids ?? before.gids },
+      before,
+    )
+  )
+    return;
   const now = microTimestamp();
   const step = { name: 'prepare' as const, startTime: begun?.startTime ?? now };
   const steps = isTimed ? entry.steps : [atGate ? { ...step, endTime: now } : step];
-  await journal.put({ ...entry, ...probed, steps });
+  await journal.put({ ...entry, ...seen, steps });
 }
 
 /** Until when a pod whose peers have a retry limit may be committed, by this node's clock. */

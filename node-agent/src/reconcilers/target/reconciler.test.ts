@@ -30,8 +30,27 @@ import {
   toResumeGate,
 } from '../../testing/target-agent.ts';
 import { criuFailed } from '../../testing/target-node.ts';
+import { recordPreparation } from './journal-entry.ts';
 
 describe('a target', () => {
+  it('reports its addresses at the create gate, also after a restart and of another sandbox', async () => {
+    const gids = (index: number) => [{ interface: 'net1', index, gid: '::ffff:10.0.0.1' }];
+    const seen = (what: object) =>
+      recordPreparation(journal, { kind: 'MigrationRequest', request: migration() }, true, what);
+    put();
+    await seen({ gids: gids(1) });
+    void create();
+    await run();
+    expect(status()?.targetAgent).toMatchObject({ state: 'AtCreateGate', gids: gids(1) });
+    await seen({});
+    await restartAgent();
+    await run();
+    expect(status()?.targetAgent?.gids).toEqual(gids(1));
+    await seen({ gids: gids(2) });
+    await run();
+    expect(status()?.targetAgent?.gids).toEqual(gids(2));
+  });
+
   it('does every step', async () => {
     put();
     await run();

@@ -56,6 +56,7 @@ export class TargetReport<T extends Handover> {
       steps: entry?.steps.length ? entry.steps : reported?.steps,
       resumedAt: entry?.resumedAt ?? reported?.resumedAt,
       identity: this.#identities.get(uid) ?? reported?.identity,
+      gids: entry?.gids ?? reported?.gids,
       peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
       containers: containers.length > 0 ? containers : reported?.containers,
     };

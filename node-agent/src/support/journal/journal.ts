@@ -2,7 +2,7 @@
 // What this agent has begun for each request. The agent writes the journal to the disk before it acts, so a restarted
 // agent undoes or continues from it. Each request and role has one small file, which is replaced as a whole and fsync'd.
 import { z } from 'zod';
-import { Step } from '../../../../crds/src/index.ts';
+import { GidEntry, Step } from '../../../../crds/src/index.ts';
 import { KeyedMutex, withFaults } from '../../../../kube/src/index.ts';
 import { DiskDirectory, type Directory } from './journal-directory.ts';
 
@@ -68,6 +68,8 @@ export const entry = z.object({
       userAgents: z.array(z.string()),
     })
     .optional(),
+  /** Target: GID tables of its devices, at the create gate. */
+  gids: z.array(GidEntry).optional(),
   /** Source: addresses that the target keeps. They are not given to other pods of this node. */
   addresses: z.array(z.string()).optional(),
   /** Source: addresses that this node's IPAM has given to the pod in its RDMA network. They are reserved likewise. */
