@@ -9,6 +9,8 @@ export interface Sample {
   /** After a garbage collection. */
   readonly heapMiB: number;
   readonly residentMiB: number;
+  /** Processor time of the process since its start. */
+  readonly cpuMs: number;
 }
 
 /** Of every run: the metric's histogram is too coarse for a percentile. */
@@ -26,9 +28,13 @@ void operator.run(new AbortController().signal);
 
 serve({
   sample: (given: { all?: boolean } = {}) => {
+    const { user, system } = process.cpuUsage();
     globalThis.gc?.();
     const { heapUsed, rss } = process.memoryUsage();
-    const sample: Sample = { heapMiB: heapUsed / 2 ** 20, residentMiB: rss / 2 ** 20 };
+    const sample: Sample = {
+      ...{ heapMiB: heapUsed / 2 ** 20, residentMiB: rss / 2 ** 20 },
+      cpuMs: (user + system) / 1000,
+    };
     return given.all ? { ...sample, seconds } : sample;
   },
 });

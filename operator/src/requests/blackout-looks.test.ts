@@ -49,7 +49,7 @@ describe('a request', () => {
 
   it.each<[string, MigrationRequest, typeof abort, boolean]>([
     ['a decided one lets Services select the target', request('Sent', 'AtResumeGate', { decision: committed }), allow, true], // prettier-ignore
-    ['a decided one does nothing', request('Sent', 'Answering', { decision: committed }), { effects: [] }, true], // prettier-ignore
+    ['a decided one does nothing', request('Sent', 'Answering', { decision: committed }), { effects: [] }, false], // prettier-ignore
     ['a decided one deletes its source', request('Gone', 'Answering', { decision: committed }), { effects: [{ type: 'DeleteSource' }] }, false], // prettier-ignore
     ['an undecided one is aborted', request('Sent', 'Restoring'), abort, false],
     ['an undecided one does nothing', request('Sent', 'Restoring'), { effects: [] }, false],

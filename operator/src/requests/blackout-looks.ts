@@ -42,10 +42,12 @@ export function isHandingOver(request: Handover): boolean {
 
 /**
  * Whether what watches have brought is enough to act on: a decision never changes, and the effect may be repeated. For
- * all else the operator reads what is there now. Pure.
+ * all else the operator reads what is there now, for a plan without effects too: a target that a watch does not show may be
+ * there, and its request must not end as lost. Pure.
  */
 export function mayActByWatches({ status }: Handover, { effects }: Outlook): boolean {
-  return status?.decision !== undefined && effects.every(({ type }) => type === 'AllowTraffic');
+  const isOnlyTraffic = effects.length > 0 && effects.every(({ type }) => type === 'AllowTraffic');
+  return status?.decision !== undefined && isOnlyTraffic;
 }
 
 export class BlackoutLooks {
