@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the agent does to its node besides serving: install, uninstall, and say what is lacking. main.ts calls it.
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
 import {
   Client,
   loadConfig,
@@ -13,10 +12,24 @@ import {
   type Logger,
 } from '../../kube/src/index.ts';
 import { findContainerd, majorOf } from './node/install/containerd.ts';
-import { driverLoaded, loadDriver, loadedAbi, loadInfiniBand } from './node/install/driver.ts';
+import {
+  driverLoaded,
+  loadDriver,
+  loadedAbi,
+  loadInfiniBand,
+  requireDriver,
+} from './node/install/driver.ts';
 import { loadedModules, noteLoaded, presentModules } from './node/install/loaded-modules.ts';
 import { oneAtATime } from './node/install/one-at-a-time.ts';
-import { multusProblem, runtimeProblem } from './node/install/problems.ts';
+import {
+  cgroupProblem,
+  driverProblemFile,
+  multusProblem,
+  notedProblem,
+  noteProblem,
+  runtimeProblem,
+  runtimeProblemFile,
+} from './node/install/problems.ts';
 import { installCni, installRelease } from './node/install/release.ts';
 import { knownRuntimeVersion } from './node/install/runtime-version.ts';
 import { addHandler, removeHandler, type RuntimeParts } from './node/install/runtime-handler.ts';
@@ -35,7 +48,6 @@ import { Host } from './node/host/host.ts';
 import { GUARDS } from './node/runtime/runc.ts';
 import { sharesKernel } from './support/shared-kernel.ts';
 import type { Config } from './support/config.ts';
-import { textOf } from './support/optional-file.ts';
 import { AgentError, reasonOf, type Failure } from './support/errors.ts';
 
 const apiClient = (): Client => new Client(new Rest(loadConfig()));
@@ -48,35 +60,35 @@ export async function install(config: Config, log: Logger): Promise<void> {
     return installed;
   });
   log.info({ release }, 'bundle installed');
-  if (config.configureRuntime) await configureRuntime(config, log);
-  const problemFile = join(config.runDir, DRIVER_PROBLEM);
   await mkdir(config.runDir, { recursive: true });
+  if (config.configureRuntime) await configureRuntime(config, log);
+  const problemFile = driverProblemFile(config.runDir);
   try {
     const host = new Host(config.host);
+    const modulesDir = `${config.installDir}/modules`;
     const before = presentModules();
     let replacedDriver = false;
     let abi;
     try {
+      // Where there is no driver, InfiniBand stays as it is: its mode counts for real hardware, too.
+      await requireDriver(modulesDir);
       await loadInfiniBand(host);
       await new RdmaDriver().checkNetnsMode();
       ({ abi, replacedDriver } = await withFaults('install.driver', () =>
-        loadDriver(host, `${config.installDir}/modules`),
+        loadDriver(host, modulesDir),
       ));
     } finally {
       // Also where it ends half way: the uninstall takes out what is there.
       await noteLoaded(config.runDir, before, replacedDriver);
     }
-    await rm(problemFile, { force: true });
+    await noteProblem(problemFile, undefined);
     log.info({ abi }, 'driver loaded');
   } catch (error) {
     // The node then has no label and no pod is moved to or from it; pods that do not ask for Sealift are not hurt.
-    await writeFile(problemFile, JSON.stringify(reasonOf(error)));
+    await noteProblem(problemFile, reasonOf(error));
     log.error({ ...reasonOf(error) }, 'driver not available');
   }
 }
-
-/** In the agent's run directory: why the driver could not be loaded. */
-const DRIVER_PROBLEM = 'driver-problem.json';
 
 /** Path of the OCI wrapper on the node. */
 const runtimeBinary = (config: Config): string => `${config.installDir}/bin/sealift-runc`;
@@ -102,13 +114,16 @@ async function configureRuntime(config: Config, log: Logger): Promise<void> {
     clock: realClock,
     log,
   });
+  const problemFile = runtimeProblemFile(config.runDir);
   try {
     const major = majorOf(version);
     const options = { handler: config.runtimeHandler, binary: runtimeBinary(config) };
     const outcome = await addHandler(await runtimeParts(config, log), major, options);
+    await noteProblem(problemFile, undefined);
     log.info({ outcome }, 'runtime handler');
   } catch (error) {
     // `describeNode` reports it.
+    await noteProblem(problemFile, reasonOf(error));
     log.error({ ...reasonOf(error) }, 'runtime handler not configured');
   }
 }
@@ -167,11 +182,23 @@ export async function idle(config: Config): Promise<void> {
   await health.close();
 }
 
+/** The runtime as the kubelet has reported it, if Sealift works with it. */
+let goodRuntimeVersion: string | undefined;
+
+async function describeRuntime(config: Config, host: Host): Promise<Failure | undefined> {
+  const version = goodRuntimeVersion ?? (await runtimeVersion(config));
+  const problem = await runtimeProblem(host, {
+    ...{ runtimeVersion: version, handler: config.runtimeHandler, binary: runtimeBinary(config) },
+    ...{ configured: config.configureRuntime, runDir: config.runDir },
+  });
+  goodRuntimeVersion = problem ? undefined : version;
+  return problem;
+}
+
 /**
  * What this node lacks, first what keeps every pod from being moved; and the driver's ABI, if nothing does. The agent calls
  * this with each renewal of its Lease.
- * @param known the last result. If that had no problem and the driver is still loaded, it is the result again: reading the
- * ABI takes an RDMA device
+ * @param known the last result. The driver's ABI is that of it while a driver is loaded: reading the ABI takes an RDMA device
  */
 export async function describeNode(
   config: Config,
@@ -179,14 +206,14 @@ export async function describeNode(
 ): Promise<NodeDescription> {
   const host = new Host(config.host);
   try {
+    const machine =
+      cgroupProblem(host) ?? (driverLoaded() ? undefined : await driverProblem(config));
+    if (machine) return { driverAbi: undefined, problem: machine };
     await new RdmaDriver().checkNetnsMode();
-    const before = driverLoaded() ? known : undefined;
-    if (before && !before.problem) return before;
-    const driverAbi = before?.driverAbi ?? (await loadedAbi());
+    const driverAbi = known?.driverAbi ?? (await loadedAbi());
     if (driverAbi === undefined) return { driverAbi, problem: await driverProblem(config) };
-    const runtime = config.configureRuntime
-      ? await runtimeProblem(host, await runtimeVersion(config), config.runtimeHandler)
-      : undefined;
+    // Whatever manages the node may have written containerd's configuration anew since.
+    const runtime = await describeRuntime(config, host);
     if (runtime) return { driverAbi: undefined, problem: runtime };
     return { driverAbi, problem: await multusProblem(host) };
   } catch (error) {
@@ -195,13 +222,8 @@ export async function describeNode(
 }
 
 /** What `install` has said about the driver on this node, e.g. that there is none for its kernel. */
-async function driverProblem(config: Config): Promise<Failure> {
-  try {
-    const text = await textOf(join(config.runDir, DRIVER_PROBLEM));
-    if (text !== undefined) return JSON.parse(text) as Failure;
-  } catch (error) {
-    // A file that was not written to its end.
-    if (!(error instanceof SyntaxError)) throw error;
-  }
-  return { code: 'DriverMissing', message: "Sealift's rdma_rxe is not loaded on this node." };
-}
+const driverProblem = async (config: Config): Promise<Failure> =>
+  (await notedProblem(driverProblemFile(config.runDir))) ?? {
+    code: 'DriverMissing',
+    message: "Sealift's rdma_rxe is not loaded on this node.",
+  };

@@ -26,6 +26,7 @@ export type AgentCode =
   | 'ExecSessionOpen'
   | 'FaultInjected'
   | 'HandlerMissing'
+  | 'HandlerTaken'
   | 'HoldFailed'
   | 'ImageCorrupt'
   | 'ImageKeyMissing'

@@ -11,7 +11,7 @@ import { claimedBy, hasEnded } from '../../support/kept-by.ts';
 import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
 import { BUNDLES } from '../runtime/containers.ts';
-import { DRIVER, unloadUnused, type LoadedModules } from './loaded-modules.ts';
+import { deviceThere, DRIVER, unloadUnused, type LoadedModules } from './loaded-modules.ts';
 
 /** Ids of the node's containers and sandboxes that run with Sealift's runtime. */
 export async function sealiftContainers(host: Host, binary: string): Promise<string[]> {
@@ -106,13 +106,8 @@ export async function unloadDriver(
   if (o.shared) return 'other nodes of this kernel use it';
   if (of.moduleLoaded(DRIVER)) {
     if (!names.includes(DRIVER) && !replacedDriver) return 'it was there before Sealift';
-    // Unloading the module removes every device of it, also those that nobody has open.
-    for (const pid of (await namesIn(proc)).filter((name) => /^\d+$/.test(name))) {
-      const devices = await of.rdmaDevices(`${proc}/${pid}/ns/net`).catch(() => []);
-      const [first] = devices;
-      if (first)
-        return `RDMA device ${first.name} is there, in the network namespace of process ${pid}`;
-    }
+    const there = await deviceThere(of, proc);
+    if (there !== undefined) return there;
     try {
       await of.deleteModule(DRIVER);
     } catch (error) {
