@@ -42,8 +42,9 @@ export function unitOf(cgroup: string): string | undefined {
 /** Major version of the node's runtime as the kubelet reports it, e.g. `containerd://1.7.24`. @throws AgentError RuntimeUnsupported */
 export function majorOf(runtimeVersion: string): number {
   const [name = '', version = ''] = runtimeVersion.split('://');
-  const major = Number(/^v?(\d+)\./.exec(version)?.[1] ?? Number.NaN);
-  if (name === 'containerd' && major >= 1) return major;
+  const [, first, second] = /^v?(\d+)\.(\d+)/.exec(version) ?? [];
+  const [major, minor] = [Number(first), Number(second)];
+  if (name === 'containerd' && (major >= 2 || (major === 1 && minor >= 7))) return major;
   throw new AgentError(
     'RuntimeUnsupported',
     `This node's container runtime is ${runtimeVersion || 'unknown'}. Sealift works with containerd 1.7 and 2.x. Install one of them, or keep the agent off this node with agent.nodeSelector.`,
