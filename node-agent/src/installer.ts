@@ -166,11 +166,14 @@ export async function uninstall(config: Config, log: Logger): Promise<void> {
   log.info({ node: config.nodeName }, 'Sealift is off this node');
 }
 
-/** Lets every node's agent run `uninstall`. */
+/** Lets every node's agent run `uninstall`. @throws AgentError ContainersLeft, NodesLeft */
 export const uninstallAll = (config: Config, log: Logger): Promise<void> =>
   uninstallNodes(apiClient(), log, {
     namespace: config.namespace,
     name: process.env['SEALIFT_DAEMONSET'] ?? 'sealift-agent',
+    handler: config.runtimeHandler,
+    // The rest of the Job's time is for its own start.
+    limitMs: Number(process.env['SEALIFT_UNINSTALL_SECONDS'] ?? 240) * 800,
   });
 
 /** After `uninstall`, until the DaemonSet is deleted. */

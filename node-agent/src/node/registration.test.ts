@@ -121,7 +121,16 @@ describe('an agent', () => {
     expect(node['annotations']).toMatchObject({
       [annotations.problem]: 'The module is not loaded.',
     });
-    expect(registration.nodeProblem()).toBe('The module is not loaded.');
+    // The agent itself is well: an update of the DaemonSet does not wait for its node.
+    expect(registration.nodeProblem()).toBeUndefined();
+    const lease = () => writes.findLast(({ body }) => 'spec' in body)?.body;
+    expect(lease()).toMatchObject({
+      metadata: { labels: { [labels.agent]: 'true', [labels.problem]: 'DriverMissing' } },
+    });
+    abi = 'rxe-1';
+    await registration.renew();
+    expect(lease()).toMatchObject({ metadata: { labels: { [labels.problem]: null } } });
+    abi = new AgentError('DriverMissing', 'The module is not loaded.');
     expect(registration.leaseProblem(), 'the agent itself is alive').toBeUndefined();
   });
 

@@ -54,9 +54,12 @@ export class Registration {
     this.#parts = parts;
   }
 
-  /** For /readyz: why no pod can be moved to or from this node. */
+  /**
+   * For /readyz. What the node lacks is no fault of the agent's: with such a node, no update of the DaemonSet would ever reach
+   * the others. It is on the Node object, and on the agent's Lease.
+   */
   readonly nodeProblem = (): string | undefined =>
-    this.#description ? this.#description.problem?.message : 'The driver was not looked for yet.';
+    this.#description ? undefined : 'The driver was not looked for yet.';
 
   /** For /readyz: why the operator takes this agent for gone, or soon will. */
   readonly leaseProblem = (): string | undefined => {
@@ -86,7 +89,8 @@ export class Registration {
     const description = await this.#describe();
     const heartbeat = {
       ...{ namespace, name: agentLease.name(nodeName), holder: nodeName },
-      ...{ durationSeconds: agentLease.durationSeconds, labels: { [labels.agent]: 'true' } },
+      durationSeconds: agentLease.durationSeconds,
+      labels: { [labels.agent]: 'true', [labels.problem]: description.problem?.code ?? null },
     };
     // Before the label: the operator takes away a label that no Lease stands for.
     await renewLease(api, heartbeat, clock.now(), { signal });

@@ -39,6 +39,7 @@ export type AgentCode =
   | 'MultusMissing'
   | 'NetnsModeShared'
   | 'NodeUnreachable'
+  | 'NodesLeft'
   | 'PeerRetryBudgetTooShort'
   | 'PodCompleted'
   | 'PodNetworkUnsupported'
