@@ -25,6 +25,7 @@ import {
   cgroupProblem,
   driverProblemFile,
   multusProblem,
+  nftablesProblem,
   notedProblem,
   noteProblem,
   runtimeProblem,
@@ -42,7 +43,7 @@ import {
 } from './node/install/uninstall.ts';
 import { uninstallNodes } from './node/install/uninstall-nodes.ts';
 import { PodIp } from './node/pod-ip/pod-ip.ts';
-import { withdrawNode, type NodeDescription } from './node/registration.ts';
+import { publishProblem, withdrawNode, type NodeDescription } from './node/registration.ts';
 import { RdmaDriver } from './node/device/driver.ts';
 import { Host } from './node/host/host.ts';
 import { GUARDS } from './node/runtime/runc.ts';
@@ -52,8 +53,23 @@ import { AgentError, reasonOf, type Failure } from './support/errors.ts';
 
 const apiClient = (): Client => new Client(new Rest(loadConfig()));
 
-/** Puts programs, runtime handler and driver onto the node. The log has what the node refuses, and `describeNode` reports it. */
+/**
+ * Puts programs, runtime handler and driver onto the node. The log has what the node refuses, and `describeNode` reports it.
+ * @throws what kept the programs from the node, e.g. that its disk is full; then no agent starts there
+ */
 export async function install(config: Config, log: Logger): Promise<void> {
+  try {
+    await installAll(config, log);
+  } catch (error) {
+    // Nobody else would say it on the Node object.
+    await publishProblem(apiClient(), config.nodeName, reasonOf(error)).catch((cause: unknown) =>
+      log.warn({ ...reasonOf(cause) }, 'the Node object does not have it'),
+    );
+    throw error;
+  }
+}
+
+async function installAll(config: Config, log: Logger): Promise<void> {
   const release = await withFaults('install.bundle', async () => {
     const installed = await installRelease(config.bundleDir, config.installDir);
     await installCni(config.installDir, config.cniBinDir);
@@ -185,6 +201,8 @@ export async function idle(config: Config): Promise<void> {
   await health.close();
 }
 
+let hasNftables = false;
+
 /** The runtime as the kubelet has reported it, if Sealift works with it. */
 let goodRuntimeVersion: string | undefined;
 
@@ -215,6 +233,10 @@ export async function describeNode(
     await new RdmaDriver().checkNetnsMode();
     const driverAbi = known?.driverAbi ?? (await loadedAbi());
     if (driverAbi === undefined) return { driverAbi, problem: await driverProblem(config) };
+    // It does not come and go: a kernel that had it keeps it.
+    const network = hasNftables ? undefined : await nftablesProblem();
+    hasNftables = network === undefined;
+    if (network) return { driverAbi: undefined, problem: network };
     // Whatever manages the node may have written containerd's configuration anew since.
     const runtime = await describeRuntime(config, host);
     if (runtime) return { driverAbi: undefined, problem: runtime };

@@ -3,7 +3,12 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
 import { ApiError, ConnectionError, FakeClock, silent, type Api } from '../../../kube/src/index.ts';
 import { AgentError } from '../support/errors.ts';
-import { Registration, withdrawNode, type PodNetworkDescription } from './registration.ts';
+import {
+  Registration,
+  publishProblem,
+  withdrawNode,
+  type PodNetworkDescription,
+} from './registration.ts';
 
 interface Written {
   kind: string;
@@ -132,6 +137,20 @@ describe('an agent', () => {
     expect(lease()).toMatchObject({ metadata: { labels: { [labels.problem]: null } } });
     abi = new AgentError('DriverMissing', 'The module is not loaded.');
     expect(registration.leaseProblem(), 'the agent itself is alive').toBeUndefined();
+  });
+
+  it('takes the place of what an installer that failed has said', async () => {
+    await publishProblem(api, 'a', {
+      code: 'DiskFull',
+      message: 'The node has no disk space left.',
+    });
+    expect(node).toMatchObject({
+      labels: { [labels.problem]: 'DiskFull' },
+      annotations: { [annotations.problem]: 'The node has no disk space left.' },
+    });
+    await make().renew();
+    expect(node['labels']).toEqual({ [labels.driverAbi]: 'rxe-1' });
+    expect(node['annotations']).not.toHaveProperty([annotations.problem]);
   });
 
   it('goes on while the API server is away, and is not ready once its Lease has run out', async () => {

@@ -148,6 +148,15 @@ const contains = (present: Readonly<Record<string, string>>, wanted: Wanted): bo
 const orNull = (wanted: Wanted): Record<string, string | null> =>
   Object.fromEntries(Object.entries(wanted).map(([name, value]) => [name, value ?? null]));
 
+/** Says what a node lacks while no agent runs on it. @throws the API server's error */
+export async function publishProblem(api: Api, name: string, problem: Failure): Promise<void> {
+  const metadata = {
+    labels: { [labels.driverAbi]: null, [labels.problem]: problem.code },
+    annotations: { [annotations.problem]: problem.message },
+  };
+  await api.merge(nodes, '', name, { metadata });
+}
+
 /** Takes back what the agent has said about its node. @throws the API server's error */
 export async function withdrawNode(api: Api, name: string): Promise<void> {
   const metadata = {

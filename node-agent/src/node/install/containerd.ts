@@ -65,7 +65,9 @@ async function candidate(proc: string, entry: string): Promise<Candidate | undef
   const own = await linkOf(`${proc}/1/ns/pid`);
   if ((await linkOf(`${proc}/${entry}/ns/pid`)) !== own) return undefined;
   const unit = unitOf(await readFile(`${proc}/${entry}/cgroup`, 'utf8'));
-  const program = (await linkOf(`${proc}/${entry}/exe`)) ?? argv[0] ?? '';
+  const exe = (await linkOf(`${proc}/${entry}/exe`)) ?? argv[0] ?? '';
+  // An update of the package has put another program in its place, which runs from the next start on.
+  const program = exe.replace(/ \(deleted\)$/, '');
   return { pid: Number(entry), program, mainFile: configPathOf(argv), unit };
 }
 

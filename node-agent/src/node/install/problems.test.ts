@@ -9,6 +9,7 @@ import { Host } from '../host/host.ts';
 import {
   cgroupProblem,
   multusProblem,
+  nftablesProblem,
   noteProblem,
   runtimeProblem,
   runtimeProblemFile,
@@ -96,6 +97,24 @@ describe('cgroups', () => {
     expect(cgroupProblem(host)).toMatchObject({ code: 'CgroupV1' });
     await put('/sys/fs/cgroup/cgroup.controllers', 'cpu memory\n');
     expect(cgroupProblem(host)).toBeUndefined();
+  });
+});
+
+describe('nf_tables', () => {
+  it('is there, or the node says so', async () => {
+    const asked: string[][] = [];
+    const nft = async (...of: string[]): Promise<string> => {
+      asked.push(of);
+      return 'table inet kube-proxy';
+    };
+    expect(await nftablesProblem(nft)).toBeUndefined();
+    expect(asked).toEqual([['/proc/1/ns/net', 'list tables']]);
+    const none = () =>
+      Promise.reject(new Error('Unable to initialize Netlink socket: Protocol not supported'));
+    expect(await nftablesProblem(none)).toMatchObject({
+      code: 'NftablesMissing',
+      message: expect.stringContaining('Protocol not supported') as string,
+    });
   });
 });
 

@@ -3,6 +3,8 @@
 import { existsSync } from 'node:fs';
 import { readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as addon from '../../../../native/addon/index.ts';
+import { messageOf } from '../../../../kube/src/index.ts';
 import { reasonOf, type Failure } from '../../support/errors.ts';
 import { namesIn, textOf } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
@@ -87,6 +89,23 @@ export function cgroupProblem(host: Host): Failure | undefined {
       'This node has cgroup v1, and Sealift freezes containers by cgroup v2. Boot it with systemd.unified_cgroup_hierarchy=1, ' +
       'or keep the agent off this node with agent.nodeSelector.',
   };
+}
+
+/** A locked pod's network has rules of nf_tables. Undefined: the kernel has it. It is asked in the host's network namespace, and told nothing. */
+export async function nftablesProblem(
+  nft: (netns: string, commands: string) => Promise<string> = addon.nft,
+): Promise<Failure | undefined> {
+  try {
+    await nft('/proc/1/ns/net', 'list tables');
+    return undefined;
+  } catch (error) {
+    return {
+      code: 'NftablesMissing',
+      message:
+        `The kernel of this node has no nf_tables, by which Sealift locks the network of a pod that moves (${messageOf(error)}). ` +
+        'Load the module nf_tables, or keep the agent off this node with agent.nodeSelector.',
+    };
+  }
 }
 
 /** The first CNI configuration by name, which is the one that counts, is of Multus. Undefined: it is. */

@@ -268,6 +268,18 @@ describe('a node with containerd 1.7', () => {
     expect(await read(MAIN)).toBe(`${version2}[debug]\n`);
   });
 
+  it('keeps a handler of another name while containers run with it: they could not start again', async () => {
+    await addHandler(parts, 1, { ...options, handler: 'before' });
+    const bundle = '/run/containerd/io.containerd.runtime.v2.task/k8s.io/aaa/options.json';
+    await put(bundle, `{"binary_name":"${options.binary}"}`);
+    const kept = await read(MAIN);
+    await expect(addHandler(parts, 1, options)).rejects.toMatchObject({ code: 'ContainersLeft' });
+    expect([await read(MAIN), restarts()]).toEqual([kept, 1]);
+    await rm(join(root, bundle));
+    expect(await addHandler(parts, 1, options)).toBe('restarted');
+    expect(await read(MAIN)).not.toContain('before');
+  });
+
   it('says so if its handler of that name is another one', async () => {
     const theirs = `${version2}[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.sealift.options]\n  BinaryName = "/usr/bin/kata"\n`;
     await put(MAIN, theirs);
@@ -360,7 +372,8 @@ describe('the runtime that runs', () => {
       ['/usr/bin/containerd', '-c', '/etc/c.toml'],
       '/system.slice/containerd.service',
     );
-    await symlink('/usr/sbin/containerd', join(root, 'proc/9/exe'));
+    // Its package has been updated since.
+    await symlink('/usr/sbin/containerd (deleted)', join(root, 'proc/9/exe'));
     expect(await findContainerd(join(root, 'proc'))).toEqual({
       ...{ pid: 9, program: '/usr/sbin/containerd' },
       ...{ mainFile: '/etc/c.toml', unit: 'containerd.service' },

@@ -7,6 +7,7 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import { textOf } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
+import { sealiftContainers } from '../runtime/sealift-containers.ts';
 import { changeConfig, pendingChange, tryConfig } from './config-change.ts';
 import type { FileChange, RuntimeParts } from './config-change.ts';
 import {
@@ -19,6 +20,7 @@ import {
   isOwn,
   planHandler,
   readConfigFile,
+  runtimesOf,
   withoutHandler,
   type HandlerOptions,
   type Plan,
@@ -105,6 +107,26 @@ async function plan(
   }
 }
 
+/** Handlers of Sealift's under another name go with this change. @throws AgentError ContainersLeft while containers have them */
+function refuseLost(
+  before: string,
+  after: string,
+  { handler, binary }: HandlerOptions,
+  running: number,
+): void {
+  const now = runtimesOf(readConfigFile(after));
+  const old = readConfigFile(before);
+  const lost = [...runtimesOf(old).keys()].filter(
+    (name) => binaryOf(old, name) === binary && !now.has(name),
+  );
+  if (lost.length === 0 || running === 0) return;
+  throw new AgentError(
+    'ContainersLeft',
+    `The runtime handler ${lost.join(', ')} is to be called ${handler}, and ${running} containers of this node run with it. ` +
+      "Delete their pods, then restart the agent's pod of this node.",
+  );
+}
+
 /**
  * Adds the handler unless it is there.
  * @param major version of containerd
@@ -141,8 +163,10 @@ export async function addHandler(
           'Add the handler by hand, as charts/sealift/README.md says, and set agent.runtime.configure to false.',
       );
   };
+  const running = await sealiftContainers(host, options.binary);
   const check = (effective: string): void => {
     checkOthers(effective);
+    refuseLost(present, effective, options, running.length);
     if (binaryOf(readConfigFile(effective), options.handler) === options.binary) return;
     throw new AgentError(
       'RuntimeFailed',
