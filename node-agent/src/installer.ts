@@ -11,7 +11,8 @@ import {
   withFaults,
   type Logger,
 } from '../../kube/src/index.ts';
-import { findContainerd, majorOf } from './node/install/containerd.ts';
+import { findContainerd, majorOf, SOCKET } from './node/install/containerd.ts';
+import { criAnswers } from './node/install/cri.ts';
 import {
   driverLoaded,
   loadDriver,
@@ -113,8 +114,10 @@ async function runtimeParts(config: Config, log: Logger): Promise<RuntimeParts> 
   const { namespace, nodeName: node, runDir } = config;
   const api = apiClient();
   const name = 'sealift-runtime-restart';
+  const host = new Host(config.host);
   return {
-    ...{ host: new Host(config.host), containerd: await findContainerd(), runDir },
+    ...{ host, containerd: await findContainerd(), runDir },
+    answers: () => criAnswers(host.path(SOCKET)),
     alone: oneAtATime({ api, log, namespace, name, node }),
   };
 }

@@ -19,6 +19,8 @@ export interface RuntimeParts {
   readonly runDir: string;
   /** Runs work while no other node of the cluster runs such work. */
   readonly alone: (work: () => Promise<void>) => Promise<void>;
+  /** Resolves once containerd serves the kubelet again. @throws AgentError RuntimeFailed */
+  readonly answers: () => Promise<void>;
 }
 
 /** A file and its new text; undefined removes it. */
@@ -149,9 +151,10 @@ export async function changeConfig(
     }
     try {
       await restartContainerd(host, containerd);
+      await parts.answers();
     } catch (error) {
       await takeBack();
-      await restartWithOld(host, containerd, error);
+      await restartWithOld(parts, error);
       await ended();
       throw new AgentError(
         'RuntimeFailed',
@@ -165,9 +168,10 @@ export async function changeConfig(
 }
 
 /** @throws AgentError RuntimeFailed if containerd does not start with the files that it had before, either */
-async function restartWithOld(host: Host, containerd: Containerd, cause: unknown): Promise<void> {
+async function restartWithOld(parts: RuntimeParts, cause: unknown): Promise<void> {
   try {
-    await restartContainerd(host, containerd);
+    await restartContainerd(parts.host, parts.containerd);
+    await parts.answers();
   } catch (error) {
     throw new AgentError(
       'RuntimeFailed',

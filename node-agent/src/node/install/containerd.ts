@@ -18,7 +18,8 @@ export interface Containerd {
 
 /** Where the agent's container has it from (charts/sealift), and `runtime/containers.ts` looks. */
 const STATE_DIR = '/run/containerd';
-const SOCKET = `${STATE_DIR}/containerd.sock`;
+/** Where the kubelet finds it, unless somebody has told it otherwise. */
+export const SOCKET = `${STATE_DIR}/containerd.sock`;
 const DEFAULT_CONFIG = '/etc/containerd/config.toml';
 /** Distributions that write containerd's configuration anew at each start, from templates of their own. */
 const GENERATED = /\/(rancher|k0s|microk8s)\//;

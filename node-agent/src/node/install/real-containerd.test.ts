@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The installer's files as real containerds read them, 1.7 and 2.x: `config dump` before, with the handler, and after. The
-// programs are those of the lab's and kind's nodes, or $SEALIFT_CONTAINERD (paths, with a colon between them).
+// The installer's files as real containerds read them, 1.7 and 2.x: `config dump` before, with the handler, and after.
 import { execFileSync } from 'node:child_process';
-import { globSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { containerds } from '../../testing/containerds.ts';
 import { Host, type RunOptions, type RunResult } from '../host/host.ts';
 import { binaryOf, readConfigFile, runtimesOf } from './containerd-config.ts';
 import { addHandler, removeHandler, type RuntimeParts } from './runtime-handler.ts';
-
-const lab = process.env['LAB'] ?? join(import.meta.dirname, '../../../../build/lab');
-const places = ['kind-containerd-*/containerd', 'node-tree-*/usr/bin/containerd'];
-const programs =
-  process.env['SEALIFT_CONTAINERD']?.split(':') ??
-  places.flatMap((place) =>
-    globSync(join(lab, 'cache', place)).filter((one) => !one.includes('.tmp')),
-  );
-if (programs.length === 0) console.warn('SKIPPED, no containerd of the lab or of kind');
 
 const options = { handler: 'sealift', binary: '/opt/sealift/bin/sealift-runc' };
 const CRI2 = 'plugins."io.containerd.grpc.v1.cri"';
@@ -92,9 +82,6 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true }));
 
-const versionOf = (program: string): string =>
-  execFileSync(program, ['--version'], { encoding: 'utf8' }).split(' ')[2] ?? '';
-
 /** Every file of the directory with its text. */
 async function files(): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
@@ -105,7 +92,7 @@ async function files(): Promise<Record<string, string>> {
   return found;
 }
 
-describe.each(programs.map((program) => [versionOf(program), program] as const))(
+describe.each(containerds().map(({ version, program }) => [version, program] as const))(
   'containerd %s',
   { timeout: 60_000 },
   (version, program) => {
@@ -125,7 +112,7 @@ describe.each(programs.map((program) => [versionOf(program), program] as const))
       const host = new NodeWithContainerd({ root: '/' });
       const runDir = await mkdtemp(join(tmpdir(), 'containerd-run-'));
       const parts: RuntimeParts = {
-        ...{ host, runDir, alone: (work) => work() },
+        ...{ host, runDir, alone: (work) => work(), answers: async () => undefined },
         containerd: { pid: 1, program, mainFile, unit: 'containerd.service' },
       };
       return { host, mainFile, parts };

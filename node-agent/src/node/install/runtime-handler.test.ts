@@ -90,6 +90,9 @@ beforeEach(async () => {
       unit: 'containerd.service',
     },
     runDir: join(root, 'run/sealift'),
+    async answers() {
+      did.push('answers');
+    },
     async alone(work) {
       did.push('lease');
       await work();
@@ -112,6 +115,7 @@ describe('a node with containerd 1.7', () => {
       `/usr/bin/containerd --config ${MAIN} config dump`,
       'systemctl reset-failed containerd.service',
       'systemctl restart containerd.service',
+      'answers',
       'released',
     ]);
     expect(await readdir(join(root, dirname(MAIN)))).toEqual(['config.toml']);
@@ -163,6 +167,17 @@ describe('a node with containerd 1.7', () => {
     expect(seen).toEqual([true, false]);
     expect(await read(MAIN)).toBe(version2);
     expect(await readdir(join(root, 'run/sealift'))).toEqual([]);
+  });
+
+  it('runs with its old configuration if it does not serve the kubelet with the new one', async () => {
+    const without = async (): Promise<void> => {
+      if ((await read(MAIN)).includes('sealift'))
+        throw new AgentError('RuntimeFailed', 'no CRI plugin.');
+    };
+    await expect(addHandler({ ...parts, answers: without }, 1, options)).rejects.toThrow(
+      'no CRI plugin. It runs with the old one again',
+    );
+    expect([await read(MAIN), restarts()]).toEqual([version2, 2]);
   });
 
   it('says so if it does not start with its old configuration, either', async () => {
