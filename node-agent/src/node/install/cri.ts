@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether containerd serves the kubelet. It starts, and systemd calls it active, also without its CRI plugin, which it leaves
 // out where it does not like that part of its configuration. One call of gRPC over HTTP/2 tells.
-import { connect as connectHttp2, constants } from 'node:http2';
+import { connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../../support/errors.ts';
@@ -23,7 +23,7 @@ function ask(socket: string): Promise<string | undefined> {
       resolve(problem);
     };
     const timer = setTimeout(() => end('it does not answer'), CALL_MS);
-    session.on('error', (error) => end(error.message));
+    session.on('error', (error: Error) => end(error.message));
     const stream = session.request({
       ':method': 'POST',
       ':path': METHOD,
@@ -31,17 +31,15 @@ function ask(socket: string): Promise<string | undefined> {
       te: 'trailers',
     });
     // Without a message of its own, an answer has its status in the headers.
-    const onHeaders = (headers: Record<string, unknown>): void => {
-      const status = headers['grpc-status'];
+    const onHeaders = (headers: IncomingHttpHeaders): void => {
+      const status = headers['grpc-status']?.toString();
       if (status === undefined) return;
-      const said = decodeURIComponent(
-        String(headers['grpc-message'] ?? `status ${String(status)}`),
-      );
-      end(status === '0' ? undefined : said);
+      const said = headers['grpc-message']?.toString();
+      end(status === '0' ? undefined : (said ?? `status ${status}`));
     };
     stream.once('response', onHeaders);
     stream.once('trailers', onHeaders);
-    stream.on('error', (error) => end(error.message));
+    stream.on('error', (error: Error) => end(error.message));
     stream.once('close', () =>
       end(`the call ended without a status (${stream.rstCode ?? constants.NGHTTP2_NO_ERROR})`),
     );

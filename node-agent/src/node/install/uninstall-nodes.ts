@@ -162,7 +162,7 @@ async function nodesLeft(
 export async function uninstallNodes(api: Api, log: Logger, o: UninstallOptions): Promise<void> {
   const { namespace, name } = o;
   const end = Date.now() + o.limitMs;
-  let failure: unknown;
+  let failure: Error | undefined;
   try {
     const before = await api.get(daemonSets, namespace, name);
     await refuseWhilePodsRun(api, o.handler);
@@ -178,7 +178,7 @@ export async function uninstallNodes(api: Api, log: Logger, o: UninstallOptions)
       } catch (error) {
         if (isNotFound(error)) throw error;
         // A control plane whose runtime restarts may not answer for a while.
-        failure = error;
+        failure = error instanceof Error ? error : new Error(String(error));
         log.warn({ detail: messageOf(error) }, 'no answer about the DaemonSet');
       }
       await sleep(o.everyMs ?? 3000);
