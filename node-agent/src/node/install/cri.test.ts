@@ -51,6 +51,7 @@ state = "${dir}/state"
   address = "${dir}/t.sock"
 [${cri}.containerd]
   default_runtime_name = "${defaultRuntime}"
+  snapshotter = "native"
 [${cri}.containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
 [${cri}.cni]
