@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fieldManagers, type MigrationRequest } from '../../crds/src/index.ts';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
+import { chartSuite } from '../testing/chart-suite.ts';
 import { decisionSuite, definitionsSuite, type Fixture } from '../testing/definitions-suite.ts';
 import { policySuite } from '../testing/policy-suite.ts';
 import { namesSuite } from '../testing/names-suite.ts';
@@ -357,6 +358,7 @@ describe.skipIf(found.missing !== undefined)(
     });
 
     policySuite(fixture, () => server);
+    chartSuite(() => server);
     writersSuite(() => server);
     namesSuite(() => server);
 

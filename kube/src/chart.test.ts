@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
-import { install, render } from '../testing/chart.ts';
+import { install, render, renderAll } from '../testing/chart.ts';
 
 const found = binaries();
 const { directory = '' } = { ...found } as { directory?: string };
@@ -140,6 +140,69 @@ describe.skipIf(!hasHelm)('the chart', { timeout: 60_000 }, () => {
       expect(() => told('podNetwork.enabled=maybe')).toThrow(/podNetwork/);
     });
   });
+
+  it.each([
+    ['podNetwork=null', /missing property 'podNetwork'/],
+    ['operator.limits=null', /\/operator': missing property 'limits'/],
+    ['agent.resources.limits=null', /missing property 'limits'/],
+    ['agent.resources.limits.memory=1.5Gi', /Mi or Gi/],
+    ['images.agent.tag=', /neither tag nor digest/],
+    ['images.operator.repository=registry.example/a:1', /repository/],
+    ['images.operator.tag=1', /got number, want string/],
+    ['runtimeClass.handler=runc', /the handler of plain pods/],
+    ['runtimeClass.handler=a.b', /handler/],
+    ['agent.cniBinDir=/', /cniBinDir/],
+    ['agent.nodeSelector.gpu=true', /nodeSelector/],
+    ['agent.metricsPort=7460', /agent.port, agent.metricsPort is 7460 twice/],
+    ['operator.metricsPort=7463', /7463 twice/],
+    ['networks[0].name=A_b', /networks/],
+    ['unknown=1', /unknown/],
+  ])('refuses %s, and says what is wrong', (value, expected) => {
+    const all = () =>
+      renderAll({ binaries: directory }, { release: 'sealift', namespace: 'sealift' }, [value]);
+    expect(all).toThrow(expected);
+  });
+
+  it.each(['my.release', '1st'])(
+    'refuses the release name %s: a Service cannot have it',
+    (release) => {
+      const all = () => renderAll({ binaries: directory }, { release, namespace: 'sealift' });
+      expect(all).toThrow(/begin with a letter, and use no dots/);
+    },
+  );
+
+  it('takes images from a private registry, by digest, too', () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const own = [
+      ...['images.agent.repository=registry.example:5000/team/agent', 'images.agent.tag='],
+      ...[`images.agent.digest=${digest}`, 'images.pullSecrets[0].name=pull'],
+    ];
+    for (const template of ['agent.yaml', 'uninstall.yaml']) {
+      const spec = JSON.stringify(workload(template, ...own));
+      expect(spec).toContain(`registry.example:5000/team/agent@${digest}`);
+      expect(spec).toContain('"imagePullSecrets":[{"name":"pull"}]');
+    }
+  });
+
+  it('uninstalls where the operator may be, and never on a node because agents may be there', () => {
+    const { spec } = (
+      workload('uninstall.yaml', 'operator.nodeSelector.pool=system') as unknown as {
+        spec: { template: { spec: { nodeSelector: object; tolerations?: object[] } } };
+      }
+    ).spec.template;
+    expect(spec.nodeSelector).toMatchObject({ pool: 'system', 'kubernetes.io/os': 'linux' });
+    // The agents tolerate everything, a node that is down, too.
+    expect(spec.tolerations).toBeUndefined();
+  });
+
+  it.each(['agent.yaml', 'operator.yaml', 'uninstall.yaml'])(
+    'keeps %s off nodes of another system or architecture',
+    (template) => {
+      expect(workload(template).spec.template.spec).toMatchObject({
+        nodeSelector: { 'kubernetes.io/os': 'linux', 'kubernetes.io/arch': 'amd64' },
+      });
+    },
+  );
 
   describe('encrypts stored images', () => {
     const rulesOf = (...values: string[]): string =>

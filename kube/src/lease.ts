@@ -35,7 +35,8 @@ export interface Heartbeat {
   readonly name: string;
   readonly holder: string;
   readonly durationSeconds: number;
-  readonly labels: Readonly<Record<string, string>>;
+  /** Null: not that one. */
+  readonly labels: Readonly<Record<string, string | null>>;
 }
 
 /** Renews a Lease that has one holder only; makes it if it is not there. @throws the API server's error */
@@ -52,6 +53,8 @@ export async function renewLease(
     await api.merge(leases, namespace, name, { metadata: { labels }, spec }, call);
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    await api.create(leases, namespace, { metadata: { name, labels }, spec }, call);
+    const own = Object.entries(labels).filter(([, value]) => value !== null);
+    const metadata = { name, labels: Object.fromEntries(own) };
+    await api.create(leases, namespace, { metadata, spec }, call);
   }
 }

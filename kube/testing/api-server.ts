@@ -95,6 +95,8 @@ export async function startApiServer(options: ServerOptions = {}): Promise<TestS
       '--service-account-issuer=https://kubernetes.default.svc',
       '--service-cluster-ip-range=10.96.0.0/24',
       '--authorization-mode=RBAC',
+      // As clusters have it: the agents are privileged.
+      '--allow-privileged=true',
       '--disable-admission-plugins=ServiceAccount',
       '--watch-cache=true',
     ]);

@@ -38,6 +38,27 @@ export function render(
   return parseAllDocuments(text).map((one) => one.toJS() as Manifest);
 }
 
+/**
+ * The manifests of the whole chart, hooks among them.
+ * @returns undefined where there is no helm
+ */
+export function renderAll(
+  { binaries }: Pick<TestServer, 'binaries'>,
+  { release, namespace }: { readonly release: string; readonly namespace: string },
+  values: readonly string[] = [],
+): Manifest[] | undefined {
+  const helm = join(binaries, 'helm');
+  if (!existsSync(helm)) return undefined;
+  const args = ['template', release, chart, '--namespace', namespace, '--kube-version', '1.31.0'];
+  const text = execFileSync(helm, [...args, ...values.flatMap((one) => ['--set', one])], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  return parseAllDocuments(text)
+    .map((one) => one.toJS() as Manifest | null)
+    .filter((one) => one !== null);
+}
+
 /** @returns the manifests and the notes that `helm install` would make, as the API server's definitions are; it makes nothing. */
 export function install(
   { binaries, kubeconfig }: Pick<TestServer, 'binaries' | 'kubeconfig'>,

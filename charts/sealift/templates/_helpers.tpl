@@ -1,9 +1,11 @@
 {{- define "sealift.labels" -}}
+{{- /* The operator's Service is called after it, and API servers take no other names for one (RFC 1035). */ -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) }}{{ fail (printf "the release is called %s; begin with a letter, and use no dots" .Release.Name) }}{{ end -}}
 app.kubernetes.io/name: sealift
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "sealift.selector" -}}
@@ -13,16 +15,22 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "sealift.image" -}}
+{{- if not (or .digest .tag) }}{{ fail (printf "images: %s has neither tag nor digest; give one of them" .repository) }}{{ end }}
 {{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag }}{{ end }}
 {{- end }}
 
 {{- /* A third of the memory limit, in MiB: the rest is for buffers, native code and the young generation. */ -}}
 {{- define "sealift.heap" -}}
 {{- $limit := toString . }}
-{{- if hasSuffix "Gi" $limit }}{{ div (mul (trimSuffix "Gi" $limit | int) 1024) 3 }}
-{{- else if hasSuffix "Mi" $limit }}{{ div (trimSuffix "Mi" $limit | int) 3 }}
-{{- else }}{{ fail (printf "resources.limits.memory is %s; write it as whole Mi or Gi" $limit) }}
+{{- if not (regexMatch "^[1-9][0-9]*(Mi|Gi)$" $limit) }}{{ fail (printf "resources.limits.memory is %s; write it as whole Mi or Gi" $limit) }}
+{{- else if hasSuffix "Gi" $limit }}{{ div (mul (trimSuffix "Gi" $limit | int) 1024) 3 }}
+{{- else }}{{ div (trimSuffix "Mi" $limit | int) 3 }}
 {{- end }}
+{{- end }}
+
+{{- /* Two ports of one address. */ -}}
+{{- define "sealift.ports" -}}
+{{- if eq (int .first) (int .second) }}{{ fail (printf "%s is %d twice; give each its own port" .names (int .first)) }}{{ end }}
 {{- end }}
 
 {{- /* What both programs read from the environment. */ -}}
@@ -48,7 +56,7 @@ app.kubernetes.io/component: {{ .component }}
 - { name: run, mountPath: /run/sealift }
 - { name: runtime, mountPath: /run/containerd, mountPropagation: HostToContainer }
 - { name: kubelet, mountPath: /var/lib/kubelet, mountPropagation: HostToContainer }
-- { name: cni, mountPath: {{ .Values.agent.cniBinDir }} }
+- { name: cni, mountPath: {{ .Values.agent.cniBinDir | quote }} }
 - { name: modules, mountPath: /lib/modules, readOnly: true }
 - { name: dev, mountPath: /dev }
 {{- end }}

@@ -4,7 +4,7 @@ import { agentLease, annotations, labels } from '../../../crds/src/index.ts';
 import { ApiError, ConnectionError, FakeClock, silent, type Api } from '../../../kube/src/index.ts';
 import { AgentError } from '../support/errors.ts';
 import type { PodNetworkDescription } from './pod-ip/pod-network-check.ts';
-import { Registration, withdrawNode } from './registration.ts';
+import { Registration, publishProblem, withdrawNode } from './registration.ts';
 
 interface Written {
   kind: string;
@@ -139,8 +139,31 @@ describe('an agent', () => {
     expect(node['annotations']).toMatchObject({
       [annotations.problem]: 'The module is not loaded.',
     });
-    expect(registration.nodeProblem()).toBe('The module is not loaded.');
+    // The agent itself is well: an update of the DaemonSet does not wait for its node.
+    expect(registration.nodeProblem()).toBeUndefined();
+    const lease = () => writes.findLast(({ body }) => 'spec' in body)?.body;
+    expect(lease()).toMatchObject({
+      metadata: { labels: { [labels.agent]: 'true', [labels.problem]: 'DriverMissing' } },
+    });
+    abi = 'rxe-1';
+    await registration.renew();
+    expect(lease()).toMatchObject({ metadata: { labels: { [labels.problem]: null } } });
+    abi = new AgentError('DriverMissing', 'The module is not loaded.');
     expect(registration.leaseProblem(), 'the agent itself is alive').toBeUndefined();
+  });
+
+  it('takes the place of what an installer that failed has said', async () => {
+    await publishProblem(api, 'a', {
+      code: 'DiskFull',
+      message: 'The node has no disk space left.',
+    });
+    expect(node).toMatchObject({
+      labels: { [labels.problem]: 'DiskFull' },
+      annotations: { [annotations.problem]: 'The node has no disk space left.' },
+    });
+    await make().renew();
+    expect(node['labels']).toEqual({ [labels.driverAbi]: 'rxe-1' });
+    expect(node['annotations']).not.toHaveProperty([annotations.problem]);
   });
 
   it('goes on while the API server is away, and is not ready once its Lease has run out', async () => {

@@ -49,9 +49,12 @@ export class Registration {
     this.#parts = parts;
   }
 
-  /** For /readyz: why no pod can be moved to or from this node. */
+  /**
+   * For /readyz. What the node lacks is no fault of the agent's: with such a node, no update of the DaemonSet would ever reach
+   * the others. It is on the Node object, and on the agent's Lease.
+   */
   readonly nodeProblem = (): string | undefined =>
-    this.#description ? this.#description.problem?.message : 'The driver was not looked for yet.';
+    this.#description ? undefined : 'The driver was not looked for yet.';
 
   /** For /readyz: why the operator takes this agent for gone, or soon will. */
   readonly leaseProblem = (): string | undefined => {
@@ -81,7 +84,8 @@ export class Registration {
     const description = await this.#describe();
     const heartbeat = {
       ...{ namespace, name: agentLease.name(nodeName), holder: nodeName },
-      ...{ durationSeconds: agentLease.durationSeconds, labels: { [labels.agent]: 'true' } },
+      durationSeconds: agentLease.durationSeconds,
+      labels: { [labels.agent]: 'true', [labels.problem]: description.problem?.code ?? null },
     };
     // Before the label: the operator takes away a label that no Lease stands for.
     await renewLease(api, heartbeat, clock.now(), { signal });
@@ -140,6 +144,15 @@ const contains = (present: Readonly<Record<string, string>>, wanted: Wanted): bo
 /** A merge patch removes what is null. */
 const orNull = (wanted: Wanted): Record<string, string | null> =>
   Object.fromEntries(Object.entries(wanted).map(([name, value]) => [name, value ?? null]));
+
+/** Says what a node lacks while no agent runs on it. @throws the API server's error */
+export async function publishProblem(api: Api, name: string, problem: Failure): Promise<void> {
+  const metadata = {
+    labels: { [labels.driverAbi]: null, [labels.problem]: problem.code },
+    annotations: { [annotations.problem]: problem.message },
+  };
+  await api.merge(nodes, '', name, { metadata });
+}
 
 /** Takes back what the agent has said about its node. @throws the API server's error */
 export async function withdrawNode(api: Api, name: string): Promise<void> {

@@ -29,7 +29,12 @@ const environment = z.object({
   SEALIFT_CNI_BIN_DIR: directory.default('/opt/cni/bin'),
   /** `true`: the agent writes the runtime handler into containerd's configuration. */
   SEALIFT_CONFIGURE_RUNTIME: z.enum(['true', 'false']).default('false'),
-  SEALIFT_RUNTIME_HANDLER: z.string().min(1).default('sealift'),
+  /** A DNS label, as a RuntimeClass has it, and not that of plain pods. */
+  SEALIFT_RUNTIME_HANDLER: z
+    .string()
+    .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/)
+    .refine((name) => name !== 'runc', 'is the handler of plain pods')
+    .default('sealift'),
   /** Directory of the image whose files the agent installs on the node. */
   SEALIFT_BUNDLE: directory.default('/opt/bundle'),
   /** Directory of the node into which they go. The programs work in this directory only. */

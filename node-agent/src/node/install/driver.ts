@@ -7,18 +7,19 @@ import { join } from 'node:path';
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
-import { DRIVER } from './loaded-modules.ts';
+import { deviceThere, DRIVER } from './loaded-modules.ts';
 
 /** Besides ib_core. rdma_ucm is there for applications that connect with librdmacm. */
 const dependencies = ['ib_uverbs', 'rdma_ucm', 'udp_tunnel', 'ip6_udp_tunnel'];
 const HOST_NETNS = '/proc/1/ns/net';
+const PROBE = 'sealift-probe-';
 
 /**
  * Name of the RDMA device that asks the driver for its ABI. Names are unique in a kernel, and several nodes may share one
  * (kind): the name has the inode number of the node's network namespace, which no other node of that kernel has.
  */
 async function probeName(): Promise<string> {
-  return `sealift-probe-${(await stat(HOST_NETNS)).ino}`;
+  return `${PROBE}${(await stat(HOST_NETNS)).ino}`;
 }
 
 /** Whether an rdma_rxe is loaded: Sealift's or the distribution's. */
@@ -62,6 +63,32 @@ export async function loadInfiniBand(
   await host.check('modprobe', ['ib_core', 'netns_mode=0']);
 }
 
+const fileOf = (modulesDir: string, release: string): string =>
+  join(modulesDir, release, 'rdma_rxe.ko');
+
+/**
+ * There is a driver for the node's kernel, in the agent's image or loaded by somebody else. Nothing is loaded before this:
+ * a node that Sealift has no driver for stays as it is.
+ * @throws AgentError DriverMissing
+ */
+export async function requireDriver(
+  modulesDir: string,
+  of: Pick<typeof addon, 'kernelRelease' | 'moduleLoaded'> = addon,
+): Promise<void> {
+  const release = of.kernelRelease();
+  if (of.moduleLoaded(DRIVER) || existsSync(fileOf(modulesDir, release))) return;
+  throw await missing(modulesDir, release);
+}
+
+async function missing(modulesDir: string, release: string): Promise<AgentError> {
+  const releases = existsSync(modulesDir) ? await readdir(modulesDir) : [];
+  return new AgentError(
+    'DriverMissing',
+    `The agent's image has no rdma_rxe for kernel ${release} (it has ${releases.join(', ') || 'none'}). ` +
+      'Build native/rxe for that kernel and put it into the image.',
+  );
+}
+
 /**
  * Loads the driver, unless Sealift's is loaded already: a node that is a container finds it there, and may load nothing.
  * @param modulesDir directory with `<kernel release>/rdma_rxe.ko`, as the agent sees it
@@ -69,44 +96,33 @@ export async function loadInfiniBand(
  * @throws AgentError DriverMissing, RuntimeFailed
  */
 export async function loadDriver(
-  host: Host,
+  host: Pick<Host, 'check' | 'run'>,
   modulesDir: string,
+  of: Kernel = addon,
+  abiOf = loadedAbi,
 ): Promise<{ abi: string; replacedDriver: boolean }> {
-  const release = addon.kernelRelease();
-  const file = join(modulesDir, release, 'rdma_rxe.ko');
-  const present = await loadedAbi();
+  const release = of.kernelRelease();
+  const file = fileOf(modulesDir, release);
+  const present = await abiOf();
   if (present !== undefined) {
     // Applications may want rdma_ucm, too. A node that may load no modules has what it has.
     await host.run('modprobe', ['--all', '--quiet', ...dependencies]);
     return { abi: present, replacedDriver: false };
   }
+  const replacedDriver = of.moduleLoaded(DRIVER);
+  if (!existsSync(file)) throw await missing(modulesDir, release);
   await host.check('modprobe', ['--all', ...dependencies]);
-  const replacedDriver = driverLoaded();
-  if (!existsSync(file)) {
-    const releases = existsSync(modulesDir) ? await readdir(modulesDir) : [];
-    throw new AgentError(
-      'DriverMissing',
-      `The agent's image has no rdma_rxe for kernel ${release} (it has ${releases.join(', ') || 'none'}). ` +
-        'Build native/rxe for that kernel and put it into the image.',
-    );
-  }
   // Not before it is known that there is another one.
-  if (replacedDriver) await unloadForeign();
+  if (replacedDriver) await unloadForeign(of);
   try {
-    await addon.finitModule(file);
+    await of.finitModule(file);
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) {
-      const message = error instanceof Error ? error.message : String(error);
-      throw new AgentError(
-        'DriverMissing',
-        `The kernel refuses ${file}: ${message}. See the kernel's log.`,
-        {
-          cause: error,
-        },
-      );
+      if (replacedDriver) await host.run('modprobe', [DRIVER]);
+      throw refused(file, error);
     }
   }
-  const abi = await loadedAbi();
+  const abi = await abiOf();
   if (abi !== undefined) return { abi, replacedDriver };
   throw new AgentError(
     'DriverMissing',
@@ -114,15 +130,43 @@ export async function loadDriver(
   );
 }
 
-/** Unloads the distribution's driver, which lacks Sealift's methods. The kernel refuses while a device uses it. */
-async function unloadForeign(): Promise<void> {
+/** What loading the driver asks the kernel. */
+export type Kernel = Pick<
+  typeof addon,
+  'kernelRelease' | 'moduleLoaded' | 'finitModule' | 'deleteModule' | 'rdmaDevices'
+>;
+
+/** Why the kernel does not take the module, as far as its error says (finit_module(2), module signing). */
+function refused(file: string, error: unknown): AgentError {
+  const message = error instanceof Error ? error.message : String(error);
+  const isLocked = ['EPERM', 'EKEYREJECTED', 'ENOKEY'].some((code) => isErrno(error, code));
+  const cause = isLocked
+    ? 'It takes signed modules only (Secure Boot, lockdown), or none from a container. Sign the module with a key of the ' +
+      'machine, or load it by hand, as charts/sealift/README.md says.'
+    : "See the kernel's log.";
+  return new AgentError('DriverMissing', `The kernel refuses ${file}: ${message}. ${cause}`, {
+    cause: error,
+  });
+}
+
+/**
+ * Unloads the distribution's driver, which lacks Sealift's methods. The kernel refuses while somebody has a device of it
+ * open; it would remove those that nobody has open just now.
+ */
+async function unloadForeign(of: Kernel): Promise<void> {
+  const advice = 'Remove its devices (`rdma link delete`) or reboot, then restart the agent.';
+  const there = await deviceThere(of, '/proc', (name) => name.startsWith(PROBE));
+  if (there !== undefined)
+    throw new AgentError(
+      'DriverMissing',
+      `The distribution's rdma_rxe is in use on this node: ${there}. ${advice}`,
+    );
   try {
-    await addon.deleteModule(DRIVER);
+    await of.deleteModule(DRIVER);
   } catch (error) {
     throw new AgentError(
       'DriverMissing',
-      "The distribution's rdma_rxe is in use on this node. Remove its devices (`rdma link delete`) or reboot, " +
-        'then restart the agent.',
+      `The distribution's rdma_rxe is in use on this node. ${advice}`,
       { cause: error },
     );
   }

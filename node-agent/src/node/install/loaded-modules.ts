@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which kernel modules this node's installer has loaded since the boot, so that the uninstall takes those and no others out
 // again. A file in the agent's run directory, which ends with the boot as modules do.
-import { writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import * as addon from '../../../../native/addon/index.ts';
 import { isErrno } from '../../support/errors.ts';
-import { textOf } from '../../support/optional-file.ts';
+import { namesIn, textOf } from '../../support/optional-file.ts';
 
 const LoadedModules = z.object({
   /** Names of modules that were not there before. */
@@ -72,4 +72,31 @@ export async function unloadUnused(
       if (!isUsed && !isErrno(error, 'EBUSY') && !isErrno(error, 'ENOENT')) throw error;
     }
   }
+}
+
+/**
+ * An RDMA device of any network namespace, as a sentence: unloading a driver removes every device of it, also those that
+ * nobody has open.
+ */
+export async function deviceThere(
+  of: Pick<typeof addon, 'rdmaDevices'> = addon,
+  proc = '/proc',
+  isOurs: (name: string) => boolean = () => false,
+): Promise<string | undefined> {
+  const seen = new Set<number>();
+  for (const pid of (await namesIn(proc)).filter((name) => /^\d+$/.test(name))) {
+    const netns = `${proc}/${pid}/ns/net`;
+    const inode = await stat(netns).then(
+      ({ ino }) => ino,
+      () => undefined,
+    );
+    // The process has ended, or another one of its namespace was asked about.
+    if (inode === undefined || seen.has(inode)) continue;
+    seen.add(inode);
+    const devices = await of.rdmaDevices(netns).catch(() => []);
+    const first = devices.find(({ name }) => !isOurs(name));
+    if (first)
+      return `RDMA device ${first.name} is there, in the network namespace of process ${pid}`;
+  }
+  return undefined;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from 'vitest';
-import { ApiError, type Api, type Logger } from '../../../../kube/src/index.ts';
+import { ApiError, FakeClock, type Api, type Logger } from '../../../../kube/src/index.ts';
 import { oneAtATime } from './one-at-a-time.ts';
 
 interface Stored {
@@ -57,3 +57,22 @@ it(
     expect(String((all[2] as PromiseRejectedResult).reason)).toContain('no restart');
   },
 );
+
+it('goes on with the next node half a minute after one has gone and does not come back', async () => {
+  const api = leaseServer();
+  const clock = new FakeClock();
+  const of = (node: string, own: FakeClock) =>
+    oneAtATime({ api, log, namespace: 'sealift', name: 'restart', node, clock: own });
+  // Its clock stands still from here on: the machine is off.
+  const dead = new FakeClock();
+  void of('a', dead)(() => new Promise(() => undefined));
+  await dead.advance(0);
+  let done = false;
+  const next = of('b', clock)(async () => void (done = true));
+  await clock.advance(27_000);
+  expect(done).toBe(false);
+  await clock.advance(9000);
+  expect(done).toBe(true);
+  await clock.advance(3000);
+  await next;
+});

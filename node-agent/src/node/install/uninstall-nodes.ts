@@ -1,9 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes Sealift off all nodes before helm deletes the chart's objects. The chart's pre-delete hook calls it. It lets the
-// DaemonSet's pods run `uninstall` and then idle: Kubernetes does that one node after another, and reports when it is done.
+// DaemonSet's pods run `uninstall` and then idle: on all nodes at once, so that one that is down keeps no other from it. A
+// Lease lets one of them at a time restart its runtime.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { isNotFound, type Api, type Logger, type Resource } from '../../../../kube/src/index.ts';
+import { ObjectMeta, RUNTIME_CLASS } from '../../../../crds/src/index.ts';
+import {
+  isNotFound,
+  listParsed,
+  messageOf,
+  Pod as PodSchema,
+  pods,
+  type Api,
+  type Logger,
+  type Resource,
+} from '../../../../kube/src/index.ts';
+import { AgentError } from '../../support/errors.ts';
+import { hasEnded } from '../../support/kept-by.ts';
 
 const Container = z.looseObject({ name: z.string() });
 const DaemonSet = z.object({
@@ -32,6 +45,37 @@ export const daemonSets: Resource<DaemonSet> = {
   parse: (json) => DaemonSet.parse(json),
 };
 
+const RuntimeClass = z.object({ metadata: ObjectMeta, handler: z.string() });
+export const runtimeClasses: Resource<z.infer<typeof RuntimeClass>> = {
+  apiVersion: 'node.k8s.io/v1',
+  kind: 'RuntimeClass',
+  plural: 'runtimeclasses',
+  namespaced: false,
+  parse: (json) => RuntimeClass.parse(json),
+};
+
+/**
+ * Asked before anything is changed: a node that refuses has no agent any more, and a pod that is just being moved would stay
+ * frozen.
+ * @throws AgentError ContainersLeft while pods of the cluster run with Sealift's handler; the API server's error
+ */
+export async function refuseWhilePodsRun(api: Pick<Api, 'list'>, handler: string): Promise<void> {
+  const classes = (await listParsed(api, runtimeClasses))
+    .filter((one) => one.handler === handler)
+    .map(({ metadata }) => metadata.name);
+  const left = (await listParsed(api, pods)).filter((pod) => {
+    const name = pod.spec.runtimeClassName ?? '';
+    return (name === RUNTIME_CLASS || classes.includes(name)) && !hasEnded(pod);
+  });
+  if (left.length === 0) return;
+  const names = left.slice(0, 3).map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+  throw new AgentError(
+    'ContainersLeft',
+    `${left.length} pods run with Sealift's runtime class (${names.join(', ')}). Delete them, then run helm uninstall again. ` +
+      'Nothing has been changed.',
+  );
+}
+
 /** The pods' containers with other arguments. Pure. */
 export function uninstalling(of: DaemonSet): object {
   const spec = of.spec.template.spec;
@@ -39,7 +83,8 @@ export function uninstalling(of: DaemonSet): object {
   // Without mounts: the runtime would make the directories again that have just been removed.
   const idling = { args: ['idle'], volumeMounts: [] };
   const containers = spec.containers.map((one) => ({ ...one, ...idling }));
-  return { spec: { template: { spec: { containers, initContainers } } } };
+  const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '100%' } };
+  return { spec: { updateStrategy, template: { spec: { containers, initContainers } } } };
 }
 
 /** Every node's pod is of the new kind and runs: its init container has ended well. Pure. */
@@ -51,26 +96,106 @@ export function isDone({ metadata, status }: Pick<DaemonSet, 'metadata' | 'statu
   );
 }
 
-/** Resolves when every node is done, or the DaemonSet is gone. The Job's deadline ends it otherwise. */
-export async function uninstallNodes(
-  api: Api,
-  log: Logger,
-  o: { readonly namespace: string; readonly name: string; readonly everyMs?: number },
-): Promise<void> {
+/** An agent's pod, with what its container is told to do. */
+const AgentPod = PodSchema.extend({
+  spec: z.object({
+    nodeName: z.string().default(''),
+    containers: z.array(z.object({ args: z.array(z.string()).default([]) })),
+  }),
+});
+type AgentPod = z.infer<typeof AgentPod>;
+const agentPods: Resource<AgentPod> = { ...pods, parse: (json) => AgentPod.parse(json) };
+
+/** Why a node is not done, by its agent's pod; undefined: it is. Pure. */
+export function unfinished({ metadata, spec, status }: AgentPod): string | undefined {
+  const isOld = !spec.containers.some(({ args }) => args.includes('idle'));
+  const ready = status.conditions.find(({ type }) => type === 'Ready')?.status === 'True';
+  if (!isOld && ready) return undefined;
+  const node = spec.nodeName || `no node (${metadata.name})`;
+  const [init] = status.initContainerStatuses;
+  const said = init?.state.terminated?.message || init?.lastState.terminated?.message;
+  if (!isOld && said) return `${node}: ${lastMessage(said)}`;
+  if (isOld && !ready) return `${node}: its kubelet does not answer`;
+  const waiting = init?.state.waiting?.reason;
+  return `${node}: ${waiting ? `waits (${waiting})` : 'not done yet'}`;
+}
+
+/** The message of the last line of a log in JSON. */
+function lastMessage(log: string): string {
+  const line = log.trim().split('\n').at(-1) ?? '';
+  try {
+    const parsed = z.looseObject({ message: z.string() }).safeParse(JSON.parse(line));
+    return parsed.success ? parsed.data.message : line;
+  } catch {
+    // It was cut, or is no JSON.
+    return line;
+  }
+}
+
+export interface UninstallOptions {
+  readonly namespace: string;
+  readonly name: string;
+  readonly handler: string;
+  /** Then it says which nodes are left. The Job's deadline is later: with its pod, its log would be gone. */
+  readonly limitMs: number;
+  readonly everyMs?: number;
+}
+
+/** The nodes that are not done, each with the reason. */
+async function nodesLeft(
+  api: Pick<Api, 'list'>,
+  { namespace, name }: UninstallOptions,
+): Promise<string[]> {
+  const all = await listParsed(api, agentPods, { namespace });
+  return all
+    .filter(({ metadata }) =>
+      metadata.ownerReferences.some((one) => one.kind === 'DaemonSet' && one.name === name),
+    )
+    .map((pod) => unfinished(pod))
+    .filter((one) => one !== undefined);
+}
+
+/**
+ * Resolves when every node is done, or the DaemonSet is gone.
+ * @throws AgentError ContainersLeft, NodesLeft; the API server's error, if it goes on to the end
+ */
+export async function uninstallNodes(api: Api, log: Logger, o: UninstallOptions): Promise<void> {
   const { namespace, name } = o;
+  const end = Date.now() + o.limitMs;
+  let failure: Error | undefined;
   try {
     const before = await api.get(daemonSets, namespace, name);
+    await refuseWhilePodsRun(api, o.handler);
     await api.merge(daemonSets, namespace, name, uninstalling(before));
-    for (;;) {
-      const now = await api.get(daemonSets, namespace, name);
-      if (isDone(now)) return;
-      const { status } = now;
-      const { updatedNumberScheduled: updated, desiredNumberScheduled: desired } = status;
-      log.info({ updated, available: status.numberAvailable, desired }, 'waiting for the nodes');
+    while (Date.now() < end) {
+      try {
+        failure = undefined;
+        const now = await api.get(daemonSets, namespace, name);
+        if (isDone(now)) return;
+        const { status } = now;
+        const { updatedNumberScheduled: updated, desiredNumberScheduled: desired } = status;
+        log.info({ updated, available: status.numberAvailable, desired }, 'waiting for the nodes');
+      } catch (error) {
+        if (isNotFound(error)) throw error;
+        // A control plane whose runtime restarts may not answer for a while.
+        failure = error instanceof Error ? error : new Error(String(error));
+        log.warn({ detail: messageOf(error) }, 'no answer about the DaemonSet');
+      }
       await sleep(o.everyMs ?? 3000);
     }
+    if (failure) throw failure;
+    await refuseNodesLeft(api, o);
   } catch (error) {
     if (!isNotFound(error)) throw error;
     log.info({ name }, 'there is no such DaemonSet: nothing to take off the nodes');
   }
+}
+
+async function refuseNodesLeft(api: Api, o: UninstallOptions): Promise<never> {
+  const left = await nodesLeft(api, o);
+  throw new AgentError(
+    'NodesLeft',
+    `Sealift is not off these nodes: ${left.join('; ') || 'the DaemonSet has not said that it is done'}. ` +
+      'Mend that, or delete the Node object of one that does not come back; then run helm uninstall again.',
+  );
 }

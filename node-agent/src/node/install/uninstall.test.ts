@@ -10,7 +10,14 @@ import { MemoryApi } from '../../testing/api.ts';
 import { Host } from '../host/host.ts';
 import { multusProblem } from './problems.ts';
 import { loadedModules, noteLoaded, presentModules, type LoadedModules } from './loaded-modules.ts';
-import { daemonSets, isDone, uninstalling, uninstallNodes } from './uninstall-nodes.ts';
+import {
+  daemonSets,
+  isDone,
+  refuseWhilePodsRun,
+  runtimeClasses,
+  uninstalling,
+  uninstallNodes,
+} from './uninstall-nodes.ts';
 import { refuseWhileKept, refuseWhileUsed, removeFiles, unloadDriver } from './uninstall.ts';
 
 const BINARY = '/opt/sealift/bin/sealift-runc';
@@ -207,9 +214,11 @@ describe('all nodes', () => {
   };
 
   it('run uninstall with the mounts of install, and idle without any', () => {
-    const { template } = (
+    const { template, updateStrategy } = (
       uninstalling(daemonSets.parse(daemonSet(done))) as ReturnType<typeof daemonSets.parse>
     ).spec;
+    // A node that is down counts as unavailable: with a limit of 1, no other node's turn would come.
+    expect(updateStrategy).toMatchObject({ rollingUpdate: { maxUnavailable: '100%' } });
     expect(template.spec.initContainers).toEqual([
       { name: 'install', image: 'a', args: ['uninstall'], volumeMounts: [{ name: 'x' }] },
     ]);
@@ -227,15 +236,30 @@ describe('all nodes', () => {
     expect(isSo({ ...done, numberAvailable: 1 })).toBe(false);
   });
 
-  it('are waited for, and a DaemonSet that is gone is not', async () => {
+  const log = { info: () => undefined, warn: () => undefined } as unknown as Logger;
+  const o = {
+    ...{ namespace: 'sealift', name: 'sealift-agent', handler: 'sealift' },
+    ...{ everyMs: 5, limitMs: 60_000 },
+  };
+  /** An API server with a DaemonSet, whose controller does nothing. */
+  const server = () => {
     const stored = new MemoryApi();
     const patches: object[] = [];
     const api = {
       get: stored.get.bind(stored),
+      list: stored.list.bind(stored),
       merge: async (...[, , , patch]: [unknown, unknown, unknown, object]) => patches.push(patch),
     } as unknown as Api;
-    const log = { info: () => undefined } as unknown as Logger;
-    const o = { namespace: 'sealift', name: 'sealift-agent', everyMs: 5 };
+    return { stored, patches, api };
+  };
+  const userPod = (name: string, runtimeClassName: string | undefined, phase = 'Running') => ({
+    metadata: { name, namespace: 'team', uid: name },
+    spec: { runtimeClassName },
+    status: { phase },
+  });
+
+  it('are waited for, and a DaemonSet that is gone is not', async () => {
+    const { stored, patches, api } = server();
     await uninstallNodes(api, log, o);
     expect(patches).toEqual([]);
     stored.put(daemonSets, daemonSet({ ...done, numberAvailable: 1 }));
@@ -243,7 +267,78 @@ describe('all nodes', () => {
     const waiting = uninstallNodes(api, log, o).then(() => (ended = true));
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect([patches.length, ended]).toEqual([1, false]);
+    // The control plane's own runtime restarts.
+    stored.reachable = false;
+    await new Promise((resolve) => setTimeout(resolve, 50));
     stored.put(daemonSets, daemonSet(done));
+    stored.reachable = true;
     await waiting;
+  });
+
+  it('keep their agents while any pod runs with a runtime class of the handler', async () => {
+    const { stored, patches, api } = server();
+    stored.put(daemonSets, daemonSet(done));
+    stored.put(runtimeClasses, {
+      metadata: { name: 'own', namespace: '', uid: '1' },
+      handler: 'sealift',
+    });
+    stored.put(runtimeClasses, {
+      metadata: { name: 'kata', namespace: '', uid: '2' },
+      handler: 'kata',
+    });
+    for (const pod of [
+      userPod('plain', undefined),
+      userPod('other', 'kata'),
+      userPod('ended', 'sealift', 'Succeeded'),
+    ])
+      stored.put(pods, pod);
+    await refuseWhilePodsRun(api, 'sealift');
+    for (const name of ['sealift', 'own']) {
+      stored.put(pods, userPod('trainer', name, 'Pending'));
+      await expect(uninstallNodes(api, log, o)).rejects.toMatchObject({
+        code: 'ContainersLeft',
+        message: expect.stringContaining('team/trainer') as string,
+      });
+    }
+    expect(patches).toEqual([]);
+  });
+
+  it('are named with what each has said, before the time is over', async () => {
+    const { stored, api } = server();
+    stored.put(daemonSets, daemonSet({ ...done, numberAvailable: 1 }));
+    const owner = { kind: 'DaemonSet', name: 'sealift-agent', apiVersion: 'apps/v1', uid: 'd' };
+    const agent = (node: string, arg: string, ready: boolean, init: object = {}) =>
+      stored.put(pods, {
+        metadata: {
+          name: `agent-${node}`,
+          namespace: 'sealift',
+          uid: node,
+          ownerReferences: [owner],
+        },
+        spec: { nodeName: node, containers: [{ name: 'agent', args: [arg] }] },
+        status: {
+          conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
+          initContainerStatuses: [{ name: 'install', ...init }],
+        },
+      });
+    agent('done', 'idle', true);
+    agent('down', 'run', false);
+    agent('pulling', 'idle', false, { state: { waiting: { reason: 'ImagePullBackOff' } } });
+    const message =
+      '{"level":30}\n{"level":60,"message":"containerd does not start.","msg":"agent ended"}\n';
+    agent('refuses', 'idle', false, {
+      ...{
+        state: { waiting: { reason: 'CrashLoopBackOff' } },
+        lastState: { terminated: { message } },
+      },
+    });
+    agent('cut', 'idle', false, { state: { terminated: { message: '{"mess' } } });
+    await expect(uninstallNodes(api, log, { ...o, limitMs: 30 })).rejects.toMatchObject({
+      code: 'NodesLeft',
+      message:
+        'Sealift is not off these nodes: down: its kubelet does not answer; pulling: waits (ImagePullBackOff); ' +
+        'refuses: containerd does not start.; cut: {"mess. ' +
+        'Mend that, or delete the Node object of one that does not come back; then run helm uninstall again.',
+    });
   });
 });

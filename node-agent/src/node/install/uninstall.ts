@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes Sealift off a node again: runtime handler, CNI delegate, programs, files, driver. main.ts calls it in the init
 // container of a DaemonSet that is about to be deleted (uninstall-nodes.ts).
-import { readFile, rm, rmdir } from 'node:fs/promises';
+import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { labels } from '../../../../crds/src/index.ts';
 import { listParsed, pods, type Api } from '../../../../kube/src/index.ts';
@@ -10,24 +10,8 @@ import { AgentError } from '../../support/errors.ts';
 import { claimedBy, hasEnded } from '../../support/kept-by.ts';
 import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
-import { BUNDLES } from '../runtime/containers.ts';
-import { DRIVER, unloadUnused, type LoadedModules } from './loaded-modules.ts';
-
-/** Ids of the node's containers and sandboxes that run with Sealift's runtime. */
-export async function sealiftContainers(host: Host, binary: string): Promise<string[]> {
-  const found: string[] = [];
-  const bundles = host.path(BUNDLES);
-  for (const id of await namesIn(bundles)) {
-    // What containerd's shim was started with (containerd 1.7 and 2.x).
-    for (const file of ['options.json', 'runtime']) {
-      const text = await readFile(join(bundles, id, file), 'utf8').catch(() => '');
-      if (!text.includes(binary)) continue;
-      found.push(id);
-      break;
-    }
-  }
-  return found;
-}
+import { sealiftContainers } from '../runtime/sealift-containers.ts';
+import { deviceThere, DRIVER, unloadUnused, type LoadedModules } from './loaded-modules.ts';
 
 /** @throws AgentError ContainersLeft while pods of the node need the programs: without them no runtime could stop them */
 export async function refuseWhileUsed(host: Host, binary: string): Promise<void> {
@@ -106,13 +90,8 @@ export async function unloadDriver(
   if (o.shared) return 'other nodes of this kernel use it';
   if (of.moduleLoaded(DRIVER)) {
     if (!names.includes(DRIVER) && !replacedDriver) return 'it was there before Sealift';
-    // Unloading the module removes every device of it, also those that nobody has open.
-    for (const pid of (await namesIn(proc)).filter((name) => /^\d+$/.test(name))) {
-      const devices = await of.rdmaDevices(`${proc}/${pid}/ns/net`).catch(() => []);
-      const [first] = devices;
-      if (first)
-        return `RDMA device ${first.name} is there, in the network namespace of process ${pid}`;
-    }
+    const there = await deviceThere(of, proc);
+    if (there !== undefined) return there;
     try {
       await of.deleteModule(DRIVER);
     } catch (error) {
