@@ -27,6 +27,7 @@ export const reasons = {
   NotInspected: 'Dry run: the agent of the pod’s node has not looked at the pod in time.',
   PodNotFound: 'There is no such pod.',
   PodNotRunning: 'The pod is not in phase Running, or is being deleted.',
+  PodResizing: 'The resources of the pod’s containers are being changed.',
   ContainerNotRunning: 'A container of the pod is waiting, terminated or not ready.',
   ContainerCrashLooping: 'A container of the pod crashes repeatedly.',
   NotSealiftRuntime: 'The pod does not use the RuntimeClass sealift.',

@@ -164,6 +164,9 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     });
     const stateful = await make('StatefulSet', { name: 'db' });
     await createPod('web-1-x', owner('ReplicaSet', 'web-1', set));
+    // A rollout has begun to delete it; no kubelet ends it.
+    await createPod('web-1-old', owner('ReplicaSet', 'web-1', set));
+    await server.client.delete(pods, 'default', 'web-1-old');
     await createPod('db-0', owner('StatefulSet', 'db', stateful));
     await createPod('alone', { labels: { app: 'web' } });
     // Its node and another one are too few for it.
@@ -293,6 +296,14 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     const made = evacuationRequest({ metadata }, 'Eviction');
     await server.client.create(migrationRequests, 'default', made);
     await createPod('theirs', {}, { nodeName: 'b', runtimeClassName: null });
+    await createPod('going', {}, { nodeName: 'b' });
+    await server.client.delete(pods, 'default', 'going');
+    const daemons = { apiVersion: 'apps/v1', kind: 'DaemonSet', name: 'd', uid: 'u' };
+    await createPod(
+      'd-1',
+      { ownerReferences: [{ ...daemons, controller: true }] },
+      { nodeName: 'b' },
+    );
     const running = run('drain', 'b');
     const request = await requestFor('mine');
     const isCordoned = async (): Promise<boolean> =>
@@ -306,6 +317,9 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
       /1 pods of node b do not run in Sealift's runtime and stay: default\/theirs\. Evict them/,
     );
     expect(request.metadata.name).toBe(made.metadata.name);
+    expect(error).toMatch(/1 pods of node b belong to DaemonSets and stay: default\/d-1\./);
+    const asked = (await requests()).map((one) => one.spec.podName);
+    expect(asked.filter((one) => ['going', 'd-1'].includes(one))).toEqual([]);
     expect((await run('drain', 'none')).error).toContain('There is no Node none.');
   });
 

@@ -73,13 +73,19 @@ export async function podsNamed(
   const own = items
     .map((item) => Pod.parse(item))
     .filter(({ metadata }) => metadata.ownerReferences.some(({ uid }) => owners.has(uid)))
-    .filter(({ status }) => status.phase !== 'Succeeded' && status.phase !== 'Failed');
+    .filter(mayMove);
   if (own.length > 0) return own;
   throw new CommandError(
     exitCodes.failed,
     `${resource.kind} ${rest} in namespace ${namespace} has no pod that runs. Wait until it has one, or name a pod.`,
   );
 }
+
+/** Whether the pod has not ended, and nobody has deleted it. */
+export const mayMove = ({ metadata, status }: Pod): boolean =>
+  status.phase !== 'Succeeded' &&
+  status.phase !== 'Failed' &&
+  metadata.deletionTimestamp === undefined;
 
 /** Whether a name is that of a workload, and means all of its pods. */
 export const isWorkload = (name: string): boolean =>

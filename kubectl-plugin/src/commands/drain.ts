@@ -18,7 +18,7 @@ import {
 } from '../../../kube/src/index.ts';
 import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { find } from '../workloads.ts';
+import { find, mayMove } from '../workloads.ts';
 import { explainPods } from './explain.ts';
 import { createRequest, hasSucceeded } from '../requests.ts';
 import { finish } from './waiting.ts';
@@ -45,7 +45,12 @@ export const drain: Command = {
       await api.merge(nodes, '', name, { spec: { unschedulable: true } }, { signal });
       output.note(`node/${name} cordoned`);
     }
-    const { own, others } = await podsOn(invocation, name);
+    const { own, others, daemons } = await podsOn(invocation, name);
+    if (daemons.length > 0) {
+      output.note(
+        `${daemons.length} pods of node ${name} belong to DaemonSets and stay: ${listed(daemons)}.`,
+      );
+    }
     if (others.length > 0) {
       output.note(
         `${others.length} pods of node ${name} do not run in Sealift's runtime and stay: ${listed(others)}. Evict them with kubectl drain.`,
@@ -90,15 +95,24 @@ async function evacuate(api: Client, pod: Pod, signal: AbortSignal): Promise<Mig
 async function podsOn(
   { cluster, signal }: Invocation,
   node: string,
-): Promise<{ own: Pod[]; others: Pod[] }> {
+): Promise<{ own: Pod[]; others: Pod[]; daemons: Pod[] }> {
   const fieldSelector = `spec.nodeName=${node}`;
   const all = await listParsed(cluster().api, pods, { fieldSelector, signal });
-  const here = all.filter(
-    ({ status }) => status.phase !== 'Succeeded' && status.phase !== 'Failed',
-  );
+  const here = all.filter(mayMove);
   const isOwn = ({ spec }: Pod): boolean => spec.runtimeClassName === RUNTIME_CLASS;
-  return { own: here.filter(isOwn), others: here.filter((one) => !isOwn(one)) };
+  const own = here.filter(isOwn);
+  return {
+    own: own.filter((one) => !isDaemon(one)),
+    others: here.filter((one) => !isOwn(one)),
+    daemons: own.filter(isDaemon),
+  };
 }
+
+/** Its place is this node, as long as its DaemonSet says so. */
+const isDaemon = ({ metadata }: Pod): boolean =>
+  metadata.ownerReferences.some(
+    ({ kind, controller }) => controller === true && kind === 'DaemonSet',
+  );
 
 const listed = (some: readonly Pod[]): string => {
   const names = some.slice(0, 5).map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);

@@ -45,6 +45,8 @@ export function see(
   );
   const others = requests
     .filter((one) => !one.spec.dryRun && !isFinished(one))
+    // The pod that a landing pod stands in for is on its way by the request that made the landing pod.
+    .filter((one) => one.status?.source?.standsInFor === undefined)
     .filter((one) => one.spec.podName !== except.metadata.name)
     .filter((one) => names.has(one.spec.podName) || names.has(one.status?.target?.podName ?? ''));
   const isCurrent = status.observedGeneration >= metadata.generation;

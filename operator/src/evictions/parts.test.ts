@@ -54,6 +54,15 @@ describe('a PodDisruptionBudget', () => {
     const pods = [own, named('q'), named('r-new')];
     expect(see(budget(set), pods, requests, own).moves).toBe(2);
   });
+
+  it('counts a pod of a StatefulSet that moves twice as one', () => {
+    const source = { nodeName: 'b', podName: 'q-1', podUID: 'u', standsInFor: 'q' };
+    const requests = [
+      accepted({ target: { nodeName: 'b', podName: 'q-1' } }, { spec: { podName: 'q' } }),
+      accepted({ source, target: { nodeName: 'c', podName: 'q' } }, { spec: { podName: 'q-1' } }),
+    ];
+    expect(see(budget(set), [own, named('q-1')], requests, own).moves).toBe(1);
+  });
 });
 
 describe('a node', () => {

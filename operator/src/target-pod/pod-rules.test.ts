@@ -239,6 +239,18 @@ describe('refusePod', () => {
       },
     ],
     [
+      'a pod whose containers get other resources',
+      'PodResizing',
+      /is being resized .*PodResizeInProgress: too little is free/,
+      {
+        status: {
+          conditions: [
+            { type: 'PodResizeInProgress', status: 'True', message: 'too little is free' },
+          ],
+        },
+      },
+    ],
+    [
       'a volume (volume-rules.test.ts)',
       'UnsupportedVolume',
       /Volume v is claim c of PersistentVolume [a-z]+, which only one node at a time/,

@@ -104,6 +104,13 @@ function* stateRefusals(pod: Pod, nodeTime: number | undefined): Generator<Refus
     };
     return;
   }
+  const resizing = resizeOf(pod);
+  if (resizing !== undefined) {
+    yield {
+      reason: 'PodResizing',
+      message: `The pod is being resized (${resizing}): its containers have other limits than its spec, and may not fit into those. Create a new request when that is over, or take the new resources back.`,
+    };
+  }
   const { containerStatuses, initContainerStatuses } = pod.status;
   const all = [...containerStatuses, ...initContainerStatuses];
   for (const { name } of movedContainers(pod)) {
@@ -124,6 +131,14 @@ function* stateRefusals(pod: Pod, nodeTime: number | undefined): Generator<Refus
       };
     }
   }
+}
+
+/** A resize that its kubelet is at, or cannot end: memory is in use that the new limit would forbid. One that it has only put off is none. */
+function resizeOf({ status }: Pod): string | undefined {
+  const found = status.conditions.find(
+    ({ type, status: value }) => type === 'PodResizeInProgress' && value === 'True',
+  );
+  return found && [found.type, found.message].filter((one) => one).join(': ');
 }
 
 type Container = Pod['spec']['containers'][number];
