@@ -125,9 +125,9 @@ async function upgrade(values: string, log: (line: string) => void): Promise<voi
   }
 }
 
-/** As long as helm has a record of a revision that was interrupted, it refuses the next one. */
+/** As long as helm has a record of a revision that was interrupted, or of an uninstall that failed, it refuses the next one. */
 async function forgetInterrupted(): Promise<void> {
-  const status = 'status in (pending-install,pending-upgrade,pending-rollback)';
+  const status = 'status in (pending-install,pending-upgrade,pending-rollback,uninstalling)';
   const records = ['secrets', '-l', `owner=helm,name=sealift,${status}`];
   await kubectl('-n', 'sealift', 'delete', ...records);
 }

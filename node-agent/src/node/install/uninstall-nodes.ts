@@ -156,39 +156,47 @@ async function nodesLeft(
 }
 
 /**
- * Resolves when every node is done, or the DaemonSet is gone.
+ * Resolves when every node is done, or the DaemonSet is gone. A control plane whose runtime restarts may not answer for a while.
  * @throws AgentError ContainersLeft, NodesLeft; the API server's error, if it goes on to the end
  */
 export async function uninstallNodes(api: Api, log: Logger, o: UninstallOptions): Promise<void> {
-  const { namespace, name } = o;
   const end = Date.now() + o.limitMs;
+  let hasBegun = false;
   let failure: Error | undefined;
-  try {
-    const before = await api.get(daemonSets, namespace, name);
-    await refuseWhilePodsRun(api, o.handler);
-    await api.merge(daemonSets, namespace, name, uninstalling(before));
-    while (Date.now() < end) {
-      try {
-        failure = undefined;
-        const now = await api.get(daemonSets, namespace, name);
-        if (isDone(now)) return;
-        const { status } = now;
-        const { updatedNumberScheduled: updated, desiredNumberScheduled: desired } = status;
-        log.info({ updated, available: status.numberAvailable, desired }, 'waiting for the nodes');
-      } catch (error) {
-        if (isNotFound(error)) throw error;
-        // A control plane whose runtime restarts may not answer for a while.
-        failure = error instanceof Error ? error : new Error(String(error));
-        log.warn({ detail: messageOf(error) }, 'no answer about the DaemonSet');
+  do {
+    try {
+      failure = undefined;
+      if (!hasBegun) await begin(api, o);
+      hasBegun = true;
+      if (await look(api, log, o)) return;
+    } catch (error) {
+      if (isNotFound(error)) {
+        log.info({ name: o.name }, 'there is no such DaemonSet: nothing to take off the nodes');
+        return;
       }
-      await sleep(o.everyMs ?? 3000);
+      if (error instanceof AgentError) throw error;
+      failure = error instanceof Error ? error : new Error(String(error));
+      log.warn({ detail: messageOf(error) }, 'no answer about the DaemonSet');
     }
-    if (failure) throw failure;
-    await refuseNodesLeft(api, o);
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-    log.info({ name }, 'there is no such DaemonSet: nothing to take off the nodes');
-  }
+    await sleep(o.everyMs ?? 3000);
+  } while (Date.now() < end);
+  if (failure) throw failure;
+  await refuseNodesLeft(api, o);
+}
+
+async function begin(api: Api, { namespace, name, handler }: UninstallOptions): Promise<void> {
+  const before = await api.get(daemonSets, namespace, name);
+  await refuseWhilePodsRun(api, handler);
+  await api.merge(daemonSets, namespace, name, uninstalling(before));
+}
+
+/** @returns whether every node is done */
+async function look(api: Api, log: Logger, o: UninstallOptions): Promise<boolean> {
+  const now = await api.get(daemonSets, o.namespace, o.name);
+  if (isDone(now)) return true;
+  const { updatedNumberScheduled: updated, desiredNumberScheduled: desired } = now.status;
+  log.info({ updated, available: now.status.numberAvailable, desired }, 'waiting for the nodes');
+  return false;
 }
 
 async function refuseNodesLeft(api: Api, o: UninstallOptions): Promise<never> {

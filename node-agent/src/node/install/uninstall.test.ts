@@ -264,7 +264,12 @@ describe('all nodes', () => {
     expect(patches).toEqual([]);
     stored.put(daemonSets, daemonSet({ ...done, numberAvailable: 1 }));
     let ended = false;
+    // An API server that does not answer yet.
+    stored.reachable = false;
     const waiting = uninstallNodes(api, log, o).then(() => (ended = true));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect([patches.length, ended]).toEqual([0, false]);
+    stored.reachable = true;
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect([patches.length, ended]).toEqual([1, false]);
     // The control plane's own runtime restarts.
