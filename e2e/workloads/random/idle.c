@@ -4,8 +4,8 @@
 #include "side.h"
 
 #define SOON_MS	200
-#define EVENT_MS 10000 /* what has to come comes within that, on a slow node too */
-#define FLUSH_MS 30000
+#define EVENT_MS 60000 /* what has to come comes within that, on a busy emulated node too */
+#define FLUSH_MS 60000
 
 static void to(struct ibv_qp *qp, struct ibv_qp_attr *attr, enum ibv_qp_state state, int mask)
 {
