@@ -11,13 +11,13 @@ import { printable, unlessEnded } from '../runtime/process.ts';
 /** Empty for a process that has ended. @param proc the directory /proc */
 export async function verbsFilesOf(pid: number, proc: string): Promise<VerbsFile[]> {
   const directory = join(proc, String(pid), 'fd');
-  const files: VerbsFile[] = [];
-  for (const fd of (await unlessEnded(readdir(directory))) ?? []) {
+  const look = async (fd: string): Promise<VerbsFile[]> => {
     const link = await unlessEnded(readlink(join(directory, fd)));
-    if (link === undefined || !isVerbsLink(link)) continue;
-    files.push({ pid, fd: Number(fd), link: printable(link) });
-  }
-  return files;
+    if (link === undefined || !isVerbsLink(link)) return [];
+    return [{ pid, fd: Number(fd), link: printable(link) }];
+  };
+  // A process may have very many.
+  return (await Promise.all(((await unlessEnded(readdir(directory))) ?? []).map(look))).flat();
 }
 
 /**
