@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 7, as images and other programs know them. A
+ * The structs of ABI version 8, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,7 +24,7 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 7);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 8);
 	expect("the last method", SEALIFT_RXE_METHOD_MAY_WRITE, 17);
 	SIZE(query, 64);
 	SIZE(hold, 16);
@@ -59,12 +59,14 @@ int main(void)
 	PLACE(srq, user_handle, 32);
 	PLACE(srq, limit, 52);
 	PLACE(mr, lkey, 28);
+	PLACE(mr, flags, 48);
 	PLACE(device_object, num_mcast, 24);
 	PLACE(device_object, budget_ms, 28);
 	PLACE(device_object, rnr_timer, 37);
 	PLACE(device_object, flags, 38);
 	PLACE(device_object, start, 40);
 	PLACE(device_object, access, 56);
+	PLACE(device_object, remapped_page, 60);
 	PLACE(ah, number, 12);
 	PLACE(ah, av, 16);
 	PLACE(qp, last_wqe_reached, 84);

@@ -25,7 +25,7 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		7
+#define SEALIFT_RXE_ABI_VERSION		8
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
@@ -169,6 +169,7 @@ struct sealift_rxe_context {
 /*
  * LIST: every object on the device, of all contexts and of the kernel, in no
  * order. The device need not be held; what is created meanwhile may be missing.
+ * It looks at each page of each region, in the memory of the region's owner.
  * -ENOSPC: the list is longer than `size`; `count` says how long.
  */
 enum sealift_rxe_list_attrs {
@@ -192,10 +193,15 @@ enum sealift_rxe_kind {
 	SEALIFT_RXE_KIND_MW,
 };
 
-/* Of an object of LIST. */
+/* Of an object of LIST; of a region in DUMP_MR, too. */
 enum sealift_rxe_object_flags {
 	/* QP, AH: its source GID has left the device's table. It sends nothing, and RESTORE finds no such GID. */
 	SEALIFT_RXE_OBJECT_NO_SOURCE = 1 << 0,
+	/*
+	 * MR: its owner has other memory at its addresses, or none: what was
+	 * registered lives on in the region only. remapped_page says where.
+	 */
+	SEALIFT_RXE_OBJECT_REMAPPED = 1 << 1,
 };
 
 struct sealift_rxe_device_object {
@@ -219,11 +225,11 @@ struct sealift_rxe_device_object {
 	/* Of any object again */
 	__u8 flags;		/* enum sealift_rxe_object_flags */
 	__u8 reserved;
-	/* MR of user memory: as in sealift_rxe_mr. The owner may have unmapped it since. Else 0 */
+	/* MR of user memory: as in sealift_rxe_mr. The owner may have protected it since. Else 0 */
 	__aligned_u64 start;
 	__aligned_u64 length;
 	__u32 access;
-	__u32 reserved2;
+	__u32 remapped_page;	/* MR with REMAPPED: the first such page, counted from the one that start is in; else 0 */
 };
 
 /*
