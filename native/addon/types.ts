@@ -111,10 +111,20 @@ export interface RxeObject {
   rings?: { offset: number; size: number }[];
   /** Of a region: it is over plain memory of a process. */
   isUserMemory?: boolean;
-  /** Of such a region: its addresses in its owner, which may have unmapped them since, and whether the device may write there. */
-  memory?: { start: number; length: number; isWritable: boolean };
+  /** Of such a region. */
+  memory?: RxeMemory;
   /** Of an RC queue pair in RTS, SQD or SQE. */
   peer?: RxePeer;
+}
+
+/** Addresses of a region in its owner, which may have protected them since. */
+export interface RxeMemory {
+  start: number;
+  length: number;
+  /** The device may write there. */
+  isWritable: boolean;
+  /** The first address where the owner no longer has what it registered: it has freed or replaced that memory. Absent: it has all. */
+  remappedAt?: number;
 }
 
 /** How the peer of a queue pair retries if it is set up as the queue pair is, and what a hold that chooses makes of it. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driver.h"
 #include "driver_rxe_dump.h"
@@ -110,6 +111,13 @@ static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings 
 	return rxe_add_ring(rings, SEALIFT__IBVERBS__RING__SRQ, handle, &srq.ring);
 }
 
+static unsigned long long remapped_at(const struct sealift_rxe_mr *mr)
+{
+	uint64_t size = sysconf(_SC_PAGESIZE);
+
+	return (mr->start & ~(size - 1)) + mr->remapped_page * size;
+}
+
 static int dump_mr(int fd, uint32_t handle, PB(Context) *context)
 {
 	PB(MemoryRegion) *record;
@@ -125,6 +133,12 @@ static int dump_mr(int fd, uint32_t handle, PB(Context) *context)
 	}
 	if (ret)
 		return ret;
+	if (mr.flags & SEALIFT_RXE_OBJECT_REMAPPED) {
+		log_fail("unsupported",
+			 "memory region %#x (handle %u) is over memory that process %u has freed or replaced since, at %#llx, and a restore would put it over what is there now; deregister it first",
+			 mr.lkey, handle, mr.owner, remapped_at(&mr));
+		return -EOPNOTSUPP;
+	}
 	record = calloc(1, sizeof(*record));
 	if (!record)
 		return -ENOMEM;

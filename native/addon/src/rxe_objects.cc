@@ -129,6 +129,11 @@ Napi::Object ToMemory(Napi::Env env, const Object& from) {
   memory.Set("start", static_cast<double>(from.start));
   memory.Set("length", static_cast<double>(from.length));
   memory.Set("isWritable", (from.access & kWrites) != 0);
+  if (from.flags & SEALIFT_RXE_OBJECT_REMAPPED) {
+    uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+    uint64_t at = from.start / page * page + from.remapped_page * page;
+    memory.Set("remappedAt", static_cast<double>(at));
+  }
   return memory;
 }
 

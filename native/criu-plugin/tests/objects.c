@@ -166,6 +166,19 @@ static bool region_without_memory(struct verbs *v)
 	return reg_mr(v) && !munmap(v->memory + 4 * PAGE, PAGE);
 }
 
+/* A restore would put the region over the new page, and nobody would notice. */
+static bool region_remapped(struct verbs *v)
+{
+	return reg_mr(v) && mmap(v->memory + 4 * PAGE, PAGE, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
+/* As an allocator gives free memory back. */
+static bool region_given_up(struct verbs *v)
+{
+	return reg_mr(v) && !madvise(v->memory + 4 * PAGE, PAGE, MADV_DONTNEED);
+}
+
 static pid_t worker_pid;
 static volatile sig_atomic_t asked;
 
@@ -263,6 +276,10 @@ static bool make(struct verbs *v, const char *kind)
 		return closed_context(v);
 	if (!strcmp(kind, "region-without-memory"))
 		return region_without_memory(v);
+	if (!strcmp(kind, "region-remapped"))
+		return region_remapped(v);
+	if (!strcmp(kind, "region-given-up"))
+		return region_given_up(v);
 	if (!strcmp(kind, "overflown"))
 		return overflown(v);
 	if (!strcmp(kind, "worker"))

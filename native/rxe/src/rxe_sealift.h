@@ -86,6 +86,7 @@ void rxe_bytes_free(struct rxe_bytes *bytes, unsigned int num);
  */
 int rxe_dump_cq(struct rxe_cq *cq, const struct sealift_rxe_buffer *ring,
 		struct sealift_rxe_cq *out, struct rxe_bytes *bytes);
+/* It waits for the memory map of the region's owner: also -EINTR */
 int rxe_dump_mr(struct rxe_mr *mr, struct sealift_rxe_mr *out);
 void rxe_dump_ring(const struct rxe_queue *q, struct sealift_rxe_ring *out);
 /* @bytes: RXE_BYTES_QP of them */
@@ -95,12 +96,20 @@ int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
 /*
  * rxe_sealift_list.c: what is on the device, of all contexts and the kernel.
  * @objs may be NULL, to count only. @count: how many there are, whatever @max.
- * Return: 0 or -ENOMEM
+ * Return: 0; -ENOMEM; -EINTR
  */
 int rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
 	     u32 max, u32 *count);
 /* The process whose memory it is, in the caller's pid namespace, or 0. */
 u32 rxe_mr_owner(const struct rxe_mr *mr);
+
+/*
+ * rxe_sealift_pages.c: has the owner of a user memory region given up a page of
+ * it? The caller holds the mmap lock of the owner's memory, which is in use.
+ * @buf: for a page full of pointers
+ * Return: 1 and which page first; 0; -EINTR
+ */
+int rxe_mr_find_remapped(const struct rxe_mr *mr, struct page **buf, u32 *page);
 
 /*
  * rxe_sealift_check.c: can an object be in the image's state?

@@ -2,6 +2,10 @@
 /*
  * Dump completion queues, memory regions and queue pairs of a held device.
  */
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <rdma/ib_umem.h>
+
 #include "rxe_sealift.h"
 #include "rxe_queue.h"
 
@@ -31,6 +35,39 @@ int rxe_dump_cq(struct rxe_cq *cq, const struct sealift_rxe_buffer *ring,
 			      cq->queue->buf_size);
 }
 
+/* Memory that no process has any more is nobody's to compare with. */
+static int rxe_dump_remapped(const struct rxe_mr *mr,
+			     struct sealift_rxe_mr *out)
+{
+	struct mm_struct *mm = mr->umem->owning_mm;
+	struct page **buf;
+	int ret;
+
+	if (!mmget_not_zero(mm))
+		return 0;
+
+	ret = -ENOMEM;
+	buf = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	if (!buf)
+		goto put;
+
+	ret = mmap_read_lock_killable(mm);
+	if (ret)
+		goto free;
+
+	ret = rxe_mr_find_remapped(mr, buf, &out->remapped_page);
+	mmap_read_unlock(mm);
+	if (ret == 1)
+		out->flags = SEALIFT_RXE_OBJECT_REMAPPED;
+	else
+		out->remapped_page = 0;
+free:
+	kfree(buf);
+put:
+	mmput_async(mm);
+	return min(ret, 0);
+}
+
 int rxe_dump_mr(struct rxe_mr *mr, struct sealift_rxe_mr *out)
 {
 	if (mr->ibmr.type != IB_MR_TYPE_USER || !mr->umem)
@@ -46,7 +83,7 @@ int rxe_dump_mr(struct rxe_mr *mr, struct sealift_rxe_mr *out)
 	out->num_mw = atomic_read(&mr->num_mw);
 	out->owner = rxe_mr_owner(mr);
 
-	return 0;
+	return rxe_dump_remapped(mr, out);
 }
 
 static u32 rxe_res_type(int mask)

@@ -15,7 +15,7 @@
 #include "rxe_sealift.h"
 #include "rxe_queue.h"
 
-/* A region whose owner is still to be found. */
+/* A region whose owner and pages are still to be looked at. */
 struct rxe_list_region {
 	struct mm_struct			*mm;	/* grabbed */
 	struct sealift_rxe_device_object	*obj;
@@ -151,7 +151,7 @@ static void rxe_list_find_owners(struct rxe_listing *list)
 {
 	const struct mm_struct *mm;
 	struct task_struct *p;
-	u32 i, pid;
+	u32 pid;
 
 	sort(list->regions, list->num_regions, sizeof(*list->regions),
 	     rxe_list_compare, NULL);
@@ -164,9 +164,78 @@ static void rxe_list_find_owners(struct rxe_listing *list)
 			rxe_list_set_owner(list, mm, pid);
 	}
 	rcu_read_unlock();
+}
 
-	for (i = 0; i < list->num_regions; i++)
-		mmdrop(list->regions[i].mm);
+/*
+ * The region is only taken when its owner's memory map has been waited for:
+ * whoever deregisters it waits for this.
+ */
+static int rxe_list_look_locked(struct rxe_dev *rxe,
+				const struct rxe_list_region *region,
+				struct page **buf)
+{
+	struct sealift_rxe_device_object *obj = region->obj;
+	struct rxe_mr *mr;
+	int ret = 0;
+	u32 page;
+
+	mr = rxe_pool_get_index(&rxe->mr_pool, obj->number >> 8);
+	if (!mr)
+		return 0;
+
+	/* else another region has its number by now */
+	if (mr->rkey == obj->number && mr->umem &&
+	    mr->umem->owning_mm == region->mm)
+		ret = rxe_mr_find_remapped(mr, buf, &page);
+	rxe_put(mr);
+
+	if (ret == 1) {
+		obj->flags |= SEALIFT_RXE_OBJECT_REMAPPED;
+		obj->remapped_page = page;
+	}
+
+	return min(ret, 0);
+}
+
+static int rxe_list_look(struct rxe_dev *rxe,
+			 const struct rxe_list_region *region,
+			 struct page **buf)
+{
+	struct mm_struct *mm = region->mm;
+	int err;
+
+	if (!mmget_not_zero(mm))
+		return 0;
+
+	err = mmap_read_lock_killable(mm);
+	if (!err) {
+		err = rxe_list_look_locked(rxe, region, buf);
+		mmap_read_unlock(mm);
+	}
+	mmput_async(mm);
+
+	return err;
+}
+
+static int rxe_list_find_remapped(struct rxe_dev *rxe,
+				  const struct rxe_listing *list)
+{
+	struct page **buf;
+	int err = 0;
+	u32 i;
+
+	if (!list->num_regions)
+		return 0;
+
+	buf = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+
+	for (i = 0; i < list->num_regions && !err; i++)
+		err = rxe_list_look(rxe, &list->regions[i], buf);
+	kfree(buf);
+
+	return err;
 }
 
 static struct sealift_rxe_device_object *
@@ -374,6 +443,8 @@ int rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
 	     u32 max, u32 *count)
 {
 	struct rxe_listing list = { .objs = objs, .max = objs ? max : 0 };
+	int err;
+	u32 i;
 
 	if (list.max) {
 		list.regions = kvcalloc(list.max, sizeof(*list.regions),
@@ -392,8 +463,11 @@ int rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
 	rxe_list_pool(&list, &rxe->mw_pool);
 
 	rxe_list_find_owners(&list);
+	err = rxe_list_find_remapped(rxe, &list);
+	for (i = 0; i < list.num_regions; i++)
+		mmdrop(list.regions[i].mm);
 	kvfree(list.regions);
 
 	*count = list.count;
-	return 0;
+	return err;
 }

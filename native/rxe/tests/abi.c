@@ -59,12 +59,14 @@ int main(void)
 	PLACE(srq, user_handle, 32);
 	PLACE(srq, limit, 52);
 	PLACE(mr, lkey, 28);
+	PLACE(mr, flags, 48);
 	PLACE(device_object, num_mcast, 24);
 	PLACE(device_object, budget_ms, 28);
 	PLACE(device_object, rnr_timer, 37);
 	PLACE(device_object, flags, 38);
 	PLACE(device_object, start, 40);
 	PLACE(device_object, access, 56);
+	PLACE(device_object, remapped_page, 60);
 	PLACE(ah, number, 12);
 	PLACE(ah, av, 16);
 	PLACE(qp, last_wqe_reached, 84);

@@ -169,6 +169,7 @@ struct sealift_rxe_context {
 /*
  * LIST: every object on the device, of all contexts and of the kernel, in no
  * order. The device need not be held; what is created meanwhile may be missing.
+ * It looks at each page of each region, in the memory of the region's owner.
  * -ENOSPC: the list is longer than `size`; `count` says how long.
  */
 enum sealift_rxe_list_attrs {
@@ -192,12 +193,17 @@ enum sealift_rxe_kind {
 	SEALIFT_RXE_KIND_MW,
 };
 
-/* Of an object of LIST. */
+/* Of an object of LIST; of a region in DUMP_MR, too. */
 enum sealift_rxe_object_flags {
 	/* QP, AH: its source GID has left the device's table. It sends nothing, and RESTORE finds no such GID. */
 	SEALIFT_RXE_OBJECT_NO_SOURCE = 1 << 0,
 	/* QP, AH: it has a path, and its source GID is at sgid_index */
 	SEALIFT_RXE_OBJECT_HAS_SOURCE = 1 << 1,
+	/*
+	 * MR: its owner has other memory at its addresses, or none: what was
+	 * registered lives on in the region only. remapped_page says where.
+	 */
+	SEALIFT_RXE_OBJECT_REMAPPED = 1 << 2,
 };
 
 /* Places in ring_offset and ring_size. */
@@ -227,14 +233,14 @@ struct sealift_rxe_device_object {
 	__u8 rnr_timer;		/* with this timer, code 0..31 */
 	__u8 flags;		/* of any object: enum sealift_rxe_object_flags */
 	__u8 sgid_index;	/* with HAS_SOURCE; else 0 */
-	/* MR of user memory: as in sealift_rxe_mr. The owner may have unmapped it since. Else 0 */
+	/* MR of user memory: as in sealift_rxe_mr. The owner may have unmapped or protected it since. Else 0 */
 	__aligned_u64 start;
 	__aligned_u64 length;
 	__u32 access;
 	__u32 async_pending;	/* CQ, SRQ, QP: unread asynchronous events, bit IBV_EVENT_* each */
 	__u32 comp_pending;	/* CQ: unread completion events */
 	__u32 ring_size[SEALIFT_RXE_LIST_RINGS];	/* of the whole mapping, in bytes; 0: there is no such ring */
-	__u32 reserved;
+	__u32 remapped_page;	/* MR with REMAPPED: the first such page, counted from the one that start is in; else 0 */
 	__aligned_u64 ring_offset[SEALIFT_RXE_LIST_RINGS];	/* where its mapping begins in the context's file */
 };
 

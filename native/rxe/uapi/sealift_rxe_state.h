@@ -55,7 +55,8 @@ struct sealift_rxe_mr {
 	__u32 pd_handle;
 	__u32 num_mw;		/* memory windows bound to it */
 	__u32 owner;		/* process whose memory it is, in the caller's pid namespace; 0: none that runs and that the caller can see */
-	__aligned_u64 reserved2;
+	__u32 flags;		/* enum sealift_rxe_object_flags */
+	__u32 remapped_page;	/* as in sealift_rxe_device_object */
 };
 
 /* One entry of the responder's replay cache. */

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RxeObject } from '../../../../native/addon/index.ts';
 import { unmovableObject, type OpenContext } from './supported-objects.ts';
+import type { Mapping } from '../runtime/memory-map.ts';
 import { unreadEventReason } from './unread-events.ts';
 
 const nameOf = (pid: number) => `Process ${pid} (app)`;
@@ -64,6 +65,22 @@ describe('the objects of a device', () => {
       /^Process 40 \(app\) has memory region 0x2a1 \(handle 4 of descriptor 3\) on rxe0 over memory that it has unmapped or protected since \(at 0x3000\), which cannot be moved. Deregister the region/,
     );
     expect(over(0x3800, 0x1000, false)).toContain('(at 0x4000)');
+  });
+
+  it('cannot if a region is over memory that its process has replaced since', () => {
+    const memory = { start: 0x1064, length: 0x1f00, isWritable: true, remappedAt: 0x2000 };
+    const over = (maps?: Map<number, Mapping[]>) =>
+      unmovableObject(
+        { device: 'rxe0', objects: [context(1, 40), region({ memory })], opened: [open(40)], maps },
+        nameOf,
+      );
+    const whole = { start: 0x1000, end: 0x3000, isReadable: true, isWritable: true };
+    expect(over(new Map([[40, [whole]]]))).toMatch(
+      /^Process 40 \(app\) has memory region 0x2a1 \(handle 4 of descriptor 3\) on rxe0 over memory that it has freed or replaced since \(at 0x2000\), which cannot be moved\. Deregister the region .*UCX_RCACHE_ENABLE=n/,
+    );
+    // Also if its map cannot be read; one that says why says more.
+    expect(over()).toContain('replaced since (at 0x2000)');
+    expect(over(new Map([[40, []]]))).toContain('unmapped or protected since (at 0x1064)');
   });
 
   it('can be moved if they are of datagrams, whoever has made the address handles', () => {

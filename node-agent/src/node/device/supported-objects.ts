@@ -2,7 +2,7 @@
 // Which objects of an RDMA device can be moved, and whose they must be. The driver lists every object of the device
 // (native/rxe, method LIST); a hold stops all of them, so each must be in a context that the dump finds: one that
 // processes of one container have open.
-import type { RxeEventFile, RxeObject } from '../../../../native/addon/index.ts';
+import type { RxeEventFile, RxeMemory, RxeObject } from '../../../../native/addon/index.ts';
 import { firstGap, type Mapping } from '../runtime/memory-map.ts';
 import { limitReasons } from './dump-limits.ts';
 import { unreadObjectEvents } from './event-files.ts';
@@ -18,9 +18,11 @@ import { unreadEventReason } from './unread-events.ts';
 import {
   freedMemory,
   multicastMember,
+  remappedMemory,
   unsupportedObjects,
   unsupportedQueuePair,
   unsupportedRegion,
+  type UnsupportedKind,
 } from './unsupported-kinds.ts';
 
 export type { OpenContext } from './object-names.ts';
@@ -143,11 +145,21 @@ function regionReason(
       'that registers memory keep the context open, or deregister the region, then create a new request.'
     );
   }
-  const map = maps?.get(pid);
-  const gap = memory && map && firstGap(map, memory);
-  if (gap === undefined) return undefined;
-  const { what, advice } = freedMemory;
-  return refusal(`${nameOf(pid)} has ${region} ${what} (at 0x${gap.toString(16)})`, advice);
+  const lost = memory && lostMemory(memory, maps?.get(pid));
+  if (!lost) return undefined;
+  const { what, advice } = lost.kind;
+  return refusal(`${nameOf(pid)} has ${region} ${what} (at 0x${lost.at.toString(16)})`, advice);
+}
+
+/** Where its owner could not register it again, or would register something else. */
+function lostMemory(
+  memory: RxeMemory,
+  map: readonly Mapping[] | undefined,
+): { at: number; kind: UnsupportedKind } | undefined {
+  const gap = map && firstGap(map, memory);
+  if (gap !== undefined) return { at: gap, kind: freedMemory };
+  if (memory.remappedAt === undefined) return undefined;
+  return { at: memory.remappedAt, kind: remappedMemory };
 }
 
 /** The target has the addresses that the source has now: it could not restore the path. */

@@ -72,6 +72,14 @@ export const freedMemory: UnsupportedKind = {
     'deregisters it with its next operations: let it go on, or switch that cache off',
 };
 
+/** The device and its peers would use what is at these addresses after the move, and nothing would say so. */
+export const remappedMemory: UnsupportedKind = {
+  what: 'over memory that it has freed or replaced since',
+  advice:
+    'Deregister the region (ibv_dereg_mr()) before its memory is freed, given up (MADV_DONTNEED) or mapped anew. UCX ' +
+    'does so unless its hooks are off (UCX_MEM_MMAP_HOOK_MODE=none): then switch its cache off, too (UCX_RCACHE_ENABLE=n)',
+};
+
 /** Character devices of the RDMA core beside uverbs, by the name of their node below /dev/infiniband. */
 const devices: readonly { name: RegExp; kind: UnsupportedKind }[] = [
   {
