@@ -67,7 +67,7 @@ type Handover = MigrationRequest | RestoreRequest;
 
 /** Polls for longer than usual: the machine may be busy. */
 export const eventually = <T>(see: () => T): ReturnType<typeof expect.poll<T>> =>
-  expect.poll(see, { timeout: 10_000, interval: 50 });
+  expect.poll(see, { timeout: 30_000, interval: 50 });
 
 export class Cluster {
   readonly server: TestServer;

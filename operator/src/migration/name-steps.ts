@@ -86,7 +86,8 @@ function hasArrived({ request, sourcePod: named, secondMove: second }: Observed)
 
 /**
  * The landing pod is lost, or has begun from nothing: the controller makes its pod itself once this request has ended. Or the
- * controller was deleted with its pods, of which the landing pod would be one. Not before the landing pod is gone, and a second move that may yet be committed has ended: two pods of one name must not run.
+ * controller was deleted with its pods, of which the landing pod would be one. Not before the landing pod is gone, and a second
+ * move that may yet be committed has ended: two pods of one name must not run.
  */
 function giveUp(observed: Observed, landing: Pod | undefined, restart: string | undefined): Work {
   const { request, secondMove: second } = observed;
