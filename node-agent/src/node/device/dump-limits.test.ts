@@ -61,6 +61,18 @@ describe('what is too much for a dump', () => {
     expect(reason).toContain('with room for 65 MiB of requests, more than 64 MiB');
   });
 
+  it('is more than 512 MiB in the queues of one context', () => {
+    const rings = (size: number) => [{ offset: 0x1000, size }];
+    const some = (count: number, context = 1) =>
+      Array.from({ length: count }, () => object('qp', { context, rings: rings(60 * MIB) }));
+    expect(look([...some(8), ...some(8, 2)], contexts(3))).toEqual([]);
+    expect(look(some(9))).toEqual([
+      expect.stringMatching(
+        /^Process 40 has queues of more than 512 MiB together in its verbs context \(descriptor 3\) on rxe0, /,
+      ),
+    ]);
+  });
+
   it('is more than 1024 unread completion events of one queue', () => {
     expect(look([object('cq', { unreadCompletions: 1025 })])).toEqual([
       'Process 40 has a completion queue (handle 4 of descriptor 3) on rxe0 with more than 1024 unread completion events, ' +

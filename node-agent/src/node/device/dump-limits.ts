@@ -12,6 +12,10 @@ const MAX_HANDLES = 2 ** 20;
 const MAX_CHANNELS = 4096;
 /** RXE_MAX_RING_BYTES; a mapping is as long, rounded up to pages. */
 const MAX_RING_BYTES = 64 * 2 ** 20;
+/** IMAGE_MAX_BYTES: of the image of one context. */
+const MAX_IMAGE_BYTES = 512 * 2 ** 20;
+/** What an image has of an object beside its queues: far less of an idle one, 9 KiB of a queue pair with a full replay cache. */
+const OBJECT_BYTES = 4 * 1024;
 /** SEALIFT_RXE_MAX_EVENTS: of one completion queue. */
 const MAX_COMPLETION_EVENTS = 1024;
 
@@ -40,11 +44,18 @@ export function* limitReasons(use: Use, nameOf: NameProcess): Generator<string> 
   for (const container of new Set(use.opened.map((one) => one.container))) {
     yield* containerReasons(use, container);
   }
+  const bytes = imageBytes(use.objects);
   const seen = new Set<number>();
   for (const context of use.opened) {
     if (seen.has(context.context)) continue;
     seen.add(context.context);
     yield* contextReasons(use, context, nameOf);
+    if ((bytes.get(context.context) ?? 0) <= MAX_IMAGE_BYTES) continue;
+    yield refusal(
+      `${nameOf(context.pid)} has queues of more than ${MAX_IMAGE_BYTES / 2 ** 20} MiB together in its verbs context ` +
+        `(descriptor ${context.fd}) on ${use.device}`,
+      'Create them with fewer requests, or spread them over several contexts (ibv_open_device())',
+    );
   }
   for (const object of use.objects) yield* objectReasons(use, object, nameOf);
 }
@@ -70,6 +81,17 @@ function* containerReasons({ device, objects, opened }: Use, container: string):
       'contexts together, each as many as its highest handle',
     'Destroy objects that are not needed, and open the device again',
   );
+}
+
+/** About what an image of each context takes. */
+function imageBytes(objects: readonly RxeObject[]): Map<number, number> {
+  const bytes = new Map<number, number>();
+  for (const { context, rings } of objects) {
+    if (context === undefined || !rings) continue;
+    const own = rings.reduce((sum, { size }) => sum + size, OBJECT_BYTES);
+    bytes.set(context, (bytes.get(context) ?? 0) + own);
+  }
+  return bytes;
 }
 
 function* contextReasons(
