@@ -37,7 +37,11 @@ describe('pods that are watched by name', () => {
     ['both once the target is prepared', accepted(gated), ['default/p', 'default/p-reque']],
     ['none of a finished request', accepted({ conditions: [succeeded('True', 'Moved')] }), []],
     ['none of a deleted request', undefined, []],
-    ['none of a restore that is not prepared, whose target the label shows', restore({ status: restored }), []],
+    [
+      'none of a restore that is not prepared, whose target the label shows',
+      restore({ status: restored }),
+      [],
+    ],
     [
       'the target of a restore that is prepared',
       restore({ status: { ...restored, ...gated } }),
