@@ -70,7 +70,12 @@ describe('the objects of a device', () => {
     const memory = { start: 0x1064, length: 0x1f00, isWritable: true, remappedAt: 0x2000 };
     const over = (maps?: Map<number, Mapping[]>) =>
       unmovableObject(
-        { device: 'rxe0', objects: [context(1, 40), region({ memory })], opened: [open(40)], maps },
+        {
+          device: 'rxe0',
+          objects: [context(1, 40), region({ memory })],
+          opened: [open(40)],
+          ...(maps && { maps }),
+        },
         nameOf,
       );
     const whole = { start: 0x1000, end: 0x3000, isReadable: true, isWritable: true };
