@@ -3,7 +3,7 @@
 
 DEBUG_KERNEL_SH := native/rxe/debug-kernel/debug-kernel.sh
 
-.PHONY: debug-kernel debug-test debug-lane fuzz
+.PHONY: debug-kernel debug-test debug-lane debug-stock fuzz
 
 debug-kernel: lab-deps ## Build the debug kernel, about 20 minutes
 	@$(DEBUG_KERNEL_SH) up
@@ -13,6 +13,9 @@ debug-test: lab-deps ## Run the driver's tests under the debug kernel; ONLY='goe
 
 fuzz: lab-deps ## Fuzz the driver under the debug kernel: TIME=600 seconds, SEED=1, EPOCHS=1 for one alone
 	@$(DEBUG_KERNEL_SH) fuzz $(or $(TIME),600) $(or $(SEED),$$(date +%s)) $(EPOCHS)
+
+debug-stock: lab-deps ## Compare the distribution's driver with this one under the debug kernel: NUMBER=60 random programmes, SEED=1
+	@$(DEBUG_KERNEL_SH) stock $(or $(NUMBER),60) $(or $(SEED),1)
 
 debug-lane:
 	@$(DEBUG_KERNEL_SH) lane

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The debug kernel: user-mode Linux, which runs as a process of this machine, at its speed, and needs no KVM.
-# usage: debug-kernel.sh up | test | lane | fuzz SECONDS SEED [EPOCHS] | run COMMAND
+# usage: debug-kernel.sh up | test | lane | fuzz SECONDS SEED [EPOCHS] | stock [NUMBER [SEED]] | run COMMAND
 #   up    make it, unless it is in the lab's cache
 #   test  run the driver's tests in it
 #   fuzz  run the fuzzer in it; what the kernel reports is in build/native/debug-kernel
+#   stock the same random programmes on the distribution's driver and on this one: what differs (../tests/stock.sh)
 #   run   run a command in it, say `rxe-tests/protocol sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 meanwhile`
 #   lane  some of the tests and a minute of the fuzzer, or, if it has not been made, say so
 set -euo pipefail
@@ -113,6 +114,16 @@ exec ip netns exec sl_a rxe-tests/fuzz sl_rxe_a 10.99.0.1 sl_b sl_b 10.99.0.2 $*
 	return $status
 }
 
+# stock [NUMBER [SEED]]
+stock() {
+	if [ ! -e "$share/stock/rdma_rxe.ko" ] || [ "$(cat "$share/stock/sums" 2>/dev/null)" != "$(kernel_key)" ]; then
+		builder_run env STOCK=1 ARCH=um "$here/../build.sh" "$(kernel_dir)/headers" /usr/src/linux-source-6.12.tar.xz "$share/stock"
+		kernel_key >"$share/stock/sums"
+	fi
+	cp "$here/../tests/stock.sh" "$share/"
+	run "$TESTS_SECONDS" "exec bash ./stock.sh rxe-tests stock/rdma_rxe.ko rdma_rxe.ko $*"
+}
+
 lane() {
 	local status=0
 	if [ ! -d "$(kernel_dir)" ] || [ ! -d "$(rootfs_tree)" ]; then
@@ -139,6 +150,12 @@ fuzz)
 	prepare
 	shift
 	fuzz "$@"
+	;;
+stock)
+	up
+	prepare
+	shift
+	stock "$@"
 	;;
 run)
 	up

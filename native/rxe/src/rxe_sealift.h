@@ -110,6 +110,12 @@ u32 rxe_mr_owner(const struct rxe_mr *mr);
  * Return: 1 and which page first; 0; -EINTR
  */
 int rxe_mr_find_remapped(const struct rxe_mr *mr, struct page **buf, u32 *page);
+/*
+ * The same of a region that LIST has found in @mm, which is grabbed: in its
+ * flags. Return: 0; -EINTR
+ */
+int rxe_list_remapped(struct rxe_dev *rxe, struct mm_struct *mm,
+		      struct sealift_rxe_device_object *obj, struct page **buf);
 
 /*
  * rxe_sealift_check.c: can an object be in the image's state?

@@ -166,57 +166,6 @@ static void rxe_list_find_owners(struct rxe_listing *list)
 	rcu_read_unlock();
 }
 
-/*
- * The region is only taken when its owner's memory map has been waited for:
- * whoever deregisters it waits for this.
- */
-static int rxe_list_look_locked(struct rxe_dev *rxe,
-				const struct rxe_list_region *region,
-				struct page **buf)
-{
-	struct sealift_rxe_device_object *obj = region->obj;
-	struct rxe_mr *mr;
-	int ret = 0;
-	u32 page;
-
-	mr = rxe_pool_get_index(&rxe->mr_pool, obj->number >> 8);
-	if (!mr)
-		return 0;
-
-	/* else another region has its number by now */
-	if (mr->rkey == obj->number && mr->umem &&
-	    mr->umem->owning_mm == region->mm)
-		ret = rxe_mr_find_remapped(mr, buf, &page);
-	rxe_put(mr);
-
-	if (ret == 1) {
-		obj->flags |= SEALIFT_RXE_OBJECT_REMAPPED;
-		obj->remapped_page = page;
-	}
-
-	return min(ret, 0);
-}
-
-static int rxe_list_look(struct rxe_dev *rxe,
-			 const struct rxe_list_region *region,
-			 struct page **buf)
-{
-	struct mm_struct *mm = region->mm;
-	int err;
-
-	if (!mmget_not_zero(mm))
-		return 0;
-
-	err = mmap_read_lock_killable(mm);
-	if (!err) {
-		err = rxe_list_look_locked(rxe, region, buf);
-		mmap_read_unlock(mm);
-	}
-	mmput_async(mm);
-
-	return err;
-}
-
 static int rxe_list_find_remapped(struct rxe_dev *rxe,
 				  const struct rxe_listing *list)
 {
@@ -232,7 +181,8 @@ static int rxe_list_find_remapped(struct rxe_dev *rxe,
 		return -ENOMEM;
 
 	for (i = 0; i < list->num_regions && !err; i++)
-		err = rxe_list_look(rxe, &list->regions[i], buf);
+		err = rxe_list_remapped(rxe, list->regions[i].mm,
+					list->regions[i].obj, buf);
 	kfree(buf);
 
 	return err;

@@ -12,6 +12,7 @@
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/mm.h>
 #include <rdma/ib_umem.h>
 
 #include "rxe_sealift.h"
@@ -90,4 +91,53 @@ int rxe_mr_find_remapped(const struct rxe_mr *mr, struct page **buf, u32 *page)
 	}
 
 	return 0;
+}
+
+/*
+ * The region is only taken when its owner's memory map has been waited for:
+ * whoever deregisters it waits for this.
+ */
+static int rxe_list_remapped_locked(struct rxe_dev *rxe,
+				    const struct mm_struct *mm,
+				    struct sealift_rxe_device_object *obj,
+				    struct page **buf)
+{
+	struct rxe_mr *mr;
+	int ret = 0;
+	u32 page;
+
+	mr = rxe_pool_get_index(&rxe->mr_pool, obj->number >> 8);
+	if (!mr)
+		return 0;
+
+	/* else another region has its number by now */
+	if (mr->rkey == obj->number && mr->umem &&
+	    mr->umem->owning_mm == mm)
+		ret = rxe_mr_find_remapped(mr, buf, &page);
+	rxe_put(mr);
+
+	if (ret == 1) {
+		obj->flags |= SEALIFT_RXE_OBJECT_REMAPPED;
+		obj->remapped_page = page;
+	}
+
+	return min(ret, 0);
+}
+
+int rxe_list_remapped(struct rxe_dev *rxe, struct mm_struct *mm,
+		      struct sealift_rxe_device_object *obj, struct page **buf)
+{
+	int err;
+
+	if (!mmget_not_zero(mm))
+		return 0;
+
+	err = mmap_read_lock_killable(mm);
+	if (!err) {
+		err = rxe_list_remapped_locked(rxe, mm, obj, buf);
+		mmap_read_unlock(mm);
+	}
+	mmput_async(mm);
+
+	return err;
 }

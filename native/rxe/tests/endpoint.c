@@ -154,6 +154,7 @@ int endpoint_try_receive(struct endpoint *e, const struct endpoint_path *path)
 				.dgid = path->gid,
 				.sgid_index = endpoint_sgid_index(e),
 				.hop_limit = 64,
+				.traffic_class = path->traffic_class,
 			},
 		},
 	};

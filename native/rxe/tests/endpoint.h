@@ -29,6 +29,7 @@ struct endpoint_path {
 	uint8_t retry_cnt;
 	uint8_t rnr_retry;
 	uint8_t min_rnr_timer;
+	uint8_t traffic_class;
 };
 
 /* All exit the process on failure. */

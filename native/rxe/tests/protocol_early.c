@@ -6,7 +6,9 @@
 
 #include "expect.h"
 #include "protocol.h"
+#include "ring_map.h"
 #include "scripted.h"
+#include "send_ring.h"
 #include "victim.h"
 #include "../src/rxe_sealift_invariants.h"
 
@@ -181,6 +183,39 @@ static void posted_before_rts(void)
 	expect(ROUNDS, right, "packets with the PSN that is set with RTS");
 }
 
+/* A process may write to its ring what it likes: nothing completes that was not sent. */
+static void done_before_rts(void)
+{
+	struct sealift_rxe_qp_buffers none = { 0 };
+	struct endpoint_path path;
+	struct sealift_rxe_qp qp;
+	struct scripted s;
+	struct victim v;
+	uint32_t handle;
+	void *ring;
+
+	scripted_open_end(&s, IBV_QPT_RC);
+	path = path_of(&s, 0);
+	endpoint_init(&s.end);
+	if (endpoint_try_receive(&s.end, &path))
+		err(1, "RTR");
+	scripted_hold(&s);
+	if (sl_dump_qp(s.fd, s.end.qp->handle, &none, &qp))
+		errx(1, "DUMP_QP");
+	ring = ring_map(s.fd, qp.sq.mmap_offset);
+	write_to_ring(&s);
+	send_ring_producer(ring, 1, -1);
+	/* a resume lets all tasks run */
+	scripted_resume(&s);
+	expect(-1, scripted_completion(&s, 300, NULL), "RTR: a completion");
+	scripted_hold(&s);
+	victim_take(&v, s.fd, s.end.qp->handle);
+	expect(v.qp.sq.index, v.qp.req.wqe_index, "RTR: no request is under way");
+	expect(-EINVAL, victim_restore(&v, &handle),
+	       "RTR: a request that is done before it is sent");
+	scripted_resume(&s);
+}
+
 /* Nothing of a connection is left: a READ half way. */
 static void reset_in_a_read(void)
 {
@@ -251,6 +286,7 @@ const struct protocol_case protocol_early_cases[] = {
 	{ "message without request, in RESET", in_reset },
 	{ "requests under way, in RTR", in_rtr },
 	{ "posted before RTS", posted_before_rts },
+	{ "done before RTS", done_before_rts },
 	{ "reset in a READ", reset_in_a_read },
 	{ "reset with a request under way", reset_under_way },
 	{ 0 },

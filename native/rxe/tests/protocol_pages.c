@@ -5,7 +5,6 @@
  */
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -19,274 +18,13 @@
 
 #include "clock.h"
 #include "expect.h"
+#include "page_cases.h"
 #include "protocol.h"
 #include "scripted.h"
 
-#define PAGE		4096UL
-#define PAGES		8
-#define SIZE		(PAGES * PAGE)
-#define HUGE_SIZE	(2UL << 20)
-#define SAME		(-1)	/* no page is another one */
-#define WRITES		(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE)
 #define MAX_OBJECTS	512
 #define RACE_MS		2000
 #define MEASURES	9
-
-/* Memory of which a test changes something. */
-struct memory {
-	unsigned char *at;
-	size_t size;
-	int fd;
-	int access;		/* of the region */
-};
-
-struct page_case {
-	const char *what;
-	bool (*make)(struct memory *m); /* false: not on this kernel */
-	void (*change)(struct memory *m);
-	int want;		/* the first page that is another one, or SAME */
-};
-
-static bool map(struct memory *m, int prot, int flags, int fd)
-{
-	void *at = mmap(NULL, m->size, prot, flags, fd, 0);
-
-	m->fd = fd;
-	m->at = at;
-	return at != MAP_FAILED;
-}
-
-static void map_at(struct memory *m, unsigned int page, unsigned int pages,
-		   int prot, int flags, int fd, unsigned int file_page)
-{
-	if (mmap(m->at + page * PAGE, pages * PAGE, prot, flags | MAP_FIXED, fd,
-		 file_page * PAGE) == MAP_FAILED)
-		err(1, "mmap at page %u", page);
-}
-
-static bool anonymous(struct memory *m)
-{
-	return map(m, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-}
-
-/* As a program's: pages below the mapping are not its own. */
-static bool stack(struct memory *m)
-{
-	return map(m, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1);
-}
-
-static bool read_only(struct memory *m)
-{
-	m->access = IBV_ACCESS_REMOTE_READ;
-	return anonymous(m);
-}
-
-static bool shared(struct memory *m)
-{
-	return map(m, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
-}
-
-static int new_file(size_t size)
-{
-	int fd = memfd_create("pages", MFD_CLOEXEC);
-
-	if (fd < 0 || ftruncate(fd, size))
-		err(1, "memfd_create");
-	return fd;
-}
-
-static bool file(struct memory *m)
-{
-	return map(m, PROT_READ | PROT_WRITE, MAP_SHARED, new_file(m->size));
-}
-
-static bool private_file(struct memory *m)
-{
-	m->access = IBV_ACCESS_REMOTE_READ;
-	return map(m, PROT_READ | PROT_WRITE, MAP_PRIVATE, new_file(m->size));
-}
-
-static bool transparent(struct memory *m)
-{
-	uintptr_t at;
-
-	m->size = 2 * HUGE_SIZE;
-	if (!anonymous(m))
-		return false;
-	at = ((uintptr_t)m->at + HUGE_SIZE - 1) & ~(HUGE_SIZE - 1);
-	m->at = (void *)at;
-	m->size = HUGE_SIZE;
-	return !madvise(m->at, m->size, MADV_HUGEPAGE);
-}
-
-static bool huge(struct memory *m)
-{
-	m->size = HUGE_SIZE;
-	return map(m, PROT_READ | PROT_WRITE,
-		   MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1);
-}
-
-static void touch(struct memory *m)
-{
-	memset(m->at, 0x5a, m->size);
-}
-
-static void nothing(struct memory *m)
-{
-	(void)m;
-}
-
-static void pass_time_in_child(struct memory *m)
-{
-	pid_t pid = fork();
-
-	if (!pid) {
-		touch(m);
-		_exit(0);
-	}
-	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
-		err(1, "fork");
-	touch(m);
-}
-
-static void protect(struct memory *m)
-{
-	if (mprotect(m->at, m->size, PROT_NONE))
-		err(1, "mprotect");
-}
-
-/* The page tables lose the page, the page cache has it. */
-static void page_out(struct memory *m)
-{
-	if (madvise(m->at, m->size, MADV_PAGEOUT))
-		err(1, "MADV_PAGEOUT");
-}
-
-static void give_up(struct memory *m)
-{
-	if (madvise(m->at + 2 * PAGE, PAGE, MADV_DONTNEED))
-		err(1, "MADV_DONTNEED");
-}
-
-static void give_up_and_touch(struct memory *m)
-{
-	give_up(m);
-	touch(m);
-}
-
-static void unmap(struct memory *m)
-{
-	if (munmap(m->at + 3 * PAGE, PAGE))
-		err(1, "munmap");
-}
-
-static void unmap_first(struct memory *m)
-{
-	if (munmap(m->at, 3 * PAGE))
-		err(1, "munmap");
-}
-
-static void replace(struct memory *m)
-{
-	map_at(m, 5, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	touch(m);
-}
-
-static void replace_last(struct memory *m)
-{
-	map_at(m, PAGES - 1, 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
-
-static void move_away(struct memory *m)
-{
-	if (mremap(m->at + 4 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
-		   mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			0)) == MAP_FAILED)
-		err(1, "mremap");
-	map_at(m, 4, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	touch(m);
-}
-
-static void map_file_again(struct memory *m)
-{
-	if (munmap(m->at, m->size))
-		err(1, "munmap");
-	map_at(m, 0, PAGES, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
-}
-
-static void map_file_elsewhere(struct memory *m)
-{
-	map_at(m, 1, 1, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 6);
-}
-
-static void map_file_privately(struct memory *m)
-{
-	map_at(m, 1, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE, m->fd, 1);
-	touch(m);
-}
-
-static void map_another_file(struct memory *m)
-{
-	map_at(m, 1, 1, PROT_READ | PROT_WRITE, MAP_SHARED, new_file(SIZE), 1);
-}
-
-static void truncate_file(struct memory *m)
-{
-	if (ftruncate(m->fd, 6 * PAGE) || ftruncate(m->fd, SIZE))
-		err(1, "ftruncate");
-	touch(m);
-}
-
-static void punch(struct memory *m)
-{
-	if (fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		      4 * PAGE, PAGE))
-		err(1, "fallocate");
-}
-
-static const struct page_case page_cases[] = {
-	{ "anonymous memory", anonymous, nothing, SAME },
-	{ "anonymous memory that is written", anonymous, touch, SAME },
-	{ "anonymous memory of a parent", anonymous, pass_time_in_child, SAME },
-	{ "protected memory", anonymous, protect, SAME },
-	{ "a stack", stack, touch, SAME },
-	{ "memory that the device reads", read_only, nothing, SAME },
-	{ "memory that the device reads, written", read_only, touch, SAME },
-	{ "memory that the device reads, of a parent", read_only, pass_time_in_child, SAME },
-	{ "shared memory", shared, touch, SAME },
-	{ "shared memory of a parent", shared, pass_time_in_child, SAME },
-	{ "shared memory given up, which the kernel keeps", shared, give_up, SAME },
-	{ "a file", file, touch, SAME },
-	{ "a file that is not in the page tables", file, page_out, SAME },
-	{ "a file given up, which the kernel keeps", file, give_up, SAME },
-	{ "a file mapped again", file, map_file_again, SAME },
-	{ "a private file", private_file, nothing, SAME },
-	{ "a private file that is written", private_file, touch, SAME },
-	{ "a huge page", transparent, touch, SAME },
-	{ "a huge page of a parent", transparent, pass_time_in_child, SAME },
-	{ "a page of hugetlbfs", huge, touch, SAME },
-
-	{ "unmapped memory", anonymous, unmap, 3 },
-	{ "unmapped memory, of which the end is there", anonymous, unmap_first, 0 },
-	{ "an unmapped part of a stack", stack, unmap_first, 0 },
-	{ "memory mapped anew", anonymous, replace, 5 },
-	{ "memory mapped anew, its last page", anonymous, replace_last, 7 },
-	{ "memory mapped anew, that the device reads", read_only, replace, 5 },
-	{ "memory moved away", anonymous, move_away, 4 },
-	{ "memory given up", anonymous, give_up, 2 },
-	{ "memory given up and written", anonymous, give_up_and_touch, 2 },
-	{ "a part of a huge page given up", transparent, give_up_and_touch, 2 },
-	{ "shared memory mapped anew", shared, replace, 5 },
-	{ "shared memory unmapped", shared, unmap, 3 },
-	{ "a file mapped elsewhere", file, map_file_elsewhere, 1 },
-	{ "a file mapped privately", file, map_file_privately, 1 },
-	{ "another file", file, map_another_file, 1 },
-	{ "a file cut and grown again", file, truncate_file, 6 },
-	{ "a hole in a file", file, punch, 4 },
-	{ "a private file cut and grown again", private_file, truncate_file, 6 },
-	{ "a private file given up", private_file, give_up_and_touch, 2 },
-};
 
 static struct sealift_rxe_device_object objects[MAX_OBJECTS];
 
@@ -350,7 +88,7 @@ static void kinds(void)
 	unsigned int i;
 
 	scripted_open_end(&s, IBV_QPT_RC);
-	for (i = 0; i < ARRAY_SIZE(page_cases); i++)
+	for (i = 0; page_cases[i].what; i++)
 		run_case(&s, &page_cases[i]);
 }
 
@@ -365,7 +103,7 @@ static void of_a_child(void)
 	char c;
 
 	scripted_open_end(&s, IBV_QPT_RC);
-	if (!anonymous(&m) || pipe(go) || pipe(told))
+	if (!memory_anonymous(&m) || pipe(go) || pipe(told))
 		err(1, "pipe");
 	pid = fork();
 	if (!pid) {
@@ -373,14 +111,14 @@ static void of_a_child(void)
 		if (!own || write(told[1], own, sizeof(*own)) < 0 ||
 		    read(go[0], &c, 1) != 1)
 			err(1, "child");
-		replace(&m);
+		memory_replace(&m);
 		if (write(told[1], "", 1) != 1 || read(go[0], &c, 1) != 1)
 			err(1, "child");
 		_exit(0);
 	}
 	if (read(told[0], &mr, sizeof(mr)) != sizeof(mr))
 		errx(1, "the child is gone");
-	replace(&m);
+	memory_replace(&m);
 	look(&s, &mr, SAME, "a child's memory, beside the parent's");
 	if (write(go[1], "", 1) != 1 || read(told[0], &c, 1) != 1)
 		errx(1, "the child is gone");
@@ -400,13 +138,13 @@ static void *churn(void *arg)
 	struct ibv_mr *mr;
 
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-		if (!anonymous(&m))
+		if (!memory_anonymous(&m))
 			err(1, "mmap");
 		mr = ibv_reg_mr(s->end.pd, m.at, SIZE, WRITES);
 		if (!mr)
 			err(1, "ibv_reg_mr");
-		replace(&m);
-		unmap(&m);
+		memory_replace(&m);
+		memory_unmap(&m);
 		if (ibv_dereg_mr(mr) || munmap(m.at, SIZE))
 			err(1, "ibv_dereg_mr");
 	}
@@ -439,7 +177,7 @@ static void in_a_race(void)
 
 	signal(SIGCHLD, SIG_IGN);
 	scripted_open_end(&s, IBV_QPT_RC);
-	if (!anonymous(&m) || pthread_create(&thread, NULL, churn, &s))
+	if (!memory_anonymous(&m) || pthread_create(&thread, NULL, churn, &s))
 		err(1, "pthread_create");
 	while (!ret && now_ms() - start < RACE_MS) {
 		if (lists++ % 8 == 0 && lists < 8 * MAX_OBJECTS / 4)
@@ -476,11 +214,11 @@ static double cost(const struct scripted *s, size_t pages, bool is_huge)
 	struct ibv_mr *mr;
 	double ns;
 
-	if (!anonymous(&m) ||
+	if (!memory_anonymous(&m) ||
 	    (madvise(m.at, m.size, is_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) &&
 	     is_huge))
 		return 0;
-	touch(&m);
+	memory_touch(&m);
 	mr = ibv_reg_mr(s->end.pd, m.at, m.size, m.access);
 	if (!mr)
 		err(1, "a region of %zu pages", pages);

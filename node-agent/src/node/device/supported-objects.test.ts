@@ -72,7 +72,9 @@ describe('the objects of a device', () => {
     const over = (maps?: Map<number, Mapping[]>) =>
       unmovableObject(
         {
-          ...{ device: 'rxe0', objects: [context(1, 40), region({ memory })], opened: [open(40)] },
+          device: 'rxe0',
+          objects: [context(1, 40), region({ memory })],
+          opened: [open(40)],
           ...(maps && { maps }),
         },
         nameOf,
