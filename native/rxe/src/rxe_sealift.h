@@ -100,8 +100,18 @@ int rxe_dump_qp(struct rxe_qp *qp, const struct sealift_rxe_qp_buffers *bufs,
  */
 int rxe_list(struct rxe_dev *rxe, struct sealift_rxe_device_object *objs,
 	     u32 max, u32 *count);
-/* The process whose memory it is, in the caller's pid namespace, or 0. */
+
+/*
+ * rxe_sealift_owner.c: processes are told by their pid in the caller's pid
+ * namespace; 0: none that runs and that the caller can see.
+ */
+u32 rxe_visible_pid(struct task_struct *task);
+/* NULL: it has none any more. The caller is in an RCU section */
+const struct mm_struct *rxe_process_mm(struct task_struct *process);
+/* The process whose memory it is */
 u32 rxe_mr_owner(const struct rxe_mr *mr);
+/* The process that created it */
+u32 rxe_creator(struct rdma_restrack_entry *res);
 
 /*
  * rxe_sealift_pages.c: has the owner of a user memory region given up a page of

@@ -199,10 +199,7 @@ enum sealift_rxe_object_flags {
 	SEALIFT_RXE_OBJECT_NO_SOURCE = 1 << 0,
 	/* QP, AH: it has a path, and its source GID is at sgid_index */
 	SEALIFT_RXE_OBJECT_HAS_SOURCE = 1 << 1,
-	/*
-	 * MR: its owner has other memory at its addresses, or none: what was
-	 * registered lives on in the region only. remapped_page says where.
-	 */
+	/* MR: its owner has other memory at its addresses, or none (remapped_page); only the region has what was registered */
 	SEALIFT_RXE_OBJECT_REMAPPED = 1 << 2,
 };
 
@@ -218,9 +215,7 @@ struct sealift_rxe_device_object {
 	__u32 number;		/* CONTEXT: its number; QP: QPN; MR, MW: rkey; else unique for the kind */
 	__u32 handle;		/* of the verbs object in its context; NONE for CONTEXT and the kernel's */
 	__u32 context;		/* number of the context that it belongs to; NONE: the kernel's */
-	__u32 owner;		/* process, in the caller's pid namespace: of MR the one whose memory it is, of others
-				 * the one that created it; 0: none that runs and that the caller can see
-				 */
+	__u32 owner;		/* process, in the caller's pid namespace: MR: whose memory it is; others: that created it; 0: not seen */
 	__u32 type;		/* QP: enum ib_qp_type; MR: enum ib_mr_type; MW: enum ib_mw_type; else 0 */
 	__u32 num_mcast;	/* QP: multicast groups that it is attached to; else 0 */
 	/* QP of RC in RTS, SQD or SQE: how its peer retries, if it is set up the same. All of it 0 for others */
@@ -245,8 +240,7 @@ struct sealift_rxe_device_object {
 };
 
 /*
- * FIND_FD: which object of the context a descriptor stands for. Exactly one of
- * the two FD attributes must be there.
+ * FIND_FD: which object of the context a descriptor stands for, by one of the two.
  * -EBADF: the descriptor is not such an object, or of another context.
  */
 enum sealift_rxe_find_fd_attrs {
