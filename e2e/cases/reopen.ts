@@ -48,7 +48,7 @@ async function reopenDevice(context: CaseContext): Promise<void> {
   await expectOpens(context, 'reopen');
   const numbers = new Set<string>();
   let pod = 'reopen';
-  const NUMBER = 'stat -c %t:%T /dev/infiniband/uverbs* | sort -u | tail -1';
+  const NUMBER = 'stat -L -c %t:%T /dev/infiniband/uverbs* | sort -u | tail -1';
   numbers.add((await execInPod(namespace, pod, NUMBER)).trim());
   for (const to of [nodes[1], nodes[0], nodes[1]]) {
     const moved = await move({ namespace, pod, to, workload: 'reopen' }, context.log);
@@ -60,7 +60,7 @@ async function reopenDevice(context: CaseContext): Promise<void> {
     const stale = await execInPod(
       namespace,
       pod,
-      'stat -c %t:%T /dev/infiniband/uverbs* | sort -u | wc -l',
+      'stat -L -c %t:%T /dev/infiniband/uverbs* | sort -u | wc -l',
     );
     expect(stale.trim() === '1', `nodes of earlier moves are left in ${pod}`);
   }

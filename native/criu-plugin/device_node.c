@@ -17,7 +17,6 @@
 #include "log.h"
 
 #define KERNEL_NAME "uverbs"
-#define NODE_MODE 0666
 
 /* The container's links lead to places in its own root. */
 static int open_in_root(int root, const char *path)
@@ -80,49 +79,74 @@ static int stat_node(int dir, const char *name, struct statx *st)
 	return statx(dir, name, flags, STATX_TYPE | STATX_MODE, st) ? -errno : 0;
 }
 
-static bool is_device(const struct statx *st, dev_t device)
+/* The text of a link that the plugin makes. No program would write it so. */
+static int link_text(const char *name, char *text, size_t size)
 {
-	return S_ISCHR(st->stx_mode) && st->stx_rdev_major == major(device) &&
-	       st->stx_rdev_minor == minor(device);
+	return snprintf(text, size, "./%s", name) < (int)size ? 0 : -ENAMETOOLONG;
 }
 
-/*
- * A node of an earlier move leads to another device, or to none. Unlinking a mount point from outside its mount
- * namespace would unmount it there, so those stay.
- */
-static int remove_stale(int dir, const char *name, void *device)
+static bool is_link(int dir, const char *name, const char *text)
 {
+	char found[NAME_MAX + 3];
+	ssize_t n = readlinkat(dir, name, found, sizeof(found) - 1);
+
+	if (n < 0)
+		return false;
+	found[n] = 0;
+	return !strcmp(found, text);
+}
+
+/* A container's node of a device, and this kernel's name of that. */
+struct placing {
+	dev_t device;
+	const char *node;
+	const char *name;
+	char text[NAME_MAX + 3];
+};
+
+/*
+ * What an earlier move has made: a link under another kernel's name or, before there were links, a node.
+ * Unlinking a mount point from outside its mount namespace would unmount it there, so those stay.
+ */
+static int remove_stale(int dir, const char *name, void *data)
+{
+	const struct placing *placing = data;
 	struct statx st;
 	int ret;
 
-	if (!is_kernel_name(name))
+	if (!is_kernel_name(name) || !strcmp(name, placing->node))
 		return 0;
 	ret = stat_node(dir, name, &st);
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
-	if (!S_ISCHR(st.stx_mode) || st.stx_attributes & STATX_ATTR_MOUNT_ROOT ||
-	    is_device(&st, *(dev_t *)device))
+	if (st.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+		return 0;
+	if (!S_ISCHR(st.stx_mode) &&
+	    (!strcmp(name, placing->name) || !is_link(dir, name, placing->text)))
 		return 0;
 	if (!(st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
 		return -EOPNOTSUPP;
 	if (unlinkat(dir, name, 0) && errno != ENOENT)
 		return -errno;
-	log_info("removed the stale node %s", name);
+	log_info("removed the stale name %s", name);
 	return 0;
 }
 
-static int make_node(int dir, const char *name, dev_t device)
+/*
+ * A link: by whatever name a process opens the device, it has the file of the mount. CRIU finds that without opening it, but
+ * opens a node that is mapped from a file system without a disk, as the container's /dev is. The kernel refuses that in
+ * another network namespace (ib_uverbs_open()).
+ */
+static int make_link(int dir, const struct placing *placing)
 {
-	struct statx st;
+	struct stat st;
 
-	if (!stat_node(dir, name, &st))
-		return is_device(&st, device) ? 0 : -EEXIST;
-	/* Not subject to the umask: a user other than root opens it too. */
-	if (mknodat(dir, name, S_IFCHR | NODE_MODE, device))
+	if (!fstatat(dir, placing->name, &st, 0) && S_ISCHR(st.st_mode) && st.st_rdev == placing->device)
+		return 0;
+	if (symlinkat(placing->text, dir, placing->name))
 		return -errno;
-	if (fchmodat(dir, name, NODE_MODE, 0))
-		return -errno;
-	log_info("made the node %s for %u:%u", name, major(device), minor(device));
+	log_info("made the name %s for %u:%u", placing->name, major(placing->device),
+		 minor(placing->device));
 	return 0;
 }
 
@@ -130,6 +154,7 @@ static int make_node(int dir, const char *name, dev_t device)
 static int place_beside(int dir, const char *name, const char *names)
 {
 	char wanted[NAME_MAX + 1];
+	struct placing placing = { .node = name, .name = wanted };
 	struct stat st;
 	int ret;
 
@@ -137,10 +162,13 @@ static int place_beside(int dir, const char *name, const char *names)
 		return -errno;
 	if (!S_ISCHR(st.st_mode))
 		return -ENODEV;
+	placing.device = st.st_rdev;
 	ret = kernel_name(names, st.st_rdev, wanted, sizeof(wanted));
 	if (!ret)
-		ret = directory_each_name(dir, remove_stale, &st.st_rdev);
-	return ret ? ret : make_node(dir, wanted, st.st_rdev);
+		ret = link_text(name, placing.text, sizeof(placing.text));
+	if (!ret)
+		ret = directory_each_name(dir, remove_stale, &placing);
+	return ret ? ret : make_link(dir, &placing);
 }
 
 /* Processes without a /dev of their own use the node's, which has the nodes of all devices, under their right names. */

@@ -10,8 +10,8 @@
  *
  * libibverbs opens /dev/infiniband/<kernel's name> and compares the number of
  * what it finds with the device's (libibverbs/open_cdev.c). CRIU restores the
- * node under the source's name only. Make one under this kernel's name beside
- * it, and remove those that earlier moves have left. Nothing is done to a
+ * node under the source's name only. Make a link under this kernel's name
+ * beside it, and remove those that earlier moves have left. Nothing is done to a
  * directory that is the caller's own.
  * @pid: a task of the container
  *

@@ -66,7 +66,7 @@ int main(void)
 	PLACE(device_object, flags, 38);
 	PLACE(device_object, start, 40);
 	PLACE(device_object, access, 56);
-	PLACE(device_object, remapped_page, 60);
+	PLACE(device_object, remapped_page, 76);
 	PLACE(ah, number, 12);
 	PLACE(ah, av, 16);
 	PLACE(qp, last_wqe_reached, 84);
