@@ -75,12 +75,13 @@ static bool both(struct region *r, int fd)
 	return r->memory && r->alias;
 }
 
-static int file_in(const char *where)
+/* Each kind has a file of its own: what another one cut off it would take the pages of this one's mapping away. */
+static int file_in(const char *where, const char *kind)
 {
 	char path[512];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/sealift-regions.%d", where, getpid());
+	snprintf(path, sizeof(path), "%s/sealift-regions.%s.%d", where, kind, getpid());
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	MUST(fd >= 0);
 	return fd;
@@ -90,7 +91,7 @@ static int file_in(const char *where)
 static bool of_file(struct region *r, int flags)
 {
 	uint8_t pattern[PAGES * PAGE];
-	int fd = file_in(directory);
+	int fd = file_in(directory, r->kind);
 
 	memset(pattern, 0x5a, sizeof(pattern));
 	MUST(write(fd, pattern, sizeof(pattern)) == sizeof(pattern));
@@ -153,7 +154,7 @@ static bool make_memory(struct region *r)
 	if (!strcmp(r->kind, "memfd"))
 		return both(r, memfd_create("regions", MFD_CLOEXEC));
 	if (!strcmp(r->kind, "tmpfs"))
-		return both(r, file_in("/dev/shm"));
+		return both(r, file_in("/dev/shm", r->kind));
 	if (!strcmp(r->kind, "file-private"))
 		return of_file(r, MAP_PRIVATE);
 	if (!strcmp(r->kind, "file-shared"))
