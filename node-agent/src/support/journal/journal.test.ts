@@ -3,6 +3,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { DiskDirectory } from './journal-directory.ts';
 import { Journal, type Entry } from './journal.ts';
 
 let dir: string;
@@ -52,6 +53,25 @@ it('survives a crash in the middle of a write and shows what it cannot read', as
   expect(again.journal.get('a', 'source')).toEqual(entry('a'));
   expect(again.unreadable).toEqual(['torn.source.json']);
   expect(await readdir(dir)).not.toContain('a.source.json.new');
+});
+
+it('knows of an entry that is in its file, though the write has failed', async () => {
+  class Unsynchronised extends DiskDirectory {
+    fails = 'after';
+    override async replace(name: string, text: string): Promise<void> {
+      if (this.fails === 'after') await super.replace(name, text);
+      throw new Error('EIO');
+    }
+  }
+  const directory = new Unsynchronised(dir);
+  const { journal } = await Journal.open(directory);
+  await expect(journal.put(entry('a'))).rejects.toThrow('EIO');
+  expect(journal.get('a', 'source')).toEqual(entry('a'));
+  directory.fails = 'before';
+  await expect(journal.put(entry('a', { stage: 'Sent' }))).rejects.toThrow('EIO');
+  await expect(journal.put(entry('b'))).rejects.toThrow('EIO');
+  expect(journal.get('a', 'source')).toEqual(entry('a'));
+  expect(journal.get('b', 'source')).toBeUndefined();
 });
 
 it('refuses to write what it could not read', async () => {

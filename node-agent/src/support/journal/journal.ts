@@ -203,7 +203,15 @@ export class Journal {
 
   async #replace(name: string, content: Entry): Promise<void> {
     const text = `${JSON.stringify(entry.parse(content))}\n`;
-    await withFaults('journal.write', () => this.#directory.replace(name, text));
+    try {
+      await withFaults('journal.write', () => this.#directory.replace(name, text));
+    } catch (error) {
+      // The file may have been replaced all the same, for example if only the directory could not be synchronised. Then the
+      // entry is there, as it would be for the next agent: else nobody would ever remove it.
+      if ((await this.#directory.read(name).catch(() => undefined)) === text)
+        this.#set(name, content);
+      throw error;
+    }
     this.#set(name, content);
   }
 
