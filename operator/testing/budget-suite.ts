@@ -185,7 +185,10 @@ export function budgetSuite(cluster: () => Cluster): void {
         await eventually(() => status()).toMatchObject({ currentHealthy: 4 });
         // As many as are left without the source.
         expect(await evict(c, second)).toBe('evicted');
-        expect(await evict(c, names[2] ?? '')).toMatch(/^429/);
+        // Unless the set has made another one that runs already: then there are as many again.
+        const third = await evict(c, names[2] ?? '');
+        if (third === 'evicted') expect((await status()).currentHealthy).toBeGreaterThanOrEqual(3);
+        else expect(third).toMatch(/^429/);
         await c.source(moves, 'both', { state: 'Gone' });
         await containersEnded(c, first, 'Running');
         await c.target(moves, 'both', { state: 'Running' });
