@@ -268,6 +268,11 @@ describe('a pod of a Job', () => {
       ['EndSource'],
       { sourcePod: source(nobody), targetPod: undefined, controller: 'finished' },
     ],
+    [
+      'ends with a Job that has finished in the moment in which it came back',
+      ['EndSource'],
+      { sourcePod: source(own), targetPod: undefined, controller: 'finished' },
+    ],
   ])('after an abort, %s', (_name, expected, parts) => {
     expect(effects(plan(parts, aborted))).toEqual(expected);
   });

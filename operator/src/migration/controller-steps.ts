@@ -44,9 +44,11 @@ export function giveBack(observed: Observed): readonly Effect[] {
   if (deletionTimestamp !== undefined) return [];
   const to = ownTarget(observed);
   const effects: Effect[] = [];
-  // A Job that has finished has ended its pods, but this one was not among them.
+  // A Job that has finished has ended its pods, but this one was not among them, or it came back too late to be one.
   const isFinished = observed.controller === 'finished';
-  if (isDetached(from)) effects.push({ type: isFinished ? 'EndSource' : 'AttachSource', uid });
+  if (isFinished && (isDetached(from) || from.status.phase === 'Running'))
+    effects.push({ type: 'EndSource', uid });
+  else if (isDetached(from)) effects.push({ type: 'AttachSource', uid });
   if (to && isAttached(to, controller)) effects.push({ type: 'DetachTarget' });
   return effects;
 }
