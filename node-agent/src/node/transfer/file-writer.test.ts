@@ -1,13 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { TestDirectories } from '../../testing/images.ts';
-import { FileWriter } from './file-writer.ts';
+import { FileWriter, type OpenFile } from './file-writer.ts';
 
 const directories = new TestDirectories();
 const MIB = 1 << 20;
+/** Each is small, and all of them together are below what may be in memory. */
+const FILES = 600;
+
+/** Of this process. */
+const openFiles = (): number => readdirSync('/proc/self/fd').length;
+
+function writePieces(file: OpenFile, pieces: number): void {
+  for (let at = 0; at < pieces; at++) file.write(Buffer.from('x'));
+  file.end();
+}
 
 it.each([1, 16_384, MIB - 1, MIB, MIB + 1, 3 * MIB + 7])(
   'a file of %d bytes is what was written, in whatever pieces',
@@ -60,6 +72,33 @@ it('the caller waits while much is not written', async () => {
   expect(writer.drain()).toBeUndefined();
   file.end();
   await writer.settle();
+});
+
+it.each([
+  ['whole', (writer: FileWriter, file: string) => writer.whole(file, Buffer.from('x'))],
+  ['whole and empty', (writer: FileWriter, file: string) => writer.whole(file, Buffer.alloc(0))],
+  ['in pieces', (writer: FileWriter, file: string) => writePieces(writer.open(file), 1)],
+  ['in no piece', (writer: FileWriter, file: string) => writePieces(writer.open(file), 0)],
+])('the caller waits while many files are open, however small: %s', async (_what, write) => {
+  const dir = await directories.fresh();
+  const writer = new FileWriter();
+  const before = openFiles();
+  let [peak, waits] = [0, 0];
+  for (let at = 0; at < FILES; at++) {
+    write(writer, join(dir, String(at)));
+    const wait = writer.drain();
+    if (wait) waits++;
+    await wait;
+    if (at % 16 === 0) peak = Math.max(peak, openFiles() - before);
+  }
+  // Those that the last call has left are opened in the background.
+  const settled = writer.settle();
+  await turn();
+  peak = Math.max(peak, openFiles() - before);
+  await settled;
+  expect(waits).toBeGreaterThan(0);
+  expect(peak).toBeLessThan(256);
+  expect(await readdir(dir)).toHaveLength(FILES);
 });
 
 it('a file that is there already, or a directory that cannot be made, fails it', async () => {

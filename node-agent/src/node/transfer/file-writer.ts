@@ -7,6 +7,8 @@ import { dirname } from 'node:path';
 const WRITE_BYTES = 1 << 20;
 /** What may be in memory before the caller has to wait. */
 const MAX_UNWRITTEN = 8 << 20;
+/** What a file counts at least. Otherwise thousands of small ones would be open at once, and a process may have few. */
+const FILE_BYTES = 64 << 10;
 
 /** A file that is being written. */
 export interface OpenFile {
@@ -29,7 +31,7 @@ export class FileWriter {
 
   /** A file whose bytes are all there. It must not exist. */
   whole(file: string, bytes: Buffer): void {
-    void this.#begin(bytes.length, async () => {
+    void this.#begin(Math.max(bytes.length, FILE_BYTES), async () => {
       await this.#directoryOf(file);
       await writeFile(file, bytes, { mode: 0o600, flag: 'wx' });
     });
@@ -65,7 +67,8 @@ export class FileWriter {
         if (size > 0) flush();
         this.#free.push(block);
         const before = last;
-        void this.#begin(0, async () => {
+        // Only from here: whoever has many files open, and waits, would wait for itself.
+        void this.#begin(FILE_BYTES, async () => {
           await before.catch(() => undefined);
           await (await opening).close();
         });

@@ -8,7 +8,8 @@ import { agentDnsName } from '../../../../crds/src/index.ts';
 import { AgentError, type AgentCode } from '../../support/errors.ts';
 import type { Manifest, ManifestHeader } from './manifest.ts';
 import type { ImageFiles } from './image-files.ts';
-import { packImages, type ByteSink } from './image-stream.ts';
+import { packImages } from './image-stream.ts';
+import { sinkOf } from './request-sink.ts';
 import { CIPHERS, readCertificates, splitAddress } from './tls.ts';
 import type { Destination } from './warm-connections.ts';
 
@@ -105,23 +106,6 @@ export async function sendImages(options: SendOptions): Promise<Sent> {
     request.destroy();
     throw cause;
   }
-}
-
-/** A request that is destroyed calls nobody back whose bytes it has not begun to send. */
-function sinkOf(request: ReturnType<typeof https.request>): ByteSink {
-  const closed = Promise.withResolvers<never>();
-  closed.promise.catch(() => undefined);
-  const close = (): void => closed.reject(new Error('the connection has been closed'));
-  request.once('close', close);
-  request.once('error', close);
-  return {
-    write: (bytes) => {
-      const written = new Promise<void>((resolve, reject) => {
-        request.write(bytes, (error) => (error ? reject(error) : resolve()));
-      });
-      return Promise.race([written, closed.promise]);
-    },
-  };
 }
 
 /** The receiver's error says more than a broken pipe: waits up to a second for it. */

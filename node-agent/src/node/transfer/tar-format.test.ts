@@ -3,7 +3,14 @@
 import fc from 'fast-check';
 import tar from 'tar-stream';
 import { describe, expect, it } from 'vitest';
-import { encodeHeader, END_OF_ARCHIVE, paddingOf, TarReader } from './tar-format.ts';
+import {
+  BLOCK_BYTES,
+  encodeHeader,
+  END_OF_ARCHIVE,
+  paddingOf,
+  TarReader,
+  type TarHeader,
+} from './tar-format.ts';
 
 type Entry = readonly [name: string, content: string];
 
@@ -52,6 +59,19 @@ async function theirs(entries: readonly Entry[]): Promise<Buffer> {
   for (const [name, content] of entries) pack.entry({ name }, Buffer.from(content, 'latin1'));
   pack.finalize();
   await reading;
+  return Buffer.concat(chunks);
+}
+
+/** The blocks before an entry's bytes, which are never written. */
+async function theirHeader(name: string, size: number): Promise<Buffer> {
+  const pack = tar.pack();
+  pack.entry({ name, size }).on('error', () => undefined);
+  const chunks: Buffer[] = [];
+  for await (const chunk of pack as unknown as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    // The entry's own header comes last, after those of pax.
+    if (chunk.length === BLOCK_BYTES && chunk[156] === 0x30) break;
+  }
   return Buffer.concat(chunks);
 }
 
@@ -106,6 +126,19 @@ describe('an archive', () => {
     new TarReader({ ...sink, end: none }).push(encodeHeader('pages-1.img', size));
     expect(found).toBe(size);
   });
+
+  it.each([2 ** 33 - 1, 2 ** 33, 9 * 2 ** 30, 2 ** 40 + 1, 2 ** 48 - 1])(
+    'of tar-stream says a size of %d bytes, for which it may take binary digits',
+    async (size) => {
+      for (const name of ['pages-1.img', `${'d'.repeat(120)}/${'f'.repeat(120)}`]) {
+        const found: TarHeader[] = [];
+        const none = (): void => undefined;
+        const reader = new TarReader({ begin: (one) => found.push(one), bytes: none, end: none });
+        reader.push(await theirHeader(name, size));
+        expect(found).toEqual([{ name, type: 'file', size }]);
+      }
+    },
+  );
 });
 
 describe('damage', () => {
@@ -124,6 +157,25 @@ describe('damage', () => {
         expect.objectContaining({ code: 'ImageCorrupt' }) as Error,
       );
     }
+  });
+
+  it.each([
+    ['negative', 'ff'.repeat(12)],
+    ['2^48 bytes', `80${'00'.repeat(4)}01${'00'.repeat(6)}`],
+    ['2^88 bytes', `81${'00'.repeat(11)}`],
+    ['2^80 bytes', `8001${'00'.repeat(10)}`],
+  ])('to a size that is %s is refused', (_what, field) => {
+    const bytes = Buffer.from(whole.subarray(0, BLOCK_BYTES));
+    Buffer.from(field, 'hex').copy(bytes, 124);
+    bytes.fill(0x20, 148, 156);
+    const sum = bytes.reduce((all, one) => all + one, 0);
+    bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+    expect(() => new TarReader(silent).push(bytes)).toThrow(
+      expect.objectContaining({
+        code: 'ImageCorrupt',
+        message: expect.stringContaining('size') as string,
+      }) as Error,
+    );
   });
 
   it('of a length is truncation, wherever it is within an entry', () => {

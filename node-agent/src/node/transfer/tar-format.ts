@@ -78,8 +78,22 @@ function decodeHeader(header: Buffer): TarHeader | undefined {
   return {
     name: prefix === '' ? name : `${prefix}/${name}`,
     type: letter === '0' || letter === '\0' ? 'file' : letter,
-    size: octal(header, 124, 12),
+    size: sizeOf(header),
   };
+}
+
+/**
+ * Octal digits, or binary ones behind a byte that is 0x80: earlier agents, which write with tar-stream, say so the size of an
+ * image of 8 GiB and more.
+ */
+function sizeOf(header: Buffer): number {
+  const sign = header[124] ?? 0;
+  if (sign < 0x80) return octal(header, 124, 12);
+  // Six bytes are 256 TiB, and a number holds them exactly.
+  if (sign !== 0x80 || header.subarray(125, 130).some((byte) => byte !== 0)) {
+    throw damaged('the size in a header is negative, or 256 TiB and more');
+  }
+  return header.readUIntBE(130, 6);
 }
 
 function text(header: Buffer, at: number, length: number): string {
