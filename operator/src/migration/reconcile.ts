@@ -65,6 +65,7 @@ export function migrationParts(dependencies: Dependencies): Parts<Observed, Effe
     decide: decideMigration,
     publish: (status, observed, context) => publish(dependencies, status, observed, context),
     act: (effect, observed, context) => act(dependencies, effect, observed, context),
+    done: ({ request, readAt }) => dependencies.looks.looked(request, readAt),
   };
 }
 
@@ -110,7 +111,8 @@ async function observe(
   const read = await dependencies.find(migrationRequests, namespace, name, signal);
   if (!read) return undefined;
   const request = dependencies.adopt(read);
-  dependencies.looks.looked(request, dependencies.clock.now());
+  const readAt = dependencies.clock.now();
+  dependencies.looks.looking(request);
   const isNew = request.status?.source === undefined;
   const restoreName = request.status?.recovery?.restoreRequestName;
   const owner = request.status?.decision && request.status.source?.controller;
@@ -133,7 +135,8 @@ async function observe(
       : await readController(dependencies, namespace, owner, [target, source], signal);
   const facts = await factsOf(dependencies, request, source, signal);
   const requests = { firstMove, secondMove, others, checkpoints, restore, controller };
-  return { request, ...facts, ...requests, ...situationOf(dependencies, request, source, target) };
+  const situation = situationOf(dependencies, request, source, target);
+  return { request, readAt, ...facts, ...requests, ...situation };
 }
 
 /** What has to be known of the source now, besides its object. */

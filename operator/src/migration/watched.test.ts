@@ -3,11 +3,13 @@
 import { describe, expect, it } from 'vitest';
 import { labels, type MigrationRequest } from '../../../crds/src/index.ts';
 import {
+  ConnectionError,
   EventRecorder,
   FakeClock,
   Informer,
   keyOf,
   nodes,
+  reconciler,
   silent,
   type Api,
   type Pod,
@@ -32,19 +34,26 @@ const target = targetPod(undecided.metadata.uid, {
   metadata: { labels: { [labels.role]: 'target' } },
 });
 
+const noAnswer = () => new ConnectionError('Unreachable', 'no answer');
+
 /** @param known pods that watches show; the API server has them all */
 function running(request: MigrationRequest, known: readonly Pod[]) {
   const read: string[] = [];
+  /** The request of that kind that gets no answer. */
+  const lost: { what?: 'pod' | 'status' | undefined } = {};
+  const clock = new FakeClock(NOW);
   const api = {
     get: (resource: Resource<unknown>, _namespace: string, name: string) => {
       read.push(`${resource.kind} ${name}`);
+      if (resource.kind === 'Pod' && lost.what === 'pod') return Promise.reject(noAnswer());
       const all = [source, target].find(({ metadata }) => metadata.name === name);
       return Promise.resolve(resource.kind === 'Pod' ? all : request);
     },
+    apply: () => (lost.what === 'status' ? Promise.reject(noAnswer()) : Promise.resolve(request)),
   } as unknown as Api;
   const none = { get: () => undefined, list: () => [] };
   const dependencies = new Dependencies({
-    ...{ api, clock: new FakeClock(NOW) },
+    ...{ api, clock },
     nodes: new Informer({ api, resource: nodes, log: silent }),
     events: new EventRecorder({ api, log: silent, component: 'test' }),
     watched: {
@@ -54,22 +63,39 @@ function running(request: MigrationRequest, known: readonly Pod[]) {
     },
   });
   const parts = migrationParts(dependencies);
-  return { read, parts, key: keyOf(request) };
+  const look = () => reconciler(parts, clock)(keyOf(request), context);
+  return { read, parts, key: keyOf(request), lost, clock, look };
 }
 
 describe('a request in its blackout', () => {
   it('is not observed while its watches show nothing to do', async () => {
-    const { parts, key, read } = running(undecided, [source, target]);
+    const { parts, key, read, look } = running(undecided, [source, target]);
     expect(parts.idleMs?.(key, NOW), 'it was never read').toBeUndefined();
-    await parts.observe(key, context);
+    await look();
     expect(read.length).toBe(3);
     expect(parts.idleMs?.(key, NOW)).toBeGreaterThan(0);
     expect(parts.idleMs?.(key, NOW + 61_000), 'its deadline is over').toBeUndefined();
   });
 
+  it.each(['pod', 'status'] as const)(
+    'is looked at again if the API server did not answer for its %s',
+    async (what) => {
+      const { parts, key, clock, lost, look } = running(undecided, [source, target]);
+      for (const which of ['first', 'next']) {
+        lost.what = what;
+        await expect(look(), which).rejects.toMatchObject({ code: 'Unreachable' });
+        expect(parts.idleMs?.(key, clock.now()), which).toBeUndefined();
+        lost.what = undefined;
+        await look();
+        expect(parts.idleMs?.(key, clock.now()), which).toBeGreaterThan(0);
+        await clock.advance(30_000);
+      }
+    },
+  );
+
   it('is read if a watch does not show its target', async () => {
-    const { parts, key, read } = running(undecided, [source]);
-    await parts.observe(key, context);
+    const { parts, key, read, look } = running(undecided, [source]);
+    await look();
     read.length = 0;
     expect(parts.idleMs?.(key, NOW)).toBeUndefined();
     const observed = await parts.observe(key, context);

@@ -49,6 +49,7 @@ export function restoreParts(dependencies: Dependencies): Parts<Observed, Effect
       await publishStatus(dependencies, update, context);
     },
     act: (effect, observed, context) => act(dependencies, effect, observed, context),
+    done: ({ request, readAt }) => dependencies.looks.looked(request, readAt),
   };
 }
 
@@ -85,7 +86,8 @@ async function observe(
   const read = await dependencies.find(restoreRequests, namespace, name, signal);
   if (!read) return undefined;
   const request = dependencies.adopt(read);
-  dependencies.looks.looked(request, dependencies.clock.now());
+  const readAt = dependencies.clock.now();
+  dependencies.looks.looking(request);
   const { checkpointName } = request.spec;
   const checkpoint = await dependencies.find(checkpointRequests, namespace, checkpointName, signal);
   const podName = podNameOf(request, checkpoint);
@@ -98,7 +100,7 @@ async function observe(
   const identity = isSettled
     ? unusedIdentity
     : await readIdentity(dependencies, request, checkpoint, signal);
-  return observedOf(dependencies, { request, checkpoint, podName }, pod, identity);
+  return { ...observedOf(dependencies, { request, checkpoint, podName }, pod, identity), readAt };
 }
 
 /** Of a request that creates no pod now: every pod of the cluster is looked at only right before one is created. */
