@@ -21,6 +21,10 @@ const written = (): string[] =>
     ({ fields }) =>
       (fields as { status: { sourceAgent: { state: string } } }).status.sourceAgent.state,
   );
+const parts = (): unknown[] =>
+  api.writes.map(
+    ({ fields }) => (fields as { status: { sourceAgent: object } }).status.sourceAgent,
+  );
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 const mention = (state: string): Promise<void> => publisher.mention(current(), { state }, context);
 
@@ -64,6 +68,16 @@ describe('a state that nobody waits for', () => {
     publisher.progress(current(), { state: 'Gone' }, context);
     await clock.advance(5000);
     expect(written()).toEqual(['Transferring', 'Gone']);
+  });
+
+  it('is reported at once if it takes away what a failure said', async () => {
+    const failed = { state: 'Dumping', reason: 'RestoreFailed', message: 'no memory' };
+    await publisher.write(current(), failed);
+    await mention('Dumping');
+    expect(parts()).toEqual([failed, { state: 'Dumping' }]);
+    await mention('Dumping');
+    await clock.advance(5000);
+    expect(written(), 'once').toHaveLength(2);
   });
 
   it('is not reported for a request that is deleted', async () => {

@@ -90,7 +90,7 @@ export class Publisher<T extends ApiObject & { readonly status?: unknown }> {
   progress<P extends { readonly state: string }>(object: T, part: P, context: Context): void {
     const { uid } = object.metadata;
     this.#unmention(uid);
-    if (this.#stateOf(uid) === part.state) return;
+    if (this.#lastOf(uid)?.['state'] === part.state) return;
     const isQueued = this.#waiting.has(uid);
     this.#waiting.set(uid, { object, part });
     this.#newest.set(uid, part);
@@ -127,7 +127,8 @@ export class Publisher<T extends ApiObject & { readonly status?: unknown }> {
 
   /**
    * Reports a state that nobody waits for, if it lasts: each write in a blackout keeps the API server from what somebody does wait
-   * for (docs/adr/0027). What is reported before takes its place. It is reported at once if an earlier state was not written.
+   * for (docs/adr/0027). What is reported before takes its place. It is reported at once if an earlier state was not written, or had a
+   * message.
    */
   async mention<P extends { readonly state: string }>(
     object: T,
@@ -137,8 +138,11 @@ export class Publisher<T extends ApiObject & { readonly status?: unknown }> {
     const { uid } = object.metadata;
     const { mentionMs = MENTION_MS } = this.#options;
     if (mentionMs === 0) return this.write(object, part, context.signal);
+    // A failure's text goes with the failure.
+    if (this.#lastOf(uid)?.['message'] !== undefined)
+      return this.write(object, part, context.signal);
     const before = this.#mentions.get(uid);
-    if ((before?.part.state ?? this.#stateOf(uid)) === part.state) return;
+    if ((before?.part.state ?? this.#lastOf(uid)?.['state']) === part.state) return;
     if (before?.isLate) return this.progress(object, part, context);
     this.#later({ object, part }, mentionMs, false, context);
   }
@@ -154,9 +158,10 @@ export class Publisher<T extends ApiObject & { readonly status?: unknown }> {
     this.#mentions.delete(uid);
   }
 
-  /** The state that was reported last. */
-  #stateOf(uid: string): unknown {
-    return stateOf(this.#waiting.get(uid)?.part ?? this.#written.get(uid)?.part);
+  /** What was reported last. */
+  #lastOf(uid: string): Record<string, unknown> | undefined {
+    const last = this.#waiting.get(uid)?.part ?? this.#written.get(uid)?.part;
+    return last as Record<string, unknown> | undefined;
   }
 
   async #send(object: T, part: object, signal?: AbortSignal): Promise<void> {
@@ -177,9 +182,6 @@ export class Publisher<T extends ApiObject & { readonly status?: unknown }> {
     if (this.#written.size > MAX_REMEMBERED && oldest !== undefined) this.#written.delete(oldest);
   }
 }
-
-const stateOf = (part: object | undefined): unknown =>
-  part && (part as Record<string, unknown>)['state'];
 
 /** The longest texts that the CRDs accept (crds/src/atoms.ts). The API server refuses a status with a longer one. */
 const MAX_LENGTH = { reason: 128, message: 4096 } as const;
