@@ -16,7 +16,7 @@ import { blackoutSeconds } from '../metrics.ts';
 import { podNetworkOf } from '../networks/pod-address.ts';
 import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
-import { isHandingOver, mayActByWatches } from '../requests/blackout-looks.ts';
+import { isHandingOver } from '../requests/blackout-looks.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
@@ -58,8 +58,9 @@ export function migrationParts(dependencies: Dependencies): Parts<Observed, Effe
     },
     observe: async (key, context) => {
       const seen = handedOver(dependencies, key);
-      const plan = seen && decideMigration(seen, dependencies.clock.now());
-      if (plan && mayActByWatches(seen.request, plan)) return seen;
+      const now = dependencies.clock.now();
+      const plan = seen && decideMigration(seen, now);
+      if (plan && dependencies.looks.actsByWatches(seen.request, plan, now)) return seen;
       return observe(dependencies, key, context);
     },
     decide: decideMigration,

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { labels, type MigrationRequest } from '../../../crds/src/index.ts';
 import {
+  ApiError,
   ConnectionError,
   EventRecorder,
   FakeClock,
@@ -12,6 +13,7 @@ import {
   reconciler,
   silent,
   type Api,
+  type ApiObject,
   type Pod,
   type Resource,
 } from '../../../kube/src/index.ts';
@@ -36,9 +38,19 @@ const target = targetPod(undecided.metadata.uid, {
 
 const noAnswer = () => new ConnectionError('Unreachable', 'no answer');
 
-/** @param known pods that watches show; the API server has them all */
-function running(request: MigrationRequest, known: readonly Pod[]) {
+/** As a watch has it that is behind. */
+const old = <T extends { metadata: object }>(object: T): T => ({
+  ...object,
+  metadata: { ...object.metadata, resourceVersion: 'old' },
+});
+
+/**
+ * @param known pods that watches show; the API server has them all
+ * @param seen the request as its watch shows it
+ */
+function running(request: MigrationRequest, known: readonly Pod[], seen = request) {
   const read: string[] = [];
+  const written: string[] = [];
   /** The request of that kind that gets no answer. */
   const lost: { what?: 'pod' | 'status' | undefined } = {};
   const clock = new FakeClock(NOW);
@@ -49,7 +61,15 @@ function running(request: MigrationRequest, known: readonly Pod[]) {
       const all = [source, target].find(({ metadata }) => metadata.name === name);
       return Promise.resolve(resource.kind === 'Pod' ? all : request);
     },
-    apply: () => (lost.what === 'status' ? Promise.reject(noAnswer()) : Promise.resolve(request)),
+    apply: (resource: Resource<unknown>, { metadata }: ApiObject) => {
+      if (lost.what === 'status') return Promise.reject(noAnswer());
+      written.push(`${resource.kind} ${metadata.resourceVersion}`);
+      const isOld = metadata.resourceVersion === 'old';
+      return isOld
+        ? Promise.reject(new ApiError(409, 'Conflict', 'old'))
+        : Promise.resolve(request);
+    },
+    merge: () => Promise.resolve(),
   } as unknown as Api;
   const none = { get: () => undefined, list: () => [] };
   const dependencies = new Dependencies({
@@ -57,14 +77,14 @@ function running(request: MigrationRequest, known: readonly Pod[]) {
     nodes: new Informer({ api, resource: nodes, log: silent }),
     events: new EventRecorder({ api, log: silent, component: 'test' }),
     watched: {
-      migrations: { get: (key) => (key === keyOf(request) ? request : undefined), list: () => [] },
+      migrations: { get: (key) => (key === keyOf(request) ? seen : undefined), list: () => [] },
       ...{ restores: none, checkpoints: none },
       pods: { get: (key) => known.find((one) => keyOf(one) === key) },
     },
   });
   const parts = migrationParts(dependencies);
   const look = () => reconciler(parts, clock)(keyOf(request), context);
-  return { read, parts, key: keyOf(request), lost, clock, look };
+  return { read, written, parts, key: keyOf(request), lost, clock, look };
 }
 
 describe('a request in its blackout', () => {
@@ -112,6 +132,30 @@ describe('a request in its blackout', () => {
     if (!observed) throw new Error('not observed');
     expect(parts.decide(observed, NOW).effects).toEqual([{ type: 'AllowTraffic' }]);
   });
+
+  it.each<[string, MigrationRequest, Pod]>([
+    ['pod', committed, old(target)],
+    ['request', old(committed), target],
+  ])(
+    'once committed is read after a watch that is behind with its %s',
+    async (what, seen, shown) => {
+      const { read, written, look, clock } = running(committed, [source, shown], seen);
+      await expect(look()).rejects.toMatchObject({ code: 'Conflict' });
+      expect([read, written.at(-1)]).toEqual([
+        [],
+        `${what === 'pod' ? 'Pod' : committed.kind} old`,
+      ]);
+      written.length = 0;
+      await look();
+      expect(written.filter((one) => one.endsWith('old'))).toEqual([]);
+      expect(written.filter((one) => one.startsWith('Pod'))).toHaveLength(1);
+      // Nothing wakes it again meanwhile.
+      read.length = 0;
+      await clock.advance(1000);
+      await look();
+      expect(read).toEqual([]);
+    },
+  );
 
   it('once committed does not end as lost because no watch shows its pods', async () => {
     const { parts, key, read } = running(committed, []);

@@ -56,6 +56,8 @@ export class BlackoutLooks {
   readonly #committed = new Sightings();
   /** When Services were allowed to select a request's target: the watch may not have brought it yet. */
   readonly #allowed = new Map<string, number>();
+  /** When the operator last began to act by its watches. */
+  readonly #acted = new Map<string, number>();
 
   /** Of a look that fails nothing is left: the next one must not wait. */
   looking({ metadata: { uid } }: Handover): void {
@@ -65,6 +67,18 @@ export class BlackoutLooks {
   /** @param readAt absent: the operator has acted by its watches, which is no look */
   looked({ metadata: { uid } }: Handover, readAt: number | undefined): void {
     if (readAt !== undefined) this.#looked.set(uid, readAt);
+  }
+
+  /**
+   * Whether the operator acts by what watches have brought, which this notes. Not twice within moments: a watch that is
+   * behind would make each attempt conflict.
+   */
+  actsByWatches(request: Handover, outlook: Outlook, now: number): boolean {
+    const { uid } = request.metadata;
+    const isAgain = now - (this.#acted.get(uid) ?? -Infinity) < RESUME_LOOK_MS;
+    if (isAgain || !mayActByWatches(request, outlook)) return false;
+    this.#acted.set(uid, now);
+    return true;
   }
 
   allowed({ metadata: { uid } }: Handover, now: number): void {
@@ -97,5 +111,6 @@ export class BlackoutLooks {
     this.#looked.delete(uid);
     this.#committed.forget(uid);
     this.#allowed.delete(uid);
+    this.#acted.delete(uid);
   }
 }

@@ -17,7 +17,7 @@ import {
 import { addressOwners, devicesOf, planAddresses } from '../networks/addresses.ts';
 import { askedFor, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
-import { isHandingOver, mayActByWatches } from '../requests/blackout-looks.ts';
+import { isHandingOver } from '../requests/blackout-looks.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
@@ -39,8 +39,9 @@ export function restoreParts(dependencies: Dependencies): Parts<Observed, Effect
     },
     observe: async (key, context) => {
       const seen = handedOver(dependencies, key);
-      const plan = seen && decideRestore(seen, dependencies.clock.now());
-      if (plan && mayActByWatches(seen.request, plan)) return seen;
+      const now = dependencies.clock.now();
+      const plan = seen && decideRestore(seen, now);
+      if (plan && dependencies.looks.actsByWatches(seen.request, plan, now)) return seen;
       return observe(dependencies, key, context);
     },
     decide: decideRestore,
