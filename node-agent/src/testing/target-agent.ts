@@ -50,7 +50,7 @@ export let connections: AbortController;
 export let receiving = false;
 let spec: object = {};
 /** 0: every state is reported, so that tests see it. */
-let mentionMs: number | undefined = 0;
+let mentionMs = 0;
 /** The operator's clock is years behind. Nothing may depend on it. */
 const operatorsTime = '2016-01-01T00:01:40.000000Z';
 let later = 0;
@@ -67,7 +67,7 @@ export const ask = (wanted: object): void => void (spec = wanted);
 /** Whether images are just coming. */
 export const receive = (now: boolean): void => void (receiving = now);
 /** Reports states that nobody waits for only if they last, as an agent does that no test watches. From the next start on. */
-export const mentionSlowly = (): void => void (mentionMs = undefined);
+export const mentionSlowly = (): void => void (mentionMs = 10_000);
 /** The pod's containers, from now on. */
 export const have = (names: string[]): void => void (containers = names);
 /** The pod's, in the order of their start. */
