@@ -178,6 +178,16 @@ describe('a reconciler', () => {
     expect(order).toEqual(['publish s', 'act a', 'act b']);
   });
 
+  it('says that all is done, but not if something failed', async () => {
+    const order: string[] = [];
+    const done = (): void => void order.push('done');
+    await reconciler(parts(order, { done }))('k', context);
+    expect(order.at(-1)).toBe('done');
+    const act = (): Promise<void> => Promise.reject(new Error('x'));
+    await expect(reconciler(parts([], { done, act }))('k', context)).rejects.toThrow('x');
+    expect(order.filter((one) => one === 'done').length).toBe(1);
+  });
+
   it('does not act on a stale view', async () => {
     const order: string[] = [];
     const conflict = async (): Promise<void> => {

@@ -137,6 +137,8 @@ export interface Parts<O, E extends { readonly type: string }, S> {
   publish(status: S, observed: O, context: Context): Promise<void>;
   /** Idempotent: may run again after a crash at any point. */
   act(effect: E, observed: O, context: Context): Promise<void>;
+  /** Everything that was planned has been done. */
+  done?(observed: O): void;
 }
 
 export interface Plan<E, S> {
@@ -166,6 +168,7 @@ export function reconciler<O, E extends { readonly type: string }, S>(
       context.log.debug({ effect: effect.type }, 'acting');
       await parts.act(effect, observed, context);
     }
+    parts.done?.(observed);
     return { requeueAfterMs: plan.requeueAfterMs };
   };
 }

@@ -49,6 +49,8 @@ export let target: TargetReconciler<MigrationRequest>;
 export let connections: AbortController;
 export let receiving = false;
 let spec: object = {};
+/** 0: every state is reported, so that tests see it. */
+let mentionMs = 0;
 /** The operator's clock is years behind. Nothing may depend on it. */
 const operatorsTime = '2016-01-01T00:01:40.000000Z';
 let later = 0;
@@ -64,6 +66,8 @@ export const pass = (ms: number): void => void (later += ms);
 export const ask = (wanted: object): void => void (spec = wanted);
 /** Whether images are just coming. */
 export const receive = (now: boolean): void => void (receiving = now);
+/** Reports states that nobody waits for only if they last, as an agent does that no test watches. From the next start on. */
+export const mentionSlowly = (): void => void (mentionMs = 10_000);
 /** The pod's containers, from now on. */
 export const have = (names: string[]): void => void (containers = names);
 /** The pod's, in the order of their start. */
@@ -89,8 +93,7 @@ export async function startAgent(): Promise<void> {
       resource: migrationRequests,
       manager: fieldManagers.targetAgent,
       field: 'targetAgent',
-      // Every state is reported, so that tests see it.
-      mentionMs: 0,
+      mentionMs,
     }),
     request: () => api.peek(migrationRequests, NAMESPACE, 'move'),
     imageId: (request) => request.metadata.uid,
@@ -190,6 +193,7 @@ beforeEach(async () => {
   node.source = () => put({ sourceAgent: { state: 'Gone' } });
   store = new ImageStore(join(dir, 'images'));
   receiving = false;
+  mentionMs = 0;
   spec = {};
   later = 0;
   containers = ['main'];

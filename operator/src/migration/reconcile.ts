@@ -16,7 +16,7 @@ import { blackoutSeconds } from '../metrics.ts';
 import { podNetworkOf } from '../networks/pod-address.ts';
 import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
-import { isHandingOver, mayActByWatches } from '../requests/blackout-looks.ts';
+import { isHandingOver } from '../requests/blackout-looks.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
@@ -58,13 +58,15 @@ export function migrationParts(dependencies: Dependencies): Parts<Observed, Effe
     },
     observe: async (key, context) => {
       const seen = handedOver(dependencies, key);
-      const plan = seen && decideMigration(seen, dependencies.clock.now());
-      if (plan && mayActByWatches(seen.request, plan)) return seen;
+      const now = dependencies.clock.now();
+      const plan = seen && decideMigration(seen, now);
+      if (plan && dependencies.looks.actsByWatches(seen.request, plan, now)) return seen;
       return observe(dependencies, key, context);
     },
     decide: decideMigration,
     publish: (status, observed, context) => publish(dependencies, status, observed, context),
     act: (effect, observed, context) => act(dependencies, effect, observed, context),
+    done: ({ request, readAt }) => dependencies.looks.looked(request, readAt),
   };
 }
 
@@ -110,7 +112,8 @@ async function observe(
   const read = await dependencies.find(migrationRequests, namespace, name, signal);
   if (!read) return undefined;
   const request = dependencies.adopt(read);
-  dependencies.looks.looked(request, dependencies.clock.now());
+  const readAt = dependencies.clock.now();
+  dependencies.looks.looking(request);
   const isNew = request.status?.source === undefined;
   const restoreName = request.status?.recovery?.restoreRequestName;
   const owner = request.status?.decision && request.status.source?.controller;
@@ -133,7 +136,8 @@ async function observe(
       : await readController(dependencies, namespace, owner, [target, source], signal);
   const facts = await factsOf(dependencies, request, source, signal);
   const requests = { firstMove, secondMove, others, checkpoints, restore, controller };
-  return { request, ...facts, ...requests, ...situationOf(dependencies, request, source, target) };
+  const situation = situationOf(dependencies, request, source, target);
+  return { request, readAt, ...facts, ...requests, ...situation };
 }
 
 /** What has to be known of the source now, besides its object. */

@@ -51,14 +51,34 @@ export function mayActByWatches({ status }: Handover, { effects }: Outlook): boo
 }
 
 export class BlackoutLooks {
-  /** When the operator last read a request from the API server, by the request's UID. */
+  /** When the operator last read a request from the API server, and did all that it planned, by the request's UID. */
   readonly #looked = new Map<string, number>();
   readonly #committed = new Sightings();
   /** When Services were allowed to select a request's target: the watch may not have brought it yet. */
   readonly #allowed = new Map<string, number>();
+  /** When the operator last began to act by its watches. */
+  readonly #acted = new Map<string, number>();
 
-  looked({ metadata: { uid } }: Handover, now: number): void {
-    this.#looked.set(uid, now);
+  /** Of a look that fails nothing is left: the next one must not wait. */
+  looking({ metadata: { uid } }: Handover): void {
+    this.#looked.delete(uid);
+  }
+
+  /** @param readAt absent: the operator has acted by its watches, which is no look */
+  looked({ metadata: { uid } }: Handover, readAt: number | undefined): void {
+    if (readAt !== undefined) this.#looked.set(uid, readAt);
+  }
+
+  /**
+   * Whether the operator acts by what watches have brought, which this notes. Not twice within moments: a watch that is
+   * behind would make each attempt conflict.
+   */
+  actsByWatches(request: Handover, outlook: Outlook, now: number): boolean {
+    const { uid } = request.metadata;
+    const isAgain = now - (this.#acted.get(uid) ?? -Infinity) < RESUME_LOOK_MS;
+    if (isAgain || !mayActByWatches(request, outlook)) return false;
+    this.#acted.set(uid, now);
+    return true;
   }
 
   allowed({ metadata: { uid } }: Handover, now: number): void {
@@ -91,5 +111,6 @@ export class BlackoutLooks {
     this.#looked.delete(uid);
     this.#committed.forget(uid);
     this.#allowed.delete(uid);
+    this.#acted.delete(uid);
   }
 }

@@ -23,6 +23,8 @@ export interface HandoverObserved {
   readonly targetPod: Pod | undefined;
   /** For how long the operator has seen that the scheduler finds no node for that pod. */
   readonly unschedulableMs: number;
+  /** When the operator began to read all this from the API server, by its own clock; absent: watches have brought it. */
+  readonly readAt?: number | undefined;
 }
 
 /** Fields of the status that the operator owns in both kinds. */

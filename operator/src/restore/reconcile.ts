@@ -17,7 +17,7 @@ import {
 import { addressOwners, devicesOf, planAddresses } from '../networks/addresses.ts';
 import { askedFor, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
-import { isHandingOver, mayActByWatches } from '../requests/blackout-looks.ts';
+import { isHandingOver } from '../requests/blackout-looks.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
@@ -39,8 +39,9 @@ export function restoreParts(dependencies: Dependencies): Parts<Observed, Effect
     },
     observe: async (key, context) => {
       const seen = handedOver(dependencies, key);
-      const plan = seen && decideRestore(seen, dependencies.clock.now());
-      if (plan && mayActByWatches(seen.request, plan)) return seen;
+      const now = dependencies.clock.now();
+      const plan = seen && decideRestore(seen, now);
+      if (plan && dependencies.looks.actsByWatches(seen.request, plan, now)) return seen;
       return observe(dependencies, key, context);
     },
     decide: decideRestore,
@@ -49,6 +50,7 @@ export function restoreParts(dependencies: Dependencies): Parts<Observed, Effect
       await publishStatus(dependencies, update, context);
     },
     act: (effect, observed, context) => act(dependencies, effect, observed, context),
+    done: ({ request, readAt }) => dependencies.looks.looked(request, readAt),
   };
 }
 
@@ -85,7 +87,8 @@ async function observe(
   const read = await dependencies.find(restoreRequests, namespace, name, signal);
   if (!read) return undefined;
   const request = dependencies.adopt(read);
-  dependencies.looks.looked(request, dependencies.clock.now());
+  const readAt = dependencies.clock.now();
+  dependencies.looks.looking(request);
   const { checkpointName } = request.spec;
   const checkpoint = await dependencies.find(checkpointRequests, namespace, checkpointName, signal);
   const podName = podNameOf(request, checkpoint);
@@ -98,7 +101,7 @@ async function observe(
   const identity = isSettled
     ? unusedIdentity
     : await readIdentity(dependencies, request, checkpoint, signal);
-  return observedOf(dependencies, { request, checkpoint, podName }, pod, identity);
+  return { ...observedOf(dependencies, { request, checkpoint, podName }, pod, identity), readAt };
 }
 
 /** Of a request that creates no pod now: every pod of the cluster is looked at only right before one is created. */

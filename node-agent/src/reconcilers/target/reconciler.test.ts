@@ -13,6 +13,7 @@ import {
   dir,
   images,
   journal,
+  mentionSlowly,
   node,
   pass,
   put,
@@ -23,6 +24,7 @@ import {
   run,
   runs,
   stage,
+  startAgent,
   state,
   status,
   store,
@@ -85,6 +87,19 @@ describe('a target', () => {
     put({ conditions: [succeeded] });
     await run();
     expect(await store.ids()).toEqual([]);
+  });
+
+  it('with images from the start reports that it is past its create gate: its blackout begins with that', async () => {
+    mentionSlowly();
+    await startAgent();
+    put({ deadlines: {} });
+    await run();
+    expect(state()).toBe('Preparing');
+    const created = create();
+    await images();
+    put({ deadlines: {} });
+    await runs(1);
+    expect([await created, stage(), state()]).toEqual(['restore', 'Restoring', 'Restoring']);
   });
 
   it('is known by its pod before anything is done to its bundle', async () => {

@@ -26,7 +26,7 @@ import { TargetObserver, type Observed, type TargetDependencies } from './observ
 import { TargetReport } from './report.ts';
 import { TargetResume } from './resume.ts';
 
-/** States on the way to the decision that nobody waits for: the operator has seen the target at its create gate. */
+/** States on the way to the decision that nobody waits for, once the operator has seen the target at its create gate. */
 const unawaited: ReadonlySet<TargetState> = new Set(['Receiving', 'Restoring', 'AtResumeGate']);
 
 /** Images that this node cannot keep, of a pod that must not be committed then. */

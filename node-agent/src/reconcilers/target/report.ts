@@ -36,9 +36,16 @@ export class TargetReport<T extends Handover> {
     this.#publisher.progress(request, this.#part(request, { state }), context);
   }
 
-  /** Reports a state that nobody waits for, if it lasts. */
+  /**
+   * Reports a state that nobody waits for, if it lasts. Until the blackout has a deadline the operator waits for each: a
+   * target whose images were there before it goes past its create gate without a stop.
+   */
   async mention(request: T, { state }: TargetStatus, context: Context): Promise<void> {
-    await this.#publisher.mention(request, this.#part(request, { state }), context);
+    const part = this.#part(request, { state });
+    if (request.status?.deadlines?.blackout === undefined) {
+      return this.#publisher.write(request, part, context.signal);
+    }
+    await this.#publisher.mention(request, part, context);
   }
 
   /** The request is deleted. */
