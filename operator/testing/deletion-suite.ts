@@ -198,6 +198,36 @@ export function deletionSuite(cluster: () => Cluster): void {
           expect(moved && controllerOf(moved)).toBeUndefined();
         });
       });
+
+      it('leaves it to nobody, too, if a finalizer of somebody else’s holds the set', async ({
+        skip,
+      }) => {
+        needs(skip);
+        const c = cluster();
+        const id = 'sts-held';
+        await runSet(c, ['StatefulSet', id, 2], async (set) => {
+          const landing = await land(c, id, `${id}-0`);
+          const second = await secondOf(c, id);
+          await prepareSecond(c, second);
+          await set.hold(['example.org/held']);
+          await set.remove('Orphan');
+          await expect
+            .poll(async () => (await set.object())?.metadata, { timeout: 20_000 })
+            .toMatchObject({
+              deletionTimestamp: expect.any(String) as string,
+              finalizers: ['example.org/held'],
+            });
+          await carryOut(c, second, landing, `${id}-0`);
+          await c.until(moves, second, ended('Succeeded'));
+          await c.until(moves, id, ended('Succeeded'));
+          await set.hold([]);
+          await eventually(set.object).toBeUndefined();
+          await sleep(1500);
+          const moved = await c.pod(`${id}-0`);
+          expect(moved && controllerOf(moved)).toBeUndefined();
+          expect(await set.left()).toEqual([`${id}-0`, `${id}-1`]);
+        });
+      });
     });
   });
 }
