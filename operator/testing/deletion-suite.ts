@@ -79,7 +79,7 @@ export function deletionSuite(cluster: () => Cluster): void {
     });
 
     it.for(cascades)(
-      'goes with the target that has just been decided for: Deployment %s',
+      'leaves alone the target of a source that is gone, and says so: Deployment %s',
       async (cascade, { skip }) => {
         needs(skip);
         const c = cluster();
@@ -95,8 +95,11 @@ export function deletionSuite(cluster: () => Cluster): void {
           await c.source(moves, id, { state: 'Gone' });
           await c.podRuns(target).catch(() => undefined);
           await c.target(moves, id, { state: 'Running' });
-          await goes(set.left);
-          await c.until(moves, id, anyEnd);
+          const { status } = await c.until(moves, id, ended('Succeeded'));
+          const text = status.conditions?.find((one) => one.type === 'Succeeded')?.message;
+          expect(text).toContain(`delete pod ${target}`);
+          await sleep(1500);
+          expect(await set.left()).toEqual([target]);
           expect(await set.object()).toBeUndefined();
         });
       },
@@ -196,6 +199,36 @@ export function deletionSuite(cluster: () => Cluster): void {
           const moved = await c.pod('sts-orphan-0');
           expect(moved?.metadata.deletionTimestamp).toBeUndefined();
           expect(moved && controllerOf(moved)).toBeUndefined();
+        });
+      });
+
+      it('leaves it to nobody, too, if a finalizer of somebody else’s holds the set', async ({
+        skip,
+      }) => {
+        needs(skip);
+        const c = cluster();
+        const id = 'sts-held';
+        await runSet(c, ['StatefulSet', id, 2], async (set) => {
+          const landing = await land(c, id, `${id}-0`);
+          const second = await secondOf(c, id);
+          await prepareSecond(c, second);
+          await set.hold(['example.org/held']);
+          await set.remove('Orphan');
+          await expect
+            .poll(async () => (await set.object())?.metadata, { timeout: 20_000 })
+            .toMatchObject({
+              deletionTimestamp: expect.any(String) as string,
+              finalizers: ['example.org/held'],
+            });
+          await carryOut(c, second, landing, `${id}-0`);
+          await c.until(moves, second, ended('Succeeded'));
+          await c.until(moves, id, ended('Succeeded'));
+          await set.hold([]);
+          await eventually(set.object).toBeUndefined();
+          await sleep(1500);
+          const moved = await c.pod(`${id}-0`);
+          expect(moved && controllerOf(moved)).toBeUndefined();
+          expect(await set.left()).toEqual([`${id}-0`, `${id}-1`]);
         });
       });
     });

@@ -54,6 +54,12 @@ export class RunningSet {
     await this.#c.client.merge(resources[this.#kind], 'default', this.#name, { spec });
   }
 
+  /** Its object's finalizers, as an operator of somebody else's sets them. */
+  async hold(finalizers: readonly string[]): Promise<void> {
+    const metadata = { finalizers };
+    await this.#c.client.merge(resources[this.#kind], 'default', this.#name, { metadata });
+  }
+
   /** @param by how its pods go: before it, after it, or not at all */
   async remove(by: 'Foreground' | 'Background' | 'Orphan'): Promise<void> {
     const { apiVersion, plural } = resources[this.#kind];

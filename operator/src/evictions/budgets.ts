@@ -2,13 +2,8 @@
 // PodDisruptionBudgets. A move is a disruption of one pod for as long as it is under way: docs/adr/0022. Pure.
 import { isFinished, selects, type MigrationRequest } from '../../../crds/src/index.ts';
 import type { Pod, PodDisruptionBudget } from '../../../kube/src/index.ts';
-
-interface Named {
-  readonly metadata: {
-    readonly name: string;
-    readonly labels: Readonly<Record<string, string>>;
-  };
-}
+import { isFirstMove } from '../migration/landing.ts';
+import { isReady } from '../target-pod/controllers.ts';
 
 /** A budget that a pod is bound by, and the moves that take from it. */
 export interface BudgetSeen {
@@ -17,6 +12,8 @@ export interface BudgetSeen {
   readonly allowed: number;
   /** Moves under way, or waiting, of other pods that it is for. */
   readonly moves: number;
+  /** Those among them that have a pod stand still, or may do so at any moment; others only wait. */
+  readonly disrupting: number;
 }
 
 /** Budgets of a namespace that are for a pod. One without a selector is for none, one with an empty selector for all. */
@@ -33,7 +30,7 @@ export const budgetsOf = (
  */
 export function see(
   budget: PodDisruptionBudget,
-  pods: readonly Named[],
+  pods: readonly Pod[],
   requests: readonly MigrationRequest[],
   except: Pod,
 ): BudgetSeen {
@@ -54,7 +51,30 @@ export function see(
     name: metadata.name,
     allowed: isCurrent ? status.disruptionsAllowed : 0,
     moves: others.length,
+    disrupting: others.filter((one) => !onlyWaits(one, pods, requests)).length,
   };
+}
+
+/**
+ * Whether the move has no pod stand still for now: it is queued, or its landing pod serves and no second move is under way. It may
+ * wait without end, for a node that a drain has cordoned; an eviction that waited for it would keep that drain.
+ */
+function onlyWaits(
+  request: MigrationRequest,
+  pods: readonly Pod[],
+  requests: readonly MigrationRequest[],
+): boolean {
+  const { source, queue, decision, target, targetAgent, secondMove } = request.status ?? {};
+  if (!source) return queue !== undefined;
+  if (!isFirstMove(request) || decision?.outcome !== 'Committed') return false;
+  if (targetAgent?.state !== 'Running') return false;
+  const isMovingOn = requests.some(
+    (one) => one.metadata.name === secondMove?.requestName && !isFinished(one),
+  );
+  if (isMovingOn) return false;
+  const landing = pods.find((one) => one.metadata.name === target?.podName);
+  if (!landing || landing.metadata.deletionTimestamp !== undefined) return false;
+  return landing.metadata.uid === target?.podUID && isReady(landing);
 }
 
 /** The budget that forbids another move. */

@@ -163,48 +163,63 @@ describe('an eviction of a pod of Sealift’s', () => {
     ],
     [
       'whose budget allows it',
-      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 2, moves: 1 }] }),
+      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 2, moves: 1, disrupting: 1 }] }),
       'Move',
     ],
     [
       'whose budget forbids it',
-      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 0, moves: 0 }] }),
+      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 0, moves: 0, disrupting: 0 }] }),
       'Refuse',
     ],
     [
       'whose budget is used up by other moves',
-      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 1, moves: 1 }] }),
+      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1 }] }),
       'Refuse',
     ],
     [
       'one of whose two budgets forbids it',
       seen(pod(asked()), [], {
         budgets: [
-          { name: 'a', allowed: 9, moves: 0 },
-          { name: 'b', allowed: 0, moves: 0 },
+          { name: 'a', allowed: 9, moves: 0, disrupting: 0 },
+          { name: 'b', allowed: 0, moves: 0, disrupting: 0 },
         ],
       }),
       'Refuse',
     ],
     [
       'that nobody wants to be moved, while a pod of its budget moves',
-      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 1, moves: 1 }] }),
+      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1 }] }),
       'Refuse',
     ],
     [
       'that nobody wants to be moved, whose budget allows one more',
-      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 2, moves: 1 }] }),
+      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 2, moves: 1, disrupting: 1 }] }),
       'Allow',
     ],
     [
       'that nobody wants to be moved, whose budget the API server itself asks',
-      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 0, moves: 0 }] }),
+      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 0, moves: 0, disrupting: 0 }] }),
       'Allow',
+    ],
+    [
+      'that nobody wants to be moved, while moves of its budget wait and disturb no pod',
+      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 1, moves: 2, disrupting: 0 }] }),
+      'Allow',
+    ],
+    [
+      'that nobody wants to be moved, while some of its budget’s moves wait',
+      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 2, moves: 3, disrupting: 1 }] }),
+      'Allow',
+    ],
+    [
+      'that is to be moved, while moves of its budget wait',
+      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 0 }] }),
+      'Refuse',
     ],
     [
       'that serves nobody, while a pod of its budget moves',
       seen(pod(), [], {
-        budgets: [{ name: 'b', allowed: 1, moves: 1 }],
+        budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1 }],
       }),
       'Allow',
     ],
@@ -212,7 +227,7 @@ describe('an eviction of a pod of Sealift’s', () => {
       'that could not be moved, Evict, while a pod of its budget moves',
       seen(pod(serving), [migrates('Evict')], {
         requests: [failed('X')],
-        budgets: [{ name: 'b', allowed: 1, moves: 1 }],
+        budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1 }],
       }),
       'Refuse',
     ],
@@ -235,7 +250,9 @@ describe('an eviction of a pod of Sealift’s', () => {
       /is kept\. .*evict-pod-uid has failed \(X\): So it is\. .* at 2026-03-04T05:16:07\.000Z, or as soon/,
     );
     expect(
-      message(seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 1, moves: 1 }] })),
+      message(
+        seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1 }] }),
+      ),
     ).toMatch(
       /^Cannot evict pod as it would violate the pod's disruption budget\. .*1 of its pods/,
     );

@@ -92,10 +92,11 @@ export function decideEviction(eviction: Eviction, seen: Candidate): EvictionAns
 
 /**
  * As without Sealift, which leaves budgets to the API server. But that one takes the source of a move for healthy while it stands
- * still, and for a moment both copies.
+ * still, and for a moment both copies. Moves that only wait have a pod that serves, as it says.
  */
 function evictPlainly({ pod, budgets }: Candidate, warning?: string): EvictionAnswer {
-  const used = isReady(pod) ? forbids(budgets.filter(({ moves }) => moves > 0)) : undefined;
+  const taken = budgets.map((one) => ({ ...one, moves: one.disrupting }));
+  const used = isReady(pod) ? forbids(taken.filter(({ moves }) => moves > 0)) : undefined;
   return used ? overBudget(pod, `is not evicted yet: ${budgetMessage(used)}`) : allow(warning);
 }
 

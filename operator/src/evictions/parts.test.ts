@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Budgets, nodes that are to be emptied, the webhook's configuration, reviews, and the pods of the guard.
 import { describe, expect, it } from 'vitest';
-import { annotations, labels, MigrationPolicy } from '../../../crds/src/index.ts';
+import {
+  annotations,
+  labels,
+  MigrationPolicy,
+  type MigrationRequest,
+} from '../../../crds/src/index.ts';
 import {
   ConnectionError,
   Node,
@@ -11,7 +16,7 @@ import {
   type Context,
   type Pod,
 } from '../../../kube/src/index.ts';
-import { accepted, migration, node, pod, succeeded } from '../../testing/objects.ts';
+import { accepted, at, decision, migration, node, pod, succeeded } from '../../testing/objects.ts';
 import { triggerOf } from '../nodes/emptied.ts';
 import { budgetsOf, see } from './budgets.ts';
 import { guarded, guardPods } from './guard.ts';
@@ -62,6 +67,73 @@ describe('a PodDisruptionBudget', () => {
       accepted({ source, target: { nodeName: 'c', podName: 'q' } }, { spec: { podName: 'q-1' } }),
     ];
     expect(see(budget(set), [own, named('q-1')], requests, own).moves).toBe(1);
+  });
+
+  describe('is taken from, for a plain eviction, by a move that', () => {
+    const stands = (conditions: object[], metadata: object = {}): Pod =>
+      pod({
+        metadata: { name: 'q-1', uid: 'landing', labels: { set: 'x' }, ...metadata },
+        status: { conditions },
+      });
+    const ready = [{ type: 'Ready', status: 'True' }];
+    const controller = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'q', uid: 's' };
+    const source = {
+      ...{ nodeName: 'a', podName: 'q', podUID: 'u' },
+      controller: { ...controller, handover: 'ByName' },
+    };
+    const landed = {
+      ...{ source, target: { nodeName: 'b', podName: 'q-1', podUID: 'landing' } },
+      decision: decision('Committed'),
+      targetAgent: { state: 'Running' },
+      secondMove: { requestName: 'second', attempt: 1, nodeName: 'c' },
+    };
+    const queued = { queue: { position: 1, waitsFor: 'Cluster', sourceNodeName: 'a' } };
+    const first = (status: object): MigrationRequest =>
+      migration({ spec: { podName: 'q' }, status: { ...status } });
+    const second = (...conditions: object[]): MigrationRequest =>
+      migration({
+        metadata: { name: 'second', uid: 'second' },
+        spec: { podName: 'q-1' },
+        status: { source: { ...source, podName: 'q-1', standsInFor: 'q' }, conditions },
+      });
+
+    it.each<[string, number, MigrationRequest[], Pod]>([
+      ['has just been asked for', 1, [migration({ spec: { podName: 'q' } })], stands(ready)],
+      ['is queued', 0, [first(queued)], stands(ready)],
+      ['waits on its landing pod', 0, [first(landed)], stands(ready)],
+      [
+        'waits after an attempt',
+        0,
+        [first(landed), second(succeeded('False', 'X'))],
+        stands(ready),
+      ],
+      ['moves on', 1, [first(landed), second()], stands(ready)],
+      ['has a landing pod that is not ready', 1, [first(landed)], stands([])],
+      [
+        'has one that is being deleted',
+        1,
+        [first(landed)],
+        stands(ready, { deletionTimestamp: at(0) }),
+      ],
+      ['has one that was replaced', 1, [first(landed)], stands(ready, { uid: 'other' })],
+      [
+        'has one that is not resumed yet',
+        1,
+        [first({ ...landed, targetAgent: { state: 'Answering' } })],
+        stands(ready),
+      ],
+      ['is not decided', 1, [first({ ...landed, decision: undefined })], stands(ready)],
+      [
+        'moves once',
+        1,
+        [first({ ...landed, source: { nodeName: 'a', podName: 'q', podUID: 'u' } })],
+        stands(ready),
+      ],
+    ])('%s: %d', (_name, expected, requests, landing) => {
+      const all = [own, named('q'), landing];
+      const found = see(budget(set), all, requests, own);
+      expect([found.moves, found.disrupting]).toEqual([1, expected]);
+    });
   });
 });
 

@@ -49,7 +49,7 @@ function resource(apiVersion: string, kind: string, plural: string): Resource<Co
  * @returns undefined if nobody knows: the kind is another one
  */
 export async function readController(
-  dependencies: Dependencies,
+  dependencies: Pick<Dependencies, 'find'>,
   namespace: string,
   { apiVersion, kind, name, uid }: PodController,
   members: readonly (Pod | undefined)[],
@@ -60,24 +60,39 @@ export async function readController(
   const found = await dependencies.find(one, namespace, name, signal);
   if (found?.metadata.uid !== uid) {
     if (kind !== 'StatefulSet') return 'gone';
-    return afterDeletion(dependencies, namespace, { uid, successor: found }, members, signal);
+    const deletion = { uid, successor: found, untouched: 'gone' } as const;
+    return afterDeletion(dependencies, namespace, deletion, members, signal);
   }
   const { deletionTimestamp, finalizers: own = [] } = found.metadata;
-  if (deletionTimestamp !== undefined) return own.includes('orphan') ? 'orphaning' : 'deleted';
+  if (deletionTimestamp !== undefined) {
+    if (own.includes('orphan')) return 'orphaning';
+    if (own.includes('foregroundDeletion')) return 'deleted';
+    // Somebody else's finalizer holds it: the garbage collector may have left its pods behind already, or has yet to see to them.
+    if (kind !== 'StatefulSet') return 'gone';
+    const deletion = { uid, successor: undefined, untouched: 'active' } as const;
+    return afterDeletion(dependencies, namespace, deletion, members, signal);
+  }
   const isFinished = found.status?.conditions?.some(
     ({ type, status }) => (type === 'Complete' || type === 'Failed') && status === 'True',
   );
   return isFinished ? 'finished' : 'active';
 }
 
+interface Deletion {
+  readonly uid: string;
+  /** Another set of its name, which takes revisions that were left behind as its own, and makes some. */
+  readonly successor: Controller | undefined;
+  /** What to say of it while its revisions are its own. */
+  readonly untouched: ControllerState;
+}
+
 /**
- * Whether a StatefulSet that is gone has left its pods behind: the garbage collector has dealt with its revisions as with them.
- * @param successor another set of its name, which takes revisions that were left behind as its own, and makes some
+ * Whether a StatefulSet that was deleted has left its pods behind: the garbage collector has dealt with its revisions as with them.
  */
 async function afterDeletion(
-  dependencies: Dependencies,
+  dependencies: Pick<Dependencies, 'find'>,
   namespace: string,
-  { uid, successor }: { readonly uid: string; readonly successor: Controller | undefined },
+  { uid, successor, untouched }: Deletion,
   members: readonly (Pod | undefined)[],
   signal: AbortSignal,
 ): Promise<ControllerState> {
@@ -86,7 +101,7 @@ async function afterDeletion(
   const found = await dependencies.find(revisions, namespace, name, signal);
   if (!found) return 'deleted';
   const { creationTimestamp = '', deletionTimestamp, ownerReferences = [] } = found.metadata;
-  if (ownerReferences.some((one) => one.uid === uid)) return 'gone';
+  if (ownerReferences.some((one) => one.uid === uid)) return untouched;
   if (deletionTimestamp !== undefined) return 'deleted';
   const since = successor?.metadata.creationTimestamp;
   return since !== undefined && creationTimestamp >= since ? 'deleted' : 'orphaning';

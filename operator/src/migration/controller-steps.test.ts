@@ -123,9 +123,23 @@ describe('a pod of a ReplicaSet', () => {
       },
     ],
     [
-      'goes with a set that is gone, and the source with it',
-      ['AttachTarget'],
+      'is left alone when the set is gone, and so is the source, which could tell whether its pods go',
+      [],
       { sourcePod: undefined, targetPod: successor(nobody, runs), controller: 'gone' },
+    ],
+    [
+      'goes with a set that was seen to be deleted with its pods',
+      ['AttachTarget'],
+      { sourcePod: undefined, targetPod: successor(nobody, runs), controller: 'deleted' },
+    ],
+    [
+      'goes with a set that is gone, whose deletion has reached the source',
+      ['AttachTarget', 'DeleteSource'],
+      {
+        sourcePod: source(own, { metadata: { deletionTimestamp: at(1) } }),
+        targetPod: successor(nobody, runs),
+        controller: 'gone',
+      },
     ],
     [
       'goes with a set that is being deleted, and its pods before it',
@@ -181,6 +195,30 @@ describe('a pod of a ReplicaSet', () => {
     const after = request('ReplicaSet', { ...decided, ...first.status });
     const gone = see({ request: after, sourcePod: undefined, targetPod, controller: 'gone' });
     expect(effects(decideMigration(gone, NOW))).toEqual([]);
+  });
+
+  it('ends with a message that names it when nobody can tell whether it goes with its set', () => {
+    const states = { sourceAgent: { state: 'Gone' }, targetAgent: { state: 'Running' } };
+    const decided = { decision: decision('Committed'), ...states, deadlines: { lastLook: at(0) } };
+    const targetPod = successor(nobody, {
+      ...{ ...runs, containerStatuses: [container({ running: {} }, { ready: true })] },
+    });
+    const end = (parts: Partial<Observed>): string => {
+      const asked = { request: request('ReplicaSet', decided), sourcePod: undefined, targetPod };
+      const plan = decideMigration(see({ ...asked, ...parts }), NOW);
+      expect(summary(plan)).toBe('True Moved');
+      return message(plan);
+    };
+    expect(end({ controller: 'gone' })).toMatch(
+      /ReplicaSet set was deleted after the decision.* Pod p-reque belongs to nobody.*delete pod p-reque/,
+    );
+    const attached = successor(own, targetPod.status);
+    expect(end({ controller: 'gone', targetPod: attached })).not.toMatch(/deleted/);
+    const leftBehind = request('ReplicaSet', decided);
+    const { source: placed } = leftBehind.status ?? {};
+    const known = { ...placed, controller: { ...placed?.controller, leftBehind: true } };
+    const remembered = request('ReplicaSet', { ...decided, source: known });
+    expect(end({ controller: 'gone', request: remembered })).not.toMatch(/deleted/);
   });
 
   it('ends with its set when both are gone, and says so', () => {

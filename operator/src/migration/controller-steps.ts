@@ -134,6 +134,7 @@ function afterResume(
   const deletion = deleteSource(observed);
   if (!to || isAttached(to, controller)) return { effects: deletion };
   if (isLeftBehind(observed, controller)) return { effects: deletion, isLeftBehind: true };
+  if (isUnclaimed(observed, controller)) return { effects: deletion };
   const attach: Effect = { type: 'AttachTarget' };
   // The controller does not count a pod that is being deleted.
   if (!from || from.metadata.deletionTimestamp !== undefined) {
@@ -156,4 +157,21 @@ function isLeftBehind(observed: Observed, controller: PodController): boolean {
   if (controller.leftBehind === true || observed.controller === 'orphaning') return true;
   const from = oldPod(observed);
   return from !== undefined && controllerOf(from) === undefined;
+}
+
+/**
+ * Whether nobody can tell any more if the target goes with its controller: that one is gone, and so is the source. The target
+ * runs, and nothing brings it back once the garbage collector has taken it.
+ */
+const isUnclaimed = (observed: Observed, controller: PodController): boolean =>
+  observed.controller === 'gone' && !oldPod(observed) && controller.leftBehind !== true;
+
+/** For users: what to do about a target whose controller is gone. */
+export function unclaimedMessage(observed: Observed): string | undefined {
+  const controller = observed.request.status?.source?.controller;
+  const to = ownTarget(observed);
+  if (controller?.handover !== 'AfterResume' || !to || isAttached(to, controller)) return undefined;
+  if (!isUnclaimed(observed, controller)) return undefined;
+  const { name } = to.metadata;
+  return `${controller.kind} ${controller.name} was deleted after the decision, and nothing tells whether its pods were to go with it. Pod ${name} belongs to nobody. If it was to go, delete pod ${name}.`;
 }

@@ -40,7 +40,7 @@ import { failureHints, sentences } from '../requests/message.ts';
 import type { Refusal } from '../refusal.ts';
 import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
-import { afterCommit, beforeHold, giveBack, oldPod } from './controller-steps.ts';
+import { afterCommit, beforeHold, giveBack, oldPod, unclaimedMessage } from './controller-steps.ts';
 import { decideDryRun } from './dry-run.ts';
 import { isFirstMove, placeOf } from './landing.ts';
 import { afterFirstMove, awaitsName, nameMessage } from './name-steps.ts';
@@ -204,7 +204,7 @@ function committed(observed: Observed, draft: MigrationDraft, decision: Decision
   const { target } = observed.request.status ?? {};
   showAgents(observed, draft);
   const runs = `Pod ${target?.podName ?? ''} runs on ${target?.nodeName ?? ''}.`;
-  const message = sentences([runs, keptMessage(oldPod(observed))]);
+  const message = sentences([runs, keptMessage(oldPod(observed)), unclaimedMessage(observed)]);
   return planCommitted(observed, draft, decision, {
     success: { reason: 'Moved', message },
     work: (situation) => {

@@ -52,7 +52,7 @@ export interface Observed extends HandoverObserved {
 
 /**
  * `finished` is a Job that starts no more pods; `deleted` is one that was deleted, or is being, with its pods; `orphaning` one that
- * leaves its pods behind; `gone` is one that was deleted or replaced, and nobody can tell yet which of the two it did.
+ * leaves its pods behind; `gone` is one that was deleted, or is being, and nobody can tell yet which of the two it did.
  */
 export type ControllerState = 'active' | 'finished' | 'orphaning' | 'deleted' | 'gone';
 
