@@ -242,6 +242,27 @@ describe('a landing pod', () => {
     expect(plan.status?.completionTime).toBeUndefined();
   });
 
+  it('is not deleted once its set was seen to leave its pods behind, whatever becomes of the revision', () => {
+    const first = look({ controller: 'orphaning' });
+    const plan = decideMigration(first, NOW);
+    expect(plan.status?.source?.controller?.leftBehind).toBe(true);
+    for (const state of ['deleted', 'gone', 'orphaning'] as const) {
+      const next = decideMigration({ ...published(first, plan), controller: state }, NOW);
+      expect(effects(next), state).toEqual(['CreateSecondMove']);
+      expect(next.status?.source?.controller?.leftBehind, state).toBe(true);
+    }
+    const lost = {
+      ...published(first, plan),
+      targetPod: undefined,
+      controller: 'deleted',
+    } as const;
+    expect(summary(decideMigration(lost, NOW)), 'nobody makes it anew').toBe(
+      'False ControllerDeleted',
+    );
+    const kept = decideMigration(look({ controller: 'active' }), NOW);
+    expect(kept.status?.source?.controller?.leftBehind).toBeUndefined();
+  });
+
   it('records where it moves on to before it makes the request, and prefers a further node', () => {
     const plan = decideMigration(look({}), NOW);
     const requestName = secondName(look({}).request, 1);
@@ -427,6 +448,31 @@ describe('the second move', () => {
     ['nor to one that leaves its pods behind', { controller: 'orphaning' }, {}, []],
   ])('%s', (_name, parts, more, expected) => {
     expect(decided(parts, more)).toEqual(expected);
+  });
+
+  const left = { ...controller, leftBehind: true };
+  it('knows from the first move that the set has left its pods behind', () => {
+    const firstMove = accepted({ ...first.status, source: { ...source, controller: left } });
+    const plan = decideMigration(ask({ firstMove }), NOW);
+    expect(plan.status?.source?.controller?.leftBehind).toBe(true);
+    expect(decided({ controller: 'deleted', firstMove }), 'learns it later').toEqual([]);
+  });
+
+  it('gives its target to nobody once the set was seen to leave its pods behind', () => {
+    const request = migration({
+      metadata: { name: 'second', uid: 'second-uid' },
+      spec: { podName: 'p-reque' },
+      status: { ...joining, decision: decision('Committed') },
+    });
+    const pods = { sourcePod: landing(), targetPod: named(nobody), nodes };
+    const seen = see({ request, ...pods, controller: 'orphaning' });
+    const plan = decideMigration(seen, NOW);
+    expect(plan.status?.source?.controller?.leftBehind).toBe(true);
+    for (const state of ['deleted', 'gone'] as const) {
+      const next = decideMigration({ ...published(seen, plan), controller: state }, NOW);
+      expect(effects(next), state).toEqual([]);
+      expect(summary(next)).toBe('Unknown Committed');
+    }
   });
 
   it('is aborted when its landing pod gets another controller', () => {
