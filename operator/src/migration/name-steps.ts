@@ -17,13 +17,16 @@ import { isReady } from '../target-pod/controllers.ts';
 import { restartAfterResume } from '../target-pod/restarts.ts';
 import { controllerState, deleteSource, oldPod } from './controller-steps.ts';
 import { chooseEnd, isFirstMove, secondName } from './landing.ts';
-import type { Effect, Observed } from './types.ts';
+import type { ControllerState, Effect, Observed } from './types.ts';
 
 /** How long the operator waits before the next attempt; doubled with each. */
 const firstRetryMs = 10_000;
 const longestRetryMs = 300_000;
 
 type Work = CommittedWork<Effect> & { readonly secondMove?: SecondMove };
+
+/** Of a set that makes no pod any more. */
+const endedStates: readonly ControllerState[] = ['deleted', 'gone', 'orphaning'];
 
 /** Nothing tells the operator that the set was deleted. */
 const lookAgainMs = 3000;
@@ -111,7 +114,7 @@ function giveUp(observed: Observed, landing: Pod | undefined, restart: string | 
   const name = request.status?.target?.podName ?? '';
   // Without a pod of its set nobody can tell any more whether it was to go; it has gone.
   const state = controllerState(observed);
-  if (isUnwanted || state === 'gone' || state === 'orphaning') {
+  if (state !== undefined && endedStates.includes(state)) {
     const message = `${kind} ${controller} was deleted after the decision, and pod ${name}, which stood in for pod ${podName}, has gone.`;
     return { effects: [], outcome: { succeeded: false, reason: 'ControllerDeleted', message } };
   }
