@@ -2,7 +2,6 @@
 // PodDisruptionBudgets. A move is a disruption of one pod for as long as it is under way: docs/adr/0022. Pure.
 import { isFinished, selects, type MigrationRequest } from '../../../crds/src/index.ts';
 import type { Pod, PodDisruptionBudget } from '../../../kube/src/index.ts';
-import { isFirstMove } from '../migration/landing.ts';
 import { isReady } from '../target-pod/controllers.ts';
 
 /** A budget that a pod is bound by, and the moves that take from it. */
@@ -66,7 +65,7 @@ function onlyWaits(
 ): boolean {
   const { source, queue, decision, target, targetAgent, secondMove } = request.status ?? {};
   if (!source) return queue !== undefined;
-  if (!isFirstMove(request) || decision?.outcome !== 'Committed') return false;
+  if (source.controller?.handover !== 'ByName' || decision?.outcome !== 'Committed') return false;
   if (targetAgent?.state !== 'Running') return false;
   const isMovingOn = requests.some(
     (one) => one.metadata.name === secondMove?.requestName && !isFinished(one),

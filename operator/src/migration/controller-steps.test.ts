@@ -207,7 +207,7 @@ describe('a pod of a ReplicaSet', () => {
       const asked = { request: request('ReplicaSet', decided), sourcePod: undefined, targetPod };
       const plan = decideMigration(see({ ...asked, ...parts }), NOW);
       expect(summary(plan)).toBe('True Moved');
-      return message(plan);
+      return message(plan) ?? '';
     };
     expect(end({ controller: 'gone' })).toMatch(
       /ReplicaSet set was deleted after the decision.* Pod p-reque belongs to nobody.*delete pod p-reque/,

@@ -8,7 +8,7 @@ import { isPrepared } from '../requests/deadlines.ts';
 import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
 import { isAttached, isDetached, isRetired, isWorthMore } from '../target-pod/controllers.ts';
 import { controllerOf } from '../target-pod/ownership.ts';
-import type { Effect, Observed } from './types.ts';
+import type { ControllerState, Effect, Observed } from './types.ts';
 
 /** The source's pod, as long as its object exists. */
 export const oldPod = ({ request, sourcePod }: Observed): Pod | undefined =>
@@ -63,6 +63,18 @@ export function isOrphaned(observed: Observed): boolean {
   return observed.controller === 'gone' && to !== undefined && controllerOf(to) === undefined;
 }
 
+/**
+ * What is known of the source's controller. One that was once seen to leave its pods behind has done so, whatever is left to see of it:
+ * a set of its name may have taken its revisions since, and removed them.
+ */
+export function controllerState(observed: Observed): ControllerState | undefined {
+  const own = observed.request.status?.source?.controller;
+  const first = observed.firstMove?.status?.source?.controller;
+  const isKnown =
+    own?.leftBehind === true || (first?.leftBehind === true && first.uid === own?.uid);
+  return isKnown ? 'orphaning' : observed.controller;
+}
+
 interface Situation {
   readonly isTargetLost: boolean;
   /** The deadline of the nodes' confirmation has passed. */
@@ -86,18 +98,21 @@ export function afterCommit(observed: Observed, situation: Situation): Controlle
   if (controller?.handover !== 'ByName') return { effects: deletion };
   // It has the name, and its landing pod was never counted: it may join at once.
   const to = ownTarget(observed);
-  if (!to || isAttached(to, controller) || observed.controller === 'orphaning') {
+  const state = controllerState(observed);
+  if (!to || isAttached(to, controller) || state === 'orphaning') {
     return { effects: deletion };
   }
-  if (observed.controller !== 'gone') return { effects: [{ type: 'AttachTarget' }, ...deletion] };
+  if (state !== 'gone') return { effects: [{ type: 'AttachTarget' }, ...deletion] };
   const { kind, name } = controller;
   const waitsFor = `${kind} ${name} was deleted. The garbage collector has not seen to its pods yet.`;
   return { effects: deletion, ...(!situation.isOverdue && { waitsFor }) };
 }
 
 /** Whether the target is gone, and its controller is, too. */
-const wasDeletedToo = (observed: Observed): boolean =>
-  (observed.controller === 'deleted' || observed.controller === 'gone') && !ownTarget(observed);
+function wasDeletedToo(observed: Observed): boolean {
+  const state = controllerState(observed);
+  return (state === 'deleted' || state === 'gone') && !ownTarget(observed);
+}
 
 const controllerDeleted = ({
   kind,
@@ -133,8 +148,8 @@ function afterResume(
   if (!isSilent(observed, situation)) return { effects: [] };
   const deletion = deleteSource(observed);
   if (!to || isAttached(to, controller)) return { effects: deletion };
-  if (isLeftBehind(observed, controller)) return { effects: deletion, isLeftBehind: true };
-  if (isUnclaimed(observed, controller)) return { effects: deletion };
+  if (isLeftBehind(observed)) return { effects: deletion, isLeftBehind: true };
+  if (isUnclaimed(observed)) return { effects: deletion };
   const attach: Effect = { type: 'AttachTarget' };
   // The controller does not count a pod that is being deleted.
   if (!from || from.metadata.deletionTimestamp !== undefined) {
@@ -153,8 +168,8 @@ function afterResume(
  * Whether the controller has given up the source: the target belongs to nobody, like the source. A controller that is gone
  * without that takes its pods along: with the reference the target goes, too, as the garbage collector would have it.
  */
-function isLeftBehind(observed: Observed, controller: PodController): boolean {
-  if (controller.leftBehind === true || observed.controller === 'orphaning') return true;
+function isLeftBehind(observed: Observed): boolean {
+  if (controllerState(observed) === 'orphaning') return true;
   const from = oldPod(observed);
   return from !== undefined && controllerOf(from) === undefined;
 }
@@ -163,15 +178,15 @@ function isLeftBehind(observed: Observed, controller: PodController): boolean {
  * Whether nobody can tell any more if the target goes with its controller: that one is gone, and so is the source. The target
  * runs, and nothing brings it back once the garbage collector has taken it.
  */
-const isUnclaimed = (observed: Observed, controller: PodController): boolean =>
-  observed.controller === 'gone' && !oldPod(observed) && controller.leftBehind !== true;
+const isUnclaimed = (observed: Observed): boolean =>
+  controllerState(observed) === 'gone' && !oldPod(observed);
 
 /** For users: what to do about a target whose controller is gone. */
 export function unclaimedMessage(observed: Observed): string | undefined {
   const controller = observed.request.status?.source?.controller;
   const to = ownTarget(observed);
   if (controller?.handover !== 'AfterResume' || !to || isAttached(to, controller)) return undefined;
-  if (!isUnclaimed(observed, controller)) return undefined;
+  if (!isUnclaimed(observed)) return undefined;
   const { name } = to.metadata;
   return `${controller.kind} ${controller.name} was deleted after the decision, and nothing tells whether its pods were to go with it. Pod ${name} belongs to nobody. If it was to go, delete pod ${name}.`;
 }

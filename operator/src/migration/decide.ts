@@ -40,7 +40,14 @@ import { failureHints, sentences } from '../requests/message.ts';
 import type { Refusal } from '../refusal.ts';
 import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
-import { afterCommit, beforeHold, giveBack, oldPod, unclaimedMessage } from './controller-steps.ts';
+import {
+  afterCommit,
+  beforeHold,
+  controllerState,
+  giveBack,
+  oldPod,
+  unclaimedMessage,
+} from './controller-steps.ts';
 import { decideDryRun } from './dry-run.ts';
 import { isFirstMove, placeOf } from './landing.ts';
 import { afterFirstMove, awaitsName, nameMessage } from './name-steps.ts';
@@ -203,6 +210,7 @@ function showAgents(observed: Observed, draft: MigrationDraft): void {
 function committed(observed: Observed, draft: MigrationDraft, decision: Decision): MigrationPlan {
   const { target } = observed.request.status ?? {};
   showAgents(observed, draft);
+  if (controllerState(observed) === 'orphaning') recordLeftBehind(draft);
   const runs = `Pod ${target?.podName ?? ''} runs on ${target?.nodeName ?? ''}.`;
   const message = sentences([runs, keptMessage(oldPod(observed)), unclaimedMessage(observed)]);
   return planCommitted(observed, draft, decision, {

@@ -35,81 +35,6 @@ const landing = (status: object = ready, metadata: object = {}): Observed['targe
     status: { containerStatuses: [container({ running: {} }, { ready: true })], ...status },
   });
 
-describe('the request for a pod of a StatefulSet', () => {
-  const ask = (spec: Record<string, unknown> = {}, more: Partial<Observed> = {}): Observed =>
-    see({ request: migration({ spec }), sourcePod: member, nodes, ...more });
-
-  it.each<[string, Record<string, unknown>, string[], string]>([
-    ['lands on another node than the one where it ends', {}, ['a', 'b', 'c'], 'b c'],
-    [
-      'leaves the node that the user names for the end',
-      { targetNodeName: 'b' },
-      ['a', 'b', 'c'],
-      'c',
-    ],
-    ['may come back', { targetNodeName: 'a' }, ['a', 'b'], 'b'],
-    ['needs a third node', {}, ['a', 'b'], 'NoLandingNode'],
-    ['needs one besides that', { targetNodeName: 'b' }, ['a', 'b'], 'NoLandingNode'],
-    ['needs one to land on', { targetNodeName: 'a' }, ['a'], 'NoLandingNode'],
-    ['ends on a node that there is', { targetNodeName: 'x' }, ['a', 'b'], 'TargetNodeNotFound'],
-  ])('%s', (_name, spec, names, expected) => {
-    const plan = decideMigration(ask(spec, { nodes: names.map((name) => node(name)) }), NOW);
-    const found = plan.status?.target?.nodeName;
-    if (found === undefined) expect(summary(plan)).toBe(`False ${expected}`);
-    else expect(expected.split(' ')).toContain(found);
-    expect(plan.status?.source?.standsInFor).toBeUndefined();
-  });
-
-  it('is refused if a lost pod is to be restored from a checkpoint: its set replaces it', () => {
-    const plan = decideMigration(ask({ onSourceLoss: 'RestoreNewestCheckpoint' }), NOW);
-    expect(summary(plan)).toBe('False PodHasController');
-  });
-
-  it('names the node where the pod ends in a dry run', () => {
-    const plan = decideMigration(ask({ dryRun: true, targetNodeName: 'c' }), NOW);
-    expect(plan.status?.inspection?.targetNodeName).toBe('c');
-    expect(plan.effects).toEqual([]);
-  });
-
-  it('lands elsewhere if a node has no room for it, as long as another one is left to end on', () => {
-    const noRoom = {
-      ...{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: 'full' },
-    };
-    const targetPod = target('request-uid', {
-      spec: { nodeName: '' },
-      status: { conditions: [noRoom] },
-    });
-    const request = accepted({ source });
-    const seen = see({ request, sourcePod: member, targetPod, nodes, unschedulableMs: 60_000 });
-    expect(effects(decideMigration(seen, NOW)), 'only c is left').toEqual(['ProposeAbort']);
-    const more = { ...seen, nodes: [...nodes, node('d')] };
-    const plan = decideMigration(more, NOW);
-    expect(effects(plan)).toEqual(['DeleteTarget']);
-    const next = decideMigration({ ...published(more, plan), targetPod: undefined }, NOW);
-    expect(['c', 'd']).toContain(next.status?.target?.nodeName);
-  });
-
-  it('holds nothing before the name is reserved, and waits until the prepare deadline', () => {
-    const request = accepted({ source, targetAgent: { state: 'AtCreateGate' } });
-    const seen = see({ request, sourcePod: member, targetPod: landing(), nodes });
-    for (const nameTrial of [undefined, 'no such policy']) {
-      const plan = decideMigration({ ...seen, nameTrial }, NOW);
-      expect(plan.status?.deadlines?.blackout).toBeUndefined();
-      expect(effects(plan)).toEqual([]);
-      expect(summary(plan)).toBe('Unknown NameNotReserved');
-      const late = decideMigration({ ...seen, nameTrial }, NOW + 300_001);
-      expect(late.effects).toMatchObject([{ type: 'ProposeAbort', reason: 'NameNotReserved' }]);
-    }
-    const plan = decideMigration({ ...seen, nameTrial: 'reserved' }, NOW);
-    expect(plan.status?.deadlines?.blackout).toBeDefined();
-    const begun = { ...seen, nameTrial: 'reserved' };
-    const next = published(begun, plan);
-    expect(effects(decideMigration({ ...next, nameTrial: undefined }, NOW)), 'once begun').toEqual(
-      [],
-    );
-  });
-});
-
 describe('a landing pod', () => {
   const status = {
     source,
@@ -242,6 +167,27 @@ describe('a landing pod', () => {
     expect(plan.status?.completionTime).toBeUndefined();
   });
 
+  it('is not deleted once its set was seen to leave its pods behind, whatever becomes of the revision', () => {
+    const first = look({ controller: 'orphaning' });
+    const plan = decideMigration(first, NOW);
+    expect(plan.status?.source?.controller?.leftBehind).toBe(true);
+    for (const state of ['deleted', 'gone', 'orphaning'] as const) {
+      const next = decideMigration({ ...published(first, plan), controller: state }, NOW);
+      expect(effects(next), state).toEqual(['CreateSecondMove']);
+      expect(next.status?.source?.controller?.leftBehind, state).toBe(true);
+    }
+    const lost = {
+      ...published(first, plan),
+      targetPod: undefined,
+      controller: 'deleted',
+    } as const;
+    expect(summary(decideMigration(lost, NOW)), 'nobody makes it anew').toBe(
+      'False ControllerDeleted',
+    );
+    const kept = decideMigration(look({ controller: 'active' }), NOW);
+    expect(kept.status?.source?.controller?.leftBehind).toBeUndefined();
+  });
+
   it('records where it moves on to before it makes the request, and prefers a further node', () => {
     const plan = decideMigration(look({}), NOW);
     const requestName = secondName(look({}).request, 1);
@@ -324,23 +270,6 @@ describe('a landing pod', () => {
     expect(plan.requeueAfterMs).toBeGreaterThanOrEqual(1000);
     // Nothing tells it that the set was deleted.
     expect(plan.requeueAfterMs).toBeLessThanOrEqual(5000);
-  });
-});
-
-describe('the name of the request of the second move', () => {
-  it.each([
-    ['m', 1],
-    // As the plugin names the request of a pod with a long name; and the longest that the definition takes.
-    [`${'p'.repeat(50)}-x7k2q`, 1],
-    ['p'.repeat(63), 12345],
-    // Where it is cut there is no end of a name.
-    [`${'p'.repeat(50)}.-.q.-.q.-.q`, 7],
-  ])('of %s, attempt %d, is one that the API server takes', (name, attempt) => {
-    const uid = '0d1e2f3a-1111-2222-3333-444444444444';
-    const made = secondName(migration({ metadata: { name, uid } }), attempt);
-    expect(made).toMatch(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/);
-    expect(made).toMatch(new RegExp(`-0d1e2f3a-${attempt}$`));
-    expect(made.length).toBeLessThanOrEqual(63);
   });
 });
 
@@ -427,6 +356,31 @@ describe('the second move', () => {
     ['nor to one that leaves its pods behind', { controller: 'orphaning' }, {}, []],
   ])('%s', (_name, parts, more, expected) => {
     expect(decided(parts, more)).toEqual(expected);
+  });
+
+  const left = { ...controller, leftBehind: true };
+  it('knows from the first move that the set has left its pods behind', () => {
+    const firstMove = accepted({ ...first.status, source: { ...source, controller: left } });
+    const plan = decideMigration(ask({ firstMove }), NOW);
+    expect(plan.status?.source?.controller?.leftBehind).toBe(true);
+    expect(decided({ controller: 'deleted', firstMove }), 'learns it later').toEqual([]);
+  });
+
+  it('gives its target to nobody once the set was seen to leave its pods behind', () => {
+    const request = migration({
+      metadata: { name: 'second', uid: 'second-uid' },
+      spec: { podName: 'p-reque' },
+      status: { ...joining, decision: decision('Committed') },
+    });
+    const pods = { sourcePod: landing(), targetPod: named(nobody), nodes };
+    const seen = see({ request, ...pods, controller: 'orphaning' });
+    const plan = decideMigration(seen, NOW);
+    expect(plan.status?.source?.controller?.leftBehind).toBe(true);
+    for (const state of ['deleted', 'gone'] as const) {
+      const next = decideMigration({ ...published(seen, plan), controller: state }, NOW);
+      expect(effects(next), state).toEqual([]);
+      expect(summary(next)).toBe('Unknown Committed');
+    }
   });
 
   it('is aborted when its landing pod gets another controller', () => {

@@ -15,15 +15,18 @@ import { sentences } from '../requests/message.ts';
 import type { Refusal } from '../refusal.ts';
 import { isReady } from '../target-pod/controllers.ts';
 import { restartAfterResume } from '../target-pod/restarts.ts';
-import { deleteSource, oldPod } from './controller-steps.ts';
+import { controllerState, deleteSource, oldPod } from './controller-steps.ts';
 import { chooseEnd, isFirstMove, secondName } from './landing.ts';
-import type { Effect, Observed } from './types.ts';
+import type { ControllerState, Effect, Observed } from './types.ts';
 
 /** How long the operator waits before the next attempt; doubled with each. */
 const firstRetryMs = 10_000;
 const longestRetryMs = 300_000;
 
 type Work = CommittedWork<Effect> & { readonly secondMove?: SecondMove };
+
+/** Of a set that makes no pod any more. */
+const endedStates: readonly ControllerState[] = ['deleted', 'gone', 'orphaning'];
 
 /** Nothing tells the operator that the set was deleted. */
 const lookAgainMs = 3000;
@@ -50,7 +53,7 @@ export function afterFirstMove(observed: Observed, isTargetLost: boolean, now: n
   if (arrived) return arrived;
   const restart = landing && restartAfterResume(landing, request.status?.targetAgent);
   const isDeleted = landing?.metadata.deletionTimestamp !== undefined;
-  const isUnwanted = observed.controller === 'deleted';
+  const isUnwanted = controllerState(observed) === 'deleted';
   if (isTargetLost || restart !== undefined || isDeleted || isUnwanted) {
     return giveUp(observed, landing, restart);
   }
@@ -98,7 +101,7 @@ function giveUp(observed: Observed, landing: Pod | undefined, restart: string | 
   }
   if (effects.length > 0) return { effects };
   const { kind = '', name: controller = '' } = request.status?.source?.controller ?? {};
-  const isUnwanted = observed.controller === 'deleted';
+  const isUnwanted = controllerState(observed) === 'deleted';
   if (landing && isUnwanted) {
     return waits(`${kind} ${controller} was deleted. Its pod ${landing.metadata.name} goes, too.`);
   }
@@ -110,7 +113,8 @@ function giveUp(observed: Observed, landing: Pod | undefined, restart: string | 
   if (second && !isFinished(second)) return waits(moves(second));
   const name = request.status?.target?.podName ?? '';
   // Without a pod of its set nobody can tell any more whether it was to go; it has gone.
-  if (isUnwanted || observed.controller === 'gone') {
+  const state = controllerState(observed);
+  if (state !== undefined && endedStates.includes(state)) {
     const message = `${kind} ${controller} was deleted after the decision, and pod ${name}, which stood in for pod ${podName}, has gone.`;
     return { effects: [], outcome: { succeeded: false, reason: 'ControllerDeleted', message } };
   }

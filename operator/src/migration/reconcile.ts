@@ -118,7 +118,7 @@ async function observe(
   const restoreName = request.status?.recovery?.restoreRequestName;
   const owner = request.status?.decision && request.status.source?.controller;
   const [firstMove, secondMove, source, target, others, checkpoints, restore] = await Promise.all([
-    isNew ? readFirstMove(dependencies, request, signal) : undefined,
+    isNew || isDecidedSecond(request) ? readFirstMove(dependencies, request, signal) : undefined,
     readSecondMove(dependencies, request, signal),
     dependencies.findPod(namespace, request.spec.podName, signal),
     dependencies.findPod(namespace, request.status?.target?.podName, signal),
@@ -139,6 +139,12 @@ async function observe(
   const situation = situationOf(dependencies, request, source, target);
   return { request, readAt, ...facts, ...requests, ...situation };
 }
+
+/** What the first move has seen of their controller matters until the second has ended. */
+const isDecidedSecond = ({ status }: MigrationRequest): boolean =>
+  status?.decision !== undefined &&
+  status.source?.standsInFor !== undefined &&
+  !isFinished({ status });
 
 /** What has to be known of the source now, besides its object. */
 async function factsOf(

@@ -35,7 +35,7 @@ export interface Observed extends HandoverObserved {
   readonly restore: RestoreRequest | undefined;
   /** Of the source's controller; undefined: it was not read, or its kind is not known. */
   readonly controller: ControllerState | undefined;
-  /** Of a request for a landing pod: the request that made it; read only before the request is accepted. */
+  /** Of a request for a landing pod: the request that made it; read before the request is accepted, and after its decision. */
   readonly firstMove?: MigrationRequest | undefined;
   /** The request of `status.secondMove`, once it exists. */
   readonly secondMove?: MigrationRequest | undefined;
