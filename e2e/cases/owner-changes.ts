@@ -9,7 +9,7 @@ import { deployment, ownedPods, readyPods, startOwned, type OwnedPod } from '../
 import { requestMove } from '../src/move.ts';
 import { IDLE, podLog } from '../src/pods.ts';
 import { provider } from '../src/provider/choice.ts';
-import { migration, readRequest, succeededCondition, waitUntilEnded } from '../src/requests.ts';
+import { migration, succeededCondition, waitUntilEnded } from '../src/requests.ts';
 import { until } from '../src/wait.ts';
 
 const POINT = 'source.dump.before';
@@ -33,8 +33,7 @@ async function inMidMove(
     const name = await requestMove({ namespace, pod: pod.name });
     await waitUntilTripped(pod.node, POINT, 180);
     await change(pod);
-    await waitUntilEnded(migration, { namespace, name }, log);
-    const request = await readRequest(migration, namespace, name);
+    const request = await waitUntilEnded(migration, { namespace, name }, log);
     const end = succeededCondition(request);
     log(`  ${name} ended: ${end?.reason}: ${end?.message}`);
     return { request, pod };

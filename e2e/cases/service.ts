@@ -3,6 +3,7 @@
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { numbersIn } from '../src/checks.ts';
 import { apply, kubectlJson } from '../src/cluster.ts';
+import { Looks } from '../src/looks.ts';
 import { move } from '../src/move.ts';
 import { deployment, readyPods, startOwned } from '../src/owned-pods.ts';
 import { podIp, podLog, startPod } from '../src/pods.ts';
@@ -34,31 +35,6 @@ async function readyAddresses(namespace: string): Promise<Set<string>> {
   return new Set(
     endpoints.filter((one) => one.conditions?.ready !== false).flatMap((one) => one.addresses),
   );
-}
-
-/** The most and the fewest addresses that a Service has had, as long as it watches. */
-class AddressWatch {
-  most = 0;
-  fewest = Number.POSITIVE_INFINITY;
-  #isStopped = false;
-  readonly #watching: Promise<void>;
-
-  constructor(namespace: string) {
-    this.#watching = this.#watch(namespace);
-  }
-
-  async #watch(namespace: string): Promise<void> {
-    while (!this.#isStopped) {
-      const { size } = await readyAddresses(namespace);
-      this.most = Math.max(this.most, size);
-      this.fewest = Math.min(this.fewest, size);
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await this.#watching;
-  }
 }
 
 async function clientContinues(namespace: string): Promise<void> {
@@ -93,7 +69,10 @@ async function service(context: CaseContext): Promise<void> {
     command: ['/bin/sh', '-c', client(found.spec.clusterIP)],
   });
   await clientContinues(namespace);
-  const watch = new AddressWatch(namespace);
+  const counts: number[] = [];
+  const looks = new Looks(async () => {
+    counts.push((await readyAddresses(namespace)).size);
+  });
   let pod = first?.name ?? '';
   try {
     for (let turn = 1; turn <= MOVES; turn++) {
@@ -106,10 +85,11 @@ async function service(context: CaseContext): Promise<void> {
       await clientContinues(namespace);
     }
   } finally {
-    await watch.stop();
+    await looks.stop();
   }
-  log(`  the Service has had ${watch.fewest} to ${watch.most} addresses`);
-  expect(watch.most <= REPLICAS, `the Service has had ${watch.most} addresses`);
+  const most = Math.max(...counts);
+  log(`  the Service has had ${Math.min(...counts)} to ${most} addresses`);
+  expect(most <= REPLICAS, `the Service has had ${most} addresses`);
   const { size } = await readyAddresses(namespace);
   expect(size === REPLICAS, `the Service has ${size} addresses`);
 }

@@ -3,6 +3,7 @@
 import { apply, kubectlJson } from './cluster.ts';
 import { LedgerPair, type LedgerOptions } from './ledger-pair.ts';
 import type { CaseContext } from './case.ts';
+import { Looks } from './looks.ts';
 import type { Endpoint } from './pair.ts';
 import { podManifest, podStatus, type PodOptions } from './pods.ts';
 import { until } from './wait.ts';
@@ -93,29 +94,22 @@ export const readyPods = (namespace: string, name: string, count: number): Promi
   });
 
 /** What a ReplicaSet or Job has said about its pods, and the pods that there were, as long as it watches. */
-export class ControllerWatch<S> {
-  readonly statuses: S[] = [];
-  readonly names = new Set<string>();
-  #isStopped = false;
-  readonly #watching: Promise<void>;
+export class ControllerWatch<S> extends Looks {
+  readonly statuses: S[];
+  readonly names: Set<string>;
 
   /** @param object as kubectl names it, e.g. `job/one` */
   constructor(namespace: string, label: string, object: string) {
-    this.#watching = this.#watch(namespace, label, object);
-  }
-
-  async #watch(namespace: string, label: string, object: string): Promise<void> {
-    while (!this.#isStopped) {
+    const statuses: S[] = [];
+    const names = new Set<string>();
+    super(async () => {
       const pods = await ownedPods(namespace, label);
-      for (const { name } of pods) this.names.add(name);
+      for (const { name } of pods) names.add(name);
       const { status } = (await kubectlJson('-n', namespace, 'get', object)) as { status: S };
-      this.statuses.push(status);
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await this.#watching;
+      statuses.push(status);
+    });
+    this.statuses = statuses;
+    this.names = names;
   }
 }
 

@@ -83,6 +83,15 @@ export const nodes: Resource<Node> = {
   parse: (json) => Node.parse(json),
 };
 
+/** Multus' networks. They are read as they are. */
+export const networkAttachments: Resource<unknown> = {
+  apiVersion: 'k8s.cni.cncf.io/v1',
+  kind: 'NetworkAttachmentDefinition',
+  plural: 'network-attachment-definitions',
+  namespaced: true,
+  parse: (json) => json,
+};
+
 /** @returns the collection's path, e.g. `/apis/sealift.dev/v1alpha1/namespaces/x/migrationrequests`. */
 export function collectionPath(resource: Resource<unknown>, namespace?: string): string {
   const root = resource.apiVersion.includes('/') ? '/apis/' : '/api/';

@@ -23,8 +23,8 @@ export function budgetSuite(cluster: () => Cluster): void {
     const manager = suiteControllerManager(cluster);
     const webhook = withWebhook(cluster);
     const needs = (skip: (why: string) => void): void => {
-      if (manager().isMissing) skip('no kube-controller-manager beside the API server');
-      if (!webhook()) skip('no helm beside the API server');
+      const why = manager().lack ?? (webhook() ? undefined : 'no helm beside the API server');
+      if (why !== undefined) skip(why);
     };
     afterEach(() => ownFaults(undefined));
 

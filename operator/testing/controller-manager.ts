@@ -29,6 +29,11 @@ export class ControllerManager {
     return !existsSync(this.#program);
   }
 
+  /** Why a test that needs it is skipped; undefined: the program is there. */
+  get lack(): string | undefined {
+    return this.isMissing ? 'no kube-controller-manager beside the API server' : undefined;
+  }
+
   start(): void {
     const flags = [
       `--kubeconfig=${this.#server.kubeconfig}`,

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A set is deleted in the middle of the move of one of its pods: the real garbage collector decides what goes with it.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { migrationRequests, nodes, ownFaults } from '../../kube/src/index.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+import { migrationRequests, ownFaults } from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
-import { suiteControllerManager } from './controller-manager.ts';
 import { prepared } from './moving.ts';
 import { runSet } from './sets.ts';
-import { carryOut, land, prepareSecond, reservedNames, secondOf } from './two-moves.ts';
+import { carryOut, land, prepareSecond, secondOf, suiteOfMoves } from './two-moves.ts';
 import { committed, containersEnded } from './workloads.ts';
 
 const moves = migrationRequests;
@@ -17,15 +16,7 @@ const anyEnd = { phase: expect.stringMatching(/Succeeded|Failed|Cancelled/) as s
 
 export function deletionSuite(cluster: () => Cluster): void {
   describe('a set that is deleted in the middle of a move', { timeout: 120_000 }, () => {
-    const manager = suiteControllerManager(cluster);
-    const lack = reservedNames(cluster);
-    const needs = (skip: (why: string) => void): void => {
-      if (manager().isMissing) skip('no kube-controller-manager beside the API server');
-      const why = lack();
-      if (why !== undefined) skip(why);
-    };
-    beforeAll(() => cluster().addNode('c', 'rxe-1'));
-    afterAll(() => cluster().client.delete(nodes, '', 'c'));
+    const { needs } = suiteOfMoves(cluster);
     afterEach(() => ownFaults(undefined));
 
     const name = (kind: string, cascade: string, when: string): string =>

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The controller manager and the operator are stopped and started between any two steps of a move, and a rollout begins in it.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { migrationRequests, nodes, type Pod } from '../../kube/src/index.ts';
+import { describe, expect, it } from 'vitest';
+import { migrationRequests, type Pod } from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
-import { suiteControllerManager } from './controller-manager.ts';
 import { created, prepared } from './moving.ts';
 import { runSet, type RunningSet } from './sets.ts';
-import { carryOut, land, prepareSecond, reservedNames, secondOf } from './two-moves.ts';
+import { carryOut, land, prepareSecond, secondOf, suiteOfMoves } from './two-moves.ts';
 import { containersEnded, podTemplate } from './workloads.ts';
 
 const moves = migrationRequests;
@@ -15,15 +14,7 @@ const anyText = expect.any(String) as string;
 
 export function restartSuite(cluster: () => Cluster): void {
   describe('in the middle of a move', { timeout: 180_000 }, () => {
-    const manager = suiteControllerManager(cluster);
-    const lack = reservedNames(cluster);
-    const needs = (skip: (why: string) => void): void => {
-      if (manager().isMissing) skip('no kube-controller-manager beside the API server');
-      const why = lack();
-      if (why !== undefined) skip(why);
-    };
-    beforeAll(() => cluster().addNode('c', 'rxe-1'));
-    afterAll(() => cluster().client.delete(nodes, '', 'c'));
+    const { manager, needs } = suiteOfMoves(cluster);
 
     /** Both are away; meanwhile the nodes do a step; then both come back. */
     async function without(step: () => Promise<unknown>): Promise<void> {

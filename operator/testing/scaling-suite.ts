@@ -1,30 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // A set gets another size in the middle of the move of one of its pods: by a user, and by a real HorizontalPodAutoscaler. That one
 // has no metrics here; it brings the size between its bounds without any, by the same subresource `scale`.
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { annotations } from '../../crds/src/index.ts';
-import { migrationRequests, nodes, ownFaults, pods } from '../../kube/src/index.ts';
+import { migrationRequests, ownFaults, pods } from '../../kube/src/index.ts';
 import { controllerOf } from '../src/target-pod/ownership.ts';
 import { ended, eventually, failed, type Cluster } from './cluster.ts';
-import { suiteControllerManager } from './controller-manager.ts';
 import { prepared } from './moving.ts';
 import { runSet, type RunningSet } from './sets.ts';
-import { carryOut, land, moveOn, reservedNames } from './two-moves.ts';
+import { carryOut, land, moveOn, suiteOfMoves } from './two-moves.ts';
 import { autoscalers, containersEnded } from './workloads.ts';
 
 const moves = migrationRequests;
 
 export function scalingSuite(cluster: () => Cluster): void {
   describe('a set that gets another size in the middle of a move', { timeout: 120_000 }, () => {
-    const manager = suiteControllerManager(cluster);
-    const lack = reservedNames(cluster);
-    const needs = (skip: (why: string) => void): void => {
-      if (manager().isMissing) skip('no kube-controller-manager beside the API server');
-      const why = lack();
-      if (why !== undefined) skip(why);
-    };
-    beforeAll(() => cluster().addNode('c', 'rxe-1'));
-    afterAll(() => cluster().client.delete(nodes, '', 'c'));
+    const { needs } = suiteOfMoves(cluster);
     afterEach(() => ownFaults(undefined));
 
     /** The pod is the first that its ReplicaSet deletes. */

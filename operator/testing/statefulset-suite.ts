@@ -16,8 +16,7 @@ export function statefulSetSuite(cluster: () => Cluster): void {
   describe('a pod of a StatefulSet', { timeout: 120_000 }, () => {
     const manager = suiteControllerManager(cluster);
     const policy = namePolicy(cluster);
-    const lacks = (): string | undefined =>
-      manager().isMissing ? 'no kube-controller-manager beside the API server' : policy.lack;
+    const lacks = (): string | undefined => manager().lack ?? policy.lack;
 
     beforeAll(async () => {
       await cluster().addNode('c', 'rxe-1');

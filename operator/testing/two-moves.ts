@@ -3,11 +3,12 @@
 // policy that reserves the name.
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { MigrationRequest } from '../../crds/src/index.ts';
-import { migrationRequests } from '../../kube/src/index.ts';
+import { migrationRequests, nodes } from '../../kube/src/index.ts';
 import { render } from '../../kube/testing/chart.ts';
 import type { Manifest } from '../../kube/testing/definitions.ts';
 import { policyPath } from '../../kube/testing/impersonation.ts';
 import { ended, type Cluster } from './cluster.ts';
+import { suiteControllerManager, type ControllerManager } from './controller-manager.ts';
 import { created, prepared } from './moving.ts';
 import { containersEnded } from './workloads.ts';
 
@@ -104,10 +105,24 @@ export function namePolicy(cluster: () => Cluster): NamePolicy {
   };
 }
 
-/** The policy for the suite that calls this, from its first test to its last. @returns why it is not there */
-export function reservedNames(cluster: () => Cluster): () => string | undefined {
+/** What a suite of moves with real controllers has, from its first test to its last. */
+export interface SuiteOfMoves {
+  readonly manager: () => ControllerManager;
+  /** Skips a test where something is lacking, and says what. */
+  readonly needs: (skip: (why: string) => void) => void;
+}
+
+/** The controller manager, the policy on names, and a third node, `c`, for the suite that calls this. */
+export function suiteOfMoves(cluster: () => Cluster): SuiteOfMoves {
+  const manager = suiteControllerManager(cluster);
   const policy = namePolicy(cluster);
   beforeAll(() => policy.install());
   afterAll(() => policy.uninstall());
-  return () => policy.lack;
+  beforeAll(() => cluster().addNode('c', 'rxe-1'));
+  afterAll(() => cluster().client.delete(nodes, '', 'c'));
+  const needs = (skip: (why: string) => void): void => {
+    const why = manager().lack ?? policy.lack;
+    if (why !== undefined) skip(why);
+  };
+  return { manager, needs };
 }

@@ -24,6 +24,7 @@ import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
 import { deletePod } from '../requests/target-calls.ts';
 import { readVolumeFacts } from '../requests/volume-facts.ts';
+import { watchedFirst } from '../requests/watched-first.ts';
 import { targetPod, templateOf } from '../target-pod/manifest.ts';
 import {
   attach,
@@ -52,21 +53,13 @@ import {
 
 export function migrationParts(dependencies: Dependencies): Parts<Observed, Effect, OwnStatus> {
   return {
-    idleMs: (key, now) => {
-      const seen = handedOver(dependencies, key);
-      return seen && dependencies.looks.idleMs(seen.request, decideMigration(seen, now), now);
-    },
-    observe: async (key, context) => {
-      const seen = handedOver(dependencies, key);
-      const now = dependencies.clock.now();
-      const plan = seen && decideMigration(seen, now);
-      if (plan && dependencies.looks.actsByWatches(seen.request, plan, now)) return seen;
-      return observe(dependencies, key, context);
-    },
-    decide: decideMigration,
+    ...watchedFirst(dependencies, {
+      seen: (key) => handedOver(dependencies, key),
+      read: (key, context) => observe(dependencies, key, context),
+      decide: decideMigration,
+    }),
     publish: (status, observed, context) => publish(dependencies, status, observed, context),
     act: (effect, observed, context) => act(dependencies, effect, observed, context),
-    done: ({ request, readAt }) => dependencies.looks.looked(request, readAt),
   };
 }
 

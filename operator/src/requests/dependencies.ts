@@ -11,6 +11,7 @@ import {
   isNotFound,
   KeyedMutex,
   namespaces,
+  networkAttachments,
   pods,
   realClock,
   unlessNotFound,
@@ -30,14 +31,6 @@ import { MoveQueue } from '../moves/move-queue.ts';
 import { isUnschedulable } from '../target-pod/health.ts';
 import type { HandoverRequest } from './handover-types.ts';
 import type { RawPod } from '../target-pod/manifest.ts';
-
-const attachments: Resource<unknown> = {
-  apiVersion: 'k8s.cni.cncf.io/v1',
-  kind: 'NetworkAttachmentDefinition',
-  plural: 'network-attachment-definitions',
-  namespaced: true,
-  parse: (json) => json,
-};
 
 /** What watches have brought, as of some moments ago. */
 export interface Watched {
@@ -175,7 +168,7 @@ export class Dependencies {
     for (const full of new Set(names)) {
       const [namespace = '', name = ''] = full.split('/');
       try {
-        const raw = await this.api.getRaw(attachments, namespace, name, { signal });
+        const raw = await this.api.getRaw(networkAttachments, namespace, name, { signal });
         const config = (raw as { spec?: { config?: unknown } }).spec?.config;
         if (typeof config === 'string') out.set(full, config);
       } catch (error) {

@@ -21,6 +21,7 @@ import { isHandingOver } from '../requests/blackout-looks.ts';
 import type { Dependencies } from '../requests/dependencies.ts';
 import { publishStatus } from '../requests/publish.ts';
 import { actOnHandover, createTarget } from '../requests/target-effects.ts';
+import { watchedFirst } from '../requests/watched-first.ts';
 import { targetName, targetPod, type Template } from '../target-pod/manifest.ts';
 import { decideRestore } from './decide.ts';
 import {
@@ -33,24 +34,16 @@ import {
 
 export function restoreParts(dependencies: Dependencies): Parts<Observed, Effect, OwnStatus> {
   return {
-    idleMs: (key, now) => {
-      const seen = handedOver(dependencies, key);
-      return seen && dependencies.looks.idleMs(seen.request, decideRestore(seen, now), now);
-    },
-    observe: async (key, context) => {
-      const seen = handedOver(dependencies, key);
-      const now = dependencies.clock.now();
-      const plan = seen && decideRestore(seen, now);
-      if (plan && dependencies.looks.actsByWatches(seen.request, plan, now)) return seen;
-      return observe(dependencies, key, context);
-    },
-    decide: decideRestore,
+    ...watchedFirst(dependencies, {
+      seen: (key) => handedOver(dependencies, key),
+      read: (key, context) => observe(dependencies, key, context),
+      decide: decideRestore,
+    }),
     publish: async (status, { request, targetPod: pod }, context) => {
       const update = { resource: restoreRequests, request, owned: ownedStatus, status, pod };
       await publishStatus(dependencies, update, context);
     },
     act: (effect, observed, context) => act(dependencies, effect, observed, context),
-    done: ({ request, readAt }) => dependencies.looks.looked(request, readAt),
   };
 }
 

@@ -6,11 +6,11 @@ import {
   isNotFound,
   listParsed,
   messageOf,
+  networkAttachments,
   nodes,
   type Api,
   type Clock,
   type Node,
-  type Resource,
 } from '../../../../kube/src/index.ts';
 import { blockListOf } from './address-ranges.ts';
 import { familiesOf, type KeepingNetwork } from './drivers.ts';
@@ -35,14 +35,6 @@ export interface PodNetworkCheckParts {
   /** `<address>/<bits>` of this node's interfaces. */
   readonly ownCidrs?: () => readonly string[];
 }
-
-const attachments: Resource<unknown> = {
-  apiVersion: 'k8s.cni.cncf.io/v1',
-  kind: 'NetworkAttachmentDefinition',
-  plural: 'network-attachment-definitions',
-  namespaced: true,
-  parse: (json) => json,
-};
 
 /** How long the cluster is taken for as it was. A node that joins elsewhere ends it for all. */
 const REMEMBERED_MS = 300_000;
@@ -94,7 +86,7 @@ export class PodNetworkCheck {
     const { api, network } = this.#parts;
     const [namespace = '', name = ''] = network.split('/');
     try {
-      await api.getRaw(attachments, namespace, name, { signal });
+      await api.getRaw(networkAttachments, namespace, name, { signal });
       return undefined;
     } catch (error) {
       if (!isNotFound(error)) throw error;
