@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { containerds } from '../../testing/containerds.ts';
+import { eachContainerd } from '../../testing/containerds.ts';
 import { criAnswers } from './cri.ts';
 
 let dir = '';
@@ -32,17 +32,14 @@ describe('what is no containerd', () => {
   });
 });
 
-/** Needs root: containerd makes directories that nobody else may enter. */
-const programs = process.getuid?.() === 0 ? containerds() : [];
+/** containerd makes directories that nobody else may enter. */
+const unable = process.getuid?.() === 0 ? undefined : 'containerd needs root';
 
-describe.each(programs.map(({ version, program }) => [version, program] as const))(
-  'containerd %s',
-  { timeout: 60_000 },
-  (_, program) => {
-    let started: ChildProcess;
-    const start = async (defaultRuntime: string): Promise<void> => {
-      const cri = 'plugins."io.containerd.grpc.v1.cri"';
-      const config = `version = 2
+eachContainerd(unable)('containerd %s', { timeout: 60_000 }, (_, program) => {
+  let started: ChildProcess;
+  const start = async (defaultRuntime: string): Promise<void> => {
+    const cri = 'plugins."io.containerd.grpc.v1.cri"';
+    const config = `version = 2
 root = "${dir}/root"
 state = "${dir}/state"
 [grpc]
@@ -57,35 +54,34 @@ state = "${dir}/state"
 [${cri}.cni]
   conf_dir = "${dir}/cni"
 `;
-      await writeFile(join(dir, 'config.toml'), config);
-      started = spawn(program, ['--config', join(dir, 'config.toml')], { stdio: 'pipe' });
-      let log = '';
-      await new Promise<void>((resolve) => {
-        started.stderr?.on('data', (chunk: Buffer) => {
-          log += chunk.toString('utf8');
-          if (log.includes('successfully booted')) resolve();
-        });
-        started.once('exit', () => resolve());
+    await writeFile(join(dir, 'config.toml'), config);
+    started = spawn(program, ['--config', join(dir, 'config.toml')], { stdio: 'pipe' });
+    let log = '';
+    await new Promise<void>((resolve) => {
+      started.stderr?.on('data', (chunk: Buffer) => {
+        log += chunk.toString('utf8');
+        if (log.includes('successfully booted')) resolve();
       });
-      expect(log).toContain('successfully booted');
-    };
-    afterEach(async () => {
-      const ended = once(started, 'exit');
-      started.kill('SIGKILL');
-      await ended;
+      started.once('exit', () => resolve());
     });
+    expect(log).toContain('successfully booted');
+  };
+  afterEach(async () => {
+    const ended = once(started, 'exit');
+    started.kill('SIGKILL');
+    await ended;
+  });
 
-    it('answers', async () => {
-      await start('runc');
-      await criAnswers(socket(), 20_000);
-    });
+  it('answers', async () => {
+    await start('runc');
+    await criAnswers(socket(), 20_000);
+  });
 
-    it('does not answer without its CRI plugin, although it runs', async () => {
-      await start('gone');
-      await expect(criAnswers(socket(), 1000)).rejects.toMatchObject({
-        code: 'RuntimeFailed',
-        message: expect.stringContaining('unknown service') as string,
-      });
+  it('does not answer without its CRI plugin, although it runs', async () => {
+    await start('gone');
+    await expect(criAnswers(socket(), 1000)).rejects.toMatchObject({
+      code: 'RuntimeFailed',
+      message: expect.stringContaining('unknown service') as string,
     });
-  },
-);
+  });
+});
