@@ -16,6 +16,7 @@ describe('two states', () => {
     ['+ module rdma_rxe', false],
     ['- module rdma_rxe', false],
     ['+ module ib_uverbs', false],
+    ['+ module ib_iser', true],
     ['+ module udp_tunnel', false],
     ['+ file d 755 root:root /opt/sealift', false],
     ['- containerd imports = []', false],

@@ -122,8 +122,11 @@ export function differences(before: State, after: State): string[] {
   return [...only(before, after, '-'), ...only(after, before, '+')];
 }
 
-/** Modules that the installer asks for. The kernel loads others by itself, for instance for a pod's rules, and keeps them. */
-const MODULES = /^. module (?!rdma_|ib_|iw_cm$|udp_tunnel$|ip6_udp_tunnel$)/;
+/**
+ * All but those that the installer asks for, or that these depend on. The kernel loads others by itself, for instance for a
+ * pod's rules, and udev for the first RDMA device of the node (rdma-core: ib_iser, rpcrdma). They stay.
+ */
+const MODULES = /^. module (?!rdma_|ib_(?:core|cm|uverbs)$|iw_cm$|udp_tunnel$|ip6_udp_tunnel$)/;
 /** helm leaves definitions, and with them everybody's requests. */
 const DEFINITIONS = /^\+ object customresourcedefinition\S*\.sealift\.dev$/;
 
