@@ -47,7 +47,6 @@ import { PodIp } from './node/pod-ip/pod-ip.ts';
 import { publishProblem, withdrawNode, type NodeDescription } from './node/registration.ts';
 import { RdmaDriver } from './node/device/driver.ts';
 import { Host } from './node/host/host.ts';
-import { GUARDS } from './node/runtime/runc.ts';
 import { sharesKernel } from './support/shared-kernel.ts';
 import type { Config } from './support/config.ts';
 import { AgentError, reasonOf, type Failure } from './support/errors.ts';
@@ -179,9 +178,7 @@ export async function uninstall(config: Config, log: Logger): Promise<void> {
   await withdrawNode(apiClient(), config.nodeName);
   // Last: sealift-host, with which the agent runs the host's programs, is among the files.
   await removeFiles(config);
-  await removeEmptyDirectories(host, [
-    ...[config.installDir, config.stateDir, config.runDir, GUARDS],
-  ]);
+  await removeEmptyDirectories(host, [config.installDir, config.stateDir, config.runDir]);
   log.info({ node: config.nodeName }, 'Sealift is off this node');
 }
 

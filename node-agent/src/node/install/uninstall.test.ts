@@ -18,7 +18,13 @@ import {
   uninstalling,
   uninstallNodes,
 } from './uninstall-nodes.ts';
-import { refuseWhileKept, refuseWhileUsed, removeFiles, unloadDriver } from './uninstall.ts';
+import {
+  refuseWhileKept,
+  refuseWhileUsed,
+  removeEmptyDirectories,
+  removeFiles,
+  unloadDriver,
+} from './uninstall.ts';
 
 const BINARY = '/opt/sealift/bin/sealift-runc';
 let root = '';
@@ -70,6 +76,16 @@ describe('the programs of a node', () => {
     });
     api.reachable = false;
     await expect(refuseWhileKept(api)).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('go with the cgroup of the last restore', async () => {
+    await mkdir(join(root, 'sys/fs/cgroup/sealift/past-gate'), { recursive: true });
+    await mkdir(join(root, 'opt/sealift'), { recursive: true });
+    await put('run/sealift/kept');
+    await removeEmptyDirectories(host, ['/opt/sealift', '/run/sealift']);
+    expect(await readdir(join(root, 'sys/fs/cgroup'))).toEqual([]);
+    expect(await readdir(join(root, 'opt'))).toEqual([]);
+    expect(await readdir(join(root, 'run/sealift'))).toEqual(['kept']);
   });
 
   it('go with all files but images of checkpoints', async () => {

@@ -10,6 +10,7 @@ import { AgentError } from '../../support/errors.ts';
 import { claimedBy, hasEnded } from '../../support/kept-by.ts';
 import { namesIn } from '../../support/optional-file.ts';
 import type { Host } from '../host/host.ts';
+import { GUARDS, Runc } from '../runtime/runc.ts';
 import { sealiftContainers } from '../runtime/sealift-containers.ts';
 import { deviceThere, DRIVER, unloadUnused, type LoadedModules } from './loaded-modules.ts';
 
@@ -63,12 +64,17 @@ export async function removeFiles(o: {
     await rm(join(o.runDir, name), { recursive: true, force: true });
 }
 
-/** Removes the node's own directories where nothing is in them any more. */
+/**
+ * Removes the node's own directories where nothing is in them any more, and the cgroups of dumps and restores, in which nothing
+ * runs: the last restore leaves its own one.
+ */
 export async function removeEmptyDirectories(
   host: Host,
   directories: readonly string[],
 ): Promise<void> {
-  for (const directory of directories) await rmdir(host.path(directory)).catch(() => undefined);
+  await new Runc(host).removeGuards();
+  for (const directory of [...directories, GUARDS])
+    await rmdir(host.path(directory)).catch(() => undefined);
 }
 
 /**
