@@ -20,7 +20,7 @@ import { NotReachedError, sleepSeconds, until } from '../wait.ts';
  * How long an application that counts is to run, in seconds. The pilot run is slower than the rest, as an emulated node
  * translates each program first: the run may be shorter by a third.
  */
-const COUNTED_S = 180 * provider.slowness;
+const COUNTED_S = 120 * provider.slowness;
 
 export class ApplicationPair extends Pair {
   readonly #application: Application;
@@ -88,7 +88,10 @@ export class ApplicationPair extends Pair {
    * Waits until both have ended, and reports what became of them.
    * @throws NotReachedError if one does not end, or not with 0, or has not found its work right
    */
-  async waitForResult(moved: ApplicationResult['moved'], within = 600): Promise<ApplicationResult> {
+  async waitForResult(
+    moved: ApplicationResult['moved'],
+    within = 900 * provider.slowness,
+  ): Promise<ApplicationResult> {
     const { name, verified } = this.#application;
     const exit = { client: await this.#exitOf('client', within), server: -1 };
     exit.server = await this.#exitOf('server', 60);
