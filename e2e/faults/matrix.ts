@@ -3,10 +3,11 @@
 // ledger pair, which has to balance at the end.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { labels } from '../../crds/src/index.ts';
 import { collectArtefacts } from '../src/artefacts.ts';
 import { artefactsDir, PromiseBrokenError, type Case, type CaseContext } from '../src/case.ts';
 import { expectBalanced } from '../src/checks.ts';
-import { kubectl, onNode } from '../src/cluster.ts';
+import { kubectl, kubectlJson, onNode } from '../src/cluster.ts';
 import { LedgerPair } from '../src/ledger-pair.ts';
 import { replaceCrashedPods } from '../src/sealift.ts';
 import { until } from '../src/wait.ts';
@@ -25,12 +26,22 @@ const inTest = new Set([
   'fault-target-kubelet-committed',
 ]);
 
-/** After a reset a node's pods still count as ready while it boots. So this waits for the agents' sockets. */
+/**
+ * After a reset a node's pods still count as ready while it boots, so this waits for the agents' sockets. An agent whose
+ * containerd does not answer takes its node's label away: a request that names the node would be refused.
+ */
 async function waitForAgents(context: CaseContext): Promise<void> {
+  const limits = { within: 400, every: 3 };
   for (const node of context.nodes) {
-    await until(`the agent of ${node} listens`, { within: 400, every: 5 }, () =>
+    await until(`the agent of ${node} listens`, limits, () =>
       onNode(node, 'test -S /run/sealift/agent.sock && echo up'),
     );
+    await until(`${node} has the label of its driver`, limits, async () => {
+      const { metadata } = (await kubectlJson('get', 'node', node)) as {
+        metadata: { labels: Record<string, string> };
+      };
+      return metadata.labels[labels.driverAbi];
+    });
   }
 }
 
