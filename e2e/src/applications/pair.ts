@@ -56,8 +56,10 @@ export class ApplicationPair extends Pair {
 
   /** Lets the pilot run end, and then both ends do as much as is to be done. */
   async #startCounted(counted: Counted): Promise<void> {
-    const rate = await until('the pilot run ends', { within: 180, every: 3 }, async () =>
-      counted.rate(await this.podLog('client')),
+    const rate = await until(
+      'the pilot run ends',
+      { within: 600 * provider.slowness, every: 3 },
+      async () => counted.rate(await this.podLog('client')),
     );
     this.#iterations = iterationsFor(rate, COUNTED_S, counted.pilot);
     this.context.log(
