@@ -7,11 +7,10 @@
  * usage: protocol DEVICE ADDRESS PEER_NETNS PEER_INTERFACE PEER_ADDRESS [CASE]
  */
 #include <err.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
+#include "apart.h"
 #include "expect.h"
 #include "protocol.h"
 #include "scripted.h"
@@ -28,21 +27,15 @@ static const struct protocol_case *const cases[] = {
 	protocol_bytes_cases
 };
 
+static void run_case(const void *c)
+{
+	((const struct protocol_case *)c)->run();
+}
+
 static void run(const struct protocol_case *c)
 {
-	int status;
-	pid_t pid;
+	int status = apart(CASE_SECONDS, run_case, c);
 
-	fflush(stdout);
-	pid = fork();
-	if (!pid) {
-		alarm(CASE_SECONDS);
-		c->run();
-		fflush(stdout);
-		_exit(expect_failed);
-	}
-	if (waitpid(pid, &status, 0) != pid)
-		err(1, "waitpid");
 	if (status && !(WIFEXITED(status) && WEXITSTATUS(status) == 1))
 		expect(0, status, "%s ends", c->name);
 	else if (status)

@@ -10,10 +10,11 @@
 #include "datagram.h"
 #include "dirty.h"
 #include "expect.h"
+#include "listed.h"
 #include "protocol.h"
 #include "shared.h"
 
-#define MAX_OBJECTS	64
+#define MAX_OWN		64	/* objects of the context */
 #define RING_BYTES	65536
 /* more objects than there is room for in pages that are in use */
 #define RINGS		100
@@ -23,9 +24,9 @@
 struct told {
 	struct sealift_rxe_query query;
 	struct sealift_rxe_context context;
-	struct sealift_rxe_object objects[MAX_OBJECTS];
+	struct sealift_rxe_object objects[MAX_OWN];
 	struct sealift_rxe_list list;
-	struct sealift_rxe_device_object device_objects[MAX_OBJECTS];
+	struct sealift_rxe_device_object device_objects[LISTED_MAX];
 	struct sealift_rxe_fd channel, async;
 	struct sealift_rxe_cq cq;
 	struct sealift_rxe_srq srq;
@@ -47,8 +48,8 @@ static void take(const struct scripted *s, uint32_t ah, struct told *t)
 	const struct endpoint *e = &s->end;
 
 	if (sl_query(s->fd, &t->query) ||
-	    sl_context(s->fd, t->objects, MAX_OBJECTS, &t->context) ||
-	    sl_list(s->fd, t->device_objects, MAX_OBJECTS, &t->list) ||
+	    sl_context(s->fd, t->objects, MAX_OWN, &t->context) ||
+	    sl_list(s->fd, t->device_objects, LISTED_MAX, &t->list) ||
 	    sl_find_fd(s->fd, e->channel->fd, -1, &t->channel) ||
 	    sl_find_fd(s->fd, -1, e->ctx->async_fd, &t->async) ||
 	    sl_dump_cq(s->fd, e->cq->handle, t->cq_ring, RING_BYTES, &t->cq) ||

@@ -19,9 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "apart.h"
 #include "clock.h"
 #include "expect.h"
 #include "random.h"
@@ -270,15 +270,22 @@ static void step(uint8_t rnr_retry)
 		begin_again(rnr_retry);
 }
 
-static void run(uint64_t seed, char **device)
+struct program {
+	uint64_t seed;
+	char **device;
+};
+
+static void run(const void *arg)
 {
+	const struct program *p = arg;
 	uint8_t rnr_retry;
 	unsigned int n;
 
-	random_seed(seed);
+	dup2(1, 2);
+	random_seed(p->seed);
 	rnr_retry = any(7);
-	open_side(0, device[0]);
-	open_side(1, device[1]);
+	open_side(0, p->device[0]);
+	open_side(1, p->device[1]);
 	connect_side(0, rnr_retry);
 	connect_side(1, rnr_retry);
 	for (n = 3 + any(STEPS - 2); n; n--)
@@ -292,23 +299,12 @@ int main(int argc, char **argv)
 	unsigned long n, number = argc > 3 ? strtoul(argv[3], NULL, 0) : 60;
 	uint64_t seed = argc > 4 ? strtoull(argv[4], NULL, 0) : 1;
 	int status, failed = 0;
-	pid_t pid;
 
 	if (argc < 3)
 		errx(2, "usage: %s DEVICE_A DEVICE_B [NUMBER [SEED]]", argv[0]);
 	for (n = 0; n < number; n++) {
 		printf("programme %llu\n", (unsigned long long)(seed + n));
-		fflush(stdout);
-		pid = fork();
-		if (!pid) {
-			alarm(PROGRAM_SECONDS);
-			dup2(1, 2);
-			run(seed + n, argv + 1);
-			fflush(stdout);
-			_exit(0);
-		}
-		if (pid < 0 || waitpid(pid, &status, 0) != pid)
-			err(1, "fork");
+		status = apart(PROGRAM_SECONDS, run, &(struct program){ seed + n, argv + 1 });
 		printf("programme %llu ends with status %#x\n",
 		       (unsigned long long)(seed + n), status);
 		failed |= status;
