@@ -16,9 +16,10 @@ for part in config progress cache debian builder rootfs; do
 	. "$lab/lib/$part.sh"
 done
 
-# Seconds of the fuzzer in the lane, and the most that the driver's tests may take.
+# Seconds of the fuzzer in the lane, the most that the lane's tests may take, and all of them.
 LANE_FUZZ=60
-TESTS_SECONDS=3600
+LANE_SECONDS=1200
+TESTS_SECONDS=5400
 # Its tests: all that sends hostile images and calls, and one of each other kind. All of them: make debug-test.
 LANE_ONLY='^malformed$|^protocol$|takes its device along|^(traffic|ping-pong) .*both ends restored 10 times|fault point|destroyed at once|may not hold|mapped'
 
@@ -51,6 +52,7 @@ prepare() {
 	builder_run make -s -C "$here/.." tests
 	rm -rf "$share/rxe-tests"
 	cp -r "$CHECKOUT/build/native/rxe-tests" "$here/init.sh" "$share/"
+	cp "$CHECKOUT/docs/driver-matrix.md" "$share/rxe-tests/"
 }
 
 # Lines of the kernel's log that are faults, and leaks.
@@ -74,6 +76,10 @@ run() {
 		>"$share/console" 2>&1 </dev/null || status=$?
 	sleep 1
 	kill "$shown"
+	if [ "$status" = 124 ]; then
+		echo "not ok - the debug kernel has not ended within $seconds s: see ${share#"$PWD/"}/out"
+		return 1
+	fi
 	[ -s "$share/rc" ] || { echo "not ok - the debug kernel ended early, with status $status: see ${share#"$PWD/"}/console"; return 1; }
 	found=$(reports)
 	if [ -n "$found" ]; then
@@ -91,8 +97,12 @@ ip -n sl_a addr add 10.99.0.1/24 dev sl_a; ip -n sl_b addr add 10.99.0.2/24 dev 
 modprobe -a ib_uverbs udp_tunnel ip6_udp_tunnel rdma_ucm && insmod rdma_rxe.ko &&
 ip netns exec sl_a rdma link add sl_rxe_a type rxe netdev sl_a || exit 1'
 
+# tests SECONDS
 tests() {
-	run "$TESTS_SECONDS" "rdma system set netns exclusive; ONLY='${ONLY:-}' bash rxe-tests/run.sh rxe-tests rdma_rxe.ko"
+	local start=$SECONDS status=0
+	run "$1" "rdma system set netns exclusive; ONLY='${ONLY:-}' bash rxe-tests/run.sh rxe-tests rdma_rxe.ko" || status=1
+	echo "# the driver's tests: $((SECONDS - start)) s"
+	return $status
 }
 
 # Add a run without a report to the list of them, and say how much this driver has stood in all of them.
@@ -133,7 +143,7 @@ lane() {
 	prepare
 	ONLY=${ONLY:-$LANE_ONLY}
 	echo "skipped: under the debug kernel, the driver's tests but $ONLY (make debug-test runs all of them)"
-	tests || status=1
+	tests "$LANE_SECONDS" || status=1
 	fuzz "$LANE_FUZZ" "${SEED:-1}" || status=1
 	return $status
 }
@@ -143,7 +153,7 @@ up) up ;;
 test)
 	up
 	prepare
-	tests
+	tests "$TESTS_SECONDS"
 	;;
 fuzz)
 	up

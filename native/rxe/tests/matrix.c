@@ -12,9 +12,9 @@
 #include <err.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "apart.h"
 #include "expect.h"
 #include "matrix.h"
 
@@ -40,37 +40,31 @@ static bool exists(bool ud, const struct matrix_situation *row,
 	return true;
 }
 
-static void cell(bool ud, const struct matrix_situation *row,
-		 enum match_kind kind, unsigned int moving)
+struct cell {
+	bool ud;
+	const struct matrix_situation *row;
+	enum match_kind kind;
+	unsigned int moving;
+};
+
+static void run_cell(const void *arg)
 {
-	struct match_op op = { .kind = kind };
+	const struct cell *c = arg;
 	struct match m;
 
-	match_open(&m, ud ? IBV_QPT_UD : IBV_QPT_RC, moving);
-	m.no_receives = row->needs & MATRIX_NO_RECEIVES;
-	match_connect(&m, IBV_QPS_RESET, row->state);
-	row->run(&m, op);
+	dup2(1, 2);
+	match_open(&m, c->ud ? IBV_QPT_UD : IBV_QPT_RC, c->moving);
+	m.no_receives = c->row->needs & MATRIX_NO_RECEIVES;
+	match_connect(&m, IBV_QPS_RESET, c->row->state);
+	c->row->run(&m, (struct match_op){ .kind = c->kind });
 	match_validate(&m);
 	match_close(&m);
 }
 
-/* Return: was it right? */
-static bool run_cell(bool ud, const struct matrix_situation *row,
-		     enum match_kind kind, unsigned int moving)
+static bool is_right(const struct cell *c)
 {
-	int status;
-	pid_t pid;
+	int status = apart(CELL_SECONDS, run_cell, c);
 
-	fflush(stdout);
-	pid = fork();
-	if (!pid) {
-		alarm(CELL_SECONDS);
-		dup2(1, 2);
-		cell(ud, row, kind, moving);
-		_exit(0);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		err(1, "fork");
 	if (status)
 		match_clean();
 	return !status;
@@ -94,8 +88,9 @@ static void run(bool ud, unsigned int r, const char *filter)
 			}
 			if (filter && !strstr(name, filter))
 				continue;
-			results[ud][r][kind][end] =
-				run_cell(ud, row, kind, end + 1) ? RIGHT : WRONG;
+			results[ud][r][kind][end] = is_right(&(struct cell){
+				ud, row, kind, end + 1
+			}) ? RIGHT : WRONG;
 			expect(RIGHT, results[ud][r][kind][end], "%s", name);
 		}
 	}

@@ -276,6 +276,11 @@ int raw_destroy(int fd, uint16_t object, uint32_t handle)
 	}
 }
 
+static struct raw_map map_of(const struct mminfo *mi)
+{
+	return (struct raw_map){ mi->offset, mi->size, mi->pad };
+}
+
 int raw_create_cq(int fd, uint32_t cqe, uint64_t user_handle, int channel,
 		  uint32_t *handle, struct raw_map *map)
 {
@@ -294,8 +299,7 @@ int raw_create_cq(int fd, uint32_t cqe, uint64_t user_handle, int channel,
 		return err;
 
 	*handle = resp.cq_handle;
-	map->offset = uhw.mi.offset;
-	map->size = uhw.mi.size;
+	*map = map_of(&uhw.mi);
 	return 0;
 }
 
@@ -328,10 +332,8 @@ int raw_create_qp(int fd, const struct sealift_rxe_qp *like, uint32_t *handle,
 
 	*handle = resp.qp_handle;
 	*qpn = resp.qpn;
-	sq->offset = uhw.sq_mi.offset;
-	sq->size = uhw.sq_mi.size;
-	rq->offset = uhw.rq_mi.offset;
-	rq->size = uhw.rq_mi.size;
+	*sq = map_of(&uhw.sq_mi);
+	*rq = map_of(&uhw.rq_mi);
 	return 0;
 }
 

@@ -66,6 +66,7 @@ int sl_call(int fd, uint16_t object, uint16_t method,
 struct raw_map {
 	uint64_t offset;
 	uint32_t size;
+	uint32_t pad;
 };
 
 int raw_alloc_pd(int fd, uint32_t *handle);

@@ -66,8 +66,7 @@ int raw_create_srq(int fd, const struct sealift_rxe_srq *like,
 		return err;
 
 	*handle = resp.srq_handle;
-	map->offset = uhw.mi.offset;
-	map->size = uhw.mi.size;
+	*map = (struct raw_map){ uhw.mi.offset, uhw.mi.size, uhw.mi.pad };
 	return 0;
 }
 

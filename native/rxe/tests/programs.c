@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "apart.h"
 #include "clutter.h"
 #include "expect.h"
 #include "match.h"
@@ -32,6 +32,12 @@ struct counts {
 struct program {
 	struct match m;
 	struct clutter clutter[2];
+	struct counts *counts;
+};
+
+/* What a programme is made of. */
+struct draw {
+	uint64_t seed;
 	struct counts *counts;
 };
 
@@ -192,8 +198,9 @@ static void step(struct program *p)
 	}
 }
 
-static void run(uint64_t seed, struct counts *counts)
+static void run(const void *arg)
 {
+	const struct draw *draw = arg;
 	static const enum ibv_qp_state states[] = {
 		IBV_QPS_RESET, IBV_QPS_INIT, IBV_QPS_RTR, IBV_QPS_RTS,
 	};
@@ -201,8 +208,9 @@ static void run(uint64_t seed, struct counts *counts)
 	enum ibv_qp_state early;
 	unsigned int n;
 
-	random_seed(seed);
-	p.counts = counts;
+	dup2(1, 2);
+	random_seed(draw->seed);
+	p.counts = draw->counts;
 	early = states[any(ARRAY_SIZE(states))];
 	match_open(&p.m, any(6) ? IBV_QPT_RC : IBV_QPT_UD, 0);
 	say("type %d, first moved in state %d", p.m.type, early);
@@ -224,19 +232,9 @@ static void run(uint64_t seed, struct counts *counts)
 
 static void run_apart(uint64_t seed, struct counts *counts)
 {
-	int status;
-	pid_t pid;
+	struct draw draw = { seed, counts };
+	int status = apart(PROGRAM_SECONDS, run, &draw);
 
-	fflush(stdout);
-	pid = fork();
-	if (!pid) {
-		alarm(PROGRAM_SECONDS);
-		dup2(1, 2);
-		run(seed, counts);
-		_exit(0);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		err(1, "fork");
 	expect(0, status, "programme with seed %llu", (unsigned long long)seed);
 	if (status)
 		match_clean();

@@ -7,11 +7,10 @@
  * usage: protocol DEVICE ADDRESS PEER_NETNS PEER_INTERFACE PEER_ADDRESS [CASE]
  */
 #include <err.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
+#include "apart.h"
 #include "expect.h"
 #include "protocol.h"
 #include "scripted.h"
@@ -24,24 +23,19 @@ static const struct protocol_case *const cases[] = {
 	protocol_fork_cases, protocol_peer_cases, protocol_receive_cases, protocol_retry_cases,
 	protocol_srq_cases, protocol_srq_events_cases, protocol_srq_image_cases,
 	protocol_ud_cases, protocol_ud_hold_cases, protocol_ud_numbers_cases,
-	protocol_early_cases, protocol_window_cases, protocol_pages_cases
+	protocol_early_cases, protocol_window_cases, protocol_pages_cases,
+	protocol_bytes_cases
 };
+
+static void run_case(const void *c)
+{
+	((const struct protocol_case *)c)->run();
+}
 
 static void run(const struct protocol_case *c)
 {
-	int status;
-	pid_t pid;
+	int status = apart(CASE_SECONDS, run_case, c);
 
-	fflush(stdout);
-	pid = fork();
-	if (!pid) {
-		alarm(CASE_SECONDS);
-		c->run();
-		fflush(stdout);
-		_exit(expect_failed);
-	}
-	if (waitpid(pid, &status, 0) != pid)
-		err(1, "waitpid");
 	if (status && !(WIFEXITED(status) && WEXITSTATUS(status) == 1))
 		expect(0, status, "%s ends", c->name);
 	else if (status)

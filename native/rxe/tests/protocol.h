@@ -29,5 +29,6 @@ extern const struct protocol_case protocol_ud_numbers_cases[];
 extern const struct protocol_case protocol_early_cases[];
 extern const struct protocol_case protocol_window_cases[];
 extern const struct protocol_case protocol_pages_cases[];
+extern const struct protocol_case protocol_bytes_cases[];
 
 #endif /* PROTOCOL_H */

@@ -14,39 +14,19 @@
 #include "clock.h"
 #include "datagram.h"
 #include "expect.h"
+#include "listed.h"
 #include "protocol.h"
 #include "scripted.h"
 
-#define MAX_OBJECTS 256
-
-static struct sealift_rxe_device_object objects[MAX_OBJECTS];
-
-static uint32_t list(const struct scripted *s)
-{
-	struct sealift_rxe_list out;
-
-	expect(0, sl_list(s->fd, objects, MAX_OBJECTS, &out), "LIST");
-	return out.count;
-}
-
-static const struct sealift_rxe_device_object *
-find(uint32_t count, uint32_t kind, uint32_t number)
-{
-	uint32_t i;
-
-	for (i = 0; i < count; i++)
-		if (objects[i].kind == kind && objects[i].number == number)
-			return &objects[i];
-	return NULL;
-}
-
-static unsigned int count_kind(uint32_t count, uint32_t kind, uint32_t context)
+static unsigned int count_kind(const struct listed *l, uint32_t kind,
+			       uint32_t context)
 {
 	unsigned int n = 0;
 	uint32_t i;
 
-	for (i = 0; i < count; i++)
-		n += objects[i].kind == kind && objects[i].context == context;
+	for (i = 0; i < l->count; i++)
+		n += l->objects[i].kind == kind &&
+		     l->objects[i].context == context;
 	return n;
 }
 
@@ -56,9 +36,11 @@ static void whole_device(void)
 	struct sealift_rxe_context ctx;
 	struct ibv_ah_attr ah = { .is_global = 1, .port_num = 1 };
 	struct ibv_srq_init_attr srq = { .attr = { 16, 1, 0 } };
+	struct sealift_rxe_device_object two[2];
 	struct sealift_rxe_list out;
+	struct listed l;
 	struct scripted s;
-	uint32_t n, i;
+	uint32_t i;
 
 	scripted_open(&s);
 	scripted_peer_gid(&s, &ah.grh.dgid);
@@ -73,27 +55,27 @@ static void whole_device(void)
 	if (sl_context(s.fd, NULL, 0, &ctx))
 		errx(1, "DUMP_CONTEXT");
 
-	n = list(&s);
-	o = find(n, SEALIFT_RXE_KIND_CONTEXT, ctx.number);
+	listed_take(&l, s.fd);
+	o = listed_find(&l, SEALIFT_RXE_KIND_CONTEXT, ctx.number);
 	expect(getpid(), o ? (int)o->owner : -1, "the context is its creator's");
-	o = find(n, SEALIFT_RXE_KIND_QP, s.end.qp->qp_num);
+	o = listed_find(&l, SEALIFT_RXE_KIND_QP, s.end.qp->qp_num);
 	expect(1, o && o->handle == s.end.qp->handle &&
 	       o->context == ctx.number && o->type == IBV_QPT_RC &&
 	       (pid_t)o->owner == getpid(), "the queue pair is listed");
-	o = find(n, SEALIFT_RXE_KIND_MR, s.end.mr->rkey);
+	o = listed_find(&l, SEALIFT_RXE_KIND_MR, s.end.mr->rkey);
 	expect(1, o && o->handle == s.end.mr->handle &&
 	       o->context == ctx.number && (pid_t)o->owner == getpid(),
 	       "the memory region is listed");
 	expect(1, o && o->start == (uintptr_t)s.mem &&
 	       o->length == SCRIPTED_BYTES && o->access & 1, "with its memory");
 	for (i = SEALIFT_RXE_KIND_PD; i <= SEALIFT_RXE_KIND_MW; i++)
-		expect(1, count_kind(n, i, ctx.number),
+		expect(1, count_kind(&l, i, ctx.number),
 		       "objects of kind %u in the context", i);
 	/* ib_mad's, for the special queue pair */
-	expect(1, count_kind(n, SEALIFT_RXE_KIND_QP, SEALIFT_RXE_NONE),
+	expect(1, count_kind(&l, SEALIFT_RXE_KIND_QP, SEALIFT_RXE_NONE),
 	       "queue pairs of the kernel");
-	expect(-ENOSPC, sl_list(s.fd, objects, 2, &out), "a list of 2");
-	expect(n, out.count, "it says how many there are");
+	expect(-ENOSPC, sl_list(s.fd, two, 2, &out), "a list of 2");
+	expect(l.count, out.count, "it says how many there are");
 }
 
 /* A child registers memory of its own through its parent's context. */
@@ -209,7 +191,7 @@ static double time_list(const struct scripted *s,
 
 	for (i = 0; i < MEASURES; i++) {
 		start = now_ms();
-		if (sl_list(s->fd, all, REGIONS + MAX_OBJECTS, out))
+		if (sl_list(s->fd, all, REGIONS + LISTED_MAX, out))
 			errx(1, "LIST");
 		if (now_ms() - start < best)
 			best = now_ms() - start;
@@ -238,7 +220,7 @@ static void time_regions(void)
 		if (write(go[1], &c, 1) != 1 || read(told[0], &c, 1) != 1)
 			errx(1, "the child is gone");
 	}
-	all = calloc(REGIONS + MAX_OBJECTS, sizeof(*all));
+	all = calloc(REGIONS + LISTED_MAX, sizeof(*all));
 	if (!all)
 		err(1, "calloc");
 	many = time_list(&s, all, &out);
@@ -321,16 +303,12 @@ static bool has_gid(const struct scripted *s, const union ibv_gid *gid)
 static uint32_t flags_of(const struct scripted *s, uint32_t kind,
 			 uint32_t handle, uint32_t context)
 {
-	struct sealift_rxe_list out;
-	uint32_t i;
+	const struct sealift_rxe_device_object *o;
+	struct listed l;
 
-	if (sl_list(s->fd, objects, MAX_OBJECTS, &out))
-		errx(1, "LIST");
-	for (i = 0; i < out.count; i++)
-		if (objects[i].kind == kind && objects[i].handle == handle &&
-		    objects[i].context == context)
-			return objects[i].flags;
-	return ~0U;
+	listed_take(&l, s->fd);
+	o = listed_find_handle(&l, kind, context, handle);
+	return o ? o->flags : ~0U;
 }
 
 /*

@@ -4,31 +4,20 @@
 #include <unistd.h>
 
 #include "expect.h"
+#include "listed.h"
 #include "protocol.h"
 #include "shared.h"
 
-#define MAX_OBJECTS 256
-
-static struct sealift_rxe_device_object objects[MAX_OBJECTS];
-
-static uint32_t list(const struct scripted *s)
-{
-	struct sealift_rxe_list out;
-
-	expect(0, sl_list(s->fd, objects, MAX_OBJECTS, &out), "LIST");
-	return out.count;
-}
-
 static const struct sealift_rxe_device_object *
-find_handle(uint32_t count, uint32_t kind, uint32_t handle, uint32_t context)
+find_in(const struct sealift_rxe_context *ctx, const struct listed *l,
+	uint32_t kind, uint32_t handle)
 {
-	uint32_t i;
+	const struct sealift_rxe_device_object *o =
+		listed_find_handle(l, kind, ctx->number, handle);
 
-	for (i = 0; i < count; i++)
-		if (objects[i].kind == kind && objects[i].handle == handle &&
-		    objects[i].context == context)
-			return &objects[i];
-	errx(1, "no object of kind %u", kind);
+	if (!o)
+		errx(1, "no object of kind %u", kind);
+	return o;
 }
 
 static void expect_ring(const struct sealift_rxe_device_object *o,
@@ -50,7 +39,7 @@ static void rings_and_events(void)
 	struct sealift_rxe_qp qp;
 	struct scripted s;
 	struct ibv_cq *quiet;
-	uint32_t n;
+	struct listed l;
 
 	scripted_open(&s);
 	if (sl_context(s.fd, NULL, 0, &ctx))
@@ -61,26 +50,26 @@ static void rings_and_events(void)
 	quiet = ibv_create_cq(s.end.ctx, 16, NULL, NULL, 0);
 	if (!quiet)
 		err(1, "ibv_create_cq");
-	n = list(&s);
-	o = find_handle(n, SEALIFT_RXE_KIND_CQ, s.end.cq->handle, ctx.number);
+	listed_take(&l, s.fd);
+	o = find_in(&ctx, &l, SEALIFT_RXE_KIND_CQ, s.end.cq->handle);
 	expect(0, o->comp_pending, "completion events of an idle queue");
 
 	scripted_post_recv(&s, 64);
 	if (ibv_modify_qp(s.end.qp, &error, IBV_QP_STATE))
 		err(1, "ERR");
 	usleep(100000);
-	n = list(&s);
+	listed_take(&l, s.fd);
 	scripted_hold(&s);
-	o = find_handle(n, SEALIFT_RXE_KIND_CQ, s.end.cq->handle, ctx.number);
+	o = find_in(&ctx, &l, SEALIFT_RXE_KIND_CQ, s.end.cq->handle);
 	expect(1, o->comp_pending, "completion events of a flushed request");
 	expect(0, o->async_pending, "it is no asynchronous one");
 	expect(0, sl_dump_cq(s.fd, s.end.cq->handle, NULL, 0, &cq), "DUMP_CQ");
 	expect(cq.comp_pending, o->comp_pending, "as its dump says");
 	expect_ring(o, SEALIFT_RXE_LIST_RING, &cq.ring, "a resized queue");
 	expect(0, o->ring_size[SEALIFT_RXE_LIST_RECEIVE_RING], "it has one ring");
-	o = find_handle(n, SEALIFT_RXE_KIND_CQ, quiet->handle, ctx.number);
+	o = find_in(&ctx, &l, SEALIFT_RXE_KIND_CQ, quiet->handle);
 	expect(0, o->comp_pending, "completion events without a channel");
-	o = find_handle(n, SEALIFT_RXE_KIND_QP, s.end.qp->handle, ctx.number);
+	o = find_in(&ctx, &l, SEALIFT_RXE_KIND_QP, s.end.qp->handle);
 	expect(0, sl_dump_qp(s.fd, s.end.qp->handle, &none, &qp), "DUMP_QP");
 	expect_ring(o, SEALIFT_RXE_LIST_RING, &qp.sq, "a send queue");
 	expect(qp.async_pending, o->async_pending, "events as its dump says");
@@ -99,7 +88,7 @@ static void unread_limit(void)
 	struct sealift_rxe_context ctx;
 	struct sealift_rxe_srq srq;
 	struct scripted s;
-	uint32_t n;
+	struct listed l;
 
 	shared_open(&s);
 	if (sl_context(s.fd, NULL, 0, &ctx))
@@ -107,13 +96,13 @@ static void unread_limit(void)
 	shared_post_some(&s, 0, 2);
 	if (ibv_modify_srq(s.end.srq, &limit, IBV_SRQ_LIMIT))
 		err(1, "ibv_modify_srq");
-	n = list(&s);
-	o = find_handle(n, SEALIFT_RXE_KIND_SRQ, s.end.srq->handle, ctx.number);
+	listed_take(&l, s.fd);
+	o = find_in(&ctx, &l, SEALIFT_RXE_KIND_SRQ, s.end.srq->handle);
 	expect(0, o->async_pending, "a limit that is not reached is no event");
 	shared_send(&s, s.end.qp, WIRE_SEND_ONLY, 0, 10);
 	shared_completes(&s, s.end.qp, 0, IBV_WC_SUCCESS, "the limit is reached");
-	n = list(&s);
-	o = find_handle(n, SEALIFT_RXE_KIND_SRQ, s.end.srq->handle, ctx.number);
+	listed_take(&l, s.fd);
+	o = find_in(&ctx, &l, SEALIFT_RXE_KIND_SRQ, s.end.srq->handle);
 	expect(1 << IBV_EVENT_SRQ_LIMIT_REACHED, o->async_pending, "an unread limit event");
 	scripted_hold(&s);
 	expect(0, sl_dump_srq(s.fd, s.end.srq->handle, NULL, 0, &srq), "DUMP_SRQ");
@@ -121,8 +110,8 @@ static void unread_limit(void)
 	expect_ring(o, SEALIFT_RXE_LIST_RING, &srq.ring, "a shared receive queue");
 	scripted_resume(&s);
 	expect(IBV_EVENT_SRQ_LIMIT_REACHED, scripted_event(&s, 500), "it is still unread");
-	n = list(&s);
-	o = find_handle(n, SEALIFT_RXE_KIND_SRQ, s.end.srq->handle, ctx.number);
+	listed_take(&l, s.fd);
+	o = find_in(&ctx, &l, SEALIFT_RXE_KIND_SRQ, s.end.srq->handle);
 	expect(0, o->async_pending, "and is not any more once it was read");
 	endpoint_close(&s.end);
 }

@@ -18,30 +18,13 @@
 
 #include "clock.h"
 #include "expect.h"
+#include "listed.h"
 #include "page_cases.h"
 #include "protocol.h"
 #include "scripted.h"
 
-#define MAX_OBJECTS	512
 #define RACE_MS		2000
 #define MEASURES	9
-
-static struct sealift_rxe_device_object objects[MAX_OBJECTS];
-
-static const struct sealift_rxe_device_object *listed(const struct scripted *s,
-						      uint32_t rkey)
-{
-	struct sealift_rxe_list out;
-	uint32_t i;
-
-	if (sl_list(s->fd, objects, MAX_OBJECTS, &out))
-		errx(1, "LIST");
-	for (i = 0; i < out.count; i++)
-		if (objects[i].kind == SEALIFT_RXE_KIND_MR &&
-		    objects[i].number == rkey)
-			return &objects[i];
-	errx(1, "no region %#x in the list", rkey);
-}
 
 /* The page that LIST and DUMP_MR say, or SAME. */
 static int page_of(uint8_t flags, uint32_t page)
@@ -53,10 +36,11 @@ static int page_of(uint8_t flags, uint32_t page)
 static void look(const struct scripted *s, const struct ibv_mr *mr, int want,
 		 const char *what)
 {
-	const struct sealift_rxe_device_object *o = listed(s, mr->rkey);
+	struct sealift_rxe_device_object o =
+		listed_now(s->fd, SEALIFT_RXE_KIND_MR, mr->rkey);
 	struct sealift_rxe_mr dumped;
 
-	expect(want, page_of(o->flags, o->remapped_page), "LIST: %s", what);
+	expect(want, page_of(o.flags, o.remapped_page), "LIST: %s", what);
 	if (sl_dump_mr(s->fd, mr->handle, &dumped))
 		errx(1, "DUMP_MR");
 	expect(want, page_of(dumped.flags, dumped.remapped_page), "DUMP_MR: %s",
@@ -169,6 +153,7 @@ static void in_a_race(void)
 {
 	struct memory m = { .size = SIZE };
 	struct sealift_rxe_list out;
+	struct listed l;
 	double start = now_ms();
 	unsigned int lists = 0;
 	pthread_t thread;
@@ -180,9 +165,9 @@ static void in_a_race(void)
 	if (!memory_anonymous(&m) || pthread_create(&thread, NULL, churn, &s))
 		err(1, "pthread_create");
 	while (!ret && now_ms() - start < RACE_MS) {
-		if (lists++ % 8 == 0 && lists < 8 * MAX_OBJECTS / 4)
+		if (lists++ % 8 == 0 && lists < 8 * LISTED_MAX / 4)
 			end_child(&s, &m);
-		ret = sl_list(s.fd, objects, MAX_OBJECTS, &out);
+		ret = sl_list(s.fd, l.objects, LISTED_MAX, &out);
 		if (ret == -ENOSPC) /* one more since it has counted */
 			ret = 0;
 	}

@@ -10,12 +10,12 @@
 
 #include "clock.h"
 #include "expect.h"
+#include "listed.h"
 #include "protocol.h"
 #include "retry_table.h"
 #include "scripted.h"
 #include "victim.h"
 
-#define MAX_OBJECTS	64
 #define SILENCE_MS	60	/* a held device answers within 1 ms */
 
 static void hold_choosing(const struct scripted *s, uint32_t more)
@@ -29,17 +29,7 @@ static void hold_choosing(const struct scripted *s, uint32_t more)
 
 static struct sealift_rxe_device_object listed(const struct scripted *s)
 {
-	struct sealift_rxe_device_object objects[MAX_OBJECTS];
-	struct sealift_rxe_list out;
-	uint32_t i;
-
-	if (sl_list(s->fd, objects, MAX_OBJECTS, &out))
-		errx(1, "LIST");
-	for (i = 0; i < out.count; i++)
-		if (objects[i].kind == SEALIFT_RXE_KIND_QP &&
-		    objects[i].number == s->end.qp->qp_num)
-			return objects[i];
-	errx(1, "LIST without the queue pair");
+	return listed_now(s->fd, SEALIFT_RXE_KIND_QP, s->end.qp->qp_num);
 }
 
 static void open_with(struct scripted *s, uint8_t rnr_retry, uint8_t retry_cnt,

@@ -8,6 +8,7 @@
 
 #include "expect.h"
 #include "image.h"
+#include "listed.h"
 #include "protocol.h"
 #include "ud.h"
 
@@ -15,23 +16,15 @@
 static void in_a_group(void)
 {
 	struct sealift_rxe_qp_buffers none = { 0 };
-	struct sealift_rxe_device_object objs[64];
-	struct sealift_rxe_list list;
 	struct sealift_rxe_qp qp;
 	union ibv_gid gid = { .raw = { [10] = 0xff, 0xff, 239, 0, 0, 9 } };
-	uint32_t i, groups = 0;
 	struct ud u;
 
 	ud_open(&u, IBV_QPS_RTS);
 	if (ibv_attach_mcast(u.s.end.qp, &gid, 0))
 		err(1, "ibv_attach_mcast");
-	if (sl_list(u.s.fd, objs, 64, &list))
-		errx(1, "LIST");
-	for (i = 0; i < list.count; i++)
-		if (objs[i].kind == SEALIFT_RXE_KIND_QP &&
-		    objs[i].number == u.s.end.qp->qp_num)
-			groups = objs[i].num_mcast;
-	expect(1, groups, "LIST says that it is in a group");
+	expect(1, listed_now(u.s.fd, SEALIFT_RXE_KIND_QP,
+			     u.s.end.qp->qp_num).num_mcast, "LIST says that it is in a group");
 	scripted_hold(&u.s);
 	if (sl_dump_qp(u.s.fd, u.s.end.qp->handle, &none, &qp))
 		errx(1, "DUMP_QP");

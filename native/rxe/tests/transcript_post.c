@@ -3,14 +3,27 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "datagram.h"
 #include "random.h"
 #include "transcript.h"
 
 static const char *const defects[] = {
 	"right", "wrong lkey", "wrong rkey", "behind the region's end",
 	"below the region's start", "no receive request", "short receive request",
-	"wrong opcode", "unaligned",
+	"wrong opcode", "unaligned", "wrong Q_Key", "wrong queue pair", "too long",
 };
+
+static bool takes_receive(enum ibv_wr_opcode opcode)
+{
+	return opcode == IBV_WR_SEND || opcode == IBV_WR_SEND_WITH_IMM ||
+	       opcode == IBV_WR_RDMA_WRITE_WITH_IMM;
+}
+
+static bool is_atomic(enum ibv_wr_opcode opcode)
+{
+	return opcode == IBV_WR_ATOMIC_CMP_AND_SWP ||
+	       opcode == IBV_WR_ATOMIC_FETCH_AND_ADD;
+}
 
 static void post_receive(int n, uint32_t size)
 {
@@ -24,21 +37,47 @@ static void post_receive(int n, uint32_t size)
 	struct ibv_recv_wr *bad, wr = {
 		.wr_id = RECV | s->recvs++, .sg_list = sge, .num_sge = parts,
 	};
+	int ret = s->e.srq ? ibv_post_srq_recv(s->e.srq, &wr, &bad) :
+			     ibv_post_recv(s->e.qp, &wr, &bad);
 
 	printf("end %d: posts receive %u of %u bytes: %d\n", n, s->recvs - 1,
-	       size, ibv_post_recv(s->e.qp, &wr, &bad));
+	       size, ret);
+	s->left += !ret;
 }
 
-static bool takes_receive(enum ibv_wr_opcode opcode)
+/* For a request of @size bytes. Those that are left over are for any message, so all are as long then. */
+static void post_receive_for(int n, uint32_t size, enum defect defect)
 {
-	return opcode == IBV_WR_SEND || opcode == IBV_WR_SEND_WITH_IMM ||
-	       opcode == IBV_WR_RDMA_WRITE_WITH_IMM;
+	uint32_t head = side[n].ah ? DATAGRAM_GRH : 0;
+
+	if (defect == NO_RECEIVE)
+		return;
+	if (defect == SHORT_RECEIVE)
+		post_receive(n, (head + size) / 2);
+	else
+		post_receive(n, side[n].ah || side[n].e.srq ? SLOT :
+			     size + any(100));
 }
 
-static bool is_atomic(enum ibv_wr_opcode opcode)
+/* Is there such a defect of such a request now? */
+static bool is_possible(int n, enum ibv_wr_opcode opcode, enum defect defect)
 {
-	return opcode == IBV_WR_ATOMIC_CMP_AND_SWP ||
-	       opcode == IBV_WR_ATOMIC_FETCH_AND_ADD;
+	switch (defect) {
+	case NO_RECEIVE:
+	case SHORT_RECEIVE:
+		return takes_receive(opcode) && !side[!n].left;
+	case BAD_RKEY:
+	case BEHIND_END:
+	case BELOW_START:
+	case UNALIGNED:
+		return !side[n].ah;
+	case BAD_QKEY:
+	case BAD_QPN:
+	case TOO_LONG:
+		return side[n].ah;
+	default:
+		return true;
+	}
 }
 
 static uint64_t remote_address(int n, unsigned int slot, enum defect defect)
@@ -57,32 +96,99 @@ static uint64_t remote_address(int n, unsigned int slot, enum defect defect)
 	}
 }
 
+static void address(int n, struct ibv_send_wr *wr, unsigned int slot,
+		    enum defect defect)
+{
+	uint32_t rkey = side[!n].e.mr->rkey;
+
+	if (side[n].ah) {
+		wr->wr.ud.ah = side[n].ah;
+		wr->wr.ud.remote_qpn = side[!n].e.qp->qp_num;
+		if (defect == BAD_QPN)
+			wr->wr.ud.remote_qpn ^= 0x800000;
+		wr->wr.ud.remote_qkey = defect == BAD_QKEY ? DATAGRAM_QKEY + 1 :
+							     DATAGRAM_QKEY;
+	} else if (is_atomic(wr->opcode)) {
+		wr->wr.atomic.remote_addr = remote_address(n, slot, defect);
+		wr->wr.atomic.rkey = defect == BAD_RKEY ? rkey ^ 1 : rkey;
+		wr->wr.atomic.compare_add = any(3);
+		wr->wr.atomic.swap = any(1000);
+	} else {
+		wr->wr.rdma.remote_addr = remote_address(n, slot, defect);
+		wr->wr.rdma.rkey = defect == BAD_RKEY ? rkey ^ 1 : rkey;
+	}
+}
+
+static uint32_t size_of(int n, enum ibv_wr_opcode opcode, enum defect defect)
+{
+	if (is_atomic(opcode))
+		return 8;
+	if (defect == TOO_LONG)
+		return BYTES;
+	/* of nothing no key is looked at */
+	if (side[n].ah)
+		return 1 + any(DATAGRAM_BYTES);
+	return any(4) ? any(BYTES) : any(2) * 1024;
+}
+
+static uint32_t flags_of(bool is_last)
+{
+	uint32_t flags = 0;
+
+	if (any(4) == 0)
+		flags |= IBV_SEND_FENCE;
+	if (any(4) == 0)
+		flags |= IBV_SEND_SOLICITED;
+	if (is_last || any(3))
+		flags |= IBV_SEND_SIGNALED;
+	return flags;
+}
+
+/* What comes of a request that was posted. */
+static void await(int n, uint32_t flags, enum defect defect)
+{
+	struct side *own = &side[n], *peer = &side[!n];
+
+	if (flags & IBV_SEND_SIGNALED)
+		own->awaited++;
+	if (!own->ah)
+		return;
+	/* the rest of its step goes nowhere, and a short request stays in its queue */
+	if (defect == BAD_LKEY || defect == BAD_OPCODE)
+		own->broken = true;
+	if (defect == SHORT_RECEIVE) {
+		peer->broken = true;
+		/* a shared queue's request ends with an error */
+		peer->awaited_recvs += !!peer->e.srq;
+	}
+	if (defect == NONE && !own->broken && !peer->broken &&
+	    peer->left > peer->awaited_recvs)
+		peer->awaited_recvs++;
+}
+
 void post_request(int n, enum ibv_wr_opcode opcode, enum defect defect,
 		  bool is_last)
 {
 	struct side *s = &side[n];
 	unsigned int nth = s->sends++, slot = nth % SLOTS, parts = 1 + any(3), i;
-	uint32_t size = is_atomic(opcode) ? 8 : any(4) ? any(BYTES) : any(2) * 1024;
 	bool is_read = opcode == IBV_WR_RDMA_READ || is_atomic(opcode);
 	uint8_t *at = is_read ? s->mem->in[slot] : s->mem->out[slot];
 	struct ibv_send_wr *bad, wr = { .wr_id = nth, .opcode = opcode };
 	struct ibv_sge sge[3];
-	uint32_t rkey = side[!n].e.mr->rkey;
+	uint32_t size;
 	int ret;
 
+	if (!is_possible(n, opcode, defect))
+		defect = NONE;
+	size = size_of(n, opcode, defect);
 	if (is_atomic(opcode) || any(2))
 		parts = 1;
-	if (!is_read && any(5) == 0) {
+	wr.send_flags = flags_of(is_last);
+	if (!is_read && defect == NONE && any(5) == 0) {
 		wr.send_flags |= IBV_SEND_INLINE;
 		size = any(INLINE + 1);
 		parts = 1;
 	}
-	if (any(4) == 0)
-		wr.send_flags |= IBV_SEND_FENCE;
-	if (any(4) == 0)
-		wr.send_flags |= IBV_SEND_SOLICITED;
-	if (is_last || any(3))
-		wr.send_flags |= IBV_SEND_SIGNALED;
 	for (i = 0; i < parts; i++)
 		sge[i] = (struct ibv_sge){
 			(uintptr_t)at + size / parts * i,
@@ -92,22 +198,14 @@ void post_request(int n, enum ibv_wr_opcode opcode, enum defect defect,
 	wr.sg_list = sge;
 	wr.num_sge = parts;
 	wr.imm_data = htonl(nth);
-	if (is_atomic(opcode)) {
-		wr.wr.atomic.remote_addr = remote_address(n, slot, defect);
-		wr.wr.atomic.rkey = defect == BAD_RKEY ? rkey ^ 1 : rkey;
-		wr.wr.atomic.compare_add = any(3);
-		wr.wr.atomic.swap = any(1000);
-	} else {
-		wr.wr.rdma.remote_addr = remote_address(n, slot, defect);
-		wr.wr.rdma.rkey = defect == BAD_RKEY ? rkey ^ 1 : rkey;
-	}
+	address(n, &wr, slot, defect);
 	if (defect == BAD_OPCODE)
 		wr.opcode = 40;
-	if (takes_receive(opcode) && defect != NO_RECEIVE)
-		post_receive(!n, defect == SHORT_RECEIVE ? size / 2 : size + any(100));
+	if (takes_receive(opcode))
+		post_receive_for(!n, size, defect);
 	ret = ibv_post_send(s->e.qp, &wr, &bad);
 	printf("end %d: posts %u, opcode %d, %u bytes in %u, flags %#x, %s: %d\n",
 	       n, nth, opcode, size, parts, wr.send_flags, defects[defect], ret);
-	if (!ret && wr.send_flags & IBV_SEND_SIGNALED)
-		s->awaited++;
+	if (!ret)
+		await(n, wr.send_flags, defect);
 }
