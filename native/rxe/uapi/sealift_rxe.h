@@ -25,13 +25,15 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		8
+#define SEALIFT_RXE_ABI_VERSION		9
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
 #define SEALIFT_RXE_MAX_TIMEOUT_MS	60000
 /* unread completion events of a completion queue that can be moved */
 #define SEALIFT_RXE_MAX_EVENTS		1024
+/* unread asynchronous events of a context that can be moved */
+#define SEALIFT_RXE_MAX_ASYNC_EVENTS	65536
 
 #include "sealift_rxe_state.h"
 
@@ -63,6 +65,8 @@ enum sealift_rxe_methods {
 	SEALIFT_RXE_METHOD_DUMP_AH,
 	SEALIFT_RXE_METHOD_RESTORE_AH,
 	SEALIFT_RXE_METHOD_MAY_WRITE,
+	SEALIFT_RXE_METHOD_DUMP_EVENTS,
+	SEALIFT_RXE_METHOD_RESTORE_EVENTS,
 };
 
 /*
@@ -159,7 +163,7 @@ struct sealift_rxe_object {
 struct sealift_rxe_context {
 	__u32 count;		/* objects */
 	__u32 async;		/* list index of the ASYNC_EVENT object, or SEALIFT_RXE_NONE */
-	__u32 async_pending;	/* unread events of the device or its port, bit IBV_EVENT_* each */
+	__u32 async_pending;	/* unread events of the device or its port, bit IBV_EVENT_* each kind */
 	__u32 num_comp_vectors;
 	__u32 number;		/* of the context, as in sealift_rxe_device_object */
 	__u32 reserved;
@@ -232,7 +236,7 @@ struct sealift_rxe_device_object {
 	__aligned_u64 start;
 	__aligned_u64 length;
 	__u32 access;
-	__u32 async_pending;	/* CQ, SRQ, QP: unread asynchronous events, bit IBV_EVENT_* each */
+	__u32 async_pending;	/* CQ, SRQ, QP: unread asynchronous events, bit IBV_EVENT_* each kind */
 	__u32 comp_pending;	/* CQ: unread completion events */
 	__u32 ring_size[SEALIFT_RXE_LIST_RINGS];	/* of the whole mapping, in bytes; 0: there is no such ring */
 	__u32 remapped_page;	/* MR with REMAPPED: the first such page, counted from the one that start is in; else 0 */
@@ -252,6 +256,42 @@ enum sealift_rxe_find_fd_attrs {
 struct sealift_rxe_fd {
 	__u32 index;		/* in DUMP_CONTEXT's list */
 	__u32 pending;		/* unread events */
+};
+
+/*
+ * DUMP_EVENTS and RESTORE_EVENTS: the asynchronous events of a context that
+ * nobody has read, oldest first: of its objects, of the port and of the device.
+ * The device need not be held. RESTORE_EVENTS puts them before those that the
+ * context has, so that what happens during the restore stays the newest. Last
+ * it adds PORT_ACTIVE or PORT_ERR if the port is not in `port_state`. The objects
+ * must have been restored.
+ * DUMP_EVENTS: -ENOSPC: the list is longer than `size`; `count` says how long.
+ * -E2BIG: more than SEALIFT_RXE_MAX_ASYNC_EVENTS, by the dump or in the end by
+ * the restore. RESTORE_EVENTS: -EINVAL: an event that the object cannot have,
+ * of the device itself, or for a context without a file of such events;
+ * -EBUSY: another call uses the object. Nothing is restored after an error.
+ */
+enum sealift_rxe_dump_events_attrs {
+	SEALIFT_RXE_ATTR_DUMP_EVENTS_IN = SEALIFT_RXE_NS, /* IN sealift_rxe_buffer, of sealift_rxe_event; address 0: only count */
+	SEALIFT_RXE_ATTR_DUMP_EVENTS_OUT, /* OUT sealift_rxe_events */
+};
+
+enum sealift_rxe_restore_events_attrs {
+	SEALIFT_RXE_ATTR_RESTORE_EVENTS_IN = SEALIFT_RXE_NS, /* IN sealift_rxe_events */
+	SEALIFT_RXE_ATTR_RESTORE_EVENTS_LIST, /* IN sealift_rxe_buffer, of as many sealift_rxe_event as `count` says */
+};
+
+struct sealift_rxe_events {
+	__u32 count;
+	/* enum ibv_port_state, 1 down or 4 active: what the last event of the list that tells of it says; if none does, the port's */
+	__u32 port_state;
+};
+
+struct sealift_rxe_event {
+	__u32 type;		/* enum ibv_event_type */
+	__u32 object;		/* UVERBS_OBJECT_CQ, SRQ or QP; NONE: of the port or the device */
+	__u32 handle;		/* of that object; else the number of the port, 0 of the device */
+	__u32 reserved;		/* 0 */
 };
 
 /*
