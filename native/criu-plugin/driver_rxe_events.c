@@ -111,6 +111,8 @@ int rxe_record_events(int fd, PB(EventFile) *file)
 	}
 	for (uint32_t i = 0; i < events.count && !ret; i++)
 		ret = rxe_add_event(file, &list[i]);
+	if (!ret && events.count)
+		log_info("dumped %u unread asynchronous events", events.count);
 	file->has_port_state = !ret;
 	file->port_state = events.port_state;
 	free(list);

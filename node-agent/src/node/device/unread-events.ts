@@ -20,8 +20,10 @@ interface Use {
 export function* unreadEventReasons(use: Use, nameOf: NameProcess): Generator<string> {
   for (const { unreadEvents, pid } of use.opened) {
     if (((unreadEvents >>> DEVICE_FATAL) & 1) === 0) continue;
-    yield `${nameOf(pid)} has not read IBV_EVENT_DEVICE_FATAL: its device has failed. Let it open the device again, then ` +
-      'create a new request.';
+    yield (
+      `${nameOf(pid)} has not read IBV_EVENT_DEVICE_FATAL: its device has failed. Let it open the device again, then ` +
+      'create a new request.'
+    );
   }
   const seen = new Set<number>();
   for (const { kind, context, pid, fd, unread = 0 } of use.eventFiles ?? []) {
