@@ -44,7 +44,6 @@ export const refusals: Readonly<Record<string, RegExp>> = {
   cm: /librdmacm's connections/,
   freed: /has memory region 0x[0-9a-f]+ .* over memory that it has unmapped/,
   orphan: /whose memory is registered as memory region 0x[0-9a-f]+ .* has ended/,
-  events: /asynchronous events?/,
 };
 
 /** With a group and a worker; an unreliable connection and an heir; nothing that is refused. */
