@@ -96,6 +96,7 @@ const endingPoints: readonly ArmedPoint[] = [
     'driver.dump_qp',
     'driver.dump_srq',
     'driver.dump_ah',
+    'driver.dump_events',
   ),
   ...beforeAndAfter('source', 'plugin.dump.context', 'plugin.dump.image', 'source.transfer'),
   ...beforeAndAfter('target', 'target.createGate', 'shim.create', 'shim.mark', 'receiver.store'),
@@ -116,6 +117,7 @@ const endingPoints: readonly ArmedPoint[] = [
     'driver.restore_qp',
     'driver.restore_srq',
     'driver.restore_ah',
+    'driver.restore_events',
     'driver.adopt',
   ),
 ];

@@ -44,10 +44,9 @@ export const refusals: Readonly<Record<string, RegExp>> = {
   cm: /librdmacm's connections/,
   freed: /has memory region 0x[0-9a-f]+ .* over memory that it has unmapped/,
   orphan: /whose memory is registered as memory region 0x[0-9a-f]+ .* has ended/,
-  events: /asynchronous events?/,
 };
 
-/** With a group and a worker; an unreliable connection and an heir; nothing that is refused. */
+/** With freed memory under a region and a worker; a multicast group and an heir; nothing that is refused. */
 const DEFAULT_SEEDS = [1, 3, 5];
 const MAX_SEEDS = 1000;
 

@@ -171,14 +171,6 @@ export function showInterface(netns: Netns, ifname: string): Promise<boolean> {
 }
 
 /**
- * Tells every listener of the kernel that an interface which is up may have changed, and changes nothing. rxe raises
- * IBV_EVENT_PORT_ACTIVE in each context of a device on it; so does `showInterface` if there was anything to end.
- */
-export function notifyInterface(netns: Netns, ifname: string): Promise<void> {
-  return call((addon) => addon.notifyInterface(netns, ifname));
-}
-
-/**
  * Tells the network where the interface's addresses are: for each IPv4 address a gratuitous ARP request
  * and reply, for each IPv6 address an unsolicited neighbour advertisement; `count` times (default 3, as one
  * frame may be lost), `intervalMs` (default 20) apart. With `address` it announces that one only, whether or not the interface has it.

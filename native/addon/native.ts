@@ -62,7 +62,6 @@ interface Native {
   interfaceInfo(netns: Netns, ifname: string): Promise<InterfaceInfo>;
   hideInterface(netns: Netns, ifname: string, createdHidden: boolean): Promise<boolean>;
   showInterface(netns: Netns, ifname: string): Promise<boolean>;
-  notifyInterface(netns: Netns, ifname: string): Promise<void>;
   announce(
     netns: Netns,
     ifname: string,

@@ -219,6 +219,20 @@ static int build_qps(struct restored *restored, int fd)
 	return 0;
 }
 
+static int build_events(struct restored *restored, int fd)
+{
+	const PB(EventFile) *async = restored->context->async;
+	int ret;
+
+	if (!async || !async->has_port_state)
+		return 0;
+	ret = restored->driver->restore_events(fd, async);
+	if (ret)
+		log_fail("kernel", "%zu unread asynchronous events cannot be restored: %s",
+			 async->n_events, strerror(-ret));
+	return ret;
+}
+
 static int open_device(const char *path, int *fd)
 {
 	uint32_t comp_vectors;
@@ -252,6 +266,8 @@ static int build_objects(struct restored *restored, int fd)
 		ret = build_ahs(restored, fd);
 	if (!ret)
 		ret = build_qps(restored, fd);
+	if (!ret)
+		ret = build_events(restored, fd);
 	if (!ret)
 		log_info("built %zu CQ, %zu SRQ, %zu AH and %zu QP", restored->context->n_cqs,
 			 restored->context->n_srqs, restored->context->n_ahs,

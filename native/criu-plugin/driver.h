@@ -32,12 +32,6 @@ struct rings {
 	size_t count;
 };
 
-/* Unread asynchronous events of the dumped context. */
-struct async_events {
-	uint32_t objects;	/* of queues and queue pairs; a kind that an object has several times counts once */
-	uint32_t device;	/* of the device or its port, bit IBV_EVENT_* each */
-};
-
 /*
  * All take a descriptor of an open uverbs context (query: of the node) and
  * return 0 or -errno; what failed is in the log then.
@@ -57,8 +51,7 @@ struct driver {
 	 * for a process that has ended.
 	 * -EOPNOTSUPP: an object that cannot be moved.
 	 */
-	int (*dump)(int fd, PB(Context) *context, struct rings *rings,
-		    struct async_events *events);
+	int (*dump)(int fd, PB(Context) *context, struct rings *rings);
 
 	/* Which event file of the context @event_fd is, and its unread events; -EBADF: none of it. */
 	int (*find_file)(int fd, int event_fd, PB(FileKind) *kind, uint32_t *index,
@@ -72,6 +65,12 @@ struct driver {
 	int (*restore_ah)(int fd, const PB(AddressHandle) *ah, uint32_t *handle);
 	int (*restore_qp)(int fd, const PB(QueuePair) *qp, bool error, uint32_t *handle,
 			  uint64_t offset[2]);
+
+	/*
+	 * Put the unread asynchronous events of @file before those that the
+	 * context has, when all its objects are restored.
+	 */
+	int (*restore_events)(int fd, const PB(EventFile) *file);
 
 	/* The next region registered in this context gets this key. */
 	int (*hint_mr)(int fd, uint32_t key);

@@ -7,6 +7,7 @@
 
 #include "driver.h"
 #include "driver_rxe_dump.h"
+#include "driver_rxe_events.h"
 #include "driver_rxe_methods.h"
 #include "driver_rxe_record.h"
 #include "driver_rxe_thin.h"
@@ -294,6 +295,7 @@ const struct driver driver_rxe = {
 	.restore_srq = restore_srq,
 	.restore_ah = restore_ah,
 	.restore_qp = restore_qp,
+	.restore_events = rxe_restore_file_events,
 	.hint_mr = hint_mr,
 	.adopt_file = rxe_adopt_file,
 	.build_adopt_thread = rxe_build_adopt_thread,

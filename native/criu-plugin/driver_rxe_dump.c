@@ -7,6 +7,7 @@
 
 #include "driver.h"
 #include "driver_rxe_dump.h"
+#include "driver_rxe_events.h"
 #include "driver_rxe_methods.h"
 #include "driver_rxe_record.h"
 #include "log.h"
@@ -26,8 +27,7 @@ static const char *unsupported_name(uint32_t type)
 	}
 }
 
-static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
-		   struct async_events *events)
+static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *rings)
 {
 	struct sealift_rxe_buffer none = {}, buffer = {};
 	struct sealift_rxe_cq cq;
@@ -55,7 +55,6 @@ static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *
 	if (ret)
 		return ret;
 	memcpy(record->driver->state.data, &cq, sizeof(cq));
-	events->objects += __builtin_popcount(cq.async_pending);
 	record->handle = handle;
 	record->cqe = cq.cqe;
 	record->user_handle = cq.user_handle;
@@ -64,8 +63,7 @@ static int dump_cq(int fd, uint32_t handle, PB(Context) *context, struct rings *
 	return rxe_add_ring(rings, SEALIFT__IBVERBS__RING__CQ, handle, &cq.ring);
 }
 
-static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
-		    struct async_events *events)
+static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings *rings)
 {
 	struct sealift_rxe_buffer none = {}, buffer = {};
 	PB(SharedReceiveQueue) *record;
@@ -102,7 +100,6 @@ static int dump_srq(int fd, uint32_t handle, PB(Context) *context, struct rings 
 	if (ret)
 		return ret;
 	memcpy(record->driver->state.data, &srq, sizeof(srq));
-	events->objects += __builtin_popcount(srq.async_pending);
 	record->handle = handle;
 	record->user_handle = srq.user_handle;
 	record->pd = srq.pd_handle;
@@ -225,17 +222,17 @@ static int dump_event_file(uint32_t index, bool async, PB(Context) *context)
 }
 
 static int dump_object(int fd, const struct sealift_rxe_object *object, uint32_t index,
-		       PB(Context) *context, struct rings *rings, struct async_events *events)
+		       PB(Context) *context, struct rings *rings)
 {
 	switch (object->type) {
 	case UVERBS_OBJECT_PD:
 		return dump_pd(object->handle, context);
 	case UVERBS_OBJECT_CQ:
-		return dump_cq(fd, object->handle, context, rings, events);
+		return dump_cq(fd, object->handle, context, rings);
 	case UVERBS_OBJECT_SRQ:
-		return dump_srq(fd, object->handle, context, rings, events);
+		return dump_srq(fd, object->handle, context, rings);
 	case UVERBS_OBJECT_QP:
-		return rxe_record_qp(fd, object->handle, context, rings, events);
+		return rxe_record_qp(fd, object->handle, context, rings);
 	case UVERBS_OBJECT_AH:
 		return dump_ah(fd, object->handle, context);
 	case UVERBS_OBJECT_MR:
@@ -251,7 +248,7 @@ static int dump_object(int fd, const struct sealift_rxe_object *object, uint32_t
 	}
 }
 
-int rxe_dump(int fd, PB(Context) *context, struct rings *rings, struct async_events *events)
+int rxe_dump(int fd, PB(Context) *context, struct rings *rings)
 {
 	struct sealift_rxe_object *list = NULL;
 	struct sealift_rxe_context info = {};
@@ -267,13 +264,15 @@ int rxe_dump(int fd, PB(Context) *context, struct rings *rings, struct async_eve
 	}
 	/* The tasks are frozen: nothing can have been added in between. */
 	for (; !ret && i < info.count; i++)
-		ret = dump_object(fd, &list[i], i, context, rings, events);
-	events->device = info.async_pending;
+		ret = dump_object(fd, &list[i], i, context, rings);
 	if (ret && ret != -EOPNOTSUPP && i)
 		log_fail("kernel", "object %u of kind %u, handle %u cannot be dumped: %s", i - 1,
 			 list[i - 1].type, list[i - 1].handle, strerror(-ret));
 	else if (ret && ret != -EOPNOTSUPP)
 		log_fail("kernel", "the objects cannot be listed: %s", strerror(-ret));
 	free(list);
+	/* The context may have closed its first file of events, and have another one. */
+	if (!ret && context->async && context->async->index == info.async)
+		ret = rxe_record_events(fd, context->async);
 	return ret;
 }

@@ -6,6 +6,6 @@
 #include "driver.h"
 
 /* See struct driver. */
-int rxe_dump(int fd, PB(Context) *context, struct rings *rings, struct async_events *events);
+int rxe_dump(int fd, PB(Context) *context, struct rings *rings);
 
 #endif

@@ -55,8 +55,7 @@ static int pack_qp(PB(QueuePair) *record, struct sealift_rxe_qp *qp)
 	return ret ? ret : pack_bytes(&record->driver->buffers[2]);
 }
 
-int rxe_record_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
-		  struct async_events *events)
+int rxe_record_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings)
 {
 	struct sealift_rxe_qp_buffers none = {}, buffers = {};
 	struct sealift_rxe_qp qp;
@@ -91,7 +90,6 @@ int rxe_record_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *r
 		ret = rxe_dump_qp(fd, handle, &buffers, &qp);
 	if (ret)
 		return ret;
-	events->objects += __builtin_popcount(qp.async_pending);
 	rxe_record_fields(record, handle, &qp);
 	if (qp.attr.av.present) {
 		record->path = rxe_new_path(&qp.attr.av, qp.attr.port_num, qp.attr.dest_qpn);

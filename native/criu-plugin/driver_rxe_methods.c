@@ -172,6 +172,35 @@ int rxe_restore_ah(int fd, uint32_t handle, const struct sealift_rxe_ah *ah)
 	return uverbs_call(fd, &cmd);
 }
 
+int rxe_dump_events(int fd, struct sealift_rxe_event *list, uint32_t count,
+		    struct sealift_rxe_events *events)
+{
+	struct sealift_rxe_buffer in = {
+		.address = (uintptr_t)list,
+		.size = list ? count * sizeof(*list) : 0,
+	};
+	struct uverbs_cmd cmd;
+
+	uverbs_init(&cmd, 0, SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_DUMP_EVENTS);
+	uverbs_in(&cmd, SEALIFT_RXE_ATTR_DUMP_EVENTS_IN, &in, sizeof(in));
+	return call_out(fd, &cmd, SEALIFT_RXE_ATTR_DUMP_EVENTS_OUT, events, sizeof(*events));
+}
+
+int rxe_restore_events(int fd, const struct sealift_rxe_events *events,
+		       const struct sealift_rxe_event *list)
+{
+	struct sealift_rxe_buffer in = {
+		.address = events->count ? (uintptr_t)list : 0,
+		.size = events->count * sizeof(*list),
+	};
+	struct uverbs_cmd cmd;
+
+	uverbs_init(&cmd, 0, SEALIFT_RXE_OBJECT, SEALIFT_RXE_METHOD_RESTORE_EVENTS);
+	uverbs_in(&cmd, SEALIFT_RXE_ATTR_RESTORE_EVENTS_IN, events, sizeof(*events));
+	uverbs_in(&cmd, SEALIFT_RXE_ATTR_RESTORE_EVENTS_LIST, &in, sizeof(in));
+	return uverbs_call(fd, &cmd);
+}
+
 static void build_adopt(struct uverbs_cmd *cmd, uint64_t base, int fd, pid_t tid)
 {
 	struct sealift_rxe_adopt in = { .fd = fd, .tid = tid };

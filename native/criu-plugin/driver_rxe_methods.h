@@ -31,6 +31,11 @@ int rxe_restore_srq(int fd, uint32_t handle, const struct sealift_rxe_srq *srq,
 int rxe_restore_qp(int fd, uint32_t handle, const struct sealift_rxe_qp *qp,
 		   const struct sealift_rxe_qp_buffers *buffers);
 int rxe_restore_ah(int fd, uint32_t handle, const struct sealift_rxe_ah *ah);
+/* With @list NULL only counts; -E2BIG: more than a restore takes */
+int rxe_dump_events(int fd, struct sealift_rxe_event *list, uint32_t count,
+		    struct sealift_rxe_events *events);
+int rxe_restore_events(int fd, const struct sealift_rxe_events *events,
+		       const struct sealift_rxe_event *list);
 int rxe_adopt_file(int fd, pid_t tid);
 int rxe_may_write(int fd, pid_t tid);
 void rxe_build_adopt_thread(struct uverbs_cmd *cmd, uint64_t base, int fd);

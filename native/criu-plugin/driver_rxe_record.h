@@ -24,7 +24,6 @@ int rxe_reserve(PB(DriverState) *driver, unsigned int nth, uint32_t size,
 		struct sealift_rxe_buffer *buffer);
 
 /* Append the record of a queue pair; as struct driver's dump. */
-int rxe_record_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings,
-		  struct async_events *events);
+int rxe_record_qp(int fd, uint32_t handle, PB(Context) *context, struct rings *rings);
 
 #endif

@@ -15,7 +15,6 @@
 
 #include "driver.h"
 #include "dump.h"
-#include "dump_events.h"
 #include "dump_limits.h"
 #include "dump_mapping.h"
 #include "dump_memory.h"
@@ -133,7 +132,7 @@ static int add_context(const char *path, int fd)
 		return ret;
 	if (fault("dump.context.before"))
 		return -EIO;
-	ret = driver->dump(fd, dumped->context, &dumped->rings, &dumped->events);
+	ret = driver->dump(fd, dumped->context, &dumped->rings);
 	if (!ret)
 		log_info("dumped context %zu: %zu QP, %zu SRQ, %zu AH, %zu CQ, %zu MR, %zu PD",
 			 context_count - 1, dumped->context->n_qps, dumped->context->n_srqs,
@@ -283,9 +282,13 @@ static int identify_events(const struct dumped *dumped, int fd, PB(File) *file)
 	int ret;
 
 	ret = dumped->driver->find_file(dumped->fd, fd, &file->kind, &file->index, &unread);
-	if (!ret && file->kind == SEALIFT__IBVERBS__FILE_KIND__ASYNC)
-		ret = dump_events_check(&dumped->events, unread);
-	return ret;
+	if (ret || file->kind != SEALIFT__IBVERBS__FILE_KIND__ASYNC || !unread ||
+	    !dumped->context->async || dumped->context->async->has_port_state)
+		return ret;
+	log_fail("unsupported",
+		 "a verbs context has closed its first file of asynchronous events, and %u unread events in another one; read them first (ibv_get_async_event())",
+		 unread);
+	return -EOPNOTSUPP;
 }
 
 /* Which context and what of it? */

@@ -16,7 +16,6 @@ struct dumped {
 	dev_t device;		/* of the uverbs node */
 	PB(Context) *context;
 	struct rings rings;
-	struct async_events events;
 	bool held_by_us;
 };
 

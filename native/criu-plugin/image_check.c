@@ -170,6 +170,22 @@ static int check_mapping(const PB(Mapping) *mapping, const struct handles *handl
 	}
 }
 
+static int check_event(const PB(AsyncEvent) *event, const struct handles *handles)
+{
+	switch (event->source) {
+	case SEALIFT__IBVERBS__EVENT_SOURCE__EVENT_PORT:
+		return event->handle == 1 ? 0 : bad(handles->name, "an event is of port %u", event->handle);
+	case SEALIFT__IBVERBS__EVENT_SOURCE__EVENT_CQ:
+		return refers(handles, event->handle, CQ);
+	case SEALIFT__IBVERBS__EVENT_SOURCE__EVENT_SRQ:
+		return refers(handles, event->handle, SRQ);
+	case SEALIFT__IBVERBS__EVENT_SOURCE__EVENT_QP:
+		return refers(handles, event->handle, QP);
+	default:
+		return bad(handles->name, "an event is of nothing that is known");
+	}
+}
+
 static int check_all(const PB(Context) *context, struct handles *handles)
 {
 	int ret = 0;
@@ -188,6 +204,8 @@ static int check_all(const PB(Context) *context, struct handles *handles)
 		ret = check_mr(context, context->mrs[i], handles);
 	for (size_t i = 0; i < context->n_mappings && !ret; i++)
 		ret = check_mapping(context->mappings[i], handles);
+	for (size_t i = 0; context->async && i < context->async->n_events && !ret; i++)
+		ret = check_event(context->async->events[i], handles);
 	return ret;
 }
 
@@ -229,6 +247,8 @@ int image_check_context(const PB(Context) *context, const char *name)
 			return bad(name, "descriptor %u is out of range", context->descriptors[i]->fd);
 	if (context->n_channels > 4096)
 		return bad(name, "too many completion channels");
+	if (context->async && context->async->n_events > IMAGE_MAX_OBJECTS)
+		return bad(name, "too many unread events");
 
 	handles = calloc(1, sizeof(*handles));
 	if (!handles)

@@ -125,18 +125,12 @@ static void make_pairs(struct plan *p, struct dice *d)
 	}
 }
 
-/* Of the states, so that no context gets two unread events. */
-static enum idle_state state_of(const struct plan_side *s, struct dice *d, const struct plan_idle *q)
+static enum idle_state state_of(struct dice *d, const struct plan_idle *q)
 {
 	enum idle_state state = (enum idle_state)dice_any(d, IDLE_STATES);
 
-	if (state != IDLE_SQD)
-		return state;
-	if (q->transport == TRANSPORT_UD || q->srq != NONE)
+	if (state == IDLE_SQD && (q->transport == TRANSPORT_UD || q->srq != NONE))
 		return IDLE_RTS;
-	for (unsigned int i = 0; i < s->idles; i++)
-		if (s->idle[i].state == IDLE_SQD && context_of(s, s->idle[i].pd) == context_of(s, q->pd))
-			return IDLE_RTS;
 	return state;
 }
 
@@ -152,7 +146,7 @@ static void make_idles(struct plan_side *s, struct dice *d)
 		q->srq = NONE;
 		if (q->transport == TRANSPORT_RC && s->srqs < MAX_SRQS && dice_once_in(d, 4))
 			q->srq = add_srq(s, d, q->pd, true);
-		q->state = state_of(s, d, q);
+		q->state = state_of(d, q);
 		/* What is flushed would be the shared queue's. */
 		if (q->srq != NONE && q->state == IDLE_ERR)
 			q->state = IDLE_INIT;

@@ -51,7 +51,7 @@ enum family {
 /* What cannot be moved, and has to be named before anything is held. */
 enum refused {
 	REFUSED_NOTHING, REFUSED_UC, REFUSED_WINDOW, REFUSED_GROUP, REFUSED_CM, REFUSED_FREED, REFUSED_ORPHAN,
-	REFUSED_EVENTS, REFUSED_KINDS,
+	REFUSED_KINDS,
 };
 
 struct plan_pd {

@@ -11,7 +11,7 @@ const char *side_word(enum side_name side)
 const char *refused_word(enum refused refused)
 {
 	static const char *const words[REFUSED_KINDS] = {
-		"nothing", "uc", "window", "group", "cm", "freed", "orphan", "events",
+		"nothing", "uc", "window", "group", "cm", "freed", "orphan",
 	};
 
 	return words[refused];

@@ -24,8 +24,8 @@ static struct ibv_qp *queue_pair(struct refused_thing *r, struct ibv_pd *pd, enu
 static bool join(struct refused_thing *r, struct ibv_pd *pd)
 {
 	r->group = (union ibv_gid){ .raw = { [10] = 0xff, 0xff, 239, 7, 7, 7 } };
-	r->qp[0] = queue_pair(r, pd, IBV_QPT_UD);
-	return r->qp[0] && !ibv_attach_mcast(r->qp[0], &r->group, 0);
+	r->qp = queue_pair(r, pd, IBV_QPT_UD);
+	return r->qp && !ibv_attach_mcast(r->qp, &r->group, 0);
 }
 
 static bool free_under_region(struct refused_thing *r, struct ibv_pd *pd, const char *directory)
@@ -57,45 +57,11 @@ static bool orphan(struct refused_thing *r, const char *directory)
 	return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
 }
 
-static bool drained(struct side *s, struct ibv_qp *qp)
-{
-	struct ibv_qp_attr attr = {
-		.qp_state = IBV_QPS_INIT, .port_num = PORT, .path_mtu = IBV_MTU_256, .dest_qp_num = 0x777,
-		.max_dest_rd_atomic = 1, .min_rnr_timer = 1, .timeout = 19, .retry_cnt = 7, .rnr_retry = 7,
-		.max_rd_atomic = 1, .en_sqd_async_notify = 1,
-		.ah_attr = { .grh = { .dgid = s->gid[s->gid_index[0]], .hop_limit = 1,
-				      .sgid_index = (uint8_t)s->gid_index[0] },
-			     .is_global = 1, .port_num = PORT },
-	};
-
-	if (!qp || ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS))
-		return false;
-	attr.qp_state = IBV_QPS_RTR;
-	if (ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
-					     IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER))
-		return false;
-	attr.qp_state = IBV_QPS_RTS;
-	if (ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-					     IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC))
-		return false;
-	attr.qp_state = IBV_QPS_SQD;
-	return !ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_EN_SQD_ASYNC_NOTIFY);
-}
-
-/* Two unread events of one context: their order would be lost. */
-static bool two_events(struct side *s, struct refused_thing *r, struct ibv_pd *pd)
-{
-	for (int i = 0; i < 2; i++)
-		if (!drained(s, r->qp[i] = queue_pair(r, pd, IBV_QPT_RC)))
-			return false;
-	return descriptor_ready(pd->context->async_fd, 1000);
-}
-
 static bool make(struct side *s, struct refused_thing *r, struct ibv_pd *pd)
 {
 	switch (s->plan->refused) {
 	case REFUSED_UC:
-		return (r->qp[0] = queue_pair(r, pd, IBV_QPT_UC));
+		return (r->qp = queue_pair(r, pd, IBV_QPT_UC));
 	case REFUSED_WINDOW:
 		return (r->window = ibv_alloc_mw(pd, IBV_MW_TYPE_1));
 	case REFUSED_GROUP:
@@ -107,8 +73,6 @@ static bool make(struct side *s, struct refused_thing *r, struct ibv_pd *pd)
 		return free_under_region(r, pd, s->directory);
 	case REFUSED_ORPHAN:
 		return orphan(r, s->directory);
-	case REFUSED_EVENTS:
-		return two_events(s, r, pd);
 	default:
 		return true;
 	}
@@ -129,35 +93,19 @@ void refused_make(struct side *s)
 	r->kind = REFUSED_NOTHING;
 }
 
-/* Reads both; an idle queue pair's own event is another one, and stays. */
-static void read_events(struct refused_thing *r, struct ibv_context *context, struct side *s)
-{
-	struct ibv_async_event event;
-
-	while (descriptor_ready(context->async_fd, 0)) {
-		MUST(!ibv_get_async_event(context, &event));
-		for (unsigned int i = 0; i < s->plan->idles; i++)
-			if (event.event_type == IBV_EVENT_SQ_DRAINED && event.element.qp == s->idle[i].qp)
-				s->idle[i].has_event = false;
-		ibv_ack_async_event(&event);
-	}
-	for (int i = 0; i < 2; i++)
-		MUST(!ibv_destroy_qp(r->qp[i]));
-}
-
 void refused_drop(struct side *s)
 {
 	struct refused_thing *r = &s->refused;
 
 	switch (r->kind) {
 	case REFUSED_UC:
-		MUST(!ibv_destroy_qp(r->qp[0]));
+		MUST(!ibv_destroy_qp(r->qp));
 		break;
 	case REFUSED_WINDOW:
 		MUST(!ibv_dealloc_mw(r->window));
 		break;
 	case REFUSED_GROUP:
-		MUST(!ibv_detach_mcast(r->qp[0], &r->group, 0) && !ibv_destroy_qp(r->qp[0]));
+		MUST(!ibv_detach_mcast(r->qp, &r->group, 0) && !ibv_destroy_qp(r->qp));
 		break;
 	case REFUSED_CM:
 		MUST(!close(r->fd));
@@ -168,9 +116,6 @@ void refused_drop(struct side *s)
 	case REFUSED_ORPHAN:
 		/* libibverbs forgets what is still in it; the kernel takes it apart. */
 		MUST(!ibv_close_device(r->context));
-		break;
-	case REFUSED_EVENTS:
-		read_events(r, s->pd[0]->context, s);
 		break;
 	default:
 		break;

@@ -69,7 +69,7 @@ struct region {
 struct refused_thing {
 	enum refused kind; /* as it was made */
 	struct ibv_cq *cq;
-	struct ibv_qp *qp[2];
+	struct ibv_qp *qp;
 	struct ibv_mw *window;
 	struct ibv_mr *mr;
 	struct ibv_context *context;

@@ -92,16 +92,6 @@ bool Show(const std::string& name) {
   return true;
 }
 
-// Writing an alias, even an unchanged one, makes the kernel send NETDEV_CHANGE (rtnetlink's do_setlink()).
-void Notify(const std::string& name) {
-  Netlink route(NETLINK_ROUTE);
-  Link link = ReadLink(route, name);
-  Request request(RTM_NEWLINK, 0);
-  static_cast<ifinfomsg*>(request.Fixed(sizeof(ifinfomsg)))->ifi_index = link.index;
-  mnl_attr_put(request.header(), IFLA_IFALIAS, link.alias.size(), link.alias.data());
-  route.Ask(request, "write the alias of " + name);
-}
-
 Napi::Value Boolean(Napi::Env env, const bool& did) { return Napi::Boolean::New(env, did); }
 
 Napi::Value HideInterface(const Napi::CallbackInfo& info) {
@@ -117,17 +107,11 @@ Napi::Value ShowInterface(const Napi::CallbackInfo& info) {
       info.Env(), PathArgument(info, 0, "netns"), [name] { return Show(name); }, Boolean);
 }
 
-Napi::Value NotifyInterface(const Napi::CallbackInfo& info) {
-  std::string name = NameArgument(info, 1, "ifname", kLongestInterfaceName);
-  return PromiseDone(info.Env(), PathArgument(info, 0, "netns"), [name] { Notify(name); });
-}
-
 }  // namespace
 
 void ExportMacvlan(Napi::Env env, Napi::Object exports) {
   exports.Set("hideInterface", Napi::Function::New<HideInterface>(env));
   exports.Set("showInterface", Napi::Function::New<ShowInterface>(env));
-  exports.Set("notifyInterface", Napi::Function::New<NotifyInterface>(env));
 }
 
 }  // namespace sealift

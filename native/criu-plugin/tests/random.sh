@@ -47,7 +47,6 @@ finding_of() { # KIND
 	cm) echo "librdmacm's connections" ;;
 	freed) echo 'over memory that it has unmapped' ;;
 	orphan) echo 'whose memory is registered as .* has ended' ;;
-	events) echo 'asynchronous events' ;;
 	esac
 }
 

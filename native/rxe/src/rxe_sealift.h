@@ -45,13 +45,27 @@ bool rxe_uobject_cq_has_channel(struct ib_cq *ibcq);
 bool rxe_uobject_cq_is_new(struct ib_cq *ibcq);
 bool rxe_uobject_srq_is_new(struct ib_srq *ibsrq);
 bool rxe_uobject_qp_is_new(struct ib_qp *ibqp);
-/* Return: 0; -ENOMEM if an event is lost */
+/*
+ * Counts of events, and of a CQ its unread completion events.
+ * Return: 0; -ENOMEM if an event is lost
+ */
 int rxe_uobject_restore_cq(struct ib_cq *ibcq,
 			   const struct sealift_rxe_cq *in);
-int rxe_uobject_restore_srq(struct ib_srq *ibsrq,
-			    const struct sealift_rxe_srq *in);
-int rxe_uobject_restore_qp(struct ib_qp *ibqp,
-			   const struct sealift_rxe_qp *in);
+void rxe_uobject_restore_srq(struct ib_srq *ibsrq,
+			     const struct sealift_rxe_srq *in);
+void rxe_uobject_restore_qp(struct ib_qp *ibqp,
+			    const struct sealift_rxe_qp *in);
+
+/*
+ * rxe_sealift_events.c: the asynchronous events that nobody has read.
+ * @events may be NULL, to count only. @port_state: changed to what the last one
+ * of them says that does. Return: how many there are, whatever @max
+ */
+u32 rxe_events_dump(struct ib_uverbs_file *ufile,
+		    struct sealift_rxe_event *events, u32 max, u32 *port_state);
+/* @events: before those that there are. Return: 0 or as RESTORE_EVENTS */
+int rxe_events_restore(struct ib_uverbs_file *ufile,
+		       const struct sealift_rxe_event *events, u32 count);
 
 /*
  * Bytes to copy from or to user space while no lock is held: a fault there may
@@ -136,6 +150,7 @@ int rxe_check_ring(const struct rxe_queue *q,
 		   const struct sealift_rxe_ring *ring,
 		   const struct sealift_rxe_buffer *buf);
 int rxe_check_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in);
+int rxe_check_event(const struct sealift_rxe_event *in);
 /* @any_group: the verbs core takes a multicast address of either family */
 int rxe_check_av(const struct sealift_rxe_av *av, bool any_group);
 int rxe_check_qp(struct rxe_qp *qp, const struct sealift_rxe_qp *in);

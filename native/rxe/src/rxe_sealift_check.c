@@ -16,6 +16,13 @@
 	 BIT(IB_EVENT_QP_ACCESS_ERR) | BIT(IB_EVENT_COMM_EST) |		\
 	 BIT(IB_EVENT_SQ_DRAINED) | BIT(IB_EVENT_PATH_MIG) |		\
 	 BIT(IB_EVENT_PATH_MIG_ERR) | BIT(IB_EVENT_QP_LAST_WQE_REACHED))
+/* a device that has failed cannot be moved */
+#define RXE_PORT_EVENTS							\
+	(BIT(IB_EVENT_PORT_ACTIVE) | BIT(IB_EVENT_PORT_ERR) |		\
+	 BIT(IB_EVENT_LID_CHANGE) | BIT(IB_EVENT_PKEY_CHANGE) |		\
+	 BIT(IB_EVENT_SM_CHANGE) | BIT(IB_EVENT_CLIENT_REREGISTER) |	\
+	 BIT(IB_EVENT_GID_CHANGE))
+#define RXE_PORT_NUM		1
 
 /* The invariants have names of their own for these constants of the kernel. */
 static_assert(RXE_IMAGE_PSN_MAX == BTH_PSN_MASK);
@@ -78,6 +85,35 @@ int rxe_check_cq(struct rxe_cq *cq, const struct sealift_rxe_cq *in)
 		return -EINVAL;
 
 	if (in->comp_pending && !rxe_uobject_cq_has_channel(&cq->ibcq))
+		return -EINVAL;
+
+	return 0;
+}
+
+int rxe_check_event(const struct sealift_rxe_event *in)
+{
+	u32 allowed;
+
+	switch (in->object) {
+	case UVERBS_OBJECT_CQ:
+		allowed = RXE_CQ_EVENTS;
+		break;
+	case UVERBS_OBJECT_SRQ:
+		allowed = RXE_IMAGE_SRQ_EVENTS;
+		break;
+	case UVERBS_OBJECT_QP:
+		allowed = RXE_QP_EVENTS;
+		break;
+	case SEALIFT_RXE_NONE:
+		if (in->handle != RXE_PORT_NUM)
+			return -EINVAL;
+		allowed = RXE_PORT_EVENTS;
+		break;
+	default:
+		return -EINVAL;
+	}
+
+	if (in->reserved || in->type >= 32 || !(BIT(in->type) & allowed))
 		return -EINVAL;
 
 	return 0;

@@ -32,6 +32,8 @@ static const char * const rxe_fault_methods[] = {
 	[RXE_FAULT_RESTORE_SRQ]		= "restore_srq",
 	[RXE_FAULT_DUMP_AH]		= "dump_ah",
 	[RXE_FAULT_RESTORE_AH]		= "restore_ah",
+	[RXE_FAULT_DUMP_EVENTS]		= "dump_events",
+	[RXE_FAULT_RESTORE_EVENTS]	= "restore_events",
 };
 
 /* Bit 2n is the point before method n, bit 2n + 1 the one after it. */

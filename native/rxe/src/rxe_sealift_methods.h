@@ -45,6 +45,12 @@ int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_QP)(
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_LIST)(
 	struct uverbs_attr_bundle *attrs);
 
+/* rxe_sealift_methods_events.c */
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_DUMP_EVENTS)(
+	struct uverbs_attr_bundle *attrs);
+int UVERBS_HANDLER(SEALIFT_RXE_METHOD_RESTORE_EVENTS)(
+	struct uverbs_attr_bundle *attrs);
+
 /* rxe_sealift_methods_restore.c */
 int UVERBS_HANDLER(SEALIFT_RXE_METHOD_HINT)(
 	struct uverbs_attr_bundle *attrs);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The part of an object's state that ib_uverbs has: handle, channel, unread
- * events. No other file here uses ib_uverbs' private structures.
+ * events. Only this file and rxe_sealift_events.c use ib_uverbs' private
+ * structures.
  */
 #include <rdma/uverbs_std_types.h>
 
@@ -140,19 +141,6 @@ u32 rxe_uobject_comp_events(const struct ib_cq *ibcq)
 	return rxe_count_events(evq, &ibcq->uobject->comp_list);
 }
 
-/* Has an event of @mask been lost? Those read since (@reported) are not. */
-static bool rxe_events_lost(struct ib_uevent_object *uevent, u32 mask,
-			    u32 reported)
-{
-	struct ib_uverbs_async_event_file *file = uevent->event_file;
-
-	if (!mask || !file)
-		return false;
-
-	return rxe_count_events(&file->ev_queue, &uevent->event_list) +
-	       READ_ONCE(uevent->events_reported) - reported < hweight32(mask);
-}
-
 void rxe_uobject_dump_context(struct ib_uverbs_file *ufile,
 			      struct sealift_rxe_context *out)
 {
@@ -266,69 +254,38 @@ bool rxe_uobject_qp_is_new(struct ib_qp *ibqp)
 	return !uqp->uevent.events_reported && !rxe_object_events(&uqp->uevent);
 }
 
-/* ib_uverbs drops an event silently when it has no memory: count them. */
-static int rxe_restore_events(struct ib_uevent_object *uevent,
-			      struct ib_event *ev,
-			      void (*handler)(struct ib_event *, void *),
-			      void *context, u32 pending, u32 reported)
-{
-	unsigned long types = pending;
-	unsigned int type;
-
-	uevent->events_reported = reported;
-
-	for_each_set_bit(type, &types, 32) {
-		ev->event = type;
-		handler(ev, context);
-	}
-
-	return rxe_events_lost(uevent, pending, reported) ? -ENOMEM : 0;
-}
-
 int rxe_uobject_restore_cq(struct ib_cq *ibcq, const struct sealift_rxe_cq *in)
 {
 	struct ib_ucq_object *ucq = ibcq->uobject;
 	struct ib_uverbs_event_queue *evq = ibcq->cq_context;
-	struct ib_event ev = { .device = ibcq->device, .element.cq = ibcq };
-	int err;
 	u32 i;
 
 	ucq->comp_events_reported = in->comp_reported;
+	ucq->uevent.events_reported = in->async_reported;
 
 	for (i = 0; i < in->comp_pending; i++)
 		ibcq->comp_handler(ibcq, ibcq->cq_context);
 
-	err = rxe_restore_events(&ucq->uevent, &ev, ibcq->event_handler,
-				 ibcq->cq_context, in->async_pending,
-				 in->async_reported);
-
-	/* the application may have read some already */
+	/*
+	 * ib_uverbs drops an event silently when it has no memory: count them.
+	 * The application may have read some already.
+	 */
 	if (in->comp_pending &&
 	    rxe_count_events(evq, &ucq->comp_list) +
 	    READ_ONCE(ucq->comp_events_reported) - in->comp_reported <
 	    in->comp_pending)
 		return -ENOMEM;
 
-	return err;
+	return 0;
 }
 
-int rxe_uobject_restore_srq(struct ib_srq *ibsrq,
-			    const struct sealift_rxe_srq *in)
+void rxe_uobject_restore_srq(struct ib_srq *ibsrq,
+			     const struct sealift_rxe_srq *in)
 {
-	struct ib_usrq_object *usrq = ibsrq->uobject;
-	struct ib_event ev = { .device = ibsrq->device, .element.srq = ibsrq };
-
-	return rxe_restore_events(&usrq->uevent, &ev, ibsrq->event_handler,
-				  ibsrq->srq_context, in->async_pending,
-				  in->async_reported);
+	ibsrq->uobject->uevent.events_reported = in->async_reported;
 }
 
-int rxe_uobject_restore_qp(struct ib_qp *ibqp, const struct sealift_rxe_qp *in)
+void rxe_uobject_restore_qp(struct ib_qp *ibqp, const struct sealift_rxe_qp *in)
 {
-	struct ib_uqp_object *uqp = ibqp->uobject;
-	struct ib_event ev = { .device = ibqp->device, .element.qp = ibqp };
-
-	return rxe_restore_events(&uqp->uevent, &ev, ibqp->event_handler,
-				  ibqp->qp_context, in->async_pending,
-				  in->async_reported);
+	ibqp->uobject->uevent.events_reported = in->async_reported;
 }

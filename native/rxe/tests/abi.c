@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The structs of ABI version 8, as images and other programs know them. A
+ * The structs of ABI version 9, as images and other programs know them. A
  * change here means another SEALIFT_RXE_ABI_VERSION.
  */
 #include <stddef.h>
@@ -24,8 +24,8 @@ static void expect(const char *what, size_t got, size_t want)
 
 int main(void)
 {
-	expect("the version", SEALIFT_RXE_ABI_VERSION, 8);
-	expect("the last method", SEALIFT_RXE_METHOD_MAY_WRITE, 17);
+	expect("the version", SEALIFT_RXE_ABI_VERSION, 9);
+	expect("the last method", SEALIFT_RXE_METHOD_RESTORE_EVENTS, 19);
 	SIZE(query, 64);
 	SIZE(hold, 16);
 	SIZE(resume, 8);
@@ -52,6 +52,8 @@ int main(void)
 	SIZE(qp, 928);
 	SIZE(hint, 8);
 	SIZE(adopt, 8);
+	SIZE(events, 8);
+	SIZE(event, 16);
 	PLACE(query, hold_flags, 48);
 	PLACE(hold, flags, 8);
 	PLACE(cq, user_handle, 32);
@@ -83,6 +85,8 @@ int main(void)
 	PLACE(res, orig_val, 24);
 	PLACE(res, flush_type, 36);
 	PLACE(recv_wqe, sge, 32);
+	PLACE(event, object, 4);
+	PLACE(event, handle, 8);
 
 	if (!failed)
 		printf("abi: version %d is as it was\n",

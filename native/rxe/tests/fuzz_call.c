@@ -12,10 +12,11 @@
 #define PAGE	4096UL
 #define BYTES	(64 * PAGE)
 #define MOST	4	/* attributes of a method, and one too many */
+#define FUZZ_EVENTS	5
 
 enum kind {
 	END, IN, OUT, HOLD, BUFFER, RINGS, QP, CQ, SRQ, MR, AH, FD,
-	IMAGE_QP, IMAGE_CQ, IMAGE_SRQ, IMAGE_AH,
+	IMAGE_QP, IMAGE_CQ, IMAGE_SRQ, IMAGE_AH, EVENTS,
 };
 
 static const struct method {
@@ -68,6 +69,12 @@ static const struct method {
 		{ AH, 0 }, { IMAGE_AH, sizeof(struct sealift_rxe_ah) } } },
 	[SEALIFT_RXE_METHOD_MAY_WRITE] = { {
 		{ IN, sizeof(struct sealift_rxe_adopt) } } },
+	[SEALIFT_RXE_METHOD_DUMP_EVENTS] = { {
+		{ BUFFER, sizeof(struct sealift_rxe_buffer) },
+		{ OUT, sizeof(struct sealift_rxe_events) } } },
+	[SEALIFT_RXE_METHOD_RESTORE_EVENTS] = { {
+		{ IN, sizeof(struct sealift_rxe_events) },
+		{ EVENTS, sizeof(struct sealift_rxe_buffer) } } },
 };
 
 /* Memory that ends where nothing is mapped; its last page but one can't be written. */
@@ -171,6 +178,10 @@ static uint64_t small(const struct fuzz *f, unsigned int method)
 		first = any(4) ? f->s.fd : some_fd(f);
 		second = any(2) ? 0 : any(2) ? (uint32_t)getpid() : any(100);
 		break;
+	case SEALIFT_RXE_METHOD_RESTORE_EVENTS:
+		first = any(8) ? FUZZ_EVENTS : first;
+		second = any(8) ? (any(2) ? 1 : 4) : second;
+		break;
 	}
 	return first | (uint64_t)second << 32;
 }
@@ -184,7 +195,34 @@ struct arguments {
 	struct sealift_rxe_qp_buffers rings;
 	struct sealift_rxe_buffer buffer;
 	struct sealift_rxe_hold hold;
+	struct sealift_rxe_event events[FUZZ_EVENTS];
 };
+
+/* Most of the time one that its object may have. */
+static struct sealift_rxe_event some_event(const struct fuzz *f)
+{
+	static const struct {
+		uint32_t object, type;
+		uint8_t kind;
+	} right[] = {
+		{ UVERBS_OBJECT_QP, IBV_EVENT_SQ_DRAINED, QP },
+		{ UVERBS_OBJECT_QP, IBV_EVENT_QP_LAST_WQE_REACHED, QP },
+		{ UVERBS_OBJECT_CQ, IBV_EVENT_CQ_ERR, CQ },
+		{ UVERBS_OBJECT_SRQ, IBV_EVENT_SRQ_LIMIT_REACHED, SRQ },
+		{ UVERBS_OBJECT_AH, IBV_EVENT_SQ_DRAINED, AH },
+		{ SEALIFT_RXE_NONE, IBV_EVENT_GID_CHANGE, END },
+		{ SEALIFT_RXE_NONE, IBV_EVENT_PORT_ERR, END },
+	};
+	unsigned int i = any(ARRAY_SIZE(right));
+
+	return (struct sealift_rxe_event){
+		.type = any(16) ? right[i].type : interesting(),
+		.object = any(32) ? right[i].object : interesting(),
+		.handle = right[i].kind == END ? any(16) != 0 :
+						 some_handle(f, right[i].kind),
+		.reserved = any(64) ? 0 : interesting(),
+	};
+}
 
 static struct sl_attr attribute(const struct fuzz *f, struct arguments *args,
 				unsigned int method, unsigned int nth)
@@ -233,6 +271,13 @@ static struct sl_attr attribute(const struct fuzz *f, struct arguments *args,
 	case IMAGE_AH:
 		((unsigned char *)&args->ah)[any(sizeof(args->ah))] = any(256);
 		attr.data = (uintptr_t)&args->ah;
+		break;
+	case EVENTS:
+		for (unsigned int i = 0; i < FUZZ_EVENTS; i++)
+			args->events[i] = some_event(f);
+		args->buffer = any(8) ? sl_buffer(args->events, sizeof(args->events)) :
+					buffer();
+		attr.data = (uintptr_t)&args->buffer;
 		break;
 	case FD:
 		attr.data = (int64_t)some_fd(f);

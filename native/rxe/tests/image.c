@@ -74,6 +74,20 @@ static void dump_srq(struct image_object *o, int fd)
 	      "DUMP_SRQ");
 }
 
+/* Those of the port and the device stay: the context does. */
+static void dump_events(struct image *img, int fd)
+{
+	struct sealift_rxe_event all[IMAGE_EVENTS];
+	uint32_t i, kept = 0;
+
+	check(sl_dump_events(fd, all, IMAGE_EVENTS, &img->events),
+	      "DUMP_EVENTS");
+	for (i = 0; i < img->events.count; i++)
+		if (all[i].object != SEALIFT_RXE_NONE)
+			img->event[kept++] = all[i];
+	img->events.count = kept;
+}
+
 void image_dump(struct image *img, int fd, int channel)
 {
 	struct sealift_rxe_object objs[IMAGE_MAX];
@@ -133,6 +147,7 @@ void image_dump(struct image *img, int fd, int channel)
 		}
 		img->num++;
 	}
+	dump_events(img, fd);
 }
 
 static void destroy_all(const struct image *img, int fd, uint32_t type)
@@ -252,6 +267,8 @@ void image_restore(struct image *img, int fd, uint32_t qp_flags)
 						  fill[--num]), "DEALLOC_PD");
 		}
 	}
+	check(sl_restore_events(fd, &img->events, img->event),
+	      "RESTORE_EVENTS");
 }
 
 static void differ(const void *a, const void *b, size_t size, const char *what)

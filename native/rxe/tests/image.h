@@ -6,6 +6,8 @@
 #include "method.h"
 
 #define IMAGE_MAX 64
+/* unread asynchronous events */
+#define IMAGE_EVENTS 64
 
 struct image_object {
 	uint32_t type;
@@ -28,6 +30,8 @@ struct image {
 	uint32_t num;
 	int channel;	/* descriptor of the one completion channel, or -1 */
 	struct image_object obj[IMAGE_MAX];
+	struct sealift_rxe_events events;	/* of the objects */
+	struct sealift_rxe_event event[IMAGE_EVENTS];
 };
 
 /* All exit the process on failure. The device of @fd is held. */

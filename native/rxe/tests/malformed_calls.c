@@ -64,7 +64,7 @@ static void test_device(struct traffic *t)
 				SEALIFT_RXE_METHOD_HOLD, NULL, 0),
 	       "hold without its struct");
 	expect(-EPROTONOSUPPORT, sl_call(fd, SEALIFT_RXE_OBJECT,
-					  SEALIFT_RXE_METHOD_MAY_WRITE + 1,
+					  SEALIFT_RXE_METHOD_RESTORE_EVENTS + 1,
 					  NULL, 0),
 	       "unknown method");
 	expect(0, sl_resume(fd), "resume of a device that is not held");

@@ -43,6 +43,13 @@ int sl_restore_srq(int fd, uint32_t handle, const struct sealift_rxe_srq *in,
 /* method_ah.c */
 int sl_dump_ah(int fd, uint32_t handle, struct sealift_rxe_ah *out);
 int sl_restore_ah(int fd, uint32_t handle, const struct sealift_rxe_ah *in);
+/* method_events.c */
+int sl_dump_events(int fd, struct sealift_rxe_event *list, uint32_t max,
+		   struct sealift_rxe_events *out);
+int sl_restore_events(int fd, const struct sealift_rxe_events *in,
+		      const struct sealift_rxe_event *list);
+int sl_restore_events_from(int fd, const struct sealift_rxe_events *in,
+			   const struct sealift_rxe_buffer *buf);
 /* Into a ring's bytes; <rdma/rdma_user_rxe.h> and <netinet/in.h> exclude each other. */
 uint32_t sl_ring_producer(const void *ring);
 unsigned char *sl_ring_entry(void *ring, const struct sealift_rxe_ring *like,

@@ -22,6 +22,7 @@ static const struct protocol_case *const cases[] = {
 	protocol_races_cases, protocol_list_cases, protocol_list_state_cases, protocol_process_cases,
 	protocol_fork_cases, protocol_peer_cases, protocol_receive_cases, protocol_retry_cases,
 	protocol_srq_cases, protocol_srq_events_cases, protocol_srq_image_cases,
+	protocol_events_cases,
 	protocol_ud_cases, protocol_ud_hold_cases, protocol_ud_numbers_cases,
 	protocol_early_cases, protocol_window_cases, protocol_pages_cases,
 	protocol_bytes_cases

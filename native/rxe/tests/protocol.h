@@ -23,6 +23,7 @@ extern const struct protocol_case protocol_receive_cases[];
 extern const struct protocol_case protocol_srq_cases[];
 extern const struct protocol_case protocol_srq_events_cases[];
 extern const struct protocol_case protocol_srq_image_cases[];
+extern const struct protocol_case protocol_events_cases[];
 extern const struct protocol_case protocol_ud_cases[];
 extern const struct protocol_case protocol_ud_hold_cases[];
 extern const struct protocol_case protocol_ud_numbers_cases[];

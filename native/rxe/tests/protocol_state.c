@@ -149,7 +149,9 @@ static void events_restored_once(void)
 	struct scripted s;
 	struct victim v;
 	uint32_t handle;
-	int events = 0;
+	struct sealift_rxe_event unread[32] = { 0 };
+	struct sealift_rxe_events in = { .port_state = 4 };
+	int events = 0, type;
 
 	scripted_open_end(&s, IBV_QPT_RC);
 	scripted_hold(&s);
@@ -159,6 +161,13 @@ static void events_restored_once(void)
 	/* as many have been read as make the count wrap to that of a new one */
 	v.qp.async_reported = -__builtin_popcount(EVENTS);
 	expect(0, victim_restore(&v, &handle), "an image with events");
+	expect(-1, scripted_event(&s, 300), "they are not the restore's to bring back");
+	for (type = 0; type < 32; type++)
+		if (EVENTS & 1U << type)
+			unread[in.count++] = (struct sealift_rxe_event){
+				type, UVERBS_OBJECT_QP, handle, 0
+			};
+	expect(0, sl_restore_events(s.fd, &in, unread), "RESTORE_EVENTS");
 	expect(-EINVAL, sl_restore_qp(s.fd, handle, &v.qp, &b),
 	       "the same again, before they are read");
 	while (scripted_event(&s, 300) >= 0)

@@ -255,7 +255,7 @@ restore() { # restore METHOD
 }
 restore_fails_once() {
 	local method when
-	for method in dump_context dump_cq dump_srq dump_ah dump_mr dump_qp hint restore_cq restore_srq restore_ah restore_qp; do
+	for method in dump_context dump_cq dump_srq dump_ah dump_mr dump_qp hint restore_cq restore_srq restore_ah restore_qp dump_events restore_events; do
 		for when in before after; do
 			fails_once $method.$when restore $method || { echo "at $method.$when"; return 1; }
 		done

@@ -25,17 +25,21 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 
 /* Changes with any change of what follows; a node's label says "rxe-<this>". */
-#define SEALIFT_RXE_ABI_VERSION		8
+#define SEALIFT_RXE_ABI_VERSION		9
 
 #define SEALIFT_RXE_NONE		0xffffffffU
 #define SEALIFT_RXE_MAX_SGE		32
 #define SEALIFT_RXE_MAX_TIMEOUT_MS	60000
 /* unread completion events of a completion queue that can be moved */
 #define SEALIFT_RXE_MAX_EVENTS		1024
+/* unread asynchronous events of a context that can be moved */
+#define SEALIFT_RXE_MAX_ASYNC_EVENTS	65536
 
 #include "sealift_rxe_state.h"
 
 #define SEALIFT_RXE_NS			(1U << UVERBS_ID_NS_SHIFT)
+
+#include "sealift_rxe_events.h"
 
 enum sealift_rxe_objects {
 	SEALIFT_RXE_OBJECT = SEALIFT_RXE_NS,
@@ -63,6 +67,8 @@ enum sealift_rxe_methods {
 	SEALIFT_RXE_METHOD_DUMP_AH,
 	SEALIFT_RXE_METHOD_RESTORE_AH,
 	SEALIFT_RXE_METHOD_MAY_WRITE,
+	SEALIFT_RXE_METHOD_DUMP_EVENTS,
+	SEALIFT_RXE_METHOD_RESTORE_EVENTS,
 };
 
 /*
@@ -159,7 +165,7 @@ struct sealift_rxe_object {
 struct sealift_rxe_context {
 	__u32 count;		/* objects */
 	__u32 async;		/* list index of the ASYNC_EVENT object, or SEALIFT_RXE_NONE */
-	__u32 async_pending;	/* unread events of the device or its port, bit IBV_EVENT_* each */
+	__u32 async_pending;	/* unread events of the device or its port, bit IBV_EVENT_* each kind */
 	__u32 num_comp_vectors;
 	__u32 number;		/* of the context, as in sealift_rxe_device_object */
 	__u32 reserved;
@@ -232,26 +238,11 @@ struct sealift_rxe_device_object {
 	__aligned_u64 start;
 	__aligned_u64 length;
 	__u32 access;
-	__u32 async_pending;	/* CQ, SRQ, QP: unread asynchronous events, bit IBV_EVENT_* each */
+	__u32 async_pending;	/* CQ, SRQ, QP: unread asynchronous events, bit IBV_EVENT_* each kind */
 	__u32 comp_pending;	/* CQ: unread completion events */
 	__u32 ring_size[SEALIFT_RXE_LIST_RINGS];	/* of the whole mapping, in bytes; 0: there is no such ring */
 	__u32 remapped_page;	/* MR with REMAPPED: the first such page, counted from the one that start is in; else 0 */
 	__aligned_u64 ring_offset[SEALIFT_RXE_LIST_RINGS];	/* where its mapping begins in the context's file */
-};
-
-/*
- * FIND_FD: which object of the context a descriptor stands for, by one of the two.
- * -EBADF: the descriptor is not such an object, or of another context.
- */
-enum sealift_rxe_find_fd_attrs {
-	SEALIFT_RXE_ATTR_FIND_FD_COMP = SEALIFT_RXE_NS, /* FD of a completion channel, optional */
-	SEALIFT_RXE_ATTR_FIND_FD_ASYNC, /* FD of an asynchronous event file, optional */
-	SEALIFT_RXE_ATTR_FIND_FD_OUT, /* OUT sealift_rxe_fd */
-};
-
-struct sealift_rxe_fd {
-	__u32 index;		/* in DUMP_CONTEXT's list */
-	__u32 pending;		/* unread events */
 };
 
 /*

@@ -28,7 +28,7 @@ struct sealift_rxe_cq {
 	__u32 notify;		/* 0, or 1 solicited | 2 next: a completion event is asked for */
 	__u32 comp_pending;	/* unread completion events; RESTORE_CQ raises as many */
 	__u32 comp_reported;	/* completion events already read */
-	__u32 async_pending;	/* unread asynchronous events, bit IBV_EVENT_* each; RESTORE_CQ raises them */
+	__u32 async_pending;	/* unread asynchronous events, bit IBV_EVENT_* each kind; RESTORE_EVENTS brings them back */
 	__u32 async_reported;	/* asynchronous events already read */
 	__u32 reserved;		/* 0 */
 };

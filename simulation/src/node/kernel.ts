@@ -112,10 +112,6 @@ export class Kernel {
     });
   }
 
-  notifyInterface(netns: string): Promise<void> {
-    return this.#inNamespace(netns, 1, () => undefined);
-  }
-
   announce(netns: string): Promise<number> {
     return this.#inNamespace(netns, 20, (sandbox) => {
       sandbox.announced = true;

@@ -277,18 +277,9 @@ export class RdmaDriver {
     }
   }
 
-  /**
-   * Undoes `hide`, and raises IBV_EVENT_PORT_ACTIVE in every context of the devices: events of the port that were unread
-   * at the dump are not restored (unread-events.ts).
-   */
+  /** Undoes `hide`. Neither is an event of the port (native/rxe, patch 0054). */
   async show(netns: string, interfaces: readonly string[]): Promise<void> {
-    for (const ifname of interfaces) {
-      await unlessGone(
-        addon.showInterface(netns, ifname).then(async (hasRaised) => {
-          if (!hasRaised) await addon.notifyInterface(netns, ifname);
-        }),
-      );
-    }
+    for (const ifname of interfaces) await unlessGone(addon.showInterface(netns, ifname));
   }
 
   /** Sends gratuitous ARP and unsolicited neighbour advertisements for the addresses of these interfaces. */

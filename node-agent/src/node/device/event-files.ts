@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The descriptors that processes have of verbs contexts and of their events, and the events that nobody has read. The
-// dump wants a context for each descriptor, and events that come back as they were (native/criu-plugin/dump.c,
-// dump_events.c).
-import type { RxeEventFile, RxeObject } from '../../../../native/addon/index.ts';
-import { locate, refusal, what, type NameProcess, type OpenContext } from './object-names.ts';
+// The descriptors that processes have of verbs contexts and of their events. The dump wants a context for each of them
+// (native/criu-plugin/dump.c).
+import type { RxeEventFile } from '../../../../native/addon/index.ts';
+import { refusal, type NameProcess, type OpenContext } from './object-names.ts';
 
 /** A descriptor whose link says that it is a verbs context's, or a file of its events. */
 export interface VerbsFile {
@@ -17,13 +16,6 @@ export const EVENT_LINK = 'anon_inode:[infinibandevent]';
 
 export const isVerbsLink = (link: string): boolean =>
   link === EVENT_LINK || link.startsWith(UVERBS);
-
-interface Use {
-  device: string;
-  objects: readonly RxeObject[];
-  opened: readonly OpenContext[];
-  eventFiles?: readonly RxeEventFile[];
-}
 
 /**
  * Of all devices of a pod together. Pure.
@@ -65,40 +57,4 @@ export function* unknownFiles(
       `Let it open the device below /dev/infiniband, where the pod has it`,
     );
   }
-}
-
-/**
- * The driver raises each kind of event of an object once, and not in the order in which they were. So one is no matter,
- * and more are. Pure.
- * @returns of each context whose unread events would not all come back
- */
-export function* unreadObjectEvents(use: Use, nameOf: NameProcess): Generator<string> {
-  for (const file of use.eventFiles ?? []) {
-    if (file.kind !== 'async') continue;
-    const context = use.opened.find((one) => one.context === file.context);
-    // A fork's child has the same file.
-    const isFirst =
-      use.eventFiles?.find((one) => one.kind === 'async' && one.context === file.context) === file;
-    if (!context || !isFirst) continue;
-    const raised = use.objects.filter(
-      (one) => one.context === file.context && (one.unreadEvents ?? 0) !== 0,
-    );
-    const kinds = raised.reduce((sum, one) => sum + bits(one.unreadEvents ?? 0), 0);
-    const unread = file.unread ?? 0;
-    if (kinds < 2 && (kinds === 0 || unread === kinds + bits(context.unreadEvents))) continue;
-    const [object] = raised;
-    const located = object && locate(object, use, nameOf);
-    const one = object && located ? `, one of ${what(object)} ${located.where}` : '';
-    yield refusal(
-      `${nameOf(file.pid)} has unread asynchronous events of a verbs context (descriptor ${file.fd})${one}, of ` +
-        'which those of queues would not all come back, or not in their order',
-      'Let it read them (ibv_get_async_event())',
-    );
-  }
-}
-
-function bits(mask: number): number {
-  let count = 0;
-  for (let left = mask >>> 0; left !== 0; left >>>= 1) count += left & 1;
-  return count;
 }

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import type { RxeObject } from '../../../../native/addon/index.ts';
 import { unmovableObject, type OpenContext } from './supported-objects.ts';
 import type { Mapping } from '../runtime/memory-map.ts';
-import { unreadEventReason } from './unread-events.ts';
 
 const nameOf = (pid: number) => `Process ${pid} (app)`;
 const open = (pid: number, context = 1, container = 'main'): OpenContext => {
@@ -187,29 +186,5 @@ describe('the objects of a device', () => {
     expect(look([{ kind: 'qp', number: 20, type: 'RC' }], [])).toMatch(
       /^The node's kernel has queue pair 20 of type RC on rxe0/,
     );
-  });
-
-  it('cannot if an event would be lost', () => {
-    const unread = { ...open(40), unreadEvents: (1 << 9) | (1 << 18) };
-    expect(look([context(1, 40)], [unread])).toMatch(
-      /^Process 40 \(app\) has not read IBV_EVENT_GID_CHANGE, which would be lost/,
-    );
-  });
-});
-
-describe('unread events of the device and the port', () => {
-  it.each([
-    [0, undefined],
-    [1 << 9, undefined],
-    [(1 << 9) | (1 << 10), undefined],
-    [1 << 8, /^IBV_EVENT_DEVICE_FATAL: its device has failed/],
-    [1 << 11, /^IBV_EVENT_LID_CHANGE/],
-    [1 << 17, /^IBV_EVENT_CLIENT_REREGISTER/],
-    [1 << 18, /^IBV_EVENT_GID_CHANGE/],
-    [1 << 30, /^event type 30/],
-    [1 << 31, /^event type 31/],
-  ])('of types %i', (unread, text) => {
-    if (text) expect(unreadEventReason(unread)).toMatch(text);
-    else expect(unreadEventReason(unread)).toBeUndefined();
   });
 });

@@ -5,7 +5,6 @@
 import type { RxeEventFile, RxeMemory, RxeObject } from '../../../../native/addon/index.ts';
 import { firstGap, type Mapping } from '../runtime/memory-map.ts';
 import { limitReasons } from './dump-limits.ts';
-import { unreadObjectEvents } from './event-files.ts';
 import { mappedQueueReasons } from './mapped-queues.ts';
 import {
   locate,
@@ -14,7 +13,7 @@ import {
   type NameProcess,
   type OpenContext,
 } from './object-names.ts';
-import { unreadEventReason } from './unread-events.ts';
+import { unreadEventReasons } from './unread-events.ts';
 import {
   freedMemory,
   multicastMember,
@@ -62,11 +61,7 @@ export function* unmovableObjects(use: DeviceUse, nameOf: NameProcess): Generato
     const reason = object.kind === 'context' ? undefined : objectReason(use, object, nameOf);
     if (reason !== undefined) yield reason;
   }
-  for (const { unreadEvents, pid } of use.opened) {
-    const reason = unreadEventReason(unreadEvents);
-    if (reason !== undefined) yield `${nameOf(pid)} has not read ${reason}`;
-  }
-  yield* unreadObjectEvents(use, nameOf);
+  yield* unreadEventReasons(use, nameOf);
   yield* limitReasons(use, nameOf);
   yield* mappedQueueReasons(use, nameOf);
 }
