@@ -95,6 +95,7 @@ const Probe = z.object({
     .nullish(),
   tcpSocket: z.object({ port: Port, host: z.string().nullish() }).nullish(),
   grpc: z.object({ port: z.number() }).nullish(),
+  timeoutSeconds: z.number().nullish(),
 });
 
 const Container = z.object({

@@ -252,6 +252,9 @@ export class Agent {
       request: (key) => informer.get(key),
       publisher: this.#publisher(checkpointRequests, 'checkpoint'),
     });
+    informer.listen((_key, after) => {
+      if (after) checkpoint.interrupt(after);
+    });
     this.#reconcile('checkpoint', informer, checkpoint, (key) =>
       this.#isInProgress(informer.get(key), 'checkpoint'),
     );

@@ -18,11 +18,17 @@ export class FaultInjector {
   endsAt = 0;
   /** UIDs of pods that the user has deleted: none of them has to run in the end. */
   readonly deletedPods = new Set<string>();
+  readonly #struck = new Set<Fault>();
 
   constructor(simulation: Simulation, monitor: Monitor, schedule: Schedule) {
     this.#simulation = simulation;
     this.#monitor = monitor;
     this.#pending = [...schedule.faults];
+  }
+
+  /** Those of these faults that never struck: their occasion has not come. */
+  missed(faults: readonly Fault[]): Fault[] {
+    return faults.filter((fault) => !this.#struck.has(fault));
   }
 
   /** Injects no further fault. */
@@ -48,6 +54,7 @@ export class FaultInjector {
     if (due.length === 0) return;
     this.#pending = this.#pending.filter((fault) => !due.includes(fault));
     for (const fault of due) {
+      this.#struck.add(fault);
       this.endsAt = Math.max(this.endsAt, this.#simulation.timeline.now + fault.forMs);
       this.#inject(fault);
     }

@@ -23,9 +23,6 @@ const roundTripMs = 200;
 /** A write to a journal takes less; another restore of the container takes far more. */
 const writeMs = 20;
 
-/** A dump that is under way is not interrupted by the decision. Everything else takes milliseconds. */
-const longestAbortMs = 2000;
-
 interface Handover {
   readonly request: StoredObject;
   decision: Decision | undefined;
@@ -41,8 +38,13 @@ interface Assumptions {
   readonly holdsEndInTime: boolean;
   /** No clock jumps. */
   readonly clocksAreSteady: boolean;
-  /** No process, connection or node fails: an aborted pod resumes soon, whatever else its agent does. */
-  readonly abortsAreQuick: boolean;
+  /**
+   * If no process, connection or node fails, an aborted pod resumes by then, whatever else its agent does: in the time in
+   * which CRIU gives up, and a little more.
+   */
+  readonly longestAbortMs: number | undefined;
+  /** The retry limit of the pod's peers: by then its hold has ended, or the move is committed. */
+  readonly longestHoldMs?: number | undefined;
 }
 
 export class Monitor {
@@ -57,6 +59,8 @@ export class Monitor {
   readonly #frozen = new Map<string, Container>();
   /** Virtual time at which a move's source was held, by the pod's UID. */
   readonly #heldSince = new Map<string, number>();
+  /** Virtual time at which the checkpoint of a pod was deleted, by the pod's UID. */
+  readonly #unwantedSince = new Map<string, number>();
   readonly #assumptions: Assumptions;
 
   constructor(simulation: Simulation, assumptions: Assumptions) {
@@ -68,6 +72,8 @@ export class Monitor {
     simulation.store.onChange(({ before, after }) => {
       if (after?.kind === 'MigrationRequest' || after?.kind === 'RestoreRequest') {
         this.#recordDecision(after, before);
+      } else if (after?.kind === 'CheckpointRequest') {
+        this.#recordUnwanted(after);
       } else if (after?.kind === 'Pod' && !before) {
         const { uid, annotations: podAnnotations } = after.metadata;
         const requestUid = podAnnotations?.[annotations.requestUid];
@@ -222,8 +228,16 @@ export class Monitor {
     return uid === undefined ? undefined : this.#handovers.get(uid);
   }
 
+  #recordUnwanted({ metadata, status }: StoredObject): void {
+    const podUid = status?.['podUID'];
+    if (metadata.deletionTimestamp === undefined || typeof podUid !== 'string') return;
+    if (!this.#unwantedSince.has(podUid))
+      this.#unwantedSince.set(podUid, this.#simulation.timeline.now);
+  }
+
   /** A container that was frozen for a move runs again only after Aborted. */
   #checkSource(container: Container): void {
+    this.#checkDeletion(container);
     const move = this.#migrationOf(container.podUid);
     if (!move) return;
     if (container.state === 'Frozen') {
@@ -231,8 +245,7 @@ export class Monitor {
       this.#checkAbort(container, move);
     }
     const { podUid, sandbox } = container;
-    if (sandbox.device?.held === true && !this.#heldSince.has(podUid))
-      this.#heldSince.set(podUid, this.#simulation.timeline.now);
+    if (sandbox.device?.held === true) this.#checkHold(podUid, move);
     if (container.state !== 'Running' || !this.#frozen.has(container.id)) return;
     if (move.decision?.outcome !== 'Aborted') {
       throw new ViolationError(
@@ -243,9 +256,30 @@ export class Monitor {
     this.#frozen.delete(container.id);
   }
 
-  /** A container of an aborted move stays frozen no longer than its dump still takes. */
+  /** No longer is a container frozen for a checkpoint that is deleted. */
+  #checkDeletion({ id, podUid, state }: Container): void {
+    const since = this.#unwantedSince.get(podUid);
+    if (since === undefined || state !== 'Frozen' || this.#migrationOf(podUid)) return;
+    const { longestAbortMs = Infinity } = this.#assumptions;
+    const passed = this.#simulation.timeline.now - since;
+    if (passed > longestAbortMs)
+      throw new ViolationError('LateResume', `${id} is frozen ${passed} ms after the deletion`);
+  }
+
+  /** A hold ends before the peers give up, unless the target answers them from then on. */
+  #checkHold(podUid: string, { decision }: Handover): void {
+    const { now } = this.#simulation.timeline;
+    const since = this.#heldSince.get(podUid) ?? now;
+    this.#heldSince.set(podUid, since);
+    const { longestHoldMs = Infinity } = this.#assumptions;
+    if (now - since > longestHoldMs && decision?.outcome !== 'Committed')
+      throw new ViolationError('LateHold', `${podUid} is held for ${now - since} ms`);
+  }
+
+  /** A container of an aborted move stays frozen no longer than CRIU takes to give up. */
   #checkAbort({ id }: Container, { abortedAt }: Handover): void {
-    if (!this.#assumptions.abortsAreQuick || abortedAt === undefined) return;
+    const { longestAbortMs } = this.#assumptions;
+    if (longestAbortMs === undefined || abortedAt === undefined) return;
     const passed = this.#simulation.timeline.now - abortedAt;
     if (passed > longestAbortMs)
       throw new ViolationError('LateResume', `${id} is frozen ${passed} ms after Aborted`);

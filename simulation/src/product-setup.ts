@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Import it before the product's code. It replaces native/addon by `addon.cjs`, and caches what each object's JSON is
-// parsed to: every cache and every request parses the same objects, which would be most of a run's work.
+// parsed to: every cache and every request parses the same objects, which would be most of a run's work. It reads the file
+// that the product reads once: virtual time does not wait for a disk, so the first run of a process would be another one.
 import { fileURLToPath } from 'node:url';
 import {
   checkpointRequests,
@@ -11,8 +12,11 @@ import {
   restoreRequests,
   type Resource,
 } from '../../kube/src/index.ts';
+import { cpuFeatures } from '../../node-agent/src/node/host/cpu-features.ts';
 
 process.env['SEALIFT_ADDON'] = fileURLToPath(new URL('./addon.cjs', import.meta.url));
+
+await cpuFeatures();
 
 for (const resource of [migrationRequests, checkpointRequests, restoreRequests, pods, nodes]) {
   cacheParsed(resource);

@@ -6,12 +6,15 @@ export interface Regression {
   /** What went wrong. */
   readonly found: string;
   readonly schedule: Schedule;
+  /** What it ends in now. Each of its faults strikes. */
+  readonly decision: string;
 }
 
 export const regressions: readonly Regression[] = [
   {
     found:
       'a pod whose restore was given up after Committed was started anew in a sandbox that stayed locked',
+    decision: 'Committed Committed',
     schedule: {
       seed: 0,
       scenario: 'move',
@@ -26,6 +29,7 @@ export const regressions: readonly Regression[] = [
   },
   {
     found: 'an agent repeated the transfer every few milliseconds while the other agent was away',
+    decision: 'restore Committed Committed',
     schedule: {
       seed: 0,
       scenario: 'checkpoint',
@@ -40,6 +44,7 @@ export const regressions: readonly Regression[] = [
   },
   {
     found: 'images of a target that was lost after Committed stayed until the request was deleted',
+    decision: 'Committed Committed',
     schedule: {
       seed: 0,
       scenario: 'move',
@@ -54,12 +59,13 @@ export const regressions: readonly Regression[] = [
   },
   {
     found: "a source's images stayed when its agent died between its last status and removing them",
+    decision: 'Committed Committed',
     schedule: {
       seed: 0,
       scenario: 'move',
       faults: [
         {
-          when: { point: 'journal.replace.after', nth: 19 },
+          when: { point: 'source.clean.before', nth: 1 },
           what: { do: 'crash', who: 'source' },
           forMs: 40_000,
         },
@@ -74,6 +80,7 @@ export const regressions: readonly Regression[] = [
   {
     found:
       'a target whose start the kubelet had given up, before the paused agent saw Committed, was lost instead of restored again',
+    decision: 'Committed Committed',
     schedule: {
       seed: 1,
       scenario: 'move',
@@ -88,6 +95,7 @@ export const regressions: readonly Regression[] = [
   },
   {
     found: 'a target was lost when its agent was paused between observing the gate and opening it',
+    decision: 'Committed Committed',
     schedule: {
       seed: 992491864,
       scenario: 'move',
@@ -100,6 +108,7 @@ export const regressions: readonly Regression[] = [
   },
   {
     found: 'a pod was resumed in the moment in which the kubelet gave up its start, and was lost',
+    decision: 'Aborted BlackoutDeadlineExceeded',
     schedule: {
       seed: 0,
       scenario: 'move',
@@ -116,6 +125,7 @@ export const regressions: readonly Regression[] = [
   {
     found:
       'an agent whose cache was older than its own decision took a container that was created again for a failure',
+    decision: 'Committed Committed',
     schedule: {
       seed: 0,
       scenario: 'move',
@@ -133,6 +143,7 @@ export const regressions: readonly Regression[] = [
   {
     found:
       'a restarted agent began a checkpoint whose request had failed, and thawed the pod that a move had frozen',
+    decision: 'Committed Committed',
     schedule: {
       seed: 0,
       scenario: 'recover',
@@ -144,13 +155,18 @@ export const regressions: readonly Regression[] = [
   },
   {
     found:
-      'a committed target never resumed when its sidecar was restored again long after the last container had started',
+      'a committed target never resumed when a container was restored again long after the other had started',
+    decision: 'Committed Committed',
     schedule: {
       seed: 0,
       scenario: 'move',
       containers: 2,
       faults: [
-        { when: { step: 0 }, what: { do: 'endsAtGate' }, forMs: 1 },
+        {
+          when: { point: 'target.decide.after', nth: 1 },
+          what: { do: 'killContainer' },
+          forMs: 1,
+        },
         {
           when: { point: 'operator.delete-source.before', nth: 1 },
           what: { do: 'stopApi' },
@@ -162,6 +178,7 @@ export const regressions: readonly Regression[] = [
   {
     found:
       'images of a committed target that was deleted before it ran stayed, because its namespace was gone',
+    decision: 'Committed Committed',
     schedule: {
       seed: 0,
       scenario: 'return',
@@ -179,6 +196,7 @@ export const regressions: readonly Regression[] = [
   {
     found:
       'the monitor took a target that had waited for its source for one that had not, since its tasks are thawed last',
+    decision: 'Committed Committed',
     schedule: {
       seed: 0,
       scenario: 'move',
@@ -189,6 +207,33 @@ export const regressions: readonly Regression[] = [
           when: { point: 'target.unlock.before', nth: 1 },
           what: { do: 'reset', who: 'target' },
           forMs: 3000,
+        },
+      ],
+    },
+  },
+  {
+    found: 'a move that was cancelled in a long dump held limited peers until the dump had ended',
+    decision: 'Aborted Cancelled',
+    schedule: {
+      seed: 1,
+      scenario: 'retryLimit',
+      dumpMs: 20_000,
+      faults: [{ when: { point: 'source.dump.before', nth: 1 }, what: { do: 'cancel' }, forMs: 1 }],
+    },
+  },
+  {
+    found:
+      'a checkpoint that was deleted in a long dump kept its pod frozen until the dump had ended',
+    decision: 'restore not begun',
+    schedule: {
+      seed: 1,
+      scenario: 'checkpoint',
+      dumpMs: 50_000,
+      faults: [
+        {
+          when: { point: 'source.dump.before', nth: 1 },
+          what: { do: 'deleteRequest' },
+          forMs: 1,
         },
       ],
     },

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One run of a schedule. The cluster starts, a user makes requests, faults strike, faults end; then, in a time that is
 // fair, every request must have finished and the cluster must be in a right state.
-import { annotations } from '../../crds/src/index.ts';
+import { annotations, LONGEST_RNR_TIMER, rnrTimerMs } from '../../crds/src/index.ts';
 import type { Logger } from '../../kube/src/index.ts';
+import { GIVE_UP_MS } from '../../node-agent/src/node/runtime/runc.ts';
 import type { StoredObject } from './api/objects.ts';
 import { decisionOf } from './api/rules.ts';
 import type { ObjectKey } from './api/store.ts';
@@ -10,8 +11,9 @@ import { app, furtherApps } from './application.ts';
 import { FaultInjector } from './fault-injector.ts';
 import { nodeRecords, unfinished, wrongPods } from './final-state.ts';
 import { Monitor, ViolationError } from './monitor.ts';
+import { dumpEndsMs } from './node/checkpointer.ts';
 import type { Mutant } from './mutants.ts';
-import type { Schedule } from './schedule.ts';
+import type { Fault, Schedule } from './schedule.ts';
 import { Simulation, startMs } from './simulation.ts';
 import { asUser, namespace, requestBody } from './user.ts';
 
@@ -23,12 +25,23 @@ const maxSteps = 60_000;
 const checkEverySteps = 25;
 /** The pod's peers give up at their seventh RNR NAK. */
 const retryLimit = { [annotations.peerRnrRetry]: '6' };
+const retryLimitMs = 6 * rnrTimerMs(LONGEST_RNR_TIMER);
 
 /** Faults that leave every process, connection and node as it is. */
 const harmless: ReadonlySet<string> = new Set([
   ...['damageImage', 'dumpFails', 'freezeFails', 'holdFails', 'restoreFails', 'restoreHangs'],
-  ...['endsAtGate', 'unschedulable', 'cancel', 'deleteTarget', 'touch'],
+  ...[
+    'endsAtGate',
+    'unschedulable',
+    'cancel',
+    'deleteTarget',
+    'touch',
+    'dumpHangs',
+    'deleteRequest',
+  ],
 ]);
+/** Of an abort: all that is not CRIU takes milliseconds. */
+const restMs = 1000;
 
 export interface Outcome {
   readonly steps: number;
@@ -36,6 +49,8 @@ export interface Outcome {
   readonly ms: number;
   /** Outcome and reason of the last decision, for people. */
   readonly decision: string;
+  /** Faults of the schedule that never struck. */
+  readonly missed: readonly Fault[];
 }
 
 export interface RunOptions {
@@ -49,6 +64,7 @@ export async function run(schedule: Schedule, options: RunOptions = {}): Promise
   const simulation = new Simulation({
     seed: schedule.seed,
     containers: schedule.containers,
+    dumpMs: schedule.dumpMs,
     several: schedule.scenario === 'several',
     log: options.log,
     hooks: options.mutant?.hooks,
@@ -58,8 +74,14 @@ export async function run(schedule: Schedule, options: RunOptions = {}): Promise
   const clocksAreSteady = list.every(({ what }) => what.do !== 'skew');
   // Several faults, or a clock that jumps, may keep both agents from ending a hold in time.
   const holdsEndInTime = scenario === 'retryLimit' && list.length <= 1 && clocksAreSteady;
-  const abortsAreQuick = list.every(({ what }) => harmless.has(what.do));
-  const monitor = new Monitor(simulation, { holdsEndInTime, clocksAreSteady, abortsAreQuick });
+  const areHarmless = list.every(({ what }) => harmless.has(what.do));
+  const hangs = list.some(({ what }) => what.do === 'dumpHangs');
+  const longestAbortMs = areHarmless ? restMs + (hangs ? GIVE_UP_MS : dumpEndsMs) : undefined;
+  // A CRIU that hangs may take longer to give up than the margin allows.
+  const longestHoldMs = holdsEndInTime && areHarmless && !hangs ? retryLimitMs : undefined;
+  const monitor = new Monitor(simulation, {
+    ...{ holdsEndInTime, clocksAreSteady, longestAbortMs, longestHoldMs },
+  });
   const faults = new FaultInjector(simulation, monitor, schedule);
   injector.faults = faults;
   const uninstall = simulation.install();
@@ -96,7 +118,8 @@ class Run {
     simulation.start(this.#schedule.scenario === 'retryLimit' ? retryLimit : {});
     const decision = await this.#run(this.#schedule.scenario);
     const { steps, now } = simulation.timeline;
-    return { steps, ms: Math.round(now - startMs), decision };
+    const missed = this.#faults.missed(this.#schedule.faults);
+    return { steps, ms: Math.round(now - startMs), decision, missed };
   }
 
   async #run(scenario: Schedule['scenario']): Promise<string> {

@@ -62,6 +62,8 @@ export interface Schedule {
   readonly scenario: Scenario;
   /** How many containers a pod has, 1 to 3. The first of several is a sidecar. Absent: 1. */
   readonly containers?: number;
+  /** How long CRIU takes to dump a pod, in milliseconds. Absent: 300. */
+  readonly dumpMs?: number | undefined;
   readonly faults: readonly Fault[];
 }
 
@@ -156,5 +158,10 @@ export const schedules: fc.Arbitrary<Schedule> = fc.record({
   seed: fc.nat(),
   scenario,
   containers: fc.integer({ min: 1, max: 3 }),
+  // The dump of a pod with much memory: longer than what peers with a retry limit bear, up to the step's own limit.
+  dumpMs: fc.oneof(
+    { weight: 4, arbitrary: fc.constant(undefined) },
+    { weight: 1, arbitrary: fc.integer({ min: 5000, max: 60_000 }) },
+  ),
   faults: fc.array(fc.record({ when, what, forMs }), { maxLength: 4, size: 'max' }),
 });

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Known schedules, and a check that random ones find what is wrong. 10,000 random schedules are a lane of `make test`.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { mutants } from './mutants.ts';
@@ -11,8 +13,9 @@ import { schedules, type Scenario, type Schedule } from './schedule.ts';
 import { regressions } from './regressions.ts';
 
 describe('a schedule that has found a fault', () => {
-  it.each(regressions)('does so no more: $found', async ({ schedule }) => {
-    await run(schedule);
+  it.each(regressions)('does so no more: $found', async ({ schedule, decision }) => {
+    // Without its faults a schedule tries nothing.
+    expect(await run(schedule)).toMatchObject({ decision, missed: [] });
   });
 });
 
@@ -133,6 +136,25 @@ describe('a mutant', () => {
 });
 
 describe('a schedule', () => {
+  it('gives the same run in a new process', () => {
+    const schedule = { seed: 0, scenario: 'move', faults: [] };
+    const env = { ...process.env, REPLAY: JSON.stringify(schedule), LOG_LEVEL: 'fatal' };
+    const main = fileURLToPath(new URL('./main.ts', import.meta.url));
+    const { stdout } = spawnSync(process.execPath, [main], { env, encoding: 'utf8' });
+    expect(stdout).toContain('Committed Committed');
+  }, 60_000);
+
+  it('says which of its faults never struck', async () => {
+    const never = {
+      when: { point: 'source.lock.before', nth: 99 },
+      what: { do: 'touch' },
+    } as const;
+    const once = { when: { step: 3 }, what: { do: 'touch' }, forMs: 1 } as const;
+    const faults = [once, { ...never, forMs: 1 }];
+    const { missed } = await run({ seed: 1, scenario: 'move', faults });
+    expect(missed).toEqual([faults[1]]);
+  });
+
   it('gives the same run every time, and uses no real timer', async () => {
     const timers = vi.spyOn(globalThis, 'setTimeout');
     const timeouts = vi.spyOn(AbortSignal, 'timeout');

@@ -46,6 +46,8 @@ export interface SimulationOptions {
   readonly seed: number;
   /** Of a pod. Absent: 1. */
   readonly containers?: number | undefined;
+  /** How long a dump takes, in milliseconds. */
+  readonly dumpMs?: number | undefined;
   /** Four pods run, not one. */
   readonly several?: boolean;
   readonly log?: ((process: string) => Logger) | undefined;
@@ -164,8 +166,9 @@ export class Simulation {
     node.agent = process;
     const { machine } = node;
     const { server, network, kernel, nodeFaults } = this;
-    const log = this.#log(process.name);
-    process.spawn(() => runAgent(process, { machine, server, network, kernel, nodeFaults, log }));
+    const [log, { dumpMs }] = [this.#log(process.name), this.#options];
+    const parts = { machine, server, network, kernel, nodeFaults, dumpMs, log };
+    process.spawn(() => runAgent(process, parts));
   }
 
   crash(key: ProcessKey, forMs: number): void {

@@ -8,6 +8,11 @@
  * freezes them and takes their sockets out of repair mode. It and what it starts are in a cgroup of their own: an
  * agent that ends takes what is in its container's cgroup with it, and a CRIU in the middle of a dump must not end
  * like that.
+ *
+ * SIGALRM asks the guard to make CRIU give up. CRIU's own way, SIGALRM to itself, ends system calls that wait. One that
+ * writes pages has none: it goes on for five seconds and then crashes with its code in the tasks. So the guard lets
+ * CRIU write no further. The next page is an error, for which CRIU takes its code out of the tasks and ends. Its plugin
+ * ignores SIGXFSZ.
  */
 #include "guard.h"
 
@@ -26,6 +31,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -38,6 +45,8 @@
 #define OWN		CGROUPS "sealift"
 /* CRIU has much to read before it touches a task. */
 #define LOOK_MS		5
+/* Of a file, from then on: room for the plugin's report, not for a dump. */
+#define GIVE_UP_BYTES	(64 << 10)
 
 static int write_file(const char *dir, const char *name, const char *text)
 {
@@ -149,33 +158,63 @@ static void secure(const char *tasks)
 static int criu;
 /* What the guard has started itself. */
 static pid_t command;
+static bool giving_up;
 
-static int take_criu(pid_t pid)
+static bool is_criu(pid_t pid)
 {
 	char path[64], name[8] = "";
 	FILE *file;
 
 	if (pid == command || pid == getpid())
-		return 0;
+		return false;
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	file = fopen(path, "re");
 	if (!file)
-		return 0;
+		return false;
 	if (!fgets(name, sizeof(name), file))
 		name[0] = 0;
 	fclose(file);
-	if (strcmp(name, "criu\n"))
+	return !strcmp(name, "criu\n");
+}
+
+static int give_up(pid_t pid)
+{
+	const struct rlimit limit = { GIVE_UP_BYTES, GIVE_UP_BYTES };
+
+	if (!is_criu(pid))
 		return 0;
+	if (prlimit(pid, RLIMIT_FSIZE, &limit, NULL) && errno != ESRCH)
+		fprintf(stderr, "sealift-guard: cannot limit CRIU: %s\n", strerror(errno));
+	/* A stopped one notices nothing. */
+	kill(pid, SIGCONT);
+	return 0;
+}
+
+static int take_criu(pid_t pid)
+{
+	if (!is_criu(pid))
+		return 0;
+	if (giving_up)
+		give_up(pid);
 	criu = pidfd_of(pid);
 	return criu >= 0;
 }
 
+static void take_request(int requests, const char *procs)
+{
+	struct signalfd_siginfo request;
+
+	while (read(requests, &request, sizeof(request)) > 0)
+		giving_up = true;
+	each_task(procs, give_up);
+}
+
 /* Until the command has ended, and every CRIU. */
-static void watch(const char *own, const char *tasks)
+static void watch(const char *own, const char *tasks, int requests)
 {
 	char procs[PATH_MAX];
 	int ended = pidfd_of(command);
-	struct pollfd fds[2];
+	struct pollfd fds[3];
 
 	snprintf(procs, sizeof(procs), "%s/cgroup.procs", own);
 	criu = -1;
@@ -185,8 +224,11 @@ static void watch(const char *own, const char *tasks)
 			each_task(procs, take_criu);
 		fds[0] = (struct pollfd){ .fd = ended, .events = POLLIN };
 		fds[1] = (struct pollfd){ .fd = criu, .events = POLLIN };
-		if (poll(fds, 2, criu < 0 ? LOOK_MS : -1) < 0 && errno != EINTR)
+		fds[2] = (struct pollfd){ .fd = requests, .events = POLLIN };
+		if (poll(fds, 3, criu < 0 ? LOOK_MS : -1) < 0 && errno != EINTR)
 			break;
+		if (fds[2].revents)
+			take_request(requests, procs);
 		if (criu >= 0 && fds[1].revents) {
 			secure(tasks);
 			close(criu);
@@ -207,6 +249,7 @@ int guard_main(int argc, char **argv)
 {
 	const struct sched_param first = { .sched_priority = 1 };
 	char own[NAME_MAX];
+	sigset_t asking, before;
 	int error, status;
 
 	if (argc < 4 || strchr(argv[1], '/') || argv[1][0] == '.' ||
@@ -221,18 +264,22 @@ int guard_main(int argc, char **argv)
 		return 1;
 	}
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	/* Before the fork, so that a request that comes early is not lost. */
+	sigemptyset(&asking);
+	sigaddset(&asking, SIGALRM);
+	sigprocmask(SIG_BLOCK, &asking, &before);
 	command = fork();
 	if (command < 0) {
 		fprintf(stderr, "sealift-guard: fork: %s\n", strerror(errno));
 		return 1;
 	}
-	if (!command)
+	if (!command) {
+		sigprocmask(SIG_SETMASK, &before, NULL);
 		_exit(host_exec(argv + 3));
-	/* CRIU's signal to give up, which goes to the whole group. */
-	signal(SIGALRM, SIG_IGN);
+	}
 	/* Without it the guard only comes a little later. */
 	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
-	watch(own, argv[2]);
+	watch(own, argv[2], signalfd(-1, &asking, SFD_CLOEXEC | SFD_NONBLOCK));
 	while (waitpid(command, &status, 0) < 0)
 		if (errno != EINTR)
 			return 1;

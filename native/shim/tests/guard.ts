@@ -25,7 +25,7 @@ function guarded(bench: Bench, line: string): string[] {
   const id = `test-${process.pid}-${++runs}`;
   writeFileSync(join(bench.dir, 'task.py'), TASK);
   copyFileSync('/bin/sleep', join(bench.dir, 'criu'));
-  const script = `set -eu; cd ${bench.dir}
+  const script = `set -eu; cd ${bench.dir}; rm -f go said pages
     mount -t tmpfs none /sys; mkdir -p /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup
     export tasks=/sys/fs/cgroup/sealift-${id}
     mkdir $tasks $tasks/inner
@@ -44,6 +44,11 @@ function guarded(bench: Bench, line: string): string[] {
   assert.equal(ran.status, 0, ran.stderr);
   return ran.stdout.trim().split('\n');
 }
+
+/** Stands for a CRIU that writes pages for three seconds, or until it cannot, and then cleans up. Its plugin ignores SIGXFSZ. */
+const writing = `./criu -c 'trap "" XFSZ; echo 0 > $tasks/cgroup.freeze
+  for i in $(seq 60); do printf %070000d 0 >> pages || exit 5; sleep 0.05; done 2> errors' & `;
+const asked = 'kill -ALRM $PPID; ';
 
 const whole = (status: number): string[] => [`status ${status}`, 'frozen 1', "b'x'"];
 
@@ -74,6 +79,20 @@ export const guardCases: Case[] = [
     'guard: a command that cannot be run ends as in a shell',
     async (bench) => {
       assert.deepEqual(guarded(bench, 'exec no-such-command'), whole(127));
+    },
+  ],
+  [
+    'guard: one that is asked to makes a CRIU give up that writes, even if it is stopped or comes later',
+    async (bench) => {
+      const ended = 'wait $!; exit $?';
+      const named = 'cp /bin/bash criu; ';
+      for (const line of [
+        writing + 'sleep 0.3; ' + asked,
+        writing + 'sleep 0.3; kill -STOP $!; ' + asked,
+        asked + 'sleep 0.1; ' + writing,
+        writing + 'sleep 0.3; ' + asked + asked,
+      ])
+        assert.deepEqual(guarded(bench, named + line + ended), whole(5), line);
     },
   ],
   [

@@ -15,9 +15,11 @@ const answers = new ProbeAnswers({
 });
 answers.start();
 for await (const line of createInterface(process.stdin)) {
-  answers.answerFor(JSON.parse(line) as ProbedPod[]);
+  const pods = JSON.parse(line) as ProbedPod[];
+  answers.answerFor(pods);
   try {
     await answers.inPlace();
+    for (const pod of pods) await answers.openProbesEnd(pod);
     console.log('in place');
   } catch (error) {
     console.log(String(error));

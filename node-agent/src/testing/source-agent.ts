@@ -63,6 +63,11 @@ export class SourceNode {
       expect(journal.get(REQUEST_UID, 'source')?.probes).toEqual(this.probed);
       this.did.push('probes');
     },
+    openProbesEnd: async (probes: PodProbes, signal: AbortSignal) => {
+      expect([probes, signal.aborted, this.locked]).toEqual([this.probed, false, false]);
+      expect(journal.get(REQUEST_UID, 'source')?.steps).toEqual([]);
+      this.did.push('open probes');
+    },
   } as unknown as ProbeAnswers;
 
   /** What the node's IPAM has given to the pod's sandbox in the RDMA network. */

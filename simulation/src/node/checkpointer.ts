@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The agent's Checkpointer on a simulated node: containers, cgroups and CRIU's dump are replaced; which of them it calls,
 // in which order, with which fault points, is the product's code.
-import { DeadlineError } from '../../../kube/src/index.ts';
 import {
   Checkpointer,
   type DumpResult,
@@ -9,6 +8,7 @@ import {
   type LocalPod,
 } from '../../../node-agent/src/node/dump/checkpointer.ts';
 import type { Container as RuntimeContainer } from '../../../node-agent/src/node/runtime/containers.ts';
+import { GIVE_UP_MS } from '../../../node-agent/src/node/runtime/runc.ts';
 import {
   MANIFEST_VERSION,
   type ManifestHeader,
@@ -20,23 +20,30 @@ import { rdmaContainer, type Container, type Machine, type Memory } from './mach
 /** What the next attempt of CRIU or of the freezer does. */
 export interface DumpFaults {
   dumpFails: boolean;
-  /** CRIU hangs until the agent interrupts it. */
+  /** CRIU hangs until the agent interrupts it, and hears of that late. */
   dumpHangs: boolean;
   freezeFails: boolean;
 }
 
+/** CRIU has dumped a pod by then, if the schedule says nothing else. */
+const usualDumpMs = 300;
+/** A CRIU that may write no further has taken its code out of the tasks by then. */
+export const dumpEndsMs = 100;
+
 export class SimulatedCheckpointer extends Checkpointer {
   readonly #machine: Machine;
   readonly #faults: DumpFaults;
+  readonly #dumpMs: number;
 
   constructor(
     parts: ConstructorParameters<typeof Checkpointer>[0],
     machine: Machine,
-    faults: DumpFaults,
+    { faults, dumpMs }: { faults: DumpFaults; dumpMs?: number | undefined },
   ) {
     super(parts);
     this.#machine = machine;
     this.#faults = faults;
+    this.#dumpMs = dumpMs ?? usualDumpMs;
   }
 
   protected override containers(podUid: string): Promise<RuntimeContainer[]> {
@@ -83,16 +90,22 @@ export class SimulatedCheckpointer extends Checkpointer {
     signal?: AbortSignal,
   ): Promise<DumpResult> {
     const machine = this.#machine;
+    const { timeline } = machine;
     machine.images.delete(id);
-    if (this.#faults.dumpHangs) {
-      this.#faults.dumpHangs = false;
-      await deadlineReached(signal);
-      return runEffect(machine.timeline, 1000, () => {
+    const isHanging = this.#faults.dumpHangs;
+    this.#faults.dumpHangs = false;
+    let isGivenUp = false;
+    const givenUp = abortOf(signal).then(() => {
+      isGivenUp = true;
+      const most = isHanging ? GIVE_UP_MS : dumpEndsMs;
+      return runEffect(timeline, (most * 2) / 3, () => {
         machine.work.add(id);
-        throw new AgentError('CheckpointFailed', 'CRIU was interrupted (simulated)');
+        throw new AgentError('Aborted', 'The dump was given up (simulated).');
       });
-    }
-    return runEffect(machine.timeline, 300, () => {
+    });
+    if (isHanging) return givenUp;
+    const dumped = runEffect(timeline, this.#dumpMs, () => {
+      if (isGivenUp) throw new AgentError('Aborted', 'The dump was given up (simulated).');
       machine.work.add(id);
       const memories: Record<string, Memory> = {};
       for (const { id: containerId } of pod.containers) {
@@ -123,6 +136,7 @@ export class SimulatedCheckpointer extends Checkpointer {
       };
       return { header, identity, objects, bytes };
     });
+    return Promise.race([dumped, givenUp]);
   }
 }
 
@@ -150,12 +164,11 @@ export function simulatedExec({
   };
 }
 
-/** A decision alone interrupts no CRIU: a dump that is not needed any more runs to its end. */
-function deadlineReached(signal: AbortSignal | undefined): Promise<void> {
+/** Resolves when the signal aborts, for whatever reason. */
+function abortOf(signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
-    signal?.addEventListener('abort', () => {
-      if (signal.reason instanceof DeadlineError) resolve();
-    });
+    if (signal?.aborted) resolve();
+    else signal?.addEventListener('abort', () => resolve(), { once: true });
   });
 }
 

@@ -20,12 +20,14 @@ export interface NodeParts {
   readonly network: Network;
   readonly kernel: Kernel;
   readonly nodeFaults: DumpFaults;
+  /** How long a dump takes, in milliseconds. */
+  readonly dumpMs?: number | undefined;
 }
 
 /** @param process the agent's. */
 export function simulatedOperations(
   process: Process,
-  { machine, network, kernel, nodeFaults }: NodeParts,
+  { machine, network, kernel, nodeFaults, dumpMs }: NodeParts,
   { workDir: workRoot, socketPath }: Config,
 ): NodeOperations {
   const host = new Host({ root: '/' });
@@ -54,7 +56,7 @@ export function simulatedOperations(
         },
       },
       machine,
-      nodeFaults,
+      { faults: nodeFaults, dumpMs },
     ),
     restorer: new SimulatedRestorer({ ...shared, editor }, machine),
     send: (options) => network.send(machine, process, options),

@@ -170,12 +170,13 @@ export class Checkpointer {
   /**
    * Ends what is left of an earlier dump first. Once the tasks are frozen the devices receive no datagrams any more: from
    * then on nothing changes what is dumped.
-   * @throws AgentError RuntimeFailed, HoldFailed
+   * @param signal ends the wait for a task that cannot be frozen
+   * @throws AgentError RuntimeFailed, HoldFailed, Aborted
    */
-  async freezeTasks(pod: LocalPod): Promise<void> {
+  async freezeTasks(pod: LocalPod, signal?: AbortSignal): Promise<void> {
     await withFaults('source.freeze', async () => {
       await this.endFormerDumps(pod.containers);
-      await this.#eachCgroup(pod.containers, (cgroup) => cgroup.freeze());
+      await this.#eachCgroup(pod.containers, (cgroup) => cgroup.freeze(signal));
       await this.#parts.driver.stopDatagrams(pod.netns);
     });
   }
@@ -183,8 +184,8 @@ export class Checkpointer {
   /**
    * Dumps every container of a frozen pod into the image store. The tasks stay frozen.
    * @param id directory of the images
-   * @param signal aborts once the images are not needed any more. CRIU itself is interrupted only for a DeadlineError:
-   * it has its parasite code in the tasks.
+   * @param signal aborts once the images are not needed any more. CRIU then gives up: it takes its parasite code out of
+   * the tasks and ends.
    * @throws AgentError Aborted, CheckpointFailed, UnsupportedObject, UnsupportedRootfs, DiskFull
    */
   async dumpContainers(pod: LocalPod, id: string, signal?: AbortSignal): Promise<DumpResult> {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
+import { addressIn, canonical } from '../host/socket-table.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { PROC, processIn, unlessEnded } from '../runtime/process.ts';
@@ -133,18 +134,3 @@ function socketIn(line: string, protocol: 'TCP' | 'UDP'): BoundSocket | undefine
   const address = addressIn(hex);
   return { inode, protocol, listens, isEstablished, address, port: parseInt(port, 16) };
 }
-
-/** The kernel prints an address as words of 32 bits in its own byte order, little-endian on all that Sealift runs on. */
-function addressIn(hex: string): string {
-  const bytes = Buffer.concat(
-    (hex.match(/.{8}/g) ?? []).map((word) => Buffer.from(word, 'hex').reverse()),
-  );
-  if (bytes.length === 4) return bytes.join('.');
-  const isMapped = bytes.subarray(0, 12).toString('hex') === '00000000000000000000ffff';
-  if (isMapped) return bytes.subarray(12).join('.');
-  return canonical((bytes.toString('hex').match(/.{4}/g) ?? []).join(':'));
-}
-
-/** Of an IPv6 address there is more than one spelling. */
-const canonical = (address: string): string =>
-  address.includes(':') ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Host } from './host.ts';
+import { Host, type Ask } from './host.ts';
 
 const host = new Host({ root: '/' });
 let dir: string;
@@ -80,13 +80,14 @@ describe('a program of the host', () => {
 
   describe('that is interrupted', () => {
     /** A program that cleans up before it ends, as CRIU does. `ready` exists once its handler is set. */
-    const interrupted = async (script: string, graceMs: number) => {
+    const all = { afterMs: 0, whom: 'all', with: ['SIGCONT', 'SIGALRM'] } as const;
+    const interrupted = async (script: string, graceMs: number, ask: Ask[] = [all]) => {
       const when = new AbortController();
       const run = host.run(
         'bash',
         ['-c', `${script}; touch ${dir}/ready; while :; do sleep 0.05; done`],
         {
-          interrupt: { when: when.signal, with: ['SIGCONT', 'SIGALRM'], graceMs },
+          interrupt: { when: when.signal, ask, graceMs },
         },
       );
       run.catch(() => undefined);
@@ -101,6 +102,19 @@ describe('a program of the host', () => {
       const clean = `trap 'echo back >${dir}/back; exit 9' ALRM`;
       expect((await interrupted(clean, 20_000)).status).toBe(9);
       expect(await readFile(join(dir, 'back'), 'utf8')).toBe('back\n');
+    });
+
+    it('is asked alone first, and what it has started later', async () => {
+      // The signal waits until the program that is started has ended, unless that gets it too.
+      const clean = `trap 'exit 9' ALRM; sleep 60`;
+      const first = { ...all, whom: 'program' } as const;
+      const begun = performance.now();
+      const run = interrupted(`touch ${dir}/ready; ${clean}`, 20_000, [
+        first,
+        { ...all, afterMs: 1000 },
+      ]);
+      expect((await run).status).toBe(9);
+      expect(performance.now() - begun).toBeGreaterThan(1000);
     });
 
     it('is killed if it ignores the signals', async () => {

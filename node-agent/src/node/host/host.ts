@@ -32,10 +32,19 @@ export interface RunOptions {
 /** A request to end. */
 export interface Interrupt {
   when: AbortSignal;
-  /** The signals to send, in order. */
-  with: readonly NodeJS.Signals[];
+  /** Signals to a program that has not ended by then. */
+  ask: readonly Ask[];
   /** A program that has not ended by then is killed. */
   graceMs: number;
+}
+
+export interface Ask {
+  /** Since the request. */
+  afterMs: number;
+  /** The program alone, or also all that it has started. */
+  whom: 'program' | 'all';
+  /** In order. */
+  with: readonly NodeJS.Signals[];
 }
 
 /** How a program has ended. */
@@ -162,16 +171,19 @@ function waitFor(child: ChildProcess, program: string, options: RunOptions): Pro
     options.signal?.addEventListener('abort', onAbort, { once: true });
     if (options.signal?.aborted) onAbort();
     const { interrupt } = options;
-    let grace: NodeJS.Timeout | undefined;
+    const asking: NodeJS.Timeout[] = [];
     const onInterrupt = () => {
-      for (const signal of interrupt?.with ?? []) signalGroup(child, signal);
-      grace = setTimeout(onAbort, interrupt?.graceMs);
+      for (const ask of interrupt?.ask ?? []) {
+        if (ask.afterMs === 0) send(child, ask);
+        else asking.push(setTimeout(() => send(child, ask), ask.afterMs));
+      }
+      asking.push(setTimeout(onAbort, interrupt?.graceMs));
     };
     interrupt?.when.addEventListener('abort', onInterrupt, { once: true });
     if (interrupt?.when.aborted) onInterrupt();
     const cleanUp = () => {
       clearTimeout(timer);
-      clearTimeout(grace);
+      for (const one of asking) clearTimeout(one);
       options.signal?.removeEventListener('abort', onAbort);
       interrupt?.when.removeEventListener('abort', onInterrupt);
     };
@@ -199,6 +211,13 @@ function waitFor(child: ChildProcess, program: string, options: RunOptions): Pro
       }
     });
   });
+}
+
+function send(child: ChildProcess, { whom, with: signals }: Ask): void {
+  for (const signal of signals) {
+    if (whom === 'all') signalGroup(child, signal);
+    else child.kill(signal);
+  }
 }
 
 function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {

@@ -24,6 +24,8 @@ const [node, pod] = [`slt-n${process.pid}`, `slt-o${process.pid}`];
 const [V4, V6] = ['10.9.6.2', 'fd00:66::2'];
 /** Probed: 8001 to 8004. Not probed: 8005. The application listens on each. */
 const [TCP, HTTP, HTTPS, GRPC, OTHER] = [8001, 8002, 8003, 8004, 8005];
+/** Probed, and answered after a second. */
+const SLOW = 8006;
 const probed: ProbedPod = {
   addresses: [V4, V6],
   ports: [TCP, HTTP, HTTPS, GRPC],
@@ -31,7 +33,13 @@ const probed: ProbedPod = {
 };
 
 /** Listens on each port and prints the port of every connection that it gets. */
-const APPLICATION = `import select, socket
+const APPLICATION = `import select, socket, threading, time
+slow = socket.create_server(("::", 8006), family=socket.AF_INET6, dualstack_ipv6=True)
+def answer():
+  while True:
+    one, _ = slow.accept(); one.recv(4096); print("asked", flush=True); time.sleep(1)
+    one.send(b"HTTP/1.1 200 OK\\r\\ncontent-length: 0\\r\\n\\r\\n"); one.close()
+threading.Thread(target=answer, daemon=True).start()
 servers = [socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True) for port in range(8001, 8006)]
 print("ready", flush=True)
 while True:
@@ -149,6 +157,14 @@ describe.runIf(kernelRedirects && works('command -v python3 && command -v openss
       },
       60_000,
     );
+
+    it('that the pod is answering at the lock get that answer', async () => {
+      const under = probe({ kind: 'http', address: V4, port: SLOW });
+      await expect.poll(() => accepted.splice(0), { timeout: 10_000 }).toEqual(['asked']);
+      await answerFor({ ...probed, ports: [SLOW], timeoutMs: 3000 });
+      await lock.lock(netns, 'roce');
+      expect(await under).toEqual(['success']);
+    }, 60_000);
 
     it('are all that is answered: no other port, no other process, no other user', async () => {
       await answerFor(probed);

@@ -6,6 +6,7 @@ import type { Logger, Pod } from '../../../../kube/src/index.ts';
 import type { InterfaceInfo } from '../../../../native/addon/index.ts';
 import { AgentError, isErrno, reasonOf } from '../../support/errors.ts';
 import type { Nft } from '../lock/network-lock.ts';
+import { openProbesEnd } from './open-probes.ts';
 import { probedPorts, type ProbedPorts } from './probed-ports.ts';
 import {
   ELEMENT_SECONDS,
@@ -18,6 +19,7 @@ import { ProbeResponder, type KeyPair } from './responder.ts';
 
 /** The network namespace of the node: the agent and the kubelet are in it. */
 const NODE_NETNS = '/proc/self/ns/net';
+const NODE_SOCKETS = '/proc/self/net';
 /** The runtimes' name for a pod's interface in the cluster's network. */
 const CLUSTER_INTERFACE = 'eth0';
 const RENEW_MS = (ELEMENT_SECONDS * 1000) / 3;
@@ -90,6 +92,14 @@ export class ProbeAnswers {
   async inPlace(): Promise<void> {
     if (this.#hasFailed) this.#apply();
     await this.#change;
+  }
+
+  /**
+   * Resolves when the probes that the pod itself is still to answer have ended, or the kubelet has given them up. Call it
+   * once the rules are in place: from then on none begins.
+   */
+  async openProbesEnd(probes: PodProbes, signal?: AbortSignal): Promise<void> {
+    await openProbesEnd(probes, NODE_SOCKETS, signal);
   }
 
   async close(): Promise<void> {

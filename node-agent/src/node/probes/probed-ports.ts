@@ -8,6 +8,8 @@ export interface ProbedPorts {
   ports: number[];
   /** What HTTP probes call themselves, where their headers replace the kubelet's own User-Agent. */
   userAgents: string[];
+  /** The longest that the kubelet waits for one. Absent: its own default. */
+  timeoutMs?: number | undefined;
 }
 
 type Container = Pod['spec']['containers'][number];
@@ -18,12 +20,14 @@ export function probedPorts(pod: Pod): ProbedPorts | undefined {
   const sidecars = pod.spec.initContainers.filter((one) => one.restartPolicy === 'Always');
   const ports = new Set<number>();
   const userAgents = new Set<string>();
+  const timeouts: number[] = [];
   for (const container of [...sidecars, ...pod.spec.containers]) {
     const { livenessProbe, readinessProbe, startupProbe } = container;
     for (const probe of [livenessProbe, readinessProbe, startupProbe]) {
       const port = probe ? portOf(probe, container) : undefined;
       if (port === undefined) continue;
       ports.add(port);
+      if (probe?.timeoutSeconds) timeouts.push(probe.timeoutSeconds * 1000);
       const named = probe?.httpGet?.httpHeaders?.find(
         ({ name }) => name.toLowerCase() === 'user-agent',
       );
@@ -31,7 +35,11 @@ export function probedPorts(pod: Pod): ProbedPorts | undefined {
     }
   }
   if (ports.size === 0) return undefined;
-  return { ports: [...ports].sort((a, b) => a - b), userAgents: [...userAgents].sort() };
+  return {
+    ports: [...ports].sort((a, b) => a - b),
+    userAgents: [...userAgents].sort(),
+    ...(timeouts.length > 0 && { timeoutMs: Math.max(...timeouts) }),
+  };
 }
 
 function portOf(probe: Probe, container: Container): number | undefined {

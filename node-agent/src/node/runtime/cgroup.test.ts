@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Cgroup, findCgroup } from './cgroup.ts';
 
@@ -24,6 +25,19 @@ describe('a container’s cgroup', () => {
     );
     expect(await Promise.all(written)).toEqual(['1', '1']);
     await new Cgroup(join(dir, 'gone')).killFrozen();
+    await rm(dir, { recursive: true });
+  });
+
+  it('with a task that cannot be frozen is waited for, but not once it need not be frozen any more', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'sealift-cgroup-'));
+    await writeFile(join(dir, 'cgroup.events'), 'populated 1\nfrozen 0\n');
+    const stop = new AbortController();
+    const freezing = new Cgroup(dir).freeze(stop.signal);
+    freezing.catch(() => undefined);
+    await sleep(50);
+    expect(await Promise.race([freezing, 'waits'])).toBe('waits');
+    stop.abort();
+    await expect(freezing).rejects.toMatchObject({ code: 'Aborted' });
     await rm(dir, { recursive: true });
   });
 });

@@ -26,9 +26,13 @@ export class Cgroup {
     this.#dir = dir;
   }
 
-  /** Resolves once every task is frozen. @throws AgentError RuntimeFailed after 10 s, or if the cgroup is gone */
-  async freeze(): Promise<void> {
-    await this.#setFrozen(true);
+  /**
+   * Resolves once every task is frozen.
+   * @param signal ends the wait
+   * @throws AgentError RuntimeFailed after 10 s, or if the cgroup is gone; Aborted
+   */
+  async freeze(signal?: AbortSignal): Promise<void> {
+    await this.#setFrozen(true, signal);
   }
 
   /** Resolves once no task is frozen. @throws AgentError RuntimeFailed after 10 s, or if the cgroup is gone */
@@ -110,11 +114,13 @@ export class Cgroup {
     }
   }
 
-  async #setFrozen(frozen: boolean): Promise<void> {
+  async #setFrozen(frozen: boolean, signal?: AbortSignal): Promise<void> {
     try {
       await writeFile(join(this.#dir, 'cgroup.freeze'), frozen ? '1' : '0');
       const end = performance.now() + FREEZE_TIMEOUT_MS;
       while ((await this.isFrozen()) !== frozen) {
+        if (signal?.aborted)
+          throw new AgentError('Aborted', 'The tasks need not be frozen any more.');
         if (performance.now() > end) {
           const verb = frozen ? 'freeze' : 'thaw';
           throw new AgentError(

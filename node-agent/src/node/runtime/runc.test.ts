@@ -2,7 +2,7 @@
 // What interrupts a dump, and how; and how the agent ends a dump of an agent before it.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { appendFile, copyFile, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -13,17 +13,19 @@ import { Runc } from './runc.ts';
 /** Records the options of a run instead of running it. */
 class RecordingHost extends Host {
   options: RunOptions = {};
+  status = 0;
   override run(_program: string, _args: readonly string[], options: RunOptions = {}) {
     this.options = options;
-    return Promise.resolve({ status: 0, stdout: '', stderr: '' });
+    return Promise.resolve({ status: this.status, stdout: '', stderr: '' });
   }
 }
 
 const container = { id: 'c', cgroup: '/sys/fs/cgroup/pod/c' };
 
 describe('a dump', () => {
-  const begin = async (signal?: AbortSignal) => {
+  const begin = async (signal?: AbortSignal, status = 0) => {
     const host = new RecordingHost({ root: '/' });
+    host.status = status;
     await new Runc(host).checkpoint(container, {
       imagePath: '/i',
       workPath: '/w',
@@ -33,26 +35,39 @@ describe('a dump', () => {
     return host.options;
   };
 
-  it('is interrupted for a deadline with the signals that CRIU handles', async () => {
-    const stop = new AbortController();
-    const { interrupt } = await begin(stop.signal);
-    expect(interrupt?.when.aborted).toBe(false);
-    stop.abort(new DeadlineError('DumpDeadlineExceeded', 'too long'));
-    expect(interrupt?.when.aborted).toBe(true);
-    expect(interrupt?.with).toEqual(['SIGCONT', 'SIGALRM']);
-  });
+  it.each([
+    ['a deadline', new DeadlineError('DumpDeadlineExceeded', 'too long')],
+    ['a decision', undefined],
+  ])(
+    'is given up at %s: by its guard at once, else by the signals that CRIU handles',
+    async (_why, why) => {
+      const stop = new AbortController();
+      const { interrupt, signal } = await begin(stop.signal);
+      expect([interrupt?.when.aborted, signal]).toEqual([false, undefined]);
+      stop.abort(why);
+      expect(interrupt?.when.aborted).toBe(true);
+      expect(interrupt?.ask).toEqual([
+        { afterMs: 0, whom: 'program', with: ['SIGALRM'] },
+        { afterMs: 1000, whom: 'all', with: ['SIGCONT', 'SIGALRM'] },
+      ]);
+    },
+  );
 
-  it('is not interrupted when it is not needed: CRIU has its code in the tasks', async () => {
-    const stop = new AbortController();
-    const { interrupt, signal } = await begin(stop.signal);
-    stop.abort();
-    expect([interrupt?.when.aborted, signal]).toEqual([false, undefined]);
-    expect((await begin()).interrupt?.when.aborted).toBe(false);
-  });
-
-  it('that is late before it begins is interrupted at once', async () => {
+  // The limit came first, or the decision did: either interrupts it, and whatever comes second changes nothing.
+  it('that is late before it begins is given up at once', async () => {
     const { interrupt } = await begin(AbortSignal.abort(new DeadlineError('X', 'y')));
     expect(interrupt?.when.aborted).toBe(true);
+  });
+
+  it('that nobody can give up has no interrupt', async () => {
+    expect((await begin()).interrupt).toBeUndefined();
+  });
+
+  it('that was given up is no failure of CRIU, and one that has ended before is whole', async () => {
+    const given = begin(AbortSignal.abort(), 1);
+    await expect(given).rejects.toMatchObject({ code: 'Aborted' });
+    await expect(begin(undefined, 1)).rejects.toMatchObject({ code: 'CheckpointFailed' });
+    await expect(begin(AbortSignal.abort(), 0)).resolves.toBeDefined();
   });
 });
 
@@ -67,18 +82,36 @@ describe('a dump of an agent that ran before', () => {
   afterEach(() => rm(root, { recursive: true, force: true }));
 
   /** Stands for a guard in its cgroup. It ends at the signal, or when cgroup.kill is written. */
-  async function guard(signal: string): Promise<void> {
+  async function guard(signal: string, shell = 'sh'): Promise<void> {
     const line =
       'cd "$0"; echo $$ > cgroup.procs; ' +
       `trap "" ALRM CONT; trap "rm -f cgroup.*; exit" ${signal}; echo ready; ` +
       'until [ -e cgroup.kill ]; do sleep 0.05; done; rm -f cgroup.*';
-    const child = spawn('sh', ['-c', line, join(guards, 'c')]);
+    const child = spawn(shell, ['-c', line, join(guards, 'c')]);
     await once(child.stdout, 'data');
   }
   const ended = () => new Runc(new Host({ root })).endFormerDump('c');
 
   it('gives up at the signal and leaves nothing', async () => {
     await guard('ALRM');
+    expect([await ended(), await readdir(guards)]).toEqual([true, []]);
+  });
+
+  it('is not signalled itself while its guard makes it give up', async () => {
+    const named = join(root, 'sealift-guard');
+    await copyFile('/bin/sh', named);
+    await guard('ALRM', named);
+    // Beside it, what ends at a signal that it does not expect.
+    const other = spawn('sleep', ['60']);
+    await appendFile(join(guards, 'c/cgroup.procs'), `${other.pid}\n`);
+    expect([await ended(), await readdir(guards)]).toEqual([true, []]);
+    expect([other.signalCode, other.kill()]).toEqual([null, true]);
+  });
+
+  it('is signalled itself if its guard knows nothing of that', async () => {
+    const named = join(root, 'sealift-guard');
+    await copyFile('/bin/sh', named);
+    await guard('CONT', named);
     expect([await ended(), await readdir(guards)]).toEqual([true, []]);
   });
 

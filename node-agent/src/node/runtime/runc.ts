@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives the host's runc to checkpoint containers that containerd started. The checkpointer calls it; restores are run
 // by the shim.
+import { readFileSync } from 'node:fs';
 import { rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DeadlineError } from '../../../../kube/src/index.ts';
 import { AgentError, isErrno } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup, listDirectories } from './cgroup.ts';
@@ -33,13 +33,17 @@ export const CRIU_ENVIRONMENT = {
 const CHECKPOINT_TIMEOUT_MS = 100_000;
 
 /**
- * Makes CRIU give up: its handler of SIGALRM lets a system call that hangs fail with EINTR, and CRIU cures the tasks of
- * its parasite code before it ends (criu/cr-dump.c, alarm_handler()). A stopped CRIU has to be continued first. runc
+ * Makes CRIU give up. The guard first lets it write no further (native/shim/src/guard.c): a CRIU that dumps ends some
+ * hundredths of a second later and takes its parasite code out of the tasks. One that hangs gets SIGALRM, whose handler
+ * lets a system call fail with EINTR (criu/cr-dump.c, alarm_handler()). A stopped CRIU has to be continued first. runc
  * ignores both signals.
  */
-const GIVE_UP_SIGNALS = ['SIGCONT', 'SIGALRM'] as const;
-/** CRIU tries to cure the tasks five times, a second apart. */
-const GIVE_UP_MS = 6000;
+const ASK_GUARD = { afterMs: 0, whom: 'program', with: ['SIGALRM'] } as const;
+const ASK_ALL = { afterMs: 1000, whom: 'all', with: ['SIGCONT', 'SIGALRM'] } as const;
+/** At the sixth SIGALRM, each a second after the last, CRIU crashes. A CRIU that is still there then is killed. */
+export const GIVE_UP_MS = ASK_ALL.afterMs + 6000;
+/** Name of a guard's process (proc_pid_comm(5)). */
+const GUARD_NAME = 'sealift-guard';
 
 /** With less left on the disk a dump fails for want of space. */
 const FULL_BYTES = 1 << 20;
@@ -50,7 +54,7 @@ export interface CheckpointOptions {
   workPath: string;
   /** Added to CRIU's environment. */
   env: Record<string, string>;
-  /** Interrupts CRIU, but only for a DeadlineError: a dump that is merely not needed any more soon ends by itself. */
+  /** Makes CRIU give up. */
   signal?: AbortSignal | undefined;
 }
 
@@ -65,7 +69,7 @@ export class Runc {
    * Dumps a container and leaves it in the state that it was in. A frozen one stays frozen: CRIU restores the state of the
    * cgroup's freezer before it detaches from the tasks (criu/seize.c).
    * @throws AgentError CheckpointFailed, UnsupportedObject, DiskFull, RuntimeFailed. The reason comes from the plugin's
-   * report.
+   * report. Aborted if it was given up.
    */
   async checkpoint(
     { id, cgroup }: Pick<Container, 'id' | 'cgroup'>,
@@ -92,14 +96,14 @@ export class Runc {
         SEALIFT_STATE: report,
       },
       timeoutMs: CHECKPOINT_TIMEOUT_MS,
-      interrupt: {
-        when: deadlineSignal(options.signal),
-        with: GIVE_UP_SIGNALS,
-        graceMs: GIVE_UP_MS,
-      },
+      ...(options.signal && {
+        interrupt: { when: options.signal, ask: [ASK_GUARD, ASK_ALL], graceMs: GIVE_UP_MS },
+      }),
     });
     await this.#guard(id).remove();
     if (result.status === 0) return;
+    // How CRIU says that it has given up is nobody's failure.
+    if (options.signal?.aborted) throw new AgentError('Aborted', 'The dump was given up.');
     throw await this.#dumpFailure(options, result.stderr);
   }
 
@@ -128,12 +132,19 @@ export class Runc {
    */
   async endFormerDump(id: string): Promise<boolean> {
     const guard = this.#guard(id);
-    const end = performance.now() + GIVE_UP_MS;
+    const begun = performance.now();
     let tasks = await guard.tasks();
-    for (const pid of tasks) for (const name of GIVE_UP_SIGNALS) signal(pid, name);
-    let isKilled = false;
+    const guards = tasks.filter(isGuard);
+    for (const pid of guards) for (const name of ASK_GUARD.with) signal(pid, name);
+    // A guard of an agent before may not know that signal, or be gone.
+    let [isAsked, isKilled] = [false, false];
     while (tasks.length > 0) {
-      if (!isKilled && performance.now() > end) {
+      const spent = performance.now() - begun;
+      if (!isAsked && (guards.length === 0 || spent > ASK_ALL.afterMs)) {
+        isAsked = true;
+        for (const pid of tasks) for (const name of ASK_ALL.with) signal(pid, name);
+      }
+      if (!isKilled && spent > GIVE_UP_MS) {
         isKilled = true;
         await guard.kill();
       }
@@ -165,21 +176,19 @@ async function isFull(directory: string): Promise<boolean> {
   }
 }
 
+function isGuard(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === GUARD_NAME;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ESRCH')) return false;
+    throw error;
+  }
+}
+
 function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch (error) {
     if (!isErrno(error, 'ESRCH')) throw error;
   }
-}
-
-/** A signal that aborts only when the other one does so for a DeadlineError. */
-function deadlineSignal(signal: AbortSignal | undefined): AbortSignal {
-  const late = new AbortController();
-  const onAbort = (): void => {
-    if (signal?.reason instanceof DeadlineError) late.abort(signal.reason);
-  };
-  signal?.addEventListener('abort', onAbort, { once: true });
-  if (signal?.aborted) onAbort();
-  return late.signal;
 }

@@ -8,6 +8,7 @@ import {
   type StepName,
 } from '../../../../crds/src/index.ts';
 import {
+  keyOf,
   realClock,
   withFaults,
   type Clock,
@@ -132,6 +133,11 @@ export class CheckpointReconciler implements HandoverReconciler<
     }
   }
 
+  /** Gives up the dump once nobody wants its images. */
+  interrupt({ metadata }: CheckpointRequest): void {
+    if (metadata.deletionTimestamp !== undefined) this.#running.stop(metadata.uid);
+  }
+
   async failed(error: unknown, effect: CheckpointEffect, observed: Observed): Promise<void> {
     if (effect.type !== 'TakeCheckpoint') return;
     const { code, message } = withRemedy('CheckpointRequest', reasonOf(error));
@@ -194,7 +200,10 @@ export class CheckpointReconciler implements HandoverReconciler<
       retryBudgetLimit(limits.budgetMs, this.#clock.now()),
     );
     const withinLimit = <R>(work: (signal: AbortSignal) => Promise<R>): Promise<R> =>
-      this.#running.run(uid, limit, work);
+      this.#running.run(uid, limit, async (signal) => {
+        this.#checkWanted(request);
+        return work(signal);
+      });
     const step = <R>(names: StepNames, work: () => Promise<R>): Promise<R> =>
       this.#runStep(request, pod, names, context, work);
     const probes = await this.#deps.probes?.probesOf(pod.netns, described);
@@ -207,8 +216,8 @@ export class CheckpointReconciler implements HandoverReconciler<
       }),
     );
     await step({ stage: 'Freezing', step: 'freeze', state: 'Holding' }, () =>
-      withinLimit(async () => {
-        await checkpointer.freezeTasks(pod);
+      withinLimit(async (signal) => {
+        await checkpointer.freezeTasks(pod, signal);
         checkStillInBudget(limits.budgetMs, await peerLimits(checkpointer, pod, annotations));
       }),
     );
@@ -225,10 +234,17 @@ export class CheckpointReconciler implements HandoverReconciler<
     await this.#deps.removeWork(id);
   }
 
+  /** A checkpoint takes long: the request may have been deleted since it was planned. @throws AgentError Aborted */
+  #checkWanted(request: CheckpointRequest): void {
+    if (this.#deps.request(keyOf(request))?.metadata.deletionTimestamp === undefined) return;
+    throw new AgentError('Aborted', 'The request is being deleted.');
+  }
+
   /** From now on until the pod is resumed the agent answers the pod's network probes. @throws AgentError LockFailed */
   async #answerProbes(request: CheckpointRequest, pod: LocalPod, probes: PodProbes): Promise<void> {
     await this.#deps.journal.put({ ...this.#entry(request, pod), probes });
     await this.#deps.probes?.inPlace();
+    await this.#deps.probes?.openProbesEnd(probes);
   }
 
   /** Writes the images' manifest. The pod runs again, so the digests lengthen no pause. */

@@ -118,7 +118,7 @@ describe('a source', () => {
     sourceNode.probed = { addresses: ['10.1.0.2'], ports: [80], userAgents: [] };
     put();
     await run();
-    expect(sourceNode.did).toEqual(['probes', ...effects]);
+    expect(sourceNode.did).toEqual(['probes', 'open probes', ...effects]);
   });
 
   it('reserves the addresses that its node has given it, before the lock', async () => {

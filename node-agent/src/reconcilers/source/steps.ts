@@ -21,6 +21,7 @@ import { startOrder } from '../../callers/request-lookup.ts';
 import { checkStillInBudget, peerLimits, type PeerLimits } from '../peer-limits.ts';
 import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
+import type { PodProbes } from '../../node/probes/probe-answers.ts';
 import { PlainFiles } from '../../node/transfer/image-files.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
 import { furtherAddresses } from '../../support/kept-by.ts';
@@ -109,6 +110,10 @@ export class SourceSteps {
       ...keptAddressesField(request),
       ...(given?.length ? { fabricAddresses: given } : {}),
     };
+    if (probes) {
+      await this.#deps.journal.put(entry);
+      await this.#withinLimit(request, (signal) => this.#takeProbes(probes, signal));
+    }
     // The blackout begins with the lock, so the step `hold` does too.
     const steps = beginOnce(entry.steps, 'hold', this.#stepDeadline(request, 'hold'));
     await this.#deps.journal.put({ ...entry, steps });
@@ -118,10 +123,14 @@ export class SourceSteps {
       // Whatever deletes the pod later on, its addresses are not given to another one.
       await this.#deps.podIp?.reserve(entry.addresses ?? []);
       await this.#deps.fabricAddresses?.reserve(sandboxId, entry.fabricAddresses ?? []);
-      // A pod whose probes get no answer may be killed by its kubelet in the middle of the move.
-      if (probes) await this.#deps.probes?.inPlace();
       await this.#deps.checkpointer.lockNetwork(pod, `MigrationRequest ${namespace}/${name}`);
     });
+  }
+
+  /** A pod whose probes get no answer may be killed by its kubelet in the middle of the move. @throws AgentError LockFailed */
+  async #takeProbes(probes: PodProbes, signal: AbortSignal): Promise<void> {
+    await this.#deps.probes?.inPlace();
+    await this.#deps.probes?.openProbesEnd(probes, signal);
   }
 
   /**
@@ -146,8 +155,8 @@ export class SourceSteps {
   }
 
   async freezeTasks(request: MigrationRequest, context: Context): Promise<void> {
-    return this.#runStep(request, 'Freezing', context, async (pod) => {
-      await this.#deps.checkpointer.freezeTasks(pod);
+    return this.#runStep(request, 'Freezing', context, async (pod, signal) => {
+      await this.#deps.checkpointer.freezeTasks(pod, signal);
       const reported = request.status?.sourceAgent?.peerBudgetMs;
       const known = this.#volatile.get(request.metadata.uid).peerBudgetMs ?? reported;
       checkStillInBudget(known, await this.#peerLimits(request, pod));

@@ -66,6 +66,7 @@ export const entry = z.object({
       addresses: z.array(z.string()),
       ports: z.array(z.number()),
       userAgents: z.array(z.string()),
+      timeoutMs: z.number().optional(),
     })
     .optional(),
   /** Target: GID tables of its devices, at the create gate. */
