@@ -6,6 +6,7 @@ export * from './checkpoint-request.ts';
 export * from './completion.ts';
 export * from './conditions.ts';
 export * from './cpu-features.ts';
+export { lacksVectors } from './completion-vectors.ts';
 export * from './decision.ts';
 export * from './evictions.ts';
 export * from './image-keys.ts';

@@ -32,6 +32,8 @@ export const annotations = {
   agentAddress: 'sealift.dev/agent-address',
   /** Node: its CPU features that programs may use (crds/src/cpu-features.ts); absent: not known. */
   cpuFeatures: 'sealift.dev/cpu-features',
+  /** Node: how many completion vectors its RDMA devices have (crds/src/completion-vectors.ts); absent: not known. */
+  completionVectors: 'sealift.dev/completion-vectors',
   /** Node: what keeps its agent from moving pods, or pods with RDMA, as a sentence; absent: nothing. */
   problem: 'sealift.dev/problem',
   /** Target pod: the addresses of its source that it keeps, separated by commas. */

@@ -148,7 +148,11 @@ export function writersSuite(server: () => TestServer): void {
         .toContain('only its own node');
       expect(await patch(agent(undefined), own, labelled('rxe-1'))).toContain('only its own node');
       expect(await patch(agent('pa'), own, labelled('rxe-1'))).toBe('written');
-      const known = { 'sealift.dev/agent-address': 'pa:1', [annotations.cpuFeatures]: 'avx' };
+      const known = {
+        'sealift.dev/agent-address': 'pa:1',
+        [annotations.cpuFeatures]: 'avx',
+        [annotations.completionVectors]: '2',
+      };
       const address = { metadata: { annotations: known } };
       expect(await patch(agent('pa'), own, address)).toBe('written');
       const problem = {

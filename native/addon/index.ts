@@ -20,6 +20,7 @@ import type {
   RxeObject,
   SysvObjects,
   UndumpableSocket,
+  UnixSocket,
 } from './types.ts';
 
 export { NativeError } from './native.ts';
@@ -306,6 +307,11 @@ export function sysvipc(path: string): Promise<SysvObjects> {
 /** The sockets of a process that CRIU cannot dump; empty for one that has ended. Codes: EPERM. */
 export function undumpableSockets(pid: number): Promise<UndumpableSocket[]> {
   return call((addon) => addon.undumpableSockets(pid));
+}
+
+/** The Unix sockets of a network namespace, those that no process has any more included. Codes: ENOENT: no unix_diag. */
+export function unixSockets(netns: Netns): Promise<UnixSocket[]> {
+  return call((addon) => addon.unixSockets(netns));
 }
 
 /**

@@ -19,6 +19,7 @@ import type {
   RxeObject,
   SysvObjects,
   UndumpableSocket,
+  UnixSocket,
 } from './types.ts';
 
 /**
@@ -93,6 +94,7 @@ interface Native {
   kernelRelease(): string;
   sysvipc(path: string): Promise<SysvObjects>;
   undumpableSockets(pid: number): Promise<UndumpableSocket[]>;
+  unixSockets(netns: string): Promise<UnixSocket[]>;
   endTcpRepair(pid: number): Promise<number>;
   endTcpOrphans(netns: Netns): Promise<number>;
 }

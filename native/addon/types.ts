@@ -223,3 +223,14 @@ export interface UndumpableSocket {
   /** The local one; 0 if there is none. */
   port: number;
 }
+
+/** A Unix socket (unix(7)). */
+export interface UnixSocket {
+  inode: number;
+  /** Inode of the socket that it is connected to. */
+  peer?: number;
+  /** What it is bound to: a path, or a zero byte and an abstract name. */
+  name?: Buffer;
+  /** Of one that listens: inodes of the clients that it has not accepted yet; 0 for one that is closed. */
+  waiting: number[];
+}

@@ -237,6 +237,7 @@ int uverbs_create_cq(int fd, const struct uverbs_cq_request *request, uint32_t *
 	uverbs_in_u64(&cmd, UVERBS_ATTR_CREATE_CQ_USER_HANDLE, request->user_handle);
 	if (request->channel_fd >= 0)
 		uverbs_object(&cmd, UVERBS_ATTR_CREATE_CQ_COMP_CHANNEL, request->channel_fd);
+	/* rxe takes the vector and does nothing with it: nothing is left of the first one that could be dumped. */
 	uverbs_in_u32(&cmd, UVERBS_ATTR_CREATE_CQ_COMP_VECTOR, 0);
 	uverbs_out(&cmd, UVERBS_ATTR_CREATE_CQ_RESP_CQE, sizeof(uint32_t));
 	return call_create(fd, &cmd, request->driver_out, request->driver_out_size, handle);

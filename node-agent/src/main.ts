@@ -12,6 +12,7 @@ import {
 import { Agent } from './agent.ts';
 import { SocketServer } from './callers/socket/server.ts';
 import { readConfig, type Config } from './support/config.ts';
+import { completionVectors } from './node/host/completion-vectors.ts';
 import { cpuFeatures } from './node/host/cpu-features.ts';
 import { AgentCertificate } from './node/certificates/agent-certificate.ts';
 import { nodeOperations } from './node/operations.ts';
@@ -57,6 +58,7 @@ async function run(config: Config): Promise<void> {
   const registration = new Registration({
     ...{ api, log, clock: realClock, nodeName, address, namespace },
     cpuFeatures: await cpuFeatures(),
+    completionVectors: await completionVectors(),
     describe: (known) => describeNode(config, known),
     podNetwork: podNetwork && ((signal) => podNetwork.describe(signal)),
   });

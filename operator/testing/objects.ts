@@ -26,9 +26,10 @@ export function node(
     ready?: boolean;
     cordoned?: boolean;
     cpu?: string;
+    vectors?: string;
   } = {},
 ): Node {
-  const { abi = 'rxe-1', address, ready = true, cordoned = false, cpu } = overrides;
+  const { abi = 'rxe-1', address, ready = true, cordoned = false, cpu, vectors } = overrides;
   return Node.parse({
     metadata: {
       name,
@@ -36,6 +37,7 @@ export function node(
       annotations: {
         ...(address === null ? {} : { [annotations.agentAddress]: `${name}:7461` }),
         ...(cpu !== undefined && { [annotations.cpuFeatures]: cpu }),
+        ...(vectors !== undefined && { [annotations.completionVectors]: vectors }),
       },
     },
     spec: { unschedulable: cordoned },

@@ -17,6 +17,7 @@
 #include "sysvipc.h"
 #include "tcp_orphans.h"
 #include "tcp_repair.h"
+#include "unix_sockets.h"
 
 namespace {
 
@@ -39,6 +40,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportSysvipc(env, exports);
   sealift::ExportTcpOrphans(env, exports);
   sealift::ExportTcpRepair(env, exports);
+  sealift::ExportUnixSockets(env, exports);
   return exports;
 }
 

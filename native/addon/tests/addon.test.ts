@@ -240,6 +240,30 @@ describe.runIf(built)('on the host', () => {
     expect(await addon.undumpableSockets(2 ** 31 - 1)).toEqual([]);
   });
 
+  it.runIf(root)('lists Unix sockets with their peers, names and waiting clients', async () => {
+    const name = `sealift-${process.pid}`;
+    const lines = [
+      'import os, socket, sys',
+      `l = socket.socket(socket.AF_UNIX); l.bind("\\0${name}"); l.listen(1)`,
+      `c = socket.socket(socket.AF_UNIX); c.connect("\\0${name}"); a, b = socket.socketpair()`,
+      'print(*(os.fstat(s.fileno()).st_ino for s in (l, c, a, b)), flush=True); sys.stdin.readline()',
+    ];
+    const child = spawn('python3', ['-c', lines.join('\n')]);
+    try {
+      const [l = 0, c = 0, a = 0, b = 0] = String((await once(child.stdout, 'data'))[0])
+        .trim()
+        .split(' ')
+        .map(Number);
+      const sockets = await addon.unixSockets('/proc/self/ns/net');
+      const of = (inode: number) => sockets.find((one) => one.inode === inode);
+      expect(of(l)).toEqual({ inode: l, name: Buffer.from(`\0${name}`), waiting: [c] });
+      expect([of(c)?.peer, of(c)?.name]).toEqual([undefined, undefined]);
+      expect([of(a)?.peer, of(b)?.peer]).toEqual([b, a]);
+    } finally {
+      child.kill();
+    }
+  });
+
   it.runIf(root)('takes TCP sockets out of repair mode, and nothing else', async () => {
     const lines = [
       'import socket, sys',

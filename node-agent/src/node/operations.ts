@@ -9,6 +9,7 @@ import { Checkpointer } from './dump/checkpointer.ts';
 import { DeviceObjects } from './dump/device-objects.ts';
 import { ExecSessions } from './dump/exec-sessions.ts';
 import { PodInspector } from './dump/pod-inspector.ts';
+import { ContainerLinks } from './dump/container-links.ts';
 import { ClusterSockets } from './dump/cluster-sockets.ts';
 import { UnmovableFiles } from './dump/unmovable.ts';
 import type { Config } from '../support/config.ts';
@@ -89,6 +90,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
   const checks = {
     exec: new ExecSessions(host),
     unmovable: new UnmovableFiles(host),
+    links: new ContainerLinks(host),
     clusterSockets: new ClusterSockets(host),
     deviceObjects: new DeviceObjects({ host, driver }),
   };

@@ -47,6 +47,7 @@ describe('an agent', () => {
       ...{ api, clock, log: silent, nodeName: 'a', address: '10.0.0.1:7460', namespace: 'sealift' },
       podNetwork: network === undefined ? undefined : async () => network ?? '',
       cpuFeatures: 'avx sse2',
+      completionVectors: '4',
       describe: async () =>
         abi instanceof AgentError
           ? { driverAbi: undefined, problem: { code: abi.code, message: abi.message } }
@@ -79,6 +80,7 @@ describe('an agent', () => {
       annotations: {
         [annotations.agentAddress]: '10.0.0.1:7460',
         [annotations.cpuFeatures]: 'avx sse2',
+        [annotations.completionVectors]: '4',
       },
     });
     expect(registration.leaseProblem()).toBeUndefined();

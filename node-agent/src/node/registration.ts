@@ -31,6 +31,8 @@ export interface RegistrationParts {
   readonly address: string;
   /** Absent: not known. */
   readonly cpuFeatures?: string | undefined;
+  /** Absent: not known. */
+  readonly completionVectors?: string | undefined;
   /** The agent's own namespace, where its Lease is. */
   readonly namespace: string;
   /** The network by which a pod that moves here keeps its address, or why it gets another one. Absent: nobody wants to know. */
@@ -107,7 +109,7 @@ export class Registration {
     { driverAbi, problem }: NodeDescription,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { api, nodeName, address, cpuFeatures } = this.#parts;
+    const { api, nodeName, address, cpuFeatures, completionVectors } = this.#parts;
     const { metadata } = await api.get(nodes, '', nodeName, { signal });
     const found = driverAbi === undefined ? undefined : await this.#parts.podNetwork?.(signal);
     const podNetwork = typeof found === 'string' ? undefined : found;
@@ -116,6 +118,7 @@ export class Registration {
       annotations: {
         [annotations.agentAddress]: address,
         [annotations.cpuFeatures]: cpuFeatures,
+        [annotations.completionVectors]: completionVectors,
         [annotations.problem]: problem?.message,
         [annotations.podNetwork]: podNetwork?.network,
         [annotations.podNetworkFamilies]: podNetwork?.families.join(',') || undefined,
@@ -161,6 +164,7 @@ export async function withdrawNode(api: Api, name: string): Promise<void> {
     annotations: {
       [annotations.agentAddress]: null,
       [annotations.cpuFeatures]: null,
+      [annotations.completionVectors]: null,
       [annotations.problem]: null,
       [annotations.podNetwork]: null,
       [annotations.podNetworkFamilies]: null,

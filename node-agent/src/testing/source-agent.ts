@@ -106,6 +106,8 @@ export class SourceNode {
 
   /** What it was last told of its target's addresses. */
   targetGids: unknown;
+  /** The pod's, as they were known at its lock. */
+  clusterAddresses: unknown;
   readonly checkpointer = {
     inspectPod: async (podUid: string) => {
       if (this.fail?.at === 'inspect') throw this.fail.error;
@@ -116,6 +118,10 @@ export class SourceNode {
       if (this.gone) throw new AgentError('PodNotFound', 'no running container');
       const containers = [{ id: 'c', name: 'main', sandboxId: 'sand' }];
       return { podUid: SOURCE_UID, netns: '/run/netns/x', containers };
+    },
+    checkProcesses: async (_pod: unknown, addresses: readonly string[]) => {
+      this.clusterAddresses = addresses;
+      if (this.fail?.at === 'processes') throw this.fail.error;
     },
     checkDevices: async () => {
       if (this.fail?.at === 'devices') throw this.fail.error;

@@ -100,6 +100,22 @@ describe('chooseNode', () => {
         load: new Map([['b', 9]]),
       },
     ],
+    [
+      'no node that has fewer completion vectors than the pod’s own',
+      'c',
+      {
+        nodes: [
+          node('a', { vectors: '8' }),
+          node('b', { vectors: '4' }),
+          node('c', { vectors: '16' }),
+        ],
+      },
+    ],
+    [
+      'refuses a wanted node that has fewer completion vectors',
+      'NoCompatibleNode',
+      { wanted: 'b', nodes: [node('a', { vectors: '8' }), node('b', { vectors: '4' })] },
+    ],
     ['no busy node, if there is another', 'c', { isBusy: (name) => name === 'b' }],
     ['a busy node, if there is no other', 'b', { isBusy: () => true }],
     ['no cordoned node', 'c', { nodes: [node('a'), node('b', { cordoned: true }), node('c')] }],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which node a pod can be created on. Pure.
 import { createHash } from 'node:crypto';
-import { annotations, lacksFeatures, labels } from '../../../crds/src/index.ts';
+import { annotations, lacksFeatures, lacksVectors, labels } from '../../../crds/src/index.ts';
 import { isNodeReady, type Node } from '../../../kube/src/index.ts';
 import { unfit, type Scheduling } from './fitness.ts';
 import { hostOf } from '../host-pins.ts';
@@ -72,7 +72,7 @@ function noCandidate(question: NodeQuestion, abi: string): Refusal {
   const [first] = others;
   const message = first
     ? `No node can have the pod: node ${first.name} ${first.why}${others.length > 1 ? `, and ${others.length - 1} more are like it` : ''}.`
-    : `No${mayStay ? '' : ' other'} node is Ready, schedulable for the pod (taints, nodeSelector, node affinity), has the CPU features of node ${from} and the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`;
+    : `No${mayStay ? '' : ' other'} node is Ready, schedulable for the pod (taints, nodeSelector, node affinity), has the CPU features and completion vectors of node ${from} and the label ${labels.driverAbi}=${abi}. Install Sealift with that driver on another node, or wait until one is Ready.`;
   return { reason: 'NoCompatibleNode', message };
 }
 
@@ -159,11 +159,16 @@ function unable(node: Node, question: NodeQuestion): string | undefined {
   if (why !== undefined) return why;
   const source = nodes.find((one) => one.metadata.name === from);
   const features = question.cpuFeatures ?? (source && cpuFeaturesOf(source));
-  return lacksFeatures(features, cpuFeaturesOf(node));
+  return (
+    lacksFeatures(features, cpuFeaturesOf(node)) ?? lacksVectors(vectorsOf(source), vectorsOf(node))
+  );
 }
 
 export const cpuFeaturesOf = ({ metadata }: Node): string | undefined =>
   metadata.annotations[annotations.cpuFeatures];
+
+const vectorsOf = (node: Node | undefined): string | undefined =>
+  node?.metadata.annotations[annotations.completionVectors];
 
 const busy = ({ isBusy }: NodeQuestion, node: Node): number =>
   Number(isBusy?.(node.metadata.name) ?? false);

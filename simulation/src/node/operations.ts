@@ -48,6 +48,7 @@ export function simulatedOperations(
       {
         ...{ ...shared, runc: new Runc(host), exec: simulatedExec(machine), version: '0' },
         unmovable: { check: () => Promise.resolve() },
+        links: { check: () => Promise.resolve() },
         clusterSockets: { check: () => Promise.resolve() },
         deviceObjects: {
           check: () => Promise.resolve(),

@@ -37,6 +37,7 @@ class RecordingCheckpointer extends Checkpointer {
         allow: async () => void did.push('allow exec'),
       },
       unmovable: { check: async () => undefined },
+      links: { check: async () => undefined },
       clusterSockets: { check: async () => undefined },
       deviceObjects: { check: async () => undefined },
     } as unknown as ConstructorParameters<typeof Checkpointer>[0]);

@@ -19,6 +19,7 @@ import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
 import type { ClusterSockets } from './cluster-sockets.ts';
+import type { ContainerLinks } from './container-links.ts';
 import type { DeviceObjects } from './device-objects.ts';
 import type { ExecSessions } from './exec-sessions.ts';
 import type { UnmovableFiles } from './unmovable.ts';
@@ -37,6 +38,7 @@ export interface CheckpointerParts {
   workRoot: string;
   exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
   unmovable: Pick<UnmovableFiles, 'check'>;
+  links: Pick<ContainerLinks, 'check'>;
   clusterSockets: Pick<ClusterSockets, 'check'>;
   deviceObjects: Pick<DeviceObjects, 'check' | 'checkAddresses' | 'firstPeerToGiveUp'>;
   /** Path of the agent's socket, which the CRIU plugin connects to. */
@@ -115,11 +117,24 @@ export class Checkpointer {
     const pod = await this.findPod(podUid);
     checkComplete(pod.containers, names);
     await this.checkDevices(pod);
-    await this.checkIpc(pod.containers);
     await this.#parts.exec.check(pod.containers);
-    await this.#parts.unmovable.check(pod.containers);
-    await this.#parts.clusterSockets.check(pod.containers, clusterAddresses);
+    await this.checkProcesses(pod, clusterAddresses);
     return pod;
+  }
+
+  /**
+   * Nothing of what the pod's processes have or share would make the move fail. Changes nothing.
+   * @throws AgentError UnsupportedObject
+   */
+  async checkProcesses(
+    { netns, containers }: LocalPod,
+    clusterAddresses: readonly string[],
+  ): Promise<void> {
+    const { unmovable, links, clusterSockets } = this.#parts;
+    await this.checkIpc(containers);
+    await unmovable.check(containers);
+    await links.check(netns, containers);
+    await clusterSockets.check(containers, clusterAddresses);
   }
 
   /**

@@ -30,7 +30,10 @@ const refused = (message: string): AgentError => new AgentError('UnsupportedObje
 /** The checks of a node that finds these. */
 function inspector(
   found: Partial<
-    Record<'exec' | 'unmovable' | 'clusterSockets' | 'deviceObjects' | 'addresses', AgentError[]>
+    Record<
+      'exec' | 'unmovable' | 'links' | 'clusterSockets' | 'deviceObjects' | 'addresses',
+      AgentError[]
+    >
   >,
   parts: Partial<PodInspectorParts> = {},
   here = [main],
@@ -57,6 +60,7 @@ function inspector(
     driver: { devices: async () => [{ name: 'rxe0' } as RdmaDevice], objects: async () => objects },
     exec: yields('exec'),
     unmovable: yields('unmovable'),
+    links: yields('links'),
     clusterSockets: yields('clusterSockets'),
     deviceObjects: {
       ...yields('deviceObjects'),
@@ -96,6 +100,7 @@ describe('a pod inspector', () => {
       addresses: [refused('an address that no target has')],
       exec: [new AgentError('ExecSessionOpen', 'a shell')],
       unmovable: [refused('io_uring')],
+      links: [refused('a pipe of two containers')],
       clusterSockets: [refused('a socket')],
     });
     const { findings } = await found.inspect({ ...pod, names: ['main', 'side'] });
@@ -106,6 +111,7 @@ describe('a pod inspector', () => {
       'UnsupportedObject: an address that no target has',
       'ExecSessionOpen: a shell',
       'UnsupportedObject: io_uring',
+      'UnsupportedObject: a pipe of two containers',
       'UnsupportedObject: a socket',
     ]);
   });

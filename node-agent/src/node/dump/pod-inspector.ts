@@ -10,6 +10,7 @@ import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
 import type { ClusterSockets } from './cluster-sockets.ts';
+import type { ContainerLinks } from './container-links.ts';
 import type { DeviceObjects } from './device-objects.ts';
 import type { ExecSessions } from './exec-sessions.ts';
 import type { Findings } from './findings.ts';
@@ -21,6 +22,7 @@ export interface PodInspectorParts {
   driver: Pick<RdmaDriver, 'devices' | 'objects'>;
   exec: Pick<ExecSessions, 'findings'>;
   unmovable: Pick<UnmovableFiles, 'findings'>;
+  links: Pick<ContainerLinks, 'findings'>;
   clusterSockets: Pick<ClusterSockets, 'findings'>;
   deviceObjects: Pick<DeviceObjects, 'findings' | 'addressFindings' | 'firstPeerToGiveUp'>;
 }
@@ -98,7 +100,7 @@ export class PodInspector {
     containers: readonly Container[],
     { names, clusterAddresses, furtherAddresses, checkPeers }: InspectedPod,
   ): (() => Findings)[] {
-    const { exec, unmovable, clusterSockets, deviceObjects } = this.#parts;
+    const { exec, unmovable, links, clusterSockets, deviceObjects } = this.#parts;
     const ipc = (): Promise<void> => this.checkIpc(containers);
     return [
       async function* () {
@@ -114,6 +116,7 @@ export class PodInspector {
       },
       () => exec.findings(containers),
       () => unmovable.findings(containers),
+      () => links.findings(netns, containers),
       () => clusterSockets.findings(containers, clusterAddresses),
     ];
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Processes with files that CRIU cannot dump: of a made-up /proc where the kernel's answer is known, else real ones.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -47,9 +47,11 @@ const open = (link: string, info = '') =>
   ]);
 
 /** A real process, in the container's cgroup as far as the check knows. */
-async function run(lines: readonly string[]): Promise<void> {
+async function run(lines: readonly string[], prefix: readonly string[] = []): Promise<void> {
   const text = [...lines, 'print("ready", flush=True); sys.stdin.readline()'].join('\n');
-  child = spawn('python3', ['-c', `import os, sys\nos.chdir(${JSON.stringify(dir)})\n${text}`]);
+  const program = `import os, sys\nos.chdir(${JSON.stringify(dir)})\n${text}`;
+  const [command = '', ...args] = [...prefix, 'python3', '-c', program];
+  child = spawn(command, args);
   await once(child.stdout ?? child, 'data');
   await writeFile(join(dir, 'cgroup', 'cgroup.procs'), `${child.pid}\n`);
 }
@@ -71,6 +73,22 @@ function smallestProgram(): Buffer {
   program.set(code, headers);
   return program;
 }
+
+const root = process.getuid?.() === 0;
+
+/** For Python: opens a node of /dev/loop0, a device that can be mapped. */
+const openDisk = 'os.mknod("disk", 0o60600, os.makedev(7, 0)); f = os.open("disk", os.O_RDONLY)';
+const at = ['import os, tempfile; os.chdir(tempfile.mkdtemp())', openDisk].join('\n');
+/** Not where devices of file systems are not to be used. */
+const hasDisk = root && spawnSync('python3', ['-c', at]).status === 0;
+
+/** For Python: maps a file, and closes it. mmap.mmap would keep it open. */
+const mapping = [
+  'import ctypes; libc = ctypes.CDLL("libc.so.6"); libc.mmap.restype = ctypes.c_void_p',
+  'size, long = ctypes.c_size_t, ctypes.c_long',
+  'def mapped(fd, flags=1):',
+  '  assert libc.mmap(None, size(4096), 3, flags, fd, long(0)) != 2**64 - 1; os.close(fd)',
+];
 
 describe('what CRIU cannot dump', () => {
   it('is none of the usual files', async () => {
@@ -183,23 +201,104 @@ describe('what CRIU cannot dump', () => {
     await expect(check('/proc')).rejects.toMatchObject(refused(/a open, a file whose name was/));
   });
 
-  it('is a deleted file of more than 1 GiB', async () => {
-    await run(['a = open("a", "w"); os.unlink("a"); a.truncate((1 << 30) + 1)']);
-    await expect(check('/proc')).rejects.toMatchObject(refused(/deleted file of 1\.0 GiB/));
+  it('is a deleted file of more than 1 GiB, but not of holes', async () => {
+    await run(['a = open("a", "w"); os.unlink("a"); os.posix_fallocate(a.fileno(), 0, 11 << 27)']);
+    await expect(check('/proc')).rejects.toMatchObject(refused(/a open, a deleted file of 1\.4 G/));
+    child?.kill('SIGKILL');
+    await run(['a = open("a", "w"); os.unlink("a"); a.truncate(11 << 27)']);
+    await expect(check('/proc')).resolves.toBeUndefined();
   });
 
-  it.runIf(process.getuid?.() === 0)('is a POSIX message queue, open or not', async () => {
+  it('is not a file whose name ends like the remark of the kernel', async () => {
+    await run([
+      ...mapping,
+      'a = open("a (deleted)", "w+"); os.link("a (deleted)", "b"); a.truncate(4096); mapped(os.dup(a.fileno()))',
+    ]);
+    await expect(check('/proc')).resolves.toBeUndefined();
+  });
+
+  it.runIf(root)('is no memory that is shared in the usual ways', async () => {
+    await run([
+      ...mapping,
+      'f = os.open("/dev/shm/sealift", os.O_RDWR | os.O_CREAT); os.unlink("/dev/shm/sealift"); os.truncate(f, 4096); mapped(f)',
+      'f = os.memfd_create("x"); os.truncate(f, 3 << 30); mapped(f)',
+      'f = os.open("a", os.O_RDWR | os.O_CREAT); os.unlink("a"); os.truncate(f, 3 << 30); mapped(f)',
+      'f = os.open("/dev/zero", os.O_RDWR); mapped(f, 1); f = os.open("/dev/zero", os.O_RDWR); mapped(f, 2)',
+      'f = os.open("b", os.O_RDWR | os.O_CREAT); os.truncate(f, 4096); mapped(f)',
+      'libc.mmap(None, size(4096), 3, 0x21, -1, long(0)); libc.shmat.restype = ctypes.c_void_p',
+      'i = libc.shmget(0, size(4096), 0o1600); assert libc.shmat(i, None, 0); libc.shmctl(i, 0, None)',
+      'c = ctypes.c_ulong(0); assert libc.syscall(206, 8, ctypes.byref(c)) == 0',
+    ]);
+    await expect(check('/proc')).resolves.toBeUndefined();
+  });
+
+  it.runIf(root).each([
+    [
+      'a deleted file of more than 1 GiB',
+      'f = os.open("a", os.O_RDWR | os.O_CREAT); os.unlink("a"); os.posix_fallocate(f, 0, 11 << 27); mapped(f)',
+      /a mapped, a deleted file of 1\.4 GiB; up to 1 GiB .*shm_unlink.*memfd_create/,
+    ],
+    [
+      'a file whose name was removed while it has another one',
+      'f = os.open("a", os.O_RDWR | os.O_CREAT); os.truncate(f, 4096); os.link("a", "b"); os.unlink("a"); mapped(f)',
+      /a mapped, a file whose name was removed/,
+    ],
+    [
+      'secret memory',
+      'f = libc.syscall(447, 0); assert f >= 0; os.truncate(f, 4096); mapped(f)',
+      /has secret memory/,
+    ],
+    [
+      'the rings of io_uring',
+      'f = libc.syscall(425, 8, ctypes.create_string_buffer(200)); assert f >= 0; mapped(f)',
+      /uses io_uring/,
+    ],
+    [
+      'a ring of a packet socket',
+      'import socket; s = socket.socket(17, 3, 0x300); s.setsockopt(263, 5, b"\\0\\x10\\0\\0\\1\\0\\0\\0\\0\\x08\\0\\0\\2\\0\\0\\0"); mapped(s.detach())',
+      /ring of a packet socket mapped that it has closed/,
+    ],
+  ])('is %s that a process has mapped and closed', async (_what, line, text) => {
+    await run([...mapping, line]);
+    await expect(check('/proc')).rejects.toMatchObject(refused(text));
+  });
+
+  it.runIf(hasDisk)('is a device that a process has mapped and closed', async () => {
+    const map = 'assert libc.mmap(None, size(4096), 1, 1, f, long(0)) != 2**64 - 1; os.close(f)';
+    await run([...mapping, openDisk, map]);
+    await expect(check('/proc')).rejects.toMatchObject(
+      refused(/has .*disk mapped, which is no file with a content of its own/),
+    );
+  });
+
+  it.runIf(root)('is a file of a mount that its container does not have', async () => {
+    const [mounts, unmount] = ['mount -t tmpfs tmpfs', 'umount -l'];
+    await run(
+      [
+        'os.mkdir("m"); assert os.system("' +
+          mounts +
+          ' m") == 0; f = open("m/f", "w"); d = os.open("m", 0)',
+        'assert os.system("' + unmount + ' m") == 0; os.close(d)',
+      ],
+      ['unshare', '--mount', '--propagation', 'private'],
+    );
+    await expect(check('/proc')).rejects.toMatchObject(
+      refused(/has .*f open or mapped, of a mount that its container does not have/),
+    );
+  });
+
+  it.runIf(root)('is a POSIX message queue, open or not', async () => {
+    const unshared = ['unshare', '--ipc', '--mount', '--propagation', 'private'];
     const made = [
       'import ctypes; libc = ctypes.CDLL("libc.so.6")',
-      'libc.unshare(0x08000000 | 0x00020000); libc.mount(None, b"/", None, 0x44000, None)',
       'libc.mount(b"dev", b"/dev", b"tmpfs", 0, None); os.mkdir("/dev/mqueue")',
       'libc.mount(b"mqueue", b"/dev/mqueue", b"mqueue", 0, None)',
       'q = libc.mq_open(b"/q", 0o102, 0o600, None)',
     ];
-    await run(made);
+    await run(made, unshared);
     await expect(check('/proc')).rejects.toMatchObject(refused(/message queue \/q open/));
     child?.kill('SIGKILL');
-    await run([...made, 'libc.mq_close(q)']);
+    await run([...made, 'libc.mq_close(q)'], unshared);
     await expect(check('/proc')).resolves.toBeUndefined();
     const files = new UnmovableFiles(new Host({ root: dir }), { sockets: async () => [] });
     await expect(files.check([{ ...container, pid: child?.pid ?? 0 }])).rejects.toMatchObject(

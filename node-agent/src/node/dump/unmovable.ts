@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the processes of a pod have open that CRIU 4.1.1 cannot dump, or would lose. The checkpointer looks before anything
+// What the processes of a pod have open or mapped that CRIU 4.1.1 cannot dump, or would lose. The checkpointer looks before anything
 // is done to the pod: CRIU would say it only in the pause, and seldom what to do.
 import { readdir, readFile, readlink, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,9 +14,14 @@ import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import type { Container } from '../runtime/containers.ts';
 import { printable, PROC, processIn, unlessEnded } from '../runtime/process.ts';
+import { reasonOfChildCgroups } from './child-cgroups.ts';
+import { isDeleted, isMemoryFile, reasonOfDeleted } from './deleted-files.ts';
 import { throwFirst } from './findings.ts';
+import { mappedReasons } from './mapped-files.ts';
+import { mountsOf, reasonOfMount, typeOf, type Mounts } from './mount-table.ts';
 import { processReasons } from './process-limits.ts';
 import { reasonOfSharedFile, sharedMountsOf, type SharedMount } from './shared-files.ts';
+import { reasonOfKind } from './unmovable-kinds.ts';
 
 export interface UnmovableParts {
   /** The directory /proc. */
@@ -26,8 +31,13 @@ export interface UnmovableParts {
 
 type Looked = Pick<Container, 'name' | 'cgroup' | 'pid'>;
 
-/** CRIU's `ghost-limit` of native/criu-plugin/criu.conf. */
-const MAX_DELETED_BYTES = 2 ** 30;
+/** What is known of a container while its processes are looked at. */
+interface OfContainer {
+  mounts: Mounts;
+  /** Of files that processes have mapped. */
+  known: Map<string, string | undefined>;
+}
+
 /** linux/magic.h, MQUEUE_MAGIC. */
 const MQUEUE = 0x19800202;
 const MPTCP = 262;
@@ -49,30 +59,6 @@ const kindOf = (device: string, link: string): UnsupportedKind | undefined =>
 
 /** Nodes of the RDMA core's devices, wherever the container has them. */
 const RDMA_DEVICE = /\/infiniband\/([^/]+)$/;
-
-/** Open files by what /proc/PID/fd links to. */
-const kinds: readonly { link: RegExp; what: string; advice: string }[] = [
-  {
-    link: /^anon_inode:\[io_uring\]$/,
-    what: 'uses io_uring',
-    advice: 'Switch io_uring off (Node.js: UV_USE_IO_URING=0)',
-  },
-  {
-    link: /^anon_inode:\[userfaultfd\]$/,
-    what: 'has a userfaultfd open',
-    advice: 'Close it first',
-  },
-  {
-    link: /^\/secretmem \(deleted\)$/,
-    what: 'has secret memory (memfd_secret)',
-    advice: 'Use locked memory instead',
-  },
-  {
-    link: /^anon_inode:(bpf|\[perf_event\]|kvm-|\[landlock)/,
-    what: 'has a descriptor of the kernel open that cannot be made again',
-    advice: 'Close it first',
-  },
-];
 
 export class UnmovableFiles {
   readonly #host: Host;
@@ -101,11 +87,15 @@ export class UnmovableFiles {
         );
         continue;
       }
+      const made = await reasonOfChildCgroups(container.name, this.#host.path(container.cgroup));
+      if (made !== undefined) yield new AgentError('UnsupportedObject', made);
       const queues = container.pid !== undefined && (await this.#queues(container, container.pid));
       if (queues) yield queues;
       if (container.pid !== undefined) yield* this.#replacedMounts(container, container.pid);
-      for (const pid of await new Cgroup(this.#host.path(container.cgroup)).tasks()) {
-        for (const reason of (await unlessEnded(this.#reasonsOf(pid))) ?? [])
+      const tasks = await new Cgroup(this.#host.path(container.cgroup)).tasks();
+      const looked = { mounts: await mountsOf(tasks, this.#proc), known: new Map() };
+      for (const pid of tasks) {
+        for (const reason of (await unlessEnded(this.#reasonsOf(pid, looked))) ?? [])
           yield await this.#refusal(container, pid, reason);
       }
     }
@@ -144,20 +134,21 @@ export class UnmovableFiles {
   }
 
   /** What process `pid` has, and what to do; empty for a process that can be dumped. */
-  async #reasonsOf(pid: number): Promise<string[]> {
+  async #reasonsOf(pid: number, looked: OfContainer): Promise<string[]> {
     const reasons = new Set<string>(await processReasons(pid, this.#proc));
     const directory = join(this.#proc, String(pid), 'fd');
     const shared = await sharedMountsOf(pid, this.#proc);
-    for (const fd of await readdir(directory)) {
-      const path = join(directory, fd);
-      const link = await unlessEnded(readlink(path));
-      if (link === undefined) continue;
-      const kind = kinds.find((one) => one.link.test(link));
-      const reason = kind
-        ? `${kind.what}, which cannot be moved. ${kind.advice}.`
-        : await unlessEnded(this.#reasonOfFile(pid, fd, link, shared));
+    const look = async (fd: string): Promise<string | undefined> => {
+      const link = await unlessEnded(readlink(join(directory, fd)));
+      if (link === undefined) return undefined;
+      const kind = reasonOfKind(link);
+      return kind ?? unlessEnded(this.#reasonOfFile(pid, fd, link, { shared, ...looked }));
+    };
+    // A process may have very many.
+    for (const reason of await Promise.all((await readdir(directory)).map(look)))
       if (reason !== undefined) reasons.add(reason);
-    }
+    const mapped = await unlessEnded(mappedReasons(pid, { proc: this.#proc, ...looked }));
+    for (const reason of mapped ?? []) reasons.add(reason);
     for (const socket of await this.#sockets(pid)) reasons.add(reasonOfSocket(socket));
     return [...reasons];
   }
@@ -166,11 +157,12 @@ export class UnmovableFiles {
     pid: number,
     fd: string,
     link: string,
-    shared: ReadonlyMap<string, SharedMount>,
+    { shared, mounts }: { shared: ReadonlyMap<string, SharedMount>; mounts: Mounts },
   ): Promise<string | undefined> {
     if (link === 'anon_inode:inotify') return this.#reasonOfWatches(pid, fd);
     if (!link.startsWith('/')) return undefined;
-    const path = join(this.#proc, String(pid), 'fd', fd);
+    const process = join(this.#proc, String(pid));
+    const path = join(process, 'fd', fd);
     const device = RDMA_DEVICE.exec(link)?.[1];
     const kind = device === undefined ? undefined : kindOf(device, link);
     if (kind) {
@@ -179,30 +171,22 @@ export class UnmovableFiles {
         'a new request.'
       );
     }
+    const info = await readFile(join(process, 'fdinfo', fd), 'utf8');
     if (shared.size > 0) {
-      const info = await readFile(join(this.#proc, String(pid), 'fdinfo', fd), 'utf8');
       const reason = await reasonOfSharedFile({ at: path, link, info }, shared);
       if (reason !== undefined) return reason;
     }
-    if ((await statfs(path)).type === MQUEUE) {
+    const type = typeOf(info, mounts);
+    // mq_open(3) opens a mount that nobody sees.
+    if (type === 'mqueue' || (type === undefined && (await statfs(path)).type === MQUEUE)) {
       return `has the POSIX message queue ${printable(link)} open, which cannot be moved. Use a socket instead.`;
     }
-    // CRIU dumps a memfd as memory, whatever its size.
-    if (!link.endsWith(' (deleted)') || link.startsWith('/memfd:')) return undefined;
+    if (isMemoryFile(link)) return undefined;
+    const foreign = reasonOfMount(link, info, mounts);
+    if (foreign === undefined && !isDeleted(link)) return undefined;
     const file = await stat(path);
-    const name = printable(link.slice(0, -' (deleted)'.length));
-    if (!file.isFile()) return undefined;
-    if (file.nlink > 0) {
-      return (
-        `has ${name} open, a file whose name was removed while it has another one (a hard link), which cannot be moved. ` +
-        'Close it, or open it by the name that it still has.'
-      );
-    }
-    if (file.size > MAX_DELETED_BYTES) {
-      const gib = (file.size / 2 ** 30).toFixed(1);
-      return `has ${name} open, a deleted file of ${gib} GiB; up to 1 GiB can be moved. Close it, or make it smaller.`;
-    }
-    return undefined;
+    if (foreign !== undefined && (file.isFile() || file.isDirectory())) return foreign;
+    return reasonOfDeleted({ link, file, root: join(process, 'root') });
   }
 
   /** CRIU finds a watched file by its handle. Overlayfs gives out none that can be opened. */

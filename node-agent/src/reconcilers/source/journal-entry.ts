@@ -10,6 +10,7 @@ import {
   type Peers,
   type SourceState,
 } from '../../../../crds/src/index.ts';
+import type { Pod } from '../../../../kube/src/index.ts';
 import type { LockedPod } from '../../node/dump/checkpointer.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { Entry, Journal, Stage } from '../../support/journal/journal.ts';
@@ -46,6 +47,11 @@ export function entryOf(journal: Journal, request: MigrationRequest): Entry {
     steps: isImpaired(reported?.state) ? (reported?.steps ?? []) : [],
     peerDeadline: isImpaired(reported?.state) ? reported?.peerDeadline : undefined,
   };
+}
+
+/** Those of the pod that its target does not get. Sockets at an address that the target has too move with the pod. */
+export function clusterAddresses(request: MigrationRequest, { status }: Pod): string[] {
+  return request.status?.target?.podIPs === undefined ? status.podIPs.map(({ ip }) => ip) : [];
 }
 
 /** The pod as the lock knows it: its containers may have ended, but its network namespace is still locked. */

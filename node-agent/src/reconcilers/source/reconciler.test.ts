@@ -104,14 +104,18 @@ describe('a source', () => {
     },
   );
 
-  it('is not locked if an object that cannot be moved was made since the inspection', async () => {
+  it.each([
+    ['an object that cannot be moved was made', 'devices', 'an SRQ'],
+    ['something that cannot be moved was opened', 'processes', 'io_uring'],
+  ])('is not locked if %s since the inspection', async (_what, at, message) => {
     put({ targetAgent: { state: 'Preparing' } });
     await runs();
-    sourceNode.fail = { at: 'devices', error: new AgentError('UnsupportedObject', 'an SRQ') };
+    sourceNode.fail = { at, error: new AgentError('UnsupportedObject', message) };
     put();
     await runs();
     expect([sourceNode.did, stage()]).toEqual([[], undefined]);
-    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', reason: 'UnsupportedObject' });
+    expect(status()?.decision).toMatchObject({ outcome: 'Aborted', message });
+    expect(status()?.decision).toMatchObject({ reason: 'UnsupportedObject' });
   });
 
   it('has its network probes answered once, from the lock on', async () => {

@@ -30,7 +30,15 @@ import { RunningWork } from '../running-work.ts';
 import { LocalDeadlines } from '../local-deadlines.ts';
 import { decideSource, type SourceEffect, type SourceStatus } from './decide.ts';
 import { VolatileState } from './volatile-state.ts';
-import { entryOf, isLost, lockedPodOf, lostMessage, podName, podUid } from './journal-entry.ts';
+import {
+  clusterAddresses,
+  entryOf,
+  isLost,
+  lockedPodOf,
+  lostMessage,
+  podName,
+  podUid,
+} from './journal-entry.ts';
 import { inspect } from './inspect.ts';
 import { missingPod } from './missing-pod.ts';
 import { SourceObserver, type Observed, type SourceDependencies } from './observe.ts';
@@ -175,9 +183,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
     const pod = await this.#deps.pods.getPod(podName(request));
     const { uid } = request.metadata;
     try {
-      // Sockets at an address that the target has too move with the pod.
-      const isKept = request.status?.target?.podIPs !== undefined;
-      const addresses = isKept ? [] : pod.status.podIPs.map(({ ip }) => ip);
+      const addresses = clusterAddresses(request, pod);
       const { checkpointer } = this.#deps;
       const found = await checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
       await checkpointer.checkAddresses(found, request.status?.targetAgent?.gids);

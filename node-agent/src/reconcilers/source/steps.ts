@@ -34,6 +34,7 @@ import type { RunningWork } from '../running-work.ts';
 import { blackoutDeadline, deadlineField, type LocalDeadlines } from '../local-deadlines.ts';
 import type { VolatileState } from './volatile-state.ts';
 import {
+  clusterAddresses,
   containerIds,
   entryOf,
   isLost,
@@ -88,9 +89,11 @@ export class SourceSteps {
     this.#volatile.add(request.metadata.uid, { annotations: described.metadata.annotations });
     const pod = await this.#findPod(request, described);
     checkComplete(pod.containers, startOrder(described));
-    // The processes may have opened contexts and made objects since the inspection.
-    await this.#deps.checkpointer.checkDevices(pod);
-    await this.#deps.checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
+    // The processes may have opened files and contexts and made objects since the inspection.
+    const { checkpointer } = this.#deps;
+    await checkpointer.checkProcesses(pod, clusterAddresses(request, described));
+    await checkpointer.checkDevices(pod);
+    await checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
     await this.#peerLimits(request, pod);
     const { certificateDir, connections } = this.#deps;
     // Its handshake ends while the pod is locked and dumped.

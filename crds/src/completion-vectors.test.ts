@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, it } from 'vitest';
+import { lacksVectors } from './completion-vectors.ts';
+
+it.each([
+  [undefined, '2'],
+  ['', '2'],
+  ['many', '2'],
+  ['-1', undefined],
+  ['0', undefined],
+  ['2', '2'],
+  ['2', '64'],
+  ['9', '10'],
+])('programs of a node with %s may run on one with %s', (from, to) => {
+  expect(lacksVectors(from, to)).toBeUndefined();
+});
+
+it.each([
+  ['2', undefined, /does not say/],
+  ['2', 'x', /does not say/],
+  ['4', '2', /fewer completion vectors .*: 2, not 4;/],
+  ['10', '9', /: 9, not 10;/],
+])('programs of a node with %s may not run on one with %s', (from, to, text) => {
+  expect(lacksVectors(from, to)).toMatch(text);
+});
