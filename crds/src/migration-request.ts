@@ -15,7 +15,7 @@ import { Decision } from './decision.ts';
 import { Inspection } from './inspection.ts';
 import { AppliedPolicy } from './migration-policy.ts';
 import { API_VERSION } from './names.ts';
-import { Deadlines, Placement, TriedNodes } from './placement.ts';
+import { Deadlines, Placement, TargetPlacement, TriedNodes } from './placement.ts';
 import { Report } from './steps.ts';
 import { Timeouts } from './timeouts.ts';
 
@@ -176,7 +176,7 @@ export const MigrationRequestStatus = z
     source: Placement.optional().meta({
       description: 'The pod that runs now. Written by the operator.',
     }),
-    target: Placement.optional().meta({
+    target: TargetPlacement.optional().meta({
       description: 'The pod that will run. Written by the operator.',
     }),
     secondMove: SecondMove.optional(),

@@ -4,7 +4,7 @@
 //   perNode  that leave a node, and that arrive at a node
 // A policy may set lower ones for the pods that it selects: of these both count.
 // A migration is under way from its acceptance to its end.
-import type { MoveLimitsOfPolicy, QueueCause } from '../../../crds/src/index.ts';
+import type { MoveLimitsOfPolicy, QueueCause, TargetPlacement } from '../../../crds/src/index.ts';
 
 export interface MoveLimits {
   readonly cluster: number;
@@ -25,9 +25,20 @@ export interface Move {
   readonly from: string;
   /** undefined: any node. */
   readonly to: string | undefined;
+  /** Where `to` is not known yet: the nodes among which the scheduler chooses. Each keeps a place until it has. */
+  readonly candidates?: readonly string[] | undefined;
   /** The policy that applies to it. */
   readonly policy?: PolicyLimits | undefined;
 }
+
+/** Where a move goes by its status. */
+export const toOf = (target: TargetPlacement | undefined): Pick<Move, 'to' | 'candidates'> => ({
+  to: target?.nodeName,
+  candidates: target?.nodeName === undefined ? target?.candidates : undefined,
+});
+
+const targetsOf = ({ to, candidates = [] }: Move): readonly string[] =>
+  to === undefined ? candidates : [to];
 
 export interface MoveCounts {
   readonly total: number;
@@ -123,13 +134,13 @@ function limitReached(
 }
 
 function countsReached(
-  { from, to }: Move,
+  move: Move,
   { total, out, into }: MoveCounts,
   { cluster, perNode }: MoveLimits,
 ): 'Cluster' | 'SourceNode' | 'TargetNode' | undefined {
   if (total >= cluster) return 'Cluster';
-  if ((out.get(from) ?? 0) >= perNode) return 'SourceNode';
-  return to !== undefined && (into.get(to) ?? 0) >= perNode ? 'TargetNode' : undefined;
+  if ((out.get(move.from) ?? 0) >= perNode) return 'SourceNode';
+  return targetsOf(move).some((to) => (into.get(to) ?? 0) >= perNode) ? 'TargetNode' : undefined;
 }
 
 /** Counts of moves that can be added to. */
@@ -148,14 +159,14 @@ export class MoveTally implements MovesUnderWay {
     return tally;
   }
 
-  add({ from, to, policy }: Move, by: 1 | -1): void {
+  add({ policy, ...move }: Move, by: 1 | -1): void {
     this.total += by;
-    addTo(this.out, from, by);
-    if (to !== undefined) addTo(this.into, to, by);
+    addTo(this.out, move.from, by);
+    for (const to of targetsOf(move)) addTo(this.into, to, by);
     if (!policy) return;
     const own = this.policies.get(policy.name) ?? new MoveTally();
     this.policies.set(policy.name, own);
-    own.add({ from, to }, by);
+    own.add(move, by);
     if (own.total === 0) this.policies.delete(policy.name);
   }
 }
