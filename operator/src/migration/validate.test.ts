@@ -336,7 +336,7 @@ describe('a new request', () => {
       const two = [node('a'), node('b')];
       const waits = decideMigration(see({ ...busy(0, 2), nodes: two }), NOW);
       expect(waits.status?.queue?.waitsFor).toBe('TargetNode');
-      expect(message(waits)).toMatch(/every node that the pod could move to has 2 migrations/);
+      expect(message(waits)).toMatch(/nodes that the pod could move to have 2 migrations/);
       const other = decideMigration(see({ ...busy(0, 2), nodes: [...two, node('c')] }), NOW);
       expect(other.status?.target?.nodeName).toBe('c');
     });

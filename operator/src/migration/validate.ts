@@ -21,7 +21,7 @@ import {
 } from '../nodes/node-choice.ts';
 import { emptiedBy } from '../nodes/emptied.ts';
 import { withoutPlacement } from '../nodes/fitness.ts';
-import { isFull } from '../moves/limits.ts';
+import { isFull, mayBeFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
 import { placementOn } from '../requests/handover.ts';
 import type { Refusal } from '../refusal.ts';
@@ -197,7 +197,7 @@ export function chooseAnother(observed: Observed, without: ReadonlySet<string>):
   const { sourcePod, moves, request } = observed;
   const full = observed.nodes
     .map((one) => one.metadata.name)
-    .filter((name) => isFull(name, moves, request.status?.policy));
+    .filter((name) => mayBeFull(name, moves, request.status?.policy));
   if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
   const others = new Set([...without, ...full]);
   if (!isFirstMove(request)) return chooseTargets(observed, sourcePod, undefined, others);

@@ -46,6 +46,8 @@ export interface MoveCounts {
   readonly out: ReadonlyMap<string, number>;
   /** How many arrive at a node. */
   readonly into: ReadonlyMap<string, number>;
+  /** How many more the scheduler may still put on a node. */
+  readonly undecided?: ReadonlyMap<string, number> | undefined;
 }
 
 export interface MovesUnderWay extends MoveCounts {
@@ -87,16 +89,34 @@ export function compareMoves(a: Order, b: Order): number {
   return a.key < b.key ? -1 : Number(a.key > b.key);
 }
 
-/** Whether a node takes no more pods for now; of a policy: no more of its pods. */
-export function isFull(
+/**
+ * Whether a node takes no more pods for now; of a policy: no more of its pods. Those that the scheduler has not placed yet do
+ * not count: whoever left out the nodes that they may get would be put on what is left of them, room or none. A new request
+ * waits for them instead (`queueCause`).
+ */
+export function isFull(node: string, seen: MovesSeen, policy?: PolicyLimits): boolean {
+  return reaches(node, seen, policy, arriving);
+}
+
+/** The same of a request that cannot wait. */
+export function mayBeFull(node: string, seen: MovesSeen, policy?: PolicyLimits): boolean {
+  return reaches(node, seen, policy, mayArrive);
+}
+
+type Count = (counts: MoveCounts | undefined, node: string) => number;
+const arriving: Count = (counts, node) => counts?.into.get(node) ?? 0;
+const mayArrive: Count = (counts, node) =>
+  arriving(counts, node) + (counts?.undecided?.get(node) ?? 0);
+
+function reaches(
   node: string,
   { limits, underWay }: MovesSeen,
-  policy?: PolicyLimits,
+  policy: PolicyLimits | undefined,
+  count: Count,
 ): boolean {
-  const arriving = (counts?: MoveCounts): number => counts?.into.get(node) ?? 0;
   const own = policy && underWay.policies?.get(policy.name);
   const most = policy?.limits?.migrationsPerNode ?? Infinity;
-  return arriving(underWay) >= limits.perNode || arriving(own) >= most;
+  return count(underWay, node) >= limits.perNode || count(own, node) >= most;
 }
 
 /** @returns what a move has to wait for; undefined: it may start now */
@@ -135,12 +155,12 @@ function limitReached(
 
 function countsReached(
   move: Move,
-  { total, out, into }: MoveCounts,
+  counts: MoveCounts,
   { cluster, perNode }: MoveLimits,
 ): 'Cluster' | 'SourceNode' | 'TargetNode' | undefined {
-  if (total >= cluster) return 'Cluster';
-  if ((out.get(move.from) ?? 0) >= perNode) return 'SourceNode';
-  return targetsOf(move).some((to) => (into.get(to) ?? 0) >= perNode) ? 'TargetNode' : undefined;
+  if (counts.total >= cluster) return 'Cluster';
+  if ((counts.out.get(move.from) ?? 0) >= perNode) return 'SourceNode';
+  return targetsOf(move).some((to) => mayArrive(counts, to) >= perNode) ? 'TargetNode' : undefined;
 }
 
 /** Counts of moves that can be added to. */
@@ -148,6 +168,7 @@ export class MoveTally implements MovesUnderWay {
   total = 0;
   readonly out = new Map<string, number>();
   readonly into = new Map<string, number>();
+  readonly undecided = new Map<string, number>();
   readonly policies = new Map<string, MoveTally>();
 
   static of(counts: MovesUnderWay): MoveTally {
@@ -155,6 +176,7 @@ export class MoveTally implements MovesUnderWay {
     tally.total = counts.total;
     for (const [node, count] of counts.out) tally.out.set(node, count);
     for (const [node, count] of counts.into) tally.into.set(node, count);
+    for (const [node, count] of counts.undecided ?? []) tally.undecided.set(node, count);
     for (const [name, own] of counts.policies ?? []) tally.policies.set(name, MoveTally.of(own));
     return tally;
   }
@@ -162,7 +184,8 @@ export class MoveTally implements MovesUnderWay {
   add({ policy, ...move }: Move, by: 1 | -1): void {
     this.total += by;
     addTo(this.out, move.from, by);
-    for (const to of targetsOf(move)) addTo(this.into, to, by);
+    const arrivals = move.to === undefined ? this.undecided : this.into;
+    for (const to of targetsOf(move)) addTo(arrivals, to, by);
     if (!policy) return;
     const own = this.policies.get(policy.name) ?? new MoveTally();
     this.policies.set(policy.name, own);
@@ -216,7 +239,7 @@ export function queueMessage(
       return busy(underWay.out.get(from) ?? 0, limits.perNode, `from node ${from}`);
     case 'TargetNode':
       return to === undefined
-        ? `${start}: every node that the pod could move to has ${limits.perNode} migrations under way, which is the limit. ${end}`
+        ? `${start}: nodes that the pod could move to have ${limits.perNode} migrations under way, or may get them, which is the limit. ${end}`
         : busy(underWay.into.get(to) ?? 0, limits.perNode, `to node ${to}`);
     case 'Policy': {
       const { migrations, migrationsPerNode } = policy?.limits ?? {};
