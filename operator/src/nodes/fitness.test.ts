@@ -35,7 +35,7 @@ describe('what a pod asks of its node', () => {
   const source = { name: 'a', hostname: 'host-a' };
   const made = { [annotations.requestUid]: 'u' };
   const fits = (spec: object, own: Record<string, string>): boolean => {
-    const asked = withoutPlacement(pod({ metadata: { annotations: own }, spec }));
+    const asked = withoutPlacement(pod({ metadata: { annotations: own }, spec: { ...spec } }));
     return unfit(node, asked, source) === undefined;
   };
   const on = (one: string): object => ({ matchFields: [name('In', one)] });
