@@ -26,7 +26,8 @@ export const MigrationRequestSpec = z
   .object({
     podName: DnsName.meta({ description: 'The pod to move, in the request’s namespace.' }),
     targetNodeName: DnsName.optional().meta({
-      description: 'Name of the node to move to. Absent: the scheduler chooses among the compatible nodes.',
+      description:
+        'Name of the node to move to. Absent: the scheduler chooses among the compatible nodes.',
     }),
     cancel: z.boolean().default(false).meta({
       description: 'Stop the move if nothing is decided yet. It can be set, not unset.',

@@ -40,7 +40,8 @@ export const RestoreRequestSpec = z
       description: 'Name of the new pod. Absent: the name of the checkpointed pod with a suffix.',
     }),
     targetNodeName: DnsName.optional().meta({
-      description: 'Name of the node to restore on. Absent: the scheduler chooses among the compatible nodes.',
+      description:
+        'Name of the node to restore on. Absent: the scheduler chooses among the compatible nodes.',
     }),
     addresses: z
       .array(Addresses)
