@@ -53,12 +53,14 @@ async function main(): Promise<number> {
   await installSealift(log);
   if (has('--install')) return 0;
   const results = new Results();
-  const outcomes = await runCases(cases, { nodes: [first, second], results, log });
+  const report = `build/${has('--faults') ? 'faults' : directory()}/report.json`;
+  const found = await versions();
+  const outcomes = await runCases(cases, { nodes: [first, second], results, log }, async (so) => {
+    if (!has('--faults')) await writeReport(report, results.report(found, so.map(caseResult)));
+  });
   if (matrix.hasResults) log(`\n${matrix.table()}`);
   if (results.applications.length > 0) log(`\n${applicationTable(results.applications)}`);
   const ended = outcomes.map(caseResult);
-  const report = `build/${has('--faults') ? 'faults' : directory()}/report.json`;
-  if (!has('--faults')) await writeReport(report, results.report(await versions(), ended));
   const count = (status: string): number => ended.filter((one) => one.status === status).length;
   log('');
   for (const one of ended)

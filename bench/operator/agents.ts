@@ -18,6 +18,8 @@ const sourceStates = ['Holding', 'Transferring'] as const;
 export class Agents {
   readonly #client: Client;
   readonly #busy = new Set<string>();
+  /** UIDs of targets that have a node. */
+  readonly #scheduled = new Set<string>();
 
   constructor(client: Client) {
     this.#client = client;
@@ -41,8 +43,14 @@ export class Agents {
   async #step(request: MigrationRequest): Promise<void> {
     const { status } = request;
     if (status?.target?.podUID === undefined || status.target.podName === undefined) return;
+    const { podUID, podName, nodeName, candidates = [] } = status.target;
+    if (!this.#scheduled.has(podUID)) {
+      await this.#schedule(podName, nodeName ?? candidates[0] ?? '');
+      this.#scheduled.add(podUID);
+    }
+    // The operator reads it from the pod.
+    if (nodeName === undefined) return;
     if (status.targetAgent === undefined) {
-      await this.#schedule(status.target.podName, status.target.nodeName ?? '');
       return this.#target(request, 'AtCreateGate');
     }
     if (status.deadlines?.blackout === undefined) return;

@@ -44,7 +44,7 @@ const isNewCommit =
   '!has(self.status) || !has(self.status.decision) || ' +
   "self.status.decision.outcome != 'Committed' || ";
 const byTarget =
-  'has(self.status.target) && ' +
+  'has(self.status.target) && has(self.status.target.nodeName) && ' +
   "self.status.decision.by == 'agent/' + self.status.target.nodeName";
 
 /** Any writer may abort; only the target's agent may commit. */

@@ -15,7 +15,7 @@ import { Decision } from './decision.ts';
 import { Inspection } from './inspection.ts';
 import { AppliedPolicy } from './migration-policy.ts';
 import { API_VERSION } from './names.ts';
-import { Deadlines, Placement, TriedNodes } from './placement.ts';
+import { Deadlines, Placement, TargetPlacement, TriedNodes } from './placement.ts';
 import { Report } from './steps.ts';
 import { Timeouts } from './timeouts.ts';
 
@@ -26,7 +26,8 @@ export const MigrationRequestSpec = z
   .object({
     podName: DnsName.meta({ description: 'The pod to move, in the request’s namespace.' }),
     targetNodeName: DnsName.optional().meta({
-      description: 'Name of the node to move to. Absent: the operator picks a compatible node.',
+      description:
+        'Name of the node to move to. Absent: the scheduler chooses among the compatible nodes.',
     }),
     cancel: z.boolean().default(false).meta({
       description: 'Stop the move if nothing is decided yet. It can be set, not unset.',
@@ -176,7 +177,7 @@ export const MigrationRequestStatus = z
     source: Placement.optional().meta({
       description: 'The pod that runs now. Written by the operator.',
     }),
-    target: Placement.optional().meta({
+    target: TargetPlacement.optional().meta({
       description: 'The pod that will run. Written by the operator.',
     }),
     secondMove: SecondMove.optional(),

@@ -3,6 +3,11 @@
 import { z } from 'zod';
 import { Count, Message, Reason, Timestamp, Uid } from './atoms.ts';
 
+/** How many nodes the scheduler chooses among, at most: the pod names each of them. */
+export const mostCandidates = 100;
+/** How many nodes a request tries, at most. */
+export const mostTriedNodes = 512;
+
 /** The pod's controller, as the pod's ownerReferences name it. */
 export const PodController = z
   .object({
@@ -62,6 +67,22 @@ export const Placement = z.object({
 });
 export type Placement = z.infer<typeof Placement>;
 
+/** Of a target the scheduler chooses the node, among those that the operator has found fit. */
+export const TargetPlacement = Placement.extend({
+  nodeName: z.string().max(253).optional().meta({
+    description: 'Name of the node. Absent: the scheduler has not chosen it yet.',
+  }),
+  candidates: z
+    .array(z.string().max(253).meta({ description: 'Name of a node.' }))
+    .max(mostCandidates)
+    .optional()
+    .meta({
+      'x-kubernetes-list-type': 'atomic',
+      description: 'Until the scheduler has chosen one: the nodes that the pod may be put on.',
+    }),
+});
+export type TargetPlacement = z.infer<typeof TargetPlacement>;
+
 /** A target that was given up before the source had been touched. */
 export const TriedNode = z.object({
   nodeName: z.string().max(253).meta({ description: 'Name of the node.' }),
@@ -69,7 +90,7 @@ export const TriedNode = z.object({
   reason: Reason.meta({ description: 'Why the node could not take the target, as one word.' }),
   message: Message.meta({ description: 'Why the node could not take the target.' }),
 });
-export const TriedNodes = z.array(TriedNode).max(64).meta({
+export const TriedNodes = z.array(TriedNode).max(mostTriedNodes).meta({
   'x-kubernetes-list-type': 'atomic',
   description: 'Nodes that could not take the target, if spec.targetNodeName leaves a choice.',
 });

@@ -6,7 +6,7 @@ import { commonStatus, DnsName, ObjectMeta, TtlSecondsAfterFinished, Uid } from 
 import { Conditions } from './conditions.ts';
 import { Decision } from './decision.ts';
 import { API_VERSION } from './names.ts';
-import { Deadlines, Placement, TriedNodes } from './placement.ts';
+import { Deadlines, Placement, TargetPlacement, TriedNodes } from './placement.ts';
 import { Report } from './steps.ts';
 import { RestoreTimeouts } from './timeouts.ts';
 
@@ -40,7 +40,8 @@ export const RestoreRequestSpec = z
       description: 'Name of the new pod. Absent: the name of the checkpointed pod with a suffix.',
     }),
     targetNodeName: DnsName.optional().meta({
-      description: 'Name of the node to restore on. Absent: the operator picks a compatible node.',
+      description:
+        'Name of the node to restore on. Absent: the scheduler chooses among the compatible nodes.',
     }),
     addresses: z
       .array(Addresses)
@@ -92,7 +93,7 @@ export const RestoreRequestStatus = z
     source: Placement.optional().meta({
       description: 'The node that stores the checkpoint. Written by the operator.',
     }),
-    target: Placement.optional().meta({
+    target: TargetPlacement.optional().meta({
       description: 'The pod that will run. Written by the operator.',
     }),
     triedNodes: TriedNodes.optional(),

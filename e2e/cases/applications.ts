@@ -14,13 +14,27 @@ type Moved = 'client' | 'server' | 'both';
 
 async function run(context: CaseContext, application: Application, moved: Moved): Promise<void> {
   const pair = new ApplicationPair(context, application);
+  try {
+    await runPair(context, application, pair, moved);
+  } catch (error) {
+    pair.reportUnfinished(moved);
+    throw error;
+  }
+}
+
+async function runPair(
+  context: CaseContext,
+  application: Application,
+  pair: ApplicationPair,
+  moved: Moved,
+): Promise<void> {
   await pair.start();
   for (const endpoint of moved === 'both' ? (['client', 'server'] as const) : [moved])
     for (let time = 0; time < (application.times ?? 1); time += 1) {
       await pair.move(endpoint);
       const count = context.results.moves.at(-1)?.objects.qp ?? 0;
       expect(count >= application.queuePairs, `only ${count} queue pairs were moved`);
-      await pair.waitForOutputAfterMove(endpoint);
+      await pair.waitForWorkAfterMove(endpoint);
     }
   context.log(`  ${outcome(await pair.waitForResult(moved))}`);
 }

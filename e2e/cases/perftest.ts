@@ -16,6 +16,7 @@ async function run(
   await pair.start();
   await sleepSeconds(5);
   await pair.move(endpoint);
+  await pair.waitForTraffic();
   const result = await pair.waitForResult(endpoint);
   context.log(`  ${test} ${qps} QP: client ${result.clientExit}, server ${result.serverExit}`);
   const last = context.results.moves.at(-1);
@@ -26,7 +27,7 @@ export const cases: readonly Case[] = ['write', 'read', 'send', 'atomic'].flatMa
   [1, 8].flatMap((qps) =>
     (['client', 'server'] as const).map((endpoint) => ({
       name: `perftest-${kind}-${qps}qp-${endpoint}`,
-      promise: `ib_${kind}_bw with ${qps} QP survives a move of its ${endpoint}: both endpoints exit with 0.`,
+      promise: `ib_${kind}_bw with ${qps} QP survives a move of its ${endpoint}: traffic goes on at both ends, and both exit with 0.`,
       inTest: kind === 'write' && qps === 1 && endpoint === 'client',
       run: (context: CaseContext) => run(context, `ib_${kind}_bw`, qps, endpoint),
     })),

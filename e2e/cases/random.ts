@@ -4,7 +4,7 @@
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { requestMove } from '../src/move.ts';
 import { podStatus } from '../src/pods.ts';
-import { RandomPair, refusals, seedsIn } from '../src/random-pair.ts';
+import { RandomPair, refusals, seedsIn, touchedBy } from '../src/random-pair.ts';
 import {
   createRequest,
   migration,
@@ -49,6 +49,8 @@ async function expectNamed(context: CaseContext, pair: RandomPair, what: string)
   );
   const { ready, restarts } = await podStatus(namespace, pod);
   expect(ready && restarts === 0, `seed ${seed}: the pod was touched`);
+  const touched = touchedBy(request);
+  expect(touched.length === 0, `seed ${seed}: the request did ${touched.join(', ')} to the pod`);
   log(`  seed ${seed}: "${what}" is named: ${message.slice(0, 120)}`);
 }
 

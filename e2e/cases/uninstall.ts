@@ -2,7 +2,7 @@
 // helm uninstall takes everything off the nodes and out of the cluster's API again.
 import { expect, type Case, type CaseContext } from '../src/case.ts';
 import { expectUntouched } from '../src/checks.ts';
-import { kubectlJson } from '../src/cluster.ts';
+import { kubectl, kubectlJson } from '../src/cluster.ts';
 import {
   currentStates,
   differences,
@@ -12,9 +12,16 @@ import {
   type States,
 } from '../src/node-state.ts';
 import { IDLE, startPod } from '../src/pods.ts';
+import {
+  checkpoint,
+  createRequest,
+  migration,
+  readRequest,
+  waitUntilEnded,
+} from '../src/requests.ts';
 import { installSealift, uninstallSealift } from '../src/sealift.ts';
 import { until } from '../src/wait.ts';
-import { RUNTIME_CLASS } from '../../crds/src/index.ts';
+import { finalizers, RUNTIME_CLASS } from '../../crds/src/index.ts';
 
 /** A node refuses while a container of it runs with Sealift's runtime. Earlier cases' pods may still be ending. */
 async function waitUntilUnused(): Promise<void> {
@@ -47,6 +54,34 @@ function unexpected(before: States, after: States, log: CaseContext['log']): str
   return found;
 }
 
+/**
+ * Requests that have finished and stay: of a pod that is not there. A checkpoint's keeps its finalizer to the end.
+ * @returns their names, as kubectl has them
+ */
+async function leaveRequests({ namespace, log }: CaseContext): Promise<string[]> {
+  const spec = { podName: 'nobody' };
+  await createRequest(migration, namespace, 'left-move', spec);
+  await createRequest(checkpoint, namespace, 'left-checkpoint', spec);
+  await waitUntilEnded(migration, { namespace, name: 'left-move' }, log);
+  await waitUntilEnded(checkpoint, { namespace, name: 'left-checkpoint' }, log);
+  const { metadata } = (await readRequest(checkpoint, namespace, 'left-checkpoint')) ?? {};
+  // Else the case would see nothing of what takes it away.
+  expect(metadata?.finalizers.includes(finalizers.images), 'the checkpoint has no finalizer');
+  return ['migrationrequest/left-move', 'checkpointrequest/left-checkpoint'];
+}
+
+/** Nobody of Sealift's runs any more: what had a finalizer now would stay for ever, with its namespace. */
+async function expectDeletable(namespace: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const { metadata } = (await kubectlJson('-n', namespace, 'get', name)) as {
+      metadata: { finalizers?: string[] };
+    };
+    const kept = metadata.finalizers ?? [];
+    expect(kept.length === 0, `${name} is kept by ${kept.join(', ')}`);
+    await kubectl('-n', namespace, 'delete', name, '--timeout=30s');
+  }
+}
+
 async function uninstall(context: CaseContext): Promise<void> {
   const { namespace, nodes, log } = context;
   const before = await recordedStates(nodes);
@@ -65,9 +100,11 @@ async function uninstall(context: CaseContext): Promise<void> {
     ...{ namespace, name: 'neighbour', node: nodes[0], command: IDLE },
     runtimeClass: null,
   });
+  const left = await leaveRequests(context);
   try {
     await waitUntilUnused();
     await uninstallSealift(log);
+    await expectDeletable(namespace, left);
     const found = unexpected(before, await currentStates(nodes), log);
     expect(found.length === 0, `${found.length} things stay, first ${found[0] ?? ''}`);
     await expectUntouched(namespace, neighbour);
@@ -82,7 +119,7 @@ export const cases: readonly Case[] = [
     name: 'uninstall-leaves-nothing',
     promise:
       'After helm uninstall the nodes have the files, the runtime configuration, the rules, the devices and the driver that they ' +
-      'had before the install, and the API has the same objects. A pod without Sealift runs through it.',
+      'had before the install, and the API has the same objects; requests that stay can be deleted. A pod without Sealift runs through it.',
     needs: ['shell', 'chart'],
     beforeInstall: recordStates,
     run: uninstall,

@@ -3,9 +3,13 @@
 import type { CaseContext } from './case.ts';
 import { move, type MoveOptions } from './move.ts';
 import { execInPod, newAddress, podLog, podStatus, startPod, type PodOptions } from './pods.ts';
+import { COUNTERS_LINE, countersIn, progress, type Counters } from './rdma-counters.ts';
 import { NotReachedError, until } from './wait.ts';
 
 export type Endpoint = 'client' | 'server';
+
+/** New packets between two looks that count as traffic. An emulated node receives a hundred in a second, and more. */
+const TRAFFIC_PACKETS = 20;
 
 /** Knows name and node of both pods, also after moves. */
 export abstract class Pair {
@@ -75,6 +79,39 @@ export abstract class Pair {
       });
       return new RegExp(`:${hex} [0-9A-F]+:0000 0A`).test(table) ? true : undefined;
     });
+  }
+
+  /**
+   * Waits until packets arrive at these endpoints that they have not seen before, some seconds apart. A program that runs for a
+   * time ends with 0 also if its connection stands since its move.
+   * @throws NotReachedError if none do, or if an endpoint has ended meanwhile
+   */
+  async waitForTraffic(at: readonly Endpoint[] = ['client', 'server']): Promise<void> {
+    const before = new Map<Endpoint, Counters>();
+    for (const endpoint of at)
+      await until(
+        `packets arrive at the ${endpoint} since the move`,
+        { within: 60, every: 3 },
+        async () => {
+          const after = await this.#counters(endpoint);
+          const known = before.get(endpoint);
+          if (known === undefined) before.set(endpoint, after);
+          const packets = known === undefined ? undefined : progress(known, after);
+          if (packets !== undefined && packets >= TRAFFIC_PACKETS) return packets;
+          throw new Error(`${packets ?? 'no'} new packets`);
+        },
+      );
+  }
+
+  async #counters(endpoint: Endpoint): Promise<Counters> {
+    const { namespace } = this.context;
+    const { exitCode } = await podStatus(namespace, this.pods[endpoint]);
+    if (exitCode !== undefined)
+      throw new NotReachedError(
+        `the ${endpoint} ended with ${exitCode} before anybody saw traffic since the move:
+${await this.podLog(endpoint)}`,
+      );
+    return countersIn(await execInPod(namespace, this.pods[endpoint], COUNTERS_LINE));
   }
 
   podLog(endpoint: Endpoint): Promise<string> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A pair of pods that run a random program of verbs (e2e/workloads, random-verbs): the seed says which.
 import { z } from 'zod';
+import type { MigrationRequest } from '../../crds/src/index.ts';
 import type { CaseContext } from './case.ts';
 import { Pair, type Endpoint } from './pair.ts';
 import { podStatus, signalPod, waitUntilPodEnded } from './pods.ts';
@@ -45,6 +46,25 @@ export const refusals: Readonly<Record<string, RegExp>> = {
   freed: /has memory region 0x[0-9a-f]+ .* over memory that it has unmapped/,
   orphan: /whose memory is registered as memory region 0x[0-9a-f]+ .* has ended/,
 };
+
+/** The first step that pauses a pod, and those after it, by the names that agents report. */
+const pausing: ReadonlySet<string> = new Set(['hold', 'freeze', 'dump', 'transfer']);
+
+/** What a request has done to its source that pauses it: nothing, where the pod was refused before the hold. */
+export function touchedBy({ status }: Pick<MigrationRequest, 'status'>): string[] {
+  const { sourceAgent, report, conditions = [] } = status ?? {};
+  const steps = (sourceAgent?.steps ?? [])
+    .map((one) => one.name)
+    .filter((name) => pausing.has(name));
+  const reported = Object.entries(report?.steps ?? {})
+    .filter(([name, value]) => pausing.has(name.replace(/Ms$/, '')) && value !== undefined)
+    .map(([name]) => name);
+  const quiesced = conditions.some(
+    (one) => one.type === 'Quiesced' && (one.status === 'True' || one.reason === 'Resumed'),
+  );
+  const paused = report?.blackoutMs === undefined ? [] : [`a pause of ${report.blackoutMs} ms`];
+  return [...steps, ...reported, ...paused, ...(quiesced ? ['Quiesced'] : [])];
+}
 
 /** With freed memory under a region and a worker; a multicast group and an heir; nothing that is refused. */
 const DEFAULT_SEEDS = [1, 3, 5];

@@ -116,9 +116,11 @@ export async function runCase(
   return { name: one.name, error, seconds };
 }
 
+/** @param ended is called after each case with the outcomes so far: a run may die */
 export async function runCases(
   cases: readonly Case[],
   shared: { nodes: readonly [string, string]; results: Results; log: (line: string) => void },
+  ended: (outcomes: readonly Outcome[]) => Promise<void>,
 ): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   for (const one of cases) {
@@ -128,6 +130,7 @@ export async function runCases(
       shared.log(`\n== ${one.name}: skipped: ${skipped}`);
       outcomes.push({ name: one.name, error: undefined, skipped, seconds: 0 });
     }
+    await ended(outcomes);
   }
   return outcomes;
 }

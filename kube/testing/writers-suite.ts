@@ -8,6 +8,7 @@ import {
   MigrationRequestStatus,
   RestoreRequestStatus,
 } from '../../crds/src/index.ts';
+import { pods } from '../src/index.ts';
 import type { TestServer } from './api-server.ts';
 import { render } from './chart.ts';
 import type { Manifest } from './definitions.ts';
@@ -250,6 +251,51 @@ export function writersSuite(server: () => TestServer): void {
       );
       expect(await patch(operator, at, { metadata: gone })).toBe('written');
     });
+
+    it.for(['status', 'ephemeralcontainers', 'resize'])(
+      'keep it, too, from who writes %s',
+      async (part, { skip }) => {
+        if (manifests.length === 0) return skip('no helm beside the API server');
+        const path = '/api/v1/namespaces/default/pods';
+        const name = `pods-${part}`;
+        const kept = { [annotations.podIp]: '10.0.0.1' };
+        const metadata = { name, annotations: kept, labels: { [labels.podIp]: '' } };
+        const container = { name: 'c', image: 'i', resources: { requests: { cpu: '1m' } } };
+        const spec = { containers: [container] };
+        const body = { apiVersion: 'v1', kind: 'Pod', metadata, spec };
+        expect(await others.write(operator, 'POST', path, body)).toBe('written');
+        const found = async (): Promise<unknown> => {
+          const { client } = server();
+          return (await client.get(pods, 'default', name)).metadata.annotations[annotations.podIp];
+        };
+        for (const value of ['10.0.0.2', null]) {
+          const change = { metadata: { annotations: { [annotations.podIp]: value } } };
+          // A subresource may as well ignore it.
+          await expect
+            .poll(
+              async () => {
+                await patch(admin, `${path}/${name}/${part}`, change);
+                return found();
+              },
+              { timeout: 5_000 },
+            )
+            .toBe('10.0.0.1');
+          const forged = {
+            metadata: {
+              annotations: { [annotations.migration]: 'x' },
+              labels: { [labels.fabricIp]: '' },
+            },
+          };
+          await patch(admin, `${path}/${name}/${part}`, forged);
+          const now = await server().client.get(pods, 'default', name);
+          expect(now.metadata.annotations).toEqual(kept);
+          expect(now.metadata.labels).toEqual({ [labels.podIp]: '' });
+        }
+        const reported = { status: { phase: 'Running', message: 'as a kubelet reports' } };
+        if (part === 'status')
+          expect(await patch(admin, `${path}/${name}/${part}`, reported)).toBe('written');
+      },
+    );
 
     it('keep an agent to the Lease of its node', async ({ skip }) => {
       if (manifests.length === 0) return skip('no helm beside the API server');

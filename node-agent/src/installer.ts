@@ -182,7 +182,7 @@ export async function uninstall(config: Config, log: Logger): Promise<void> {
   log.info({ node: config.nodeName }, 'Sealift is off this node');
 }
 
-/** Lets every node's agent run `uninstall`. @throws AgentError ContainersLeft, NodesLeft */
+/** Lets every node's agent run `uninstall`. @throws AgentError ContainersLeft, RequestsLeft, NodesLeft */
 export const uninstallAll = (config: Config, log: Logger): Promise<void> =>
   uninstallNodes(apiClient(), log, {
     namespace: config.namespace,

@@ -55,6 +55,26 @@ export function freeTerms<T extends Term>(terms: readonly T[], host: Host): T[] 
   return left;
 }
 
+/**
+ * Without the names that a request has added to the terms of its target, one at the end of each: they were the nodes to choose
+ * from then.
+ * @param terms of a pod that a request has made
+ * @returns no terms: any node will do
+ */
+export function withoutNames<T extends Term>(terms: readonly T[]): T[] {
+  const kept = terms.map(withoutLastName);
+  if (kept.some(isEmpty)) return [];
+  const byText = new Map(kept.map((term) => [JSON.stringify(term), term]));
+  return [...byText.values()];
+}
+
+function withoutLastName<T extends Term>(term: T): T {
+  const { matchFields = [] } = term;
+  const last = matchFields.at(-1);
+  const isName = last?.key === 'metadata.name' && last.operator === 'In';
+  return isName ? { ...term, matchFields: matchFields.slice(0, -1) } : term;
+}
+
 const requirementsOf = ({ matchExpressions = [], matchFields = [] }: Term): Requirement[] => [
   ...matchExpressions,
   ...matchFields,

@@ -53,8 +53,13 @@ export function abortSuite(cluster: () => Cluster): void {
       await c.migrate('either', 'either');
       const target = await created(c, 'either');
       const first = (await c.find(moves, 'either'))?.status?.target;
-      await noRoom(c, target, '0/5 nodes are available');
-      const next = first?.nodeName === 'b' ? 'third' : 'b';
+      expect(first?.candidates?.toSorted()).toEqual(['b', 'third']);
+      expect(first?.nodeName, 'the scheduler has not chosen').toBeUndefined();
+      await c.bind(target, 'b');
+      await c.until(moves, 'either', { target: { nodeName: 'b', agentAddress: 'b:7461' } });
+      const refusal = { reason: 'OutOfcpu', message: 'Node has not enough cpu' };
+      await c.podStatus(target, { phase: 'Failed', ...refusal });
+      const next = 'third';
       await c.until(moves, 'either', { target: { nodeName: next, podName: target } });
       const podUID = expect.any(String) as string;
       const { status: now } = await c.until(moves, 'either', {
@@ -63,7 +68,7 @@ export function abortSuite(cluster: () => Cluster): void {
       expect(now.target?.podUID).toBe((await c.pod(target))?.metadata.uid);
       expect(now.target?.podUID).not.toBe(first?.podUID);
       expect(now.triedNodes).toMatchObject([
-        { nodeName: first?.nodeName, podUID: first?.podUID, reason: 'TargetUnschedulable' },
+        { nodeName: 'b', podUID: first?.podUID, reason: 'TargetFailed' },
       ]);
       expect(now.decision).toBeUndefined();
       await c.untouched(source);

@@ -24,7 +24,8 @@ export async function prepared(
   await c.migrate(name, podName, spec);
   const target = await created(c, name);
   const { status } = await c.client.get(migrationRequests, 'default', name);
-  await c.bind(target, status?.target?.nodeName ?? '');
+  const { nodeName, candidates = [] } = status?.target ?? {};
+  await c.bind(target, nodeName ?? candidates[0] ?? '');
   await c.target(migrationRequests, name, { state: 'AtCreateGate' });
   await c.until(migrationRequests, name, {
     deadlines: { blackout: expect.any(String) as string },

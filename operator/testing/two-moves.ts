@@ -54,7 +54,8 @@ export async function secondOf(c: Cluster, request: string, attempt = 1): Promis
 export async function prepareSecond(c: Cluster, second: string): Promise<MigrationRequest> {
   const name = await created(c, second);
   const request = await c.client.get(moves, 'default', second);
-  await c.bind(name, request.status?.target?.nodeName ?? '');
+  const { nodeName, candidates = [] } = request.status?.target ?? {};
+  await c.bind(name, nodeName ?? candidates[0] ?? '');
   await c.target(moves, second, { state: 'AtCreateGate' });
   return c.until(moves, second, { deadlines: { blackout: anyText } });
 }

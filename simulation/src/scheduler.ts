@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler: binds each new pod to the node that its affinity names, or reports that there is no room.
+// The scheduler: binds each new pod to one of the nodes that its affinity names, or reports that there is no room.
 import type { StoredObject } from './api/objects.ts';
 import type { Store } from './api/store.ts';
 import { asUser } from './user.ts';
@@ -25,14 +25,20 @@ export class Scheduler {
     });
   }
 
+  #choose(spec: string): string {
+    const named = [...spec.matchAll(/"values":\["([^"]+)"\]/g)].map(([, name]) => name);
+    const [only = defaultNode] = named;
+    if (named.length < 2) return only;
+    return named[Math.floor(this.#timeline.jitter(0, named.length - 0.001))] ?? only;
+  }
+
   #schedule({ metadata, spec }: StoredObject): void {
     if (spec?.['nodeName'] !== undefined) return;
     const key = { kind: 'Pod', namespace: metadata.namespace, name: metadata.name };
     const by = { by: 'scheduler' };
     this.#timeline.after(this.#timeline.jitter(5, 100), () => {
       asUser(() => {
-        const named = /"values":\["([^"]+)"\]/.exec(JSON.stringify(spec))?.[1];
-        const nodeName = named ?? defaultNode;
+        const nodeName = this.#choose(JSON.stringify(spec));
         if (!this.isFull) {
           const binding = { metadata: { uid: metadata.uid }, spec: { nodeName } };
           return this.#store.merge(key, binding, by);

@@ -5,7 +5,7 @@ import type { Row } from './row.ts';
 
 export const anotherNode: readonly (Row<'MigrationRequest'> & Row<'RestoreRequest'>)[] = [
   {
-    step: 'The node cannot take the pod, and another one can: the operator records the node in status.triedNodes and deletes the pod.',
+    step: 'None of its nodes can take the pod, and another one can: the operator records them in status.triedNodes and deletes the pod.',
     by: 'operator',
     effect: 'DeleteTarget',
     given: { targetPod: 'unschedulable' },
@@ -23,7 +23,7 @@ export const anotherNode: readonly (Row<'MigrationRequest'> & Row<'RestoreReques
     faults: ['operator.delete-target'],
   },
   {
-    step: 'The pod is gone: the operator names the next node in status.target.',
+    step: 'The pod is gone: the operator names the next nodes in status.target.',
     by: 'operator',
     given: { targetNode: 'given up', targetPod: 'absent' },
     condition: ['TargetReady', 'Unknown', 'Waiting'],
@@ -31,7 +31,7 @@ export const anotherNode: readonly (Row<'MigrationRequest'> & Row<'RestoreReques
     faults: ['operator.status'],
   },
   {
-    step: 'The operator creates the pod on that node, under the same name.',
+    step: 'The operator creates the pod for those nodes, under the same name.',
     by: 'operator',
     effect: 'CreateTarget',
     given: { targetNode: 'next', targetPod: 'absent' },

@@ -38,7 +38,7 @@ export const restore: readonly Row<'RestoreRequest'>[] = [
     faults: ['operator.finalizer'],
   },
   {
-    step: 'The operator accepts the request, chooses the node and creates the new pod.',
+    step: 'The operator accepts the request, finds nodes and creates the new pod; the scheduler chooses one of them, and the operator records it.',
     by: 'operator',
     effect: 'CreateTarget',
     given: { request: 'new', targetPod: 'absent' },

@@ -40,7 +40,7 @@ export const undecided: readonly Row<'MigrationRequest'>[] = [
     faults: ['operator.finalizer'],
   },
   {
-    step: 'The operator accepts the request, chooses the node and creates the target pod.',
+    step: 'The operator accepts the request, finds nodes and creates the target pod; the scheduler chooses one of them, and the operator records it.',
     by: 'operator',
     effect: 'CreateTarget',
     given: { request: 'new', targetPod: 'absent' },

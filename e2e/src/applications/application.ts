@@ -43,6 +43,8 @@ export interface Application {
   readonly times?: number;
   /** What an end prints after each of its moves. Absent: nothing. */
   readonly afterMove?: RegExp;
+  /** Where packets arrive. Absent: at both ends; the receiver of datagrams sends none. */
+  readonly receivers?: readonly ('client' | 'server')[];
   /** Absent: the application runs for a time. */
   readonly counted?: Counted;
   /** How many queue pairs an end has at least. */
@@ -79,6 +81,18 @@ export function shellLine(
   const wait = `until [ -s ${countFile} ]; do sleep 0.2; done`;
   const pilot = `${line(String(counted.pilot))} || exit`;
   return [...prelude, pilot, wait, `exec ${line(`$(cat ${countFile})`)}`].join('; ');
+}
+
+/**
+ * How traffic shows after a move. Iterations that were counted out beforehand are all done in the end, or the run does not end;
+ * what ends by the clock would do so with a connection that stands, too.
+ */
+export function evidenceOf({
+  counted,
+  afterMove,
+}: Pick<Application, 'counted' | 'afterMove'>): 'iterations' | 'output' | 'packets' {
+  if (afterMove !== undefined) return 'output';
+  return counted === undefined ? 'packets' : 'iterations';
 }
 
 /** Iterations that last about `seconds` at the rate of the pilot. */

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { cases } from '../../cases/applications.ts';
 import { z } from 'zod';
-import { iterationsFor, shellLine, verdictIn } from './application.ts';
+import { evidenceOf, iterationsFor, shellLine, verdictIn } from './application.ts';
 import * as forking from './forking.ts';
 import * as mpi from './mpi.ts';
 import * as perftest from './perftest.ts';
@@ -48,6 +48,22 @@ Final:                200000      7.657    10.495    17.639        5.82       3.
 `;
 const client = { endpoint: 'client', iterations: undefined } as const;
 const server = { endpoint: 'server', iterations: undefined } as const;
+
+describe('work after a move', () => {
+  const all = [
+    ...[...perftest.perftests, ...pingpong.pingpongs, ...forking.forking],
+    ...[...reconnecting.reconnecting, ...ucx.ucx, ...mpi.mpi],
+  ];
+  test.each(all.map((one) => [one.name, one] as const))('shows of %s', (name, one) => {
+    const line = [...one.server, ...(one.client ?? [])].join(' ');
+    const wanted = one.counted ? 'iterations' : one.afterMove ? 'output' : 'packets';
+    expect(evidenceOf(one)).toBe(wanted);
+    // What perftest ends by the clock says nothing of its connection.
+    if (/ -D /.test(`${line} `)) expect(wanted).toBe('packets');
+    // Nothing arrives at who sends datagrams.
+    expect(one.receivers ?? 'both', name).toEqual(/-c UD/.test(line) ? ['server'] : 'both');
+  });
+});
 
 describe('perftest', () => {
   test('prints results of a bandwidth test', () => {

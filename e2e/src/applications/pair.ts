@@ -2,6 +2,7 @@
 // A pair of pods that run an RDMA application as users have it.
 import {
   COUNT_FILE,
+  evidenceOf,
   iterationsFor,
   shellLine,
   type Application,
@@ -27,6 +28,7 @@ export class ApplicationPair extends Pair {
   /** How many moves there were before, of other pairs. */
   readonly #movesBefore: number;
   #iterations: number | undefined;
+  #isReported = false;
 
   constructor(context: CaseContext, application: Application) {
     super(context, application.name);
@@ -75,9 +77,13 @@ export class ApplicationPair extends Pair {
     return execInPod(this.context.namespace, this.pods[endpoint], line);
   }
 
-  /** What was printed before a move is in the log of the pod that it ended. */
-  async waitForOutputAfterMove(endpoint: Endpoint): Promise<void> {
-    const { afterMove } = this.#application;
+  /**
+   * That it works since its move. What was printed before a move is in the log of the pod that it ended.
+   * @throws NotReachedError
+   */
+  async waitForWorkAfterMove(endpoint: Endpoint): Promise<void> {
+    const { afterMove, receivers } = this.#application;
+    if (evidenceOf(this.#application) === 'packets') return this.waitForTraffic(receivers);
     if (afterMove === undefined) return;
     await until(
       `the ${endpoint} prints ${afterMove.source}`,
@@ -112,11 +118,23 @@ export class ApplicationPair extends Pair {
       blackoutMs: Math.max(0, ...own.map((one) => one.blackoutMs)),
     };
     applications.push(result);
+    this.#isReported = true;
     if (exit.client !== 0 || exit.server !== 0 || !result.verified) {
       const logs = outputs.map(({ endpoint, log }) => `${endpoint}:\n${log.slice(-4000)}`);
       throw new NotReachedError(`${name}: ${outcome(result)}\n${logs.join('\n')}`);
     }
     return result;
+  }
+
+  /** Of a pair that could not be moved, or did not work on: what became of it is not known. */
+  reportUnfinished(moved: ApplicationResult['moved']): void {
+    const { name } = this.#application;
+    const { moves, applications } = this.context.results;
+    if (this.#isReported) return;
+    const own = moves.slice(this.#movesBefore);
+    const blackoutMs = Math.max(0, ...own.map((one) => one.blackoutMs));
+    const exit = { client: -1, server: -1 };
+    applications.push({ name, moved, exit, verified: false, blackoutMs });
   }
 
   /** -1: it has not ended in time. */

@@ -40,7 +40,7 @@ export function isVerified({ endpoint, log, iterations }: Output): boolean {
 function perftest(
   name: string,
   words: readonly string[],
-  more: Partial<Pick<Application, 'counted' | 'queuePairs'>> = {},
+  more: Partial<Pick<Application, 'counted' | 'queuePairs' | 'receivers'>> = {},
 ): Application {
   const { counted } = more;
   return {
@@ -60,7 +60,7 @@ const send = (...options: string[]): string[] => ['ib_send_bw', ...options];
 export const perftests: readonly Application[] = [
   perftest('srq', send('--use-srq', '-q', '4', '-s', '4096'), { queuePairs: 4 }),
   // A datagram is at most as long as the MTU.
-  perftest('ud', send('-c', 'UD', '-s', '1024')),
+  perftest('ud', send('-c', 'UD', '-s', '1024'), { receivers: ['server'] }),
   // perftest has no duration with events.
   perftest('events', send('-e', '-N', '-s', '4096'), {
     counted: { option: '-n', pilot: 2000, rate: rateIn },

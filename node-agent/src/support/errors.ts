@@ -45,6 +45,7 @@ export type AgentCode =
   | 'PodNetworkUnsupported'
   | 'PodNotFound'
   | 'ProtocolError'
+  | 'RequestsLeft'
   | 'RestoreFailed'
   | 'RuntimeFailed'
   | 'RuntimeUnsupported'

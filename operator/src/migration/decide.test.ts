@@ -32,7 +32,7 @@ describe('an accepted request', () => {
   it('creates its target again, with the same name, if an earlier run did not see it', () => {
     const place = { nodeName: 'b', podName: 'p-reque' };
     const plan = decideMigration(see({ request: accepted({ target: place }) }), NOW);
-    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', podName: 'p-reque' }]);
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeNames: ['b'], podName: 'p-reque' }]);
   });
 
   it('records the UID of its target', () => {

@@ -7,11 +7,10 @@ import {
   type Decision,
   type MigrationPhase,
   type MigrationRequest,
-  type Placement,
   type SourceState,
+  type TargetPlacement,
 } from '../../../crds/src/index.ts';
-import type { Node } from '../../../kube/src/index.ts';
-import { queueCause, queueMessage, queuePollMs, type Move } from '../moves/limits.ts';
+import { queueCause, queueMessage, queuePollMs, toOf, type Move } from '../moves/limits.ts';
 import {
   abortConfirmationMs,
   confirmationDeadline,
@@ -21,6 +20,7 @@ import {
   startBlackout,
   untilNextDeadline,
 } from '../requests/deadlines.ts';
+import type { Nodes } from '../nodes/node-choice.ts';
 import { tryAnotherNode } from '../requests/another-node.ts';
 import { HandoverDraft } from '../requests/handover-draft.ts';
 import {
@@ -33,6 +33,9 @@ import {
   planTargetDeletion,
   planRemaining,
   showAbort,
+  nodesOf,
+  placeText,
+  recordTarget,
   showTarget,
   showTargetState,
 } from '../requests/handover.ts';
@@ -98,14 +101,14 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
   const { source, target, peers } = result;
   const wait = queueUp(observed, draft, {
     from: source.nodeName,
-    to: target.nodeName,
+    ...toOf(target),
     policy,
   });
   if (wait) return wait;
   const ips = target.podIPs?.map(({ ip }) => ip).join(' and ');
   const keeping = ips === undefined ? '' : `, and keeps its address ${ips}`;
   progress.accepted(
-    `The pod is to move from node ${source.nodeName} to node ${target.nodeName}${keeping}.`,
+    `The pod is to move from node ${source.nodeName} to ${placeText(target)}${keeping}.`,
   );
   const timed = { ...request, status: { ...request.status, policy } };
   const deadlines = { prepare: prepareDeadline(timed, now) };
@@ -117,14 +120,14 @@ function accept(observed: Observed, draft: MigrationDraft): MigrationPlan {
 function queueUp(
   { request, moves, firstMove, sourcePod }: Observed,
   draft: MigrationDraft,
-  move: Move & { readonly to: string },
+  move: Move,
 ): MigrationPlan | undefined {
   const waitsFor = queueCause(move, moves);
   // A landing pod has its turn already, and is to be one for a short time.
   const isUnderWay = placeOf(request, firstMove, sourcePod) !== undefined;
   if (!waitsFor || isUnderWay) return undefined;
   const { position } = moves;
-  const wanted = { ...move, to: request.spec.targetNodeName };
+  const wanted = { from: move.from, to: request.spec.targetNodeName, policy: move.policy };
   const message = queueMessage(waitsFor, wanted, moves);
   draft.progress.waiting('Validated', 'Queued', message);
   draft.progress.waiting('Succeeded', 'Queued', message);
@@ -132,8 +135,8 @@ function queueUp(
   return draft.plan('Pending', [], queuePollMs(position, moves.limits));
 }
 
-const createTarget = ({ nodeName, podName = '', podIPs }: Placement): Effect => ({
-  ...{ type: 'CreateTarget', nodeName, podName },
+const createTarget = ({ podName = '', podIPs, ...target }: TargetPlacement): Effect => ({
+  ...{ type: 'CreateTarget', nodeNames: nodesOf(target), podName },
   ...(podIPs && { addresses: podIPs.map(({ ip }) => ip) }),
 });
 
@@ -145,8 +148,9 @@ function undecided(observed: Observed, draft: MigrationDraft): MigrationPlan {
   showAgents(observed, draft);
   showTarget(observed, draft);
   const cause = abortCause(observed, now);
-  const choose = (without: ReadonlySet<string>): Node | Refusal => chooseAnother(observed, without);
-  const placed = (node: Node): Pick<Placement, 'podIPs'> => addressesOn(observed, node);
+  const choose = (without: ReadonlySet<string>): Nodes | Refusal =>
+    chooseAnother(observed, without);
+  const placed = (nodes: Nodes): Pick<TargetPlacement, 'podIPs'> => addressesOn(observed, nodes);
   const next = tryAnotherNode(observed, draft, cause, choose, placed);
   if (next && 'effects' in next) return next;
   if (next) return planAbort(draft, next, 'RollingBack');
@@ -243,6 +247,7 @@ function aborted(observed: Observed, draft: MigrationDraft, decision: Decision):
   const { source, sourceAgent, targetAgent } = request.status ?? {};
   const cause = endedCause(observed, decision);
   showAgents(observed, draft);
+  recordTarget(observed, draft);
   showAbort(draft, cause);
   if (sourceAgent?.state === 'Resumed' && !isCompleted(observed)) {
     progress.set('Quiesced', 'False', 'Resumed', 'The source runs again.');

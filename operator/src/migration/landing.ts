@@ -8,7 +8,7 @@ import {
   type PodController,
 } from '../../../crds/src/index.ts';
 import { splitKey, type Node, type Pod } from '../../../kube/src/index.ts';
-import { chooseNode, type NodeQuestion } from '../nodes/node-choice.ts';
+import { chooseNode, chooseNodes, type NodeQuestion, type Nodes } from '../nodes/node-choice.ts';
 import type { Refusal } from '../refusal.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 
@@ -57,18 +57,18 @@ export function secondName({ metadata }: MigrationRequest, attempt: number): str
 }
 
 /**
- * The node of the landing pod, and one where the pod could end. That may be the pod's own, if the user names it; the landing
+ * Nodes for the landing pod, and one where the pod could end. That may be the pod's own, if the user names it; the landing
  * pod's is another one than both.
  */
 export function chooseLanding(
   question: NodeQuestion,
-): { readonly landing: Node; readonly end: Node } | Refusal {
+): { readonly landings: Nodes; readonly end: Node } | Refusal {
   const { from, wanted } = question;
   const end = chooseNode({ ...question, mayStay: wanted === from });
   if ('reason' in end) return end;
   const without = new Set([...(question.without ?? []), end.metadata.name]);
-  const landing = chooseNode({ ...question, wanted: undefined, without });
-  if (!('reason' in landing)) return { landing, end };
+  const landings = chooseNodes({ ...question, wanted: undefined, without });
+  if (!('reason' in landings)) return { landings, end };
   const others = [...new Set([from, end.metadata.name])].join(' and ');
   const back =
     wanted === from

@@ -295,7 +295,7 @@ describe('the second move', () => {
     const moves = { ...see().moves, limits: { cluster: 0, perNode: 0 } };
     const plan = decideMigration(ask({ moves }), NOW);
     expect(plan.status?.source).toMatchObject({ standsInFor: 'p', controller, podName: 'p-reque' });
-    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'c', podName: 'p' }]);
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeNames: ['c'], podName: 'p' }]);
   });
 
   it.each<[string, Partial<Observed>]>([

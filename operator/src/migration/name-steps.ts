@@ -10,6 +10,7 @@ import {
 } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import { isFull } from '../moves/limits.ts';
+import { withoutPlacement } from '../nodes/fitness.ts';
 import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
 import { sentences } from '../requests/message.ts';
 import type { Refusal } from '../refusal.ts';
@@ -163,7 +164,7 @@ function endOf(
       ...{ nodes, from: landing.spec.nodeName, mayStay: false, wanted, load },
       seed: `${request.metadata.uid} ${attempt}`,
       isBusy: (name) => isFull(name, moves, policy),
-      scheduling: landing.spec,
+      scheduling: withoutPlacement(landing),
     },
     wanted === undefined ? (source?.nodeName ?? '') : '',
   );

@@ -16,6 +16,7 @@ import { blackoutSeconds } from '../metrics.ts';
 import { podNetworkOf } from '../networks/pod-address.ts';
 import { askedFor, keepAddresses, networkNames, NetworksError } from '../networks/networks.ts';
 import { hostOf } from '../host-pins.ts';
+import { toOf } from '../moves/limits.ts';
 import { isHandingOver } from '../requests/blackout-looks.ts';
 import { ownTarget } from '../requests/handover.ts';
 import { competingRequests, seenCompeting } from '../requests/competing-requests.ts';
@@ -201,7 +202,7 @@ async function publish(
   };
   const write = (): Promise<boolean> => publishStatus(dependencies, update, context);
   const { policy } = status;
-  const move = { from: accepted?.nodeName ?? '', to: status.target?.nodeName, policy };
+  const move = { from: accepted?.nodeName ?? '', ...toOf(status.target), policy };
   // A second move has its turn with the first one.
   const waitsItsTurn = accepted !== undefined && accepted.standsInFor === undefined;
   const isChanged = await (waitsItsTurn
@@ -329,7 +330,7 @@ async function createRestoreRequest(
 
 async function createFromSource(
   dependencies: Dependencies,
-  { nodeName, podName, addresses }: Extract<Effect, { type: 'CreateTarget' }>,
+  { nodeNames, podName, addresses }: Extract<Effect, { type: 'CreateTarget' }>,
   { request, sourcePod }: Observed,
   context: Context,
 ): Promise<void> {
@@ -339,10 +340,10 @@ async function createFromSource(
     const source = await dependencies.rawPod(namespace, request.spec.podName, signal);
     if (source.metadata.uid !== sourcePod?.metadata.uid) return undefined;
     const nodes = dependencies.nodeList();
-    const node = nodes.find((one) => one.metadata.name === nodeName);
+    const node = nodes.find((one) => one.metadata.name === nodeNames[0]);
     const network = addresses && podNetworkOf(node);
     if (addresses && network === undefined) {
-      throw new Error(`node ${nodeName} lets no pod keep its address any more`);
+      throw new Error(`node ${nodeNames[0] ?? ''} lets no pod keep its address any more`);
     }
     const podAnnotations = source.metadata.annotations ?? {};
     const names = networkNames(podAnnotations, namespace);
@@ -354,7 +355,7 @@ async function createFromSource(
     return targetPod(templateOf(source), {
       name: podName,
       namespace,
-      nodeName,
+      nodeNames,
       source: hostOf(nodes, sourcePod.spec.nodeName),
       requestUid: uid,
       namespaceUid,

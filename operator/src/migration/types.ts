@@ -9,7 +9,7 @@ import type {
   RestoreRequest,
   SecondMove,
 } from '../../../crds/src/index.ts';
-import type { Node, Plan, Pod } from '../../../kube/src/index.ts';
+import type { Plan, Pod } from '../../../kube/src/index.ts';
 import type { MovesSeen } from '../moves/limits.ts';
 import type { CompetingRequest } from '../requests/competing-requests.ts';
 import type { HandoverDraft } from '../requests/handover-draft.ts';
@@ -43,7 +43,6 @@ export interface Observed extends HandoverObserved {
   readonly nameTrial?: string | undefined;
   /** The policy that applies to the pod now; read only as long as a node may have to be found. */
   readonly policy: MigrationPolicy | undefined;
-  readonly nodes: readonly Node[];
   /** Other migrations: under way, and waiting before this one. */
   readonly moves: MovesSeen;
   /** Migrations that arrive at a node. */
@@ -66,7 +65,8 @@ type OwnEffect =
   | ControllerEffect
   | {
       readonly type: 'CreateTarget';
-      readonly nodeName: string;
+      /** The scheduler chooses among them. */
+      readonly nodeNames: readonly string[];
       readonly podName: string;
       /** Those of the source that it keeps. */
       readonly addresses?: readonly string[];

@@ -42,7 +42,7 @@ describe('a new request', () => {
       deadlines: { prepare: at(300) },
     });
     expect(plan.status?.target?.podUID).toBeUndefined();
-    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', podName: 'p-reque' }]);
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeNames: ['b'], podName: 'p-reque' }]);
     expect(conditionsOf(plan.status?.conditions)).toMatchObject({
       Validated: 'True Accepted',
       Succeeded: 'Unknown Accepted',
@@ -107,7 +107,7 @@ describe('a new request', () => {
       const plan = decideMigration(see({ nodes: nodes.slice(0, 2), policy }), NOW);
       expect(summary(plan)).toBe('False NoCompatibleNode');
       expect(message(plan)).toMatch(/node b .*MigrationPolicy reboots/);
-      expect(decideMigration(see({ nodes }), NOW).status?.target?.nodeName).toBe('b');
+      expect(decideMigration(see({ nodes }), NOW).status?.target?.candidates).toEqual(['b', 'c']);
     });
 
     it('goes where its user says', () => {
@@ -121,7 +121,7 @@ describe('a new request', () => {
       const request = accepted({ target });
       const without = new Set(['d']);
       const observed = see({ nodes: [...nodes, node('d')], policy, request });
-      expect(chooseAnother(observed, without)).toMatchObject({ metadata: { name: 'c' } });
+      expect(chooseAnother(observed, without)).toMatchObject([{ metadata: { name: 'c' } }]);
     });
   });
 
@@ -336,7 +336,7 @@ describe('a new request', () => {
       const two = [node('a'), node('b')];
       const waits = decideMigration(see({ ...busy(0, 2), nodes: two }), NOW);
       expect(waits.status?.queue?.waitsFor).toBe('TargetNode');
-      expect(message(waits)).toMatch(/every node that the pod could move to has 2 migrations/);
+      expect(message(waits)).toMatch(/nodes that the pod could move to have 2 migrations/);
       const other = decideMigration(see({ ...busy(0, 2), nodes: [...two, node('c')] }), NOW);
       expect(other.status?.target?.nodeName).toBe('c');
     });

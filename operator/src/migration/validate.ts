@@ -7,14 +7,23 @@ import {
   type MigrationRequestStatus,
   type Placement,
   type PodController,
+  type TargetPlacement,
 } from '../../../crds/src/index.ts';
 import type { Node, Pod } from '../../../kube/src/index.ts';
 import { ipamRefusals } from '../networks/ipam.ts';
-import { keptAddresses, missingFamily } from '../networks/pod-address.ts';
-import { agentAddress, chooseNode, nodeRefusals, type NodeQuestion } from '../nodes/node-choice.ts';
+import { keptAddresses, missingFamily, podNetworkOf } from '../networks/pod-address.ts';
+import {
+  agentAddress,
+  chooseNodes,
+  nodeRefusals,
+  type NodeQuestion,
+  type Nodes,
+} from '../nodes/node-choice.ts';
 import { emptiedBy } from '../nodes/emptied.ts';
-import { isFull } from '../moves/limits.ts';
+import { withoutPlacement } from '../nodes/fitness.ts';
+import { isFull, mayBeFull } from '../moves/limits.ts';
 import { refuseCompeting } from '../requests/competing-requests.ts';
+import { placementOn } from '../requests/handover.ts';
 import type { Refusal } from '../refusal.ts';
 import { handoverOf } from '../target-pod/controllers.ts';
 import { targetName } from '../target-pod/manifest.ts';
@@ -24,7 +33,7 @@ import type { Observed } from './types.ts';
 
 interface Accepted {
   readonly source: Placement;
-  readonly target: Placement;
+  readonly target: TargetPlacement;
   readonly peers: MigrationRequestStatus['peers'];
 }
 
@@ -38,7 +47,6 @@ export function validate(observed: Observed): Refusal | Accepted {
   }
   const chosen = nodesFor(observed, sourcePod, controller);
   if ('reason' in chosen) return chosen;
-  const node = chosen.target;
   const place = placeIn(observed);
   return {
     source: {
@@ -48,10 +56,9 @@ export function validate(observed: Observed): Refusal | Accepted {
     },
     peers: peersWithLimit(sourcePod),
     target: {
-      nodeName: node.metadata.name,
       podName: place?.name ?? targetName(sourcePod, request.metadata.uid),
-      agentAddress: agentAddress(node),
-      ...keptAddresses(sourcePod, observed.nodes, node),
+      ...placementOn(chosen.targets),
+      ...addressesOn(observed, chosen.targets),
     },
   };
 }
@@ -60,19 +67,21 @@ export function validate(observed: Observed): Refusal | Accepted {
 const placeIn = ({ request, firstMove, sourcePod }: Observed): Place | undefined =>
   placeOf(request, firstMove, sourcePod);
 
-/** The node of the target, and the one where the pod ends: another one if the target is a landing pod. */
+/** Nodes for the target, and one where the pod ends: another one if the target is a landing pod. */
 function nodesFor(
   observed: Observed,
   pod: Pod,
   controller: PodController | undefined,
-): { readonly target: Node; readonly end: Node } | Refusal {
+): { readonly targets: Nodes; readonly end: Node } | Refusal {
   const wanted = observed.request.spec.targetNodeName;
   if (controller?.handover === 'ByName' && !placeIn(observed)) {
     const chosen = chooseLanding({ ...targetQuestion(observed, pod), wanted });
-    return 'reason' in chosen ? chosen : { target: chosen.landing, end: chosen.end };
+    if ('reason' in chosen) return chosen;
+    return { targets: alike(observed, pod, chosen.landings), end: chosen.end };
   }
-  const target = chooseTarget(observed, pod, wanted);
-  return 'reason' in target ? target : { target, end: target };
+  const targets = chooseTargets(observed, pod, wanted);
+  if ('reason' in targets) return targets;
+  return { targets, end: targets[0] };
 }
 
 /** Everything about the pod, its peers and its controller that is refused; of a pod that is not there, only that. */
@@ -114,13 +123,22 @@ const refuseRecovery = ({ kind, name }: PodController): Refusal => ({
   message: `The pod belongs to ${kind} ${name}, which replaces a pod that is lost; a pod restored from a checkpoint would be one too many. Create a request with spec.onSourceLoss: Fail.`,
 });
 
-function chooseTarget(
+function chooseTargets(
   observed: Observed,
   pod: Pod,
   wanted: string | undefined,
   without?: ReadonlySet<string>,
-): Node | Refusal {
-  return chooseNode({ ...targetQuestion(observed, pod), wanted, without });
+): Nodes | Refusal {
+  const nodes = chooseNodes({ ...targetQuestion(observed, pod), wanted, without });
+  return 'reason' in nodes ? nodes : alike(observed, pod, nodes);
+}
+
+/** A pod has its addresses, or asks for new ones, before it has a node: those nodes where that is as on the first. */
+function alike({ nodes: all }: Observed, pod: Pod, [first, ...others]: Nodes): Nodes {
+  const networkOn = (node: Node): string | undefined =>
+    keptAddresses(pod, all, node).podIPs && podNetworkOf(node);
+  const wanted = networkOn(first);
+  return [first, ...others.filter((node) => networkOn(node) === wanted)];
 }
 
 function targetQuestion({ request, nodes, load, moves, policy }: Observed, pod: Pod): NodeQuestion {
@@ -130,7 +148,7 @@ function targetQuestion({ request, nodes, load, moves, policy }: Observed, pod: 
     ...{ nodes, from: pod.spec.nodeName, mayStay: false, load },
     seed: request.metadata.uid,
     isBusy: (name) => isFull(name, moves, policy && applied(policy)),
-    scheduling: pod.spec,
+    scheduling: withoutPlacement(pod),
     excludes: (node) => missingFamily(pod, nodes, node) ?? isEmptied?.(node),
   };
 }
@@ -175,24 +193,24 @@ export function sourceOf({ nodes }: Pick<Observed, 'nodes'>, pod: Pod): Placemen
 }
 
 /** A node for a request that is under way; one that takes no more pods for now is none. */
-export function chooseAnother(observed: Observed, without: ReadonlySet<string>): Node | Refusal {
+export function chooseAnother(observed: Observed, without: ReadonlySet<string>): Nodes | Refusal {
   const { sourcePod, moves, request } = observed;
   const full = observed.nodes
     .map((one) => one.metadata.name)
-    .filter((name) => isFull(name, moves, request.status?.policy));
+    .filter((name) => mayBeFull(name, moves, request.status?.policy));
   if (!sourcePod) return { reason: 'SourceGone', message: 'The source pod was deleted.' };
   const others = new Set([...without, ...full]);
-  if (!isFirstMove(request)) return chooseTarget(observed, sourcePod, undefined, others);
+  if (!isFirstMove(request)) return chooseTargets(observed, sourcePod, undefined, others);
   const chosen = chooseLanding({ ...targetQuestion(observed, sourcePod), without: others });
-  return 'reason' in chosen ? chosen : chosen.landing;
+  return 'reason' in chosen ? chosen : alike(observed, sourcePod, chosen.landings);
 }
 
-/** Addresses that the source keeps on a node that was chosen later. */
+/** Addresses that the source keeps on nodes that are alike in that. */
 export function addressesOn(
   { sourcePod, nodes }: Pick<Observed, 'sourcePod' | 'nodes'>,
-  node: Node,
+  [first]: Nodes,
 ): Pick<Placement, 'podIPs'> {
-  return sourcePod ? keptAddresses(sourcePod, nodes, node) : {};
+  return sourcePod ? keptAddresses(sourcePod, nodes, first) : {};
 }
 
 /** Only peers with a retry limit are recorded in the status. */

@@ -4,7 +4,7 @@
 //   perNode  that leave a node, and that arrive at a node
 // A policy may set lower ones for the pods that it selects: of these both count.
 // A migration is under way from its acceptance to its end.
-import type { MoveLimitsOfPolicy, QueueCause } from '../../../crds/src/index.ts';
+import type { MoveLimitsOfPolicy, QueueCause, TargetPlacement } from '../../../crds/src/index.ts';
 
 export interface MoveLimits {
   readonly cluster: number;
@@ -25,9 +25,20 @@ export interface Move {
   readonly from: string;
   /** undefined: any node. */
   readonly to: string | undefined;
+  /** Where `to` is not known yet: the nodes among which the scheduler chooses. Each keeps a place until it has. */
+  readonly candidates?: readonly string[] | undefined;
   /** The policy that applies to it. */
   readonly policy?: PolicyLimits | undefined;
 }
+
+/** Where a move goes by its status. */
+export const toOf = (target: TargetPlacement | undefined): Pick<Move, 'to' | 'candidates'> => ({
+  to: target?.nodeName,
+  candidates: target?.nodeName === undefined ? target?.candidates : undefined,
+});
+
+const targetsOf = ({ to, candidates = [] }: Move): readonly string[] =>
+  to === undefined ? candidates : [to];
 
 export interface MoveCounts {
   readonly total: number;
@@ -35,6 +46,8 @@ export interface MoveCounts {
   readonly out: ReadonlyMap<string, number>;
   /** How many arrive at a node. */
   readonly into: ReadonlyMap<string, number>;
+  /** How many more the scheduler may still put on a node. */
+  readonly undecided?: ReadonlyMap<string, number> | undefined;
 }
 
 export interface MovesUnderWay extends MoveCounts {
@@ -76,16 +89,34 @@ export function compareMoves(a: Order, b: Order): number {
   return a.key < b.key ? -1 : Number(a.key > b.key);
 }
 
-/** Whether a node takes no more pods for now; of a policy: no more of its pods. */
-export function isFull(
+/**
+ * Whether a node takes no more pods for now; of a policy: no more of its pods. Those that the scheduler has not placed yet do
+ * not count: whoever left out the nodes that they may get would be put on what is left of them, room or none. A new request
+ * waits for them instead (`queueCause`).
+ */
+export function isFull(node: string, seen: MovesSeen, policy?: PolicyLimits): boolean {
+  return reaches(node, seen, policy, arriving);
+}
+
+/** The same of a request that cannot wait. */
+export function mayBeFull(node: string, seen: MovesSeen, policy?: PolicyLimits): boolean {
+  return reaches(node, seen, policy, mayArrive);
+}
+
+type Count = (counts: MoveCounts | undefined, node: string) => number;
+const arriving: Count = (counts, node) => counts?.into.get(node) ?? 0;
+const mayArrive: Count = (counts, node) =>
+  arriving(counts, node) + (counts?.undecided?.get(node) ?? 0);
+
+function reaches(
   node: string,
   { limits, underWay }: MovesSeen,
-  policy?: PolicyLimits,
+  policy: PolicyLimits | undefined,
+  count: Count,
 ): boolean {
-  const arriving = (counts?: MoveCounts): number => counts?.into.get(node) ?? 0;
   const own = policy && underWay.policies?.get(policy.name);
   const most = policy?.limits?.migrationsPerNode ?? Infinity;
-  return arriving(underWay) >= limits.perNode || arriving(own) >= most;
+  return count(underWay, node) >= limits.perNode || count(own, node) >= most;
 }
 
 /** @returns what a move has to wait for; undefined: it may start now */
@@ -123,13 +154,13 @@ function limitReached(
 }
 
 function countsReached(
-  { from, to }: Move,
-  { total, out, into }: MoveCounts,
+  move: Move,
+  counts: MoveCounts,
   { cluster, perNode }: MoveLimits,
 ): 'Cluster' | 'SourceNode' | 'TargetNode' | undefined {
-  if (total >= cluster) return 'Cluster';
-  if ((out.get(from) ?? 0) >= perNode) return 'SourceNode';
-  return to !== undefined && (into.get(to) ?? 0) >= perNode ? 'TargetNode' : undefined;
+  if (counts.total >= cluster) return 'Cluster';
+  if ((counts.out.get(move.from) ?? 0) >= perNode) return 'SourceNode';
+  return targetsOf(move).some((to) => mayArrive(counts, to) >= perNode) ? 'TargetNode' : undefined;
 }
 
 /** Counts of moves that can be added to. */
@@ -137,6 +168,7 @@ export class MoveTally implements MovesUnderWay {
   total = 0;
   readonly out = new Map<string, number>();
   readonly into = new Map<string, number>();
+  readonly undecided = new Map<string, number>();
   readonly policies = new Map<string, MoveTally>();
 
   static of(counts: MovesUnderWay): MoveTally {
@@ -144,18 +176,20 @@ export class MoveTally implements MovesUnderWay {
     tally.total = counts.total;
     for (const [node, count] of counts.out) tally.out.set(node, count);
     for (const [node, count] of counts.into) tally.into.set(node, count);
+    for (const [node, count] of counts.undecided ?? []) tally.undecided.set(node, count);
     for (const [name, own] of counts.policies ?? []) tally.policies.set(name, MoveTally.of(own));
     return tally;
   }
 
-  add({ from, to, policy }: Move, by: 1 | -1): void {
+  add({ policy, ...move }: Move, by: 1 | -1): void {
     this.total += by;
-    addTo(this.out, from, by);
-    if (to !== undefined) addTo(this.into, to, by);
+    addTo(this.out, move.from, by);
+    const arrivals = move.to === undefined ? this.undecided : this.into;
+    for (const to of targetsOf(move)) addTo(arrivals, to, by);
     if (!policy) return;
     const own = this.policies.get(policy.name) ?? new MoveTally();
     this.policies.set(policy.name, own);
-    own.add({ from, to }, by);
+    own.add(move, by);
     if (own.total === 0) this.policies.delete(policy.name);
   }
 }
@@ -205,7 +239,7 @@ export function queueMessage(
       return busy(underWay.out.get(from) ?? 0, limits.perNode, `from node ${from}`);
     case 'TargetNode':
       return to === undefined
-        ? `${start}: every node that the pod could move to has ${limits.perNode} migrations under way, which is the limit. ${end}`
+        ? `${start}: nodes that the pod could move to have ${limits.perNode} migrations under way, or may get them, which is the limit. ${end}`
         : busy(underWay.into.get(to) ?? 0, limits.perNode, `to node ${to}`);
     case 'Policy': {
       const { migrations, migrationsPerNode } = policy?.limits ?? {};

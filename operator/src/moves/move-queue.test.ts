@@ -65,6 +65,31 @@ describe('the queue of migrations', () => {
     expect(woken).toEqual(['default/w1', 'default/w2']);
   });
 
+  it('keeps a place on each node that the scheduler may choose, until it has', () => {
+    const queue = new MoveQueue({ cluster: 5, perNode: 1 });
+    const open = request('o', {
+      status: { source: { nodeName: 'x' }, target: { candidates: ['b', 'c'] } },
+    });
+    queue.update(open, undefined);
+    const cause = (to: string): unknown => queueCause({ from: 'a', to }, queue.look(request('z')));
+    expect(['b', 'c', 'd'].map(cause)).toEqual(['TargetNode', 'TargetNode', undefined]);
+    const several = (candidates: string[]): unknown =>
+      queueCause({ from: 'a', to: undefined, candidates }, queue.look(request('z')));
+    expect([several(['c', 'd']), several(['d', 'e'])]).toEqual(['TargetNode', undefined]);
+    queue.update(waiting('w1'), undefined);
+    const woken: string[] = [];
+    queue.open((key) => woken.push(key));
+    const chosen = request('o', {
+      status: { source: { nodeName: 'x' }, target: { nodeName: 'b' } },
+    });
+    queue.update(chosen, open);
+    expect(['b', 'c'].map(cause)).toEqual(['TargetNode', 'OlderRequests']);
+    expect(woken).toEqual(['default/w1']);
+    queue.update(undefined, waiting('w1'));
+    queue.update(undefined, chosen);
+    expect(['b', 'c'].map(cause)).toEqual([undefined, undefined]);
+  });
+
   it('tells those near the head that their position has changed', () => {
     const queue = new MoveQueue({ cluster: 3, perNode: 1 });
     const names = ['w1', 'w2', 'w3', 'w4', 'w5'];

@@ -10,6 +10,7 @@ import {
   MoveTally,
   nextMoves,
   queueCause,
+  toOf,
   type Move,
   type MoveLimits,
   type MovesSeen,
@@ -58,9 +59,9 @@ export class MoveQueue {
     const { status, metadata } = after;
     if (isFinished(after)) return this.#forget(metadata.uid);
     if (status?.source) {
-      const to = status.target?.nodeName;
-      const { policy } = status;
-      this.#run(metadata.uid, { from: status.source.nodeName, to, policy, isAssumed: false });
+      const { policy, source, target } = status;
+      const move = { from: source.nodeName, ...toOf(target), policy, isAssumed: false };
+      this.#run(metadata.uid, move);
       return;
     }
     // An older version than the one that was written here.
@@ -134,6 +135,8 @@ export class MoveQueue {
     if (before) this.#counts.add(before, -1);
     this.#running.set(uid, move);
     this.#counts.add(move, 1);
+    // The scheduler has chosen: the other nodes' places are free.
+    if (before?.candidates && move.to !== undefined) this.#wakeNext();
   }
 
   #wait(move: WaitingMove): void {

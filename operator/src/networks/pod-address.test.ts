@@ -39,7 +39,13 @@ describe('the target of a pod', () => {
   });
   const target = (from: RawPod, network?: string) =>
     targetPod(templateOf(from), {
-      ...{ name: 'p-1', namespace: 'default', nodeName: 'b', requestUid: 'r', namespaceUid: 'n' },
+      ...{
+        name: 'p-1',
+        namespace: 'default',
+        nodeNames: ['b'],
+        requestUid: 'r',
+        namespaceUid: 'n',
+      },
       source: { name: 'a', hostname: 'a' },
       marker: { key: 'migration', value: 'default/r' },
       ...{ networks: undefined, fabricIps: [] },

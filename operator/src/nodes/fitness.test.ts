@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { Node } from '../../../kube/src/index.ts';
 import { pod } from '../../testing/objects.ts';
-import { unfit } from './fitness.ts';
+import { annotations } from '../../../crds/src/index.ts';
+import { unfit, withoutPlacement } from './fitness.ts';
 
 const node = Node.parse({
   metadata: { name: 'b', labels: { zone: 'z1', cores: '8', 'kubernetes.io/hostname': 'b' } },
@@ -28,6 +29,40 @@ const name = (operator: string, ...values: string[]): object => ({
   ...{ key: 'metadata.name', operator, values },
 });
 const unmatched = /required node affinity/;
+
+describe('what a pod asks of its node', () => {
+  const zone = { key: 'zone', operator: 'In', values: ['z1'] };
+  const source = { name: 'a', hostname: 'host-a' };
+  const made = { [annotations.requestUid]: 'u' };
+  const fits = (spec: object, own: Record<string, string>): boolean => {
+    const asked = withoutPlacement(pod({ metadata: { annotations: own }, spec: { ...spec } }));
+    return unfit(node, asked, source) === undefined;
+  };
+  const on = (one: string): object => ({ matchFields: [name('In', one)] });
+
+  it.each<[string, object, Record<string, string>, boolean]>([
+    ['is not where an earlier move let it go', requires(on('c'), on('d')), made, true],
+    ['is what its user has asked for', requires(on('c'), on('d')), {}, false],
+    [
+      'is what its user has asked for, also after a move',
+      requires(
+        { matchExpressions: [zone], ...on('c') },
+        { matchFields: [name('In', 'x'), name('In', 'x')] },
+      ),
+      made,
+      true,
+    ],
+    [
+      'is a name of its user’s, also after a move',
+      requires({ matchFields: [name('In', 'c'), name('In', 'c')] }),
+      made,
+      false,
+    ],
+    ['is nothing', { tolerations: [gpu] }, made, true],
+  ])('%s', (_name, spec, own, wanted) => {
+    expect(fits(spec, own)).toBe(wanted);
+  });
+});
 
 describe('a node', () => {
   it.each<[string, object, RegExp | undefined]>([

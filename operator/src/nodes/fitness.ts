@@ -1,11 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a pod may be on a node at all: taints, node selector, required node affinity. Room, priorities and the rest are the
 // scheduler's. What pins the pod to the node that it leaves does not count. Pure.
-import { meetsRequirement } from '../../../crds/src/index.ts';
+import { annotations, meetsRequirement } from '../../../crds/src/index.ts';
 import type { Node, NodeSelectorTerm, Pod, Taint, Toleration } from '../../../kube/src/index.ts';
-import { freeSelector, freeTerms, type Host } from '../host-pins.ts';
+import { freeSelector, freeTerms, withoutNames, type Host } from '../host-pins.ts';
 
 export type Scheduling = Pick<Pod['spec'], 'nodeSelector' | 'affinity' | 'tolerations'>;
+
+/** What a pod asks of its node, without the nodes that an earlier move of it could choose from. */
+export function withoutPlacement({ metadata, spec }: Pod): Scheduling {
+  const { nodeSelector, affinity, tolerations } = spec;
+  const required = affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution;
+  if (metadata.annotations[annotations.requestUid] === undefined || !required) return spec;
+  const nodeSelectorTerms = withoutNames(required.nodeSelectorTerms);
+  const nodeAffinity = {
+    ...affinity.nodeAffinity,
+    requiredDuringSchedulingIgnoredDuringExecution:
+      nodeSelectorTerms.length > 0 ? { ...required, nodeSelectorTerms } : undefined,
+  };
+  return { nodeSelector, tolerations, affinity: { ...affinity, nodeAffinity } };
+}
 
 /**
  * @param from the node that the pod leaves

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
+import { mostCandidates } from '../../../crds/src/index.ts';
 import type { Node } from '../../../kube/src/index.ts';
 import { node, pod } from '../../testing/objects.ts';
-import { chooseNode, type NodeQuestion } from './node-choice.ts';
+import { chooseNode, chooseNodes, type NodeQuestion } from './node-choice.ts';
 
 function choose(parts: Partial<NodeQuestion>): string {
   const nodes = [node('a'), node('b'), node('c')];
@@ -15,6 +16,32 @@ function tainted(name: string): Node {
   const taints = [{ key: 'maintenance', value: '', effect: 'NoSchedule' }];
   return { ...one, spec: { ...one.spec, taints } };
 }
+
+describe('chooseNodes', () => {
+  const names = (parts: Partial<NodeQuestion>): unknown => {
+    const all = [node('a'), tainted('b'), node('c'), node('d'), node('e')];
+    const scheduling = pod().spec;
+    const question = { nodes: all, from: 'a', mayStay: false, load: new Map(), scheduling };
+    const answer = chooseNodes({ ...question, ...parts });
+    return 'reason' in answer ? answer.reason : answer.map(({ metadata }) => metadata.name);
+  };
+  const big = Array.from({ length: 300 }, (_, n) => node(`n${n}`));
+
+  it.each<[string, Partial<NodeQuestion>, unknown]>([
+    ['lets the scheduler choose among all that fit', {}, ['c', 'd', 'e']],
+    ['leaves out those that were tried', { without: new Set(['d']) }, ['c', 'e']],
+    ['leaves out those that take no more', { isBusy: (name) => name === 'c' }, ['d', 'e']],
+    ['names one for all that take no more', { isBusy: () => true }, ['c']],
+    ['takes the wanted one alone', { wanted: 'd', isBusy: () => true }, ['d']],
+    ['names none where none fits', { without: new Set(['c', 'd', 'e']) }, 'NoCompatibleNode'],
+  ])('%s', (_name, parts, wanted) => {
+    expect(names(parts)).toEqual(wanted);
+  });
+
+  it('is bounded in a big cluster', () => {
+    expect(names({ nodes: [node('a'), ...big] })).toHaveLength(mostCandidates);
+  });
+});
 
 describe('chooseNode', () => {
   it.each<[string, string, Partial<NodeQuestion>]>([

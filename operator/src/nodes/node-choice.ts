@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which node a pod can be created on. Pure.
 import { createHash } from 'node:crypto';
-import { annotations, lacksFeatures, lacksVectors, labels } from '../../../crds/src/index.ts';
+import {
+  annotations,
+  lacksFeatures,
+  lacksVectors,
+  labels,
+  mostCandidates,
+} from '../../../crds/src/index.ts';
 import { isNodeReady, type Node } from '../../../kube/src/index.ts';
 import { unfit, type Scheduling } from './fitness.ts';
 import { hostOf } from '../host-pins.ts';
@@ -32,6 +38,18 @@ export interface NodeQuestion {
 
 /** @returns the node to use, or why there is none. */
 export function chooseNode(question: NodeQuestion): Node | Refusal {
+  const nodes = chooseNodes(question);
+  return 'reason' in nodes ? nodes : nodes[0];
+}
+
+/** One at least, the best first. */
+export type Nodes = readonly [Node, ...Node[]];
+
+/**
+ * The scheduler chooses among them: room, priorities, preemption and what pods ask of each other are its own.
+ * @returns the wanted node alone, or all that fit and are not busy, `mostCandidates` at most; or why there is none
+ */
+export function chooseNodes(question: NodeQuestion): Nodes | Refusal {
   const { nodes, from, wanted } = question;
   const source = nodes.find((node) => node.metadata.name === from);
   const abi = source?.metadata.labels[labels.driverAbi];
@@ -47,7 +65,10 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
       message: `Node ${from} has no working Sealift agent: it lacks the label ${labels.driverAbi} or the annotation ${annotations.agentAddress}, or the agent has stopped renewing its Lease. See the agent's pod on that node.`,
     };
   }
-  if (wanted !== undefined) return checkWanted(question, wanted, abi);
+  if (wanted !== undefined) {
+    const checked = checkWanted(question, wanted, abi);
+    return 'reason' in checked ? checked : [checked];
+  }
   const candidates = nodes
     .filter((node) => question.mayStay || node !== source)
     .filter((node) => !question.without?.has(node.metadata.name))
@@ -58,7 +79,12 @@ export function chooseNode(question: NodeQuestion): Node | Refusal {
         load(question, a) - load(question, b) ||
         compare(a, b, question),
     );
-  return candidates[0] ?? noCandidate(question, abi);
+  const [best, ...others] = candidates;
+  if (!best) return noCandidate(question, abi);
+  // Where every node is busy, one of them stands for all: the request waits for it.
+  if (busy(question, best) > 0) return [best];
+  const idle = others.filter((node) => busy(question, node) === 0);
+  return [best, ...idle.slice(0, mostCandidates - 1)];
 }
 
 function noCandidate(question: NodeQuestion, abi: string): Refusal {

@@ -28,6 +28,10 @@ const noRoom = target('request-uid', { spec: { nodeName: '' }, status: { conditi
 const refused = target('request-uid', {
   status: { phase: 'Failed', reason: 'OutOfcpu', message: 'no cpu', containerStatuses: [] },
 });
+const refusedOn = (nodeName: string): typeof refused => ({
+  ...refused,
+  spec: { ...refused.spec, nodeName },
+});
 const nodes = [node('a'), node('b'), node('c')];
 const first = see({ nodes, targetPod: noRoom, unschedulableMs: 60_000, request: accepted() });
 const abortReason = (observed: Observed): unknown =>
@@ -63,9 +67,10 @@ describe('a node that cannot take the target', () => {
     expect(plan.status?.target).toEqual({
       ...{ nodeName: 'c', podName: 'p-reque', agentAddress: 'c:7461' },
     });
+    expect(plan.status?.deadlines?.prepare, 'a deadline of its own').toBe(at(300));
     const next = published(gone, plan);
     expect(decideMigration(next, NOW).effects).toEqual([
-      { type: 'CreateTarget', nodeName: 'c', podName: 'p-reque' },
+      { type: 'CreateTarget', nodeNames: ['c'], podName: 'p-reque' },
     ]);
     const again = target('request-uid', { metadata: { uid: 'second-uid' } });
     const seen = decideMigration({ ...next, targetPod: again }, NOW);
@@ -86,6 +91,57 @@ describe('a node that cannot take the target', () => {
     const plan = decideMigration({ ...known, targetPod: second }, NOW);
     expect(plan.effects).toMatchObject([{ type: 'ProposeAbort', reason: 'TargetUnschedulable' }]);
     expect(JSON.stringify(plan.effects)).toContain('Tried before: b (TargetUnschedulable).');
+  });
+
+  describe('where the scheduler chooses', () => {
+    const all = [...nodes, node('d'), node('e')];
+    const open = { candidates: ['b', 'c'], podName: 'p-reque' };
+    const request = accepted({ target: open });
+    const seen = see({ nodes: all, request, targetPod: undefined });
+
+    it('the pod is created for all of them, and its node is read from the pod', () => {
+      expect(decideMigration(seen, NOW).effects).toEqual([
+        { type: 'CreateTarget', nodeNames: ['b', 'c'], podName: 'p-reque' },
+      ]);
+      const unplaced = target('request-uid', { spec: { nodeName: '' } });
+      const waiting = decideMigration({ ...seen, targetPod: unplaced }, NOW);
+      expect(waiting.status?.target).toEqual({ ...open, podUID: 'target-uid' });
+      expect(waiting.effects).toEqual([]);
+      const placed = target('request-uid', { spec: { nodeName: 'c' } });
+      const plan = decideMigration({ ...seen, targetPod: placed }, NOW);
+      expect(plan.status?.target).toEqual({
+        ...{ podName: 'p-reque', podUID: 'target-uid', nodeName: 'c', agentAddress: 'c:7461' },
+        candidates: undefined,
+      });
+    });
+
+    it('no room on any is said of each, and the next ones are tried', () => {
+      const observed = { ...seen, targetPod: noRoom, unschedulableMs: 60_000 };
+      const plan = decideMigration(observed, NOW);
+      expect(effects(plan)).toEqual(['DeleteTarget']);
+      const { triedNodes = [] } = plan.status ?? {};
+      expect(triedNodes.map((one) => one.nodeName)).toEqual(['b', 'c']);
+      expect(triedNodes.map((one) => one.message !== '')).toEqual([true, false]);
+      const later = NOW + 280_000;
+      const next = decideMigration({ ...published(observed, plan), targetPod: undefined }, later);
+      expect(next.status?.target).toEqual({ candidates: ['e', 'd'], podName: 'p-reque' });
+      expect(next.status?.deadlines?.prepare).toBe(at(580));
+    });
+
+    it('one whose kubelet refuses the pod is tried alone', () => {
+      const observed = { ...seen, targetPod: refusedOn('c') };
+      const plan = decideMigration(observed, NOW);
+      expect(plan.status?.triedNodes?.map((one) => one.nodeName)).toEqual(['c']);
+      const next = decideMigration({ ...published(observed, plan), targetPod: undefined }, NOW);
+      expect(next.status?.target?.candidates).toEqual(['b', 'e', 'd']);
+    });
+
+    it('an abort names the node that was chosen, so that its agent takes part in it', () => {
+      const decision = { outcome: 'Aborted', by: 'operator', reason: 'x', time: at(0) };
+      const placed = target('request-uid', { spec: { nodeName: 'c' } });
+      const aborted = { ...seen, request: accepted({ target: open, decision }), targetPod: placed };
+      expect(decideMigration(aborted, NOW).status?.target).toMatchObject({ nodeName: 'c' });
+    });
   });
 
   const status = (more: Record<string, unknown>): Partial<Observed> => ({

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operator tries another node when the first one cannot take the target. It does so only before anything has been done to
-// the source, and only if the node is the cause: no room, or its kubelet has refused the pod before it made a container. Pure.
-//   1. record the node in status.triedNodes, with the UID of its pod
+// The operator tries other nodes when those that the scheduler could choose cannot take the target. It does so only before
+// anything has been done to the source, and only if the nodes are the cause: none has room, or the kubelet has refused the pod
+// before it made a container. Pure.
+//   1. record the nodes in status.triedNodes, with the UID of the pod
 //   2. delete that pod
-//   3. when it is gone, name the next node in status.target; the pod is created there under the same name
-// A restarted operator continues after any of them. The prepare deadline stays that of the first node.
-import type { Placement } from '../../../crds/src/index.ts';
-import type { Plan, Node } from '../../../kube/src/index.ts';
+//   3. when it is gone, name the next ones in status.target; the pod is created again under the same name
+// A restarted operator continues after any of them. Each pod has a prepare deadline of its own.
+import { mostTriedNodes, type TargetPlacement } from '../../../crds/src/index.ts';
+import type { Plan } from '../../../kube/src/index.ts';
+import type { Nodes } from '../nodes/node-choice.ts';
 import { targetProblem } from '../target-pod/health.ts';
-import { agentAddress } from '../nodes/node-choice.ts';
 import { isGivenUp, type AbortCause } from './abort-cause.ts';
-import { isPrepared, pollMs } from './deadlines.ts';
-import { ownTarget } from './handover.ts';
+import { isPrepared, pollMs, prepareDeadline } from './deadlines.ts';
+import { nodesOf, ownTarget, placementOn } from './handover.ts';
 import type { HandoverDraft } from './handover-draft.ts';
 import type {
   HandoverCondition,
@@ -20,15 +21,15 @@ import type {
   HandoverRequest,
   HandoverStatus,
 } from './handover-types.ts';
-import { sentences } from './message.ts';
+import { sentences, someOf } from './message.ts';
 import type { Refusal } from '../refusal.ts';
 
 type Own = { readonly type: string };
 type Draft<S extends HandoverStatus, E extends Own> = HandoverDraft<HandoverCondition, S, E>;
 /** @param without names of nodes that are not to be chosen */
-type Choose = (without: ReadonlySet<string>) => Node | Refusal;
-/** What a status says of the target on a node beside its name. */
-type Placed = (node: Node) => Partial<Placement>;
+type Choose = (without: ReadonlySet<string>) => Nodes | Refusal;
+/** What a status says of the target on these nodes beside their names. */
+type Placed = (nodes: Nodes) => Partial<TargetPlacement>;
 
 /**
  * @param cause why the request would be aborted
@@ -62,11 +63,14 @@ function planGivingUp<S extends HandoverStatus, E extends Own>(
   if (!own || !mayChange(request)) return undefined;
   const { refusal, isOfNode } = targetProblem(own, observed.unschedulableMs, false);
   if (!isOfNode || refusal?.reason !== cause.reason) return undefined;
-  const nodeName = request.status?.target?.nodeName ?? '';
-  const { triedNodes = [] } = draft.status;
+  const { triedNodes = [], target } = draft.status;
   const { reason, message } = cause;
-  const tried = [...triedNodes, { nodeName, podUID: own.metadata.uid, reason, message }];
-  if ('reason' in choose(namesOf(tried))) return undefined;
+  // What the scheduler says of all of them is said once.
+  const given = nodesOf(target ?? {}).map((nodeName, index) => ({
+    ...{ nodeName, podUID: own.metadata.uid, reason, message: index === 0 ? message : '' },
+  }));
+  const tried = [...triedNodes, ...given];
+  if (tried.length > mostTriedNodes || 'reason' in choose(namesOf(tried))) return undefined;
   draft.status.triedNodes = tried;
   draft.progress.waiting('TargetReady', reason, `${message} The operator tries another node.`);
   return draft.plan('Preparing', [deletion(own.metadata.uid)], 1000);
@@ -86,28 +90,32 @@ function planNextNode<S extends HandoverStatus, E extends Own>(
     const isDeleted = own.metadata.deletionTimestamp !== undefined;
     return draft.plan('Preparing', isDeleted ? [] : [deletion(own.metadata.uid)], pollMs);
   }
-  const node = choose(namesOf(draft.status.triedNodes ?? []));
-  if ('reason' in node) return undefined;
-  const nodeName = node.metadata.name;
+  const nodes = choose(namesOf(draft.status.triedNodes ?? []));
+  if ('reason' in nodes) return undefined;
   const { podName } = request.status?.target ?? {};
-  draft.status.target = { nodeName, podName, agentAddress: agentAddress(node), ...placed(node) };
-  draft.progress.waiting('TargetReady', 'Waiting', `The operator tries node ${nodeName} next.`);
+  draft.status.target = { podName, ...placementOn(nodes), ...placed(nodes) };
+  draft.status.deadlines = {
+    ...draft.status.deadlines,
+    prepare: prepareDeadline(request, draft.now),
+  };
+  const names = someOf(nodes.map((one) => one.metadata.name));
+  const which = nodes.length > 1 ? `one of the nodes ${names}` : `node ${names}`;
+  draft.progress.waiting('TargetReady', 'Waiting', `The operator tries ${which} next.`);
   return draft.plan('Preparing', [], 0);
 }
 
-/** Why the last node was given up. */
+/** Why the last nodes were given up. */
 function lastCause({ status }: HandoverRequest): AbortCause | undefined {
-  const last = status?.triedNodes?.at(-1);
+  const last = status?.triedNodes?.findLast((one) => one.message !== '');
   return last && { reason: last.reason, message: last.message };
 }
 
 /** For users: the nodes that were tried before the last one. */
 function triedMessage({ status }: HandoverRequest): string | undefined {
-  const before = (status?.triedNodes ?? []).filter(
-    (one) => one.nodeName !== status?.target?.nodeName,
-  );
+  const now = nodesOf(status?.target ?? {});
+  const before = (status?.triedNodes ?? []).filter((one) => !now.includes(one.nodeName));
   if (before.length === 0) return undefined;
-  const nodes = before.map(({ nodeName, reason }) => `${nodeName} (${reason})`).join(', ');
+  const nodes = someOf(before.map(({ nodeName, reason }) => `${nodeName} (${reason})`));
   return `Tried before: ${nodes}.`;
 }
 

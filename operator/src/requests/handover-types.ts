@@ -7,9 +7,10 @@ import type {
   Report,
   RestoreConditionType,
   RestoreRequest,
+  TargetPlacement,
   TriedNode,
 } from '../../../crds/src/index.ts';
-import type { Pod } from '../../../kube/src/index.ts';
+import type { Node, Pod } from '../../../kube/src/index.ts';
 import type { DraftStatus } from './status-draft.ts';
 
 export type HandoverRequest = MigrationRequest | RestoreRequest;
@@ -23,6 +24,7 @@ export interface HandoverObserved {
   readonly targetPod: Pod | undefined;
   /** For how long the operator has seen that the scheduler finds no node for that pod. */
   readonly unschedulableMs: number;
+  readonly nodes: readonly Node[];
   /** When the operator began to read all this from the API server, by its own clock; absent: watches have brought it. */
   readonly readAt?: number | undefined;
 }
@@ -30,7 +32,7 @@ export interface HandoverObserved {
 /** Fields of the status that the operator owns in both kinds. */
 export interface HandoverStatus extends DraftStatus {
   source?: Placement | undefined;
-  target?: Placement | undefined;
+  target?: TargetPlacement | undefined;
   triedNodes?: TriedNode[] | undefined;
   deadlines?: Deadlines | undefined;
   report?: Report | undefined;

@@ -6,9 +6,11 @@ import {
   restoreAdvice,
   type Condition,
   type Decision,
+  type TargetPlacement,
   type TargetState,
 } from '../../../crds/src/index.ts';
 import type { Plan, Pod } from '../../../kube/src/index.ts';
+import { agentAddress, type Nodes } from '../nodes/node-choice.ts';
 import { targetProgress } from '../target-pod/health.ts';
 import { isTargetOf, namesRequest } from '../target-pod/ownership.ts';
 import { restartAfterResume } from '../target-pod/restarts.ts';
@@ -27,7 +29,7 @@ import type {
   HandoverObserved,
   HandoverStatus,
 } from './handover-types.ts';
-import { sentences } from './message.ts';
+import { sentences, someOf } from './message.ts';
 
 type Own = { readonly type: string };
 type Draft<S extends HandoverStatus, E extends Own> = HandoverDraft<HandoverCondition, S, E>;
@@ -48,14 +50,41 @@ export function ownTarget({ request, targetPod }: HandoverObserved): Pod | undef
   return targetPod && isTargetOf(targetPod, request) ? targetPod : undefined;
 }
 
-/** Writes the target's UID into the status as soon as the pod exists. */
+/** Writes the target's UID into the status as soon as the pod exists, and its node as soon as the scheduler has chosen it. */
 export function recordTarget<S extends HandoverStatus, E extends Own>(
   observed: HandoverObserved,
   draft: Draft<S, E>,
 ): void {
   const { target } = observed.request.status ?? {};
   const own = ownTarget(observed);
-  if (own && target) draft.status.target = { ...target, podUID: own.metadata.uid };
+  if (!own || !target) return;
+  draft.status.target = { ...target, podUID: own.metadata.uid, ...chosenNode(observed, own) };
+}
+
+/** Of a target that the scheduler could put on several nodes. The agent of that node takes no part before. */
+function chosenNode({ request, nodes }: HandoverObserved, { spec }: Pod): Partial<TargetPlacement> {
+  const { nodeName } = spec;
+  if (!nodeName || request.status?.target?.nodeName !== undefined) return {};
+  const node = nodes.find((one) => one.metadata.name === nodeName);
+  return { nodeName, agentAddress: node && agentAddress(node), candidates: undefined };
+}
+
+/** Where a target is, or may be put by the scheduler. */
+export const nodesOf = ({ nodeName, candidates = [] }: TargetPlacement): readonly string[] =>
+  nodeName === undefined ? candidates : [nodeName];
+
+/** For users: where a target is, or may be put. */
+export function placeText(target: TargetPlacement): string {
+  const names = nodesOf(target);
+  if (names.length === 1) return `node ${someOf(names)}`;
+  return `one of the nodes ${someOf(names)}, as the scheduler chooses`;
+}
+
+/** What a status says of a target that may be put on these nodes. */
+export function placementOn(nodes: Nodes): TargetPlacement {
+  const [only, ...others] = nodes;
+  if (others.length > 0) return { candidates: nodes.map((one) => one.metadata.name) };
+  return { nodeName: only.metadata.name, agentAddress: agentAddress(only) };
 }
 
 /** Shows how far an undecided request's target pod is. */

@@ -26,6 +26,16 @@ export function sentences(
   return text.length <= limit ? text : `${text.slice(0, limit - 1)}…`;
 }
 
+/** How many names a message has, at most. */
+const mostNames = 8;
+
+/** The first of many names, and how many more there are. */
+export function someOf(names: readonly string[]): string {
+  const more = names.length - mostNames;
+  const first = names.slice(0, mostNames).join(', ');
+  return more > 0 ? `${first} and ${more} more` : first;
+}
+
 /**
  * What the agents say about an aborted handover beyond the decision's own message: usually where they keep its logs.
  * @returns whole sentences; empty if there is nothing to add

@@ -72,10 +72,11 @@ describe('a new request', () => {
       checkpointId: 'saved-uid',
       digest: 'sha256:1',
       source: { nodeName: 'a', podName: 'p', podUID: 'pod-uid', agentAddress: 'a:7461' },
-      target: { nodeName: 'b', podName: 'p-reque', agentAddress: 'b:7461' },
+      target: { candidates: ['b', 'a'], podName: 'p-reque' },
       deadlines: { prepare: at(300) },
     });
-    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', identity }]);
+    const nodeNames = ['b', 'a'];
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeNames, identity }]);
   });
 
   it('may use the node that stores the images', () => {
@@ -177,7 +178,7 @@ describe('an accepted request', () => {
   it('creates its target again if an earlier run did not see it', () => {
     const place = { nodeName: 'b', podName: 'p-reque' };
     const plan = decideRestore(see({ request: accepted({ target: place }) }), NOW);
-    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeName: 'b', identity }]);
+    expect(plan.effects).toEqual([{ type: 'CreateTarget', nodeNames: ['b'], identity }]);
   });
 
   it('sets the blackout deadline once, when the target is prepared', () => {

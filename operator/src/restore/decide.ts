@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What to do next about a RestoreRequest. Pure. No source resumes, so the decision only says whether the target runs.
-import { isFinished, type Decision, type TargetState } from '../../../crds/src/index.ts';
-import type { Node } from '../../../kube/src/index.ts';
-import { agentAddress } from '../nodes/node-choice.ts';
+import {
+  isFinished,
+  type Decision,
+  type TargetPlacement,
+  type TargetState,
+} from '../../../crds/src/index.ts';
+import { agentAddress, type Nodes } from '../nodes/node-choice.ts';
 import {
   pollMs,
   prepareDeadline,
@@ -21,6 +25,10 @@ import {
   planTargetDeletion,
   planRemaining,
   showAbort,
+  nodesOf,
+  placementOn,
+  placeText,
+  recordTarget,
   showTarget,
   showTargetState,
 } from '../requests/handover.ts';
@@ -62,10 +70,11 @@ function accept(observed: Observed, draft: RestoreDraft): RestorePlan {
   }
   const result = validate(observed);
   if ('reason' in result) return draft.refuse(result);
-  const { node, identity } = result;
+  const { nodes: fit, identity } = result;
+  const target = { podName, ...placementOn(fit) };
   const { nodeName = '', podUID, checkpointId, digest } = checkpoint?.status ?? {};
   const imageSource = nodes.find((one) => one.metadata.name === nodeName);
-  progress.accepted(`The new pod is to run on node ${node.metadata.name}.`);
+  progress.accepted(`The new pod is to run on ${placeText(target)}.`);
   draft.status = {
     ...draft.status,
     checkpointId,
@@ -76,15 +85,15 @@ function accept(observed: Observed, draft: RestoreDraft): RestorePlan {
       podUID,
       agentAddress: imageSource && agentAddress(imageSource),
     },
-    target: { nodeName: node.metadata.name, podName, agentAddress: agentAddress(node) },
+    target,
     deadlines: { prepare: prepareDeadline(request, now) },
   };
-  return draft.plan('Preparing', [createTarget(node.metadata.name, identity)], pollMs);
+  return draft.plan('Preparing', [createTarget(target, identity)], pollMs);
 }
 
-const createTarget = (nodeName: string, identity: PodIdentity): Effect => ({
+const createTarget = (target: TargetPlacement, identity: PodIdentity): Effect => ({
   type: 'CreateTarget',
-  nodeName,
+  nodeNames: nodesOf(target),
   identity,
 });
 
@@ -96,13 +105,14 @@ function undecided(observed: Observed, draft: RestoreDraft): RestorePlan {
   showTargetState(observed, draft);
   showTarget(observed, draft);
   const cause = abortCause(observed, now);
-  const choose = (without: ReadonlySet<string>): Node | Refusal => chooseAnother(observed, without);
+  const choose = (without: ReadonlySet<string>): Nodes | Refusal =>
+    chooseAnother(observed, without);
   const next = tryAnotherNode(observed, draft, cause, choose);
   if (next && 'effects' in next) return next;
   if (next) return planAbort(draft, next, 'TearingDown');
   startBlackout(draft.status, request, now);
   const canCreate = target && isTargetMissing(observed) && !('reason' in identity);
-  const effects = canCreate ? [createTarget(target.nodeName, identity)] : [];
+  const effects = canCreate ? [createTarget(target, identity)] : [];
   const waitMs = untilNextDeadline(observed, draft.status.deadlines, now);
   return draft.plan(phaseOf(targetAgent?.state), effects, waitMs);
 }
@@ -132,6 +142,7 @@ function committed(observed: Observed, draft: RestoreDraft, decision: Decision):
 function aborted(observed: Observed, draft: RestoreDraft, decision: Decision): RestorePlan {
   const { sourceAgent, targetAgent } = observed.request.status ?? {};
   showTargetState(observed, draft);
+  recordTarget(observed, draft);
   showAbort(draft, decision);
   const deletion = planTargetDeletion(observed, draft, 'TearingDown');
   if (deletion) return deletion;

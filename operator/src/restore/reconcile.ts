@@ -152,7 +152,7 @@ async function act(
 
 /** @returns undefined if the checkpoint is gone. */
 function manifestOf(
-  { nodeName, identity }: Extract<Effect, { type: 'CreateTarget' }>,
+  { nodeNames, identity }: Extract<Effect, { type: 'CreateTarget' }>,
   { request, checkpoint, podName, nodes }: Observed,
   namespaceUid: string,
 ): object | undefined {
@@ -171,7 +171,7 @@ function manifestOf(
   return targetPod(template, {
     name: podName,
     namespace,
-    nodeName,
+    nodeNames,
     source: hostOf(nodes, checkpoint.status?.nodeName ?? ''),
     requestUid: uid,
     namespaceUid,

@@ -6,7 +6,7 @@ import type {
   RestoreRequest,
   RestoreRequestStatus,
 } from '../../../crds/src/index.ts';
-import type { Node, Plan } from '../../../kube/src/index.ts';
+import type { Plan } from '../../../kube/src/index.ts';
 import type { HandoverDraft } from '../requests/handover-draft.ts';
 import type { HandoverEffect, HandoverObserved } from '../requests/handover-types.ts';
 import type { Refusal } from '../refusal.ts';
@@ -24,7 +24,6 @@ export interface Observed extends HandoverObserved {
   readonly checkpoint: CheckpointRequest | undefined;
   /** The target's name. */
   readonly podName: string;
-  readonly nodes: readonly Node[];
   /** Migrations that arrive at a node. */
   readonly load: ReadonlyMap<string, number>;
   /** What the target is created with; read while it does not exist. */
@@ -33,7 +32,8 @@ export interface Observed extends HandoverObserved {
 
 type OwnEffect = {
   readonly type: 'CreateTarget';
-  readonly nodeName: string;
+  /** The scheduler chooses among them. */
+  readonly nodeNames: readonly string[];
   readonly identity: PodIdentity;
 };
 export type Effect = HandoverEffect | OwnEffect;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a RestoreRequest can be accepted, and on which node its pod is created. Pure.
+// Whether a RestoreRequest can be accepted, and on which nodes its pod may be created. Pure.
 import { isStored } from '../../../crds/src/index.ts';
-import { PodScheduling, type Node } from '../../../kube/src/index.ts';
-import { chooseNode } from '../nodes/node-choice.ts';
+import { PodScheduling } from '../../../kube/src/index.ts';
+import { chooseNodes, type Nodes } from '../nodes/node-choice.ts';
 import type { Refusal } from '../refusal.ts';
 import { isTargetOf } from '../target-pod/ownership.ts';
 import type { Observed, PodIdentity } from './types.ts';
 
 interface Accepted {
-  readonly node: Node;
+  readonly nodes: Nodes;
   readonly identity: PodIdentity;
 }
 
@@ -34,28 +34,28 @@ export function validate(observed: Observed): Refusal | Accepted {
       message: `Pod ${podName} exists already. Delete that pod, or create a new request with another spec.podName.`,
     };
   }
-  const node = chooseTarget(observed, request.spec.targetNodeName);
-  if ('reason' in node) {
-    if (node.reason !== 'SourceNodeUnavailable') return node;
-    return { reason: 'CheckpointNodeUnavailable', message: node.message };
+  const nodes = chooseTargets(observed, request.spec.targetNodeName);
+  if ('reason' in nodes) {
+    if (nodes.reason !== 'SourceNodeUnavailable') return nodes;
+    return { reason: 'CheckpointNodeUnavailable', message: nodes.message };
   }
-  return 'reason' in identity ? identity : { node, identity };
+  return 'reason' in identity ? identity : { nodes, identity };
 }
 
 /** A node for a request that is under way. */
-export function chooseAnother(observed: Observed, without: ReadonlySet<string>): Node | Refusal {
-  return chooseTarget(observed, undefined, without);
+export function chooseAnother(observed: Observed, without: ReadonlySet<string>): Nodes | Refusal {
+  return chooseTargets(observed, undefined, without);
 }
 
-function chooseTarget(
+function chooseTargets(
   { request, checkpoint, nodes, load }: Observed,
   wanted: string | undefined,
   without?: ReadonlySet<string>,
-): Node | Refusal {
+): Nodes | Refusal {
   const { nodeName = '', podTemplate, cpuFeatures } = checkpoint?.status ?? {};
   const { data: scheduling } = PodScheduling.safeParse(podTemplate?.spec);
   const seed = request.metadata.uid;
-  return chooseNode({
+  return chooseNodes({
     ...{ nodes, from: nodeName, mayStay: true, wanted, without, load, seed, scheduling },
     cpuFeatures,
   });

@@ -18,7 +18,7 @@ const raw = (metadata: object = {}, spec: object = {}): RawPod => ({
 const options: TargetOptions = {
   name: 'p-00000',
   namespace: 'ns',
-  nodeName: 'b',
+  nodeNames: ['b'],
   source: { name: 'a', hostname: 'host-a' },
   requestUid: 'request-uid',
   namespaceUid: 'ns-uid',
@@ -331,6 +331,32 @@ describe('the target', () => {
   ])('keeps of its affinity: %s', (_name, nodeSelectorTerms, wanted) => {
     const nodeAffinity = required(...nodeSelectorTerms);
     expect(terms(make(raw({}, { affinity: { nodeAffinity } })))).toEqual(wanted);
+  });
+
+  it('lets the scheduler choose: each alternative is there once for each node', () => {
+    const two = required({ matchExpressions: [zone] }, { matchFields: [named('NotIn', 'x')] });
+    const made = make(raw({}, { affinity: { nodeAffinity: two } }), { nodeNames: ['b', 'c'] });
+    expect(terms(made)).toEqual([
+      { matchExpressions: [zone], matchFields: [named('In', 'b')] },
+      { matchExpressions: [zone], matchFields: [named('In', 'c')] },
+      { matchFields: [named('NotIn', 'x'), named('In', 'b')] },
+      { matchFields: [named('NotIn', 'x'), named('In', 'c')] },
+    ]);
+  });
+
+  it.each<[string, object | undefined]>([
+    ['nothing', undefined],
+    ['preferred affinity alone', { preferredDuringSchedulingIgnoredDuringExecution: [] }],
+    ['a zone', required({ matchExpressions: [zone] })],
+    ['alternatives', required({ matchExpressions: [zone] }, { matchFields: [named('In', 'c')] })],
+  ])('of a moved pod that asked for %s is as of one that never moved', (_name, nodeAffinity) => {
+    const affinity = nodeAffinity && { nodeAffinity };
+    const source = raw({}, affinity && { affinity });
+    const first = make(source, { nodeNames: ['b', 'c', 'd'] }) as unknown as RawPod;
+    const moved = { ...first, metadata: { ...first.metadata, uid } };
+    const on = { source: { name: 'c', hostname: 'host-c' }, nodeNames: ['a', 'e'] };
+    expect(terms(make(moved, on))).toEqual(terms(make(source, { nodeNames: ['a', 'e'] })));
+    expect(JSON.stringify(templateOf(moved))).not.toMatch(/"[bd]"/);
   });
 
   it('keeps a selector of another host', () => {

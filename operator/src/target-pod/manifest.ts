@@ -3,7 +3,7 @@
 import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 
 import type { OwnerReference } from '../../../kube/src/index.ts';
-import { freeSelector, freeTerms, type Host } from '../host-pins.ts';
+import { freeSelector, freeTerms, withoutNames, type Host } from '../host-pins.ts';
 import { pinImage, runningImages, type RunningImages } from './container-images.ts';
 import { namespaceOwner } from './ownership.ts';
 
@@ -36,7 +36,8 @@ export interface Template {
 export interface TargetOptions {
   readonly name: string;
   readonly namespace: string;
-  readonly nodeName: string;
+  /** The scheduler chooses among them. */
+  readonly nodeNames: readonly string[];
   /** The node that the source runs on, or did when its checkpoint was taken. */
   readonly source: Host;
   readonly requestUid: string;
@@ -116,7 +117,7 @@ export function templateOf(pod: RawPod): Template {
       },
       ownerReferences: (pod.metadata.ownerReferences ?? []).filter((one) => !one.controller),
     },
-    spec: templateSpec(pod),
+    spec: isTarget(pod) ? withoutPlacement(templateSpec(pod)) : templateSpec(pod),
   };
 }
 
@@ -246,10 +247,11 @@ function withGate(spec: Json): Json[] {
 }
 
 /**
- * Pins the pod by affinity, not by nodeName, so that the scheduler still checks whether there is room. Pins to the source's
- * node are dropped: the request is to leave it.
+ * Narrows the pod's nodes by affinity, so that the scheduler chooses: it knows room, priorities, and what pods ask of each other.
+ * Terms are alternatives, and a field takes one value: each of the user's terms is there once for each node, whose name
+ * comes last (`withoutNames`). Pins to the source's node are dropped: the request is to leave it.
  */
-function pin(spec: Json, { nodeName, source }: TargetOptions): Json {
+function pin(spec: Json, { nodeNames, source }: TargetOptions): Json {
   const { nodeSelector, affinity, ...rest } = structuredClone(spec) as {
     nodeSelector?: Record<string, string>;
     affinity?: { nodeAffinity?: NodeAffinity } & Json;
@@ -257,10 +259,14 @@ function pin(spec: Json, { nodeName, source }: TargetOptions): Json {
   const selector = freeSelector(nodeSelector ?? {}, source);
   const { requiredDuringSchedulingIgnoredDuringExecution: required, ...preferred } =
     affinity?.nodeAffinity ?? {};
-  const terms = freeTerms(required?.nodeSelectorTerms ?? [], source).map((term) => ({
-    ...term,
-    matchFields: [...(term.matchFields ?? []), byName(nodeName)],
-  }));
+  const free = freeTerms(required?.nodeSelectorTerms ?? [], source);
+  const own = free.length > 0 ? free : [{}];
+  const terms = own.flatMap((term: NodeTerm) =>
+    nodeNames.map((name) => ({
+      ...term,
+      matchFields: [...(term.matchFields ?? []), byName(name)],
+    })),
+  );
   return {
     ...rest,
     ...(Object.keys(selector).length > 0 ? { nodeSelector: selector } : {}),
@@ -269,19 +275,36 @@ function pin(spec: Json, { nodeName, source }: TargetOptions): Json {
       nodeAffinity: {
         ...preferred,
         requiredDuringSchedulingIgnoredDuringExecution: {
-          nodeSelectorTerms: terms.length > 0 ? terms : [{ matchFields: [byName(nodeName)] }],
+          nodeSelectorTerms: terms,
         },
       },
     },
   };
 }
 
+/** Whether a request has made the pod. */
+const isTarget = ({ metadata }: RawPod): boolean =>
+  metadata.annotations?.[annotations.requestUid] !== undefined;
+
+/** Without the nodes that the request that made the pod has let the scheduler choose from. */
+function withoutPlacement(spec: Json): Json {
+  const { affinity, ...rest } = spec as { affinity?: { nodeAffinity?: NodeAffinity } & Json };
+  const { requiredDuringSchedulingIgnoredDuringExecution: required, ...preferred } =
+    affinity?.nodeAffinity ?? {};
+  if (!required) return spec;
+  const nodeSelectorTerms = withoutNames(required.nodeSelectorTerms);
+  const requiring = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } };
+  const nodeAffinity = { ...preferred, ...(nodeSelectorTerms.length > 0 ? requiring : {}) };
+  return { ...rest, affinity: { ...affinity, nodeAffinity } };
+}
+
 type Requirement = { key: string; operator: string; values?: string[] };
 interface NodeAffinity extends Json {
   requiredDuringSchedulingIgnoredDuringExecution?: {
-    nodeSelectorTerms: { matchExpressions?: Requirement[]; matchFields?: Requirement[] }[];
+    nodeSelectorTerms: NodeTerm[];
   };
 }
+type NodeTerm = { matchExpressions?: Requirement[]; matchFields?: Requirement[] };
 
 const byName = (node: string): Requirement => ({
   key: 'metadata.name',

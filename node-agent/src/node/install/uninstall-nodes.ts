@@ -17,6 +17,7 @@ import {
 } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import { hasEnded } from '../../support/kept-by.ts';
+import { refuseWhileRequestsRun, releaseRequests } from './release-requests.ts';
 
 const Container = z.looseObject({ name: z.string() });
 const DaemonSet = z.object({
@@ -157,7 +158,7 @@ async function nodesLeft(
 
 /**
  * Resolves when every node is done, or the DaemonSet is gone. A control plane whose runtime restarts may not answer for a while.
- * @throws AgentError ContainersLeft, NodesLeft; the API server's error, if it goes on to the end
+ * @throws AgentError ContainersLeft, RequestsLeft, NodesLeft; the API server's error, if it goes on to the end
  */
 export async function uninstallNodes(api: Api, log: Logger, o: UninstallOptions): Promise<void> {
   const end = Date.now() + o.limitMs;
@@ -168,11 +169,11 @@ export async function uninstallNodes(api: Api, log: Logger, o: UninstallOptions)
       failure = undefined;
       if (!hasBegun) await begin(api, o);
       hasBegun = true;
-      if (await look(api, log, o)) return;
+      if (await look(api, log, o)) return await letGo(api, log);
     } catch (error) {
       if (isNotFound(error)) {
         log.info({ name: o.name }, 'there is no such DaemonSet: nothing to take off the nodes');
-        return;
+        return letGo(api, log);
       }
       if (error instanceof AgentError) throw error;
       failure = error instanceof Error ? error : new Error(String(error));
@@ -187,7 +188,14 @@ export async function uninstallNodes(api: Api, log: Logger, o: UninstallOptions)
 async function begin(api: Api, { namespace, name, handler }: UninstallOptions): Promise<void> {
   const before = await api.get(daemonSets, namespace, name);
   await refuseWhilePodsRun(api, handler);
+  await refuseWhileRequestsRun(api);
   await api.merge(daemonSets, namespace, name, uninstalling(before));
+}
+
+/** Last: until then a node that is mended could still need its requests protected. */
+async function letGo(api: Api, log: Logger): Promise<void> {
+  const released = await releaseRequests(api);
+  if (released > 0) log.info({ released }, 'finalizers taken from the requests that stay');
 }
 
 /** @returns whether every node is done */
