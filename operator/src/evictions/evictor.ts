@@ -19,7 +19,7 @@ import {
   type Logger,
   type Pod,
 } from '../../../kube/src/index.ts';
-import { budgetMessage, budgetsOf, forbids, see, type BudgetSeen } from './budgets.ts';
+import { budgetMessage, budgetsOf, forbids, see, takesFrom, type BudgetSeen } from './budgets.ts';
 import {
   decideAtOnce,
   decideEviction,
@@ -27,6 +27,7 @@ import {
   type Eviction,
   type EvictionAnswer,
 } from './decide.ts';
+import { Grants } from './grants.ts';
 import { wishFor } from './wish.ts';
 
 export interface EvictorParts {
@@ -46,6 +47,7 @@ export class Evictor {
   readonly #parts: EvictorParts;
   /** By namespace: of evictions at the same time each sees the requests of those before it. */
   readonly #turns = new KeyedMutex();
+  readonly #grants = new Grants();
 
   constructor(parts: EvictorParts) {
     this.#parts = parts;
@@ -62,11 +64,8 @@ export class Evictor {
     if (atOnce) return atOnce;
     if (!pod) throw new Error('a pod that is not there was not answered at once');
     try {
-      let answer = decideEviction(eviction, await this.#observe(pod, signal));
-      if (answer.verdict === 'Allow') {
-        answer = decideEviction(eviction, await this.#observeWhole(pod, signal));
-      }
-      if (answer.verdict !== 'Move') return answer;
+      const answer = decideEviction(eviction, await this.#observe(pod, signal));
+      if (answer.verdict === 'Refuse') return answer;
       return await this.#turns.run(namespace, () => this.#decide(eviction, pod, signal));
     } catch (error) {
       const detail = messageOf(error);
@@ -79,6 +78,9 @@ export class Evictor {
   async #decide(eviction: Eviction, pod: Pod, signal: AbortSignal): Promise<EvictionAnswer> {
     const candidate = await this.#observeWhole(pod, signal);
     const answer = decideEviction(eviction, candidate);
+    if (answer.verdict === 'Allow' && !eviction.isDryRun && takesFrom(candidate)) {
+      this.#grants.add(pod);
+    }
     if (answer.verdict !== 'Move') return answer;
     const problem = await this.#move(candidate, 'Eviction', signal);
     return problem === undefined ? answer : { verdict: 'Refuse', message: problem };
@@ -181,6 +183,7 @@ export class Evictor {
       listParsed(api, pods, here),
       listParsed(api, migrationRequests, here),
     ]);
-    return own.map((budget) => see(budget, all, requests, pod));
+    const granted = this.#grants.pending(here.namespace);
+    return own.map((budget) => see(budget, { pods: all, requests, granted }, pod));
   }
 }

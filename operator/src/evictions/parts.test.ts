@@ -34,6 +34,7 @@ describe('a PodDisruptionBudget', () => {
   const set = { selector: { matchLabels: { set: 'x' } } };
   const own = pod({ metadata: { labels: { set: 'x' } } });
   const named = (name: string) => pod({ metadata: { name, uid: name, labels: { set: 'x' } } });
+  const nothing = { pods: [], requests: [] };
 
   it('is for the pods that its selector selects', () => {
     const all = [budget(set), budget({ selector: {} }), budget({}), budget({ selector: null })];
@@ -43,8 +44,15 @@ describe('a PodDisruptionBudget', () => {
 
   it('allows nothing while nobody has looked at its newest spec', () => {
     const allowed = (observedGeneration: number): number =>
-      see(budget(set, { disruptionsAllowed: 3, observedGeneration }), [], [], own).allowed;
+      see(budget(set, { disruptionsAllowed: 3, observedGeneration }), nothing, own).allowed;
     expect([allowed(1), allowed(2)]).toEqual([0, 3]);
+  });
+
+  it('is taken from by evictions of its other pods that its status does not show yet', () => {
+    const granted = [own, named('q'), named('r'), pod({ metadata: { name: 's', uid: 's' } })];
+    const at = (status: object): number =>
+      see(budget(set, status), { ...nothing, granted }, own).evicting;
+    expect([at({}), at({ disruptedPods: { q: '2026-03-04T05:06:07Z' } })]).toEqual([2, 1]);
   });
 
   it('counts moves of its other pods, before and after their decision', () => {
@@ -57,7 +65,7 @@ describe('a PodDisruptionBudget', () => {
       migration({ spec: { podName: 'q' }, status: { conditions: [succeeded('False', 'X')] } }),
     ];
     const pods = [own, named('q'), named('r-new')];
-    expect(see(budget(set), pods, requests, own).moves).toBe(2);
+    expect(see(budget(set), { pods, requests }, own).moves).toBe(2);
   });
 
   it('counts a pod of a StatefulSet that moves twice as one', () => {
@@ -66,7 +74,7 @@ describe('a PodDisruptionBudget', () => {
       accepted({ target: { nodeName: 'b', podName: 'q-1' } }, { spec: { podName: 'q' } }),
       accepted({ source, target: { nodeName: 'c', podName: 'q' } }, { spec: { podName: 'q-1' } }),
     ];
-    expect(see(budget(set), [own, named('q-1')], requests, own).moves).toBe(1);
+    expect(see(budget(set), { pods: [own, named('q-1')], requests }, own).moves).toBe(1);
   });
 
   describe('is taken from, for a plain eviction, by a move that', () => {
@@ -131,7 +139,7 @@ describe('a PodDisruptionBudget', () => {
       ],
     ])('%s: %d', (_name, expected, requests, landing) => {
       const all = [own, named('q'), landing];
-      const found = see(budget(set), all, requests, own);
+      const found = see(budget(set), { pods: all, requests }, own);
       expect([found.moves, found.disrupting]).toEqual([1, expected]);
     });
   });
@@ -375,5 +383,5 @@ it('a target is no pod of a budget’s moves twice', () => {
   });
   const source = pod({ metadata: { labels: { set: 'x' } } });
   const other = pod({ metadata: { name: 'q', labels: { set: 'x' } } });
-  expect(see(budget, [source, target], [accepted()], other).moves).toBe(1);
+  expect(see(budget, { pods: [source, target], requests: [accepted()] }, other).moves).toBe(1);
 });
