@@ -226,7 +226,7 @@ describe('the webhook’s configuration', () => {
     metadata: { name: 'c' },
     webhooks: [
       {
-        name: webhookNames.others,
+        name: webhookNames.all,
         failurePolicy: 'Ignore',
         sideEffects: 'NoneOnDryRun',
         clientConfig: { service: { name: 's', namespace: 'n', port: 443 } },
@@ -252,22 +252,44 @@ describe('the webhook’s configuration', () => {
     expect(foreign).toEqual(chart[1]);
   });
 
-  it('fails for the pods of the guard alone, and sees each eviction once', () => {
+  it('fails for the pods of the guard alone, at a path that tells nothing', () => {
     const all = apply({ server }, { guard: 'X' });
-    expect(brief(all)).toEqual([
-      [webhookNames.others, 'Ignore', '!(X)'],
+    const names = [
+      [webhookNames.all, 'Ignore', undefined],
       ['foreign', undefined, undefined],
       [webhookNames.guard, 'Fail', 'X'],
-    ]);
-    expect(all[2]?.clientConfig).toEqual(all[0]?.clientConfig);
+    ];
+    expect(brief(all)).toEqual(names);
+    const guarded = (one: typeof all) => ({
+      ...one[0]?.clientConfig,
+      service: { ...one[0]?.clientConfig.service, path: '/guard' },
+    });
+    expect(all[2]?.clientConfig).toEqual(guarded(all));
+    expect(JSON.stringify(all[2])).not.toContain(server.path);
     // A new certificate leaves the guard as it is, in both.
-    const renewed = apply(
-      { server },
-      { guard: 'X' },
-      { server: { ...server, certificates: 'NEW' } },
-    );
+    const changed = { server: { ...server, certificates: 'NEW' } };
+    const renewed = apply({ server }, { guard: 'X' }, changed);
     expect(brief(renewed)).toEqual(brief(all));
-    expect(renewed[2]?.clientConfig).toEqual(renewed[0]?.clientConfig);
+    expect(renewed[2]?.clientConfig).toEqual(guarded(renewed));
+    expect(renewed).not.toEqual(all);
+  });
+
+  it('takes the place of an earlier one whose guard had the secret path', () => {
+    const called = { clientConfig: { url: 'https://x/evictions/1', caBundle: 'Q0E=' } };
+    const only = (expression: string) => ({ matchConditions: [{ name: 'pods', expression }] });
+    const earlier = [
+      { name: webhookNames.all, failurePolicy: 'Ignore', ...called, ...only('!(X)') },
+      { name: webhookNames.guard, failurePolicy: 'Fail', ...called, ...only('X') },
+    ];
+    const after = registered(earlier, { guard: 'X' }) ?? [];
+    expect(brief(after)).toEqual([
+      [webhookNames.all, 'Ignore', undefined],
+      [webhookNames.guard, 'Fail', 'X'],
+    ]);
+    expect(after.map((one) => one.clientConfig.url)).toEqual([
+      'https://x/evictions/1',
+      'https://x/guard',
+    ]);
   });
 
   it('has no guard where there is no pod for it', () => {
