@@ -99,6 +99,8 @@ export class SourceNode {
     return { findings: [{ reason: 'UnsupportedObject', message: 'io_uring' }] };
   }
 
+  /** Of the pod. */
+  memoryBytes = 0;
   /** What it was last told of its target's addresses. */
   targetGids: unknown;
   readonly checkpointer = {
@@ -122,6 +124,7 @@ export class SourceNode {
     runningContainerIds: async () => (this.gone ? [] : ['c']),
     lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
     firstPeerToGiveUp: async () => this.firstToGiveUp,
+    leastBytes: async () => this.memoryBytes,
     holdDevice: (_pod: unknown, { rnrTimer }: HoldAnswer) =>
       this.#pass('hold', () => (this.held = rnrTimer)),
     freezeTasks: () => this.#pass('freeze', () => (this.frozen = true)),

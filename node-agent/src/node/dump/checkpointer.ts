@@ -21,6 +21,7 @@ import type { Runc } from '../runtime/runc.ts';
 import type { ClusterSockets } from './cluster-sockets.ts';
 import type { DeviceObjects } from './device-objects.ts';
 import type { ExecSessions } from './exec-sessions.ts';
+import { anonymousMemory } from './pod-inspector.ts';
 import type { UnmovableFiles } from './unmovable.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
 import { flushSharedMounts } from './shared-files.ts';
@@ -143,6 +144,11 @@ export class Checkpointer {
   /** The pod's queue pair whose peer gives up first in a hold; undefined if none does. @throws AgentError DriverMissing */
   async firstPeerToGiveUp(pod: LocalPod): Promise<LimitedQueuePair | undefined> {
     return this.#parts.deviceObjects.firstPeerToGiveUp(pod.netns);
+  }
+
+  /** Bytes that its dump writes at least. Changes nothing. */
+  async leastBytes(pod: LocalPod): Promise<number> {
+    return anonymousMemory(this.#parts.host, pod.containers);
   }
 
   /**
