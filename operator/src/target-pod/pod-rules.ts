@@ -9,6 +9,7 @@ import {
 } from '../../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../refusal.ts';
+import { refuseHostName } from './host-name.ts';
 import { namesRequest } from './ownership.ts';
 import { noVolumeFacts, volumeRefusals, type VolumeFacts } from './volume-rules.ts';
 
@@ -200,6 +201,8 @@ function* shapeRefusals(pod: Pod): Generator<Refusal> {
       'Sealift does not migrate pods with hostUsers: false: its user and group IDs map to others on each node, and CRIU does not translate them. Create the pod without hostUsers.';
     yield { reason: 'UnsupportedPod', message };
   }
+  const hostName = refuseHostName(pod);
+  if (hostName) yield hostName;
   for (const container of movedContainers(pod)) yield* containerRefusals(container);
 }
 
