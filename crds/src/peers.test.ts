@@ -80,6 +80,16 @@ describe('the retry budget of peers', () => {
     expect(refuseShortRetryBudget(peers(budget), { peerMarginMs }) !== undefined).toBe(refused);
   });
 
+  it.each([
+    ['as much as may be moved in time', 2 ** 31, false],
+    ['more', 2 ** 31 + 2 ** 22, true],
+    ['unknown', 0, false],
+  ])('is refused or not for memory: %s', (_name, bytes, refused) => {
+    const refusal = refuseShortRetryBudget(peers(2200), {}, bytes);
+    expect(refusal !== undefined).toBe(refused);
+    if (refused) expect(refusal?.message).toContain('2201 ms, of which 800 ms');
+  });
+
   it('names the budget, the least that is needed, and what to set', () => {
     const refusal = refuseShortRetryBudget({ rnrRetry: 1, rnrTimer: 20, retryBudgetMs: 10.24 }, {});
     expect(refusal?.reason).toBe('PeerRetryBudgetTooShort');

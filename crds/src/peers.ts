@@ -25,6 +25,13 @@ export const RNR_RETRY_FOREVER = 7;
 /** Less than any move takes. The operator refuses a request whose peers allow less, before it touches anything. */
 export const LEAST_MOVE_MS = 400;
 
+/**
+ * Faster than any move takes memory along: CRIU writes it, both agents make its digest while it is sent, CRIU reads it, one after
+ * the other, and each by one thread. SHA-256 alone takes longer, in hardware too. A move that this refuses would have
+ * paused the pod for nothing.
+ */
+export const MOST_BYTES_PER_MS = 2 ** 31 / 1000;
+
 export interface Peers {
   /** How many RNR NAKs a peer accepts for one request; 7: no limit. */
   readonly rnrRetry: number;
@@ -58,13 +65,25 @@ export const rnrTimerMs = (code: number): number => microseconds(code) / 1000;
 export const declaresPeers = (of: Readonly<Record<string, string | undefined>>): boolean =>
   of[annotations.peerRnrRetry] !== undefined;
 
-/** The least retry budget that a move needs, in milliseconds, and the part of it that is the margin. */
-export function leastBudget(timeouts: { readonly peerMarginMs?: number | undefined }): {
-  leastMs: number;
-  marginMs: number;
-} {
+/**
+ * The least retry budget that a move needs, in milliseconds.
+ * @param memoryBytes what has to be moved at least; 0 where nobody knows
+ * @returns for people, too, what it consists of
+ */
+export function leastBudget(
+  timeouts: { readonly peerMarginMs?: number | undefined },
+  memoryBytes = 0,
+): { leastMs: number; parts: string } {
   const marginMs = marginOf(timeouts);
-  return { leastMs: marginMs + LEAST_MOVE_MS, marginMs };
+  const memoryMs = Math.floor(memoryBytes / MOST_BYTES_PER_MS);
+  const memory =
+    memoryMs === 0
+      ? ''
+      : `, and ${memoryMs} ms for ${Math.round(memoryBytes / 2 ** 20)} MiB of memory`;
+  return {
+    leastMs: marginMs + LEAST_MOVE_MS + memoryMs,
+    parts: `${marginMs} ms are spec.timeouts.peerMarginMs${memory}`,
+  };
 }
 
 /** How many milliseconds after the start of a hold the decision is due; undefined: no limit. */
@@ -79,16 +98,17 @@ export function peerBudgetMs(
 export function refuseShortRetryBudget(
   peers: Peers,
   timeouts: { readonly peerMarginMs?: number | undefined },
+  memoryBytes = 0,
 ): PeersRefusal | undefined {
   const { retryBudgetMs, rnrRetry, rnrTimer } = peers;
-  const { leastMs: least, marginMs: margin } = leastBudget(timeouts);
+  const { leastMs: least, parts } = leastBudget(timeouts, memoryBytes);
   if (retryBudgetMs === undefined || retryBudgetMs >= least) return undefined;
   const timer = `${rnrTimerMs(rnrTimer)} ms, code ${rnrTimer}`;
   return {
     reason: 'PeerRetryBudgetTooShort',
     message:
       `The pod's peers retry for ${retryBudgetMs} ms (${annotations.peerRnrRetry}: ${rnrRetry} times the RNR timer of ` +
-      `${timer}); a move needs at least ${least} ms, of which ${margin} ms are spec.timeouts.peerMarginMs. ` +
+      `${timer}); a move needs at least ${least} ms, of which ${parts}. ` +
       `Raise rnr_retry of the peers' queue pairs (7: no limit) and set ${annotations.peerRnrRetry} to it, or choose ` +
       `a longer timer in ${annotations.rnrTimer} (0: 655.36 ms).`,
   };

@@ -42,6 +42,8 @@ const PodDisruptionBudget = z.object({
     .object({
       disruptionsAllowed: z.number().default(0),
       observedGeneration: z.number().default(0),
+      /** By name: pods whose eviction the API server has let through, and that the disruption controller has not seen go yet. */
+      disruptedPods: z.record(z.string(), z.unknown()).default({}),
     })
     .prefault({}),
 });

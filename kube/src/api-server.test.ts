@@ -11,6 +11,7 @@ import { fieldManagers, type MigrationRequest } from '../../crds/src/index.ts';
 import { binaries, startApiServer, type TestServer } from '../testing/api-server.ts';
 import { chartSuite } from '../testing/chart-suite.ts';
 import { decisionSuite, definitionsSuite, type Fixture } from '../testing/definitions-suite.ts';
+import { kubectlSuite } from '../testing/kubectl-suite.ts';
 import { policySuite } from '../testing/policy-suite.ts';
 import { namesSuite } from '../testing/names-suite.ts';
 import { writersSuite } from '../testing/writers-suite.ts';
@@ -68,6 +69,7 @@ describe.skipIf(found.missing !== undefined)(
     };
     definitionsSuite(fixture);
     decisionSuite(fixture);
+    kubectlSuite(() => server, fixture);
 
     describe('writeStatus', () => {
       it('keeps fields of other writers, and removes a field that it no longer has', async () => {

@@ -127,6 +127,8 @@ export const Pod = z.object({
     restartPolicy: z.string().nullish(),
     runtimeClassName: z.string().nullish(),
     hostname: z.string().nullish(),
+    hostnameOverride: z.string().nullish(),
+    setHostnameAsFQDN: z.boolean().nullish(),
     readinessGates: z.array(z.object({ conditionType: z.string() })).default([]),
     hostNetwork: z.boolean().default(false),
     hostPID: z.boolean().default(false),

@@ -51,6 +51,8 @@ describe('a wrong command line ends with 2, names the argument and says what to 
       ['cancel', 'pod/x', '--kubeconfig', kubeconfig],
       /'pod\/x' names no request\. Give NAME, mreq\/NAME/,
     ],
+    [['status', '--wait'], /--wait and --timeout need the name of a request/],
+    [['status', '--timeout', '5'], /--wait and --timeout need the name of a request/],
     [['status', 'a', 'b'], /Argument 'b' is one too many/],
     [['completion', 'tcsh'], /SHELL is bash, zsh, fish, kubectl, not 'tcsh'/],
     [['drain'], /NODE is missing/],

@@ -6,6 +6,9 @@ const stop = new AbortController();
 process.once('SIGINT', () => stop.abort());
 process.once('SIGTERM', () => stop.abort());
 
+// A reader that has had enough (head) closes the pipe. What was asked for goes on, and so does the exit code.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 void run(
   process.argv.slice(2),
   {

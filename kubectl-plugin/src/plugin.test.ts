@@ -21,6 +21,7 @@ import {
 } from '../../kube/src/index.ts';
 import { binaries, startApiServer, type TestServer } from '../../kube/testing/api-server.ts';
 import { statuses } from '../testing/requests.ts';
+import { follow } from './requests.ts';
 import { call, type Printed } from '../testing/terminal.ts';
 
 const found = binaries();
@@ -221,6 +222,35 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     expect((await requests()).some((one) => one.metadata.uid === request.metadata.uid)).toBe(false);
   });
 
+  it('says of an explanation that takes too long that nothing of it is left', async () => {
+    await createPod('silent');
+    const { code, error } = await run('explain', 'silent', '--timeout', '1');
+    expect(code).toBe(4);
+    expect(error).toMatch(
+      /Not ended within 1 s\. The requests that were made for this are deleted/,
+    );
+    expect((await requests()).filter((one) => one.spec.podName === 'silent')).toEqual([]);
+  });
+
+  it('does not wait for a request that was deleted before it was watched', async () => {
+    const body = { metadata: { name: 'gone' }, spec: { podName: 'gone' } };
+    const made = migrationRequests.parse(
+      await server.client.create(migrationRequests, 'default', body),
+    );
+    await server.client.delete(migrationRequests, 'default', 'gone');
+    const signal = new AbortController().signal;
+    const options = {
+      resource: migrationRequests,
+      requests: [made],
+      seen: () => undefined,
+      signal,
+    };
+    await expect(follow(server.client, { ...options, timeoutSeconds: 20 })).rejects.toMatchObject({
+      code: 1,
+      message: expect.stringContaining('default/gone') as string,
+    });
+  });
+
   it('lists requests, shows one, and writes its timeline', async () => {
     const list = await run('status');
     expect(list.out).toMatch(/^REQUEST +WHAT +PHASE +REASON +BLACKOUT +AGE\n/);
@@ -321,6 +351,13 @@ describe.skipIf(found.missing !== undefined)('kubectl sealift', { timeout: 90_00
     const asked = (await requests()).map((one) => one.spec.podName);
     expect(asked.filter((one) => ['going', 'd-1'].includes(one))).toEqual([]);
     expect((await run('drain', 'none')).error).toContain('There is no Node none.');
+  });
+
+  it('prints an empty list where there is nothing to move', async () => {
+    await addNode('empty');
+    const { code, out } = await run('drain', 'empty', '-o', 'json');
+    expect([code, JSON.parse(out)]).toEqual([0, { apiVersion: 'v1', kind: 'List', items: [] }]);
+    await server.client.delete(nodes, '', 'empty');
   });
 
   it('examines the cluster', async () => {

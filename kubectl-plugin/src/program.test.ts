@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program as it is installed: the bundle, and the executable with Node.js in it. Each runs where there is nothing else.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +26,13 @@ describe('the program', { timeout: 120_000 }, () => {
     const { out } = await call(['migrate', '--help']);
     const args = [bundle, 'migrate', '--help'];
     expect(execFileSync(process.execPath, args, { cwd: dir, encoding: 'utf8' })).toBe(out);
+  });
+
+  it('ends quietly when nobody reads what it prints', () => {
+    const script = `set -o pipefail; (sleep 0.5; exec "$0" "$1" help) | true; echo "\${PIPESTATUS[0]}"`;
+    const options = { cwd: dir, encoding: 'utf8' } as const;
+    const { stdout, stderr } = spawnSync('bash', ['-c', script, process.execPath, bundle], options);
+    expect([stdout, stderr]).toEqual(['0\n', '']);
   });
 
   it('is an executable that needs no Node.js', async () => {

@@ -73,6 +73,8 @@ export const fullName = ({ kind, metadata }: AnyRequest): string =>
 export interface FollowOptions<T> {
   readonly resource: Resource<T>;
   readonly requests: readonly T[];
+  /** The caller deletes them at the end, whatever that is. */
+  readonly areTemporary?: boolean;
   /** Called with every version of each, the first one included. */
   readonly seen: (request: T) => void;
   readonly timeoutSeconds?: number | undefined;
@@ -86,7 +88,7 @@ export interface FollowOptions<T> {
  */
 export async function follow<T extends AnyRequest>(
   api: Client,
-  { resource, requests, seen, timeoutSeconds, signal }: FollowOptions<T>,
+  { resource, requests, seen, timeoutSeconds, signal, areTemporary = false }: FollowOptions<T>,
 ): Promise<T[]> {
   const open = new Map(requests.map((one) => [one.metadata.uid, one]));
   const ended = new Map<string, T>();
@@ -108,9 +110,22 @@ export async function follow<T extends AnyRequest>(
       if (after) look(after);
       else if (before && open.has(before.metadata.uid)) done.reject(deleted(before));
     });
+    // One that was deleted before the first list is in no event.
+    void informer.synced.then(() => {
+      const there = new Set(informer.list().map((one) => one.metadata.uid));
+      for (const one of open.values())
+        if (one.metadata.namespace === namespace && !there.has(one.metadata.uid))
+          done.reject(gone(one));
+    });
     return informer.run(stop.signal);
   });
-  const end = endOf(timeoutSeconds, signal, () => [...open.values()]);
+  const end = endOf(timeoutSeconds, signal, (what) => {
+    const names = [...open.values()].map((one) => one.metadata.name);
+    const first = `Watch it with: kubectl sealift status ${names[0] ?? ''} --wait`;
+    return areTemporary
+      ? `${what} The requests that were made for this are deleted.`
+      : `${what} ${names.join(', ')} still runs. ${first}`;
+  });
   try {
     await Promise.race([done.promise, end.promise]);
   } finally {
@@ -120,6 +135,12 @@ export async function follow<T extends AnyRequest>(
   }
   return requests.map((one) => ended.get(one.metadata.uid) ?? one);
 }
+
+const gone = (request: AnyRequest): CommandError =>
+  new CommandError(
+    exitCodes.failed,
+    `${request.kind} ${keyOf(request)} was deleted before its end was seen. Look at the pod, and at the events of the namespace.`,
+  );
 
 const deleted = (request: AnyRequest): CommandError =>
   new CommandError(
@@ -131,17 +152,11 @@ const deleted = (request: AnyRequest): CommandError =>
 function endOf(
   timeoutSeconds: number | undefined,
   signal: AbortSignal,
-  open: () => readonly AnyRequest[],
+  message: (what: string) => string,
 ): { promise: Promise<never>; clear: () => void } {
   const { promise, reject } = Promise.withResolvers<never>();
   const fail = (code: ExitCode, what: string): void => {
-    const names = open().map((one) => one.metadata.name);
-    reject(
-      new CommandError(
-        code,
-        `${what} ${names.join(', ')} still runs. Watch it with: kubectl sealift status ${names[0] ?? ''} --wait`,
-      ),
-    );
+    reject(new CommandError(code, message(what)));
   };
   const interrupted = (): void => fail(exitCodes.interrupted, 'Interrupted.');
   const timer =

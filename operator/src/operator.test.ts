@@ -8,6 +8,7 @@ import { annotations, labels, podConditions } from '../../crds/src/index.ts';
 import {
   checkpointRequests,
   migrationRequests,
+  nodes,
   pods,
   silent,
   type Pod,
@@ -20,7 +21,7 @@ import { agentsSuite } from '../testing/agents-suite.ts';
 import { controllersSuite } from '../testing/controllers-suite.ts';
 import { dryRunSuite } from '../testing/dry-run-suite.ts';
 import { lossSuite } from '../testing/loss-suite.ts';
-import { created } from '../testing/moving.ts';
+import { created, prepared } from '../testing/moving.ts';
 import { queueSuite } from '../testing/queue-suite.ts';
 import { restoreSuite } from '../testing/restore-suite.ts';
 import { describeOperator } from '../testing/running-operator.ts';
@@ -155,6 +156,35 @@ describeOperator((cluster) => {
     ]);
     await c.client.delete(moves, 'default', 'many');
     await eventually(() => c.find(moves, 'many')).toBeUndefined();
+  });
+
+  describe('a pod with a dot in its name', () => {
+    const kubelet = (kubeletVersion: string): Promise<unknown> => {
+      const status = { nodeInfo: { kubeletVersion } };
+      return c.client.merge(nodes, '', 'b', { status }, { subresource: 'status' });
+    };
+
+    it('keeps its host name', async () => {
+      await c.run('dotted.name');
+      const target = await c.pod(await prepared(c, 'dotted', 'dotted.name'));
+      expect([target?.spec.hostname, target?.spec.hostnameOverride]).toEqual([
+        undefined,
+        'dotted.name',
+      ]);
+      await c.client.delete(moves, 'default', 'dotted');
+      await c.until(moves, 'dotted', { decision: { reason: 'Cancelled' } });
+      await c.source(moves, 'dotted', { state: 'Resumed' });
+    });
+
+    it('is not moved to a kubelet that would give it another one', async () => {
+      await c.run('late.name');
+      await kubelet('v1.34.2');
+      await c.migrate('late-name', 'late.name');
+      const { status } = await c.until(moves, 'late-name', failed('UnsupportedPod'));
+      const why = status.conditions?.find((one) => one.type === 'Succeeded')?.message;
+      expect(why).toContain('kubelet of node b (v1.34.2)');
+      await kubelet('');
+    });
   });
 
   describe('refuses', () => {

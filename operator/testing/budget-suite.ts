@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A PodDisruptionBudget over a set whose pod moves: the real disruption controller counts, the real webhook answers.
 import { afterEach, describe, expect, it } from 'vitest';
-import { migrationRequests, ownFaults } from '../../kube/src/index.ts';
+import { EventRecorder, migrationRequests, ownFaults, silent } from '../../kube/src/index.ts';
+import { Evictor } from '../src/evictions/evictor.ts';
 import { ended, eventually, type Cluster } from './cluster.ts';
 import { suiteControllerManager } from './controller-manager.ts';
 import { created, prepared } from './moving.ts';
@@ -160,6 +161,33 @@ export function budgetSuite(cluster: () => Cluster): void {
         await c.until(moves, 'still', ended('Cancelled'));
         await eventually(status).toMatchObject({ currentHealthy: 3, disruptionsAllowed: 1 });
         expect(await evict(c, second)).toBe('evicted');
+      });
+    });
+
+    it('is taken from by one of two evictions at once, while one of its pods stands still', async ({
+      skip,
+    }) => {
+      needs(skip);
+      const c = cluster();
+      await eventually(() => webhook()?.webhook.problem()).toBeUndefined();
+      await budgeted('twice', 4, { minAvailable: 2 }, async (status, _seen, names) => {
+        const [first = '', ...others] = names;
+        await prepared(c, 'twice', first);
+        await c.source(moves, 'twice', { state: 'Dumping' });
+        expect(await status()).toMatchObject({ currentHealthy: 4, disruptionsAllowed: 2 });
+        // The API server has asked twice, and has not taken the first from the budget yet.
+        const events = new EventRecorder({ api: c.operator, log: silent, component: 'test' });
+        const evictor = new Evictor({ api: c.operator, events, log: silent });
+        const ask = async (podName: string): Promise<string> => {
+          const eviction = { namespace: 'default', podName, podUid: undefined, isDryRun: false };
+          return (await evictor.answer(eviction, AbortSignal.timeout(10_000))).verdict;
+        };
+        expect((await Promise.all(others.map(ask))).sort()).toEqual(['Allow', 'Refuse', 'Refuse']);
+        const answers = await Promise.all(others.map((one) => evict(c, one)));
+        const isEvicted = (one: string): boolean => one === 'evicted';
+        expect(answers.filter(isEvicted)).toHaveLength(1);
+        for (const one of answers.filter((answer) => !isEvicted(answer)))
+          expect(one).toMatch(/^429 .*PodDisruptionBudget twice allows [12] disruptions now/);
       });
     });
 

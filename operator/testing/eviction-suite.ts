@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Evictions that are posted to a real API server, which asks the real webhook over TLS.
+import { Agent, request } from 'undici';
 import { describe, expect, it } from 'vitest';
 import { annotations, evacuationName, labels } from '../../crds/src/index.ts';
 import {
@@ -9,6 +10,7 @@ import {
   pods,
   validatingWebhookConfigurations,
   type Pod,
+  type ValidatingWebhook,
 } from '../../kube/src/index.ts';
 import { webhookNames } from '../src/evictions/registration.ts';
 import { ended, eventually, type Cluster } from './cluster.ts';
@@ -24,6 +26,12 @@ export function evictionSuite(cluster: () => Cluster): void {
     const named = async (c: Cluster, name: string): Promise<{ pod: Pod; request: string }> => {
       const pod = await c.client.get(pods, 'default', name);
       return { pod, request: evacuationName(pod.metadata.uid) };
+    };
+    /** Where the API server asks. */
+    const calledAt = async (): Promise<ValidatingWebhook['clientConfig']> => {
+      const configured = validatingWebhookConfigurations;
+      const { webhooks } = await cluster().client.get(configured, '', WEBHOOK_CONFIGURATION);
+      return webhooks.find(({ name }) => name === webhookNames.all)?.clientConfig ?? {};
     };
     const needsHelm = (skip: (why: string) => void): void => {
       if (!webhook()) skip('no helm beside the API server');
@@ -211,18 +219,48 @@ export function evictionSuite(cluster: () => Cluster): void {
 
     it('is asked about at a secret path, under the operator’s own authority', async ({ skip }) => {
       needsHelm(skip);
-      const c = cluster();
-      const { webhooks } = await c.client.get(
-        validatingWebhookConfigurations,
-        '',
-        WEBHOOK_CONFIGURATION,
-      );
-      const others = webhooks.find(({ name }) => name === webhookNames.others);
-      const url = others?.clientConfig.url ?? '';
+      const { url, caBundle } = await calledAt();
       expect(url).toMatch(/\/evictions\/[0-9a-f]{48}$/);
-      expect(Buffer.from(others?.clientConfig.caBundle ?? '', 'base64').toString()).toMatch(
+      expect(Buffer.from(caBundle ?? '', 'base64').toString()).toMatch(
         /^-----BEGIN CERTIFICATE-----/,
       );
+    });
+
+    it('moves no pod when it is not the API server that asks', async ({ skip }) => {
+      needsHelm(skip);
+      const c = cluster();
+      await c.run('asked-for', { podAnnotations: MIGRATE });
+      await c.run('plain');
+      const { url, caBundle } = await calledAt();
+      const ask = async (path: string, name: string): Promise<string> => {
+        const ca = Buffer.from(caBundle ?? '', 'base64').toString();
+        const dispatcher = new Agent({ connect: { ca } });
+        const review = {
+          ...{ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' },
+          request: { uid: 'u', name, namespace: 'default', subResource: 'eviction' },
+        };
+        const options = { dispatcher, method: 'POST', body: JSON.stringify(review) } as const;
+        const { statusCode, body } = await request(new URL(path, url ?? ''), options);
+        const text = await body.text();
+        await dispatcher.close();
+        return `${statusCode} ${text}`;
+      };
+      // The guard's path is in kubectl's messages. It says yes or no, and why to nobody.
+      const guarded = await ask('/guard', 'asked-for');
+      expect(guarded).toMatch(/^200 .*"allowed":false.*"code":429/);
+      expect(guarded).not.toContain('MigrationRequest');
+      expect(await ask('/guard', 'plain')).toMatch(/^200 .*"allowed":true\}\}$/);
+      expect(await ask('/guard', 'not-there')).toMatch(/^200 .*"allowed":true\}\}$/);
+      for (const path of ['/', '/evictions', '/evictions/', `/evictions/${'0'.repeat(48)}`])
+        expect(await ask(path, 'asked-for')).toBe('404 ');
+      const { request: made } = await named(c, 'asked-for');
+      expect(await c.find(moves, made)).toBeUndefined();
+      // Who knows the secret asks for a move.
+      expect(await ask(url ?? '', 'asked-for')).toMatch(/^200 .*MigrationRequest/);
+      expect(await c.find(moves, made)).toBeDefined();
+      await c.client.delete(moves, 'default', made);
+      for (const name of ['asked-for', 'plain'])
+        await c.client.delete(pods, 'default', name, { gracePeriodSeconds: 0 });
     });
 
     it('of a request that a user has cancelled keeps the pod', async ({ skip }) => {

@@ -55,6 +55,13 @@ export function guardSuite(cluster: () => Cluster): void {
       await eventually(() => evict(c, 'safe', { deleteOptions: { dryRun: ['All'] } })).toBe(
         'evicted',
       );
+      // Two refuse it, and what is passed on is the answer that says more.
+      for (let n = 0; n < 5; n++)
+        expect(await evict(c, 'safe')).toMatch(
+          /^429 TooManyRequests: .*by MigrationRequest default/,
+        );
+      for (const one of await c.migrations()) await c.client.delete(moves, 'default', one);
+      await slowly(() => c.migrations()).toEqual([]);
       await hook.stop();
       await eventually(() => evict(c, 'safe', { deleteOptions: { dryRun: ['All'] } })).toMatch(
         /^500 InternalError: .*failed calling webhook "guard\.evictions\.sealift\.dev"/,
@@ -142,6 +149,9 @@ export function guardSuite(cluster: () => Cluster): void {
       expect(said).toMatch(
         /error when evicting pods\/"keep" .*Internal error occurred: failed calling webhook "guard\.evictions\.sealift\.dev"/,
       );
+      // The path that may be used to ask for moves is in no message.
+      expect(said).toMatch(/Post \\?"https:\S+\/guard\?/);
+      expect(said).not.toMatch(/\/evictions\/[0-9a-f]+/);
       expect((await c.pod('keep'))?.metadata.deletionTimestamp).toBeUndefined();
       expect((await c.client.get(nodes, '', 'a')).spec.unschedulable).toBe(true);
       await c.client.merge(nodes, '', 'a', { spec: { unschedulable: false } });

@@ -214,6 +214,29 @@ export function jobSuite(cluster: () => Cluster): void {
       });
     });
 
+    it('ends with a Job that has written its end after the request had ended', async ({ skip }) => {
+      if (manager().isMissing) return skip('no kube-controller-manager beside the API server');
+      const c = cluster();
+      await running('tardy', 'NonIndexed', async (_w, names) => {
+        const [first = ''] = names;
+        await prepared(c, 'tardy', first);
+        await c.client.merge(moves, 'default', 'tardy', { spec: { cancel: true } });
+        await c.until(moves, 'tardy', { decision: { outcome: 'Aborted' } });
+        await c.source(moves, 'tardy', { state: 'Resumed' });
+        await c.until(moves, 'tardy', ended('Cancelled'));
+        expect(isMember(await c.pod(first), 'tardy')).toBe(true);
+        // What the Job writes that has looked before the source came back: it takes all its pods for ended.
+        const why = { status: 'True', reason: 'DeadlineExceeded', message: 'late' };
+        const at = new Date().toISOString();
+        const times = { lastProbeTime: at, lastTransitionTime: at };
+        const conditions = ['FailureTarget', 'Failed'].map((type) => ({ type, ...why, ...times }));
+        const over = { active: 0, ready: 0, terminating: 0, failed: 2, conditions };
+        const body = { status: over };
+        await c.client.merge(jobs, 'default', 'tardy', body, { subresource: 'status' });
+        await eventually(() => c.pod(first)).toBeUndefined();
+      });
+    });
+
     it.each(['background', 'orphan'] as const)(
       'whose Job is deleted (%s) in the middle of a move',
       async (cascade) => {

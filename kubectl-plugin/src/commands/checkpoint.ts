@@ -3,9 +3,10 @@
 import { checkpointRequests, restoreRequests } from '../../../kube/src/index.ts';
 import { textIn } from '../values.ts';
 import { outputOption, waitOptions, type Command } from '../command.ts';
+import { usageError } from '../exit-codes.ts';
 import { createRequest, nameFor } from '../requests.ts';
 import { find, podsNamed } from '../workloads.ts';
-import { finish } from './waiting.ts';
+import { finish, madeSoFar } from './waiting.ts';
 
 export const checkpoint: Command = {
   name: 'checkpoint',
@@ -19,16 +20,21 @@ export const checkpoint: Command = {
   run: async (invocation) => {
     const { args, values, cluster, signal } = invocation;
     const { api, namespace } = cluster();
-    const requests = [];
-    for (const { metadata } of await podsNamed(api, namespace, args[0] ?? '', signal)) {
-      const name = textIn(values, 'name');
+    const found = await podsNamed(api, namespace, args[0] ?? '', signal);
+    const name = textIn(values, 'name');
+    if (name !== undefined && found.length > 1) {
+      throw usageError(
+        `--name is for one checkpoint, and ${args[0] ?? ''} has ${found.length} pods. Name one pod, or leave --name out.`,
+      );
+    }
+    const requests = await madeSoFar(invocation, found, ({ metadata }) => {
       const request = {
         namespace,
         metadata: name === undefined ? nameFor(metadata.name) : { name },
         spec: { podName: metadata.name },
       };
-      requests.push(await createRequest(api, checkpointRequests, request, signal));
-    }
+      return createRequest(api, checkpointRequests, request, signal);
+    });
     return finish(invocation, checkpointRequests, requests);
   },
 };

@@ -17,11 +17,10 @@ import {
   type Pod,
 } from '../../../kube/src/index.ts';
 import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
-import { exitCodes } from '../exit-codes.ts';
 import { find, mayMove } from '../workloads.ts';
 import { explainPods } from './explain.ts';
 import { createRequest, hasSucceeded } from '../requests.ts';
-import { finish } from './waiting.ts';
+import { finish, madeSoFar, nothing } from './waiting.ts';
 
 export const drain: Command = {
   name: 'drain',
@@ -58,11 +57,10 @@ export const drain: Command = {
     }
     if (own.length === 0) {
       output.note(`Node ${name} has no running pod of Sealift's.`);
-      return exitCodes.ok;
+      return nothing(invocation);
     }
     if (isDryRun) return explainPods(invocation, own);
-    const requests = [];
-    for (const pod of own) requests.push(await evacuate(api, pod, signal));
+    const requests = await madeSoFar(invocation, own, (pod) => evacuate(api, pod, signal));
     const waiting = { ...invocation, values: { ...values, wait: true } };
     return finish(waiting, migrationRequests, requests);
   },

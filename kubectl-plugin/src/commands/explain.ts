@@ -55,6 +55,7 @@ export async function explainPods(invocation: Invocation, pods: readonly Pod[]):
     const ended = await follow(api, {
       ...{ resource: migrationRequests, requests, seen: () => undefined, signal },
       timeoutSeconds: secondsIn(values, 'timeout') ?? WAIT_SECONDS,
+      areTemporary: values['keep'] !== true,
     });
     const format = textIn(values, 'output');
     if (format !== undefined) output.objects(format, ended);

@@ -15,7 +15,7 @@ import { lacksLanding, statefulSetOf } from '../landing.ts';
 import { createRequest, nameFor } from '../requests.ts';
 import { isWorkload, podsNamed } from '../workloads.ts';
 import { explainPods } from './explain.ts';
-import { finish } from './waiting.ts';
+import { finish, madeSoFar, nothing } from './waiting.ts';
 
 export const migrate: Command = {
   name: 'migrate',
@@ -43,7 +43,7 @@ export const migrate: Command = {
       named.push(...(isWorkload(name) ? without(invocation, found) : found));
     }
     const pods = new Map(named.map((one) => [one.metadata.uid, one]));
-    if (pods.size === 0) return exitCodes.ok;
+    if (pods.size === 0) return nothing(invocation);
     if (values['dry-run'] === true) return explainPods(invocation, [...pods.values()]);
     await refuseWithoutLanding(invocation, [...pods.values()]);
     return migratePods(invocation, [...pods.values()]);
@@ -88,12 +88,10 @@ export async function migratePods(
   const { values, cluster, signal } = invocation;
   const { api } = cluster();
   const targetNodeName = textIn(values, 'to');
-  const requests = [];
-  for (const { metadata } of pods) {
-    const { name, namespace } = metadata;
+  const requests = await madeSoFar(invocation, pods, ({ metadata: { name, namespace } }) => {
     const spec = { podName: name, ...(targetNodeName === undefined ? {} : { targetNodeName }) };
     const request = { namespace, metadata: nameFor(name), spec };
-    requests.push(await createRequest(api, migrationRequests, request, signal));
-  }
+    return createRequest(api, migrationRequests, request, signal);
+  });
   return finish(invocation, migrationRequests, requests);
 }

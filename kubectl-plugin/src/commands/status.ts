@@ -10,7 +10,7 @@ import {
 } from '../../../kube/src/index.ts';
 import { secondsIn, textIn } from '../values.ts';
 import { outputOption, waitOptions, type Command, type Invocation } from '../command.ts';
-import { exitCodes, type ExitCode } from '../exit-codes.ts';
+import { exitCodes, usageError, type ExitCode } from '../exit-codes.ts';
 import { age, duration } from '../output.ts';
 import { blockOf, progressOf, type Request } from '../progress.ts';
 import { hasSucceeded, requestNamed } from '../requests.ts';
@@ -30,7 +30,11 @@ export const status: Command = {
     output: outputOption,
   },
   run: async (invocation) => {
-    const { args } = invocation;
+    const { args, values } = invocation;
+    const waits = values['wait'] === true || values['timeout'] !== undefined;
+    if (args[0] === undefined && waits) {
+      throw usageError('--wait and --timeout need the name of a request: status REQUEST --wait.');
+    }
     return args[0] === undefined ? listAll(invocation) : showOne(invocation, args[0]);
   },
 };

@@ -29,6 +29,29 @@ export async function finish<T extends Request>(
   return ended.every(hasSucceeded) ? exitCodes.ok : exitCodes.failed;
 }
 
+/** Where there is nothing to make a request for: a program that reads objects gets an empty list. */
+export function nothing({ values, output }: Invocation): ExitCode {
+  const format = textIn(values, 'output');
+  if (format !== undefined) output.objects(format, []);
+  return exitCodes.ok;
+}
+
+/** Makes one after the other. If one cannot be made, says which have been: they go on. */
+export async function madeSoFar<T, R extends Request>(
+  { output }: Pick<Invocation, 'output'>,
+  all: readonly T[],
+  make: (one: T) => Promise<R>,
+): Promise<R[]> {
+  const made: R[] = [];
+  try {
+    for (const one of all) made.push(await make(one));
+  } catch (error) {
+    for (const one of made) output.note(`${fullName(one)} created; it goes on`);
+    throw error;
+  }
+  return made;
+}
+
 /** Shows the progress of the requests until the last one has ended. */
 export async function followAll<T extends Request>(
   { output, cluster, signal }: Invocation,

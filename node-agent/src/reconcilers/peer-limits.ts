@@ -19,27 +19,34 @@ export interface PeerLimits {
   budgetMs: number | undefined;
 }
 
+interface Known {
+  /** What the operator has read from the annotations; they may have been changed since. */
+  accepted?: Peers | undefined;
+  timeouts?: Timeouts;
+  /** What has to be moved at least. */
+  memoryBytes?: number;
+}
+
 /**
  * Changes nothing.
- * @param accepted what the operator has read from the annotations; they may have been changed since
  * @throws AgentError PeerRetryBudgetTooShort, BadAnnotation
  */
 export async function peerLimits<Owner>(
   queuePairs: QueuePairs<Owner>,
   owner: Owner,
   annotations: Readonly<Record<string, string>>,
-  { accepted, timeouts = {} }: { accepted?: Peers | undefined; timeouts?: Timeouts } = {},
+  { accepted, timeouts = {}, memoryBytes = 0 }: Known = {},
 ): Promise<PeerLimits> {
   const declared = accepted ?? (declaresPeers(annotations) ? readPeers(annotations) : undefined);
   if (declared) {
-    checkRetryBudget(declared, timeouts);
+    checkRetryBudget(declared, timeouts, memoryBytes);
     const answer = { rnrTimer: declared.rnrTimer, chooses: false };
     return { answer, budgetMs: peerBudgetMs(declared, timeouts) };
   }
   const answer = readHoldAnswer(annotations);
   const first = await queuePairs.firstPeerToGiveUp(owner);
   if (!first) return { answer, budgetMs: undefined };
-  const reason = shortBudgetReason(first, timeouts);
+  const reason = shortBudgetReason(first, timeouts, memoryBytes);
   if (reason !== undefined) throw new AgentError('PeerRetryBudgetTooShort', reason);
   return { answer, budgetMs: peerBudgetMs({ retryBudgetMs: first.peer.budgetMs }, timeouts) };
 }

@@ -40,7 +40,8 @@ export function readHoldAnswer(podAnnotations: Annotations): HoldAnswer {
 export function checkRetryBudget(
   peers: Peers | undefined,
   timeouts: { readonly peerMarginMs?: number | undefined } = {},
+  memoryBytes = 0,
 ): void {
-  const refusal = peers && refuseShortRetryBudget(peers, timeouts);
+  const refusal = peers && refuseShortRetryBudget(peers, timeouts, memoryBytes);
   if (refusal) throw new AgentError(refusal.reason, refusal.message);
 }

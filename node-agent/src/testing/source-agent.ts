@@ -104,6 +104,8 @@ export class SourceNode {
     return { findings: [{ reason: 'UnsupportedObject', message: 'io_uring' }] };
   }
 
+  /** Of the pod. */
+  memoryBytes = 0;
   /** What it was last told of its target's addresses. */
   targetGids: unknown;
   /** The pod's, as they were known at its lock. */
@@ -133,6 +135,7 @@ export class SourceNode {
     runningContainerIds: async () => (this.gone ? [] : ['c']),
     lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
     firstPeerToGiveUp: async () => this.firstToGiveUp,
+    leastBytes: async () => this.memoryBytes,
     holdDevice: (_pod: unknown, { rnrTimer }: HoldAnswer) =>
       this.#pass('hold', () => (this.held = rnrTimer)),
     freezeTasks: () => this.#pass('freeze', () => (this.frozen = true)),

@@ -13,6 +13,16 @@ export interface BudgetSeen {
   readonly moves: number;
   /** Those among them that have a pod stand still, or may do so at any moment; others only wait. */
   readonly disrupting: number;
+  /** Other pods' evictions that were let through, and that its status does not show yet. */
+  readonly evicting: number;
+}
+
+/** What there is in the budget's namespace. */
+interface Surroundings {
+  readonly pods: readonly Pod[];
+  readonly requests: readonly MigrationRequest[];
+  /** Pods whose eviction was let through a moment ago. */
+  readonly granted?: readonly Pod[];
 }
 
 /** Budgets of a namespace that are for a pod. One without a selector is for none, one with an empty selector for all. */
@@ -22,23 +32,16 @@ export const budgetsOf = (
 ): PodDisruptionBudget[] =>
   budgets.filter(({ spec }) => spec.selector && selects(spec.selector, pod.metadata.labels));
 
-/**
- * @param pods of the budget's namespace
- * @param requests of that namespace
- * @param except UID of the pod that is to be moved
- */
+/** @param except the pod that is to be moved or evicted */
 export function see(
   budget: PodDisruptionBudget,
-  pods: readonly Pod[],
-  requests: readonly MigrationRequest[],
+  { pods, requests, granted = [] }: Surroundings,
   except: Pod,
 ): BudgetSeen {
   const { metadata, spec, status } = budget;
-  const names = new Set(
-    pods
-      .filter(({ metadata: { labels } }) => spec.selector && selects(spec.selector, labels))
-      .map((one) => one.metadata.name),
-  );
+  const isOwn = ({ metadata: { labels } }: Pod): boolean =>
+    spec.selector ? selects(spec.selector, labels) : false;
+  const names = new Set(pods.filter(isOwn).map((one) => one.metadata.name));
   const others = requests
     .filter((one) => !one.spec.dryRun && !isFinished(one))
     // The pod that a landing pod stands in for is on its way by the request that made the landing pod.
@@ -51,6 +54,10 @@ export function see(
     allowed: isCurrent ? status.disruptionsAllowed : 0,
     moves: others.length,
     disrupting: others.filter((one) => !onlyWaits(one, pods, requests)).length,
+    evicting: granted
+      .filter(isOwn)
+      .filter((one) => one.metadata.uid !== except.metadata.uid)
+      .filter((one) => status.disruptedPods[one.metadata.name] === undefined).length,
   };
 }
 
@@ -78,10 +85,23 @@ function onlyWaits(
 
 /** The budget that forbids another move. */
 export const forbids = (budgets: readonly BudgetSeen[]): BudgetSeen | undefined =>
-  budgets.find(({ allowed, moves }) => allowed - moves < 1);
+  budgets.find(({ allowed, moves, evicting }) => allowed - moves - evicting < 1);
+
+/** Whether the API server will take the pod's eviction from a budget; it refuses one of a pod that has several. */
+export function takesFrom({
+  pod,
+  budgets,
+}: {
+  readonly pod: Pod;
+  readonly budgets: readonly BudgetSeen[];
+}): boolean {
+  const [budget, ...others] = budgets;
+  return budget !== undefined && others.length === 0 && budget.allowed > 0 && isReady(pod);
+}
 
 /** For users, as an end of a sentence that begins with the pod. */
-export function budgetMessage({ name, allowed, moves }: BudgetSeen): string {
-  const taken = moves === 0 ? '' : `, and ${moves} of its pods are being moved or wait for it`;
-  return `PodDisruptionBudget ${name} allows ${allowed} disruptions now${taken}`;
+export function budgetMessage({ name, allowed, moves, evicting }: BudgetSeen): string {
+  const moved = moves === 0 ? '' : `, and ${moves} of its pods are being moved or wait for it`;
+  const evicted = evicting === 0 ? '' : `, and ${evicting} of its pods are being evicted`;
+  return `PodDisruptionBudget ${name} allows ${allowed} disruptions now${moved}${evicted}`;
 }

@@ -163,63 +163,102 @@ describe('an eviction of a pod of Sealift’s', () => {
     ],
     [
       'whose budget allows it',
-      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 2, moves: 1, disrupting: 1 }] }),
+      seen(pod(asked()), [], {
+        budgets: [{ name: 'b', allowed: 2, moves: 1, disrupting: 1, evicting: 0 }],
+      }),
       'Move',
     ],
     [
       'whose budget forbids it',
-      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 0, moves: 0, disrupting: 0 }] }),
+      seen(pod(asked()), [], {
+        budgets: [{ name: 'b', allowed: 0, moves: 0, disrupting: 0, evicting: 0 }],
+      }),
       'Refuse',
     ],
     [
       'whose budget is used up by other moves',
-      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1 }] }),
+      seen(pod(asked()), [], {
+        budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1, evicting: 0 }],
+      }),
       'Refuse',
     ],
     [
       'one of whose two budgets forbids it',
       seen(pod(asked()), [], {
         budgets: [
-          { name: 'a', allowed: 9, moves: 0, disrupting: 0 },
-          { name: 'b', allowed: 0, moves: 0, disrupting: 0 },
+          { name: 'a', allowed: 9, moves: 0, disrupting: 0, evicting: 0 },
+          { name: 'b', allowed: 0, moves: 0, disrupting: 0, evicting: 0 },
         ],
       }),
       'Refuse',
     ],
     [
       'that nobody wants to be moved, while a pod of its budget moves',
-      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1 }] }),
+      seen(pod(serving), [], {
+        budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1, evicting: 0 }],
+      }),
       'Refuse',
     ],
     [
       'that nobody wants to be moved, whose budget allows one more',
-      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 2, moves: 1, disrupting: 1 }] }),
+      seen(pod(serving), [], {
+        budgets: [{ name: 'b', allowed: 2, moves: 1, disrupting: 1, evicting: 0 }],
+      }),
       'Allow',
     ],
     [
+      'that nobody wants to be moved, while pods of its budget move and are evicted',
+      seen(pod(serving), [], {
+        budgets: [{ name: 'b', allowed: 2, moves: 1, disrupting: 1, evicting: 1 }],
+      }),
+      'Refuse',
+    ],
+    [
+      'that nobody wants to be moved, while no pod of its budget moves: the API server counts evictions',
+      seen(pod(serving), [], {
+        budgets: [{ name: 'b', allowed: 1, moves: 0, disrupting: 0, evicting: 1 }],
+      }),
+      'Allow',
+    ],
+    [
+      'that asks to be moved, while a pod of its budget is evicted',
+      seen(pod(asked()), [], {
+        budgets: [{ name: 'b', allowed: 1, moves: 0, disrupting: 0, evicting: 1 }],
+      }),
+      'Refuse',
+    ],
+    [
       'that nobody wants to be moved, whose budget the API server itself asks',
-      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 0, moves: 0, disrupting: 0 }] }),
+      seen(pod(serving), [], {
+        budgets: [{ name: 'b', allowed: 0, moves: 0, disrupting: 0, evicting: 0 }],
+      }),
       'Allow',
     ],
     [
       'that nobody wants to be moved, while moves of its budget wait and disturb no pod',
-      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 1, moves: 2, disrupting: 0 }] }),
+      seen(pod(serving), [], {
+        budgets: [{ name: 'b', allowed: 1, moves: 2, disrupting: 0, evicting: 0 }],
+      }),
       'Allow',
     ],
     [
       'that nobody wants to be moved, while some of its budget’s moves wait',
-      seen(pod(serving), [], { budgets: [{ name: 'b', allowed: 2, moves: 3, disrupting: 1 }] }),
+      seen(pod(serving), [], {
+        budgets: [{ name: 'b', allowed: 2, moves: 3, disrupting: 1, evicting: 0 }],
+      }),
       'Allow',
     ],
     [
       'that is to be moved, while moves of its budget wait',
-      seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 0 }] }),
+      seen(pod(asked()), [], {
+        budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 0, evicting: 0 }],
+      }),
       'Refuse',
     ],
     [
       'that serves nobody, while a pod of its budget moves',
       seen(pod(), [], {
-        budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1 }],
+        budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1, evicting: 0 }],
       }),
       'Allow',
     ],
@@ -227,7 +266,7 @@ describe('an eviction of a pod of Sealift’s', () => {
       'that could not be moved, Evict, while a pod of its budget moves',
       seen(pod(serving), [migrates('Evict')], {
         requests: [failed('X')],
-        budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1 }],
+        budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1, evicting: 0 }],
       }),
       'Refuse',
     ],
@@ -251,7 +290,9 @@ describe('an eviction of a pod of Sealift’s', () => {
     );
     expect(
       message(
-        seen(pod(asked()), [], { budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1 }] }),
+        seen(pod(asked()), [], {
+          budgets: [{ name: 'b', allowed: 1, moves: 1, disrupting: 1, evicting: 0 }],
+        }),
       ),
     ).toMatch(
       /^Cannot evict pod as it would violate the pod's disruption budget\. .*1 of its pods/,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads what an answer to an eviction depends on, and creates the MigrationRequest that moves the pod.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { evacuationRequest, isFinished, type Trigger } from '../../../crds/src/index.ts';
 import {
   checkpointRequests,
@@ -19,7 +20,7 @@ import {
   type Logger,
   type Pod,
 } from '../../../kube/src/index.ts';
-import { budgetMessage, budgetsOf, forbids, see, type BudgetSeen } from './budgets.ts';
+import { budgetMessage, budgetsOf, forbids, see, takesFrom, type BudgetSeen } from './budgets.ts';
 import {
   decideAtOnce,
   decideEviction,
@@ -27,6 +28,7 @@ import {
   type Eviction,
   type EvictionAnswer,
 } from './decide.ts';
+import { Grants } from './grants.ts';
 import { wishFor } from './wish.ts';
 
 export interface EvictorParts {
@@ -42,10 +44,22 @@ const reasonOf: Readonly<Record<Trigger, string>> = {
   Drain: 'Its node is drained',
 };
 
+/** Of the guard's answers: they read, and anybody may ask for them. */
+const guardsAtOnce = 8;
+/** How long the guard's refusal waits for the other webhook's call to come, and then for its answer to be on its way. */
+const afterOtherMs = 100;
+const longestWaitMs = 5_000;
+
+const keyOf = ({ namespace, podName }: Eviction): string => `${namespace}/${podName}`;
+
 export class Evictor {
   readonly #parts: EvictorParts;
+  /** By pod: how many of its evictions are being answered. */
+  readonly #answering = new Map<string, number>();
+  #guarded = 0;
   /** By namespace: of evictions at the same time each sees the requests of those before it. */
   readonly #turns = new KeyedMutex();
+  readonly #grants = new Grants();
 
   constructor(parts: EvictorParts) {
     this.#parts = parts;
@@ -56,17 +70,53 @@ export class Evictor {
    * @throws Error while that is not known: the webhook's failurePolicy decides then
    */
   async answer(eviction: Eviction, signal: AbortSignal): Promise<EvictionAnswer> {
+    const key = keyOf(eviction);
+    this.#answering.set(key, (this.#answering.get(key) ?? 0) + 1);
+    try {
+      return await this.#answer(eviction, signal);
+    } finally {
+      const left = (this.#answering.get(key) ?? 1) - 1;
+      if (left > 0) this.#answering.set(key, left);
+      else this.#answering.delete(key);
+    }
+  }
+
+  /**
+   * Whether an eviction may go on, for whoever asks: it may be anybody (docs/adr/0028). Changes nothing, and says no more than
+   * that. The same eviction is answered by `answer` at the same time: of two refusals the API server passes on the first, and
+   * that one says more.
+   * @throws Error while it cannot be known
+   */
+  async guard(eviction: Eviction, signal: AbortSignal): Promise<EvictionAnswer> {
+    const turn = `guard ${this.#guarded++ % guardsAtOnce}`;
+    const isAllowed = await this.#turns.run(turn, async () => {
+      const pod = await this.#pod(eviction, signal);
+      const atOnce = decideAtOnce(eviction, pod);
+      if (atOnce || !pod) return true;
+      return decideEviction(eviction, await this.#observe(pod, signal)).verdict === 'Allow';
+    });
+    if (isAllowed) return { verdict: 'Allow' };
+    const until = performance.now() + longestWaitMs;
+    do await sleep(afterOtherMs);
+    while (this.#answering.has(keyOf(eviction)) && performance.now() < until);
+    await sleep(afterOtherMs);
+    const message = `Pod ${eviction.podName} is to be moved instead. Its eviction is refused until it has moved. Ask again.`;
+    return { verdict: 'Refuse', message };
+  }
+
+  #pod({ namespace, podName }: Eviction, signal: AbortSignal): Promise<Pod | undefined> {
+    return unlessNotFound(this.#parts.api.get(pods, namespace, podName, { signal }));
+  }
+
+  async #answer(eviction: Eviction, signal: AbortSignal): Promise<EvictionAnswer> {
     const { namespace, podName } = eviction;
-    const pod = await unlessNotFound(this.#parts.api.get(pods, namespace, podName, { signal }));
+    const pod = await this.#pod(eviction, signal);
     const atOnce = decideAtOnce(eviction, pod);
     if (atOnce) return atOnce;
     if (!pod) throw new Error('a pod that is not there was not answered at once');
     try {
-      let answer = decideEviction(eviction, await this.#observe(pod, signal));
-      if (answer.verdict === 'Allow') {
-        answer = decideEviction(eviction, await this.#observeWhole(pod, signal));
-      }
-      if (answer.verdict !== 'Move') return answer;
+      const answer = decideEviction(eviction, await this.#observe(pod, signal));
+      if (answer.verdict === 'Refuse') return answer;
       return await this.#turns.run(namespace, () => this.#decide(eviction, pod, signal));
     } catch (error) {
       const detail = messageOf(error);
@@ -79,6 +129,9 @@ export class Evictor {
   async #decide(eviction: Eviction, pod: Pod, signal: AbortSignal): Promise<EvictionAnswer> {
     const candidate = await this.#observeWhole(pod, signal);
     const answer = decideEviction(eviction, candidate);
+    if (answer.verdict === 'Allow' && !eviction.isDryRun && takesFrom(candidate)) {
+      this.#grants.add(pod);
+    }
     if (answer.verdict !== 'Move') return answer;
     const problem = await this.#move(candidate, 'Eviction', signal);
     return problem === undefined ? answer : { verdict: 'Refuse', message: problem };
@@ -181,6 +234,7 @@ export class Evictor {
       listParsed(api, pods, here),
       listParsed(api, migrationRequests, here),
     ]);
-    return own.map((budget) => see(budget, all, requests, pod));
+    const granted = this.#grants.pending(here.namespace);
+    return own.map((budget) => see(budget, { pods: all, requests, granted }, pod));
   }
 }

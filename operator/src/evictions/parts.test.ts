@@ -34,6 +34,7 @@ describe('a PodDisruptionBudget', () => {
   const set = { selector: { matchLabels: { set: 'x' } } };
   const own = pod({ metadata: { labels: { set: 'x' } } });
   const named = (name: string) => pod({ metadata: { name, uid: name, labels: { set: 'x' } } });
+  const nothing = { pods: [], requests: [] };
 
   it('is for the pods that its selector selects', () => {
     const all = [budget(set), budget({ selector: {} }), budget({}), budget({ selector: null })];
@@ -43,8 +44,15 @@ describe('a PodDisruptionBudget', () => {
 
   it('allows nothing while nobody has looked at its newest spec', () => {
     const allowed = (observedGeneration: number): number =>
-      see(budget(set, { disruptionsAllowed: 3, observedGeneration }), [], [], own).allowed;
+      see(budget(set, { disruptionsAllowed: 3, observedGeneration }), nothing, own).allowed;
     expect([allowed(1), allowed(2)]).toEqual([0, 3]);
+  });
+
+  it('is taken from by evictions of its other pods that its status does not show yet', () => {
+    const granted = [own, named('q'), named('r'), pod({ metadata: { name: 's', uid: 's' } })];
+    const at = (status: object): number =>
+      see(budget(set, status), { ...nothing, granted }, own).evicting;
+    expect([at({}), at({ disruptedPods: { q: '2026-03-04T05:06:07Z' } })]).toEqual([2, 1]);
   });
 
   it('counts moves of its other pods, before and after their decision', () => {
@@ -57,7 +65,7 @@ describe('a PodDisruptionBudget', () => {
       migration({ spec: { podName: 'q' }, status: { conditions: [succeeded('False', 'X')] } }),
     ];
     const pods = [own, named('q'), named('r-new')];
-    expect(see(budget(set), pods, requests, own).moves).toBe(2);
+    expect(see(budget(set), { pods, requests }, own).moves).toBe(2);
   });
 
   it('counts a pod of a StatefulSet that moves twice as one', () => {
@@ -66,7 +74,7 @@ describe('a PodDisruptionBudget', () => {
       accepted({ target: { nodeName: 'b', podName: 'q-1' } }, { spec: { podName: 'q' } }),
       accepted({ source, target: { nodeName: 'c', podName: 'q' } }, { spec: { podName: 'q-1' } }),
     ];
-    expect(see(budget(set), [own, named('q-1')], requests, own).moves).toBe(1);
+    expect(see(budget(set), { pods: [own, named('q-1')], requests }, own).moves).toBe(1);
   });
 
   describe('is taken from, for a plain eviction, by a move that', () => {
@@ -131,7 +139,7 @@ describe('a PodDisruptionBudget', () => {
       ],
     ])('%s: %d', (_name, expected, requests, landing) => {
       const all = [own, named('q'), landing];
-      const found = see(budget(set), all, requests, own);
+      const found = see(budget(set), { pods: all, requests }, own);
       expect([found.moves, found.disrupting]).toEqual([1, expected]);
     });
   });
@@ -218,7 +226,7 @@ describe('the webhook’s configuration', () => {
     metadata: { name: 'c' },
     webhooks: [
       {
-        name: webhookNames.others,
+        name: webhookNames.all,
         failurePolicy: 'Ignore',
         sideEffects: 'NoneOnDryRun',
         clientConfig: { service: { name: 's', namespace: 'n', port: 443 } },
@@ -244,22 +252,44 @@ describe('the webhook’s configuration', () => {
     expect(foreign).toEqual(chart[1]);
   });
 
-  it('fails for the pods of the guard alone, and sees each eviction once', () => {
+  it('fails for the pods of the guard alone, at a path that tells nothing', () => {
     const all = apply({ server }, { guard: 'X' });
-    expect(brief(all)).toEqual([
-      [webhookNames.others, 'Ignore', '!(X)'],
+    const names = [
+      [webhookNames.all, 'Ignore', undefined],
       ['foreign', undefined, undefined],
       [webhookNames.guard, 'Fail', 'X'],
-    ]);
-    expect(all[2]?.clientConfig).toEqual(all[0]?.clientConfig);
+    ];
+    expect(brief(all)).toEqual(names);
+    const guarded = (one: typeof all) => ({
+      ...one[0]?.clientConfig,
+      service: { ...one[0]?.clientConfig.service, path: '/guard' },
+    });
+    expect(all[2]?.clientConfig).toEqual(guarded(all));
+    expect(JSON.stringify(all[2])).not.toContain(server.path);
     // A new certificate leaves the guard as it is, in both.
-    const renewed = apply(
-      { server },
-      { guard: 'X' },
-      { server: { ...server, certificates: 'NEW' } },
-    );
+    const changed = { server: { ...server, certificates: 'NEW' } };
+    const renewed = apply({ server }, { guard: 'X' }, changed);
     expect(brief(renewed)).toEqual(brief(all));
-    expect(renewed[2]?.clientConfig).toEqual(renewed[0]?.clientConfig);
+    expect(renewed[2]?.clientConfig).toEqual(guarded(renewed));
+    expect(renewed).not.toEqual(all);
+  });
+
+  it('takes the place of an earlier one whose guard had the secret path', () => {
+    const called = { clientConfig: { url: 'https://x/evictions/1', caBundle: 'Q0E=' } };
+    const only = (expression: string) => ({ matchConditions: [{ name: 'pods', expression }] });
+    const earlier = [
+      { name: webhookNames.all, failurePolicy: 'Ignore', ...called, ...only('!(X)') },
+      { name: webhookNames.guard, failurePolicy: 'Fail', ...called, ...only('X') },
+    ];
+    const after = registered(earlier, { guard: 'X' }) ?? [];
+    expect(brief(after)).toEqual([
+      [webhookNames.all, 'Ignore', undefined],
+      [webhookNames.guard, 'Fail', 'X'],
+    ]);
+    expect(after.map((one) => one.clientConfig.url)).toEqual([
+      'https://x/evictions/1',
+      'https://x/guard',
+    ]);
   });
 
   it('has no guard where there is no pod for it', () => {
@@ -375,5 +405,5 @@ it('a target is no pod of a budget’s moves twice', () => {
   });
   const source = pod({ metadata: { labels: { set: 'x' } } });
   const other = pod({ metadata: { name: 'q', labels: { set: 'x' } } });
-  expect(see(budget, [source, target], [accepted()], other).moves).toBe(1);
+  expect(see(budget, { pods: [source, target], requests: [accepted()] }, other).moves).toBe(1);
 });

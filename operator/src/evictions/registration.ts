@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ValidatingWebhookConfiguration. The chart makes it with one webhook, `others`; the operator puts in whom the API server
+// The ValidatingWebhookConfiguration. The chart makes it with one webhook, `all`; the operator puts in whom the API server
 // is to trust and the secret path, and adds `guard`.
 import { isDeepStrictEqual } from 'node:util';
 import {
@@ -8,14 +8,15 @@ import {
   type Call,
   type ValidatingWebhook,
 } from '../../../kube/src/index.ts';
+import { GUARD_PATH } from './webhook-server.ts';
 
 /**
- * Together they see each eviction once: `guard` those of pods that are to be moved, with failurePolicy Fail; `others` the
- * rest, with failurePolicy Ignore: docs/adr/0022. Where no pod is to be moved there is no `guard`.
+ * `all` answers each eviction, with failurePolicy Ignore. `guard` says yes or no to those of pods that are to be moved, with
+ * failurePolicy Fail: docs/adr/0022, docs/adr/0028. Where no pod is to be moved there is no `guard`.
  */
 export const webhookNames = {
   guard: 'guard.evictions.sealift.dev',
-  others: 'evictions.sealift.dev',
+  all: 'evictions.sealift.dev',
 } as const;
 
 /** What is to be changed; a field that is absent stays as it is. */
@@ -37,23 +38,23 @@ export function registered(
   webhooks: readonly ValidatingWebhook[],
   { server, guard }: Registration,
 ): ValidatingWebhook[] | undefined {
-  const others = webhooks.find(({ name }) => name === webhookNames.others);
-  if (!others) return undefined;
+  const found = webhooks.find(({ name }) => name === webhookNames.all);
+  if (!found) return undefined;
   const before = webhooks.find(({ name }) => name === webhookNames.guard);
   const expression = guard ?? before?.matchConditions?.[0]?.expression ?? nobody;
-  const isGuarding = expression !== nobody;
-  const { matchConditions: _before, ...base } = {
-    ...others,
-    ...(server && called(others, server)),
-  };
-  const after = webhooks
+  // An earlier operator left the guard's pods out of it.
+  const { matchConditions: _before, ...all } = { ...found, ...(server && called(found, server)) };
+  const after: ValidatingWebhook[] = webhooks
     .filter(({ name }) => name !== webhookNames.guard)
-    .map((one) => {
-      if (one !== others) return one;
-      return isGuarding ? { ...base, ...only(`!(${expression})`) } : base;
+    .map((one) => (one === found ? all : one));
+  if (expression !== nobody) {
+    const own = { name: webhookNames.guard, failurePolicy: 'Fail', sideEffects: 'None' };
+    after.push({
+      ...all,
+      ...own,
+      clientConfig: at(all.clientConfig, GUARD_PATH),
+      ...only(expression),
     });
-  if (isGuarding) {
-    after.push({ ...base, name: webhookNames.guard, failurePolicy: 'Fail', ...only(expression) });
   }
   return isDeepStrictEqual(after, webhooks) ? undefined : after;
 }
@@ -64,14 +65,18 @@ function called(
   { clientConfig }: ValidatingWebhook,
   { certificates, path }: NonNullable<Registration['server']>,
 ): Pick<ValidatingWebhook, 'clientConfig'> {
+  const caBundle = Buffer.from(certificates).toString('base64');
+  return { clientConfig: { ...at(clientConfig, path), caBundle } };
+}
+
+type ClientConfig = ValidatingWebhook['clientConfig'];
+
+function at(clientConfig: ClientConfig, path: string): ClientConfig {
   const { url, service } = clientConfig;
   return {
-    clientConfig: {
-      ...clientConfig,
-      caBundle: Buffer.from(certificates).toString('base64'),
-      ...(service && { service: { ...service, path } }),
-      ...(typeof url === 'string' && { url: new URL(path, url).href }),
-    },
+    ...clientConfig,
+    ...(service && { service: { ...service, path } }),
+    ...(typeof url === 'string' && { url: new URL(path, url).href }),
   };
 }
 

@@ -14,6 +14,7 @@ import { WebhookServer } from './webhook-server.ts';
 const dir = mkdtempSync(join(tmpdir(), 'sealift-webhook-'));
 const server = new WebhookServer({
   answer: () => Promise.reject(new Error('nobody asks')),
+  guard: () => Promise.reject(new Error('nobody asks')),
   log: pino({ level: 'silent' }),
 });
 const agent = new https.Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false });

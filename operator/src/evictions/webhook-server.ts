@@ -21,8 +21,16 @@ const keepAliveMs = 120_000;
 /** A review of an eviction is about 2 KiB. */
 const maxBody = 256 * 1024;
 
+type Answer = (eviction: Eviction, signal: AbortSignal) => Promise<EvictionAnswer>;
+
+/** The path of the guard. It is no secret: when nobody answers, the API server shows it to whoever evicts (docs/adr/0028). */
+export const GUARD_PATH = '/guard';
+
 export interface WebhookServerParts {
-  readonly answer: (eviction: Eviction, signal: AbortSignal) => Promise<EvictionAnswer>;
+  /** At the secret path. */
+  readonly answer: Answer;
+  /** At `GUARD_PATH`, for anybody. */
+  readonly guard: Answer;
   readonly log: Logger;
 }
 
@@ -54,7 +62,7 @@ export class WebhookServer {
     this.#hasCertificate = true;
   }
 
-  /** The only path that is answered. */
+  /** The secret one: whoever knows it may ask for moves. */
   set path(path: string) {
     this.#path = path;
   }
@@ -78,25 +86,31 @@ export class WebhookServer {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const status = (code: number): void => void response.writeHead(code).end();
     const path = (request.url ?? '').split('?')[0] ?? '';
-    if (request.method !== 'POST' || !isSame(path, this.#path)) return status(404);
+    const isGuard = path === GUARD_PATH;
+    if (request.method !== 'POST' || !(isGuard || isSame(path, this.#path))) return status(404);
     if (Number(request.headers['content-length'] ?? Infinity) > maxBody) return status(413);
-    const stop = evictionSeconds.startTimer();
+    const { answer: inFull, guard } = this.#parts;
+    const stop = isGuard ? undefined : evictionSeconds.startTimer();
+    const count = (verdict: string): void => {
+      if (!isGuard) evictionsAnswered.inc({ verdict });
+    };
     try {
       const { uid, eviction } = readReview(JSON.parse(await text(request)));
-      const answer = await this.#parts.answer(eviction, AbortSignal.timeout(answerMs));
-      evictionsAnswered.inc({ verdict: answer.verdict });
+      const ask = isGuard ? guard : inFull;
+      const answer = await ask(eviction, AbortSignal.timeout(answerMs));
+      count(answer.verdict);
       response.setHeader('content-type', 'application/json');
       response.end(JSON.stringify(answerReview(uid, answer)));
     } catch (error) {
       // The failurePolicy of the configuration says what happens then.
-      evictionsAnswered.inc({ verdict: 'Error' });
+      count('Error');
       this.#parts.log.warn(
         { code: codeOf(error), detail: messageOf(error) },
         'eviction not answered',
       );
       status(500);
     } finally {
-      stop();
+      stop?.();
     }
   }
 }

@@ -65,6 +65,7 @@ export class EvictionWebhook {
     this.#server = new WebhookServer({
       log,
       answer: (eviction, signal) => evictor.answer(eviction, signal),
+      guard: (eviction, signal) => evictor.guard(eviction, signal),
     });
     this.#certificate = new WebhookCertificate({
       ...parts,

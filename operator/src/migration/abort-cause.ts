@@ -11,6 +11,7 @@ import {
 } from '../requests/abort-cause.ts';
 import { isPrepared } from '../requests/deadlines.ts';
 import { isDetached } from '../target-pod/controllers.ts';
+import { hostNameFields, refuseLostHostName } from '../target-pod/host-name.ts';
 import { controllerOf } from '../target-pod/ownership.ts';
 import { restartsOf } from '../target-pod/pod-rules.ts';
 import { awaitsName, nameMessage } from './name-steps.ts';
@@ -25,9 +26,19 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     sourceCause(observed) ??
     agentCause(request) ??
     targetCause(observed, 'TargetRejected') ??
+    hostNameCause(observed) ??
     deadlineCause(observed, now) ??
     nameCause(observed, now)
   );
+}
+
+function hostNameCause({ request, sourcePod, targetPod, nodes }: Observed): AbortCause | undefined {
+  const template = sourcePod && {
+    ...sourcePod.spec,
+    ...hostNameFields(sourcePod.metadata.name, sourcePod.spec),
+  };
+  const node = nodes.find((one) => one.metadata.name === request.status?.target?.nodeName);
+  return refuseLostHostName(template, targetPod, node);
 }
 
 /** The policy may take a moment to see the request; a target that waits has its limit, too. */

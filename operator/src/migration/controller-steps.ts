@@ -2,7 +2,7 @@
 // When source and target change places in their controller (docs/adr/0019). Pure. The controller acts on any state in
 // between that it happens to see, also while the operator is away; each order below is one in which it deletes a copy
 // that is not needed, and makes none.
-import type { PodController } from '../../../crds/src/index.ts';
+import { finalizers, type MigrationRequest, type PodController } from '../../../crds/src/index.ts';
 import type { Pod } from '../../../kube/src/index.ts';
 import { isPrepared } from '../requests/deadlines.ts';
 import { keptMessage, ownTarget, type CommittedWork } from '../requests/handover.ts';
@@ -45,12 +45,60 @@ export function giveBack(observed: Observed): readonly Effect[] {
   const to = ownTarget(observed);
   const effects: Effect[] = [];
   // A Job that has finished has ended its pods, but this one was not among them, or it came back too late to be one.
-  const isFinished = observed.controller === 'finished';
-  if (isFinished && (isDetached(from) || from.status.phase === 'Running'))
-    effects.push({ type: 'EndSource', uid });
+  if (hasOutlived(observed, from, controller)) effects.push({ type: 'EndSource', uid });
   else if (isDetached(from)) effects.push({ type: 'AttachSource', uid });
   if (to && isAttached(to, controller)) effects.push({ type: 'DetachTarget' });
   return effects;
+}
+
+/** Whether the source's Job has finished without it, and nobody else has taken it since. */
+const hasOutlived = (
+  { controller: state }: Observed,
+  from: Pod,
+  controller: PodController,
+): boolean =>
+  state === 'finished' &&
+  (isDetached(from) || (isAttached(from, controller) && from.status.phase === 'Running'));
+
+/**
+ * How long a Job may take to write its end that has looked at its pods before the source came back: it deletes its pods and
+ * takes its finalizers from them first, each by a request of a client with a limited rate.
+ */
+export const lateEndMs = 60_000;
+/** How soon after the end of a request the operator looks again, for the first time. */
+const firstLateLookMs = 1000;
+
+/**
+ * After the end of an aborted request: the source has come back to its Job, and that may have counted its pods just before.
+ * Then it takes all of them for ended, writes its own end, and never looks again. Until it would have done so, the operator does.
+ * @returns undefined: there is nothing to look for, or no more
+ */
+export function afterReturn(
+  observed: Observed,
+  now: number,
+): { readonly effects: readonly Effect[]; readonly lookAgainMs: number } | undefined {
+  const { source, completionTime } = observed.request.status ?? {};
+  const from = oldPod(observed);
+  if (!awaitsLateEnd(observed.request) || !source?.controller || !from) return undefined;
+  const { uid, deletionTimestamp } = from.metadata;
+  if (deletionTimestamp !== undefined) return undefined;
+  if (hasOutlived(observed, from, source.controller)) {
+    return { effects: [{ type: 'EndSource', uid }], lookAgainMs: firstLateLookMs };
+  }
+  if (observed.controller !== 'active' || !isAttached(from, source.controller)) return undefined;
+  // Negative: an earlier leader's clock was ahead.
+  const elapsedMs = Math.abs(now - Date.parse(completionTime ?? ''));
+  if (!(elapsedMs <= lateEndMs)) return undefined;
+  // Later and later: what is late is so by milliseconds, as a rule.
+  return { effects: [], lookAgainMs: Math.max(firstLateLookMs, elapsedMs) };
+}
+
+/** Whether a Job may not have seen yet that its pod is back. The finalizer stays until a last look has been taken. */
+export function awaitsLateEnd(request: MigrationRequest): boolean {
+  const { source, decision } = request.status ?? {};
+  if (source?.controller?.kind !== 'Job' || decision?.outcome !== 'Aborted') return false;
+  // A source whose target was never ready has not left its Job.
+  return request.metadata.finalizers.includes(finalizers.active) && isPrepared(request);
 }
 
 /**

@@ -45,6 +45,8 @@ import { makeReport } from '../requests/report.ts';
 import { abortCause, endedCause, isCompleted } from './abort-cause.ts';
 import {
   afterCommit,
+  afterReturn,
+  awaitsLateEnd,
   beforeHold,
   controllerState,
   giveBack,
@@ -273,7 +275,9 @@ function aborted(observed: Observed, draft: MigrationDraft, decision: Decision):
     : undefined;
   const kept = keptMessage(ownTarget(observed));
   const hints = failureHints(cause, [sourceAgent, targetAgent]);
-  return draft.finish(false, cause.reason, sentences([cause.message, hints, unconfirmed, kept]));
+  const message = sentences([cause.message, hints, unconfirmed, kept]);
+  const plan = draft.finish(false, cause.reason, message);
+  return awaitsLateEnd(request) ? { ...plan, effects: [], requeueAfterMs: 0 } : plan;
 }
 
 /** Aborted, the target gone, and the source is lost. */
@@ -309,5 +313,9 @@ function afterFinish(observed: Observed, now: number): MigrationPlan {
   const { status } = observed.request;
   const own = Object.fromEntries(ownedStatus.map((key) => [key, status?.[key]]));
   const report = makeReport(status ?? {});
+  const late = afterReturn(observed, now);
+  if (late) {
+    return { status: { ...own, report }, effects: late.effects, requeueAfterMs: late.lookAgainMs };
+  }
   return { status: { ...own, report }, ...planRemaining(observed, now) };
 }

@@ -35,7 +35,7 @@ import {
   retire,
   undoIfAlone,
 } from './controller-calls.ts';
-import { isOrphaned, oldPod } from './controller-steps.ts';
+import { awaitsLateEnd, isOrphaned, oldPod } from './controller-steps.ts';
 import { decideMigration } from './decide.ts';
 import {
   createSecondMove,
@@ -125,7 +125,7 @@ async function observe(
       : dependencies.find(restoreRequests, namespace, restoreName, signal),
   ]);
   const controller =
-    owner === undefined || isFinished(request)
+    owner === undefined || (isFinished(request) && !awaitsLateEnd(request))
       ? undefined
       : await readController(dependencies, namespace, owner, [target, source], signal);
   const facts = await factsOf(dependencies, request, source, signal);

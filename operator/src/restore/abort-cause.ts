@@ -7,6 +7,7 @@ import {
   targetCause,
   type AbortCause,
 } from '../requests/abort-cause.ts';
+import { refuseLostHostName } from '../target-pod/host-name.ts';
 import type { Observed } from './types.ts';
 
 /** @returns the first cause; undefined: continue. */
@@ -16,9 +17,20 @@ export function abortCause(observed: Observed, now: number): AbortCause | undefi
     deletionCause(request) ??
     agentCause(request) ??
     targetCause(observed, 'PodNameTaken') ??
+    hostNameCause(observed) ??
     creationCause(observed) ??
     deadlineCause(observed, now)
   );
+}
+
+function hostNameCause({
+  request,
+  checkpoint,
+  targetPod,
+  nodes,
+}: Observed): AbortCause | undefined {
+  const node = nodes.find((one) => one.metadata.name === request.status?.target?.nodeName);
+  return refuseLostHostName(checkpoint?.status?.podTemplate?.spec, targetPod, node);
 }
 
 /** Why the target, which does not exist yet, can no longer be created. */

@@ -165,7 +165,11 @@ describe('the target', () => {
   });
 
   it('keeps the host name', () => {
-    expect(make(raw({ name: 'a.b' })).spec['hostname']).toBe('a-b');
+    const dotted = make(raw({ name: 'a.b' })).spec;
+    expect([dotted['hostname'], dotted['hostnameOverride']]).toEqual([undefined, 'a.b']);
+    // Moved again it has another name.
+    const again = make(raw({ name: 'a.b-12345' }, { hostnameOverride: 'a.b' })).spec;
+    expect([again['hostname'], again['hostnameOverride']]).toEqual([undefined, 'a.b']);
     expect(make(raw({}, { hostname: 'old' })).spec['hostname']).toBe('old');
   });
 

@@ -5,6 +5,7 @@ import { annotations, labels, podConditions } from '../../../crds/src/index.ts';
 import type { OwnerReference } from '../../../kube/src/index.ts';
 import { freeSelector, freeTerms, withoutNames, type Host } from '../host-pins.ts';
 import { pinImage, runningImages, type RunningImages } from './container-images.ts';
+import { hostNameFields } from './host-name.ts';
 import { namespaceOwner } from './ownership.ts';
 
 type Json = Record<string, unknown>;
@@ -151,13 +152,7 @@ function templateSpec(pod: RawPod): Json {
     ...(sidecars.length > 0 ? { initContainers: sidecars.map(template) } : {}),
     containers: containers.map(template),
     // A process may have read its host name: the pod's name, unless the spec sets another.
-    hostname:
-      typeof spec['hostname'] === 'string'
-        ? spec['hostname']
-        : pod.metadata.name
-            .slice(0, 63)
-            .replace(/[^a-z0-9]+$/, '')
-            .replaceAll('.', '-'),
+    ...hostNameFields(pod.metadata.name, spec),
   };
 }
 

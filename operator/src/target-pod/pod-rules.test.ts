@@ -90,6 +90,7 @@ describe('refusePod', () => {
         },
       },
     ],
+    ['an executor of Spark', { metadata: { labels: { 'spark-role': 'executor' } } }],
     [
       'a pod that was migrated before',
       { metadata: { annotations: { [annotations.requestUid]: 'old' }, labels: { app: 'x' } } },
@@ -126,6 +127,18 @@ describe('refusePod', () => {
       'PodNotRunning',
       /deleted/,
       { metadata: { deletionTimestamp: at(0) } },
+    ],
+    [
+      'a pod of a LeaderWorkerSet',
+      'UnsupportedPod',
+      /leaderworkerset.*=vllm: .*group anew/,
+      { metadata: { labels: { 'leaderworkerset.sigs.k8s.io/name': 'vllm' } } },
+    ],
+    [
+      'a Spark driver',
+      'UnsupportedPod',
+      /spark-role=driver: .*executors/,
+      { metadata: { labels: { 'spark-role': 'driver' } } },
     ],
     ['a pending pod', 'PodNotRunning', /Pending/, { status: { phase: 'Pending' } }],
     ['a pod that has completed', 'PodNotRunning', /Succeeded/, { status: { phase: 'Succeeded' } }],

@@ -9,6 +9,7 @@ import {
 } from '../../../crds/src/index.ts';
 import type { ContainerStatus, Pod } from '../../../kube/src/index.ts';
 import type { Refusal } from '../refusal.ts';
+import { refuseHostName } from './host-name.ts';
 import { namesRequest } from './ownership.ts';
 import { noVolumeFacts, volumeRefusals, type VolumeFacts } from './volume-rules.ts';
 
@@ -183,6 +184,19 @@ function containerProblem(status: ContainerStatus | undefined): string | undefin
   return undefined;
 }
 
+/** Pods whose end ends others, by a label that their controller gives them: a move deletes the old pod's object. */
+const tied: readonly { readonly label: string; readonly value?: string; readonly why: string }[] = [
+  {
+    label: 'leaderworkerset.sigs.k8s.io/name',
+    why: 'its LeaderWorkerSet makes the whole group anew when a pod of it is deleted or started again, and the StatefulSet of its workers belongs to the leader. Sealift does not migrate such pods.',
+  },
+  {
+    label: 'spark-role',
+    value: 'driver',
+    why: 'its executors belong to it, and the garbage collector deletes them with it. Sealift does not migrate such pods.',
+  },
+];
+
 function* shapeRefusals(pod: Pod): Generator<Refusal> {
   const { spec } = pod;
   const unsupported = (what: string): Refusal => ({
@@ -200,6 +214,13 @@ function* shapeRefusals(pod: Pod): Generator<Refusal> {
       'Sealift does not migrate pods with hostUsers: false: its user and group IDs map to others on each node, and CRIU does not translate them. Create the pod without hostUsers.';
     yield { reason: 'UnsupportedPod', message };
   }
+  for (const { label, value, why } of tied) {
+    const found = pod.metadata.labels[label];
+    if (found === undefined || (value ?? found) !== found) continue;
+    yield { reason: 'UnsupportedPod', message: `The pod has the label ${label}=${found}: ${why}` };
+  }
+  const hostName = refuseHostName(pod);
+  if (hostName) yield hostName;
   for (const container of movedContainers(pod)) yield* containerRefusals(container);
 }
 

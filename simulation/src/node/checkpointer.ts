@@ -59,6 +59,11 @@ export class SimulatedCheckpointer extends Checkpointer {
   /** No CRIU of a simulated node outlives its agent. */
   protected override async endFormerDumps(): Promise<void> {}
 
+  /** A file of this machine's would be read in real time, in which the timeline goes on. */
+  override leastBytes(): Promise<number> {
+    return runEffect(this.#machine.timeline, 1, () => 0);
+  }
+
   protected override cgroup(dir: string): CgroupControl {
     const { timeline, containers } = this.#machine;
     const id = dir.split('/').at(-1) ?? '';

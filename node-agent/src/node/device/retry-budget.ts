@@ -37,14 +37,15 @@ export function firstToGiveUp(
 export function shortBudgetReason(
   { device, number, handle, owner, peer }: LimitedQueuePair,
   timeouts: { readonly peerMarginMs?: number | undefined },
+  memoryBytes = 0,
 ): string | undefined {
-  const { leastMs, marginMs } = leastBudget(timeouts);
+  const { leastMs, parts } = leastBudget(timeouts, memoryBytes);
   if (peer.budgetMs >= leastMs) return undefined;
   const { rnrRetry, retryCount, timeout } = peer;
   return (
     `${owner} has queue pair ${number} (handle ${handle ?? '?'}) on ${device} with rnr_retry ${rnrRetry}, retry_cnt ` +
     `${retryCount} and timeout ${timeout} (${responseTimeout(timeout)}). A peer that is set up the same gives up after ` +
-    `${peer.budgetMs} ms; a move needs at least ${leastMs} ms, of which ${marginMs} ms are spec.timeouts.peerMarginMs. ` +
+    `${peer.budgetMs} ms; a move needs at least ${leastMs} ms, of which ${parts}. ` +
     `Set rnr_retry 7 at both ends${timeout === 0 ? '' : ', or retry_cnt 7, or a longer timeout'}. If the peer is set ` +
     `up otherwise, set the pod's annotation ${annotations.peerRnrRetry} to its rnr_retry.`
   );

@@ -22,6 +22,7 @@ import type { ClusterSockets } from './cluster-sockets.ts';
 import type { ContainerLinks } from './container-links.ts';
 import type { DeviceObjects } from './device-objects.ts';
 import type { ExecSessions } from './exec-sessions.ts';
+import { anonymousMemory } from './pod-inspector.ts';
 import type { UnmovableFiles } from './unmovable.ts';
 import { checkComplete, checkIpc } from './preconditions.ts';
 import { flushSharedMounts } from './shared-files.ts';
@@ -158,6 +159,11 @@ export class Checkpointer {
   /** The pod's queue pair whose peer gives up first in a hold; undefined if none does. @throws AgentError DriverMissing */
   async firstPeerToGiveUp(pod: LocalPod): Promise<LimitedQueuePair | undefined> {
     return this.#parts.deviceObjects.firstPeerToGiveUp(pod.netns);
+  }
+
+  /** Bytes that its dump writes at least. Changes nothing. */
+  async leastBytes(pod: LocalPod): Promise<number> {
+    return anonymousMemory(this.#parts.host, pod.containers);
   }
 
   /**

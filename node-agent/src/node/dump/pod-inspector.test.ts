@@ -86,11 +86,12 @@ describe('a pod inspector', () => {
   });
 
   it('names peers that retry too short', async () => {
-    const checkPeers = async (): Promise<void> => {
-      throw new AgentError('PeerRetryBudgetTooShort', 'queue pair 17');
+    const checkPeers = async (_pairs: unknown, _netns: string, bytes: number): Promise<void> => {
+      throw new AgentError('PeerRetryBudgetTooShort', `queue pair 17, ${bytes} bytes`);
     };
+    // What several pods share counts for nobody.
     expect((await inspector({}).inspect({ ...pod, checkPeers })).findings).toEqual([
-      { reason: 'PeerRetryBudgetTooShort', message: 'queue pair 17' },
+      { reason: 'PeerRetryBudgetTooShort', message: 'queue pair 17, 4096 bytes' },
     ]);
   });
 

@@ -40,6 +40,7 @@ export interface InspectedPod {
   checkPeers: (
     queuePairs: Pick<DeviceObjects, 'firstPeerToGiveUp'>,
     netns: string,
+    memoryBytes: number,
   ) => Promise<unknown>;
 }
 
@@ -54,6 +55,18 @@ const counted: Partial<Record<RxeObject['kind'], keyof ObjectCounts>> = {
   srq: 'srq',
   ah: 'ah',
 };
+
+/** Bytes of a pod's memory that are its own: a dump writes at least these. */
+export async function anonymousMemory(
+  host: Pick<Host, 'path'>,
+  containers: readonly Container[],
+): Promise<number> {
+  let bytes = 0;
+  for (const { cgroup } of containers) {
+    if (cgroup !== undefined) bytes += (await new Cgroup(host.path(cgroup)).memory()).anon;
+  }
+  return bytes;
+}
 
 export class PodInspector {
   readonly #parts: PodInspectorParts;
@@ -100,7 +113,7 @@ export class PodInspector {
     containers: readonly Container[],
     { names, clusterAddresses, furtherAddresses, checkPeers }: InspectedPod,
   ): (() => Findings)[] {
-    const { exec, unmovable, links, clusterSockets, deviceObjects } = this.#parts;
+    const { host, exec, unmovable, links, clusterSockets, deviceObjects } = this.#parts;
     const ipc = (): Promise<void> => this.checkIpc(containers);
     return [
       async function* () {
@@ -109,7 +122,7 @@ export class PodInspector {
       () => deviceObjects.findings(netns, containers),
       () => deviceObjects.addressFindings(netns, containers, furtherAddresses),
       async function* () {
-        await checkPeers(deviceObjects, netns);
+        await checkPeers(deviceObjects, netns, await anonymousMemory(host, containers));
       },
       async function* () {
         await ipc();
@@ -137,7 +150,9 @@ export class PodInspector {
     const { host } = this.#parts;
     let pages = 0;
     for (const { cgroup } of containers) {
-      if (cgroup !== undefined) pages += await new Cgroup(host.path(cgroup)).memory();
+      if (cgroup === undefined) continue;
+      const { anon, shmem } = await new Cgroup(host.path(cgroup)).memory();
+      pages += anon + shmem;
     }
     const rootfs = await podFilesSize(host, podUid, containers);
     return { pages, ...(rootfs !== undefined && { rootfs }) };

@@ -98,11 +98,12 @@ export class Cgroup {
       .map(Number);
   }
 
-  /** Bytes of memory that no file backs (memory.stat, anon and shmem): what a dump writes. 0 if the cgroup is gone. */
-  async memory(): Promise<number> {
+  /** Bytes of memory that no file backs: what a dump writes. 0 if the cgroup is gone. Of `shmem` other pods may have a part. */
+  async memory(): Promise<{ anon: number; shmem: number }> {
     const text = await unlessGone(readFile(join(this.#dir, 'memory.stat'), 'utf8'), '');
-    const fields = [...text.matchAll(/^(?:anon|shmem) (\d+)$/gm)];
-    return fields.reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+    const field = (name: string): number =>
+      Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+    return { anon: field('anon'), shmem: field('shmem') };
   }
 
   /** Does nothing if the cgroup is gone or has tasks. */

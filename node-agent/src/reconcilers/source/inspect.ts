@@ -30,9 +30,10 @@ export async function inspect(
       names: startOrder(pod),
       clusterAddresses: isKept ? [] : pod.status.podIPs.map(({ ip }) => ip),
       furtherAddresses: furtherAddresses(pod),
-      checkPeers: (queuePairs, netns) =>
+      checkPeers: (queuePairs, netns, memoryBytes) =>
         peerLimits(queuePairs, netns, pod.metadata.annotations, {
           timeouts: request.spec.timeouts,
+          memoryBytes,
         }),
     });
   } catch (error) {

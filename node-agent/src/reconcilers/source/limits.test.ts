@@ -97,6 +97,33 @@ describe('a source', () => {
       expect([sourceNode.did, status()?.decision?.reason]).toEqual([[], 'PeerRetryBudgetTooShort']);
     });
 
+    it('is refused before anything is touched if they wait too short for its memory', async () => {
+      put({ peers });
+      sourceNode.memoryBytes = 8 * 2 ** 30;
+      await runs();
+      expect([sourceNode.did, status()?.decision?.reason]).toEqual([[], 'PeerRetryBudgetTooShort']);
+      expect(status()?.decision?.message).toContain('5200 ms, of which 800 ms are');
+      expect(status()?.decision?.message).toContain('4000 ms for 8192 MiB of memory');
+    });
+
+    it('is refused if its memory has grown until the lock', async () => {
+      put({ peers });
+      const find = sourceNode.checkpointer.checkDevices.bind(sourceNode.checkpointer);
+      sourceNode.checkpointer.checkDevices = async (...args) => {
+        sourceNode.memoryBytes = 8 * 2 ** 30;
+        await find(...args);
+      };
+      await runs();
+      expect([sourceNode.did, status()?.decision?.reason]).toEqual([[], 'PeerRetryBudgetTooShort']);
+    });
+
+    it('is moved if its memory may be moved in that time', async () => {
+      put({ peers });
+      sourceNode.memoryBytes = 5 * 2 ** 30;
+      await run();
+      expect(sourceNode.did).toContain('send');
+    });
+
     describe('as its queue pairs have', () => {
       const limited = (budgetMs: number) => ({
         ...{ device: 'rxe0', number: 17, handle: 4, owner: 'Process 41 (brpc)' },
@@ -126,6 +153,18 @@ describe('a source', () => {
         expect(status()?.decision?.message).toMatch(
           /^Process 41 \(brpc\) has queue pair 17 \(handle 4\) on rxe0 with rnr_retry 0, retry_cnt 6/,
         );
+      });
+
+      it('is refused before anything is touched if they wait too short for its memory', async () => {
+        put();
+        sourceNode.firstToGiveUp = limited(1700);
+        sourceNode.memoryBytes = 2 ** 30 + 2 ** 22;
+        await runs();
+        expect([sourceNode.did, status()?.decision?.reason]).toEqual([
+          [],
+          'PeerRetryBudgetTooShort',
+        ]);
+        expect(status()?.decision?.message).toContain('501 ms for 1028 MiB of memory');
       });
 
       it('does not count if the annotation says otherwise', async () => {

@@ -190,6 +190,7 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       await peerLimits(checkpointer, found, pod.metadata.annotations, {
         accepted: request.status?.peers,
         timeouts: request.spec.timeouts,
+        memoryBytes: await checkpointer.leastBytes(found),
       });
     } catch (error) {
       // The pod ran when the operator accepted the request.

@@ -94,7 +94,7 @@ export class SourceSteps {
     await checkpointer.checkProcesses(pod, clusterAddresses(request, described));
     await checkpointer.checkDevices(pod);
     await checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
-    await this.#peerLimits(request, pod);
+    await this.#peerLimits(request, pod, await checkpointer.leastBytes(pod));
     const { certificateDir, connections } = this.#deps;
     // Its handshake ends while the pod is locked and dumped.
     connections?.prepare({ ...receiverAddress(request), certificateDir });
@@ -206,13 +206,18 @@ export class SourceSteps {
    * By the pod's annotations at its lock: to ask the API server again would lengthen the blackout.
    * @throws AgentError PeerRetryBudgetTooShort, BadAnnotation
    */
-  async #peerLimits(request: MigrationRequest, pod: LocalPod): Promise<PeerLimits> {
+  async #peerLimits(
+    request: MigrationRequest,
+    pod: LocalPod,
+    memoryBytes = 0,
+  ): Promise<PeerLimits> {
     const known = this.#volatile.get(request.metadata.uid).annotations;
     const annotations =
       known ?? (await this.#deps.pods.getPod(podName(request))).metadata.annotations;
     return peerLimits(this.#deps.checkpointer, pod, annotations, {
       accepted: request.status?.peers,
       timeouts: request.spec.timeouts,
+      memoryBytes,
     });
   }
 
