@@ -2,6 +2,7 @@
 // What the node agents publish. Each part has one writer, so that no writer overwrites another's fields.
 import { z } from 'zod';
 import { Count, Message, Milliseconds, Reason, Timestamp } from './atoms.ts';
+import { Fabric, PlacedFabric } from './fabric.ts';
 import { Inspection } from './inspection.ts';
 import { Bytes, ObjectCounts, Steps } from './steps.ts';
 
@@ -66,6 +67,7 @@ export const SourceAgent = z
     bytes: Bytes.optional(),
     objects: ObjectCounts.optional(),
     identity: Identity.optional(),
+    fabric: Fabric.optional(),
     checkpointDigest: z
       .string()
       .max(128)
@@ -135,6 +137,7 @@ export const TargetAgent = z
           'queue pair whose address has another index here.',
         ...atomicList,
       }),
+    fabric: PlacedFabric.optional(),
     peerDeadline: Timestamp.optional().meta({
       format: 'date-time',
       description:

@@ -8,6 +8,7 @@ export * from './conditions.ts';
 export * from './cpu-features.ts';
 export * from './decision.ts';
 export * from './evictions.ts';
+export * from './fabric.ts';
 export * from './image-keys.ts';
 export * from './inspection.ts';
 export * from './label-selector.ts';
