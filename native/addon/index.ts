@@ -237,8 +237,11 @@ export function keptRoutes(of: { netns: Netns; ifname: string }): Promise<Buffer
   return call((addon) => addon.keptRoutes(of.netns, of.ifname));
 }
 
-/** Makes those of the routes that have gone meanwhile. */
-export function giveRoutesBack(of: { netns: Netns; routes: readonly Buffer[] }): Promise<void> {
+/**
+ * Makes those of the routes that have gone meanwhile. Resolves with how many the kernel refuses: their gateway is out of reach now, or
+ * their source address is not there.
+ */
+export function giveRoutesBack(of: { netns: Netns; routes: readonly Buffer[] }): Promise<number> {
   return call((addon) => addon.giveRoutesBack(of.netns, [...of.routes]));
 }
 

@@ -75,7 +75,7 @@ interface Native {
   addAddress(netns: Netns, ifname: string, address: PlainAddress): Promise<void>;
   removeAddress(netns: Netns, ifname: string, address: PlainAddress): Promise<boolean>;
   keptRoutes(netns: Netns, ifname: string): Promise<Buffer[]>;
-  giveRoutesBack(netns: Netns, routes: Buffer[]): Promise<void>;
+  giveRoutesBack(netns: Netns, routes: Buffer[]): Promise<number>;
   hostEnd(netns: Netns, ifname: string, hostNetns: Netns): Promise<HostEnd>;
   replaceRoute(
     netns: Netns,

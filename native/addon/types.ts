@@ -189,6 +189,8 @@ export interface InterfaceAddress extends AddressDetails {
   address: string;
   /** Length of the prefix. */
   prefix: number;
+  /** Who has made it (IFAPROT_*): 1 to 3 the kernel. Absent: not known. */
+  protocol?: number;
 }
 
 /** An address to be added or removed. */

@@ -68,6 +68,7 @@ bool ReadAddress(const ifaddrmsg& fixed, const Attributes& of, Address& address)
   address.broadcast = Bytes(of, IFA_BROADCAST, address.Length());
   address.label = of.Text(IFA_LABEL).value_or("");
   address.metric = of.U32(IFA_RT_PRIORITY).value_or(0);
+  address.protocol = of.U8(IFA_PROTO).value_or(0);
   const nlattr* times = of.Get(IFA_CACHEINFO);
   ifa_cacheinfo cache;
   if (times && mnl_attr_get_payload_len(times) >= sizeof(cache)) {
@@ -120,6 +121,7 @@ Napi::Object ToAddress(Napi::Env env, const Address& from) {
   if (from.broadcast) address.Set("broadcast", Notation(from.family, *from.broadcast));
   if (!from.label.empty()) address.Set("label", from.label);
   if (from.metric > 0) address.Set("metric", from.metric);
+  if (from.protocol > 0) address.Set("protocol", from.protocol);
   if (from.valid != UINT32_MAX) address.Set("validSeconds", from.valid);
   if (from.preferred != UINT32_MAX) address.Set("preferredSeconds", from.preferred);
   return address;

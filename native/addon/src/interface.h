@@ -22,6 +22,7 @@ struct Address {
   std::optional<std::array<uint8_t, 16>> peer;     ///< of a point-to-point link
   std::optional<std::array<uint8_t, 16>> broadcast;
   std::string label;
+  uint8_t protocol = 0;                            ///< IFAPROT_*: who has made it
   uint32_t metric = 0;                             ///< of the routes that the kernel makes; 0: its own
   uint32_t valid = UINT32_MAX;                     ///< seconds; UINT32_MAX: for ever
   uint32_t preferred = UINT32_MAX;

@@ -46,8 +46,10 @@ std::vector<Payload> ReadRoutes(const std::string& ifname) {
   return direct;
 }
 
-void GiveBack(const std::vector<Payload>& routes) {
+// How many the kernel refuses: what a gateway or a source address of theirs needs has gone for good.
+uint32_t GiveBack(const std::vector<Payload>& routes) {
   Netlink netlink(NETLINK_ROUTE);
+  uint32_t refused = 0;
   for (const auto& payload : routes) {
     Request request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
     auto* fixed = static_cast<rtmsg*>(request.Fixed(payload.size()));
@@ -57,9 +59,11 @@ void GiveBack(const std::vector<Payload>& routes) {
     try {
       netlink.Ask(request, "give a route back");
     } catch (const Failure& failure) {
-      if (failure.code() != "EEXIST") throw;
+      if (failure.code() == "ETIMEDOUT") throw;
+      if (failure.code() != "EEXIST") refused++;
     }
   }
+  return refused;
 }
 
 Napi::Value KeptRoutesOf(const Napi::CallbackInfo& info) {
@@ -86,7 +90,9 @@ Napi::Value GiveRoutesBack(const Napi::CallbackInfo& info) {
       throw Napi::TypeError::New(info.Env(), "a route must be a buffer of keptRoutes()");
     routes.emplace_back(buffer.Data(), buffer.Data() + buffer.Length());
   }
-  return PromiseDone(info.Env(), PathArgument(info, 0, "netns"), [=] { GiveBack(routes); });
+  return Promise<uint32_t>(
+      info.Env(), PathArgument(info, 0, "netns"), [=] { return GiveBack(routes); },
+      [](Napi::Env env, const uint32_t& refused) { return Napi::Number::New(env, refused); });
 }
 
 }  // namespace

@@ -76,6 +76,8 @@ describe.runIf(able)('an interface’s addresses', () => {
     expect(addresses.map(({ address }) => address)).toEqual([
       ...['10.9.0.2', '10.9.0.1', 'fd00::1', 'fd00::2', 'fe80::9', local],
     ]);
+    // IFAPROT_KERNEL_LL
+    expect(addresses.map(({ protocol }) => protocol).slice(4)).toEqual([undefined, 3]);
     // IFA_F_SECONDARY
     expect(addresses.map(({ flags = 0 }) => flags & 1)).toEqual([0, 1, 0, 0, 0, 0]);
   });
@@ -124,11 +126,13 @@ describe.runIf(able)('an interface’s addresses', () => {
     expect(show('route')).not.toContain('default');
     await add(one);
     await remove(other);
-    await addon.giveRoutesBack({ netns, routes });
+    expect(await addon.giveRoutesBack({ netns, routes })).toBe(0);
     const sorted = (texts: string[]) => texts.map((text) => text.split('\n').sort());
     expect(sorted(listed())).toEqual(sorted(before));
-    await addon.giveRoutesBack({ netns, routes });
+    expect(await addon.giveRoutesBack({ netns, routes })).toBe(0);
     expect(sorted(listed())).toEqual(sorted(before));
+    await remove(one);
+    expect(await addon.giveRoutesBack({ netns, routes })).toBe(2);
     expect(await code(addon.giveRoutesBack({ netns, routes: [Buffer.from('x')] }))).toBe(
       'BadArgument',
     );

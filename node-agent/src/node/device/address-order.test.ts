@@ -272,10 +272,10 @@ describe('any two interfaces', () => {
         move(source, target);
         for (const one of addresses.filter(({ gidIndex }) => gidIndex !== undefined))
           expect(target.table.get(one.gidIndex!)).toBe(gidOf(one));
+        expect(changesTo(addresses, target.state)).toEqual([]);
         // The kernel forgets the index of an address with two prefixes when one of them goes. Nothing else can do that.
         if (addresses.some(({ gidIndex }) => gidIndex === undefined)) return;
         expect(target.state).toEqual(source.state);
-        expect(changesTo(source.state.addresses, target.state)).toEqual([]);
       }),
       { numRuns: 600 },
     );

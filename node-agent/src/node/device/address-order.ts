@@ -82,9 +82,22 @@ export function changesTo(wanted: readonly FabricAddress[], now: InterfaceState)
   const differ = wanted.some((one) => one.gidIndex === 0 && !isDefault(one));
   const due = wanted.filter((one) => one.gidIndex !== 0 || isDefault(one));
   const there = now.addresses.filter((one) => !differ || !isDefault(one));
-  if (fingerprint(due) === fingerprint(there) && hasOnly(now.gids, due)) return [];
-  return rebuilt(due, there, now.gids);
+  return isPlaced(due, there, now.gids) ? [] : rebuilt(due, there, now.gids);
 }
+
+/** One that had no index may have any: the kernel forgets that of an address with two prefixes when one of them goes. */
+function isPlaced(
+  due: readonly FabricAddress[],
+  there: readonly FabricAddress[],
+  gids: GidTable,
+): boolean {
+  const free = new Set(due.filter(({ gidIndex }) => gidIndex === undefined).map(gidOf));
+  const compared = there.map((one) => (free.has(gidOf(one)) ? without(one) : one));
+  const fixed = new Map([...gids].filter(([, gid]) => !free.has(gid)));
+  return fingerprint(due) === fingerprint(compared) && hasOnly(fixed, due);
+}
+
+const without = ({ gidIndex: _, ...one }: FabricAddress): FabricAddress => one;
 
 function rebuilt(
   due: readonly FabricAddress[],
@@ -100,12 +113,11 @@ function rebuilt(
     changes.fill();
   }
   for (const one of due) {
-    if (one.gidIndex === undefined) continue;
-    changes.free(one.gidIndex);
+    // One without an index gets one behind the last.
+    if (one.gidIndex !== undefined) changes.free(one.gidIndex);
     changes.make('add', one);
   }
   changes.freeAll();
-  for (const one of due) if (one.gidIndex === undefined) changes.make('add', one);
   return changes.made;
 }
 
