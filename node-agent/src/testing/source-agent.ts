@@ -6,7 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, expect } from 'vitest';
-import { fieldManagers, type Decision, type Inspection } from '../../../crds/src/index.ts';
+import {
+  fieldManagers,
+  type Decision,
+  type Fabric,
+  type Inspection,
+} from '../../../crds/src/index.ts';
 import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
 import type { Checkpointer, DumpResult } from '../node/dump/checkpointer.ts';
 import type { LimitedQueuePair } from '../node/device/retry-budget.ts';
@@ -99,6 +104,8 @@ export class SourceNode {
     return { findings: [{ reason: 'UnsupportedObject', message: 'io_uring' }] };
   }
 
+  /** Its addresses in the RDMA network. */
+  fabric: Fabric = { digest: 'one', interfaces: [{ name: 'net1', addresses: [] }] };
   /** What it was last told of its target's addresses. */
   targetGids: unknown;
   readonly checkpointer = {
@@ -115,6 +122,7 @@ export class SourceNode {
     checkDevices: async () => {
       if (this.fail?.at === 'devices') throw this.fail.error;
     },
+    fabric: async () => this.fabric,
     checkAddresses: async (_pod: unknown, gids: unknown) => {
       this.targetGids = gids;
       if (this.fail?.at === 'addresses') throw this.fail.error;

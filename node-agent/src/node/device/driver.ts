@@ -9,6 +9,7 @@ import { DEFAULT_RNR_TIMER, type GidEntry, type Identity } from '../../../../crd
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno, unlessErrno } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
+import { gidOf } from './address-order.ts';
 
 /** How long the driver may take until the queues of a device that it holds are idle. */
 const HOLD_TIMEOUT_MS = 5000;
@@ -241,11 +242,7 @@ export class RdmaDriver {
     const gids: string[] = [];
     for (const ifname of await this.interfaces(netns)) {
       const { addresses } = await addon.interfaceInfo(netns, ifname);
-      gids.push(
-        ...addresses.map(({ family, address }) =>
-          family === 'ipv4' ? `::ffff:${address}` : address,
-        ),
-      );
+      gids.push(...addresses.map(gidOf));
     }
     return gids;
   }

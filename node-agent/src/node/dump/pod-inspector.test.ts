@@ -58,6 +58,7 @@ function inspector(
     exec: yields('exec'),
     unmovable: yields('unmovable'),
     clusterSockets: yields('clusterSockets'),
+    addresses: { read: async () => ({ digest: '', interfaces: [] }) },
     deviceObjects: {
       ...yields('deviceObjects'),
       addressFindings: () => yields('addresses').findings(),
@@ -68,7 +69,7 @@ function inspector(
   return made;
 }
 const pod = {
-  ...{ podUid: 'u', names: ['main'], clusterAddresses: [], furtherAddresses: [] },
+  ...{ podUid: 'u', names: ['main'], clusterAddresses: [], isGiven: () => true },
   checkPeers: async (): Promise<void> => undefined,
 };
 

@@ -23,6 +23,7 @@ import type { LocalPod } from '../../node/dump/checkpointer.ts';
 import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts';
 import { PlainFiles } from '../../node/transfer/image-files.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
+import { isGivenTo } from '../../support/given-addresses.ts';
 import { furtherAddresses } from '../../support/kept-by.ts';
 import type { Entry, Stage } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
@@ -43,7 +44,7 @@ import {
   podUid,
 } from './journal-entry.ts';
 import { missingPod } from './missing-pod.ts';
-import type { SourceDependencies } from './observe.ts';
+import { addressesOf, type SourceDependencies } from './observe.ts';
 import type { SourceReport } from './report.ts';
 
 type StepStage = Extract<Stage, 'Holding' | 'Freezing' | 'Dumping' | 'Transferring'>;
@@ -89,6 +90,7 @@ export class SourceSteps {
     checkComplete(pod.containers, startOrder(described));
     // The processes may have opened contexts and made objects since the inspection.
     await this.#deps.checkpointer.checkDevices(pod);
+    await this.#checkFabric(request, pod, described);
     await this.#deps.checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
     await this.#peerLimits(request, pod);
     const { certificateDir, connections } = this.#deps;
@@ -122,6 +124,19 @@ export class SourceSteps {
       if (probes) await this.#deps.probes?.inPlace();
       await this.#deps.checkpointer.lockNetwork(pod, `MigrationRequest ${namespace}/${name}`);
     });
+  }
+
+  /**
+   * The target has the pod's addresses of now. Else the agent reports them, and waits for the target's.
+   * @throws Error nothing has failed: the next run does so
+   */
+  async #checkFabric(request: MigrationRequest, pod: LocalPod, described: Pod): Promise<void> {
+    // A restarted agent repeats a lock: nobody gives the target anything any more.
+    if (this.#deps.journal.get(request.metadata.uid, 'source')) return;
+    const fabric = await this.#deps.checkpointer.fabric(pod, isGivenTo(described));
+    this.#volatile.addFabric(request.metadata.uid, fabric);
+    if (addressesOf(request, fabric))
+      throw new Error('the addresses of the pod have changed: its target gets them first');
   }
 
   /**
