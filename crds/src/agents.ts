@@ -16,6 +16,9 @@ export const Identity = z
     lkeys: Numbers.optional().meta({ description: 'Local keys of memory regions.' }),
     rkeys: Numbers.optional().meta({ description: 'Remote keys of memory regions.' }),
     gids: Strings.optional().meta({ description: 'GIDs of the RDMA devices.' }),
+    gidTable: Strings.optional().meta({
+      description: 'The same with their interfaces and indexes, each as `net1 3 fd00::1`.',
+    }),
     ips: Strings.optional().meta({ description: 'Addresses of their interfaces.' }),
     macs: Strings.optional().meta({ description: 'MAC addresses of their interfaces.' }),
   })

@@ -299,6 +299,7 @@ export class RdmaDriver {
   async identity(netns: string): Promise<Identity> {
     const found = { qpns: new Set<number>(), lkeys: new Set<number>(), rkeys: new Set<number>() };
     const gids = new Set<string>();
+    const gidTable: string[] = [];
     const [ips, macs] = [new Set<string>(), new Set<string>()];
     for (const device of await this.devices(netns)) {
       const objects = await addon.rdmaResources(netns, device.name);
@@ -309,7 +310,10 @@ export class RdmaDriver {
         if (mr.lkey !== undefined) found.lkeys.add(mr.lkey);
         if (mr.rkey !== undefined) found.rkeys.add(mr.rkey);
       }
-      for (const { gid } of await addon.gids(netns, device.name)) gids.add(gid);
+      for (const { index, gid } of await addon.gids(netns, device.name)) {
+        gids.add(gid);
+        gidTable.push(`${device.netdev ?? '-'} ${index} ${gid}`);
+      }
       if (!device.netdev) continue;
       const info = await addon.interfaceInfo(netns, device.netdev);
       macs.add(info.mac);
@@ -321,6 +325,7 @@ export class RdmaDriver {
       lkeys: ordered(found.lkeys),
       rkeys: ordered(found.rkeys),
       gids: [...gids].sort(),
+      gidTable: gidTable.sort(),
       ips: [...ips].sort(),
       macs: [...macs].sort(),
     };

@@ -3,13 +3,7 @@
 // it answer its peers, resume it. The target's reconciler calls it; the create handler calls `outcome` and `resumePod`. Every method may be repeated and passes fault points (docs/faults.md).
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import {
-  annotations,
-  lacksFeatures,
-  type Fabric,
-  type GidEntry,
-  type Identity,
-} from '../../../../crds/src/index.ts';
+import type { Fabric, GidEntry, Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, type Failure } from '../../support/errors.ts';
@@ -33,6 +27,7 @@ import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import { digestFiles } from '../transfer/image-digest.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
+import { refuseLesserCpu } from './cpu-check.ts';
 import {
   RestoredContainers,
   type RestoredContainer,
@@ -397,14 +392,4 @@ export class Restorer {
       `The images were made with driver ABI ${wanted}, this node has ${here} (label sealift.dev/driver-abi).`,
     );
   }
-}
-
-/** The operator chooses nodes by what they report; an earlier one does not. @throws AgentError CpuIncompatible */
-function refuseLesserCpu({ versions }: Manifest, here: string | undefined): void {
-  const problem = lacksFeatures(versions.cpuFeatures, here);
-  if (problem === undefined) return;
-  throw new AgentError(
-    'CpuIncompatible',
-    `This node ${problem}. Create a new request for a node that has them (annotation ${annotations.cpuFeatures}).`,
-  );
 }
