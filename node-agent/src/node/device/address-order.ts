@@ -78,11 +78,27 @@ export const fingerprint = (addresses: readonly FabricAddress[]): string =>
  */
 export function changesTo(wanted: readonly FabricAddress[], now: InterfaceState): Change[] {
   const isDefault = (one: FabricAddress) => gidOf(one) === now.gids.get(0);
-  // The source's is made of another MAC address: each has its own.
-  const differ = wanted.some((one) => one.gidIndex === 0 && !isDefault(one));
-  const due = wanted.filter((one) => one.gidIndex !== 0 || isDefault(one));
-  const there = now.addresses.filter((one) => !differ || !isDefault(one));
-  return isPlaced(due, there, now.gids) ? [] : rebuilt(due, there, now.gids);
+  const due = wanted.filter((one) => !isDefault(one) && one.gidIndex !== 0);
+  const there = now.addresses.filter((one) => !isDefault(one));
+  return [
+    ...(isPlaced(due, there, now.gids) ? [] : rebuilt(due, there, now.gids)),
+    ...defaultChanges(wanted.find(isDefault), now.addresses.find(isDefault), wanted),
+  ];
+}
+
+/** The kernel makes the link-local address of the MAC address itself, unless it has no IPv6. It has no index to be kept. */
+export const isByKernel = ({ type, address }: Change): boolean =>
+  type === 'add' && address.gidIndex === 0;
+
+function defaultChanges(
+  due: FabricAddress | undefined,
+  there: FabricAddress | undefined,
+  wanted: readonly FabricAddress[],
+): Change[] {
+  if (due && !there) return [{ type: 'add', address: due }];
+  // The source's may be made of another MAC address: each has its own.
+  const isGone = there !== undefined && !wanted.some(({ gidIndex }) => gidIndex === 0);
+  return isGone ? [{ type: 'remove', address: there }] : [];
 }
 
 /** One that had no index may have any: the kernel forgets that of an address with two prefixes when one of them goes. */

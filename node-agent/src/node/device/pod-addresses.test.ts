@@ -177,6 +177,15 @@ describe.runIf(able)('the addresses of a target', () => {
     });
   });
 
+  it('are the source’s on an interface without IPv6 too, if only the kernel has made any', async () => {
+    source.make('10.9.0.2/24', '10.9.0.1/24');
+    target.make('10.9.0.1/24');
+    sh(`ip netns exec ${target.name} sysctl -qw net.ipv6.conf.${ifname}.disable_ipv6=1`);
+    await move();
+    expect(target.table.gids).toEqual(source.table.gids);
+    await move();
+  });
+
   it('are those of the pod and of the kernel, and not what others have added', async () => {
     source.make('10.9.0.1/24', '10.9.0.66/24', 'fd00::7/64');
     const given = new Set(['10.9.0.1', 'fd00::7']);

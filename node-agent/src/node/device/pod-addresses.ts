@@ -16,6 +16,7 @@ import {
   fingerprint,
   GidTableModel,
   gidOf,
+  isByKernel,
   type Change,
   type GidTable,
   type InterfaceState,
@@ -100,7 +101,7 @@ export class PodAddresses {
     if (changes.length === 0) return;
     const routes = await this.#calls.keptRoutes({ netns, ifname });
     let failure: unknown;
-    for (let attempt = 0; attempt < ATTEMPTS && changes.length > 0; attempt++) {
+    for (let attempt = 0; attempt < ATTEMPTS && !changes.every(isByKernel); attempt++) {
       try {
         await this.#make(on, changes, state.gids);
       } catch (error) {
@@ -110,7 +111,7 @@ export class PodAddresses {
       changes = changesTo(wanted, state);
     }
     await this.#calls.giveRoutesBack({ netns, routes });
-    if (changes.length === 0) return;
+    if (changes.every(isByKernel)) return this.#addKernels(on, changes);
     throw new AgentError(
       'AddressesDiffer',
       `The target's interface ${ifname} cannot be given the source's addresses with their GID indexes: ` +
@@ -120,12 +121,23 @@ export class PodAddresses {
     );
   }
 
+  /** Where the target has no IPv6, nothing of the pod misses it. */
+  async #addKernels({ netns, ifname }: DeviceOn, changes: readonly Change[]): Promise<void> {
+    for (const { address } of changes) {
+      const { gidIndex: _, ...plain } = address;
+      const added = this.#calls.addAddress({ netns, ifname, address: lasting(plain) });
+      await added.catch((error: unknown) => {
+        if (!(error instanceof addon.NativeError)) throw error;
+      });
+    }
+  }
+
   /** @throws the kernel's refusal of a change, or an error if the GID table does not follow it */
   async #make(on: DeviceOn, changes: readonly Change[], gids: GidTable): Promise<void> {
     const { addAddress, removeAddress } = this.#calls;
     const { netns, ifname } = on;
     const table = new GidTableModel(gids);
-    for (const change of changes) {
+    for (const change of changes.filter((one) => !isByKernel(one))) {
       const { gidIndex: _, ...address } = change.address;
       if (change.type === 'add') await addAddress({ netns, ifname, address: lasting(address) });
       else await removeAddress({ netns, ifname, address });
