@@ -47,6 +47,7 @@ const sourceEffects: Listed<SourceEffect['type']> = {
   ...({ AllowRestart: true, AwaitTargetAnswering: true, StopSource: true } as const),
 };
 const targetEffects: Listed<TargetEffect['type']> = {
+  PlaceAddresses: true,
   ...({ StartRestore: true, RecordPeerDeadline: true, ProposeCommit: true } as const),
   ...({ ProposeAbort: true, AnswerPeers: true } as const),
   ...({ ResumeTarget: true, ResumeRemaining: true } as const),

@@ -2,6 +2,7 @@
 // What the node agents publish. Each part has one writer, so that no writer overwrites another's fields.
 import { z } from 'zod';
 import { Count, Message, Milliseconds, Reason, Timestamp } from './atoms.ts';
+import { Fabric, PlacedFabric } from './fabric.ts';
 import { Inspection } from './inspection.ts';
 import { Bytes, ObjectCounts, Steps } from './steps.ts';
 
@@ -15,6 +16,9 @@ export const Identity = z
     lkeys: Numbers.optional().meta({ description: 'Local keys of memory regions.' }),
     rkeys: Numbers.optional().meta({ description: 'Remote keys of memory regions.' }),
     gids: Strings.optional().meta({ description: 'GIDs of the RDMA devices.' }),
+    gidTable: Strings.optional().meta({
+      description: 'The same with their interfaces and indexes, each as `net1 3 fd00::1`.',
+    }),
     ips: Strings.optional().meta({ description: 'Addresses of their interfaces.' }),
     macs: Strings.optional().meta({ description: 'MAC addresses of their interfaces.' }),
   })
@@ -66,6 +70,7 @@ export const SourceAgent = z
     bytes: Bytes.optional(),
     objects: ObjectCounts.optional(),
     identity: Identity.optional(),
+    fabric: Fabric.optional(),
     checkpointDigest: z
       .string()
       .max(128)
@@ -135,6 +140,7 @@ export const TargetAgent = z
           'queue pair whose address has another index here.',
         ...atomicList,
       }),
+    fabric: PlacedFabric.optional(),
     peerDeadline: Timestamp.optional().meta({
       format: 'date-time',
       description:

@@ -9,6 +9,7 @@ export * from './cpu-features.ts';
 export { lacksVectors } from './completion-vectors.ts';
 export * from './decision.ts';
 export * from './evictions.ts';
+export * from './fabric.ts';
 export * from './image-keys.ts';
 export * from './inspection.ts';
 export * from './label-selector.ts';

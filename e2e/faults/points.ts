@@ -82,6 +82,7 @@ const retriedMoves: readonly ArmedMove[] = [
       'cni.address',
       'cni.device',
       'driver.hold',
+      'target.addresses',
     ),
   },
 ];

@@ -28,6 +28,8 @@ export interface PodOptions {
   readonly cpuLimit?: string;
   /** CPU request; also the limit, unless there is a `cpuLimit`. */
   readonly cpuRequest?: string;
+  /** Capabilities of the main container besides IPC_LOCK. */
+  readonly capabilities?: readonly string[];
   /** Name of a ConfigMap, mounted at /config. */
   readonly configMap?: string;
   /** Of the main container. */
@@ -70,6 +72,11 @@ function networksOf({ address, prefix = 24 }: PodOptions): Record<string, string
   return { [annotations.networks]: JSON.stringify([{ ...FABRIC, ips: [`${address}/${prefix}`] }]) };
 }
 
+const capabilitiesOf = ({ capabilities = [] }: PodOptions): string[] => [
+  'IPC_LOCK',
+  ...capabilities,
+];
+
 export function podManifest(o: PodOptions): object {
   const mounts = [
     ...(o.configMap ? [{ name: 'config', mountPath: '/config' }] : []),
@@ -106,7 +113,7 @@ export function podManifest(o: PodOptions): object {
             limits: { cpu: o.cpuLimit ?? o.cpuRequest ?? '300m', memory: '256Mi' },
             requests: { cpu: o.cpuRequest ?? '10m' },
           },
-          securityContext: { capabilities: { add: ['IPC_LOCK'] } },
+          securityContext: { capabilities: { add: capabilitiesOf(o) } },
           ...(mounts.length > 0 ? { volumeMounts: mounts } : {}),
           ...(o.livenessProbe ? { livenessProbe: o.livenessProbe } : {}),
         },

@@ -118,6 +118,12 @@ const Container = z.object({
   livenessProbe: Probe.nullish(),
   readinessProbe: Probe.nullish(),
   startupProbe: Probe.nullish(),
+  securityContext: z
+    .object({
+      privileged: z.boolean().nullish(),
+      capabilities: z.object({ add: z.array(z.string()).nullish() }).nullish(),
+    })
+    .nullish(),
 });
 
 export const Pod = z.object({

@@ -10,6 +10,7 @@ import type {
   InterfaceInfo,
   Netns,
   OwnRoute,
+  PlainAddress,
   ProxyNeighbour,
   RdmaDevice,
   RdmaNetnsMode,
@@ -198,6 +199,43 @@ export function replaceAddresses(of: {
   addresses: readonly string[];
 }): Promise<void> {
   return call((addon) => addon.replaceAddresses(of.netns, of.ifname, [...of.addresses]));
+}
+
+/**
+ * Without duplicate address detection. Rejects with `EEXIST` if the interface has it, `NoSuchInterface`, `BadArgument`, and the
+ * kernel's refusal (`EACCES`: IPv6 is off). Source: RTM_NEWADDR.
+ */
+export function addAddress(of: {
+  netns: Netns;
+  ifname: string;
+  address: PlainAddress;
+}): Promise<void> {
+  return call((addon) => addon.addAddress(of.netns, of.ifname, of.address));
+}
+
+/** Resolves with whether it was there; it is found by address, prefix length and peer. Rejects as `addAddress`. */
+export function removeAddress(of: {
+  netns: Netns;
+  ifname: string;
+  address: PlainAddress;
+}): Promise<boolean> {
+  return call((addon) => addon.removeAddress(of.netns, of.ifname, of.address));
+}
+
+/**
+ * Routes by the interface that neither the kernel nor a router has made, for `giveRoutesBack`. Those over several interfaces are not
+ * among them.
+ */
+export function keptRoutes(of: { netns: Netns; ifname: string }): Promise<Buffer[]> {
+  return call((addon) => addon.keptRoutes(of.netns, of.ifname));
+}
+
+/**
+ * Makes those of the routes that have gone meanwhile. Resolves with how many the kernel refuses: their gateway is out of reach now, or
+ * their source address is not there.
+ */
+export function giveRoutesBack(of: { netns: Netns; routes: readonly Buffer[] }): Promise<number> {
+  return call((addon) => addon.giveRoutesBack(of.netns, [...of.routes]));
 }
 
 /** The other end, in `hostNetns`, of a pod's veth. Rejects with `NoSuchInterface` for one that has no other end. */

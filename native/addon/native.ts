@@ -9,6 +9,7 @@ import type {
   InterfaceInfo,
   Netns,
   OwnRoute,
+  PlainAddress,
   ProxyNeighbour,
   RdmaDevice,
   RdmaNetnsMode,
@@ -71,6 +72,10 @@ interface Native {
     address?: string,
   ): Promise<number>;
   replaceAddresses(netns: Netns, ifname: string, addresses: string[]): Promise<void>;
+  addAddress(netns: Netns, ifname: string, address: PlainAddress): Promise<void>;
+  removeAddress(netns: Netns, ifname: string, address: PlainAddress): Promise<boolean>;
+  keptRoutes(netns: Netns, ifname: string): Promise<Buffer[]>;
+  giveRoutesBack(netns: Netns, routes: Buffer[]): Promise<number>;
   hostEnd(netns: Netns, ifname: string, hostNetns: Netns): Promise<HostEnd>;
   replaceRoute(
     netns: Netns,

@@ -167,8 +167,34 @@ export interface RxeEventFile {
   unread?: number;
 }
 
-export interface InterfaceAddress {
+/** What there is of an address beside the address itself; absent: the kernel's default. */
+export interface AddressDetails {
+  /** The other end's, on a point-to-point link. */
+  peer?: string | undefined;
+  broadcast?: string | undefined;
+  /** The kernel's number (RT_SCOPE_*). */
+  scope?: number | undefined;
+  /** IFA_F_* */
+  flags?: number | undefined;
+  label?: string | undefined;
+  /** Of the routes that the kernel makes by it. */
+  metric?: number | undefined;
+  /** Absent: for ever. */
+  validSeconds?: number | undefined;
+  preferredSeconds?: number | undefined;
+}
+
+export interface InterfaceAddress extends AddressDetails {
   family: 'ipv4' | 'ipv6';
+  address: string;
+  /** Length of the prefix. */
+  prefix: number;
+  /** Who has made it (IFAPROT_*): 1 to 3 the kernel. Absent: not known. */
+  protocol?: number;
+}
+
+/** An address to be added or removed. */
+export interface PlainAddress extends AddressDetails {
   address: string;
   prefix: number;
 }
@@ -181,6 +207,7 @@ export interface InterfaceInfo {
   up: boolean;
   /** IFF_LOWER_UP: there is a carrier. */
   carrier: boolean;
+  /** In the kernel's order: IPv4 first; of IPv6 the newest first, link-local ones at the end. */
   addresses: InterfaceAddress[];
 }
 

@@ -32,6 +32,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   sealift::ExportInterface(env, exports);
   sealift::ExportMacvlan(env, exports);
   sealift::ExportAddresses(env, exports);
+  sealift::ExportAddressChange(env, exports);
+  sealift::ExportKeptRoutes(env, exports);
   sealift::ExportRoute(env, exports);
   sealift::ExportNeighbour(env, exports);
   sealift::ExportAnnounce(env, exports);

@@ -44,6 +44,41 @@ Interface ReadLink(Netlink& route, const std::string& name) {
   throw Failure("NoSuchInterface", "no interface " + name + " in this network namespace");
 }
 
+std::optional<std::array<uint8_t, 16>> Bytes(const Attributes& of, uint16_t attribute, size_t length) {
+  const nlattr* value = of.Get(attribute);
+  if (!value || mnl_attr_get_payload_len(value) != length) return std::nullopt;
+  std::array<uint8_t, 16> bytes{};
+  memcpy(bytes.data(), mnl_attr_get_payload(value), length);
+  return bytes;
+}
+
+// False: not as rtnetlink describes one.
+bool ReadAddress(const ifaddrmsg& fixed, const Attributes& of, Address& address) {
+  address.family = fixed.ifa_family;
+  address.prefix = fixed.ifa_prefixlen;
+  address.scope = fixed.ifa_scope;
+  address.flags = of.U32(IFA_FLAGS).value_or(fixed.ifa_flags);
+  auto local = Bytes(of, IFA_LOCAL, address.Length());
+  auto other = Bytes(of, IFA_ADDRESS, address.Length());
+  if (!local) local = other;
+  if (!local) return false;
+  address.bytes = *local;
+  // On a point-to-point link IFA_ADDRESS is the other end's.
+  if (other && *other != *local) address.peer = other;
+  address.broadcast = Bytes(of, IFA_BROADCAST, address.Length());
+  address.label = of.Text(IFA_LABEL).value_or("");
+  address.metric = of.U32(IFA_RT_PRIORITY).value_or(0);
+  address.protocol = of.U8(IFA_PROTO).value_or(0);
+  const nlattr* times = of.Get(IFA_CACHEINFO);
+  ifa_cacheinfo cache;
+  if (times && mnl_attr_get_payload_len(times) >= sizeof(cache)) {
+    memcpy(&cache, mnl_attr_get_payload(times), sizeof(cache));
+    address.valid = cache.ifa_valid;
+    address.preferred = cache.ifa_prefered;
+  }
+  return true;
+}
+
 void ReadAddresses(Netlink& route, Interface& interface) {
   Request request(RTM_GETADDR, NLM_F_DUMP);
   request.Fixed(sizeof(ifaddrmsg));
@@ -53,15 +88,8 @@ void ReadAddresses(Netlink& route, Interface& interface) {
     const auto* fixed = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(header));
     if (fixed->ifa_index != interface.index) continue;
     Attributes of(header, sizeof(*fixed));
-    // On a point-to-point link IFA_ADDRESS is the other end's.
-    const nlattr* value = of.Get(IFA_LOCAL) ? of.Get(IFA_LOCAL) : of.Get(IFA_ADDRESS);
     Address address;
-    address.family = fixed->ifa_family;
-    address.prefix = fixed->ifa_prefixlen;
-    size_t length = address.family == AF_INET ? 4 : 16;
-    if (!value || mnl_attr_get_payload_len(value) != length) continue;
-    memcpy(address.bytes.data(), mnl_attr_get_payload(value), length);
-    interface.addresses.push_back(address);
+    if (ReadAddress(*fixed, of, address)) interface.addresses.push_back(address);
   }
 }
 
@@ -76,6 +104,29 @@ std::string MacText(const std::vector<uint8_t>& mac) {
   return text;
 }
 
+std::string Notation(int family, const std::array<uint8_t, 16>& bytes) {
+  char text[INET6_ADDRSTRLEN] = "";
+  inet_ntop(family, bytes.data(), text, sizeof(text));
+  return text;
+}
+
+Napi::Object ToAddress(Napi::Env env, const Address& from) {
+  Napi::Object address = Napi::Object::New(env);
+  address.Set("family", from.family == AF_INET ? "ipv4" : "ipv6");
+  address.Set("address", from.Text());
+  address.Set("prefix", from.prefix);
+  address.Set("scope", from.scope);
+  address.Set("flags", from.flags);
+  if (from.peer) address.Set("peer", Notation(from.family, *from.peer));
+  if (from.broadcast) address.Set("broadcast", Notation(from.family, *from.broadcast));
+  if (!from.label.empty()) address.Set("label", from.label);
+  if (from.metric > 0) address.Set("metric", from.metric);
+  if (from.protocol > 0) address.Set("protocol", from.protocol);
+  if (from.valid != UINT32_MAX) address.Set("validSeconds", from.valid);
+  if (from.preferred != UINT32_MAX) address.Set("preferredSeconds", from.preferred);
+  return address;
+}
+
 Napi::Value ToObject(Napi::Env env, const Interface& interface) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("index", interface.index);
@@ -83,13 +134,7 @@ Napi::Value ToObject(Napi::Env env, const Interface& interface) {
   object.Set("mtu", interface.mtu);
   object.Set("up", (interface.flags & IFF_UP) != 0);
   object.Set("carrier", (interface.flags & IFF_LOWER_UP) != 0);
-  object.Set("addresses", ToArray(env, interface.addresses, [](Napi::Env in, const Address& from) {
-    Napi::Object address = Napi::Object::New(in);
-    address.Set("family", from.family == AF_INET ? "ipv4" : "ipv6");
-    address.Set("address", from.Text());
-    address.Set("prefix", from.prefix);
-    return address;
-  }));
+  object.Set("addresses", ToArray(env, interface.addresses, ToAddress));
   return object;
 }
 
@@ -101,11 +146,9 @@ Napi::Value InterfaceInfo(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-std::string Address::Text() const {
-  char text[INET6_ADDRSTRLEN] = "";
-  inet_ntop(family, bytes.data(), text, sizeof(text));
-  return text;
-}
+size_t Address::Length() const { return family == AF_INET ? 4 : 16; }
+
+std::string Address::Text() const { return Notation(family, bytes); }
 
 Interface ReadInterface(const std::string& name) {
   Netlink route(NETLINK_ROUTE);

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,17 @@ struct Address {
   int family = 0;  ///< AF_INET or AF_INET6
   std::array<uint8_t, 16> bytes{};
   uint8_t prefix = 0;
+  /// What else there is of an interface's address; of others nothing.
+  uint8_t scope = 0;
+  uint32_t flags = 0;                              ///< IFA_F_*
+  std::optional<std::array<uint8_t, 16>> peer;     ///< of a point-to-point link
+  std::optional<std::array<uint8_t, 16>> broadcast;
+  std::string label;
+  uint8_t protocol = 0;                            ///< IFAPROT_*: who has made it
+  uint32_t metric = 0;                             ///< of the routes that the kernel makes; 0: its own
+  uint32_t valid = UINT32_MAX;                     ///< seconds; UINT32_MAX: for ever
+  uint32_t preferred = UINT32_MAX;
+  size_t Length() const;
   std::string Text() const;
 };
 

@@ -27,5 +27,7 @@ uint32_t IndexOf(const std::string& name);
 void ExportRoute(Napi::Env env, Napi::Object exports);
 void ExportNeighbour(Napi::Env env, Napi::Object exports);
 void ExportAddresses(Napi::Env env, Napi::Object exports);
+void ExportAddressChange(Napi::Env env, Napi::Object exports);
+void ExportKeptRoutes(Napi::Env env, Napi::Object exports);
 
 }  // namespace sealift

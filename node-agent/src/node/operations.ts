@@ -20,6 +20,7 @@ import { NetworkLock } from './lock/network-lock.ts';
 import { syncCniState } from './host/fsync.ts';
 import { Host } from './host/host.ts';
 import { RdmaDriver } from './device/driver.ts';
+import { PodAddresses } from './device/pod-addresses.ts';
 import { Restorer } from './restore/restorer.ts';
 import { StartWatches } from './restore/start-watches.ts';
 import { BundleEditor } from './runtime/bundle-editor.ts';
@@ -86,7 +87,8 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
   const { workDir: workRoot, socketPath } = config;
   const runc = new Runc(host);
   const connections = new WarmConnections();
-  const shared = { host, lock, driver, store, workRoot, socketPath };
+  const addresses = new PodAddresses(driver);
+  const shared = { host, lock, driver, addresses, store, workRoot, socketPath };
   const checks = {
     exec: new ExecSessions(host),
     unmovable: new UnmovableFiles(host),
@@ -103,7 +105,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     checkpointer: new Checkpointer({
       ...{ ...shared, ...checks, runc, version },
     }),
-    inspector: new PodInspector({ ...checks, host, driver }),
+    inspector: new PodInspector({ ...checks, host, driver, addresses }),
     restorer: new Restorer({ ...shared, editor }),
     starts: new StartWatches(host),
     send: async (of) => sendImages({ ...of, connection: await connections.take(of) }),

@@ -6,6 +6,7 @@
 export type AgentCode =
   | 'Aborted'
   | 'AddressInUse'
+  | 'AddressesDiffer'
   | 'AddressesLeft'
   | 'AgentRestarted'
   | 'AnotherMigration'

@@ -6,7 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { afterEach, beforeEach, expect } from 'vitest';
-import { fieldManagers, type Decision, type Inspection } from '../../../crds/src/index.ts';
+import {
+  fieldManagers,
+  type Decision,
+  type Fabric,
+  type Inspection,
+} from '../../../crds/src/index.ts';
 import { migrationRequests, pods, realClock, type Clock } from '../../../kube/src/index.ts';
 import type { Checkpointer, DumpResult } from '../node/dump/checkpointer.ts';
 import type { LimitedQueuePair } from '../node/device/retry-budget.ts';
@@ -106,6 +111,8 @@ export class SourceNode {
 
   /** Of the pod. */
   memoryBytes = 0;
+  /** Its addresses in the RDMA network. */
+  fabric: Fabric = { digest: 'one', interfaces: [{ name: 'net1', addresses: [] }] };
   /** What it was last told of its target's addresses. */
   targetGids: unknown;
   /** The pod's, as they were known at its lock. */
@@ -128,6 +135,7 @@ export class SourceNode {
     checkDevices: async () => {
       if (this.fail?.at === 'devices') throw this.fail.error;
     },
+    fabric: async () => this.fabric,
     checkAddresses: async (_pod: unknown, gids: unknown) => {
       this.targetGids = gids;
       if (this.fail?.at === 'addresses') throw this.fail.error;

@@ -119,13 +119,13 @@ export const state = () => status()?.targetAgent?.state;
 export const stage = () => journal.get(REQUEST_UID, 'target')?.stage;
 
 /** The kubelet makes the container; CRIU begins when the agent says so. */
-export function create(id = 'c1', container = 'main'): Promise<string> {
+export function create(id = 'c1', container = 'main', sandboxId = 'box'): Promise<string> {
   const request = {
     ...{
       op: 'create' as const,
       id,
       bundle: `/run/${id}`,
-      sandboxId: 'box',
+      sandboxId,
       answer: { rnrTimer: 20, chooses: true },
     },
     ...{ namespace: NAMESPACE, pod: 'app-2', podUid: TARGET_UID, container },

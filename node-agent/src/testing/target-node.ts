@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests: what a target's node does when the agent asks it to restore and to resume a pod.
+import type { Fabric } from '../../../crds/src/index.ts';
 import type { RestoreOptions, RestoreOutcome, Restorer } from '../node/restore/restorer.ts';
 
 export const criuFailed = { code: 'RestoreFailed', message: 'CRIU said no' };
@@ -25,6 +26,9 @@ export class TargetNode {
   readonly outcomes: Record<string, RestoreOutcome> = {};
   /** Containers for which the files that the pod shares were unpacked. */
   readonly unpacked: string[] = [];
+  /** What it was given of the source's addresses, and in which sandbox. */
+  readonly placed: string[] = [];
+  placeFails: Error | undefined;
   prepareFails: Error | undefined;
   freezeFails: Error | undefined;
   /** The files are never unpacked. */
@@ -42,6 +46,11 @@ export class TargetNode {
 
   readonly restorer = {
     netns: async () => '/run/netns/x',
+    placeAddresses: async ({ bundle }: { bundle: string }, { digest }: Fabric) => {
+      if (this.placeFails) throw this.placeFails;
+      this.placed.push(`${digest} ${bundle}`);
+      return [{ interface: 'net1', index: this.placed.length, gid: 'fd00::1' }];
+    },
     verifyImages: async () => undefined,
     prepareRestore: async ({ create, podFiles }: RestoreOptions) => {
       if (this.prepareFails) throw this.prepareFails;

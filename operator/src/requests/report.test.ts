@@ -98,6 +98,23 @@ describe('makeReport', () => {
     expect(makeReport({ sourceAgent: here, targetAgent: target([]) })).toBeUndefined();
   });
 
+  it.each([
+    [['net1 1 a', 'net1 2 b'], ['net1 2 b', 'net1 1 a'], true],
+    [['net1 1 a', 'net1 2 b'], ['net1 1 b', 'net1 2 a'], false],
+    [['net1 1 a', 'net1 2 b'], ['net1 1 a', 'net1 3 b'], false],
+    // Of an agent of an earlier version.
+    [['net1 1 a', 'net1 2 b'], undefined, true],
+  ])('compares GIDs with their indexes: %j and %j', (here, there, same) => {
+    const identity = (gidTable: string[] | undefined) => ({
+      identity: { gids: ['a', 'b'], ...(gidTable && { gidTable }) },
+    });
+    const report = makeReport({
+      sourceAgent: source([], identity(here)),
+      targetAgent: target([], identity(there)),
+    });
+    expect(report?.same).toEqual({ gid: same });
+  });
+
   it('ignores timestamps that cannot be parsed', () => {
     const bad = { name: 'dump', startTime: 'yesterday', endTime: time('01') } as const;
     expect(makeReport({ sourceAgent: source([bad]) })).toBeUndefined();

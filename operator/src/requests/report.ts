@@ -73,7 +73,8 @@ function compare(a: Identity | undefined, b: Identity | undefined): Same | undef
     qpn: equal(a.qpns, b.qpns),
     lkey: equal(a.lkeys, b.lkeys),
     rkey: equal(a.rkeys, b.rkeys),
-    gid: equal(a.gids, b.gids),
+    // An agent of an earlier version reports no indexes.
+    gid: equal(a.gidTable, b.gidTable) ?? equal(a.gids, b.gids),
     ip: equal(a.ips, b.ips),
     mac: equal(a.macs, b.macs),
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node operations (node-agent/src/node/operations.ts) of an agent on a simulated node.
 import { Host } from '../../../node-agent/src/node/host/host.ts';
+import { PodAddresses } from '../../../node-agent/src/node/device/pod-addresses.ts';
 import { RdmaDriver } from '../../../node-agent/src/node/device/driver.ts';
 import { NetworkLock } from '../../../node-agent/src/node/lock/network-lock.ts';
 import type { NodeOperations } from '../../../node-agent/src/node/operations.ts';
@@ -37,7 +38,8 @@ export function simulatedOperations(
   const lock = new NetworkLock((netns, commands) => kernel.nft(netns, commands));
   const store = new SimulatedImageStore(machine);
   const editor = new SimulatedBundleEditor([host, driver], machine);
-  const shared = { host, lock, driver, store, workRoot, socketPath };
+  const addresses = new PodAddresses(driver);
+  const shared = { host, lock, driver, addresses, store, workRoot, socketPath };
   return {
     host,
     driver,

@@ -9,6 +9,7 @@ import { DEFAULT_RNR_TIMER, type GidEntry, type Identity } from '../../../../crd
 import * as addon from '../../../../native/addon/index.ts';
 import { AgentError, isErrno, unlessErrno } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
+import { gidOf } from './address-order.ts';
 
 /** How long the driver may take until the queues of a device that it holds are idle. */
 const HOLD_TIMEOUT_MS = 5000;
@@ -241,11 +242,7 @@ export class RdmaDriver {
     const gids: string[] = [];
     for (const ifname of await this.interfaces(netns)) {
       const { addresses } = await addon.interfaceInfo(netns, ifname);
-      gids.push(
-        ...addresses.map(({ family, address }) =>
-          family === 'ipv4' ? `::ffff:${address}` : address,
-        ),
-      );
+      gids.push(...addresses.map(gidOf));
     }
     return gids;
   }
@@ -293,6 +290,7 @@ export class RdmaDriver {
   async identity(netns: string): Promise<Identity> {
     const found = { qpns: new Set<number>(), lkeys: new Set<number>(), rkeys: new Set<number>() };
     const gids = new Set<string>();
+    const gidTable: string[] = [];
     const [ips, macs] = [new Set<string>(), new Set<string>()];
     for (const device of await this.devices(netns)) {
       const objects = await addon.rdmaResources(netns, device.name);
@@ -303,7 +301,10 @@ export class RdmaDriver {
         if (mr.lkey !== undefined) found.lkeys.add(mr.lkey);
         if (mr.rkey !== undefined) found.rkeys.add(mr.rkey);
       }
-      for (const { gid } of await addon.gids(netns, device.name)) gids.add(gid);
+      for (const { index, gid } of await addon.gids(netns, device.name)) {
+        gids.add(gid);
+        gidTable.push(`${device.netdev ?? '-'} ${index} ${gid}`);
+      }
       if (!device.netdev) continue;
       const info = await addon.interfaceInfo(netns, device.netdev);
       macs.add(info.mac);
@@ -315,6 +316,7 @@ export class RdmaDriver {
       lkeys: ordered(found.lkeys),
       rkeys: ordered(found.rkeys),
       gids: [...gids].sort(),
+      gidTable: gidTable.sort(),
       ips: [...ips].sort(),
       macs: [...macs].sort(),
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest';
 import type { Gid, RxeObject } from '../../../../native/addon/index.ts';
-import { otherIndexes, unknownAddresses } from './source-addresses.ts';
+import { foreignInterfaces, otherIndexes, unknownAddresses } from './source-addresses.ts';
 
 const nameOf = (pid: number) => `Process ${pid}`;
 const LOCAL = 'fe80::50:ff:fe00:1';
@@ -55,8 +55,8 @@ describe('the addresses that objects use, beside those of the target', () => {
       look([user(1), user(1, { number: 18 })], on(LOCAL, '2001:db8::1', '::ffff:10.0.0.1')),
     ).toEqual([
       'Process 40 has queue pair 17 (handle 4 of descriptor 3) on rxe0 with source address ::ffff:10.0.0.1, GID index 1; on ' +
-        'the target index 1 has 2001:db8::1, and that address has index 2, which cannot be moved. Addresses have their ' +
-        'indexes in the order in which the interface gets them: start the pod anew, with all its addresses given by its ' +
+        'the target index 1 has 2001:db8::1, and that address has index 2, which cannot be moved. ' +
+        "The target's agent could not give the target the source's order: start the pod anew, with all its addresses given by its " +
         'network, or let the process use another address (ibv_gid_entry.gid_index), then create a new request.',
     ]);
   });
@@ -71,30 +71,62 @@ describe('the addresses that objects use, beside those of the target', () => {
 });
 
 describe('the addresses that objects use, before there is a target', () => {
-  const look = (index: number, known = ['10.0.0.1', '2001:DB8::1']) => [
-    ...unknownAddresses(use([user(index)]), known, nameOf),
+  const its = [
+    { address: '10.0.0.1', prefix: 24, gidIndex: 1 },
+    { address: '2001:DB8::1', prefix: 64, gidIndex: 2 },
+  ];
+  const look = (index: number, interfaces = [{ name: 'net1', addresses: its }]) => [
+    ...unknownAddresses(use([user(index)]), { interfaces }, nameOf),
   ];
 
   it.each([
     ['given by a network', 1],
     ['given by a network, IPv6', 2],
     ['made of the MAC address', 0],
+    ['of another interface, which has a reason of its own', 4],
   ])('can be moved if they are %s', (_what, index) => expect(look(index)).toEqual([]));
 
-  it('cannot be moved if they were added in the pod', () => {
+  it('cannot be moved if they are not the pod’s', () => {
     expect(look(3)).toEqual([
       expect.stringMatching(
         /with source address ::ffff:10.0.0.9, GID index 3, which the pod's networks have not/,
       ),
     ]);
-    // Without Multus nobody knows what was given.
+    // With too many of them to tell.
     expect(look(3, [])).toEqual([]);
   });
+});
 
-  it('cannot be moved on an interface that was added in the pod', () => {
-    const text =
-      /source address ::ffff:10.7.0.1, GID index 4, of interface net1.100, which a target does not get/;
-    expect(look(4)).toEqual([expect.stringMatching(text)]);
-    expect(look(4, [])).toEqual([expect.stringMatching(text)]);
+describe('interfaces that were made in the pod', () => {
+  const look = (objects: RxeObject[], more: Gid[] = []) => {
+    const { gids: own, ...rest } = use(objects);
+    return [...foreignInterfaces({ ...rest, gids: [...own, ...more] }, nameOf)];
+  };
+
+  it('cannot be moved; the message says who uses one of their addresses', () => {
+    expect(look([user(1), user(4), user(4, { number: 18 })])).toEqual([
+      expect.stringMatching(
+        /^Process 40 has queue pair 17 .*source address ::ffff:10.7.0.1, GID index 4, of interface net1.100, which a target does not get/,
+      ),
+    ]);
+  });
+
+  it('cannot be moved even if nobody uses them yet', () => {
+    expect(look([user(1)], [gid(5, 'fd00::1', 'net1.100'), gid(6, 'fd01::1', 'mv0')])).toEqual([
+      expect.stringMatching(
+        /^RDMA device rxe0 has address .* of interface net1.100, .*Remove interface net1.100, or/,
+      ),
+      'RDMA device rxe0 has address fd01::1 with GID index 6, of interface mv0, which a target does not get, which cannot be ' +
+        'moved. Remove interface mv0, or give the pod another network in its place (annotation k8s.v1.cni.cncf.io/networks), ' +
+        'then create a new request.',
+    ]);
+  });
+
+  it('are none where the device has its own interface only', () => {
+    expect([...foreignInterfaces({ ...use([user(1)]), gids: gids.slice(0, 4) }, nameOf)]).toEqual(
+      [],
+    );
+    const { netdev: _, ...nameless } = gid(4, 'fd00::1');
+    expect([...foreignInterfaces({ ...use([]), gids: [nameless] }, nameOf)]).toEqual([]);
   });
 });

@@ -2,8 +2,9 @@
 // The addresses that queue pairs and address handles send from. A program knows each by its index in the device's GID
 // table, so a restore wants the same one there (native/criu-plugin/build.c, wait_gid()). Which index an address gets
 // depends on when it was given to the interface.
-import type { GidEntry } from '../../../../crds/src/index.ts';
+import type { Fabric, GidEntry } from '../../../../crds/src/index.ts';
 import type { Gid, RxeObject } from '../../../../native/addon/index.ts';
+import { gidOf } from './address-order.ts';
 import { locate, refusal, what, type NameProcess, type OpenContext } from './object-names.ts';
 
 /** A device of a pod and what uses its addresses. */
@@ -44,37 +45,57 @@ export function* otherIndexes(
         (elsewhere === undefined ? 'is not there' : `has index ${elsewhere}`),
       elsewhere === undefined
         ? ADVICE
-        : 'Addresses have their indexes in the order in which the interface gets them: start the pod anew, with all its ' +
-            'addresses given by its network, or let the process use another address (ibv_gid_entry.gid_index)',
+        : "The target's agent could not give the target the source's order: start the pod anew, with all its addresses given by " +
+            'its network, or let the process use another address (ibv_gid_entry.gid_index)',
     );
   }
 }
 
 /**
- * What no target has: addresses that the pod's networks do not know of. Pure.
- * @param known those that they do; none: nothing is known of them
+ * What no target has: interfaces that were made in the pod on top of the device's own (VLANs, further macvlans). Their addresses are in
+ * the same GID table. Pure.
+ * @returns of each interface one of its addresses, and who uses it, if anybody does
+ */
+export function* foreignInterfaces(use: AddressUse, nameOf: NameProcess): Generator<string> {
+  const isForeign = ({ netdev }: Gid) => netdev !== undefined && netdev !== use.interface;
+  const foreign = new Map(use.gids.filter(isForeign).map((gid) => [gid.netdev, gid]));
+  for (const { entry, text } of usedAddresses(use, nameOf)) {
+    if (!foreign.delete(entry.netdev)) continue;
+    yield refusal(`${text}, of interface ${entry.netdev}, which a target does not get`, ADVICE);
+  }
+  for (const [netdev, { gid, index }] of foreign) {
+    yield refusal(
+      `RDMA device ${use.device} has address ${gid} with GID index ${index}, of interface ${netdev}, which a target does not get`,
+      `Remove interface ${netdev}, or give the pod another network in its place (annotation k8s.v1.cni.cncf.io/networks)`,
+    );
+  }
+}
+
+/**
+ * What no target has: addresses that neither the pod's networks have given nor the pod could have added. Pure.
+ * @param fabric those that a target gets; an interface that it does not have has too many
  */
 export function* unknownAddresses(
   use: AddressUse,
-  known: readonly string[],
+  { interfaces }: Pick<Fabric, 'interfaces'>,
   nameOf: NameProcess,
 ): Generator<string> {
-  const given = new Set(known.map(gidOf));
-  for (const { entry, text } of usedAddresses(use, nameOf)) {
-    if (entry.netdev !== undefined && entry.netdev !== use.interface) {
-      yield refusal(`${text}, of interface ${entry.netdev}, which a target does not get`, ADVICE);
-    } else if (given.size > 0 && !given.has(entry.gid) && !isLinkLocal(entry.gid)) {
-      yield refusal(
-        `${text}, which the pod's networks have not given and a target does not get`,
-        ADVICE,
-      );
-    }
+  const its = interfaces.find(({ name }) => name === use.interface);
+  const given = new Set(its?.addresses.map(gidOf));
+  for (const { index, entry, text } of usedAddresses(use, nameOf)) {
+    const isForeign = entry.netdev !== undefined && entry.netdev !== use.interface;
+    // Index 0 is made of the MAC address, which the target's interface has too.
+    if (!its || isForeign || index === 0 || given.has(entry.gid)) continue;
+    yield refusal(
+      `${text}, which the pod's networks have not given and a target does not get`,
+      ADVICE,
+    );
   }
 }
 
 const ADVICE =
-  "Let the pod's network give the address (annotation k8s.v1.cni.cncf.io/networks) instead of adding it in the pod, or " +
-  'let the process use one that the network has given (perftest: -x; UCX: UCX_IB_GID_INDEX)';
+  "Let the pod's network give the address (annotation k8s.v1.cni.cncf.io/networks), or the pod itself add it to that network's " +
+  'interface (capability NET_ADMIN), or let the process use one that the network has given (perftest: -x; UCX: UCX_IB_GID_INDEX)';
 
 /** Each index once. */
 function* usedAddresses(use: AddressUse, nameOf: NameProcess): Generator<Used> {
@@ -92,10 +113,3 @@ function* usedAddresses(use: AddressUse, nameOf: NameProcess): Generator<Used> {
     yield { index, entry, text };
   }
 }
-
-/** An address in the notation of the GID table; IPv6 addresses are in their canonical form in both. */
-const gidOf = (address: string): string =>
-  address.includes(':') ? address.toLowerCase() : `::ffff:${address}`;
-
-/** Made of the interface's MAC address, which the target's has too. */
-const isLinkLocal = (gid: string): boolean => /^fe[89ab]/i.test(gid);

@@ -3,7 +3,7 @@
 // containers, and undo all of that or stop the pod. The reconcilers of source and checkpoint and the orphan sweep call
 // it. Every method may be repeated and passes two fault points (docs/faults.md). What one method undoes, and in which
 // order, is modelled in spec/handover.pml.
-import type { GidEntry, Identity, ObjectCounts } from '../../../../crds/src/index.ts';
+import type { Fabric, GidEntry, Identity, ObjectCounts } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { HoldAnswer } from '../../support/peers.ts';
@@ -14,6 +14,7 @@ import { cpuFeatures } from '../host/cpu-features.ts';
 import type { Host } from '../host/host.ts';
 import { dumpContainers, type Dumped } from './container-dump.ts';
 import type { RdmaDriver } from '../device/driver.ts';
+import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { LimitedQueuePair } from '../device/retry-budget.ts';
 import { Cgroup, ContainerEnded } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
@@ -34,6 +35,7 @@ export interface CheckpointerParts {
   runc: Runc;
   lock: NetworkLock;
   driver: RdmaDriver;
+  addresses: Pick<PodAddresses, 'read'>;
   store: ImageStore;
   /** Directory of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
   workRoot: string;
@@ -154,6 +156,14 @@ export class Checkpointer {
   async checkAddresses(pod: LocalPod, target: readonly GidEntry[] | undefined): Promise<void> {
     if (!target) return;
     await this.#parts.deviceObjects.checkAddresses(pod.netns, pod.containers, target);
+  }
+
+  /**
+   * The pod's addresses in the RDMA network that travel with it. Changes nothing.
+   * @param isGiven whether an address is the pod's own
+   */
+  async fabric(pod: LocalPod, isGiven: (address: string) => boolean): Promise<Fabric> {
+    return this.#parts.addresses.read(pod.netns, isGiven);
   }
 
   /** The pod's queue pair whose peer gives up first in a hold; undefined if none does. @throws AgentError DriverMissing */

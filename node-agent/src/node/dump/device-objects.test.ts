@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type {
+  Gid,
   RdmaDevice,
   RxeContext,
   RxeEventFile,
@@ -40,6 +41,7 @@ function objectsOver(
   lists: RxeObject[][],
   open: Record<number, RxeContext[]>,
   files: RxeEventFile[] = [],
+  vlan: Gid[] = [],
 ) {
   const looks: string[] = [];
   let waits = 0;
@@ -51,6 +53,7 @@ function objectsOver(
       gids: async () => [
         { index: 1, gid: '::ffff:10.0.0.1', netdev: 'net1', type: 'RoCE v2' },
         { index: 2, gid: '::ffff:10.0.0.2', netdev: 'net1', type: 'RoCE v2' },
+        ...vlan,
       ],
       objects: async (_netns, device) => {
         looks.push(device);
@@ -102,6 +105,15 @@ describe('a pod’s devices', () => {
     await expect(pod().check()).rejects.toMatchObject({
       code: 'UnsupportedObject',
       message: expect.stringContaining('memory region 0x2a1') as string,
+    });
+  });
+
+  it('cannot be moved with an interface that was made on the device’s own', async () => {
+    const vlan: Gid[] = [{ index: 3, gid: 'fd00::1', netdev: 'net1.7', type: 'RoCE v2' }];
+    const pod = objectsOver([[context(1, 42)]], { 42: [one] }, [], vlan);
+    await expect(pod.check()).rejects.toMatchObject({
+      code: 'UnsupportedObject',
+      message: expect.stringMatching(/^RDMA device rxe0 has address fd00::1 .*net1\.7/) as string,
     });
   });
 

@@ -2,11 +2,16 @@
 // Compares the objects on a pod's RDMA devices with those that a dump would write, before the agent holds anything. CRIU
 // reports some differences only in the pause, and others never.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { GidEntry } from '../../../../crds/src/index.ts';
+import type { Fabric, GidEntry } from '../../../../crds/src/index.ts';
 import type { RdmaDevice, RxeEventFile } from '../../../../native/addon/index.ts';
 import { AgentError } from '../../support/errors.ts';
 import type { RdmaDriver } from '../device/driver.ts';
-import { otherIndexes, unknownAddresses, type AddressUse } from '../device/source-addresses.ts';
+import {
+  foreignInterfaces,
+  otherIndexes,
+  unknownAddresses,
+  type AddressUse,
+} from '../device/source-addresses.ts';
 import { unknownFiles, type VerbsFile } from '../device/event-files.ts';
 import type { NameProcess, OpenContext } from '../device/object-names.ts';
 import { firstToGiveUp, type LimitedQueuePair } from '../device/retry-budget.ts';
@@ -86,15 +91,15 @@ export class DeviceObjects {
 
   /**
    * Addresses that objects of the pod use and no target has. Changes nothing.
-   * @param known those that the pod's networks have given it
+   * @param fabric those that a target gets
    */
   addressFindings(
     netns: string,
     containers: readonly Looked[],
-    known: readonly string[],
+    fabric: Pick<Fabric, 'interfaces'>,
   ): AsyncGenerator<AgentError> {
     return this.#addressReasons(netns, containers, (use, nameOf) =>
-      unknownAddresses(use, known, nameOf),
+      unknownAddresses(use, fabric, nameOf),
     );
   }
 
@@ -138,7 +143,12 @@ export class DeviceObjects {
       const use = await this.#use(netns, device, devices.length === 1, looked, processes);
       opened.push(...use.opened);
       eventFiles.push(...(use.eventFiles ?? []));
-      reasons.push(...unmovableObjects(use, await this.#namesOf(use)));
+      const nameOf = await this.#namesOf(use);
+      reasons.push(...unmovableObjects(use, nameOf));
+      if (device.netdev === undefined) continue;
+      const gids = await this.#parts.driver.gids(netns, device.name);
+      const addresses = { ...use, interface: device.netdev, gids };
+      reasons.push(...foreignInterfaces(addresses, nameOf));
     }
     const nameOf = await this.#names(processes.files.map(({ pid }) => pid));
     reasons.push(...unknownFiles(processes.files, { opened, eventFiles }, nameOf));

@@ -62,6 +62,7 @@ function inspector(
     unmovable: yields('unmovable'),
     links: yields('links'),
     clusterSockets: yields('clusterSockets'),
+    addresses: { read: async () => ({ digest: '', interfaces: [] }) },
     deviceObjects: {
       ...yields('deviceObjects'),
       addressFindings: () => yields('addresses').findings(),
@@ -72,7 +73,7 @@ function inspector(
   return made;
 }
 const pod = {
-  ...{ podUid: 'u', names: ['main'], clusterAddresses: [], furtherAddresses: [] },
+  ...{ podUid: 'u', names: ['main'], clusterAddresses: [], isGiven: () => true },
   checkPeers: async (): Promise<void> => undefined,
 };
 

@@ -6,6 +6,7 @@ import type { RxeObject } from '../../../../native/addon/index.ts';
 import { AgentError, reasonOf, type Failure } from '../../support/errors.ts';
 import { podFilesSize } from '../files/pod-files.ts';
 import type { RdmaDriver } from '../device/driver.ts';
+import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { Host } from '../host/host.ts';
 import { Cgroup } from '../runtime/cgroup.ts';
 import { podContainers, type Container } from '../runtime/containers.ts';
@@ -24,6 +25,7 @@ export interface PodInspectorParts {
   unmovable: Pick<UnmovableFiles, 'findings'>;
   links: Pick<ContainerLinks, 'findings'>;
   clusterSockets: Pick<ClusterSockets, 'findings'>;
+  addresses: Pick<PodAddresses, 'read'>;
   deviceObjects: Pick<DeviceObjects, 'findings' | 'addressFindings' | 'firstPeerToGiveUp'>;
 }
 
@@ -34,8 +36,8 @@ export interface InspectedPod {
   names: readonly string[];
   /** The pod's cluster addresses, which its target does not get. */
   clusterAddresses: readonly string[];
-  /** Those in its further networks, which its target gets; none: nothing is known of them. */
-  furtherAddresses: readonly string[];
+  /** Whether an address in its further networks is its own: its target gets it. */
+  isGiven: (address: string) => boolean;
   /** @throws AgentError for peers that do not retry long enough for a move of the pod in this network namespace */
   checkPeers: (
     queuePairs: Pick<DeviceObjects, 'firstPeerToGiveUp'>,
@@ -111,16 +113,19 @@ export class PodInspector {
   #checks(
     netns: string,
     containers: readonly Container[],
-    { names, clusterAddresses, furtherAddresses, checkPeers }: InspectedPod,
+    { names, clusterAddresses, isGiven, checkPeers }: InspectedPod,
   ): (() => Findings)[] {
-    const { host, exec, unmovable, links, clusterSockets, deviceObjects } = this.#parts;
+    const { host, exec, unmovable, links, clusterSockets, deviceObjects, addresses } = this.#parts;
     const ipc = (): Promise<void> => this.checkIpc(containers);
     return [
       async function* () {
         yield* incompleteness(containers, names);
       },
       () => deviceObjects.findings(netns, containers),
-      () => deviceObjects.addressFindings(netns, containers, furtherAddresses),
+      async function* () {
+        const fabric = await addresses.read(netns, isGiven);
+        yield* deviceObjects.addressFindings(netns, containers, fabric);
+      },
       async function* () {
         await checkPeers(deviceObjects, netns, await anonymousMemory(host, containers));
       },

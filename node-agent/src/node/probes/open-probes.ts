@@ -34,7 +34,8 @@ export async function openProbesEnd(
   let open = await openProbes(probes, net);
   while (open.size > 0 && performance.now() < end && !signal?.aborted) {
     await sleep(LOOK_MS);
-    open = open.intersection(await openProbes(probes, net));
+    const still = await openProbes(probes, net);
+    open = new Set([...open].filter((one) => still.has(one)));
   }
 }
 

@@ -3,7 +3,7 @@
 // it answer its peers, resume it. The target's reconciler calls it; the create handler calls `outcome` and `resumePod`. Every method may be repeated and passes fault points (docs/faults.md).
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { annotations, lacksFeatures, type Identity } from '../../../../crds/src/index.ts';
+import type { Fabric, GidEntry, Identity } from '../../../../crds/src/index.ts';
 import { withFaults } from '../../../../kube/src/index.ts';
 import { endTcpOrphans } from '../../../../native/addon/index.ts';
 import { AgentError, type Failure } from '../../support/errors.ts';
@@ -15,6 +15,8 @@ import { unpackLayer, unpackPodFiles } from '../files/pod-files.ts';
 import { cpuFeatures } from '../host/cpu-features.ts';
 import type { Host } from '../host/host.ts';
 import type { RdmaDriver } from '../device/driver.ts';
+import { settledGids } from '../device/gid-tables.ts';
+import type { PodAddresses } from '../device/pod-addresses.ts';
 import type { BundleEditor } from '../runtime/bundle-editor.ts';
 import { Cgroup, findCgroup } from '../runtime/cgroup.ts';
 import { failureOf, readCriuOutcome } from '../runtime/criu-outcome.ts';
@@ -25,6 +27,7 @@ import type { CreateAtGate } from '../../support/gate-waiters.ts';
 import { digestFiles } from '../transfer/image-digest.ts';
 import { digestOf, formatManifest, verifyFiles, type Manifest } from '../transfer/manifest.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
+import { refuseLesserCpu } from './cpu-check.ts';
 import {
   RestoredContainers,
   type RestoredContainer,
@@ -35,6 +38,7 @@ export interface RestorerParts {
   host: Host;
   lock: NetworkLock;
   driver: RdmaDriver;
+  addresses: Pick<PodAddresses, 'place'>;
   store: ImageStore;
   editor: BundleEditor;
   /** Directory of CRIU's work directories, `<workRoot>/<request UID>/<container>/<id>`: the same path on the host and here. */
@@ -112,6 +116,22 @@ export class Restorer {
       'BadBundle',
       'The container joins no network namespace. A pod with hostNetwork cannot be a target.',
     );
+  }
+
+  /**
+   * At the create gate: gives the pod its source's addresses, each with its index in the GID table. Nothing of the pod is heard or
+   * runs.
+   * @returns its GID tables then; undefined if they do not settle
+   * @throws AgentError AddressesDiffer, BadBundle
+   */
+  async placeAddresses(
+    create: Pick<CreateRequest, 'bundle'>,
+    fabric: Fabric,
+  ): Promise<GidEntry[] | undefined> {
+    const { driver, addresses } = this.#parts;
+    const netns = await this.netns(create);
+    await withFaults('target.addresses', () => addresses.place(netns, fabric));
+    return settledGids(driver, netns);
   }
 
   /**
@@ -372,14 +392,4 @@ export class Restorer {
       `The images were made with driver ABI ${wanted}, this node has ${here} (label sealift.dev/driver-abi).`,
     );
   }
-}
-
-/** The operator chooses nodes by what they report; an earlier one does not. @throws AgentError CpuIncompatible */
-function refuseLesserCpu({ versions }: Manifest, here: string | undefined): void {
-  const problem = lacksFeatures(versions.cpuFeatures, here);
-  if (problem === undefined) return;
-  throw new AgentError(
-    'CpuIncompatible',
-    `This node ${problem}. Create a new request for a node that has them (annotation ${annotations.cpuFeatures}).`,
-  );
 }

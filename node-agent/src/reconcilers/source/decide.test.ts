@@ -40,6 +40,10 @@ it('a dry run only looks, in every state', () => {
   );
 });
 
+it('looks again at addresses that the target has not', () => {
+  expect(decideSource({ ...base, ...begun, addresses: 'due' }, NOW).requeueAfterMs).toBe(1000);
+});
+
 const cases: [string, Partial<SourceObserved>, string, string[]][] = [
   ['inspects the pod first', {}, 'Waiting', ['InspectPod']],
   [
@@ -53,6 +57,24 @@ const cases: [string, Partial<SourceObserved>, string, string[]][] = [
     { deadline: NOW + 1, targetState: 'Preparing' },
     'Waiting',
     ['InspectPod'],
+  ],
+  [
+    'waits until the target has its addresses',
+    { ...begun, addresses: 'due' },
+    'Waiting',
+    ['InspectPod'],
+  ],
+  [
+    'waits for that until the blackout deadline',
+    { ...begun, addresses: 'due', deadline: NOW - 1 },
+    'Waiting',
+    ['ProposeAbort'],
+  ],
+  [
+    'goes on with what it has begun, whatever addresses it has',
+    { ...begun, stage: 'Locking', addresses: 'due' },
+    'Sent',
+    ['LockNetwork', 'HoldDevice', 'FreezeTasks', 'DumpContainers', 'SendImages'],
   ],
   [
     'begins when the target is at its create gate',

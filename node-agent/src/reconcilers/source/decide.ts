@@ -14,6 +14,8 @@ export interface SourceObserved {
   /** The journal's stage of this request, which the agent writes before each effect. */
   stage: Stage | undefined;
   targetState: TargetState | undefined;
+  /** `due`: the target has not been given the source's addresses yet, and its agent does so. */
+  addresses?: 'due' | undefined;
   /** The target has reported that it answers the peers, or how it has ended. */
   targetAnswers: boolean;
   /** The blackout deadline in milliseconds since the epoch. The operator sets it once the target is at its create gate. */
@@ -59,6 +61,9 @@ const steps = [
 const allowRestart: SourceEffect = { type: 'AllowRestart' };
 const awaitTargetAnswering: SourceEffect = { type: 'AwaitTargetAnswering' };
 
+/** How often the agent looks at addresses that the target has not. */
+const ADDRESS_POLL_MS = 1000;
+
 /** States of a target whose container waits for images. */
 const awaitingImages: ReadonlySet<TargetState | undefined> = new Set(['AtCreateGate', 'Receiving']);
 
@@ -102,8 +107,12 @@ export function decideSource(observed: SourceObserved, now: number): SourcePlan 
     return { ...plan({ state: 'Sent' }), requeueAfterMs: untilDeadline(observed, now) };
   }
   if (stage === undefined) {
-    if (observed.deadline === undefined || !awaitingImages.has(observed.targetState)) {
-      return plan({ state: 'Waiting' }, { type: 'InspectPod' });
+    const isReady = awaitingImages.has(observed.targetState) && observed.addresses === undefined;
+    if (observed.deadline === undefined || !isReady) {
+      const waiting = plan({ state: 'Waiting' }, { type: 'InspectPod' });
+      // Addresses may be again as they were reported, and then no event tells.
+      const isLate = observed.deadline !== undefined && observed.addresses !== undefined;
+      return isLate ? { ...waiting, requeueAfterMs: ADDRESS_POLL_MS } : waiting;
     }
     return plan({ state: 'Sent' }, ...steps.map(({ effect }) => effect));
   }

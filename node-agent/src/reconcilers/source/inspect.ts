@@ -5,7 +5,7 @@ import { startOrder, type RequestLookup } from '../../callers/request-lookup.ts'
 import type { PodIp } from '../../node/pod-ip/pod-ip.ts';
 import type { PodInspector } from '../../node/dump/pod-inspector.ts';
 import { reasonOf } from '../../support/errors.ts';
-import { furtherAddresses } from '../../support/kept-by.ts';
+import { isGivenTo } from '../../support/given-addresses.ts';
 import { peerLimits } from '../peer-limits.ts';
 import { podName, podUid } from './journal-entry.ts';
 
@@ -29,7 +29,7 @@ export async function inspect(
       podUid: podUid(request),
       names: startOrder(pod),
       clusterAddresses: isKept ? [] : pod.status.podIPs.map(({ ip }) => ip),
-      furtherAddresses: furtherAddresses(pod),
+      isGiven: isGivenTo(pod),
       checkPeers: (queuePairs, netns, memoryBytes) =>
         peerLimits(queuePairs, netns, pod.metadata.annotations, {
           timeouts: request.spec.timeouts,

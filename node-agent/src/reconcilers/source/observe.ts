@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a source's agent observes: the request, its journal entry and what the agent keeps in memory. Only reads.
-import type { MigrationRequest } from '../../../../crds/src/index.ts';
+import type { Fabric, MigrationRequest } from '../../../../crds/src/index.ts';
 import type { Api, Clock } from '../../../../kube/src/index.ts';
 import type { Checkpointer } from '../../node/dump/checkpointer.ts';
 import type { PodInspector } from '../../node/dump/pod-inspector.ts';
@@ -45,6 +45,20 @@ export interface SourceDependencies {
   clock?: Clock;
 }
 
+/**
+ * Whether the target has yet to be given these addresses of its source.
+ * @param fabric undefined: not read yet
+ */
+export function addressesOf(
+  { status }: MigrationRequest,
+  fabric: Fabric | undefined,
+): SourceObserved['addresses'] {
+  const placed = status?.targetAgent?.fabric;
+  // An agent of an earlier version gives it those of its networks only. Whoever uses others is refused.
+  if (placed === undefined) return undefined;
+  return fabric !== undefined && placed.digest === fabric.digest ? undefined : 'due';
+}
+
 export interface Observed extends SourceObserved {
   request: MigrationRequest;
 }
@@ -75,6 +89,10 @@ export class SourceObserver {
       decision: status.decision?.outcome,
       stage: mustDump ? 'Dumping' : (entry?.stage ?? stageWithoutEntry(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,
+      addresses: addressesOf(
+        request,
+        this.#volatile.get(metadata.uid).fabric ?? status.sourceAgent?.fabric,
+      ),
       targetAnswers: isTargetAnswering(request),
       deadline: blackoutDeadline(this.#deadlines, request, entry),
       limit: limitOf(request, entry),

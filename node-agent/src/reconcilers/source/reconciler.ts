@@ -20,6 +20,7 @@ import {
   reasonOf,
   type Failure,
 } from '../../support/errors.ts';
+import { isGivenTo } from '../../support/given-addresses.ts';
 import type { Entry } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
@@ -41,7 +42,7 @@ import {
 } from './journal-entry.ts';
 import { inspect } from './inspect.ts';
 import { missingPod } from './missing-pod.ts';
-import { SourceObserver, type Observed, type SourceDependencies } from './observe.ts';
+import { addressesOf, SourceObserver, type Observed, type SourceDependencies } from './observe.ts';
 import { SourceReport } from './report.ts';
 import { SourceSteps } from './steps.ts';
 
@@ -186,7 +187,11 @@ export class SourceReconciler implements HandoverReconciler<Observed, SourceEffe
       const addresses = clusterAddresses(request, pod);
       const { checkpointer } = this.#deps;
       const found = await checkpointer.inspectPod(podUid(request), startOrder(pod), addresses);
-      await checkpointer.checkAddresses(found, request.status?.targetAgent?.gids);
+      const fabric = await checkpointer.fabric(found, isGivenTo(pod));
+      this.#volatile.addFabric(uid, fabric);
+      // The target does not have them all yet.
+      if (!addressesOf(request, fabric))
+        await checkpointer.checkAddresses(found, request.status?.targetAgent?.gids);
       await peerLimits(checkpointer, found, pod.metadata.annotations, {
         accepted: request.status?.peers,
         timeouts: request.spec.timeouts,

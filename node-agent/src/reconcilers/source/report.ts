@@ -56,6 +56,7 @@ export class SourceReport {
       bytes: found.bytes ?? reported?.bytes,
       objects: found.objects ?? reported?.objects,
       identity: found.identity ?? reported?.identity,
+      fabric: found.fabric ?? reported?.fabric,
       checkpointDigest: found.checkpointDigest ?? reported?.checkpointDigest,
       peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
       peerBudgetMs: found.peerBudgetMs ?? reported?.peerBudgetMs,

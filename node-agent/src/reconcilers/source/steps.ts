@@ -24,6 +24,7 @@ import { checkComplete, checkUnchanged } from '../../node/dump/preconditions.ts'
 import type { PodProbes } from '../../node/probes/probe-answers.ts';
 import { PlainFiles } from '../../node/transfer/image-files.ts';
 import { AgentError, reasonOf } from '../../support/errors.ts';
+import { isGivenTo } from '../../support/given-addresses.ts';
 import { furtherAddresses } from '../../support/kept-by.ts';
 import type { Entry, Stage } from '../../support/journal/journal.ts';
 import { stepSeconds } from '../../support/metrics.ts';
@@ -45,7 +46,7 @@ import {
   podUid,
 } from './journal-entry.ts';
 import { missingPod } from './missing-pod.ts';
-import type { SourceDependencies } from './observe.ts';
+import { addressesOf, type SourceDependencies } from './observe.ts';
 import type { SourceReport } from './report.ts';
 
 type StepStage = Extract<Stage, 'Holding' | 'Freezing' | 'Dumping' | 'Transferring'>;
@@ -93,6 +94,7 @@ export class SourceSteps {
     const { checkpointer } = this.#deps;
     await checkpointer.checkProcesses(pod, clusterAddresses(request, described));
     await checkpointer.checkDevices(pod);
+    await this.#checkFabric(request, pod, described);
     await checkpointer.checkAddresses(pod, request.status?.targetAgent?.gids);
     await this.#peerLimits(request, pod, await checkpointer.leastBytes(pod));
     const { certificateDir, connections } = this.#deps;
@@ -134,6 +136,19 @@ export class SourceSteps {
   async #takeProbes(probes: PodProbes, signal: AbortSignal): Promise<void> {
     await this.#deps.probes?.inPlace();
     await this.#deps.probes?.openProbesEnd(probes, signal);
+  }
+
+  /**
+   * The target has the pod's addresses of now. Else the agent reports them, and waits for the target's.
+   * @throws Error nothing has failed: the next run does so
+   */
+  async #checkFabric(request: MigrationRequest, pod: LocalPod, described: Pod): Promise<void> {
+    // A restarted agent repeats a lock: nobody gives the target anything any more.
+    if (this.#deps.journal.get(request.metadata.uid, 'source')) return;
+    const fabric = await this.#deps.checkpointer.fabric(pod, isGivenTo(described));
+    this.#volatile.addFabric(request.metadata.uid, fabric);
+    if (addressesOf(request, fabric))
+      throw new Error('the addresses of the pod have changed: its target gets them first');
   }
 
   /**

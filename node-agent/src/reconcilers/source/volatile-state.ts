@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a source's agent keeps of a request in memory alone; the journal has what must outlast the agent.
-import type { SourceAgent } from '../../../../crds/src/index.ts';
+import type { Fabric, SourceAgent } from '../../../../crds/src/index.ts';
 import type { Failure } from '../../support/errors.ts';
 import type { ManifestHeader } from '../../node/transfer/manifest.ts';
 
 type Reported = Pick<
   SourceAgent,
-  'bytes' | 'objects' | 'identity' | 'checkpointDigest' | 'peerBudgetMs' | 'inspection'
+  'bytes' | 'objects' | 'identity' | 'fabric' | 'checkpointDigest' | 'peerBudgetMs' | 'inspection'
 >;
 
 interface Results extends Reported {
@@ -28,6 +28,11 @@ export class VolatileState {
 
   add(uid: string, more: Results): void {
     this.#results.set(uid, { ...this.get(uid), ...more });
+  }
+
+  /** The pod's addresses, as the agent has just read them. Those that it has reported stay until others than their times change. */
+  addFabric(uid: string, fabric: Fabric): void {
+    if (this.get(uid).fabric?.digest !== fabric.digest) this.add(uid, { fabric });
   }
 
   /** The pod runs no container. @returns for how long the agent has known that, in milliseconds of the clock that gives `now` */

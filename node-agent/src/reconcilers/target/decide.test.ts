@@ -28,6 +28,31 @@ const ahead = { ...late, at: NOW };
 const cases: [string, Partial<TargetObserved>, string, string[]][] = [
   ['prepares without a container', {}, 'Preparing', []],
   ['waits at the create gate for images', { create: 'waiting' }, 'AtCreateGate', []],
+  [
+    'gives the target its source’s addresses before it waits for images',
+    { create: 'waiting', addresses: 'due' },
+    'AtCreateGate',
+    ['PlaceAddresses'],
+  ],
+  [
+    'changes no address once images arrive',
+    { create: 'waiting', images: 'receiving', addresses: 'due' },
+    'Receiving',
+    [],
+  ],
+  [
+    'nor once they are there',
+    { create: 'waiting', images: 'complete', addresses: 'due' },
+    'Restoring',
+    ['StartRestore'],
+  ],
+  ['nor of a target that does not wait', { addresses: 'due' }, 'Preparing', []],
+  [
+    'nor of one that is aborted',
+    { decision: 'Aborted', create: 'waiting', addresses: 'due' },
+    'TornDown',
+    ['TearDownTarget'],
+  ],
   ['receives images', { create: 'waiting', images: 'receiving' }, 'Receiving', []],
   [
     'restores once the images are complete',

@@ -13,6 +13,8 @@ export interface TargetObserved {
   /** A container waits at the create gate; `retried`: the kubelet has made it again, its first restore has ended. */
   create: 'none' | 'waiting' | 'retried';
   images: 'absent' | 'receiving' | 'complete';
+  /** `due`: the source has other addresses than the agent has given to the sandbox of the create that waits. */
+  addresses?: 'due' | undefined;
   /** The images are a checkpoint that this node stores: they outlive the request. */
   imagesAreCheckpoint: boolean;
   /** Containers that are started and frozen; those that have been thawed since count too. */
@@ -37,6 +39,7 @@ export interface TargetObserved {
 }
 
 export type TargetEffect =
+  | { type: 'PlaceAddresses' }
   | { type: 'StartRestore' }
   | { type: 'RecordPeerDeadline'; budgetMs: number }
   | { type: 'ProposeCommit' }
@@ -58,6 +61,7 @@ type TargetPlan = Plan<TargetEffect, TargetStatus>;
 
 const removeImages: TargetEffect = { type: 'RemoveImages' };
 const startRestore: TargetEffect = { type: 'StartRestore' };
+const placeAddresses: TargetEffect = { type: 'PlaceAddresses' };
 
 /** How often the agent looks at a restore that reports nothing. */
 const POLL_MS = 500;
@@ -186,7 +190,8 @@ function undecided(observed: TargetObserved, now: number): TargetPlan {
   if (observed.create === 'none') return plan({ state: 'Preparing' });
   switch (observed.images) {
     case 'absent':
-      return plan({ state: 'AtCreateGate' });
+      // Before the source is locked: it waits until both agents report the same.
+      return plan({ state: 'AtCreateGate' }, ...(observed.addresses ? [placeAddresses] : []));
     case 'receiving':
       return plan({ state: 'Receiving' });
     case 'complete':

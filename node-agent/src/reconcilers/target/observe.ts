@@ -86,6 +86,7 @@ export class TargetObserver<T extends Handover> {
       stage: entry?.stage,
       create: this.#containers.atCreateGate(uid, entry),
       images,
+      addresses: this.#addresses(request, entry),
       imagesAreCheckpoint: this.areImagesCheckpoint(request),
       atResumeGate: states.atResumeGate(),
       passing: this.#containers.isPassing(uid),
@@ -99,6 +100,14 @@ export class TargetObserver<T extends Handover> {
       sourceAnswers: !isSourceStopped(request),
       finished: isFinished(request),
     };
+  }
+
+  #addresses({ kind, metadata, status }: T, entry: Entry | undefined): TargetObserved['addresses'] {
+    const digest = kind === 'MigrationRequest' ? status?.sourceAgent?.fabric?.digest : undefined;
+    const [create] = this.#deps.gates.listAtCreateGate(metadata.uid);
+    if (digest === undefined || !create) return undefined;
+    const { fabric } = entry ?? {};
+    return fabric?.digest === digest && fabric.sandboxId === create.sandboxId ? undefined : 'due';
   }
 
   /**

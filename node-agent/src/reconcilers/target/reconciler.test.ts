@@ -53,6 +53,79 @@ describe('a target', () => {
     expect(status()?.targetAgent?.gids).toEqual(gids(2));
   });
 
+  describe('whose source has addresses of its own', () => {
+    const fabric = (digest: string) =>
+      put({ sourceAgent: { state: 'Waiting', fabric: { digest, interfaces: [] } } });
+    const reported = () => status()?.targetAgent;
+
+    it('has them before it reports that it is at its create gate', async () => {
+      fabric('one');
+      await run();
+      expect([state(), reported()?.fabric, node.placed]).toEqual(['Preparing', {}, []]);
+      void create();
+      await run();
+      expect(node.placed).toEqual(['one /run/c1']);
+      expect(reported()).toMatchObject({
+        state: 'AtCreateGate',
+        fabric: { digest: 'one' },
+        gids: [{ interface: 'net1', index: 1, gid: 'fd00::1' }],
+      });
+      await restartAgent();
+      void create();
+      await runs();
+      expect(node.placed).toHaveLength(1);
+      fabric('two');
+      await runs();
+      expect(node.placed.slice(1)).toEqual(['two /run/c1']);
+      expect(reported()).toMatchObject({ fabric: { digest: 'two' }, gids: [{ index: 2 }] });
+    });
+
+    it('has them in another sandbox too', async () => {
+      fabric('one');
+      void create();
+      await run();
+      await restartAgent();
+      void create('c2', 'main', 'box2');
+      await runs();
+      expect(node.placed).toEqual(['one /run/c1', 'one /run/c2']);
+    });
+
+    it('says that it would be given them, if the source has reported none yet', async () => {
+      put();
+      void create();
+      await run();
+      expect([state(), reported()?.fabric]).toEqual(['AtCreateGate', {}]);
+      fabric('one');
+      await run();
+      expect(reported()?.fabric).toEqual({ digest: 'one' });
+    });
+
+    it('keeps what it has once images arrive', async () => {
+      fabric('one');
+      const created = create();
+      await run();
+      await images();
+      fabric('two');
+      await run();
+      expect([await created, node.placed]).toEqual(['restore', ['one /run/c1']]);
+    });
+
+    it('is aborted if it cannot have them; what else fails is tried again', async () => {
+      fabric('one');
+      void create().catch(() => undefined);
+      node.placeFails = new Error('netlink is busy');
+      await runs();
+      expect([node.placed, status()?.decision]).toEqual([[], undefined]);
+      node.placeFails = new AgentError('AddressesDiffer', 'fd00::1: Permission denied');
+      await runs();
+      expect(status()?.decision).toMatchObject({
+        outcome: 'Aborted',
+        reason: 'AddressesDiffer',
+        message: expect.stringContaining('fd00::1: Permission denied') as string,
+      });
+    });
+  });
+
   it('does every step', async () => {
     put();
     await run();

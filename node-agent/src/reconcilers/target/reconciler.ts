@@ -10,7 +10,7 @@ import {
 } from '../../../../kube/src/index.ts';
 import type { TargetState } from '../../../../crds/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
-import { abortedError, failureFields, reasonOf } from '../../support/errors.ts';
+import { abortedError, AgentError, failureFields, reasonOf } from '../../support/errors.ts';
 import { isRestoring, type Entry } from '../../support/journal/journal.ts';
 import { beginStep, endStep } from '../../support/step-times.ts';
 import { withDiagnosticsPath } from '../diagnostics-path.ts';
@@ -70,6 +70,8 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   async act(effect: TargetEffect, observed: Observed<T>, context: Context): Promise<void> {
     const { request } = observed;
     switch (effect.type) {
+      case 'PlaceAddresses':
+        return this.#placeAddresses(request);
       case 'StartRestore':
         return this.#restore.startAll(observed, context);
       case 'RecordPeerDeadline':
@@ -95,9 +97,12 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
   }
 
   async failed(error: unknown, effect: TargetEffect, observed: Observed<T>): Promise<void> {
-    // A restore that cannot begin fails the request, and so do images that are lost. The agent repeats all else until it succeeds.
+    // A restore that cannot begin fails the request, and so do images that are lost and addresses that the target cannot have.
+    // The agent repeats all else until it succeeds.
     const reason = reasonOf(error);
-    const isFatal = effect.type === 'ProposeCommit' && imagesLost.has(reason.code);
+    const isFatal =
+      (effect.type === 'ProposeCommit' && imagesLost.has(reason.code)) ||
+      (effect.type === 'PlaceAddresses' && error instanceof AgentError);
     if (effect.type !== 'StartRestore' && !isFatal) return;
     const { code, message } = withRemedy(observed.request.kind, reason);
     const entry = this.#entry(observed.request);
@@ -138,6 +143,22 @@ export class TargetReconciler<T extends Handover> implements HandoverReconciler<
 
   #entry(request: T): Entry {
     return entryOf(this.#deps.journal, this.#deps.kind, request);
+  }
+
+  /** Nothing of it is undone: the sandbox goes with the target. */
+  async #placeAddresses(request: T): Promise<void> {
+    const { gates, journal, restorer } = this.#deps;
+    const { uid } = request.metadata;
+    const { fabric } = request.status?.sourceAgent ?? {};
+    const [create] = gates.listAtCreateGate(uid);
+    if (!fabric || !create) return;
+    const gids = await restorer.placeAddresses(create, fabric);
+    const { sandboxId } = create;
+    await journal.change(uid, 'target', (now = this.#entry(request)) => ({
+      ...now,
+      ...(gids && { gids }),
+      fabric: { digest: fabric.digest, sandboxId },
+    }));
   }
 
   async #recordPeerDeadline(request: T, budgetMs: number): Promise<void> {

@@ -3,10 +3,16 @@
 import type { TargetAgent, TargetState } from '../../../../crds/src/index.ts';
 import type { Context } from '../../../../kube/src/index.ts';
 import type { Handover } from '../../callers/request-lookup.ts';
-import type { Journal } from '../../support/journal/journal.ts';
+import type { Entry, Journal } from '../../support/journal/journal.ts';
 import type { Publisher } from '../publisher.ts';
 import type { TargetContainers } from './containers.ts';
 import type { TargetStatus } from './decide.ts';
+
+/** It is there before any address has been given: so the source's agent knows that this one does so. */
+function fabricOf(request: Handover, entry: Entry | undefined): TargetAgent['fabric'] {
+  if (request.kind !== 'MigrationRequest') return undefined;
+  return { ...(entry?.fabric && { digest: entry.fabric.digest }) };
+}
 
 export class TargetReport<T extends Handover> {
   readonly #journal: Journal;
@@ -64,6 +70,7 @@ export class TargetReport<T extends Handover> {
       resumedAt: entry?.resumedAt ?? reported?.resumedAt,
       identity: this.#identities.get(uid) ?? reported?.identity,
       gids: entry?.gids ?? reported?.gids,
+      fabric: fabricOf(request, entry) ?? reported?.fabric,
       peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
       containers: containers.length > 0 ? containers : reported?.containers,
     };

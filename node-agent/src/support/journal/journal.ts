@@ -71,6 +71,8 @@ export const entry = z.object({
     .optional(),
   /** Target: GID tables of its devices, at the create gate. */
   gids: z.array(GidEntry).optional(),
+  /** Target: the source's addresses that the pod has in this sandbox, by the digest that the source's agent reports. */
+  fabric: z.object({ digest: z.string(), sandboxId: z.string() }).optional(),
   /** Source: addresses that the target keeps. They are not given to other pods of this node. */
   addresses: z.array(z.string()).optional(),
   /** Source: addresses that this node's IPAM has given to the pod in its RDMA network. They are reserved likewise. */
