@@ -106,18 +106,21 @@ export function decideSource(observed: SourceObserved, now: number): SourcePlan 
   if (stage === 'Sent') {
     return { ...plan({ state: 'Sent' }), requeueAfterMs: untilDeadline(observed, now) };
   }
-  if (stage === undefined) {
-    const isReady = awaitingImages.has(observed.targetState) && observed.addresses === undefined;
-    if (observed.deadline === undefined || !isReady) {
-      const waiting = plan({ state: 'Waiting' }, { type: 'InspectPod' });
-      // Addresses may be again as they were reported, and then no event tells.
-      const isLate = observed.deadline !== undefined && observed.addresses !== undefined;
-      return isLate ? { ...waiting, requeueAfterMs: ADDRESS_POLL_MS } : waiting;
-    }
-    return plan({ state: 'Sent' }, ...steps.map(({ effect }) => effect));
-  }
+  if (stage === undefined) return notBegun(observed);
   const from = steps.findIndex((step) => step.stage === stage);
   return plan({ state: 'Sent' }, ...steps.slice(Math.max(from, 0)).map(({ effect }) => effect));
+}
+
+/** Nothing of the pod has been touched. */
+function notBegun({ deadline, targetState, addresses }: SourceObserved): SourcePlan {
+  const isReady = awaitingImages.has(targetState) && addresses === undefined;
+  if (deadline !== undefined && isReady) {
+    return plan({ state: 'Sent' }, ...steps.map(({ effect }) => effect));
+  }
+  const waiting = plan({ state: 'Waiting' }, { type: 'InspectPod' });
+  // Addresses may be again as they were reported, and then no event tells.
+  const isLate = deadline !== undefined && addresses !== undefined;
+  return isLate ? { ...waiting, requeueAfterMs: ADDRESS_POLL_MS } : waiting;
 }
 
 /** The source stops once the target answers, so that the peers always get an answer. */

@@ -74,6 +74,17 @@ export class SourceObserver {
     this.#deadlines = deadlines;
   }
 
+  #addresses(request: MigrationRequest): SourceObserved['addresses'] {
+    const { fabric } = this.#volatile.get(request.metadata.uid);
+    return addressesOf(request, fabric ?? request.status?.sourceAgent?.fabric);
+  }
+
+  #dryRun({ metadata, spec, status }: MigrationRequest): SourceObserved['dryRun'] {
+    if (!spec.dryRun) return undefined;
+    const { inspection = status?.sourceAgent?.inspection } = this.#volatile.get(metadata.uid);
+    return inspection ? 'inspected' : 'open';
+  }
+
   async observe(key: string): Promise<Observed | undefined> {
     const request = this.#deps.request(key);
     if (request?.status?.source?.nodeName !== this.#deps.nodeName) return undefined;
@@ -81,18 +92,13 @@ export class SourceObserver {
     const entry = this.#deps.journal.get(metadata.uid, 'source');
     // A restarted agent has no header to send. It dumps again: the pod is frozen and has not changed.
     const mustDump = entry?.stage === 'Transferring' && !this.#volatile.get(metadata.uid).header;
-    const hasInspected =
-      this.#volatile.get(metadata.uid).inspection ?? status.sourceAgent?.inspection;
     return {
       request,
-      dryRun: request.spec.dryRun ? (hasInspected ? 'inspected' : 'open') : undefined,
+      dryRun: this.#dryRun(request),
       decision: status.decision?.outcome,
       stage: mustDump ? 'Dumping' : (entry?.stage ?? stageWithoutEntry(status.sourceAgent?.state)),
       targetState: status.targetAgent?.state,
-      addresses: addressesOf(
-        request,
-        this.#volatile.get(metadata.uid).fabric ?? status.sourceAgent?.fabric,
-      ),
+      addresses: this.#addresses(request),
       targetAnswers: isTargetAnswering(request),
       deadline: blackoutDeadline(this.#deadlines, request, entry),
       limit: limitOf(request, entry),
