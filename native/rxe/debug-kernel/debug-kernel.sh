@@ -21,7 +21,7 @@ LANE_FUZZ=60
 LANE_SECONDS=1200
 TESTS_SECONDS=5400
 # Its tests: all that sends hostile images and calls, and one of each other kind. All of them: make debug-test.
-LANE_ONLY='^malformed$|^protocol$|takes its device along|^(traffic|ping-pong) .*both ends restored 10 times|fault point|destroyed at once|may not hold|mapped'
+LANE_ONLY='^malformed$|^protocol$|takes its device along|^(traffic|ping-pong) .*both ends restored 10 times|fault point of hold|destroyed at once|may not hold|mapped'
 
 kernel_key() { cache_key "@$here/config" "@$here/build.sh" "$(builder_kernel)" "$(declare -f kernel_build)"; }
 kernel_dir() { cache_dir debug-kernel "$(kernel_key)"; }

@@ -161,11 +161,14 @@ static void a_round(struct fuzz *f, bool racing)
 	uint32_t handle;
 	unsigned int n;
 
+	f->counts->doing = "calls";
 	hold(f);
 	for (n = any(4); n; n--)
 		fuzz_call(f);
+	f->counts->doing = "other objects";
 	if (any(4) == 0)
 		fuzz_object(f);
+	f->counts->doing = "restore";
 	hold(f);
 	victim_reset(&f->v);
 	mutate(&f->v, &f->memory);
@@ -176,7 +179,9 @@ static void a_round(struct fuzz *f, bool racing)
 	if (broken_rule(&f->v.qp))
 		broken(f, "accepted", broken_rule(&f->v.qp), &f->v.qp);
 	__atomic_store_n(&f->qp_handle, handle, __ATOMIC_RELAXED);
+	f->counts->doing = "use";
 	use(f, handle, racing);
+	f->counts->doing = "destroy";
 	victim_destroy(&f->v, handle);
 }
 
@@ -189,13 +194,18 @@ static void epoch(struct fuzz_counts *counts, uint64_t seed)
 
 	alarm(EPOCH_SECONDS);
 	f.counts = counts;
+	counts->round = 0;
+	counts->racing = false;
+	counts->doing = "take";
 	random_seed(seed << 16);
 	fuzz_take(&f);
 	racing = any(4) == 0;
+	counts->racing = racing;
 	if (racing)
 		fuzz_race(&f);
 	for (i = 1; i <= ROUNDS; i++) {
 		random_seed((seed << 16) + i);
+		counts->round = i;
 		a_round(&f, racing);
 		counts->calls += sl_calls;
 		sl_calls = 0;
@@ -218,7 +228,9 @@ static bool run_epoch(struct fuzz_counts *counts, uint64_t seed)
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		err(1, "fork");
 	if (status)
-		printf("# the epoch's process ended with status %#x\n", status);
+		printf("# the epoch's process ended with status %#x, in round %u, %s%s\n",
+		       status, counts->round, counts->doing,
+		       counts->racing ? ", beside the racing thread" : "");
 	scripted_release();
 	return !status;
 }

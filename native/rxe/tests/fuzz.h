@@ -18,6 +18,10 @@ struct fuzz_counts {
 	unsigned long packets;
 	unsigned long images, accepted;
 	unsigned long broken;	/* accepted, or dumped, against a rule */
+	/* where the epoch is, for one that does not end */
+	unsigned int round;
+	bool racing;
+	const char *doing;
 };
 
 struct fuzz {
