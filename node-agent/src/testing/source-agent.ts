@@ -99,6 +99,8 @@ export class SourceNode {
     return { findings: [{ reason: 'UnsupportedObject', message: 'io_uring' }] };
   }
 
+  /** Id of the images for which the programs of a dump were started. */
+  ahead: string | undefined;
   /** What it was last told of its target's addresses. */
   targetGids: unknown;
   readonly checkpointer = {
@@ -120,6 +122,13 @@ export class SourceNode {
       if (this.fail?.at === 'addresses') throw this.fail.error;
     },
     runningContainerIds: async () => (this.gone ? [] : ['c']),
+    startDumps: async (_pod: unknown, id: string) => {
+      expect([this.locked, this.held, this.frozen]).toEqual([false, undefined, false]);
+      this.ahead = id;
+    },
+    giveUpDumps: async () => {
+      this.ahead = undefined;
+    },
     lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
     firstPeerToGiveUp: async () => this.firstToGiveUp,
     holdDevice: (_pod: unknown, { rnrTimer }: HoldAnswer) =>
