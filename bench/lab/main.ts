@@ -3,7 +3,7 @@
 // figures are the requests' own reports. Needs a lab that is up (`make lab-up`).
 // usage: main.ts OUT; RUNS, QPS=1,16,64,1024, MIB=64
 import { mkdir, writeFile } from 'node:fs/promises';
-import { kubectl, readyNodes } from '../../e2e/src/cluster.ts';
+import { kubectl } from '../../e2e/src/cluster.ts';
 import type { CaseContext } from '../../e2e/src/case.ts';
 import { move } from '../../e2e/src/move.ts';
 import { PerftestPair } from '../../e2e/src/perftest-pair.ts';
@@ -13,6 +13,7 @@ import { installSealift } from '../../e2e/src/sealift.ts';
 import { sleepSeconds } from '../../e2e/src/wait.ts';
 import { figureOf, type Figure } from '../src/figure.ts';
 import { floorMs, tcpMs } from './floor.ts';
+import { memory, twoNodes } from './pods.ts';
 
 const [out = ''] = process.argv.slice(2);
 const RUNS = Number(process.env['RUNS'] || 3);
@@ -31,17 +32,6 @@ const context: CaseContext = {
   ...{ namespace: NAMESPACE, nodes: [first, second], results: new Results(), log },
 };
 let last = 0;
-
-/** dd holds as much memory as it reads at once, until somebody reads its pipe. */
-const memory = (mib: number): readonly string[] => [
-  ...['/bin/sh', '-c', `dd if=/dev/zero bs=${mib}M 2>/dev/null | sleep 1000000`],
-];
-
-async function twoNodes(): Promise<[string, string]> {
-  const [one, other] = await readyNodes();
-  if (one !== undefined && other !== undefined) return [one, other];
-  throw new Error('Two nodes have to be Ready. Run make lab-up.');
-}
 
 async function makePod(mib: number): Promise<string> {
   const name = `plain-${mib}-${++last}`;

@@ -84,6 +84,10 @@ function readSpans(files: readonly string[]): Span[] {
   });
 }
 
+/** Of the nodes `a` and `b`. */
+const processorMs = ({ nodes: { a, b } }: NativeCluster): Promise<number[]> =>
+  Promise.all([a, b].map((node) => node.call<number>('processorMs')));
+
 /** Requests to the API server of operator and agents within the move's gap. */
 const requestsIn = (spans: readonly Span[], { gap }: Move): Span[] =>
   spans.filter((one) => one.from >= gap.from / 1000 && one.from <= gap.to / 1000);
@@ -106,7 +110,7 @@ async function measure(cluster: NativeCluster): Promise<Figure[]> {
   const bytes = MEMORY_MIB << 20;
   await a.call('makeImages', bytes);
   await b.call('listen');
-  const runs = { blackout: [] as number[], floor: [] as number[], agent: [] as number[], tcp: [] as number[], requests: [] as Span[][], decide: [] as number[] }; // prettier-ignore
+  const runs = { blackout: [] as number[], floor: [] as number[], agent: [] as number[], tcp: [] as number[], requests: [] as Span[][], processor: [] as number[][], decide: [] as number[] }; // prettier-ignore
   const steps = new Map<string, number[]>();
   // The first of each warms up caches and connections, and does not count.
   for (let run = 0; run <= RUNS; run++) {
@@ -116,12 +120,14 @@ async function measure(cluster: NativeCluster): Promise<Figure[]> {
     const floor = await moves.floor(alone);
     await moves.remove(alone);
     const pod = await moves.createPod();
+    const before = await processorMs(cluster);
     const move = await moves.move(pod);
+    const processor = (await processorMs(cluster)).map((ms, at) => ms - (before[at] ?? 0));
     await moves.remove(pod);
     const gap = lengthOf(move.gap);
     const requests = requestsIn(readSpans(cluster.spanFiles), move);
     console.error(
-      `run ${run}: blackout ${Math.round(gap)} ms (runc alone ${Math.round(floor)}), transfer ${Math.round(byAgent)} ms (TCP ${Math.round(tcp)}), ${requests.length} API requests (${told(requests)}); ` +
+      `run ${run}: blackout ${Math.round(gap)} ms (runc alone ${Math.round(floor)}), transfer ${Math.round(byAgent)} ms (TCP ${Math.round(tcp)}), processor ${processor.join(' + ')} ms, ${requests.length} API requests (${told(requests)}); ` +
         [...stepsOf(move)].map(([name, ms]) => `${name} ${Math.round(ms)}`).join(', '),
     );
     if (run === 0) continue;
@@ -130,6 +136,7 @@ async function measure(cluster: NativeCluster): Promise<Figure[]> {
     runs.agent.push(byAgent);
     runs.tcp.push(tcp);
     runs.requests.push(requests);
+    runs.processor.push(processor);
     for (const [name, ms] of stepsOf(move)) steps.set(name, [...(steps.get(name) ?? []), ms]);
   }
   await drawOne(cluster, moves);
@@ -169,6 +176,14 @@ async function measure(cluster: NativeCluster): Promise<Figure[]> {
         name: `of these ${lane}`,
         unit: '',
         runs: runs.requests.map((all) => all.filter((one) => one.lane === lane).length),
+      }),
+    ),
+    ...['source', 'target'].map((name, at) =>
+      figureOf({
+        name: `processor time of a move on the ${name}'s node`,
+        unit: 'ms',
+        runs: runs.processor.map((of) => of[at] ?? NaN),
+        note: 'Agent, runtime, runc and CRIU, from the request to its end. It hardly depends on what else runs on the machine.',
       }),
     ),
     figureOf({

@@ -2,7 +2,7 @@
 // A node of the native part: the first program in PID, mount and network namespaces of their own (nodes.ts makes them). It
 // runs the node's kubelet and its agent, and does what the bench asks of the node.
 import { spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import { access, mkdir, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
@@ -36,6 +36,7 @@ let options: NodeOptions;
 let kubelet: Kubelet;
 let sampler: Sampler | undefined;
 let transfers: Transfers;
+let agentPid = 0;
 const stop = new AbortController();
 
 const agentMain = join(measuredCheckout, 'bench/native/agent.ts');
@@ -58,7 +59,7 @@ serve({
     const { name, address, directory, certificates, kubeconfig, spans } = options;
     await mkdir(join(directory, 'state'), { recursive: true });
     const log = openSync(join(directory, 'agent.log'), 'a');
-    spawn(process.execPath, [agentMain], {
+    const child = spawn(process.execPath, [agentMain], {
       stdio: ['ignore', log, log],
       env: {
         ...process.env,
@@ -74,8 +75,12 @@ serve({
         BENCH_SPANS: spans,
       },
     });
+    agentPid = child.pid ?? 0;
     await exists('/run/sealift/agent.sock');
   },
+
+  /** Of this node's agent, its runtime and all programs that they have started and that have ended, in milliseconds. */
+  processorMs: () => [agentPid, process.pid].reduce((sum, pid) => sum + processorMsOf(pid), 0),
 
   /** Gaps of a pod's workload, in microseconds since the epoch. */
   gaps: (podUid: string) => readGaps(kubelet.container(podUid).upper),
@@ -108,6 +113,13 @@ serve({
   sendByAgent: (to: string) => transfers.sendByAgent(to),
   sendByTcp: (to: string) => transfers.sendByTcp(to),
 } satisfies Record<string, (argument: never) => unknown>);
+
+/** Processor time of a process and of its children that it has waited for: proc_pid_stat(5), 14 to 17, in ticks of 10 ms. */
+function processorMsOf(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks) * 10, 0);
+}
 
 async function exists(path: string): Promise<void> {
   const end = nowMs() + 120_000;

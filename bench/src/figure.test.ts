@@ -61,6 +61,7 @@ describe('the report', () => {
 describe('the parts', () => {
   it('are picked by name', () => {
     expect(pickParts('native')).toEqual(['native']);
+    expect(pickParts('scale,native')).toEqual(['native', 'scale']);
     expect(pickParts('')).toContain('native');
     expect(() => pickParts('naitve')).toThrow(/no part naitve/);
   });

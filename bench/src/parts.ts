@@ -32,6 +32,15 @@ const isolated =
     return { figures, on };
   };
 
+/** A program of bench/ that writes its figures to `<out>/<name>.json` and measures on the lab. */
+const onLab =
+  (name: string, program: string) =>
+  async ({ top, out }: Place): Promise<Result> => {
+    await run(process.execPath, [`${top}bench/${program}`, out]);
+    const figures = JSON.parse(await readFile(`${out}/${name}.json`, 'utf8')) as Figure[];
+    return { figures, on: 'the lab: two emulated nodes' };
+  };
+
 export const parts = {
   native: {
     what: 'the blackout of a plain pod and the transfer, on this machine’s own kernel',
@@ -51,11 +60,11 @@ export const parts = {
   },
   blackout: {
     what: 'the blackout of pods with and without queue pairs, on the lab',
-    async run({ top, out }: Place): Promise<Result> {
-      await run(process.execPath, [`${top}bench/lab/main.ts`, out]);
-      const figures = JSON.parse(await readFile(`${out}/blackout.json`, 'utf8')) as Figure[];
-      return { figures, on: 'the lab: two emulated nodes' };
-    },
+    run: onLab('blackout', 'lab/main.ts'),
+  },
+  scale: {
+    what: 'several moves off one node, and the longest blackout of them beside a lone one’s, on the lab',
+    run: onLab('scale', 'lab/scale.ts'),
   },
 } as const satisfies Record<string, Part>;
 

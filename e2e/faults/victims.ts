@@ -40,12 +40,15 @@ const killProcesses = (pick: (context: FaultContext) => readonly string[], patte
 };
 
 /**
- * A shell line that does something as soon as CRIU runs, which takes a second or so. A dump has the highest priority on its
+ * A shell line that does something as soon as CRIU is at work, which takes a second or so. One that was started before its pod
+ * was locked, and is not begun, is not at work yet (docs/adr/0033). A dump has the highest priority on its
  * node, so the shell that waits for it runs with a real-time priority.
  */
 export const whenCriuRuns = (line: string): string =>
   'chrt -f -p 10 $$ && ' +
-  'for i in $(seq 1000); do pgrep -x criu > /dev/null && break; sleep 0.1; done; ' +
+  'works() { pgrep -x criu > /dev/null || return 1; for file in /var/lib/sealift/work/*/*/begin.waits; do ' +
+  '[ -e "$file" ] && [ ! -e "${file%.waits}" ] && return 1; done; return 0; }; ' +
+  'for i in $(seq 1000); do works && break; sleep 0.1; done; ' +
   line;
 
 /** Kills the oldest CRIU process, not those that it has forked. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <criu/criu-plugin.h>
 
+#include "ahead.h"
 #include "confinement.h"
 #include "dump.h"
 #include "late.h"
@@ -75,6 +76,8 @@ static int begin(int stage)
 	if (stage != CR_PLUGIN_STAGE__DUMP && stage != CR_PLUGIN_STAGE__RESTORE)
 		return 0;
 	ret = outcome_begin();
+	if (!ret && stage == CR_PLUGIN_STAGE__DUMP)
+		ret = ahead_wait();
 	if (!ret)
 		ret = begin_stage(stage);
 	/* CRIU does not call end() of a plugin that could not begin. */

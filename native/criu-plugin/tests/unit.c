@@ -68,6 +68,7 @@ int main(void)
 	unit_memory();
 	unit_owner();
 	unit_outcome();
+	unit_ahead();
 	unit_pack();
 	unit_settings();
 	unit_tasks();

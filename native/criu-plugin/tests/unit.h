@@ -27,6 +27,7 @@ void unit_memory(void);
 void unit_owner(void);
 void unit_pack(void);
 void unit_outcome(void);
+void unit_ahead(void);
 void unit_settings(void);
 void unit_tasks(void);
 void unit_uverbs(void);

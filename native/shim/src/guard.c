@@ -142,10 +142,24 @@ static int look(const char *path, const struct stat *st, int type, struct FTW *f
 	return 0;
 }
 
+/*
+ * Whether a dump that was started ahead has not been begun: its CRIU waits for this file before it touches anything
+ * (native/criu-plugin/ahead.h), and the tasks run.
+ */
+static bool is_ahead(void)
+{
+	const char *when = getenv("SEALIFT_DUMP_WHEN");
+
+	return when && *when && access(when, F_OK) && errno == ENOENT;
+}
+
 static void secure(const char *tasks)
 {
-	int error = write_file(tasks, "cgroup.freeze", "1");
+	int error;
 
+	if (is_ahead())
+		return;
+	error = write_file(tasks, "cgroup.freeze", "1");
 	/* Gone, and its tasks with it: nothing is left to be frozen. */
 	if (error == -ENOENT || error == -ENODEV)
 		return;

@@ -20,8 +20,11 @@ except OSError as error: print(error.strerror, flush=True)
 
 let runs = 0;
 
-/** Guards a command (a line of shell, in which $tasks is the frozen cgroup) and says what is left afterwards. */
-function guarded(bench: Bench, line: string): string[] {
+/**
+ * Guards a command (a line of shell, in which $tasks is the frozen cgroup) and says what is left afterwards.
+ * @param when the file for which a dump that was started ahead waits
+ */
+function guarded(bench: Bench, line: string, when = ''): string[] {
   const id = `test-${process.pid}-${++runs}`;
   writeFileSync(join(bench.dir, 'task.py'), TASK);
   copyFileSync('/bin/sleep', join(bench.dir, 'criu'));
@@ -32,6 +35,7 @@ function guarded(bench: Bench, line: string): string[] {
     python3 task.py $PWD/go > said & echo $! > $tasks/inner/cgroup.procs
     until grep -q ready said; do sleep 0.02; done
     echo 1 > $tasks/cgroup.freeze
+    export SEALIFT_DUMP_WHEN=${when}
     status=0; ./sealift-guard ${id} $tasks sh -c "cd $PWD; $0" || status=$?
     echo status $status; echo frozen $(cat $tasks/cgroup.freeze)
     rmdir /sys/fs/cgroup/sealift/${id}
@@ -93,6 +97,22 @@ export const guardCases: Case[] = [
         writing + 'sleep 0.3; ' + asked + asked,
       ])
         assert.deepEqual(guarded(bench, named + line + ended), whole(5), line);
+    },
+  ],
+  [
+    'guard: a dump that was started ahead and is not begun leaves the tasks as they are',
+    async (bench) => {
+      const line = './criu 0.1; echo 0 > $tasks/cgroup.freeze; ./criu 5 & sleep 0.3; kill -KILL $!';
+      const ended = guarded(bench, line, '$PWD/begin');
+      assert.deepEqual(ended, ['status 0', 'frozen 0', 'Invalid argument']);
+    },
+  ],
+  [
+    'guard: one that was begun leaves them frozen',
+    async (bench) => {
+      const line =
+        './criu 0.1; touch begin; ./criu 5 & echo 0 > $tasks/cgroup.freeze; sleep 0.3; kill -KILL $!; wait; exit 7';
+      assert.deepEqual(guarded(bench, line, '$PWD/begin'), whole(7));
     },
   ],
   [

@@ -5,6 +5,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../../kube/src/index.ts';
 import * as addon from '../../../native/addon/index.ts';
+import { AheadDumps } from './dump/ahead-dumps.ts';
 import { Checkpointer } from './dump/checkpointer.ts';
 import { DeviceObjects } from './dump/device-objects.ts';
 import { ExecSessions } from './dump/exec-sessions.ts';
@@ -104,6 +105,7 @@ export function nodeOperations(config: Config, version: string, log: Logger): No
     editor,
     checkpointer: new Checkpointer({
       ...{ ...shared, ...checks, runc, version },
+      ahead: new AheadDumps({ ...{ host, runc, store, workRoot, socketPath, log } }),
     }),
     inspector: new PodInspector({ ...checks, host, driver, addresses }),
     restorer: new Restorer({ ...shared, editor }),

@@ -113,6 +113,8 @@ export class SourceNode {
   memoryBytes = 0;
   /** Its addresses in the RDMA network. */
   fabric: Fabric = { digest: 'one', interfaces: [{ name: 'net1', addresses: [] }] };
+  /** Id of the images for which the programs of a dump were started. */
+  ahead: string | undefined;
   /** What it was last told of its target's addresses. */
   targetGids: unknown;
   /** The pod's, as they were known at its lock. */
@@ -141,6 +143,13 @@ export class SourceNode {
       if (this.fail?.at === 'addresses') throw this.fail.error;
     },
     runningContainerIds: async () => (this.gone ? [] : ['c']),
+    startDumps: async (_pod: unknown, id: string) => {
+      expect([this.locked, this.held, this.frozen]).toEqual([false, undefined, false]);
+      this.ahead = id;
+    },
+    giveUpDumps: async () => {
+      this.ahead = undefined;
+    },
     lockNetwork: () => this.#pass('lock', () => (this.locked = true)),
     firstPeerToGiveUp: async () => this.firstToGiveUp,
     leastBytes: async () => this.memoryBytes,

@@ -52,7 +52,9 @@ export function jsonPatch(target: StoredObject, operations: readonly Operation[]
     const parts = path.split('/').slice(1);
     if (op === 'test') {
       const found = parts.reduce<unknown>((at, part) => (isObject(at) ? at[part] : undefined), out);
-      if (!isDeepStrictEqual(found, value)) throw new PatchError(`test of ${path} failed`);
+      // For the API server what is not there is null.
+      if (!isDeepStrictEqual(found ?? null, value ?? null))
+        throw new PatchError(`test of ${path} failed`);
     } else if (op === 'add' || op === 'replace') out = put(out, parts, value);
     else throw new PatchError(`${op} is not simulated`);
   }

@@ -95,6 +95,29 @@ describe('a pod that was locked', () => {
     expect(pod.did.slice(-2)).toEqual(['thaw /b', 'resume /run/netns/x']);
   });
 
+  it('keeps the dump that was started for it until it is resumed', async () => {
+    const did: string[] = [];
+    const dumps = { has: () => true, giveUp: async () => void did.push('give up') };
+    class Real extends Checkpointer {
+      protected override async containers(): Promise<Container[]> {
+        return [container('main')];
+      }
+      endAll = () => this.endFormerDumps([container('main')]);
+    }
+    const pod = new Real({
+      host: new Host({ root: '/' }),
+      ahead: dumps,
+      runc: { endFormerDump: async () => !did.push('end') },
+      lock: { unlock: async () => undefined },
+      driver: { resume: async () => undefined },
+      exec: { allow: async () => undefined },
+    } as unknown as ConstructorParameters<typeof Checkpointer>[0]);
+    await pod.endAll();
+    expect(did).toEqual([]);
+    await pod.resumePod({ podUid: 'u' });
+    expect(did).toEqual(['give up']);
+  });
+
   it('takes no exec from before its lock', async () => {
     const pod = new RecordingCheckpointer([container('main', '/a')]);
     await pod.lockNetwork(await pod.findPod('u'), 'MigrationRequest default/move');

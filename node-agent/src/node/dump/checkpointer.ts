@@ -10,8 +10,9 @@ import type { HoldAnswer } from '../../support/peers.ts';
 import { isGone, type NetworkLock } from '../lock/network-lock.ts';
 import { packApiVolumes } from '../files/api-volumes.ts';
 import { packPodFiles } from '../files/pod-files.ts';
-import { cpuFeatures } from '../host/cpu-features.ts';
 import type { Host } from '../host/host.ts';
+import { versionsOf } from './versions.ts';
+import type { AheadDumps } from './ahead-dumps.ts';
 import { dumpContainers, type Dumped } from './container-dump.ts';
 import type { RdmaDriver } from '../device/driver.ts';
 import type { PodAddresses } from '../device/pod-addresses.ts';
@@ -39,6 +40,8 @@ export interface CheckpointerParts {
   store: ImageStore;
   /** Directory of CRIU's work directories, `<workRoot>/<request UID>/<container>`: the same path on the host and here. */
   workRoot: string;
+  /** Absent: each dump starts its programs itself. */
+  ahead?: Pick<AheadDumps, 'start' | 'has' | 'take' | 'giveUp'> | undefined;
   exec: Pick<ExecSessions, 'check' | 'refuse' | 'allow' | 'allowOrphans'>;
   unmovable: Pick<UnmovableFiles, 'check'>;
   links: Pick<ContainerLinks, 'check'>;
@@ -177,6 +180,20 @@ export class Checkpointer {
   }
 
   /**
+   * Starts the programs of a dump, which wait, while nothing of the pod is touched. Never fails: a dump that finds none starts
+   * them itself.
+   * @param id directory of the images
+   */
+  async startDumps(pod: LocalPod, id: string): Promise<void> {
+    await this.#parts.ahead?.start(pod.containers, id);
+  }
+
+  /** Ends the programs that `startDumps` has started, unless the dump has begun. */
+  async giveUpDumps(containers: readonly Pick<Container, 'id'>[]): Promise<void> {
+    await this.#parts.ahead?.giveUp(containers);
+  }
+
+  /**
    * From now on no exec enters the containers (kubectl exec, exec probes), and only RoCE, ARP and neighbour discovery
    * pass in and out.
    * @param request for people: its kind and name
@@ -232,6 +249,7 @@ export class Checkpointer {
    */
   async resumePod(pod: LockedPod): Promise<void> {
     const containers = await this.containers(pod.podUid);
+    await this.giveUpDumps(containers);
     await this.endFormerDumps(containers);
     // One without a cgroup was never frozen.
     const frozen = containers.filter(({ cgroup }) => cgroup !== undefined);
@@ -314,6 +332,7 @@ export class Checkpointer {
   /** Ends dumps that an earlier agent has begun. Their tasks are frozen again if CRIU had to be killed. */
   protected async endFormerDumps(containers: readonly Container[]): Promise<void> {
     for (const container of containers) {
+      if (this.#parts.ahead?.has(container.id)) continue;
       if (await this.#parts.runc.endFormerDump(container.id)) continue;
       await this.#eachCgroup([container], (cgroup) => cgroup.freeze()).catch(unlessEnded);
     }
@@ -339,7 +358,10 @@ export class Checkpointer {
     const { host, store, driver } = this.#parts;
     await this.endFormerDumps(pod.containers);
     await packApiVolumes(host, pod.podUid, store.dir(id));
-    for (const { name } of pod.containers) await store.createDirectory(id, name);
+    const ahead = (await this.#parts.ahead?.take(pod.containers, id)) ?? new Map<string, never>();
+    // The others have their directories.
+    const late = pod.containers.filter((one) => !ahead.has(one.id));
+    for (const { name } of late) await store.createDirectory(id, name);
     // All at the same time: the tasks are frozen and the device is held, so that none changes what another reads.
     const stop = new AbortController();
     const stopped = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
@@ -350,7 +372,10 @@ export class Checkpointer {
       signal: stopped,
     });
     // The target must show the same identity.
-    const describing = Promise.all([driver.identity(pod.netns), this.#versionsOf(pod)]);
+    const describing = Promise.all([
+      driver.identity(pod.netns),
+      versionsOf(pod.netns, this.#parts),
+    ]);
     const others = Promise.all([packing, describing]);
     others.catch(() => undefined);
     let dumped: Dumped;
@@ -359,6 +384,7 @@ export class Checkpointer {
       dumped = await dumpContainers(this.#parts, pod.containers, {
         id,
         signal,
+        ahead,
         freeze: (container) => this.#eachCgroup([container], (cgroup) => cgroup.freeze()),
       });
       const pids = pod.containers.flatMap(({ pid }) => pid ?? []);
@@ -391,19 +417,6 @@ export class Checkpointer {
       objects,
     };
     return { header, identity, objects, bytes };
-  }
-
-  async #versionsOf(pod: LocalPod): Promise<Pick<ManifestHeader, 'versions' | 'rdmaDevice'>> {
-    const { driver, version } = this.#parts;
-    const [device] = await driver.devices(pod.netns);
-    const features = await cpuFeatures();
-    const versions = {
-      ...{ sealift: version, kernel: driver.kernelRelease() },
-      ...(features !== undefined && { cpuFeatures: features }),
-    };
-    if (!device) return { versions };
-    const driverAbi = await driver.abi(pod.netns, device.name);
-    return { versions: { ...versions, driverAbi }, rdmaDevice: device.name };
   }
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { AgentError } from '../../support/errors.ts';
 import type { Host } from '../host/host.ts';
 import { uverbsPath } from '../runtime/bundle.ts';
+import type { AheadDump } from '../runtime/ahead-dump.ts';
 import type { Container } from '../runtime/containers.ts';
 import type { Runc } from '../runtime/runc.ts';
 import type { ImageStore } from '../transfer/image-store.ts';
@@ -23,6 +24,8 @@ export interface DumpOf {
   /** Directory of the images. Those of the containers exist. */
   id: string;
   signal: AbortSignal | undefined;
+  /** Dumps that were started before, by the container's id. */
+  ahead?: ReadonlyMap<string, Pick<AheadDump, 'begin'>>;
   /** Freezes a container's tasks. */
   freeze: (container: Container) => Promise<void>;
 }
@@ -40,7 +43,7 @@ export interface Dumped {
 export async function dumpContainers(
   parts: DumpParts,
   all: readonly Container[],
-  { id, signal, freeze }: DumpOf,
+  { id, signal, freeze, ahead }: DumpOf,
 ): Promise<Dumped> {
   const { host, runc, store, workRoot, socketPath } = parts;
   const bytes = { pages: 0, verbs: 0 };
@@ -52,8 +55,10 @@ export async function dumpContainers(
     const workPath = join(workRoot, id, container.name);
     await mkdir(host.path(workPath), { recursive: true, mode: 0o700 });
     const env = { SEALIFT_SOCKET: socketPath };
+    const started = ahead?.get(container.id);
     try {
-      await runc.checkpoint(container, { imagePath, workPath, env, signal });
+      if (started) await started.begin(signal);
+      else await runc.checkpoint(container, { imagePath, workPath, env, signal });
     } catch (error) {
       // The guard freezes the tasks again, unless it was killed with CRIU.
       await freeze(container);

@@ -6,7 +6,8 @@ import { rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentError, isErrno } from '../../support/errors.ts';
-import type { Host } from '../host/host.ts';
+import type { Host, RunOptions } from '../host/host.ts';
+import { AheadDump } from './ahead-dump.ts';
 import { Cgroup, listDirectories } from './cgroup.ts';
 import { RUNC_ROOT, type Container } from './containers.ts';
 import { DUMP_REPORT, failureOf, readReport } from './criu-outcome.ts';
@@ -31,6 +32,8 @@ export const CRIU_ENVIRONMENT = {
 
 /** Below the two minutes after which the target's kubelet gives up the create that waits for these images. */
 const CHECKPOINT_TIMEOUT_MS = 100_000;
+/** With the time for which one that was started ahead may wait. */
+const AHEAD_TIMEOUT_MS = CHECKPOINT_TIMEOUT_MS + 60_000;
 
 /**
  * Makes CRIU give up. The guard first lets it write no further (native/shim/src/guard.c): a CRIU that dumps ends some
@@ -71,9 +74,41 @@ export class Runc {
    * @throws AgentError CheckpointFailed, UnsupportedObject, DiskFull, RuntimeFailed. The reason comes from the plugin's
    * report. Aborted if it was given up.
    */
-  async checkpoint(
+  checkpoint(
+    container: Pick<Container, 'id' | 'cgroup'>,
+    options: CheckpointOptions,
+  ): Promise<void> {
+    return this.#checkpoint(container, options);
+  }
+
+  /**
+   * Starts the programs of a dump of a container that still runs. CRIU waits before it reads or touches anything.
+   * @throws Error of the system
+   */
+  async startAhead(
+    container: Pick<Container, 'id' | 'cgroup'>,
+    options: Omit<CheckpointOptions, 'signal'>,
+  ): Promise<AheadDump> {
+    const when = join(options.workPath, 'begin');
+    const file = this.#host.path(when);
+    await AheadDump.clear(file);
+    return new AheadDump(file, ({ interrupt, kill }) =>
+      this.#checkpoint(
+        container,
+        {
+          ...options,
+          env: { ...options.env, SEALIFT_DUMP_WHEN: when },
+          signal: interrupt,
+        },
+        { signal: kill, timeoutMs: AHEAD_TIMEOUT_MS },
+      ),
+    );
+  }
+
+  async #checkpoint(
     { id, cgroup }: Pick<Container, 'id' | 'cgroup'>,
     options: CheckpointOptions,
+    limits: Pick<RunOptions, 'signal' | 'timeoutMs'> = { timeoutMs: CHECKPOINT_TIMEOUT_MS },
   ): Promise<void> {
     if (cgroup === undefined)
       throw new AgentError(
@@ -95,7 +130,7 @@ export class Runc {
         ...(await pluginFaults('dump')),
         SEALIFT_STATE: report,
       },
-      timeoutMs: CHECKPOINT_TIMEOUT_MS,
+      ...limits,
       ...(options.signal && {
         interrupt: { when: options.signal, ask: [ASK_GUARD, ASK_ALL], graceMs: GIVE_UP_MS },
       }),

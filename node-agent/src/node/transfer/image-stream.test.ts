@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images as a stream, and back to files: any names and sizes, altered, cut, entries that lead elsewhere.
+import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import fc from 'fast-check';
@@ -70,6 +73,46 @@ describe('packing', () => {
     );
     expect(reported).toBe(digestOf(formatManifest(manifest)));
     expect(text().includes(MANIFEST_NAME)).toBe(true);
+  });
+
+  it('frees a request’s buffers at once, and none of which it still needs a part', async () => {
+    const [from, to] = [await directories.fresh(), await directories.fresh()];
+    const sizes = { 'a.img': 50_000, 'b.img': 3_000_000, 'c.img': 60_000, 'd.img': 700_001 };
+    for (const [name, size] of Object.entries(sizes)) {
+      await writeFile(join(from, name), randomBytes(size));
+    }
+    const bytes = await packed(from, manifestHeader('x'));
+    const chunks: Buffer[] = [];
+    const received = Promise.withResolvers<Manifest>();
+    const server = createServer((request, response) => {
+      const push = request.push.bind(request);
+      request.push = (chunk: Buffer | null) => {
+        if (chunk) chunks.push(chunk);
+        return push(chunk);
+      };
+      unpackImages(request, to).then(received.resolve, received.reject);
+      void received.promise.then(() => response.end());
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+    const { port } = server.address() as AddressInfo;
+    const sending = request({ host: '127.0.0.1', port, method: 'PUT' });
+    sending.on('error', () => undefined);
+    try {
+      sending.end(bytes);
+      const { files } = await received.promise;
+      expect(files.map(({ path }) => path)).toEqual(Object.keys(sizes));
+    } finally {
+      sending.destroy();
+      server.close();
+    }
+    for (const name of Object.keys(sizes)) {
+      expect(Buffer.compare(await readFile(join(to, name)), await readFile(join(from, name)))).toBe(
+        0,
+      );
+    }
+    const left = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    expect(chunks.length).toBeGreaterThan(20);
+    expect(left).toBeLessThan(bytes.length / 5);
   });
 
   it('refuses any single altered byte and any cut', async () => {

@@ -2,6 +2,7 @@
 // Images as a tar stream, and back. The sender packs, the image store unpacks. Digests are computed while bytes pass: no
 // large file is whole in memory, and none is read twice.
 import { createHash, type Hash } from 'node:crypto';
+import { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { Writable, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -139,12 +140,15 @@ async function packLarge(
 export async function unpackImages(stream: Readable, dir: string): Promise<Manifest> {
   const unpacker = new Unpacker(dir);
   const reader = new TarReader(unpacker);
+  // Nobody else has what comes of a request.
+  const isOwned = stream instanceof IncomingMessage;
   const output = new Writable({
     highWaterMark: SMALL_BYTES,
     write(chunk: Buffer, _encoding, done): void {
       let wait: Promise<void> | undefined;
       try {
         reader.push(chunk);
+        if (isOwned && !reader.keeps && !unpacker.keeps) release(chunk);
         wait = unpacker.files.drain();
       } catch (error) {
         return done(error as Error);
@@ -164,6 +168,17 @@ export async function unpackImages(stream: Readable, dir: string): Promise<Manif
     // Nothing may be written once the caller removes the directory.
     await unpacker.files.settle().catch(() => undefined);
     throw asImageError(error);
+  }
+}
+
+/**
+ * Frees a buffer of a connection at once. Otherwise each 64 MiB of them make the garbage collector mark the agent's whole heap, in
+ * the middle of a blackout.
+ */
+function release({ buffer, byteOffset, byteLength }: Buffer): void {
+  // One that is a part of another belongs to somebody else.
+  if (buffer instanceof ArrayBuffer && byteOffset === 0 && byteLength === buffer.byteLength) {
+    buffer.transfer(0);
   }
 }
 
@@ -233,6 +248,11 @@ class Unpacker implements TarSink {
     }
     this.files.whole(join(this.#dir, path), bytes);
     this.#stored.push(fileOf(path, bytes));
+  }
+
+  /** Whether pieces of what has come are kept until more comes. */
+  get keeps(): boolean {
+    return this.#bytes.length > 0;
   }
 
   /** Closes the file that is being written. */

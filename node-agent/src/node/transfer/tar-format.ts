@@ -163,6 +163,11 @@ export class TarReader {
     }
   }
 
+  /** Whether pieces of what has come are kept until more comes. */
+  get keeps(): boolean {
+    return this.#held.length > 0;
+  }
+
   /** Nothing follows. @throws AgentError ImageTruncated */
   finish(): void {
     if (this.#state === 'header' && this.#heldBytes === 0) return;

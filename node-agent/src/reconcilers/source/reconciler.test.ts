@@ -67,6 +67,7 @@ describe('a source', () => {
     await run();
     expect(sourceNode.did).toEqual([...effects]);
     expect([sourceNode.held, stage()]).toEqual([9, 'Sent']);
+    expect(sourceNode.ahead, 'started while it ran').toBe(migration().metadata.uid);
     expect(status()?.sourceAgent).toMatchObject({
       state: 'Sent',
       checkpointDigest: 'sha256:x',
@@ -179,6 +180,15 @@ describe('a source', () => {
     expect([sourceNode.did, stage()]).toEqual([[], undefined]);
     expect(status()?.decision).toMatchObject({ outcome: 'Aborted', message });
     expect(status()?.decision).toMatchObject({ reason: 'UnsupportedObject' });
+  });
+
+  it('has no program of a dump left that waits if it cannot be locked', async () => {
+    for (const at of ['devices', 'lock'] as const) {
+      sourceNode.fail = { at, error: new AgentError('LockFailed', 'no nftables') };
+      put();
+      await runs();
+      expect([sourceNode.held, sourceNode.ahead]).toEqual([undefined, undefined]);
+    }
   });
 
   it('has its network probes answered once, from the lock on', async () => {

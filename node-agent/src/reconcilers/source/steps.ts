@@ -90,6 +90,27 @@ export class SourceSteps {
     this.#volatile.add(request.metadata.uid, { annotations: described.metadata.annotations });
     const pod = await this.#findPod(request, described);
     checkComplete(pod.containers, startOrder(described));
+    claimPod(this.#deps.journal, podName(request), request.metadata.uid);
+    const { checkpointer, journal, store } = this.#deps;
+    const { uid } = request.metadata;
+    // An agent before this one may have locked the pod: then nothing would be gained.
+    const isBegun = (): boolean => journal.get(uid, 'source') !== undefined;
+    const starting = isBegun() ? Promise.resolve() : checkpointer.startDumps(pod, uid);
+    try {
+      await this.#lockNetwork(request, context, { described, pod, starting });
+    } catch (error) {
+      await starting;
+      await checkpointer.giveUpDumps(pod.containers);
+      if (!isBegun()) await Promise.all([store.remove(uid), this.#deps.removeWork(uid)]);
+      throw error;
+    }
+  }
+
+  async #lockNetwork(
+    request: MigrationRequest,
+    context: Context,
+    { described, pod, starting }: { described: Pod; pod: LocalPod; starting: Promise<void> },
+  ): Promise<void> {
     // The processes may have opened files and contexts and made objects since the inspection.
     const { checkpointer } = this.#deps;
     await checkpointer.checkProcesses(pod, clusterAddresses(request, described));
@@ -103,7 +124,9 @@ export class SourceSteps {
     const probes = await this.#deps.probes?.probesOf(pod.netns, described);
     const sandboxId = pod.containers[0]?.sandboxId ?? '';
     const given = await this.#deps.fabricAddresses?.givenTo(sandboxId, furtherAddresses(described));
-    claimPod(this.#deps.journal, podName(request), request.metadata.uid);
+    // They would share the processors with what makes the pod stand still.
+    await starting;
+    this.#checkUndecided(request);
     const before = this.#entry(request);
     const entry: Entry = {
       ...before,

@@ -41,15 +41,17 @@ export class TargetDecision<T extends Handover> {
     const { journal, gates, restorer, store } = this.#deps;
     const { uid } = request.metadata;
     const before = this.#entry(request);
+    // The agent reads the identity while no task has run, as the source read it while the device was held.
+    const { netns } = before;
+    const identifying = netns === undefined ? undefined : restorer.identity(netns);
+    identifying?.catch(() => undefined);
     await withFaults('target.persist', () => store.persist(this.#deps.imageId(request)));
     // A container may have been killed since the agent observed it.
     if (await this.#isContainerMissing(before)) return undefined;
     const steps = beginStep(withRestoreSteps(before.steps, gates.listPassed(uid)), 'decide');
     await journal.put({ ...before, stage: 'AtResumeGate', steps });
-    // The agent reads the identity while no task has run, as the source read it while the device was held.
-    if (before.netns !== undefined) {
-      this.#report.identify(uid, await restorer.identity(before.netns));
-    }
+    const identity = await identifying;
+    if (identity) this.#report.identify(uid, identity);
     this.#report.mention(request, { state: 'AtResumeGate' }, context).catch(() => undefined);
     return withFaults('target.decide', async () => {
       // A committed container that is dead is lost if its kubelet may not start it twice (restartPolicy Never).

@@ -32,8 +32,12 @@ export class TargetResume<T extends Handover> {
    */
   async answerPeers(request: T, context: Context): Promise<void> {
     const before = this.#entry(request);
-    await this.#deps.journal.put({ ...before, steps: beginOnce(before.steps, 'resume') });
-    const { restorer } = this.#deps;
+    const { restorer, journal } = this.#deps;
+    // Only a report could miss when the step began: the next stage writes it.
+    await journal.note(request.metadata.uid, 'target', (now = before) => ({
+      ...now,
+      steps: beginOnce(now.steps, 'resume'),
+    }));
     if (before.netns !== undefined && !(await restorer.answerPeers(before.netns))) return;
     this.#report.progress(request, 'Answering', context);
     const isStopped = () => {
