@@ -7,6 +7,16 @@ import type { Publisher } from '../publisher.ts';
 import type { SourceStatus } from './decide.ts';
 import type { VolatileState } from './volatile-state.ts';
 
+type Read = Pick<SourceAgent, 'bytes' | 'objects' | 'identity' | 'fabric'>;
+
+/** What the agent has read of the pod; a restarted one has it from the status. */
+const measured = (found: Read, reported: Read | undefined): Partial<SourceAgent> => ({
+  bytes: found.bytes ?? reported?.bytes,
+  objects: found.objects ?? reported?.objects,
+  identity: found.identity ?? reported?.identity,
+  fabric: found.fabric ?? reported?.fabric,
+});
+
 export class SourceReport {
   readonly #journal: Journal;
   readonly #publisher: Publisher<MigrationRequest>;
@@ -53,10 +63,7 @@ export class SourceReport {
     const part: Partial<SourceAgent> = {
       steps: entry?.steps.length ? entry.steps : reported?.steps,
       inspection: found.inspection ?? reported?.inspection,
-      bytes: found.bytes ?? reported?.bytes,
-      objects: found.objects ?? reported?.objects,
-      identity: found.identity ?? reported?.identity,
-      fabric: found.fabric ?? reported?.fabric,
+      ...measured(found, reported),
       checkpointDigest: found.checkpointDigest ?? reported?.checkpointDigest,
       peerDeadline: entry?.peerDeadline ?? reported?.peerDeadline,
       peerBudgetMs: found.peerBudgetMs ?? reported?.peerBudgetMs,
