@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isErrno } from '../../support/errors.ts';
 import { addressIn, canonical } from '../host/socket-table.ts';
-import type { PodProbes } from './probe-answers.ts';
+import type { ProbedPorts } from './probed-ports.ts';
+
+type Probed = Pick<ProbedPorts, 'ports' | 'timeoutMs'> & { readonly addresses: readonly string[] };
 
 /** The kubelet's own time for a probe that says nothing else (core/v1 Probe, timeoutSeconds). */
 const USUAL_TIMEOUT_MS = 1000;
@@ -25,7 +27,7 @@ const ROOT = '0';
  * @param signal ends the wait
  */
 export async function openProbesEnd(
-  probes: PodProbes,
+  probes: Probed,
   net: string,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -40,7 +42,7 @@ export async function openProbesEnd(
 }
 
 /** The connections, as the tables name both their ends. */
-async function openProbes({ addresses, ports }: PodProbes, net: string): Promise<Set<string>> {
+async function openProbes({ addresses, ports }: Probed, net: string): Promise<Set<string>> {
   const own = new Set(addresses.map(canonical));
   const found = new Set<string>();
   for (const table of TABLES) {
