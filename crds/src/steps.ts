@@ -96,12 +96,9 @@ const Same = z
     qpn: z.boolean().optional().meta({ description: 'Queue pair numbers.' }),
     lkey: z.boolean().optional().meta({ description: 'Local keys of memory regions.' }),
     rkey: z.boolean().optional().meta({ description: 'Remote keys of memory regions.' }),
-    gid: z
-      .boolean()
-      .optional()
-      .meta({
-        description: 'GIDs of the RDMA devices, with their indexes if both agents know them.',
-      }),
+    gid: z.boolean().optional().meta({
+      description: 'GIDs of the RDMA devices, with their indexes if both agents know them.',
+    }),
     ip: z.boolean().optional().meta({ description: 'Addresses of their interfaces.' }),
     mac: z.boolean().optional().meta({ description: 'MAC addresses of their interfaces.' }),
   })

@@ -59,8 +59,6 @@ static int begin_stage(int stage)
 		/* Listed even without RDMA, so that such a container passes the gate too. */
 		if (add_inventory_plugin(PLUGIN_NAME))
 			return -1;
-		/* sealift-guard makes CRIU give up by a limit on its files. Only the error tells CRIU to clean up. */
-		signal(SIGXFSZ, SIG_IGN);
 		ret = settings_dump_begin(criu_get_image_dir());
 		return ret ? ret : dump_begin(has_agent());
 	}
@@ -76,8 +74,11 @@ static int begin(int stage)
 	if (stage != CR_PLUGIN_STAGE__DUMP && stage != CR_PLUGIN_STAGE__RESTORE)
 		return 0;
 	ret = outcome_begin();
-	if (!ret && stage == CR_PLUGIN_STAGE__DUMP)
+	if (!ret && stage == CR_PLUGIN_STAGE__DUMP) {
+		/* sealift-guard makes CRIU give up by a limit on its files. Only the error tells CRIU to clean up. */
+		signal(SIGXFSZ, SIG_IGN);
 		ret = ahead_wait();
+	}
 	if (!ret)
 		ret = begin_stage(stage);
 	/* CRIU does not call end() of a plugin that could not begin. */

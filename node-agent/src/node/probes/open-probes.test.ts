@@ -41,11 +41,7 @@ describe.runIf(process.getuid?.() === 0)('probes that are under way', () => {
   ) => {
     const { address = '127.0.0.1', timeoutMs = 5000, signal } = more;
     const begun = performance.now();
-    await openProbesEnd(
-      { addresses: [address], ports: [port], userAgents: [], timeoutMs },
-      NET,
-      signal,
-    );
+    await openProbesEnd({ addresses: [address], ports: [port], timeoutMs }, NET, signal);
     return performance.now() - begun;
   };
 
